@@ -1,0 +1,14 @@
+from django.db import models
+
+
+class InstalledSchedule(models.Model):
+    """A default schedule that was installed once, so that deleting it is not undone by the next migrate."""
+
+    task = models.CharField(max_length=200, primary_key=True)
+    installed_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        verbose_name = "installed schedule"
+
+    def __str__(self) -> str:
+        return self.task
