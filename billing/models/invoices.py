@@ -1,0 +1,277 @@
+"""Invoices and their lines. What is finalized is frozen by the database."""
+
+from typing import ClassVar
+
+import pgtrigger
+from auditlog.registry import auditlog
+from django.conf import settings
+from django.db import models
+from django.db.models import F, Q
+from django.urls import reverse
+
+from billing.querysets import InvoiceQuerySet
+from catalog.models import Feature, PlanVersion, Price
+from config.db import AmountField, CurrencyField, NumericField, PublicIdField, Stamped, UnitPriceField
+from customers.models import Customer, Subscription
+
+
+class NumberSeries(models.Model):
+    """A gapless run of invoice numbers. Finalizing locks the row, so that none is drawn twice or skipped."""
+
+    name = models.CharField(max_length=32, unique=True)
+    prefix = models.CharField(max_length=32, help_text="Put before the number, for example INV-.")
+    width = models.PositiveSmallIntegerField(default=6, help_text="Digits; shorter numbers begin with zeros.")
+    next_number = models.PositiveBigIntegerField(default=1, editable=False)
+
+    class Meta:
+        ordering: ClassVar = ["name"]
+        verbose_name_plural = "number series"
+        triggers: ClassVar = [
+            pgtrigger.Protect(
+                name="number_series_never_back",
+                operation=pgtrigger.Update,
+                condition=pgtrigger.Q(new__next_number__lt=pgtrigger.F("old__next_number")),
+            )
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class InvoiceKind(models.TextChoices):
+    OPENING = "opening", "Subscription start"
+    CYCLE = "cycle", "Billing period"
+    CHANGE = "change", "Subscription change"
+    FINAL = "final", "Subscription end"
+    ONE_OFF = "one_off", "One-off"
+
+
+class InvoiceState(models.TextChoices):
+    DRAFT = "draft", "Draft"
+    FINALIZED = "finalized", "Finalized"
+    PAID = "paid", "Paid"
+    VOID = "void", "Void"
+
+
+FREEZE_INVOICE = """
+    IF TG_OP = 'DELETE' THEN
+        IF OLD.state = 'draft' THEN RETURN OLD; END IF;
+        RAISE EXCEPTION 'invoice % is finalized and can''t be deleted: void it', OLD.number
+            USING ERRCODE = 'restrict_violation';
+    END IF;
+    IF OLD.state = 'draft' THEN RETURN NEW; END IF;
+    IF (to_jsonb(NEW) - settling) IS DISTINCT FROM (to_jsonb(OLD) - settling) THEN
+        RAISE EXCEPTION 'invoice % is finalized and never changes: correct it by a credit note', OLD.number
+            USING ERRCODE = 'restrict_violation';
+    END IF;
+    IF OLD.state = 'void' AND to_jsonb(NEW) - 'updated_at' IS DISTINCT FROM to_jsonb(OLD) - 'updated_at'
+        OR NEW.state = 'draft' OR NEW.state = 'void' AND NEW.amount_paid <> 0
+    THEN
+        RAISE EXCEPTION 'invoice %: % can''t become %', OLD.number, OLD.state, NEW.state
+            USING ERRCODE = 'restrict_violation';
+    END IF;
+    RETURN NEW;
+"""
+SETTLING_COLUMNS = "ARRAY['state', 'amount_paid', 'paid_at', 'voided_at', 'voided_by_id', 'void_reason', 'updated_at']"
+
+
+class Invoice(Stamped):
+    """What a customer owes for a period. Draft → finalized → paid, or void. Finalized rows never change."""
+
+    public_id = PublicIdField("inv")
+    number = models.CharField(max_length=64, unique=True, null=True, blank=True, editable=False)
+    series = models.ForeignKey(
+        NumberSeries, models.PROTECT, null=True, blank=True, editable=False, related_name="invoices"
+    )
+    customer = models.ForeignKey(Customer, models.PROTECT, related_name="invoices")
+    subscription = models.ForeignKey(Subscription, models.PROTECT, null=True, blank=True, related_name="invoices")
+    kind = models.CharField(max_length=8, choices=InvoiceKind)
+    state = models.CharField(max_length=16, choices=InvoiceState, default=InvoiceState.DRAFT)
+    currency = CurrencyField()
+    period_start = models.DateTimeField(null=True, blank=True)
+    period_end = models.DateTimeField(null=True, blank=True)
+    subtotal = AmountField(default=0)
+    discount_total = AmountField(default=0)
+    tax_total = AmountField(default=0)
+    total = AmountField(default=0)
+    credits_applied = AmountField(default=0)
+    amount_due = AmountField(default=0, help_text="Total less prepaid credits, before payments.")
+    amount_paid = AmountField(default=0)
+    billed_to = models.JSONField(
+        default=dict, blank=True, help_text="The customer's name, address and tax id as of finalizing."
+    )
+    memo = models.TextField(blank=True)
+    computed_at = models.DateTimeField(help_text="Events counted before this moment are in.")
+    finalize_at = models.DateTimeField(null=True, blank=True, help_text="When the grace period ends.")
+    issued_at = models.DateTimeField(null=True, blank=True)
+    due_at = models.DateTimeField(null=True, blank=True)
+    finalized_at = models.DateTimeField(null=True, blank=True)
+    finalized_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.PROTECT, null=True, editable=False, related_name="+"
+    )
+    paid_at = models.DateTimeField(null=True, blank=True)
+    voided_at = models.DateTimeField(null=True, blank=True)
+    voided_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, null=True, editable=False, related_name="+")
+    void_reason = models.CharField(max_length=255, blank=True)
+    replaces = models.OneToOneField("self", models.PROTECT, null=True, blank=True, related_name="replaced_by")
+    run = models.ForeignKey(
+        "billing.BillingRun", models.PROTECT, null=True, blank=True, db_index=False, related_name="invoices"
+    )
+    metadata = models.JSONField(default=dict, blank=True)
+
+    objects = InvoiceQuerySet.as_manager()
+
+    class Meta:
+        ordering: ClassVar = ["-id"]
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["subscription", "period_start", "kind"],
+                name="invoice_once_per_period",
+                condition=~Q(state="void"),
+            ),
+            models.CheckConstraint(
+                name="invoice_number_when_finalized",
+                condition=Q(state="draft", number=None, finalized_at=None)
+                | ~Q(state="draft") & Q(number__isnull=False, finalized_at__isnull=False),
+            ),
+            models.CheckConstraint(
+                name="invoice_void_has_reason",
+                condition=Q(state="void", voided_at__isnull=False) & ~Q(void_reason="")
+                | ~Q(state="void") & Q(voided_at=None),
+            ),
+            models.CheckConstraint(
+                name="invoice_subscription_unless_one_off",
+                condition=Q(kind="one_off")
+                | Q(subscription__isnull=False, period_start__isnull=False, period_end__isnull=False),
+            ),
+            models.CheckConstraint(
+                name="invoice_period_in_order",
+                condition=Q(period_end=None) | Q(period_end__gte=F("period_start")),
+            ),
+            models.CheckConstraint(
+                name="invoice_adds_up",
+                condition=Q(total=F("subtotal") - F("discount_total") + F("tax_total")),
+            ),
+            models.CheckConstraint(
+                name="invoice_due_adds_up", condition=Q(amount_due=F("total") - F("credits_applied"))
+            ),
+            models.CheckConstraint(name="invoice_currency_code", condition=Q(currency__regex="^[A-Z]{3}$")),
+        ]
+        indexes: ClassVar = [
+            models.Index(fields=["customer", "-id"], name="invoice_of_customer"),
+            models.Index(fields=["state", "-id"], name="invoice_by_state"),
+            models.Index(fields=["finalize_at"], name="invoice_to_finalize", condition=Q(state="draft")),
+            models.Index(fields=["run"], name="invoice_of_run", condition=Q(run__isnull=False)),
+        ]
+        triggers: ClassVar = [
+            pgtrigger.Trigger(
+                name="freeze_invoice",
+                operation=pgtrigger.Update | pgtrigger.Delete,
+                when=pgtrigger.Before,
+                declare=[("settling", f"text[] := {SETTLING_COLUMNS}")],
+                func=FREEZE_INVOICE,
+            )
+        ]
+
+    def __str__(self) -> str:
+        return self.number or f"Draft {self.public_id[-6:]}"
+
+    def get_absolute_url(self) -> str:
+        return reverse("admin:billing_invoice_change", args=[self.pk])
+
+    @property
+    def amount_remaining(self) -> models.DecimalField:
+        """What is still to be paid, in the invoice's currency."""
+        return self.amount_due - self.amount_paid
+
+    @property
+    def is_draft(self) -> bool:
+        return self.state == InvoiceState.DRAFT
+
+
+class LineKind(models.TextChoices):
+    FEE = "fee", "Recurring fee"
+    USAGE = "usage", "Usage"
+    TRUE_UP = "true_up", "Minimum commitment"
+    PRORATION = "proration", "Proration"
+    LATE_USAGE = "late_usage", "Late usage"
+    CREDIT = "credit", "Credit"
+    DISCOUNT = "discount", "Discount"
+    TAX = "tax", "Tax"
+    ITEM = "item", "Item"
+
+
+FREEZE_LINE = """
+    IF EXISTS (
+        SELECT FROM billing_invoice
+        WHERE id = CASE WHEN TG_OP = 'INSERT' THEN NEW.invoice_id ELSE OLD.invoice_id END AND state <> 'draft'
+    ) THEN
+        RAISE EXCEPTION 'the lines of a finalized invoice never change: correct them by a new line or a credit note'
+            USING ERRCODE = 'restrict_violation';
+    END IF;
+    IF TG_OP = 'DELETE' THEN RETURN OLD; END IF;
+    RETURN NEW;
+"""
+
+
+class InvoiceLine(models.Model):
+    """One charge, with all that it was computed from, so that it can be proved again."""
+
+    public_id = PublicIdField("line")
+    invoice = models.ForeignKey(Invoice, models.CASCADE, related_name="lines")
+    position = models.PositiveIntegerField()
+    kind = models.CharField(max_length=16, choices=LineKind)
+    description = models.CharField(max_length=512)
+    feature = models.ForeignKey(Feature, models.PROTECT, null=True, blank=True, db_index=False, related_name="+")
+    price = models.ForeignKey(Price, models.PROTECT, null=True, blank=True, db_index=False, related_name="+")
+    plan_version = models.ForeignKey(
+        PlanVersion, models.PROTECT, null=True, blank=True, db_index=False, related_name="+"
+    )
+    period_start = models.DateTimeField(null=True, blank=True)
+    period_end = models.DateTimeField(null=True, blank=True)
+    quantity = NumericField(default=1, help_text="What was used, or how many fees.")
+    free_units = NumericField(default=0, help_text="Of the quantity, free of charge.")
+    billable_quantity = NumericField(default=1)
+    unit_amount = UnitPriceField(null=True, blank=True, help_text="Where one price applies to every unit.")
+    amount = AmountField(help_text="Rounded once, to the invoice's currency.")
+    exact_amount = NumericField(default=0, help_text="Before rounding.")
+    computation = models.JSONField(
+        default=dict, blank=True, help_text="Tiers, prorated days, and what else explains the amount."
+    )
+    events_count = models.BigIntegerField(null=True, blank=True)
+    events_checksum = models.BigIntegerField(null=True, blank=True)
+    adjusts = models.ForeignKey("self", models.PROTECT, null=True, blank=True, related_name="adjusted_by")
+
+    class Meta:
+        ordering: ClassVar = ["invoice", "position"]
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["invoice", "position"], name="line_position_once"),
+            models.CheckConstraint(
+                name="line_usage_has_proof",
+                condition=~Q(kind__in=["usage", "late_usage"])
+                | Q(
+                    feature__isnull=False,
+                    price__isnull=False,
+                    events_count__isnull=False,
+                    events_checksum__isnull=False,
+                ),
+            ),
+            models.CheckConstraint(
+                name="line_late_names_what", condition=~Q(kind="late_usage") | Q(adjusts__isnull=False)
+            ),
+        ]
+        triggers: ClassVar = [
+            pgtrigger.Trigger(
+                name="freeze_line",
+                operation=pgtrigger.Insert | pgtrigger.Update | pgtrigger.Delete,
+                when=pgtrigger.Before,
+                func=FREEZE_LINE,
+            )
+        ]
+
+    def __str__(self) -> str:
+        return self.description
+
+
+auditlog.register(NumberSeries, exclude_fields=["next_number"])
+auditlog.register(Invoice, exclude_fields=["updated_at"])

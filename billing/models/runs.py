@@ -1,0 +1,100 @@
+"""Where billing stands: what each subscription was billed for, and the runs that do it."""
+
+from typing import ClassVar
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+from django.urls import reverse
+
+from config.db import PublicIdField
+from customers.models import Subscription
+
+
+class BillingState(models.Model):
+    """How far a subscription is billed, when it is due next, and why it is parked if it can't be billed."""
+
+    subscription = models.OneToOneField(Subscription, models.PROTECT, primary_key=True, related_name="billing")
+    due_at = models.DateTimeField(
+        null=True, help_text="When there is something to invoice; empty when nothing will come."
+    )
+    billed_until = models.DateTimeField(null=True, help_text="The end of the last period that was invoiced.")
+    opened = models.BooleanField(default=False, help_text="Whether the fees due at the start were invoiced.")
+    parked_at = models.DateTimeField(null=True)
+    parked_reason = models.TextField(blank=True)
+    attempts = models.PositiveIntegerField(default=0)
+    retry_at = models.DateTimeField(null=True)
+
+    class Meta:
+        indexes: ClassVar = [
+            models.Index(fields=["due_at", "subscription"], name="billing_due", condition=Q(due_at__isnull=False)),
+            models.Index(fields=["parked_at"], name="billing_parked", condition=Q(parked_at__isnull=False)),
+        ]
+        constraints: ClassVar = [
+            models.CheckConstraint(name="parked_has_reason", condition=Q(parked_at=None) | ~Q(parked_reason=""))
+        ]
+
+    def __str__(self) -> str:
+        return f"Billing of {self.subscription_id}"
+
+
+class RunKind(models.TextChoices):
+    SCHEDULED = "scheduled", "Scheduled"
+    MANUAL = "manual", "Started by staff"
+    DRY = "dry", "Dry run: writes nothing"
+
+
+class RunState(models.TextChoices):
+    RUNNING = "running", "Running"
+    FINISHED = "finished", "Finished"
+
+
+class BillingRun(models.Model):
+    """One pass over all subscriptions that are due, with its progress."""
+
+    public_id = PublicIdField("run")
+    kind = models.CharField(max_length=16, choices=RunKind)
+    state = models.CharField(max_length=16, choices=RunState, default=RunState.RUNNING)
+    as_of = models.DateTimeField(help_text="Periods that ended by this moment are invoiced.")
+    started_at = models.DateTimeField()
+    finished_at = models.DateTimeField(null=True)
+    subscriptions = models.PositiveIntegerField(default=0, help_text="Due when the run began.")
+    done = models.PositiveIntegerField(default=0)
+    invoices_made = models.PositiveIntegerField(default=0)
+    failed = models.PositiveIntegerField(default=0, help_text="Parked with a reason.")
+    amounts = models.JSONField(default=dict, help_text="Invoiced, by currency.")
+    started_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+")
+
+    class Meta:
+        ordering: ClassVar = ["-started_at"]
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["state"], name="one_run_at_a_time", condition=Q(state="running") & ~Q(kind="dry")
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"Run of {self.started_at:%Y-%m-%d %H:%M}"
+
+    def get_absolute_url(self) -> str:
+        return reverse("admin:billing_billingrun_change", args=[self.pk])
+
+
+class RunChunk(models.Model):
+    """A stretch of a run's subscriptions, billed by one worker at a time."""
+
+    run = models.ForeignKey(BillingRun, models.CASCADE, related_name="chunks")
+    first_id = models.BigIntegerField()
+    last_id = models.BigIntegerField()
+    done = models.PositiveIntegerField(default=0)
+    invoices_made = models.PositiveIntegerField(default=0)
+    failed = models.PositiveIntegerField(default=0)
+    amounts = models.JSONField(default=dict)
+    finished_at = models.DateTimeField(null=True)
+
+    class Meta:
+        ordering: ClassVar = ["run", "first_id"]
+        constraints: ClassVar = [models.UniqueConstraint(fields=["run", "first_id"], name="run_chunk_once")]
+
+    def __str__(self) -> str:
+        return f"{self.first_id}-{self.last_id}"

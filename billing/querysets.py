@@ -1,0 +1,21 @@
+"""Questions about many invoices. The clock is passed in."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from django.db.models import F, QuerySet
+
+
+class InvoiceQuerySet(QuerySet["Invoice"]):
+    def drafts(self) -> InvoiceQuerySet:
+        """Keep invoices that can still change."""
+        return self.filter(state="draft")
+
+    def due_for_finalizing(self, at: datetime) -> InvoiceQuerySet:
+        """Keep drafts whose grace period has ended by the moment."""
+        return self.filter(state="draft", finalize_at__lte=at)
+
+    def overdue(self, at: datetime) -> InvoiceQuerySet:
+        """Keep finalized invoices that are not fully paid after their due date."""
+        return self.filter(state="finalized", due_at__lt=at, amount_paid__lt=F("amount_due"))

@@ -1,0 +1,17 @@
+from catalog.models.features import Aggregation, EventNameAlias, Feature, UsageReset
+from catalog.models.plans import Entitlement, EntitlementReset, Plan, PlanVersion
+from catalog.models.prices import IntervalUnit, Price, PriceTier
+
+__all__ = [
+    "Aggregation",
+    "Entitlement",
+    "EntitlementReset",
+    "EventNameAlias",
+    "Feature",
+    "IntervalUnit",
+    "Plan",
+    "PlanVersion",
+    "Price",
+    "PriceTier",
+    "UsageReset",
+]

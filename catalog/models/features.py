@@ -1,0 +1,234 @@
+"""What can be metered, and how."""
+
+from typing import ClassVar
+
+import pgtrigger
+from auditlog.registry import auditlog
+from django.conf import settings
+from django.db import models
+from django.db.models import F, Q
+from django.urls import reverse
+
+from config.db import NumericField, PublicIdField, Stamped
+
+
+class Aggregation(models.TextChoices):
+    COUNT = "count", "Count"
+    SUM = "sum", "Sum"
+    MAX = "max", "Max"
+    MIN = "min", "Min"
+    UNIQUE_COUNT = "unique_count", "Unique count"
+    LATEST = "latest", "Latest"
+    AVERAGE = "average", "Average"
+    SUM_WITH_MULTIPLIER = "sum_with_multiplier", "Sum with multiplier"
+    WEIGHTED_SUM = "weighted_sum", "Weighted sum (by time)"
+
+    @property
+    def is_numeric(self) -> bool:
+        """Tell whether events need a number in the aggregation field."""
+        return self not in (Aggregation.COUNT, Aggregation.UNIQUE_COUNT)
+
+
+class UsageReset(models.TextChoices):
+    PERIODIC = "periodic", "Periodic: starts at 0 each billing period"
+    CUMULATIVE = "cumulative", "Cumulative: the running total, billed every period"
+
+
+class FeatureKind(models.TextChoices):
+    METERED = "metered", "Metered"
+    BOOLEAN = "boolean", "On or off"
+    STATIC = "static", "A fixed value"
+
+
+class FeatureState(models.TextChoices):
+    ACTIVE = "active", "Active"
+    ARCHIVED = "archived", "Archived"
+
+
+class Rounding(models.TextChoices):
+    NONE = "none", "None"
+    HALF_UP = "round", "To the nearest, halves away from zero"
+    CEIL = "ceil", "Up"
+    FLOOR = "floor", "Down"
+
+
+class FeatureQuerySet(models.QuerySet["Feature"]):
+    def metered(self) -> "FeatureQuerySet":
+        """Keep features that events can feed, archived ones too."""
+        return self.filter(kind=FeatureKind.METERED)
+
+    def active(self) -> "FeatureQuerySet":
+        """Keep features that count events now."""
+        return self.filter(state=FeatureState.ACTIVE)
+
+
+def accept_numeric_strings_default() -> bool:
+    """Take the company's default for new features from the settings."""
+    return settings.ACCEPT_NUMERIC_STRINGS
+
+
+class Feature(Stamped):
+    """Something customers use. A metered one names the events that feed it and how they add up."""
+
+    public_id = PublicIdField("feat")
+    name = models.CharField(max_length=255)
+    key = models.CharField(
+        "lookup key",
+        max_length=255,
+        unique=True,
+        null=True,
+        blank=True,
+        help_text="Your own stable key for the API.",
+    )
+    description = models.TextField(blank=True)
+    kind = models.CharField(max_length=16, choices=FeatureKind, default=FeatureKind.METERED)
+    event_name = models.CharField(
+        max_length=255,
+        blank=True,
+        help_text="Exactly as your systems send it; capitals count: model.usage is not Model.Usage.",
+    )
+    aggregation = models.CharField(max_length=24, choices=Aggregation, blank=True)
+    field = models.CharField(
+        "aggregation field",
+        max_length=255,
+        blank=True,
+        help_text="The property that is added up, for example credits. A dotted name also finds nested values.",
+    )
+    multiplier = NumericField(
+        null=True, blank=True, help_text="For Sum with multiplier: every value is multiplied by this."
+    )
+    filters = models.JSONField(
+        default=dict,
+        blank=True,
+        help_text='Count only events whose properties match, for example {"model": ["gpt-4", "gpt-4o"]}. '
+        "All properties must match; any of a property's values will do.",
+    )
+    reset = models.CharField("usage reset", max_length=16, choices=UsageReset, default=UsageReset.PERIODIC)
+    unit_singular = models.CharField(max_length=64, blank=True, help_text="What one is called, for example token.")
+    unit_plural = models.CharField(max_length=64, blank=True, help_text="What many are called, for example tokens.")
+    accept_numeric_strings = models.BooleanField(
+        default=accept_numeric_strings_default,
+        help_text='Count "2" as the number 2. Off: such an event becomes a problem.',
+    )
+    rounding = models.CharField("quantity rounding", max_length=8, choices=Rounding, default=Rounding.NONE)
+    rounding_places = models.SmallIntegerField(
+        default=0, help_text="Decimal places; negative rounds to tens, hundreds, …"
+    )
+    counts_from = models.DateTimeField(
+        null=True,
+        blank=True,
+        help_text="Count events that occurred at or after this moment. Empty: all, also earlier ones.",
+    )
+    state = models.CharField(max_length=16, choices=FeatureState, default=FeatureState.ACTIVE)
+    archived_at = models.DateTimeField(null=True, blank=True, editable=False)
+    first_counted_at = models.DateTimeField(
+        null=True,
+        editable=False,
+        help_text="When the first event counted. From then on the meter's definition is fixed.",
+    )
+    metadata = models.JSONField(default=dict, blank=True)
+
+    objects = FeatureQuerySet.as_manager()
+
+    class Meta:
+        ordering: ClassVar = ["name", "pk"]
+        indexes: ClassVar = [models.Index(fields=["event_name", "state"], name="feature_event_name")]
+        constraints: ClassVar = [
+            models.CheckConstraint(
+                name="feature_metered_has_meter",
+                condition=Q(kind="metered") & ~Q(event_name="") & ~Q(aggregation="")
+                | ~Q(kind="metered") & Q(event_name="", aggregation="", field=""),
+                violation_error_message="A metered feature needs an event name and an aggregation, others neither.",
+            ),
+            models.CheckConstraint(
+                name="feature_field_unless_count",
+                condition=~Q(kind="metered")
+                | Q(aggregation="count", field="")
+                | ~Q(aggregation="count") & ~Q(field=""),
+                violation_error_message="Name the aggregation field. Only Count has none.",
+            ),
+            models.CheckConstraint(
+                name="feature_multiplier",
+                condition=Q(aggregation="sum_with_multiplier", multiplier__gt=0)
+                | ~Q(aggregation="sum_with_multiplier") & Q(multiplier=None),
+                violation_error_message="Sum with multiplier needs a multiplier above 0; other aggregations take none.",
+            ),
+            models.CheckConstraint(
+                name="feature_event_name_trimmed",
+                condition=~Q(event_name__regex=r"^\s|\s$"),
+                violation_error_message="The event name must not begin or end with a blank.",
+            ),
+            models.CheckConstraint(
+                name="feature_archived_has_time",
+                condition=Q(state="archived", archived_at__isnull=False) | Q(state="active", archived_at=None),
+            ),
+            models.CheckConstraint(
+                name="feature_units_together",
+                condition=Q(unit_singular="", unit_plural="") | ~Q(unit_singular="") & ~Q(unit_plural=""),
+                violation_error_message="Give the unit in the singular and in the plural, or leave both empty.",
+            ),
+        ]
+        triggers: ClassVar = [
+            pgtrigger.Protect(
+                name="keep_meter_of_counted_feature",
+                operation=pgtrigger.Update,
+                condition=pgtrigger.Q(old__first_counted_at__isnull=False)
+                & (
+                    pgtrigger.Q(old__event_name__df=pgtrigger.F("new__event_name"))
+                    | pgtrigger.Q(old__aggregation__df=pgtrigger.F("new__aggregation"))
+                    | pgtrigger.Q(old__field__df=pgtrigger.F("new__field"))
+                    | pgtrigger.Q(old__reset__df=pgtrigger.F("new__reset"))
+                    | pgtrigger.Q(old__multiplier__df=pgtrigger.F("new__multiplier"))
+                ),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    def get_absolute_url(self) -> str:
+        return reverse("admin:catalog_feature_change", args=[self.pk])
+
+    @property
+    def is_cumulative(self) -> bool:
+        return self.reset == UsageReset.CUMULATIVE
+
+    @property
+    def is_meter_fixed(self) -> bool:
+        """Tell whether event name, aggregation, field and reset can no longer change: events have counted by them."""
+        return self.first_counted_at is not None
+
+    def unit_for(self, quantity: object) -> str:
+        """Name the unit for a quantity: "token" for 1, "tokens" otherwise; "units" where the feature names none."""
+        if not self.unit_plural:
+            return "unit" if quantity == 1 else "units"
+        return self.unit_singular if quantity == 1 else self.unit_plural
+
+
+class EventNameAlias(Stamped):
+    """A wrong event name that senders use, and the right one it is mapped to. The ledger keeps what was sent."""
+
+    alias = models.CharField("name as sent", max_length=255, unique=True)
+    event_name = models.CharField("counts as", max_length=255)
+    reason = models.CharField(max_length=255, blank=True)
+    created_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.PROTECT, null=True, editable=False, related_name="+"
+    )
+
+    class Meta:
+        ordering: ClassVar = ["alias"]
+        verbose_name_plural = "event name aliases"
+        constraints: ClassVar = [
+            models.CheckConstraint(
+                name="alias_is_another_name",
+                condition=~Q(alias=F("event_name")),
+                violation_error_message="The alias is the event name itself.",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.alias} → {self.event_name}"
+
+
+auditlog.register(Feature, exclude_fields=["updated_at", "first_counted_at"])
+auditlog.register(EventNameAlias, exclude_fields=["updated_at"])

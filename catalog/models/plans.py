@@ -1,0 +1,169 @@
+"""What is sold: plans, their immutable published versions, and what a version grants."""
+
+from typing import ClassVar
+
+import pgtrigger
+from auditlog.registry import auditlog
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+from django.urls import reverse
+
+from catalog.models.features import Feature
+from config.db import NumericField, PublicIdField, Stamped
+
+
+class PlanState(models.TextChoices):
+    ACTIVE = "active", "Active"
+    ARCHIVED = "archived", "Archived"
+
+
+class Plan(Stamped):
+    """A named offer. Its prices live in numbered versions; customers keep theirs until they are moved."""
+
+    public_id = PublicIdField("plan")
+    name = models.CharField(max_length=255)
+    key = models.CharField("lookup key", max_length=255, unique=True, null=True, blank=True)
+    description = models.TextField(blank=True)
+    display_order = models.IntegerField(default=0)
+    state = models.CharField(max_length=16, choices=PlanState, default=PlanState.ACTIVE)
+    archived_at = models.DateTimeField(null=True, blank=True, editable=False)
+    metadata = models.JSONField(default=dict, blank=True)
+
+    class Meta:
+        ordering: ClassVar = ["display_order", "name", "pk"]
+        constraints: ClassVar = [
+            models.CheckConstraint(
+                name="plan_archived_has_time",
+                condition=Q(state="archived", archived_at__isnull=False) | Q(state="active", archived_at=None),
+            )
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    def get_absolute_url(self) -> str:
+        return reverse("admin:catalog_plan_change", args=[self.pk])
+
+
+class VersionState(models.TextChoices):
+    DRAFT = "draft", "Draft"
+    PUBLISHED = "published", "Published"
+
+
+class PlanVersion(Stamped):
+    """One edition of a plan. A draft can be edited; a published one never changes, in the database too."""
+
+    plan = models.ForeignKey(Plan, models.PROTECT, related_name="versions")
+    number = models.PositiveIntegerField(editable=False)
+    state = models.CharField(max_length=16, choices=VersionState, default=VersionState.DRAFT, editable=False)
+    trial_days = models.PositiveIntegerField(default=0, help_text="Days at the start that are free of charge.")
+    note = models.CharField(max_length=255, blank=True, help_text="What changed, and why.")
+    published_at = models.DateTimeField(null=True, editable=False)
+    published_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.PROTECT, null=True, editable=False, related_name="+"
+    )
+
+    class Meta:
+        ordering: ClassVar = ["plan", "-number"]
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["plan", "number"], name="plan_version_number_once"),
+            models.UniqueConstraint(fields=["plan"], condition=Q(state="draft"), name="plan_version_one_draft"),
+            models.CheckConstraint(
+                name="plan_version_published_has_time",
+                condition=Q(state="published", published_at__isnull=False) | Q(state="draft", published_at=None),
+            ),
+        ]
+        triggers: ClassVar = [
+            pgtrigger.Protect(
+                name="keep_published_version",
+                operation=pgtrigger.Update | pgtrigger.Delete,
+                condition=pgtrigger.Q(old__state="published"),
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.plan} v{self.number}"
+
+    def get_absolute_url(self) -> str:
+        return reverse("admin:catalog_planversion_change", args=[self.pk])
+
+    @property
+    def is_published(self) -> bool:
+        return self.state == VersionState.PUBLISHED
+
+
+VERSION_ID = "CASE WHEN TG_OP = 'INSERT' THEN NEW.version_id ELSE OLD.version_id END"
+
+
+def keep_published(name: str, version_id: str = VERSION_ID) -> pgtrigger.Trigger:
+    """Make a trigger that refuses rows of a published plan version: neither new ones, nor changes, nor deletion.
+
+    `version_id` is the SQL that finds the version from NEW and OLD.
+    """
+    return pgtrigger.Trigger(
+        name=name,
+        operation=pgtrigger.Insert | pgtrigger.Update | pgtrigger.Delete,
+        when=pgtrigger.Before,
+        declare=[("part_of", "bigint")],
+        func=f"""
+            part_of := {version_id};
+            IF EXISTS (SELECT FROM catalog_planversion WHERE id = part_of AND state = 'published') THEN
+                RAISE EXCEPTION 'a published plan version never changes: make a new version'
+                    USING ERRCODE = 'restrict_violation';
+            END IF;
+            IF TG_OP = 'DELETE' THEN RETURN OLD; END IF;
+            RETURN NEW;
+        """,
+    )
+
+
+class EntitlementReset(models.TextChoices):
+    """When the free units are granted anew."""
+
+    PERIOD = "period", "Each billing period"
+    DAILY = "daily", "Each day"
+    WEEKLY = "weekly", "Each week"
+    MONTHLY = "monthly", "Each month from the billing anchor"
+    NEVER = "never", "Never: one allowance for the subscription's whole life"
+
+
+class Entitlement(Stamped):
+    """What a plan version grants of a feature: the free tier of a metered one, on or off, or a fixed value."""
+
+    public_id = PublicIdField("ent")
+    version = models.ForeignKey(PlanVersion, models.CASCADE, related_name="entitlements")
+    feature = models.ForeignKey(Feature, models.PROTECT, related_name="entitlements")
+    free_units = NumericField(null=True, blank=True, help_text="Units free of charge. Empty: unlimited.")
+    reset = models.CharField(max_length=16, choices=EntitlementReset, default=EntitlementReset.PERIOD)
+    is_prorated = models.BooleanField(default=False, help_text="Shrink the free units with a short billing period.")
+    is_soft_limit = models.BooleanField(
+        default=True, help_text="For your own gate: may customers go beyond the free units?"
+    )
+    is_enabled = models.BooleanField(default=True)
+    static_value = models.CharField(max_length=255, blank=True)
+
+    class Meta:
+        ordering: ClassVar = ["version", "feature"]
+        verbose_name = "free tier"
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["version", "feature"],
+                name="entitlement_once_per_feature",
+                violation_error_message="This version already has a free tier for the feature.",
+            ),
+            models.CheckConstraint(
+                name="entitlement_free_units_positive",
+                condition=Q(free_units=None) | Q(free_units__gte=0),
+                violation_error_message="Free units can't be negative.",
+            ),
+        ]
+        triggers: ClassVar = [keep_published("keep_published_entitlement")]
+
+    def __str__(self) -> str:
+        return f"{self.feature} in {self.version}"
+
+
+auditlog.register(Plan, exclude_fields=["updated_at"])
+auditlog.register(PlanVersion, exclude_fields=["updated_at"])
+auditlog.register(Entitlement, exclude_fields=["updated_at"])

@@ -1,0 +1,211 @@
+"""What a plan version charges: recurring fees and prices of usage."""
+
+from typing import ClassVar
+
+from auditlog.registry import auditlog
+from django.db import models
+from django.db.models import Q
+
+from catalog.models.features import Feature, Rounding
+from catalog.models.plans import PlanVersion, keep_published
+from config.db import AmountField, CurrencyField, NumericField, PublicIdField, Stamped, UnitPriceField
+
+
+class IntervalUnit(models.TextChoices):
+    DAY = "day", "Daily"
+    WEEK = "week", "Weekly"
+    MONTH = "month", "Monthly"
+    QUARTER = "quarter", "Quarterly"
+    HALF_YEAR = "half_year", "Half-yearly"
+    YEAR = "year", "Annual"
+
+
+class PriceKind(models.TextChoices):
+    FIXED = "fixed", "Recurring fee"
+    USAGE = "usage", "Usage"
+
+
+class PriceModel(models.TextChoices):
+    FLAT = "flat", "Flat fee"
+    PER_UNIT = "per_unit", "Per unit"
+    PACKAGE = "package", "Package"
+    GRADUATED = "graduated", "Graduated: each tier prices its own units"
+    VOLUME = "volume", "Volume: one tier prices all units"
+    PERCENTAGE = "percentage", "Percentage of each event's value"
+    GRADUATED_PERCENTAGE = "graduated_percentage", "Graduated percentage of the value"
+
+
+class Cadence(models.TextChoices):
+    ARREARS = "arrears", "In arrears"
+    ADVANCE = "advance", "In advance"
+
+
+class PackageRounding(models.TextChoices):
+    UP = "up", "Up: a begun package is charged"
+    DOWN = "down", "Down: only full packages are charged"
+
+
+class Price(Stamped):
+    """One charge of a plan version, in one currency and for one billing interval."""
+
+    public_id = PublicIdField("price")
+    version = models.ForeignKey(PlanVersion, models.CASCADE, related_name="prices")
+    kind = models.CharField(max_length=8, choices=PriceKind, default=PriceKind.USAGE)
+    feature = models.ForeignKey(Feature, models.PROTECT, null=True, blank=True, related_name="prices")
+    name = models.CharField(
+        max_length=255, blank=True, help_text="As the invoice line says it. Empty: the feature's name."
+    )
+    key = models.CharField("lookup key", max_length=255, null=True, blank=True, db_index=True)
+    currency = CurrencyField()
+    interval = models.CharField("billing interval", max_length=16, choices=IntervalUnit, default=IntervalUnit.MONTH)
+    interval_count = models.PositiveIntegerField(default=1)
+    cadence = models.CharField("invoiced", max_length=8, choices=Cadence, default=Cadence.ARREARS)
+    model = models.CharField("pricing model", max_length=24, choices=PriceModel, default=PriceModel.PER_UNIT)
+    unit_amount = UnitPriceField(
+        null=True,
+        blank=True,
+        help_text="The price of one unit, one package, or the fee. Tiers have their own.",
+    )
+    quantity = NumericField(default=1, help_text="For a recurring fee: how many are charged.")
+    package_size = NumericField(null=True, blank=True)
+    package_rounding = models.CharField(max_length=4, choices=PackageRounding, default=PackageRounding.UP)
+    charge_at_zero = models.BooleanField(
+        default=True, help_text="Charge the first tier's flat amount even when nothing was used."
+    )
+    convert_multiply_by = NumericField(default=1, help_text="Usage is multiplied by this before it is priced.")
+    convert_divide_by = NumericField(default=1, help_text="Usage is divided by this before it is priced.")
+    convert_rounding = models.CharField(max_length=8, choices=Rounding, default=Rounding.NONE)
+    rate_percent = UnitPriceField(null=True, blank=True)
+    fixed_amount_per_event = UnitPriceField(null=True, blank=True)
+    free_events = models.PositiveIntegerField(null=True, blank=True)
+    free_amount = UnitPriceField(null=True, blank=True)
+    per_event_minimum = UnitPriceField(null=True, blank=True)
+    per_event_maximum = UnitPriceField(null=True, blank=True)
+    minimum_amount = AmountField(
+        null=True,
+        blank=True,
+        help_text="Minimum commitment a period: what is missing is charged as a true-up line.",
+    )
+    maximum_amount = AmountField(null=True, blank=True, help_text="The most that a period is charged.")
+    metadata = models.JSONField(default=dict, blank=True)
+    position = models.IntegerField(default=0, help_text="Order on the invoice.")
+
+    class Meta:
+        ordering: ClassVar = ["version", "position", "pk"]
+        constraints: ClassVar = [
+            models.CheckConstraint(
+                name="price_usage_has_feature",
+                condition=Q(kind="usage", feature__isnull=False) | Q(kind="fixed", feature=None),
+                violation_error_message="A usage price needs a feature; a recurring fee has none.",
+            ),
+            models.CheckConstraint(
+                name="price_usage_in_arrears",
+                condition=Q(kind="fixed") | Q(cadence="arrears"),
+                violation_error_message="Usage can only be invoiced in arrears.",
+            ),
+            models.CheckConstraint(
+                name="price_fixed_model",
+                condition=Q(kind="usage") | Q(model__in=["flat", "per_unit"]),
+                violation_error_message="A recurring fee is flat or per unit.",
+            ),
+            models.CheckConstraint(
+                name="price_unit_amount",
+                condition=Q(model__in=["graduated", "volume", "percentage", "graduated_percentage"], unit_amount=None)
+                | Q(model__in=["flat", "per_unit", "package"], unit_amount__gte=0),
+                violation_error_message="Give the amount (0 or more). Tiered and percentage prices have none.",
+            ),
+            models.CheckConstraint(
+                name="price_package_size",
+                condition=Q(model="package", package_size__gt=0) | ~Q(model="package") & Q(package_size=None),
+                violation_error_message="A package price needs a package size above 0; other prices take none.",
+            ),
+            models.CheckConstraint(
+                name="price_rate_percent",
+                condition=Q(model="percentage", rate_percent__gte=0)
+                | ~Q(model="percentage")
+                & Q(
+                    rate_percent=None,
+                    fixed_amount_per_event=None,
+                    free_events=None,
+                    free_amount=None,
+                    per_event_minimum=None,
+                    per_event_maximum=None,
+                ),
+                violation_error_message="A percentage price needs a rate; other prices take no percentage fields.",
+            ),
+            models.CheckConstraint(
+                name="price_interval_count",
+                condition=Q(interval_count__gte=1),
+                violation_error_message="The interval count is 1 or more.",
+            ),
+            models.CheckConstraint(
+                name="price_conversion_positive",
+                condition=Q(convert_multiply_by__gt=0, convert_divide_by__gt=0, quantity__gte=0),
+                violation_error_message="Conversion factors are above 0, the quantity is not negative.",
+            ),
+            models.CheckConstraint(name="price_currency_code", condition=Q(currency__regex="^[A-Z]{3}$")),
+            models.CheckConstraint(
+                name="price_minimum_below_maximum",
+                condition=Q(minimum_amount=None)
+                | Q(maximum_amount=None)
+                | Q(minimum_amount__lte=models.F("maximum_amount")),
+                violation_error_message="The minimum is above the maximum.",
+            ),
+        ]
+        indexes: ClassVar = [
+            models.Index(fields=["version", "currency", "interval", "interval_count"], name="price_by_terms")
+        ]
+        triggers: ClassVar = [keep_published("keep_published_price")]
+
+    def __str__(self) -> str:
+        return self.label
+
+    @property
+    def label(self) -> str:
+        """Say what an invoice line calls this charge."""
+        return self.name or (self.feature.name if self.feature else "Recurring fee")
+
+    @property
+    def is_tiered(self) -> bool:
+        return self.model in (PriceModel.GRADUATED, PriceModel.VOLUME, PriceModel.GRADUATED_PERCENTAGE)
+
+
+class PriceTier(models.Model):
+    """A tier of a graduated or volume price, up to and including `up_to`. The last one is open."""
+
+    price = models.ForeignKey(Price, models.CASCADE, related_name="tiers")
+    up_to = NumericField(null=True, blank=True, help_text="Up to and including. Empty: without end, for the last tier.")
+    unit_amount = UnitPriceField(default=0)
+    flat_amount = UnitPriceField(default=0)
+    rate_percent = UnitPriceField(default=0, help_text="For a graduated percentage.")
+
+    class Meta:
+        ordering: ClassVar = ["price", models.F("up_to").asc(nulls_last=True)]
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["price", "up_to"],
+                name="tier_bound_once",
+                nulls_distinct=False,
+                violation_error_message="Two tiers end at the same quantity.",
+            ),
+            models.CheckConstraint(
+                name="tier_positive",
+                condition=(Q(up_to=None) | Q(up_to__gt=0))
+                & Q(unit_amount__gte=0, flat_amount__gte=0, rate_percent__gte=0),
+                violation_error_message="Tier bounds are above 0 and amounts not negative.",
+            ),
+        ]
+        triggers: ClassVar = [
+            keep_published(
+                "keep_published_tier",
+                "(SELECT version_id FROM catalog_price WHERE id ="
+                " CASE WHEN TG_OP = 'INSERT' THEN NEW.price_id ELSE OLD.price_id END)",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"up to {self.up_to}" if self.up_to is not None else "without end"
+
+
+auditlog.register(Price, exclude_fields=["updated_at"])
+auditlog.register(PriceTier)

@@ -1,0 +1,89 @@
+"""Column kinds that every app shares: exact numbers, public ids, time stamps."""
+
+import secrets
+from functools import partial
+from typing import Any
+
+from django.core.validators import RegexValidator
+from django.db import models
+from django.db.models.functions import Now
+
+CURRENCY_CODE = RegexValidator(r"^[A-Z]{3}\Z", "Write the currency as its three ISO 4217 capitals, for example USD.")
+
+
+class NumericField(models.DecimalField):
+    """An exact number of any size: PostgreSQL's unconstrained `numeric`, Python's `Decimal`. For quantities."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        kwargs.setdefault("max_digits", 400)
+        kwargs.setdefault("decimal_places", 150)
+        super().__init__(*args, **kwargs)
+
+    def db_type(self, connection: Any) -> str:
+        return "numeric"
+
+    def get_db_prep_value(self, value: Any, connection: Any, prepared: bool = False) -> Any:
+        return value if prepared else self.get_prep_value(value)
+
+    def get_db_prep_save(self, value: Any, connection: Any) -> Any:
+        if hasattr(value, "as_sql"):
+            return value
+        return self.get_prep_value(value)
+
+
+class AmountField(models.DecimalField):
+    """An amount of money, already rounded to its currency. Four places hold every ISO 4217 currency."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        kwargs.setdefault("max_digits", 24)
+        kwargs.setdefault("decimal_places", 4)
+        super().__init__(*args, **kwargs)
+
+
+class UnitPriceField(models.DecimalField):
+    """A price of one unit, to twelve places; never rounded to the currency."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        kwargs.setdefault("max_digits", 30)
+        kwargs.setdefault("decimal_places", 12)
+        super().__init__(*args, **kwargs)
+
+
+class CurrencyField(models.CharField):
+    """An ISO 4217 code in capitals."""
+
+    default_validators = [CURRENCY_CODE]
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        kwargs.setdefault("max_length", 3)
+        super().__init__(*args, **kwargs)
+
+
+def make_public_id(prefix: str) -> str:
+    """Draw a new public id such as `cust_5f0c…`: 96 random bits, so that no one can count our customers."""
+    return f"{prefix}_{secrets.token_hex(12)}"
+
+
+class PublicIdField(models.CharField):
+    """The id that the API and URLs show; the primary key stays inside."""
+
+    def __init__(self, prefix: str = "", **kwargs: Any) -> None:
+        self.prefix = prefix
+        kwargs.update(max_length=40, unique=True, editable=False, default=partial(make_public_id, prefix))
+        super().__init__(**kwargs)
+
+    def deconstruct(self) -> Any:
+        name, path, args, kwargs = super().deconstruct()
+        for key in ("max_length", "unique", "editable", "default"):
+            kwargs.pop(key, None)
+        return name, path, args, kwargs | {"prefix": self.prefix}
+
+
+class Stamped(models.Model):
+    """When the row was made and last saved, by the database's and the server's clock."""
+
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        abstract = True

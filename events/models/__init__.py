@@ -1,0 +1,23 @@
+from events.models.keys import ApiKey, RefusedRequest, Scope
+from events.models.ledger import DuplicateEvent, Event, EventState, EventVoid, InboxEvent, PrunedEventId
+from events.models.operations import ProcessedBatch, UsageCheck
+from events.models.problems import Problem, ProblemState
+from events.models.usage import UniqueValue, UsageBucket
+
+__all__ = [
+    "ApiKey",
+    "DuplicateEvent",
+    "Event",
+    "EventState",
+    "EventVoid",
+    "InboxEvent",
+    "Problem",
+    "ProblemState",
+    "ProcessedBatch",
+    "PrunedEventId",
+    "RefusedRequest",
+    "Scope",
+    "UniqueValue",
+    "UsageBucket",
+    "UsageCheck",
+]

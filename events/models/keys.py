@@ -1,0 +1,101 @@
+"""Who may use the API, and which of their requests were refused."""
+
+from typing import ClassVar
+
+from auditlog.registry import auditlog
+from django.conf import settings
+from django.contrib.postgres.fields import ArrayField
+from django.db import models
+from django.urls import reverse
+
+from config.db import PublicIdField, Stamped
+from events.reasons import Reason
+
+
+class Scope(models.TextChoices):
+    """What a key may do. `all` includes every other."""
+
+    ALL = "all", "Everything"
+    EVENTS_WRITE = "events:write", "Send events"
+    READ = "read", "Read everything"
+    CATALOG_WRITE = "catalog:write", "Change features and plans"
+    CUSTOMERS_WRITE = "customers:write", "Change customers and subscriptions"
+    BILLING_WRITE = "billing:write", "Change invoices and credits"
+
+
+def all_scopes() -> list[str]:
+    """Give a new key every scope."""
+    return [Scope.ALL]
+
+
+class ApiKey(Stamped):
+    """A client system's key. Only its hash is kept; the key itself is shown once, when it is made."""
+
+    public_id = PublicIdField("key")
+    name = models.CharField(max_length=255)
+    prefix = models.CharField(
+        max_length=16,
+        unique=True,
+        editable=False,
+        help_text="The key's first characters, to tell keys apart.",
+    )
+    secret_hash = models.CharField(max_length=64, editable=False)
+    scopes = ArrayField(models.CharField(max_length=32, choices=Scope), default=all_scopes)
+    expires_at = models.DateTimeField(null=True, blank=True)
+    revoked_at = models.DateTimeField(null=True, blank=True, editable=False)
+    last_used_at = models.DateTimeField(null=True, blank=True, editable=False)
+    single_per_minute = models.PositiveIntegerField(
+        "single requests a minute",
+        null=True,
+        blank=True,
+        help_text="Empty: the company's limit. 0: no limit.",
+    )
+    bulk_per_minute = models.PositiveIntegerField(
+        "bulk requests a minute", null=True, blank=True, help_text="Empty: the company's limit. 0: no limit."
+    )
+    replaces = models.ForeignKey(
+        "self", models.PROTECT, null=True, blank=True, editable=False, related_name="replaced_by"
+    )
+    created_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.PROTECT, null=True, editable=False, related_name="+"
+    )
+
+    class Meta:
+        ordering: ClassVar = ["-created_at"]
+        verbose_name = "API key"
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.prefix}…)"
+
+    def get_absolute_url(self) -> str:
+        return reverse("admin:events_apikey_change", args=[self.pk])
+
+
+class RefusedRequest(models.Model):
+    """Requests that were answered with 4xx: equal ones within a minute share a row, so a storm stays small."""
+
+    minute = models.DateTimeField(help_text="The minute of arrival, UTC.")
+    key_prefix = models.CharField(max_length=16, blank=True)
+    status = models.PositiveSmallIntegerField()
+    reason = models.CharField(max_length=32, choices=Reason)
+    path = models.CharField(max_length=128)
+    field = models.CharField(max_length=255, blank=True)
+    message = models.CharField(max_length=512)
+    count = models.PositiveBigIntegerField(default=1)
+    last_at = models.DateTimeField()
+
+    class Meta:
+        ordering: ClassVar = ["-last_at", "-pk"]
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["minute", "key_prefix", "status", "path", "field", "message"],
+                name="refused_request_once_a_minute",
+            )
+        ]
+        indexes: ClassVar = [models.Index(fields=["-last_at", "-id"], name="refused_newest")]
+
+    def __str__(self) -> str:
+        return f"{self.status} {self.path}: {self.message}"
+
+
+auditlog.register(ApiKey, exclude_fields=["updated_at", "last_used_at", "secret_hash"])

@@ -1,0 +1,144 @@
+"""The way of an event: inbox, ledger, and the logs of repeats and voids."""
+
+from typing import ClassVar
+
+from django.conf import settings
+from django.contrib.postgres.indexes import BrinIndex
+from django.db import models
+from django.db.models import Q
+
+from customers.models import Customer
+from events.models.keys import ApiKey
+
+
+class InboxEvent(models.Model):
+    """An accepted event that waits to be processed. Its id is its place in the order of arrival, and stays with it."""
+
+    event_id = models.TextField()
+    event_name = models.TextField()
+    external_customer_id = models.TextField()
+    occurred_at = models.DateTimeField()
+    has_timestamp = models.BooleanField(help_text="Whether the sender gave the time; otherwise it is the arrival.")
+    received_at = models.DateTimeField()
+    source = models.TextField(blank=True)
+    api_key = models.ForeignKey(
+        ApiKey, models.DO_NOTHING, null=True, db_constraint=False, db_index=False, related_name="+"
+    )
+    properties = models.JSONField(default=dict)
+
+    class Meta:
+        ordering: ClassVar = ["pk"]
+        verbose_name = "waiting event"
+
+    def __str__(self) -> str:
+        return self.event_id
+
+
+class EventState(models.IntegerChoices):
+    """The one state that a processed event is in."""
+
+    COUNTED = 1, "Counted"
+    PARTLY = 2, "Partly counted"
+    PROBLEM = 3, "Problem"
+    VOIDED = 4, "Voided"
+    DISMISSED = 5, "Dismissed"
+
+
+class Event(models.Model):
+    """The ledger: one row for every event_id ever accepted. What the sender said is never changed.
+
+    `customer` is whom the external id meant when the event was processed or replayed. This table's foreign keys are
+    kept by the statement that fills it and by customers and keys never being deleted, not by a check for every row.
+    """
+
+    id = models.BigIntegerField(primary_key=True, help_text="The place in the order of arrival.")
+    customer = models.ForeignKey(
+        Customer, models.DO_NOTHING, null=True, db_constraint=False, db_index=False, related_name="+"
+    )
+    api_key = models.ForeignKey(
+        ApiKey, models.DO_NOTHING, null=True, db_constraint=False, db_index=False, related_name="+"
+    )
+    occurred_at = models.DateTimeField()
+    received_at = models.DateTimeField()
+    processed_at = models.DateTimeField()
+    state = models.PositiveSmallIntegerField(choices=EventState)
+    has_timestamp = models.BooleanField()
+    event_id = models.TextField()
+    event_name = models.TextField()
+    external_customer_id = models.TextField()
+    source = models.TextField(blank=True)
+    properties = models.JSONField()
+
+    class Meta:
+        ordering: ClassVar = ["-id"]
+        constraints: ClassVar = [models.UniqueConstraint(fields=["event_id"], name="event_once_for_ever")]
+        indexes: ClassVar = [
+            models.Index(fields=["customer", "event_name", "occurred_at"], name="event_usage"),
+            BrinIndex(fields=["received_at"], name="event_received", autosummarize=True),
+        ]
+
+    def __str__(self) -> str:
+        return self.event_id
+
+
+class EventVoid(models.Model):
+    """Why an event was taken back, and by whom."""
+
+    event = models.OneToOneField(Event, models.PROTECT, related_name="void")
+    reason = models.CharField(max_length=255)
+    voided_at = models.DateTimeField()
+    voided_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+")
+
+    class Meta:
+        constraints: ClassVar = [models.CheckConstraint(name="void_has_reason", condition=~Q(reason=""))]
+
+    def __str__(self) -> str:
+        return self.reason
+
+
+class PrunedEventId(models.Model):
+    """The id of an event that retention removed from the ledger: a repeat of it is still a repeat."""
+
+    event_id = models.TextField(primary_key=True)
+
+    def __str__(self) -> str:
+        return self.event_id
+
+
+class DuplicateKind(models.TextChoices):
+    SAME = "same", "Same body"
+    CONFLICT = "conflict", "Another body"
+
+
+class DuplicateEvent(models.Model):
+    """Repeats of an event_id. Equal repeats share a row; one with another body keeps it for comparison."""
+
+    event_id = models.TextField()
+    kind = models.CharField(max_length=8, choices=DuplicateKind)
+    body_hash = models.CharField(
+        max_length=32, blank=True, help_text="Tells conflicting bodies apart; empty for the same body."
+    )
+    body = models.JSONField(null=True, help_text="What the repeat said, when that differs from the ledger's event.")
+    source = models.TextField(blank=True)
+    api_key = models.ForeignKey(
+        ApiKey, models.DO_NOTHING, null=True, db_constraint=False, db_index=False, related_name="+"
+    )
+    event_name = models.TextField()
+    external_customer_id = models.TextField()
+    count = models.PositiveBigIntegerField(default=1)
+    first_at = models.DateTimeField()
+    last_at = models.DateTimeField()
+
+    class Meta:
+        ordering: ClassVar = ["-last_at", "-pk"]
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["event_id", "kind", "body_hash", "source", "api_key"],
+                name="duplicate_once",
+                nulls_distinct=False,
+            )
+        ]
+        indexes: ClassVar = [models.Index(fields=["kind", "-last_at", "-id"], name="duplicate_newest")]
+
+    def __str__(self) -> str:
+        return self.event_id

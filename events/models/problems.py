@@ -1,0 +1,69 @@
+"""Events that did not count, each with its reason and how it was closed."""
+
+from typing import ClassVar
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+
+from catalog.models import Feature
+from events.models.ledger import Event
+from events.reasons import Reason
+
+
+class ProblemState(models.IntegerChoices):
+    OPEN = 1, "Open"
+    RESOLVED = 2, "Resolved"
+    DISMISSED = 3, "Dismissed"
+    VOIDED = 4, "Voided"
+
+
+class Problem(models.Model):
+    """Why one event does not count, for one feature or (feature empty) at all. Never deleted while the event stays."""
+
+    event = models.ForeignKey(Event, models.PROTECT, db_index=False, related_name="problems")
+    feature = models.ForeignKey(Feature, models.PROTECT, null=True, db_index=False, related_name="problems")
+    reason = models.CharField(max_length=32, choices=Reason)
+    detail = models.JSONField(default=dict, help_text="What was found, for example the value that is no number.")
+    judged_by = models.JSONField(default=dict, help_text="The configuration it was judged by.")
+    event_name = models.TextField()
+    external_customer_id = models.TextField()
+    occurred_at = models.DateTimeField()
+    state = models.PositiveSmallIntegerField(choices=ProblemState, default=ProblemState.OPEN)
+    created_at = models.DateTimeField()
+    closed_at = models.DateTimeField(null=True)
+    closed_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+")
+    closing = models.CharField(max_length=255, blank=True, help_text="How it was closed, or why it was dismissed.")
+
+    class Meta:
+        ordering: ClassVar = ["-pk"]
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["event", "feature"],
+                name="problem_open_once",
+                nulls_distinct=False,
+                condition=Q(state=1),
+            ),
+            models.CheckConstraint(
+                name="problem_closed_has_time",
+                condition=Q(state=1, closed_at=None) | ~Q(state=1) & Q(closed_at__isnull=False),
+            ),
+            models.CheckConstraint(name="problem_dismissed_has_reason", condition=~Q(state=3) | ~Q(closing="")),
+        ]
+        indexes: ClassVar = [
+            models.Index(fields=["event"], name="problem_event"),
+            models.Index(
+                fields=["reason", "event_name", "external_customer_id"],
+                name="problem_open_by_cause",
+                condition=Q(state=1),
+            ),
+            models.Index(
+                fields=["external_customer_id", "reason"],
+                name="problem_open_by_customer",
+                condition=Q(state=1),
+            ),
+            models.Index(fields=["state", "-id"], name="problem_newest"),
+        ]
+
+    def __str__(self) -> str:
+        return self.get_reason_display()

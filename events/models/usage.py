@@ -1,0 +1,49 @@
+"""Usage, kept per customer, feature and UTC hour. It knows nothing of plans."""
+
+from typing import ClassVar
+
+from django.db import models
+
+from catalog.models import Feature
+from config.db import NumericField
+from customers.models import Customer
+
+
+class UsageBucket(models.Model):
+    """What one hour's counted events add up to, in every way that an aggregation can need."""
+
+    pk = models.CompositePrimaryKey("customer_id", "feature_id", "hour")
+    customer = models.ForeignKey(Customer, models.PROTECT, db_index=False, related_name="+")
+    feature = models.ForeignKey(Feature, models.PROTECT, db_index=False, related_name="+")
+    hour = models.DateTimeField(help_text="The hour's start, UTC.")
+    count = models.BigIntegerField()
+    total = NumericField(help_text="Σ value; the feature's multiplier is included.")
+    weighted = NumericField(help_text="Σ value × seconds since 1970, for sums weighted by time.")
+    maximum = NumericField(null=True)
+    minimum = NumericField(null=True)
+    latest = NumericField(null=True)
+    latest_at = models.DateTimeField(null=True)
+    latest_id = models.BigIntegerField(
+        null=True, help_text="Which event gave `latest`: of equal times the later arrival."
+    )
+    checksum = models.BigIntegerField(help_text="XOR of the event ids' hashes: proves which events were counted.")
+
+    class Meta:
+        indexes: ClassVar = [models.Index(fields=["feature", "hour"], name="usage_bucket_of_feature")]
+
+    def __str__(self) -> str:
+        return f"{self.customer_id} {self.feature_id} {self.hour:%Y-%m-%d %H}"
+
+
+class UniqueValue(models.Model):
+    """One distinct value of a unique count within an hour, with how many events carried it."""
+
+    pk = models.CompositePrimaryKey("customer_id", "feature_id", "hour", "value")
+    customer = models.ForeignKey(Customer, models.PROTECT, db_index=False, related_name="+")
+    feature = models.ForeignKey(Feature, models.PROTECT, db_index=False, related_name="+")
+    hour = models.DateTimeField()
+    value = models.TextField(help_text="As text; numbers without trailing zeros; long ones as their SHA-256.")
+    count = models.BigIntegerField()
+
+    def __str__(self) -> str:
+        return self.value
