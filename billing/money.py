@@ -1,0 +1,215 @@
+"""Money: exact decimals, and the one place that rounds them.
+
+Every amount is a `Decimal` that travels beside its currency. Nothing here knows about prices or customers.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from decimal import (
+    ROUND_CEILING,
+    ROUND_DOWN,
+    ROUND_FLOOR,
+    ROUND_HALF_EVEN,
+    ROUND_HALF_UP,
+    ROUND_UP,
+    Context,
+    Decimal,
+    localcontext,
+)
+from fractions import Fraction
+from functools import cache
+
+from babel.core import get_global
+from babel.numbers import format_currency
+
+ZERO = Decimal(0)
+
+# Wide enough that twelve-place prices times any stored quantity stay exact; Python's default is 28 digits.
+_EXACT = Context(prec=120, rounding=ROUND_HALF_UP)
+
+# ISO 4217 minor units other than two. Babel's own table is CLDR's, which drops the minor unit of a dozen
+# currencies that no longer pay in coins (RSD, ALL, IQD ...) although their invoices still carry it.
+_MINOR_UNITS = {
+    **dict.fromkeys(("BIF", "CLP", "DJF", "GNF", "ISK", "JPY", "KMF", "KRW", "PYG"), 0),
+    **dict.fromkeys(("RWF", "UGX", "UYI", "VND", "VUV", "XAF", "XOF", "XPF"), 0),
+    **dict.fromkeys(("BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"), 3),
+    **dict.fromkeys(("CLF", "UYW"), 4),
+}
+
+_MODES = {
+    "half_up": ROUND_HALF_UP,
+    "half_even": ROUND_HALF_EVEN,
+    "up": ROUND_UP,
+    "down": ROUND_DOWN,
+    "ceil": ROUND_CEILING,
+    "floor": ROUND_FLOOR,
+}
+
+
+class UnknownCurrency(ValueError):
+    """The code isn't a currency that anyone pays with today (ISO 4217, upper case)."""
+
+
+@contextmanager
+def exact() -> Iterator[None]:
+    """Compute with 120 digits, so that products and sums of prices and quantities lose nothing."""
+    with localcontext(_EXACT):
+        yield
+
+
+def known_currency(currency: str) -> bool:
+    """Tell whether the upper-case ISO 4217 code is legal tender somewhere today."""
+    return currency in _tender()
+
+
+def currency_places(currency: str) -> int:
+    """Return how many decimals amounts of the currency have by ISO 4217: USD 2, JPY 0, BHD 3.
+
+    Raises `UnknownCurrency`.
+    """
+    if not known_currency(currency):
+        raise UnknownCurrency(f"{currency!r} is not a current ISO 4217 currency code")
+    return _MINOR_UNITS.get(currency, 2)
+
+
+def smallest_unit(currency: str) -> Decimal:
+    """Return the least amount that the currency can pay: 0.01 for USD, 1 for JPY."""
+    return Decimal(1).scaleb(-currency_places(currency))
+
+
+def round_amount(amount: Decimal, currency: str) -> Decimal:
+    """Round to what the currency can pay. Halves go away from zero. Once per line; totals add lines."""
+    return round_to(amount, currency_places(currency))
+
+
+def round_to(number: Decimal, places: int, mode: str = "half_up") -> Decimal:
+    """Round to decimal places; negative places round to tens, hundreds and so on. Never answers minus zero.
+
+    `mode` is one of half_up (halves away from zero), half_even, up (away from zero), down, ceil, floor, and
+    none, which leaves the number as it is. Money uses the first only.
+    """
+    if mode == "none":
+        return number
+    with exact():
+        # A plain zero at the end turns -0.00 into 0.00.
+        return number.quantize(Decimal(1).scaleb(-places), rounding=_MODES[mode]) + ZERO
+
+
+@dataclass(frozen=True, slots=True)
+class Precision:
+    """How finely amounts are kept: decimal places, or unrounded when `mode` is none."""
+
+    places: int = 0
+    mode: str = "half_up"
+
+    def round(self, amount: Decimal) -> Decimal:
+        return round_to(amount, self.places, self.mode)
+
+
+UNROUNDED = Precision(mode="none")
+
+
+def precision_of(currency: str) -> Precision:
+    """Return the precision of the currency's amounts. Raises `UnknownCurrency`."""
+    return Precision(currency_places(currency))
+
+
+def times(amount: Decimal, factor: Fraction) -> Decimal:
+    """Multiply by a fraction, unrounded: exact where decimals can be, else to 120 digits."""
+    with exact():
+        return amount * factor.numerator / factor.denominator
+
+
+def sum_rounded(amounts: Iterable[Decimal], places: int) -> Decimal:
+    """Round each amount, then add: what a reader gets who adds up the lines as they are shown."""
+    return sum((round_to(amount, places) for amount in amounts), ZERO)
+
+
+def round_sum(amounts: Iterable[Decimal], places: int) -> Decimal:
+    """Add the exact amounts, then round once. The result can differ from the sum of the amounts as shown."""
+    with exact():
+        total = sum(amounts, ZERO)
+    return round_to(total, places)
+
+
+def allocate(
+    amount: Decimal, weights: Sequence[Decimal], currency: str | None = None, *, places: int | None = None
+) -> list[Decimal]:
+    """Split an amount by weight so that the parts add up to it, to the smallest unit.
+
+    Each part gets its share rounded down; the units left over go to the largest remainders, the earlier part
+    first where they tie. The amount is rounded to the currency (or to `places`) before. When all weights are
+    zero the parts are equal. A negative amount splits like the positive one. Raises `ValueError` for a
+    negative weight, and for no weights unless the amount is zero.
+    """
+    if any(weight < 0 for weight in weights):
+        raise ValueError("Weights can't be negative")
+    digits = _digits(currency, places)
+    total = round_to(amount, digits)
+    if not weights and total:
+        raise ValueError("There is nothing to split the amount over")
+    whole = sum(map(Fraction, weights), Fraction(0))
+    ratios = [Fraction(weight) / whole if whole else Fraction(1, len(weights)) for weight in weights]
+    sign = -1 if total < 0 else 1
+    parts = spread(abs(total), [Fraction(abs(total)) * ratio for ratio in ratios], places=digits)
+    return [sign * part + ZERO for part in parts]
+
+
+def spread(
+    total: Decimal,
+    shares: Sequence[Fraction | Decimal],
+    currency: str | None = None,
+    *,
+    places: int | None = None,
+) -> list[Decimal]:
+    """Round exact shares, of either sign, so that they add up to their rounded total.
+
+    The total must be payable in the currency (or have no more than `places` decimals) and be what the sum of
+    the shares rounds to; otherwise `ValueError`.
+    """
+    unit = Fraction(Decimal(1).scaleb(-_digits(currency, places)))
+    in_units = [Fraction(share) / unit for share in shares]
+    floors = [share.numerator // share.denominator for share in in_units]
+    left = Fraction(total) / unit - sum(floors)
+    if left.denominator != 1 or not 0 <= left <= len(shares):
+        raise ValueError("The total isn't the rounded sum of its shares")
+    by_remainder = sorted(range(len(floors)), key=lambda i: (floors[i] - in_units[i], i))
+    for i in by_remainder[: int(left)]:
+        floors[i] += 1
+    return [times(Decimal(units), unit) + ZERO for units in floors]
+
+
+def format_amount(amount: Decimal, currency: str, locale: str = "en_US") -> str:
+    """Write an amount for people, rounded to the currency: $1,234.50, -¥12, BHD 0.500."""
+    return _format(round_amount(amount, currency), currency, currency_places(currency), locale)
+
+
+def format_price(unit_amount: Decimal, currency: str, locale: str = "en_US") -> str:
+    """Write a unit price for people with all the decimals it has, and at least the currency's: $0.0025."""
+    exponent = unit_amount.normalize(_EXACT).as_tuple().exponent
+    decimals = -exponent if isinstance(exponent, int) else 0
+    return _format(unit_amount, currency, max(decimals, currency_places(currency)), locale)
+
+
+def _format(amount: Decimal, currency: str, places: int, locale: str) -> str:
+    pattern = "¤#,##0" + ("." + "0" * places if places else "")
+    # A letter code needs a space before the number, which a fixed pattern wouldn't add.
+    with exact():
+        text = format_currency(amount, currency, format=pattern, locale=locale, currency_digits=False)
+    return text.replace(currency, currency + "\N{NO-BREAK SPACE}", 1)
+
+
+def _digits(currency: str | None, places: int | None) -> int:
+    if places is not None:
+        return places
+    if currency is None:
+        raise TypeError("Name a currency or a number of places")
+    return currency_places(currency)
+
+
+@cache
+def _tender() -> frozenset[str]:
+    entries = (entry for entries in get_global("territory_currencies").values() for entry in entries)
+    current = {code for code, _, ended, tender in entries if tender and ended is None}
+    return frozenset(current | _MINOR_UNITS.keys())

@@ -1,0 +1,333 @@
+"""Billing periods: where they start and end, in the customer's time zone.
+
+A boundary is always the anchor moved by n intervals in local wall-clock time, never the previous boundary
+moved by one: 31 January, 28 February, 31 March. A local time that the clock skips moves forward by the gap;
+one that the clock repeats is taken the first time. Everything goes in and comes out as aware datetimes, out
+as UTC. Periods hold their start and not their end.
+"""
+
+from calendar import monthrange
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Literal
+from zoneinfo import ZoneInfo
+
+Unit = Literal["day", "week", "month", "quarter", "half_year", "year"]
+WindowUnit = Literal["minute", "hour", "day", "week", "month", "quarter", "half_year", "year"]
+Alignment = Literal["anniversary", "calendar"]
+
+_DAYS = {"day": 1, "week": 7}
+_MONTHS = {"month": 1, "quarter": 3, "half_year": 6, "year": 12}
+_SECONDS = {"minute": 60, "hour": 3600}
+
+
+class NoSuchPeriod(LookupError):
+    """The schedule has no period there: it lies wholly before the start or after the end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """A billing interval: two weeks, one quarter."""
+
+    unit: Unit
+    count: int = 1
+
+    def __post_init__(self) -> None:
+        if self.unit not in _DAYS and self.unit not in _MONTHS:
+            raise ValueError(f"Unknown interval unit {self.unit!r}")
+        if self.count < 1:
+            raise ValueError("An interval counts at least one unit")
+
+    @property
+    def days(self) -> int:
+        """Length in days, 0 when it is measured in months."""
+        return _DAYS.get(self.unit, 0) * self.count
+
+    @property
+    def months(self) -> int:
+        """Length in months, 0 when it is measured in days."""
+        return _MONTHS.get(self.unit, 0) * self.count
+
+    def same_length(self, other: "Interval") -> bool:
+        """Tell whether both are as long: three months and a quarter, seven days and a week."""
+        return (self.days, self.months) == (other.days, other.months)
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Period:
+    """A span of time that holds its start and not its end."""
+
+    start: datetime
+    end: datetime
+
+    def contains(self, at: datetime) -> bool:
+        return self.start <= at < self.end
+
+    def overlaps(self, other: "Period") -> bool:
+        """Tell whether some instant lies in both. Periods that only touch don't overlap."""
+        return max(self.start, other.start) < min(self.end, other.end)
+
+    def __str__(self) -> str:
+        return f"{self.start.isoformat()}/{self.end.isoformat()}"
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """Where boundaries fall.
+
+    Anniversary boundaries are the anchor moved by n intervals; in months they fall on `anchor_day` (1 to 31,
+    the anchor's local day unless given), clamped to the month's length. Calendar boundaries are local
+    midnights: every Monday, first of the month, of the quarter, half-year or year; with a count above one,
+    every count-th of them from the one at or before the anchor. Before the anchor boundaries go on backwards.
+    """
+
+    interval: Interval
+    anchor: datetime
+    timezone: str = "UTC"
+    alignment: Alignment = "anniversary"
+    anchor_day: int | None = None
+
+    def __post_init__(self) -> None:
+        _require_aware(self.anchor)
+        ZoneInfo(self.timezone)
+        if self.alignment not in ("anniversary", "calendar"):
+            raise ValueError(f"Unknown alignment {self.alignment!r}")
+        if self.anchor_day is not None and not 1 <= self.anchor_day <= 31:
+            raise ValueError("The anchor day is a day of the month")
+
+    def boundary(self, n: int) -> datetime:
+        """Return boundary n, counted from the anchor's own (0); n may be negative."""
+        zone = ZoneInfo(self.timezone)
+        local = self._origin(zone)
+        if self.interval.days:
+            day = local.date() + timedelta(days=n * self.interval.days)
+        else:
+            wanted = local.day if self.anchor_day is None or self._on_calendar else self.anchor_day
+            day = _month_day(_month_number(local.date()) + n * self.interval.months, wanted)
+        return _resolve(datetime.combine(day, local.time()), zone)
+
+    def index_at(self, at: datetime) -> int:
+        """Return the number of the last boundary at or before a moment."""
+        zone = ZoneInfo(self.timezone)
+        origin, local = self._origin(zone).date(), at.astimezone(zone).date()
+        if self.interval.days:
+            n = (local - origin).days // self.interval.days
+        else:
+            n = (_month_number(local) - _month_number(origin)) // self.interval.months
+        # The day arithmetic ignores clock time and clamping, so it can be one off, and two where a zone skips
+        # a day.
+        while self.boundary(n) > at:
+            n -= 1
+        while self.boundary(n + 1) <= at:
+            n += 1
+        return n
+
+    @property
+    def _on_calendar(self) -> bool:
+        return self.alignment == "calendar"
+
+    def _origin(self, zone: ZoneInfo) -> datetime:
+        local = self.anchor.astimezone(zone).replace(tzinfo=None, fold=0)
+        if self._on_calendar:
+            return datetime.combine(_calendar_start(local.date(), self.interval.unit), time())
+        return local
+
+
+def period_containing(
+    schedule: Schedule,
+    at: datetime,
+    *,
+    offset: int = 0,
+    started_at: datetime | None = None,
+    ended_at: datetime | None = None,
+) -> Period:
+    """Return the period that holds a moment, or the one `offset` periods later (-1: the one before).
+
+    It is clipped to `started_at` and `ended_at`. A moment before the start answers with the first period, one
+    at the end or after it with the last. Raises `NoSuchPeriod` when the offset leads out of the clipped span.
+    """
+    moment = _require_aware(at) if started_at is None else max(at, started_at)
+    n = schedule.index_at(moment)
+    if ended_at is not None and moment >= ended_at:
+        n = schedule.index_at(ended_at - timedelta.resolution)
+    start, end = schedule.boundary(n + offset), schedule.boundary(n + offset + 1)
+    if started_at is not None:
+        start = max(start, started_at.astimezone(UTC))
+    if ended_at is not None:
+        end = min(end, ended_at.astimezone(UTC))
+    if start >= end:
+        raise NoSuchPeriod(f"No period {offset:+d} from {at.isoformat()}")
+    return Period(start, end)
+
+
+def next_boundary(schedule: Schedule, after: datetime, *, ended_at: datetime | None = None) -> datetime:
+    """Return the first boundary after a moment, or `ended_at` if that comes first."""
+    found = schedule.boundary(schedule.index_at(_require_aware(after)) + 1)
+    return found if ended_at is None else min(found, ended_at.astimezone(UTC))
+
+
+def first_boundary(schedule: Schedule, started_at: datetime) -> datetime:
+    """Return the first boundary at or after a start: the end of a short first period, or the start itself."""
+    n = schedule.index_at(_require_aware(started_at))
+    found = schedule.boundary(n)
+    return found if found == started_at else schedule.boundary(n + 1)
+
+
+def periods_between(
+    schedule: Schedule, started_at: datetime, until: datetime, *, cuts: Iterable[datetime] = ()
+) -> list[Period]:
+    """List the periods from a start to an end, adjacent and in order, the first and last clipped.
+
+    `cuts` split a period further, such as where a trial ends; those outside the span do nothing.
+    """
+    edges = {_require_aware(started_at).astimezone(UTC)}
+    n = schedule.index_at(started_at) + 1
+    while (boundary := schedule.boundary(n)) < until:
+        edges.add(boundary)
+        n += 1
+    edges.update(cut.astimezone(UTC) for cut in cuts if started_at < cut < until)
+    return _adjacent(sorted(edges), until.astimezone(UTC))
+
+
+def elapsed_periods(
+    schedule: Schedule,
+    at: datetime,
+    *,
+    started_at: datetime | None = None,
+    ended_at: datetime | None = None,
+) -> int:
+    """Count the boundaries passed after the start (the anchor unless given), up to and including a moment.
+
+    A short first period counts; a moment after `ended_at` counts as the end. 0 before the start.
+    """
+    start = schedule.anchor if started_at is None else started_at
+    moment = _require_aware(at) if ended_at is None else min(at, ended_at)
+    return max(schedule.index_at(moment) - schedule.index_at(start), 0)
+
+
+def calendar_next_start(interval: Interval, at: datetime, timezone: str = "UTC") -> datetime:
+    """Return the next calendar start of the interval's unit strictly after a moment, whatever the count.
+
+    Local midnight of the next day, Monday, or first of the month, quarter, half-year or year.
+    """
+    return next_boundary(Schedule(Interval(interval.unit), at, timezone, "calendar"), at)
+
+
+def add_interval(
+    start: datetime,
+    timezone: str = "UTC",
+    *,
+    years: int = 0,
+    months: int = 0,
+    weeks: int = 0,
+    days: int = 0,
+    hours: int = 0,
+    minutes: int = 0,
+    seconds: int = 0,
+) -> datetime:
+    """Move a moment: years and months first (day clamped), then weeks and days, both by the local calendar.
+
+    Hours, minutes and seconds follow in real elapsed time. All may be negative.
+    """
+    zone = ZoneInfo(timezone)
+    local = _require_aware(start).astimezone(zone).replace(tzinfo=None, fold=0)
+    moved = _month_day(_month_number(local.date()) + 12 * years + months, local.day)
+    moved += timedelta(weeks=weeks, days=days)
+    moment = _resolve(datetime.combine(moved, local.time()), zone) if (moved != local.date()) else start
+    return moment.astimezone(UTC) + timedelta(hours=hours, minutes=minutes, seconds=seconds)
+
+
+def add_periods(start: datetime, interval: Interval, n: int, timezone: str = "UTC") -> datetime:
+    """Move a moment by n intervals, back when n is negative; the day of the month is clamped once."""
+    return Schedule(interval, start, timezone).boundary(n)
+
+
+def whole_periods(start: datetime, end: datetime, interval: Interval, timezone: str = "UTC") -> int:
+    """Count the complete intervals from a start that fit before an end. 0 when the end comes first."""
+    return max(Schedule(interval, start, timezone).index_at(end), 0)
+
+
+def period_after_change(current: Period, change_at: datetime, old: Schedule, new: Interval) -> Period:
+    """Return the current period once the interval changes: kept if equally long, else restarted at the change.
+
+    The moment of the change is then the new schedule's anchor.
+    """
+    if old.interval.same_length(new):
+        return current
+    restarted = Schedule(new, change_at, old.timezone)
+    return Period(restarted.boundary(0), restarted.boundary(1))
+
+
+def day_start(at: datetime, timezone: str) -> datetime:
+    """Return the first instant of a moment's local day."""
+    return local_midnight(at.astimezone(ZoneInfo(timezone)).date(), timezone)
+
+
+def local_midnight(day: date, timezone: str) -> datetime:
+    """Return the instant at which a local day begins."""
+    return _resolve(datetime.combine(day, time()), ZoneInfo(timezone))
+
+
+def local_date(at: datetime, timezone: str) -> date:
+    """Return the local calendar day of a moment."""
+    return _require_aware(at).astimezone(ZoneInfo(timezone)).date()
+
+
+def day_windows(start: datetime, end: datetime, timezone: str) -> list[Period]:
+    """List the local days between two moments, the first and last clipped. Days last 23 to 25 hours."""
+    return windows(Period(start, end), "day", timezone)
+
+
+def windows(period: Period, unit: WindowUnit, timezone: str = "UTC") -> list[Period]:
+    """Cut a period at local minutes, hours, days, Mondays, months and so on.
+
+    The windows are adjacent, the first and the last clipped. Minutes and hours last their real length, also
+    when the clock is put forward or back.
+    """
+    if unit == "minute" or unit == "hour":
+        return _adjacent(list(_clock_edges(period, _SECONDS[unit], ZoneInfo(timezone))), period.end)
+    schedule = Schedule(Interval(unit), period.start, timezone, "calendar")
+    return periods_between(schedule, period.start, period.end)
+
+
+def _clock_edges(period: Period, seconds: int, zone: ZoneInfo) -> Iterator[datetime]:
+    edge = period.start.astimezone(UTC)
+    while edge < period.end:
+        yield edge
+        local = edge.astimezone(zone)
+        past = timedelta(seconds=(local.minute * 60 + local.second) % seconds, microseconds=local.microsecond)
+        edge += timedelta(seconds=seconds) - past
+
+
+def _adjacent(edges: list[datetime], end: datetime) -> list[Period]:
+    return [Period(start, stop) for start, stop in zip(edges, [*edges[1:], end], strict=True) if start < stop]
+
+
+def _calendar_start(day: date, unit: Unit) -> date:
+    if unit == "day":
+        return day
+    if unit == "week":
+        return day - timedelta(days=day.weekday())
+    months = _MONTHS[unit]
+    return day.replace(month=(day.month - 1) // months * months + 1, day=1)
+
+
+def _month_number(day: date) -> int:
+    return day.year * 12 + day.month - 1
+
+
+def _month_day(number: int, day: int) -> date:
+    year, month = divmod(number, 12)
+    return date(year, month + 1, min(day, monthrange(year, month + 1)[1]))
+
+
+def _resolve(local: datetime, zone: ZoneInfo) -> datetime:
+    # With fold 0 zoneinfo reads a repeated time as the first, and a skipped one by the clock before the gap.
+    return local.replace(tzinfo=zone, fold=0).astimezone(UTC)
+
+
+def _require_aware(at: datetime) -> datetime:
+    if at.tzinfo is None:
+        raise ValueError("A moment needs a time zone")
+    return at
