@@ -3,8 +3,10 @@
 import os
 
 from celery import Celery
+from kombu.transport import TRANSPORT_ALIASES
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+TRANSPORT_ALIASES["folder"] = "config.broker:Transport"
 
 app = Celery("countinghouse")
 app.config_from_object("django.conf:settings", namespace="CELERY")

@@ -1,0 +1,83 @@
+# Everything a person types. `make` alone lists the targets.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+VENV := .venv
+PYTHON := $(VENV)/bin/python
+READY := $(VENV)/.installed
+LOCK := requirements-dev.txt
+
+# The first interpreter that fits: 3.13, else 3.12; on PATH, or among pyenv's. PYTHON_BIN=... names another.
+define find_python
+fits() { "$$1" -c 'import sys, venv, ensurepip; sys.exit(not (3, 12) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null; }; \
+for candidate in $${PYTHON_BIN:-} \
+	python3.13 $$(ls -d $${PYENV_ROOT:-$$HOME/.pyenv}/versions/3.13*/bin/python3.13 2>/dev/null || true) \
+	python3.12 $$(ls -d $${PYENV_ROOT:-$$HOME/.pyenv}/versions/3.12*/bin/python3.12 2>/dev/null || true) \
+	python3; do \
+	if fits "$$candidate"; then found=$$candidate; break; fi; \
+done; \
+if [ -z "$${found:-}" ]; then \
+	echo "Countinghouse needs Python 3.13 or 3.12 with venv, and none was found on PATH or in pyenv; the python3 here is $$(python3 --version 2>&1 || echo missing). Install one (for example: pyenv install 3.13), or name it with PYTHON_BIN=/path/to/python3.13." >&2; \
+	exit 1; \
+fi
+endef
+
+.PHONY: help
+help: ## List the targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+# Installs again only when the lock changed. A virtual environment whose interpreter went away is made anew.
+$(READY): $(LOCK)
+	@$(find_python); \
+	if ! $(PYTHON) -c '' 2>/dev/null; then \
+		echo "Making $(VENV) with $$("$$found" --version)"; \
+		"$$found" -m venv --clear $(VENV) || { echo "Python's venv can't write $(CURDIR)/$(VENV): remove it, or run as its owner." >&2; exit 1; }; \
+	fi; \
+	if ! $(PYTHON) -m pip --version >/dev/null 2>&1; then $(PYTHON) -m ensurepip -q; fi; \
+	echo "Installing what $(LOCK) locks (once)"; \
+	$(PYTHON) -m pip install --quiet --disable-pip-version-check --require-hashes -r $(LOCK); \
+	touch $(READY)
+
+.PHONY: setup
+setup: ## Make .venv and install what is locked
+	@if [ -e $(READY) ] && ! $(PYTHON) -c '' 2>/dev/null; then rm -f $(READY); fi
+	@$(MAKE) --no-print-directory $(READY)
+
+.PHONY: demo
+demo: setup ## Start all, make a demo company, send its usage, bill it, go on serving (ONCE=1: then stop)
+	@$(PYTHON) manage.py demo $(if $(filter-out 0,$(ONCE)),--once)
+
+.PHONY: serve
+serve: setup ## Run web, worker and beat on PORT (8000), without demo data
+	@$(PYTHON) manage.py serve
+
+.PHONY: test
+test: setup ## Run every test (ARGS="-k name -n 2")
+	@$(PYTHON) -m pytest $(ARGS)
+
+.PHONY: lint
+lint: setup ## Check style, types, layers and migrations
+	@$(PYTHON) -m ruff check .
+	@$(PYTHON) -m ruff format --check .
+	@$(PYTHON) -m mypy .
+	@$(VENV)/bin/lint-imports
+	@$(PYTHON) manage.py makemigrations --check --dry-run
+
+.PHONY: bench
+bench: setup ## Measure the figures of the README (ONLY=name for one)
+	@$(PYTHON) manage.py bench $(if $(ONLY),--only $(ONLY))
+
+.PHONY: conformance
+conformance: setup ## Check the rating engine against golden vectors (VECTORS=dir)
+	@$(PYTHON) manage.py conformance $(VECTORS)
+
+.PHONY: lock
+lock: setup ## Resolve the dependencies of pyproject.toml anew
+	@set -- --quiet --no-emit-index-url --no-emit-find-links --generate-hashes --universal --python-version 3.12; \
+	$(PYTHON) -m uv pip compile "$$@" --upgrade pyproject.toml -o requirements.txt; \
+	$(PYTHON) -m uv pip compile "$$@" --upgrade -c requirements.txt --extra dev pyproject.toml -o requirements-dev.txt
+
+.PHONY: clean
+clean: ## Remove .venv, the data in DATA_DIR (.data) and caches
+	@rm -rf $(VENV) $${DATA_DIR:-.data} .mypy_cache .pytest_cache .ruff_cache .import_linter_cache

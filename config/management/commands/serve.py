@@ -1,0 +1,38 @@
+"""`manage.py serve`: the whole product on this machine."""
+
+import os
+import subprocess
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandParser
+
+from config.supervisor import HOST, running_services
+
+
+class Command(BaseCommand):
+    """Run web, worker and beat until Ctrl-C. A taken port gives the next free one, and says so."""
+
+    help = __doc__
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--port", type=int, default=settings.PORT, help="the first port to try (PORT)")
+        parser.add_argument("--run", metavar="COMMAND", help="run this in a shell once all answers, then stop")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        with running_services(options["port"]) as services:
+            if services.port != options["port"]:
+                self.stdout.write(f"Port {options['port']} on {HOST} is taken; using {services.port}.")
+            self.stdout.write(f"Countinghouse is at {services.base_url}/admin/ (Ctrl-C stops it)")
+            self.stdout.flush()
+            if options["run"]:
+                run = options["run"]
+                finished = subprocess.run(
+                    run,
+                    shell=True,  # noqa: S602  the operator's own line
+                    env={**os.environ, "BASE_URL": services.base_url},
+                    check=False,
+                )
+                raise SystemExit(finished.returncode)
+            services.wait()
+        self.stdout.write("Stopped.")

@@ -1,0 +1,85 @@
+"""A pytest plugin, loaded before Django: the real services that the tests use.
+
+One PostgreSQL for the whole run (each xdist worker has a database of its own in it), under DATA_DIR/test, and
+one redis-server for the tests marked `redis`. Both go when the run ends.
+"""
+
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from config.embedded import THROWAWAY_SETTINGS, EmbeddedPostgres
+from config.problems import StartupProblem
+from config.startup import data_dir
+
+TEST_DIR = data_dir() / "test"
+servers: list[EmbeddedPostgres] = []
+
+
+def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
+    """Set the environment before pytest-django reads the settings. A given DATABASE_URL is left alone."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        return  # everything is inherited from the run that started this worker
+    os.environ["DATA_DIR"] = str(TEST_DIR)
+    for name in ("REDIS_URL", "SECRET_KEY", "DEBUG", "HTTPS", "ALLOWED_HOSTS", "STATIC_ROOT"):
+        os.environ.pop(name, None)
+    if os.environ.get("DATABASE_URL"):
+        return
+    server = EmbeddedPostgres(TEST_DIR / "postgres", settings=THROWAWAY_SETTINGS)
+    try:
+        os.environ["DATABASE_URL"] = server.start()
+    except StartupProblem as problem:
+        raise pytest.UsageError(str(problem)) from problem
+    servers.append(server)
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    while servers:
+        servers.pop().release()
+
+
+@pytest.fixture(scope="session")
+def redis_url() -> Iterator[str]:
+    """The URL of a real redis-server of this run's own. Without the program the run fails: it never skips."""
+    program = shutil.which("redis-server")
+    if program is None:
+        pytest.fail("redis-server isn't installed: run `apt-get install redis-server`.", pytrace=False)
+    port = free_port()
+    with tempfile.TemporaryDirectory(prefix="countinghouse-redis-") as folder:
+        options = ["--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", folder]
+        with (Path(folder) / "log").open("wb") as log:
+            server = subprocess.Popen([program, *options], stdout=log, stderr=subprocess.STDOUT)
+        try:
+            _wait_for_port(port, server)
+            yield f"redis://127.0.0.1:{port}/0"
+        finally:
+            server.terminate()
+            server.wait(10)
+
+
+def free_port() -> int:
+    """Return a port that nothing listens on just now."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
+        return port
+
+
+def _wait_for_port(port: int, server: subprocess.Popen[bytes]) -> None:
+    until = time.monotonic() + 10
+    while time.monotonic() < until:
+        try:
+            socket.create_connection(("127.0.0.1", port), 1).close()
+        except OSError:
+            if server.poll() is not None:
+                pytest.fail("redis-server didn't start.", pytrace=False)
+            time.sleep(0.02)
+        else:
+            return
+    pytest.fail("redis-server didn't answer within 10 seconds.", pytrace=False)
