@@ -106,6 +106,9 @@ class Precision:
     def round(self, amount: Decimal) -> Decimal:
         return round_to(amount, self.places, self.mode)
 
+    def round_fraction(self, amount: Fraction) -> Decimal:
+        return self.round(to_decimal(amount))
+
 
 UNROUNDED = Precision(mode="none")
 
@@ -121,6 +124,11 @@ def times(amount: Decimal, factor: Fraction) -> Decimal:
         return amount * factor.numerator / factor.denominator
 
 
+def to_decimal(number: Fraction) -> Decimal:
+    """Write a fraction as a decimal: exact where decimals can be, else to 120 digits."""
+    return times(Decimal(1), number)
+
+
 def sum_rounded(amounts: Iterable[Decimal], places: int) -> Decimal:
     """Round each amount, then add: what a reader gets who adds up the lines as they are shown."""
     return sum((round_to(amount, places) for amount in amounts), ZERO)
@@ -134,7 +142,11 @@ def round_sum(amounts: Iterable[Decimal], places: int) -> Decimal:
 
 
 def allocate(
-    amount: Decimal, weights: Sequence[Decimal], currency: str | None = None, *, places: int | None = None
+    amount: Decimal,
+    weights: Sequence[Decimal | Fraction],
+    currency: str | None = None,
+    *,
+    places: int | None = None,
 ) -> list[Decimal]:
     """Split an amount by weight so that the parts add up to it, to the smallest unit.
 
@@ -149,7 +161,7 @@ def allocate(
     total = round_to(amount, digits)
     if not weights and total:
         raise ValueError("There is nothing to split the amount over")
-    whole = sum(map(Fraction, weights), Fraction(0))
+    whole = sum((Fraction(weight) for weight in weights), Fraction(0))
     ratios = [Fraction(weight) / whole if whole else Fraction(1, len(weights)) for weight in weights]
     sign = -1 if total < 0 else 1
     parts = spread(abs(total), [Fraction(abs(total)) * ratio for ratio in ratios], places=digits)
