@@ -1,18 +1,15 @@
 """Every error of the API has one body: `{"code", "message", "http_status_code", "details"}`."""
 
-import logging
+import math
 from http import HTTPStatus
 from typing import Any
 
 from django.core.exceptions import PermissionDenied, RequestDataTooBig, SuspiciousOperation
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseServerError, JsonResponse
-from django.template import loader
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.views import defaults
 from rest_framework import exceptions
 from rest_framework.response import Response
 from rest_framework.views import set_rollback
-
-logger = logging.getLogger(__name__)
 
 API_PREFIX = "/v1/"
 CODES = {
@@ -119,7 +116,7 @@ def _headers_of(exc: exceptions.APIException) -> dict[str, str]:
     if authenticate := getattr(exc, "auth_header", None):
         headers["WWW-Authenticate"] = authenticate
     if wait := getattr(exc, "wait", None):
-        headers["Retry-After"] = str(int(wait))
+        headers["Retry-After"] = str(math.ceil(wait))
     return headers
 
 
@@ -153,11 +150,16 @@ def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
     """Answer 404: JSON to the API, Django's page to a browser."""
     if not is_api(request):
         return defaults.page_not_found(request, exception)
-    return _json(404, f"There is nothing at {request.path}")
+    return unknown_path(request)
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
     """Answer 500 without a word about what went wrong inside: that is in the log."""
     if is_api(request):
         return _json(500, "An unexpected error occurred. Nothing was changed.")
-    return HttpResponseServerError(loader.get_template("500.html").render({}, request))
+    return defaults.server_error(request)
+
+
+def unknown_path(request: HttpRequest, path: str = "") -> HttpResponse:
+    """Answer 404 in JSON where no door of the API is, also with DEBUG on."""
+    return _json(404, f"There is nothing at {request.path}")

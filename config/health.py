@@ -2,11 +2,9 @@
 
 from django.apps import apps
 from django.db import Error, connection
+from django.db.models import Model
 from django.http import HttpRequest, JsonResponse
 from django.views.decorators.http import require_safe
-
-INBOX = ("events", "InboxEvent")
-
 
 @require_safe
 def healthz(request: HttpRequest) -> JsonResponse:
@@ -19,7 +17,7 @@ def healthz(request: HttpRequest) -> JsonResponse:
 
 def why_not_ready() -> str:
     """Say in a sentence what keeps events from being stored; empty when nothing does."""
-    table = apps.get_model(*INBOX)._meta.db_table
+    table = _inbox_model()._meta.db_table
     try:
         with connection.cursor() as cursor:
             cursor.execute("SELECT to_regclass(%s) IS NOT NULL", [connection.ops.quote_name(table)])
@@ -27,3 +25,7 @@ def why_not_ready() -> str:
     except Error:
         return "The database can't be reached."
     return "" if row and row[0] else "The database isn't migrated: the events inbox is missing."
+
+
+def _inbox_model() -> type[Model]:
+    return apps.get_model("events", "InboxEvent")

@@ -7,7 +7,6 @@ from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
-import redis
 
 from config.embedded import ensure_database
 from config.problems import StartupProblem
@@ -67,6 +66,8 @@ def _why_no_connection(url: str, said: str) -> str:
 
 def check_redis(url: str) -> None:
     """Ping once. Raises StartupProblem when the URL is malformed or Redis doesn't answer in five seconds."""
+    import redis  # costs every other command a quarter of a second
+
     try:
         client = redis.Redis.from_url(url, socket_connect_timeout=5, socket_timeout=5)
     except ValueError as error:

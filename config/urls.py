@@ -4,9 +4,11 @@ from importlib.util import find_spec
 
 from django.contrib import admin
 from django.urls import URLPattern, URLResolver, include, path
+from django.views.decorators.csrf import csrf_exempt
 from django.views.generic import RedirectView
-from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
+from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
+from config.errors import unknown_path
 from config.health import healthz
 
 # Each app that has API doors lists them in its `urls.py`.
@@ -17,8 +19,10 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("healthz", healthz, name="healthz"),
     path("admin/", admin.site.urls),
     path("v1/schema", SpectacularAPIView.as_view(), name="schema"),
-    path("v1/docs", SpectacularSwaggerView.as_view(url_name="schema"), name="docs"),
+    path("v1/docs", SpectacularSwaggerSplitView.as_view(url_name="schema"), name="docs"),
     *[path("v1/", include(f"{app}.urls")) for app in API_APPS],
+    path("v1", unknown_path),
+    path("v1/<path:path>", csrf_exempt(unknown_path)),
 ]
 
 handler400 = "config.errors.bad_request"

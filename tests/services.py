@@ -10,7 +10,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -23,11 +23,19 @@ TEST_DIR = data_dir() / "test"
 servers: list[EmbeddedPostgres] = []
 
 
-def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
-    """Set the environment before pytest-django reads the settings. A given DATABASE_URL is left alone."""
+@pytest.hookimpl(wrapper=True)
+def pytest_load_initial_conftests() -> Generator[None]:
+    """Set the environment before pytest-django, which uses the same hook, reads the settings."""
+    start_services()
+    return (yield)
+
+
+def start_services() -> None:
+    """Start PostgreSQL for this run and name it in the environment. A given DATABASE_URL is left alone."""
     if "PYTEST_XDIST_WORKER" in os.environ:
         return  # everything is inherited from the run that started this worker
     os.environ["DATA_DIR"] = str(TEST_DIR)
+    (TEST_DIR / "static").mkdir(parents=True, exist_ok=True)  # WhiteNoise warns when it isn't there
     for name in ("REDIS_URL", "SECRET_KEY", "DEBUG", "HTTPS", "ALLOWED_HOSTS", "STATIC_ROOT"):
         os.environ.pop(name, None)
     if os.environ.get("DATABASE_URL"):
