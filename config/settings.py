@@ -130,6 +130,7 @@ STORAGES = {
     },
 }
 WHITENOISE_USE_FINDERS = DEBUG
+WHITENOISE_AUTOREFRESH = DEBUG
 
 # --- Language and time -------------------------------------------------------------------------------
 LANGUAGE_CODE = "en-us"

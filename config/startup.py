@@ -38,8 +38,11 @@ def prepare(argv: list[str]) -> None:
 def check_database(url: str) -> None:
     """Connect once. Raises StartupProblem when the URL is malformed, or the server refuses or is silent."""
     try:
-        if urlsplit(url).scheme not in SCHEMES:
-            raise ValueError
+        parts = urlsplit(url)
+        if parts.scheme not in SCHEMES:
+            raise ValueError(parts.scheme)
+        if "," not in parts.netloc:  # of several hosts each has a port, which libpq reads
+            _ = parts.port  # raises ValueError when it is no number
         psycopg.conninfo.conninfo_to_dict(url)
     except (ValueError, psycopg.ProgrammingError) as error:
         raise StartupProblem(

@@ -1,0 +1,100 @@
+"""A laptop needs no settings; a deployment is refused until its own are safe."""
+
+import os
+import secrets
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from django.conf import settings
+
+from config.secret import laptop_secret_key
+
+PRODUCTION = {
+    "SECRET_KEY": secrets.token_urlsafe(64),
+    "ALLOWED_HOSTS": "billing.example.com",
+    "CSRF_TRUSTED_ORIGINS": "https://billing.example.com",
+}
+
+
+def manage(*arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "manage.py", *arguments],
+        cwd=settings.BASE_DIR,
+        env={**os.environ, **env},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def shown(name: str, **env: str) -> str:
+    code = f"from django.conf import settings; print(settings.{name})"
+    return subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=settings.BASE_DIR,
+        env={**os.environ, "DJANGO_SETTINGS_MODULE": "config.settings", **env},
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.strip()
+
+
+def test_check_deploy_has_nothing_to_say_about_production():
+    checked = manage("check", "--deploy", "--fail-level", "WARNING", **PRODUCTION)
+    assert checked.returncode == 0, checked.stderr
+    assert "no issues" in checked.stdout + checked.stderr
+
+
+@pytest.mark.parametrize(
+    "key",
+    ["", "short", "a" * 80, "django-insecure-" + "x1y2z3w4v5" * 7, "change-me-" + "q8w7e6r5t4" * 7],
+)
+def test_a_deployment_refuses_a_secret_that_is_none(key: str):
+    checked = manage("check", **{**PRODUCTION, "SECRET_KEY": key, "DEBUG": "0"})
+    assert checked.returncode == 1
+    assert "config.E001" in checked.stderr
+
+
+def test_the_web_server_refuses_it_too():
+    started = subprocess.run(
+        [sys.executable, "-c", "import config.wsgi"],
+        cwd=settings.BASE_DIR,
+        env={**os.environ, **PRODUCTION, "SECRET_KEY": "short"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert started.returncode != 0
+    assert "SECRET_KEY is missing, short, or a demo's" in started.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "env", "value"),
+    [
+        ("DEBUG", {}, "True"),
+        ("DEBUG", {"SECRET_KEY": "k"}, "False"),
+        ("SESSION_COOKIE_SECURE", {"SECRET_KEY": "k"}, "True"),
+        ("SESSION_COOKIE_SECURE", {"SECRET_KEY": "k", "HTTPS": "0"}, "False"),
+        ("ACCEPT_NUMERIC_STRINGS", {}, "False"),
+        ("DEFAULT_CURRENCY", {}, "USD"),
+    ],
+)
+def test_a_secret_key_in_the_environment_means_a_deployment(name: str, env: dict[str, str], value: str):
+    assert shown(name, **env) == value
+
+
+def test_the_laptops_key_is_made_once_for_its_owner_only(tmp_path: Path):
+    key = laptop_secret_key(tmp_path / "new")
+    path = tmp_path / "new" / "secret_key"
+    assert len(key) >= 64
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert laptop_secret_key(tmp_path / "new") == key
+    assert [found.name for found in path.parent.iterdir()] == ["secret_key"]
+
+
+def test_two_laptops_have_two_keys(tmp_path: Path):
+    assert laptop_secret_key(tmp_path / "a") != laptop_secret_key(tmp_path / "b")
