@@ -6,7 +6,7 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Literal
 
-from billing.money import Precision, allocate
+from billing.money import Precision, allocate, exact
 
 Split = Literal["cents", "exact"]
 Order = Literal["percent_first", "listed"]
@@ -48,6 +48,27 @@ def discount_amount(
     if amount_off is not None:
         wanted = max(Fraction(amount_off), Fraction(0))
     return precision.round_fraction(min(wanted, reducible))
+
+
+@dataclass(frozen=True, slots=True)
+class Discounted:
+    """An amount, reduced: what was taken off, and what is left."""
+
+    discount: Decimal
+    final: Decimal
+
+
+def apply_discount(
+    amount: Decimal,
+    precision: Precision,
+    *,
+    percent_off: Decimal | None = None,
+    amount_off: Decimal | None = None,
+) -> Discounted:
+    """Reduce an amount. The discount is rounded, and what is left follows from it."""
+    discount = discount_amount(amount, precision, percent_off=percent_off, amount_off=amount_off)
+    with exact():
+        return Discounted(discount, amount - discount)
 
 
 def ordered(discounts: Sequence[Discount], order: Order = "percent_first") -> list[Discount]:

@@ -27,6 +27,17 @@ class ChangeLine:
     own_period_days: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class ChangedLines:
+    """The amounts of a change's lines, and their sum."""
+
+    amounts: tuple[Decimal, ...]
+
+    @property
+    def net(self) -> Decimal:
+        return sum(self.amounts, ZERO)
+
+
 def change_lines(
     period: Period,
     change_at: datetime,
@@ -34,15 +45,15 @@ def change_lines(
     timezone: str,
     precision: Precision,
     rules: Rules = BY_DAY,
-) -> list[Decimal]:
-    """Return the lines of a change: credits negative, charges positive, each rounded once, zeros left out.
+) -> ChangedLines:
+    """Work out the lines of a change: credits negative, charges positive, each rounded once, zeros left out.
 
     Recurring lines count for the days left. One-time fees are charged in full and not given back. Usage has
     no part in a change: it is billed as it was used.
     """
     left = Period(max(change_at, period.start), period.end)
     amounts = (precision.round(_change_amount(line, period, left, timezone, rules)) for line in lines)
-    return [amount for amount in amounts if amount]
+    return ChangedLines(tuple(amount for amount in amounts if amount))
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,8 +107,8 @@ def _change_amount(line: ChangeLine, period: Period, left: Period, timezone: str
         return line.amount
     part = factor(period, left, timezone, rules)
     if line.own_period_days is not None:
-        # Not limited to one: a weekly fee is due for each of the weeks until the next invoice.
-        part *= Fraction(calendar_days(period.start, period.end, timezone), line.own_period_days)
+        days = calendar_days(period.start, period.end, timezone)
+        part = min(part * days / line.own_period_days, Fraction(1))
     amount = times(line.amount, part)
     return ZERO - amount if line.direction == "credit" else amount
 

@@ -26,6 +26,7 @@ __all__ = [
     "Tier",
     "capacity_price",
     "check_terms",
+    "combined",
     "convert_quantity",
     "free_units_by_subperiod",
     "free_units_left",
@@ -125,16 +126,28 @@ def rated(
     return Rated(total, quantity, free_units_used, billable_quantity, tuple(parts))
 
 
-def rate_buckets(quantities: Iterable[Decimal], terms: Terms) -> list[Rated]:
-    """Price each bucket or group alone: packages round and tiers begin anew in every one.
+def rate_buckets(quantities: Iterable[Decimal], terms: Terms, *, free_units: Decimal | None = ZERO) -> list[Rated]:
+    """Price each bucket or group alone: free units, packages and tiers begin anew in every one.
 
-    An empty bucket costs nothing, also where the terms charge a flat amount at zero.
+    An empty bucket costs nothing, also where the terms charge a flat amount at zero. `combined` adds them up.
     """
-    ratings = (rate(quantity, terms) for quantity in quantities)
+    ratings = (rate(quantity, terms, free_units=free_units) for quantity in quantities)
     return [
         each if each.billable_quantity else Rated(ZERO, each.quantity, each.free_units_used, ZERO, ())
         for each in ratings
     ]
+
+
+def combined(ratings: Sequence[Rated]) -> Rated:
+    """Add up ratings of separate buckets, groups or sub-periods, one after the other."""
+    with exact():
+        return Rated(
+            sum((each.amount for each in ratings), ZERO),
+            sum((each.quantity for each in ratings), ZERO),
+            sum((each.free_units_used for each in ratings), ZERO),
+            sum((each.billable_quantity for each in ratings), ZERO),
+            tuple(part for each in ratings for part in each.parts),
+        )
 
 
 def convert_quantity(quantity: Decimal, conversion: Conversion | None) -> Decimal:

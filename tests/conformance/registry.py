@@ -1,0 +1,57 @@
+"""What an adapter module says about its category of golden vectors."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+Inputs = Mapping[str, Any]
+Policy = Mapping[str, Any]
+Operation = Callable[[Inputs, Policy], dict[str, Any]]
+
+# These say how to compare a result, not how to compute it.
+REPRESENTATION = frozenset(
+    {
+        "rounding",
+        "scale",
+        "round_places",
+        "round_mode",
+        "factor_scale",
+        "empty_windows",
+        "timestamp_precision",
+        "days_in_month",
+    }
+)
+
+
+class Refused(Exception):
+    """The product refused the call, as a vector may expect."""
+
+    def __init__(self, code: str) -> None:
+        super().__init__(code)
+        self.code = code
+
+
+class NotOffered(Exception):
+    """The product doesn't offer what the vector is about. The message names the rule, never a single vector."""
+
+
+@dataclass(frozen=True)
+class Category:
+    """The operations that the product offers of a category, and what it leaves out, with reasons.
+
+    `not_offered` maps an operation to a reason. `policies` maps a policy key to the values that the product offers;
+    `declined` maps "key=value" to the reason why it isn't offered.
+    """
+
+    operations: Mapping[str, Operation]
+    not_offered: Mapping[str, str] = field(default_factory=dict)
+    policies: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    declined: Mapping[str, str] = field(default_factory=dict)
+
+    def declines(self, policy: Policy) -> str | None:
+        """Return the reason why a vector's policy isn't offered, or nothing when it is."""
+        for key, value in policy.items():
+            if key not in REPRESENTATION and str(value) not in self.policies.get(key, frozenset()):
+                rule = f"{key}={value}"
+                return f"{rule}: {self.declined.get(rule, 'this choice is not offered')}"
+        return None
