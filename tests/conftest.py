@@ -1,5 +1,11 @@
 """Fixtures that every app's tests share."""
 
+import os
+import secrets
+from collections.abc import Iterator
+from urllib.parse import urlsplit, urlunsplit
+
+import psycopg
 import pytest
 from django.contrib.auth.models import User
 from django.test import Client
@@ -17,3 +23,15 @@ def staff_client(staff_user: User) -> Client:
     client = Client()
     client.force_login(staff_user)
     return client
+
+
+@pytest.fixture
+def fresh_database_url() -> Iterator[str]:
+    """Return the URL of an empty database of its own, for tests that run whole processes; dropped afterwards."""
+    server_url = os.environ["DATABASE_URL"]
+    name = f"fresh_{secrets.token_hex(6)}"
+    parts = urlsplit(server_url)
+    with psycopg.connect(server_url, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}".encode())
+        yield urlunsplit(parts._replace(path=f"/{name}"))
+        connection.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
