@@ -10,6 +10,7 @@ from calendar import monthrange
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
+from itertools import pairwise
 from typing import Literal
 from zoneinfo import ZoneInfo
 
@@ -301,7 +302,7 @@ def _clock_edges(period: Period, seconds: int, zone: ZoneInfo) -> Iterator[datet
 
 
 def _adjacent(edges: list[datetime], end: datetime) -> list[Period]:
-    return [Period(start, stop) for start, stop in zip(edges, [*edges[1:], end], strict=True) if start < stop]
+    return [Period(start, stop) for start, stop in pairwise([*edges, end]) if start < stop]
 
 
 def _calendar_start(day: date, unit: Unit) -> date:

@@ -1,0 +1,296 @@
+"""Where billing periods start and end."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+from customers.periods import (
+    Interval,
+    NoSuchPeriod,
+    Period,
+    Schedule,
+    add_interval,
+    add_periods,
+    calendar_next_start,
+    day_start,
+    day_windows,
+    elapsed_periods,
+    first_boundary,
+    local_date,
+    next_boundary,
+    period_after_change,
+    period_containing,
+    periods_between,
+    whole_periods,
+    windows,
+)
+
+
+def utc(text: str) -> datetime:
+    return datetime.fromisoformat(text).replace(tzinfo=UTC)
+
+
+def edges(period: Period) -> tuple[str, str]:
+    return period.start.strftime("%Y-%m-%d %H:%M"), period.end.strftime("%Y-%m-%d %H:%M")
+
+
+MONTHLY = Interval("month")
+
+
+@pytest.mark.parametrize(
+    ("at", "start", "end"),
+    [
+        ("2023-02-27T23:59:59", "2023-01-31 00:00", "2023-02-28 00:00"),
+        ("2023-02-28", "2023-02-28 00:00", "2023-03-31 00:00"),
+        ("2024-02-29", "2024-02-29 00:00", "2024-03-31 00:00"),
+        ("2023-04-29", "2023-03-31 00:00", "2023-04-30 00:00"),
+        ("2022-12-31", "2022-12-31 00:00", "2023-01-31 00:00"),
+    ],
+)
+def test_a_month_end_anchor_is_clamped_to_each_month_and_never_forgotten(at, start, end):
+    schedule = Schedule(MONTHLY, utc("2023-01-31"))
+    assert edges(period_containing(schedule, utc(at))) == (start, end)
+
+
+@pytest.mark.parametrize(
+    ("interval", "start", "end"),
+    [
+        (Interval("day"), "2024-05-17 06:00", "2024-05-18 06:00"),
+        (Interval("day", 10), "2024-05-10 06:00", "2024-05-20 06:00"),
+        (Interval("week"), "2024-05-13 06:00", "2024-05-20 06:00"),
+        (Interval("month"), "2024-05-01 06:00", "2024-06-01 06:00"),
+        (Interval("month", 2), "2024-05-01 06:00", "2024-07-01 06:00"),
+        (Interval("quarter"), "2024-04-01 06:00", "2024-07-01 06:00"),
+        (Interval("half_year"), "2024-01-01 06:00", "2024-07-01 06:00"),
+        (Interval("year"), "2024-01-01 06:00", "2025-01-01 06:00"),
+        (Interval("year", 2), "2024-01-01 06:00", "2026-01-01 06:00"),
+    ],
+)
+def test_every_interval_counts_from_the_anchor_at_the_anchors_clock_time(interval, start, end):
+    schedule = Schedule(interval, utc("2024-01-01T06:00"))
+    assert edges(period_containing(schedule, utc("2024-05-18T05:59"))) == (start, end)
+
+
+@pytest.mark.parametrize(
+    ("interval", "start", "end"),
+    [
+        (Interval("day"), "2024-05-15 00:00", "2024-05-16 00:00"),
+        (Interval("week"), "2024-05-13 00:00", "2024-05-20 00:00"),
+        (Interval("month"), "2024-05-01 00:00", "2024-06-01 00:00"),
+        (Interval("quarter"), "2024-04-01 00:00", "2024-07-01 00:00"),
+        (Interval("half_year"), "2024-01-01 00:00", "2024-07-01 00:00"),
+        (Interval("year"), "2024-01-01 00:00", "2025-01-01 00:00"),
+        (Interval("month", 2), "2024-04-01 00:00", "2024-06-01 00:00"),
+        (Interval("week", 2), "2024-05-06 00:00", "2024-05-20 00:00"),
+    ],
+)
+def test_calendar_periods_start_at_midnight_of_the_calendar_unit(interval, start, end):
+    schedule = Schedule(interval, utc("2024-02-14T15:00"), alignment="calendar")
+    assert edges(period_containing(schedule, utc("2024-05-15T12:00"))) == (start, end)
+
+
+def test_a_leap_day_anchor_returns_to_the_leap_day():
+    schedule = Schedule(Interval("year"), utc("2024-02-29"))
+    assert [schedule.boundary(n).strftime("%Y-%m-%d") for n in range(5)] == [
+        "2024-02-29",
+        "2025-02-28",
+        "2026-02-28",
+        "2027-02-28",
+        "2028-02-29",
+    ]
+
+
+def test_periods_follow_the_customers_clock_across_daylight_saving():
+    schedule = Schedule(MONTHLY, utc("2024-02-01T05:00"), "America/New_York")
+    assert edges(period_containing(schedule, utc("2024-03-20"))) == ("2024-03-01 05:00", "2024-04-01 04:00")
+
+
+@pytest.mark.parametrize(
+    ("anchor", "at", "start"),
+    [
+        # 02:30 doesn't exist in New York on 10 March 2024: an hour later, 03:30 in summer time.
+        ("2024-03-09T07:30", "2024-03-10T12:00", "2024-03-10 07:30"),
+        # 01:30 exists twice on 3 November 2024: the first, still in summer time.
+        ("2024-11-02T05:30", "2024-11-03T12:00", "2024-11-03 05:30"),
+    ],
+)
+def test_skipped_local_times_move_forward_and_repeated_ones_are_taken_first(anchor, at, start):
+    schedule = Schedule(Interval("day"), utc(anchor), "America/New_York")
+    assert edges(period_containing(schedule, utc(at)))[0] == start
+
+
+def test_a_day_that_a_time_zone_skips_has_no_period():
+    # Samoa went from 29 to 31 December 2011.
+    schedule = Schedule(Interval("day"), utc("2011-12-28T10:00"), "Pacific/Apia")
+    periods = periods_between(schedule, utc("2011-12-29T10:00"), utc("2012-01-01T10:00"))
+    assert [edges(period) for period in periods] == [
+        ("2011-12-29 10:00", "2011-12-30 10:00"),
+        ("2011-12-30 10:00", "2011-12-31 10:00"),
+        ("2011-12-31 10:00", "2012-01-01 10:00"),
+    ]
+
+
+def test_the_first_period_is_short_up_to_the_anchor_day():
+    schedule = Schedule(MONTHLY, utc("2024-01-20"), anchor_day=15)
+    start = utc("2024-01-20")
+    assert edges(period_containing(schedule, start, started_at=start)) == ("2024-01-20 00:00", "2024-02-15 00:00")
+
+
+def test_a_moment_before_the_start_answers_with_the_first_period_and_after_the_end_with_the_last():
+    schedule = Schedule(MONTHLY, utc("2024-01-01"))
+    limits = {"started_at": utc("2024-02-10"), "ended_at": utc("2024-04-10")}
+    first = period_containing(schedule, utc("2023-06-01"), **limits)
+    last = period_containing(schedule, utc("2024-09-01"), **limits)
+    assert edges(first) == ("2024-02-10 00:00", "2024-03-01 00:00")
+    assert edges(last) == ("2024-04-01 00:00", "2024-04-10 00:00")
+
+
+def test_an_end_on_a_boundary_leaves_no_empty_period():
+    schedule = Schedule(MONTHLY, utc("2024-01-01"))
+    last = period_containing(schedule, utc("2024-03-01"), ended_at=utc("2024-03-01"))
+    assert edges(last) == ("2024-02-01 00:00", "2024-03-01 00:00")
+
+
+def test_offsets_lead_to_neighbours_and_not_past_the_start():
+    schedule = Schedule(MONTHLY, utc("2024-01-31"))
+    at = utc("2024-03-01")
+    assert edges(period_containing(schedule, at, offset=-1)) == ("2024-01-31 00:00", "2024-02-29 00:00")
+    assert edges(period_containing(schedule, at, offset=1)) == ("2024-03-31 00:00", "2024-04-30 00:00")
+    with pytest.raises(NoSuchPeriod):
+        period_containing(schedule, at, offset=-1, started_at=utc("2024-02-29"))
+
+
+def test_next_boundary_is_capped_by_the_end():
+    schedule = Schedule(MONTHLY, utc("2024-01-15"))
+    assert next_boundary(schedule, utc("2024-02-15")) == utc("2024-03-15")
+    assert next_boundary(schedule, utc("2024-02-15"), ended_at=utc("2024-03-01")) == utc("2024-03-01")
+
+
+def test_the_first_boundary_may_be_the_start_itself():
+    schedule = Schedule(MONTHLY, utc("2024-01-31"))
+    assert first_boundary(schedule, utc("2024-02-29")) == utc("2024-02-29")
+    assert first_boundary(schedule, utc("2024-03-01")) == utc("2024-03-31")
+
+
+def test_a_century_of_days_ends_where_the_calendar_says():
+    schedule = Schedule(Interval("day"), utc("1950-06-01T08:00"), "Europe/Berlin")
+    assert edges(period_containing(schedule, utc("2050-06-01T12:00"))) == ("2050-06-01 07:00", "2050-06-02 07:00")
+
+
+def test_periods_are_listed_with_cuts():
+    schedule = Schedule(MONTHLY, utc("2024-01-01"))
+    cuts = [utc("2024-02-10"), utc("2024-03-01"), utc("2025-01-01")]
+    periods = periods_between(schedule, utc("2024-01-15"), utc("2024-03-05"), cuts=cuts)
+    assert [edges(period) for period in periods] == [
+        ("2024-01-15 00:00", "2024-02-01 00:00"),
+        ("2024-02-01 00:00", "2024-02-10 00:00"),
+        ("2024-02-10 00:00", "2024-03-01 00:00"),
+        ("2024-03-01 00:00", "2024-03-05 00:00"),
+    ]
+
+
+def test_nothing_lies_between_a_moment_and_itself():
+    assert periods_between(Schedule(MONTHLY, utc("2024-01-01")), utc("2024-01-15"), utc("2024-01-15")) == []
+
+
+def test_elapsed_periods_count_a_short_first_one_and_stop_at_the_end():
+    schedule = Schedule(MONTHLY, utc("2024-01-01"))
+    started = utc("2024-01-20")
+    assert elapsed_periods(schedule, utc("2024-01-31"), started_at=started) == 0
+    assert elapsed_periods(schedule, utc("2024-02-01"), started_at=started) == 1
+    assert elapsed_periods(schedule, utc("2024-12-24"), started_at=started, ended_at=utc("2024-04-30")) == 3
+    assert elapsed_periods(schedule, utc("2023-01-01"), started_at=started) == 0
+
+
+@pytest.mark.parametrize(
+    ("unit", "expected"),
+    [("day", "2024-05-16"), ("week", "2024-05-20"), ("month", "2024-06-01"), ("half_year", "2024-07-01")],
+)
+def test_the_next_calendar_start_is_strictly_later(unit, expected):
+    assert calendar_next_start(Interval(unit, 3), utc("2024-05-15")) == utc(expected)
+    assert calendar_next_start(Interval(unit), utc(expected)) > utc(expected)
+
+
+def test_adding_an_interval_moves_the_calendar_first_and_the_clock_after():
+    assert add_interval(utc("2024-01-31"), years=1, months=1, days=1) == utc("2025-03-01")
+    # A day over the end of summer time in Los Angeles lasts 25 hours; 24 hours are always 24.
+    assert add_interval(utc("2025-11-02T07:00"), "America/Los_Angeles", days=1) == utc("2025-11-03T08:00")
+    assert add_interval(utc("2025-11-02T07:00"), "America/Los_Angeles", hours=24) == utc("2025-11-03T07:00")
+
+
+def test_adding_periods_clamps_once():
+    assert add_periods(utc("2024-01-31"), MONTHLY, 2) == utc("2024-03-31")
+    assert add_periods(utc("2024-03-31"), MONTHLY, -1) == utc("2024-02-29")
+
+
+@pytest.mark.parametrize(("end", "count"), [("2024-02-28", 0), ("2024-02-29", 1), ("2024-03-30", 1), ("2023-01-01", 0)])
+def test_whole_periods(end, count):
+    assert whole_periods(utc("2024-01-31"), utc(end), MONTHLY) == count
+
+
+def test_a_change_of_interval_restarts_the_period_and_an_equal_one_does_not():
+    schedule = Schedule(MONTHLY, utc("2024-01-31"))
+    current = period_containing(schedule, utc("2024-02-10"))
+    changed_at = utc("2024-02-10T12:00")
+    yearly = period_after_change(current, changed_at, schedule, Interval("year"))
+    assert edges(yearly) == ("2024-02-10 12:00", "2025-02-10 12:00")
+    quarterly = Schedule(Interval("quarter"), utc("2024-01-31"))
+    kept = period_containing(quarterly, changed_at)
+    assert period_after_change(kept, changed_at, quarterly, Interval("month", 3)) == kept
+
+
+def test_days_of_the_clock_change_last_23_and_25_hours():
+    spring = day_windows(utc("2024-03-30T23:00"), utc("2024-04-01T22:00"), "Europe/Berlin")
+    autumn = day_windows(utc("2024-10-26T22:00"), utc("2024-10-28T23:00"), "Europe/Berlin")
+    assert [(day.end - day.start).total_seconds() / 3600 for day in spring] == [23, 24]
+    assert [(day.end - day.start).total_seconds() / 3600 for day in autumn] == [25, 24]
+
+
+def test_report_windows_are_clipped_to_the_period():
+    period = Period(utc("2024-01-15T10:30"), utc("2024-03-04T00:00"))
+    assert [edges(window) for window in windows(period, "month")] == [
+        ("2024-01-15 10:30", "2024-02-01 00:00"),
+        ("2024-02-01 00:00", "2024-03-01 00:00"),
+        ("2024-03-01 00:00", "2024-03-04 00:00"),
+    ]
+    assert len(windows(period, "week")) == 7
+    assert len(windows(period, "day")) == 49
+
+
+def test_hour_windows_follow_the_zones_own_hours():
+    # Kolkata is half an hour off, so its hours begin at half past in UTC.
+    period = Period(utc("2024-01-01T00:00"), utc("2024-01-01T02:00"))
+    assert [edges(window) for window in windows(period, "hour", "Asia/Kolkata")] == [
+        ("2024-01-01 00:00", "2024-01-01 00:30"),
+        ("2024-01-01 00:30", "2024-01-01 01:30"),
+        ("2024-01-01 01:30", "2024-01-01 02:00"),
+    ]
+
+
+def test_a_period_holds_its_start_and_not_its_end():
+    period = Period(utc("2024-01-01"), utc("2024-02-01"))
+    assert period.contains(period.start)
+    assert not period.contains(period.end)
+    assert not period.overlaps(Period(period.end, utc("2024-03-01")))
+    assert period.overlaps(Period(utc("2024-01-31"), utc("2024-03-01")))
+
+
+def test_the_local_day_decides():
+    assert str(local_date(utc("2024-03-01T02:00"), "America/New_York")) == "2024-02-29"
+    assert day_start(utc("2024-03-01T02:00"), "America/New_York") == utc("2024-02-29T05:00")
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: Interval("month", 0),
+        lambda: Interval("fortnight"),
+        lambda: Schedule(MONTHLY, datetime(2024, 1, 1)),  # noqa: DTZ001 - a moment without a zone is the point
+        lambda: Schedule(MONTHLY, utc("2024-01-01"), anchor_day=32),
+        lambda: Schedule(MONTHLY, utc("2024-01-01"), alignment="lunar"),
+        lambda: period_containing(Schedule(MONTHLY, utc("2024-01-01")), datetime(2024, 1, 1)),  # noqa: DTZ001
+    ],
+)
+def test_schedules_that_make_no_sense_are_refused(make):
+    with pytest.raises(ValueError, match=r".+"):
+        make()

@@ -1,0 +1,61 @@
+"""Periods tile time, whatever the interval, the anchor and the time zone."""
+
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from customers.periods import Interval, Period, Schedule, period_containing, periods_between, windows
+
+ZONES = st.sampled_from(
+    ["UTC", "America/New_York", "Europe/Berlin", "Asia/Kolkata", "Pacific/Apia", "Australia/Lord_Howe", "Africa/Cairo"]
+)
+EPOCH = datetime(1990, 1, 1, tzinfo=UTC)
+MOMENTS = st.timedeltas(timedelta(0), timedelta(days=25_000)).map(lambda since: EPOCH + since)
+UNITS = st.sampled_from(["day", "week", "month", "quarter", "half_year", "year"])
+SCHEDULES = st.builds(
+    Schedule,
+    st.builds(Interval, UNITS, st.integers(1, 13)),
+    MOMENTS,
+    ZONES,
+    st.sampled_from(["anniversary", "calendar"]),
+    st.none() | st.integers(1, 31),
+)
+
+
+@given(SCHEDULES, MOMENTS)
+def test_a_moment_lies_in_its_period(schedule, at):
+    assert period_containing(schedule, at).contains(at)
+
+
+@given(SCHEDULES, MOMENTS)
+def test_periods_are_adjacent(schedule, at):
+    period = period_containing(schedule, at)
+    assert period_containing(schedule, period.end).start == period.end
+    assert period_containing(schedule, period.start - timedelta.resolution).end == period.start
+
+
+@given(SCHEDULES, MOMENTS, st.timedeltas(timedelta(0), timedelta(days=400)))
+def test_every_moment_of_a_period_answers_with_it(schedule, at, later):
+    period = period_containing(schedule, at)
+    inside = min(at + later, period.end - timedelta.resolution)
+    assert period_containing(schedule, inside) == period
+
+
+@given(SCHEDULES, MOMENTS, st.timedeltas(timedelta(0), timedelta(days=400)), st.lists(MOMENTS, max_size=3))
+def test_listed_periods_cover_the_span_without_gaps(schedule, start, length, cuts):
+    end = start + length
+    periods = periods_between(schedule, start, end, cuts=cuts)
+    starts = [period.start for period in periods]
+    ends = [period.end for period in periods]
+    assert starts == ([start, *ends[:-1]] if periods else [])
+    assert not periods or ends[-1] == end
+    assert all(period.start < period.end for period in periods)
+
+
+@given(MOMENTS, st.timedeltas(timedelta(0), timedelta(days=3)), ZONES, st.sampled_from(["hour", "day", "week"]))
+def test_windows_cover_a_period_without_gaps(start, length, zone, unit):
+    found = windows(Period(start, start + length), unit, zone)
+    assert sum((window.end - window.start for window in found), timedelta(0)) == length
+    assert all(before.end == after.start for before, after in pairwise(found))
