@@ -12,6 +12,7 @@ class Reason(models.TextChoices):
     BEFORE_FEATURE_START = "before_feature_start", "Before the feature counts"
     AGGREGATION_FIELD_MISSING = "aggregation_field_missing", "Aggregation field missing"
     NOT_A_NUMBER = "not_a_number", "Not a number"
+    UNUSABLE_VALUE = "unusable_value", "Not a string or number"
     VALUE_OUT_OF_RANGE = "value_out_of_range", "Value out of range"
     UNKNOWN_CUSTOMER = "unknown_customer", "Unknown customer"
     CUSTOMER_ARCHIVED = "customer_archived", "Customer is archived"
@@ -71,6 +72,11 @@ EXPLANATIONS: dict[Reason, Explanation] = {
     Reason.NOT_A_NUMBER: Explanation(
         "The aggregation field holds something else than a JSON number.",
         "Send a number without quotes, or let the feature accept numeric strings.",
+        "2B",
+    ),
+    Reason.UNUSABLE_VALUE: Explanation(
+        "A unique count needs a string or a number; the field holds true, false, a list or an object.",
+        "Send a string or a number in the field.",
         "2B",
     ),
     Reason.VALUE_OUT_OF_RANGE: Explanation(

@@ -72,6 +72,14 @@ class Migration(migrations.Migration):
                     "trial_days",
                     models.PositiveIntegerField(default=0, help_text="Days at the start that are free of charge."),
                 ),
+                (
+                    "is_held",
+                    models.BooleanField(
+                        default=False,
+                        help_text="New subscriptions stay on the published version until this draft is published by hand. Off: the next subscription publishes it.",
+                        verbose_name="hold back",
+                    ),
+                ),
                 ("note", models.CharField(blank=True, help_text="What changed, and why.", max_length=255)),
                 ("published_at", models.DateTimeField(editable=False, null=True)),
             ],

@@ -1,5 +1,7 @@
 """What can be metered, and how."""
 
+import operator
+from functools import reduce
 from typing import ClassVar
 
 import pgtrigger
@@ -7,6 +9,7 @@ from auditlog.registry import auditlog
 from django.conf import settings
 from django.db import models
 from django.db.models import F, Q
+from django.db.models.functions import Now
 from django.urls import reverse
 
 from config.db import NumericField, PublicIdField, Stamped
@@ -64,7 +67,16 @@ class FeatureQuerySet(models.QuerySet["Feature"]):
 
 def accept_numeric_strings_default() -> bool:
     """Take the company's default for new features from the settings."""
-    return settings.ACCEPT_NUMERIC_STRINGS
+    return bool(settings.ACCEPT_NUMERIC_STRINGS)
+
+
+METER_COLUMNS = (
+    *("event_name", "aggregation", "field", "multiplier"),
+    *("filters", "accept_numeric_strings", "counts_from", "archived_at"),
+)
+METER_CHANGED = reduce(
+    operator.or_, (pgtrigger.Q(**{f"old__{name}__df": pgtrigger.F(f"new__{name}")}) for name in METER_COLUMNS)
+)
 
 
 class Feature(Stamped):
@@ -126,6 +138,12 @@ class Feature(Stamped):
         editable=False,
         help_text="When the first event counted. From then on the meter's definition is fixed.",
     )
+    meter_changed_at = models.DateTimeField(
+        db_default=Now(), editable=False, help_text="When what counts last changed; the database notes it."
+    )
+    recounted_at = models.DateTimeField(
+        null=True, editable=False, help_text="The change up to which earlier events have been counted anew."
+    )
     metadata = models.JSONField(default=dict, blank=True)
 
     objects = FeatureQuerySet.as_manager()
@@ -181,6 +199,13 @@ class Feature(Stamped):
                     | pgtrigger.Q(old__multiplier__df=pgtrigger.F("new__multiplier"))
                 ),
             ),
+            pgtrigger.Trigger(
+                name="note_meter_change",
+                operation=pgtrigger.Update,
+                when=pgtrigger.Before,
+                condition=METER_CHANGED,
+                func="NEW.meter_changed_at := clock_timestamp(); RETURN NEW;",
+            ),
         ]
 
     def __str__(self) -> str:
@@ -225,10 +250,25 @@ class EventNameAlias(Stamped):
                 violation_error_message="The alias is the event name itself.",
             )
         ]
+        triggers: ClassVar = [
+            pgtrigger.Trigger(
+                name="note_meter_change_by_alias",
+                operation=pgtrigger.Insert | pgtrigger.Update | pgtrigger.Delete,
+                when=pgtrigger.After,
+                func="""
+                    UPDATE catalog_feature SET meter_changed_at = clock_timestamp()
+                    WHERE event_name IN (
+                        CASE WHEN TG_OP <> 'INSERT' THEN OLD.event_name END,
+                        CASE WHEN TG_OP <> 'DELETE' THEN NEW.event_name END
+                    );
+                    RETURN NULL;
+                """,
+            )
+        ]
 
     def __str__(self) -> str:
         return f"{self.alias} → {self.event_name}"
 
 
-auditlog.register(Feature, exclude_fields=["updated_at", "first_counted_at"])
+auditlog.register(Feature, exclude_fields=["updated_at", "first_counted_at", "meter_changed_at", "recounted_at"])
 auditlog.register(EventNameAlias, exclude_fields=["updated_at"])

@@ -3,13 +3,10 @@
 from django.db import migrations
 
 FUNCTIONS = """
--- The value that a property name means: the key itself, or else the path that its dots spell.
-CREATE FUNCTION event_value(properties jsonb, field text) RETURNS jsonb
+-- The value at the path that a name's dots spell; null for a name without dots.
+CREATE FUNCTION event_path(properties jsonb, field text) RETURNS jsonb
 LANGUAGE sql IMMUTABLE PARALLEL SAFE RETURN
-    CASE
-        WHEN properties ? field THEN properties -> field
-        WHEN position('.' in field) > 0 THEN properties #> string_to_array(field, '.')
-    END;
+    CASE WHEN position('.' in field) > 0 THEN properties #> string_to_array(field, '.') END;
 
 -- A value as people write it: numbers without trailing zeros. Null, objects and arrays have no text.
 CREATE FUNCTION event_text(value jsonb) RETURNS text
@@ -20,12 +17,11 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE RETURN
         WHEN 'boolean' THEN value #>> '{}'
     END;
 
--- The number in a value, or null. Strings count only where the feature accepts them.
-CREATE FUNCTION event_number(value jsonb, strings boolean) RETURNS numeric
+-- The number that a string holds, or null: plain decimal digits with an optional sign and exponent.
+CREATE FUNCTION event_number(value jsonb) RETURNS numeric
 LANGUAGE sql IMMUTABLE PARALLEL SAFE RETURN
     CASE
-        WHEN jsonb_typeof(value) = 'number' THEN (value #>> '{}')::numeric
-        WHEN strings AND jsonb_typeof(value) = 'string'
+        WHEN jsonb_typeof(value) = 'string'
             AND length(value #>> '{}') <= 200
             AND (value #>> '{}') ~ '^[ \\t\\r\\n]*[-+]?([0-9]+(\\.[0-9]*)?|\\.[0-9]+)([eE][-+]?[0-9]{1,3})?[ \\t\\r\\n]*$'
         THEN (value #>> '{}')::numeric
@@ -37,7 +33,7 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE RETURN
     filters = '{}' OR NOT EXISTS (
         SELECT FROM jsonb_each(filters) AS wanted
         WHERE NOT COALESCE(
-            wanted.value @> to_jsonb(event_text(event_value(properties, wanted.key))), false
+            wanted.value @> to_jsonb(event_text(COALESCE(properties -> wanted.key, event_path(properties, wanted.key)))), false
         )
     );
 
@@ -51,9 +47,9 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE RETURN
 DROP_FUNCTIONS = """
 DROP FUNCTION event_unique_key(text);
 DROP FUNCTION event_passes(jsonb, jsonb);
-DROP FUNCTION event_number(jsonb, boolean);
+DROP FUNCTION event_number(jsonb);
 DROP FUNCTION event_text(jsonb);
-DROP FUNCTION event_value(jsonb, text);
+DROP FUNCTION event_path(jsonb, text);
 """
 
 # The inbox is a queue: its dead rows must go soon. Buckets are updated in place, many times an hour.

@@ -31,6 +31,7 @@ class Problem(models.Model):
     occurred_at = models.DateTimeField()
     state = models.PositiveSmallIntegerField(choices=ProblemState, default=ProblemState.OPEN)
     created_at = models.DateTimeField()
+    judged_at = models.DateTimeField(help_text="When it was last found, by processing or by a replay.")
     closed_at = models.DateTimeField(null=True)
     closed_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+")
     closing = models.CharField(max_length=255, blank=True, help_text="How it was closed, or why it was dismissed.")
@@ -39,7 +40,7 @@ class Problem(models.Model):
         ordering: ClassVar = ["-pk"]
         constraints: ClassVar = [
             models.UniqueConstraint(
-                fields=["event", "feature"],
+                fields=["event", "feature", "reason"],
                 name="problem_open_once",
                 nulls_distinct=False,
                 condition=Q(state=1),

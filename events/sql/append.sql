@@ -1,0 +1,15 @@
+-- Writes the batch to the ledger, each event_id once for ever. In the order of event_id, so that two workers with the
+-- same ids wait for each other instead of deadlocking; of two in one batch the earlier arrival stands.
+INSERT INTO events_event (
+    id, customer_id, api_key_id, occurred_at, received_at, processed_at, state, has_timestamp,
+    event_id, event_name, external_customer_id, source, properties
+)
+SELECT
+    event.id, event.customer_id, event.api_key_id, event.occurred_at, event.received_at, clock_timestamp(),
+    COALESCE(exception.state, 1), event.has_timestamp, event.event_id, event.event_name, event.external_customer_id,
+    event.source, event.properties
+FROM batch AS event
+LEFT JOIN ({states}) AS exception ON exception.id = event.id
+WHERE NOT EXISTS (SELECT FROM events_prunedeventid AS pruned WHERE pruned.event_id = event.event_id)
+ORDER BY event.event_id, event.id
+ON CONFLICT (event_id) DO NOTHING

@@ -1,0 +1,26 @@
+-- Lists what keeps events of the batch from counting: at all (feature empty), or for one feature.
+-- Features whose filter doesn't match, or that are archived or not begun, only matter where no other takes the event.
+INSERT INTO finding (id, feature_id, reason)
+SELECT event.id, NULL::bigint, 'unknown_event_name'
+FROM batch AS event
+WHERE NOT EXISTS (SELECT FROM ({names}) AS named WHERE named.name = event.event_name)
+UNION ALL
+SELECT id, NULL::bigint, CASE WHEN customer_id IS NULL THEN 'unknown_customer' ELSE 'customer_archived' END
+FROM batch
+WHERE customer_id IS NULL OR customer_archived_at <= received_at
+UNION ALL
+SELECT hit.id, hit.feature_id, hit.reason
+FROM hit
+WHERE hit.reason NOT IN ('filter_mismatch', 'feature_archived', 'before_feature_start')
+UNION ALL
+SELECT DISTINCT hit.id, CASE WHEN hit.reason <> 'filter_mismatch' THEN hit.feature_id END, hit.reason
+FROM hit
+WHERE hit.reason IN ('filter_mismatch', 'feature_archived', 'before_feature_start')
+    AND NOT EXISTS (
+        SELECT FROM hit AS better
+        WHERE better.id = hit.id AND (
+            better.reason IS NULL
+            OR better.reason NOT IN ('filter_mismatch', 'feature_archived', 'before_feature_start')
+            OR hit.reason = 'filter_mismatch' AND better.reason <> 'filter_mismatch'
+        )
+    )

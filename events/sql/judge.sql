@@ -1,0 +1,9 @@
+-- Works out what each event of the batch means for each feature that has its name.
+INSERT INTO hit (id, customer_id, feature_id, hour, number, unique_key, reason)
+SELECT
+    event.id, event.customer_id, feature.id, date_bin('1 hour', event.occurred_at, '2000-01-01 00:00Z'),
+    {number}, {unique_key}, {reason}
+FROM batch AS event
+JOIN ({names}) AS named ON named.name = event.event_name
+JOIN catalog_feature AS feature ON feature.id = named.id
+CROSS JOIN LATERAL ({reading}) AS reading

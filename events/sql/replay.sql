@@ -1,0 +1,68 @@
+-- Judges ledger events anew, under today's configuration, and puts their state, problems and hours right.
+
+-- :take  Loads events of the ledger into the batch, with the customers that their ids mean now. Voided ones stay out.
+INSERT INTO batch (
+    id, customer_id, customer_archived_at, api_key_id, occurred_at, received_at, has_timestamp,
+    event_id, event_name, external_customer_id, source, properties
+)
+SELECT
+    event.id, COALESCE(own.id, other.id), COALESCE(own.archived_at, other.archived_at), event.api_key_id,
+    event.occurred_at, event.received_at, event.has_timestamp, event.event_id, event.event_name,
+    event.external_customer_id, event.source, event.properties
+FROM (
+    SELECT * FROM events_event WHERE id = ANY(%(ids)s) AND state <> 4 ORDER BY id FOR UPDATE
+) AS event
+LEFT JOIN customers_customer AS own ON own.external_id = event.external_customer_id
+LEFT JOIN customers_customeralias AS also ON also.alias = event.external_customer_id AND own.id IS NULL
+LEFT JOIN customers_customer AS other ON other.id = also.customer_id
+
+-- :drop_dismissed  What staff dismissed stays dismissed.
+DELETE FROM finding USING events_problem AS problem
+WHERE problem.event_id = finding.id AND problem.state = 3 AND problem.reason = finding.reason
+    AND problem.feature_id IS NOT DISTINCT FROM finding.feature_id
+
+-- :touch  The hours of these events, for every feature that has their name, under the old customer and the new.
+INSERT INTO touched (customer_id, feature_id, hour)
+SELECT DISTINCT customer_id, feature_id, hour
+FROM (
+    SELECT hit.customer_id, hit.feature_id, hit.hour FROM hit
+    UNION ALL
+    SELECT event.customer_id, hit.feature_id, hit.hour FROM hit JOIN events_event AS event ON event.id = hit.id
+) AS hours
+WHERE customer_id IS NOT NULL
+ON CONFLICT DO NOTHING
+
+-- :close  Closes problems that are no longer found.
+UPDATE events_problem AS problem
+SET state = 2, closed_at = clock_timestamp(), closed_by_id = %(by)s, closing = %(closing)s
+FROM batch
+WHERE problem.event_id = batch.id AND problem.state = 1 AND NOT EXISTS (
+    SELECT FROM finding
+    WHERE finding.id = problem.event_id AND finding.reason = problem.reason
+        AND finding.feature_id IS NOT DISTINCT FROM problem.feature_id
+)
+
+-- :settle  Sets each event's customer and state; a dismissed problem leaves it dismissed unless something counts.
+UPDATE events_event AS event
+SET customer_id = fresh.customer_id, state = fresh.state
+FROM (
+    SELECT batch.id, batch.customer_id, CASE
+        WHEN exception.state IS NOT NULL THEN exception.state
+        WHEN EXISTS (
+            SELECT FROM events_problem AS problem
+            WHERE problem.event_id = batch.id AND problem.state = 3 AND (
+                problem.feature_id IS NULL
+                OR NOT EXISTS (
+                    SELECT FROM hit WHERE hit.id = batch.id AND hit.reason IS NULL AND hit.feature_id <> problem.feature_id
+                )
+            )
+        ) THEN 5
+        WHEN EXISTS (
+            SELECT FROM events_problem AS problem WHERE problem.event_id = batch.id AND problem.state = 3
+        ) THEN 2
+        ELSE 1
+    END AS state
+    FROM batch
+    LEFT JOIN ({states}) AS exception ON exception.id = batch.id
+) AS fresh
+WHERE event.id = fresh.id AND (event.customer_id, event.state) IS DISTINCT FROM (fresh.customer_id, fresh.state)

@@ -1,0 +1,18 @@
+-- The hours whose buckets a replay recounts, and their new content.
+CREATE TEMPORARY TABLE IF NOT EXISTS touched (
+    customer_id bigint NOT NULL,
+    feature_id bigint NOT NULL,
+    hour timestamptz NOT NULL,
+    PRIMARY KEY (customer_id, feature_id, hour)
+) ON COMMIT DELETE ROWS;
+
+CREATE TEMPORARY TABLE IF NOT EXISTS recounted (
+    customer_id bigint NOT NULL,
+    feature_id bigint NOT NULL,
+    hour timestamptz NOT NULL,
+    id bigint NOT NULL,
+    event_id text NOT NULL,
+    occurred_at timestamptz NOT NULL,
+    number numeric,
+    unique_key text
+) ON COMMIT DELETE ROWS;
