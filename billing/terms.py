@@ -85,7 +85,7 @@ class Terms:
     unit_amount: Decimal = ZERO
     flat_amount: Decimal = ZERO
     package_size: Decimal = ONE
-    package_rounding: Literal["up", "down"] = "up"
+    package_rounding: str = "up"
     tiers: tuple[Tier, ...] = ()
     cap_amount: Decimal | None = None
     conversion: Conversion | None = None
@@ -120,6 +120,8 @@ def terms_problems(terms: Terms) -> Iterator[str]:
     yield from _amount_problems("The price", _amounts(terms))
     if terms.model is Model.PACKAGE and terms.package_size <= 0:
         yield "A package holds more than zero units."
+    if terms.package_rounding not in ("up", "down"):
+        yield "Started packages round up or down."
     if terms.conversion:
         yield from _conversion_problems(terms.model, terms.conversion)
     if terms.model is Model.PERCENTAGE:

@@ -15,8 +15,6 @@ from typing import Literal
 from zoneinfo import ZoneInfo
 
 Unit = Literal["day", "week", "month", "quarter", "half_year", "year"]
-WindowUnit = Literal["minute", "hour", "day", "week", "month", "quarter", "half_year", "year"]
-Alignment = Literal["anniversary", "calendar"]
 
 _DAYS = {"day": 1, "week": 7}
 _MONTHS = {"month": 1, "quarter": 3, "half_year": 6, "year": 12}
@@ -29,9 +27,9 @@ class NoSuchPeriod(LookupError):
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """A billing interval: two weeks, one quarter."""
+    """A billing interval: two weeks, one quarter. `unit` is one of `Unit`'s names, otherwise `ValueError`."""
 
-    unit: Unit
+    unit: str
     count: int = 1
 
     def __post_init__(self) -> None:
@@ -86,7 +84,7 @@ class Schedule:
     interval: Interval
     anchor: datetime
     timezone: str = "UTC"
-    alignment: Alignment = "anniversary"
+    alignment: str = "anniversary"
     anchor_day: int | None = None
 
     def __post_init__(self) -> None:
@@ -280,7 +278,7 @@ def day_windows(start: datetime, end: datetime, timezone: str) -> list[Period]:
     return windows(Period(start, end), "day", timezone)
 
 
-def windows(period: Period, unit: WindowUnit, timezone: str = "UTC") -> list[Period]:
+def windows(period: Period, unit: str, timezone: str = "UTC") -> list[Period]:
     """Cut a period at local minutes, hours, days, Mondays, months and so on.
 
     The windows are adjacent, the first and the last clipped. Minutes and hours last their real length, also
@@ -305,7 +303,7 @@ def _adjacent(edges: list[datetime], end: datetime) -> list[Period]:
     return [Period(start, stop) for start, stop in pairwise([*edges, end]) if start < stop]
 
 
-def _calendar_start(day: date, unit: Unit) -> date:
+def _calendar_start(day: date, unit: str) -> date:
     if unit == "day":
         return day
     if unit == "week":

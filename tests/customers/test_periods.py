@@ -138,9 +138,9 @@ def test_the_first_period_is_short_up_to_the_anchor_day():
 
 def test_a_moment_before_the_start_answers_with_the_first_period_and_after_the_end_with_the_last():
     schedule = Schedule(MONTHLY, utc("2024-01-01"))
-    limits = {"started_at": utc("2024-02-10"), "ended_at": utc("2024-04-10")}
-    first = period_containing(schedule, utc("2023-06-01"), **limits)
-    last = period_containing(schedule, utc("2024-09-01"), **limits)
+    start, end = utc("2024-02-10"), utc("2024-04-10")
+    first = period_containing(schedule, utc("2023-06-01"), started_at=start, ended_at=end)
+    last = period_containing(schedule, utc("2024-09-01"), started_at=start, ended_at=end)
     assert edges(first) == ("2024-02-10 00:00", "2024-03-01 00:00")
     assert edges(last) == ("2024-04-01 00:00", "2024-04-10 00:00")
 
