@@ -16,6 +16,8 @@ from typing import Any
 from kombu.transport import filesystem
 from kombu.utils.json import dumps, loads
 
+LONGEST_WAIT_S = 0.25
+
 
 class Channel(filesystem.Channel):
     """Keep each message in a file of its own: `<milliseconds>_<uuid>.<queue>.msg`."""
@@ -53,3 +55,7 @@ class Transport(filesystem.Transport):
     """kombu's filesystem transport with the channel above; `polling_interval` is how long an idle worker waits."""
 
     Channel = Channel
+
+    def drain_events(self, connection: Any, timeout: float | None = None) -> None:
+        """Wait for a message, but return to the worker's loop often enough that a stop is noticed at once."""
+        super().drain_events(connection, timeout=min(timeout or LONGEST_WAIT_S, LONGEST_WAIT_S))

@@ -82,12 +82,19 @@ class Child:
             self.process.terminate()
 
     def finish(self, until: float) -> None:
-        """Wait until the moment (of the monotonic clock), then kill what is left of the group."""
-        if self.process:
+        """Wait until the moment (of the monotonic clock), then kill what is left of the group.
+
+        Ask again every second: beat ends by an exception out of its signal handler, and now and then that comes
+        while a library is swallowing exceptions.
+        """
+        if self.process is None:
+            return
+        while self.process.poll() is None and time.monotonic() < until:
             with contextlib.suppress(subprocess.TimeoutExpired):
-                self.process.wait(max(0.0, until - time.monotonic()))
-            self.signal_group(signal.SIGKILL)
-            self.process.wait()
+                self.process.wait(1)
+            self.terminate()
+        self.signal_group(signal.SIGKILL)
+        self.process.wait()
 
 
 @dataclass
