@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import TYPE_CHECKING, cast
 
 from django.db import models
-from django.db.models import Case, CharField, OuterRef, Q, QuerySet, Subquery, Value, When
+from django.db.models import Case, CharField, F, OuterRef, Q, QuerySet, Subquery, Value, When
+
+if TYPE_CHECKING:
+    from customers.models import Customer, Subscription  # noqa: F401  named by the strings below
 
 
 class SubscriptionStatus(models.TextChoices):
@@ -39,13 +43,14 @@ class SubscriptionQuerySet(QuerySet["Subscription"]):
             superseded_at=None,
             starts_at__lte=at,
         )
-        return self.annotate(
+        annotated = self.annotate(
             current_kind=Subquery(phase.values("kind")[:1]),
             current_plan=Subquery(phase.values("plan_version__plan__name")[:1]),
             current_version=Subquery(phase.values("plan_version__number")[:1]),
         ).annotate(
             status=Case(
-                When(ended_at__lte=at, then=Value(SubscriptionStatus.CANCELLED)),
+                # One that was cancelled before its start never begins.
+                When(Q(ended_at__lte=at) | Q(ended_at=F("started_at")), then=Value(SubscriptionStatus.CANCELLED)),
                 When(started_at__gt=at, then=Value(SubscriptionStatus.SCHEDULED)),
                 When(current_kind="trial", then=Value(SubscriptionStatus.TRIALING)),
                 When(current_kind="paused", then=Value(SubscriptionStatus.PAUSED)),
@@ -53,3 +58,4 @@ class SubscriptionQuerySet(QuerySet["Subscription"]):
                 output_field=CharField(),
             )
         )
+        return cast(SubscriptionQuerySet, annotated)

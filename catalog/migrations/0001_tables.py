@@ -515,7 +515,11 @@ class Migration(migrations.Migration):
                     ),
                     models.CheckConstraint(
                         condition=models.Q(
-                            models.Q(("aggregation", "sum_with_multiplier"), ("multiplier__gt", 0)),
+                            models.Q(
+                                ("aggregation", "sum_with_multiplier"),
+                                ("multiplier__gt", 0),
+                                ("multiplier__isnull", False),
+                            ),
                             models.Q(
                                 models.Q(("aggregation", "sum_with_multiplier"), _negated=True), ("multiplier", None)
                             ),
@@ -801,7 +805,11 @@ class Migration(migrations.Migration):
                         ("model__in", ["graduated", "volume", "percentage", "graduated_percentage"]),
                         ("unit_amount", None),
                     ),
-                    models.Q(("model__in", ["flat", "per_unit", "package"]), ("unit_amount__gte", 0)),
+                    models.Q(
+                        ("model__in", ["flat", "per_unit", "package"]),
+                        ("unit_amount__gte", 0),
+                        ("unit_amount__isnull", False),
+                    ),
                     _connector="OR",
                 ),
                 name="price_unit_amount",
@@ -812,7 +820,7 @@ class Migration(migrations.Migration):
             model_name="price",
             constraint=models.CheckConstraint(
                 condition=models.Q(
-                    models.Q(("model", "package"), ("package_size__gt", 0)),
+                    models.Q(("model", "package"), ("package_size__gt", 0), ("package_size__isnull", False)),
                     models.Q(models.Q(("model", "package"), _negated=True), ("package_size", None)),
                     _connector="OR",
                 ),
@@ -824,7 +832,7 @@ class Migration(migrations.Migration):
             model_name="price",
             constraint=models.CheckConstraint(
                 condition=models.Q(
-                    models.Q(("model", "percentage"), ("rate_percent__gte", 0)),
+                    models.Q(("model", "percentage"), ("rate_percent__gte", 0), ("rate_percent__isnull", False)),
                     models.Q(
                         models.Q(("model", "percentage"), _negated=True),
                         ("fixed_amount_per_event", None),

@@ -167,7 +167,7 @@ class Feature(Stamped):
             ),
             models.CheckConstraint(
                 name="feature_multiplier",
-                condition=Q(aggregation="sum_with_multiplier", multiplier__gt=0)
+                condition=Q(aggregation="sum_with_multiplier", multiplier__isnull=False, multiplier__gt=0)
                 | ~Q(aggregation="sum_with_multiplier") & Q(multiplier=None),
                 violation_error_message="Sum with multiplier needs a multiplier above 0; other aggregations take none.",
             ),

@@ -58,6 +58,12 @@ class PlanVersion(Stamped):
     number = models.PositiveIntegerField(editable=False)
     state = models.CharField(max_length=16, choices=VersionState, default=VersionState.DRAFT, editable=False)
     trial_days = models.PositiveIntegerField(default=0, help_text="Days at the start that are free of charge.")
+    is_held = models.BooleanField(
+        "hold back",
+        default=False,
+        help_text="New subscriptions stay on the published version until this draft is published by hand. "
+        "Off: the next subscription publishes it.",
+    )
     note = models.CharField(max_length=255, blank=True, help_text="What changed, and why.")
     published_at = models.DateTimeField(null=True, editable=False)
     published_by = models.ForeignKey(

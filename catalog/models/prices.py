@@ -111,17 +111,18 @@ class Price(Stamped):
             models.CheckConstraint(
                 name="price_unit_amount",
                 condition=Q(model__in=["graduated", "volume", "percentage", "graduated_percentage"], unit_amount=None)
-                | Q(model__in=["flat", "per_unit", "package"], unit_amount__gte=0),
+                | Q(model__in=["flat", "per_unit", "package"], unit_amount__isnull=False, unit_amount__gte=0),
                 violation_error_message="Give the amount (0 or more). Tiered and percentage prices have none.",
             ),
             models.CheckConstraint(
                 name="price_package_size",
-                condition=Q(model="package", package_size__gt=0) | ~Q(model="package") & Q(package_size=None),
+                condition=Q(model="package", package_size__isnull=False, package_size__gt=0)
+                | ~Q(model="package") & Q(package_size=None),
                 violation_error_message="A package price needs a package size above 0; other prices take none.",
             ),
             models.CheckConstraint(
                 name="price_rate_percent",
-                condition=Q(model="percentage", rate_percent__gte=0)
+                condition=Q(model="percentage", rate_percent__isnull=False, rate_percent__gte=0)
                 | ~Q(model="percentage")
                 & Q(
                     rate_percent=None,

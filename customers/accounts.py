@@ -1,0 +1,90 @@
+"""What staff and the API do with customers. Each change is audited, and told to the apps above after the commit."""
+
+from datetime import datetime
+
+from django.contrib.auth.models import User
+from django.db import transaction
+from django.db.models import Q
+
+from catalog.history import recorded
+from catalog.refusals import Refused
+from catalog.signals import after_commit
+from customers.models import Customer, CustomerAlias, CustomerState
+from customers.signals import customer_activated, customer_created, external_id_mapped
+
+
+class CustomerHasSubscriptions(Refused):
+    """The customer has subscriptions that haven't ended: cancel them first."""
+
+
+class ExternalIdIsInUse(Refused):
+    """The external id belongs to a customer of its own, or can't change once events may carry it."""
+
+
+@transaction.atomic
+def save_customer(customer: Customer, *, by: User | None, reason: str = "") -> Customer:
+    """Validate and store a new or edited customer. A new one lets events that were sent too early count.
+
+    Raises ValidationError, ExternalIdIsInUse for a changed external id.
+    """
+    before = Customer.objects.select_for_update(no_key=True).filter(pk=customer.pk).first() if customer.pk else None
+    if before is not None and before.external_id != customer.external_id:
+        raise ExternalIdIsInUse(
+            f"The external id {before.external_id} can't change: events carry it. Map the other id to it."
+        )
+    customer.full_clean()
+    with recorded(by=by, reason=reason):
+        customer.save()
+    if before is None:
+        after_commit(customer_created, Customer, customer=customer, by=by)
+    elif before.state == CustomerState.ARCHIVED and customer.state == CustomerState.ACTIVE:
+        after_commit(customer_activated, Customer, customer=customer, by=by)
+    return customer
+
+
+@transaction.atomic
+def archive_customer(customer: Customer, *, now: datetime, by: User | None, reason: str = "") -> Customer:
+    """Stop counting the customer's events and take no new subscriptions. Invoices stay. Safe to repeat.
+
+    Raises CustomerHasSubscriptions while one is running or yet to start.
+    """
+    # Locked, so that no subscription is made between the check and the commit.
+    Customer.objects.select_for_update().get(pk=customer.pk)
+    customer.refresh_from_db()
+    if customer.state == CustomerState.ARCHIVED:
+        return customer
+    open_ones = customer.subscriptions.filter(Q(ended_at=None) | Q(ended_at__gt=now)).count()
+    if open_ones:
+        how_many = "a subscription that hasn't" if open_ones == 1 else f"{open_ones} subscriptions that haven't"
+        raise CustomerHasSubscriptions(f"{customer} has {how_many} ended. Cancel first, then archive.")
+    customer.state, customer.archived_at = CustomerState.ARCHIVED, now
+    return save_customer(customer, by=by, reason=reason)
+
+
+@transaction.atomic
+def activate_customer(customer: Customer, *, by: User | None, reason: str = "") -> Customer:
+    """Count an archived customer's events again; those that came meanwhile can be replayed. Safe to repeat."""
+    customer.refresh_from_db()
+    if customer.state == CustomerState.ACTIVE:
+        return customer
+    customer.state, customer.archived_at = CustomerState.ACTIVE, None
+    return save_customer(customer, by=by, reason=reason)
+
+
+@transaction.atomic
+def map_external_id(alias: str, customer: Customer, *, by: User | None, reason: str = "") -> CustomerAlias:
+    """Count events sent with the external id `alias` for the customer. A second call points the alias elsewhere.
+
+    Raises ValidationError, ExternalIdIsInUse when a customer has that external id.
+    """
+    if owner := Customer.objects.filter(external_id=alias).first():
+        raise ExternalIdIsInUse(f"{alias} is the external id of {owner}; mapping it would take its events away.")
+    mapping = CustomerAlias.objects.select_for_update().filter(alias=alias).first() or CustomerAlias(alias=alias)
+    if mapping.pk and mapping.customer_id == customer.pk:
+        return mapping
+    mapping.customer, mapping.reason, mapping.created_by = customer, reason, by
+    mapping.full_clean()
+    with recorded(by=by, reason=reason):
+        mapping.save()
+    after_commit(external_id_mapped, CustomerAlias, alias=mapping, by=by)
+    return mapping

@@ -1,0 +1,207 @@
+from datetime import timedelta
+from decimal import Decimal
+
+import pytest
+from django.core.exceptions import ValidationError
+
+from catalog import signals
+from catalog.features import (
+    AliasIsInUse,
+    MeterIsFixed,
+    accept_numeric_strings,
+    activate_feature,
+    archive_feature,
+    duplicate_as_new_feature,
+    map_event_name,
+    save_feature,
+)
+from catalog.history import changes_of
+from catalog.models import EventNameAlias, Feature
+from tests.factories import NOW, make_feature, make_user
+
+pytestmark = pytest.mark.django_db
+
+ALL = [
+    "feature_created",
+    "feature_activated",
+    "feature_archived",
+    "strings_accepted",
+    "matching_changed",
+    "event_name_mapped",
+]
+
+
+@pytest.fixture
+def heard(django_capture_on_commit_callbacks):
+    """Run a change as if committed, and return the names of the signals that it sent."""
+
+    def listen(change) -> list[str]:
+        names: list[str] = []
+        receivers = {name: lambda name=name, **kwargs: names.append(name) for name in ALL}
+        for name, receiver in receivers.items():
+            getattr(signals, name).connect(receiver)
+        with django_capture_on_commit_callbacks(execute=True):
+            change()
+        for name, receiver in receivers.items():
+            getattr(signals, name).disconnect(receiver)
+        return names
+
+    return listen
+
+
+def test_a_new_metered_feature_is_announced(heard):
+    feature = Feature(name="Calls", event_name="api.calls", aggregation="count")
+
+    assert heard(lambda: save_feature(feature, by=None)) == ["feature_created"]
+
+
+def test_a_feature_without_a_meter_concerns_no_events(heard):
+    assert heard(lambda: save_feature(Feature(name="SSO", kind="boolean"), by=None)) == []
+
+
+def test_renaming_a_feature_is_announced_to_nobody(heard):
+    feature = make_feature()
+    feature.name = "Better name"
+
+    assert heard(lambda: save_feature(feature, by=None)) == []
+
+
+@pytest.mark.parametrize(
+    "change", [{"filters": {"model": ["a"]}}, {"counts_from": NOW}, {"event_name": "api.call"}, {"reset": "cumulative"}]
+)
+def test_what_decides_which_events_count_is_announced(heard, change):
+    feature = make_feature()
+    for field, value in change.items():
+        setattr(feature, field, value)
+
+    assert heard(lambda: save_feature(feature, by=None)) == ["matching_changed"]
+
+
+def test_archiving_and_activating_are_announced_once(heard):
+    feature = make_feature()
+
+    assert heard(lambda: archive_feature(feature, now=NOW, by=None)) == ["feature_archived"]
+    assert heard(lambda: archive_feature(feature, now=NOW, by=None)) == []
+    assert feature.archived_at == NOW
+    assert heard(lambda: activate_feature(feature, by=None)) == ["feature_activated"]
+    assert heard(lambda: activate_feature(feature, by=None)) == []
+    assert feature.archived_at is None
+
+
+def test_accepting_strings_is_announced(heard):
+    feature = make_feature(field="tokens", accept_numeric_strings=False)
+
+    assert heard(lambda: accept_numeric_strings(feature, by=None)) == ["strings_accepted"]
+    assert Feature.objects.get().accept_numeric_strings
+
+
+def test_a_change_is_signed_with_its_author_and_reason():
+    feature, user = make_feature(), make_user(email="fin@example.com")
+
+    archive_feature(feature, now=NOW, by=user, reason="Nobody sends it")
+
+    entry = changes_of([feature])[0]
+    assert (entry.actor, entry.actor_email) == (user, "fin@example.com")
+    assert entry.additional_data == {"reason": "Nobody sends it"}
+    assert entry.changes["state"] == ["active", "archived"]
+
+
+@pytest.mark.parametrize(
+    "change", [{"event_name": "other"}, {"aggregation": "max"}, {"field": "credits"}, {"reset": "cumulative"}]
+)
+def test_a_meter_that_has_counted_is_fixed(change):
+    feature = make_feature(name="Tokens", field="tokens", first_counted_at=NOW)
+    for field, value in change.items():
+        setattr(feature, field, value)
+
+    with pytest.raises(MeterIsFixed, match=r"Tokens has counted events, so its .* can't change"):
+        save_feature(feature, by=None)
+
+
+def test_filters_of_a_counted_meter_can_change():
+    feature = make_feature(first_counted_at=NOW)
+    feature.filters = {"model": ["a"]}
+
+    assert save_feature(feature, by=None).filters == {"model": ["a"]}
+
+
+def test_saving_an_old_copy_does_not_forget_that_events_have_counted():
+    feature = make_feature()
+    Feature.objects.filter(pk=feature.pk).update(first_counted_at=NOW)
+
+    save_feature(feature, by=None)
+
+    assert Feature.objects.get().first_counted_at == NOW
+
+
+def test_a_duplicate_has_counted_nothing_and_can_differ():
+    original = make_feature(
+        name="Storage",
+        key="storage",
+        event_name="storage",
+        field="gb",
+        first_counted_at=NOW,
+        unit_singular="GB",
+        unit_plural="GB",
+    )
+
+    copy = duplicate_as_new_feature(original, name="Stored GB", by=None, reset="cumulative", counts_from=NOW)
+
+    assert (copy.event_name, copy.aggregation, copy.field, copy.unit_plural) == ("storage", "sum", "gb", "GB")
+    assert (copy.reset, copy.counts_from, copy.first_counted_at, copy.key) == ("cumulative", NOW, None, None)
+    assert copy.public_id != original.public_id
+    original.refresh_from_db()
+    assert original.reset == "periodic"
+
+
+def test_a_duplicate_of_an_archived_feature_is_active():
+    original = make_feature(state="archived", archived_at=NOW - timedelta(days=1))
+
+    assert duplicate_as_new_feature(original, name="Again", by=None).state == "active"
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"aggregation": "sum"}, "Name the aggregation field"),
+        ({"aggregation": "sum_with_multiplier", "field": "x"}, "needs a multiplier above 0"),
+        ({"event_name": " api.calls"}, "must not begin or end with a blank"),
+        ({"unit_singular": "call"}, "singular and in the plural"),
+        ({"kind": "boolean"}, "others neither"),
+        ({"aggregation": "count", "multiplier": Decimal(2)}, "other aggregations take none"),
+    ],
+)
+def test_an_impossible_meter_is_refused_in_words(wrong, message):
+    feature = Feature(**{"name": "Calls", "event_name": "api.calls", "aggregation": "count"} | wrong)
+
+    with pytest.raises(ValidationError, match=message):
+        save_feature(feature, by=None)
+
+
+# --- Aliases -----------------------------------------------------------------------------------------
+
+
+def test_a_wrong_name_is_mapped_once_and_can_be_pointed_elsewhere(heard):
+    make_feature(event_name="model.usage")
+    user = make_user()
+
+    assert heard(lambda: map_event_name("Model.Usage", "model.usage", by=user, reason="Old SDK")) == [
+        "event_name_mapped"
+    ]
+    assert heard(lambda: map_event_name("Model.Usage", "model.usage", by=user)) == []
+    assert heard(lambda: map_event_name("Model.Usage", "other", by=user)) == ["event_name_mapped"]
+
+    alias = EventNameAlias.objects.get()
+    assert (alias.event_name, alias.created_by) == ("other", user)
+
+
+def test_a_name_that_counts_by_itself_is_not_mapped_away():
+    make_feature(event_name="api.calls")
+
+    with pytest.raises(AliasIsInUse):
+        map_event_name("api.calls", "other", by=None)
+
+
+def test_an_alias_of_itself_is_refused():
+    with pytest.raises(ValidationError, match="The alias is the event name itself"):
+        map_event_name("api.calls", "api.calls", by=None)

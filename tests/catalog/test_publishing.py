@@ -1,0 +1,248 @@
+import threading
+from decimal import Decimal
+
+import pytest
+from django.core.exceptions import ValidationError
+from django.db import DatabaseError, connection, transaction
+
+from catalog.history import changes_of
+from catalog.models import PlanVersion, PriceTier
+from catalog.plans import activate_plan, archive_plan
+from catalog.publishing import NothingPublished, PlanArchived, draft_of, publish, published_version
+from tests.factories import (
+    NOW,
+    make_draft,
+    make_entitlement,
+    make_feature,
+    make_fee,
+    make_plan,
+    make_price,
+    make_user,
+    make_version,
+)
+
+pytestmark = pytest.mark.django_db
+
+
+def faults(version: PlanVersion) -> list[str]:
+    with pytest.raises(ValidationError) as refusal:
+        publish(version, now=NOW, by=None)
+    return refusal.value.messages
+
+
+def test_a_new_plan_gathers_prices_in_version_1():
+    draft = make_draft()
+
+    assert (draft.number, draft.is_published) == (1, False)
+    assert draft_of(draft.plan, by=None) == draft
+
+
+def test_publishing_locks_the_version_and_says_who_and_when():
+    draft, user = make_draft(), make_user()
+    make_fee(version=draft)
+
+    publish(draft, now=NOW, by=user, reason="Spring prices")
+
+    assert (draft.is_published, draft.published_at, draft.published_by) == (True, NOW, user)
+    entry = changes_of([draft])[0]
+    assert (entry.actor, entry.additional_data["reason"]) == (user, "Spring prices")
+
+
+def test_publishing_twice_changes_nothing():
+    version = make_version({"unit_amount": Decimal(1)})
+    before = version.updated_at
+
+    assert publish(version, now=NOW, by=make_user()).updated_at == before
+
+
+@pytest.mark.parametrize("what", ["price", "tier", "entitlement", "version"])
+def test_the_database_keeps_a_published_version(what):
+    version = make_version(
+        {"model": "graduated", "tiers": [(Decimal(10), Decimal(1)), (None, Decimal(2))]},
+        free_units={make_feature(): Decimal(5)},
+    )
+    rows = {
+        "price": version.prices.get(),
+        "tier": PriceTier.objects.first(),
+        "entitlement": version.entitlements.get(),
+        "version": version,
+    }
+
+    with pytest.raises(DatabaseError), transaction.atomic():
+        rows[what].save()
+    with pytest.raises(DatabaseError), transaction.atomic():
+        rows[what].delete()
+
+
+def test_the_next_draft_is_a_copy_with_ids_of_its_own():
+    calls = make_feature(name="API calls")
+    version = make_version(
+        {"feature": calls, "model": "volume", "tiers": [(Decimal(100), Decimal(2), Decimal(5)), (None, Decimal(1))]},
+        {"kind": "fixed", "model": "flat", "unit_amount": Decimal(49), "cadence": "advance", "position": 1},
+        free_units={calls: Decimal(10)},
+    )
+
+    draft = draft_of(version.plan, by=None)
+
+    volume, fee = draft.prices.all()
+    assert (draft.number, draft.is_published) == (2, False)
+    assert [(tier.up_to, tier.unit_amount, tier.flat_amount) for tier in volume.tiers.all()] == [
+        (Decimal(100), Decimal(2), Decimal(5)),
+        (None, Decimal(1), Decimal(0)),
+    ]
+    assert (fee.unit_amount, fee.cadence) == (Decimal(49), "advance")
+    assert draft.entitlements.get().free_units == Decimal(10)
+    assert not {price.public_id for price in draft.prices.all()} & {price.public_id for price in version.prices.all()}
+
+
+def test_an_archived_plan_takes_no_new_draft_and_publishes_none():
+    draft = make_draft()
+    make_fee(version=draft)
+    plan = archive_plan(make_plan(), now=NOW, by=None)
+    archive_plan(draft.plan, now=NOW, by=None)
+
+    with pytest.raises(PlanArchived):
+        draft_of(plan, by=None)
+    with pytest.raises(PlanArchived):
+        publish(draft, now=NOW, by=None)
+    assert draft_of(activate_plan(plan, by=None), by=None).number == 2
+
+
+# --- What the next subscription takes ----------------------------------------------------------------
+
+
+def test_a_first_subscription_publishes_the_draft():
+    draft = make_draft()
+    make_fee(version=draft)
+
+    version = published_version(draft.plan, now=NOW, by=None)
+
+    assert (version, version.is_published) == (draft, True)
+
+
+def test_a_newer_draft_is_published_unless_it_is_held_back():
+    plan = make_plan()
+    held = draft_of(plan, by=None, held=True)
+    assert published_version(plan, now=NOW, by=None).number == 1
+
+    held.is_held = False
+    held.save()
+    assert published_version(plan, now=NOW, by=None).number == 2
+
+
+def test_a_plan_with_only_a_held_draft_has_nothing_to_sell():
+    plan = make_plan(published=False)
+    plan.versions.update(is_held=True)
+
+    with pytest.raises(NothingPublished, match="has no published version"):
+        published_version(plan, now=NOW, by=None)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_first_subscriptions_publish_one_version():
+    draft = make_draft()
+    make_fee(version=draft)
+    found = []
+
+    def ask() -> None:
+        found.append(published_version(draft.plan, now=NOW, by=None).pk)
+        connection.close()
+
+    threads = [threading.Thread(target=ask) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert found == [draft.pk, draft.pk]
+    assert PlanVersion.objects.filter(plan=draft.plan).count() == 1
+
+
+# --- Faults ------------------------------------------------------------------------------------------
+
+
+def test_every_fault_is_listed_with_its_price_and_field():
+    draft = make_draft()
+    make_price(version=draft, name="Tokens", model="graduated")
+    make_price(version=draft, name="Calls", currency="XXA", tiers=[(None, Decimal(1))])
+
+    assert faults(draft) == [
+        "Tokens (USD, monthly): tiers: Graduated needs tiers.",
+        "Calls (XXA, monthly): currency: XXA is not a currency that is in use.",
+        "Calls (XXA, monthly): tiers: Per unit takes no tiers.",
+    ]
+
+
+def test_an_empty_version_is_not_published():
+    draft = make_draft(make_plan(published=False, name="Starter"))
+
+    assert faults(draft) == ["Starter v1: prices: there are neither prices nor free tiers: nothing to sell."]
+
+
+def test_the_last_tier_must_be_open():
+    draft = make_draft()
+    make_price(
+        version=draft, name="Tokens", model="volume", tiers=[(Decimal(10), Decimal(1)), (Decimal(1000), Decimal(2))]
+    )
+
+    assert faults(draft) == [
+        "Tokens (USD, monthly): tiers: the last tier must be open (leave “up to” empty); usage above 1000 has no price."
+    ]
+
+
+def test_two_prices_on_the_same_terms_would_charge_twice():
+    draft, calls = make_draft(), make_feature(name="Calls")
+    make_price(version=draft, feature=calls)
+    make_price(version=draft, feature=calls)
+    make_price(version=draft, feature=calls, currency="EUR")
+
+    assert faults(draft) == ["Calls (USD, monthly): feature: it has two prices on these terms."]
+
+
+def test_only_metered_and_active_features_are_priced():
+    draft = make_draft()
+    make_price(version=draft, feature=make_feature(name="SSO", kind="boolean"))
+    make_price(version=draft, feature=make_feature(name="Old", state="archived", archived_at=NOW))
+
+    assert faults(draft) == [
+        "SSO (USD, monthly): feature: SSO is not metered, so it has no usage to price.",
+        "Old (USD, monthly): feature: Old is archived: activate it, or remove the price.",
+    ]
+
+
+def test_a_percentage_needs_values():
+    draft = make_draft()
+    calls = make_feature(name="Calls")
+    make_price(version=draft, feature=calls, model="percentage", rate_percent=Decimal("2.5"))
+
+    assert faults(draft) == [
+        "Calls (USD, monthly): pricing model: a percentage needs values to take it of, and Calls only counts."
+    ]
+
+
+def test_tiers_hold_either_amounts_or_rates():
+    draft, volume = make_draft(), make_feature(name="Volume", field="amount")
+    price = make_price(
+        version=draft,
+        feature=volume,
+        model="graduated_percentage",
+        tiers=[(Decimal(10), Decimal(1)), (None, Decimal(0))],
+    )
+    other = make_price(version=draft, name="Other", model="graduated")
+    PriceTier.objects.create(price=other, rate_percent=Decimal(3))
+
+    assert faults(price.version) == [
+        "Volume (USD, monthly): tiers: the tier up to 10 has a unit amount; a graduated percentage takes a rate.",
+        "Other (USD, monthly): tiers: the tier without end has a rate; only a graduated percentage takes one.",
+    ]
+
+
+def test_free_tiers_fit_their_feature():
+    draft = make_draft()
+    make_entitlement(version=draft, feature=make_feature(name="SSO", kind="boolean"))
+    make_entitlement(version=draft, feature=make_feature(name="Support", kind="static"), free_units=None)
+
+    assert faults(draft) == [
+        "Free tier of SSO: free units: SSO is not metered, so there is nothing to count.",
+        "Free tier of Support: static value: Support is a fixed value: say which.",
+    ]
