@@ -32,7 +32,13 @@ COMPANY_NAME = env.str("COMPANY_NAME", default="Example Company")
 DEFAULT_CURRENCY = env.str("DEFAULT_CURRENCY", default="USD")
 INVOICE_GRACE_DAYS = env.int("INVOICE_GRACE_DAYS", default=0)  # days a draft waits before it is finalized
 INVOICE_DUE_DAYS = env.int("INVOICE_DUE_DAYS", default=30)
+LEDGER_DAYS = env.int("LEDGER_DAYS", default=0)  # how long events are kept after they occurred; 0 is for ever
+LOG_DAYS = env.int("LOG_DAYS", default=30)  # how long refused requests, batches and checks are kept
 ACCEPT_NUMERIC_STRINGS = env.bool("ACCEPT_NUMERIC_STRINGS", default=False)  # for new features
+RATE_LIMIT_SINGLE_PER_MINUTE = env.int("RATE_LIMIT_SINGLE_PER_MINUTE", default=60000)  # per key; 0 is no limit
+RATE_LIMIT_BULK_PER_MINUTE = env.int("RATE_LIMIT_BULK_PER_MINUTE", default=6000)
+EVENT_EARLIEST_YEAR = env.int("EVENT_EARLIEST_YEAR", default=2000)  # an older timestamp is taken for a mistake
+EVENT_LATEST_DAYS_AHEAD = env.int("EVENT_LATEST_DAYS_AHEAD", default=366)
 
 # --- Django ------------------------------------------------------------------------------------------
 INSTALLED_APPS = [
@@ -67,6 +73,7 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
+    "events.middleware.RefusalLogMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
