@@ -1,0 +1,84 @@
+"""`manage.py conformance` prints what became of every operation and fails on a core vector."""
+
+import json
+from io import StringIO
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from tests.conformance.driver import run
+
+
+def vector(**changes):
+    return {
+        "id": "one",
+        "op": "charge",
+        "profile": "core",
+        "inputs": {"model": {"type": "per_unit", "unit_amount": "2"}, "quantity": "3"},
+        "policy": {},
+        "expected": {"amount": "6"},
+        **changes,
+    }
+
+
+@pytest.fixture
+def folder(tmp_path):
+    def write(*vectors, category="pricing"):
+        content = {"category": category, "vectors": vectors}
+        (tmp_path / f"{category}.json").write_text(json.dumps(content))
+        return tmp_path
+
+    return write
+
+
+def test_the_table_names_operations_and_models(folder):
+    out = StringIO()
+    call_command("conformance", str(folder(vector())), stdout=out)
+    assert out.getvalue().splitlines()[1].split() == ["pricing", "charge", "per_unit", "1", "0", "0"]
+
+
+def test_the_projects_own_vectors_are_the_default():
+    out = StringIO()
+    call_command("conformance", "", stdout=out)
+    assert "invoices invoice" in out.getvalue()
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        {"expected": {"amount": "6.01"}},
+        {"expected": {"error": "quantity_out_of_range"}},
+        {"op": "guess"},
+        {"inputs": {"model": {"type": "per_unit"}}},
+    ],
+)
+def test_a_failed_core_vector_fails_the_command_and_says_what_came(folder, broken):
+    out = StringIO()
+    with pytest.raises(CommandError, match="1 core vectors failed"):
+        call_command("conformance", str(folder(vector(**broken))), stdout=out)
+    assert "Failed (core) one: expected" in out.getvalue()
+
+
+def test_a_failed_variant_is_shown_and_fails_nothing(folder):
+    out = StringIO()
+    call_command("conformance", str(folder(vector(profile="variant", expected={"amount": "7"}))), stdout=out)
+    assert "Failed (variant) one" in out.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("changes", "category", "reason"),
+    [
+        ({"op": "charge_blocks"}, "pricing", "charge_blocks: "),
+        ({"inputs": {"model": {"type": "auction"}}}, "pricing", "model auction: "),
+        ({"profile": "variant", "policy": {"colour": "blue"}}, "pricing", "colour=blue: "),
+    ],
+)
+def test_what_is_not_offered_is_named_by_rule(folder, changes, category, reason):
+    (outcome,) = run(folder(vector(**changes), category=category)).outcomes
+    assert outcome.status == "not offered"
+    assert outcome.detail.startswith(reason)
+
+
+def test_a_missing_folder_is_refused(tmp_path):
+    with pytest.raises(CommandError, match="No vector files"):
+        call_command("conformance", str(tmp_path / "nowhere"))
