@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from django.db.models import F, QuerySet
 
+if TYPE_CHECKING:
+    from billing.models import Invoice
+
 
 class InvoiceQuerySet(QuerySet["Invoice"]):
+    """Chainable questions about invoices, one query each."""
+
     def drafts(self) -> InvoiceQuerySet:
         """Keep invoices that can still change."""
         return self.filter(state="draft")

@@ -125,6 +125,12 @@ class Migration(migrations.Migration):
                     "opened",
                     models.BooleanField(default=False, help_text="Whether the fees due at the start were invoiced."),
                 ),
+                (
+                    "closed_at",
+                    models.DateTimeField(
+                        help_text="The subscription's end that was invoiced, if it has ended.", null=True
+                    ),
+                ),
                 ("parked_at", models.DateTimeField(null=True)),
                 ("parked_reason", models.TextField(blank=True)),
                 ("attempts", models.PositiveIntegerField(default=0)),

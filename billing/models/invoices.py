@@ -1,5 +1,6 @@
 """Invoices and their lines. What is finalized is frozen by the database."""
 
+from decimal import Decimal
 from typing import ClassVar
 
 import pgtrigger
@@ -180,7 +181,7 @@ class Invoice(Stamped):
         return reverse("admin:billing_invoice_change", args=[self.pk])
 
     @property
-    def amount_remaining(self) -> models.DecimalField:
+    def amount_remaining(self) -> Decimal:
         """What is still to be paid, in the invoice's currency."""
         return self.amount_due - self.amount_paid
 

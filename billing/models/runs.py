@@ -20,6 +20,7 @@ class BillingState(models.Model):
     )
     billed_until = models.DateTimeField(null=True, help_text="The end of the last period that was invoiced.")
     opened = models.BooleanField(default=False, help_text="Whether the fees due at the start were invoiced.")
+    closed_at = models.DateTimeField(null=True, help_text="The subscription's end that was invoiced, if it has ended.")
     parked_at = models.DateTimeField(null=True)
     parked_reason = models.TextField(blank=True)
     attempts = models.PositiveIntegerField(default=0)

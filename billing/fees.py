@@ -1,0 +1,179 @@
+"""Recurring fees: what is due of each by the phases as they stand, less what other invoices hold of it. Pure.
+
+One rule serves opening, cycle, final, reissue and recompute: a fee's line is what is due for its period minus what
+stands on invoices that aren't void. Nothing invoiced yet makes a fee line; a difference makes a proration line.
+"""
+
+from dataclasses import dataclass, field
+from decimal import Decimal
+from fractions import Fraction
+
+from billing import lines, wording
+from billing.accounts import ACTIVE, Account, Fee, InvoicedFee, Phase
+from billing.lines import DraftLine
+from billing.money import ZERO, exact, format_amount, round_amount, times
+from billing.proration import calendar_days, factor
+from billing.steps import CYCLE, FINAL, OPENING, Step, last_index
+from customers.periods import Period
+
+
+@dataclass(slots=True)
+class _Due:
+    """What of a fee is due for one period: the days in force, as a share of the whole period."""
+
+    fee: Fee | None
+    version_id: int | None
+    label: str
+    share: Fraction = Fraction(0)
+    windows: list[Period] = field(default_factory=list)
+    invoiced: list[InvoicedFee] = field(default_factory=list)
+
+
+def fee_lines(account: Account, step: Step) -> list[DraftLine]:
+    """List the step's fee and proration lines: its own period first, then the next period's advance fees."""
+    n = last_index(account, step)
+    found = _period_lines(account, n, in_advance_only=step.kind == OPENING)
+    if step.kind == CYCLE and (account.ended_at is None or account.ended_at > step.period.end):
+        found += _period_lines(account, n + 1, in_advance_only=True)
+    if step.kind == FINAL:
+        later = {account.schedule.index_at(fee.service.start) for fee in account.invoiced}
+        for index in sorted(index for index in later if index > n):
+            found += _period_lines(account, index, in_advance_only=True)
+    return found
+
+
+def _period_lines(account: Account, n: int, *, in_advance_only: bool) -> list[DraftLine]:
+    full = account.full_period(n)
+    dues: dict[int, _Due] = {}
+    for phase, window in account.windows(full, ACTIVE):
+        for fee in account.plan(phase.version_id).fees:
+            if fee.in_advance or not in_advance_only:
+                due = dues.setdefault(fee.price_id, _Due(fee, phase.version_id, _label(account, fee, phase)))
+                due.windows.append(window)
+                due.share += factor(full, window, account.timezone)
+    if not account.prorate:
+        _whole_fees(dues)
+    for invoiced in account.invoiced:
+        if account.schedule.index_at(invoiced.service.start) == n:
+            blank = _Due(None, invoiced.version_id, invoiced.label)
+            dues.setdefault(invoiced.price_id, blank).invoiced.append(invoiced)
+    found = (_line(account, full, price_id, due) for price_id, due in dues.items())
+    return [line for line in found if line is not None]
+
+
+def _label(account: Account, fee: Fee, phase: Phase) -> str:
+    return fee.label or f"{account.plan(phase.version_id).name} fee"
+
+
+def _whole_fees(dues: dict[int, _Due]) -> None:
+    """Without proration one fee a period is due in full: in advance the first in force, in arrears the last."""
+    for in_advance in (True, False):
+        mine = {key: due for key, due in dues.items() if due.fee is not None and due.fee.in_advance == in_advance}
+        edges = [due.windows[0].start if in_advance else due.windows[-1].end for due in mine.values()]
+        keep = (min if in_advance else max)(edges, default=None)
+        for (price_id, due), edge in zip(mine.items(), edges, strict=True):
+            due.share = Fraction(1)
+            if edge != keep:
+                del dues[price_id]
+
+
+def _line(account: Account, full: Period, price_id: int, due: _Due) -> DraftLine | None:
+    with exact():
+        whole = due.fee.unit_amount * due.fee.quantity if due.fee else ZERO
+    exact_due = times(whole, due.share)
+    amount = round_amount(exact_due, account.currency)
+    if not due.invoiced:
+        return _fee_line(account, full, price_id, due, exact_due, amount) if amount else None
+    invoiced = sum((fee.amount for fee in due.invoiced), ZERO)
+    if amount == invoiced:
+        return None
+    return _proration_line(account, full, price_id, due, exact_due, amount - invoiced)
+
+
+def _fee_line(
+    account: Account, full: Period, price_id: int, due: _Due, exact_due: Decimal, amount: Decimal
+) -> DraftLine:
+    assert due.fee is not None  # noqa: S101  only a fee in force is due
+    span = Period(due.windows[0].start, due.windows[-1].end)
+    charged, of = _days(account, full, due)
+    says = f"{due.label}, {wording.dates(span, account.timezone)}"
+    if due.share != 1:
+        says += f" · {charged} of {of} days"
+    if due.fee.quantity != 1:
+        says += f" · {wording.number(due.fee.quantity)} × {wording.at_price(due.fee.unit_amount, account.currency)}"
+    return DraftLine(
+        kind=lines.FEE,
+        description=says,
+        period=span,
+        amount=amount,
+        exact_amount=exact_due,
+        price_id=price_id,
+        plan_version_id=due.version_id,
+        quantity=due.fee.quantity,
+        billable_quantity=due.fee.quantity,
+        unit_amount=due.fee.unit_amount,
+        computation=_computation(account, full, due),
+        label=due.label,
+    )
+
+
+def _proration_line(
+    account: Account, full: Period, price_id: int, due: _Due, exact_due: Decimal, difference: Decimal
+) -> DraftLine:
+    invoiced = sum((fee.amount for fee in due.invoiced), ZERO)
+    held = due.invoiced[0].service
+    charged, of = _days(account, full, due)
+    if difference < 0:
+        span = _unused(held, due.windows)
+        unused = calendar_days(held.start, held.end, account.timezone) - charged
+        says = f"{due.label}, {wording.dates(span, account.timezone)}: credit for {unused} unused of {of} days"
+    else:
+        span = Period(due.windows[0].start, due.windows[-1].end)
+        says = (
+            f"{due.label}, {wording.dates(span, account.timezone)}: {charged} of {of} days"
+            f" less {format_amount(invoiced, account.currency)} invoiced before"
+        )
+    return DraftLine(
+        kind=lines.PRORATION,
+        description=says,
+        period=span,
+        amount=difference,
+        exact_amount=exact_due - invoiced,
+        price_id=price_id,
+        plan_version_id=due.version_id,
+        unit_amount=difference,
+        computation=_computation(account, full, due)
+        | {"due": wording.plain(exact_due), "invoiced_before": wording.plain(invoiced)},
+        label=due.label,
+    )
+
+
+def _unused(held: Period, windows: list[Period]) -> Period:
+    """Say which stretch of an invoiced service wasn't used: its end, else the gap that a pause left."""
+    if not windows:
+        return held
+    if windows[-1].end < held.end:
+        return Period(windows[-1].end, held.end)
+    return Period(windows[0].end, windows[-1].start) if len(windows) > 1 else held
+
+
+def _days(account: Account, full: Period, due: _Due) -> tuple[int, int]:
+    of = calendar_days(full.start, full.end, account.timezone)
+    if due.share == 1:
+        return of, of
+    return sum(calendar_days(window.start, window.end, account.timezone) for window in due.windows), of
+
+
+def _computation(account: Account, full: Period, due: _Due) -> dict[str, object]:
+    charged, of = _days(account, full, due)
+    how: dict[str, object] = {
+        "days": {"charged": charged, "of": of},
+        "period": {"from": full.start.isoformat(), "to": full.end.isoformat()},
+        "label": due.label,
+    }
+    if due.fee is not None:
+        how["fee"] = wording.plain(due.fee.unit_amount)
+        how["in_advance"] = due.fee.in_advance
+    if due.windows:
+        how["windows"] = [{"from": each.start.isoformat(), "to": each.end.isoformat()} for each in due.windows]
+    return how

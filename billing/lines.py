@@ -1,0 +1,39 @@
+"""An invoice line before it is written: plain values, with all that it was computed from."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any
+
+from billing.money import ZERO
+from customers.periods import Period
+
+FEE, USAGE, TRUE_UP, PRORATION = "fee", "usage", "true_up", "proration"
+COMPUTED_KINDS = (FEE, USAGE, TRUE_UP, PRORATION)
+
+
+@dataclass(frozen=True, slots=True)
+class DraftLine:
+    """One charge. `amount` is rounded to the currency, `exact_amount` isn't; the other fields are the table's."""
+
+    kind: str
+    description: str
+    period: Period
+    amount: Decimal
+    exact_amount: Decimal
+    price_id: int
+    plan_version_id: int | None
+    quantity: Decimal = Decimal(1)
+    free_units: Decimal = ZERO
+    billable_quantity: Decimal = Decimal(1)
+    unit_amount: Decimal | None = None
+    feature_id: int | None = None
+    events_count: int | None = None
+    events_checksum: int | None = None
+    computation: dict[str, Any] = field(default_factory=dict)
+    label: str = ""
+
+
+def total_of(lines: Iterable[DraftLine]) -> Decimal:
+    """Add up the lines as they are shown."""
+    return sum((line.amount for line in lines), ZERO)

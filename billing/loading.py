@@ -1,0 +1,102 @@
+"""Reads what billing has to know about subscriptions: a fixed number of queries, however many there are."""
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable
+from datetime import datetime
+
+from billing.accounts import Account, InvoicedFee, Phase, Standing
+from billing.lines import FEE, PRORATION
+from billing.models import BillingState, Invoice, InvoiceLine, InvoiceState
+from billing.plan_terms import Catalog, load_catalog
+from customers.models import Subscription, SubscriptionPhase
+from customers.periods import Period
+from customers.subscriptions import schedule_of
+
+
+def load_accounts(
+    subscription_ids: Collection[int], *, leaving_out: Collection[int] = (), since: datetime | None = None
+) -> dict[int, Account]:
+    """Read the subscriptions with their phases, plans, standing and what recent invoices hold of their fees.
+
+    `leaving_out` are invoices to be left out of account: the draft that is worked out anew, the one to be replaced.
+    `since` reaches back to invoices of earlier periods.
+    """
+    standings = {state.pk: standing_of(state) for state in BillingState.objects.filter(pk__in=subscription_ids)}
+    phases = _phases(subscription_ids)
+    catalog = load_catalog({phase.version_id for chain in phases.values() for phase in chain})
+    subscriptions = Subscription.objects.filter(pk__in=subscription_ids)
+    accounts = {
+        row.pk: _account(row, phases[row.pk], catalog, standings.get(row.pk, Standing())) for row in subscriptions
+    }
+    _add_invoiced(accounts, leaving_out, since)
+    return accounts
+
+
+def standing_of(state: BillingState) -> Standing:
+    return Standing(state.opened, state.billed_until, state.closed_at)
+
+
+def _phases(subscription_ids: Collection[int]) -> dict[int, list[Phase]]:
+    found: dict[int, list[Phase]] = defaultdict(list)
+    rows = SubscriptionPhase.objects.filter(subscription_id__in=subscription_ids, superseded_at=None)
+    for row in rows.order_by("subscription_id", "starts_at"):
+        found[row.subscription_id].append(Phase(row.kind, row.plan_version_id, row.starts_at, row.ends_at))
+    return found
+
+
+def _account(row: Subscription, phases: list[Phase], catalog: Catalog, standing: Standing) -> Account:
+    schedule = schedule_of(row)
+    versions = {phase.version_id for phase in phases}
+    return Account(
+        subscription_id=row.pk,
+        customer_id=row.customer_id,
+        currency=row.currency,
+        schedule=schedule,
+        started_at=row.started_at,
+        ended_at=row.ended_at,
+        prorate=row.prorate,
+        phases=tuple(phases),
+        plans={pk: catalog[pk].terms(row.currency, schedule.interval) for pk in versions},
+        standing=standing,
+    )
+
+
+def _recent_since(account: Account) -> datetime:
+    """Say from when on invoices matter: the start of the period before the one that is next to be billed."""
+    since = account.standing.billed_until or account.started_at
+    if account.ended_at is not None:
+        since = min(since, account.ended_at)
+    return account.schedule.boundary(account.schedule.index_at(since) - 1)
+
+
+def _add_invoiced(accounts: dict[int, Account], leaving_out: Collection[int], since: datetime | None) -> None:
+    if not accounts:
+        return
+    since = min([_recent_since(account) for account in accounts.values()] + ([since] if since else []))
+    invoices = Invoice.objects.filter(subscription_id__in=list(accounts), period_end__gte=since)
+    live = invoices.exclude(state=InvoiceState.VOID).exclude(pk__in=leaving_out)
+    for subscription_id, kind, period_start in live.values_list("subscription_id", "kind", "period_start"):
+        if subscription_id is not None and period_start is not None:
+            accounts[subscription_id].issued.add((kind, period_start))
+    for line in _fee_lines(live):
+        if line.invoice.subscription_id is not None and line.price_id is not None:
+            accounts[line.invoice.subscription_id].invoiced.append(_invoiced_fee(line))
+
+
+def _fee_lines(invoices: "Iterable[Invoice]") -> Iterable[InvoiceLine]:
+    lines = InvoiceLine.objects.filter(
+        invoice__in=invoices, kind__in=(FEE, PRORATION), price__isnull=False, period_start__isnull=False
+    )
+    return (
+        lines.select_related("invoice")
+        .only("price", "plan_version", "computation", "period_start", "period_end", "amount", "invoice__subscription")
+        .order_by("pk")
+    )
+
+
+def _invoiced_fee(line: InvoiceLine) -> InvoicedFee:
+    if line.price_id is None or line.period_start is None or line.period_end is None:
+        raise ValueError("Only fee lines with a price and a period are read")
+    label = line.computation.get("label", "Recurring fee")
+    service = Period(line.period_start, line.period_end)
+    return InvoicedFee(line.price_id, line.plan_version_id, label, service, line.amount)

@@ -1,0 +1,367 @@
+"""Usage: which windows each usage price charges, and the lines that their quantities make. Pure.
+
+Usage is never prorated. Within a period every plan version in force rates its own windows. A version that was paused
+and resumed keeps one line over its windows, so that neither tiers nor free units begin anew. In a trial all units are
+free, and the line says so; usage during a pause isn't billed. A cumulative feature is charged once a period, at the
+end of its last active window, by the version in force then.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from fractions import Fraction
+from typing import Any, Protocol
+
+from billing import lines, wording
+from billing.accounts import ACTIVE, TRIAL, Account, Phase, PlanTerms, UsagePrice
+from billing.allowances import NO_ALLOWANCE, Grant, grants
+from billing.lines import DraftLine
+from billing.money import ZERO, exact, format_amount, round_amount, times
+from billing.percentage import rate_events
+from billing.proration import factor
+from billing.rating import Part, Rated, rate
+from billing.steps import OPENING, Step
+from billing.terms import Model
+from customers.periods import Period
+
+
+class Metered(Protocol):
+    """What `events.usage` answers: the value, how many events it came from, and their checksum."""
+
+    @property
+    def value(self) -> Decimal: ...
+    @property
+    def events(self) -> int: ...
+    @property
+    def checksum(self) -> int: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """A question to the meter: a feature's usage in a window."""
+
+    feature_id: int
+    window: Period
+
+
+@dataclass(frozen=True, slots=True)
+class Charge:
+    """One usage price over the windows in which it applies, cut into allowances."""
+
+    price: UsagePrice
+    plan: PlanTerms
+    windows: tuple[Period, ...]
+    grants: tuple[Grant, ...]
+    is_trial: bool = False
+
+    @property
+    def span(self) -> Period:
+        return Period(self.windows[0].start, self.windows[-1].end)
+
+    @property
+    def needs_events(self) -> bool:
+        return self.price.terms.needs_events and not self.is_trial
+
+    def asks(self) -> list[Ask]:
+        """List what the meter is asked: every grant's windows, then what was used before it."""
+        found: list[Ask] = []
+        for grant in self.grants:
+            spans = grant.windows if grant.used_in is None else (*grant.windows, grant.used_in)
+            found += [Ask(self.price.feature.id, span) for span in spans]
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Used:
+    """A grant's usage, as its feature adds up, and how much of it was free."""
+
+    grant: Grant
+    quantity: Decimal
+    used_before: Decimal
+    events: int
+    checksum: int
+
+    @property
+    def counted(self) -> Decimal:
+        return max(self.quantity, ZERO)
+
+    @property
+    def free(self) -> Decimal:
+        if self.grant.limit is None:
+            return self.counted
+        with exact():
+            left = self.grant.limit - max(self.used_before, ZERO)
+            return min(self.counted, max(left, ZERO))
+
+
+def charges(account: Account, step: Step, *, until: datetime | None = None) -> list[Charge]:
+    """List the usage prices that the step's period is charged by. `until` leaves out what comes after a moment."""
+    if step.kind == OPENING or step.period.start >= step.period.end:
+        return []
+    period = step.period if until is None else Period(step.period.start, max(step.period.start, until))
+    period = Period(period.start, min(period.end, step.period.end))
+    found: dict[tuple[int, bool], Charge] = {}
+    for phase, window in account.windows(period, ACTIVE, TRIAL):
+        plan = account.plan(phase.version_id)
+        for price in plan.usage:
+            key = (price.price_id, phase.kind == TRIAL)
+            before = found[key].windows if key in found else ()
+            found[key] = _charge(account, phase, plan, price, _joined(before, window))
+    return [charge for charge in found.values() if _is_last_word(charge, found)]
+
+
+def _joined(windows: tuple[Period, ...], window: Period) -> tuple[Period, ...]:
+    if windows and windows[-1].end == window.start:
+        return (*windows[:-1], Period(windows[-1].start, window.end))
+    return (*windows, window)
+
+
+def _charge(account: Account, phase: Phase, plan: PlanTerms, price: UsagePrice, windows: tuple[Period, ...]) -> Charge:
+    is_trial = phase.kind == TRIAL
+    if price.feature.is_cumulative:
+        windows = windows[-1:]
+    allowance = plan.allowances.get(price.feature.id, NO_ALLOWANCE)
+    cut = [Grant(windows, None)] if is_trial else grants(account, allowance, price.feature, plan.version_id, windows)
+    return Charge(price, plan, windows, tuple(cut), is_trial)
+
+
+def _is_last_word(charge: Charge, found: dict[tuple[int, bool], Charge]) -> bool:
+    """A running total is stated once a period: by the last version, active or in trial, that prices the feature."""
+    feature = charge.price.feature
+    if not feature.is_cumulative:
+        return True
+    rivals = [each for each in found.values() if each.price.feature.id == feature.id]
+    return charge.span.end == max(each.span.end for each in rivals)
+
+
+def usage_lines(
+    account: Account, charge: Charge, metered: Sequence[Metered], values: Sequence[Decimal] = ()
+) -> list[DraftLine]:
+    """Rate a charge by the answers to its `asks` (and its events' values, where single events are priced).
+
+    The usage line, left out when nothing was used and nothing is due, then the minimum commitment's true-up.
+    """
+    used = _sort_out(charge, metered)
+    with exact():
+        free = sum((each.free for each in used), ZERO)
+        billable = sum((each.counted for each in used), ZERO) - free
+    if charge.is_trial:
+        return [_trial_line(account, charge, used, free)] if sum(each.events for each in used) else []
+    terms = charge.price.terms
+    rated = rate_events(values, terms) if charge.needs_events else rate(billable, terms)
+    line = _usage_line(account, charge, used, rated, free)
+    shown = [line] if line.events_count or line.quantity or line.amount else []
+    return shown + _true_up(account, charge, line.amount)
+
+
+def _sort_out(charge: Charge, metered: Sequence[Metered]) -> list[_Used]:
+    answers = iter(metered)
+    found: list[_Used] = []
+    for grant in charge.grants:
+        parts = [next(answers) for _ in grant.windows]
+        before = ZERO if grant.used_in is None else next(answers).value
+        checksum = 0
+        for part in parts:
+            checksum ^= part.checksum
+        quantity = _combined(charge.price.feature.aggregation, parts)
+        found.append(_Used(grant, quantity, before, sum(part.events for part in parts), checksum))
+    return found
+
+
+def _combined(aggregation: str, parts: Sequence[Metered]) -> Decimal:
+    """Add up the windows that a pause separates, in the feature's own way.
+
+    Distinct values can't be told apart across windows: the largest count is taken, which never charges one twice.
+    """
+    counted = [part for part in parts if part.events]
+    if len(counted) < 2:
+        return counted[0].value if counted else parts[-1].value
+    values = [part.value for part in counted]
+    with exact():
+        if aggregation in ("max", "unique_count"):
+            return max(values)
+        if aggregation == "min":
+            return min(values)
+        if aggregation == "latest":
+            return values[-1]
+        if aggregation == "average":
+            weighted = sum((part.value * part.events for part in counted), ZERO)
+            return weighted / sum(part.events for part in counted)
+        return sum(values, ZERO)
+
+
+def _usage_line(account: Account, charge: Charge, used: list[_Used], rated: Rated, free: Decimal) -> DraftLine:
+    with exact():
+        quantity = sum((each.quantity for each in used), ZERO)
+    checksum = 0
+    for each in used:
+        checksum ^= each.checksum
+    return DraftLine(
+        kind=lines.USAGE,
+        description=_says(account, charge, quantity, free, rated),
+        period=charge.span,
+        amount=round_amount(rated.amount, account.currency),
+        exact_amount=rated.amount,
+        price_id=charge.price.price_id,
+        plan_version_id=charge.plan.version_id,
+        quantity=quantity,
+        free_units=rated.free_units_used if charge.needs_events else free,
+        billable_quantity=rated.billable_quantity,
+        unit_amount=_unit_amount(charge, rated),
+        feature_id=charge.price.feature.id,
+        events_count=sum(each.events for each in used),
+        events_checksum=checksum,
+        computation=_computation(charge, used, rated),
+        label=charge.price.label,
+    )
+
+
+def _trial_line(account: Account, charge: Charge, used: list[_Used], free: Decimal) -> DraftLine:
+    nothing = Rated(ZERO, free, free, ZERO, ())
+    return _usage_line(account, charge, used, nothing, free)
+
+
+def _unit_amount(charge: Charge, rated: Rated) -> Decimal | None:
+    terms = charge.price.terms
+    if terms.model in (Model.PER_UNIT, Model.PACKAGE):
+        return terms.unit_amount
+    return None
+
+
+def _says(account: Account, charge: Charge, quantity: Decimal, free: Decimal, rated: Rated) -> str:
+    feature = charge.price.feature
+    when = " and ".join(wording.dates(window, account.timezone) for window in charge.windows)
+    used = f"{wording.number(quantity)}{wording.unit(feature, quantity)}"
+    if feature.is_cumulative:
+        used = f"running total {used} at the end"
+    else:
+        used += " used"
+    if charge.is_trial:
+        return f"{charge.price.label}, {when} · {used}, free during the trial"
+    if any(grant.limit is None for grant in charge.grants):
+        return f"{charge.price.label}, {when} · {used}, unlimited"
+    free = rated.free_units_used if charge.needs_events else free
+    parts = [used, f"{wording.number(free)} free"] if free else [used]
+    priced = _priced(account, charge, rated)
+    return f"{charge.price.label}, {when} · {', '.join([*parts, priced] if priced else parts)}"
+
+
+def _priced(account: Account, charge: Charge, rated: Rated) -> str:
+    """Say how the amount comes about where one sentence can; tiers are shown below the line."""
+    terms, units = charge.price.terms, rated.billable_quantity
+    price = wording.at_price(terms.unit_amount, account.currency)
+    if terms.model is Model.FLAT:
+        return f"flat {wording.at_price(terms.flat_amount, account.currency)}" if rated.parts else ""
+    if not units:
+        return ""
+    if terms.model is Model.PER_UNIT:
+        return f"{wording.number(units)} × {price}"
+    if terms.model is Model.PACKAGE:
+        packages = sum((part.quantity for part in rated.parts if part.kind == "packages"), ZERO)
+        name = "package" if packages == 1 else "packages"
+        return f"{wording.number(packages)} {name} of {wording.number(terms.package_size)} × {price}"
+    if terms.model is Model.PERCENTAGE:
+        return f"{wording.number(terms.rate_percent)}% of {wording.number(units)}"
+    tiers = [part for part in rated.parts if part.tier is not None]
+    if terms.model is Model.VOLUME and tiers:
+        price = wording.at_price(tiers[0].unit_amount, account.currency)
+        return f"{wording.number(units)} × {price} (tier {tiers[0].tier})"
+    return f"{wording.number(units)} in {len(tiers)} {'tier' if len(tiers) == 1 else 'tiers'}"
+
+
+def _computation(charge: Charge, used: list[_Used], rated: Rated) -> dict[str, Any]:
+    terms, feature = charge.price.terms, charge.price.feature
+    how: dict[str, Any] = {
+        "label": charge.price.label,
+        "model": terms.model.value,
+        "reset": "cumulative" if feature.is_cumulative else "periodic",
+        "plan": f"{charge.plan.name} v{charge.plan.number}",
+        "windows": [_window(each) for each in used],
+        "tiers": [_step(part) for part in rated.parts],
+    }
+    if charge.is_trial:
+        how["trial"] = True
+    allowance = charge.plan.allowances.get(feature.id)
+    if allowance is not None and not charge.is_trial:
+        limit = "unlimited" if allowance.limit is None else wording.plain(allowance.limit)
+        how["free"] = {"units": limit, "reset": allowance.reset}
+    if terms.conversion is not None:
+        how["conversion"] = {
+            "multiply_by": wording.plain(terms.conversion.multiply_by),
+            "divide_by": wording.plain(terms.conversion.divide_by),
+            "rounding": terms.conversion.rounding,
+        }
+    if terms.model is Model.PACKAGE:
+        how["package"] = {"size": wording.plain(terms.package_size), "rounding": terms.package_rounding}
+    return how
+
+
+def _window(used: _Used) -> dict[str, Any]:
+    grant = used.grant
+    found: dict[str, Any] = {
+        "spans": [_span(each) for each in grant.windows],
+        "quantity": wording.plain(used.quantity),
+        "free": wording.plain(used.free),
+        "limit": None if grant.limit is None else wording.plain(grant.limit),
+    }
+    if grant.used_in is not None:
+        found["before"] = {**_span(grant.used_in), "quantity": wording.plain(used.used_before)}
+    return found
+
+
+def _span(period: Period) -> dict[str, str]:
+    return {"from": period.start.isoformat(), "to": period.end.isoformat()}
+
+
+def _step(part: Part) -> dict[str, Any]:
+    found: dict[str, Any] = {
+        "kind": part.kind,
+        "quantity": wording.plain(part.quantity),
+        "unit_amount": wording.plain(part.unit_amount),
+        "flat_amount": wording.plain(part.flat_amount),
+        "amount": wording.plain(part.amount),
+    }
+    if part.tier is not None:
+        found["tier"] = part.tier
+        found["from"] = wording.plain(part.from_quantity or ZERO)
+        found["to"] = None if part.up_to is None else wording.plain(part.up_to)
+    if part.rate_percent is not None:
+        found["rate_percent"] = wording.plain(part.rate_percent)
+    if part.cap_amount is not None:
+        found["cap"] = wording.plain(part.cap_amount)
+    return found
+
+
+def _true_up(account: Account, charge: Charge, charged: Decimal) -> list[DraftLine]:
+    """Charge what the usage lacks to the minimum commitment, which shrinks with a short period."""
+    minimum = charge.price.minimum
+    if minimum is None:
+        return []
+    full = account.full_period(account.schedule.index_at(charge.windows[0].start))
+    share = sum((factor(full, window, account.timezone) for window in charge.windows), Fraction(0))
+    due = times(minimum, share)
+    missing = round_amount(due, account.currency) - charged
+    if missing <= 0:
+        return []
+    says = format_amount(due, account.currency)
+    line = DraftLine(
+        kind=lines.TRUE_UP,
+        description=f"{charge.price.label}, {wording.dates(charge.span, account.timezone)} · "
+        f"minimum commitment {says}, less {format_amount(charged, account.currency)} of usage",
+        period=charge.span,
+        amount=missing,
+        exact_amount=missing,
+        price_id=charge.price.price_id,
+        plan_version_id=charge.plan.version_id,
+        unit_amount=missing,
+        feature_id=charge.price.feature.id,
+        computation={
+            "label": charge.price.label,
+            "minimum": wording.plain(minimum),
+            "due": wording.plain(due),
+            "charged": wording.plain(charged),
+        },
+        label=charge.price.label,
+    )
+    return [line]

@@ -1,0 +1,49 @@
+"""How invoice lines speak: dates in the customer's time zone, quantities with their units, prices in full."""
+
+from datetime import date
+from decimal import Decimal
+
+from billing.accounts import INSTANT, Metered
+from billing.money import exact, format_price
+from customers.periods import Period, local_date
+
+
+def dates(period: Period, timezone: str) -> str:
+    """Write a period's days, the last one included: 1–30 Sep 2026, 15 Sep – 14 Oct 2026."""
+    first = local_date(period.start, timezone)
+    last = local_date(max(period.start, period.end - INSTANT), timezone)
+    if first == last:
+        return day(first)
+    if (first.year, first.month) == (last.year, last.month):
+        return f"{first.day}–{day(last)}"
+    if first.year == last.year:
+        return f"{first.day} {first:%b} – {day(last)}"
+    return f"{day(first)} – {day(last)}"
+
+
+def day(when: date) -> str:
+    """Write a day: 1 Sep 2026."""
+    return f"{when.day} {when:%b %Y}"
+
+
+def number(quantity: Decimal) -> str:
+    """Write a quantity in full, without trailing zeros: 15,000 or 0.5."""
+    with exact():
+        text = f"{quantity:,f}"
+    return (text.rstrip("0").rstrip(".") if "." in text else text) or "0"
+
+
+def plain(quantity: Decimal) -> str:
+    """Write a number for a machine: no exponent, no trailing zeros."""
+    return number(quantity).replace(",", "")
+
+
+def unit(feature: Metered, quantity: Decimal) -> str:
+    """Name the feature's unit for a quantity, led by a blank; nothing where the feature names none."""
+    name = feature.unit_singular if quantity == 1 else feature.unit_plural
+    return f" {name}" if name else ""
+
+
+def at_price(unit_amount: Decimal, currency: str) -> str:
+    """Write a unit price with all its decimals: $0.002."""
+    return format_price(unit_amount, currency)
