@@ -3,8 +3,8 @@
 Every amount is a `Decimal` that travels beside its currency. Nothing here knows about prices or customers.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from decimal import (
     ROUND_CEILING,
@@ -51,11 +51,9 @@ class UnknownCurrency(ValueError):
     """The code isn't a currency that anyone pays with today (ISO 4217, upper case)."""
 
 
-@contextmanager
-def exact() -> Iterator[None]:
+def exact() -> AbstractContextManager[Context]:
     """Compute with 120 digits, so that products and sums of prices and quantities lose nothing."""
-    with localcontext(_EXACT):
-        yield
+    return localcontext(_EXACT)
 
 
 def known_currency(currency: str) -> bool:
@@ -91,9 +89,9 @@ def round_to(number: Decimal, places: int, mode: str = "half_up") -> Decimal:
     """
     if mode == "none":
         return number
-    with exact():
-        # A plain zero at the end turns -0.00 into 0.00.
-        return number.quantize(Decimal(1).scaleb(-places), rounding=_MODES[mode]) + ZERO
+    rounded = number.quantize(Decimal(1).scaleb(-places), rounding=_MODES[mode], context=_EXACT)
+    # A plain zero turns -0.00 into 0.00.
+    return _EXACT.add(rounded, ZERO)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,13 +118,12 @@ def precision_of(currency: str) -> Precision:
 
 def times(amount: Decimal, factor: Fraction) -> Decimal:
     """Multiply by a fraction, unrounded: exact where decimals can be, else to 120 digits."""
-    with exact():
-        return amount * factor.numerator / factor.denominator
+    return _EXACT.divide(_EXACT.multiply(amount, factor.numerator), factor.denominator)
 
 
 def to_decimal(number: Fraction) -> Decimal:
     """Write a fraction as a decimal: exact where decimals can be, else to 120 digits."""
-    return times(Decimal(1), number)
+    return _EXACT.divide(number.numerator, number.denominator)
 
 
 def sum_rounded(amounts: Iterable[Decimal], places: int) -> Decimal:
