@@ -9,8 +9,8 @@ OLDEST_PYTHON = (3, 12)
 # Written for any Python 3, so that an old one reaches the sentence below rather than a syntax error.
 if sys.version_info < OLDEST_PYTHON:
     sys.exit(
-        "Countinghouse needs Python 3.12 or newer; this is Python %d.%d (%s). Run `make setup`, then "
-        "use .venv/bin/python." % (sys.version_info[0], sys.version_info[1], sys.executable)
+        "Countinghouse needs Python 3.12 or newer; this is Python {}.{} ({}). Run `make setup`, then use "
+        ".venv/bin/python.".format(*sys.version_info[:2], sys.executable)
     )
 
 

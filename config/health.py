@@ -6,6 +6,7 @@ from django.db.models import Model
 from django.http import HttpRequest, JsonResponse
 from django.views.decorators.http import require_safe
 
+
 @require_safe
 def healthz(request: HttpRequest) -> JsonResponse:
     """200 once an event could be stored: the database answers and has the inbox. 503 says what is missing."""

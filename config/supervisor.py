@@ -228,13 +228,21 @@ def _services(port: int, env: Mapping[str, str], log_dir: Path | None) -> Servic
     web = ["granian", "config.wsgi:application", "--interface", "wsgi", "--host", HOST, "--port", str(port)]
     web += ["--workers", str(WEB_WORKERS), "--blocking-threads", str(WEB_THREADS), "--no-ws"]
     web += ["--respawn-failed-workers", "--workers-kill-timeout", "10", "--log-level", "warning"]
-    worker = ["celery", "--quiet", "-A", "config", "worker", "--concurrency", str(CELERY_PROCESSES), "--loglevel", "WARNING"]
+    worker = [
+        "celery",
+        "--quiet",
+        "-A",
+        "config",
+        "worker",
+        "--concurrency",
+        str(CELERY_PROCESSES),
+        "--loglevel",
+        "WARNING",
+    ]
     worker += ["--without-gossip", "--without-mingle", "--without-heartbeat"]
     beat = ["celery", "--quiet", "-A", "config", "beat", "--loglevel", "WARNING", "--pidfile="]
     pool = env.get("DATABASE_POOL_SIZE", str(WEB_THREADS))
-    return Services(
-        port, [child("web", *web, DATABASE_POOL_SIZE=pool), child("worker", *worker), child("beat", *beat)]
-    )
+    return Services(port, [child("web", *web, DATABASE_POOL_SIZE=pool), child("worker", *worker), child("beat", *beat)])
 
 
 def _tied_to_this_process() -> list[str]:

@@ -3,20 +3,27 @@
 import pytest
 from django_celery_beat.models import CrontabSchedule, IntervalSchedule, PeriodicTask
 
+from config import celery_app
 from config.schedules import DEFAULTS, install_schedules
 
 pytestmark = pytest.mark.django_db
 
 
 def test_migrating_installs_them():
-    assert set(PeriodicTask.objects.values_list("task", flat=True)) == {
+    installed = set(PeriodicTask.objects.values_list("task", flat=True))
+    assert installed == {schedule.task for schedule in DEFAULTS}
+    assert installed >= {
         "events.tasks.process_inbox",
         "events.tasks.prune",
         "events.tasks.check_usage",
         "billing.tasks.run_billing",
         "billing.tasks.finalize_due",
     }
-    assert len(DEFAULTS) == 5
+
+
+def test_every_schedule_names_a_task_that_exists():
+    celery_app.loader.import_default_modules()
+    assert {schedule.task for schedule in DEFAULTS} <= set(celery_app.tasks)
 
 
 def test_the_inbox_is_looked_at_every_second():

@@ -26,13 +26,8 @@ class Command(BaseCommand):
             self.stdout.write(f"Countinghouse is at {services.base_url}/admin/ (Ctrl-C stops it)")
             self.stdout.flush()
             if options["run"]:
-                run = options["run"]
-                finished = subprocess.run(
-                    run,
-                    shell=True,  # noqa: S602  the operator's own line
-                    env={**os.environ, "BASE_URL": services.base_url},
-                    check=False,
-                )
+                env = {**os.environ, "BASE_URL": services.base_url}
+                finished = subprocess.run(options["run"], shell=True, env=env, check=False)  # noqa: S602  the operator's own line
                 raise SystemExit(finished.returncode)
             services.wait()
         self.stdout.write("Stopped.")
