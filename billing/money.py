@@ -3,7 +3,7 @@
 Every amount is a `Decimal` that travels beside its currency. Nothing here knows about prices or customers.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from decimal import (
@@ -21,7 +21,7 @@ from fractions import Fraction
 from functools import cache
 
 from babel.core import get_global
-from babel.numbers import format_currency
+from babel.numbers import format_currency, get_currency_precision
 
 ZERO = Decimal(0)
 
@@ -48,7 +48,7 @@ _MODES = {
 
 
 class UnknownCurrency(ValueError):
-    """The code isn't a currency that anyone pays with today (ISO 4217, upper case)."""
+    """The code isn't that of a currency, today's or a former one's (ISO 4217, upper case)."""
 
 
 def exact() -> AbstractContextManager[Context]:
@@ -57,18 +57,20 @@ def exact() -> AbstractContextManager[Context]:
 
 
 def known_currency(currency: str) -> bool:
-    """Tell whether the upper-case ISO 4217 code is legal tender somewhere today."""
+    """Tell whether new prices may use the code: upper-case ISO 4217, legal tender somewhere today."""
     return currency in _tender()
 
 
 def currency_places(currency: str) -> int:
     """Return how many decimals amounts of the currency have by ISO 4217: USD 2, JPY 0, BHD 3.
 
-    Raises `UnknownCurrency`.
+    Currencies of the past still have theirs, for invoices that outlive them. Raises `UnknownCurrency`.
     """
-    if not known_currency(currency):
-        raise UnknownCurrency(f"{currency!r} is not a current ISO 4217 currency code")
-    return _MINOR_UNITS.get(currency, 2)
+    if currency in _tender():
+        return _MINOR_UNITS.get(currency, 2)
+    if currency in _former():
+        return get_currency_precision(currency)
+    raise UnknownCurrency(f"{currency!r} is not an ISO 4217 currency code")
 
 
 def smallest_unit(currency: str) -> Decimal:
@@ -219,6 +221,15 @@ def _digits(currency: str | None, places: int | None) -> int:
 
 @cache
 def _tender() -> frozenset[str]:
-    entries = (entry for entries in get_global("territory_currencies").values() for entry in entries)
-    current = {code for code, _, ended, tender in entries if tender and ended is None}
+    current = {code for code, _, ended, tender in _territory_currencies() if tender and ended is None}
     return frozenset(current | _MINOR_UNITS.keys())
+
+
+@cache
+def _former() -> frozenset[str]:
+    return frozenset(code for code, _, _, tender in _territory_currencies() if tender) - _tender()
+
+
+def _territory_currencies() -> Iterator[tuple[str, object, object, bool]]:
+    for entries in get_global("territory_currencies").values():
+        yield from entries

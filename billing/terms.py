@@ -100,6 +100,10 @@ class Terms:
     beyond_last_tier: Literal["error", "covered_only"] = "error"
     negative_quantity: Literal["clamp", "error"] = "clamp"
 
+    def __post_init__(self) -> None:
+        # A plain string, as a database row gives it, must not slip past the comparisons and be priced at nothing.
+        object.__setattr__(self, "model", Model(self.model))
+
     @property
     def needs_events(self) -> bool:
         """Whether the amount depends on single events, so that a total alone can't be rated."""

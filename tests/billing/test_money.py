@@ -77,8 +77,14 @@ def test_smallest_units():
     assert [smallest_unit(code) for code in ("USD", "JPY", "BHD")] == [Decimal("0.01"), Decimal(1), Decimal("0.001")]
 
 
-@pytest.mark.parametrize("currency", ["usd", "DEM", "XXX", "", "POINTS"])
-def test_codes_that_nobody_pays_with_are_refused(currency):
+@pytest.mark.parametrize(("currency", "places"), [("DEM", 2), ("ITL", 0), ("HRK", 2)])
+def test_former_currencies_keep_their_precision_but_are_not_offered(currency, places):
+    assert currency_places(currency) == places
+    assert not known_currency(currency)
+
+
+@pytest.mark.parametrize("currency", ["usd", "XXX", "XAU", "", "POINTS"])
+def test_codes_that_nobody_ever_paid_with_are_refused(currency):
     assert not known_currency(currency)
     with pytest.raises(UnknownCurrency):
         currency_places(currency)

@@ -75,6 +75,12 @@ def test_each_problem_is_named(terms, problem):
     assert list(terms_problems(terms)) == [problem]
 
 
+def test_a_model_may_come_as_its_name_and_an_unknown_one_is_refused():
+    assert Terms("per_unit").model is Model.PER_UNIT  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="auction"):
+        Terms("auction")  # type: ignore[arg-type]
+
+
 def test_all_problems_are_listed_at_once():
     terms = Terms(Model.GRADUATED, cap_amount=Decimal(-1), tiers=(Tier(Decimal(5)), Tier(Decimal(3))))
     with pytest.raises(InvalidTerms) as refusal:

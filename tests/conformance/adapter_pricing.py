@@ -1,6 +1,7 @@
 """pricing.json against billing.rating and billing.money."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from decimal import Decimal
 from typing import Any
 
@@ -92,22 +93,29 @@ def free_units(inputs: Inputs) -> Decimal:
     return number(inputs["model"].get("free_units") or 0)
 
 
-def rated(inputs: Inputs, policy: Policy) -> Rated:
-    """Rate a vector's quantity or events, as an invoice line would."""
-    price = terms(inputs, policy)
+@contextmanager
+def refusals() -> Iterator[None]:
+    """Name the product's refusals by the vectors' error codes."""
     try:
-        if inputs.get("events") is not None:
-            return rate_events(numbers(inputs["events"]), price)
-        return rate(
-            number(inputs["quantity"]),
-            price,
-            free_units=free_units(inputs),
-            tier_quantity=optional_number(inputs.get("tier_selection_quantity")),
-        )
+        yield
     except QuantityOutOfRange as error:
         raise Refused("quantity_out_of_range") from error
     except NegativeQuantity as error:
         raise Refused("negative_quantity") from error
+
+
+@refusals()
+def rated(inputs: Inputs, policy: Policy) -> Rated:
+    """Rate a vector's quantity or events, as an invoice line would."""
+    price = terms(inputs, policy)
+    if inputs.get("events") is not None:
+        return rate_events(numbers(inputs["events"]), price)
+    return rate(
+        number(inputs["quantity"]),
+        price,
+        free_units=free_units(inputs),
+        tier_quantity=optional_number(inputs.get("tier_selection_quantity")),
+    )
 
 
 def precision(policy: Policy) -> Precision:
@@ -120,6 +128,7 @@ def charge(inputs: Inputs, policy: Policy) -> dict[str, Any]:
     return {"amount": precision(policy).round(rated(inputs, policy).amount)}
 
 
+@refusals()
 def charge_incremental(inputs: Inputs, policy: Policy) -> dict[str, Any]:
     result = rate_increment(
         number(inputs["previous_quantity"]),
@@ -181,21 +190,20 @@ def discount(inputs: Inputs, policy: Policy) -> dict[str, Any]:
     return {"discount": result.discount, "final": result.final}
 
 
+@refusals()
 def charge_buckets(inputs: Inputs, policy: Policy) -> dict[str, Any]:
     ratings = rate_buckets(numbers(inputs["quantities"]), terms(inputs, policy), free_units=free_units(inputs))
     return {"amount": precision(policy).round(combined(ratings).amount)}
 
 
+@refusals()
 def capacity(inputs: Inputs, policy: Policy) -> dict[str, Any]:
     tiers = [
         CapacityTier(number(row["price"]), {unit: optional_number(limit) for unit, limit in row["limits"].items()})
         for row in inputs["tiers"]
     ]
     usage = {unit: number(used) for unit, used in inputs["usage"].items()}
-    try:
-        return {"amount": capacity_price(tiers, usage)}
-    except QuantityOutOfRange as error:
-        raise Refused("quantity_out_of_range") from error
+    return {"amount": capacity_price(tiers, usage)}
 
 
 CATEGORY = Category(
