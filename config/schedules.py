@@ -45,6 +45,13 @@ DEFAULTS = (
         "Turns received events into usage. New events also ask for it at once; this is the safety net.",
     ),
     Schedule(
+        "Count events whose cause was mended",
+        "events.tasks.replay_mended",
+        Every(seconds=15),
+        60,
+        "Finds events that didn't count and now can: a customer was created, a feature changed.",
+    ),
+    Schedule(
         "Bill periods that have ended",
         "billing.tasks.run_billing",
         At(hour="*", minute="5"),
@@ -63,14 +70,14 @@ DEFAULTS = (
         "events.tasks.check_usage",
         At(hour="2", minute="30"),
         3600,
-        "Recounts a sample of usage from the events and reports any difference.",
+        "Recounts all usage from the events and reports any difference. Changes nothing.",
     ),
     Schedule(
         "Remove what is past keeping",
         "events.tasks.prune",
         At(hour="3", minute="10"),
         3600,
-        "Removes processed inbox rows and expired logs. Never an event of the ledger.",
+        "Removes old logs, and events older than LEDGER_DAYS if that is set.",
     ),
 )
 

@@ -53,6 +53,8 @@ def process_batch(limit: int = BATCH_SIZE) -> BatchResult:
 def prepare(cursor: Any) -> None:
     """Make this connection's scratch tables, unless it has them, and set what the big statements need."""
     cursor.execute(statement("scratch"))
+    # Commits empty them; a second use within one transaction would find the first one's rows.
+    cursor.execute("DELETE FROM batch; DELETE FROM hit; DELETE FROM finding")
     cursor.execute("SET LOCAL work_mem = '64MB'; SET LOCAL jit = off")
 
 

@@ -17,6 +17,7 @@ JOIN events_event AS event
 def prepare_recount(cursor: Any) -> None:
     """Make this connection's scratch tables for recounts, unless it has them."""
     cursor.execute(statement("touched"))
+    cursor.execute("DELETE FROM touched; DELETE FROM recounted")
 
 
 def recount_touched(cursor: Any) -> int:

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import batched
+from typing import Any
 
 from django.contrib.auth.models import AbstractBaseUser
 from django.db import connection, transaction
@@ -58,30 +59,47 @@ def replay(event_ids: Iterable[int], *, closing: str, by: AbstractBaseUser | Non
     return sum((_replay_chunk(chunk, closing, by) for chunk in batched(event_ids, CHUNK)), Replayed())
 
 
+def replay_hours(
+    hours: Sequence[tuple[int, int, datetime]], *, closing: str, by: AbstractBaseUser | None = None
+) -> Replayed:
+    """Judge all events of some (customer, feature, hour) anew and recount those hours, in one transaction."""
+    columns = [list(column) for column in zip(*hours, strict=True)]
+    with transaction.atomic(), connection.cursor() as cursor:
+        prepare(cursor)
+        prepare_recount(cursor)
+        cursor.execute(section("replay", "touch_hours"), columns)
+        cursor.execute(section("replay", "events_of_hours"))
+        ids = [row[0] for row in cursor.fetchall()]
+        return _judge_again(cursor, ids, closing, by)
+
+
 def _replay_chunk(event_ids: Sequence[int], closing: str, by: AbstractBaseUser | None) -> Replayed:
     with transaction.atomic(), connection.cursor() as cursor:
         prepare(cursor)
         prepare_recount(cursor)
-        cursor.execute("SELECT pg_advisory_xact_lock_shared(%s)", [CONFIGURATION_LOCK])
-        cursor.execute(section("replay", "take"), {"ids": list(event_ids)})
-        if not (events := cursor.rowcount):
-            return Replayed()
-        judge(cursor)
-        cursor.execute(section("replay", "drop_dismissed"))
-        cursor.execute(section("replay", "touch"))
-        cursor.execute(section("replay", "close"), {"by": by.pk if by else None, "closing": closing[:255]})
-        closed = cursor.rowcount
-        cursor.execute(statement("problems"))
-        cursor.execute(section("replay", "settle"))
-        hours = recount_touched(cursor)
-        mark_first_counted(cursor)
-        cursor.execute("SELECT count(*) FROM finding")
-        return Replayed(events, closed, cursor.fetchone()[0], hours)
+        return _judge_again(cursor, event_ids, closing, by)
 
 
-def mark_first_counted(cursor: object) -> None:
+def _judge_again(cursor: Any, event_ids: Sequence[int], closing: str, by: AbstractBaseUser | None) -> Replayed:
+    cursor.execute("SELECT pg_advisory_xact_lock_shared(%s)", [CONFIGURATION_LOCK])
+    cursor.execute(section("replay", "take"), {"ids": list(event_ids)})
+    events = cursor.rowcount
+    judge(cursor)
+    cursor.execute(section("replay", "drop_dismissed"))
+    cursor.execute(section("replay", "touch"))
+    cursor.execute(section("replay", "close"), {"by": by.pk if by else None, "closing": closing[:255]})
+    closed = cursor.rowcount
+    cursor.execute(statement("problems"))
+    cursor.execute(section("replay", "settle"))
+    hours = recount_touched(cursor)
+    mark_first_counted(cursor)
+    cursor.execute("SELECT count(*) FROM finding")
+    return Replayed(events, closed, cursor.fetchone()[0], hours)
+
+
+def mark_first_counted(cursor: Any) -> None:
     """Fix the meters of features whose first events have just counted."""
-    cursor.execute(  # type: ignore[attr-defined]
+    cursor.execute(
         "UPDATE catalog_feature SET first_counted_at = clock_timestamp() WHERE first_counted_at IS NULL"
         " AND id IN (SELECT feature_id FROM touched)"
         " AND EXISTS (SELECT FROM events_usagebucket WHERE feature_id = catalog_feature.id)"

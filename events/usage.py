@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from functools import cache
 
 from django.db import connection
 
@@ -122,11 +123,17 @@ def _add_up(spans: Sequence[_Span], unique_features: set[int]) -> dict[int, Sums
     return found
 
 
+@cache
 def _query(name: str) -> str:
     """Put a usage query together: the spans come as arrays, the edges' events by the one definition of counting."""
     parts = sections("usage")
-    edge_rows = counted(scope=parts["edge_scope"], columns="edge.no,")
-    return compose(parts[name], edge_rows=edge_rows, whole=parts["whole"], edge=parts["edge"])
+    return compose(parts[name], edge_rows=_edge_rows("edge.no,"), whole=parts["whole"])
+
+
+@cache
+def _edge_rows(columns: str) -> str:
+    parts = sections("usage")
+    return counted(scope=parts["edge_scope"].replace("{edge}", parts["edge"]), columns=columns)
 
 
 def event_values(customer_id: int, feature: Feature, start: datetime, end: datetime) -> Iterator[Decimal]:
@@ -134,8 +141,7 @@ def event_values(customer_id: int, feature: Feature, start: datetime, end: datet
 
     Reads the ledger as a stream, so memory stays flat.
     """
-    edge_rows = counted(scope=sections("usage")["edge_scope"])
-    query = compose(sections("usage")["values"], edge_rows=edge_rows, edge=sections("usage")["edge"])
+    query = compose(sections("usage")["values"], edge_rows=_edge_rows(""))
     parameters = {
         "edge_no": [0],
         "edge_customer": [customer_id],

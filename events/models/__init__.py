@@ -1,6 +1,6 @@
 from events.models.keys import ApiKey, RefusedRequest, Scope
 from events.models.ledger import DuplicateEvent, Event, EventState, EventVoid, InboxEvent, PrunedEventId
-from events.models.operations import ProcessedBatch, UsageCheck
+from events.models.operations import LedgerHorizon, ProcessedBatch, UsageCheck
 from events.models.problems import Problem, ProblemState
 from events.models.usage import UniqueValue, UsageBucket
 
@@ -11,6 +11,7 @@ __all__ = [
     "EventState",
     "EventVoid",
     "InboxEvent",
+    "LedgerHorizon",
     "Problem",
     "ProblemState",
     "ProcessedBatch",

@@ -46,3 +46,17 @@ class UsageCheck(models.Model):
 
     def __str__(self) -> str:
         return f"Check of {self.started_at:%Y-%m-%d %H:%M}"
+
+
+class LedgerHorizon(models.Model):
+    """Up to which hour retention has removed events. Older buckets are final: nothing is left to recount them from."""
+
+    hour = models.DateTimeField(unique=True)
+    pruned_at = models.DateTimeField()
+    events = models.PositiveBigIntegerField(default=0, help_text="How many events were removed.")
+
+    class Meta:
+        ordering: ClassVar = ["-hour"]
+
+    def __str__(self) -> str:
+        return f"{self.hour:%Y-%m-%d %H:%M}"

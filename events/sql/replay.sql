@@ -30,6 +30,7 @@ FROM (
     SELECT event.customer_id, hit.feature_id, hit.hour FROM hit JOIN events_event AS event ON event.id = hit.id
 ) AS hours
 WHERE customer_id IS NOT NULL
+    AND hour >= COALESCE((SELECT max(horizon.hour) FROM events_ledgerhorizon AS horizon), '-infinity')
 ON CONFLICT DO NOTHING
 
 -- :close  Closes problems that are no longer found.
@@ -66,3 +67,16 @@ FROM (
     LEFT JOIN ({states}) AS exception ON exception.id = batch.id
 ) AS fresh
 WHERE event.id = fresh.id AND (event.customer_id, event.state) IS DISTINCT FROM (fresh.customer_id, fresh.state)
+
+-- :touch_hours
+INSERT INTO touched (customer_id, feature_id, hour)
+SELECT * FROM unnest(%s::bigint[], %s::bigint[], %s::timestamptz[]) AS hours (customer_id, feature_id, hour)
+WHERE hour >= COALESCE((SELECT max(horizon.hour) FROM events_ledgerhorizon AS horizon), '-infinity')
+ON CONFLICT DO NOTHING
+
+-- :events_of_hours
+SELECT DISTINCT event.id
+FROM (SELECT DISTINCT customer_id, hour FROM touched) AS touched
+JOIN events_event AS event
+    ON event.customer_id = touched.customer_id
+    AND event.occurred_at >= touched.hour AND event.occurred_at < touched.hour + interval '1 hour'

@@ -1,0 +1,86 @@
+"""Finds what was mended since events were judged, and replays them: nobody has to remember to.
+
+It looks at the data, not at who changed it, so it also works after a crash, a direct edit, or a lost message.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+
+from django.db import connection
+from django.db.models import F, Q
+
+from catalog.models import EventNameAlias, Feature
+from events.models import Problem, ProblemState
+from events.reasons import Reason
+from events.rebuilding import Scope, rebuild_usage
+from events.replaying import Replayed, replay
+from events.statements import section
+
+SWEEP_LOCK = 7_301_002
+
+
+def replay_mended(*, now: datetime) -> Replayed:
+    """Replay every event whose cause was mended since it was judged: new or active customers, changed features.
+
+    One sweep at a time; a second one meanwhile returns at once with nothing done.
+    """
+    with _alone() as is_alone:
+        if not is_alone:
+            return Replayed()
+        return replay_found_customers() + sum((settle(feature, now=now) for feature in changed_features()), Replayed())
+
+
+def replay_found_customers() -> Replayed:
+    """Replay events whose customer was unknown or archived, and now is known and active."""
+    with connection.cursor() as cursor:
+        cursor.execute(section("mending", "found_customers"))
+        found = [row[0] for row in cursor.fetchall()]
+    return sum((_replay_customer(external_id) for external_id in found), Replayed())
+
+
+def _replay_customer(external_id: str) -> Replayed:
+    reasons = [Reason.UNKNOWN_CUSTOMER, Reason.CUSTOMER_ARCHIVED]
+    waiting = open_problems(Q(external_customer_id=external_id, reason__in=reasons))
+    return replay(waiting, closing=f"Customer {external_id} is there and active")
+
+
+def changed_features() -> list[Feature]:
+    """List the features whose meter changed, or that are new, since earlier events were counted for them."""
+    changed = Q(recounted_at=None) | Q(recounted_at__lt=F("meter_changed_at"))
+    return list(Feature.objects.metered().filter(changed).order_by("pk"))
+
+
+def settle(feature: Feature, *, now: datetime) -> Replayed:
+    """Count events for a new or changed feature: first those with open problems, then whatever else differs."""
+    names = Q(event_name=feature.event_name) | Q(event_name__in=aliases_of(feature))
+    concerned = Q(feature=feature) | names & ~Q(reason=Reason.UNKNOWN_CUSTOMER)
+    done = replay(open_problems(concerned), closing=f"Feature {feature.name} was changed")
+    rebuild_usage(Scope(feature_id=feature.pk), apply=True, now=now, reason=f"Feature {feature.name} is new or changed")
+    Feature.objects.filter(pk=feature.pk).update(recounted_at=feature.meter_changed_at)
+    return done
+
+
+def aliases_of(feature: Feature) -> list[str]:
+    """List the names that staff mapped to the feature's event name."""
+    return list(EventNameAlias.objects.filter(event_name=feature.event_name).values_list("alias", flat=True))
+
+
+def open_problems(concerned: Q) -> Iterator[int]:
+    """Give the ledger ids of events with such open problems, once each, in the order of arrival."""
+    events = Problem.objects.filter(concerned, state=ProblemState.OPEN).order_by("event_id").distinct()
+    return events.values_list("event_id", flat=True).iterator(chunk_size=5_000)
+
+
+@contextmanager
+def _alone() -> Iterator[bool]:
+    """Hold the sweep's lock for this connection, if nobody else does."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_try_advisory_lock(%s)", [SWEEP_LOCK])
+        is_alone = cursor.fetchone()[0]
+    try:
+        yield is_alone
+    finally:
+        if is_alone:
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT pg_advisory_unlock(%s)", [SWEEP_LOCK])

@@ -1,0 +1,28 @@
+-- What one event means for every feature that a name feeds: judged as in processing, and its value alone, so that a
+-- diagnosis can go on behind an archived feature or a filter that doesn't match.
+SELECT
+    feature.id,
+    named.name <> feature.event_name AS by_alias,
+    {reason} AS reason,
+    event_passes(event.properties, feature.filters) AS passes,
+    (
+        SELECT {reason}
+        FROM (
+            SELECT
+                feature.id, feature.aggregation, feature.field, feature.multiplier, feature.accept_numeric_strings,
+                '{}'::jsonb AS filters, NULL::timestamptz AS archived_at, NULL::timestamptz AS counts_from
+        ) AS feature
+    ) AS value_reason,
+    jsonb_typeof(reading.value) AS value_type,
+    left(reading.value::text, 200) AS value,
+    {number} AS number,
+    {unique_key} AS unique_key
+FROM (
+    SELECT
+        %(event_name)s::text AS event_name, %(properties)s::jsonb AS properties,
+        %(occurred_at)s::timestamptz AS occurred_at, %(received_at)s::timestamptz AS received_at
+) AS event
+JOIN ({names}) AS named ON named.name = event.event_name
+JOIN catalog_feature AS feature ON feature.id = named.id
+CROSS JOIN LATERAL ({reading}) AS reading
+ORDER BY feature.name, feature.id

@@ -1,0 +1,51 @@
+"""Doors for Celery. Every task is safe to run twice or side by side."""
+
+import logging
+import time
+
+from celery import shared_task
+from django.utils import timezone
+
+from events.mending import replay_mended as replay_mended_events
+from events.processing import BATCH_SIZE, process_batch
+from events.rebuilding import Scope, rebuild_usage
+from events.retention import prune as prune_old
+
+log = logging.getLogger(__name__)
+LONGEST_RUN_S = 30
+
+
+@shared_task
+def process_inbox() -> int:
+    """Turn waiting events into usage, a batch a transaction, until none wait. Gives how many were taken.
+
+    Ends after half a minute at the latest: the next tick goes on, and the worker stays free for other tasks.
+    """
+    taken, deadline = 0, time.monotonic() + LONGEST_RUN_S
+    while time.monotonic() < deadline:
+        batch = process_batch(BATCH_SIZE)
+        taken += batch.events
+        if batch.events < BATCH_SIZE:
+            break
+    return taken
+
+
+@shared_task
+def replay_mended() -> int:
+    """Count events whose cause was mended since they were judged. Gives how many were judged anew."""
+    return replay_mended_events(now=timezone.now()).events
+
+
+@shared_task
+def check_usage() -> int:
+    """Recount all usage from the ledger and report how many hours differ. Changes nothing."""
+    check = rebuild_usage(Scope(), apply=False, now=timezone.now(), reason="Nightly check")
+    if check.differing:
+        log.error("usage differs from the ledger in %s hours: see usage check %s", check.differing, check.pk)
+    return check.differing
+
+
+@shared_task
+def prune() -> int:
+    """Remove events and logs that are past keeping. Gives how many events went."""
+    return prune_old(now=timezone.now()).events

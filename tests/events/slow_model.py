@@ -1,0 +1,115 @@
+"""Usage worked out the slow and obvious way, one event after another, for tests to compare with."""
+
+from collections.abc import Iterable
+import dataclasses
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+
+@dataclass
+class Meter:
+    """A feature as the model sees it."""
+
+    event_name: str
+    aggregation: str
+    field: str = ""
+    filters: dict[str, list[str]] = dataclasses.field(default_factory=dict)
+    multiplier: Decimal | None = None
+    accept_numeric_strings: bool = False
+    counts_from: datetime | None = None
+
+
+@dataclass
+class Sent:
+    """An event as its sender sent it."""
+
+    event_id: str
+    event_name: str
+    customer: str
+    occurred_at: datetime
+    properties: dict[str, Any]
+
+
+def first_of_each(events: Iterable[Sent]) -> list[Sent]:
+    """Keep what stands: of equal ids the one that arrived first."""
+    kept: dict[str, Sent] = {}
+    for event in events:
+        kept.setdefault(event.event_id, event)
+    return list(kept.values())
+
+
+def as_text(value: Any) -> str | None:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        return value
+    if isinstance(value, int | Decimal):
+        text = format(Decimal(value), "f")
+        return text.rstrip("0").rstrip(".") if "." in text else text
+    return None
+
+
+def number(value: Any, strings: bool) -> Decimal | None:
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, int | Decimal):
+        return Decimal(value)
+    if strings and isinstance(value, str) and value.strip().replace(".", "", 1).lstrip("+-").isdigit():
+        return Decimal(value.strip())
+    return None
+
+
+def counts(meter: Meter, event: Sent) -> bool:
+    """Tell whether an event counts for a meter."""
+    if event.event_name != meter.event_name:
+        return False
+    for key, wanted in meter.filters.items():
+        if as_text(event.properties.get(key)) not in wanted:
+            return False
+    if meter.counts_from and event.occurred_at < meter.counts_from:
+        return False
+    value = event.properties.get(meter.field)
+    if meter.aggregation == "count":
+        return True
+    if meter.aggregation == "unique_count":
+        return isinstance(value, str | int | Decimal) and not isinstance(value, bool)
+    return number(value, meter.accept_numeric_strings) is not None
+
+
+def usage(meter: Meter, events: Iterable[Sent], customer: str, start: datetime, end: datetime) -> Decimal:
+    """Work out one customer's usage in [start, end), given all events in the order of arrival."""
+    chosen = [
+        (event.occurred_at, arrival, event)
+        for arrival, event in enumerate(first_of_each(events))
+        if event.customer == customer and start <= event.occurred_at < end and counts(meter, event)
+    ]
+    if meter.aggregation == "count":
+        return Decimal(len(chosen))
+    if meter.aggregation == "unique_count":
+        return Decimal(len({as_text(event.properties[meter.field]) for _, _, event in chosen}))
+    values = [
+        (at, arrival, number(event.properties[meter.field], meter.accept_numeric_strings) or Decimal(0))
+        for at, arrival, event in chosen
+    ]
+    if not values:
+        return Decimal(0)
+    only = [value for _, _, value in values]
+    match meter.aggregation:
+        case "sum":
+            return sum(only, Decimal(0))
+        case "sum_with_multiplier":
+            return sum((value * (meter.multiplier or 1) for value in only), Decimal(0))
+        case "max":
+            return max(only)
+        case "min":
+            return min(only)
+        case "average":
+            return sum(only, Decimal(0)) / len(only)
+        case "latest":
+            return max(values)[2]
+        case "weighted_sum":
+            length = Decimal((end - start).total_seconds())
+            return sum((value * Decimal((end - at).total_seconds()) for at, _, value in values), Decimal(0)) / length
+    raise AssertionError(meter.aggregation)
