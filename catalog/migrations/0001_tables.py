@@ -8,6 +8,7 @@ from django.conf import settings
 from django.db import migrations, models
 
 import catalog.models.features
+import catalog.validators
 import config.db
 
 
@@ -404,6 +405,7 @@ class Migration(migrations.Migration):
                         blank=True,
                         default=dict,
                         help_text='Count only events whose properties match, for example {"model": ["gpt-4", "gpt-4o"]}. All properties must match; any of a property\'s values will do.',
+                        validators=[catalog.validators.validate_filters],
                     ),
                 ),
                 (

@@ -12,6 +12,7 @@ from django.db.models import F, Q
 from django.db.models.functions import Now
 from django.urls import reverse
 
+from catalog.validators import validate_filters
 from config.db import NumericField, PublicIdField, Stamped
 
 
@@ -112,6 +113,7 @@ class Feature(Stamped):
     filters = models.JSONField(
         default=dict,
         blank=True,
+        validators=[validate_filters],
         help_text='Count only events whose properties match, for example {"model": ["gpt-4", "gpt-4o"]}. '
         "All properties must match; any of a property's values will do.",
     )

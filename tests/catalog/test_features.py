@@ -168,6 +168,9 @@ def test_a_duplicate_of_an_archived_feature_is_active():
         ({"event_name": " api.calls"}, "must not begin or end with a blank"),
         ({"unit_singular": "call"}, "singular and in the plural"),
         ({"kind": "boolean"}, "others neither"),
+        ({"filters": ["model"]}, "Write the filters as an object"),
+        ({"filters": {"model": "gpt-4"}}, "Give the values of model as a list of texts"),
+        ({"filters": {"size": [1]}}, "Give the values of size as a list of texts"),
         ({"aggregation": "count", "multiplier": Decimal(2)}, "other aggregations take none"),
     ],
 )

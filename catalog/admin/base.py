@@ -1,0 +1,149 @@
+"""What the admin pages of this office share. Apps above build their pages on `OfficeAdmin` too."""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from django import forms
+from django.contrib import messages
+from django.core.exceptions import ValidationError
+from django.db import transaction
+from django.db.models import Model
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django.urls import reverse
+from unfold.admin import ModelAdmin
+from unfold.forms import BaseDialogForm
+from unfold.widgets import UnfoldAdminTextareaWidget
+
+from catalog.admin.exports import ExportsList
+from catalog.admin.history import history_of
+from catalog.history import recorded
+from catalog.refusals import Refused
+
+SHOWN_CHANGES = 5
+FILTERS_OF_PAGE = {"p", "o", "q", "all", "e", "_popup", "_to_field", "_facets"}
+
+
+class OfficeAdmin(ExportsList, ModelAdmin):
+    """A list that can be searched, filtered and exported, and an object page that ends with its history.
+
+    Subclasses name what an empty list should say to do next, and the parts whose changes belong to an object's.
+    """
+
+    empty_title = "Nothing here yet"
+    empty_text = ""
+    empty_icon = "inbox"
+    list_filter_submit = True
+    list_filter_sheet = False
+    list_per_page = 50
+    show_full_result_count = False
+    warn_unsaved_form = True
+    change_form_outer_after_template = "admin/catalog/changes_panel.html"
+
+    def parts_of(self, obj: Any) -> Iterable[Model]:
+        """Return the rows whose changes are shown in the object's history, beside its own."""
+        return ()
+
+    def facts_of(self, request: HttpRequest, obj: Any) -> dict[str, Any]:
+        """Return what the object page's own templates need beside the form."""
+        return {}
+
+    def render_change_form(
+        self,
+        request: HttpRequest,
+        context: dict[str, Any],
+        add: bool = False,
+        change: bool = False,
+        form_url: str = "",
+        obj: Any = None,
+    ) -> HttpResponse:
+        if obj is not None:
+            changes = history_of(obj, *self.parts_of(obj), limit=SHOWN_CHANGES)
+            context |= {"changes": changes, **self.facts_of(request, obj)}
+        return super().render_change_form(request, context, add, change, form_url, obj)
+
+    def history_view(
+        self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """Show everything that happened to the object: for staff who may see it."""
+        obj = self.get_object(request, object_id)
+        if obj is None:
+            return self._get_obj_does_not_exist_redirect(request, self.opts, object_id)
+        if not self.has_view_or_change_permission(request, obj):
+            self.message_user(request, "You may not see this.", messages.ERROR)
+            return self.redirect_to_list()
+        context = {
+            **self.admin_site.each_context(request),
+            "title": f"History: {obj}",
+            "opts": self.opts,
+            "object": obj,
+            "original": obj,
+            "changes": history_of(obj, *self.parts_of(obj)),
+            **(extra_context or {}),
+        }
+        return TemplateResponse(request, "admin/catalog/changes_page.html", context)
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        narrowed = bool(request.GET.get("q")) or bool(set(request.GET) - FILTERS_OF_PAGE)
+        return super().changelist_view(request, {"list_is_narrowed": narrowed, **(extra_context or {})})
+
+    def redirect_to_list(self) -> HttpResponse:
+        from django.shortcuts import redirect
+
+        return redirect(f"admin:{self.opts.app_label}_{self.opts.model_name}_changelist")
+
+    def delete_queryset(self, request: HttpRequest, queryset: Any) -> None:
+        for obj in queryset:  # one by one, so that each deletion is in the history
+            self.delete_model(request, obj)
+
+
+class ReasonForm(BaseDialogForm):
+    """A dialog that asks why. The answer goes into the history."""
+
+    reason = forms.CharField(
+        max_length=255, widget=UnfoldAdminTextareaWidget({"rows": 2}), help_text="Goes into the history."
+    )
+
+
+class OptionalReasonForm(BaseDialogForm):
+    """A dialog for what can be undone: a reason is welcome, not needed."""
+
+    reason = forms.CharField(
+        max_length=255,
+        required=False,
+        widget=UnfoldAdminTextareaWidget({"rows": 2}),
+        help_text="Optional; goes into the history.",
+    )
+
+
+def go_to(url: str) -> HttpResponse:
+    """Leave the dialog for a page."""
+    return HttpResponse(headers={"HX-Redirect": url})
+
+
+def page_of(obj: Model) -> str:
+    """Return the address of an object's admin page."""
+    return reverse(f"admin:{obj._meta.app_label}_{obj._meta.model_name}_change", args=[obj.pk])
+
+
+def carry_out(request: HttpRequest, work: Callable[[], Any], *, done: str, then: str) -> HttpResponse:
+    """Do the work of a dialog in one transaction, say that it is done, and go to a page.
+
+    What the domain refuses is shown as an error on that same page, and nothing is changed.
+    """
+    try:
+        with transaction.atomic():
+            work()
+    except Refused as refusal:
+        messages.error(request, str(refusal))
+    except ValidationError as refusal:
+        for message in refusal.messages:
+            messages.error(request, message)
+    else:
+        messages.success(request, done)
+    return go_to(then)
+
+
+def signed(request: HttpRequest, reason: str = "") -> Any:
+    """Sign the audited changes inside the block with the member of staff who asks."""
+    return recorded(by=request.user, reason=reason)  # type: ignore[arg-type]  # admin_view let only staff through

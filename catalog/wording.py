@@ -1,0 +1,132 @@
+"""Features and prices in plain words, for the admin's pages and wherever somebody asks what a number means."""
+
+from decimal import Decimal
+
+from babel.numbers import format_currency, format_decimal
+
+from catalog.models import Aggregation, Entitlement, Feature, IntervalUnit, Price, PriceTier
+from catalog.models.features import FeatureKind
+from catalog.models.prices import PackageRounding, PriceKind, PriceModel
+
+LOCALE = "en_US"
+
+_VERBS = {
+    Aggregation.COUNT: "Counts every {event} event{filters}",
+    Aggregation.SUM: "Adds up {field} of every {event} event{filters}",
+    Aggregation.SUM_WITH_MULTIPLIER: "Adds up {field} × {multiplier} of every {event} event{filters}",
+    Aggregation.MAX: "Takes the largest {field} of the {event} events{filters}",
+    Aggregation.MIN: "Takes the smallest {field} of the {event} events{filters}",
+    Aggregation.LATEST: "Takes the latest {field} of the {event} events{filters}",
+    Aggregation.AVERAGE: "Averages {field} over the {event} events{filters}",
+    Aggregation.UNIQUE_COUNT: "Counts the different values of {field} in the {event} events{filters}",
+    Aggregation.WEIGHTED_SUM: (
+        "Adds up {field} of every {event} event{filters}, each weighted by how much of the period was left"
+    ),
+}
+
+_PER = {
+    IntervalUnit.DAY: "day",
+    IntervalUnit.WEEK: "week",
+    IntervalUnit.MONTH: "month",
+    IntervalUnit.QUARTER: "quarter",
+    IntervalUnit.HALF_YEAR: "half-year",
+    IntervalUnit.YEAR: "year",
+}
+
+
+def describe_meter(feature: Feature) -> str:
+    """Say what counts, in one sentence: which events, what of them, and when it starts anew."""
+    if feature.kind == FeatureKind.BOOLEAN:
+        return "Switched on or off by the plan; no events feed it."
+    if feature.kind == FeatureKind.STATIC:
+        return "A value that the plan sets; no events feed it."
+    sentence = _VERBS[Aggregation(feature.aggregation)].format(
+        field=f"“{feature.field}”",
+        event=f"“{feature.event_name}”",
+        multiplier=number(feature.multiplier) if feature.multiplier is not None else "",
+        filters=_whose(feature),
+    )
+    if feature.is_cumulative:
+        return f"{sentence}; the running total of the customer's whole history, billed anew every period."
+    return f"{sentence}; starts at 0 each billing period."
+
+
+def describe_price(price: Price) -> str:
+    """Say what the price charges: "$0.002 per token", "Graduated: up to 1,000 at $0.01, then $0.005". Loads tiers."""
+    if price.kind == PriceKind.FIXED:
+        return f"{_times(price)} {_every(price)}, {price.get_cadence_display().lower()}"
+    text = _usage_words(price)
+    if price.minimum_amount is not None:
+        text += f"; at least {money(price.minimum_amount, price.currency)}"
+    if price.maximum_amount is not None:
+        text += f"; at most {money(price.maximum_amount, price.currency)}"
+    return f"{text}; {_every(price)}"
+
+
+def describe_free_tier(entitlement: Entitlement) -> str:
+    """Say what is granted: "1,000 tokens free each billing period"."""
+    feature = entitlement.feature
+    if feature.kind == FeatureKind.BOOLEAN:
+        return "On" if entitlement.is_enabled else "Off"
+    if feature.kind == FeatureKind.STATIC:
+        return entitlement.static_value
+    if entitlement.free_units is None:
+        return "Unlimited"
+    when = entitlement.get_reset_display().partition(":")[0]
+    once = "once" if when == "Never" else when.lower()
+    return f"{number(entitlement.free_units)} {feature.unit_for(entitlement.free_units)} free {once}"
+
+
+def money(amount: Decimal, currency: str) -> str:
+    """Write a price with all the decimals it has, and at least the currency's: $10.00, $0.0025."""
+    return format_currency(amount.normalize(), currency, locale=LOCALE, decimal_quantization=False)
+
+
+def number(quantity: Decimal) -> str:
+    """Write a quantity with thousands marks and all its decimals: 1,000, 0.25."""
+    return format_decimal(quantity.normalize(), locale=LOCALE, decimal_quantization=False)
+
+
+def _whose(feature: Feature) -> str:
+    if not feature.filters:
+        return ""
+    parts = [f"{key} is {' or '.join(map(str, values))}" for key, values in feature.filters.items()]
+    return f" whose {' and whose '.join(parts)}"
+
+
+def _every(price: Price) -> str:
+    unit = _PER[IntervalUnit(price.interval)]
+    return f"per {unit}" if price.interval_count == 1 else f"every {price.interval_count} {unit}s"
+
+
+def _times(price: Price) -> str:
+    amount = money(price.unit_amount or Decimal(0), price.currency)
+    return amount if price.quantity == 1 else f"{number(price.quantity)} × {amount}"
+
+
+def _usage_words(price: Price) -> str:
+    unit = price.feature.unit_for(1) if price.feature else "unit"
+    units = price.feature.unit_for(2) if price.feature else "units"
+    amount = money(price.unit_amount or Decimal(0), price.currency)
+    match price.model:
+        case PriceModel.PER_UNIT:
+            return f"{amount} per {unit}"
+        case PriceModel.FLAT:
+            return f"{amount} flat"
+        case PriceModel.PACKAGE:
+            full = "" if price.package_rounding == PackageRounding.UP else " full"
+            return f"{amount} per{full} {number(price.package_size or Decimal(1))} {units}"
+        case PriceModel.PERCENTAGE:
+            return f"{number(price.rate_percent or Decimal(0))}% of the value"
+    title = price.get_model_display().partition(":")[0]
+    return f"{title}: " + (", ".join(_tier_words(price, tier) for tier in price.tiers.all()) or "no tiers yet")
+
+
+def _tier_words(price: Price, tier: PriceTier) -> str:
+    if price.model == PriceModel.GRADUATED_PERCENTAGE:
+        rate = f"{number(tier.rate_percent)}%"
+    else:
+        rate = money(tier.unit_amount, price.currency)
+    if tier.flat_amount:
+        rate += f" + {money(tier.flat_amount, price.currency)}"
+    return f"then {rate}" if tier.up_to is None else f"up to {number(tier.up_to)} at {rate}"
