@@ -10,6 +10,11 @@ import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 
+from tests.browser import admin_browser, chromium
+from tests.services import redis_url
+
+__all__ = ["admin_browser", "chromium", "redis_url"]
+
 
 @pytest.fixture
 def staff_user(db: None) -> User:
