@@ -6,16 +6,18 @@ It looks at the data, not at who changed it, so it also works after a crash, a d
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
+from itertools import batched
 
 from django.db import connection
 from django.db.models import F, Q
 
 from catalog.models import EventNameAlias, Feature
-from events.models import Problem, ProblemState
+from events.models import Event, Problem, ProblemState
 from events.reasons import Reason
-from events.rebuilding import Scope, rebuild_usage
-from events.replaying import Replayed, replay
+from events.rebuilding import HOURS_AT_A_TIME, Scope, rebuild_usage
+from events.replaying import Replayed, replay, replay_hours, wait_for_running_batches
 from events.statements import section
+from events.usage import floor_hour
 
 SWEEP_LOCK = 7_301_002
 
@@ -52,13 +54,30 @@ def changed_features() -> list[Feature]:
 
 
 def settle(feature: Feature, *, now: datetime) -> Replayed:
-    """Count events for a new or changed feature: first those with open problems, then whatever else differs."""
+    """Count events for a new or changed feature: first the hours with open problems, then whatever else differs.
+
+    Whole hours are judged anew, since a change that lets one event count may keep its neighbour from counting.
+    """
     names = Q(event_name=feature.event_name) | Q(event_name__in=aliases_of(feature))
     concerned = Q(feature=feature) | names & ~Q(reason=Reason.UNKNOWN_CUSTOMER)
-    done = replay(open_problems(concerned), closing=f"Feature {feature.name} was changed")
+    closing = f"Feature {feature.name} was changed"
+    wait_for_running_batches()
+    done = Replayed()
+    for hours in batched(hours_of(open_problems(concerned), feature), HOURS_AT_A_TIME):
+        done += replay_hours(hours, closing=closing)
+    done += replay(open_problems(concerned), closing=closing)
     rebuild_usage(Scope(feature_id=feature.pk), apply=True, now=now, reason=f"Feature {feature.name} is new or changed")
     Feature.objects.filter(pk=feature.pk).update(recounted_at=feature.meter_changed_at)
     return done
+
+
+def hours_of(event_ids: Iterator[int], feature: Feature) -> list[tuple[int, int, datetime]]:
+    """List the hours, with customer and feature, in which these events would count; unknown customers have none."""
+    hours: set[tuple[int, int, datetime]] = set()
+    for part in batched(event_ids, 5_000):
+        known = Event.objects.filter(pk__in=part, customer__isnull=False).values_list("customer_id", "occurred_at")
+        hours.update((customer, feature.pk, floor_hour(at)) for customer, at in known)
+    return sorted(hours)
 
 
 def aliases_of(feature: Feature) -> list[str]:

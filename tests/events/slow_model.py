@@ -1,7 +1,7 @@
 """Usage worked out the slow and obvious way, one event after another, for tests to compare with."""
 
-from collections.abc import Iterable
 import dataclasses
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -93,23 +93,22 @@ def usage(meter: Meter, events: Iterable[Sent], customer: str, start: datetime, 
         (at, arrival, number(event.properties[meter.field], meter.accept_numeric_strings) or Decimal(0))
         for at, arrival, event in chosen
     ]
-    if not values:
-        return Decimal(0)
+    return add_up(meter, values, start, end) if values else Decimal(0)
+
+
+def add_up(meter: Meter, values: list[tuple[datetime, int, Decimal]], start: datetime, end: datetime) -> Decimal:
+    """Aggregate (time, arrival, value) by the meter's aggregation."""
     only = [value for _, _, value in values]
-    match meter.aggregation:
-        case "sum":
-            return sum(only, Decimal(0))
-        case "sum_with_multiplier":
-            return sum((value * (meter.multiplier or 1) for value in only), Decimal(0))
-        case "max":
-            return max(only)
-        case "min":
-            return min(only)
-        case "average":
-            return sum(only, Decimal(0)) / len(only)
-        case "latest":
-            return max(values)[2]
-        case "weighted_sum":
-            length = Decimal((end - start).total_seconds())
-            return sum((value * Decimal((end - at).total_seconds()) for at, _, value in values), Decimal(0)) / length
-    raise AssertionError(meter.aggregation)
+    if meter.aggregation == "latest":
+        return max(values)[2]
+    if meter.aggregation == "weighted_sum":
+        length = Decimal((end - start).total_seconds())
+        return sum((value * Decimal((end - at).total_seconds()) for at, _, value in values), Decimal(0)) / length
+    simple = {
+        "sum": sum(only, Decimal(0)),
+        "sum_with_multiplier": sum((value * (meter.multiplier or 1) for value in only), Decimal(0)),
+        "max": max(only),
+        "min": min(only),
+        "average": sum(only, Decimal(0)) / len(only),
+    }
+    return simple[meter.aggregation]
