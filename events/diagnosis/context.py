@@ -1,0 +1,155 @@
+"""All that one diagnosis reads, read once."""
+
+from collections import defaultdict
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+
+from django.db import connection
+
+from customers.models import Customer, CustomerAlias, Subscription, SubscriptionPhase
+from customers.subscriptions import phase_chain
+from events.billing_facts import Facts, billing
+from events.diagnosis.readings import NameMatch, Reading, match_name
+from events.diagnosis.subject import Place, Subject
+from events.models import DuplicateEvent, EventState, EventVoid, Problem, ProblemState
+from events.near_miss import NearMiss, nearest, one_edit_patterns
+from events.statements import statement
+
+
+@dataclass
+class CustomerMatch:
+    """Whom the sent id means today. `suspected` is whom it nearly names, if nobody; `alias` maps it, if one does."""
+
+    customer: Customer | None = None
+    alias: CustomerAlias | None = None
+    near: NearMiss | None = None
+    suspected: Customer | None = None
+
+    @property
+    def assumed(self) -> Customer | None:
+        """Return whom the rest of the diagnosis is about."""
+        return self.customer or self.suspected
+
+
+@dataclass
+class Context:
+    """The subject and what is known about it. Everything else is read when a step first asks for it."""
+
+    subject: Subject
+    now: datetime
+
+    @cached_property
+    def name(self) -> NameMatch:
+        return match_name(self.subject)
+
+    @property
+    def readings(self) -> tuple[Reading, ...]:
+        return self.name.readings
+
+    @cached_property
+    def problems(self) -> dict[int | None, list[Problem]]:
+        """Return the stored problems by feature id, None for the event as a whole; closed ones too."""
+        found: dict[int | None, list[Problem]] = defaultdict(list)
+        if self.subject.place == Place.LEDGER:
+            rows = Problem.objects.filter(event_id=self.subject.pk).select_related("closed_by").order_by("pk")
+            for problem in rows:
+                found[problem.feature_id].append(problem)
+        return found
+
+    def open_problems(self, feature_id: int | None) -> list[Problem]:
+        return [problem for problem in self.problems.get(feature_id, []) if problem.state == ProblemState.OPEN]
+
+    def dismissed(self, feature_id: int | None) -> Problem | None:
+        both = [*self.problems.get(None, []), *self.problems.get(feature_id, [])]
+        return next((problem for problem in both if problem.state == ProblemState.DISMISSED), None)
+
+    @cached_property
+    def void(self) -> EventVoid | None:
+        if self.subject.state != EventState.VOIDED:
+            return None
+        return EventVoid.objects.select_related("voided_by").filter(event_id=self.subject.pk).first()
+
+    @cached_property
+    def repeats(self) -> list[DuplicateEvent]:
+        """Return what is logged of this event_id coming again, newest first."""
+        return list(DuplicateEvent.objects.filter(event_id=self.subject.event_id).select_related("api_key")[:50])
+
+    @cached_property
+    def customer(self) -> CustomerMatch:
+        sent = self.subject.external_customer_id
+        if own := Customer.objects.filter(external_id=sent).first():
+            return CustomerMatch(own)
+        if alias := CustomerAlias.objects.filter(alias=sent).select_related("customer").first():
+            return CustomerMatch(alias.customer, alias)
+        near = nearest(sent, similar_external_ids(sent))
+        suspected = Customer.objects.filter(external_id=near.name).first() if near else None
+        return CustomerMatch(near=near, suspected=suspected)
+
+    @cached_property
+    def subscriptions(self) -> dict[int, Subscription]:
+        customer = self.customer.assumed
+        if customer is None:
+            return {}
+        rows = Subscription.objects.filter(customer=customer).order_by("started_at", "pk")[:200]
+        return {row.pk: row for row in rows}
+
+    @cached_property
+    def phases(self) -> list[SubscriptionPhase]:
+        """Return every phase in force of the customer's subscriptions, in order of time, plans loaded."""
+        chains = phase_chain(self.subscriptions)
+        phases = [phase for chain in chains.values() for phase in chain]
+        for phase in phases:
+            phase.subscription = self.subscriptions[phase.subscription_id]
+        return sorted(phases, key=lambda phase: (phase.starts_at, phase.pk))
+
+    @cached_property
+    def phases_at(self) -> list[SubscriptionPhase]:
+        """Return the phases that hold the event's moment, as the history is recorded today."""
+        return [phase for phase in self.phases if holds(phase, self.subject.occurred_at)]
+
+    @cached_property
+    def facts(self) -> dict[tuple[int, int], Facts]:
+        """Return billing's facts by (subscription id, feature id), for every subscription in force then."""
+        features = [reading.feature.pk for reading in self.readings]
+        found: dict[tuple[int, int], Facts] = {}
+        if not features:
+            return found
+        for subscription_id in dict.fromkeys(phase.subscription_id for phase in self.phases_at):
+            answers = billing().facts(
+                subscription_id=subscription_id, feature_ids=features, at=self.subject.occurred_at, now=self.now
+            )
+            found |= {(subscription_id, feature_id): facts for feature_id, facts in answers.items()}
+        return found
+
+    def facts_of(self, feature_id: int) -> list[Facts]:
+        return [facts for (_, feature), facts in self.facts.items() if feature == feature_id]
+
+    def is_counted(self, reading: Reading) -> bool:
+        """Tell whether the ledger's event counts for the feature today."""
+        subject = self.subject
+        return (
+            subject.place == Place.LEDGER
+            and subject.state in (EventState.COUNTED, EventState.PARTLY)
+            and self.name.is_known
+            and reading.reason is None
+            and not self.open_problems(reading.feature.pk)
+            and not self.open_problems(None)
+            and self.dismissed(reading.feature.pk) is None
+        )
+
+
+def holds(phase: SubscriptionPhase, at: datetime) -> bool:
+    """Tell whether a phase holds a moment: its start is in it, its end isn't."""
+    return phase.starts_at <= at and (phase.ends_at is None or at < phase.ends_at)
+
+
+def similar_external_ids(sent: str) -> list[str]:
+    """List external ids that might be meant, at most 200. One look through the customers' ids."""
+    half = (len(sent) - 1) // 2
+    with connection.cursor() as cursor:
+        cursor.execute(
+            statement("similar_customers"),
+            {"sent": sent, "first": sent[:half], "last": sent[len(sent) - half :], "patterns": one_edit_patterns(sent)},
+        )
+        return [row[0] for row in cursor.fetchall()]

@@ -1,0 +1,94 @@
+"""What an event means for each feature, by the very SQL that processing judges with: the two can't disagree."""
+
+from dataclasses import dataclass
+from decimal import Decimal
+
+from django.db import connection
+
+from catalog.models import EventNameAlias, Feature
+from events.diagnosis.subject import Subject
+from events.near_miss import NearMiss, nearest
+from events.reasons import Reason
+from events.statements import statement
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One feature's view of the event. `reason` is why it wouldn't count today, `value_reason` judges the value only.
+
+    `value` is its JSON text, cut to 200 characters; `adds` what it adds to a numeric aggregation.
+    """
+
+    feature: Feature
+    by_alias: bool
+    reason: Reason | None
+    passes_filter: bool
+    value_reason: Reason | None
+    value_type: str | None
+    value: str | None
+    adds: Decimal | None
+    unique_key: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class NameMatch:
+    """Which features the event's name feeds. `suspected` is the name that was probably meant, when it feeds none:
+    the readings are then those of its features, so that the diagnosis goes on."""
+
+    readings: tuple[Reading, ...]
+    suspected: NearMiss | None = None
+
+    @property
+    def is_known(self) -> bool:
+        return bool(self.readings) and self.suspected is None
+
+
+def match_name(subject: Subject) -> NameMatch:
+    """Read the event by the features of its name, else by those of the name it nearly is."""
+    if readings := read(subject, subject.event_name):
+        return NameMatch(readings)
+    names = {*Feature.objects.metered().values_list("event_name", flat=True).distinct()}
+    aliases = {*EventNameAlias.objects.filter(event_name__in=names).values_list("alias", flat=True)}
+    suspected = nearest(subject.event_name, names | aliases)
+    return NameMatch(read(subject, suspected.name) if suspected else (), suspected)
+
+
+def read(subject: Subject, event_name: str) -> tuple[Reading, ...]:
+    """Read the event as if it had this name, for every metered feature that the name feeds, archived ones too."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            statement("explain"),
+            {
+                "event_name": event_name,
+                "properties": subject.properties,
+                "occurred_at": subject.occurred_at,
+                "received_at": subject.received_at,
+            },
+        )
+        rows = cursor.fetchall()
+    features = Feature.objects.in_bulk([row[0] for row in rows])
+    return tuple(
+        Reading(
+            feature=features[row[0]],
+            by_alias=row[1],
+            reason=Reason(row[2]) if row[2] else None,
+            passes_filter=row[3],
+            value_reason=Reason(row[4]) if row[4] else None,
+            value_type=row[5],
+            value=row[6],
+            adds=row[7],
+            unique_key=row[8],
+        )
+        for row in rows
+    )
+
+
+def holds_numeric_string(subject: Subject, feature: Feature) -> bool:
+    """Tell whether the feature's field holds a string that would count if the feature accepted numeric strings."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT event_number(COALESCE(properties -> %(field)s, event_path(properties, %(field)s))) IS NOT NULL"
+            " FROM (SELECT %(properties)s::jsonb AS properties) AS event",
+            {"field": feature.field, "properties": subject.properties},
+        )
+        return bool(cursor.fetchone()[0])
