@@ -42,7 +42,7 @@ $(READY): $(LOCK)
 .PHONY: setup
 setup: ## Make .venv and install what is locked
 	@if [ -e $(READY) ] && ! $(PYTHON) -c '' 2>/dev/null; then rm -f $(READY); fi
-	@$(MAKE) --no-print-directory $(READY)
+	@$(MAKE) --silent --no-print-directory $(READY)
 
 .PHONY: demo
 demo: setup ## Start all, make a demo company, send its usage, bill it, go on serving (ONCE=1: then stop)
