@@ -9,17 +9,21 @@ READY := $(VENV)/.installed
 LOCK := requirements-dev.txt
 
 # The first interpreter that fits: 3.13, else 3.12; on PATH, or among pyenv's. PYTHON_BIN=... names another.
-define find_python
+define make_venv
 fits() { "$$1" -c 'import sys, venv, ensurepip; sys.exit(not (3, 12) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null; }; \
-for candidate in $${PYTHON_BIN:-} \
-	python3.13 $$(ls -d $${PYENV_ROOT:-$$HOME/.pyenv}/versions/3.13*/bin/python3.13 2>/dev/null || true) \
-	python3.12 $$(ls -d $${PYENV_ROOT:-$$HOME/.pyenv}/versions/3.12*/bin/python3.12 2>/dev/null || true) \
-	python3; do \
-	if fits "$$candidate"; then found=$$candidate; break; fi; \
-done; \
-if [ -z "$${found:-}" ]; then \
-	echo "Countinghouse needs Python 3.13 or 3.12 with venv, and none was found on PATH or in pyenv; the python3 here is $$(python3 --version 2>&1 || echo missing). Install one (for example: pyenv install 3.13), or name it with PYTHON_BIN=/path/to/python3.13." >&2; \
-	exit 1; \
+if ! fits $(PYTHON); then \
+	for candidate in $${PYTHON_BIN:-} \
+		python3.13 $$(ls -d $${PYENV_ROOT:-$${HOME:-}/.pyenv}/versions/3.13*/bin/python3.13 2>/dev/null || true) \
+		python3.12 $$(ls -d $${PYENV_ROOT:-$${HOME:-}/.pyenv}/versions/3.12*/bin/python3.12 2>/dev/null || true) \
+		python3; do \
+		if fits "$$candidate"; then found=$$candidate; break; fi; \
+	done; \
+	if [ -z "$${found:-}" ]; then \
+		echo "Countinghouse needs Python 3.13 or 3.12 with venv, and none was found on PATH or in pyenv; the python3 here is $$(python3 --version 2>&1 || echo missing). Install one (for example: pyenv install 3.13), or name it with PYTHON_BIN=/path/to/python3.13." >&2; \
+		exit 1; \
+	fi; \
+	echo "Making $(VENV) with $$("$$found" --version)"; \
+	"$$found" -m venv --clear $(VENV) || { echo "$(CURDIR)/$(VENV) can't be written: remove it, or run as its owner." >&2; exit 1; }; \
 fi
 endef
 
@@ -29,11 +33,7 @@ help: ## List the targets
 
 # Installs again only when the lock changed. A virtual environment whose interpreter went away is made anew.
 $(READY): $(LOCK)
-	@$(find_python); \
-	if ! $(PYTHON) -c '' 2>/dev/null; then \
-		echo "Making $(VENV) with $$("$$found" --version)"; \
-		"$$found" -m venv --clear $(VENV) || { echo "Python's venv can't write $(CURDIR)/$(VENV): remove it, or run as its owner." >&2; exit 1; }; \
-	fi; \
+	@$(make_venv); \
 	if ! $(PYTHON) -m pip --version >/dev/null 2>&1; then $(PYTHON) -m ensurepip -q; fi; \
 	echo "Installing what $(LOCK) locks (once)"; \
 	$(PYTHON) -m pip install --quiet --disable-pip-version-check --require-hashes -r $(LOCK); \
