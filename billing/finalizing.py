@@ -203,14 +203,10 @@ def void(invoice: Invoice, *, reason: str, by: User | None, now: datetime) -> In
             raise CannotChange("A draft isn't voided: recompute or delete it.")
         if locked.amount_paid:
             raise MoneyAttached(f"{locked} has a payment. Refund it first, or write a credit note.")
-        locked.state, locked.voided_at, locked.voided_by, locked.void_reason = (
-            InvoiceState.VOID,
-            now,
-            by,
-            reason.strip(),
-        )
-        locked.paid_at = None
-        locked.save()
+        locked.state, locked.voided_at, locked.voided_by = InvoiceState.VOID, now, by
+        locked.void_reason, locked.paid_at = reason.strip(), None
+        with recorded(by=by, reason=locked.void_reason):
+            locked.save()
         return locked
 
 

@@ -109,7 +109,7 @@ def bill_chunk(chunk_id: int, *, now: datetime) -> Tally | None:
         )
         if chunk is None:
             return None
-        ids = due(chunk.run.as_of).filter(pk__range=(chunk.first_id, chunk.last_id)).values_list("pk", flat=True)
+        ids = due(chunk.run.as_of).filter(pk__gte=chunk.first_id, pk__lte=chunk.last_id).values_list("pk", flat=True)
         tally = bill_subscriptions(list(ids), as_of=chunk.run.as_of, run=chunk.run)
         chunk.done, chunk.invoices_made, chunk.failed = tally.done, tally.invoices, tally.failed
         chunk.amounts = {currency: wording.plain(amount) for currency, amount in tally.amounts.items()}

@@ -1,0 +1,322 @@
+"""Invoices in the admin: the list, the page, and what staff may do with one or many."""
+
+from typing import Any
+
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, render
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path, reverse
+from django.utils import timezone
+from django.utils.safestring import SafeString
+from import_export.admin import ExportMixin
+from unfold.admin import ModelAdmin
+from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesDropdownFilter, RangeDateTimeFilter
+from unfold.contrib.import_export.forms import ExportForm
+from unfold.dataclasses import UnfoldAction
+from unfold.decorators import action, display
+from unfold.enums import ActionVariant
+from unfold.forms import BaseDialogForm
+
+from billing import finalizing, invoice_page
+from billing.admin import upcoming_pages
+from billing.admin.exports import FORMATS, InvoiceResource, LineResource
+from billing.admin.pages import STATE_LABELS, STYLES, ReasonForm, answer, money, sums
+from billing.models import Invoice, InvoiceLine, InvoiceState
+from billing.money import format_amount
+from billing.printing import timezone_of
+from billing.proof import prove
+from billing.wording import dates
+from catalog.refusals import Refused
+from customers.periods import Period
+
+ALLOWED = {
+    InvoiceState.DRAFT: {"finalize_one", "recompute_one"},
+    InvoiceState.FINALIZED: {"pay_one", "void_one", "reissue_one"},
+    InvoiceState.PAID: set(),
+    InvoiceState.VOID: {"reissue_one"},
+}
+
+
+class FinalizeForm(BaseDialogForm):
+    """Show what finalizing does to an invoice before it is done."""
+
+    form_before_template = "admin/billing/invoice/finalize_one.html"
+
+    def get_before_template_context(self, request: HttpRequest, object_id: int | str | None = None) -> dict[str, Any]:
+        return {"invoice": get_object_or_404(Invoice.objects.select_related("customer"), pk=object_id)}
+
+
+class OverdueFilter(admin.SimpleListFilter):
+    """Keep what is past its due date and not fully paid."""
+
+    title = "payment"
+    parameter_name = "payment"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("overdue", "Overdue"), ("open", "To be paid")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Invoice]) -> QuerySet[Invoice]:
+        if self.value() == "overdue":
+            return queryset.filter(pk__in=Invoice.objects.overdue(timezone.now()))
+        if self.value() == "open":
+            return queryset.filter(state=InvoiceState.FINALIZED)
+        return queryset
+
+
+@admin.register(Invoice)
+class InvoiceAdmin(ExportMixin, ModelAdmin):
+    """What customers owe. The system writes invoices; staff review, finalize, void, reissue and mark them paid."""
+
+    change_form_template = "admin/billing/invoice/change_form.html"
+    export_form_class = ExportForm
+    import_export_change_list_template = "admin/billing/invoice/change_list.html"
+    formats = FORMATS
+    list_display = ("title", "customer_name", "period", "kind_badge", "state_badge", "money", "money_due", "due_on")
+    list_display_links = ("title",)
+    list_select_related = ("customer", "subscription")
+    list_filter = (
+        ("state", ChoicesDropdownFilter),
+        ("kind", ChoicesDropdownFilter),
+        OverdueFilter,
+        ("customer", AutocompleteSelectFilter),
+        ("period_end", RangeDateTimeFilter),
+    )
+    list_filter_submit = True
+    list_fullwidth = True
+    list_per_page = 50
+    show_full_result_count = False
+    date_hierarchy = "period_end"
+    search_fields = ("number", "public_id", "customer__name", "customer__external_id")
+    search_help_text = "Invoice number, customer's name or external id"
+    ordering = ("-pk",)
+    actions = ("finalize_selected",)
+    actions_detail = ("finalize_one", "recompute_one", "pay_one", "reissue_one", "void_one")
+
+    class Media:
+        css = STYLES
+
+    # --- Who may do what -------------------------------------------------------------------------------
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Invoice | None = None) -> bool:
+        return False
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Invoice | None = None) -> list[str]:
+        return [field.name for field in Invoice._meta.fields]
+
+    def get_actions_detail(self, request: HttpRequest, object_id: int | str) -> list[UnfoldAction]:
+        """Offer only what the invoice's state allows."""
+        invoice = Invoice.objects.filter(pk=object_id).first()
+        allowed = ALLOWED[InvoiceState(invoice.state)] if invoice else set()
+        offered = super().get_actions_detail(request, object_id)
+        return [each for each in offered if each.action_name.rsplit("billing_invoice_", 1)[-1] in allowed]
+
+    # --- The list --------------------------------------------------------------------------------------
+
+    @display(description="Number", ordering="number")
+    def title(self, invoice: Invoice) -> str:
+        return str(invoice)
+
+    @display(description="Customer", ordering="customer__name", header=True)
+    def customer_name(self, invoice: Invoice) -> list[str]:
+        return [invoice.customer.name, invoice.customer.external_id]
+
+    @display(description="Period", ordering="period_end")
+    def period(self, invoice: Invoice) -> str:
+        return period_text(invoice)
+
+    @display(description="Kind", ordering="kind")
+    def kind_badge(self, invoice: Invoice) -> str:
+        return invoice.get_kind_display()
+
+    @display(description="State", ordering="state", label=STATE_LABELS)
+    def state_badge(self, invoice: Invoice) -> tuple[str, str]:
+        return invoice.state, invoice.get_state_display()
+
+    @display(description="Total", ordering="total")
+    def money(self, invoice: Invoice) -> SafeString:
+        return money(invoice.total, invoice.currency)
+
+    @display(description="To pay", ordering="amount_due")
+    def money_due(self, invoice: Invoice) -> SafeString | str:
+        return money(invoice.amount_remaining, invoice.currency) if invoice.state == InvoiceState.FINALIZED else "—"
+
+    @display(description="Due", ordering="due_at")
+    def due_on(self, invoice: Invoice) -> str:
+        return f"{invoice.due_at:%Y-%m-%d}" if invoice.due_at else "—"
+
+    def get_export_resource_classes(self, request: HttpRequest) -> list[type]:
+        return [InvoiceResource, LineResource]
+
+    # --- The page --------------------------------------------------------------------------------------
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """Show an invoice as its customer reads it, each line with how it came about."""
+        related = ("customer", "subscription", "run", "replaces", "finalized_by", "voided_by")
+        invoice = Invoice.objects.select_related(*related).filter(pk=object_id).first() if object_id.isdigit() else None
+        if invoice is None:
+            return super().change_view(request, object_id, form_url, extra_context)
+        if request.method == "POST":
+            raise PermissionDenied("Invoices are written by the system.")
+        context = {**(extra_context or {}), **page_context(invoice)}
+        return super().change_view(request, object_id, form_url, context)
+
+    def get_urls(self) -> list[URLPattern]:
+        view = self.admin_site.admin_view
+        own = [
+            path("line/<int:line_id>/proof/", view(self.proof_view), name="billing_line_proof"),
+            *upcoming_pages.urls(self),
+        ]
+        return [*own, *super().get_urls()]
+
+    def proof_view(self, request: HttpRequest, line_id: int) -> HttpResponse:
+        """Count a line's events again and show whether the line agrees. For staff who may view invoices."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        line = get_object_or_404(InvoiceLine.objects.select_related("invoice", "price", "feature"), pk=line_id)
+        return render(request, "admin/billing/invoice/proof.html", {"proof": prove(line), "line": line})
+
+    # --- What staff can do -----------------------------------------------------------------------------
+
+    @admin.action(description="Finalize selected drafts", permissions=["change"])
+    def finalize_selected(self, request: HttpRequest, queryset: QuerySet[Invoice]) -> HttpResponse | None:
+        """Show what finalizing the selected invoices will do, and do it once confirmed."""
+        chosen = list(queryset.select_related("customer"))
+        drafts = [invoice for invoice in chosen if invoice.is_draft]
+        if "confirmed" in request.POST:
+            now = timezone.now()
+            for draft in sorted(drafts, key=lambda invoice: invoice.pk):
+                finalizing.finalize(draft, now=now, by=request.user)  # type: ignore[arg-type]  # staff are users
+            self.message_user(request, f"Finalized {_counted(drafts)}.", messages.SUCCESS)
+            return None
+        context = {
+            **self.admin_site.each_context(request),
+            "title": "Finalize invoices",
+            "opts": self.opts,
+            "chosen": chosen,
+            "drafts": drafts,
+            "skipped": [invoice for invoice in chosen if not invoice.is_draft],
+            "money": sums((invoice.currency, invoice.total) for invoice in drafts),
+        }
+        return TemplateResponse(request, "admin/billing/invoice/finalize_selected.html", context)
+
+    @action(
+        description="Finalize",
+        icon="verified",
+        variant=ActionVariant.PRIMARY,
+        permissions=["change"],
+        dialog={"title": "Finalize this invoice", "form_class": FinalizeForm, "form_submit_text": "Finalize"},
+    )
+    def finalize_one(self, request: HttpRequest, form: BaseDialogForm, object_id: int) -> HttpResponse:
+        return self._change(request, object_id, finalizing.finalize, "{} is finalized.")
+
+    @action(
+        description="Recompute",
+        icon="refresh",
+        permissions=["change"],
+        dialog={
+            "title": "Recompute this draft",
+            "description": "Works the lines out anew from the usage and the plan as they are now.",
+            "form_submit_text": "Recompute",
+        },
+    )
+    def recompute_one(self, request: HttpRequest, form: BaseDialogForm, object_id: int) -> HttpResponse:
+        return self._change(request, object_id, finalizing.recompute, "{} was worked out anew.", signed=False)
+
+    @action(
+        description="Mark as paid",
+        icon="payments",
+        variant=ActionVariant.PRIMARY,
+        permissions=["change"],
+        dialog={
+            "title": "Mark as paid",
+            "description": "Records that the whole amount due was received.",
+            "form_submit_text": "Mark as paid",
+        },
+    )
+    def pay_one(self, request: HttpRequest, form: BaseDialogForm, object_id: int) -> HttpResponse:
+        return self._change(request, object_id, finalizing.mark_paid, "{} is paid.")
+
+    @action(
+        description="Reissue",
+        icon="published_with_changes",
+        permissions=["change"],
+        dialog={
+            "title": "Void and reissue",
+            "description": "Voids this invoice and drafts its replacement from what is known now, both or neither.",
+            "form_class": ReasonForm,
+            "form_submit_text": "Reissue",
+        },
+    )
+    def reissue_one(self, request: HttpRequest, form: BaseDialogForm, object_id: int) -> HttpResponse:
+        reason = form.cleaned_data["reason"]
+        return self._change(request, object_id, finalizing.reissue, "{} replaces the void invoice.", reason=reason)
+
+    @action(
+        description="Void",
+        icon="block",
+        variant=ActionVariant.DANGER,
+        permissions=["change"],
+        dialog={
+            "title": "Void this invoice",
+            "description": "It keeps its number and can't be restored. Nothing replaces it until you reissue it.",
+            "form_class": ReasonForm,
+            "form_submit_text": "Void",
+        },
+    )
+    def void_one(self, request: HttpRequest, form: BaseDialogForm, object_id: int) -> HttpResponse:
+        return self._change(request, object_id, finalizing.void, "{} is void.", reason=form.cleaned_data["reason"])
+
+    def _change(
+        self, request: HttpRequest, object_id: int, change: Any, said: str, *, signed: bool = True, **given: Any
+    ) -> HttpResponse:
+        """Make one change to an invoice and lead to its page; a refusal is said there too."""
+        invoice = get_object_or_404(Invoice, pk=object_id)
+        given |= {"by": request.user} if signed else {}
+        try:
+            changed = change(invoice, now=timezone.now(), **given)
+        except Refused as refused:
+            return answer(request, invoice.get_absolute_url(), str(refused), level=messages.ERROR)
+        return answer(request, changed.get_absolute_url(), said.format(changed))
+
+
+def period_text(invoice: Invoice) -> str:
+    """Write an invoice's period in its own time zone."""
+    if invoice.period_start is None or invoice.period_end is None:
+        return "—"
+    return dates(Period(invoice.period_start, invoice.period_end), timezone_of(invoice))
+
+
+def page_context(invoice: Invoice) -> dict[str, Any]:
+    """Collect what the invoice's page shows."""
+    lines = list(invoice.lines.select_related("feature").all())
+    return {
+        "invoice": invoice,
+        "title": str(invoice),
+        "period": period_text(invoice),
+        "groups": invoice_page.groups(lines, invoice.currency),
+        "totals": [
+            (label, format_amount(amount, invoice.currency), amount < 0)
+            for label, amount in invoice_page.totals(invoice)
+        ],
+        "paid": format_amount(invoice.amount_due, invoice.currency),
+        "to_pay": format_amount(invoice.amount_remaining, invoice.currency),
+        "state_kind": STATE_LABELS[InvoiceState(invoice.state)],
+        "changes": invoice_page.history(invoice),
+        "replaced_by": Invoice.objects.filter(replaces=invoice).first(),
+        "upcoming_url": reverse("admin:billing_subscription_upcoming", args=[invoice.subscription_id])
+        if invoice.subscription_id
+        else "",
+    }
+
+
+def _counted(invoices: list[Invoice]) -> str:
+    amount = sums((invoice.currency, invoice.total) for invoice in invoices) or "nothing"
+    return f"{len(invoices)} invoice{'' if len(invoices) == 1 else 's'}, {amount}"

@@ -1,0 +1,53 @@
+"""What billing's admin pages share: money as people read it, states as badges, answers to dialogs."""
+
+from collections.abc import Iterable
+from decimal import Decimal
+
+from django import forms
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from unfold.forms import BaseDialogForm
+from unfold.widgets import UnfoldAdminTextareaWidget
+
+from billing.models import InvoiceState
+from billing.money import format_amount
+
+STATE_LABELS = {
+    InvoiceState.DRAFT: "info",
+    InvoiceState.FINALIZED: "warning",
+    InvoiceState.PAID: "success",
+    InvoiceState.VOID: "danger",
+}
+STYLES = {"all": ("billing/admin.css",)}
+
+
+def money(amount: Decimal, currency: str) -> SafeString:
+    """Write an amount with its currency for a right-aligned cell; negative ones stand out."""
+    kind = "money negative" if amount < 0 else "money"
+    return format_html('<span class="{}">{} <small>{}</small></span>', kind, format_amount(amount, currency), currency)
+
+
+def sums(amounts: Iterable[tuple[str, Decimal]]) -> str:
+    """Add up by currency: $18,203.40 + €90.00; an empty string for nothing."""
+    totals: dict[str, Decimal] = {}
+    for currency, amount in amounts:
+        totals[currency] = totals.get(currency, Decimal(0)) + amount
+    return " + ".join(format_amount(amount, currency) for currency, amount in sorted(totals.items()))
+
+
+def answer(request: HttpRequest, url: str, said: str, *, level: int = messages.SUCCESS) -> HttpResponse:
+    """Say what was done and lead on to a page, from a dialog or a plain form."""
+    messages.add_message(request, level, said)
+    if request.headers.get("HX-Request"):
+        return HttpResponse(headers={"HX-Redirect": url})
+    return HttpResponseRedirect(url)
+
+
+class ReasonForm(BaseDialogForm):
+    """Ask for the reason of what can't be undone."""
+
+    reason = forms.CharField(
+        max_length=255, widget=UnfoldAdminTextareaWidget(attrs={"rows": 2}), help_text="Kept with the invoice."
+    )

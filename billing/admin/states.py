@@ -1,0 +1,120 @@
+"""Where each subscription stands, and the queue of those that can't be billed."""
+
+from django.contrib import admin, messages
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
+from django.utils import timezone
+from unfold.admin import ModelAdmin
+from unfold.contrib.filters.admin import RangeDateTimeFilter
+from unfold.decorators import action, display
+from unfold.enums import ActionVariant
+from unfold.forms import BaseDialogForm
+
+from billing.admin.pages import STYLES, answer
+from billing.models import BillingState
+from billing.runs import Tally, bill_subscriptions
+
+
+class ParkedFilter(admin.SimpleListFilter):
+    """Keep subscriptions that could not be billed."""
+
+    title = "parked"
+    parameter_name = "parked"
+
+    def lookups(self, request: HttpRequest, model_admin: object) -> list[tuple[str, str]]:
+        return [("yes", "Can't be billed"), ("no", "In order")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[BillingState]) -> QuerySet[BillingState]:
+        if self.value() in ("yes", "no"):
+            return queryset.filter(parked_at__isnull=self.value() == "no")
+        return queryset
+
+
+@admin.register(BillingState)
+class BillingStateAdmin(ModelAdmin):
+    """How far each subscription is billed, when it is due next, and why it is parked. Written by the system."""
+
+    list_display = ("customer", "subscription_link", "status", "reason", "billed", "due", "tries")
+    list_select_related = ("subscription__customer",)
+    list_filter = (ParkedFilter, ("due_at", RangeDateTimeFilter))
+    list_filter_submit = True
+    list_per_page = 50
+    search_fields = ("subscription__public_id", "subscription__customer__name", "subscription__customer__external_id")
+    search_help_text = "Customer's name or external id, subscription id"
+    ordering = ("-parked_at", "due_at")
+    actions = ("retry_selected",)
+    actions_detail = ("retry_one",)
+    fields = ("subscription", "due_at", "billed_until", "parked_at", "parked_reason", "attempts", "retry_at")
+    readonly_fields = fields
+
+    class Media:
+        css = STYLES
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: BillingState | None = None) -> bool:
+        return False
+
+    @display(description="Customer", ordering="subscription__customer__name", header=True)
+    def customer(self, state: BillingState) -> list[str]:
+        return [state.subscription.customer.name, state.subscription.customer.external_id]
+
+    @display(description="Subscription")
+    def subscription_link(self, state: BillingState) -> str:
+        return state.subscription.public_id
+
+    @display(description="State", label={"parked": "danger", "waiting": "info", "done": "success"})
+    def status(self, state: BillingState) -> tuple[str, str]:
+        if state.parked_at:
+            return "parked", "Can't be billed"
+        return ("done", "Nothing more to bill") if state.due_at is None else ("waiting", "In order")
+
+    @display(description="Why")
+    def reason(self, state: BillingState) -> str:
+        return state.parked_reason or "—"
+
+    @display(description="Billed until", ordering="billed_until")
+    def billed(self, state: BillingState) -> str:
+        return f"{state.billed_until:%Y-%m-%d %H:%M}" if state.billed_until else "—"
+
+    @display(description="Due next", ordering="due_at")
+    def due(self, state: BillingState) -> str:
+        return f"{state.due_at:%Y-%m-%d %H:%M}" if state.due_at else "—"
+
+    @display(description="Tries, next")
+    def tries(self, state: BillingState) -> str:
+        return f"{state.attempts}, {state.retry_at:%Y-%m-%d %H:%M}" if state.retry_at else "—"
+
+    @admin.action(description="Bill again now", permissions=["change"])
+    def retry_selected(self, request: HttpRequest, queryset: QuerySet[BillingState]) -> None:
+        """Bill the selected subscriptions now, whatever their waiting time."""
+        said, level = _outcome(_retry(queryset))
+        self.message_user(request, said, level)
+
+    @action(
+        description="Bill again now",
+        icon="replay",
+        variant=ActionVariant.PRIMARY,
+        permissions=["change"],
+        dialog={
+            "title": "Bill this subscription now",
+            "description": "Drafts every invoice that it owes. If it still can't be billed, the reason is kept.",
+            "form_submit_text": "Bill now",
+        },
+    )
+    def retry_one(self, request: HttpRequest, form: BaseDialogForm, object_id: int) -> HttpResponse:
+        said, level = _outcome(_retry(BillingState.objects.filter(pk=object_id)))
+        return answer(request, reverse("admin:billing_billingstate_change", args=[object_id]), said, level=level)
+
+
+def _retry(chosen: QuerySet[BillingState]) -> Tally:
+    return bill_subscriptions(list(chosen.values_list("pk", flat=True)), as_of=timezone.now(), retrying=True)
+
+
+def _outcome(tally: Tally) -> tuple[str, int]:
+    made = f"{tally.invoices} invoice{'' if tally.invoices == 1 else 's'} drafted"
+    if tally.failed:
+        return f"{made}, {tally.failed} still can't be billed: see why in the list.", messages.WARNING
+    return f"{made}.", messages.SUCCESS

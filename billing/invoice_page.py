@@ -1,0 +1,118 @@
+"""What an invoice's page shows: lines in groups with how each came about, totals, history. Plain values."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+
+from billing.invoicing import rows_of
+from billing.lines import DraftLine
+from billing.models import Invoice, InvoiceLine, LineKind
+from billing.money import format_amount
+from billing.printing import explain
+from billing.wording import number
+from catalog.history import changes_of
+
+GROUPS = (
+    ("Recurring fees", (LineKind.FEE,)),
+    ("Changes of fees", (LineKind.PRORATION,)),
+    ("Usage", (LineKind.USAGE, LineKind.TRUE_UP)),
+    ("Usage of earlier periods", (LineKind.LATE_USAGE,)),
+    ("Other", (LineKind.ITEM, LineKind.CREDIT, LineKind.DISCOUNT, LineKind.TAX)),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A line as shown: what it says, how it was computed, what it comes to."""
+
+    line: InvoiceLine
+    title: str
+    detail: str
+    steps: Sequence[str]
+    quantity: str
+    free: str
+    billable: str
+    amount: str
+    is_negative: bool
+
+    @property
+    def is_usage(self) -> bool:
+        return self.line.kind == LineKind.USAGE and self.line.pk is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Lines of a kind under one heading."""
+
+    title: str
+    rows: Sequence[Row]
+
+
+def groups(lines: Sequence[InvoiceLine], currency: str) -> list[Group]:
+    """Put lines under their headings, in the invoice's order; headings without lines are left out."""
+    found = []
+    for title, kinds in GROUPS:
+        rows = [row_of(line, currency) for line in lines if line.kind in kinds]
+        if rows:
+            found.append(Group(title, rows))
+    return found
+
+
+def row_of(line: InvoiceLine, currency: str) -> Row:
+    title, _, detail = line.description.partition(" · ")
+    counted = line.kind in (LineKind.USAGE, LineKind.LATE_USAGE)
+    return Row(
+        line=line,
+        title=title,
+        detail=detail,
+        steps=explain(line, currency),
+        quantity=number(line.quantity) if counted or line.quantity != 1 else "",
+        free=number(line.free_units) if line.free_units else "",
+        billable=number(line.billable_quantity) if counted else "",
+        amount=format_amount(line.amount, currency),
+        is_negative=line.amount < 0,
+    )
+
+
+def unsaved(lines: Sequence[DraftLine]) -> list[InvoiceLine]:
+    """Make rows of worked-out lines that are only shown, never saved."""
+    return rows_of(Invoice(), lines)
+
+
+def totals(invoice: Invoice) -> list[tuple[str, Decimal]]:
+    """List what stands at the foot: from the subtotal to what is still to be paid."""
+    rows = [("Subtotal", invoice.subtotal)]
+    rows += [("Discounts", -invoice.discount_total)] if invoice.discount_total else []
+    rows += [("Tax", invoice.tax_total)] if invoice.tax_total else []
+    rows += [("Total", invoice.total)]
+    rows += [("Prepaid credits", -invoice.credits_applied)] if invoice.credits_applied else []
+    rows += [("Paid", -invoice.amount_paid)] if invoice.amount_paid else []
+    return rows
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """An entry of the history: when, who, why, and each field before and after."""
+
+    at: object
+    who: str
+    reason: str
+    fields: Sequence[tuple[str, str, str]]
+
+
+HIDDEN = {"billed to", "series", "updated at", "computed at"}
+
+
+def history(invoice: Invoice) -> list[Change]:
+    """List what became of the invoice, the newest first."""
+    entries = changes_of([invoice])
+    found = []
+    for entry in entries:
+        shown = [
+            (name, before, after)
+            for name, (before, after) in entry.changes_display_dict.items()
+            if name.lower() not in HIDDEN
+        ]
+        reason = (entry.additional_data or {}).get("reason", "")
+        found.append(Change(entry.timestamp, str(entry.actor or "Countinghouse"), reason, shown))
+    return found
