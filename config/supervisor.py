@@ -32,7 +32,7 @@ from config.static import collect_if_needed
 
 HOST = "127.0.0.1"
 PORTS_TO_TRY = 100
-READY_TIMEOUT_S = 90
+READY_TIMEOUT_S = 120
 STOP_TIMEOUT_S = 15
 STEADY_S = 10  # a process that lived this long starts again at once; a shorter life waits longer each time
 LONGEST_PAUSE_S = 10.0

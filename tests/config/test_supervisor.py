@@ -42,7 +42,7 @@ class Serve:
         assert self.process.stdout
         self.lines.extend(iter(self.process.stdout.readline, ""))
 
-    def wait_for(self, text: str, timeout_s: float = 60) -> str:
+    def wait_for(self, text: str, timeout_s: float = 120) -> str:
         until = time.monotonic() + timeout_s
         while time.monotonic() < until:
             for line in list(self.lines):
@@ -81,10 +81,12 @@ def env(tmp_path: Path, fresh_database_url: str) -> dict[str, str]:
 @pytest.fixture
 def serve(env: dict[str, str]) -> Iterator[Serve]:
     server = Serve(free_port(), env)
-    server.wait_for("Countinghouse is at")
-    yield server
-    if server.process.poll() is None:
-        server.stop()
+    try:
+        server.wait_for("Countinghouse is at")
+        yield server
+    finally:
+        if server.process.poll() is None:
+            server.stop()
 
 
 def healthy(port: int) -> bool:
@@ -141,7 +143,7 @@ def test_a_taken_port_gives_the_next_one(env: dict[str, str]):
             env={**os.environ, **env},
             capture_output=True,
             text=True,
-            timeout=90,
+            timeout=150,
             check=False,
         )
     assert f"Port {port} on 127.0.0.1 is taken; using" in ended.stdout
