@@ -1,11 +1,13 @@
 """An object's history as staff read it: who, when, what it was before and after, and why."""
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from auditlog.models import LogEntry
+from django.contrib.auth.models import User
 from django.core.exceptions import FieldDoesNotExist
 from django.db.models import Field, Model
 
@@ -68,6 +70,8 @@ def _edits(model: type[Model] | None, changes: dict[str, Any]) -> Iterable[Edit]
         if not isinstance(values, list | tuple) or len(values) != 2:
             continue
         field = _field(model, name)
+        if getattr(field, "related_model", None) is User:
+            continue  # who did it is said beside
         title = str(getattr(field, "verbose_name", name))
         yield Edit(title, _in_words(field, values[0]), _in_words(field, values[1]))
 
@@ -84,5 +88,5 @@ def _in_words(field: Any, value: Any) -> str:
         return "empty"
     if isinstance(field, Field) and (choices := dict(field.flatchoices)):
         value = choices.get(value, value)
-    text = str(value)
+    text = re.sub(r"(\d\d:\d\d:\d\d)\.\d+", r"\1", str(value))
     return text if len(text) <= LONGEST_VALUE else text[: LONGEST_VALUE - 1] + "…"

@@ -1,0 +1,52 @@
+from typing import Any
+
+from django.contrib import admin
+from django.http import HttpRequest
+from unfold.contrib.filters.admin import AutocompleteSelectFilter
+
+from catalog.admin.base import OfficeAdmin, staff
+from catalog.features import map_event_name
+from catalog.models import EventNameAlias, Feature
+
+
+@admin.register(EventNameAlias)
+class EventNameAliasAdmin(OfficeAdmin):
+    """Wrong event names that senders use, and what they count as."""
+
+    list_display = ("alias", "event_name", "reason", "created_by", "created_at")
+    list_select_related = ("created_by",)
+    list_filter = (("created_by", AutocompleteSelectFilter),)
+    search_fields = ("alias", "event_name", "reason")
+    fields = ("alias", "event_name", "reason", "created_by", "created_at")
+    readonly_fields = ("created_by", "created_at")
+    export_columns = (
+        ("Name as sent", "alias"),
+        ("Counts as", "event_name"),
+        ("Reason", "reason"),
+        ("By", "created_by__username"),
+        ("Made at (UTC)", "created_at"),
+    )
+    empty_icon = "alt_route"
+    empty_title = "Every sender spells its events right"
+    empty_text = "When a system sends a wrong event name that you can't have mended soon, map it to the right one here."
+
+    def get_readonly_fields(self, request: HttpRequest, obj: EventNameAlias | None = None) -> tuple[str, ...]:
+        return ("alias", *self.readonly_fields) if obj else self.readonly_fields
+
+    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
+        form = super().get_form(request, obj, change, **kwargs)
+        form.clean_alias = _clean_alias
+        return form
+
+    def save_model(self, request: HttpRequest, obj: EventNameAlias, form: Any, change: bool) -> None:
+        mapped = map_event_name(obj.alias, obj.event_name, by=staff(request), reason=obj.reason)
+        obj.pk, obj.created_by = mapped.pk, mapped.created_by
+
+
+def _clean_alias(form: Any) -> str:
+    from django.core.exceptions import ValidationError
+
+    alias: str = form.cleaned_data["alias"]
+    if Feature.objects.metered().active().filter(event_name=alias).exists():
+        raise ValidationError("An active feature counts this name already; mapping it would take its events away.")
+    return alias

@@ -1,0 +1,280 @@
+"""Features: what is metered, how, and what that means in plain words."""
+
+from datetime import datetime
+from typing import Any
+
+from django import forms
+from django.contrib import admin
+from django.db.models import Count, Q, QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.utils import timezone
+from django.utils.html import format_html
+from unfold.contrib.filters.admin import ChoicesDropdownFilter, FieldTextFilter, RangeDateTimeFilter
+from unfold.decorators import action, display
+from unfold.enums import ActionVariant
+from unfold.forms import BaseDialogForm
+from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
+
+from catalog.admin.base import OfficeAdmin, OptionalReasonForm, ReasonForm, carry_out, go_to, page_of, staff, trimmed
+from catalog.features import METER_FIELDS, activate_feature, archive_feature, duplicate_as_new_feature, save_feature
+from catalog.models import Aggregation, Feature, Price, UsageReset
+from catalog.models.features import FeatureKind, FeatureState
+from catalog.wording import describe_meter
+
+STATE_COLOURS = {FeatureState.ACTIVE: "success", FeatureState.ARCHIVED: "warning"}
+FIXED_FIELDS = ("kind", *METER_FIELDS)
+METERED_ONLY = (
+    *("event_name", "aggregation", "filters", "reset", "accept_numeric_strings", "counts_from"),
+    *("unit_singular", "unit_plural", "rounding", "rounding_places"),
+)
+FIXED_HINT = (
+    "Events have counted by this definition, so it can't change any more: invoices must stay provable. "
+    "To count differently, use “Duplicate as new feature”."
+)
+
+
+class DuplicateForm(BaseDialogForm):
+    """What the new feature is called, and what it does differently."""
+
+    name = forms.CharField(max_length=255, widget=UnfoldAdminTextInputWidget())
+    event_name = forms.CharField(max_length=255, widget=UnfoldAdminTextInputWidget())
+    aggregation = forms.ChoiceField(choices=Aggregation.choices, widget=UnfoldAdminSelectWidget())
+    field = forms.CharField(
+        label="Aggregation field",
+        max_length=255,
+        required=False,
+        widget=UnfoldAdminTextInputWidget(),
+        help_text="Empty only for Count.",
+    )
+    reset = forms.ChoiceField(label="Usage reset", choices=UsageReset.choices, widget=UnfoldAdminSelectWidget())
+    from_now = forms.BooleanField(
+        label="Count only events from now on",
+        required=False,
+        initial=True,
+        help_text="Otherwise it counts all events of its name, earlier ones too.",
+    )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if not self.is_bound and (original := Feature.objects.filter(pk=self.object_id).first()):
+            self.initial = {
+                "name": f"{original.name} (new)",
+                "event_name": original.event_name,
+                "aggregation": original.aggregation,
+                "field": original.field,
+                "reset": original.reset,
+            }
+
+
+@admin.register(Feature)
+class FeatureAdmin(OfficeAdmin):
+    """What customers use. A metered feature names the events that feed it and how they add up."""
+
+    list_display = ("show_name", "show_meter", "show_reset", "show_plans", "show_state")
+    list_filter = (
+        ("state", ChoicesDropdownFilter),
+        ("kind", ChoicesDropdownFilter),
+        ("aggregation", ChoicesDropdownFilter),
+        ("reset", ChoicesDropdownFilter),
+        ("event_name", FieldTextFilter),
+        ("created_at", RangeDateTimeFilter),
+    )
+    search_fields = ("name", "key", "event_name", "field", "public_id")
+    search_help_text = "Name, event name, aggregation field, lookup key or id"
+    ordering = ("name",)
+    export_columns = (
+        ("Id", "public_id"),
+        ("Name", "name"),
+        ("Lookup key", "key"),
+        ("Kind", lambda feature: feature.get_kind_display()),
+        ("Event name", "event_name"),
+        ("Aggregation", lambda feature: feature.get_aggregation_display()),
+        ("Aggregation field", "field"),
+        ("Usage reset", lambda feature: feature.get_reset_display().partition(":")[0]),
+        ("Plans", "plan_count"),
+        ("State", lambda feature: feature.get_state_display()),
+        ("First counted at (UTC)", "first_counted_at"),
+    )
+    empty_icon = "category"
+    empty_title = "No features yet"
+    empty_text = (
+        "A feature says which events count and how: api.calls counted, tokens added up, users counted once. "
+        "Add one, then give it a price in a plan."
+    )
+    readonly_fields = ("sentence", "public_id", "first_counted_at", "archived_at", "created_at", "used_in")
+    conditional_fields = {
+        **dict.fromkeys(METERED_ONLY, "typeof kind === 'undefined' || kind == 'metered'"),
+        "field": "typeof kind === 'undefined' || (kind == 'metered' && aggregation != 'count')",
+        "multiplier": "typeof kind === 'undefined' || (kind == 'metered' && aggregation == 'sum_with_multiplier')",
+    }
+    readonly_preprocess_fields = {"multiplier": trimmed}
+    actions_detail = ("duplicate", "archive", "activate")
+
+    # --- The list ------------------------------------------------------------------------------------
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Feature]:
+        plans = Count("prices__version__plan", filter=Q(prices__version__state="published"), distinct=True)
+        return super().get_queryset(request).annotate(plan_count=plans)
+
+    @display(description="Feature", header=True, ordering="name")
+    def show_name(self, feature: Feature) -> list[str]:
+        return [feature.name, feature.key or feature.public_id]
+
+    @display(description="What counts", ordering="event_name")
+    def show_meter(self, feature: Feature) -> str:
+        if feature.kind != FeatureKind.METERED:
+            return feature.get_kind_display()
+        of = f" of {feature.field}" if feature.field else ""
+        return format_html("{}{}<br><code>{}</code>", feature.get_aggregation_display(), of, feature.event_name)
+
+    @display(description="Usage reset", ordering="reset", label={"Cumulative": "info"})
+    def show_reset(self, feature: Feature) -> str:
+        return feature.get_reset_display().partition(":")[0] if feature.kind == FeatureKind.METERED else ""
+
+    @display(description="Plans", ordering="plan_count")
+    def show_plans(self, feature: Feature) -> Any:
+        count = getattr(feature, "plan_count", 0)
+        if not count:
+            return format_html('<span title="{}">none</span>', "No published plan prices it: usage costs nothing.")
+        return count
+
+    @display(description="State", ordering="state", label=STATE_COLOURS)
+    def show_state(self, feature: Feature) -> tuple[str, str]:
+        return feature.state, feature.get_state_display()
+
+    # --- The page ------------------------------------------------------------------------------------
+
+    @admin.display(description="What counts")
+    def sentence(self, feature: Feature) -> str:
+        return describe_meter(feature)
+
+    @admin.display(description="In plans")
+    def used_in(self, feature: Feature) -> Any:
+        prices = Price.objects.filter(feature=feature).select_related("version__plan")
+        names = sorted({str(price.version.plan) for price in prices.filter(version__state="published")})
+        if not names:
+            return "No published plan prices it, so its usage costs nothing. Add a price to a plan's draft."
+        return ", ".join(names)
+
+    def get_fieldsets(self, request: HttpRequest, obj: Feature | None = None) -> list[Any]:
+        names = [("name", "key"), "description", "kind"]
+        meter: list[Any] = ["event_name", "aggregation", "field", "multiplier", "reset", "filters"]
+        units: list[Any] = [("unit_singular", "unit_plural"), "accept_numeric_strings", "counts_from"]
+        rounding: list[Any] = [("rounding", "rounding_places")]
+        if obj is None:
+            return [
+                (None, {"fields": names}),
+                ("Meter", {"fields": meter}),
+                ("Units and values", {"fields": [*units, *rounding]}),
+            ]
+        if obj.kind != FeatureKind.METERED:
+            meter = units = rounding = []
+        if obj.is_meter_fixed and not obj.multiplier:
+            meter = [name for name in meter if name != "multiplier"]
+        sections = [
+            (None, {"fields": ["sentence", *names]}),
+            ("Meter", {"fields": meter, "description": FIXED_HINT if obj.is_meter_fixed else ""}),
+            ("Units and values", {"fields": [*units, *rounding]}),
+            ("Where it stands", {"fields": ["used_in", "first_counted_at", "archived_at", "public_id", "created_at"]}),
+        ]
+        return [section for section in sections if section[1]["fields"]]
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Feature | None = None) -> tuple[str, ...]:
+        fixed = FIXED_FIELDS if obj and obj.is_meter_fixed else ()
+        return (*self.readonly_fields, *fixed)
+
+    def save_model(self, request: HttpRequest, obj: Feature, form: Any, change: bool) -> None:
+        save_feature(obj, by=staff(request))
+
+    def has_delete_permission(self, request: HttpRequest, obj: Feature | None = None) -> bool:
+        """Keep what has counted or is priced: such a feature is archived instead."""
+        if obj is not None and (obj.is_meter_fixed or obj.prices.exists() or obj.entitlements.exists()):
+            return False
+        return super().has_delete_permission(request, obj)
+
+    # --- Actions -------------------------------------------------------------------------------------
+
+    def has_duplicate_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
+        return self.has_add_permission(request)
+
+    def has_archive_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
+        return self._is_changeable(request, object_id, FeatureState.ACTIVE)
+
+    def has_activate_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
+        return self._is_changeable(request, object_id, FeatureState.ARCHIVED)
+
+    def _is_changeable(self, request: HttpRequest, object_id: Any, state: FeatureState) -> bool:
+        return self.has_change_permission(request) and Feature.objects.filter(pk=object_id, state=state).exists()
+
+    @action(
+        description="Duplicate as new feature",
+        icon="content_copy",
+        permissions=["duplicate"],
+        dialog={
+            "title": "Duplicate as new feature",
+            "description": "The copy has counted nothing yet, so its meter can differ. The original stays as it is.",
+            "form_class": DuplicateForm,
+            "form_submit_text": "Duplicate",
+        },
+    )
+    def duplicate(self, request: HttpRequest, form: DuplicateForm, object_id: str) -> HttpResponse:
+        original = Feature.objects.get(pk=object_id)
+        definition = dict(form.cleaned_data)
+        definition.pop("_form_submitted")
+        if definition.pop("from_now"):
+            definition["counts_from"] = timezone.now()
+        if definition["aggregation"] != Aggregation.SUM_WITH_MULTIPLIER:
+            definition["multiplier"] = None
+        made: list[Feature] = []
+
+        def work() -> None:
+            made.append(duplicate_as_new_feature(original, by=staff(request), **definition))
+
+        response = carry_out(
+            request, work, done="Duplicated. Add it to a plan to charge for it.", then=page_of(original)
+        )
+        return go_to(page_of(made[0])) if made else response
+
+    @action(
+        description="Archive",
+        icon="archive",
+        variant=ActionVariant.DANGER,
+        permissions=["archive"],
+        dialog={
+            "title": "Archive this feature?",
+            "description": "Its events stop counting and wait as problems. Activating it again can replay them.",
+            "form_class": ReasonForm,
+            "form_submit_text": "Archive",
+        },
+    )
+    def archive(self, request: HttpRequest, form: ReasonForm, object_id: str) -> HttpResponse:
+        return self._set_state(request, form, object_id, archive=timezone.now())
+
+    @action(
+        description="Activate",
+        icon="unarchive",
+        variant=ActionVariant.SUCCESS,
+        permissions=["activate"],
+        dialog={
+            "title": "Activate this feature?",
+            "description": "Its events count again; those that waited can be replayed.",
+            "form_class": OptionalReasonForm,
+            "form_submit_text": "Activate",
+        },
+    )
+    def activate(self, request: HttpRequest, form: OptionalReasonForm, object_id: str) -> HttpResponse:
+        return self._set_state(request, form, object_id, archive=None)
+
+    def _set_state(
+        self, request: HttpRequest, form: BaseDialogForm, object_id: str, *, archive: datetime | None
+    ) -> HttpResponse:
+        feature, reason, by = Feature.objects.get(pk=object_id), form.cleaned_data["reason"], staff(request)
+
+        def work() -> None:
+            if archive:
+                archive_feature(feature, now=archive, by=by, reason=reason)
+            else:
+                activate_feature(feature, by=by, reason=reason)
+
+        done = f"{feature} is {'archived' if archive else 'active'}."
+        return carry_out(request, work, done=done, then=page_of(feature))

@@ -1,0 +1,231 @@
+"""Plans, and the way into their versions."""
+
+from datetime import datetime
+from typing import Any
+
+from django.contrib import admin, messages
+from django.db import transaction
+from django.db.models import Count, Max, Q, QuerySet
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.utils import timezone
+from django.utils.html import format_html
+from unfold.admin import TabularInline
+from unfold.contrib.filters.admin import ChoicesDropdownFilter, RangeDateTimeFilter
+from unfold.decorators import action, display
+from unfold.enums import ActionVariant
+from unfold.forms import BaseDialogForm
+
+from catalog.admin.base import OfficeAdmin, OptionalReasonForm, ReasonForm, carry_out, go_to, moment, page_of, staff
+from catalog.history import recorded
+from catalog.models import Plan, PlanVersion
+from catalog.models.plans import PlanState, VersionState
+from catalog.plans import activate_plan, archive_plan
+from catalog.publishing import draft_of
+
+STATE_COLOURS = {PlanState.ACTIVE: "success", PlanState.ARCHIVED: "warning"}
+VERSION_COLOURS = {VersionState.PUBLISHED: "success", VersionState.DRAFT: "info"}
+
+
+class VersionsInline(TabularInline):
+    """The plan's editions, the newest first. Prices are on the version's own page."""
+
+    model = PlanVersion
+    fields = ("show_number", "show_state", "trial_days", "published_at", "published_by", "note")
+    readonly_fields = fields
+    ordering = ("-number",)
+    extra = 0
+    can_delete = False
+    show_title = False
+    tab = True
+    verbose_name_plural = "versions"
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[PlanVersion]:
+        return super().get_queryset(request).select_related("plan", "published_by")
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    @admin.display(description="Version")
+    def show_number(self, version: PlanVersion) -> str:
+        return format_html('<a class="text-link" href="{}">Version {}</a>', page_of(version), version.number)
+
+    @display(description="State", label=VERSION_COLOURS)
+    def show_state(self, version: PlanVersion) -> tuple[str, str]:
+        return version.state, version.get_state_display()
+
+
+@admin.register(Plan)
+class PlanAdmin(OfficeAdmin):
+    """What is sold. Prices live in numbered versions; customers keep theirs until they are moved."""
+
+    list_display = ("show_name", "show_version", "show_prices", "show_draft", "show_state", "show_created")
+    list_filter = (
+        ("state", ChoicesDropdownFilter),
+        ("versions__state", ChoicesDropdownFilter),
+        ("created_at", RangeDateTimeFilter),
+    )
+    search_fields = ("name", "key", "description", "public_id")
+    search_help_text = "Name, description, lookup key or id"
+    ordering = ("display_order", "name")
+    inlines = (VersionsInline,)
+    fieldsets = (
+        (None, {"fields": ("name", "key", "description", "display_order")}),
+        ("Where it stands", {"fields": ("sold_as", "state", "archived_at", "public_id", "created_at")}),
+    )
+    add_fieldsets = ((None, {"fields": ("name", "key", "description", "display_order")}),)
+    readonly_fields = ("sold_as", "state", "archived_at", "public_id", "created_at")
+    export_columns = (
+        ("Id", "public_id"),
+        ("Name", "name"),
+        ("Lookup key", "key"),
+        ("Published version", "published_number"),
+        ("Prices", "price_count"),
+        ("Draft version", "draft_number"),
+        ("State", lambda plan: plan.get_state_display()),
+        ("Created at (UTC)", "created_at"),
+    )
+    empty_icon = "sell"
+    empty_title = "No plans yet"
+    empty_text = "A plan bundles prices and free tiers. Add one, give it prices, and subscribe a customer to it."
+    actions_detail = ("new_version", "archive", "activate")
+
+    # --- The list ------------------------------------------------------------------------------------
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Plan]:
+        published = Q(versions__state=VersionState.PUBLISHED)
+        return (
+            super()
+            .get_queryset(request)
+            .annotate(
+                published_number=Max("versions__number", filter=published),
+                draft_number=Max("versions__number", filter=Q(versions__state=VersionState.DRAFT)),
+                price_count=Count("versions__prices", filter=published, distinct=True),
+            )
+        )
+
+    @display(description="Plan", header=True, ordering="name")
+    def show_name(self, plan: Plan) -> list[str]:
+        return [plan.name, plan.key or plan.public_id]
+
+    @display(description="Sold as", ordering="published_number")
+    def show_version(self, plan: Plan) -> str:
+        number = getattr(plan, "published_number", None)
+        return f"Version {number}" if number else "not sold yet"
+
+    @display(description="Prices", ordering="price_count")
+    def show_prices(self, plan: Plan) -> int:
+        return getattr(plan, "price_count", 0)
+
+    @display(description="Draft", ordering="draft_number", label=True)
+    def show_draft(self, plan: Plan) -> str:
+        number = getattr(plan, "draft_number", None)
+        return f"Version {number}" if number else ""
+
+    @display(description="State", ordering="state", label=STATE_COLOURS)
+    def show_state(self, plan: Plan) -> tuple[str, str]:
+        return plan.state, plan.get_state_display()
+
+    @display(description="Made", ordering="created_at")
+    def show_created(self, plan: Plan) -> str:
+        return moment(plan.created_at)
+
+    # --- The page ------------------------------------------------------------------------------------
+
+    @admin.display(description="Sold as")
+    def sold_as(self, plan: Plan) -> str:
+        number = getattr(plan, "published_number", None)
+        return (
+            f"Version {number}" if number else "Not sold yet: add prices to the draft under “Versions”, then publish."
+        )
+
+    def save_model(self, request: HttpRequest, obj: Plan, form: Any, change: bool) -> None:
+        with recorded(by=staff(request)):
+            super().save_model(request, obj, form, change)
+
+    @transaction.atomic
+    def response_add(self, request: HttpRequest, obj: Plan, post_url_continue: str | None = None) -> HttpResponse:
+        """Lead on to the first version: a plan is nothing without prices."""
+        draft = draft_of(obj, by=staff(request))
+        if "_addanother" in request.POST or "_popup" in request.POST:
+            return super().response_add(request, obj, post_url_continue)
+        self.message_user(request, f"{obj} is made. Now add its prices, then publish.", messages.SUCCESS)
+        return HttpResponseRedirect(page_of(draft))
+
+    def has_delete_permission(self, request: HttpRequest, obj: Plan | None = None) -> bool:
+        """Keep plans: their versions say what was sold. An unwanted one is archived."""
+        return False
+
+    # --- Actions -------------------------------------------------------------------------------------
+
+    def has_new_version_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
+        return self._is_changeable(request, object_id, PlanState.ACTIVE)
+
+    def has_archive_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
+        return self._is_changeable(request, object_id, PlanState.ACTIVE)
+
+    def has_activate_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
+        return self._is_changeable(request, object_id, PlanState.ARCHIVED)
+
+    def _is_changeable(self, request: HttpRequest, object_id: Any, state: PlanState) -> bool:
+        return self.has_change_permission(request) and Plan.objects.filter(pk=object_id, state=state).exists()
+
+    @action(
+        description="New version",
+        icon="add",
+        variant=ActionVariant.PRIMARY,
+        permissions=["new_version"],
+        dialog={
+            "title": "Make a new version?",
+            "description": "It begins as a copy of the published one, and is held back until you publish it. "
+            "A draft that is there already is opened instead.",
+            "form_submit_text": "Open the draft",
+        },
+    )
+    def new_version(self, request: HttpRequest, form: BaseDialogForm, object_id: str) -> HttpResponse:
+        return go_to(page_of(draft_of(Plan.objects.get(pk=object_id), by=staff(request), held=True)))
+
+    @action(
+        description="Archive",
+        icon="archive",
+        variant=ActionVariant.DANGER,
+        permissions=["archive"],
+        dialog={
+            "title": "Archive this plan?",
+            "description": "It takes no new subscriptions. Those it has go on and are billed.",
+            "form_class": ReasonForm,
+            "form_submit_text": "Archive",
+        },
+    )
+    def archive(self, request: HttpRequest, form: ReasonForm, object_id: str) -> HttpResponse:
+        return self._set_state(request, form, object_id, archive=timezone.now())
+
+    @action(
+        description="Activate",
+        icon="unarchive",
+        variant=ActionVariant.SUCCESS,
+        permissions=["activate"],
+        dialog={
+            "title": "Activate this plan?",
+            "description": "It can be subscribed to again.",
+            "form_class": OptionalReasonForm,
+            "form_submit_text": "Activate",
+        },
+    )
+    def activate(self, request: HttpRequest, form: OptionalReasonForm, object_id: str) -> HttpResponse:
+        return self._set_state(request, form, object_id, archive=None)
+
+    def _set_state(
+        self, request: HttpRequest, form: BaseDialogForm, object_id: str, *, archive: datetime | None
+    ) -> HttpResponse:
+        plan, reason, by = Plan.objects.get(pk=object_id), form.cleaned_data["reason"], staff(request)
+
+        def work() -> None:
+            if archive:
+                archive_plan(plan, now=archive, by=by, reason=reason)
+            else:
+                activate_plan(plan, by=by, reason=reason)
+
+        return carry_out(request, work, done=f"{plan} is {'archived' if archive else 'active'}.", then=page_of(plan))

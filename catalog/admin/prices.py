@@ -1,0 +1,192 @@
+"""Prices: one page each, showing only the fields that its pricing model has."""
+
+from typing import Any
+
+from django.contrib import admin
+from django.core.exceptions import ValidationError
+from django.db.models import Model, QuerySet
+from django.forms import BaseInlineFormSet
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import reverse
+from unfold.admin import TabularInline
+from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesDropdownFilter, FieldTextFilter
+from unfold.decorators import display
+from unfold.forms import PaginationInlineFormSet
+
+from catalog.admin.base import OfficeAdmin, page_of, staff, trimmed
+from catalog.history import recorded
+from catalog.models import Price, PriceTier
+from catalog.models.prices import PriceModel
+from catalog.wording import describe_price
+
+TIERED = ("graduated", "volume", "graduated_percentage")
+FIELDS_OF_MODEL = {
+    PriceModel.PACKAGE: ("package_size", "package_rounding"),
+    PriceModel.PERCENTAGE: (
+        *("rate_percent", "fixed_amount_per_event", "free_events", "free_amount"),
+        *("per_event_minimum", "per_event_maximum"),
+    ),
+}
+PUBLISHED_FIELDS = ("words", "version", "kind", "feature", "currency", "cadence", "model", "public_id")
+
+
+def _only(*models: str) -> str:
+    listed = ", ".join(f"'{model}'" for model in models)
+    return f"typeof model === 'undefined' || [{listed}].includes(model)"
+
+
+class TierFormSet(PaginationInlineFormSet):
+    """Tiers are typed in any order; two may not end at the same quantity."""
+
+    def clean(self) -> None:
+        super().clean()
+        bounds = [form.cleaned_data.get("up_to") for form in self.forms if self._is_kept(form)]
+        if len(set(bounds)) != len(bounds):
+            raise ValidationError("Two tiers end at the same quantity. Leave “up to” empty for the last one only.")
+
+    def _is_kept(self, form: Any) -> bool:
+        filled = form.has_changed() or form.instance.pk
+        return bool(filled and getattr(form, "cleaned_data", None) and not form.cleaned_data.get("DELETE"))
+
+
+class TiersInline(TabularInline):
+    """The steps of a graduated or volume price."""
+
+    model = PriceTier
+    formset: type[BaseInlineFormSet] = TierFormSet
+    fields = ("up_to", "unit_amount", "flat_amount", "rate_percent")
+    extra = 0
+    show_title = False
+    readonly_preprocess_fields = dict.fromkeys(("up_to", "unit_amount", "flat_amount", "rate_percent"), trimmed)
+
+
+@admin.register(Price)
+class PriceAdmin(OfficeAdmin):
+    """One charge of a plan version."""
+
+    list_display = ("show_label", "version", "show_words", "kind", "currency")
+    list_select_related = ("version__plan", "feature")
+    list_filter = (
+        ("version", AutocompleteSelectFilter),
+        ("feature", AutocompleteSelectFilter),
+        ("kind", ChoicesDropdownFilter),
+        ("model", ChoicesDropdownFilter),
+        ("interval", ChoicesDropdownFilter),
+        ("currency", FieldTextFilter),
+    )
+    search_fields = ("name", "key", "public_id", "feature__name", "version__plan__name")
+    search_help_text = "Charge, feature, plan, lookup key or id"
+    ordering = ("version__plan__name", "-version__number", "position", "pk")
+    autocomplete_fields = ("version", "feature")
+    readonly_fields = ("words", "public_id", "created_at")
+    inlines = (TiersInline,)
+    export_columns = (
+        ("Id", "public_id"),
+        ("Plan", "version__plan__name"),
+        ("Version", "version__number"),
+        ("Charge", "label"),
+        ("Feature", "feature__name"),
+        ("Kind", lambda price: price.get_kind_display()),
+        ("Pricing model", lambda price: price.get_model_display()),
+        ("Currency", "currency"),
+        ("Amount", "unit_amount"),
+        ("In words", describe_price),
+    )
+    empty_icon = "payments"
+    empty_title = "No prices yet"
+    empty_text = "Prices belong to a plan: open its draft version and add one there."
+    readonly_preprocess_fields = dict.fromkeys(("package_size", *FIELDS_OF_MODEL[PriceModel.PERCENTAGE]), trimmed)
+    conditional_fields = {
+        "feature": "typeof kind === 'undefined' || kind == 'usage'",
+        "cadence": "typeof kind === 'undefined' || kind == 'fixed'",
+        "quantity": "typeof kind === 'undefined' || kind == 'fixed'",
+        "unit_amount": _only("flat", "per_unit", "package"),
+        "charge_at_zero": _only("graduated", "volume"),
+        **{field: _only(model) for model, fields in FIELDS_OF_MODEL.items() for field in fields},
+        **dict.fromkeys(
+            ("convert_multiply_by", "convert_divide_by", "convert_rounding"),
+            "typeof kind === 'undefined' || kind == 'usage'",
+        ),
+    }
+
+    class Media:
+        js = ("catalog/price.js",)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Price]:
+        return super().get_queryset(request).select_related("version__plan", "feature").prefetch_related("tiers")
+
+    @display(description="Charge", ordering="name")
+    def show_label(self, price: Price) -> str:
+        return price.label
+
+    @display(description="In words")
+    def show_words(self, price: Price) -> str:
+        return describe_price(price)
+
+    @admin.display(description="Charge")
+    def words(self, price: Price) -> str:
+        return f"{price.label}: {describe_price(price)}"
+
+    # --- The page ------------------------------------------------------------------------------------
+
+    def get_fieldsets(self, request: HttpRequest, obj: Price | None = None) -> list[Any]:
+        terms = ["version", "kind", "feature", "name", ("currency", "interval", "interval_count"), "cadence"]
+        amounts = ["model", "unit_amount", "quantity", *FIELDS_OF_MODEL[PriceModel.PACKAGE]]
+        amounts += [*FIELDS_OF_MODEL[PriceModel.PERCENTAGE], "charge_at_zero"]
+        if obj is not None and obj.version.is_published:
+            return [(None, {"fields": [*PUBLISHED_FIELDS, *FIELDS_OF_MODEL.get(PriceModel(obj.model), ())]})]
+        return [
+            (None, {"fields": terms}),
+            ("Amount", {"fields": amounts}),
+            ("Limits for a period", {"fields": [("minimum_amount", "maximum_amount")]}),
+            (
+                "Conversion and order",
+                {
+                    "fields": [
+                        ("convert_multiply_by", "convert_divide_by", "convert_rounding"),
+                        ("position", "key"),
+                        *(["public_id"] if obj else []),
+                    ],
+                    "classes": ["collapse"],
+                },
+            ),
+        ]
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Price | None = None) -> tuple[str, ...]:
+        return ("version", *self.readonly_fields) if obj else self.readonly_fields
+
+    def parts_of(self, obj: Price) -> list[Model]:
+        return list(obj.tiers.all())
+
+    def save_model(self, request: HttpRequest, obj: Price, form: Any, change: bool) -> None:
+        with recorded(by=staff(request)):
+            super().save_model(request, obj, form, change)
+
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
+        with recorded(by=staff(request)):
+            super().save_related(request, form, formsets, change)
+            if not form.instance.is_tiered:
+                form.instance.tiers.all().delete()  # typed for another model, and hidden since
+
+    def delete_model(self, request: HttpRequest, obj: Price) -> None:
+        with recorded(by=staff(request)):
+            super().delete_model(request, obj)
+
+    def response_add(self, request: HttpRequest, obj: Price, post_url_continue: str | None = None) -> HttpResponse:
+        response = super().response_add(request, obj, post_url_continue)
+        if "_addanother" in request.POST:
+            return HttpResponseRedirect(reverse("admin:catalog_price_add", query={"version": obj.version_id}))
+        return self._back_to_version(request, obj, response)
+
+    def response_change(self, request: HttpRequest, obj: Price) -> HttpResponse:
+        return self._back_to_version(request, obj, super().response_change(request, obj))
+
+    def _back_to_version(self, request: HttpRequest, price: Price, otherwise: HttpResponse) -> HttpResponse:
+        stays = {"_continue", "_addanother", "_popup", "_saveasnew"} & set(request.POST)
+        return otherwise if stays else HttpResponseRedirect(page_of(price.version))
+
+    def has_change_permission(self, request: HttpRequest, obj: Price | None = None) -> bool:
+        return super().has_change_permission(request, obj) and not (obj is not None and obj.version.is_published)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Price | None = None) -> bool:
+        return super().has_delete_permission(request, obj) and not (obj is not None and obj.version.is_published)

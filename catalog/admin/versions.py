@@ -1,0 +1,259 @@
+"""Plan versions: a draft to work on, a published one to read."""
+
+from typing import Any
+
+from django import forms
+from django.contrib import admin
+from django.db.models import Count, Model, QuerySet
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import get_object_or_404
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.html import format_html
+from unfold.admin import TabularInline
+from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesDropdownFilter, RangeDateTimeFilter
+from unfold.decorators import action, display
+from unfold.enums import ActionVariant
+from unfold.forms import BaseDialogForm
+from unfold.widgets import UnfoldAdminTextInputWidget
+
+from catalog.admin.base import OfficeAdmin, carry_out, go_to, moment, page_of, staff
+from catalog.admin.plans import VERSION_COLOURS
+from catalog.comparing import differences
+from catalog.faults import faults_of
+from catalog.history import recorded
+from catalog.models import Entitlement, PlanVersion, Price
+from catalog.models.plans import VersionState
+from catalog.publishing import draft_of, publish
+from catalog.wording import describe_free_tier, describe_price
+
+
+class PublishForm(BaseDialogForm):
+    """Show what publishing changes, and ask why."""
+
+    form_before_template = "admin/catalog/planversion/publish_preview.html"
+    note = forms.CharField(
+        label="What changed, and why",
+        max_length=255,
+        widget=UnfoldAdminTextInputWidget(),
+        help_text="Kept with the version and in its history.",
+    )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if not self.is_bound and (version := PlanVersion.objects.filter(pk=self.object_id).first()):
+            self.initial = {"note": version.note}
+
+    def get_before_template_context(self, request: HttpRequest, object_id: Any = None) -> dict[str, Any]:
+        version = get_object_or_404(PlanVersion.objects.select_related("plan"), pk=object_id)
+        return {"version": version, "differences": differences(version), "faults": _messages(version)}
+
+
+class PricesInline(TabularInline):
+    """What the version charges, in words. Each price has a page of its own."""
+
+    model = Price
+    fields = ("show_label", "kind", "show_words", "currency")
+    readonly_fields = fields
+    ordering = ("position", "pk")
+    extra = 0
+    can_delete = False
+    show_title = False
+    verbose_name_plural = "prices"
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Price]:
+        return super().get_queryset(request).select_related("feature").prefetch_related("tiers")
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    @admin.display(description="Charge")
+    def show_label(self, price: Price) -> str:
+        return format_html('<a class="text-link" href="{}">{}</a>', page_of(price), price.label)
+
+    @admin.display(description="In words")
+    def show_words(self, price: Price) -> str:
+        return describe_price(price)
+
+
+class EntitlementsInline(TabularInline):
+    """Free tiers: what the version grants of each feature."""
+
+    model = Entitlement
+    fields = ("feature", "free_units", "reset", "is_prorated", "is_soft_limit", "is_enabled", "static_value")
+    autocomplete_fields = ("feature",)
+    readonly_fields = ("words",)
+    extra = 0
+    show_title = False
+    verbose_name_plural = "free tiers"
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Entitlement]:
+        return super().get_queryset(request).select_related("feature")
+
+    def get_fields(self, request: HttpRequest, obj: PlanVersion | None = None) -> tuple[str, ...]:
+        return ("feature", "words") if obj is not None and obj.is_published else self.fields
+
+    @admin.display(description="In words")
+    def words(self, entitlement: Entitlement) -> str:
+        return describe_free_tier(entitlement)
+
+
+@admin.register(PlanVersion)
+class PlanVersionAdmin(OfficeAdmin):
+    """One edition of a plan. Published, it never changes."""
+
+    list_display = ("show_version", "show_state", "show_prices", "show_published", "published_by", "note")
+    list_select_related = ("plan", "published_by")
+    list_filter = (
+        ("plan", AutocompleteSelectFilter),
+        ("state", ChoicesDropdownFilter),
+        ("published_at", RangeDateTimeFilter),
+    )
+    search_fields = ("plan__name", "plan__key", "note")
+    search_help_text = "Plan or note"
+    ordering = ("plan__name", "-number")
+    readonly_fields = ("plan", "number", "state", "published_at", "published_by")
+    inlines = (PricesInline, EntitlementsInline)
+    export_columns = (
+        ("Plan", "plan__name"),
+        ("Version", "number"),
+        ("State", lambda version: version.get_state_display()),
+        ("Prices", "price_count"),
+        ("Published at (UTC)", "published_at"),
+        ("Published by", "published_by__username"),
+        ("Note", "note"),
+    )
+    empty_icon = "sell"
+    empty_title = "No plan versions yet"
+    empty_text = "Add a plan first; its first version comes with it."
+    change_form_before_template = "admin/catalog/planversion/state.html"
+    actions_detail = ("add_price", "publish_version", "new_version")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[PlanVersion]:
+        return super().get_queryset(request).annotate(price_count=Count("prices"))
+
+    @display(description="Version", ordering="plan__name")
+    def show_version(self, version: PlanVersion) -> str:
+        return str(version)
+
+    @display(description="State", ordering="state", label=VERSION_COLOURS)
+    def show_state(self, version: PlanVersion) -> tuple[str, str]:
+        return version.state, version.get_state_display()
+
+    @display(description="Prices", ordering="price_count")
+    def show_prices(self, version: PlanVersion) -> int:
+        return getattr(version, "price_count", 0)
+
+    @display(description="Published", ordering="published_at")
+    def show_published(self, version: PlanVersion) -> str:
+        return moment(version.published_at)
+
+    # --- The page ------------------------------------------------------------------------------------
+
+    def get_fieldsets(self, request: HttpRequest, obj: PlanVersion | None = None) -> list[Any]:
+        if obj is not None and obj.is_published:
+            return [(None, {"fields": ("plan", "trial_days", "note", "published_at", "published_by")})]
+        return [(None, {"fields": ("plan", "trial_days", "is_held", "note")})]
+
+    def facts_of(self, request: HttpRequest, obj: PlanVersion) -> dict[str, Any]:
+        faults = [] if obj.is_published else _messages(obj)
+        return {"faults": faults, "version_state": obj.get_state_display()}
+
+    def parts_of(self, obj: PlanVersion) -> list[Model]:
+        return [*obj.prices.select_related("feature"), *obj.entitlements.select_related("feature", "version__plan")]
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[PlanVersion], search_term: str
+    ) -> tuple[QuerySet[PlanVersion], bool]:
+        """Offer only drafts to a price: a published version takes no more."""
+        found, may_repeat = super().get_search_results(request, queryset, search_term)
+        if request.GET.get("model_name") == "price":
+            found = found.filter(state=VersionState.DRAFT)
+        return found.select_related("plan"), may_repeat
+
+    def save_model(self, request: HttpRequest, obj: PlanVersion, form: Any, change: bool) -> None:
+        with recorded(by=staff(request)):
+            super().save_model(request, obj, form, change)
+
+    def save_formset(self, request: HttpRequest, form: Any, formset: Any, change: bool) -> None:
+        with recorded(by=staff(request)):
+            super().save_formset(request, form, formset, change)
+
+    def delete_model(self, request: HttpRequest, obj: PlanVersion) -> None:
+        with recorded(by=staff(request)):
+            super().delete_model(request, obj)
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        """A version begins as a copy: on the plan's page, under “New version”."""
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: PlanVersion | None = None) -> bool:
+        return super().has_change_permission(request, obj) and not (obj is not None and obj.is_published)
+
+    def has_delete_permission(self, request: HttpRequest, obj: PlanVersion | None = None) -> bool:
+        return super().has_delete_permission(request, obj) and obj is not None and not obj.is_published
+
+    # --- Actions -------------------------------------------------------------------------------------
+
+    def has_add_price_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
+        return request.user.has_perm("catalog.add_price") and self._is(object_id, VersionState.DRAFT)
+
+    def has_publish_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
+        return super().has_change_permission(request) and self._is(object_id, VersionState.DRAFT)
+
+    def has_new_version_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
+        return super().has_change_permission(request) and self._is(object_id, VersionState.PUBLISHED)
+
+    def _is(self, object_id: Any, state: VersionState) -> bool:
+        return PlanVersion.objects.filter(pk=object_id, state=state).exists()
+
+    @action(description="Add price", icon="add", permissions=["add_price"])
+    def add_price(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        return HttpResponseRedirect(reverse("admin:catalog_price_add", query={"version": object_id}))
+
+    @action(
+        description="Publish",
+        icon="publish",
+        variant=ActionVariant.PRIMARY,
+        permissions=["publish"],
+        dialog={
+            "title": "Publish this version?",
+            "description": "It never changes again. New subscriptions take it; those that run keep theirs.",
+            "form_class": PublishForm,
+            "form_submit_text": "Publish",
+        },
+    )
+    def publish_version(self, request: HttpRequest, form: PublishForm, object_id: str) -> HttpResponse:
+        version = PlanVersion.objects.select_related("plan").get(pk=object_id)
+        note = form.cleaned_data["note"]
+
+        def work() -> None:
+            if not version.is_published:
+                version.note = note
+                version.save(update_fields=["note", "updated_at"])
+            publish(version, now=timezone.now(), by=staff(request), reason=note)
+
+        return carry_out(request, work, done=f"{version} is published.", then=page_of(version))
+
+    @action(
+        description="New version",
+        icon="add",
+        variant=ActionVariant.PRIMARY,
+        permissions=["new_version"],
+        dialog={
+            "title": "Make a new version?",
+            "description": "It begins as a copy of the newest published one, and is held back until you publish it. "
+            "A draft that is there already is opened instead.",
+            "form_submit_text": "Open the draft",
+        },
+    )
+    def new_version(self, request: HttpRequest, form: BaseDialogForm, object_id: str) -> HttpResponse:
+        plan = PlanVersion.objects.select_related("plan").get(pk=object_id).plan
+        return go_to(page_of(draft_of(plan, by=staff(request), held=True)))
+
+
+def _messages(version: PlanVersion) -> list[str]:
+    return [message for fault in faults_of(version) for message in fault.messages]

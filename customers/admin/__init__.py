@@ -1,0 +1,30 @@
+"""Customers and subscriptions in the admin.
+
+Apps above add their own tabs to these pages, from their `admin.py`:
+
+    from customers.admin import add_customer_tab, add_subscription_tab
+
+    add_customer_tab(InvoicesInline)       # an Unfold inline with `tab = True`
+"""
+
+from unfold.admin import StackedInline, TabularInline
+
+from customers.admin import aliases, customers, subscriptions
+from customers.admin.customers import CustomerAdmin
+from customers.admin.subscriptions import SubscriptionAdmin
+
+__all__ = ["add_customer_tab", "add_subscription_tab", "aliases", "customers", "subscriptions"]
+
+Tab = type[TabularInline] | type[StackedInline]
+
+
+def add_customer_tab(inline: Tab) -> None:
+    """Show an inline of another app on every customer's page. A second call with the same one changes nothing."""
+    if inline not in CustomerAdmin.inlines:
+        CustomerAdmin.inlines = (*CustomerAdmin.inlines, inline)
+
+
+def add_subscription_tab(inline: Tab) -> None:
+    """Show an inline of another app on every subscription's page. A second call changes nothing."""
+    if inline not in SubscriptionAdmin.inlines:
+        SubscriptionAdmin.inlines = (*SubscriptionAdmin.inlines, inline)

@@ -1,0 +1,53 @@
+from typing import Any
+
+from django.contrib import admin
+from django.core.exceptions import ValidationError
+from django.http import HttpRequest
+from unfold.contrib.filters.admin import AutocompleteSelectFilter
+
+from catalog.admin.base import OfficeAdmin, staff
+from customers.accounts import map_external_id
+from customers.models import Customer, CustomerAlias
+
+
+@admin.register(CustomerAlias)
+class CustomerAliasAdmin(OfficeAdmin):
+    """Wrong external ids that senders use, and the customers they mean."""
+
+    list_display = ("alias", "customer", "reason", "created_by", "created_at")
+    list_select_related = ("customer", "created_by")
+    list_filter = (("customer", AutocompleteSelectFilter), ("created_by", AutocompleteSelectFilter))
+    search_fields = ("alias", "customer__name", "customer__external_id", "reason")
+    autocomplete_fields = ("customer",)
+    fields = ("alias", "customer", "reason", "created_by", "created_at")
+    readonly_fields = ("created_by", "created_at")
+    export_columns = (
+        ("External id as sent", "alias"),
+        ("Customer", "customer__name"),
+        ("External id", "customer__external_id"),
+        ("Reason", "reason"),
+        ("By", "created_by__username"),
+        ("Made at (UTC)", "created_at"),
+    )
+    empty_icon = "alt_route"
+    empty_title = "Every sender knows its customers"
+    empty_text = "When a system sends a wrong external id that you can't have mended soon, map it to the customer here."
+
+    def get_readonly_fields(self, request: HttpRequest, obj: CustomerAlias | None = None) -> tuple[str, ...]:
+        return ("alias", *self.readonly_fields) if obj else self.readonly_fields
+
+    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
+        form = super().get_form(request, obj, change, **kwargs)
+        form.clean_alias = _clean_alias
+        return form
+
+    def save_model(self, request: HttpRequest, obj: CustomerAlias, form: Any, change: bool) -> None:
+        mapped = map_external_id(obj.alias, obj.customer, by=staff(request), reason=obj.reason)
+        obj.pk, obj.created_by = mapped.pk, mapped.created_by
+
+
+def _clean_alias(form: Any) -> str:
+    alias: str = form.cleaned_data["alias"]
+    if owner := Customer.objects.filter(external_id=alias).first():
+        raise ValidationError(f"This is the external id of {owner}; mapping it would take its events away.")
+    return alias

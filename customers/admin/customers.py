@@ -1,0 +1,292 @@
+"""Customers: who is billed, and what they have."""
+
+from datetime import datetime
+from typing import Any
+from zoneinfo import available_timezones
+
+from django.contrib import admin
+from django.db.models import Count, Exists, OuterRef, Q, QuerySet
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.html import format_html
+from import_export.admin import ImportMixin
+from unfold.admin import TabularInline
+from unfold.contrib.filters.admin import ChoicesDropdownFilter, DropdownFilter, FieldTextFilter, RangeDateTimeFilter
+from unfold.contrib.import_export.forms import ImportForm
+from unfold.decorators import action, display
+from unfold.enums import ActionVariant
+from unfold.forms import BaseDialogForm
+from unfold.widgets import UnfoldAdminSelect2Widget
+
+from catalog.admin.base import OfficeAdmin, OptionalReasonForm, ReasonForm, carry_out, moment, page_of, staff
+from customers.accounts import activate_customer, archive_customer, save_customer
+from customers.admin.importing import CustomerRows
+from customers.admin.subscriptions import STATUS_COLOURS, status_of
+from customers.models import Customer, CustomerAlias, CustomerState, Subscription
+
+STATE_COLOURS = {CustomerState.ACTIVE: "success", CustomerState.ARCHIVED: "warning"}
+
+
+class SubscribedFilter(DropdownFilter):
+    """Customers with a running subscription, and those without: who is not billed."""
+
+    title = "Subscribed"
+    parameter_name = "subscribed"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("yes", "Has a running subscription"), ("no", "Has none")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Customer]) -> QuerySet[Customer]:
+        if self.value() not in ("yes", "no"):
+            return queryset
+        running = Exists(Subscription.objects.live(timezone.now()).filter(customer=OuterRef("pk")))
+        return queryset.filter(running if self.value() == "yes" else ~running)
+
+
+class SubscriptionsInline(TabularInline):
+    """What the customer has and had, the newest first."""
+
+    model = Subscription
+    fields = ("show_subscription", "show_plan", "show_status", "interval", "currency", "show_start", "show_end")
+    readonly_fields = fields
+    ordering = ("-started_at", "-pk")
+    extra = 0
+    can_delete = False
+    show_title = False
+    tab = True
+    per_page = 20
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Subscription]:
+        return super().get_queryset(request).with_current(timezone.now()).select_related("customer")
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    @admin.display(description="Subscription")
+    def show_subscription(self, subscription: Subscription) -> str:
+        return format_html('<a class="text-link" href="{}">{}</a>', page_of(subscription), subscription.public_id)
+
+    @admin.display(description="Plan")
+    def show_plan(self, subscription: Subscription) -> str:
+        plan = getattr(subscription, "current_plan", None)
+        return f"{plan} v{getattr(subscription, 'current_version', '')}" if plan else "–"
+
+    @admin.display(description="From")
+    def show_start(self, subscription: Subscription) -> str:
+        return moment(subscription.started_at, subscription.timezone)
+
+    @admin.display(description="Until")
+    def show_end(self, subscription: Subscription) -> str:
+        return moment(subscription.ended_at, subscription.timezone)
+
+    @display(description="Status", label=STATUS_COLOURS)
+    def show_status(self, subscription: Subscription) -> tuple[str, str]:
+        return status_of(subscription)
+
+
+class AliasesInline(TabularInline):
+    """Wrong external ids that are counted for this customer."""
+
+    model = CustomerAlias
+    fields = ("alias", "reason", "created_by", "created_at")
+    readonly_fields = fields
+    extra = 0
+    can_delete = False
+    show_title = False
+    tab = True
+    verbose_name_plural = "aliases"
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[CustomerAlias]:
+        return super().get_queryset(request).select_related("created_by", "customer")
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+@admin.register(Customer)
+class CustomerAdmin(ImportMixin, OfficeAdmin):
+    """Somebody who is billed, known to client systems by an external id."""
+
+    list_display = ("show_name", "show_running", "billing_currency", "timezone", "show_state", "show_created")
+    list_filter = (
+        ("state", ChoicesDropdownFilter),
+        SubscribedFilter,
+        ("currency", FieldTextFilter),
+        ("timezone", FieldTextFilter),
+        ("tax_treatment", ChoicesDropdownFilter),
+        ("created_at", RangeDateTimeFilter),
+    )
+    search_fields = ("name", "external_id", "email", "public_id", "aliases__alias")
+    search_help_text = "Name, external id, e-mail, alias or id"
+    ordering = ("name", "pk")
+    inlines: tuple[Any, ...] = (SubscriptionsInline, AliasesInline)
+    fieldsets = (
+        (None, {"fields": ("name", "external_id", "email", "contact")}),
+        ("Billing", {"fields": (("currency", "timezone"), "net_days", ("tax_id", "tax_treatment"))}),
+        (
+            "Address",
+            {
+                "fields": (
+                    ("address_line1", "address_line2"),
+                    ("address_postal_code", "address_city"),
+                    ("address_state", "address_country"),
+                )
+            },
+        ),
+        ("Where it stands", {"fields": (("state", "archived_at"), ("public_id", "created_at"), "metadata")}),
+    )
+    add_fieldsets = fieldsets[:3]
+    readonly_fields = ("state", "archived_at", "public_id", "created_at")
+    import_export_change_list_template = "admin/catalog/list_import_export.html"
+    import_form_class = ImportForm
+    export_columns = (
+        ("Id", "public_id"),
+        ("External id", "external_id"),
+        ("Name", "name"),
+        ("E-mail", "email"),
+        ("Currency", "billing_currency"),
+        ("Time zone", "timezone"),
+        ("Running subscriptions", "running_count"),
+        ("State", lambda customer: customer.get_state_display()),
+        ("Created at (UTC)", "created_at"),
+    )
+    empty_icon = "groups"
+    empty_title = "No customers yet"
+    empty_text = (
+        "Add one with the external id that your events carry, import a list, or create them through the API. "
+        "Events that came before are kept, and count once the customer is there."
+    )
+    actions_detail = ("subscribe", "archive", "activate")
+
+    # --- The list ------------------------------------------------------------------------------------
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Customer]:
+        now = timezone.now()
+        running = Q(subscriptions__started_at__lte=now) & (
+            Q(subscriptions__ended_at=None) | Q(subscriptions__ended_at__gt=now)
+        )
+        return (
+            super().get_queryset(request).annotate(running_count=Count("subscriptions", filter=running, distinct=True))
+        )
+
+    @display(description="Customer", header=True, ordering="name")
+    def show_name(self, customer: Customer) -> list[str]:
+        return [customer.name, customer.external_id]
+
+    @display(description="Subscriptions", ordering="running_count")
+    def show_running(self, customer: Customer) -> Any:
+        count = getattr(customer, "running_count", 0)
+        if count or customer.state == CustomerState.ARCHIVED:
+            return f"{count} running" if count else "–"
+        return format_html('<span class="text-orange-700 dark:text-orange-400">none: not billed</span>')
+
+    @display(description="State", ordering="state", label=STATE_COLOURS)
+    def show_state(self, customer: Customer) -> tuple[str, str]:
+        return customer.state, customer.get_state_display()
+
+    @display(description="Made", ordering="created_at")
+    def show_created(self, customer: Customer) -> str:
+        return moment(customer.created_at)
+
+    # --- The page ------------------------------------------------------------------------------------
+
+    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        if db_field.name == "timezone":
+            kwargs["widget"] = UnfoldAdminSelect2Widget(
+                choices=[(name, name) for name in sorted(available_timezones())]
+            )
+        return super().formfield_for_dbfield(db_field, request, **kwargs)
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Customer | None = None) -> tuple[str, ...]:
+        return ("external_id", *self.readonly_fields) if obj else self.readonly_fields
+
+    def parts_of(self, obj: Customer) -> list[CustomerAlias]:
+        return list(obj.aliases.select_related("customer"))
+
+    def save_model(self, request: HttpRequest, obj: Customer, form: Any, change: bool) -> None:
+        save_customer(obj, by=staff(request))
+
+    def has_delete_permission(self, request: HttpRequest, obj: Customer | None = None) -> bool:
+        """Keep customers: invoices and events name them. One who left is archived."""
+        return False
+
+    def has_import_permission(self, request: HttpRequest) -> bool:
+        return self.has_add_permission(request) and self.has_change_permission(request)
+
+    def get_import_formats(self) -> list[type]:
+        return self.get_export_formats()
+
+    def get_import_resource_classes(self, request: HttpRequest) -> list[type]:
+        return [CustomerRows]
+
+    def get_import_resource_kwargs(self, request: HttpRequest, **kwargs: Any) -> dict[str, Any]:
+        return {"by": staff(request)}
+
+    # --- Actions -------------------------------------------------------------------------------------
+
+    def has_subscribe_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
+        return request.user.has_perm("customers.add_subscription") and self._is(object_id, CustomerState.ACTIVE)
+
+    def has_archive_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
+        return self.has_change_permission(request) and self._is(object_id, CustomerState.ACTIVE)
+
+    def has_activate_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
+        return self.has_change_permission(request) and self._is(object_id, CustomerState.ARCHIVED)
+
+    def _is(self, object_id: Any, state: CustomerState) -> bool:
+        return Customer.objects.filter(pk=object_id, state=state).exists()
+
+    @action(description="Subscribe to a plan", icon="add", variant=ActionVariant.PRIMARY, permissions=["subscribe"])
+    def subscribe(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        return HttpResponseRedirect(reverse("admin:customers_subscription_add", query={"customer": object_id}))
+
+    @action(
+        description="Archive",
+        icon="archive",
+        variant=ActionVariant.DANGER,
+        permissions=["archive"],
+        dialog={
+            "title": "Archive this customer?",
+            "description": "Events stop counting and wait as problems; no new subscriptions. Invoices stay.",
+            "form_class": ReasonForm,
+            "form_submit_text": "Archive",
+        },
+    )
+    def archive(self, request: HttpRequest, form: ReasonForm, object_id: str) -> HttpResponse:
+        return self._set_state(request, form, object_id, archive=timezone.now())
+
+    @action(
+        description="Activate",
+        icon="unarchive",
+        variant=ActionVariant.SUCCESS,
+        permissions=["activate"],
+        dialog={
+            "title": "Activate this customer?",
+            "description": "Events count again; those that waited can be replayed.",
+            "form_class": OptionalReasonForm,
+            "form_submit_text": "Activate",
+        },
+    )
+    def activate(self, request: HttpRequest, form: OptionalReasonForm, object_id: str) -> HttpResponse:
+        return self._set_state(request, form, object_id, archive=None)
+
+    def _set_state(
+        self, request: HttpRequest, form: BaseDialogForm, object_id: str, *, archive: datetime | None
+    ) -> HttpResponse:
+        customer, reason, by = Customer.objects.get(pk=object_id), form.cleaned_data["reason"], staff(request)
+
+        def work() -> None:
+            if archive:
+                archive_customer(customer, now=archive, by=by, reason=reason)
+            else:
+                activate_customer(customer, by=by, reason=reason)
+
+        done = f"{customer} is {'archived' if archive else 'active'}."
+        return carry_out(request, work, done=done, then=page_of(customer))

@@ -1,0 +1,378 @@
+"""Subscriptions: what a customer buys, how it stands, and its whole history."""
+
+from collections.abc import Callable
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import Model, QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.urls import NoReverseMatch, reverse
+from django.utils import timezone
+from unfold.contrib.filters.admin import (
+    AutocompleteSelectFilter,
+    ChoicesDropdownFilter,
+    DropdownFilter,
+    FieldTextFilter,
+    RangeDateTimeFilter,
+)
+from unfold.decorators import action, display
+from unfold.enums import ActionVariant
+from unfold.forms import BaseDialogForm
+
+from catalog.admin.base import OfficeAdmin, carry_out, moment, page_of, staff
+from catalog.history import recorded
+from catalog.models import Plan
+from customers import subscriptions as domain
+from customers.admin.forms import (
+    CancelForm,
+    ChangePlanForm,
+    PauseForm,
+    ResumeForm,
+    SubscribeForm,
+    WithdrawForm,
+)
+from customers.admin.timeline import coming_periods, timeline_of
+from customers.models import Subscription
+from customers.periods import local_date
+from customers.querysets import SubscriptionStatus
+
+STATUS_COLOURS = {
+    SubscriptionStatus.SCHEDULED: "info",
+    SubscriptionStatus.TRIALING: "primary",
+    SubscriptionStatus.ACTIVE: "success",
+    SubscriptionStatus.PAUSED: "warning",
+    SubscriptionStatus.CANCELLED: "danger",
+}
+RUNNING = (
+    SubscriptionStatus.SCHEDULED,
+    SubscriptionStatus.TRIALING,
+    SubscriptionStatus.ACTIVE,
+    SubscriptionStatus.PAUSED,
+)
+
+
+def status_of(subscription: Subscription) -> tuple[str, str]:
+    """Return the annotated status as a badge's colour key and words."""
+    status = SubscriptionStatus(getattr(subscription, "status", SubscriptionStatus.ACTIVE))
+    ends_later = status != SubscriptionStatus.CANCELLED and subscription.cancelled_at is not None
+    if not ends_later or subscription.ended_at is None:
+        return status, str(status.label)
+    return status, f"{status.label}, ends {local_date(subscription.ended_at, subscription.timezone):%d %b %Y}"
+
+
+class StatusFilter(DropdownFilter):
+    """How the subscription stands now."""
+
+    title = "Status"
+    parameter_name = "status"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [(value, str(label)) for value, label in SubscriptionStatus.choices]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Subscription]) -> QuerySet[Subscription]:
+        return queryset.filter(status=self.value()) if self.value() else queryset
+
+
+class PlanFilter(DropdownFilter):
+    """The plan that the subscription is on now."""
+
+    title = "Plan"
+    parameter_name = "plan"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [(name, name) for name in Plan.objects.order_by("name").values_list("name", flat=True).distinct()]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Subscription]) -> QuerySet[Subscription]:
+        return queryset.filter(current_plan=self.value()) if self.value() else queryset
+
+
+@admin.register(Subscription)
+class SubscriptionAdmin(OfficeAdmin):
+    """A customer's agreement: which plan, since when, in which rhythm, and everything that changed."""
+
+    list_display = ("show_customer", "show_plan", "show_status", "show_rhythm", "currency", "show_start", "show_end")
+    list_select_related = ("customer",)
+    list_filter = (
+        StatusFilter,
+        PlanFilter,
+        ("customer", AutocompleteSelectFilter),
+        ("interval", ChoicesDropdownFilter),
+        ("alignment", ChoicesDropdownFilter),
+        ("currency", FieldTextFilter),
+        ("started_at", RangeDateTimeFilter),
+        ("ended_at", RangeDateTimeFilter),
+    )
+    search_fields = ("public_id", "key", "customer__name", "customer__external_id")
+    search_help_text = "Customer, external id, lookup key or id"
+    ordering = ("-started_at", "-pk")
+    autocomplete_fields = ("customer",)
+    inlines: tuple[Any, ...] = ()
+    readonly_fields = (
+        *("customer", "public_id", "show_plan", "standing", "show_rhythm", "currency", "timezone"),
+        *("show_start", "show_end", "anchor_day", "cancelled_at", "created_by", "created_at"),
+    )
+    export_columns = (
+        ("Id", "public_id"),
+        ("Customer", "customer__name"),
+        ("External id", "customer__external_id"),
+        ("Plan", "current_plan"),
+        ("Version", "current_version"),
+        ("Status", lambda subscription: SubscriptionStatus(subscription.status).label),
+        ("Billing interval", "interval"),
+        ("Interval count", "interval_count"),
+        ("Currency", "currency"),
+        ("Time zone", "timezone"),
+        ("Started at (UTC)", "started_at"),
+        ("Ends at (UTC)", "ended_at"),
+        ("Lookup key", "key"),
+    )
+    empty_icon = "autorenew"
+    empty_title = "No subscriptions yet"
+    empty_text = "Subscribe a customer to a plan, and its usage is billed. You need a customer and a plan with prices."
+    change_form_before_template = "admin/customers/subscription/standing.html"
+    actions_detail = ("change_plan", "pause", "resume", "withdraw", "cancel")
+
+    # --- The list ------------------------------------------------------------------------------------
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Subscription]:
+        return super().get_queryset(request).with_current(timezone.now()).select_related("customer", "created_by")
+
+    @display(description="Customer", header=True, ordering="customer__name")
+    def show_customer(self, subscription: Subscription) -> list[str]:
+        return [subscription.customer.name, subscription.key or subscription.public_id]
+
+    @display(description="Plan", ordering="current_plan")
+    def show_plan(self, subscription: Subscription) -> str:
+        plan = getattr(subscription, "current_plan", None)
+        return f"{plan} v{getattr(subscription, 'current_version', '')}" if plan else "–"
+
+    @display(description="Status", ordering="status", label=STATUS_COLOURS)
+    def show_status(self, subscription: Subscription) -> tuple[str, str]:
+        return status_of(subscription)
+
+    @display(description="Billed", ordering="interval")
+    def show_rhythm(self, subscription: Subscription) -> str:
+        words = subscription.get_interval_display()
+        if subscription.interval_count > 1:
+            words = f"{words} × {subscription.interval_count}"
+        return f"{words}, {subscription.get_alignment_display().partition(':')[0].lower()}"
+
+    @display(description="From", ordering="started_at")
+    def show_start(self, subscription: Subscription) -> str:
+        return moment(subscription.started_at, subscription.timezone)
+
+    @display(description="Until", ordering="ended_at")
+    def show_end(self, subscription: Subscription) -> str:
+        return moment(subscription.ended_at, subscription.timezone)
+
+    # --- The page ------------------------------------------------------------------------------------
+
+    @admin.display(description="Status")
+    def standing(self, subscription: Subscription) -> str:
+        return status_of(subscription)[1]
+
+    @admin.display(description="Periods count from")
+    def anchor_day(self, subscription: Subscription) -> str:
+        return moment(subscription.anchor, subscription.timezone)
+
+    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
+        if obj is not None:
+            return super().get_form(request, obj, change, **kwargs)
+        form = super().get_form(request, obj, change, **kwargs | {"form": SubscribeForm})
+        form.staff = staff(request)
+        return form
+
+    def get_fieldsets(self, request: HttpRequest, obj: Subscription | None = None) -> list[Any]:
+        if obj is None:
+            return [
+                (None, {"fields": ["customer", "plan"]}),
+                ("Terms", {"fields": [("currency", "interval", "interval_count"), "alignment", "prorate", "net_days"]}),
+                ("Dates", {"fields": [("starts_on", "ends_on"), ("anchor_on", "trial_days")]}),
+                ("For the records", {"fields": ["key", "reason"]}),
+            ]
+        return [
+            (None, {"fields": ["customer", "show_plan", "standing", "show_rhythm", "currency"]}),
+            ("Dates", {"fields": [("show_start", "show_end"), ("anchor_day", "timezone"), "cancelled_at"]}),
+            ("Terms", {"fields": ["prorate", "net_days", "key", ("public_id", "created_by", "created_at")]}),
+        ]
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Subscription | None = None) -> tuple[str, ...]:
+        return self.readonly_fields if obj else ()
+
+    def get_autocomplete_fields(self, request: HttpRequest) -> tuple[str, ...]:
+        return self.autocomplete_fields
+
+    def facts_of(self, request: HttpRequest, obj: Subscription) -> dict[str, Any]:
+        now = timezone.now()
+        return {
+            "subscription": obj,
+            "timeline": timeline_of(obj, now),
+            "periods": coming_periods(obj, now),
+            "upcoming_url": _upcoming_url(obj),
+        }
+
+    def parts_of(self, obj: Subscription) -> list[Model]:
+        return []
+
+    def save_model(self, request: HttpRequest, obj: Subscription, form: Any, change: bool) -> None:
+        if change:
+            with recorded(by=staff(request)):
+                super().save_model(request, obj, form, change)
+            return
+        made = form.subscribe(now=timezone.now())
+        for field in Subscription._meta.concrete_fields:
+            setattr(obj, field.attname, getattr(made, field.attname))
+        obj._state.adding = False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Subscription | None = None) -> bool:
+        """Keep subscriptions: they say what was billed. One that is over is cancelled."""
+        return False
+
+    # --- Actions -------------------------------------------------------------------------------------
+
+    def has_change_plan_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
+        return self._stands(request, object_id, *RUNNING)
+
+    def has_pause_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
+        return self._stands(request, object_id, SubscriptionStatus.ACTIVE)
+
+    def has_resume_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
+        return self._stands(request, object_id, SubscriptionStatus.PAUSED)
+
+    def has_cancel_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
+        return self._stands(request, object_id, *RUNNING)
+
+    def has_withdraw_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
+        if not self._stands(request, object_id, *RUNNING):
+            return False
+        subscription = Subscription.objects.get(pk=object_id)
+        return domain.has_scheduled_change(subscription, domain.read_chain(subscription), timezone.now())
+
+    def _stands(self, request: HttpRequest, object_id: Any, *statuses: str) -> bool:
+        """Tell whether the member of staff may change this subscription, and it stands so now."""
+        if not self.has_change_permission(request):
+            return False
+        known: dict[str, str | None] = request.__dict__.setdefault("_subscription_status", {})
+        if (key := str(object_id)) not in known:
+            found = Subscription.objects.with_current(timezone.now()).filter(pk=object_id)
+            known[key] = found.values_list("status", flat=True).first()
+        return known[key] in statuses
+
+    @action(
+        description="Change plan",
+        icon="swap_horiz",
+        variant=ActionVariant.PRIMARY,
+        permissions=["change_plan"],
+        dialog={
+            "title": "Change the plan",
+            "description": "Prices change from that moment on. Trial, pause and end stay where they are.",
+            "form_class": ChangePlanForm,
+            "form_submit_text": "Change plan",
+        },
+    )
+    def change_plan(self, request: HttpRequest, form: ChangePlanForm, object_id: str) -> HttpResponse:
+        plan = form.cleaned_data["plan"]
+        return self._change(
+            request,
+            object_id,
+            lambda subscription, **who: domain.change_plan(subscription, plan, at=form.moment(subscription), **who),
+            form,
+            f"Moved to {plan}.",
+        )
+
+    @action(
+        description="Pause",
+        icon="pause",
+        permissions=["pause"],
+        dialog={
+            "title": "Pause this subscription?",
+            "description": "From now on nothing is served or charged, until it is resumed.",
+            "form_class": PauseForm,
+            "form_submit_text": "Pause",
+        },
+    )
+    def pause(self, request: HttpRequest, form: PauseForm, object_id: str) -> HttpResponse:
+        return self._change(
+            request,
+            object_id,
+            lambda subscription, now, **who: domain.pause(
+                subscription, at=now, until=form.until(subscription), now=now, **who
+            ),
+            form,
+            "Paused.",
+        )
+
+    @action(
+        description="Resume",
+        icon="play_arrow",
+        variant=ActionVariant.SUCCESS,
+        permissions=["resume"],
+        dialog={
+            "title": "Resume this subscription?",
+            "description": "From now on it is served and charged again.",
+            "form_class": ResumeForm,
+            "form_submit_text": "Resume",
+        },
+    )
+    def resume(self, request: HttpRequest, form: ResumeForm, object_id: str) -> HttpResponse:
+        return self._change(
+            request,
+            object_id,
+            lambda subscription, now, **who: domain.resume(subscription, at=now, now=now, **who),
+            form,
+            "Resumed.",
+        )
+
+    @action(
+        description="Withdraw scheduled change",
+        icon="undo",
+        permissions=["withdraw"],
+        dialog={
+            "title": "Withdraw what is scheduled?",
+            "description": "A cancellation, a plan change or a pause that lies ahead doesn't happen: all of them.",
+            "form_class": WithdrawForm,
+            "form_submit_text": "Withdraw",
+        },
+    )
+    def withdraw(self, request: HttpRequest, form: WithdrawForm, object_id: str) -> HttpResponse:
+        return self._change(request, object_id, domain.withdraw_scheduled_change, form, "Withdrawn.")
+
+    @action(
+        description="Cancel",
+        icon="cancel",
+        variant=ActionVariant.DANGER,
+        permissions=["cancel"],
+        dialog={
+            "title": "Cancel this subscription?",
+            "description": "Usage so far is always invoiced. What has ended can't be revived: subscribe anew instead.",
+            "form_class": CancelForm,
+            "form_submit_text": "Cancel the subscription",
+        },
+    )
+    def cancel(self, request: HttpRequest, form: CancelForm, object_id: str) -> HttpResponse:
+        return self._change(
+            request,
+            object_id,
+            form.cancel,
+            form,
+            "The cancellation is recorded.",
+        )
+
+    def _change(
+        self, request: HttpRequest, object_id: str, verb: Callable[..., Any], form: BaseDialogForm, done: str
+    ) -> HttpResponse:
+        subscription = Subscription.objects.select_related("customer").get(pk=object_id)
+        reason = form.cleaned_data["reason"]
+
+        def work() -> None:
+            verb(subscription, now=form.now, by=staff(request), reason=reason)
+
+        return carry_out(request, work, done=done, then=page_of(subscription))
+
+
+def _upcoming_url(subscription: Subscription) -> str:
+    """Return the page of the upcoming invoice, empty where no app has one."""
+    try:
+        return reverse("admin:billing_subscription_upcoming", args=[subscription.pk])
+    except NoReverseMatch:
+        return ""
