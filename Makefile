@@ -66,7 +66,7 @@ lint: setup ## Check style, types, layers and migrations
 
 .PHONY: bench
 bench: setup ## Measure the figures of the README (ONLY=name for one)
-	@$(PYTHON) manage.py bench $(if $(ONLY),--only $(ONLY))
+	@$(PYTHON) -m tests.bench $(if $(ONLY),--only $(ONLY))
 
 .PHONY: conformance
 conformance: setup ## Check the rating engine against golden vectors (VECTORS=dir)

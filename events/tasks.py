@@ -24,9 +24,9 @@ def process_inbox() -> int:
     taken, deadline = 0, time.monotonic() + LONGEST_RUN_S
     while time.monotonic() < deadline:
         batch = process_batch(BATCH_SIZE)
-        taken += batch.events
-        if batch.events < BATCH_SIZE:
+        if not batch.events:
             break
+        taken += batch.events
     return taken
 
 

@@ -1,0 +1,97 @@
+"""Usage of one customer, feature and month, while the ledger grows a hundredfold; and the worker's memory meanwhile."""
+
+import random
+import statistics
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+from django.conf import settings
+from django.db import connection
+
+from catalog.models import Feature
+from config.supervisor import Services, running_services
+from customers.models import Customer
+from events.usage import usage
+from tests.bench import world
+from tests.bench.figures import Measured
+from tests.bench.ingest import wait_until_counted
+from tests.bench.world_bodies import CUSTOMERS
+
+SMALL, MEDIUM, LARGE = 100_000, 1_000_000, 10_000_000
+CHUNK = 250_000
+QUERIES = 400
+MONTH = datetime(2026, 9, 1, tzinfo=UTC), datetime(2026, 10, 1, tzinfo=UTC)
+FILL = """
+INSERT INTO events_inboxevent (
+    event_id, event_name, external_customer_id, occurred_at, has_timestamp, received_at, source, properties
+)
+SELECT
+    'fill-' || no || '-' || md5(no::text), (ARRAY['api.calls', 'model.usage', 'active.users'])[1 + no %% 3],
+    'cust_' || lpad((hashint8(no) & 1023)::text, 4, '0'), %(start)s::timestamptz + random() * interval '92 days',
+    true, clock_timestamp(), 'fill',
+    jsonb_build_object('tokens', (random() * 5000)::int, 'user_id', 'u' || (random() * 500)::int, 'model', 'large-2')
+FROM generate_series(%(first)s::bigint, %(last)s::bigint) AS no
+"""
+
+
+def usage_queries() -> Iterator[Measured]:
+    """Fill the ledger through the worker to 100,000 events, then to 10 M, and query at both sizes."""
+    world.make_company()
+    world.forget_events()
+    extra = [Customer(external_id=f"cust_{no:04}", name=f"Customer {no}") for no in range(CUSTOMERS, 1_024)]
+    Customer.objects.bulk_create(extra, ignore_conflicts=True)
+    with running_services(8700, log_dir=Path(settings.DATA_DIR) / "logs") as services:
+        fill(1, SMALL)
+        small = query_times()
+        fill(SMALL + 1, MEDIUM)
+        memory_before = world.memory_mb(services.pid("worker"))
+        fill(MEDIUM + 1, LARGE)
+        memory_after = world.memory_mb(services.pid("worker"))
+        large = query_times()
+        yield from usage_figures(small, large)
+        yield memory_figure(services, memory_before, memory_after)
+
+
+def usage_figures(small: list[float], large: list[float]) -> Iterator[Measured]:
+    p95 = statistics.quantiles(large, n=20)[-1] * 1_000
+    data = {
+        "events": LARGE,
+        "customers": 1_024,
+        "queries": QUERIES,
+        "median_ms": round(statistics.median(large) * 1_000, 3),
+        "median_ms_at_100k": round(statistics.median(small) * 1_000, 3),
+    }
+    yield Measured("usage_query_p95_ms", p95, "ms", 10, True, data)
+    yield Measured("usage_query_growth", statistics.median(large) / statistics.median(small), "times", 1.3, True, data)
+
+
+def memory_figure(services: Services, before: float, after: float) -> Measured:
+    data = {"mib_at_1m": round(before, 1), "mib_at_10m": round(after, 1)}
+    return Measured("worker_memory_ratio", after / before, "10M ÷ 1M", 1.1, True, data)
+
+
+def fill(first: int, last: int) -> None:
+    """Put events into the inbox, a chunk at a time, and wait until the worker has counted each."""
+    for start in range(first, last + 1, CHUNK):
+        with connection.cursor() as cursor:
+            end = min(start + CHUNK - 1, last)
+            cursor.execute(FILL, {"first": start, "last": end, "start": datetime(2026, 8, 1, tzinfo=UTC)})
+        wait_until_counted()
+    with connection.cursor() as cursor:
+        cursor.execute("VACUUM ANALYZE events_usagebucket, events_uniquevalue")
+
+
+def query_times() -> list[float]:
+    """Time single usages of random customers and all features for one month."""
+    dice = random.Random(5)
+    features = list(Feature.objects.all())
+    customers = list(Customer.objects.values_list("pk", flat=True))
+    times = []
+    for no in range(QUERIES + 20):
+        customer, feature = dice.choice(customers), features[no % len(features)]
+        started = time.perf_counter()
+        usage(customer, feature, *MONTH)
+        times.append(time.perf_counter() - started)
+    return times[20:]

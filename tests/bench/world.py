@@ -1,0 +1,74 @@
+"""The data that the benchmarks use: a company with a thousand customers and four features."""
+
+from pathlib import Path
+
+from django.core.management import call_command
+from django.db import connection
+
+from catalog.models import Feature
+from customers.models import Customer
+from events.keys import make_key
+from events.models import Scope
+from tests.bench.world_bodies import CUSTOMERS
+
+FEATURES = (
+    {"name": "API calls", "event_name": "api.calls", "aggregation": "count"},
+    {"name": "Tokens", "event_name": "model.usage", "aggregation": "sum", "field": "tokens"},
+    {"name": "Largest prompt", "event_name": "model.usage", "aggregation": "max", "field": "tokens"},
+    {"name": "Active users", "event_name": "active.users", "aggregation": "unique_count", "field": "user_id"},
+)
+EVENTS_TABLES = (
+    *("events_inboxevent", "events_event", "events_usagebucket", "events_uniquevalue", "events_problem"),
+    *("events_eventvoid", "events_duplicateevent", "events_processedbatch", "events_prunedeventid"),
+)
+
+
+def make_company() -> str:
+    """Migrate, make customers and features unless they are there, and a key without limits; give the key."""
+    call_command("migrate", interactive=False, verbosity=0)
+    if not Feature.objects.exists():
+        for feature in FEATURES:
+            Feature.objects.create(**feature)
+        Customer.objects.bulk_create(
+            [Customer(external_id=f"cust_{no:04}", name=f"Customer {no}") for no in range(CUSTOMERS)]
+        )
+    _, secret = make_key("bench", scopes=[Scope.ALL], single_per_minute=0, bulk_per_minute=0)
+    return secret
+
+
+def forget_events() -> None:
+    """Empty everything that events left."""
+    with connection.cursor() as cursor:
+        cursor.execute(f"TRUNCATE {', '.join(EVENTS_TABLES)} RESTART IDENTITY")
+
+
+def memory_mb(pid: int) -> float:
+    """Tell how much memory a process and those it started hold for themselves."""
+    import psutil
+
+    process = psutil.Process(pid)
+    return sum(one.memory_full_info().uss for one in [process, *process.children(recursive=True)]) / 2**20
+
+
+def copy_rate(folder: Path) -> tuple[float, int]:
+    """Measure a raw COPY of the ledger's rows into a table with the same columns, constraints and indexes: rows/s."""
+    import time
+
+    path = folder / "ledger.copy"
+    with connection.cursor() as cursor:
+        cursor.execute("DROP TABLE IF EXISTS bench_copy")
+        cursor.execute("CREATE TABLE bench_copy (LIKE events_event INCLUDING ALL)")
+        cursor.execute("CHECKPOINT")
+        with path.open("wb") as file, cursor.copy("COPY events_event TO STDOUT (FORMAT binary)") as out:
+            for part in out:
+                file.write(bytes(part))
+        started = time.perf_counter()
+        with path.open("rb") as file, cursor.copy("COPY bench_copy FROM STDIN (FORMAT binary)") as into:
+            while part := file.read(1 << 17):
+                into.write(part)
+        seconds = time.perf_counter() - started
+        cursor.execute("SELECT count(*) FROM bench_copy")
+        rows = cursor.fetchone()[0]
+        cursor.execute("DROP TABLE bench_copy")
+    path.unlink()
+    return rows / seconds, rows
