@@ -51,7 +51,7 @@ class Context:
     def problems(self) -> dict[int | None, list[Problem]]:
         """Return the stored problems by feature id, None for the event as a whole; closed ones too."""
         found: dict[int | None, list[Problem]] = defaultdict(list)
-        if self.subject.place == Place.LEDGER:
+        if self.subject.place == Place.LEDGER and self.subject.pk is not None:
             rows = Problem.objects.filter(event_id=self.subject.pk).select_related("closed_by").order_by("pk")
             for problem in rows:
                 found[problem.feature_id].append(problem)
@@ -66,7 +66,7 @@ class Context:
 
     @cached_property
     def void(self) -> EventVoid | None:
-        if self.subject.state != EventState.VOIDED:
+        if self.subject.state != EventState.VOIDED or self.subject.pk is None:
             return None
         return EventVoid.objects.select_related("voided_by").filter(event_id=self.subject.pk).first()
 

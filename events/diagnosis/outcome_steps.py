@@ -1,6 +1,7 @@
 """The last steps: free tier, billing period and invoice, duplicates, the usage it added, and its invoice line."""
 
 from datetime import timedelta
+from decimal import Decimal
 
 from catalog.models import Aggregation
 from customers.models import PhaseKind
@@ -58,7 +59,7 @@ def free_tier_step(context: Context, reading: Reading) -> Step:
     if tier.limit is None:
         sentence = "The plan grants it without limit: it is counted, and never charged."
         return _of(reading, StepKey.FREE_TIER, Status.WARNING, sentence, Reason.WITHIN_FREE_TIER, evidence=evidence)
-    left = tier.left or 0
+    left = max(tier.limit - tier.used, Decimal(0))
     granted = wording.units(tier.limit, feature)
     if left > 0:
         sentence = f"Within the free tier: {wording.number(tier.used)} of {granted} used, {wording.number(left)} left."
@@ -232,7 +233,7 @@ def usage_step(context: Context, reading: Reading) -> Step:
         who = f" by {context.void.voided_by}" if context.void.voided_by else ""
         sentence = f"It adds nothing: voided{who} on {wording.minute(context.void.voided_at)}: {context.void.reason}"
         return _of(reading, StepKey.USAGE, Status.FAIL, sentence, Reason.VOIDED, evidence=tuple(evidence))
-    if context.is_counted(reading):
+    if context.is_counted(reading) and subject.customer_id is not None:
         hour = floor_hour(subject.occurred_at)
         bucket = UsageBucket.objects.filter(customer_id=subject.customer_id, feature=feature, hour=hour).first()
         if bucket is None:

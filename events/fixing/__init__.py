@@ -1,0 +1,239 @@
+"""Fixes: preview what one would change, apply it, replay the events that waited for it, and prove that they count.
+
+A preview makes the whole change inside a transaction that is rolled back: what it says is what would happen.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+
+from django.contrib.auth.models import User
+from django.db import OperationalError, connection, transaction
+
+from catalog.models import EventNameAlias, Feature
+from customers.models import Customer
+from events.billing_facts import Worth, billing
+from events.fixing.actions import Action, Field, FixRefused, make_action
+from events.models import Event, Problem, ProblemState
+from events.replaying import Replayed, replay
+from events.replaying import _replay_chunk as replay_chunk
+from events.usage import UsageRequest, floor_hour, usage_many
+
+__all__ = [
+    "Action",
+    "Applied",
+    "Change",
+    "Field",
+    "FixRefused",
+    "Preview",
+    "PreviewBusy",
+    "apply_fix",
+    "count_waiting",
+    "make_action",
+    "preview",
+    "waiting_events",
+]
+
+MOST_EVENTS = 5_000
+MOST_AT_ONCE = 50_000
+MOST_ROWS = 100
+HOUR = timedelta(hours=1)
+
+
+class PreviewBusy(FixRefused):
+    """Workers hold what the preview would have to look at."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One customer's usage of one feature, before and after, over the hours that the events lie in."""
+
+    customer: Customer
+    feature: Feature
+    before: Decimal
+    after: Decimal
+    events_before: int
+    events_after: int
+
+    @property
+    def difference(self) -> Decimal:
+        return self.after - self.before
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """Usage as (value, events) by (customer, feature), and what the periods it lies in come to."""
+
+    usage: dict[tuple[int, int], tuple[Decimal, int]]
+    worth: Worth
+
+
+@dataclass(frozen=True, slots=True)
+class _Keys:
+    """Whose usage of what is measured, and when: windows by (customer, feature), moments for the money."""
+
+    windows: dict[tuple[int, int], tuple[datetime, datetime]]
+    moments: frozenset[tuple[int, datetime]]
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """What a fix would change. `events` wait for it (`is_partial`: more do, these were tried)."""
+
+    events: int
+    is_partial: bool
+    closed: int
+    still_open: int
+    changes: tuple[Change, ...]
+    before: Measured
+    after: Measured
+
+    @property
+    def money(self) -> dict[str, Decimal]:
+        """Return the difference in money per currency, without currencies that don't change."""
+        return difference(self.before.worth, self.after.worth)
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """The proof of a fix: what was replayed, what was closed, usage and money before and after."""
+
+    replayed: Replayed
+    changes: tuple[Change, ...]
+    money_before: Worth
+    money_after: Worth
+
+    @property
+    def money(self) -> dict[str, Decimal]:
+        return difference(self.money_before, self.money_after)
+
+    @property
+    def is_closed(self) -> bool:
+        return self.replayed.still_open == 0
+
+
+def difference(before: Worth, after: Worth) -> dict[str, Decimal]:
+    """Subtract two worths, currency by currency."""
+    codes = sorted({*before.amounts, *after.amounts})
+    found = {code: after.amounts.get(code, Decimal(0)) - before.amounts.get(code, Decimal(0)) for code in codes}
+    return {code: amount for code, amount in found.items() if amount}
+
+
+def preview(action: Action, *, now: datetime, by: User | None) -> Preview:
+    """Work out what a fix would change, at most 5,000 events of it. Nothing is written: it is all rolled back.
+
+    Raises Refused and ValidationError as applying would, and PreviewBusy when workers hold the rows for long.
+    """
+    try:
+        tried, is_partial, done, keys, after, customers = _try_out(action, now=now, by=by)
+    except OperationalError as error:
+        raise PreviewBusy("The events are being worked on just now. Try the preview again in a moment.") from error
+    before = _measure(keys, now)
+    changes = _changes(before, after, customers)
+    return Preview(tried, is_partial, done.closed, done.still_open, changes, before, after)
+
+
+def _try_out(
+    action: Action, *, now: datetime, by: User | None
+) -> tuple[int, bool, Replayed, _Keys, Measured, dict[int, Customer]]:
+    """Make the change, look at what came of it, and take it back, with everything that waits for a commit."""
+    with transaction.atomic():
+        with connection.cursor() as cursor:
+            # Shorter than a deadlock takes to be noticed: the preview gives way, never a worker.
+            cursor.execute("SET LOCAL lock_timeout = '800ms'; SET LOCAL statement_timeout = '20s'")
+        ids = waiting_events(action, MOST_EVENTS + 1)
+        tried = ids[:MOST_EVENTS]
+        action.apply(now=now, by=by, reason="Preview of a fix")
+        done = replay_chunk(tried, "", by) if tried else Replayed()
+        keys = _keys(action, tried)
+        after = _measure(keys, now)
+        customers = Customer.objects.in_bulk({customer for customer, _ in keys.windows})
+        transaction.set_rollback(True)
+    return len(tried), len(ids) > MOST_EVENTS, done, keys, after, customers
+
+
+def apply_fix(action: Action, *, now: datetime, by: User | None, reason: str = "") -> Applied:
+    """Make the change, replay up to 50,000 events that wait for it, and measure what came of it.
+
+    What waits beyond that is replayed by the worker's sweep. Raises what `preview` does; the change is then not made.
+    A second call changes nothing more.
+    """
+    before = preview(action, now=now, by=by).before
+    ids = waiting_events(action, MOST_AT_ONCE)
+    action.apply(now=now, by=by, reason=reason or action.closing())
+    done = replay(ids, closing=action.closing(), by=by) if ids else Replayed()
+    keys = _keys(action, ids[:MOST_EVENTS])
+    after = _measure(keys, now)
+    customers = Customer.objects.in_bulk({customer for customer, _ in keys.windows})
+    return Applied(done, _changes(before, after, customers), before.worth, after.worth)
+
+
+def waiting_events(action: Action, limit: int) -> list[int]:
+    """List the ledger ids of events whose open problems wait for the fix, the oldest arrivals first."""
+    chosen = action.waiting()
+    if chosen is None:
+        return []
+    rows = Problem.objects.filter(chosen, state=ProblemState.OPEN).order_by("event_id")
+    return list(rows.values_list("event_id", flat=True).distinct()[:limit])
+
+
+def count_waiting(action: Action) -> int:
+    """Count the events that wait for the fix, up to one more than a preview tries."""
+    return len(waiting_events(action, MOST_EVENTS + 1))
+
+
+def _keys(action: Action, ids: Sequence[int]) -> _Keys:
+    """Say what to measure: the hours of the events that counted, or the period that a price change is about."""
+    windows: dict[tuple[int, int], tuple[datetime, datetime]] = {}
+    moments: set[tuple[int, datetime]] = set()
+    rows = Event.objects.filter(pk__in=ids, customer__isnull=False).values_list(
+        "customer_id", "event_name", "occurred_at"
+    )
+    features = _features_by_name({name for _, name, _ in rows})
+    for customer, name, at in rows:
+        moments.add((customer, at))
+        for feature in features.get(name, ()):
+            _widen(windows, (customer, feature), at)
+    for customer, feature, at in action.concerns():
+        moments.add((customer, at))
+        _widen(windows, (customer, feature), at)
+    return _Keys(windows, frozenset(moments))
+
+
+def _widen(windows: dict[tuple[int, int], tuple[datetime, datetime]], key: tuple[int, int], at: datetime) -> None:
+    hour = floor_hour(at)
+    start, end = windows.get(key, (hour, hour + HOUR))
+    windows[key] = (min(start, hour), max(end, hour + HOUR))
+
+
+def _features_by_name(names: Iterable[str]) -> dict[str, list[int]]:
+    """Find the features that each name feeds, by their own name or an alias."""
+    wanted = set(names)
+    aliases = dict(EventNameAlias.objects.filter(alias__in=wanted).values_list("alias", "event_name"))
+    own: dict[str, list[int]] = {}
+    for pk, name in (
+        Feature.objects.metered().filter(event_name__in=wanted | set(aliases.values())).values_list("pk", "event_name")
+    ):
+        own.setdefault(name, []).append(pk)
+    return {name: own.get(name) or own.get(aliases.get(name, ""), []) for name in wanted}
+
+
+def _measure(keys: _Keys, now: datetime) -> Measured:
+    wanted = list(keys.windows.items())
+    quantities = usage_many([UsageRequest(customer, feature, *window) for (customer, feature), window in wanted])
+    usage = {key: (found.value, found.events) for (key, _), found in zip(wanted, quantities, strict=True)}
+    return Measured(usage, billing().worth(keys.moments, now=now))
+
+
+def _changes(before: Measured, after: Measured, customers: dict[int, Customer]) -> tuple[Change, ...]:
+    """Pair what was measured, the greatest number of events first; at most a hundred rows."""
+    features = Feature.objects.in_bulk({feature for _, feature in after.usage})
+    rows = []
+    for key, (value, events) in after.usage.items():
+        customer, feature = key
+        was, events_before = before.usage.get(key, (Decimal(0), 0))
+        if customer in customers and (value != was or events != events_before):
+            rows.append(Change(customers[customer], features[feature], was, value, events_before, events))
+    rows.sort(key=lambda row: (row.events_before - row.events_after, row.customer.name, row.feature.name))
+    return tuple(rows[:MOST_ROWS])
