@@ -22,9 +22,9 @@ class Sums:
     maximum: Decimal | None = None
     minimum: Decimal | None = None
     latest: Decimal | None = None
+    checksum: int = 0
     distinct: int = 0
     before: Decimal = ZERO
-    checksum: int = 0
 
 
 def aggregate(aggregation: str, sums: Sums, start: datetime | None, end: datetime) -> Decimal:

@@ -7,7 +7,7 @@ from decimal import Decimal
 from itertools import batched
 from typing import Any
 
-from django.contrib.auth.models import AbstractBaseUser
+from django.contrib.auth.models import User
 from django.db import connection, transaction
 
 from events.models import UsageCheck
@@ -82,7 +82,7 @@ def compare(scope: Scope) -> Iterator[Difference]:
 
 
 def rebuild_usage(
-    scope: Scope, *, apply: bool, now: datetime, reason: str = "", by: AbstractBaseUser | None = None
+    scope: Scope, *, apply: bool, now: datetime, reason: str = "", by: User | None = None
 ) -> UsageCheck:
     """Compare kept usage with the ledger, note the outcome, and recount what differs when `apply` says so.
 
@@ -91,7 +91,8 @@ def rebuild_usage(
     """
     wait_for_running_batches()
     check = UsageCheck.objects.create(started_at=now, scope=scope.description, started_by=by, reason=reason[:255])
-    hours, listed = set(), []
+    hours: set[tuple[int, int, datetime]] = set()
+    listed: list[dict[str, Any]] = []
     for difference in compare(scope):
         hours.add((difference.customer_id, difference.feature_id, difference.hour))
         if len(listed) < LISTED:

@@ -6,7 +6,7 @@ from datetime import datetime
 from itertools import batched
 from typing import Any
 
-from django.contrib.auth.models import AbstractBaseUser
+from django.contrib.auth.models import User
 from django.db import connection, transaction
 
 from events.models import Event, EventState, EventVoid, Problem, ProblemState
@@ -49,7 +49,7 @@ def wait_for_running_batches() -> None:
         cursor.execute("SELECT pg_advisory_xact_lock(%s)", [CONFIGURATION_LOCK])
 
 
-def replay(event_ids: Iterable[int], *, closing: str, by: AbstractBaseUser | None = None) -> Replayed:
+def replay(event_ids: Iterable[int], *, closing: str, by: User | None = None) -> Replayed:
     """Judge ledger events anew by today's configuration and count them in the period of their own time.
 
     `event_ids` are ledger ids. A chunk is one transaction; killed in between, a second call finishes. Events that were
@@ -60,7 +60,7 @@ def replay(event_ids: Iterable[int], *, closing: str, by: AbstractBaseUser | Non
 
 
 def replay_hours(
-    hours: Sequence[tuple[int, int, datetime]], *, closing: str, by: AbstractBaseUser | None = None
+    hours: Sequence[tuple[int, int, datetime]], *, closing: str, by: User | None = None
 ) -> Replayed:
     """Judge all events of some (customer, feature, hour) anew and recount those hours, in one transaction."""
     columns = [list(column) for column in zip(*hours, strict=True)]
@@ -73,14 +73,14 @@ def replay_hours(
         return _judge_again(cursor, ids, closing, by)
 
 
-def _replay_chunk(event_ids: Sequence[int], closing: str, by: AbstractBaseUser | None) -> Replayed:
+def _replay_chunk(event_ids: Sequence[int], closing: str, by: User | None) -> Replayed:
     with transaction.atomic(), connection.cursor() as cursor:
         prepare(cursor)
         prepare_recount(cursor)
         return _judge_again(cursor, event_ids, closing, by)
 
 
-def _judge_again(cursor: Any, event_ids: Sequence[int], closing: str, by: AbstractBaseUser | None) -> Replayed:
+def _judge_again(cursor: Any, event_ids: Sequence[int], closing: str, by: User | None) -> Replayed:
     cursor.execute("SELECT pg_advisory_xact_lock_shared(%s)", [CONFIGURATION_LOCK])
     cursor.execute(section("replay", "take"), {"ids": list(event_ids)})
     events = cursor.rowcount
@@ -106,7 +106,7 @@ def mark_first_counted(cursor: Any) -> None:
     )
 
 
-def void_event(event: Event, *, reason: str, now: datetime, by: AbstractBaseUser | None = None) -> EventVoid:
+def void_event(event: Event, *, reason: str, now: datetime, by: User | None = None) -> EventVoid:
     """Take an event back: it counts no more, its usage goes, its problems close. The row stays in the ledger.
 
     Raises ReasonMissing without a reason, and AlreadyVoided the second time. Its event_id stays used: to count the
@@ -132,7 +132,7 @@ def void_event(event: Event, *, reason: str, now: datetime, by: AbstractBaseUser
     return void
 
 
-def dismiss(problems: Iterable[int], *, reason: str, now: datetime, by: AbstractBaseUser | None = None) -> int:
+def dismiss(problems: Iterable[int], *, reason: str, now: datetime, by: User | None = None) -> int:
     """Close open problems without counting their events, with a reason. Gives how many; closed ones are passed over.
 
     An event whose every problem is dismissed and that counts for nothing becomes "dismissed".

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import cache
+from typing import Any
 
 from django.db import connection
 
@@ -98,8 +99,8 @@ def _quantity(feature: Feature, request: UsageRequest, sums: Sums, before: Sums)
 
 def _add_up(spans: Sequence[_Span], unique_features: set[int]) -> dict[int, Sums]:
     """Add up buckets and edges of every span, by its number. Spans without events are left out."""
-    columns: dict[str, list[object]] = defaultdict(list)
-    edges: dict[str, list[object]] = defaultdict(list)
+    columns: dict[str, list[Any]] = defaultdict(list)
+    edges: dict[str, list[Any]] = defaultdict(list)
     for span in spans:
         for name, value in zip(
             ("no", "customer", "feature"), (span.no, span.customer_id, span.feature_id), strict=True
@@ -115,7 +116,7 @@ def _add_up(spans: Sequence[_Span], unique_features: set[int]) -> dict[int, Sums
     parameters |= {f"edge_{name}": edges[name] for name in columns}
     with connection.cursor() as cursor:
         cursor.execute(_query("sums"), parameters)
-        found = {row[0]: Sums(*row[1:7], distinct=0, before=Decimal(0), checksum=row[7]) for row in cursor.fetchall()}
+        found = {no: Sums(*sums) for no, *sums in cursor.fetchall()}
         if unique_features & {span.feature_id for span in spans}:
             cursor.execute(_query("distinct"), parameters)
             for no, distinct in cursor.fetchall():
@@ -142,7 +143,7 @@ def event_values(customer_id: int, feature: Feature, start: datetime, end: datet
     Reads the ledger as a stream, so memory stays flat.
     """
     query = compose(sections("usage")["values"], edge_rows=_edge_rows(""))
-    parameters = {
+    parameters: dict[str, Any] = {
         "edge_no": [0],
         "edge_customer": [customer_id],
         "edge_feature": [feature.pk],

@@ -47,7 +47,7 @@ def single() -> Iterator[Measured]:
     """Send single events, and as many requests to an empty view, by turns on the same server."""
     key = world.make_company()
     with running_services(8700, log_dir=Path(settings.DATA_DIR) / "logs") as services:
-        loads = {"empty": [], "events": []}
+        loads: dict[str, list[Load]] = {"empty": [], "events": []}
         for turn in range(2):
             loads["empty"].append(_single(services, "/bench/empty", key, turn + 3))
             loads["events"].append(_single(services, "/v1/events", key, turn + 1))
