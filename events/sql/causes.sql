@@ -15,12 +15,12 @@ WITH RECURSIVE name (reason, event_name) AS (
         ORDER BY reason, event_name LIMIT 1
     ) AS following
 ), read AS (
-    SELECT name.reason, name.event_name, some.*, count(*) OVER (PARTITION BY name.reason, name.event_name) AS read
+    SELECT name.reason, name.event_name, sampled.*, count(*) OVER (PARTITION BY name.reason, name.event_name) AS read
     FROM (SELECT * FROM name LIMIT %(names)s) AS name, LATERAL (
         SELECT feature_id, external_customer_id, occurred_at, created_at FROM events_problem
         WHERE state = 1 AND reason = name.reason AND event_name = name.event_name
         LIMIT %(cap)s
-    ) AS some
+    ) AS sampled
 )
 SELECT
     reason,

@@ -1,0 +1,167 @@
+"""The sidebar, in the words of the troubleshooting guide, with what waits for somebody as badges."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.apps import apps
+from django.db.models import QuerySet, Value
+from django.http import HttpRequest
+from django.urls import NoReverseMatch, reverse
+
+BADGE_LIMIT = 100
+
+
+@dataclass(frozen=True)
+class Item:
+    """A page of the sidebar, for staff who may view what it shows.
+
+    `badge` names one of the counts; `covers` names another page whose addresses belong to this item.
+    """
+
+    title: str
+    icon: str
+    url_name: str
+    permission: str = ""
+    badge: str = ""
+    covers: str = ""
+
+
+@dataclass(frozen=True)
+class Section:
+    """A heading of the sidebar and its pages."""
+
+    title: str
+    items: tuple[Item, ...] = field(default_factory=tuple)
+
+
+SECTIONS = (
+    Section("", (Item("Home", "home", "index"),)),
+    Section(
+        "Customers",
+        (
+            Item("Customers", "groups", "customers_customer_changelist", "customers.view_customer"),
+            Item("Subscriptions", "autorenew", "customers_subscription_changelist", "customers.view_subscription"),
+        ),
+    ),
+    Section(
+        "Product Catalog",
+        (
+            Item("Features", "category", "catalog_feature_changelist", "catalog.view_feature"),
+            Item("Plans", "sell", "catalog_plan_changelist", "catalog.view_plan"),
+        ),
+    ),
+    Section(
+        "Usage Tracking",
+        (
+            Item(
+                *("Events dashboard", "stacked_bar_chart", "events_event_changelist", "events.view_event"),
+                covers="events_inboxevent_changelist",
+            ),
+            Item("Event Debugger", "bug_report", "events_debugger", "events.view_event"),
+            Item("Query tool", "query_stats", "events_query", "events.view_event"),
+            Item(
+                *("Problems", "report", "events_problem_causes", "events.view_problem", "problems"),
+                covers="events_problem_changelist",
+            ),
+            Item("Duplicates", "content_copy", "events_duplicateevent_changelist", "events.view_duplicateevent"),
+            Item("Refused requests", "block", "events_refusedrequest_changelist", "events.view_refusedrequest"),
+        ),
+    ),
+    Section(
+        "Billing",
+        (
+            Item("Upcoming", "event_upcoming", "billing_upcoming", "billing.view_invoice", badge="parked"),
+            Item("Invoices", "receipt_long", "billing_invoice_changelist", "billing.view_invoice", badge="drafts"),
+            Item("Runs", "play_circle", "billing_billingrun_changelist", "billing.view_billingrun"),
+        ),
+    ),
+    Section(
+        "Settings",
+        (
+            Item("API keys", "key", "events_apikey_changelist", "events.view_apikey"),
+            Item("Staff", "badge", "auth_user_changelist", "auth.view_user"),
+            Item("Roles", "admin_panel_settings", "auth_group_changelist", "auth.view_group"),
+            Item(
+                "Schedules",
+                "schedule",
+                "django_celery_beat_periodictask_changelist",
+                "django_celery_beat.view_periodictask",
+            ),
+            Item("Usage checks", "fact_check", "events_usagecheck_changelist", "events.view_usagecheck"),
+            Item("Processed batches", "inventory", "events_processedbatch_changelist", "events.view_processedbatch"),
+            Item("Change log", "history", "auditlog_logentry_changelist", "auditlog.view_logentry"),
+        ),
+    ),
+)
+BADGE_VARIANTS = {"problems": "danger", "parked": "danger", "drafts": "warning"}
+
+
+def navigation(request: HttpRequest) -> list[dict[str, Any]]:
+    """List the pages that this user may view, by section, and mark the open one. One query, for the badges."""
+    badges = _badges(request)
+    links = {item: link for section in SECTIONS for item in section.items if (link := _link(item, request))}
+    active = _active(links, request.path)
+    return [
+        {
+            "title": section.title,
+            "items": [_shown(item, links[item], badges, item is active) for item in section.items if item in links],
+        }
+        for section in SECTIONS
+        if any(item in links for item in section.items)
+    ]
+
+
+def _link(item: Item, request: HttpRequest) -> str:
+    if item.permission and not request.user.has_perm(item.permission):
+        return ""
+    return _address(item.url_name)
+
+
+def _active(links: dict[Item, str], path: str) -> Item | None:
+    """Return the item whose address the open page's begins with; of several the longest."""
+    home = reverse("admin:index")
+    fitting = [
+        (len(address), item)
+        for item, link in links.items()
+        for address in (link, _address(item.covers))
+        if address and path.startswith(address) and (address != home or path == home)
+    ]
+    return max(fitting, key=lambda found: found[0], default=(0, None))[1]
+
+
+def _address(url_name: str) -> str:
+    try:
+        return reverse(f"admin:{url_name}") if url_name else ""
+    except NoReverseMatch:  # the app that has the page isn't installed
+        return ""
+
+
+def _shown(item: Item, link: str, badges: dict[str, int], active: bool) -> dict[str, Any]:
+    shown: dict[str, Any] = {"title": item.title, "icon": item.icon, "link": link, "active": active}
+    if count := badges.get(item.badge, 0):
+        shown |= {"badge": capped(count, BADGE_LIMIT), "badge_variant": BADGE_VARIANTS[item.badge]}
+    return shown
+
+
+def capped(count: int, limit: int) -> str:
+    """Write a count that was counted up to a limit: "99+" when a limit of 100 was reached."""
+    return f"{limit - 1:,}+" if count >= limit else f"{count:,}"
+
+
+def _badges(request: HttpRequest) -> dict[str, int]:
+    """Count what waits, each up to the limit: one query of a few index entries, whatever the tables hold."""
+    counted: list[QuerySet[Any, Any]] = []
+    for name, label, conditions in (
+        ("problems", "events.Problem", {"state": 1}),
+        ("parked", "billing.BillingState", {"parked_at__isnull": False}),
+        ("drafts", "billing.Invoice", {"state": "draft"}),
+    ):
+        model = apps.get_model(label)
+        if request.user.has_perm(f"{model._meta.app_label}.view_{model._meta.model_name}"):
+            rows = model._default_manager.filter(**conditions).order_by()
+            counted.append(rows.values_list(Value(name))[:BADGE_LIMIT])
+    if not counted:
+        return {}
+    first, *others = counted
+    names = [name for (name,) in (first.union(*others, all=True) if others else first)]
+    return {name: names.count(name) for name in set(names)}

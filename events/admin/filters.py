@@ -1,0 +1,162 @@
+"""Filters of the events lists. What bounds time works on the primary key, so that it needs no index of its own."""
+
+from contextlib import suppress
+from datetime import timedelta
+from typing import Any
+
+import orjson
+from django.core.exceptions import ValidationError
+from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.forms import SplitDateTimeField
+from django.http import HttpRequest
+from django.utils import timezone
+from unfold.contrib.filters.admin import DropdownFilter, RangeDateTimeFilter, TextFilter
+
+from events.dashboard import first_id_received_since
+from events.models import EventState, Problem, ProblemState
+from events.reasons import Reason
+
+DEFAULT_DAYS = 7
+EVENT_REASONS = tuple(
+    reason
+    for reason in Reason
+    if reason
+    in {
+        Reason.UNKNOWN_EVENT_NAME,
+        Reason.FEATURE_ARCHIVED,
+        Reason.FILTER_MISMATCH,
+        Reason.BEFORE_FEATURE_START,
+        Reason.AGGREGATION_FIELD_MISSING,
+        Reason.NOT_A_NUMBER,
+        Reason.UNUSABLE_VALUE,
+        Reason.VALUE_OUT_OF_RANGE,
+        Reason.UNKNOWN_CUSTOMER,
+        Reason.CUSTOMER_ARCHIVED,
+    }
+)
+
+
+class PeriodFilter(DropdownFilter):
+    """Received in the last hour, day, week or month. The last week unless something else bounds the list."""
+
+    title = "received"
+    parameter_name = "received"
+    all_option = ["", f"Last {DEFAULT_DAYS} days"]
+    SPANS = {"hour": timedelta(hours=1), "day": timedelta(days=1), "month": timedelta(days=31)}
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("hour", "Last hour"), ("day", "Last 24 hours"), ("month", "Last 31 days"), ("all", "Any time")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        if self.value() == "all" or (not self.value() and _bounded_otherwise(request)):
+            return queryset
+        since = timezone.now() - self.SPANS.get(self.value() or "", timedelta(days=DEFAULT_DAYS))
+        return queryset.filter(pk__gte=first_id_received_since(since), received_at__gte=since)
+
+
+def _bounded_otherwise(request: HttpRequest) -> bool:
+    """Tell whether the request looks for something by an index, or in a range of its own."""
+    given = request.GET
+    return bool(given.get("q") or given.get("customer__id__exact") or given.get("reason") or given.get("ids")) or any(
+        given.get(f"received_at_{edge}_0") for edge in ("from", "to")
+    )
+
+
+class ReceivedRangeFilter(RangeDateTimeFilter):
+    """Received between two moments."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.title = "received between"
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        since, until = self._moment("from"), self._moment("to")
+        if since:
+            queryset = queryset.filter(pk__gte=first_id_received_since(since), received_at__gte=since)
+        if until:
+            # One minute for the slack below the moment, one for the slack above it.
+            end = first_id_received_since(until + timedelta(minutes=2))
+            queryset = queryset.filter(received_at__lt=until)
+            queryset = queryset.filter(pk__lte=end) if end else queryset
+        return queryset
+
+    def _moment(self, edge: str) -> Any:
+        day = self.used_parameters.get(f"{self.parameter_name}_{edge}_0") or ""
+        time = self.used_parameters.get(f"{self.parameter_name}_{edge}_1") or "00:00:00"
+        try:
+            return SplitDateTimeField(required=False).clean([day, time if day else ""])
+        except ValidationError:
+            return None
+
+
+class StateFilter(DropdownFilter):
+    """How the event ended. Events that are not simply counted are few: they are found through their problems."""
+
+    title = "state"
+    parameter_name = "state"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [(str(value), str(label)) for value, label in EventState.choices]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        value = self.value() or ""
+        return queryset.filter(state=int(value)) if value.isdecimal() and len(value) < 4 else queryset
+
+
+class OpenReasonFilter(DropdownFilter):
+    """Has an open problem of this reason."""
+
+    title = "open problem"
+    parameter_name = "reason"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [(reason.value, str(reason.label)) for reason in EVENT_REASONS]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        if self.value() not in Reason.values:
+            return queryset
+        open_ones = Problem.objects.filter(event=OuterRef("pk"), state=ProblemState.OPEN, reason=self.value())
+        return queryset.filter(Exists(open_ones))
+
+
+class ExactTextFilter(TextFilter):
+    """Equals what is written; capitals count, as everywhere in usage."""
+
+    column = ""
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        return queryset.filter(**{self.column: self.value()}) if self.value() else queryset
+
+
+class EventNameFilter(ExactTextFilter):
+    title = "event name"
+    parameter_name = column = "event_name"
+
+
+class SourceFilter(ExactTextFilter):
+    title = "source"
+    parameter_name = column = "source"
+
+
+class ExternalIdFilter(ExactTextFilter):
+    title = "external customer id"
+    parameter_name = column = "external_customer_id"
+
+
+class PropertyFilter(TextFilter):
+    """Has a property with a value, written `key:value`; a value that reads as JSON is also looked for as that."""
+
+    title = "property (key:value)"
+    parameter_name = "property"
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        key, sign, value = (self.value() or "").partition(":")
+        key, value = key.strip(), value.strip()
+        if not key:
+            return queryset
+        if not sign:
+            return queryset.filter(properties__has_key=key)
+        wanted = Q(properties__contains={key: value})
+        with suppress(orjson.JSONDecodeError):  # a plain word: only the string was meant
+            wanted |= Q(properties__contains={key: orjson.loads(value)})
+        return queryset.filter(wanted)

@@ -1,0 +1,68 @@
+"""Accepted events that wait to be processed."""
+
+from typing import Any
+
+from django.contrib import admin
+from django.http import HttpRequest, HttpResponse
+from django.utils import timezone
+from django.utils.safestring import SafeString
+from unfold.decorators import display
+
+from events import dashboard
+from events.admin.readonly import LongListAdmin, code, moment
+from events.models import InboxEvent
+
+
+@admin.register(InboxEvent)
+class InboxEventAdmin(LongListAdmin):
+    """What is accepted and not processed yet: it is durable, and leaves this list within a second when workers run."""
+
+    list_display = ("event_id_text", "name", "customer_text", "occurred", "received", "source", "properties_text")
+    list_display_links = ("event_id_text",)
+    search_fields = ("event_id",)
+    search_help_text = "Event id, exactly"
+    list_before_template = "admin/events/inboxevent/waiting.html"
+    fields = (
+        *("event_id", "event_name", "external_customer_id", "occurred_at", "has_timestamp", "received_at", "source"),
+        *("api_key", "properties"),
+    )
+    empty_title = "Nothing waits"
+    empty_text = "Every accepted event is processed: look for yours on the Events dashboard."
+
+    def get_search_results(self, request: HttpRequest, queryset: Any, search_term: str) -> tuple[Any, bool]:
+        term = search_term.strip()
+        return (queryset.filter(event_id=term) if term else queryset), False
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        """Show what waits, the newest first, and how long the oldest has waited."""
+        now = timezone.now()
+        context = {
+            "title": "Waiting events",
+            "waiting": dashboard.waiting(now=now),
+            "last_processed_at": dashboard.last_processed_at(),
+        }
+        return super().changelist_view(request, context | (extra_context or {}))
+
+    @display(description="Event id")
+    def event_id_text(self, event: InboxEvent) -> SafeString:
+        return code(event.event_id)
+
+    @display(description="Event name")
+    def name(self, event: InboxEvent) -> SafeString:
+        return code(event.event_name)
+
+    @display(description="External customer id")
+    def customer_text(self, event: InboxEvent) -> SafeString:
+        return code(event.external_customer_id)
+
+    @display(description="Occurred")
+    def occurred(self, event: InboxEvent) -> str:
+        return moment(event.occurred_at)
+
+    @display(description="Received")
+    def received(self, event: InboxEvent) -> str:
+        return moment(event.received_at)
+
+    @display(description="Properties")
+    def properties_text(self, event: InboxEvent) -> SafeString:
+        return code(str(event.properties)[:80])

@@ -1,0 +1,231 @@
+"""API keys: made here and shown once, rotated, revoked. Never deleted, and the hash is never seen."""
+
+from datetime import timedelta
+from typing import Any
+
+from django import forms
+from django.contrib import admin, messages
+from django.core.exceptions import ValidationError
+from django.db.models import Q
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404
+from django.template.response import TemplateResponse
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
+from unfold.admin import ModelAdmin
+from unfold.contrib.filters.admin import DropdownFilter
+from unfold.decorators import action, display
+from unfold.enums import ActionVariant
+from unfold.forms import BaseDialogForm
+from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget, UnfoldAdminSelectWidget
+
+from events.admin.dialogs import ReasonForm, back_to, confirm
+from events.admin.readonly import badge, code, moment
+from events.keys import KeyNotActive, forget_remembered_keys, make_key, revoke, rotate
+from events.models import ApiKey, Scope
+
+OVERLAPS = ((0, "at once"), (1, "in 1 hour"), (24, "in 24 hours"), (24 * 7, "in 7 days"))
+
+
+class ScopesField(forms.MultipleChoiceField):
+    """Scopes as checkboxes."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(choices=Scope.choices, widget=UnfoldAdminCheckboxSelectMultipleWidget, **kwargs)
+
+
+class NewKeyForm(forms.ModelForm):
+    """A new key: what for, what it may do, until when, how often."""
+
+    scopes = ScopesField(initial=[Scope.EVENTS_WRITE.value], help_text='"Everything" includes all others.')
+
+    class Meta:
+        model = ApiKey
+        fields = ("name", "scopes", "expires_at", "single_per_minute", "bulk_per_minute")
+
+    def clean_expires_at(self) -> Any:
+        expires_at = self.cleaned_data["expires_at"]
+        if expires_at and expires_at <= timezone.now():
+            raise ValidationError("This moment has passed: the key would never work.")
+        return expires_at
+
+
+class RotateForm(BaseDialogForm):
+    """A dialog that asks until when the old key goes on working."""
+
+    overlap = forms.TypedChoiceField(
+        label="The old key stops working", choices=OVERLAPS, coerce=int, initial=24, widget=UnfoldAdminSelectWidget
+    )
+
+
+class KeyStateFilter(DropdownFilter):
+    title = "state"
+    parameter_name = "state"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("active", "Active"), ("expired", "Expired"), ("revoked", "Revoked")]
+
+    def queryset(self, request: HttpRequest, queryset: Any) -> Any:
+        now = timezone.now()
+        wanted = {
+            "active": Q(revoked_at=None) & (Q(expires_at=None) | Q(expires_at__gt=now)),
+            "expired": Q(revoked_at=None, expires_at__lte=now),
+            "revoked": Q(revoked_at__isnull=False),
+        }.get(self.value() or "")
+        return queryset.filter(wanted) if wanted is not None else queryset
+
+
+@admin.register(ApiKey)
+class ApiKeyAdmin(ModelAdmin):
+    """The keys of client systems. A key is shown once, when it is made; only its hash is kept."""
+
+    list_display = ("name", "prefix_text", "state_badge", "scopes_text", "last_used", "expires", "created_by")
+    list_filter = (KeyStateFilter,)
+    list_filter_submit = True
+    list_select_related = ("created_by",)
+    search_fields = ("name", "prefix", "public_id")
+    search_help_text = "Name or prefix"
+    actions = None
+    change_list_template = "admin/events/list.html"
+    actions_detail = ("rotate_key", "revoke_key")
+    readonly_fields = ("state_badge", "prefix_text", "scopes_text", "expires", "revoked", "last_used", "replaces")
+    fieldsets = (
+        (None, {"fields": ("name", "state_badge", "prefix_text", "scopes_text", "last_used", "expires", "revoked")}),
+        ("Limits", {"fields": ("single_per_minute", "bulk_per_minute")}),
+        ("Rotation", {"fields": ("replaces",), "classes": ("collapse",)}),
+    )
+    add_fieldsets = (
+        (None, {"fields": ("name", "scopes", "expires_at")}),
+        ("Limits", {"fields": ("single_per_minute", "bulk_per_minute")}),
+    )
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False  # events refer to the key they came with
+
+    def has_live_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
+        """Tell whether this user may rotate or revoke the key: it must not be revoked yet."""
+        if not request.user.has_perm("events.change_apikey"):
+            return False
+        return not str(object_id).isdecimal() or ApiKey.objects.filter(pk=object_id, revoked_at=None).exists()
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        context = {
+            "empty_title": "No API key yet",
+            "empty_text": "Client systems need one to send events: make the first.",
+        }
+        return super().changelist_view(request, context | (extra_context or {}))  # type: ignore[no-any-return]
+
+    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
+        return super().get_form(request, obj, change, **({} if obj else {"form": NewKeyForm}) | kwargs)
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        return self.readonly_fields if obj else ()
+
+    def save_model(self, request: Any, obj: ApiKey, form: Any, change: bool) -> None:
+        """Make the key, whose secret goes into the answer and nowhere else; or save its name and limits."""
+        if change:
+            super().save_model(request, obj, form, change)
+            forget_remembered_keys()
+            return
+        key, request.new_secret = make_key(**form.cleaned_data, created_by=request.user)
+        obj.pk = key.pk
+        obj.refresh_from_db()
+
+    def response_add(self, request: Any, obj: ApiKey, post_url_continue: str | None = None) -> HttpResponse:
+        """Show the new key, this once."""
+        return self._show_secret(request, obj, request.new_secret, f"The key “{obj.name}” is made")
+
+    @action(
+        description="Rotate",
+        icon="autorenew",
+        permissions=["live"],
+        url_path="rotate",
+        dialog=confirm(
+            "Replace this key by a new one?",
+            "The new key has the same name, scopes and limits, and is shown once. Put it into the client system before"
+            " the old one stops working.",
+            "Make the new key",
+            RotateForm,
+        ),
+    )
+    def rotate_key(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
+        """Make the key's successor and show it, this once."""
+        key = get_object_or_404(ApiKey, pk=object_id)
+        overlap = timedelta(hours=form.cleaned_data["overlap"])
+        try:
+            successor, secret = rotate(key, now=timezone.now(), overlap=overlap, by=request.user)
+        except KeyNotActive as error:
+            return back_to(request, _url(key), str(error), level=messages.ERROR)
+        said = dict(OVERLAPS)[form.cleaned_data["overlap"]]
+        self.log_change(request, key, f"Rotated: replaced by {successor.prefix}…, stops working {said}")
+        return self._show_secret(request, successor, secret, f"The old key {key.prefix}… stops working {said}")
+
+    @action(
+        description="Revoke",
+        icon="key_off",
+        variant=ActionVariant.DANGER,
+        permissions=["live"],
+        url_path="revoke",
+        dialog=confirm(
+            "Revoke this key for good?",
+            "Requests with it are refused with 401 within three seconds, and what they would have sent is not stored.",
+            "Revoke key",
+            ReasonForm,
+        ),
+    )
+    def revoke_key(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
+        """Close the key for good, with the reason given."""
+        key = revoke(get_object_or_404(ApiKey, pk=object_id), now=timezone.now())
+        self.log_change(request, key, f"Revoked: {form.cleaned_data['reason']}")
+        return back_to(request, _url(key), f"The key {key.prefix}… is revoked.")
+
+    def _show_secret(self, request: HttpRequest, key: ApiKey, secret: str, title: str) -> HttpResponse:
+        context = {
+            **self.admin_site.each_context(request),
+            "opts": self.opts,
+            "title": title,
+            "key": key,
+            "secret": secret,
+            "api_url": request.build_absolute_uri("/v1/events"),
+            "list_url": reverse("admin:events_apikey_changelist"),
+            "may_send": bool({Scope.ALL, Scope.EVENTS_WRITE} & set(key.scopes)),
+        }
+        headers = {"Cache-Control": "no-store", "HX-Retarget": "#dialog", "HX-Reselect": "#dialog"}
+        return TemplateResponse(request, "admin/events/apikey/secret.html", context, headers=headers)
+
+    @display(description="Key")
+    def prefix_text(self, key: ApiKey) -> SafeString:
+        return code(f"{key.prefix}…")
+
+    @display(description="State")
+    def state_badge(self, key: ApiKey) -> SafeString:
+        now = timezone.now()
+        if key.revoked_at:
+            return badge("Revoked", "danger")
+        if key.expires_at and key.expires_at <= now:
+            return badge("Expired", "warning")
+        return badge("Active", "success")
+
+    @display(description="May")
+    def scopes_text(self, key: ApiKey) -> SafeString:
+        labels = dict(Scope.choices)
+        names = ((labels.get(scope, scope),) for scope in key.scopes)
+        return format_html_join(" ", '<span class="ch-badge ch-badge-default">{}</span>', names)
+
+    @display(description="Last used", ordering="last_used_at")
+    def last_used(self, key: ApiKey) -> str:
+        return moment(key.last_used_at, seconds=False) if key.last_used_at else format_html("never")
+
+    @display(description="Expires", ordering="expires_at")
+    def expires(self, key: ApiKey) -> str:
+        return moment(key.expires_at, seconds=False) if key.expires_at else format_html("never")
+
+    @display(description="Revoked")
+    def revoked(self, key: ApiKey) -> str:
+        return moment(key.revoked_at)
+
+
+def _url(key: ApiKey) -> str:
+    return reverse("admin:events_apikey_change", args=[key.pk])

@@ -1,0 +1,368 @@
+"""The Events dashboard, and the page of one event."""
+
+from datetime import timedelta
+from typing import Any
+
+from django.contrib import admin, messages
+from django.db.models import Q, QuerySet
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import get_object_or_404
+from django.template.response import TemplateResponse
+from django.urls import NoReverseMatch, path, reverse
+from django.utils import timezone
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
+from unfold.contrib.filters.admin import AutocompleteSelectFilter
+from unfold.decorators import action, display
+from unfold.enums import ActionVariant
+
+from customers.models import Customer
+from events import charts, dashboard
+from events.admin.dialogs import ReasonForm, back_to, confirm, summary
+from events.admin.filters import (
+    EventNameFilter,
+    OpenReasonFilter,
+    PeriodFilter,
+    PropertyFilter,
+    ReceivedRangeFilter,
+    SourceFilter,
+    StateFilter,
+)
+from events.admin.fixes import fixes_for
+from events.admin.meters import Meters
+from events.admin.readonly import LongListAdmin, badge, code, moment
+from events.models import DuplicateEvent, Event, EventState, Problem, ProblemState
+from events.paginators import KeysetChangeList
+from events.reasons import EXPLANATIONS, Reason
+from events.replaying import AlreadyVoided, replay, void_event
+
+CHART_HOURS = 24
+FOUND_BY_EXTERNAL_ID = 10_000
+VARIANTS = {
+    EventState.COUNTED: "success",
+    EventState.PARTLY: "warning",
+    EventState.PROBLEM: "danger",
+    EventState.VOIDED: "default",
+    EventState.DISMISSED: "default",
+}
+
+
+class EventChangeList(KeysetChangeList):
+    """A page of events, each with what it means and what keeps it from counting: three queries for them all."""
+
+    def get_results(self, request: HttpRequest) -> None:
+        super().get_results(request)
+        meters = Meters.load()
+        troubled = [row.pk for row in self.result_list if row.state in (EventState.PARTLY, EventState.PROBLEM)]
+        reasons: dict[int, list[str]] = {}
+        for event_id, reason in (
+            Problem.objects.filter(event__in=troubled, state=ProblemState.OPEN).values_list("event_id", "reason")
+            if troubled
+            else ()
+        ):
+            reasons.setdefault(event_id, []).append(str(Reason(reason).label))
+        for row in self.result_list:
+            row.measured = meters.values_of_interest(row)
+            row.open_reasons = sorted(set(reasons.get(row.pk, [])))
+
+
+@admin.register(Event)
+class EventAdmin(LongListAdmin):
+    """Every event ever accepted and processed, newest first. What a sender said is never edited."""
+
+    list_display = (
+        "event_link",
+        "state_badge",
+        "name",
+        "customer_link",
+        "value",
+        "occurred",
+        "received",
+        "source_text",
+        "payload",
+    )
+    list_display_links = None
+    list_filter = (
+        PeriodFilter,
+        StateFilter,
+        OpenReasonFilter,
+        EventNameFilter,
+        ("customer", AutocompleteSelectFilter),
+        SourceFilter,
+        PropertyFilter,
+        ("received_at", ReceivedRangeFilter),
+    )
+    list_select_related = ("customer",)
+    search_fields = ("event_id",)
+    search_help_text = "Event id or customer id, exactly"
+    list_before_template = "admin/events/event/dashboard.html"
+    change_form_before_template = "admin/events/event/detail.html"
+    actions_detail = ("debug_event", "replay_event", "void")
+    empty_title = "No events here"
+    export_columns = (
+        ("event_id", lambda event: event.event_id),
+        ("state", lambda event: event.get_state_display()),
+        ("event_name", lambda event: event.event_name),
+        ("external_customer_id", lambda event: event.external_customer_id),
+        ("customer", lambda event: event.customer.name if event.customer else ""),
+        ("occurred_at", lambda event: event.occurred_at),
+        ("received_at", lambda event: event.received_at),
+        ("processed_at", lambda event: event.processed_at),
+        ("source", lambda event: event.source),
+        ("properties", lambda event: event.properties),
+    )
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[EventChangeList]:
+        return EventChangeList
+
+    def get_urls(self) -> list[Any]:
+        payload = path(
+            "<path:object_id>/payload/", self.admin_site.admin_view(self.payload_view), name="events_event_payload"
+        )
+        return [payload, *super().get_urls()]
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Event], search_term: str
+    ) -> tuple[QuerySet[Event], bool]:
+        """Find the event with this id, and the events of the customer with this external id. Exact, so always fast."""
+        term = search_term.strip()
+        if not term:
+            return queryset, False
+        wanted = Q(pk__in=list(Event.objects.filter(event_id=term).values_list("pk", flat=True)))
+        known = Q(external_id=term) | Q(aliases__alias=term)
+        if customers := list(Customer.objects.filter(known).values_list("pk", flat=True)):
+            wanted |= Q(customer__in=customers)
+        else:
+            strangers = Problem.objects.filter(external_customer_id=term, state=ProblemState.OPEN)
+            wanted |= Q(pk__in=list(strangers.order_by().values_list("event_id", flat=True)[:FOUND_BY_EXTERNAL_ID]))
+        return queryset.filter(wanted), False
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        """Show the newest events under what matters of the last day. The last week, unless a filter says otherwise."""
+        context: dict[str, Any] = {"title": "Events dashboard"}
+        if "_export" not in request.GET and "_popup" not in request.GET:
+            context |= overview()
+        context |= {"empty_text": _empty_text(request)}
+        return super().changelist_view(request, context | (extra_context or {}))
+
+    def payload_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Show one event's payload in a dialog. Only for staff who may view events."""
+        if not self.has_view_permission(request):
+            raise Http404
+        event = get_object_or_404(Event, pk=_ledger_id(object_id))
+        return TemplateResponse(request, "admin/events/event/payload.html", {"event": event, "payload": payload(event)})
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        event = Event.objects.select_related("customer", "api_key").filter(pk=_ledger_id(object_id)).first()
+        context = event_context(event) if event and self.has_view_permission(request) else {}
+        return super().change_view(request, object_id, form_url, context | (extra_context or {}))
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> list[Any]:
+        return []  # the page is a template of its own
+
+    def has_void_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
+        return request.user.has_perm("events.change_event") and not _is_voided(object_id)
+
+    def has_replay_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
+        return request.user.has_perm("events.change_problem") and not _is_voided(object_id)
+
+    @action(description="Open in debugger", icon="bug_report", permissions=["view"], url_path="debug")
+    def debug_event(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Open the Event Debugger on this event."""
+        event = get_object_or_404(Event, pk=_ledger_id(object_id))
+        return HttpResponseRedirect(debugger_url(event) or _event_url(event))
+
+    @action(
+        description="Replay",
+        icon="replay",
+        permissions=["replay"],
+        url_path="replay",
+        dialog=confirm(
+            "Judge this event again?",
+            "It is judged by today's features and customers, and counted in the period of its own time if nothing keeps"
+            " it from counting any more. Safe to repeat: an event never counts twice.",
+            "Replay",
+        ),
+    )
+    def replay_event(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
+        """Judge the event by today's configuration and say what came of it."""
+        event = get_object_or_404(Event, pk=_ledger_id(object_id))
+        done = replay([event.pk], closing="Replayed from the event's page", by=request.user)
+        self.log_change(request, event, f"Replayed: {summary(done)}")
+        return back_to(request, _event_url(event), summary(done))
+
+    @action(
+        description="Void",
+        icon="block",
+        variant=ActionVariant.DANGER,
+        permissions=["void"],
+        url_path="void",
+        dialog=confirm(
+            "Take this event back?",
+            "It counts no more, its usage goes and its problems close. The event stays on record, and its event_id"
+            " stays used: to count the usage after all, it must be sent again under a new one.",
+            "Void event",
+            ReasonForm,
+        ),
+    )
+    def void(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
+        """Take the event back, with the reason given."""
+        event = get_object_or_404(Event, pk=_ledger_id(object_id))
+        try:
+            void_event(event, reason=form.cleaned_data["reason"], now=timezone.now(), by=request.user)
+        except AlreadyVoided as error:
+            return back_to(request, _event_url(event), str(error), level=messages.WARNING)
+        self.log_change(request, event, f"Voided: {form.cleaned_data['reason']}")
+        return back_to(request, _event_url(event), "The event was voided. It counts no more.")
+
+    @display(description="Event")
+    def event_link(self, event: Event) -> SafeString:
+        return format_html('<a href="{}" class="ch-link">{}</a>', _event_url(event), code(event.event_id))
+
+    @display(description="State")
+    def state_badge(self, event: Any) -> SafeString:
+        shown = badge(event.get_state_display(), VARIANTS[EventState(event.state)])
+        said = ", ".join(event.open_reasons)
+        return format_html('{}<div class="ch-note">{}</div>', shown, said) if said else shown
+
+    @display(description="Event name")
+    def name(self, event: Event) -> SafeString:
+        return code(event.event_name)
+
+    @display(description="Customer")
+    def customer_link(self, event: Event) -> SafeString:
+        return customer_html(event)
+
+    @display(description="Value")
+    def value(self, event: Any) -> SafeString:
+        return format_html_join("", '<div class="ch-value">{}</div>', ((text,) for text in event.measured)) or "–"
+
+    @display(description="Occurred")
+    def occurred(self, event: Event) -> str:
+        return moment(event.occurred_at)
+
+    @display(description="Received")
+    def received(self, event: Event) -> str:
+        return moment(event.received_at)
+
+    @display(description="Source")
+    def source_text(self, event: Event) -> str:
+        return event.source or "–"
+
+    @display(description="")
+    def payload(self, event: Event) -> SafeString:
+        return format_html(
+            '<a href="{0}" class="ch-link" hx-get="{0}" hx-target="#modal-content" hx-select="#payload"'
+            ' x-on:htmx:after-on-load="openModal = true">Payload</a>',
+            reverse("admin:events_event_payload", args=[event.pk]),
+        )
+
+
+def overview() -> dict[str, Any]:
+    """Collect what the dashboard shows above the list: five queries, none of them over the ledger."""
+    now = timezone.now()
+    return {
+        "waiting": dashboard.waiting(now=now),
+        "last_day": dashboard.ended(since=now - timedelta(hours=CHART_HOURS)),
+        "per_minute": dashboard.arriving_per_minute(now=now),
+        "chart": charts.by_hour(dashboard.volume(now=now, hours=CHART_HOURS)),
+        "reasons": _by_reason(dashboard.causes()),
+    }
+
+
+def _by_reason(causes: list[dashboard.Cause]) -> list[dict[str, Any]]:
+    """Add causes up by reason, the most frequent first, for the badges that filter the list."""
+    totals: dict[Reason, dict[str, Any]] = {}
+    for cause in causes:
+        total = totals.setdefault(cause.reason, {"reason": cause.reason, "problems": 0, "is_capped": False})
+        total["problems"] += cause.problems
+        total["is_capped"] |= cause.is_capped
+    return sorted(totals.values(), key=lambda total: -total["problems"])
+
+
+def payload(event: Event) -> dict[str, Any]:
+    """Put the event together as its sender would send it."""
+    return {
+        "event_id": event.event_id,
+        "event_name": event.event_name,
+        "external_customer_id": event.external_customer_id,
+        **({"timestamp": event.occurred_at.isoformat()} if event.has_timestamp else {}),
+        **({"source": event.source} if event.source else {}),
+        "properties": event.properties,
+    }
+
+
+def event_context(event: Event) -> dict[str, Any]:
+    """Collect everything about one event for its page."""
+    problems = list(Problem.objects.filter(event=event).select_related("feature", "closed_by").order_by("state", "-pk"))
+    for problem in problems:
+        problem.explanation = EXPLANATIONS[Reason(problem.reason)]  # type: ignore[attr-defined]
+        problem.fixes = fixes_for(problem) if problem.state == ProblemState.OPEN else []  # type: ignore[attr-defined]
+    blocking = (ProblemState.OPEN, ProblemState.DISMISSED)
+    blocked = {problem.feature_id for problem in problems if problem.state in blocking}
+    counts = event.state in (EventState.COUNTED, EventState.PARTLY)
+    return {
+        "event": event,
+        "title": "Event",
+        "subtitle": event.event_id,
+        "state_html": badge(event.get_state_display(), VARIANTS[EventState(event.state)]),
+        "customer_html": customer_html(event),
+        "payload": payload(event),
+        "problems": problems,
+        "void": getattr(event, "void", None) if event.state == EventState.VOIDED else None,
+        "duplicates": DuplicateEvent.objects.filter(event_id=event.event_id).order_by("-last_at")[:20],
+        "readings": [
+            (reading, counts and reading.feature.pk not in blocked and None not in blocked)
+            for reading in Meters.load().readings(event)
+        ],
+        "debugger_url": debugger_url(event),
+        "delay_s": (event.processed_at - event.received_at).total_seconds(),
+    }
+
+
+def customer_html(event: Any) -> SafeString:
+    """Link the customer that the event is mapped to, or show the id as it was sent, marked as unknown."""
+    if event.customer is None:
+        return format_html("{} {}", code(event.external_customer_id), badge("unknown", "danger"))
+    link = reverse("admin:customers_customer_change", args=[event.customer_id])
+    return format_html(
+        '<a href="{}" class="ch-link">{}</a><div class="ch-note">{}</div>',
+        link,
+        event.customer.name,
+        event.external_customer_id,
+    )
+
+
+def debugger_url(event: Event) -> str:
+    """Give the debugger's address for the event; empty where the debugger isn't installed."""
+    try:
+        return reverse("admin:events_debugger", query={"event": event.event_id})
+    except NoReverseMatch:
+        return ""
+
+
+def _empty_text(request: HttpRequest) -> str:
+    if set(request.GET) - {"received", "older_than", "newer_than"}:
+        return "No event passes these filters. Reset them, or look at a longer time."
+    return (
+        "No event was processed in this time. Send one with an API key to POST /v1/events: it shows here within a"
+        " second. Or look at any time."
+    )
+
+
+def _event_url(event: Event) -> str:
+    return reverse("admin:events_event_change", args=[event.pk])
+
+
+def _ledger_id(object_id: str) -> int:
+    if not object_id.isascii() or not object_id.isdecimal() or len(object_id) > 18:
+        raise Http404(f"No event has the ledger id {object_id[:40]}.")
+    return int(object_id)
+
+
+def _is_voided(object_id: Any) -> bool:
+    if object_id is None:
+        return False
+    return Event.objects.filter(pk=_ledger_id(str(object_id)), state=EventState.VOIDED).exists()

@@ -1,0 +1,100 @@
+"""What the lists of events share: nothing in them is edited, and none is counted through."""
+
+from datetime import datetime
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.timesince import timesince
+from django.utils.timezone import localtime
+from unfold.admin import ModelAdmin
+
+from events.admin.exporting import export
+from events.paginators import Keyset, KeysetChangeList
+
+
+class ReadOnlyAdmin(ModelAdmin):
+    """Shows what the system wrote. Nobody adds, edits or deletes here, whatever their permissions.
+
+    `empty_title` and `empty_text` say what an empty list means, and what to do next.
+    """
+
+    actions = None
+    change_list_template = "admin/events/list.html"
+    list_fullwidth = True
+    list_filter_submit = True
+    empty_title = "Nothing here yet"
+    empty_text = ""
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        name = str(self.opts.verbose_name_plural)
+        context = {"title": name[:1].upper() + name[1:], "empty_title": self.empty_title, "empty_text": self.empty_text}
+        context |= extra_context or {}
+        return super().changelist_view(request, context)  # type: ignore[no-any-return]
+
+
+class LongListAdmin(ReadOnlyAdmin):
+    """A read-only list without an end: keyset pages, no count, and an export of what is shown.
+
+    `export_columns` names what the export writes: a column's heading and how its value is read from a row.
+    """
+
+    keyset = Keyset()
+    ordering: tuple[str, ...] = ("-pk",)
+    sortable_by: tuple[str, ...] = ()
+    list_per_page = 50
+    show_full_result_count = False
+    list_disable_select_all = True
+    export_columns: tuple[tuple[str, Any], ...] = ()
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[KeysetChangeList]:
+        return KeysetChangeList
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        """Show a page of the list, or send the rows that it would show as a file when `_export` names a format."""
+        file_format = request.GET.get("_export", "")
+        if file_format in ("csv", "xlsx") and self.export_columns and self.has_view_permission(request):
+            request.GET = request.GET.copy()
+            del request.GET["_export"]
+            found = self.get_changelist_instance(request)
+            name = f"{self.opts.verbose_name_plural} {timezone.now():%Y-%m-%d %H.%M}"
+            return export(found.queryset, self.export_columns, name=name, file_format=file_format)
+        response = super().changelist_view(request, {"can_export": bool(self.export_columns)} | (extra_context or {}))
+        if isinstance(response, TemplateResponse) and response.context_data is not None:
+            response.context_data["export_query"] = request.GET.urlencode()
+        return response
+
+
+def moment(when: datetime | None, *, seconds: bool = True) -> str:
+    """Write a time as staff read it, with how long ago as its title; an en dash where there is none."""
+    if when is None:
+        return "–"
+    local = localtime(when)
+    return format_html(
+        '<time datetime="{}" title="{} · {} ago" class="ch-time">{}</time>',
+        local.isoformat(),
+        f"{local:%A, %d %B %Y %H:%M:%S.%f %Z}",
+        timesince(when) if when <= timezone.now() else "not",
+        f"{local:%Y-%m-%d %H:%M:%S}" if seconds else f"{local:%Y-%m-%d %H:%M}",
+    )
+
+
+def badge(text: str, variant: str = "default", *, title: str = "") -> str:
+    """Show a short state in colour: `success`, `warning`, `danger`, `info` or `default`."""
+    return format_html('<span class="ch-badge ch-badge-{}" title="{}">{}</span>', variant, title, text)
+
+
+def code(text: str) -> str:
+    """Show an id or a name as it was sent, in letters of one width."""
+    return format_html('<code class="ch-code">{}</code>', text)

@@ -1,0 +1,88 @@
+"""Requests that were answered with 4xx: nothing of them was stored but this log."""
+
+from django.contrib import admin
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from unfold.contrib.filters.admin import RangeDateTimeFilter
+from unfold.decorators import display
+
+from events.admin.filters import DropdownFilter, ExactTextFilter
+from events.admin.readonly import LongListAdmin, badge, code, moment
+from events.models import RefusedRequest
+from events.paginators import Keyset
+from events.reasons import EXPLANATIONS, Reason
+
+STATUSES = {
+    400: Reason.BAD_REQUEST,
+    401: Reason.UNAUTHORIZED,
+    403: Reason.FORBIDDEN,
+    413: Reason.TOO_LARGE,
+    429: Reason.RATE_LIMITED,
+}
+
+
+class StatusFilter(DropdownFilter):
+    title = "status"
+    parameter_name = "status"
+
+    def lookups(self, request: object, model_admin: object) -> list[tuple[str, str]]:
+        return [(str(status), str(reason.label)) for status, reason in STATUSES.items()]
+
+    def queryset(self, request: object, queryset: object) -> object:
+        value = self.value() or ""
+        return queryset.filter(status=int(value)) if value.isdecimal() and len(value) == 3 else queryset  # type: ignore[attr-defined]
+
+
+class KeyPrefixFilter(ExactTextFilter):
+    title = "key prefix"
+    parameter_name = column = "key_prefix"
+
+
+@admin.register(RefusedRequest)
+class RefusedRequestAdmin(LongListAdmin):
+    """The newest refusals first; equal ones within a minute share a row."""
+
+    keyset = Keyset("last_at")
+    ordering = ("-last_at",)
+    list_display = ("last", "status_badge", "times", "key_text", "path", "field_text", "what", "advice")
+    list_filter = (StatusFilter, KeyPrefixFilter, ("last_at", RangeDateTimeFilter))
+    fields = ("last_at", "minute", "status", "reason", "count", "key_prefix", "path", "field", "message")
+    empty_title = "No request was refused"
+    empty_text = "Requests with a bad key or body, or above the rate limit, would show here, with the field at fault."
+    export_columns = (
+        ("last_at", lambda row: row.last_at),
+        ("status", lambda row: row.status),
+        ("count", lambda row: row.count),
+        ("key_prefix", lambda row: row.key_prefix),
+        ("path", lambda row: row.path),
+        ("field", lambda row: row.field),
+        ("message", lambda row: row.message),
+    )
+
+    @display(description="Last")
+    def last(self, row: RefusedRequest) -> str:
+        return moment(row.last_at)
+
+    @display(description="Status")
+    def status_badge(self, row: RefusedRequest) -> SafeString:
+        return badge(str(row.status), "warning" if row.status == 429 else "danger", title=row.get_reason_display())
+
+    @display(description="Times", formatting="price")
+    def times(self, row: RefusedRequest) -> SafeString:
+        return format_html('<span class="ch-number">{}</span>', f"{row.count:,}")
+
+    @display(description="Key")
+    def key_text(self, row: RefusedRequest) -> SafeString:
+        return code(f"{row.key_prefix}…") if row.key_prefix else format_html('<span class="ch-note">none</span>')
+
+    @display(description="Field")
+    def field_text(self, row: RefusedRequest) -> SafeString | str:
+        return code(row.field) if row.field else "–"
+
+    @display(description="Message")
+    def what(self, row: RefusedRequest) -> SafeString:
+        return format_html('<span class="ch-wrap">{}</span>', row.message)
+
+    @display(description="What to do")
+    def advice(self, row: RefusedRequest) -> SafeString:
+        return format_html('<span class="ch-wrap ch-note">{}</span>', EXPLANATIONS[Reason(row.reason)].fix)
