@@ -8,6 +8,7 @@ from pathlib import Path
 import environ
 from csp.constants import NONCE, NONE, SELF, UNSAFE_EVAL, UNSAFE_INLINE
 
+from config.admin_theme import UNFOLD  # noqa: F401  read here by django-unfold
 from config.secret import laptop_secret_key
 
 env = environ.Env()
