@@ -1,5 +1,6 @@
 """What an invoice's page shows: lines in groups with how each came about, totals, history. Plain values."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -100,7 +101,15 @@ class Change:
     fields: Sequence[tuple[str, str, str]]
 
 
+AMOUNT = re.compile(r"-?\d+\.\d{4}\Z")
 HIDDEN = {"billed to", "series", "updated at", "computed at"}
+
+
+def readable(value: str, currency: str) -> str:
+    """Write a value of the log as people read it: amounts in the currency, a dash for nothing."""
+    if AMOUNT.match(value):
+        return format_amount(Decimal(value), currency)
+    return "—" if value in ("None", "") else value
 
 
 def history(invoice: Invoice) -> list[Change]:
@@ -109,7 +118,7 @@ def history(invoice: Invoice) -> list[Change]:
     found = []
     for entry in entries:
         shown = [
-            (name, before, after)
+            (name, readable(before, invoice.currency), readable(after, invoice.currency))
             for name, (before, after) in entry.changes_display_dict.items()
             if name.lower() not in HIDDEN
         ]

@@ -67,10 +67,14 @@ def explain(line: InvoiceLine, currency: str) -> list[str]:
     """Say step by step how a line's amount came about: free units, conversion, tiers, days, rounding, events."""
     how = line.computation
     said = [*_free(line, how), *_conversion(line, how)]
-    said += [_part(part, currency) for part in how.get("tiers", [])]
+    said += [_part(part, currency, how.get("package")) for part in how.get("tiers", [])]
     if "fee" in how and how["days"]["charged"] != how["days"]["of"]:
         fee = format_price(Decimal(how["fee"]), currency)
         said.append(f"{fee} × {how['days']['charged']}/{how['days']['of']} days")
+    if "minimum" in how:
+        minimum, due = (format_price(Decimal(how[key]), currency) for key in ("minimum", "due"))
+        days = f" × {how['days']['charged']}/{how['days']['of']} days = {due}"
+        said.append(f"committed to {minimum} a period{days if how['days']['charged'] != how['days']['of'] else ''}")
     if "invoiced_before" in how:
         due, before = (format_price(Decimal(how[key]), currency) for key in ("due", "invoiced_before"))
         said.append(f"{due} due, less {before} invoiced before")
@@ -115,7 +119,7 @@ def _conversion(line: InvoiceLine, how: dict[str, Any]) -> Iterator[str]:
         )
 
 
-def _part(part: dict[str, Any], currency: str) -> str:
+def _part(part: dict[str, Any], currency: str, package: dict[str, Any] | None) -> str:
     """Write one step of a rating: which tier, how many, at what price, what it comes to."""
     quantity, unit_amount = number(Decimal(part["quantity"])), format_price(Decimal(part["unit_amount"]), currency)
     amount = format_price(Decimal(part["amount"]), currency)
@@ -124,6 +128,8 @@ def _part(part: dict[str, Any], currency: str) -> str:
         return f"capped at {format_price(Decimal(part['cap']), currency)}: {amount}"
     if part["kind"] == "flat":
         return f"flat {amount}"
+    if part["kind"] == "packages" and package:
+        return f"{quantity} of {number(Decimal(package['size']))} each × {unit_amount} = {amount}"
     rate = f"{number(Decimal(part['rate_percent']))}%" if "rate_percent" in part else unit_amount
     plus = f" + flat {format_price(flat, currency)}" if flat else ""
     says = f"{quantity} × {rate}{plus} = {amount}"

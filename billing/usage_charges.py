@@ -19,7 +19,7 @@ from billing.allowances import NO_ALLOWANCE, Grant, grants
 from billing.lines import DraftLine
 from billing.money import ZERO, exact, format_amount, round_amount, times
 from billing.percentage import rate_events
-from billing.proration import factor
+from billing.proration import calendar_days, factor
 from billing.rating import Part, Rated, rate
 from billing.steps import OPENING, Step
 from billing.terms import Model
@@ -333,6 +333,12 @@ def _step(part: Part) -> dict[str, Any]:
     return found
 
 
+def _days(account: Account, full: Period, charge: Charge, share: Fraction) -> dict[str, int]:
+    of = calendar_days(full.start, full.end, account.timezone)
+    spans = [calendar_days(window.start, window.end, account.timezone) for window in charge.windows]
+    return {"charged": of if share == 1 else sum(spans), "of": of}
+
+
 def _true_up(account: Account, charge: Charge, charged: Decimal) -> list[DraftLine]:
     """Charge what the usage lacks to the minimum commitment, which shrinks with a short period."""
     minimum = charge.price.minimum
@@ -359,6 +365,7 @@ def _true_up(account: Account, charge: Charge, charged: Decimal) -> list[DraftLi
         computation={
             "label": charge.price.label,
             "minimum": wording.plain(minimum),
+            "days": _days(account, full, charge, share),
             "due": wording.plain(due),
             "charged": wording.plain(charged),
         },

@@ -85,6 +85,7 @@ class InvoiceAdmin(ExportMixin, ModelAdmin):
         ("period_end", RangeDateTimeFilter),
     )
     list_filter_submit = True
+    view_on_site = False
     list_fullwidth = True
     list_per_page = 50
     show_full_result_count = False
@@ -303,7 +304,7 @@ def page_context(invoice: Invoice) -> dict[str, Any]:
         "period": period_text(invoice),
         "groups": invoice_page.groups(lines, invoice.currency),
         "totals": [
-            (label, format_amount(amount, invoice.currency), amount < 0)
+            (label, format_amount(amount, invoice.currency), amount < 0 and label == "Total")
             for label, amount in invoice_page.totals(invoice)
         ],
         "paid": format_amount(invoice.amount_due, invoice.currency),

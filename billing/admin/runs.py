@@ -38,6 +38,7 @@ class BillingRunAdmin(ModelAdmin):
         ("started_at", RangeDateTimeFilter),
     )
     list_filter_submit = True
+    view_on_site = False
     list_per_page = 50
     search_fields = ("public_id",)
     date_hierarchy = "started_at"

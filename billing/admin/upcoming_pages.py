@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING, Any
 from django.core.exceptions import PermissionDenied
 from django.core.paginator import Paginator
 from django.db.models import Q
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
-from django.urls import URLPattern, path
+from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 
 from billing import invoice_page
@@ -45,6 +45,8 @@ def urls(page: "InvoiceAdmin") -> list[URLPattern]:
 def upcoming_list(page: "InvoiceAdmin", request: HttpRequest) -> HttpResponse:
     """Show every live subscription's running total, a page at a time. For staff who may view invoices."""
     _require_view(page, request)
+    if "parked" in request.GET:
+        return HttpResponseRedirect(f"{reverse('admin:billing_billingstate_changelist')}?parked=yes")
     now = timezone.now()
     asked = request.GET.get("q", "").strip()
     live = Subscription.objects.live(now).with_current(now).select_related("customer")

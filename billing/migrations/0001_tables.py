@@ -137,6 +137,7 @@ class Migration(migrations.Migration):
                 ("retry_at", models.DateTimeField(null=True)),
             ],
             options={
+                "verbose_name": "billing standing",
                 "indexes": [
                     models.Index(
                         condition=models.Q(("due_at__isnull", False)),

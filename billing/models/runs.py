@@ -27,6 +27,7 @@ class BillingState(models.Model):
     retry_at = models.DateTimeField(null=True)
 
     class Meta:
+        verbose_name = "billing standing"
         indexes: ClassVar = [
             models.Index(fields=["due_at", "subscription"], name="billing_due", condition=Q(due_at__isnull=False)),
             models.Index(fields=["parked_at"], name="billing_parked", condition=Q(parked_at__isnull=False)),
