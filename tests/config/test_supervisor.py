@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import psutil
@@ -158,7 +159,7 @@ def test_the_worker_takes_its_work_from_redis(env: dict[str, str], redis_url: st
     server = Serve(free_port(), {**env, "REDIS_URL": redis_url})
     try:
         server.wait_for("Countinghouse is at")
-        client = redis.Redis.from_url(redis_url)
+        client: Any = redis.Redis.from_url(redis_url)  # its types are those of its asynchronous twin too
         wait_until(lambda: client.exists("_kombu.binding.celery"))
         wait_until(lambda: client.info("commandstats").get("cmdstat_lpush", {}).get("calls", 0) > 0)
         wait_until(lambda: client.llen("celery") == 0)
