@@ -1,0 +1,280 @@
+"""Everything is killed at random while clients send and retry. At the end nothing is lost and nothing counts twice.
+
+CHAOS_SECONDS (20) says for how long; CHAOS_SEED repeats an order of kills.
+"""
+
+import contextlib
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+import psycopg
+import pytest
+from django.conf import settings
+
+from config.embedded import EmbeddedPostgres
+from tests.services import free_port
+
+pytestmark = pytest.mark.slow
+
+SECONDS = float(os.environ.get("CHAOS_SECONDS", "20"))
+SEED = int(os.environ.get("CHAOS_SEED", "7"))
+CLIENTS, BATCH = 4, 40
+CUSTOMERS = ["acme", "beta", "gamma"]
+SETUP = f"""
+from catalog.models import Feature
+from customers.models import Customer
+for name in {CUSTOMERS!r}: Customer.objects.create(external_id=name, name=name)
+Feature.objects.create(name="Calls", event_name="calls", aggregation="count")
+Feature.objects.create(name="Tokens", event_name="tokens", aggregation="sum", field="n")
+Feature.objects.create(name="Users", event_name="tokens", aggregation="unique_count", field="user")
+"""
+
+
+@dataclass
+class World:
+    """The running product and the servers below it, each of which can be killed."""
+
+    folder: Path
+    postgres: EmbeddedPostgres
+    url: str
+    redis_port: int
+    port: int
+    redis: "subprocess.Popen[bytes] | None" = None
+    serve: "subprocess.Popen[bytes] | None" = None
+    killed: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def env(self) -> dict[str, str]:
+        return os.environ | {
+            "DATABASE_URL": self.url,
+            "REDIS_URL": f"redis://127.0.0.1:{self.redis_port}/0",
+            "DATA_DIR": str(self.folder / "data"),
+            "STATIC_ROOT": str(settings.DATA_DIR / "served-static"),
+        }
+
+    def manage(self, *command: str) -> str:
+        return subprocess.run(
+            [sys.executable, "manage.py", *command],
+            cwd=settings.BASE_DIR,
+            env=self.env,
+            check=True,
+            capture_output=True,
+            text=True,
+        ).stdout.strip()
+
+    def start_redis(self) -> None:
+        program = shutil.which("redis-server")
+        assert program, "redis-server isn't installed: run `apt-get install redis-server`."
+        self.redis = subprocess.Popen(
+            [program, "--port", str(self.redis_port), "--save", "", "--dir", str(self.folder)],
+            stdout=subprocess.DEVNULL,
+        )
+
+    def start_serve(self) -> None:
+        with (self.folder / "serve.log").open("wb") as log:
+            self.serve = subprocess.Popen(
+                [sys.executable, "manage.py", "serve", "--port", str(self.port)],
+                cwd=settings.BASE_DIR,
+                env=self.env,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+
+    def kill_services(self, word: str) -> None:
+        """Kill a service with all that it started, with a signal it can't hear."""
+        assert self.serve
+        for child in psutil.Process(self.serve.pid).children():
+            with contextlib.suppress(psutil.NoSuchProcess):
+                if word in child.cmdline():
+                    for process in [*child.children(recursive=True), child]:
+                        kill(process)
+        self.killed[word] += 1
+
+    def kill_postgres(self) -> None:
+        postmaster = psutil.Process(int((self.postgres.pgdata / "postmaster.pid").read_text().split()[0]))
+        for process in [postmaster, *postmaster.children(recursive=True)]:
+            kill(process)
+        self.killed["postgres"] += 1
+        time.sleep(0.5)
+        self.postgres.start()
+
+    def kill_redis(self) -> None:
+        assert self.redis
+        self.redis.kill()
+        self.redis.wait()
+        self.killed["redis"] += 1
+        time.sleep(1.5)
+        self.start_redis()
+
+
+def kill(process: psutil.Process) -> None:
+    with contextlib.suppress(psutil.NoSuchProcess):
+        process.send_signal(signal.SIGKILL)
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    postgres = EmbeddedPostgres(tmp_path / "postgres")
+    port = free_port()
+    world = World(tmp_path, postgres, postgres.start(), free_port(), port)
+    try:
+        world.start_redis()
+        world.start_serve()
+        wait_until(lambda: is_healthy(port), 120)
+        yield world
+    finally:
+        if world.serve:
+            world.serve.terminate()
+            world.serve.wait(60)
+        if world.redis:
+            world.redis.kill()
+            world.redis.wait()
+        postgres.release()
+
+
+def is_healthy(port: int) -> bool:
+    with contextlib.suppress(httpx.HTTPError):
+        return httpx.get(f"http://127.0.0.1:{port}/healthz", timeout=2).status_code == 200
+    return False
+
+
+def wait_until(condition: Any, timeout_s: float) -> None:
+    until = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < until, "it didn't happen in time"
+        time.sleep(0.2)
+
+
+def make_event(client: int, no: int) -> dict[str, Any]:
+    """One of several kinds of events, some of them wrong; the number decides which."""
+    event: dict[str, Any] = {
+        "event_id": f"{client}-{no}",
+        "event_name": ["calls", "tokens", "tokens"][no % 3],
+        "external_customer_id": CUSTOMERS[no % 7 % 3],
+        "timestamp": f"2026-03-{1 + no % 5:02}T{no % 24:02}:{no % 60:02}:00Z",
+        "properties": {"n": no % 50, "user": f"u{no % 11}"},
+    }
+    if no % 20 == 1:
+        event["properties"]["n"] = "many"
+    if no % 25 == 2:
+        event["external_customer_id"] = "nobody"
+    if no % 30 == 3:
+        event["event_name"] = "Calls"
+    return event
+
+
+def send_until_accepted(client: int, port: int, key: str, until: float, accepted: list[dict[str, Any]]) -> None:
+    """Send batch after batch; repeat each, as a client must, until it is answered 202."""
+    no = 0
+    with httpx.Client(headers={"x-api-key": key}, timeout=5) as http:
+        while time.monotonic() < until:
+            batch = [make_event(client, no + offset) for offset in range(BATCH)]
+            give_up = time.monotonic() + 90
+            while True:
+                with contextlib.suppress(httpx.HTTPError):
+                    answer = http.post(f"http://127.0.0.1:{port}/v1/events/bulk", json={"events": batch})
+                    if answer.status_code == 202:
+                        break
+                    assert answer.status_code >= 500, answer.text
+                assert time.monotonic() < give_up, "not accepted in time"
+                time.sleep(0.05)
+            accepted.extend(batch)
+            no += BATCH
+
+
+def expected_usage(events: list[dict[str, Any]]) -> dict[tuple[str, str], Decimal]:
+    """Work out usage one event after another, by nothing but the rules."""
+    usage: Counter[tuple[str, str]] = Counter()
+    users: dict[str, set[str]] = {}
+    for event in events:
+        customer, n = event["external_customer_id"], event["properties"]["n"]
+        if customer not in CUSTOMERS:
+            continue
+        if event["event_name"] == "calls":
+            usage[customer, "Calls"] += 1
+        if event["event_name"] == "tokens":
+            if isinstance(n, int):
+                usage[customer, "Tokens"] += n
+            users.setdefault(customer, set()).add(event["properties"]["user"])
+    counts = {pair: Decimal(value) for pair, value in usage.items()}
+    return counts | {(customer, "Users"): Decimal(len(known)) for customer, known in users.items()}
+
+
+def expected_problems(events: list[dict[str, Any]]) -> Counter[tuple[str, str]]:
+    problems: Counter[tuple[str, str]] = Counter()
+    for event in events:
+        if event["external_customer_id"] not in CUSTOMERS:
+            problems[event["event_id"], "unknown_customer"] += 1
+        if event["event_name"] == "Calls":
+            problems[event["event_id"], "unknown_event_name"] += 1
+        if event["event_name"] == "tokens" and not isinstance(event["properties"]["n"], int):
+            problems[event["event_id"], "not_a_number"] += 1
+    return problems
+
+
+USAGE = """
+SELECT c.external_id, f.name, CASE f.aggregation
+    WHEN 'count' THEN sum(b.count) WHEN 'sum' THEN sum(b.total)
+    ELSE (SELECT count(DISTINCT value) FROM events_uniquevalue u WHERE u.customer_id = c.id AND u.feature_id = f.id) END
+FROM events_usagebucket b
+JOIN customers_customer c ON c.id = b.customer_id
+JOIN catalog_feature f ON f.id = b.feature_id
+GROUP BY c.id, c.external_id, f.id, f.name, f.aggregation
+"""
+
+
+def test_whatever_is_killed_nothing_is_lost_and_nothing_counts_twice(world: World):
+    world.manage("shell", "-v", "0", "-c", SETUP)
+    key = world.manage("create_api_key", "chaos")
+    until = time.monotonic() + SECONDS
+    accepted: list[list[dict[str, Any]]] = [[] for _ in range(CLIENTS)]
+    failures: list[BaseException] = []
+
+    def client(no: int) -> None:
+        try:
+            send_until_accepted(no, world.port, key, until, accepted[no])
+        except AssertionError as failure:
+            failures.append(failure)
+
+    clients = [threading.Thread(target=client, args=[no]) for no in range(CLIENTS)]
+    for thread in clients:
+        thread.start()
+    dice = random.Random(SEED)
+    kills = [lambda: world.kill_services("granian"), lambda: world.kill_services("worker"), world.kill_postgres]
+    kills.append(world.kill_redis)
+    while time.monotonic() < until:
+        for one in dice.sample(kills, len(kills)):
+            time.sleep(dice.uniform(0.5, 1.5))
+            one()
+    for thread in clients:
+        thread.join(120)
+    assert not failures
+    assert min(world.killed[word] for word in ("granian", "worker", "postgres", "redis")) >= 1
+
+    events = [event for batch in accepted for event in batch]
+    with psycopg.connect(world.url, autocommit=True) as database:
+
+        def rows(query: str) -> list[Any]:
+            return database.execute(query.encode()).fetchall()
+
+        wait_until(lambda: not rows("SELECT 1 FROM events_inboxevent LIMIT 1"), 90)
+        sent = Counter(event["event_id"] for event in events)
+        assert Counter(row[0] for row in rows("SELECT event_id FROM events_event")) == sent
+        assert {(row[0], row[1]): row[2] for row in rows(USAGE)} == expected_usage(events)
+        found = rows("SELECT e.event_id, p.reason FROM events_problem p JOIN events_event e ON e.id = p.event_id")
+        assert Counter(found) == expected_problems(events)
+    assert world.manage("rebuild_usage") == "Usage equals the ledger."
