@@ -1,4 +1,4 @@
-from django.apps import AppConfig
+from django.apps import AppConfig, apps
 from django.db.models.signals import post_migrate
 
 
@@ -9,7 +9,10 @@ class ConfigConfig(AppConfig):
     verbose_name = "Settings"
 
     def ready(self) -> None:
-        from config import checks  # noqa: F401  registering is what importing it does
-        from config.schedules import install_after_migrate
+        from config import checks, roles, schedules  # noqa: F401  registering checks is what importing them does
 
-        post_migrate.connect(install_after_migrate, sender=self, dispatch_uid="config.schedules")
+        post_migrate.connect(schedules.install_after_migrate, sender=self, dispatch_uid="config.schedules")
+        # The last of our apps, so that every model's permissions can be made by then.
+        post_migrate.connect(
+            roles.install_after_migrate, sender=apps.get_app_config("billing"), dispatch_uid="config.roles"
+        )

@@ -12,3 +12,17 @@ class InstalledSchedule(models.Model):
 
     def __str__(self) -> str:
         return self.task
+
+
+class InstalledGrant(models.Model):
+    """A permission that a default role was given once, so that taking it away is not undone by the next migrate."""
+
+    role = models.CharField(max_length=150)
+    permission = models.CharField(max_length=255)
+
+    class Meta:
+        verbose_name = "installed grant"
+        constraints = [models.UniqueConstraint(fields=["role", "permission"], name="grant_installed_once")]
+
+    def __str__(self) -> str:
+        return f"{self.role}: {self.permission}"
