@@ -161,14 +161,18 @@ def _after(kept: Sequence[InvoiceLine], fresh: list[InvoiceLine]) -> list[Invoic
 
 def compute_again(invoices: Sequence[Invoice]) -> list[Computed]:
     """Work out invoices of subscriptions once more, each as if it weren't there."""
-    subscriptions = {invoice.subscription_id for invoice in invoices if invoice.subscription_id is not None}
-    if len(subscriptions) < len(invoices):
-        # Two invoices of one subscription lean on each other's fees, so each needs an account of its own.
-        return [computed for invoice in invoices for computed in _compute_one_by_one([invoice])]
-    return _compute_one_by_one(invoices)
+    found: dict[int, Computed] = {}
+    waiting = list(invoices)
+    while waiting:
+        # Two invoices of one subscription lean on each other's fees, so they go in different rounds.
+        firsts = {invoice.subscription_id: invoice for invoice in reversed(waiting)}
+        chosen = list(firsts.values())
+        found |= dict(zip([invoice.pk for invoice in chosen], _compute_round(chosen), strict=True))
+        waiting = [invoice for invoice in waiting if invoice.pk not in found]
+    return [found[invoice.pk] for invoice in invoices]
 
 
-def _compute_one_by_one(invoices: Sequence[Invoice]) -> list[Computed]:
+def _compute_round(invoices: Sequence[Invoice]) -> list[Computed]:
     ids = [invoice.subscription_id for invoice in invoices if invoice.subscription_id is not None]
     accounts = load_accounts(ids, leaving_out=[invoice.pk for invoice in invoices], since=_earliest(invoices))
     works = [Work(accounts[invoice.subscription_id or 0], step_of(invoice)) for invoice in invoices]

@@ -12,6 +12,7 @@ from billing.money import format_amount
 from billing.printing import explain
 from billing.wording import number
 from catalog.history import changes_of
+from events.links import admin_url
 
 GROUPS = (
     ("Recurring fees", (LineKind.FEE,)),
@@ -35,6 +36,7 @@ class Row:
     billable: str
     amount: str
     is_negative: bool
+    events_url: str = ""
 
     @property
     def is_usage(self) -> bool:
@@ -72,7 +74,20 @@ def row_of(line: InvoiceLine, currency: str) -> Row:
         billable=number(line.billable_quantity) if counted else "",
         amount=format_amount(line.amount, currency),
         is_negative=line.amount < 0,
+        events_url=events_url(line) if counted and line.pk else "",
     )
+
+
+def events_url(line: InvoiceLine) -> str:
+    """Return the address of the events that a usage line may count: the customer's, of the feature's name."""
+    if line.feature is None:
+        return ""
+    where: dict[str, str | int] = {
+        "customer__id__exact": line.invoice.customer_id,
+        "event_name": line.feature.event_name,
+        "received": "all",
+    }
+    return admin_url("events_event_changelist", **where)
 
 
 def unsaved(lines: Sequence[DraftLine]) -> list[InvoiceLine]:

@@ -22,9 +22,16 @@ class Version:
         self.row = row
         self.prices: list[tuple[Price, list[PriceTier]]] = []
         self.entitlements: list[Entitlement] = []
+        self._terms: dict[tuple[str, Interval], PlanTerms] = {}
 
     def terms(self, currency: str, interval: Interval) -> PlanTerms:
         """Pick what applies to a subscription in this currency and interval; three months are a quarter."""
+        key = (currency, interval)
+        if key not in self._terms:
+            self._terms[key] = self._pick(currency, interval)
+        return self._terms[key]
+
+    def _pick(self, currency: str, interval: Interval) -> PlanTerms:
         fitting = [
             (price, tiers)
             for price, tiers in self.prices

@@ -21,7 +21,7 @@ from billing.invoicing import Computed, Work, compute_many, issue_many, remember
 from billing.loading import load_accounts
 from billing.models import BillingRun, BillingState, Invoice, RunChunk, RunKind, RunState
 from billing.money import ZERO
-from billing.states import advance, due, park, refresh_states, save_states
+from billing.states import advance, due, park, refresh_states, save_states, unpark
 from billing.steps import Step, next_step, reopen, take
 
 logger = logging.getLogger(__name__)
@@ -228,6 +228,8 @@ def _write(batch: Sequence[_Progress], as_of: datetime, run: BillingRun | None) 
         advance(progress.state, progress.account)
         if progress.problem:
             park(progress.state, progress.problem, now=as_of)
+        else:
+            unpark(progress.state)
     save_states([progress.state for progress in batch])
     tally = Tally(done=len(batch), failed=sum(bool(progress.problem) for progress in batch))
     tally.count(invoices)

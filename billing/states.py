@@ -65,6 +65,10 @@ def advance(state: BillingState, account: Account) -> None:
     state.opened, state.billed_until, state.closed_at = standing.opened, standing.billed_until, standing.closed_at
     step = next_step(account)
     state.due_at = None if step is None else step.due_at
+
+
+def unpark(state: BillingState) -> None:
+    """Take a subscription back that could be billed. Saved by the caller."""
     state.parked_at, state.parked_reason, state.attempts, state.retry_at = None, "", 0, None
 
 

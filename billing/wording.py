@@ -2,6 +2,7 @@
 
 from datetime import date
 from decimal import Decimal
+from functools import lru_cache
 
 from billing.accounts import INSTANT, Metered
 from billing.money import exact, format_price
@@ -44,6 +45,7 @@ def unit(feature: Metered, quantity: Decimal) -> str:
     return f" {name}" if name else ""
 
 
+@lru_cache(maxsize=4096)  # a run writes the same few prices on every invoice, and locale formatting is slow
 def at_price(unit_amount: Decimal, currency: str) -> str:
     """Write a unit price with all its decimals: $0.002."""
     return format_price(unit_amount, currency)

@@ -163,11 +163,13 @@ class InvoiceAdmin(ExportMixin, ModelAdmin):
         related = ("customer", "subscription", "run", "replaces", "finalized_by", "voided_by")
         invoice = Invoice.objects.select_related(*related).filter(pk=object_id).first() if object_id.isdigit() else None
         if invoice is None:
-            return super().change_view(request, object_id, form_url, extra_context)
+            missing: HttpResponse = super().change_view(request, object_id, form_url, extra_context)
+            return missing
         if request.method == "POST":
             raise PermissionDenied("Invoices are written by the system.")
         context = {**(extra_context or {}), **page_context(invoice)}
-        return super().change_view(request, object_id, form_url, context)
+        shown: HttpResponse = super().change_view(request, object_id, form_url, context)
+        return shown
 
     def get_urls(self) -> list[URLPattern]:
         view = self.admin_site.admin_view
@@ -298,6 +300,8 @@ def period_text(invoice: Invoice) -> str:
 def page_context(invoice: Invoice) -> dict[str, Any]:
     """Collect what the invoice's page shows."""
     lines = list(invoice.lines.select_related("feature").all())
+    for line in lines:
+        line.invoice = invoice
     return {
         "invoice": invoice,
         "title": str(invoice),

@@ -95,7 +95,8 @@ class BillingRunAdmin(ModelAdmin):
         """Show a run: its progress, its money, and what it had to put aside."""
         run = BillingRun.objects.select_related("started_by").filter(pk=object_id).first()
         context = {**(extra_context or {}), **(progress_of(run) if run else {}), "title": str(run or "")}
-        return super().change_view(request, object_id, form_url, context)
+        shown: HttpResponse = super().change_view(request, object_id, form_url, context)
+        return shown
 
     @action(
         description="Run billing now",

@@ -162,6 +162,19 @@ def test_drafts_are_finalized_when_their_grace_period_is_over(draft, customer, c
     assert finalize_due(now=END + timedelta(days=4)) == 0
 
 
+def test_drafts_of_one_subscription_are_recomputed_in_turn_and_stay_as_they_were(customer, calls):
+    fee = {"kind": "fixed", "model": "flat", "cadence": "advance", "unit_amount": D(30)}
+    version = make_version(fee, {"feature": calls, "unit_amount": D("0.01")})
+    make_subscription(customer=customer, plan=version, starts_at=START, now=START)
+    use(customer, calls, utc(2026, 9, 5), 500)
+    bill(END)
+    assert finalize_due(now=END) == 2
+    assert list(Invoice.objects.order_by("number").values_list("number", "total")) == [
+        ("INV-000001", D(30)),
+        ("INV-000002", D(35)),
+    ]
+
+
 @pytest.mark.parametrize(
     "statement",
     [

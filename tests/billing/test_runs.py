@@ -145,6 +145,15 @@ def test_a_parked_subscription_is_tried_again_later_each_time_after_longer(calls
     assert BillingState.objects.get(pk=subscription.pk).parked_at is None
 
 
+def test_a_foreseen_failure_waits_longer_each_time_too():
+    subscription = make_customers(1, FEE)[0]
+    Subscription.objects.filter(pk=subscription.pk).update(interval="year")
+    run_to_end(as_of=START)
+    run_to_end(as_of=START + timedelta(hours=1))
+    state = BillingState.objects.get(pk=subscription.pk)
+    assert (state.attempts, state.parked_at, state.retry_at) == (2, START, START + timedelta(hours=3))
+
+
 def _explode(account):
     raise ZeroDivisionError
 
