@@ -9,17 +9,19 @@ from django.http import HttpResponse, UnreadablePostError
 from django.utils import timezone
 from drf_spectacular.utils import OpenApiExample, extend_schema
 from rest_framework.exceptions import UnsupportedMediaType
+from rest_framework.renderers import BaseRenderer, JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from config.errors import ApiError, InvalidRequest, PayloadTooLarge
 from events import ingestion, limits, payload
-from events.authentication import ApiDoor, ServiceUnavailable
+from events.authentication import ApiDoor, ServiceUnavailable, caller_of
 from events.models import Scope
 from events.nudge import nudge
 from events.payload import LARGEST_BODY, IncomingEvent, PayloadRefused
 from events.serializers import ONE_EVENT, EventAccepted, EventBatchBody, EventBody, EventsAccepted, error_response
 
+JSON = JSONRenderer()
 INVALID = "Request validation failed: "
 REFUSALS = {
     400: error_response(
@@ -80,11 +82,15 @@ class IngestDoor(ApiDoor):
     write_scope = Scope.EVENTS_WRITE
     kind: ClassVar[limits.Kind]
 
+    def perform_content_negotiation(self, request: Request, force: bool = False) -> tuple[BaseRenderer, str]:
+        """Answer JSON, whatever the client says that it accepts."""
+        return JSON, JSON.media_type
+
     def check_throttles(self, request: Request) -> None:
         if request.method != "POST":
             return
         try:
-            limits.spend(request.user, self.kind)
+            limits.spend(caller_of(request), self.kind)
         except limits.RateLimited as reached:
             raise TooManyRequests(reached) from reached
 
@@ -100,7 +106,7 @@ class IngestDoor(ApiDoor):
         received_at = timezone.now()
         try:
             events = self.parse(read_body(request), received_at)
-            accepted = ingestion.accept(events, api_key_id=request.user.key_id, received_at=received_at)
+            accepted = ingestion.accept(events, api_key_id=caller_of(request).key_id, received_at=received_at)
         except PayloadRefused as refused:
             raise InvalidRequest(f"{INVALID}{refused}", {refused.field: [refused.reason]}) from refused
         except ingestion.ContentRefused as refused:

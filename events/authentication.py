@@ -4,7 +4,8 @@ class CustomerList(ApiDoor, ListAPIView):
     write_scope = Scope.CUSTOMERS_WRITE
 """
 
-from typing import Any, ClassVar
+from http import HTTPStatus
+from typing import Any, ClassVar, cast
 
 from django.db import InterfaceError, OperationalError
 from django.utils import timezone
@@ -25,7 +26,7 @@ RETRY_AFTER_S = 2
 class ServiceUnavailable(ApiError):
     """Say that the database can't be reached just now (503); sending the same again later is right."""
 
-    status_code = 503
+    status_code = HTTPStatus.SERVICE_UNAVAILABLE
     default_detail = "The service can't store anything just now. Send the same request again."
     code = "service_unavailable"
     wait = RETRY_AFTER_S
@@ -47,14 +48,22 @@ class ApiKeyAuthentication(BaseAuthentication):
         return "x-api-key"
 
 
+def caller_of(request: Request) -> Caller:
+    """Return whom the request's key stands for, behind a door that asks for one."""
+    return cast(Caller, request.auth)
+
+
 class HasScope(BasePermission):
     """Let the key through if it has the scope that the door asks for; 403 names the scope that is missing."""
 
     def has_permission(self, request: Request, view: APIView) -> bool:
+        caller = request.auth
+        if not isinstance(caller, Caller):
+            return False
         scope = view.scope_for(request) if isinstance(view, ApiDoor) else Scope.ALL
-        if isinstance(request.user, Caller) and not request.user.may(scope):
+        if not caller.may(scope):
             raise PermissionDenied(f"The API key lacks the scope {scope}.")
-        return isinstance(request.user, Caller)
+        return True
 
 
 class ApiDoor(APIView):

@@ -12,6 +12,8 @@ MOST_PROPERTIES = 256
 MOST_DIGITS = 100
 LARGEST_EXPONENT = 308  # a double's own, so that every number a client's JSON library writes is taken
 MOST_DECIMALS = 400  # the smallest double, 5e-324, written out with all its digits
+LONGEST_NUMBER = 1000  # characters; with so many it has too many digits, whatever they are
+OUT_OF_RANGE = f"is out of range: numbers stay below 1e{LARGEST_EXPONENT + 1} and have at most {MOST_DECIMALS} decimals"
 
 _lone_surrogate = re.compile("[\ud800-\udfff]").search
 _exponent = re.compile(r"[eE][+-]?0*(\d+)\Z").search
@@ -75,11 +77,15 @@ def check_properties(text: str, path: str) -> None:
     _check(value, path, 1)
 
 
-def check_no_repeated_fields(text: str, path: str) -> None:
-    """Refuse an event that has a field twice: which of the two was meant can't be known."""
-    event = _load(text, path)
-    if isinstance(event, _Object):
-        _check_keys(event, path)
+def check_fields_once(text: str) -> None:
+    """Refuse a body, of an event or a batch, with a field that is there twice: which one was meant can't be known."""
+    body = _load(text, "body")
+    _check_keys(body, "")
+    for field, events in body:
+        if field == "events" and isinstance(events, list):
+            for index, event in enumerate(events):
+                if isinstance(event, _Object):
+                    _check_keys(event, f"events[{index}]")
 
 
 def check_text(value: str, path: str) -> None:
@@ -101,7 +107,7 @@ def translate(message: str) -> PayloadRefused:
     found = _place(message)
     what, where = (found["what"], found["where"] or "") if found else (message, "")
     if missing := _missing(what):
-        return PayloadRefused(_join(where, missing["name"]), "is required")
+        return PayloadRefused(join(where, missing["name"]), "is required")
     if length := _wrong_length(what):
         return PayloadRefused(where or "body", _length_reason(length["kind"], length["sign"], length["limit"]))
     if kind := _wrong_type(what):
@@ -149,7 +155,7 @@ def _check_container(value: list[Any], path: str, depth: int) -> None:
     if isinstance(value, _Object):
         _check_keys(value, path)
         for key, inner in value:
-            _check(inner, _join(path, key), depth + 1)
+            _check(inner, join(path, key), depth + 1)
     else:
         for index, inner in enumerate(value):
             _check(inner, f"{path}[{index}]", depth + 1)
@@ -159,10 +165,10 @@ def _check_keys(pairs: _Object, path: str) -> None:
     seen = set()
     for key, _ in pairs:
         if len(key) > LONGEST_KEY:
-            raise PayloadRefused(_join(path, key), f"has a name longer than {LONGEST_KEY} characters")
+            raise PayloadRefused(join(path, key), f"has a name longer than {LONGEST_KEY} characters")
         check_text(key, path or "body")
         if key in seen:
-            raise PayloadRefused(_join(path, key), "is there twice")
+            raise PayloadRefused(join(path, key), "is there twice")
         seen.add(key)
 
 
@@ -170,23 +176,15 @@ def _check_number(written: str, path: str) -> None:
     """Keep what `numeric` holds exactly and a person could mean. A huge exponent is refused before it is built."""
     exponent = _exponent(written)
     if exponent and len(exponent[1]) > len(str(MOST_DECIMALS)):
-        raise PayloadRefused(path, _range_reason())
-    digits = sum(map(written.count, "0123456789")) - (len(exponent[0]) if exponent else 0)
-    if digits > MOST_DIGITS + MOST_DECIMALS:
-        raise PayloadRefused(path, f"must have at most {MOST_DIGITS} digits")
-    sign_digits_exponent = Decimal(written).as_tuple()
-    if len(sign_digits_exponent.digits) > MOST_DIGITS:
+        raise PayloadRefused(path, OUT_OF_RANGE)
+    if len(written) > LONGEST_NUMBER or len(Decimal(written).as_tuple().digits) > MOST_DIGITS:
         raise PayloadRefused(path, f"must have at most {MOST_DIGITS} digits")
     number = Decimal(written)
-    if number and (number.adjusted() > LARGEST_EXPONENT or int(sign_digits_exponent.exponent) < -MOST_DECIMALS):
-        raise PayloadRefused(path, _range_reason())
+    if number and (number.adjusted() > LARGEST_EXPONENT or int(number.as_tuple().exponent) < -MOST_DECIMALS):
+        raise PayloadRefused(path, OUT_OF_RANGE)
 
 
-def _range_reason() -> str:
-    return f"is out of range: numbers stay below 1e{LARGEST_EXPONENT + 1} and have at most {MOST_DECIMALS} decimals"
-
-
-def _join(path: str, key: str) -> str:
+def join(path: str, key: str) -> str:
     """Add a key to a path. Long keys are cut and odd characters escaped: the path is printed and logged."""
     shown = key[:80].encode("unicode_escape").decode()
     return f"{path}.{shown}" if path else shown

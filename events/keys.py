@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import ClassVar
 
-from django.contrib.auth.models import AbstractBaseUser
+from django.contrib.auth.models import User
 from django.db import DatabaseError, transaction
 from django.db.models import Q
 
@@ -66,7 +66,7 @@ def make_key(
     expires_at: datetime | None = None,
     single_per_minute: int | None = None,
     bulk_per_minute: int | None = None,
-    created_by: AbstractBaseUser | None = None,
+    created_by: User | None = None,
     replaces: ApiKey | None = None,
 ) -> tuple[ApiKey, str]:
     """Make a key and return it with its secret, which can't be had again. Limits: None is the company's, 0 is none."""
@@ -112,7 +112,7 @@ def authenticate(presented: str, *, now: datetime) -> Caller:
 
 
 def rotate(
-    key: ApiKey, *, now: datetime, overlap: timedelta = timedelta(0), by: AbstractBaseUser | None = None
+    key: ApiKey, *, now: datetime, overlap: timedelta = timedelta(0), by: User | None = None
 ) -> tuple[ApiKey, str]:
     """Make a key with the same name, scopes and limits; the old one expires after `overlap`, or earlier if it would.
 

@@ -14,6 +14,7 @@ from django.conf import settings
 from limits import RateLimitItemPerMinute
 from limits.storage import MemoryStorage, RedisStorage
 from limits.strategies import SlidingWindowCounterRateLimiter
+from redis import ConnectionPool
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 from redis.retry import Retry
@@ -105,10 +106,10 @@ def _own() -> SlidingWindowCounterRateLimiter:
 
 @cache
 def _shared() -> SlidingWindowCounterRateLimiter:
-    storage = RedisStorage(
+    pool = ConnectionPool.from_url(
         settings.REDIS_URL,
         socket_timeout=REDIS_TIMEOUT_S,
         socket_connect_timeout=REDIS_TIMEOUT_S,
         retry=Retry(NoBackoff(), 0),  # the client's own would hold the request for seconds
     )
-    return SlidingWindowCounterRateLimiter(storage)
+    return SlidingWindowCounterRateLimiter(RedisStorage(settings.REDIS_URL, connection_pool=pool))

@@ -1,11 +1,14 @@
-"""Keep a log of the API requests that were refused."""
+"""Keep a log of the API requests that were refused; lead events past what only browsers need."""
 
 from collections.abc import Callable
 from typing import Any
 
 import orjson
 from django.http import HttpRequest, HttpResponse
+from django.template.response import SimpleTemplateResponse
+from django.urls import resolve, reverse
 from django.utils import timezone
+from django.utils.functional import cached_property
 
 from events.keys import prefix_of
 from events.refusals import REASONS, record_refusal
@@ -32,6 +35,30 @@ class RefusalLogMiddleware:
                 now=timezone.now(),
             )
         return response
+
+
+class IngestLaneMiddleware:
+    """Call the ingest doors at once: sessions, CSRF, messages and the headers of pages are of no use to a client with
+    a key, and would cost as much as storing the event. What stands before this in MIDDLEWARE still applies.
+    """
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        door = self.doors.get(request.path_info) if request.method == "POST" else None
+        if door is None:
+            return self.get_response(request)
+        request.get_host()  # refuses a host that isn't ours, as CommonMiddleware would
+        response = door(request)
+        if isinstance(response, SimpleTemplateResponse):
+            response.render()
+        return response
+
+    @cached_property
+    def doors(self) -> dict[str, Callable[[HttpRequest], HttpResponse]]:
+        paths = [reverse(name) for name in ("event-ingest", "event-bulk-ingest")]
+        return {path: resolve(path).func for path in paths}
 
 
 def _what_was_said(response: HttpResponse) -> tuple[str, str]:

@@ -10,6 +10,7 @@ import time
 from kombu.exceptions import OperationalError
 
 from config.celery import app
+from events.background import Background
 
 logger = logging.getLogger(__name__)
 
@@ -18,22 +19,23 @@ EVERY_S = 0.2
 EXPIRES_S = 10
 ENOUGH_WAITING = 5  # with so many messages waiting the workers are busy, or gone
 
-_wanted = threading.Event()
-_starting = threading.Lock()
-_thread: threading.Thread | None = None
-
 
 def nudge() -> None:
     """Have the worker told soon, at most every 200 ms from this process. Never waits, never fails."""
-    global _thread
-    if _wanted.is_set():
-        return
-    _wanted.set()
-    if _thread is None or not _thread.is_alive():
-        with _starting:
-            if _thread is None or not _thread.is_alive():
-                _thread = threading.Thread(target=_run, name="nudge", daemon=True)
-                _thread.start()
+    if not _wanted.is_set():
+        _wanted.set()
+        _background.ensure_running()
+
+
+def send() -> bool:
+    """Put the task on the queue, unless enough is waiting there; tell whether it was put. May block, may raise."""
+    with app.connection_for_write(connect_timeout=1) as connection:
+        connection.ensure_connection(max_retries=1, interval_start=0, interval_step=0)
+        queue = connection.default_channel.queue_declare(queue=app.conf.task_default_queue)  # type: ignore[attr-defined]
+        if queue.message_count >= ENOUGH_WAITING:
+            return False
+        app.send_task(TASK, connection=connection, expires=EXPIRES_S, retry=False)
+        return True
 
 
 def _run() -> None:
@@ -46,12 +48,5 @@ def _run() -> None:
         time.sleep(EVERY_S)
 
 
-def send() -> bool:
-    """Put the task on the queue, unless enough is waiting there; tell whether it was put. May raise, may block."""
-    with app.connection_for_write(connect_timeout=1) as connection:
-        connection.ensure_connection(max_retries=1, interval_start=0, interval_step=0)
-        queue = connection.default_channel.queue_declare(queue=app.conf.task_default_queue)
-        if queue.message_count >= ENOUGH_WAITING:
-            return False
-        app.send_task(TASK, connection=connection, expires=EXPIRES_S, retry=False)
-        return True
+_wanted = threading.Event()
+_background = Background("nudge", _run)

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from django.db import DatabaseError, InterfaceError, connection, transaction
 
+from events.background import Background
 from events.reasons import Reason
 
 logger = logging.getLogger(__name__)
@@ -55,7 +56,6 @@ class _Equal(NamedTuple):
 
 _pending: dict[_Equal, tuple[int, datetime]] = {}
 _lock = threading.Lock()
-_thread: threading.Thread | None = None
 
 
 def record_refusal(*, status: int, path: str, key_prefix: str, field: str, message: str, now: datetime) -> None:
@@ -83,7 +83,7 @@ def record_refusal(*, status: int, path: str, key_prefix: str, field: str, messa
     if connection.in_atomic_block:
         flush()
     else:
-        _start()
+        _background.ensure_running()
 
 
 def flush() -> None:
@@ -102,6 +102,12 @@ def flush() -> None:
         _put_back(counted)
 
 
+def forget() -> None:
+    """Drop what was counted and not yet written."""
+    with _lock:
+        _pending.clear()
+
+
 def _put_back(counted: dict[_Equal, tuple[int, datetime]]) -> None:
     with _lock:
         for equal, (count, last_at) in counted.items():
@@ -113,15 +119,6 @@ def _put_back(counted: dict[_Equal, tuple[int, datetime]]) -> None:
 def _storable(text: str, length: int) -> str:
     """Cut the text to the column, without what PostgreSQL has no place for."""
     return text[:length].replace("\x00", "").encode("utf-8", "replace").decode()
-
-
-def _start() -> None:
-    global _thread
-    if _thread is None or not _thread.is_alive():
-        with _lock:
-            if _thread is None or not _thread.is_alive():
-                _thread = threading.Thread(target=_run, name="refusals", daemon=True)
-                _thread.start()
 
 
 def _run() -> None:
@@ -138,4 +135,5 @@ def _write_the_rest() -> None:
         connection.close()
 
 
+_background = Background("refusals", _run)
 atexit.register(_write_the_rest)

@@ -32,7 +32,7 @@ class EventBody(serializers.Serializer[Any]):
         allow_null=True,
         help_text="When it occurred: RFC 3339 with a zone, to the microsecond. Now, if it is left out.",
     )
-    source = serializers.CharField(
+    source = serializers.CharField(  # type: ignore[assignment]  # a field named as the base class's argument
         max_length=LONGEST_NAME, required=False, allow_null=True, allow_blank=True, help_text="Which system sent it."
     )
     properties = serializers.DictField(

@@ -10,10 +10,22 @@ import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 
+from events import inbox, keys, limits, refusals
 from tests.browser import admin_browser, chromium
 from tests.services import redis_url
+from tests.web_server import web_server
 
-__all__ = ["admin_browser", "chromium", "redis_url"]
+__all__ = ["admin_browser", "chromium", "redis_url", "web_server"]
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_kept_between_tests() -> Iterator[None]:
+    """Drop what a web process keeps between requests: the inbox's connection, keys, counts, refusals to be logged."""
+    yield
+    inbox.close()
+    keys.forget_remembered_keys()
+    limits.forget_counts()
+    refusals.forget()
 
 
 @pytest.fixture
