@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 
-from django.contrib.auth.models import Permission, User
+from django.contrib.auth.models import Group, User
 
 from config.problems import StartupProblem
 from events.keys import KeyRefused, authenticate, make_key, revoke
@@ -42,9 +42,8 @@ def open_access(data_dir: Path, *, now: datetime) -> tuple[Access, User]:
         api_key=_working_key(kept.get("api_key", ""), now),
     )
     _write(path, access)
-    owner = _login(OWNER_LOGIN, access.owner_password, is_superuser=True)
-    viewer = _login(VIEWER_LOGIN, access.viewer_password)
-    viewer.user_permissions.set(Permission.objects.filter(codename__startswith="view_"))
+    owner = _login(OWNER_LOGIN, access.owner_password, "Owner")
+    _login(VIEWER_LOGIN, access.viewer_password, "Viewer")
     return access, owner
 
 
@@ -59,10 +58,12 @@ def _working_key(kept: str, now: datetime) -> str:
     return kept
 
 
-def _login(username: str, password: str, *, is_superuser: bool = False) -> User:
-    """Return the staff user of this name, made, or given this password, where need be."""
-    defaults = {"is_staff": True, "is_superuser": is_superuser, "email": f"{username}@larkspur.example"}
-    user, _ = User.objects.get_or_create(username=username, defaults=defaults)
+def _login(username: str, password: str, role: str) -> User:
+    """Return the staff user of this name, given this password where need be. Only a new one is given the role."""
+    defaults = {"is_staff": True, "email": f"{username}@larkspur.example"}
+    user, is_new = User.objects.get_or_create(username=username, defaults=defaults)
+    if is_new:
+        user.groups.set(Group.objects.filter(name=role))
     if not user.check_password(password):
         user.set_password(password)
         user.save()
