@@ -1,0 +1,52 @@
+"""Invoices in a real browser: read one, count a line again, finalize and void it by their dialogs."""
+
+import re
+
+import pytest
+
+from tests.billing.world import D, bill, use, utc
+from tests.factories import make_customer, make_feature, make_subscription, make_version
+
+pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
+
+
+@pytest.fixture
+def invoice():
+    calls = make_feature(name="API calls")
+    customer = make_customer(name="Ada Labs")
+    tiers = [(100, D(1)), (None, D("0.5"))]
+    version = make_version({"feature": calls, "model": "graduated", "tiers": tiers})
+    make_subscription(customer=customer, plan=version, starts_at=utc(2026, 9, 1), now=utc(2026, 9, 1))
+    use(customer, calls, utc(2026, 9, 5), 150)
+    [draft] = bill(utc(2026, 10, 1))
+    return draft
+
+
+def test_an_invoice_is_read_checked_finalized_and_voided(admin_browser, invoice):
+    page = admin_browser.open("/admin/billing/invoice/")
+    page.get_by_role("link", name=str(invoice)).click()
+    # 100 × 1 + 50 × 0.5
+    page.get_by_role("heading", name="$125.00").wait_for()
+    page.get_by_text("How it was computed").click()
+    page.get_by_text("tier 2, over 100 without end: 50 × $0.50 = $25.00").wait_for()
+    page.get_by_role("button", name="Count its events again").click()
+    page.get_by_text("Counted again just now: all agrees").wait_for()
+
+    page.get_by_role("link", name="Finalize").click()
+    dialog = page.locator("#dialog")
+    dialog.get_by_text("$125.00").wait_for()
+    dialog.get_by_role("button", name="Finalize").click()
+    page.get_by_text("INV-000001 is finalized.").wait_for()
+
+    page.get_by_role("link", name=re.compile("Void$")).click()
+    dialog.get_by_label("Reason").fill("Wrong customer")
+    dialog.get_by_role("button", name="Void").click()
+    page.get_by_text("INV-000001 is void.").wait_for()
+    invoice.refresh_from_db()
+    assert (invoice.state, invoice.void_reason) == ("void", "Wrong customer")
+
+
+def test_the_upcoming_pages_open(admin_browser, invoice):
+    page = admin_browser.open("/admin/billing/invoice/upcoming/")
+    page.get_by_role("link", name="Ada Labs").click()
+    page.get_by_text("nothing is written yet").wait_for()
