@@ -8,6 +8,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from import_export import resources
 from import_export.admin import ExportMixin
+from import_export.fields import Field
 from import_export.formats.base_formats import CSV, XLSX
 from tablib import Dataset
 from unfold.contrib.import_export.forms import ExportForm
@@ -29,8 +30,8 @@ class ListedRows(resources.Resource):
     def get_display_name(cls) -> str:
         return "The list as shown"
 
-    def get_user_visible_fields(self) -> list[Any]:
-        return []
+    def get_user_visible_fields(self) -> list[Field]:
+        return [Field(column_name=title) for title, _ in self.columns]
 
     def export(self, queryset: QuerySet[Any] | None = None, **kwargs: Any) -> Dataset:
         """Write one row for each object of the queryset, in its order."""

@@ -15,7 +15,17 @@ from unfold.decorators import action, display
 from unfold.enums import ActionVariant
 from unfold.forms import BaseDialogForm
 
-from catalog.admin.base import OfficeAdmin, OptionalReasonForm, ReasonForm, carry_out, go_to, moment, page_of, staff
+from catalog.admin.base import (
+    OfficeAdmin,
+    OptionalReasonForm,
+    ReasonForm,
+    badge,
+    carry_out,
+    go_to,
+    moment,
+    page_of,
+    staff,
+)
 from catalog.history import recorded
 from catalog.models import Plan, PlanVersion
 from catalog.models.plans import PlanState, VersionState
@@ -52,9 +62,9 @@ class VersionsInline(TabularInline):
     def show_number(self, version: PlanVersion) -> str:
         return format_html('<a class="text-link" href="{}">Version {}</a>', page_of(version), version.number)
 
-    @display(description="State", label=VERSION_COLOURS)
-    def show_state(self, version: PlanVersion) -> tuple[str, str]:
-        return version.state, version.get_state_display()
+    @admin.display(description="State")
+    def show_state(self, version: PlanVersion) -> str:
+        return badge(version.get_state_display(), VERSION_COLOURS[VersionState(version.state)])
 
 
 @admin.register(Plan)

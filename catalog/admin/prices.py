@@ -2,10 +2,11 @@
 
 from typing import Any
 
+from django.conf import settings
 from django.contrib import admin
 from django.core.exceptions import ValidationError
 from django.db.models import Model, QuerySet
-from django.forms import BaseInlineFormSet
+from django.forms import BaseInlineFormSet, ModelForm
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from unfold.admin import TabularInline
@@ -15,7 +16,7 @@ from unfold.forms import PaginationInlineFormSet
 
 from catalog.admin.base import OfficeAdmin, page_of, staff, trimmed
 from catalog.history import recorded
-from catalog.models import Price, PriceTier
+from catalog.models import PlanVersion, Price, PriceTier
 from catalog.models.prices import PriceModel
 from catalog.wording import describe_price
 
@@ -49,6 +50,19 @@ class TierFormSet(PaginationInlineFormSet):
         return bool(filled and getattr(form, "cleaned_data", None) and not form.cleaned_data.get("DELETE"))
 
 
+class PriceForm(ModelForm):
+    """Take a new price only where one can still be added."""
+
+    def clean_version(self) -> PlanVersion:
+        """Refuse a published version in words, before the database does."""
+        version: PlanVersion = self.cleaned_data["version"]
+        if version.is_published:
+            raise ValidationError(
+                f"{version} is published and never changes. Make a new version, and add the price there."
+            )
+        return version
+
+
 class TiersInline(TabularInline):
     """The steps of a graduated or volume price."""
 
@@ -64,6 +78,7 @@ class TiersInline(TabularInline):
 class PriceAdmin(OfficeAdmin):
     """One charge of a plan version."""
 
+    form = PriceForm
     list_display = ("show_label", "version", "show_words", "kind", "currency")
     list_select_related = ("version__plan", "feature")
     list_filter = (
@@ -80,6 +95,7 @@ class PriceAdmin(OfficeAdmin):
     autocomplete_fields = ("version", "feature")
     readonly_fields = ("words", "public_id", "created_at")
     inlines = (TiersInline,)
+    add_inlines = (TiersInline,)
     export_columns = (
         ("Id", "public_id"),
         ("Plan", "version__plan__name"),
@@ -151,6 +167,9 @@ class PriceAdmin(OfficeAdmin):
                 },
             ),
         ]
+
+    def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
+        return {"currency": settings.DEFAULT_CURRENCY, **super().get_changeform_initial_data(request)}
 
     def get_readonly_fields(self, request: HttpRequest, obj: Price | None = None) -> tuple[str, ...]:
         return ("version", *self.readonly_fields) if obj else self.readonly_fields

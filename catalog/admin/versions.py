@@ -133,7 +133,7 @@ class PlanVersionAdmin(OfficeAdmin):
     actions_detail = ("add_price", "publish_version", "new_version")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[PlanVersion]:
-        return super().get_queryset(request).annotate(price_count=Count("prices"))
+        return super().get_queryset(request).select_related("plan").annotate(price_count=Count("prices"))
 
     @display(description="Version", ordering="plan__name")
     def show_version(self, version: PlanVersion) -> str:
@@ -164,15 +164,6 @@ class PlanVersionAdmin(OfficeAdmin):
 
     def parts_of(self, obj: PlanVersion) -> list[Model]:
         return [*obj.prices.select_related("feature"), *obj.entitlements.select_related("feature", "version__plan")]
-
-    def get_search_results(
-        self, request: HttpRequest, queryset: QuerySet[PlanVersion], search_term: str
-    ) -> tuple[QuerySet[PlanVersion], bool]:
-        """Offer only drafts to a price: a published version takes no more."""
-        found, may_repeat = super().get_search_results(request, queryset, search_term)
-        if request.GET.get("model_name") == "price":
-            found = found.filter(state=VersionState.DRAFT)
-        return found.select_related("plan"), may_repeat
 
     def save_model(self, request: HttpRequest, obj: PlanVersion, form: Any, change: bool) -> None:
         with recorded(by=staff(request)):

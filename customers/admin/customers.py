@@ -19,11 +19,12 @@ from unfold.enums import ActionVariant
 from unfold.forms import BaseDialogForm
 from unfold.widgets import UnfoldAdminSelect2Widget
 
-from catalog.admin.base import OfficeAdmin, OptionalReasonForm, ReasonForm, carry_out, moment, page_of, staff
+from catalog.admin.base import OfficeAdmin, OptionalReasonForm, ReasonForm, badge, carry_out, moment, page_of, staff
 from customers.accounts import activate_customer, archive_customer, save_customer
 from customers.admin.importing import CustomerRows
 from customers.admin.subscriptions import STATUS_COLOURS, status_of
 from customers.models import Customer, CustomerAlias, CustomerState, Subscription
+from customers.querysets import SubscriptionStatus
 
 STATE_COLOURS = {CustomerState.ACTIVE: "success", CustomerState.ARCHIVED: "warning"}
 
@@ -83,9 +84,10 @@ class SubscriptionsInline(TabularInline):
     def show_end(self, subscription: Subscription) -> str:
         return moment(subscription.ended_at, subscription.timezone)
 
-    @display(description="Status", label=STATUS_COLOURS)
-    def show_status(self, subscription: Subscription) -> tuple[str, str]:
-        return status_of(subscription)
+    @admin.display(description="Status")
+    def show_status(self, subscription: Subscription) -> str:
+        status, words = status_of(subscription)
+        return badge(words, STATUS_COLOURS[SubscriptionStatus(status)])
 
 
 class AliasesInline(TabularInline):
@@ -185,7 +187,7 @@ class CustomerAdmin(ImportMixin, OfficeAdmin):
         count = getattr(customer, "running_count", 0)
         if count or customer.state == CustomerState.ARCHIVED:
             return f"{count} running" if count else "–"
-        return format_html('<span class="text-orange-700 dark:text-orange-400">none: not billed</span>')
+        return format_html('<span class="text-orange-700 dark:text-orange-400">{}</span>', "none: not billed")
 
     @display(description="State", ordering="state", label=STATE_COLOURS)
     def show_state(self, customer: Customer) -> tuple[str, str]:

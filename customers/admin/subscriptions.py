@@ -212,7 +212,7 @@ class SubscriptionAdmin(OfficeAdmin):
         }
 
     def parts_of(self, obj: Subscription) -> list[Model]:
-        return []
+        return list(domain.all_phases(obj))
 
     def save_model(self, request: HttpRequest, obj: Subscription, form: Any, change: bool) -> None:
         if change:

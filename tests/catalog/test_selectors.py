@@ -49,7 +49,7 @@ def test_prices_come_with_features_and_sorted_tiers_in_two_queries(django_assert
     with django_assert_num_queries(2):
         found = prices_by_version(version.pk for version in versions)
         bounds = {
-            (price.feature.name, tuple(tier.up_to for tier in price.tiers.all()))
+            (price.feature_id, tuple(tier.up_to for tier in price.tiers.all()))
             for prices in found.values()
             for price in prices
         }

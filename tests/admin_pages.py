@@ -1,0 +1,37 @@
+"""What tests of the admin's pages share."""
+
+from django.contrib.auth.models import Permission
+from django.db import connection
+from django.http import HttpResponse
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+
+from tests.factories import make_user
+
+
+def url(name: str, *args: object, **query: object) -> str:
+    """Return an address of the admin: `url("catalog_plan_change", 7)`."""
+    return reverse(f"admin:{name}", args=args, query=query or None)
+
+
+def as_viewer(app: str = "catalog") -> Client:
+    """Log in staff who may see everything of an app, and change nothing."""
+    user = make_user()
+    user.user_permissions.set(Permission.objects.filter(content_type__app_label=app, codename__startswith="view_"))
+    client = Client()
+    client.force_login(user)
+    return client
+
+
+def submit(client: Client, address: str, **answers: object) -> HttpResponse:
+    """Answer an action's dialog."""
+    return client.post(address, {"_form_submitted": "on", **answers})
+
+
+def queries_of(client: Client, address: str) -> int:
+    """Count the queries of a page, without what is looked up once for all requests."""
+    client.get(address)
+    with CaptureQueriesContext(connection) as queries:
+        assert client.get(address).status_code == 200
+    return len(queries)

@@ -1,0 +1,180 @@
+from decimal import Decimal
+
+import pytest
+
+from catalog.models import PlanVersion, Price
+from catalog.publishing import draft_of
+from tests.admin_pages import submit, url
+from tests.factories import (
+    make_draft,
+    make_entitlement,
+    make_feature,
+    make_price,
+    make_version,
+)
+
+pytestmark = pytest.mark.django_db
+
+NO_TIERS = {
+    "tiers-TOTAL_FORMS": "0",
+    "tiers-INITIAL_FORMS": "0",
+    "tiers-MIN_NUM_FORMS": "0",
+    "tiers-MAX_NUM_FORMS": "1000",
+}
+
+
+def test_a_new_plan_leads_on_to_its_draft(staff_client):
+    response = staff_client.post(
+        url("catalog_plan_add"),
+        {"name": "Starter", "display_order": "0", "versions-TOTAL_FORMS": "0", "versions-INITIAL_FORMS": "0"},
+    )
+
+    draft = PlanVersion.objects.get(plan__name="Starter")
+    assert response.url == url("catalog_planversion_change", draft.pk)
+    assert not draft.is_held
+
+
+def test_a_price_is_typed_with_its_tiers(staff_client):
+    draft, tokens = make_draft(), make_feature(field="tokens")
+    answers = {
+        "version": draft.pk,
+        "kind": "usage",
+        "feature": tokens.pk,
+        "currency": "USD",
+        "interval": "month",
+        "interval_count": "1",
+        "cadence": "arrears",
+        "model": "graduated",
+        "quantity": "1",
+        "package_rounding": "up",
+        "convert_multiply_by": "1",
+        "convert_divide_by": "1",
+        "convert_rounding": "none",
+        "position": "0",
+        **NO_TIERS,
+        "tiers-TOTAL_FORMS": "2",
+        "tiers-0-up_to": "1000",
+        "tiers-0-unit_amount": "0.01",
+        "tiers-0-flat_amount": "0",
+        "tiers-0-rate_percent": "0",
+        "tiers-1-up_to": "",
+        "tiers-1-unit_amount": "0.0025",
+        "tiers-1-flat_amount": "0",
+        "tiers-1-rate_percent": "0",
+    }
+
+    assert staff_client.post(url("catalog_price_add"), answers).url == url("catalog_planversion_change", draft.pk)
+    assert [(tier.up_to, tier.unit_amount) for tier in Price.objects.get().tiers.all()] == [
+        (Decimal(1000), Decimal("0.01")),
+        (None, Decimal("0.0025")),
+    ]
+
+    refused = staff_client.post(url("catalog_price_add"), {**answers, "tiers-0-up_to": ""}).content.decode()
+    assert "Two tiers end at the same quantity" in refused
+
+    flat = Price.objects.get()
+    staff_client.post(
+        url("catalog_price_change", flat.pk), {**answers, **NO_TIERS, "model": "per_unit", "unit_amount": "0.5"}
+    )
+    flat.refresh_from_db()
+    assert (flat.model, flat.unit_amount, flat.tiers.count()) == ("per_unit", Decimal("0.5"), 0)
+
+
+def test_the_price_page_says_what_is_missing(staff_client):
+    draft = make_draft()
+    answers = {"version": draft.pk, "kind": "usage", "currency": "USD", "interval": "month", "interval_count": "1"}
+    answers |= {"cadence": "arrears", "model": "package", "quantity": "1", "package_rounding": "up", "unit_amount": "1"}
+    answers |= {"convert_multiply_by": "1", "convert_divide_by": "1", "convert_rounding": "none", "position": "0"}
+
+    page = staff_client.post(url("catalog_price_add"), answers | NO_TIERS).content.decode()
+
+    assert "A usage price needs a feature" in page
+    assert "A package price needs a package size above 0" in page
+
+
+def test_a_published_version_takes_no_new_price(staff_client):
+    version = make_version({}, name="Pro")
+    answers = {"version": version.pk, "kind": "fixed", "currency": "USD", "interval": "month", "model": "flat"}
+
+    page = staff_client.post(url("catalog_price_add"), answers | NO_TIERS).content.decode()
+
+    assert "Pro v1 is published and never changes" in page
+
+
+def test_a_published_version_and_its_prices_are_only_shown(staff_client):
+    version = make_version({}, free_units={make_feature(): Decimal(5)})
+    price = version.prices.get()
+
+    for address in (url("catalog_planversion_change", version.pk), url("catalog_price_change", price.pk)):
+        page = staff_client.get(address)
+        assert page.status_code == 200
+        assert 'name="_save"' not in page.content.decode()
+        assert staff_client.post(address, {"note": "x"}).status_code == 403
+    assert staff_client.post(url("catalog_price_delete", price.pk), {"post": "yes"}).status_code == 403
+    assert staff_client.post(url("catalog_planversion_delete", version.pk), {"post": "yes"}).status_code == 403
+
+
+def test_a_draft_says_what_keeps_it_from_being_published(staff_client):
+    price = make_price(version=make_draft(), name="Tokens", model="volume")
+
+    page = staff_client.get(url("catalog_planversion_change", price.version_id)).content.decode()
+
+    assert "Tokens (USD, monthly): tiers: Volume needs tiers." in page
+
+
+def test_publishing_shows_what_changes_asks_why_and_is_done_once(staff_client, staff_user):
+    version = make_version({"feature": make_feature(name="Calls"), "unit_amount": Decimal(1)})
+    draft = draft_of(version.plan, by=None, held=True)
+    draft.prices.update(unit_amount=Decimal(2))
+    address = url("catalog_planversion_publish_version", draft.pk)
+
+    dialog = staff_client.get(address).content.decode()
+    assert "$1.00 per unit; per month" in dialog
+    assert "$2.00 per unit; per month" in dialog
+    assert "This field is required" in submit(staff_client, address, note="").content.decode()
+
+    response = submit(staff_client, address, note="Dearer")
+    assert response.headers["HX-Redirect"] == url("catalog_planversion_change", draft.pk)
+    draft.refresh_from_db()
+    assert (draft.is_published, draft.published_by, draft.note) == (True, staff_user, "Dearer")
+    assert submit(staff_client, address, note="Again").status_code == 403
+
+
+def test_publishing_with_faults_changes_nothing(staff_client):
+    draft = make_draft()
+    address = url("catalog_planversion_publish_version", draft.pk)
+
+    submit(staff_client, address, note="Try")
+
+    draft.refresh_from_db()
+    assert not draft.is_published
+    assert draft.note == ""
+    page = staff_client.get(url("catalog_planversion_change", draft.pk)).content.decode()
+    assert "nothing to sell" in page
+
+
+def test_a_new_version_made_by_staff_is_held_back(staff_client):
+    version = make_version({})
+
+    response = submit(staff_client, url("catalog_planversion_new_version", version.pk))
+
+    draft = version.plan.versions.get(state="draft")
+    assert response.headers["HX-Redirect"] == url("catalog_planversion_change", draft.pk)
+    assert draft.is_held
+
+
+def test_free_tiers_are_edited_on_the_draft(staff_client):
+    entitlement = make_entitlement(version=make_draft(), free_units=Decimal(10))
+    page = staff_client.get(url("catalog_planversion_change", entitlement.version_id)).content.decode()
+    assert 'value="10"' in page
+
+    prices = {"prices-TOTAL_FORMS": "0", "prices-INITIAL_FORMS": "0"}
+    answers = {"trial_days": "7", "is_held": "on", "note": "", **prices}
+    answers |= {"entitlements-TOTAL_FORMS": "1", "entitlements-INITIAL_FORMS": "1"}
+    answers |= {"entitlements-0-id": entitlement.pk, "entitlements-0-version": entitlement.version_id}
+    answers |= {"entitlements-0-feature": entitlement.feature_id, "entitlements-0-free_units": "25"}
+    answers |= {"entitlements-0-reset": "period", "entitlements-0-is_enabled": "on"}
+    assert staff_client.post(url("catalog_planversion_change", entitlement.version_id), answers).status_code == 302
+
+    entitlement.refresh_from_db()
+    assert (entitlement.free_units, entitlement.version.trial_days) == (Decimal(25), 7)

@@ -1,0 +1,423 @@
+import datetime as dt
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.test import Client
+from django.utils import timezone
+
+from catalog.models import Plan
+from customers.accounts import map_external_id
+from customers.models import Customer, CustomerAlias, Subscription
+from customers.subscriptions import cancel, change_plan, pause, phases
+from tests.admin_pages import as_viewer, queries_of, submit, url
+from tests.factories import make_customer, make_plan, make_subscription, make_user, make_version
+
+pytestmark = pytest.mark.django_db
+
+MODELS = ["customer", "subscription", "customeralias"]
+LONG_AGO = datetime(2026, 1, 1, tzinfo=UTC)
+NO_INLINES = {
+    f"{prefix}-{field}": "0" for prefix in ("subscriptions", "aliases") for field in ("TOTAL_FORMS", "INITIAL_FORMS")
+}
+TERMS = {
+    "interval": "month",
+    "interval_count": "1",
+    "alignment": "anniversary",
+    "prorate": "on",
+    "starts_on": "2026-03-01",
+}
+
+
+def running(**given: object) -> Subscription:
+    """Make a subscription that runs since three days, whenever the test runs."""
+    return make_subscription(**{"starts_at": timezone.now() - timedelta(days=3)} | given)
+
+
+def move(subscription: Subscription, plan: Plan) -> None:
+    now = timezone.now()
+    change_plan(subscription, plan, at=now, now=now, by=make_user())
+
+
+def fill(rounds: int) -> Customer:
+    customer = make_customer()
+    for number in range(rounds):
+        subscription = running(customer=customer, trial_days=1)
+        move(subscription, make_plan())
+        map_external_id(f"wrong-{customer.pk}-{number}", customer, by=make_user())
+        running()
+    return customer
+
+
+# --- Pages -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_an_empty_list_says_what_to_do_next(staff_client, model):
+    page = staff_client.get(url(f"customers_{model}_changelist")).content.decode()
+
+    assert "This page yielded into no results" not in page
+    assert any(words in page for words in ("yet", "knows its customers"))
+
+
+def test_a_search_without_result_is_not_an_empty_list(staff_client):
+    assert "No customers yet" not in staff_client.get(url("customers_customer_changelist", q="nobody")).content.decode()
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_a_list_costs_the_same_queries_whatever_it_holds(staff_client, model):
+    fill(1)
+    few = queries_of(staff_client, url(f"customers_{model}_changelist"))
+    fill(4)
+
+    assert queries_of(staff_client, url(f"customers_{model}_changelist")) == few
+
+
+def test_a_customer_page_costs_the_same_queries_whatever_the_customer_has(staff_client):
+    few = queries_of(staff_client, url("customers_customer_change", fill(1).pk))
+
+    assert queries_of(staff_client, url("customers_customer_change", fill(5).pk)) == few
+
+
+def test_a_subscription_page_costs_the_same_queries_however_long_its_history(staff_client):
+    def queries(changes: int) -> int:
+        subscription = running()
+        for _ in range(changes):
+            move(subscription, make_plan())
+        return queries_of(staff_client, url("customers_subscription_change", subscription.pk))
+
+    assert queries(6) == queries(1)
+
+
+@pytest.mark.parametrize("search", ["acme-1", "ACME-1", "Acme", "billing@acme"])
+def test_customers_are_found_by_name_external_id_alias_and_email(staff_client, search):
+    acme = make_customer(name="Acme", external_id="acme-1", email="billing@acme.example")
+    map_external_id("Acme_One", acme, by=None)
+    make_customer(name="Other")
+
+    page = staff_client.get(url("customers_customer_changelist", q=search)).content.decode()
+
+    assert "Acme" in page
+    assert "Other" not in page
+
+
+def test_customers_who_are_not_billed_stand_out(staff_client):
+    running(customer=make_customer(name="Billed"))
+    make_customer(name="Forgotten")
+
+    everyone = staff_client.get(url("customers_customer_changelist")).content.decode()
+    only = staff_client.get(url("customers_customer_changelist", subscribed="no")).content.decode()
+
+    assert "none: not billed" in everyone
+    assert "Forgotten" in only
+    assert "Billed" not in only.replace("not billed", "")
+
+
+@pytest.mark.parametrize(("status", "found"), [("active", "Acme"), ("cancelled", "Bluebird"), ("paused", "Copper")])
+def test_subscriptions_are_filtered_by_how_they_stand(staff_client, status, found):
+    now = timezone.now()
+    running(customer=make_customer(name="Acme"))
+    cancel(running(customer=make_customer(name="Bluebird")), at=now, now=now, by=None)
+    pause(running(customer=make_customer(name="Copper")), at=now, now=now, by=None)
+
+    page = staff_client.get(url("customers_subscription_changelist", status=status)).content.decode()
+
+    assert [name for name in ("Acme", "Bluebird", "Copper") if name in page] == [found]
+
+
+def test_subscriptions_are_filtered_by_the_plan_they_are_on_now(staff_client):
+    basic, pro = make_plan(name="Basic"), make_plan(name="Pro")
+    moved = running(customer=make_customer(name="Moved"), plan=basic)
+    move(moved, pro)
+    running(customer=make_customer(name="Stayed"), plan=basic)
+
+    page = staff_client.get(url("customers_subscription_changelist", plan="Basic")).content.decode()
+
+    assert "Stayed" in page
+    assert "Moved" not in page
+
+
+def test_a_subscription_page_tells_its_history_and_the_periods_ahead(staff_client, staff_user):
+    subscription = make_subscription(plan=make_plan(name="Basic"), trial_days=14, now=LONG_AGO)
+    now = timezone.now()
+    change_plan(subscription, make_plan(name="Pro"), at=now, now=now, by=staff_user, reason="Asked for it")
+
+    page = staff_client.get(url("customers_subscription_change", subscription.pk)).content.decode()
+
+    for words in ("Trial", "Basic v1", "Pro v1", "Asked for it", "What was recorded before (1)"):
+        assert words in page
+    assert page.count("15 Jan 2026 00:00") == 2  # the trial's end is the next phase's beginning
+    assert page.count('<li class="flex gap-2 justify-between py-1') == 9
+
+
+def test_an_ended_subscription_has_no_periods_ahead(staff_client):
+    subscription, now = running(), timezone.now()
+    cancel(subscription, at=now, now=now, by=None)
+
+    page = staff_client.get(url("customers_subscription_change", subscription.pk)).content.decode()
+
+    assert "None ahead: the subscription has ended." in page
+    assert url("customers_subscription_cancel", subscription.pk) not in page
+
+
+# --- Customers ---------------------------------------------------------------------------------------
+
+
+def test_a_customer_is_added_and_keeps_the_external_id(staff_client):
+    answers = {"name": "Acme", "external_id": "acme", "timezone": "Europe/Berlin", "tax_treatment": "taxable"}
+    assert staff_client.post(url("customers_customer_add"), answers).status_code == 302
+
+    customer = Customer.objects.get()
+    changed = {**answers, **NO_INLINES, "name": "Acme Corp", "external_id": "other", "metadata": "{}"}
+    assert staff_client.post(url("customers_customer_change", customer.pk), changed).status_code == 302
+    customer.refresh_from_db()
+    assert (customer.name, customer.external_id, customer.timezone) == ("Acme Corp", "acme", "Europe/Berlin")
+
+
+def test_a_customer_with_subscriptions_is_not_archived_and_the_page_says_why(staff_client):
+    customer = running(customer=make_customer(name="Acme")).customer
+
+    submit(staff_client, url("customers_customer_archive", customer.pk), reason="Left")
+
+    assert "Acme has a subscription that hasn&#x27;t ended" in staff_client.get(
+        url("customers_customer_change", customer.pk)
+    ).content.decode().replace("&#39;", "&#x27;")
+    customer.refresh_from_db()
+    assert customer.state == "active"
+
+
+def test_a_customer_is_archived_with_a_reason_and_activated_again(staff_client):
+    customer = make_customer()
+
+    submit(staff_client, url("customers_customer_archive", customer.pk), reason="Closed for good")
+    customer.refresh_from_db()
+    assert customer.state == "archived"
+    assert "Closed for good" in staff_client.get(url("customers_customer_history", customer.pk)).content.decode()
+
+    submit(staff_client, url("customers_customer_activate", customer.pk), reason="")
+    customer.refresh_from_db()
+    assert customer.state == "active"
+
+
+def test_customers_are_never_deleted(staff_client):
+    customer = make_customer()
+
+    assert staff_client.post(url("customers_customer_delete", customer.pk), {"post": "yes"}).status_code == 403
+
+
+def test_a_wrong_external_id_is_mapped_but_not_a_customers_own(staff_client):
+    acme = make_customer(external_id="acme")
+    answers = {"customer": acme.pk, "reason": "Old app"}
+
+    refused = staff_client.post(url("customers_customeralias_add"), answers | {"alias": "acme"}).content.decode()
+    assert "This is the external id of" in refused
+    staff_client.post(url("customers_customeralias_add"), answers | {"alias": "ACME"})
+    assert CustomerAlias.objects.get().customer == acme
+
+
+def test_customers_are_imported_and_brought_up_to_date(staff_client, staff_user):
+    make_customer(external_id="acme", name="Acme")
+    rows = b"external_id,name,timezone\nacme,Acme Corp,Europe/Berlin\nnew-1,New One,UTC\n"
+    upload = {"import_file": SimpleUploadedFile("customers.csv", rows), "format": "0"}
+
+    preview = staff_client.post(url("customers_customer_import"), upload)
+    confirm = preview.context["confirm_form"].initial
+    staff_client.post(url("customers_customer_process_import"), confirm)
+
+    assert dict(Customer.objects.values_list("external_id", "name")) == {"acme": "Acme Corp", "new-1": "New One"}
+    history = staff_client.get(url("customers_customer_history", Customer.objects.get(external_id="acme").pk))
+    assert "Imported from a file" in history.content.decode()
+
+
+def test_one_wrong_row_refuses_the_whole_file(staff_client):
+    rows = b"external_id,name,timezone\nnew-1,New One,UTC\nnew-2,New Two,Mars/Olympus\n"
+    upload = {"import_file": SimpleUploadedFile("customers.csv", rows), "format": "0"}
+
+    page = staff_client.post(url("customers_customer_import"), upload)
+
+    assert "Mars/Olympus is not a time zone" in page.content.decode()
+    assert "confirm_form" not in page.context
+    assert not Customer.objects.exists()
+
+
+def test_the_list_is_exported_with_numbers_and_times(staff_client):
+    running(customer=make_customer(name="Acme", external_id="acme"))
+
+    file = staff_client.post(url("customers_customer_export", q="acme"), {"format": "0"}).content.decode()
+
+    header, row = file.splitlines()
+    assert header.split(",")[1:4] == ["External id", "Name", "E-mail"]
+    assert row.split(",")[1:8] == ["acme", "Acme", "", "USD", "UTC", "1", "Active"]
+
+
+# --- Subscriptions -----------------------------------------------------------------------------------
+
+
+def test_a_customer_is_subscribed_from_the_beginning_of_the_day_where_they_are(staff_client, staff_user):
+    customer = make_customer(timezone="America/New_York")
+    answers = {
+        "customer": customer.pk,
+        "plan": make_plan(name="Basic").pk,
+        **TERMS,
+        "trial_days": "14",
+        "reason": "Order 7",
+    }
+
+    response = staff_client.post(url("customers_subscription_add"), answers)
+
+    subscription = Subscription.objects.get()
+    assert response.status_code == 302
+    assert (subscription.started_at, subscription.currency) == (datetime(2026, 3, 1, 5, tzinfo=UTC), "USD")
+    assert [phase.kind for phase in phases(subscription)] == ["trial", "active"]
+    assert (phases(subscription)[0].reason, subscription.created_by) == ("Order 7", staff_user)
+
+
+@pytest.mark.parametrize(
+    ("terms", "words"),
+    [
+        ({"currency": "EUR"}, "has no price in EUR monthly. It has: USD monthly."),
+        ({"interval": "year"}, "has no price in USD annual"),
+        ({"ends_on": "2026-02-01"}, "The subscription ends before it starts."),
+        ({"currency": "usd!"}, "at most 3 characters"),
+        ({"starts_on": ""}, "This field is required"),
+    ],
+)
+def test_what_would_refuse_a_subscription_is_said_on_the_form(staff_client, terms, words):
+    answers = {"customer": make_customer().pk, "plan": make_plan().pk, **TERMS, **terms}
+
+    page = staff_client.post(url("customers_subscription_add"), answers)
+
+    assert words in page.content.decode()
+    assert not Subscription.objects.exists()
+
+
+def test_a_refused_subscription_publishes_no_draft(staff_client):
+    plan = make_version({"currency": "EUR"}).plan
+    plan.versions.model.objects.create(plan=plan, number=2)
+    answers = {"customer": make_customer().pk, "plan": plan.pk, **TERMS}
+
+    page = staff_client.post(url("customers_subscription_add"), answers).content.decode()
+
+    assert "nothing to sell" in page
+    assert plan.versions.get(number=2).state == "draft"
+
+
+def test_the_lookup_key_is_taken_once(staff_client):
+    running(key="main")
+    answers = {"customer": make_customer().pk, "plan": make_plan().pk, **TERMS, "key": "main"}
+
+    assert "already exists" in staff_client.post(url("customers_subscription_add"), answers).content.decode()
+
+
+def test_the_plan_changes_now_with_a_reason(staff_client, staff_user):
+    subscription, pro = running(), make_plan(name="Pro")
+    address = url("customers_subscription_change_plan", subscription.pk)
+
+    assert "Pro" in staff_client.get(address).content.decode()
+    assert "This field is required" in submit(staff_client, address, plan=pro.pk, when="now").content.decode()
+    submit(staff_client, address, plan=pro.pk, when="now", reason="Upgrade")
+
+    latest = phases(subscription).last()
+    assert (latest.plan_version.plan, latest.reason, latest.recorded_by) == (pro, "Upgrade", staff_user)
+
+
+def test_the_plan_changes_on_a_day_where_the_customer_is(staff_client):
+    subscription = running(customer=make_customer(timezone="Asia/Tokyo"))
+    day = timezone.now().date() + dt.timedelta(days=40)
+    address = url("customers_subscription_change_plan", subscription.pk)
+
+    answers = {"plan": make_plan().pk, "when": "date", "reason": "Agreed"}
+    assert "Say which day" in submit(staff_client, address, **answers).content.decode()
+    submit(staff_client, address, **answers, day=day.isoformat())
+
+    # Tokyo is nine hours ahead of UTC, all year.
+    expected = datetime(day.year, day.month, day.day, tzinfo=UTC) - timedelta(hours=9)
+    assert phases(subscription).last().starts_at == expected
+
+
+def test_a_refused_change_is_said_and_changes_nothing(staff_client):
+    subscription = running()
+    plan = make_version({"currency": "EUR"}, name="Euro plan").plan
+
+    submit(
+        staff_client, url("customers_subscription_change_plan", subscription.pk), plan=plan.pk, when="now", reason="Try"
+    )
+
+    page = staff_client.get(url("customers_subscription_change", subscription.pk)).content.decode()
+    assert "Euro plan v1 has no price in USD monthly" in page
+    assert phases(subscription).count() == 1
+
+
+def test_a_cancellation_at_the_periods_end_can_be_withdrawn(staff_client):
+    subscription = running()
+    page = url("customers_subscription_change", subscription.pk)
+    withdraw = url("customers_subscription_withdraw", subscription.pk)
+    assert withdraw not in staff_client.get(page).content.decode()
+    assert submit(staff_client, withdraw, reason="?").status_code == 403
+
+    submit(staff_client, url("customers_subscription_cancel", subscription.pk), when="period_end", reason="Moves away")
+    subscription.refresh_from_db()
+    assert subscription.ended_at is not None
+    assert subscription.ended_at > timezone.now() + timedelta(days=20)
+
+    assert withdraw in staff_client.get(page).content.decode()
+    submit(staff_client, withdraw, reason="Stays after all")
+    subscription.refresh_from_db()
+    assert (subscription.ended_at, subscription.cancelled_at) == (None, None)
+
+
+def test_cancelling_now_ends_it_and_leaves_nothing_to_do(staff_client):
+    subscription = running()
+
+    submit(staff_client, url("customers_subscription_cancel", subscription.pk), when="now", reason="Bankrupt")
+
+    subscription.refresh_from_db()
+    assert subscription.ended_at is not None
+    assert subscription.ended_at <= timezone.now()
+    for verb in ("cancel", "change_plan", "pause", "resume", "withdraw"):
+        assert staff_client.get(url(f"customers_subscription_{verb}", subscription.pk)).status_code == 403
+
+
+def test_a_pause_begins_now_and_is_resumed(staff_client):
+    subscription = running()
+
+    submit(staff_client, url("customers_subscription_pause", subscription.pk), reason="Unpaid")
+    assert [phase.kind for phase in phases(subscription)] == ["active", "paused"]
+    submit(staff_client, url("customers_subscription_resume", subscription.pk), reason="Paid")
+    assert [phase.kind for phase in phases(subscription)] == ["active", "paused", "active"]
+
+
+def test_terms_that_bills_rest_on_can_not_be_edited(staff_client):
+    subscription = running()
+    answers = {"currency": "EUR", "started_at_0": "2020-01-01", "net_days": "15", "prorate": "on", "key": ""}
+
+    staff_client.post(url("customers_subscription_change", subscription.pk), answers)
+
+    subscription.refresh_from_db()
+    assert (subscription.currency, subscription.net_days, subscription.key) == ("USD", 15, None)
+
+
+def test_staff_who_may_only_look_see_no_buttons_and_can_not_act():
+    client, subscription = as_viewer("customers"), running()
+    page = client.get(url("customers_subscription_change", subscription.pk))
+
+    assert page.status_code == 200
+    for verb in ("cancel", "change_plan", "pause"):
+        address = url(f"customers_subscription_{verb}", subscription.pk)
+        assert address not in page.content.decode()
+        assert submit(client, address, when="now", reason="x").status_code == 403
+    for verb in ("archive", "subscribe"):
+        assert (
+            submit(client, url(f"customers_customer_{verb}", subscription.customer_id), reason="x").status_code == 403
+        )
+    assert client.get(url("customers_customer_import")).status_code == 403
+    assert phases(subscription).count() == 1
+
+
+def test_staff_without_a_view_permission_see_and_export_nothing():
+    client = Client()
+    client.force_login(make_user())
+
+    for model in MODELS:
+        assert client.get(url(f"customers_{model}_changelist")).status_code == 403
+        assert client.get(url(f"customers_{model}_export")).status_code == 403
