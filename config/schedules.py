@@ -66,6 +66,13 @@ DEFAULTS = (
         "Numbers and freezes draft invoices that have waited long enough for late events.",
     ),
     Schedule(
+        "Roll up past days of usage",
+        "events.tasks.roll_up",
+        At(hour="*", minute="40"),
+        3000,
+        "Adds the hours of days that ended two days ago, so that long windows are read fast.",
+    ),
+    Schedule(
         "Check usage against the ledger",
         "events.tasks.check_usage",
         At(hour="2", minute="30"),

@@ -7,7 +7,7 @@ from typing import Any
 from django.db import connection, transaction
 
 from events.models import ProcessedBatch
-from events.statements import statement
+from events.statements import section, statement
 
 BATCH_SIZE = 10_000
 # Batches share this lock; a change of what counts (a replay's first step) takes it alone for a moment, so that no batch
@@ -95,6 +95,9 @@ def count_hits(cursor: Any) -> None:
     )
     new, any_latest, any_unique = cursor.fetchone()
     cursor.execute(statement("count"))
+    cursor.execute(section("days", "any"))
+    if cursor.fetchone()[0]:
+        cursor.execute(section("days", "count"))
     if any_latest:
         cursor.execute(statement("latest"))
     if any_unique:

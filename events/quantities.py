@@ -1,6 +1,6 @@
 """Aggregated quantities from what buckets keep. Pure: no database, no clock."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_UP, Context, Decimal
 
@@ -9,6 +9,7 @@ EXACT = Context(prec=200)
 # A quotient has no end: averages and sums weighted by time are kept to this many digits.
 QUOTIENT = Context(prec=50, rounding=ROUND_HALF_UP)
 ZERO = Decimal(0)
+DAWN = datetime(1, 1, 1, tzinfo=UTC)
 ROUNDINGS = {"round": ROUND_HALF_UP, "ceil": ROUND_CEILING, "floor": ROUND_FLOOR}
 
 
@@ -21,10 +22,31 @@ class Sums:
     weighted: Decimal = ZERO
     maximum: Decimal | None = None
     minimum: Decimal | None = None
-    latest: Decimal | None = None
     checksum: int = 0
+    latest: Decimal | None = None
+    latest_at: datetime | None = None
+    latest_id: int | None = None
     distinct: int = 0
     before: Decimal = ZERO
+
+    def with_latest(self, value: Decimal, at: datetime, arrival: int) -> "Sums":
+        """Give the same with this value as the newest."""
+        return replace(self, latest=value, latest_at=at, latest_id=arrival)
+
+    def plus(self, other: "Sums") -> "Sums":
+        """Add what other events of the same window add up to. Distinct values can't be added, and stay."""
+        newest = max((self, other), key=lambda one: (one.latest_at or DAWN, one.latest_id or 0))
+        return replace(
+            newest,
+            count=self.count + other.count,
+            total=EXACT.add(self.total, other.total),
+            weighted=EXACT.add(self.weighted, other.weighted),
+            maximum=max((one for one in (self.maximum, other.maximum) if one is not None), default=None),
+            minimum=min((one for one in (self.minimum, other.minimum) if one is not None), default=None),
+            checksum=self.checksum ^ other.checksum,
+            distinct=self.distinct,
+            before=self.before,
+        )
 
 
 def aggregate(aggregation: str, sums: Sums, start: datetime | None, end: datetime) -> Decimal:

@@ -67,13 +67,16 @@ def compare(scope: Scope) -> Iterator[Difference]:
     """Recount the scope from the ledger and give the hours that differ. Writes nothing.
 
     One statement, so one snapshot: a batch is seen whole, in the ledger and in the buckets, or not at all. Hours that
-    retention has removed events from are left out. An hour may come twice: for its sums and for its unique values.
+    retention has removed events from are left out. An hour may come twice: for its sums and for its unique values. A
+    rolled-up day that isn't the sum of its hours comes as its first hour.
     """
     parts = sections("compare")
     rows = f"({counted(scope=parts['scope'])})"
     tables = {"kept_buckets": "events_usagebucket", "kept_values": "events_uniquevalue"}
     kept = {name: parts["kept"].replace("{table}", table) for name, table in tables.items()}
-    query = compose(f"{parts['buckets']}\nUNION ALL\n{parts['values']}", sums=sums(rows), rows=rows, **kept)
+    query = compose(
+        "\nUNION ALL\n".join(parts[name] for name in ("buckets", "values", "days")), sums=sums(rows), rows=rows, **kept
+    )
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("SET LOCAL work_mem = '128MB'; SET LOCAL jit = off")
         cursor.execute(query, scope.parameters)
@@ -81,9 +84,7 @@ def compare(scope: Scope) -> Iterator[Difference]:
             yield from (Difference(*row) for row in chunk)
 
 
-def rebuild_usage(
-    scope: Scope, *, apply: bool, now: datetime, reason: str = "", by: User | None = None
-) -> UsageCheck:
+def rebuild_usage(scope: Scope, *, apply: bool, now: datetime, reason: str = "", by: User | None = None) -> UsageCheck:
     """Compare kept usage with the ledger, note the outcome, and recount what differs when `apply` says so.
 
     Buckets are left alone otherwise. Safe beside running batches and to repeat; killed while applying, the hours done

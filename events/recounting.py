@@ -21,7 +21,8 @@ def prepare_recount(cursor: Any) -> None:
 
 
 def recount_touched(cursor: Any) -> int:
-    """Recount the hours in `touched` and give how many there are. Needs a transaction under READ COMMITTED.
+    """Recount the hours in `touched` and give how many there are. Needs a transaction under READ COMMITTED that
+    holds the configuration lock (shared), so that the rollup's mark stays where it is.
 
     Safe beside running batches: see the locks in recount.sql. A second call finds the same.
     """
@@ -34,4 +35,7 @@ def recount_touched(cursor: Any) -> int:
     cursor.execute(steps["close"])
     cursor.execute(steps["forget_values"])
     cursor.execute(steps["write_values"])
+    days = sections("days")
+    for step in ("open", "lock", "write", "close"):
+        cursor.execute(compose(days[step], touched=days["touched"]))
     return hours

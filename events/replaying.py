@@ -117,6 +117,7 @@ def void_event(event: Event, *, reason: str, now: datetime, by: User | None = No
     with transaction.atomic(), connection.cursor() as cursor:
         prepare(cursor)
         prepare_recount(cursor)
+        cursor.execute("SELECT pg_advisory_xact_lock_shared(%s)", [CONFIGURATION_LOCK])
         locked = Event.objects.select_for_update().get(pk=event.pk)
         if locked.state == EventState.VOIDED:
             raise AlreadyVoided(f"Event {locked.event_id} was voided before: {locked.void.reason}")

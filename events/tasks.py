@@ -10,6 +10,7 @@ from events.mending import replay_mended as replay_mended_events
 from events.processing import BATCH_SIZE, process_batch
 from events.rebuilding import Scope, rebuild_usage
 from events.retention import prune as prune_old
+from events.rollup import roll_up as roll_up_days
 
 log = logging.getLogger(__name__)
 LONGEST_RUN_S = 30
@@ -43,6 +44,12 @@ def check_usage() -> int:
     if check.differing:
         log.error("usage differs from the ledger in %s hours: see usage check %s", check.differing, check.pk)
     return check.differing
+
+
+@shared_task
+def roll_up() -> None:
+    """Add past days of usage up, so that long windows are read fast."""
+    roll_up_days(now=timezone.now())
 
 
 @shared_task

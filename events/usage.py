@@ -1,6 +1,5 @@
 """Usage of features by customers: hourly buckets, and the ledger for the hours that a window cuts."""
 
-from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -16,6 +15,7 @@ from events.statements import compose, counted, sections
 
 HOUR = timedelta(hours=1)
 BEGINNING = datetime(1, 1, 1, tzinfo=UTC)
+SPAN_COLUMNS = ("no", "customer", "feature", "start", "end", "first_day", "last_day")
 
 
 @dataclass(frozen=True)
@@ -82,8 +82,8 @@ def usage_many(requests: Sequence[UsageRequest], *, features: dict[int, Feature]
         spans.append(_Span(no, request.customer_id, request.feature_id, start, request.end))
         if feature.is_cumulative and by_time:
             levels.append(_Span(no, request.customer_id, request.feature_id, BEGINNING, request.start))
-    sums = _add_up(spans, {pk for pk, one in known.items() if one.aggregation == Aggregation.UNIQUE_COUNT})
-    before = _add_up(levels, set()) if levels else {}
+    sums = _add_up(spans, known)
+    before = _add_up(levels, known) if levels else {}
     return [
         _quantity(known[request.feature_id], request, sums.get(no, Sums()), before.get(no, Sums()))
         for no, request in enumerate(requests)
@@ -97,38 +97,51 @@ def _quantity(feature: Feature, request: UsageRequest, sums: Sums, before: Sums)
     return Quantity(rounded, sums.count + before.count, sums.checksum ^ before.checksum)
 
 
-def _add_up(spans: Sequence[_Span], unique_features: set[int]) -> dict[int, Sums]:
+def _add_up(spans: Sequence[_Span], features: dict[int, Feature]) -> dict[int, Sums]:
     """Add up buckets and edges of every span, by its number. Spans without events are left out."""
-    columns: dict[str, list[Any]] = defaultdict(list)
-    edges: dict[str, list[Any]] = defaultdict(list)
-    for span in spans:
-        for name, value in zip(
-            ("no", "customer", "feature"), (span.no, span.customer_id, span.feature_id), strict=True
-        ):
-            columns[name].append(value)
-            edges[name].extend([value] * len(span.edges))
-        first, last = span.whole
-        columns["start"].append(first)
-        columns["end"].append(last)
-        edges["start"].extend(start for start, _ in span.edges)
-        edges["end"].extend(end for _, end in span.edges)
-    parameters = {f"whole_{name}": values for name, values in columns.items()}
-    parameters |= {f"edge_{name}": edges[name] for name in columns}
+    parameters, any_edges = _parameters(spans)
+    asked = {features[span.feature_id].aggregation for span in spans}
     with connection.cursor() as cursor:
-        cursor.execute(_query("sums"), parameters)
-        found = {no: Sums(*sums) for no, *sums in cursor.fetchall()}
-        if unique_features & {span.feature_id for span in spans}:
-            cursor.execute(_query("distinct"), parameters)
-            for no, distinct in cursor.fetchall():
+
+        def rows(name: str) -> list[tuple[Any, ...]]:
+            cursor.execute(_query(name), parameters)
+            found: list[tuple[Any, ...]] = cursor.fetchall()
+            return found
+
+        found = {no: Sums(*sums) for no, *sums in rows("sums")}
+        if Aggregation.LATEST in asked:
+            for no, *latest in rows("latest"):
+                found[no] = found[no].with_latest(*latest)
+        if any_edges:
+            for no, *sums in rows("edge_sums"):
+                found[no] = found.get(no, Sums()).plus(Sums(*sums))
+        if Aggregation.UNIQUE_COUNT in asked:
+            for no, distinct in rows("edge_distinct" if any_edges else "distinct"):
                 found[no] = replace(found.get(no, Sums()), distinct=distinct)
     return found
+
+
+def _parameters(spans: Sequence[_Span]) -> tuple[dict[str, list[Any]], bool]:
+    """Give the spans' whole and cut hours as arrays, and tell whether any hour is cut."""
+    columns: dict[str, list[Any]] = {f"{kind}_{name}": [] for kind in ("whole", "edge") for name in SPAN_COLUMNS}
+
+    def add(kind: str, *values: Any) -> None:
+        for name, value in zip(SPAN_COLUMNS, values, strict=True):
+            columns[f"{kind}_{name}"].append(value)
+
+    for span in spans:
+        start, end = span.whole
+        add("whole", span.no, span.customer_id, span.feature_id, start, end, ceil_day(start), floor_day(end))
+        for start, end in span.edges:
+            add("edge", span.no, span.customer_id, span.feature_id, start, end, start, end)
+    return columns, bool(columns["edge_no"])
 
 
 @cache
 def _query(name: str) -> str:
     """Put a usage query together: the spans come as arrays, the edges' events by the one definition of counting."""
     parts = sections("usage")
-    return compose(parts[name], edge_rows=_edge_rows("edge.no,"), whole=parts["whole"])
+    return compose(parts[name], edge_rows=_edge_rows("edge.no,"), whole=parts["whole"], rolled=parts["rolled"])
 
 
 @cache
@@ -149,6 +162,8 @@ def event_values(customer_id: int, feature: Feature, start: datetime, end: datet
         "edge_feature": [feature.pk],
         "edge_start": [BEGINNING if feature.is_cumulative else start],
         "edge_end": [end],
+        "edge_first_day": [start],
+        "edge_last_day": [end],
     }
     with connection.chunked_cursor() as cursor:
         cursor.execute(query, parameters)
@@ -165,3 +180,14 @@ def ceil_hour(moment: datetime) -> datetime:
     """Give the moment itself if it begins a UTC hour, else the start of the next."""
     floor = floor_hour(moment)
     return floor if floor == moment else floor + HOUR
+
+
+def floor_day(moment: datetime) -> datetime:
+    """Give the start of the UTC day that holds the moment."""
+    return floor_hour(moment).replace(hour=0)
+
+
+def ceil_day(moment: datetime) -> datetime:
+    """Give the moment itself if it begins a UTC day, else the start of the next."""
+    floor = floor_day(moment)
+    return floor if floor == moment else floor + 24 * HOUR

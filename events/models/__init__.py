@@ -2,7 +2,7 @@ from events.models.keys import ApiKey, RefusedRequest, Scope
 from events.models.ledger import DuplicateEvent, Event, EventState, EventVoid, InboxEvent, PrunedEventId
 from events.models.operations import LedgerHorizon, ProcessedBatch, UsageCheck
 from events.models.problems import Problem, ProblemState
-from events.models.usage import UniqueValue, UsageBucket
+from events.models.usage import UniqueValue, UsageBucket, UsageDay, UsageRollup
 
 __all__ = [
     "ApiKey",
@@ -21,4 +21,6 @@ __all__ = [
     "UniqueValue",
     "UsageBucket",
     "UsageCheck",
+    "UsageDay",
+    "UsageRollup",
 ]

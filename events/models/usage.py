@@ -35,6 +35,37 @@ class UsageBucket(models.Model):
         return f"{self.customer_id} {self.feature_id} {self.hour:%Y-%m-%d %H}"
 
 
+class UsageDay(models.Model):
+    """A UTC day's buckets added up, so that long windows read few rows. Kept for days before the rollup's mark."""
+
+    pk = models.CompositePrimaryKey("customer_id", "feature_id", "day")
+    customer = models.ForeignKey(Customer, models.PROTECT, db_index=False, related_name="+")
+    feature = models.ForeignKey(Feature, models.PROTECT, db_index=False, related_name="+")
+    day = models.DateTimeField(help_text="The day's start, UTC.")
+    count = models.BigIntegerField()
+    total = NumericField()
+    weighted = NumericField()
+    maximum = NumericField(null=True)
+    minimum = NumericField(null=True)
+    checksum = models.BigIntegerField()
+
+    def __str__(self) -> str:
+        return f"{self.customer_id} {self.feature_id} {self.day:%Y-%m-%d}"
+
+
+class UsageRollup(models.Model):
+    """The mark up to which days are rolled up. Whatever counts into an older day is added to its row at once."""
+
+    until = models.DateTimeField(unique=True)
+    rolled_at = models.DateTimeField()
+
+    class Meta:
+        ordering: ClassVar = ["-until"]
+
+    def __str__(self) -> str:
+        return f"{self.until:%Y-%m-%d}"
+
+
 class UniqueValue(models.Model):
     """One distinct value of a unique count within an hour, with how many events carried it."""
 

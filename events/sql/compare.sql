@@ -48,3 +48,31 @@ FULL JOIN (
     ON fresh.customer_id = kept.customer_id AND fresh.feature_id = kept.feature_id AND fresh.hour = kept.hour
     AND fresh.value = kept.value
 WHERE kept.count IS DISTINCT FROM fresh.count
+
+-- :days  Rolled-up days beside the hours that they add up.
+SELECT
+    COALESCE(kept.customer_id, fresh.customer_id), COALESCE(kept.feature_id, fresh.feature_id),
+    COALESCE(kept.day, fresh.day), COALESCE(kept.count, 0), COALESCE(fresh.count, 0),
+    COALESCE(kept.total, 0), COALESCE(fresh.total, 0)
+FROM (
+    SELECT * FROM events_usageday AS day
+    WHERE (%(customer)s::bigint IS NULL OR day.customer_id = %(customer)s)
+        AND (%(feature)s::bigint IS NULL OR day.feature_id = %(feature)s)
+        AND day.day >= date_bin('1 day', GREATEST(%(start)s::timestamptz, '1000-01-01Z'), '2000-01-01 00:00Z')
+        AND day.day < %(end)s
+) AS kept
+FULL JOIN (
+    SELECT
+        bucket.customer_id, bucket.feature_id, date_bin('1 day', bucket.hour, '2000-01-01 00:00Z') AS day,
+        sum(bucket.count)::bigint AS count, sum(bucket.total) AS total, sum(bucket.weighted) AS weighted,
+        max(bucket.maximum) AS maximum, min(bucket.minimum) AS minimum, bit_xor(bucket.checksum) AS checksum
+    FROM events_usagebucket AS bucket
+    WHERE (%(customer)s::bigint IS NULL OR bucket.customer_id = %(customer)s)
+        AND (%(feature)s::bigint IS NULL OR bucket.feature_id = %(feature)s)
+        AND bucket.hour >= date_bin('1 day', GREATEST(%(start)s::timestamptz, '1000-01-01Z'), '2000-01-01 00:00Z')
+        AND date_bin('1 day', bucket.hour, '2000-01-01 00:00Z') < %(end)s
+        AND bucket.hour < (SELECT COALESCE(max(until), '-infinity') FROM events_usagerollup)
+    GROUP BY 1, 2, 3
+) AS fresh ON fresh.customer_id = kept.customer_id AND fresh.feature_id = kept.feature_id AND fresh.day = kept.day
+WHERE (kept.count, kept.total, kept.weighted, kept.maximum, kept.minimum, kept.checksum)
+    IS DISTINCT FROM (fresh.count, fresh.total, fresh.weighted, fresh.maximum, fresh.minimum, fresh.checksum)

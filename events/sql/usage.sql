@@ -3,14 +3,16 @@
 -- :whole
 SELECT * FROM unnest(
     %(whole_no)s::bigint[], %(whole_customer)s::bigint[], %(whole_feature)s::bigint[],
-    %(whole_start)s::timestamptz[], %(whole_end)s::timestamptz[]
-) AS span (no, customer_id, feature_id, start, "end")
+    %(whole_start)s::timestamptz[], %(whole_end)s::timestamptz[],
+    %(whole_first_day)s::timestamptz[], %(whole_last_day)s::timestamptz[]
+) AS span (no, customer_id, feature_id, start, "end", first_day, last_day)
 
 -- :edge
 SELECT * FROM unnest(
     %(edge_no)s::bigint[], %(edge_customer)s::bigint[], %(edge_feature)s::bigint[],
-    %(edge_start)s::timestamptz[], %(edge_end)s::timestamptz[]
-) AS span (no, customer_id, feature_id, start, "end")
+    %(edge_start)s::timestamptz[], %(edge_end)s::timestamptz[],
+    %(edge_first_day)s::timestamptz[], %(edge_last_day)s::timestamptz[]
+) AS span (no, customer_id, feature_id, start, "end", first_day, last_day)
 
 -- :edge_scope
 ({edge}) AS edge
@@ -20,40 +22,62 @@ JOIN events_event AS event
     ON event.customer_id = edge.customer_id AND event.event_name = named.name
     AND event.occurred_at >= edge.start AND event.occurred_at < edge."end"
 
--- :sums
-WITH part AS (
-    SELECT
-        span.no, sum(bucket.count)::bigint AS count, sum(bucket.total) AS total, sum(bucket.weighted) AS weighted,
-        max(bucket.maximum) AS maximum, min(bucket.minimum) AS minimum,
-        (array_agg(bucket.latest ORDER BY bucket.latest_at DESC, bucket.latest_id DESC)
-            FILTER (WHERE bucket.latest_at IS NOT NULL))[1] AS latest,
-        max(bucket.latest_at) AS latest_at,
-        (array_agg(bucket.latest_id ORDER BY bucket.latest_at DESC, bucket.latest_id DESC)
-            FILTER (WHERE bucket.latest_at IS NOT NULL))[1] AS latest_id,
-        bit_xor(bucket.checksum) AS checksum
-    FROM ({whole}) AS span
-    JOIN events_usagebucket AS bucket
-        ON bucket.customer_id = span.customer_id AND bucket.feature_id = span.feature_id
-        AND bucket.hour >= span.start AND bucket.hour < span."end"
-    GROUP BY span.no
-    UNION ALL
-    SELECT
-        no, count(*), COALESCE(sum(number), 0), COALESCE(sum(number * extract(epoch FROM occurred_at)), 0),
-        max(number), min(number),
-        (array_agg(number ORDER BY occurred_at DESC, id DESC))[1], max(occurred_at),
-        (array_agg(id ORDER BY occurred_at DESC, id DESC))[1],
-        bit_xor(hashtextextended(event_id, 0))
-    FROM ({edge_rows}) AS row
-    GROUP BY no
-)
+-- :sums  Whole hours, for every aggregation but LATEST and UNIQUE_COUNT: by days where those are rolled up.
 SELECT
-    no, sum(count)::bigint, sum(total), sum(weighted), max(maximum), min(minimum),
-    (array_agg(latest ORDER BY latest_at DESC, latest_id DESC) FILTER (WHERE latest IS NOT NULL))[1],
-    bit_xor(checksum)
-FROM part
+    no, sum(count)::bigint, sum(total), sum(weighted), max(maximum), min(minimum), bit_xor(checksum)
+FROM (
+    SELECT span.no, day.count, day.total, day.weighted, day.maximum, day.minimum, day.checksum
+    FROM ({whole}) AS span
+    CROSS JOIN ({rolled}) AS rolled
+    JOIN events_usageday AS day
+        ON day.customer_id = span.customer_id AND day.feature_id = span.feature_id
+        AND day.day >= span.first_day AND day.day < LEAST(span.last_day, rolled.until)
+    UNION ALL
+    SELECT span.no, head.count, head.total, head.weighted, head.maximum, head.minimum, head.checksum
+    FROM ({whole}) AS span
+    JOIN events_usagebucket AS head
+        ON head.customer_id = span.customer_id AND head.feature_id = span.feature_id
+        AND head.hour >= span.start AND head.hour < LEAST(span.first_day, span."end")
+    UNION ALL
+    SELECT span.no, tail.count, tail.total, tail.weighted, tail.maximum, tail.minimum, tail.checksum
+    FROM ({whole}) AS span
+    CROSS JOIN ({rolled}) AS rolled
+    JOIN events_usagebucket AS tail
+        ON tail.customer_id = span.customer_id AND tail.feature_id = span.feature_id
+        AND tail.hour >= GREATEST(span.first_day, LEAST(span.last_day, rolled.until)) AND tail.hour < span."end"
+) AS part
 GROUP BY no
 
--- :distinct
+-- :rolled
+SELECT COALESCE(max(until), '-infinity') AS until FROM events_usagerollup
+
+-- :latest  The newest value of the whole hours.
+SELECT DISTINCT ON (span.no) span.no, bucket.latest, bucket.latest_at, bucket.latest_id
+FROM ({whole}) AS span
+JOIN events_usagebucket AS bucket
+    ON bucket.customer_id = span.customer_id AND bucket.feature_id = span.feature_id
+    AND bucket.hour >= span.start AND bucket.hour < span."end"
+WHERE bucket.latest_at IS NOT NULL
+ORDER BY span.no, bucket.latest_at DESC, bucket.latest_id DESC
+
+-- :edge_sums  Cut hours.
+SELECT
+    no, count(*), COALESCE(sum(number), 0), COALESCE(sum(number * extract(epoch FROM occurred_at)), 0),
+    max(number), min(number), bit_xor(hashtextextended(event_id, 0)),
+    (array_agg(number ORDER BY occurred_at DESC, id DESC))[1], max(occurred_at),
+    (array_agg(id ORDER BY occurred_at DESC, id DESC))[1]
+FROM ({edge_rows}) AS row
+GROUP BY no
+
+-- :distinct  Distinct values of whole hours.
+SELECT span.no, count(DISTINCT known.value)
+FROM ({whole}) AS span
+JOIN events_uniquevalue AS known
+    ON known.customer_id = span.customer_id AND known.feature_id = span.feature_id
+    AND known.hour >= span.start AND known.hour < span."end"
+GROUP BY span.no
+
+-- :edge_distinct  Distinct values of whole and cut hours together.
 SELECT no, count(DISTINCT value)
 FROM (
     SELECT span.no, known.value

@@ -8,10 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.django import TestCase
 
-from events.rebuilding import Scope, compare
+from events.models import UsageDay
+from events.rebuilding import Scope, compare, rebuild_usage
+from events.replaying import void_event
+from events.rollup import roll_up
 from events.usage import UsageRequest, event_values, usage, usage_many
 from tests.events import slow_model
-from tests.events.senders import NOON, process, send
+from tests.events.senders import NOON, ledger, process, send
 from tests.factories import make_customer, make_feature
 
 pytestmark = pytest.mark.django_db
@@ -147,7 +150,10 @@ values = st.one_of(
     st.decimals(-100, 100, places=3),
     st.sampled_from(["12", "-0.5", "word", True, None]),
 )
-moments = st.integers(0, 240 * 60).map(lambda seconds: NOON + timedelta(seconds=seconds))
+moments = st.one_of(
+    st.integers(0, 240 * 60).map(lambda seconds: NOON + timedelta(seconds=seconds)),
+    st.integers(0, 80).map(lambda hours: NOON + timedelta(hours=hours)),
+)
 sent_events = st.builds(
     slow_model.Sent,
     event_id=st.integers(1, 30).map("id-{}".format),
@@ -169,6 +175,8 @@ class AnyOrderSplitAndLateness(TestCase):
     @given(batches=st.lists(st.lists(sent_events, max_size=12), min_size=1, max_size=4), data=st.data())
     def test_usage_is_what_the_slow_model_says(self, batches, data):
         for batch in batches:
+            if data.draw(st.booleans()):
+                roll_up(now=NOON + timedelta(days=data.draw(st.integers(1, 4))))
             for event in batch:
                 send(
                     event.event_name,
@@ -182,12 +190,13 @@ class AnyOrderSplitAndLateness(TestCase):
             pass
         everything = [event for batch in batches for event in batch]
         start = data.draw(moments)
-        end = start + timedelta(seconds=data.draw(st.integers(1, 240 * 60)))
+        end = start + timedelta(seconds=data.draw(st.integers(1, 240 * 60)), days=data.draw(st.integers(0, 3)))
         for meter, feature in zip(METERS, self.features, strict=True):
             for name, customer in self.customers.items():
                 expected = slow_model.usage(meter, everything, name, start, end)
                 found = usage(customer.pk, feature, start, end).value
                 assert abs(found - expected) < Decimal("1e-20"), (meter, name, found, expected)
+        assert list(compare(Scope())) == []
 
 
 def test_incremental_usage_equals_a_recount():
@@ -200,3 +209,33 @@ def test_incremental_usage_equals_a_recount():
     process(13)
     process()
     assert list(compare(Scope())) == []
+
+
+def test_days_that_are_rolled_up_follow_late_events_replays_and_voids():
+    customer, tokens = make_customer(external_id="acme"), make_feature(event_name="use", field="v")
+    wrong = send("use", at=NOON, v=1000)
+    send("use", at=NOON + timedelta(hours=20), v=1)
+    process()
+    mark = roll_up(now=NOON + timedelta(days=10))
+    assert mark == datetime(2026, 3, 18, tzinfo=UTC)
+    assert roll_up(now=NOON + timedelta(days=10)) == mark
+    month = datetime(2026, 3, 1, tzinfo=UTC), datetime(2026, 4, 1, tzinfo=UTC)
+    assert usage(customer.pk, tokens, *month).value == 1001
+    send("use", at=NOON + timedelta(minutes=5), v=20)
+    send("use", at=NOON + timedelta(days=9), v=300)
+    process()
+    assert usage(customer.pk, tokens, *month).value == 1321
+    void_event(ledger(wrong), reason="Wrong", now=NOON)
+    assert usage(customer.pk, tokens, *month).value == 321
+    assert usage(customer.pk, tokens, NOON, NOON + timedelta(days=2)).value == 21
+    assert list(compare(Scope())) == []
+
+
+def test_a_day_that_is_not_the_sum_of_its_hours_is_found_and_put_right():
+    customer, calls = make_customer(external_id="acme"), make_feature()
+    send()
+    process()
+    roll_up(now=NOON + timedelta(days=10))
+    UsageDay.objects.update(count=7)
+    assert rebuild_usage(Scope(), apply=True, now=NOON).differing == 1
+    assert usage(customer.pk, calls, NOON - timedelta(days=2), NOON + timedelta(days=2)).value == 1
