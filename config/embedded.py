@@ -11,6 +11,7 @@ import fcntl
 import hashlib
 import os
 import pwd
+import re
 import shutil
 import stat
 import subprocess
@@ -20,7 +21,7 @@ from collections.abc import Iterator, Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any
+from typing import IO, Any, NoReturn
 from urllib.parse import quote
 
 import psutil
@@ -30,7 +31,7 @@ from config.problems import StartupProblem
 
 DATABASE = ROLE = SYSTEM_USER = "countinghouse"
 LONGEST_SOCKET_PATH = 100  # a unix socket's path ends at 107 bytes; the file's own name takes some
-START_TRIES = 5
+START_TRIES = 15
 START_TIMEOUT_S = 300  # recovery after a crash replays up to max_wal_size
 
 SERVER_SETTINGS: Mapping[str, str] = {
@@ -261,10 +262,14 @@ class EmbeddedPostgres:
             )
             if finished.returncode:
                 output.seek(0)
-                said = " ".join(output.read().decode(errors="replace").split())[-400:]
-                raise StartupProblem(
-                    f"The embedded PostgreSQL in {self.folder} failed at {program} (see {self.log}): {said}"
-                )
+                self._report(program, output.read().decode(errors="replace"))
+
+    def _report(self, program: str, said: str) -> NoReturn:
+        with contextlib.suppress(OSError), self.log.open("a") as log:
+            log.write(said)
+        complaints = [line.strip() for line in said.splitlines() if re.search(r"PANIC|FATAL|ERROR|error:", line)]
+        why = (complaints or said.strip().splitlines() or ["it gave no reason"])[0]
+        raise StartupProblem(f"The embedded PostgreSQL in {self.folder} failed at {program} (see {self.log}): {why}")
 
     def __del__(self) -> None:
         if self._hold is not None and os.getpid() == self._owner_pid:
