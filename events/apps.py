@@ -5,3 +5,9 @@ class EventsConfig(AppConfig):
     name = "events"
     verbose_name = "Usage Tracking"
     default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        """Add the pages that belong to no table to the admin."""
+        from events import pages
+
+        pages.attach()

@@ -1,6 +1,7 @@
 """Judge a pasted payload, or the curl command around it, without storing anything; or send it as a test."""
 
 import json
+import re
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -17,6 +18,8 @@ from events.models import Scope
 from events.nudge import nudge
 from events.payload import IncomingEvent, PayloadRefused, parse_batch, parse_event
 from events.reasons import Reason
+
+_lone_surrogate = re.compile(r"\\ud[89a-f]", re.IGNORECASE).search
 
 TEST_SOURCE = "test"
 PATHS = {"/v1/events": "one event", "/v1/events/bulk": "a batch"}
@@ -154,7 +157,7 @@ def readable_part(body: str, *, now: datetime) -> IncomingEvent | None:
         found = found["events"][0]
     if not isinstance(found, dict):
         return None
-    properties = json.dumps(found.get("properties")) if isinstance(found.get("properties"), dict) else "{}"
+    properties = _properties_text(found.get("properties"))
     moment = _moment(found.get("timestamp"))
     return IncomingEvent(
         event_id=_text(found, "event_id"),
@@ -163,8 +166,17 @@ def readable_part(body: str, *, now: datetime) -> IncomingEvent | None:
         occurred_at=moment or now,
         has_timestamp=moment is not None,
         source=_text(found, "source"),
-        properties="{}" if "\\u0000" in properties or "\\ud8" in properties.lower() else properties,
+        properties=properties,
     )
+
+
+def _properties_text(properties: object) -> str:
+    """Write properties that PostgreSQL can read; those with something that it can't keep are left out."""
+    try:
+        text = json.dumps(properties, allow_nan=False) if isinstance(properties, dict) else "{}"
+    except ValueError:
+        return "{}"
+    return "{}" if "\\u0000" in text or _lone_surrogate(text) else text
 
 
 def _text(found: dict[str, Any], name: str) -> str:

@@ -20,15 +20,7 @@ from events.usage import BEGINNING
 
 MOST_VALUES = 200
 LEDGER_SECONDS = 15
-SUMS = """
-    count(*), COALESCE(sum(number), 0), COALESCE(sum(number * extract(epoch FROM occurred_at)), 0), max(number),
-    min(number), (array_agg(number ORDER BY occurred_at DESC, id DESC))[1], count(DISTINCT unique_key)
-FROM ({rows}) AS row
-"""
-BY_CUSTOMER = f"SELECT no, {SUMS} GROUP BY no"
-BY_PROPERTY = f"SELECT label, {SUMS} GROUP BY label ORDER BY count(*) DESC, label LIMIT %(limit)s"
 COLUMNS = ("count", "total", "weighted", "maximum", "minimum", "latest", "distinct")
-VALUE = "COALESCE(event.properties -> %(property)s, event_path(event.properties, %(property)s))"
 
 
 def by_property(query: Query, customers: Sequence[Customer]) -> tuple[list[tuple[str, Decimal, int]], bool]:
@@ -38,8 +30,8 @@ def by_property(query: Query, customers: Sequence[Customer]) -> tuple[list[tuple
     """
     if query.feature.aggregation == Aggregation.WEIGHTED_SUM:
         raise QueryRefused("A sum weighted by time can't be split by a property: group it by time instead.")
-    columns = f"left(COALESCE(event_text({VALUE}), ({VALUE})::text), 200) AS label,"
-    rows = _read(BY_PROPERTY, columns, query, customers, {"property": query.property, "limit": MOST_VALUES + 1})
+    more = {"property": query.property, "limit": MOST_VALUES + 1}
+    rows = _read("by_property", sections("query")["label"], query, customers, more)
     found = [("not sent" if label is None else label, _quantity(query, Sums(*sums)), sums[0]) for label, *sums in rows]
     return found[:MOST_VALUES], len(found) > MOST_VALUES
 
@@ -59,7 +51,7 @@ def recount(query: Query, customers: Sequence[Customer]) -> list[tuple[Decimal, 
 
 
 def _sums_by_customer(query: Query, customers: Sequence[Customer]) -> dict[int, Sums]:
-    return {no: _sums(sums) for no, *sums in _read(BY_CUSTOMER, "edge.no,", query, customers, {})}
+    return {no: _sums(sums) for no, *sums in _read("by_customer", "wanted.no - 1 AS no,", query, customers, {})}
 
 
 def _sums(row: Sequence[Any]) -> Sums:
@@ -73,22 +65,22 @@ def _quantity(query: Query, sums: Sums) -> Decimal:
 
 
 def _read(
-    statement: str, columns: str, query: Query, customers: Sequence[Customer], more: dict[str, str | int]
+    name: str, columns: str, query: Query, customers: Sequence[Customer], more: dict[str, str | int]
 ) -> list[tuple[Any, ...]]:
-    scope = compose(sections("usage")["edge_scope"], edge=sections("usage")["edge"])
+    """Run one of `sql/query.sql`'s statements over the events of the window that count."""
+    parts = sections("query")
     by_time = query.feature.aggregation == Aggregation.WEIGHTED_SUM
-    start = BEGINNING if query.feature.is_cumulative and not by_time else query.period.start
     parameters: dict[str, Any] = {
-        "edge_no": list(range(len(customers))),
-        "edge_customer": [customer.pk for customer in customers],
-        "edge_feature": [query.feature.pk] * len(customers),
-        "edge_start": [start] * len(customers),
-        "edge_end": [query.period.end] * len(customers),
+        "customers": [customer.pk for customer in customers],
+        "feature": query.feature.pk,
+        "start": BEGINNING if query.feature.is_cumulative and not by_time else query.period.start,
+        "end": query.period.end,
     }
+    rows = counted(scope=parts["scope"], columns=compose(columns, **parts))
     try:
         with transaction.atomic(), connection.cursor() as cursor:
             cursor.execute(f"SET LOCAL statement_timeout = '{LEDGER_SECONDS}s'")
-            cursor.execute(compose(statement, rows=counted(scope=scope, columns=columns)), parameters | more)
+            cursor.execute(compose(parts[name], **parts | {"rows": rows}), parameters | more)
             return list(cursor.fetchall())
     except OperationalError as error:
         raise QueryRefused(

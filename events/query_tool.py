@@ -46,9 +46,13 @@ class Recount:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a query came to. `total` is None where customers' quantities don't add up to one number."""
+    """What a query came to. `rows` have their `parts` in the order of `customers`.
+
+    `total` is None where customers' quantities don't add up to one number.
+    """
 
     query: Query
+    customers: tuple[Customer, ...]
     total: Decimal | None
     events: int
     by_customer: tuple[Row, ...]
@@ -71,7 +75,7 @@ def answer(query: Query, *, recount: bool = False) -> Answer:
         rows = tuple(Row(*group) for group in groups)
     else:
         rows, rows_cut = (_by_time(query, customers) if query.group else ()), False
-    found = Answer(query, total, events, by_customer, rows, explain(query), is_cut or rows_cut)
+    found = Answer(query, tuple(customers), total, events, by_customer, rows, explain(query), is_cut or rows_cut)
     return replace(found, recount=_recount(query, customers, by_customer)) if recount else found
 
 

@@ -6,7 +6,7 @@ from typing import Any
 from events.diagnosis import wording
 from events.diagnosis.context import Context
 from events.diagnosis.steps import Evidence, Status, Step, StepKey
-from events.diagnosis.subject import Place
+from events.diagnosis.subject import Place, Subject
 from events.links import page_of
 from events.models import ApiKey
 from events.reasons import Reason
@@ -43,7 +43,7 @@ def shape_step(context: Context) -> Step:
     subject = context.subject
     evidence = (
         Evidence("Occurred", moment_evidence(context)),
-        Evidence("Payload", payload_text(context), is_code=True),
+        Evidence("Payload", payload_of(subject), is_code=True),
     )
     if subject.shape_fault:
         sentence = f"The API would refuse it with 400: {subject.shape_fault}. The steps below judge what could be read."
@@ -68,9 +68,8 @@ def moment_evidence(context: Context) -> str:
     return f"{wording.moment(subject.occurred_at)} ({'as sent' if subject.has_timestamp else 'no timestamp: arrival'})"
 
 
-def payload_text(context: Context) -> str:
+def payload_of(subject: Subject) -> str:
     """Write the event as it was sent, numbers digit by digit."""
-    subject = context.subject
     fields: dict[str, str] = {
         "event_id": subject.event_id,
         "event_name": subject.event_name,

@@ -1,0 +1,27 @@
+"""The admin pages of Usage Tracking that belong to no table: Event Debugger, dry run, Query tool."""
+
+from django.contrib import admin
+from django.contrib.admin import AdminSite
+from django.urls import URLPattern, path
+
+
+def urls(admin_site: AdminSite) -> list[URLPattern]:
+    """List the pages' addresses, each behind the admin's login."""
+    from events import debugger_views, query_views
+
+    view = admin_site.admin_view
+    return [
+        path("events/debugger/", view(debugger_views.debugger), name="events_debugger"),
+        path("events/debugger/feed/", view(debugger_views.live_feed), name="events_debugger_feed"),
+        path("events/debugger/fix/", view(debugger_views.fix), name="events_debugger_fix"),
+        path("events/debugger/dry-run/", view(debugger_views.dry_run_page), name="events_dry_run"),
+        path("events/query/", view(query_views.query_page), name="events_query"),
+    ]
+
+
+def attach() -> None:
+    """Add the pages to the admin, beside those that are there already. Called once, when the apps are ready."""
+    site = admin.site
+    earlier = getattr(site, "extra_urls", None)
+    # Unfold's own place for a site's further pages.
+    site.extra_urls = lambda: [*(earlier() if earlier else []), *urls(site)]  # type: ignore[attr-defined]
