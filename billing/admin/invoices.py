@@ -114,7 +114,7 @@ class InvoiceAdmin(ExportMixin, ModelAdmin):
         """Offer only what the invoice's state allows."""
         invoice = Invoice.objects.filter(pk=object_id).first()
         allowed = ALLOWED[InvoiceState(invoice.state)] if invoice else set()
-        if Invoice.objects.filter(replaces=object_id).exists():
+        if Invoice.objects.filter(replaces__pk=object_id).exists():
             allowed = set()
         offered = super().get_actions_detail(request, object_id)
         return [each for each in offered if each.action_name.rsplit("billing_invoice_", 1)[-1] in allowed]
