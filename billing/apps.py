@@ -7,8 +7,11 @@ class BillingConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        """Answer usage tracking's questions about invoices and money."""
+        """Answer usage tracking's questions about invoices and money, and say which events are still needed."""
         from billing.diagnosis import BillingAnswers
+        from billing.retention import oldest_needed
         from events.billing_facts import register
+        from events.retention import floors
 
         register(BillingAnswers())
+        floors.append(oldest_needed)
