@@ -72,11 +72,11 @@ def explain(line: InvoiceLine, currency: str) -> list[str]:
         fee = format_price(Decimal(how["fee"]), currency)
         said.append(f"{fee} × {how['days']['charged']}/{how['days']['of']} days")
     if "minimum" in how:
-        minimum, due = (format_price(Decimal(how[key]), currency) for key in ("minimum", "due"))
+        minimum, due = (exact_price(how[key], currency) for key in ("minimum", "due"))
         days = f" × {how['days']['charged']}/{how['days']['of']} days = {due}"
         said.append(f"committed to {minimum} a period{days if how['days']['charged'] != how['days']['of'] else ''}")
     if "invoiced_before" in how:
-        due, before = (format_price(Decimal(how[key]), currency) for key in ("due", "invoiced_before"))
+        due, before = (exact_price(how[key], currency) for key in ("due", "invoiced_before"))
         said.append(f"{due} due, less {before} invoiced before")
     if line.exact_amount != line.amount:
         exact = number(line.exact_amount.quantize(Decimal("1e-12")))
@@ -85,6 +85,11 @@ def explain(line: InvoiceLine, currency: str) -> list[str]:
         events = "1 event" if line.events_count == 1 else f"{line.events_count:,} events"
         said.append(f"counted from {events}, checksum {checksum(line.events_checksum)}")
     return said
+
+
+def exact_price(amount: str, currency: str) -> str:
+    """Write an unrounded amount for people: to twelve places, without the zeros at the end."""
+    return format_price(Decimal(amount).quantize(Decimal("1e-12")), currency)
 
 
 def checksum(value: int | None) -> str:
