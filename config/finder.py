@@ -47,14 +47,9 @@ def _found(kind: Kind, term: str, request: HttpRequest) -> Iterator[SearchResult
     if not request.user.has_perm(f"{model._meta.app_label}.view_{model._meta.model_name}"):
         return
     for row in _rows(model._default_manager.all(), kind, term)[:FOUND_OF_EACH]:
-        yield SearchResult(
-            title=str(row),
-            description=" · ".join(filter(None, [_name_of(model), getattr(row, kind.described_by or "pk", "")]))
-            if kind.described_by
-            else _name_of(model),
-            link=reverse(f"admin:{name}_change", args=[row.pk]),
-            icon=kind.icon,
-        )
+        more = f" · {getattr(row, kind.described_by)}" if kind.described_by else ""
+        link = reverse(f"admin:{name}_change", args=[row.pk])
+        yield SearchResult(title=str(row), description=f"{_name_of(model)}{more}", link=link, icon=kind.icon)
 
 
 def _rows(rows: QuerySet[Any], kind: Kind, term: str) -> QuerySet[Any]:

@@ -5,6 +5,7 @@ Every function costs the same whatever the ledger holds: it reads an index, a bo
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any, cast
 
 from django.db import connection
 from django.db.models import Max, Sum
@@ -114,14 +115,14 @@ def volume(*, now: datetime, hours: int) -> list[Hour]:
         .values("hour")
         .annotate(**{f"{name}_sum": Sum(name) for name in ENDINGS})
     )
-    known = {row["hour"]: Ended(**{name: row[f"{name}_sum"] for name in ENDINGS}) for row in rows}
+    known = {row["hour"]: Ended(**{name: cast(Any, row)[f"{name}_sum"] for name in ENDINGS}) for row in rows}
     starts = [first + timedelta(hours=number) for number in range(hours)]
     return [Hour(start, known.get(start, Ended())) for start in starts]
 
 
 def last_processed_at() -> datetime | None:
     """Tell when a batch last finished; None before the first."""
-    return ProcessedBatch.objects.aggregate(last=Max("finished_at"))["last"]
+    return cast(datetime | None, ProcessedBatch.objects.aggregate(last=Max("finished_at"))["last"])
 
 
 def causes() -> list[Cause]:

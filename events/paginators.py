@@ -66,6 +66,7 @@ class KeysetChangeList(ChangeList):
 
     keyset: Keyset
     older_url = newer_url = first_url = ""
+    result_list: Any
 
     def __init__(self, request: HttpRequest, *args: Any, **kwargs: Any) -> None:
         self.older_than = request.GET.get(OLDER_THAN, "")

@@ -20,6 +20,14 @@ def moment(when: datetime | None) -> str:
 
 
 @register.filter
+def as_title(text: Any) -> str:
+    """Begin with a capital, unless it is an id or a name that systems send: there capitals count."""
+    title = str(text)
+    is_words = all(word.isalpha() for word in title.split())
+    return title[:1].upper() + title[1:] if is_words else title
+
+
+@register.filter
 def seconds(span: float) -> str:
     """Write a span of seconds as people say it: `0.4 s`, `12 s`, `3 min`, `2 h`, `4 days`. Rounded down."""
     if span < 10:

@@ -7,11 +7,11 @@ from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
-from unfold.contrib.filters.admin import RangeDateTimeFilter
+from unfold.contrib.filters.admin import DropdownFilter, RangeDateTimeFilter
 from unfold.decorators import display
 
 from events.admin.comparing import compare
-from events.admin.filters import DropdownFilter, EventNameFilter, ExternalIdFilter, SourceFilter
+from events.admin.filters import EventNameFilter, ExternalIdFilter, SourceFilter
 from events.admin.readonly import LongListAdmin, badge, code, moment
 from events.models import ApiKey, DuplicateEvent, Event
 from events.models.ledger import DuplicateKind
@@ -106,7 +106,7 @@ class DuplicateEventAdmin(LongListAdmin):
             context |= {"duplicate": row, "first": first, "subtitle": row.event_id}
             if row.body is not None and first is not None:
                 context["comparison"] = compare(first, row.body)
-        return super().change_view(request, object_id, form_url, context | (extra_context or {}))
+        return super().change_view(request, object_id, form_url, context | (extra_context or {}))  # type: ignore[no-any-return]
 
     @display(description="Event id")
     def event(self, row: Any) -> SafeString:

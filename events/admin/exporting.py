@@ -10,8 +10,8 @@ from typing import Any
 import orjson
 from django.db.models import QuerySet
 from django.http import FileResponse, HttpResponseBase, StreamingHttpResponse
-from openpyxl import Workbook
-from openpyxl.cell.cell import ILLEGAL_CHARACTERS_RE
+from openpyxl import Workbook  # type: ignore[import-untyped]
+from openpyxl.cell.cell import ILLEGAL_CHARACTERS_RE  # type: ignore[import-untyped]
 
 MOST_ROWS = 50_000
 CELL_LENGTH = 32_000  # what Excel keeps of a text
@@ -57,9 +57,9 @@ class _Echo:
 
 def _csv_lines(headings: Sequence[str], table: Iterable[Sequence[Any]]) -> Iterator[str]:
     writer = csv.writer(_Echo())
-    yield "\ufeff" + writer.writerow(headings)  # type: ignore[operator]  # Excel takes the file for UTF-8 by this mark
+    yield "\ufeff" + writer.writerow(headings)  # Excel takes the file for UTF-8 by this mark
     for line in table:
-        yield writer.writerow(line)  # type: ignore[misc]
+        yield writer.writerow(line)
 
 
 def _workbook(headings: Sequence[str], table: Iterable[Sequence[Any]]) -> Any:
@@ -75,4 +75,4 @@ def _workbook(headings: Sequence[str], table: Iterable[Sequence[Any]]) -> Any:
 
 
 def _excel_text(text: str) -> str:
-    return ILLEGAL_CHARACTERS_RE.sub("", text)[:CELL_LENGTH]
+    return str(ILLEGAL_CHARACTERS_RE.sub("", text))[:CELL_LENGTH]

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import orjson
 from django.contrib import admin
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
@@ -65,4 +66,4 @@ class InboxEventAdmin(LongListAdmin):
 
     @display(description="Properties")
     def properties_text(self, event: InboxEvent) -> SafeString:
-        return code(str(event.properties)[:80])
+        return code(orjson.dumps(event.properties).decode()[:80])

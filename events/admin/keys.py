@@ -12,7 +12,7 @@ from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils import timezone
-from django.utils.html import format_html, format_html_join
+from django.utils.html import format_html_join
 from django.utils.safestring import SafeString
 from unfold.admin import ModelAdmin
 from unfold.contrib.filters.admin import DropdownFilter
@@ -21,7 +21,7 @@ from unfold.enums import ActionVariant
 from unfold.forms import BaseDialogForm
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget, UnfoldAdminSelectWidget
 
-from events.admin.dialogs import ReasonForm, back_to, confirm
+from events.admin.dialogs import ReasonForm, back_to, confirm, staff
 from events.admin.readonly import badge, code, moment
 from events.keys import KeyNotActive, forget_remembered_keys, make_key, revoke, rotate
 from events.models import ApiKey, Scope
@@ -112,10 +112,18 @@ class ApiKeyAdmin(ModelAdmin):
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         context = {
+            "title": "API keys",
             "empty_title": "No API key yet",
             "empty_text": "Client systems need one to send events: make the first.",
         }
         return super().changelist_view(request, context | (extra_context or {}))  # type: ignore[no-any-return]
+
+    def add_view(
+        self, request: HttpRequest, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """Ask for the key's name, scopes and limits. The answer to sending it shows the key, this once."""
+        one_button = {"show_save_and_add_another": False, "show_save_and_continue": False}
+        return super().add_view(request, form_url, one_button | (extra_context or {}))  # type: ignore[no-any-return]
 
     def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
         return super().get_form(request, obj, change, **({} if obj else {"form": NewKeyForm}) | kwargs)
@@ -129,7 +137,7 @@ class ApiKeyAdmin(ModelAdmin):
             super().save_model(request, obj, form, change)
             forget_remembered_keys()
             return
-        key, request.new_secret = make_key(**form.cleaned_data, created_by=request.user)
+        key, request.new_secret = make_key(**form.cleaned_data, created_by=staff(request))
         obj.pk = key.pk
         obj.refresh_from_db()
 
@@ -155,7 +163,7 @@ class ApiKeyAdmin(ModelAdmin):
         key = get_object_or_404(ApiKey, pk=object_id)
         overlap = timedelta(hours=form.cleaned_data["overlap"])
         try:
-            successor, secret = rotate(key, now=timezone.now(), overlap=overlap, by=request.user)
+            successor, secret = rotate(key, now=timezone.now(), overlap=overlap, by=staff(request))
         except KeyNotActive as error:
             return back_to(request, _url(key), str(error), level=messages.ERROR)
         said = dict(OVERLAPS)[form.cleaned_data["overlap"]]
@@ -216,11 +224,11 @@ class ApiKeyAdmin(ModelAdmin):
 
     @display(description="Last used", ordering="last_used_at")
     def last_used(self, key: ApiKey) -> str:
-        return moment(key.last_used_at, seconds=False) if key.last_used_at else format_html("never")
+        return moment(key.last_used_at, seconds=False) if key.last_used_at else "never"
 
     @display(description="Expires", ordering="expires_at")
     def expires(self, key: ApiKey) -> str:
-        return moment(key.expires_at, seconds=False) if key.expires_at else format_html("never")
+        return moment(key.expires_at, seconds=False) if key.expires_at else "never"
 
     @display(description="Revoked")
     def revoked(self, key: ApiKey) -> str:

@@ -18,7 +18,7 @@ from unfold.enums import ActionVariant
 
 from customers.models import Customer
 from events import charts, dashboard
-from events.admin.dialogs import ReasonForm, back_to, confirm, summary
+from events.admin.dialogs import ReasonForm, back_to, confirm, staff, summary
 from events.admin.filters import (
     EventNameFilter,
     OpenReasonFilter,
@@ -157,7 +157,7 @@ class EventAdmin(LongListAdmin):
     ) -> HttpResponse:
         event = Event.objects.select_related("customer", "api_key").filter(pk=_ledger_id(object_id)).first()
         context = event_context(event) if event and self.has_view_permission(request) else {}
-        return super().change_view(request, object_id, form_url, context | (extra_context or {}))
+        return super().change_view(request, object_id, form_url, context | (extra_context or {}))  # type: ignore[no-any-return]
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> list[Any]:
         return []  # the page is a template of its own
@@ -189,7 +189,7 @@ class EventAdmin(LongListAdmin):
     def replay_event(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
         """Judge the event by today's configuration and say what came of it."""
         event = get_object_or_404(Event, pk=_ledger_id(object_id))
-        done = replay([event.pk], closing="Replayed from the event's page", by=request.user)
+        done = replay([event.pk], closing="Replayed from the event's page", by=staff(request))
         self.log_change(request, event, f"Replayed: {summary(done)}")
         return back_to(request, _event_url(event), summary(done))
 
@@ -211,7 +211,7 @@ class EventAdmin(LongListAdmin):
         """Take the event back, with the reason given."""
         event = get_object_or_404(Event, pk=_ledger_id(object_id))
         try:
-            void_event(event, reason=form.cleaned_data["reason"], now=timezone.now(), by=request.user)
+            void_event(event, reason=form.cleaned_data["reason"], now=timezone.now(), by=staff(request))
         except AlreadyVoided as error:
             return back_to(request, _event_url(event), str(error), level=messages.WARNING)
         self.log_change(request, event, f"Voided: {form.cleaned_data['reason']}")
@@ -237,7 +237,8 @@ class EventAdmin(LongListAdmin):
 
     @display(description="Value")
     def value(self, event: Any) -> SafeString:
-        return format_html_join("", '<div class="ch-value">{}</div>', ((text,) for text in event.measured)) or "–"
+        texts = ((text,) for text in event.measured or ["–"])
+        return format_html_join("", '<div class="ch-value">{}</div>', texts)
 
     @display(description="Occurred")
     def occurred(self, event: Event) -> str:

@@ -80,9 +80,7 @@ class UsageCheckAdmin(ReadOnlyAdmin):
         *("started_by", "reason"),
     )
     empty_title = "Usage was not checked yet"
-    empty_text = (
-        "Every night it is counted anew from the events and compared; `manage.py rebuild_usage` does so now."
-    )
+    empty_text = "Every night it is counted anew from the events and compared; `manage.py rebuild_usage` does so now."
 
     @display(description="Started")
     def started(self, check: UsageCheck) -> str:

@@ -19,7 +19,7 @@ from unfold.forms import BaseDialogForm
 
 from catalog.models import Feature
 from events import dashboard
-from events.admin.dialogs import ReasonForm, back_to, confirm, summary
+from events.admin.dialogs import ReasonForm, back_to, confirm, staff, summary
 from events.admin.filters import EVENT_REASONS, EventNameFilter, ExternalIdFilter
 from events.admin.fixes import fixes_for
 from events.admin.readonly import LongListAdmin, badge, code, moment
@@ -161,7 +161,7 @@ class ProblemAdmin(LongListAdmin):
         if not form.is_valid():
             return _dialog(request, confirm("Dismiss these problems?", text, "Dismiss"), form)
         ids = list(chosen.order_by("pk").values_list("pk", flat=True)[: AT_ONCE + 1])
-        done = dismiss(ids[:AT_ONCE], reason=form.cleaned_data["reason"], now=timezone.now(), by=_user(request))
+        done = dismiss(ids[:AT_ONCE], reason=form.cleaned_data["reason"], now=timezone.now(), by=staff(request))
         return back_to(request, reverse("admin:events_problem_causes"), f"{done:,} problem(s) dismissed.{_rest(ids)}")
 
     def _cause_of(self, request: HttpRequest) -> QuerySet[Problem]:
@@ -177,7 +177,7 @@ class ProblemAdmin(LongListAdmin):
         return chosen.filter(feature=int(feature)) if feature.isdecimal() else chosen.filter(feature=None)
 
     def _replay_answer(self, request: HttpRequest, ids: list[int], closing: str) -> HttpResponse:
-        done = replay(ids[:AT_ONCE], closing=closing, by=_user(request))
+        done = replay(ids[:AT_ONCE], closing=closing, by=staff(request))
         level = messages.WARNING if done.still_open else messages.SUCCESS
         url = reverse("admin:events_problem_causes")
         return back_to(request, url, f"{summary(done)}{_rest(ids)}", level=level)
@@ -188,7 +188,7 @@ class ProblemAdmin(LongListAdmin):
     def replay_selected(self, request: HttpRequest, queryset: QuerySet[Problem]) -> None:
         """Judge the events of the selected problems again."""
         ids = list(queryset.order_by("event_id").values_list("event_id", flat=True).distinct())
-        done = replay(ids, closing="Replayed from the list of problems", by=_user(request))
+        done = replay(ids, closing="Replayed from the list of problems", by=staff(request))
         self.message_user(request, summary(done), messages.WARNING if done.still_open else messages.SUCCESS)
 
     @action(description="Dismiss selected…", permissions=["mend"])
@@ -197,7 +197,7 @@ class ProblemAdmin(LongListAdmin):
         reason = request.POST.get("reason", "").strip()
         ids = list(queryset.filter(state=ProblemState.OPEN).values_list("pk", flat=True))
         if reason:
-            done = dismiss(ids, reason=reason[:200], now=timezone.now(), by=_user(request))
+            done = dismiss(ids, reason=reason[:200], now=timezone.now(), by=staff(request))
             self.message_user(request, f"{done:,} problem(s) dismissed.")
             return None
         context = {
@@ -264,7 +264,7 @@ def detail_html(detail: dict[str, Any]) -> SafeString:
         return format_html("{} is missing<div class='ch-note'>sent: {}</div>", code(detail["field"]), sent)
     if "value" in detail:
         return format_html("{} = {}", code(detail["field"]), code(str(detail["value"])[:60]))
-    return format_html("–")
+    return SafeString("–")
 
 
 def list_url(cause: dashboard.Cause) -> str:
@@ -308,7 +308,3 @@ def _dialog(request: HttpRequest, dialog: Any, form: Any) -> HttpResponse:
 
 def _rest(ids: list[int]) -> str:
     return f" More than {AT_ONCE:,} were concerned: do it again for the rest." if len(ids) > AT_ONCE else ""
-
-
-def _user(request: HttpRequest) -> Any:
-    return request.user

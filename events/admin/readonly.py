@@ -7,6 +7,7 @@ from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.utils import timezone
 from django.utils.html import format_html
+from django.utils.safestring import SafeString
 from django.utils.timesince import timesince
 from django.utils.timezone import localtime
 from unfold.admin import ModelAdmin
@@ -21,7 +22,7 @@ class ReadOnlyAdmin(ModelAdmin):
     `empty_title` and `empty_text` say what an empty list means, and what to do next.
     """
 
-    actions = None
+    actions: Any = None
     change_list_template = "admin/events/list.html"
     list_fullwidth = True
     list_filter_submit = True
@@ -65,11 +66,12 @@ class LongListAdmin(ReadOnlyAdmin):
         """Show a page of the list, or send the rows that it would show as a file when `_export` names a format."""
         file_format = request.GET.get("_export", "")
         if file_format in ("csv", "xlsx") and self.export_columns and self.has_view_permission(request):
-            request.GET = request.GET.copy()
-            del request.GET["_export"]
+            asked = request.GET.copy()
+            del asked["_export"]
+            request.GET = asked  # type: ignore[assignment]
             found = self.get_changelist_instance(request)
             name = f"{self.opts.verbose_name_plural} {timezone.now():%Y-%m-%d %H.%M}"
-            return export(found.queryset, self.export_columns, name=name, file_format=file_format)
+            return export(found.queryset, self.export_columns, name=name, file_format=file_format)  # type: ignore[return-value]  # a stream is an answer, too
         response = super().changelist_view(request, {"can_export": bool(self.export_columns)} | (extra_context or {}))
         if isinstance(response, TemplateResponse) and response.context_data is not None:
             response.context_data["export_query"] = request.GET.urlencode()
@@ -90,11 +92,11 @@ def moment(when: datetime | None, *, seconds: bool = True) -> str:
     )
 
 
-def badge(text: str, variant: str = "default", *, title: str = "") -> str:
+def badge(text: str, variant: str = "default", *, title: str = "") -> SafeString:
     """Show a short state in colour: `success`, `warning`, `danger`, `info` or `default`."""
     return format_html('<span class="ch-badge ch-badge-{}" title="{}">{}</span>', variant, title, text)
 
 
-def code(text: str) -> str:
+def code(text: str) -> SafeString:
     """Show an id or a name as it was sent, in letters of one width."""
     return format_html('<code class="ch-code">{}</code>', text)

@@ -3,10 +3,10 @@
 from django.contrib import admin
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
-from unfold.contrib.filters.admin import RangeDateTimeFilter
+from unfold.contrib.filters.admin import DropdownFilter, RangeDateTimeFilter
 from unfold.decorators import display
 
-from events.admin.filters import DropdownFilter, ExactTextFilter
+from events.admin.filters import ExactTextFilter
 from events.admin.readonly import LongListAdmin, badge, code, moment
 from events.models import RefusedRequest
 from events.paginators import Keyset
@@ -72,8 +72,8 @@ class RefusedRequestAdmin(LongListAdmin):
         return format_html('<span class="ch-number">{}</span>', f"{row.count:,}")
 
     @display(description="Key")
-    def key_text(self, row: RefusedRequest) -> SafeString:
-        return code(f"{row.key_prefix}…") if row.key_prefix else format_html('<span class="ch-note">none</span>')
+    def key_text(self, row: RefusedRequest) -> SafeString | str:
+        return code(f"{row.key_prefix}…") if row.key_prefix else "none"
 
     @display(description="Field")
     def field_text(self, row: RefusedRequest) -> SafeString | str:
