@@ -7,7 +7,6 @@ class CustomerList(ApiDoor, ListAPIView):
 from http import HTTPStatus
 from typing import Any, ClassVar, cast
 
-from django.db import InterfaceError, OperationalError
 from django.utils import timezone
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from rest_framework.authentication import BaseAuthentication
@@ -17,7 +16,7 @@ from rest_framework.request import Request
 from rest_framework.views import APIView
 
 from config.errors import ApiError
-from events.keys import Caller, KeyRefused, authenticate
+from events.keys import Caller, KeyRefused, KeysUnavailable, authenticate
 from events.models import Scope
 
 RETRY_AFTER_S = 2
@@ -40,7 +39,7 @@ class ApiKeyAuthentication(BaseAuthentication):
             caller = authenticate(request.META.get("HTTP_X_API_KEY", "").strip(), now=timezone.now())
         except KeyRefused as refusal:
             raise AuthenticationFailed(str(refusal)) from refusal
-        except (OperationalError, InterfaceError) as error:
+        except KeysUnavailable as error:
             raise ServiceUnavailable from error
         return caller, caller
 

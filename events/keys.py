@@ -16,7 +16,7 @@ from datetime import datetime, timedelta
 from typing import ClassVar
 
 from django.contrib.auth.models import User
-from django.db import DatabaseError, transaction
+from django.db import DatabaseError, InterfaceError, OperationalError, transaction
 from django.db.models import Q
 
 from events.models import ApiKey, Scope
@@ -25,6 +25,7 @@ logger = logging.getLogger(__name__)
 
 PREFIX_LENGTH = 12
 CACHE_S = 3.0  # how long a process may go on taking a key that was revoked or changed elsewhere
+OUTAGE_PAUSE_S = 1.0  # how long the database isn't asked again after it couldn't be reached
 LAST_USED_EVERY = timedelta(minutes=1)
 
 _shape = re.compile(r"sk_[A-Za-z0-9_-]{20,120}", re.ASCII).fullmatch
@@ -32,6 +33,10 @@ _shape = re.compile(r"sk_[A-Za-z0-9_-]{20,120}", re.ASCII).fullmatch
 
 class KeyRefused(Exception):
     """The presented key opens nothing; the message says why: missing, unknown, revoked or expired."""
+
+
+class KeysUnavailable(Exception):
+    """The database that knows the keys can't be reached just now."""
 
 
 class KeyNotActive(Exception):
@@ -90,7 +95,7 @@ def make_key(
 
 
 def authenticate(presented: str, *, now: datetime) -> Caller:
-    """Return whom the key stands for. Raises KeyRefused.
+    """Return whom the key stands for. Raises KeyRefused, or KeysUnavailable.
 
     A process remembers a good key for three seconds, so a revocation bites at most that much later; an expiry
     bites at once. Nothing else is looked up.
@@ -102,7 +107,7 @@ def authenticate(presented: str, *, now: datetime) -> Caller:
     if remembered is not None and remembered[1] > time.monotonic():
         caller = remembered[0]
     else:
-        caller = _look_up(presented, digest, now)
+        caller = _look_up_unless_down(presented, digest, now)
         _remembered[digest] = (caller, time.monotonic() + CACHE_S)
     if caller.revoked_at is not None:
         raise KeyRefused(f"The API key {caller.prefix}… was revoked on {caller.revoked_at:%Y-%m-%d %H:%M} UTC.")
@@ -151,6 +156,7 @@ def revoke(key: ApiKey, *, now: datetime) -> ApiKey:
 def forget_remembered_keys() -> None:
     """Have this process look every key up again; called when one changes."""
     _remembered.clear()
+    _outage.ends = 0.0
 
 
 def prefix_of(presented: str) -> str:
@@ -162,6 +168,25 @@ def prefix_of(presented: str) -> str:
 _remembered: dict[str, tuple[Caller, float]] = {}
 _touched: dict[int, datetime] = {}
 _touching = threading.Lock()
+
+
+class _Outage:
+    """Until when the database isn't asked, by the monotonic clock: requests needn't all wait to find it gone."""
+
+    ends = 0.0
+
+
+_outage = _Outage()
+
+
+def _look_up_unless_down(presented: str, digest: str, now: datetime) -> Caller:
+    if _outage.ends > time.monotonic():
+        raise KeysUnavailable
+    try:
+        return _look_up(presented, digest, now)
+    except (OperationalError, InterfaceError) as error:
+        _outage.ends = time.monotonic() + OUTAGE_PAUSE_S
+        raise KeysUnavailable from error
 
 
 def _look_up(presented: str, digest: str, now: datetime) -> Caller:

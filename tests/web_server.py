@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import urlsplit, urlunsplit
 
 import httpx
 import pytest
@@ -40,7 +40,7 @@ def _wait_until_it_answers(base_url: str, server: subprocess.Popen[bytes]) -> No
     until = time.monotonic() + 30
     while time.monotonic() < until and server.poll() is None:
         try:
-            httpx.get(f"{base_url}/healthz", timeout=1)
+            httpx.get(f"{base_url}/healthz", timeout=5)
         except httpx.TransportError:
             time.sleep(0.05)
         else:
@@ -50,14 +50,8 @@ def _wait_until_it_answers(base_url: str, server: subprocess.Popen[bytes]) -> No
 
 def database_url() -> str:
     """Return the URL of the test database, for other processes."""
-    parts: dict[str, Any] = connection.settings_dict
-    login = f"{quote(parts['USER'])}:{quote(parts['PASSWORD'])}@" if parts["USER"] else ""
-    host, port = parts["HOST"], f":{parts['PORT']}" if parts["PORT"] else ""
-    if host.startswith("/"):
-        return f"postgresql://{login}/{parts['NAME']}?host={quote(host, safe='')}" + (
-            f"&port={parts['PORT']}" if parts["PORT"] else ""
-        )
-    return f"postgresql://{login}{host}{port}/{parts['NAME']}"
+    server = urlsplit(os.environ["DATABASE_URL"])
+    return urlunsplit(server._replace(path=f"/{connection.settings_dict['NAME']}"))
 
 
 @pytest.fixture(scope="module")

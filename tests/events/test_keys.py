@@ -5,11 +5,11 @@ from io import StringIO
 import pytest
 from django.core.exceptions import ValidationError
 from django.core.management import CommandError, call_command
-from django.db import connection
+from django.db import OperationalError, connection
 from django.test.utils import CaptureQueriesContext
 
 from events import keys
-from events.keys import KeyNotActive, KeyRefused, authenticate, make_key, prefix_of, revoke, rotate
+from events.keys import KeyNotActive, KeyRefused, KeysUnavailable, authenticate, make_key, prefix_of, revoke, rotate
 from events.models import ApiKey, Scope
 
 NOW = datetime(2026, 3, 10, 12, tzinfo=UTC)
@@ -179,3 +179,17 @@ def test_the_command_refuses_what_makes_no_sense(options):
     with pytest.raises(CommandError):
         create(*options)
     assert not ApiKey.objects.exists()
+
+
+def test_an_outage_is_found_once_a_second_and_not_by_every_request(monkeypatch):
+    asked = []
+
+    def fail(*_):
+        asked.append(1)
+        raise OperationalError
+
+    monkeypatch.setattr(keys, "_look_up", fail)
+    for _ in range(10):
+        with pytest.raises(KeysUnavailable):
+            authenticate("sk_" + "x" * 43, now=NOW)
+    assert len(asked) == 1
