@@ -156,7 +156,10 @@ class Subscription(Stamped):
 
     class Meta:
         ordering: ClassVar = ["-started_at", "-pk"]
-        indexes: ClassVar = [models.Index(fields=["customer", "started_at"], name="subscription_of_customer")]
+        indexes: ClassVar = [
+            models.Index(fields=["customer", "started_at"], name="subscription_of_customer"),
+            models.Index(fields=["-started_at", "-id"], name="subscription_newest_first"),
+        ]
         constraints: ClassVar = [
             models.CheckConstraint(
                 name="subscription_ends_after_start",

@@ -1,8 +1,9 @@
 """What tests of the admin's pages share."""
 
+from typing import Any
+
 from django.contrib.auth.models import Permission
 from django.db import connection
-from django.http import HttpResponse
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
@@ -24,7 +25,7 @@ def as_viewer(app: str = "catalog") -> Client:
     return client
 
 
-def submit(client: Client, address: str, **answers: object) -> HttpResponse:
+def submit(client: Client, address: str, **answers: object) -> Any:
     """Answer an action's dialog."""
     return client.post(address, {"_form_submitted": "on", **answers})
 

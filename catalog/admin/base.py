@@ -77,7 +77,8 @@ class OfficeAdmin(ExportsList, ModelAdmin):
         if obj is not None:
             changes = history_of(obj, *self.parts_of(obj), limit=SHOWN_CHANGES)
             context |= {"changes": changes, **self.facts_of(request, obj)}
-        return super().render_change_form(request, context, add, change, form_url, obj)
+        response: HttpResponse = super().render_change_form(request, context, add, change, form_url, obj)
+        return response
 
     def history_view(
         self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
@@ -85,7 +86,8 @@ class OfficeAdmin(ExportsList, ModelAdmin):
         """Show everything that happened to the object: for staff who may see it."""
         obj = self.get_object(request, object_id)
         if obj is None:
-            return self._get_obj_does_not_exist_redirect(request, self.opts, object_id)
+            response: HttpResponse = self._get_obj_does_not_exist_redirect(request, self.opts, object_id)
+            return response
         if not self.has_view_or_change_permission(request, obj):
             raise PermissionDenied
         context = {
@@ -101,7 +103,10 @@ class OfficeAdmin(ExportsList, ModelAdmin):
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         narrowed = bool(request.GET.get("q")) or bool(set(request.GET) - FILTERS_OF_PAGE)
-        return super().changelist_view(request, {"list_is_narrowed": narrowed, **(extra_context or {})})
+        response: HttpResponse = super().changelist_view(
+            request, {"list_is_narrowed": narrowed, **(extra_context or {})}
+        )
+        return response
 
     def delete_queryset(self, request: HttpRequest, queryset: Any) -> None:
         for obj in queryset:  # one by one, so that each deletion is in the history

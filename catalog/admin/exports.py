@@ -10,7 +10,7 @@ from import_export import resources
 from import_export.admin import ExportMixin
 from import_export.fields import Field
 from import_export.formats.base_formats import CSV, XLSX
-from tablib import Dataset
+from tablib import Dataset  # type: ignore[import-untyped]
 from unfold.contrib.import_export.forms import ExportForm
 
 Column = tuple[str, str | Callable[[Any], Any]]

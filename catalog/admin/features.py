@@ -114,7 +114,8 @@ class FeatureAdmin(OfficeAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Feature]:
         plans = Count("prices__version__plan", filter=Q(prices__version__state="published"), distinct=True)
-        return super().get_queryset(request).annotate(plan_count=plans)
+        rows: QuerySet[Feature] = super().get_queryset(request).annotate(plan_count=plans)
+        return rows
 
     @display(description="Feature", header=True, ordering="name")
     def show_name(self, feature: Feature) -> list[str]:
@@ -171,7 +172,7 @@ class FeatureAdmin(OfficeAdmin):
             meter = units = rounding = []
         if obj.is_meter_fixed and not obj.multiplier:
             meter = [name for name in meter if name != "multiplier"]
-        sections = [
+        sections: list[tuple[str | None, dict[str, Any]]] = [
             (None, {"fields": ["sentence", *names]}),
             ("Meter", {"fields": meter, "description": FIXED_HINT if obj.is_meter_fixed else ""}),
             ("Units and values", {"fields": [*units, *rounding]}),
@@ -190,12 +191,12 @@ class FeatureAdmin(OfficeAdmin):
         """Keep what has counted or is priced: such a feature is archived instead."""
         if obj is not None and (obj.is_meter_fixed or obj.prices.exists() or obj.entitlements.exists()):
             return False
-        return super().has_delete_permission(request, obj)
+        return bool(super().has_delete_permission(request, obj))
 
     # --- Actions -------------------------------------------------------------------------------------
 
     def has_duplicate_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
-        return self.has_add_permission(request)
+        return bool(self.has_add_permission(request))
 
     def has_archive_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
         return self._is_changeable(request, object_id, FeatureState.ACTIVE)

@@ -50,7 +50,8 @@ class VersionsInline(TabularInline):
     verbose_name_plural = "versions"
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[PlanVersion]:
-        return super().get_queryset(request).select_related("plan", "published_by")
+        rows: QuerySet[PlanVersion] = super().get_queryset(request).select_related("plan", "published_by")
+        return rows
 
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
@@ -106,7 +107,7 @@ class PlanAdmin(OfficeAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Plan]:
         published = Q(versions__state=VersionState.PUBLISHED)
-        return (
+        rows: QuerySet[Plan] = (
             super()
             .get_queryset(request)
             .annotate(
@@ -115,6 +116,7 @@ class PlanAdmin(OfficeAdmin):
                 price_count=Count("versions__prices", filter=published, distinct=True),
             )
         )
+        return rows
 
     @display(description="Plan", header=True, ordering="name")
     def show_name(self, plan: Plan) -> list[str]:
@@ -160,7 +162,8 @@ class PlanAdmin(OfficeAdmin):
         """Lead on to the first version: a plan is nothing without prices."""
         draft = draft_of(obj, by=staff(request))
         if "_addanother" in request.POST or "_popup" in request.POST:
-            return super().response_add(request, obj, post_url_continue)
+            response: HttpResponse = super().response_add(request, obj, post_url_continue)
+            return response
         self.message_user(request, f"{obj} is made. Now add its prices, then publish.", messages.SUCCESS)
         return HttpResponseRedirect(page_of(draft))
 

@@ -129,7 +129,10 @@ class PriceAdmin(OfficeAdmin):
         js = ("catalog/price.js",)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Price]:
-        return super().get_queryset(request).select_related("version__plan", "feature").prefetch_related("tiers")
+        rows: QuerySet[Price] = (
+            super().get_queryset(request).select_related("version__plan", "feature").prefetch_related("tiers")
+        )
+        return rows
 
     @display(description="Charge", ordering="name")
     def show_label(self, price: Price) -> str:

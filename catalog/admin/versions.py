@@ -62,7 +62,8 @@ class PricesInline(TabularInline):
     verbose_name_plural = "prices"
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Price]:
-        return super().get_queryset(request).select_related("feature").prefetch_related("tiers")
+        rows: QuerySet[Price] = super().get_queryset(request).select_related("feature").prefetch_related("tiers")
+        return rows
 
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
@@ -91,7 +92,8 @@ class EntitlementsInline(TabularInline):
     verbose_name_plural = "free tiers"
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Entitlement]:
-        return super().get_queryset(request).select_related("feature")
+        rows: QuerySet[Entitlement] = super().get_queryset(request).select_related("feature")
+        return rows
 
     def get_fields(self, request: HttpRequest, obj: PlanVersion | None = None) -> tuple[str, ...]:
         return ("feature", "words") if obj is not None and obj.is_published else self.fields
@@ -133,7 +135,10 @@ class PlanVersionAdmin(OfficeAdmin):
     actions_detail = ("add_price", "publish_version", "new_version")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[PlanVersion]:
-        return super().get_queryset(request).select_related("plan").annotate(price_count=Count("prices"))
+        rows: QuerySet[PlanVersion] = (
+            super().get_queryset(request).select_related("plan").annotate(price_count=Count("prices"))
+        )
+        return rows
 
     @display(description="Version", ordering="plan__name")
     def show_version(self, version: PlanVersion) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from django.contrib import admin
-from django.db.models import Model, QuerySet
+from django.db.models import Model, Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.urls import NoReverseMatch, reverse
 from django.utils import timezone
@@ -70,7 +70,7 @@ class StatusFilter(DropdownFilter):
         return [(value, str(label)) for value, label in SubscriptionStatus.choices]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Subscription]) -> QuerySet[Subscription]:
-        return queryset.filter(status=self.value()) if self.value() else queryset
+        return queryset.filter(Q(status=self.value())) if self.value() else queryset
 
 
 class PlanFilter(DropdownFilter):
@@ -83,7 +83,7 @@ class PlanFilter(DropdownFilter):
         return [(name, name) for name in Plan.objects.order_by("name").values_list("name", flat=True).distinct()]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Subscription]) -> QuerySet[Subscription]:
-        return queryset.filter(current_plan=self.value()) if self.value() else queryset
+        return queryset.filter(Q(current_plan=self.value())) if self.value() else queryset
 
 
 @admin.register(Subscription)
@@ -135,7 +135,10 @@ class SubscriptionAdmin(OfficeAdmin):
     # --- The list ------------------------------------------------------------------------------------
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Subscription]:
-        return super().get_queryset(request).with_current(timezone.now()).select_related("customer", "created_by")
+        rows: QuerySet[Subscription] = (
+            super().get_queryset(request).with_current(timezone.now()).select_related("customer", "created_by")
+        )
+        return rows
 
     @display(description="Customer", header=True, ordering="customer__name")
     def show_customer(self, subscription: Subscription) -> list[str]:
@@ -254,8 +257,8 @@ class SubscriptionAdmin(OfficeAdmin):
             return False
         known: dict[str, str | None] = request.__dict__.setdefault("_subscription_status", {})
         if (key := str(object_id)) not in known:
-            found = Subscription.objects.with_current(timezone.now()).filter(pk=object_id)
-            known[key] = found.values_list("status", flat=True).first()
+            found = Subscription.objects.with_current(timezone.now()).filter(pk=object_id).first()
+            known[key] = status_of(found)[0] if found else None
         return known[key] in statuses
 
     @action(

@@ -313,6 +313,10 @@ class Migration(migrations.Migration):
             model_name="subscription",
             index=models.Index(fields=["customer", "started_at"], name="subscription_of_customer"),
         ),
+        migrations.AddIndex(
+            model_name="subscription",
+            index=models.Index(fields=["-started_at", "-id"], name="subscription_newest_first"),
+        ),
         migrations.AddConstraint(
             model_name="subscription",
             constraint=models.CheckConstraint(

@@ -169,7 +169,7 @@ def test_free_tiers_are_edited_on_the_draft(staff_client):
     assert 'value="10"' in page
 
     prices = {"prices-TOTAL_FORMS": "0", "prices-INITIAL_FORMS": "0"}
-    answers = {"trial_days": "7", "is_held": "on", "note": "", **prices}
+    answers: dict[str, object] = {"trial_days": "7", "is_held": "on", "note": "", **prices}
     answers |= {"entitlements-TOTAL_FORMS": "1", "entitlements-INITIAL_FORMS": "1"}
     answers |= {"entitlements-0-id": entitlement.pk, "entitlements-0-version": entitlement.version_id}
     answers |= {"entitlements-0-feature": entitlement.feature_id, "entitlements-0-free_units": "25"}

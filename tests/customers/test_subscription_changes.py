@@ -3,6 +3,7 @@ from datetime import UTC, datetime
 
 import pytest
 from django.db import DatabaseError, connection, transaction
+from django.db.models import Q
 
 from catalog.history import changes_of
 from catalog.models import Plan, PlanVersion
@@ -213,7 +214,7 @@ def test_cancelled_before_its_start_it_never_begins(basic):
 
     assert life(subscription) == []
     for moment in (FEB, at(6, 1)):
-        assert list(Subscription.objects.with_current(moment).values_list("status", flat=True)) == ["cancelled"]
+        assert Subscription.objects.with_current(moment).filter(Q(status="cancelled")).exists()
         assert not Subscription.objects.live(moment).exists()
 
 

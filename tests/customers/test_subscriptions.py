@@ -9,6 +9,7 @@ from django.test.utils import CaptureQueriesContext
 from catalog.plans import archive_plan
 from catalog.publishing import NothingPublished, PlanArchived, draft_of
 from customers.accounts import archive_customer
+from customers.admin.subscriptions import status_of
 from customers.models import Subscription
 from customers.subscriptions import (
     CustomerArchived,
@@ -220,8 +221,7 @@ def test_how_a_subscription_stands_depends_on_the_moment():
     subscription = make_subscription(trial_days=14, ends_at=at(3, 1))
 
     def status(moment: datetime) -> str:
-        found = Subscription.objects.with_current(moment).filter(pk=subscription.pk)
-        return str(found.values_list("status", flat=True).get())
+        return status_of(Subscription.objects.with_current(moment).get(pk=subscription.pk))[0]
 
     assert [status(moment) for moment in (START - DAY, START, at(2, 1), at(3, 1))] == [
         "scheduled",
