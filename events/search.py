@@ -40,7 +40,7 @@ class Operator(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """What the property of this name must be. Dots spell a path. Text is compared as it is: no sign in it is a wildcard."""
+    """What the property of this name must be. Dots spell a path. No sign in a text is a wildcard."""
 
     name: str
     operator: Operator

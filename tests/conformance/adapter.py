@@ -5,17 +5,21 @@ Add a category by writing `adapter_<category>.py` with a `CATEGORY`, and naming 
 
 from collections.abc import Mapping
 
-from tests.conformance import adapter_invoices, adapter_periods, adapter_pricing, adapter_proration
+from tests.conformance import (
+    adapter_aggregation,
+    adapter_idempotency,
+    adapter_invoices,
+    adapter_periods,
+    adapter_pricing,
+    adapter_proration,
+)
 from tests.conformance.registry import Category
 
 CATEGORIES: Mapping[str, Category] = {
     "pricing": adapter_pricing.CATEGORY,
+    "aggregation": adapter_aggregation.CATEGORY,
     "periods": adapter_periods.CATEGORY,
     "proration": adapter_proration.CATEGORY,
     "invoices": adapter_invoices.CATEGORY,
-}
-
-NOT_DRIVEN: Mapping[str, str] = {
-    "aggregation": "needs the event ledger, which has no adapter yet",
-    "idempotency": "needs ingest and invoicing, which have no adapter yet",
+    "idempotency": adapter_idempotency.CATEGORY,
 }

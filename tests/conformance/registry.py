@@ -40,18 +40,21 @@ class Category:
     """The operations that the product offers of a category, and what it leaves out, with reasons.
 
     `not_offered` maps an operation to a reason. `policies` maps a policy key to the values that the product offers;
-    `declined` maps "key=value" to the reason why it isn't offered.
+    `declined` maps "key=value", or a key whatever its value, to the reason why it isn't offered. Operations that
+    `needs_database` leave their rows to the driver, which rolls them back.
     """
 
     operations: Mapping[str, Operation]
     not_offered: Mapping[str, str] = field(default_factory=dict)
     policies: Mapping[str, frozenset[str]] = field(default_factory=dict)
     declined: Mapping[str, str] = field(default_factory=dict)
+    needs_database: bool = False
 
     def declines(self, policy: Policy) -> str | None:
         """Return the reason why a vector's policy isn't offered, or nothing when it is."""
         for key, value in policy.items():
             if key not in REPRESENTATION and str(value) not in self.policies.get(key, frozenset()):
                 rule = f"{key}={value}"
-                return f"{rule}: {self.declined.get(rule, 'this choice is not offered')}"
+                reason = self.declined.get(rule) or self.declined.get(key) or "this choice is not offered"
+                return f"{rule}: {reason}"
         return None

@@ -1,12 +1,18 @@
 """`manage.py conformance` prints what became of every operation and fails on a core vector."""
 
 import json
+import os
+import secrets
+import subprocess
+import sys
 from io import StringIO
+from urllib.parse import urlsplit, urlunsplit
 
+import psycopg
 import pytest
 from django.core.management import CommandError, call_command
 
-from tests.conformance.driver import run
+from tests.conformance.driver import OWN_VECTORS, read, run
 
 
 def vector(**changes):
@@ -37,10 +43,37 @@ def test_the_table_names_operations_and_models(folder):
     assert out.getvalue().splitlines()[1].split() == ["pricing", "charge", "per_unit", "1", "0", "0"]
 
 
-def test_the_projects_own_vectors_are_the_default():
-    out = StringIO()
-    call_command("conformance", "", stdout=out)
-    assert "invoices invoice" in out.getvalue()
+@pytest.mark.slow
+def test_the_projects_own_vectors_are_the_default_and_leave_nothing_behind(fresh_database_url):
+    """A process of its own, on a database that isn't even migrated."""
+    done = conformance(fresh_database_url)
+    assert "invoices invoice" in done.stdout
+    assert "aggregation aggregate_windows unique_count" in done.stdout
+    assert done.returncode == 0, done.stdout + done.stderr
+    with psycopg.connect(fresh_database_url) as connection:
+        assert connection.execute("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'").fetchone() == (0,)
+        left = connection.execute("SELECT datname FROM pg_database WHERE datname LIKE '%_conformance'").fetchall()
+    assert left == []
+
+
+def test_a_user_who_may_not_make_databases_is_told_so(fresh_database_url, tmp_path):
+    role = f"reader_{secrets.token_hex(4)}"
+    with psycopg.connect(fresh_database_url, autocommit=True) as connection:
+        connection.execute(f"CREATE ROLE {role} LOGIN".encode())
+        parts = urlsplit(fresh_database_url)
+        done = conformance(urlunsplit(parts._replace(netloc=f"{role}@{parts.netloc.rpartition('@')[2]}")))
+        connection.execute(f"DROP ROLE {role}".encode())
+    assert done.returncode == 1
+    assert "which the server refused to make" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def conformance(database_url):
+    """Run the command as a person does."""
+    command = [sys.executable, "manage.py", "conformance"]
+    environment = os.environ | {"DATABASE_URL": database_url}
+    root = OWN_VECTORS.parents[2]
+    return subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, check=False, timeout=300)
 
 
 @pytest.mark.parametrize(
@@ -74,7 +107,7 @@ def test_a_failed_variant_is_shown_and_fails_nothing(folder):
     ],
 )
 def test_what_is_not_offered_is_named_by_rule(folder, changes, category, reason):
-    (outcome,) = run(folder(vector(**changes), category=category)).outcomes
+    (outcome,) = run(read(folder(vector(**changes), category=category))).outcomes
     assert outcome.status == "not offered"
     assert outcome.detail.startswith(reason)
 

