@@ -1,4 +1,3 @@
-import datetime as dt
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -11,7 +10,7 @@ from customers.accounts import map_external_id
 from customers.models import Customer, CustomerAlias, Subscription
 from customers.subscriptions import cancel, change_plan, pause, phases
 from tests.admin_pages import as_viewer, queries_of, submit, url
-from tests.factories import make_customer, make_plan, make_subscription, make_user, make_version
+from tests.factories import make_customer, make_plan, make_subscription, make_user
 
 pytestmark = pytest.mark.django_db
 
@@ -19,13 +18,6 @@ MODELS = ["customer", "subscription", "customeralias"]
 LONG_AGO = datetime(2026, 1, 1, tzinfo=UTC)
 NO_INLINES = {
     f"{prefix}-{field}": "0" for prefix in ("subscriptions", "aliases") for field in ("TOTAL_FORMS", "INITIAL_FORMS")
-}
-TERMS = {
-    "interval": "month",
-    "interval_count": "1",
-    "alignment": "anniversary",
-    "prorate": "on",
-    "starts_on": "2026-03-01",
 }
 
 
@@ -248,152 +240,6 @@ def test_the_list_is_exported_with_numbers_and_times(staff_client):
     header, row = file.splitlines()
     assert header.split(",")[1:4] == ["External id", "Name", "E-mail"]
     assert row.split(",")[1:8] == ["acme", "Acme", "", "USD", "UTC", "1", "Active"]
-
-
-# --- Subscriptions -----------------------------------------------------------------------------------
-
-
-def test_a_customer_is_subscribed_from_the_beginning_of_the_day_where_they_are(staff_client, staff_user):
-    customer = make_customer(timezone="America/New_York")
-    answers = {
-        "customer": customer.pk,
-        "plan": make_plan(name="Basic").pk,
-        **TERMS,
-        "trial_days": "14",
-        "reason": "Order 7",
-    }
-
-    response = staff_client.post(url("customers_subscription_add"), answers)
-
-    subscription = Subscription.objects.get()
-    assert response.status_code == 302
-    assert (subscription.started_at, subscription.currency) == (datetime(2026, 3, 1, 5, tzinfo=UTC), "USD")
-    assert [phase.kind for phase in phases(subscription)] == ["trial", "active"]
-    assert (phases(subscription)[0].reason, subscription.created_by) == ("Order 7", staff_user)
-
-
-@pytest.mark.parametrize(
-    ("terms", "words"),
-    [
-        ({"currency": "EUR"}, "has no price in EUR monthly. It has: USD monthly."),
-        ({"interval": "year"}, "has no price in USD annual"),
-        ({"ends_on": "2026-02-01"}, "The subscription ends before it starts."),
-        ({"currency": "usd!"}, "at most 3 characters"),
-        ({"starts_on": ""}, "This field is required"),
-    ],
-)
-def test_what_would_refuse_a_subscription_is_said_on_the_form(staff_client, terms, words):
-    answers = {"customer": make_customer().pk, "plan": make_plan().pk, **TERMS, **terms}
-
-    page = staff_client.post(url("customers_subscription_add"), answers)
-
-    assert words in page.content.decode()
-    assert not Subscription.objects.exists()
-
-
-def test_a_refused_subscription_publishes_no_draft(staff_client):
-    plan = make_version({"currency": "EUR"}).plan
-    plan.versions.model.objects.create(plan=plan, number=2)
-    answers = {"customer": make_customer().pk, "plan": plan.pk, **TERMS}
-
-    page = staff_client.post(url("customers_subscription_add"), answers).content.decode()
-
-    assert "nothing to sell" in page
-    assert plan.versions.get(number=2).state == "draft"
-
-
-def test_the_lookup_key_is_taken_once(staff_client):
-    running(key="main")
-    answers = {"customer": make_customer().pk, "plan": make_plan().pk, **TERMS, "key": "main"}
-
-    assert "already exists" in staff_client.post(url("customers_subscription_add"), answers).content.decode()
-
-
-def test_the_plan_changes_now_with_a_reason(staff_client, staff_user):
-    subscription, pro = running(), make_plan(name="Pro")
-    address = url("customers_subscription_change_plan", subscription.pk)
-
-    assert "Pro" in staff_client.get(address).content.decode()
-    assert "This field is required" in submit(staff_client, address, plan=pro.pk, when="now").content.decode()
-    submit(staff_client, address, plan=pro.pk, when="now", reason="Upgrade")
-
-    latest = phases(subscription)[1]
-    assert (latest.plan_version.plan, latest.reason, latest.recorded_by) == (pro, "Upgrade", staff_user)
-
-
-def test_the_plan_changes_on_a_day_where_the_customer_is(staff_client):
-    subscription = running(customer=make_customer(timezone="Asia/Tokyo"))
-    day = timezone.now().date() + dt.timedelta(days=40)
-    address = url("customers_subscription_change_plan", subscription.pk)
-
-    answers = {"plan": make_plan().pk, "when": "date", "reason": "Agreed"}
-    assert "Say which day" in submit(staff_client, address, **answers).content.decode()
-    submit(staff_client, address, **answers, day=day.isoformat())
-
-    # Tokyo is nine hours ahead of UTC, all year.
-    expected = datetime(day.year, day.month, day.day, tzinfo=UTC) - timedelta(hours=9)
-    assert phases(subscription)[1].starts_at == expected
-
-
-def test_a_refused_change_is_said_and_changes_nothing(staff_client):
-    subscription = running()
-    plan = make_version({"currency": "EUR"}, name="Euro plan").plan
-
-    submit(
-        staff_client, url("customers_subscription_change_plan", subscription.pk), plan=plan.pk, when="now", reason="Try"
-    )
-
-    page = staff_client.get(url("customers_subscription_change", subscription.pk)).content.decode()
-    assert "Euro plan v1 has no price in USD monthly" in page
-    assert phases(subscription).count() == 1
-
-
-def test_a_cancellation_at_the_periods_end_can_be_withdrawn(staff_client):
-    subscription = running()
-    page = url("customers_subscription_change", subscription.pk)
-    withdraw = url("customers_subscription_withdraw", subscription.pk)
-    assert withdraw not in staff_client.get(page).content.decode()
-    assert submit(staff_client, withdraw, reason="?").status_code == 403
-
-    submit(staff_client, url("customers_subscription_cancel", subscription.pk), when="period_end", reason="Moves away")
-    subscription.refresh_from_db()
-    assert subscription.ended_at is not None
-    assert subscription.ended_at > timezone.now() + timedelta(days=20)
-
-    assert withdraw in staff_client.get(page).content.decode()
-    submit(staff_client, withdraw, reason="Stays after all")
-    assert Subscription.objects.filter(ended_at=None, cancelled_at=None).exists()
-
-
-def test_cancelling_now_ends_it_and_leaves_nothing_to_do(staff_client):
-    subscription = running()
-
-    submit(staff_client, url("customers_subscription_cancel", subscription.pk), when="now", reason="Bankrupt")
-
-    subscription.refresh_from_db()
-    assert subscription.ended_at is not None
-    assert subscription.ended_at <= timezone.now()
-    for verb in ("cancel", "change_plan", "pause", "resume", "withdraw"):
-        assert staff_client.get(url(f"customers_subscription_{verb}", subscription.pk)).status_code == 403
-
-
-def test_a_pause_begins_now_and_is_resumed(staff_client):
-    subscription = running()
-
-    submit(staff_client, url("customers_subscription_pause", subscription.pk), reason="Unpaid")
-    assert [phase.kind for phase in phases(subscription)] == ["active", "paused"]
-    submit(staff_client, url("customers_subscription_resume", subscription.pk), reason="Paid")
-    assert [phase.kind for phase in phases(subscription)] == ["active", "paused", "active"]
-
-
-def test_terms_that_bills_rest_on_can_not_be_edited(staff_client):
-    subscription = running()
-    answers = {"currency": "EUR", "started_at_0": "2020-01-01", "net_days": "15", "prorate": "on", "key": ""}
-
-    staff_client.post(url("customers_subscription_change", subscription.pk), answers)
-
-    subscription.refresh_from_db()
-    assert (subscription.currency, subscription.net_days, subscription.key) == ("USD", 15, None)
 
 
 def test_staff_who_may_only_look_see_no_buttons_and_can_not_act():
