@@ -102,7 +102,7 @@ def _event_row(
         "level": LEVELS[EventState(state)],
         "state": str(EventState(state).label),
         "at": received_at.isoformat(),
-        "delay": f"{max((processed_at - received_at).total_seconds(), 0):.1f} s",
+        "delay": _delay((processed_at - received_at).total_seconds()),
         "event_id": event_id,
         "url": event_url(event_id),
         "name": Truncator(name).chars(60),
@@ -110,6 +110,14 @@ def _event_row(
         "source": Truncator(source).chars(40),
         "reasons": reasons,
     }
+
+
+def _delay(seconds: float) -> str:
+    """Write how long an event waited: 0.4 s, 12 min, 3 h, 31 d."""
+    for size, unit in ((86_400, "d"), (3_600, "h"), (60, "min")):
+        if seconds >= size:
+            return f"{seconds // size:.0f} {unit}"
+    return f"{max(seconds, 0):.1f} s"
 
 
 def _repeats(filters: Filters) -> list[dict[str, Any]]:

@@ -82,6 +82,7 @@ def _shown(request: HttpRequest, found: Answer) -> dict[str, Any]:
         "rows": [_row(row, found) for row in found.rows],
         "customer_rows": [_row(row, found) for row in found.by_customer],
         "chart": _chart(found),
+        "chart_options": _chart_options(found),
         "csv_url": f"?{csv_address.urlencode()}",
         "recount_url": f"?{recount.urlencode()}",
         "events_url": _events_url(query),
@@ -128,7 +129,32 @@ def _chart(found: Answer) -> str:
     if found.query.group != "property" and len(found.by_customer) > 1 and found.total is not None:
         return _json({"labels": labels, "datasets": _stacks(found)})
     bars = {"label": found.query.feature.name, "data": [float(row.quantity) for row in found.rows]}
-    return _json({"labels": labels, "datasets": [bars | {"backgroundColor": COLOURS[0]}]})
+    return _json({"labels": labels, "datasets": [bars | {"backgroundColor": COLOURS[0], "maxBarThickness": 36}]})
+
+
+def _chart_options(found: Answer) -> str:
+    """Write the chart's options: a legend where customers are stacked, few labels, no lines but the scale's."""
+    is_stacked = len(found.by_customer) > 1 and found.query.group != "property"
+    grey = "#8a94a3"
+    axis = {
+        "stacked": True,
+        "ticks": {"color": grey, "maxRotation": 0, "autoSkipPadding": 12},
+        "border": {"display": False},
+    }
+    return _json(
+        {
+            "responsive": True,
+            "maintainAspectRatio": False,
+            "animation": False,
+            "scales": {
+                "x": axis | {"grid": {"display": False}},
+                "y": axis | {"beginAtZero": True, "grid": {"color": "rgba(138, 148, 163, .22)"}},
+            },
+            "plugins": {
+                "legend": {"display": is_stacked, "position": "bottom", "labels": {"color": grey, "boxWidth": 12}}
+            },
+        }
+    )
 
 
 def _stacks(found: Answer) -> list[dict[str, Any]]:
@@ -139,6 +165,7 @@ def _stacks(found: Answer) -> list[dict[str, Any]]:
             "data": [float(row.parts[index]) for row in found.rows],
             "backgroundColor": COLOURS[index % len(COLOURS)],
             "stack": "all",
+            "maxBarThickness": 36,
         }
         for index, name in enumerate(names)
     ]

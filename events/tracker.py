@@ -6,10 +6,8 @@ from decimal import Decimal
 from typing import Any
 
 from catalog.models import Feature, Price
-from catalog.selectors import prices_by_version
 from customers.models import SubscriptionPhase
 from events.diagnosis import Diagnosis, Place, Status, Step, StepKey, look_up
-from events.diagnosis.account_steps import fits
 from events.diagnosis.context import Context
 
 LOOKUP_FAILURES = (
@@ -137,14 +135,8 @@ type Match = tuple[SubscriptionPhase, Price]
 
 def _matches(context: Context, features: Sequence[Feature]) -> list[Match]:
     """Pair the phases in force then with the prices of these features that they charge by."""
-    by_version = prices_by_version({phase.plan_version_id for phase in context.phases_at})
-    wanted = {feature.pk for feature in features}
-    return [
-        (phase, price)
-        for phase in context.phases_at
-        for price in by_version.get(phase.plan_version_id, [])
-        if price.feature_id in wanted and fits(price, phase.subscription)
-    ]
+    pairs = ((phase, context.price_in(phase, feature.pk)) for phase in context.phases_at for feature in features)
+    return [(phase, price) for phase, price in pairs if price is not None]
 
 
 def _price(match: Match) -> dict[str, Any]:

@@ -3,10 +3,7 @@
 from django.db.models import Q
 
 from catalog.models import Price
-from catalog.models.prices import PriceKind
-from catalog.selectors import prices_by_version
-from customers.models import Customer, CustomerState, PhaseKind, Subscription, SubscriptionPhase
-from customers.periods import Interval
+from customers.models import Customer, CustomerState, PhaseKind, SubscriptionPhase
 from events.diagnosis import wording
 from events.diagnosis.context import Context
 from events.diagnosis.meter_steps import replay_fix
@@ -217,19 +214,16 @@ def plan_steps(context: Context, reading: Reading) -> list[Step]:
     if not context.phases_at:
         sentence = "Not known: there was no subscription, and so no plan."
         return [_of(reading, Status.INFO, sentence)]
-    prices = prices_by_version({phase.plan_version_id for phase in context.phases_at})
-    steps = [_plan_step(context, reading, phase, prices.get(phase.plan_version_id, [])) for phase in context.phases_at]
+    steps = [_plan_step(context, reading, phase) for phase in context.phases_at]
     passed = [step for step in steps if step.status == Status.PASS]
     return passed or steps
 
 
-def _plan_step(context: Context, reading: Reading, phase: SubscriptionPhase, prices: list[Price]) -> Step:
+def _plan_step(context: Context, reading: Reading, phase: SubscriptionPhase) -> Step:
     feature, version, subscription = reading.feature, phase.plan_version, phase.subscription
     plan = Evidence("Plan version", str(version), page_of(version))
-    mine = [price for price in prices if price.feature_id == feature.pk and price.kind == PriceKind.USAGE]
-    fitting = [price for price in mine if fits(price, subscription)]
-    if fitting:
-        price = fitting[0]
+    mine = [price for price in context.prices.get(version.pk, []) if price.feature_id == feature.pk]
+    if price := context.price_in(phase, feature.pk):
         value = (
             f"{price.get_model_display().partition(':')[0]}, {price.currency} {price.get_interval_display().lower()}"
         )
@@ -266,12 +260,6 @@ def _newer_version_with(reading: Reading, phase: SubscriptionPhase) -> str:
     ).select_related("version__plan")
     found = newer.order_by("-version__number").first()
     return str(found.version) if found else ""
-
-
-def fits(price: Price, subscription: Subscription) -> bool:
-    """Tell whether a subscription is charged by a price: its currency, and an interval of the same length."""
-    own = Interval(subscription.interval, subscription.interval_count)
-    return price.currency == subscription.currency and Interval(price.interval, price.interval_count).same_length(own)
 
 
 def _of(reading: Reading, status: Status, sentence: str, reason: Reason | None = None, **more: object) -> Step:

@@ -7,7 +7,10 @@ from functools import cached_property
 
 from django.db import connection
 
+from catalog.models import Price
+from catalog.selectors import prices_by_version
 from customers.models import Customer, CustomerAlias, Subscription, SubscriptionPhase
+from customers.periods import Interval
 from customers.subscriptions import phase_chain
 from events.billing_facts import Facts, billing
 from events.diagnosis.readings import NameMatch, Reading, match_name
@@ -109,6 +112,20 @@ class Context:
         return [phase for phase in self.phases if holds(phase, self.subject.occurred_at)]
 
     @cached_property
+    def prices(self) -> dict[int, list[Price]]:
+        """Return the prices of the plan versions in force then, by version id."""
+        return prices_by_version({phase.plan_version_id for phase in self.phases_at})
+
+    def price_in(self, phase: SubscriptionPhase, feature_id: int) -> Price | None:
+        """Return the usage price that a phase charges for a feature: in the subscription's currency and interval."""
+        mine = (price for price in self.prices.get(phase.plan_version_id, []) if price.feature_id == feature_id)
+        return next((price for price in mine if fits(price, phase.subscription)), None)
+
+    def is_priced(self, feature_id: int) -> bool:
+        """Tell whether some plan in force then charges for the feature."""
+        return any(self.price_in(phase, feature_id) for phase in self.phases_at)
+
+    @cached_property
     def facts(self) -> dict[tuple[int, int], Facts]:
         """Return billing's facts by (subscription id, feature id), for every subscription in force then."""
         features = [reading.feature.pk for reading in self.readings]
@@ -137,6 +154,12 @@ class Context:
             and not self.open_problems(None)
             and self.dismissed(reading.feature.pk) is None
         )
+
+
+def fits(price: Price, subscription: Subscription) -> bool:
+    """Tell whether a subscription is charged by a price: its currency, and an interval of the same length."""
+    own = Interval(subscription.interval, subscription.interval_count)
+    return price.currency == subscription.currency and Interval(price.interval, price.interval_count).same_length(own)
 
 
 def holds(phase: SubscriptionPhase, at: datetime) -> bool:

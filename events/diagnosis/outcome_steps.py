@@ -49,6 +49,8 @@ def free_tier_step(context: Context, reading: Reading) -> Step:
     if any(phase.kind == PhaseKind.TRIAL for phase in context.phases_at):
         return _of(reading, StepKey.FREE_TIER, Status.INFO, "In trial: all usage is free.")
     tier, feature = facts.free_tier, reading.feature
+    if tier is None and not context.is_priced(feature.pk):
+        return _of(reading, StepKey.FREE_TIER, Status.INFO, "The plan in force doesn't charge for the feature at all.")
     if tier is None:
         return _of(reading, StepKey.FREE_TIER, Status.PASS, "The plan grants no free units: every unit is charged.")
     evidence = (
@@ -91,7 +93,7 @@ def period_step(context: Context, reading: Reading) -> Step:
     else:
         evidence.append(Evidence("Usage reset", "Periodic: usage starts at 0 each billing period"))
     if facts.invoice is None:
-        return _without_invoice(reading, facts, period, evidence)
+        return _without_invoice(context, reading, facts, evidence)
     invoice = facts.invoice
     evidence.append(Evidence("Invoice", f"{invoice.number} ({invoice.state.lower()})", invoice.url))
     evidence.append(Evidence("Worked out", wording.moment(invoice.computed_at)))
@@ -132,9 +134,13 @@ def period_step(context: Context, reading: Reading) -> Step:
     return _of(reading, StepKey.PERIOD, Status.PASS, sentence, evidence=tuple(evidence))
 
 
-def _without_invoice(reading: Reading, facts: Facts, period: str, evidence: list[Evidence]) -> Step:
+def _without_invoice(context: Context, reading: Reading, facts: Facts, evidence: list[Evidence]) -> Step:
+    period = wording.span(facts.period, facts.timezone)
     if facts.standing == Standing.CURRENT:
-        sentence = f"In the current billing period ({period}); it will be on the upcoming invoice."
+        follows = (
+            "what it adds is on the upcoming invoice" if context.is_priced(reading.feature.pk) else "it isn't charged"
+        )
+        sentence = f"In the current billing period ({period}); {follows}."
         fix = (Fix("Look at the upcoming invoice", url=facts.billing_url),) if facts.billing_url else ()
         return _of(reading, StepKey.PERIOD, Status.PASS, sentence, evidence=tuple(evidence), fixes=fix)
     when = "an earlier" if facts.standing == Standing.PAST else "a later"

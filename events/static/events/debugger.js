@@ -44,8 +44,8 @@
     row.dataset.key = item.key;
     cell(row, String(item.status), "dbg-fail dbg-num");
     cell(row, clock(item.at), "dbg-now");
-    cell(row, item.key_prefix, "dbg-id");
-    cell(row, item.path, "dbg-id");
+    cell(row, item.key_prefix, "dbg-id dbg-fixed");
+    cell(row, item.path, "dbg-id dbg-fixed");
     cell(row, item.field, "dbg-id");
     const what = cell(row, item.message);
     const fix = document.createElement("div");

@@ -1,0 +1,102 @@
+"""A customer, a priced feature, and the ways that a sender and staff go: the API door, the worker, the debugger."""
+
+import html
+import json
+import re
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+from django.http import HttpResponse
+from django.test import Client
+from django.utils import timezone
+
+from billing.upcoming import upcoming
+from catalog.models import Feature
+from customers.models import Customer, Subscription
+from events.keys import make_key
+from events.models import Event, EventState
+from events.processing import process_batch
+from tests.factories import make_customer, make_feature, make_subscription, make_version
+
+DEBUGGER = "/admin/events/debugger/"
+
+
+@dataclass
+class Guide:
+    """What one walk through the guide needs. Acme pays $0.50 a credit from three days ago on."""
+
+    staff: Client
+    customer: Customer
+    credits: Feature
+    subscription: Subscription | None
+    key: str
+    sender: Client = field(default_factory=Client)
+
+    def send(
+        self, *, key: str | None = None, path: str = "/v1/events", raw: bytes | None = None, **event: Any
+    ) -> HttpResponse:
+        """Post an event as a sender does; `raw` sends these bytes instead."""
+        body = raw if raw is not None else json.dumps(event).encode()
+        headers = {"x-api-key": self.key if key is None else key}
+        return self.sender.post(path, body, content_type="application/json", headers=headers)  # type: ignore[return-value]
+
+    def accepted(self, **event: Any) -> str:
+        """Send an event that the API accepts, let the worker process it, and return its id."""
+        given = {"event_name": "model.usage", "external_customer_id": "acme", "properties": {"credits": 2}} | event
+        answer = self.send(**given)
+        assert answer.status_code == 202, answer.content
+        process_batch()
+        return str(json.loads(answer.content)["event_id"])
+
+    def page(self, event_id: str = "") -> str:
+        """Return the debugger's page of an event, or the live view, as plain text with its tags."""
+        answer = self.staff.get(DEBUGGER, {"event": event_id} if event_id else {})
+        assert answer.status_code == 200
+        return html.unescape(answer.content.decode())
+
+    def fix(self, event_id: str, label: str, **filled: str) -> str:
+        """Press the fix with this label, look at its preview, apply it, and return the page with the proof."""
+        page = self.staff.get(DEBUGGER, {"event": event_id}).content.decode()
+        links = {html.unescape(text).rstrip("…"): html.unescape(url) for url, text in BUTTONS.findall(page)}
+        assert label in links, sorted(links)
+        given = dict(parse_qsl(urlsplit(links[label]).query)) | filled
+        shown = self.staff.get(f"{DEBUGGER}fix/", given | {"previewed": "1"}).content.decode()
+        assert "Apply" in shown, shown
+        answer = self.staff.post(f"{DEBUGGER}fix/", given | {"reason": "Found by the guide"}, follow=True)
+        return html.unescape(answer.content.decode())
+
+    def due(self) -> Decimal:
+        """Return what the upcoming invoice comes to."""
+        assert self.subscription is not None
+        return upcoming(self.subscription.pk, now=timezone.now()).total
+
+    def is_counted(self, event_id: str) -> bool:
+        return Event.objects.get(event_id=event_id).state == EventState.COUNTED
+
+
+BUTTONS = re.compile(r'<a class="ch-button[^"]*" href="([^"]*)">([^<]*)</a>')
+
+
+def make_guide(staff: Client, *, is_subscribed: bool = True, free_units: Any = None, **feature: Any) -> Guide:
+    """Set up the feature, its plan at $0.50 a credit, the customer Acme, and a sender with a key."""
+    meter = make_feature(**{"name": "Credits", "event_name": "model.usage", "field": "credits"} | feature)
+    customer = make_customer(external_id="acme", name="Acme")
+    version = make_version(
+        {"feature": meter, "unit_amount": Decimal("0.50")},
+        free_units={meter: free_units} if free_units else None,
+        name="Growth",
+    )
+    start = begin()
+    subscription = None
+    if is_subscribed:
+        subscription = make_subscription(customer=customer, plan=version, starts_at=start, now=start)
+    )
+    return Guide(staff, customer, meter, subscription, make_key("sender")[1])
+
+
+def begin() -> datetime:
+    """Return when subscriptions of these stories begin."""
+    return timezone.now() - timedelta(days=3)

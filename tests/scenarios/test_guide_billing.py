@@ -1,0 +1,117 @@
+"""The guide's sections 3 and 5: the event counts, and no charge appears, or the usage begins anew."""
+
+from datetime import timedelta
+from decimal import Decimal
+
+import pytest
+from django.utils import timezone
+
+from billing.runs import run_to_end
+from billing.upcoming import upcoming
+from customers.models import Subscription
+from customers.subscriptions import cancel
+from tests.factories import make_draft, make_fee, make_subscription
+from tests.scenarios.guide import Guide, begin, make_guide
+
+pytestmark = pytest.mark.django_db
+
+
+def without_the_feature(staff_client) -> Guide:
+    """Put Acme on a plan that only has a fee of nothing."""
+    guide = make_guide(staff_client, is_subscribed=False)
+    draft = make_draft()
+    make_fee(version=draft, unit_amount=Decimal(0))
+    start = begin()
+    guide.subscription = make_subscription(customer=guide.customer, plan=draft.plan, starts_at=start, now=start)
+    return guide
+
+
+def test_3a_a_feature_that_is_not_in_the_plan_is_added_in_a_new_version(staff_client):
+    guide = without_the_feature(staff_client)
+    event_id = guide.accepted()
+    page = guide.page(event_id)
+    assert "Feature not in plan" in page
+    assert "has no price for Credits: its usage is counted, and isn't billed." in page
+    assert guide.due() == 0
+    plan = guide.subscription.phases.get().plan_version.plan
+    proof = guide.fix(event_id, f"Add Credits to {plan}", unit_amount="0.25", since="period")
+    # 2 credits × $0.25
+    assert "<strong>nothing</strong> to <strong>$0.50</strong>" in proof
+    assert guide.due() == Decimal("0.50")
+    assert f"{plan} v2 prices Credits." in guide.page(event_id)
+
+
+def test_3b_a_customer_without_a_subscription_is_subscribed(staff_client):
+    guide = make_guide(staff_client, is_subscribed=False)
+    event_id = guide.accepted()
+    assert "Acme has never had a subscription, so nothing is billed." in guide.page(event_id)
+    plan = guide.credits.prices.get().version.plan
+    start = f"{begin():%Y-%m-%dT%H:%M}"
+    proof = guide.fix(event_id, "Create a subscription", plan=f"{plan.pk}|USD|month|1", starts_at=start)
+    assert "$1.00 more" in proof
+    guide.subscription = Subscription.objects.get(customer=guide.customer)
+    assert guide.due() == Decimal("1.00")
+    assert "On Growth v1 when it occurred" in guide.page(event_id)
+
+
+def test_3b_an_event_after_the_subscription_ended_says_so(staff_client):
+    guide = make_guide(staff_client)
+    now = timezone.now()
+    cancel(guide.subscription, at=now - timedelta(days=1), now=now - timedelta(days=1), by=None)
+    event_id = guide.accepted()
+    page = guide.page(event_id)
+    assert "Subscription had ended" in page
+    assert "Open the subscription's history" in page
+
+
+def test_3c_usage_below_the_free_tier_says_how_much_is_left(staff_client):
+    guide = make_guide(staff_client, free_units=10)
+    event_id = guide.accepted()
+    assert "Within the free tier: 2 of 10 units used, 8 left." in guide.page(event_id)
+    assert guide.due() == 0
+    guide.accepted(properties={"credits": 9})
+    # 11 - 10 free = 1 × $0.50
+    assert guide.due() == Decimal("0.50")
+    assert "The free tier of 10 units is used up; 1 unit is charged." in guide.page(event_id)
+
+
+def test_3d_an_event_of_a_period_that_is_invoiced_says_which_invoice(staff_client):
+    guide = make_guide(staff_client, is_subscribed=False)
+    now = timezone.now()
+    start = now - timedelta(days=40)
+    plan = guide.credits.prices.get().version
+    make_subscription(customer=guide.customer, plan=plan, starts_at=start, now=start)
+    in_time = guide.accepted(timestamp=(start + timedelta(days=1)).isoformat())
+    run_to_end(as_of=timezone.now())
+    page = guide.page(in_time)
+    assert "In another billing period" in page
+    assert "comes to $1.00" in page
+    late = guide.accepted(timestamp=(start + timedelta(days=2)).isoformat())
+    assert "Period already invoiced" in guide.page(late)
+
+
+def test_3d_an_event_of_a_past_period_that_is_not_invoiced_yet_says_so(staff_client):
+    guide = make_guide(staff_client, is_subscribed=False)
+    start = timezone.now() - timedelta(days=40)
+    make_subscription(customer=guide.customer, plan=guide.credits.prices.get().version, starts_at=start, now=start)
+    event_id = guide.accepted(timestamp=(start + timedelta(days=1)).isoformat())
+    assert "In an earlier billing period than the current one" in guide.page(event_id)
+
+
+def test_5a_the_usage_reset_stands_with_the_period(staff_client):
+    guide = make_guide(staff_client, reset="cumulative")
+    event_id = guide.accepted()
+    assert "Cumulative: every later period bills it in its running total as well" in guide.page(event_id)
+
+
+def test_5b_a_subscription_that_was_recreated_keeps_the_running_total(staff_client):
+    guide = make_guide(staff_client, reset="cumulative")
+    first = guide.accepted(timestamp=(begin() + timedelta(hours=1)).isoformat())
+    ended = timezone.now() - timedelta(days=1)
+    cancel(guide.subscription, at=ended, now=ended, by=None)
+    plan = guide.credits.prices.get().version
+    again = make_subscription(customer=guide.customer, plan=plan, starts_at=ended, now=ended)
+    guide.accepted(properties={"credits": 3})
+    # 2 + 3 = 5 credits stand, × $0.50
+    assert upcoming(again.pk, now=timezone.now()).total == Decimal("2.50")
+    assert "On Growth v1 when it occurred" in guide.page(first)

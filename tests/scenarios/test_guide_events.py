@@ -1,0 +1,112 @@
+"""The guide's sections 1 and 2: the event doesn't appear, or with a wrong value. Set up, see, mend, see it counted."""
+
+from decimal import Decimal
+
+import pytest
+
+from catalog.features import archive_feature
+from customers.accounts import archive_customer
+from customers.models import Customer
+from events.models import Problem, ProblemState
+from tests.scenarios.guide import Guide, begin, make_guide
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def guide(staff_client) -> Guide:
+    return make_guide(staff_client)
+
+
+def proved(guide: Guide, page: str, event_id: str, due: str) -> None:
+    """Check that the fix closed the problem, the event counts, and the upcoming invoice comes to the amount."""
+    assert 'id="proof"' in page
+    assert "0 still open" in page
+    assert guide.is_counted(event_id)
+    assert not Problem.objects.filter(state=ProblemState.OPEN).exists()
+    assert guide.due() == Decimal(due)
+
+
+def test_1a_a_name_in_the_wrong_case_is_mapped(guide):
+    event_id = guide.accepted(event_name="Model.Usage")
+    page = guide.page(event_id)
+    assert "Unknown event name" in page
+    assert "“model.usage” differs only in capitals" in page
+    assert guide.due() == 0
+    # 2 credits × $0.50
+    proved(guide, guide.fix(event_id, "Count “Model.Usage” as “model.usage”"), event_id, "1.00")
+
+
+def test_1a_a_filter_that_does_not_match_is_told_from_a_wrong_name(staff_client):
+    guide = make_guide(staff_client, filters={"region": ["eu"]})
+    event_id = guide.accepted(properties={"credits": 2, "region": "EU"})
+    page = guide.page(event_id)
+    assert "No feature's filter matches" in page
+    assert "eu; sent: EU" in page
+    guide.credits.filters = {"region": ["eu", "EU"]}
+    guide.credits.save()
+    proved(guide, guide.fix(event_id, "Replay the event"), event_id, "1.00")
+
+
+def test_1b_a_customer_that_does_not_exist_is_created(guide):
+    event_id = guide.accepted(external_customer_id="newcomer")
+    assert "No customer has the external id “newcomer”, and none comes near it." in guide.page(event_id)
+    page = guide.fix(event_id, "Create the customer “newcomer”", name="Newcomer", timezone="UTC", currency="")
+    proved(guide, page, event_id, "0")
+    assert Customer.objects.filter(external_id="newcomer", name="Newcomer").exists()
+
+
+def test_1b_a_customer_id_with_a_typo_is_mapped(guide):
+    event_id = guide.accepted(external_customer_id="Acme")
+    assert "(Acme) differs only in capitals" in guide.page(event_id)
+    proved(guide, guide.fix(event_id, "Count “Acme” for Acme"), event_id, "1.00")
+
+
+def test_1b_an_archived_customer_is_activated(staff_client):
+    guide = make_guide(staff_client, is_subscribed=False)
+    archive_customer(guide.customer, now=begin(), by=None)
+    event_id = guide.accepted()
+    assert "Acme was archived when the event arrived." in guide.page(event_id)
+    assert "0 still open" in guide.fix(event_id, "Activate the customer")
+    assert guide.is_counted(event_id)
+
+
+def test_1c_an_archived_feature_is_activated(guide):
+    archive_feature(guide.credits, now=begin(), by=None)
+    event_id = guide.accepted()
+    assert "Credits was archived when the event arrived, so it doesn't count it." in guide.page(event_id)
+    proved(guide, guide.fix(event_id, "Activate the feature"), event_id, "1.00")
+
+
+def test_2a_a_misnamed_field_is_named_and_sent_again_rightly(guide):
+    event_id = guide.accepted(properties={"credit": 2})
+    page = guide.page(event_id)
+    assert "Aggregation field missing" in page
+    assert "The event has “credit”, which differs in one character." in page
+    again = guide.accepted(properties={"credits": 2})
+    assert guide.is_counted(again)
+    assert guide.due() == Decimal("1.00")
+
+
+def test_2b_a_string_for_a_number_is_accepted_when_the_feature_says_so(guide):
+    event_id = guide.accepted(properties={"credits": "2"})
+    page = guide.page(event_id)
+    assert 'Sum needs a JSON number; the field holds a string ("2").' in page
+    assert guide.due() == 0
+    proved(guide, guide.fix(event_id, "Accept numeric strings"), event_id, "1.00")
+
+
+def test_2c_missing_properties_are_named(guide):
+    event_id = guide.accepted(properties={})
+    page = guide.page(event_id)
+    assert "The event has no properties; Credits needs the field credits." in page
+    assert "Guide 2A, 2C" in page
+
+
+def test_a_live_view_shows_every_one_of_them_with_its_reason(guide):
+    guide.accepted(event_name="Model.Usage")
+    guide.accepted(properties={"credits": "2"})
+    guide.accepted()
+    page = guide.page()
+    for outcome in ("Unknown event name", "Not a number", "Counted"):
+        assert outcome in page
