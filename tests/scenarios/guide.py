@@ -93,7 +93,6 @@ def make_guide(staff: Client, *, is_subscribed: bool = True, free_units: Any = N
     subscription = None
     if is_subscribed:
         subscription = make_subscription(customer=customer, plan=version, starts_at=start, now=start)
-    )
     return Guide(staff, customer, meter, subscription, make_key("sender")[1])
 
 
