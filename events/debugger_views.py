@@ -147,7 +147,7 @@ def _fix_page(request: HttpRequest, user: User, action: Action, given: dict[str,
         except (Refused, ValidationError) as refused:
             refusal = sentence_of(refused)
     fields = [{"field": one, "value": given.get(one.name, one.initial)} for one in action.fields()]
-    names = {one["field"].name for one in fields} | {"reason"}
+    names = {one.name for one in action.fields()} | {"reason"}
     context = {
         "action": action,
         "fields": fields,

@@ -30,7 +30,7 @@ def by_property(query: Query, customers: Sequence[Customer]) -> tuple[list[tuple
     """
     if query.feature.aggregation == Aggregation.WEIGHTED_SUM:
         raise QueryRefused("A sum weighted by time can't be split by a property: group it by time instead.")
-    more = {"property": query.property, "limit": MOST_VALUES + 1}
+    more: dict[str, str | int] = {"property": query.property, "limit": MOST_VALUES + 1}
     rows = _read("by_property", sections("query")["label"], query, customers, more)
     found = [("not sent" if label is None else label, _quantity(query, Sums(*sums)), sums[0]) for label, *sums in rows]
     return found[:MOST_VALUES], len(found) > MOST_VALUES

@@ -30,7 +30,7 @@ def query_page(request: HttpRequest) -> HttpResponse:
     if "feature" not in request.GET:
         return page(request, "query.html", "Query tool", **context)
     try:
-        query = read_query(request.GET.dict(), _customers(request), now=timezone.now())  # type: ignore[arg-type]
+        query = read_query(request.GET.dict(), _customers(request), now=timezone.now())
         found = answer(query, recount="recount" in request.GET)
     except QueryRefused as refused:
         return page(request, "query.html", "Query tool", **context, refusal=str(refused))
