@@ -6,7 +6,7 @@ import pgtrigger
 from auditlog.registry import auditlog
 from django.conf import settings
 from django.contrib.postgres.constraints import ExclusionConstraint
-from django.contrib.postgres.fields import DateTimeRangeField, RangeBoundary, RangeOperators
+from django.contrib.postgres.fields import ArrayField, DateTimeRangeField, RangeBoundary, RangeOperators
 from django.db import models
 from django.db.models import F, Func, Q
 from django.urls import reverse
@@ -108,10 +108,26 @@ class CustomerAlias(Stamped):
     created_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.PROTECT, null=True, editable=False, related_name="+"
     )
+    to_recount = ArrayField(
+        models.BigIntegerField(),
+        default=list,
+        editable=False,
+        help_text="Customers it meant before: its events that were counted for them are still to be moved.",
+    )
 
     class Meta:
         ordering: ClassVar = ["alias"]
         verbose_name_plural = "customer aliases"
+        triggers: ClassVar = [
+            pgtrigger.Trigger(
+                name="note_former_customer",
+                operation=pgtrigger.Update,
+                when=pgtrigger.Before,
+                condition=pgtrigger.Q(old__customer_id__df=pgtrigger.F("new__customer_id")),
+                func="NEW.to_recount := array_append(OLD.to_recount, OLD.customer_id); RETURN NEW;",
+            ),
+            pgtrigger.Protect(name="keep_customer_alias", operation=pgtrigger.Delete),
+        ]
 
     def __str__(self) -> str:
         return f"{self.alias} → {self.customer.external_id}"
@@ -245,6 +261,6 @@ class SubscriptionPhase(models.Model):
 
 
 auditlog.register(Customer, exclude_fields=["updated_at"])
-auditlog.register(CustomerAlias, exclude_fields=["updated_at"])
+auditlog.register(CustomerAlias, exclude_fields=["updated_at", "to_recount"])
 auditlog.register(Subscription, exclude_fields=["updated_at"])
 auditlog.register(SubscriptionPhase)

@@ -7,7 +7,8 @@ class EventsConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        """Add the pages that belong to no table to the admin."""
-        from events import pages
+        """Add the pages that belong to no table to the admin, and listen to what is mended."""
+        from events import pages, receivers
 
         pages.attach()
+        receivers.connect()

@@ -12,6 +12,7 @@ from django.db import connection
 from django.db.models import F, Q
 
 from catalog.models import EventNameAlias, Feature
+from customers.models import CustomerAlias
 from events.models import Event, Problem, ProblemState
 from events.reasons import Reason
 from events.rebuilding import HOURS_AT_A_TIME, Scope, rebuild_usage
@@ -30,7 +31,8 @@ def replay_mended(*, now: datetime) -> Replayed:
     with _alone() as is_alone:
         if not is_alone:
             return Replayed()
-        return replay_found_customers() + sum((settle(feature, now=now) for feature in changed_features()), Replayed())
+        moved = replay_moved_aliases() + replay_found_customers()
+        return moved + sum((settle(feature, now=now) for feature in changed_features()), Replayed())
 
 
 def replay_found_customers() -> Replayed:
@@ -39,6 +41,17 @@ def replay_found_customers() -> Replayed:
         cursor.execute(section("mending", "found_customers"))
         found = [row[0] for row in cursor.fetchall()]
     return sum((_replay_customer(external_id) for external_id in found), Replayed())
+
+
+def replay_moved_aliases() -> Replayed:
+    """Move events of aliases that were pointed to another customer since they were counted."""
+    done = Replayed()
+    for alias in CustomerAlias.objects.exclude(to_recount=[]).order_by("pk"):
+        sent = Event.objects.filter(customer__in=alias.to_recount, external_customer_id=alias.alias)
+        ids = sent.values_list("pk", flat=True).iterator(chunk_size=5_000)
+        done += replay(ids, closing=f"{alias.alias} means {alias.customer.external_id} now")
+        CustomerAlias.objects.filter(pk=alias.pk, to_recount=alias.to_recount).update(to_recount=[])
+    return done
 
 
 def _replay_customer(external_id: str) -> Replayed:

@@ -51,3 +51,7 @@ def _clean_alias(form: Any) -> str:
     if owner := Customer.objects.filter(external_id=alias).first():
         raise ValidationError(f"This is the external id of {owner}; mapping it would take its events away.")
     return alias
+
+    def has_delete_permission(self, request: HttpRequest, obj: CustomerAlias | None = None) -> bool:
+        """Never: events were counted by it. Point it to another customer instead."""
+        return False

@@ -58,6 +58,19 @@ def test_mapping_a_wrong_customer_id_counts_its_events_now_and_later():
     assert usage_equals_the_ledger()
 
 
+def test_pointing_a_mapping_to_another_customer_moves_its_events():
+    calls, wrong, right = make_feature(), make_customer(), make_customer()
+    mapping = CustomerAlias.objects.create(alias="ACME", customer=wrong)
+    send(customer="ACME")
+    process()
+    mend()
+    mapping.customer = right
+    mapping.save()
+    mend()
+    assert (used(wrong, calls), used(right, calls)) == (0, 1)
+    assert usage_equals_the_ledger()
+
+
 def test_activating_a_customer_counts_what_came_meanwhile():
     calls = make_feature()
     customer = make_customer(external_id="acme", state="archived", archived_at=NOON - HOUR)
