@@ -30,7 +30,8 @@ class Pruned:
 
 def ledger_horizon() -> datetime | None:
     """Tell the hour up to which events were removed from the ledger; None when all are kept."""
-    return LedgerHorizon.objects.aggregate(latest=Max("hour"))["latest"]
+    latest: datetime | None = LedgerHorizon.objects.aggregate(latest=Max("hour"))["latest"]
+    return latest
 
 
 def prune(*, now: datetime) -> Pruned:

@@ -45,13 +45,13 @@ class CustomerAliasAdmin(OfficeAdmin):
         mapped = map_external_id(obj.alias, obj.customer, by=staff(request), reason=obj.reason)
         obj.pk, obj.created_by = mapped.pk, mapped.created_by
 
+    def has_delete_permission(self, request: HttpRequest, obj: CustomerAlias | None = None) -> bool:
+        """Never: events were counted by it. Point it to another customer instead."""
+        return False
+
 
 def _clean_alias(form: Any) -> str:
     alias: str = form.cleaned_data["alias"]
     if owner := Customer.objects.filter(external_id=alias).first():
         raise ValidationError(f"This is the external id of {owner}; mapping it would take its events away.")
     return alias
-
-    def has_delete_permission(self, request: HttpRequest, obj: CustomerAlias | None = None) -> bool:
-        """Never: events were counted by it. Point it to another customer instead."""
-        return False
