@@ -37,6 +37,8 @@ def summary_of(found: Diagnosis) -> Summary:
     if not counted:
         return Summary(Status.FAIL, "It doesn't count", text)
     headline = "Counted" if len(counted) == len(usage) or not _failed(usage) else "Counted in part"
+    if not any(step.key == StepKey.PLAN and step.status == Status.PASS for step in found.steps):
+        headline += ", but not billed"
     level = Status.PASS if first is None else Status.WARNING
     return Summary(level, headline, text)
 

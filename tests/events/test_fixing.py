@@ -5,6 +5,7 @@ from decimal import Decimal
 
 import pytest
 from django.core.exceptions import ValidationError
+from django.db import connection
 
 from catalog.features import archive_feature
 from catalog.models import EventNameAlias, PlanVersion
@@ -12,7 +13,7 @@ from catalog.publishing import draft_of
 from catalog.refusals import Refused
 from customers.accounts import archive_customer
 from customers.models import Customer
-from events.fixing import FixRefused, apply_fix, make_action, preview
+from events.fixing import FixRefused, PreviewBusy, apply_fix, make_action, preview
 from events.models import EventState, Problem, ProblemState, UsageBucket
 from events.rebuilding import Scope, compare
 from tests.events.senders import NOON, ledger, process, send
@@ -246,3 +247,20 @@ def test_who_applied_it_stands_on_the_problems_it_closed(subscription, tokens, s
     problem = Problem.objects.first()
     assert problem is not None
     assert (problem.closed_by, problem.closing) == (staff_user, "Count events named “Model.Usage” as “model.usage”")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_preview_gives_way_to_workers_that_hold_the_rows(subscription, tokens):
+    send_three("Model.Usage")
+    other = connection.copy()
+    try:
+        other.set_autocommit(False)
+        with other.cursor() as cursor:
+            cursor.execute("SELECT FROM events_event FOR UPDATE")
+        with pytest.raises(PreviewBusy):
+            try_out("map_event_name", alias="Model.Usage", event_name="model.usage")
+    finally:
+        other.rollback()
+        other.close()
+    assert not EventNameAlias.objects.exists()
+    assert try_out("map_event_name", alias="Model.Usage", event_name="model.usage").closed == 3

@@ -31,6 +31,7 @@ def test_3a_a_feature_that_is_not_in_the_plan_is_added_in_a_new_version(staff_cl
     event_id = guide.accepted()
     page = guide.page(event_id)
     assert "Feature not in plan" in page
+    assert "<h2>Counted, but not billed</h2>" in page
     assert "has no price for Credits: its usage is counted, and isn't billed." in page
     assert guide.due() == 0
     plan = guide.subscription.phases.get().plan_version.plan
