@@ -13,7 +13,7 @@ from django.db import connection, transaction
 from events.models import UsageCheck
 from events.replaying import replay_hours, wait_for_running_batches
 from events.statements import compose, counted, sections, sums
-from events.usage import floor_hour
+from events.usage import ceil_hour, floor_hour
 
 HOURS_AT_A_TIME = 500
 LISTED = 100
@@ -35,7 +35,7 @@ class Scope:
             "feature": self.feature_id,
             "customer": self.customer_id,
             "start": floor_hour(self.start) if self.start > FIRST else self.start,
-            "end": self.end,
+            "end": ceil_hour(self.end),
         }
 
     @property
@@ -84,6 +84,15 @@ def compare(scope: Scope) -> Iterator[Difference]:
             yield from (Difference(*row) for row in chunk)
 
 
+def count_buckets(scope: Scope) -> int:
+    """Count the hours that a comparison of the scope looks at: those with usage, past retention's horizon."""
+    kept = sections("compare")["kept"].replace("{table}", "events_usagebucket")
+    with connection.cursor() as cursor:
+        cursor.execute(compose("SELECT count(*) FROM ({kept}) AS kept", kept=kept), scope.parameters)
+        found: int = cursor.fetchone()[0]
+    return found
+
+
 def rebuild_usage(scope: Scope, *, apply: bool, now: datetime, reason: str = "", by: User | None = None) -> UsageCheck:
     """Compare kept usage with the ledger, note the outcome, and recount what differs when `apply` says so.
 
@@ -102,6 +111,7 @@ def rebuild_usage(scope: Scope, *, apply: bool, now: datetime, reason: str = "",
         for part in batched(sorted(hours), HOURS_AT_A_TIME):
             replay_hours(part, closing=reason or "Usage rebuilt", by=by)
         check.applied_at = now
+    check.buckets = count_buckets(scope)
     check.differing, check.differences, check.finished_at = len(hours), listed, now
     check.save()
     return check

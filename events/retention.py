@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.db import connection, transaction
-from django.db.models import Max
+from django.db.models import F, Max
 
 from events.models import LedgerHorizon, ProcessedBatch, RefusedRequest, UsageCheck
 from events.processing import CONFIGURATION_LOCK
@@ -56,7 +56,6 @@ def prune_ledger(*, now: datetime) -> int:
     removed = 0
     while gone := _remove_chunk(horizon):
         removed += gone
-    LedgerHorizon.objects.filter(hour=horizon).update(events=removed)
     return removed
 
 
@@ -73,4 +72,5 @@ def _remove_chunk(horizon: datetime) -> int:
         ids = [row[0] for row in cursor.fetchall()]
         for step in ("problems", "voids", "events"):
             cursor.execute(section("retention", step), {"ids": ids})
+        LedgerHorizon.objects.filter(hour=horizon).update(events=F("events") + len(ids))
         return len(ids)

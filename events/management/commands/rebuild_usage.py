@@ -25,11 +25,14 @@ class Command(BaseCommand):
         parser.add_argument("--reason", default="", help="Noted with the check.")
 
     def handle(self, *args: Any, **options: Any) -> None:
+        start, end = moment(options["start"], "--from"), moment(options["end"], "--to")
+        if start and end and start >= end:
+            raise CommandError("--to must come after --from.")
         scope = Scope(
             feature_id=self.feature(options["feature"]),
             customer_id=self.customer(options["customer"]),
-            start=moment(options["start"], "--from") or FIRST,
-            end=moment(options["end"], "--to") or LAST,
+            start=start or FIRST,
+            end=end or LAST,
         )
         check = rebuild_usage(scope, apply=options["apply"], now=timezone.now(), reason=options["reason"])
         for line in check.differences:
@@ -64,7 +67,10 @@ def moment(text: str | None, option: str) -> datetime | None:
     """Read an ISO 8601 moment or date; without a zone it is UTC. Raises CommandError naming the option."""
     if text is None:
         return None
-    parsed = parse_datetime(text if "T" in text or " " in text else f"{text}T00:00")
+    try:
+        parsed = parse_datetime(text if "T" in text or " " in text else f"{text}T00:00")
+    except ValueError:  # well written, but no day or time that there is
+        parsed = None
     if parsed is None:
         raise CommandError(f"{option}: write a moment such as 2026-03-01T00:00Z, not {text!r}.")
     return parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)

@@ -1,0 +1,98 @@
+"""What the worker does of itself, run once, twice and with nothing to do."""
+
+import logging
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+
+from events import tasks
+from events.models import Event, InboxEvent, ProcessedBatch, UsageBucket, UsageCheck
+from tests.events.senders import process, send
+from tests.factories import make_customer, make_feature
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def acme():
+    return make_customer(external_id="acme")
+
+
+def test_the_inbox_is_processed_batch_after_batch_until_none_wait(acme, monkeypatch):
+    make_feature()
+    monkeypatch.setattr(tasks, "BATCH_SIZE", 2)
+    for _ in range(5):
+        send()
+    assert tasks.process_inbox() == 5
+    assert not InboxEvent.objects.exists()
+    assert sorted(ProcessedBatch.objects.values_list("events", flat=True)) == [1, 2, 2]
+    assert UsageBucket.objects.get().count == 5
+
+
+def test_an_empty_inbox_is_no_work(acme):
+    assert tasks.process_inbox() == 0
+    assert not ProcessedBatch.objects.exists()
+
+
+def test_processing_twice_counts_once(acme):
+    make_feature()
+    send()
+    assert (tasks.process_inbox(), tasks.process_inbox()) == (1, 0)
+    assert UsageBucket.objects.get().count == 1
+
+
+def test_a_long_run_makes_way_for_other_tasks_and_the_next_goes_on(acme, monkeypatch):
+    monkeypatch.setattr(tasks, "BATCH_SIZE", 1)
+    monkeypatch.setattr(tasks, "LONGEST_RUN_S", -1)
+    send()
+    send()
+    assert tasks.process_inbox() == 0
+    monkeypatch.setattr(tasks, "LONGEST_RUN_S", 30)
+    assert tasks.process_inbox() == 2
+
+
+def test_what_was_mended_is_replayed_without_being_told(acme):
+    make_feature()
+    send(customer="later")
+    process()
+    tasks.replay_mended()
+    assert not UsageBucket.objects.exists()
+    later = make_customer(external_id="later")
+    assert tasks.replay_mended() == 1
+    assert UsageBucket.objects.get().customer == later
+    assert tasks.replay_mended() == 0
+
+
+def test_a_check_reports_a_difference_and_changes_nothing(acme, caplog):
+    make_feature()
+    send()
+    process()
+    UsageBucket.objects.update(count=7)
+    with caplog.at_level(logging.ERROR, logger="events.tasks"):
+        assert tasks.check_usage() == 1
+    check = UsageCheck.objects.get()
+    assert caplog.messages == [f"usage differs from the ledger in 1 hours: see usage check {check.pk}"]
+    assert (check.differing, check.applied_at, check.reason) == (1, None, "Nightly check")
+    assert check.differences[0]["kept_events"] == "7"
+    assert UsageBucket.objects.get().count == 7
+
+
+def test_a_check_of_right_usage_says_nothing(acme, caplog):
+    make_feature()
+    send()
+    process()
+    with caplog.at_level(logging.ERROR, logger="events.tasks"):
+        assert tasks.check_usage() == 0
+    assert caplog.messages == []
+    assert UsageCheck.objects.get().buckets == 1
+
+
+def test_pruning_goes_by_the_clock_and_the_setting(acme, settings):
+    settings.LEDGER_DAYS = 30
+    long_ago = timezone.now() - timedelta(days=31)
+    send(at=long_ago, received_at=long_ago)
+    kept = send(at=timezone.now(), received_at=timezone.now())
+    process()
+    assert (tasks.prune(), tasks.prune()) == (1, 0)
+    assert Event.objects.get().event_id == kept
