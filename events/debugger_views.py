@@ -58,7 +58,7 @@ def ensure_may_view(request: HttpRequest) -> User:
 def debugger(request: HttpRequest) -> HttpResponse:
     """Show events live as they are processed, or with `?event=` the path of one. For staff who may view events."""
     user = ensure_may_view(request)
-    if event_id := request.GET.get("event", "").strip():
+    if event_id := clean(request.GET.get("event", "")):
         return _event_page(request, user, event_id)
     filters = _filters(request)
     context = {
@@ -70,9 +70,14 @@ def debugger(request: HttpRequest) -> HttpResponse:
     return page(request, "debugger.html", "Event Debugger", **context)
 
 
+def clean(text: str) -> str:
+    """Take a text from an address: without blanks around it, and without the NUL that PostgreSQL has no place for."""
+    return text.replace("\x00", "").strip()
+
+
 def _filters(request: HttpRequest) -> Filters:
     given = request.GET
-    return Filters(*(given.get(name, "").strip() for name in ("name", "customer", "state", "source")))
+    return Filters(*(clean(given.get(name, "")) for name in ("name", "customer", "state", "source")))
 
 
 @require_GET
@@ -125,21 +130,21 @@ def fix(request: HttpRequest) -> HttpResponse:
     For staff who may make the change itself: 403 otherwise.
     """
     user = ensure_may_view(request)
-    given = {name: str(value) for name, value in (request.POST if request.method == "POST" else request.GET).items()}
+    sent = request.POST if request.method == "POST" else request.GET
+    given = {name: clean(str(value)) for name, value in sent.items()}
     try:
         action = make_action(given.get("action", ""), given)
-        title = action.title()
+        if not user.has_perms(action.permissions):
+            raise PermissionDenied
+        if request.method == "POST":
+            return _apply(request, user, action, given)
+        return _fix_page(request, user, action, given)
     except FixRefused as refused:
         messages.error(request, str(refused))
         return HttpResponseRedirect(_back(given.get("event", "")))
-    if not user.has_perms(action.permissions):
-        raise PermissionDenied
-    if request.method == "POST":
-        return _apply(request, user, action, given)
-    return _fix_page(request, user, action, given, title)
 
 
-def _fix_page(request: HttpRequest, user: User, action: Action, given: dict[str, str], title: str) -> HttpResponse:
+def _fix_page(request: HttpRequest, user: User, action: Action, given: dict[str, str]) -> HttpResponse:
     tried, refusal = None, ""
     if _is_filled(action, given):
         try:
@@ -160,7 +165,7 @@ def _fix_page(request: HttpRequest, user: User, action: Action, given: dict[str,
         "reason": given.get("reason", ""),
         "is_filled": _is_filled(action, given),
     }
-    return page(request, "debugger_fix.html", title, **context)
+    return page(request, "debugger_fix.html", action.title(), **context)
 
 
 def _is_filled(action: Action, given: dict[str, str]) -> bool:

@@ -11,7 +11,7 @@ from django.views.decorators.http import require_GET
 
 from catalog.models import Feature
 from customers.models import Customer
-from events.debugger_views import ensure_may_view, page
+from events.debugger_views import clean, ensure_may_view, page
 from events.diagnosis import wording
 from events.links import admin_url
 from events.query import GROUPS, MOST_CUSTOMERS, WINDOWS, Query, QueryRefused, read_query
@@ -30,7 +30,7 @@ def query_page(request: HttpRequest) -> HttpResponse:
     if "feature" not in request.GET:
         return page(request, "query.html", "Query tool", **context)
     try:
-        query = read_query(request.GET.dict(), _customers(request), now=timezone.now())
+        query = read_query(_given(request), _customers(request), now=timezone.now())
         found = answer(query, recount="recount" in request.GET)
     except QueryRefused as refused:
         return page(request, "query.html", "Query tool", **context, refusal=str(refused))
@@ -39,9 +39,13 @@ def query_page(request: HttpRequest) -> HttpResponse:
     return page(request, "query.html", "Query tool", **context, **_shown(request, found))
 
 
+def _given(request: HttpRequest) -> dict[str, str]:
+    return {name: clean(str(value)) for name, value in request.GET.items()}
+
+
 def _customers(request: HttpRequest) -> list[str]:
     """Take the customers as repeated parameters, or several in one, separated by commas."""
-    return [part for text in request.GET.getlist("customer") for part in text.split(",")]
+    return [clean(part) for text in request.GET.getlist("customer") for part in text.split(",")]
 
 
 def _form(request: HttpRequest) -> dict[str, Any]:

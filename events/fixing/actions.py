@@ -24,6 +24,7 @@ from catalog.refusals import Refused
 from catalog.selectors import Terms, terms_offered
 from customers.accounts import activate_customer, map_external_id, save_customer
 from customers.models import Customer, Subscription
+from customers.periods import NoSuchPeriod
 from customers.subscriptions import change_plan, current_period, phase_at, subscribe
 from events.models import Event
 from events.reasons import Reason
@@ -256,7 +257,10 @@ class AddToPlan(Action):
         return parse_moment(self.text("at"))
 
     def _period_start(self) -> datetime:
-        return current_period(self.row(Subscription, "subscription"), self._moment()).start
+        try:
+            return current_period(self.row(Subscription, "subscription"), self._moment()).start
+        except NoSuchPeriod as error:
+            raise FixRefused("The subscription was cancelled before it began: it has no billing period.") from error
 
     def _plan(self) -> Plan:
         phase = phase_at(self.row(Subscription, "subscription"), self._moment())

@@ -264,3 +264,42 @@ def test_the_query_page_says_what_to_do_when_there_is_nothing(staff_client, acme
     assert "No event has ever counted for this feature" in html(staff_client, url, feature=tokens.pk, window="month")
     assert "choose a customer" in html(staff_client, url, feature=tokens.pk, window="current")
     assert "Choose a feature." in html(staff_client, url, feature="x")
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "event=%00",
+        "event=a%00b",
+        "name=%00&customer=%00&source=%00&state=moon",
+        "event=" + "x" * 5000,
+    ],
+)
+def test_odd_addresses_of_the_debugger_break_nothing(staff_client, query):
+    assert staff_client.get(f"{DEBUGGER}?{query}").status_code == 200
+    assert staff_client.get(f"{DEBUGGER}feed/?{query}").status_code == 200
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "action=create_subscription&customer=1&starts_at=soon",
+        "action=add_to_plan&subscription=1&feature=1&at=x",
+        "action=replay&event=" + "9" * 40,
+        "action=activate_feature&feature=%00",
+        "action=map_event_name&alias=%00&event_name=x",
+        "",
+    ],
+)
+def test_odd_addresses_of_a_fix_are_refused_in_a_sentence(staff_client, query):
+    assert staff_client.get(f"{FIX}?{query}", follow=True).status_code == 200
+    assert staff_client.post(f"{FIX}?{query}", follow=True).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["customer=%00", "window=custom&start=%00&end=2026", "group=property&property=%00", "timezone=..%2F..%2Fetc"],
+)
+def test_odd_addresses_of_the_query_tool_break_nothing(staff_client, tokens, query):
+    url = f"/admin/events/query/?feature={tokens.pk}&window=month&{query}"
+    assert staff_client.get(url).status_code == 200
