@@ -56,6 +56,7 @@ def test_the_projects_own_vectors_are_the_default_and_leave_nothing_behind(fresh
     assert left == []
 
 
+@pytest.mark.slow
 def test_a_user_who_may_not_make_databases_is_told_so(fresh_database_url, tmp_path):
     role = f"reader_{secrets.token_hex(4)}"
     with psycopg.connect(fresh_database_url, autocommit=True) as connection:
