@@ -14,12 +14,13 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from config.errors import ApiError, InvalidRequest, PayloadTooLarge
+from config.openapi import error_response
 from events import ingestion, limits, payload
 from events.authentication import ApiDoor, ServiceUnavailable, caller_of
 from events.models import Scope
 from events.nudge import nudge
 from events.payload import LARGEST_BODY, IncomingEvent, PayloadRefused
-from events.serializers import ONE_EVENT, EventAccepted, EventBatchBody, EventBody, EventsAccepted, error_response
+from events.serializers import ONE_EVENT, EventAccepted, EventBatchBody, EventBody, EventsAccepted
 
 JSON = JSONRenderer()
 INVALID = "Request validation failed: "

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from drf_spectacular.utils import OpenApiExample, OpenApiResponse
 from rest_framework import serializers
 
 from events.payload import LARGEST_BATCH, LONGEST_NAME
@@ -63,17 +62,6 @@ class EventsAccepted(serializers.Serializer[Any]):
     message = serializers.CharField()
 
 
-class ErrorBody(serializers.Serializer[Any]):
-    """Why the request was refused."""
-
-    code = serializers.CharField()
-    message = serializers.CharField()
-    http_status_code = serializers.IntegerField()
-    details = serializers.DictField(
-        child=serializers.ListField(child=serializers.CharField()), help_text="Each wrong field with its reasons."
-    )
-
-
 ONE_EVENT: dict[str, Any] = {
     "event_name": "tokens.used",
     "external_customer_id": "acme",
@@ -81,10 +69,3 @@ ONE_EVENT: dict[str, Any] = {
     "timestamp": "2026-01-31T12:00:00Z",
     "properties": {"tokens": 1280, "model": "small"},
 }
-
-
-def error_response(status: int, code: str, description: str, message: str, details: Any = None) -> OpenApiResponse:
-    """Describe an error answer, with an example."""
-    body = {"code": code, "message": message, "http_status_code": status, "details": details or {}}
-    example = OpenApiExample(code, value=body, response_only=True, status_codes=[str(status)])
-    return OpenApiResponse(ErrorBody, description, examples=[example])

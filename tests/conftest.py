@@ -11,11 +11,12 @@ from django.contrib.auth.models import User
 from django.test import Client
 
 from events import inbox, keys, limits, refusals
+from tests.api import api
 from tests.browser import admin_browser, chromium
 from tests.services import redis_url
 from tests.web_server import web_server
 
-__all__ = ["admin_browser", "chromium", "redis_url", "web_server"]
+__all__ = ["admin_browser", "api", "chromium", "redis_url", "web_server"]
 
 
 @pytest.fixture(autouse=True)

@@ -1,0 +1,53 @@
+"""A client of the API in the test process: JSON in, JSON out, and the one form of a refusal."""
+
+import json
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from django.test import Client
+
+from events.keys import make_key
+from events.models import Scope
+
+
+class Api:
+    """Send requests with a key of some scopes. Every answer's status is checked."""
+
+    def __init__(self, *scopes: str) -> None:
+        self.client = Client(headers={"x-api-key": make_key("Test", scopes=scopes or (Scope.ALL,))[1]})
+
+    def get(self, path: str, status: int = 200, **query: Any) -> Any:
+        return self._read(self.client.get(f"/v1/{path}", query), status)
+
+    def post(self, path: str, body: Any = None, status: int = 200) -> Any:
+        return self._send("post", path, body, status)
+
+    def put(self, path: str, body: Any = None, status: int = 200) -> Any:
+        return self._send("put", path, body, status)
+
+    def delete(self, path: str, body: Any = None, status: int = 200) -> Any:
+        return self._send("delete", path, body, status)
+
+    def _send(self, method: str, path: str, body: Any, status: int) -> Any:
+        send = getattr(self.client, method)
+        given = {} if body is None else {"data": json.dumps(body, default=str), "content_type": "application/json"}
+        return self._read(send(f"/v1/{path}", **given), status)
+
+    def _read(self, response: Any, status: int) -> Any:
+        assert response.status_code == status, response.content.decode()
+        if status == 204:
+            assert response.content == b""
+            return None
+        assert response.headers["content-type"] == "application/json"
+        body = json.loads(response.content, parse_float=Decimal)
+        if status >= 400:
+            assert set(body) == {"code", "message", "http_status_code", "details"}
+            assert body["http_status_code"] == status
+        return body
+
+
+@pytest.fixture
+def api(db: None) -> Api:
+    """Return a client whose key may do everything."""
+    return Api()
