@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from django.db.models import F, QuerySet
 
 if TYPE_CHECKING:
-    from billing.models import Invoice
+    from billing.models import Invoice  # noqa: F401  the base class names it
 
 
 class InvoiceQuerySet(QuerySet["Invoice"]):

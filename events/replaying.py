@@ -56,12 +56,10 @@ def replay(event_ids: Iterable[int], *, closing: str, by: User | None = None) ->
     voided, and problems that were dismissed, stay so. `closing` is noted on every problem that goes away.
     """
     wait_for_running_batches()
-    return sum((_replay_chunk(chunk, closing, by) for chunk in batched(event_ids, CHUNK)), Replayed())
+    return sum((replay_chunk(chunk, closing, by) for chunk in batched(event_ids, CHUNK)), Replayed())
 
 
-def replay_hours(
-    hours: Sequence[tuple[int, int, datetime]], *, closing: str, by: User | None = None
-) -> Replayed:
+def replay_hours(hours: Sequence[tuple[int, int, datetime]], *, closing: str, by: User | None = None) -> Replayed:
     """Judge all events of some (customer, feature, hour) anew and recount those hours, in one transaction."""
     columns = [list(column) for column in zip(*hours, strict=True)]
     with transaction.atomic(), connection.cursor() as cursor:
@@ -73,7 +71,8 @@ def replay_hours(
         return _judge_again(cursor, ids, closing, by)
 
 
-def _replay_chunk(event_ids: Sequence[int], closing: str, by: User | None) -> Replayed:
+def replay_chunk(event_ids: Sequence[int], closing: str, by: User | None) -> Replayed:
+    """Replay in one transaction, the caller's if there is one, without waiting for running batches first."""
     with transaction.atomic(), connection.cursor() as cursor:
         prepare(cursor)
         prepare_recount(cursor)
@@ -147,5 +146,5 @@ def dismiss(problems: Iterable[int], *, reason: str, now: datetime, by: User | N
             state=ProblemState.DISMISSED, closed_at=now, closed_by=by, closing=reason[:255]
         )
         for part in batched(sorted(events), CHUNK):
-            _replay_chunk(part, "", by)
+            replay_chunk(part, "", by)
     return done

@@ -16,8 +16,7 @@ from customers.models import Customer
 from events.billing_facts import Worth, billing
 from events.fixing.actions import Action, Field, FixRefused, make_action
 from events.models import Event, Problem, ProblemState
-from events.replaying import Replayed, replay
-from events.replaying import _replay_chunk as replay_chunk
+from events.replaying import Replayed, replay, replay_chunk
 from events.usage import UsageRequest, floor_hour, usage_many
 
 __all__ = [

@@ -1,6 +1,7 @@
 """Billing in the admin: lists, pages, actions, and who may."""
 
 import io
+from datetime import timedelta
 
 import openpyxl
 import pytest
@@ -224,8 +225,8 @@ def test_an_invoice_cant_be_edited_deleted_or_added(staff_client, make_invoiced)
 def test_the_upcoming_page_shows_usage_so_far(staff_client, plan, calls):
     now = timezone.now()
     customer = make_customer(name="Acme")
-    subscription = make_subscription(customer=customer, plan=plan, starts_at=now - timezone.timedelta(days=3), now=now)
-    use(customer, calls, now - timezone.timedelta(days=1), 350)
+    subscription = make_subscription(customer=customer, plan=plan, starts_at=now - timedelta(days=3), now=now)
+    use(customer, calls, now - timedelta(days=1), 350)
     shown = page(staff_client, reverse("admin:billing_subscription_upcoming", args=[subscription.pk]))
     assert "350 used, 100 free, 250 × $0.01" in shown
     assert "Before that: Subscription start" in shown
@@ -246,7 +247,7 @@ def test_parked_subscriptions_are_listed_and_billed_again(staff_client, plan):
 
 
 def test_a_run_is_started_by_hand(staff_client, staff_user, plan, monkeypatch, django_capture_on_commit_callbacks):
-    handed = []
+    handed: list[int] = []
     monkeypatch.setattr("billing.tasks.bill_chunk.delay", handed.append)
     url = reverse("admin:billing_billingrun_start")
     answer = staff_client.post(url, {"_form_submitted": "True"}, follow=True)

@@ -14,6 +14,7 @@ from config import home
 from config.finder import find
 from config.sidebar import SECTIONS, capped, navigation
 from config.templatetags.countinghouse import as_title, seconds
+from events import dashboard
 from events.keys import make_key
 from tests.events.senders import process, send
 from tests.factories import make_customer, make_feature, make_plan, make_subscription, make_user
@@ -105,7 +106,7 @@ def test_problems_and_conflicts_lead_to_their_lists():
     process()
     send("wrong", event_id="e1", at=timezone.now(), n=1, received_at=timezone.now())
     process()
-    assert home.problems_queue(home.dashboard.causes()).note == "from 1 cause"
+    assert home.problems_queue(dashboard.causes()).note == "from 1 cause"
     conflicts = home.conflicts_queue(now=timezone.now())
     assert (conflicts.count, conflicts.url) == ("1", "/admin/events/duplicateevent/?kind=conflict")
 

@@ -24,7 +24,8 @@ def one(steps, key: StepKey) -> Step:
     """Return the only step of a kind."""
     found = [step for step in steps if step.key == key]
     assert len(found) == 1, found
-    return found[0]
+    only: Step = found[0]
+    return only
 
 
 def walk(event_id: str) -> list[Step]:

@@ -27,7 +27,7 @@ def mend(browser, event_id: str, button: str, **filled: str) -> str:
         page.get_by_role("button", name="Preview").click()
     page.locator("#fix-reason").fill("Found by the guide")
     page.get_by_role("button", name="Apply").click()
-    return page.locator("#proof").inner_text()
+    return str(page.locator("#proof").inner_text())
 
 
 def nothing_is_open() -> bool:
