@@ -17,8 +17,10 @@ SERIES = (
 GREY = "#9ca3af"
 
 
-def by_hour(hours: Sequence[Hour]) -> dict[str, str]:
-    """Give a stacked bar per hour, in the current time zone. A state that never occurs has no series."""
+def by_hour(hours: Sequence[Hour]) -> dict[str, Any]:
+    """Give a stacked bar per hour, in the current time zone. A state that never occurs has no series;
+    `is_empty` says that none does.
+    """
     labels = [f"{localtime(hour.start):%d %b %H:%M}" for hour in hours]
     datasets = [
         {"label": label, "data": values, "backgroundColor": colour, "maxBarThickness": 18, "borderRadius": 2}
@@ -26,6 +28,7 @@ def by_hour(hours: Sequence[Hour]) -> dict[str, str]:
         if any(values := [getattr(hour.ended, name) for hour in hours])
     ]
     return {
+        "is_empty": not datasets,
         "data": orjson.dumps({"labels": labels, "datasets": datasets}).decode(),
         "options": orjson.dumps(_options()).decode(),
     }

@@ -3,6 +3,7 @@
 from datetime import datetime
 from typing import Any
 
+from django.contrib.admin import ShowFacets
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.utils import timezone
@@ -56,6 +57,7 @@ class LongListAdmin(ReadOnlyAdmin):
     sortable_by: tuple[str, ...] = ()
     list_per_page = 50
     show_full_result_count = False
+    show_facets = ShowFacets.NEVER  # a facet counts the whole table
     list_disable_select_all = True
     export_columns: tuple[tuple[str, Any], ...] = ()
 

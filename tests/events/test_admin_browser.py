@@ -147,3 +147,4 @@ def test_the_search_over_everything_opens_a_customer(usage: None, admin_browser:
     page.locator("#search-input-command").press_sequentially("acme")
     page.locator("#command-results").get_by_text("Acme Ltd").click()
     expect(page).to_have_url(re.compile("/admin/customers/customer/"))
+    page.wait_for_load_state("networkidle")

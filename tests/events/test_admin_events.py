@@ -190,6 +190,16 @@ def test_no_query_counts_the_ledger(acme, staff_client, django_assert_max_num_qu
     assert not [sql for sql in said if "count(*)" in sql and '"events_event"' in sql]
 
 
+@pytest.mark.parametrize(
+    "model", ["event", "problem", "duplicateevent", "refusedrequest", "processedbatch", "inboxevent"]
+)
+def test_no_list_offers_to_count_by_filter(staff_client, model, django_assert_max_num_queries):
+    with django_assert_max_num_queries(QUERIES):
+        page = staff_client.get(f"/admin/events/{model}/", {"_facets": "True"}, follow=True).content.decode()
+    assert "Show counts" not in page
+    assert "Hide counts" not in page
+
+
 def test_the_payload_shows_on_click(acme, staff_client):
     name = arrive("model.usage", tokens=1, note="<script>")
     process()
