@@ -185,5 +185,5 @@ class EventVoiding(ApiDoor):
     def post(self, request: Request) -> Response:
         asked = body_of(request, VoidBody)
         done = void_events(asked["event_ids"], reason=asked["reason"], now=timezone.now())
-        found = {"voided": done.voided, "already_voided": done.before, "unknown": done.unknown}
+        found = {"voided": done.voided, "already_voided": done.before, "final": done.final, "unknown": done.unknown}
         return Response(VoidAnswer(found).data)

@@ -17,8 +17,16 @@ from events.statements import section, statement
 CHUNK = 5_000
 
 
-class AlreadyVoided(Exception):
+class NotVoidable(Exception):
+    """The event can't be taken back any more."""
+
+
+class AlreadyVoided(NotVoidable):
     """The event was taken back before."""
+
+
+class HourIsFinal(NotVoidable):
+    """The event occurred in an hour whose other events retention has removed: its usage can't be recounted."""
 
 
 class ReasonMissing(Exception):
@@ -65,6 +73,7 @@ def replay_hours(hours: Sequence[tuple[int, int, datetime]], *, closing: str, by
     with transaction.atomic(), connection.cursor() as cursor:
         prepare(cursor)
         prepare_recount(cursor)
+        cursor.execute("SELECT pg_advisory_xact_lock_shared(%s)", [CONFIGURATION_LOCK])
         cursor.execute(section("replay", "touch_hours"), columns)
         cursor.execute(section("replay", "events_of_hours"))
         ids = [row[0] for row in cursor.fetchall()]
@@ -108,8 +117,8 @@ def mark_first_counted(cursor: Any) -> None:
 def void_event(event: Event, *, reason: str, now: datetime, by: User | None = None) -> EventVoid:
     """Take an event back: it counts no more, its usage goes, its problems close. The row stays in the ledger.
 
-    Raises ReasonMissing without a reason, and AlreadyVoided the second time. Its event_id stays used: to count the
-    usage after all, send it under a new one.
+    Raises ReasonMissing without a reason, AlreadyVoided the second time, and HourIsFinal behind retention's horizon.
+    Its event_id stays used: to count the usage after all, send it under a new one.
     """
     if not reason.strip():
         raise ReasonMissing("Say why the event is taken back.")
@@ -121,6 +130,8 @@ def void_event(event: Event, *, reason: str, now: datetime, by: User | None = No
         if locked.state == EventState.VOIDED:
             raise AlreadyVoided(f"Event {locked.event_id} was voided before: {locked.void.reason}")
         cursor.execute(section("replay", "take"), {"ids": [locked.pk]})
+        if not cursor.rowcount:
+            raise HourIsFinal(f"Event {locked.event_id} is older than what retention keeps; its usage is final.")
         judge(cursor)
         cursor.execute(section("replay", "touch"))
         Event.objects.filter(pk=locked.pk).update(state=EventState.VOIDED)

@@ -177,6 +177,7 @@ class VoidBody(serializers.Serializer[Any]):
 class VoidAnswer(serializers.Serializer[Any]):
     voided = serializers.ListField(child=serializers.CharField())
     already_voided = serializers.ListField(child=serializers.CharField())
+    final = serializers.ListField(child=serializers.CharField())
     unknown = serializers.ListField(child=serializers.CharField())
 
 

@@ -7,7 +7,7 @@ from datetime import datetime
 from django.db.models import QuerySet
 
 from events.models import Event, Problem, ProblemState
-from events.replaying import AlreadyVoided, void_event
+from events.replaying import AlreadyVoided, HourIsFinal, void_event
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,22 +16,25 @@ class Voided:
 
     voided: Sequence[str]
     before: Sequence[str]
+    final: Sequence[str]  # older than what retention keeps
     unknown: Sequence[str]
 
 
 def void_events(event_ids: Sequence[str], *, reason: str, now: datetime) -> Voided:
     """Take events back, each in a transaction of its own. Those that were taken back before stay as they are."""
     rows = Event.objects.filter(event_id__in=event_ids).defer("properties").order_by("pk")
-    voided, before = [], []
+    voided, before, final = [], [], []
     for event in rows:
         try:
             void_event(event, reason=reason, now=now)
         except AlreadyVoided:
             before.append(event.event_id)
+        except HourIsFinal:
+            final.append(event.event_id)
         else:
             voided.append(event.event_id)
-    known = {*voided, *before}
-    return Voided(voided, before, [one for one in dict.fromkeys(event_ids) if one not in known])
+    known = {*voided, *before, *final}
+    return Voided(voided, before, final, [one for one in dict.fromkeys(event_ids) if one not in known])
 
 
 def problems_of(

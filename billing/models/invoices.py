@@ -162,6 +162,7 @@ class Invoice(Stamped):
             models.Index(fields=["customer", "-id"], name="invoice_of_customer"),
             models.Index(fields=["state", "-id"], name="invoice_by_state"),
             models.Index(fields=["finalize_at"], name="invoice_to_finalize", condition=Q(state="draft")),
+            models.Index(fields=["due_at"], name="invoice_to_be_paid", condition=Q(state="finalized")),
             models.Index(fields=["run"], name="invoice_of_run", condition=Q(run__isnull=False)),
         ]
         triggers: ClassVar = [

@@ -34,7 +34,7 @@ from events.admin.readonly import LongListAdmin, badge, code, moment
 from events.models import DuplicateEvent, Event, EventState, Problem, ProblemState
 from events.paginators import KeysetChangeList
 from events.reasons import EXPLANATIONS, Reason
-from events.replaying import AlreadyVoided, replay, void_event
+from events.replaying import NotVoidable, replay, void_event
 
 CHART_HOURS = 24
 FOUND_BY_EXTERNAL_ID = 10_000
@@ -212,7 +212,7 @@ class EventAdmin(LongListAdmin):
         event = get_object_or_404(Event, pk=_ledger_id(object_id))
         try:
             void_event(event, reason=form.cleaned_data["reason"], now=timezone.now(), by=staff(request))
-        except AlreadyVoided as error:
+        except NotVoidable as error:
             return back_to(request, _event_url(event), str(error), level=messages.WARNING)
         self.log_change(request, event, f"Voided: {form.cleaned_data['reason']}")
         return back_to(request, _event_url(event), "The event was voided. It counts no more.")

@@ -1,6 +1,7 @@
 -- Judges ledger events anew, under today's configuration, and puts their state, problems and hours right.
 
--- :take  Loads events of the ledger into the batch, with the customers that their ids mean now. Voided ones stay out.
+-- :take  Loads events of the ledger into the batch, with the customers that their ids mean now. Voided ones stay out,
+-- and those that occurred in hours which retention has made final.
 INSERT INTO batch (
     id, customer_id, customer_archived_at, api_key_id, occurred_at, received_at, has_timestamp,
     event_id, event_name, external_customer_id, source, properties
@@ -10,7 +11,10 @@ SELECT
     event.occurred_at, event.received_at, event.has_timestamp, event.event_id, event.event_name,
     event.external_customer_id, event.source, event.properties
 FROM (
-    SELECT * FROM events_event WHERE id = ANY(%(ids)s) AND state <> 4 ORDER BY id FOR UPDATE
+    SELECT * FROM events_event
+    WHERE id = ANY(%(ids)s) AND state <> 4
+        AND occurred_at >= COALESCE((SELECT max(horizon.hour) FROM events_ledgerhorizon AS horizon), '-infinity')
+    ORDER BY id FOR UPDATE
 ) AS event
 LEFT JOIN customers_customer AS own ON own.external_id = event.external_customer_id
 LEFT JOIN customers_customeralias AS also ON also.alias = event.external_customer_id AND own.id IS NULL

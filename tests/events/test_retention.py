@@ -19,7 +19,7 @@ from events.models import (
     UsageCheck,
 )
 from events.rebuilding import Scope, compare, rebuild_usage
-from events.replaying import void_event
+from events.replaying import HourIsFinal, replay, void_event
 from events.retention import ledger_horizon, prune
 from events.usage import usage
 from tests.events.senders import NOON, ledger, open_reasons, process, send
@@ -242,3 +242,20 @@ def test_logs_are_kept_for_their_days(settings):
     assert RefusedRequest.objects.get().last_at == oldest
     assert ProcessedBatch.objects.get().finished_at == oldest
     assert UsageCheck.objects.get().started_at == oldest
+
+
+def test_what_occurred_before_the_horizon_is_neither_replayed_nor_taken_back(acme):
+    calls = make_feature(event_name="old")
+    send_aged(90, event_name="old")
+    assert prune(now=NOON).events == 1
+    [late] = [send("old", at=NOON - 90 * DAY)]
+    nobody = send("old", at=NOON - 90 * DAY, customer="nobody")
+    process()
+    assert usage(acme.pk, calls, *YEAR).value == 2
+    make_customer(external_id="nobody")
+    replay([ledger(late).pk, ledger(nobody).pk], closing="again")
+    with pytest.raises(HourIsFinal):
+        void_event(ledger(late), reason="Wrong", now=NOON)
+    assert usage(acme.pk, calls, *YEAR).value == 2
+    assert open_reasons(nobody) == ["unknown_customer"]
+    assert not list(compare(Scope()))
