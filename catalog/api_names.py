@@ -1,6 +1,6 @@
 """What clients of the API call things, and what we call them. The one place of the catalog's translations."""
 
-from catalog.models import Aggregation, IntervalUnit, UsageReset
+from catalog.models import Aggregation, EntitlementReset, IntervalUnit, UsageReset
 from catalog.models.prices import Cadence, PriceKind
 
 AGGREGATIONS = {
@@ -23,6 +23,14 @@ PERIODS = {
     "QUARTERLY": IntervalUnit.QUARTER,
     "HALF_YEARLY": IntervalUnit.HALF_YEAR,
 }
+# A limit for each billing period has no name of its own there: null.
+ENTITLEMENT_RESETS = {
+    "MONTHLY": EntitlementReset.MONTHLY,
+    "WEEKLY": EntitlementReset.WEEKLY,
+    "DAILY": EntitlementReset.DAILY,
+    "NEVER": EntitlementReset.NEVER,
+}
+OTHER_RESETS = ("ANNUAL", "QUARTERLY", "HALF_YEARLY")  # as long as a billing period at least: once each period
 PRICE_KINDS = {"USAGE": PriceKind.USAGE, "FIXED": PriceKind.FIXED}
 CADENCES = {"ARREAR": Cadence.ARREARS, "ADVANCE": Cadence.ADVANCE}
 RECURRING = "RECURRING"

@@ -21,6 +21,7 @@ from rest_framework.views import APIView
 
 from catalog.refusals import Refused
 from config.errors import AlreadyExists, InvalidOperation, InvalidRequest
+from config.texts import is_text
 
 AUTHENTICATION = "events.authentication.ApiKeyAuthentication"  # by name: the apps below events have doors, too
 READ, EVERYTHING = "read", "all"
@@ -102,7 +103,7 @@ def invalid(details: Mapping[str, list[str]]) -> InvalidRequest:
 def flat(detail: Any, path: str = "") -> dict[str, list[str]]:
     """Bring nested reasons into one object: `{"tiers[0].up_to": ["…"]}`."""
     if isinstance(detail, Mapping):
-        parts = [flat(inner, _joined(path, str(name))) for name, inner in detail.items()]
+        parts = [flat(inner, _joined(path, name)) for name, inner in detail.items()]
     elif isinstance(detail, list) and any(isinstance(inner, (Mapping, list)) for inner in detail):
         parts = [flat(inner, f"{path}[{index}]") for index, inner in enumerate(detail) if inner]
     else:
@@ -111,7 +112,9 @@ def flat(detail: Any, path: str = "") -> dict[str, list[str]]:
     return {name: reasons for part in parts for name, reasons in part.items()}
 
 
-def _joined(path: str, name: str) -> str:
+def _joined(path: str, name: str | int) -> str:
+    if isinstance(name, int):
+        return f"{path}[{name}]"
     if name == "non_field_errors":
         return path or name
     return f"{path}.{name}" if path else name
@@ -140,8 +143,3 @@ def found[Row: Model](rows: QuerySet[Row], what: str, **wanted: str) -> Row:
     if row is None:
         raise NotFound(f"There is no {what} {given if is_text(given) else '(unreadable)'}.")
     return row
-
-
-def is_text(given: str) -> bool:
-    """Tell whether the database can keep the text, so can be asked for it."""
-    return "\0" not in given and not any("\ud800" <= sign <= "\udfff" for sign in given)

@@ -13,6 +13,7 @@ from rest_framework.response import Response
 from rest_framework.serializers import BaseSerializer
 
 from config.pagination import LimitOffsetPages
+from config.texts import is_text
 
 FARTHEST = 2**31 - 1
 MOST_VALUES = 1000
@@ -31,8 +32,8 @@ class ManyField(forms.Field):
     def clean(self, value: Any) -> list[str]:
         if len(value) > MOST_VALUES:
             raise forms.ValidationError(f"Give at most {MOST_VALUES} values.")
-        if any("\0" in one for one in value):
-            raise forms.ValidationError("Null characters are not allowed.")
+        if not all(map(is_text, value)):
+            raise forms.ValidationError("These characters are not allowed.")
         return [str(one) for one in value]
 
 
@@ -101,7 +102,10 @@ def _text(value: Any) -> str:
 
 def chosen(request: Request, rows: QuerySet[Any], filterset: type[FilterSet]) -> QuerySet[Any]:
     """Keep the rows that a list is asked for, in the order that it is asked for. 400 names a filter that is wrong."""
-    asked = filterset(data=sent(request), queryset=rows)
+    given = sent(request)
+    if wrong := [name for name, values in given.lists() if not all(map(is_text, values))]:
+        raise ValidationError({name: ["These characters are not allowed."] for name in wrong if is_text(name)})
+    asked = filterset(data=given, queryset=rows)
     if not asked.is_valid():
         raise ValidationError({name: [str(one) for one in errors] for name, errors in asked.errors.items()})
     return _sorted(request, asked.qs, getattr(filterset, "sortable", {}))

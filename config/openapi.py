@@ -21,6 +21,14 @@ class ErrorBody(serializers.Serializer[Any]):
     )
 
 
+class Pagination(serializers.Serializer[Any]):
+    """Where a page is in the whole list."""
+
+    total = serializers.IntegerField()
+    limit = serializers.IntegerField()
+    offset = serializers.IntegerField()
+
+
 class Message(serializers.Serializer[Any]):
     """It is done."""
 
@@ -93,11 +101,7 @@ def operation(
 
 def listed(name: str, item: type[serializers.BaseSerializer[Any]]) -> serializers.BaseSerializer[Any]:
     """Describe a list's answer: the items, and where in the whole they are."""
-    whole = inline_serializer(
-        "Pagination",
-        {name: serializers.IntegerField() for name in ("total", "limit", "offset")},
-    )
-    return inline_serializer(name, {"items": item(many=True), "pagination": whole})
+    return inline_serializer(name, {"items": item(many=True), "pagination": Pagination()})
 
 
 def list_parameters(filterset: type[FilterSet]) -> list[OpenApiParameter]:

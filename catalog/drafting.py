@@ -1,0 +1,175 @@
+"""Prices and free tiers of a plan, changed in its draft. Where there is no draft, one is made; what is sold now stays.
+
+Every function is one transaction under the plan's lock.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any
+
+from django.db import transaction
+from django.db.models import QuerySet
+
+from catalog.history import recorded
+from catalog.models import Entitlement, Plan, PlanVersion, Price, PriceTier
+from catalog.publishing import _copy_contents, draft_of
+from catalog.refusals import Refused
+
+REASON = "Through the API"
+SAME_PRICE = ("kind", "feature_id", "currency", "interval", "interval_count", "cadence", "name", "key")
+
+
+class NotInDraft(Refused):
+    """The plan's draft no longer has what was to be changed."""
+
+
+class KeyIsTaken(Exception):
+    """Another plan's price has the lookup key. The text says so."""
+
+
+class AlreadyGranted(Exception):
+    """The plan's draft grants the feature already. The text says so."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tier:
+    """A tier up to and including a quantity; None is without end."""
+
+    up_to: Decimal | None
+    unit_amount: Decimal
+    flat_amount: Decimal = Decimal(0)
+
+
+@dataclass(frozen=True, slots=True)
+class PriceTerms:
+    """A price's columns by their names, and its tiers (None: leave them)."""
+
+    columns: Mapping[str, Any] = field(default_factory=dict)
+    tiers: Iterable[Tier] | None = None
+    trial_days: int | None = None
+
+
+@transaction.atomic
+def add_price(plan: Plan, terms: PriceTerms) -> Price:
+    """Add a price to the plan's draft. Raises ValidationError, KeyIsTaken, PlanArchived."""
+    draft = draft_of(plan, by=None)
+    _refuse_taken_key(plan, terms.columns.get("key"))
+    if terms.trial_days is not None and draft.trial_days != terms.trial_days:
+        draft.trial_days = terms.trial_days
+        with recorded(by=None, reason=REASON):
+            draft.save(update_fields=["trial_days", "updated_at"])
+    price = Price(version=draft, position=draft.prices.count(), **terms.columns)
+    return _saved(price, terms.tiers)
+
+
+@transaction.atomic
+def change_price(price: Price, terms: PriceTerms) -> Price:
+    """Change a price in the plan's draft and return it there. Of a published one that is its copy in a draft."""
+    plan = price.version.plan
+    drafted = _in_draft(price)
+    if terms.columns.get("key") not in (None, drafted.key):
+        _refuse_taken_key(plan, terms.columns["key"])
+    for name, value in terms.columns.items():
+        setattr(drafted, name, value)
+    return _saved(drafted, terms.tiers)
+
+
+@transaction.atomic
+def remove_price(price: Price) -> None:
+    """Take a price out of the plan's draft. A published version keeps it, for those who are on it."""
+    with recorded(by=None, reason=REASON):
+        _in_draft(price).delete()
+
+
+@transaction.atomic
+def add_entitlement(plan: Plan, columns: Mapping[str, Any]) -> Entitlement:
+    """Grant a feature in the plan's draft. Raises AlreadyGranted, ValidationError, PlanArchived."""
+    draft = draft_of(plan, by=None)
+    if draft.entitlements.filter(feature=columns["feature"]).exists():
+        raise AlreadyGranted(f"{plan} grants {columns['feature']} already: change that.")
+    return _saved_entitlement(Entitlement(version=draft, **columns))
+
+
+@transaction.atomic
+def change_entitlement(entitlement: Entitlement, columns: Mapping[str, Any]) -> Entitlement:
+    """Change what the plan's draft grants of the feature, and return it there."""
+    drafted = _granted_in_draft(entitlement)
+    for name, value in columns.items():
+        setattr(drafted, name, value)
+    return _saved_entitlement(drafted)
+
+
+@transaction.atomic
+def remove_entitlement(entitlement: Entitlement) -> None:
+    """Take a feature out of what the plan's draft grants."""
+    with recorded(by=None, reason=REASON):
+        _granted_in_draft(entitlement).delete()
+
+
+@transaction.atomic
+def clone_plan(plan: Plan, **changed: Any) -> Plan:
+    """Make a plan whose draft is a copy of this one's newest version, published or not."""
+    copy = Plan(**{name: getattr(plan, name) for name in ("description", "display_order", "metadata")} | changed)
+    copy.full_clean()
+    with recorded(by=None, reason=f"Copy of {plan.name} ({plan.public_id})"):
+        copy.save()
+    newest = plan.versions.order_by("-number").first()
+    if newest is not None:
+        draft = draft_of(copy, by=None)
+        PlanVersion.objects.filter(pk=draft.pk).update(trial_days=newest.trial_days)
+        _copy_contents(newest, draft)
+    return copy
+
+
+def newest_versions() -> QuerySet[PlanVersion]:
+    """Return each plan's newest version: its draft if it has one, else what is sold."""
+    return PlanVersion.objects.order_by("plan_id", "-number").distinct("plan_id")
+
+
+def _refuse_taken_key(plan: Plan, key: str | None) -> None:
+    if key and Price.objects.filter(key=key, version__in=newest_versions().values("pk")).exists():
+        raise KeyIsTaken(f"Another price has the lookup key {key}.")
+
+
+def _in_draft(price: Price) -> Price:
+    if not price.version.is_published:
+        return price
+    draft = draft_of(price.version.plan, by=None)
+    same = {name: getattr(price, name) for name in SAME_PRICE}
+    found = draft.prices.filter(**same).first()
+    if found is None:
+        raise NotInDraft(f"The draft of {price.version.plan} has no such price any more.")
+    return found
+
+
+def _granted_in_draft(entitlement: Entitlement) -> Entitlement:
+    if not entitlement.version.is_published:
+        return entitlement
+    draft = draft_of(entitlement.version.plan, by=None)
+    found = draft.entitlements.filter(feature=entitlement.feature_id).first()
+    if found is None:
+        raise NotInDraft(f"The draft of {entitlement.version.plan} doesn't grant {entitlement.feature} any more.")
+    return found
+
+
+def _saved(price: Price, tiers: Iterable[Tier] | None) -> Price:
+    price.full_clean(exclude=["version"])
+    with recorded(by=None, reason=REASON):
+        price.save()
+        if tiers is not None:
+            price.tiers.all().delete()
+            for tier in tiers:
+                row = PriceTier(
+                    price=price, up_to=tier.up_to, unit_amount=tier.unit_amount, flat_amount=tier.flat_amount
+                )
+                row.full_clean(exclude=["price"])
+                row.save()
+    return Price.objects.select_related("version__plan", "feature").prefetch_related("tiers").get(pk=price.pk)
+
+
+def _saved_entitlement(entitlement: Entitlement) -> Entitlement:
+    entitlement.full_clean(exclude=["version"])
+    with recorded(by=None, reason=REASON):
+        entitlement.save()
+    return entitlement
