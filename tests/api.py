@@ -30,9 +30,9 @@ class Api:
         return self._send("delete", path, body, status)
 
     def _send(self, method: str, path: str, body: Any, status: int) -> Any:
-        send = getattr(self.client, method)
-        given = {} if body is None else {"data": json.dumps(body, default=str), "content_type": "application/json"}
-        return self._read(send(f"/v1/{path}", **given), status)
+        data = "" if body is None else json.dumps(body, default=str)  # an action's body may be left out
+        given = {"content_type": "" if body is None else "application/json"}
+        return self._read(self.client.generic(method.upper(), f"/v1/{path}", data, **given), status)
 
     def _read(self, response: Any, status: int) -> Any:
         assert response.status_code == status, response.content.decode()

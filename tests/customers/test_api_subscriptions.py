@@ -1,0 +1,137 @@
+"""Subscriptions through the API."""
+
+from typing import Any
+
+import pytest
+
+from catalog.models import Plan
+from customers.models import Subscription
+from tests.api import Api
+from tests.factories import make_customer, make_draft, make_fee, make_plan, make_subscription
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def plan(db: None) -> Plan:
+    """Make a plan whose only version is a draft with a fee of $10."""
+    draft = make_draft()
+    make_fee(version=draft)
+    return draft.plan
+
+
+def body(plan: Plan, **given: Any) -> dict[str, Any]:
+    return {
+        "external_customer_id": "acme", "plan_id": plan.public_id, "currency": "usd", "billing_period": "MONTHLY",
+        "billing_cycle": "anniversary", "start_date": "2026-01-31T00:00:00Z",
+    } | given  # fmt: skip
+
+
+@pytest.fixture
+def acme(api: Api, plan: Plan):
+    make_customer(external_id="acme")
+    return api.post("subscriptions", body(plan), status=201)
+
+
+def test_a_subscription_publishes_the_plans_draft(api, acme, plan):
+    assert plan.versions.get().is_published
+    assert (acme["subscription_status"], acme["billing_cadence"], acme["currency"]) == ("active", "RECURRING", "USD")
+    assert (acme["start_date"], acme["end_date"], acme["plan_id"]) == ("2026-01-31T00:00:00Z", None, plan.public_id)
+    (item,) = acme["line_items"]
+    assert (item["price"]["amount"], item["invoice_cadence"], item["quantity"]) == ("10", "ADVANCE", "1")
+    assert api.get(f"subscriptions/{acme['id']}") == acme
+
+
+def test_calendar_billing_trial_end_and_terms_of_payment_are_taken_over(api, plan):
+    make_customer(external_id="acme")
+    given = {
+        "billing_cycle": "calendar", "end_date": "2030-01-01T00:00:00Z", "trial_period_days": 10,
+        "payment_terms": "30 NET", "proration_behavior": "none", "metadata": {"deal": "7"}, "lookup_key": "main",
+    }  # fmt: skip
+    made = api.post("subscriptions", body(plan, **given), status=201)
+    assert made["billing_anchor"] == "2026-02-01T00:00:00Z"  # the month in which the trial ends
+    assert (made["trial_end"], made["end_date"]) == ("2026-02-10T00:00:00Z", "2030-01-01T00:00:00Z")
+    stored = Subscription.objects.get()
+    assert (stored.net_days, stored.prorate, stored.metadata, stored.key) == (30, False, {"deal": "7"}, "main")
+
+
+@pytest.mark.parametrize(
+    ("change", "status", "field"),
+    [
+        ({"external_customer_id": None}, 400, "customer_id"),
+        ({"external_customer_id": "nobody"}, 404, None),
+        ({"plan_id": "plan_none"}, 404, None),
+        ({"currency": "EUR"}, 400, None),
+        ({"billing_period": "ANNUAL"}, 400, None),
+        ({"billing_cycle": "lunar"}, 400, "billing_cycle"),
+        ({"end_date": "2026-01-01T00:00:00Z"}, 400, None),
+        ({"payment_terms": "soon"}, 400, "payment_terms"),
+        ({"coupons": ["c"]}, 400, "coupons"),
+        ({"start_date": ""}, 400, "start_date"),
+    ],
+)
+def test_a_subscription_that_cannot_be_made_is_refused(api, plan, change, status, field):
+    make_customer(external_id="acme")
+    refused = api.post("subscriptions", body(plan, **change), status=status)
+    assert field is None or field in refused["details"]
+    assert not Subscription.objects.exists()
+    assert not plan.versions.get().is_published
+
+
+def test_a_subscription_is_cancelled_at_once(api, acme):
+    done = api.post(f"subscriptions/{acme['id']}/cancel", {"cancellation_type": "immediate", "reason": "Moved"})
+    assert (done["status"], done["reason"]) == ("cancelled", "Moved")
+    assert done["effective_date"] == done["processed_at"]
+    again = api.post(f"subscriptions/{acme['id']}/cancel", {"cancellation_type": "immediate"}, status=400)
+    assert again["code"] == "invalid_operation"
+
+
+def test_a_subscription_is_cancelled_with_its_period_or_at_a_date(api, acme):
+    path = f"subscriptions/{acme['id']}"
+    done = api.post(f"{path}/cancel", {"cancellation_type": "end_of_period"})
+    assert (done["status"], done["effective_date"]) == ("active", acme["current_period_end"])
+    assert api.get(path)["cancel_at_period_end"] is True
+    dated = {"cancellation_type": "scheduled_date", "cancel_at": "2031-05-01T00:00:00Z"}
+    assert api.post(f"{path}/cancel", dated)["effective_date"] == "2031-05-01T00:00:00Z"
+    assert api.get(path)["cancel_at"] == "2031-05-01T00:00:00Z"
+    assert "cancel_at" in api.post(f"{path}/cancel", dated | {"cancel_at": None}, status=400)["details"]
+
+
+def test_a_subscription_is_paused_and_resumed(api, acme):
+    path = f"subscriptions/{acme['id']}"
+    paused = api.post(f"{path}/pause", {"reason": "Holiday"})["subscription"]
+    assert (paused["subscription_status"], paused["pause_status"]) == ("paused", "active")
+    assert api.post(f"{path}/pause", status=400)["message"] == "It is paused then."
+    assert api.post(f"{path}/resume")["subscription"]["subscription_status"] == "active"
+    api.post(f"{path}/resume", status=400)
+
+
+def test_subscriptions_are_listed_and_searched(api, acme, plan):
+    other = make_subscription()
+    assert {one["id"] for one in api.get("subscriptions")["items"]} == {acme["id"], other.public_id}
+    for asked in (
+        {"external_customer_id": "acme"}, {"plan_id": plan.public_id}, {"customer_id": acme["customer_id"]},
+        {"subscription_ids": [acme["id"]]}, {"customer_ids": [acme["customer_id"]], "subscription_status": ["active"]},
+    ):  # fmt: skip
+        assert [one["id"] for one in api.post("subscriptions/search", asked)["items"]] == [acme["id"]], asked
+    assert api.post("subscriptions/search", {"subscription_status": ["cancelled"]})["items"] == []
+    assert api.post("subscriptions/search", {"active_at": "2025-01-01T00:00:00Z"})["items"] == []
+
+
+def test_a_list_of_subscriptions_costs_the_same_queries_whatever_its_length(api, django_assert_num_queries):
+    for _ in range(3):
+        make_subscription(plan=make_plan())
+    api.get("plans")
+    for limit in (1, 3):
+        # the count, the subscriptions, their phases, the versions' prices, the prices' tiers
+        with django_assert_num_queries(5):
+            api.get("subscriptions", limit=limit)
+
+
+def test_what_a_subscription_grants_is_told(api, acme):
+    assert api.get(f"subscriptions/{acme['id']}/entitlements") == {
+        "subscription_id": acme["id"],
+        "plan_id": acme["plan_id"],
+        "features": [],
+    }
+    api.get("subscriptions/subs_none/entitlements", status=404)
