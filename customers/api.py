@@ -134,8 +134,13 @@ def _grant(one: Granted) -> dict[str, Any]:
             "usage_reset_period": name_of(ENTITLEMENT_RESETS, one.reset),
             "static_values": values,
         },
-        "sources": [_source(source) for source in one.sources],
+        "sources": sources_out(one),
     }
+
+
+def sources_out(one: Granted) -> list[dict[str, Any]]:
+    """Write where a grant comes from."""
+    return [_source(source) for source in one.sources]
 
 
 def _source(source: Any) -> dict[str, Any]:

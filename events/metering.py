@@ -10,8 +10,9 @@ from catalog.models import Aggregation, Feature
 from catalog.refusals import Refused
 from customers.models import Customer
 from customers.periods import Interval, Period, Schedule, periods_between, windows
+from events.models import UsageBucket
 from events.search import Search, usage_of
-from events.usage import Quantity, UsageRequest, usage_many
+from events.usage import Quantity, UsageRequest, floor_hour, usage_many
 
 MOST_WINDOWS = 800
 SIZES: Mapping[str, tuple[str, int, timedelta]] = {
@@ -113,3 +114,9 @@ def feature_measuring(event_name: str, aggregation: str, name: str, multiplier: 
         of = f" of {name}" if name else ""
         raise NotMetered(f"No feature measures the {label}{of} of {event_name}. Create one: it counts earlier events.")
     return found[0]
+
+
+def features_used(customer_id: int, period: Period) -> list[int]:
+    """List the ids of the features with usage by the customer in the hours that the period touches."""
+    hours = UsageBucket.objects.filter(customer_id=customer_id, hour__gte=floor_hour(period.start), hour__lt=period.end)
+    return list(hours.order_by().values_list("feature_id", flat=True).distinct())

@@ -1,0 +1,129 @@
+"""The doors to invoices: preview, read, finalize, void, record a payment."""
+
+from django.db.models import Prefetch, QuerySet
+from django.utils import timezone
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from billing.filters import InvoiceFilter
+from billing.finalizing import CannotChange, finalize, mark_paid, void
+from billing.models import Invoice, InvoiceLine
+from billing.serializers import InvoiceOut, PaymentIn, PreviewIn, VoidIn, previewed, written
+from billing.upcoming import upcoming
+from config.doors import ApiDoor, body_of, found, invalid
+from config.filters import Pages, chosen, sent
+from config.openapi import Message, listed, operation, search_body
+from customers.api_subscriptions import subscription_of
+
+TAG = "Invoices"
+WRITE = "billing:write"
+LIST = listed("InvoiceList", InvoiceOut)
+LINES = InvoiceLine.objects.select_related("price__feature", "price__version__plan").order_by("position")
+
+
+def invoices() -> QuerySet[Invoice]:
+    rows = Invoice.objects.select_related("customer", "subscription")
+    return rows.prefetch_related(Prefetch("lines", LINES)).order_by("-pk")
+
+
+def invoice_of(invoice_id: str) -> Invoice:
+    return found(invoices(), "invoice", public_id=invoice_id)
+
+
+def listed_invoices(request: Request) -> Response:
+    pages = Pages()
+    with_lines = sent(request).get("skip_line_items", "") != "true"
+    rows = invoices() if with_lines else Invoice.objects.select_related("customer", "subscription").order_by("-pk")
+    cut = pages.paginate_queryset(chosen(request, rows, InvoiceFilter), request) or []
+    return pages.get_paginated_response(written(cut, with_lines=with_lines))
+
+
+class Invoices(ApiDoor):
+    """List invoices, newest first."""
+
+    @operation("listInvoices", "List invoices", tag=TAG, answers={200: LIST}, filters=InvoiceFilter)
+    def get(self, request: Request) -> Response:
+        return listed_invoices(request)
+
+
+class InvoiceSearch(ApiDoor):
+    """Find invoices by a body. Only reads."""
+
+    is_reading = True
+
+    @operation("queryInvoice", "Search invoices", tag=TAG, body=search_body(InvoiceFilter), answers={200: LIST})
+    def post(self, request: Request) -> Response:
+        return listed_invoices(request)
+
+
+class InvoicePreview(ApiDoor):
+    """Work out a subscription's upcoming invoice: usage so far, and the fees that come with the period's end."""
+
+    is_reading = True
+
+    @operation(
+        "getInvoicePreview", "Preview the upcoming invoice", tag=TAG, body=PreviewIn, answers={200: InvoiceOut},
+        errors=(400, 404), example={"subscription_id": "subs_1"},
+        description="Nothing is stored. Worked out by the code that bills.",
+    )  # fmt: skip
+    def post(self, request: Request) -> Response:
+        asked = body_of(request, PreviewIn)
+        subscription = subscription_of(asked["subscription_id"])
+        found_ = upcoming(subscription.pk, now=timezone.now())
+        if found_.problem:
+            raise CannotChange(found_.problem)
+        return Response(previewed(found_, subscription, hide_zero=asked["hide_zero_charges_line_items"]))
+
+
+class OneInvoice(ApiDoor):
+    """Read an invoice with its lines."""
+
+    @operation("getInvoice", "Read an invoice", tag=TAG, answers={200: InvoiceOut}, errors=(404,))
+    def get(self, request: Request, invoice_id: str) -> Response:
+        return Response(written([invoice_of(invoice_id)])[0])
+
+
+class InvoiceFinalize(ApiDoor):
+    """Give a draft its number and freeze it. Only a draft: anything else is refused (400)."""
+
+    write_scope = WRITE
+
+    @operation("finalizeInvoice", "Finalize an invoice", tag=TAG, answers={200: Message}, errors=(400, 404))
+    def post(self, request: Request, invoice_id: str) -> Response:
+        invoice = invoice_of(invoice_id)
+        if not invoice.is_draft:
+            raise CannotChange(f"{invoice} is {invoice.get_state_display().lower()}: only a draft is finalized.")
+        done = finalize(invoice, now=timezone.now())
+        return Response({"message": f"Invoice finalized: {done.number}"})
+
+
+class InvoiceVoid(ApiDoor):
+    """Void a finalized invoice; it keeps its number. Refused (400) where money was paid on it."""
+
+    write_scope = WRITE
+
+    @operation("voidInvoice", "Void an invoice", tag=TAG, body=VoidIn, answers={200: Message}, errors=(400, 404),
+               example={"reason": "Billed twice by mistake"})  # fmt: skip
+    def post(self, request: Request, invoice_id: str) -> Response:
+        invoice, asked = invoice_of(invoice_id), body_of(request, VoidIn)
+        if invoice.voided_at is not None:
+            raise CannotChange(f"{invoice} is void already.")
+        void(invoice, reason=asked["reason"], by=None, now=timezone.now())
+        return Response({"message": "Invoice voided"})
+
+
+class InvoicePayment(ApiDoor):
+    """Record that a finalized invoice was paid in full. A second call changes nothing."""
+
+    write_scope = WRITE
+
+    @operation(
+        "updateInvoicePaymentStatus", "Record a payment", tag=TAG, body=PaymentIn, answers={200: InvoiceOut},
+        errors=(400, 404), example={"payment_status": "SUCCEEDED"},
+    )  # fmt: skip
+    def put(self, request: Request, invoice_id: str) -> Response:
+        invoice, asked = invoice_of(invoice_id), body_of(request, PaymentIn)
+        if asked.get("amount") not in (None, invoice.amount_due):
+            raise invalid({"amount": ["Only a payment in full is recorded here: leave the amount out."]})
+        mark_paid(invoice, now=timezone.now())
+        return Response(written([invoice_of(invoice_id)])[0])

@@ -1,0 +1,57 @@
+"""What the list of invoices is asked by."""
+
+from typing import ClassVar
+
+import django_filters as filters
+from django.db.models import F, QuerySet
+
+from billing.api_names import INVOICE_STATUSES, PAYMENT_STATUSES
+from billing.models import Invoice, InvoiceKind, InvoiceState
+from catalog.filters import ListFilter
+from config.filters import ManyFilter
+
+
+class InvoiceFilter(ListFilter):
+    sortable: ClassVar[dict[str, str]] = {
+        "created_at": "created_at", "updated_at": "updated_at", "period_start": "period_start",
+        "period_end": "period_end", "finalized_at": "finalized_at",
+    }  # fmt: skip
+
+    invoice_ids = ManyFilter(field_name="public_id")
+    invoice_number = filters.CharFilter(field_name="number")
+    customer_id = filters.CharFilter(field_name="customer__public_id")
+    external_customer_id = filters.CharFilter(field_name="customer__external_id")
+    subscription_id = filters.CharFilter(field_name="subscription__public_id")
+    currency = filters.CharFilter(field_name="currency", lookup_expr="iexact")
+    invoice_type = filters.CharFilter(method="of_type", label="SUBSCRIPTION or ONE_OFF.")
+    invoice_status = ManyFilter(field_name="state", method="with_status", help_text="DRAFT, FINALIZED, VOIDED.")
+    payment_status = ManyFilter(field_name="state", method="with_payment", help_text="PENDING, SUCCEEDED.")
+    amount_due_gt = filters.NumberFilter(field_name="amount_due", lookup_expr="gt")
+    amount_remaining_gt = filters.NumberFilter(method="remaining_above", label="Still to be paid, above.")
+    period_start_gte = filters.IsoDateTimeFilter(field_name="period_start", lookup_expr="gte")
+    period_start_lte = filters.IsoDateTimeFilter(field_name="period_start", lookup_expr="lte")
+    period_end_gte = filters.IsoDateTimeFilter(field_name="period_end", lookup_expr="gte")
+    period_end_lte = filters.IsoDateTimeFilter(field_name="period_end", lookup_expr="lte")
+    finalized_at_gte = filters.IsoDateTimeFilter(field_name="finalized_at", lookup_expr="gte")
+    voided_at_gte = filters.IsoDateTimeFilter(field_name="voided_at", lookup_expr="gte")
+
+    class Meta:
+        model = Invoice
+        fields: ClassVar[list[str]] = []
+
+    def of_type(self, rows: QuerySet[Invoice], name: str, value: str) -> QuerySet[Invoice]:
+        one_off = rows.filter(kind=InvoiceKind.ONE_OFF)
+        return one_off if value == "ONE_OFF" else rows.exclude(kind=InvoiceKind.ONE_OFF)
+
+    def with_status(self, rows: QuerySet[Invoice], name: str, value: list[str]) -> QuerySet[Invoice]:
+        return rows.filter(state__in=_states(INVOICE_STATUSES, value))
+
+    def with_payment(self, rows: QuerySet[Invoice], name: str, value: list[str]) -> QuerySet[Invoice]:
+        return rows.filter(state__in=_states(PAYMENT_STATUSES, value))
+
+    def remaining_above(self, rows: QuerySet[Invoice], name: str, value: object) -> QuerySet[Invoice]:
+        return rows.alias(remaining=F("amount_due") - F("amount_paid")).filter(remaining__gt=value)
+
+
+def _states(names: dict[str, tuple[InvoiceState, ...]], wanted: list[str]) -> list[InvoiceState]:
+    return [state for name in wanted for state in names.get(name, ())]

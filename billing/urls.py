@@ -1,0 +1,20 @@
+"""The /v1 doors of the billing app, with those of customers and events that tell money."""
+
+from django.urls import path
+
+from billing import api, api_changes, api_usage
+
+urlpatterns = [
+    path("invoices", api.Invoices.as_view()),
+    path("invoices/search", api.InvoiceSearch.as_view()),
+    path("invoices/preview", api.InvoicePreview.as_view()),
+    path("invoices/<str:invoice_id>", api.OneInvoice.as_view()),
+    path("invoices/<str:invoice_id>/finalize", api.InvoiceFinalize.as_view()),
+    path("invoices/<str:invoice_id>/void", api.InvoiceVoid.as_view()),
+    path("invoices/<str:invoice_id>/payment", api.InvoicePayment.as_view()),
+    path("customers/usage", api_usage.CustomerUsage.as_view()),
+    path("events/analytics", api_usage.UsageAnalytics.as_view()),
+    path("subscriptions/usage", api_usage.SubscriptionUsage.as_view()),
+    path("subscriptions/<str:subscription_id>/change/preview", api_changes.ChangePreviewing.as_view()),
+    path("subscriptions/<str:subscription_id>/change/execute", api_changes.ChangeExecution.as_view()),
+]
