@@ -141,7 +141,7 @@ class ChangeIn(serializers.Serializer[Any]):
     billing_period = serializers.ChoiceField(list(PERIODS), required=False)
     billing_period_count = serializers.IntegerField(min_value=1, required=False)
     billing_cycle = serializers.ChoiceField(list(CYCLES), required=False)
-    change_at = serializers.ChoiceField(["immediate", "period_end", "end_of_period"], default="immediate")
+    change_at = serializers.ChoiceField(["immediate", "end_of_period"], default="immediate")
     metadata = MetadataField(required=False)
 
 

@@ -98,7 +98,7 @@ def test_a_change_of_plan_is_previewed_in_money_then_made(api, acme):
     )
     asked = {"target_plan_id": dearer.plan.public_id, "billing_period": "MONTHLY", "billing_cadence": "RECURRING"}
     path = f"subscriptions/{acme.public_id}/change"
-    shown = api.post(f"{path}/preview", asked | {"change_at": "period_end"})
+    shown = api.post(f"{path}/preview", asked | {"change_at": "end_of_period"})
     assert shown["current_plan"]["name"] == "Now"
     assert shown["upcoming_invoice"] == {"total": "2.50", "difference": "0.00", "currency": "USD"}
     assert acme.phases.count() == 1
