@@ -4,7 +4,6 @@ It looks at the data, not at who changed it, so it also works after a crash, a d
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import datetime
 from itertools import batched
 
@@ -13,6 +12,7 @@ from django.db.models import F, Q
 
 from catalog.models import EventNameAlias, Feature
 from customers.models import CustomerAlias
+from events.locks import hold_if_free
 from events.models import Event, Problem, ProblemState
 from events.reasons import Reason
 from events.rebuilding import HOURS_AT_A_TIME, Scope, rebuild_usage
@@ -28,7 +28,7 @@ def replay_mended(*, now: datetime) -> Replayed:
 
     One sweep at a time; a second one meanwhile returns at once with nothing done.
     """
-    with _alone() as is_alone:
+    with hold_if_free(SWEEP_LOCK) as is_alone:
         if not is_alone:
             return Replayed()
         moved = replay_moved_aliases() + replay_found_customers()
@@ -102,17 +102,3 @@ def open_problems(concerned: Q) -> Iterator[int]:
     """Give the ledger ids of events with such open problems, once each, in the order of arrival."""
     events = Problem.objects.filter(concerned, state=ProblemState.OPEN).order_by("event_id").distinct()
     return events.values_list("event_id", flat=True).iterator(chunk_size=5_000)
-
-
-@contextmanager
-def _alone() -> Iterator[bool]:
-    """Hold the sweep's lock for this connection, if nobody else does."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_try_advisory_lock(%s)", [SWEEP_LOCK])
-        is_alone = cursor.fetchone()[0]
-    try:
-        yield is_alone
-    finally:
-        if is_alone:
-            with connection.cursor() as cursor:
-                cursor.execute("SELECT pg_advisory_unlock(%s)", [SWEEP_LOCK])

@@ -53,6 +53,7 @@ class IngestLaneMiddleware:
         response = door(request)
         if isinstance(response, SimpleTemplateResponse):
             response.render()
+        response.headers["Content-Length"] = str(len(response.content))  # CommonMiddleware would say it
         return response
 
     @cached_property

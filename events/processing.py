@@ -9,7 +9,7 @@ from django.db import connection, transaction
 from events.models import ProcessedBatch
 from events.statements import section, statement
 
-BATCH_SIZE = 10_000
+BATCH_SIZE = 20_000
 # Batches share this lock; a change of what counts (a replay's first step) takes it alone for a moment, so that no batch
 # which began under the old configuration commits after the replay has looked.
 CONFIGURATION_LOCK = 7_301_001

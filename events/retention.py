@@ -14,6 +14,7 @@ from events.statements import section
 from events.usage import floor_hour
 
 CHUNK = 10_000
+BATCHES_KEPT = timedelta(days=3)  # several a second in steady traffic; the dashboards look at two days
 # Apps above tell here from when on they still need events: each gives a moment, or None when it needs nothing.
 floors: list[Callable[[datetime], datetime | None]] = []
 
@@ -42,8 +43,9 @@ def prune(*, now: datetime) -> Pruned:
     stays in the buckets. Problems of theirs that are still open are removed with them, as dismissed by retention.
     """
     log_before = now - timedelta(days=settings.LOG_DAYS)
+    batches_before = max(log_before, now - BATCHES_KEPT)
     refused, _ = RefusedRequest.objects.filter(last_at__lt=log_before).delete()
-    batches, _ = ProcessedBatch.objects.filter(finished_at__lt=log_before).delete()
+    batches, _ = ProcessedBatch.objects.filter(finished_at__lt=batches_before).delete()
     checks, _ = UsageCheck.objects.filter(started_at__lt=log_before).delete()
     return Pruned(prune_ledger(now=now) if settings.LEDGER_DAYS else 0, refused, batches, checks)
 

@@ -13,12 +13,11 @@ SELECT
     hit.customer_id, hit.feature_id, date_bin('1 day', hit.hour, '2000-01-01 00:00Z'),
     count(*),
     COALESCE(sum(hit.number), 0),
-    COALESCE(sum(hit.number * extract(epoch FROM event.occurred_at)) FILTER (WHERE feature.aggregation = 'weighted_sum'), 0),
+    COALESCE(sum(hit.number * extract(epoch FROM hit.occurred_at)) FILTER (WHERE feature.aggregation = 'weighted_sum'), 0),
     max(hit.number),
     min(hit.number),
-    bit_xor(hashtextextended(event.event_id, 0))
+    bit_xor(hit.checksum)
 FROM hit
-JOIN batch AS event ON event.id = hit.id
 JOIN catalog_feature AS feature ON feature.id = hit.feature_id
 WHERE hit.reason IS NULL AND hit.hour < (SELECT max(until) FROM events_usagerollup) AND NOT EXISTS (
     SELECT FROM finding WHERE finding.id = hit.id AND finding.feature_id IS NULL

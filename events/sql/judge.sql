@@ -1,7 +1,8 @@
 -- Works out what each event of the batch means for each feature that has its name.
-INSERT INTO hit (id, customer_id, feature_id, hour, number, unique_key, reason)
+INSERT INTO hit (id, customer_id, feature_id, hour, occurred_at, checksum, number, unique_key, reason)
 SELECT
     event.id, event.customer_id, feature.id, date_bin('1 hour', event.occurred_at, '2000-01-01 00:00Z'),
+    event.occurred_at, hashtextextended(event.event_id, 0),
     {number}, {unique_key}, {reason}
 FROM batch AS event
 JOIN ({names}) AS named ON named.name = event.event_name

@@ -3,14 +3,13 @@ UPDATE events_usagebucket AS bucket
 SET latest = newest.number, latest_at = newest.occurred_at, latest_id = newest.id
 FROM (
     SELECT DISTINCT ON (hit.customer_id, hit.feature_id, hit.hour)
-        hit.customer_id, hit.feature_id, hit.hour, hit.number, event.occurred_at, event.id
+        hit.customer_id, hit.feature_id, hit.hour, hit.number, hit.occurred_at, hit.id
     FROM hit
-    JOIN batch AS event ON event.id = hit.id
     JOIN catalog_feature AS feature ON feature.id = hit.feature_id AND feature.aggregation = 'latest'
     WHERE hit.reason IS NULL AND NOT EXISTS (
         SELECT FROM finding WHERE finding.id = hit.id AND finding.feature_id IS NULL
     )
-    ORDER BY hit.customer_id, hit.feature_id, hit.hour, event.occurred_at DESC, event.id DESC
+    ORDER BY hit.customer_id, hit.feature_id, hit.hour, hit.occurred_at DESC, hit.id DESC
 ) AS newest
 WHERE bucket.customer_id = newest.customer_id AND bucket.feature_id = newest.feature_id AND bucket.hour = newest.hour
     AND (bucket.latest_at IS NULL OR (bucket.latest_at, bucket.latest_id) < (newest.occurred_at, newest.id))

@@ -19,6 +19,8 @@ CREATE TEMPORARY TABLE IF NOT EXISTS hit (
     customer_id bigint,
     feature_id bigint NOT NULL,
     hour timestamptz NOT NULL,
+    occurred_at timestamptz NOT NULL,
+    checksum bigint NOT NULL,
     number numeric,
     unique_key text,
     reason text

@@ -102,6 +102,7 @@ def test_an_event_is_accepted_and_waits(web):
     response = web.post("/v1/events", EVENT | {"event_id": "single-1", "properties": {"tokens": 3}})
     assert response.status_code == 202
     assert response.headers["content-type"] == "application/json"
+    assert response.headers["content-length"] == str(len(response.content))
     assert response.json() == {"message": "Event accepted for processing", "event_id": "single-1"}
     assert web.ask("SELECT properties FROM events_inboxevent WHERE event_id = 'single-1'") == [({"tokens": 3},)]
 

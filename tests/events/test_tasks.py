@@ -30,6 +30,22 @@ def test_the_inbox_is_processed_batch_after_batch_until_none_wait(acme, monkeypa
     assert UsageBucket.objects.get().count == 5
 
 
+def test_a_run_that_found_events_waits_a_moment_for_more(acme, monkeypatch):
+    make_feature()
+    send()
+    pauses = []
+
+    def send_more(seconds):
+        pauses.append(seconds)
+        if len(pauses) == 1:
+            send()
+
+    monkeypatch.setattr(tasks.time, "sleep", send_more)
+    monkeypatch.setattr(tasks, "LINGER_S", 0.2)
+    assert tasks.process_inbox() == 2
+    assert len(pauses) > 1
+
+
 def test_an_empty_inbox_is_no_work(acme):
     assert tasks.process_inbox() == 0
     assert not ProcessedBatch.objects.exists()
