@@ -121,7 +121,7 @@ EXPLANATIONS: dict[Reason, Explanation] = {
     ),
     Reason.PERIOD_ALREADY_INVOICED: Explanation(
         "The event's period was invoiced before the event was counted.",
-        "The difference comes as a late-usage line on the next invoice.",
+        "Void the invoice and reissue it: its replacement holds the event. Or leave it as it is.",
         "3D",
     ),
     Reason.DUPLICATE_SAME_BODY: Explanation(

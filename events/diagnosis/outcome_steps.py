@@ -102,7 +102,7 @@ def period_step(context: Context, reading: Reading) -> Step:
     if is_late and invoice.is_final:
         sentence = (
             f"Its period ({period}) was invoiced on {invoice.number} before the event was counted. "
-            "The difference comes as a late-usage line on the next invoice."
+            "Void the invoice and reissue it, and its replacement holds the event."
         )
         return _of(
             reading, StepKey.PERIOD, Status.WARNING, sentence, Reason.PERIOD_ALREADY_INVOICED, evidence=tuple(evidence)
