@@ -8,7 +8,7 @@ from django.db.models import F, QuerySet
 from billing.api_names import INVOICE_STATUSES, PAYMENT_STATUSES
 from billing.models import Invoice, InvoiceKind, InvoiceState
 from catalog.filters import ListFilter
-from config.filters import ManyFilter
+from config.filters import ManyFilter, MomentFilter
 
 
 class InvoiceFilter(ListFilter):
@@ -28,12 +28,12 @@ class InvoiceFilter(ListFilter):
     payment_status = ManyFilter(field_name="state", method="with_payment", help_text="PENDING, SUCCEEDED.")
     amount_due_gt = filters.NumberFilter(field_name="amount_due", lookup_expr="gt")
     amount_remaining_gt = filters.NumberFilter(method="remaining_above", label="Still to be paid, above.")
-    period_start_gte = filters.IsoDateTimeFilter(field_name="period_start", lookup_expr="gte")
-    period_start_lte = filters.IsoDateTimeFilter(field_name="period_start", lookup_expr="lte")
-    period_end_gte = filters.IsoDateTimeFilter(field_name="period_end", lookup_expr="gte")
-    period_end_lte = filters.IsoDateTimeFilter(field_name="period_end", lookup_expr="lte")
-    finalized_at_gte = filters.IsoDateTimeFilter(field_name="finalized_at", lookup_expr="gte")
-    voided_at_gte = filters.IsoDateTimeFilter(field_name="voided_at", lookup_expr="gte")
+    period_start_gte = MomentFilter(field_name="period_start", lookup_expr="gte")
+    period_start_lte = MomentFilter(field_name="period_start", lookup_expr="lte")
+    period_end_gte = MomentFilter(field_name="period_end", lookup_expr="gte")
+    period_end_lte = MomentFilter(field_name="period_end", lookup_expr="lte")
+    finalized_at_gte = MomentFilter(field_name="finalized_at", lookup_expr="gte")
+    voided_at_gte = MomentFilter(field_name="voided_at", lookup_expr="gte")
 
     class Meta:
         model = Invoice

@@ -50,8 +50,6 @@ def spent(subscription_ids: Collection[int], window: Period) -> list[Cost]:
             if window.start > period.start:
                 works.append(Work(account, step, until=window.start))
                 signs.append(-1)
-    if len(works) > MOST_PERIODS * 2:
-        raise CannotRate(f"That is more than {MOST_PERIODS} billing periods: ask for a shorter window.")
     return _added_up(works, signs)
 
 
@@ -72,9 +70,11 @@ def _periods(account: Account, window: Period) -> Iterator[Period]:
     """Give the billing periods that the window touches, clipped to the subscription's life."""
     at = max(window.start, account.started_at)
     end = window.end if account.ended_at is None else min(window.end, account.ended_at)
-    for _ in range(MOST_PERIODS + 1):
+    for _ in range(MOST_PERIODS):
         if at >= end:
             return
         period = lived_period(account, at)
         yield period
         at = period.end
+    if at < end:
+        raise CannotRate(f"That is more than {MOST_PERIODS} billing periods: ask for a shorter window.")

@@ -6,7 +6,7 @@ import django_filters as filters
 
 from catalog.api_names import PERIODS
 from catalog.models import Entitlement, Feature, Plan, Price
-from config.filters import ManyFilter
+from config.filters import ManyFilter, MomentFilter
 
 STATES = {"published": "active", "archived": "archived"}
 
@@ -16,8 +16,8 @@ class ListFilter(filters.FilterSet):
 
     sortable: ClassVar[dict[str, str]] = {"created_at": "created_at", "updated_at": "updated_at", "name": "name"}
 
-    start_time = filters.IsoDateTimeFilter(field_name="created_at", lookup_expr="gte", help_text="Made at or after.")
-    end_time = filters.IsoDateTimeFilter(field_name="created_at", lookup_expr="lt", help_text="Made before.")
+    start_time = MomentFilter(field_name="created_at", lookup_expr="gte", help_text="Made at or after.")
+    end_time = MomentFilter(field_name="created_at", lookup_expr="lt", help_text="Made before.")
 
 
 class StateFilter(ListFilter):

@@ -1,6 +1,7 @@
 """Serializer fields of the API: exact numbers as strings, metadata of strings, ids of related objects."""
 
 from collections.abc import Mapping
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
@@ -39,6 +40,16 @@ class MetadataField(serializers.DictField):
 
     def to_representation(self, value: Mapping[str, Any]) -> dict[str, str]:
         return {str(name): one if isinstance(one, str) else str(one) for name, one in value.items()}
+
+
+class MomentField(serializers.DateTimeField):
+    """A moment in the years that calendars are worked out for: 1970 to 2200."""
+
+    def to_internal_value(self, value: Any) -> datetime:
+        moment = super().to_internal_value(value)
+        if not 1970 <= moment.year <= 2200:
+            raise serializers.ValidationError("Give a moment from 1970 to 2200.")
+        return moment
 
 
 class TextField(serializers.CharField):

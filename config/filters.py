@@ -1,12 +1,14 @@
 """Filters that the GET lists and the searches share: one set of them for both."""
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 from django import forms
 from django.db.models import QuerySet
 from django.http import QueryDict
-from django_filters import Filter, FilterSet
+from django_filters import Filter, FilterSet, IsoDateTimeFilter
+from django_filters.fields import IsoDateTimeField
 from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -49,7 +51,7 @@ class ManyFilter(Filter):
     def filter(self, qs: QuerySet[Any], value: Any) -> QuerySet[Any]:
         if not value:
             return qs
-        wanted = [self.names.get(one, "") for one in value] if self.names is not None else value
+        wanted = [self.names[one] for one in value if one in self.names] if self.names is not None else value
         if self.method:
             found: QuerySet[Any] = super().filter(qs, value)
             return found
@@ -58,6 +60,23 @@ class ManyFilter(Filter):
             if self.distinct
             else qs.filter(**{f"{self.field_name}__in": wanted})
         )
+
+
+class MomentField(IsoDateTimeField):
+    """A moment with a zone, brought to UTC: the database doesn't know every zone that a client can write."""
+
+    def to_python(self, value: Any) -> Any:
+        moment = super().to_python(value)
+        if not isinstance(moment, datetime):
+            return moment
+        try:
+            return moment.astimezone(UTC)
+        except OverflowError as error:
+            raise forms.ValidationError("That moment is out of range.") from error
+
+
+class MomentFilter(IsoDateTimeFilter):
+    field_class = MomentField
 
 
 class Pages(LimitOffsetPages):

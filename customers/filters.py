@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from catalog.api_names import PERIODS
 from catalog.filters import ListFilter, StateFilter
-from config.filters import ManyFilter
+from config.filters import ManyFilter, MomentFilter
 from customers.models import Customer, Subscription
 
 
@@ -37,7 +37,7 @@ class SubscriptionFilter(ListFilter):
     plan_id = filters.CharFilter(method="on_plan", label="On this plan, now or at another time.")
     billing_period = ManyFilter(field_name="interval", names=PERIODS)
     subscription_status = ManyFilter(field_name="status", method="with_status", help_text="As of now.")
-    active_at = filters.IsoDateTimeFilter(method="live_at", label="Begun and not ended then.")
+    active_at = MomentFilter(method="live_at", label="Begun and not ended then.")
     lookup_key = filters.CharFilter(field_name="key")
 
     class Meta:

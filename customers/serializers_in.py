@@ -5,7 +5,7 @@ from typing import Any
 from rest_framework import serializers
 
 from catalog.api_names import PERIODS
-from config.fields import MetadataField, TextField
+from config.fields import MetadataField, MomentField, TextField
 from customers.api_names import CANCELLATIONS, CYCLES, PRORATIONS, net_days_of
 
 Invalid = serializers.ValidationError
@@ -68,9 +68,9 @@ class SubscriptionIn(serializers.Serializer[Any]):
     billing_period = serializers.ChoiceField(list(PERIODS))
     billing_period_count = serializers.IntegerField(min_value=1, max_value=1000, default=1)
     billing_cycle = serializers.ChoiceField(list(CYCLES), default="anniversary")
-    billing_anchor = serializers.DateTimeField(required=False, allow_null=True)
-    start_date = serializers.DateTimeField(required=False, allow_null=True, help_text="Default: now.")
-    end_date = serializers.DateTimeField(required=False, allow_null=True)
+    billing_anchor = MomentField(required=False, allow_null=True)
+    start_date = MomentField(required=False, allow_null=True, help_text="Default: now.")
+    end_date = MomentField(required=False, allow_null=True)
     trial_period_days = serializers.IntegerField(min_value=0, max_value=3650, required=False, allow_null=True)
     proration_behavior = serializers.ChoiceField(list(PRORATIONS), required=False)
     payment_terms = TextField(16, allow_null=True, help_text="15 NET to 90 NET.")
@@ -97,7 +97,7 @@ class CancelIn(serializers.Serializer[Any]):
     """When the subscription is to end. What was used until then is invoiced."""
 
     cancellation_type = serializers.ChoiceField(CANCELLATIONS)
-    cancel_at = serializers.DateTimeField(required=False, allow_null=True)
+    cancel_at = MomentField(required=False, allow_null=True)
     reason = TextField(255, allow_null=True)
 
     def validate(self, attrs: Any) -> Any:
@@ -108,7 +108,7 @@ class CancelIn(serializers.Serializer[Any]):
 
 class PauseIn(serializers.Serializer[Any]):
     reason = TextField(255, allow_null=True)
-    pause_end = serializers.DateTimeField(required=False, allow_null=True, help_text="Resume by itself then.")
+    pause_end = MomentField(required=False, allow_null=True, help_text="Resume by itself then.")
 
 
 class ResumeIn(serializers.Serializer[Any]):

@@ -4,7 +4,7 @@ from typing import ClassVar
 
 import django_filters as filters
 
-from config.filters import ManyFilter
+from config.filters import ManyFilter, MomentFilter
 from events.models import Problem
 from events.serializers_reading import PROBLEM_STATES
 
@@ -20,8 +20,8 @@ class ProblemFilter(filters.FilterSet):
     event_id = filters.CharFilter(field_name="event__event_id")
     external_customer_id = filters.CharFilter(field_name="external_customer_id")
     feature_id = filters.CharFilter(field_name="feature__public_id")
-    start_time = filters.IsoDateTimeFilter(field_name="occurred_at", lookup_expr="gte")
-    end_time = filters.IsoDateTimeFilter(field_name="occurred_at", lookup_expr="lt")
+    start_time = MomentFilter(field_name="occurred_at", lookup_expr="gte")
+    end_time = MomentFilter(field_name="occurred_at", lookup_expr="lt")
 
     class Meta:
         model = Problem

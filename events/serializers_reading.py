@@ -1,5 +1,6 @@
 """Bodies of the doors that read events, usage and problems."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 from rest_framework import serializers
@@ -12,6 +13,7 @@ from events.payload import LONGEST_NAME
 from events.reasons import Reason
 
 MOST_AT_ONCE = 20_000
+FIRST, LAST = datetime(1970, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
 STATES = {str(state.label).lower().replace(" ", "_"): state for state in EventState}
 PROBLEM_STATES = {str(state.label).lower(): state for state in ProblemState}
 
@@ -25,8 +27,13 @@ class Values(serializers.DictField):
 
 
 class Moment(serializers.DateTimeField):
+    """A window's edge. One before 1970 or after 2200, such as a client's zero, is taken for that year's start."""
+
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(required=False, allow_null=True, **kwargs)
+
+    def to_internal_value(self, value: Any) -> datetime:
+        return min(max(super().to_internal_value(value), FIRST), LAST)
 
 
 class EventQuery(serializers.Serializer[Any]):

@@ -135,3 +135,13 @@ def test_what_a_subscription_grants_is_told(api, acme):
         "features": [],
     }
     api.get("subscriptions/subs_none/entitlements", status=404)
+
+
+def test_moments_that_no_calendar_holds_are_refused_or_brought_into_range(api, acme, plan):
+    for moment in ("9999-12-31T23:59:59Z", "0001-01-01T00:00:00Z"):
+        assert "start_date" in api.post("subscriptions", body(plan, start_date=moment), status=400)["details"]
+        assert api.post("events/query", {"start_time": moment})["events"] == []
+    usage = {"subscription_id": acme["id"], "start_time": "0001-01-01T00:00:00Z", "end_time": "9999-12-31T00:00:00Z"}
+    assert api.post("subscriptions/usage", usage, status=400)["code"] == "invalid_operation"
+    assert api.get("subscriptions", start_time="1477-12-24T10:36:25+20:26")["pagination"]["total"] == 1
+    assert "end_time" in api.get("subscriptions", end_time="0001-01-01T00:00:00+20:26", status=400)["details"]
