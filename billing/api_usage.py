@@ -37,8 +37,8 @@ from customers.periods import NoSuchPeriod, Period
 from customers.subscriptions import current_period
 from events.api_reading import exact_json
 from events.api_usage import period_asked, timezone_asked
-from events.billing_facts import billing
-from events.metering import Asked, features_used, meter
+from events.billing_facts import FreeTier, billing
+from events.metering import Asked, features_used, meter_many
 from events.search import Search, usage_by
 from events.usage import UsageRequest, usage_many
 
@@ -148,8 +148,8 @@ def _by_feature(features: Sequence[Feature], asked: Asked) -> dict[str, Any]:
     currencies = sorted({cost.currency for cost in costs})
     currency = currencies[0] if len(currencies) == 1 else None
     items = []
-    for feature in features:
-        found, mine = meter(feature, asked), [cost for cost in costs if cost.feature_id == feature.pk]
+    for feature, found in zip(features, meter_many(features, asked), strict=True):
+        mine = [cost for cost in costs if cost.feature_id == feature.pk]
         amount = sum((cost.amount for cost in mine), ZERO)
         points = [
             {"timestamp": span.start, "usage": plain(used.value), "event_count": used.events}
@@ -217,29 +217,50 @@ class CustomerUsage(ApiDoor):
         live = list(Subscription.objects.filter(customer=customer).live(now).order_by("started_at", "pk"))
         wanted = [part for value in asked.getlist("feature_ids") for part in value.split(",") if part]
         grants = chosen_grants(granted(live, now=now), wanted)
-        features = [_used(customer, one, now) for one in grants]
+        features = _all_used(customer, grants, now)
         period = current_period(live[0], now) if live else None
         shown = PeriodOut({"start_time": period.start, "end_time": period.end}).data if period else None
         return Response({"customer_id": customer.public_id, "period": shown, "features": features})
 
 
-def _used(customer: Customer, one: Granted, now: datetime) -> Any:
-    subscription, feature, limit = one.sources[0].subscription, one.feature, one.limit
-    period = current_period(subscription, now)
-    used, reset_at = ZERO, None
-    if feature.event_name:
-        facts = billing().facts(subscription_id=subscription.pk, feature_ids=[feature.pk], at=now, now=now)
-        tier = facts[feature.pk].free_tier if feature.pk in facts else None
-        reset_at = tier.window.end if tier else period.end
-        used = usage_many([UsageRequest(customer.pk, feature.pk, period.start, period.end)])[0].value
-        used = tier.used if tier else used
-    unlimited = limit is None
+def _all_used(customer: Customer, grants: Sequence[Granted], now: datetime) -> list[Any]:
+    """Write what was used of each grant, with a number of queries that only grows with the subscriptions."""
+    metered: dict[Subscription, list[Feature]] = {}
+    for one in grants:
+        if one.feature.event_name:
+            metered.setdefault(one.sources[0].subscription, []).append(one.feature)
+    tiers: dict[int, FreeTier | None] = {}
+    for subscription, features in metered.items():
+        ids = [feature.pk for feature in features]
+        facts = billing().facts(subscription_id=subscription.pk, feature_ids=ids, at=now, now=now)
+        tiers |= {pk: fact.free_tier for pk, fact in facts.items()}
+    windows = {
+        feature.pk: current_period(subscription, now)
+        for subscription, features in metered.items()
+        for feature in features
+    }
+    requests = [UsageRequest(customer.pk, pk, window.start, window.end) for pk, window in windows.items()]
+    used = dict(zip(windows, usage_many(requests), strict=True))
+    rows = []
+    for one in grants:
+        pk, tier = one.feature.pk, tiers.get(one.feature.pk)
+        if pk not in windows:
+            rows.append(_used(one, ZERO, None))
+        elif tier is not None:
+            rows.append(_used(one, tier.used, tier.window.end))
+        else:
+            rows.append(_used(one, used[pk].value, windows[pk].end))
+    return rows
+
+
+def _used(one: Granted, used: Decimal, reset_at: datetime | None) -> Any:
+    limit = one.limit
     return FeatureUsage(
         {
-            "feature": feature,
+            "feature": one.feature,
             "current_usage": plain(used),
             "total_limit": None if limit is None else int(limit),
-            "is_unlimited": unlimited,
+            "is_unlimited": limit is None,
             "is_enabled": one.is_enabled,
             "is_soft_limit": one.is_soft_limit,
             "usage_percent": plain(round(used * 100 / limit, 2)) if limit else None,

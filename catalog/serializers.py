@@ -113,7 +113,7 @@ class TierOut(serializers.Serializer[Any]):
     flat_amount = ExactField()
 
     def get_up_to(self, tier: PriceTier) -> int | None:
-        """Tell the bound as clients know it: a whole number."""
+        """Tell the bound as clients know it, a whole number. One that staff gave a fraction is rounded down."""
         return None if tier.up_to is None else int(tier.up_to)
 
 

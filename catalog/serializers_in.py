@@ -129,7 +129,7 @@ def own_columns(asked: dict[str, Any]) -> dict[str, Any]:
 
 
 class TierIn(serializers.Serializer[Any]):
-    up_to = serializers.DecimalField(max_digits=60, decimal_places=20, required=False, allow_null=True)
+    up_to = serializers.IntegerField(min_value=1, max_value=10**18, required=False, allow_null=True)
     unit_amount = AmountIn()
     flat_amount = AmountIn(required=False, allow_null=True)
 
@@ -226,7 +226,14 @@ def price_terms(asked: dict[str, Any], feature: Any) -> PriceTerms:
 def tiers_of(given: Any) -> list[Tier] | None:
     if given is None:
         return None
-    return [Tier(one.get("up_to"), one["unit_amount"], one.get("flat_amount") or Decimal(0)) for one in given]
+    return [
+        Tier(
+            None if one.get("up_to") is None else Decimal(one["up_to"]),
+            one["unit_amount"],
+            one.get("flat_amount") or Decimal(0),
+        )
+        for one in given
+    ]
 
 
 def _shared_columns(asked: dict[str, Any]) -> dict[str, Any]:

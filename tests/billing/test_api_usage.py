@@ -1,13 +1,18 @@
 """Usage with its money through the API, and changes of plan."""
 
+from collections.abc import Callable, Sized
 from datetime import timedelta
 from decimal import Decimal
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from billing.upcoming import upcoming
 from customers.models import Subscription
+from customers.subscriptions import change_plan
+from events.mending import replay_mended
 from events.processing import process_batch
 from tests.factories import make_customer, make_feature, make_subscription, make_version
 
@@ -109,3 +114,29 @@ def test_a_change_of_plan_is_previewed_in_money_then_made(api, acme):
     refused = api.post(f"{path}/preview", asked | {"proration_behavior": "none"}, 400)
     assert "proration_behavior" in refused["details"]
     api.post(f"{path}/preview", asked | {"target_plan_id": "plan_none"}, status=404)
+
+
+def test_more_features_cost_no_more_queries(api, acme):
+    def count(asked: Callable[[], object]) -> int:
+        with CaptureQueriesContext(connection) as queries:
+            asked()
+        return len(queries)
+
+    def summary() -> Sized:
+        found: Sized = api.get("customers/usage", customer_lookup_key="acme")["features"]
+        return found
+
+    def analytics() -> Sized:
+        found: Sized = api.post("events/analytics", {"external_customer_id": "acme"})["items"]
+        return found
+
+    api.get("plans")
+    before = [count(summary), count(analytics)]
+    twice = [make_feature(name=f"Twin {number}", event_name="tokens.used", field="tokens") for number in range(3)]
+    tokens = acme.phases.get().plan_version.prices.get().feature
+    prices = [{"feature": feature, "unit_amount": Decimal("0.01")} for feature in [tokens, *twice]]
+    wide = make_version(*prices, free_units=dict.fromkeys([tokens, *twice], 10), name="Wide")
+    change_plan(acme, wide, at=acme.started_at, now=timezone.now(), by=None, reason="More features")
+    replay_mended(now=timezone.now())
+    assert (len(summary()), len(analytics())) == (4, 4)
+    assert [count(summary), count(analytics)] == before
