@@ -178,8 +178,8 @@ def test_a_plan_is_changed_copied_and_archived(api, plan):
     copy = api.post(f"plans/{plan['id']}/clone", {"name": "Copy"}, status=201)
     assert [one["amount"] for one in copy["prices"]] == ["49"]
     assert api.delete(f"plans/{plan['id']}") == {"message": "Plan archived"}
-    refused = api.post("prices", price(plan), status=201)  # its draft is there already
-    assert refused["entity_id"] == plan["id"]
+    added = api.post("prices", price(plan), status=201)  # its draft is there already
+    assert added["entity_id"] == plan["id"]
     found = api.post("plans/search", {"status": "published", "expand": "prices"})
     assert [(one["name"], len(one["prices"])) for one in found["items"]] == [("Copy", 1)]
 
