@@ -9,6 +9,7 @@ import environ
 from csp.constants import NONCE, NONE, SELF, UNSAFE_EVAL, UNSAFE_INLINE
 
 from config.admin_theme import UNFOLD  # noqa: F401  read here by django-unfold
+from config.openapi_names import OPENAPI_ENUM_NAMES
 from config.secret import laptop_secret_key
 
 env = environ.Env()
@@ -217,6 +218,7 @@ SPECTACULAR_SETTINGS = {
     "REDOC_DIST": "SIDECAR",
     "SCHEMA_PATH_PREFIX": "/v1",
     "COMPONENT_SPLIT_REQUEST": True,
+    "ENUM_NAME_OVERRIDES": OPENAPI_ENUM_NAMES,
 }
 
 # --- Celery ------------------------------------------------------------------------------------------

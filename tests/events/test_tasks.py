@@ -40,7 +40,7 @@ def test_a_run_that_found_events_waits_a_moment_for_more(acme, monkeypatch):
         if len(pauses) == 1:
             send()
 
-    monkeypatch.setattr(tasks.time, "sleep", send_more)
+    monkeypatch.setattr("events.tasks.time.sleep", send_more)
     monkeypatch.setattr(tasks, "LINGER_S", 0.2)
     assert tasks.process_inbox() == 2
     assert len(pauses) > 1

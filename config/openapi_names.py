@@ -1,0 +1,20 @@
+"""What the OpenAPI schema calls lists of words that several fields share: one name for each."""
+
+OPENAPI_ENUM_NAMES: dict[str, str | list[str]] = {
+    "AggregationEnum": [
+        *("COUNT", "SUM", "AVG", "COUNT_UNIQUE", "LATEST", "SUM_WITH_MULTIPLIER", "MAX", "WEIGHTED_SUM", "MIN")
+    ],
+    "BillingPeriodEnum": ["MONTHLY", "ANNUAL", "WEEKLY", "DAILY", "QUARTERLY", "HALF_YEARLY"],
+    "DiagnosisStepStatusEnum": ["pass", "warning", "fail", "info"],
+    "EntitlementResetEnum": ["MONTHLY", "WEEKLY", "DAILY", "NEVER"],
+    "EntitlementResetAskedEnum": ["MONTHLY", "WEEKLY", "DAILY", "NEVER", "ANNUAL", "QUARTERLY", "HALF_YEARLY"],
+    "FeatureKindEnum": ["metered", "boolean", "static"],
+    "LineEntityEnum": ["plan"],
+    "LookupStatusEnum": ["processed", "processing", "failed"],
+    "PriceEntityEnum": ["PLAN"],
+    "PriceKindEnum": ["USAGE", "FIXED"],
+    "PublishedEnum": ["published"],
+    "ReasonEnum": "events.reasons.Reason",
+    "RecordStatusEnum": ["published", "archived"],
+    "SubscriptionStatusEnum": ["scheduled", "trialing", "active", "paused", "cancelled"],
+}
