@@ -81,6 +81,8 @@ class SubscriptionIn(serializers.Serializer[Any]):
         if isinstance(data, dict) and (sent := [name for name in UNSUPPORTED if data.get(name)]):
             # Passed over in silence, these would change what is charged.
             raise Invalid(dict.fromkeys(sent, "This isn't supported."))
+        if isinstance(data, dict) and data.get("subscription_status", "active") not in (None, "active"):
+            raise Invalid({"subscription_status": "Only active subscriptions are made; give a later start_date."})
         return super().to_internal_value(data)
 
     def validate(self, attrs: Any) -> Any:

@@ -73,7 +73,7 @@ def settle(feature: Feature, *, now: datetime) -> Replayed:
     """
     names = Q(event_name=feature.event_name) | Q(event_name__in=aliases_of(feature))
     concerned = Q(feature=feature) | names & ~Q(reason=Reason.UNKNOWN_CUSTOMER)
-    closing = f"Feature {feature.name} was changed"
+    closing = f"What counts for {feature.name} was changed: its definition, its state, or a mapped name"
     wait_for_running_batches()
     done = Replayed()
     for hours in batched(hours_of(open_problems(concerned), feature), HOURS_AT_A_TIME):

@@ -58,6 +58,7 @@ def test_calendar_billing_trial_end_and_terms_of_payment_are_taken_over(api, pla
 @pytest.mark.parametrize(
     ("change", "status", "field"),
     [
+        ({"subscription_status": "draft"}, 400, "subscription_status"),
         ({"external_customer_id": None}, 400, "customer_id"),
         ({"external_customer_id": "nobody"}, 404, None),
         ({"plan_id": "plan_none"}, 404, None),
