@@ -150,12 +150,17 @@ def dismiss(problems: Iterable[int], *, reason: str, now: datetime, by: User | N
     """
     if not reason.strip():
         raise ReasonMissing("Say why the problem is dismissed.")
-    with transaction.atomic():
-        chosen = Problem.objects.select_for_update().filter(pk__in=list(problems), state=ProblemState.OPEN)
-        events = set(chosen.values_list("event_id", flat=True))
-        done = Problem.objects.filter(pk__in=[problem.pk for problem in chosen]).update(
+    ids = list(problems)
+    with transaction.atomic(), connection.cursor() as cursor:
+        # The order of locks is everybody's: configuration, events, problems.
+        cursor.execute("SELECT pg_advisory_xact_lock_shared(%s)", [CONFIGURATION_LOCK])
+        concerned = Problem.objects.filter(pk__in=ids, state=ProblemState.OPEN)
+        events = sorted(set(concerned.values_list("event_id", flat=True)))
+        list(Event.objects.select_for_update().filter(pk__in=events).order_by("pk").values_list("pk", flat=True))
+        chosen = list(concerned.select_for_update().order_by("pk").values_list("pk", flat=True))
+        done = Problem.objects.filter(pk__in=chosen).update(
             state=ProblemState.DISMISSED, closed_at=now, closed_by=by, closing=reason[:255]
         )
-        for part in batched(sorted(events), CHUNK):
+        for part in batched(events, CHUNK):
             replay_chunk(part, "", by)
     return done

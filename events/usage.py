@@ -111,7 +111,7 @@ def _add_up(spans: Sequence[_Span], features: dict[int, Feature]) -> dict[int, S
         found = {no: Sums(*sums) for no, *sums in rows("sums")}
         if Aggregation.LATEST in asked:
             for no, *latest in rows("latest"):
-                found[no] = found[no].with_latest(*latest)
+                found[no] = found.get(no, Sums()).with_latest(*latest)
         if any_edges:
             for no, *sums in rows("edge_sums"):
                 found[no] = found.get(no, Sums()).plus(Sums(*sums))
