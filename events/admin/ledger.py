@@ -29,7 +29,7 @@ from events.admin.filters import (
     StateFilter,
 )
 from events.admin.fixes import fixes_for
-from events.admin.meters import Meters
+from events.admin.meters import Meters, verdicts
 from events.admin.readonly import LongListAdmin, badge, code, moment
 from events.models import DuplicateEvent, Event, EventState, Problem, ProblemState
 from events.paginators import KeysetChangeList
@@ -301,9 +301,6 @@ def event_context(event: Event) -> dict[str, Any]:
     for problem in problems:
         problem.explanation = EXPLANATIONS[Reason(problem.reason)]  # type: ignore[attr-defined]
         problem.fixes = fixes_for(problem) if problem.state == ProblemState.OPEN else []  # type: ignore[attr-defined]
-    blocking = (ProblemState.OPEN, ProblemState.DISMISSED)
-    blocked = {problem.feature_id for problem in problems if problem.state in blocking}
-    counts = event.state in (EventState.COUNTED, EventState.PARTLY)
     return {
         "event": event,
         "title": "Event",
@@ -314,10 +311,7 @@ def event_context(event: Event) -> dict[str, Any]:
         "problems": problems,
         "void": getattr(event, "void", None) if event.state == EventState.VOIDED else None,
         "duplicates": DuplicateEvent.objects.filter(event_id=event.event_id).order_by("-last_at")[:20],
-        "readings": [
-            (reading, counts and reading.feature.pk not in blocked and None not in blocked)
-            for reading in Meters.load().readings(event)
-        ],
+        "verdicts": verdicts(event, problems),
         "debugger_url": debugger_url(event),
         "delay_s": (event.processed_at - event.received_at).total_seconds(),
     }

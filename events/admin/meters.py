@@ -1,14 +1,21 @@
-"""What an event says to the features that take its name: the value that counts, as it was sent."""
+"""What an event says to the features that take its name: the value, as it was sent, and whether it counts there."""
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Self
 
+from django.utils import timezone
+
 from catalog.models import Aggregation, EventNameAlias, Feature
-from events.models import Event, InboxEvent
+from events.diagnosis.readings import read
+from events.diagnosis.subject import subject_of
+from events.models import Event, EventState, InboxEvent, Problem, ProblemState
+from events.reasons import Reason
 
 MISSING = object()
+COUNTS = "counts"
+LEFT_OUT = "left out by its filter"
 
 
 @dataclass(frozen=True)
@@ -29,6 +36,19 @@ class Reading:
             return "1"
         shown = "missing" if self.is_missing else f'"{self.value}"' if isinstance(self.value, str) else self.value
         return f"{self.feature.field} = {str(shown)[:60]}"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What became of an event at one feature: the value it read, and `said`: that it counts, or why it doesn't."""
+
+    feature: Feature
+    text: str
+    said: str
+
+    @property
+    def variant(self) -> str:
+        return {COUNTS: "success", LEFT_OUT: "default"}.get(self.said, "danger")
 
 
 class Meters:
@@ -59,6 +79,39 @@ class Meters:
 
     def _texts(self, event: Event | InboxEvent) -> Iterator[str]:
         return (reading.text for reading in self.readings(event))
+
+
+def verdicts(event: Event, problems: Iterable[Problem]) -> list[Verdict]:
+    """Judge a ledger event for each feature of its name, by processing's own SQL and the event's problems.
+
+    What is open or dismissed in `problems` keeps it from counting, even where today's configuration would count it:
+    that takes a replay.
+    """
+    texts = {reading.feature.pk: reading.text for reading in Meters.load().readings(event)}
+    blocking = {
+        problem.feature_id: _said_of(problem)
+        for problem in problems
+        if problem.state in (ProblemState.OPEN, ProblemState.DISMISSED)
+    }
+    counts = event.state in (EventState.COUNTED, EventState.PARTLY)
+    rest = blocking.get(None) or (COUNTS if counts else event.get_state_display().lower())
+    return [
+        Verdict(
+            reading.feature,
+            texts.get(reading.feature.pk, ""),
+            blocking.get(reading.feature.pk) or (_said(reading.reason) if reading.reason else rest),
+        )
+        for reading in read(subject_of(event, now=timezone.now()), event.event_name)
+    ]
+
+
+def _said_of(problem: Problem) -> str:
+    said = _said(Reason(problem.reason))
+    return f"{said} (dismissed)" if problem.state == ProblemState.DISMISSED else said
+
+
+def _said(reason: Reason) -> str:
+    return LEFT_OUT if reason == Reason.FILTER_MISMATCH else str(reason.label)
 
 
 def _look_up(properties: Any, field: str) -> Any:
