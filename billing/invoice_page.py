@@ -12,6 +12,7 @@ from billing.money import format_amount
 from billing.printing import explain
 from billing.wording import number
 from catalog.history import changes_of
+from events.admin.filters import occurred_between
 from events.links import admin_url
 
 GROUPS = (
@@ -79,13 +80,15 @@ def row_of(line: InvoiceLine, currency: str) -> Row:
 
 
 def events_url(line: InvoiceLine) -> str:
-    """Return the address of the events that a usage line may count: the customer's, of the feature's name."""
+    """Return the address of the events that a usage line may count: the customer's, of the feature's names, that
+    occurred in the line's period."""
     if line.feature is None:
         return ""
     where: dict[str, str | int] = {
         "customer__id__exact": line.invoice.customer_id,
         "event_name": line.feature.event_name,
         "received": "all",
+        **occurred_between(line.period_start, line.period_end),
     }
     return admin_url("events_event_changelist", **where)
 
@@ -128,7 +131,7 @@ def readable(value: str, currency: str) -> str:
 
 
 def history(invoice: Invoice) -> list[Change]:
-    """List what became of the invoice, the newest first."""
+    """List what became of the invoice, the newest first, without saves that changed nothing people see."""
     entries = changes_of([invoice])
     found = []
     for entry in entries:
@@ -138,5 +141,6 @@ def history(invoice: Invoice) -> list[Change]:
             if name.lower() not in HIDDEN
         ]
         reason = (entry.additional_data or {}).get("reason", "")
-        found.append(Change(entry.timestamp, str(entry.actor or "Countinghouse"), reason, shown))
+        if shown or reason:
+            found.append(Change(entry.timestamp, str(entry.actor or "Countinghouse"), reason, shown))
     return found

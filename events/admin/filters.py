@@ -1,7 +1,7 @@
 """Filters of the events lists. What bounds time works on the primary key, so that it needs no index of its own."""
 
 from contextlib import suppress
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import orjson
@@ -12,6 +12,7 @@ from django.http import HttpRequest
 from django.utils import timezone
 from unfold.contrib.filters.admin import DropdownFilter, RangeDateTimeFilter, TextFilter
 
+from catalog.models import EventNameAlias, Feature
 from events.dashboard import first_id_received_since
 from events.models import EventState, Problem, ProblemState
 from events.reasons import Reason
@@ -62,12 +63,26 @@ def _bounded_otherwise(request: HttpRequest) -> bool:
     )
 
 
-class ReceivedRangeFilter(RangeDateTimeFilter):
-    """Received between two moments."""
+class MomentRangeFilter(RangeDateTimeFilter):
+    """Between two moments, the first included and the second not. Senseless ones bound nothing."""
+
+    name = ""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.title = "received between"
+        self.title = self.name
+
+    def _moment(self, edge: str) -> Any:
+        day = self.used_parameters.get(f"{self.parameter_name}_{edge}_0") or ""
+        time = self.used_parameters.get(f"{self.parameter_name}_{edge}_1") or "00:00:00"
+        try:
+            return SplitDateTimeField(required=False).clean([day, time if day else ""])
+        except ValidationError:
+            return None
+
+
+class ReceivedRangeFilter(MomentRangeFilter):
+    name = "received between"
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         since, until = self._moment("from"), self._moment("to")
@@ -80,13 +95,32 @@ class ReceivedRangeFilter(RangeDateTimeFilter):
             queryset = queryset.filter(pk__lte=end) if end else queryset
         return queryset
 
-    def _moment(self, edge: str) -> Any:
-        day = self.used_parameters.get(f"{self.parameter_name}_{edge}_0") or ""
-        time = self.used_parameters.get(f"{self.parameter_name}_{edge}_1") or "00:00:00"
-        try:
-            return SplitDateTimeField(required=False).clean([day, time if day else ""])
-        except ValidationError:
-            return None
+
+class OccurredRangeFilter(MomentRangeFilter):
+    """Occurred between two moments. With a customer and an event name, an index finds exactly these events."""
+
+    name = "occurred between"
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        since, until = self._moment("from"), self._moment("to")
+        queryset = queryset.filter(occurred_at__gte=since) if since else queryset
+        return queryset.filter(occurred_at__lt=until) if until else queryset
+
+
+def occurred_between(since: datetime | None, until: datetime | None) -> dict[str, str]:
+    """Write the query that asks OccurredRangeFilter for a stretch of time; an edge that is None stays open.
+
+    In the current time zone, which the filter reads it in again.
+    """
+    query: dict[str, str] = {}
+    for edge, moment in (("from", since), ("to", until)):
+        if moment is not None:
+            local = timezone.localtime(moment)
+            query |= {
+                f"occurred_at_{edge}_0": local.date().isoformat(),
+                f"occurred_at_{edge}_1": local.time().isoformat(),
+            }
+    return query
 
 
 class StateFilter(DropdownFilter):
@@ -131,6 +165,18 @@ class ExactTextFilter(TextFilter):
 class EventNameFilter(ExactTextFilter):
     title = "event name"
     parameter_name = column = "event_name"
+
+
+class MeteredNameFilter(EventNameFilter):
+    """The event name, or a name that is mapped to it: what features of the name take."""
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        name = self.value()
+        if not name:
+            return queryset
+        own = Feature.objects.metered().values("event_name")
+        mapped = EventNameAlias.objects.filter(event_name=name).exclude(alias__in=own)
+        return queryset.filter(event_name__in=[name, *mapped.values_list("alias", flat=True)])
 
 
 class SourceFilter(ExactTextFilter):

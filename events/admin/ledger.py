@@ -20,7 +20,8 @@ from customers.models import Customer
 from events import charts, dashboard
 from events.admin.dialogs import ReasonForm, back_to, confirm, staff, summary
 from events.admin.filters import (
-    EventNameFilter,
+    MeteredNameFilter,
+    OccurredRangeFilter,
     OpenReasonFilter,
     PeriodFilter,
     PropertyFilter,
@@ -86,11 +87,12 @@ class EventAdmin(LongListAdmin):
         PeriodFilter,
         StateFilter,
         OpenReasonFilter,
-        EventNameFilter,
+        MeteredNameFilter,
         ("customer", AutocompleteSelectFilter),
         SourceFilter,
         PropertyFilter,
         ("received_at", ReceivedRangeFilter),
+        ("occurred_at", OccurredRangeFilter),
     )
     list_select_related = ("customer",)
     search_fields = ("event_id",)

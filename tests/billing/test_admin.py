@@ -11,10 +11,13 @@ from django.urls import reverse
 from django.utils import timezone
 
 from billing.finalizing import finalize, void
+from billing.invoice_page import events_url
 from billing.models import BillingRun, BillingState, Invoice
 from billing.runs import run_to_end
+from catalog.models import EventNameAlias
 from customers.models import Subscription
 from tests.billing.world import D, bill, use, utc
+from tests.events.senders import process, send
 from tests.factories import make_customer, make_feature, make_subscription, make_user, make_version
 
 pytestmark = pytest.mark.django_db
@@ -120,6 +123,20 @@ def test_the_page_shows_each_line_and_how_it_was_computed(staff_client, make_inv
     assert "350 used, 100 free, 250 × $0.01" in shown
     assert "free: 100 each billing period, 100 used here" in shown
     assert "counted from 350 events" in shown
+
+
+def test_a_line_leads_to_the_events_of_its_own_period(staff_client, make_invoiced, calls):
+    [invoice] = make_invoiced()
+    for number, at in enumerate([START - timedelta(microseconds=1), START, END - timedelta(microseconds=1), END]):
+        send(customer=invoice.customer.external_id, at=at, event_id=f"edge-{number}")
+    EventNameAlias.objects.create(alias="api.call", event_name="api.calls")
+    send("api.call", customer=invoice.customer.external_id, at=START, event_id="mapped")
+    process()
+    url = events_url(invoice.lines.get(kind="usage"))
+    assert url in page(staff_client, invoice.get_absolute_url()).replace("&amp;", "&")
+    listed = staff_client.get(url).context_data["cl"].queryset
+    found = {event.event_id for event in listed}
+    assert {"edge-0", "edge-1", "edge-2", "edge-3", "mapped"} & found == {"edge-1", "edge-2", "mapped"}
 
 
 def test_a_line_is_counted_again_on_its_page(staff_client, make_invoiced, calls):
