@@ -94,10 +94,10 @@ def problems_queue(causes: list[dashboard.Cause]) -> Queue:
     """Events that don't count, and from how many causes."""
     url = reverse("admin:events_problem_causes")
     if not causes:
-        return Queue("Open problems", "0", "every event counts", url, "good")
+        return Queue("Open problems", "0", "every event counts now", url, "good")
     plus = "+" if any(cause.is_capped for cause in causes) else ""
     count = f"{sum(cause.problems for cause in causes):,}{plus}"
-    note = "from 1 cause" if len(causes) == 1 else f"from {len(causes)} causes"
+    note = "open now, from 1 cause" if len(causes) == 1 else f"open now, from {len(causes)} causes"
     return Queue("Open problems", count, note, url, "danger")
 
 
@@ -157,7 +157,7 @@ def overdue_queue(*, now: datetime) -> Queue:
         "Overdue invoices",
         f"{count:,}",
         f"the oldest for {days} day{'' if days == 1 else 's'}" if count else "all paid in time",
-        f"{reverse('admin:billing_invoice_changelist')}?state__exact={InvoiceState.FINALIZED}",
+        f"{reverse('admin:billing_invoice_changelist')}?payment=overdue",
         "warning" if count else "good",
         [(row["amount"], row["currency"]) for row in rows],
     )

@@ -94,7 +94,10 @@ def waiting(*, now: datetime) -> Waiting:
 
 
 def ended(*, since: datetime) -> Ended:
-    """Add up how the events ended that were processed since a moment, from the log of batches."""
+    """Add up how events ended on arrival that were processed since a moment, from the log of batches.
+
+    What is mended, replayed or voided later doesn't change it: for what is open now, see `causes`.
+    """
     sums = ProcessedBatch.objects.filter(finished_at__gte=since).aggregate(**{name: Sum(name) for name in ENDINGS})
     return Ended(**{name: sums[name] or 0 for name in ENDINGS})
 

@@ -16,6 +16,8 @@ from config.sidebar import SECTIONS, capped, navigation
 from config.templatetags.countinghouse import as_title, seconds
 from events import dashboard
 from events.keys import make_key
+from events.models import Event
+from events.replaying import replay
 from tests.events.senders import process, send
 from tests.factories import make_customer, make_feature, make_plan, make_subscription, make_user
 
@@ -93,6 +95,27 @@ def test_overdue_shows_what_is_still_to_be_paid():
     assert (queue.count, queue.money, queue.note) == ("1", [(Decimal(6), "USD")], "the oldest for 3 days")
 
 
+def test_the_overdue_card_leads_to_just_the_overdue_invoices(staff_client):
+    late = make_invoice(state="finalized", due_at=timezone.now() - timedelta(days=3))
+    make_invoice(state="finalized", due_at=timezone.now() + timedelta(days=3))
+    url = home.overdue_queue(now=timezone.now()).url
+    assert list(staff_client.get(url).context_data["cl"].queryset) == [late]
+
+
+def test_what_was_mended_stays_a_problem_on_arrival_but_is_open_no_more(staff_client):
+    make_feature(event_name="api.calls")
+    now = timezone.now()
+    send(customer="late", at=now, received_at=now)
+    process()
+    make_customer(external_id="late")
+    replay(list(Event.objects.values_list("pk", flat=True)), closing="Made the customer", by=None)
+    home_page = staff_client.get("/admin/").content.decode()
+    assert "every event counts now" in home_page
+    assert "On arrival, last 24 hours:" in home_page
+    assert "1 with problems" in home_page
+    assert "With problems on arrival, last 24 h" in staff_client.get("/admin/events/event/").content.decode()
+
+
 def test_waiting_events_are_urgent_after_a_minute():
     send(received_at=NOW)
     assert home.waiting_queue(now=NOW + timedelta(seconds=60)).tone == ""
@@ -106,7 +129,7 @@ def test_problems_and_conflicts_lead_to_their_lists():
     process()
     send("wrong", event_id="e1", at=timezone.now(), n=1, received_at=timezone.now())
     process()
-    assert home.problems_queue(dashboard.causes()).note == "from 1 cause"
+    assert home.problems_queue(dashboard.causes()).note == "open now, from 1 cause"
     conflicts = home.conflicts_queue(now=timezone.now())
     assert (conflicts.count, conflicts.url) == ("1", "/admin/events/duplicateevent/?kind=conflict")
 
