@@ -30,8 +30,11 @@ class EventNameAliasAdmin(OfficeAdmin):
     empty_title = "Every sender spells its events right"
     empty_text = "When a system sends a wrong event name that you can't have mended soon, map it to the right one here."
 
+    def get_fields(self, request: HttpRequest, obj: EventNameAlias | None = None) -> tuple[str, ...]:
+        return self.fields if obj else tuple(name for name in self.fields if name not in self.readonly_fields)
+
     def get_readonly_fields(self, request: HttpRequest, obj: EventNameAlias | None = None) -> tuple[str, ...]:
-        return ("alias", *self.readonly_fields) if obj else self.readonly_fields
+        return ("alias", *self.readonly_fields) if obj else ()
 
     def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
         form = super().get_form(request, obj, change, **kwargs)

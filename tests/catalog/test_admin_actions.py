@@ -80,6 +80,19 @@ def test_a_wrong_name_is_mapped_but_not_one_that_counts(staff_client):
     assert EventNameAlias.objects.get().event_name == "api.calls"
 
 
+@pytest.mark.parametrize("model", ["feature", "plan", "eventnamealias"])
+def test_a_form_to_add_shows_nothing_that_only_a_saved_row_has(staff_client, model):
+    response = staff_client.get(url(f"catalog_{model}_add"))
+    assert response.status_code == 200
+    assert "DatabaseDefault" not in response.content.decode()
+
+
+def test_an_alias_says_who_made_it_once_it_is_there(staff_client, staff_user):
+    assert "Created by" not in staff_client.get(url("catalog_eventnamealias_add")).content.decode()
+    alias = EventNameAlias.objects.create(alias="API.calls", event_name="api.calls", created_by=staff_user)
+    assert "Created by" in staff_client.get(url("catalog_eventnamealias_change", alias.pk)).content.decode()
+
+
 def test_staff_who_may_only_look_see_no_buttons_and_can_not_act():
     client, draft, feature = as_viewer(), make_draft(), make_feature()
     make_fee(version=draft)

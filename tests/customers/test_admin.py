@@ -207,6 +207,13 @@ def test_a_wrong_external_id_is_mapped_but_not_a_customers_own(staff_client):
     assert CustomerAlias.objects.get().customer == acme
 
 
+@pytest.mark.parametrize("model", MODELS)
+def test_a_form_to_add_shows_nothing_that_only_a_saved_row_has(staff_client, model):
+    shown = staff_client.get(url(f"customers_{model}_add")).content.decode()
+    assert "DatabaseDefault" not in shown
+    assert "Created by" not in shown
+
+
 def test_customers_are_imported_and_brought_up_to_date(staff_client, staff_user):
     make_customer(external_id="acme", name="Acme")
     rows = b"external_id,name,timezone\nacme,Acme Corp,Europe/Berlin\nnew-1,New One,UTC\n"
