@@ -10,6 +10,19 @@ from events.refusals import MOST_DIFFERENT, flush, record_refusal
 NOW = datetime(2026, 3, 10, 12, 0, 30, tzinfo=UTC)
 
 
+@pytest.fixture(autouse=True)
+def none_from_other_tests(request):
+    """Begin without refusals: those of a test with a server of its own are committed by a thread, at its leisure."""
+    refusals.forget()
+    if request.node.get_closest_marker("django_db"):
+        request.getfixturevalue("transactional_db" if _is_transactional(request) else "db")
+        RefusedRequest.objects.all().delete()
+
+
+def _is_transactional(request) -> bool:
+    return bool(request.node.get_closest_marker("django_db").kwargs.get("transaction"))
+
+
 def refuse(message="event_name is required", *, status=400, field="event_name", now=NOW, **other):
     given = {"path": "/v1/events", "key_prefix": "sk_abcdefghi"} | other
     record_refusal(status=status, field=field, message=message, now=now, **given)
