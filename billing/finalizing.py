@@ -19,6 +19,7 @@ from billing.money import ZERO
 from billing.steps import Step
 from catalog.history import recorded
 from catalog.refusals import Refused
+from config.copying import copy_in
 from customers.models import Customer
 from customers.periods import Period
 
@@ -147,7 +148,7 @@ def _recompute(drafts: Sequence[Invoice], *, now: datetime) -> list[Invoice]:
         set_totals(draft, total_of(computed.lines) + sum((line.amount for line in mine), ZERO))
         draft.computed_at = now
         draft.save()
-    InvoiceLine.objects.bulk_create(rows)
+    copy_in(rows)
     return sorted([*done, *(draft for draft, _ in good)], key=lambda draft: draft.pk)
 
 

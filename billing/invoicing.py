@@ -21,6 +21,7 @@ from billing.rating import NegativeQuantity, QuantityOutOfRange
 from billing.steps import Step
 from billing.usage_charges import Ask, Charge, charges, usage_lines
 from catalog.models import Feature
+from config.copying import copy_in
 from events.usage import Quantity, UsageRequest, event_values, usage_many
 
 FORESEEN = (CannotBill, UnknownCurrency, QuantityOutOfRange, NegativeQuantity)
@@ -135,9 +136,9 @@ def issue_many(
     for invoice in invoices:
         invoice.run, invoice.replaces = run, replaces
     with transaction.atomic():
-        Invoice.objects.bulk_create(invoices)
+        copy_in(invoices)
         rows = [rows_of(invoice, each.lines) for invoice, each in zip(invoices, many, strict=True)]
-        InvoiceLine.objects.bulk_create([row for own in rows for row in own], batch_size=2_000)
+        copy_in([row for own in rows for row in own])
     return invoices
 
 
