@@ -95,13 +95,16 @@ def count_hits(cursor: Any) -> None:
     )
     new, any_latest, any_unique = cursor.fetchone()
     cursor.execute(statement("count"))
-    cursor.execute(section("days", "any"))
-    if cursor.fetchone()[0]:
+    cursor.execute(section("late", "oldest"))
+    into_rolled_up, into_closed = cursor.fetchone()
+    if into_rolled_up:
         cursor.execute(section("days", "count"))
     if any_latest:
         cursor.execute(statement("latest"))
     if any_unique:
         cursor.execute(statement("unique"))
+    if into_closed:
+        cursor.execute(section("late", "note_hits"))
     if new:
         cursor.execute(
             "UPDATE catalog_feature SET first_counted_at = clock_timestamp() WHERE id = ANY(%s)"

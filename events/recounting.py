@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from events.statements import compose, counted, sections, statement, sums
+from events.statements import compose, counted, section, sections, statement, sums
 
 TOUCHED_SCOPE = """
 touched
@@ -21,10 +21,10 @@ def prepare_recount(cursor: Any) -> None:
 
 
 def recount_touched(cursor: Any) -> int:
-    """Recount the hours in `touched` and give how many there are. Needs a transaction under READ COMMITTED that
-    holds the configuration lock (shared), so that the rollup's mark stays where it is.
+    """Recount the hours in `touched` and give how many there are; those that are invoiced are noted.
 
-    Safe beside running batches: see the locks in recount.sql. A second call finds the same.
+    Needs a transaction under READ COMMITTED that holds the configuration lock (shared), so that the rollup's mark stays
+    where it is. Safe beside running batches: see the locks in recount.sql. A second call finds the same.
     """
     steps = sections("recount")
     cursor.execute(steps["open"])
@@ -38,4 +38,5 @@ def recount_touched(cursor: Any) -> int:
     days = sections("days")
     for step in ("open", "lock", "write", "close"):
         cursor.execute(compose(days[step], touched=days["touched"]))
+    cursor.execute(section("late", "note_recounted"))
     return hours

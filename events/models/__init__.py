@@ -2,7 +2,7 @@ from events.models.keys import ApiKey, RefusedRequest, Scope
 from events.models.ledger import DuplicateEvent, Event, EventState, EventVoid, InboxEvent, PrunedEventId
 from events.models.operations import LedgerHorizon, ProcessedBatch, UsageCheck
 from events.models.problems import Problem, ProblemState
-from events.models.usage import UniqueValue, UsageBucket, UsageDay, UsageRollup
+from events.models.usage import TouchedUsage, UniqueValue, UsageBucket, UsageDay, UsageMark, UsageRollup
 
 __all__ = [
     "ApiKey",
@@ -18,9 +18,11 @@ __all__ = [
     "PrunedEventId",
     "RefusedRequest",
     "Scope",
+    "TouchedUsage",
     "UniqueValue",
     "UsageBucket",
     "UsageCheck",
     "UsageDay",
+    "UsageMark",
     "UsageRollup",
 ]

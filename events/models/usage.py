@@ -66,6 +66,33 @@ class UsageRollup(models.Model):
         return f"{self.until:%Y-%m-%d}"
 
 
+class UsageMark(models.Model):
+    """The moment up to which a customer's usage was invoiced. What counts before it afterwards is noted as touched."""
+
+    customer = models.OneToOneField(Customer, models.PROTECT, primary_key=True, related_name="+")
+    closed_until = models.DateTimeField()
+
+    class Meta:
+        indexes: ClassVar = [models.Index(fields=["closed_until"], name="usage_mark_latest")]
+
+    def __str__(self) -> str:
+        return f"{self.customer_id} {self.closed_until:%Y-%m-%d %H:%M}"
+
+
+class TouchedUsage(models.Model):
+    """An hour before its customer's mark whose usage changed. May be there several times; billing takes it away."""
+
+    customer = models.ForeignKey(Customer, models.PROTECT, db_index=False, related_name="+")
+    feature = models.ForeignKey(Feature, models.PROTECT, db_index=False, related_name="+")
+    hour = models.DateTimeField()
+
+    class Meta:
+        verbose_name_plural = "touched usage"
+
+    def __str__(self) -> str:
+        return f"{self.customer_id} {self.feature_id} {self.hour:%Y-%m-%d %H}"
+
+
 class UniqueValue(models.Model):
     """One distinct value of a unique count within an hour, with how many events carried it."""
 

@@ -1,10 +1,5 @@
 -- Days that are rolled up follow their hours in the same transaction.
 
--- :any  Whether the batch counts into a rolled-up day.
-SELECT EXISTS (
-    SELECT FROM hit WHERE hit.reason IS NULL AND hit.hour < (SELECT max(until) FROM events_usagerollup)
-)
-
 -- :count  Adds the batch's hits to their days. In key order, after the hours.
 INSERT INTO events_usageday AS kept (
     customer_id, feature_id, day, count, total, weighted, maximum, minimum, checksum

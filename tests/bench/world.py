@@ -20,7 +20,7 @@ FEATURES = (
 EVENTS_TABLES = (
     *("events_inboxevent", "events_event", "events_usagebucket", "events_uniquevalue", "events_problem"),
     *("events_eventvoid", "events_duplicateevent", "events_processedbatch", "events_prunedeventid"),
-    *("events_usageday", "events_usagerollup"),
+    *("events_usageday", "events_usagerollup", "events_usagemark", "events_touchedusage"),
 )
 
 
