@@ -1,13 +1,17 @@
 """What every door under /v1 is built on: the key and its scope, a body that is read, and refusals in one form."""
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Callable, Mapping
 from functools import cache
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 from django.core.exceptions import NON_FIELD_ERRORS
 from django.core.exceptions import ValidationError as ModelInvalid
-from django.db import IntegrityError
+from django.db import IntegrityError, InterfaceError, OperationalError, transaction
 from django.db.models import Model, QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
+from django.template.response import SimpleTemplateResponse
 from django.utils.module_loading import import_string
 from psycopg.errors import UniqueViolation
 from rest_framework.authentication import BaseAuthentication
@@ -20,10 +24,14 @@ from rest_framework.serializers import BaseSerializer
 from rest_framework.views import APIView
 
 from catalog.refusals import Refused
-from config.errors import AlreadyExists, InvalidOperation, InvalidRequest
+from config.errors import AlreadyExists, InvalidOperation, InvalidRequest, ServiceUnavailable
+from config.idempotency import HEADER, Answered, Claim, claim
 from config.texts import is_text
 
+logger = logging.getLogger(__name__)
+
 AUTHENTICATION = "events.authentication.ApiKeyAuthentication"  # by name: the apps below events have doors, too
+LIMITER = "events.authentication.spend_request"
 READ, EVERYTHING = "read", "all"
 
 
@@ -44,12 +52,41 @@ class ApiDoor(APIView):
     """A view behind a key, with the scope `read` for reading and `write_scope` for the rest.
 
     `is_reading` marks a door whose POST only reads, such as a search. What the domain refuses is answered 400
-    `invalid_operation`, a model's own validation 400, and a name that is taken 409.
+    `invalid_operation`, a model's own validation 400, and a name that is taken 409. A write that carries an
+    `Idempotency-Key` is carried out once, unless `takes_keys` is off. Every request is counted against the key's
+    `limit`: singles or bulks a minute.
     """
 
     permission_classes = [HasScope]
     write_scope: ClassVar[str] = EVERYTHING
     is_reading: ClassVar[bool] = False
+    takes_keys: ClassVar[bool] = True
+    limit: ClassVar[str] = "single"
+    claim: Claim | None = None
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        if HEADER not in request.headers or not self.is_once(request.method):
+            return super().dispatch(request, *args, **kwargs)
+        with transaction.atomic():
+            response = super().dispatch(request, *args, **kwargs)
+            if response.status_code >= 400:
+                transaction.set_rollback(True)
+            elif self.claim is not None and isinstance(response, HttpResponse):
+                self.claim.keep(response.render() if isinstance(response, SimpleTemplateResponse) else response)
+            return response
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        super().initial(request, *args, **kwargs)
+        if HEADER in request.headers and self.is_once(request.method):
+            self.claim = claim(request, caller_id=cast(Any, request.auth).key_id)
+
+    @classmethod
+    def is_once(cls, method: str | None) -> bool:
+        """Tell whether an `Idempotency-Key` has a meaning for this method."""
+        return method not in SAFE_METHODS and cls.takes_keys and not cls.is_reading
+
+    def check_throttles(self, request: Request) -> None:
+        _spend()(request, self.limit)
 
     def get_authenticators(self) -> list[BaseAuthentication]:
         return [_authentication()()]
@@ -58,12 +95,20 @@ class ApiDoor(APIView):
         return READ if self.is_reading or request.method in SAFE_METHODS else self.write_scope
 
     def handle_exception(self, exc: Exception) -> Response:
+        if isinstance(exc, Answered):
+            return cast(Response, exc.response)  # whatever answers HTTP will do
         return super().handle_exception(as_api_error(exc))
 
 
 @cache
 def _authentication() -> type[BaseAuthentication]:
     found: type[BaseAuthentication] = import_string(AUTHENTICATION)
+    return found
+
+
+@cache
+def _spend() -> Callable[[Request, str], None]:
+    found: Callable[[Request, str], None] = import_string(LIMITER)
     return found
 
 
@@ -77,6 +122,9 @@ def as_api_error(exc: Exception) -> Exception:
         return invalid(flat(exc.detail))
     if isinstance(exc, IntegrityError) and isinstance(exc.__cause__, UniqueViolation):
         return AlreadyExists("Something with this identifier was made meanwhile.")
+    if isinstance(exc, (OperationalError, InterfaceError)):
+        logger.error("The database couldn't carry a request out", exc_info=exc)
+        return ServiceUnavailable()
     return exc
 
 

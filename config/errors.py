@@ -9,7 +9,6 @@ from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.views import defaults
 from rest_framework import exceptions
 from rest_framework.response import Response
-from rest_framework.views import set_rollback
 
 API_PREFIX = "/v1/"
 CODES = {
@@ -62,6 +61,44 @@ class AlreadyExists(ApiError):
     code = "already_exists"
 
 
+class KeyInUse(ApiError):
+    """Say that a request with this Idempotency-Key is at work just now (409); the same request again is right."""
+
+    status_code = HTTPStatus.CONFLICT
+    default_detail = "A request with this Idempotency-Key is being carried out. Send the same again in a moment."
+    code = "request_in_progress"
+    wait = 1
+
+
+class KeyReused(ApiError):
+    """Say that this Idempotency-Key was used for another request (409)."""
+
+    status_code = HTTPStatus.CONFLICT
+    default_detail = "This Idempotency-Key was used for another request. Use a new key for a new request."
+    code = "idempotency_key_reused"
+
+
+class TooManyRequests(ApiError):
+    """Say that the key has used up its limit (429), and in how many seconds the next request is free."""
+
+    status_code = HTTPStatus.TOO_MANY_REQUESTS
+    code = "too_many_requests"
+
+    def __init__(self, message: str, *, wait: int, headers: dict[str, str]) -> None:
+        super().__init__(message)
+        self.wait = wait
+        self.headers = headers
+
+
+class ServiceUnavailable(ApiError):
+    """Say that the database can't be reached just now (503); sending the same again later is right."""
+
+    status_code = HTTPStatus.SERVICE_UNAVAILABLE
+    default_detail = "The service can't store anything just now. Send the same request again."
+    code = "service_unavailable"
+    wait = 2
+
+
 class PayloadTooLarge(ApiError):
     """Say that the body or the batch is over a limit (413); the message names the limit."""
 
@@ -87,6 +124,8 @@ def api_exception_handler(exc: Exception, context: dict[str, Any]) -> Response |
     known = _as_api_exception(exc)
     if known is None:
         return None
+    from rest_framework.views import set_rollback  # importing the views imports the parsers, which import this
+
     set_rollback()
     return Response(_body_of(known), status=known.status_code, headers=_headers_of(known))
 
@@ -112,7 +151,7 @@ def _body_of(exc: exceptions.APIException) -> dict[str, Any]:
 
 
 def _headers_of(exc: exceptions.APIException) -> dict[str, str]:
-    headers = {}
+    headers = dict(getattr(exc, "headers", {}))
     if authenticate := getattr(exc, "auth_header", None):
         headers["WWW-Authenticate"] = authenticate
     if wait := getattr(exc, "wait", None):

@@ -63,11 +63,17 @@ ERRORS = {
     415: error_response(
         415, "unsupported_media_type", "The body isn't JSON.", 'Unsupported media type "text/plain" in request.'
     ),
+    429: error_response(
+        429,
+        "too_many_requests",
+        "The key's limit is used up; `Retry-After` says for how many seconds.",
+        "The API key may send 60000 single requests a minute. Wait as Retry-After says.",
+    ),
     503: error_response(
         503, "service_unavailable", "The database can't be reached; try again.", "The service can't store anything."
     ),
 }
-ALWAYS = (401, 403, 503)
+ALWAYS = (401, 403, 429, 503)
 
 
 def operation(

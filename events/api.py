@@ -2,7 +2,6 @@
 
 from datetime import datetime
 from http import HTTPStatus
-from typing import ClassVar
 
 import orjson
 from django.http import HttpResponse, UnreadablePostError
@@ -11,12 +10,12 @@ from drf_spectacular.utils import OpenApiExample, extend_schema
 from rest_framework.exceptions import UnsupportedMediaType
 from rest_framework.renderers import BaseRenderer, JSONRenderer
 from rest_framework.request import Request
-from rest_framework.response import Response
 
-from config.errors import ApiError, InvalidRequest, PayloadTooLarge
+from config.doors import ApiDoor
+from config.errors import InvalidRequest, PayloadTooLarge, ServiceUnavailable
 from config.openapi import error_response
 from events import ingestion, limits, payload
-from events.authentication import ApiDoor, ServiceUnavailable, caller_of
+from events.authentication import caller_of
 from events.models import Scope
 from events.nudge import nudge
 from events.payload import LARGEST_BODY, IncomingEvent, PayloadRefused
@@ -59,48 +58,15 @@ REFUSALS = {
 }
 
 
-class TooManyRequests(ApiError):
-    """Say that the key has used up its limit (429), and when the next request is free."""
-
-    status_code = HTTPStatus.TOO_MANY_REQUESTS
-    code = "too_many_requests"
-
-    def __init__(self, reached: limits.RateLimited) -> None:
-        super().__init__(
-            f"The API key may send {reached.limit} {reached.kind} requests a minute. Wait as Retry-After says."
-        )
-        self.wait = reached.retry_after_s
-        self.headers = {
-            "X-RateLimit-Limit": str(reached.limit),
-            "X-RateLimit-Remaining": "0",
-            "X-RateLimit-Reset": str(reached.reset_at),
-        }
-
-
 class IngestDoor(ApiDoor):
     """What both doors share: key, limit, size, and that 202 is only said when the events are durable."""
 
     write_scope = Scope.EVENTS_WRITE
-    kind: ClassVar[limits.Kind]
+    takes_keys = False  # an event's own id makes it safe to repeat
 
     def perform_content_negotiation(self, request: Request, force: bool = False) -> tuple[BaseRenderer, str]:
         """Answer JSON, whatever the client says that it accepts."""
         return JSON, JSON.media_type
-
-    def check_throttles(self, request: Request) -> None:
-        if request.method != "POST":
-            return
-        try:
-            limits.spend(caller_of(request), self.kind)
-        except limits.RateLimited as reached:
-            raise TooManyRequests(reached) from reached
-
-    def handle_exception(self, exc: Exception) -> Response:
-        response = super().handle_exception(exc)
-        if isinstance(exc, TooManyRequests):
-            for name, value in exc.headers.items():
-                response[name] = value
-        return response
 
     def take(self, request: Request) -> ingestion.Accepted:
         """Store the body's events, all or none. Raises what the API answers otherwise."""
@@ -124,8 +90,6 @@ class IngestDoor(ApiDoor):
 class EventIngest(IngestDoor):
     """Receive one event. 202: stored for good, not yet counted. The answer holds its id, made if none was sent."""
 
-    kind = limits.Kind.SINGLE
-
     def parse(self, body: bytes, received_at: datetime) -> list[IncomingEvent]:
         return [payload.parse_event(body, received_at=received_at)]
 
@@ -145,7 +109,7 @@ class EventIngest(IngestDoor):
 class EventBulkIngest(IngestDoor):
     """Receive 1 to 1,000 events. 202: all stored for good. One malformed event refuses the batch (400)."""
 
-    kind = limits.Kind.BULK
+    limit = limits.Kind.BULK
 
     def parse(self, body: bytes, received_at: datetime) -> list[IncomingEvent]:
         return payload.parse_batch(body, received_at=received_at)

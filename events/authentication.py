@@ -1,6 +1,5 @@
 """Who is calling, by the key that they send. What the key may do is asked by `config.doors.ApiDoor`."""
 
-from http import HTTPStatus
 from typing import Any, cast
 
 from django.utils import timezone
@@ -9,22 +8,9 @@ from rest_framework.authentication import BaseAuthentication
 from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.request import Request
 
-from config.doors import ApiDoor
-from config.errors import ApiError
+from config.errors import ServiceUnavailable, TooManyRequests
+from events import limits
 from events.keys import Caller, KeyRefused, KeysUnavailable, authenticate
-
-__all__ = ["ApiDoor", "ApiKeyAuthentication", "ServiceUnavailable", "caller_of"]
-
-RETRY_AFTER_S = 2
-
-
-class ServiceUnavailable(ApiError):
-    """Say that the database can't be reached just now (503); sending the same again later is right."""
-
-    status_code = HTTPStatus.SERVICE_UNAVAILABLE
-    default_detail = "The service can't store anything just now. Send the same request again."
-    code = "service_unavailable"
-    wait = RETRY_AFTER_S
 
 
 class ApiKeyAuthentication(BaseAuthentication):
@@ -46,6 +32,20 @@ class ApiKeyAuthentication(BaseAuthentication):
 def caller_of(request: Request) -> Caller:
     """Return whom the request's key stands for, behind a door that asks for one."""
     return cast(Caller, request.auth)
+
+
+def spend_request(request: Request, kind: str) -> None:
+    """Count a request against its key's limit of this kind. Raises TooManyRequests, and then counts nothing."""
+    try:
+        limits.spend(caller_of(request), limits.Kind(kind))
+    except limits.RateLimited as reached:
+        headers = {
+            "X-RateLimit-Limit": str(reached.limit),
+            "X-RateLimit-Remaining": "0",
+            "X-RateLimit-Reset": str(reached.reset_at),
+        }
+        message = f"The API key may send {reached.limit} {reached.kind} requests a minute. Wait as Retry-After says."
+        raise TooManyRequests(message, wait=reached.retry_after_s, headers=headers) from reached
 
 
 class ApiKeyScheme(OpenApiAuthenticationExtension):

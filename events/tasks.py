@@ -6,6 +6,7 @@ import time
 from celery import shared_task
 from django.utils import timezone
 
+from config.idempotency import forget_old_answers
 from events.locks import hold_if_free
 from events.mending import replay_mended as replay_mended_events
 from events.processing import BATCH_SIZE, process_batch
@@ -61,5 +62,6 @@ def roll_up() -> None:
 
 @shared_task
 def prune() -> int:
-    """Remove events and logs that are past keeping. Gives how many events went."""
+    """Remove events, logs and kept answers that are past keeping. Gives how many events went."""
+    forget_old_answers(now=timezone.now())
     return prune_old(now=timezone.now()).events

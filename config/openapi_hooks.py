@@ -1,0 +1,51 @@
+"""What the OpenAPI schema says of every operation alike, added once it is built."""
+
+from typing import Any
+
+from config.doors import ApiDoor
+from config.errors import KeyInUse, KeyReused
+
+PARAMETER = "IdempotencyKey"
+DESCRIPTION = (
+    "Any text of up to 255 printable characters, a UUID for example. The same request with the same key is carried "
+    "out once, and answered the same for 24 hours. A refused request may be sent again."
+)
+
+KEY_CONFLICT = "The Idempotency-Key is at work just now, or was used for another request."
+RETRY_AFTER = {"description": "Seconds to wait.", "schema": {"type": "integer"}, "required": True}
+CONFLICTS = {refusal.code: refusal.default_detail for refusal in (KeyInUse, KeyReused)}
+
+
+def describe_all(result: dict[str, Any], generator: Any, **kwargs: Any) -> dict[str, Any]:
+    """Add `Retry-After` to what asks to wait; to each write the `Idempotency-Key`, and the 409 that goes with it."""
+    header = {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"}
+    parameter = {
+        "in": "header", "name": "Idempotency-Key", "schema": header, "description": DESCRIPTION,
+        "example": "6f1d2c1e-6a9e-4b0e-8f0a-1f3b7a4c9d20",
+    }  # fmt: skip
+    result.setdefault("components", {}).setdefault("parameters", {})[PARAMETER] = parameter
+    for operation in (one for methods in result["paths"].values() for one in methods.values()):
+        for status in {"429", "503"} & set(operation["responses"]):
+            operation["responses"][status]["headers"] = {"Retry-After": RETRY_AFTER}
+    for path, _, method, view in generator.endpoints:
+        door = getattr(view, "cls", None)
+        operation = result["paths"].get(path, {}).get(method.lower())
+        if operation is None or door is None or not issubclass(door, ApiDoor) or not door.is_once(method):
+            continue
+        operation.setdefault("parameters", []).append({"$ref": f"#/components/parameters/{PARAMETER}"})
+        _add_conflict(operation["responses"])
+    return result
+
+
+def _add_conflict(responses: dict[str, Any]) -> None:
+    examples: dict[str, Any] = {
+        code: {"value": {"code": code, "message": message, "http_status_code": 409, "details": {}}}
+        for code, message in CONFLICTS.items()
+    }
+    if "409" in responses:
+        content = responses["409"]["content"]["application/json"]
+        content["examples"] = content.get("examples", {}) | examples
+        responses["409"]["description"] += f" {KEY_CONFLICT}"
+        return
+    content = {"schema": {"$ref": "#/components/schemas/ErrorBody"}, "examples": examples}
+    responses["409"] = {"description": KEY_CONFLICT, "content": {"application/json": content}}
