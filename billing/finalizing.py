@@ -11,6 +11,7 @@ from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import transaction
 
+from billing.announcing import announce
 from billing.invoicing import Computed, Work, compute_many, issue, rows_of, set_totals
 from billing.lines import COMPUTED_KINDS, total_of
 from billing.loading import load_accounts
@@ -20,6 +21,7 @@ from billing.steps import Step
 from catalog.history import recorded
 from catalog.refusals import Refused
 from config.copying import copy_in
+from config.webhooks.names import WebhookEvent
 from customers.models import Customer
 from customers.periods import Period
 
@@ -47,8 +49,13 @@ def finalize(invoice: Invoice, *, now: datetime, by: User | None = None) -> Invo
     """
     with transaction.atomic():
         series = _locked_series()
-        locked = Invoice.objects.select_for_update(of=("self",)).select_related("customer", "subscription")
-        return _finalize(locked.get(pk=invoice.pk), series, now=now, by=by)
+        rows = Invoice.objects.select_for_update(of=("self",)).select_related("customer", "subscription")
+        locked = rows.get(pk=invoice.pk)
+        was_draft = locked.is_draft
+        _finalize(locked, series, now=now, by=by)
+        if was_draft:
+            _announce_finalized([locked], now=now)
+        return locked
 
 
 def _finalize(invoice: Invoice, series: NumberSeries, *, now: datetime, by: User | None) -> Invoice:
@@ -70,6 +77,12 @@ def _finalize(invoice: Invoice, series: NumberSeries, *, now: datetime, by: User
     with recorded(by=by):
         invoice.save()
     return invoice
+
+
+def _announce_finalized(invoices: Sequence[Invoice], *, now: datetime) -> None:
+    announce(WebhookEvent.INVOICE_FINALIZED, invoices, now=now)
+    paid_at_once = [invoice for invoice in invoices if invoice.state == InvoiceState.PAID]
+    announce(WebhookEvent.INVOICE_PAYMENT, paid_at_once, now=now)
 
 
 def _locked_series() -> NumberSeries:
@@ -111,6 +124,7 @@ def finalize_due(*, now: datetime) -> int:
             series = _locked_series()
             for invoice in ready:
                 _finalize(invoice, series, now=now, by=None)
+            _announce_finalized(ready, now=now)
             finalized += len(ready)
 
 
@@ -127,6 +141,7 @@ def recompute(invoice: Invoice, *, now: datetime) -> Invoice:
             raise CannotChange("A one-off invoice isn't computed: its lines are written by hand.")
         if not _recompute([locked], now=now):
             raise CannotChange(compute_again([locked])[0].problem)
+        announce(WebhookEvent.INVOICE_UPDATED, [locked], now=now)
         return locked
 
 
@@ -212,6 +227,7 @@ def void(invoice: Invoice, *, reason: str, by: User | None, now: datetime) -> In
         locked.void_reason, locked.paid_at = reason.strip(), None
         with recorded(by=by, reason=locked.void_reason):
             locked.save()
+        announce(WebhookEvent.INVOICE_VOIDED, [locked], now=now)
         return locked
 
 
@@ -259,4 +275,5 @@ def mark_paid(invoice: Invoice, *, now: datetime, by: User | None = None) -> Inv
         locked.state, locked.amount_paid, locked.paid_at = InvoiceState.PAID, locked.amount_due, now
         with recorded(by=by):
             locked.save()
+        announce(WebhookEvent.INVOICE_PAYMENT, [locked], now=now)
         return locked

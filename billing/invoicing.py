@@ -13,6 +13,7 @@ from django.conf import settings
 from django.db import transaction
 
 from billing.accounts import Account, CannotBill, InvoicedFee
+from billing.announcing import announce
 from billing.fees import fee_lines
 from billing.lines import FEE, PRORATION, DraftLine, total_of
 from billing.models import BillingRun, Invoice, InvoiceLine
@@ -22,6 +23,7 @@ from billing.steps import Step
 from billing.usage_charges import Ask, Charge, charges, usage_lines
 from catalog.models import Feature
 from config.copying import copy_in
+from config.webhooks.names import WebhookEvent
 from events.usage import Quantity, UsageRequest, event_values, usage_many
 
 FORESEEN = (CannotBill, UnknownCurrency, QuantityOutOfRange, NegativeQuantity)
@@ -139,6 +141,7 @@ def issue_many(
         copy_in(invoices)
         rows = [rows_of(invoice, each.lines) for invoice, each in zip(invoices, many, strict=True)]
         copy_in([row for own in rows for row in own])
+        announce(WebhookEvent.INVOICE_DRAFTED, invoices, now=now)
     return invoices
 
 

@@ -1,6 +1,18 @@
 from django.db import models
 from django.db.models.functions import Now
 
+from config.webhooks.models import WebhookAttempt, WebhookDelivery, WebhookEndpoint, WebhookMessage
+
+__all__ = [
+    "InstalledGrant",
+    "InstalledSchedule",
+    "KeptAnswer",
+    "WebhookAttempt",
+    "WebhookDelivery",
+    "WebhookEndpoint",
+    "WebhookMessage",
+]
+
 
 class InstalledSchedule(models.Model):
     """A default schedule that was installed once, so that deleting it is not undone by the next migrate."""

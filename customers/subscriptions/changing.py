@@ -17,8 +17,10 @@ from catalog.models import Plan, PlanVersion
 from catalog.refusals import Refused
 from catalog.selectors import Terms
 from catalog.signals import after_commit
+from config.webhooks.names import WebhookEvent
 from customers.models import PhaseKind, Subscription
 from customers.signals import subscription_changed
+from customers.subscriptions.announcing import announce
 from customers.subscriptions.chain import Chain, Stretch, cut, joined, overlay, split
 from customers.subscriptions.phases import all_phases, current_period, read_chain, write_chain
 from customers.subscriptions.starting import version_to_sell
@@ -74,7 +76,8 @@ def change_plan(
                     f"A change to {plan} is scheduled for {later.starts_at:%Y-%m-%d}. Withdraw it first."
                 )
         changed = overlay(chain, lambda part: replace(part, version_id=version.pk), at)
-        write_chain(locked, changed, now=now, by=by, reason=reason)
+        if write_chain(locked, changed, now=now, by=by, reason=reason):
+            announce(WebhookEvent.SUBSCRIPTION_PLAN_CHANGED, locked, now=now)
     return subscription
 
 
@@ -98,6 +101,7 @@ def cancel(
         locked.ended_at, locked.cancelled_at = max(at, locked.started_at), now
         write_chain(locked, cut(read_chain(locked), at), now=now, by=by, reason=reason)
         _save_end(locked, by=by, reason=reason)
+        announce(WebhookEvent.SUBSCRIPTION_CANCELLED, locked, now=now)
     return subscription
 
 
@@ -134,6 +138,7 @@ def withdraw_scheduled_change(
             raise NothingScheduled("Nothing is scheduled for this subscription.")
         if withdrawn:
             _save_end(locked, by=by, reason=reason)
+        announce(WebhookEvent.SUBSCRIPTION_UPDATED, locked, now=now)
     return subscription
 
 
@@ -161,6 +166,7 @@ def pause(
             raise CannotPause("The pause ends before it begins.")
         paused = overlay(chain, lambda part: replace(part, kind=PhaseKind.PAUSED), at, until)
         write_chain(locked, paused, now=now, by=by, reason=reason)
+        announce(WebhookEvent.SUBSCRIPTION_PAUSED, locked, now=now)
     return subscription
 
 
@@ -178,6 +184,7 @@ def resume(
             raise NotPaused(f"The subscription isn't paused on {at:%Y-%m-%d %H:%M} UTC.")
         resumed = overlay(chain, lambda part: replace(part, kind=PhaseKind.ACTIVE), at, here.ends_at)
         write_chain(locked, resumed, now=now, by=by, reason=reason)
+        announce(WebhookEvent.SUBSCRIPTION_RESUMED, locked, now=now)
     return subscription
 
 

@@ -14,9 +14,11 @@ from catalog.publishing import PlanArchived, published_version
 from catalog.refusals import Refused
 from catalog.selectors import Terms, prices_on_terms, terms_offered
 from catalog.signals import after_commit
+from config.webhooks.names import WebhookEvent
 from customers.models import Alignment, Customer, CustomerState, PhaseKind, Subscription
 from customers.periods import Interval, Schedule, add_interval
 from customers.signals import subscription_changed
+from customers.subscriptions.announcing import announce
 from customers.subscriptions.chain import Chain, Stretch
 from customers.subscriptions.phases import write_chain
 
@@ -98,6 +100,7 @@ def subscribe(
         subscription.save()
     chain = _first_chain(version, starts_at, trial_ends_at, ends_at)
     write_chain(subscription, chain, now=now, by=by, reason=reason)
+    announce(WebhookEvent.SUBSCRIPTION_CREATED, subscription, now=now)
     after_commit(subscription_changed, Subscription, subscription=subscription, by=by)
     return subscription
 

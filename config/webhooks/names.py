@@ -1,0 +1,22 @@
+"""What other systems can be told of: the words that a message's `event_type` and an endpoint's choice use."""
+
+from django.db import models
+
+
+class WebhookEvent(models.TextChoices):
+    """Something that happened. A message carries the object as it was then."""
+
+    INVOICE_DRAFTED = "invoice.create.drafted", "Invoice drafted"
+    INVOICE_UPDATED = "invoice.update", "Draft invoice changed"
+    INVOICE_FINALIZED = "invoice.update.finalized", "Invoice finalized"
+    INVOICE_PAYMENT = "invoice.update.payment", "Invoice paid, or a payment changed"
+    INVOICE_VOIDED = "invoice.update.voided", "Invoice voided"
+    SUBSCRIPTION_CREATED = "subscription.created", "Subscription created"
+    SUBSCRIPTION_UPDATED = "subscription.updated", "Scheduled change or cancellation withdrawn"
+    SUBSCRIPTION_PLAN_CHANGED = "subscription.plan_changed", "Subscription moved to another plan"
+    SUBSCRIPTION_PAUSED = "subscription.paused", "Subscription paused"
+    SUBSCRIPTION_RESUMED = "subscription.resumed", "Subscription resumed"
+    SUBSCRIPTION_CANCELLED = "subscription.cancelled", "Subscription cancelled, at once or for later"
+    USAGE_THRESHOLD_REACHED = "usage.threshold_reached", "Usage alert reached"
+    PROBLEM_OPENED = "problem.opened", "Events began not to count, for a new cause"
+    TEST = "webhook.test", "Test message"

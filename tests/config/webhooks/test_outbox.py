@@ -1,0 +1,147 @@
+"""What happens to invoices and subscriptions is told in the transaction that does it, and to those who want it."""
+
+import json
+
+import pytest
+from django.db import transaction
+
+from billing.announcing import announce
+from billing.finalizing import finalize, finalize_due, mark_paid, recompute, reissue, void
+from billing.models import Invoice
+from billing.runs import run_to_end
+from config.webhooks.models import WebhookDelivery, WebhookEndpoint, WebhookMessage
+from config.webhooks.names import WebhookEvent
+from config.webhooks.outbox import NotInTransaction, emit
+from customers.subscriptions import (
+    SubscriptionEnded,
+    cancel,
+    change_plan,
+    pause,
+    resume,
+    withdraw_scheduled_change,
+)
+from tests.factories import NOW, START, make_plan, make_subscription
+
+pytestmark = pytest.mark.django_db
+
+
+def make_endpoint(**given):
+    return WebhookEndpoint.objects.create(**{"url": "https://shop.test/hooks"} | given)
+
+
+def told():
+    """Return what was told, in its order."""
+    return [(message.event_type, message.object_id) for message in WebhookMessage.objects.order_by("pk")]
+
+
+def body_of(event):
+    return json.loads(WebhookMessage.objects.filter(event_type=event).latest("pk").body)
+
+
+def test_an_invoice_is_told_of_from_draft_to_payment():
+    subscription = make_subscription()
+    make_endpoint()
+    run_to_end(as_of=START)
+    invoice = Invoice.objects.get()
+    recompute(invoice, now=START)
+    finalize(invoice, now=START)
+    finalize(invoice, now=START)  # changes nothing, tells nothing
+    mark_paid(invoice, now=NOW)
+    mark_paid(invoice, now=NOW)
+    names = ["invoice.create.drafted", "invoice.update", "invoice.update.finalized", "invoice.update.payment"]
+    assert told() == [(name, invoice.public_id) for name in names]
+    body = body_of("invoice.update.payment")
+    assert (body["event_type"], body["timestamp"]) == ("invoice.update.payment", "2026-03-10T12:00:00Z")
+    shown = body["invoice"]
+    assert (shown["id"], shown["invoice_number"], shown["total"]) == (invoice.public_id, "INV-000001", "10.00")
+    assert (shown["payment_status"], shown["subscription_id"]) == ("SUCCEEDED", subscription.public_id)
+    assert body_of("invoice.create.drafted")["invoice"]["invoice_status"] == "DRAFT"
+
+
+def test_a_void_invoice_and_its_replacement_are_told_of():
+    make_subscription()
+    run_to_end(as_of=START)
+    invoice = finalize(Invoice.objects.get(), now=START)
+    make_endpoint()
+    void(invoice, reason="Wrong plan", by=None, now=NOW)
+    replacement = reissue(invoice, reason="Wrong plan", by=None, now=NOW)
+    assert told() == [
+        ("invoice.update.voided", invoice.public_id),
+        ("invoice.create.drafted", replacement.public_id),
+    ]
+
+
+@pytest.mark.parametrize("many", [1, 12])
+def test_many_invoices_are_told_of_in_as_many_queries_as_one(many, django_assert_num_queries):
+    for _ in range(many):
+        make_subscription()
+    run_to_end(as_of=START)
+    make_endpoint()
+    make_endpoint()
+    invoices = list(Invoice.objects.all())
+    with django_assert_num_queries(4):  # who wants it, the invoices, the messages, the deliveries
+        announce(WebhookEvent.INVOICE_FINALIZED, invoices, now=NOW)
+    assert WebhookDelivery.objects.count() == 2 * many
+
+
+def test_drafts_whose_grace_period_is_over_are_told_of_when_they_are_finalized():
+    make_subscription()
+    make_subscription()
+    run_to_end(as_of=START)
+    make_endpoint()
+    finalize_due(now=NOW)
+    assert [name for name, _ in told()] == ["invoice.update.finalized"] * 2
+
+
+def test_a_subscription_is_told_of_through_its_life():
+    make_endpoint()
+    subscription = make_subscription()
+    other = make_plan()
+    pause(subscription, at=NOW, now=NOW, by=None)
+    resume(subscription, at=NOW, now=NOW, by=None)
+    change_plan(subscription, other, at=NOW, now=NOW, by=None)
+    change_plan(subscription, other, at=NOW, now=NOW, by=None)  # on it already
+    cancel(subscription, at=NOW.replace(month=4), now=NOW, by=None)
+    withdraw_scheduled_change(subscription, now=NOW, by=None)
+    cancel(subscription, at=NOW, now=NOW, by=None)
+    names = ["created", "paused", "resumed", "plan_changed", "cancelled", "updated", "cancelled"]
+    assert told() == [(f"subscription.{name}", subscription.public_id) for name in names]
+    assert body_of("subscription.plan_changed")["subscription"]["plan"]["id"] == other.public_id
+    assert body_of("subscription.paused")["subscription"]["subscription_status"] == "paused"
+    with pytest.raises(SubscriptionEnded):
+        cancel(subscription, at=NOW.replace(month=5), now=NOW, by=None)
+    assert len(told()) == 7
+
+
+def test_only_those_who_want_to_know_are_told():
+    everything = make_endpoint()
+    payments = make_endpoint(event_types=[WebhookEvent.INVOICE_PAYMENT])
+    make_endpoint(is_enabled=False)
+    make_subscription()
+    run_to_end(as_of=START)
+    mark_paid(finalize(Invoice.objects.get(), now=START), now=NOW)
+    assert everything.deliveries.count() == 4
+    assert [one.message.event_type for one in payments.deliveries.all()] == ["invoice.update.payment"]
+
+
+def test_while_nobody_listens_nothing_is_written_or_even_worked_out():
+    def told():
+        raise AssertionError
+
+    assert emit(WebhookEvent.TEST, "test", told, at=NOW) == 0
+    make_subscription()
+    assert not WebhookMessage.objects.exists()
+
+
+def test_what_is_taken_back_was_never_told():
+    make_endpoint()
+    with transaction.atomic():
+        make_subscription()
+        transaction.set_rollback(True)
+    assert not WebhookMessage.objects.exists()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_message_needs_the_transaction_of_its_change():
+    with pytest.raises(NotInTransaction):
+        emit(WebhookEvent.TEST, "test", list, at=NOW)
