@@ -17,6 +17,7 @@ from django.db import InterfaceError, OperationalError, connection, transaction
 
 from billing import wording
 from billing.accounts import Account
+from billing.condition_loading import attach_conditions
 from billing.invoicing import Computed, Work, compute_many, issue_many, remember
 from billing.loading import load_accounts
 from billing.models import BillingRun, BillingState, Invoice, RunChunk, RunKind, RunState
@@ -187,6 +188,7 @@ def _bill_batch(ids: Sequence[int], *, as_of: datetime, run: BillingRun | None, 
     waiting = BillingState.objects.filter(due_at__lte=as_of) if retrying else due(as_of)
     states = list(waiting.filter(pk__in=ids).select_for_update(skip_locked=True, of=("self",)).order_by("pk"))
     accounts = load_accounts([state.pk for state in states])
+    attach_conditions(accounts.values(), lock=True)
     batch = [_Progress(state, accounts[state.pk]) for state in states]
     for progress in batch:
         reopen(progress.account)
@@ -217,7 +219,7 @@ def _take_over(progress: _Progress, computed: Computed) -> None:
     # An invoice that is there although the state doesn't know of it (the state's row was lost) is not made again.
     if computed.lines and (step.kind, step.period.start) not in account.issued:
         progress.computed.append(computed)
-        remember(account, computed.lines)
+        remember(computed)
     take(account, step)
 
 

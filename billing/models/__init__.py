@@ -1,9 +1,20 @@
+from billing.models.coupons import Coupon, CouponApplication, CouponDuration, CouponScope, CouponUse
 from billing.models.invoices import Invoice, InvoiceKind, InvoiceLine, InvoiceState, LineKind, NumberSeries
 from billing.models.runs import BillingRun, BillingState, RunChunk, RunKind, RunState
+from billing.models.taxes import TaxAssignment, TaxRate
+from billing.models.wallets import CreditGrant, EntryKind, GrantKind, Wallet, WalletEntry, WalletState
 
 __all__ = [
     "BillingRun",
     "BillingState",
+    "Coupon",
+    "CouponApplication",
+    "CouponDuration",
+    "CouponScope",
+    "CouponUse",
+    "CreditGrant",
+    "EntryKind",
+    "GrantKind",
     "Invoice",
     "InvoiceKind",
     "InvoiceLine",
@@ -13,4 +24,9 @@ __all__ = [
     "RunChunk",
     "RunKind",
     "RunState",
+    "TaxAssignment",
+    "TaxRate",
+    "Wallet",
+    "WalletEntry",
+    "WalletState",
 ]

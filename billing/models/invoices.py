@@ -13,7 +13,7 @@ from django.urls import reverse
 from billing.querysets import InvoiceQuerySet
 from catalog.models import Feature, PlanVersion, Price
 from config.db import AmountField, CurrencyField, NumericField, PublicIdField, Stamped, UnitPriceField
-from customers.models import Customer, Subscription
+from customers.models import Customer, Subscription, TaxTreatment
 
 
 class NumberSeries(models.Model):
@@ -93,9 +93,18 @@ class Invoice(Stamped):
     period_end = models.DateTimeField(null=True, blank=True)
     subtotal = AmountField(default=0)
     discount_total = AmountField(default=0)
-    tax_total = AmountField(default=0)
+    tax_total = AmountField(default=0, help_text="Tax on top. What prices contain is in the next column.")
+    tax_included = AmountField(default=0, db_default=0, help_text="Tax that the prices contain.")
+    tax_treatment = models.CharField(
+        max_length=16, choices=TaxTreatment, default=TaxTreatment.TAXABLE, db_default=TaxTreatment.TAXABLE
+    )
+    tax_note = models.CharField(
+        max_length=255, blank=True, default="", db_default="", help_text="Why there is no tax, as the invoice says it."
+    )
     total = AmountField(default=0)
-    credits_applied = AmountField(default=0)
+    credits_applied = AmountField(
+        default=0, help_text="On a draft: what would be. Below zero: what the invoice added to the customer's credit."
+    )
     amount_due = AmountField(default=0, help_text="Total less prepaid credits, before payments.")
     amount_paid = AmountField(default=0)
     billed_to = models.JSONField(
@@ -237,6 +246,9 @@ class InvoiceLine(models.Model):
     unit_amount = UnitPriceField(null=True, blank=True, help_text="Where one price applies to every unit.")
     amount = AmountField(help_text="Rounded once, to the invoice's currency.")
     exact_amount = NumericField(default=0, help_text="Before rounding.")
+    discount_amount = AmountField(default=0, db_default=0, help_text="This charge's part of all discounts.")
+    tax_amount = AmountField(default=0, db_default=0, help_text="This charge's part of the taxes on top.")
+    tax_included = AmountField(default=0, db_default=0, help_text="The tax that this charge contains.")
     computation = models.JSONField(
         default=dict, blank=True, help_text="Tiers, prorated days, and what else explains the amount."
     )
