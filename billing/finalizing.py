@@ -18,6 +18,7 @@ from billing.invoicing import Computed, Work, compute_many, invoice_rows, issue,
 from billing.lines import COMPUTED_KINDS
 from billing.loading import load_accounts
 from billing.models import BillingState, CouponUse, Invoice, InvoiceKind, InvoiceLine, InvoiceState, NumberSeries
+from billing.models.company import seller
 from billing.steps import Step
 from billing.totals import forget_uses, save_parts, set_totals
 from billing.wallets import apply_credits, return_credits
@@ -62,13 +63,13 @@ def finalize(invoice: Invoice, *, now: datetime, by: User | None = None) -> Invo
 
 def _finalize(drafts: Sequence[Invoice], *, now: datetime, by: User | None) -> None:
     """Finalize locked drafts, in their order. Locks are taken in one order: invoices, the series, wallets."""
-    series = _locked_series()
+    series, sold_by = _locked_series(), seller()
     for invoice in drafts:
         invoice.number = f"{series.prefix}{series.next_number:0{series.width}d}"
         invoice.series = series
         series.next_number += 1
         invoice.state = InvoiceState.FINALIZED
-        invoice.billed_to = billed_to(invoice.customer)
+        invoice.billed_to, invoice.seller = billed_to(invoice.customer), sold_by
         invoice.issued_at = invoice.finalized_at = now
         invoice.due_at = now + timedelta(days=net_days(invoice))
         invoice.finalized_by = by

@@ -1,3 +1,4 @@
+from billing.models.company import CompanyProfile
 from billing.models.coupons import Coupon, CouponApplication, CouponDuration, CouponScope, CouponUse
 from billing.models.invoices import Invoice, InvoiceKind, InvoiceLine, InvoiceState, LineKind, NumberSeries
 from billing.models.runs import BillingRun, BillingState, RunChunk, RunKind, RunState
@@ -7,6 +8,7 @@ from billing.models.wallets import CreditGrant, EntryKind, GrantKind, Wallet, Wa
 __all__ = [
     "BillingRun",
     "BillingState",
+    "CompanyProfile",
     "Coupon",
     "CouponApplication",
     "CouponDuration",

@@ -110,6 +110,9 @@ class Invoice(Stamped):
     billed_to = models.JSONField(
         default=dict, blank=True, help_text="The customer's name, address and tax id as of finalizing."
     )
+    seller = models.JSONField(
+        default=dict, db_default={}, blank=True, help_text="What documents say about the company, as of finalizing."
+    )
     memo = models.TextField(blank=True)
     computed_at = models.DateTimeField(help_text="Events counted before this moment are in.")
     finalize_at = models.DateTimeField(null=True, blank=True, help_text="When the grace period ends.")
