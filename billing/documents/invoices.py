@@ -90,7 +90,7 @@ def _notes(invoice: Invoice) -> list[str]:
         said.append(f"Void since {when}: {invoice.void_reason}. Nothing is to be paid.{by}")
     if invoice.replaces is not None:
         said.append(f"Replaces invoice {invoice.replaces.number}.")
-    return [*said, *([invoice.memo] if invoice.memo else [])]
+    return [*said, *filter(None, (invoice.tax_note, invoice.memo))]
 
 
 def _groups(lines: Sequence[InvoiceLine], currency: str) -> list[tuple[str, list[Document]]]:
