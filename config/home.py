@@ -18,7 +18,7 @@ from config.sidebar import capped
 from config.templatetags.countinghouse import seconds
 from customers.models import Customer, Subscription
 from events import charts, dashboard
-from events.admin.problems import list_url
+from events.admin.causes import list_url
 from events.models import ApiKey, Event
 from events.models.ledger import DuplicateKind
 
