@@ -1,7 +1,7 @@
 from billing.models.company import CompanyProfile
 from billing.models.coupons import Coupon, CouponApplication, CouponDuration, CouponScope, CouponUse
 from billing.models.invoices import Invoice, InvoiceKind, InvoiceLine, InvoiceState, LineKind, NumberSeries
-from billing.models.runs import BillingRun, BillingState, RunChunk, RunKind, RunState
+from billing.models.runs import BillingRun, BillingState, RunChunk, RunFinding, RunKind, RunState
 from billing.models.taxes import TaxAssignment, TaxRate
 from billing.models.wallets import CreditGrant, EntryKind, GrantKind, Wallet, WalletEntry, WalletState
 
@@ -24,6 +24,7 @@ __all__ = [
     "LineKind",
     "NumberSeries",
     "RunChunk",
+    "RunFinding",
     "RunKind",
     "RunState",
     "TaxAssignment",
