@@ -2,13 +2,16 @@
 
 from django.contrib import messages
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
 from django.shortcuts import get_object_or_404
 
 from billing.documents.answers import pdf_response, site_url
 from billing.documents.archive import MOST_DOCUMENTS, zipped
 from billing.documents.invoices import RELATED
-from billing.models import Invoice
+from billing.line_events import TooManyEvents, table_of
+from billing.models import Invoice, InvoiceLine
+from billing.proof import NotUsage
+from events.admin.exporting import table_file
 
 
 def one_pdf(request: HttpRequest, object_id: int | str) -> HttpResponse:
@@ -26,3 +29,14 @@ def many_pdfs(request: HttpRequest, chosen: QuerySet[Invoice]) -> HttpResponseBa
     response = StreamingHttpResponse(zipped(ids, site_url=site_url(request)), content_type="application/zip")
     response.headers["Content-Disposition"] = 'attachment; filename="invoices.zip"'
     return response
+
+
+def line_events(line: InvoiceLine) -> HttpResponseBase:
+    """Answer the events behind a usage line as CSV, or its distinct values; 404 for a line that counts none."""
+    try:
+        headings, rows = table_of(line)
+    except (NotUsage, TooManyEvents) as refused:
+        raise Http404(str(refused)) from refused
+    return table_file(
+        headings, rows, name=f"{line.invoice}-{line.position}-events".replace(" ", "-"), file_format="csv"
+    )

@@ -32,6 +32,7 @@ from billing.wording import dates
 from catalog.refusals import Refused
 from customers.periods import Period
 
+LINE_RELATED = ("invoice__customer", "invoice__subscription", "feature")
 ALLOWED = {
     InvoiceState.DRAFT: {"finalize_one", "recompute_one"},
     InvoiceState.FINALIZED: {"pay_one", "void_one", "reissue_one"},
@@ -178,6 +179,7 @@ class InvoiceAdmin(ExportMixin, ModelAdmin):
         view = self.admin_site.admin_view
         own = [
             path("line/<int:line_id>/proof/", view(self.proof_view), name="billing_line_proof"),
+            path("line/<int:line_id>/events.csv", view(self.line_events_view), name="billing_line_events"),
             *upcoming_pages.urls(self),
         ]
         return [*own, *super().get_urls()]
@@ -188,6 +190,12 @@ class InvoiceAdmin(ExportMixin, ModelAdmin):
             raise PermissionDenied
         line = get_object_or_404(InvoiceLine.objects.select_related("invoice", "price", "feature"), pk=line_id)
         return render(request, "admin/billing/invoice/proof.html", {"proof": prove(line), "line": line})
+
+    def line_events_view(self, request: HttpRequest, line_id: int) -> HttpResponseBase:
+        """Answer the events that a line counts as CSV. For staff who may view invoices and events."""
+        if not self.has_view_permission(request) or not request.user.has_perm("events.view_event"):
+            raise PermissionDenied
+        return documents.line_events(get_object_or_404(InvoiceLine.objects.select_related(*LINE_RELATED), pk=line_id))
 
     # --- What staff can do -----------------------------------------------------------------------------
 
