@@ -17,45 +17,47 @@ from billing.conditions import Conditions
 from billing.invoicing import Computed, Work, compute_many, invoice_rows, issue, write_uses
 from billing.lines import COMPUTED_KINDS
 from billing.loading import load_accounts
-from billing.models import BillingState, CouponUse, Invoice, InvoiceKind, InvoiceLine, InvoiceState, NumberSeries
+from billing.models import (
+    BillingState,
+    CouponUse,
+    CreditNoteState,
+    Invoice,
+    InvoiceKind,
+    InvoiceLine,
+    InvoiceState,
+    SeriesUse,
+)
 from billing.models.company import seller
+from billing.numbering import draw_numbers
+from billing.payments import locked_invoice, pay_the_rest, settle
+from billing.refusals import CannotChange, MoneyAttached, ReasonMissing
 from billing.steps import Step
 from billing.totals import forget_uses, save_parts, set_totals
 from billing.wallets import apply_credits, return_credits
 from catalog.history import recorded
-from catalog.refusals import Refused
 from config.copying import copy_in
 from config.webhooks.names import WebhookEvent
 from customers.models import Customer
 from customers.periods import Period
 
-SERIES = "invoices"
 BATCH = 100
 
-
-class CannotChange(Refused):
-    """The invoice isn't in a state that allows this. The message is for staff."""
-
-
-class MoneyAttached(CannotChange):
-    """The invoice can't be voided: money was paid on it."""
-
-
-class ReasonMissing(Refused):
-    """Voiding needs a reason."""
+__all__ = ["CannotChange", "MoneyAttached", "ReasonMissing"]
 
 
 def finalize(invoice: Invoice, *, now: datetime, by: User | None = None) -> Invoice:
-    """Give a draft its number and freeze it. Finalized already: returned as it is. Raises `CannotChange` if void.
+    """Give a draft its number and freeze it. Finalized already: returned as it is. `CannotChange` if void or held back.
 
-    The number is the series' next; it is drawn in this transaction, so a failure leaves no gap. Prepaid credit is taken
-    as it is by now. An invoice of nothing to pay is paid at once. One below zero becomes credit of the customer.
+    The number is the next of the series picked for it, else of the default one; it is drawn in this transaction, so a
+    failure leaves no gap. Prepaid credit is taken as it is by now. An invoice of nothing to pay is paid at once. One
+    below zero becomes credit of the customer.
     """
     with transaction.atomic():
-        rows = Invoice.objects.select_for_update(of=("self",)).select_related("customer", "subscription")
-        locked = rows.get(pk=invoice.pk)
+        locked = locked_invoice(invoice)
         if locked.state == InvoiceState.VOID:
             raise CannotChange(f"{locked} is void. Reissue it instead.")
+        if locked.held_at is not None:
+            raise CannotChange(f"{locked} is held back: {locked.hold_reason}. Release it first.")
         if locked.is_draft:
             _finalize([locked], now=now, by=by)
         return locked
@@ -63,22 +65,18 @@ def finalize(invoice: Invoice, *, now: datetime, by: User | None = None) -> Invo
 
 def _finalize(drafts: Sequence[Invoice], *, now: datetime, by: User | None) -> None:
     """Finalize locked drafts, in their order. Locks are taken in one order: invoices, the series, wallets."""
-    series, sold_by = _locked_series(), seller()
-    for invoice in drafts:
-        invoice.number = f"{series.prefix}{series.next_number:0{series.width}d}"
-        invoice.series = series
-        series.next_number += 1
+    sold_by, numbers = seller(), draw_numbers(SeriesUse.INVOICE, [draft.series_id for draft in drafts])
+    for invoice, (series, number) in zip(drafts, numbers, strict=True):
+        invoice.series, invoice.number = series, number
         invoice.state = InvoiceState.FINALIZED
         invoice.billed_to, invoice.seller = billed_to(invoice.customer), sold_by
         invoice.issued_at = invoice.finalized_at = now
-        invoice.due_at = now + timedelta(days=net_days(invoice))
+        invoice.due_at = invoice.due_at or now + timedelta(days=net_days(invoice))
         invoice.finalized_by = by
-    series.save(update_fields=["next_number"])
     apply_credits(drafts, now=now, by=by)
     with recorded(by=by):
         for invoice in drafts:
-            if invoice.amount_due == 0:
-                invoice.state, invoice.paid_at = InvoiceState.PAID, now
+            settle(invoice, now=now)
             invoice.save()
     _announce_finalized(drafts, now=now)
 
@@ -87,12 +85,6 @@ def _announce_finalized(invoices: Sequence[Invoice], *, now: datetime) -> None:
     announce(WebhookEvent.INVOICE_FINALIZED, invoices, now=now)
     paid_at_once = [invoice for invoice in invoices if invoice.state == InvoiceState.PAID]
     announce(WebhookEvent.INVOICE_PAYMENT, paid_at_once, now=now)
-
-
-def _locked_series() -> NumberSeries:
-    """Lock the series that numbers are drawn from, making it the first time. Others wait until we have committed."""
-    NumberSeries.objects.get_or_create(name=SERIES, defaults={"prefix": "INV-"})
-    return NumberSeries.objects.select_for_update().get(name=SERIES)
 
 
 def billed_to(customer: Customer) -> dict[str, Any]:
@@ -236,6 +228,8 @@ def void(invoice: Invoice, *, reason: str, by: User | None, now: datetime) -> In
             raise CannotChange("A draft isn't voided: recompute or delete it.")
         if locked.amount_paid:
             raise MoneyAttached(f"{locked} has a payment. Refund it first, or write a credit note.")
+        if locked.credit_notes.exclude(state=CreditNoteState.VOID).exists():
+            raise MoneyAttached(f"{locked} has a credit note. Void that first.")
         locked.state, locked.voided_at, locked.voided_by = InvoiceState.VOID, now, by
         locked.void_reason, locked.paid_at = reason.strip(), None
         return_credits(locked, now=now, by=by)
@@ -278,17 +272,5 @@ def delete_draft(invoice: Invoice) -> None:
 
 
 def mark_paid(invoice: Invoice, *, now: datetime, by: User | None = None) -> Invoice:
-    """Record that a finalized invoice was paid in full. Paid already: returned as it is. Else `CannotChange`."""
-    with transaction.atomic():
-        locked = Invoice.objects.select_for_update(of=("self",)).get(pk=invoice.pk)
-        if locked.state == InvoiceState.PAID:
-            return locked
-        if locked.state != InvoiceState.FINALIZED:
-            raise CannotChange(f"{locked} is {locked.get_state_display().lower()}: only a finalized invoice is paid.")
-        if locked.amount_due < 0:
-            raise CannotChange(f"{locked} is owed to the customer, not by them.")
-        locked.state, locked.amount_paid, locked.paid_at = InvoiceState.PAID, locked.amount_due, now
-        with recorded(by=by):
-            locked.save()
-        announce(WebhookEvent.INVOICE_PAYMENT, [locked], now=now)
-        return locked
+    """Record a payment of all that is left on a finalized invoice. Paid already: returned as it is, else refused."""
+    return pay_the_rest(invoice, now=now, by=by)

@@ -1,7 +1,10 @@
 from billing.models.company import CompanyProfile
 from billing.models.coupons import Coupon, CouponApplication, CouponDuration, CouponScope, CouponUse
-from billing.models.invoices import Invoice, InvoiceKind, InvoiceLine, InvoiceState, LineKind, NumberSeries
+from billing.models.credit_notes import CreditNote, CreditNoteLine, CreditNoteState, CreditReason, RefundTo
+from billing.models.invoices import Invoice, InvoiceKind, InvoiceLine, InvoiceState, LineKind
+from billing.models.payments import Payment, PaymentKind, PaymentMethod
 from billing.models.runs import BillingRun, BillingState, RunChunk, RunFinding, RunKind, RunState
+from billing.models.series import NumberSeries, SeriesUse
 from billing.models.taxes import TaxAssignment, TaxRate
 from billing.models.wallets import CreditGrant, EntryKind, GrantKind, Wallet, WalletEntry, WalletState
 
@@ -15,6 +18,10 @@ __all__ = [
     "CouponScope",
     "CouponUse",
     "CreditGrant",
+    "CreditNote",
+    "CreditNoteLine",
+    "CreditNoteState",
+    "CreditReason",
     "EntryKind",
     "GrantKind",
     "Invoice",
@@ -23,10 +30,15 @@ __all__ = [
     "InvoiceState",
     "LineKind",
     "NumberSeries",
+    "Payment",
+    "PaymentKind",
+    "PaymentMethod",
+    "RefundTo",
     "RunChunk",
     "RunFinding",
     "RunKind",
     "RunState",
+    "SeriesUse",
     "TaxAssignment",
     "TaxRate",
     "Wallet",
