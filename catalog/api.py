@@ -41,7 +41,7 @@ class Features(ApiDoor):
 
     @operation("listFeatures", "List features", tag=TAG, answers={200: LIST}, filters=FeatureFilter)
     def get(self, request: Request) -> Response:
-        return page(request, Feature.objects.order_by("-created_at", "-pk"), FeatureFilter, FeatureOut)
+        return page(request, Feature.objects.order_by("-pk"), FeatureFilter, FeatureOut)
 
     @operation(
         "createFeature", "Create a feature", tag=TAG, body=FeatureIn, answers={201: FeatureOut},
@@ -61,7 +61,7 @@ class FeatureSearch(ApiDoor):
 
     @operation("queryFeature", "Search features", tag=TAG, body=search_body(FeatureFilter), answers={200: LIST})
     def post(self, request: Request) -> Response:
-        return page(request, Feature.objects.order_by("-created_at", "-pk"), FeatureFilter, FeatureOut)
+        return page(request, Feature.objects.order_by("-pk"), FeatureFilter, FeatureOut)
 
 
 class OneFeature(ApiDoor):

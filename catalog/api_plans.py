@@ -54,7 +54,7 @@ def _by_plan(rows: Iterable[Any]) -> dict[int, list[Any]]:
 
 def listed_plans(request: Request) -> Response:
     pages = Pages()
-    rows = chosen(request, Plan.objects.order_by("-created_at", "-pk"), PlanFilter)
+    rows = chosen(request, Plan.objects.order_by("-pk"), PlanFilter)
     cut = pages.paginate_queryset(rows, request) or []
     context = expansions(cut, str(sent(request).get("expand", "")))
     return pages.get_paginated_response(PlanOut(cut, many=True, context=context).data)

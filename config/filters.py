@@ -80,13 +80,16 @@ class MomentFilter(IsoDateTimeFilter):
 
 
 class Pages(LimitOffsetPages):
-    """Take `limit` and `offset` from the query, or for a search from the body."""
+    """Take `limit`, `offset` and `cursor` from the query, or for a search from the body."""
 
     def get_limit(self, request: Request) -> int:
         return self._of(request, "limit", self.default_limit, self.max_limit, 1)
 
     def get_offset(self, request: Request) -> int:
         return self._of(request, "offset", 0, FARTHEST, 0)
+
+    def get_cursor(self, request: Request) -> str:
+        return str(sent(request).get("cursor") or "")
 
     def _of(self, request: Request, name: str, default: int, most: int, least: int) -> int:
         given = sent(request).get(name)

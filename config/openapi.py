@@ -24,9 +24,11 @@ class ErrorBody(serializers.Serializer[Any]):
 class Pagination(serializers.Serializer[Any]):
     """Where a page is in the whole list."""
 
-    total = serializers.IntegerField()
+    total = serializers.IntegerField(help_text="Counted up to 10,000.")
+    is_estimate = serializers.BooleanField(required=False, help_text="There, and true, where the total is an estimate.")
     limit = serializers.IntegerField()
     offset = serializers.IntegerField()
+    next_cursor = serializers.CharField(required=False, help_text="There while more follows: pass it on as `cursor`.")
 
 
 class Message(serializers.Serializer[Any]):
@@ -81,7 +83,7 @@ def operation(
     summary: str,
     *,
     tag: str,
-    answers: dict[Any, Any],
+    answers: dict[int, Any],
     errors: tuple[int, ...] = (400,),
     body: Any = None,
     example: Any = None,
@@ -119,7 +121,8 @@ def list_parameters(filterset: type[FilterSet]) -> list[OpenApiParameter]:
     return [
         *own,
         OpenApiParameter("limit", int, description="1 to 1000; 50 unless given."),
-        OpenApiParameter("offset", int, description="How many to pass over."),
+        OpenApiParameter("offset", int, description="How many to pass over. Far into a list a cursor is faster."),
+        OpenApiParameter("cursor", str, description="The last answer's `next_cursor`: go on where it ended."),
     ]
 
 
@@ -130,6 +133,7 @@ def search_body(filterset: type[FilterSet]) -> dict[str, Any]:
     properties |= {
         "limit": {"type": "integer", "minimum": 1, "maximum": 1000, "default": 50},
         "offset": {"type": "integer", "minimum": 0, "default": 0},
+        "cursor": {"type": "string", "description": "The last answer's `next_cursor`: go on where it ended."},
         "sort": {
             "type": "array",
             "items": {"type": "object", "properties": {"field": {"type": "string"}, "direction": direction}},

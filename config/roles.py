@@ -9,6 +9,7 @@ from django.contrib.auth.models import Group, Permission
 from django.db import transaction
 
 OUR_APPS = ("catalog", "customers", "events", "billing")
+OURS_IN_CONFIG = ("webhookendpoint", "webhookmessage", "webhookdelivery")
 STAFF_APPS = ("auth", "auditlog", "django_celery_beat")
 
 
@@ -29,13 +30,14 @@ CATALOG = ("catalog.*",)
 CUSTOMERS = ("customers.*",)
 EVENTS = ("events.event", "events.problem", "events.apikey", "events.usagecheck")
 MONEY = ("billing.*",)
+WEBHOOKS = ("config.webhookendpoint", "config.webhookdelivery")
 SETTINGS = tuple(f"{app}.*" for app in STAFF_APPS)
 
 ROLES = (
     Role("Viewer"),
-    Role("Operations", CATALOG + CUSTOMERS + EVENTS),
+    Role("Operations", CATALOG + CUSTOMERS + EVENTS + WEBHOOKS),
     Role("Finance", CUSTOMERS + MONEY),
-    Role("Owner", CATALOG + CUSTOMERS + EVENTS + MONEY + SETTINGS, sees_staff=True),
+    Role("Owner", CATALOG + CUSTOMERS + EVENTS + MONEY + WEBHOOKS + SETTINGS, sees_staff=True),
 )
 
 
@@ -73,7 +75,7 @@ def permissions_of(role: Role, existing: Iterable[str]) -> Iterator[str]:
     for name in existing:
         app, _, codename = name.partition(".")
         action, _, model = codename.partition("_")
-        may_see = app in OUR_APPS or (role.sees_staff and app in STAFF_APPS)
+        may_see = app in OUR_APPS or model in OURS_IN_CONFIG or (role.sees_staff and app in STAFF_APPS)
         if (action == "view" and may_see) or (action != "view" and {f"{app}.*", f"{app}.{model}"} & set(role.changes)):
             yield name
 

@@ -52,11 +52,11 @@ DEFAULTS = (
         "Finds events that didn't count and now can: a customer was created, a feature changed.",
     ),
     Schedule(
-        "Go on with large replays",
-        "events.tasks.go_on_mending",
-        Every(seconds=15),
-        60,
-        "Takes up replays and dismissals of many problems that were begun and aren't finished.",
+        "Deliver webhooks",
+        "config.tasks.deliver_webhooks",
+        Every(seconds=2),
+        10,
+        "Sends messages that wait to the webhook endpoints, and those that failed again when their time comes.",
     ),
     Schedule(
         "Bill periods that have ended",

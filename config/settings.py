@@ -38,6 +38,7 @@ LOG_DAYS = env.int("LOG_DAYS", default=30)  # how long refused requests, batches
 ACCEPT_NUMERIC_STRINGS = env.bool("ACCEPT_NUMERIC_STRINGS", default=False)  # for new features
 RATE_LIMIT_SINGLE_PER_MINUTE = env.int("RATE_LIMIT_SINGLE_PER_MINUTE", default=60000)  # per key; 0 is no limit
 RATE_LIMIT_BULK_PER_MINUTE = env.int("RATE_LIMIT_BULK_PER_MINUTE", default=6000)
+WEBHOOK_PRIVATE_TARGETS = env.bool("WEBHOOK_PRIVATE_TARGETS", default=False)  # http:// and private addresses, too
 EVENT_EARLIEST_YEAR = env.int("EVENT_EARLIEST_YEAR", default=2000)  # an older timestamp is taken for a mistake
 EVENT_LATEST_DAYS_AHEAD = env.int("EVENT_LATEST_DAYS_AHEAD", default=366)
 

@@ -49,7 +49,7 @@ class Customers(ApiDoor):
 
     @operation("listCustomers", "List customers", tag=TAG, answers={200: LIST}, filters=CustomerFilter)
     def get(self, request: Request) -> Response:
-        return page(request, Customer.objects.order_by("-created_at", "-pk"), CustomerFilter, CustomerOut)
+        return page(request, Customer.objects.order_by("-pk"), CustomerFilter, CustomerOut)
 
     @operation(
         "createCustomer", "Create a customer", tag=TAG, body=CustomerIn, answers={201: CustomerOut},
@@ -80,7 +80,7 @@ class CustomerSearch(ApiDoor):
 
     @operation("queryCustomer", "Search customers", tag=TAG, body=search_body(CustomerFilter), answers={200: LIST})
     def post(self, request: Request) -> Response:
-        return page(request, Customer.objects.order_by("-created_at", "-pk"), CustomerFilter, CustomerOut)
+        return page(request, Customer.objects.order_by("-pk"), CustomerFilter, CustomerOut)
 
 
 class OneCustomer(ApiDoor):

@@ -42,7 +42,7 @@ def shown_one(subscription: Subscription) -> Any:
 
 def listed_subscriptions(request: Request) -> Response:
     pages = Pages()
-    rows = Subscription.objects.select_related("customer").order_by("-created_at", "-pk")
+    rows = Subscription.objects.select_related("customer").order_by("-pk")
     cut = pages.paginate_queryset(chosen_rows(request, rows, SubscriptionFilter), request) or []
     return pages.get_paginated_response(shown(cut, now=timezone.now()))
 

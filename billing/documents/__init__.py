@@ -1,1 +1,0 @@
-"""What finance hands out as PDF: invoices, credit notes, statements."""

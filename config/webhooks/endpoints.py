@@ -1,0 +1,100 @@
+"""What people do with endpoints: make one, change it, rotate its secret, enable it again, send something again."""
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.contrib.auth.models import User
+from django.db import transaction
+
+from catalog.history import recorded
+from catalog.refusals import Refused
+from config.webhooks.models import (
+    MOST_ENDPOINTS,
+    DeliveryState,
+    WebhookDelivery,
+    WebhookEndpoint,
+    make_secret,
+)
+from config.webhooks.names import WebhookEvent
+from config.webhooks.outbox import message_of, send_to
+from config.webhooks.targets import check_url
+
+OLD_SECRET_FOR = timedelta(hours=24)
+
+
+class TooManyEndpoints(Refused):
+    """There are as many endpoints as are allowed."""
+
+
+class EndpointDisabled(Refused):
+    """Nothing is sent to a disabled endpoint."""
+
+
+def make_endpoint(
+    url: str, *, description: str = "", event_types: Iterable[str] = (), is_enabled: bool = True, by: User | None
+) -> WebhookEndpoint:
+    """Make an endpoint with a secret of its own; again, another. Raises TargetRefused, TooManyEndpoints."""
+    check_url(url)
+    if WebhookEndpoint.objects.count() >= MOST_ENDPOINTS:
+        raise TooManyEndpoints(f"There can be {MOST_ENDPOINTS} endpoints: remove one first.")
+    wanted = sorted(set(event_types))
+    endpoint = WebhookEndpoint(
+        url=url, description=description, event_types=wanted, is_enabled=is_enabled, created_by=by
+    )
+    with recorded(by=by):
+        endpoint.save()
+    return endpoint
+
+
+def change_endpoint(endpoint: WebhookEndpoint, *, by: User | None, now: datetime, **given: Any) -> WebhookEndpoint:
+    """Set the fields given. Enabling forgets that it failed, and what waited is sent. Raises TargetRefused."""
+    with transaction.atomic():
+        locked = WebhookEndpoint.objects.select_for_update(no_key=True).get(pk=endpoint.pk)
+        if "url" in given:
+            check_url(given["url"])
+        was_enabled = locked.is_enabled
+        for name, value in given.items():
+            setattr(locked, name, value)
+        if locked.is_enabled and not was_enabled:
+            locked.disabled_at, locked.disabled_reason, locked.failing_since = None, "", None
+        if was_enabled and not locked.is_enabled:
+            locked.disabled_at = now
+        with recorded(by=by):
+            locked.save()
+        return locked
+
+
+def rotate_secret(endpoint: WebhookEndpoint, *, now: datetime) -> WebhookEndpoint:
+    """Give the endpoint a new secret. For 24 hours messages are signed with both, so that no message is refused."""
+    with transaction.atomic():
+        locked = WebhookEndpoint.objects.select_for_update(no_key=True).get(pk=endpoint.pk)
+        locked.old_secret, locked.old_secret_until = locked.secret, now + OLD_SECRET_FOR
+        locked.secret = make_secret()
+        locked.save(update_fields=["secret", "old_secret", "old_secret_until", "updated_at"])
+        return locked
+
+
+def send_again(delivery: WebhookDelivery, *, now: datetime) -> WebhookDelivery:
+    """Send a message once more, from the first try on; it keeps its id. Raises EndpointDisabled."""
+    with transaction.atomic():
+        locked = (
+            WebhookDelivery.objects.select_for_update(no_key=True, of=("self",))
+            .select_related("endpoint")
+            .get(pk=delivery.pk)
+        )
+        if not locked.endpoint.is_enabled:
+            raise EndpointDisabled("The endpoint is disabled: enable it first.")
+        locked.state, locked.tries, locked.next_try_at, locked.delivered_at = DeliveryState.PENDING, 0, now, None
+        locked.save()
+        return locked
+
+
+def send_test(endpoint: WebhookEndpoint, *, now: datetime) -> WebhookDelivery:
+    """Send an endpoint a test message, whatever it wants to be told of. Raises EndpointDisabled."""
+    if not endpoint.is_enabled:
+        raise EndpointDisabled("The endpoint is disabled: enable it first.")
+    shown = {"id": endpoint.public_id, "url": endpoint.url}
+    message = message_of(WebhookEvent.TEST, "webhook", endpoint.public_id, shown, at=now)
+    with transaction.atomic():
+        return send_to([endpoint], [message])[0]
