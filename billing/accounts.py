@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
 
+from billing.conditions import Conditions
 from billing.terms import Terms
 from customers.periods import Period, Schedule
 
@@ -92,13 +93,14 @@ class Phase:
 
 @dataclass(frozen=True, slots=True)
 class InvoicedFee:
-    """A fee or a proration that stands on an invoice which isn't void."""
+    """A fee or a proration that stands on an invoice which isn't void. `discount` is its part of discounts there."""
 
     price_id: int
     version_id: int | None
     label: str
     service: Period
     amount: Decimal
+    discount: Decimal = Decimal(0)
 
 
 @dataclass(slots=True)
@@ -112,7 +114,10 @@ class Standing:
 
 @dataclass(slots=True)
 class Account:
-    """A subscription as billing sees it. `invoiced` holds the fees of recent invoices, `issued` which these are."""
+    """A subscription as billing sees it. `invoiced` holds the fees of recent invoices, `issued` which these are.
+
+    Without `conditions` charges are worked out, and no discounts, taxes and credit.
+    """
 
     subscription_id: int
     customer_id: int
@@ -126,6 +131,7 @@ class Account:
     standing: Standing = field(default_factory=Standing)
     invoiced: list[InvoicedFee] = field(default_factory=list)
     issued: set[tuple[str, datetime]] = field(default_factory=set)
+    conditions: Conditions | None = None
 
     @property
     def timezone(self) -> str:

@@ -19,6 +19,7 @@ from billing.money import ZERO, Precision, precision_of, to_decimal
 from billing.taxes import Tax, TaxRate, TaxRounding, compute_taxes
 
 COMMITMENT = "commitment"
+EARLIER = "earlier discounts"
 _ALL = Fraction(1)
 
 
@@ -26,7 +27,8 @@ _ALL = Fraction(1)
 class Line:
     """A line before it is computed. `amount` is exact, as rated; `share` is the part of the period it is due for.
 
-    `minimum_amount` shrinks by `minimum_share`. `taxes` of `None` takes the invoice's, `()` is none.
+    `minimum_amount` shrinks by `minimum_share`. `taxes` of `None` takes the invoice's, `()` is none. A credit below
+    zero gives back `discounted_before` less: what its charge had been reduced by.
     """
 
     key: str
@@ -38,6 +40,7 @@ class Line:
     taxes: tuple[TaxRate, ...] | None = None
     credit_eligible: bool = True
     discountable: bool = True
+    discounted_before: Decimal = ZERO
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +71,7 @@ class Policy:
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """Everything that an invoice is computed from. `line_discounts` each apply to one line, by its key.
+    """Everything that an invoice is computed from. `line_discounts` apply to the lines that they name, before others.
 
     `precision` overrides the currency's own.
     """
@@ -223,27 +226,32 @@ def _priced(line: Line, precision: Precision) -> _Working:
         topup = max(minimum - amount, ZERO)
     if line.maximum_amount is not None:
         over = max(amount + topup - precision.round(line.maximum_amount), ZERO)
-    return _Working(line, amount, topup, over, left=Fraction(amount + topup - over))
+    working = _Working(line, amount, topup, over, left=Fraction(amount + topup - over))
+    working.reduce(EARLIER, Fraction(-line.discounted_before))
+    return working
 
 
 def _discount_lines(lines: Sequence[_Working], discounts: Sequence[Discount], precision: Precision) -> None:
     for discount in discounts:
-        for line in lines:
-            if discount.covers(line.line.key):
-                line.reduce(discount.code, Fraction(_off(discount, line.left, precision)))
+        _reduce([line for line in lines if discount.covers(line.line.key)], discount, precision)
 
 
 def _discount_invoice(lines: Sequence[_Working], draft: Draft, precision: Precision) -> list[Reduction]:
     reductions = []
     for discount in ordered(draft.discounts, draft.policy.discount_order):
         covered = [line for line in lines if line.line.discountable and discount.covers(line.line.key)]
-        left = [line.left for line in covered]
-        amount = _off(discount, sum((max(each, Fraction(0)) for each in left), Fraction(0)), precision)
-        parts = split_discount(amount, left, precision, draft.policy.discount_split)
-        for line, part in zip(covered, parts, strict=True):
-            line.reduce(discount.code, part)
+        amount = _reduce(covered, discount, precision, draft.policy.discount_split)
         reductions.append(Reduction(discount.code, amount))
     return reductions
+
+
+def _reduce(covered: Sequence[_Working], discount: Discount, precision: Precision, split: Split = "cents") -> Decimal:
+    """Take a discount off lines, once for all of them; return what it came to."""
+    left = [line.left for line in covered]
+    amount = _off(discount, sum((max(each, Fraction(0)) for each in left), Fraction(0)), precision)
+    for line, part in zip(covered, split_discount(amount, left, precision, split), strict=True):
+        line.reduce(discount.code, part)
+    return amount
 
 
 def _off(discount: Discount, amount: Fraction, precision: Precision) -> Decimal:

@@ -145,7 +145,17 @@ def _proration_line(
         computation=_computation(account, full, due)
         | {"due": wording.plain(exact_due), "invoiced_before": wording.plain(invoiced)},
         label=due.label,
+        discount_back=_discount_back(account, due, difference),
     )
+
+
+def _discount_back(account: Account, due: _Due, difference: Decimal) -> Decimal:
+    """Return what of the discounts on the invoiced fee goes with a credit: as much of them as of the fee."""
+    invoiced = sum((fee.amount for fee in due.invoiced), ZERO)
+    discounts = sum((fee.discount for fee in due.invoiced), ZERO)
+    if difference >= 0 or invoiced <= 0 or not discounts:
+        return ZERO
+    return round_amount(times(discounts, Fraction(-difference) / Fraction(invoiced)), account.currency)
 
 
 def _unused(held: Period, windows: list[Period]) -> Period:

@@ -3,10 +3,11 @@
 from typing import ClassVar
 
 import django_filters as filters
-from django.db.models import F, QuerySet
+from django.db.models import QuerySet
 
 from billing.api_names import INVOICE_STATUSES, PAYMENT_STATUSES
 from billing.models import Invoice, InvoiceKind, InvoiceState
+from billing.querysets import REMAINING
 from catalog.filters import ListFilter
 from config.filters import ManyFilter, MomentFilter
 
@@ -50,7 +51,7 @@ class InvoiceFilter(ListFilter):
         return rows.filter(state__in=_states(PAYMENT_STATUSES, value))
 
     def remaining_above(self, rows: QuerySet[Invoice], name: str, value: object) -> QuerySet[Invoice]:
-        return rows.alias(remaining=F("amount_due") - F("amount_paid")).filter(remaining__gt=value)
+        return rows.alias(remaining=REMAINING).filter(remaining__gt=value)
 
 
 def _states(names: dict[str, tuple[InvoiceState, ...]], wanted: list[str]) -> list[InvoiceState]:

@@ -3,7 +3,7 @@
 Every function locks the invoice's row first, so two of them never work on one invoice at once.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -12,83 +12,79 @@ from django.contrib.auth.models import User
 from django.db import transaction
 
 from billing.announcing import announce
-from billing.invoicing import Computed, Work, compute_many, issue, rows_of, set_totals
-from billing.lines import COMPUTED_KINDS, total_of
+from billing.condition_loading import load_conditions
+from billing.conditions import Conditions
+from billing.invoicing import Computed, Work, compute_many, invoice_rows, issue, write_uses
+from billing.lines import COMPUTED_KINDS
 from billing.loading import load_accounts
-from billing.models import BillingState, Invoice, InvoiceKind, InvoiceLine, InvoiceState, NumberSeries
-from billing.money import ZERO
+from billing.models import (
+    BillingState,
+    CouponUse,
+    CreditNoteState,
+    Invoice,
+    InvoiceKind,
+    InvoiceLine,
+    InvoiceState,
+    SeriesUse,
+)
+from billing.models.company import seller
+from billing.numbering import draw_numbers
+from billing.payments import locked_invoice, pay_the_rest, settle
+from billing.refusals import CannotChange, MoneyAttached, ReasonMissing
 from billing.steps import Step
+from billing.totals import forget_uses, save_parts, set_totals
+from billing.wallets import apply_credits, return_credits
 from catalog.history import recorded
-from catalog.refusals import Refused
 from config.copying import copy_in
 from config.webhooks.names import WebhookEvent
 from customers.models import Customer
 from customers.periods import Period
 
-SERIES = "invoices"
 BATCH = 100
 
-
-class CannotChange(Refused):
-    """The invoice isn't in a state that allows this. The message is for staff."""
-
-
-class MoneyAttached(CannotChange):
-    """The invoice can't be voided: money was paid on it."""
-
-
-class ReasonMissing(Refused):
-    """Voiding needs a reason."""
+__all__ = ["CannotChange", "MoneyAttached", "ReasonMissing"]
 
 
 def finalize(invoice: Invoice, *, now: datetime, by: User | None = None) -> Invoice:
-    """Give a draft its number and freeze it. Finalized already: returned as it is. Raises `CannotChange` if void.
+    """Give a draft its number and freeze it. Finalized already: returned as it is. `CannotChange` if void or held back.
 
-    The number is the series' next; it is drawn in this transaction, so a failure leaves no gap. An invoice of
-    nothing to pay is paid at once. One below zero is owed to the customer and stays open.
+    The number is the next of the series picked for it, else of the default one; it is drawn in this transaction, so a
+    failure leaves no gap. Prepaid credit is taken as it is by now. An invoice of nothing to pay is paid at once. One
+    below zero becomes credit of the customer.
     """
     with transaction.atomic():
-        series = _locked_series()
-        rows = Invoice.objects.select_for_update(of=("self",)).select_related("customer", "subscription")
-        locked = rows.get(pk=invoice.pk)
-        was_draft = locked.is_draft
-        _finalize(locked, series, now=now, by=by)
-        if was_draft:
-            _announce_finalized([locked], now=now)
+        locked = locked_invoice(invoice)
+        if locked.state == InvoiceState.VOID:
+            raise CannotChange(f"{locked} is void. Reissue it instead.")
+        if locked.held_at is not None:
+            raise CannotChange(f"{locked} is held back: {locked.hold_reason}. Release it first.")
+        if locked.is_draft:
+            _finalize([locked], now=now, by=by)
         return locked
 
 
-def _finalize(invoice: Invoice, series: NumberSeries, *, now: datetime, by: User | None) -> Invoice:
-    if invoice.state == InvoiceState.VOID:
-        raise CannotChange(f"{invoice} is void. Reissue it instead.")
-    if invoice.state != InvoiceState.DRAFT:
-        return invoice
-    invoice.number = f"{series.prefix}{series.next_number:0{series.width}d}"
-    invoice.series = series
-    series.next_number += 1
-    series.save(update_fields=["next_number"])
-    invoice.state = InvoiceState.FINALIZED
-    invoice.billed_to = billed_to(invoice.customer)
-    invoice.issued_at = invoice.finalized_at = now
-    invoice.due_at = now + timedelta(days=net_days(invoice))
-    invoice.finalized_by = by
-    if invoice.amount_due == 0:
-        invoice.state, invoice.paid_at = InvoiceState.PAID, now
+def _finalize(drafts: Sequence[Invoice], *, now: datetime, by: User | None) -> None:
+    """Finalize locked drafts, in their order. Locks are taken in one order: invoices, the series, wallets."""
+    sold_by, numbers = seller(), draw_numbers(SeriesUse.INVOICE, [draft.series_id for draft in drafts])
+    for invoice, (series, number) in zip(drafts, numbers, strict=True):
+        invoice.series, invoice.number = series, number
+        invoice.state = InvoiceState.FINALIZED
+        invoice.billed_to, invoice.seller = billed_to(invoice.customer), sold_by
+        invoice.issued_at = invoice.finalized_at = now
+        invoice.due_at = invoice.due_at or now + timedelta(days=net_days(invoice))
+        invoice.finalized_by = by
+    apply_credits(drafts, now=now, by=by)
     with recorded(by=by):
-        invoice.save()
-    return invoice
+        for invoice in drafts:
+            settle(invoice, now=now)
+            invoice.save()
+    _announce_finalized(drafts, now=now)
 
 
 def _announce_finalized(invoices: Sequence[Invoice], *, now: datetime) -> None:
     announce(WebhookEvent.INVOICE_FINALIZED, invoices, now=now)
     paid_at_once = [invoice for invoice in invoices if invoice.state == InvoiceState.PAID]
     announce(WebhookEvent.INVOICE_PAYMENT, paid_at_once, now=now)
-
-
-def _locked_series() -> NumberSeries:
-    """Lock the series that numbers are drawn from, making it the first time. Others wait until we have committed."""
-    NumberSeries.objects.get_or_create(name=SERIES, defaults={"prefix": "INV-"})
-    return NumberSeries.objects.select_for_update().get(name=SERIES)
 
 
 def billed_to(customer: Customer) -> dict[str, Any]:
@@ -121,10 +117,7 @@ def finalize_due(*, now: datetime) -> int:
                 return finalized
             last = batch[-1].pk
             ready = _recompute(batch, now=now)
-            series = _locked_series()
-            for invoice in ready:
-                _finalize(invoice, series, now=now, by=None)
-            _announce_finalized(ready, now=now)
+            _finalize(ready, now=now, by=None)
             finalized += len(ready)
 
 
@@ -149,49 +142,60 @@ def _recompute(drafts: Sequence[Invoice], *, now: datetime) -> list[Invoice]:
     """Rewrite the computed lines of locked drafts; return those that could be worked out, and one-off ones as is."""
     ours = [draft for draft in drafts if draft.subscription_id is not None]
     done = [draft for draft in drafts if draft.subscription_id is None]
-    fresh = zip(ours, compute_again(ours), strict=True)
-    good = [(draft, computed) for draft, computed in fresh if not computed.problem]
-    InvoiceLine.objects.filter(invoice__in=[draft for draft, _ in good], kind__in=COMPUTED_KINDS).delete()
-    kept = InvoiceLine.objects.filter(invoice__in=[draft for draft, _ in good]).order_by("invoice", "position")
+    kept = InvoiceLine.objects.filter(invoice__in=ours).exclude(kind__in=COMPUTED_KINDS)
     by_hand: dict[int, list[InvoiceLine]] = {}
-    for line in kept:
+    for line in kept.order_by("invoice", "position"):
         by_hand.setdefault(line.invoice_id, []).append(line)
+    fresh = zip(ours, compute_again(ours, kept=by_hand), strict=True)
+    good = [(draft, computed) for draft, computed in fresh if not computed.problem]
+    replaced = [draft for draft, _ in good]
+    InvoiceLine.objects.filter(invoice__in=replaced, kind__in=COMPUTED_KINDS).delete()
+    forget_uses(replaced)
     rows: list[InvoiceLine] = []
     for draft, computed in good:
-        mine = by_hand.get(draft.pk, [])
-        rows += _after(mine, rows_of(draft, computed.lines))
-        set_totals(draft, total_of(computed.lines) + sum((line.amount for line in mine), ZERO))
+        set_totals(draft, computed.adjusted)
+        rows += invoice_rows(draft, computed)
         draft.computed_at = now
         draft.save()
     copy_in(rows)
-    return sorted([*done, *(draft for draft, _ in good)], key=lambda draft: draft.pk)
+    save_parts([line for draft in replaced for line in by_hand.get(draft.pk, [])])
+    write_uses(good)
+    return sorted([*done, *replaced], key=lambda draft: draft.pk)
 
 
-def _after(kept: Sequence[InvoiceLine], fresh: list[InvoiceLine]) -> list[InvoiceLine]:
-    """Number fresh lines past those that stay."""
-    base = max((line.position for line in kept), default=0)
-    for line in fresh:
-        line.position += base
-    return fresh
+def compute_again(
+    invoices: Sequence[Invoice], *, kept: Mapping[int, Sequence[InvoiceLine]] | None = None
+) -> list[Computed]:
+    """Work out invoices of subscriptions once more, each as if it weren't there. In a transaction.
 
-
-def compute_again(invoices: Sequence[Invoice]) -> list[Computed]:
-    """Work out invoices of subscriptions once more, each as if it weren't there."""
+    `kept` are their lines that stay, by invoice.
+    """
+    conditions = load_conditions(
+        {invoice.customer_id for invoice in invoices}, leaving_out=[invoice.pk for invoice in invoices], lock=True
+    )
     found: dict[int, Computed] = {}
-    waiting = list(invoices)
+    waiting = sorted(invoices, key=lambda invoice: invoice.pk)
     while waiting:
         # Two invoices of one subscription lean on each other's fees, so they go in different rounds.
         firsts = {invoice.subscription_id: invoice for invoice in reversed(waiting)}
-        chosen = list(firsts.values())
-        found |= dict(zip([invoice.pk for invoice in chosen], _compute_round(chosen), strict=True))
+        chosen = sorted(firsts.values(), key=lambda invoice: invoice.pk)
+        computed = _compute_round(chosen, conditions, kept or {})
+        found |= dict(zip([invoice.pk for invoice in chosen], computed, strict=True))
         waiting = [invoice for invoice in waiting if invoice.pk not in found]
     return [found[invoice.pk] for invoice in invoices]
 
 
-def _compute_round(invoices: Sequence[Invoice]) -> list[Computed]:
+def _compute_round(
+    invoices: Sequence[Invoice], conditions: Mapping[int, Conditions], kept: Mapping[int, Sequence[InvoiceLine]]
+) -> list[Computed]:
     ids = [invoice.subscription_id for invoice in invoices if invoice.subscription_id is not None]
     accounts = load_accounts(ids, leaving_out=[invoice.pk for invoice in invoices], since=_earliest(invoices))
-    works = [Work(accounts[invoice.subscription_id or 0], step_of(invoice)) for invoice in invoices]
+    for account in accounts.values():
+        account.conditions = conditions[account.customer_id]
+    works = [
+        Work(accounts[invoice.subscription_id or 0], step_of(invoice), kept=kept.get(invoice.pk, ()))
+        for invoice in invoices
+    ]
     return compute_many(works)
 
 
@@ -210,8 +214,9 @@ def step_of(invoice: Invoice) -> Step:
 def void(invoice: Invoice, *, reason: str, by: User | None, now: datetime) -> Invoice:
     """Void a finalized invoice; it keeps its number. Its period can then be invoiced again, by `reissue`.
 
-    Void already: returned as it is. Raises `MoneyAttached` if anything was paid, `CannotChange` for a draft (delete
-    it), `ReasonMissing` without a reason.
+    Prepaid credit and uses of discounts go back to the customer; credit that it gave is taken back. Void already:
+    returned as it is. Raises `MoneyAttached` if anything was paid, `CreditSpent` if the credit that it gave is used up,
+    `CannotChange` for a draft (delete it), `ReasonMissing` without a reason.
     """
     if not reason.strip():
         raise ReasonMissing("Say why the invoice is voided.")
@@ -223,8 +228,12 @@ def void(invoice: Invoice, *, reason: str, by: User | None, now: datetime) -> In
             raise CannotChange("A draft isn't voided: recompute or delete it.")
         if locked.amount_paid:
             raise MoneyAttached(f"{locked} has a payment. Refund it first, or write a credit note.")
+        if locked.credit_notes.exclude(state=CreditNoteState.VOID).exists():
+            raise MoneyAttached(f"{locked} has a credit note. Void that first.")
         locked.state, locked.voided_at, locked.voided_by = InvoiceState.VOID, now, by
         locked.void_reason, locked.paid_at = reason.strip(), None
+        return_credits(locked, now=now, by=by)
+        CouponUse.objects.filter(invoice=locked, returned_at=None).update(returned_at=now)
         with recorded(by=by, reason=locked.void_reason):
             locked.save()
         announce(WebhookEvent.INVOICE_VOIDED, [locked], now=now)
@@ -263,17 +272,5 @@ def delete_draft(invoice: Invoice) -> None:
 
 
 def mark_paid(invoice: Invoice, *, now: datetime, by: User | None = None) -> Invoice:
-    """Record that a finalized invoice was paid in full. Paid already: returned as it is. Else `CannotChange`."""
-    with transaction.atomic():
-        locked = Invoice.objects.select_for_update(of=("self",)).get(pk=invoice.pk)
-        if locked.state == InvoiceState.PAID:
-            return locked
-        if locked.state != InvoiceState.FINALIZED:
-            raise CannotChange(f"{locked} is {locked.get_state_display().lower()}: only a finalized invoice is paid.")
-        if locked.amount_due < 0:
-            raise CannotChange(f"{locked} is owed to the customer, not by them.")
-        locked.state, locked.amount_paid, locked.paid_at = InvoiceState.PAID, locked.amount_due, now
-        with recorded(by=by):
-            locked.save()
-        announce(WebhookEvent.INVOICE_PAYMENT, [locked], now=now)
-        return locked
+    """Record a payment of all that is left on a finalized invoice. Paid already: returned as it is, else refused."""
+    return pay_the_rest(invoice, now=now, by=by)

@@ -120,7 +120,7 @@ class Change:
 
 
 AMOUNT = re.compile(r"-?\d+\.\d{4}\Z")
-HIDDEN = {"billed to", "series", "updated at", "computed at"}
+HIDDEN = {"billed to", "seller", "series", "updated at", "computed at"}
 
 
 def readable(value: str, currency: str) -> str:

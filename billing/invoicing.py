@@ -13,13 +13,16 @@ from django.conf import settings
 from django.db import transaction
 
 from billing.accounts import Account, CannotBill, InvoicedFee
+from billing.adjustments import Adjusted, adjust
 from billing.announcing import announce
+from billing.conditions import Conditions
 from billing.fees import fee_lines
-from billing.lines import FEE, PRORATION, DraftLine, total_of
-from billing.models import BillingRun, Invoice, InvoiceLine
+from billing.lines import FEE, PRORATION, DraftLine
+from billing.models import BillingRun, CouponUse, Invoice, InvoiceLine
 from billing.money import UnknownCurrency
 from billing.rating import NegativeQuantity, QuantityOutOfRange
 from billing.steps import Step
+from billing.totals import adjustment_rows, item_of, set_parts, set_totals, uses_of
 from billing.usage_charges import Ask, Charge, charges, usage_lines
 from catalog.models import Feature
 from config.copying import copy_in
@@ -31,24 +34,29 @@ FORESEEN = (CannotBill, UnknownCurrency, QuantityOutOfRange, NegativeQuantity)
 
 @dataclass(slots=True)
 class Work:
-    """One invoice to work out. `until` leaves out usage after a moment, for an invoice whose period goes on."""
+    """One invoice to work out. `until` leaves out usage after a moment, for an invoice whose period goes on.
+
+    `kept` are written lines of it that stay, and count in what it comes to.
+    """
 
     account: Account
     step: Step
     until: datetime | None = None
+    kept: Sequence[InvoiceLine] = ()
 
 
 @dataclass(slots=True)
 class Computed:
-    """What one piece of work came to: its lines, or why it can't be billed."""
+    """What one piece of work came to: its charges and what these come to, or why it can't be billed."""
 
     work: Work
     lines: list[DraftLine] = field(default_factory=list)
     problem: str = ""
+    adjusted: Adjusted = field(default_factory=Adjusted)
 
     @property
     def total(self) -> Decimal:
-        return total_of(self.lines)
+        return self.adjusted.total
 
 
 def draft_lines(
@@ -71,7 +79,10 @@ def draft_lines(
 
 
 def compute_many(works: Sequence[Work]) -> list[Computed]:
-    """Work out many invoices with one question to the meter. One that can't be billed carries its problem."""
+    """Work out many invoices with one question to the meter. One that can't be billed carries its problem.
+
+    Invoices of one customer use up discounts and credit in the order given.
+    """
     results = [Computed(work) for work in works]
     planned = [_planned(result) for result in results]
     requests = [_request(result.work, ask) for result, own in zip(results, planned, strict=True) for ask in _asks(own)]
@@ -96,8 +107,18 @@ def _work_out(result: Computed, own: list[Charge], metered: list[Quantity]) -> N
     work = result.work
     try:
         result.lines = draft_lines(work.account, work.step, own, metered, partial(values_of, work.account.customer_id))
+        result.adjusted = _adjusted(work, result.lines)
     except FORESEEN as error:
         result.problem = str(error)
+
+
+def _adjusted(work: Work, lines: Sequence[DraftLine]) -> Adjusted:
+    """Reduce and tax the charges, unless there is such an invoice already, which then has what it used."""
+    account, step = work.account, work.step
+    items = [*map(item_of, work.kept), *map(item_of, lines)]
+    is_issued = (step.kind, step.period.start) in account.issued
+    conditions = account.conditions if account.conditions is not None and not is_issued else Conditions()
+    return adjust(items, conditions, currency=account.currency, at=step.due_at, subscription_id=account.subscription_id)
 
 
 def _asks(own: Iterable[Charge]) -> list[Ask]:
@@ -115,12 +136,13 @@ def values_of(customer_id: int, charge: Charge) -> list[Decimal]:
     return [value for span in spans for value in event_values(customer_id, feature, span.start, span.end)]
 
 
-def remember(account: Account, lines: Iterable[DraftLine]) -> None:
+def remember(computed: Computed) -> None:
     """Let the account know which fees an invoice now holds, so that the next one reckons with them."""
-    for line in lines:
+    parts = computed.adjusted.parts[len(computed.work.kept) :]
+    for line, part in zip(computed.lines, parts, strict=True):
         if line.kind in (FEE, PRORATION):
-            fee = InvoicedFee(line.price_id, line.plan_version_id, line.label, line.period, line.amount)
-            account.invoiced.append(fee)
+            fee = InvoicedFee(line.price_id, line.plan_version_id, line.label, line.period, line.amount, part.discount)
+            computed.work.account.invoiced.append(fee)
 
 
 def issue(
@@ -139,8 +161,9 @@ def issue_many(
         invoice.run, invoice.replaces = run, replaces
     with transaction.atomic():
         copy_in(invoices)
-        rows = [rows_of(invoice, each.lines) for invoice, each in zip(invoices, many, strict=True)]
+        rows = [invoice_rows(invoice, each) for invoice, each in zip(invoices, many, strict=True)]
         copy_in([row for own in rows for row in own])
+        write_uses(zip(invoices, many, strict=True))
         announce(WebhookEvent.INVOICE_DRAFTED, invoices, now=now)
     return invoices
 
@@ -158,15 +181,29 @@ def draft_invoice(computed: Computed, *, now: datetime) -> Invoice:
         computed_at=now,
         finalize_at=now + timedelta(days=settings.INVOICE_GRACE_DAYS),
     )
-    set_totals(invoice, computed.total)
+    set_totals(invoice, computed.adjusted)
     return invoice
 
 
-def set_totals(invoice: Invoice, subtotal: Decimal) -> None:
-    """Set what the invoice comes to. Discounts, taxes and credits that it carries stay as they are."""
-    invoice.subtotal = subtotal
-    invoice.total = subtotal - invoice.discount_total + invoice.tax_total
-    invoice.amount_due = invoice.total - invoice.credits_applied
+def write_uses(found: Iterable[tuple[Invoice, Computed]]) -> None:
+    """Write which discounts written drafts use: one statement for all of them, none without discounts."""
+    uses = [use for invoice, computed in found for use in uses_of(invoice, computed.adjusted)]
+    if uses:
+        CouponUse.objects.bulk_create(uses)
+
+
+def invoice_rows(invoice: Invoice, computed: Computed) -> list[InvoiceLine]:
+    """Make the unsaved rows of an invoice: its charges, each with its part of discounts and taxes, then these.
+
+    Kept lines are brought up to date, and numbered before.
+    """
+    kept = computed.work.kept
+    base = max((line.position for line in kept), default=0)
+    rows = rows_of(invoice, computed.lines)
+    for row in rows:
+        row.position += base
+    set_parts([*kept, *rows], computed.adjusted)
+    return rows + adjustment_rows(invoice, computed.adjusted, after=base + len(rows))
 
 
 def rows_of(invoice: Invoice, lines: Sequence[DraftLine]) -> list[InvoiceLine]:

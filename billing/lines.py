@@ -9,12 +9,18 @@ from billing.money import ZERO
 from customers.periods import Period
 
 FEE, USAGE, TRUE_UP, PRORATION = "fee", "usage", "true_up", "proration"
-COMPUTED_KINDS = (FEE, USAGE, TRUE_UP, PRORATION)
+LATE_USAGE, DISCOUNT, TAX = "late_usage", "discount", "tax"
+USAGE_KINDS = (USAGE, TRUE_UP, LATE_USAGE)
+ADJUSTMENT_KINDS = (DISCOUNT, TAX)
+COMPUTED_KINDS = (FEE, USAGE, TRUE_UP, PRORATION, *ADJUSTMENT_KINDS)
 
 
 @dataclass(frozen=True, slots=True)
 class DraftLine:
-    """One charge. `amount` is rounded to the currency, `exact_amount` isn't; the other fields are the table's."""
+    """One charge. `amount` is rounded to the currency, `exact_amount` isn't; the other fields are the table's.
+
+    `discount_back` is what the fees that a credit gives back had been reduced by.
+    """
 
     kind: str
     description: str
@@ -32,6 +38,7 @@ class DraftLine:
     events_checksum: int | None = None
     computation: dict[str, Any] = field(default_factory=dict)
     label: str = ""
+    discount_back: Decimal = ZERO
 
 
 def total_of(lines: Iterable[DraftLine]) -> Decimal:

@@ -89,7 +89,10 @@ def _fee_lines(invoices: "Iterable[Invoice]") -> Iterable[InvoiceLine]:
     )
     return (
         lines.select_related("invoice")
-        .only("price", "plan_version", "computation", "period_start", "period_end", "amount", "invoice__subscription")
+        .only(
+            *("price", "plan_version", "computation", "period_start", "period_end", "amount", "discount_amount"),
+            "invoice__subscription",
+        )
         .order_by("pk")
     )
 
@@ -99,4 +102,4 @@ def _invoiced_fee(line: InvoiceLine) -> InvoicedFee:
         raise ValueError("Only fee lines with a price and a period are read")
     label = line.computation.get("label", "Recurring fee")
     service = Period(line.period_start, line.period_end)
-    return InvoicedFee(line.price_id, line.plan_version_id, label, service, line.amount)
+    return InvoicedFee(line.price_id, line.plan_version_id, label, service, line.amount, line.discount_amount)

@@ -100,12 +100,13 @@ def _charge(line: InvoiceLine) -> Charge:
         Interval(price.interval, price.interval_count),
     )
     usage_price = next(each for each in plan.usage if each.price_id == price.pk)
-    found = tuple(_grant(window) for window in line.computation["windows"])
+    found = tuple(grant_of(window) for window in line.computation["windows"])
     windows = tuple(window for grant in found for window in grant.windows)
     return Charge(usage_price, plan, windows, found, is_trial=bool(line.computation.get("trial")))
 
 
-def _grant(window: dict[str, Any]) -> Grant:
+def grant_of(window: dict[str, Any]) -> Grant:
+    """Read an allowance and its windows back from what a line recorded of them."""
     limit = window["limit"]
     before = window.get("before")
     return Grant(

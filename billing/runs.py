@@ -11,18 +11,23 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
+from typing import Any
 
 from django.contrib.auth.models import User
 from django.db import InterfaceError, OperationalError, connection, transaction
+from django.db.models import QuerySet
 
 from billing import wording
 from billing.accounts import Account
+from billing.condition_loading import attach_conditions
 from billing.invoicing import Computed, Work, compute_many, issue_many, remember
 from billing.loading import load_accounts
-from billing.models import BillingRun, BillingState, Invoice, RunChunk, RunKind, RunState
+from billing.models import BillingRun, BillingState, RunChunk, RunFinding, RunKind, RunState
 from billing.money import ZERO
 from billing.states import advance, due, park, refresh_states, save_states, unpark
 from billing.steps import Step, next_step, reopen, take
+from config.copying import copy_in
+from customers.models import Subscription
 
 logger = logging.getLogger(__name__)
 CHUNK_SIZE = 250
@@ -30,32 +35,58 @@ CHUNK_SIZE = 250
 CUT_INTO_CHUNKS = """
     INSERT INTO billing_runchunk (run_id, first_id, last_id, done, invoices_made, failed, amounts)
     SELECT %s, min(id), max(id), 0, 0, 0, '{{}}'
-    FROM (SELECT subscription_id AS id, (row_number() OVER (ORDER BY subscription_id) - 1) / %s AS part
-          FROM ({due}) AS due) AS numbered
+    FROM (SELECT id, (row_number() OVER (ORDER BY id) - 1) / %s AS part FROM ({ids}) AS due (id)) AS numbered
     GROUP BY part
+"""
+ADD_UP_CHUNKS = """
+    SELECT COALESCE(sum(done), 0), COALESCE(sum(invoices_made), 0), COALESCE(sum(failed), 0),
+        count(*) FILTER (WHERE finished_at IS NULL)
+    FROM billing_runchunk WHERE run_id = %s
+"""
+ADD_UP_AMOUNTS = """
+    SELECT currency, sum(amount::numeric)
+    FROM billing_runchunk CROSS JOIN jsonb_each_text(amounts) AS part (currency, amount)
+    WHERE run_id = %s
+    GROUP BY currency ORDER BY currency
 """
 
 
 @dataclass(slots=True)
 class Tally:
-    """What came of some subscriptions: how many were looked at, invoiced, parked, and the money by currency."""
+    """What came of some subscriptions: how many were looked at, invoiced, with the money by currency, and parked.
+
+    `problems` are the reasons of those parked, by subscription.
+    """
 
     done: int = 0
     invoices: int = 0
-    failed: int = 0
     amounts: dict[str, Decimal] = field(default_factory=lambda: defaultdict(lambda: ZERO))
+    problems: dict[int, str] = field(default_factory=dict)
 
-    def count(self, invoices: Iterable[Invoice]) -> None:
-        for invoice in invoices:
+    @property
+    def failed(self) -> int:
+        return len(self.problems)
+
+    def count(self, totals: Iterable[tuple[str, Decimal]]) -> None:
+        """Count invoices, by their currencies and totals."""
+        for currency, total in totals:
             self.invoices += 1
-            self.amounts[invoice.currency] += invoice.total
+            self.amounts[currency] += total
 
     def add(self, other: "Tally") -> None:
         self.done += other.done
         self.invoices += other.invoices
-        self.failed += other.failed
+        self.problems |= other.problems
         for currency, amount in other.amounts.items():
             self.amounts[currency] += amount
+
+
+@dataclass(slots=True)
+class Foreseen:
+    """What billing a subscription would come to: its invoices, and why it would be parked after them."""
+
+    computed: list[Computed] = field(default_factory=list)
+    problem: str = ""
 
 
 @dataclass(slots=True)
@@ -88,9 +119,15 @@ def start_run(
         if not count:
             return None
         run = BillingRun.objects.create(kind=kind, as_of=as_of, started_at=now, subscriptions=count, started_by=by)
-        query, parameters = waiting.values("subscription_id").query.sql_with_params()
-        cursor.execute(CUT_INTO_CHUNKS.format(due=query), [run.pk, CHUNK_SIZE, *parameters])
+        cut_into_chunks(run, waiting.values("subscription_id"))
     return run
+
+
+def cut_into_chunks(run: BillingRun, subscription_ids: QuerySet[Any, Any]) -> None:
+    """Cut what a run looks at, a query for ids of subscriptions, into chunks."""
+    query, parameters = subscription_ids.order_by().query.sql_with_params()
+    with connection.cursor() as cursor:
+        cursor.execute(CUT_INTO_CHUNKS.format(ids=query), [run.pk, CHUNK_SIZE, *parameters])
 
 
 def unfinished_chunks(run: BillingRun) -> list[int]:
@@ -101,22 +138,35 @@ def unfinished_chunks(run: BillingRun) -> list[int]:
 def bill_chunk(chunk_id: int, *, now: datetime) -> Tally | None:
     """Bill a chunk's subscriptions, all or nothing. `None`: another worker has it, or it is finished already."""
     with transaction.atomic():
-        chunk = (
-            RunChunk.objects.select_for_update(skip_locked=True, of=("self",))
-            .select_related("run")
-            .filter(pk=chunk_id, finished_at=None)
-            .first()
-        )
+        chunk = claim_chunk(chunk_id)
         if chunk is None:
             return None
         ids = due(chunk.run.as_of).filter(pk__gte=chunk.first_id, pk__lte=chunk.last_id).values_list("pk", flat=True)
         tally = bill_subscriptions(list(ids), as_of=chunk.run.as_of, run=chunk.run)
-        chunk.done, chunk.invoices_made, chunk.failed = tally.done, tally.invoices, tally.failed
-        chunk.amounts = {currency: wording.plain(amount) for currency, amount in tally.amounts.items()}
-        chunk.finished_at = now
-        chunk.save()
+        finish_chunk(chunk, tally, now=now)
     add_up_run(chunk.run_id, now=now)
     return tally
+
+
+def claim_chunk(chunk_id: int) -> RunChunk | None:
+    """Lock a chunk, within a transaction. `None` if it is finished, or another worker has it."""
+    chunks = RunChunk.objects.select_for_update(skip_locked=True, of=("self",)).select_related("run")
+    return chunks.filter(pk=chunk_id, finished_at=None).first()
+
+
+def finish_chunk(chunk: RunChunk, tally: Tally, *, now: datetime) -> None:
+    """Write down what came of a chunk, and each problem."""
+    chunk.done, chunk.invoices_made, chunk.failed = tally.done, tally.invoices, tally.failed
+    chunk.amounts = {currency: wording.plain(amount) for currency, amount in tally.amounts.items()}
+    chunk.finished_at = now
+    chunk.save()
+    currencies = dict(Subscription.objects.filter(pk__in=tally.problems).values_list("pk", "currency"))
+    copy_in(
+        [
+            RunFinding(run=chunk.run, subscription_id=pk, currency=currencies[pk], problem=problem)
+            for pk, problem in sorted(tally.problems.items())
+        ]
+    )
 
 
 def run_to_end(*, as_of: datetime, kind: RunKind = RunKind.MANUAL, by: User | None = None) -> BillingRun | None:
@@ -135,18 +185,19 @@ def add_up_run(run_id: int, *, now: datetime) -> None:
         run = BillingRun.objects.select_for_update().get(pk=run_id)
         if run.state == RunState.FINISHED:
             return
-        chunks = list(run.chunks.all())
-        run.done = sum(chunk.done for chunk in chunks)
-        run.invoices_made = sum(chunk.invoices_made for chunk in chunks)
-        run.failed = sum(chunk.failed for chunk in chunks)
-        totals: dict[str, Decimal] = defaultdict(lambda: ZERO)
-        for chunk in chunks:
-            for currency, amount in chunk.amounts.items():
-                totals[currency] += Decimal(amount)
-        run.amounts = {currency: wording.plain(amount) for currency, amount in sorted(totals.items())}
-        if all(chunk.finished_at for chunk in chunks):
+        done, made, failed, unfinished, amounts = _added_up(run)
+        run.done, run.invoices_made, run.failed, run.amounts = done, made, failed, amounts
+        if not unfinished:
             run.state, run.finished_at = RunState.FINISHED, now
         run.save()
+
+
+def _added_up(run: BillingRun) -> tuple[int, int, int, int, dict[str, str]]:
+    with connection.cursor() as cursor:
+        cursor.execute(ADD_UP_CHUNKS, [run.pk])
+        done, made, failed, unfinished = cursor.fetchone()
+        cursor.execute(ADD_UP_AMOUNTS, [run.pk])
+        return done, made, failed, unfinished, {currency: wording.plain(amount) for currency, amount in cursor}
 
 
 def bill_subscriptions(
@@ -178,15 +229,21 @@ def _one_by_one(ids: Sequence[int], *, as_of: datetime, run: BillingRun | None, 
 
 def _park_unforeseen(subscription_id: int, error: Exception, as_of: datetime) -> Tally:
     state = BillingState.objects.select_for_update().get(pk=subscription_id)
-    park(state, f"Unexpected error, {type(error).__name__}: {error}"[:2_000], now=as_of)
+    park(state, unforeseen(error), now=as_of)
     save_states([state])
-    return Tally(done=1, failed=1)
+    return Tally(done=1, problems={subscription_id: state.parked_reason})
+
+
+def unforeseen(error: Exception) -> str:
+    """Say what went wrong where nobody thought that it could."""
+    return f"Unexpected error, {type(error).__name__}: {error}"[:2_000]
 
 
 def _bill_batch(ids: Sequence[int], *, as_of: datetime, run: BillingRun | None, retrying: bool) -> Tally:
     waiting = BillingState.objects.filter(due_at__lte=as_of) if retrying else due(as_of)
     states = list(waiting.filter(pk__in=ids).select_for_update(skip_locked=True, of=("self",)).order_by("pk"))
     accounts = load_accounts([state.pk for state in states])
+    attach_conditions(accounts.values(), lock=True)
     batch = [_Progress(state, accounts[state.pk]) for state in states]
     for progress in batch:
         reopen(progress.account)
@@ -217,7 +274,7 @@ def _take_over(progress: _Progress, computed: Computed) -> None:
     # An invoice that is there although the state doesn't know of it (the state's row was lost) is not made again.
     if computed.lines and (step.kind, step.period.start) not in account.issued:
         progress.computed.append(computed)
-        remember(account, computed.lines)
+        remember(computed)
     take(account, step)
 
 
@@ -231,6 +288,33 @@ def _write(batch: Sequence[_Progress], as_of: datetime, run: BillingRun | None) 
         else:
             unpark(progress.state)
     save_states([progress.state for progress in batch])
-    tally = Tally(done=len(batch), failed=sum(bool(progress.problem) for progress in batch))
-    tally.count(invoices)
+    tally = Tally(len(batch), problems={each.state.pk: each.problem for each in batch if each.problem})
+    tally.count((invoice.currency, invoice.total) for invoice in invoices)
     return tally
+
+
+def foresee(subscription_ids: Sequence[int], *, as_of: datetime) -> dict[int, Foreseen]:
+    """Work out every invoice that the subscriptions owe by `as_of`, as billing them would. Writes and locks nothing."""
+    try:
+        with transaction.atomic():
+            return _foresee_batch(subscription_ids, as_of=as_of)
+    except (OperationalError, InterfaceError):
+        raise
+    except Exception as error:
+        if len(subscription_ids) == 1:
+            logger.exception("Subscription %s couldn't be billed", subscription_ids[0])
+            return {subscription_ids[0]: Foreseen(problem=unforeseen(error))}
+    found: dict[int, Foreseen] = {}
+    for subscription_id in subscription_ids:
+        found |= foresee([subscription_id], as_of=as_of)
+    return found
+
+
+def _foresee_batch(ids: Sequence[int], *, as_of: datetime) -> dict[int, Foreseen]:
+    accounts = load_accounts(ids)
+    attach_conditions(accounts.values())
+    batch = [_Progress(BillingState(subscription_id=pk), accounts[pk]) for pk in sorted(accounts)]
+    for progress in batch:
+        reopen(progress.account)
+    _work_out(batch, as_of)
+    return {progress.state.pk: Foreseen(progress.computed, progress.problem) for progress in batch}

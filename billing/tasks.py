@@ -6,8 +6,8 @@ from celery import shared_task
 from django.db import transaction
 from django.utils import timezone
 
-from billing import finalizing, runs
-from billing.models import BillingRun
+from billing import dry_runs, finalizing, runs
+from billing.models import BillingRun, RunKind
 
 
 @shared_task(name="billing.tasks.run_billing")
@@ -18,17 +18,32 @@ def run_billing() -> int:
     """
     now = timezone.now()
     run = runs.start_run(as_of=now, now=now)
-    return 0 if run is None else hand_out(run)
+    handed = 0 if run is None else hand_out(run)
+    return handed + sum(hand_out(dry) for dry in dry_runs.unfinished_dry_runs())
 
 
 def hand_out(run: BillingRun) -> int:
     """Send a run's unfinished chunks to the workers once the transaction is over; return how many."""
+    task = foresee_chunk if run.kind == RunKind.DRY else bill_chunk
     chunks = runs.unfinished_chunks(run)
     for chunk_id in chunks:
-        transaction.on_commit(partial(bill_chunk.delay, chunk_id))
+        transaction.on_commit(partial(task.delay, chunk_id))
     if not chunks:
         runs.add_up_run(run.pk, now=timezone.now())
     return len(chunks)
+
+
+@shared_task(name="billing.tasks.foresee_chunk")
+def foresee_chunk(chunk_id: int) -> int:
+    """Work out one chunk of a dry run; return how many invoices it would make. A second call finds it done."""
+    tally = dry_runs.foresee_chunk(chunk_id, now=timezone.now())
+    return 0 if tally is None else tally.invoices
+
+
+@shared_task(name="billing.tasks.retry_subscriptions")
+def retry_subscriptions(subscription_ids: list[int]) -> int:
+    """Bill parked subscriptions now, whatever their waiting time; return how many invoices it made. Safe to repeat."""
+    return runs.bill_subscriptions(subscription_ids, as_of=timezone.now(), retrying=True).invoices
 
 
 @shared_task(name="billing.tasks.bill_chunk")

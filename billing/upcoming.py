@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 
+from billing.condition_loading import attach_conditions
 from billing.invoicing import Computed, Work, compute_many, remember
 from billing.loading import load_accounts
 from billing.money import ZERO
@@ -43,6 +44,7 @@ def upcoming(subscription_id: int, *, now: datetime) -> Upcoming:
 def upcoming_many(subscription_ids: Collection[int], *, now: datetime) -> dict[int, Upcoming]:
     """Work out many upcoming invoices, with a number of queries that doesn't depend on how many."""
     accounts = load_accounts(subscription_ids)
+    attach_conditions(accounts.values())
     found = {pk: Upcoming(pk) for pk in accounts}
     for account in accounts.values():
         reopen(account)
@@ -69,6 +71,6 @@ def _take_over(upcoming_: Upcoming, computed: Computed, now: datetime) -> bool:
     # What is due, or is a start yet to come within this period, leads on to the period's own invoice.
     if computed.lines and (step.kind, step.period.start) not in account.issued:
         upcoming_.earlier.append(computed)
-    remember(account, computed.lines)
+    remember(computed)
     take(account, step)
     return True

@@ -6,19 +6,20 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from django.db.models import Count, F, Min, Sum
+from django.db.models import Count, Min, Sum
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
 
 from billing.models import BillingRun, BillingState, Invoice, InvoiceState
 from billing.models.runs import RunState
+from billing.querysets import REMAINING
 from catalog.models import Feature, Plan
 from config.sidebar import capped
 from config.templatetags.countinghouse import seconds
 from customers.models import Customer, Subscription
 from events import charts, dashboard
-from events.admin.problems import list_url
+from events.admin.causes import list_url
 from events.models import ApiKey, Event
 from events.models.ledger import DuplicateKind
 
@@ -149,7 +150,7 @@ def overdue_queue(*, now: datetime) -> Queue:
         Invoice.objects.overdue(now)
         .order_by("currency")
         .values("currency")
-        .annotate(number_of=Count("pk"), amount=Sum(F("amount_due") - F("amount_paid")), first=Min("due_at"))
+        .annotate(number_of=Count("pk"), amount=Sum(REMAINING), first=Min("due_at"))
     )
     count = sum(row["number_of"] for row in rows)
     days = max(((now - row["first"]).days for row in rows), default=0)

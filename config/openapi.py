@@ -83,7 +83,7 @@ def operation(
     summary: str,
     *,
     tag: str,
-    answers: dict[int, Any],
+    answers: dict[Any, Any],
     errors: tuple[int, ...] = (400,),
     body: Any = None,
     example: Any = None,

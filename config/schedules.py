@@ -52,6 +52,13 @@ DEFAULTS = (
         "Finds events that didn't count and now can: a customer was created, a feature changed.",
     ),
     Schedule(
+        "Go on with large replays",
+        "events.tasks.go_on_mending",
+        Every(seconds=15),
+        60,
+        "Takes up replays and dismissals of many problems that were begun and aren't finished.",
+    ),
+    Schedule(
         "Deliver webhooks",
         "config.tasks.deliver_webhooks",
         Every(seconds=2),

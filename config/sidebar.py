@@ -78,6 +78,7 @@ SECTIONS = (
     Section(
         "Settings",
         (
+            Item("Company", "storefront", "billing_companyprofile_changelist", "billing.view_companyprofile"),
             Item("API keys", "key", "events_apikey_changelist", "events.view_apikey"),
             Item("Staff", "badge", "auth_user_changelist", "auth.view_user"),
             Item("Roles", "admin_panel_settings", "auth_group_changelist", "auth.view_group"),

@@ -25,6 +25,7 @@ class CustomerState(models.TextChoices):
 class TaxTreatment(models.TextChoices):
     TAXABLE = "taxable", "Taxable"
     EXEMPT = "exempt", "Exempt"
+    REVERSE_CHARGE = "reverse_charge", "Reverse charge"
 
 
 class Customer(Stamped):
@@ -57,7 +58,14 @@ class Customer(Stamped):
     address_postal_code = models.CharField("postal code", max_length=32, blank=True)
     address_country = models.CharField(max_length=2, blank=True, help_text="Two capitals, ISO 3166, for example DE.")
     tax_id = models.CharField(max_length=64, blank=True)
-    tax_treatment = models.CharField(max_length=8, choices=TaxTreatment, default=TaxTreatment.TAXABLE)
+    tax_treatment = models.CharField(max_length=16, choices=TaxTreatment, default=TaxTreatment.TAXABLE)
+    tax_note = models.CharField(
+        max_length=255,
+        blank=True,
+        default="",
+        db_default="",
+        help_text="Printed on invoices where no tax is charged, for example the certificate of exemption.",
+    )
     net_days = models.PositiveIntegerField(
         null=True, blank=True, help_text="Days to pay an invoice. Empty: the company's."
     )

@@ -10,6 +10,7 @@ from calendar import monthrange
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
+from functools import lru_cache
 from itertools import pairwise
 from typing import Literal
 from zoneinfo import ZoneInfo
@@ -97,19 +98,14 @@ class Schedule:
 
     def boundary(self, n: int) -> datetime:
         """Return boundary n, counted from the anchor's own (0); n may be negative."""
-        zone = ZoneInfo(self.timezone)
-        local = self._origin(zone)
-        if self.interval.days:
-            day = local.date() + timedelta(days=n * self.interval.days)
-        else:
-            wanted = local.day if self.anchor_day is None or self._on_calendar else self.anchor_day
-            day = _month_day(_month_number(local.date()) + n * self.interval.months, wanted)
-        return _resolve(datetime.combine(day, local.time()), zone)
+        anchor = self.anchor.astimezone(UTC)  # two moments of a repeated hour are equal in their own zone, not in UTC
+        return _boundary(self.interval, anchor, self.timezone, self.alignment, self.anchor_day, n)
 
     def index_at(self, at: datetime) -> int:
         """Return the number of the last boundary at or before a moment."""
         zone = ZoneInfo(self.timezone)
-        origin, local = self._origin(zone).date(), at.astimezone(zone).date()
+        origin = _origin(self.interval, self.anchor, zone, self.alignment).date()
+        local = at.astimezone(zone).date()
         if self.interval.days:
             n = (local - origin).days // self.interval.days
         else:
@@ -122,15 +118,26 @@ class Schedule:
             n += 1
         return n
 
-    @property
-    def _on_calendar(self) -> bool:
-        return self.alignment == "calendar"
 
-    def _origin(self, zone: ZoneInfo) -> datetime:
-        local = self.anchor.astimezone(zone).replace(tzinfo=None, fold=0)
-        if self._on_calendar:
-            return datetime.combine(_calendar_start(local.date(), self.interval.unit), time())
-        return local
+@lru_cache(maxsize=4096)  # billing one subscription asks for the same three or four boundaries some twenty times
+def _boundary(
+    interval: Interval, anchor: datetime, timezone: str, alignment: str, anchor_day: int | None, n: int
+) -> datetime:
+    zone = ZoneInfo(timezone)
+    local = _origin(interval, anchor, zone, alignment)
+    if interval.days:
+        day = local.date() + timedelta(days=n * interval.days)
+    else:
+        wanted = local.day if anchor_day is None or alignment == "calendar" else anchor_day
+        day = _month_day(_month_number(local.date()) + n * interval.months, wanted)
+    return _resolve(datetime.combine(day, local.time()), zone)
+
+
+def _origin(interval: Interval, anchor: datetime, zone: ZoneInfo, alignment: str) -> datetime:
+    local = anchor.astimezone(zone).replace(tzinfo=None, fold=0)
+    if alignment == "calendar":
+        return datetime.combine(_calendar_start(local.date(), interval.unit), time())
+    return local
 
 
 def period_containing(

@@ -1,28 +1,27 @@
-"""The Event Debugger's pages: the live view, one event's steps, a fix with its preview and proof, and the dry run."""
+"""The Event Debugger's pages: the live view, one event's steps, and the dry run."""
 
 from typing import Any
 
-from django.contrib import admin, messages
+from django.contrib import messages
 from django.contrib.auth.models import User
-from django.core.exceptions import PermissionDenied, ValidationError
+from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
-from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.http import urlencode
 from django.views.decorators.http import require_GET
 
-from catalog.refusals import Refused
-from events.billing_facts import write_amounts
 from events.diagnosis import Diagnosis, Fix, Place, Step, look_up
 from events.diagnosis.request_steps import payload_of
 from events.dry_run import dry_run, send_test
-from events.fixing import Action, Applied, Change, FixRefused, Preview, apply_fix, count_waiting, make_action, preview
-from events.fixing.actions import ACTIONS
+from events.fix_views import take_proof
+from events.fixing.registry import ACTIONS
 from events.ingestion import ContentRefused, InboxUnavailable
+from events.links import event_url
 from events.live import Filters, feed
 from events.payload import PayloadRefused
-from events.summary import summary_of, written
+from events.summary import summary_of
+from events.tracking_pages import clean, ensure_may_view, page
 
 MOST_PASTED = 1024 * 1024
 SAMPLE = """curl --request POST \\
@@ -39,21 +38,6 @@ SAMPLE = """curl --request POST \\
 STATES = (("", "All"), ("problems", "Problems and repeats"), ("counted", "Counted"), ("closed", "Voided or dismissed"))
 
 
-def page(request: HttpRequest, template: str, title: str, **context: Any) -> TemplateResponse:
-    """Answer with one of the pages, inside the admin's frame."""
-    return TemplateResponse(
-        request, f"admin/events/{template}", {**admin.site.each_context(request), "title": title, **context}
-    )
-
-
-def ensure_may_view(request: HttpRequest) -> User:
-    """Let through staff who may view events. Everybody else gets 403."""
-    user = request.user
-    if not isinstance(user, User) or not user.has_perm("events.view_event"):
-        raise PermissionDenied
-    return user
-
-
 @require_GET
 def debugger(request: HttpRequest) -> HttpResponse:
     """Show events live as they are processed, or with `?event=` the path of one. For staff who may view events."""
@@ -68,11 +52,6 @@ def debugger(request: HttpRequest) -> HttpResponse:
         "feed_url": f"{reverse('admin:events_debugger_feed')}?{request.GET.urlencode()}",
     }
     return page(request, "debugger.html", "Event Debugger", **context)
-
-
-def clean(text: str) -> str:
-    """Take a text from an address: without blanks around it, and without the NUL that PostgreSQL has no place for."""
-    return text.replace("\x00", "").strip()
 
 
 def _filters(request: HttpRequest) -> Filters:
@@ -98,7 +77,7 @@ def _event_page(request: HttpRequest, user: User, event_id: str) -> HttpResponse
         "payload": payload_of(found.subject) if found.subject else "",
         "is_waiting": found.subject is not None and found.subject.place == Place.WAITING,
         "ledger_url": _ledger_url(found),
-        "proof": request.session.pop("fix_proof", None),
+        "proof": take_proof(request),
     }
     return page(request, "debugger_event.html", "Event Debugger", **context)
 
@@ -122,121 +101,6 @@ def _button(fix: Fix, event_id: str, user: User) -> dict[str, Any]:
     query = urlencode({"event": event_id, "action": fix.action, **fix.parameters})
     may = user.has_perms(ACTIONS[fix.action].permissions)
     return {"label": fix.label, "url": f"{reverse('admin:events_debugger_fix')}?{query}", "is_action": True, "may": may}
-
-
-def fix(request: HttpRequest) -> HttpResponse:
-    """Show what a fix would change; a POST applies it, replays what waited, and goes back with the proof.
-
-    For staff who may make the change itself: 403 otherwise.
-    """
-    user = ensure_may_view(request)
-    sent = request.POST if request.method == "POST" else request.GET
-    given = {name: clean(str(value)) for name, value in sent.items()}
-    try:
-        action = make_action(given.get("action", ""), given)
-        if not user.has_perms(action.permissions):
-            raise PermissionDenied
-        if request.method == "POST":
-            return _apply(request, user, action, given)
-        return _fix_page(request, user, action, given)
-    except FixRefused as refused:
-        messages.error(request, str(refused))
-        return HttpResponseRedirect(_back(given.get("event", "")))
-
-
-def _fix_page(request: HttpRequest, user: User, action: Action, given: dict[str, str]) -> HttpResponse:
-    tried, refusal = None, ""
-    if _is_filled(action, given):
-        try:
-            tried = preview(action, now=timezone.now(), by=user)
-        except (Refused, ValidationError) as refused:
-            refusal = sentence_of(refused)
-    fields = [{"field": one, "value": given.get(one.name, one.initial)} for one in action.fields()]
-    names = {one.name for one in action.fields()} | {"reason"}
-    context = {
-        "action": action,
-        "fields": fields,
-        "hidden": [(name, value) for name, value in given.items() if name not in names],
-        "waiting": count_waiting(action),
-        "preview": _preview(tried) if tried else None,
-        "refusal": refusal,
-        "event_id": given.get("event", ""),
-        "back_url": _back(given.get("event", "")),
-        "reason": given.get("reason", ""),
-        "is_filled": _is_filled(action, given),
-    }
-    return page(request, "debugger_fix.html", action.title(), **context)
-
-
-def _is_filled(action: Action, given: dict[str, str]) -> bool:
-    """Tell whether all that the fix needs is there; a first look at one with blanks to fill in shows no preview."""
-    return all(given.get(one.name, one.initial).strip() for one in action.fields() if one.is_required) and (
-        not action.fields() or "previewed" in given
-    )
-
-
-def _apply(request: HttpRequest, user: User, action: Action, given: dict[str, str]) -> HttpResponse:
-    try:
-        done = apply_fix(action, now=timezone.now(), by=user, reason=given.get("reason", "").strip())
-    except (Refused, ValidationError) as refused:
-        messages.error(request, sentence_of(refused))
-        wanted = {name: value for name, value in given.items() if name != "csrfmiddlewaretoken"}
-        return HttpResponseRedirect(f"{reverse('admin:events_debugger_fix')}?{urlencode(wanted)}")
-    request.session["fix_proof"] = _proof(action, done)
-    return HttpResponseRedirect(_back(given.get("event", "")))
-
-
-def _back(event_id: str) -> str:
-    base = reverse("admin:events_debugger")
-    return f"{base}?{urlencode({'event': event_id})}" if event_id else base
-
-
-def sentence_of(refused: Exception) -> str:
-    """Write a refusal as one text for staff."""
-    return " ".join(refused.messages) if isinstance(refused, ValidationError) else str(refused)
-
-
-def _preview(tried: Preview) -> dict[str, Any]:
-    return {
-        "events": tried.events,
-        "is_partial": tried.is_partial,
-        "closed": tried.closed,
-        "still_open": tried.still_open,
-        "money": write_amounts(tried.money),
-        "has_money": bool(tried.money),
-        "left_out": tried.after.worth.left_out,
-        "changes": _changes(tried.changes),
-    }
-
-
-def _proof(action: Action, done: Applied) -> dict[str, Any]:
-    """Keep the proof as plain texts, for the session."""
-    return {
-        "title": action.title(),
-        "events": done.replayed.events,
-        "closed": done.replayed.closed,
-        "still_open": done.replayed.still_open,
-        "money": write_amounts(done.money),
-        "has_money": bool(done.money),
-        "before": write_amounts(done.money_before.amounts),
-        "after": write_amounts(done.money_after.amounts),
-        "changes": _changes(done.changes),
-    }
-
-
-def _changes(changes: tuple[Change, ...]) -> list[dict[str, str]]:
-    return [
-        {
-            "customer": change.customer.name,
-            "feature": change.feature.name,
-            "before": written(change.before),
-            "after": written(change.after),
-            "difference": f"{'+' if change.difference >= 0 else ''}{written(change.difference)}",
-            "unit": change.feature.unit_for(change.after),
-            "events": f"{change.events_before:,} → {change.events_after:,}",
-        }
-        for change in changes
-    ]
 
 
 def dry_run_page(request: HttpRequest) -> HttpResponse:
@@ -288,4 +152,4 @@ def _send(request: HttpRequest, pasted: str, context: dict[str, Any]) -> HttpRes
     sent = len(accepted.event_ids)
     what = "The test event is" if sent == 1 else f"{sent:,} test events are"
     messages.success(request, f"{what} accepted, with the source “test”. This page follows the first one.")
-    return HttpResponseRedirect(_back(accepted.event_ids[0]))
+    return HttpResponseRedirect(event_url(accepted.event_ids[0]))

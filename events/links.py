@@ -7,7 +7,7 @@ from django.urls import NoReverseMatch, reverse
 from django.utils.http import urlencode
 
 
-def admin_url(name: str, *args: Any, **query: str | int) -> str:
+def admin_url(name: str, /, *args: Any, **query: str | int) -> str:
     """Return an admin page's address by its name, with a query string."""
     try:
         base = reverse(f"admin:{name}", args=args)

@@ -7,13 +7,13 @@ from django.urls import URLPattern, path
 
 def urls(admin_site: AdminSite) -> list[URLPattern]:
     """List the pages' addresses, each behind the admin's login."""
-    from events import debugger_views, query_views
+    from events import debugger_views, fix_views, query_views
 
     view = admin_site.admin_view
     return [
         path("events/debugger/", view(debugger_views.debugger), name="events_debugger"),
         path("events/debugger/feed/", view(debugger_views.live_feed), name="events_debugger_feed"),
-        path("events/debugger/fix/", view(debugger_views.fix), name="events_debugger_fix"),
+        path("events/debugger/fix/", view(fix_views.fix), name="events_debugger_fix"),
         path("events/debugger/dry-run/", view(debugger_views.dry_run_page), name="events_dry_run"),
         path("events/query/", view(query_views.query_page), name="events_query"),
     ]

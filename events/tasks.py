@@ -4,10 +4,13 @@ import logging
 import time
 
 from celery import shared_task
+from django.db import transaction
 from django.utils import timezone
+from kombu.exceptions import OperationalError
 
 from config.idempotency import forget_old_answers
 from config.webhooks.delivering import prune_messages
+from events.fixing import runs
 from events.locks import hold_if_free
 from events.mending import replay_mended as replay_mended_events
 from events.processing import BATCH_SIZE, process_batch
@@ -44,6 +47,37 @@ def process_inbox() -> int:
 def replay_mended() -> int:
     """Count events whose cause was mended since they were judged. Gives how many were judged anew."""
     return replay_mended_events(now=timezone.now()).events
+
+
+@shared_task
+def go_on_mending() -> int:
+    """Go on with large replays and dismissals, a step a transaction. Gives how many steps were taken.
+
+    Ends after half a minute at the latest and asks for itself again; killed, the schedule asks. Side by side each run
+    is worked on once.
+    """
+    steps, deadline = 0, time.monotonic() + LONGEST_RUN_S
+    for run_id in runs.unfinished():
+        runs.begin(run_id)
+        while time.monotonic() < deadline:
+            steps += 1
+            if not runs.take_step(run_id, now=timezone.now()):
+                break
+    if time.monotonic() >= deadline:
+        go_on_soon()
+    return steps
+
+
+def go_on_soon() -> None:
+    """Ask a worker to go on mending once this is committed. Without a broker the schedule asks."""
+    transaction.on_commit(_ask_to_go_on)
+
+
+def _ask_to_go_on() -> None:
+    try:
+        go_on_mending.apply_async(retry=False, expires=60)
+    except (OperationalError, OSError) as error:
+        log.warning("The worker couldn't be asked to go on: %s", error)
 
 
 @shared_task

@@ -121,8 +121,8 @@ def _add_up(spans: Sequence[_Span], features: dict[int, Feature]) -> dict[int, S
     return found
 
 
-def _parameters(spans: Sequence[_Span]) -> tuple[dict[str, list[Any]], bool]:
-    """Give the spans' whole and cut hours as arrays, and tell whether any hour is cut."""
+def _parameters(spans: Sequence[_Span]) -> tuple[dict[str, str], bool]:
+    """Give the spans' whole and cut hours as arrays, written as literals, and tell whether any hour is cut."""
     columns: dict[str, list[Any]] = {f"{kind}_{name}": [] for kind in ("whole", "edge") for name in SPAN_COLUMNS}
 
     def add(kind: str, *values: Any) -> None:
@@ -134,7 +134,8 @@ def _parameters(spans: Sequence[_Span]) -> tuple[dict[str, list[Any]], bool]:
         add("whole", span.no, span.customer_id, span.feature_id, start, end, ceil_day(start), floor_day(end))
         for start, end in span.edges:
             add("edge", span.no, span.customer_id, span.feature_id, start, end, start, end)
-    return columns, bool(columns["edge_no"])
+    # psycopg dumps an array a value at a time, to find its type first; a billing run asks for thousands.
+    return {name: f"{{{','.join(map(str, values))}}}" for name, values in columns.items()}, bool(columns["edge_no"])
 
 
 @cache

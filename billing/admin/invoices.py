@@ -5,7 +5,7 @@ from typing import Any
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import get_object_or_404, render
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
@@ -21,7 +21,7 @@ from unfold.enums import ActionVariant
 from unfold.forms import BaseDialogForm
 
 from billing import finalizing, invoice_page
-from billing.admin import upcoming_pages
+from billing.admin import documents, upcoming_pages
 from billing.admin.exports import FORMATS, InvoiceResource, LineResource
 from billing.admin.pages import STATE_LABELS, STYLES, ReasonForm, answer, money, sums
 from billing.models import Invoice, InvoiceLine, InvoiceState
@@ -32,6 +32,7 @@ from billing.wording import dates
 from catalog.refusals import Refused
 from customers.periods import Period
 
+LINE_RELATED = ("invoice__customer", "invoice__subscription", "feature")
 ALLOWED = {
     InvoiceState.DRAFT: {"finalize_one", "recompute_one"},
     InvoiceState.FINALIZED: {"pay_one", "void_one", "reissue_one"},
@@ -93,8 +94,8 @@ class InvoiceAdmin(ExportMixin, ModelAdmin):
     search_fields = ("number", "public_id", "customer__name", "customer__external_id")
     search_help_text = "Invoice number, customer's name or external id"
     ordering = ("-pk",)
-    actions = ("finalize_selected",)
-    actions_detail = ("finalize_one", "recompute_one", "pay_one", "reissue_one", "void_one")
+    actions = ("finalize_selected", "pdf_selected")
+    actions_detail = ("pdf_one", "finalize_one", "recompute_one", "pay_one", "reissue_one", "void_one")
 
     class Media:
         css = STYLES
@@ -116,6 +117,7 @@ class InvoiceAdmin(ExportMixin, ModelAdmin):
         allowed = ALLOWED[InvoiceState(invoice.state)] if invoice else set()
         if Invoice.objects.filter(replaces__pk=object_id).exists():
             allowed = set()
+        allowed = allowed | {"pdf_one"}
         offered = super().get_actions_detail(request, object_id)
         return [each for each in offered if each.action_name.rsplit("billing_invoice_", 1)[-1] in allowed]
 
@@ -177,6 +179,7 @@ class InvoiceAdmin(ExportMixin, ModelAdmin):
         view = self.admin_site.admin_view
         own = [
             path("line/<int:line_id>/proof/", view(self.proof_view), name="billing_line_proof"),
+            path("line/<int:line_id>/events.csv", view(self.line_events_view), name="billing_line_events"),
             *upcoming_pages.urls(self),
         ]
         return [*own, *super().get_urls()]
@@ -187,6 +190,12 @@ class InvoiceAdmin(ExportMixin, ModelAdmin):
             raise PermissionDenied
         line = get_object_or_404(InvoiceLine.objects.select_related("invoice", "price", "feature"), pk=line_id)
         return render(request, "admin/billing/invoice/proof.html", {"proof": prove(line), "line": line})
+
+    def line_events_view(self, request: HttpRequest, line_id: int) -> HttpResponseBase:
+        """Answer the events that a line counts as CSV. For staff who may view invoices and events."""
+        if not self.has_view_permission(request) or not request.user.has_perm("events.view_event"):
+            raise PermissionDenied
+        return documents.line_events(get_object_or_404(InvoiceLine.objects.select_related(*LINE_RELATED), pk=line_id))
 
     # --- What staff can do -----------------------------------------------------------------------------
 
@@ -211,6 +220,16 @@ class InvoiceAdmin(ExportMixin, ModelAdmin):
             "money": sums((invoice.currency, invoice.total) for invoice in drafts),
         }
         return TemplateResponse(request, "admin/billing/invoice/finalize_selected.html", context)
+
+    @admin.action(description="Download selected as PDF", permissions=["view"])
+    def pdf_selected(self, request: HttpRequest, queryset: QuerySet[Invoice]) -> HttpResponseBase | None:
+        """Answer the selected invoices' PDFs as one ZIP."""
+        return documents.many_pdfs(request, queryset)
+
+    @action(description="PDF", icon="picture_as_pdf", permissions=["view"])
+    def pdf_one(self, request: HttpRequest, object_id: int) -> HttpResponse:
+        """Answer the invoice as a PDF."""
+        return documents.one_pdf(request, object_id)
 
     @action(
         description="Finalize",

@@ -1,28 +1,62 @@
-"""Number series in the admin."""
+"""Number series in the admin: what numbers look like, and which series numbers come from."""
 
 from django.contrib import admin
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404
 from unfold.admin import ModelAdmin
-from unfold.decorators import display
+from unfold.decorators import action, display
+from unfold.forms import BaseDialogForm
 
 from billing.models import NumberSeries
+from billing.numbering import make_default
+from catalog.admin.base import carry_out, page_of, staff
 
 
 @admin.register(NumberSeries)
 class NumberSeriesAdmin(ModelAdmin):
-    """How invoice numbers look. The next number is drawn when an invoice is finalized, and never goes back."""
+    """How numbers look. The next number is drawn when something is finalized, and never goes back."""
 
-    list_display = ("name", "example", "prefix", "width")
+    list_display = ("name", "used_for", "example", "prefix", "width", "is_default")
+    list_filter = ("used_for",)
     search_fields = ("name", "prefix")
-    fields = ("name", "prefix", "width", "next_number")
-    readonly_fields = ("name", "next_number")
+    fields = ("name", "used_for", "prefix", "width", "is_default", "next_number")
+    actions_detail = ("make_default",)
 
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
+    def get_fields(self, request: HttpRequest, obj: NumberSeries | None = None) -> tuple[str, ...]:
+        return self.fields if obj else self.fields[:4]
+
+    def get_readonly_fields(self, request: HttpRequest, obj: NumberSeries | None = None) -> tuple[str, ...]:
+        """Keep what drawn numbers were made of: another prefix is another series."""
+        drawn = ("prefix", "used_for") if obj is not None and obj.next_number > 1 else ()
+        return ("is_default", "next_number", *drawn)
 
     def has_delete_permission(self, request: HttpRequest, obj: NumberSeries | None = None) -> bool:
         return False
 
     @display(description="Next number")
     def example(self, series: NumberSeries) -> str:
-        return f"{series.prefix}{series.next_number:0{series.width}d}"
+        return series.number()
+
+    def has_default_permission(self, request: HttpRequest, object_id: int | str | None = None) -> bool:
+        others = NumberSeries.objects.filter(pk=object_id or 0, is_default=False)
+        return bool(self.has_change_permission(request)) and others.exists()
+
+    @action(
+        description="Make default",
+        icon="star",
+        permissions=["default"],
+        dialog={
+            "title": "Draw numbers from this series?",
+            "description": "It takes over from the default one for all that is finalized from now on, unless another "
+            "series was picked. Numbers that were drawn stay.",
+            "form_submit_text": "Make default",
+        },
+    )
+    def make_default(self, request: HttpRequest, form: BaseDialogForm, object_id: int) -> HttpResponse:
+        series = get_object_or_404(NumberSeries, pk=object_id)
+        return carry_out(
+            request,
+            lambda: make_default(series, by=staff(request)),
+            done=f"Numbers of {series.get_used_for_display().lower()} come from {series} now.",
+            then=page_of(series),
+        )

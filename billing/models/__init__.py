@@ -1,16 +1,47 @@
-from billing.models.invoices import Invoice, InvoiceKind, InvoiceLine, InvoiceState, LineKind, NumberSeries
-from billing.models.runs import BillingRun, BillingState, RunChunk, RunKind, RunState
+from billing.models.company import CompanyProfile
+from billing.models.coupons import Coupon, CouponApplication, CouponDuration, CouponScope, CouponUse
+from billing.models.credit_notes import CreditNote, CreditNoteLine, CreditNoteState, CreditReason, RefundTo
+from billing.models.invoices import Invoice, InvoiceKind, InvoiceLine, InvoiceState, LineKind
+from billing.models.payments import Payment, PaymentKind, PaymentMethod
+from billing.models.runs import BillingRun, BillingState, RunChunk, RunFinding, RunKind, RunState
+from billing.models.series import NumberSeries, SeriesUse
+from billing.models.taxes import TaxAssignment, TaxRate
+from billing.models.wallets import CreditGrant, EntryKind, GrantKind, Wallet, WalletEntry, WalletState
 
 __all__ = [
     "BillingRun",
     "BillingState",
+    "CompanyProfile",
+    "Coupon",
+    "CouponApplication",
+    "CouponDuration",
+    "CouponScope",
+    "CouponUse",
+    "CreditGrant",
+    "CreditNote",
+    "CreditNoteLine",
+    "CreditNoteState",
+    "CreditReason",
+    "EntryKind",
+    "GrantKind",
     "Invoice",
     "InvoiceKind",
     "InvoiceLine",
     "InvoiceState",
     "LineKind",
     "NumberSeries",
+    "Payment",
+    "PaymentKind",
+    "PaymentMethod",
+    "RefundTo",
     "RunChunk",
+    "RunFinding",
     "RunKind",
     "RunState",
+    "SeriesUse",
+    "TaxAssignment",
+    "TaxRate",
+    "Wallet",
+    "WalletEntry",
+    "WalletState",
 ]

@@ -10,33 +10,11 @@ from django.db import models
 from django.db.models import F, Q
 from django.urls import reverse
 
+from billing.models.series import NumberSeries
 from billing.querysets import InvoiceQuerySet
 from catalog.models import Feature, PlanVersion, Price
 from config.db import AmountField, CurrencyField, NumericField, PublicIdField, Stamped, UnitPriceField
-from customers.models import Customer, Subscription
-
-
-class NumberSeries(models.Model):
-    """A gapless run of invoice numbers. Finalizing locks the row, so that none is drawn twice or skipped."""
-
-    name = models.CharField(max_length=32, unique=True)
-    prefix = models.CharField(max_length=32, help_text="Put before the number, for example INV-.")
-    width = models.PositiveSmallIntegerField(default=6, help_text="Digits; shorter numbers begin with zeros.")
-    next_number = models.PositiveBigIntegerField(default=1, editable=False)
-
-    class Meta:
-        ordering: ClassVar = ["name"]
-        verbose_name_plural = "number series"
-        triggers: ClassVar = [
-            pgtrigger.Protect(
-                name="number_series_never_back",
-                operation=pgtrigger.Update,
-                condition=pgtrigger.Q(new__next_number__lt=pgtrigger.F("old__next_number")),
-            )
-        ]
-
-    def __str__(self) -> str:
-        return self.name
+from customers.models import Customer, Subscription, TaxTreatment
 
 
 class InvoiceKind(models.TextChoices):
@@ -66,14 +44,30 @@ FREEZE_INVOICE = """
             USING ERRCODE = 'restrict_violation';
     END IF;
     IF OLD.state = 'void' AND to_jsonb(NEW) - 'updated_at' IS DISTINCT FROM to_jsonb(OLD) - 'updated_at'
-        OR NEW.state = 'draft' OR NEW.state = 'void' AND NEW.amount_paid <> 0
+        OR NEW.state = 'draft' OR NEW.state = 'void' AND (NEW.amount_paid, NEW.amount_credited) <> (0, 0)
     THEN
         RAISE EXCEPTION 'invoice %: % can''t become %', OLD.number, OLD.state, NEW.state
             USING ERRCODE = 'restrict_violation';
     END IF;
     RETURN NEW;
 """
-SETTLING_COLUMNS = "ARRAY['state', 'amount_paid', 'paid_at', 'voided_at', 'voided_by_id', 'void_reason', 'updated_at']"
+SETTLING_COLUMNS = (
+    "ARRAY['state', 'amount_paid', 'amount_credited', 'paid_at', 'voided_at', 'voided_by_id', 'void_reason',"
+    " 'metadata', 'updated_at']"
+)
+SETTLE_INVOICE = """
+    IF TG_OP = 'INSERT' OR NEW.amount_paid <> (
+        SELECT coalesce(sum(amount), 0) FROM billing_payment WHERE invoice_id = NEW.id
+    ) OR NEW.amount_credited <> (
+        SELECT coalesce(sum(total), 0) FROM billing_creditnote WHERE invoice_id = NEW.id AND state = 'finalized'
+    ) THEN
+        RAISE EXCEPTION 'invoice %: what is paid and credited is the sum of its payments and credit notes', NEW.id
+            USING ERRCODE = 'check_violation';
+    END IF;
+    RETURN NEW;
+"""
+SETTLED = F("amount_paid") + F("amount_credited")
+IS_SETTLED = Q(amount_due=SETTLED) | Q(amount_due__gte=0, amount_due__lt=SETTLED)
 
 
 class Invoice(Stamped):
@@ -93,17 +87,33 @@ class Invoice(Stamped):
     period_end = models.DateTimeField(null=True, blank=True)
     subtotal = AmountField(default=0)
     discount_total = AmountField(default=0)
-    tax_total = AmountField(default=0)
+    tax_total = AmountField(default=0, help_text="Tax on top. What prices contain is in the next column.")
+    tax_included = AmountField(default=0, db_default=0, help_text="Tax that the prices contain.")
+    tax_treatment = models.CharField(
+        max_length=16, choices=TaxTreatment, default=TaxTreatment.TAXABLE, db_default=TaxTreatment.TAXABLE
+    )
+    tax_note = models.CharField(
+        max_length=255, blank=True, default="", db_default="", help_text="Why there is no tax, as the invoice says it."
+    )
     total = AmountField(default=0)
-    credits_applied = AmountField(default=0)
+    credits_applied = AmountField(
+        default=0, help_text="On a draft: what would be. Below zero: what the invoice added to the customer's credit."
+    )
     amount_due = AmountField(default=0, help_text="Total less prepaid credits, before payments.")
-    amount_paid = AmountField(default=0)
+    amount_paid = AmountField(default=0, help_text="The sum of its payments, less what went back.")
+    amount_credited = AmountField(default=0, db_default=0, help_text="The sum of its finalized credit notes.")
     billed_to = models.JSONField(
         default=dict, blank=True, help_text="The customer's name, address and tax id as of finalizing."
+    )
+    seller = models.JSONField(
+        default=dict, db_default={}, blank=True, help_text="What documents say about the company, as of finalizing."
     )
     memo = models.TextField(blank=True)
     computed_at = models.DateTimeField(help_text="Events counted before this moment are in.")
     finalize_at = models.DateTimeField(null=True, blank=True, help_text="When the grace period ends.")
+    held_at = models.DateTimeField(null=True, blank=True, help_text="Since when a draft is held back.")
+    held_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, null=True, editable=False, related_name="+")
+    hold_reason = models.CharField(max_length=255, blank=True, default="", db_default="")
     issued_at = models.DateTimeField(null=True, blank=True)
     due_at = models.DateTimeField(null=True, blank=True)
     finalized_at = models.DateTimeField(null=True, blank=True)
@@ -117,6 +127,9 @@ class Invoice(Stamped):
     replaces = models.OneToOneField("self", models.PROTECT, null=True, blank=True, related_name="replaced_by")
     run = models.ForeignKey(
         "billing.BillingRun", models.PROTECT, null=True, blank=True, db_index=False, related_name="invoices"
+    )
+    external_reference = models.CharField(
+        max_length=255, null=True, blank=True, unique=True, help_text="A one-off invoice's own key: one makes it once."
     )
     metadata = models.JSONField(default=dict, blank=True)
 
@@ -156,6 +169,21 @@ class Invoice(Stamped):
             models.CheckConstraint(
                 name="invoice_due_adds_up", condition=Q(amount_due=F("total") - F("credits_applied"))
             ),
+            models.CheckConstraint(
+                name="invoice_paid_when_settled",
+                condition=Q(state__in=["draft", "void"], amount_paid=0, amount_credited=0)
+                | Q(state="paid") & IS_SETTLED
+                | Q(state="finalized") & ~IS_SETTLED,
+            ),
+            models.CheckConstraint(
+                name="invoice_credited_within_total",
+                condition=Q(amount_credited=0) | Q(amount_credited__gt=0, amount_credited__lte=F("total")),
+            ),
+            models.CheckConstraint(
+                name="invoice_held_while_draft",
+                condition=Q(held_at=None, hold_reason="")
+                | Q(state="draft", held_at__isnull=False) & ~Q(hold_reason=""),
+            ),
             models.CheckConstraint(name="invoice_currency_code", condition=Q(currency__regex="^[A-Z]{3}$")),
         ]
         indexes: ClassVar = [
@@ -163,6 +191,11 @@ class Invoice(Stamped):
             models.Index(fields=["state", "-id"], name="invoice_by_state"),
             models.Index(fields=["finalize_at"], name="invoice_to_finalize", condition=Q(state="draft")),
             models.Index(fields=["due_at"], name="invoice_to_be_paid", condition=Q(state="finalized")),
+            models.Index(
+                fields=["customer"],
+                name="invoice_to_give_back",
+                condition=Q(state__in=["finalized", "paid"], amount_due__lt=SETTLED),
+            ),
             models.Index(fields=["run"], name="invoice_of_run", condition=Q(run__isnull=False)),
         ]
         triggers: ClassVar = [
@@ -172,7 +205,23 @@ class Invoice(Stamped):
                 when=pgtrigger.Before,
                 declare=[("settling", f"text[] := {SETTLING_COLUMNS}")],
                 func=FREEZE_INVOICE,
-            )
+            ),
+            pgtrigger.Trigger(
+                name="invoice_begins_unsettled",
+                operation=pgtrigger.Insert,
+                when=pgtrigger.Before,
+                condition=pgtrigger.Condition("NEW.amount_paid <> 0 OR NEW.amount_credited <> 0"),
+                func=SETTLE_INVOICE,
+            ),
+            pgtrigger.Trigger(
+                name="settle_invoice",
+                operation=pgtrigger.Update,
+                when=pgtrigger.Before,
+                condition=pgtrigger.Condition(
+                    "NEW.amount_paid <> OLD.amount_paid OR NEW.amount_credited <> OLD.amount_credited"
+                ),
+                func=SETTLE_INVOICE,
+            ),
         ]
 
     def __str__(self) -> str:
@@ -183,8 +232,13 @@ class Invoice(Stamped):
 
     @property
     def amount_remaining(self) -> Decimal:
-        """What is still to be paid, in the invoice's currency."""
-        return self.amount_due - self.amount_paid
+        """What is still to be paid, in the invoice's currency; below zero, what is to be given back."""
+        return self.amount_due - self.amount_credited - self.amount_paid
+
+    @property
+    def is_settled(self) -> bool:
+        """Tell whether nothing is left to pay. One below zero is settled when it was given back."""
+        return self.amount_remaining <= 0 if self.amount_due >= 0 else self.amount_remaining == 0
 
     @property
     def is_draft(self) -> bool:
@@ -237,6 +291,9 @@ class InvoiceLine(models.Model):
     unit_amount = UnitPriceField(null=True, blank=True, help_text="Where one price applies to every unit.")
     amount = AmountField(help_text="Rounded once, to the invoice's currency.")
     exact_amount = NumericField(default=0, help_text="Before rounding.")
+    discount_amount = AmountField(default=0, db_default=0, help_text="This charge's part of all discounts.")
+    tax_amount = AmountField(default=0, db_default=0, help_text="This charge's part of the taxes on top.")
+    tax_included = AmountField(default=0, db_default=0, help_text="The tax that this charge contains.")
     computation = models.JSONField(
         default=dict, blank=True, help_text="Tiers, prorated days, and what else explains the amount."
     )
@@ -275,5 +332,4 @@ class InvoiceLine(models.Model):
         return self.description
 
 
-auditlog.register(NumberSeries, exclude_fields=["next_number"])
 auditlog.register(Invoice, exclude_fields=["updated_at"])

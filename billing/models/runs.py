@@ -1,4 +1,4 @@
-"""Where billing stands: what each subscription was billed for, and the runs that do it."""
+"""Where billing stands: what each subscription was billed for, the runs that do it, and what they found."""
 
 from typing import ClassVar
 
@@ -7,7 +7,8 @@ from django.db import models
 from django.db.models import Q
 from django.urls import reverse
 
-from config.db import PublicIdField
+from billing.models.invoices import InvoiceKind
+from config.db import AmountField, CurrencyField, PublicIdField
 from customers.models import Subscription
 
 
@@ -100,3 +101,36 @@ class RunChunk(models.Model):
 
     def __str__(self) -> str:
         return f"{self.first_id}-{self.last_id}"
+
+
+class RunFinding(models.Model):
+    """What a run has to tell of a subscription: why it couldn't be billed, or in a dry run an invoice to come."""
+
+    run = models.ForeignKey(BillingRun, models.CASCADE, db_index=False, related_name="findings")
+    subscription = models.ForeignKey(Subscription, models.PROTECT, db_index=False, related_name="+")
+    problem = models.TextField(blank=True)
+    kind = models.CharField(max_length=8, choices=InvoiceKind, blank=True)
+    period_start = models.DateTimeField(null=True)
+    period_end = models.DateTimeField(null=True)
+    currency = CurrencyField()
+    lines = models.PositiveIntegerField(default=0)
+    total = AmountField(null=True)
+    change = AmountField(null=True, help_text="Against the invoice of the period before; empty for the first.")
+
+    class Meta:
+        ordering: ClassVar = ["run", "pk"]
+        indexes: ClassVar = [
+            models.Index(fields=["run", "id"], name="run_finding_in_order"),
+            models.Index(fields=["run", "id"], name="run_finding_problems", condition=~Q(problem="")),
+        ]
+        constraints: ClassVar = [
+            models.CheckConstraint(
+                name="run_finding_is_invoice_or_problem",
+                condition=Q(problem="", total__isnull=False, period_start__isnull=False, period_end__isnull=False)
+                & ~Q(kind="")
+                | ~Q(problem="") & Q(total=None, kind=""),
+            )
+        ]
+
+    def __str__(self) -> str:
+        return self.problem or f"{self.get_kind_display()} of {self.total} {self.currency}"

@@ -53,9 +53,9 @@ def found(detail: dict[str, Any]) -> SafeString:
 
 
 @register.filter
-def allowed(fix: Any, user: Any) -> bool:
+def allowed(fix: dict[str, Any], user: Any) -> bool:
     """Tell whether the user may open a fix's page."""
-    return bool(user.has_perm(fix.permission))
+    return bool(user.has_perms(fix["permissions"]))
 
 
 @register.filter

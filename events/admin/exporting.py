@@ -2,7 +2,7 @@
 
 import csv
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 from tempfile import TemporaryFile
 from typing import Any
@@ -27,23 +27,36 @@ def export(rows: QuerySet[Any], columns: Sequence[Column], *, name: str, file_fo
     Texts that a spreadsheet would take for a formula get a leading apostrophe. Times are UTC, ISO 8601.
     """
     read = rows[:MOST_ROWS].iterator(chunk_size=2_000)
-    table = ([cell(value_of(row)) for _, value_of in columns] for row in read)
-    headings = [heading for heading, _ in columns]
+    table = ([value_of(row) for _, value_of in columns] for row in read)
+    return table_file([heading for heading, _ in columns], table, name=name, file_format=file_format)
+
+
+def table_file(
+    headings: Sequence[str], table: Iterable[Sequence[Any]], *, name: str, file_format: str
+) -> HttpResponseBase:
+    """Answer a table as a file, "csv" (written while it is sent) or "xlsx". `name` has no ending.
+
+    Days and moments without a zone become Excel's own dates; moments with one are text, ISO 8601.
+    """
+    cells = ([cell(value) for value in row] for row in table)
     if file_format == "csv":
-        response: HttpResponseBase = StreamingHttpResponse(_csv_lines(headings, table), content_type="text/csv")
+        response: HttpResponseBase = StreamingHttpResponse(_csv_lines(headings, cells), content_type="text/csv")
         response.headers["Content-Disposition"] = f'attachment; filename="{name}.csv"'
         return response
-    return FileResponse(_workbook(headings, table), as_attachment=True, filename=f"{name}.xlsx", content_type=XLSX)
+    return FileResponse(_workbook(headings, cells), as_attachment=True, filename=f"{name}.xlsx", content_type=XLSX)
 
 
-def cell(value: Any) -> str | int | Decimal:
-    """Write a value for a spreadsheet: numbers stay numbers, all else becomes text that isn't taken for a formula."""
+def cell(value: Any) -> str | int | Decimal | date:
+    """Write a value for a spreadsheet: numbers and days stay what they are, all else becomes text that isn't taken for
+    a formula."""
     if value is None:
         return ""
     if isinstance(value, int | Decimal) and not isinstance(value, bool):
         return value
-    if isinstance(value, datetime):
+    if isinstance(value, datetime) and value.tzinfo is not None:
         return value.isoformat()
+    if isinstance(value, date):
+        return value
     text = orjson.dumps(value, default=str).decode() if isinstance(value, dict | list) else str(value)
     return f"'{text}" if text.startswith(FORMULA_SIGNS) else text
 

@@ -16,6 +16,7 @@ from unfold.contrib.filters.admin import AutocompleteSelectFilter
 from unfold.decorators import action, display
 from unfold.enums import ActionVariant
 
+from catalog.models import Feature
 from customers.models import Customer
 from events import charts, dashboard
 from events.admin.dialogs import ReasonForm, back_to, confirm, staff, summary
@@ -29,9 +30,9 @@ from events.admin.filters import (
     SourceFilter,
     StateFilter,
 )
-from events.admin.fixes import fixes_for
 from events.admin.meters import Meters, verdicts
 from events.admin.readonly import LongListAdmin, badge, code, moment
+from events.fixing.offers import Trouble, nearly_named, offers_for
 from events.models import DuplicateEvent, Event, EventState, Problem, ProblemState
 from events.paginators import KeysetChangeList
 from events.reasons import EXPLANATIONS, Reason
@@ -302,7 +303,7 @@ def event_context(event: Event) -> dict[str, Any]:
     problems = list(Problem.objects.filter(event=event).select_related("feature", "closed_by").order_by("state", "-pk"))
     for problem in problems:
         problem.explanation = EXPLANATIONS[Reason(problem.reason)]  # type: ignore[attr-defined]
-        problem.fixes = fixes_for(problem) if problem.state == ProblemState.OPEN else []  # type: ignore[attr-defined]
+        problem.fixes = _fixes(event, problem)  # type: ignore[attr-defined]
     return {
         "event": event,
         "title": "Event",
@@ -317,6 +318,23 @@ def event_context(event: Event) -> dict[str, Any]:
         "debugger_url": debugger_url(event),
         "delay_s": (event.processed_at - event.received_at).total_seconds(),
     }
+
+
+def _fixes(event: Event, problem: Problem) -> list[dict[str, Any]]:
+    """Give an open problem the buttons that mend its cause, each with the permissions that it needs."""
+    if problem.state != ProblemState.OPEN:
+        return []
+    reason, sent = Reason(problem.reason), problem.external_customer_id
+    meant = nearly_named(sent) if reason == Reason.UNKNOWN_CUSTOMER else None
+    names: list[str] = []
+    if reason == Reason.UNKNOWN_EVENT_NAME:
+        names = list(Feature.objects.metered().values_list("event_name", flat=True).distinct())
+    trouble = Trouble(reason, problem.event_name, sent, problem.feature, problem.occurred_at)
+    offers = offers_for(trouble, known_names=names, meant=meant)
+    return [
+        {"label": offer.label, "url": offer.address(event=event.event_id), "permissions": offer.permissions}
+        for offer in offers
+    ]
 
 
 def customer_html(event: Any) -> SafeString:

@@ -1,15 +1,20 @@
-"""What the workers did: batches, and checks of usage against the ledger."""
+"""What the workers did: batches, large replays, and checks of usage against the ledger."""
 
 from typing import Any
 
 from django.contrib import admin
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, render
+from django.urls import path
+from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import RangeDateTimeFilter
 from unfold.decorators import display
 
 from events.admin.readonly import LongListAdmin, ReadOnlyAdmin, badge, moment
-from events.models import ProcessedBatch, UsageCheck
+from events.models import MendingRun, ProcessedBatch, UsageCheck
 from events.paginators import Keyset
 
 
@@ -104,3 +109,77 @@ class UsageCheckAdmin(ReadOnlyAdmin):
     @display(description="Applied")
     def applied(self, check: Any) -> str:
         return moment(check.applied_at)
+
+
+@admin.register(MendingRun)
+class MendingRunAdmin(ReadOnlyAdmin):
+    """Replays and dismissals of many problems, with their progress. A worker does them."""
+
+    change_form_template = "admin/events/mendingrun/change_form.html"
+    list_display = ("started", "what", "state_text", "progress", "closed_text", "open_text", "started_by", "reason")
+    list_select_related = ("started_by",)
+    list_filter = (("started_at", RangeDateTimeFilter),)
+    sortable_by = ()
+    fields = ()
+    empty_title = "No large replay yet"
+    empty_text = (
+        "More than 20,000 problems are replayed or dismissed in the background. Begin with a cause in Problems."
+    )
+
+    def get_urls(self) -> list[Any]:
+        view = self.admin_site.admin_view(self.progress_view)
+        return [path("<int:run_id>/progress/", view, name="events_mendingrun_progress"), *super().get_urls()]
+
+    def progress_view(self, request: HttpRequest, run_id: int) -> HttpResponse:
+        """Answer with the progress alone, which the page asks for every two seconds. For staff who may view runs."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        run = get_object_or_404(MendingRun.objects.select_related("started_by"), pk=run_id)
+        return render(request, "admin/events/mendingrun/progress.html", progress_of(run))
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        known = object_id.isdecimal() and len(object_id) < 19
+        run = MendingRun.objects.select_related("started_by").filter(pk=object_id).first() if known else None
+        context = (extra_context or {}) | (progress_of(run) | {"title": str(run)} if run else {})
+        return super().change_view(request, object_id, form_url, context)  # type: ignore[no-any-return]
+
+    @display(description="Started")
+    def started(self, run: MendingRun) -> str:
+        return moment(run.started_at)
+
+    @display(description="What")
+    def what(self, run: MendingRun) -> str:
+        return f"{run.get_kind_display()}: {run.title}"
+
+    @display(description="State")
+    def state_text(self, run: MendingRun) -> SafeString:
+        return badge("running", "info") if run.finished_at is None else badge("finished", "success")
+
+    @display(description="Events", formatting="price")
+    def progress(self, run: MendingRun) -> SafeString:
+        of = "" if run.events is None else f" of {run.events:,}"
+        return format_html('<span class="ch-number">{}{}</span>', f"{run.done:,}", of)
+
+    @display(description="Problems closed", formatting="price")
+    def closed_text(self, run: MendingRun) -> SafeString:
+        return _number(run.closed)
+
+    @display(description="Still open", formatting="price")
+    def open_text(self, run: MendingRun) -> SafeString:
+        return _number(run.still_open)
+
+
+def progress_of(run: MendingRun) -> dict[str, Any]:
+    """Collect what the progress shows. The time left is judged by the rate so far."""
+    now = timezone.now()
+    seconds = max(((run.finished_at or now) - run.started_at).total_seconds(), 0.001)
+    left = max((run.events or 0) - run.done, 0)
+    share = 100 if run.finished_at else min(99, run.done * 100 // run.events) if run.events else 0
+    return {
+        "run": run,
+        "percent": share,
+        "seconds": seconds,
+        "seconds_left": left / (run.done / seconds) if run.done and not run.finished_at else None,
+    }

@@ -111,7 +111,11 @@ def _state_step(context: Context, reading: Reading) -> Step:
         sentence = (
             f"{feature.name} counts events from {wording.minute(feature.counts_from)} on; this one occurred before."
         )
-        fix = Fix("Set an earlier start", url=page_of(feature))
+        fix = Fix(
+            "Let it count earlier",
+            action="count_earlier",
+            parameters={"feature": str(feature.pk), "at": subject.occurred_at.isoformat()},
+        )
         return _of(
             reading,
             StepKey.FEATURE,
@@ -324,7 +328,7 @@ def _plain(value: object) -> str:
 
 def replay_fix(context: Context) -> Fix:
     """Offer to judge the event anew by today's configuration."""
-    return Fix("Replay the event", action="replay", parameters={"event": str(context.subject.pk or "")})
+    return Fix("Replay the event", action="replay", parameters={"ledger_id": str(context.subject.pk or "")})
 
 
 def feature_evidence(feature: Feature) -> Evidence:

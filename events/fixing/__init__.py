@@ -14,8 +14,11 @@ from django.db import OperationalError, connection, transaction
 from catalog.models import EventNameAlias, Feature
 from customers.models import Customer
 from events.billing_facts import Worth, billing
-from events.fixing.actions import Action, Field, FixRefused, make_action
-from events.models import Event, Problem, ProblemState
+from events.fixing.base import Action, Field, FixRefused
+from events.fixing.registry import make_action
+from events.fixing.runs import start_run
+from events.models import Event, MendingRun, Problem, ProblemState
+from events.models.operations import MendingKind
 from events.replaying import Replayed, replay, replay_chunk
 from events.usage import UsageRequest, floor_hour, usage_many
 
@@ -35,8 +38,7 @@ __all__ = [
 ]
 
 MOST_EVENTS = 5_000
-MOST_AT_ONCE = 50_000
-MOST_ROWS = 100
+AT_ONCE = 20_000  # events that a click replays; more are a worker's
 HOUR = timedelta(hours=1)
 
 
@@ -96,12 +98,16 @@ class Preview:
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """The proof of a fix: what was replayed, what was closed, usage and money before and after."""
+    """The proof of a fix: what was replayed, what was closed, usage and money before and after.
+
+    With a `run` nothing of that is there yet: a worker replays the events, more than one request should wait for.
+    """
 
     replayed: Replayed
     changes: tuple[Change, ...]
     money_before: Worth
     money_after: Worth
+    run: MendingRun | None = None
 
     @property
     def money(self) -> dict[str, Decimal]:
@@ -109,7 +115,7 @@ class Applied:
 
     @property
     def is_closed(self) -> bool:
-        return self.replayed.still_open == 0
+        return self.run is None and self.replayed.still_open == 0
 
 
 def difference(before: Worth, after: Worth) -> dict[str, Decimal]:
@@ -119,13 +125,13 @@ def difference(before: Worth, after: Worth) -> dict[str, Decimal]:
     return {code: amount for code, amount in found.items() if amount}
 
 
-def preview(action: Action, *, now: datetime, by: User | None) -> Preview:
+def preview(action: Action, *, now: datetime, by: User | None, most: int = MOST_EVENTS) -> Preview:
     """Work out what a fix would change, at most 5,000 events of it. Nothing is written: it is all rolled back.
 
     Raises Refused and ValidationError as applying would, and PreviewBusy when workers hold the rows for long.
     """
     try:
-        tried, is_partial, done, keys, after, customers = _try_out(action, now=now, by=by)
+        tried, is_partial, done, keys, after, customers = _try_out(action, now=now, by=by, most=most)
     except OperationalError as error:
         raise PreviewBusy("The events are being worked on just now. Try the preview again in a moment.") from error
     before = _measure(keys, now)
@@ -134,38 +140,49 @@ def preview(action: Action, *, now: datetime, by: User | None) -> Preview:
 
 
 def _try_out(
-    action: Action, *, now: datetime, by: User | None
+    action: Action, *, now: datetime, by: User | None, most: int
 ) -> tuple[int, bool, Replayed, _Keys, Measured, dict[int, Customer]]:
     """Make the change, look at what came of it, and take it back, with everything that waits for a commit."""
     with transaction.atomic():
         with connection.cursor() as cursor:
             # Shorter than a deadlock takes to be noticed: the preview gives way, never a worker.
             cursor.execute("SET LOCAL lock_timeout = '800ms'; SET LOCAL statement_timeout = '20s'")
-        ids = waiting_events(action, MOST_EVENTS + 1)
-        tried = ids[:MOST_EVENTS]
+        ids = waiting_events(action, most + 1)
+        tried = ids[:most]
         action.apply(now=now, by=by, reason="Preview of a fix")
         done = replay_chunk(tried, "", by) if tried else Replayed()
         keys = _keys(action, tried)
         after = _measure(keys, now)
         customers = Customer.objects.in_bulk({customer for customer, _ in keys.windows})
         transaction.set_rollback(True)
-    return len(tried), len(ids) > MOST_EVENTS, done, keys, after, customers
+    return len(tried), len(ids) > most, done, keys, after, customers
 
 
 def apply_fix(action: Action, *, now: datetime, by: User | None, reason: str = "") -> Applied:
-    """Make the change, replay up to 50,000 events that wait for it, and measure what came of it.
+    """Make the change, replay the events that wait for it, and measure what came of it.
 
-    What waits beyond that is replayed by the worker's sweep. Raises what `preview` does; the change is then not made.
-    A second call changes nothing more.
+    More than 20,000 events are left to a worker: `run` then shows how far it is. Raises what `preview` does; the change
+    is then not made. A second call changes nothing more.
     """
     before = preview(action, now=now, by=by).before
-    ids = waiting_events(action, MOST_AT_ONCE)
+    ids = waiting_events(action, AT_ONCE + 1)
+    if len(ids) > AT_ONCE:
+        return _apply_with_a_run(action, before.worth, now=now, by=by, reason=reason)
     action.apply(now=now, by=by, reason=reason or action.closing())
     done = replay(ids, closing=action.closing(), by=by) if ids else Replayed()
     keys = _keys(action, ids[:MOST_EVENTS])
     after = _measure(keys, now)
     customers = Customer.objects.in_bulk({customer for customer, _ in keys.windows})
     return Applied(done, _changes(before, after, customers), before.worth, after.worth)
+
+
+@transaction.atomic
+def _apply_with_a_run(action: Action, worth: Worth, *, now: datetime, by: User | None, reason: str) -> Applied:
+    """Make the change and note the replay in one commit, so that neither is there without the other."""
+    action.apply(now=now, by=by, reason=reason or action.closing())
+    title = action.closing()
+    run = start_run(MendingKind.REPLAY, action.name, action.given, title=title, now=now, by=by, reason=reason)
+    return Applied(Replayed(), (), worth, worth, run)
 
 
 def waiting_events(action: Action, limit: int) -> list[int]:
@@ -226,7 +243,7 @@ def _measure(keys: _Keys, now: datetime) -> Measured:
 
 
 def _changes(before: Measured, after: Measured, customers: dict[int, Customer]) -> tuple[Change, ...]:
-    """Pair what was measured, the greatest number of events first; at most a hundred rows."""
+    """Pair what was measured, the greatest number of events first."""
     features = Feature.objects.in_bulk({feature for _, feature in after.usage})
     rows = []
     for key, (value, events) in after.usage.items():
@@ -235,4 +252,4 @@ def _changes(before: Measured, after: Measured, customers: dict[int, Customer]) 
         if customer in customers and (value != was or events != events_before):
             rows.append(Change(customers[customer], features[feature], was, value, events_before, events))
     rows.sort(key=lambda row: (row.events_before - row.events_after, row.customer.name, row.feature.name))
-    return tuple(rows[:MOST_ROWS])
+    return tuple(rows)

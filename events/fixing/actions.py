@@ -1,95 +1,28 @@
-"""The fixes that can be applied with a click: what each changes, and which events wait for it.
+"""The fixes that let events count, each applied with a click: what it changes, and which events wait for it.
 
 An action is made from a step's parameters and what staff filled in. `apply` only makes the change; previewing,
 replaying and proving are in `events.fixing`.
 """
 
-from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from decimal import Decimal, InvalidOperation
-from typing import Any, ClassVar
+from datetime import datetime
 
 from django.contrib.auth.models import User
-from django.db import transaction
 from django.db.models import Q
 
-from catalog.features import accept_numeric_strings, activate_feature, map_event_name
-from catalog.models import Feature, Plan, Price
-from catalog.models.plans import VersionState
-from catalog.models.prices import PriceKind, PriceModel
-from catalog.publishing import draft_of, publish
-from catalog.refusals import Refused
-from catalog.selectors import Terms, terms_offered
+from catalog.features import accept_numeric_strings, activate_feature, map_event_name, save_feature
+from catalog.models import Feature
 from customers.accounts import activate_customer, map_external_id, save_customer
-from customers.models import Customer, Subscription
-from customers.periods import NoSuchPeriod
-from customers.subscriptions import change_plan, current_period, phase_at, subscribe
+from customers.models import Customer
+from events.fixing.base import Action, Field, FixRefused, parse_moment
 from events.models import Event
 from events.reasons import Reason
 
-
-class FixRefused(Refused):
-    """The fix can't be applied as things stand."""
-
-
-@dataclass(frozen=True, slots=True)
-class Field:
-    """Something staff fill in before a fix: its kind is "text", "number", "moment" or "choice" (with choices)."""
-
-    name: str
-    label: str
-    initial: str = ""
-    kind: str = "text"
-    help: str = ""
-    choices: tuple[tuple[str, str], ...] = ()
-    is_required: bool = True
-
-
-class Action(ABC):
-    """One fix with its parameters. `permissions` are all needed; `closing` is noted on the problems it closes."""
-
-    permissions: ClassVar[tuple[str, ...]] = ()
-
-    def __init__(self, given: Mapping[str, str]) -> None:
-        self.given = given
-
-    def text(self, name: str) -> str:
-        return self.given.get(name, "").strip()
-
-    def row[Row: Any](self, model: type[Row], name: str) -> Row:
-        """Find the row that a parameter names. Raises FixRefused when it is gone."""
-        value = self.text(name)
-        found = model.objects.filter(pk=int(value)).first() if value.isdecimal() else None
-        if found is None:
-            raise FixRefused(f"There is no such {model._meta.verbose_name} any more.")
-        return found  # type: ignore[no-any-return]
-
-    @abstractmethod
-    def title(self) -> str:
-        """Say what the fix does, as a heading."""
-
-    @abstractmethod
-    def apply(self, *, now: datetime, by: User | None, reason: str) -> None:
-        """Make the change. Raises Refused and ValidationError, each with a sentence for staff."""
-
-    def fields(self) -> tuple[Field, ...]:
-        return ()
-
-    def waiting(self) -> Q | None:
-        """Choose the open problems whose events wait for the fix; None for a fix that replays nothing."""
-        return None
-
-    def concerns(self) -> list[tuple[int, int, datetime]]:
-        """List (customer, feature, moment) whose usage gets another price, for a fix that replays nothing."""
-        return []
-
-    def closing(self) -> str:
-        return self.title()
+MOST_CHOICES = 500
 
 
 class CreateCustomer(Action):
+    name = "create_customer"
     permissions = ("customers.add_customer",)
 
     def title(self) -> str:
@@ -116,37 +49,84 @@ class CreateCustomer(Action):
 
 
 class MapCustomer(Action):
+    """Point an id to a customer: the one given, or the one whose external id staff write into `meant`."""
+
+    name = "map_customer"
     permissions = ("customers.add_customeralias",)
 
     def title(self) -> str:
+        if not self.text("customer"):
+            return f"Map “{self.text('alias')}” to a customer"
         return f"Count “{self.text('alias')}” for {self.row(Customer, 'customer')}"
 
+    def fields(self) -> tuple[Field, ...]:
+        if self.text("customer"):
+            return ()
+        return (Field("meant", "External id of the customer that was meant"),)
+
     def apply(self, *, now: datetime, by: User | None, reason: str) -> None:
-        map_external_id(self.text("alias"), self.row(Customer, "customer"), by=by, reason=reason)
+        map_external_id(self.text("alias"), self._customer(), by=by, reason=reason)
+
+    def closing(self) -> str:
+        return f"Count “{self.text('alias')}” for {self._customer()}"
+
+    def _customer(self) -> Customer:
+        if self.text("customer"):
+            return self.row(Customer, "customer")
+        found = Customer.objects.filter(external_id=self.text("meant")).first()
+        if found is None:
+            raise FixRefused(f"No customer has the external id “{self.text('meant')}”.")
+        return found
 
     def waiting(self) -> Q:
         return Q(reason=Reason.UNKNOWN_CUSTOMER, external_customer_id=self.text("alias"))
 
 
 class ActivateCustomer(Action):
+    name = "activate_customer"
     permissions = ("customers.change_customer",)
 
     def title(self) -> str:
-        return f"Activate the customer {self.row(Customer, 'customer')}"
+        return f"Activate the customer {self._customer()}"
 
     def apply(self, *, now: datetime, by: User | None, reason: str) -> None:
-        activate_customer(self.row(Customer, "customer"), by=by, reason=reason)
+        activate_customer(self._customer(), by=by, reason=reason)
+
+    def _customer(self) -> Customer:
+        """Find the customer by its key, or by an id that events carry."""
+        if self.text("customer"):
+            return self.row(Customer, "customer")
+        sent = self.text("external_id")
+        found = Customer.objects.filter(Q(external_id=sent) | Q(aliases__alias=sent)).first()
+        if found is None:
+            raise FixRefused(f"No customer has the external id “{sent}” any more.")
+        return found
 
     def waiting(self) -> Q:
-        customer = self.row(Customer, "customer")
+        customer = self._customer()
         names = [customer.external_id, *customer.aliases.values_list("alias", flat=True)]
         return Q(reason=Reason.CUSTOMER_ARCHIVED, external_customer_id__in=names)
 
 
 class MapEventName(Action):
+    """Map a name to the one given, or, where `choose` says so, to the one that staff choose."""
+
+    name = "map_event_name"
     permissions = ("catalog.add_eventnamealias",)
 
     def title(self) -> str:
+        if self.text("choose"):
+            return f"Map the event name “{self.text('alias')}”"
+        return f"Count events named “{self.text('alias')}” as “{self.text('event_name')}”"
+
+    def fields(self) -> tuple[Field, ...]:
+        if not self.text("choose"):
+            return ()
+        names = Feature.objects.metered().order_by("event_name").values_list("event_name", flat=True).distinct()
+        choices = tuple((name, name) for name in names[:MOST_CHOICES])
+        return (Field("event_name", "Count its events as", kind="choice", choices=choices),)
+
+    def closing(self) -> str:
         return f"Count events named “{self.text('alias')}” as “{self.text('event_name')}”"
 
     def apply(self, *, now: datetime, by: User | None, reason: str) -> None:
@@ -157,6 +137,7 @@ class MapEventName(Action):
 
 
 class ActivateFeature(Action):
+    name = "activate_feature"
     permissions = ("catalog.change_feature",)
 
     def title(self) -> str:
@@ -170,6 +151,7 @@ class ActivateFeature(Action):
 
 
 class AcceptNumericStrings(Action):
+    name = "accept_numeric_strings"
     permissions = ("catalog.change_feature",)
 
     def title(self) -> str:
@@ -185,185 +167,77 @@ class AcceptNumericStrings(Action):
 class Replay(Action):
     """Judge one event anew; its cause was mended before."""
 
+    name = "replay"
     permissions = ("events.change_problem",)
 
     def title(self) -> str:
-        return f"Replay the event {self.row(Event, 'event')}"
+        return f"Replay the event {self.row(Event, 'ledger_id')}"
 
     def apply(self, *, now: datetime, by: User | None, reason: str) -> None:
-        self.row(Event, "event")
+        self.row(Event, "ledger_id")
 
     def waiting(self) -> Q:
-        return Q(event=self.row(Event, "event"))
+        return Q(event=self.row(Event, "ledger_id"))
 
     def closing(self) -> str:
         return "Replayed from the Event Debugger"
 
 
-class AddToPlan(Action):
-    """Publish a version of the plan that prices the feature per unit, and move the subscription to it."""
+class ReplayCause(Action):
+    """Judge every event of a cause anew; whatever kept them from counting was mended before."""
 
-    permissions = ("catalog.add_price", "catalog.add_planversion", "customers.change_subscription")
-
-    def title(self) -> str:
-        plan = self._plan()
-        return f"Add {self.row(Feature, 'feature')} to a new version of {plan}"
-
-    def fields(self) -> tuple[Field, ...]:
-        subscription = self.row(Subscription, "subscription")
-        period = f"from {self._period_start():%Y-%m-%d %H:%M} UTC, the start of the event's period"
-        rhythm = subscription.get_interval_display().lower()
-        return (
-            Field("unit_amount", f"Price of one unit ({subscription.currency}, {rhythm})", kind="number"),
-            Field(
-                "since",
-                "Move the subscription",
-                "period",
-                "choice",
-                "Usage of the chosen time is priced by the new version; what was invoiced stays.",
-                (("period", period), ("now", "from now on")),
-            ),
-        )
-
-    def apply(self, *, now: datetime, by: User | None, reason: str) -> None:
-        subscription, feature, plan = self.row(Subscription, "subscription"), self.row(Feature, "feature"), self._plan()
-        if plan.versions.filter(state=VersionState.DRAFT).exists():
-            raise FixRefused(
-                f"{plan} has a draft already. Add the feature there and publish it, so that nothing is lost."
-            )
-        with transaction.atomic():
-            draft = draft_of(plan, by=by, held=True)
-            price = Price(
-                version=draft,
-                kind=PriceKind.USAGE,
-                feature=feature,
-                currency=subscription.currency,
-                interval=subscription.interval,
-                interval_count=subscription.interval_count,
-                model=PriceModel.PER_UNIT,
-                unit_amount=self._unit_amount(),
-            )
-            price.full_clean(exclude=["version", "feature"])
-            price.save()
-            publish(draft, now=now, by=by, reason=reason)
-            at = now if self.text("since") == "now" else self._period_start()
-            change_plan(subscription, draft, at=at, now=now, by=by, reason=reason)
-
-    def concerns(self) -> list[tuple[int, int, datetime]]:
-        subscription = self.row(Subscription, "subscription")
-        return [(subscription.customer_id, self.row(Feature, "feature").pk, self._moment())]
-
-    def _moment(self) -> datetime:
-        return parse_moment(self.text("at"))
-
-    def _period_start(self) -> datetime:
-        try:
-            return current_period(self.row(Subscription, "subscription"), self._moment()).start
-        except NoSuchPeriod as error:
-            raise FixRefused("The subscription was cancelled before it began: it has no billing period.") from error
-
-    def _plan(self) -> Plan:
-        phase = phase_at(self.row(Subscription, "subscription"), self._moment())
-        if phase is None:
-            raise FixRefused("The subscription had no plan at that time.")
-        return phase.plan_version.plan
-
-    def _unit_amount(self) -> Decimal:
-        try:
-            amount = Decimal(self.text("unit_amount"))
-        except InvalidOperation as error:
-            raise FixRefused("Write the price of one unit as a number, for example 0.002.") from error
-        if not amount.is_finite() or amount < 0:
-            raise FixRefused("The price of one unit can't be negative.")
-        return amount
-
-
-class CreateSubscription(Action):
-    permissions = ("customers.add_subscription",)
+    name = "replay_cause"
+    permissions = ("events.change_problem",)
 
     def title(self) -> str:
-        return f"Subscribe {self.row(Customer, 'customer')}"
+        what = self.text("external_customer_id") or self.text("event_name")
+        return f"Replay “{self.reason().label}” of {what}"
 
-    def fields(self) -> tuple[Field, ...]:
-        starts_at = parse_moment(self.text("starts_at"))
-        month = starts_at.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
-        return (
-            Field("plan", "Plan", kind="choice", choices=tuple(plans_on_offer())),
-            Field(
-                "starts_at",
-                "Starts at (UTC)",
-                f"{month:%Y-%m-%dT%H:%M}",
-                "moment",
-                "At or before the event's time, so that it is billed. Billing periods count from here.",
-            ),
-        )
+    def reason(self) -> Reason:
+        if self.text("cause") not in Reason.values:
+            raise FixRefused("There is no such cause.")
+        return Reason(self.text("cause"))
 
     def apply(self, *, now: datetime, by: User | None, reason: str) -> None:
-        plan, terms = self._chosen()
-        subscribe(
-            self.row(Customer, "customer"),
-            plan,
-            currency=terms.currency,
-            interval=terms.interval,
-            interval_count=terms.interval_count,
-            starts_at=parse_moment(self.text("starts_at")),
-            now=now,
-            by=by,
-            reason=reason,
-        )
+        self.reason()
 
-    def concerns(self) -> list[tuple[int, int, datetime]]:
-        customer, at = self.row(Customer, "customer"), parse_moment(self.text("at") or self.text("starts_at"))
-        plan, _ = self._chosen()
-        features = Price.objects.filter(version__plan=plan, feature__isnull=False).values_list("feature_id", flat=True)
-        return [(customer.pk, feature, at) for feature in sorted({pk for pk in features if pk})]
+    def waiting(self) -> Q:
+        return cause_of(self.given)
 
-    def _chosen(self) -> tuple[Plan, Terms]:
-        parts = self.text("plan").split("|")
-        plan = Plan.objects.filter(pk=int(parts[0])).first() if parts[0].isdecimal() else None
-        if plan is None or len(parts) != 4 or not parts[3].isdecimal():
-            raise FixRefused("Choose a plan.")
-        return plan, Terms(parts[1], parts[2], int(parts[3]))
+    def closing(self) -> str:
+        return "Replayed with its cause"
 
 
-def plans_on_offer() -> list[tuple[str, str]]:
-    """List the plans that can be sold, each on its terms, as choices."""
-    found = []
-    for plan in Plan.objects.filter(state="active").prefetch_related("versions")[:100]:
-        versions = [version for version in plan.versions.all() if version.is_published]
-        if versions:
-            newest = max(versions, key=lambda version: version.number)
-            found += [
-                (f"{plan.pk}|{terms.currency}|{terms.interval}|{terms.interval_count}", f"{newest} · {terms}")
-                for terms in terms_offered(newest)
-            ]
-    return found
+class CountEarlier(Action):
+    """Let a feature count from an earlier moment on."""
+
+    name = "count_earlier"
+    permissions = ("catalog.change_feature",)
+
+    def title(self) -> str:
+        return f"Let {self.row(Feature, 'feature')} count from an earlier moment on"
+
+    def fields(self) -> tuple[Field, ...]:
+        first = parse_moment(self.text("at")) if self.text("at") else None
+        initial = f"{first.replace(minute=0, second=0, microsecond=0):%Y-%m-%dT%H:%M}" if first else ""
+        return (Field("since", "Counts from (UTC)", initial, "moment", "Events that occurred before don't count."),)
+
+    def apply(self, *, now: datetime, by: User | None, reason: str) -> None:
+        feature = self.row(Feature, "feature")
+        since = parse_moment(self.text("since"))
+        if feature.counts_from is not None and since >= feature.counts_from:
+            raise FixRefused(f"It counts from {feature.counts_from:%Y-%m-%d %H:%M} UTC on: choose a moment before.")
+        feature.counts_from = since
+        save_feature(feature, by=by, reason=reason)
+
+    def waiting(self) -> Q:
+        return Q(reason=Reason.BEFORE_FEATURE_START, feature=self.row(Feature, "feature"))
 
 
-def parse_moment(text: str) -> datetime:
-    """Read an ISO moment; without a zone it is UTC. Raises FixRefused."""
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise FixRefused("Write the moment as 2026-01-31T12:00, in UTC.") from error
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-
-
-ACTIONS: dict[str, type[Action]] = {
-    "create_customer": CreateCustomer,
-    "map_customer": MapCustomer,
-    "activate_customer": ActivateCustomer,
-    "map_event_name": MapEventName,
-    "activate_feature": ActivateFeature,
-    "accept_numeric_strings": AcceptNumericStrings,
-    "replay": Replay,
-    "add_to_plan": AddToPlan,
-    "create_subscription": CreateSubscription,
-}
-
-
-def make_action(name: str, given: Mapping[str, str]) -> Action:
-    """Make the action of a fix from its parameters. Raises FixRefused for a name that there isn't."""
-    if name not in ACTIONS:
-        raise FixRefused("There is no such fix.")
-    return ACTIONS[name](given)
+def cause_of(given: Mapping[str, str]) -> Q:
+    """Choose the problems of a cause, as they are grouped: `cause` is the reason, the rest tells it apart."""
+    chosen = Q(reason=given.get("cause", ""))
+    if external_id := given.get("external_customer_id"):
+        return chosen & Q(external_customer_id=external_id)
+    feature = given.get("feature", "")
+    return chosen & Q(event_name=given.get("event_name", ""), feature=int(feature) if feature.isdecimal() else None)

@@ -1,6 +1,6 @@
 from events.models.keys import ApiKey, RefusedRequest, Scope
 from events.models.ledger import DuplicateEvent, Event, EventState, EventVoid, InboxEvent, PrunedEventId
-from events.models.operations import LedgerHorizon, ProcessedBatch, UsageCheck
+from events.models.operations import LedgerHorizon, MendingRun, ProcessedBatch, UsageCheck
 from events.models.problems import Problem, ProblemState
 from events.models.usage import TouchedUsage, UniqueValue, UsageBucket, UsageDay, UsageMark, UsageRollup
 
@@ -12,6 +12,7 @@ __all__ = [
     "EventVoid",
     "InboxEvent",
     "LedgerHorizon",
+    "MendingRun",
     "Problem",
     "ProblemState",
     "ProcessedBatch",

@@ -4,6 +4,8 @@ from typing import ClassVar
 
 from django.conf import settings
 from django.db import models
+from django.db.models import Q
+from django.urls import reverse
 
 
 class ProcessedBatch(models.Model):
@@ -60,3 +62,48 @@ class LedgerHorizon(models.Model):
 
     def __str__(self) -> str:
         return f"{self.hour:%Y-%m-%d %H:%M}"
+
+
+class MendingKind(models.TextChoices):
+    REPLAY = "replay", "Replay"
+    DISMISS = "dismiss", "Dismissal"
+
+
+class MendingRun(models.Model):
+    """A replay or dismissal of many problems, which a worker does in steps: which ones, and how far it is.
+
+    `action` and `parameters` name the problems as the fixes do. Events up to `last_event` are concerned; those up to
+    `reached` are done. Both are ledger ids.
+    """
+
+    kind = models.CharField(max_length=8, choices=MendingKind)
+    title = models.CharField(max_length=255)
+    action = models.CharField(max_length=40)
+    parameters = models.JSONField(default=dict)
+    reason = models.CharField(max_length=255, blank=True)
+    last_event = models.BigIntegerField()
+    reached = models.BigIntegerField(default=0)
+    events = models.PositiveBigIntegerField(null=True, help_text="How many waited when it began; empty until counted.")
+    done = models.PositiveBigIntegerField(default=0)
+    closed = models.PositiveBigIntegerField(default=0, help_text="Problems that it closed.")
+    still_open = models.PositiveBigIntegerField(default=0)
+    started_at = models.DateTimeField()
+    finished_at = models.DateTimeField(null=True)
+    started_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+")
+
+    class Meta:
+        ordering: ClassVar = ["-started_at", "-pk"]
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["kind", "action", "parameters"],
+                name="mending_runs_once_at_a_time",
+                condition=Q(finished_at=None),
+            ),
+            models.CheckConstraint(name="dismissal_has_reason", condition=~Q(kind="dismiss") | ~Q(reason="")),
+        ]
+
+    def __str__(self) -> str:
+        return self.title
+
+    def get_absolute_url(self) -> str:
+        return reverse("admin:events_mendingrun_change", args=[self.pk])

@@ -92,3 +92,17 @@ GROUP BY no
 
 -- :values
 SELECT number FROM ({edge_rows}) AS row ORDER BY occurred_at, id
+
+-- :behind  The events that count in the spans, by time, after a place in that order.
+SELECT occurred_at, id, event_id, event_name, received_at, value, number FROM ({edge_rows}) AS row
+WHERE (occurred_at, id) > (%(after_at)s, %(after_id)s)
+ORDER BY occurred_at, id
+LIMIT %(most)s
+
+-- :values_behind  The distinct values that count in each span.
+SELECT no, min(value), count(*), min(occurred_at), max(occurred_at)
+FROM ({edge_rows}) AS row
+WHERE unique_key IS NOT NULL
+GROUP BY no, unique_key
+ORDER BY no, min(occurred_at), min(id)
+LIMIT %(most)s

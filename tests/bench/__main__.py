@@ -1,7 +1,8 @@
 """`make bench`: measure the product's figures against physical limits, in one run on this machine.
 
 Prints a table and, for every figure, one JSON line. ONLY=name measures one. It uses a PostgreSQL of its own, with fsync
-on, in a folder that it empties first, and takes some minutes.
+on, in a folder that it empties first, and takes some minutes. EVENTS=100000 fills the ledger with that many instead of
+ten million; KEEP=1 goes on with the data of the run before.
 """
 
 import argparse
@@ -19,8 +20,9 @@ def main() -> int:
     parser.add_argument("--only", help="measure this figure only (and those that come with it)")
     options = parser.parse_args()
     folder = data_dir() / "bench"
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
+    if os.environ.get("KEEP", "0") == "0":
+        shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True, exist_ok=True)
     os.environ["DATA_DIR"] = str(folder)
     os.environ["DJANGO_SETTINGS_MODULE"] = "tests.bench.settings"
     os.environ.pop("REDIS_URL", None)

@@ -45,6 +45,9 @@ BENCHMARKS = {
     "tests.bench.ingest:single": ("single_ingest_ratio",),
     "tests.bench.latency:counted": ("counted_p95_s",),
     "tests.bench.queries:usage_queries": ("usage_query_p95_ms", "usage_query_growth", "worker_memory_ratio"),
+    "tests.bench.pages:pages": ("admin_p95_ms",),
+    "tests.bench.runs:speed": ("invoice_run_ratio",),
+    "tests.bench.runs:memory": ("invoice_run_memory_ratio",),
 }
 
 

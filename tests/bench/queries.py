@@ -1,5 +1,6 @@
 """Usage of one customer, feature and month, while the ledger grows a hundredfold; and the worker's memory meanwhile."""
 
+import os
 import random
 import statistics
 import time
@@ -20,7 +21,8 @@ from tests.bench.figures import Measured
 from tests.bench.ingest import wait_until_counted
 from tests.bench.world_bodies import CUSTOMERS
 
-SMALL, MEDIUM, LARGE = 100_000, 1_000_000, 10_000_000
+LARGE = int(os.environ.get("EVENTS", "10000000"))
+SMALL, MEDIUM = LARGE // 100, LARGE // 10
 CHUNK = 250_000
 QUERIES = 400
 MONTH = datetime(2026, 9, 1, tzinfo=UTC), datetime(2026, 10, 1, tzinfo=UTC)
@@ -38,11 +40,10 @@ FROM generate_series(%(first)s::bigint, %(last)s::bigint) AS no
 
 
 def usage_queries() -> Iterator[Measured]:
-    """Fill the ledger through the worker to 100,000 events, then to 10 M, and query at both sizes."""
+    """Fill the ledger through the worker to 100,000 events, then to 10 M (EVENTS), and query at both sizes."""
     world.make_company()
     world.forget_events()
-    extra = [Customer(external_id=f"cust_{no:04}", name=f"Customer {no}") for no in range(CUSTOMERS, 1_024)]
-    Customer.objects.bulk_create(extra, ignore_conflicts=True)
+    more_customers()
     with running_services(8700, log_dir=Path(settings.DATA_DIR) / "logs") as services:
         fill(1, SMALL)
         small = query_times()
@@ -53,6 +54,12 @@ def usage_queries() -> Iterator[Measured]:
         large = query_times()
         yield from usage_figures(small, large)
         yield memory_figure(services, memory_before, memory_after)
+
+
+def more_customers() -> None:
+    """Make the customers that the fill names beyond the company's thousand, unless they are there."""
+    extra = [Customer(external_id=f"cust_{no:04}", name=f"Customer {no}") for no in range(CUSTOMERS, 1_024)]
+    Customer.objects.bulk_create(extra, ignore_conflicts=True)
 
 
 def usage_figures(small: list[float], large: list[float]) -> Iterator[Measured]:

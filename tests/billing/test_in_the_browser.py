@@ -50,3 +50,11 @@ def test_the_upcoming_pages_open(admin_browser, invoice):
     page = admin_browser.open("/admin/billing/invoice/upcoming/")
     page.get_by_role("link", name="Ada Labs").click()
     page.get_by_text("nothing is written yet").wait_for()
+
+
+def test_an_invoice_is_taken_as_a_pdf(admin_browser, invoice):
+    page = admin_browser.open(invoice.get_absolute_url())
+    with page.expect_download() as download:
+        page.get_by_role("link", name=re.compile("PDF$")).click()
+    assert download.value.suggested_filename == f"{invoice.public_id}.pdf"
+    assert download.value.path().read_bytes().startswith(b"%PDF-")

@@ -10,6 +10,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from billing.models import BillingRun, BillingState, Invoice
+from billing.payments import Receipt, record_payment
 from config import home
 from config.finder import find
 from config.sidebar import SECTIONS, capped, navigation
@@ -88,9 +89,11 @@ def test_drafts_show_their_number_and_money_by_currency():
 
 
 def test_overdue_shows_what_is_still_to_be_paid():
-    make_invoice(amount="10", state="finalized", due_at=NOW - timedelta(days=3), amount_paid="4")
+    part_paid = make_invoice(amount="10", state="finalized", due_at=NOW - timedelta(days=3))
+    record_payment(part_paid, Receipt(Decimal(4), NOW.date()), now=NOW, by=None)
     make_invoice(amount="5", state="finalized", due_at=NOW + timedelta(seconds=1))
-    make_invoice(amount="5", state="paid", due_at=NOW - timedelta(days=9), amount_paid="5")
+    paid = make_invoice(amount="5", state="finalized", due_at=NOW - timedelta(days=9))
+    record_payment(paid, Receipt(Decimal(5), NOW.date()), now=NOW, by=None)
     queue = home.overdue_queue(now=NOW)
     assert (queue.count, queue.money, queue.note) == ("1", [(Decimal(6), "USD")], "the oldest for 3 days")
 

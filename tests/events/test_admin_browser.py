@@ -88,16 +88,20 @@ def test_an_event_is_voided_in_a_dialog_that_wants_a_reason(usage: None, admin_b
     assert not UsageBucket.objects.filter(count__gt=0).exists()
 
 
-def test_a_cause_is_opened_and_its_fix_is_filled_in(usage: None, admin_browser: AdminBrowser) -> None:
+def test_a_cause_is_mended_and_leads_back_to_problems(usage: None, admin_browser: AdminBrowser) -> None:
     page = admin_browser.open("/admin/")
     page.get_by_role("link", name=re.compile("Open problems")).click()
     expect(page.locator(".ch-table")).to_contain_text("Model.Usage")
-    page.get_by_role("link", name="1", exact=True).click()
+    page.locator("td[data-name=Problems]").get_by_role("link", name="1", exact=True).click()
     expect(page.locator("#result_list")).to_contain_text("evt-2")
     page.get_by_role("link", name="← Grouped by cause").click()
+    expect(page.locator("td[data-name='At risk']")).to_contain_text("no plan bills it")
     page.get_by_role("link", name="Map it to model.usage").click()
-    expect(page.locator("input[name=alias]")).to_have_value("Model.Usage")
-    expect(page.locator("input[name=event_name]")).to_have_value("model.usage")
+    expect(page.locator("body")).to_contain_text("Count events named “Model.Usage” as “model.usage”")
+    page.fill("input[name=reason]", "The old client")
+    page.get_by_role("button", name="Apply and replay 1 event").click()
+    expect(page.locator("#proof")).to_contain_text("1 problem closed, 0 still open")
+    expect(page.locator("body")).to_contain_text("No open problem")
 
 
 def test_a_cause_is_dismissed_in_a_dialog(usage: None, admin_browser: AdminBrowser) -> None:

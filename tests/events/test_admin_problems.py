@@ -1,5 +1,7 @@
 """Problems by cause, with what mends them, and one by one."""
 
+from urllib.parse import parse_qsl, urlsplit
+
 import pytest
 from django.contrib.auth.models import Group
 from django.test import Client
@@ -12,6 +14,7 @@ from tests.factories import make_customer, make_feature, make_user
 pytestmark = pytest.mark.django_db
 CAUSES = "/admin/events/problem/causes/"
 LIST = "/admin/events/problem/"
+FIX = "/admin/events/debugger/fix/"
 
 
 @pytest.fixture
@@ -35,11 +38,12 @@ def test_each_cause_offers_its_fix_filled_in(acme, staff_client):
     send("model.usage", tokens="12")
     process()
     page = staff_client.get(CAUSES).content.decode()
-    assert "/admin/catalog/eventnamealias/add/?alias=Model.Usage&amp;event_name=model.usage" in page
+    fix = "/admin/events/debugger/fix/?action="
+    assert f"{fix}map_event_name&amp;alias=Model.Usage&amp;event_name=model.usage&amp;back=problems" in page
     assert "/admin/catalog/feature/add/?event_name=Model.Usage" in page
-    assert "/admin/customers/customer/add/?external_id=stranger" in page
-    assert "/admin/customers/customeralias/add/?alias=stranger" in page
-    assert f"/admin/catalog/feature/{acme.pk}/change/" in page
+    assert f"{fix}create_customer&amp;external_id=stranger&amp;name=stranger&amp;back=problems" in page
+    assert f"{fix}map_customer&amp;alias=stranger&amp;back=problems" in page
+    assert f"{fix}accept_numeric_strings&amp;feature={acme.pk}&amp;back=problems" in page
 
 
 def test_without_problems_it_says_so(staff_client):
@@ -66,6 +70,11 @@ def cause_url(client, action, number=0):
     return client.get(CAUSES).context_data["causes"][number][f"{action}_url"]
 
 
+def apply(client, url):
+    """Press the button of a fix's page."""
+    return client.post(FIX, dict(parse_qsl(urlsplit(url).query)) | {"reason": "Found by a customer"}, follow=True)
+
+
 @pytest.mark.django_db(transaction=True)
 def test_a_mended_cause_is_replayed_whole(staff_client, staff_user):
     make_feature(event_name="model.usage", field="tokens")
@@ -73,9 +82,9 @@ def test_a_mended_cause_is_replayed_whole(staff_client, staff_user):
     process()
     url = cause_url(staff_client, "replay")
     make_customer(external_id="later")
-    assert staff_client.get(url).status_code == 200
+    assert "Apply and replay 3 events" in staff_client.get(url).content.decode()
     assert Problem.objects.filter(state=ProblemState.OPEN).count() == 3  # looking does nothing
-    staff_client.post(url, {"_form_submitted": "1"})
+    apply(staff_client, url)
     assert {ledger(name).state for name in names} == {EventState.COUNTED}
     assert {problem.closed_by for problem in Problem.objects.all()} == {staff_user}
 
@@ -85,7 +94,8 @@ def test_what_is_still_wrong_stays_open(staff_client):
     make_customer(external_id="acme")
     send("wrong")
     process()
-    response = staff_client.post(cause_url(staff_client, "replay"), {"_form_submitted": "1"}, follow=True)
+    response = apply(staff_client, cause_url(staff_client, "replay"))
+    assert response.redirect_chain == [(CAUSES, 302)]
     assert "1 still open" in response.content.decode()
 
 
@@ -133,7 +143,8 @@ def test_a_viewer_sees_causes_and_no_action(acme, viewer_client, staff_client, a
     assert "Dismiss…" not in page.content.decode()
     assert "catalog/feature/add" not in page.content.decode()
     assert viewer_client.get(url).status_code == 403
-    assert viewer_client.post(url, {"_form_submitted": "1", "reason": "x"}).status_code == 403
+    given = dict(parse_qsl(urlsplit(url).query)) | {"_form_submitted": "1", "reason": "x"}
+    assert viewer_client.post(url, given).status_code == 403
     posted = {"action": f"{action}_selected", "_selected_action": [Problem.objects.get().pk], "reason": "x"}
     viewer_client.post(LIST, posted)
     assert Problem.objects.get().state == ProblemState.OPEN

@@ -285,7 +285,7 @@ def test_odd_addresses_of_the_debugger_break_nothing(staff_client, query):
     [
         "action=create_subscription&customer=1&starts_at=soon",
         "action=add_to_plan&subscription=1&feature=1&at=x",
-        "action=replay&event=" + "9" * 40,
+        "action=replay&ledger_id=" + "9" * 40,
         "action=activate_feature&feature=%00",
         "action=map_event_name&alias=%00&event_name=x",
         "",

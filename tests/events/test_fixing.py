@@ -165,7 +165,7 @@ def test_replaying_an_event_whose_cause_was_mended_counts_it(subscription, token
     event_id = send("Model.Usage", tokens=60)
     process()
     EventNameAlias.objects.create(alias="Model.Usage", event_name="model.usage")
-    done = fix("replay", event=ledger(event_id).pk)
+    done = fix("replay", ledger_id=ledger(event_id).pk)
     assert (done.replayed.closed, done.money) == (1, {"USD": Decimal("1.00")})
     assert nothing_open()
 

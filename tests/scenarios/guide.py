@@ -64,7 +64,7 @@ class Guide:
         assert label in links, sorted(links)
         given = dict(parse_qsl(urlsplit(links[label]).query)) | filled
         shown = self.staff.get(f"{DEBUGGER}fix/", given | {"previewed": "1"}).content.decode()
-        assert "Apply" in shown, shown
+        assert "Apply" in shown, (given, shown)
         answer = self.staff.post(f"{DEBUGGER}fix/", given | {"reason": "Found by the guide"}, follow=True)
         return html.unescape(answer.content.decode())
 

@@ -1,5 +1,6 @@
 """The official Flexprice client, as it is installed from its package, walks a whole story against the server."""
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -205,6 +206,9 @@ def test_usage_becomes_invoices_that_are_finalized_paid_and_voided(shop, sold):
     assert sdk.invoices.finalize_invoice(id=opening.id).message == "Invoice finalized: INV-000001"
     paid = sdk.invoices.update_invoice_payment_status(id=opening.id, payment_status="SUCCEEDED")
     assert (paid.payment_status, paid.amount_paid, paid.invoice_number) == ("SUCCEEDED", "49.00", "INV-000001")
+    assert sdk.invoices.get_invoice_pdf(id=opening.id).read().startswith(b"%PDF-")
+    link = json.loads(sdk.invoices.get_invoice_pdf(id=opening.id, url=True).read())["presigned_url"]
+    assert httpx.get(link).content == sdk.invoices.get_invoice_pdf(id=opening.id, force_generate=True).read()
     sdk.invoices.finalize_invoice(id=cycle.id)
     assert sdk.invoices.void_invoice(id=cycle.id).message == "Invoice voided"
     voided = sdk.invoices.get_invoice(id=cycle.id)

@@ -18,6 +18,7 @@ from billing.demo import running, telling
 from billing.demo.access import open_access
 from billing.demo.catalog import make_catalog
 from billing.demo.clients import make_customers, make_subscriptions, story_told
+from billing.demo.company import make_company
 from billing.demo.mistakes import late_events, mistakes, repeats
 from billing.demo.sending import Sender
 from billing.demo.story import COMPANY, Story
@@ -92,10 +93,11 @@ class Command(BaseCommand):
         self.say(telling.what_waits(mistakes(story), len(late)))
 
     def fill(self, sender: Sender, story: Story, owner: User) -> None:
-        """Make catalog and customers, send the usage up to now with its mistakes, and subscribe once it is counted.
+        """Make company, catalog and customers, send the usage up to now with its mistakes, then subscribe.
 
-        In this order a run of the schedule in between finds nothing to bill too early.
+        Subscribing comes once all is counted, so that a run of the schedule finds nothing to bill too early.
         """
+        make_company(by=owner)
         plans = make_catalog(story, by=owner)
         make_customers(story, by=owner)
         usage = all_usage(story, until=timezone.now())

@@ -1,0 +1,46 @@
+"""The company's profile in the admin: one page, no list."""
+
+from typing import Any
+
+from django.contrib import admin
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import reverse
+
+from billing.models import CompanyProfile
+from billing.models.company import ONLY
+from catalog.admin.base import OfficeAdmin
+
+
+@admin.register(CompanyProfile)
+class CompanyProfileAdmin(OfficeAdmin):
+    """What invoices say about the company that sends them. Finalized invoices keep what they said."""
+
+    fieldsets = (
+        (None, {"fields": (("name", "logo_text"), ("tax_id", "registration"))}),
+        (
+            "Address",
+            {
+                "fields": (
+                    ("address_line1", "address_line2"),
+                    ("address_postal_code", "address_city"),
+                    ("address_state", "address_country"),
+                )
+            },
+        ),
+        ("Contact", {"fields": (("email", "phone"), ("website", "site_url"))}),
+        ("On invoices", {"fields": ("bank_details", "payment_terms", "footer")}),
+    )
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: CompanyProfile | None = None) -> bool:
+        return False
+
+    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> CompanyProfile | None:
+        """Return the profile, also while none is saved: its form then begins with the configured name."""
+        return CompanyProfile.current() if object_id == str(ONLY) else None
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        """Lead on to the one page there is."""
+        return HttpResponseRedirect(reverse("admin:billing_companyprofile_change", args=[ONLY]))

@@ -1,0 +1,42 @@
+"""Documents in the admin: the PDF of an invoice, many of them as one ZIP."""
+
+from django.contrib import messages
+from django.db.models import QuerySet
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
+from django.shortcuts import get_object_or_404
+
+from billing.documents.answers import pdf_response, site_url
+from billing.documents.archive import MOST_DOCUMENTS, zipped
+from billing.documents.invoices import RELATED
+from billing.line_events import TooManyEvents, table_of
+from billing.models import Invoice, InvoiceLine
+from billing.proof import NotUsage
+from events.admin.exporting import table_file
+
+
+def one_pdf(request: HttpRequest, object_id: int | str) -> HttpResponse:
+    """Answer the PDF of one invoice, by its primary key. 404 if there is none."""
+    return pdf_response(request, get_object_or_404(Invoice.objects.select_related(*RELATED), pk=object_id))
+
+
+def many_pdfs(request: HttpRequest, chosen: QuerySet[Invoice]) -> HttpResponseBase | None:
+    """Answer the chosen invoices' PDFs as one ZIP, in the list's order; too many are refused in a message."""
+    ids = list(chosen.values_list("pk", flat=True)[: MOST_DOCUMENTS + 1])
+    if len(ids) > MOST_DOCUMENTS:
+        said = f"At most {MOST_DOCUMENTS} invoices go into one file. Narrow the list by a filter, and take it in parts."
+        messages.error(request, said)
+        return None
+    response = StreamingHttpResponse(zipped(ids, site_url=site_url(request)), content_type="application/zip")
+    response.headers["Content-Disposition"] = 'attachment; filename="invoices.zip"'
+    return response
+
+
+def line_events(line: InvoiceLine) -> HttpResponseBase:
+    """Answer the events behind a usage line as CSV, or its distinct values; 404 for a line that counts none."""
+    try:
+        headings, rows = table_of(line)
+    except (NotUsage, TooManyEvents) as refused:
+        raise Http404(str(refused)) from refused
+    return table_file(
+        headings, rows, name=f"{line.invoice}-{line.position}-events".replace(" ", "-"), file_format="csv"
+    )

@@ -1,0 +1,1 @@
+"""What finance hands out as PDF: invoices, credit notes, statements."""

@@ -1,0 +1,114 @@
+"""An invoice as a document: what its page shows, as it was frozen when it was finalized."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+from billing import invoice_page
+from billing.accounts import INSTANT
+from billing.documents.content import Document, document, paying, row, table, total
+from billing.documents.rendering import render
+from billing.finalizing import billed_to
+from billing.models import Invoice, InvoiceLine, InvoiceState
+from billing.models.company import seller
+from billing.printing import timezone_of
+from billing.wording import at_price, dates, day
+from customers.periods import Period, local_date
+
+COLUMNS = ("Description", "Quantity", "Free", "Charged", "Unit price", "Amount")
+STAMPS = {InvoiceState.DRAFT: "DRAFT", InvoiceState.VOID: "VOID"}
+RELATED = ("customer", "subscription", "replaces", "replaced_by")
+
+
+def invoice_pdf(invoice: Invoice, *, site_url: str = "", sold_by: Mapping[str, str] | None = None) -> bytes:
+    """Lay an invoice out as PDF: the same bytes each time, as long as nothing happens to it.
+
+    A draft shows customer and company as they are now, a finalized invoice as they were then. `site_url` is where its
+    page is linked to; `sold_by` saves looking up the company's profile.
+    """
+    made = invoice_document(invoice, site_url=site_url, sold_by=sold_by)
+    return render(made, made_at=invoice.finalized_at or invoice.computed_at)
+
+
+def file_name(invoice: Invoice) -> str:
+    """Name the file: the invoice's number, or a draft's id."""
+    return f"{invoice.number or invoice.public_id}.pdf"
+
+
+def invoice_document(invoice: Invoice, *, site_url: str = "", sold_by: Mapping[str, str] | None = None) -> Document:
+    """Collect what the invoice says, as text and numbers written for people."""
+    lines = list(invoice.lines.all())
+    for line in lines:
+        line.invoice = invoice
+    company = invoice.seller or sold_by or seller()
+    return document(
+        f"Invoice {invoice.number}" if invoice.number else "Draft invoice",
+        seller=company,
+        buyer=invoice.billed_to or billed_to(invoice.customer),
+        state="" if invoice.state == InvoiceState.FINALIZED else invoice.get_state_display().upper(),
+        alarming=invoice.state in STAMPS,
+        stamp=STAMPS.get(InvoiceState(invoice.state), ""),
+        facts=_facts(invoice),
+        notes=_notes(invoice),
+        **table(COLUMNS, _groups(lines, invoice.currency)),
+        empty="Nothing was left to charge.",
+        totals=_totals(invoice),
+        closing=[] if invoice.state in (InvoiceState.VOID, InvoiceState.PAID) else paying(company),
+        link=f"{site_url.rstrip('/')}{invoice.get_absolute_url()}" if site_url else "",
+        foot=_foot(invoice, company),
+    )
+
+
+def _foot(invoice: Invoice, company: Mapping[str, str]) -> list[str]:
+    ids = [invoice.public_id, *([invoice.subscription.public_id] if invoice.subscription is not None else [])]
+    return [company.get("footer") or company["name"], " · ".join(ids)]
+
+
+def _facts(invoice: Invoice) -> list[tuple[str, str]]:
+    zone = timezone_of(invoice)
+    said = [("Invoice number", invoice.number or "—")]
+    said += [(label, local_day(at, zone)) for label, at in (
+        ("Issued", invoice.issued_at), ("Due", invoice.due_at), ("Paid", invoice.paid_at),
+    ) if at]  # fmt: skip
+    if invoice.period_start is not None and invoice.period_end is not None:
+        period = Period(invoice.period_start, max(invoice.period_end, invoice.period_start + INSTANT))
+        said += [("For", invoice.get_kind_display()), ("Period", dates(period, zone)), ("Time zone", zone)]
+    return [*said, ("Currency", invoice.currency)]
+
+
+def local_day(at: datetime, zone: str) -> str:
+    return day(local_date(at, zone))
+
+
+def _notes(invoice: Invoice) -> list[str]:
+    said = []
+    if invoice.is_draft:
+        said.append("This is a draft. It has no number, can still change, and isn't to be paid.")
+    if invoice.voided_at is not None:
+        replaced = getattr(invoice, "replaced_by", None)
+        by = f" It is replaced by {replaced}." if replaced is not None else ""
+        when = local_day(invoice.voided_at, timezone_of(invoice))
+        said.append(f"Void since {when}: {invoice.void_reason}. Nothing is to be paid.{by}")
+    if invoice.replaces is not None:
+        said.append(f"Replaces invoice {invoice.replaces.number}.")
+    return [*said, *filter(None, (invoice.tax_note, invoice.memo))]
+
+
+def _groups(lines: Sequence[InvoiceLine], currency: str) -> list[tuple[str, list[Document]]]:
+    grouped = invoice_page.groups(lines, currency)
+    return [(group.title, [_row(shown, currency) for shown in group.rows]) for group in grouped]
+
+
+def _row(shown: invoice_page.Row, currency: str) -> Document:
+    price = shown.line.unit_amount
+    unit_price = at_price(price, currency) if price is not None else ""
+    cells = (shown.quantity, shown.free, shown.billable, unit_price, shown.amount)
+    return row(shown.title, cells, detail=shown.detail, steps=shown.steps, negative=shown.is_negative)
+
+
+def _totals(invoice: Invoice) -> list[Document]:
+    currency = invoice.currency
+    rows = [total(label, amount, currency, grand=label == "Total") for label, amount in invoice_page.totals(invoice)]
+    if invoice.state == InvoiceState.VOID:
+        return rows
+    label = "Amount due once finalized" if invoice.is_draft else "Amount due"
+    return [*rows, total(label, invoice.amount_remaining, currency, grand=True)]

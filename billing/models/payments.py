@@ -1,0 +1,129 @@
+"""Payments: what was received for an invoice, and what went back. Rows are written once and never change."""
+
+from typing import ClassVar
+
+import pgtrigger
+from auditlog.registry import auditlog
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+from django.urls import reverse
+
+from billing.models.credit_notes import CreditNote
+from billing.models.invoices import Invoice
+from config.db import AmountField, CurrencyField, PublicIdField
+
+
+class PaymentKind(models.TextChoices):
+    PAYMENT = "payment", "Payment"
+    REVERSAL = "reversal", "Reversal"
+    REFUND = "refund", "Refund"
+
+
+class PaymentMethod(models.TextChoices):
+    BANK_TRANSFER = "bank_transfer", "Bank transfer"
+    CARD = "card", "Card"
+    DIRECT_DEBIT = "direct_debit", "Direct debit"
+    CHEQUE = "cheque", "Cheque"
+    CASH = "cash", "Cash"
+    WALLET = "wallet", "Prepaid credits"
+    OTHER = "other", "Other"
+
+
+FREEZE_PAYMENT = """
+    IF TG_OP <> 'INSERT' THEN
+        RAISE EXCEPTION 'payments never change: reverse the payment, and record it anew'
+            USING ERRCODE = 'restrict_violation';
+    END IF;
+    IF NOT EXISTS (
+        SELECT FROM billing_invoice
+        WHERE id = NEW.invoice_id AND currency = NEW.currency AND state IN ('finalized', 'paid')
+    ) THEN
+        RAISE EXCEPTION 'a payment needs a finalized invoice of its currency' USING ERRCODE = 'check_violation';
+    END IF;
+    RETURN NEW;
+"""
+COUNTED = """
+    IF (SELECT amount_paid FROM billing_invoice WHERE id = NEW.invoice_id)
+        IS DISTINCT FROM (SELECT sum(amount) FROM billing_payment WHERE invoice_id = NEW.invoice_id)
+    THEN
+        RAISE EXCEPTION 'the payments of invoice % don''t add up to its amount paid', NEW.invoice_id
+            USING ERRCODE = 'check_violation';
+    END IF;
+    RETURN NULL;
+"""
+
+
+class Payment(models.Model):
+    """Money received for an invoice, above zero, or given back, below it: a reversal or a refund, with its reason."""
+
+    public_id = PublicIdField("pay")
+    invoice = models.ForeignKey(Invoice, models.PROTECT, related_name="payments")
+    kind = models.CharField(max_length=8, choices=PaymentKind, default=PaymentKind.PAYMENT)
+    amount = AmountField(help_text="In the invoice's currency; below zero if money went back.")
+    currency = CurrencyField()
+    received_on = models.DateField("date", help_text="When the money moved.")
+    method = models.CharField(max_length=16, choices=PaymentMethod, default=PaymentMethod.BANK_TRANSFER)
+    reference = models.CharField(
+        max_length=255, blank=True, help_text="The bank's or the provider's. One is recorded once for an invoice."
+    )
+    attempt = models.PositiveSmallIntegerField(
+        default=1, editable=False, help_text="Of its reference: 2 after the first was reversed."
+    )
+    note = models.TextField(blank=True)
+    reason = models.CharField(max_length=255, blank=True, help_text="Why money went back.")
+    reverses = models.OneToOneField("self", models.PROTECT, null=True, blank=True, related_name="reversed_by")
+    credit_note = models.ForeignKey(
+        CreditNote, models.PROTECT, null=True, blank=True, related_name="refunds", help_text="What was given back."
+    )
+    idempotency_key = models.CharField(max_length=255, null=True, blank=True, unique=True, editable=False)
+    recorded_at = models.DateTimeField()
+    recorded_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.PROTECT, null=True, editable=False, related_name="+"
+    )
+
+    class Meta:
+        ordering: ClassVar = ["-id"]
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["invoice", "reference", "attempt"],
+                name="payment_once_by_reference",
+                condition=Q(kind="payment") & ~Q(reference=""),
+            ),
+            models.CheckConstraint(
+                name="payment_sign_fits_kind",
+                condition=Q(kind="payment", amount__gt=0)
+                | Q(kind="reversal") & ~Q(amount=0)
+                | Q(kind="refund", amount__lt=0),
+            ),
+            models.CheckConstraint(name="payment_back_has_reason", condition=Q(kind="payment") | ~Q(reason="")),
+            models.CheckConstraint(
+                name="payment_reversal_names_what",
+                condition=Q(kind="reversal", reverses__isnull=False) | ~Q(kind="reversal") & Q(reverses=None),
+            ),
+        ]
+        indexes: ClassVar = [models.Index(fields=["received_on"], name="payment_by_day")]
+        triggers: ClassVar = [
+            pgtrigger.Trigger(
+                name="freeze_payment",
+                operation=pgtrigger.Insert | pgtrigger.Update | pgtrigger.Delete,
+                when=pgtrigger.Before,
+                func=FREEZE_PAYMENT,
+            ),
+            pgtrigger.Trigger(
+                name="payment_is_counted",
+                operation=pgtrigger.Insert,
+                when=pgtrigger.After,
+                timing=pgtrigger.Deferred,
+                func=COUNTED,
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.reference or f"{self.get_kind_display()} {self.public_id[-6:]}"
+
+    def get_absolute_url(self) -> str:
+        return reverse("admin:billing_payment_change", args=[self.pk])
+
+
+auditlog.register(Payment)

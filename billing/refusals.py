@@ -1,0 +1,23 @@
+"""What is refused of invoices, payments and credit notes. Every text is a sentence for the person who asked."""
+
+from catalog.refusals import Refused
+
+
+class CannotChange(Refused):
+    """The invoice isn't in a state that allows this."""
+
+
+class MoneyAttached(CannotChange):
+    """The invoice can't be voided: money was paid on it, or credited."""
+
+
+class ReasonMissing(Refused):
+    """What can't be undone needs a reason."""
+
+
+class CannotPay(CannotChange):
+    """The payment doesn't fit the invoice: its state, its currency, or what is left to pay."""
+
+
+class CannotCredit(CannotChange):
+    """The credit note doesn't fit its invoice, or isn't in a state that allows this."""

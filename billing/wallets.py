@@ -1,0 +1,270 @@
+"""Prepaid credit: put into wallets, taken by invoices, returned, expired, taken back. Nothing goes below zero.
+
+Every function locks the wallets first, in the order of their keys, so that two never spend the same credit. Balances
+move by the ledger's entries alone: writing an entry moves its grant and its wallet, in the database.
+"""
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Sequence
+from datetime import datetime
+from decimal import Decimal
+
+from django.contrib.auth.models import User
+from django.db import transaction
+from django.db.models import F, Q, Sum
+
+from billing.computation import Credit, use_credits
+from billing.condition_loading import in_order_of_use
+from billing.models import CreditGrant, EntryKind, GrantKind, Invoice, Wallet, WalletEntry, WalletState
+from billing.money import ZERO, format_amount, round_amount
+from catalog.history import recorded
+from catalog.refusals import Refused
+from customers.models import Customer
+
+DEFAULT_NAME = "Prepaid credit"
+BATCH = 500
+
+
+class CannotGrant(Refused):
+    """Credit can't be put into the wallet like this. The message is for staff."""
+
+
+class CreditSpent(Refused):
+    """The credit is used already, so it can't be taken back."""
+
+
+class WalletClosed(Refused):
+    """The wallet is closed: no credit moves in or out of it any more."""
+
+
+class NoReason(Refused):
+    """Moving credit by hand needs a reason."""
+
+
+def open_wallet(customer: Customer, currency: str, *, by: User | None, name: str = "", **given: object) -> Wallet:
+    """Open a wallet for a customer in a currency. They may have several. `given` are further fields of the table."""
+    wallet = Wallet(customer=customer, currency=currency, name=name or DEFAULT_NAME, **given)
+    wallet.full_clean()
+    with recorded(by=by):
+        wallet.save()
+    return wallet
+
+
+def wallet_for(customer: Customer, currency: str, *, by: User | None) -> Wallet:
+    """Return the customer's open wallet in the currency, the first by priority; open one if there is none."""
+    with transaction.atomic():
+        Customer.objects.select_for_update(no_key=True, of=("self",)).get(pk=customer.pk)
+        open_ones = Wallet.objects.filter(customer=customer, currency=currency, state=WalletState.ACTIVE)
+        return open_ones.order_by("priority", "pk").first() or open_wallet(customer, currency, by=by)
+
+
+def grant(
+    wallet: Wallet,
+    amount: Decimal,
+    *,
+    kind: str,
+    reason: str,
+    now: datetime,
+    by: User | None,
+    expires_at: datetime | None = None,
+    priority: int = 0,
+    reference: str | None = None,
+    invoice: Invoice | None = None,
+    metadata: dict[str, str] | None = None,
+) -> CreditGrant:
+    """Put credit into a wallet: an amount above zero, with the currency's decimals. `expires_at` is exclusive.
+
+    A repeated `reference`, or invoice, grants nothing: the first grant is returned. Raises `NoReason`, `CannotGrant`,
+    `WalletClosed`.
+    """
+    if not reason.strip():
+        raise NoReason("Say why the credit is granted.")
+    if amount <= 0 or amount != round_amount(amount, wallet.currency):
+        raise CannotGrant(f"Grant an amount above zero that can be paid in {wallet.currency}.")
+    if expires_at is not None and expires_at <= now:
+        raise CannotGrant("The credit would have expired already.")
+    with transaction.atomic():
+        locked = _locked(wallet)
+        same = Q(wallet=locked, reference=reference) if reference else Q(invoice=invoice)
+        if (reference or invoice) and (there := CreditGrant.objects.filter(same).first()):
+            return there
+        with recorded(by=by, reason=reason.strip()):
+            made = CreditGrant.objects.create(
+                wallet=locked, amount=amount, kind=kind, reason=reason.strip(), granted_at=now, granted_by=by,
+                expires_at=expires_at, priority=priority, reference=reference, invoice=invoice, metadata=metadata or {},
+            )  # fmt: skip
+        _move(made, EntryKind.GRANTED, amount, now=now, by=by, reason=made.reason, invoice=invoice)
+        made.refresh_from_db()
+        return made
+
+
+def _locked(wallet: Wallet) -> Wallet:
+    locked = Wallet.objects.select_for_update(of=("self",)).get(pk=wallet.pk)
+    if locked.state == WalletState.CLOSED:
+        raise WalletClosed(f"{locked} is closed.")
+    return locked
+
+
+def _move(
+    of: CreditGrant, kind: EntryKind, amount: Decimal, *, now: datetime, by: User | None, reason: str = "",
+    invoice: Invoice | None = None,
+) -> None:  # fmt: skip
+    WalletEntry.objects.create(
+        wallet_id=of.wallet_id, grant=of, kind=kind, amount=amount, at=now, by=by, reason=reason, invoice=invoice
+    )
+
+
+def apply_credits(invoices: Sequence[Invoice], *, now: datetime, by: User | None) -> None:
+    """Pay locked invoices, in their order, from their customers' credit; sets, not saves, what they are due.
+
+    The credit that expires first is used first. An invoice below zero adds to the customer's credit instead, and the
+    invoices after it may use that. Meant for the transaction that finalizes: a number of queries that doesn't depend on
+    how many invoices are paid.
+    """
+    customers = {invoice.customer_id for invoice in invoices}
+    holders = Wallet.objects.select_for_update(of=("self",)).filter(
+        customer__in=customers, state=WalletState.ACTIVE, balance__gt=0
+    )
+    wallets = {wallet.pk: wallet for wallet in holders.order_by("pk")}
+    for invoice in invoices:
+        if invoice.total < 0:
+            wallet = _credit_below_zero(invoice, now=now, by=by)
+            wallets[wallet.pk] = wallet
+    usable = Q(expires_at=None) | Q(expires_at__gt=now)
+    lots: dict[tuple[int, str], list[CreditGrant]] = defaultdict(list)
+    if wallets:
+        for each in in_order_of_use(CreditGrant.objects.filter(usable, wallet__in=wallets, remaining__gt=0)):
+            wallet = wallets[each.wallet_id]
+            lots[wallet.customer_id, wallet.currency].append(each)
+    entries = [entry for invoice in invoices for entry in _pay(invoice, lots, now=now, by=by)]
+    WalletEntry.objects.bulk_create(entries)
+
+
+def _pay(
+    invoice: Invoice, lots: dict[tuple[int, str], list[CreditGrant]], *, now: datetime, by: User | None
+) -> Iterable[WalletEntry]:
+    own = lots.get((invoice.customer_id, invoice.currency), [])
+    uses = use_credits([Credit(str(each.pk), each.remaining) for each in own], max(invoice.total, ZERO))
+    invoice.credits_applied = min(invoice.total, ZERO) + sum((use.used for use in uses), ZERO)
+    invoice.amount_due = invoice.total - invoice.credits_applied
+    for each, use in zip(own, uses, strict=True):
+        each.remaining = use.left
+        if use.used:
+            yield WalletEntry(
+                wallet_id=each.wallet_id, grant=each, kind=EntryKind.APPLIED, amount=-use.used, invoice=invoice, at=now,
+                by=by,
+            )  # fmt: skip
+
+
+def _credit_below_zero(invoice: Invoice, *, now: datetime, by: User | None) -> Wallet:
+    wallet = wallet_for(invoice.customer, invoice.currency, by=by)
+    reason = f"{invoice} came to {format_amount(invoice.total, invoice.currency)}"
+    grant(wallet, -invoice.total, kind=GrantKind.INVOICE, reason=reason, now=now, by=by, invoice=invoice)
+    return wallet
+
+
+def return_credits(invoice: Invoice, *, now: datetime, by: User | None) -> None:
+    """Give back what a locked invoice was paid from prepaid credit, and take back the credit that it gave.
+
+    A second call moves nothing. Credit goes back into its grants, with their expiry. Raises `CreditSpent` when the
+    invoice was below zero and its credit is used.
+    """
+    entries = WalletEntry.objects.filter(invoice=invoice).order_by("pk")
+    ids = set(entries.values_list("wallet", flat=True))
+    wallets = {row.pk: row for row in Wallet.objects.select_for_update(of=("self",)).filter(pk__in=ids).order_by("pk")}
+    found = list(entries.select_related("grant"))
+    settled = {entry.grant_id for entry in found if entry.kind in (EntryKind.RETURNED, EntryKind.TAKEN_BACK)}
+    reason = f"{invoice} is void"
+    for entry in found:
+        if entry.grant_id in settled:
+            continue
+        if wallets[entry.wallet_id].state == WalletState.CLOSED:
+            raise WalletClosed(f"{wallets[entry.wallet_id]} is closed: the credit of {invoice} can't move.")
+        if entry.kind == EntryKind.APPLIED:
+            _move(entry.grant, EntryKind.RETURNED, -entry.amount, now=now, by=by, reason=reason, invoice=invoice)
+        elif entry.kind == EntryKind.GRANTED:
+            _take_back_whole(entry, reason, now=now, by=by)
+
+
+def _take_back_whole(entry: WalletEntry, reason: str, *, now: datetime, by: User | None) -> None:
+    entry.grant.refresh_from_db()
+    if entry.grant.remaining < entry.amount:
+        raise CreditSpent(
+            f"The credit that {entry.invoice} gave is used: void what used it first, or correct it by a new invoice."
+        )
+    _move(entry.grant, EntryKind.TAKEN_BACK, -entry.amount, now=now, by=by, reason=reason, invoice=entry.invoice)
+
+
+def take_back(
+    of: CreditGrant, *, reason: str, now: datetime, by: User | None, amount: Decimal | None = None,
+    kind: EntryKind = EntryKind.TAKEN_BACK,
+) -> CreditGrant:  # fmt: skip
+    """Take what is left of a grant, or an amount of it, out of the wallet. Nothing left: nothing moves.
+
+    Raises `NoReason`, `CreditSpent` when less is left than the amount, `WalletClosed`.
+    """
+    if not reason.strip():
+        raise NoReason("Say why the credit is taken back.")
+    with transaction.atomic():
+        _locked(of.wallet)
+        fresh = CreditGrant.objects.get(pk=of.pk)
+        taken = fresh.remaining if amount is None else amount
+        if taken < 0 or taken != round_amount(taken, of.wallet.currency):
+            raise CannotGrant(f"Take back an amount above zero that can be paid in {of.wallet.currency}.")
+        if taken > fresh.remaining:
+            raise CreditSpent(f"Only {format_amount(fresh.remaining, of.wallet.currency)} of it is left.")
+        if taken:
+            _move(fresh, kind, -taken, now=now, by=by, reason=reason.strip())
+            fresh.refresh_from_db()
+        return fresh
+
+
+def close_wallet(wallet: Wallet, *, reason: str, now: datetime, by: User | None) -> Wallet:
+    """Take back all that is left in a wallet and close it for good. Closed already: returned as it is."""
+    if not reason.strip():
+        raise NoReason("Say why the wallet is closed.")
+    with transaction.atomic():
+        locked = Wallet.objects.select_for_update(of=("self",)).get(pk=wallet.pk)
+        if locked.state == WalletState.CLOSED:
+            return locked
+        for each in locked.grants.filter(remaining__gt=0).order_by("pk"):
+            _move(each, EntryKind.TAKEN_BACK, -each.remaining, now=now, by=by, reason=reason.strip())
+        locked.refresh_from_db()
+        locked.state, locked.closed_at = WalletState.CLOSED, now
+        with recorded(by=by, reason=reason.strip()):
+            locked.save(update_fields=["state", "closed_at", "updated_at"])
+        return locked
+
+
+def expire_credits(*, now: datetime) -> int:
+    """Write off what is left of grants that have expired; return of how many. A batch of wallets a transaction.
+
+    Safe to repeat and to run side by side: what is written off leaves nothing.
+    """
+    written_off = 0
+    while True:
+        with transaction.atomic():
+            due = CreditGrant.objects.filter(remaining__gt=0, expires_at__lte=now).order_by("wallet")
+            wallets = set(due.values_list("wallet", flat=True)[:BATCH])
+            if not wallets:
+                return written_off
+            list(Wallet.objects.select_for_update(of=("self",)).filter(pk__in=wallets).order_by("pk"))
+            written_off += _write_off(wallets, now)
+
+
+def _write_off(wallets: Collection[int], now: datetime) -> int:
+    expired = CreditGrant.objects.filter(wallet__in=wallets, remaining__gt=0, expires_at__lte=now).order_by("pk")
+    entries = [
+        WalletEntry(wallet_id=each.wallet_id, grant=each, kind=EntryKind.EXPIRED, amount=-each.remaining, at=now)
+        for each in expired
+    ]
+    WalletEntry.objects.bulk_create(entries)
+    return len(entries)
+
+
+def usable(customer_ids: Collection[int], *, now: datetime) -> dict[tuple[int, str], Decimal]:
+    """Add up the credit that can be used at a moment, by customer and currency. One query."""
+    grants = CreditGrant.objects.filter(Q(expires_at=None) | Q(expires_at__gt=now), remaining__gt=0)
+    found = grants.filter(wallet__customer__in=customer_ids).order_by()
+    rows = found.values_list(F("wallet__customer"), F("wallet__currency")).annotate(left=Sum("remaining"))
+    return {(customer, currency): left for customer, currency, left in rows}

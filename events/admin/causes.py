@@ -1,0 +1,209 @@
+"""Problems by cause: what they are worth, what mends each, and all of a cause dismissed at once."""
+
+from hashlib import sha256
+from typing import Any
+from urllib.parse import urlencode
+
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.template.response import TemplateResponse
+from django.urls import path, reverse
+from django.utils import timezone
+from unfold.admin import ModelAdmin
+
+from catalog.models import Feature
+from events import dashboard
+from events.admin.dialogs import ReasonForm, back_to, confirm, staff
+from events.fix_views import take_proof
+from events.fixing import PreviewBusy
+from events.fixing.actions import cause_of
+from events.fixing.at_risk import at_risk
+from events.fixing.offers import Offer, Trouble, nearly_named, offers_for
+from events.fixing.runs import start_run
+from events.models import MendingRun, Problem, ProblemState
+from events.models.operations import MendingKind
+from events.reasons import Reason
+from events.replaying import dismiss
+from events.summary import written
+from events.tasks import go_on_soon
+from events.tracking_pages import clean
+
+AT_ONCE = 20_000  # problems that one click dismisses; more are a worker's
+RUNS_SHOWN = 5
+
+
+class CausesPages(ModelAdmin):
+    """The pages of problems by cause, for the admin of problems."""
+
+    def get_urls(self) -> list[Any]:
+        view = self.admin_site.admin_view
+        return [
+            path("causes/", view(self.causes_view), name="events_problem_causes"),
+            path("causes/at-risk/", view(self.at_risk_view), name="events_problem_at_risk"),
+            path("causes/dismiss/", view(self.dismiss_cause_view), name="events_problem_dismiss_cause"),
+            *super().get_urls(),
+        ]
+
+    def has_mend_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Tell whether this user may replay and dismiss: what "change" means for problems, which nobody edits."""
+        return request.user.has_perm("events.change_problem")
+
+    def causes_view(self, request: HttpRequest) -> HttpResponse:
+        """Show the open problems grouped by cause, with what mends each. Only for staff who may view problems."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        causes = dashboard.causes()
+        names = _known_names() if any(cause.reason == Reason.UNKNOWN_EVENT_NAME for cause in causes) else []
+        context = {
+            **self.admin_site.each_context(request),
+            "opts": self.opts,
+            "title": "Problems",
+            "causes": [_shown(cause, names, request) for cause in causes],
+            "total": sum(cause.problems for cause in causes),
+            "is_capped": any(cause.is_capped for cause in causes) or len(causes) >= dashboard.CAUSES_CAP,
+            "cap": dashboard.CAUSE_CAP,
+            "may_mend": self.has_mend_permission(request),
+            "runs": list(MendingRun.objects.filter(finished_at=None)[:RUNS_SHOWN]),
+            "proof": take_proof(request),
+        }
+        return TemplateResponse(request, "admin/events/problem/causes.html", context)
+
+    def at_risk_view(self, request: HttpRequest) -> HttpResponse:
+        """Answer with what one cause is worth, which its row asks for once it is seen; and its fixes, looked at closer.
+
+        Only for staff who may view problems.
+        """
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        given = {name: clean(str(value)) for name, value in request.GET.items()}
+        trouble = _named_trouble(given)
+        meant = nearly_named(trouble.external_id) if trouble.reason == Reason.UNKNOWN_CUSTOMER else None
+        offers = offers_for(trouble, known_names=_known_names(), meant=meant)
+        context: dict[str, Any] = {
+            "row": given.get("row", ""),
+            "address": f"{request.path}?{request.GET.urlencode()}",
+            "more_url": _detail_url(offers, given, request),
+            "fixes": _buttons(offers, request) if meant else [],
+        }
+        try:
+            key = sha256(urlencode(sorted(given.items())).encode()).hexdigest()
+            found = at_risk(trouble, offers, now=timezone.now(), key=key)
+            context |= {
+                "found": found,
+                "money": sorted((amount, currency) for currency, amount in found.amounts.items()),
+                "units": [(name, written(number), unit) for name, number, unit in found.units],
+            }
+        except PreviewBusy:
+            context["is_busy"] = True
+        return render(request, "admin/events/problem/at_risk.html", context)
+
+    def dismiss_cause_view(self, request: HttpRequest) -> HttpResponse:
+        """Ask why, then close the problems of a cause without counting their events. Only for staff who may mend."""
+        if not self.has_mend_permission(request):
+            raise PermissionDenied
+        given = {name: clean(str(value)) for name, value in request.GET.items()}
+        ids = list(
+            Problem.objects.filter(cause_of(given), state=ProblemState.OPEN)
+            .order_by("pk")
+            .values_list("pk", flat=True)[: AT_ONCE + 1]
+        )
+        form = ReasonForm(data=request.POST or None, request=request)
+        url = reverse("admin:events_problem_causes")
+        if not form.is_valid():
+            return _dismissal_dialog(request, len(ids), form)
+        reason, now, by = form.cleaned_data["reason"], timezone.now(), staff(request)
+        if len(ids) <= AT_ONCE:
+            return back_to(request, url, f"{dismiss(ids, reason=reason, now=now, by=by):,} problem(s) dismissed.")
+        title = (
+            f"Dismiss “{Reason(given['cause']).label}” of {given.get('external_customer_id') or given['event_name']}"
+        )
+        run = start_run(
+            MendingKind.DISMISS, "replay_cause", _cause_parameters(given), title=title, now=now, by=by, reason=reason
+        )
+        go_on_soon()
+        return back_to(request, run.get_absolute_url(), "The problems are dismissed in the background.")
+
+
+def list_url(cause: dashboard.Cause) -> str:
+    """Give the address of the list of a cause's open problems."""
+    return _list_url(_parameters(cause))
+
+
+def _parameters(cause: dashboard.Cause) -> dict[str, str]:
+    """Name a cause, as `events.fixing.actions.cause_of` reads it."""
+    if cause.external_id:
+        return {"cause": cause.reason.value, "external_customer_id": cause.external_id}
+    feature = {"feature": str(cause.feature.pk)} if cause.feature else {}
+    return {"cause": cause.reason.value, "event_name": cause.event_name} | feature
+
+
+def _cause_parameters(given: dict[str, str]) -> dict[str, str]:
+    return {name: given[name] for name in ("cause", "external_customer_id", "event_name", "feature") if name in given}
+
+
+def _list_url(given: dict[str, str]) -> str:
+    names = {"cause": "reason", "feature": "feature__id__exact"}
+    query = {names.get(name, name): value for name, value in _cause_parameters(given).items()}
+    return f"{reverse('admin:events_problem_changelist')}?{urlencode(query)}"
+
+
+def _named_trouble(given: dict[str, str]) -> Trouble:
+    """Make out the cause that an address names. Raises PermissionDenied for one that nothing links to."""
+    if given.get("cause", "") not in Reason.values:
+        raise PermissionDenied
+    feature = given.get("feature", "")
+    first = Problem.objects.filter(cause_of(given), state=ProblemState.OPEN).order_by("pk").first()
+    return Trouble(
+        Reason(given["cause"]),
+        given.get("event_name", ""),
+        given.get("external_customer_id", ""),
+        Feature.objects.filter(pk=int(feature)).first() if feature.isdecimal() else None,
+        first.occurred_at if first else None,
+    )
+
+
+def _shown(cause: dashboard.Cause, names: list[str], request: HttpRequest) -> dict[str, Any]:
+    """Give a cause its addresses: the list of its problems, its actions, and the fixes that this user may use."""
+    named = _parameters(cause)
+    trouble = Trouble(cause.reason, cause.event_name, cause.external_id, cause.feature, cause.first_at)
+    seen = f"{cause.problems}-{cause.last_at.timestamp()}"
+    replay = Offer("Replay", "replay_cause", named)
+    return {
+        "cause": cause,
+        "list_url": list_url(cause),
+        "replay_url": replay.address(back="problems"),
+        "dismiss_url": f"{reverse('admin:events_problem_dismiss_cause')}?{urlencode(named)}",
+        "at_risk_url": f"{reverse('admin:events_problem_at_risk')}?{urlencode(named | {'seen': seen})}",
+        "fixes": _buttons(offers_for(trouble, known_names=names), request),
+    }
+
+
+def _buttons(offers: list[Offer], request: HttpRequest) -> list[dict[str, str]]:
+    """Write those offers as buttons that this user may use."""
+    allowed = [offer for offer in offers if request.user.has_perms(offer.permissions)]
+    return [{"label": offer.label, "url": offer.address(back="problems")} for offer in allowed]
+
+
+def _detail_url(offers: list[Offer], given: dict[str, str], request: HttpRequest) -> str:
+    """Lead from what is at risk to its parts: the preview of the likeliest fix, or the events for who may not fix."""
+    likeliest = next((one for one in offers if one.action), None)
+    if likeliest is None or not request.user.has_perms(likeliest.permissions):
+        return _list_url(given)
+    filled = {"previewed": "1", **likeliest.assumed} if likeliest.assumed else {}
+    return likeliest.address(back="problems", **filled)
+
+
+def _known_names() -> list[str]:
+    return list(Feature.objects.metered().order_by("event_name").values_list("event_name", flat=True).distinct())
+
+
+def _dismissal_dialog(request: HttpRequest, problems: int, form: Any) -> HttpResponse:
+    counted = f"more than {AT_ONCE:,} problems" if problems > AT_ONCE else f"{problems:,} problem(s)"
+    text = (
+        f"The events of {counted} don't count, then, and leave this list. Dismissing can't be undone; the events stay"
+        " on record."
+    )
+    dialog = confirm("Dismiss these problems?", text, "Dismiss")
+    context = {"dialog": dialog, "form": form, "form_submit_text": dialog["form_submit_text"]}
+    return render(request, "unfold/helpers/dialog.html", context)

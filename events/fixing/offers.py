@@ -1,0 +1,133 @@
+"""What staff can do about a problem, or a cause of many: fixes to preview and apply, and pages that mend it."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from catalog.models import Feature
+from customers.models import Customer
+from events.diagnosis.context import similar_external_ids
+from events.fixing.registry import ACTIONS
+from events.links import admin_url
+from events.near_miss import nearest
+from events.reasons import Reason
+
+
+@dataclass(frozen=True)
+class Offer:
+    """A way to mend a cause, in the words of a button: a fix (`action`) with its parameters, or a page (`url`).
+
+    `permissions` are all needed. `is_complete` says that the fix needs nothing filled in; else `assumed` may hold what
+    is likely filled in.
+    """
+
+    label: str
+    action: str = ""
+    parameters: Mapping[str, str] = field(default_factory=dict)
+    url: str = ""
+    page_permission: str = ""
+    is_complete: bool = True
+    assumed: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def permissions(self) -> tuple[str, ...]:
+        return ACTIONS[self.action].permissions if self.action else (self.page_permission,)
+
+    def address(self, **more: str) -> str:
+        """Return where the button leads; `more` tells the fix's page where to go back to."""
+        if not self.action:
+            return self.url
+        return admin_url("events_debugger_fix", action=self.action, **self.parameters, **more)
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """What a fix needs to know of a problem, or of a group of problems with one cause."""
+
+    reason: Reason
+    event_name: str = ""
+    external_id: str = ""
+    feature: Feature | None = None
+    first_at: datetime | None = None
+
+
+def offers_for(trouble: Trouble, *, known_names: Iterable[str] = (), meant: Customer | None = None) -> list[Offer]:
+    """List what can be done, the likeliest first. What can only be corrected in the sender has nothing.
+
+    `known_names` are the catalog's event names, and `meant` is the customer whose id was nearly sent: a near miss is
+    mapped rather than made anew.
+    """
+    offer = _OFFERS.get(trouble.reason)
+    return offer(trouble, known_names, meant) if offer else []
+
+
+def nearly_named(external_id: str) -> Customer | None:
+    """Find the customer whose external id was probably meant. One look through the customers' ids."""
+    near = nearest(external_id, similar_external_ids(external_id))
+    return Customer.objects.filter(external_id=near.name).first() if near else None
+
+
+def _unknown_name(trouble: Trouble, known_names: Iterable[str], meant: Customer | None) -> list[Offer]:
+    sent, known = trouble.event_name, list(known_names)
+    near = nearest(sent, known)
+    found = []
+    if near:
+        found.append(Offer(f"Map it to {near.name}", "map_event_name", {"alias": sent, "event_name": near.name}))
+    elif known:
+        given = {"alias": sent, "choose": "1"}
+        found.append(Offer("Map it to a known name", "map_event_name", given, is_complete=False))
+    create = admin_url("catalog_feature_add", event_name=sent)
+    return [*found, Offer("Create a feature for it", url=create, page_permission="catalog.add_feature")]
+
+
+def _unknown_customer(trouble: Trouble, known_names: Iterable[str], meant: Customer | None) -> list[Offer]:
+    sent = trouble.external_id
+    create = Offer("Create the customer", "create_customer", {"external_id": sent, "name": sent})
+    if meant is None:
+        return [create, Offer("Map it to a customer", "map_customer", {"alias": sent}, is_complete=False)]
+    return [Offer(f"Map it to {meant.name}", "map_customer", {"alias": sent, "customer": str(meant.pk)}), create]
+
+
+def _archived_customer(trouble: Trouble, known_names: Iterable[str], meant: Customer | None) -> list[Offer]:
+    return [Offer("Activate the customer", "activate_customer", {"external_id": trouble.external_id})]
+
+
+def _of_feature(label: str, action: str) -> Callable[[Trouble, Iterable[str], Customer | None], list[Offer]]:
+    def offer(trouble: Trouble, known_names: Iterable[str], meant: Customer | None) -> list[Offer]:
+        if trouble.feature is None:
+            return _look(trouble, known_names, meant)
+        return [Offer(label, action, {"feature": str(trouble.feature.pk)}), *_look(trouble, known_names, meant)]
+
+    return offer
+
+
+def _earlier(trouble: Trouble, known_names: Iterable[str], meant: Customer | None) -> list[Offer]:
+    if trouble.feature is None:
+        return _look(trouble, known_names, meant)
+    at = trouble.first_at.isoformat() if trouble.first_at else ""
+    given = {"feature": str(trouble.feature.pk), "at": at}
+    assumed = {"since": at} if at else {}
+    earlier = Offer("Let it count earlier", "count_earlier", given, is_complete=False, assumed=assumed)
+    return [earlier, *_look(trouble, known_names, meant)]
+
+
+def _look(trouble: Trouble, known_names: Iterable[str], meant: Customer | None) -> list[Offer]:
+    if trouble.feature is None:
+        url = admin_url("catalog_feature_changelist", q=trouble.event_name)
+        return [Offer("Look at its features", url=url, page_permission="catalog.view_feature")]
+    url = admin_url("catalog_feature_change", trouble.feature.pk)
+    return [Offer("Open the feature", url=url, page_permission="catalog.view_feature")]
+
+
+_OFFERS: dict[Reason, Callable[[Trouble, Iterable[str], Customer | None], list[Offer]]] = {
+    Reason.UNKNOWN_EVENT_NAME: _unknown_name,
+    Reason.UNKNOWN_CUSTOMER: _unknown_customer,
+    Reason.CUSTOMER_ARCHIVED: _archived_customer,
+    Reason.FEATURE_ARCHIVED: _of_feature("Activate the feature", "activate_feature"),
+    Reason.NOT_A_NUMBER: _of_feature("Accept numeric strings", "accept_numeric_strings"),
+    Reason.BEFORE_FEATURE_START: _earlier,
+    Reason.FILTER_MISMATCH: _look,
+    Reason.AGGREGATION_FIELD_MISSING: _look,
+    Reason.UNUSABLE_VALUE: _look,
+    Reason.VALUE_OUT_OF_RANGE: _look,
+}

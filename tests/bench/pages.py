@@ -1,0 +1,146 @@
+"""How fast the admin's pages of usage answer with ten million events in the ledger, over the server of `serve`."""
+
+import secrets
+import statistics
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+import httpx
+from django.conf import settings
+from django.contrib.auth.models import User
+from django.db import connection
+from django.urls import reverse
+
+from config.supervisor import running_services
+from customers.models import Customer
+from events.models import Event, EventState
+from tests.bench import world
+from tests.bench.figures import Measured
+from tests.bench.ingest import wait_until_counted
+from tests.bench.queries import LARGE, fill, more_customers
+
+ROUNDS = 25
+# One event in a hundred has something wrong with it, from some forty causes; some ids come twice.
+TROUBLE = """
+INSERT INTO events_inboxevent (
+    event_id, event_name, external_customer_id, occurred_at, has_timestamp, received_at, source, properties
+)
+SELECT
+    'trouble-' || no %% (%(events)s - 500),
+    CASE WHEN no %% 4 = 0 THEN 'Model.Usage' WHEN no %% 4 = 1 THEN 'renamed.' || no %% 20 ELSE 'model.usage' END,
+    CASE WHEN no %% 4 = 2 THEN 'stranger-' || no %% 15 ELSE 'cust_' || lpad((no & 1023)::text, 4, '0') END,
+    %(start)s::timestamptz + random() * interval '92 days', true, clock_timestamp(), 'trouble',
+    jsonb_build_object('tokens', (no %% 5000)::text, 'user_id', 'u' || no %% 500, 'region', 'eu-' || no %% 7)
+FROM generate_series(1, %(events)s::bigint) AS no
+"""
+
+
+def pages() -> Iterator[Measured]:
+    """Fill the ledger unless it is full, log in as staff do, and ask for every page by turns."""
+    world.make_company()
+    if not Event.objects.filter(pk__gte=LARGE).exists():
+        world.forget_events()
+    with running_services(8700, log_dir=Path(settings.DATA_DIR) / "logs") as services:
+        make_full()
+        addresses = pages_to_measure()
+        with logged_in(services.base_url) as client:
+            times: dict[str, list[float]] = {name: [] for name in addresses}
+            for turn in range(ROUNDS + 2):
+                for name, address in addresses.items():
+                    took = ask(client, address)
+                    if turn > 1:  # what is cached for good is cached by then
+                        times[name].append(took)
+    every = [one for found in times.values() for one in found]
+    p95 = {name: round(p95_of(found)) for name, found in times.items()}
+    data = {
+        "events": LARGE,
+        "pages": len(times),
+        "requests": len(every),
+        "median_ms": round(statistics.median(every), 1),
+        "worst_ms": round(max(every), 1),
+        "p95_ms_by_page": dict(sorted(p95.items(), key=lambda item: -item[1])),
+    }
+    yield Measured("admin_p95_ms", p95_of(every), "ms", 300, True, data)
+
+
+def make_full() -> None:
+    """Have the worker count ten million events, and a hundredth as many with something wrong."""
+    more_customers()
+    there = Event.objects.order_by("-pk").values_list("pk", flat=True).first() or 0
+    if there < LARGE:
+        fill(there + 1, LARGE)
+    if not Event.objects.filter(event_id="trouble-1").exists():
+        with connection.cursor() as cursor:
+            cursor.execute(TROUBLE, {"events": max(LARGE // 100, 1_000), "start": datetime(2026, 8, 1, tzinfo=UTC)})
+        wait_until_counted()
+    with connection.cursor() as cursor:
+        cursor.execute("VACUUM ANALYZE events_event, events_problem, events_duplicateevent")
+
+
+def pages_to_measure() -> dict[str, str]:
+    """Name the pages and give their addresses: the dashboard with its filters, one event's path, problems, Home."""
+    events, debugger = reverse("admin:events_event_changelist"), reverse("admin:events_debugger")
+    counted = Event.objects.filter(state=EventState.COUNTED).order_by("-pk")[LARGE // 2]
+    troubled = Event.objects.filter(state=EventState.PROBLEM).order_by("-pk")[:1].get()
+    customer = Customer.objects.order_by("pk")[7].pk
+    return {
+        "home": reverse("admin:index"),
+        "events": events,
+        "events, page in the middle": f"{events}?older_than={counted.pk}",
+        "events of a state": f"{events}?state={EventState.PROBLEM.value}",
+        "events, counted": f"{events}?state={EventState.COUNTED.value}&received=day",
+        "events with an open reason": f"{events}?reason=not_a_number",
+        "events of a name": f"{events}?event_name=model.usage",
+        "events of a name that has none": f"{events}?event_name=nothing.like.it",
+        "events of a customer": f"{events}?customer__id__exact={customer}",
+        "events of a customer and name": f"{events}?customer__id__exact={customer}&event_name=api.calls",
+        "events of a source": f"{events}?source=fill",
+        "events of a source that has none": f"{events}?source=nothing",
+        "events with a property": f"{events}?property=model:large-2",
+        "events with a property that none has": f"{events}?property=model:small-1",
+        "events received in a range": f"{events}?received_at_from_0=2026-01-01&received_at_to_0=2100-01-01",
+        "events that occurred in a range": f"{events}?occurred_at_from_0=2026-09-01&occurred_at_to_0=2026-09-02",
+        "an event by its id": f"{events}?q={counted.event_id}",
+        "event page": reverse("admin:events_event_change", args=[counted.pk]),
+        "debugger": debugger,
+        "debugger, live": reverse("admin:events_debugger_feed"),
+        "debugger, problems only": f"{debugger}?state=problems",
+        "debugger, a name that has none": f"{debugger}?name=nothing.like.it",
+        "debugger, a counted event": f"{debugger}?event={counted.event_id}",
+        "debugger, a problem": f"{debugger}?event={troubled.event_id}",
+        "problems by cause": reverse("admin:events_problem_causes"),
+        "problems one by one": reverse("admin:events_problem_changelist"),
+        "duplicates": reverse("admin:events_duplicateevent_changelist"),
+    }
+
+
+@contextmanager
+def logged_in(base_url: str) -> Iterator[httpx.Client]:
+    """Log in through the admin's own form, as a new superuser."""
+    password = secrets.token_urlsafe(16)
+    user = User.objects.create_superuser(f"bench-{secrets.token_hex(4)}", password=password)
+    login = reverse("admin:login")
+    with httpx.Client(base_url=base_url, timeout=120) as client:
+        client.get(login).raise_for_status()
+        form = {"username": user.username, "password": password, "csrfmiddlewaretoken": client.cookies["csrftoken"]}
+        answer = client.post(login, data=form, headers={"Referer": f"{base_url}{login}"})
+        if answer.status_code != httpx.codes.FOUND:
+            raise SystemExit(f"The login answered {answer.status_code}.")
+        yield client
+
+
+def ask(client: httpx.Client, address: str) -> float:
+    """Give how many milliseconds a page took, from the request to the last byte."""
+    started = time.perf_counter()
+    answer = client.get(address)
+    took = (time.perf_counter() - started) * 1_000
+    if answer.status_code != httpx.codes.OK:
+        raise SystemExit(f"{address} answered {answer.status_code}.")
+    return took
+
+
+def p95_of(times: list[float]) -> float:
+    return statistics.quantiles(times, n=20)[-1]

@@ -1,0 +1,130 @@
+"""Invoices a second of a billing run over the workers, beside a COPY of the same rows; and the workers' memory."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import psutil
+from django.conf import settings
+
+from billing.models import BillingRun, Invoice, InvoiceLine, RunState
+from billing.runs import start_run
+from billing.tasks import hand_out
+from config.settings import BASE_DIR
+from config.supervisor import CELERY_PROCESSES, child_environment
+from tests.bench import subscribers
+from tests.bench.figures import Measured
+from tests.bench.world import copy_seconds
+
+SMALL, LARGE = 10_000, int(os.environ.get("BENCH_SUBSCRIPTIONS", "100000"))
+WARM_UP = 1_000
+FEW_HOURS = 4
+
+
+@dataclass(frozen=True)
+class Seen:
+    """One run: how long it took, the processor time of the workers, and the most memory they ever held."""
+
+    seconds: float
+    cpu_seconds: float
+    peak_mib: float
+    run: BillingRun
+
+
+def speed() -> Iterator[Measured]:
+    """Bill 10,000 subscriptions with three lines each, from start to finish; then copy these invoices and lines."""
+    plan = subscribers.make_plan()
+    with worker() as process:
+        subscribers.subscribe(plan, WARM_UP, hours=FEW_HOURS, now=datetime.now(UTC))
+        bill(process)
+        subscribers.subscribe(plan, SMALL, now=datetime.now(UTC))
+        seen = bill(process)
+    invoices = Invoice.objects.filter(run=seen.run)
+    lines = InvoiceLine.objects.filter(invoice__run=seen.run)
+    check(seen.run, invoices.count(), lines.count())
+    copying = copy_seconds(Path(settings.DATA_DIR), invoices) + copy_seconds(Path(settings.DATA_DIR), lines)
+    data = {
+        "invoices": SMALL,
+        "lines": SMALL * 3,
+        "usage_buckets": SMALL * 2 * subscribers.HOURS,
+        "invoices_per_s": round(SMALL / seen.seconds),
+        "invoices_per_worker_cpu_s": round(SMALL / seen.cpu_seconds),
+        "copied_per_s": round(SMALL / copying),
+        "workers": CELERY_PROCESSES,
+        "fsync": "on",
+    }
+    yield Measured("invoice_run_ratio", copying / seen.seconds, "of COPY", 0.1, data=data)
+
+
+def memory() -> Iterator[Measured]:
+    """Bill 10,000 subscriptions, then 100,000 (BENCH_SUBSCRIPTIONS), with the same workers."""
+    plan = subscribers.make_plan()
+    seen = []
+    with worker() as process:
+        for count in (SMALL, LARGE):
+            subscribers.subscribe(plan, count, hours=FEW_HOURS, now=datetime.now(UTC))
+            seen.append(bill(process))
+    small, large = seen
+    data = {
+        "subscriptions": LARGE,
+        "peak_mib_at_10k": round(small.peak_mib, 1),
+        "peak_mib": round(large.peak_mib, 1),
+        "invoices_per_s": round(LARGE / large.seconds),
+    }
+    yield Measured("invoice_run_memory_ratio", large.peak_mib / small.peak_mib, "100k ÷ 10k", 1.1, True, data)
+
+
+@contextmanager
+def worker() -> Iterator[psutil.Process]:
+    """Run a worker alone: beat would finalize the drafts meanwhile."""
+    command = [sys.executable, "-W", "ignore", "-m", "celery", "--quiet", "-A", "config", "worker"]
+    command += ["--concurrency", str(CELERY_PROCESSES), "--loglevel", "WARNING"]
+    with subprocess.Popen(command, cwd=BASE_DIR, env=child_environment()) as process:
+        try:
+            yield psutil.Process(process.pid)
+        finally:
+            process.terminate()
+
+
+def bill(process: psutil.Process) -> Seen:
+    """Run billing over all that is due, and wait for the workers to finish it."""
+    cpu, started = cpu_seconds(process), time.perf_counter()
+    run = start_run(as_of=subscribers.END, now=datetime.now(UTC))
+    if run is None:
+        raise SystemExit("Nothing is due.")
+    hand_out(run)
+    while run.state != RunState.FINISHED:
+        time.sleep(0.02)
+        run.refresh_from_db(fields=["state"])
+    seconds = time.perf_counter() - started
+    run.refresh_from_db()
+    return Seen(seconds, cpu_seconds(process) - cpu, peak_mib(process), run)
+
+
+def check(run: BillingRun, invoices: int, lines: int) -> None:
+    """Make sure that what was measured is right: every subscription has its invoice, of three lines."""
+    if (run.failed, run.invoices_made, invoices, lines) != (0, SMALL, SMALL, SMALL * 3):
+        raise SystemExit(
+            f"Wrong: {run.invoices_made} invoices made, {run.failed} parked, {invoices} with {lines} lines."
+        )
+
+
+def family(process: psutil.Process) -> list[psutil.Process]:
+    return [process, *process.children(recursive=True)]
+
+
+def cpu_seconds(process: psutil.Process) -> float:
+    """Tell the processor time of a worker and its processes so far."""
+    return sum(one.cpu_times().user + one.cpu_times().system for one in family(process))
+
+
+def peak_mib(process: psutil.Process) -> float:
+    """Tell the most memory that a worker's processes ever held, each for itself, added up."""
+    texts = [Path(f"/proc/{one.pid}/status").read_text() for one in family(process)]
+    return sum(int(text.split("VmHWM:")[1].split()[0]) for text in texts) / 1024
