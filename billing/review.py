@@ -54,15 +54,17 @@ def with_before(invoices: QuerySet[Invoice]) -> QuerySet[Any]:
     )
     before = same.exclude(state=InvoiceState.VOID).order_by("-period_start", "-pk")
     amount = DecimalField(max_digits=24, decimal_places=4)
-    return invoices.annotate(
+    found: QuerySet[Any] = invoices.annotate(
         before_id=Subquery(before.values("pk")[:1]),
         before_total=Subquery(before.values("total")[:1], output_field=amount),
     ).annotate(change=F("total") - F("before_total"))
+    return found
 
 
 def most_changed_first(invoices: QuerySet[Any]) -> QuerySet[Any]:
     """Order invoices that have their `change` by how much it is, either way; those without one before come last."""
-    return invoices.annotate(size=Coalesce(Abs("change"), Decimal(-1))).order_by("-size", "pk")
+    found: QuerySet[Any] = invoices.annotate(size=Coalesce(Abs("change"), Decimal(-1)))
+    return found.order_by("-size", "pk")
 
 
 def hold(invoice: Invoice, *, reason: str, now: datetime, by: User | None) -> Invoice:
