@@ -21,7 +21,7 @@ from unfold.enums import ActionVariant
 from unfold.forms import BaseDialogForm
 
 from billing import finalizing, invoice_page
-from billing.admin import documents, upcoming_pages
+from billing.admin import documents, statement_pages, upcoming_pages
 from billing.admin.exports import FORMATS, InvoiceResource, LineResource
 from billing.admin.pages import STATE_LABELS, STYLES, ReasonForm, answer, money, sums
 from billing.models import Invoice, InvoiceLine, InvoiceState
@@ -181,6 +181,7 @@ class InvoiceAdmin(ExportMixin, ModelAdmin):
             path("line/<int:line_id>/proof/", view(self.proof_view), name="billing_line_proof"),
             path("line/<int:line_id>/events.csv", view(self.line_events_view), name="billing_line_events"),
             *upcoming_pages.urls(self),
+            *statement_pages.urls(self),
         ]
         return [*own, *super().get_urls()]
 

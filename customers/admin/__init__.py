@@ -5,7 +5,11 @@ Apps above add their own tabs to these pages, from their `admin.py`:
     from customers.admin import add_customer_tab, add_subscription_tab
 
     add_customer_tab(InvoicesInline)       # an Unfold inline with `tab = True`
+    add_customer_action("statement", open_statement)     # a function decorated with Unfold's `action`
 """
+
+from collections.abc import Callable
+from typing import Any
 
 from unfold.admin import StackedInline, TabularInline
 
@@ -13,7 +17,7 @@ from customers.admin import aliases, customers, subscriptions
 from customers.admin.customers import CustomerAdmin
 from customers.admin.subscriptions import SubscriptionAdmin
 
-__all__ = ["add_customer_tab", "add_subscription_tab", "aliases", "customers", "subscriptions"]
+__all__ = ["add_customer_action", "add_customer_tab", "add_subscription_tab", "aliases", "customers", "subscriptions"]
 
 Tab = type[TabularInline] | type[StackedInline]
 
@@ -22,6 +26,13 @@ def add_customer_tab(inline: Tab) -> None:
     """Show an inline of another app on every customer's page. A second call with the same one changes nothing."""
     if inline not in CustomerAdmin.inlines:
         CustomerAdmin.inlines = (*CustomerAdmin.inlines, inline)
+
+
+def add_customer_action(name: str, act: Callable[..., Any]) -> None:
+    """Offer an action of another app on every customer's page: (admin, request, object_id) → response."""
+    setattr(CustomerAdmin, name, act)
+    if name not in CustomerAdmin.actions_detail:
+        CustomerAdmin.actions_detail = (*CustomerAdmin.actions_detail, name)
 
 
 def add_subscription_tab(inline: Tab) -> None:

@@ -170,7 +170,7 @@ class CustomerAdmin(ImportMixin, OfficeAdmin):
         "Add one with the external id that your events carry, import a list, or create them through the API. "
         "Events that came before are kept, and count once the customer is there."
     )
-    actions_detail = ("subscribe", "archive", "activate")
+    actions_detail: tuple[str, ...] = ("subscribe", "archive", "activate")
 
     # --- The list ------------------------------------------------------------------------------------
 
