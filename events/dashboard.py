@@ -18,7 +18,7 @@ from events.reasons import EXPLANATIONS, Explanation, Reason
 from events.statements import statement
 
 WAITING_CAP = 10_001
-CAUSE_CAP = 10_000  # problems read of one reason and event name
+CAUSE_CAP = 10_000  # problems read of one reason and event name; fewer when there are many names
 NAMES_CAP = 500
 CAUSES_CAP = 200
 CONFLICT_CAP = 1_001
@@ -76,6 +76,7 @@ class Cause:
     customers: int
     first_at: datetime
     last_at: datetime
+    read_at_most: int = CAUSE_CAP
 
     @property
     def explanation(self) -> Explanation:
@@ -135,8 +136,8 @@ def causes() -> list[Cause]:
         rows = cursor.fetchall()
     features = Feature.objects.in_bulk({feature_id for _, _, _, feature_id, *_ in rows if feature_id is not None})
     return [
-        Cause(Reason(reason), name, external_id, features.get(feature_id), problems, is_capped, customers, first, last)
-        for reason, name, external_id, feature_id, problems, is_capped, customers, first, last, _ in rows
+        Cause(Reason(reason), name, external_id, features.get(feature_id), *measured)
+        for reason, name, external_id, feature_id, *measured in rows
     ]
 
 

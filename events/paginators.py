@@ -111,3 +111,73 @@ class KeysetChangeList(ChangeList):
             self.older_url = self.get_query_string({OLDER_THAN: self.keyset.cursor_of(rows[-1])}, [NEWER_THAN])
         if rows and is_more_newer:
             self.newer_url = self.get_query_string({NEWER_THAN: self.keyset.cursor_of(rows[0])}, [OLDER_THAN])
+
+
+class StretchChangeList(KeysetChangeList):
+    """A keyset list that looks through a bounded stretch of rows where its filters have no index to go by.
+
+    A page then shows what passes of so many rows by primary key, and leads on from there. `stretch_of` decides by the
+    request; `lowest` and `highest` bound the keys that the other filters leave.
+    """
+
+    looked_through = 0
+    looked_since: datetime | None = None
+
+    def stretch_of(self, request: HttpRequest) -> int | None:
+        """Return how many rows a page looks through; None where an index finds them."""
+        return None
+
+    def keys(self) -> tuple[int, int]:
+        """Return the lowest and the highest key that may be in the list."""
+        raise NotImplementedError
+
+    def get_results(self, request: HttpRequest) -> None:
+        self.stretch = self.stretch_of(request)
+        super().get_results(request)
+
+    def _page(self) -> tuple[list[Model], bool, bool]:
+        if self.stretch is None:
+            return super()._page()
+        self.lowest, self.highest = self.keys()
+        return self._stretch_of_newer() if self.newer_than else self._stretch_of_older()
+
+    def _stretch_of_older(self) -> tuple[list[Model], bool, bool]:
+        start = min(_key(self.older_than), self.highest + 1) if self.older_than else self.highest + 1
+        self.floor = max(start - (self.stretch or 0), self.lowest)
+        within = self.queryset.filter(pk__gte=self.floor)
+        rows = list(self.keyset.older(within, str(start))[: self.list_per_page + 1])
+        self.looked_through = 0 if len(rows) > self.list_per_page else start - self.floor
+        return rows[: self.list_per_page], len(rows) > self.list_per_page, bool(self.older_than)
+
+    def _stretch_of_newer(self) -> tuple[list[Model], bool, bool]:
+        start, size = _key(self.newer_than), self.list_per_page
+        self.floor = start + 1
+        self.ceiling = min(start + (self.stretch or 0), self.highest)
+        nearest = list(self.keyset.newer(self.queryset.filter(pk__lte=self.ceiling), str(start))[: size + 1])
+        if len(nearest) > size:
+            return nearest[size - 1 :: -1], True, True
+        self.looked_through = max(self.ceiling - start, 0)
+        return nearest[::-1], True, False
+
+    def _link(self, rows: list[Model], is_more_older: bool, is_more_newer: bool) -> None:
+        super()._link(rows, is_more_older, is_more_newer)
+        if not self.looked_through:
+            return
+        if self.newer_than:
+            self.older_url = self.get_query_string({OLDER_THAN: str(self.floor)}, [NEWER_THAN])
+            if self.ceiling < self.highest:
+                self.newer_url = self.get_query_string({NEWER_THAN: str(self.ceiling)}, [OLDER_THAN])
+            return
+        if self.floor > self.lowest:
+            self.older_url = self.get_query_string({OLDER_THAN: str(self.floor)}, [NEWER_THAN])
+        else:
+            self.looked_through = 0  # to the end: nothing is left to look at
+        if self.older_than and not rows:
+            self.newer_url = self.get_query_string({NEWER_THAN: str(_key(self.older_than) - 1)}, [OLDER_THAN])
+
+
+def _key(cursor: str) -> int:
+    """Read a cursor that is a primary key alone."""
+    if not cursor.isascii() or not cursor.isdecimal() or len(cursor) > 18:
+        raise BadCursor(cursor)
+    return int(cursor)

@@ -44,6 +44,7 @@ class PeriodFilter(DropdownFilter):
     parameter_name = "received"
     all_option = ["", f"Last {DEFAULT_DAYS} days"]
     SPANS = {"hour": timedelta(hours=1), "day": timedelta(days=1), "month": timedelta(days=31)}
+    first_id: int | None = None  # the least ledger id that it lets through
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         return [("hour", "Last hour"), ("day", "Last 24 hours"), ("month", "Last 31 days"), ("all", "Any time")]
@@ -52,7 +53,8 @@ class PeriodFilter(DropdownFilter):
         if self.value() == "all" or (not self.value() and _bounded_otherwise(request)):
             return queryset
         since = timezone.now() - self.SPANS.get(self.value() or "", timedelta(days=DEFAULT_DAYS))
-        return queryset.filter(pk__gte=first_id_received_since(since), received_at__gte=since)
+        self.first_id = first_id_received_since(since)
+        return queryset.filter(pk__gte=self.first_id, received_at__gte=since)
 
 
 def _bounded_otherwise(request: HttpRequest) -> bool:
@@ -83,15 +85,19 @@ class MomentRangeFilter(RangeDateTimeFilter):
 
 class ReceivedRangeFilter(MomentRangeFilter):
     name = "received between"
+    first_id: int | None = None
+    last_id: int | None = None
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         since, until = self._moment("from"), self._moment("to")
         if since:
-            queryset = queryset.filter(pk__gte=first_id_received_since(since), received_at__gte=since)
+            self.first_id = first_id_received_since(since)
+            queryset = queryset.filter(pk__gte=self.first_id, received_at__gte=since)
         if until:
             # One minute for the slack below the moment, one for the slack above it.
             end = first_id_received_since(until + timedelta(minutes=2))
             queryset = queryset.filter(received_at__lt=until)
+            self.last_id = end or None
             queryset = queryset.filter(pk__lte=end) if end else queryset
         return queryset
 

@@ -20,6 +20,7 @@ from catalog.models import Feature
 from customers.models import Customer
 from events import charts, dashboard
 from events.admin.dialogs import ReasonForm, back_to, confirm, staff, summary
+from events.admin.event_list import EventChangeList
 from events.admin.filters import (
     MeteredNameFilter,
     OccurredRangeFilter,
@@ -30,11 +31,10 @@ from events.admin.filters import (
     SourceFilter,
     StateFilter,
 )
-from events.admin.meters import Meters, verdicts
+from events.admin.meters import verdicts
 from events.admin.readonly import LongListAdmin, badge, code, moment
 from events.fixing.offers import Trouble, nearly_named, offers_for
 from events.models import DuplicateEvent, Event, EventState, Problem, ProblemState
-from events.paginators import KeysetChangeList
 from events.reasons import EXPLANATIONS, Reason
 from events.replaying import NotVoidable, replay, void_event
 
@@ -47,25 +47,6 @@ VARIANTS = {
     EventState.VOIDED: "default",
     EventState.DISMISSED: "default",
 }
-
-
-class EventChangeList(KeysetChangeList):
-    """A page of events, each with what it means and what keeps it from counting: three queries for them all."""
-
-    def get_results(self, request: HttpRequest) -> None:
-        super().get_results(request)
-        meters = Meters.load()
-        troubled = [row.pk for row in self.result_list if row.state in (EventState.PARTLY, EventState.PROBLEM)]
-        reasons: dict[int, list[str]] = {}
-        for event_id, reason in (
-            Problem.objects.filter(event__in=troubled, state=ProblemState.OPEN).values_list("event_id", "reason")
-            if troubled
-            else ()
-        ):
-            reasons.setdefault(event_id, []).append(str(Reason(reason).label))
-        for row in self.result_list:
-            row.measured = meters.values_of_interest(row)
-            row.open_reasons = sorted(set(reasons.get(row.pk, [])))
 
 
 @admin.register(Event)

@@ -1,7 +1,8 @@
 -- Groups open problems by their cause: the reason, and what tells causes of that reason apart. An unknown customer is one
 -- cause whatever the events are called; any other problem is one per event name and feature.
--- Every reason and name is found by hopping over the index; of each at most `cap` problems are read, so the cost is
--- bounded however many are open. `is_capped` says that there are more.
+-- Every reason and name is found by hopping over the index, and read from the index alone: of each at most `cap` problems,
+-- fewer where there are many names, so that all together it is at most some 100,000 however many are open. `read_at_most`
+-- is that number, and `is_capped` says that there are more.
 WITH RECURSIVE name (reason, event_name) AS (
     (
         SELECT reason, event_name FROM events_problem WHERE state = 1
@@ -14,26 +15,35 @@ WITH RECURSIVE name (reason, event_name) AS (
         WHERE state = 1 AND (reason, event_name) > (name.reason, name.event_name)
         ORDER BY reason, event_name LIMIT 1
     ) AS following
+), known AS MATERIALIZED (
+    SELECT * FROM name LIMIT %(names)s
+), bound AS MATERIALIZED (
+    SELECT least(%(cap)s, CASE WHEN count(*) <= 10 THEN 10000 WHEN count(*) <= 50 THEN 2000 ELSE 200 END) AS cap FROM known
 ), read AS (
-    SELECT name.reason, name.event_name, sampled.*, count(*) OVER (PARTITION BY name.reason, name.event_name) AS read
-    FROM (SELECT * FROM name LIMIT %(names)s) AS name, LATERAL (
-        SELECT feature_id, external_customer_id, occurred_at, created_at FROM events_problem
-        WHERE state = 1 AND reason = name.reason AND event_name = name.event_name
-        LIMIT %(cap)s
+    SELECT
+        known.reason, known.event_name, sampled.feature_id, sampled.external_customer_id,
+        count(*) AS problems, min(sampled.occurred_at) AS first_at, max(sampled.occurred_at) AS last_at
+    FROM known, LATERAL (
+        SELECT feature_id, external_customer_id, occurred_at FROM events_problem
+        WHERE state = 1 AND reason = known.reason AND event_name = known.event_name
+        LIMIT (SELECT cap FROM bound)
     ) AS sampled
+    GROUP BY 1, 2, 3, 4
+), capped AS (
+    SELECT reason, event_name, sum(problems) >= (SELECT cap FROM bound) AS is_capped FROM read GROUP BY 1, 2
 )
 SELECT
     reason,
     CASE WHEN reason IN ('unknown_customer', 'customer_archived') THEN '' ELSE event_name END AS event_name,
     CASE WHEN reason IN ('unknown_customer', 'customer_archived') THEN external_customer_id ELSE '' END AS external_id,
     feature_id,
-    count(*) AS problems,
-    bool_or(read >= %(cap)s) AS is_capped,
+    sum(problems)::bigint AS problems,
+    bool_or(is_capped) AS is_capped,
     count(DISTINCT external_customer_id) AS customers,
-    min(occurred_at) AS first_at,
-    max(occurred_at) AS last_at,
-    max(created_at) AS seen_at
-FROM read
+    min(first_at) AS first_at,
+    max(last_at) AS last_at,
+    (SELECT cap FROM bound) AS read_at_most
+FROM read JOIN capped USING (reason, event_name)
 GROUP BY 1, 2, 3, 4
 ORDER BY problems DESC, last_at DESC, reason, event_name, external_id
 LIMIT %(causes)s

@@ -370,3 +370,48 @@ def test_properties_are_shown_as_json(acme, staff_client):
         json.dumps({"tokens": 5}, separators=(",", ":")).replace('"', "&quot;")
         in staff_client.get("/admin/events/inboxevent/").content.decode()
     )
+
+
+@pytest.fixture
+def thirty_with_two_rare_ones(monkeypatch):
+    """Thirty events, of which the 4th and the 17th have a source that no other has; a page looks through ten."""
+    monkeypatch.setattr("events.admin.event_list.STRETCH", 10)
+    make_customer(external_id="acme")
+    make_feature()
+    for number in range(1, 31):
+        source = "rare" if number in (4, 17) else "usual"
+        send(event_id=f"e-{number}", source=source, received_at=timezone.now())
+    process()
+
+
+def test_what_has_no_index_is_looked_for_in_a_stretch_and_leads_on(thirty_with_two_rare_ones, staff_client):
+    seen, said = [], []
+    address = "/admin/events/event/?source=rare"
+    while address:
+        response = staff_client.get(address)
+        page, shown = response.context_data["cl"], response.content.decode()
+        seen.append([row.event_id for row in page.result_list])
+        said.append("Look further back" in shown)
+        address = "/admin/events/event/" + page.older_url if page.older_url else ""
+    assert seen == [[], ["e-17"], ["e-4"]]
+    assert said == [True, True, False]
+    assert "10 events were looked through" in staff_client.get("/admin/events/event/?source=rare").content.decode()
+
+
+def test_a_stretch_is_walked_back_to_newer_ones(thirty_with_two_rare_ones, staff_client):
+    middle = ledger("e-10").pk
+    page = staff_client.get("/admin/events/event/", {"source": "rare", "newer_than": middle}).context_data["cl"]
+    assert [row.event_id for row in page.result_list] == ["e-17"]
+    assert staff_client.get("/admin/events/event/" + page.newer_url).context_data["cl"].result_count == 0
+
+
+def test_what_has_an_index_is_found_at_once(thirty_with_two_rare_ones, staff_client):
+    customer = ledger("e-4").customer_id
+    page = staff_client.get("/admin/events/event/", {"source": "rare", "customer__id__exact": customer})
+    assert [row.event_id for row in page.context_data["cl"].result_list] == ["e-17", "e-4"]
+    assert page.context_data["cl"].looked_through == 0
+
+
+@pytest.mark.parametrize("cursor", ["x", "9" * 40, "-1", "²"])
+def test_a_senseless_cursor_shows_the_first_page(thirty_with_two_rare_ones, staff_client, cursor):
+    assert staff_client.get("/admin/events/event/", {"source": "usual", "older_than": cursor}).status_code == 200
