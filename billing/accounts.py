@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 
 from billing.conditions import Conditions
+from billing.late.items import LateItem
 from billing.terms import Terms
 from customers.periods import Period, Schedule
 
@@ -117,6 +118,7 @@ class Account:
     """A subscription as billing sees it. `invoiced` holds the fees of recent invoices, `issued` which these are.
 
     Without `conditions` charges are worked out, and no discounts, taxes and credit.
+    `late` holds what earlier periods have to charge after all, for the next invoice.
     """
 
     subscription_id: int
@@ -132,6 +134,7 @@ class Account:
     invoiced: list[InvoicedFee] = field(default_factory=list)
     issued: set[tuple[str, datetime]] = field(default_factory=set)
     conditions: Conditions | None = None
+    late: list[LateItem] = field(default_factory=list)
 
     @property
     def timezone(self) -> str:

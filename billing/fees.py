@@ -13,7 +13,7 @@ from billing.accounts import ACTIVE, Account, Fee, InvoicedFee, Phase
 from billing.lines import DraftLine
 from billing.money import ZERO, exact, format_amount, round_amount, times
 from billing.proration import calendar_days, factor
-from billing.steps import CYCLE, FINAL, OPENING, Step, last_index
+from billing.steps import CYCLE, FINAL, LATE, OPENING, Step, last_index
 from customers.periods import Period
 
 
@@ -31,6 +31,8 @@ class _Due:
 
 def fee_lines(account: Account, step: Step) -> list[DraftLine]:
     """List the step's fee and proration lines: its own period first, then the next period's advance fees."""
+    if step.kind == LATE:
+        return []
     n = last_index(account, step)
     found = _period_lines(account, n, in_advance_only=step.kind == OPENING)
     if step.kind == CYCLE and (account.ended_at is None or account.ended_at > step.period.end):

@@ -3,7 +3,7 @@
 Every function locks the invoice's row first, so two of them never work on one invoice at once.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -15,7 +15,10 @@ from billing.announcing import announce
 from billing.condition_loading import load_conditions
 from billing.conditions import Conditions
 from billing.invoicing import Computed, Work, compute_many, invoice_rows, issue, write_uses
-from billing.lines import COMPUTED_KINDS
+from billing.late.carrying import drop, give_back, move_aside, take_over
+from billing.late.finding import OF_USAGE
+from billing.late.reconciling import reconcile
+from billing.lines import COMPUTED_KINDS, LATE_USAGE
 from billing.loading import load_accounts
 from billing.models import (
     BillingState,
@@ -141,6 +144,7 @@ def recompute(invoice: Invoice, *, now: datetime) -> Invoice:
 def _recompute(drafts: Sequence[Invoice], *, now: datetime) -> list[Invoice]:
     """Rewrite the computed lines of locked drafts; return those that could be worked out, and one-off ones as is."""
     ours = [draft for draft in drafts if draft.subscription_id is not None]
+    _lock_standings(ours)
     done = [draft for draft in drafts if draft.subscription_id is None]
     kept = InvoiceLine.objects.filter(invoice__in=ours).exclude(kind__in=COMPUTED_KINDS)
     by_hand: dict[int, list[InvoiceLine]] = {}
@@ -149,15 +153,19 @@ def _recompute(drafts: Sequence[Invoice], *, now: datetime) -> list[Invoice]:
     fresh = zip(ours, compute_again(ours, kept=by_hand), strict=True)
     good = [(draft, computed) for draft, computed in fresh if not computed.problem]
     replaced = [draft for draft, _ in good]
-    InvoiceLine.objects.filter(invoice__in=replaced, kind__in=COMPUTED_KINDS).delete()
+    old = InvoiceLine.objects.filter(invoice__in=replaced, kind__in=COMPUTED_KINDS)
+    old.exclude(kind=LATE_USAGE).delete()
+    carried = move_aside(old)
     forget_uses(replaced)
-    rows: list[InvoiceLine] = []
+    rows: list[list[InvoiceLine]] = []
     for draft, computed in good:
         set_totals(draft, computed.adjusted)
-        rows += invoice_rows(draft, computed)
+        rows.append(invoice_rows(draft, computed))
         draft.computed_at = now
         draft.save()
-    copy_in(rows)
+    copy_in([row for own in rows for row in own])
+    take_over([computed.lines for _, computed in good], rows)
+    carried.delete()
     save_parts([line for draft in replaced for line in by_hand.get(draft.pk, [])])
     write_uses(good)
     return sorted([*done, *replaced], key=lambda draft: draft.pk)
@@ -174,24 +182,31 @@ def compute_again(
         {invoice.customer_id for invoice in invoices}, leaving_out=[invoice.pk for invoice in invoices], lock=True
     )
     found: dict[int, Computed] = {}
+    taken: set[int | None] = set()
     waiting = sorted(invoices, key=lambda invoice: invoice.pk)
     while waiting:
-        # Two invoices of one subscription lean on each other's fees, so they go in different rounds.
+        # Two invoices of one subscription lean on each other's fees, and only one takes its late usage, so they go in
+        # different rounds.
         firsts = {invoice.subscription_id: invoice for invoice in reversed(waiting)}
         chosen = sorted(firsts.values(), key=lambda invoice: invoice.pk)
-        computed = _compute_round(chosen, conditions, kept or {})
+        computed = _compute_round(chosen, conditions, kept or {}, taken)
         found |= dict(zip([invoice.pk for invoice in chosen], computed, strict=True))
+        taken |= {line.adjustment_id for each in computed for line in each.lines}
         waiting = [invoice for invoice in waiting if invoice.pk not in found]
     return [found[invoice.pk] for invoice in invoices]
 
 
 def _compute_round(
-    invoices: Sequence[Invoice], conditions: Mapping[int, Conditions], kept: Mapping[int, Sequence[InvoiceLine]]
+    invoices: Sequence[Invoice],
+    conditions: Mapping[int, Conditions],
+    kept: Mapping[int, Sequence[InvoiceLine]],
+    taken: Collection[int | None],
 ) -> list[Computed]:
     ids = [invoice.subscription_id for invoice in invoices if invoice.subscription_id is not None]
     accounts = load_accounts(ids, leaving_out=[invoice.pk for invoice in invoices], since=_earliest(invoices))
     for account in accounts.values():
         account.conditions = conditions[account.customer_id]
+        account.late = [item for item in account.late if item.adjustment_id not in taken]
     works = [
         Work(accounts[invoice.subscription_id or 0], step_of(invoice), kept=kept.get(invoice.pk, ()))
         for invoice in invoices
@@ -232,12 +247,22 @@ def void(invoice: Invoice, *, reason: str, by: User | None, now: datetime) -> In
             raise MoneyAttached(f"{locked} has a credit note. Void that first.")
         locked.state, locked.voided_at, locked.voided_by = InvoiceState.VOID, now, by
         locked.void_reason, locked.paid_at = reason.strip(), None
+        _lock_standings([locked])
         return_credits(locked, now=now, by=by)
         CouponUse.objects.filter(invoice=locked, returned_at=None).update(returned_at=now)
         with recorded(by=by, reason=locked.void_reason):
             locked.save()
         announce(WebhookEvent.INVOICE_VOIDED, [locked], now=now)
+        give_back(locked)
+        if locked.kind in OF_USAGE:
+            drop(locked)
         return locked
+
+
+def _lock_standings(invoices: Sequence[Invoice]) -> None:
+    """Keep runs, and whoever works on late usage, out of these subscriptions. After the invoices' own locks."""
+    ids = [invoice.subscription_id for invoice in invoices]
+    list(BillingState.objects.select_for_update().filter(pk__in=ids).order_by("pk").values_list("pk", flat=True))
 
 
 def reissue(invoice: Invoice, *, reason: str, by: User | None, now: datetime) -> Invoice:
@@ -253,11 +278,20 @@ def reissue(invoice: Invoice, *, reason: str, by: User | None, now: datetime) ->
             return replacement
         if old.subscription_id is None:
             raise CannotChange("A one-off invoice isn't computed: write a new one.")
-        BillingState.objects.select_for_update().filter(pk=old.subscription_id).first()  # keeps a run out
+        _lock_standings([old])
         computed = compute_again([old])[0]
         if computed.problem:
             raise CannotChange(computed.problem)
-        return issue(computed, now=now, replaces=old)
+        return _settled(issue(computed, now=now, replaces=old), now=now)
+
+
+def _settled(draft: Invoice, *, now: datetime) -> Invoice:
+    """Take off a replacement, which charges all usage of its period, what was settled of it as late usage elsewhere."""
+    period = step_of(draft).period
+    has_usage = draft.kind in OF_USAGE and period.start < period.end
+    if has_usage and reconcile(draft.subscription_id or 0, [period], now=now, settling=True):
+        _recompute([draft], now=now)
+    return draft
 
 
 def delete_draft(invoice: Invoice) -> None:

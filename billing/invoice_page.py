@@ -41,7 +41,7 @@ class Row:
 
     @property
     def is_usage(self) -> bool:
-        return self.line.kind == LineKind.USAGE and self.line.pk is not None
+        return self.line.kind in (LineKind.USAGE, LineKind.LATE_USAGE) and self.line.pk is not None
 
 
 @dataclass(frozen=True, slots=True)

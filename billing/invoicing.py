@@ -17,7 +17,9 @@ from billing.adjustments import Adjusted, adjust
 from billing.announcing import announce
 from billing.conditions import Conditions
 from billing.fees import fee_lines
-from billing.lines import FEE, PRORATION, DraftLine
+from billing.late.carrying import take_over
+from billing.late.wordings import late_line, ripe
+from billing.lines import FEE, LATE_USAGE, PRORATION, DraftLine
 from billing.models import BillingRun, CouponUse, Invoice, InvoiceLine
 from billing.money import UnknownCurrency
 from billing.rating import NegativeQuantity, QuantityOutOfRange
@@ -66,16 +68,17 @@ def draft_lines(
     metered: Sequence[Quantity],
     values: Callable[[Charge], Sequence[Decimal]],
 ) -> list[DraftLine]:
-    """Work out an invoice's lines: fees, then usage. Pure, given the answers to the charges' `asks` in their order.
+    """Work out an invoice's lines: fees, usage, then late usage of earlier periods.
 
-    `values` is asked for the single events' values of a charge whose price needs them. Raises one of `FORESEEN`.
+    Pure, given the answers to the charges' `asks` in their order. `values` is asked for the single events' values of a
+    charge whose price needs them. Raises one of `FORESEEN`.
     """
     answers = iter(metered)
     lines = fee_lines(account, step)
     for charge in found:
         mine = [next(answers) for _ in charge.asks()]
         lines += usage_lines(account, charge, mine, values(charge) if charge.needs_events else ())
-    return lines
+    return lines + [late_line(item, account.currency, account.timezone) for item in ripe(account.late, step)]
 
 
 def compute_many(works: Sequence[Work]) -> list[Computed]:
@@ -137,12 +140,15 @@ def values_of(customer_id: int, charge: Charge) -> list[Decimal]:
 
 
 def remember(computed: Computed) -> None:
-    """Let the account know which fees an invoice now holds, so that the next one reckons with them."""
+    """Let the account know which fees and late usage an invoice now holds, so that the next one reckons with them."""
+    account = computed.work.account
+    taken = {line.adjustment_id for line in computed.lines if line.kind == LATE_USAGE}
+    account.late = [item for item in account.late if item.adjustment_id not in taken]
     parts = computed.adjusted.parts[len(computed.work.kept) :]
     for line, part in zip(computed.lines, parts, strict=True):
         if line.kind in (FEE, PRORATION):
             fee = InvoicedFee(line.price_id, line.plan_version_id, line.label, line.period, line.amount, part.discount)
-            computed.work.account.invoiced.append(fee)
+            account.invoiced.append(fee)
 
 
 def issue(
@@ -165,6 +171,7 @@ def issue_many(
         copy_in([row for own in rows for row in own])
         write_uses(zip(invoices, many, strict=True))
         announce(WebhookEvent.INVOICE_DRAFTED, invoices, now=now)
+        take_over([each.lines for each in many], rows)
     return invoices
 
 
@@ -228,6 +235,8 @@ def rows_of(invoice: Invoice, lines: Sequence[DraftLine]) -> list[InvoiceLine]:
             computation=line.computation,
             events_count=line.events_count,
             events_checksum=line.events_checksum,
+            adjusts_id=line.adjusts_id,
+            adjusts_invoice_id=line.adjusts_invoice_id,
         )
         for position, line in enumerate(lines, start=1)
     ]

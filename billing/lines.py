@@ -12,7 +12,7 @@ FEE, USAGE, TRUE_UP, PRORATION = "fee", "usage", "true_up", "proration"
 LATE_USAGE, DISCOUNT, TAX = "late_usage", "discount", "tax"
 USAGE_KINDS = (USAGE, TRUE_UP, LATE_USAGE)
 ADJUSTMENT_KINDS = (DISCOUNT, TAX)
-COMPUTED_KINDS = (FEE, USAGE, TRUE_UP, PRORATION, *ADJUSTMENT_KINDS)
+COMPUTED_KINDS = (FEE, USAGE, TRUE_UP, PRORATION, LATE_USAGE, *ADJUSTMENT_KINDS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +39,9 @@ class DraftLine:
     computation: dict[str, Any] = field(default_factory=dict)
     label: str = ""
     discount_back: Decimal = ZERO
+    adjusts_id: int | None = None
+    adjusts_invoice_id: int | None = None
+    adjustment_id: int | None = None
 
 
 def total_of(lines: Iterable[DraftLine]) -> Decimal:

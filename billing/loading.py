@@ -1,10 +1,11 @@
 """Reads what billing has to know about subscriptions: a fixed number of queries, however many there are."""
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 
 from billing.accounts import Account, InvoicedFee, Phase, Standing
+from billing.late.carrying import waiting
 from billing.lines import FEE, PRORATION
 from billing.models import BillingState, Invoice, InvoiceLine, InvoiceState
 from billing.plan_terms import Catalog, load_catalog
@@ -25,11 +26,40 @@ def load_accounts(
     phases = _phases(subscription_ids)
     catalog = load_catalog({phase.version_id for chain in phases.values() for phase in chain})
     subscriptions = Subscription.objects.filter(pk__in=subscription_ids)
+    late = waiting(subscription_ids, leaving_out)
     accounts = {
         row.pk: _account(row, phases[row.pk], catalog, standings.get(row.pk, Standing())) for row in subscriptions
     }
+    for pk, account in accounts.items():
+        account.late = late[pk]
     _add_invoiced(accounts, leaving_out, since)
     return accounts
+
+
+def load_accounts_as_of(wanted: Sequence[tuple[int, datetime]]) -> list[Account]:
+    """Read subscriptions as they were known at a moment each: with the phases that held then, changed since or not.
+
+    Enough to charge usage anew on the terms of an earlier invoice: what was invoiced and billed isn't read. A
+    subscription that wasn't known yet is read as it is now.
+    """
+    ids = {pk for pk, _ in wanted}
+    rows = list(
+        SubscriptionPhase.objects.filter(subscription_id__in=ids).order_by("subscription_id", "starts_at", "pk")
+    )
+    catalog = load_catalog({row.plan_version_id for row in rows})
+    subscriptions = Subscription.objects.in_bulk(ids)
+    found = []
+    for pk, moment in wanted:
+        own = [row for row in rows if row.subscription_id == pk]
+        held = [row for row in own if _held_at(row, moment)] or [row for row in own if row.superseded_at is None]
+        account = _account(subscriptions[pk], [_phase(row) for row in held], catalog, Standing())
+        account.ended_at = None  # as known then: the phases end where it ended
+        found.append(account)
+    return found
+
+
+def _held_at(row: SubscriptionPhase, moment: datetime) -> bool:
+    return row.recorded_at <= moment and (row.superseded_at is None or row.superseded_at > moment)
 
 
 def standing_of(state: BillingState) -> Standing:
@@ -40,8 +70,12 @@ def _phases(subscription_ids: Collection[int]) -> dict[int, list[Phase]]:
     found: dict[int, list[Phase]] = defaultdict(list)
     rows = SubscriptionPhase.objects.filter(subscription_id__in=subscription_ids, superseded_at=None)
     for row in rows.order_by("subscription_id", "starts_at"):
-        found[row.subscription_id].append(Phase(row.kind, row.plan_version_id, row.starts_at, row.ends_at))
+        found[row.subscription_id].append(_phase(row))
     return found
+
+
+def _phase(row: SubscriptionPhase) -> Phase:
+    return Phase(row.kind, row.plan_version_id, row.starts_at, row.ends_at)
 
 
 def _account(row: Subscription, phases: list[Phase], catalog: Catalog, standing: Standing) -> Account:

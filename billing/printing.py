@@ -6,7 +6,7 @@ from textwrap import wrap
 from typing import Any
 
 from billing.accounts import INSTANT
-from billing.models import Invoice, InvoiceLine
+from billing.models import Invoice, InvoiceLine, LineKind
 from billing.money import format_amount, format_price
 from billing.wording import dates, number
 from customers.periods import Period
@@ -66,6 +66,8 @@ def timezone_of(invoice: Invoice) -> str:
 def explain(line: InvoiceLine, currency: str) -> list[str]:
     """Say step by step how a line's amount came about: free units, conversion, tiers, days, rounding, events."""
     how = line.computation
+    if "late" in how:
+        return list(_late(line, how, currency))
     said = [*_free(line, how), *_conversion(line, how)]
     said += [_part(part, currency, how.get("package")) for part in how.get("tiers", [])]
     if "fee" in how and how["days"]["charged"] != how["days"]["of"]:
@@ -85,6 +87,23 @@ def explain(line: InvoiceLine, currency: str) -> list[str]:
         events = "1 event" if line.events_count == 1 else f"{line.events_count:,} events"
         said.append(f"counted from {events}, checksum {checksum(line.events_checksum)}")
     return said
+
+
+def _late(line: InvoiceLine, how: dict[str, Any], currency: str) -> Iterator[str]:
+    """Say what a late line corrects: what was charged before, and how its period comes to what it does now."""
+    before, after = how["late"]["before"], how["late"]["after"]
+    for name, side in (("charged before", before), ("worked out anew", after)):
+        amount = format_amount(Decimal(side["amount"]), currency)
+        yield f"{name}: {number(Decimal(side['quantity']))}, {number(Decimal(side['free']))} of it free = {amount}"
+    for again in how["again"]:
+        package, parts = again["computation"].get("package"), again["computation"].get("tiers", [])
+        yield from (f"  {_part(part, currency, package)}" for part in parts)
+        if again["kind"] == LineKind.TRUE_UP:
+            yield f"  minimum commitment: {format_amount(Decimal(again['amount']), currency)}"
+    yield (
+        f"counted from {int(after['events']):,} events instead of {int(before['events']):,};"
+        f" checksum of those that came or went {checksum(line.events_checksum)}"
+    )
 
 
 def exact_price(amount: str, currency: str) -> str:

@@ -5,11 +5,15 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
+from django.db.models import QuerySet
+
 from billing.accounts import Account
 from billing.allowances import Grant
 from billing.invoicing import values_of
-from billing.lines import USAGE, DraftLine
-from billing.models import InvoiceLine
+from billing.late.figures import NOTHING, Figures, of_prices
+from billing.late.reconciling import usage_of_period
+from billing.lines import LATE_USAGE, USAGE, DraftLine
+from billing.models import InvoiceLine, InvoiceState
 from billing.plan_terms import load_catalog
 from billing.usage_charges import Charge, usage_lines
 from catalog.refusals import Refused
@@ -40,9 +44,13 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """The figures of a line, compared. Where they differ, usage changed after the line was computed."""
+    """The figures of a line, compared. Where they differ, usage changed after the line was computed.
+
+    `corrected_by` are the late lines since, of invoices that aren't void, that charge such a difference.
+    """
 
     findings: tuple[Finding, ...]
+    corrected_by: tuple[InvoiceLine, ...] = ()
 
     @property
     def agrees(self) -> bool:
@@ -52,19 +60,57 @@ class Proof:
 def prove(line: InvoiceLine) -> Proof:
     """Count a usage line's events again in its windows, rate them by its price, and compare. Writes nothing.
 
-    Raises `NotUsage` for other lines.
+    A late line is compared by what it says that its whole period comes to. Raises `NotUsage` for other lines.
     """
-    if line.kind != USAGE or line.events_count is None or line.events_checksum is None:
+    if line.kind == LATE_USAGE:
+        stated, counted = _stated(line), _counted_again(line)
+    elif line.kind == USAGE and line.events_count is not None and line.events_checksum is not None:
+        again = _again(line)
+        stated = Figures(line.quantity, amount=line.amount, events=line.events_count, checksum=line.events_checksum)
+        counted = of_prices([again]).get(again.price_id, NOTHING) if again is not None else NOTHING
+    else:
         raise NotUsage("Only usage lines are counted from events. A fee is checked by its days.")
-    again = _again(line)
-    return Proof(
-        (
-            Finding("Quantity", line.quantity, again.quantity if again else Decimal(0)),
-            Finding("Events", Decimal(line.events_count), Decimal((again and again.events_count) or 0)),
-            Finding("Checksum", Decimal(line.events_checksum), Decimal((again and again.events_checksum) or 0)),
-            Finding("Amount", line.amount, again.amount if again else Decimal(0)),
-        )
+    findings = (
+        Finding("Quantity", stated.quantity, counted.quantity),
+        Finding("Events", Decimal(stated.events), Decimal(counted.events)),
+        Finding("Checksum", Decimal(stated.checksum), Decimal(counted.checksum)),
+        Finding("Amount", stated.amount, counted.amount),
     )
+    return Proof(findings, tuple(corrections_of(line)))
+
+
+def corrections_of(line: InvoiceLine) -> QuerySet[InvoiceLine]:
+    """Find the late lines that correct a usage or late line: later ones of its price and period, no void ones."""
+    period_start = line.invoice.period_start if line.kind == USAGE else line.period_start
+    if period_start is None:
+        return InvoiceLine.objects.none()
+    late = InvoiceLine.objects.filter(
+        kind=LATE_USAGE,
+        price=line.price_id,
+        late_adjustment__subscription=line.invoice.subscription_id,
+        late_adjustment__period_start=period_start,
+        pk__gt=line.pk,
+    )
+    return late.exclude(invoice__state=InvoiceState.VOID).select_related("invoice").order_by("pk")
+
+
+def _stated(line: InvoiceLine) -> Figures:
+    after = line.computation["late"]["after"]
+    return Figures(
+        Decimal(after["quantity"]),
+        amount=Decimal(after["amount"]),
+        events=int(after["events"]),
+        checksum=int(after["checksum"]),
+    )
+
+
+def _counted_again(line: InvoiceLine) -> Figures:
+    if line.period_start is None or line.period_end is None or line.price_id is None:
+        raise NotUsage("The line names no period.")
+    known_at = (line.adjusts_invoice or line.invoice).computed_at
+    period = Period(line.period_start, line.period_end)
+    lines = usage_of_period(line.invoice.subscription_id or 0, period, known_at=known_at)
+    return of_prices(lines).get(line.price_id, NOTHING)
 
 
 def _again(line: InvoiceLine) -> DraftLine | None:
@@ -103,6 +149,11 @@ def _charge(line: InvoiceLine) -> Charge:
     found = tuple(grant_of(window) for window in line.computation["windows"])
     windows = tuple(window for grant in found for window in grant.windows)
     return Charge(usage_price, plan, windows, found, is_trial=bool(line.computation.get("trial")))
+
+
+def spans_of(line: InvoiceLine) -> list[Period]:
+    """List the windows whose usage a usage line charges."""
+    return [_period(span) for window in line.computation["windows"] for span in window["spans"]]
 
 
 def grant_of(window: dict[str, Any]) -> Grant:

@@ -7,7 +7,7 @@ finds it locked and leaves. Two runs: the second is the first, taken up.
 
 import logging
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -24,10 +24,11 @@ from billing.invoicing import Computed, Work, compute_many, issue_many, remember
 from billing.loading import load_accounts
 from billing.models import BillingRun, BillingState, RunChunk, RunFinding, RunKind, RunState
 from billing.money import ZERO
-from billing.states import advance, due, park, refresh_states, save_states, unpark
-from billing.steps import Step, next_step, reopen, take
+from billing.states import advance, close_due, due, park, refresh_states, save_states, unpark
+from billing.steps import OPENING, Step, next_step, reopen, take
 from config.copying import copy_in
 from customers.models import Subscription
+from events.closing import marks_of
 
 logger = logging.getLogger(__name__)
 CHUNK_SIZE = 250
@@ -108,6 +109,7 @@ def start_run(
     Returns `None`, and writes nothing, when nothing is due.
     """
     refresh_states()
+    close_due(as_of)
     with transaction.atomic(), connection.cursor() as cursor:
         # Whoever comes second waits here, and then finds the first one's run.
         cursor.execute("LOCK TABLE billing_billingrun IN SHARE ROW EXCLUSIVE MODE")
@@ -206,8 +208,11 @@ def bill_subscriptions(
     """Issue every invoice that the subscriptions owe by `as_of`, missed periods in order. Safe to repeat.
 
     Subscriptions that somebody else is billing are passed over, as are parked ones whose retry isn't due, unless
-    `retrying`. What can't be billed is parked with its reason.
+    `retrying`. What can't be billed is parked with its reason. A run closes usage when it starts, and what isn't closed
+    then waits for the next; without a run it is closed here.
     """
+    if run is None:
+        close_due(as_of, subscription_ids)
     try:
         with transaction.atomic():
             return _bill_batch(subscription_ids, as_of=as_of, run=run, retrying=retrying)
@@ -247,23 +252,35 @@ def _bill_batch(ids: Sequence[int], *, as_of: datetime, run: BillingRun | None, 
     batch = [_Progress(state, accounts[state.pk]) for state in states]
     for progress in batch:
         reopen(progress.account)
-    _work_out(batch, as_of)
+    _work_out(batch, as_of, marks_of([progress.account.customer_id for progress in batch]))
     return _write(batch, as_of, run)
 
 
-def _work_out(batch: Sequence[_Progress], as_of: datetime) -> None:
-    """Go through the batch in rounds: everyone's first invoice that is due, then the next, until none is."""
+def _work_out(batch: Sequence[_Progress], as_of: datetime, marks: Mapping[int, datetime] | None = None) -> None:
+    """Go through the batch in rounds: everyone's first invoice that is due, then the next, until none is.
+
+    `marks` say up to when usage is closed, by customer: what counts before one from here on is found later. Without
+    them nothing is written, and all is looked at.
+    """
     going = list(batch)
     while True:
         for progress in going:
             progress.step = next_step(progress.account)
-        going = [each for each in going if each.step is not None and each.step.due_at <= as_of]
+        going = [each for each in going if each.step is not None and _may_bill(each, each.step, as_of, marks)]
         if not going:
             return
         works = [Work(each.account, each.step) for each in going if each.step is not None]
         for progress, computed in zip(going, compute_many(works), strict=True):
             _take_over(progress, computed)
         going = [progress for progress in going if not progress.problem]
+
+
+def _may_bill(progress: _Progress, step: Step, as_of: datetime, marks: Mapping[int, datetime] | None) -> bool:
+    has_usage = step.kind != OPENING and step.period.start < step.period.end
+    if marks is None or not has_usage:
+        return step.due_at <= as_of
+    mark = marks.get(progress.account.customer_id)
+    return step.due_at <= as_of and mark is not None and step.period.end <= mark
 
 
 def _take_over(progress: _Progress, computed: Computed) -> None:

@@ -51,7 +51,7 @@ class InvoiceOut(serializers.Serializer[Any]):
     invoice_status = serializers.ChoiceField(list(INVOICE_STATUSES))
     invoice_type = serializers.ChoiceField(TYPES)
     payment_status = serializers.ChoiceField(list(PAYMENT_STATUSES))
-    billing_reason = serializers.ChoiceField(list(REASONS.values()))
+    billing_reason = serializers.ChoiceField(list(dict.fromkeys(REASONS.values())))
     customer_id = serializers.CharField()
     customer = CustomerOut()
     subscription_id = serializers.CharField(allow_null=True)

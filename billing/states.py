@@ -1,6 +1,6 @@
 """Which subscriptions are due: kept in one row each, brought up to date from the subscriptions' own facts."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import datetime, timedelta
 
 from django.db import connection, transaction
@@ -9,9 +9,12 @@ from django.db.models import Q, QuerySet
 from billing.accounts import Account
 from billing.models import BillingState
 from billing.steps import next_step
+from events.closing import close_usage
+from events.usage import floor_hour
 
 RETRY_AFTER = timedelta(hours=1)
 LONGEST_RETRY = timedelta(hours=24)
+SHORTEST_PERIOD = timedelta(hours=22)  # a day in which clocks go forward, and to spare
 
 # A due moment that is too early only costs a look. One that is too late would miss an invoice, so what can move it
 # forward is looked for here: a new subscription, an end that was set, moved or taken back, a trial cut short.
@@ -52,6 +55,32 @@ def due(as_of: datetime) -> QuerySet[BillingState]:
     """Keep the states that there is something to do for: due, and not parked until later."""
     waiting = Q(parked_at__isnull=False) & (Q(retry_at=None) | Q(retry_at__gt=as_of))
     return BillingState.objects.filter(due_at__lte=as_of).exclude(waiting)
+
+
+def close_due(as_of: datetime, subscription_ids: Collection[int] | None = None) -> None:
+    """Have usage tracking note from now on what changes the usage that is about to be invoiced. All, or of some.
+
+    Call it before a run's transaction: it returns once what isn't noted is there to be read. Whole hours before the
+    moment are closed, and periods that end within its hour to the minute.
+    """
+    closing = BillingState.objects.filter(due_at__lte=as_of)
+    if subscription_ids is not None:
+        closing = closing.filter(pk__in=subscription_ids)
+    rows = closing.values_list("subscription__customer_id", "due_at", "subscription__ended_at")
+    until: dict[int, datetime] = {}
+    for customer_id, due_at, ended_at in rows:
+        if due_at is not None:
+            until[customer_id] = max(until.get(customer_id, due_at), _closed_until(due_at, ended_at, as_of))
+    close_usage(until)
+
+
+def _closed_until(due_at: datetime, ended_at: datetime | None, as_of: datetime) -> datetime:
+    """Cover every period that ends by `as_of`, and as little of the hour that is running as can be."""
+    hour = floor_hour(as_of)
+    catches_up = due_at < as_of - SHORTEST_PERIOD
+    if catches_up or (ended_at is not None and hour < ended_at <= as_of):
+        return as_of
+    return max(hour, due_at)
 
 
 def parked() -> QuerySet[BillingState]:

@@ -6,7 +6,7 @@ from datetime import datetime
 from billing.accounts import INSTANT, Account
 from customers.periods import Period
 
-OPENING, CYCLE, FINAL = "opening", "cycle", "final"
+OPENING, CYCLE, FINAL, LATE = "opening", "cycle", "final", "late"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +38,17 @@ def next_step(account: Account) -> Step | None:
     return Step(FINAL if period.end == account.ended_at else CYCLE, period, period.end)
 
 
+def late_step(account: Account, at: datetime) -> Step | None:
+    """Return the invoice that takes late usage of a subscription which gets no other, if something is due of it."""
+    is_due = any(item.after.amount != item.before.amount for item in account.late)
+    return Step(LATE, Period(at, at), at) if is_due and next_step(account) is None else None
+
+
 def take(account: Account, step: Step) -> None:
-    """Move the account's standing past a step."""
+    """Move the account's standing past a step. One for late usage leaves it where it is."""
     standing = account.standing
+    if step.kind == LATE:
+        return
     if step.kind == OPENING:
         standing.opened = True
         return

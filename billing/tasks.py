@@ -1,4 +1,4 @@
-"""What Celery calls: billing runs and finalizing. Only here is the clock read."""
+"""What Celery calls: billing runs, finalizing and late usage. Only here is the clock read."""
 
 from functools import partial
 
@@ -7,6 +7,10 @@ from django.db import transaction
 from django.utils import timezone
 
 from billing import dry_runs, finalizing, runs
+from billing.late.checking import check_recent
+from billing.late.ended import bill_ended
+from billing.late.finding import find_checks
+from billing.late.reconciling import reconcile_due
 from billing.models import BillingRun, RunKind
 
 
@@ -57,3 +61,26 @@ def bill_chunk(chunk_id: int) -> int:
 def finalize_due() -> int:
     """Finalize drafts whose grace period is over, recomputed with what came in during it. Safe to repeat."""
     return finalizing.finalize_due(now=timezone.now())
+
+
+@shared_task(name="billing.tasks.adjust_late_usage")
+def adjust_late_usage() -> int:
+    """Work out what late events change about invoiced periods; return how many periods were looked at.
+
+    Safe to run twice or side by side.
+    """
+    now = timezone.now()
+    find_checks(now=now)
+    return reconcile_due(now=now)
+
+
+@shared_task(name="billing.tasks.bill_late_usage")
+def bill_late_usage() -> int:
+    """Draft invoices over late usage for subscriptions that get no other; return how many. Safe to repeat."""
+    return len(bill_ended(now=timezone.now()))
+
+
+@shared_task(name="billing.tasks.check_invoiced_usage")
+def check_invoiced_usage() -> int:
+    """Compare the usage of recent invoices with what is counted now; return how many periods differ. Safe to repeat."""
+    return check_recent(now=timezone.now())

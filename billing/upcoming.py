@@ -9,7 +9,7 @@ from billing.condition_loading import attach_conditions
 from billing.invoicing import Computed, Work, compute_many, remember
 from billing.loading import load_accounts
 from billing.money import ZERO
-from billing.steps import OPENING, next_step, reopen, take
+from billing.steps import LATE, OPENING, Step, late_step, next_step, reopen, take
 from customers.periods import Period
 
 
@@ -18,8 +18,9 @@ class Upcoming:
     """What a subscription will be invoiced for next.
 
     `invoice` is the one for the period that holds the moment: usage so far, fees in arrears, the next period's fees
-    in advance. `earlier` are those that come before it: due already and waiting for the next run, or for a trial's
-    end. `problem` says why nothing can be worked out. All empty: nothing will be invoiced any more.
+    in advance; of a subscription that has ended, its late usage. `earlier` are those that come before it: due already
+    and waiting for the next run, or for a trial's end. `problem` says why nothing can be worked out. All empty: nothing
+    will be invoiced any more.
     """
 
     subscription_id: int
@@ -50,7 +51,7 @@ def upcoming_many(subscription_ids: Collection[int], *, now: datetime) -> dict[i
         reopen(account)
     going = set(accounts)
     while going:
-        steps = {pk: next_step(accounts[pk]) for pk in going}
+        steps = {pk: next_step(accounts[pk]) or late_step(accounts[pk], now) for pk in going}
         works = [Work(accounts[pk], step, until=now) for pk, step in steps.items() if step is not None]
         going = set()
         for computed in compute_many(works):
@@ -65,7 +66,7 @@ def _take_over(upcoming_: Upcoming, computed: Computed, now: datetime) -> bool:
     if computed.problem:
         upcoming_.problem = computed.problem
         return False
-    if step.due_at > now and not (step.kind == OPENING and step.period.contains(now)):
+    if step.kind == LATE or (step.due_at > now and not _opens_now(step, now)):
         upcoming_.invoice = computed
         return False
     # What is due, or is a start yet to come within this period, leads on to the period's own invoice.
@@ -74,3 +75,7 @@ def _take_over(upcoming_: Upcoming, computed: Computed, now: datetime) -> bool:
     remember(computed)
     take(account, step)
     return True
+
+
+def _opens_now(step: Step, now: datetime) -> bool:
+    return step.kind == OPENING and step.period.contains(now)

@@ -80,6 +80,27 @@ DEFAULTS = (
         "Numbers and freezes draft invoices that have waited long enough for late events.",
     ),
     Schedule(
+        "Work out late usage",
+        "billing.tasks.adjust_late_usage",
+        Every(seconds=60),
+        300,
+        "Finds what late events, replays and voids change about invoiced periods, and adjusts the next invoice.",
+    ),
+    Schedule(
+        "Bill late usage of ended subscriptions",
+        "billing.tasks.bill_late_usage",
+        At(hour="*", minute="10"),
+        3000,
+        "Drafts an invoice over late usage where no other will come.",
+    ),
+    Schedule(
+        "Check invoiced usage",
+        "billing.tasks.check_invoiced_usage",
+        At(hour="3", minute="30"),
+        3600,
+        "Compares the usage of recent invoices with what is counted now, and has differences worked out.",
+    ),
+    Schedule(
         "Roll up past days of usage",
         "events.tasks.roll_up",
         At(hour="*", minute="40"),

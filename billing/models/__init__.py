@@ -2,6 +2,7 @@ from billing.models.company import CompanyProfile
 from billing.models.coupons import Coupon, CouponApplication, CouponDuration, CouponScope, CouponUse
 from billing.models.credit_notes import CreditNote, CreditNoteLine, CreditNoteState, CreditReason, RefundTo
 from billing.models.invoices import Invoice, InvoiceKind, InvoiceLine, InvoiceState, LineKind
+from billing.models.late import LateAdjustment, LateCheck, LateLimit, LatePolicy, LateState
 from billing.models.payments import Payment, PaymentKind, PaymentMethod
 from billing.models.runs import BillingRun, BillingState, RunChunk, RunFinding, RunKind, RunState
 from billing.models.series import NumberSeries, SeriesUse
@@ -28,6 +29,11 @@ __all__ = [
     "InvoiceKind",
     "InvoiceLine",
     "InvoiceState",
+    "LateAdjustment",
+    "LateCheck",
+    "LateLimit",
+    "LatePolicy",
+    "LateState",
     "LineKind",
     "NumberSeries",
     "Payment",

@@ -22,6 +22,7 @@ class InvoiceKind(models.TextChoices):
     CYCLE = "cycle", "Billing period"
     CHANGE = "change", "Subscription change"
     FINAL = "final", "Subscription end"
+    LATE = "late", "Late usage"
     ONE_OFF = "one_off", "One-off"
 
 
@@ -300,6 +301,14 @@ class InvoiceLine(models.Model):
     events_count = models.BigIntegerField(null=True, blank=True)
     events_checksum = models.BigIntegerField(null=True, blank=True)
     adjusts = models.ForeignKey("self", models.PROTECT, null=True, blank=True, related_name="adjusted_by")
+    adjusts_invoice = models.ForeignKey(
+        Invoice,
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="adjusted_by",
+        help_text="Of late usage: the invoice of its period; empty if nothing was invoiced for it.",
+    )
 
     class Meta:
         ordering: ClassVar = ["invoice", "position"]
@@ -316,7 +325,13 @@ class InvoiceLine(models.Model):
                 ),
             ),
             models.CheckConstraint(
-                name="line_late_names_what", condition=~Q(kind="late_usage") | Q(adjusts__isnull=False)
+                name="line_late_names_what",
+                condition=~Q(kind="late_usage")
+                | Q(period_start__isnull=False, period_end__isnull=False, computation__has_key="late"),
+            ),
+            models.CheckConstraint(
+                name="line_adjusts_a_line_of_the_invoice",
+                condition=Q(adjusts=None) | Q(adjusts_invoice__isnull=False),
             ),
         ]
         triggers: ClassVar = [

@@ -1,0 +1,159 @@
+"""Late adjustments on their way to an invoice: read for accounts, taken by lines, given back by a void invoice.
+
+Every change holds the lock on the subscription's billing standing, so that an adjustment is taken once.
+"""
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Sequence
+
+from django.db.models import F, Q, QuerySet
+
+from billing.late.figures import Figures
+from billing.late.items import LateItem
+from billing.lines import LATE_USAGE, DraftLine
+from billing.models import Invoice, InvoiceLine, LateAdjustment, LateState
+from billing.models.late import OPEN_STATES
+from catalog.history import recorded
+from customers.periods import Period
+
+RELATED = ("price__feature", "invoice")
+FAR = 1_000_000
+
+
+class TakenMeanwhile(Exception):
+    """An adjustment is on another invoice already: somebody took it without the standing's lock."""
+
+
+def waiting(subscription_ids: Collection[int], leaving_out: Collection[int] = ()) -> dict[int, list[LateItem]]:
+    """Read what waits for the next invoice of each subscription, earlier periods first. One query.
+
+    `leaving_out` are invoices that are worked out anew: what they carry waits as well. What adjusts one of them itself
+    was settled elsewhere.
+    """
+    found: dict[int, list[LateItem]] = defaultdict(list)
+    free = Q(state=LateState.WAITING)
+    if leaving_out:
+        free |= Q(state=LateState.INVOICED, line__invoice__in=leaving_out)
+    rows = LateAdjustment.objects.filter(free, subscription_id__in=subscription_ids).select_related(*RELATED)
+    for row in rows.order_by("period_start", "pk"):
+        found[row.subscription_id].append(item_of(row, is_settling=row.invoice_id in leaving_out))
+    return found
+
+
+def item_of(row: LateAdjustment, *, is_settling: bool = False) -> LateItem:
+    """Read an adjustment that was loaded with `RELATED`."""
+    return LateItem(
+        adjustment_id=row.pk,
+        price_id=row.price_id,
+        version_id=row.price.version_id,
+        feature_id=row.feature_id,
+        label=row.price.label,
+        units=_units(row),
+        period=Period(row.period_start, row.period_end),
+        before=before_of(row),
+        after=after_of(row),
+        invoice_id=row.invoice_id,
+        invoice=str(row.invoice) if row.invoice else "",
+        line_id=row.adjusts_id,
+        again=row.again,
+        discount_back=row.discount_back,
+        is_settling=is_settling,
+    )
+
+
+def _units(row: LateAdjustment) -> tuple[str, str]:
+    feature = row.price.feature
+    return (feature.unit_singular, feature.unit_plural) if feature is not None else ("", "")
+
+
+def before_of(row: LateAdjustment) -> Figures:
+    return Figures(
+        row.quantity_before,
+        row.free_before,
+        row.billable_before,
+        row.amount_before,
+        row.events_before,
+        row.checksum_before,
+    )
+
+
+def after_of(row: LateAdjustment) -> Figures:
+    return Figures(
+        row.quantity_after, row.free_after, row.billable_after, row.amount_after, row.events_after, row.checksum_after
+    )
+
+
+def set_figures(row: LateAdjustment, before: Figures, after: Figures) -> None:
+    """Set both sides of an adjustment. Saved by the caller."""
+    for side, figures in (("before", before), ("after", after)):
+        row_values = {
+            "quantity": figures.quantity,
+            "free": figures.free,
+            "billable": figures.billable,
+            "amount": figures.amount,
+            "events": figures.events,
+            "checksum": figures.checksum,
+        }
+        for name, value in row_values.items():
+            setattr(row, f"{name}_{side}", value)
+
+
+def take_over(lines: Iterable[Sequence[DraftLine]], rows: Iterable[Sequence[InvoiceLine]]) -> None:
+    """Note which written lines carry which adjustments. `rows` are each invoice's own, its lines' first.
+
+    Raises `TakenMeanwhile` where another invoice carries one already.
+    """
+    pairs = [pair for own, written in zip(lines, rows, strict=True) for pair in zip(own, written, strict=False)]
+    taken = {line.adjustment_id: row for line, row in pairs if line.adjustment_id is not None}
+    if not taken:
+        return
+    for adjustment in LateAdjustment.objects.filter(pk__in=list(taken)).select_related("line"):
+        row = taken[adjustment.pk]
+        if adjustment.line is not None and adjustment.line.invoice_id != row.invoice_id:
+            raise TakenMeanwhile(f"Late adjustment {adjustment.public_id} is on another invoice")
+        adjustment.state, adjustment.line = LateState.INVOICED, row
+        adjustment.save(update_fields=["state", "line", "updated_at"])
+
+
+def move_aside(lines: QuerySet[InvoiceLine]) -> QuerySet[InvoiceLine]:
+    """Number a draft's late lines past all others, so that new ones can take their adjustments over; return them."""
+    ids = list(lines.filter(kind=LATE_USAGE).values_list("pk", flat=True))
+    carried = InvoiceLine.objects.filter(pk__in=ids)
+    if ids:
+        carried.update(position=F("position") + FAR)
+    return carried
+
+
+def give_back(invoice: Invoice) -> None:
+    """Let what a void invoice carried wait for the next one. What is open for the same price takes it in."""
+    carried = LateAdjustment.objects.filter(line__invoice=invoice, state=LateState.INVOICED).select_for_update()
+    with recorded(by=None, reason=f"{invoice} was voided"):
+        for row in carried.order_by("pk"):
+            _give_back(row, invoice)
+
+
+def _give_back(row: LateAdjustment, invoice: Invoice) -> None:
+    same = LateAdjustment.objects.filter(
+        subscription_id=row.subscription_id, period_start=row.period_start, price_id=row.price_id
+    )
+    other = same.filter(state__in=OPEN_STATES).first()
+    row.line, row.state = None, LateState.WAITING
+    if other is not None:
+        difference = after_of(row).minus(before_of(row))
+        set_figures(other, before_of(other).minus(difference), after_of(other))
+        other.save()
+        row.state, row.reason = LateState.CANCELLED, f"{invoice} was voided; a later adjustment holds it"
+    row.save()
+
+
+def drop(invoice: Invoice) -> None:
+    """Cancel what is open for a void invoice's own period: its replacement holds the usage as it is by then."""
+    if invoice.subscription_id is None or invoice.period_start is None:
+        return
+    found = LateAdjustment.objects.filter(
+        subscription_id=invoice.subscription_id, period_start=invoice.period_start, state__in=OPEN_STATES
+    )
+    with recorded(by=None):
+        for row in found.select_for_update().order_by("pk"):
+            row.state, row.reason = LateState.CANCELLED, f"{invoice} was voided; its replacement holds the usage"
+            row.save()

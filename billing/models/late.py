@@ -1,0 +1,177 @@
+"""Late usage: what changed about invoiced periods, what becomes of it, and what the company decided about that."""
+
+from typing import ClassVar
+
+from auditlog.registry import auditlog
+from django.conf import settings
+from django.db import models
+from django.db.models import F, Q
+from django.urls import reverse
+
+from billing.models.invoices import Invoice, InvoiceLine
+from catalog.models import Feature, Price
+from config.db import AmountField, CurrencyField, NumericField, PublicIdField, Stamped
+from customers.models import Subscription
+
+
+class LateCheck(models.Model):
+    """An invoiced period whose usage changed and that is to be worked out anew. One of a draft waits for its number."""
+
+    subscription = models.ForeignKey(Subscription, models.PROTECT, related_name="late_checks")
+    period_start = models.DateTimeField()
+    period_end = models.DateTimeField()
+    noted_at = models.DateTimeField()
+    problem = models.TextField(blank=True, help_text="Why it couldn't be worked out the last time.")
+    retry_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["subscription", "period_start"], name="late_check_once_per_period")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.subscription_id} from {self.period_start:%Y-%m-%d %H:%M}"
+
+
+class LateState(models.TextChoices):
+    HELD = "held", "Waiting for approval"
+    WAITING = "waiting", "On the next invoice"
+    SMALL = "small", "Below the limit"
+    INVOICED = "invoiced", "Invoiced"
+    CREDITED = "credited", "On a credit note"
+    IGNORED = "ignored", "Ignored"
+    CANCELLED = "cancelled", "No longer needed"
+
+
+OPEN_STATES = (LateState.HELD, LateState.WAITING, LateState.SMALL)
+SETTLED_STATES = (LateState.INVOICED, LateState.CREDITED, LateState.IGNORED)
+
+
+class LateAdjustment(Stamped):
+    """What a price has to charge for an invoiced period after all, or to give back.
+
+    `before` is what was invoiced, credited or ignored so far, `after` what usage says now. An open one follows usage; a
+    settled one stays as it is, and further changes make another.
+    """
+
+    public_id = PublicIdField("late")
+    subscription = models.ForeignKey(Subscription, models.PROTECT, related_name="late_adjustments")
+    period_start = models.DateTimeField()
+    period_end = models.DateTimeField()
+    invoice = models.ForeignKey(
+        Invoice,
+        models.PROTECT,
+        null=True,
+        related_name="late_adjustments",
+        help_text="The invoice that it corrects; empty if nothing was invoiced for the period.",
+    )
+    adjusts = models.ForeignKey(InvoiceLine, models.PROTECT, null=True, db_index=False, related_name="+")
+    feature = models.ForeignKey(Feature, models.PROTECT, db_index=False, related_name="+")
+    price = models.ForeignKey(Price, models.PROTECT, db_index=False, related_name="+")
+    currency = CurrencyField()
+    quantity_before = NumericField()
+    quantity_after = NumericField()
+    free_before = NumericField()
+    free_after = NumericField()
+    billable_before = NumericField()
+    billable_after = NumericField()
+    amount_before = AmountField()
+    amount_after = AmountField()
+    discount_back = AmountField(
+        default=0, help_text="Of an amount to give back: what it had been reduced by when it was charged."
+    )
+    amount = models.GeneratedField(
+        expression=F("amount_after") - F("amount_before"), output_field=AmountField(), db_persist=True
+    )
+    events_before = models.BigIntegerField()
+    events_after = models.BigIntegerField()
+    checksum_before = models.BigIntegerField()
+    checksum_after = models.BigIntegerField()
+    again = models.JSONField(default=list, help_text="The lines as usage makes them now.")
+    state = models.CharField(max_length=16, choices=LateState)
+    reason = models.CharField(max_length=255, blank=True, help_text="Why it is ignored or no longer needed.")
+    decided_at = models.DateTimeField(null=True)
+    decided_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+")
+    line = models.OneToOneField(InvoiceLine, models.PROTECT, null=True, related_name="late_adjustment")
+
+    class Meta:
+        ordering: ClassVar = ["-pk"]
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["subscription", "period_start", "price"],
+                name="late_adjustment_open_once",
+                condition=Q(state__in=OPEN_STATES),
+            ),
+            models.CheckConstraint(
+                name="late_adjustment_invoiced_on_a_line",
+                condition=Q(state="invoiced", line__isnull=False) | ~Q(state="invoiced") & Q(line=None),
+            ),
+            models.CheckConstraint(
+                name="late_adjustment_ignored_has_reason",
+                condition=~Q(state__in=["ignored", "cancelled"]) | ~Q(reason=""),
+            ),
+        ]
+        indexes: ClassVar = [
+            models.Index(fields=["subscription", "period_start"], name="late_adjustment_of_period"),
+            models.Index(fields=["state", "-id"], name="late_adjustment_by_state"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.price.label}, {self.subscription.customer}"
+
+    def get_absolute_url(self) -> str:
+        return reverse("admin:billing_lateadjustment_change", args=[self.pk])
+
+    @property
+    def is_open(self) -> bool:
+        return self.state in OPEN_STATES
+
+
+class MoreDue(models.TextChoices):
+    NEXT_INVOICE = "next_invoice", "Charge it on the next invoice"
+    HOLD = "hold", "Hold it for approval"
+
+
+class LessDue(models.TextChoices):
+    NEXT_INVOICE = "next_invoice", "Take it off the next invoice"
+    HOLD = "hold", "Hold it for approval"
+
+
+class LatePolicy(Stamped):
+    """What becomes of late usage. One row for the company."""
+
+    id = models.PositiveSmallIntegerField(primary_key=True, default=1, editable=False)
+    more_due = models.CharField(
+        "when more is due", max_length=16, choices=MoreDue, default=MoreDue.NEXT_INVOICE, db_default="next_invoice"
+    )
+    less_due = models.CharField(
+        "when less is due", max_length=16, choices=LessDue, default=LessDue.NEXT_INVOICE, db_default="next_invoice"
+    )
+
+    class Meta:
+        verbose_name = "late usage policy"
+        verbose_name_plural = "late usage policy"
+        constraints: ClassVar = [models.CheckConstraint(name="late_policy_one_row", condition=Q(id=1))]
+
+    def __str__(self) -> str:
+        return "Late usage"
+
+
+class LateLimit(models.Model):
+    """An amount below which late usage isn't billed. The difference is kept, and billed once more of it comes."""
+
+    policy = models.ForeignKey(LatePolicy, models.CASCADE, related_name="limits", default=1)
+    currency = CurrencyField(unique=True)
+    amount = AmountField(help_text="Differences smaller than this, either way, are left.")
+
+    class Meta:
+        ordering: ClassVar = ["currency"]
+        constraints: ClassVar = [models.CheckConstraint(name="late_limit_above_zero", condition=Q(amount__gt=0))]
+
+    def __str__(self) -> str:
+        return f"{self.amount:f} {self.currency}"
+
+
+auditlog.register(LateAdjustment, exclude_fields=["updated_at", "again"])
+auditlog.register(LatePolicy, exclude_fields=["updated_at"])
+auditlog.register(LateLimit)

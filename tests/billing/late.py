@@ -1,0 +1,42 @@
+"""Shorthand for tests of late usage: events through the inbox, and what becomes of them."""
+
+from datetime import datetime
+from typing import Any
+
+from billing.finalizing import finalize_due
+from billing.late.finding import find_checks
+from billing.late.reconciling import reconcile_due
+from billing.models import Invoice, LateAdjustment
+from customers.models import Subscription
+from tests.billing.world import bill
+from tests.events.senders import process, send
+
+
+def arrive(*moments: datetime, customer: str = "acme", event_name: str = "api.calls", **properties: Any) -> list[str]:
+    """Have events come in and be counted, one at each moment; their ids come back."""
+    ids = [send(event_name, customer=customer, at=moment, **properties) for moment in moments]
+    process()
+    return ids
+
+
+def arrive_many(number: int, at: datetime, **given: Any) -> list[str]:
+    """Have a number of events of one moment come in and be counted."""
+    return arrive(*[at] * number, **given)
+
+
+def invoice_at(moment: datetime) -> list[Invoice]:
+    """Bill what is due and finalize it at once."""
+    made = bill(moment)
+    finalize_due(now=moment)
+    return list(Invoice.objects.filter(pk__in=[invoice.pk for invoice in made]).order_by("pk"))
+
+
+def work_late(now: datetime) -> None:
+    """Do what the worker does about late usage."""
+    find_checks(now=now)
+    reconcile_due(now=now)
+
+
+def adjustments(subscription: Subscription) -> list[LateAdjustment]:
+    """Return a subscription's adjustments in the order they were made."""
+    return list(subscription.late_adjustments.order_by("pk"))
