@@ -15,12 +15,15 @@ from catalog.history import changes_of
 from events.admin.filters import occurred_between
 from events.links import admin_url
 
+PREPAID, CREDITED, PAID = "Prepaid credit", "Credit notes", "Paid"
 GROUPS = (
     ("Recurring fees", (LineKind.FEE,)),
     ("Changes of fees", (LineKind.PRORATION,)),
     ("Usage", (LineKind.USAGE, LineKind.TRUE_UP)),
     ("Usage of earlier periods", (LineKind.LATE_USAGE,)),
-    ("Other", (LineKind.ITEM, LineKind.CREDIT, LineKind.DISCOUNT, LineKind.TAX)),
+    ("Other", (LineKind.ITEM, LineKind.CREDIT)),
+    ("Discounts", (LineKind.DISCOUNT,)),
+    ("Taxes", (LineKind.TAX,)),
 )
 
 
@@ -104,8 +107,9 @@ def totals(invoice: Invoice) -> list[tuple[str, Decimal]]:
     rows += [("Discounts", -invoice.discount_total)] if invoice.discount_total else []
     rows += [("Tax", invoice.tax_total)] if invoice.tax_total else []
     rows += [("Total", invoice.total)]
-    rows += [("Prepaid credits", -invoice.credits_applied)] if invoice.credits_applied else []
-    rows += [("Paid", -invoice.amount_paid)] if invoice.amount_paid else []
+    rows += [(PREPAID, -invoice.credits_applied)] if invoice.credits_applied else []
+    rows += [(CREDITED, -invoice.amount_credited)] if invoice.amount_credited else []
+    rows += [(PAID, -invoice.amount_paid)] if invoice.amount_paid else []
     return rows
 
 

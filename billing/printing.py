@@ -80,6 +80,10 @@ def explain(line: InvoiceLine, currency: str) -> list[str]:
     if "invoiced_before" in how:
         due, before = (exact_price(how[key], currency) for key in ("due", "invoiced_before"))
         said.append(f"{due} due, less {before} invoiced before")
+    said += [
+        f"{part['line']}: -{exact_price(part['amount'], currency)}"
+        for part in how.get("discount", {}).get("by_line", [])
+    ]
     if line.exact_amount != line.amount:
         exact = number(line.exact_amount.quantize(Decimal("1e-12")))
         said.append(f"exactly {exact}, rounded once to {format_amount(line.amount, currency)}")

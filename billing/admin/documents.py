@@ -5,11 +5,12 @@ from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
 from django.shortcuts import get_object_or_404
 
-from billing.documents.answers import pdf_response, site_url
+from billing.documents import credit_notes
+from billing.documents.answers import file_response, pdf_response, site_url
 from billing.documents.archive import MOST_DOCUMENTS, zipped
 from billing.documents.invoices import RELATED
 from billing.line_events import TooManyEvents, table_of
-from billing.models import Invoice, InvoiceLine
+from billing.models import CreditNote, Invoice, InvoiceLine
 from billing.proof import NotUsage
 from events.admin.exporting import table_file
 
@@ -17,6 +18,12 @@ from events.admin.exporting import table_file
 def one_pdf(request: HttpRequest, object_id: int | str) -> HttpResponse:
     """Answer the PDF of one invoice, by its primary key. 404 if there is none."""
     return pdf_response(request, get_object_or_404(Invoice.objects.select_related(*RELATED), pk=object_id))
+
+
+def one_credit_note(request: HttpRequest, object_id: int | str) -> HttpResponse:
+    """Answer the PDF of one credit note, by its primary key. 404 if there is none."""
+    note = get_object_or_404(CreditNote.objects.select_related(*credit_notes.RELATED), pk=object_id)
+    return file_response(credit_notes.credit_note_pdf(note, site_url=site_url(request)), credit_notes.file_name(note))
 
 
 def many_pdfs(request: HttpRequest, chosen: QuerySet[Invoice]) -> HttpResponseBase | None:

@@ -180,6 +180,7 @@ class InvoiceAdmin(ExportMixin, ModelAdmin):
         own = [
             path("line/<int:line_id>/proof/", view(self.proof_view), name="billing_line_proof"),
             path("line/<int:line_id>/events.csv", view(self.line_events_view), name="billing_line_events"),
+            path("credit-note/<int:note_id>/pdf/", view(self.credit_note_pdf_view), name="billing_credit_note_pdf"),
             *upcoming_pages.urls(self),
             *statement_pages.urls(self),
         ]
@@ -191,6 +192,12 @@ class InvoiceAdmin(ExportMixin, ModelAdmin):
             raise PermissionDenied
         line = get_object_or_404(InvoiceLine.objects.select_related("invoice", "price", "feature"), pk=line_id)
         return render(request, "admin/billing/invoice/proof.html", {"proof": prove(line), "line": line})
+
+    def credit_note_pdf_view(self, request: HttpRequest, note_id: int) -> HttpResponse:
+        """Answer a credit note as a PDF. For staff who may view credit notes."""
+        if not request.user.has_perm("billing.view_creditnote"):
+            raise PermissionDenied
+        return documents.one_credit_note(request, note_id)
 
     def line_events_view(self, request: HttpRequest, line_id: int) -> HttpResponseBase:
         """Answer the events that a line counts as CSV. For staff who may view invoices and events."""

@@ -5,7 +5,7 @@ from datetime import datetime
 from itertools import batched
 from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 
-from billing.documents.invoices import RELATED, file_name, invoice_pdf
+from billing.documents.invoices import PARTS, RELATED, file_name, invoice_pdf
 from billing.models import Invoice
 from billing.models.company import seller
 
@@ -57,7 +57,7 @@ def _pieces(invoice_ids: Sequence[int], site_url: str) -> Iterator[bytes]:
 def _invoices(invoice_ids: Iterable[int]) -> Iterator[Invoice]:
     """Read the invoices with all that their documents say, a few at a time."""
     for some in batched(invoice_ids, AT_ONCE):
-        rows = Invoice.objects.select_related(*RELATED).prefetch_related("lines__feature").in_bulk(some)
+        rows = Invoice.objects.select_related(*RELATED).prefetch_related(*PARTS).in_bulk(some)
         yield from (rows[pk] for pk in some if pk in rows)
 
 

@@ -8,8 +8,10 @@ from billing.accounts import INSTANT
 from billing.documents.content import Document, document, paying, row, table, total
 from billing.documents.rendering import render
 from billing.finalizing import billed_to
-from billing.models import Invoice, InvoiceLine, InvoiceState
+from billing.invoice_page import CREDITED, PAID, PREPAID
+from billing.models import CreditNoteState, EntryKind, Invoice, InvoiceLine, InvoiceState
 from billing.models.company import seller
+from billing.money import format_amount
 from billing.printing import timezone_of
 from billing.wording import at_price, dates, day
 from customers.periods import Period, local_date
@@ -17,6 +19,7 @@ from customers.periods import Period, local_date
 COLUMNS = ("Description", "Quantity", "Free", "Charged", "Unit price", "Amount")
 STAMPS = {InvoiceState.DRAFT: "DRAFT", InvoiceState.VOID: "VOID"}
 RELATED = ("customer", "subscription", "replaces", "replaced_by")
+PARTS = ("lines__feature", "payments", "credit_notes", "credit_entries__grant")
 
 
 def invoice_pdf(invoice: Invoice, *, site_url: str = "", sold_by: Mapping[str, str] | None = None) -> bytes:
@@ -107,8 +110,42 @@ def _row(shown: invoice_page.Row, currency: str) -> Document:
 
 def _totals(invoice: Invoice) -> list[Document]:
     currency = invoice.currency
-    rows = [total(label, amount, currency, grand=label == "Total") for label, amount in invoice_page.totals(invoice)]
+    steps = {
+        PREPAID: _credits(invoice) if invoice.credits_applied else [],
+        CREDITED: _credit_notes(invoice) if invoice.amount_credited else [],
+        PAID: _payments(invoice) if invoice.amount_paid else [],
+    }
+    if invoice.tax_included:
+        steps["Total"] = [f"contains {format_amount(invoice.tax_included, currency)} of tax"]
+    rows = [
+        total(label, amount, currency, grand=label == "Total", steps=steps.get(label, ()))
+        for label, amount in invoice_page.totals(invoice)
+    ]
     if invoice.state == InvoiceState.VOID:
         return rows
     label = "Amount due once finalized" if invoice.is_draft else "Amount due"
     return [*rows, total(label, invoice.amount_remaining, currency, grand=True)]
+
+
+def _credits(invoice: Invoice) -> list[str]:
+    """Name the credits that were used: which grant, how much of it."""
+    entries = [entry for entry in invoice.credit_entries.all() if entry.kind == EntryKind.APPLIED]
+    written = ((entry, format_amount(-entry.amount, invoice.currency)) for entry in entries)
+    return [f"{entry.grant}: {amount}" for entry, amount in sorted(written, key=lambda pair: pair[0].pk)]
+
+
+def _credit_notes(invoice: Invoice) -> list[str]:
+    notes = [note for note in invoice.credit_notes.all() if note.state == CreditNoteState.FINALIZED]
+    return [
+        f"{note.number}: {format_amount(note.total, invoice.currency)}"
+        for note in sorted(notes, key=lambda note: note.pk)
+    ]
+
+
+def _payments(invoice: Invoice) -> list[str]:
+    return [
+        f"{day(payment.received_on)}, {payment.get_kind_display().lower()}, "
+        f"{payment.reference or payment.get_method_display().lower()}: "
+        f"{format_amount(payment.amount, invoice.currency)}"
+        for payment in sorted(invoice.payments.all(), key=lambda each: (each.received_on, each.pk))
+    ]

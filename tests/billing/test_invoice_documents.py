@@ -6,16 +6,24 @@ from zipfile import ZipFile
 
 import pytest
 from django.core import signing
+from django.urls import reverse
 from pypdf import PdfReader
 
+from billing.crediting import draft_credit_note, finalize_credit_note, void_credit_note
 from billing.documents.archive import zipped
 from billing.documents.content import printable
+from billing.documents.credit_notes import credit_note_pdf
 from billing.documents.invoices import invoice_document, invoice_pdf
 from billing.finalizing import finalize, mark_paid, reissue, void
 from billing.models import CompanyProfile, Invoice, InvoiceLine
+from billing.payments import Receipt, record_payment
+from billing.totals import retotal
+from billing.wallets import grant, wallet_for
 from customers.models import Customer
+from tests.billing.adjusting import make_tax
+from tests.billing.invoices import later, make_draft, make_finalized
 from tests.billing.world import D, bill, use, utc
-from tests.factories import make_customer, make_feature, make_subscription, make_version
+from tests.factories import make_customer, make_feature, make_subscription, make_user, make_version
 
 pytestmark = pytest.mark.django_db
 START, END = utc(2026, 9, 1), utc(2026, 10, 1)
@@ -150,6 +158,30 @@ def test_a_paid_invoice_shows_the_payment_and_that_nothing_is_due(company, make_
     assert "$0.00" in said
 
 
+def test_what_settled_it_is_listed(company):
+    customer = make_customer()
+    grant(wallet_for(customer, "USD", by=None), D(5), kind="purchased", reason="Prepaid", now=utc(2026, 8, 5), by=None)
+    invoice = make_finalized("100", customer=customer)
+    note = draft_credit_note(invoice, {invoice.lines.get().pk: D(20)}, reason="billing_error", by=None)
+    finalize_credit_note(note, now=later(), by=None)
+    record_payment(invoice, Receipt(D("30.5"), later(2).date(), reference="wire 7"), now=later(2), by=None)
+    said = text(invoice)
+    assert "Purchased credit of 2026-08-05: $5.00" in said
+    assert "CN-000001: $20.00" in said
+    assert "3 Oct 2026, payment, wire 7: $30.50" in said
+    assert "$44.50" in said  # 100 − 5 − 20 − 30.50
+
+
+def test_discounts_and_taxes_say_what_they_are_of(company):
+    customer = make_customer()
+    make_tax(D(19), of=customer, name="VAT")
+    invoice = make_draft("100", "50", customer=customer)
+    retotal(invoice, at=END)
+    said = text(finalize(invoice, now=END))
+    assert "VAT 19% of $150.00" in said
+    assert "$178.50" in said
+
+
 def test_an_invoice_of_nothing_is_printed(company):
     said = text(finalize(make_one_off(currency="JPY"), now=END))
     assert "Nothing was left to charge." in said
@@ -217,7 +249,7 @@ def test_the_invoices_page_is_linked(company, make_invoiced):
 
 def test_many_go_into_one_archive_that_is_the_same_each_time(company, django_assert_num_queries):
     ids = [finalize(make_one_off(("Item", D(n))), now=END).pk for n in range(1, 4)]
-    with django_assert_num_queries(3):  # the company, the invoices, their lines: however many
+    with django_assert_num_queries(6):  # the company, the invoices, four of their parts: however many
         first = b"".join(zipped(ids))
     archive = ZipFile(io.BytesIO(first))
     assert archive.namelist() == ["INV-000001.pdf", "INV-000002.pdf", "INV-000003.pdf"]
@@ -247,3 +279,36 @@ def test_a_link_is_over_after_an_hour(client, company, make_invoiced, monkeypatc
     assert client.get(f"/v1/documents/{token}").status_code == 200
     monkeypatch.setattr("billing.api_documents.LINK_HOLDS_S", -1)
     assert client.get(f"/v1/documents/{token}").status_code == 404
+
+
+def test_a_credit_note_is_a_document_too(company, staff_client, client):
+    customer = make_customer(name="Acme Ltd")
+    make_tax(D(20), of=customer, name="VAT")
+    draft = make_draft("100", customer=customer)
+    retotal(draft, at=END)
+    invoice = finalize(draft, now=END)
+    record_payment(invoice, Receipt(D(110), later().date()), now=later(), by=None)
+    lines = {invoice.lines.get(kind="item").pk: D(50)}
+    note = draft_credit_note(invoice, lines, reason="service_issue", memo="For the outage.", by=None)
+    finalize_credit_note(note, now=later(2), by=None)
+    url = reverse("admin:billing_credit_note_pdf", args=[note.pk])
+    first = staff_client.get(url)
+    assert first.headers["content-disposition"] == 'attachment; filename="CN-000001.pdf"'
+    assert staff_client.get(url).content == first.content
+    said = "\n".join(pages(first.content))
+    for words in (
+        "Credit note CN-000001", "Of invoice", "INV-000001", "3 Oct 2026", "Service issue", "For the outage.",
+        "$50.00", "$10.00", "$60.00", "$10.00 taken off what was to be paid", "$50.00 to be paid back", "Acme Ltd",
+    ):  # fmt: skip
+        assert words in said, words
+    assert "VOID" not in said
+    client.force_login(make_user())
+    assert client.get(url).status_code == 403
+
+
+def test_a_void_credit_note_says_so(company):
+    invoice = make_finalized("100")
+    note = draft_credit_note(invoice, {invoice.lines.get().pk: D(50)}, reason="billing_error", by=None)
+    note = finalize_credit_note(note, now=later(), by=None)
+    note = void_credit_note(note, reason="Wrong line", now=later(2), by=None)
+    assert "Void since 3 Oct 2026: Wrong line. Nothing is credited." in "\n".join(pages(credit_note_pdf(note)))
