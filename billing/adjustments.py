@@ -199,7 +199,13 @@ def _discount_line(
     coupon: Applied, use: Use, items: Sequence[Item], computed: computation.Computed, currency: str
 ) -> AdjustmentLine:
     taken = _taken(computed, str(coupon.id))
-    how: dict[str, Any] = {"code": coupon.code, "name": coupon.name, "application": coupon.id, "use": use.number}
+    how: dict[str, Any] = {
+        "coupon_id": coupon.coupon_id,
+        "code": coupon.code,
+        "name": coupon.name,
+        "scope": coupon.scope,
+        "use": use.number,
+    }
     if coupon.percent_off is not None:
         how["percent_off"] = wording.plain(coupon.percent_off)
         off = f"{wording.number(coupon.percent_off)}% off"
@@ -213,9 +219,14 @@ def _discount_line(
     return AdjustmentLine(DISCOUNT, says, -use.amount, {"discount": how})
 
 
-def _by_line(taken: Iterable[tuple[int, Decimal]], items: Sequence[Item]) -> list[dict[str, str]]:
+def _by_line(taken: Iterable[tuple[int, Decimal]], items: Sequence[Item]) -> list[dict[str, Any]]:
+    """Say what was taken of which charge. `place` counts the charges as they were adjusted, from 0."""
     return [
-        {"line": items[place].description.partition(" · ")[0], "amount": wording.plain(amount)}
+        {
+            "place": place,
+            "line": items[place].description.partition(" · ")[0],
+            "amount": wording.plain(amount),
+        }
         for place, amount in taken
     ]
 
@@ -232,6 +243,7 @@ def _tax_line(levy: Levy, tax: Tax, currency: str) -> AdjustmentLine:
     if levy.is_inclusive and tax.amount:
         says += f": {format_amount(tax.amount, currency)} contained in the prices"
     how = {
+        "rate_id": levy.rate_id,
         "code": levy.code,
         "name": levy.name,
         "percentage": wording.plain(levy.percentage),

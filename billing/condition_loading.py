@@ -50,7 +50,7 @@ def _add_taxes(found: dict[int, Conditions], countries: dict[int, str]) -> None:
     owners: dict[int, int] = {}
     for row in rows.annotate(owner=F("subscription__customer")).order_by("position", "pk"):
         rate = row.rate
-        levy = Levy(rate.code, rate.name, rate.percentage, rate.is_inclusive, row.currency)
+        levy = Levy(rate.code, rate.name, rate.percentage, rate.is_inclusive, row.currency, rate.public_id)
         if row.subscription_id is not None:
             of_subscription[row.subscription_id].append(levy)
             owners[row.subscription_id] = row.owner
@@ -112,6 +112,7 @@ def _applied(row: CouponApplication, features: set[int], versions: set[int], use
         starts_at=row.starts_at,
         ended_at=row.ended_at,
         limit=coupon.limit,
+        coupon_id=coupon.public_id,
         used=set(used),
     )
 

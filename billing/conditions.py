@@ -32,7 +32,10 @@ class Item:
 
 @dataclass(slots=True)
 class Applied:
-    """A coupon at work for a customer. `used` are the numbers of the invoices that it reduced and that aren't void."""
+    """A coupon at work for a customer. `used` are the numbers of the invoices that it reduced and that aren't void.
+
+    `coupon_id` is what clients know it by.
+    """
 
     id: int
     code: str
@@ -47,6 +50,7 @@ class Applied:
     starts_at: datetime | None = None
     ended_at: datetime | None = None
     limit: int | None = None
+    coupon_id: str = ""
     used: set[int] = field(default_factory=set)
 
     def is_live(self, at: datetime, currency: str, subscription_id: int | None) -> bool:
@@ -71,13 +75,14 @@ class Applied:
 
 @dataclass(frozen=True, slots=True)
 class Levy:
-    """A tax that a customer pays. `currency` of "" is any, `subscription_id` of `None` every subscription."""
+    """A tax that a customer pays. `currency` of "" is any; `rate_id` is what clients know it by."""
 
     code: str
     name: str
     percentage: Decimal
     is_inclusive: bool = False
     currency: str = ""
+    rate_id: str = ""
 
 
 @dataclass(slots=True)

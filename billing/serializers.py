@@ -1,15 +1,28 @@
 """What the API says of invoices: amounts as strings with the decimals of their currency."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
 from rest_framework import serializers
 
+from billing.adjustments import Adjusted
 from billing.api_names import INVOICE_STATUSES, PAYMENT_STATUSES, REASONS, TYPES, status_in, type_of
 from billing.lines import USAGE, DraftLine
 from billing.models import Invoice, InvoiceLine, InvoiceState, LineKind
 from billing.money import round_amount
+from billing.serializers_adjusted import (
+    EXEMPTIONS,
+    Adjusting,
+    AppliedCouponOut,
+    AppliedTaxOut,
+    TaxSummaryOut,
+    charges_of,
+    coupons_out,
+    discounts_by_charge,
+    tax_summary,
+    taxes_out,
+)
 from billing.upcoming import Upcoming
 from catalog.models import Price
 from config.fields import MetadataField, plain
@@ -37,7 +50,9 @@ class LineOut(serializers.Serializer[Any]):
     quantity = serializers.CharField()
     adjusted_entitlement_quantity = serializers.CharField()
     usage_quantity = serializers.CharField(help_text="All that was used.")
-    amount = serializers.CharField()
+    amount = serializers.CharField(help_text="Before discounts and taxes.")
+    line_item_discount = serializers.CharField(help_text="What discounts of certain charges took off it.")
+    invoice_level_discount = serializers.CharField(help_text="Its part of discounts of the whole invoice.")
     currency = serializers.CharField()
     period_start = serializers.DateTimeField(allow_null=True)
     period_end = serializers.DateTimeField(allow_null=True)
@@ -58,9 +73,11 @@ class InvoiceOut(serializers.Serializer[Any]):
     currency = serializers.CharField()
     subtotal = serializers.CharField()
     total_discount = serializers.CharField()
-    total_tax = serializers.CharField()
+    total_tax = serializers.CharField(help_text="On top of prices; what they contain is in tax_summary.")
     total = serializers.CharField()
-    total_prepaid_credits_applied = serializers.CharField()
+    total_prepaid_credits_applied = serializers.CharField(
+        help_text="On a draft: what would be. Below zero: what the invoice added to the customer's credit."
+    )
     amount_due = serializers.CharField()
     amount_paid = serializers.CharField()
     amount_remaining = serializers.CharField()
@@ -76,7 +93,11 @@ class InvoiceOut(serializers.Serializer[Any]):
     last_computed_at = serializers.DateTimeField(allow_null=True)
     metadata = MetadataField()
     status = serializers.ChoiceField(["published"])
-    line_items = LineOut(many=True)
+    line_items = LineOut(many=True, help_text="The charges: they add up to the subtotal.")
+    coupon_applications = AppliedCouponOut(many=True)
+    taxes = AppliedTaxOut(many=True)
+    tax_summary = TaxSummaryOut()
+    tax_exemption_reason_code = serializers.ChoiceField(list(EXEMPTIONS.values()), allow_null=True)
     created_at = serializers.DateTimeField(allow_null=True)
     updated_at = serializers.DateTimeField(allow_null=True)
 
@@ -125,10 +146,38 @@ def _invoice(invoice: Invoice, with_lines: bool) -> dict[str, Any]:
         "last_computed_at": invoice.computed_at,
         "metadata": invoice.metadata,
         "status": "published",
-        "line_items": [_line(invoice, line) for line in invoice.lines.all()] if with_lines else [],
         "created_at": invoice.created_at,
         "updated_at": invoice.updated_at,
+        **_lines(invoice, with_lines),
     }
+
+
+def _lines(invoice: Invoice, with_lines: bool) -> dict[str, Any]:
+    """Write an invoice's charges, and beside them its discounts and taxes."""
+    charges, others = charges_of(list(invoice.lines.all()) if with_lines else [])
+    taken = discounts_by_charge(others, len(charges))
+    items = [
+        _line(invoice, line) | _discounts(parts, invoice.currency) for line, parts in zip(charges, taken, strict=True)
+    ]
+    summary = tax_summary(
+        invoice.tax_total, invoice.tax_included, invoice.tax_treatment, invoice.tax_note, invoice.currency
+    )
+    return {"line_items": items, **_adjusting(others, invoice.currency, summary)}
+
+
+def _adjusting(lines: Sequence[Adjusting], currency: str, summary: dict[str, Any]) -> dict[str, Any]:
+    exemption = summary["exemption"]
+    return {
+        "coupon_applications": coupons_out(lines, currency),
+        "taxes": taxes_out(lines, currency),
+        "tax_summary": summary,
+        "tax_exemption_reason_code": exemption["reason_code"] if exemption else None,
+    }
+
+
+def _discounts(parts: tuple[Decimal, Decimal], currency: str) -> dict[str, str]:
+    own, whole = parts
+    return {"line_item_discount": money(own, currency), "invoice_level_discount": money(whole, currency)}
 
 
 def _line(invoice: Invoice, line: InvoiceLine) -> dict[str, Any]:
@@ -167,15 +216,24 @@ def previewed(found: Upcoming, subscription: Subscription, *, hide_zero: bool = 
     """Write an upcoming invoice as the draft that it would be."""
     lines = found.invoice.lines if found.invoice else []
     prices = Price.objects.select_related("feature", "version__plan").in_bulk({line.price_id for line in lines})
-    zero = money(Decimal(0), subscription.currency)
-    total = money(found.total, subscription.currency)
-    nothing = dict.fromkeys(("total_discount", "total_tax", "total_prepaid_credits_applied", "amount_paid"), zero)
+    adjusted = found.invoice.adjusted if found.invoice else Adjusted()
+    amounts = {
+        "subtotal": adjusted.subtotal,
+        "total_discount": adjusted.discount,
+        "total_tax": adjusted.tax,
+        "total": adjusted.total,
+        "total_prepaid_credits_applied": adjusted.credits,
+        "amount_due": adjusted.due,
+        "amount_paid": Decimal(0),
+        "amount_remaining": adjusted.due,
+    }
     absent = dict.fromkeys(
         (
             *("id", "invoice_number", "issue_date", "due_date", "finalized_at", "paid_at", "voided_at", "void_reason"),
             *("last_computed_at", "created_at", "updated_at"),
         )
     )
+    summary = tax_summary(adjusted.tax, adjusted.tax_included, adjusted.treatment, adjusted.note, subscription.currency)
     kind = found.invoice.work.step.kind if found.invoice else "cycle"
     period = found.period
     invoice = {
@@ -187,18 +245,20 @@ def previewed(found: Upcoming, subscription: Subscription, *, hide_zero: bool = 
         "customer": subscription.customer,
         "subscription_id": subscription.public_id,
         "currency": subscription.currency,
-        "subtotal": total,
-        "total": total,
-        "amount_due": total,
-        "amount_remaining": total,
         "period_start": period.start if period else None,
         "period_end": period.end if period else None,
         "description": "",
         "metadata": {},
         "status": "published",
-        "line_items": [_draft(line, prices, subscription) for line in lines if line.amount or not hide_zero],
+        "line_items": [
+            _draft(line, prices, subscription) | _discounts(parts, subscription.currency)
+            for line, parts in zip(lines, discounts_by_charge(adjusted.lines, len(lines)), strict=True)
+            if line.amount or not hide_zero
+        ],
+        **_adjusting(adjusted.lines, subscription.currency, summary),
     }
-    return InvoiceOut(nothing | absent | invoice).data
+    written_amounts = {name: money(amount, subscription.currency) for name, amount in amounts.items()}
+    return InvoiceOut(written_amounts | absent | invoice).data
 
 
 def _draft(line: DraftLine, prices: Mapping[int, Price], subscription: Subscription) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What Celery calls: billing runs, finalizing and late usage. Only here is the clock read."""
+"""What Celery calls: billing runs, finalizing, late usage, credit that expires. Only here is the clock read."""
 
 from functools import partial
 
@@ -6,7 +6,7 @@ from celery import shared_task
 from django.db import transaction
 from django.utils import timezone
 
-from billing import dry_runs, finalizing, runs
+from billing import dry_runs, finalizing, runs, wallets
 from billing.late.checking import check_recent
 from billing.late.ended import bill_ended
 from billing.late.finding import find_checks
@@ -84,3 +84,9 @@ def bill_late_usage() -> int:
 def check_invoiced_usage() -> int:
     """Compare the usage of recent invoices with what is counted now; return how many periods differ. Safe to repeat."""
     return check_recent(now=timezone.now())
+
+
+@shared_task(name="billing.tasks.expire_credits")
+def expire_credits() -> int:
+    """Write off prepaid credit that has expired; return of how many grants. Safe to repeat and to run side by side."""
+    return wallets.expire_credits(now=timezone.now())

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from billing import api, api_changes, api_documents, api_statements, api_usage
+from billing import api, api_changes, api_documents, api_statements, api_usage, urls_adjusting
 
 urlpatterns = [
     path("invoices", api.Invoices.as_view()),
@@ -16,6 +16,7 @@ urlpatterns = [
     path("invoices/<str:invoice_id>/lines/<str:line_id>/events", api_documents.LineEvents.as_view()),
     path("documents/<str:token>", api_documents.SharedDocument.as_view(), name="shared_document"),
     path("customers/<str:customer_id>/statement", api_statements.CustomerStatement.as_view()),
+    *urls_adjusting.urlpatterns,
     path("customers/usage", api_usage.CustomerUsage.as_view()),
     path("events/analytics", api_usage.UsageAnalytics.as_view()),
     path("subscriptions/usage", api_usage.SubscriptionUsage.as_view()),

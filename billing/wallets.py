@@ -11,7 +11,7 @@ from decimal import Decimal
 
 from django.contrib.auth.models import User
 from django.db import transaction
-from django.db.models import F, Q, Sum
+from django.db.models import Q, Sum
 
 from billing.computation import Credit, use_credits
 from billing.condition_loading import in_order_of_use
@@ -219,6 +219,28 @@ def take_back(
         return fresh
 
 
+def debit(wallet: Wallet, amount: Decimal, *, reason: str, now: datetime, by: User | None) -> list[WalletEntry]:
+    """Take an amount out of a wallet by hand, from what would be used first. Raises as `take_back` does."""
+    if not reason.strip():
+        raise NoReason("Say why the credit is taken back.")
+    if amount <= 0 or amount != round_amount(amount, wallet.currency):
+        raise CannotGrant(f"Take back an amount above zero that can be paid in {wallet.currency}.")
+    with transaction.atomic():
+        locked = _locked(wallet)
+        own = list(in_order_of_use(locked.grants.filter(Q(expires_at=None) | Q(expires_at__gt=now), remaining__gt=0)))
+        uses = use_credits([Credit(str(each.pk), each.remaining) for each in own], amount)
+        if sum((use.used for use in uses), ZERO) < amount:
+            raise CreditSpent(f"Only {format_amount(locked.balance, wallet.currency)} is left in the wallet.")
+        entries = [
+            WalletEntry(
+                wallet=locked, grant=each, kind=EntryKind.TAKEN_BACK, amount=-use.used, at=now, by=by,
+                reason=reason.strip(),
+            )
+            for each, use in zip(own, uses, strict=True) if use.used
+        ]  # fmt: skip
+        return WalletEntry.objects.bulk_create(entries)
+
+
 def close_wallet(wallet: Wallet, *, reason: str, now: datetime, by: User | None) -> Wallet:
     """Take back all that is left in a wallet and close it for good. Closed already: returned as it is."""
     if not reason.strip():
@@ -262,9 +284,8 @@ def _write_off(wallets: Collection[int], now: datetime) -> int:
     return len(entries)
 
 
-def usable(customer_ids: Collection[int], *, now: datetime) -> dict[tuple[int, str], Decimal]:
-    """Add up the credit that can be used at a moment, by customer and currency. One query."""
-    grants = CreditGrant.objects.filter(Q(expires_at=None) | Q(expires_at__gt=now), remaining__gt=0)
-    found = grants.filter(wallet__customer__in=customer_ids).order_by()
-    rows = found.values_list(F("wallet__customer"), F("wallet__currency")).annotate(left=Sum("remaining"))
-    return {(customer, currency): left for customer, currency, left in rows}
+def usable(wallet: Wallet, *, now: datetime) -> Decimal:
+    """Add up what is left in a wallet and hasn't expired, in its currency."""
+    grants = wallet.grants.filter(Q(expires_at=None) | Q(expires_at__gt=now), remaining__gt=0)
+    left: Decimal | None = grants.aggregate(sum=Sum("remaining"))["sum"]
+    return left or ZERO

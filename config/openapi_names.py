@@ -5,6 +5,8 @@ OPENAPI_ENUM_NAMES: dict[str, str | list[str]] = {
         *("COUNT", "SUM", "AVG", "COUNT_UNIQUE", "LATEST", "SUM_WITH_MULTIPLIER", "MAX", "WEIGHTED_SUM", "MIN")
     ],
     "BillingPeriodEnum": ["MONTHLY", "ANNUAL", "WEEKLY", "DAILY", "QUARTERLY", "HALF_YEARLY"],
+    "CouponKindEnum": ["fixed", "percentage"],
+    "CouponScopeEnum": ["everything", "fees", "usage", "chosen"],
     "DiagnosisStepStatusEnum": ["pass", "warning", "fail", "info"],
     "EntitlementResetEnum": ["MONTHLY", "WEEKLY", "DAILY", "NEVER"],
     "EntitlementResetAskedEnum": ["MONTHLY", "WEEKLY", "DAILY", "NEVER", "ANNUAL", "QUARTERLY", "HALF_YEARLY"],
@@ -16,5 +18,8 @@ OPENAPI_ENUM_NAMES: dict[str, str | list[str]] = {
     "PublishedEnum": ["published"],
     "ReasonEnum": "events.reasons.Reason",
     "RecordStatusEnum": ["published", "archived"],
+    "TaxExemptionEnum": ["customer_exempt", "reverse_charge"],
+    "TaxEntityEnum": ["tenant", "customer", "subscription"],
+    "WalletTransactionEnum": ["credit", "debit"],
     "SubscriptionStatusEnum": ["scheduled", "trialing", "active", "paused", "cancelled"],
 }

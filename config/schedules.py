@@ -101,6 +101,13 @@ DEFAULTS = (
         "Compares the usage of recent invoices with what is counted now, and has differences worked out.",
     ),
     Schedule(
+        "Write off expired credit",
+        "billing.tasks.expire_credits",
+        At(hour="0", minute="10"),
+        3600,
+        "Takes prepaid credit that has expired out of its wallet. No invoice uses it from the moment it expires.",
+    ),
+    Schedule(
         "Roll up past days of usage",
         "events.tasks.roll_up",
         At(hour="*", minute="40"),

@@ -1,7 +1,9 @@
 """The doors to subscriptions: begin, read, cancel, pause, resume."""
 
+from datetime import datetime
 from typing import Any
 
+from django.db import transaction
 from django.utils import timezone
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -14,9 +16,10 @@ from config.filters import chosen as chosen_rows
 from config.openapi import listed, operation, search_body
 from customers.api import customer_by_external_id, customer_of, grants_out
 from customers.api_names import CYCLES, PRORATIONS, net_days_of
+from customers.beginnings import beginnings
 from customers.filters import SubscriptionFilter
 from customers.grants import chosen, granted
-from customers.models import Subscription
+from customers.models import Customer, Subscription
 from customers.serializers import CancelOut, PauseOut, SubscriptionGrants, SubscriptionOut, shown
 from customers.serializers_in import CancelIn, PauseIn, ResumeIn, SubscriptionIn
 from customers.subscriptions import cancel, cancel_at_period_end, pause, resume, subscribe
@@ -65,7 +68,14 @@ class Subscriptions(ApiDoor):
         asked, now = body_of(request, SubscriptionIn), timezone.now()
         known = asked.get("customer_id")
         customer = customer_of(known) if known else customer_by_external_id(asked["external_customer_id"])
-        subscription = subscribe(
+        with transaction.atomic():
+            subscription = self._begin(customer, asked, now)
+            for beginning in beginnings:
+                beginning(subscription, asked, now=now)
+        return Response(shown_one(subscription_of(subscription.public_id)), status=201)
+
+    def _begin(self, customer: Customer, asked: dict[str, Any], now: datetime) -> Subscription:
+        return subscribe(
             customer,
             found(Plan.objects.all(), "plan", public_id=asked["plan_id"]),
             currency=asked["currency"].upper(),
@@ -84,7 +94,6 @@ class Subscriptions(ApiDoor):
             by=None,
             reason=REASON,
         )
-        return Response(shown_one(subscription_of(subscription.public_id)), status=201)
 
 
 class SubscriptionSearch(ApiDoor):

@@ -10,13 +10,13 @@ from customers.api_names import CANCELLATIONS, CYCLES, PRORATIONS, net_days_of
 
 Invalid = serializers.ValidationError
 COLUMNS = (
-    *("name", "email", "contact", "timezone", "tax_treatment", "metadata"),
+    *("name", "email", "contact", "timezone", "tax_treatment", "tax_note", "metadata"),
     *("address_line1", "address_line2", "address_city", "address_state", "address_postal_code", "address_country"),
 )
 UNSUPPORTED = (
-    *("addons", "auto_invoice_threshold", "checkout", "commitment_amount", "coupons", "credit_grants"),
+    *("addons", "auto_invoice_threshold", "checkout", "commitment_amount", "credit_grants"),
     *("enable_true_up", "inheritance", "line_item_commitments", "line_item_coupons", "line_items", "overage_factor"),
-    *("override_entitlements", "override_line_items", "phases", "subscription_coupons", "tax_rate_overrides"),
+    *("override_entitlements", "override_line_items", "phases"),
 )
 
 
@@ -29,7 +29,8 @@ class CustomerChange(serializers.Serializer[Any]):
     contact = TextField(20)
     billing_currency = serializers.RegexField(r"^[A-Za-z]{3}\Z", required=False, allow_blank=True)
     timezone = TextField(64)
-    tax_treatment = serializers.ChoiceField(["taxable", "exempt"], required=False)
+    tax_treatment = serializers.ChoiceField(["taxable", "exempt", "reverse_charge"], required=False)
+    tax_note = TextField(255, allow_null=True, help_text="Printed on invoices where no tax is charged.")
     address_line1 = TextField()
     address_line2 = TextField()
     address_city = TextField()
@@ -58,6 +59,27 @@ def customer_columns(asked: dict[str, Any]) -> dict[str, Any]:
     return columns
 
 
+class SubscriptionCouponIn(serializers.Serializer[Any]):
+    """A coupon that the subscription begins with."""
+
+    coupon_code = serializers.CharField(max_length=64)
+    start_date = MomentField(required=False, allow_null=True)
+    end_date = MomentField(required=False, allow_null=True)
+
+    def to_internal_value(self, data: Any) -> Any:
+        if isinstance(data, dict) and data.get("price_id"):
+            raise Invalid({"price_id": "This isn't supported: the coupon's own scope says what it takes off."})
+        return super().to_internal_value(data)
+
+
+class TaxOverrideIn(serializers.Serializer[Any]):
+    """A tax that the subscription pays in place of its customer's."""
+
+    tax_rate_code = serializers.CharField(max_length=64)
+    currency = serializers.RegexField(r"^[A-Za-z]{3}\Z", required=False, allow_blank=True, allow_null=True)
+    priority = serializers.IntegerField(min_value=0, max_value=10_000, required=False, allow_null=True)
+
+
 class SubscriptionIn(serializers.Serializer[Any]):
     """A subscription to a plan. It publishes the plan's draft, unless that is held back."""
 
@@ -75,6 +97,14 @@ class SubscriptionIn(serializers.Serializer[Any]):
     proration_behavior = serializers.ChoiceField(list(PRORATIONS), required=False)
     payment_terms = TextField(16, allow_null=True, help_text="15 NET to 90 NET.")
     lookup_key = TextField(255, allow_null=True)
+    coupons = serializers.ListField(
+        child=serializers.CharField(max_length=64), required=False, allow_null=True, max_length=20,
+        help_text="Ids or codes of coupons that it begins with.",
+    )  # fmt: skip
+    subscription_coupons = serializers.ListField(
+        child=SubscriptionCouponIn(), required=False, allow_null=True, max_length=20
+    )
+    tax_rate_overrides = serializers.ListField(child=TaxOverrideIn(), required=False, allow_null=True, max_length=20)
     metadata = MetadataField(required=False, allow_null=True)
 
     def to_internal_value(self, data: Any) -> Any:
