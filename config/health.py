@@ -29,4 +29,4 @@ def why_not_ready() -> str:
 
 
 def _inbox_model() -> type[Model]:
-    return apps.get_model("events", "InboxEvent")
+    return apps.get_model("events", "InboxRequest")

@@ -8,11 +8,11 @@ from datetime import datetime, timedelta
 from typing import Any, cast
 
 from django.db import connection
-from django.db.models import Max, Sum
+from django.db.models import Func, IntegerField, Max, Sum
 from django.db.models.functions import TruncHour
 
 from catalog.models import Feature
-from events.models import DuplicateEvent, InboxEvent, ProcessedBatch
+from events.models import DuplicateEvent, InboxRequest, ProcessedBatch
 from events.models.ledger import DuplicateKind
 from events.reasons import EXPLANATIONS, Explanation, Reason
 from events.statements import statement
@@ -88,10 +88,17 @@ ENDINGS = ("events", "counted", "partly", "problems", "duplicates", "conflicts")
 
 def waiting(*, now: datetime) -> Waiting:
     """Count what waits in the inbox, up to a cap, and how long the oldest has waited."""
-    oldest = InboxEvent.objects.order_by("pk").values_list("received_at", flat=True).first()
+    oldest = InboxRequest.objects.order_by("pk").values_list("received_at", flat=True).first()
     if oldest is None:
         return Waiting(0, 0.0)
-    return Waiting(InboxEvent.objects.order_by()[:WAITING_CAP].count(), max((now - oldest).total_seconds(), 0.0))
+    return Waiting(waiting_events(WAITING_CAP), max((now - oldest).total_seconds(), 0.0))
+
+
+def waiting_events(limit: int) -> int:
+    """Count what waits in the inbox, up to a limit."""
+    requests = InboxRequest.objects.order_by().annotate(events=Func("ids", function="cardinality", output_field=IntegerField()))[:limit]
+    found = requests.aggregate(Sum("events"))["events__sum"] or 0
+    return min(int(found), limit)
 
 
 def ended(*, since: datetime) -> Ended:

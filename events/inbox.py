@@ -16,8 +16,8 @@ from events.group_commit import GroupCommit
 logger = logging.getLogger(__name__)
 
 COPY = (
-    "COPY events_inboxevent (event_id, event_name, external_customer_id, occurred_at, has_timestamp, source,"
-    " properties, received_at, api_key_id) FROM STDIN"
+    "COPY events_inboxrequest (received_at, api_key_id, event_ids, event_names, external_customer_ids, occurred_at,"
+    " sources, properties) FROM STDIN"
 )
 CONTENT_REFUSED = "22"  # the class of SQLSTATE that blames the data
 CONNECTION_ENDED = ("08", "57P0")

@@ -7,8 +7,9 @@ from typing import Any
 from django.db.models import Q
 from django.utils.text import Truncator
 
+from events.dashboard import waiting_events
 from events.links import event_url
-from events.models import DuplicateEvent, Event, EventState, InboxEvent, Problem, ProblemState, RefusedRequest
+from events.models import DuplicateEvent, Event, EventState, Problem, ProblemState, RefusedRequest
 from events.models.ledger import DuplicateKind
 from events.reasons import EXPLANATIONS, Reason
 
@@ -52,11 +53,11 @@ def feed(filters: Filters) -> dict[str, Any]:
     events = _events(filters, newest or 0)
     rows = events if filters.state in ("counted", "closed") else events + _repeats(filters)
     rows.sort(key=lambda row: str(row["at"]), reverse=True)
-    waiting = len(InboxEvent.objects.order_by().values_list("pk", flat=True)[:MOST_WAITING])
+    waiting = waiting_events(MOST_WAITING)
     return {
         "events": rows[:MOST_ROWS],
         "refused": _refused(),
-        "waiting": f"{MOST_WAITING:,}+" if waiting == MOST_WAITING else str(waiting),
+        "waiting": f"{MOST_WAITING:,}+" if waiting >= MOST_WAITING else str(waiting),
         "cursor": newest or 0,
         "is_filtered": filters.are_set,
     }

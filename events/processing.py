@@ -30,15 +30,15 @@ class BatchResult:
 def process_batch(limit: int = BATCH_SIZE) -> BatchResult:
     """Turn the oldest waiting events into ledger rows, usage and problems, all in one commit.
 
-    Safe side by side: each event is claimed by one worker. Killed anywhere, the events still wait. An empty inbox gives
-    an empty result. Raises what PostgreSQL raises; nothing is then changed.
+    A request's events are processed together, so a batch can be larger than `limit` by the last request's. Safe side by
+    side: each request is claimed by one worker. Killed anywhere, the events still wait. An empty inbox gives an empty
+    result. Raises what PostgreSQL raises; nothing is then changed.
     """
     with transaction.atomic(), connection.cursor() as cursor:
         prepare(cursor)
         cursor.execute("SELECT pg_advisory_xact_lock_shared(%s), clock_timestamp()", [CONFIGURATION_LOCK])
         started_at = cursor.fetchone()[1]
-        cursor.execute(statement("claim"), {"limit": limit})
-        if not (events := cursor.rowcount):
+        if not (events := claim(cursor, limit)):
             return BatchResult()
         judge(cursor)
         cursor.execute(statement("append"))
@@ -56,6 +56,20 @@ def prepare(cursor: Any) -> None:
     # Commits empty them; a second use within one transaction would find the first one's rows.
     cursor.execute("DELETE FROM batch; DELETE FROM hit; DELETE FROM finding")
     cursor.execute("SET LOCAL work_mem = '64MB'; SET LOCAL jit = off")
+
+
+def claim(cursor: Any, limit: int) -> int:
+    """Move the oldest waiting requests into the batch, whole, until it has `limit` events. Gives how many it has.
+
+    The commit needn't wait for the disk: were it lost, the requests would still wait, and be processed again.
+    """
+    cursor.execute("SET LOCAL synchronous_commit = off")
+    cursor.execute(section("claim", "choose"), {"limit": limit})
+    requests = cursor.fetchone()[0]
+    if not requests:
+        return 0
+    cursor.execute(section("claim", "take"), {"requests": requests})
+    return int(cursor.rowcount)
 
 
 def judge(cursor: Any) -> None:

@@ -1,5 +1,5 @@
 from events.models.keys import ApiKey, RefusedRequest, Scope
-from events.models.ledger import DuplicateEvent, Event, EventState, EventVoid, InboxEvent, PrunedEventId
+from events.models.ledger import DuplicateEvent, Event, EventState, EventVoid, InboxEvent, InboxRequest, PrunedEventId
 from events.models.operations import LedgerHorizon, MendingRun, ProcessedBatch, UsageCheck
 from events.models.problems import Problem, ProblemState
 from events.models.usage import TouchedUsage, UniqueValue, UsageBucket, UsageDay, UsageMark, UsageRollup
@@ -11,6 +11,7 @@ __all__ = [
     "EventState",
     "EventVoid",
     "InboxEvent",
+    "InboxRequest",
     "LedgerHorizon",
     "MendingRun",
     "Problem",

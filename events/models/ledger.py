@@ -2,7 +2,9 @@
 
 from typing import ClassVar
 
+import pgtrigger
 from django.conf import settings
+from django.contrib.postgres.fields import ArrayField
 from django.contrib.postgres.indexes import BrinIndex
 from django.db import models
 from django.db.models import Q
@@ -11,8 +13,51 @@ from customers.models import Customer
 from events.models.keys import ApiKey
 
 
+class InboxRequest(models.Model):
+    """The events of one accepted request, until they are processed: a row a request, so that it is written quickly.
+
+    The arrays hold a place for every event. `occurred_at` is null where the sender gave no time; `ids` are drawn when
+    the row is written.
+    """
+
+    received_at = models.DateTimeField()
+    api_key = models.ForeignKey(
+        ApiKey, models.DO_NOTHING, null=True, db_constraint=False, db_index=False, related_name="+"
+    )
+    ids = ArrayField(models.BigIntegerField(), help_text="Places in the order of arrival, which stay with the events.")
+    event_ids = ArrayField(models.TextField())
+    event_names = ArrayField(models.TextField())
+    external_customer_ids = ArrayField(models.TextField())
+    occurred_at = ArrayField(models.DateTimeField(null=True))
+    sources = ArrayField(models.TextField())
+    properties = ArrayField(models.JSONField())
+
+    class Meta:
+        ordering: ClassVar = ["pk"]
+        verbose_name = "waiting request"
+        triggers: ClassVar = [
+            pgtrigger.Trigger(
+                name="number_waiting_events",
+                operation=pgtrigger.Insert,
+                when=pgtrigger.Before,
+                func="""
+                    NEW.ids := ARRAY(
+                        SELECT nextval('events_arrival') FROM generate_series(1, cardinality(NEW.event_ids))
+                    );
+                    RETURN NEW;
+                """,
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"Request of {self.received_at:%Y-%m-%d %H:%M:%S}"
+
+
 class InboxEvent(models.Model):
-    """An accepted event that waits to be processed. Its id is its place in the order of arrival, and stays with it."""
+    """An accepted event that waits to be processed: a view of the waiting requests, to be read only.
+
+    Its id is its place in the order of arrival, and stays with it.
+    """
 
     event_id = models.TextField()
     event_name = models.TextField()
@@ -27,6 +72,8 @@ class InboxEvent(models.Model):
     properties = models.JSONField(default=dict)
 
     class Meta:
+        managed = False
+        db_table = "events_inboxevent"
         ordering: ClassVar = ["pk"]
         verbose_name = "waiting event"
 

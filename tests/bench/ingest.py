@@ -68,7 +68,7 @@ def wait_until_counted(timeout: float = 300) -> None:
     until = time.monotonic() + timeout
     while time.monotonic() < until:
         with connection.cursor() as cursor:
-            cursor.execute("SELECT EXISTS (SELECT FROM events_inboxevent)")
+            cursor.execute("SELECT EXISTS (SELECT FROM events_inboxrequest)")
             if not cursor.fetchone()[0]:
                 return
         time.sleep(0.02)

@@ -27,15 +27,19 @@ CHUNK = 250_000
 QUERIES = 400
 MONTH = datetime(2026, 9, 1, tzinfo=UTC), datetime(2026, 10, 1, tzinfo=UTC)
 FILL = """
-INSERT INTO events_inboxevent (
-    event_id, event_name, external_customer_id, occurred_at, has_timestamp, received_at, source, properties
+INSERT INTO events_inboxrequest (
+    received_at, event_ids, event_names, external_customer_ids, occurred_at, sources, properties
 )
 SELECT
-    'fill-' || no || '-' || md5(no::text), (ARRAY['api.calls', 'model.usage', 'active.users'])[1 + no %% 3],
-    'cust_' || lpad((hashint8(no) & 1023)::text, 4, '0'), %(start)s::timestamptz + random() * interval '92 days',
-    true, clock_timestamp(), 'fill',
-    jsonb_build_object('tokens', (random() * 5000)::int, 'user_id', 'u' || (random() * 500)::int, 'model', 'large-2')
+    clock_timestamp(), array_agg('fill-' || no || '-' || md5(no::text)),
+    array_agg((ARRAY['api.calls', 'model.usage', 'active.users'])[1 + no %% 3]),
+    array_agg('cust_' || lpad((hashint8(no) & 1023)::text, 4, '0')),
+    array_agg(%(start)s::timestamptz + random() * interval '92 days'), array_agg('fill'::text),
+    array_agg(jsonb_build_object(
+        'tokens', (random() * 5000)::int, 'user_id', 'u' || (random() * 500)::int, 'model', 'large-2'
+    ))
 FROM generate_series(%(first)s::bigint, %(last)s::bigint) AS no
+GROUP BY no / 1000
 """
 
 

@@ -21,7 +21,7 @@ FEATURES = (
     {"name": "Active users", "event_name": "active.users", "aggregation": "unique_count", "field": "user_id"},
 )
 EVENTS_TABLES = (
-    *("events_inboxevent", "events_event", "events_usagebucket", "events_uniquevalue", "events_problem"),
+    *("events_inboxrequest", "events_event", "events_usagebucket", "events_uniquevalue", "events_problem"),
     *("events_eventvoid", "events_duplicateevent", "events_processedbatch", "events_prunedeventid"),
     *("events_usageday", "events_usagerollup", "events_usagemark", "events_touchedusage"),
 )

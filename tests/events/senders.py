@@ -30,9 +30,10 @@ def send(
     name = event_id or f"event-{next(_ids)}"
     with connection.cursor() as cursor:
         cursor.execute(
-            "INSERT INTO events_inboxevent (event_id, event_name, external_customer_id, occurred_at, has_timestamp,"
-            " received_at, source, properties) VALUES (%s, %s, %s, %s, %s, %s, %s, %s::jsonb)",
-            [name, event_name, customer, at or received_at, at is not None, received_at, source, as_json(properties)],
+            "INSERT INTO events_inboxrequest (event_ids, event_names, external_customer_ids, occurred_at, received_at,"
+            " sources, properties) VALUES (ARRAY[%s], ARRAY[%s], ARRAY[%s], ARRAY[%s::timestamptz], %s, ARRAY[%s],"
+            " ARRAY[%s::jsonb])",
+            [name, event_name, customer, at, received_at, source, as_json(properties)],
         )
     return name
 

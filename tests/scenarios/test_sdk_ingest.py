@@ -14,7 +14,7 @@ from flexprice import Flexprice
 from flexprice.models.errors import ErrorResponse, FlexpriceDefaultError
 
 from events.keys import make_key
-from events.models import ApiKey, InboxEvent, Problem, RefusedRequest, Scope, UsageBucket
+from events.models import ApiKey, InboxRequest, Problem, RefusedRequest, Scope, UsageBucket
 from events.processing import process_batch
 from tests.factories import make_customer, make_feature
 from tests.web_server import database_url
@@ -48,7 +48,7 @@ def shop(web_server: str, django_db_blocker: Any) -> Iterator[Shop]:
         _, secret = make_key("Shop")
         _, reader = make_key("Reader", scopes=[Scope.READ])
         yield Shop(web_server, secret, reader, database_url())
-        for model in (InboxEvent, RefusedRequest, ApiKey, LogEntry):
+        for model in (InboxRequest, RefusedRequest, ApiKey, LogEntry):
             model.objects.all().delete()
         connection.close()
 
