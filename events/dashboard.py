@@ -96,7 +96,8 @@ def waiting(*, now: datetime) -> Waiting:
 
 def waiting_events(limit: int) -> int:
     """Count what waits in the inbox, up to a limit."""
-    requests = InboxRequest.objects.order_by().annotate(events=Func("ids", function="cardinality", output_field=IntegerField()))[:limit]
+    events = Func("ids", function="cardinality", output_field=IntegerField())
+    requests = InboxRequest.objects.order_by().annotate(events=events)[:limit]
     found = requests.aggregate(Sum("events"))["events__sum"] or 0
     return min(int(found), limit)
 

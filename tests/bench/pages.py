@@ -25,16 +25,17 @@ from tests.bench.queries import LARGE, fill, more_customers
 ROUNDS = 25
 # One event in a hundred has something wrong with it, from some forty causes; some ids come twice.
 TROUBLE = """
-INSERT INTO events_inboxevent (
-    event_id, event_name, external_customer_id, occurred_at, has_timestamp, received_at, source, properties
+INSERT INTO events_inboxrequest (
+    received_at, event_ids, event_names, external_customer_ids, occurred_at, sources, properties
 )
 SELECT
-    'trouble-' || no %% (%(events)s - 500),
-    CASE WHEN no %% 4 = 0 THEN 'Model.Usage' WHEN no %% 4 = 1 THEN 'renamed.' || no %% 20 ELSE 'model.usage' END,
-    CASE WHEN no %% 4 = 2 THEN 'stranger-' || no %% 15 ELSE 'cust_' || lpad((no & 1023)::text, 4, '0') END,
-    %(start)s::timestamptz + random() * interval '92 days', true, clock_timestamp(), 'trouble',
-    jsonb_build_object('tokens', (no %% 5000)::text, 'user_id', 'u' || no %% 500, 'region', 'eu-' || no %% 7)
+    clock_timestamp(), array_agg('trouble-' || no %% (%(events)s - 500)),
+    array_agg(CASE no %% 4 WHEN 0 THEN 'Model.Usage' WHEN 1 THEN 'renamed.' || no %% 20 ELSE 'model.usage' END),
+    array_agg(CASE WHEN no %% 4 = 2 THEN 'stranger-' || no %% 15 ELSE 'cust_' || lpad((no & 1023)::text, 4, '0') END),
+    array_agg(%(start)s::timestamptz + random() * interval '92 days'), array_agg('trouble'::text),
+    array_agg(jsonb_build_object('tokens', (no %% 5000)::text, 'user_id', 'u' || no %% 500, 'region', 'eu-' || no %% 7))
 FROM generate_series(1, %(events)s::bigint) AS no
+GROUP BY no / 1000
 """
 
 

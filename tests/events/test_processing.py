@@ -5,16 +5,19 @@ from decimal import Decimal
 
 import pytest
 
+from events.ingestion import accept
 from events.models import (
     DuplicateEvent,
     Event,
     EventState,
     InboxEvent,
+    InboxRequest,
     Problem,
     ProcessedBatch,
     UniqueValue,
     UsageBucket,
 )
+from events.payload import IncomingEvent
 from events.processing import BatchResult
 from tests.events.senders import NOON, ledger, open_reasons, process, send
 from tests.factories import make_customer, make_feature
@@ -36,6 +39,20 @@ def test_an_event_of_a_known_customer_and_feature_is_counted():
 def test_an_empty_inbox_gives_an_empty_result():
     assert process() == BatchResult()
     assert not ProcessedBatch.objects.exists()
+
+
+def test_a_request_is_taken_whole_and_the_oldest_first():
+    make_customer(external_id="acme")
+    make_feature(event_name="api.calls")
+    for request in ("first", "second"):
+        sent = [IncomingEvent(f"{request}-{no}", "api.calls", "acme", NOON, True, "", "{}") for no in range(3)]
+        accept(sent, api_key_id=None, received_at=NOON)
+    assert process(limit=1).events == 3
+    arrived = list(Event.objects.order_by("pk").values_list("event_id", flat=True))
+    assert arrived == ["first-0", "first-1", "first-2"]
+    assert InboxRequest.objects.get().event_ids == ["second-0", "second-1", "second-2"]
+    assert list(InboxEvent.objects.values_list("event_id", flat=True)) == ["second-0", "second-1", "second-2"]
+    assert process(limit=4).events == 3
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
+import psycopg
 import pytest
 from django.db import connection
 
@@ -66,6 +67,20 @@ def test_replays_and_voids_beside_running_workers_keep_usage_equal_to_the_ledger
     at_once((drain,), (drain,), (replay_all,), (void_some,))
     assert usage(customer.pk, calls, NOON, NOON + HOUR).value == 170
     assert not list(compare(Scope()))
+
+
+def test_a_second_worker_takes_the_next_requests_while_the_first_still_works():
+    make_customer(external_id="acme")
+    make_feature()
+    for no in range(60):
+        send(event_id=f"e{no}")
+    with psycopg.connect(**connection.get_connection_params()) as first:
+        (chosen,) = first.execute("SELECT events_claim(20)").fetchone()
+        assert len(chosen) == 20
+        assert process(limit=30).events == 30
+        assert process(limit=30).events == 10
+        first.rollback()
+    assert process(limit=30).events == 20
 
 
 def test_a_failed_batch_leaves_its_events_waiting():
