@@ -205,7 +205,7 @@ def test_the_sidebar_has_every_page_in_the_words_of_the_guide(staff_user):
 def test_every_page_of_the_sidebar_opens(staff_client, staff_user):
     for section in navigation(request_of(staff_user)):
         for item in section["items"]:
-            assert staff_client.get(item["link"]).status_code == 200, item["title"]
+            assert staff_client.get(item["link"], follow=True).status_code == 200, item["title"]
 
 
 @pytest.mark.parametrize(
