@@ -32,7 +32,7 @@ class LimitOffsetPages(LimitOffsetPagination):
     next_cursor: str | None = None
     is_estimate = False
 
-    def paginate_queryset(self, queryset: QuerySet[Any], request: Request, view: Any = None) -> list[Any]:
+    def paginate_queryset(self, queryset: Any, request: Request, view: Any = None) -> list[Any]:
         self.request = request
         self.limit, self.offset = self.get_limit(request) or self.default_limit, self.get_offset(request)
         self.count, self.is_estimate = total_of(queryset)

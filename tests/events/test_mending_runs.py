@@ -6,7 +6,7 @@ import pytest
 from django.db import connection
 from django.utils import timezone
 
-from events import tasks
+from events import replaying, tasks
 from events.fixing import apply_fix, make_action, runs
 from events.models import EventState, MendingRun, Problem, ProblemState
 from events.models.operations import MendingKind
@@ -68,7 +68,7 @@ def test_a_run_that_was_killed_goes_on_where_it_stopped(seven):
 def test_a_step_that_dies_is_done_by_the_next(seven, monkeypatch):
     make_customer(external_id="later")
     run = begin()
-    real = runs.replay_chunk
+    real = replaying.replay_chunk
 
     def die(*given):
         real(*given)

@@ -84,7 +84,7 @@ $$;
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("events", "0006_add_mending_runs"),
+        ("events", "0007_read_causes_from_an_index"),
     ]
 
     operations = [
