@@ -73,7 +73,6 @@ class InboxEvent(models.Model):
 
     class Meta:
         managed = False
-        db_table = "events_inboxevent"
         ordering: ClassVar = ["pk"]
         verbose_name = "waiting event"
 
