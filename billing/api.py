@@ -1,16 +1,19 @@
-"""The doors to invoices: preview, read, finalize, void, record a payment."""
+"""The doors to invoices: preview, write, read, finalize, void, record a payment."""
 
 from django.db.models import Prefetch, QuerySet
 from django.utils import timezone
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from billing.api_one_off import ONE_OFF_EXAMPLE, create, update
 from billing.filters import InvoiceFilter
-from billing.finalizing import CannotChange, finalize, mark_paid, void
-from billing.models import Invoice, InvoiceLine
-from billing.serializers import InvoiceOut, PaymentIn, PreviewIn, VoidIn, previewed, written
+from billing.finalizing import CannotChange, finalize, void
+from billing.models import Invoice, InvoiceLine, InvoiceState, PaymentMethod
+from billing.payments import Receipt, record_payment
+from billing.serializers import InvoiceOut, PreviewIn, VoidIn, previewed, written
+from billing.serializers_settling import InvoiceUpdate, OneOffIn, PaymentIn
 from billing.upcoming import upcoming
-from config.doors import ApiDoor, body_of, found, invalid
+from config.doors import ApiDoor, body_of, found
 from config.filters import Pages, chosen, sent
 from config.openapi import Message, listed, operation, search_body
 from customers.api_subscriptions import subscription_of
@@ -39,11 +42,23 @@ def listed_invoices(request: Request) -> Response:
 
 
 class Invoices(ApiDoor):
-    """List invoices, newest first."""
+    """List invoices, newest first; write a one-off one."""
+
+    write_scope = WRITE
 
     @operation("listInvoices", "List invoices", tag=TAG, answers={200: LIST}, filters=InvoiceFilter)
     def get(self, request: Request) -> Response:
         return listed_invoices(request)
+
+    @operation(
+        "createInvoice", "Write a one-off invoice", tag=TAG, body=OneOffIn, answers={201: InvoiceOut},
+        errors=(400, 404), example=ONE_OFF_EXAMPLE,
+        description="The customer's taxes come on top. With other totals than the items come to it is refused. One "
+        "`idempotency_key` makes one invoice; a second request with it answers the first one.",
+    )  # fmt: skip
+    def post(self, request: Request) -> Response:
+        made = create(request)
+        return Response(written([invoice_of(made.public_id)])[0], status=201)
 
 
 class InvoiceSearch(ApiDoor):
@@ -76,10 +91,20 @@ class InvoicePreview(ApiDoor):
 
 
 class OneInvoice(ApiDoor):
-    """Read an invoice with its lines."""
+    """Read an invoice with its lines; change a draft, and what you keep with it."""
+
+    write_scope = WRITE
 
     @operation("getInvoice", "Read an invoice", tag=TAG, answers={200: InvoiceOut}, errors=(404,))
     def get(self, request: Request, invoice_id: str) -> Response:
+        return Response(written([invoice_of(invoice_id)])[0])
+
+    @operation(
+        "updateInvoice", "Change an invoice", tag=TAG, body=InvoiceUpdate, answers={200: InvoiceOut},
+        errors=(400, 404), example={"metadata": {"order": "7"}},
+    )  # fmt: skip
+    def put(self, request: Request, invoice_id: str) -> Response:
+        update(request, invoice_of(invoice_id))
         return Response(written([invoice_of(invoice_id)])[0])
 
 
@@ -113,17 +138,22 @@ class InvoiceVoid(ApiDoor):
 
 
 class InvoicePayment(ApiDoor):
-    """Record that a finalized invoice was paid in full. A second call changes nothing."""
+    """Record a payment of a finalized invoice: a part, or all that is left. More than is left is refused (400)."""
 
     write_scope = WRITE
 
     @operation(
         "updateInvoicePaymentStatus", "Record a payment", tag=TAG, body=PaymentIn, answers={200: InvoiceOut},
-        errors=(400, 404), example={"payment_status": "SUCCEEDED"},
+        errors=(400, 404), example={"payment_status": "SUCCEEDED", "amount": "40.00", "reference": "wire 7"},
+        description="Without an amount, all that is left. A paid invoice stays as it is.",
     )  # fmt: skip
     def put(self, request: Request, invoice_id: str) -> Response:
-        invoice, asked = invoice_of(invoice_id), body_of(request, PaymentIn)
-        if asked.get("amount") not in (None, invoice.amount_due):
-            raise invalid({"amount": ["Only a payment in full is recorded here: leave the amount out."]})
-        mark_paid(invoice, now=timezone.now())
+        invoice, asked, now = invoice_of(invoice_id), body_of(request, PaymentIn), timezone.now()
+        amount, reference = asked.get("amount"), asked.get("reference") or ""
+        is_whole = amount is None or (not reference and amount == invoice.amount_due)
+        if invoice.state == InvoiceState.PAID and is_whole:
+            return Response(written([invoice])[0])
+        wanted = invoice.amount_remaining if amount is None else amount
+        receipt = Receipt(wanted, now.date(), PaymentMethod.OTHER, reference)
+        record_payment(invoice, receipt, now=now, by=None)
         return Response(written([invoice_of(invoice_id)])[0])

@@ -1,6 +1,9 @@
 """What clients of the API call the states and kinds of invoices. The one place of billing's translations."""
 
-from billing.models import InvoiceKind, InvoiceState
+from collections.abc import Mapping
+from typing import Any
+
+from billing.models import CreditNoteState, CreditReason, InvoiceKind, InvoiceState, PaymentMethod
 
 INVOICE_STATUSES = {
     "DRAFT": (InvoiceState.DRAFT,),
@@ -20,11 +23,31 @@ REASONS = {
     InvoiceKind.LATE: "SUBSCRIPTION_UPDATE",
     InvoiceKind.ONE_OFF: "MANUAL",
 }
+CREDIT_NOTE_STATES = {
+    "DRAFT": CreditNoteState.DRAFT,
+    "FINALIZED": CreditNoteState.FINALIZED,
+    "VOIDED": CreditNoteState.VOID,
+}
+CREDIT_REASONS = {reason.value.upper(): reason for reason in CreditReason}
+PAYMENT_METHODS = {
+    "OFFLINE": PaymentMethod.OTHER,
+    "BANK_TRANSFER": PaymentMethod.BANK_TRANSFER,
+    "CARD": PaymentMethod.CARD,
+    "DIRECT_DEBIT": PaymentMethod.DIRECT_DEBIT,
+    "CHEQUE": PaymentMethod.CHEQUE,
+    "CASH": PaymentMethod.CASH,
+    "CREDITS": PaymentMethod.WALLET,
+}
 TYPES = ("SUBSCRIPTION", "ONE_OFF")
 
 
 def type_of(kind: str) -> str:
     return "ONE_OFF" if kind == InvoiceKind.ONE_OFF else "SUBSCRIPTION"
+
+
+def name_of(names: Mapping[str, Any], value: str) -> str:
+    """Return what clients call a value of ours."""
+    return next(name for name, ours in names.items() if ours == value)
 
 
 def status_in(names: dict[str, tuple[InvoiceState, ...]], state: str) -> str:

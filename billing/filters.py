@@ -5,8 +5,8 @@ from typing import ClassVar
 import django_filters as filters
 from django.db.models import QuerySet
 
-from billing.api_names import INVOICE_STATUSES, PAYMENT_STATUSES
-from billing.models import Invoice, InvoiceKind, InvoiceState
+from billing.api_names import CREDIT_NOTE_STATES, INVOICE_STATUSES, PAYMENT_STATUSES
+from billing.models import CreditNote, Invoice, InvoiceKind, InvoiceState, Payment
 from billing.querysets import REMAINING
 from catalog.filters import ListFilter
 from config.filters import ManyFilter, MomentFilter
@@ -56,3 +56,33 @@ class InvoiceFilter(ListFilter):
 
 def _states(names: dict[str, tuple[InvoiceState, ...]], wanted: list[str]) -> list[InvoiceState]:
     return [state for name in wanted for state in names.get(name, ())]
+
+
+class PaymentFilter(filters.FilterSet):
+    sortable: ClassVar[dict[str, str]] = {"created_at": "recorded_at", "amount": "amount"}
+
+    start_time = MomentFilter(field_name="recorded_at", lookup_expr="gte", help_text="Recorded at or after.")
+    end_time = MomentFilter(field_name="recorded_at", lookup_expr="lt", help_text="Recorded before.")
+    payment_ids = ManyFilter(field_name="public_id")
+    destination_id = filters.CharFilter(field_name="invoice__public_id", label="The invoice's id.")
+    customer_id = filters.CharFilter(field_name="invoice__customer__public_id")
+    currency = filters.CharFilter(field_name="currency", lookup_expr="iexact")
+    kind = ManyFilter(field_name="kind", help_text="payment, reversal, refund.")
+
+    class Meta:
+        model = Payment
+        fields: ClassVar[list[str]] = []
+
+
+class CreditNoteFilter(ListFilter):
+    sortable: ClassVar[dict[str, str]] = {"created_at": "created_at", "finalized_at": "finalized_at"}
+
+    credit_note_ids = ManyFilter(field_name="public_id")
+    invoice_id = filters.CharFilter(field_name="invoice__public_id")
+    customer_id = filters.CharFilter(field_name="customer__public_id")
+    subscription_id = filters.CharFilter(field_name="invoice__subscription__public_id")
+    credit_note_status = ManyFilter(field_name="state", names=CREDIT_NOTE_STATES, help_text="DRAFT, FINALIZED, VOIDED.")
+
+    class Meta:
+        model = CreditNote
+        fields: ClassVar[list[str]] = []

@@ -22,12 +22,24 @@ from customers.periods import Period
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """A hand-written charge: quantity × unit amount, rounded once to the currency. Below zero by its unit amount."""
+    """A hand-written charge: quantity × unit amount, rounded once to the currency; or an `amount` for the whole of it.
+
+    Below zero it is a credit. Quantities are above zero.
+    """
 
     description: str
-    unit_amount: Decimal
+    unit_amount: Decimal | None
     quantity: Decimal = Decimal(1)
     period: Period | None = None
+    amount: Decimal | None = None
+
+    @property
+    def exact_amount(self) -> Decimal:
+        """The amount before rounding."""
+        if self.amount is not None:
+            return self.amount
+        with exact():
+            return self.quantity * (self.unit_amount or ZERO)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +109,35 @@ def update_one_off(invoice: Invoice, items: Sequence[Item], *, terms: Terms, now
         return locked
 
 
+def amend(
+    invoice: Invoice,
+    *,
+    due_at: datetime | None = None,
+    memo: str | None = None,
+    metadata: Mapping[str, str] | None = None,
+    now: datetime,
+    by: User | None,
+) -> Invoice:
+    """Change what an invoice says beside its charges; what is `None` stays. Metadata unless it is void, else of drafts.
+
+    Raises `CannotChange`.
+    """
+    with transaction.atomic():
+        locked = locked_invoice(invoice)
+        state = locked.get_state_display().lower()
+        if not locked.is_draft and (due_at is not None or memo is not None):
+            raise CannotChange(f"{locked} is {state}: of its fields only the metadata changes.")
+        if locked.voided_at is not None:
+            raise CannotChange(f"{locked} is void and never changes.")
+        locked.due_at = locked.due_at if due_at is None else due_at
+        locked.memo = locked.memo if memo is None else memo.strip()
+        locked.metadata = locked.metadata if metadata is None else dict(metadata)
+        with recorded(by=by):
+            locked.save(update_fields=["due_at", "memo", "metadata", "updated_at"])
+        announce(WebhookEvent.INVOICE_UPDATED, [locked], now=now)
+        return locked
+
+
 def _write(invoice: Invoice, items: Sequence[Item], terms: Terms, *, now: datetime, by: User | None) -> None:
     charges = charges_of(invoice, items)
     after = add_up(invoice, charges, at=now)
@@ -125,8 +166,6 @@ def _charge(invoice: Invoice, item: Item, position: int) -> InvoiceLine:
         raise CannotChange(f"Item {position} needs a description.")
     if item.quantity <= ZERO:
         raise CannotChange(f"Item {position}: a quantity is above zero; a credit has an amount below zero.")
-    with exact():
-        amount = item.quantity * item.unit_amount
     return InvoiceLine(
         invoice=invoice,
         position=position,
@@ -137,6 +176,6 @@ def _charge(invoice: Invoice, item: Item, position: int) -> InvoiceLine:
         quantity=item.quantity,
         billable_quantity=item.quantity,
         unit_amount=item.unit_amount,
-        amount=round_amount(amount, invoice.currency),
-        exact_amount=amount,
+        amount=round_amount(item.exact_amount, invoice.currency),
+        exact_amount=item.exact_amount,
     )

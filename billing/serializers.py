@@ -80,7 +80,8 @@ class InvoiceOut(serializers.Serializer[Any]):
     )
     amount_due = serializers.CharField()
     amount_paid = serializers.CharField()
-    amount_remaining = serializers.CharField()
+    amount_remaining = serializers.CharField(help_text="Below zero: what is to be given back.")
+    adjustment_amount = serializers.CharField(help_text="What credit notes took off.")
     period_start = serializers.DateTimeField(allow_null=True)
     period_end = serializers.DateTimeField(allow_null=True)
     description = serializers.CharField()
@@ -122,6 +123,7 @@ def _invoice(invoice: Invoice, with_lines: bool) -> dict[str, Any]:
         "amount_due": invoice.amount_due,
         "amount_paid": invoice.amount_paid,
         "amount_remaining": invoice.amount_remaining,
+        "adjustment_amount": invoice.amount_credited,
     }
     return {name: money(amount, invoice.currency) for name, amount in amounts.items()} | {
         "id": invoice.public_id,
@@ -226,6 +228,7 @@ def previewed(found: Upcoming, subscription: Subscription, *, hide_zero: bool = 
         "amount_due": adjusted.due,
         "amount_paid": Decimal(0),
         "amount_remaining": adjusted.due,
+        "adjustment_amount": Decimal(0),
     }
     absent = dict.fromkeys(
         (
@@ -285,10 +288,3 @@ class PreviewIn(serializers.Serializer[Any]):
 
 class VoidIn(serializers.Serializer[Any]):
     reason = serializers.CharField(max_length=255, default="Voided through the API", help_text="Why.")
-
-
-class PaymentIn(serializers.Serializer[Any]):
-    """That the invoice was paid, in full."""
-
-    payment_status = serializers.ChoiceField(["SUCCEEDED"], help_text="Only a payment in full is recorded here.")
-    amount = serializers.DecimalField(max_digits=24, decimal_places=4, required=False, allow_null=True)

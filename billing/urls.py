@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from billing import api, api_changes, api_documents, api_statements, api_usage, urls_adjusting
+from billing import api, api_changes, api_documents, api_settling, api_statements, api_usage, urls_adjusting
 
 urlpatterns = [
     path("invoices", api.Invoices.as_view()),
@@ -17,6 +17,14 @@ urlpatterns = [
     path("documents/<str:token>", api_documents.SharedDocument.as_view(), name="shared_document"),
     path("customers/<str:customer_id>/statement", api_statements.CustomerStatement.as_view()),
     *urls_adjusting.urlpatterns,
+    path("payments", api_settling.Payments.as_view()),
+    path("payments/<str:payment_id>", api_settling.OnePayment.as_view()),
+    path("payments/<str:payment_id>/reverse", api_settling.PaymentReversal.as_view()),
+    path("creditnotes", api_settling.CreditNotes.as_view()),
+    path("creditnotes/search", api_settling.CreditNoteSearch.as_view()),
+    path("creditnotes/<str:credit_note_id>", api_settling.OneCreditNote.as_view()),
+    path("creditnotes/<str:credit_note_id>/finalize", api_settling.CreditNoteFinalize.as_view()),
+    path("creditnotes/<str:credit_note_id>/void", api_settling.CreditNoteVoid.as_view()),
     path("customers/usage", api_usage.CustomerUsage.as_view()),
     path("events/analytics", api_usage.UsageAnalytics.as_view()),
     path("subscriptions/usage", api_usage.SubscriptionUsage.as_view()),

@@ -1,0 +1,225 @@
+"""The doors to what is settled: payments received outside, and credit notes."""
+
+from decimal import Decimal
+from typing import Any
+
+from django.db import transaction
+from django.db.models import Prefetch, QuerySet
+from django.utils import timezone
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from billing.api_names import CREDIT_REASONS, PAYMENT_METHODS
+from billing.crediting import creditable, draft_credit_note, finalize_credit_note, void_credit_note
+from billing.filters import CreditNoteFilter, PaymentFilter
+from billing.models import CreditNote, CreditNoteLine, CreditNoteState, Invoice, Payment
+from billing.payments import Receipt, record_payment, reverse_payment
+from billing.refusals import CannotCredit
+from billing.serializers import VoidIn
+from billing.serializers_settling import (
+    CreditNoteIn,
+    CreditNoteOut,
+    PaymentCreate,
+    PaymentOut,
+    Reversal,
+    credit_notes_written,
+    payments_written,
+)
+from config.doors import ApiDoor, body_of, found, invalid
+from config.filters import Pages, chosen
+from config.openapi import listed, operation, search_body
+
+WRITE = "billing:write"
+PAYMENTS, CREDIT_NOTES = "Payments", "Credit notes"
+NOTE_LIST = listed("CreditNoteList", CreditNoteOut)
+CREDITED = CreditNoteLine.objects.select_related("invoice_line").order_by("position")
+
+
+def payments() -> QuerySet[Payment]:
+    return Payment.objects.select_related("invoice__customer", "reverses", "credit_note").order_by("-pk")
+
+
+def credit_notes() -> QuerySet[CreditNote]:
+    rows = CreditNote.objects.select_related("invoice__subscription", "customer").order_by("-pk")
+    return rows.prefetch_related(Prefetch("lines", CREDITED))
+
+
+def shown_note(note: CreditNote) -> Any:
+    return credit_notes_written([credit_notes().get(pk=note.pk)])[0]
+
+
+class Payments(ApiDoor):
+    """List payments, newest first; record one that was received."""
+
+    write_scope = WRITE
+
+    @operation(
+        "listPayments", "List payments", tag=PAYMENTS, answers={200: listed("PaymentList", PaymentOut)},
+        filters=PaymentFilter,
+    )  # fmt: skip
+    def get(self, request: Request) -> Response:
+        pages = Pages()
+        cut = pages.paginate_queryset(chosen(request, payments(), PaymentFilter), request) or []
+        return pages.get_paginated_response(payments_written(cut))
+
+    @operation(
+        "createPayment", "Record a payment", tag=PAYMENTS, body=PaymentCreate, answers={201: PaymentOut},
+        errors=(400, 404),
+        example={
+            "amount": "40.00", "currency": "USD", "destination_type": "INVOICE", "destination_id": "inv_1",
+            "payment_method_type": "BANK_TRANSFER", "payment_method_id": "wire 7",
+        },
+        description="More than is left to pay is refused. One reference is recorded once for an invoice, a second "
+        "request with it answers the first payment.",
+    )  # fmt: skip
+    def post(self, request: Request) -> Response:
+        asked, now = body_of(request, PaymentCreate), timezone.now()
+        invoice = found(Invoice.objects.all(), "invoice", public_id=asked["destination_id"])
+        if asked["currency"].upper() != invoice.currency:
+            raise invalid({"currency": [f"The invoice is in {invoice.currency}."]})
+        receipt = Receipt(
+            amount=asked["amount"],
+            received_on=asked.get("received_on") or now.date(),
+            method=PAYMENT_METHODS[asked["payment_method_type"]],
+            reference=asked.get("payment_method_id") or "",
+            note=asked.get("note") or "",
+            idempotency_key=asked.get("idempotency_key") or None,
+        )
+        made = record_payment(invoice, receipt, now=now, by=None)
+        return Response(payments_written([payments().get(pk=made.pk)])[0], status=201)
+
+
+class OnePayment(ApiDoor):
+    """Read a payment."""
+
+    @operation("getPayment", "Read a payment", tag=PAYMENTS, answers={200: PaymentOut}, errors=(404,))
+    def get(self, request: Request, payment_id: str) -> Response:
+        return Response(payments_written([found(payments(), "payment", public_id=payment_id)])[0])
+
+
+class PaymentReversal(ApiDoor):
+    """Take a payment back: it bounced, or was recorded by mistake. The payment stays; a second call changes nothing."""
+
+    write_scope = WRITE
+
+    @operation(
+        "reversePayment", "Reverse a payment", tag=PAYMENTS, body=Reversal, answers={200: PaymentOut},
+        errors=(400, 404), example={"reason": "Bounced"},
+    )  # fmt: skip
+    def post(self, request: Request, payment_id: str) -> Response:
+        payment, asked = found(payments(), "payment", public_id=payment_id), body_of(request, Reversal)
+        row = reverse_payment(payment, reason=asked["reason"], now=timezone.now(), by=None)
+        return Response(payments_written([payments().get(pk=row.pk)])[0])
+
+
+class CreditNotes(ApiDoor):
+    """List credit notes, newest first; draft one."""
+
+    write_scope = WRITE
+
+    @operation(
+        "listCreditNotes", "List credit notes", tag=CREDIT_NOTES, answers={200: NOTE_LIST},
+        filters=CreditNoteFilter,
+    )  # fmt: skip
+    def get(self, request: Request) -> Response:
+        return listed_notes(request)
+
+    @operation(
+        "createCreditNote", "Draft a credit note", tag=CREDIT_NOTES, body=CreditNoteIn, answers={201: CreditNoteOut},
+        errors=(400, 404),
+        example={
+            "invoice_id": "inv_1", "reason": "BILLING_ERROR",
+            "line_items": [{"invoice_line_item_id": "line_1", "amount": "10.00"}],
+        },
+        description="More than is left of a line, or of the invoice, is refused. Whether it lowers what is due or "
+        "gives money back follows from what is paid.",
+    )  # fmt: skip
+    def post(self, request: Request) -> Response:
+        asked = body_of(request, CreditNoteIn)
+        invoice = found(Invoice.objects.all(), "invoice", public_id=asked["invoice_id"])
+        with transaction.atomic():
+            note = draft_credit_note(
+                invoice,
+                amounts_of(invoice, asked.get("line_items") or []),
+                reason=CREDIT_REASONS[asked["reason"]],
+                memo=asked.get("memo") or "",
+                refund_to=asked["refund_to"],
+                idempotency_key=asked.get("idempotency_key") or None,
+                metadata=asked.get("metadata"),
+                by=None,
+            )
+            if asked["process_credit_note"] and note.is_draft:
+                finalize_credit_note(note, now=timezone.now(), by=None)
+        return Response(shown_note(note), status=201)
+
+
+def amounts_of(invoice: Invoice, lines: list[dict[str, Any]]) -> dict[int, Decimal]:
+    """Read the amounts of a credit note by the keys of the invoice's lines; without lines, all that is left of each."""
+    charges = {each.line.public_id: each for each in creditable(invoice)}
+    if not lines:
+        return {each.line.pk: each.left for each in charges.values()}
+    amounts: dict[int, Decimal] = {}
+    for place, line in enumerate(lines):
+        each = charges.get(line["invoice_line_item_id"])
+        if each is None:
+            raise invalid({f"line_items[{place}].invoice_line_item_id": ["The invoice has no such charge."]})
+        amounts[each.line.pk] = amounts.get(each.line.pk, Decimal(0)) + line["amount"]
+    return amounts
+
+
+def listed_notes(request: Request) -> Response:
+    pages = Pages()
+    cut = pages.paginate_queryset(chosen(request, credit_notes(), CreditNoteFilter), request) or []
+    return pages.get_paginated_response(credit_notes_written(cut))
+
+
+class CreditNoteSearch(ApiDoor):
+    """Find credit notes by a body. Only reads."""
+
+    is_reading = True
+
+    @operation(
+        "queryCreditNote", "Search credit notes", tag=CREDIT_NOTES, body=search_body(CreditNoteFilter),
+        answers={200: NOTE_LIST},
+    )  # fmt: skip
+    def post(self, request: Request) -> Response:
+        return listed_notes(request)
+
+
+class OneCreditNote(ApiDoor):
+    """Read a credit note with its lines."""
+
+    @operation("getCreditNote", "Read a credit note", tag=CREDIT_NOTES, answers={200: CreditNoteOut}, errors=(404,))
+    def get(self, request: Request, credit_note_id: str) -> Response:
+        return Response(shown_note(found(credit_notes(), "credit note", public_id=credit_note_id)))
+
+
+class CreditNoteFinalize(ApiDoor):
+    """Give a draft credit note its number and let it take effect. Only a draft: anything else is refused (400)."""
+
+    write_scope = WRITE
+
+    @operation(
+        "processCreditNote", "Finalize a credit note", tag=CREDIT_NOTES, answers={200: CreditNoteOut}, errors=(400, 404)
+    )
+    def post(self, request: Request, credit_note_id: str) -> Response:
+        note = found(credit_notes(), "credit note", public_id=credit_note_id)
+        if note.state != CreditNoteState.DRAFT:
+            raise CannotCredit(f"{note} is {note.get_state_display().lower()}: only a draft is finalized.")
+        return Response(shown_note(finalize_credit_note(note, now=timezone.now(), by=None)))
+
+
+class CreditNoteVoid(ApiDoor):
+    """Void a credit note; a finalized one keeps its number. Refused (400) where its refund was paid out."""
+
+    write_scope = WRITE
+
+    @operation(
+        "voidCreditNote", "Void a credit note", tag=CREDIT_NOTES, body=VoidIn, answers={200: CreditNoteOut},
+        errors=(400, 404), example={"reason": "Credited twice by mistake"},
+    )  # fmt: skip
+    def post(self, request: Request, credit_note_id: str) -> Response:
+        note, asked = found(credit_notes(), "credit note", public_id=credit_note_id), body_of(request, VoidIn)
+        if note.voided_at is not None:
+            raise CannotCredit(f"{note} is void already.")
+        return Response(shown_note(void_credit_note(note, reason=asked["reason"], now=timezone.now(), by=None)))
