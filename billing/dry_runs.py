@@ -5,7 +5,7 @@ It looks at parked subscriptions too, as if it were time to try them again.
 """
 
 from collections.abc import Collection, Iterable, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 from django.contrib.auth.models import User
@@ -14,14 +14,25 @@ from django.db.models import Exists, F, OuterRef, Q, QuerySet
 
 from billing.models import BillingRun, Invoice, InvoiceKind, InvoiceState, RunFinding, RunKind, RunState
 from billing.runs import Foreseen, Tally, add_up_run, claim_chunk, cut_into_chunks, finish_chunk, foresee
+from catalog.refusals import Refused
 from config.copying import copy_in
 from customers.models import PhaseKind, Subscription, SubscriptionPhase
 
+FARTHEST = timedelta(days=366)
 SETTLING = (InvoiceKind.CYCLE, InvoiceKind.FINAL)  # of these a period has one, to be compared with the one before
 
 
+class TooFarAhead(Refused):
+    """Nobody's invoices are worked out so far ahead."""
+
+
 def start_dry_run(*, as_of: datetime, now: datetime, by: User | None = None) -> BillingRun:
-    """Begin to work out all that will be due by `as_of`, which may lie ahead. Finished at once when nothing is."""
+    """Begin to work out all that will be due by `as_of`, at most a year ahead. Finished at once when nothing is.
+
+    Raises `TooFarAhead`.
+    """
+    if as_of > now + FARTHEST:
+        raise TooFarAhead("A dry run looks at most a year ahead.")
     chosen = may_be_due(as_of)
     with transaction.atomic():
         run = BillingRun.objects.create(
@@ -53,6 +64,21 @@ def may_be_due(as_of: datetime) -> QuerySet[Subscription]:
     )
     opens = Q(billing__opened=False) & Exists(opening)
     return Subscription.objects.filter(is_new | Q(billing__due_at__lte=as_of) | has_other_end | opens)
+
+
+def foresee_due(*, now: datetime, at_most: int) -> tuple[int, dict[int, Foreseen] | None]:
+    """Work out what a run would do now, without those that wait for another try, and count them.
+
+    Of more than `at_most` only the number is told, and some of them may not be due after all.
+    """
+    waiting = Q(billing__parked_at__isnull=False) & (Q(billing__retry_at=None) | Q(billing__retry_at__gt=now))
+    chosen = may_be_due(now).exclude(pk__in=Subscription.objects.filter(waiting))
+    count = chosen.count()
+    if count > at_most:
+        return count, None
+    found = foresee(list(chosen.order_by("pk").values_list("pk", flat=True)), as_of=now) if count else {}
+    due = {pk: each for pk, each in found.items() if each.computed or each.problem}
+    return len(due), due
 
 
 def foresee_chunk(chunk_id: int, *, now: datetime) -> Tally | None:

@@ -11,7 +11,7 @@ from django.utils.safestring import SafeString
 from unfold.forms import BaseDialogForm
 from unfold.widgets import UnfoldAdminTextareaWidget
 
-from billing.models import InvoiceState
+from billing.models import BillingRun, InvoiceState
 from billing.money import format_amount
 
 STATE_LABELS = {
@@ -35,6 +35,11 @@ def sums(amounts: Iterable[tuple[str, Decimal]]) -> str:
     for currency, amount in amounts:
         totals[currency] = totals.get(currency, Decimal(0)) + amount
     return " + ".join(format_amount(amount, currency) for currency, amount in sorted(totals.items()))
+
+
+def run_money(run: BillingRun) -> str:
+    """Write what a run invoiced, or would invoice, by currency."""
+    return sums((currency, Decimal(amount)) for currency, amount in run.amounts.items())
 
 
 def answer(request: HttpRequest, url: str, said: str, *, level: int = messages.SUCCESS) -> HttpResponse:

@@ -1,13 +1,12 @@
 """Billing runs in the admin: their progress as it happens, and a run by hand."""
 
-from decimal import Decimal
+from datetime import datetime
 from typing import Any
 
+from django import forms
 from django.contrib import admin, messages
-from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404, render
-from django.urls import URLPattern, path, reverse
+from django.urls import URLPattern, reverse
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -16,12 +15,42 @@ from unfold.contrib.filters.admin import ChoicesDropdownFilter, RangeDateTimeFil
 from unfold.decorators import action, display
 from unfold.enums import ActionVariant
 from unfold.forms import BaseDialogForm
+from unfold.widgets import UnfoldAdminTextInputWidget
 
-from billing import states
-from billing.admin.pages import STYLES, answer, sums
+from billing import run_report
+from billing.admin import run_pages
+from billing.admin.pages import STYLES, answer, run_money, sums
+from billing.dry_runs import FARTHEST, start_dry_run
 from billing.models import BillingRun, RunKind, RunState
 from billing.runs import start_run
 from billing.tasks import hand_out
+
+
+class StartForm(BaseDialogForm):
+    """Show what a run would do before it is started."""
+
+    form_before_template = "admin/billing/billingrun/start.html"
+
+    def get_before_template_context(self, request: HttpRequest, object_id: int | str | None = None) -> dict[str, Any]:
+        found = run_report.outlook(now=timezone.now())
+        return {"outlook": found, "money": sums(found.tally.amounts.items()) if found.tally else ""}
+
+
+class DryRunForm(BaseDialogForm):
+    """Ask for the moment that a dry run looks at."""
+
+    as_of = forms.DateTimeField(
+        label="As of (UTC)",
+        initial=lambda: f"{timezone.now():%Y-%m-%dT%H:%M}",
+        widget=UnfoldAdminTextInputWidget(attrs={"type": "datetime-local"}),
+        help_text="Everything that is due by then. It may lie up to a year ahead: usage to come isn't guessed.",
+    )
+
+    def clean_as_of(self) -> datetime:
+        as_of: datetime = self.cleaned_data["as_of"]
+        if as_of > timezone.now() + FARTHEST:
+            raise forms.ValidationError("Choose a moment at most a year ahead.")
+        return as_of
 
 
 @admin.register(BillingRun)
@@ -30,7 +59,7 @@ class BillingRunAdmin(ModelAdmin):
 
     change_form_template = "admin/billing/billingrun/change_form.html"
     change_list_template = "admin/billing/billingrun/change_list.html"
-    list_display = ("started", "kind", "state_badge", "as_of", "progress", "invoices_made", "failed", "money")
+    list_display = ("started", "kind", "state_badge", "as_of", "progress", "invoices", "problems", "money")
     list_select_related = ("started_by",)
     list_filter = (
         ("state", ChoicesDropdownFilter),
@@ -43,7 +72,7 @@ class BillingRunAdmin(ModelAdmin):
     search_fields = ("public_id",)
     date_hierarchy = "started_at"
     ordering = ("-started_at",)
-    actions_list = ("start",)
+    actions_list = ("start_dry", "start")
 
     class Media:
         css = STYLES
@@ -73,30 +102,32 @@ class BillingRunAdmin(ModelAdmin):
     def progress(self, run: BillingRun) -> SafeString:
         return format_html("{} of {}", f"{run.done:,}", f"{run.subscriptions:,}")
 
+    @display(description="Invoices", ordering="invoices_made")
+    def invoices(self, run: BillingRun) -> SafeString | str:
+        if run.kind == RunKind.DRY:
+            return _linked(run.invoices_made, "runfinding", f"run__id__exact={run.pk}&outcome=invoice")
+        return _linked(run.invoices_made, "invoice", f"run__id__exact={run.pk}")
+
+    @display(description="Not billed", ordering="failed")
+    def problems(self, run: BillingRun) -> SafeString | str:
+        return _linked(run.failed, "runfinding", f"run__id__exact={run.pk}&outcome=problem")
+
     @display(description="Invoiced")
     def money(self, run: BillingRun) -> SafeString:
-        return format_html('<span class="money">{}</span>', run_money(run) or "—")
+        said = run_money(run) or "—"
+        return format_html('<span class="money">{}{}</span>', "would be " if run.kind == RunKind.DRY else "", said)
 
     def get_urls(self) -> list[URLPattern]:
-        view = self.admin_site.admin_view
-        own = [path("<int:run_id>/progress/", view(self.progress_view), name="billing_run_progress")]
-        return [*own, *super().get_urls()]
-
-    def progress_view(self, request: HttpRequest, run_id: int) -> HttpResponse:
-        """Answer with the progress panel alone, which the page asks for again every two seconds while running."""
-        run = get_object_or_404(BillingRun, pk=run_id)
-        if not self.has_view_permission(request):
-            raise PermissionDenied
-        return render(request, "admin/billing/billingrun/progress.html", progress_of(run))
+        return [*run_pages.urls(self), *super().get_urls()]
 
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        """Show a run: its progress, its money, and what it had to put aside."""
+        """Show a run: its progress, its money, what it had to put aside; of a dry run what it found."""
         run = BillingRun.objects.select_related("started_by").filter(pk=object_id).first()
-        context = {**(extra_context or {}), **(progress_of(run) if run else {}), "title": str(run or "")}
-        shown: HttpResponse = super().change_view(request, object_id, form_url, context)
-        return shown
+        shown = {**run_pages.panel(request, run), "title": str(run)} if run else {}
+        answered: HttpResponse = super().change_view(request, object_id, form_url, {**(extra_context or {}), **shown})
+        return answered
 
     @action(
         description="Run billing now",
@@ -107,6 +138,7 @@ class BillingRunAdmin(ModelAdmin):
             "title": "Run billing now",
             "description": "Drafts an invoice for every period that has ended and isn't invoiced yet. "
             "The hourly run does the same; running twice makes nothing twice.",
+            "form_class": StartForm,
             "form_submit_text": "Run billing",
         },
     )
@@ -119,25 +151,28 @@ class BillingRunAdmin(ModelAdmin):
         hand_out(run)
         return answer(request, run.get_absolute_url(), "The run has begun.")
 
+    @action(
+        description="Dry run",
+        icon="visibility",
+        permissions=["start"],
+        dialog={
+            "title": "Dry run",
+            "description": "Works out what billing would do by a moment: invoices, money, what couldn't be billed, the "
+            "biggest changes. It writes nothing else.",
+            "form_class": DryRunForm,
+            "form_submit_text": "Start the dry run",
+        },
+    )
+    def start_dry(self, request: HttpRequest, form: BaseDialogForm) -> HttpResponse:
+        by: Any = request.user
+        run = start_dry_run(as_of=form.cleaned_data["as_of"], now=timezone.now(), by=by)
+        hand_out(run)
+        return answer(request, run.get_absolute_url(), "The dry run has begun.")
 
-def run_money(run: BillingRun) -> str:
-    """Write what a run invoiced, by currency."""
-    return sums((currency, Decimal(amount)) for currency, amount in run.amounts.items())
 
-
-def progress_of(run: BillingRun) -> dict[str, Any]:
-    """Collect what the progress panel shows."""
-    until = run.finished_at or timezone.now()
-    seconds = max((until - run.started_at).total_seconds(), 0.001)
-    rate = run.done / seconds
-    left = run.subscriptions - run.done
-    return {
-        "run": run,
-        "percent": 100 if not run.subscriptions else min(100, run.done * 100 // run.subscriptions),
-        "money": run_money(run),
-        "rate": f"{rate:,.1f}",
-        "seconds": round(seconds, 1),
-        "seconds_left": round(left / rate) if rate and run.state == RunState.RUNNING else None,
-        "parked": states.parked().select_related("subscription__customer")[:20],
-        "is_running": run.state == RunState.RUNNING,
-    }
+def _linked(number: int, model: str, query: str) -> SafeString | str:
+    """Write a number that leads to what it counts."""
+    if not number:
+        return "0"
+    url = reverse(f"admin:billing_{model}_changelist")
+    return format_html('<a class="bill-link" href="{}?{}">{}</a>', url, query, f"{number:,}")

@@ -1,6 +1,6 @@
 """Where each subscription stands, and the queue of those that can't be billed."""
 
-from django.contrib import admin, messages
+from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
@@ -11,6 +11,7 @@ from unfold.decorators import action, display
 from unfold.enums import ActionVariant
 from unfold.forms import BaseDialogForm
 
+from billing.admin.findings import outcome
 from billing.admin.pages import STYLES, answer
 from billing.models import BillingState
 from billing.runs import Tally, bill_subscriptions
@@ -90,7 +91,7 @@ class BillingStateAdmin(ModelAdmin):
     @admin.action(description="Bill again now", permissions=["change"])
     def retry_selected(self, request: HttpRequest, queryset: QuerySet[BillingState]) -> None:
         """Bill the selected subscriptions now, whatever their waiting time."""
-        said, level = _outcome(_retry(queryset))
+        said, level = outcome(_retry(queryset))
         self.message_user(request, said, level)
 
     @action(
@@ -105,16 +106,9 @@ class BillingStateAdmin(ModelAdmin):
         },
     )
     def retry_one(self, request: HttpRequest, form: BaseDialogForm, object_id: int) -> HttpResponse:
-        said, level = _outcome(_retry(BillingState.objects.filter(pk=object_id)))
+        said, level = outcome(_retry(BillingState.objects.filter(pk=object_id)))
         return answer(request, reverse("admin:billing_billingstate_change", args=[object_id]), said, level=level)
 
 
 def _retry(chosen: QuerySet[BillingState]) -> Tally:
     return bill_subscriptions(list(chosen.values_list("pk", flat=True)), as_of=timezone.now(), retrying=True)
-
-
-def _outcome(tally: Tally) -> tuple[str, int]:
-    made = f"{tally.invoices} invoice{'' if tally.invoices == 1 else 's'} drafted"
-    if tally.failed:
-        return f"{made}, {tally.failed} still can't be billed: see why in the list.", messages.WARNING
-    return f"{made}.", messages.SUCCESS

@@ -77,7 +77,8 @@ class BillingRun(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"Run of {self.started_at:%Y-%m-%d %H:%M}"
+        what = "Dry run" if self.kind == RunKind.DRY else "Run"
+        return f"{what} of {self.started_at:%Y-%m-%d %H:%M}"
 
     def get_absolute_url(self) -> str:
         return reverse("admin:billing_billingrun_change", args=[self.pk])

@@ -21,12 +21,14 @@ XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 Column = tuple[str, Callable[[Any], Any]]
 
 
-def export(rows: QuerySet[Any], columns: Sequence[Column], *, name: str, file_format: str) -> HttpResponseBase:
-    """Answer with the list's rows in its order, at most MOST_ROWS of them, as "csv" or "xlsx".
+def export(
+    rows: QuerySet[Any], columns: Sequence[Column], *, name: str, file_format: str, at_most: int | None = MOST_ROWS
+) -> HttpResponseBase:
+    """Answer with the list's rows in its order, as "csv" or "xlsx"; `at_most` of `None` is all, for a CSV only.
 
     Texts that a spreadsheet would take for a formula get a leading apostrophe. Times are UTC, ISO 8601.
     """
-    read = rows[:MOST_ROWS].iterator(chunk_size=2_000)
+    read = rows[:at_most].iterator(chunk_size=2_000)
     table = ([value_of(row) for _, value_of in columns] for row in read)
     return table_file([heading for heading, _ in columns], table, name=name, file_format=file_format)
 
