@@ -11,6 +11,7 @@ from django.views.decorators.http import require_GET
 
 from catalog.models import Feature
 from customers.models import Customer
+from events.admin.filters import occurred_between
 from events.diagnosis import wording
 from events.links import admin_url
 from events.query import GROUPS, MOST_CUSTOMERS, WINDOWS, Query, QueryRefused, read_query
@@ -118,11 +119,14 @@ def _row(row: Row, found: Answer) -> dict[str, Any]:
 
 
 def _events_url(query: Query) -> str:
-    """Link to the events that the number counts, where the list takes the filters."""
-    given: dict[str, str] = {"event_name": query.feature.event_name}
+    """Link to the events behind the number: of the feature's names, in the window, of the customer if it is one."""
+    start = None if query.feature.is_cumulative else query.period.start
+    given: dict[str, str | int] = {"event_name": query.feature.event_name}
     if len(query.customers) == 1:
-        given["external_customer_id"] = query.customers[0].external_id
-    return admin_url("events_event_changelist", **given)
+        given["customer__id__exact"] = query.customers[0].pk
+    else:
+        given["received"] = "all"
+    return admin_url("events_event_changelist", **given, **occurred_between(start, query.period.end))
 
 
 def _chart(found: Answer) -> str:
@@ -186,7 +190,7 @@ def _csv(found: Answer) -> HttpResponse:
     answer_["Content-Disposition"] = 'attachment; filename="usage.csv"'
     writer = csv.writer(answer_)
     heading = query.property or query.group or "customer"
-    writer.writerow([heading, "external_customer_id", "quantity", "events", "from", "to", "feature"])
+    writer.writerow([_safe(heading), "external_customer_id", "quantity", "events", "from", "to", "feature"])
     for row in found.rows or found.by_customer:
         start = row.start or query.period.start
         end = row.end or query.period.end
