@@ -1,4 +1,4 @@
-"""The admin pages of Usage Tracking that belong to no table: Event Debugger, dry run, Query tool."""
+"""The admin pages of Usage Tracking that belong to no table: Event Debugger, fixes, dry run, Query tool, a panel."""
 
 from django.contrib import admin
 from django.contrib.admin import AdminSite
@@ -7,7 +7,7 @@ from django.urls import URLPattern, path
 
 def urls(admin_site: AdminSite) -> list[URLPattern]:
     """List the pages' addresses, each behind the admin's login."""
-    from events import debugger_views, fix_views, query_views
+    from events import debugger_views, fix_views, query_views, unbilled_views
 
     view = admin_site.admin_view
     return [
@@ -16,6 +16,7 @@ def urls(admin_site: AdminSite) -> list[URLPattern]:
         path("events/debugger/fix/", view(fix_views.fix), name="events_debugger_fix"),
         path("events/debugger/dry-run/", view(debugger_views.dry_run_page), name="events_dry_run"),
         path("events/query/", view(query_views.query_page), name="events_query"),
+        path("events/unbilled/", view(unbilled_views.unbilled_panel), name="events_unbilled"),
     ]
 
 

@@ -35,12 +35,13 @@ NO_UNITS = {
 class AtRisk:
     """Units by feature, and money by currency. `is_partial`: of the first 500 events, and there are more.
 
-    `unknown` says why there are no units to tell.
+    `is_subscribed`: a billing period holds some of them. `unknown` says why there are no units to tell.
     """
 
     is_partial: bool = False
     units: tuple[tuple[str, Decimal, str], ...] = ()  # a feature's name, how many, and its unit
     amounts: Mapping[str, Decimal] = field(default_factory=dict)
+    is_subscribed: bool = False
     unknown: str = ""
 
 
@@ -74,4 +75,5 @@ def _work_out(trouble: Trouble, offers: Sequence[Offer], now: datetime) -> AtRis
     for change in found.changes:
         sums[change.feature] = sums.get(change.feature, Decimal(0)) + change.difference
     units = tuple((feature.name, number, feature.unit_for(number)) for feature, number in sums.items() if number)
-    return AtRisk(found.is_partial, units, found.money, "" if units or found.money else unknown)
+    is_subscribed = found.after.worth.periods > 0
+    return AtRisk(found.is_partial, units, found.money, is_subscribed, "" if units or found.money else unknown)

@@ -95,7 +95,7 @@ def test_a_cause_is_mended_and_leads_back_to_problems(usage: None, admin_browser
     page.locator("td[data-name=Problems]").get_by_role("link", name="1", exact=True).click()
     expect(page.locator("#result_list")).to_contain_text("evt-2")
     page.get_by_role("link", name="← Grouped by cause").click()
-    expect(page.locator("td[data-name='At risk']")).to_contain_text("no plan bills it")
+    expect(page.locator("td[data-name='At risk']")).to_contain_text("no subscription bills it")
     page.get_by_role("link", name="Map it to model.usage").click()
     expect(page.locator("body")).to_contain_text("Count events named “Model.Usage” as “model.usage”")
     page.fill("input[name=reason]", "The old client")

@@ -91,7 +91,7 @@ def test_a_stranger_has_units_and_no_money(tokens, staff_client):
     process()
     page = shown(staff_client)
     assert "60</a> tokens · Tokens" in page
-    assert "no plan bills it" in page
+    assert "no subscription bills it" in page
 
 
 @pytest.mark.parametrize(

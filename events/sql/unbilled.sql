@@ -1,0 +1,42 @@
+-- Groups usage since a moment that nobody is billed for, by feature and by what is missing: a subscription, or the feature
+-- in its plan. A pair of customer and feature is billed if a phase in force since then has a usage price for the feature.
+-- Pairs are found by hopping over the buckets' key, at most `pairs` of them, so the cost is bounded; `is_capped` says that
+-- there are more.
+WITH RECURSIVE pair (customer_id, feature_id) AS (
+    (SELECT customer_id, feature_id FROM events_usagebucket ORDER BY customer_id, feature_id LIMIT 1)
+    UNION ALL
+    SELECT following.customer_id, following.feature_id
+    FROM pair, LATERAL (
+        SELECT customer_id, feature_id FROM events_usagebucket
+        WHERE (customer_id, feature_id) > (pair.customer_id, pair.feature_id)
+        ORDER BY customer_id, feature_id LIMIT 1
+    ) AS following
+), known AS MATERIALIZED (
+    SELECT * FROM pair LIMIT %(pairs)s
+), lived AS MATERIALIZED (
+    SELECT subscription.customer_id, phase.plan_version_id
+    FROM customers_subscriptionphase AS phase
+    JOIN customers_subscription AS subscription ON subscription.id = phase.subscription_id
+    WHERE phase.superseded_at IS NULL AND (phase.ends_at IS NULL OR phase.ends_at > %(since)s) AND phase.starts_at <= %(now)s
+), unbilled AS (
+    SELECT
+        known.customer_id, known.feature_id,
+        EXISTS (SELECT FROM lived WHERE lived.customer_id = known.customer_id) AS is_subscribed
+    FROM known
+    WHERE NOT EXISTS (
+        SELECT FROM lived JOIN catalog_price AS price ON price.version_id = lived.plan_version_id
+        WHERE lived.customer_id = known.customer_id AND price.feature_id = known.feature_id
+    )
+)
+SELECT
+    unbilled.is_subscribed, unbilled.feature_id, count(*) AS customers, sum(used.events)::bigint AS events,
+    min(unbilled.customer_id) AS a_customer, (SELECT count(*) FROM known) >= %(pairs)s AS is_capped
+FROM unbilled, LATERAL (
+    SELECT sum(count) AS events FROM events_usagebucket AS bucket
+    WHERE bucket.customer_id = unbilled.customer_id AND bucket.feature_id = unbilled.feature_id
+        AND bucket.hour >= %(since)s AND bucket.hour < %(now)s
+) AS used
+WHERE used.events > 0
+GROUP BY 1, 2
+ORDER BY events DESC, feature_id
+LIMIT %(rows)s
