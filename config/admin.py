@@ -25,6 +25,8 @@ from unfold.decorators import display
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
+from config.webhooks import admin as webhooks_admin  # noqa: F401  registering its pages is what importing it does
+
 # Imported above, the libraries have registered admins without Unfold's looks; ours take their place.
 for model in (PeriodicTask, IntervalSchedule, CrontabSchedule, ClockedSchedule, SolarSchedule):
     admin.site.unregister(model)

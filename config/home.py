@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from django.db.models import Count, Min, Sum
+from django.db.models import Count, Min, Q, Sum
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
@@ -17,6 +17,7 @@ from billing.querysets import REMAINING
 from catalog.models import Feature, Plan
 from config.sidebar import capped
 from config.templatetags.countinghouse import seconds
+from config.webhooks.models import WebhookEndpoint
 from customers.models import Customer, Subscription
 from events import charts, dashboard
 from events.admin.causes import list_url
@@ -89,6 +90,8 @@ def queues(request: HttpRequest, causes: list[dashboard.Cause], *, now: datetime
         yield runs_queue(now=now)
     if may("events.view_duplicateevent"):
         yield conflicts_queue(now=now)
+    if may("config.view_webhookendpoint"):
+        yield from webhooks_queue()
 
 
 def problems_queue(causes: list[dashboard.Cause]) -> Queue:
@@ -184,6 +187,18 @@ def conflicts_queue(*, now: datetime) -> Queue:
     url = f"{reverse('admin:events_duplicateevent_changelist')}?kind={DuplicateKind.CONFLICT}"
     note = f"same event id, another body, in {CONFLICT_DAYS} days"
     return Queue("Conflicts", capped(count, dashboard.CONFLICT_CAP), note, url, "warning" if count else "good")
+
+
+def webhooks_queue() -> Iterator[Queue]:
+    """Endpoints that were disabled because they took nothing, or take nothing now. No queue while there are none."""
+    in_trouble = Q(failing_since__isnull=False) | ~Q(disabled_reason="")
+    rows = list(WebhookEndpoint.objects.filter(in_trouble).order_by("pk"))
+    if not rows:
+        return
+    disabled = [row for row in rows if not row.is_enabled]
+    note = f"{len(disabled)} disabled: enable it once it is mended" if disabled else "an address takes nothing just now"
+    url = rows[0].get_absolute_url() if len(rows) == 1 else reverse("admin:config_webhookendpoint_changelist")
+    yield Queue("Webhooks in trouble", f"{len(rows):,}", note, url, "danger" if disabled else "warning")
 
 
 def latest_invoices() -> list[Invoice]:

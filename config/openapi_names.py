@@ -13,6 +13,7 @@ OPENAPI_ENUM_NAMES: dict[str, str | list[str]] = {
     ],
     "BillingRunKindEnum": "billing.models.RunKind",
     "BillingRunStateEnum": "billing.models.RunState",
+    "DeliveryStatusEnum": "config.webhooks.models.DeliveryState",
     "DiagnosisStepStatusEnum": ["pass", "warning", "fail", "info"],
     "EntitlementResetEnum": ["MONTHLY", "WEEKLY", "DAILY", "NEVER"],
     "EntitlementResetAskedEnum": ["MONTHLY", "WEEKLY", "DAILY", "NEVER", "ANNUAL", "QUARTERLY", "HALF_YEARLY"],

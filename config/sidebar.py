@@ -80,6 +80,10 @@ SECTIONS = (
         (
             Item("Company", "storefront", "billing_companyprofile_changelist", "billing.view_companyprofile"),
             Item("API keys", "key", "events_apikey_changelist", "events.view_apikey"),
+            Item(
+                *("Webhooks", "webhook", "config_webhookendpoint_changelist", "config.view_webhookendpoint"),
+                covers="config_webhookdelivery_changelist",
+            ),
             Item("Staff", "badge", "auth_user_changelist", "auth.view_user"),
             Item("Roles", "admin_panel_settings", "auth_group_changelist", "auth.view_group"),
             Item(

@@ -23,6 +23,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("v1/schema", SpectacularAPIView.as_view(), name="schema"),
     path("v1/docs", SpectacularSwaggerSplitView.as_view(url_name="schema"), name="docs"),
     *[path("v1/", include(f"{app}.urls")) for app in API_APPS],
+    path("v1/", include("config.webhooks.urls")),
     path("v1", unknown_path),
     path("v1/<path:path>", csrf_exempt(unknown_path)),
 ]

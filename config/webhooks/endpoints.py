@@ -12,6 +12,7 @@ from catalog.refusals import Refused
 from config.webhooks.models import (
     MOST_ENDPOINTS,
     DeliveryState,
+    WebhookAttempt,
     WebhookDelivery,
     WebhookEndpoint,
     make_secret,
@@ -63,6 +64,14 @@ def change_endpoint(endpoint: WebhookEndpoint, *, by: User | None, now: datetime
         with recorded(by=by):
             locked.save()
         return locked
+
+
+def remove_endpoint(endpoint: WebhookEndpoint) -> None:
+    """Remove an endpoint and the record of its deliveries. What was told stays told to the others."""
+    with transaction.atomic():
+        WebhookAttempt.objects.filter(delivery__endpoint=endpoint).delete()
+        WebhookDelivery.objects.filter(endpoint=endpoint).delete()
+        endpoint.delete()
 
 
 def rotate_secret(endpoint: WebhookEndpoint, *, now: datetime) -> WebhookEndpoint:

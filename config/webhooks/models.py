@@ -13,7 +13,7 @@ from django.db.models.functions import Now
 from django.urls import reverse
 
 from config.db import PublicIdField, Stamped
-from config.webhooks.names import WebhookEvent
+from config.webhooks.names import CHOSEN, WebhookEvent
 
 EXCERPT = 500
 MOST_ENDPOINTS = 50
@@ -31,7 +31,7 @@ class WebhookEndpoint(Stamped):
     url = models.CharField("address", max_length=1000, help_text="An https:// address that takes POST.")
     description = models.CharField(max_length=255, blank=True)
     event_types = ArrayField(
-        models.CharField(max_length=40, choices=WebhookEvent),
+        models.CharField(max_length=40, choices=CHOSEN),
         default=list,
         blank=True,
         verbose_name="told of",

@@ -20,3 +20,6 @@ class WebhookEvent(models.TextChoices):
     USAGE_THRESHOLD_REACHED = "usage.threshold_reached", "Usage alert reached"
     PROBLEM_OPENED = "problem.opened", "Events began not to count, for a new cause"
     TEST = "webhook.test", "Test message"
+
+
+CHOSEN = [(event.value, event.label) for event in WebhookEvent if event is not WebhookEvent.TEST]

@@ -1,0 +1,375 @@
+"""Settings → Webhooks: where messages go, and how each delivery went."""
+
+import json
+from typing import Any
+
+from django import forms
+from django.apps import apps
+from django.contrib import admin, messages
+from django.core.exceptions import ValidationError
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import get_object_or_404
+from django.template.response import TemplateResponse
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
+from django.utils.timezone import localtime
+from unfold.admin import ModelAdmin, TabularInline
+from unfold.contrib.filters.admin import BooleanRadioFilter, ChoicesDropdownFilter, RelatedDropdownFilter
+from unfold.decorators import action, display
+from unfold.enums import ActionVariant
+from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
+
+from catalog.history import recorded
+from catalog.refusals import Refused
+from config.templatetags.countinghouse import pretty_json
+from config.webhooks.delivering import DISABLED_AFTER, TRIES
+from config.webhooks.endpoints import (
+    change_endpoint,
+    make_endpoint,
+    remove_endpoint,
+    rotate_secret,
+    send_again,
+    send_test,
+)
+from config.webhooks.models import DeliveryState, WebhookAttempt, WebhookDelivery, WebhookEndpoint
+from config.webhooks.names import CHOSEN
+from config.webhooks.targets import TargetRefused, check_url
+from events.admin.dialogs import ReasonForm, back_to, confirm, staff
+from events.admin.readonly import LongListAdmin, badge, code, moment
+
+VARIANTS = {DeliveryState.DELIVERED: "success", DeliveryState.PENDING: "info", DeliveryState.FAILED: "danger"}
+OBJECTS = {"invoice": "billing.Invoice", "subscription": "customers.Subscription", "webhook": "config.WebhookEndpoint"}
+
+
+class EndpointForm(forms.ModelForm):
+    """Where to, and told of what."""
+
+    event_types = forms.MultipleChoiceField(
+        label="Told of", choices=CHOSEN, required=False, widget=UnfoldAdminCheckboxSelectMultipleWidget,
+        help_text="None chosen: of everything, also of what later releases add.",
+    )  # fmt: skip
+
+    class Meta:
+        model = WebhookEndpoint
+        fields = ("url", "description", "event_types", "is_enabled")
+
+    def clean_url(self) -> str:
+        url: str = self.cleaned_data["url"].strip()
+        try:
+            check_url(url)
+        except TargetRefused as refused:
+            raise ValidationError(str(refused)) from refused
+        return url
+
+
+@admin.register(WebhookEndpoint)
+class WebhookEndpointAdmin(ModelAdmin):
+    """The addresses that are told what happens. A secret is shown once, when it is made."""
+
+    form = EndpointForm
+    list_display = ("address", "description", "state_badge", "told_of", "last_success", "deliveries_link")
+    list_filter = (("is_enabled", BooleanRadioFilter),)
+    list_filter_submit = True
+    search_fields = ("url", "description", "public_id")
+    actions = None
+    change_list_template = "admin/events/list.html"
+    actions_list = ("all_deliveries",)
+    actions_detail = ("send_test_message", "rotate", "remove")
+    readonly_fields = ("state_badge", "failing", "last_success", "deliveries_link", "public_id")
+    fieldsets = (
+        (None, {"fields": ("url", "description", "event_types", "is_enabled")}),
+        ("How it does", {"fields": ("state_badge", "failing", "last_success", "deliveries_link", "public_id")}),
+    )
+    add_fieldsets = ((None, {"fields": ("url", "description", "event_types")}),)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False  # "Remove" asks why, and doesn't list its deliveries one by one
+
+    def has_mend_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
+        return bool(request.user.has_perm("config.change_webhookendpoint"))
+
+    def has_see_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
+        return bool(request.user.has_perm("config.view_webhookdelivery"))
+
+    def has_remove_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
+        return bool(request.user.has_perm("config.delete_webhookendpoint"))
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        context = {
+            "title": "Webhooks",
+            "empty_title": "Nobody is told yet",
+            "empty_text": "Add the address of a system that is to know of invoices, subscriptions, alerts or problems.",
+        }
+        return super().changelist_view(request, context | (extra_context or {}))  # type: ignore[no-any-return]
+
+    def add_view(
+        self, request: HttpRequest, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """Ask where to and of what. The answer to sending it shows the signing secret, this once."""
+        one_button = {"show_save_and_add_another": False, "show_save_and_continue": False}
+        return super().add_view(request, form_url, one_button | (extra_context or {}))  # type: ignore[no-any-return]
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        return self.readonly_fields if obj else ()
+
+    def save_model(self, request: Any, obj: WebhookEndpoint, form: Any, change: bool) -> None:
+        """Make the endpoint, whose secret goes into the answer and nowhere else; or save what was changed."""
+        if change:
+            given = {name: form.cleaned_data[name] for name in form.changed_data}
+            change_endpoint(obj, by=staff(request), now=timezone.now(), **given)
+            return
+        made = make_endpoint(by=staff(request), **form.cleaned_data)
+        request.new_secret, obj.pk = made.secret, made.pk
+        obj.refresh_from_db()
+
+    def response_add(self, request: Any, obj: WebhookEndpoint, post_url_continue: str | None = None) -> HttpResponse:
+        """Show the signing secret, this once."""
+        return self._show_secret(request, obj, request.new_secret, "The endpoint is made")
+
+    @action(description="All deliveries", icon="outbox", url_path="deliveries", permissions=["see"])
+    def all_deliveries(self, request: HttpRequest) -> HttpResponse:
+        """Open the list of what was sent, to all endpoints."""
+        return HttpResponseRedirect(reverse("admin:config_webhookdelivery_changelist"))
+
+    @action(description="Send a test", icon="send", permissions=["mend"], url_path="test")
+    def send_test_message(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Send a `webhook.test` message, and open its delivery."""
+        endpoint = get_object_or_404(WebhookEndpoint, pk=object_id)
+        try:
+            delivery = send_test(endpoint, now=timezone.now())
+        except Refused as refused:
+            return back_to(request, endpoint.get_absolute_url(), str(refused), level=messages.ERROR)
+        url = reverse("admin:config_webhookdelivery_change", args=[delivery.pk])
+        return back_to(request, url, "The test is sent within seconds: reload to see what was answered.")
+
+    @action(
+        description="Rotate secret",
+        icon="autorenew",
+        permissions=["mend"],
+        url_path="rotate",
+        dialog=confirm(
+            "Make a new signing secret?",
+            "It is shown once. For 24 hours messages are signed with the old one as well: put the new one into the"
+            " receiver by then.",
+            "Make the new secret",
+        ),
+    )
+    def rotate(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
+        """Make a new secret and show it, this once."""
+        endpoint = rotate_secret(get_object_or_404(WebhookEndpoint, pk=object_id), now=timezone.now())
+        self.log_change(request, endpoint, "Secret rotated")
+        note = "Messages are signed with the old secret as well, for 24 hours."
+        return self._show_secret(request, endpoint, endpoint.secret, "The new signing secret", note)
+
+    @action(
+        description="Remove",
+        icon="delete",
+        variant=ActionVariant.DANGER,
+        permissions=["remove"],
+        url_path="remove",
+        dialog=confirm(
+            "Remove this endpoint?",
+            "Nothing is sent there any more, and the list of its deliveries goes with it.",
+            "Remove endpoint",
+            ReasonForm,
+        ),
+    )
+    def remove(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
+        """Remove the endpoint, with the reason given."""
+        endpoint = get_object_or_404(WebhookEndpoint, pk=object_id)
+        with recorded(by=staff(request), reason=form.cleaned_data["reason"]):
+            remove_endpoint(endpoint)
+        return back_to(request, reverse("admin:config_webhookendpoint_changelist"), f"{endpoint.url} is removed.")
+
+    def _show_secret(
+        self, request: HttpRequest, endpoint: WebhookEndpoint, secret: str, title: str, note: str = ""
+    ) -> HttpResponse:
+        context = {
+            **self.admin_site.each_context(request),
+            "opts": self.opts,
+            "title": title,
+            "secret": secret,
+            "note": note,
+            "endpoint_url": endpoint.get_absolute_url(),
+            "list_url": reverse("admin:config_webhookendpoint_changelist"),
+        }
+        headers = {"Cache-Control": "no-store", "HX-Retarget": "#dialog", "HX-Reselect": "#dialog"}
+        return TemplateResponse(request, "admin/config/webhook_secret.html", context, headers=headers)
+
+    @display(description="Address", ordering="url")
+    def address(self, endpoint: WebhookEndpoint) -> SafeString:
+        return format_html('<span class="ch-wrap">{}</span>', endpoint.url)
+
+    @display(description="State")
+    def state_badge(self, endpoint: WebhookEndpoint) -> SafeString:
+        if not endpoint.is_enabled:
+            return badge("Disabled", "danger", title=endpoint.disabled_reason or "Disabled by hand")
+        if endpoint.failing_since:
+            return badge("Failing", "warning", title=f"Disabled by itself after {DISABLED_AFTER.days} days")
+        return badge("Enabled", "success")
+
+    @display(description="Trouble")
+    def failing(self, endpoint: WebhookEndpoint) -> SafeString | str:
+        if endpoint.disabled_reason:
+            return f"{endpoint.disabled_reason} Mend the receiver, enable it here, and what waits is sent."
+        if endpoint.failing_since:
+            return format_html("nothing was taken since {}", moment(endpoint.failing_since))
+        return "none"
+
+    @display(description="Told of")
+    def told_of(self, endpoint: WebhookEndpoint) -> SafeString:
+        labels = dict(CHOSEN)
+        names = ((labels.get(name, name),) for name in endpoint.event_types) if endpoint.event_types else (("All",),)
+        return format_html_join(" ", '<span class="ch-badge ch-badge-default">{}</span>', names)
+
+    @display(description="Last taken", ordering="last_success_at")
+    def last_success(self, endpoint: WebhookEndpoint) -> str:
+        return moment(endpoint.last_success_at) if endpoint.last_success_at else "never"
+
+    @display(description="Deliveries")
+    def deliveries_link(self, endpoint: WebhookEndpoint) -> SafeString:
+        url = reverse("admin:config_webhookdelivery_changelist")
+        return format_html('<a class="ch-link" href="{}?endpoint__id__exact={}">Show them</a>', url, endpoint.pk)
+
+
+class AttemptsInline(TabularInline):
+    """Every try of a delivery, and what was answered."""
+
+    model = WebhookAttempt
+    fields = ("started", "duration_ms", "status", "error", "answer")
+    readonly_fields = fields
+    extra = 0
+    can_delete = False
+    hide_title = True
+    verbose_name_plural = "Tries"
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return bool(request.user.has_perm("config.view_webhookdelivery"))
+
+    @display(description="Started")
+    def started(self, attempt: WebhookAttempt) -> str:
+        return moment(attempt.started_at)
+
+    @display(description="Answer")
+    def answer(self, attempt: WebhookAttempt) -> SafeString | str:
+        return format_html('<code class="ch-code ch-wrap">{}</code>', attempt.response) if attempt.response else "–"
+
+
+@admin.register(WebhookDelivery)
+class WebhookDeliveryAdmin(LongListAdmin):
+    """What was sent, or is to be, newest first."""
+
+    list_display = ("told", "event_type", "about", "endpoint_url", "state_badge", "tries", "last_answer")
+    list_filter = (
+        ("state", ChoicesDropdownFilter),
+        ("endpoint", RelatedDropdownFilter),
+        ("message__event_type", ChoicesDropdownFilter),
+    )
+    list_select_related = ("message", "endpoint")
+    fields = (
+        "told", "event_type", "about_link", "endpoint_url", "state_badge", "tries_text", "last_answer", "next_try",
+        "message_id_text", "body",
+    )  # fmt: skip
+    readonly_fields = fields
+    inlines = (AttemptsInline,)
+    actions_detail = ("resend",)
+    empty_title = "Nothing was sent yet"
+    empty_text = "Once an endpoint is there, what happens shows here with what was answered."
+    export_columns = (
+        ("created_at", lambda row: row.message.created_at),
+        ("event_type", lambda row: row.message.event_type),
+        ("object_id", lambda row: row.message.object_id),
+        ("endpoint", lambda row: row.endpoint.url),
+        ("state", lambda row: row.state),
+        ("tries", lambda row: row.tries),
+        ("last_status", lambda row: row.last_status),
+        ("last_error", lambda row: row.last_error),
+    )
+
+    def has_resend_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
+        return bool(request.user.has_perm("config.change_webhookdelivery"))
+
+    @action(
+        description="Send again",
+        icon="replay",
+        permissions=["resend"],
+        url_path="resend",
+        dialog=confirm(
+            "Send this message again?",
+            "It keeps its id, by which a receiver that has it already can tell. The tries begin anew.",
+            "Send again",
+        ),
+    )
+    def resend(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
+        """Send the message once more."""
+        delivery = get_object_or_404(WebhookDelivery, pk=object_id)
+        url = reverse("admin:config_webhookdelivery_change", args=[delivery.pk])
+        try:
+            send_again(delivery, now=timezone.now())
+        except Refused as refused:
+            return back_to(request, url, str(refused), level=messages.ERROR)
+        self.log_change(request, delivery, "Sent again")
+        return back_to(request, url, "It is sent again within seconds: reload to see what was answered.")
+
+    @display(description="Happened")
+    def told(self, delivery: WebhookDelivery) -> str:
+        return moment(delivery.message.created_at)
+
+    @display(description="What")
+    def event_type(self, delivery: WebhookDelivery) -> SafeString:
+        return code(delivery.message.event_type)
+
+    @display(description="About")
+    def about(self, delivery: WebhookDelivery) -> SafeString:
+        return code(delivery.message.object_id)
+
+    @display(description="About")
+    def about_link(self, delivery: WebhookDelivery) -> SafeString:
+        label = OBJECTS.get(delivery.message.event_type.partition(".")[0])
+        object_id = delivery.message.object_id
+        row = apps.get_model(label)._default_manager.filter(public_id=object_id).first() if label else None
+        if row is None:
+            return code(object_id)
+        meta = row._meta
+        url = reverse(f"admin:{meta.app_label}_{meta.model_name}_change", args=[row.pk])
+        return format_html('<a class="ch-link" href="{}">{}</a> {}', url, row, code(object_id))
+
+    @display(description="Endpoint")
+    def endpoint_url(self, delivery: WebhookDelivery) -> SafeString:
+        url = delivery.endpoint.get_absolute_url()
+        return format_html('<a class="ch-link ch-wrap" href="{}">{}</a>', url, delivery.endpoint.url)
+
+    @display(description="State")
+    def state_badge(self, delivery: WebhookDelivery) -> SafeString:
+        at = delivery.next_try_at
+        title = f"Next try at {localtime(at):%Y-%m-%d %H:%M:%S}" if at and delivery.endpoint.is_enabled else ""
+        return badge(delivery.get_state_display(), VARIANTS[DeliveryState(delivery.state)], title=title)
+
+    @display(description="Tries")
+    def tries_text(self, delivery: WebhookDelivery) -> str:
+        return f"{delivery.tries} of {TRIES}"
+
+    @display(description="Last answer")
+    def last_answer(self, delivery: WebhookDelivery) -> SafeString | str:
+        if delivery.last_error:
+            return format_html('<span class="ch-wrap">{}</span>', delivery.last_error)
+        return f"HTTP {delivery.last_status}" if delivery.last_status else "–"
+
+    @display(description="Next try")
+    def next_try(self, delivery: WebhookDelivery) -> str:
+        if delivery.next_try_at and not delivery.endpoint.is_enabled:
+            return "when the endpoint is enabled"
+        return moment(delivery.next_try_at)
+
+    @display(description="Message id")
+    def message_id_text(self, delivery: WebhookDelivery) -> SafeString:
+        return code(delivery.message.public_id)
+
+    @display(description="Body")
+    def body(self, delivery: WebhookDelivery) -> SafeString:
+        return format_html('<pre class="ch-json">{}</pre>', pretty_json(json.loads(delivery.message.body)))
