@@ -242,7 +242,7 @@ class AttemptsInline(TabularInline):
     readonly_fields = fields
     extra = 0
     can_delete = False
-    hide_title = True
+    show_title = False
     verbose_name_plural = "Tries"
 
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
