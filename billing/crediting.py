@@ -15,6 +15,7 @@ from django.db import transaction
 from django.db.models import Sum
 
 from billing.announcing import announce
+from billing.late.carrying import give_back_credited
 from billing.lines import ADJUSTMENT_KINDS
 from billing.models import (
     CreditNote,
@@ -234,6 +235,7 @@ def void_credit_note(note: CreditNote, *, reason: str, now: datetime, by: User |
         locked.state, locked.voided_at, locked.voided_by = CreditNoteState.VOID, now, by
         locked.void_reason = reason.strip()
         _apply(invoice, locked, -locked.total if was_final else ZERO, now=now, by=by, reason=locked.void_reason)
+        give_back_credited(locked)
         return locked
 
 

@@ -13,6 +13,7 @@ from django.db.models import Q
 
 from billing.accounts import Account
 from billing.invoicing import FORESEEN, Work, compute_many, values_of
+from billing.late.facts import late_facts
 from billing.lines import TRUE_UP, USAGE
 from billing.loading import load_accounts
 from billing.models import Invoice, InvoiceLine, InvoiceState, LineKind
@@ -41,17 +42,19 @@ class BillingAnswers:
         standing = standing_of(period, now)
         invoice = invoice_of(subscription_id, at)
         base = Facts(period, standing, account.timezone, _upcoming_url(subscription_id), _invoice_fact(invoice))
+        known = late_facts(account, invoice, period)
         try:
             found = charges(account, Step(CYCLE, period, period.end))
         except FORESEEN as error:
-            return dict.fromkeys(feature_ids, replace(base, problem=str(error)))
+            return {pk: known.put_into(replace(base, problem=str(error)), pk) for pk in feature_ids}
         mine = [charge for charge in found if charge.price.feature.id in feature_ids and _covers(charge, at)]
         answers = _ask(account, mine)
         written = _written_lines(invoice, feature_ids)
         facts = dict.fromkeys(feature_ids, base)
         for charge in mine:
             facts[charge.price.feature.id] = _facts_of(account, charge, answers[id(charge)], base, at)
-        return {pk: replace(each, lines=tuple(written[pk])) if written[pk] else each for pk, each in facts.items()}
+        full = {pk: replace(each, lines=tuple(written[pk])) if written[pk] else each for pk, each in facts.items()}
+        return {pk: known.put_into(each, pk) for pk, each in full.items()}
 
     def worth(self, moments: Collection[tuple[int, datetime]], *, now: datetime) -> Worth:
         wanted: dict[int, set[datetime]] = defaultdict(set)
@@ -156,7 +159,7 @@ def _written_lines(invoice: Invoice | None, feature_ids: Collection[int]) -> dic
     if invoice is None:
         return found
     own = Q(invoice=invoice, kind__in=(LineKind.USAGE, LineKind.TRUE_UP))
-    late = Q(adjusts__invoice=invoice, kind=LineKind.LATE_USAGE) & ~Q(invoice__state=InvoiceState.VOID)
+    late = Q(adjusts_invoice=invoice, kind=LineKind.LATE_USAGE) & ~Q(invoice__state=InvoiceState.VOID)
     rows = InvoiceLine.objects.filter(own | late, feature_id__in=feature_ids).select_related("invoice").order_by("pk")
     for row in rows:
         if row.feature_id is not None:

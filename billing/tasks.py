@@ -8,6 +8,7 @@ from django.utils import timezone
 
 from billing import dry_runs, finalizing, runs, wallets
 from billing.late.checking import check_recent
+from billing.late.crediting import credit_reductions
 from billing.late.ended import bill_ended
 from billing.late.finding import find_checks
 from billing.late.reconciling import reconcile_due
@@ -71,7 +72,9 @@ def adjust_late_usage() -> int:
     """
     now = timezone.now()
     find_checks(now=now)
-    return reconcile_due(now=now)
+    done = reconcile_due(now=now)
+    credit_reductions(now=now)
+    return done
 
 
 @shared_task(name="billing.tasks.bill_late_usage")

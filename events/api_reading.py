@@ -181,7 +181,7 @@ class EventVoiding(ApiDoor):
     @operation(
         "voidEvents", "Take events back", tag=TAG, body=VoidBody, answers={200: VoidAnswer},
         example={"event_ids": ["req_8f14e45f"], "reason": "Sent by the load test"},
-        description="At most 500 at once. A finalized invoice stays as it is until it is reissued.",
+        description="At most 500 at once. A finalized invoice stays as it is; the next one gives the difference back.",
     )  # fmt: skip
     def post(self, request: Request) -> Response:
         asked = body_of(request, VoidBody)

@@ -40,6 +40,34 @@ class LineFact:
     is_late: bool = False
 
 
+class LateStanding(StrEnum):
+    """What becomes of a change of an invoiced period."""
+
+    HELD = "held"
+    WAITING = "waiting"
+    SMALL = "small"
+    INVOICED = "invoiced"
+    CREDITED = "credited"
+    IGNORED = "ignored"
+
+
+@dataclass(frozen=True, slots=True)
+class LateFact:
+    """A late adjustment of the feature in the period. `amount` is written with its currency, signed.
+
+    `as_of` is when it was last worked out or moved on; `where` the invoice or credit note that holds it; `why` it was
+    let go.
+    """
+
+    standing: LateStanding
+    amount: str
+    description: str
+    as_of: datetime
+    url: str = ""
+    where: str = ""
+    why: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class FreeTier:
     """Free units over the window that holds the event. `limit` None is unlimited; units as the feature adds up."""
@@ -56,7 +84,11 @@ class FreeTier:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What billing knows of one feature under one subscription at a moment. `problem`: why it can't be worked out."""
+    """What billing knows of one feature under one subscription at a moment. `problem`: why it can't be worked out.
+
+    `late` are the adjustments of the period since it was invoiced, in their order; `is_late_pending` says that changes
+    wait to be worked out.
+    """
 
     period: Period
     standing: Standing
@@ -67,6 +99,8 @@ class Facts:
     quantity: Decimal | None = None
     lines: tuple[LineFact, ...] = ()
     problem: str = ""
+    late: tuple[LateFact, ...] = ()
+    is_late_pending: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,9 +11,10 @@ from typing import Any
 
 from django.db import connection
 
-from events.models import UsageMark
+from events.models import TouchedUsage, UsageMark
 from events.replaying import wait_for_running_batches
 from events.statements import section
+from events.usage import floor_hour
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,3 +58,9 @@ def take_touched(limit: int) -> list[Touched]:
 
 def _touched(row: tuple[Any, ...]) -> Touched:
     return Touched(*row)
+
+
+def has_touched(customer_id: int, start: datetime, end: datetime) -> set[int]:
+    """Give the features of which a customer's usage in [start, end) has notes that nobody took yet."""
+    rows = TouchedUsage.objects.filter(customer=customer_id, hour__gte=floor_hour(start), hour__lt=end)
+    return set(rows.values_list("feature_id", flat=True))

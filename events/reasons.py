@@ -120,8 +120,8 @@ EXPLANATIONS: dict[Reason, Explanation] = {
         "3D",
     ),
     Reason.PERIOD_ALREADY_INVOICED: Explanation(
-        "The event's period was invoiced before the event was counted.",
-        "Void the invoice and reissue it: its replacement holds the event. Or leave it as it is.",
+        "The event's period was invoiced before the event was counted or taken back.",
+        "Nothing to mend: the difference goes on the next invoice by itself, as the late usage policy says.",
         "3D",
     ),
     Reason.DUPLICATE_SAME_BODY: Explanation(

@@ -7,6 +7,7 @@ finding      from touched hours to the invoiced periods that have to be looked a
 reconciling  a period worked out anew, less what was invoiced for it: adjustments
 carrying     adjustments on their way: taken by an invoice, given back by a void one
 deciding     approved, ignored and taken up again by staff
+crediting    reductions on credit notes
 ended        an invoice for subscriptions that get no other
 checking     the nightly look whether invoiced lines still say what usage says
 """

@@ -11,7 +11,7 @@ from django.db.models import F, Q, QuerySet
 from billing.late.figures import Figures
 from billing.late.items import LateItem
 from billing.lines import LATE_USAGE, DraftLine
-from billing.models import Invoice, InvoiceLine, LateAdjustment, LateState
+from billing.models import BillingState, CreditNote, Invoice, InvoiceLine, LateAdjustment, LateState
 from billing.models.late import OPEN_STATES
 from catalog.history import recorded
 from customers.periods import Period
@@ -129,21 +129,31 @@ def give_back(invoice: Invoice) -> None:
     carried = LateAdjustment.objects.filter(line__invoice=invoice, state=LateState.INVOICED).select_for_update()
     with recorded(by=None, reason=f"{invoice} was voided"):
         for row in carried.order_by("pk"):
-            _give_back(row, invoice)
+            reopen(row, LateState.WAITING, f"{invoice} was voided")
 
 
-def _give_back(row: LateAdjustment, invoice: Invoice) -> None:
+def reopen(row: LateAdjustment, state: LateState, why: str) -> None:
+    """Take a settled adjustment back into an open state. One that is open for the same price takes it in."""
     same = LateAdjustment.objects.filter(
         subscription_id=row.subscription_id, period_start=row.period_start, price_id=row.price_id
     )
-    other = same.filter(state__in=OPEN_STATES).first()
-    row.line, row.state = None, LateState.WAITING
+    other = same.filter(state__in=OPEN_STATES).select_for_update().first()
+    row.line, row.credit_note, row.state = None, None, state
     if other is not None:
         difference = after_of(row).minus(before_of(row))
         set_figures(other, before_of(other).minus(difference), after_of(other))
+        other.discount_back += row.discount_back
         other.save()
-        row.state, row.reason = LateState.CANCELLED, f"{invoice} was voided; a later adjustment holds it"
+        row.state, row.reason = LateState.CANCELLED, f"{why}; a later adjustment holds it"
     row.save()
+
+
+def give_back_credited(note: CreditNote) -> None:
+    """Let staff decide again about what a void credit note held. What is open for the same price takes it in."""
+    for row in LateAdjustment.objects.filter(credit_note=note, state=LateState.CREDITED).order_by("pk"):
+        BillingState.objects.select_for_update().filter(pk=row.subscription_id).first()
+        with recorded(by=None, reason=f"{note} was voided"):
+            reopen(row, LateState.HELD, f"{note} was voided")
 
 
 def drop(invoice: Invoice) -> None:

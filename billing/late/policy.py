@@ -15,6 +15,7 @@ class Policy:
 
     holds_more: bool = False
     holds_less: bool = False
+    credits_less: bool = False
     limits: Mapping[str, Decimal] = field(default_factory=dict)
 
 
@@ -32,6 +33,7 @@ def read_policy() -> Policy:
     return Policy(
         holds_more=row.more_due == MoreDue.HOLD,
         holds_less=row.less_due == LessDue.HOLD,
+        credits_less=row.less_due == LessDue.CREDIT_NOTE,
         limits=dict(LateLimit.objects.values_list("currency", "amount")),
     )
 

@@ -204,7 +204,8 @@ class _Settlement:
             if row.state in SETTLED_STATES:
                 settled = after_of(row).minus(before_of(row))
                 self.charged[row.price_id] = self.charged.get(row.price_id, NOTHING).plus(settled)
-                self.discounts[row.price_id] += row.line.discount_amount if row.line is not None else ZERO
+                on_line = row.line.discount_amount if row.line is not None else -row.discount_back
+                self.discounts[row.price_id] += on_line
 
     def _written(self) -> list[InvoiceLine]:
         invoice = self.reopened.invoice

@@ -8,6 +8,7 @@ from django.db import models
 from django.db.models import F, Q
 from django.urls import reverse
 
+from billing.models.credit_notes import CreditNote
 from billing.models.invoices import Invoice, InvoiceLine
 from catalog.models import Feature, Price
 from config.db import AmountField, CurrencyField, NumericField, PublicIdField, Stamped
@@ -93,6 +94,7 @@ class LateAdjustment(Stamped):
     decided_at = models.DateTimeField(null=True)
     decided_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+")
     line = models.OneToOneField(InvoiceLine, models.PROTECT, null=True, related_name="late_adjustment")
+    credit_note = models.OneToOneField(CreditNote, models.PROTECT, null=True, related_name="late_adjustment")
 
     class Meta:
         ordering: ClassVar = ["-pk"]
@@ -105,6 +107,10 @@ class LateAdjustment(Stamped):
             models.CheckConstraint(
                 name="late_adjustment_invoiced_on_a_line",
                 condition=Q(state="invoiced", line__isnull=False) | ~Q(state="invoiced") & Q(line=None),
+            ),
+            models.CheckConstraint(
+                name="late_adjustment_credited_by_a_note",
+                condition=Q(state="credited", credit_note__isnull=False) | ~Q(state="credited") & Q(credit_note=None),
             ),
             models.CheckConstraint(
                 name="late_adjustment_ignored_has_reason",
@@ -134,6 +140,7 @@ class MoreDue(models.TextChoices):
 
 class LessDue(models.TextChoices):
     NEXT_INVOICE = "next_invoice", "Take it off the next invoice"
+    CREDIT_NOTE = "credit_note", "Write a credit note for the invoice that it corrects"
     HOLD = "hold", "Hold it for approval"
 
 

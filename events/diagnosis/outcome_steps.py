@@ -1,12 +1,12 @@
 """The last steps: free tier, billing period and invoice, duplicates, the usage it added, and its invoice line."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 from catalog.models import Aggregation
 from customers.models import PhaseKind
 from events.billing_facts import Facts, Standing
-from events.diagnosis import wording
+from events.diagnosis import late, wording
 from events.diagnosis.context import Context
 from events.diagnosis.meter_steps import replay_fix
 from events.diagnosis.readings import Reading
@@ -97,16 +97,12 @@ def period_step(context: Context, reading: Reading) -> Step:
     invoice = facts.invoice
     evidence.append(Evidence("Invoice", f"{invoice.number} ({invoice.state.lower()})", invoice.url))
     evidence.append(Evidence("Worked out", wording.moment(invoice.computed_at)))
-    counted_at = context.subject.processed_at
-    is_late = counted_at is None or counted_at > invoice.computed_at
+    changed = late.changed_at(context, reading)
+    is_late = changed is None or changed > invoice.computed_at
     if is_late and invoice.is_final:
-        sentence = (
-            f"Its period ({period}) was invoiced on {invoice.number} before the event was counted. "
-            "Void the invoice and reissue it, and its replacement holds the event."
-        )
-        return _of(
-            reading, StepKey.PERIOD, Status.WARNING, sentence, Reason.PERIOD_ALREADY_INVOICED, evidence=tuple(evidence)
-        )
+        what = "voided" if context.void is not None else "counted"
+        sentence = f"Its period ({period}) was invoiced on {invoice.number} before the event was {what}."
+        return _late(reading, facts, changed, sentence, evidence)
     if is_late:
         sentence = (
             f"The draft {invoice.number} of its period was worked out before the event was counted: recompute it."
@@ -134,6 +130,21 @@ def period_step(context: Context, reading: Reading) -> Step:
     return _of(reading, StepKey.PERIOD, Status.PASS, sentence, evidence=tuple(evidence))
 
 
+def _late(reading: Reading, facts: Facts, changed: datetime | None, sentence: str, evidence: list[Evidence]) -> Step:
+    """Say what becomes of a change that came after its period was invoiced."""
+    fact = late.late_fact(facts, changed)
+    shown = [*evidence, late.evidence_of(fact)] if fact is not None else evidence
+    return _of(
+        reading,
+        StepKey.PERIOD,
+        Status.WARNING,
+        f"{sentence} {late.becomes(facts, fact)}",
+        Reason.PERIOD_ALREADY_INVOICED,
+        evidence=tuple(shown),
+        fixes=late.fixes_of(fact),
+    )
+
+
 def _without_invoice(context: Context, reading: Reading, facts: Facts, evidence: list[Evidence]) -> Step:
     period = wording.span(facts.period, facts.timezone)
     if facts.standing == Standing.CURRENT:
@@ -143,6 +154,9 @@ def _without_invoice(context: Context, reading: Reading, facts: Facts, evidence:
         sentence = f"In the current billing period ({period}); {follows}."
         fix = (Fix("Look at the upcoming invoice", url=facts.billing_url),) if facts.billing_url else ()
         return _of(reading, StepKey.PERIOD, Status.PASS, sentence, evidence=tuple(evidence), fixes=fix)
+    if facts.late or facts.is_late_pending:
+        sentence = f"Its period ({period}) had nothing to be invoiced when it ended."
+        return _late(reading, facts, late.changed_at(context, reading), sentence, evidence)
     when = "an earlier" if facts.standing == Standing.PAST else "a later"
     verb = "hasn't been invoiced yet" if facts.standing == Standing.PAST else "hasn't begun"
     sentence = f"In {when} billing period than the current one ({period}), which {verb}."
