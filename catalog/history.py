@@ -43,13 +43,16 @@ def sign_entry(sender: Any, instance: LogEntry, **kwargs: Any) -> None:
         instance.additional_data = {**(instance.additional_data or {}), "reason": explanation.reason}
 
 
-def changes_of(objects: Iterable[Model]) -> QuerySet[LogEntry]:
-    """Return the recorded changes of the objects, the newest first, authors loaded. One query for any number."""
+def changes_of(objects: Iterable[Model], *, also: Q | None = None) -> QuerySet[LogEntry]:
+    """Return the recorded changes of the objects, the newest first, authors loaded. One query for any number.
+
+    `also` chooses further entries, of rows that may be gone.
+    """
     by_type: dict[int, list[int]] = {}
     for found in objects:
         by_type.setdefault(ContentType.objects.get_for_model(found).pk, []).append(found.pk)
     wanted = Q(pk__in=[])
     for content_type, keys in by_type.items():
         wanted |= Q(content_type=content_type, object_id__in=keys)
-    entries: QuerySet[LogEntry] = LogEntry.objects.filter(wanted)
+    entries: QuerySet[LogEntry] = LogEntry.objects.filter(wanted if also is None else wanted | also)
     return entries.select_related("actor", "content_type").order_by("-timestamp", "-pk")

@@ -119,10 +119,11 @@ def _usage_words(price: Price) -> str:
         case PriceModel.PERCENTAGE:
             return f"{number(price.rate_percent or Decimal(0))}% of the value"
     title = price.get_model_display().partition(":")[0]
-    return f"{title}: " + (", ".join(_tier_words(price, tier) for tier in price.tiers.all()) or "no tiers yet")
+    return f"{title}: " + (", ".join(describe_tier(price, tier) for tier in price.tiers.all()) or "no tiers yet")
 
 
-def _tier_words(price: Price, tier: PriceTier) -> str:
+def describe_tier(price: Price, tier: PriceTier) -> str:
+    """Say what a tier charges: "up to 1,000 at $0.01", "then $0.005 + $10"."""
     if price.model == PriceModel.GRADUATED_PERCENTAGE:
         rate = f"{number(tier.rate_percent)}%"
     else:

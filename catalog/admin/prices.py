@@ -37,10 +37,15 @@ def _only(*models: str) -> str:
 
 
 class TierFormSet(PaginationInlineFormSet):
-    """Tiers are typed in any order; two may not end at the same quantity."""
+    """Tiers are typed in any order; two may not end at the same quantity, and a price that goes by tiers has some."""
 
     def clean(self) -> None:
         super().clean()
+        if self.instance.model in TIERED and not any(self._is_kept(form) for form in self.forms):
+            model = PriceModel(self.instance.model).label.partition(":")[0].lower()
+            raise ValidationError(
+                f"A price of the model “{model}” goes by tiers, and has none: add one below, or choose another model."
+            )
         bounds = [form.cleaned_data.get("up_to") for form in self.forms if self._is_kept(form)]
         if len(set(bounds)) != len(bounds):
             raise ValidationError("Two tiers end at the same quantity. Leave “up to” empty for the last one only.")

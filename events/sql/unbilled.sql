@@ -1,7 +1,7 @@
 -- Groups usage since a moment that nobody is billed for, by feature and by what is missing: a subscription, or the feature
 -- in its plan. A pair of customer and feature is billed if a phase in force since then has a usage price for the feature.
--- Pairs are found by hopping over the buckets' key, at most `pairs` of them, so the cost is bounded; `is_capped` says that
--- there are more.
+-- Days that are rolled up are read as such. Pairs are found by hopping over the buckets' key, at most `pairs` of them, so
+-- the cost is bounded; `is_capped` says that there are more.
 WITH RECURSIVE pair (customer_id, feature_id) AS (
     (SELECT customer_id, feature_id FROM events_usagebucket ORDER BY customer_id, feature_id LIMIT 1)
     UNION ALL
@@ -18,6 +18,8 @@ WITH RECURSIVE pair (customer_id, feature_id) AS (
     FROM customers_subscriptionphase AS phase
     JOIN customers_subscription AS subscription ON subscription.id = phase.subscription_id
     WHERE phase.superseded_at IS NULL AND (phase.ends_at IS NULL OR phase.ends_at > %(since)s) AND phase.starts_at <= %(now)s
+), rolled AS MATERIALIZED (
+    SELECT COALESCE(max(until), '-infinity'::timestamptz) AS until FROM events_usagerollup
 ), unbilled AS (
     SELECT
         known.customer_id, known.feature_id,
@@ -31,10 +33,17 @@ WITH RECURSIVE pair (customer_id, feature_id) AS (
 SELECT
     unbilled.is_subscribed, unbilled.feature_id, count(*) AS customers, sum(used.events)::bigint AS events,
     min(unbilled.customer_id) AS a_customer, (SELECT count(*) FROM known) >= %(pairs)s AS is_capped
-FROM unbilled, LATERAL (
-    SELECT sum(count) AS events FROM events_usagebucket AS bucket
-    WHERE bucket.customer_id = unbilled.customer_id AND bucket.feature_id = unbilled.feature_id
-        AND bucket.hour >= %(since)s AND bucket.hour < %(now)s
+FROM unbilled, rolled, LATERAL (
+    SELECT sum(part.events) AS events
+    FROM (
+        SELECT sum(count) AS events FROM events_usageday AS day
+        WHERE day.customer_id = unbilled.customer_id AND day.feature_id = unbilled.feature_id
+            AND day.day >= %(since)s AND day.day < least(rolled.until, %(now)s)
+        UNION ALL
+        SELECT sum(count) FROM events_usagebucket AS bucket
+        WHERE bucket.customer_id = unbilled.customer_id AND bucket.feature_id = unbilled.feature_id
+            AND bucket.hour >= greatest(rolled.until, %(since)s) AND bucket.hour < %(now)s
+    ) AS part
 ) AS used
 WHERE used.events > 0
 GROUP BY 1, 2

@@ -1,4 +1,5 @@
 from decimal import Decimal
+from html import unescape
 
 import pytest
 
@@ -178,3 +179,72 @@ def test_free_tiers_are_edited_on_the_draft(staff_client):
 
     entitlement.refresh_from_db()
     assert (entitlement.free_units, entitlement.version.trial_days) == (Decimal(25), 7)
+
+
+def tiered_answers(draft, feature, **more):
+    """Fill in the form of a graduated price without tiers."""
+    return {
+        "version": draft.pk,
+        "kind": "usage",
+        "feature": feature.pk,
+        "currency": "USD",
+        "interval": "month",
+        "interval_count": "1",
+        "cadence": "arrears",
+        "model": "graduated",
+        "quantity": "1",
+        "package_rounding": "up",
+        "convert_multiply_by": "1",
+        "convert_divide_by": "1",
+        "convert_rounding": "none",
+        "position": "0",
+        **NO_TIERS,
+        **more,
+    }
+
+
+@pytest.mark.parametrize("model", ["graduated", "volume", "graduated_percentage"])
+def test_a_price_that_goes_by_tiers_is_not_saved_without_any(staff_client, model):
+    answers = tiered_answers(make_draft(), make_feature(field="tokens"), model=model)
+    assert "goes by tiers, and has none" in staff_client.post(url("catalog_price_add"), answers).content.decode()
+    assert not Price.objects.exists()
+
+
+def tier(number, up_to, amount, **more):
+    named = {"up_to": up_to, "unit_amount": amount, "flat_amount": "0", "rate_percent": "0", **more}
+    return {f"tiers-{number}-{name}": value for name, value in named.items()}
+
+
+def test_the_last_tier_is_not_taken_away(staff_client):
+    draft, tokens = make_draft(), make_feature(field="tokens")
+    answers = tiered_answers(draft, tokens, **{"tiers-TOTAL_FORMS": "1"}, **tier(0, "", "0.01"))
+    staff_client.post(url("catalog_price_add"), answers)
+    price = Price.objects.get()
+    counts = {"tiers-TOTAL_FORMS": "1", "tiers-INITIAL_FORMS": "1"}
+    gone = tier(0, "", "0.01", id=price.tiers.get().pk, price=price.pk, DELETE="on")
+    refused = staff_client.post(url("catalog_price_change", price.pk), answers | counts | gone)
+    assert "goes by tiers, and has none" in refused.content.decode()
+    assert price.tiers.count() == 1
+
+
+def test_a_versions_history_reads_tier_by_tier(staff_client):
+    draft, tokens = make_draft(), make_feature(name="Tokens", field="tokens")
+    two = {"tiers-TOTAL_FORMS": "2"}
+    answers = tiered_answers(draft, tokens, **two, **tier(0, "1000", "0.01"), **tier(1, "", "0.0025"))
+    staff_client.post(url("catalog_price_add"), answers)
+    price = Price.objects.get()
+    first, last = price.tiers.order_by("pk")
+    kept = tier(0, "1000", "0.02", id=first.pk, price=price.pk)
+    gone = tier(1, "", "0.0025", id=last.pk, price=price.pk, DELETE="on")
+    new = tier(2, "", "0.005", price=price.pk)
+    counts = {"tiers-TOTAL_FORMS": "3", "tiers-INITIAL_FORMS": "2"}
+    answer = staff_client.post(url("catalog_price_change", price.pk), answers | counts | kept | gone | new)
+    assert answer.status_code == 302
+    for page in (url("catalog_planversion_history", draft.pk), url("catalog_price_history", price.pk)):
+        text = " ".join(unescape(staff_client.get(page).content.decode()).split())
+        assert "Added tier of Tokens: up to 1,000 at $0.01" in text
+        assert "Added tier of Tokens: then $0.0025" in text
+        assert "Removed tier of Tokens: then $0.0025" in text
+        assert "Changed tier “up to 1,000” of Tokens" in text
+        assert "0.010000000000" not in text
+        assert text.count("Added tier") == 3
