@@ -28,7 +28,7 @@ class Role:
 
 CATALOG = ("catalog.*",)
 CUSTOMERS = ("customers.*",)
-EVENTS = ("events.event", "events.problem", "events.apikey", "events.usagecheck")
+EVENTS = ("events.event", "events.problem", "events.apikey", "events.usagecheck", "events.usagealert")
 MONEY = ("billing.*",)
 WEBHOOKS = ("config.webhookendpoint", "config.webhookdelivery")
 SETTINGS = tuple(f"{app}.*" for app in STAFF_APPS)

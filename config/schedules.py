@@ -66,6 +66,20 @@ DEFAULTS = (
         "Sends messages that wait to the webhook endpoints, and those that failed again when their time comes.",
     ),
     Schedule(
+        "Tell of new causes of problems",
+        "events.tasks.tell_of_causes",
+        Every(seconds=60),
+        50,
+        "Tells webhook endpoints that events began not to count: once for each cause, however many events it has.",
+    ),
+    Schedule(
+        "Check usage alerts",
+        "events.tasks.check_alerts",
+        Every(seconds=60),
+        50,
+        "Tells webhook endpoints that a subscription's usage reached a quantity: once in each billing period.",
+    ),
+    Schedule(
         "Bill periods that have ended",
         "billing.tasks.run_billing",
         At(hour="*", minute="5"),

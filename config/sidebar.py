@@ -63,6 +63,7 @@ SECTIONS = (
                 *("Problems", "report", "events_problem_causes", "events.view_problem", "problems"),
                 covers="events_problem_changelist",
             ),
+            Item("Usage alerts", "notifications", "events_usagealert_changelist", "events.view_usagealert"),
             Item("Duplicates", "content_copy", "events_duplicateevent_changelist", "events.view_duplicateevent"),
             Item("Refused requests", "block", "events_refusedrequest_changelist", "events.view_refusedrequest"),
         ),

@@ -10,6 +10,7 @@ from kombu.exceptions import OperationalError
 
 from config.idempotency import forget_old_answers
 from config.webhooks.delivering import prune_messages
+from events.alerts import check_alerts as check_usage_alerts
 from events.fixing import runs
 from events.locks import hold_if_free
 from events.mending import replay_mended as replay_mended_events
@@ -17,11 +18,13 @@ from events.processing import BATCH_SIZE, process_batch
 from events.rebuilding import Scope, rebuild_usage
 from events.retention import prune as prune_old
 from events.rollup import roll_up as roll_up_days
+from events.telling import tell_of_causes as tell_of_new_causes
 
 log = logging.getLogger(__name__)
 LONGEST_RUN_S = 30
 LINGER_S, PAUSE_S = 1.0, 0.05
 LINGER_LOCK = 7_301_003
+TELLING_LOCK = 7_301_102
 
 
 @shared_task
@@ -78,6 +81,19 @@ def _ask_to_go_on() -> None:
         go_on_mending.apply_async(retry=False, expires=60)
     except (OperationalError, OSError) as error:
         log.warning("The worker couldn't be asked to go on: %s", error)
+
+
+@shared_task
+def tell_of_causes() -> int:
+    """Tell webhook endpoints of causes that opened. Gives how many."""
+    with hold_if_free(TELLING_LOCK) as is_ours:
+        return tell_of_new_causes(now=timezone.now()) if is_ours else 0
+
+
+@shared_task
+def check_alerts() -> int:
+    """Tell webhook endpoints of usage alerts that are reached. Gives how many."""
+    return check_usage_alerts(now=timezone.now())
 
 
 @shared_task

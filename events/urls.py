@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from events import api, api_problems, api_reading, api_usage
+from events import api, api_alerts, api_problems, api_reading, api_usage
 
 urlpatterns = [
     path("events", api_reading.Events.as_view(), name="event-ingest"),
@@ -17,4 +17,6 @@ urlpatterns = [
     path("problems/causes", api_problems.ProblemCauses.as_view()),
     path("problems/replay", api_problems.ProblemReplay.as_view()),
     path("problems/dismiss", api_problems.ProblemDismissal.as_view()),
+    path("alerts", api_alerts.Alerts.as_view()),
+    path("alerts/<str:alert_id>", api_alerts.OneAlert.as_view()),
 ]

@@ -40,7 +40,12 @@ from events.admin.dialogs import ReasonForm, back_to, confirm, staff
 from events.admin.readonly import LongListAdmin, badge, code, moment
 
 VARIANTS = {DeliveryState.DELIVERED: "success", DeliveryState.PENDING: "info", DeliveryState.FAILED: "danger"}
-OBJECTS = {"invoice": "billing.Invoice", "subscription": "customers.Subscription", "webhook": "config.WebhookEndpoint"}
+OBJECTS = {
+    "invoice": "billing.Invoice",
+    "subscription": "customers.Subscription",
+    "usage": "events.UsageAlert",
+    "webhook": "config.WebhookEndpoint",
+}
 
 
 class EndpointForm(forms.ModelForm):

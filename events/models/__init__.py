@@ -1,3 +1,4 @@
+from events.models.alerts import ToldCause, UsageAlert, UsageAlertFiring
 from events.models.keys import ApiKey, RefusedRequest, Scope
 from events.models.ledger import DuplicateEvent, Event, EventState, EventVoid, InboxEvent, InboxRequest, PrunedEventId
 from events.models.operations import LedgerHorizon, MendingRun, ProcessedBatch, UsageCheck
@@ -20,8 +21,11 @@ __all__ = [
     "PrunedEventId",
     "RefusedRequest",
     "Scope",
+    "ToldCause",
     "TouchedUsage",
     "UniqueValue",
+    "UsageAlert",
+    "UsageAlertFiring",
     "UsageBucket",
     "UsageCheck",
     "UsageDay",

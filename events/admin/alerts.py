@@ -1,0 +1,93 @@
+"""Usage alerts: which quantities are told of, and when they were reached."""
+
+from typing import Any
+
+from django.contrib import admin
+from django.http import HttpRequest, HttpResponse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from unfold.admin import ModelAdmin, TabularInline
+from unfold.contrib.filters.admin import AutocompleteSelectFilter, BooleanRadioFilter
+from unfold.decorators import display
+
+from events.admin.dialogs import staff
+from events.admin.readonly import moment
+from events.models import UsageAlert, UsageAlertFiring
+
+
+class FiringsInline(TabularInline):
+    """The billing periods in which the alert was reached."""
+
+    model = UsageAlertFiring
+    fields = ("fired", "period", "amount")
+    readonly_fields = fields
+    extra = 0
+    can_delete = False
+    show_title = False
+    verbose_name_plural = "Reached"
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return bool(request.user.has_perm("events.view_usagealert"))
+
+    @display(description="Seen")
+    def fired(self, firing: UsageAlertFiring) -> str:
+        return moment(firing.fired_at)
+
+    @display(description="Billing period")
+    def period(self, firing: UsageAlertFiring) -> str:
+        return f"{firing.period_start:%Y-%m-%d} – {firing.period_end:%Y-%m-%d}"
+
+    @display(description="Usage then")
+    def amount(self, firing: UsageAlertFiring) -> str:
+        return f"{firing.quantity:,f}"
+
+
+@admin.register(UsageAlert)
+class UsageAlertAdmin(ModelAdmin):
+    """Alerts on usage. Webhook endpoints are told of them as `usage.threshold_reached`."""
+
+    list_display = ("subscription", "feature", "quantity", "is_enabled", "created_by")
+    list_filter = (
+        ("subscription__customer", AutocompleteSelectFilter),
+        ("feature", AutocompleteSelectFilter),
+        ("is_enabled", BooleanRadioFilter),
+    )
+    list_filter_submit = True
+    list_select_related = ("subscription__customer", "feature", "created_by")
+    search_fields = (
+        "public_id",
+        "subscription__customer__external_id",
+        "subscription__customer__name",
+        "feature__name",
+    )
+    autocomplete_fields = ("subscription", "feature")
+    fields = ("subscription", "feature", "threshold", "is_enabled")
+    inlines = (FiringsInline,)
+    actions = None
+    change_list_template = "admin/events/list.html"
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        context = {
+            "title": "Usage alerts",
+            "empty_title": "No usage is watched yet",
+            "empty_text": "An alert tells webhook endpoints, once a billing period, that usage reached a quantity.",
+        }
+        return super().changelist_view(request, context | (extra_context or {}))  # type: ignore[no-any-return]
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
+        return ("subscription", "feature", "threshold") if obj else ()
+
+    def get_inlines(self, request: HttpRequest, obj: Any) -> Any:
+        return self.inlines if obj else ()
+
+    def save_model(self, request: HttpRequest, obj: UsageAlert, form: Any, change: bool) -> None:
+        if not change:
+            obj.created_by = staff(request)
+        super().save_model(request, obj, form, change)
+
+    @display(description="Told at", ordering="threshold")
+    def quantity(self, alert: UsageAlert) -> SafeString:
+        return format_html('<span class="ch-number">{}</span>', f"{alert.threshold:,f}")
