@@ -73,6 +73,7 @@ SECTIONS = (
         (
             Item("Upcoming", "event_upcoming", "billing_upcoming", "billing.view_invoice", badge="parked"),
             Item("Invoices", "receipt_long", "billing_invoice_changelist", "billing.view_invoice", badge="drafts"),
+            Item("Month end", "event_available", "billing_month_end", "billing.view_invoice"),
             Item("Runs", "play_circle", "billing_billingrun_changelist", "billing.view_billingrun"),
         ),
     ),

@@ -90,3 +90,11 @@ def _rows(name: str, parameters: dict[str, Any]) -> Iterator[tuple[Any, ...]]:
         cursor.execute(compose(parts[name], edge_rows=rows), parameters)
         while some := cursor.fetchmany(2_000):
             yield from some
+
+
+def counted_by_pair(start: datetime, end: datetime, *, most: int) -> dict[tuple[int, int], int]:
+    """Count the events that count in whole UTC days, by (customer, feature), at most so many pairs. One query."""
+    parts = sections("usage")
+    with connection.cursor() as cursor:
+        cursor.execute(compose(parts["by_pair"], rolled=parts["rolled"]), {"start": start, "end": end, "most": most})
+        return {(customer_id, feature_id): count for customer_id, feature_id, count in cursor.fetchall()}

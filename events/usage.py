@@ -97,10 +97,26 @@ def _quantity(feature: Feature, request: UsageRequest, sums: Sums, before: Sums)
     return Quantity(rounded, sums.count + before.count, sums.checksum ^ before.checksum)
 
 
+def counts_many(requests: Sequence[UsageRequest]) -> list[int]:
+    """Count the events that count for each request within [start, end), of cumulative features too, in its order.
+
+    Exact for any window, with a fixed number of queries.
+    """
+    sums = _sum_up([_Span(no, *_asked(request)) for no, request in enumerate(requests)], set()) if requests else {}
+    return [sums.get(no, Sums()).count for no in range(len(requests))]
+
+
+def _asked(request: UsageRequest) -> tuple[int, int, datetime, datetime]:
+    return request.customer_id, request.feature_id, request.start, request.end
+
+
 def _add_up(spans: Sequence[_Span], features: dict[int, Feature]) -> dict[int, Sums]:
     """Add up buckets and edges of every span, by its number. Spans without events are left out."""
+    return _sum_up(spans, {features[span.feature_id].aggregation for span in spans})
+
+
+def _sum_up(spans: Sequence[_Span], asked: set[str]) -> dict[int, Sums]:
     parameters, any_edges = _parameters(spans)
-    asked = {features[span.feature_id].aggregation for span in spans}
     with connection.cursor() as cursor:
 
         def rows(name: str) -> list[tuple[Any, ...]]:

@@ -21,7 +21,7 @@ from unfold.enums import ActionVariant
 from unfold.forms import BaseDialogForm
 
 from billing import finalizing, invoice_page
-from billing.admin import documents, statement_pages, upcoming_pages
+from billing.admin import documents, month_end_pages, statement_pages, upcoming_pages
 from billing.admin.exports import FORMATS, InvoiceResource, LineResource
 from billing.admin.pages import STATE_LABELS, STYLES, ReasonForm, answer, money, sums
 from billing.models import Invoice, InvoiceLine, InvoiceState
@@ -183,6 +183,7 @@ class InvoiceAdmin(ExportMixin, ModelAdmin):
             path("credit-note/<int:note_id>/pdf/", view(self.credit_note_pdf_view), name="billing_credit_note_pdf"),
             *upcoming_pages.urls(self),
             *statement_pages.urls(self),
+            *month_end_pages.urls(self),
         ]
         return [*own, *super().get_urls()]
 

@@ -106,3 +106,19 @@ WHERE unique_key IS NOT NULL
 GROUP BY no, unique_key
 ORDER BY no, min(occurred_at), min(id)
 LIMIT %(most)s
+
+-- :by_pair  How many events count in whole UTC days, by customer and feature: from days where those are rolled up.
+SELECT customer_id, feature_id, sum(count)::bigint
+FROM (
+    SELECT day.customer_id, day.feature_id, day.count
+    FROM ({rolled}) AS rolled
+    JOIN events_usageday AS day ON day.day >= %(start)s AND day.day < LEAST(%(end)s, rolled.until)
+    UNION ALL
+    SELECT bucket.customer_id, bucket.feature_id, bucket.count
+    FROM ({rolled}) AS rolled
+    JOIN events_usagebucket AS bucket
+        ON bucket.hour >= GREATEST(%(start)s, LEAST(%(end)s, rolled.until)) AND bucket.hour < %(end)s
+) AS part
+GROUP BY customer_id, feature_id
+ORDER BY customer_id, feature_id
+LIMIT %(most)s

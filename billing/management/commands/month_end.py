@@ -1,0 +1,30 @@
+"""`manage.py month_end 2026-09`: the month's report as CSV, for any number of customers."""
+
+import csv
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.utils import timezone
+
+from billing.month_end.months import Month
+from billing.month_end.report import HEADINGS, month_end, table_rows
+from events.admin.exporting import cell
+
+
+class Command(BaseCommand):
+    """Print a month's report as CSV. Reads only."""
+
+    help = "Prints the month-end report of a month as CSV."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("month", help="for example 2026-09")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        try:
+            month = Month.named(options["month"])
+        except ValueError as error:
+            raise CommandError("Write the month as 2026-09.") from error
+        writer = csv.writer(self.stdout, lineterminator="\n")
+        writer.writerow(HEADINGS)
+        for row in table_rows(month_end(month, now=timezone.now(), bounded=False)):
+            writer.writerow([cell(value) for value in row])

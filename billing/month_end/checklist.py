@@ -1,0 +1,74 @@
+"""What should be dealt with before a month is closed: each with its count, its money, and the list that it counts."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from django.db.models import Count, F, QuerySet, Sum
+
+from billing.models import BillingState, CreditNote, CreditNoteState, Invoice, InvoiceState, LateAdjustment
+from billing.models.late import OPEN_STATES
+from billing.month_end.months import Month
+from events.links import admin_url
+from events.models import Problem
+from events.models.problems import ProblemState
+
+MOST_COUNTED = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One thing to look at. `money` is (currency, amount); `url` opens the list that is counted, if there is one."""
+
+    name: str
+    count: int
+    money: list[tuple[str, Decimal]]
+    url: str
+    hint: str
+
+    @property
+    def is_done(self) -> bool:
+        return self.count == 0
+
+    @property
+    def shown(self) -> str:
+        return f"{MOST_COUNTED:,}+" if self.count > MOST_COUNTED else f"{self.count:,}"
+
+
+def checklist(month: Month, *, now: datetime) -> list[Task]:
+    """List what waits as of now, for periods that end by the month's end where it is about periods. One query each."""
+    end = month.period.end
+    drafts = Invoice.objects.filter(state=InvoiceState.DRAFT, period_end__lte=end)
+    until = {"period_end_to_0": f"{end:%Y-%m-%d}", "period_end_to_1": f"{end:%H:%M:%S}"}
+    drafts_url = admin_url("billing_invoice_changelist", state__exact="draft", **until)
+    late = LateAdjustment.objects.filter(state__in=OPEN_STATES)
+    notes = CreditNote.objects.filter(state=CreditNoteState.DRAFT)
+    overdue = Invoice.objects.overdue(now)
+    return [
+        _task("Drafts to be finalized", drafts, F("total"), drafts_url, "Their revenue isn't in the month yet."),
+        _counted("Subscriptions that can't be billed", BillingState.objects.filter(parked_at__isnull=False),
+                 admin_url("billing_billingstate_changelist", parked="yes"), "Each says why; bill it again then."),
+        _counted("Open problems of events", Problem.objects.filter(state=ProblemState.OPEN),
+                 admin_url("events_problem_causes"), "The page tells what each cause is worth."),
+        _task("Late usage to be settled", late, F("amount"), admin_url("billing_lateadjustment_changelist"),
+              "Usage of invoiced periods that came afterwards."),
+        _task("Draft credit notes", notes, F("total"), admin_url("billing_creditnote_changelist"),
+              "They take nothing off until they are finalized."),
+        _task("Overdue invoices", overdue, F("amount_due") - F("amount_paid") - F("amount_credited"),
+              admin_url("billing_invoice_changelist", payment="overdue"), "Finalized, and past their due date."),
+    ]  # fmt: skip
+
+
+def _task(name: str, rows: QuerySet[Any], amount: Any, url: str, hint: str) -> Task:
+    sums: Iterable[tuple[str, int, Decimal]] = (
+        rows.order_by().values_list("currency").annotate(rows=Count("pk"), money=Sum(amount))
+    )
+    found = sorted(sums)
+    money = [(currency, moved) for currency, _, moved in found]
+    return Task(name, sum(count for _, count, _ in found), money, url, hint)
+
+
+def _counted(name: str, rows: QuerySet[Any], url: str, hint: str) -> Task:
+    return Task(name, rows.order_by()[: MOST_COUNTED + 1].count(), [], url, hint)

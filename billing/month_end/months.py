@@ -1,0 +1,52 @@
+"""Calendar months, in UTC: all of the month-end report counts in them."""
+
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+
+from catalog.refusals import Refused
+from customers.periods import Period
+
+
+class TooMuch(Refused):
+    """The month holds more than is worked out while somebody waits. The message names the command that does it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Month:
+    """A month of the calendar; its period is in UTC."""
+
+    first: date
+
+    @classmethod
+    def named(cls, name: str) -> "Month":
+        """Read 2026-09. Raises `ValueError`."""
+        return cls(date.fromisoformat(f"{name}-01"))
+
+    @classmethod
+    def before(cls, now: datetime) -> "Month":
+        """Return the month before a moment's: the one that is closed next."""
+        today = now.astimezone(UTC).date()
+        return cls((today.replace(day=1) - timedelta(days=1)).replace(day=1))
+
+    @property
+    def next(self) -> "Month":
+        return Month((self.first + timedelta(days=31)).replace(day=1))
+
+    @property
+    def previous(self) -> "Month":
+        return Month((self.first - timedelta(days=1)).replace(day=1))
+
+    @property
+    def last(self) -> date:
+        return self.next.first - timedelta(days=1)
+
+    @property
+    def period(self) -> Period:
+        return Period(_start(self.first), _start(self.next.first))
+
+    def __str__(self) -> str:
+        return f"{self.first:%Y-%m}"
+
+
+def _start(day: date) -> datetime:
+    return datetime(day.year, day.month, day.day, tzinfo=UTC)

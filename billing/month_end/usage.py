@@ -1,0 +1,208 @@
+"""Where every event that counted in a month went: onto an invoice, a draft, a period still to be billed, or nowhere.
+
+The month of each (customer, feature) is cut into pieces that don't overlap, each with one answer, so the answers add up
+to all that was counted.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import IntEnum
+from itertools import batched, pairwise
+
+from billing.accounts import ACTIVE, PAUSED, TRIAL, Account
+from billing.loading import load_accounts
+from billing.models import InvoiceLine, InvoiceState, LineKind
+from billing.month_end.months import Month, TooMuch
+from billing.proof import grant_of
+from catalog.models import Feature
+from customers.models import Subscription
+from customers.periods import Period
+from events.behind import counted_by_pair
+from events.usage import UsageRequest, counts_many
+
+MOST_PAIRS = 20_000
+AT_ONCE = 2_000
+
+Pair = tuple[int, int]
+
+
+class Went(IntEnum):
+    """What became of usage, the strongest answer first: where two hold for one moment, the lower counts."""
+
+    INVOICED = 1
+    FREE_TRIAL = 2
+    DRAFT = 3
+    RUNNING = 4
+    DUE = 5
+    VOID = 6
+    LEFT_OUT = 7
+    PAUSED = 8
+    NO_PRICE = 9
+    NO_SUBSCRIPTION = 10
+
+
+WORDS = {
+    Went.INVOICED: "On a finalized invoice",
+    Went.FREE_TRIAL: "On an invoice, free during the trial",
+    Went.DRAFT: "On a draft",
+    Went.RUNNING: "In a period that goes on",
+    Went.DUE: "In a period that is over and not billed yet",
+    Went.VOID: "Not billed: its invoice is void",
+    Went.LEFT_OUT: "Not billed: its period is invoiced without it",
+    Went.PAUSED: "Not billed: the subscription was paused",
+    Went.NO_PRICE: "Not billed: the plan has no price for it",
+    Went.NO_SUBSCRIPTION: "Not billed: no subscription at the time",
+}
+BILLED = (Went.INVOICED, Went.FREE_TRIAL, Went.DRAFT)
+
+
+@dataclass(frozen=True, slots=True)
+class UsageRow:
+    """How many of a feature's events went where."""
+
+    feature: Feature
+    went: Went
+    events: int
+
+
+@dataclass(frozen=True, slots=True)
+class UsageTable:
+    """A month's usage: where it went by feature, beside what was counted in all, added up apart."""
+
+    rows: Sequence[UsageRow]
+    counted: int
+
+    @property
+    def accounted(self) -> int:
+        return sum(row.events for row in self.rows)
+
+    @property
+    def difference(self) -> int:
+        """What the rows lack to all that was counted. Zero unless events were counted while this was worked out."""
+        return self.counted - self.accounted
+
+    def totals(self) -> dict[Went, int]:
+        """Add up by answer, those that hold for nothing left out."""
+        found: dict[Went, int] = defaultdict(int)
+        for row in self.rows:
+            found[row.went] += row.events
+        return dict(sorted(found.items()))
+
+
+def usage_table(month: Month, *, now: datetime, most: int | None = MOST_PAIRS) -> UsageTable:
+    """Say where the usage of a month went. `TooMuch` for more than `most` pairs of customer and feature."""
+    period = month.period
+    pairs = counted_by_pair(period.start, period.end, most=(most or 10**9) + 1)
+    if most is not None and len(pairs) > most:
+        raise TooMuch(f"More than {most:,} customers' features were used: run `manage.py month_end {month}` instead.")
+    covers = _covers(period, pairs, now)
+    found: dict[tuple[int, Went], int] = defaultdict(int)
+    for some in batched(pairs.items(), AT_ONCE):
+        for (_, feature_id), went, events in _counted(period, some, covers):
+            found[feature_id, went] += events
+    features = Feature.objects.in_bulk({feature_id for feature_id, _ in found})
+    rows = [UsageRow(features[pk], went, events) for (pk, went), events in found.items() if events]
+    return UsageTable(sorted(rows, key=lambda row: (row.feature.name, row.feature.pk, row.went)), sum(pairs.values()))
+
+
+def _counted(
+    period: Period, pairs: Iterable[tuple[Pair, int]], covers: dict[Pair, list[tuple[Period, Went]]]
+) -> Iterator[tuple[Pair, Went, int]]:
+    """Count the events of each piece; a month of one piece is counted already."""
+    asked: list[tuple[Pair, Went]] = []
+    requests = []
+    for pair, events in pairs:
+        found = pieces(period, covers.get(pair, ()))
+        if len(found) == 1:
+            yield pair, found[0][1], events
+            continue
+        for window, went in found:
+            asked.append((pair, went))
+            requests.append(UsageRequest(*pair, window.start, window.end))
+    for (pair, went), events in zip(asked, counts_many(requests), strict=True):
+        yield pair, went, events
+
+
+def pieces(period: Period, covers: Iterable[tuple[Period, Went]]) -> list[tuple[Period, Went]]:
+    """Cut a period where an answer begins or ends; each piece has the strongest of the answers that hold in it."""
+    clipped = [(max(each.start, period.start), min(each.end, period.end), went) for each, went in covers]
+    inside = [(start, end, went) for start, end, went in clipped if start < end]
+    edges = sorted({period.start, period.end, *(edge for start, end, _ in inside for edge in (start, end))})
+    found: list[tuple[Period, Went]] = []
+    for start, end in pairwise(edges):
+        holding = (went for first, last, went in inside if first <= start and end <= last)
+        went = min(holding, default=Went.NO_SUBSCRIPTION)
+        goes_on = bool(found) and found[-1][1] == went
+        found.append((Period(found.pop()[0].start if goes_on else start, end), went))
+    return found
+
+
+def _covers(period: Period, pairs: Iterable[Pair], now: datetime) -> dict[Pair, list[tuple[Period, Went]]]:
+    """Collect what is known of the month's windows: from the lines of invoices, and from the subscriptions."""
+    found: dict[Pair, list[tuple[Period, Went]]] = defaultdict(list)
+    features: dict[int, list[int]] = defaultdict(list)
+    for customer_id, feature_id in pairs:
+        features[customer_id].append(feature_id)
+    for pair, window, went in _of_lines(period, features):
+        found[pair].append((window, went))
+    for pair, window, went in _of_subscriptions(period, features, now):
+        found[pair].append((window, went))
+    return found
+
+
+def _of_lines(period: Period, customers: Iterable[int]) -> Iterator[tuple[Pair, Period, Went]]:
+    lines = InvoiceLine.objects.filter(
+        kind=LineKind.USAGE, invoice__period_start__lt=period.end, invoice__period_end__gt=period.start
+    )
+    columns = ("invoice__customer_id", "feature_id", "invoice__state", "computation")
+    for some in batched(customers, AT_ONCE):
+        for customer_id, feature_id, state, how in lines.filter(invoice__customer__in=some).values_list(*columns):
+            went = _state(state, is_trial=bool(how.get("trial")))
+            for window in how["windows"]:
+                for span in grant_of(window).windows:
+                    yield (customer_id, feature_id or 0), span, went
+
+
+def _state(state: str, *, is_trial: bool) -> Went:
+    if state == InvoiceState.VOID:
+        return Went.VOID
+    if is_trial:
+        return Went.FREE_TRIAL
+    return Went.DRAFT if state == InvoiceState.DRAFT else Went.INVOICED
+
+
+def _of_subscriptions(
+    period: Period, features: dict[int, list[int]], now: datetime
+) -> Iterator[tuple[Pair, Period, Went]]:
+    for some in batched(features, AT_ONCE):
+        for ids in batched(Subscription.objects.filter(customer__in=some).values_list("pk", flat=True), AT_ONCE):
+            for account in load_accounts(ids).values():
+                for feature_id in features[account.customer_id]:
+                    for window, went in account_windows(account, feature_id, period, now):
+                        yield (account.customer_id, feature_id), window, went
+
+
+def account_windows(account: Account, feature_id: int, period: Period, now: datetime) -> Iterator[tuple[Period, Went]]:
+    """Say what a subscription makes of a feature's usage in a period, as long as no line says more."""
+    for _, window in account.windows(period, PAUSED):
+        yield window, Went.PAUSED
+    billed = account.standing.billed_until or account.started_at
+    running = account.schedule.boundary(account.schedule.index_at(max(now, account.started_at)))
+    if account.ended_at is not None and account.ended_at <= now:
+        running = account.ended_at
+    for phase, window in account.windows(period, ACTIVE, TRIAL):
+        plan = account.plans[phase.version_id]
+        if not any(price.feature.id == feature_id for price in plan.usage):
+            yield window, Went.NO_PRICE
+            continue
+        spans = (
+            (period.start, billed, Went.LEFT_OUT),
+            (billed, running, Went.DUE),
+            (running, period.end, Went.RUNNING),
+        )
+        for start, end, went in spans:
+            first, last = max(start, window.start), min(end, window.end)
+            if first < last:
+                yield Period(first, last), went
