@@ -1,55 +1,137 @@
-"""Invoices and their lines as CSV and Excel: numbers as numbers, one currency a column, ids as text."""
+"""Invoices and their lines as CSV and Excel: numbers as numbers, one currency a column, ids as text, days as days.
 
+Written while it is sent (CSV) or row by row into a file (Excel), so memory doesn't grow with the rows.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from decimal import Decimal
 from typing import Any
+from zoneinfo import ZoneInfo, available_timezones
 
-from django.db.models import QuerySet
+from django import forms
+from django.db.models import F, QuerySet
+from django.http import HttpRequest, HttpResponseBase
 from import_export import fields, resources
+from import_export.admin import ExportMixin
 from import_export.formats import base_formats
+from unfold.contrib.import_export.forms import ExportForm
+from unfold.widgets import UnfoldAdminSelectWidget
 
 from billing.models import Invoice, InvoiceLine
+from billing.money import round_amount
+from events.admin.exporting import MOST_ROWS, table_file
 
 FORMATS = [base_formats.CSV, base_formats.XLSX]
+INVOICE_COLUMNS = {
+    "id": "public_id", "number": "number", "state": "state", "kind": "kind",
+    "customer_external_id": "customer__external_id", "customer": "customer__name",
+    "subscription": "subscription__public_id", "currency": "currency", "period_start": "period_start",
+    "period_end": "period_end", "subtotal": "subtotal", "discount_total": "discount_total", "tax_total": "tax_total",
+    "tax_included": "tax_included", "total": "total", "credits_applied": "credits_applied", "amount_due": "amount_due",
+    "amount_credited": "amount_credited", "amount_paid": "amount_paid", "issued_at": "issued_at", "due_at": "due_at",
+    "finalized_at": "finalized_at", "paid_at": "paid_at", "voided_at": "voided_at", "void_reason": "void_reason",
+}  # fmt: skip
+LINE_COLUMNS = {
+    "invoice_id": "invoice__public_id", "invoice_number": "invoice__number", "invoice_state": "invoice__state",
+    "customer_external_id": "invoice__customer__external_id", "position": "position", "kind": "kind",
+    "description": "description", "plan": "plan_version__plan__name", "feature": "feature__name",
+    "period_start": "period_start", "period_end": "period_end", "quantity": "quantity", "free_units": "free_units",
+    "billable_quantity": "billable_quantity", "unit_amount": "unit_amount", "currency": "invoice__currency",
+    "amount": "amount", "exact_amount": "exact_amount", "discount_amount": "discount_amount",
+    "tax_amount": "tax_amount", "events_count": "events_count",
+}  # fmt: skip
+MONEY = {
+    "subtotal", "discount_total", "tax_total", "tax_included", "total", "credits_applied", "amount_due",
+    "amount_credited", "amount_paid", "amount", "discount_amount", "tax_amount",
+}  # fmt: skip
 
 
-class InvoiceResource(resources.ModelResource):
-    """One row an invoice."""
-
-    external_id = fields.Field(attribute="customer__external_id", column_name="customer_external_id")
-    customer_name = fields.Field(attribute="customer__name", column_name="customer")
-    subscription_id = fields.Field(attribute="subscription__public_id", column_name="subscription")
-
-    class Meta:
-        model = Invoice
-        name = "Invoices"
-        fields = (
-            "public_id", "number", "state", "kind", "external_id", "customer_name", "subscription_id", "currency",
-            "period_start", "period_end", "subtotal", "discount_total", "tax_total", "total", "credits_applied",
-            "amount_due", "amount_paid", "issued_at", "due_at", "finalized_at", "paid_at", "voided_at", "void_reason",
-        )  # fmt: skip
-        export_order = fields
+class TooManyRows(ValueError):
+    """The list is longer than a file holds. The message is for staff."""
 
 
-class LineResource(resources.ModelResource):
-    """One row a line of the chosen invoices, with what it was computed from."""
+class ZonedExportForm(ExportForm):
+    """Ask for format, rows, and the time zone that moments are written in."""
 
-    invoice = fields.Field(attribute="invoice__public_id", column_name="invoice_id")
-    number = fields.Field(attribute="invoice__number", column_name="invoice_number")
-    customer = fields.Field(attribute="invoice__customer__external_id", column_name="customer_external_id")
-    currency = fields.Field(attribute="invoice__currency", column_name="currency")
-    feature_name = fields.Field(attribute="feature__name", column_name="feature")
+    timezone = forms.ChoiceField(
+        choices=[(zone, zone) for zone in ("UTC", *sorted(available_timezones() - {"UTC"}))],
+        required=False,
+        widget=UnfoldAdminSelectWidget,
+        label="Time zone",
+        help_text="Of all dates and times in the file.",
+    )
 
-    class Meta:
-        model = InvoiceLine
-        name = "Invoice lines"
-        fields = (
-            "invoice", "number", "customer", "position", "kind", "description", "feature_name", "period_start",
-            "period_end", "quantity", "free_units", "billable_quantity", "unit_amount", "currency", "amount",
-            "exact_amount", "events_count",
-        )  # fmt: skip
-        export_order = fields
 
-    def export(self, queryset: QuerySet[Invoice] | None = None, **kwargs: Any) -> Any:
-        invoices = Invoice.objects.all() if queryset is None else queryset
+class InvoiceResource(resources.Resource):
+    """One row an invoice, in the list's order; at the end a row of sums for each currency."""
+
+    name, columns = "Invoices", INVOICE_COLUMNS
+
+    @classmethod
+    def get_display_name(cls) -> str:
+        return cls.name
+
+    def get_user_visible_fields(self) -> list[fields.Field]:
+        return [fields.Field(column_name=heading) for heading in self.columns]
+
+    def chosen(self, invoices: QuerySet[Invoice]) -> QuerySet[Any]:
+        """Return the rows that the export holds, from the invoices that the list shows."""
+        return invoices
+
+
+class LineResource(InvoiceResource):
+    """One row a line of the listed invoices, with what it was computed from and how many events it counts."""
+
+    name, columns = "Invoice lines", LINE_COLUMNS
+
+    def chosen(self, invoices: QuerySet[Invoice]) -> QuerySet[Any]:
         lines = InvoiceLine.objects.filter(invoice__in=invoices.order_by().values("pk"))
-        chosen = lines.select_related("invoice__customer", "feature").order_by("invoice_id", "position")
-        return super().export(chosen, **kwargs)
+        return lines.order_by("-invoice_id", "position")
+
+
+def rows_of(resource: InvoiceResource, invoices: QuerySet[Invoice], zone: str) -> Iterator[Sequence[Any]]:
+    """Give an export row by row: amounts with their currency's decimals, moments in the zone; sums at the end."""
+    headings = list(resource.columns)
+    place, info = headings.index("currency"), ZoneInfo(zone)
+    sums: dict[str, dict[int, Decimal]] = defaultdict(lambda: defaultdict(Decimal))
+    money = {i for i, heading in enumerate(headings) if heading in MONEY}
+    chosen = resource.chosen(invoices).values_list(*(F(name) for name in resource.columns.values()))
+    for row in chosen.iterator(chunk_size=2_000):
+        cells, currency = list(row), row[place]
+        for i, value in enumerate(cells):
+            if i in money:
+                cells[i] = round_amount(value, currency)
+                sums[currency][i] += cells[i]
+            elif isinstance(value, datetime):
+                cells[i] = value.astimezone(info).replace(tzinfo=None)
+        yield cells
+    for currency, amounts in sorted(sums.items()):
+        total: list[Any] = [amounts.get(i) for i in range(len(headings))]
+        total[0], total[place] = "Total", currency
+        yield total
+
+
+class ExportsMoney(ExportMixin):
+    """Let staff who may see the list take it as CSV or Excel, as filtered and sorted, at most MOST_ROWS rows."""
+
+    export_form_class = ZonedExportForm
+    formats = FORMATS
+
+    def get_export_resource_classes(self, request: HttpRequest) -> list[type]:
+        return [InvoiceResource, LineResource]
+
+    def _do_file_export(
+        self, file_format: Any, request: HttpRequest, queryset: QuerySet[Invoice], export_form: Any = None
+    ) -> HttpResponseBase:
+        """Answer the file. The library's own would hold it whole in memory. `TooManyRows` is said on the page."""
+        form = export_form.cleaned_data
+        resource = self.get_export_resource_classes(request)[int(form["resource"] or 0)]()
+        if resource.chosen(queryset).order_by()[MOST_ROWS : MOST_ROWS + 1].exists():
+            raise TooManyRows(f"More than {MOST_ROWS:,} rows: narrow the list by a filter, and take it in parts.")
+        headings = [*resource.columns]
+        zone = form.get("timezone") or "UTC"
+        name = self.get_export_filename(request, queryset, file_format).rpartition(".")[0]
+        table = rows_of(resource, queryset, zone)
+        return table_file(headings, table, name=name, file_format=file_format.get_extension())

@@ -11,10 +11,8 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from django.utils.safestring import SafeString
-from import_export.admin import ExportMixin
 from unfold.admin import ModelAdmin
 from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesDropdownFilter, RangeDateTimeFilter
-from unfold.contrib.import_export.forms import ExportForm
 from unfold.dataclasses import UnfoldAction
 from unfold.decorators import action, display
 from unfold.enums import ActionVariant
@@ -22,7 +20,7 @@ from unfold.forms import BaseDialogForm
 
 from billing import finalizing, invoice_page
 from billing.admin import documents, month_end_pages, statement_pages, upcoming_pages
-from billing.admin.exports import FORMATS, InvoiceResource, LineResource
+from billing.admin.exports import ExportsMoney
 from billing.admin.pages import STATE_LABELS, STYLES, ReasonForm, answer, money, sums
 from billing.models import Invoice, InvoiceLine, InvoiceState
 from billing.money import format_amount
@@ -68,13 +66,11 @@ class OverdueFilter(admin.SimpleListFilter):
 
 
 @admin.register(Invoice)
-class InvoiceAdmin(ExportMixin, ModelAdmin):
+class InvoiceAdmin(ExportsMoney, ModelAdmin):
     """What customers owe. The system writes invoices; staff review, finalize, void, reissue and mark them paid."""
 
     change_form_template = "admin/billing/invoice/change_form.html"
-    export_form_class = ExportForm
     import_export_change_list_template = "admin/billing/invoice/change_list.html"
-    formats = FORMATS
     list_display = ("title", "customer_name", "period", "kind_badge", "state_badge", "money", "money_due", "due_on")
     list_display_links = ("title",)
     list_select_related = ("customer", "subscription")
@@ -154,9 +150,6 @@ class InvoiceAdmin(ExportMixin, ModelAdmin):
     @display(description="Due", ordering="due_at")
     def due_on(self, invoice: Invoice) -> str:
         return f"{invoice.due_at:%Y-%m-%d}" if invoice.due_at else "—"
-
-    def get_export_resource_classes(self, request: HttpRequest) -> list[type]:
-        return [InvoiceResource, LineResource]
 
     # --- The page --------------------------------------------------------------------------------------
 

@@ -16,6 +16,7 @@ from billing.models import BillingRun, BillingState, Invoice
 from billing.runs import run_to_end
 from catalog.models import EventNameAlias
 from customers.models import Subscription
+from tests.billing.invoices import make_draft
 from tests.billing.world import D, bill, use, utc
 from tests.events.senders import process, send
 from tests.factories import make_customer, make_feature, make_subscription, make_user, make_version
@@ -277,14 +278,42 @@ def test_a_run_is_started_by_hand(staff_client, staff_user, plan, monkeypatch, d
     assert "every 2s" in page(staff_client, run.get_absolute_url())
 
 
+def exported(client, **form):
+    """Export the list and return the file's rows, each as a dict of its headings."""
+    answer = client.post(f"{LIST}export/", {"format": "1", "resource": "0"} | form)
+    header, *rows = openpyxl.load_workbook(io.BytesIO(answer.getvalue())).active.values
+    return [dict(zip(header, row, strict=True)) for row in rows]
+
+
 def test_invoices_and_lines_are_exported_with_numbers_as_numbers(staff_client, make_invoiced):
     make_invoiced()
-    answer = staff_client.post(f"{LIST}export/", {"format": "1", "resource": "0"})
-    header, *rows = openpyxl.load_workbook(io.BytesIO(answer.content)).active.values
-    found = [dict(zip(header, row, strict=True)) for row in rows]
+    found = exported(staff_client)
     assert [(row["customer"], row["currency"], row["total"]) for row in found] == [
         ("Acme", "USD", 32.5),
         ("Acme", "USD", 30),
+        (None, "USD", 62.5),
     ]
     answer = staff_client.post(f"{LIST}export/", {"format": "0", "resource": "1"})
-    assert "Platform fee, 1–30 Sep 2026" in answer.content.decode()
+    assert "Platform fee, 1–30 Sep 2026" in answer.getvalue().decode()
+
+
+def test_an_export_has_days_in_the_chosen_zone_counts_of_events_and_sums_by_currency(staff_client, make_invoiced):
+    make_invoiced()
+    make_draft("1500", currency="JPY", customer=make_customer(name="=HYPERLINK()", external_id="007"))
+    *invoices, yen, dollars = exported(staff_client, timezone="Asia/Tokyo")
+    assert invoices[0]["customer"] == "'=HYPERLINK()"
+    assert invoices[0]["customer_external_id"] == "007"
+    assert [str(row["period_end"]) for row in invoices[1:]] == ["2026-10-01 09:00:00"] * 2
+    assert (yen["id"], yen["currency"], yen["total"]) == ("Total", "JPY", 1500)
+    assert (dollars["currency"], dollars["total"], dollars["amount_due"]) == ("USD", 62.5, 62.5)
+    lines = exported(staff_client, resource="1")
+    usage = next(row for row in lines if row["kind"] == "usage")
+    assert (usage["quantity"], usage["events_count"], usage["amount"]) == (350, 350, 2.5)
+    assert [row["amount"] for row in lines[-2:]] == [1500, 62.5]
+
+
+def test_more_rows_than_a_file_holds_are_refused(staff_client, make_invoiced, monkeypatch):
+    make_invoiced()
+    monkeypatch.setattr("billing.admin.exports.MOST_ROWS", 1)
+    page = staff_client.post(f"{LIST}export/", {"format": "0", "resource": "0"}, follow=True)
+    assert "More than 1 rows" in page.content.decode()
