@@ -60,7 +60,7 @@ def apply_coupon(
         there = mine.filter(ended_at=None).first()
         if there is not None:
             return there
-        _check(locked, subscription, now)
+        check_applicable(locked, customer, subscription, now=now)
         starts_at = starts_at or now
         if ends_at is not None and ends_at <= starts_at:
             raise CannotApply("It would end before it starts.")
@@ -71,7 +71,10 @@ def apply_coupon(
             )  # fmt: skip
 
 
-def _check(coupon: Coupon, subscription: Subscription | None, now: datetime) -> None:
+def check_applicable(coupon: Coupon, customer: Customer, subscription: Subscription | None, *, now: datetime) -> None:
+    """Refuse, by `CannotApply`, what can't be applied to a customer or a subscription at a moment."""
+    if subscription is not None and subscription.customer_id != customer.pk:
+        raise CannotApply(f"{subscription.public_id} isn't a subscription of {customer}.")
     if coupon.archived_at is not None:
         raise CannotApply(f"{coupon} is archived.")
     if coupon.redeem_after is not None and now < coupon.redeem_after:

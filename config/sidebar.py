@@ -75,12 +75,21 @@ SECTIONS = (
             Item("Invoices", "receipt_long", "billing_invoice_changelist", "billing.view_invoice", badge="drafts"),
             Item("Month end", "event_available", "billing_month_end", "billing.view_invoice"),
             Item("Runs", "play_circle", "billing_billingrun_changelist", "billing.view_billingrun"),
+            Item(
+                *("Discounts", "percent_discount", "billing_coupon_changelist", "billing.view_coupon"),
+                covers="billing_couponapplication_changelist",
+            ),
+            Item(
+                *("Prepaid credit", "account_balance_wallet", "billing_wallet_changelist", "billing.view_wallet"),
+                covers="billing_walletentry_changelist",
+            ),
         ),
     ),
     Section(
         "Settings",
         (
             Item("Company", "storefront", "billing_companyprofile_changelist", "billing.view_companyprofile"),
+            Item("Taxes", "assured_workload", "billing_taxrate_changelist", "billing.view_taxrate"),
             Item("API keys", "key", "events_apikey_changelist", "events.view_apikey"),
             Item(
                 *("Webhooks", "webhook", "config_webhookendpoint_changelist", "config.view_webhookendpoint"),

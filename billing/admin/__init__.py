@@ -1,5 +1,5 @@
-"""Billing in the admin: invoices, upcoming invoices, runs, number series."""
+"""Billing in the admin: invoices, upcoming invoices, runs, number series, taxes, discounts, prepaid credit."""
 
-from billing.admin import company, findings, invoices, runs, series, states
+from billing.admin import company, coupons, findings, invoices, runs, series, states, taxes, wallets
 
-__all__ = ["company", "findings", "invoices", "runs", "series", "states"]
+__all__ = ["company", "coupons", "findings", "invoices", "runs", "series", "states", "taxes", "wallets"]

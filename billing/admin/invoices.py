@@ -24,8 +24,10 @@ from billing.admin.exports import ExportsMoney
 from billing.admin.pages import STATE_LABELS, STYLES, ReasonForm, answer, money, sums
 from billing.models import Invoice, InvoiceLine, InvoiceState
 from billing.money import format_amount
+from billing.order_page import steps_of
 from billing.printing import timezone_of
 from billing.proof import prove
+from billing.serializers_adjusted import charges_of
 from billing.wording import dates
 from catalog.refusals import Refused
 from customers.periods import Period
@@ -111,6 +113,8 @@ class InvoiceAdmin(ExportsMoney, ModelAdmin):
         """Offer only what the invoice's state allows."""
         invoice = Invoice.objects.filter(pk=object_id).first()
         allowed = ALLOWED[InvoiceState(invoice.state)] if invoice else set()
+        if invoice is not None and invoice.state == InvoiceState.PAID and not invoice.amount_paid:
+            allowed = {"void_one", "reissue_one"}  # nothing was paid but from prepaid credit, which goes back
         if Invoice.objects.filter(replaces__pk=object_id).exists():
             allowed = set()
         allowed = allowed | {"pdf_one"}
@@ -329,11 +333,8 @@ def page_context(invoice: Invoice) -> dict[str, Any]:
         "invoice": invoice,
         "title": str(invoice),
         "period": period_text(invoice),
-        "groups": invoice_page.groups(lines, invoice.currency),
-        "totals": [
-            (label, format_amount(amount, invoice.currency), amount < 0 and label == "Total")
-            for label, amount in invoice_page.totals(invoice)
-        ],
+        "groups": invoice_page.groups(charges_of(lines)[0], invoice.currency),
+        "steps": steps_of(invoice, lines, _credits_url(invoice)),
         "paid": format_amount(invoice.amount_due, invoice.currency),
         "to_pay": format_amount(invoice.amount_remaining, invoice.currency),
         "state_kind": STATE_LABELS[InvoiceState(invoice.state)],
@@ -343,6 +344,11 @@ def page_context(invoice: Invoice) -> dict[str, Any]:
         if invoice.subscription_id
         else "",
     }
+
+
+def _credits_url(invoice: Invoice) -> str:
+    """Lead to the movements of credit that the invoice made."""
+    return reverse("admin:billing_walletentry_changelist", query={"invoice__id__exact": invoice.pk})
 
 
 def _counted(invoices: list[Invoice]) -> str:

@@ -16,6 +16,7 @@ from billing.admin.pages import money, sums
 from billing.invoicing import Computed
 from billing.models import InvoiceKind
 from billing.money import format_amount
+from billing.order_page import steps_coming
 from billing.upcoming import upcoming, upcoming_many
 from billing.wording import dates
 from customers.models import Subscription
@@ -107,6 +108,8 @@ def _shown(subscription: Subscription, computed: Computed) -> dict[str, Any]:
         "period": dates(step.period, subscription.timezone),
         "due_at": step.due_at,
         "groups": invoice_page.groups(invoice_page.unsaved(computed.lines), subscription.currency),
+        "steps": steps_coming(computed.adjusted, subscription.currency),
+        "note": computed.adjusted.note,
         "total": format_amount(computed.total, subscription.currency),
     }
 

@@ -71,13 +71,16 @@ class Coupon(Stamped):
             models.CheckConstraint(name="coupon_code_given", condition=~Q(code="")),
             models.CheckConstraint(
                 name="coupon_percentage_or_amount",
-                condition=Q(percent_off__gt=0, percent_off__lte=100, amount_off=None, currency="")
-                | Q(percent_off=None, amount_off__gt=0, currency__regex="^[A-Z]{3}$"),
+                # A comparison with NULL is neither true nor false, and lets a row through: so "not NULL" is said, too.
+                condition=Q(percent_off__isnull=False, percent_off__gt=0, percent_off__lte=100)
+                & Q(amount_off=None, currency="")
+                | Q(percent_off=None, amount_off__isnull=False, amount_off__gt=0, currency__regex="^[A-Z]{3}$"),
                 violation_error_message="Give either a percentage above 0, or an amount above 0 and its currency.",
             ),
             models.CheckConstraint(
                 name="coupon_periods_when_repeated",
-                condition=Q(duration="repeated", periods__gte=1) | ~Q(duration="repeated") & Q(periods=None),
+                condition=Q(duration="repeated", periods__isnull=False, periods__gte=1)
+                | ~Q(duration="repeated") & Q(periods=None),
                 violation_error_message="Say for how many invoices, and only where it is for a number of them.",
             ),
             models.CheckConstraint(

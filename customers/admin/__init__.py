@@ -28,9 +28,14 @@ def add_customer_tab(inline: Tab) -> None:
         CustomerAdmin.inlines = (*CustomerAdmin.inlines, inline)
 
 
-def add_customer_action(name: str, act: Callable[..., Any]) -> None:
-    """Offer an action of another app on every customer's page: (admin, request, object_id) → response."""
+def add_customer_action(name: str, act: Callable[..., Any], allowed: Callable[..., bool] | None = None) -> None:
+    """Offer an action of another app on every customer's page: (admin, request, object_id) → response.
+
+    `allowed` says who may: (admin, request, object_id) → bool, for the action's permission of its own name.
+    """
     setattr(CustomerAdmin, name, act)
+    if allowed is not None:
+        setattr(CustomerAdmin, f"has_{name}_permission", allowed)
     if name not in CustomerAdmin.actions_detail:
         CustomerAdmin.actions_detail = (*CustomerAdmin.actions_detail, name)
 

@@ -136,7 +136,7 @@ class CustomerAdmin(ImportMixin, OfficeAdmin):
     inlines: tuple[Any, ...] = (SubscriptionsInline, AliasesInline)
     fieldsets = (
         (None, {"fields": ("name", "external_id", "email", "contact")}),
-        ("Billing", {"fields": (("currency", "timezone"), "net_days", ("tax_id", "tax_treatment"))}),
+        ("Billing", {"fields": (("currency", "timezone"), "net_days", ("tax_id", "tax_treatment"), "tax_note")}),
         (
             "Address",
             {
