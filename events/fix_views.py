@@ -13,7 +13,7 @@ from django.utils.http import urlencode
 from catalog.refusals import Refused
 from events.billing_facts import write_amounts
 from events.fixing import Action, Applied, Change, FixRefused, Preview, apply_fix, count_waiting, make_action, preview
-from events.links import event_url, page_of
+from events.links import admin_url, event_url, page_of
 from events.summary import written
 from events.tasks import go_on_soon
 from events.tracking_pages import clean, ensure_may_view, page
@@ -56,6 +56,7 @@ def _fix_page(request: HttpRequest, user: User, action: Action, given: dict[str,
         "fields": fields,
         "hidden": [(name, value) for name, value in given.items() if name not in names],
         "waiting": count_waiting(action),
+        "waiting_url": admin_url("events_problem_changelist", **action.listed()),
         "preview": _preview(tried) if tried else None,
         "refusal": refusal,
         "event_id": given.get("event", ""),
@@ -147,6 +148,7 @@ def _changes(changes: tuple[Change, ...]) -> dict[str, Any]:
             "customer_url": page_of(change.customer),
             "feature": change.feature.name,
             "feature_url": page_of(change.feature),
+            "usage_url": _usage_url(change),
             "before": written(change.before),
             "after": written(change.after),
             "difference": f"{'+' if change.difference >= 0 else ''}{written(change.difference)}",
@@ -156,3 +158,16 @@ def _changes(changes: tuple[Change, ...]) -> dict[str, Any]:
         for change in changes[:MOST_ROWS]
     ]
     return {"changes": rows, "more_changes": max(len(changes) - MOST_ROWS, 0)}
+
+
+def _usage_url(change: Change) -> str:
+    """Link to the usage of the change's hours in the Query tool."""
+    return admin_url(
+        "events_query",
+        feature=change.feature.pk,
+        customer=change.customer.external_id,
+        window="custom",
+        timezone="UTC",
+        start=f"{change.start:%Y-%m-%dT%H:%M}",
+        end=f"{change.end:%Y-%m-%dT%H:%M}",
+    )

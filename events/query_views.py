@@ -115,18 +115,27 @@ def _row(row: Row, found: Answer) -> dict[str, Any]:
         "events": row.events,
         "url": url,
         "note": customer.external_id if customer else "",
+        "events_url": _events_url(found.query, row),
     }
 
 
-def _events_url(query: Query) -> str:
-    """Link to the events behind the number: of the feature's names, in the window, of the customer if it is one."""
-    start = None if query.feature.is_cumulative else query.period.start
+def _events_url(query: Query, row: Row | None = None) -> str:
+    """Link to the events behind the number, or behind one row: of the feature's names, in the window, of the customer.
+
+    A group of a property's value takes that, too. A running total counts from the beginning on.
+    """
+    customers = [row.customer] if row and row.customer else list(query.customers)
+    start = (row and row.start) or query.period.start
+    end = (row and row.end) or query.period.end
     given: dict[str, str | int] = {"event_name": query.feature.event_name}
-    if len(query.customers) == 1:
-        given["customer__id__exact"] = query.customers[0].pk
+    if len(customers) == 1:
+        given["customer__id__exact"] = customers[0].pk
     else:
         given["received"] = "all"
-    return admin_url("events_event_changelist", **given, **occurred_between(start, query.period.end))
+    if row and query.group == "property":
+        given["property"] = f"{query.property}:{row.label}"
+    since = None if query.feature.is_cumulative else start
+    return admin_url("events_event_changelist", **given, **occurred_between(since, end))
 
 
 def _chart(found: Answer) -> str:

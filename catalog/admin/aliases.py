@@ -33,6 +33,13 @@ class EventNameAliasAdmin(OfficeAdmin):
     def get_fields(self, request: HttpRequest, obj: EventNameAlias | None = None) -> tuple[str, ...]:
         return self.fields if obj else tuple(name for name in self.fields if name not in self.readonly_fields)
 
+    def get_fieldsets(self, request: HttpRequest, obj: EventNameAlias | None = None) -> list[Any]:
+        said = (
+            "Events sent with this name count as the other one: new ones, and those that wait as problems."
+            " The ledger keeps what was sent."
+        )
+        return [(None, {"fields": self.get_fields(request, obj), "description": said})]
+
     def get_readonly_fields(self, request: HttpRequest, obj: EventNameAlias | None = None) -> tuple[str, ...]:
         return ("alias", *self.readonly_fields) if obj else ()
 

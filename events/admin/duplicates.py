@@ -119,7 +119,8 @@ class DuplicateEventAdmin(LongListAdmin):
 
     @display(description="Times", formatting="price")
     def times(self, row: DuplicateEvent) -> SafeString:
-        return format_html('<span class="ch-number">{}</span>', f"{row.count:,}")
+        url = reverse("admin:events_duplicateevent_change", args=[row.pk])
+        return format_html('<a class="ch-link ch-number" href="{}">{}</a>', url, f"{row.count:,}")
 
     @display(description="Source")
     def source_text(self, row: DuplicateEvent) -> str:

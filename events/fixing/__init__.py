@@ -48,7 +48,7 @@ class PreviewBusy(FixRefused):
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One customer's usage of one feature, before and after, over the hours that the events lie in."""
+    """One customer's usage of one feature, before and after, over the hours [start, end) that the events lie in."""
 
     customer: Customer
     feature: Feature
@@ -56,6 +56,8 @@ class Change:
     after: Decimal
     events_before: int
     events_after: int
+    start: datetime
+    end: datetime
 
     @property
     def difference(self) -> Decimal:
@@ -135,7 +137,7 @@ def preview(action: Action, *, now: datetime, by: User | None, most: int = MOST_
     except OperationalError as error:
         raise PreviewBusy("The events are being worked on just now. Try the preview again in a moment.") from error
     before = _measure(keys, now)
-    changes = _changes(before, after, customers)
+    changes = _changes(before, after, customers, keys)
     return Preview(tried, is_partial, done.closed, done.still_open, changes, before, after)
 
 
@@ -173,7 +175,7 @@ def apply_fix(action: Action, *, now: datetime, by: User | None, reason: str = "
     keys = _keys(action, ids[:MOST_EVENTS])
     after = _measure(keys, now)
     customers = Customer.objects.in_bulk({customer for customer, _ in keys.windows})
-    return Applied(done, _changes(before, after, customers), before.worth, after.worth)
+    return Applied(done, _changes(before, after, customers, keys), before.worth, after.worth)
 
 
 @transaction.atomic
@@ -242,7 +244,7 @@ def _measure(keys: _Keys, now: datetime) -> Measured:
     return Measured(usage, billing().worth(keys.moments, now=now))
 
 
-def _changes(before: Measured, after: Measured, customers: dict[int, Customer]) -> tuple[Change, ...]:
+def _changes(before: Measured, after: Measured, customers: dict[int, Customer], keys: _Keys) -> tuple[Change, ...]:
     """Pair what was measured, the greatest number of events first."""
     features = Feature.objects.in_bulk({feature for _, feature in after.usage})
     rows = []
@@ -250,6 +252,7 @@ def _changes(before: Measured, after: Measured, customers: dict[int, Customer]) 
         customer, feature = key
         was, events_before = before.usage.get(key, (Decimal(0), 0))
         if customer in customers and (value != was or events != events_before):
-            rows.append(Change(customers[customer], features[feature], was, value, events_before, events))
+            window = keys.windows[key]
+            rows.append(Change(customers[customer], features[feature], was, value, events_before, events, *window))
     rows.sort(key=lambda row: (row.events_before - row.events_after, row.customer.name, row.feature.name))
     return tuple(rows)

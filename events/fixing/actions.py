@@ -44,6 +44,9 @@ class CreateCustomer(Action):
         )
         save_customer(customer, by=by, reason=reason)
 
+    def listed(self) -> dict[str, str]:
+        return {"reason": Reason.UNKNOWN_CUSTOMER.value, "external_customer_id": self.text("external_id")}
+
     def waiting(self) -> Q:
         return Q(reason=Reason.UNKNOWN_CUSTOMER, external_customer_id=self.text("external_id"))
 
@@ -78,6 +81,9 @@ class MapCustomer(Action):
             raise FixRefused(f"No customer has the external id “{self.text('meant')}”.")
         return found
 
+    def listed(self) -> dict[str, str]:
+        return {"reason": Reason.UNKNOWN_CUSTOMER.value, "external_customer_id": self.text("alias")}
+
     def waiting(self) -> Q:
         return Q(reason=Reason.UNKNOWN_CUSTOMER, external_customer_id=self.text("alias"))
 
@@ -101,6 +107,9 @@ class ActivateCustomer(Action):
         if found is None:
             raise FixRefused(f"No customer has the external id “{sent}” any more.")
         return found
+
+    def listed(self) -> dict[str, str]:
+        return {"reason": Reason.CUSTOMER_ARCHIVED.value}
 
     def waiting(self) -> Q:
         customer = self._customer()
@@ -132,6 +141,9 @@ class MapEventName(Action):
     def apply(self, *, now: datetime, by: User | None, reason: str) -> None:
         map_event_name(self.text("alias"), self.text("event_name"), by=by, reason=reason)
 
+    def listed(self) -> dict[str, str]:
+        return {"event_name": self.text("alias")}
+
     def waiting(self) -> Q:
         return Q(event_name=self.text("alias")) & ~Q(reason=Reason.UNKNOWN_CUSTOMER)
 
@@ -146,6 +158,9 @@ class ActivateFeature(Action):
     def apply(self, *, now: datetime, by: User | None, reason: str) -> None:
         activate_feature(self.row(Feature, "feature"), by=by, reason=reason)
 
+    def listed(self) -> dict[str, str]:
+        return {"reason": Reason.FEATURE_ARCHIVED.value, "feature__id__exact": self.text("feature")}
+
     def waiting(self) -> Q:
         return Q(reason=Reason.FEATURE_ARCHIVED, feature=self.row(Feature, "feature"))
 
@@ -159,6 +174,9 @@ class AcceptNumericStrings(Action):
 
     def apply(self, *, now: datetime, by: User | None, reason: str) -> None:
         accept_numeric_strings(self.row(Feature, "feature"), by=by, reason=reason)
+
+    def listed(self) -> dict[str, str]:
+        return {"reason": Reason.NOT_A_NUMBER.value, "feature__id__exact": self.text("feature")}
 
     def waiting(self) -> Q:
         return Q(reason=Reason.NOT_A_NUMBER, feature=self.row(Feature, "feature"))
@@ -175,6 +193,9 @@ class Replay(Action):
 
     def apply(self, *, now: datetime, by: User | None, reason: str) -> None:
         self.row(Event, "ledger_id")
+
+    def listed(self) -> dict[str, str]:
+        return {"q": self.row(Event, "ledger_id").event_id}
 
     def waiting(self) -> Q:
         return Q(event=self.row(Event, "ledger_id"))
@@ -200,6 +221,11 @@ class ReplayCause(Action):
 
     def apply(self, *, now: datetime, by: User | None, reason: str) -> None:
         self.reason()
+
+    def listed(self) -> dict[str, str]:
+        names = {"cause": "reason", "feature": "feature__id__exact"}
+        given = ("cause", "external_customer_id", "event_name", "feature")
+        return {names.get(name, name): self.text(name) for name in given if self.text(name)}
 
     def waiting(self) -> Q:
         return cause_of(self.given)
@@ -229,6 +255,9 @@ class CountEarlier(Action):
             raise FixRefused(f"It counts from {feature.counts_from:%Y-%m-%d %H:%M} UTC on: choose a moment before.")
         feature.counts_from = since
         save_feature(feature, by=by, reason=reason)
+
+    def listed(self) -> dict[str, str]:
+        return {"reason": Reason.BEFORE_FEATURE_START.value, "feature__id__exact": self.text("feature")}
 
     def waiting(self) -> Q:
         return Q(reason=Reason.BEFORE_FEATURE_START, feature=self.row(Feature, "feature"))

@@ -67,6 +67,10 @@ class Action(ABC):
         """Choose the open problems whose events wait for the fix; None for a fix that replays nothing."""
         return None
 
+    def listed(self) -> dict[str, str]:
+        """Name the filters of the list of problems that show what waits for the fix."""
+        return {}
+
     def concerns(self) -> list[tuple[int, int, datetime]]:
         """List (customer, feature, moment) whose usage gets another price, for a fix that replays nothing."""
         return []
