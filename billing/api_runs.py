@@ -144,7 +144,7 @@ class RunFindings(ApiDoor):
 
     @operation(
         "listBillingRunFindings", "List what a billing run found", tag=TAG,
-        answers={200: listed("BillingRunFindingList", FindingOut)}, filters=FindingFilter, errors=(404,),
+        answers={200: listed("BillingRunFindingList", FindingOut)}, filters=FindingFilter, errors=(400, 404),
     )  # fmt: skip
     def get(self, request: Request, run_id: str) -> Response:
         rows = run_of(run_id).findings.select_related("subscription__customer").order_by("pk")

@@ -10,13 +10,14 @@ from datetime import datetime
 from decimal import Decimal
 
 from django.contrib.auth.models import User
+from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.db.models import Q, Sum
 
 from billing.computation import Credit, use_credits
 from billing.condition_loading import in_order_of_use
 from billing.models import CreditGrant, EntryKind, GrantKind, Invoice, Wallet, WalletEntry, WalletState
-from billing.money import ZERO, format_amount, round_amount
+from billing.money import ZERO, format_amount, known_currency, round_amount
 from catalog.history import recorded
 from catalog.refusals import Refused
 from customers.models import Customer
@@ -42,7 +43,12 @@ class NoReason(Refused):
 
 
 def open_wallet(customer: Customer, currency: str, *, by: User | None, name: str = "", **given: object) -> Wallet:
-    """Open a wallet for a customer in a currency. They may have several. `given` are further fields of the table."""
+    """Open a wallet for a customer in a currency. They may have several. `given` are further fields of the table.
+
+    Raises ValidationError for a field that is wrong, a code that is no currency's among them.
+    """
+    if not known_currency(currency):
+        raise ValidationError({"currency": f"{currency} is no currency of today (ISO 4217)."})
     wallet = Wallet(customer=customer, currency=currency, name=name or DEFAULT_NAME, **given)
     wallet.full_clean()
     with recorded(by=by):

@@ -93,7 +93,8 @@ def operation(
 ) -> Callable[[Any], Any]:
     """Describe one operation. Every one may be refused for its key; one with a body also for its size and type."""
     refusals = {*errors, *ALWAYS, *((413, 415) if body is not None else ())}
-    examples = [OpenApiExample(summary, value=example, request_only=True)] if example is not None else None
+    shown = {"limit": 20} if example is None and isinstance(body, dict) else example  # a search
+    examples = [OpenApiExample(summary, value=shown, request_only=True)] if shown is not None else None
     return extend_schema(
         operation_id=operation_id,
         summary=summary,

@@ -1,0 +1,129 @@
+"""The served schema for tests that walk through it, and a company that has one of everything it speaks of."""
+
+from copy import deepcopy
+from functools import cache
+from typing import Any
+
+from drf_spectacular.generators import SchemaGenerator
+
+from billing.runs import run_to_end
+from events.processing import process_batch
+from tests.api import Api
+from tests.factories import START
+
+JSON = "application/json"
+
+
+@cache
+def described() -> dict[str, Any]:
+    """Return the schema as it is served."""
+    schema: dict[str, Any] = SchemaGenerator().get_schema(request=None, public=True)
+    return schema
+
+
+def operations() -> list[tuple[str, str, Any]]:
+    """List every operation: its path, its method, and what is said of it."""
+    return [(path, method, one) for path, methods in described()["paths"].items() for method, one in methods.items()]
+
+
+def example_of(operation: Any) -> Any:
+    """Return the first example of an operation's body; None where it has none."""
+    body = operation.get("requestBody")
+    examples = list(body["content"][JSON].get("examples", {}).values()) if body else []
+    return examples[0]["value"] if examples else None
+
+
+def make_one_of_everything(api: Api) -> dict[str, list[str]]:
+    """Make a company through the API, and return what its things are called, by the names of parameters and fields."""
+    customer = api.post("customers", {"external_id": "acme", "name": "Acme Ltd"}, 201)
+    meter = {"event_name": "api.calls", "aggregation": {"type": "COUNT"}, "reset_usage": "BILLING_PERIOD"}
+    feature = api.post("features", {"name": "Calls", "type": "metered", "lookup_key": "calls", "meter": meter}, 201)
+    plan = api.post("plans", {"name": "Growth", "lookup_key": "growth"}, 201)
+    monthly = {
+        "entity_id": plan["id"], "entity_type": "PLAN", "currency": "usd", "billing_period": "MONTHLY",
+        "billing_period_count": 1, "price_unit_type": "FIAT",
+    }  # fmt: skip
+    fee = {"type": "FIXED", "billing_model": "FLAT_FEE", "invoice_cadence": "ADVANCE", "amount": "49"}
+    used = {"type": "USAGE", "billing_model": "FLAT_FEE", "invoice_cadence": "ARREAR", "amount": "0.5"}
+    price = api.post("prices", monthly | fee, 201)
+    api.post("prices", monthly | used | {"meter_id": feature["meter_id"], "lookup_key": "calls"}, 201)
+    free = {"plan_id": plan["id"], "feature_id": feature["id"], "feature_type": "metered", "usage_limit": 10}
+    entitlement = api.post("entitlements", free, 201)
+    subscription = api.post(
+        "subscriptions",
+        {
+            "external_customer_id": "acme", "plan_id": plan["id"], "currency": "USD", "billing_period": "MONTHLY",
+            "start_date": START.isoformat(),
+        },
+        201,
+    )  # fmt: skip
+    for name, whom in (("api.calls", "acme"), ("api.calls", "nobody"), ("no.such", "acme")):
+        api.post("events", {"event_name": name, "external_customer_id": whom, "event_id": f"{name}-{whom}"}, 202)
+    process_batch()
+    run_to_end(as_of=START)
+    draft = api.get("invoices")["items"][0]
+    items = [{"display_name": "Setup", "quantity": "2", "unit_amount": "250"}]
+    amounts = {"subtotal": "500.00", "total": "500.00", "amount_due": "500.00"}
+    one_off = {"customer_id": customer["id"], "currency": "USD", "line_items": items} | amounts
+    invoice = api.post("invoices", one_off, 201)
+    api.post(f"invoices/{invoice['id']}/finalize")
+    paid = {
+        "amount": "40.00", "currency": "USD", "destination_type": "INVOICE", "destination_id": invoice["id"],
+        "payment_method_type": "BANK_TRANSFER",
+    }  # fmt: skip
+    payment = api.post("payments", paid, 201)
+    line = invoice["line_items"][0]["id"]
+    lines = [{"invoice_line_item_id": line, "amount": "10.00"}]
+    note = api.post("creditnotes", {"invoice_id": invoice["id"], "reason": "BILLING_ERROR", "line_items": lines}, 201)
+    coupon_in = {"name": "Summer", "coupon_code": "SUMMER26", "type": "percentage", "percentage_off": "25"}
+    coupon = api.post("coupons", coupon_in | {"cadence": "forever"}, 201)
+    discount = api.post("coupons/associations", {"coupon_code": "SUMMER26", "external_customer_id": "acme"}, 201)
+    rate = api.post("taxes/rates", {"code": "VAT-DE", "name": "VAT", "percentage_value": "19"}, 201)
+    taxed = {"tax_rate_code": "VAT-DE", "entity_type": "customer", "external_customer_id": "acme"}
+    tax = api.post("taxes/associations", taxed)
+    wallet = api.post("wallets", {"external_customer_id": "acme", "currency": "USD", "initial_credits_to_load": "9"})
+    run = api.post("runs", {"dry_run": True}, 202)
+    watched = {"subscription_id": subscription["id"], "feature_id": feature["id"], "threshold": "10"}
+    alert = api.post("alerts", watched, 201)
+    endpoint = api.post("webhooks", {"url": "https://example.com/hooks"}, 201)
+    delivery = api.post(f"webhooks/{endpoint['id']}/test", status=201)
+    named = {
+        "customer_id": [customer["id"]], "external_id": ["acme"], "external_customer_id": ["acme", "nobody"],
+        "feature_id": [feature["id"]], "meter_id": [feature["meter_id"]], "feature_ids": [feature["id"]],
+        "plan_id": [plan["id"]], "target_plan_id": [plan["id"]], "plan_ids": [plan["id"]],
+        "price_id": [price["id"]], "key": ["calls"], "entitlement_id": [entitlement["id"]],
+        "subscription_id": [subscription["id"]],
+        "entity_id": [plan["id"], customer["id"], subscription["id"]],
+        "invoice_id": [draft["id"], invoice["id"]], "line_id": [draft["line_items"][0]["id"], line],
+        "invoice_line_item_id": [line], "destination_id": [invoice["id"]], "payment_id": [payment["id"]],
+        "credit_note_id": [note["id"]], "coupon_id": [coupon["id"]], "coupon_code": ["SUMMER26"],
+        "code": ["SUMMER26", "VAT-DE"], "association_id": [discount["id"], tax["id"]], "rate_id": [rate["id"]],
+        "tax_rate_code": ["VAT-DE"], "wallet_id": [wallet["id"]], "run_id": [run["id"]], "alert_id": [alert["id"]],
+        "endpoint_id": [endpoint["id"]], "delivery_id": [delivery["id"]],
+        "event_name": ["api.calls", "no.such"], "event_id": ["api.calls-acme"], "event_ids": ["api.calls-acme"],
+    }  # fmt: skip
+    return {name: [*ids, "none"] for name, ids in named.items()}
+
+
+def pointing_at(named: dict[str, list[str]]) -> dict[str, Any]:
+    """Return the schema with what a client sends narrowed to things that are there, and one that isn't."""
+    schema = deepcopy(described())
+    for methods in schema["paths"].values():
+        for operation in methods.values():
+            for parameter in operation.get("parameters", []):
+                if parameter.get("name") in named:
+                    _narrow(parameter["schema"], named[parameter["name"]])
+    for name, component in schema["components"]["schemas"].items():
+        if name.endswith("Request"):
+            for field, described_ in component.get("properties", {}).items():
+                if field in named:
+                    _narrow(described_, named[field])
+    return schema
+
+
+def _narrow(described_: dict[str, Any], values: list[str]) -> None:
+    if described_.get("type") == "array":
+        described_["items"] = {"type": "string", "enum": values}
+    else:
+        described_.clear()
+        described_.update({"type": "string", "enum": values})

@@ -1,0 +1,114 @@
+"""Every door refuses in one form: a wrong key, a missing scope, a limit, an unknown object, a method, a broken body."""
+
+import json
+from datetime import timedelta
+
+import pytest
+from django.test import Client
+from django.utils import timezone
+
+from events.keys import forget_remembered_keys, make_key, rotate
+from events.limits import forget_counts
+from events.models import Scope
+from tests.scenarios.described import example_of, operations
+
+pytestmark = pytest.mark.django_db
+DOORS = operations()
+
+
+def ask(client, path, method, operation, body=None):
+    for parameter in operation.get("parameters", []):
+        if parameter.get("in") == "path":
+            path = path.replace(f"{{{parameter['name']}}}", "none")
+    if body is None and "requestBody" in operation:
+        body = json.dumps(example_of(operation))
+    given = {"content_type": "application/json"} if body is not None else {"content_type": ""}
+    return client.generic(method.upper(), path, body or "", **given)
+
+
+def client_with(*scopes, **limits):
+    return Client(headers={"x-api-key": make_key("Test", scopes=scopes, **limits)[1]})
+
+
+def check(answer, status, code, where):
+    assert answer.status_code == status, (where, answer.content.decode())
+    assert answer.headers["content-type"] == "application/json", where
+    body = answer.json()
+    assert set(body) == {"code", "message", "http_status_code", "details"}, where
+    assert (body["code"], body["http_status_code"]) == (code, status), where
+    assert body["message"], where
+    assert isinstance(body["details"], dict), where
+    return body
+
+
+@pytest.mark.parametrize("key", ["", "sk_wrong", "sk_" + "x" * 43])
+def test_without_a_key_that_is_known_every_door_answers_401(key):
+    client = Client(headers={"x-api-key": key} if key else {})
+    for path, method, operation in DOORS:
+        answer = ask(client, path, method, operation)
+        check(answer, 401, "unauthorized", (method, path))
+        assert answer.headers["www-authenticate"] == "x-api-key", (method, path)
+
+
+def test_without_the_scope_every_door_answers_403():
+    """A key that may only send events reads nothing; one that may only read changes nothing."""
+    sender, reader = client_with(Scope.EVENTS_WRITE), client_with(Scope.READ)
+    for path, method, operation in DOORS:
+        if (path, method) not in (("/v1/events", "post"), ("/v1/events/bulk", "post")):
+            body = check(ask(sender, path, method, operation), 403, "permission_denied", (method, path))
+            assert body["message"].startswith("The API key lacks the scope "), (method, path)
+        if "Idempotency-Key" in json.dumps(operation) or "IdempotencyKey" in json.dumps(operation):
+            check(ask(reader, path, method, operation), 403, "permission_denied", (method, path))
+
+
+def test_over_the_limit_every_door_answers_429_and_when_to_come_back():
+    client = client_with(Scope.ALL, single_per_minute=1, bulk_per_minute=1)
+    for path, method, operation in DOORS:
+        forget_counts()
+        ask(client, path, method, operation)
+        answer = ask(client, path, method, operation)
+        check(answer, 429, "too_many_requests", (method, path))
+        assert 1 <= int(answer.headers["retry-after"]) <= 60, (method, path)
+        assert (answer.headers["x-ratelimit-limit"], answer.headers["x-ratelimit-remaining"]) == ("1", "0")
+
+
+def test_what_a_path_names_and_isnt_there_is_404():
+    client = client_with(Scope.ALL, single_per_minute=0)
+    for path, method, operation in DOORS:
+        if "{" in path and "404" in operation["responses"] and "/statement" not in path:
+            body = check(ask(client, path, method, operation), 404, "not_found", (method, path))
+            assert body["message"].startswith("There is no "), (method, path)
+    check(client.get("/v1/no/such/door"), 404, "not_found", "nowhere")
+
+
+def test_a_method_that_a_door_doesnt_know_is_405():
+    client = client_with(Scope.ALL, single_per_minute=0)
+    for path in {path for path, _, _ in DOORS}:
+        answer = client.generic("PATCH", path.replace("{", "").replace("}", ""), "{}", content_type="application/json")
+        check(answer, 405, "method_not_allowed", path)
+
+
+@pytest.mark.parametrize("body", ["{", "[]", '"text"', '{"a": NaN}', b"\xff"])
+def test_a_body_that_isnt_a_json_object_is_400_and_never_500(body):
+    client = client_with(Scope.ALL, single_per_minute=0, bulk_per_minute=0)
+    for path, method, operation in DOORS:
+        if "requestBody" in operation and "{" not in path and "?" not in path:
+            answer = ask(client, path, method, operation, body)
+            if body != "[]":  # an empty list is as good as no body
+                check(answer, 400, "validation_error", (method, path))
+            assert answer.status_code < 500, (method, path)
+
+
+def test_a_key_stops_working_when_it_expires_and_its_successor_goes_on():
+    key, secret = make_key("Shop", scopes=[Scope.READ])
+    old = Client(headers={"x-api-key": secret})
+    successor, fresh = rotate(key, now=timezone.now(), overlap=timedelta(hours=1))
+    new = Client(headers={"x-api-key": fresh})
+    assert (old.get("/v1/plans").status_code, new.get("/v1/plans").status_code) == (200, 200)
+    type(key).objects.filter(pk=key.pk).update(expires_at=timezone.now())
+    forget_remembered_keys()
+    body = check(old.get("/v1/plans"), 401, "unauthorized", "the old key")
+    assert "expired on" in body["message"]
+    assert new.get("/v1/plans").status_code == 200
+    assert successor.scopes == [Scope.READ]
+    check(new.post("/v1/plans", {"name": "No"}, content_type="application/json"), 403, "permission_denied", "its scope")
