@@ -17,6 +17,7 @@ from billing.models import InvoiceLine, InvoiceState, LineKind
 from billing.month_end.months import Month, TooMuch
 from billing.proof import grant_of
 from catalog.models import Feature
+from catalog.models.features import UsageReset
 from customers.models import Subscription
 from customers.periods import Period
 from events.behind import counted_by_pair
@@ -156,13 +157,18 @@ def _of_lines(period: Period, customers: Iterable[int]) -> Iterator[tuple[Pair, 
     lines = InvoiceLine.objects.filter(
         kind=LineKind.USAGE, invoice__period_start__lt=period.end, invoice__period_end__gt=period.start
     )
-    columns = ("invoice__customer_id", "feature_id", "invoice__state", "computation")
+    columns = ("invoice__customer_id", "feature_id", "feature__reset", "invoice__state", "computation")
     for some in batched(customers, AT_ONCE):
-        for customer_id, feature_id, state, how in lines.filter(invoice__customer__in=some).values_list(*columns):
+        for customer_id, feature_id, reset, state, how in lines.filter(invoice__customer__in=some).values_list(
+            *columns
+        ):
             went = _state(state, is_trial=bool(how.get("trial")))
             for window in how["windows"]:
                 for span in grant_of(window).windows:
-                    yield (customer_id, feature_id or 0), span, went
+                    # A running total charges all that came before, too.
+                    since = period.start if reset == UsageReset.CUMULATIVE else span.start
+                    if since < span.end:
+                        yield (customer_id, feature_id or 0), Period(since, span.end), went
 
 
 def _state(state: str, *, is_trial: bool) -> Went:

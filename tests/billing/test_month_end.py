@@ -126,6 +126,16 @@ def test_a_trial_is_free(plan, calls):
     assert went(now=utc(2026, 10, 12)) == {"FREE_TRIAL": 4}
 
 
+def test_a_running_total_charges_what_came_before_its_subscription_too():
+    stored = make_feature(name="Stored", field="gb", reset="cumulative")
+    plan = make_version({"feature": stored, "unit_amount": D(1)}).plan
+    customer, _ = sell(plan, utc(2026, 9, 10))
+    use(customer, stored, utc(2026, 9, 2), 5, events=5)
+    use(customer, stored, utc(2026, 9, 20), 2, events=2)
+    bill(utc(2026, 10, 10))
+    assert went(now=utc(2026, 10, 11)) == {"DRAFT": 7}
+
+
 def test_the_books_of_a_month_add_up(plan, calls):
     """August's $30 is open at the start. September: $30 + 50 calls at $0.10 + 20% tax, $10 of prepaid credit, a
     credit note, a payment, and a void."""
