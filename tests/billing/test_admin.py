@@ -300,6 +300,7 @@ def test_invoices_and_lines_are_exported_with_numbers_as_numbers(staff_client, m
 def test_an_export_has_days_in_the_chosen_zone_counts_of_events_and_sums_by_currency(staff_client, make_invoiced):
     make_invoiced()
     make_draft("1500", currency="JPY", customer=make_customer(name="=HYPERLINK()", external_id="007"))
+    assert 'name="timezone"' in page(staff_client, f"{LIST}export/")
     *invoices, yen, dollars = exported(staff_client, timezone="Asia/Tokyo")
     assert invoices[0]["customer"] == "'=HYPERLINK()"
     assert invoices[0]["customer_external_id"] == "007"
