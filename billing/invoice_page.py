@@ -7,7 +7,7 @@ from decimal import Decimal
 
 from billing.invoicing import rows_of
 from billing.lines import DraftLine
-from billing.models import Invoice, InvoiceLine, LineKind
+from billing.models import CreditNote, Invoice, InvoiceLine, LineKind
 from billing.money import format_amount
 from billing.printing import explain
 from billing.wording import number
@@ -136,11 +136,16 @@ def readable(value: str, currency: str) -> str:
 
 def history(invoice: Invoice) -> list[Change]:
     """List what became of the invoice, the newest first, without saves that changed nothing people see."""
-    entries = changes_of([invoice])
+    return history_of(invoice, invoice.currency)
+
+
+def history_of(row: Invoice | CreditNote, currency: str) -> list[Change]:
+    """List what became of an invoice or a credit note, as `history` does."""
+    entries = changes_of([row])
     found = []
     for entry in entries:
         shown = [
-            (name, readable(before, invoice.currency), readable(after, invoice.currency))
+            (name, readable(before, currency), readable(after, currency))
             for name, (before, after) in entry.changes_display_dict.items()
             if name.lower() not in HIDDEN
         ]

@@ -109,6 +109,20 @@ def update_one_off(invoice: Invoice, items: Sequence[Item], *, terms: Terms, now
         return locked
 
 
+def preview_one_off(
+    customer: Customer, items: Sequence[Item], *, currency: str, now: datetime
+) -> tuple[Invoice, list[InvoiceLine]]:
+    """Work out what items would come to: the unsaved invoice, and its charges with the lines of taxes. Nothing stored.
+
+    Raises `CannotChange` as `create_one_off` does.
+    """
+    if not known_currency(currency):
+        raise CannotChange(f"{currency} is no currency: write its three ISO 4217 capitals.")
+    invoice = Invoice(customer=customer, kind=InvoiceKind.ONE_OFF, currency=currency, computed_at=now)
+    charges = charges_of(invoice, items)
+    return invoice, [*charges, *add_up(invoice, charges, at=now)]
+
+
 def amend(
     invoice: Invoice,
     *,

@@ -35,8 +35,11 @@ def steps_of(invoice: Invoice, lines: Iterable[InvoiceLine], credits_url: str = 
     if invoice.amount_paid:
         found.append(_step("Paid", -invoice.amount_paid, invoice.currency))
     if invoice.amount_remaining != invoice.total and not invoice.voided_at:
-        label = "To pay once finalized" if invoice.is_draft else "To pay"
-        found.append(_step(label, invoice.amount_remaining, invoice.currency, is_grand=True))
+        label = "To pay once finalized" if invoice.is_draft else "Left to pay" if invoice.amount_paid else "To pay"
+        is_back = invoice.amount_remaining < 0 and not invoice.is_draft
+        left = _step(label, invoice.amount_remaining, invoice.currency, is_grand=True)
+        back = _step("To give back", -invoice.amount_remaining, invoice.currency, is_grand=True)
+        found.append(back if is_back else left)
     return found
 
 

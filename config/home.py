@@ -11,7 +11,7 @@ from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
 
-from billing.models import BillingRun, BillingState, Invoice, InvoiceState
+from billing.models import BillingRun, BillingState, Invoice
 from billing.models.runs import RunState
 from billing.querysets import REMAINING
 from catalog.models import Feature, Plan
@@ -141,7 +141,7 @@ def drafts_queue() -> Queue:
         "Draft invoices",
         f"{count:,}",
         note if count else "none waits",
-        f"{reverse('admin:billing_invoice_changelist')}?state__exact={InvoiceState.DRAFT}",
+        reverse("admin:billing_review"),
         "warning" if count else "good",
         [(row["amount"], row["currency"]) for row in rows],
     )

@@ -4,7 +4,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from django.apps import apps
-from django.db.models import QuerySet, Value
+from django.db.models import F, QuerySet, Value
+from django.db.models.functions import Now
 from django.http import HttpRequest
 from django.urls import NoReverseMatch, reverse
 
@@ -72,7 +73,11 @@ SECTIONS = (
         "Billing",
         (
             Item("Upcoming", "event_upcoming", "billing_upcoming", "billing.view_invoice", badge="parked"),
-            Item("Invoices", "receipt_long", "billing_invoice_changelist", "billing.view_invoice", badge="drafts"),
+            Item("Review", "rule", "billing_review", "billing.view_invoice", badge="drafts"),
+            Item("Invoices", "receipt_long", "billing_invoice_changelist", "billing.view_invoice"),
+            Item("Payments", "payments", "billing_payment_changelist", "billing.view_payment"),
+            Item("Credit notes", "undo", "billing_creditnote_changelist", "billing.view_creditnote", badge="refunds"),
+            Item("Receivables", "hourglass_bottom", "billing_aging", "billing.view_invoice", badge="overdue"),
             Item("Month end", "event_available", "billing_month_end", "billing.view_invoice"),
             Item("Runs", "play_circle", "billing_billingrun_changelist", "billing.view_billingrun"),
             Item(
@@ -88,6 +93,7 @@ SECTIONS = (
     Section(
         "Settings",
         (
+            Item("Number series", "tag", "billing_numberseries_changelist", "billing.view_numberseries"),
             Item("Company", "storefront", "billing_companyprofile_changelist", "billing.view_companyprofile"),
             Item("Taxes", "assured_workload", "billing_taxrate_changelist", "billing.view_taxrate"),
             Item("API keys", "key", "events_apikey_changelist", "events.view_apikey"),
@@ -109,7 +115,10 @@ SECTIONS = (
         ),
     ),
 )
-BADGE_VARIANTS = {"problems": "danger", "parked": "danger", "drafts": "warning"}
+BADGE_VARIANTS = {
+    "problems": "danger", "parked": "danger", "drafts": "warning", "overdue": "danger", "refunds": "warning",
+}  # fmt: skip
+SETTLED = F("amount_paid") + F("amount_credited")  # of an invoice
 
 
 def navigation(request: HttpRequest) -> list[dict[str, Any]]:
@@ -171,6 +180,8 @@ def _badges(request: HttpRequest) -> dict[str, int]:
         ("problems", "events.Problem", {"state": 1}),
         ("parked", "billing.BillingState", {"parked_at__isnull": False}),
         ("drafts", "billing.Invoice", {"state": "draft"}),
+        ("overdue", "billing.Invoice", {"state": "finalized", "due_at__lt": Now(), "amount_due__gt": 0}),
+        ("refunds", "billing.Invoice", {"state__in": ["finalized", "paid"], "amount_due__lt": SETTLED}),
     ):
         model = apps.get_model(label)
         if request.user.has_perm(f"{model._meta.app_label}.view_{model._meta.model_name}"):

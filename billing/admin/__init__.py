@@ -1,5 +1,20 @@
-"""Billing in the admin: invoices, upcoming invoices, runs, number series, taxes, discounts, prepaid credit."""
+"""Billing in the admin: invoices, payments, credit notes, taxes, discounts, prepaid credit, runs, series, the company."""
 
-from billing.admin import company, coupons, findings, invoices, runs, series, states, taxes, wallets
+from billing.admin import (
+    company,
+    coupons,
+    credit_notes,
+    findings,
+    invoices,
+    payments,
+    runs,
+    series,
+    states,
+    taxes,
+    wallets,
+)
 
-__all__ = ["company", "coupons", "findings", "invoices", "runs", "series", "states", "taxes", "wallets"]
+__all__ = [
+    *("company", "coupons", "credit_notes", "findings", "invoices", "payments", "runs", "series", "states", "taxes"),
+    "wallets",
+]

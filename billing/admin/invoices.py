@@ -5,26 +5,42 @@ from typing import Any
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
 from django.shortcuts import get_object_or_404, render
-from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from django.utils.safestring import SafeString
 from unfold.admin import ModelAdmin
-from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesDropdownFilter, RangeDateTimeFilter
+from unfold.contrib.filters.admin import (
+    AutocompleteSelectFilter,
+    ChoicesDropdownFilter,
+    FieldTextFilter,
+    RangeDateTimeFilter,
+)
 from unfold.dataclasses import UnfoldAction
 from unfold.decorators import action, display
 from unfold.enums import ActionVariant
 from unfold.forms import BaseDialogForm
 
-from billing import finalizing, invoice_page
-from billing.admin import documents, month_end_pages, statement_pages, upcoming_pages
+from billing import aging, finalizing, invoice_page
+from billing.admin import (
+    aging_pages,
+    credit_pages,
+    documents,
+    month_end_pages,
+    one_off_pages,
+    review_pages,
+    settling,
+    statement_pages,
+    upcoming_pages,
+)
 from billing.admin.exports import ExportsMoney
-from billing.admin.pages import STATE_LABELS, STYLES, ReasonForm, answer, money, sums
-from billing.models import Invoice, InvoiceLine, InvoiceState
+from billing.admin.pages import NOTE_COLOURS, STATE_LABELS, STYLES, ReasonForm, answer, money
+from billing.admin.settling import SettlingActions
+from billing.models import CreditNoteState, Invoice, InvoiceLine, InvoiceState
 from billing.money import format_amount
 from billing.order_page import steps_of
+from billing.payments import to_refund
 from billing.printing import timezone_of
 from billing.proof import prove
 from billing.serializers_adjusted import charges_of
@@ -35,7 +51,7 @@ from customers.periods import Period
 LINE_RELATED = ("invoice__customer", "invoice__subscription", "feature")
 ALLOWED = {
     InvoiceState.DRAFT: {"finalize_one", "recompute_one"},
-    InvoiceState.FINALIZED: {"pay_one", "void_one", "reissue_one"},
+    InvoiceState.FINALIZED: {"void_one", "reissue_one"},
     InvoiceState.PAID: set(),
     InvoiceState.VOID: {"reissue_one"},
 }
@@ -57,18 +73,30 @@ class OverdueFilter(admin.SimpleListFilter):
     parameter_name = "payment"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [("overdue", "Overdue"), ("open", "To be paid")]
+        ages = [(f"age-{bucket}", f"Overdue {title}") for bucket, title in aging.TITLES.items() if bucket in aging.DAYS]
+        return [
+            *[("overdue", "Overdue"), ("open", "To be paid"), ("age-current", "Not due yet"), *ages],
+            *[("back", "To give back"), ("held", "Held back")],
+        ]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Invoice]) -> QuerySet[Invoice]:
         if self.value() == "overdue":
             return queryset.filter(pk__in=Invoice.objects.overdue(timezone.now()))
-        if self.value() == "open":
-            return queryset.filter(state=InvoiceState.FINALIZED)
+        value = self.value() or ""
+        if value == "open":
+            return queryset.filter(pk__in=Invoice.objects.to_pay())
+        if value == "back":
+            return queryset.filter(pk__in=Invoice.objects.to_give_back())
+        if value == "held":
+            return queryset.filter(held_at__isnull=False)
+        bucket = value.removeprefix("age-")
+        if bucket in aging.BUCKETS:
+            return queryset.filter(aging.within(bucket, timezone.now()), pk__in=Invoice.objects.to_pay())
         return queryset
 
 
 @admin.register(Invoice)
-class InvoiceAdmin(ExportsMoney, ModelAdmin):
+class InvoiceAdmin(SettlingActions, ExportsMoney, ModelAdmin):
     """What customers owe. The system writes invoices; staff review, finalize, void, reissue and mark them paid."""
 
     change_form_template = "admin/billing/invoice/change_form.html"
@@ -80,6 +108,7 @@ class InvoiceAdmin(ExportsMoney, ModelAdmin):
         ("state", ChoicesDropdownFilter),
         ("kind", ChoicesDropdownFilter),
         OverdueFilter,
+        ("currency", FieldTextFilter),
         ("customer", AutocompleteSelectFilter),
         ("period_end", RangeDateTimeFilter),
     )
@@ -93,7 +122,11 @@ class InvoiceAdmin(ExportsMoney, ModelAdmin):
     search_help_text = "Invoice number, customer's name or external id"
     ordering = ("-pk",)
     actions = ("finalize_selected", "pdf_selected")
-    actions_detail = ("pdf_one", "finalize_one", "recompute_one", "pay_one", "reissue_one", "void_one")
+    actions_list = ("new_one_off",)
+    actions_detail = (
+        *("pdf_one", "finalize_one", "recompute_one", "pay_one", "credit_one", "edit_one", "hold_one", "release_one"),
+        *("reissue_one", "void_one", "delete_draft_one"),
+    )
 
     class Media:
         css = STYLES
@@ -113,11 +146,14 @@ class InvoiceAdmin(ExportsMoney, ModelAdmin):
         """Offer only what the invoice's state allows."""
         invoice = Invoice.objects.filter(pk=object_id).first()
         allowed = ALLOWED[InvoiceState(invoice.state)] if invoice else set()
-        if invoice is not None and invoice.state == InvoiceState.PAID and not invoice.amount_paid:
+        if invoice is not None and invoice.state == InvoiceState.PAID and not settling.was_settled(invoice):
             allowed = {"void_one", "reissue_one"}  # nothing was paid but from prepaid credit, which goes back
         if Invoice.objects.filter(replaces__pk=object_id).exists():
             allowed = set()
-        allowed = allowed | {"pdf_one"}
+        if invoice is not None:
+            allowed = allowed | settling.offered(invoice) | {"pdf_one"}
+            allowed -= {"recompute_one", "reissue_one"} if invoice.subscription_id is None else set()
+            allowed -= {"finalize_one"} if invoice.held_at else set()
         offered = super().get_actions_detail(request, object_id)
         return [each for each in offered if each.action_name.rsplit("billing_invoice_", 1)[-1] in allowed]
 
@@ -149,7 +185,10 @@ class InvoiceAdmin(ExportsMoney, ModelAdmin):
 
     @display(description="To pay", ordering="amount_due")
     def money_due(self, invoice: Invoice) -> SafeString | str:
-        return money(invoice.amount_remaining, invoice.currency) if invoice.state == InvoiceState.FINALIZED else "—"
+        is_open = invoice.state == InvoiceState.FINALIZED or (
+            invoice.state == InvoiceState.PAID and not is_even(invoice)
+        )
+        return money(invoice.amount_remaining, invoice.currency) if is_open else "—"
 
     @display(description="Due", ordering="due_at")
     def due_on(self, invoice: Invoice) -> str:
@@ -179,6 +218,10 @@ class InvoiceAdmin(ExportsMoney, ModelAdmin):
             path("line/<int:line_id>/events.csv", view(self.line_events_view), name="billing_line_events"),
             path("credit-note/<int:note_id>/pdf/", view(self.credit_note_pdf_view), name="billing_credit_note_pdf"),
             *upcoming_pages.urls(self),
+            *credit_pages.urls(self),
+            *one_off_pages.urls(self),
+            *review_pages.urls(self),
+            *aging_pages.urls(self),
             *statement_pages.urls(self),
             *month_end_pages.urls(self),
         ]
@@ -207,30 +250,21 @@ class InvoiceAdmin(ExportsMoney, ModelAdmin):
 
     @admin.action(description="Finalize selected drafts", permissions=["change"])
     def finalize_selected(self, request: HttpRequest, queryset: QuerySet[Invoice]) -> HttpResponse | None:
-        """Show what finalizing the selected invoices will do, and do it once confirmed."""
+        """Show what finalizing the selected invoices will do; once confirmed, do it and say what became of each."""
         chosen = list(queryset.select_related("customer"))
-        drafts = [invoice for invoice in chosen if invoice.is_draft]
         if "confirmed" in request.POST:
-            now = timezone.now()
-            for draft in sorted(drafts, key=lambda invoice: invoice.pk):
-                finalizing.finalize(draft, now=now, by=request.user)  # type: ignore[arg-type]  # staff are users
-            self.message_user(request, f"Finalized {_counted(drafts)}.", messages.SUCCESS)
-            return None
-        context = {
-            **self.admin_site.each_context(request),
-            "title": "Finalize invoices",
-            "opts": self.opts,
-            "chosen": chosen,
-            "drafts": drafts,
-            "skipped": [invoice for invoice in chosen if not invoice.is_draft],
-            "money": sums((invoice.currency, invoice.total) for invoice in drafts),
-        }
-        return TemplateResponse(request, "admin/billing/invoice/finalize_selected.html", context)
+            return review_pages.carry_out(request, chosen)
+        return review_pages.preview(self, request, chosen)
 
     @admin.action(description="Download selected as PDF", permissions=["view"])
     def pdf_selected(self, request: HttpRequest, queryset: QuerySet[Invoice]) -> HttpResponseBase | None:
         """Answer the selected invoices' PDFs as one ZIP."""
         return documents.many_pdfs(request, queryset)
+
+    @action(description="New one-off invoice", icon="add", permissions=["write"])
+    def new_one_off(self, request: HttpRequest) -> HttpResponse:
+        """Lead to the page that writes a one-off invoice."""
+        return HttpResponseRedirect(reverse("admin:billing_new_one_off"))
 
     @action(description="PDF", icon="picture_as_pdf", permissions=["view"])
     def pdf_one(self, request: HttpRequest, object_id: int) -> HttpResponse:
@@ -259,20 +293,6 @@ class InvoiceAdmin(ExportsMoney, ModelAdmin):
     )
     def recompute_one(self, request: HttpRequest, form: BaseDialogForm, object_id: int) -> HttpResponse:
         return self._change(request, object_id, finalizing.recompute, "{} was worked out anew.", signed=False)
-
-    @action(
-        description="Mark as paid",
-        icon="payments",
-        variant=ActionVariant.PRIMARY,
-        permissions=["change"],
-        dialog={
-            "title": "Mark as paid",
-            "description": "Records that the whole amount due was received.",
-            "form_submit_text": "Mark as paid",
-        },
-    )
-    def pay_one(self, request: HttpRequest, form: BaseDialogForm, object_id: int) -> HttpResponse:
-        return self._change(request, object_id, finalizing.mark_paid, "{} is paid.")
 
     @action(
         description="Reissue",
@@ -317,6 +337,11 @@ class InvoiceAdmin(ExportsMoney, ModelAdmin):
         return answer(request, changed.get_absolute_url(), said.format(changed))
 
 
+def is_even(invoice: Invoice) -> bool:
+    """Tell whether nothing is to be paid, nor to be given back."""
+    return invoice.amount_remaining == 0
+
+
 def period_text(invoice: Invoice) -> str:
     """Write an invoice's period in its own time zone."""
     if invoice.period_start is None or invoice.period_end is None:
@@ -336,6 +361,9 @@ def page_context(invoice: Invoice) -> dict[str, Any]:
         "groups": invoice_page.groups(charges_of(lines)[0], invoice.currency),
         "steps": steps_of(invoice, lines, _credits_url(invoice)),
         "paid": format_amount(invoice.amount_due, invoice.currency),
+        "payments": list(invoice.payments.select_related("recorded_by")),
+        "credit_notes": [(note, NOTE_COLOURS[CreditNoteState(note.state)]) for note in invoice.credit_notes.all()],
+        "give_back": to_refund(invoice),
         "to_pay": format_amount(invoice.amount_remaining, invoice.currency),
         "state_kind": STATE_LABELS[InvoiceState(invoice.state)],
         "changes": invoice_page.history(invoice),
@@ -349,8 +377,3 @@ def page_context(invoice: Invoice) -> dict[str, Any]:
 def _credits_url(invoice: Invoice) -> str:
     """Lead to the movements of credit that the invoice made."""
     return reverse("admin:billing_walletentry_changelist", query={"invoice__id__exact": invoice.pk})
-
-
-def _counted(invoices: list[Invoice]) -> str:
-    amount = sums((invoice.currency, invoice.total) for invoice in invoices) or "nothing"
-    return f"{len(invoices)} invoice{'' if len(invoices) == 1 else 's'}, {amount}"

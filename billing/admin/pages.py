@@ -11,7 +11,7 @@ from django.utils.safestring import SafeString
 from unfold.forms import BaseDialogForm
 from unfold.widgets import UnfoldAdminTextareaWidget
 
-from billing.models import BillingRun, InvoiceState
+from billing.models import BillingRun, CreditNoteState, InvoiceState
 from billing.money import format_amount
 
 STATE_LABELS = {
@@ -20,6 +20,7 @@ STATE_LABELS = {
     InvoiceState.PAID: "success",
     InvoiceState.VOID: "danger",
 }
+NOTE_COLOURS = {CreditNoteState.DRAFT: "info", CreditNoteState.FINALIZED: "success", CreditNoteState.VOID: "danger"}
 STYLES = {"all": ("billing/admin.css",)}
 
 

@@ -25,6 +25,7 @@ pytestmark = pytest.mark.django_db
 START, END = utc(2026, 9, 1), utc(2026, 10, 1)
 FEE = {"kind": "fixed", "model": "flat", "cadence": "advance", "unit_amount": D(30), "name": "Platform fee"}
 LIST = "/admin/billing/invoice/"
+RECEIVED = {"amount": "1", "received_on": "2026-10-02", "method": "bank_transfer"}
 
 
 @pytest.fixture
@@ -192,7 +193,7 @@ def test_a_refusal_is_said_on_the_page(staff_client, make_invoiced):
     [invoice] = make_invoiced()
     finalize(invoice, now=END)
     void(invoice, reason="Wrong", by=None, now=END)
-    assert "only a finalized invoice is paid" in press(staff_client, invoice, "pay_one")
+    assert "only a finalized invoice is paid" in press(staff_client, invoice, "pay_one", **RECEIVED)
 
 
 def test_recompute_and_paid(staff_client, make_invoiced, calls):
@@ -201,7 +202,7 @@ def test_recompute_and_paid(staff_client, make_invoiced, calls):
     press(staff_client, invoice, "recompute_one")
     assert invoice.total == D("33.50")
     finalize(invoice, now=END)
-    press(staff_client, invoice, "pay_one")
+    press(staff_client, invoice, "pay_one", **RECEIVED | {"amount": "33.50"})
     assert (invoice.state, invoice.amount_paid) == ("paid", D("33.50"))
 
 

@@ -1,0 +1,240 @@
+"""Credit notes in the admin: the list, the page, and what staff may do with one."""
+
+from typing import Any
+
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404
+from django.utils import timezone
+from django.utils.safestring import SafeString
+from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesDropdownFilter, RangeDateTimeFilter
+from unfold.dataclasses import UnfoldAction
+from unfold.decorators import action, display
+from unfold.enums import ActionVariant
+from unfold.forms import BaseDialogForm
+
+from billing import invoice_page
+from billing.admin import documents
+from billing.admin.credit_pages import says
+from billing.admin.money_forms import RefundForm
+from billing.admin.pages import NOTE_COLOURS, STYLES, ReasonForm, answer, money
+from billing.admin.payments import link
+from billing.crediting import effect_of, finalize_credit_note, void_credit_note
+from billing.models import CreditNote, CreditNoteState
+from billing.payments import refund, refunded
+from catalog.admin.base import OfficeAdmin, carry_out, staff
+from catalog.refusals import Refused
+
+
+class FinalizeNoteForm(BaseDialogForm):
+    """Show what a credit note does before it does it."""
+
+    form_before_template = "admin/billing/payment/about.html"
+
+    def get_before_template_context(self, request: HttpRequest, object_id: int | str | None = None) -> dict[str, Any]:
+        note = get_object_or_404(CreditNote.objects.select_related("invoice"), pk=object_id)
+        effect = effect_of(note.invoice, note.total)
+        return {
+            "said": f"{says(note.invoice, effect, note.refund_to)} It gets the next number and never changes again."
+        }
+
+
+@admin.register(CreditNote)
+class CreditNoteAdmin(OfficeAdmin):
+    """What is taken off invoices. Written on an invoice's page."""
+
+    change_form_template = "admin/billing/creditnote/change_form.html"
+    list_display = (
+        "title",
+        "customer_name",
+        "invoice_link",
+        "show_reason",
+        "state_badge",
+        "money",
+        "money_back",
+        "day",
+    )
+    list_display_links = ("title",)
+    list_select_related = ("customer", "invoice")
+    list_filter = (
+        ("state", ChoicesDropdownFilter),
+        ("reason", ChoicesDropdownFilter),
+        ("customer", AutocompleteSelectFilter),
+        ("finalized_at", RangeDateTimeFilter),
+    )
+    search_fields = ("number", "public_id", "invoice__number", "customer__name", "customer__external_id")
+    search_help_text = "Number, invoice number, customer's name or external id"
+    ordering = ("-pk",)
+    actions_detail = ("pdf_one", "finalize_one", "refund_one", "void_one")
+    export_columns = (
+        ("Id", "public_id"),
+        ("Number", "number"),
+        ("State", lambda note: note.get_state_display()),
+        ("Invoice", lambda note: note.invoice.number),
+        ("Customer", lambda note: note.customer.name),
+        ("External id", lambda note: note.customer.external_id),
+        ("Reason", lambda note: note.get_reason_display()),
+        ("Currency", "currency"),
+        ("Before tax", "subtotal"),
+        ("Tax", "tax_total"),
+        ("Total", "total"),
+        ("To give back", "refund_due"),
+        ("Finalized at (UTC)", "finalized_at"),
+    )
+    empty_icon = "undo"
+    empty_title = "No credit notes yet"
+    empty_text = "Open a finalized or paid invoice and press “Credit note”: its lines are filled in."
+
+    class Media:
+        css = STYLES
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: CreditNote | None = None) -> bool:
+        return False
+
+    def get_readonly_fields(self, request: HttpRequest, obj: CreditNote | None = None) -> list[str]:
+        return [field.name for field in CreditNote._meta.fields]
+
+    @display(description="Number", ordering="number")
+    def title(self, note: CreditNote) -> str:
+        return str(note)
+
+    @display(description="Customer", ordering="customer__name", header=True)
+    def customer_name(self, note: CreditNote) -> list[str]:
+        return [note.customer.name, note.customer.external_id]
+
+    @display(description="Invoice", ordering="invoice__number")
+    def invoice_link(self, note: CreditNote) -> SafeString:
+        return link(note.invoice)
+
+    @display(description="Reason", ordering="reason")
+    def show_reason(self, note: CreditNote) -> str:
+        return note.get_reason_display()
+
+    @display(description="State", ordering="state", label=NOTE_COLOURS)
+    def state_badge(self, note: CreditNote) -> tuple[str, str]:
+        return note.state, note.get_state_display()
+
+    @display(description="Total", ordering="total")
+    def money(self, note: CreditNote) -> SafeString:
+        return money(note.total, note.currency)
+
+    @display(description="To give back", ordering="refund_due")
+    def money_back(self, note: CreditNote) -> SafeString | str:
+        return money(note.refund_due, note.currency) if note.refund_due else "—"
+
+    @display(description="Finalized", ordering="finalized_at")
+    def day(self, note: CreditNote) -> str:
+        return f"{note.finalized_at:%Y-%m-%d}" if note.finalized_at else "—"
+
+    def has_refund_permission(self, request: HttpRequest, object_id: int | str | None = None) -> bool:
+        return request.user.has_perm("billing.add_payment")
+
+    # --- The page --------------------------------------------------------------------------------------
+
+    def get_actions_detail(self, request: HttpRequest, object_id: int | str) -> list[UnfoldAction]:
+        """Offer only what the credit note's state allows."""
+        note = CreditNote.objects.filter(pk=object_id).first()
+        allowed = {"pdf_one"}
+        if note is not None and note.state != CreditNoteState.VOID:
+            allowed |= {"void_one"} | ({"finalize_one"} if note.is_draft else set())
+            if note.refund_due > refunded(note):
+                allowed.add("refund_one")
+        shown = super().get_actions_detail(request, object_id)
+        return [each for each in shown if each.action_name.rsplit("billing_creditnote_", 1)[-1] in allowed]
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """Show a credit note as its customer reads it, with what was given back."""
+        related = ("customer", "invoice", "created_by", "finalized_by", "voided_by")
+        rows = CreditNote.objects.select_related(*related)
+        note = rows.filter(pk=object_id).first() if object_id.isdigit() else None
+        if note is not None and request.method == "POST":
+            raise PermissionDenied("Credit notes are written on their invoice's page.")
+        context = {**(extra_context or {}), **(_page(note) if note else {})}
+        shown: HttpResponse = super().change_view(request, object_id, form_url, context)
+        return shown
+
+    @action(description="PDF", icon="picture_as_pdf", permissions=["view"])
+    def pdf_one(self, request: HttpRequest, object_id: int) -> HttpResponse:
+        """Answer the credit note as a PDF."""
+        return documents.one_credit_note(request, object_id)
+
+    @action(
+        description="Finalize",
+        icon="verified",
+        variant=ActionVariant.PRIMARY,
+        permissions=["change"],
+        dialog={
+            "title": "Finalize this credit note",
+            "form_class": FinalizeNoteForm,
+            "form_submit_text": "Finalize",
+        },
+    )
+    def finalize_one(self, request: HttpRequest, form: BaseDialogForm, object_id: int) -> HttpResponse:
+        note = get_object_or_404(CreditNote.objects.select_related("invoice"), pk=object_id)
+        try:
+            done = finalize_credit_note(note, now=timezone.now(), by=staff(request))
+        except Refused as refused:
+            return answer(request, note.get_absolute_url(), str(refused), level=messages.ERROR)
+        return answer(request, done.get_absolute_url(), f"{done} is finalized.")
+
+    @action(
+        description="Record refund",
+        icon="payments",
+        variant=ActionVariant.PRIMARY,
+        permissions=["refund"],
+        dialog={"title": "Record a refund", "form_class": RefundForm, "form_submit_text": "Record refund"},
+    )
+    def refund_one(self, request: HttpRequest, form: RefundForm, object_id: int) -> HttpResponse:
+        """Record what was given back outside; a second click of the same dialog records nothing more."""
+        note, reason = form.subject, form.cleaned_data["reason"]
+        return carry_out(
+            request,
+            lambda: refund(
+                note.invoice, form.receipt(), reason=reason, credit_note=note, now=timezone.now(), by=staff(request)
+            ),
+            done=f"The refund of {note} is recorded.",
+            then=note.get_absolute_url(),
+        )
+
+    @action(
+        description="Void",
+        icon="block",
+        variant=ActionVariant.DANGER,
+        permissions=["change"],
+        dialog={
+            "title": "Void this credit note",
+            "description": "It keeps its number and can't be restored. Its invoice is due again by the amount.",
+            "form_class": ReasonForm,
+            "form_submit_text": "Void",
+        },
+    )
+    def void_one(self, request: HttpRequest, form: BaseDialogForm, object_id: int) -> HttpResponse:
+        note, reason = get_object_or_404(CreditNote, pk=object_id), form.cleaned_data["reason"]
+        return carry_out(
+            request,
+            lambda: void_credit_note(note, reason=reason, now=timezone.now(), by=staff(request)),
+            done=f"{note} is void.",
+            then=note.get_absolute_url(),
+        )
+
+
+def _page(note: CreditNote) -> dict[str, Any]:
+    """Collect what the credit note's page shows."""
+    back = refunded(note)
+    return {
+        "note": note,
+        "title": str(note),
+        "lines": list(note.lines.select_related("invoice_line")),
+        "refunds": list(note.refunds.select_related("recorded_by")),
+        "refunded": back,
+        "to_give_back": note.refund_due - back,
+        "effect": says(note.invoice, effect_of(note.invoice, note.total), note.refund_to) if note.is_draft else "",
+        "state_kind": NOTE_COLOURS[CreditNoteState(note.state)],
+        "changes": invoice_page.history_of(note, note.currency),
+    }
