@@ -149,7 +149,7 @@ def draft_credit_note(
             created_by=by,
             **totals_of(lines),
         )
-        _refuse_over_total(locked, note.total)
+        refuse_over_total(locked, note.total)
         with recorded(by=by):
             note.save()
         for line in lines:
@@ -272,7 +272,7 @@ def _refuse_over_line(each: Creditable, amount: Decimal, currency: str) -> None:
         raise CannotCredit(f"{wanted} is more than the {left} that is left to credit of “{each.line.description}”.")
 
 
-def _refuse_over_total(invoice: Invoice, total: Decimal) -> None:
+def refuse_over_total(invoice: Invoice, total: Decimal) -> None:
     """Refuse to credit more than the invoice came to: lines below zero lowered what its other lines charged."""
     left = left_to_credit(invoice)
     if total > left:

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
+from auditlog.models import LogEntry
+
 from billing.invoicing import rows_of
 from billing.lines import DraftLine
 from billing.models import CreditNote, Invoice, InvoiceLine, LineKind
@@ -123,6 +125,13 @@ class Change:
     fields: Sequence[tuple[str, str, str]]
 
 
+def written_by(invoice: Invoice) -> str:
+    """Say who wrote the invoice: whoever typed it, or started its run, else the system."""
+    entry = changes_of([invoice]).filter(action=LogEntry.Action.CREATE).first()
+    by = entry.actor if entry and entry.actor else invoice.run.started_by if invoice.run else None
+    return str(by or "Countinghouse")
+
+
 AMOUNT = re.compile(r"-?\d+\.\d{4}\Z")
 HIDDEN = {"billed to", "seller", "series", "updated at", "computed at"}
 
@@ -140,8 +149,8 @@ def history(invoice: Invoice) -> list[Change]:
 
 
 def history_of(row: Invoice | CreditNote, currency: str) -> list[Change]:
-    """List what became of an invoice or a credit note, as `history` does."""
-    entries = changes_of([row])
+    """List what became of an invoice or a credit note after it was written, as `history` does."""
+    entries = changes_of([row]).exclude(action=LogEntry.Action.CREATE)
     found = []
     for entry in entries:
         shown = [

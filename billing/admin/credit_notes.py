@@ -236,5 +236,5 @@ def _page(note: CreditNote) -> dict[str, Any]:
         "to_give_back": note.refund_due - back,
         "effect": says(note.invoice, effect_of(note.invoice, note.total), note.refund_to) if note.is_draft else "",
         "state_kind": NOTE_COLOURS[CreditNoteState(note.state)],
-        "changes": invoice_page.history_of(note, note.currency),
+        "note_changes": invoice_page.history_of(note, note.currency),
     }

@@ -25,6 +25,7 @@ from billing.crediting import (
     effect_of,
     finalize_credit_note,
     left_to_credit,
+    refuse_over_total,
     totals_of,
 )
 from billing.models import CreditReason, Invoice, NumberSeries, RefundTo, SeriesUse
@@ -70,9 +71,12 @@ class CreditForm(forms.Form):
                 max_digits=24,
                 decimal_places=4,
                 initial=written(each.left, currency),
-                label=f"Credit of {each.line.description}",
                 widget=UnfoldAdminTextInputWidget(
-                    attrs={"inputmode": "decimal", "style": "text-align: right; width: 8rem"}
+                    attrs={
+                        "inputmode": "decimal",
+                        "style": "text-align: right; width: 8rem",
+                        "aria-label": f"Credit of {each.line.description}",
+                    }
                 ),
             )
 
@@ -134,10 +138,9 @@ def credit_effect(request: HttpRequest, invoice_id: int) -> HttpResponse:
     if not wrong:
         try:
             totals = totals_of(credit_lines(invoice, form.amounts()))
+            refuse_over_total(invoice, totals["total"])
             effect = effect_of(invoice, totals["total"])
             context |= {"totals": totals, "says": says(invoice, effect, form.cleaned_data.get("refund_to", ""))}
-            if totals["total"] > left_to_credit(invoice):
-                context["problem"] = "This is more than is left to credit of the invoice."
         except Refused as refused:
             context["problem"] = str(refused)
     return render(request, "admin/billing/creditnote/effect.html", context)

@@ -367,6 +367,7 @@ def page_context(invoice: Invoice) -> dict[str, Any]:
         "to_pay": format_amount(invoice.amount_remaining, invoice.currency),
         "state_kind": STATE_LABELS[InvoiceState(invoice.state)],
         "changes": invoice_page.history(invoice),
+        "written_by": invoice_page.written_by(invoice),
         "replaced_by": Invoice.objects.filter(replaces=invoice).first(),
         "upcoming_url": reverse("admin:billing_subscription_upcoming", args=[invoice.subscription_id])
         if invoice.subscription_id

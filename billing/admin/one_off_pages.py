@@ -97,6 +97,11 @@ class ItemForm(forms.Form):
     first_day = forms.DateField(label="From", required=False, widget=DayInput())
     last_day = forms.DateField(label="To", required=False, widget=DayInput())
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for name, field in self.fields.items():  # the columns' headings label them for the eye only
+            field.widget.attrs["aria-label"] = field.label or name.replace("_", " ").capitalize()
+
     def clean(self) -> dict[str, Any]:
         data = dict(super().clean() or {})
         is_written = bool(data.get("description")) or data.get("unit_amount") is not None

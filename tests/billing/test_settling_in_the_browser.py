@@ -1,0 +1,57 @@
+"""Settling in a real browser: a payment by its dialog, a credit note with its effect, a one-off invoice row by row."""
+
+import pytest
+
+from billing.models import CreditNote, Invoice
+from tests.billing.invoices import make_finalized
+from tests.billing.world import D
+from tests.factories import make_customer
+
+pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
+
+
+def test_a_payment_is_recorded_and_a_credit_note_written_by_clicking(admin_browser):
+    invoice = make_finalized("100", "20", customer=make_customer(name="Ada Labs"))
+    page = admin_browser.open(invoice.get_absolute_url())
+    page.get_by_role("link", name="Record payment").click()
+    dialog = page.locator("#dialog")
+    dialog.get_by_text("$120.00 left to pay on INV-000001").wait_for()
+    dialog.get_by_label("Amount in USD").fill("70")
+    dialog.get_by_label("Reference").fill("wire 7")
+    dialog.get_by_role("button", name="Record payment").click()
+    page.get_by_text("The payment of INV-000001 is recorded.").wait_for()
+    page.get_by_role("cell", name="wire 7").wait_for()
+
+    page.get_by_role("link", name="Credit note").click()
+    page.get_by_text("Takes $50.00 off what is to be paid of INV-000001: $0.00 is left.").wait_for()
+    page.get_by_role("textbox", name="Credit of Item 1").fill("40")
+    page.get_by_role("textbox", name="Credit of Item 2").fill("")
+    page.get_by_text("Takes $40.00 off what is to be paid of INV-000001: $10.00 is left.").wait_for()
+    page.get_by_label("Reason").select_option("service_issue")
+    page.get_by_role("button", name="Finalize credit note").click()
+    page.get_by_role("heading", name="Credit note CN-000001").wait_for()
+    page.get_by_role("link", name="INV-000001").click()
+    page.get_by_text("Left to pay").wait_for()
+    invoice.refresh_from_db()
+    assert (invoice.amount_paid, invoice.amount_credited, invoice.amount_remaining) == (D(70), D(40), D(10))
+    assert CreditNote.objects.get().reason == "service_issue"
+
+
+def test_a_one_off_invoice_is_written_row_by_row(admin_browser):
+    make_customer(name="Ada Labs", currency="JPY")
+    page = admin_browser.open("/admin/billing/invoice/one-off/")
+    page.locator(".select2-selection").first.click()
+    page.locator(".select2-search__field").fill("Ada")
+    page.get_by_role("option", name="Ada Labs").click()
+    rows = page.locator(".one-off-item")
+    rows.nth(0).get_by_role("textbox").nth(0).fill("Workshop")
+    rows.nth(0).get_by_role("textbox").nth(1).fill("2")
+    rows.nth(0).get_by_role("textbox").nth(2).fill("480")
+    page.get_by_role("button", name="Add an item").click()
+    rows.nth(2).get_by_role("textbox").nth(0).fill("Goodwill")
+    rows.nth(2).get_by_role("textbox").nth(2).fill("-60")
+    page.locator("#one-off-effect").get_by_text("¥900").wait_for()
+    page.get_by_role("button", name="Save draft").click()
+    page.get_by_role("heading", name="Draft invoice").wait_for()
+    invoice = Invoice.objects.get()
+    assert [line.amount for line in invoice.lines.order_by("position")] == [D(960), D(-60)]
