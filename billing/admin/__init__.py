@@ -1,4 +1,4 @@
-"""Billing in the admin: invoices, payments, credit notes, taxes, discounts, prepaid credit, runs, series, the company."""
+"""Billing in the admin: invoices and their settling, taxes, discounts, prepaid credit, runs, series, the company."""
 
 from billing.admin import (
     company,
@@ -15,6 +15,15 @@ from billing.admin import (
 )
 
 __all__ = [
-    *("company", "coupons", "credit_notes", "findings", "invoices", "payments", "runs", "series", "states", "taxes"),
+    "company",
+    "coupons",
+    "credit_notes",
+    "findings",
+    "invoices",
+    "payments",
+    "runs",
+    "series",
+    "states",
+    "taxes",
     "wallets",
 ]
