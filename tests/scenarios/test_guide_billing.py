@@ -6,10 +6,15 @@ from decimal import Decimal
 import pytest
 from django.utils import timezone
 
+from billing.models import Invoice
 from billing.runs import run_to_end
 from billing.upcoming import upcoming
+from catalog.models import Feature
+from catalog.publishing import draft_of, publish
 from customers.models import Subscription
-from customers.subscriptions import cancel
+from customers.subscriptions import cancel, change_plan, current_period
+from events import tasks
+from tests.admin_pages import submit, url
 from tests.factories import make_draft, make_fee, make_subscription
 from tests.scenarios.guide import Guide, begin, make_guide
 
@@ -63,6 +68,12 @@ def test_3b_an_event_after_the_subscription_ended_says_so(staff_client):
     page = guide.page(event_id)
     assert "Subscription had ended" in page
     assert "Open the subscription's history" in page
+    plan = guide.credits.prices.get().version.plan
+    start = f"{now - timedelta(days=1):%Y-%m-%dT%H:%M:%S}"
+    guide.fix(event_id, "Create a subscription", plan=f"{plan.pk}|USD|month|1", starts_at=start)
+    guide.subscription = Subscription.objects.filter(customer=guide.customer).latest("pk")
+    # 2 credits × $0.50
+    assert guide.due() == Decimal("1.00")
 
 
 def test_3c_usage_below_the_free_tier_says_how_much_is_left(staff_client):
@@ -84,6 +95,8 @@ def test_3d_an_event_of_a_period_that_is_invoiced_says_which_invoice(staff_clien
     make_subscription(customer=guide.customer, plan=plan, starts_at=start, now=start)
     in_time = guide.accepted(timestamp=(start + timedelta(days=1)).isoformat())
     run_to_end(as_of=timezone.now())
+    invoice = Invoice.objects.get(kind="cycle")
+    assert (invoice.total, invoice.period_start) == (Decimal("1.00"), start)
     page = guide.page(in_time)
     assert "In another billing period" in page
     assert "comes to $1.00" in page
@@ -94,15 +107,44 @@ def test_3d_an_event_of_a_period_that_is_invoiced_says_which_invoice(staff_clien
 def test_3d_an_event_of_a_past_period_that_is_not_invoiced_yet_says_so(staff_client):
     guide = make_guide(staff_client, is_subscribed=False)
     start = timezone.now() - timedelta(days=40)
-    make_subscription(customer=guide.customer, plan=guide.credits.prices.get().version, starts_at=start, now=start)
+    plan = guide.credits.prices.get().version
+    guide.subscription = make_subscription(customer=guide.customer, plan=plan, starts_at=start, now=start)
     event_id = guide.accepted(timestamp=(start + timedelta(days=1)).isoformat())
     assert "In an earlier billing period than the current one" in guide.page(event_id)
+    run_to_end(as_of=timezone.now())
+    # 2 credits × $0.50 are on the period's own invoice, and not on the coming one.
+    assert Invoice.objects.get(kind="cycle").total == Decimal("1.00")
+    assert guide.due() == 0
 
 
 def test_5a_the_usage_reset_stands_with_the_period(staff_client):
     guide = make_guide(staff_client, reset="cumulative")
     event_id = guide.accepted()
     assert "Cumulative: every later period bills it in its running total as well" in guide.page(event_id)
+
+
+def test_5a_a_wrong_reset_is_mended_by_a_new_feature(staff_client):
+    guide = make_guide(staff_client, reset="cumulative", is_subscribed=False)
+    start = timezone.now() - timedelta(days=40)
+    version = guide.credits.prices.get().version
+    guide.subscription = make_subscription(customer=guide.customer, plan=version, starts_at=start, now=start)
+    guide.accepted(timestamp=(start + timedelta(days=1)).isoformat())
+    run_to_end(as_of=timezone.now())
+    # The running total of the period before: 2 credits × $0.50 once more.
+    assert guide.due() == Decimal("1.00")
+    answers = {"name": "Credits each month", "event_name": "model.usage", "aggregation": "sum", "field": "credits"}
+    submit(staff_client, url("catalog_feature_duplicate", guide.credits.pk), **answers, reset="periodic")
+    draft = draft_of(version.plan, by=None, held=True)
+    draft.prices.update(feature=Feature.objects.get(name="Credits each month"))
+    newer = publish(draft, now=timezone.now(), by=None)
+    now = timezone.now()
+    at = current_period(guide.subscription, now).start
+    change_plan(guide.subscription, newer, at=at, now=now, by=None, reason="Credits begin anew each month")
+    tasks.replay_mended()
+    assert guide.due() == 0
+    guide.accepted(properties={"credits": 3})
+    # 3 credits of this period × $0.50
+    assert guide.due() == Decimal("1.50")
 
 
 def test_5b_a_subscription_that_was_recreated_keeps_the_running_total(staff_client):

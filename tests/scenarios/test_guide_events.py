@@ -1,8 +1,10 @@
 """The guide's sections 1 and 2: the event doesn't appear, or with a wrong value. Set up, see, mend, see it counted."""
 
+from datetime import timedelta
 from decimal import Decimal
 
 import pytest
+from django.utils import timezone
 
 from catalog.features import archive_feature
 from customers.accounts import archive_customer
@@ -78,6 +80,17 @@ def test_1c_an_archived_feature_is_activated(guide):
     proved(guide, guide.fix(event_id, "Activate the feature"), event_id, "1.00")
 
 
+def test_1c_an_event_before_the_features_start_counts_once_it_begins_earlier(staff_client):
+    guide = make_guide(staff_client, counts_from=timezone.now() - timedelta(hours=1))
+    event_id = guide.accepted(timestamp=(timezone.now() - timedelta(hours=5)).isoformat())
+    page = guide.page(event_id)
+    assert "Before the feature counts" in page
+    assert guide.due() == 0
+    since = f"{timezone.now() - timedelta(hours=9):%Y-%m-%dT%H:%M}"
+    # 2 credits × $0.50
+    proved(guide, guide.fix(event_id, "Let it count earlier", since=since), event_id, "1.00")
+
+
 def test_2a_a_misnamed_field_is_named_and_sent_again_rightly(guide):
     event_id = guide.accepted(properties={"credit": 2})
     page = guide.page(event_id)
@@ -101,6 +114,9 @@ def test_2c_missing_properties_are_named(guide):
     page = guide.page(event_id)
     assert "The event has no properties; Credits needs the field credits." in page
     assert "Guide 2A, 2C" in page
+    assert guide.due() == 0
+    assert guide.is_counted(guide.accepted(properties={"credits": 2}))
+    assert guide.due() == Decimal("1.00")
 
 
 def test_a_live_view_shows_every_one_of_them_with_its_reason(guide):

@@ -30,6 +30,13 @@ def refused(guide: Guide, status: int, **request) -> str:
     return guide.page()
 
 
+def counts_now(guide: Guide) -> None:
+    """Send it again as it should be: it counts, and the upcoming invoice holds its 2 credits × $0.50."""
+    assert guide.due() == 0
+    assert guide.is_counted(guide.accepted())
+    assert guide.due() == Decimal("1.00")
+
+
 @pytest.mark.parametrize(
     ("body", "said"),
     [
@@ -47,6 +54,7 @@ def test_4a_each_malformed_request_names_its_field(guide, body, said):
     page = refused(guide, 400, raw=body)
     assert said in page
     assert "Correct the named field." in page
+    counts_now(guide)
 
 
 def test_4a_a_batch_with_one_malformed_event_is_refused_whole(guide):
@@ -68,11 +76,13 @@ def test_4b_missing_wrong_revoked_and_expired_keys_are_told_apart(guide):
         page = refused(guide, 401, key=key, **GOOD)
         assert said in page
     assert "Use an active key." in page
+    counts_now(guide)
 
 
 def test_4b_a_key_without_the_scope_is_told_which(guide):
     _, reader = make_key("reader", scopes=["read"])
     assert "The API key lacks the scope events:write." in refused(guide, 403, key=reader, **GOOD)
+    counts_now(guide)
 
 
 def test_4c_too_many_requests_say_how_to_go_on(guide):
