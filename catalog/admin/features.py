@@ -1,6 +1,5 @@
 """Features: what is metered, how, and what that means in plain words."""
 
-from datetime import datetime
 from typing import Any
 
 from django import forms
@@ -11,11 +10,11 @@ from django.utils import timezone
 from django.utils.html import format_html
 from unfold.contrib.filters.admin import ChoicesDropdownFilter, FieldTextFilter, RangeDateTimeFilter
 from unfold.decorators import action, display
-from unfold.enums import ActionVariant
 from unfold.forms import BaseDialogForm
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
-from catalog.admin.base import OfficeAdmin, OptionalReasonForm, ReasonForm, carry_out, go_to, page_of, staff, trimmed
+from catalog.admin.archiving import Archiving, activate_action, archive_action
+from catalog.admin.base import OfficeAdmin, carry_out, go_to, page_of, staff, trimmed
 from catalog.features import METER_FIELDS, activate_feature, archive_feature, duplicate_as_new_feature, save_feature
 from catalog.models import Aggregation, Feature, Price, UsageReset
 from catalog.models.features import FeatureKind, FeatureState
@@ -67,7 +66,7 @@ class DuplicateForm(BaseDialogForm):
 
 
 @admin.register(Feature)
-class FeatureAdmin(OfficeAdmin):
+class FeatureAdmin(Archiving, OfficeAdmin):
     """What customers use. A metered feature names the events that feed it and how they add up."""
 
     list_display = ("show_name", "show_meter", "show_reset", "show_plans", "show_state")
@@ -198,15 +197,6 @@ class FeatureAdmin(OfficeAdmin):
     def has_duplicate_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
         return bool(self.has_add_permission(request))
 
-    def has_archive_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
-        return self._is_changeable(request, object_id, FeatureState.ACTIVE)
-
-    def has_activate_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
-        return self._is_changeable(request, object_id, FeatureState.ARCHIVED)
-
-    def _is_changeable(self, request: HttpRequest, object_id: Any, state: FeatureState) -> bool:
-        return self.has_change_permission(request) and Feature.objects.filter(pk=object_id, state=state).exists()
-
     @action(
         description="Duplicate as new feature",
         icon="content_copy",
@@ -236,46 +226,9 @@ class FeatureAdmin(OfficeAdmin):
         )
         return go_to(page_of(made[0])) if made else response
 
-    @action(
-        description="Archive",
-        icon="archive",
-        variant=ActionVariant.DANGER,
-        permissions=["archive"],
-        dialog={
-            "title": "Archive this feature?",
-            "description": "Its events stop counting and wait as problems. Activating it again can replay them.",
-            "form_class": ReasonForm,
-            "form_submit_text": "Archive",
-        },
+    archive_with = staticmethod(archive_feature)
+    activate_with = staticmethod(activate_feature)
+    archive = archive_action(
+        "feature", "Its events stop counting and wait as problems. Activating it again can replay them."
     )
-    def archive(self, request: HttpRequest, form: ReasonForm, object_id: str) -> HttpResponse:
-        return self._set_state(request, form, object_id, archive=timezone.now())
-
-    @action(
-        description="Activate",
-        icon="unarchive",
-        variant=ActionVariant.SUCCESS,
-        permissions=["activate"],
-        dialog={
-            "title": "Activate this feature?",
-            "description": "Its events count again; those that waited can be replayed.",
-            "form_class": OptionalReasonForm,
-            "form_submit_text": "Activate",
-        },
-    )
-    def activate(self, request: HttpRequest, form: OptionalReasonForm, object_id: str) -> HttpResponse:
-        return self._set_state(request, form, object_id, archive=None)
-
-    def _set_state(
-        self, request: HttpRequest, form: BaseDialogForm, object_id: str, *, archive: datetime | None
-    ) -> HttpResponse:
-        feature, reason, by = Feature.objects.get(pk=object_id), form.cleaned_data["reason"], staff(request)
-
-        def work() -> None:
-            if archive:
-                archive_feature(feature, now=archive, by=by, reason=reason)
-            else:
-                activate_feature(feature, by=by, reason=reason)
-
-        done = f"{feature} is {'archived' if archive else 'active'}."
-        return carry_out(request, work, done=done, then=page_of(feature))
+    activate = activate_action("feature", "Its events count again; those that waited can be replayed.")

@@ -1,13 +1,11 @@
 """Plans, and the way into their versions."""
 
-from datetime import datetime
 from typing import Any
 
 from django.contrib import admin, messages
 from django.db import transaction
 from django.db.models import Count, Max, Q, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.utils import timezone
 from django.utils.html import format_html
 from unfold.admin import TabularInline
 from unfold.contrib.filters.admin import ChoicesDropdownFilter, RangeDateTimeFilter
@@ -15,12 +13,10 @@ from unfold.decorators import action, display
 from unfold.enums import ActionVariant
 from unfold.forms import BaseDialogForm
 
+from catalog.admin.archiving import Archiving, activate_action, archive_action
 from catalog.admin.base import (
     OfficeAdmin,
-    OptionalReasonForm,
-    ReasonForm,
     badge,
-    carry_out,
     go_to,
     moment,
     page_of,
@@ -69,7 +65,7 @@ class VersionsInline(TabularInline):
 
 
 @admin.register(Plan)
-class PlanAdmin(OfficeAdmin):
+class PlanAdmin(Archiving, OfficeAdmin):
     """What is sold. Prices live in numbered versions; customers keep theirs until they are moved."""
 
     list_display = ("show_name", "show_version", "show_prices", "show_draft", "show_state", "show_created")
@@ -174,16 +170,7 @@ class PlanAdmin(OfficeAdmin):
     # --- Actions -------------------------------------------------------------------------------------
 
     def has_new_version_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
-        return self._is_changeable(request, object_id, PlanState.ACTIVE)
-
-    def has_archive_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
-        return self._is_changeable(request, object_id, PlanState.ACTIVE)
-
-    def has_activate_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
-        return self._is_changeable(request, object_id, PlanState.ARCHIVED)
-
-    def _is_changeable(self, request: HttpRequest, object_id: Any, state: PlanState) -> bool:
-        return self.has_change_permission(request) and Plan.objects.filter(pk=object_id, state=state).exists()
+        return self.has_change_permission(request) and self.is_in_state(object_id, PlanState.ACTIVE)
 
     @action(
         description="New version",
@@ -200,45 +187,7 @@ class PlanAdmin(OfficeAdmin):
     def new_version(self, request: HttpRequest, form: BaseDialogForm, object_id: str) -> HttpResponse:
         return go_to(page_of(draft_of(Plan.objects.get(pk=object_id), by=staff(request), held=True)))
 
-    @action(
-        description="Archive",
-        icon="archive",
-        variant=ActionVariant.DANGER,
-        permissions=["archive"],
-        dialog={
-            "title": "Archive this plan?",
-            "description": "It takes no new subscriptions. Those it has go on and are billed.",
-            "form_class": ReasonForm,
-            "form_submit_text": "Archive",
-        },
-    )
-    def archive(self, request: HttpRequest, form: ReasonForm, object_id: str) -> HttpResponse:
-        return self._set_state(request, form, object_id, archive=timezone.now())
-
-    @action(
-        description="Activate",
-        icon="unarchive",
-        variant=ActionVariant.SUCCESS,
-        permissions=["activate"],
-        dialog={
-            "title": "Activate this plan?",
-            "description": "It can be subscribed to again.",
-            "form_class": OptionalReasonForm,
-            "form_submit_text": "Activate",
-        },
-    )
-    def activate(self, request: HttpRequest, form: OptionalReasonForm, object_id: str) -> HttpResponse:
-        return self._set_state(request, form, object_id, archive=None)
-
-    def _set_state(
-        self, request: HttpRequest, form: BaseDialogForm, object_id: str, *, archive: datetime | None
-    ) -> HttpResponse:
-        plan, reason, by = Plan.objects.get(pk=object_id), form.cleaned_data["reason"], staff(request)
-
-        def work() -> None:
-            if archive:
-                archive_plan(plan, now=archive, by=by, reason=reason)
-            else:
-                activate_plan(plan, by=by, reason=reason)
-
-        return carry_out(request, work, done=f"{plan} is {'archived' if archive else 'active'}.", then=page_of(plan))
+    archive_with = staticmethod(archive_plan)
+    activate_with = staticmethod(activate_plan)
+    archive = archive_action("plan", "It takes no new subscriptions. Those it has go on and are billed.")
+    activate = activate_action("plan", "It can be subscribed to again.")

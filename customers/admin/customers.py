@@ -1,6 +1,5 @@
 """Customers: who is billed, and what they have."""
 
-from datetime import datetime
 from typing import Any
 from zoneinfo import available_timezones
 
@@ -17,10 +16,10 @@ from unfold.contrib.filters.admin import ChoicesDropdownFilter, DropdownFilter, 
 from unfold.contrib.import_export.forms import ImportForm
 from unfold.decorators import action, display
 from unfold.enums import ActionVariant
-from unfold.forms import BaseDialogForm
 from unfold.widgets import UnfoldAdminSelect2Widget
 
-from catalog.admin.base import OfficeAdmin, OptionalReasonForm, ReasonForm, badge, carry_out, moment, page_of, staff
+from catalog.admin.archiving import Archiving, activate_action, archive_action
+from catalog.admin.base import OfficeAdmin, badge, moment, page_of, staff
 from customers.accounts import activate_customer, archive_customer, save_customer
 from customers.admin.importing import CustomerRows
 from customers.admin.subscriptions import STATUS_COLOURS, status_of
@@ -118,7 +117,7 @@ class AliasesInline(TabularInline):
 
 
 @admin.register(Customer)
-class CustomerAdmin(ImportMixin, OfficeAdmin):
+class CustomerAdmin(Archiving, ImportMixin, OfficeAdmin):
     """Somebody who is billed, known to client systems by an external id."""
 
     list_display = ("show_name", "show_running", "billing_currency", "timezone", "show_state", "show_created")
@@ -237,61 +236,15 @@ class CustomerAdmin(ImportMixin, OfficeAdmin):
     # --- Actions -------------------------------------------------------------------------------------
 
     def has_subscribe_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
-        return request.user.has_perm("customers.add_subscription") and self._is(object_id, CustomerState.ACTIVE)
-
-    def has_archive_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
-        return self.has_change_permission(request) and self._is(object_id, CustomerState.ACTIVE)
-
-    def has_activate_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
-        return self.has_change_permission(request) and self._is(object_id, CustomerState.ARCHIVED)
-
-    def _is(self, object_id: Any, state: CustomerState) -> bool:
-        return Customer.objects.filter(pk=object_id, state=state).exists()
+        return request.user.has_perm("customers.add_subscription") and self.is_in_state(object_id, CustomerState.ACTIVE)
 
     @action(description="Subscribe to a plan", icon="add", variant=ActionVariant.PRIMARY, permissions=["subscribe"])
     def subscribe(self, request: HttpRequest, object_id: str) -> HttpResponse:
         return HttpResponseRedirect(reverse("admin:customers_subscription_add", query={"customer": object_id}))
 
-    @action(
-        description="Archive",
-        icon="archive",
-        variant=ActionVariant.DANGER,
-        permissions=["archive"],
-        dialog={
-            "title": "Archive this customer?",
-            "description": "Events stop counting and wait as problems; no new subscriptions. Invoices stay.",
-            "form_class": ReasonForm,
-            "form_submit_text": "Archive",
-        },
+    archive_with = staticmethod(archive_customer)
+    activate_with = staticmethod(activate_customer)
+    archive = archive_action(
+        "customer", "Events stop counting and wait as problems; no new subscriptions. Invoices stay."
     )
-    def archive(self, request: HttpRequest, form: ReasonForm, object_id: str) -> HttpResponse:
-        return self._set_state(request, form, object_id, archive=timezone.now())
-
-    @action(
-        description="Activate",
-        icon="unarchive",
-        variant=ActionVariant.SUCCESS,
-        permissions=["activate"],
-        dialog={
-            "title": "Activate this customer?",
-            "description": "Events count again; those that waited can be replayed.",
-            "form_class": OptionalReasonForm,
-            "form_submit_text": "Activate",
-        },
-    )
-    def activate(self, request: HttpRequest, form: OptionalReasonForm, object_id: str) -> HttpResponse:
-        return self._set_state(request, form, object_id, archive=None)
-
-    def _set_state(
-        self, request: HttpRequest, form: BaseDialogForm, object_id: str, *, archive: datetime | None
-    ) -> HttpResponse:
-        customer, reason, by = Customer.objects.get(pk=object_id), form.cleaned_data["reason"], staff(request)
-
-        def work() -> None:
-            if archive:
-                archive_customer(customer, now=archive, by=by, reason=reason)
-            else:
-                activate_customer(customer, by=by, reason=reason)
-
-        done = f"{customer} is {'archived' if archive else 'active'}."
-        return carry_out(request, work, done=done, then=page_of(customer))
+    activate = activate_action("customer", "Events count again; those that waited can be replayed.")

@@ -109,15 +109,25 @@ def subscription_step(context: Context) -> Step:
 
 def _no_phase(context: Context, customer: Customer) -> Step:
     at = context.subject.occurred_at
-    evidence = tuple(_phase_evidence(phase) for phase in context.phases[-5:])
     create = Fix(
         "Create a subscription",
         action="create_subscription",
         parameters={"customer": str(customer.pk), "starts_at": at.isoformat()},
     )
+    reason, sentence, nearest_phase = _between_phases(context, customer)
+    fixes = [create]
+    if nearest_phase is not None:
+        fixes.append(Fix("Open the subscription's history", url=page_of(nearest_phase.subscription)))
+    evidence = tuple(_phase_evidence(phase) for phase in context.phases[-5:])
+    changed = _history_changed(context)
+    return Step(StepKey.SUBSCRIPTION, Status.FAIL, sentence, reason, evidence, changed, tuple(fixes))
+
+
+def _between_phases(context: Context, customer: Customer) -> tuple[Reason, str, SubscriptionPhase | None]:
+    """Say how the moment lies to the customer's phases, none of which holds it; with the phase that lies nearest."""
+    at = context.subject.occurred_at
     ended = [phase for phase in context.phases if phase.ends_at is not None and phase.ends_at <= at]
     later = [phase for phase in context.phases if phase.starts_at > at]
-    comparisons = _history_changed(context)
     if ended and not later:
         last = max(ended, key=lambda phase: phase.ends_at or phase.starts_at)
         end = last.ends_at or last.starts_at
@@ -125,29 +135,12 @@ def _no_phase(context: Context, customer: Customer) -> Step:
             f"The subscription to {last.plan_version} had ended on {wording.minute(end, last.subscription.timezone)}, "
             f"{wording.ago(end, at)} when the event occurred."
         )
-        history = Fix("Open the subscription's history", url=page_of(last.subscription))
-        return Step(
-            StepKey.SUBSCRIPTION,
-            Status.FAIL,
-            sentence,
-            Reason.SUBSCRIPTION_ENDED,
-            evidence,
-            comparisons,
-            (create, history),
-        )
-    if not context.phases:
+        return Reason.SUBSCRIPTION_ENDED, sentence, last
+    if not later:
         sentence = f"{customer.name} has never had a subscription, so nothing is billed."
         if context.subscriptions:
             sentence = f"{customer.name}'s subscription was cancelled before it began, so nothing is billed."
-        return Step(
-            StepKey.SUBSCRIPTION,
-            Status.FAIL,
-            sentence,
-            Reason.NO_SUBSCRIPTION_AT_TIME,
-            evidence,
-            comparisons,
-            (create,),
-        )
+        return Reason.NO_SUBSCRIPTION_AT_TIME, sentence, None
     first = min(later, key=lambda phase: phase.starts_at)
     gap = wording.ago(first.starts_at, at).removeprefix("in ")
     after = "between two subscriptions: " if ended else ""
@@ -155,16 +148,7 @@ def _no_phase(context: Context, customer: Customer) -> Step:
         f"The event occurred {after}{gap} before the subscription to {first.plan_version} starts "
         f"({wording.minute(first.starts_at, first.subscription.timezone)})."
     )
-    history = Fix("Open the subscription's history", url=page_of(first.subscription))
-    return Step(
-        StepKey.SUBSCRIPTION,
-        Status.FAIL,
-        sentence,
-        Reason.NO_SUBSCRIPTION_AT_TIME,
-        evidence,
-        comparisons,
-        (create, history),
-    )
+    return Reason.NO_SUBSCRIPTION_AT_TIME, sentence, first
 
 
 def _phase_evidence(phase: SubscriptionPhase) -> Evidence:
