@@ -1,0 +1,86 @@
+"""The examples in docs/api.md run as they stand, against a server."""
+
+import ast
+import os
+import re
+import subprocess
+import time
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from threading import Event as Signal
+from threading import Thread
+
+import pytest
+from django.conf import settings
+from django.db import connection
+
+from config.webhooks.models import WebhookEndpoint
+from config.webhooks.posting import signed
+from customers.models import Customer, Subscription
+from events.keys import make_key
+from events.models import Event
+from events.processing import process_batch
+
+pytestmark = pytest.mark.django_db(transaction=True)
+TEXT = (Path(settings.BASE_DIR) / "docs" / "api.md").read_text()
+
+
+def blocks(language):
+    return re.findall(rf"^```{language}\n(.*?)^```", TEXT, re.MULTILINE | re.DOTALL)
+
+
+@contextmanager
+def counting():
+    """Count events as they come, as a worker does."""
+    done = Signal()
+
+    def work():
+        while not done.is_set():
+            process_batch()
+            time.sleep(0.05)
+        connection.close()
+
+    worker = Thread(target=work)
+    worker.start()
+    try:
+        yield
+    finally:
+        done.set()
+        worker.join(10)
+
+
+@pytest.fixture
+def environment(live_server):
+    return os.environ | {"COUNTINGHOUSE_URL": f"{live_server.url}/v1", "COUNTINGHOUSE_KEY": make_key("Docs")[1]}
+
+
+def test_the_examples_run(environment, monkeypatch, capsys):
+    for _ in range(2):  # twice is once
+        subprocess.run(
+            ["bash", "-euo", "pipefail", "-c", "\n".join(blocks("sh"))], env=environment, check=True, timeout=60
+        )
+    assert Customer.objects.get().name == "Acme Ltd"
+    for name in ("COUNTINGHOUSE_URL", "COUNTINGHOUSE_KEY"):
+        monkeypatch.setenv(name, environment[name])
+    known = {}
+    with counting():
+        exec(compile("\n".join(blocks("python")), "docs/api.md", "exec"), known)
+    printed = capsys.readouterr().out.splitlines()
+    # 20 events of 100 tokens: 1,000 × $0.01 + 1,000 × $0.005
+    assert printed == ["2000 15.00 USD", "['acme']", "Acme Ltd 1"]
+    assert Event.objects.count() == 21
+    assert Subscription.objects.count() == 1
+
+    body, now = '{"event_type": "invoice.update.payment", "invoice": {"total": "9.00"}}', datetime.now(UTC)
+    headers = signed("msg_1", body, [WebhookEndpoint.objects.get().secret], at=now)
+    known["receive"](body, headers)
+    known["receive"](body, headers)
+    assert capsys.readouterr().out == "invoice.update.payment 9.00\n"
+
+
+def test_the_python_examples_need_only_what_clients_install():
+    tree = ast.parse("\n".join(blocks("python")))
+    named = {name.name for node in ast.walk(tree) if isinstance(node, ast.Import) for name in node.names}
+    named |= {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+    assert named == {"flexprice", "httpx", "os", "random", "standardwebhooks.webhooks", "time", "uuid"}
