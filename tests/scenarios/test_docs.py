@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from threading import Event as Signal
 from threading import Thread
+from typing import Any
 
 import pytest
 from django.conf import settings
@@ -63,7 +64,7 @@ def test_the_examples_run(environment, monkeypatch, capsys):
     assert Customer.objects.get().name == "Acme Ltd"
     for name in ("COUNTINGHOUSE_URL", "COUNTINGHOUSE_KEY"):
         monkeypatch.setenv(name, environment[name])
-    known = {}
+    known: dict[str, Any] = {}
     with counting():
         exec(compile("\n".join(blocks("python")), "docs/api.md", "exec"), known)
     printed = capsys.readouterr().out.splitlines()
@@ -82,5 +83,5 @@ def test_the_examples_run(environment, monkeypatch, capsys):
 def test_the_python_examples_need_only_what_clients_install():
     tree = ast.parse("\n".join(blocks("python")))
     named = {name.name for node in ast.walk(tree) if isinstance(node, ast.Import) for name in node.names}
-    named |= {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+    named |= {str(node.module) for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
     assert named == {"flexprice", "httpx", "os", "random", "standardwebhooks.webhooks", "time", "uuid"}
