@@ -52,9 +52,10 @@ demo: setup ## Start all, make a demo company, send its usage, bill it, go on se
 serve: setup ## Run web, worker and beat on PORT (8000), without demo data
 	@$(PYTHON) manage.py serve
 
+# A process a core, four at most: each has a PostgreSQL database of its own.
 .PHONY: test
-test: setup ## Run every test (ARGS="-k name -n 2")
-	@$(PYTHON) -m pytest $(ARGS)
+test: setup ## Run every test (ARGS="-k name")
+	@$(PYTHON) -m pytest -n auto --maxprocesses 4 $(ARGS)
 
 .PHONY: lint
 lint: setup ## Check style, types, layers and migrations
