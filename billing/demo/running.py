@@ -6,11 +6,9 @@ from datetime import datetime
 
 from django.contrib.auth.models import User
 from django.db import connection
-from django.db.models import Q
 
 from billing import runs
-from billing.demo.clients import MADE_ON, MIRAI, PRINTED, QUAYSIDE
-from billing.finalizing import mark_paid
+from billing.demo.clients import PRINTED
 from billing.models import BillingRun, Invoice, InvoiceKind, InvoiceState, RunKind, RunState
 from billing.tasks import finalize_due, hand_out
 from config.problems import StartupProblem
@@ -21,7 +19,6 @@ from events.models import InboxEvent
 POLL_S = 0.2
 PATIENCE_S = 90  # without any progress
 BILLING_TASKS = ("billing.tasks.run_billing", "billing.tasks.finalize_due")
-SLOW_PAYERS = (MIRAI, QUAYSIDE)
 
 
 def forget_missed_schedules(now: datetime) -> None:
@@ -52,14 +49,6 @@ def bill(*, now: datetime, by: User, tell: Callable[[int], None] = lambda left: 
         finalize_due.delay()
         _wait(due.count, tell, "The worker doesn't finalize the invoices")
     return run
-
-
-def receive_payments(*, now: datetime, by: User) -> None:
-    """Note the invoices of a subscription's start as paid, but for the slow payers. Safe to repeat."""
-    opening = Q(kind=InvoiceKind.OPENING, state=InvoiceState.FINALIZED)
-    slow = Q(customer__external_id__in=SLOW_PAYERS)
-    for invoice in Invoice.objects.filter(opening & ~slow, customer__metadata__has_key=MADE_ON):
-        mark_paid(invoice, now=now, by=by)
 
 
 def invoice_to_print(*, now: datetime) -> Invoice | None:

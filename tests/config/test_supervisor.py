@@ -70,7 +70,7 @@ class Serve:
 
     def stop(self, number: int = signal.SIGTERM) -> int:
         self.process.send_signal(number)
-        return self.process.wait(40)
+        return self.process.wait(90)
 
 
 @pytest.fixture

@@ -22,6 +22,7 @@ from django.core.management import call_command
 from billing.demo.access import open_access
 from billing.demo.catalog import make_catalog
 from billing.demo.clients import CLIENTS, PRINTED, make_customers, make_subscriptions, story_told
+from billing.demo.conditions import make_conditions
 from billing.demo.mistakes import mistakes, repeats
 from billing.demo.running import invoice_to_print
 from billing.demo.story import Story
@@ -59,6 +60,7 @@ def make_company(now: datetime) -> Story:
     owner, story = make_user(), story_told(now)
     make_catalog(story, by=owner)
     make_customers(story, by=owner)
+    make_conditions(story, now=now, by=owner)
     return story
 
 
@@ -120,8 +122,10 @@ def test_the_printed_invoice_equals_a_recomputation_on_any_day(now: datetime, fi
     assert [invoice.period_start, invoice.period_end] == edges
     amounts = expected_amounts(used, *edges)
     assert all(amounts[1:4])
-    assert [line.amount for line in lines] == [amount for amount in amounts if amount]
-    assert invoice.total == sum(amounts)
+    charged = [amount for amount in amounts if amount]
+    vat = cents(sum(amounts) * D("0.19"))
+    assert [line.amount for line in lines] == [*charged, vat]
+    assert (invoice.subtotal, invoice.tax_total, invoice.total) == (sum(amounts), vat, sum(amounts) + vat)
     assert all(prove(line).agrees for line in lines if line.kind == "usage")
     assert "Brightwater Analytics GmbH" in print_invoice(invoice)
 

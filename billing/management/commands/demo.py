@@ -19,8 +19,10 @@ from billing.demo.access import open_access
 from billing.demo.catalog import make_catalog
 from billing.demo.clients import make_customers, make_subscriptions, story_told
 from billing.demo.company import make_company
+from billing.demo.conditions import make_conditions
 from billing.demo.mistakes import late_events, mistakes, repeats
 from billing.demo.sending import Sender
+from billing.demo.settling import settle_invoices
 from billing.demo.story import COMPANY, Story
 from billing.demo.usage import all_usage
 from billing.money import format_amount
@@ -100,6 +102,7 @@ class Command(BaseCommand):
         make_company(by=owner)
         plans = make_catalog(story, by=owner)
         make_customers(story, by=owner)
+        make_conditions(story, now=timezone.now(), by=owner)
         usage = all_usage(story, until=timezone.now())
         with self.progress("Sending usage to the API", len(usage)) as tell:
             sent = sender.send(usage, done=tell)
@@ -116,7 +119,7 @@ class Command(BaseCommand):
         """Bill what is due and say what came of it."""
         with self.countdown("Billing the periods that are over") as tell:
             run = running.bill(now=timezone.now(), by=owner, tell=tell)
-        running.receive_payments(now=timezone.now(), by=owner)
+        settle_invoices(now=timezone.now(), by=owner)
         if run is None:
             self.say("Nothing is due that wasn't billed before.")
         else:
