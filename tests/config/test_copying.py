@@ -76,7 +76,7 @@ def test_a_copy_that_a_constraint_refuses_writes_nothing():
 def test_triggers_run_for_copied_rows():
     invoice = draft()
     invoice.save()
-    Invoice.objects.filter(pk=invoice.pk).update(state="finalized", number="INV-1", finalized_at=NOW)
+    Invoice.objects.filter(pk=invoice.pk).update(state="paid", paid_at=NOW, number="INV-1", finalized_at=NOW)
     with pytest.raises(IntegrityError, match="lines of a finalized invoice never change"):
         copy_in([line(invoice)])
 
