@@ -24,10 +24,19 @@ class TooManyEvents(Refused):
 
 
 def windows_of(line: InvoiceLine) -> list[Period]:
-    """List the windows that a usage line was counted in. Raises `NotUsage` for other lines."""
-    if line.kind not in COUNTED or line.feature is None or "windows" not in line.computation:
+    """List the windows that a usage line was counted in; of late usage, those of its period's usage as it is with it.
+
+    Raises `NotUsage` for other lines.
+    """
+    if line.kind not in COUNTED or line.feature is None:
         raise NotUsage("Only usage lines are counted from events.")
-    return [span for window in line.computation["windows"] for span in grant_of(window).windows]
+    return recorded_windows(line.computation)
+
+
+def recorded_windows(how: dict[str, Any]) -> list[Period]:
+    """List the windows that a usage line's computation recorded; of late usage, those of its period."""
+    parts = [again["computation"] for again in how["again"]] if "again" in how else [how]
+    return [span for part in parts for window in part.get("windows", ()) for span in grant_of(window).windows]
 
 
 def events_of(line: InvoiceLine, *, most: int, after: tuple[datetime, int] | None = None) -> Iterator[CountedEvent]:

@@ -69,7 +69,7 @@ def values_behind(
 
 def _parameters(customer_id: int, feature: Feature, windows: Sequence[Period], *, since: datetime) -> dict[str, Any]:
     """Give the windows as arrays, without what lies before a moment."""
-    if feature.is_cumulative:
+    if feature.is_cumulative and windows:
         windows = [Period(BEGINNING, windows[-1].end)]
     left = [(no, max(window.start, since), window.end) for no, window in enumerate(windows, 1) if window.end > since]
     return {

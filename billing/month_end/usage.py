@@ -12,10 +12,10 @@ from enum import IntEnum
 from itertools import batched, pairwise
 
 from billing.accounts import ACTIVE, PAUSED, TRIAL, Account
+from billing.line_events import recorded_windows
 from billing.loading import load_accounts
 from billing.models import InvoiceLine, InvoiceState, LineKind
 from billing.month_end.months import Month, TooMuch
-from billing.proof import grant_of
 from catalog.models import Feature
 from catalog.models.features import UsageReset
 from customers.models import Subscription
@@ -155,7 +155,7 @@ def _covers(period: Period, pairs: Iterable[Pair], now: datetime) -> dict[Pair, 
 
 def _of_lines(period: Period, customers: Iterable[int]) -> Iterator[tuple[Pair, Period, Went]]:
     lines = InvoiceLine.objects.filter(
-        kind=LineKind.USAGE, invoice__period_start__lt=period.end, invoice__period_end__gt=period.start
+        kind__in=(LineKind.USAGE, LineKind.LATE_USAGE), period_start__lt=period.end, period_end__gt=period.start
     )
     columns = ("invoice__customer_id", "feature_id", "feature__reset", "invoice__state", "computation")
     for some in batched(customers, AT_ONCE):
@@ -163,12 +163,11 @@ def _of_lines(period: Period, customers: Iterable[int]) -> Iterator[tuple[Pair, 
             *columns
         ):
             went = _state(state, is_trial=bool(how.get("trial")))
-            for window in how["windows"]:
-                for span in grant_of(window).windows:
-                    # A running total charges all that came before, too.
-                    since = period.start if reset == UsageReset.CUMULATIVE else span.start
-                    if since < span.end:
-                        yield (customer_id, feature_id or 0), Period(since, span.end), went
+            for span in recorded_windows(how):
+                # A running total charges all that came before, too.
+                since = period.start if reset == UsageReset.CUMULATIVE else span.start
+                if since < span.end:
+                    yield (customer_id, feature_id or 0), Period(since, span.end), went
 
 
 def _state(state: str, *, is_trial: bool) -> Went:

@@ -15,6 +15,7 @@ from django.db.models import F, QuerySet, Sum
 from billing.models import CreditNote, Invoice, Payment, WalletEntry
 from billing.models.wallets import EntryKind
 from customers.periods import Period, local_date, local_midnight
+from events.links import page_of
 
 OWED, CREDIT = "owed", "credit"
 TICK = timedelta(microseconds=1)
@@ -127,14 +128,14 @@ def _of_note(words: str) -> Callable[[CreditNote], tuple[str, str, str]]:
 
 def _of_payment(payment: Payment) -> tuple[str, str, str]:
     text = f"{payment.get_kind_display()}, {payment.invoice}, {payment.get_method_display().lower()}"
-    return payment.reference, text, payment.invoice.get_absolute_url()
+    return payment.reference, text, page_of(payment) or payment.invoice.get_absolute_url()
 
 
 def _of_entry(entry: WalletEntry) -> tuple[str, str, str]:
     invoice = entry.invoice
     reason = entry.reason or (entry.grant.reason if entry.kind == EntryKind.GRANTED else "")
     about = f": {invoice.number}" if invoice is not None else f": {reason}" if reason else ""
-    url = invoice.get_absolute_url() if invoice is not None else entry.wallet.customer.get_absolute_url()
+    url = page_of(entry.wallet) or entry.wallet.customer.get_absolute_url()
     return entry.public_id, f"{EntryKind(entry.kind).label}{about}", url
 
 

@@ -9,6 +9,7 @@ from django.urls import reverse
 
 from billing import line_events
 from billing.line_events import events_of, table_of, windows_of
+from billing.models import InvoiceLine
 from billing.proof import NotUsage
 from customers.models import Customer
 from tests.admin_pages import as_viewer
@@ -106,6 +107,20 @@ def test_a_cumulative_line_goes_back_to_the_beginning(acme):
     line = billed(seats).lines.get(kind="usage")
     assert line.quantity == 7
     assert ids(line) == ["old", "new"]
+
+
+def test_late_usage_gives_all_events_of_its_period(acme):
+    calls = make_feature()
+    send(at=START, event_id="in time")
+    invoice = billed(calls)
+    first = invoice.lines.get(kind="usage")
+    send(at=END - TICK, event_id="late")
+    process()
+    late = InvoiceLine(
+        invoice=invoice, kind="late_usage", feature=calls, adjusts=first, events_count=1, events_checksum=0,
+        computation={"again": [{"computation": first.computation}]},
+    )  # fmt: skip
+    assert ids(late) == ["in time", "late"]
 
 
 def test_fees_have_no_events(acme, staff_client):
