@@ -83,6 +83,7 @@ class EventAdmin(LongListAdmin):
     change_form_before_template = "admin/events/event/detail.html"
     actions_detail = ("debug_event", "replay_event", "void")
     empty_title = "No events here"
+    empty_link = ("Send a test event", "events_dry_run")
     export_columns = (
         ("event_id", lambda event: event.event_id),
         ("state", lambda event: event.get_state_display()),

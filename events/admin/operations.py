@@ -122,6 +122,7 @@ class MendingRunAdmin(ReadOnlyAdmin):
     sortable_by = ()
     fields = ()
     empty_title = "No large replay yet"
+    empty_link = ("Problems by cause", "events_problem_causes")
     empty_text = (
         "More than 20,000 problems are replayed or dismissed in the background. Begin with a cause in Problems."
     )

@@ -6,6 +6,7 @@ from typing import Any
 from django.contrib.admin import ShowFacets
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -20,7 +21,8 @@ from events.paginators import Keyset, KeysetChangeList
 class ReadOnlyAdmin(ModelAdmin):
     """Shows what the system wrote. Nobody adds, edits or deletes here, whatever their permissions.
 
-    `empty_title` and `empty_text` say what an empty list means, and what to do next.
+    `empty_title` and `empty_text` say what an empty list means, and what to do next; `empty_link` leads there, by a
+    button's text and the name of an admin page.
     """
 
     actions: Any = None
@@ -29,6 +31,7 @@ class ReadOnlyAdmin(ModelAdmin):
     list_filter_submit = True
     empty_title = "Nothing here yet"
     empty_text = ""
+    empty_link: tuple[str, str] | None = None
 
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
@@ -42,6 +45,9 @@ class ReadOnlyAdmin(ModelAdmin):
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         name = str(self.opts.verbose_name_plural)
         context = {"title": name[:1].upper() + name[1:], "empty_title": self.empty_title, "empty_text": self.empty_text}
+        if self.empty_link:
+            text, page = self.empty_link
+            context |= {"empty_link_text": text, "empty_link_url": reverse(f"admin:{page}")}
         context |= extra_context or {}
         return super().changelist_view(request, context)  # type: ignore[no-any-return]
 

@@ -92,6 +92,7 @@ class MendingRun(models.Model):
     started_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+")
 
     class Meta:
+        verbose_name = "large replay"
         ordering: ClassVar = ["-started_at", "-pk"]
         constraints: ClassVar = [
             models.UniqueConstraint(

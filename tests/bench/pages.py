@@ -1,5 +1,6 @@
 """How fast the admin's pages of usage answer with ten million events in the ledger, over the server of `serve`."""
 
+import os
 import secrets
 import statistics
 import time
@@ -60,6 +61,7 @@ def pages() -> Iterator[Measured]:
         "events": LARGE,
         "pages": len(times),
         "requests": len(every),
+        "load_average": round(os.getloadavg()[0], 1),
         "median_ms": round(statistics.median(every), 1),
         "worst_ms": round(max(every), 1),
         "p95_ms_by_page": dict(sorted(p95.items(), key=lambda item: -item[1])),
