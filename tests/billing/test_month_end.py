@@ -11,6 +11,7 @@ from django.urls import reverse
 
 from billing.crediting import draft_credit_note, finalize_credit_note
 from billing.finalizing import finalize, void
+from billing.line_events import events_of
 from billing.month_end import report
 from billing.month_end.accrual import accrual
 from billing.month_end.checklist import checklist
@@ -24,6 +25,7 @@ from customers.subscriptions import cancel, pause
 from tests.admin_pages import as_viewer, queries_of, url
 from tests.billing.adjusting import make_credit, make_tax
 from tests.billing.invoices import make_draft
+from tests.billing.late import arrive_many, invoice_at, work_late
 from tests.billing.world import D, bill, use, utc
 from tests.factories import make_customer, make_feature, make_subscription, make_user, make_version
 
@@ -115,6 +117,17 @@ def test_what_came_into_an_invoiced_period_without_a_line_is_left_out(plan, call
     bill(utc(2026, 10, 1))
     use(customer, calls, utc(2026, 9, 12), 3)
     assert went() == {"LEFT_OUT": 3}
+
+
+def test_late_usage_is_left_out_until_it_is_on_an_invoice(plan, calls):
+    sell(plan, external_id="acme")
+    invoice_at(utc(2026, 10, 1))
+    arrive_many(3, utc(2026, 9, 20))
+    assert went() == {"LEFT_OUT": 3}
+    work_late(NOW)
+    late = next(line for invoice in invoice_at(utc(2026, 11, 1)) for line in invoice.lines.filter(kind="late_usage"))
+    assert went(now=utc(2026, 11, 1)) == {"INVOICED": 3}
+    assert len(list(events_of(late, most=10))) == 3
 
 
 def test_a_trial_is_free(plan, calls):
