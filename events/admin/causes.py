@@ -15,6 +15,7 @@ from unfold.admin import ModelAdmin
 from catalog.models import Feature
 from events import dashboard
 from events.admin.dialogs import ReasonForm, back_to, confirm, staff
+from events.billing_facts import write_amounts
 from events.fix_views import take_proof
 from events.fixing import PreviewBusy
 from events.fixing.actions import cause_of
@@ -111,7 +112,7 @@ class CausesPages(ModelAdmin):
         form = ReasonForm(data=request.POST or None, request=request)
         url = reverse("admin:events_problem_causes")
         if not form.is_valid():
-            return _dismissal_dialog(request, len(ids), form)
+            return _dismissal_dialog(request, len(ids), form, _worth(given))
         reason, now, by = form.cleaned_data["reason"], timezone.now(), staff(request)
         if len(ids) <= AT_ONCE:
             return back_to(request, url, f"{dismiss(ids, reason=reason, now=now, by=by):,} problem(s) dismissed.")
@@ -198,11 +199,27 @@ def _known_names() -> list[str]:
     return list(Feature.objects.metered().order_by("event_name").values_list("event_name", flat=True).distinct())
 
 
-def _dismissal_dialog(request: HttpRequest, problems: int, form: Any) -> HttpResponse:
+def _worth(given: dict[str, str]) -> str:
+    """Say in a sentence what is given up with the problems of a cause, as far as it is known."""
+    trouble = _named_trouble(given)
+    meant = nearly_named(trouble.external_id) if trouble.reason == Reason.UNKNOWN_CUSTOMER else None
+    try:
+        found = at_risk(trouble, offers_for(trouble, known_names=_known_names(), meant=meant), now=timezone.now())
+    except PreviewBusy:
+        return " What they are worth can't be told just now: they are being worked on."
+    if found.unknown:
+        return ""
+    plus = " or more" if found.is_partial else ""
+    units = ", ".join(f"{written(number)} {unit} of {name}" for name, number, unit in found.units)
+    money = f"{write_amounts(found.amounts)}{plus}" if found.amounts else "no money as things stand"
+    return f" Mended, they would come to {money}{f' ({units})' if units else ''}."
+
+
+def _dismissal_dialog(request: HttpRequest, problems: int, form: Any, worth: str) -> HttpResponse:
     counted = f"more than {AT_ONCE:,} problems" if problems > AT_ONCE else f"{problems:,} problem(s)"
     text = (
         f"The events of {counted} don't count, then, and leave this list. Dismissing can't be undone; the events stay"
-        " on record."
+        f" on record.{worth}"
     )
     dialog = confirm("Dismiss these problems?", text, "Dismiss")
     context = {"dialog": dialog, "form": form, "form_submit_text": dialog["form_submit_text"]}

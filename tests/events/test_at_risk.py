@@ -125,6 +125,17 @@ def test_of_many_the_first_are_rated_and_the_number_has_a_plus(tokens, staff_cli
     assert "200+</a> tokens" in page
 
 
+def test_dismissing_says_what_is_given_up(tokens, staff_client):
+    send("Model.Usage", tokens=120)
+    process()
+    row = staff_client.get(url("events_problem_causes")).context_data["causes"][0]
+    # 120 - 10 free = 110 × $0.02
+    assert (
+        "Mended, they would come to $2.20 (120 tokens of Tokens)."
+        in staff_client.get(row["dismiss_url"]).content.decode()
+    )
+
+
 def test_an_address_that_names_no_cause_is_refused(staff_client):
     assert staff_client.get(url("events_problem_at_risk") + "?cause=nonsense").status_code == 403
 
