@@ -27,10 +27,15 @@ from billing.steps import Step
 from billing.totals import adjustment_rows, item_of, set_parts, set_totals, uses_of
 from billing.usage_charges import Ask, Charge, charges, usage_lines
 from catalog.models import Feature
-from config.copying import copy_in
+from config.copying import copy_in, new_row
 from config.webhooks.names import WebhookEvent
 from events.usage import Quantity, UsageRequest, event_values, usage_many
 
+COPIED_COLUMNS = (
+    *("kind", "feature_id", "price_id", "plan_version_id", "quantity", "free_units", "billable_quantity"),
+    *("unit_amount", "amount", "exact_amount", "computation", "events_count", "events_checksum"),
+    *("adjusts_id", "adjusts_invoice_id"),
+)
 FORESEEN = (CannotBill, UnknownCurrency, QuantityOutOfRange, NegativeQuantity)
 
 
@@ -178,16 +183,17 @@ def issue_many(
 def draft_invoice(computed: Computed, *, now: datetime) -> Invoice:
     """Make the unsaved draft of a worked-out invoice. Its grace period begins now."""
     account, step = computed.work.account, computed.work.step
-    invoice = Invoice(
-        customer_id=account.customer_id,
-        subscription_id=account.subscription_id,
-        kind=step.kind,
-        currency=account.currency,
-        period_start=step.period.start,
-        period_end=step.period.end,
-        computed_at=now,
-        finalize_at=now + timedelta(days=settings.INVOICE_GRACE_DAYS),
-    )
+    columns = {
+        "customer_id": account.customer_id,
+        "subscription_id": account.subscription_id,
+        "kind": step.kind,
+        "currency": account.currency,
+        "period_start": step.period.start,
+        "period_end": step.period.end,
+        "computed_at": now,
+        "finalize_at": now + timedelta(days=settings.INVOICE_GRACE_DAYS),
+    }
+    invoice = new_row(Invoice, columns)
     set_totals(invoice, computed.adjusted)
     return invoice
 
@@ -215,28 +221,14 @@ def invoice_rows(invoice: Invoice, computed: Computed) -> list[InvoiceLine]:
 
 def rows_of(invoice: Invoice, lines: Sequence[DraftLine]) -> list[InvoiceLine]:
     """Make the unsaved rows of an invoice's lines, in their order."""
-    return [
-        InvoiceLine(
-            invoice=invoice,
-            position=position,
-            kind=line.kind,
-            description=line.description[:512],
-            feature_id=line.feature_id,
-            price_id=line.price_id,
-            plan_version_id=line.plan_version_id,
-            period_start=line.period.start,
-            period_end=line.period.end,
-            quantity=line.quantity,
-            free_units=line.free_units,
-            billable_quantity=line.billable_quantity,
-            unit_amount=line.unit_amount,
-            amount=line.amount,
-            exact_amount=line.exact_amount,
-            computation=line.computation,
-            events_count=line.events_count,
-            events_checksum=line.events_checksum,
-            adjusts_id=line.adjusts_id,
-            adjusts_invoice_id=line.adjusts_invoice_id,
-        )
-        for position, line in enumerate(lines, start=1)
-    ]
+    return [_row(invoice, line, position) for position, line in enumerate(lines, start=1)]
+
+
+def _row(invoice: Invoice, line: DraftLine, position: int) -> InvoiceLine:
+    columns = {name: getattr(line, name) for name in COPIED_COLUMNS}
+    columns["position"] = position
+    columns["description"] = line.description[:512]
+    columns["period_start"], columns["period_end"] = line.period.start, line.period.end
+    row = new_row(InvoiceLine, columns)
+    row.invoice = invoice
+    return row

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterable
 from datetime import datetime, timedelta
+from itertools import batched
 
 from django.db import connection, transaction
 from django.db.models import Q, QuerySet
@@ -12,6 +13,7 @@ from billing.steps import next_step
 from events.closing import close_usage
 from events.usage import floor_hour
 
+CLOSED_AT_ONCE = 5_000  # subscriptions, so that memory stays flat
 RETRY_AFTER = timedelta(hours=1)
 LONGEST_RETRY = timedelta(hours=24)
 SHORTEST_PERIOD = timedelta(hours=22)  # a day in which clocks go forward, and to spare
@@ -42,6 +44,21 @@ NOTICE_OPENINGS = """
       AND NOT state.opened AND state.due_at > phase.starts_at
       AND (state.billed_until IS NULL OR state.billed_until < phase.starts_at)
 """
+SAVED = ("due_at", "billed_until", "opened", "closed_at", "parked_at", "parked_reason", "attempts", "retry_at")
+SAVE_STATES = """
+    UPDATE billing_billingstate AS state
+    SET due_at = fresh.due_at, billed_until = fresh.billed_until, opened = fresh.opened, closed_at = fresh.closed_at,
+        parked_at = fresh.parked_at, parked_reason = fresh.parked_reason, attempts = fresh.attempts,
+        retry_at = fresh.retry_at
+    FROM unnest(
+        %(pk)s::bigint[], %(due_at)s::timestamptz[], %(billed_until)s::timestamptz[], %(opened)s::boolean[],
+        %(closed_at)s::timestamptz[], %(parked_at)s::timestamptz[], %(parked_reason)s::text[], %(attempts)s::integer[],
+        %(retry_at)s::timestamptz[]
+    ) AS fresh (
+        subscription_id, due_at, billed_until, opened, closed_at, parked_at, parked_reason, attempts, retry_at
+    )
+    WHERE state.subscription_id = fresh.subscription_id
+"""
 
 
 def refresh_states() -> None:
@@ -67,11 +84,12 @@ def close_due(as_of: datetime, subscription_ids: Collection[int] | None = None) 
     if subscription_ids is not None:
         closing = closing.filter(pk__in=subscription_ids)
     rows = closing.values_list("subscription__customer_id", "due_at", "subscription__ended_at")
-    until: dict[int, datetime] = {}
-    for customer_id, due_at, ended_at in rows:
-        if due_at is not None:
-            until[customer_id] = max(until.get(customer_id, due_at), _closed_until(due_at, ended_at, as_of))
-    close_usage(until)
+    for part in batched(rows.iterator(chunk_size=CLOSED_AT_ONCE), CLOSED_AT_ONCE):
+        until: dict[int, datetime] = {}
+        for customer_id, due_at, ended_at in part:
+            if due_at is not None:
+                until[customer_id] = max(until.get(customer_id, due_at), _closed_until(due_at, ended_at, as_of))
+        close_usage(until)
 
 
 def _closed_until(due_at: datetime, ended_at: datetime | None, as_of: datetime) -> datetime:
@@ -110,8 +128,9 @@ def park(state: BillingState, reason: str, *, now: datetime) -> None:
 
 
 def save_states(states: Iterable[BillingState]) -> None:
-    """Write many states in one statement."""
-    fields = ["due_at", "billed_until", "opened", "closed_at", "parked_at", "parked_reason", "attempts", "retry_at"]
-    BillingState.objects.bulk_create(
-        states, update_conflicts=True, update_fields=fields, unique_fields=["subscription"]
-    )
+    """Write many states that are there already, in one statement."""
+    rows = list(states)
+    columns = {name: [getattr(state, name) for state in rows] for name in ("pk", *SAVED)}
+    if rows:
+        with connection.cursor() as cursor:
+            cursor.execute(SAVE_STATES, columns)

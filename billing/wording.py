@@ -5,7 +5,7 @@ from decimal import Decimal
 from functools import lru_cache
 
 from billing.accounts import INSTANT, Metered
-from billing.money import exact, format_price
+from billing.money import format_price
 from customers.periods import Period, local_date
 
 
@@ -29,14 +29,16 @@ def day(when: date) -> str:
 
 def number(quantity: Decimal) -> str:
     """Write a quantity in full, without trailing zeros: 15,000 or 0.5."""
-    with exact():
-        text = f"{quantity:,f}"
-    return (text.rstrip("0").rstrip(".") if "." in text else text) or "0"
+    return _trimmed(f"{quantity:,f}")
 
 
 def plain(quantity: Decimal) -> str:
     """Write a number for a machine: no exponent, no trailing zeros."""
-    return number(quantity).replace(",", "")
+    return _trimmed(f"{quantity:f}")
+
+
+def _trimmed(text: str) -> str:
+    return (text.rstrip("0").rstrip(".") if "." in text else text) or "0"
 
 
 def unit(feature: Metered, quantity: Decimal) -> str:

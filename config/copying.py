@@ -1,7 +1,8 @@
 """Write many rows with one COPY: what `bulk_create` writes, in a small part of its time."""
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cache
 from operator import attrgetter
 from typing import Any
 
@@ -32,6 +33,19 @@ def copy_in[Row: models.Model](rows: Sequence[Row]) -> None:
         copy.write(block.encode())
     for row in rows:
         row._state.adding, row._state.db = False, connection.alias
+
+
+def new_row[Row: models.Model](model: type[Row], columns: Mapping[str, Any]) -> Row:
+    """Make an unsaved row from its columns' values (`invoice_id`, not `invoice`); the others get their defaults.
+
+    `model(**columns)` does the same in four times the time: it looks each name up and goes through descriptors.
+    """
+    return model(*[columns[name] if name in columns else default() for name, default in _columns(model)])
+
+
+@cache
+def _columns(model: type[models.Model]) -> list[tuple[str, Callable[[], Any]]]:
+    return [(field.attname, field.get_default) for field in model._meta.concrete_fields]
 
 
 def _draw_keys(meta: Any, rows: Sequence[models.Model]) -> None:

@@ -258,16 +258,27 @@ class LineKind(models.TextChoices):
     ITEM = "item", "Item"
 
 
-FREEZE_LINE = """
-    IF EXISTS (
-        SELECT FROM billing_invoice
-        WHERE id = CASE WHEN TG_OP = 'INSERT' THEN NEW.invoice_id ELSE OLD.invoice_id END AND state <> 'draft'
-    ) THEN
+LINES_NEVER_CHANGE = """
         RAISE EXCEPTION 'the lines of a finalized invoice never change: correct them by a new line or a credit note'
             USING ERRCODE = 'restrict_violation';
+"""
+FREEZE_LINE = f"""
+    IF EXISTS (
+        SELECT FROM billing_invoice
+        WHERE id IN (OLD.invoice_id, CASE WHEN TG_OP = 'UPDATE' THEN NEW.invoice_id END) AND state <> 'draft'
+    ) THEN {LINES_NEVER_CHANGE}
     END IF;
     IF TG_OP = 'DELETE' THEN RETURN OLD; END IF;
     RETURN NEW;
+"""
+# A run writes thousands of lines in a statement: these are looked up together, at its end.
+FREEZE_NEW_LINES = f"""
+    IF EXISTS (
+        SELECT FROM fresh JOIN billing_invoice AS invoice ON invoice.id = fresh.invoice_id
+        WHERE invoice.state <> 'draft'
+    ) THEN {LINES_NEVER_CHANGE}
+    END IF;
+    RETURN NULL;
 """
 
 
@@ -337,10 +348,18 @@ class InvoiceLine(models.Model):
         triggers: ClassVar = [
             pgtrigger.Trigger(
                 name="freeze_line",
-                operation=pgtrigger.Insert | pgtrigger.Update | pgtrigger.Delete,
+                operation=pgtrigger.Update | pgtrigger.Delete,
                 when=pgtrigger.Before,
                 func=FREEZE_LINE,
-            )
+            ),
+            pgtrigger.Trigger(
+                name="freeze_new_lines",
+                level=pgtrigger.Statement,
+                operation=pgtrigger.Insert,
+                when=pgtrigger.After,
+                referencing=pgtrigger.Referencing(new="fresh"),
+                func=FREEZE_NEW_LINES,
+            ),
         ]
 
     def __str__(self) -> str:

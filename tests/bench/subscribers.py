@@ -1,7 +1,7 @@
 """Subscribers that are due: customers with a fee and two usage prices, each with a month of real buckets."""
 
 import shutil
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 from django.conf import settings
@@ -12,7 +12,8 @@ from catalog.models import Feature, PlanVersion
 from events.rollup import roll_up
 from tests.factories import make_feature, make_version
 
-START, END = datetime(2026, 9, 1, tzinfo=UTC), datetime(2026, 10, 1, tzinfo=UTC)
+END = datetime.now(UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)  # so that one period is due
+START = (END - timedelta(days=1)).replace(day=1)
 TABLES = (
     *("billing_invoiceline", "billing_invoice", "billing_runchunk", "billing_billingrun", "billing_billingstate"),
     *("customers_subscriptionphase", "customers_subscription", "customers_customer"),

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 from auditlog.models import LogEntry
-from django.db import Error, connection, connections, transaction
+from django.db import Error, IntegrityError, connection, connections, transaction
 
 from billing.finalizing import (
     CannotChange,
@@ -19,7 +19,8 @@ from billing.finalizing import (
     reissue,
     void,
 )
-from billing.models import Invoice, NumberSeries
+from billing.models import Invoice, InvoiceLine, NumberSeries
+from config.copying import copy_in
 from tests.billing.world import D, amounts, bill, lines, use, utc
 from tests.factories import make_customer, make_feature, make_subscription, make_user, make_version
 
@@ -216,3 +217,24 @@ def test_numbers_have_no_gap_when_many_finalize_at_once(calls):
         thread.join()
     numbers = sorted(str(number) for number in Invoice.objects.values_list("number", flat=True))
     assert numbers == [f"INV-{n:06d}" for n in range(1, 9)]
+
+
+def test_no_line_comes_to_a_finalized_invoice_by_any_way(draft, customer):
+    line = draft.lines.get()
+    other = Invoice.objects.create(customer=customer, kind="one_off", currency="USD", computed_at=END)
+    item = InvoiceLine(invoice=other, position=1, kind="item", description="By hand", amount=D(0))
+    item.save()
+    finalize(draft, now=END)
+    added = [InvoiceLine(invoice=draft, position=number, kind="item", amount=D(1)) for number in (8, 9)]
+    ways = (
+        added[0].save,
+        lambda: copy_in(added),
+        lambda: InvoiceLine.objects.filter(pk=item.pk).update(invoice=draft, position=7),
+        lambda: InvoiceLine.objects.filter(pk=line.pk).update(invoice=other, position=2),
+        lambda: InvoiceLine.objects.filter(pk=line.pk).update(amount=D(1)),
+        lambda: InvoiceLine.objects.filter(pk=line.pk).delete(),
+    )
+    for way in ways:
+        with pytest.raises(IntegrityError, match="lines of a finalized invoice never change"), transaction.atomic():
+            way()
+    assert list(draft.lines.all()) == [line]

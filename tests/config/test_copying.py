@@ -7,7 +7,7 @@ from django.db import IntegrityError, connection
 from django.test.utils import CaptureQueriesContext
 
 from billing.models import Invoice, InvoiceLine
-from config.copying import copy_in
+from config.copying import copy_in, new_row
 from tests.factories import NOW, START, make_customer, make_subscription
 
 pytestmark = pytest.mark.django_db
@@ -97,3 +97,14 @@ def test_copying_takes_the_same_statements_for_any_number_of_rows():
         return len(captured)
 
     assert (statements(0), statements(1), statements(20)) == (0, 2, 2)
+
+
+def test_a_new_row_is_the_models_own_with_all_its_defaults():
+    customer = make_customer()
+    columns = {"customer_id": customer.pk, "kind": "one_off", "currency": "USD", "computed_at": NOW}
+    fast, plain = new_row(Invoice, columns), Invoice(**columns)
+    fast.save()
+    plain.save()
+    assert stored(fast) == stored(plain)
+    assert fast.public_id.startswith("inv_")
+    assert fast.public_id != plain.public_id

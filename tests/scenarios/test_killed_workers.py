@@ -1,0 +1,119 @@
+"""Celery workers are killed in the middle of a billing run; the next one finishes it, without doubles or gaps."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+from django.conf import settings
+from django.db import connection
+from django.db.models import Sum
+
+from billing import runs
+from billing.finalizing import finalize_due
+from billing.models import BillingRun, BillingState, Invoice, RunChunk
+from billing.runs import start_run
+from tests.billing.world import D, use, utc
+from tests.factories import make_customer, make_feature, make_subscription, make_version
+
+pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
+START, END = utc(2026, 9, 1), utc(2026, 10, 1)
+SUBSCRIPTIONS, IN_A_CHUNK = 60, 3
+FEE = {"kind": "fixed", "model": "flat", "cadence": "advance", "unit_amount": D(30)}
+
+
+def environment(folder: Path) -> dict[str, str]:
+    """Return what a process of its own needs to work on this test's database, with a broker of its own."""
+    given = connection.settings_dict
+    host = given["OPTIONS"].get("host") or given["HOST"]
+    url = f"postgresql://{given['USER']}:{given['PASSWORD']}@/{given['NAME']}?host={quote(host, safe='')}"
+    return {**os.environ, "DATABASE_URL": url, "DATA_DIR": str(folder), "DJANGO_SETTINGS_MODULE": "config.settings"}
+
+
+@contextmanager
+def worker(folder: Path) -> Iterator["subprocess.Popen[bytes]"]:
+    """Run a Celery worker of two processes; killed with all that it started, at the end at the latest."""
+    command = [sys.executable, "-W", "ignore", "-m", "celery", "--quiet", "-A", "config", "worker"]
+    command += ["--concurrency", "2", "--loglevel", "ERROR", "--without-gossip", "--without-mingle"]
+    process = subprocess.Popen(command, cwd=settings.BASE_DIR, env=environment(folder), start_new_session=True)
+    try:
+        yield process
+    finally:
+        kill(process)
+
+
+def kill(process: "subprocess.Popen[bytes]") -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def tick(folder: Path) -> None:
+    """Send the hourly task, as beat does."""
+    send = "from billing.tasks import run_billing; run_billing.delay()"
+    subprocess.run(
+        [sys.executable, "manage.py", "shell", "-c", send],
+        cwd=settings.BASE_DIR,
+        env=environment(folder),
+        check=True,
+        capture_output=True,
+    )
+
+
+def finished_chunks() -> int:
+    return RunChunk.objects.exclude(finished_at=None).count()
+
+
+def wait_for(count: int, seconds: float = 90) -> None:
+    until = time.monotonic() + seconds
+    while finished_chunks() < count:
+        assert time.monotonic() < until, "the workers don't get on"
+        time.sleep(0.001)
+
+
+@pytest.fixture
+def company(monkeypatch):
+    """Subscribe sixty customers, each with 100 calls in September: an opening of $30, and a cycle of $31."""
+    monkeypatch.setattr(runs, "CHUNK_SIZE", IN_A_CHUNK)
+    calls = make_feature(name="API calls")
+    plan = make_version(FEE, {"feature": calls, "unit_amount": D("0.01")})
+    for _ in range(SUBSCRIPTIONS):
+        customer = make_customer()
+        make_subscription(customer=customer, plan=plan, starts_at=START, now=START)
+        use(customer, calls, utc(2026, 9, 5), 100)
+
+
+@pytest.mark.parametrize("after", [1, 9])
+def test_a_run_whose_workers_are_killed_is_finished_by_the_next_ones(company, tmp_path, after):
+    run = start_run(as_of=END, now=END)
+    chunks = run.chunks.count()
+    assert chunks == SUBSCRIPTIONS // IN_A_CHUNK
+    tick(tmp_path)
+    with worker(tmp_path) as first:
+        wait_for(after)
+        kill(first)
+    # What is there belongs to whole chunks: nothing of the one that was being worked on.
+    made = RunChunk.objects.aggregate(made=Sum("invoices_made"))["made"]
+    assert after <= finished_chunks() < chunks
+    assert Invoice.objects.count() == made
+    assert BillingState.objects.exclude(billed_until=None).count() == finished_chunks() * IN_A_CHUNK
+    with worker(tmp_path):
+        while BillingRun.objects.get().state != "finished":
+            tick(tmp_path)
+            wait_for(chunks)
+            time.sleep(0.2)
+    run.refresh_from_db()
+    assert (run.done, run.invoices_made, run.failed) == (SUBSCRIPTIONS, 2 * SUBSCRIPTIONS, 0)
+    assert run.amounts == {"USD": "3660"}  # 60 × (30 + 31)
+    assert Invoice.objects.values("subscription", "kind", "period_start").distinct().count() == 2 * SUBSCRIPTIONS
+    assert Invoice.objects.filter(kind="cycle").aggregate(total=Sum("total"))["total"] == D(1860)
+    assert finalize_due(now=END) == 2 * SUBSCRIPTIONS
+    numbers = list(Invoice.objects.order_by("number").values_list("number", flat=True))
+    assert numbers == [f"INV-{number:06}" for number in range(1, 2 * SUBSCRIPTIONS + 1)]
