@@ -1,6 +1,7 @@
 """Usage alerts: which quantities are told of, and when they were reached."""
 
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from django.contrib import admin
 from django.http import HttpRequest, HttpResponse
@@ -29,6 +30,9 @@ class FiringsInline(TabularInline):
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
 
+    def get_queryset(self, request: HttpRequest) -> Any:
+        return super().get_queryset(request).select_related("alert__subscription")
+
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return bool(request.user.has_perm("events.view_usagealert"))
 
@@ -38,7 +42,9 @@ class FiringsInline(TabularInline):
 
     @display(description="Billing period")
     def period(self, firing: UsageAlertFiring) -> str:
-        return f"{firing.period_start:%Y-%m-%d} – {firing.period_end:%Y-%m-%d}"
+        zone = ZoneInfo(firing.alert.subscription.timezone)
+        start, end = firing.period_start.astimezone(zone), firing.period_end.astimezone(zone)
+        return f"{start:%Y-%m-%d} – {end:%Y-%m-%d}"
 
     @display(description="Usage then")
     def amount(self, firing: UsageAlertFiring) -> str:
@@ -77,8 +83,11 @@ class UsageAlertAdmin(ModelAdmin):
         }
         return super().changelist_view(request, context | (extra_context or {}))  # type: ignore[no-any-return]
 
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
+        return ("subscription", "feature", "quantity", "is_enabled") if obj else self.fields
+
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
-        return ("subscription", "feature", "threshold") if obj else ()
+        return ("subscription", "feature", "quantity") if obj else ()
 
     def get_inlines(self, request: HttpRequest, obj: Any) -> Any:
         return self.inlines if obj else ()

@@ -4,6 +4,7 @@ from typing import ClassVar
 
 from auditlog.registry import auditlog
 from django.conf import settings
+from django.core.exceptions import ValidationError
 from django.core.validators import MinValueValidator
 from django.db import models
 from django.db.models import Q
@@ -11,6 +12,7 @@ from django.db.models.functions import Now
 from django.urls import reverse
 
 from catalog.models import Feature
+from catalog.models.features import FeatureKind
 from config.db import NumericField, PublicIdField, Stamped
 from customers.models import Subscription
 from events.reasons import Reason
@@ -70,6 +72,10 @@ class UsageAlert(Stamped):
 
     def __str__(self) -> str:
         return f"{self.feature} at {self.threshold:f}"
+
+    def clean(self) -> None:
+        if self.feature_id and self.feature.kind != FeatureKind.METERED:
+            raise ValidationError({"feature": "This feature isn't metered: it has no usage."})
 
     def get_absolute_url(self) -> str:
         return reverse("admin:events_usagealert_change", args=[self.pk])

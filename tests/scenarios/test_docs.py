@@ -17,6 +17,7 @@ from django.conf import settings
 from django.db import connection
 
 from config.webhooks.models import WebhookEndpoint
+from config.webhooks.names import WebhookEvent
 from config.webhooks.posting import signed
 from customers.models import Customer, Subscription
 from events.keys import make_key
@@ -85,3 +86,7 @@ def test_the_python_examples_need_only_what_clients_install():
     named = {name.name for node in ast.walk(tree) if isinstance(node, ast.Import) for name in node.names}
     named |= {str(node.module) for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
     assert named == {"flexprice", "httpx", "os", "random", "standardwebhooks.webhooks", "time", "uuid"}
+
+
+def test_every_kind_of_webhook_is_listed():
+    assert [event for event in WebhookEvent.values if f"`{event}`" not in TEXT] == []
