@@ -27,6 +27,8 @@ class Kind:
 KINDS = (
     Kind("customers.Customer", "groups", ("name", "external_id"), ("public_id", "email"), "external_id"),
     Kind("billing.Invoice", "receipt_long", (), ("number", "public_id")),
+    Kind("billing.CreditNote", "undo", (), ("number", "public_id")),
+    Kind("billing.Payment", "payments", (), ("reference", "public_id")),
     Kind("catalog.Feature", "category", ("name", "event_name"), ("public_id", "key"), "event_name"),
     Kind("catalog.Plan", "sell", ("name",), ("public_id",)),
     Kind("customers.Subscription", "autorenew", (), ("public_id",)),

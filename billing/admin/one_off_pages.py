@@ -13,6 +13,8 @@ from django.shortcuts import get_object_or_404, render
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
+from unfold.admin import ModelAdmin
+from unfold.decorators import action
 from unfold.widgets import (
     UnfoldAdminSelectWidget,
     UnfoldAdminTextareaWidget,
@@ -26,6 +28,7 @@ from billing.one_off import Item, Terms, create_one_off, preview_one_off, update
 from billing.wording import number
 from catalog.admin.base import staff
 from catalog.refusals import Refused
+from customers.admin import add_customer_action
 from customers.admin.forms import DayInput
 from customers.models import Customer
 from customers.periods import Period, local_date, local_midnight
@@ -148,6 +151,19 @@ def urls(page: "InvoiceAdmin") -> list[URLPattern]:
         path("one-off/effect/", view(effect_view), name="billing_one_off_effect"),
         path("<int:invoice_id>/items/", view(edit_view), name="billing_edit_one_off"),
     ]
+
+
+@action(description="One-off invoice", icon="add_card", permissions=["write_one_off"])
+def write_one_off(customers: ModelAdmin, request: HttpRequest, object_id: str) -> HttpResponse:
+    """Lead from a customer's page to a new one-off invoice of theirs."""
+    return HttpResponseRedirect(reverse("admin:billing_new_one_off", query={"customer": object_id}))
+
+
+def may_write(customers: ModelAdmin, request: HttpRequest, object_id: str | None = None) -> bool:
+    return request.user.has_perm("billing.add_invoice")
+
+
+add_customer_action("write_one_off", write_one_off, allowed=may_write)
 
 
 def one_off_page(page: "InvoiceAdmin", request: HttpRequest, invoice_id: int | None = None) -> HttpResponse:

@@ -102,7 +102,10 @@ class Payment(models.Model):
                 condition=Q(kind="reversal", reverses__isnull=False) | ~Q(kind="reversal") & Q(reverses=None),
             ),
         ]
-        indexes: ClassVar = [models.Index(fields=["received_on"], name="payment_by_day")]
+        indexes: ClassVar = [
+            models.Index(fields=["received_on"], name="payment_by_day"),
+            models.Index(fields=["reference"], name="payment_by_reference"),
+        ]
         triggers: ClassVar = [
             pgtrigger.Trigger(
                 name="freeze_payment",

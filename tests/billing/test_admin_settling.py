@@ -5,13 +5,14 @@ import io
 import openpyxl
 import pytest
 from django.contrib.auth.models import Group
-from django.test import Client
+from django.test import Client, RequestFactory
 
 from billing.crediting import draft_credit_note, finalize_credit_note
 from billing.finalizing import mark_paid
 from billing.models import CreditNote, Invoice, NumberSeries, Payment
 from billing.payments import Receipt, record_payment
 from billing.review import hold
+from config.finder import find
 from tests.admin_pages import as_viewer, queries_of, submit, url
 from tests.billing.invoices import later, make_draft, make_finalized
 from tests.billing.world import D
@@ -147,6 +148,23 @@ def test_a_one_off_invoice_is_written_once_shown_and_edited(staff_client):
     press(staff_client, invoice, "finalize_one")
     assert invoice.number == "INV-000001"
     assert b"never changes" in staff_client.post(edit, one_off(customer, ("Workshop", "1", "1"))).content
+
+
+def test_a_customers_page_leads_to_a_one_off_invoice_of_theirs(staff_client):
+    customer = make_customer(name="Acme")
+    assert "One-off invoice" in shown(staff_client, customer.get_absolute_url())
+    page = shown(staff_client, url("customers_customer_write_one_off", customer.pk))
+    assert f'<option value="{customer.pk}" selected>Acme' in page
+    assert as_viewer("customers").get(url("customers_customer_write_one_off", customer.pk)).status_code == 403
+
+
+def test_payments_and_credit_notes_are_found_from_anywhere(staff_user):
+    invoice = make_finalized("100")
+    record_payment(invoice, Receipt(D(1), NOW.date(), reference="wire 7"), now=NOW, by=None)
+    credit(invoice, "5")
+    request = RequestFactory().get("/")
+    request.user = staff_user
+    assert [found.title for term in ("wire 7", "CN-000001") for found in find(request, term)] == ["wire 7", "CN-000001"]
 
 
 def test_what_is_missing_of_an_item_is_said_beside_it(staff_client):

@@ -214,6 +214,19 @@ def test_the_tax_of_what_is_credited_is_the_invoices_and_adds_up():
     assert (rest.tax_total, fresh(invoice).amount_credited, invoice.state) == (D("11.40"), D("107.10"), "paid")
 
 
+def test_a_credit_note_on_a_paid_invoice_gives_its_tax_back_too():
+    # $50.00 and 8.25 %: $4.125, rounded to $4.13
+    invoice = make_draft("50", tax_total=D("4.13"), total=D("54.13"), amount_due=D("54.13"))
+    invoice.lines.update(tax_amount=D("4.13"))
+    invoice = finalize(invoice, now=NOW)
+    mark_paid(invoice, now=NOW)
+    # 4.13 × 20 ÷ 50 = 1.652
+    note = credit(invoice, "20")
+    assert (note.tax_total, note.total, note.refund_due) == (D("1.65"), D("21.65"), D("21.65"))
+    rest = credit(invoice, "30")
+    assert (rest.tax_total, rest.total, to_refund(fresh(invoice))) == (D("2.48"), D("32.48"), D("54.13"))
+
+
 def test_tax_inside_a_price_is_credited_with_it():
     # €119.00 contains 19 %: €19.00
     invoice = make_draft("119", currency="EUR")
