@@ -37,6 +37,10 @@ class CompanyProfileAdmin(OfficeAdmin):
     def has_delete_permission(self, request: HttpRequest, obj: CompanyProfile | None = None) -> bool:
         return False
 
+    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        given = {"assume_scheme": "https"} if db_field.name == "site_url" else {}
+        return super().formfield_for_dbfield(db_field, request, **kwargs, **given)
+
     def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> CompanyProfile | None:
         """Return the profile, also while none is saved: its form then begins with the configured name."""
         return CompanyProfile.current() if object_id == str(ONLY) else None
