@@ -76,7 +76,7 @@ def _credit(applied: Decimal, currency: str, *, is_draft: bool, url: str = "") -
     if applied < 0:
         label = "Becomes prepaid credit" if is_draft else "Added to prepaid credit"
         return [Step(label, format_amount(-applied, currency), url=url)]
-    label = "Prepaid credit, as it stands now" if is_draft else "Prepaid credit"
+    label = "Prepaid credit, drawn when finalized" if is_draft else "Prepaid credit"
     return [Step(label, format_amount(ZERO - applied, currency), url=url)] if applied else []
 
 

@@ -32,6 +32,7 @@ ENTRY_REASONS = {
     EntryKind.EXPIRED: "CREDIT_EXPIRED",
     EntryKind.TAKEN_BACK: "MANUAL_BALANCE_DEBIT",
 }
+MOST = Decimal(10) ** 15
 REASONS = sorted({*KIND_REASONS.values(), *ENTRY_REASONS.values()})
 
 
@@ -180,6 +181,7 @@ class AmountIn(serializers.DecimalField):
     """An amount of money, or of credits: each is worth one unit of the currency."""
 
     def __init__(self, **kwargs: Any) -> None:
+        kwargs.setdefault("max_value", MOST)
         super().__init__(max_digits=24, decimal_places=4, required=False, allow_null=True, **kwargs)
 
 

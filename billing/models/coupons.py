@@ -5,15 +5,23 @@ from typing import ClassVar
 import pgtrigger
 from auditlog.registry import auditlog
 from django.conf import settings
+from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import F, Q
 from django.urls import reverse
 
 from billing.models.invoices import Invoice
+from billing.money import known_currency, round_amount
 from catalog.models import Feature, Plan
 from config.db import AmountField, CurrencyField, PublicIdField, Stamped
 from customers.models import Customer, Subscription
+
+
+def check_currency(currency: str) -> None:
+    """Refuse a code that isn't a currency of today: its amounts couldn't be rounded or written."""
+    if not known_currency(currency):
+        raise ValidationError({"currency": "Write a currency of today as its three ISO 4217 capitals."})
 
 
 class CouponDuration(models.TextChoices):
@@ -105,6 +113,13 @@ class Coupon(Stamped):
 
     def __str__(self) -> str:
         return self.code
+
+    def clean(self) -> None:
+        if self.amount_off is None:
+            return
+        check_currency(self.currency)
+        if self.amount_off != round_amount(self.amount_off, self.currency):
+            raise ValidationError({"amount_off": f"It can't be paid in {self.currency}: too many decimals."})
 
     def get_absolute_url(self) -> str:
         return reverse("admin:billing_coupon_change", args=[self.pk])

@@ -9,6 +9,7 @@ from django.db import models
 from django.db.models import F, Q
 from django.urls import reverse
 
+from billing.models.coupons import check_currency
 from billing.models.invoices import Invoice
 from config.db import AmountField, CurrencyField, PublicIdField, Stamped
 from customers.models import Customer
@@ -73,6 +74,9 @@ class Wallet(Stamped):
 
     def __str__(self) -> str:
         return f"{self.name} ({self.currency})"
+
+    def clean(self) -> None:
+        check_currency(self.currency)
 
     def get_absolute_url(self) -> str:
         return reverse("admin:billing_wallet_change", args=[self.pk])

@@ -110,6 +110,7 @@ def test_a_wallet_is_changed_debited_and_closed(api, acme):
     [
         ({"external_customer_id": ""}, "customer_id"),
         ({"currency": "US"}, "currency"),
+        ({"currency": "ZZZ"}, "currency"),
         ({"conversion_rate": "2"}, "conversion_rate"),
         ({"initial_credits_to_load": "-1"}, "initial_credits_to_load"),
         ({"initial_credits_to_load": "1", "initial_credits_to_load_expiry_date": 20261399}, "non_field_errors"),
@@ -181,6 +182,8 @@ def test_a_coupon_is_renamed_and_archived(api, acme):
     [
         ({"type": "fixed", "amount_off": "1"}, "currency"),
         ({"type": "fixed", "percentage_off": "1"}, "amount_off"),
+        ({"type": "fixed", "amount_off": "1", "currency": "ZZZ"}, "currency"),
+        ({"type": "fixed", "amount_off": "1.5", "currency": "JPY"}, "amount_off"),
         ({"type": "percentage", "percentage_off": "1", "amount_off": "1"}, "amount_off"),
         ({"type": "percentage", "percentage_off": "101"}, "percent_off"),
         ({"type": "percentage", "percentage_off": "1", "cadence": "repeated"}, "duration_in_periods"),
