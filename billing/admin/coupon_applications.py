@@ -209,6 +209,14 @@ class CouponApplicationAdmin(OfficeAdmin):
         rows: QuerySet[CouponApplication] = super().get_queryset(request).annotate(used=used)
         return rows
 
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """Show it without a way to save: there is nothing to change, it is only ended."""
+        nothing = dict.fromkeys(("show_save", "show_save_and_continue", "show_save_and_add_another"), False)
+        shown: HttpResponse = super().change_view(request, object_id, form_url, {**nothing, **(extra_context or {})})
+        return shown
+
     def save_model(self, request: HttpRequest, obj: CouponApplication, form: Any, change: bool) -> None:
         made = apply_coupon(
             obj.coupon, obj.customer, subscription=obj.subscription, now=timezone.now(), by=staff(request),

@@ -310,3 +310,14 @@ def test_movements_are_exported_as_shown(staff_client, customer):
     rows = list(sheet.values)
     assert rows[0][2:7] == ("Customer", "External id", "Kind", "Amount", "Balance after")
     assert rows[1][2:7] == ("Acme", "acme", "Granted", 50, 50)
+
+
+def test_a_customers_own_taxes_are_set_on_its_page(staff_client, customer):
+    rate = make_tax(7)
+    rate.assignments.all().delete()
+    answers = {
+        "name": "Acme", "timezone": "UTC", "tax_treatment": "taxable", "metadata": "{}",
+        "taxes-TOTAL_FORMS": 1, "taxes-INITIAL_FORMS": 0, "taxes-0-rate": rate.pk, "taxes-0-position": 1,
+    }  # fmt: skip
+    assert staff_client.post(url("customers_customer_change", customer.pk), answers).status_code == 302
+    assert TaxAssignment.objects.get().customer == customer
