@@ -16,6 +16,7 @@ from unfold.contrib.filters.admin import AutocompleteSelectFilter, DropdownFilte
 from unfold.decorators import action, display
 from unfold.enums import ActionVariant
 
+from billing.admin.pages import OptionalTab
 from billing.coupons import CannotApply, apply_coupon, check_applicable, end_application, how_long, off
 from billing.models import CouponApplication, CouponUse
 from billing.money import format_amount
@@ -27,6 +28,7 @@ class ApplicationsInline(TabularInline):
     """Where a coupon is at work."""
 
     model = CouponApplication
+    formset = OptionalTab
     fields = ("show_whom", "show_coupon", "show_start", "show_end", "show_used")
     readonly_fields = fields
     ordering = ("-pk",)

@@ -2,13 +2,15 @@
 
 from collections.abc import Iterable
 from decimal import Decimal
+from typing import Any
 
 from django import forms
 from django.contrib import messages
+from django.forms.formsets import INITIAL_FORM_COUNT, TOTAL_FORM_COUNT
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
-from unfold.forms import BaseDialogForm
+from unfold.forms import BaseDialogForm, PaginationInlineFormSet
 from unfold.widgets import UnfoldAdminTextareaWidget
 
 from billing.models import BillingRun, CreditNoteState, InvoiceState
@@ -57,3 +59,13 @@ class ReasonForm(BaseDialogForm):
     reason = forms.CharField(
         max_length=255, widget=UnfoldAdminTextareaWidget(attrs={"rows": 2}), help_text="Kept with the invoice."
     )
+
+
+class OptionalTab(PaginationInlineFormSet):
+    """Rows of a tab that a form may be sent without: then nothing of it changes."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        prefix, data = kwargs.get("prefix") or self.get_default_prefix(), kwargs.get("data")
+        if data is not None and f"{prefix}-{TOTAL_FORM_COUNT}" not in data:
+            kwargs["data"] = {f"{prefix}-{TOTAL_FORM_COUNT}": 0, f"{prefix}-{INITIAL_FORM_COUNT}": 0}
+        super().__init__(*args, **kwargs)

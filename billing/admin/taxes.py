@@ -4,8 +4,6 @@ from typing import Any
 
 from django.contrib import admin
 from django.db.models import Count, QuerySet
-from django.forms.formsets import INITIAL_FORM_COUNT, TOTAL_FORM_COUNT
-from django.forms.models import BaseInlineFormSet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.utils import timezone
@@ -14,6 +12,7 @@ from unfold.contrib.filters.admin import BooleanRadioFilter, DropdownFilter, Fie
 from unfold.decorators import action, display
 from unfold.enums import ActionVariant
 
+from billing.admin.pages import OptionalTab
 from billing.models import TaxAssignment, TaxRate
 from billing.tax_rates import set_archived
 from billing.wording import number
@@ -32,16 +31,6 @@ class ArchivedFilter(DropdownFilter):
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         return queryset.filter(archived_at__isnull=self.value() == "no") if self.value() in ("yes", "no") else queryset
-
-
-class OptionalTab(BaseInlineFormSet):
-    """Rows of a tab that a form may be sent without: then nothing of it changes."""
-
-    def __init__(self, data: Any = None, files: Any = None, **kwargs: Any) -> None:
-        prefix = kwargs.get("prefix") or self.get_default_prefix()
-        if data is not None and f"{prefix}-{TOTAL_FORM_COUNT}" not in data:
-            data = {f"{prefix}-{TOTAL_FORM_COUNT}": 0, f"{prefix}-{INITIAL_FORM_COUNT}": 0}
-        super().__init__(data, files, **kwargs)
 
 
 class AssignmentsInline(TabularInline):

@@ -19,7 +19,7 @@ from unfold.contrib.filters.admin import (
 from unfold.decorators import action, display
 from unfold.enums import ActionVariant
 
-from billing.admin.pages import STYLES, money
+from billing.admin.pages import STYLES, OptionalTab, money
 from billing.admin.wallet_forms import CloseForm, CustomerGrantForm, GrantForm, TakeBackForm
 from billing.models import CreditGrant, EntryKind, Invoice, Wallet, WalletEntry, WalletState
 from billing.money import format_amount
@@ -42,6 +42,7 @@ ENTRY_COLOURS = {
 class ReadOnlyInline(TabularInline):
     """Rows that the system writes."""
 
+    formset = OptionalTab
     extra = 0
     can_delete = False
     show_title = False

@@ -319,5 +319,6 @@ def test_a_customers_own_taxes_are_set_on_its_page(staff_client, customer):
         "name": "Acme", "timezone": "UTC", "tax_treatment": "taxable", "metadata": "{}",
         "taxes-TOTAL_FORMS": 1, "taxes-INITIAL_FORMS": 0, "taxes-0-rate": rate.pk, "taxes-0-position": 1,
     }  # fmt: skip
+    answers |= {**inline("subscriptions"), **inline("aliases")}
     assert staff_client.post(url("customers_customer_change", customer.pk), answers).status_code == 302
     assert TaxAssignment.objects.get().customer == customer
