@@ -62,7 +62,7 @@ def test_an_event_is_found_and_its_payload_shown(usage: None, admin_browser: Adm
     page.get_by_role("link", name="Payload").click()
     expect(page.locator("#modal-content pre")).to_contain_text('"tokens": 150')
     page.get_by_role("link", name="Everything about it").click()
-    expect(page.locator("body")).to_contain_text("What it counts for")
+    expect(page.locator("body")).to_contain_text("Features that take it")
 
 
 def test_filters_are_applied_and_kept_in_the_address(usage: None, admin_browser: AdminBrowser) -> None:
