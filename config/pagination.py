@@ -17,14 +17,14 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 MOST_COUNTED = 10_000
-NEWEST_FIRST = ("-pk",)
+KEYED = {("-pk",): "pk__lt", ("pk",): "pk__gt"}  # what follows a row, in lists that are newest or oldest first
 
 
 class LimitOffsetPages(LimitOffsetPagination):
     """Cut a list by `limit` (50 unless asked, 1000 at most), and by `cursor` or `offset`.
 
     `offset` in the answer is the one that was asked for. `next_cursor` is there while more follows, in lists that are
-    newest first; `is_estimate` where the total is one.
+    newest or oldest first; `is_estimate` where the total is one.
     """
 
     default_limit = 50
@@ -36,13 +36,13 @@ class LimitOffsetPages(LimitOffsetPagination):
         self.request = request
         self.limit, self.offset = self.get_limit(request) or self.default_limit, self.get_offset(request)
         self.count, self.is_estimate = total_of(queryset)
-        cursor, is_keyed = self.get_cursor(request), _is_newest_first(queryset)
+        cursor, following = self.get_cursor(request), KEYED.get(tuple(queryset.query.order_by))
         if cursor:
-            if not is_keyed:
+            if following is None:
                 raise ValidationError({"cursor": ["A list that is sorted is paged by its offset."]})
-            queryset = queryset.filter(pk__lt=place_of(cursor, queryset))
+            queryset = queryset.filter(**{following: place_of(cursor, queryset)})
         rows = list(queryset[self.offset : self.offset + self.limit + 1])
-        if is_keyed and len(rows) > self.limit:
+        if following and len(rows) > self.limit:
             self.next_cursor = cursor_of(rows[self.limit - 1])
         return rows[: self.limit]
 
@@ -72,7 +72,7 @@ def total_of(rows: QuerySet[Any]) -> tuple[int, bool]:
 
 
 def cursor_of(row: Any) -> str:
-    """Write where a row stands in a list that is newest first, so that clients needn't know how."""
+    """Write where a row stands in such a list, so that clients needn't know how."""
     return base64.urlsafe_b64encode(f"{row._meta.model_name}:{row.pk}".encode()).decode().rstrip("=")
 
 
@@ -85,7 +85,3 @@ def place_of(cursor: str, rows: QuerySet[Any]) -> int:
     except (ValueError, binascii.Error):
         pass
     raise ValidationError({"cursor": ["This isn't a cursor of this list: pass pagination.next_cursor on."]})
-
-
-def _is_newest_first(rows: QuerySet[Any]) -> bool:
-    return tuple(rows.query.order_by) == NEWEST_FIRST

@@ -5,8 +5,12 @@ import json
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
+from rest_framework.request import Request
+from rest_framework.test import APIRequestFactory
 
 from config import pagination
+from config.filters import Pages
+from customers.models import Customer
 from tests.factories import make_customer, make_plan, make_subscription
 from tests.multiplying import make_many
 
@@ -26,6 +30,19 @@ def test_pages_follow_each_other_by_cursor_also_while_rows_are_added(api):
         page = api.get("customers", limit=2, cursor=cursor)
         seen.append(ids_of(page))
     assert seen == [["c-2", "c-1"], ["c-0"]]
+
+
+def test_a_list_that_is_oldest_first_is_paged_by_cursor_too(db):
+    for number in range(3):
+        make_customer(external_id=f"c-{number}")
+    rows, seen = Customer.objects.order_by("pk"), []
+    cursor: str | None = ""
+    while cursor is not None:
+        pages = Pages()
+        found = pages.paginate_queryset(rows, Request(APIRequestFactory().get("/", {"limit": 2, "cursor": cursor})))
+        seen.append([one.external_id for one in found])
+        cursor = pages.next_cursor
+    assert seen == [["c-0", "c-1"], ["c-2"]]
 
 
 def test_searches_are_paged_by_cursor_too(api):
