@@ -240,6 +240,8 @@ def _tax_lines(levies: Iterable[Levy], taxes: Iterable[Tax], currency: str) -> l
 def _tax_line(levy: Levy, tax: Tax, currency: str) -> AdjustmentLine:
     says = f"{levy.name} {wording.number(levy.percentage)}% of {format_amount(tax.base, currency)}"
     charged = bool(tax.amount) or not levy.percentage
+    if not charged:
+        says += ": owed by the recipient"
     if levy.is_inclusive and tax.amount:
         says += f": {format_amount(tax.amount, currency)} contained in the prices"
     how = {

@@ -316,7 +316,8 @@ class InvoiceAdmin(SettlingActions, ExportsMoney, ModelAdmin):
         permissions=["change"],
         dialog={
             "title": "Void this invoice",
-            "description": "It keeps its number and can't be restored. Nothing replaces it until you reissue it.",
+            "description": "It keeps its number and can't be restored. Nothing replaces it until you reissue it. "
+            "Prepaid credit and discounts that it used go back to the customer.",
             "form_class": ReasonForm,
             "form_submit_text": "Void",
         },

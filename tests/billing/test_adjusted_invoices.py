@@ -123,7 +123,7 @@ def test_under_reverse_charge_the_tax_is_named_and_not_charged(customer):
     make_tax(20)
     [invoice] = bill(END)
     assert (invoice.total, invoice.tax_note) == (D(100), "Reverse charge: the recipient accounts for the tax.")
-    assert said(invoice)[-1] == ("tax", "VAT 20% of $100.00", D(0))
+    assert said(invoice)[-1] == ("tax", "VAT 20% of $100.00: owed by the recipient", D(0))
 
 
 def test_own_taxes_outrank_the_companys_and_a_subscriptions_the_customers(customer):

@@ -322,3 +322,9 @@ def test_a_customers_own_taxes_are_set_on_its_page(staff_client, customer):
     answers |= {**inline("subscriptions"), **inline("aliases")}
     assert staff_client.post(url("customers_customer_change", customer.pk), answers).status_code == 302
     assert TaxAssignment.objects.get().customer == customer
+
+
+def test_finalizing_says_before_what_it_takes_from_credit(staff_client, invoice):
+    shown = page(staff_client, url("billing_invoice_finalize_one", invoice.pk))
+    assert "$32.40" in shown
+    assert "$5.00</strong> of it is taken from prepaid credit" in shown
