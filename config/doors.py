@@ -24,7 +24,7 @@ from rest_framework.serializers import BaseSerializer
 from rest_framework.views import APIView
 
 from catalog.refusals import Refused
-from config.errors import AlreadyExists, InvalidOperation, InvalidRequest, ServiceUnavailable
+from config.errors import AlreadyExists, InvalidOperation, InvalidRequest, ServiceUnavailable, unavailable
 from config.idempotency import HEADER, Answered, Claim, claim
 from config.texts import is_text
 
@@ -67,6 +67,13 @@ class ApiDoor(APIView):
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         if HEADER not in request.headers or not self.is_once(request.method):
             return super().dispatch(request, *args, **kwargs)
+        try:
+            return self._once(request, *args, **kwargs)
+        except (OperationalError, InterfaceError) as error:  # as the transaction began or ended
+            logger.error("The database couldn't carry a request out", exc_info=error)
+            return unavailable()
+
+    def _once(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         with transaction.atomic():
             response = super().dispatch(request, *args, **kwargs)
             if response.status_code >= 400:

@@ -167,6 +167,13 @@ def _json(status: int, message: str) -> JsonResponse:
     return JsonResponse(error_body(status, message), status=status)
 
 
+def unavailable() -> JsonResponse:
+    """Answer 503 where no view of DRF's is there to do it."""
+    refusal = ServiceUnavailable()
+    body = error_body(refusal.status_code, refusal.message, code=refusal.code)
+    return JsonResponse(body, status=refusal.status_code, headers={"Retry-After": str(refusal.wait)})
+
+
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
     """Answer 400 (or 413, for a body over the limit): JSON to the API, Django's page to a browser."""
     if not is_api(request):

@@ -100,8 +100,10 @@ def record(delivery: WebhookDelivery, answer: Answer, *, began: datetime) -> Non
     """
     ended = began + timedelta(milliseconds=answer.duration_ms)
     with transaction.atomic():
-        endpoint = WebhookEndpoint.objects.select_for_update(no_key=True).get(pk=delivery.endpoint_id)
-        locked = WebhookDelivery.objects.select_for_update(no_key=True).get(pk=delivery.pk)
+        endpoint = WebhookEndpoint.objects.select_for_update(no_key=True).filter(pk=delivery.endpoint_id).first()
+        locked = WebhookDelivery.objects.select_for_update(no_key=True).filter(pk=delivery.pk).first()
+        if endpoint is None or locked is None:
+            return  # removed while it was on its way
         WebhookAttempt.objects.create(
             delivery=locked, started_at=began, duration_ms=answer.duration_ms,
             status=answer.status, error=answer.error, response=answer.response,

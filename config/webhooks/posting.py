@@ -1,11 +1,15 @@
 """Sending one signed message over HTTP, to the address that was checked and no other."""
 
+import socket
 import ssl
+import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
+from typing import Any
 
 import httpx
 from standardwebhooks.webhooks import Webhook
@@ -39,7 +43,8 @@ def signed(message_id: str, body: str, secrets: list[str], *, at: datetime) -> d
 
 
 def post(url: str, body: str, headers: Mapping[str, str]) -> Answer:
-    """Send a body and return what came of it; never raises. Redirects aren't followed, proxies aren't used.
+    """Send a body and return what came of it; never raises. Redirects aren't followed, proxies aren't used. An endpoint
+    that takes more than 15 seconds is cut off, however steadily it goes on.
 
     The host is looked up once, all its addresses are checked, and one of these is connected to, so that a name that
     changes its mind in between reaches nothing else. The certificate is checked against the name.
@@ -48,10 +53,40 @@ def post(url: str, body: str, headers: Mapping[str, str]) -> Answer:
     try:
         status, response = _post(url, body, headers, began)
     except (TargetRefused, httpx.HTTPError, httpx.InvalidURL, OSError) as error:
-        said = str(error) if isinstance(error, TargetRefused) else f"{type(error).__name__}: {error}"
-        return Answer(_since(began), error=said[:255])
+        return Answer(_since(began), error=_said(error, began)[:255])
     error_text = "" if 200 <= status < 300 else f"HTTP {status}"
     return Answer(_since(began), status, response, error_text)
+
+
+def _said(error: Exception, began: float) -> str:
+    if time.monotonic() - began >= WHOLE_S:
+        return f"There was no whole answer within {WHOLE_S} seconds."
+    return str(error) if isinstance(error, TargetRefused) else f"{type(error).__name__}: {error}"
+
+
+@contextmanager
+def _cut_off() -> Iterator[dict[str, Any]]:
+    """Give a request's extension that knows its socket, which is shut when the time for the whole is up.
+
+    The client's own timeouts start anew with every byte that comes.
+    """
+    sockets: list[socket.socket] = []
+
+    def note(event: str, info: Mapping[str, Any]) -> None:
+        if event in ("connection.connect_tcp.complete", "connection.start_tls.complete"):
+            sockets.append(info["return_value"].get_extra_info("socket"))
+
+    def shut() -> None:
+        with suppress(OSError):
+            sockets[-1].shutdown(socket.SHUT_RDWR)
+
+    timer = threading.Timer(WHOLE_S, lambda: shut() if sockets else None)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield {"trace": note}
+    finally:
+        timer.cancel()
 
 
 def _post(url: str, body: str, headers: Mapping[str, str], began: float) -> tuple[int, str]:
@@ -61,11 +96,15 @@ def _post(url: str, body: str, headers: Mapping[str, str], began: float) -> tupl
     target = httpx.URL(url).copy_with(host=address)
     own = {"Host": parts.netloc, "Content-Type": "application/json", "User-Agent": AGENT, "Accept-Encoding": "identity"}
     timeout = httpx.Timeout(READ_S, connect=CONNECT_S)
-    extensions = {"sni_hostname": host}
     with (
+        _cut_off() as extensions,
         httpx.Client(verify=_tls(), trust_env=False, follow_redirects=False, timeout=timeout) as client,
         client.stream(
-            "POST", target, content=body.encode(), headers={**own, **headers}, extensions=extensions
+            "POST",
+            target,
+            content=body.encode(),
+            headers={**own, **headers},
+            extensions=extensions | {"sni_hostname": host},
         ) as answer,
     ):
         return answer.status_code, _excerpt(answer, began)

@@ -152,6 +152,20 @@ def test_a_failure_leaves_neither_the_effect_nor_the_answer(sender, monkeypatch)
     assert sender.send("customers", ACME).status_code == 201
 
 
+@pytest.mark.django_db(transaction=True)
+def test_while_the_database_is_gone_the_answer_is_503(transactional_db, monkeypatch):
+    sender = Sender()
+    sender.send("customers", {})  # the key is remembered from now on
+    with monkeypatch.context() as patch:
+        connection.close()
+        patch.setitem(connection.settings_dict, "HOST", "/nowhere")
+        refused = sender.send("customers", ACME)
+    connection.close()
+    assert (refused.status_code, refused.json()["code"]) == (503, "service_unavailable")
+    assert refused.headers["Retry-After"] == "2"
+    assert sender.send("customers", ACME).status_code == 201
+
+
 # --- At once, and killed ------------------------------------------------------------------------------
 
 

@@ -33,12 +33,14 @@ class Receiver:
     headers: dict[str, str] = field(default_factory=dict)
     hangs_s: float = 0.0
     received: list[Received] = field(default_factory=list)
+    arrived: int = 0
     most_at_once: int = 0
     _now: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def take(self, request: Received) -> int:
         with self._lock:
+            self.arrived += 1
             self._now += 1
             self.most_at_once = max(self.most_at_once, self._now)
         time.sleep(self.hangs_s)

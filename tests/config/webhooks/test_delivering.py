@@ -15,6 +15,7 @@ from config.webhooks.endpoints import (
     EndpointDisabled,
     change_endpoint,
     make_endpoint,
+    remove_endpoint,
     rotate_secret,
     send_again,
     send_test,
@@ -217,6 +218,25 @@ def test_what_a_dead_worker_had_claimed_is_sent_by_the_next(receiver, endpoint):
     assert claim(now) == []
     assert deliver_due(now=now + LEASE) == 1
     assert len(receiver.received) == 1
+
+
+def test_an_endpoint_that_is_removed_while_a_message_is_on_its_way_disturbs_nothing(receiver, endpoint):
+    receiver.hangs_s = 0.5
+    send_test(endpoint, now=utc_now())
+
+    def deliver():
+        try:
+            return deliver_due(now=utc_now() + SECOND)
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(1) as pool:
+        sending = pool.submit(deliver)
+        while not receiver.arrived:
+            assert not sending.done()
+        remove_endpoint(endpoint)
+        assert sending.result(30) == 1
+    assert not WebhookDelivery.objects.exists()
 
 
 def test_messages_are_removed_after_the_logs_days(endpoint, settings, monkeypatch):

@@ -2,9 +2,13 @@
 
 import ipaddress
 import socket
+import threading
+import time
+from contextlib import suppress
 
 import pytest
 
+from config.webhooks import posting
 from config.webhooks.posting import post
 from config.webhooks.targets import TargetRefused, check_url, is_public, resolve
 from tests.config.webhooks.receiver import receiving
@@ -84,6 +88,27 @@ def test_the_checked_address_is_connected_to_and_the_name_is_not_looked_up_again
         assert (answer.status, receiver.received[0].path) == (200, "/a?b=c")
         assert receiver.received[0].headers["host"] == f"hooks.example.com:{port}"
     assert [host for host in asked if host != "127.0.0.1"] == ["hooks.example.com"]
+
+
+def test_an_endpoint_that_answers_byte_by_byte_for_ever_is_cut_off(monkeypatch, settings):
+    settings.WEBHOOK_PRIVATE_TARGETS = True
+    monkeypatch.setattr(posting, "WHOLE_S", 1)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def drip():
+            line, _ = listener.accept()
+            with line, suppress(OSError):
+                line.sendall(b"HTTP/1.1 200 OK\r\nX-Slow: ")
+                for _ in range(100):
+                    time.sleep(0.1)
+                    line.sendall(b"x")
+
+        dripping = threading.Thread(target=drip)
+        dripping.start()
+        answer = post(f"http://127.0.0.1:{listener.getsockname()[1]}/", "{}", {})
+        dripping.join(10)
+    assert (answer.status, answer.error) == (None, "There was no whole answer within 1 seconds.")
+    assert answer.duration_ms < 5_000
 
 
 def test_a_name_that_nobody_knows_is_an_answer_of_its_own(monkeypatch):
