@@ -6,7 +6,7 @@ from datetime import datetime
 from decimal import Decimal
 
 from django.contrib.auth.models import User
-from django.db import transaction
+from django.db import IntegrityError, transaction
 
 from billing.announcing import announce
 from billing.models import Invoice, InvoiceKind, InvoiceLine, LineKind, NumberSeries, SeriesUse
@@ -74,25 +74,37 @@ def create_one_off(
     A second call with the same external reference returns the first invoice, whatever became of it. Raises
     `CannotChange` for items or a currency that make no invoice, and for a reference of another customer's invoice.
     """
-    with transaction.atomic():
-        Customer.objects.select_for_update(no_key=True, of=("self",)).get(pk=customer.pk)
-        known = Invoice.objects.filter(external_reference=external_reference).first() if external_reference else None
-        if known is not None:
-            if known.customer_id != customer.pk:
-                raise CannotChange(f"The reference {external_reference} is of another customer's invoice.")
-            return known
-        if not known_currency(currency):
-            raise CannotChange(f"{currency} is no currency: write its three ISO 4217 capitals.")
-        invoice = Invoice(
-            customer=customer,
-            kind=InvoiceKind.ONE_OFF,
-            currency=currency,
-            computed_at=now,
-            external_reference=external_reference or None,
-        )
-        _write(invoice, items, terms, now=now, by=by)
-        announce(WebhookEvent.INVOICE_DRAFTED, [invoice], now=now)
-        return invoice
+    known = _known(customer, external_reference)
+    if known is not None:
+        return known
+    if not known_currency(currency):
+        raise CannotChange(f"{currency} is no currency: write its three ISO 4217 capitals.")
+    invoice = Invoice(
+        customer=customer,
+        kind=InvoiceKind.ONE_OFF,
+        currency=currency,
+        computed_at=now,
+        external_reference=external_reference or None,
+    )
+    try:
+        with transaction.atomic():
+            _write(invoice, items, terms, now=now, by=by)
+            announce(WebhookEvent.INVOICE_DRAFTED, [invoice], now=now)
+    except IntegrityError:
+        known = _known(customer, external_reference)  # somebody else was first; the database had us wait for them
+        if known is None:
+            raise
+        return known
+    return invoice
+
+
+def _known(customer: Customer, external_reference: str | None) -> Invoice | None:
+    if not external_reference:
+        return None
+    known = Invoice.objects.filter(external_reference=external_reference).first()
+    if known is not None and known.customer_id != customer.pk:
+        raise CannotChange(f"The reference {external_reference} is of another customer's invoice.")
+    return known
 
 
 def update_one_off(invoice: Invoice, items: Sequence[Item], *, terms: Terms, now: datetime, by: User | None) -> Invoice:

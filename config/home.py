@@ -86,6 +86,7 @@ def queues(request: HttpRequest, causes: list[dashboard.Cause], *, now: datetime
         yield parked_queue()
         yield drafts_queue()
         yield overdue_queue(now=now)
+        yield from refunds_queue()
     if may("billing.view_billingrun"):
         yield runs_queue(now=now)
     if may("events.view_duplicateevent"):
@@ -165,6 +166,25 @@ def overdue_queue(*, now: datetime) -> Queue:
         "warning" if count else "good",
         [(row["amount"], row["currency"]) for row in rows],
     )
+
+
+def refunds_queue() -> Iterator[Queue]:
+    """What is owed to customers by credit notes on money that was paid, by currency. Only where there is some."""
+    rows = list(
+        Invoice.objects.to_give_back()
+        .order_by("currency")
+        .values("currency")
+        .annotate(number_of=Count("pk"), amount=Sum(REMAINING))
+    )
+    if rows:
+        yield Queue(
+            "To give back",
+            f"{sum(row['number_of'] for row in rows):,}",
+            "invoices with more paid or credited than is due",
+            f"{reverse('admin:billing_invoice_changelist')}?payment=back",
+            "warning",
+            [(-row["amount"], row["currency"]) for row in rows],
+        )
 
 
 def runs_queue(*, now: datetime) -> Queue:

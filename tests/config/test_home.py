@@ -9,6 +9,8 @@ from django.test import Client, RequestFactory
 from django.urls import reverse
 from django.utils import timezone
 
+from billing.crediting import draft_credit_note, finalize_credit_note
+from billing.finalizing import mark_paid
 from billing.models import BillingRun, BillingState, Invoice
 from billing.payments import Receipt, record_payment
 from config import home
@@ -19,6 +21,7 @@ from events import dashboard
 from events.keys import make_key
 from events.models import Event
 from events.replaying import replay
+from tests.billing.invoices import make_finalized
 from tests.events.senders import process, send
 from tests.factories import make_customer, make_feature, make_plan, make_subscription, make_user
 
@@ -96,6 +99,17 @@ def test_overdue_shows_what_is_still_to_be_paid():
     record_payment(paid, Receipt(Decimal(5), NOW.date()), now=NOW, by=None)
     queue = home.overdue_queue(now=NOW)
     assert (queue.count, queue.money, queue.note) == ("1", [(Decimal(6), "USD")], "the oldest for 3 days")
+
+
+def test_what_is_owed_to_customers_is_shown_with_its_money(staff_client):
+    assert list(home.refunds_queue()) == []
+    invoice = make_finalized("100")
+    mark_paid(invoice, now=NOW)
+    note = draft_credit_note(invoice, {invoice.lines.get().pk: Decimal(30)}, reason="duplicate", by=None)
+    finalize_credit_note(note, now=NOW, by=None)
+    [queue] = home.refunds_queue()
+    assert (queue.count, queue.money) == ("1", [(Decimal(30), "USD")])
+    assert list(staff_client.get(queue.url).context_data["cl"].queryset) == [invoice]
 
 
 def test_the_overdue_card_leads_to_just_the_overdue_invoices(staff_client):
@@ -176,8 +190,8 @@ def test_home_costs_the_same_queries_whatever_there_is(staff_client, django_asse
 
 
 # Session, user, badges; six looks for the first steps; causes and their features; waiting (2), parked, drafts, overdue,
-# run, conflicts; the chart, the last day, the invoices.
-QUERIES = 21
+# to give back, run, conflicts; the chart, the last day, the invoices.
+QUERIES = 22
 
 
 def test_a_role_sees_what_it_may():
