@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from django.contrib import admin, messages
+from django.contrib import admin
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
@@ -35,7 +35,7 @@ from billing.admin import (
     upcoming_pages,
 )
 from billing.admin.exports import ExportsMoney
-from billing.admin.pages import NOTE_COLOURS, STATE_LABELS, STYLES, ReasonForm, answer, money
+from billing.admin.pages import NOTE_COLOURS, STATE_LABELS, STYLES, ReasonForm, money
 from billing.admin.settling import SettlingActions
 from billing.models import CreditNoteState, Invoice, InvoiceLine, InvoiceState
 from billing.money import format_amount
@@ -45,7 +45,6 @@ from billing.printing import timezone_of
 from billing.proof import prove
 from billing.serializers_adjusted import charges_of
 from billing.wording import dates
-from catalog.refusals import Refused
 from customers.periods import Period
 
 LINE_RELATED = ("invoice__customer", "invoice__subscription", "feature")
@@ -324,18 +323,6 @@ class InvoiceAdmin(SettlingActions, ExportsMoney, ModelAdmin):
     )
     def void_one(self, request: HttpRequest, form: BaseDialogForm, object_id: int) -> HttpResponse:
         return self._change(request, object_id, finalizing.void, "{} is void.", reason=form.cleaned_data["reason"])
-
-    def _change(
-        self, request: HttpRequest, object_id: int, change: Any, said: str, *, signed: bool = True, **given: Any
-    ) -> HttpResponse:
-        """Make one change to an invoice and lead to its page; a refusal is said there too."""
-        invoice = get_object_or_404(Invoice, pk=object_id)
-        given |= {"by": request.user} if signed else {}
-        try:
-            changed = change(invoice, now=timezone.now(), **given)
-        except Refused as refused:
-            return answer(request, invoice.get_absolute_url(), str(refused), level=messages.ERROR)
-        return answer(request, changed.get_absolute_url(), said.format(changed))
 
 
 def is_even(invoice: Invoice) -> bool:

@@ -93,7 +93,7 @@ class SettlingActions:
         },
     )
     def hold_one(self, request: HttpRequest, form: BaseDialogForm, object_id: int) -> HttpResponse:
-        return self._do(request, object_id, review.hold, "{} is held back.", reason=form.cleaned_data["reason"])
+        return self._change(request, object_id, review.hold, "{} is held back.", reason=form.cleaned_data["reason"])
 
     @action(
         description="Release",
@@ -106,7 +106,7 @@ class SettlingActions:
         },
     )
     def release_one(self, request: HttpRequest, form: BaseDialogForm, object_id: int) -> HttpResponse:
-        return self._do(request, object_id, review.release, "{} is released.")
+        return self._change(request, object_id, review.release, "{} is released.")
 
     @action(
         description="Delete draft",
@@ -128,11 +128,14 @@ class SettlingActions:
             return answer(request, invoice.get_absolute_url(), str(refused), level=messages.ERROR)
         return answer(request, reverse("admin:billing_invoice_changelist"), said)
 
-    def _do(self, request: HttpRequest, object_id: int, change: Any, said: str, **given: Any) -> HttpResponse:
+    def _change(
+        self, request: HttpRequest, object_id: int, change: Any, said: str, *, signed: bool = True, **given: Any
+    ) -> HttpResponse:
         """Make one change to an invoice and lead to its page; a refusal is said there too."""
         invoice = get_object_or_404(Invoice, pk=object_id)
+        given |= {"by": staff(request)} if signed else {}
         try:
-            changed = change(invoice, now=timezone.now(), by=staff(request), **given)
+            changed = change(invoice, now=timezone.now(), **given)
         except Refused as refused:
             return answer(request, invoice.get_absolute_url(), str(refused), level=messages.ERROR)
         return answer(request, changed.get_absolute_url(), said.format(changed))
