@@ -21,7 +21,9 @@ from customers.api_subscriptions import subscription_of
 TAG = "Invoices"
 WRITE = "billing:write"
 LIST = listed("InvoiceList", InvoiceOut)
-LINES = InvoiceLine.objects.select_related("price__feature", "price__version__plan").order_by("position")
+LINES = InvoiceLine.objects.select_related(
+    "price__feature", "price__version__plan", "adjusts", "adjusts_invoice"
+).order_by("position")
 
 
 def invoices() -> QuerySet[Invoice]:

@@ -6,7 +6,7 @@ import django_filters as filters
 from django.db.models import QuerySet
 
 from billing.api_names import CREDIT_NOTE_STATES, INVOICE_STATUSES, PAYMENT_STATUSES
-from billing.models import CreditNote, Invoice, InvoiceKind, InvoiceState, Payment
+from billing.models import CreditNote, Invoice, InvoiceKind, InvoiceState, LateAdjustment, LateState, Payment
 from billing.querysets import REMAINING
 from catalog.filters import ListFilter
 from config.filters import ManyFilter, MomentFilter
@@ -85,4 +85,24 @@ class CreditNoteFilter(ListFilter):
 
     class Meta:
         model = CreditNote
+        fields: ClassVar[list[str]] = []
+
+
+class LateAdjustmentFilter(ListFilter):
+    sortable: ClassVar[dict[str, str]] = {"created_at": "created_at", "period_start": "period_start"}
+
+    late_adjustment_ids = ManyFilter(field_name="public_id")
+    customer_id = filters.CharFilter(field_name="subscription__customer__public_id")
+    external_customer_id = filters.CharFilter(field_name="subscription__customer__external_id")
+    subscription_id = filters.CharFilter(field_name="subscription__public_id")
+    feature_id = filters.CharFilter(field_name="feature__public_id")
+    invoice_id = filters.CharFilter(field_name="invoice__public_id", label="The invoice that is corrected.")
+    invoiced_on = filters.CharFilter(field_name="line__invoice__public_id", label="The invoice that holds it.")
+    currency = filters.CharFilter(field_name="currency", lookup_expr="iexact")
+    state = ManyFilter(field_name="state", help_text=", ".join(LateState.values) + ".")
+    period_start_gte = MomentFilter(field_name="period_start", lookup_expr="gte")
+    period_start_lte = MomentFilter(field_name="period_start", lookup_expr="lte")
+
+    class Meta:
+        model = LateAdjustment
         fields: ClassVar[list[str]] = []

@@ -98,7 +98,8 @@ def _late(line: InvoiceLine, how: dict[str, Any], currency: str) -> Iterator[str
     before, after = how["late"]["before"], how["late"]["after"]
     for name, side in (("charged before", before), ("worked out anew", after)):
         amount = format_amount(Decimal(side["amount"]), currency)
-        yield f"{name}: {number(Decimal(side['quantity']))}, {number(Decimal(side['free']))} of it free = {amount}"
+        free = f", {number(Decimal(side['free']))} of it free" if Decimal(side["free"]) else ""
+        yield f"{name}: {number(Decimal(side['quantity']))}{free} = {amount}"
     for again in how["again"]:
         package, parts = again["computation"].get("package"), again["computation"].get("tiers", [])
         yield from (f"  {_part(part, currency, package)}" for part in parts)

@@ -56,6 +56,10 @@ class LineOut(serializers.Serializer[Any]):
     currency = serializers.CharField()
     period_start = serializers.DateTimeField(allow_null=True)
     period_end = serializers.DateTimeField(allow_null=True)
+    adjusts_invoice_id = serializers.CharField(
+        allow_null=True, help_text="Of late usage: the invoice of its period, which this line corrects."
+    )
+    adjusts_line_item_id = serializers.CharField(allow_null=True, help_text="And the line of it, if there is one.")
 
 
 class InvoiceOut(serializers.Serializer[Any]):
@@ -195,6 +199,8 @@ def _line(invoice: Invoice, line: InvoiceLine) -> dict[str, Any]:
         "currency": invoice.currency,
         "period_start": line.period_start,
         "period_end": line.period_end,
+        "adjusts_invoice_id": line.adjusts_invoice.public_id if line.adjusts_invoice else None,
+        "adjusts_line_item_id": line.adjusts.public_id if line.adjusts else None,
     }
 
 
@@ -218,6 +224,7 @@ def previewed(found: Upcoming, subscription: Subscription, *, hide_zero: bool = 
     """Write an upcoming invoice as the draft that it would be."""
     lines = found.invoice.lines if found.invoice else []
     prices = Price.objects.select_related("feature", "version__plan").in_bulk({line.price_id for line in lines})
+    corrected = Invoice.objects.in_bulk({line.adjusts_invoice_id for line in lines if line.adjusts_invoice_id})
     adjusted = found.invoice.adjusted if found.invoice else Adjusted()
     amounts = {
         "subtotal": adjusted.subtotal,
@@ -254,7 +261,7 @@ def previewed(found: Upcoming, subscription: Subscription, *, hide_zero: bool = 
         "metadata": {},
         "status": "published",
         "line_items": [
-            _draft(line, prices, subscription) | _discounts(parts, subscription.currency)
+            _draft(line, prices, subscription, corrected) | _discounts(parts, subscription.currency)
             for line, parts in zip(lines, discounts_by_charge(adjusted.lines, len(lines)), strict=True)
             if line.amount or not hide_zero
         ],
@@ -264,7 +271,9 @@ def previewed(found: Upcoming, subscription: Subscription, *, hide_zero: bool = 
     return InvoiceOut(written_amounts | absent | invoice).data
 
 
-def _draft(line: DraftLine, prices: Mapping[int, Price], subscription: Subscription) -> dict[str, Any]:
+def _draft(
+    line: DraftLine, prices: Mapping[int, Price], subscription: Subscription, corrected: Mapping[int, Invoice]
+) -> dict[str, Any]:
     return _about(prices.get(line.price_id), line.kind, subscription) | {
         "id": None,
         "invoice_id": None,
@@ -276,6 +285,8 @@ def _draft(line: DraftLine, prices: Mapping[int, Price], subscription: Subscript
         "currency": subscription.currency,
         "period_start": line.period.start,
         "period_end": line.period.end,
+        "adjusts_invoice_id": corrected[line.adjusts_invoice_id].public_id if line.adjusts_invoice_id else None,
+        "adjusts_line_item_id": None,
     }
 
 

@@ -2,7 +2,17 @@
 
 from django.urls import path
 
-from billing import api, api_changes, api_documents, api_runs, api_settling, api_statements, api_usage, urls_adjusting
+from billing import (
+    api,
+    api_changes,
+    api_documents,
+    api_late,
+    api_runs,
+    api_settling,
+    api_statements,
+    api_usage,
+    urls_adjusting,
+)
 
 urlpatterns = [
     path("invoices", api.Invoices.as_view()),
@@ -25,6 +35,8 @@ urlpatterns = [
     path("creditnotes/<str:credit_note_id>", api_settling.OneCreditNote.as_view()),
     path("creditnotes/<str:credit_note_id>/finalize", api_settling.CreditNoteFinalize.as_view()),
     path("creditnotes/<str:credit_note_id>/void", api_settling.CreditNoteVoid.as_view()),
+    path("late-adjustments", api_late.LateAdjustments.as_view()),
+    path("late-adjustments/<str:late_adjustment_id>", api_late.OneLateAdjustment.as_view()),
     path("runs", api_runs.Runs.as_view()),
     path("runs/<str:run_id>", api_runs.OneRun.as_view()),
     path("runs/<str:run_id>/findings", api_runs.RunFindings.as_view()),

@@ -21,6 +21,7 @@ OPENAPI_ENUM_NAMES: dict[str, str | list[str]] = {
     "FeatureKindEnum": ["metered", "boolean", "static"],
     "InvoiceStatusEnum": ["DRAFT", "FINALIZED", "VOIDED"],
     "InvoiceStatusAskedEnum": ["DRAFT", "FINALIZED"],
+    "LateAdjustmentStateEnum": "billing.models.LateState",
     "LineEntityEnum": ["plan"],
     "LookupStatusEnum": ["processed", "processing", "failed"],
     "PriceEntityEnum": ["PLAN"],

@@ -79,6 +79,10 @@ SECTIONS = (
             Item("Credit notes", "undo", "billing_creditnote_changelist", "billing.view_creditnote", badge="refunds"),
             Item("Receivables", "hourglass_bottom", "billing_aging", "billing.view_invoice", badge="overdue"),
             Item("Month end", "event_available", "billing_month_end", "billing.view_invoice"),
+            Item(
+                *("Late usage", "history_toggle_off", "billing_lateadjustment_changelist"),
+                *("billing.view_lateadjustment", "late"),
+            ),
             Item("Runs", "play_circle", "billing_billingrun_changelist", "billing.view_billingrun"),
             Item(
                 *("Discounts", "percent_discount", "billing_coupon_changelist", "billing.view_coupon"),
@@ -96,6 +100,7 @@ SECTIONS = (
             Item("Number series", "tag", "billing_numberseries_changelist", "billing.view_numberseries"),
             Item("Company", "storefront", "billing_companyprofile_changelist", "billing.view_companyprofile"),
             Item("Taxes", "assured_workload", "billing_taxrate_changelist", "billing.view_taxrate"),
+            Item("Late usage policy", "tune", "billing_latepolicy_changelist", "billing.view_latepolicy"),
             Item("API keys", "key", "events_apikey_changelist", "events.view_apikey"),
             Item(
                 *("Webhooks", "webhook", "config_webhookendpoint_changelist", "config.view_webhookendpoint"),
@@ -117,6 +122,7 @@ SECTIONS = (
 )
 BADGE_VARIANTS = {
     "problems": "danger", "parked": "danger", "drafts": "warning", "overdue": "danger", "refunds": "warning",
+    "late": "warning",
 }  # fmt: skip
 SETTLED = F("amount_paid") + F("amount_credited")  # of an invoice
 
@@ -182,6 +188,7 @@ def _badges(request: HttpRequest) -> dict[str, int]:
         ("drafts", "billing.Invoice", {"state": "draft"}),
         ("overdue", "billing.Invoice", {"state": "finalized", "due_at__lt": Now(), "amount_due__gt": 0}),
         ("refunds", "billing.Invoice", {"state__in": ["finalized", "paid"], "amount_due__lt": SETTLED}),
+        ("late", "billing.LateAdjustment", {"state": "held"}),
     ):
         model = apps.get_model(label)
         if request.user.has_perm(f"{model._meta.app_label}.view_{model._meta.model_name}"):

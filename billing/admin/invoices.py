@@ -35,6 +35,7 @@ from billing.admin import (
     upcoming_pages,
 )
 from billing.admin.exports import ExportsMoney
+from billing.admin.late import corrections_of
 from billing.admin.pages import NOTE_COLOURS, STATE_LABELS, STYLES, ReasonForm, money
 from billing.admin.settling import SettlingActions
 from billing.models import CreditNoteState, Invoice, InvoiceLine, InvoiceState
@@ -356,6 +357,7 @@ def page_context(invoice: Invoice) -> dict[str, Any]:
         "state_kind": STATE_LABELS[InvoiceState(invoice.state)],
         "changes": invoice_page.history(invoice),
         "written_by": invoice_page.written_by(invoice),
+        "corrected_by": corrections_of(invoice),
         "replaced_by": Invoice.objects.filter(replaces=invoice).first(),
         "upcoming_url": reverse("admin:billing_subscription_upcoming", args=[invoice.subscription_id])
         if invoice.subscription_id

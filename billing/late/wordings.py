@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from decimal import Decimal
+from typing import Any
 
 from billing import wording
 from billing.late.items import LateItem
@@ -48,6 +49,7 @@ def late_line(item: LateItem, currency: str, timezone: str) -> DraftLine:
                 "after": _written(item, after=True),
             },
             "again": item.again,
+            **_windows(item),
         },
         label=item.label,
         adjusts_id=item.line_id,
@@ -55,6 +57,12 @@ def late_line(item: LateItem, currency: str, timezone: str) -> DraftLine:
         adjustment_id=item.adjustment_id,
         discount_back=item.discount_back,
     )
+
+
+def _windows(item: LateItem) -> dict[str, Any]:
+    """Say in which windows the price's usage was counted, where there is any left."""
+    found = [window for again in item.again for window in again["computation"].get("windows", ())]
+    return {"windows": found} if found else {}
 
 
 def _says(item: LateItem, currency: str) -> str:

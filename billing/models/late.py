@@ -179,6 +179,6 @@ class LateLimit(models.Model):
         return f"{self.amount:f} {self.currency}"
 
 
-auditlog.register(LateAdjustment, exclude_fields=["updated_at", "again"])
+auditlog.register(LateAdjustment, exclude_fields=["updated_at", "again", "line"])
 auditlog.register(LatePolicy, exclude_fields=["updated_at"])
 auditlog.register(LateLimit)

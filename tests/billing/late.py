@@ -1,12 +1,13 @@
 """Shorthand for tests of late usage: events through the inbox, and what becomes of them."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from billing.finalizing import finalize_due
 from billing.late.finding import find_checks
 from billing.late.reconciling import reconcile_due
 from billing.models import Invoice, LateAdjustment
+from catalog.models import Price
 from customers.models import Subscription
 from tests.billing.world import bill
 from tests.events.senders import process, send
@@ -40,3 +41,19 @@ def work_late(now: datetime) -> None:
 def adjustments(subscription: Subscription) -> list[LateAdjustment]:
     """Return a subscription's adjustments in the order they were made."""
     return list(subscription.late_adjustments.order_by("pk"))
+
+
+def make_late_adjustment(subscription: Subscription, price: Price) -> LateAdjustment:
+    """Make an adjustment of two more units, $1.00, that waits for the next invoice."""
+    sides = {"quantity": 2, "free": 0, "billable": 2, "amount": 1, "events": 2, "checksum": 7}
+    return LateAdjustment.objects.create(
+        subscription=subscription,
+        period_start=subscription.started_at,
+        period_end=subscription.started_at + timedelta(days=31),
+        feature=price.feature,
+        price=price,
+        currency=subscription.currency,
+        state="waiting",
+        **{f"{name}_before": 0 for name in sides},
+        **{f"{name}_after": value for name, value in sides.items()},
+    )

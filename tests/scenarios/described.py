@@ -7,8 +7,11 @@ from typing import Any
 from drf_spectacular.generators import SchemaGenerator
 
 from billing.runs import run_to_end
+from catalog.models import Price
+from customers.models import Subscription
 from events.processing import process_batch
 from tests.api import Api
+from tests.billing.late import make_late_adjustment
 from tests.factories import START
 
 JSON = "application/json"
@@ -62,6 +65,7 @@ def make_one_of_everything(api: Api) -> dict[str, list[str]]:
     process_batch()
     run_to_end(as_of=START)
     draft = api.get("invoices")["items"][0]
+    late = make_late_adjustment(Subscription.objects.get(), Price.objects.get(feature__isnull=False))
     items = [{"display_name": "Setup", "quantity": "2", "unit_amount": "250"}]
     amounts = {"subtotal": "500.00", "total": "500.00", "amount_due": "500.00"}
     one_off = {"customer_id": customer["id"], "currency": "USD", "line_items": items} | amounts
@@ -100,6 +104,7 @@ def make_one_of_everything(api: Api) -> dict[str, list[str]]:
         "code": ["SUMMER26", "VAT-DE"], "association_id": [discount["id"], tax["id"]], "rate_id": [rate["id"]],
         "tax_rate_code": ["VAT-DE"], "wallet_id": [wallet["id"]], "run_id": [run["id"]], "alert_id": [alert["id"]],
         "endpoint_id": [endpoint["id"]], "delivery_id": [delivery["id"]],
+        "late_adjustment_id": [late.public_id],
         "event_name": ["api.calls", "no.such"], "event_id": ["api.calls-acme"], "event_ids": ["api.calls-acme"],
     }  # fmt: skip
     return {name: [*ids, "none"] for name, ids in named.items()}
