@@ -59,10 +59,14 @@ class Creditable:
         return max(self.charged.amount - self.credited.amount, ZERO)
 
     def parts_of(self, amount: Decimal, currency: str) -> Parts:
-        """Return the taxes of a part. The parts of a charge, rounded each, add up to its whole taxes."""
+        """Return the taxes of a part. The parts of a charge, rounded each, add up to its whole taxes.
+
+        No part is below zero or above what is left, also where a void between them gave another tax back than its
+        share; the part that takes the rest of the charge takes the rest of its taxes.
+        """
         share = Fraction(self.credited.amount + amount) / Fraction(self.charged.amount)
         tax, included = (
-            round_amount(times(whole, share), currency) - taken
+            min(max(round_amount(times(whole, share), currency) - taken, ZERO), whole - taken)
             for whole, taken in (
                 (self.charged.tax, self.credited.tax),
                 (self.charged.tax_included, self.credited.tax_included),

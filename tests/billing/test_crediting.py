@@ -14,7 +14,7 @@ from tests.billing.world import D
 from tests.factories import make_user
 
 pytestmark = pytest.mark.django_db
-NOW = later()
+NOW, D0 = later(), D(0)
 
 
 def draft(invoice, *amounts, reason="billing_error", **given):
@@ -212,6 +212,32 @@ def test_the_tax_of_what_is_credited_is_the_invoices_and_adds_up():
         draft(invoice, "60")
     rest = credit(invoice, "59.99")
     assert (rest.tax_total, fresh(invoice).amount_credited, invoice.state) == (D("11.40"), D("107.10"), "paid")
+
+
+def taxed(*, tax=D0, tax_included=D0):
+    """Make a finalized invoice of one line of $1.00 with its tax."""
+    invoice = make_draft("1", tax_total=tax, total=1 + tax, amount_due=1 + tax)
+    invoice.lines.update(tax_amount=tax, tax_included=tax_included)
+    return finalize(invoice, now=NOW)
+
+
+def test_after_one_in_the_middle_is_void_no_tax_is_below_zero_and_all_of_it_comes_back():
+    # $1.00 and 5 %: $0.05. The first three take 0.05 × 0.10 = 0.005, rounded 0.01; 0.01 - 0.01; 0.015, rounded 0.02.
+    invoice = taxed(tax=D("0.05"))
+    first, second, third = (credit(invoice, "0.10") for _ in range(3))
+    assert [note.tax_total for note in (first, second, third)] == [D("0.01"), D("0.00"), D("0.01")]
+    void_credit_note(second, reason="Wrong", now=NOW, by=None)
+    # 0.05 × 0.21 = 0.0105, rounded 0.01: 0.02 are credited already
+    assert credit(fresh(invoice), "0.01").tax_total == D(0)
+    rest = credit(fresh(invoice), "0.79")
+    assert (rest.tax_total, fresh(invoice).amount_credited, invoice.state) == (D("0.03"), D("1.05"), "paid")
+
+
+def test_tax_inside_a_price_is_never_credited_below_zero_either():
+    invoice = taxed(tax_included=D("0.05"))
+    _, second, _ = (credit(invoice, "0.10") for _ in range(3))
+    void_credit_note(second, reason="Wrong", now=NOW, by=None)
+    assert [credit(fresh(invoice), amount).tax_included for amount in ("0.01", "0.79")] == [D(0), D("0.03")]
 
 
 def test_a_credit_note_on_a_paid_invoice_gives_its_tax_back_too():
