@@ -10,6 +10,8 @@ from django.views import defaults
 from rest_framework import exceptions
 from rest_framework.response import Response
 
+from config.texts import writable
+
 API_PREFIX = "/v1/"
 CODES = {
     400: "validation_error",
@@ -108,15 +110,26 @@ class PayloadTooLarge(ApiError):
 
 
 def error_body(status: int, message: str, *, code: str = "", details: Any = None) -> dict[str, Any]:
-    """Build the body. Without a code, the status's own; details are always an object."""
+    """Build the body. Without a code, the status's own; details are always an object.
+
+    What an error repeats of a request that can't be written in UTF-8 is replaced.
+    """
     if not isinstance(details, dict):
         details = {"non_field_errors": details} if details else {}
     return {
         "code": code or CODES.get(status, "internal_error" if status >= 500 else "validation_error"),
-        "message": message,
+        "message": writable(message),
         "http_status_code": int(status),
-        "details": details,
+        "details": _writable_in(details),
     }
+
+
+def _writable_in(details: Any) -> Any:
+    if isinstance(details, dict):
+        return {_writable_in(name): _writable_in(inner) for name, inner in details.items()}
+    if isinstance(details, list):
+        return [_writable_in(inner) for inner in details]
+    return writable(details) if isinstance(details, str) else details
 
 
 def api_exception_handler(exc: Exception, context: dict[str, Any]) -> Response | None:

@@ -46,6 +46,13 @@ def test_an_unknown_path_answers_posts_too(api: Client):
     body_of(enforcing.post("/v1/nope", "{}", content_type="application/json"), 404)
 
 
+def test_half_a_character_is_answered_in_characters(api: Client):
+    response = api.post("/v1/test/kind", '{"kind": "\\ud800"}', content_type="application/json")
+    assert body_of(response, 400)["details"] == {"kind": ['"\ufffd" is not a valid choice.']}
+    response = api.post("/v1/test/kind", '{"kind": {"\\udfff": 1}}', content_type="application/json")
+    assert "kind" in body_of(response, 400)["details"]
+
+
 def test_details_travel_with_the_error(api: Client):
     assert api.get("/v1/test/state").json()["details"] == {"status": "finalized"}
 

@@ -36,9 +36,14 @@ class Amount(serializers.Serializer):
     amount = serializers.DecimalField(max_digits=40, decimal_places=20)
 
 
+class Kind(serializers.Serializer):
+    kind = serializers.ChoiceField(["fee", "usage"])
+
+
 class Open(APIView):
     permission_classes = [AllowAny]
     raises: Exception | None = None
+    form: type[serializers.Serializer] = Amount
 
     def get(self, request: Request) -> Response:
         if self.raises:
@@ -46,9 +51,9 @@ class Open(APIView):
         return Response({})
 
     def post(self, request: Request) -> Response:
-        form = Amount(data=request.data)
+        form = self.form(data=request.data)
         form.is_valid(raise_exception=True)
-        return Response({"amount": form.validated_data["amount"]})
+        return Response(form.validated_data)
 
 
 FAILURES = {
@@ -62,6 +67,7 @@ FAILURES = {
 urlpatterns = [
     path("v1/test/closed", Closed.as_view()),
     path("v1/test/open", Open.as_view()),
+    path("v1/test/kind", Open.as_view(form=Kind)),
     *[path(f"v1/test/{name}", Open.as_view(raises=error)) for name, error in FAILURES.items()],
     *real_patterns,
 ]
