@@ -12,6 +12,9 @@ type Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 LONGEST = 1000
 NAT64 = ipaddress.ip_network("64:ff9b::/96")
+# What `is_global` lets through and nobody's webhooks live at: the gateways from IPv4 to IPv6 of before (RFC 7526), and
+# the address at which Azure's virtual machines find their own platform.
+REFUSED = tuple(map(ipaddress.ip_network, ("192.88.99.0/24", "168.63.129.16/32")))
 LOCAL_NAMES = ("localhost", "local", "internal", "localdomain")
 
 
@@ -70,6 +73,10 @@ def is_public(address: Address) -> bool:
             inner = ipaddress.IPv4Address(int(address) & 0xFFFF_FFFF)
         if inner is not None:
             return is_public(inner)
+        if address.is_site_local:
+            return False
+    if any(address in network for network in REFUSED):
+        return False
     return address.is_global and not address.is_multicast and not address.is_reserved
 
 
