@@ -43,7 +43,7 @@ from billing.money import format_amount
 from billing.order_page import steps_of
 from billing.payments import to_refund
 from billing.printing import timezone_of
-from billing.proof import prove
+from billing.proof import NotUsage, prove
 from billing.serializers_adjusted import charges_of
 from billing.wording import dates
 from customers.periods import Period
@@ -228,11 +228,18 @@ class InvoiceAdmin(SettlingActions, ExportsMoney, ModelAdmin):
         return [*own, *super().get_urls()]
 
     def proof_view(self, request: HttpRequest, line_id: int) -> HttpResponse:
-        """Count a line's events again and show whether the line agrees. For staff who may view invoices."""
+        """Count a line's events again and show whether the line agrees, or why none are counted for it.
+
+        For staff who may view invoices.
+        """
         if not self.has_view_permission(request):
             raise PermissionDenied
         line = get_object_or_404(InvoiceLine.objects.select_related("invoice", "price", "feature"), pk=line_id)
-        return render(request, "admin/billing/invoice/proof.html", {"proof": prove(line), "line": line})
+        try:
+            shown = {"proof": prove(line), "line": line}
+        except NotUsage as refused:
+            shown = {"refused": str(refused)}
+        return render(request, "admin/billing/invoice/proof.html", shown)
 
     def credit_note_pdf_view(self, request: HttpRequest, note_id: int) -> HttpResponse:
         """Answer a credit note as a PDF. For staff who may view credit notes."""

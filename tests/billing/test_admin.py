@@ -151,6 +151,13 @@ def test_a_line_is_counted_again_on_its_page(staff_client, make_invoiced, calls)
     assert "$0.50" in shown
 
 
+def test_a_line_that_counts_no_events_says_so_where_it_would_be_counted_again(staff_client, make_invoiced):
+    [invoice] = make_invoiced()
+    fee = invoice.lines.get(kind="fee")
+    shown = page(staff_client, reverse("admin:billing_line_proof", args=[fee.pk]))
+    assert shown.strip() == "<p>Only usage lines are counted from events. A fee is checked by its days.</p>"
+
+
 def test_finalizing_shows_its_effect_and_then_does_it(staff_client, staff_user, make_invoiced):
     [invoice] = make_invoiced()
     dialog = page(staff_client, reverse("admin:billing_invoice_finalize_one", args=[invoice.pk]))

@@ -123,13 +123,15 @@ def test_late_usage_gives_all_events_of_its_period(acme):
     assert ids(late) == ["in time", "late"]
 
 
-def test_fees_have_no_events(acme, staff_client):
+def test_fees_have_no_events(acme, staff_client, api):
     fee = {"kind": "fixed", "model": "flat", "cadence": "advance", "unit_amount": D(30)}
     send(at=START)
     line = billed(make_feature(), fees=[fee]).lines.get(kind="fee")
     with pytest.raises(NotUsage):
         windows_of(line)
     assert staff_client.get(reverse("admin:billing_line_events", args=[line.pk])).status_code == 404
+    refused = api.get(f"invoices/{line.invoice.public_id}/lines/{line.public_id}/events", 400)
+    assert refused["message"] == "Only usage lines are counted from events."
 
 
 def test_more_than_a_file_holds_is_refused(acme, monkeypatch):
