@@ -7,6 +7,7 @@ from operator import attrgetter
 from typing import Any
 
 from django.db import connection, models
+from django.db.models.base import ModelState
 from django.db.models.expressions import DatabaseDefault
 
 NULL = r"\N"
@@ -38,14 +39,25 @@ def copy_in[Row: models.Model](rows: Sequence[Row]) -> None:
 def new_row[Row: models.Model](model: type[Row], columns: Mapping[str, Any]) -> Row:
     """Make an unsaved row from its columns' values (`invoice_id`, not `invoice`); the others get their defaults.
 
-    `model(**columns)` does the same in four times the time: it looks each name up and goes through descriptors.
+    `model(**columns)` does the same in twenty times the time: it looks each name up, sets each through its descriptor,
+    and sends signals.
     """
-    return model(*[columns[name] if name in columns else default() for name, default in _columns(model)])
+    constants, made = _defaults(model)
+    row = model.__new__(model)
+    row.__dict__.update(constants, _state=ModelState(), **columns)
+    for name, make in made:
+        if name not in columns:
+            row.__dict__[name] = make()
+    return row
 
 
 @cache
-def _columns(model: type[models.Model]) -> list[tuple[str, Callable[[], Any]]]:
-    return [(field.attname, field.get_default) for field in model._meta.concrete_fields]
+def _defaults(model: type[models.Model]) -> tuple[dict[str, Any], list[tuple[str, Callable[[], Any]]]]:
+    """Give the columns' defaults: those that are always the same, and those that are made for each row."""
+    fields = model._meta.concrete_fields
+    made = [(field.attname, field.get_default) for field in fields if callable(field.default)]
+    names = {name for name, _ in made}
+    return {field.attname: field.get_default() for field in fields if field.attname not in names}, made
 
 
 def _draw_keys(meta: Any, rows: Sequence[models.Model]) -> None:

@@ -91,7 +91,8 @@ def usage_many(requests: Sequence[UsageRequest], *, features: dict[int, Feature]
 
 
 def _quantity(feature: Feature, request: UsageRequest, sums: Sums, before: Sums) -> Quantity:
-    sums = replace(sums, before=before.total)
+    if before.count:
+        sums = replace(sums, before=before.total)
     value = aggregate(feature.aggregation, sums, request.start, request.end)
     rounded = round_quantity(value, feature.rounding, feature.rounding_places)
     return Quantity(rounded, sums.count + before.count, sums.checksum ^ before.checksum)
