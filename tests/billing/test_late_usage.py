@@ -8,7 +8,7 @@ from billing.printing import explain
 from billing.proof import prove
 from billing.upcoming import upcoming
 from customers.subscriptions import cancel, change_plan
-from events.models import Event
+from events.models import Event, LedgerHorizon, TouchedUsage
 from events.replaying import void_event
 from tests.billing.adjusting import give, make_coupon, make_tax
 from tests.billing.late import adjustments, arrive, arrive_many, invoice_at, work_late
@@ -580,3 +580,30 @@ def test_what_is_given_back_had_been_discounted_and_taxed(customer, calls):
     [october] = invoice_at(NOVEMBER)
     # A quarter of it: 10 - 5 = 5, + 20% = 6
     assert (october.subtotal, october.total) == (D(-10), D(-6))
+
+
+def test_the_nightly_check_finds_usage_that_changed_without_a_note(customer, calls):
+    from billing.late.checking import check_recent
+
+    subscription = subscribed(customer, {"feature": calls, "unit_amount": D(1)})
+    arrive(IN_SEPTEMBER)
+    invoice_at(OCTOBER)
+    assert check_recent(now=IN_OCTOBER) == 0
+    arrive_many(2, IN_SEPTEMBER)
+    TouchedUsage.objects.all().delete()
+    work_late(IN_OCTOBER)
+    assert adjustments(subscription) == []
+    assert check_recent(now=IN_OCTOBER) == 1
+    work_late(IN_OCTOBER)
+    assert [figures(each) for each in adjustments(subscription)] == [(1, 3, D(1), D(3), "waiting")]
+    assert check_recent(now=IN_OCTOBER) == 0
+
+
+def test_a_period_whose_cut_hours_lost_their_events_is_left_as_it_is(customer, calls):
+    subscription = subscribed(customer, {"feature": calls, "unit_amount": D(1)}, starts_at=utc(2026, 9, 1, 10, 23))
+    arrive(IN_SEPTEMBER)
+    invoice_at(utc(2026, 10, 1, 10, 23))
+    LedgerHorizon.objects.create(hour=utc(2026, 9, 10), pruned_at=IN_OCTOBER)
+    arrive(IN_SEPTEMBER)
+    work_late(IN_OCTOBER)
+    assert (adjustments(subscription), LateCheck.objects.count()) == ([], 0)
