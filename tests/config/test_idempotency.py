@@ -197,7 +197,10 @@ def until(condition, seconds=30):
 
 def waits_for_a_lock():
     with connection.cursor() as cursor:
-        cursor.execute("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'")
+        waiting = (
+            "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+        )
+        cursor.execute(waiting)
         return cursor.fetchone()[0] > 0
 
 
