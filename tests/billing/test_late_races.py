@@ -7,7 +7,7 @@ from django.db import connections, transaction
 
 from billing import runs
 from billing.late.reconciling import reconcile_due
-from billing.models import Invoice, LateAdjustment, LateCheck
+from billing.models import Invoice, LateAdjustment
 from events.models import InboxEvent
 from events.processing import process_batch
 from tests.billing.late import arrive, arrive_many, invoice_at, work_late
@@ -118,8 +118,8 @@ def test_an_event_that_comes_while_its_period_is_looked_at_again_is_not_lost(sub
     reconcile_due(now=OCTOBER)
     for finder in finders:
         finder.join(20)
-    assert (len(finders), LateCheck.objects.count()) == (1, 1)
-    work_late(OCTOBER)
+    assert len(finders) == 1
+    work_late(OCTOBER)  # unless the same round took the new check up
     assert charged(subscription) == D(3)
 
 
