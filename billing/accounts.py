@@ -94,14 +94,19 @@ class Phase:
 
 @dataclass(frozen=True, slots=True)
 class InvoicedFee:
-    """A fee or a proration that stands on an invoice which isn't void. `discount` is its part of discounts there."""
+    """A fee or a proration that stands on an invoice which isn't void. `discount` is its part of discounts there.
+
+    `invoice_id` is the invoice's as it is written; a worked-out one has none.
+    """
 
     price_id: int
     version_id: int | None
     label: str
     service: Period
     amount: Decimal
+    in_advance: bool
     discount: Decimal = Decimal(0)
+    invoice_id: int | None = None
 
 
 @dataclass(slots=True)

@@ -24,6 +24,7 @@ class _Due:
     fee: Fee | None
     version_id: int | None
     label: str
+    in_advance: bool
     share: Fraction = Fraction(0)
     windows: list[Period] = field(default_factory=list)
     invoiced: list[InvoicedFee] = field(default_factory=list)
@@ -40,24 +41,30 @@ def fee_lines(account: Account, step: Step) -> list[DraftLine]:
     if step.kind == FINAL:
         later = {account.schedule.index_at(fee.service.start) for fee in account.invoiced}
         for index in sorted(index for index in later if index > n):
-            found += _period_lines(account, index, in_advance_only=True)
+            # Nothing is due behind the end, of what arrears fees were invoiced either. Where the end was taken back,
+            # their own periods' invoices charge them.
+            has_ended = account.ended_at is not None and account.ended_at <= account.full_period(index).start
+            found += _period_lines(account, index, in_advance_only=not has_ended)
     return found
 
 
 def _period_lines(account: Account, n: int, *, in_advance_only: bool) -> list[DraftLine]:
+    """List a period's lines. With `in_advance_only` its arrears fees, due or invoiced, are left to another invoice."""
     full = account.full_period(n)
     dues: dict[int, _Due] = {}
     for phase, window in account.windows(full, ACTIVE):
         for fee in account.plan(phase.version_id).fees:
             if fee.in_advance or not in_advance_only:
-                due = dues.setdefault(fee.price_id, _Due(fee, phase.version_id, _label(account, fee, phase)))
+                blank = _Due(fee, phase.version_id, _label(account, fee, phase), fee.in_advance)
+                due = dues.setdefault(fee.price_id, blank)
                 due.windows.append(window)
                 due.share += factor(full, window, account.timezone)
     if not account.prorate:
         _whole_fees(dues)
     for invoiced in account.invoiced:
-        if account.schedule.index_at(invoiced.service.start) == n:
-            blank = _Due(None, invoiced.version_id, invoiced.label)
+        is_left_out = in_advance_only and not invoiced.in_advance
+        if not is_left_out and account.schedule.index_at(invoiced.service.start) == n:
+            blank = _Due(None, invoiced.version_id, invoiced.label, invoiced.in_advance)
             dues.setdefault(invoiced.price_id, blank).invoiced.append(invoiced)
     found = (_line(account, full, price_id, due) for price_id, due in dues.items())
     return [line for line in found if line is not None]
@@ -70,7 +77,7 @@ def _label(account: Account, fee: Fee, phase: Phase) -> str:
 def _whole_fees(dues: dict[int, _Due]) -> None:
     """Without proration one fee a period is due in full: in advance the first in force, in arrears the last."""
     for in_advance in (True, False):
-        mine = {key: due for key, due in dues.items() if due.fee is not None and due.fee.in_advance == in_advance}
+        mine = {key: due for key, due in dues.items() if due.in_advance == in_advance}
         edges = [due.windows[0].start if in_advance else due.windows[-1].end for due in mine.values()]
         keep = (min if in_advance else max)(edges, default=None)
         for (price_id, due), edge in zip(mine.items(), edges, strict=True):
@@ -130,10 +137,10 @@ def _proration_line(
         unused = calendar_days(held.start, held.end, account.timezone) - charged
         says = f"{due.label}, {wording.dates(span, account.timezone)}: credit for {unused} unused of {of} days"
     else:
-        span = Period(due.windows[0].start, due.windows[-1].end)
+        span = Period(due.windows[0].start, due.windows[-1].end) if due.windows else held
         says = (
             f"{due.label}, {wording.dates(span, account.timezone)}: {charged} of {of} days"
-            f" less {format_amount(invoiced, account.currency)} invoiced before"
+            f" {_apart_from(invoiced, account.currency)}"
         )
     return DraftLine(
         kind=lines.PRORATION,
@@ -149,6 +156,13 @@ def _proration_line(
         label=due.label,
         discount_back=_discount_back(account, due, difference),
     )
+
+
+def _apart_from(invoiced: Decimal, currency: str) -> str:
+    """Say what other invoices hold of a fee. A draft worked out anew may find that a later one credits part of it."""
+    if invoiced < 0:
+        return f"plus {format_amount(-invoiced, currency)} that another invoice credits"
+    return f"less {format_amount(invoiced, currency)} invoiced before"
 
 
 def _discount_back(account: Account, due: _Due, difference: Decimal) -> Decimal:
@@ -182,10 +196,10 @@ def _computation(account: Account, full: Period, due: _Due) -> dict[str, object]
         "days": {"charged": charged, "of": of},
         "period": {"from": full.start.isoformat(), "to": full.end.isoformat()},
         "label": due.label,
+        "in_advance": due.in_advance,
     }
     if due.fee is not None:
         how["fee"] = wording.plain(due.fee.unit_amount)
-        how["in_advance"] = due.fee.in_advance
     if due.windows:
         how["windows"] = [{"from": each.start.isoformat(), "to": each.end.isoformat()} for each in due.windows]
     return how

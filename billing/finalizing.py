@@ -3,7 +3,7 @@
 Every function locks the invoice's row first, so two of them never work on one invoice at once.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -11,10 +11,11 @@ from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import transaction
 
+from billing.accounts import Account
 from billing.announcing import announce
 from billing.condition_loading import load_conditions
 from billing.conditions import Conditions
-from billing.invoicing import Computed, Work, compute_many, invoice_rows, issue, write_uses
+from billing.invoicing import Computed, Work, compute_many, fees_of, invoice_rows, issue, write_uses
 from billing.late.carrying import drop, give_back, move_aside, take_over
 from billing.late.finding import OF_USAGE
 from billing.late.reconciling import reconcile
@@ -176,22 +177,20 @@ def compute_again(
 ) -> list[Computed]:
     """Work out invoices of subscriptions once more, each as if it weren't there. In a transaction.
 
-    `kept` are their lines that stay, by invoice.
+    Those of one subscription follow one another, in their keys' order: each reckons with what the ones before it come
+    to now, and with what those after it say so far. `kept` are their lines that stay, by invoice.
     """
     conditions = load_conditions(
         {invoice.customer_id for invoice in invoices}, leaving_out=[invoice.pk for invoice in invoices], lock=True
     )
     found: dict[int, Computed] = {}
-    taken: set[int | None] = set()
     waiting = sorted(invoices, key=lambda invoice: invoice.pk)
     while waiting:
-        # Two invoices of one subscription lean on each other's fees, and only one takes its late usage, so they go in
-        # different rounds.
+        # Two invoices of one subscription lean on each other's fees, and only one takes its late usage.
         firsts = {invoice.subscription_id: invoice for invoice in reversed(waiting)}
         chosen = sorted(firsts.values(), key=lambda invoice: invoice.pk)
-        computed = _compute_round(chosen, conditions, kept or {}, taken)
+        computed = _compute_round(chosen, conditions, kept or {}, found)
         found |= dict(zip([invoice.pk for invoice in chosen], computed, strict=True))
-        taken |= {line.adjustment_id for each in computed for line in each.lines}
         waiting = [invoice for invoice in waiting if invoice.pk not in found]
     return [found[invoice.pk] for invoice in invoices]
 
@@ -200,18 +199,28 @@ def _compute_round(
     invoices: Sequence[Invoice],
     conditions: Mapping[int, Conditions],
     kept: Mapping[int, Sequence[InvoiceLine]],
-    taken: Collection[int | None],
+    done: Mapping[int, Computed],
 ) -> list[Computed]:
     ids = [invoice.subscription_id for invoice in invoices if invoice.subscription_id is not None]
     accounts = load_accounts(ids, leaving_out=[invoice.pk for invoice in invoices], since=_earliest(invoices))
     for account in accounts.values():
         account.conditions = conditions[account.customer_id]
-        account.late = [item for item in account.late if item.adjustment_id not in taken]
+        _reckon_with(account, done)
     works = [
         Work(accounts[invoice.subscription_id or 0], step_of(invoice), kept=kept.get(invoice.pk, ()))
         for invoice in invoices
     ]
     return compute_many(works)
+
+
+def _reckon_with(account: Account, done: Mapping[int, Computed]) -> None:
+    """Put what invoices come to now, by their keys, in the place of what is written of them."""
+    worked_out = {pk: each for pk, each in done.items() if not each.problem}
+    mine = [each for each in worked_out.values() if each.work.account.subscription_id == account.subscription_id]
+    account.invoiced = [fee for fee in account.invoiced if fee.invoice_id not in worked_out]
+    account.invoiced += [fee for each in mine for fee in fees_of(each)]
+    taken = {line.adjustment_id for each in mine for line in each.lines}
+    account.late = [item for item in account.late if item.adjustment_id not in taken]
 
 
 def _earliest(invoices: Sequence[Invoice]) -> datetime | None:

@@ -149,11 +149,25 @@ def remember(computed: Computed) -> None:
     account = computed.work.account
     taken = {line.adjustment_id for line in computed.lines if line.kind == LATE_USAGE}
     account.late = [item for item in account.late if item.adjustment_id not in taken]
+    account.invoiced += fees_of(computed)
+
+
+def fees_of(computed: Computed) -> list[InvoicedFee]:
+    """List the fees that a worked-out invoice holds."""
     parts = computed.adjusted.parts[len(computed.work.kept) :]
-    for line, part in zip(computed.lines, parts, strict=True):
-        if line.kind in (FEE, PRORATION):
-            fee = InvoicedFee(line.price_id, line.plan_version_id, line.label, line.period, line.amount, part.discount)
-            account.invoiced.append(fee)
+    return [
+        InvoicedFee(
+            price_id=line.price_id,
+            version_id=line.plan_version_id,
+            label=line.label,
+            service=line.period,
+            amount=line.amount,
+            in_advance=line.computation["in_advance"],
+            discount=part.discount,
+        )
+        for line, part in zip(computed.lines, parts, strict=True)
+        if line.kind in (FEE, PRORATION)
+    ]
 
 
 def issue(

@@ -9,6 +9,7 @@ from billing.late.carrying import waiting
 from billing.lines import FEE, PRORATION
 from billing.models import BillingState, Invoice, InvoiceLine, InvoiceState
 from billing.plan_terms import Catalog, load_catalog
+from catalog.models.prices import Cadence
 from customers.models import Subscription, SubscriptionPhase
 from customers.periods import Period
 from customers.subscriptions import schedule_of
@@ -127,18 +128,27 @@ def _fee_lines(invoices: "Iterable[Invoice]") -> Iterable[InvoiceLine]:
         invoice__in=invoices, kind__in=(FEE, PRORATION), price__isnull=False, period_start__isnull=False
     )
     return (
-        lines.select_related("invoice")
+        lines.select_related("invoice", "price")
         .only(
-            *("price", "plan_version", "computation", "period_start", "period_end", "amount", "discount_amount"),
-            "invoice__subscription",
+            *("plan_version", "computation", "period_start", "period_end", "amount", "discount_amount"),
+            *("invoice__subscription", "price__cadence"),
         )
         .order_by("pk")
     )
 
 
 def _invoiced_fee(line: InvoiceLine) -> InvoicedFee:
-    if line.price_id is None or line.period_start is None or line.period_end is None:
+    if line.price is None or line.period_start is None or line.period_end is None:
         raise ValueError("Only fee lines with a price and a period are read")
     label = line.computation.get("label", "Recurring fee")
     service = Period(line.period_start, line.period_end)
-    return InvoicedFee(line.price_id, line.plan_version_id, label, service, line.amount, line.discount_amount)
+    return InvoicedFee(
+        price_id=line.price.pk,
+        version_id=line.plan_version_id,
+        label=label,
+        service=service,
+        amount=line.amount,
+        in_advance=line.price.cadence == Cadence.ADVANCE,
+        discount=line.discount_amount,
+        invoice_id=line.invoice_id,
+    )

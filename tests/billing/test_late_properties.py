@@ -15,7 +15,15 @@ from events.replaying import void_event
 from tests.billing.late import arrive, invoice_at, work_late
 from tests.billing.world import D, utc
 from tests.events.senders import process, send
-from tests.factories import make_customer, make_draft, make_entitlement, make_feature, make_price, make_subscription
+from tests.factories import (
+    make_customer,
+    make_draft,
+    make_entitlement,
+    make_feature,
+    make_fee,
+    make_price,
+    make_subscription,
+)
 
 SEPTEMBER, OCTOBER, NOVEMBER, DECEMBER = utc(2026, 9, 1), utc(2026, 10, 1), utc(2026, 11, 1), utc(2026, 12, 1)
 HOURS = 24 * 60
@@ -41,9 +49,10 @@ def features():
 
 
 def company(name, meters):
-    """Make a customer on a plan that charges all features, with free units of several kinds."""
+    """Make a customer on a plan that charges all features, with free units of several kinds, and a fee in arrears."""
     customer = make_customer(external_id=name)
     draft = make_draft()
+    make_fee(version=draft, unit_amount=D("4.95"), cadence="arrears")
     for position, (feature, price) in enumerate(meters):
         make_price(version=draft, feature=feature, position=position, **price)
     make_entitlement(version=draft, feature=meters[0][0], free_units=2, reset="daily")
@@ -57,7 +66,7 @@ def charges(customer):
     found = defaultdict(lambda: [Decimal(0), Decimal(0), 0])
     lines = InvoiceLine.objects.filter(invoice__customer=customer).exclude(invoice__state="void")
     for line in lines.select_related("feature"):
-        kept = found[line.feature.name, line.period_start]
+        kept = found[line.feature.name if line.feature else line.kind, line.period_start]
         kept[0] += line.quantity if line.kind != "true_up" else 0
         kept[1] += line.amount
         kept[2] += line.events_count or 0
