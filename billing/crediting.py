@@ -16,6 +16,7 @@ from django.db.models import Sum
 
 from billing.announcing import announce
 from billing.late.carrying import give_back_credited
+from billing.late.credited import check_again, hold_reductions
 from billing.lines import ADJUSTMENT_KINDS
 from billing.models import (
     CreditNote,
@@ -122,10 +123,12 @@ def draft_credit_note(
     series_id: int | None = None,
     idempotency_key: str | None = None,
     metadata: Mapping[str, str] | None = None,
+    is_late: bool = False,
     by: User | None,
 ) -> CreditNote:
     """Draft a credit note over amounts before tax, by the keys of the invoice's lines; taxes follow from the lines.
 
+    What waits to be given back of the same usage is held for approval, unless the note itself is for that (`is_late`).
     A second call with the same key returns the first draft. Raises `CannotCredit` for an invoice that isn't finalized,
     for lines that aren't its own, for more than is left of a line or of the invoice; `ReasonMissing`.
     """
@@ -159,6 +162,8 @@ def draft_credit_note(
         for line in lines:
             line.credit_note = note
         CreditNoteLine.objects.bulk_create(lines)
+        if not is_late:
+            hold_reductions(note)
         return note
 
 
@@ -215,6 +220,7 @@ def finalize_credit_note(note: CreditNote, *, now: datetime, by: User | None) ->
         locked.state, locked.finalized_at, locked.finalized_by = CreditNoteState.FINALIZED, now, by
         locked.billed_to = invoice.billed_to
         _apply(invoice, locked, locked.total, now=now, by=by)
+        check_again(locked, now=now)
         if locked.refund_due and locked.refund_to == RefundTo.WALLET:
             refund_as_credit(locked, now=now, by=by)
         return locked
@@ -240,6 +246,7 @@ def void_credit_note(note: CreditNote, *, reason: str, now: datetime, by: User |
         locked.void_reason = reason.strip()
         _apply(invoice, locked, -locked.total if was_final else ZERO, now=now, by=by, reason=locked.void_reason)
         give_back_credited(locked)
+        check_again(locked, now=now)
         return locked
 
 

@@ -57,6 +57,7 @@ def item_of(row: LateAdjustment, *, is_settling: bool = False) -> LateItem:
         line_id=row.adjusts_id,
         again=row.again,
         discount_back=row.discount_back,
+        credited=row.credited,
         is_settling=is_settling,
     )
 
@@ -143,6 +144,7 @@ def reopen(row: LateAdjustment, state: LateState, why: str) -> None:
         difference = after_of(row).minus(before_of(row))
         set_figures(other, before_of(other).minus(difference), after_of(other))
         other.discount_back += row.discount_back
+        other.credited += row.credited
         other.save()
         row.state, row.reason = LateState.CANCELLED, f"{why}; a later adjustment holds it"
     row.save()

@@ -46,7 +46,9 @@ def _credit(pk: int, now: datetime) -> CreditNote | None:
                 key = f"late-{row.public_id}"
                 amounts = dict(_amounts(locked, row))
                 reason = CreditReason.BILLING_ERROR
-                draft = draft_credit_note(locked, amounts, reason=reason, memo=MEMO, idempotency_key=key, by=None)
+                draft = draft_credit_note(
+                    locked, amounts, reason=reason, memo=MEMO, idempotency_key=key, is_late=True, by=None
+                )
                 note = finalize_credit_note(draft, now=now, by=None)
         except CannotCredit as refused:
             row.reason = f"Taken off the next invoice: {refused}"[:255]

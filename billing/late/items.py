@@ -27,4 +27,5 @@ class LateItem:
     line_id: int | None = None
     again: list[dict[str, Any]] = field(default_factory=list)
     discount_back: Decimal = ZERO
+    credited: Decimal = ZERO
     is_settling: bool = False

@@ -11,12 +11,16 @@ from billing.money import format_amount
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """The company's choices. Amounts smaller than their currency's limit aren't billed."""
+    """The company's choices. Amounts smaller than their currency's limit aren't billed.
+
+    `holds_credited` has staff look at what is given back of charges that were credited by hand in part.
+    """
 
     holds_more: bool = False
     holds_less: bool = False
     credits_less: bool = False
     limits: Mapping[str, Decimal] = field(default_factory=dict)
+    holds_credited: bool = True
 
 
 @dataclass(frozen=True, slots=True)

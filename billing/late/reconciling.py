@@ -3,7 +3,7 @@
 import logging
 from collections import defaultdict
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
@@ -14,9 +14,10 @@ from django.db import transaction
 from billing.accounts import Account
 from billing.invoicing import FORESEEN, values_of
 from billing.late.carrying import after_of, before_of, set_figures
-from billing.late.figures import NOTHING, of_prices
+from billing.late.credited import NOT_CREDITED, credited_by_hand
+from billing.late.figures import NOTHING, Figures, of_prices
 from billing.late.finding import OF_USAGE, ready_checks
-from billing.late.policy import Policy, decide, read_policy
+from billing.late.policy import Decision, Policy, decide, read_policy
 from billing.lines import DraftLine
 from billing.loading import load_accounts_as_of
 from billing.models import (
@@ -103,7 +104,7 @@ def reconcile(
     """
     reopened = _reopen(subscription_id, periods, now)
     _work_out(reopened)
-    policy = Policy() if settling else read_policy()
+    policy = Policy(holds_credited=False) if settling else read_policy()
     rows = _rows(subscription_id, [each.period.start for each in reopened])
     with recorded(by=None, reason="Usage of an invoiced period changed"):
         return [
@@ -187,6 +188,19 @@ def _rows(subscription_id: int, starts: Collection[datetime]) -> dict[datetime, 
     return found
 
 
+@dataclass(frozen=True, slots=True)
+class _DueBack:
+    """What a price counts as charged (`before`), less the `credited` part of a reduction, and what credit notes left.
+
+    `fresh` is what was credited by hand and no settled adjustment has reckoned with.
+    """
+
+    before: Figures
+    credited: Decimal
+    left: Decimal
+    fresh: Decimal
+
+
 class _Settlement:
     """One period's adjustments beside what usage says."""
 
@@ -200,8 +214,14 @@ class _Settlement:
         self.discounts: dict[int | None, Decimal] = defaultdict(lambda: ZERO)
         for line in written:
             self.discounts[line.price_id] += line.discount_amount
+        late = [row.line for row in rows if row.state in SETTLED_STATES and row.line is not None]
+        self.by_hand = credited_by_hand([*written, *late], self.reopened.account.currency)
+        for price_id, credited in self.by_hand.items():
+            self.discounts[price_id] -= credited.discount
+        self.reckoned: dict[int, Decimal] = defaultdict(lambda: ZERO)
         for row in rows:
             if row.state in SETTLED_STATES:
+                self.reckoned[row.price_id] += row.credited
                 settled = after_of(row).minus(before_of(row))
                 self.charged[row.price_id] = self.charged.get(row.price_id, NOTHING).plus(settled)
                 on_line = row.line.discount_amount if row.line is not None else -row.discount_back
@@ -220,30 +240,53 @@ class _Settlement:
         return [row for row in found if row is not None]
 
     def _adjust(self, price: Price) -> LateAdjustment | None:
-        before = self.charged.get(price.pk, NOTHING)
         after = self.wanted.get(price.pk, NOTHING)
+        due = self._due(price.pk, after)
+        before = due.before
         row = self.open.get(price.pk)
-        if before == after:
+        if before == after and not due.credited:
             return self._cancel(row) if row is not None else None
         if row is None:
             row = self._new(price)
-        elif (before_of(row), after_of(row)) == (before, after):
+        elif (before_of(row), after_of(row), row.credited) == (before, after, due.credited):
             return row
         was = row.amount_after - row.amount_before if row.pk else None
         set_figures(row, before, after)
-        row.discount_back = self._discount_back(price.pk, before.amount, after.amount)
+        row.credited = due.credited
+        row.discount_back = self._discount_back(price.pk, before.amount - after.amount, due.left)
         row.again = [_again(line) for line in self.reopened.lines if line.price_id == price.pk]
         if after.amount - before.amount != was:
-            decision = decide(after.amount - before.amount, row.currency, self.policy)
+            decision = self._decide(price.pk, row.currency, due, after)
             row.state, row.reason, row.decided_at, row.decided_by = decision.state, decision.reason, None, None
         row.save()
         return row
 
-    def _discount_back(self, price_id: int, before: Decimal, after: Decimal) -> Decimal:
-        """Work out the share of earlier discounts in what is given back."""
-        if after >= before or before <= 0 or not self.discounts[price_id]:
+    def _due(self, price_id: int, after: Figures) -> "_DueBack":
+        """Say what a price's charges count for, so that no more is given back than credit notes left of them."""
+        charged, by_hand = self.charged.get(price_id, NOTHING), self.by_hand.get(price_id, NOT_CREDITED)
+        reckoned = min(self.reckoned[price_id], by_hand.amount)  # less, where a note that was reckoned with is void
+        charged = replace(charged, amount=charged.amount - reckoned)
+        fresh = by_hand.amount - reckoned
+        left = charged.amount - fresh
+        less = charged.amount - after.amount
+        if fresh <= 0 or less <= 0:
+            return _DueBack(charged, ZERO, left, fresh)
+        given = min(less, max(left, ZERO))
+        return _DueBack(replace(charged, amount=after.amount + given), less - given, left, fresh)
+
+    def _decide(self, price_id: int, currency: str, due: "_DueBack", after: Figures) -> Decision:
+        """Decide by the policy. Of usage that stays in part, nobody can tell which part was credited: staff decide."""
+        decision = decide(after.amount - due.before.amount, currency, self.policy)
+        is_unclear = due.fresh > 0 and due.before.amount > after.amount > 0
+        if is_unclear and self.policy.holds_credited and decision.state == LateState.WAITING:
+            return Decision(LateState.HELD, self.by_hand[price_id].why)
+        return decision
+
+    def _discount_back(self, price_id: int, given: Decimal, left: Decimal) -> Decimal:
+        """Work out the share of earlier discounts in what is given back of what is left of the charges."""
+        if given <= 0 or left <= 0 or not self.discounts[price_id]:
             return ZERO
-        given_back = times(self.discounts[price_id], Fraction(before - max(after, ZERO)) / Fraction(before))
+        given_back = times(self.discounts[price_id], Fraction(min(given, left)) / Fraction(left))
         return round_amount(given_back, self.reopened.account.currency)
 
     def _cancel(self, row: LateAdjustment) -> LateAdjustment:

@@ -47,6 +47,7 @@ def late_line(item: LateItem, currency: str, timezone: str) -> DraftLine:
                 "invoice": item.invoice,
                 "before": _written(item, after=False),
                 "after": _written(item, after=True),
+                **({"credited": wording.plain(item.credited)} if item.credited else {}),
             },
             "again": item.again,
             **_windows(item),
@@ -71,7 +72,9 @@ def _says(item: LateItem, currency: str) -> str:
     where = f" on {item.invoice}" if item.invoice else ""
     if item.is_settling:
         return f"{used}, of which later invoices settled {format_amount(before.amount - after.amount, currency)}"
-    now, then = format_amount(after.amount, currency), format_amount(before.amount, currency)
+    now, then = format_amount(after.amount, currency), format_amount(before.amount + item.credited, currency)
+    if item.credited:
+        then += f", of which {format_amount(item.credited, currency)} was credited"
     if after.quantity == before.quantity:
         return f"late usage: {used} as invoiced{where}, from other events: {now} instead of {then}"
     return f"late usage: {used}, {wording.number(before.quantity)} invoiced{where}: {now} instead of {then}"

@@ -51,7 +51,8 @@ SETTLED_STATES = (LateState.INVOICED, LateState.CREDITED, LateState.IGNORED)
 class LateAdjustment(Stamped):
     """What a price has to charge for an invoiced period after all, or to give back.
 
-    `before` is what was invoiced, credited or ignored so far, `after` what usage says now. An open one follows usage; a
+    `before` is what was invoiced, credited or ignored so far, `after` what usage says now. Charged were `before` and
+    `credited`. An open one follows usage; a
     settled one stays as it is, and further changes make another.
     """
 
@@ -80,6 +81,11 @@ class LateAdjustment(Stamped):
     amount_after = AmountField()
     discount_back = AmountField(
         default=0, help_text="Of an amount to give back: what it had been reduced by when it was charged."
+    )
+    credited = AmountField(
+        default=0,
+        db_default=0,
+        help_text="Of what was charged: credited by hand before, so that it isn't given back again.",
     )
     amount = models.GeneratedField(
         expression=F("amount_after") - F("amount_before"), output_field=AmountField(), db_persist=True
@@ -112,6 +118,7 @@ class LateAdjustment(Stamped):
                 name="late_adjustment_credited_by_a_note",
                 condition=Q(state="credited", credit_note__isnull=False) | ~Q(state="credited") & Q(credit_note=None),
             ),
+            models.CheckConstraint(name="late_adjustment_credited_not_below_zero", condition=Q(credited__gte=0)),
             models.CheckConstraint(
                 name="late_adjustment_ignored_has_reason",
                 condition=~Q(state__in=["ignored", "cancelled"]) | ~Q(reason=""),
