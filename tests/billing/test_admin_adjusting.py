@@ -65,7 +65,7 @@ def test_an_invoices_page_shows_the_whole_order_of_its_computation(staff_client,
         "Total", "$32.40", "Prepaid credit", "-$5.00", "To pay", "$27.40",
     ]  # fmt: skip
     foot = shown[shown.index('class="bill-foot"') :]
-    places = []
+    places: list[int] = []
     for text in order:
         places.append(foot.index(text, places[-1] if places else 0))
     assert places == sorted(places)

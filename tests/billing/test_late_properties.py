@@ -3,6 +3,7 @@
 from collections import defaultdict
 from datetime import timedelta
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from django.db import transaction
@@ -63,7 +64,7 @@ def company(name, meters):
 
 def charges(customer):
     """Add up quantity and amount by feature and period, over all invoices."""
-    found = defaultdict(lambda: [Decimal(0), Decimal(0), 0])
+    found: dict[Any, list[Any]] = defaultdict(lambda: [Decimal(0), Decimal(0), 0])
     lines = InvoiceLine.objects.filter(invoice__customer=customer).exclude(invoice__state="void")
     for line in lines.select_related("feature"):
         kept = found[line.feature.name if line.feature else line.kind, line.period_start]

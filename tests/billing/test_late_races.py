@@ -5,11 +5,12 @@ import threading
 import pytest
 from django.db import connections, transaction
 
-from billing import runs
+from billing import invoicing, runs
 from billing.late.reconciling import reconcile_due
 from billing.models import Invoice, LateAdjustment
 from events.models import InboxEvent
 from events.processing import process_batch
+from events.usage import usage_many as count_again
 from tests.billing.late import arrive, arrive_many, invoice_at, work_late
 from tests.billing.world import D, utc
 from tests.events.senders import send
@@ -74,7 +75,7 @@ def test_a_batch_that_began_before_the_run_is_on_the_invoice(subscription):
 def test_a_batch_that_commits_between_working_out_and_finalizing_is_late(subscription, monkeypatch):
     arrive(IN_SEPTEMBER)
     send(at=IN_SEPTEMBER)
-    worked_out = runs.compute_many
+    worked_out = invoicing.compute_many
 
     def compute_many(works):
         found = worked_out(works)
@@ -101,7 +102,6 @@ def test_an_event_that_comes_while_its_period_is_looked_at_again_is_not_lost(sub
     from billing.late import finding, reconciling
 
     finding.find_checks(now=OCTOBER)
-    count_again = reconciling.usage_many
 
     def usage_many(requests):
         found = count_again(requests)
@@ -113,7 +113,7 @@ def test_an_event_that_comes_while_its_period_is_looked_at_again_is_not_lost(sub
         finders.append(finder)
         return found
 
-    finders = []
+    finders: list[threading.Thread] = []
     monkeypatch.setattr(reconciling, "usage_many", usage_many)
     reconcile_due(now=OCTOBER)
     for finder in finders:
