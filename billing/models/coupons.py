@@ -168,11 +168,11 @@ class CouponApplication(Stamped):
 
 
 KEEP_USE = """
-    IF EXISTS (SELECT FROM billing_invoice WHERE id = OLD.invoice_id AND state <> 'draft') THEN
-        IF TG_OP = 'DELETE' OR (to_jsonb(NEW) - 'returned_at') IS DISTINCT FROM (to_jsonb(OLD) - 'returned_at') THEN
-            RAISE EXCEPTION 'the discounts of a finalized invoice never change: void it'
-                USING ERRCODE = 'restrict_violation';
-        END IF;
+    IF (TG_OP <> 'UPDATE' OR (to_jsonb(NEW) - 'returned_at') IS DISTINCT FROM (to_jsonb(OLD) - 'returned_at'))
+        AND EXISTS (SELECT FROM billing_invoice WHERE id IN (OLD.invoice_id, NEW.invoice_id) AND state <> 'draft')
+    THEN
+        RAISE EXCEPTION 'the discounts of a finalized invoice never change: void it'
+            USING ERRCODE = 'restrict_violation';
     END IF;
     IF TG_OP = 'DELETE' THEN RETURN OLD; END IF;
     RETURN NEW;
@@ -202,7 +202,7 @@ class CouponUse(models.Model):
         triggers: ClassVar = [
             pgtrigger.Trigger(
                 name="keep_coupon_use",
-                operation=pgtrigger.Update | pgtrigger.Delete,
+                operation=pgtrigger.Insert | pgtrigger.Update | pgtrigger.Delete,
                 when=pgtrigger.Before,
                 func=KEEP_USE,
             )

@@ -73,13 +73,14 @@ CREDITED = """
 """
 # The invoice's row is locked, so that two lines at once can't both take what is left.
 FREEZE_CREDIT_NOTE_LINE = """
-    SELECT state, invoice_id INTO note_state, note_invoice FROM billing_creditnote
-    WHERE id = CASE WHEN TG_OP = 'INSERT' THEN NEW.credit_note_id ELSE OLD.credit_note_id END;
-    IF note_state <> 'draft' THEN
+    IF EXISTS (
+        SELECT FROM billing_creditnote WHERE id IN (OLD.credit_note_id, NEW.credit_note_id) AND state <> 'draft'
+    ) THEN
         RAISE EXCEPTION 'the lines of a credit note never change once it is finalized or void'
             USING ERRCODE = 'restrict_violation';
     END IF;
     IF TG_OP = 'DELETE' THEN RETURN OLD; END IF;
+    SELECT invoice_id INTO note_invoice FROM billing_creditnote WHERE id = NEW.credit_note_id;
     PERFORM FROM billing_invoice WHERE id = note_invoice FOR UPDATE;
     SELECT amount - discount_amount INTO charged FROM billing_invoiceline
     WHERE id = NEW.invoice_line_id AND invoice_id = note_invoice AND kind NOT IN ('discount', 'tax');
@@ -210,12 +211,7 @@ class CreditNoteLine(models.Model):
                 name="freeze_credit_note_line",
                 operation=pgtrigger.Insert | pgtrigger.Update | pgtrigger.Delete,
                 when=pgtrigger.Before,
-                declare=[
-                    ("note_state", "text"),
-                    ("note_invoice", "bigint"),
-                    ("charged", "numeric"),
-                    ("credited", "numeric"),
-                ],
+                declare=[("note_invoice", "bigint"), ("charged", "numeric"), ("credited", "numeric")],
                 func=FREEZE_CREDIT_NOTE_LINE,
             )
         ]

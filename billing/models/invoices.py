@@ -44,6 +44,10 @@ FREEZE_INVOICE = """
         RAISE EXCEPTION 'invoice % is finalized and never changes: correct it by a credit note', OLD.number
             USING ERRCODE = 'restrict_violation';
     END IF;
+    IF NEW.state = OLD.state AND NEW.paid_at IS DISTINCT FROM OLD.paid_at THEN
+        RAISE EXCEPTION 'invoice %: when it was paid changes only together with its state', OLD.number
+            USING ERRCODE = 'restrict_violation';
+    END IF;
     IF OLD.state = 'void' AND to_jsonb(NEW) - 'updated_at' IS DISTINCT FROM to_jsonb(OLD) - 'updated_at'
         OR NEW.state = 'draft' OR NEW.state = 'void' AND (NEW.amount_paid, NEW.amount_credited) <> (0, 0)
     THEN

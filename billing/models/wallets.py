@@ -147,6 +147,8 @@ class CreditGrant(Stamped):
                 condition=pgtrigger.Q(old__wallet_id__df=pgtrigger.F("new__wallet_id"))
                 | pgtrigger.Q(old__amount__df=pgtrigger.F("new__amount"))
                 | pgtrigger.Q(old__kind__df=pgtrigger.F("new__kind"))
+                | pgtrigger.Q(old__granted_at__df=pgtrigger.F("new__granted_at"))
+                | pgtrigger.Q(old__expires_at__df=pgtrigger.F("new__expires_at"))
                 | pgtrigger.Q(old__invoice_id__df=pgtrigger.F("new__invoice_id")),
             ),
         ]

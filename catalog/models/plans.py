@@ -99,22 +99,17 @@ class PlanVersion(Stamped):
         return self.state == VersionState.PUBLISHED
 
 
-VERSION_ID = "CASE WHEN TG_OP = 'INSERT' THEN NEW.version_id ELSE OLD.version_id END"
-
-
-def keep_published(name: str, version_id: str = VERSION_ID) -> pgtrigger.Trigger:
+def keep_published(name: str, version_ids: str = "OLD.version_id, NEW.version_id") -> pgtrigger.Trigger:
     """Make a trigger that refuses rows of a published plan version: neither new ones, nor changes, nor deletion.
 
-    `version_id` is the SQL that finds the version from NEW and OLD.
+    `version_ids` is the SQL that finds the versions from OLD and NEW: a row is moved neither out of one nor into one.
     """
     return pgtrigger.Trigger(
         name=name,
         operation=pgtrigger.Insert | pgtrigger.Update | pgtrigger.Delete,
         when=pgtrigger.Before,
-        declare=[("part_of", "bigint")],
         func=f"""
-            part_of := {version_id};
-            IF EXISTS (SELECT FROM catalog_planversion WHERE id = part_of AND state = 'published') THEN
+            IF EXISTS (SELECT FROM catalog_planversion WHERE id IN ({version_ids}) AND state = 'published') THEN
                 RAISE EXCEPTION 'a published plan version never changes: make a new version'
                     USING ERRCODE = 'restrict_violation';
             END IF;

@@ -198,9 +198,7 @@ class PriceTier(models.Model):
         ]
         triggers: ClassVar = [
             keep_published(
-                "keep_published_tier",
-                "(SELECT version_id FROM catalog_price WHERE id ="
-                " CASE WHEN TG_OP = 'INSERT' THEN NEW.price_id ELSE OLD.price_id END)",
+                "keep_published_tier", "SELECT version_id FROM catalog_price WHERE id IN (OLD.price_id, NEW.price_id)"
             )
         ]
 

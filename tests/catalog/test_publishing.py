@@ -74,6 +74,21 @@ def test_the_database_keeps_a_published_version(what):
         rows[what].delete()
 
 
+def test_a_drafts_rows_are_not_moved_into_a_published_version():
+    tiers = {"model": "graduated", "tiers": [(Decimal(10), Decimal(1)), (None, Decimal(2))]}
+    published = make_version(tiers)
+    draft = make_draft(make_plan(published=False))
+    price = make_price(version=draft, **tiers)
+    moves = [
+        (price, {"version": published}),
+        (make_entitlement(version=draft, feature=make_feature(), free_units=Decimal(5)), {"version": published}),
+        (price.tiers.get(up_to=10), {"price": published.prices.get(), "up_to": Decimal(9)}),
+    ]
+    for row, into in moves:
+        with pytest.raises(DatabaseError, match="a published plan version never changes"), transaction.atomic():
+            type(row).objects.filter(pk=row.pk).update(**into)
+
+
 def test_the_next_draft_is_a_copy_with_ids_of_its_own():
     calls = make_feature(name="API calls")
     version = make_version(
