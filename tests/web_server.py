@@ -14,6 +14,7 @@ import pytest
 from django.conf import settings
 from django.db import connection
 
+from events.models import ApiKey, InboxRequest, RefusedRequest
 from tests.services import free_port
 
 
@@ -34,6 +35,15 @@ def granian(database_url: str, **environment: str) -> Iterator[str]:
     finally:
         server.terminate()
         server.wait(15)
+
+
+def forget_what_was_sent() -> None:
+    """Delete keys, waiting and refused requests, and the change log: a module's server writes outside of its tests."""
+    for model in (InboxRequest, RefusedRequest, ApiKey):
+        model.objects.all().delete()
+    with connection.cursor() as cursor:
+        cursor.execute("TRUNCATE auditlog_logentry")
+    connection.close()
 
 
 def _wait_until_it_answers(base_url: str, server: subprocess.Popen[bytes]) -> None:

@@ -14,13 +14,11 @@ from urllib.parse import urlsplit
 import httpx
 import psycopg
 import pytest
-from auditlog.models import LogEntry
-from django.db import connection
 from drf_spectacular.generators import SchemaGenerator
 
 from events.keys import make_key, revoke
-from events.models import ApiKey, InboxRequest, RefusedRequest, Scope
-from tests.web_server import database_url, granian
+from events.models import Scope
+from tests.web_server import database_url, forget_what_was_sent, granian
 
 pytestmark = pytest.mark.django_db  # asks for the database; what the server does there is committed
 
@@ -60,9 +58,7 @@ class Web:
 def web(web_server: str, django_db_blocker: Any) -> Iterator[Web]:
     with django_db_blocker.unblock():
         yield Web(web_server, database_url(), make_keys())
-        for model in (InboxRequest, RefusedRequest, ApiKey, LogEntry):
-            model.objects.all().delete()
-        connection.close()
+        forget_what_was_sent()
 
 
 def make_keys() -> dict[str, str]:

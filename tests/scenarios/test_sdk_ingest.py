@@ -8,16 +8,14 @@ from typing import Any
 import httpx
 import psycopg
 import pytest
-from auditlog.models import LogEntry
-from django.db import connection
 from flexprice import Flexprice
 from flexprice.models.errors import ErrorResponse, FlexpriceDefaultError
 
 from events.keys import make_key
-from events.models import ApiKey, InboxRequest, Problem, RefusedRequest, Scope, UsageBucket
+from events.models import Problem, Scope, UsageBucket
 from events.processing import process_batch
 from tests.factories import make_customer, make_feature
-from tests.web_server import database_url
+from tests.web_server import database_url, forget_what_was_sent
 
 pytestmark = pytest.mark.django_db
 
@@ -48,9 +46,7 @@ def shop(web_server: str, django_db_blocker: Any) -> Iterator[Shop]:
         _, secret = make_key("Shop")
         _, reader = make_key("Reader", scopes=[Scope.READ])
         yield Shop(web_server, secret, reader, database_url())
-        for model in (InboxRequest, RefusedRequest, ApiKey, LogEntry):
-            model.objects.all().delete()
-        connection.close()
+        forget_what_was_sent()
 
 
 def test_a_single_event(shop):
