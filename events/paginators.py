@@ -16,16 +16,27 @@ class BadCursor(ValueError):
 
 
 class Keyset:
-    """A list's order, newest first: by one column and the primary key, or by the primary key alone."""
+    """A list's order, newest first: by a column of moments and the primary key, or by the primary key alone."""
 
-    def __init__(self, moment: str = "") -> None:
-        self.moment = moment
+    def __init__(self, column: str = "") -> None:
+        self.column = column
 
     def cursor_of(self, row: Model) -> str:
         """Write where a row stands, for the address of the next page."""
-        if not self.moment:
+        if not self.column:
             return str(row.pk)
-        return f"{getattr(row, self.moment).isoformat()}{SEPARATOR}{row.pk}"
+        return f"{self.write(getattr(row, self.column))}{SEPARATOR}{row.pk}"
+
+    def write(self, value: Any) -> str:
+        """Write a value of the column."""
+        return str(value.isoformat())
+
+    def read(self, text: str) -> Any:
+        """Read what was written. Raises ValueError."""
+        moment = datetime.fromisoformat(text)
+        if moment.tzinfo is None:
+            raise BadCursor(text)
+        return moment
 
     def older(self, rows: QuerySet[Any], cursor: str) -> QuerySet[Any]:
         """Keep what comes after the cursor's row, newest first; all rows when there is no cursor."""
@@ -36,26 +47,34 @@ class Keyset:
         return self._ordered(rows.filter(self._beyond(cursor, "gt")), newest_first=False)
 
     def _beyond(self, cursor: str, lookup: str) -> Q:
-        moment_text, _, pk_text = cursor.rpartition(SEPARATOR)
+        text, _, pk_text = cursor.rpartition(SEPARATOR)
         try:
             pk = int(pk_text)
-            moment = datetime.fromisoformat(moment_text) if self.moment else None
+            value = self.read(text) if self.column else None
         except ValueError as error:
             raise BadCursor(cursor) from error
         if pk.bit_length() > 63:
             raise BadCursor(cursor)
-        if moment is None:
+        if value is None:
             return Q(**{f"pk__{lookup}": pk})
-        if moment.tzinfo is None:
-            raise BadCursor(cursor)
-        # The first condition bounds the index scan, the second settles rows of the same moment.
-        return Q(**{f"{self.moment}__{lookup}e": moment}) & (
-            Q(**{f"{self.moment}__{lookup}": moment}) | Q(**{f"pk__{lookup}": pk})
+        # The first condition bounds the index scan, the second settles rows of the same value.
+        return Q(**{f"{self.column}__{lookup}e": value}) & (
+            Q(**{f"{self.column}__{lookup}": value}) | Q(**{f"pk__{lookup}": pk})
         )
 
     def _ordered(self, rows: QuerySet[Any], *, newest_first: bool) -> QuerySet[Any]:
-        columns = [F(self.moment), F("pk")] if self.moment else [F("pk")]
+        columns = [F(self.column), F("pk")] if self.column else [F("pk")]
         return rows.order_by(*[column.desc() if newest_first else column.asc() for column in columns])
+
+
+class NumberedKeyset(Keyset):
+    """A keyset whose column is a number, such as another table's key."""
+
+    def write(self, value: Any) -> str:
+        return str(value)
+
+    def read(self, text: str) -> int:
+        return _key(text)
 
 
 class KeysetChangeList(ChangeList):

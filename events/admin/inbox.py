@@ -12,6 +12,7 @@ from unfold.decorators import display
 from events import dashboard
 from events.admin.readonly import LongListAdmin, code, moment
 from events.models import InboxEvent
+from events.paginators import NumberedKeyset
 
 
 @admin.register(InboxEvent)
@@ -20,6 +21,8 @@ class InboxEventAdmin(LongListAdmin):
 
     list_display = ("event_id_text", "name", "customer_text", "occurred", "received", "source", "properties_text")
     list_display_links = ("event_id_text",)
+    keyset = NumberedKeyset("request_id")
+    ordering = ("-request_id", "-pk")
     search_fields = ("event_id",)
     search_help_text = "Event id, exactly"
     list_before_template = "admin/events/inboxevent/waiting.html"
@@ -32,7 +35,11 @@ class InboxEventAdmin(LongListAdmin):
 
     def get_search_results(self, request: HttpRequest, queryset: Any, search_term: str) -> tuple[Any, bool]:
         term = search_term.strip()
-        return (queryset.filter(event_id=term) if term else queryset), False
+        return (queryset.called(term) if term else queryset), False
+
+    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> InboxEvent | None:
+        is_place = object_id.isascii() and object_id.isdecimal() and len(object_id) <= 18
+        return InboxEvent.objects.at(int(object_id)).first() if is_place else None
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         """Show what waits, the newest first, and how long the oldest has waited."""

@@ -7,7 +7,7 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Any
 
-from django.db.models import TextField
+from django.db.models import QuerySet, TextField
 from django.db.models.functions import Cast
 
 from events.models import ApiKey, Event, EventState, InboxEvent, PrunedEventId
@@ -59,7 +59,8 @@ def subject_of(event: Event | InboxEvent | IncomingEvent | Subject, *, now: date
         return event
     if isinstance(event, IncomingEvent):
         return pasted(event, now=now)
-    found = _stored(type(event), pk=event.pk)
+    kept = InboxEvent.objects.at(event.pk) if isinstance(event, InboxEvent) else Event.objects.filter(pk=event.pk)
+    found = _stored(kept)
     if found is None:
         raise LookupError(f"The event {event.event_id} is no longer where it was: look it up again by its id.")
     return found
@@ -67,7 +68,7 @@ def subject_of(event: Event | InboxEvent | IncomingEvent | Subject, *, now: date
 
 def find_subject(event_id: str) -> Subject | None:
     """Find an event by its id: in the ledger, else waiting (the first of several). None where it is in neither."""
-    return _stored(Event, event_id=event_id) or _stored(InboxEvent, event_id=event_id)
+    return _stored(Event.objects.filter(event_id=event_id)) or _stored(InboxEvent.objects.called(event_id))
 
 
 def was_pruned(event_id: str) -> bool:
@@ -91,12 +92,12 @@ def pasted(event: IncomingEvent, *, now: datetime, shape_fault: str = "") -> Sub
     )
 
 
-def _stored(model: type[Event] | type[InboxEvent], **where: Any) -> Subject | None:
-    rows = model._default_manager.select_related("api_key").defer("properties").order_by("pk")
-    row: Any = rows.annotate(exact=Cast("properties", TextField())).filter(**where).first()
+def _stored(kept: QuerySet[Event] | QuerySet[InboxEvent]) -> Subject | None:
+    rows: Any = kept.select_related("api_key").defer("properties").order_by("pk")
+    row = rows.annotate(exact=Cast("properties", TextField())).first()
     if row is None:
         return None
-    is_ledger = model is Event
+    is_ledger = rows.model is Event
     return Subject(
         place=Place.LEDGER if is_ledger else Place.WAITING,
         pk=row.pk,

@@ -357,6 +357,25 @@ def test_an_empty_list_says_what_to_do(staff_client):
     assert "No event passes these filters" in staff_client.get(LIST, {"source": "x"}).content.decode()
 
 
+def test_what_waits_is_paged_and_found_by_its_exact_id(staff_client, monkeypatch):
+    monkeypatch.setattr("events.admin.inbox.InboxEventAdmin.list_per_page", 2)
+    names = [arrive() for _ in range(5)]
+    url = waiting = "/admin/events/inboxevent/"
+    seen = []
+    while url:
+        listed = staff_client.get(url).context_data["cl"]
+        seen += [event.event_id for event in listed.result_list]
+        url = waiting + listed.older_url if listed.older_url else ""
+    assert seen == names[::-1]
+    back = staff_client.get(waiting + listed.newer_url).context_data["cl"]
+    assert [event.event_id for event in back.result_list] == [names[2], names[1]]
+    for asked, found in ((names[3], [names[3]]), (f" {names[3]} ", [names[3]]), (names[3][:-1], [])):
+        listed = staff_client.get(waiting, {"q": asked}).context_data["cl"]
+        assert [event.event_id for event in listed.result_list] == found
+    for page in ("x", "9" * 30, "²"):
+        assert staff_client.get(f"{waiting}{page}/change/").status_code == 302
+
+
 def test_what_waits_can_only_be_looked_at(staff_client):
     arrive()
     event = InboxEvent.objects.get()

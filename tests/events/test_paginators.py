@@ -1,11 +1,13 @@
 """Keyset pages: every row once, in order, both ways."""
 
+import json
 from datetime import timedelta
 
 import pytest
+from django.db import connection
 
 from events.models import InboxEvent, RefusedRequest
-from events.paginators import BadCursor, Keyset
+from events.paginators import BadCursor, Keyset, NumberedKeyset
 from tests.events.senders import NOON, send
 
 pytestmark = pytest.mark.django_db
@@ -40,6 +42,53 @@ def test_by_primary_key_alone():
     newest = keyset.older(InboxEvent.objects.all(), "")[:2]
     assert [row.event_id for row in newest] == ["e2", "e1"]
     assert [row.event_id for row in keyset.older(InboxEvent.objects.all(), keyset.cursor_of(newest[1]))] == ["e0"]
+
+
+def wait_together(*requests):
+    """Put requests of several events into the inbox, oldest first, and bring the planner's figures up to date."""
+    with connection.cursor() as cursor:
+        for ids in requests:
+            cursor.execute(
+                "INSERT INTO events_inboxrequest (event_ids, event_names, external_customer_ids, occurred_at,"
+                " received_at, sources, properties) SELECT array_agg(id), array_agg('a'::text), array_agg('b'::text),"
+                " array_agg(now()), now(), array_agg(''::text), array_agg('{}'::jsonb) FROM unnest(%s::text[]) AS id",
+                [ids],
+            )
+        cursor.execute("ANALYZE events_inboxrequest")
+
+
+def test_by_the_key_of_another_table_both_ways():
+    wait_together(["a", "b", "c"], ["d"], ["e", "f"])
+    keyset, seen, cursor = NumberedKeyset("request_id"), [], ""
+    while page := list(keyset.older(InboxEvent.objects.all(), cursor)[:2]):
+        seen += page
+        cursor = keyset.cursor_of(page[-1])
+    assert [event.event_id for event in seen] == ["f", "e", "d", "c", "b", "a"]
+    nearest = keyset.newer(InboxEvent.objects.all(), keyset.cursor_of(seen[4]))[:2]
+    assert [event.event_id for event in nearest] == ["c", "d"]
+    for wrong in ("x~1", "-1~1", "2026-03-10T12:00:00+00:00~1", f"{'9' * 30}~1"):
+        with pytest.raises(BadCursor):
+            keyset.older(InboxEvent.objects.all(), wrong)
+
+
+def test_a_page_of_what_waits_reads_hardly_more_requests_than_it_shows():
+    wait_together(*[[f"{request}-{event}" for event in range(10)] for request in range(300)])
+    keyset = NumberedKeyset("request_id")
+    newest = list(keyset.older(InboxEvent.objects.all(), "")[:50])
+    assert [newest[0].event_id, newest[-1].event_id] == ["299-9", "295-0"]
+    for rows in (
+        keyset.older(InboxEvent.objects.all(), "")[:50],
+        keyset.older(InboxEvent.objects.all(), keyset.cursor_of(newest[-1]))[:50],
+        keyset.newer(InboxEvent.objects.all(), keyset.cursor_of(newest[-1]))[:40],
+    ):
+        [plan] = json.loads(rows.explain(format="json", analyze=True))
+        assert requests_read(plan["Plan"]) <= 7
+
+
+def requests_read(plan):
+    """Add up how many rows a plan took out of the table of waiting requests."""
+    here = plan["Actual Rows"] * plan["Actual Loops"] if plan.get("Relation Name") == "events_inboxrequest" else 0
+    return here + sum(requests_read(inner) for inner in plan.get("Plans", ()))
 
 
 @pytest.mark.parametrize("cursor", ["x", "2026-03-10~1", "2026-03-10T12:00:00~1", "now~1", "~", "1" * 30])
