@@ -33,11 +33,20 @@ class Grant:
 
 
 def grants(
-    account: Account, allowance: Allowance, feature: Metered, version_id: int, used: tuple[Period, ...]
+    account: Account,
+    allowance: Allowance,
+    feature: Metered,
+    version_id: int,
+    used: tuple[Period, ...],
+    *,
+    active: tuple[Period, ...],
 ) -> list[Grant]:
-    """Cut the windows in which a feature was used into one grant per allowance."""
+    """Cut the windows in which a feature was used into one grant per allowance.
+
+    What shrinks with a short period shrinks to the days of the windows in which the feature was `active`.
+    """
     if allowance.limit is None or not allowance.limit or feature.is_cumulative or allowance.reset == "period":
-        return [Grant(used, _period_limit(account, allowance, used))]
+        return [Grant(used, _period_limit(account, allowance, active))]
     if allowance.reset == "never":
         return [_lifetime(account, allowance, used)]
     found: list[Grant] = []
@@ -50,11 +59,11 @@ def grants(
     return found
 
 
-def _period_limit(account: Account, allowance: Allowance, used: tuple[Period, ...]) -> Decimal | None:
+def _period_limit(account: Account, allowance: Allowance, active: tuple[Period, ...]) -> Decimal | None:
     if allowance.limit is None or not allowance.is_prorated:
         return allowance.limit
-    full = account.full_period(account.schedule.index_at(used[0].start))
-    share = sum((factor(full, window, account.timezone) for window in used), Fraction(0))
+    full = account.full_period(account.schedule.index_at(active[0].start))
+    share = sum((factor(full, window, account.timezone) for window in active), Fraction(0))
     return times(allowance.limit, share)
 
 

@@ -71,7 +71,7 @@ def draft_lines(
     step: Step,
     found: Sequence[Charge],
     metered: Sequence[Quantity],
-    values: Callable[[Charge], Sequence[Decimal]],
+    values: Callable[[Charge], Sequence[Sequence[Decimal]]],
 ) -> list[DraftLine]:
     """Work out an invoice's lines: fees, usage, then late usage of earlier periods.
 
@@ -137,11 +137,16 @@ def _request(work: Work, ask: Ask) -> UsageRequest:
     return UsageRequest(work.account.customer_id, ask.feature_id, ask.window.start, ask.window.end)
 
 
-def values_of(customer_id: int, charge: Charge) -> list[Decimal]:
-    """Read the values of the events that a charge rates one by one: only prices with amounts per event need them."""
+def values_of(customer_id: int, charge: Charge) -> list[list[Decimal]]:
+    """Read the values of the events that a charge rates one by one, a list for each of its grants.
+
+    Only prices with amounts per event need them.
+    """
     feature = Feature.objects.get(pk=charge.price.feature.id)
-    spans = [window for grant in charge.grants for window in grant.windows]
-    return [value for span in spans for value in event_values(customer_id, feature, span.start, span.end)]
+    return [
+        [value for span in grant.windows for value in event_values(customer_id, feature, span.start, span.end)]
+        for grant in charge.grants
+    ]
 
 
 def remember(computed: Computed) -> None:

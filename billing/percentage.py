@@ -1,6 +1,6 @@
 """Percentage prices over single events: a rate of each amount, allowances, limits and fixed amounts per event."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -37,6 +37,27 @@ class _Allowance:
         if self.events is None and self.amount is None:
             return False
         return (self.events is None or self.events > 0) and (self.amount is None or self.amount > 0)
+
+
+def free_first(amounts: Sequence[Decimal], units: Decimal | None) -> tuple[Decimal, list[Decimal]]:
+    """Take free units off events, in the order they occurred; return how many were taken, and what is to be priced.
+
+    `units` of `None` are unlimited. An event that the units cover wholly is left out: it pays nothing, and uses nothing
+    of the price's own allowance. What is left of the one that uses them up is an event to be priced. A negative amount
+    stays, and takes and gives none.
+    """
+    with exact():
+        taken, rest = ZERO, []
+        for amount in amounts:
+            left = None if units is None else units - taken
+            if amount >= 0 and (left is None or (left > 0 and amount <= left)):
+                taken += amount
+            elif amount > 0 and left is not None and left > 0:
+                taken += left
+                rest.append(amount - left)
+            else:
+                rest.append(amount)
+        return taken, rest
 
 
 def rate_events(amounts: Iterable[Decimal], terms: Terms) -> Rated:

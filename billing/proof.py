@@ -148,7 +148,7 @@ def _charge(line: InvoiceLine) -> Charge:
     usage_price = next(each for each in plan.usage if each.price_id == price.pk)
     found = tuple(grant_of(window) for window in line.computation["windows"])
     windows = tuple(window for grant in found for window in grant.windows)
-    return Charge(usage_price, plan, windows, found, is_trial=bool(line.computation.get("trial")))
+    return Charge(usage_price, plan, windows, found, bool(line.computation.get("trial")), active=windows)
 
 
 def spans_of(line: InvoiceLine) -> list[Period]:

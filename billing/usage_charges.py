@@ -3,23 +3,22 @@
 Usage is never prorated. Within a period every plan version in force rates its own windows. A version that was paused
 and resumed keeps one line over its windows, so that neither tiers nor free units begin anew. In a trial all units are
 free, and the line says so; usage during a pause isn't billed. A cumulative feature is charged once a period, at the
-end of its last active window, by the version in force then.
+end of its last active window, by the version in force then, whose minimum shrinks by all days it was priced on.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from fractions import Fraction
 from typing import Any, Protocol
 
 from billing import lines, wording
-from billing.accounts import ACTIVE, TRIAL, Account, Phase, PlanTerms, UsagePrice
+from billing.accounts import ACTIVE, TRIAL, Account, PlanTerms, UsagePrice
 from billing.allowances import NO_ALLOWANCE, Grant, grants
+from billing.commitments import true_up
 from billing.lines import DraftLine
-from billing.money import ZERO, exact, format_amount, round_amount, times
-from billing.percentage import rate_events
-from billing.proration import calendar_days, factor
+from billing.money import ZERO, exact, round_amount
+from billing.percentage import free_first, rate_events
 from billing.rating import Part, Rated, rate
 from billing.steps import OPENING, Step
 from billing.terms import Model
@@ -47,13 +46,18 @@ class Ask:
 
 @dataclass(frozen=True, slots=True)
 class Charge:
-    """One usage price over the windows in which it applies, cut into allowances."""
+    """One usage price over the windows in which it applies, cut into allowances.
+
+    `active` are the days that what is agreed for a whole period is due for: the windows, and of a running total, which
+    is read in the last of them, all windows of the period in which its feature was priced.
+    """
 
     price: UsagePrice
     plan: PlanTerms
     windows: tuple[Period, ...]
     grants: tuple[Grant, ...]
     is_trial: bool = False
+    active: tuple[Period, ...] = ()
 
     @property
     def span(self) -> Period:
@@ -72,27 +76,37 @@ class Charge:
         return found
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Used:
-    """A grant's usage, as its feature adds up, and how much of it was free."""
+    """A grant's usage, as its feature adds up, and how much of it was free.
+
+    `taken` is how much was, where single events took from it.
+    """
 
     grant: Grant
     quantity: Decimal
     used_before: Decimal
     events: int
     checksum: int
+    taken: Decimal | None = None
 
     @property
     def counted(self) -> Decimal:
         return max(self.quantity, ZERO)
 
     @property
-    def free(self) -> Decimal:
+    def left(self) -> Decimal | None:
+        """What of the allowance is still there. `None` is unlimited."""
         if self.grant.limit is None:
-            return self.counted
+            return None
         with exact():
-            left = self.grant.limit - max(self.used_before, ZERO)
-            return min(self.counted, max(left, ZERO))
+            return max(self.grant.limit - max(self.used_before, ZERO), ZERO)
+
+    @property
+    def free(self) -> Decimal:
+        if self.taken is not None:
+            return self.taken
+        return self.counted if self.left is None else min(self.counted, self.left)
 
 
 def charges(account: Account, step: Step, *, until: datetime | None = None) -> list[Charge]:
@@ -101,14 +115,27 @@ def charges(account: Account, step: Step, *, until: datetime | None = None) -> l
         return []
     period = step.period if until is None else Period(step.period.start, max(step.period.start, until))
     period = Period(period.start, min(period.end, step.period.end))
-    found: dict[tuple[int, bool], Charge] = {}
+    parts: dict[tuple[int, bool], _Part] = {}
+    active: dict[int, tuple[Period, ...]] = {}
     for phase, window in account.windows(period, ACTIVE, TRIAL):
         plan = account.plan(phase.version_id)
         for price in plan.usage:
-            key = (price.price_id, phase.kind == TRIAL)
-            before = found[key].windows if key in found else ()
-            found[key] = _charge(account, phase, plan, price, _joined(before, window))
-    return [charge for charge in found.values() if _is_last_word(charge, found)]
+            part = parts.setdefault((price.price_id, phase.kind == TRIAL), _Part(price, plan, phase.kind == TRIAL))
+            part.windows = _joined(part.windows, window)
+            if not part.is_trial:
+                active[price.feature.id] = _joined(active.get(price.feature.id, ()), window)
+    found = [_charge(account, part, active.get(part.price.feature.id, ())) for part in parts.values()]
+    return [charge for charge in found if _is_last_word(charge, found)]
+
+
+@dataclass(slots=True)
+class _Part:
+    """Where a price applies within a period."""
+
+    price: UsagePrice
+    plan: PlanTerms
+    is_trial: bool
+    windows: tuple[Period, ...] = ()
 
 
 def _joined(windows: tuple[Period, ...], window: Period) -> tuple[Period, ...]:
@@ -117,42 +144,56 @@ def _joined(windows: tuple[Period, ...], window: Period) -> tuple[Period, ...]:
     return (*windows, window)
 
 
-def _charge(account: Account, phase: Phase, plan: PlanTerms, price: UsagePrice, windows: tuple[Period, ...]) -> Charge:
-    is_trial = phase.kind == TRIAL
-    if price.feature.is_cumulative:
-        windows = windows[-1:]
-    allowance = plan.allowances.get(price.feature.id, NO_ALLOWANCE)
-    cut = [Grant(windows, None)] if is_trial else grants(account, allowance, price.feature, plan.version_id, windows)
-    return Charge(price, plan, windows, tuple(cut), is_trial)
+def _charge(account: Account, part: _Part, priced: tuple[Period, ...]) -> Charge:
+    feature, plan = part.price.feature, part.plan
+    windows = part.windows[-1:] if feature.is_cumulative else part.windows
+    active = priced if feature.is_cumulative and not part.is_trial else windows
+    allowance = plan.allowances.get(feature.id, NO_ALLOWANCE)
+    cut = [Grant(windows, None)]
+    if not part.is_trial:
+        cut = grants(account, allowance, feature, plan.version_id, windows, active=active)
+    return Charge(part.price, plan, windows, tuple(cut), part.is_trial, active)
 
 
-def _is_last_word(charge: Charge, found: dict[tuple[int, bool], Charge]) -> bool:
+def _is_last_word(charge: Charge, found: Sequence[Charge]) -> bool:
     """A running total is stated once a period: by the last version, active or in trial, that prices the feature."""
     feature = charge.price.feature
     if not feature.is_cumulative:
         return True
-    rivals = [each for each in found.values() if each.price.feature.id == feature.id]
+    rivals = [each for each in found if each.price.feature.id == feature.id]
     return charge.span.end == max(each.span.end for each in rivals)
 
 
 def usage_lines(
-    account: Account, charge: Charge, metered: Sequence[Metered], values: Sequence[Decimal] = ()
+    account: Account, charge: Charge, metered: Sequence[Metered], values: Sequence[Sequence[Decimal]] = ()
 ) -> list[DraftLine]:
-    """Rate a charge by the answers to its `asks` (and its events' values, where single events are priced).
+    """Rate a charge by the answers to its `asks`, and by its events' values, grant by grant, where these are priced.
 
     The usage line, left out when nothing was used and nothing is due, then the minimum commitment's true-up.
     """
     used = _sort_out(charge, metered)
+    rated = _rate_single(charge, used, values) if charge.needs_events else None
     with exact():
         free = sum((each.free for each in used), ZERO)
         billable = sum((each.counted for each in used), ZERO) - free
     if charge.is_trial:
         return [_trial_line(account, charge, used, free)] if sum(each.events for each in used) else []
-    terms = charge.price.terms
-    rated = rate_events(values, terms) if charge.needs_events else rate(billable, terms)
+    if rated is None:
+        rated = rate(billable, charge.price.terms)
+    else:
+        free += rated.free_units_used
     line = _usage_line(account, charge, used, rated, free)
     shown = [line] if line.events_count or line.quantity or line.amount else []
-    return shown + _true_up(account, charge, line.amount)
+    return shown + true_up(account, charge.price, charge.plan, charge.active, line.amount)
+
+
+def _rate_single(charge: Charge, used: Sequence[_Used], values: Sequence[Sequence[Decimal]]) -> Rated:
+    """Price single events, after each grant's free units came off its own."""
+    billed: list[Decimal] = []
+    for each, own in zip(used, values, strict=True):
+        each.taken, rest = free_first(own, each.left)
+        billed += rest
+    return rate_events(billed, charge.price.terms)
 
 
 def _sort_out(charge: Charge, metered: Sequence[Metered]) -> list[_Used]:
@@ -206,7 +247,7 @@ def _usage_line(account: Account, charge: Charge, used: list[_Used], rated: Rate
         price_id=charge.price.price_id,
         plan_version_id=charge.plan.version_id,
         quantity=quantity,
-        free_units=rated.free_units_used if charge.needs_events else free,
+        free_units=free,
         billable_quantity=rated.billable_quantity,
         unit_amount=_unit_amount(charge, rated),
         feature_id=charge.price.feature.id,
@@ -241,7 +282,6 @@ def _says(account: Account, charge: Charge, quantity: Decimal, free: Decimal, ra
         return f"{charge.price.label}, {when} · {used}, free during the trial"
     if any(grant.limit is None for grant in charge.grants):
         return f"{charge.price.label}, {when} · {used}, unlimited"
-    free = rated.free_units_used if charge.needs_events else free
     parts = [used, f"{wording.number(free)} free"] if free else [used]
     priced = _priced(account, charge, rated)
     return f"{charge.price.label}, {when} · {', '.join([*parts, priced] if priced else parts)}"
@@ -331,44 +371,3 @@ def _step(part: Part) -> dict[str, Any]:
     if part.cap_amount is not None:
         found["cap"] = wording.plain(part.cap_amount)
     return found
-
-
-def _days(account: Account, full: Period, charge: Charge, share: Fraction) -> dict[str, int]:
-    of = calendar_days(full.start, full.end, account.timezone)
-    spans = [calendar_days(window.start, window.end, account.timezone) for window in charge.windows]
-    return {"charged": of if share == 1 else sum(spans), "of": of}
-
-
-def _true_up(account: Account, charge: Charge, charged: Decimal) -> list[DraftLine]:
-    """Charge what the usage lacks to the minimum commitment, which shrinks with a short period."""
-    minimum = charge.price.minimum
-    if minimum is None:
-        return []
-    full = account.full_period(account.schedule.index_at(charge.windows[0].start))
-    share = sum((factor(full, window, account.timezone) for window in charge.windows), Fraction(0))
-    due = times(minimum, share)
-    missing = round_amount(due, account.currency) - charged
-    if missing <= 0:
-        return []
-    says = format_amount(due, account.currency)
-    line = DraftLine(
-        kind=lines.TRUE_UP,
-        description=f"{charge.price.label}, {wording.dates(charge.span, account.timezone)} · "
-        f"minimum commitment {says}, less {format_amount(charged, account.currency)} of usage",
-        period=charge.span,
-        amount=missing,
-        exact_amount=missing,
-        price_id=charge.price.price_id,
-        plan_version_id=charge.plan.version_id,
-        unit_amount=missing,
-        feature_id=charge.price.feature.id,
-        computation={
-            "label": charge.price.label,
-            "minimum": wording.plain(minimum),
-            "days": _days(account, full, charge, share),
-            "due": wording.plain(due),
-            "charged": wording.plain(charged),
-        },
-        label=charge.price.label,
-    )
-    return [line]
