@@ -4,6 +4,7 @@ import secrets
 from functools import partial
 from typing import Any
 
+import pgtrigger
 from django.core.validators import RegexValidator
 from django.db import models
 from django.db.models.functions import Now
@@ -87,3 +88,22 @@ class Stamped(models.Model):
 
     class Meta:
         abstract = True
+
+
+def keep_rows() -> pgtrigger.Trigger:
+    """Make a trigger that refuses TRUNCATE, by which a table could be emptied past the triggers that keep its rows.
+
+    A session may that says `SET countinghouse.allow_truncate = 'on'`: tests and benchmarks do, nothing else.
+    """
+    return pgtrigger.Trigger(
+        name="keep_rows",
+        level=pgtrigger.Statement,
+        operation=pgtrigger.Truncate,
+        when=pgtrigger.Before,
+        func="""
+            IF current_setting('countinghouse.allow_truncate', true) IS DISTINCT FROM 'on' THEN
+                RAISE EXCEPTION '% is never emptied', TG_TABLE_NAME USING ERRCODE = 'restrict_violation';
+            END IF;
+            RETURN NULL;
+        """,
+    )

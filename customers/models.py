@@ -12,7 +12,7 @@ from django.db.models import F, Func, Q
 from django.urls import reverse
 
 from catalog.models import IntervalUnit, PlanVersion
-from config.db import CurrencyField, PublicIdField, Stamped
+from config.db import CurrencyField, PublicIdField, Stamped, keep_rows
 from customers.querysets import CustomerQuerySet, SubscriptionQuerySet
 from customers.validators import validate_timezone
 
@@ -251,6 +251,7 @@ class SubscriptionPhase(models.Model):
             ),
         ]
         triggers: ClassVar = [
+            keep_rows(),
             pgtrigger.Protect(
                 name="keep_phase",
                 operation=pgtrigger.Update,

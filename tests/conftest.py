@@ -8,6 +8,7 @@ from urllib.parse import urlsplit, urlunsplit
 import psycopg
 import pytest
 from django.contrib.auth.models import User
+from django.db import connection
 from django.test import Client
 
 from events import inbox, keys, limits, refusals
@@ -17,6 +18,12 @@ from tests.services import redis_url
 from tests.web_server import web_server
 
 __all__ = ["admin_browser", "api", "chromium", "redis_url", "web_server"]
+
+
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings(django_db_modify_db_settings: None) -> None:
+    """Let this run's own connections empty the tables that are never emptied: tests with transactions end so."""
+    connection.settings_dict["OPTIONS"]["options"] = "-c countinghouse.allow_truncate=on"
 
 
 @pytest.fixture(autouse=True)

@@ -14,7 +14,7 @@ from django.urls import reverse
 from billing.models.invoices import Invoice
 from billing.money import known_currency, round_amount
 from catalog.models import Feature, Plan
-from config.db import AmountField, CurrencyField, PublicIdField, Stamped
+from config.db import AmountField, CurrencyField, PublicIdField, Stamped, keep_rows
 from customers.models import Customer, Subscription
 
 
@@ -200,12 +200,13 @@ class CouponUse(models.Model):
             models.CheckConstraint(name="coupon_use_counted_from_one", condition=Q(number__gte=1)),
         ]
         triggers: ClassVar = [
+            keep_rows(),
             pgtrigger.Trigger(
                 name="keep_coupon_use",
                 operation=pgtrigger.Insert | pgtrigger.Update | pgtrigger.Delete,
                 when=pgtrigger.Before,
                 func=KEEP_USE,
-            )
+            ),
         ]
 
     def __str__(self) -> str:

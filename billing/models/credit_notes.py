@@ -12,7 +12,7 @@ from django.urls import reverse
 
 from billing.models.invoices import Invoice, InvoiceLine
 from billing.models.series import NumberSeries
-from config.db import AmountField, CurrencyField, PublicIdField, Stamped
+from config.db import AmountField, CurrencyField, PublicIdField, Stamped, keep_rows
 from customers.models import Customer
 
 
@@ -160,6 +160,7 @@ class CreditNote(Stamped):
             models.Index(fields=["state", "-id"], name="credit_note_by_state"),
         ]
         triggers: ClassVar = [
+            keep_rows(),
             pgtrigger.Trigger(
                 name="freeze_credit_note",
                 operation=pgtrigger.Update | pgtrigger.Delete,
@@ -207,13 +208,14 @@ class CreditNoteLine(models.Model):
             models.CheckConstraint(name="credit_note_line_above_zero", condition=Q(amount__gt=0, tax_amount__gte=0)),
         ]
         triggers: ClassVar = [
+            keep_rows(),
             pgtrigger.Trigger(
                 name="freeze_credit_note_line",
                 operation=pgtrigger.Insert | pgtrigger.Update | pgtrigger.Delete,
                 when=pgtrigger.Before,
                 declare=[("note_invoice", "bigint"), ("charged", "numeric"), ("credited", "numeric")],
                 func=FREEZE_CREDIT_NOTE_LINE,
-            )
+            ),
         ]
 
     def __str__(self) -> str:

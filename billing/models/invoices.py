@@ -13,7 +13,7 @@ from django.urls import reverse
 from billing.models.series import NumberSeries
 from billing.querysets import InvoiceQuerySet
 from catalog.models import Feature, PlanVersion, Price
-from config.db import AmountField, CurrencyField, NumericField, PublicIdField, Stamped, UnitPriceField
+from config.db import AmountField, CurrencyField, NumericField, PublicIdField, Stamped, UnitPriceField, keep_rows
 from customers.models import Customer, Subscription, TaxTreatment
 
 
@@ -204,6 +204,7 @@ class Invoice(Stamped):
             models.Index(fields=["run"], name="invoice_of_run", condition=Q(run__isnull=False)),
         ]
         triggers: ClassVar = [
+            keep_rows(),
             pgtrigger.Trigger(
                 name="freeze_invoice",
                 operation=pgtrigger.Update | pgtrigger.Delete,
@@ -350,6 +351,7 @@ class InvoiceLine(models.Model):
             ),
         ]
         triggers: ClassVar = [
+            keep_rows(),
             pgtrigger.Trigger(
                 name="freeze_line",
                 operation=pgtrigger.Update | pgtrigger.Delete,

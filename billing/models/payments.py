@@ -11,7 +11,7 @@ from django.urls import reverse
 
 from billing.models.credit_notes import CreditNote
 from billing.models.invoices import Invoice
-from config.db import AmountField, CurrencyField, PublicIdField
+from config.db import AmountField, CurrencyField, PublicIdField, keep_rows
 
 
 class PaymentKind(models.TextChoices):
@@ -107,6 +107,7 @@ class Payment(models.Model):
             models.Index(fields=["reference"], name="payment_by_reference"),
         ]
         triggers: ClassVar = [
+            keep_rows(),
             pgtrigger.Trigger(
                 name="freeze_payment",
                 operation=pgtrigger.Insert | pgtrigger.Update | pgtrigger.Delete,

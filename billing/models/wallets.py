@@ -11,7 +11,7 @@ from django.urls import reverse
 
 from billing.models.coupons import check_currency
 from billing.models.invoices import Invoice
-from config.db import AmountField, CurrencyField, PublicIdField, Stamped
+from config.db import AmountField, CurrencyField, PublicIdField, Stamped, keep_rows
 from customers.models import Customer
 
 BY_LEDGER = """
@@ -55,6 +55,7 @@ class Wallet(Stamped):
             ),
         ]
         triggers: ClassVar = [
+            keep_rows(),
             pgtrigger.Trigger(
                 name="wallet_balance_by_ledger",
                 operation=pgtrigger.Update,
@@ -132,6 +133,7 @@ class CreditGrant(Stamped):
             models.UniqueConstraint(fields=["wallet", "reference"], name="grant_once_per_reference"),
         ]
         triggers: ClassVar = [
+            keep_rows(),
             pgtrigger.Trigger(
                 name="grant_remaining_by_ledger",
                 operation=pgtrigger.Update,
@@ -211,6 +213,7 @@ class WalletEntry(models.Model):
             models.CheckConstraint(name="entry_taken_back_has_reason", condition=~Q(kind="taken_back") | ~Q(reason="")),
         ]
         triggers: ClassVar = [
+            keep_rows(),
             pgtrigger.Trigger(
                 name="move_balances", operation=pgtrigger.Insert, when=pgtrigger.Before, func=MOVE_BALANCES
             ),

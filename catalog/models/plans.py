@@ -10,7 +10,7 @@ from django.db.models import Q
 from django.urls import reverse
 
 from catalog.models.features import Feature
-from config.db import NumericField, PublicIdField, Stamped
+from config.db import NumericField, PublicIdField, Stamped, keep_rows
 
 
 class PlanState(models.TextChoices):
@@ -81,11 +81,12 @@ class PlanVersion(Stamped):
             ),
         ]
         triggers: ClassVar = [
+            keep_rows(),
             pgtrigger.Protect(
                 name="keep_published_version",
                 operation=pgtrigger.Update | pgtrigger.Delete,
                 condition=pgtrigger.Q(old__state="published"),
-            )
+            ),
         ]
 
     def __str__(self) -> str:

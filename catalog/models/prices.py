@@ -8,7 +8,7 @@ from django.db.models import Q
 
 from catalog.models.features import Feature, Rounding
 from catalog.models.plans import PlanVersion, keep_published
-from config.db import AmountField, CurrencyField, NumericField, PublicIdField, Stamped, UnitPriceField
+from config.db import AmountField, CurrencyField, NumericField, PublicIdField, Stamped, UnitPriceField, keep_rows
 
 
 class IntervalUnit(models.TextChoices):
@@ -156,7 +156,7 @@ class Price(Stamped):
         indexes: ClassVar = [
             models.Index(fields=["version", "currency", "interval", "interval_count"], name="price_by_terms")
         ]
-        triggers: ClassVar = [keep_published("keep_published_price")]
+        triggers: ClassVar = [keep_rows(), keep_published("keep_published_price")]
 
     def __str__(self) -> str:
         return self.label
@@ -197,9 +197,10 @@ class PriceTier(models.Model):
             ),
         ]
         triggers: ClassVar = [
+            keep_rows(),
             keep_published(
                 "keep_published_tier", "SELECT version_id FROM catalog_price WHERE id IN (OLD.price_id, NEW.price_id)"
-            )
+            ),
         ]
 
     def __str__(self) -> str:

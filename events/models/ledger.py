@@ -9,6 +9,7 @@ from django.contrib.postgres.indexes import BrinIndex
 from django.db import models
 from django.db.models import Q
 
+from config.db import keep_rows
 from customers.models import Customer
 from events.models.keys import ApiKey
 
@@ -140,6 +141,7 @@ class Event(models.Model):
             # For the dashboard's filter: states that are rare, so that counted events don't pay for it.
             models.Index(fields=["state", "-id"], name="event_not_counted", condition=~Q(state=1)),
         ]
+        triggers: ClassVar = [keep_rows()]
 
     def __str__(self) -> str:
         return self.event_id
@@ -155,6 +157,7 @@ class EventVoid(models.Model):
 
     class Meta:
         constraints: ClassVar = [models.CheckConstraint(name="void_has_reason", condition=~Q(reason=""))]
+        triggers: ClassVar = [keep_rows()]
 
     def __str__(self) -> str:
         return self.reason

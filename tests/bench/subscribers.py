@@ -71,6 +71,7 @@ def make_plan() -> PlanVersion:
     call_command("migrate", interactive=False, verbosity=0)
     shutil.rmtree(settings.DATA_DIR / "broker", ignore_errors=True)
     with connection.cursor() as cursor:
+        cursor.execute("SET countinghouse.allow_truncate = 'on'")
         cursor.execute(f"TRUNCATE {', '.join(TABLES)} RESTART IDENTITY CASCADE")
     calls = make_feature(name="API calls")
     tokens = make_feature(name="Tokens", event_name="model.usage", field="tokens")

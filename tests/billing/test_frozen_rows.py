@@ -67,3 +67,19 @@ def test_when_an_invoice_was_paid_changes_only_with_its_state(paid_at):
     refused("UPDATE billing_invoice SET paid_at = now()", by="only together with its state")
     mark_paid(invoice, now=NOW)
     refused(f"UPDATE billing_invoice SET paid_at = {paid_at}", by="only together with its state")
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        "billing_invoice", "billing_invoiceline", "billing_payment", "billing_wallet", "billing_walletentry",
+        "billing_creditgrant", "billing_creditnote", "billing_creditnoteline", "billing_couponuse",
+        "catalog_planversion", "catalog_price", "catalog_pricetier", "customers_customer",
+        "customers_subscriptionphase", "events_event", "events_eventvoid", "auditlog_logentry", "auth_user",
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("said", ["off", ""])
+def test_no_session_of_the_products_empties_what_is_kept(table, said):
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT set_config('countinghouse.allow_truncate', %s, true)", [said])
+    refused(f"TRUNCATE {table} CASCADE", by="is never emptied")
