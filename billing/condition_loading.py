@@ -65,9 +65,15 @@ def _add_taxes(found: dict[int, Conditions], countries: dict[int, str]) -> None:
         found[owners[subscription_id]].subscription_taxes[subscription_id] = tuple(levies)
 
 
+def lock_coupons(customer_ids: Collection[int]) -> None:
+    """Keep others from using customers' coupons, in the order of `load_conditions`. In a transaction."""
+    rows = CouponApplication.objects.filter(customer__in=customer_ids).order_by("pk")
+    list(rows.select_for_update(no_key=True, of=("self",)).values_list("pk", flat=True))
+
+
 def _add_coupons(found: dict[int, Conditions], leaving_out: Collection[int], lock: bool) -> None:
     rows = CouponApplication.objects.filter(customer__in=found).select_related("coupon").order_by("pk")
-    applications = list(rows.select_for_update(of=("self",)) if lock else rows)
+    applications = list(rows.select_for_update(no_key=True, of=("self",)) if lock else rows)
     if not applications:
         return
     uses = CouponUse.objects.filter(application__in=applications, returned_at=None).exclude(invoice__in=leaving_out)

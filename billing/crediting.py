@@ -161,9 +161,9 @@ def draft_credit_note(
             note.save()
         for line in lines:
             line.credit_note = note
-        CreditNoteLine.objects.bulk_create(lines)
         if not is_late:
-            hold_reductions(note)
+            hold_reductions(note, lines)
+        CreditNoteLine.objects.bulk_create(lines)
         return note
 
 

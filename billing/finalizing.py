@@ -3,19 +3,21 @@
 Every function locks the invoice's row first, so two of them never work on one invoice at once.
 """
 
+import logging
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
 from django.contrib.auth.models import User
+from django.core.exceptions import ValidationError
 from django.db import transaction
 
 from billing.accounts import Account
 from billing.announcing import announce
-from billing.condition_loading import load_conditions
+from billing.condition_loading import load_conditions, lock_coupons
 from billing.conditions import Conditions
-from billing.invoicing import Computed, Work, compute_many, fees_of, invoice_rows, issue, write_uses
+from billing.invoicing import FORESEEN, Computed, Work, compute_many, fees_of, invoice_rows, issue, write_uses
 from billing.late.carrying import drop, give_back, move_aside, take_over
 from billing.late.finding import OF_USAGE
 from billing.late.reconciling import reconcile
@@ -39,12 +41,16 @@ from billing.steps import Step
 from billing.totals import forget_uses, save_parts, set_totals
 from billing.wallets import apply_credits, return_credits
 from catalog.history import recorded
+from catalog.refusals import Refused
 from config.copying import copy_in
 from config.webhooks.names import WebhookEvent
 from customers.models import Customer
 from customers.periods import Period
 
 BATCH = 100
+REFUSALS = (Refused, ValidationError, *FORESEEN)
+
+logger = logging.getLogger(__name__)
 
 __all__ = ["CannotChange", "MoneyAttached", "ReasonMissing"]
 
@@ -68,7 +74,7 @@ def finalize(invoice: Invoice, *, now: datetime, by: User | None = None) -> Invo
 
 
 def _finalize(drafts: Sequence[Invoice], *, now: datetime, by: User | None) -> None:
-    """Finalize locked drafts, in their order. Locks are taken in one order: invoices, the series, wallets."""
+    """Finalize locked drafts, in their order."""
     sold_by, numbers = seller(), draw_numbers(SeriesUse.INVOICE, [draft.series_id for draft in drafts])
     for invoice, (series, number) in zip(drafts, numbers, strict=True):
         invoice.series, invoice.number = series, number
@@ -109,20 +115,47 @@ def net_days(invoice: Invoice) -> int:
 def finalize_due(*, now: datetime) -> int:
     """Finalize all drafts whose grace period is over, recomputed first; return how many. A batch a transaction.
 
-    Drafts that somebody else holds, or that can't be worked out any more, are passed over and stay drafts.
+    Drafts that somebody else holds, or that can't be worked out any more, are passed over and stay drafts. One that is
+    refused doesn't stop the others of its batch: it is held back, with the reason.
     """
     finalized, last = 0, 0
     while True:
+        due = Invoice.objects.due_for_finalizing(now).filter(pk__gt=last).order_by("pk")
+        batch = list(due.values_list("pk", flat=True)[:BATCH])
+        if not batch:
+            return finalized
+        last = batch[-1]
+        finalized += _finalize_batch(batch, now=now)
+
+
+def _finalize_batch(keys: Sequence[int], *, now: datetime) -> int:
+    try:
         with transaction.atomic():
-            due = Invoice.objects.due_for_finalizing(now).filter(pk__gt=last).order_by("pk")
-            locked = due.select_for_update(skip_locked=True, of=("self",)).select_related("customer", "subscription")
-            batch = list(locked[:BATCH])
-            if not batch:
-                return finalized
-            last = batch[-1].pk
-            ready = _recompute(batch, now=now)
+            ready = _recompute(_locked_due(keys, now=now), now=now)
             _finalize(ready, now=now, by=None)
-            finalized += len(ready)
+            return len(ready)
+    except REFUSALS as refused:
+        if len(keys) == 1:
+            _hold_refused(keys[0], refused, now=now)
+            return 0
+    return sum(_finalize_batch([key], now=now) for key in keys)
+
+
+def _locked_due(keys: Sequence[int], *, now: datetime) -> list[Invoice]:
+    due = Invoice.objects.due_for_finalizing(now).filter(pk__in=keys).order_by("pk")
+    locked = due.select_for_update(no_key=True, skip_locked=True, of=("self",))
+    return list(locked.select_related("customer", "subscription"))
+
+
+def _hold_refused(key: int, refused: Exception, *, now: datetime) -> None:
+    """Hold a draft back for staff to look at. One that somebody else works on is tried again the next time."""
+    says = "; ".join(refused.messages) if isinstance(refused, ValidationError) else str(refused)
+    reason = f"It couldn't be finalized: {says}"[:255]
+    with transaction.atomic(), recorded(by=None, reason=reason):
+        for draft in _locked_due([key], now=now):
+            logger.warning("%s is held back. %s", draft, reason)
+            draft.held_at, draft.hold_reason = now, reason
+            draft.save(update_fields=["held_at", "hold_reason", "updated_at"])
 
 
 def recompute(invoice: Invoice, *, now: datetime) -> Invoice:
@@ -131,7 +164,7 @@ def recompute(invoice: Invoice, *, now: datetime) -> Invoice:
     Raises `CannotChange` if it isn't a draft, isn't a subscription's, or can't be worked out.
     """
     with transaction.atomic():
-        locked = Invoice.objects.select_for_update(of=("self",)).get(pk=invoice.pk)
+        locked = Invoice.objects.select_for_update(no_key=True, of=("self",)).get(pk=invoice.pk)
         if not locked.is_draft:
             raise CannotChange(f"{locked} is finalized and never changes.")
         if locked.subscription_id is None:
@@ -245,7 +278,7 @@ def void(invoice: Invoice, *, reason: str, by: User | None, now: datetime) -> In
     if not reason.strip():
         raise ReasonMissing("Say why the invoice is voided.")
     with transaction.atomic():
-        locked = Invoice.objects.select_for_update(of=("self",)).get(pk=invoice.pk)
+        locked = Invoice.objects.select_for_update(no_key=True, of=("self",)).get(pk=invoice.pk)
         if locked.state == InvoiceState.VOID:
             return locked
         if locked.is_draft:
@@ -257,6 +290,7 @@ def void(invoice: Invoice, *, reason: str, by: User | None, now: datetime) -> In
         locked.state, locked.voided_at, locked.voided_by = InvoiceState.VOID, now, by
         locked.void_reason, locked.paid_at = reason.strip(), None
         _lock_standings([locked])
+        lock_coupons([locked.customer_id])  # before the wallets: a replacement will use them
         return_credits(locked, now=now, by=by)
         CouponUse.objects.filter(invoice=locked, returned_at=None).update(returned_at=now)
         with recorded(by=by, reason=locked.void_reason):
@@ -306,7 +340,7 @@ def _settled(draft: Invoice, *, now: datetime) -> Invoice:
 def delete_draft(invoice: Invoice) -> None:
     """Delete a draft that isn't a subscription's. One of a subscription is recomputed: its period must be invoiced."""
     with transaction.atomic():
-        locked = Invoice.objects.select_for_update(of=("self",)).get(pk=invoice.pk)
+        locked = Invoice.objects.select_for_update(no_key=True, of=("self",)).get(pk=invoice.pk)
         if not locked.is_draft:
             raise CannotChange(f"{locked} is finalized and can't be deleted: void it.")
         if locked.subscription_id is not None:

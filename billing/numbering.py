@@ -30,7 +30,7 @@ def draw_numbers(use: SeriesUse, picked: Sequence[int | None]) -> list[tuple[Num
     """
     default = default_series(use).pk if None in picked else 0
     keys = [default if key is None else key for key in picked]
-    locked = NumberSeries.objects.select_for_update().filter(pk__in=keys).order_by("pk")
+    locked = NumberSeries.objects.select_for_update(no_key=True).filter(pk__in=keys).order_by("pk")
     series = {each.pk: each for each in locked}
     drawn = [(series[key], series[key].draw()) for key in keys]
     for each in series.values():
@@ -41,7 +41,7 @@ def draw_numbers(use: SeriesUse, picked: Sequence[int | None]) -> list[tuple[Num
 def make_default(series: NumberSeries, *, by: User | None) -> None:
     """Draw numbers from a series from now on, unless another is picked. It takes over from the default one before."""
     with transaction.atomic(), recorded(by=by):
-        rows = NumberSeries.objects.select_for_update().filter(used_for=series.used_for).order_by("pk")
+        rows = NumberSeries.objects.select_for_update(no_key=True).filter(used_for=series.used_for).order_by("pk")
         for each in sorted(rows, key=lambda row: row.pk == series.pk):  # the old one lets go first
             if each.is_default != (each.pk == series.pk):
                 each.is_default = each.pk == series.pk

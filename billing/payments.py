@@ -26,7 +26,7 @@ from billing.models import (
 )
 from billing.money import ZERO, format_amount, round_amount
 from billing.refusals import CannotPay, ReasonMissing
-from billing.wallets import grant, take_back, wallet_for
+from billing.wallets import grant, take_back, wallet_of
 from catalog.history import recorded
 from config.webhooks.names import WebhookEvent
 
@@ -45,7 +45,11 @@ class Receipt:
 
 def locked_invoice(invoice: Invoice) -> Invoice:
     """Lock an invoice's row until the transaction ends, and return it as it is now."""
-    return Invoice.objects.select_for_update(of=("self",)).select_related("customer", "subscription").get(pk=invoice.pk)
+    return (
+        Invoice.objects.select_for_update(no_key=True, of=("self",))
+        .select_related("customer", "subscription")
+        .get(pk=invoice.pk)
+    )
 
 
 def record_payment(invoice: Invoice, receipt: Receipt, *, now: datetime, by: User | None) -> Payment:
@@ -142,7 +146,7 @@ def refund_as_credit(note: CreditNote, *, now: datetime, by: User | None) -> Pay
         receipt = Receipt(amount, now.date(), PaymentMethod.WALLET, idempotency_key=f"wallet:{note.public_id}")
         row = refund(note.invoice, receipt, reason=f"Credit note {note}", credit_note=note, now=now, by=by)
         grant(
-            wallet_for(note.customer, note.currency, by=by),
+            wallet_of(note.invoice, by=by),
             amount,
             kind=GrantKind.CORRECTION,
             reason=f"Credit note {note}",

@@ -66,7 +66,7 @@ def retotal(invoice: Invoice, *, at: datetime) -> Invoice:
     One of a subscription is recomputed instead. Raises `NotADraft`.
     """
     with transaction.atomic():
-        locked = Invoice.objects.select_for_update(of=("self",)).get(pk=invoice.pk)
+        locked = Invoice.objects.select_for_update(no_key=True, of=("self",)).get(pk=invoice.pk)
         if not locked.is_draft:
             raise NotADraft(f"{locked} is finalized and never changes.")
         locked.lines.filter(kind__in=ADJUSTMENT_KINDS).delete()

@@ -17,7 +17,7 @@ from django.db.models import Q, Sum
 from billing.computation import Credit, use_credits
 from billing.condition_loading import in_order_of_use
 from billing.models import CreditGrant, EntryKind, GrantKind, Invoice, Wallet, WalletEntry, WalletState
-from billing.money import ZERO, format_amount, known_currency, round_amount
+from billing.money import ZERO, currency_places, format_amount, known_currency, round_amount
 from catalog.history import recorded
 from catalog.refusals import Refused
 from customers.models import Customer
@@ -57,11 +57,31 @@ def open_wallet(customer: Customer, currency: str, *, by: User | None, name: str
 
 
 def wallet_for(customer: Customer, currency: str, *, by: User | None) -> Wallet:
-    """Return the customer's open wallet in the currency, the first by priority; open one if there is none."""
+    """Return the customer's open wallet in the currency, the first by priority; open one if there is none.
+
+    Locks the customer.
+    """
     with transaction.atomic():
         Customer.objects.select_for_update(no_key=True, of=("self",)).get(pk=customer.pk)
         open_ones = Wallet.objects.filter(customer=customer, currency=currency, state=WalletState.ACTIVE)
         return open_ones.order_by("priority", "pk").first() or open_wallet(customer, currency, by=by)
+
+
+def wallet_of(invoice: Invoice, *, by: User | None) -> Wallet:
+    """Return the wallet for what an invoice owes its customer, as `wallet_for` does; a currency of the past is fine."""
+    currency = invoice.currency
+    with transaction.atomic():
+        if known_currency(currency):
+            return wallet_for(invoice.customer, currency, by=by)
+        Customer.objects.select_for_update(no_key=True, of=("self",)).get(pk=invoice.customer_id)
+        open_ones = Wallet.objects.filter(customer=invoice.customer_id, currency=currency, state=WalletState.ACTIVE)
+        found = open_ones.order_by("priority", "pk").first()
+        if found is None:
+            currency_places(currency)  # it was a currency once, or this raises
+            found = Wallet(customer=invoice.customer, currency=currency, name=DEFAULT_NAME)
+            with recorded(by=by):
+                found.save()
+        return found
 
 
 def grant(
@@ -105,7 +125,7 @@ def grant(
 
 
 def _locked(wallet: Wallet) -> Wallet:
-    locked = Wallet.objects.select_for_update(of=("self",)).get(pk=wallet.pk)
+    locked = Wallet.objects.select_for_update(no_key=True, of=("self",)).get(pk=wallet.pk)
     if locked.state == WalletState.CLOSED:
         raise WalletClosed(f"{locked} is closed.")
     return locked
@@ -128,14 +148,16 @@ def apply_credits(invoices: Sequence[Invoice], *, now: datetime, by: User | None
     how many invoices are paid.
     """
     customers = {invoice.customer_id for invoice in invoices}
-    holders = Wallet.objects.select_for_update(of=("self",)).filter(
-        customer__in=customers, state=WalletState.ACTIVE, balance__gt=0
+    below = [invoice for invoice in invoices if invoice.total < 0]
+    _open_missing(below, by=by)
+    # Of customers who get credit all wallets, so that none is locked later, behind one of a higher key.
+    concerned = Q(balance__gt=0) | Q(customer__in={invoice.customer_id for invoice in below})
+    holders = Wallet.objects.select_for_update(no_key=True, of=("self",)).filter(
+        concerned, customer__in=customers, state=WalletState.ACTIVE
     )
     wallets = {wallet.pk: wallet for wallet in holders.order_by("pk")}
-    for invoice in invoices:
-        if invoice.total < 0:
-            wallet = _credit_below_zero(invoice, now=now, by=by)
-            wallets[wallet.pk] = wallet
+    for invoice in below:
+        _credit_below_zero(invoice, now=now, by=by)
     usable = Q(expires_at=None) | Q(expires_at__gt=now)
     lots: dict[tuple[int, str], list[CreditGrant]] = defaultdict(list)
     if wallets:
@@ -162,11 +184,20 @@ def _pay(
             )  # fmt: skip
 
 
-def _credit_below_zero(invoice: Invoice, *, now: datetime, by: User | None) -> Wallet:
-    wallet = wallet_for(invoice.customer, invoice.currency, by=by)
+def _open_missing(below: Sequence[Invoice], *, by: User | None) -> None:
+    """Lock the customers who get credit, in the order of their keys, and see to it that each has a wallet for it."""
+    customers = {invoice.customer_id for invoice in below}
+    if customers:
+        locked = Customer.objects.select_for_update(no_key=True, of=("self",)).filter(pk__in=customers)
+        list(locked.order_by("pk").values_list("pk", flat=True))
+    for invoice in below:
+        wallet_of(invoice, by=by)
+
+
+def _credit_below_zero(invoice: Invoice, *, now: datetime, by: User | None) -> None:
+    wallet = wallet_of(invoice, by=by)
     reason = f"{invoice} came to {format_amount(invoice.total, invoice.currency)}"
     grant(wallet, -invoice.total, kind=GrantKind.INVOICE, reason=reason, now=now, by=by, invoice=invoice)
-    return wallet
 
 
 def return_credits(invoice: Invoice, *, now: datetime, by: User | None) -> None:
@@ -177,7 +208,10 @@ def return_credits(invoice: Invoice, *, now: datetime, by: User | None) -> None:
     """
     entries = WalletEntry.objects.filter(invoice=invoice).order_by("pk")
     ids = set(entries.values_list("wallet", flat=True))
-    wallets = {row.pk: row for row in Wallet.objects.select_for_update(of=("self",)).filter(pk__in=ids).order_by("pk")}
+    wallets = {
+        row.pk: row
+        for row in Wallet.objects.select_for_update(no_key=True, of=("self",)).filter(pk__in=ids).order_by("pk")
+    }
     found = list(entries.select_related("grant"))
     settled = {entry.grant_id for entry in found if entry.kind in (EntryKind.RETURNED, EntryKind.TAKEN_BACK)}
     reason = f"{invoice} is void"
@@ -252,7 +286,7 @@ def close_wallet(wallet: Wallet, *, reason: str, now: datetime, by: User | None)
     if not reason.strip():
         raise NoReason("Say why the wallet is closed.")
     with transaction.atomic():
-        locked = Wallet.objects.select_for_update(of=("self",)).get(pk=wallet.pk)
+        locked = Wallet.objects.select_for_update(no_key=True, of=("self",)).get(pk=wallet.pk)
         if locked.state == WalletState.CLOSED:
             return locked
         for each in locked.grants.filter(remaining__gt=0).order_by("pk"):
@@ -276,7 +310,7 @@ def expire_credits(*, now: datetime) -> int:
             wallets = set(due.values_list("wallet", flat=True)[:BATCH])
             if not wallets:
                 return written_off
-            list(Wallet.objects.select_for_update(of=("self",)).filter(pk__in=wallets).order_by("pk"))
+            list(Wallet.objects.select_for_update(no_key=True, of=("self",)).filter(pk__in=wallets).order_by("pk"))
             written_off += _write_off(wallets, now)
 
 

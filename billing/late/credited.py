@@ -60,12 +60,13 @@ def credited_by_hand(lines: Collection[InvoiceLine], currency: str) -> dict[int,
     return found
 
 
-def hold_reductions(note: CreditNote) -> None:
+def hold_reductions(note: CreditNote, lines: Iterable[CreditNoteLine]) -> None:
     """Have staff look at what waits to be given back of charges that a new credit note credits.
 
-    The invoice is locked; locks the subscription's billing standing.
+    The invoice is locked; locks the subscription's billing standing. Before the note's lines are written: these lock
+    the invoice's key, which whoever holds the standing may be waiting for.
     """
-    subscription_id, found = note.invoice.subscription_id, _credited_periods(note)
+    subscription_id, found = note.invoice.subscription_id, _credited_periods(note, lines)
     if subscription_id is None or not found:
         return
     BillingState.objects.select_for_update().filter(pk=subscription_id).first()
@@ -84,7 +85,8 @@ def hold_reductions(note: CreditNote) -> None:
 
 def check_again(note: CreditNote, *, now: datetime) -> None:
     """Have the late adjustments of what a credit note credits worked out anew: it is finalized, or void."""
-    subscription_id, found = note.invoice.subscription_id, _credited_periods(note)
+    lines = note.lines.select_related("invoice_line")
+    subscription_id, found = note.invoice.subscription_id, _credited_periods(note, lines)
     if subscription_id is None or not found:
         return
     rows = LateAdjustment.objects.filter(subscription_id=subscription_id).exclude(state=LateState.CANCELLED)
@@ -94,9 +96,9 @@ def check_again(note: CreditNote, *, now: datetime) -> None:
     )
 
 
-def _credited_periods(note: CreditNote) -> set[tuple[int | None, datetime | None]]:
-    """List the prices of usage that a note credits, with their periods' starts."""
-    lines: Iterable[InvoiceLine] = (row.invoice_line for row in note.lines.select_related("invoice_line"))
+def _credited_periods(note: CreditNote, rows: Iterable[CreditNoteLine]) -> set[tuple[int | None, datetime | None]]:
+    """List the prices of usage that a note's lines credit, with their periods' starts."""
+    lines: Iterable[InvoiceLine] = (row.invoice_line for row in rows)
     return {
         (line.price_id, line.period_start if line.kind == LATE_USAGE else note.invoice.period_start)
         for line in lines

@@ -77,7 +77,9 @@ class Wallet(Stamped):
         return f"{self.name} ({self.currency})"
 
     def clean(self) -> None:
-        check_currency(self.currency)
+        """Refuse to open one by hand in what is no currency of today. Invoices of the past have theirs."""
+        if self._state.adding:
+            check_currency(self.currency)
 
     def get_absolute_url(self) -> str:
         return reverse("admin:billing_wallet_change", args=[self.pk])

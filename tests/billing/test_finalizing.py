@@ -21,6 +21,7 @@ from billing.finalizing import (
 )
 from billing.models import Invoice, InvoiceLine, NumberSeries
 from config.copying import copy_in
+from tests.billing.invoices import make_draft
 from tests.billing.world import D, amounts, bill, lines, use, utc
 from tests.factories import make_customer, make_feature, make_subscription, make_user, make_version
 
@@ -238,3 +239,21 @@ def test_no_line_comes_to_a_finalized_invoice_by_any_way(draft, customer):
         with pytest.raises(IntegrityError, match="lines of a finalized invoice never change"), transaction.atomic():
             way()
     assert list(draft.lines.all()) == [line]
+
+
+def test_one_draft_that_is_refused_is_held_back_and_stops_no_other(db):
+    strange, good = make_draft("-5", currency="ZZZ", finalize_at=END), make_draft("7", finalize_at=END)
+    assert finalize_due(now=END) == 1
+    good.refresh_from_db()
+    strange.refresh_from_db()
+    assert (good.state, good.number) == ("finalized", "INV-000001")
+    assert (strange.state, strange.held_at) == ("draft", END)
+    assert strange.hold_reason == "It couldn't be finalized: 'ZZZ' is not an ISO 4217 currency code"
+    assert finalize_due(now=END) == 0
+
+
+def test_credit_below_zero_stays_in_a_currency_of_the_past(db):
+    kuna = make_draft("-5", currency="HRK", finalize_at=END)
+    assert finalize_due(now=END) == 1
+    wallet = kuna.customer.wallets.get()
+    assert (wallet.currency, wallet.balance) == ("HRK", D(5))
