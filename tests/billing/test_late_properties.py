@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from billing.models import InvoiceLine
+from billing.money import exact
 from events.models import Event, EventState
 from events.replaying import void_event
 from tests.billing.late import arrive, invoice_at, work_late
@@ -68,8 +69,9 @@ def charges(customer):
     lines = InvoiceLine.objects.filter(invoice__customer=customer).exclude(invoice__state="void")
     for line in lines.select_related("feature"):
         kept = found[line.feature.name if line.feature else line.kind, line.period_start]
-        kept[0] += line.quantity if line.kind != "true_up" else 0
-        kept[1] += line.amount
+        with exact():
+            kept[0] += line.quantity if line.kind != "true_up" else 0
+            kept[1] += line.amount
         kept[2] += line.events_count or 0
     return {key: value for key, value in found.items() if any(value)}
 

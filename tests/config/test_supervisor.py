@@ -22,6 +22,11 @@ from tests.services import free_port
 pytestmark = pytest.mark.slow
 
 
+def hear_ctrl_c() -> None:
+    """Undo what a shell does to the jobs it puts in the background: they, and what they start, ignore Ctrl-C."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 class Serve:
     """A running `manage.py serve`, its output, and its processes by what they run."""
 
@@ -34,6 +39,7 @@ class Serve:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
+            preexec_fn=hear_ctrl_c,  # noqa: PLW1509 it takes no lock that another thread could hold
         )
         self.lines: list[str] = []
         self._reader = threading.Thread(target=self._read, daemon=True)

@@ -1,6 +1,7 @@
 """The official Flexprice client, unmodified, from a new customer to a credit note, by every way of sending events."""
 
 import asyncio
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -63,7 +64,8 @@ def send(shop: Shop) -> None:
         repeated = [events.ingest_event_async(event_name="calls", event_id="call-1", **at) for _ in range(3)]
         await asyncio.gather(*tokens, *repeated)
 
-    asyncio.run(at_once())
+    with ThreadPoolExecutor(1) as aside:  # this thread may have a loop already: a browser's
+        aside.submit(asyncio.run, at_once()).result()
     images = {"event_name": "images", "properties": {"n": "250"}, "event_id": "images", **at}
     calls = [{"event_name": "calls", "event_id": f"call-{number}", **at} for number in range(12)]
     events.ingest_events_bulk(events=[images, *calls])
