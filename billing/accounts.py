@@ -96,7 +96,8 @@ class Phase:
 class InvoicedFee:
     """A fee or a proration that stands on an invoice which isn't void. `discount` is its part of discounts there.
 
-    `invoice_id` is the invoice's as it is written; a worked-out one has none.
+    `invoice_id` is the invoice's as it is written; a worked-out one has none. `settles` says that it is
+    on a settlement.
     """
 
     price_id: int
@@ -107,6 +108,7 @@ class InvoicedFee:
     in_advance: bool
     discount: Decimal = Decimal(0)
     invoice_id: int | None = None
+    settles: bool = False
 
 
 @dataclass(slots=True)
@@ -120,7 +122,8 @@ class Standing:
 
 @dataclass(slots=True)
 class Account:
-    """A subscription as billing sees it. `invoiced` holds the fees of recent invoices, `issued` which these are.
+    """A subscription as billing sees it. `invoiced` holds the fees of recent invoices, `issued` which these are,
+    settlements of an end apart.
 
     Without `conditions` charges are worked out, and no discounts, taxes and credit.
     `late` holds what earlier periods have to charge after all, for the next invoice.

@@ -35,7 +35,8 @@ def fee_lines(account: Account, step: Step) -> list[DraftLine]:
     if step.kind == LATE:
         return []
     n = last_index(account, step)
-    found = _period_lines(account, n, in_advance_only=step.kind == OPENING)
+    found = [] if step.kind == OPENING else _given_back(account, n)
+    found += _period_lines(account, n, in_advance_only=step.kind == OPENING)
     if step.kind == CYCLE and (account.ended_at is None or account.ended_at > step.period.end):
         found += _period_lines(account, n + 1, in_advance_only=True)
     if step.kind == FINAL:
@@ -46,6 +47,13 @@ def fee_lines(account: Account, step: Step) -> list[DraftLine]:
             has_ended = account.ended_at is not None and account.ended_at <= account.full_period(index).start
             found += _period_lines(account, index, in_advance_only=not has_ended)
     return found
+
+
+def _given_back(account: Account, n: int) -> list[DraftLine]:
+    """Charge earlier periods for what an end gave back that was moved on, or taken back, since."""
+    settled = {account.schedule.index_at(fee.service.start) for fee in account.invoiced if fee.settles}
+    earlier = sorted(index for index in settled if index < n)
+    return [line for index in earlier for line in _period_lines(account, index, in_advance_only=False)]
 
 
 def _period_lines(account: Account, n: int, *, in_advance_only: bool) -> list[DraftLine]:

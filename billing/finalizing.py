@@ -297,7 +297,7 @@ def void(invoice: Invoice, *, reason: str, by: User | None, now: datetime) -> In
             locked.save()
         announce(WebhookEvent.INVOICE_VOIDED, [locked], now=now)
         give_back(locked)
-        if locked.kind in OF_USAGE:
+        if locked.kind in OF_USAGE and not step_of(locked).is_settlement:
             drop(locked)
         return locked
 

@@ -23,7 +23,7 @@ from billing.lines import FEE, LATE_USAGE, PRORATION, DraftLine
 from billing.models import BillingRun, CouponUse, Invoice, InvoiceLine
 from billing.money import UnknownCurrency
 from billing.rating import NegativeQuantity, QuantityOutOfRange
-from billing.steps import Step
+from billing.steps import Step, is_issued
 from billing.totals import adjustment_rows, item_of, set_parts, set_totals, uses_of
 from billing.usage_charges import Ask, Charge, charges, usage_lines
 from catalog.models import Feature
@@ -124,8 +124,8 @@ def _adjusted(work: Work, lines: Sequence[DraftLine]) -> Adjusted:
     """Reduce and tax the charges, unless there is such an invoice already, which then has what it used."""
     account, step = work.account, work.step
     items = [*map(item_of, work.kept), *map(item_of, lines)]
-    is_issued = (step.kind, step.period.start) in account.issued
-    conditions = account.conditions if account.conditions is not None and not is_issued else Conditions()
+    is_open = account.conditions is not None and not is_issued(account, step)
+    conditions = account.conditions if account.conditions is not None and is_open else Conditions()
     return adjust(items, conditions, currency=account.currency, at=step.due_at, subscription_id=account.subscription_id)
 
 
@@ -169,6 +169,7 @@ def fees_of(computed: Computed) -> list[InvoicedFee]:
             amount=line.amount,
             in_advance=line.computation["in_advance"],
             discount=part.discount,
+            settles=computed.work.step.is_settlement,
         )
         for line, part in zip(computed.lines, parts, strict=True)
         if line.kind in (FEE, PRORATION)

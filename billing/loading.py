@@ -4,11 +4,15 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 
+from django.db.models import Q
+
 from billing.accounts import Account, InvoicedFee, Phase, Standing
 from billing.late.carrying import waiting
 from billing.lines import FEE, PRORATION
 from billing.models import BillingState, Invoice, InvoiceLine, InvoiceState
+from billing.models.invoices import SETTLEMENT
 from billing.plan_terms import Catalog, load_catalog
+from billing.steps import FINAL
 from catalog.models.prices import Cadence
 from customers.models import Subscription, SubscriptionPhase
 from customers.periods import Period
@@ -113,10 +117,15 @@ def _add_invoiced(accounts: dict[int, Account], leaving_out: Collection[int], si
     if not accounts:
         return
     since = min([_recent_since(account) for account in accounts.values()] + ([since] if since else []))
-    invoices = Invoice.objects.filter(subscription_id__in=list(accounts), period_end__gte=since)
+    own = Invoice.objects.filter(subscription_id__in=list(accounts))
+    # A settlement gave fees of any of its subscription's periods back, and an end that moves on charges them again.
+    settled = own.filter(SETTLEMENT).values("subscription_id")
+    invoices = own.filter(Q(period_end__gte=since) | Q(subscription_id__in=settled))
     live = invoices.exclude(state=InvoiceState.VOID).exclude(pk__in=leaving_out)
-    for subscription_id, kind, period_start in live.values_list("subscription_id", "kind", "period_start"):
-        if subscription_id is not None and period_start is not None:
+    periods = live.values_list("subscription_id", "kind", "period_start", "period_end")
+    for subscription_id, kind, period_start, period_end in periods:
+        is_settlement = kind == FINAL and period_start == period_end
+        if subscription_id is not None and period_start is not None and not is_settlement:
             accounts[subscription_id].issued.add((kind, period_start))
     for line in _fee_lines(live):
         if line.invoice.subscription_id is not None and line.price_id is not None:
@@ -131,7 +140,8 @@ def _fee_lines(invoices: "Iterable[Invoice]") -> Iterable[InvoiceLine]:
         lines.select_related("invoice", "price")
         .only(
             *("plan_version", "computation", "period_start", "period_end", "amount", "discount_amount"),
-            *("invoice__subscription", "price__cadence"),
+            *("invoice__subscription", "invoice__kind", "invoice__period_start", "invoice__period_end"),
+            "price__cadence",
         )
         .order_by("pk")
     )
@@ -151,4 +161,5 @@ def _invoiced_fee(line: InvoiceLine) -> InvoicedFee:
         in_advance=line.price.cadence == Cadence.ADVANCE,
         discount=line.discount_amount,
         invoice_id=line.invoice_id,
+        settles=line.invoice.kind == FINAL and line.invoice.period_start == line.invoice.period_end,
     )

@@ -25,7 +25,7 @@ from billing.loading import load_accounts
 from billing.models import BillingRun, BillingState, RunChunk, RunFinding, RunKind, RunState
 from billing.money import ZERO
 from billing.states import advance, close_due, due, park, refresh_states, save_states, unpark
-from billing.steps import OPENING, Step, next_step, reopen, take
+from billing.steps import OPENING, Step, is_issued, next_step, reopen, take
 from config.copying import copy_in
 from customers.models import Subscription
 from events.closing import marks_of
@@ -289,7 +289,7 @@ def _take_over(progress: _Progress, computed: Computed) -> None:
         return
     account, step = progress.account, computed.work.step
     # An invoice that is there although the state doesn't know of it (the state's row was lost) is not made again.
-    if computed.lines and (step.kind, step.period.start) not in account.issued:
+    if computed.lines and not is_issued(account, step):
         progress.computed.append(computed)
         remember(computed)
     take(account, step)

@@ -20,6 +20,11 @@ class Step:
     period: Period
     due_at: datetime
 
+    @property
+    def is_settlement(self) -> bool:
+        """Whether it only brings fees into line with an end behind what is billed. There can be several to one end."""
+        return self.kind == FINAL and self.period.start >= self.period.end
+
 
 def next_step(account: Account) -> Step | None:
     """Return what is to be invoiced next; `None` when nothing ever will, as things stand."""
@@ -58,6 +63,11 @@ def take(account: Account, step: Step) -> None:
     standing.opened = standing.opened or (opens_at is not None and opens_at <= step.period.end)
     if step.kind == FINAL:
         standing.closed_at = account.ended_at
+
+
+def is_issued(account: Account, step: Step) -> bool:
+    """Tell whether a step's invoice is there. A settlement never is: it charges what differs by then, and that once."""
+    return not step.is_settlement and (step.kind, step.period.start) in account.issued
 
 
 def reopen(account: Account) -> None:

@@ -9,7 +9,7 @@ from billing.condition_loading import attach_conditions
 from billing.invoicing import Computed, Work, compute_many, remember
 from billing.loading import load_accounts
 from billing.money import ZERO
-from billing.steps import LATE, OPENING, Step, late_step, next_step, reopen, take
+from billing.steps import LATE, OPENING, Step, is_issued, late_step, next_step, reopen, take
 from customers.periods import Period
 
 
@@ -70,7 +70,7 @@ def _take_over(upcoming_: Upcoming, computed: Computed, now: datetime) -> bool:
         upcoming_.invoice = computed
         return False
     # What is due, or is a start yet to come within this period, leads on to the period's own invoice.
-    if computed.lines and (step.kind, step.period.start) not in account.issued:
+    if computed.lines and not is_issued(account, step):
         upcoming_.earlier.append(computed)
     remember(computed)
     take(account, step)

@@ -9,6 +9,7 @@ from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from billing.late.periods import closed_periods
 from billing.models import Invoice, InvoiceKind, InvoiceState, LateCheck
+from billing.models.invoices import SETTLEMENT
 from catalog.models import Entitlement, Feature
 from customers.models import Subscription
 from customers.periods import Period
@@ -43,7 +44,7 @@ def add_checks(periods: Iterable[tuple[int, Period]], *, now: datetime) -> None:
 
 def ready_checks(now: datetime) -> QuerySet[LateCheck]:
     """Keep checks that can be done: not those of a draft, which takes its period's usage in by itself."""
-    drafts = Invoice.objects.filter(
+    drafts = Invoice.objects.exclude(SETTLEMENT).filter(
         subscription=OuterRef("subscription"),
         period_start=OuterRef("period_start"),
         kind__in=OF_USAGE,

@@ -30,6 +30,7 @@ from billing.models import (
     LateState,
     LineKind,
 )
+from billing.models.invoices import SETTLEMENT
 from billing.models.late import OPEN_STATES, SETTLED_STATES
 from billing.money import ZERO, round_amount, times
 from billing.steps import CYCLE, Step
@@ -140,7 +141,7 @@ def _is_void(invoice: Invoice | None) -> bool:
 
 def _invoices(subscription_id: int, periods: Collection[Period]) -> dict[datetime, Invoice]:
     """Find the periods' invoices: the live one, else a void one."""
-    rows = Invoice.objects.filter(
+    rows = Invoice.objects.exclude(SETTLEMENT).filter(
         subscription_id=subscription_id, kind__in=OF_USAGE, period_start__in=[period.start for period in periods]
     )
     found: dict[datetime, Invoice] = {}

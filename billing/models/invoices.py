@@ -74,6 +74,10 @@ SETTLE_INVOICE = """
 SETTLED = F("amount_paid") + F("amount_credited")
 IS_SETTLED = Q(amount_due=SETTLED) | Q(amount_due__gte=0, amount_due__lt=SETTLED)
 
+# A final invoice without a period of its own: it brings fees into line with an end behind what is billed. An end that
+# moves to and fro has several; each charges what differs by then.
+SETTLEMENT = Q(kind="final", period_start=F("period_end"))
+
 
 class Invoice(Stamped):
     """What a customer owes for a period. Draft → finalized → paid, or void. Finalized rows never change."""
@@ -146,7 +150,7 @@ class Invoice(Stamped):
             models.UniqueConstraint(
                 fields=["subscription", "period_start", "kind"],
                 name="invoice_once_per_period",
-                condition=~Q(state="void"),
+                condition=~Q(state="void") & ~SETTLEMENT,
             ),
             models.CheckConstraint(
                 name="invoice_number_when_finalized",
