@@ -13,6 +13,7 @@ from django.shortcuts import get_object_or_404, render
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
 from django.utils import timezone
+from django.views.decorators.http import require_POST
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
 
 from billing.admin.money_forms import written
@@ -102,7 +103,7 @@ def urls(page: "InvoiceAdmin") -> list[URLPattern]:
     view = page.admin_site.admin_view
     return [
         path("<int:invoice_id>/credit/", view(write_view), name="billing_credit_invoice"),
-        path("<int:invoice_id>/credit/effect/", view(effect_view), name="billing_credit_effect"),
+        path("<int:invoice_id>/credit/effect/", require_POST(view(effect_view)), name="billing_credit_effect"),
     ]
 
 
@@ -167,7 +168,7 @@ def _asked(request: HttpRequest, invoice_id: int) -> tuple[Invoice, list[Credita
         raise PermissionDenied
     invoice = get_object_or_404(Invoice.objects.select_related("customer"), pk=invoice_id)
     charges = [each for each in creditable(invoice) if each.charged.amount > 0]
-    return invoice, charges, CreditForm(charges, invoice.currency, request.POST or None)
+    return invoice, charges, CreditForm(charges, invoice.currency, request.POST if request.method == "POST" else None)
 
 
 def _write(request: HttpRequest, invoice: Invoice, form: CreditForm) -> str:

@@ -89,6 +89,8 @@ def test_a_credit_note_is_written_with_lines_filled_in_and_its_effect_shown(staf
         url("billing_credit_effect", invoice.pk), {f"line-{invoice.lines.first().pk}": "30", "refund_to": "outside"}
     )
     assert "Takes $30.00 off what is to be paid of INV-000001: $90.00 is left." in effect.content.decode()
+    assert "Credit at least one line" in staff_client.post(url("billing_credit_effect", invoice.pk)).content.decode()
+    assert staff_client.get(url("billing_credit_effect", invoice.pk)).status_code == 405
     for _ in range(2):
         write_credit(staff_client, invoice, "draft")
     note = CreditNote.objects.get()
