@@ -31,6 +31,7 @@ from billing.models import (
     InvoiceKind,
     InvoiceLine,
     InvoiceState,
+    LateState,
     SeriesUse,
 )
 from billing.models.company import seller
@@ -273,8 +274,13 @@ def void(invoice: Invoice, *, reason: str, by: User | None, now: datetime) -> In
 
     Prepaid credit and uses of discounts go back to the customer; credit that it gave is taken back. Void already:
     returned as it is. Raises `MoneyAttached` if anything was paid, `CreditSpent` if the credit that it gave is used up,
-    `CannotChange` for a draft (delete it), `ReasonMissing` without a reason.
+    `CannotChange` for a draft (delete it), `ReasonMissing` without a reason. Late usage that it carried waits for the
+    next invoice; what a late invoice of an ended subscription did, for approval.
     """
+    return _void(invoice, reason=reason, by=by, now=now)
+
+
+def _void(invoice: Invoice, *, reason: str, by: User | None, now: datetime, is_replaced: bool = False) -> Invoice:
     if not reason.strip():
         raise ReasonMissing("Say why the invoice is voided.")
     with transaction.atomic():
@@ -296,7 +302,9 @@ def void(invoice: Invoice, *, reason: str, by: User | None, now: datetime) -> In
         with recorded(by=by, reason=locked.void_reason):
             locked.save()
         announce(WebhookEvent.INVOICE_VOIDED, [locked], now=now)
-        give_back(locked)
+        # An ended subscription gets no other invoice: without a replacement, its next hour would draft the same again.
+        is_alone = locked.kind == InvoiceKind.LATE and not is_replaced
+        give_back(locked, LateState.HELD if is_alone else LateState.WAITING)
         if locked.kind in OF_USAGE and not step_of(locked).is_settlement:
             drop(locked)
         return locked
@@ -315,7 +323,7 @@ def reissue(invoice: Invoice, *, reason: str, by: User | None, now: datetime) ->
     (`CannotChange`). It is made also when nothing is left to charge.
     """
     with transaction.atomic():
-        old = void(invoice, reason=reason, by=by, now=now)
+        old = _void(invoice, reason=reason, by=by, now=now, is_replaced=True)
         replacement = Invoice.objects.filter(replaces=old).first()
         if replacement is not None:
             return replacement

@@ -125,12 +125,12 @@ def move_aside(lines: QuerySet[InvoiceLine]) -> QuerySet[InvoiceLine]:
     return carried
 
 
-def give_back(invoice: Invoice) -> None:
-    """Let what a void invoice carried wait for the next one. What is open for the same price takes it in."""
+def give_back(invoice: Invoice, state: LateState) -> None:
+    """Let what a void invoice carried wait, in an open state. What is open for the same price takes it in."""
     carried = LateAdjustment.objects.filter(line__invoice=invoice, state=LateState.INVOICED).select_for_update()
     with recorded(by=None, reason=f"{invoice} was voided"):
         for row in carried.order_by("pk"):
-            reopen(row, LateState.WAITING, f"{invoice} was voided")
+            reopen(row, state, f"{invoice} was voided")
 
 
 def reopen(row: LateAdjustment, state: LateState, why: str) -> None:
@@ -140,6 +140,8 @@ def reopen(row: LateAdjustment, state: LateState, why: str) -> None:
     )
     other = same.filter(state__in=OPEN_STATES).select_for_update().first()
     row.line, row.credit_note, row.state = None, None, state
+    if state == LateState.HELD:
+        row.reason = why[:255]
     if other is not None:
         difference = after_of(row).minus(before_of(row))
         set_figures(other, before_of(other).minus(difference), after_of(other))

@@ -528,6 +528,44 @@ def test_an_ended_subscription_is_owed_what_is_voided(customer, calls):
     assert finalize(late, now=IN_SEPTEMBER).total == D(-1)
 
 
+@pytest.fixture
+def over_late_usage(customer, calls):
+    """An invoice over two late calls, $2.00, of a subscription that has ended."""
+    from billing.late.ended import bill_ended
+
+    subscription = subscribed(customer, {"feature": calls, "unit_amount": D(1)})
+    cancel(subscription, at=utc(2026, 9, 11), now=utc(2026, 9, 11), by=None)
+    invoice_at(utc(2026, 9, 11))
+    arrive_many(2, utc(2026, 9, 6))
+    work_late(IN_SEPTEMBER)
+    [late] = bill_ended(now=IN_SEPTEMBER)
+    return finalize(late, now=IN_SEPTEMBER)
+
+
+def test_a_void_invoice_over_late_usage_is_not_drafted_again_until_staff_approve(over_late_usage):
+    from billing.late.deciding import approve
+    from billing.late.ended import bill_ended
+
+    subscription = over_late_usage.subscription
+    void(over_late_usage, reason="Agreed by phone", by=None, now=IN_SEPTEMBER)
+    work_late(IN_OCTOBER)
+    assert bill_ended(now=IN_OCTOBER) == []
+    [row] = adjustments(subscription)
+    assert (row.state, row.reason) == ("held", f"{over_late_usage} was voided")
+    approve([row.pk], by=None, now=IN_OCTOBER)
+    assert [each.total for each in bill_ended(now=IN_OCTOBER)] == [D(2)]
+
+
+def test_a_reissued_invoice_over_late_usage_charges_it_once(over_late_usage):
+    from billing.late.ended import bill_ended
+
+    again = reissue(over_late_usage, reason="Wrong address", by=None, now=IN_SEPTEMBER)
+    assert (again.kind, again.total) == ("late", D(2))
+    finalize(again, now=IN_SEPTEMBER)
+    work_late(IN_OCTOBER)
+    assert bill_ended(now=IN_OCTOBER) == []
+
+
 def test_two_drafts_of_one_subscription_do_not_both_take_it(customer, calls):
     subscribed(customer, {"feature": calls, "unit_amount": D(1)})
     arrive(IN_SEPTEMBER, IN_OCTOBER, utc(2026, 11, 5))
