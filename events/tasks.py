@@ -23,6 +23,10 @@ from events.telling import tell_of_causes as tell_of_new_causes
 log = logging.getLogger(__name__)
 LONGEST_RUN_S = 30
 LINGER_S, PAUSE_S = 1.0, 0.05
+SMALL_BATCH, GATHER_S = (
+    2_000,
+    0.1,
+)  # a batch costs some 10 ms, however small: few large ones leave the machine to others
 LINGER_LOCK = 7_301_003
 TELLING_LOCK = 7_301_102
 
@@ -32,13 +36,18 @@ def process_inbox() -> int:
     """Turn waiting events into usage, a batch a transaction, until none wait. Gives how many were taken.
 
     A run that found events waits a second for more, so that in steady traffic nobody has to be called; only one run
-    does. Ends after half a minute at the latest: the next tick goes on, and the worker stays free for other tasks.
+    does, and lets events gather for a moment while few come. Ends after half a minute at the latest: the next tick goes
+    on, and the worker stays free for other tasks.
     """
     taken, last_found, deadline = 0, time.monotonic(), time.monotonic() + LONGEST_RUN_S
     with hold_if_free(LINGER_LOCK) as may_linger:
         while (now := time.monotonic()) < deadline:
             if found := process_batch(BATCH_SIZE).events:
                 taken, last_found = taken + found, now
+                if found < SMALL_BATCH:
+                    if not may_linger:
+                        break
+                    time.sleep(GATHER_S)
             elif not (taken and may_linger) or now - last_found > LINGER_S:
                 break
             else:

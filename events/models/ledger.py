@@ -42,9 +42,13 @@ class InboxRequest(models.Model):
                 operation=pgtrigger.Insert,
                 when=pgtrigger.Before,
                 func="""
-                    NEW.ids := ARRAY(
-                        SELECT nextval('events_arrival') FROM generate_series(1, cardinality(NEW.event_ids))
-                    );
+                    IF cardinality(NEW.event_ids) = 1 THEN  -- by far the quickest, and what single requests are
+                        NEW.ids := ARRAY[nextval('events_arrival')];
+                    ELSE
+                        NEW.ids := ARRAY(
+                            SELECT nextval('events_arrival') FROM generate_series(1, cardinality(NEW.event_ids))
+                        );
+                    END IF;
                     RETURN NEW;
                 """,
             )
