@@ -37,7 +37,7 @@ from billing.models import (
 from billing.models.company import seller
 from billing.numbering import draw_numbers
 from billing.payments import locked_invoice, pay_the_rest, settle
-from billing.refusals import CannotChange, MoneyAttached, ReasonMissing
+from billing.refusals import CannotChange, Corrected, MoneyAttached, ReasonMissing
 from billing.steps import Step
 from billing.totals import forget_uses, save_parts, set_totals
 from billing.wallets import apply_credits, return_credits
@@ -53,7 +53,7 @@ REFUSALS = (Refused, ValidationError, *FORESEEN)
 
 logger = logging.getLogger(__name__)
 
-__all__ = ["CannotChange", "MoneyAttached", "ReasonMissing"]
+__all__ = ["CannotChange", "Corrected", "MoneyAttached", "ReasonMissing"]
 
 
 def finalize(invoice: Invoice, *, now: datetime, by: User | None = None) -> Invoice:
@@ -273,9 +273,10 @@ def void(invoice: Invoice, *, reason: str, by: User | None, now: datetime) -> In
     """Void a finalized invoice; it keeps its number. Its period can then be invoiced again, by `reissue`.
 
     Prepaid credit and uses of discounts go back to the customer; credit that it gave is taken back. Void already:
-    returned as it is. Raises `MoneyAttached` if anything was paid, `CreditSpent` if the credit that it gave is used up,
-    `CannotChange` for a draft (delete it), `ReasonMissing` without a reason. Late usage that it carried waits for the
-    next invoice; what a late invoice of an ended subscription did, for approval.
+    returned as it is. Raises `MoneyAttached` if anything was paid, its kind `Corrected` if it has a credit note,
+    `CreditSpent` if the credit that it gave is used up, `CannotChange` for a draft (delete it), `ReasonMissing` without
+    a reason. Late usage that it carried waits for the next invoice; what a late invoice of an ended subscription did,
+    for approval.
     """
     return _void(invoice, reason=reason, by=by, now=now)
 
@@ -292,7 +293,7 @@ def _void(invoice: Invoice, *, reason: str, by: User | None, now: datetime, is_r
         if locked.amount_paid:
             raise MoneyAttached(f"{locked} has a payment. Refund it first, or write a credit note.")
         if locked.credit_notes.exclude(state=CreditNoteState.VOID).exists():
-            raise MoneyAttached(f"{locked} has a credit note. Void that first.")
+            raise Corrected(f"{locked} has a credit note. Void that first.")
         locked.state, locked.voided_at, locked.voided_by = InvoiceState.VOID, now, by
         locked.void_reason, locked.paid_at = reason.strip(), None
         _lock_standings([locked])

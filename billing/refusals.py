@@ -11,6 +11,10 @@ class MoneyAttached(CannotChange):
     """The invoice can't be voided: money was paid on it, or credited."""
 
 
+class Corrected(MoneyAttached):
+    """The invoice can't be voided: a credit note corrects it."""
+
+
 class ReasonMissing(Refused):
     """What can't be undone needs a reason."""
 

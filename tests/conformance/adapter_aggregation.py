@@ -127,12 +127,12 @@ CATEGORY = Category(
         "negative_result": frozenset({"keep"}),
         "numeric_strings": frozenset({"accept", "refuse", "reject"}),
         "invalid": frozenset({"error"}),
+        "day_rule": frozenset({"calendar_days_inclusive"}),  # of types that aren't sold: see ledger.NOT_SOLD
     },
     declined={
         "dedup_key=['id', 'timestamp']": "an event_id is unique for ever, whatever its timestamp",
         "dedup_keep=last": "of equal ids the first one stands",
         "negative_result=clamp": "corrections stay in the aggregate; rating clamps",
-        "day_rule=calendar_days_inclusive": "usage is not weighted by calendar days",
     },
     needs_database=True,
 )

@@ -2,23 +2,21 @@
 
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
-from decimal import Decimal
 from typing import Any
 
-from billing.finalizing import CannotChange, MoneyAttached, finalize, mark_paid, void
-from billing.models import Invoice, InvoiceState
-from billing.runs import run_to_end
-from catalog.models.prices import PriceKind, PriceModel
+from events.diagnosis import diagnose
 from events.models import Event, Problem
-from events.payload import PayloadRefused, parse_event
+from events.reasons import Reason
 from events.search import Search, find, usage_of
 from events.usage import BEGINNING, usage
-from tests.conformance.ledger import ARRIVAL, arrival, ids_of, make_meter, send, wire
-from tests.conformance.registry import Category, Inputs, NotOffered, Policy, Refused
+from tests.conformance import documents
+from tests.conformance.ledger import ARRIVAL, arrival, ids_of, make_meter, send
+from tests.conformance.registry import Category, DecidedOtherwise, Inputs, Policy, Refused
 from tests.conformance.values import Moments, number
-from tests.events.senders import as_json
-from tests.factories import make_customer, make_subscription, make_version
+from tests.factories import make_customer, make_subscription
 
+LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
+SCOPES = ("organization", "customer", "subscription", "source")
 LAST = datetime(9999, 1, 1, tzinfo=UTC)
 
 
@@ -41,14 +39,13 @@ def ingest(inputs: Inputs, policy: Policy) -> dict[str, Any]:
 
 def refuse_scopes(events: Iterable[Mapping[str, Any]], policy: Policy) -> None:
     """Decline a vector that tells equal ids apart by their source, customer or subscription."""
-    names = [name for name in policy.get("dedup_key", ()) if name != "id"]
+    names = [name for name in policy.get("dedup_key", SCOPES) if name != "id"]
     seen: dict[Any, tuple[Any, ...]] = {}
     for event in events:
         scope = tuple(event.get(name) for name in names)
-        if seen.setdefault(event["id"], scope) != scope:
-            raise NotOffered(
-                f"ingest of one id under two of {', '.join(names)}: decided otherwise: "
-                "an event_id is unique for the whole company"
+        if "id" in event and seen.setdefault(event["id"], scope) != scope:
+            raise DecidedOtherwise(
+                f"ingest of one id under two of {', '.join(names)}: an event_id is unique for the whole company"
             )
 
 
@@ -104,55 +101,23 @@ def invoice_cutoff(inputs: Inputs, policy: Policy) -> dict[str, Any]:
 
 
 def accept_timestamp(inputs: Inputs, policy: Policy) -> dict[str, Any]:
-    if inputs.get("subscription_ended_at"):
-        raise NotOffered(
-            "accept_timestamp with subscription_ended_at: decided otherwise: such an event is kept, "
-            "and its diagnosis says that the subscription had ended"
-        )
+    """Tell whether an event of this time is taken, and whether the subscription is there to take it."""
     now, at = (datetime.fromisoformat(inputs[name]) for name in ("now", "timestamp"))
-    event = wire(make_customer(), {"id": "one", "timestamp": inputs["timestamp"]})
+    customer = make_customer()
+    if inputs.get("subscription_ended_at"):
+        ended_at = datetime.fromisoformat(inputs["subscription_ended_at"])
+        make_subscription(customer=customer, starts_at=LONG_AGO, now=LONG_AGO, ends_at=ended_at)
+        make_meter({"type": "sum"}, policy)
     try:
-        parse_event(as_json(event).encode(), received_at=now)
-    except PayloadRefused as error:
+        send(customer, [{"timestamp": inputs["timestamp"], "properties": {"value": 1}}], now)
+    except Refused as error:
         raise Refused("too_far_in_future" if at > now else "too_far_in_past") from error
+    if inputs.get("subscription_ended_at"):
+        # The event is kept all the same: what refuses it is billing, and the diagnosis says why.
+        found = {step.reason for step in diagnose(Event.objects.get(), now=now)}
+        if Reason.SUBSCRIPTION_ENDED in found:
+            raise Refused("out_of_subscription")
     return {"accepted": True}
-
-
-def void_invoice(inputs: Inputs, policy: Policy) -> dict[str, Any]:
-    refuse_unknown_states(inputs)
-    paid = number(inputs.get("amount_paid") or 0)
-    invoice = make_invoice(paid or number(10))
-    if inputs["status"] != "draft":
-        finalize(invoice, now=ARRIVAL)
-    if paid:
-        mark_paid(invoice, now=ARRIVAL)
-    try:
-        done = void(invoice, reason="As the vector says", by=None, now=ARRIVAL)
-    except MoneyAttached as error:
-        raise Refused("invoice_is_paid") from error
-    except CannotChange as error:
-        raise Refused("not_voidable") from error
-    return {"status": "voided" if done.state == InvoiceState.VOID else done.state}
-
-
-def refuse_unknown_states(inputs: Inputs) -> None:
-    """Decline what an invoice of ours can't be, or what was decided otherwise."""
-    if inputs["status"] == "voided":
-        raise NotOffered("void_invoice of a void one: decided otherwise: a repeated call returns it as it is")
-    if inputs["status"] not in ("draft", "finalized"):
-        raise NotOffered(f"void_invoice in state {inputs['status']}: an invoice has no such state")
-    if inputs.get("has_later_corrections"):
-        raise NotOffered("void_invoice with has_later_corrections: no invoice corrects another yet")
-    if number(inputs.get("credits_used") or 0):
-        raise NotOffered("void_invoice with credits_used: there are no prepaid credits yet")
-
-
-def make_invoice(amount: Decimal) -> Invoice:
-    """Bill a fee of this amount, and return the draft."""
-    fee = {"kind": PriceKind.FIXED, "model": PriceModel.FLAT, "cadence": "advance", "unit_amount": amount}
-    subscription = make_subscription(plan=make_version(fee), starts_at=ARRIVAL)
-    run_to_end(as_of=ARRIVAL)
-    return Invoice.objects.get(subscription=subscription)
 
 
 CATEGORY = Category(
@@ -163,18 +128,16 @@ CATEGORY = Category(
         "late_events": late_events,
         "invoice_cutoff": invoice_cutoff,
         "accept_timestamp": accept_timestamp,
-        "void_invoice": void_invoice,
+        "void_invoice": documents.void_invoice,
+        "rerate_period": documents.rerate_period,
+        "repeat_request": documents.repeat_request,
+        "credit_notes": documents.credit_notes,
     },
     not_offered={
-        "rerate_period": "not yet: late usage doesn't come onto the next invoice so far",
-        "repeat_request": "not yet: an event's id is its own key, and other requests take none so far",
-        "credit_notes": "not yet: there are no credit notes so far",
         "usage_log": "usage is a ledger of events; there is no running figure to overwrite",
     },
     policies={
-        "dedup_key": frozenset(
-            str([*scope, "id"]) for scope in ((), ("organization",), ("source",), ("customer",), ("subscription",))
-        ),
+        "dedup_key": frozenset(str([*scope, "id"]) for scope in ((), *((name,) for name in SCOPES))),
         "on_duplicate": frozenset({"ignore"}),
         "invalid": frozenset({"store_with_error"}),
         "late_events": frozenset({"next_invoice"}),

@@ -1,7 +1,8 @@
 """Runs golden vectors: any directory of files in the format of `vectors/schema.md`.
 
-Numbers are compared by value, only the keys that a vector expects. Every vector passes, fails, or is not offered for
-a reason that names an operation, a model type or a rule.
+Numbers are compared by value, only the keys that a vector expects. Every vector passes, fails, or wasn't run: what it
+is about isn't offered (an operation, a type of model), or was decided otherwise (a rule). It never passes without
+having been run.
 """
 
 import json
@@ -11,6 +12,7 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal, InvalidOperation
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -21,24 +23,43 @@ from django.test.utils import override_settings
 from billing.money import round_to
 from catalog.refusals import Refused as RefusedByProduct
 from tests.conformance.adapter import CATEGORIES
-from tests.conformance.registry import Category, NotOffered, Refused
+from tests.conformance.registry import Category, DecidedOtherwise, NotOffered, Refused
 
 # What the vectors presume of a company, whatever this one has decided.
-SETTINGS = {"EVENT_EARLIEST_YEAR": 2000, "EVENT_LATEST_DAYS_AHEAD": 366, "INVOICE_GRACE_DAYS": 0}
+SETTINGS = {
+    "EVENT_EARLIEST_YEAR": 2000,
+    "EVENT_LATEST_DAYS_AHEAD": 366,
+    "INVOICE_GRACE_DAYS": 0,
+}
 WRONG = (ValueError, LookupError, TypeError, ArithmeticError, DatabaseError, ValidationError, RefusedByProduct)
+CORE, VARIANT = "core", "variant"
+SCHEMA = "1"
 OWN_VECTORS = Path(__file__).parent / "vectors"
 
 # Peers write unrounded quotients with the digits that their decimals had; from here on the last ones are noise.
 QUOTIENT_DIGITS = 16
 
 
+class Unreadable(Exception):
+    """There are no vectors there, or what is there isn't in the format. The message says which file, and why."""
+
+
+class Status(StrEnum):
+    """What became of a vector."""
+
+    PASSED = "passed"
+    FAILED = "failed"
+    NOT_OFFERED = "not offered"
+    BY_RULE = "by rule"
+
+
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one vector. `detail` is the reason it isn't offered, or what came instead of the expected."""
+    """What became of one vector. `detail` is why it wasn't run, or what came instead of the expected."""
 
     vector: Mapping[str, Any]
     category: str
-    status: str
+    status: Status
     detail: str = ""
 
     @property
@@ -46,8 +67,12 @@ class Outcome:
         """What the vector is about: its operation, and its model type where it has one."""
         inputs = self.vector["inputs"]
         what = inputs.get("model") or inputs.get("aggregation")
-        kind = f" {what['type']}" if isinstance(what, Mapping) else ""
+        kind = f" {what.get('type')}" if isinstance(what, Mapping) else ""
         return f"{self.category} {self.vector['op']}{kind}"
+
+    @property
+    def profile(self) -> str:
+        return str(self.vector.get("profile", CORE))
 
 
 @dataclass
@@ -56,24 +81,25 @@ class Report:
 
     outcomes: list[Outcome] = field(default_factory=list)
 
-    def failures(self, profile: str = "core") -> list[Outcome]:
+    def failures(self, profile: str = CORE) -> list[Outcome]:
         """List the failed vectors of a profile."""
-        return [each for each in self.outcomes if each.status == "failed" and each.vector["profile"] == profile]
+        return [each for each in self.outcomes if each.status == Status.FAILED and each.profile == profile]
 
-    def counts(self) -> dict[str, Counter[str]]:
+    def counts(self) -> dict[str, Counter[Status]]:
         """Count outcomes by subject, in the order they first came."""
-        table: dict[str, Counter[str]] = {}
+        table: dict[str, Counter[Status]] = {}
         for each in self.outcomes:
             table.setdefault(each.subject, Counter())[each.status] += 1
         return table
 
-    def total(self) -> Counter[str]:
+    def total(self) -> Counter[Status]:
         """Count all outcomes by status."""
         return Counter(each.status for each in self.outcomes)
 
-    def not_offered(self) -> Counter[str]:
-        """Count the vectors that aren't offered, by reason."""
-        return Counter(each.detail for each in self.outcomes if each.status == "not offered")
+    def reasons(self, status: Status, profile: str | None = None) -> Counter[str]:
+        """Count the vectors that weren't run, by reason, of one profile or of all."""
+        chosen = (each for each in self.outcomes if each.status == status and profile in (None, each.profile))
+        return Counter(each.detail for each in chosen)
 
 
 @dataclass(frozen=True)
@@ -86,16 +112,58 @@ class VectorFile:
     @property
     def needs_database(self) -> bool:
         """Tell whether running it writes rows, which are rolled back after every vector."""
-        return self.category in CATEGORIES and CATEGORIES[self.category].needs_database
+        return CATEGORIES[self.category].needs_database
 
 
-def read(directory: Path = OWN_VECTORS) -> list[VectorFile]:
-    """Read every JSON file in a directory. Raises `FileNotFoundError` when there is none."""
-    files = sorted(directory.glob("*.json"))
-    if not files:
-        raise FileNotFoundError(f"No vector files (*.json) in {directory}")
-    contents = [json.loads(path.read_text(), parse_float=Decimal) for path in files]
-    return [VectorFile(content["category"], content["vectors"]) for content in contents]
+def read(place: Path = OWN_VECTORS) -> list[VectorFile]:
+    """Read a file, or every JSON file in a directory and those below it. Raises `Unreadable`, before any runs."""
+    if not place.exists():
+        raise Unreadable(f"There is no {place}")
+    paths = sorted(place.rglob("*.json")) if place.is_dir() else [place]
+    if not paths:
+        raise Unreadable(f"No vector files (*.json) in {place}")
+    files = [read_file(path) for path in paths]
+    if not any(file.vectors for file in files):
+        raise Unreadable(f"The files in {place} hold no vectors")
+    return files
+
+
+def read_file(path: Path) -> VectorFile:
+    """Read one file's envelope and check each vector's form. Raises `Unreadable`."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"), parse_float=Decimal)
+    except (OSError, ValueError) as error:
+        raise Unreadable(f"{path} can't be read: {error}") from error
+    if not isinstance(content, dict) or not isinstance(content.get("vectors"), list):
+        raise Unreadable(f"{path} isn't a file of vectors: it has no list of them")
+    category, vectors = content.get("category"), content["vectors"]
+    if str(content.get("schema", SCHEMA)) != SCHEMA:
+        raise Unreadable(f"{path} is of schema {content['schema']}; this reads schema {SCHEMA}")
+    if category not in CATEGORIES:
+        raise Unreadable(f"{path} is of category {category}; known are {', '.join(CATEGORIES)}")
+    if content.get("count", len(vectors)) != len(vectors):
+        raise Unreadable(f"{path} says that it holds {content['count']} vectors, and holds {len(vectors)}")
+    for place, vector in enumerate(vectors):
+        if problem := _malformed(vector):
+            name = vector.get("id") if isinstance(vector, dict) else None
+            raise Unreadable(f"{path}, vector {name or place}: {problem}")
+    return VectorFile(category, vectors)
+
+
+def _malformed(vector: Any) -> str | None:
+    """Say what keeps a vector from being run at all."""
+    if not isinstance(vector, dict):
+        return "it is no object"
+    for name, kind in (("id", str), ("op", str), ("inputs", dict), ("expected", dict)):
+        if not isinstance(vector.get(name), kind):
+            return f"it has no {name}" if name not in vector else f"its {name} is of the wrong type"
+    if not vector["expected"]:
+        return "it expects nothing"
+    if not isinstance(vector.get("policy", {}), dict):
+        return "its policy is no object"
+    if vector.get("profile", CORE) not in (CORE, VARIANT):
+        return f"its profile is {vector['profile']}, neither {CORE} nor {VARIANT}"
+    return None
 
 
 def run(files: Iterable[VectorFile]) -> Report:
@@ -106,36 +174,32 @@ def run(files: Iterable[VectorFile]) -> Report:
 
 def run_vector(name: str, vector: Mapping[str, Any]) -> Outcome:
     """Call the product with a vector's inputs and judge what it answers."""
-    category = CATEGORIES.get(name)
-    if category is None:
-        return Outcome(vector, name, "failed", f"unknown category {name}")
-    if reason := _not_offered(category, vector):
-        return Outcome(vector, name, "not offered", reason)
+    category, policy = CATEGORIES[name], vector.get("policy", {})
+    if reason := category.not_offered.get(vector["op"]):
+        return Outcome(vector, name, Status.NOT_OFFERED, f"{vector['op']}: {reason}")
+    rule = category.declines(policy) if vector.get("profile") == VARIANT else None
+    if rule:
+        return Outcome(vector, name, Status.BY_RULE, rule)
     try:
-        got = _call(category, vector)
+        got = _call(category, vector, policy)
     except NotOffered as refusal:
-        return Outcome(vector, name, "not offered", str(refusal))
+        return Outcome(vector, name, Status.NOT_OFFERED, str(refusal))
+    except DecidedOtherwise as refusal:
+        return Outcome(vector, name, Status.BY_RULE, str(refusal))
     expected = vector["expected"]
     if same(expected, got):
-        return Outcome(vector, name, "passed")
+        return Outcome(vector, name, Status.PASSED)
     shown = {key: got[key] for key in expected if key in got} or got
-    return Outcome(vector, name, "failed", f"expected {_plain(expected)}, got {_plain(shown)}")
+    return Outcome(vector, name, Status.FAILED, f"expected {_plain(expected)}, got {_plain(shown)}")
 
 
-def _not_offered(category: Category, vector: Mapping[str, Any]) -> str | None:
-    operation = vector["op"]
-    if operation in category.not_offered:
-        return f"{operation}: {category.not_offered[operation]}"
-    return category.declines(vector["policy"]) if vector["profile"] == "variant" else None
-
-
-def _call(category: Category, vector: Mapping[str, Any]) -> dict[str, Any]:
+def _call(category: Category, vector: Mapping[str, Any], policy: Mapping[str, Any]) -> dict[str, Any]:
     operation = category.operations.get(vector["op"])
     if operation is None:
         return {"error": f"unknown operation {vector['op']}"}
     try:
         with undone() if category.needs_database else nullcontext():
-            return operation(vector["inputs"], vector["policy"])
+            return operation(vector["inputs"], policy)
     except Refused as refusal:
         return {"error": refusal.code}
     except WRONG as error:
@@ -182,9 +246,12 @@ def _same_number(wanted: Decimal, actual: Decimal) -> bool:
 def _scalar(value: Any) -> Decimal | datetime | str:
     text = str(value)
     try:
-        return Decimal(text)
+        number = Decimal(text)
     except InvalidOperation:
         pass
+    else:
+        if number.is_finite():
+            return number
     try:
         return datetime.fromisoformat(text)
     except ValueError:

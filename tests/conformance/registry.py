@@ -32,7 +32,11 @@ class Refused(Exception):
 
 
 class NotOffered(Exception):
-    """The product doesn't offer what the vector is about. The message names the rule, never a single vector."""
+    """The product doesn't offer the vector's operation, or type of model. The message names it, never a vector."""
+
+
+class DecidedOtherwise(Exception):
+    """The product offers it, and decided otherwise. The message names the rule, never a vector."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +55,7 @@ class Category:
     needs_database: bool = False
 
     def declines(self, policy: Policy) -> str | None:
-        """Return the reason why a vector's policy isn't offered, or nothing when it is."""
+        """Return the rule by which a vector's policy isn't offered, or nothing when it is."""
         for key, value in policy.items():
             if key not in REPRESENTATION and str(value) not in self.policies.get(key, frozenset()):
                 rule = f"{key}={value}"

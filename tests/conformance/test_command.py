@@ -40,7 +40,8 @@ def folder(tmp_path):
 def test_the_table_names_operations_and_models(folder):
     out = StringIO()
     call_command("conformance", str(folder(vector())), stdout=out)
-    assert out.getvalue().splitlines()[1].split() == ["pricing", "charge", "per_unit", "1", "0", "0"]
+    assert out.getvalue().splitlines()[1].split() == ["pricing", "charge", "per_unit", "1", "0", "0", "0"]
+    assert out.getvalue().splitlines()[-1] == "1 passed, 0 failed, 0 not offered, 0 by rule"
 
 
 @pytest.mark.slow
@@ -100,19 +101,64 @@ def test_a_failed_variant_is_shown_and_fails_nothing(folder):
 
 
 @pytest.mark.parametrize(
-    ("changes", "category", "reason"),
+    ("changes", "status", "reason"),
     [
-        ({"op": "charge_blocks"}, "pricing", "charge_blocks: "),
-        ({"inputs": {"model": {"type": "auction"}}}, "pricing", "model auction: "),
-        ({"profile": "variant", "policy": {"colour": "blue"}}, "pricing", "colour=blue: "),
+        ({"op": "charge_blocks"}, "not offered", "charge_blocks: "),
+        ({"inputs": {"model": {"type": "auction"}}}, "not offered", "model auction: "),
+        ({"profile": "variant", "policy": {"colour": "blue"}}, "by rule", "colour=blue: "),
     ],
 )
-def test_what_is_not_offered_is_named_by_rule(folder, changes, category, reason):
-    (outcome,) = run(read(folder(vector(**changes), category=category))).outcomes
-    assert outcome.status == "not offered"
-    assert outcome.detail.startswith(reason)
+def test_what_is_not_run_is_named_and_never_counted_as_passed(folder, changes, status, reason):
+    out = StringIO()
+    call_command("conformance", str(folder(vector(**changes))), stdout=out)
+    assert f"{status.capitalize()} (1): {reason}" in out.getvalue()
+    assert "0 passed, 0 failed" in out.getvalue()
+
+
+def test_profile_and_policy_may_be_left_out(folder):
+    short = vector()
+    del short["profile"], short["policy"]
+    [outcome] = run(read(folder(short))).outcomes
+    assert (outcome.status, outcome.profile) == ("passed", "core")
+
+
+def test_folders_within_the_folder_are_read_too(tmp_path):
+    for name in ("shared", "heldout"):
+        (tmp_path / name).mkdir()
+        content = {"category": "pricing", "vectors": [vector()]}
+        (tmp_path / name / "pricing.json").write_text(json.dumps(content))
+    out = StringIO()
+    call_command("conformance", str(tmp_path), stdout=out)
+    assert out.getvalue().endswith("2 passed, 0 failed, 0 not offered, 0 by rule\n")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "No vector files"),
+        ("{", "pricing.json can't be read: Expecting property name"),
+        ("[]", "pricing.json isn't a file of vectors"),
+        ({"category": "pricing"}, "pricing.json isn't a file of vectors"),
+        ({"category": "weather", "vectors": []}, "is of category weather"),
+        ({"category": "pricing", "schema": "2", "vectors": []}, "is of schema 2"),
+        ({"category": "pricing", "count": 2, "vectors": [vector()]}, "says that it holds 2 vectors, and holds 1"),
+        ({"category": "pricing", "vectors": []}, "hold no vectors"),
+        ({"category": "pricing", "vectors": ["one"]}, "vector 0: it is no object"),
+        ({"category": "pricing", "vectors": [vector(op=None)]}, "vector one: its op is of the wrong type"),
+        ({"category": "pricing", "vectors": [vector(expected={})]}, "vector one: it expects nothing"),
+        ({"category": "pricing", "vectors": [vector(profile="vital")]}, "its profile is vital"),
+    ],
+)
+def test_what_cannot_be_read_is_refused_before_any_vector_runs(tmp_path, content, message):
+    if content is not None:
+        text = content if isinstance(content, str) else json.dumps(content)
+        (tmp_path / "pricing.json").write_text(text)
+    out = StringIO()
+    with pytest.raises(CommandError, match=message):
+        call_command("conformance", str(tmp_path), stdout=out)
+    assert out.getvalue() == ""
 
 
 def test_a_missing_folder_is_refused(tmp_path):
-    with pytest.raises(CommandError, match="No vector files"):
+    with pytest.raises(CommandError, match="nowhere"):
         call_command("conformance", str(tmp_path / "nowhere"))

@@ -6,19 +6,22 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from tests.conformance.driver import OWN_VECTORS, Report, read, run
+from tests.conformance.driver import CORE, OWN_VECTORS, VARIANT, Report, Status, Unreadable, read, run
 from tests.conformance.scratch import NoScratchDatabase, scratch_database
 
 
 class Command(BaseCommand):
     help = (
-        "Run golden billing vectors and show what passed, failed and isn't offered. Fails on any core vector. "
+        "Run golden billing vectors and show what passed, failed, and wasn't run and why. Fails on any core vector. "
         "Vectors of usage and invoices run in a database of their own, made for the run and dropped after it."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(
-            "directory", nargs="?", default="", help="a folder of vector files; the project's own by default"
+            "directory",
+            nargs="?",
+            default="",
+            help="a folder of vector files, or one of them; ours by default",
         )
 
     def handle(self, *args: Any, directory: str, **options: Any) -> None:
@@ -27,26 +30,27 @@ class Command(BaseCommand):
             files = read(folder)
             with scratch_database() if any(file.needs_database for file in files) else nullcontext():
                 report = run(files)
-        except (FileNotFoundError, NoScratchDatabase) as error:
+        except (Unreadable, NoScratchDatabase) as error:
             raise CommandError(str(error)) from error
         self._show_table(report)
         self._show_reasons(report)
         self._show_failures(report)
+        total = report.total()
+        self.stdout.write(", ".join(f"{total[status]} {status}" for status in Status))
         if failed := len(report.failures()):
             raise CommandError(f"{failed} core vectors failed")
 
     def _show_table(self, report: Report) -> None:
-        self.stdout.write(f"{'operation':44}{'passed':>8}{'failed':>8}{'not offered':>13}")
-        for subject, counts in report.counts().items():
-            self.stdout.write(f"{subject:44}{counts['passed']:>8}{counts['failed']:>8}{counts['not offered']:>13}")
-        total = report.total()
-        self.stdout.write(f"{'all':44}{total['passed']:>8}{total['failed']:>8}{total['not offered']:>13}")
+        self.stdout.write(f"{'operation':44}" + "".join(f"{status:>13}" for status in Status))
+        for subject, counts in (report.counts() | {"all": report.total()}).items():
+            self.stdout.write(f"{subject:44}" + "".join(f"{counts[status]:>13}" for status in Status))
 
     def _show_reasons(self, report: Report) -> None:
-        for reason, count in report.not_offered().items():
-            self.stdout.write(f"Not offered ({count}): {reason}")
+        for status in (Status.NOT_OFFERED, Status.BY_RULE):
+            for reason, count in report.reasons(status).items():
+                self.stdout.write(f"{status.capitalize()} ({count}): {reason}")
 
     def _show_failures(self, report: Report) -> None:
-        for profile in ("core", "variant"):
+        for profile in (CORE, VARIANT):
             for failure in report.failures(profile):
                 self.stdout.write(f"Failed ({profile}) {failure.vector['id']}: {failure.detail}")

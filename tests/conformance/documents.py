@@ -1,0 +1,175 @@
+"""Vectors of invoices and what happens to them later: voided, credited, billed again, asked for twice."""
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+from django.test import RequestFactory
+from django.urls import resolve
+
+from billing.crediting import creditable, draft_credit_note, finalize_credit_note
+from billing.finalizing import CannotChange, Corrected, MoneyAttached, finalize, finalize_due, mark_paid, void
+from billing.late.finding import find_checks
+from billing.late.reconciling import reconcile_due
+from billing.lines import LATE_USAGE
+from billing.models import CreditReason, EntryKind, GrantKind, Invoice, InvoiceLine, InvoiceState, WalletEntry
+from billing.money import ZERO
+from billing.one_off import Item, create_one_off
+from billing.refusals import CannotCredit
+from billing.runs import run_to_end
+from billing.wallets import grant, wallet_for
+from customers.models import Customer
+from events.keys import make_key
+from events.models import Scope
+from tests.conformance.ledger import make_meter, send
+from tests.conformance.registry import DecidedOtherwise, Inputs, NotOffered, Policy, Refused
+from tests.conformance.values import number
+from tests.factories import make_customer, make_subscription, make_version
+
+CURRENCY = "USD"
+SOME_AMOUNT = Decimal(10)  # where a vector's invoice has no amount of its own
+JANUARY, FEBRUARY, MARCH = (datetime(2026, month, 1, tzinfo=UTC) for month in (1, 2, 3))
+USED_AT, CORRECTED_AT = datetime(2026, 1, 10, tzinfo=UTC), datetime(2026, 1, 20, tzinfo=UTC)
+LATER = datetime(2026, 2, 10, tzinfo=UTC)
+
+
+def void_invoice(inputs: Inputs, policy: Policy) -> dict[str, Any]:
+    """Void an invoice. What goes back to the customer's wallet is the credit that the invoice had used."""
+    customer = make_customer()
+    invoice = invoice_like(inputs, customer)
+    wallet = wallet_for(customer, CURRENCY, by=None)
+    try:
+        # A repeated call of the domain returns the void invoice as it is; the door refuses it.
+        done = void_again(invoice) if inputs["status"] == "voided" else void_once(invoice)
+    except Corrected as error:
+        raise Refused("invoice_was_corrected") from error
+    except MoneyAttached as error:
+        raise Refused("invoice_is_paid") from error
+    except CannotChange as error:
+        raise Refused("not_voidable") from error
+    wallet.refresh_from_db()
+    returned = WalletEntry.objects.filter(invoice=invoice, kind=EntryKind.RETURNED).first()
+    return {
+        "status": "voided" if done.state == InvoiceState.VOID else done.state,
+        "refund": returned.amount if returned else ZERO,
+        "wallet_after": wallet.balance,
+    }
+
+
+def void_once(invoice: Invoice) -> Invoice:
+    return void(invoice, reason="As the vector says", by=None, now=LATER)
+
+
+def void_again(invoice: Invoice) -> Invoice:
+    """Void an invoice, and ask the API to void it once more."""
+    done = void_once(invoice)
+    if post(f"invoices/{invoice.public_id}/void", {"reason": "As the vector says"}, make_api_key()) >= 400:
+        raise CannotChange("It is void already")
+    return done
+
+
+def invoice_like(inputs: Inputs, customer: Customer) -> Invoice:
+    """Make the invoice that a vector describes. Raises `NotOffered` for what no invoice of ours can be."""
+    if inputs["status"] not in ("draft", "finalized", "voided"):
+        raise NotOffered(f"void_invoice in state {inputs['status']}: an invoice has no such state")
+    if number(inputs.get("already_refunded") or 0):
+        raise DecidedOtherwise("void_invoice with already_refunded: an invoice that was paid isn't voided")
+    paid, credits_used = (number(inputs.get(name) or 0) for name in ("amount_paid", "credits_used"))
+    if credits_used:
+        give(customer, credits_used)
+    invoice = make_invoice(customer, paid or credits_used or SOME_AMOUNT)
+    if inputs["status"] != "draft":
+        finalize(invoice, now=JANUARY)
+    if before := number(inputs.get("wallet_before") or 0):
+        give(customer, before)
+    if paid:
+        mark_paid(invoice, now=JANUARY)
+    if inputs.get("has_later_corrections"):
+        credit(invoice, SOME_AMOUNT)
+    return invoice
+
+
+def give(customer: Customer, amount: Decimal) -> None:
+    wallet = wallet_for(customer, CURRENCY, by=None)
+    grant(wallet, amount, kind=GrantKind.PROMOTIONAL, reason="As the vector says", now=JANUARY, by=None)
+
+
+def make_invoice(customer: Customer, amount: Decimal) -> Invoice:
+    """Draft an invoice over an amount."""
+    item = Item("As the vector says", None, amount=amount)
+    return create_one_off(customer, [item], currency=CURRENCY, now=JANUARY, by=None)
+
+
+def credit(invoice: Invoice, amount: Decimal) -> None:
+    """Credit an amount of an invoice's only charge. Raises `CannotCredit`."""
+    [charge] = creditable(invoice)
+    note = draft_credit_note(invoice, {charge.line.pk: amount}, reason=CreditReason.BILLING_ERROR, by=None)
+    finalize_credit_note(note, now=LATER, by=None)
+
+
+def credit_notes(inputs: Inputs, policy: Policy) -> dict[str, Any]:
+    """Write credit notes one after the other on one invoice."""
+    invoice = finalize(make_invoice(make_customer(), number(inputs["creditable"])), now=JANUARY)
+    results = []
+    for note in inputs["notes"]:
+        try:
+            credit(invoice, number(note))
+        except CannotCredit:
+            results.append("error")
+        else:
+            results.append("ok")
+    invoice.refresh_from_db()
+    return {"results": results, "credited": invoice.amount_credited}
+
+
+def rerate_period(inputs: Inputs, policy: Policy) -> dict[str, Any]:
+    """Bill a period, let its usage become another, and see what the next invoice says about it.
+
+    The feature charges its latest value, so that amounts need no computing here.
+    """
+    feature, customer = make_meter({"type": "latest"}, policy), make_customer()
+    version = make_version({"feature": feature, "unit_amount": Decimal(1)})
+    subscription = make_subscription(customer=customer, plan=version, starts_at=JANUARY, now=JANUARY)
+    for total, at, known_at, billed_at in (
+        (inputs["already_billed"], USED_AT, USED_AT, FEBRUARY),
+        (inputs["rated_total"], CORRECTED_AT, LATER, MARCH),
+    ):
+        send(customer, [{"timestamp": at.isoformat(), "properties": {"value": number(total)}}], known_at)
+        find_checks(now=known_at)
+        reconcile_due(now=known_at)
+        run_to_end(as_of=billed_at)
+        finalize_due(now=billed_at)
+    late = InvoiceLine.objects.filter(invoice__subscription=subscription, kind=LATE_USAGE).first()
+    return {"to_bill": late.amount if late else ZERO}
+
+
+def repeat_request(inputs: Inputs, policy: Policy) -> dict[str, Any]:
+    """Top up a wallet over the API, several times with one `Idempotency-Key`."""
+    wallet = wallet_for(make_customer(), CURRENCY, by=None)
+    body = {"transaction_reason": "PURCHASED_CREDIT_DIRECT", "amount": str(inputs["effect_amount"])}
+    key = inputs.get("idempotency_key")
+    headers = {} if key is None else {"Idempotency-Key": key}
+    path, api_key = f"wallets/{wallet.public_id}/top-up", make_api_key()
+    answers = [post(path, body, api_key, headers) for _ in range(int(inputs["calls"]))]
+    wallet.refresh_from_db()
+    return {
+        "effects": wallet.entries.count(),
+        "errors": sum(status >= 400 for status in answers),
+        "total_effect": wallet.balance,
+    }
+
+
+def make_api_key() -> str:
+    return make_key("Conformance", scopes=(Scope.ALL,))[1]
+
+
+def post(path: str, body: Mapping[str, Any], api_key: str, headers: Mapping[str, str] | None = None) -> int:
+    """Have the API's door carry a request out, and give the answer's status."""
+    url = f"/v1/{path}"
+    request = RequestFactory(headers={"x-api-key": api_key, **(headers or {})}).post(
+        url, json.dumps(body), content_type="application/json"
+    )
+    door = resolve(url)
+    return int(door.func(request, *door.args, **door.kwargs).status_code)
