@@ -1,9 +1,9 @@
-"""Telling other systems what became of invoices, in the transaction that changes them."""
+"""Telling other systems what became of invoices and what settles them, in the transaction that changes it."""
 
 from collections.abc import Sequence
 from datetime import datetime
 
-from billing.models import Invoice
+from billing.models import CreditNote, Invoice, Payment, PaymentKind, Wallet, WalletEntry
 from config.webhooks.names import WebhookEvent
 from config.webhooks.outbox import Told, emit
 
@@ -20,3 +20,54 @@ def announce(event: WebhookEvent, invoices: Sequence[Invoice], *, now: datetime)
 
     if invoices:
         emit(event, "invoice", told, at=now)
+
+
+def announce_payment(payment: Payment, *, now: datetime) -> None:
+    """Tell of a payment, a refund, or the reversal of either, that is saved. Below zero, money was given back."""
+
+    def told() -> Told:
+        from billing.serializers_settling import payments, payments_written
+
+        return [(payment.public_id, payments_written(payments().filter(pk=payment.pk))[0])]
+
+    is_reversal = payment.kind == PaymentKind.REVERSAL
+    of = payment.reverses if is_reversal and payment.reverses else payment
+    if of.kind == PaymentKind.REFUND:
+        emit(WebhookEvent.REFUND_REVERSED if is_reversal else WebhookEvent.REFUND_SUCCEEDED, "refund", told, at=now)
+    else:
+        emit(WebhookEvent.PAYMENT_REVERSED if is_reversal else WebhookEvent.PAYMENT_SUCCESS, "payment", told, at=now)
+
+
+def announce_credit_note(event: WebhookEvent, note: CreditNote, *, now: datetime) -> None:
+    """Tell what became of a credit note that is saved with its lines."""
+
+    def told() -> Told:
+        from billing.serializers_settling import credit_notes, credit_notes_written
+
+        return [(note.public_id, credit_notes_written(credit_notes().filter(pk=note.pk))[0])]
+
+    emit(event, "credit_note", told, at=now)
+
+
+def announce_wallet(event: WebhookEvent, wallet: Wallet, *, now: datetime) -> None:
+    """Tell what became of a wallet that is saved, with its balance as it stands now."""
+
+    def told() -> Told:
+        from billing.serializers_wallets import WalletOut, wallet_out, wallets
+
+        return [(wallet.public_id, WalletOut(wallet_out(wallets().get(pk=wallet.pk))).data)]
+
+    emit(event, "wallet", told, at=now)
+
+
+def announce_movements(entries: Sequence[WalletEntry], *, now: datetime) -> None:
+    """Tell of movements of credit that are saved, a message each. The same queries for any number of them."""
+
+    def told() -> Told:
+        from billing.serializers_wallets import entries_out, movements
+
+        shown = entries_out(movements().filter(pk__in=[entry.pk for entry in entries]).order_by("pk"))
+        return [(row["id"], row) for row in shown]
+
+    if entries:
+        emit(WebhookEvent.WALLET_MOVED, "transaction", told, at=now)

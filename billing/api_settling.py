@@ -4,7 +4,6 @@ from decimal import Decimal
 from typing import Any
 
 from django.db import transaction
-from django.db.models import Prefetch, QuerySet
 from django.utils import timezone
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -12,7 +11,7 @@ from rest_framework.response import Response
 from billing.api_names import CREDIT_REASONS, PAYMENT_METHODS
 from billing.crediting import creditable, draft_credit_note, finalize_credit_note, void_credit_note
 from billing.filters import CreditNoteFilter, PaymentFilter
-from billing.models import CreditNote, CreditNoteLine, CreditNoteState, Invoice, Payment
+from billing.models import CreditNote, CreditNoteState, Invoice
 from billing.payments import Receipt, record_payment, reverse_payment
 from billing.refusals import CannotCredit
 from billing.serializers import VoidIn
@@ -22,7 +21,9 @@ from billing.serializers_settling import (
     PaymentCreate,
     PaymentOut,
     Reversal,
+    credit_notes,
     credit_notes_written,
+    payments,
     payments_written,
 )
 from config.doors import ApiDoor, body_of, found, invalid
@@ -32,16 +33,6 @@ from config.openapi import listed, operation, search_body
 WRITE = "billing:write"
 PAYMENTS, CREDIT_NOTES = "Payments", "Credit notes"
 NOTE_LIST = listed("CreditNoteList", CreditNoteOut)
-CREDITED = CreditNoteLine.objects.select_related("invoice_line").order_by("position")
-
-
-def payments() -> QuerySet[Payment]:
-    return Payment.objects.select_related("invoice__customer", "reverses", "credit_note").order_by("-pk")
-
-
-def credit_notes() -> QuerySet[CreditNote]:
-    rows = CreditNote.objects.select_related("invoice__subscription", "customer").order_by("-pk")
-    return rows.prefetch_related(Prefetch("lines", CREDITED))
 
 
 def shown_note(note: CreditNote) -> Any:

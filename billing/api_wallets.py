@@ -26,10 +26,11 @@ from billing.serializers_wallets import (
     breakdown,
     end_of_day,
     entries_out,
+    movements,
     wallet_out,
+    wallets,
 )
-from billing.wallets import close_wallet, debit, grant, open_wallet
-from catalog.history import recorded
+from billing.wallets import change_wallet, close_wallet, debit, grant, open_wallet
 from config.doors import ApiDoor, body_of, found, invalid
 from config.filters import Pages, chosen
 from config.openapi import Message, listed, operation, search_body
@@ -42,10 +43,6 @@ LIST = listed("WalletList", WalletOut)
 ENTRIES = listed("WalletTransactionList", EntryOut)
 REASON = "Through the API"
 EXAMPLE = {"external_customer_id": "acme", "currency": "USD", "name": "Prepaid", "initial_credits_to_load": "100"}
-
-
-def wallets() -> QuerySet[Wallet]:
-    return Wallet.objects.select_related("customer").order_by("-created_at", "-pk")
 
 
 def wallet_of(wallet_id: str) -> Wallet:
@@ -69,7 +66,6 @@ def _list(request: Request) -> Response:
 
 def _entries(request: Request, rows: QuerySet[WalletEntry]) -> Response:
     pages = Pages()
-    rows = rows.select_related("wallet__customer", "grant", "invoice").order_by("-pk")
     cut = pages.paginate_queryset(chosen(request, rows, EntryFilter), request) or []
     return pages.get_paginated_response(entries_out(cut))
 
@@ -127,13 +123,8 @@ class OneWallet(ApiDoor):
                errors=(400, 404), example={"name": "Prepaid 2026"})  # fmt: skip
     def put(self, request: Request, wallet_id: str) -> Response:
         wallet, asked = wallet_of(wallet_id), body_of(request, WalletChange)
-        changed = [name for name, value in asked.items() if value is not None]
-        for name in changed:
-            setattr(wallet, name, asked[name])
-        wallet.full_clean()
-        with recorded(by=None, reason=REASON):
-            wallet.save(update_fields=[*changed, "updated_at"])
-        return _shown(wallet)
+        given = {name: value for name, value in asked.items() if value is not None}
+        return _shown(change_wallet(wallet, now=timezone.now(), by=None, reason=REASON, **given))
 
 
 class WalletBalance(ApiDoor):
@@ -184,8 +175,7 @@ class WalletTopUp(ApiDoor):
 
 
 def _topped_up(given: CreditGrant) -> Any:
-    rows = WalletEntry.objects.select_related("wallet__customer", "grant", "invoice")
-    entry = rows.get(grant=given, kind=EntryKind.GRANTED)
+    entry = movements().get(grant=given, kind=EntryKind.GRANTED)
     wallet = WalletOut(wallet_out(entry.wallet)).data
     return {"wallet": wallet, "wallet_transaction": entries_out([entry])[0], "invoice_id": None}
 
@@ -221,7 +211,7 @@ class WalletTransactions(ApiDoor):
     @operation("getWalletTransactions", "A wallet's movements", tag=TAG, answers={200: ENTRIES}, filters=EntryFilter,
                errors=(400, 404))  # fmt: skip
     def get(self, request: Request, wallet_id: str) -> Response:
-        return _entries(request, WalletEntry.objects.filter(wallet=wallet_of(wallet_id)))
+        return _entries(request, movements().filter(wallet=wallet_of(wallet_id)))
 
 
 class TransactionSearch(ApiDoor):
@@ -232,7 +222,7 @@ class TransactionSearch(ApiDoor):
     @operation("queryWalletTransaction", "Search movements of credit", tag=TAG, body=search_body(EntryFilter),
                answers={200: ENTRIES})  # fmt: skip
     def post(self, request: Request) -> Response:
-        return _entries(request, WalletEntry.objects.all())
+        return _entries(request, movements())
 
 
 class WalletsOfCustomer(ApiDoor):

@@ -14,7 +14,7 @@ from django.contrib.auth.models import User
 from django.db import transaction
 from django.db.models import Sum
 
-from billing.announcing import announce
+from billing.announcing import announce, announce_credit_note
 from billing.late.carrying import give_back_credited
 from billing.late.credited import check_again, hold_reductions
 from billing.lines import ADJUSTMENT_KINDS
@@ -164,6 +164,7 @@ def draft_credit_note(
         if not is_late:
             hold_reductions(note, lines)
         CreditNoteLine.objects.bulk_create(lines)
+        announce_credit_note(WebhookEvent.CREDIT_NOTE_CREATED, note, now=note.created_at)
         return note
 
 
@@ -257,14 +258,16 @@ def _locked(note: CreditNote) -> CreditNote:
 def _apply(
     invoice: Invoice, note: CreditNote, amount: Decimal, *, now: datetime, by: User | None, reason: str = ""
 ) -> None:
-    """Save a credit note with what it changes of its invoice."""
+    """Save a credit note with what it changes of its invoice, and tell of both."""
     with recorded(by=by, reason=reason):
         note.save()
         if amount:
             invoice.amount_credited += amount
             settle(invoice, now=now)
             invoice.save(update_fields=["amount_credited", "state", "paid_at", "updated_at"])
-            announce(WebhookEvent.INVOICE_PAYMENT, [invoice], now=now)
+    announce_credit_note(WebhookEvent.CREDIT_NOTE_UPDATED, note, now=now)
+    if amount:
+        announce(WebhookEvent.INVOICE_PAYMENT, [invoice], now=now)
     note.invoice = invoice
 
 

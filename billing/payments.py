@@ -12,7 +12,7 @@ from django.contrib.auth.models import User
 from django.db import transaction
 from django.db.models import Sum
 
-from billing.announcing import announce
+from billing.announcing import announce, announce_payment
 from billing.models import (
     CreditGrant,
     CreditNote,
@@ -199,6 +199,7 @@ def _settle(invoice: Invoice, payment: Payment, *, now: datetime, by: User | Non
         invoice.amount_paid += payment.amount
         settle(invoice, now=now)
         invoice.save(update_fields=["amount_paid", "state", "paid_at", "updated_at"])
+    announce_payment(payment, now=now)
     announce(WebhookEvent.INVOICE_PAYMENT, [invoice], now=now)
     return payment
 

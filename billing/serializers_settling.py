@@ -4,10 +4,11 @@ from collections.abc import Iterable
 from decimal import Decimal
 from typing import Any
 
+from django.db.models import Prefetch, QuerySet
 from rest_framework import serializers
 
 from billing.api_names import CREDIT_NOTE_STATES, CREDIT_REASONS, PAYMENT_METHODS, name_of
-from billing.models import CreditNote, Payment, PaymentKind, RefundTo
+from billing.models import CreditNote, CreditNoteLine, Payment, PaymentKind, RefundTo
 from billing.serializers import money
 from config.fields import MetadataField, MomentField, TextField
 
@@ -113,8 +114,13 @@ class PaymentOut(serializers.Serializer[Any]):
     created_at = serializers.DateTimeField()
 
 
+def payments() -> QuerySet[Payment]:
+    """Ask for payments with all that is written of them, newest first."""
+    return Payment.objects.select_related("invoice__customer", "reverses", "credit_note").order_by("-pk")
+
+
 def payments_written(rows: Iterable[Payment]) -> list[Any]:
-    """Write payments that were loaded with `invoice__customer`, `reverses` and `credit_note`."""
+    """Write payments that were loaded by `payments`."""
     return list(PaymentOut([_payment(row) for row in rows], many=True).data)
 
 
@@ -211,8 +217,15 @@ class CreditNoteOut(serializers.Serializer[Any]):
     updated_at = serializers.DateTimeField()
 
 
+def credit_notes() -> QuerySet[CreditNote]:
+    """Ask for credit notes with all that is written of them, newest first."""
+    lines = CreditNoteLine.objects.select_related("invoice_line").order_by("position")
+    rows = CreditNote.objects.select_related("invoice__subscription", "customer").order_by("-pk")
+    return rows.prefetch_related(Prefetch("lines", lines))
+
+
 def credit_notes_written(rows: Iterable[CreditNote]) -> list[Any]:
-    """Write credit notes that were loaded with `invoice__subscription`, `customer`, and `lines__invoice_line`."""
+    """Write credit notes that were loaded by `credit_notes`."""
     return list(CreditNoteOut([_credit_note(row) for row in rows], many=True).data)
 
 

@@ -5,6 +5,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any
 
+from django.db.models import QuerySet
 from rest_framework import serializers
 
 from billing.models import CreditGrant, EntryKind, GrantKind, Wallet, WalletEntry, WalletState
@@ -108,6 +109,16 @@ class TopUpOut(serializers.Serializer[Any]):
     invoice_id = serializers.CharField(allow_null=True)
 
 
+def wallets() -> QuerySet[Wallet]:
+    """Ask for wallets with all that is written of them, newest first."""
+    return Wallet.objects.select_related("customer").order_by("-created_at", "-pk")
+
+
+def movements() -> QuerySet[WalletEntry]:
+    """Ask for movements of credit with all that is written of them, newest first."""
+    return WalletEntry.objects.select_related("wallet__customer", "grant", "invoice").order_by("-pk")
+
+
 def wallet_out(wallet: Wallet) -> dict[str, Any]:
     balance = money(wallet.balance, wallet.currency)
     return {
@@ -131,7 +142,7 @@ def wallet_out(wallet: Wallet) -> dict[str, Any]:
 
 
 def entries_out(entries: Iterable[WalletEntry]) -> list[Any]:
-    """Write movements that were loaded with `wallet__customer`, `grant` and `invoice`."""
+    """Write movements that were loaded by `movements`."""
     return list(EntryOut([_entry(entry) for entry in entries], many=True).data)
 
 

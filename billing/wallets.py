@@ -14,12 +14,14 @@ from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.db.models import Q, Sum
 
+from billing.announcing import announce_movements, announce_wallet
 from billing.computation import Credit, use_credits
 from billing.condition_loading import in_order_of_use
 from billing.models import CreditGrant, EntryKind, GrantKind, Invoice, Wallet, WalletEntry, WalletState
 from billing.money import ZERO, currency_places, format_amount, known_currency, round_amount
 from catalog.history import recorded
 from catalog.refusals import Refused
+from config.webhooks.names import WebhookEvent
 from customers.models import Customer
 
 DEFAULT_NAME = "Prepaid credit"
@@ -51,9 +53,34 @@ def open_wallet(customer: Customer, currency: str, *, by: User | None, name: str
         raise ValidationError({"currency": f"{currency} is no currency of today (ISO 4217)."})
     wallet = Wallet(customer=customer, currency=currency, name=name or DEFAULT_NAME, **given)
     wallet.full_clean()
-    with recorded(by=by):
-        wallet.save()
+    return save_new(wallet, by=by)
+
+
+def save_new(wallet: Wallet, *, by: User | None) -> Wallet:
+    """Save a new wallet that was checked, and tell of it."""
+    with transaction.atomic():
+        with recorded(by=by):
+            wallet.save()
+        announce_wallet(WebhookEvent.WALLET_CREATED, wallet, now=wallet.created_at)
     return wallet
+
+
+def change_wallet(wallet: Wallet, *, now: datetime, by: User | None, reason: str = "", **given: object) -> Wallet:
+    """Set fields of a wallet: what it is called and when it is used. Set so already: nothing is written, nor told.
+
+    Raises ValidationError for a field that is wrong.
+    """
+    with transaction.atomic():
+        locked = Wallet.objects.select_for_update(no_key=True, of=("self",)).get(pk=wallet.pk)
+        changed = [name for name, value in given.items() if getattr(locked, name) != value]
+        for name in changed:
+            setattr(locked, name, given[name])
+        locked.full_clean()
+        if changed:
+            with recorded(by=by, reason=reason):
+                locked.save(update_fields=[*changed, "updated_at"])
+            announce_wallet(WebhookEvent.WALLET_UPDATED, locked, now=now)
+        return locked
 
 
 def wallet_for(customer: Customer, currency: str, *, by: User | None) -> Wallet:
@@ -78,9 +105,7 @@ def wallet_of(invoice: Invoice, *, by: User | None) -> Wallet:
         found = open_ones.order_by("priority", "pk").first()
         if found is None:
             currency_places(currency)  # it was a currency once, or this raises
-            found = Wallet(customer=invoice.customer, currency=currency, name=DEFAULT_NAME)
-            with recorded(by=by):
-                found.save()
+            found = save_new(Wallet(customer=invoice.customer, currency=currency, name=DEFAULT_NAME), by=by)
         return found
 
 
@@ -119,8 +144,9 @@ def grant(
                 wallet=locked, amount=amount, kind=kind, reason=reason.strip(), granted_at=now, granted_by=by,
                 expires_at=expires_at, priority=priority, reference=reference, invoice=invoice, metadata=metadata or {},
             )  # fmt: skip
-        _move(made, EntryKind.GRANTED, amount, now=now, by=by, reason=made.reason, invoice=invoice)
+        moved = _move(made, EntryKind.GRANTED, amount, now=now, by=by, reason=made.reason, invoice=invoice)
         made.refresh_from_db()
+        announce_movements([moved], now=now)
         return made
 
 
@@ -134,8 +160,8 @@ def _locked(wallet: Wallet) -> Wallet:
 def _move(
     of: CreditGrant, kind: EntryKind, amount: Decimal, *, now: datetime, by: User | None, reason: str = "",
     invoice: Invoice | None = None,
-) -> None:  # fmt: skip
-    WalletEntry.objects.create(
+) -> WalletEntry:  # fmt: skip
+    return WalletEntry.objects.create(
         wallet_id=of.wallet_id, grant=of, kind=kind, amount=amount, at=now, by=by, reason=reason, invoice=invoice
     )
 
@@ -165,7 +191,7 @@ def apply_credits(invoices: Sequence[Invoice], *, now: datetime, by: User | None
             wallet = wallets[each.wallet_id]
             lots[wallet.customer_id, wallet.currency].append(each)
     entries = [entry for invoice in invoices for entry in _pay(invoice, lots, now=now, by=by)]
-    WalletEntry.objects.bulk_create(entries)
+    announce_movements(WalletEntry.objects.bulk_create(entries), now=now)
 
 
 def _pay(
@@ -215,24 +241,27 @@ def return_credits(invoice: Invoice, *, now: datetime, by: User | None) -> None:
     found = list(entries.select_related("grant"))
     settled = {entry.grant_id for entry in found if entry.kind in (EntryKind.RETURNED, EntryKind.TAKEN_BACK)}
     reason = f"{invoice} is void"
+    moved = []
     for entry in found:
         if entry.grant_id in settled:
             continue
         if wallets[entry.wallet_id].state == WalletState.CLOSED:
             raise WalletClosed(f"{wallets[entry.wallet_id]} is closed: the credit of {invoice} can't move.")
         if entry.kind == EntryKind.APPLIED:
-            _move(entry.grant, EntryKind.RETURNED, -entry.amount, now=now, by=by, reason=reason, invoice=invoice)
+            back = _move(entry.grant, EntryKind.RETURNED, -entry.amount, now=now, by=by, reason=reason, invoice=invoice)
+            moved.append(back)
         elif entry.kind == EntryKind.GRANTED:
-            _take_back_whole(entry, reason, now=now, by=by)
+            moved.append(_take_back_whole(entry, reason, now=now, by=by))
+    announce_movements(moved, now=now)
 
 
-def _take_back_whole(entry: WalletEntry, reason: str, *, now: datetime, by: User | None) -> None:
+def _take_back_whole(entry: WalletEntry, reason: str, *, now: datetime, by: User | None) -> WalletEntry:
     entry.grant.refresh_from_db()
     if entry.grant.remaining < entry.amount:
         raise CreditSpent(
             f"The credit that {entry.invoice} gave is used: void what used it first, or correct it by a new invoice."
         )
-    _move(entry.grant, EntryKind.TAKEN_BACK, -entry.amount, now=now, by=by, reason=reason, invoice=entry.invoice)
+    return _move(entry.grant, EntryKind.TAKEN_BACK, -entry.amount, now=now, by=by, reason=reason, invoice=entry.invoice)
 
 
 def take_back(
@@ -254,8 +283,9 @@ def take_back(
         if taken > fresh.remaining:
             raise CreditSpent(f"Only {format_amount(fresh.remaining, of.wallet.currency)} of it is left.")
         if taken:
-            _move(fresh, kind, -taken, now=now, by=by, reason=reason.strip())
+            moved = _move(fresh, kind, -taken, now=now, by=by, reason=reason.strip())
             fresh.refresh_from_db()
+            announce_movements([moved], now=now)
         return fresh
 
 
@@ -278,7 +308,9 @@ def debit(wallet: Wallet, amount: Decimal, *, reason: str, now: datetime, by: Us
             )
             for each, use in zip(own, uses, strict=True) if use.used
         ]  # fmt: skip
-        return WalletEntry.objects.bulk_create(entries)
+        WalletEntry.objects.bulk_create(entries)
+        announce_movements(entries, now=now)
+        return entries
 
 
 def close_wallet(wallet: Wallet, *, reason: str, now: datetime, by: User | None) -> Wallet:
@@ -289,12 +321,16 @@ def close_wallet(wallet: Wallet, *, reason: str, now: datetime, by: User | None)
         locked = Wallet.objects.select_for_update(no_key=True, of=("self",)).get(pk=wallet.pk)
         if locked.state == WalletState.CLOSED:
             return locked
-        for each in locked.grants.filter(remaining__gt=0).order_by("pk"):
+        moved = [
             _move(each, EntryKind.TAKEN_BACK, -each.remaining, now=now, by=by, reason=reason.strip())
+            for each in locked.grants.filter(remaining__gt=0).order_by("pk")
+        ]
+        announce_movements(moved, now=now)
         locked.refresh_from_db()
         locked.state, locked.closed_at = WalletState.CLOSED, now
         with recorded(by=by, reason=reason.strip()):
             locked.save(update_fields=["state", "closed_at", "updated_at"])
+        announce_wallet(WebhookEvent.WALLET_TERMINATED, locked, now=now)
         return locked
 
 
@@ -320,7 +356,7 @@ def _write_off(wallets: Collection[int], now: datetime) -> int:
         WalletEntry(wallet_id=each.wallet_id, grant=each, kind=EntryKind.EXPIRED, amount=-each.remaining, at=now)
         for each in expired
     ]
-    WalletEntry.objects.bulk_create(entries)
+    announce_movements(WalletEntry.objects.bulk_create(entries), now=now)
     return len(entries)
 
 

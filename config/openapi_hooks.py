@@ -13,11 +13,19 @@ DESCRIPTION = (
 
 KEY_CONFLICT = "The Idempotency-Key is at work just now, or was used for another request."
 RETRY_AFTER = {"description": "Seconds to wait.", "schema": {"type": "integer"}, "required": True}
+SIGNATURE = {
+    "webhook-id": "The message's own id, the same with every try: remember it, and a repeat is known.",
+    "webhook-timestamp": "When this try was signed, in seconds since 1970.",
+    "webhook-signature": "By the endpoint's secret, as Standard Webhooks says; while a secret is rotated, by both.",
+}
 CONFLICTS = {refusal.code: refusal.default_detail for refusal in (KeyInUse, KeyReused)}
 
 
 def describe_all(result: dict[str, Any], generator: Any, **kwargs: Any) -> dict[str, Any]:
-    """Add `Retry-After` to what asks to wait; to each write the `Idempotency-Key`, and the 409 that goes with it."""
+    """Add `Retry-After` to what asks to wait; to each write the `Idempotency-Key`, and the 409 that goes with it.
+
+    To each webhook the headers that sign it.
+    """
     header = {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"}
     parameter = {
         "in": "header", "name": "Idempotency-Key", "schema": header, "description": DESCRIPTION,
@@ -34,7 +42,13 @@ def describe_all(result: dict[str, Any], generator: Any, **kwargs: Any) -> dict[
             continue
         operation.setdefault("parameters", []).append({"$ref": f"#/components/parameters/{PARAMETER}"})
         _add_conflict(operation["responses"])
+    for message in (one for methods in result.get("webhooks", {}).values() for one in methods.values()):
+        message["parameters"] = [_header(name, says) for name, says in SIGNATURE.items()]
     return result
+
+
+def _header(name: str, says: str) -> dict[str, Any]:
+    return {"in": "header", "name": name, "description": says, "required": True, "schema": {"type": "string"}}
 
 
 def _add_conflict(responses: dict[str, Any]) -> None:

@@ -221,6 +221,7 @@ SPECTACULAR_SETTINGS = {
     "COMPONENT_SPLIT_REQUEST": True,
     "ENUM_NAME_OVERRIDES": OPENAPI_ENUM_NAMES,
     "OAS_VERSION": "3.1.1",
+    "WEBHOOKS": "billing.openapi_messages.MESSAGES",
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
         "config.openapi_hooks.describe_all",

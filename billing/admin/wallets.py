@@ -23,9 +23,8 @@ from billing.admin.pages import STYLES, OptionalTab, money
 from billing.admin.wallet_forms import CloseForm, CustomerGrantForm, GrantForm, TakeBackForm
 from billing.models import CreditGrant, EntryKind, Invoice, Wallet, WalletEntry, WalletState
 from billing.money import format_amount
-from billing.wallets import close_wallet, grant, take_back, wallet_for
+from billing.wallets import change_wallet, close_wallet, grant, save_new, take_back, wallet_for
 from catalog.admin.base import OfficeAdmin, carry_out, moment, page_of, staff
-from catalog.history import recorded
 from customers.admin import add_customer_action, add_customer_tab
 from customers.models import Customer
 
@@ -222,9 +221,11 @@ class WalletAdmin(OfficeAdmin):
         return list(obj.grants.order_by("-pk")[:200])
 
     def save_model(self, request: HttpRequest, obj: Wallet, form: Any, change: bool) -> None:
-        with recorded(by=staff(request)):
-            # The balance may have moved since the page was opened: it isn't this form's to write.
-            obj.save(update_fields=[*form.changed_data, "updated_at"] if change else None)
+        if change:
+            given = {name: form.cleaned_data[name] for name in form.changed_data}
+            change_wallet(obj, now=timezone.now(), by=staff(request), **given)
+        else:
+            save_new(obj, by=staff(request))
 
     def has_delete_permission(self, request: HttpRequest, obj: Wallet | None = None) -> bool:
         """Never: its ledger is kept. One that isn't wanted any more is closed."""

@@ -40,8 +40,14 @@ from events.admin.dialogs import ReasonForm, back_to, confirm, staff
 from events.admin.readonly import LongListAdmin, badge, code, moment
 
 VARIANTS = {DeliveryState.DELIVERED: "success", DeliveryState.PENDING: "info", DeliveryState.FAILED: "danger"}
+# What a message is about, by what its name begins with: the first that fits.
 OBJECTS = {
     "invoice": "billing.Invoice",
+    "payment": "billing.Payment",
+    "refund": "billing.Payment",
+    "credit_note": "billing.CreditNote",
+    "wallet.transaction": "billing.WalletEntry",
+    "wallet": "billing.Wallet",
     "subscription": "customers.Subscription",
     "usage": "events.UsageAlert",
     "webhook": "config.WebhookEndpoint",
@@ -105,7 +111,7 @@ class WebhookEndpointAdmin(ModelAdmin):
         context = {
             "title": "Webhooks",
             "empty_title": "Nobody is told yet",
-            "empty_text": "Add the address of a system that is to know of invoices, subscriptions, alerts or problems.",
+            "empty_text": "Add the address of a system that is to know of invoices, payments, alerts or problems.",
         }
         return super().changelist_view(request, context | (extra_context or {}))  # type: ignore[no-any-return]
 
@@ -335,8 +341,8 @@ class WebhookDeliveryAdmin(LongListAdmin):
 
     @display(description="About")
     def about_link(self, delivery: WebhookDelivery) -> SafeString:
-        label = OBJECTS.get(delivery.message.event_type.partition(".")[0])
-        object_id = delivery.message.object_id
+        event_type, object_id = delivery.message.event_type, delivery.message.object_id
+        label = next((label for begins, label in OBJECTS.items() if event_type.startswith(f"{begins}.")), None)
         row = apps.get_model(label)._default_manager.filter(public_id=object_id).first() if label else None
         if row is None:
             return code(object_id)
