@@ -18,7 +18,7 @@ from billing.announcing import announce
 from billing.condition_loading import load_conditions, lock_coupons
 from billing.conditions import Conditions
 from billing.invoicing import FORESEEN, Computed, Work, compute_many, fees_of, invoice_rows, issue, write_uses
-from billing.late.carrying import drop, give_back, move_aside, take_over
+from billing.late.carrying import drop, give_back, give_back_own, move_aside, take_again, take_over
 from billing.late.finding import OF_USAGE
 from billing.late.reconciling import reconcile
 from billing.lines import COMPUTED_KINDS, LATE_USAGE
@@ -275,8 +275,8 @@ def void(invoice: Invoice, *, reason: str, by: User | None, now: datetime) -> In
     Prepaid credit and uses of discounts go back to the customer; credit that it gave is taken back. Void already:
     returned as it is. Raises `MoneyAttached` if anything was paid, its kind `Corrected` if it has a credit note,
     `CreditSpent` if the credit that it gave is used up, `CannotChange` for a draft (delete it), `ReasonMissing` without
-    a reason. Late usage that it carried waits for the next invoice; what a late invoice of an ended subscription did,
-    for approval.
+    a reason. Late usage that it carried waits for the next invoice; of a subscription that has ended, for approval or
+    for the replacement.
     """
     return _void(invoice, reason=reason, by=by, now=now)
 
@@ -303,12 +303,19 @@ def _void(invoice: Invoice, *, reason: str, by: User | None, now: datetime, is_r
         with recorded(by=by, reason=locked.void_reason):
             locked.save()
         announce(WebhookEvent.INVOICE_VOIDED, [locked], now=now)
-        # An ended subscription gets no other invoice: without a replacement, its next hour would draft the same again.
-        is_alone = locked.kind == InvoiceKind.LATE and not is_replaced
-        give_back(locked, LateState.HELD if is_alone else LateState.WAITING)
+        if is_replaced:
+            give_back_own(locked)
+        else:
+            give_back(locked, _state_of_returned(locked))
         if locked.kind in OF_USAGE and not step_of(locked).is_settlement:
             drop(locked)
         return locked
+
+
+def _state_of_returned(invoice: Invoice) -> LateState:
+    """Have what an ended subscription's void invoice carried wait for approval: the next hour would draft it again."""
+    is_ended = BillingState.objects.filter(pk=invoice.subscription_id, due_at=None).exists()
+    return LateState.HELD if is_ended else LateState.WAITING
 
 
 def _lock_standings(invoices: Sequence[Invoice]) -> None:
@@ -321,7 +328,8 @@ def reissue(invoice: Invoice, *, reason: str, by: User | None, now: datetime) ->
     """Void an invoice, if it isn't yet, and draft its replacement from what is known now, in one transaction.
 
     Replaced already: the replacement is returned. If the replacement can't be worked out, nothing is voided
-    (`CannotChange`). It is made also when nothing is left to charge.
+    (`CannotChange`). It is made also when nothing is left to charge. It carries the late usage that the void one did,
+    unless somebody decided about it since.
     """
     with transaction.atomic():
         old = _void(invoice, reason=reason, by=by, now=now, is_replaced=True)
@@ -331,6 +339,7 @@ def reissue(invoice: Invoice, *, reason: str, by: User | None, now: datetime) ->
         if old.subscription_id is None:
             raise CannotChange("A one-off invoice isn't computed: write a new one.")
         _lock_standings([old])
+        take_again(old)
         computed = compute_again([old])[0]
         if computed.problem:
             raise CannotChange(computed.problem)

@@ -11,7 +11,7 @@ from django.db.models import F, Q, QuerySet
 from billing.late.figures import Figures
 from billing.late.items import LateItem
 from billing.lines import LATE_USAGE, DraftLine
-from billing.models import BillingState, CreditNote, Invoice, InvoiceLine, LateAdjustment, LateState
+from billing.models import BillingState, CreditNote, Invoice, InvoiceLine, InvoiceState, LateAdjustment, LateState
 from billing.models.late import OPEN_STATES
 from catalog.history import recorded
 from customers.periods import Period
@@ -102,18 +102,19 @@ def set_figures(row: LateAdjustment, before: Figures, after: Figures) -> None:
 def take_over(lines: Iterable[Sequence[DraftLine]], rows: Iterable[Sequence[InvoiceLine]]) -> None:
     """Note which written lines carry which adjustments. `rows` are each invoice's own, its lines' first.
 
-    Raises `TakenMeanwhile` where another invoice carries one already.
+    A replacement takes over what its void invoice carried. Raises `TakenMeanwhile` where another invoice carries one
+    already.
     """
     pairs = [pair for own, written in zip(lines, rows, strict=True) for pair in zip(own, written, strict=False)]
     taken = {line.adjustment_id: row for line, row in pairs if line.adjustment_id is not None}
     if not taken:
         return
-    for adjustment in LateAdjustment.objects.filter(pk__in=list(taken)).select_related("line"):
-        row = taken[adjustment.pk]
-        if adjustment.line is not None and adjustment.line.invoice_id != row.invoice_id:
+    for adjustment in LateAdjustment.objects.filter(pk__in=list(taken)).select_related("line__invoice"):
+        row, line = taken[adjustment.pk], adjustment.line
+        if line is not None and line.invoice_id != row.invoice_id and line.invoice.state != InvoiceState.VOID:
             raise TakenMeanwhile(f"Late adjustment {adjustment.public_id} is on another invoice")
-        adjustment.state, adjustment.line = LateState.INVOICED, row
-        adjustment.save(update_fields=["state", "line", "updated_at"])
+        adjustment.state, adjustment.line, adjustment.returned_by = LateState.INVOICED, row, None
+        adjustment.save(update_fields=["state", "line", "returned_by", "updated_at"])
 
 
 def move_aside(lines: QuerySet[InvoiceLine]) -> QuerySet[InvoiceLine]:
@@ -127,29 +128,54 @@ def move_aside(lines: QuerySet[InvoiceLine]) -> QuerySet[InvoiceLine]:
 
 def give_back(invoice: Invoice, state: LateState) -> None:
     """Let what a void invoice carried wait, in an open state. What is open for the same price takes it in."""
-    carried = LateAdjustment.objects.filter(line__invoice=invoice, state=LateState.INVOICED).select_for_update()
+    _give_back(LateAdjustment.objects.filter(line__invoice=invoice), invoice, state)
+
+
+def give_back_own(invoice: Invoice) -> None:
+    """Let what a void invoice settled of its own period wait. The rest stays for its replacement to take over."""
+    own = LateAdjustment.objects.filter(line__invoice=invoice, invoice=invoice)
+    _give_back(own, invoice, LateState.WAITING)
+
+
+def _give_back(rows: QuerySet[LateAdjustment], invoice: Invoice, state: LateState) -> None:
+    carried = rows.filter(state=LateState.INVOICED).select_for_update(of=("self",))
     with recorded(by=None, reason=f"{invoice} was voided"):
         for row in carried.order_by("pk"):
-            reopen(row, state, f"{invoice} was voided")
+            reopen(row, state, f"{invoice} was voided", returned_by=invoice)
 
 
-def reopen(row: LateAdjustment, state: LateState, why: str) -> None:
-    """Take a settled adjustment back into an open state. One that is open for the same price takes it in."""
+def reopen(row: LateAdjustment, state: LateState, why: str, *, returned_by: Invoice | None = None) -> None:
+    """Take a settled adjustment back into an open state. One that is open for the same price takes it in.
+
+    What is to wait for approval makes all of it wait.
+    """
     same = LateAdjustment.objects.filter(
         subscription_id=row.subscription_id, period_start=row.period_start, price_id=row.price_id
     )
     other = same.filter(state__in=OPEN_STATES).select_for_update().first()
-    row.line, row.credit_note, row.state = None, None, state
-    if state == LateState.HELD:
-        row.reason = why[:255]
+    row.line, row.credit_note = None, None
     if other is not None:
         difference = after_of(row).minus(before_of(row))
         set_figures(other, before_of(other).minus(difference), after_of(other))
         other.discount_back += row.discount_back
         other.credited += row.credited
-        other.save()
-        row.state, row.reason = LateState.CANCELLED, f"{why}; a later adjustment holds it"
-    row.save()
+        row.state, row.reason = LateState.CANCELLED, f"{why}; a later adjustment holds it"[:255]
+        row.save()
+    kept = other or row
+    if other is None or state == LateState.HELD or other.state == LateState.SMALL:
+        kept.state, kept.reason, kept.returned_by = state, "", None
+        if state == LateState.HELD:
+            kept.reason, kept.returned_by, kept.decided_at, kept.decided_by = why[:255], returned_by, None, None
+    kept.save()
+
+
+def take_again(invoice: Invoice) -> None:
+    """Let what a void invoice gave back, and nobody decided about since, go on its replacement."""
+    returned = LateAdjustment.objects.filter(returned_by=invoice, state=LateState.HELD)
+    with recorded(by=None, reason=f"{invoice} is reissued"):
+        for row in returned.select_for_update(of=("self",)).order_by("pk"):
+            row.state, row.reason, row.returned_by = LateState.WAITING, "", None
+            row.save()
 
 
 def give_back_credited(note: CreditNote) -> None:

@@ -74,12 +74,8 @@ def hold_reductions(note: CreditNote, lines: Iterable[CreditNoteLine]) -> None:
     with recorded(by=None, reason=f"{note} credits it"):
         for row in waiting.select_for_update().order_by("pk"):
             if (row.price_id, row.period_start) in found:
-                row.state, row.reason, row.decided_at, row.decided_by = (
-                    LateState.HELD,
-                    f"Credited by {note}",
-                    None,
-                    None,
-                )
+                row.state, row.reason = LateState.HELD, f"Credited by {note}"
+                row.decided_at = row.decided_by = row.returned_by = None
                 row.save()
 
 

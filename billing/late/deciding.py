@@ -57,6 +57,7 @@ def _decide(
         rows = _locked(ids, among)
         for row in rows:
             row.state, row.reason, row.decided_at, row.decided_by = state, reason, now, by
+            row.returned_by = None
             row.save()
         return rows
 

@@ -256,7 +256,7 @@ class _Settlement:
         row.credited = due.credited
         row.discount_back = self._discount_back(price.pk, before.amount - after.amount, due.left)
         row.again = [_again(line) for line in self.reopened.lines if line.price_id == price.pk]
-        if after.amount - before.amount != was:
+        if after.amount - before.amount != was and row.returned_by_id is None:
             decision = self._decide(price.pk, row.currency, due, after)
             row.state, row.reason, row.decided_at, row.decided_by = decision.state, decision.reason, None, None
         row.save()

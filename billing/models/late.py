@@ -52,8 +52,7 @@ class LateAdjustment(Stamped):
     """What a price has to charge for an invoiced period after all, or to give back.
 
     `before` is what was invoiced, credited or ignored so far, `after` what usage says now. Charged were `before` and
-    `credited`. An open one follows usage; a
-    settled one stays as it is, and further changes make another.
+    `credited`. An open one follows usage; a settled one stays as it is, and further changes make another.
     """
 
     public_id = PublicIdField("late")
@@ -101,6 +100,13 @@ class LateAdjustment(Stamped):
     decided_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+")
     line = models.OneToOneField(InvoiceLine, models.PROTECT, null=True, related_name="late_adjustment")
     credit_note = models.OneToOneField(CreditNote, models.PROTECT, null=True, related_name="late_adjustment")
+    returned_by = models.ForeignKey(
+        Invoice,
+        models.PROTECT,
+        null=True,
+        related_name="late_returned",
+        help_text="The void invoice that carried it. Its replacement does again, unless somebody decides otherwise.",
+    )
 
     class Meta:
         ordering: ClassVar = ["-pk"]
