@@ -22,7 +22,8 @@ RELATED = ("subscription__customer", "feature", "price", "invoice", "adjusts", "
 class LateAdjustmentOut(serializers.Serializer[Any]):
     """What a price has to charge for an invoiced period after all, or to give back.
 
-    `before` is what was charged, credited or let go so far; `after` what the period comes to now.
+    `before` is what was charged, credited or let go so far; `after` what the period comes to now. Of a reduction,
+    `amount_credited` was given back by credit notes before: charged were `amount_before` and `amount_credited`.
     """
 
     id = serializers.CharField()
@@ -39,6 +40,9 @@ class LateAdjustmentOut(serializers.Serializer[Any]):
     quantity_after = serializers.CharField()
     amount_before = serializers.CharField()
     amount_after = serializers.CharField()
+    amount_credited = serializers.CharField(
+        help_text="What credit notes took off the charges before, so that it isn't given back again."
+    )
     amount = serializers.CharField(help_text="The difference. Below zero it is given back.")
     events_before = serializers.IntegerField()
     events_after = serializers.IntegerField()
@@ -66,6 +70,7 @@ def written(row: LateAdjustment) -> dict[str, Any]:
     """Write an adjustment that was loaded with `RELATED`."""
     amounts = {name: money(getattr(row, name), row.currency) for name in ("amount_before", "amount_after", "amount")}
     return amounts | {
+        "amount_credited": money(row.credited, row.currency),
         "id": row.public_id,
         "customer_id": row.subscription.customer.public_id,
         "external_customer_id": row.subscription.customer.external_id,

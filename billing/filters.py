@@ -100,9 +100,16 @@ class LateAdjustmentFilter(ListFilter):
     invoiced_on = filters.CharFilter(field_name="line__invoice__public_id", label="The invoice that holds it.")
     currency = filters.CharFilter(field_name="currency", lookup_expr="iexact")
     state = ManyFilter(field_name="state", help_text=", ".join(LateState.values) + ".")
+    credited = filters.BooleanFilter(
+        method="credited_before",
+        label="Only those of charges that credit notes took something off before, or only others.",
+    )
     period_start_gte = MomentFilter(field_name="period_start", lookup_expr="gte")
     period_start_lte = MomentFilter(field_name="period_start", lookup_expr="lte")
 
     class Meta:
         model = LateAdjustment
         fields: ClassVar[list[str]] = []
+
+    def credited_before(self, rows: QuerySet[LateAdjustment], name: str, value: bool) -> QuerySet[LateAdjustment]:
+        return rows.filter(credited__gt=0) if value else rows.filter(credited=0)

@@ -1,6 +1,7 @@
 """Late usage in the admin: what waits for approval, what goes on the next invoice, and the policy."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -11,9 +12,15 @@ from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html
+from django.utils.http import urlencode
 from django.utils.safestring import SafeString
 from unfold.admin import TabularInline
-from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesDropdownFilter, RangeDateTimeFilter
+from unfold.contrib.filters.admin import (
+    AutocompleteSelectFilter,
+    ChoicesDropdownFilter,
+    DropdownFilter,
+    RangeDateTimeFilter,
+)
 from unfold.decorators import display
 
 from billing.admin.pages import STYLES, money, sums
@@ -60,17 +67,43 @@ def where_of(row: LateAdjustment) -> str:
     return str(row.credit_note) if row.credit_note is not None else ""
 
 
+class CreditedFilter(DropdownFilter):
+    """Adjustments of charges that credit notes took something off before, and others."""
+
+    title = "Credited by hand"
+    parameter_name = "credited"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("yes", "Credited before"), ("no", "Not credited")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        if self.value() not in ("yes", "no"):
+            return queryset
+        return queryset.filter(credited__gt=0) if self.value() == "yes" else queryset.filter(credited=0)
+
+
 @admin.register(LateAdjustment)
 class LateAdjustmentAdmin(OfficeAdmin):
     """What changed about invoiced periods. The system writes it; staff approve, let go, and take up again."""
 
-    list_display = ("customer_name", "what", "period", "used", "money", "state_badge", "where", "since")
+    list_display = (
+        "customer_name",
+        "what",
+        "period",
+        "used",
+        "credited_before",
+        "money",
+        "state_badge",
+        "where",
+        "since",
+    )
     list_select_related = RELATED
     list_filter = (
         ("state", ChoicesDropdownFilter),
         ("subscription__customer", AutocompleteSelectFilter),
         ("feature", AutocompleteSelectFilter),
         ("invoice", AutocompleteSelectFilter),
+        CreditedFilter,
         ("created_at", RangeDateTimeFilter),
     )
     list_fullwidth = True
@@ -104,6 +137,7 @@ class LateAdjustmentAdmin(OfficeAdmin):
         ("Currency", "currency"),
         ("Amount before", "amount_before"),
         ("Amount after", "amount_after"),
+        ("Credited by hand", "credited"),
         ("Difference", "amount"),
         ("State", lambda row: row.get_state_display()),
         ("Where", where_of),
@@ -158,6 +192,12 @@ class LateAdjustmentAdmin(OfficeAdmin):
     @display(description="Used")
     def used(self, row: LateAdjustment) -> str:
         return f"{number(row.quantity_before)} → {number(row.quantity_after)}"
+
+    @display(description="Credited", ordering="credited")
+    def credited_before(self, row: LateAdjustment) -> SafeString | str:
+        if not row.credited:
+            return "—"
+        return format_html('<a class="bill-link" href="{}">{}</a>', notes_url(row), money(row.credited, row.currency))
 
     @display(description="Difference", ordering="amount")
     def money(self, row: LateAdjustment) -> SafeString:
@@ -297,6 +337,12 @@ def queues() -> list[dict[str, Any]]:
     ]
 
 
+def notes_url(row: LateAdjustment) -> str:
+    """List the credit notes of the invoice that an adjustment corrects."""
+    search = urlencode({"q": str(row.invoice or "")})
+    return f"{reverse('admin:billing_creditnote_changelist')}?{search}"
+
+
 def period_text(row: LateAdjustment) -> str:
     return dates(Period(row.period_start, row.period_end), row.subscription.timezone)
 
@@ -314,8 +360,9 @@ def page_context(row: LateAdjustment) -> dict[str, Any]:
     """Collect what an adjustment's page shows: both sides of it, and what usage makes of the period now."""
     before, after = before_of(row), after_of(row)
     difference = after.minus(before)
+    charged = replace(before, amount=before.amount + row.credited)
     sides = [
-        (name, *(write(side) for side in (before, after, difference)))
+        (name, *(write(side) for side in (charged, after, difference)))
         for name, write in (
             ("Used", lambda side: number(side.quantity)),
             ("Of it free", lambda side: number(side.free)),
@@ -326,6 +373,8 @@ def page_context(row: LateAdjustment) -> dict[str, Any]:
     return {
         "row": row,
         "sides": sides,
+        "credited": format_amount(row.credited, row.currency) if row.credited else "",
+        "notes_url": notes_url(row),
         "period": period_text(row),
         "state_kind": LABELS[LateState(row.state)],
         "again": [(each["description"], format_amount(Decimal(each["amount"]), row.currency)) for each in row.again],

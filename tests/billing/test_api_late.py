@@ -2,6 +2,9 @@
 
 import pytest
 
+from billing.crediting import draft_credit_note, finalize_credit_note
+from events.models import Event
+from events.replaying import void_event
 from tests.billing.late import adjustments, arrive, arrive_many, invoice_at, work_late
 from tests.billing.world import D, utc
 from tests.factories import make_customer, make_feature, make_subscription, make_version
@@ -38,6 +41,7 @@ def test_late_adjustments_are_listed_and_read(api, subscription):
         "quantity_after": "6",
         "amount_before": "1.00",
         "amount_after": "1.50",
+        "amount_credited": "0.00",
         "amount": "0.50",
         "currency": "USD",
         "state": "waiting",
@@ -60,6 +64,8 @@ def test_late_adjustments_are_listed_and_read(api, subscription):
         ({"period_start_gte": "2026-09-01T00:00:00Z"}, 1),
         ({"period_start_gte": "2026-09-02T00:00:00Z"}, 0),
         ({"currency": "eur"}, 0),
+        ({"credited": "false"}, 1),
+        ({"credited": "true"}, 0),
     ],
 )
 def test_late_adjustments_are_filtered(api, subscription, asked, number):
@@ -80,3 +86,21 @@ def test_a_late_line_names_what_it_corrects_on_the_preview_and_on_the_invoice(ap
     )
     [item] = api.get("late-adjustments", invoiced_on=october.public_id)["items"]
     assert (item["state"], item["line_item_id"]) == ("invoiced", lines[1]["id"])
+
+
+def test_what_was_credited_by_hand_before_is_told(api):
+    version = make_version({"feature": make_feature(name="API calls"), "unit_amount": D("0.25")})
+    customer = make_customer(external_id="acme")
+    subscription = make_subscription(customer=customer, plan=version, starts_at=SEPTEMBER, now=SEPTEMBER)
+    ids = arrive_many(4, IN_SEPTEMBER)
+    [invoice] = invoice_at(OCTOBER)
+    note = draft_credit_note(invoice, {invoice.lines.get().pk: D("0.75")}, reason="billing_error", by=None)
+    finalize_credit_note(note, now=OCTOBER, by=None)
+    for event in Event.objects.filter(event_id__in=ids):
+        void_event(event, reason="A mistake", now=OCTOBER)
+    work_late(IN_OCTOBER)
+    # $1.00 was charged and $0.75 of it credited: $0.25 are left to give back.
+    [item] = api.get("late-adjustments", credited=True)["items"]
+    told = {name: item[name] for name in ("amount_before", "amount_credited", "amount_after", "amount")}
+    assert told == {"amount_before": "0.25", "amount_credited": "0.75", "amount_after": "0.00", "amount": "-0.25"}
+    assert adjustments(subscription)[0].public_id == item["id"]

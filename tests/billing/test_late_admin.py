@@ -8,7 +8,10 @@ from django.contrib.auth.models import Group
 from django.test import Client
 from django.urls import reverse
 
+from billing.crediting import draft_credit_note, finalize_credit_note
 from billing.models import LateLimit, LatePolicy
+from events.models import Event
+from events.replaying import void_event
 from tests.billing.late import adjustments, arrive, arrive_many, invoice_at, work_late
 from tests.billing.world import D, utc
 from tests.factories import make_customer, make_feature, make_subscription, make_user, make_version
@@ -150,3 +153,23 @@ def test_the_corrected_invoice_says_what_corrects_it_and_the_next_one_shows_it(s
     assert len(b"".join(exported.streaming_content).splitlines()) == 7
     arrive(IN_SEPTEMBER)
     assert "it differs" in text_of(staff_client.get(reverse("admin:billing_line_proof", args=[line.pk])))
+
+
+def test_what_was_credited_by_hand_before_has_its_own_column(staff_client, subscription):
+    ids = arrive_many(8, IN_SEPTEMBER)
+    [september] = invoice_at(OCTOBER)
+    note = draft_credit_note(september, {september.lines.get().pk: D("1.25")}, reason="billing_error", by=None)
+    finalize_credit_note(note, now=OCTOBER, by=None)
+    for event in Event.objects.filter(event_id__in=ids):
+        void_event(event, reason="A mistake", now=OCTOBER)
+    work_late(IN_OCTOBER)
+    [late] = adjustments(subscription)
+    # $2.00 was charged, and $1.25 of it credited.
+    for asked, shown in ({}, True), ({"credited": "yes"}, True), ({"credited": "no"}, False):
+        assert ("$1.25 USD -$0.75 USD" in text_of(staff_client.get(reverse(LIST), asked))) is shown
+    page = staff_client.get(reverse("admin:billing_lateadjustment_change", args=[late.pk]))
+    assert "Credited by hand Worked out anew Difference" in text_of(page)
+    assert "Amount $2.00 $1.25 $0.00 -$0.75" in text_of(page)
+    notes = reverse("admin:billing_creditnote_changelist") + f"?q={september.number}"
+    assert f'href="{notes}"' in page.content.decode()
+    assert "CN-000001" in text_of(staff_client.get(notes))
