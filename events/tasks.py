@@ -23,10 +23,8 @@ from events.telling import tell_of_causes as tell_of_new_causes
 log = logging.getLogger(__name__)
 LONGEST_RUN_S = 30
 LINGER_S, PAUSE_S = 1.0, 0.05
-SMALL_BATCH, GATHER_S = (
-    2_000,
-    0.1,
-)  # a batch costs some 10 ms, however small: few large ones leave the machine to others
+# A batch costs some 10 ms, however small: a few large ones leave the machine to others.
+SMALL_BATCH, GATHER_S = 2_000, 0.25
 LINGER_LOCK = 7_301_003
 TELLING_LOCK = 7_301_102
 
