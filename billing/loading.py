@@ -33,20 +33,23 @@ def load_accounts(
     `leaving_out` are invoices to be left out of account: the draft that is worked out anew, the one to be replaced.
     `since` reaches back to invoices of earlier periods.
     """
+    accounts = load_terms(subscription_ids)
+    late = waiting(subscription_ids, leaving_out)
+    for pk, account in accounts.items():
+        account.late = late[pk]
+    _add_invoiced(accounts, leaving_out, since)
+    return accounts
+
+
+def load_terms(subscription_ids: Collection[int]) -> dict[int, Account]:
+    """Read the subscriptions with their phases, plans and standing only: enough to rate usage, and not to bill."""
     states = BillingState.objects.filter(pk__in=subscription_ids)
     known = states.values_list("pk", "opened", "billed_until", "closed_at")
     standings = {pk: Standing(opened, billed_until, closed_at) for pk, opened, billed_until, closed_at in known}
     phases = _phases(subscription_ids)
     catalog = load_catalog({phase.version_id for chain in phases.values() for phase in chain})
     subscriptions = Subscription.objects.filter(pk__in=subscription_ids).only(*KNOWN)
-    late = waiting(subscription_ids, leaving_out)
-    accounts = {
-        row.pk: _account(row, phases[row.pk], catalog, standings.get(row.pk, Standing())) for row in subscriptions
-    }
-    for pk, account in accounts.items():
-        account.late = late[pk]
-    _add_invoiced(accounts, leaving_out, since)
-    return accounts
+    return {row.pk: _account(row, phases[row.pk], catalog, standings.get(row.pk, Standing())) for row in subscriptions}
 
 
 def load_accounts_as_of(wanted: Sequence[tuple[int, datetime]]) -> list[Account]:

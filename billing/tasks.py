@@ -1,10 +1,13 @@
 """What Celery calls: billing runs, finalizing, late usage, credit that expires. Only here is the clock read."""
 
+import logging
+import time
 from functools import partial
 
 from celery import shared_task
 from django.db import transaction
 from django.utils import timezone
+from kombu.exceptions import OperationalError
 
 from billing import dry_runs, finalizing, runs, wallets
 from billing.late.checking import check_recent
@@ -13,6 +16,10 @@ from billing.late.ended import bill_ended
 from billing.late.finding import find_checks
 from billing.late.reconciling import reconcile_due
 from billing.models import BillingRun, RunKind
+from billing.month_end import background
+
+log = logging.getLogger(__name__)
+LONGEST_RUN_S = 30
 
 
 @shared_task(name="billing.tasks.run_billing")
@@ -93,3 +100,31 @@ def check_invoiced_usage() -> int:
 def expire_credits() -> int:
     """Write off prepaid credit that has expired; return of how many grants. Safe to repeat and to run side by side."""
     return wallets.expire_credits(now=timezone.now())
+
+
+@shared_task(name="billing.tasks.go_on_with_month_ends")
+def go_on_with_month_ends() -> int:
+    """Go on with month ends that are being worked out, a chunk a transaction. Gives how many chunks were worked out.
+
+    Ends after half a minute at the latest and asks for itself again; killed, the schedule asks. Safe to run twice or
+    side by side.
+    """
+    steps, deadline = 0, time.monotonic() + LONGEST_RUN_S
+    for report_id in background.unfinished():
+        while time.monotonic() < deadline and background.take_step(report_id, now=timezone.now()):
+            steps += 1
+    if time.monotonic() >= deadline:
+        go_on_with_month_ends_soon()
+    return steps
+
+
+def go_on_with_month_ends_soon() -> None:
+    """Ask a worker to go on with month ends once this is committed. Without a broker the schedule asks."""
+    transaction.on_commit(_ask_to_go_on)
+
+
+def _ask_to_go_on() -> None:
+    try:
+        go_on_with_month_ends.apply_async(retry=False, expires=60)
+    except (OperationalError, OSError) as error:
+        log.warning("The worker couldn't be asked to go on: %s", error)

@@ -94,6 +94,13 @@ DEFAULTS = (
         "Numbers and freezes draft invoices that have waited long enough for late events.",
     ),
     Schedule(
+        "Go on with month ends",
+        "billing.tasks.go_on_with_month_ends",
+        Every(seconds=15),
+        60,
+        "Takes up month ends of many customers that are being worked out and aren't finished.",
+    ),
+    Schedule(
         "Work out late usage",
         "billing.tasks.adjust_late_usage",
         Every(seconds=60),

@@ -92,9 +92,10 @@ def _rows(name: str, parameters: dict[str, Any]) -> Iterator[tuple[Any, ...]]:
             yield from some
 
 
-def counted_by_pair(start: datetime, end: datetime, *, most: int) -> dict[tuple[int, int], int]:
-    """Count the events that count in whole UTC days, by (customer, feature), at most so many pairs. One query."""
+def counted_by_pair(start: datetime, end: datetime, *, first: int, last: int) -> dict[tuple[int, int], int]:
+    """Count the events that count in whole UTC days, by (customer, feature): of customers with keys first to last."""
     parts = sections("usage")
+    parameters: dict[str, datetime | int] = {"start": start, "end": end, "first": first, "last": last}
     with connection.cursor() as cursor:
-        cursor.execute(compose(parts["by_pair"], rolled=parts["rolled"]), {"start": start, "end": end, "most": most})
+        cursor.execute(compose(parts["by_pair"], rolled=parts["rolled"]), parameters)
         return {(customer_id, feature_id): count for customer_id, feature_id, count in cursor.fetchall()}

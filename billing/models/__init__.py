@@ -3,6 +3,7 @@ from billing.models.coupons import Coupon, CouponApplication, CouponDuration, Co
 from billing.models.credit_notes import CreditNote, CreditNoteLine, CreditNoteState, CreditReason, RefundTo
 from billing.models.invoices import Invoice, InvoiceKind, InvoiceLine, InvoiceState, LineKind
 from billing.models.late import LateAdjustment, LateCheck, LateLimit, LatePolicy, LateState
+from billing.models.month_ends import MonthEndChunk, MonthEndReport
 from billing.models.payments import Payment, PaymentKind, PaymentMethod
 from billing.models.runs import BillingRun, BillingState, RunChunk, RunFinding, RunKind, RunState
 from billing.models.series import NumberSeries, SeriesUse
@@ -35,6 +36,8 @@ __all__ = [
     "LatePolicy",
     "LateState",
     "LineKind",
+    "MonthEndChunk",
+    "MonthEndReport",
     "NumberSeries",
     "Payment",
     "PaymentKind",

@@ -12,17 +12,20 @@ from django.db.models import Max, Q
 from billing.accounts import Account
 from billing.invoicing import Work, compute_many
 from billing.lines import USAGE
-from billing.loading import load_accounts
+from billing.loading import load_terms
 from billing.models import Invoice, InvoiceKind
 from billing.money import ZERO
-from billing.month_end.months import Month, TooMuch
+from billing.month_end.months import Month
+from billing.month_end.stretches import Stretch
 from billing.steps import CYCLE, Step
 from catalog.models import Feature, PlanVersion
 from customers.models import Subscription
 from customers.periods import Period
 
-MOST_SUBSCRIPTIONS = 5_000
-AT_ONCE = 500
+AT_ONCE = 500  # subscriptions
+
+Place = tuple[str, str, str]  # currency, plan, feature
+_Key = tuple[str, int | None, int | None]  # currency, plan version, feature
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +41,11 @@ class AccrualRow:
 
 @dataclass(frozen=True, slots=True)
 class Accrual:
-    """The month's accrual by currency, plan and feature; by subscription, why something couldn't be worked out."""
+    """The month's accrual by currency, plan and feature; how many subscriptions couldn't be rated, and why of some."""
 
     rows: Sequence[AccrualRow]
     problems: dict[str, str]
+    unrated: int
 
     def totals(self) -> dict[str, Decimal]:
         found: dict[str, Decimal] = defaultdict(lambda: ZERO)
@@ -50,27 +54,30 @@ class Accrual:
         return dict(sorted(found.items()))
 
 
-def accrual(month: Month, *, most: int | None = MOST_SUBSCRIPTIONS) -> Accrual:
-    """Rate the usage that no invoice finalized by the month's end holds, by the code that bills, as usage is known now.
+@dataclass(slots=True)
+class Earned:
+    """What some subscriptions earned: the amount by place, with how many of them, and why others couldn't be rated."""
 
-    Of every period that has begun by then: the part until then. Draft invoices aren't revenue, so their periods are in.
-    `TooMuch` for more than `most` subscriptions.
+    rows: dict[Place, tuple[Decimal, int]]
+    problems: dict[str, str]
+
+
+def earned_by(month: Month, stretch: Stretch) -> Earned:
+    """Rate the usage of some customers that no invoice finalized by the month's end holds, as usage is known now.
+
+    By the code that bills. Of every period that has begun by then: the part until then. Draft invoices aren't revenue,
+    so their periods are in.
     """
     end = month.period.end
     unsettled = Q(ended_at=None) | Q(ended_at__gt=month.period.start) | Q(billing__closed_at=None)
-    live = Subscription.objects.filter(unsettled, started_at__lt=end).order_by("pk")
-    ids = list(live.values_list("pk", flat=True)[: (most or 10**9) + 1])
-    if most is not None and len(ids) > most:
-        raise TooMuch(f"More than {most:,} subscriptions ran: run `manage.py month_end {month}` instead.")
-    return _summed(ids, end)
-
-
-def _summed(ids: Sequence[int], end: datetime) -> Accrual:
-    amounts: dict[tuple[str, int | None, int | None], Decimal] = defaultdict(lambda: ZERO)
-    subscriptions: dict[tuple[str, int | None, int | None], set[int]] = defaultdict(set)
+    live = Subscription.objects.filter(
+        unsettled, started_at__lt=end, customer__gte=stretch.first, customer__lte=stretch.last
+    )
+    amounts: dict[_Key, Decimal] = defaultdict(lambda: ZERO)
+    subscriptions: dict[_Key, set[int]] = defaultdict(set)
     problems: dict[int, str] = {}
-    for some in batched(ids, AT_ONCE):
-        for computed in compute_many(list(_works(some, end))):
+    for some in batched(live.order_by("pk").values_list("pk", "ended_at"), AT_ONCE):
+        for computed in compute_many(list(_works(dict(some), end))):
             account = computed.work.account
             if computed.problem:
                 problems[account.subscription_id] = computed.problem
@@ -79,16 +86,23 @@ def _summed(ids: Sequence[int], end: datetime) -> Accrual:
                     key = (account.currency, line.plan_version_id, line.feature_id)
                     amounts[key] += line.amount
                     subscriptions[key].add(account.subscription_id)
-    return Accrual(_rows(amounts, subscriptions), _named(problems))
+    return Earned(_by_name(amounts, subscriptions), _named(problems))
 
 
-def _works(ids: Sequence[int], end: datetime) -> Iterator[Work]:
+def accrual(earned: dict[Place, tuple[Decimal, int]], problems: dict[str, str], unrated: int) -> Accrual:
+    """Make the table of what was found, in the order of its names."""
+    rows = [AccrualRow(*place, amount, count) for place, (amount, count) in sorted(earned.items())]
+    return Accrual(rows, problems, unrated)
+
+
+def _works(ends: dict[int, datetime | None], end: datetime) -> Iterator[Work]:
     """List the periods to be rated: those that began before the end and that no invoice of then held."""
-    covered = _covered(ids, end)
-    for account in load_accounts(ids).values():
-        since = covered.get(account.subscription_id) or account.started_at
-        until = end if account.ended_at is None else min(end, account.ended_at)
-        while since < until:
+    covered = _covered(list(ends), end)
+    until = {pk: end if ended_at is None else min(end, ended_at) for pk, ended_at in ends.items()}
+    left = [pk for pk in ends if pk not in covered or covered[pk] < until[pk]]
+    for pk, account in load_terms(left).items():
+        since = covered.get(pk, account.started_at)
+        while since < until[pk]:
             period = _period(account, since)
             yield Work(account, Step(CYCLE, period, period.end), until=end)
             since = period.end
@@ -110,21 +124,18 @@ def _covered(ids: Sequence[int], end: datetime) -> dict[int, datetime]:
     return dict(invoices.order_by().values_list("subscription_id").annotate(until=Max("period_end")))
 
 
-def _rows(
-    amounts: dict[tuple[str, int | None, int | None], Decimal],
-    subscriptions: dict[tuple[str, int | None, int | None], set[int]],
-) -> list[AccrualRow]:
+def _by_name(amounts: dict[_Key, Decimal], subscriptions: dict[_Key, set[int]]) -> dict[Place, tuple[Decimal, int]]:
     versions = PlanVersion.objects.select_related("plan").in_bulk({key[1] for key in amounts if key[1]})
     features = Feature.objects.in_bulk({key[2] for key in amounts if key[2]})
-    named: dict[tuple[str, str, str], tuple[Decimal, set[int]]] = {}
+    named: dict[Place, tuple[Decimal, set[int]]] = {}
     for key, amount in amounts.items():
         plan = versions[key[1]].plan.name if key[1] else ""
-        name = (key[0], plan, features[key[2]].name if key[2] else "")
-        before = named.get(name, (ZERO, set()))
-        named[name] = (before[0] + amount, before[1] | subscriptions[key])
-    return [AccrualRow(*name, amount, len(which)) for name, (amount, which) in sorted(named.items())]
+        place = (key[0], plan, features[key[2]].name if key[2] else "")
+        before = named.get(place, (ZERO, set()))
+        named[place] = (before[0] + amount, before[1] | subscriptions[key])
+    return {place: (amount, len(which)) for place, (amount, which) in named.items()}
 
 
 def _named(problems: dict[int, str]) -> dict[str, str]:
-    found = Subscription.objects.filter(pk__in=problems).values_list("pk", "public_id")
+    found = Subscription.objects.filter(pk__in=problems).order_by("pk").values_list("pk", "public_id")
     return {public_id: problems[pk] for pk, public_id in found}

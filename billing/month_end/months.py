@@ -3,12 +3,7 @@
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
-from catalog.refusals import Refused
 from customers.periods import Period
-
-
-class TooMuch(Refused):
-    """The month holds more than is worked out while somebody waits. The message names the command that does it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,8 +14,11 @@ class Month:
 
     @classmethod
     def named(cls, name: str) -> "Month":
-        """Read 2026-09. Raises `ValueError`."""
-        return cls(date.fromisoformat(f"{name}-01"))
+        """Read 2026-09, of the years 1000 to 9000. Raises `ValueError`."""
+        first = date.fromisoformat(f"{name}-01")
+        if not 1000 <= first.year <= 9000:
+            raise ValueError("No calendar of ours")
+        return cls(first)
 
     @classmethod
     def before(cls, now: datetime) -> "Month":

@@ -13,9 +13,10 @@ from itertools import batched, pairwise
 
 from billing.accounts import ACTIVE, PAUSED, TRIAL, Account
 from billing.line_events import recorded_windows
-from billing.loading import load_accounts
+from billing.loading import load_terms
 from billing.models import InvoiceLine, InvoiceState, LineKind
-from billing.month_end.months import Month, TooMuch
+from billing.month_end.months import Month
+from billing.month_end.stretches import Stretch
 from catalog.models import Feature
 from catalog.models.features import UsageReset
 from customers.models import Subscription
@@ -23,10 +24,10 @@ from customers.periods import Period
 from events.behind import counted_by_pair
 from events.usage import UsageRequest, counts_many
 
-MOST_PAIRS = 20_000
-AT_ONCE = 2_000
+AT_ONCE = 500  # subscriptions
 
 Pair = tuple[int, int]
+Counts = dict[tuple[int, "Went"], int]
 
 
 class Went(IntEnum):
@@ -92,38 +93,60 @@ class UsageTable:
         return dict(sorted(found.items()))
 
 
-def usage_table(month: Month, *, now: datetime, most: int | None = MOST_PAIRS) -> UsageTable:
-    """Say where the usage of a month went. `TooMuch` for more than `most` pairs of customer and feature."""
+def usage_table(went: Counts, counted: int) -> UsageTable:
+    """Make the table of what was found, by the features' names, beside what was counted in all."""
+    features = Feature.objects.in_bulk({feature_id for feature_id, _ in went})
+    rows = [UsageRow(features[pk], where, events) for (pk, where), events in went.items() if events and pk in features]
+    return UsageTable(sorted(rows, key=lambda row: (row.feature.name, row.feature.pk, row.went)), counted)
+
+
+def usage_of(month: Month, stretch: Stretch, *, now: datetime) -> tuple[Counts, int]:
+    """Say where the month's usage of some customers went, by feature, and how much was counted in all."""
     period = month.period
-    pairs = counted_by_pair(period.start, period.end, most=(most or 10**9) + 1)
-    if most is not None and len(pairs) > most:
-        raise TooMuch(f"More than {most:,} customers' features were used: run `manage.py month_end {month}` instead.")
-    covers = _covers(period, pairs, now)
-    found: dict[tuple[int, Went], int] = defaultdict(int)
-    for some in batched(pairs.items(), AT_ONCE):
-        for (_, feature_id), went, events in _counted(period, some, covers):
-            found[feature_id, went] += events
-    features = Feature.objects.in_bulk({feature_id for feature_id, _ in found})
-    rows = [UsageRow(features[pk], went, events) for (pk, went), events in found.items() if events]
-    return UsageTable(sorted(rows, key=lambda row: (row.feature.name, row.feature.pk, row.went)), sum(pairs.values()))
+    pairs = counted_by_pair(period.start, period.end, first=stretch.first, last=stretch.last)
+    found: Counts = defaultdict(int)
+    for (_, feature_id), went, events in _counted(period, pairs, _cut(period, pairs, stretch, now)):
+        found[feature_id, went] += events
+    return found, sum(pairs.values())
 
 
 def _counted(
-    period: Period, pairs: Iterable[tuple[Pair, int]], covers: dict[Pair, list[tuple[Period, Went]]]
+    period: Period, pairs: dict[Pair, int], cut: dict[Pair, list[tuple[Period, Went]]]
 ) -> Iterator[tuple[Pair, Went, int]]:
     """Count the events of each piece; a month of one piece is counted already."""
     asked: list[tuple[Pair, Went]] = []
     requests = []
-    for pair, events in pairs:
-        found = pieces(period, covers.get(pair, ()))
-        if len(found) == 1:
-            yield pair, found[0][1], events
+    for pair, events in pairs.items():
+        if len(cut[pair]) == 1:
+            yield pair, cut[pair][0][1], events
             continue
-        for window, went in found:
+        for window, went in cut[pair]:
             asked.append((pair, went))
             requests.append(UsageRequest(*pair, window.start, window.end))
     for (pair, went), events in zip(asked, counts_many(requests), strict=True):
         yield pair, went, events
+
+
+def _cut(
+    period: Period, pairs: Iterable[Pair], stretch: Stretch, now: datetime
+) -> dict[Pair, list[tuple[Period, Went]]]:
+    """Cut the month of each pair by its invoices' lines, and by the subscriptions where these leave something open.
+
+    What is billed is stronger than all that a subscription says, so where all is, it isn't read.
+    """
+    covers: dict[Pair, list[tuple[Period, Went]]] = defaultdict(list)
+    for pair, window, went in _of_lines(period, stretch):
+        covers[pair].append((window, went))
+    cut = {pair: pieces(period, covers[pair]) for pair in pairs}
+    features: dict[int, list[int]] = defaultdict(list)
+    for (customer_id, feature_id), found in cut.items():
+        if any(went not in BILLED for _, went in found):
+            features[customer_id].append(feature_id)
+    for pair, window, went in _of_subscriptions(period, features, now):
+        covers[pair].append((window, went))
+    for customer_id, left in features.items():
+        cut |= {(customer_id, pk): pieces(period, covers[customer_id, pk]) for pk in left}
+    return cut
 
 
 def pieces(period: Period, covers: Iterable[tuple[Period, Went]]) -> list[tuple[Period, Went]]:
@@ -140,34 +163,22 @@ def pieces(period: Period, covers: Iterable[tuple[Period, Went]]) -> list[tuple[
     return found
 
 
-def _covers(period: Period, pairs: Iterable[Pair], now: datetime) -> dict[Pair, list[tuple[Period, Went]]]:
-    """Collect what is known of the month's windows: from the lines of invoices, and from the subscriptions."""
-    found: dict[Pair, list[tuple[Period, Went]]] = defaultdict(list)
-    features: dict[int, list[int]] = defaultdict(list)
-    for customer_id, feature_id in pairs:
-        features[customer_id].append(feature_id)
-    for pair, window, went in _of_lines(period, features):
-        found[pair].append((window, went))
-    for pair, window, went in _of_subscriptions(period, features, now):
-        found[pair].append((window, went))
-    return found
-
-
-def _of_lines(period: Period, customers: Iterable[int]) -> Iterator[tuple[Pair, Period, Went]]:
+def _of_lines(period: Period, stretch: Stretch) -> Iterator[tuple[Pair, Period, Went]]:
     lines = InvoiceLine.objects.filter(
-        kind__in=(LineKind.USAGE, LineKind.LATE_USAGE), period_start__lt=period.end, period_end__gt=period.start
+        kind__in=(LineKind.USAGE, LineKind.LATE_USAGE),
+        period_start__lt=period.end,
+        period_end__gt=period.start,
+        invoice__customer__gte=stretch.first,
+        invoice__customer__lte=stretch.last,
     )
     columns = ("invoice__customer_id", "feature_id", "feature__reset", "invoice__state", "computation")
-    for some in batched(customers, AT_ONCE):
-        for customer_id, feature_id, reset, state, how in lines.filter(invoice__customer__in=some).values_list(
-            *columns
-        ):
-            went = _state(state, is_trial=bool(how.get("trial")))
-            for span in recorded_windows(how):
-                # A running total charges all that came before, too.
-                since = period.start if reset == UsageReset.CUMULATIVE else span.start
-                if since < span.end:
-                    yield (customer_id, feature_id or 0), Period(since, span.end), went
+    for customer_id, feature_id, reset, state, how in lines.order_by().values_list(*columns).iterator(2_000):
+        went = _state(state, is_trial=bool(how.get("trial")))
+        for span in recorded_windows(how):
+            # A running total charges all that came before, too.
+            since = period.start if reset == UsageReset.CUMULATIVE else span.start
+            if since < span.end:
+                yield (customer_id, feature_id or 0), Period(since, span.end), went
 
 
 def _state(state: str, *, is_trial: bool) -> Went:
@@ -181,12 +192,12 @@ def _state(state: str, *, is_trial: bool) -> Went:
 def _of_subscriptions(
     period: Period, features: dict[int, list[int]], now: datetime
 ) -> Iterator[tuple[Pair, Period, Went]]:
-    for some in batched(features, AT_ONCE):
-        for ids in batched(Subscription.objects.filter(customer__in=some).values_list("pk", flat=True), AT_ONCE):
-            for account in load_accounts(ids).values():
-                for feature_id in features[account.customer_id]:
-                    for window, went in account_windows(account, feature_id, period, now):
-                        yield (account.customer_id, feature_id), window, went
+    ids = Subscription.objects.filter(customer__in=list(features)).order_by("pk").values_list("pk", flat=True)
+    for some in batched(ids, AT_ONCE) if features else ():
+        for account in load_terms(some).values():
+            for feature_id in features[account.customer_id]:
+                for window, went in account_windows(account, feature_id, period, now):
+                    yield (account.customer_id, feature_id), window, went
 
 
 def account_windows(account: Account, feature_id: int, period: Period, now: datetime) -> Iterator[tuple[Period, Went]]:

@@ -112,13 +112,15 @@ SELECT customer_id, feature_id, sum(count)::bigint
 FROM (
     SELECT day.customer_id, day.feature_id, day.count
     FROM ({rolled}) AS rolled
-    JOIN events_usageday AS day ON day.day >= %(start)s AND day.day < LEAST(%(end)s, rolled.until)
+    JOIN events_usageday AS day
+        ON day.customer_id BETWEEN %(first)s AND %(last)s
+        AND day.day >= %(start)s AND day.day < LEAST(%(end)s, rolled.until)
     UNION ALL
     SELECT bucket.customer_id, bucket.feature_id, bucket.count
     FROM ({rolled}) AS rolled
     JOIN events_usagebucket AS bucket
-        ON bucket.hour >= GREATEST(%(start)s, LEAST(%(end)s, rolled.until)) AND bucket.hour < %(end)s
+        ON bucket.customer_id BETWEEN %(first)s AND %(last)s
+        AND bucket.hour >= GREATEST(%(start)s, LEAST(%(end)s, rolled.until)) AND bucket.hour < %(end)s
 ) AS part
 GROUP BY customer_id, feature_id
 ORDER BY customer_id, feature_id
-LIMIT %(most)s

@@ -12,13 +12,11 @@ from django.urls import reverse
 from billing.crediting import draft_credit_note, finalize_credit_note
 from billing.finalizing import finalize, void
 from billing.line_events import events_of
-from billing.month_end import report
-from billing.month_end.accrual import accrual
 from billing.month_end.checklist import checklist
-from billing.month_end.months import Month, TooMuch
-from billing.month_end.report import month_end, table_rows
+from billing.month_end.months import Month
+from billing.month_end.report import month_end
 from billing.month_end.revenue import books
-from billing.month_end.usage import Went, pieces, usage_table
+from billing.month_end.usage import Went, pieces
 from billing.payments import Receipt, record_payment
 from customers.periods import Period
 from customers.subscriptions import cancel, pause
@@ -51,9 +49,13 @@ def sell(plan, starts_at=START, **given):
 
 
 def went(month=SEPTEMBER, now=NOW):
-    found = usage_table(month, now=now)
+    found = month_end(month, now=now).usage
     assert found.difference == 0
     return {place.name: events for place, events in found.totals().items()}
+
+
+def accrual(month):
+    return month_end(month, now=NOW).accrual
 
 
 def test_months_follow_each_other_over_the_new_year():
@@ -254,16 +256,6 @@ def test_the_page_shows_it_all_and_gives_it_as_files(plan, calls, staff_client):
 def test_a_month_without_anything_has_a_page(staff_client):
     page = staff_client.get(url("billing_month_end")).content.decode()
     assert "Nothing was invoiced" in page
-
-
-def test_too_much_for_a_page_names_the_command(plan, calls, staff_client, monkeypatch):
-    monkeypatch.setattr(report, "MOST_PAIRS", 0)
-    customer, _ = sell(plan)
-    use(customer, calls, utc(2026, 9, 20), 25)
-    with pytest.raises(TooMuch, match=r"manage\.py month_end 2026-09"):
-        month_end(SEPTEMBER, now=NOW)
-    assert "manage.py month_end" in staff_client.get(url("billing_month_end", month="2026-09")).content.decode()
-    assert list(table_rows(month_end(SEPTEMBER, now=NOW, bounded=False)))
 
 
 def test_it_costs_the_same_queries_whatever_the_number_of_customers(plan, calls, staff_client):

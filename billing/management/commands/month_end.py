@@ -26,5 +26,5 @@ class Command(BaseCommand):
             raise CommandError("Write the month as 2026-09.") from error
         writer = csv.writer(self.stdout, lineterminator="\n")
         writer.writerow(HEADINGS)
-        for row in table_rows(month_end(month, now=timezone.now(), bounded=False)):
+        for row in table_rows(month_end(month, now=timezone.now())):
             writer.writerow([cell(value) for value in row])

@@ -1,0 +1,51 @@
+"""What workers found of a month's usage and accrual, and how far they are."""
+
+from typing import ClassVar
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+
+
+class MonthEndReport(models.Model):
+    """Where a month's usage went and what it earned, as of a moment: worked out in chunks of customers.
+
+    `found` is `billing.month_end.parts.Part`, once all chunks are finished; they are gone then.
+    """
+
+    month = models.DateField(help_text="Its first day.")
+    as_of = models.DateTimeField(help_text="The moment that periods are seen from, as going on or over.")
+    started_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+")
+    customers = models.PositiveIntegerField(default=0, help_text="How many there were.")
+    found = models.JSONField(default=dict)
+    finished_at = models.DateTimeField(null=True)
+
+    class Meta:
+        ordering: ClassVar = ["-month", "-as_of", "-pk"]
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["month"], name="month_end_once_at_a_time", condition=Q(finished_at__isnull=True)
+            ),
+            models.CheckConstraint(name="finished_month_end_has_found", condition=Q(finished_at=None) | ~Q(found={})),
+        ]
+
+    def __str__(self) -> str:
+        return f"Month end of {self.month:%Y-%m}, as of {self.as_of:%Y-%m-%d %H:%M}"
+
+
+class MonthEndChunk(models.Model):
+    """A stretch of a report's customers, worked out by one worker at a time."""
+
+    report = models.ForeignKey(MonthEndReport, models.CASCADE, db_index=False, related_name="chunks")
+    first_id = models.BigIntegerField()
+    last_id = models.BigIntegerField()
+    customers = models.PositiveIntegerField()
+    found = models.JSONField(default=dict)
+    finished_at = models.DateTimeField(null=True)
+
+    class Meta:
+        ordering: ClassVar = ["report", "first_id"]
+        constraints: ClassVar = [models.UniqueConstraint(fields=["report", "first_id"], name="month_end_chunk_once")]
+
+    def __str__(self) -> str:
+        return f"{self.first_id}-{self.last_id}"

@@ -1,0 +1,78 @@
+"""A slow second way to a month's usage and accrual: hour by hour, all subscriptions read whole, nothing left out."""
+
+from collections import Counter, defaultdict
+from datetime import datetime, timedelta
+from decimal import Decimal
+
+from billing.invoicing import Work, compute_many
+from billing.line_events import recorded_windows
+from billing.loading import load_accounts
+from billing.models import Invoice, InvoiceLine
+from billing.month_end.accrual import Place
+from billing.month_end.months import Month
+from billing.month_end.usage import Went, account_windows
+from billing.steps import Step
+from catalog.models import Feature, PlanVersion
+from customers.models import Subscription
+from customers.periods import Period
+from events.models import UsageBucket
+
+HOUR = timedelta(hours=1)
+
+
+def slow_usage(month: Month, now: datetime) -> dict[tuple[str, str], int]:
+    """Ask everything that may know about the hour of each bucket, and take the strongest answer."""
+    accounts = load_accounts(list(Subscription.objects.values_list("pk", flat=True))).values()
+    lines = list(InvoiceLine.objects.filter(kind__in=("usage", "late_usage")).select_related("invoice", "feature"))
+    found: Counter[tuple[str, str]] = Counter()
+    for bucket in UsageBucket.objects.select_related("feature"):
+        if not month.period.start <= bucket.hour < month.period.end:
+            continue
+        answers = [Went.NO_SUBSCRIPTION]
+        for line in lines:
+            if (line.invoice.customer_id, line.feature_id) == (bucket.customer_id, bucket.feature_id):
+                spans = recorded_windows(line.computation)
+                if any(_holds(span, bucket) for span in spans):
+                    answers.append(_of_line(line))
+        for account in accounts:
+            if account.customer_id == bucket.customer_id:
+                pieces = account_windows(account, bucket.feature_id, month.period, now)
+                answers += [went for window, went in pieces if window.start <= bucket.hour < window.end]
+        found[bucket.feature.name, min(answers).name] += bucket.count
+    return dict(found)
+
+
+def _holds(span: Period, bucket: UsageBucket) -> bool:
+    return (bucket.feature.is_cumulative or span.start <= bucket.hour) and bucket.hour < span.end
+
+
+def _of_line(line: InvoiceLine) -> Went:
+    if line.invoice.state == "void":
+        return Went.VOID
+    if line.computation.get("trial"):
+        return Went.FREE_TRIAL
+    return Went.DRAFT if line.invoice.state == "draft" else Went.INVOICED
+
+
+def slow_accrual(month: Month) -> dict[Place, tuple[Decimal, int]]:
+    """Rate every period from what invoices held by the month's end until then, one after the other."""
+    end = month.period.end
+    amounts: dict[Place, Decimal] = defaultdict(Decimal)
+    who: dict[Place, set[int]] = defaultdict(set)
+    for subscription in Subscription.objects.filter(started_at__lt=end):
+        account = load_accounts([subscription.pk])[subscription.pk]
+        held = Invoice.objects.filter(subscription=subscription, kind__in=("cycle", "final"), finalized_at__lt=end)
+        live = [each.period_end for each in held if each.voided_at is None or each.voided_at >= end]
+        since, until = max(live, default=account.started_at), min(end, account.ended_at or end)
+        while since < until:
+            full = account.full_period(account.schedule.index_at(since))
+            period = Period(since, min(full.end, account.ended_at or full.end))
+            (computed,) = compute_many([Work(account, Step("cycle", period, period.end), until=end)])
+            for line in computed.lines:
+                if line.kind == "usage" and line.amount:
+                    plan = PlanVersion.objects.get(pk=line.plan_version_id).plan.name
+                    place = (subscription.currency, plan, Feature.objects.get(pk=line.feature_id).name)
+                    amounts[place] += line.amount
+                    who[place].add(subscription.pk)
+            since = period.end
+    return {key: (amount, len(who[key])) for key, amount in amounts.items()}
