@@ -1,6 +1,7 @@
 """The data that the benchmarks use: a company with a thousand customers and four features."""
 
 import time
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -50,12 +51,25 @@ def forget_events() -> None:
         cursor.execute(f"TRUNCATE {', '.join(EVENTS_TABLES)} RESTART IDENTITY")
 
 
-def memory_mb(pid: int) -> float:
-    """Tell how much memory a process and those it started hold for themselves."""
+@dataclass(frozen=True)
+class Memory:
+    """MiB of a process and those it forked.
+
+    `used` counts a page that several of them share once, which is what the machine gives. It grows without anything new
+    while forks write to pages they shared: `mapped`, each process for itself, doesn't.
+    """
+
+    used: float
+    mapped: float
+
+
+def memory_of(pid: int) -> Memory:
+    """Tell how much memory a process and those it started use just now."""
     import psutil
 
     process = psutil.Process(pid)
-    return sum(one.memory_full_info().uss for one in [process, *process.children(recursive=True)]) / 2**20
+    seen = [one.memory_full_info() for one in [process, *process.children(recursive=True)]]
+    return Memory(sum(one.pss for one in seen) / 2**20, sum(one.rss for one in seen) / 2**20)
 
 
 def copy_rate(folder: Path) -> tuple[float, int]:
