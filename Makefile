@@ -71,7 +71,7 @@ bench: setup ## Measure the figures of the README (ONLY=name for one)
 
 .PHONY: conformance
 conformance: setup ## Check the rating engine against golden vectors (VECTORS=dir)
-	@$(PYTHON) manage.py conformance $(VECTORS)
+	@$(PYTHON) manage.py conformance "$(VECTORS)"
 
 .PHONY: lock
 lock: setup ## Resolve the dependencies of pyproject.toml anew

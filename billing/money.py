@@ -37,6 +37,9 @@ _MINOR_UNITS = {
     **dict.fromkeys(("CLF", "UYW"), 4),
 }
 
+# Codes of ISO 4217 that nobody pays in, but contracts and bonds are kept in: units of account, next-day funds.
+_UNITS_OF_ACCOUNT = frozenset(("BOV", "CHE", "CHW", "COU", "MXV", "USN", "VED"))
+
 _MODES = {
     "half_up": ROUND_HALF_UP,
     "half_even": ROUND_HALF_EVEN,
@@ -64,9 +67,10 @@ def known_currency(currency: str) -> bool:
 def currency_places(currency: str) -> int:
     """Return how many decimals amounts of the currency have by ISO 4217: USD 2, JPY 0, BHD 3.
 
-    Currencies of the past still have theirs, for invoices that outlive them. Raises `UnknownCurrency`.
+    Units of account have theirs, and currencies of the past still do, for invoices that outlive them. Raises
+    `UnknownCurrency`.
     """
-    if currency in _tender():
+    if currency in _tender() or currency in _UNITS_OF_ACCOUNT:
         return _MINOR_UNITS.get(currency, 2)
     if currency in _former():
         return get_currency_precision(currency)

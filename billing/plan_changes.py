@@ -35,7 +35,8 @@ class ChangedLines:
 
     @property
     def net(self) -> Decimal:
-        return sum(self.amounts, ZERO)
+        with exact():
+            return sum(self.amounts, ZERO)
 
 
 def change_lines(
@@ -65,7 +66,8 @@ class DiscountedChange:
 
     @property
     def net(self) -> Decimal:
-        return sum((*self.credits, *self.charges), ZERO)
+        with exact():
+            return sum((*self.credits, *self.charges), ZERO)
 
 
 def discounted_change(
@@ -94,10 +96,11 @@ def discounted_change(
             difference = new[only_difference_of] - old[only_difference_of]
         moved = precision.round(times(difference, left))
         return DiscountedChange((min(moved, ZERO),), (max(moved, ZERO),))
-    return DiscountedChange(
-        tuple(ZERO - precision.round(times(part, left)) for part in old),
-        tuple(precision.round(times(part, left)) for part in new),
-    )
+    with exact():
+        return DiscountedChange(
+            tuple(ZERO - precision.round(times(part, left)) for part in old),
+            tuple(precision.round(times(part, left)) for part in new),
+        )
 
 
 def _change_amount(line: ChangeLine, period: Period, left: Period, timezone: str, rules: Rules) -> Decimal:
@@ -110,7 +113,8 @@ def _change_amount(line: ChangeLine, period: Period, left: Period, timezone: str
         days = calendar_days(period.start, period.end, timezone)
         part = min(part * days / line.own_period_days, Fraction(1))
     amount = times(line.amount, part)
-    return ZERO - amount if line.direction == "credit" else amount
+    with exact():
+        return ZERO - amount if line.direction == "credit" else amount
 
 
 def _discounted(parts: Sequence[Decimal], amount_off: Decimal | None, percent_off: Decimal | None) -> list[Decimal]:

@@ -12,7 +12,7 @@ from fractions import Fraction
 from itertools import pairwise
 from typing import Literal
 
-from billing.money import ZERO, Precision, allocate, round_amount, times
+from billing.money import ZERO, Precision, allocate, exact, round_amount, times
 from customers.periods import Period, local_date
 
 _ONE_DAY = timedelta(days=1)
@@ -98,7 +98,8 @@ def prorate_parts(
 
 def cap_credit(potential: Decimal, original: Decimal, previous_credits: Decimal) -> Decimal:
     """Limit a credit to what is left of the amount that it gives back. Never below zero."""
-    return max(min(potential, original - previous_credits), ZERO)
+    with exact():
+        return max(min(potential, original - previous_credits), ZERO)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +111,8 @@ class Change:
 
     @property
     def net(self) -> Decimal:
-        return self.credit + self.charge
+        with exact():
+            return self.credit + self.charge
 
 
 def plan_change(
@@ -133,7 +135,8 @@ def plan_change(
     left = factor(period, Period(change_at, period.end), timezone, rules)
     unused = precision.round(times(old_amount, left))
     charge = precision.round(new_amount if new_cycle_starts_at_change else times(new_amount, left))
-    return Change(ZERO - cap_credit(unused, old_amount, already_credited), charge)
+    with exact():
+        return Change(ZERO - cap_credit(unused, old_amount, already_credited), charge)
 
 
 def _elapsed_factor(period: Period, service: Period) -> Fraction:

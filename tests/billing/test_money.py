@@ -83,6 +83,12 @@ def test_former_currencies_keep_their_precision_but_are_not_offered(currency, pl
     assert not known_currency(currency)
 
 
+@pytest.mark.parametrize("currency", ["CHE", "COU", "MXV", "USN", "VED"])
+def test_units_of_account_have_two_decimals_and_are_not_offered(currency):
+    assert currency_places(currency) == 2
+    assert not known_currency(currency)
+
+
 @pytest.mark.parametrize("currency", ["usd", "XXX", "XAU", "", "POINTS"])
 def test_codes_that_nobody_ever_paid_with_are_refused(currency):
     assert not known_currency(currency)

@@ -154,5 +154,7 @@ CATEGORY = Category(
         "max_future_seconds": "the limit ahead is in days: EVENT_LATEST_DAYS_AHEAD",
         "max_past_seconds": "the limit back is a year: EVENT_EARLIEST_YEAR",
     },
+    # What was paid is named as an amount; and there is no shorter way back for events that aren't backfilled.
+    informative=frozenset({"payment_status", "backfill"}),
     needs_database=True,
 )

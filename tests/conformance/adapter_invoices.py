@@ -27,22 +27,23 @@ def invoice(inputs: Inputs, policy: VectorPolicy) -> dict[str, Any]:
         "credits_left": result.credits_left,
         "account_credit_created": result.account_credit,
         "amount_due": result.amount_due,
-        "line_net": {line.key: line.net for line in result.lines},
+        "line_net": {row["id"]: line.net for row, line in zip(inputs["lines"], result.lines, strict=False)},
     }
 
 
 def draft(inputs: Inputs, policy: VectorPolicy) -> Draft:
+    present = keys(row["id"] for row in inputs["lines"])
     return Draft(
         currency=inputs.get("currency") or "",
         lines=tuple(line(row, policy) for row in inputs["lines"]),
         taxes=taxes(inputs.get("taxes") or ()),
         commitment=commitment(inputs.get("minimum_commitment")),
         line_discounts=tuple(
-            discount(row, f"line discount {place}", frozenset({row["line"]}))
+            discount(row, f"line discount {place}", keys([row["line"]]))
             for place, row in enumerate(inputs.get("line_discounts") or (), start=1)
         ),
         discounts=tuple(
-            discount(row, row["code"], None if row.get("applies_to") is None else frozenset(row["applies_to"]))
+            discount(row, row["code"], None if row.get("applies_to") is None else present & keys(row["applies_to"]))
             for row in inputs.get("coupons") or ()
         ),
         credits=tuple(Credit(str(place), number(amount)) for place, amount in enumerate(inputs.get("credits") or ())),
@@ -56,10 +57,15 @@ def draft(inputs: Inputs, policy: VectorPolicy) -> Draft:
     )
 
 
+def keys(ids: Iterable[str]) -> frozenset[str]:
+    """Name lines apart from the one that the product adds for a commitment."""
+    return frozenset(f"line {each}" for each in ids)
+
+
 def line(row: Mapping[str, Any], policy: VectorPolicy) -> Line:
     amount = number(row["amount"]) if "amount" in row else adapter_pricing.rated(row, policy).amount
     return Line(
-        key=row["id"],
+        key=f"line {row['id']}",
         amount=amount,
         share=fraction(row.get("share")),
         minimum_amount=optional_number(row.get("minimum_amount")),

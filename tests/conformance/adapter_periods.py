@@ -20,7 +20,7 @@ from customers.periods import (
     whole_periods,
 )
 from tests.conformance.registry import Category, Inputs, Policy
-from tests.conformance.values import Moments, interval
+from tests.conformance.values import Moments, instant, interval, whole_number
 
 
 def schedule(inputs: Inputs, moments: Moments, otherwise: datetime) -> Schedule:
@@ -33,7 +33,7 @@ def schedule(inputs: Inputs, moments: Moments, otherwise: datetime) -> Schedule:
         anchor,
         moments.timezone,
         inputs.get("alignment") or "anniversary",
-        inputs.get("anchor_day"),
+        whole_number(inputs.get("anchor_day")),
     )
 
 
@@ -108,7 +108,10 @@ def whole(inputs: Inputs, policy: Policy) -> dict[str, Any]:
 def days(inputs: Inputs, policy: Policy) -> dict[str, Any]:
     moments = Moments(inputs)
     found = day_windows(moments.read(inputs["from"]), moments.read(inputs["to"]), moments.timezone)
-    return {"windows": [moments.write_period(window) for window in found]}
+    if moments.timezone == "UTC":
+        return {"windows": [moments.write_period(window) for window in found]}
+    # Of these the format says "in UTC", where other zones' days have no date to be written as.
+    return {"windows": [{"start": instant(window.start), "end": instant(window.end)} for window in found]}
 
 
 def change(inputs: Inputs, policy: Policy) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -34,7 +35,7 @@ from billing.rating import (
     split_free_units,
 )
 from tests.conformance.registry import Category, Inputs, NotOffered, Policy, Refused
-from tests.conformance.values import number, numbers, optional_number
+from tests.conformance.values import number, numbers, optional_number, whole_number
 
 SUMS = {"round_then_sum": sum_rounded, "sum_then_round": round_sum}
 
@@ -66,7 +67,6 @@ def terms(inputs: Inputs, policy: Policy) -> Terms:
     model = inputs["model"]
     if model["type"] not in set(Model):
         raise NotOffered(f"model {model['type']}: no such price model")
-    free_events = model.get("free_events")
     return Terms(
         model=Model(model["type"]),
         unit_amount=number(model.get("unit_amount") or model.get("package_amount") or 0),
@@ -79,7 +79,7 @@ def terms(inputs: Inputs, policy: Policy) -> Terms:
         charge_at_zero=policy.get("zero_usage_flat", "charge") == "charge",
         rate_percent=number(model.get("rate_percent") or 0),
         fixed_amount_per_event=number(model.get("fixed_amount_per_event") or 0),
-        free_events=None if free_events is None else int(free_events),
+        free_events=whole_number(model.get("free_events")),
         free_amount=optional_number(model.get("free_amount")),
         per_event_min=optional_number(model.get("per_event_min")),
         per_event_max=optional_number(model.get("per_event_max")),
@@ -110,8 +110,12 @@ def rated(inputs: Inputs, policy: Policy) -> Rated:
     price = terms(inputs, policy)
     if inputs.get("events") is not None:
         return rate_events(numbers(inputs["events"]), price)
+    quantity = number(inputs["quantity"])
+    if price.conversion and free_units(inputs) and quantity > 0:
+        # The product's free units come off the metered quantity, a vector's off the converted one.
+        quantity, price = convert_quantity(quantity, price.conversion), replace(price, conversion=None)
     return rate(
-        number(inputs["quantity"]),
+        quantity,
         price,
         free_units=free_units(inputs),
         tier_quantity=optional_number(inputs.get("tier_selection_quantity")),
@@ -167,7 +171,7 @@ def round_money(inputs: Inputs, policy: Policy) -> dict[str, Any]:
 
 
 def currency_scale(inputs: Inputs, policy: Policy) -> dict[str, Any]:
-    return {"scale": currency_places(inputs["currency"])}
+    return {"scale": currency_places(inputs["currency"].upper())}
 
 
 def rounded_sum(inputs: Inputs, policy: Policy) -> dict[str, Any]:
@@ -229,4 +233,5 @@ CATEGORY = Category(
         "negative_quantity": frozenset({"clamp", "error"}),
         "beyond_last_tier": frozenset({"error", "covered_only"}),
     },
+    informative=frozenset({"currency"}),  # the scale is named beside it
 )

@@ -16,7 +16,7 @@ from billing.proration import (
 )
 from customers.periods import local_date
 from tests.conformance.registry import Category, Inputs, Policy
-from tests.conformance.values import Moments, interval, number, numbers, optional_number
+from tests.conformance.values import Moments, interval, number, numbers, optional_number, whole_number
 
 
 def rules(policy: Policy) -> Rules:
@@ -80,7 +80,7 @@ def lines(inputs: Inputs, policy: Policy) -> dict[str, Any]:
                 row["kind"],
                 row["direction"],
                 number(row["amount"]),
-                None if row.get("own_period_days") is None else int(row["own_period_days"]),
+                whole_number(row.get("own_period_days")),
             )
             for row in inputs["lines"]
         ],
@@ -102,7 +102,7 @@ def discounted(inputs: Inputs, policy: Policy) -> dict[str, Any]:
         precision(policy),
         amount_off=optional_number(inputs.get("amount_off")),
         percent_off=optional_number(inputs.get("percent_off")),
-        only_difference_of=inputs.get("only_difference_of"),
+        only_difference_of=whole_number(inputs.get("only_difference_of")),
         rules=rules(policy),
     )
     return {"credits": list(result.credits), "charges": list(result.charges), "net": result.net}
@@ -133,7 +133,7 @@ def cycles(inputs: Inputs, policy: Policy) -> dict[str, Any]:
     moments = Moments(inputs)
     count = billing_cycles(
         interval(inputs["interval"]),
-        inputs.get("anchor_day"),
+        whole_number(inputs.get("anchor_day")),
         moments.read(inputs["start"]),
         moments.read(inputs["target"]),
         moments.timezone,

@@ -72,11 +72,13 @@ def void_again(invoice: Invoice) -> Invoice:
 
 def invoice_like(inputs: Inputs, customer: Customer) -> Invoice:
     """Make the invoice that a vector describes. Raises `NotOffered` for what no invoice of ours can be."""
-    if inputs["status"] not in ("draft", "finalized", "voided"):
+    if inputs["status"] not in ("draft", "finalized", "paid", "voided"):
         raise NotOffered(f"void_invoice in state {inputs['status']}: an invoice has no such state")
     if number(inputs.get("already_refunded") or 0):
         raise DecidedOtherwise("void_invoice with already_refunded: an invoice that was paid isn't voided")
     paid, credits_used = (number(inputs.get(name) or 0) for name in ("amount_paid", "credits_used"))
+    if inputs["status"] == "paid":
+        paid = paid or SOME_AMOUNT
     if credits_used:
         give(customer, credits_used)
     invoice = make_invoice(customer, paid or credits_used or SOME_AMOUNT)

@@ -20,24 +20,28 @@ from django.core.exceptions import ValidationError
 from django.db import DatabaseError, transaction
 from django.test.utils import override_settings
 
-from billing.money import round_to
+from billing.money import ZERO, exact
 from catalog.refusals import Refused as RefusedByProduct
 from tests.conformance.adapter import CATEGORIES
-from tests.conformance.registry import Category, DecidedOtherwise, NotOffered, Refused
+from tests.conformance.registry import Category, DecidedOtherwise, Inputs, NotOffered, Policy, Refused
 
 # What the vectors presume of a company, whatever this one has decided.
 SETTINGS = {
-    "EVENT_EARLIEST_YEAR": 2000,
+    "EVENT_EARLIEST_YEAR": 1900,
     "EVENT_LATEST_DAYS_AHEAD": 366,
     "INVOICE_GRACE_DAYS": 0,
 }
-WRONG = (ValueError, LookupError, TypeError, ArithmeticError, DatabaseError, ValidationError, RefusedByProduct)
+WRONG = (
+    ValueError, LookupError, TypeError, AttributeError, ArithmeticError, DatabaseError, ValidationError,
+    RefusedByProduct,
+)  # fmt: skip
 CORE, VARIANT = "core", "variant"
 SCHEMA = "1"
 OWN_VECTORS = Path(__file__).parent / "vectors"
 
-# Peers write unrounded quotients with the digits that their decimals had; from here on the last ones are noise.
-QUOTIENT_DIGITS = 16
+# Peers write unrounded quotients with the digits that their decimals had; from here on the last one is noise. Ours
+# have a hundred and more.
+QUOTIENT_DIGITS, OWN_QUOTIENT_DIGITS = 16, 100
 
 
 class Unreadable(Exception):
@@ -55,12 +59,16 @@ class Status(StrEnum):
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one vector. `detail` is why it wasn't run, or what came instead of the expected."""
+    """What became of one vector. `detail` is why it wasn't run, or what came instead of the expected.
+
+    `unread` names inputs that nothing looked at: the vector says more than what was checked.
+    """
 
     vector: Mapping[str, Any]
     category: str
     status: Status
     detail: str = ""
+    unread: frozenset[str] = frozenset()
 
     @property
     def subject(self) -> str:
@@ -101,6 +109,10 @@ class Report:
         chosen = (each for each in self.outcomes if each.status == status and profile in (None, each.profile))
         return Counter(each.detail for each in chosen)
 
+    def unread(self) -> Counter[str]:
+        """Count the inputs that nothing looked at, by operation and name."""
+        return Counter(f"{each.category} {each.vector['op']}: {name}" for each in self.outcomes for name in each.unread)
+
 
 @dataclass(frozen=True)
 class VectorFile:
@@ -129,9 +141,12 @@ def read(place: Path = OWN_VECTORS) -> list[VectorFile]:
 
 
 def read_file(path: Path) -> VectorFile:
-    """Read one file's envelope and check each vector's form. Raises `Unreadable`."""
+    """Read one file's envelope and check each vector's form. Raises `Unreadable`.
+
+    NaN and the infinities, which JSON hasn't got, become the strings that a sender would have to write.
+    """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"), parse_float=Decimal)
+        content = json.loads(path.read_text(encoding="utf-8"), parse_float=Decimal, parse_constant=str)
     except (OSError, ValueError) as error:
         raise Unreadable(f"{path} can't be read: {error}") from error
     if not isinstance(content, dict) or not isinstance(content.get("vectors"), list):
@@ -180,26 +195,47 @@ def run_vector(name: str, vector: Mapping[str, Any]) -> Outcome:
     rule = category.declines(policy) if vector.get("profile") == VARIANT else None
     if rule:
         return Outcome(vector, name, Status.BY_RULE, rule)
+    inputs = Watched(vector["inputs"])
     try:
-        got = _call(category, vector, policy)
+        got = _call(category, vector["op"], inputs, policy)
     except NotOffered as refusal:
         return Outcome(vector, name, Status.NOT_OFFERED, str(refusal))
     except DecidedOtherwise as refusal:
         return Outcome(vector, name, Status.BY_RULE, str(refusal))
     expected = vector["expected"]
     if same(expected, got):
-        return Outcome(vector, name, Status.PASSED)
+        return Outcome(vector, name, Status.PASSED, unread=frozenset(inputs.unread() - category.informative))
     shown = {key: got[key] for key in expected if key in got} or got
     return Outcome(vector, name, Status.FAILED, f"expected {_plain(expected)}, got {_plain(shown)}")
 
 
-def _call(category: Category, vector: Mapping[str, Any], policy: Mapping[str, Any]) -> dict[str, Any]:
-    operation = category.operations.get(vector["op"])
+class Watched(dict[str, Any]):
+    """A vector's inputs, which remember who was asked for."""
+
+    def __init__(self, inputs: Mapping[str, Any]) -> None:
+        super().__init__(inputs)
+        self._seen: set[str] = set()
+
+    def __getitem__(self, name: str) -> Any:
+        self._seen.add(name)
+        return super().__getitem__(name)
+
+    def get(self, name: str, default: Any = None) -> Any:
+        self._seen.add(name)
+        return super().get(name, default)
+
+    def unread(self) -> set[str]:
+        """Name what was never asked for, other than nulls and empty lists."""
+        return {name for name, value in self.items() if name not in self._seen and value not in (None, [], {})}
+
+
+def _call(category: Category, name: str, inputs: Inputs, policy: Policy) -> dict[str, Any]:
+    operation = category.operations.get(name)
     if operation is None:
-        return {"error": f"unknown operation {vector['op']}"}
+        return {"error": f"unknown operation {name}"}
     try:
         with undone() if category.needs_database else nullcontext():
-            return operation(vector["inputs"], policy)
+            return operation(inputs, policy)
     except Refused as refusal:
         return {"error": refusal.code}
     except WRONG as error:
@@ -234,13 +270,16 @@ def same(expected: Any, got: Any) -> bool:
 
 
 def _same_number(wanted: Decimal, actual: Decimal) -> bool:
-    if wanted == actual:
-        return True
-    exponent = wanted.as_tuple().exponent
-    if len(wanted.as_tuple().digits) < QUOTIENT_DIGITS or not isinstance(exponent, int) or exponent >= 0:
-        return False
-    places = -exponent - 1
-    return round_to(actual, places) == round_to(wanted, places)
+    """Take numbers for the same that differ by no more than the last digit to which a quotient was written."""
+    with exact():
+        apart = abs(wanted - actual)
+        return apart <= max(_unsure(wanted, QUOTIENT_DIGITS), _unsure(actual, OWN_QUOTIENT_DIGITS))
+
+
+def _unsure(number: Decimal, digits: int) -> Decimal:
+    """Give the unit of a number's last digit if it is as long as a quotient, else nothing."""
+    written = number.as_tuple()
+    return Decimal((0, (1,), int(written.exponent))) if len(written.digits) >= digits else ZERO
 
 
 def _scalar(value: Any) -> Decimal | datetime | str:

@@ -45,13 +45,15 @@ class Category:
 
     `not_offered` maps an operation to a reason. `policies` maps a policy key to the values that the product offers;
     `declined` maps "key=value", or a key whatever its value, to the reason why it isn't offered. Operations that
-    `needs_database` leave their rows to the driver, which rolls them back.
+    `needs_database` leave their rows to the driver, which rolls them back. `informative` names inputs that say nothing
+    which a result depends on.
     """
 
     operations: Mapping[str, Operation]
     not_offered: Mapping[str, str] = field(default_factory=dict)
     policies: Mapping[str, frozenset[str]] = field(default_factory=dict)
     declined: Mapping[str, str] = field(default_factory=dict)
+    informative: frozenset[str] = frozenset()
     needs_database: bool = False
 
     def declines(self, policy: Policy) -> str | None:

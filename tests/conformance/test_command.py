@@ -115,6 +115,13 @@ def test_what_is_not_run_is_named_and_never_counted_as_passed(folder, changes, s
     assert "0 passed, 0 failed" in out.getvalue()
 
 
+def test_an_input_that_nothing_looks_at_is_named(folder):
+    out = StringIO()
+    inputs = {**vector()["inputs"], "colour": "blue", "shape": None}
+    call_command("conformance", str(folder(vector(inputs=inputs))), stdout=out)
+    assert "Passed, but not looked at (1): pricing charge: colour" in out.getvalue()
+
+
 def test_profile_and_policy_may_be_left_out(folder):
     short = vector()
     del short["profile"], short["policy"]

@@ -18,6 +18,10 @@ def optional_number(value: Any) -> Decimal | None:
     return None if value is None else number(value)
 
 
+def whole_number(value: Any) -> int | None:
+    return None if value is None else int(value)
+
+
 def numbers(values: Iterable[Any]) -> list[Decimal]:
     return [number(value) for value in values]
 
@@ -34,8 +38,16 @@ def interval(value: Mapping[str, Any]) -> Interval:
     return Interval(value["unit"], int(value.get("count", 1)))
 
 
+def instant(at: datetime) -> str:
+    """Write a moment in UTC."""
+    return at.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
 class Moments:
-    """Reads a vector's instants and local dates, and writes results as dates if it saw nothing else."""
+    """Reads a vector's instants and local dates, and writes results as dates if it saw nothing else.
+
+    What isn't the beginning of a local day is written as an instant all the same.
+    """
 
     def __init__(self, inputs: Mapping[str, Any]) -> None:
         self.timezone = inputs.get("timezone") or "UTC"
@@ -54,9 +66,10 @@ class Moments:
         return Period(self.read(value["start"]), self.read(value["end"]))
 
     def write(self, at: datetime) -> str:
-        if self._only_dates:
-            return local_date(at, self.timezone).isoformat()
-        return at.isoformat().replace("+00:00", "Z")
+        day = local_date(at, self.timezone)
+        if self._only_dates and local_midnight(day, self.timezone) == at:
+            return day.isoformat()
+        return instant(at)
 
     def write_period(self, period: Period) -> dict[str, str]:
         return {"start": self.write(period.start), "end": self.write(period.end)}

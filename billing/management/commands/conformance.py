@@ -49,6 +49,8 @@ class Command(BaseCommand):
         for status in (Status.NOT_OFFERED, Status.BY_RULE):
             for reason, count in report.reasons(status).items():
                 self.stdout.write(f"{status.capitalize()} ({count}): {reason}")
+        for name, count in report.unread().items():
+            self.stdout.write(f"Passed, but not looked at ({count}): {name}")
 
     def _show_failures(self, report: Report) -> None:
         for profile in (CORE, VARIANT):
