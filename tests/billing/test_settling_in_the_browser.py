@@ -37,6 +37,19 @@ def test_a_payment_is_recorded_and_a_credit_note_written_by_clicking(admin_brows
     assert CreditNote.objects.get().reason == "service_issue"
 
 
+def test_the_button_of_a_dialog_is_in_sight_in_a_low_window(admin_browser):
+    invoice = make_finalized("100", customer=make_customer(name="Ada Labs"))
+    admin_browser.page.set_viewport_size({"width": 1280, "height": 480})
+    page = admin_browser.open(invoice.get_absolute_url())
+    page.get_by_role("link", name="Record payment").click()
+    button = page.locator("#dialog").get_by_role("button", name="Record payment")
+    button.wait_for()
+    page.wait_for_timeout(300)  # the dialog moves into place
+    frame, box = page.locator("#modal-content").bounding_box(), button.bounding_box()
+    assert frame["y"] >= 0
+    assert box["y"] + box["height"] <= frame["y"] + frame["height"] <= 480
+
+
 def test_a_one_off_invoice_is_written_row_by_row(admin_browser):
     make_customer(name="Ada Labs", currency="JPY")
     page = admin_browser.open("/admin/billing/invoice/one-off/")
