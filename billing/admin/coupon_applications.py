@@ -1,6 +1,6 @@
 """Applied discounts in the admin: for whom a coupon works, since when, and which invoices it reduced."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 from django import forms
 from django.contrib import admin
@@ -103,6 +103,9 @@ def used_of(application: CouponApplication) -> str:
 
 class ApplyForm(forms.ModelForm):
     """Ask whom a coupon is for, and check that it can be applied there now."""
+
+    class Meta:
+        labels: ClassVar = {"coupon": "Discount"}
 
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or {}

@@ -155,7 +155,7 @@ class CreditNoteAdmin(OfficeAdmin):
         note = rows.filter(pk=object_id).first() if object_id.isdigit() else None
         if note is not None and request.method == "POST":
             raise PermissionDenied("Credit notes are written on their invoice's page.")
-        context = {**(extra_context or {}), **(_page(note) if note else {})}
+        context = {"show_history": False, **(extra_context or {}), **(_page(note) if note else {})}
         shown: HttpResponse = super().change_view(request, object_id, form_url, context)
         return shown
 

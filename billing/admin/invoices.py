@@ -36,7 +36,7 @@ from billing.admin import (
 )
 from billing.admin.exports import ExportsMoney
 from billing.admin.late import corrections_of
-from billing.admin.pages import NOTE_COLOURS, STATE_LABELS, STYLES, ReasonForm, money
+from billing.admin.pages import NOTE_COLOURS, STATE_LABELS, STYLES, VoidForm, money
 from billing.admin.settling import SettlingActions
 from billing.models import CreditNoteState, Invoice, InvoiceLine, InvoiceState
 from billing.money import format_amount
@@ -199,7 +199,7 @@ class InvoiceAdmin(SettlingActions, ExportsMoney, ModelAdmin):
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        """Show an invoice as its customer reads it, each line with how it came about."""
+        """Show an invoice as its customer reads it, each line with how it came about, and its history below."""
         related = ("customer", "subscription", "run", "replaces", "finalized_by", "voided_by")
         invoice = Invoice.objects.select_related(*related).filter(pk=object_id).first() if object_id.isdigit() else None
         if invoice is None:
@@ -207,7 +207,7 @@ class InvoiceAdmin(SettlingActions, ExportsMoney, ModelAdmin):
             return missing
         if request.method == "POST":
             raise PermissionDenied("Invoices are written by the system.")
-        context = {**(extra_context or {}), **page_context(invoice)}
+        context = {"show_history": False, **(extra_context or {}), **page_context(invoice)}
         shown: HttpResponse = super().change_view(request, object_id, form_url, context)
         return shown
 
@@ -308,7 +308,7 @@ class InvoiceAdmin(SettlingActions, ExportsMoney, ModelAdmin):
         dialog={
             "title": "Void and reissue",
             "description": "Voids this invoice and drafts its replacement from what is known now, both or neither.",
-            "form_class": ReasonForm,
+            "form_class": VoidForm,
             "form_submit_text": "Reissue",
         },
     )
@@ -325,7 +325,7 @@ class InvoiceAdmin(SettlingActions, ExportsMoney, ModelAdmin):
             "title": "Void this invoice",
             "description": "It keeps its number and can't be restored. Nothing replaces it until you reissue it. "
             "Prepaid credit and discounts that it used go back to the customer.",
-            "form_class": ReasonForm,
+            "form_class": VoidForm,
             "form_submit_text": "Void",
         },
     )

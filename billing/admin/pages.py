@@ -8,12 +8,13 @@ from django import forms
 from django.contrib import messages
 from django.forms.formsets import INITIAL_FORM_COUNT, TOTAL_FORM_COUNT
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import get_object_or_404
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from unfold.forms import BaseDialogForm, PaginationInlineFormSet
 from unfold.widgets import UnfoldAdminTextareaWidget
 
-from billing.models import BillingRun, CreditNoteState, InvoiceState
+from billing.models import BillingRun, CreditNoteState, Invoice, InvoiceState
 from billing.money import format_amount
 
 STATE_LABELS = {
@@ -59,6 +60,15 @@ class ReasonForm(BaseDialogForm):
     reason = forms.CharField(
         max_length=255, widget=UnfoldAdminTextareaWidget(attrs={"rows": 2}), help_text="Kept with the invoice."
     )
+
+
+class VoidForm(ReasonForm):
+    """Say what the customer owes less once an invoice is void, and ask why."""
+
+    form_before_template = "admin/billing/invoice/void_one.html"
+
+    def get_before_template_context(self, request: HttpRequest, object_id: int | str | None = None) -> dict[str, Any]:
+        return {"invoice": get_object_or_404(Invoice.objects.select_related("customer"), pk=object_id)}
 
 
 class OptionalTab(PaginationInlineFormSet):

@@ -1,10 +1,13 @@
 """Where each subscription stands, and the queue of those that can't be billed."""
 
+from typing import Any
+
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.html import format_html
 from unfold.admin import ModelAdmin
 from unfold.contrib.filters.admin import RangeDateTimeFilter
 from unfold.decorators import action, display
@@ -58,13 +61,23 @@ class BillingStateAdmin(ModelAdmin):
     def has_delete_permission(self, request: HttpRequest, obj: BillingState | None = None) -> bool:
         return False
 
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """Show where a subscription stands. There is nothing to save: billing it again is all that staff can do."""
+        nothing = dict.fromkeys(("show_history", "show_save", "show_save_and_continue"), False)
+        shown: HttpResponse = super().change_view(request, object_id, form_url, nothing | (extra_context or {}))
+        return shown
+
     @display(description="Customer", ordering="subscription__customer__name", header=True)
     def customer(self, state: BillingState) -> list[str]:
         return [state.subscription.customer.name, state.subscription.customer.external_id]
 
     @display(description="Subscription")
     def subscription_link(self, state: BillingState) -> str:
-        return state.subscription.public_id
+        subscription = state.subscription
+        name = subscription.key or subscription.public_id
+        return format_html('<a class="text-link" href="{}">{}</a>', subscription.get_absolute_url(), name)
 
     @display(description="State", label={"parked": "danger", "waiting": "info", "done": "success"})
     def status(self, state: BillingState) -> tuple[str, str]:
@@ -76,15 +89,15 @@ class BillingStateAdmin(ModelAdmin):
     def reason(self, state: BillingState) -> str:
         return state.parked_reason or "—"
 
-    @display(description="Billed until", ordering="billed_until")
+    @display(description="Billed until (UTC)", ordering="billed_until")
     def billed(self, state: BillingState) -> str:
         return f"{state.billed_until:%Y-%m-%d %H:%M}" if state.billed_until else "—"
 
-    @display(description="Due next", ordering="due_at")
+    @display(description="Due next (UTC)", ordering="due_at")
     def due(self, state: BillingState) -> str:
         return f"{state.due_at:%Y-%m-%d %H:%M}" if state.due_at else "—"
 
-    @display(description="Tries, next")
+    @display(description="Tries, next (UTC)")
     def tries(self, state: BillingState) -> str:
         return f"{state.attempts}, {state.retry_at:%Y-%m-%d %H:%M}" if state.retry_at else "—"
 

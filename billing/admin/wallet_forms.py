@@ -14,6 +14,7 @@ from billing.models import CreditGrant, EntryKind, GrantKind, Wallet
 from billing.money import format_amount, known_currency
 from catalog.admin.base import ReasonForm, moment
 from customers.admin.forms import DayInput
+from customers.models import Customer
 
 KINDS = [(kind, kind.label) for kind in (GrantKind.PURCHASED, GrantKind.PROMOTIONAL, GrantKind.CORRECTION)]
 
@@ -48,6 +49,11 @@ class CustomerGrantForm(GrantForm):
     """Ask for the currency too: the customer's wallet in it is opened if there is none."""
 
     currency = forms.CharField(max_length=3, widget=UnfoldAdminTextInputWidget(), help_text="Three capitals: USD.")
+
+    def __init__(self, request: HttpRequest, object_id: int | str | None = None, *args: Any, **kwargs: Any) -> None:
+        super().__init__(request, object_id, *args, **kwargs)
+        customer = Customer.objects.filter(pk=object_id or 0).first()
+        self.fields["currency"].initial = customer.billing_currency if customer else ""
 
     def clean_currency(self) -> str:
         currency = str(self.cleaned_data["currency"]).upper()

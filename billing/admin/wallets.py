@@ -332,7 +332,10 @@ class WalletEntryAdmin(OfficeAdmin):
     search_fields = ("wallet__customer__name", "wallet__customer__external_id", "invoice__number", "public_id")
     search_help_text = "Customer, external id, invoice number or id"
     ordering = ("-pk",)
-    fields = ("at", "wallet", "kind", "amount", "balance_after", "grant", "invoice", "reason", "by", "public_id")
+    fields = (
+        *("at", "customer", "wallet", "kind", "show_amount", "show_after", "grant", "invoice", "reason", "by"),
+        "public_id",
+    )
     readonly_fields = fields
     export_columns = (
         ("Id", "public_id"),
@@ -367,6 +370,12 @@ class WalletEntryAdmin(OfficeAdmin):
         """Let an invoice's page and a wallet's lead here."""
         mine = ("invoice__id__exact", "wallet__id__exact")
         return lookup in mine or bool(super().lookup_allowed(lookup, value, request))
+
+    @display(description="Customer")
+    def customer(self, entry: WalletEntry) -> str:
+        return format_html(
+            '<a class="text-link" href="{}">{}</a>', page_of(entry.wallet.customer), entry.wallet.customer
+        )
 
     @display(description="At (UTC)", ordering="pk")
     def show_at(self, entry: WalletEntry) -> str:

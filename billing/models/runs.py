@@ -38,7 +38,7 @@ class BillingState(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"Billing of {self.subscription_id}"
+        return f"Billing of {self.subscription}"
 
 
 class RunKind(models.TextChoices):

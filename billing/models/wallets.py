@@ -11,6 +11,7 @@ from django.urls import reverse
 
 from billing.models.coupons import check_currency
 from billing.models.invoices import Invoice
+from billing.money import format_amount
 from config.db import AmountField, CurrencyField, PublicIdField, Stamped, keep_rows
 from customers.models import Customer
 
@@ -223,7 +224,7 @@ class WalletEntry(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.get_kind_display()} {self.amount}"
+        return f"{self.get_kind_display()}: {format_amount(self.amount, self.wallet.currency)}"
 
 
 auditlog.register(Wallet, exclude_fields=["updated_at", "balance"])

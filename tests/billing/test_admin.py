@@ -13,6 +13,7 @@ from django.utils import timezone
 from billing.finalizing import finalize, void
 from billing.invoice_page import events_url
 from billing.models import BillingRun, BillingState, Invoice
+from billing.money import format_amount
 from billing.runs import run_to_end
 from catalog.models import EventNameAlias
 from customers.models import Subscription
@@ -187,6 +188,23 @@ def test_voiding_asks_for_a_reason(staff_client, make_invoiced):
     press(staff_client, invoice, "void_one", reason="Wrong customer")
     assert (invoice.state, invoice.void_reason) == ("void", "Wrong customer")
     assert "Wrong customer" in page(staff_client, invoice.get_absolute_url())
+
+
+def test_voiding_says_first_what_the_customer_owes_less(staff_client, make_invoiced):
+    [invoice] = make_invoiced()
+    invoice = finalize(invoice, now=END)
+    for action in ("void_one", "reissue_one"):
+        dialog = page(staff_client, reverse(f"admin:billing_invoice_{action}", args=[invoice.pk]))
+        assert f"less once {invoice} is void" in dialog
+        assert format_amount(invoice.amount_remaining, invoice.currency) in dialog
+
+
+def test_a_standing_has_nothing_to_save(staff_client, make_invoiced):
+    make_invoiced()
+    state = BillingState.objects.get()
+    shown = page(staff_client, reverse("admin:billing_billingstate_change", args=[state.pk]))
+    assert f"Billing of {state.subscription}" in shown
+    assert 'name="_save"' not in shown
 
 
 def test_reissuing_leads_to_the_replacement(staff_client, make_invoiced):

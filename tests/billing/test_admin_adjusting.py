@@ -199,6 +199,19 @@ def test_an_applied_discount_lists_the_invoices_that_it_reduced(staff_client, in
 # --- credit ----------------------------------------------------------------------------------------------
 
 
+def test_credit_is_offered_in_the_customers_currency(staff_client):
+    yen = make_customer(name="Mirai", currency="JPY")
+    assert 'value="JPY"' in page(staff_client, url("customers_customer_grant_credit", yen.pk))
+
+
+def test_a_movement_is_shown_with_its_currency(staff_client, customer):
+    answers = {"amount": "25", "currency": "usd", "kind": "promotional", "reason": "Outage"}
+    submit(staff_client, url("customers_customer_grant_credit", customer.pk), **answers)
+    shown = page(staff_client, url("billing_walletentry_change", WalletEntry.objects.get().pk))
+    assert "Granted: $25.00" in shown
+    assert "25.0000" not in shown
+
+
 def test_credit_is_granted_from_the_customers_page(staff_client, staff_user, customer):
     answers = {"amount": "25", "currency": "usd", "kind": "promotional", "reason": "Outage", "last_day": "2099-12-31"}
     submit(staff_client, url("customers_customer_grant_credit", customer.pk), **answers)
