@@ -31,7 +31,7 @@ KINDS = (
     Kind("billing.Payment", "payments", (), ("reference", "public_id")),
     Kind("catalog.Feature", "category", ("name", "event_name"), ("public_id", "key"), "event_name"),
     Kind("catalog.Plan", "sell", ("name",), ("public_id",)),
-    Kind("customers.Subscription", "autorenew", (), ("public_id",)),
+    Kind("customers.Subscription", "autorenew", (), ("public_id", "key")),
     Kind("events.Event", "data_object", (), ("event_id",), "event_name"),
     Kind("events.ApiKey", "key", ("name",), ("prefix",), "prefix"),
 )

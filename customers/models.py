@@ -204,7 +204,7 @@ class Subscription(Stamped):
         ]
 
     def __str__(self) -> str:
-        return f"{self.customer} · {self.public_id}"
+        return f"{self.customer} · {self.key or self.public_id}"
 
     def get_absolute_url(self) -> str:
         return reverse("admin:customers_subscription_change", args=[self.pk])

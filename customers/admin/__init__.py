@@ -14,7 +14,7 @@ from typing import Any
 from unfold.admin import StackedInline, TabularInline
 
 from customers.admin import aliases, customers, subscriptions
-from customers.admin.customers import CustomerAdmin
+from customers.admin.customers import LAST, MENU, CustomerAdmin
 from customers.admin.subscriptions import SubscriptionAdmin
 
 __all__ = ["add_customer_action", "add_customer_tab", "add_subscription_tab", "aliases", "customers", "subscriptions"]
@@ -29,15 +29,15 @@ def add_customer_tab(inline: Tab) -> None:
 
 
 def add_customer_action(name: str, act: Callable[..., Any], allowed: Callable[..., bool] | None = None) -> None:
-    """Offer an action of another app on every customer's page: (admin, request, object_id) → response.
+    """Offer an action of another app in the menu of every customer's page: (admin, request, object_id) → response.
 
     `allowed` says who may: (admin, request, object_id) → bool, for the action's permission of its own name.
     """
     setattr(CustomerAdmin, name, act)
     if allowed is not None:
         setattr(CustomerAdmin, f"has_{name}_permission", allowed)
-    if name not in CustomerAdmin.actions_detail:
-        CustomerAdmin.actions_detail = (*CustomerAdmin.actions_detail, name)
+    if name not in MENU:
+        MENU.insert(-len(LAST), name)
 
 
 def add_subscription_tab(inline: Tab) -> None:

@@ -27,6 +27,8 @@ from customers.models import Customer, CustomerAlias, CustomerState, Subscriptio
 from customers.querysets import SubscriptionStatus
 
 STATE_COLOURS = {CustomerState.ACTIVE: "success", CustomerState.ARCHIVED: "warning"}
+LAST = ("archive", "activate")
+MENU = [*LAST]  # of a customer's page; apps above add to it
 
 
 class SubscribedFilter(DropdownFilter):
@@ -169,7 +171,8 @@ class CustomerAdmin(Archiving, ImportMixin, OfficeAdmin):
         "Add one with the external id that your events carry, import a list, or create them through the API. "
         "Events that came before are kept, and count once the customer is there."
     )
-    actions_detail: tuple[str, ...] = ("subscribe", "archive", "activate")
+    # As buttons beside each other they would leave no room for the customer's name.
+    actions_detail: tuple[Any, ...] = ("subscribe", {"title": "More", "icon": "more_horiz", "items": MENU})
 
     # --- The list ------------------------------------------------------------------------------------
 
