@@ -136,7 +136,9 @@ def drafts_queue() -> Queue:
     count = sum(row["number_of"] for row in rows)
     first = min((row["first"] for row in rows if row["first"]), default=None)
     note = (
-        f"the first is finalized {timezone.localtime(first):%d %b %H:%M}" if first else "to look through and finalize"
+        f"the first is finalized {timezone.localtime(first):%d %b %H:%M %Z}"
+        if first
+        else "to look through and finalize"
     )
     return Queue(
         "Draft invoices",
@@ -197,7 +199,7 @@ def runs_queue(*, now: datetime) -> Queue:
     if run.state == RunState.RUNNING:
         return Queue("Billing run", f"{run.done:,}/{run.subscriptions:,}", "subscriptions done, running", own_url)
     when = timezone.localtime(run.finished_at or run.started_at)
-    note = f"invoices in the last run, {when:%d %b %H:%M}" + (f"; {run.failed:,} failed" if run.failed else "")
+    note = f"invoices in the last run, {when:%d %b %H:%M %Z}" + (f"; {run.failed:,} failed" if run.failed else "")
     return Queue("Last billing run", f"{run.invoices_made:,}", note, own_url, "danger" if run.failed else "good")
 
 

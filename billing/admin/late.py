@@ -215,7 +215,7 @@ class LateAdjustmentAdmin(OfficeAdmin):
 
     @display(description="Noticed", ordering="created_at")
     def since(self, row: LateAdjustment) -> str:
-        return f"{timezone.localtime(row.created_at):%d %b %H:%M}"
+        return f"{timezone.localtime(row.created_at):%d %b %H:%M %Z}"
 
     # --- What staff can do -----------------------------------------------------------------------------
 

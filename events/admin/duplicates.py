@@ -106,7 +106,7 @@ class DuplicateEventAdmin(LongListAdmin):
             context |= {"duplicate": row, "first": first, "subtitle": row.event_id}
             if row.body is not None and first is not None:
                 context["comparison"] = compare(first, row.body)
-        return super().change_view(request, object_id, form_url, context | (extra_context or {}))  # type: ignore[no-any-return]
+        return super().change_view(request, object_id, form_url, context | (extra_context or {}))
 
     @display(description="Event id")
     def event(self, row: Any) -> SafeString:

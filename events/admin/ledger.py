@@ -76,6 +76,7 @@ class EventAdmin(LongListAdmin):
         ("received_at", ReceivedRangeFilter),
         ("occurred_at", OccurredRangeFilter),
     )
+    shows_history = True  # replays and voids
     list_select_related = ("customer",)
     search_fields = ("event_id",)
     search_help_text = "Event id or customer id, exactly"
@@ -142,7 +143,7 @@ class EventAdmin(LongListAdmin):
     ) -> HttpResponse:
         event = Event.objects.select_related("customer", "api_key").filter(pk=_ledger_id(object_id)).first()
         context = event_context(event) if event and self.has_view_permission(request) else {}
-        return super().change_view(request, object_id, form_url, context | (extra_context or {}))  # type: ignore[no-any-return]
+        return super().change_view(request, object_id, form_url, context | (extra_context or {}))
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> list[Any]:
         return []  # the page is a template of its own

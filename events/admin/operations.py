@@ -1,9 +1,13 @@
 """What the workers did: batches, large replays, and checks of usage against the ledger."""
 
+from datetime import datetime
 from typing import Any
 
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
+from django.db.models import BigIntegerField, OuterRef, QuerySet, Subquery
+from django.db.models.fields.json import KeyTextTransform
+from django.db.models.functions import Cast
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.urls import path
@@ -13,13 +17,22 @@ from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import RangeDateTimeFilter
 from unfold.decorators import display
 
+from catalog.models import Feature
+from customers.models import Customer
 from events.admin.readonly import LongListAdmin, ReadOnlyAdmin, badge, moment
 from events.models import MendingRun, ProcessedBatch, UsageCheck
 from events.paginators import Keyset
+from events.rebuilding import FIRST, LAST
 
 
 def _number(value: int) -> SafeString:
     return format_html('<span class="ch-number">{}</span>', f"{value:,}")
+
+
+def _named(model: Any, key: str) -> Subquery:
+    """Look up the name of what a check's scope gives by id."""
+    given = Cast(KeyTextTransform(key, OuterRef("scope")), BigIntegerField())
+    return Subquery(model.objects.filter(pk=given).values("name"))
 
 
 @admin.register(ProcessedBatch)
@@ -65,11 +78,12 @@ class ProcessedBatchAdmin(LongListAdmin):
     def problems_text(self, batch: ProcessedBatch) -> SafeString:
         return _number(batch.problems)
 
-    @display(description="Duplicates")
+    @display(description="Duplicates", formatting="price")
     def repeats(self, batch: ProcessedBatch) -> SafeString:
         if not batch.conflicts:
             return _number(batch.duplicates)
-        return format_html("{} {}", _number(batch.duplicates), badge(f"{batch.conflicts:,} conflicts", "warning"))
+        noted = badge(f"{batch.conflicts:,} with another body", "warning")
+        return format_html('<span class="ch-number">{} {}</span>', noted, f"{batch.duplicates:,}")
 
 
 @admin.register(UsageCheck)
@@ -81,7 +95,7 @@ class UsageCheckAdmin(ReadOnlyAdmin):
     list_filter = (("started_at", RangeDateTimeFilter),)
     sortable_by = ()
     fields = (
-        *("started_at", "finished_at", "scope", "buckets", "differing", "differences", "applied_at"),
+        *("started_at", "finished_at", "scope_text", "buckets", "differing", "differences", "applied_at"),
         *("started_by", "reason"),
     )
     empty_title = "Usage was not checked yet"
@@ -91,10 +105,21 @@ class UsageCheckAdmin(ReadOnlyAdmin):
     def started(self, check: UsageCheck) -> str:
         return moment(check.started_at)
 
+    def get_queryset(self, request: HttpRequest) -> QuerySet[UsageCheck]:
+        rows: QuerySet[UsageCheck] = super().get_queryset(request)
+        return rows.annotate(feature_name=_named(Feature, "feature"), customer_name=_named(Customer, "customer"))
+
     @display(description="Of")
-    def scope_text(self, check: UsageCheck) -> str:
-        given = {key: value for key, value in check.scope.items() if value is not None}
-        return ", ".join(f"{key} {value}" for key, value in given.items()) or "Everything"
+    def scope_text(self, check: Any) -> str:
+        """Say in words what was compared: whose usage of what, and from when to when."""
+        of = f" of {check.customer_name}" if check.customer_name else ""
+        edges = [check.scope.get(name) for name in ("start", "end")]
+        limits = [
+            f"{word} {datetime.fromisoformat(edge):%Y-%m-%d %H:%M} UTC"
+            for word, edge, open_end in zip(("from", "until"), edges, (FIRST, LAST), strict=True)
+            if edge and edge != open_end.isoformat()
+        ]
+        return f"{check.feature_name or 'All features'}{of}, {' '.join(limits) or 'all time'}"
 
     @display(description="Hours compared", formatting="price")
     def compared(self, check: UsageCheck) -> SafeString:
@@ -144,7 +169,7 @@ class MendingRunAdmin(ReadOnlyAdmin):
         known = object_id.isdecimal() and len(object_id) < 19
         run = MendingRun.objects.select_related("started_by").filter(pk=object_id).first() if known else None
         context = (extra_context or {}) | (progress_of(run) | {"title": str(run)} if run else {})
-        return super().change_view(request, object_id, form_url, context)  # type: ignore[no-any-return]
+        return super().change_view(request, object_id, form_url, context)
 
     @display(description="Started")
     def started(self, run: MendingRun) -> str:

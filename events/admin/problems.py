@@ -94,6 +94,11 @@ class ProblemAdmin(CausesPages, LongListAdmin):
         ("closing", lambda problem: problem.closing),
     )
 
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
+        """Leave out what was found and judged by where nothing was kept of it."""
+        empty = {name for name in ("feature", "detail", "judged_by") if obj is not None and not getattr(obj, name)}
+        return [name for name in self.fields if name not in empty]
+
     def get_search_results(self, request: HttpRequest, queryset: Any, search_term: str) -> tuple[Any, bool]:
         term = search_term.strip()
         if not term:

@@ -29,6 +29,7 @@ class ReadOnlyAdmin(ModelAdmin):
     change_list_template = "admin/events/list.html"
     list_fullwidth = True
     list_filter_submit = True
+    shows_history = False
     empty_title = "Nothing here yet"
     empty_text = ""
     empty_link: tuple[str, str] | None = None
@@ -41,6 +42,13 @@ class ReadOnlyAdmin(ModelAdmin):
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """Offer no history, unless what staff do to a row is logged: else nobody changes it."""
+        context = {"show_history": self.shows_history} | (extra_context or {})
+        return super().change_view(request, object_id, form_url, context)  # type: ignore[no-any-return]
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         name = str(self.opts.verbose_name_plural)
@@ -87,16 +95,17 @@ class LongListAdmin(ReadOnlyAdmin):
 
 
 def moment(when: datetime | None, *, seconds: bool = True) -> str:
-    """Write a time as staff read it, with how long ago as its title; an en dash where there is none."""
+    """Write a time as staff read it, with its zone, and how long ago as its title; an en dash where there is none."""
     if when is None:
         return "–"
     local = localtime(when)
     return format_html(
-        '<time datetime="{}" title="{} · {} ago" class="ch-time">{}</time>',
+        '<time datetime="{}" title="{} · {} ago" class="ch-time">{} <small>{}</small></time>',
         local.isoformat(),
         f"{local:%A, %d %B %Y %H:%M:%S.%f %Z}",
         timesince(when) if when <= timezone.now() else "not",
         f"{local:%Y-%m-%d %H:%M:%S}" if seconds else f"{local:%Y-%m-%d %H:%M}",
+        f"{local:%Z}",
     )
 
 

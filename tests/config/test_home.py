@@ -88,7 +88,7 @@ def test_drafts_show_their_number_and_money_by_currency():
     make_invoice(amount="7", state="finalized")
     queue = home.drafts_queue()
     assert (queue.count, queue.money) == ("3", [(Decimal(900), "JPY"), (Decimal("14.75"), "USD")])
-    assert queue.note == "the first is finalized 10 Mar 12:00"
+    assert queue.note == "the first is finalized 10 Mar 12:00 UTC"
 
 
 def test_overdue_shows_what_is_still_to_be_paid():
@@ -166,7 +166,11 @@ def test_the_run_that_runs_shows_its_progress_and_a_finished_one_its_failures():
     run.state, run.finished_at, run.invoices_made, run.failed = "finished", NOW, 9, 1
     run.save()
     queue = home.runs_queue(now=NOW)
-    assert (queue.count, queue.note, queue.tone) == ("9", "invoices in the last run, 10 Mar 12:00; 1 failed", "danger")
+    assert (queue.count, queue.note, queue.tone) == (
+        "9",
+        "invoices in the last run, 10 Mar 12:00 UTC; 1 failed",
+        "danger",
+    )
 
 
 def test_home_costs_the_same_queries_whatever_there_is(staff_client, django_assert_max_num_queries):

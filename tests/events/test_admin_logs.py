@@ -7,6 +7,7 @@ from django.utils import timezone
 
 from events.admin.comparing import compare
 from events.models import DuplicateEvent, ProcessedBatch, RefusedRequest, UsageCheck
+from events.rebuilding import FIRST, LAST
 from tests.events.senders import NOON, ledger, process, send
 from tests.factories import make_customer, make_feature
 
@@ -81,7 +82,7 @@ def test_nothing_in_a_log_is_added(staff_client, model):
 
 
 def test_batches_and_checks_say_how_it_went(conflict, staff_client):
-    assert "1 conflicts" in staff_client.get("/admin/events/processedbatch/").content.decode()
+    assert "1 with another body" in staff_client.get("/admin/events/processedbatch/").content.decode()
     batch = ProcessedBatch.objects.first()
     assert staff_client.get(f"/admin/events/processedbatch/{batch.pk}/change/").status_code == 200
     for differing in (0, 2):
@@ -89,6 +90,27 @@ def test_batches_and_checks_say_how_it_went(conflict, staff_client):
     page = staff_client.get("/admin/events/usagecheck/").content.decode()
     assert "equal" in page
     assert "2 differ" in page
+
+
+def test_a_check_says_in_words_what_it_compared(staff_client, django_assert_max_num_queries):
+    calls, pine = make_feature(name="Calls"), make_customer(name="Harbour & Pine")
+    all_time = {"start": FIRST.isoformat(), "end": LAST.isoformat()}
+    for scope in (
+        {"feature": calls.pk, **all_time},
+        {"feature": calls.pk, "customer": pine.pk, **all_time, "start": "2026-10-01T00:00:00+00:00"},
+        all_time,
+    ):
+        UsageCheck.objects.create(started_at=NOON, finished_at=NOON, scope=scope)
+    with django_assert_max_num_queries(8):
+        page = staff_client.get("/admin/events/usagecheck/").content.decode()
+    assert "Calls, all time" in page
+    assert "Calls of Harbour &amp; Pine, from 2026-10-01 00:00 UTC" in page
+    assert "All features, all time" in page
+
+
+def test_what_nobody_changes_offers_no_history(conflict, staff_client):
+    page = staff_client.get(f"/admin/events/processedbatch/{ProcessedBatch.objects.first().pk}/change/")
+    assert "/history/" not in page.content.decode()
 
 
 @pytest.mark.parametrize(("model", "queries"), [("duplicateevent", 6), ("refusedrequest", 4), ("processedbatch", 4)])

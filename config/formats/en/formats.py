@@ -1,5 +1,5 @@
-"""Dates as the rest of the product writes them: year first, 24 hours."""
+"""Dates as the rest of the product writes them: year first, 24 hours, and the zone."""
 
 DATE_FORMAT = SHORT_DATE_FORMAT = "Y-m-d"
-DATETIME_FORMAT = SHORT_DATETIME_FORMAT = "Y-m-d H:i"
+DATETIME_FORMAT = SHORT_DATETIME_FORMAT = "Y-m-d H:i T"
 TIME_FORMAT = "H:i"
