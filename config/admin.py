@@ -10,7 +10,11 @@ from django.contrib.auth.admin import GroupAdmin as BaseGroupAdmin
 from django.contrib.auth.admin import UserAdmin as BaseUserAdmin
 from django.contrib.auth.models import Group, User
 from django.db.models import Count, QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import mark_safe
+from django.utils.timezone import localtime
 from django_celery_beat import admin as beat_admin
 from django_celery_beat.models import (
     ClockedSchedule,
@@ -25,6 +29,7 @@ from unfold.decorators import display
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
+from catalog.admin.history import change_of
 from config.webhooks import admin as webhooks_admin  # noqa: F401  registering its pages is what importing it does
 
 # Imported above, the libraries have registered admins without Unfold's looks; ours take their place.
@@ -53,6 +58,7 @@ class PeriodicTaskAdmin(beat_admin.PeriodicTaskAdmin, ModelAdmin):
     """When each background task runs. Edits here take effect within a second and outlast upgrades."""
 
     form = PeriodicTaskForm
+    delete_confirmation_template = "admin/config/delete_schedule.html"  # its dates' script needs the words of another
     change_form_template = None  # the library's own has an inline script, which the page's policy refuses
     list_display = ("name", "is_enabled", "schedule_text", "last_run_at", "total_run_count")
     list_filter = ("enabled", ("last_run_at", RangeDateTimeFilter))
@@ -77,7 +83,7 @@ class PeriodicTaskAdmin(beat_admin.PeriodicTaskAdmin, ModelAdmin):
     @display(description="When")
     def schedule_text(self, task: PeriodicTask) -> str:
         if task.crontab:
-            return f"{task.crontab.human_readable} ({task.crontab.timezone})"
+            return str(task.crontab.human_readable)  # with its zone
         return str(task.interval or task.clocked or task.solar or "never")
 
 
@@ -173,7 +179,71 @@ class LogEntryAdmin(BaseLogEntryAdmin, ModelAdmin):
     """Every change: who, when, and the values before and after. Nothing here can be edited or removed."""
 
     date_hierarchy = None
+    list_display = ("when", "who", "what", "about", "fields_changed", "why")
+    list_display_links = ("when",)
     list_filter = ("action", ("timestamp", RangeDateTimeFilter))
     list_filter_submit = True
+    list_fullwidth = True
     search_fields = ("object_repr", "object_pk", "actor__username", "cid")
+    search_help_text = "What was changed, or who changed it"
     show_full_result_count = False
+    fieldsets = ((None, {"fields": ("when", "who", "what", "about", "why", "edits")}),)
+    readonly_fields = ("when", "who", "what", "about", "why", "edits")
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        shown: HttpResponse = super().changelist_view(request, {"title": "Change log"} | (extra_context or {}))
+        return shown
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """Show one change in words. It has no history of its own: nothing ever changes it."""
+        context = {"show_history": False} | (extra_context or {})
+        shown: HttpResponse = super().change_view(request, object_id, form_url, context)
+        return shown
+
+    @display(description="When (UTC)", ordering="timestamp")
+    def when(self, entry: LogEntry) -> str:
+        return format_html('<span class="ch-time">{}</span>', f"{localtime(entry.timestamp):%Y-%m-%d %H:%M:%S}")
+
+    @display(description="Who", ordering="actor")
+    def who(self, entry: LogEntry) -> str:
+        return change_of(entry).who
+
+    @display(description="What")
+    def what(self, entry: LogEntry) -> str:
+        return change_of(entry).what
+
+    @display(description="Of")
+    def about(self, entry: LogEntry) -> str:
+        """Name the row and its kind, and lead to its page where it has one."""
+        kind, model = entry.content_type.name, entry.content_type.model_class()
+        registered = model in admin.site._registry and entry.action != LogEntry.Action.DELETE
+        page = f"admin:{entry.content_type.app_label}_{entry.content_type.model}_change"
+        named = (
+            format_html('<a class="ch-link" href="{}">{}</a>', reverse(page, args=[entry.object_pk]), entry.object_repr)
+            if registered
+            else entry.object_repr
+        )
+        return format_html('{}<br><span class="ch-note">{}</span>', named, kind)
+
+    @display(description="Changed")
+    def fields_changed(self, entry: LogEntry) -> str:
+        if entry.action != LogEntry.Action.UPDATE:
+            return "–"
+        return ", ".join(edit.field for edit in change_of(entry).edits) or "–"
+
+    @display(description="Why")
+    def why(self, entry: LogEntry) -> str:
+        return change_of(entry).reason or "–"
+
+    @display(description="Changes")
+    def edits(self, entry: LogEntry) -> str:
+        rows = ((edit.field.capitalize(), edit.before, edit.after) for edit in change_of(entry).edits)
+        body = format_html_join("", "<tr><td>{}</td><td>{}</td><td>{}</td></tr>", rows)
+        head = mark_safe("<tr><td>Field</td><td>Before</td><td>After</td></tr>")
+        return (
+            format_html('<div class="ch-scroll"><table class="ch-plain">{}{}</table></div>', head, body)
+            if body
+            else "–"
+        )

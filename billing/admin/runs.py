@@ -125,7 +125,7 @@ class BillingRunAdmin(ModelAdmin):
     ) -> HttpResponse:
         """Show a run: its progress, its money, what it had to put aside; of a dry run what it found."""
         run = BillingRun.objects.select_related("started_by").filter(pk=object_id).first()
-        shown = {**run_pages.panel(request, run), "title": str(run)} if run else {}
+        shown = {**run_pages.panel(request, run), "title": str(run), "show_history": False} if run else {}
         answered: HttpResponse = super().change_view(request, object_id, form_url, {**(extra_context or {}), **shown})
         return answered
 

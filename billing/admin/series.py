@@ -9,11 +9,11 @@ from unfold.forms import BaseDialogForm
 
 from billing.models import NumberSeries
 from billing.numbering import make_default
-from catalog.admin.base import carry_out, page_of, staff
+from catalog.admin.base import AuditedHistory, carry_out, page_of, staff
 
 
 @admin.register(NumberSeries)
-class NumberSeriesAdmin(ModelAdmin):
+class NumberSeriesAdmin(AuditedHistory, ModelAdmin):
     """How numbers look. The next number is drawn when something is finalized, and never goes back."""
 
     list_display = ("name", "used_for", "example", "prefix", "width", "is_default")

@@ -28,7 +28,42 @@ SHOWN_CHANGES = 5
 FILTERS_OF_PAGE = {"p", "o", "q", "all", "e", "_popup", "_to_field", "_facets"}
 
 
-class OfficeAdmin(ExportsList, ModelAdmin):
+class AuditedHistory:
+    """The history of an object from the log of changes, for an admin of audited rows. Comes before `ModelAdmin`."""
+
+    admin_site: Any
+    opts: Any
+    get_object: Callable[..., Any]
+    has_view_or_change_permission: Callable[..., bool]
+    _get_obj_does_not_exist_redirect: Callable[..., Any]
+
+    def parts_of(self, obj: Any) -> Iterable[Model]:
+        """Return the rows whose changes are shown in the object's history, beside its own."""
+        return ()
+
+    def history_view(
+        self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """Show everything that happened to the object: for staff who may see it."""
+        obj = self.get_object(request, object_id)
+        if obj is None:
+            response: HttpResponse = self._get_obj_does_not_exist_redirect(request, self.opts, object_id)
+            return response
+        if not self.has_view_or_change_permission(request, obj):
+            raise PermissionDenied
+        context = {
+            **self.admin_site.each_context(request),
+            "title": f"History: {obj}",
+            "opts": self.opts,
+            "object": obj,
+            "original": obj,
+            "changes": history_of(obj, *self.parts_of(obj)),
+            **(extra_context or {}),
+        }
+        return TemplateResponse(request, "admin/catalog/changes_page.html", context)
+
+
+class OfficeAdmin(AuditedHistory, ExportsList, ModelAdmin):
     """A list that can be searched, filtered and exported, and an object page that ends with its history.
 
     Subclasses name what an empty list should say to do next, and the parts whose changes belong to an object's.
@@ -45,10 +80,6 @@ class OfficeAdmin(ExportsList, ModelAdmin):
     show_full_result_count = False
     warn_unsaved_form = True
     change_form_outer_after_template = "admin/catalog/changes_panel.html"
-
-    def parts_of(self, obj: Any) -> Iterable[Model]:
-        """Return the rows whose changes are shown in the object's history, beside its own."""
-        return ()
 
     def facts_of(self, request: HttpRequest, obj: Any) -> dict[str, Any]:
         """Return what the object page's own templates need beside the form."""
@@ -79,27 +110,6 @@ class OfficeAdmin(ExportsList, ModelAdmin):
             context |= {"changes": changes, **self.facts_of(request, obj)}
         response: HttpResponse = super().render_change_form(request, context, add, change, form_url, obj)
         return response
-
-    def history_view(
-        self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
-    ) -> HttpResponse:
-        """Show everything that happened to the object: for staff who may see it."""
-        obj = self.get_object(request, object_id)
-        if obj is None:
-            response: HttpResponse = self._get_obj_does_not_exist_redirect(request, self.opts, object_id)
-            return response
-        if not self.has_view_or_change_permission(request, obj):
-            raise PermissionDenied
-        context = {
-            **self.admin_site.each_context(request),
-            "title": f"History: {obj}",
-            "opts": self.opts,
-            "object": obj,
-            "original": obj,
-            "changes": history_of(obj, *self.parts_of(obj)),
-            **(extra_context or {}),
-        }
-        return TemplateResponse(request, "admin/catalog/changes_page.html", context)
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         narrowed = bool(request.GET.get("q")) or bool(set(request.GET) - FILTERS_OF_PAGE)
@@ -138,11 +148,11 @@ def trimmed(contents: str) -> str:
 
 
 def moment(at: datetime | None, zone: str = "UTC") -> str:
-    """Write a moment for a list: the day where it happened, with the hour unless that is midnight."""
+    """Write a moment for a list: the day where it happened, with the hour and its zone unless that is midnight."""
     if at is None:
         return "–"
     local = at.astimezone(ZoneInfo(zone))
-    return f"{local:%d %b %Y}" if local.time() == time() else f"{local:%d %b %Y %H:%M}"
+    return f"{local:%d %b %Y}" if local.time() == time() else f"{local:%d %b %Y %H:%M %Z}"
 
 
 def badge(text: str, colour: str = "") -> SafeString:

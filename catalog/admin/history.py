@@ -55,6 +55,11 @@ def history_of(main: Model, *parts: Model, limit: int | None = None) -> list[Cha
     return [_tier_change(entry, prices, bounds) or _change(entry, labels) for entry in chosen]
 
 
+def change_of(entry: LogEntry) -> Change:
+    """Return one entry of the log in words; of a new or removed row also what it held. No query of its own."""
+    return _change(entry, {}, always=True)
+
+
 def _tiers_of(prices: Iterable[int]) -> Q:
     """Choose what happened to the tiers of prices: each says its price when it is made and when it goes."""
     keys = list(prices)
@@ -108,7 +113,7 @@ def _decimal(value: Any) -> Decimal | None:
     return None if value in (None, "", "None") else Decimal(str(value))
 
 
-def _change(entry: LogEntry, labels: dict[tuple[type, int], str]) -> Change:
+def _change(entry: LogEntry, labels: dict[tuple[type, int], str], *, always: bool = False) -> Change:
     model: type[Model] | None = entry.content_type.model_class()
     is_update = entry.action == LogEntry.Action.UPDATE
     label = labels.get((model, entry.object_id), "") if model else ""
@@ -119,7 +124,7 @@ def _change(entry: LogEntry, labels: dict[tuple[type, int], str]) -> Change:
         what=str(entry.get_action_display()).capitalize() + "d",
         about=f"{kind} {label}".strip(),
         reason=(entry.additional_data or {}).get("reason", ""),
-        edits=list(_edits(model, entry.changes_dict)) if is_update else [],
+        edits=list(_edits(model, entry.changes_dict)) if is_update or always else [],
     )
 
 
@@ -136,8 +141,9 @@ def _edits(model: type[Model] | None, changes: dict[str, Any]) -> Iterable[Edit]
         field = _field(model, name)
         if getattr(field, "related_model", None) is User:
             continue  # who did it is said beside
-        title = str(getattr(field, "verbose_name", name))
-        yield Edit(title, _in_words(field, values[0]), _in_words(field, values[1]))
+        before, after = (_in_words(field, value) for value in values)
+        if before != after and not getattr(field, "one_to_many", False):
+            yield Edit(str(getattr(field, "verbose_name", name)), before, after)
 
 
 def _field(model: type[Model] | None, name: str) -> Any:
@@ -148,7 +154,7 @@ def _field(model: type[Model] | None, name: str) -> Any:
 
 
 def _in_words(field: Any, value: Any) -> str:
-    if value in (None, "", "None"):
+    if value in (None, "", "None", "{}", "[]"):
         return "empty"
     if isinstance(field, Field) and (choices := dict(field.flatchoices)):
         value = choices.get(value, value)

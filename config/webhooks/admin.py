@@ -21,6 +21,7 @@ from unfold.decorators import action, display
 from unfold.enums import ActionVariant
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
+from catalog.admin.base import AuditedHistory
 from catalog.history import recorded
 from catalog.refusals import Refused
 from config.templatetags.countinghouse import pretty_json
@@ -76,7 +77,7 @@ class EndpointForm(forms.ModelForm):
 
 
 @admin.register(WebhookEndpoint)
-class WebhookEndpointAdmin(ModelAdmin):
+class WebhookEndpointAdmin(AuditedHistory, ModelAdmin):
     """The addresses that are told what happens. A secret is shown once, when it is made."""
 
     form = EndpointForm

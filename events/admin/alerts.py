@@ -11,6 +11,7 @@ from unfold.admin import ModelAdmin, TabularInline
 from unfold.contrib.filters.admin import AutocompleteSelectFilter, BooleanRadioFilter
 from unfold.decorators import display
 
+from catalog.admin.base import AuditedHistory
 from events.admin.dialogs import staff
 from events.admin.readonly import moment
 from events.models import UsageAlert, UsageAlertFiring
@@ -52,7 +53,7 @@ class FiringsInline(TabularInline):
 
 
 @admin.register(UsageAlert)
-class UsageAlertAdmin(ModelAdmin):
+class UsageAlertAdmin(AuditedHistory, ModelAdmin):
     """Alerts on usage. Webhook endpoints are told of them as `usage.threshold_reached`."""
 
     list_display = ("subscription", "feature", "quantity", "is_enabled", "created_by")

@@ -21,6 +21,8 @@ from unfold.enums import ActionVariant
 from unfold.forms import BaseDialogForm
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget, UnfoldAdminSelectWidget
 
+from catalog.admin.base import AuditedHistory
+from catalog.history import recorded
 from events.admin.dialogs import ReasonForm, back_to, confirm, staff
 from events.admin.readonly import badge, code, moment
 from events.keys import KeyNotActive, forget_remembered_keys, make_key, revoke, rotate
@@ -78,7 +80,7 @@ class KeyStateFilter(DropdownFilter):
 
 
 @admin.register(ApiKey)
-class ApiKeyAdmin(ModelAdmin):
+class ApiKeyAdmin(AuditedHistory, ModelAdmin):
     """The keys of client systems. A key is shown once, when it is made; only its hash is kept."""
 
     list_display = ("name", "prefix_text", "state_badge", "scopes_text", "last_used", "expires", "created_by")
@@ -162,12 +164,12 @@ class ApiKeyAdmin(ModelAdmin):
         """Make the key's successor and show it, this once."""
         key = get_object_or_404(ApiKey, pk=object_id)
         overlap = timedelta(hours=form.cleaned_data["overlap"])
+        said = dict(OVERLAPS)[form.cleaned_data["overlap"]]
         try:
-            successor, secret = rotate(key, now=timezone.now(), overlap=overlap, by=staff(request))
+            with recorded(by=staff(request), reason=f"Rotated: the old key stops working {said}"):
+                successor, secret = rotate(key, now=timezone.now(), overlap=overlap, by=staff(request))
         except KeyNotActive as error:
             return back_to(request, _url(key), str(error), level=messages.ERROR)
-        said = dict(OVERLAPS)[form.cleaned_data["overlap"]]
-        self.log_change(request, key, f"Rotated: replaced by {successor.prefix}…, stops working {said}")
         return self._show_secret(request, successor, secret, f"The old key {key.prefix}… stops working {said}")
 
     @action(
@@ -185,8 +187,8 @@ class ApiKeyAdmin(ModelAdmin):
     )
     def revoke_key(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
         """Close the key for good, with the reason given."""
-        key = revoke(get_object_or_404(ApiKey, pk=object_id), now=timezone.now())
-        self.log_change(request, key, f"Revoked: {form.cleaned_data['reason']}")
+        with recorded(by=staff(request), reason=form.cleaned_data["reason"]):
+            key = revoke(get_object_or_404(ApiKey, pk=object_id), now=timezone.now())
         return back_to(request, _url(key), f"The key {key.prefix}… is revoked.")
 
     def _show_secret(self, request: HttpRequest, key: ApiKey, secret: str, title: str) -> HttpResponse:

@@ -7,6 +7,7 @@ from django.test import Client
 from django_celery_beat.models import ClockedSchedule, CrontabSchedule, PeriodicTask
 
 from tests.browser import AdminBrowser
+from tests.factories import make_feature
 
 LISTS = [
     "/admin/django_celery_beat/periodictask/",
@@ -60,6 +61,25 @@ def test_the_log_of_changes_is_read_only(staff_client: Client, staff_user: User)
     assert LogEntry.objects.filter(pk=entry.pk).exists()
 
 
+def test_the_log_of_changes_is_in_words(staff_client: Client):
+    feature = make_feature(name="Calls")
+    feature.name = "API calls"
+    feature.save()
+    page = staff_client.get("/admin/auditlog/logentry/").content.decode()
+    assert feature.get_absolute_url() in page
+    entry = LogEntry.objects.filter(action=LogEntry.Action.UPDATE).latest("pk")
+    page = staff_client.get(f"/admin/auditlog/logentry/{entry.pk}/change/").content.decode()
+    assert "<td>Name</td><td>Calls</td><td>API calls</td>" in page
+
+
+def test_the_log_costs_the_same_queries_however_long(staff_client: Client, django_assert_max_num_queries):
+    for number in range(20):
+        make_feature(name=f"Feature {number}")
+    with django_assert_max_num_queries(10):
+        page = staff_client.get("/admin/auditlog/logentry/").content.decode()
+    assert page.count("Feature ") >= 20
+
+
 def test_a_list_costs_the_same_queries_however_many_staff(staff_client: Client, django_assert_max_num_queries):
     group = Group.objects.create(name="Night shift")
     for number in range(20):
@@ -72,7 +92,8 @@ def test_a_list_costs_the_same_queries_however_many_staff(staff_client: Client, 
 @pytest.mark.browser
 def test_the_browser_has_no_complaint_about_our_pages(admin_browser: AdminBrowser):
     task = PeriodicTask.objects.get(task="events.tasks.prune")
-    for path in [*LISTS, f"{LISTS[0]}{task.pk}/change/", "/admin/auth/user/add/"]:
+    of_task = [f"{LISTS[0]}{task.pk}/change/", f"{LISTS[0]}{task.pk}/delete/"]
+    for path in [*LISTS, *of_task, "/admin/auth/user/add/"]:
         admin_browser.open(path)
 
 

@@ -135,3 +135,11 @@ def test_the_list_says_which_keys_work(staff_client, django_assert_num_queries):
 
 def test_without_keys_it_says_what_to_do(staff_client):
     assert "make the first" in staff_client.get(LIST).content.decode()
+
+
+def test_a_keys_history_says_who_changed_what(staff_client):
+    key, _ = make_key("Gateway")
+    key.name = "Gateway, Berlin"
+    key.save()
+    page = staff_client.get(f"/admin/events/apikey/{key.pk}/history/").content.decode()
+    assert "Gateway, Berlin" in page
