@@ -13,7 +13,7 @@ from events.quantities import round_quantity
 from events.reasons import Reason
 from events.search import Search, find, usage_by
 from tests.conformance.ledger import ARRIVAL, EVENT_NAME, Metered, arrival, conditions, ids_of, make_meter, send
-from tests.conformance.registry import Category, Inputs, Policy, Refused
+from tests.conformance.registry import Category, DecidedOtherwise, Inputs, Policy, Refused
 from tests.conformance.values import Moments, number
 from tests.factories import make_customer
 
@@ -63,6 +63,8 @@ def parse_value(inputs: Inputs, policy: Policy) -> dict[str, Any]:
     make_meter({"type": "sum", "property": inputs["property"]}, policy)
     send(customer, [{"properties": inputs["properties"]}], ARRIVAL)
     [reading] = read(subject_of(Event.objects.get(), now=ARRIVAL), EVENT_NAME)
+    if reading.reason == Reason.VALUE_OUT_OF_RANGE:
+        raise DecidedOtherwise("parse_value of 1e30 or more, or beyond thirty decimals: not counted, and marked")
     if reading.reason is not None:
         raise Refused(value_error(reading))
     return {"value": reading.adds}

@@ -112,9 +112,13 @@ class Metered:
         level = {
             "id": "carried over",
             "timestamp": (self.start - timedelta(seconds=1)).isoformat(),
-            "properties": {name: number(self.inputs["initial_value"])},
+            "properties": {**self._chosen(), name: number(self.inputs["initial_value"])},
         }
         return [level, *(event for event in events if datetime.fromisoformat(event["timestamp"]) >= self.start)]
+
+    def _chosen(self) -> dict[str, Any]:
+        """Give properties that pass the feature's filters."""
+        return {name: values[0] for name, values in (self.inputs.get("include") or {}).items()}
 
     def _refuse_removals(self) -> None:
         name = self.inputs["aggregation"].get("operation_property")
