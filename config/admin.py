@@ -24,12 +24,13 @@ from django_celery_beat.models import (
     SolarSchedule,
 )
 from unfold.admin import ModelAdmin, TabularInline
-from unfold.contrib.filters.admin import RangeDateTimeFilter, RelatedDropdownFilter
+from unfold.contrib.filters.admin import RelatedDropdownFilter
 from unfold.decorators import display
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
 from catalog.admin.history import change_of
+from config.admin_filters import RangeDateTimeFilter
 from config.webhooks import admin as webhooks_admin  # noqa: F401  registering its pages is what importing it does
 
 # Imported above, the libraries have registered admins without Unfold's looks; ours take their place.

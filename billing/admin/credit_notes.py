@@ -8,7 +8,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.utils import timezone
 from django.utils.safestring import SafeString
-from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesDropdownFilter, RangeDateTimeFilter
+from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesDropdownFilter
 from unfold.dataclasses import UnfoldAction
 from unfold.decorators import action, display
 from unfold.enums import ActionVariant
@@ -25,6 +25,7 @@ from billing.models import CreditNote, CreditNoteState
 from billing.payments import refund, refunded
 from catalog.admin.base import OfficeAdmin, carry_out, staff
 from catalog.refusals import Refused
+from config.admin_filters import RangeDateTimeFilter
 
 
 class FinalizeNoteForm(BaseDialogForm):

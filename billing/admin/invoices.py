@@ -15,7 +15,6 @@ from unfold.contrib.filters.admin import (
     AutocompleteSelectFilter,
     ChoicesDropdownFilter,
     FieldTextFilter,
-    RangeDateTimeFilter,
 )
 from unfold.dataclasses import UnfoldAction
 from unfold.decorators import action, display
@@ -46,6 +45,7 @@ from billing.printing import timezone_of
 from billing.proof import NotUsage, prove
 from billing.serializers_adjusted import charges_of
 from billing.wording import dates
+from config.admin_filters import RangeDateTimeFilter
 from customers.periods import Period
 
 LINE_RELATED = ("invoice__customer", "invoice__subscription", "feature")

@@ -19,7 +19,6 @@ from unfold.contrib.filters.admin import (
     AutocompleteSelectFilter,
     ChoicesDropdownFilter,
     DropdownFilter,
-    RangeDateTimeFilter,
 )
 from unfold.decorators import display
 
@@ -32,6 +31,7 @@ from billing.money import format_amount
 from billing.wording import dates, number
 from catalog.admin.base import OfficeAdmin, staff
 from catalog.refusals import Refused
+from config.admin_filters import RangeDateTimeFilter
 from customers.periods import Period
 
 LABELS = {

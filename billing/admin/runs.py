@@ -11,7 +11,7 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from unfold.admin import ModelAdmin
-from unfold.contrib.filters.admin import ChoicesDropdownFilter, RangeDateTimeFilter
+from unfold.contrib.filters.admin import ChoicesDropdownFilter
 from unfold.decorators import action, display
 from unfold.enums import ActionVariant
 from unfold.forms import BaseDialogForm
@@ -24,6 +24,7 @@ from billing.dry_runs import FARTHEST, start_dry_run
 from billing.models import BillingRun, RunKind, RunState
 from billing.runs import start_run
 from billing.tasks import hand_out
+from config.admin_filters import RangeDateTimeFilter
 
 
 class StartForm(BaseDialogForm):

@@ -9,7 +9,6 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html
 from unfold.admin import ModelAdmin
-from unfold.contrib.filters.admin import RangeDateTimeFilter
 from unfold.decorators import action, display
 from unfold.enums import ActionVariant
 from unfold.forms import BaseDialogForm
@@ -18,6 +17,7 @@ from billing.admin.findings import outcome
 from billing.admin.pages import STYLES, answer
 from billing.models import BillingState
 from billing.runs import Tally, bill_subscriptions
+from config.admin_filters import RangeDateTimeFilter
 
 
 class ParkedFilter(admin.SimpleListFilter):

@@ -14,7 +14,6 @@ from unfold.contrib.filters.admin import (
     AutocompleteSelectFilter,
     ChoicesDropdownFilter,
     FieldTextFilter,
-    RangeDateTimeFilter,
 )
 from unfold.decorators import action, display
 from unfold.enums import ActionVariant
@@ -25,6 +24,7 @@ from billing.models import CreditGrant, EntryKind, Invoice, Wallet, WalletEntry,
 from billing.money import format_amount
 from billing.wallets import change_wallet, close_wallet, grant, save_new, take_back, wallet_for
 from catalog.admin.base import OfficeAdmin, carry_out, moment, page_of, staff
+from config.admin_filters import RangeDateTimeFilter
 from customers.admin import add_customer_action, add_customer_tab
 from customers.models import Customer
 

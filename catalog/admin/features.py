@@ -8,7 +8,7 @@ from django.db.models import Count, Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from django.utils.html import format_html
-from unfold.contrib.filters.admin import ChoicesDropdownFilter, FieldTextFilter, RangeDateTimeFilter
+from unfold.contrib.filters.admin import ChoicesDropdownFilter, FieldTextFilter
 from unfold.decorators import action, display
 from unfold.forms import BaseDialogForm
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
@@ -19,6 +19,7 @@ from catalog.features import METER_FIELDS, activate_feature, archive_feature, du
 from catalog.models import Aggregation, Feature, Price, UsageReset
 from catalog.models.features import FeatureKind, FeatureState
 from catalog.wording import describe_meter
+from config.admin_filters import RangeDateTimeFilter
 
 STATE_COLOURS = {FeatureState.ACTIVE: "success", FeatureState.ARCHIVED: "warning"}
 FIXED_FIELDS = ("kind", *METER_FIELDS)

@@ -8,7 +8,7 @@ from django.db.models import Count, Max, Q, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils.html import format_html
 from unfold.admin import TabularInline
-from unfold.contrib.filters.admin import ChoicesDropdownFilter, RangeDateTimeFilter
+from unfold.contrib.filters.admin import ChoicesDropdownFilter
 from unfold.decorators import action, display
 from unfold.enums import ActionVariant
 from unfold.forms import BaseDialogForm
@@ -27,6 +27,7 @@ from catalog.models import Plan, PlanVersion
 from catalog.models.plans import PlanState, VersionState
 from catalog.plans import activate_plan, archive_plan
 from catalog.publishing import draft_of
+from config.admin_filters import RangeDateTimeFilter
 
 STATE_COLOURS = {PlanState.ACTIVE: "success", PlanState.ARCHIVED: "warning"}
 VERSION_COLOURS = {VersionState.PUBLISHED: "success", VersionState.DRAFT: "info"}

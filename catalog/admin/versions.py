@@ -11,7 +11,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html
 from unfold.admin import TabularInline
-from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesDropdownFilter, RangeDateTimeFilter
+from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesDropdownFilter
 from unfold.decorators import action, display
 from unfold.enums import ActionVariant
 from unfold.forms import BaseDialogForm
@@ -26,6 +26,7 @@ from catalog.models import Entitlement, PlanVersion, Price
 from catalog.models.plans import VersionState
 from catalog.publishing import draft_of, publish
 from catalog.wording import describe_free_tier, describe_price
+from config.admin_filters import RangeDateTimeFilter
 
 
 class PublishForm(BaseDialogForm):

@@ -12,7 +12,7 @@ from django.utils import timezone
 from django.utils.html import format_html
 from import_export.admin import ImportMixin
 from unfold.admin import TabularInline
-from unfold.contrib.filters.admin import ChoicesDropdownFilter, DropdownFilter, FieldTextFilter, RangeDateTimeFilter
+from unfold.contrib.filters.admin import ChoicesDropdownFilter, DropdownFilter, FieldTextFilter
 from unfold.contrib.import_export.forms import ImportForm
 from unfold.decorators import action, display
 from unfold.enums import ActionVariant
@@ -20,6 +20,7 @@ from unfold.widgets import UnfoldAdminSelect2Widget
 
 from catalog.admin.archiving import Archiving, activate_action, archive_action
 from catalog.admin.base import OfficeAdmin, badge, moment, page_of, staff
+from config.admin_filters import RangeDateTimeFilter
 from customers.accounts import activate_customer, archive_customer, save_customer
 from customers.admin.importing import CustomerRows
 from customers.admin.subscriptions import STATUS_COLOURS, status_of

@@ -13,7 +13,6 @@ from unfold.contrib.filters.admin import (
     ChoicesDropdownFilter,
     DropdownFilter,
     FieldTextFilter,
-    RangeDateTimeFilter,
 )
 from unfold.decorators import action, display
 from unfold.enums import ActionVariant
@@ -22,6 +21,7 @@ from unfold.forms import BaseDialogForm
 from catalog.admin.base import OfficeAdmin, carry_out, moment, page_of, staff
 from catalog.history import recorded
 from catalog.models import Plan
+from config.admin_filters import RangeDateTimeFilter
 from customers import subscriptions as domain
 from customers.admin.forms import (
     CancelForm,

@@ -7,9 +7,10 @@ from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
-from unfold.contrib.filters.admin import DropdownFilter, RangeDateTimeFilter
+from unfold.contrib.filters.admin import DropdownFilter
 from unfold.decorators import display
 
+from config.admin_filters import RangeDateTimeFilter
 from events.admin.comparing import compare
 from events.admin.filters import EventNameFilter, ExternalIdFilter, SourceFilter
 from events.admin.readonly import LongListAdmin, badge, code, moment

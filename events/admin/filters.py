@@ -5,14 +5,13 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import orjson
-from django.core.exceptions import ValidationError
 from django.db.models import Exists, OuterRef, Q, QuerySet
-from django.forms import SplitDateTimeField
 from django.http import HttpRequest
 from django.utils import timezone
-from unfold.contrib.filters.admin import DropdownFilter, RangeDateTimeFilter, TextFilter
+from unfold.contrib.filters.admin import DropdownFilter, TextFilter
 
 from catalog.models import EventNameAlias, Feature
+from config.admin_filters import RangeDateTimeFilter
 from events.dashboard import first_id_received_since
 from events.models import EventState, Problem, ProblemState
 from events.reasons import Reason
@@ -74,14 +73,6 @@ class MomentRangeFilter(RangeDateTimeFilter):
         super().__init__(*args, **kwargs)
         self.title = self.name
 
-    def _moment(self, edge: str) -> Any:
-        day = self.used_parameters.get(f"{self.parameter_name}_{edge}_0") or ""
-        time = self.used_parameters.get(f"{self.parameter_name}_{edge}_1") or "00:00:00"
-        try:
-            return SplitDateTimeField(required=False).clean([day, time if day else ""])
-        except ValidationError:
-            return None
-
 
 class ReceivedRangeFilter(MomentRangeFilter):
     name = "received between"
@@ -89,7 +80,7 @@ class ReceivedRangeFilter(MomentRangeFilter):
     last_id: int | None = None
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        since, until = self._moment("from"), self._moment("to")
+        since, until = self.moment("from"), self.moment("to")
         if since:
             self.first_id = first_id_received_since(since)
             queryset = queryset.filter(pk__gte=self.first_id, received_at__gte=since)
@@ -108,7 +99,7 @@ class OccurredRangeFilter(MomentRangeFilter):
     name = "occurred between"
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        since, until = self._moment("from"), self._moment("to")
+        since, until = self.moment("from"), self.moment("to")
         queryset = queryset.filter(occurred_at__gte=since) if since else queryset
         return queryset.filter(occurred_at__lt=until) if until else queryset
 

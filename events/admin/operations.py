@@ -14,10 +14,10 @@ from django.urls import path
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
-from unfold.contrib.filters.admin import RangeDateTimeFilter
 from unfold.decorators import display
 
 from catalog.models import Feature
+from config.admin_filters import RangeDateTimeFilter
 from customers.models import Customer
 from events.admin.readonly import LongListAdmin, ReadOnlyAdmin, badge, moment
 from events.models import MendingRun, ProcessedBatch, UsageCheck

@@ -3,9 +3,10 @@
 from django.contrib import admin
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
-from unfold.contrib.filters.admin import DropdownFilter, RangeDateTimeFilter
+from unfold.contrib.filters.admin import DropdownFilter
 from unfold.decorators import display
 
+from config.admin_filters import RangeDateTimeFilter
 from events.admin.filters import ExactTextFilter
 from events.admin.readonly import LongListAdmin, badge, code, moment
 from events.models import RefusedRequest
