@@ -133,9 +133,12 @@ def findings(run: BillingRun, found: Mapping[int, Foreseen]) -> list[RunFinding]
 
 def latest_totals(subscription_ids: Collection[int]) -> dict[int, Decimal]:
     """Read what each subscription's latest period came to on its invoice. One query."""
-    settled = Invoice.objects.filter(subscription_id__in=subscription_ids, kind__in=SETTLING)
-    latest = settled.exclude(state=InvoiceState.VOID).order_by("subscription_id", "-period_end", "-pk")
-    rows: Iterable[tuple[int | None, Decimal]] = latest.distinct("subscription_id").values_list(
-        "subscription_id", "total"
-    )
+    latest = latest_settled(Invoice.objects.filter(subscription_id__in=subscription_ids))
+    rows: Iterable[tuple[int | None, Decimal]] = latest.values_list("subscription_id", "total")
     return {subscription_id: total for subscription_id, total in rows if subscription_id is not None}
+
+
+def latest_settled(invoices: QuerySet[Invoice]) -> QuerySet[Invoice]:
+    """Keep the invoice of each subscription's latest period, if it isn't void."""
+    settled = invoices.filter(kind__in=SETTLING).exclude(state=InvoiceState.VOID)
+    return settled.order_by("subscription_id", "-period_end", "-pk").distinct("subscription_id")

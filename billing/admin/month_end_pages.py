@@ -24,6 +24,7 @@ from billing.month_end.stretches import is_one_stretch, stretches
 from billing.month_end.usage import BILLED, WORDS, Went
 from billing.tasks import go_on_with_month_ends_soon
 from events.admin.exporting import table_file
+from events.fixing.causes import total_at_risk
 
 if TYPE_CHECKING:
     from billing.admin.invoices import InvoiceAdmin
@@ -42,11 +43,15 @@ def urls(page: "InvoiceAdmin") -> list[URLPattern]:
     def progress_view(request: HttpRequest) -> HttpResponse:
         return progress(page, request)
 
+    def at_risk_view(request: HttpRequest) -> HttpResponse:
+        return at_risk(page, request)
+
     view = page.admin_site.admin_view
     return [
         path("month-end/", view(one_view), name="billing_month_end"),
         path("month-end/work-out/", view(work_out_view), name="billing_month_end_work_out"),
         path("month-end/progress/", view(progress_view), name="billing_month_end_progress"),
+        path("month-end/at-risk/", view(at_risk_view), name="billing_month_end_at_risk"),
     ]
 
 
@@ -73,6 +78,7 @@ def month_end_page(page: "InvoiceAdmin", request: HttpRequest) -> HttpResponseBa
         found = month_end(month, now=now, found=part, as_of=report.as_of if report else now)
         return table_file(HEADINGS, table_rows(found), name=f"month-end-{month}", file_format=request.GET["format"])
     context |= {"title": f"Month end, {month.first:%B %Y}", "month": month, **_standing(month, now)}
+    context["may_see_problems"] = request.user.has_perm("events.view_problem")
     if part is not None:
         context |= {"is_worked_out": True, **_found(part)}
     if not is_small:
@@ -111,6 +117,18 @@ def progress(page: "InvoiceAdmin", request: HttpRequest) -> HttpResponse:
     if running is None:
         return HttpResponse(headers={"HX-Redirect": _address(month)})
     return render(request, "admin/billing/month_end_progress.html", {"month": month, "running": running})
+
+
+def at_risk(page: "InvoiceAdmin", request: HttpRequest) -> HttpResponse:
+    """Answer with what open problems are worth, which the page asks for once it is there.
+
+    For staff who may view invoices and problems.
+    """
+    if not page.has_view_permission(request) or not request.user.has_perm("events.view_problem"):
+        raise PermissionDenied
+    found = total_at_risk(now=timezone.now())
+    context = {"found": found, "money": sums(found.amounts.items())}
+    return render(request, "admin/billing/month_end_at_risk.html", context)
 
 
 def _month(request: HttpRequest) -> Month | None:

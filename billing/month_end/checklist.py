@@ -8,6 +8,7 @@ from typing import Any
 
 from django.db.models import Count, F, QuerySet, Sum
 
+from billing.dry_runs import latest_settled
 from billing.models import BillingState, CreditNote, CreditNoteState, Invoice, InvoiceState, LateAdjustment
 from billing.models.late import OPEN_STATES
 from billing.month_end.months import Month
@@ -20,13 +21,17 @@ MOST_COUNTED = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """One thing to look at. `money` is (currency, amount); `url` opens the list that is counted, if there is one."""
+    """One thing to look at. `money` is (currency, amount); `url` opens the list that is counted, if there is one.
+
+    `money_url` answers the money where that takes a moment to work out.
+    """
 
     name: str
     count: int
     money: list[tuple[str, Decimal]]
     url: str
     hint: str
+    money_url: str = ""
 
     @property
     def is_done(self) -> bool:
@@ -38,7 +43,7 @@ class Task:
 
 
 def checklist(month: Month, *, now: datetime) -> list[Task]:
-    """List what waits as of now, for periods that end by the month's end where it is about periods. One query each."""
+    """List what waits as of now, of periods that end by the month's end where it is about periods. Few queries each."""
     end = month.period.end
     drafts = Invoice.objects.filter(state=InvoiceState.DRAFT, period_end__lte=end)
     until = {"period_end_to_0": f"{end:%Y-%m-%d}", "period_end_to_1": f"{end:%H:%M:%S}"}
@@ -48,10 +53,8 @@ def checklist(month: Month, *, now: datetime) -> list[Task]:
     overdue = Invoice.objects.overdue(now)
     return [
         _task("Drafts to be finalized", drafts, F("total"), drafts_url, "Their revenue isn't in the month yet."),
-        _counted("Subscriptions that can't be billed", BillingState.objects.filter(parked_at__isnull=False),
-                 admin_url("billing_billingstate_changelist", parked="yes"), "Each says why; bill it again then."),
-        _counted("Open problems of events", Problem.objects.filter(state=ProblemState.OPEN),
-                 admin_url("events_problem_causes"), "The page tells what each cause is worth."),
+        _parked(),
+        _problems(),
         _task("Late usage to be settled", late, F("amount"), admin_url("billing_lateadjustment_changelist"),
               "Usage of invoiced periods that came afterwards."),
         _task("Draft credit notes", notes, F("total"), admin_url("billing_creditnote_changelist"),
@@ -70,5 +73,23 @@ def _task(name: str, rows: QuerySet[Any], amount: Any, url: str, hint: str) -> T
     return Task(name, sum(count for _, count, _ in found), money, url, hint)
 
 
-def _counted(name: str, rows: QuerySet[Any], url: str, hint: str) -> Task:
-    return Task(name, rows.order_by()[: MOST_COUNTED + 1].count(), [], url, hint)
+def _parked() -> Task:
+    """Count what can't be billed, with what each subscription's latest period came to: nobody knows of this one."""
+    parked = BillingState.objects.filter(parked_at__isnull=False)
+    before = latest_settled(Invoice.objects.filter(subscription__billing__parked_at__isnull=False))
+    sums = Invoice.objects.filter(pk__in=before.values("pk")).order_by().values_list("currency")
+    money = sorted(sums.annotate(money=Sum("total")))
+    url = admin_url("billing_billingstate_changelist", parked="yes")
+    hint = "Each says why; bill it again then. The money is what their periods before came to."
+    return Task("Subscriptions that can't be billed", _count(parked), money, url, hint)
+
+
+def _problems() -> Task:
+    count = _count(Problem.objects.filter(state=ProblemState.OPEN))
+    url, money_url = admin_url("events_problem_causes"), admin_url("billing_month_end_at_risk") if count else ""
+    hint = "The money is what their largest causes would come to, each mended by itself."
+    return Task("Open problems of events", count, [], url, hint, money_url)
+
+
+def _count(rows: QuerySet[Any]) -> int:
+    return rows.order_by()[: MOST_COUNTED + 1].count()

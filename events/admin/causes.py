@@ -1,6 +1,5 @@
 """Problems by cause: what they are worth, what mends each, and all of a cause dismissed at once."""
 
-from hashlib import sha256
 from typing import Any
 from urllib.parse import urlencode
 
@@ -20,6 +19,7 @@ from events.fix_views import take_proof
 from events.fixing import PreviewBusy
 from events.fixing.actions import cause_of
 from events.fixing.at_risk import at_risk
+from events.fixing.causes import key_of, known_names, named, seen, trouble_of
 from events.fixing.offers import Offer, Trouble, nearly_named, offers_for
 from events.fixing.runs import start_run
 from events.models import MendingRun, Problem, ProblemState
@@ -55,7 +55,7 @@ class CausesPages(ModelAdmin):
         if not self.has_view_permission(request):
             raise PermissionDenied
         causes = dashboard.causes()
-        names = _known_names() if any(cause.reason == Reason.UNKNOWN_EVENT_NAME for cause in causes) else []
+        names = known_names() if any(cause.reason == Reason.UNKNOWN_EVENT_NAME for cause in causes) else []
         context = {
             **self.admin_site.each_context(request),
             "opts": self.opts,
@@ -80,7 +80,7 @@ class CausesPages(ModelAdmin):
         given = {name: clean(str(value)) for name, value in request.GET.items()}
         trouble = _named_trouble(given)
         meant = nearly_named(trouble.external_id) if trouble.reason == Reason.UNKNOWN_CUSTOMER else None
-        offers = offers_for(trouble, known_names=_known_names(), meant=meant)
+        offers = offers_for(trouble, known_names=known_names(), meant=meant)
         context: dict[str, Any] = {
             "row": given.get("row", ""),
             "address": f"{request.path}?{request.GET.urlencode()}",
@@ -88,7 +88,7 @@ class CausesPages(ModelAdmin):
             "fixes": _buttons(offers, request) if meant else [],
         }
         try:
-            key = sha256(urlencode(sorted(given.items())).encode()).hexdigest()
+            key = key_of({name: value for name, value in given.items() if name != "row"})
             found = at_risk(trouble, offers, now=timezone.now(), key=key)
             context |= {
                 "found": found,
@@ -128,15 +128,7 @@ class CausesPages(ModelAdmin):
 
 def list_url(cause: dashboard.Cause) -> str:
     """Give the address of the list of a cause's open problems."""
-    return _list_url(_parameters(cause))
-
-
-def _parameters(cause: dashboard.Cause) -> dict[str, str]:
-    """Name a cause, as `events.fixing.actions.cause_of` reads it."""
-    if cause.external_id:
-        return {"cause": cause.reason.value, "external_customer_id": cause.external_id}
-    feature = {"feature": str(cause.feature.pk)} if cause.feature else {}
-    return {"cause": cause.reason.value, "event_name": cause.event_name} | feature
+    return _list_url(named(cause))
 
 
 def _cause_parameters(given: dict[str, str]) -> dict[str, str]:
@@ -166,17 +158,14 @@ def _named_trouble(given: dict[str, str]) -> Trouble:
 
 def _shown(cause: dashboard.Cause, names: list[str], request: HttpRequest) -> dict[str, Any]:
     """Give a cause its addresses: the list of its problems, its actions, and the fixes that this user may use."""
-    named = _parameters(cause)
-    trouble = Trouble(cause.reason, cause.event_name, cause.external_id, cause.feature, cause.first_at)
-    seen = f"{cause.problems}-{cause.last_at.timestamp()}"
-    replay = Offer("Replay", "replay_cause", named)
+    replay = Offer("Replay", "replay_cause", named(cause))
     return {
         "cause": cause,
         "list_url": list_url(cause),
         "replay_url": replay.address(back="problems"),
-        "dismiss_url": f"{reverse('admin:events_problem_dismiss_cause')}?{urlencode(named)}",
-        "at_risk_url": f"{reverse('admin:events_problem_at_risk')}?{urlencode(named | {'seen': seen})}",
-        "fixes": _buttons(offers_for(trouble, known_names=names), request),
+        "dismiss_url": f"{reverse('admin:events_problem_dismiss_cause')}?{urlencode(named(cause))}",
+        "at_risk_url": f"{reverse('admin:events_problem_at_risk')}?{urlencode(seen(cause))}",
+        "fixes": _buttons(offers_for(trouble_of(cause), known_names=names), request),
     }
 
 
@@ -195,16 +184,12 @@ def _detail_url(offers: list[Offer], given: dict[str, str], request: HttpRequest
     return likeliest.address(back="problems", **filled)
 
 
-def _known_names() -> list[str]:
-    return list(Feature.objects.metered().order_by("event_name").values_list("event_name", flat=True).distinct())
-
-
 def _worth(given: dict[str, str]) -> str:
     """Say in a sentence what is given up with the problems of a cause, as far as it is known."""
     trouble = _named_trouble(given)
     meant = nearly_named(trouble.external_id) if trouble.reason == Reason.UNKNOWN_CUSTOMER else None
     try:
-        found = at_risk(trouble, offers_for(trouble, known_names=_known_names(), meant=meant), now=timezone.now())
+        found = at_risk(trouble, offers_for(trouble, known_names=known_names(), meant=meant), now=timezone.now())
     except PreviewBusy:
         return " What they are worth can't be told just now: they are being worked on."
     if found.unknown:

@@ -6,12 +6,14 @@ from datetime import date
 
 import openpyxl
 import pytest
+from django.core.cache import cache
 from django.core.management import call_command
 from django.urls import reverse
 
 from billing.crediting import draft_credit_note, finalize_credit_note
 from billing.finalizing import finalize, void
 from billing.line_events import events_of
+from billing.models import BillingState
 from billing.month_end.checklist import checklist
 from billing.month_end.months import Month
 from billing.month_end.report import month_end
@@ -25,6 +27,7 @@ from tests.billing.adjusting import make_credit, make_tax
 from tests.billing.invoices import make_draft
 from tests.billing.late import arrive_many, invoice_at, work_late
 from tests.billing.world import D, bill, use, utc
+from tests.events.senders import process, send
 from tests.factories import make_customer, make_feature, make_subscription, make_user, make_version
 
 pytestmark = pytest.mark.django_db
@@ -229,6 +232,35 @@ def test_the_checklist_counts_what_its_links_list(plan, calls, staff_client):
     assert tasks["Subscriptions that can't be billed"].is_done
     for task in tasks.values():
         assert not task.url or staff_client.get(task.url, follow=True).status_code == 200
+
+
+def test_what_cant_be_billed_is_worth_what_its_period_before_came_to(plan, calls):
+    for customer, subscription in (sell(plan), sell(plan)):
+        use(customer, calls, utc(2026, 9, 5), 20)
+        parked = subscription
+    bill(utc(2026, 10, 1))
+    BillingState.objects.filter(pk=parked.pk).update(parked_at=NOW, parked_reason="Wrong plan")
+    tasks = {task.name: task for task in checklist(SEPTEMBER, now=NOW)}
+    task = tasks["Subscriptions that can't be billed"]
+    # 20 calls at $0.10 and the next $30; not the opening invoice's
+    assert (task.count, task.money) == (1, [("USD", D(32))])
+
+
+def test_open_problems_are_told_in_money_once_the_page_is_there(plan, calls, staff_client):
+    cache.clear()
+    sell(plan, external_id="acme")
+    for _ in range(3):
+        send("Api.Calls", customer="acme", at=utc(2026, 9, 20))
+    process()
+    page = staff_client.get(url("billing_month_end", month="2026-09")).content.decode()
+    asks = url("billing_month_end_at_risk")
+    assert f'hx-get="{asks}"' in page
+    # 3 calls at $0.10, named wrongly
+    assert ">$0.30</a>" in staff_client.get(asks).content.decode()
+    without_events = as_viewer("billing")
+    assert asks not in without_events.get(url("billing_month_end", month="2026-09")).content.decode()
+    assert without_events.get(asks).status_code == 403
+    assert as_viewer("events").get(asks).status_code == 403
 
 
 def test_the_page_shows_it_all_and_gives_it_as_files(plan, calls, staff_client):

@@ -7,6 +7,7 @@ import pytest
 from django.core.cache import cache
 
 from catalog.features import archive_feature
+from events.fixing.causes import TotalAtRisk, total_at_risk
 from events.models import UsageBucket
 from tests.admin_pages import queries_of, url
 from tests.events.senders import NOON, process, send
@@ -150,3 +151,27 @@ def test_causes_cost_the_same_queries_however_many(tokens, staff_client):
         send("model.usage", customer=f"stranger-{number}", tokens=1)
     process()
     assert queries_of(staff_client, url("events_problem_causes")) == few
+
+
+def test_the_largest_causes_add_up_each_mended_by_itself(tokens, staff_client, monkeypatch):
+    send("Model.Usage", tokens=100)
+    send("model.usage", tokens="60")
+    send("something.else", tokens=1)
+    process()
+    # (100 - 10 free) × $0.02 + (60 - 10 free) × $0.02
+    assert total_at_risk(now=NOON) == TotalAtRisk({"USD": Decimal("2.80")}, is_partial=False, unknown=1)
+    assert not UsageBucket.objects.exists()
+    monkeypatch.setattr("events.fixing.causes.MOST_CAUSES", 2)
+    assert total_at_risk(now=NOON).is_partial
+
+
+def test_what_a_page_worked_out_is_not_worked_out_again(tokens, staff_client, monkeypatch):
+    send("Model.Usage", tokens=100)
+    process()
+    assert "$1.80" in shown(staff_client)
+    monkeypatch.setattr("events.fixing.at_risk.preview", None)
+    assert total_at_risk(now=NOON).amounts == {"USD": Decimal("1.80")}
+
+
+def test_without_problems_nothing_is_at_risk(db):
+    assert total_at_risk(now=NOON) == TotalAtRisk({}, is_partial=False, unknown=0)
