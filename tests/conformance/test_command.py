@@ -12,7 +12,8 @@ import psycopg
 import pytest
 from django.core.management import CommandError, call_command
 
-from tests.conformance.driver import OWN_VECTORS, read, run
+from tests.conformance.driver import run
+from tests.conformance.files import OWN_VECTORS, read
 
 
 def vector(**changes):
@@ -144,16 +145,11 @@ def test_folders_within_the_folder_are_read_too(tmp_path):
     [
         (None, "No vector files"),
         ("{", "pricing.json can't be read: Expecting property name"),
-        ("[]", "pricing.json isn't a file of vectors"),
-        ({"category": "pricing"}, "pricing.json isn't a file of vectors"),
+        ("[]", "hold no vectors"),
+        ({"category": "pricing"}, "hold no vectors"),
+        ({"category": "pricing", "vectors": []}, "hold no vectors"),
         ({"category": "weather", "vectors": []}, "is of category weather"),
         ({"category": "pricing", "schema": "2", "vectors": []}, "is of schema 2"),
-        ({"category": "pricing", "count": 2, "vectors": [vector()]}, "says that it holds 2 vectors, and holds 1"),
-        ({"category": "pricing", "vectors": []}, "hold no vectors"),
-        ({"category": "pricing", "vectors": ["one"]}, "vector 0: it is no object"),
-        ({"category": "pricing", "vectors": [vector(op=None)]}, "vector one: its op is of the wrong type"),
-        ({"category": "pricing", "vectors": [vector(expected={})]}, "vector one: it expects nothing"),
-        ({"category": "pricing", "vectors": [vector(profile="vital")]}, "its profile is vital"),
     ],
 )
 def test_what_cannot_be_read_is_refused_before_any_vector_runs(tmp_path, content, message):
@@ -164,6 +160,35 @@ def test_what_cannot_be_read_is_refused_before_any_vector_runs(tmp_path, content
     with pytest.raises(CommandError, match=message):
         call_command("conformance", str(tmp_path), stdout=out)
     assert out.getvalue() == ""
+
+
+@pytest.mark.parametrize(
+    ("broken", "problem"),
+    [
+        ("one", "it has no op"),
+        (vector(op=None), "its op is of the wrong type"),
+        (vector(expected={}), "it expects nothing"),
+        (vector(profile="vital"), "its profile is vital"),
+        (vector(policy=[]), "its policy is no object"),
+    ],
+)
+def test_a_vector_that_is_not_in_the_format_fails_alone(folder, broken, problem):
+    out = StringIO()
+    with pytest.raises(CommandError, match="1 core vectors failed"):
+        call_command("conformance", str(folder(broken, vector(id="two"))), stdout=out)
+    assert f"not in the format: {problem}" in out.getvalue()
+    assert "1 passed, 1 failed" in out.getvalue()
+
+
+def test_what_is_odd_about_a_file_is_said(folder):
+    place = folder(vector())
+    (place / "manifest.json").write_text("{}")
+    (place / "short.json").write_text(json.dumps({"category": "pricing", "count": 2, "vectors": [vector(id="two")]}))
+    out, err = StringIO(), StringIO()
+    call_command("conformance", str(place), stdout=out, stderr=err)
+    assert "manifest.json is no file of vectors, and was passed over" in err.getvalue()
+    assert "short.json says that it holds 2 vectors, and holds 1" in err.getvalue()
+    assert "2 passed, 0 failed" in out.getvalue()
 
 
 def test_a_missing_folder_is_refused(tmp_path):

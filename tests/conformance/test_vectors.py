@@ -9,7 +9,9 @@ from billing.money import to_decimal
 from events.models import Event, InboxEvent
 from tests.conformance import driver
 from tests.conformance.adapter import CATEGORIES
+from tests.conformance.comparing import same
 from tests.conformance.driver import Status
+from tests.conformance.files import read
 
 # Core vectors that aren't run: what the product hasn't got. Whatever is added to these lists has to be meant.
 LEFT_OUT = {"aggregation level_average", "aggregation unique_count with removals", "credit_balance"}
@@ -18,7 +20,7 @@ LEFT_OUT = {"aggregation level_average", "aggregation unique_count with removals
 @pytest.fixture(scope="module")
 def report(django_db_setup, django_db_blocker):
     with django_db_blocker.unblock():
-        return driver.run(driver.read())
+        return driver.run(read())
 
 
 @pytest.mark.parametrize("category", CATEGORIES)
@@ -68,7 +70,7 @@ def test_a_run_leaves_no_rows_behind(report):
     ],
 )
 def test_results_are_compared_by_value(expected, got):
-    assert driver.same(expected, got)
+    assert same(expected, got)
 
 
 @pytest.mark.parametrize(
@@ -85,4 +87,4 @@ def test_results_are_compared_by_value(expected, got):
     ],
 )
 def test_other_results_are_told_apart(expected, got):
-    assert not driver.same(expected, got)
+    assert not same(expected, got)

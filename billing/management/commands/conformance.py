@@ -6,7 +6,8 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from tests.conformance.driver import CORE, OWN_VECTORS, VARIANT, Report, Status, Unreadable, read, run
+from tests.conformance.driver import CORE, VARIANT, Report, Status, run
+from tests.conformance.files import OWN_VECTORS, Unreadable, read
 from tests.conformance.scratch import NoScratchDatabase, scratch_database
 
 
@@ -32,6 +33,8 @@ class Command(BaseCommand):
                 report = run(files)
         except (Unreadable, NoScratchDatabase) as error:
             raise CommandError(str(error)) from error
+        for note in filter(None, (file.note for file in files)):
+            self.stderr.write(note)
         self._show_table(report)
         self._show_reasons(report)
         self._show_failures(report)
