@@ -143,9 +143,10 @@ def values_of(customer_id: int, charge: Charge) -> list[list[Decimal]]:
     Only prices with amounts per event need them.
     """
     feature = Feature.objects.get(pk=charge.price.feature.id)
+    grants = charge.grants if charge.less is None else (*charge.grants, *charge.less.grants)
     return [
         [value for span in grant.windows for value in event_values(customer_id, feature, span.start, span.end)]
-        for grant in charge.grants
+        for grant in grants
     ]
 
 

@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 from billing.models import InvoiceLine, LineKind
 from billing.printing import timezone_of
-from billing.proof import NotUsage, grant_of
+from billing.proof import NotUsage, spans_recorded
 from catalog.models import Aggregation, Feature
 from catalog.refusals import Refused
 from customers.periods import Period
@@ -36,7 +36,7 @@ def windows_of(line: InvoiceLine) -> list[Period]:
 def recorded_windows(how: dict[str, Any]) -> list[Period]:
     """List the windows that a usage line's computation recorded; of late usage, those of its period."""
     parts = [again["computation"] for again in how["again"]] if "again" in how else [how]
-    return [span for part in parts for window in part.get("windows", ()) for span in grant_of(window).windows]
+    return [span for part in parts for span in spans_recorded(part)]
 
 
 def events_of(line: InvoiceLine, *, most: int, after: tuple[datetime, int] | None = None) -> Iterator[CountedEvent]:

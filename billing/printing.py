@@ -84,6 +84,11 @@ def explain(line: InvoiceLine, currency: str) -> list[str]:
         f"{part['line']}: -{exact_price(part['amount'], currency)}"
         for part in how.get("discount", {}).get("by_line", [])
     ]
+    if "less" in how:
+        less = how["less"]
+        amount = format_amount(Decimal(less["amount"]), currency)
+        units = f"{number(Decimal(less['quantity']))} = " if line.kind == LineKind.USAGE else ""
+        said.append(f"less what the period came to before: {units}{amount}")
     if line.exact_amount != line.amount:
         exact = number(line.exact_amount.quantize(Decimal("1e-12")))
         said.append(f"exactly {exact}, rounded once to {format_amount(line.amount, currency)}")

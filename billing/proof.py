@@ -1,13 +1,14 @@
 """Proof of an invoice line: its usage counted again, priced again, and compared with what the line says."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
 from django.db.models import QuerySet
 
-from billing.accounts import Account
+from billing.accounts import Account, PlanTerms
 from billing.allowances import Grant
 from billing.invoicing import values_of
 from billing.late.figures import NOTHING, Figures, of_prices
@@ -16,6 +17,7 @@ from billing.lines import LATE_USAGE, USAGE, DraftLine
 from billing.models import InvoiceLine, InvoiceState
 from billing.plan_terms import load_catalog
 from billing.usage_charges import Charge, usage_lines
+from catalog.models import Price
 from catalog.refusals import Refused
 from customers.periods import Interval, Period, Schedule
 from events.usage import UsageRequest, usage_many
@@ -145,15 +147,36 @@ def _charge(line: InvoiceLine) -> Charge:
         price.currency,
         Interval(price.interval, price.interval_count),
     )
-    usage_price = next(each for each in plan.usage if each.price_id == price.pk)
-    found = tuple(grant_of(window) for window in line.computation["windows"])
+    less, trial = line.computation.get("less"), bool(line.computation.get("trial"))
+    charge = _of_windows(plan, price.pk, line.computation["windows"], is_trial=trial)
+    if less is None:
+        return charge
+    version_id = Price.objects.get(pk=less["price_id"]).version_id
+    before = load_catalog([version_id])[version_id].terms(
+        price.currency, Interval(price.interval, price.interval_count)
+    )
+    return replace(charge, less=_of_windows(before, less["price_id"], less["windows"], is_trial=trial))
+
+
+def _of_windows(plan: PlanTerms, price_id: int, recorded: Sequence[dict[str, Any]], *, is_trial: bool) -> Charge:
+    usage_price = next(each for each in plan.usage if each.price_id == price_id)
+    found = tuple(grant_of(window) for window in recorded)
     windows = tuple(window for grant in found for window in grant.windows)
-    return Charge(usage_price, plan, windows, found, bool(line.computation.get("trial")), active=windows)
+    return Charge(usage_price, plan, windows, found, is_trial, active=windows)
 
 
 def spans_of(line: InvoiceLine) -> list[Period]:
     """List the windows whose usage a usage line charges."""
-    return [_period(span) for window in line.computation["windows"] for span in window["spans"]]
+    return spans_recorded(line.computation)
+
+
+def spans_recorded(how: dict[str, Any]) -> list[Period]:
+    """List the windows that a computation recorded, without what an invoice before charged of them."""
+    since = datetime.fromisoformat(how["less"]["until"]) if "less" in how else None
+    spans = [_period(span) for window in how.get("windows", ()) for span in window["spans"]]
+    if since is None:
+        return spans
+    return [Period(max(span.start, since), span.end) for span in spans if span.end > since]
 
 
 def grant_of(window: dict[str, Any]) -> Grant:

@@ -4,10 +4,13 @@ Usage is never prorated. Within a period every plan version in force rates its o
 and resumed keeps one line over its windows, so that neither tiers nor free units begin anew. In a trial all units are
 free, and the line says so; usage during a pause isn't billed. A cumulative feature is charged once a period, at the
 end of its last active window, by the version in force then, whose minimum shrinks by all days it was priced on.
+
+Where an invoice begins within a billing period, as the one before was to be the last, it charges what the whole period
+comes to by its end, less what it came to by its start. So free units, tiers and minimums don't begin anew.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, Protocol
@@ -20,6 +23,7 @@ from billing.lines import DraftLine
 from billing.money import ZERO, exact, round_amount
 from billing.percentage import free_first, rate_events
 from billing.rating import Part, Rated, rate
+from billing.rest_of_period import differences
 from billing.steps import OPENING, Step
 from billing.terms import Model
 from customers.periods import Period
@@ -49,7 +53,8 @@ class Charge:
     """One usage price over the windows in which it applies, cut into allowances.
 
     `active` are the days that what is agreed for a whole period is due for: the windows, and of a running total, which
-    is read in the last of them, all windows of the period in which its feature was priced.
+    is read in the last of them, all windows of the period in which its feature was priced. `less` is what the same
+    period came to up to where this charge begins.
     """
 
     price: UsagePrice
@@ -58,6 +63,7 @@ class Charge:
     grants: tuple[Grant, ...]
     is_trial: bool = False
     active: tuple[Period, ...] = ()
+    less: "Charge | None" = None
 
     @property
     def span(self) -> Period:
@@ -68,12 +74,12 @@ class Charge:
         return self.price.terms.needs_events and not self.is_trial
 
     def asks(self) -> list[Ask]:
-        """List what the meter is asked: every grant's windows, then what was used before it."""
+        """List what the meter is asked: every grant's windows, then what was used before it; then what is less."""
         found: list[Ask] = []
         for grant in self.grants:
             spans = grant.windows if grant.used_in is None else (*grant.windows, grant.used_in)
             found += [Ask(self.price.feature.id, span) for span in spans]
-        return found
+        return found if self.less is None else found + self.less.asks()
 
 
 @dataclass(slots=True)
@@ -113,8 +119,27 @@ def charges(account: Account, step: Step, *, until: datetime | None = None) -> l
     """List the usage prices that the step's period is charged by. `until` leaves out what comes after a moment."""
     if step.kind == OPENING or step.period.start >= step.period.end:
         return []
-    period = step.period if until is None else Period(step.period.start, max(step.period.start, until))
-    period = Period(period.start, min(period.end, step.period.end))
+    start, end = step.period.start, step.period.end if until is None else min(until, step.period.end)
+    if end <= start:
+        return []
+    begun = max(account.schedule.boundary(account.schedule.index_at(start)), account.started_at)
+    found = _charges(account, Period(begun, end))
+    if begun >= start:
+        return found
+    before = _charges(account, Period(begun, start))
+    return [replace(charge, less=_same(charge, before)) for charge in found]
+
+
+def _same(charge: Charge, among: Sequence[Charge]) -> Charge | None:
+    """Find the charge of the same price; of a running total, which is charged once a period, of its feature."""
+    for each in among:
+        same_price = (each.price.price_id, each.is_trial) == (charge.price.price_id, charge.is_trial)
+        if same_price or (each.price.feature.is_cumulative and each.price.feature.id == charge.price.feature.id):
+            return each
+    return None
+
+
+def _charges(account: Account, period: Period) -> list[Charge]:
     parts: dict[tuple[int, bool], _Part] = {}
     active: dict[int, tuple[Period, ...]] = {}
     for phase, window in account.windows(period, ACTIVE, TRIAL):
@@ -171,6 +196,17 @@ def usage_lines(
 
     The usage line, left out when nothing was used and nothing is due, then the minimum commitment's true-up.
     """
+    if charge.less is None:
+        return _whole_lines(account, charge, metered, values)
+    own, less = replace(charge, less=None), charge.less
+    asked, valued = len(own.asks()), len(own.grants)
+    whole = _whole_lines(account, own, metered[:asked], values[:valued])
+    return differences(whole, _whole_lines(account, less, metered[asked:], values[valued:]), less.span, account)
+
+
+def _whole_lines(
+    account: Account, charge: Charge, metered: Sequence[Metered], values: Sequence[Sequence[Decimal]]
+) -> list[DraftLine]:
     used = _sort_out(charge, metered)
     rated = _rate_single(charge, used, values) if charge.needs_events else None
     with exact():

@@ -76,9 +76,17 @@ def periods_of(touched: Sequence[Touched]) -> set[tuple[int, Period]]:
     for subscription in subscriptions:
         mine = by_customer[subscription.customer_id]
         for period in _closed(subscription, invoiced[subscription.pk], min(each.hour for each in mine)):
-            if any(_concerns(each, period, each.feature_id in lasting) for each in mine):
+            begun = _begun(subscription, period)
+            if any(_concerns(each, begun, each.feature_id in lasting) for each in mine):
                 found.add((subscription.pk, period))
     return found
+
+
+def _begun(subscription: Subscription, period: Period) -> Period:
+    """Reach back to where the billing period began: an invoice that begins within one charges by all of it."""
+    schedule = schedule_of(subscription)
+    whole = schedule.boundary(schedule.index_at(max(period.start, subscription.started_at)))
+    return Period(min(max(whole, subscription.started_at), period.start), period.end)
 
 
 def _concerns(touched: Touched, period: Period, is_lasting: bool) -> bool:
