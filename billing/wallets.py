@@ -245,9 +245,12 @@ def return_credits(invoice: Invoice, *, now: datetime, by: User | None) -> None:
     for entry in found:
         if entry.grant_id in settled:
             continue
-        if wallets[entry.wallet_id].state == WalletState.CLOSED:
-            raise WalletClosed(f"{wallets[entry.wallet_id]} is closed: the credit of {invoice} can't move.")
         if entry.kind == EntryKind.APPLIED:
+            if wallets[entry.wallet_id].state == WalletState.CLOSED:
+                raise WalletClosed(
+                    f"{wallets[entry.wallet_id]} is closed, so what it paid of {invoice} can't go back into it. "
+                    f"Credit {invoice} by a credit note instead."
+                )
             back = _move(entry.grant, EntryKind.RETURNED, -entry.amount, now=now, by=by, reason=reason, invoice=invoice)
             moved.append(back)
         elif entry.kind == EntryKind.GRANTED:
@@ -258,10 +261,30 @@ def return_credits(invoice: Invoice, *, now: datetime, by: User | None) -> None:
 def _take_back_whole(entry: WalletEntry, reason: str, *, now: datetime, by: User | None) -> WalletEntry:
     entry.grant.refresh_from_db()
     if entry.grant.remaining < entry.amount:
-        raise CreditSpent(
-            f"The credit that {entry.invoice} gave is used: void what used it first, or correct it by a new invoice."
-        )
+        raise CreditSpent(_where_spent(entry))
     return _move(entry.grant, EntryKind.TAKEN_BACK, -entry.amount, now=now, by=by, reason=reason, invoice=entry.invoice)
+
+
+def _where_spent(entry: WalletEntry) -> str:
+    """Say what became of credit that an invoice gave, and how the invoice can be corrected all the same."""
+    currency = entry.wallet.currency
+    used: dict[Invoice, Decimal] = defaultdict(Decimal)
+    by_hand = []
+    for each in entry.grant.entries.exclude(pk=entry.pk).select_related("invoice").order_by("pk"):
+        if each.invoice is not None:
+            used[each.invoice] -= each.amount
+        else:
+            by_hand.append(f"{format_amount(-each.amount, currency)} taken out of the wallet ({each.reason})")
+    on = {invoice: amount for invoice, amount in used.items() if amount}
+    said = ", ".join(
+        [*(f"{format_amount(amount, currency)} paid {invoice}" for invoice, amount in on.items()), *by_hand]
+    )
+    spent, given = (format_amount(each, currency) for each in (entry.amount - entry.grant.remaining, entry.amount))
+    first = "" if by_hand else f"Void {' and '.join(map(str, on))} first, which gives it back, or "
+    how = f"{first}let {entry.invoice} stand and put the difference on a one-off invoice."
+    return (
+        f"{spent} of the {given} of prepaid credit that {entry.invoice} gave is used: {said}. {how[0].upper()}{how[1:]}"
+    )
 
 
 def take_back(

@@ -324,7 +324,7 @@ class InvoiceAdmin(SettlingActions, ExportsMoney, ModelAdmin):
         dialog={
             "title": "Void this invoice",
             "description": "It keeps its number and can't be restored. Nothing replaces it until you reissue it. "
-            "Prepaid credit and discounts that it used go back to the customer.",
+            "Prepaid credit and discounts that it used go back to the customer; credit that it gave is taken back.",
             "form_class": VoidForm,
             "form_submit_text": "Void",
         },

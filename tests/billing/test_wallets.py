@@ -18,6 +18,7 @@ from billing.wallets import (
     NoReason,
     WalletClosed,
     close_wallet,
+    debit,
     expire_credits,
     grant,
     open_wallet,
@@ -140,15 +141,57 @@ def test_an_invoice_below_zero_becomes_credit_once_and_a_void_takes_it_back(cust
     assert (balance(), ledger()) == (0, [("granted", 20, 20), ("taken_back", -20, 0)])
 
 
-def test_credit_from_an_invoice_that_is_used_keeps_the_invoice_from_being_voided(customer):
+@pytest.fixture
+def spent(customer):
+    """An invoice of -$20.00, and one of $5.00 that its credit paid."""
     opening = finalize(invoice_of(customer), now=START)
     cancel(opening.subscription, at=utc(2026, 9, 11), now=utc(2026, 9, 11), by=None)
     final = finalize(bill(utc(2026, 9, 11))[0], now=END)
-    finalize(invoice_of(customer, 5), now=END)
-    with pytest.raises(CreditSpent, match=r"The credit that INV-000002 gave is used"):
-        void(final, reason="Wrong", by=None, now=END)
+    return final, finalize(invoice_of(customer, 5), now=END)
+
+
+@pytest.mark.parametrize("change", [void, reissue])
+def test_an_invoice_whose_credit_is_used_is_not_voided_and_says_where_it_is(spent, change):
+    final, _ = spent
+    says = (
+        "$5.00 of the $20.00 of prepaid credit that INV-000002 gave is used: $5.00 paid INV-000003. Void INV-000003 "
+        "first, which gives it back, or let INV-000002 stand and put the difference on a one-off invoice."
+    )
+    with pytest.raises(CreditSpent) as refused:
+        change(final, reason="Wrong", by=None, now=END)
+    assert str(refused.value) == says
     final.refresh_from_db()
     assert (final.state, balance()) == ("paid", 15)
+
+
+def test_an_invoice_whose_credit_is_used_is_reissued_once_what_used_it_is_void(spent):
+    final, other = spent
+    void(other, reason="To correct INV-000002", by=None, now=END)
+    again = finalize(reissue(final, reason="Wrong address", by=None, now=END), now=END)
+    assert (totals(again), balance()) == (totals(final), 20)
+    other_again = finalize(reissue(other, reason="To correct INV-000002", by=None, now=END), now=END)
+    assert (totals(other_again), other_again.state, balance()) == (totals(other), "paid", 15)
+    assert ledger() == [
+        ("granted", 20, 20), ("applied", -5, 15), ("returned", 5, 20), ("taken_back", -20, 0),
+        ("granted", 20, 20), ("applied", -5, 15),
+    ]  # fmt: skip
+
+
+def test_what_was_taken_out_of_the_wallet_by_hand_is_named_and_leaves_a_one_off_invoice(spent):
+    debit(Wallet.objects.get(), D(8), reason="Paid back by bank", now=END, by=None)
+    says = (
+        "$13.00 of the $20.00 of prepaid credit that INV-000002 gave is used: $5.00 paid INV-000003, $8.00 taken out "
+        "of the wallet (Paid back by bank). Let INV-000002 stand and put the difference on a one-off invoice."
+    )
+    with pytest.raises(CreditSpent) as refused:
+        void(spent[0], reason="Wrong", by=None, now=END)
+    assert str(refused.value) == says
+
+
+def test_credit_that_went_with_its_closed_wallet_is_named(spent):
+    close_wallet(Wallet.objects.get(), reason="The customer left", now=END, by=None)
+    with pytest.raises(CreditSpent, match=r"\$15\.00 taken out of the wallet \(The customer left\)"):
+        void(spent[0], reason="Wrong", by=None, now=END)
 
 
 def test_an_invoice_of_the_same_batch_uses_what_one_below_zero_gave(customer):
