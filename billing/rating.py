@@ -279,7 +279,8 @@ def _graduated_parts(billable: Decimal, terms: Terms) -> list[Part]:
         if billable <= lower and (number > 1 or not terms.charge_at_zero):
             return parts
         top = billable if tier.up_to is None else min(billable, tier.up_to)
-        parts.append(_tier_part(number, tier, lower, top - lower, terms.model))
+        if top > lower or not billable:  # a first tier up to zero holds nothing, and charges nothing else
+            parts.append(_tier_part(number, tier, lower, top - lower, terms.model))
         lower = top
     if billable > lower and terms.beyond_last_tier == "error":
         raise QuantityOutOfRange(f"No tier holds {billable}")

@@ -96,6 +96,11 @@ def test_the_first_tiers_flat_amount_is_due_without_usage_unless_the_price_says_
     assert rate(D("3"), terms, free_units=D("3")).amount == 1
 
 
+def test_a_first_tier_up_to_zero_charges_its_flat_amount_for_no_usage_only():
+    terms = Terms(Model.GRADUATED, tiers=(Tier(D("0"), D("1"), D("5")), Tier(None, D("2"), D("1"))))
+    assert [rate(D(quantity), terms).amount for quantity in ("0", "3")] == [5, 7]
+
+
 @pytest.mark.parametrize("terms", [PER_UNIT, PACKAGE, GRADUATED, VOLUME])
 def test_negative_usage_costs_what_none_costs(terms):
     assert rate(D("-5"), terms).amount == rate(ZERO, terms).amount
