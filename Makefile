@@ -65,6 +65,10 @@ lint: setup ## Check style, types, layers and migrations
 	@$(VENV)/bin/lint-imports
 	@$(PYTHON) manage.py makemigrations --check --dry-run
 
+.PHONY: examples
+examples: setup ## Write the schema's examples of answers and webhooks anew, from real ones
+	@WRITE_EXAMPLES=1 $(PYTHON) -m pytest -q tests/scenarios/test_answers_as_shown.py
+
 .PHONY: bench
 bench: setup ## Measure the figures of the README (ONLY=name for one)
 	@$(PYTHON) -m tests.bench $(if $(ONLY),--only $(ONLY))

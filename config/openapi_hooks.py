@@ -1,10 +1,15 @@
 """What the OpenAPI schema says of every operation alike, added once it is built."""
 
+import json
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 from config.doors import ApiDoor
 from config.errors import KeyInUse, KeyReused
 
+EXAMPLES = Path(__file__).parent / "openapi_examples.json"
+JSON = "application/json"
 PARAMETER = "IdempotencyKey"
 DESCRIPTION = (
     "Any text of up to 255 printable characters, a UUID for example. The same request with the same key is carried "
@@ -47,6 +52,26 @@ def describe_all(result: dict[str, Any], generator: Any, **kwargs: Any) -> dict[
     return result
 
 
+@cache
+def examples() -> Any:
+    """Read what operations answer, by their ids and statuses, and what messages say, by their names.
+
+    `make examples` writes the file from real answers; a test keeps it as it is answered.
+    """
+    return json.loads(EXAMPLES.read_text())
+
+
+def show_examples(result: dict[str, Any], generator: Any, **kwargs: Any) -> dict[str, Any]:
+    """Add an example to every answer that succeeds and to every message."""
+    for operation in (one for methods in result["paths"].values() for one in methods.values()):
+        for status, answer in examples()["answers"].get(operation["operationId"], {}).items():
+            operation["responses"][status]["content"][JSON]["example"] = answer
+    for name, methods in result.get("webhooks", {}).items():
+        if name in examples()["messages"]:
+            methods["post"]["requestBody"]["content"][JSON]["example"] = examples()["messages"][name]
+    return result
+
+
 def _header(name: str, says: str) -> dict[str, Any]:
     return {"in": "header", "name": name, "description": says, "required": True, "schema": {"type": "string"}}
 
@@ -57,9 +82,9 @@ def _add_conflict(responses: dict[str, Any]) -> None:
         for code, message in CONFLICTS.items()
     }
     if "409" in responses:
-        content = responses["409"]["content"]["application/json"]
+        content = responses["409"]["content"][JSON]
         content["examples"] = content.get("examples", {}) | examples
         responses["409"]["description"] += f" {KEY_CONFLICT}"
         return
     content = {"schema": {"$ref": "#/components/schemas/ErrorBody"}, "examples": examples}
-    responses["409"] = {"description": KEY_CONFLICT, "content": {"application/json": content}}
+    responses["409"] = {"description": KEY_CONFLICT, "content": {JSON: content}}

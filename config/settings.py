@@ -225,6 +225,7 @@ SPECTACULAR_SETTINGS = {
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
         "config.openapi_hooks.describe_all",
+        "config.openapi_hooks.show_examples",
     ],
 }
 

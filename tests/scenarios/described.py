@@ -5,6 +5,7 @@ from functools import cache
 from typing import Any
 
 from drf_spectacular.generators import SchemaGenerator
+from jsonschema_rs import Draft202012Validator
 
 from billing.runs import run_to_end
 from catalog.models import Price
@@ -15,6 +16,7 @@ from tests.billing.late import make_late_adjustment
 from tests.factories import START
 
 JSON = "application/json"
+type Named = dict[str, list[str]]  # what things are called, by the names of parameters and fields
 
 
 @cache
@@ -36,7 +38,13 @@ def example_of(operation: Any) -> Any:
     return examples[0]["value"] if examples else None
 
 
-def make_one_of_everything(api: Api) -> dict[str, list[str]]:
+def problems_of(body: Any, schema: Any) -> list[str]:
+    """Say where a body differs from what a part of the schema says of it."""
+    validator = Draft202012Validator(schema | {"components": described()["components"]}, validate_formats=True)
+    return [f"{error.instance_path}: {error.message}" for error in validator.iter_errors(body)]
+
+
+def make_one_of_everything(api: Api) -> Named:
     """Make a company through the API, and return what its things are called, by the names of parameters and fields."""
     customer = api.post("customers", {"external_id": "acme", "name": "Acme Ltd"}, 201)
     meter = {"event_name": "api.calls", "aggregation": {"type": "COUNT"}, "reset_usage": "BILLING_PERIOD"}
@@ -110,7 +118,7 @@ def make_one_of_everything(api: Api) -> dict[str, list[str]]:
     return {name: [*ids, "none"] for name, ids in named.items()}
 
 
-def pointing_at(named: dict[str, list[str]]) -> dict[str, Any]:
+def pointing_at(named: Named) -> dict[str, Any]:
     """Return the schema with what a client sends narrowed to things that are there, and one that isn't."""
     schema = deepcopy(described())
     for methods in schema["paths"].values():
