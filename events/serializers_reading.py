@@ -96,7 +96,7 @@ class DiagnosisStep(serializers.Serializer[Any]):
     status = serializers.ChoiceField(["pass", "warning", "fail", "info"])
     reason = serializers.CharField(allow_null=True)
     message = serializers.CharField()
-    feature_id = serializers.IntegerField(allow_null=True)
+    feature_id = serializers.CharField(allow_null=True)
     guide = serializers.CharField(allow_null=True)
     fix = serializers.CharField(allow_null=True)
 

@@ -197,7 +197,7 @@ def plan_steps(context: Context, reading: Reading) -> list[Step]:
     """Tell for one feature whether the plan in force then has a price for it, on the subscription's terms."""
     if not context.phases_at:
         sentence = "Not known: there was no subscription, and so no plan."
-        return [_of(reading, Status.INFO, sentence)]
+        return [reading.step(StepKey.PLAN, Status.INFO, sentence)]
     steps = [_plan_step(context, reading, phase) for phase in context.phases_at]
     passed = [step for step in steps if step.status == Status.PASS]
     return passed or steps
@@ -212,7 +212,7 @@ def _plan_step(context: Context, reading: Reading, phase: SubscriptionPhase) -> 
             f"{price.get_model_display().partition(':')[0]}, {price.currency} {price.get_interval_display().lower()}"
         )
         sentence = f"{version} prices {feature.name}."
-        return _of(reading, Status.PASS, sentence, evidence=(plan, Evidence("Price", value)))
+        return reading.step(StepKey.PLAN, Status.PASS, sentence, evidence=(plan, Evidence("Price", value)))
     add = Fix(
         f"Add {feature.name} to {version.plan}",
         action="add_to_plan",
@@ -232,7 +232,9 @@ def _plan_step(context: Context, reading: Reading, phase: SubscriptionPhase) -> 
         sentence = f"{version} has no price for {feature.name}: its usage is counted, and isn't billed."
         if newer:
             sentence += f" {newer} has one; the subscription isn't on it."
-    return _of(reading, Status.FAIL, sentence, Reason.FEATURE_NOT_IN_PLAN, evidence=(plan,), fixes=(add, open_plan))
+    return reading.step(
+        StepKey.PLAN, Status.FAIL, sentence, Reason.FEATURE_NOT_IN_PLAN, evidence=(plan,), fixes=(add, open_plan)
+    )
 
 
 def _newer_version_with(reading: Reading, phase: SubscriptionPhase) -> str:
@@ -244,15 +246,3 @@ def _newer_version_with(reading: Reading, phase: SubscriptionPhase) -> str:
     ).select_related("version__plan")
     found = newer.order_by("-version__number").first()
     return str(found.version) if found else ""
-
-
-def _of(reading: Reading, status: Status, sentence: str, reason: Reason | None = None, **more: object) -> Step:
-    return Step(
-        StepKey.PLAN,
-        status,
-        sentence,
-        reason,
-        feature_id=reading.feature.pk,
-        feature=reading.feature.name,
-        **more,  # type: ignore[arg-type]
-    )

@@ -81,12 +81,6 @@ def feature_steps(context: Context, reading: Reading) -> list[Step]:
     ]
 
 
-def _of(
-    reading: Reading, key: StepKey, status: Status, sentence: str, reason: Reason | None = None, **more: object
-) -> Step:
-    return Step(key, status, sentence, reason, feature_id=reading.feature.pk, feature=reading.feature.name, **more)  # type: ignore[arg-type]
-
-
 def _state_step(context: Context, reading: Reading) -> Step:
     feature, subject = reading.feature, context.subject
     evidence = [feature_evidence(feature)]
@@ -95,8 +89,7 @@ def _state_step(context: Context, reading: Reading) -> Step:
         if feature.archived_at <= subject.received_at:
             sentence = f"{feature.name} was archived when the event arrived, so it doesn't count it."
             fix = Fix("Activate the feature", action="activate_feature", parameters={"feature": str(feature.pk)})
-            return _of(
-                reading,
+            return reading.step(
                 StepKey.FEATURE,
                 Status.FAIL,
                 sentence,
@@ -105,7 +98,7 @@ def _state_step(context: Context, reading: Reading) -> Step:
                 fixes=(fix,),
             )
         sentence = f"{feature.name} was active when the event arrived. It is archived today."
-        return _of(reading, StepKey.FEATURE, Status.WARNING, sentence, evidence=tuple(evidence))
+        return reading.step(StepKey.FEATURE, Status.WARNING, sentence, evidence=tuple(evidence))
     if feature.counts_from is not None and feature.counts_from > subject.occurred_at:
         evidence.append(Evidence("Counts from", wording.moment(feature.counts_from)))
         sentence = (
@@ -116,8 +109,7 @@ def _state_step(context: Context, reading: Reading) -> Step:
             action="count_earlier",
             parameters={"feature": str(feature.pk), "at": subject.occurred_at.isoformat()},
         )
-        return _of(
-            reading,
+        return reading.step(
             StepKey.FEATURE,
             Status.FAIL,
             sentence,
@@ -129,21 +121,20 @@ def _state_step(context: Context, reading: Reading) -> Step:
     if stored:
         before = stored.get_reason_display().lower()
         sentence = f"{feature.name} didn't count it when it was processed ({before}); today it would."
-        return _of(
-            reading,
+        return reading.step(
             StepKey.FEATURE,
             Status.WARNING,
             sentence,
             fixes=(replay_fix(context),),
             comparisons=then_and_now(stored, feature),
         )
-    return _of(reading, StepKey.FEATURE, Status.PASS, f"{feature.name} is active.", evidence=tuple(evidence))
+    return reading.step(StepKey.FEATURE, Status.PASS, f"{feature.name} is active.", evidence=tuple(evidence))
 
 
 def _filter_step(context: Context, reading: Reading) -> Step:
     feature = reading.feature
     if not feature.filters:
-        return _of(reading, StepKey.FILTER, Status.PASS, "The feature has no filter: every event of its name counts.")
+        return reading.step(StepKey.FILTER, Status.PASS, "The feature has no filter: every event of its name counts.")
     properties = context.subject.parsed
     evidence = []
     for name, wanted in feature.filters.items():
@@ -154,11 +145,10 @@ def _filter_step(context: Context, reading: Reading) -> Step:
         others = [other for other in context.readings if other is not reading and other.passes_filter]
         if others:
             sentence = f"It doesn't match this feature's filter, and needn't: {others[0].feature.name} takes it."
-            return _of(reading, StepKey.FILTER, Status.INFO, sentence, evidence=tuple(evidence))
+            return reading.step(StepKey.FILTER, Status.INFO, sentence, evidence=tuple(evidence))
         sentence = "The name fits, but the properties don't match the filter."
         fix = Fix("Look at the filter", url=page_of(feature))
-        return _of(
-            reading,
+        return reading.step(
             StepKey.FILTER,
             Status.FAIL,
             sentence,
@@ -168,8 +158,7 @@ def _filter_step(context: Context, reading: Reading) -> Step:
         )
     if stored:
         sentence = "It didn't match the filter when it was processed; by today's filter it does."
-        return _of(
-            reading,
+        return reading.step(
             StepKey.FILTER,
             Status.WARNING,
             sentence,
@@ -177,21 +166,21 @@ def _filter_step(context: Context, reading: Reading) -> Step:
             comparisons=then_and_now(stored, feature),
             fixes=(replay_fix(context),),
         )
-    return _of(reading, StepKey.FILTER, Status.PASS, "The properties match the filter.", evidence=tuple(evidence))
+    return reading.step(StepKey.FILTER, Status.PASS, "The properties match the filter.", evidence=tuple(evidence))
 
 
 def _field_step(context: Context, reading: Reading) -> Step:
     feature = reading.feature
     if feature.aggregation == Aggregation.COUNT:
-        return _of(reading, StepKey.FIELD, Status.PASS, "The feature counts events and needs no field.")
+        return reading.step(StepKey.FIELD, Status.PASS, "The feature counts events and needs no field.")
     sent = list(context.subject.parsed)
     evidence = [
         Evidence("Aggregation field", feature.field, is_code=True),
         Evidence("Properties sent", ", ".join(sent[:50]) or "none", is_code=bool(sent)),
     ]
     if reading.value_reason != Reason.AGGREGATION_FIELD_MISSING:
-        return _of(
-            reading, StepKey.FIELD, Status.PASS, f"The field {feature.field} is there.", evidence=tuple(evidence)
+        return reading.step(
+            StepKey.FIELD, Status.PASS, f"The field {feature.field} is there.", evidence=tuple(evidence)
         )
     null = reading.value_type == "null"
     meant = nearest(feature.field, sent)
@@ -208,8 +197,7 @@ def _field_step(context: Context, reading: Reading) -> Step:
         sentence = f"The field {feature.field} is missing among the properties sent."
     fixes = (Fix("Look at the feature's definition", url=page_of(feature)),)
     stored = _stored(context, reading, Reason.AGGREGATION_FIELD_MISSING)
-    return _of(
-        reading,
+    return reading.step(
         StepKey.FIELD,
         Status.FAIL,
         sentence,
@@ -223,13 +211,13 @@ def _field_step(context: Context, reading: Reading) -> Step:
 def _value_step(context: Context, reading: Reading) -> Step:
     feature = reading.feature
     if feature.aggregation == Aggregation.COUNT:
-        return _of(reading, StepKey.VALUE, Status.PASS, "Every event counts as 1.")
+        return reading.step(StepKey.VALUE, Status.PASS, "Every event counts as 1.")
     evidence = [Evidence("Value sent", reading.value or "nothing", is_code=reading.value is not None)]
     if reading.value_type:
         evidence.append(Evidence("Its type", reading.value_type))
     if reading.value_reason == Reason.AGGREGATION_FIELD_MISSING:
         sentence = "There is no value to judge: the field is missing."
-        return _of(reading, StepKey.VALUE, Status.INFO, sentence, evidence=tuple(evidence))
+        return reading.step(StepKey.VALUE, Status.INFO, sentence, evidence=tuple(evidence))
     if reading.value_reason:
         return _bad_value(context, reading, tuple(evidence))
     stored = _stored(context, reading, Reason.NOT_A_NUMBER, Reason.UNUSABLE_VALUE, Reason.VALUE_OUT_OF_RANGE)
@@ -237,8 +225,7 @@ def _value_step(context: Context, reading: Reading) -> Step:
         sentence = (
             f"It was refused when it was processed ({stored.get_reason_display().lower()}); today it would count."
         )
-        return _of(
-            reading,
+        return reading.step(
             StepKey.VALUE,
             Status.WARNING,
             sentence,
@@ -247,8 +234,7 @@ def _value_step(context: Context, reading: Reading) -> Step:
             fixes=(replay_fix(context),),
         )
     if feature.aggregation == Aggregation.UNIQUE_COUNT:
-        return _of(
-            reading,
+        return reading.step(
             StepKey.VALUE,
             Status.PASS,
             "A string or a number, as a unique count needs.",
@@ -257,7 +243,7 @@ def _value_step(context: Context, reading: Reading) -> Step:
     sentence = "A JSON number." if reading.value_type == "number" else "A numeric string, which the feature accepts."
     if reading.adds is not None and reading.adds < 0:
         sentence += " It is negative: it lowers the usage."
-    return _of(reading, StepKey.VALUE, Status.PASS, sentence, evidence=tuple(evidence))
+    return reading.step(StepKey.VALUE, Status.PASS, sentence, evidence=tuple(evidence))
 
 
 def _bad_value(context: Context, reading: Reading, evidence: tuple[Evidence, ...]) -> Step:
@@ -275,7 +261,7 @@ def _bad_value(context: Context, reading: Reading, evidence: tuple[Evidence, ...
         sentence = f"A unique count needs a string or a number; the field holds {_type_words(reading)}."
     else:
         sentence = "The number is too large or has too many decimals to be counted exactly."
-    return _of(reading, StepKey.VALUE, Status.FAIL, sentence, reason, evidence=evidence, fixes=fixes)
+    return reading.step(StepKey.VALUE, Status.FAIL, sentence, reason, evidence=evidence, fixes=fixes)
 
 
 def _is_numeric_string(context: Context, reading: Reading) -> bool:

@@ -27,12 +27,6 @@ RESETS = {
 }
 
 
-def _of(
-    reading: Reading, key: StepKey, status: Status, sentence: str, reason: Reason | None = None, **more: object
-) -> Step:
-    return Step(key, status, sentence, reason, feature_id=reading.feature.pk, feature=reading.feature.name, **more)  # type: ignore[arg-type]
-
-
 def _facts(context: Context, reading: Reading) -> Facts | None:
     """Return billing's facts for the feature: of several subscriptions the one that prices it."""
     found = context.facts_of(reading.feature.pk)
@@ -43,16 +37,16 @@ def free_tier_step(context: Context, reading: Reading) -> Step:
     """Tell how many free units the plan grants, and how many are left in the event's window."""
     facts = _facts(context, reading)
     if facts is None:
-        return _of(reading, StepKey.FREE_TIER, Status.INFO, "Not known: no subscription was in force.")
+        return reading.step(StepKey.FREE_TIER, Status.INFO, "Not known: no subscription was in force.")
     if facts.problem:
-        return _of(reading, StepKey.FREE_TIER, Status.INFO, f"Not known: {facts.problem}")
+        return reading.step(StepKey.FREE_TIER, Status.INFO, f"Not known: {facts.problem}")
     if any(phase.kind == PhaseKind.TRIAL for phase in context.phases_at):
-        return _of(reading, StepKey.FREE_TIER, Status.INFO, "In trial: all usage is free.")
+        return reading.step(StepKey.FREE_TIER, Status.INFO, "In trial: all usage is free.")
     tier, feature = facts.free_tier, reading.feature
     if tier is None and not context.is_priced(feature.pk):
-        return _of(reading, StepKey.FREE_TIER, Status.INFO, "The plan in force doesn't charge for the feature at all.")
+        return reading.step(StepKey.FREE_TIER, Status.INFO, "The plan in force doesn't charge for the feature at all.")
     if tier is None:
-        return _of(reading, StepKey.FREE_TIER, Status.PASS, "The plan grants no free units: every unit is charged.")
+        return reading.step(StepKey.FREE_TIER, Status.PASS, "The plan grants no free units: every unit is charged.")
     evidence = (
         Evidence("Granted", RESETS.get(tier.reset, tier.reset)),
         Evidence("Counted over", wording.span(tier.window, facts.timezone)),
@@ -60,14 +54,13 @@ def free_tier_step(context: Context, reading: Reading) -> Step:
     )
     if tier.limit is None:
         sentence = "The plan grants it without limit: it is counted, and never charged."
-        return _of(reading, StepKey.FREE_TIER, Status.WARNING, sentence, Reason.WITHIN_FREE_TIER, evidence=evidence)
+        return reading.step(StepKey.FREE_TIER, Status.WARNING, sentence, Reason.WITHIN_FREE_TIER, evidence=evidence)
     left = max(tier.limit - tier.used, Decimal(0))
     granted = wording.units(tier.limit, feature)
     if left > 0:
         sentence = f"Within the free tier: {wording.number(tier.used)} of {granted} used, {wording.number(left)} left."
         fix = Fix("Look at the plan's free units", url=page_of(context.phases_at[0].plan_version.plan))
-        return _of(
-            reading,
+        return reading.step(
             StepKey.FREE_TIER,
             Status.WARNING,
             sentence,
@@ -78,14 +71,14 @@ def free_tier_step(context: Context, reading: Reading) -> Step:
     over = wording.units(tier.used - tier.limit, feature)
     verb = "is" if tier.used - tier.limit == 1 else "are"
     sentence = f"The free tier of {granted} is used up; {over} {verb} charged."
-    return _of(reading, StepKey.FREE_TIER, Status.PASS, sentence, evidence=evidence)
+    return reading.step(StepKey.FREE_TIER, Status.PASS, sentence, evidence=evidence)
 
 
 def period_step(context: Context, reading: Reading) -> Step:
     """Tell which billing period the event belongs to, and what became of that period's invoice."""
     facts = _facts(context, reading)
     if facts is None:
-        return _of(reading, StepKey.PERIOD, Status.INFO, "Not known: no subscription was in force.")
+        return reading.step(StepKey.PERIOD, Status.INFO, "Not known: no subscription was in force.")
     period = wording.span(facts.period, facts.timezone)
     evidence = [Evidence("Billing period", period)]
     if reading.feature.is_cumulative:
@@ -108,8 +101,7 @@ def period_step(context: Context, reading: Reading) -> Step:
             f"The draft {invoice.number} of its period was worked out before the event was counted: recompute it."
         )
         fix = Fix("Open the draft", url=invoice.url)
-        return _of(
-            reading,
+        return reading.step(
             StepKey.PERIOD,
             Status.WARNING,
             sentence,
@@ -119,23 +111,21 @@ def period_step(context: Context, reading: Reading) -> Step:
         )
     sentence = f"It belongs to {period}, which is on invoice {invoice.number}."
     if facts.standing == Standing.PAST:
-        return _of(
-            reading,
+        return reading.step(
             StepKey.PERIOD,
             Status.WARNING,
             f"{sentence} It isn't on the upcoming one.",
             Reason.OUTSIDE_BILLING_PERIOD,
             evidence=tuple(evidence),
         )
-    return _of(reading, StepKey.PERIOD, Status.PASS, sentence, evidence=tuple(evidence))
+    return reading.step(StepKey.PERIOD, Status.PASS, sentence, evidence=tuple(evidence))
 
 
 def _late(reading: Reading, facts: Facts, changed: datetime | None, sentence: str, evidence: list[Evidence]) -> Step:
     """Say what becomes of a change that came after its period was invoiced."""
     fact = late.late_fact(facts, changed)
     shown = [*evidence, late.evidence_of(fact)] if fact is not None else evidence
-    return _of(
-        reading,
+    return reading.step(
         StepKey.PERIOD,
         Status.WARNING,
         f"{sentence} {late.becomes(facts, fact)}",
@@ -153,15 +143,15 @@ def _without_invoice(context: Context, reading: Reading, facts: Facts, evidence:
         )
         sentence = f"In the current billing period ({period}); {follows}."
         fix = (Fix("Look at the upcoming invoice", url=facts.billing_url),) if facts.billing_url else ()
-        return _of(reading, StepKey.PERIOD, Status.PASS, sentence, evidence=tuple(evidence), fixes=fix)
+        return reading.step(StepKey.PERIOD, Status.PASS, sentence, evidence=tuple(evidence), fixes=fix)
     if facts.late or facts.is_late_pending:
         sentence = f"Its period ({period}) had nothing to be invoiced when it ended."
         return _late(reading, facts, late.changed_at(context, reading), sentence, evidence)
     when = "an earlier" if facts.standing == Standing.PAST else "a later"
     verb = "hasn't been invoiced yet" if facts.standing == Standing.PAST else "hasn't begun"
     sentence = f"In {when} billing period than the current one ({period}), which {verb}."
-    return _of(
-        reading, StepKey.PERIOD, Status.WARNING, sentence, Reason.OUTSIDE_BILLING_PERIOD, evidence=tuple(evidence)
+    return reading.step(
+        StepKey.PERIOD, Status.WARNING, sentence, Reason.OUTSIDE_BILLING_PERIOD, evidence=tuple(evidence)
     )
 
 
@@ -252,7 +242,7 @@ def usage_step(context: Context, reading: Reading) -> Step:
     if context.void is not None:
         who = f" by {context.void.voided_by}" if context.void.voided_by else ""
         sentence = f"It adds nothing: voided{who} on {wording.minute(context.void.voided_at)}: {context.void.reason}"
-        return _of(reading, StepKey.USAGE, Status.FAIL, sentence, Reason.VOIDED, evidence=tuple(evidence))
+        return reading.step(StepKey.USAGE, Status.FAIL, sentence, Reason.VOIDED, evidence=tuple(evidence))
     if context.is_counted(reading) and subject.customer_id is not None:
         hour = floor_hour(subject.occurred_at)
         bucket = UsageBucket.objects.filter(customer_id=subject.customer_id, feature=feature, hour=hour).first()
@@ -260,14 +250,14 @@ def usage_step(context: Context, reading: Reading) -> Step:
             sentence = (
                 "By today's definition it counts, but its hour hasn't been recounted yet: a worker does so by itself."
             )
-            return _of(
-                reading, StepKey.USAGE, Status.WARNING, sentence, evidence=tuple(evidence), fixes=(replay_fix(context),)
+            return reading.step(
+                StepKey.USAGE, Status.WARNING, sentence, evidence=tuple(evidence), fixes=(replay_fix(context),)
             )
         evidence.append(Evidence("Added", adds))
         evidence.append(
             Evidence("Hour", f"{wording.minute(hour)}: {bucket.count:,} events", query_url(context, reading))
         )
-        return _of(reading, StepKey.USAGE, Status.PASS, f"Counted: it added {adds}.", evidence=tuple(evidence))
+        return reading.step(StepKey.USAGE, Status.PASS, f"Counted: it added {adds}.", evidence=tuple(evidence))
     return _not_counted(context, reading, adds, tuple(evidence))
 
 
@@ -278,23 +268,23 @@ def _not_counted(context: Context, reading: Reading, adds: str, evidence: tuple[
     if dismissed is not None:
         who = f" by {dismissed.closed_by}" if dismissed.closed_by else ""
         sentence = f"It adds nothing: dismissed{who}: {dismissed.closing}"
-        return _of(reading, StepKey.USAGE, Status.WARNING, sentence, evidence=evidence)
+        return reading.step(StepKey.USAGE, Status.WARNING, sentence, evidence=evidence)
     if blocked is None:
         if subject.place == Place.LEDGER:
             sentence = f"Not counted yet. Today it would add {adds}: replay it."
-            return _of(
-                reading, StepKey.USAGE, Status.WARNING, sentence, evidence=evidence, fixes=(replay_fix(context),)
+            return reading.step(
+                StepKey.USAGE, Status.WARNING, sentence, evidence=evidence, fixes=(replay_fix(context),)
             )
         will = "It will add" if subject.place == Place.WAITING else "It would add"
-        return _of(reading, StepKey.USAGE, Status.INFO, f"{will} {adds}.", evidence=evidence)
+        return reading.step(StepKey.USAGE, Status.INFO, f"{will} {adds}.", evidence=evidence)
     if blocked == Reason.FILTER_MISMATCH and any(other.passes_filter for other in context.readings):
         sentence = "It adds nothing here: the filter leaves it to another feature."
-        return _of(reading, StepKey.USAGE, Status.INFO, sentence, evidence=evidence)
+        return reading.step(StepKey.USAGE, Status.INFO, sentence, evidence=evidence)
     verb = "adds" if subject.place == Place.LEDGER else "would add"
     sentence = f"It {verb} nothing: {blocked.label.lower()}."
     if reading.value_reason is None:
         sentence += f" Mended, it adds {adds}."
-    return _of(reading, StepKey.USAGE, Status.FAIL, sentence, blocked, evidence=evidence)
+    return reading.step(StepKey.USAGE, Status.FAIL, sentence, blocked, evidence=evidence)
 
 
 def _first_obstacle(context: Context, reading: Reading) -> Reason | None:
@@ -323,13 +313,13 @@ def invoice_line_step(context: Context, reading: Reading) -> Step:
     """Tell which invoice line the usage is on, or what the line would say as things stand."""
     facts = _facts(context, reading)
     if facts is None:
-        return _of(reading, StepKey.INVOICE_LINE, Status.INFO, "None: no subscription was in force.")
+        return reading.step(StepKey.INVOICE_LINE, Status.INFO, "None: no subscription was in force.")
     if facts.problem:
-        return _of(reading, StepKey.INVOICE_LINE, Status.FAIL, f"Can't be worked out: {facts.problem}")
+        return reading.step(StepKey.INVOICE_LINE, Status.FAIL, f"Can't be worked out: {facts.problem}")
     if not facts.lines:
         status = Status.WARNING if context.is_counted(reading) else Status.INFO
-        return _of(
-            reading, StepKey.INVOICE_LINE, status, "None: the plan in force has no line for the feature in this period."
+        return reading.step(
+            StepKey.INVOICE_LINE, status, "None: the plan in force has no line for the feature in this period."
         )
     evidence = tuple(
         Evidence("Late usage" if line.is_late else "Line", f"{line.description} = {line.amount}", line.url)
@@ -342,10 +332,10 @@ def invoice_line_step(context: Context, reading: Reading) -> Step:
     else:
         sentence = f"As things stand, the line for {reading.feature.name} comes to {line.amount}."
     if not counted and context.subject.state not in (EventState.VOIDED, EventState.DISMISSED):
-        return _of(
-            reading, StepKey.INVOICE_LINE, Status.INFO, f"{sentence} This event is not in it.", evidence=evidence
+        return reading.step(
+            StepKey.INVOICE_LINE, Status.INFO, f"{sentence} This event is not in it.", evidence=evidence
         )
-    return _of(reading, StepKey.INVOICE_LINE, Status.PASS, sentence, evidence=evidence)
+    return reading.step(StepKey.INVOICE_LINE, Status.PASS, sentence, evidence=evidence)
 
 
 def query_url(context: Context, reading: Reading) -> str:

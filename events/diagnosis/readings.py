@@ -6,6 +6,7 @@ from decimal import Decimal
 from django.db import connection
 
 from catalog.models import EventNameAlias, Feature
+from events.diagnosis.steps import Comparison, Evidence, Fix, Status, Step, StepKey
 from events.diagnosis.subject import Subject
 from events.near_miss import NearMiss, nearest
 from events.reasons import Reason
@@ -28,6 +29,14 @@ class Reading:
     value: str | None
     adds: Decimal | None
     unique_key: str | None
+
+    def step(
+        self, key: StepKey, status: Status, sentence: str, reason: Reason | None = None, *,
+        evidence: tuple[Evidence, ...] = (), comparisons: tuple[Comparison, ...] = (), fixes: tuple[Fix, ...] = (),
+    ) -> Step:  # fmt: skip
+        """Make a step that is about this feature."""
+        feature = self.feature
+        return Step(key, status, sentence, reason, evidence, comparisons, fixes, feature.public_id, feature.name)
 
 
 @dataclass(frozen=True, slots=True)

@@ -86,7 +86,7 @@ class Fix:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One step of the path. `feature_id` is set where it is about one of several features with the event's name."""
+    """One step of the path. The feature, by its public id and name, where it is about one of several with the name."""
 
     key: StepKey
     status: Status
@@ -95,7 +95,7 @@ class Step:
     evidence: tuple[Evidence, ...] = ()
     comparisons: tuple[Comparison, ...] = ()
     fixes: tuple[Fix, ...] = ()
-    feature_id: int | None = None
+    feature_id: str | None = None
     feature: str = ""
 
     @property

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from catalog.models import Feature
 from events.models import Event, EventState
 from events.processing import process_batch
 from tests.api import Api
@@ -115,6 +116,7 @@ def test_a_lookup_of_a_failed_event_names_the_failure_and_walks_on(sent):
     assert found["debug_tracker"]["customer_lookup"]["status"] == "found"
     steps = {step["step"]: step for step in found["steps"]}
     assert steps["value"]["reason"] == "not_a_number"
+    assert steps["value"]["feature_id"] == Feature.objects.get().public_id
     assert steps["invoice_line"]["status"] in ("info", "fail", "warning")
     unknown = sent.get("events/lookup", id="e4", external_customer_id="nobody")
     assert unknown["debug_tracker"]["failure_point"]["failure_point_type"] == "customer_lookup"

@@ -58,7 +58,10 @@ def change_and_end(api: Api, named: Named) -> None:
     address = f"subscriptions/{named['subscription_id'][0]}"
     api.post(f"{address}/pause", {})
     api.post(f"{address}/resume", {})
-    moved = {"target_plan_id": make_plan().public_id, "proration_behavior": "create_prorations"}
+    moved = {
+        "target_plan_id": make_plan(name="Scale", key="scale").public_id,
+        "proration_behavior": "create_prorations",
+    }
     api.post(f"{address}/change/execute", moved)
     api.post(f"{address}/cancel", {"cancellation_type": "end_of_period"})
     subscription = Subscription.objects.get(public_id=named["subscription_id"][0])

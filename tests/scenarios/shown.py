@@ -23,6 +23,7 @@ from tests.scenarios.happening import let_all_happen
 NOW = datetime(2026, 4, 2, 9, 30, tzinfo=UTC)  # the first period of the company is over
 APRIL = datetime(2026, 4, 1, tzinfo=UTC)
 ID = re.compile(r"\b([a-z]+)_([0-9a-f]{24})\b")
+KEY = re.compile(r'("id": "|"iter_last_key": "\d+-)(\d+)(?=")')  # of problems, and where a page ended
 SECRET = re.compile(r"whsec_[A-Za-z0-9+/=]+")
 TOKEN = re.compile(r"/documents/[^/\"?]+")
 MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|\+00:00)")
@@ -165,10 +166,13 @@ def _tidied(found: Any) -> Any:
         digits = hashlib.sha256(f"{match[1]}{len(known)}".encode()).hexdigest()[:24]
         return known.setdefault(match[0], f"{match[1]}_{digits}")
 
+    def number(match: re.Match[str]) -> str:
+        return known.setdefault(match[0], f"{match[1]}{len(known)}")
+
     def move(match: re.Match[str]) -> str:
         at = datetime.fromisoformat(match[0])
         return f"{NOW:%Y-%m-%dT%H:%M:%SZ}" if abs(at - datetime.now(UTC)) < timedelta(days=1) else match[0]
 
     text = json.dumps(found).replace("http://testserver/", "https://billing.example.com/")
     text = SECRET.sub("whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD", TOKEN.sub("/documents/eyJpbnZvaWNlIjoi", text))
-    return json.loads(MOMENT.sub(move, ID.sub(rename, text)))
+    return json.loads(MOMENT.sub(move, KEY.sub(number, ID.sub(rename, text))))

@@ -16,7 +16,10 @@ def test_the_examples_are_what_is_answered_and_told(api, monkeypatch):
     if os.environ.get("WRITE_EXAMPLES"):
         EXAMPLES.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n")
         examples.cache_clear()
-    assert found == examples(), "Run `make examples` and look at what it changes."
+        described.cache_clear()
+    for part, shown in examples().items():
+        wrong = [name for name in found[part].keys() | shown.keys() if found[part].get(name) != shown.get(name)]
+        assert wrong == [], "Run `make examples`, and look at what it changes."
 
 
 def test_every_answer_and_every_message_is_shown_by_an_example_that_fits_it():
