@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from typing import Any
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.db.models import Model, Q, QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import NoReverseMatch, reverse
 from django.utils import timezone
 from unfold.contrib.filters.admin import (
@@ -226,6 +226,17 @@ class SubscriptionAdmin(OfficeAdmin):
         for field in Subscription._meta.concrete_fields:
             setattr(obj, field.attname, getattr(made, field.attname))
         obj._state.adding = False
+
+    def response_add(
+        self, request: HttpRequest, obj: Subscription, post_url_continue: str | None = None
+    ) -> HttpResponse:
+        """Lead to the new subscription's page, which says how it stands and what it will be invoiced for."""
+        if {"_addanother", "_popup"} & set(request.POST):
+            response: HttpResponse = super().response_add(request, obj, post_url_continue)
+            return response
+        said = "{} is subscribed. What is due at its start is drafted by the next billing run: see Upcoming invoice."
+        messages.success(request, said.format(obj.customer))
+        return HttpResponseRedirect(page_of(obj))
 
     def has_delete_permission(self, request: HttpRequest, obj: Subscription | None = None) -> bool:
         """Keep subscriptions: they say what was billed. One that is over is cancelled."""

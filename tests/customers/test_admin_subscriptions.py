@@ -166,3 +166,11 @@ def test_terms_that_bills_rest_on_can_not_be_edited(staff_client):
 
     subscription.refresh_from_db()
     assert (subscription.currency, subscription.net_days, subscription.key) == ("USD", 15, None)
+
+
+def test_subscribing_leads_to_the_subscription_and_says_what_comes(staff_client):
+    customer = make_customer(name="Acme")
+    answers = {"customer": customer.pk, "plan": make_plan(name="Basic").pk, **TERMS}
+    answer = staff_client.post(url("customers_subscription_add"), answers, follow=True)
+    assert answer.redirect_chain[-1][0] == Subscription.objects.get().get_absolute_url()
+    assert f"{customer} is subscribed." in answer.content.decode()
