@@ -3,14 +3,13 @@
 from datetime import datetime
 from typing import Any
 
-from django.db import transaction
 from django.utils import timezone
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from billing.previewing import effect_of_plan
 from billing.serializers import money
 from billing.serializers_usage import ChangeIn, ChangeOut, ChangePreview
-from billing.upcoming import upcoming
 from catalog.api_names import PERIODS
 from catalog.models import Plan
 from config.doors import ApiDoor, body_of, found, invalid
@@ -49,28 +48,19 @@ class ChangePreviewing(ApiDoor):
         subscription = subscription_of(subscription_id)
         plan, at, now = _asked(request, subscription)
         here = phase_at(subscription, now)
-        before = _due(subscription, now)
-        with transaction.atomic():
-            change_plan(subscription, plan, at=at, now=now, by=None, reason=REASON)
-            after = _due(subscription, now)
-            transaction.set_rollback(True)
+        effect = effect_of_plan(subscription, plan, at=at, now=now, reason=REASON)
         found_: dict[str, Any] = {
             "subscription_id": subscription.public_id,
             "current_plan": here.plan_version.plan if here else plan,
             "target_plan": plan,
             "effective_date": at,
             "upcoming_invoice": {
-                "total": money(after, subscription.currency),
-                "difference": money(after - before, subscription.currency),
+                "total": money(effect.after, subscription.currency),
+                "difference": money(effect.difference, subscription.currency),
                 "currency": subscription.currency,
             },
         }
         return Response(ChangePreview(found_).data)
-
-
-def _due(subscription: Subscription, now: datetime) -> Any:
-    whole = upcoming(subscription.pk, now=now)
-    return sum((invoice.total for invoice in whole.earlier), whole.total)
 
 
 class ChangeExecution(ApiDoor):

@@ -28,6 +28,7 @@ from billing.admin import (
     documents,
     month_end_pages,
     one_off_pages,
+    plan_change_pages,
     review_pages,
     settling,
     statement_pages,
@@ -222,6 +223,7 @@ class InvoiceAdmin(SettlingActions, ExportsMoney, ModelAdmin):
             *one_off_pages.urls(self),
             *review_pages.urls(self),
             *aging_pages.urls(self),
+            *plan_change_pages.urls(self),
             *statement_pages.urls(self),
             *month_end_pages.urls(self),
         ]

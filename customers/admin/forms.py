@@ -7,6 +7,7 @@ from django import forms
 from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
 from django.db import transaction
+from django.http import HttpRequest
 from django.utils import timezone
 from unfold.widgets import (
     UnfoldAdminDateWidget,
@@ -75,7 +76,7 @@ class MomentForm(ReasonForm):
 
 
 class ChangePlanForm(MomentForm):
-    """Ask for the plan to move to."""
+    """Ask for the plan to move to. `form_before_template` is billing's: it says there what the change costs."""
 
     plan = forms.ModelChoiceField(queryset=Plan.objects.none(), widget=UnfoldAdminSelectWidget())
 
@@ -84,6 +85,9 @@ class ChangePlanForm(MomentForm):
         plan: Any = self.fields["plan"]
         plan.queryset = active_plans()
         plan.help_text = "Its newest version. Choose the present plan to move to its newest version."
+
+    def get_before_template_context(self, request: HttpRequest, object_id: int | str | None = None) -> dict[str, Any]:
+        return {"object_id": object_id}
 
 
 class CancelForm(MomentForm):
