@@ -30,7 +30,7 @@ ADD_MISSING = """
 """
 NOTICE_ENDS = """
     UPDATE billing_billingstate AS state
-    SET due_at = COALESCE(subscription.ended_at, state.closed_at, subscription.started_at)
+    SET due_at = COALESCE(LEAST(subscription.ended_at, state.closed_at), subscription.started_at)
     FROM customers_subscription AS subscription
     WHERE subscription.id = state.subscription_id
       AND state.closed_at IS DISTINCT FROM subscription.ended_at

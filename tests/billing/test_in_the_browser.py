@@ -41,7 +41,7 @@ def test_an_invoice_is_read_checked_finalized_and_voided(admin_browser, invoice)
     page.get_by_role("link", name=re.compile("Void$")).click()
     dialog.get_by_label("Reason").fill("Wrong customer")
     dialog.get_by_role("button", name="Void").click()
-    page.get_by_text("INV-000001 is void.").wait_for()
+    page.get_by_text("INV-000001 is void.", exact=True).wait_for()  # not the dialog's own text
     invoice.refresh_from_db()
     assert (invoice.state, invoice.void_reason) == ("void", "Wrong customer")
 

@@ -87,6 +87,16 @@ def test_an_end_that_moves_on_charges_the_earlier_periods_that_were_given_back()
     assert charged(subscription) == D("90")
 
 
+def test_an_end_that_moves_on_past_a_period_is_billed_when_that_is_over():
+    subscription = subscribed(ADVANCE)
+    end(subscription, 9, 15)
+    bill(utc(2026, 9, 15))
+    end(subscription, 11, 20)
+    [september] = bill(OCTOBER)
+    # September's 16 days that were given back, and October.
+    assert (september.kind, amounts(september)) == ("cycle", [D(16), D(30)])
+
+
 def test_an_end_that_is_taken_back_charges_what_was_given_back():
     subscription = subscribed(ADVANCE, ARREARS)
     bill(NOVEMBER)
