@@ -21,10 +21,11 @@ from billing.coupons import CannotApply, apply_coupon, check_applicable, end_app
 from billing.models import CouponApplication, CouponUse
 from billing.money import format_amount
 from catalog.admin.base import OfficeAdmin, ReasonForm, carry_out, moment, page_of, staff
+from catalog.admin.kept import ReadOnlyInline
 from customers.admin import add_customer_action, add_customer_tab, add_subscription_tab
 
 
-class ApplicationsInline(TabularInline):
+class ApplicationsInline(ReadOnlyInline):
     """Where a coupon is at work."""
 
     model = CouponApplication
@@ -32,9 +33,6 @@ class ApplicationsInline(TabularInline):
     fields = ("show_whom", "show_coupon", "show_start", "show_end", "show_used")
     readonly_fields = fields
     ordering = ("-pk",)
-    extra = 0
-    can_delete = False
-    show_title = False
     tab = True
     per_page = 20
     verbose_name_plural = "discounts"
@@ -43,12 +41,6 @@ class ApplicationsInline(TabularInline):
         rows: QuerySet[CouponApplication] = super().get_queryset(request)
         used = Count("uses", filter=Q(uses__returned_at=None))
         return rows.select_related("coupon", "customer", "subscription__customer").annotate(used=used)
-
-    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
 
     @admin.display(description="For")
     def show_whom(self, application: CouponApplication) -> str:

@@ -24,6 +24,7 @@ from billing.crediting import effect_of, finalize_credit_note, void_credit_note
 from billing.models import CreditNote, CreditNoteState
 from billing.payments import refund, refunded
 from catalog.admin.base import OfficeAdmin, carry_out, staff
+from catalog.admin.kept import WrittenBySystem
 from catalog.refusals import Refused
 from config.admin_filters import RangeDateTimeFilter
 
@@ -42,7 +43,7 @@ class FinalizeNoteForm(BaseDialogForm):
 
 
 @admin.register(CreditNote)
-class CreditNoteAdmin(OfficeAdmin):
+class CreditNoteAdmin(WrittenBySystem, OfficeAdmin):
     """What is taken off invoices. Written on an invoice's page."""
 
     change_form_template = "admin/billing/creditnote/change_form.html"
@@ -89,12 +90,6 @@ class CreditNoteAdmin(OfficeAdmin):
 
     class Media:
         css = STYLES
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: CreditNote | None = None) -> bool:
-        return False
 
     def get_readonly_fields(self, request: HttpRequest, obj: CreditNote | None = None) -> list[str]:
         return [field.name for field in CreditNote._meta.fields]

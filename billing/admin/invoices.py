@@ -46,6 +46,7 @@ from billing.printing import timezone_of
 from billing.proof import NotUsage, prove
 from billing.serializers_adjusted import charges_of
 from billing.wording import dates
+from catalog.admin.kept import WrittenBySystem
 from config.admin_filters import RangeDateTimeFilter
 from customers.periods import Period
 
@@ -97,7 +98,7 @@ class OverdueFilter(admin.SimpleListFilter):
 
 
 @admin.register(Invoice)
-class InvoiceAdmin(SettlingActions, ExportsMoney, ModelAdmin):
+class InvoiceAdmin(WrittenBySystem, SettlingActions, ExportsMoney, ModelAdmin):
     """What customers owe. The system writes invoices; staff review, finalize, void, reissue and mark them paid."""
 
     change_form_template = "admin/billing/invoice/change_form.html"
@@ -133,12 +134,6 @@ class InvoiceAdmin(SettlingActions, ExportsMoney, ModelAdmin):
         css = STYLES
 
     # --- Who may do what -------------------------------------------------------------------------------
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Invoice | None = None) -> bool:
-        return False
 
     def get_readonly_fields(self, request: HttpRequest, obj: Invoice | None = None) -> list[str]:
         return [field.name for field in Invoice._meta.fields]

@@ -30,6 +30,7 @@ from billing.models.late import OPEN_STATES
 from billing.money import format_amount
 from billing.wording import dates, number
 from catalog.admin.base import OfficeAdmin, staff
+from catalog.admin.kept import WrittenBySystem
 from catalog.refusals import Refused
 from config.admin_filters import RangeDateTimeFilter
 from customers.periods import Period
@@ -83,7 +84,7 @@ class CreditedFilter(DropdownFilter):
 
 
 @admin.register(LateAdjustment)
-class LateAdjustmentAdmin(OfficeAdmin):
+class LateAdjustmentAdmin(WrittenBySystem, OfficeAdmin):
     """What changed about invoiced periods. The system writes it; staff approve, let go, and take up again."""
 
     list_display = (
@@ -146,12 +147,6 @@ class LateAdjustmentAdmin(OfficeAdmin):
 
     class Media:
         css = STYLES
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: LateAdjustment | None = None) -> bool:
-        return False
 
     def get_readonly_fields(self, request: HttpRequest, obj: LateAdjustment | None = None) -> list[str]:
         return [field.name for field in LateAdjustment._meta.fields]

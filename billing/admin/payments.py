@@ -16,6 +16,7 @@ from billing.admin.pages import STYLES, ReasonForm, money
 from billing.models import Payment, PaymentKind
 from billing.payments import reverse_payment
 from catalog.admin.base import OfficeAdmin, carry_out, staff
+from catalog.admin.kept import NeverChanged
 
 COLOURS = {PaymentKind.PAYMENT: "success", PaymentKind.REVERSAL: "danger", PaymentKind.REFUND: "warning"}
 
@@ -30,7 +31,7 @@ class ReverseForm(ReasonForm):
 
 
 @admin.register(Payment)
-class PaymentAdmin(OfficeAdmin):
+class PaymentAdmin(NeverChanged, OfficeAdmin):
     """Money in, and back. Rows are recorded on an invoice's or a credit note's page, and never change."""
 
     list_display = ("day", "customer_name", "invoice_link", "kind_badge", "money", "show_method", "show_reference")
@@ -77,15 +78,6 @@ class PaymentAdmin(OfficeAdmin):
 
     class Media:
         css = STYLES
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Payment | None = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Payment | None = None) -> bool:
-        return False
 
     @display(description="Date", ordering="received_on")
     def day(self, payment: Payment) -> str:

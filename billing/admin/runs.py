@@ -24,6 +24,7 @@ from billing.dry_runs import FARTHEST, start_dry_run
 from billing.models import BillingRun, RunKind, RunState
 from billing.runs import start_run
 from billing.tasks import hand_out
+from catalog.admin.kept import NeverChanged
 from config.admin_filters import RangeDateTimeFilter
 
 
@@ -55,7 +56,7 @@ class DryRunForm(BaseDialogForm):
 
 
 @admin.register(BillingRun)
-class BillingRunAdmin(ModelAdmin):
+class BillingRunAdmin(NeverChanged, ModelAdmin):
     """What the billing runs did. Written by the system; staff can start one beside the hourly ones."""
 
     change_form_template = "admin/billing/billingrun/change_form.html"
@@ -77,15 +78,6 @@ class BillingRunAdmin(ModelAdmin):
 
     class Media:
         css = STYLES
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: BillingRun | None = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: BillingRun | None = None) -> bool:
-        return False
 
     def has_start_permission(self, request: HttpRequest, object_id: object = None) -> bool:
         """Tell whether the user may start a run: who may add one."""

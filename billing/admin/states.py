@@ -17,6 +17,7 @@ from billing.admin.findings import outcome
 from billing.admin.pages import STYLES, answer
 from billing.models import BillingState
 from billing.runs import Tally, bill_subscriptions
+from catalog.admin.kept import WrittenBySystem
 from config.admin_filters import RangeDateTimeFilter
 
 
@@ -36,7 +37,7 @@ class ParkedFilter(admin.SimpleListFilter):
 
 
 @admin.register(BillingState)
-class BillingStateAdmin(ModelAdmin):
+class BillingStateAdmin(WrittenBySystem, ModelAdmin):
     """How far each subscription is billed, when it is due next, and why it is parked. Written by the system."""
 
     list_display = ("customer", "subscription_link", "status", "reason", "billed", "due", "tries")
@@ -54,12 +55,6 @@ class BillingStateAdmin(ModelAdmin):
 
     class Media:
         css = STYLES
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: BillingState | None = None) -> bool:
-        return False
 
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None

@@ -9,7 +9,7 @@ from django.shortcuts import get_object_or_404
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
-from unfold.admin import ModelAdmin, TabularInline
+from unfold.admin import ModelAdmin
 from unfold.contrib.filters.admin import (
     AutocompleteSelectFilter,
     ChoicesDropdownFilter,
@@ -24,6 +24,7 @@ from billing.models import CreditGrant, EntryKind, Invoice, Wallet, WalletEntry,
 from billing.money import format_amount
 from billing.wallets import change_wallet, close_wallet, grant, save_new, take_back, wallet_for
 from catalog.admin.base import OfficeAdmin, carry_out, moment, page_of, staff
+from catalog.admin.kept import NeverChanged, ReadOnlyInline
 from config.admin_filters import RangeDateTimeFilter
 from customers.admin import add_customer_action, add_customer_tab
 from customers.models import Customer
@@ -38,24 +39,15 @@ ENTRY_COLOURS = {
 }
 
 
-class ReadOnlyInline(TabularInline):
-    """Rows that the system writes."""
+class WalletInline(ReadOnlyInline):
+    """A tab of a customer's or a wallet's page, a page at a time."""
 
     formset = OptionalTab
-    extra = 0
-    can_delete = False
-    show_title = False
     tab = True
     per_page = 20
 
-    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
 
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-
-class GrantsInline(ReadOnlyInline):
+class GrantsInline(WalletInline):
     """What was put into the wallet, and what is left of it."""
 
     model = CreditGrant
@@ -81,7 +73,7 @@ class GrantsInline(ReadOnlyInline):
         return moment(row.expires_at) if row.expires_at else "never"
 
 
-class EntriesInline(ReadOnlyInline):
+class EntriesInline(WalletInline):
     """Every movement, the newest first."""
 
     model = WalletEntry
@@ -107,7 +99,7 @@ class EntriesInline(ReadOnlyInline):
         return invoice_link(entry.invoice)
 
 
-class WalletsInline(ReadOnlyInline):
+class WalletsInline(WalletInline):
     """A customer's prepaid credit."""
 
     model = Wallet
@@ -319,7 +311,7 @@ class WalletAdmin(OfficeAdmin):
 
 
 @admin.register(WalletEntry)
-class WalletEntryAdmin(OfficeAdmin):
+class WalletEntryAdmin(NeverChanged, OfficeAdmin):
     """Every movement of prepaid credit, of all customers. Written by the system, never changed."""
 
     list_display = ("show_at", "show_customer", "show_kind", "show_amount", "show_after", "show_invoice", "reason")
@@ -356,15 +348,6 @@ class WalletEntryAdmin(OfficeAdmin):
 
     class Media:
         css = STYLES
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: WalletEntry | None = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: WalletEntry | None = None) -> bool:
-        return False
 
     def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest | None = None) -> bool:
         """Let an invoice's page and a wallet's lead here."""

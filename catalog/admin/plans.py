@@ -7,7 +7,6 @@ from django.db import transaction
 from django.db.models import Count, Max, Q, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils.html import format_html
-from unfold.admin import TabularInline
 from unfold.contrib.filters.admin import ChoicesDropdownFilter
 from unfold.decorators import action, display
 from unfold.enums import ActionVariant
@@ -22,6 +21,7 @@ from catalog.admin.base import (
     page_of,
     staff,
 )
+from catalog.admin.kept import ReadOnlyInline
 from catalog.history import recorded
 from catalog.models import Plan, PlanVersion
 from catalog.models.plans import PlanState, VersionState
@@ -33,28 +33,19 @@ STATE_COLOURS = {PlanState.ACTIVE: "success", PlanState.ARCHIVED: "warning"}
 VERSION_COLOURS = {VersionState.PUBLISHED: "success", VersionState.DRAFT: "info"}
 
 
-class VersionsInline(TabularInline):
+class VersionsInline(ReadOnlyInline):
     """The plan's editions, the newest first. Prices are on the version's own page."""
 
     model = PlanVersion
     fields = ("show_number", "show_state", "trial_days", "published_at", "published_by", "note")
     readonly_fields = fields
     ordering = ("-number",)
-    extra = 0
-    can_delete = False
-    show_title = False
     tab = True
     verbose_name_plural = "versions"
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[PlanVersion]:
         rows: QuerySet[PlanVersion] = super().get_queryset(request).select_related("plan", "published_by")
         return rows
-
-    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
 
     @admin.display(description="Version")
     def show_number(self, version: PlanVersion) -> str:

@@ -18,6 +18,7 @@ from unfold.forms import BaseDialogForm
 from unfold.widgets import UnfoldAdminTextInputWidget
 
 from catalog.admin.base import OfficeAdmin, carry_out, go_to, moment, page_of, staff
+from catalog.admin.kept import ReadOnlyInline
 from catalog.admin.plans import VERSION_COLOURS
 from catalog.comparing import differences
 from catalog.faults import faults_of
@@ -50,27 +51,18 @@ class PublishForm(BaseDialogForm):
         return {"version": version, "differences": differences(version), "faults": _messages(version)}
 
 
-class PricesInline(TabularInline):
+class PricesInline(ReadOnlyInline):
     """What the version charges, in words. Each price has a page of its own."""
 
     model = Price
     fields = ("show_label", "kind", "show_words", "currency")
     readonly_fields = fields
     ordering = ("position", "pk")
-    extra = 0
-    can_delete = False
-    show_title = False
     verbose_name_plural = "prices"
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Price]:
         rows: QuerySet[Price] = super().get_queryset(request).select_related("feature").prefetch_related("tiers")
         return rows
-
-    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
 
     @admin.display(description="Charge")
     def show_label(self, price: Price) -> str:

@@ -11,7 +11,6 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html
 from import_export.admin import ImportMixin
-from unfold.admin import TabularInline
 from unfold.contrib.filters.admin import ChoicesDropdownFilter, DropdownFilter, FieldTextFilter
 from unfold.contrib.import_export.forms import ImportForm
 from unfold.decorators import action, display
@@ -20,6 +19,7 @@ from unfold.widgets import UnfoldAdminSelect2Widget
 
 from catalog.admin.archiving import Archiving, activate_action, archive_action
 from catalog.admin.base import OfficeAdmin, badge, moment, page_of, staff
+from catalog.admin.kept import ReadOnlyInline
 from config.admin_filters import RangeDateTimeFilter
 from customers.accounts import activate_customer, archive_customer, save_customer
 from customers.admin.importing import CustomerRows
@@ -48,16 +48,13 @@ class SubscribedFilter(DropdownFilter):
         return queryset.filter(running if self.value() == "yes" else ~running)
 
 
-class SubscriptionsInline(TabularInline):
+class SubscriptionsInline(ReadOnlyInline):
     """What the customer has and had, the newest first."""
 
     model = Subscription
     fields = ("show_subscription", "show_plan", "show_status", "interval", "currency", "show_start", "show_end")
     readonly_fields = fields
     ordering = ("-started_at", "-pk")
-    extra = 0
-    can_delete = False
-    show_title = False
     tab = True
     per_page = 20
 
@@ -66,12 +63,6 @@ class SubscriptionsInline(TabularInline):
             super().get_queryset(request).with_current(timezone.now()).select_related("customer")
         )
         return rows
-
-    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
 
     @admin.display(description="Subscription")
     def show_subscription(self, subscription: Subscription) -> str:
@@ -96,27 +87,18 @@ class SubscriptionsInline(TabularInline):
         return badge(words, STATUS_COLOURS[SubscriptionStatus(status)])
 
 
-class AliasesInline(TabularInline):
+class AliasesInline(ReadOnlyInline):
     """Wrong external ids that are counted for this customer."""
 
     model = CustomerAlias
     fields = ("alias", "reason", "created_by", "created_at")
     readonly_fields = fields
-    extra = 0
-    can_delete = False
-    show_title = False
     tab = True
     verbose_name_plural = "aliases"
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[CustomerAlias]:
         rows: QuerySet[CustomerAlias] = super().get_queryset(request).select_related("created_by", "customer")
         return rows
-
-    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
 
 
 @admin.register(Customer)

@@ -14,11 +14,12 @@ from django.utils.timesince import timesince
 from django.utils.timezone import localtime
 from unfold.admin import ModelAdmin
 
+from catalog.admin.kept import NeverChanged
 from events.admin.exporting import export
 from events.paginators import Keyset, KeysetChangeList
 
 
-class ReadOnlyAdmin(ModelAdmin):
+class ReadOnlyAdmin(NeverChanged, ModelAdmin):
     """Shows what the system wrote. Nobody adds, edits or deletes here, whatever their permissions.
 
     `empty_title` and `empty_text` say what an empty list means, and what to do next; `empty_link` leads there, by a
@@ -33,15 +34,6 @@ class ReadOnlyAdmin(ModelAdmin):
     empty_title = "Nothing here yet"
     empty_text = ""
     empty_link: tuple[str, str] | None = None
-
-    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
 
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
