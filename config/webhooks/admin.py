@@ -9,13 +9,12 @@ from django.contrib import admin, messages
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404
-from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.timezone import localtime
-from unfold.admin import ModelAdmin, TabularInline
+from unfold.admin import TabularInline
 from unfold.contrib.filters.admin import BooleanRadioFilter, ChoicesDropdownFilter, RelatedDropdownFilter
 from unfold.decorators import action, display
 from unfold.enums import ActionVariant
@@ -39,6 +38,7 @@ from config.webhooks.names import CHOSEN
 from config.webhooks.targets import TargetRefused, check_url
 from events.admin.dialogs import ReasonForm, back_to, confirm, staff
 from events.admin.readonly import LongListAdmin, badge, code, moment
+from events.admin.shown_once import ShownOnceAdmin
 
 VARIANTS = {DeliveryState.DELIVERED: "success", DeliveryState.PENDING: "info", DeliveryState.FAILED: "danger"}
 # What a message is about, by what its name begins with: the first that fits.
@@ -77,16 +77,17 @@ class EndpointForm(forms.ModelForm):
 
 
 @admin.register(WebhookEndpoint)
-class WebhookEndpointAdmin(AuditedHistory, ModelAdmin):
+class WebhookEndpointAdmin(AuditedHistory, ShownOnceAdmin):
     """The addresses that are told what happens. A secret is shown once, when it is made."""
 
     form = EndpointForm
     list_display = ("address", "description", "state_badge", "told_of", "last_success", "deliveries_link")
     list_filter = (("is_enabled", BooleanRadioFilter),)
-    list_filter_submit = True
     search_fields = ("url", "description", "public_id")
-    actions = None
-    change_list_template = "admin/events/list.html"
+    shown_once_template = "admin/config/webhook_secret.html"
+    list_title = "Webhooks"
+    empty_title = "Nobody is told yet"
+    empty_text = "Add the address of a system that is to know of invoices, payments, alerts or problems."
     actions_list = ("all_deliveries",)
     actions_detail = ("send_test_message", "rotate", "remove")
     readonly_fields = ("state_badge", "failing", "last_success", "deliveries_link", "public_id")
@@ -107,24 +108,6 @@ class WebhookEndpointAdmin(AuditedHistory, ModelAdmin):
 
     def has_remove_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
         return bool(request.user.has_perm("config.delete_webhookendpoint"))
-
-    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        context = {
-            "title": "Webhooks",
-            "empty_title": "Nobody is told yet",
-            "empty_text": "Add the address of a system that is to know of invoices, payments, alerts or problems.",
-        }
-        return super().changelist_view(request, context | (extra_context or {}))  # type: ignore[no-any-return]
-
-    def add_view(
-        self, request: HttpRequest, form_url: str = "", extra_context: dict[str, Any] | None = None
-    ) -> HttpResponse:
-        """Ask where to and of what. The answer to sending it shows the signing secret, this once."""
-        one_button = {"show_save_and_add_another": False, "show_save_and_continue": False}
-        return super().add_view(request, form_url, one_button | (extra_context or {}))  # type: ignore[no-any-return]
-
-    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
-        return self.readonly_fields if obj else ()
 
     def save_model(self, request: Any, obj: WebhookEndpoint, form: Any, change: bool) -> None:
         """Make the endpoint, whose secret goes into the answer and nowhere else; or save what was changed."""
@@ -198,17 +181,14 @@ class WebhookEndpointAdmin(AuditedHistory, ModelAdmin):
     def _show_secret(
         self, request: HttpRequest, endpoint: WebhookEndpoint, secret: str, title: str, note: str = ""
     ) -> HttpResponse:
-        context = {
-            **self.admin_site.each_context(request),
-            "opts": self.opts,
-            "title": title,
-            "secret": secret,
-            "note": note,
-            "endpoint_url": endpoint.get_absolute_url(),
-            "list_url": reverse("admin:config_webhookendpoint_changelist"),
-        }
-        headers = {"Cache-Control": "no-store", "HX-Retarget": "#dialog", "HX-Reselect": "#dialog"}
-        return TemplateResponse(request, "admin/config/webhook_secret.html", context, headers=headers)
+        return self.show_once(
+            request,
+            title=title,
+            secret=secret,
+            note=note,
+            endpoint_url=endpoint.get_absolute_url(),
+            list_url=reverse("admin:config_webhookendpoint_changelist"),
+        )
 
     @display(description="Address", ordering="url")
     def address(self, endpoint: WebhookEndpoint) -> SafeString:

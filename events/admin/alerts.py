@@ -4,16 +4,16 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from django.contrib import admin
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
-from unfold.admin import ModelAdmin, TabularInline
+from unfold.admin import TabularInline
 from unfold.contrib.filters.admin import AutocompleteSelectFilter, BooleanRadioFilter
 from unfold.decorators import display
 
 from catalog.admin.base import AuditedHistory
 from events.admin.dialogs import staff
-from events.admin.readonly import moment
+from events.admin.readonly import SaysWhenEmpty, moment
 from events.models import UsageAlert, UsageAlertFiring
 
 
@@ -53,7 +53,7 @@ class FiringsInline(TabularInline):
 
 
 @admin.register(UsageAlert)
-class UsageAlertAdmin(AuditedHistory, ModelAdmin):
+class UsageAlertAdmin(AuditedHistory, SaysWhenEmpty):
     """Alerts on usage. Webhook endpoints are told of them as `usage.threshold_reached`."""
 
     list_display = ("subscription", "feature", "quantity", "is_enabled", "created_by")
@@ -62,7 +62,6 @@ class UsageAlertAdmin(AuditedHistory, ModelAdmin):
         ("feature", AutocompleteSelectFilter),
         ("is_enabled", BooleanRadioFilter),
     )
-    list_filter_submit = True
     list_select_related = ("subscription__customer", "feature", "created_by")
     search_fields = (
         "public_id",
@@ -73,16 +72,8 @@ class UsageAlertAdmin(AuditedHistory, ModelAdmin):
     autocomplete_fields = ("subscription", "feature")
     fields = ("subscription", "feature", "threshold", "is_enabled")
     inlines = (FiringsInline,)
-    actions = None
-    change_list_template = "admin/events/list.html"
-
-    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        context = {
-            "title": "Usage alerts",
-            "empty_title": "No usage is watched yet",
-            "empty_text": "An alert tells webhook endpoints, once a billing period, that usage reached a quantity.",
-        }
-        return super().changelist_view(request, context | (extra_context or {}))  # type: ignore[no-any-return]
+    empty_title = "No usage is watched yet"
+    empty_text = "An alert tells webhook endpoints, once a billing period, that usage reached a quantity."
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
         return ("subscription", "feature", "quantity", "is_enabled") if obj else self.fields

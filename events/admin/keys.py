@@ -9,12 +9,10 @@ from django.core.exceptions import ValidationError
 from django.db.models import Q
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
-from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html_join
 from django.utils.safestring import SafeString
-from unfold.admin import ModelAdmin
 from unfold.contrib.filters.admin import DropdownFilter
 from unfold.decorators import action, display
 from unfold.enums import ActionVariant
@@ -25,6 +23,7 @@ from catalog.admin.base import AuditedHistory
 from catalog.history import recorded
 from events.admin.dialogs import ReasonForm, back_to, confirm, staff
 from events.admin.readonly import badge, code, moment
+from events.admin.shown_once import ShownOnceAdmin
 from events.keys import KeyNotActive, forget_remembered_keys, make_key, revoke, rotate
 from events.models import ApiKey, Scope
 
@@ -80,17 +79,17 @@ class KeyStateFilter(DropdownFilter):
 
 
 @admin.register(ApiKey)
-class ApiKeyAdmin(AuditedHistory, ModelAdmin):
+class ApiKeyAdmin(AuditedHistory, ShownOnceAdmin):
     """The keys of client systems. A key is shown once, when it is made; only its hash is kept."""
 
     list_display = ("name", "prefix_text", "state_badge", "scopes_text", "last_used", "expires", "created_by")
     list_filter = (KeyStateFilter,)
-    list_filter_submit = True
     list_select_related = ("created_by",)
     search_fields = ("name", "prefix", "public_id")
     search_help_text = "Name or prefix"
-    actions = None
-    change_list_template = "admin/events/list.html"
+    shown_once_template = "admin/events/apikey/secret.html"
+    empty_title = "No API key yet"
+    empty_text = "Client systems need one to send events: make the first."
     actions_detail = ("rotate_key", "revoke_key")
     readonly_fields = ("state_badge", "prefix_text", "scopes_text", "expires", "revoked", "last_used", "replaces")
     fieldsets = (
@@ -112,26 +111,8 @@ class ApiKeyAdmin(AuditedHistory, ModelAdmin):
             return False
         return not str(object_id).isdecimal() or ApiKey.objects.filter(pk=object_id, revoked_at=None).exists()
 
-    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        context = {
-            "title": "API keys",
-            "empty_title": "No API key yet",
-            "empty_text": "Client systems need one to send events: make the first.",
-        }
-        return super().changelist_view(request, context | (extra_context or {}))  # type: ignore[no-any-return]
-
-    def add_view(
-        self, request: HttpRequest, form_url: str = "", extra_context: dict[str, Any] | None = None
-    ) -> HttpResponse:
-        """Ask for the key's name, scopes and limits. The answer to sending it shows the key, this once."""
-        one_button = {"show_save_and_add_another": False, "show_save_and_continue": False}
-        return super().add_view(request, form_url, one_button | (extra_context or {}))  # type: ignore[no-any-return]
-
     def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
         return super().get_form(request, obj, change, **({} if obj else {"form": NewKeyForm}) | kwargs)
-
-    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
-        return self.readonly_fields if obj else ()
 
     def save_model(self, request: Any, obj: ApiKey, form: Any, change: bool) -> None:
         """Make the key, whose secret goes into the answer and nowhere else; or save its name and limits."""
@@ -192,18 +173,15 @@ class ApiKeyAdmin(AuditedHistory, ModelAdmin):
         return back_to(request, _url(key), f"The key {key.prefix}… is revoked.")
 
     def _show_secret(self, request: HttpRequest, key: ApiKey, secret: str, title: str) -> HttpResponse:
-        context = {
-            **self.admin_site.each_context(request),
-            "opts": self.opts,
-            "title": title,
-            "key": key,
-            "secret": secret,
-            "api_url": request.build_absolute_uri("/v1/events"),
-            "list_url": reverse("admin:events_apikey_changelist"),
-            "may_send": bool({Scope.ALL, Scope.EVENTS_WRITE} & set(key.scopes)),
-        }
-        headers = {"Cache-Control": "no-store", "HX-Retarget": "#dialog", "HX-Reselect": "#dialog"}
-        return TemplateResponse(request, "admin/events/apikey/secret.html", context, headers=headers)
+        return self.show_once(
+            request,
+            title=title,
+            secret=secret,
+            key=key,
+            api_url=request.build_absolute_uri("/v1/events"),
+            list_url=reverse("admin:events_apikey_changelist"),
+            may_send=bool({Scope.ALL, Scope.EVENTS_WRITE} & set(key.scopes)),
+        )
 
     @display(description="Key")
     def prefix_text(self, key: ApiKey) -> SafeString:

@@ -19,21 +19,36 @@ from events.admin.exporting import export
 from events.paginators import Keyset, KeysetChangeList
 
 
-class ReadOnlyAdmin(NeverChanged, ModelAdmin):
-    """Shows what the system wrote. Nobody adds, edits or deletes here, whatever their permissions.
+class SaysWhenEmpty(ModelAdmin):
+    """A list without bulk actions that says so when nothing is in it.
 
     `empty_title` and `empty_text` say what an empty list means, and what to do next; `empty_link` leads there, by a
-    button's text and the name of an admin page.
+    button's text and the name of an admin page. The title is the rows' plural unless `list_title` says otherwise.
     """
 
     actions: Any = None
     change_list_template = "admin/events/list.html"
-    list_fullwidth = True
     list_filter_submit = True
-    shows_history = False
+    list_title = ""
     empty_title = "Nothing here yet"
     empty_text = ""
     empty_link: tuple[str, str] | None = None
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        name = self.list_title or str(self.opts.verbose_name_plural)
+        context = {"title": name[:1].upper() + name[1:], "empty_title": self.empty_title, "empty_text": self.empty_text}
+        if self.empty_link:
+            text, page = self.empty_link
+            context |= {"empty_link_text": text, "empty_link_url": reverse(f"admin:{page}")}
+        context |= extra_context or {}
+        return super().changelist_view(request, context)  # type: ignore[no-any-return]
+
+
+class ReadOnlyAdmin(NeverChanged, SaysWhenEmpty):
+    """Shows what the system wrote. Nobody adds, edits or deletes here, whatever their permissions."""
+
+    list_fullwidth = True
+    shows_history = False
 
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
@@ -41,15 +56,6 @@ class ReadOnlyAdmin(NeverChanged, ModelAdmin):
         """Offer no history, unless what staff do to a row is logged: else nobody changes it."""
         context = {"show_history": self.shows_history} | (extra_context or {})
         return super().change_view(request, object_id, form_url, context)  # type: ignore[no-any-return]
-
-    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        name = str(self.opts.verbose_name_plural)
-        context = {"title": name[:1].upper() + name[1:], "empty_title": self.empty_title, "empty_text": self.empty_text}
-        if self.empty_link:
-            text, page = self.empty_link
-            context |= {"empty_link_text": text, "empty_link_url": reverse(f"admin:{page}")}
-        context |= extra_context or {}
-        return super().changelist_view(request, context)  # type: ignore[no-any-return]
 
 
 class LongListAdmin(ReadOnlyAdmin):
