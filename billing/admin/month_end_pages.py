@@ -59,7 +59,7 @@ def month_end_page(page: "InvoiceAdmin", request: HttpRequest) -> HttpResponseBa
     """Show a month's report, the last one's unless `month` says 2026-09; `format` csv or xlsx answers a file.
 
     Of few customers all of it is worked out at once. Of more, where usage went and what is earned is what a worker
-    found last; where none has looked yet, the page asks for it. For staff who may view invoices.
+    found last, or in `report`; where none has looked yet, the page asks for it. For staff who may view invoices.
     """
     if not page.has_view_permission(request):
         raise PermissionDenied
@@ -69,10 +69,11 @@ def month_end_page(page: "InvoiceAdmin", request: HttpRequest) -> HttpResponseBa
         context |= {"title": "Month end", "month": Month.before(now), "problem": "Write the month as 2026-09."}
         return TemplateResponse(request, "admin/billing/month_end.html", context)
     is_small, report = is_one_stretch(), None
+    reports = [] if is_small else background.finished(month)
     if is_small:
         part: Part | None = work_out_all(month, stretches(), now=now)
     else:
-        report = background.latest(month)
+        report = _chosen(request, reports)
         part = Part.from_json(report.found) if report else None
     if part is not None and request.GET.get("format") in ("csv", "xlsx"):
         found = month_end(month, now=now, found=part, as_of=report.as_of if report else now)
@@ -82,7 +83,7 @@ def month_end_page(page: "InvoiceAdmin", request: HttpRequest) -> HttpResponseBa
     if part is not None:
         context |= {"is_worked_out": True, **_found(part)}
     if not is_small:
-        context |= _worked_out(month, report, now)
+        context |= _worked_out(month, report, now) | {"reports": reports if len(reports) > 1 else []}
     return TemplateResponse(request, "admin/billing/month_end.html", context)
 
 
@@ -138,6 +139,12 @@ def _month(request: HttpRequest) -> Month | None:
         return Month.named(named) if named else Month.before(timezone.now())
     except ValueError:
         return None
+
+
+def _chosen(request: HttpRequest, reports: list[MonthEndReport]) -> MonthEndReport | None:
+    """Pick the report that is named, else the newest."""
+    named = request.GET.get("report", "")
+    return next((each for each in reports if str(each.pk) == named), reports[0] if reports else None)
 
 
 def _address(month: Month) -> str:

@@ -15,6 +15,7 @@ from billing.month_end import stretches
 from billing.month_end.months import Month
 from billing.month_end.parts import Part, work_out
 
+MOST_OFFERED = 20
 CUT_INTO_CHUNKS = """
     INSERT INTO billing_monthendchunk (report_id, first_id, last_id, customers, found)
     SELECT %s, min(id), max(id), count(*), '{}'
@@ -51,10 +52,10 @@ def start(month: Month, *, now: datetime, by: User | None) -> MonthEndReport:
     return report
 
 
-def latest(month: Month) -> MonthEndReport | None:
-    """Return the report of a month that was finished last."""
+def finished(month: Month) -> list[MonthEndReport]:
+    """List the reports of a month that are worked out, the newest first, at most twenty."""
     found = MonthEndReport.objects.filter(month=month.first, finished_at__isnull=False)
-    return found.select_related("started_by").order_by("-as_of", "-pk").first()
+    return list(found.select_related("started_by").order_by("-as_of", "-pk")[:MOST_OFFERED])
 
 
 def progress(month: Month) -> Progress | None:

@@ -122,7 +122,7 @@ def test_workers_find_what_is_found_at_once(five, few_at_once):
     assert report.found == at_once.as_json()
     assert at_once.accrual.totals() == {"USD": D(5)}
     assert (report.finished_at is not None, MonthEndChunk.objects.count()) == (True, 0)
-    assert background.latest(SEPTEMBER) == report
+    assert background.finished(SEPTEMBER) == [report]
     assert go_on_with_month_ends() == 0
 
 
@@ -209,6 +209,26 @@ def test_figures_stay_while_newer_ones_are_worked_out(five, few_at_once, staff_c
     go_on_with_month_ends()
     assert "$6.00" in staff_client.get(address).content.decode()
     assert [report.started_by for report in MonthEndReport.objects.all()] == [User.objects.get()] * 2
+
+
+def test_an_earlier_report_can_be_opened_again(five, few_at_once, staff_client, calls):
+    address, again = (url(name, month="2026-09") for name in ("billing_month_end", "billing_month_end_work_out"))
+    staff_client.post(again)
+    go_on_with_month_ends()
+    assert "Another time" not in staff_client.get(address).content.decode()
+    use(Customer.objects.first(), calls, utc(2026, 9, 21), 10)
+    staff_client.post(again)
+    go_on_with_month_ends()
+    page = staff_client.get(address).content.decode()
+    assert "Another time" in page
+    assert "$6.00" in page
+    first = MonthEndReport.objects.order_by("pk").first()
+    page = staff_client.get(f"{address}&report={first.pk}").content.decode()
+    assert "$5.00" in page
+    assert f"format=csv&amp;report={first.pk}" in page
+    answer = staff_client.get(f"{address}&report={first.pk}&format=csv")
+    assert b",Growth,Calls,,5.00" in b"".join(answer.streaming_content)
+    assert "$6.00" in staff_client.get(f"{address}&report=nonsense").content.decode()
 
 
 def test_a_month_to_come_is_worked_out_only_when_asked_for(five, few_at_once, staff_client):
