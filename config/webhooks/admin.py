@@ -1,6 +1,7 @@
 """Settings → Webhooks: where messages go, and how each delivery went."""
 
 import json
+from itertools import groupby
 from typing import Any
 
 from django import forms
@@ -55,11 +56,29 @@ OBJECTS = {
 }
 
 
+SUBJECTS = {
+    "invoice": "Invoices",
+    "payment": "Payments and refunds",
+    "refund": "Payments and refunds",
+    "credit_note": "Credit notes",
+    "wallet": "Prepaid credit",
+    "subscription": "Subscriptions",
+    "usage": "Usage",
+    "problem": "Usage",
+}
+
+
+def by_subject() -> list[tuple[str, list[tuple[str, str]]]]:
+    """List what there is to be told of under what it is about, as a form's choices."""
+    grouped = groupby(CHOSEN, lambda choice: SUBJECTS[choice[0].partition(".")[0]])
+    return [(subject, list(choices)) for subject, choices in grouped]
+
+
 class EndpointForm(forms.ModelForm):
     """Where to, and told of what."""
 
     event_types = forms.MultipleChoiceField(
-        label="Told of", choices=CHOSEN, required=False, widget=UnfoldAdminCheckboxSelectMultipleWidget,
+        label="Told of", choices=by_subject, required=False, widget=UnfoldAdminCheckboxSelectMultipleWidget,
         help_text="None chosen: of everything, also of what later releases add.",
     )  # fmt: skip
 

@@ -1,5 +1,6 @@
 """Settings → Webhooks: endpoints are made, tested, rotated and removed; deliveries are looked at and sent again."""
 
+import re
 from datetime import UTC, datetime
 
 import pytest
@@ -10,6 +11,7 @@ from django.urls import reverse
 from config.tasks import deliver_webhooks
 from config.webhooks.endpoints import change_endpoint, make_endpoint, send_test
 from config.webhooks.models import DeliveryState, WebhookDelivery, WebhookEndpoint
+from config.webhooks.names import CHOSEN
 from tests.config.webhooks.receiver import receiving
 from tests.factories import make_subscription, make_user
 
@@ -40,6 +42,13 @@ def test_an_endpoint_is_added_and_its_secret_is_shown_once(staff_client):
     assert (endpoint.event_types, endpoint.created_by.username) == (["invoice.update.payment"], "staff")
     for page in (ENDPOINTS, f"{ENDPOINTS}{endpoint.pk}/change/", f"{ENDPOINTS}{endpoint.pk}/history/"):
         assert endpoint.secret not in staff_client.get(page).content.decode()
+
+
+def test_what_there_is_to_be_told_of_is_listed_by_subject(staff_client):
+    page = staff_client.get(f"{ENDPOINTS}add/").content.decode()
+    subjects = ["Invoices", "Payments and refunds", "Credit notes", "Prepaid credit", "Subscriptions", "Usage"]
+    assert re.findall(r"<label>([^<]+)</label>", page) == subjects
+    assert page.count('name="event_types"') == len(CHOSEN)
 
 
 def test_a_private_address_is_refused_in_the_form(staff_client):
