@@ -235,7 +235,7 @@ class WebhookEndpointAdmin(AuditedHistory, ShownOnceAdmin):
         names = ((labels.get(name, name),) for name in endpoint.event_types) if endpoint.event_types else (("All",),)
         return format_html_join(" ", '<span class="ch-badge ch-badge-default">{}</span>', names)
 
-    @display(description="Last taken", ordering="last_success_at")
+    @display(description="Last taken (UTC)", ordering="last_success_at")
     def last_success(self, endpoint: WebhookEndpoint) -> str:
         return moment(endpoint.last_success_at) if endpoint.last_success_at else "never"
 
@@ -327,7 +327,7 @@ class WebhookDeliveryAdmin(LongListAdmin):
         self.log_change(request, delivery, "Sent again")
         return back_to(request, url, "It is sent again within seconds: reload to see what was answered.")
 
-    @display(description="Happened")
+    @display(description="Happened (UTC)")
     def told(self, delivery: WebhookDelivery) -> str:
         return moment(delivery.message.created_at)
 

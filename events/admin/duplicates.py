@@ -139,10 +139,10 @@ class DuplicateEventAdmin(LongListAdmin):
     def customer_text(self, row: DuplicateEvent) -> SafeString:
         return code(row.external_customer_id)
 
-    @display(description="First")
+    @display(description="First (UTC)")
     def first(self, row: DuplicateEvent) -> str:
         return moment(row.first_at)
 
-    @display(description="Last")
+    @display(description="Last (UTC)")
     def last(self, row: DuplicateEvent) -> str:
         return moment(row.last_at)

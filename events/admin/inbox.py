@@ -63,11 +63,11 @@ class InboxEventAdmin(LongListAdmin):
     def customer_text(self, event: InboxEvent) -> SafeString:
         return code(event.external_customer_id)
 
-    @display(description="Occurred")
+    @display(description="Occurred (UTC)")
     def occurred(self, event: InboxEvent) -> str:
         return moment(event.occurred_at)
 
-    @display(description="Received")
+    @display(description="Received (UTC)")
     def received(self, event: InboxEvent) -> str:
         return moment(event.received_at)
 

@@ -202,11 +202,11 @@ class ApiKeyAdmin(AuditedHistory, ShownOnceAdmin):
         names = ((labels.get(scope, scope),) for scope in key.scopes)
         return format_html_join(" ", '<span class="ch-badge ch-badge-default">{}</span>', names)
 
-    @display(description="Last used", ordering="last_used_at")
+    @display(description="Last used (UTC)", ordering="last_used_at")
     def last_used(self, key: ApiKey) -> str:
         return moment(key.last_used_at, seconds=False) if key.last_used_at else "never"
 
-    @display(description="Expires", ordering="expires_at")
+    @display(description="Expires (UTC)", ordering="expires_at")
     def expires(self, key: ApiKey) -> str:
         return moment(key.expires_at, seconds=False) if key.expires_at else "never"
 

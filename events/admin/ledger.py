@@ -226,11 +226,11 @@ class EventAdmin(LongListAdmin):
         texts = ((text,) for text in event.measured or ["–"])
         return format_html_join("", '<div class="ch-value">{}</div>', texts)
 
-    @display(description="Occurred")
+    @display(description="Occurred (UTC)")
     def occurred(self, event: Event) -> str:
         return moment(event.occurred_at)
 
-    @display(description="Received")
+    @display(description="Received (UTC)")
     def received(self, event: Event) -> str:
         return moment(event.received_at)
 

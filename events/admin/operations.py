@@ -50,7 +50,7 @@ class ProcessedBatchAdmin(LongListAdmin):
     empty_title = "No batch in this time"
     empty_text = "A batch is logged when waiting events are processed. Without events there are none."
 
-    @display(description="Finished")
+    @display(description="Finished (UTC)")
     def finished(self, batch: ProcessedBatch) -> str:
         return moment(batch.finished_at)
 
@@ -101,7 +101,7 @@ class UsageCheckAdmin(ReadOnlyAdmin):
     empty_title = "Usage was not checked yet"
     empty_text = "Every night it is counted anew from the events and compared; `manage.py rebuild_usage` does so now."
 
-    @display(description="Started")
+    @display(description="Started (UTC)")
     def started(self, check: UsageCheck) -> str:
         return moment(check.started_at)
 
@@ -131,7 +131,7 @@ class UsageCheckAdmin(ReadOnlyAdmin):
             return badge("running", "info")
         return badge(f"{check.differing:,} differ", "danger") if check.differing else badge("equal", "success")
 
-    @display(description="Applied")
+    @display(description="Applied (UTC)")
     def applied(self, check: Any) -> str:
         return moment(check.applied_at)
 
@@ -171,7 +171,7 @@ class MendingRunAdmin(ReadOnlyAdmin):
         context = (extra_context or {}) | (progress_of(run) | {"title": str(run)} if run else {})
         return super().change_view(request, object_id, form_url, context)
 
-    @display(description="Started")
+    @display(description="Started (UTC)")
     def started(self, run: MendingRun) -> str:
         return moment(run.started_at)
 

@@ -159,11 +159,11 @@ class ProblemAdmin(CausesPages, LongListAdmin):
     def customer_text(self, problem: Problem) -> SafeString:
         return code(problem.external_customer_id)
 
-    @display(description="Occurred")
+    @display(description="Occurred (UTC)")
     def occurred(self, problem: Problem) -> str:
         return moment(problem.occurred_at)
 
-    @display(description="First seen")
+    @display(description="First seen (UTC)")
     def found(self, problem: Problem) -> str:
         return moment(problem.created_at)
 

@@ -60,7 +60,7 @@ class RefusedRequestAdmin(LongListAdmin):
         ("message", lambda row: row.message),
     )
 
-    @display(description="Last")
+    @display(description="Last (UTC)")
     def last(self, row: RefusedRequest) -> str:
         return moment(row.last_at)
 
