@@ -108,18 +108,24 @@ def _account(row: Subscription, phases: list[Phase], catalog: Catalog, standing:
     )
 
 
-def _recent_since(account: Account) -> datetime:
-    """Say from when on invoices matter: the start of the period before the one that is next to be billed."""
+def _recent_since(account: Account, earliest: datetime | None) -> datetime:
+    """Say from when on invoices matter: the start of the period before the one that is next to be billed.
+
+    `earliest` is where an invoice that is worked out anew begins: all that its whole billing period was charged counts.
+    """
     since = account.standing.billed_until or account.started_at
     if account.ended_at is not None:
         since = min(since, account.ended_at)
-    return account.schedule.boundary(account.schedule.index_at(since) - 1)
+    recent = account.schedule.boundary(account.schedule.index_at(since) - 1)
+    if earliest is None:
+        return recent
+    return min(recent, account.schedule.boundary(account.schedule.index_at(max(earliest, account.started_at))))
 
 
 def _add_invoiced(accounts: dict[int, Account], leaving_out: Collection[int], since: datetime | None) -> None:
     if not accounts:
         return
-    since = min([_recent_since(account) for account in accounts.values()] + ([since] if since else []))
+    since = min(_recent_since(account, since) for account in accounts.values())
     own = Invoice.objects.filter(subscription_id__in=list(accounts))
     # A settlement gave fees of any of its subscription's periods back, and an end that moves on charges them again.
     settled = own.filter(SETTLEMENT).values("subscription_id")

@@ -97,6 +97,20 @@ def test_an_end_that_moves_on_past_a_period_is_billed_when_that_is_over():
     assert (september.kind, amounts(september)) == ("cycle", [D(16), D(30)])
 
 
+def test_the_rest_of_a_period_that_is_reissued_reckons_with_all_its_period_was_charged():
+    subscription = subscribed(ADVANCE)
+    invoice_at(OCTOBER)
+    end(subscription, 10, 15)
+    invoice_at(utc(2026, 10, 15))
+    withdraw_scheduled_change(subscription, now=utc(2026, 9, 2), by=None, reason="Stays")
+    [rest] = invoice_at(NOVEMBER)
+    # October's 17 of 31 days that were given back, and November.
+    assert amounts(rest) == [D("16.45"), D(30)]
+    invoice_at(DECEMBER)
+    again = reissue(rest, reason="Wrong address", by=None, now=DECEMBER)
+    assert lines(again) == lines(rest)
+
+
 def test_an_end_that_is_taken_back_charges_what_was_given_back():
     subscription = subscribed(ADVANCE, ARREARS)
     bill(NOVEMBER)
