@@ -1,14 +1,18 @@
 """The broker of a machine without Redis: kombu's filesystem transport, made safe for several processes.
 
 The stock transport shows a message before it is written, so a reader may take half of one, and parks it in the
-system's temporary folder on the way, a copy when that is another disk. Here a message appears whole, and the one
-reader whose rename succeeds has it. A worker killed with a message in hand loses it: every task of ours is a
-sweep that the next tick repeats, so nothing depends on a message.
+system's temporary folder on the way, a copy when that is another disk. It does the same with the table of an exchange's
+queues, and a process that starts beside another, or after one killed amid writing, ends over half of one. Here both
+appear whole, and the one reader whose rename succeeds has a message. A worker killed with a message in hand loses it:
+every task of ours is a sweep that the next tick repeats, so nothing depends on a message.
 """
 
+import fcntl
 import os
 import time
 import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from queue import Empty
 from typing import Any
@@ -33,6 +37,46 @@ class Channel(filesystem.Channel):
         draft = folder / f".{name}"
         draft.write_text(dumps(payload))
         draft.rename(folder / name)
+
+    def get_table(self, exchange: str) -> list[filesystem.exchange_queue_t]:  # type: ignore[override]  # as kombu does
+        """Read which queues an exchange's messages go to."""
+        try:
+            rows = loads(self._table_path(exchange).read_text())
+        except FileNotFoundError:
+            return []
+        return [filesystem.exchange_queue_t(*row) for row in rows]
+
+    def _queue_bind(self, exchange: str, routing_key: str | None, pattern: str | None, queue: str | None) -> None:
+        row = filesystem.exchange_queue_t(routing_key or "", pattern or "", queue or "")
+        with self._only_writer():
+            rows = self.get_table(exchange)
+            if row not in rows:
+                self._write_table(exchange, [row, *rows])
+
+    def _delete(
+        self, queue: str, exchange: str, routing_key: str | None, pattern: str | None, *_: Any, **__: Any
+    ) -> None:
+        self._purge(queue)
+        row = filesystem.exchange_queue_t(routing_key or "", pattern or "", queue or "")
+        with self._only_writer():
+            rows = self.get_table(exchange)
+            if row in rows:
+                self._write_table(exchange, [each for each in rows if each != row])
+
+    def _table_path(self, exchange: str) -> Path:
+        return Path(self._exchange_file(exchange))  # type: ignore[attr-defined]  # newer than its types
+
+    def _write_table(self, exchange: str, rows: Sequence[filesystem.exchange_queue_t]) -> None:
+        path = self._table_path(exchange)
+        draft = path.with_name(f".{path.name}.draft")
+        draft.write_text(dumps(rows))
+        draft.rename(path)
+
+    @contextmanager
+    def _only_writer(self) -> Iterator[None]:
+        with Path(self.control_folder, ".lock").open("w") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)  # gone with the file, also when the process is killed
+            yield
 
     def _get(self, queue: str, timeout: float | None = None) -> Any:
         suffix = f".{queue}.msg"
