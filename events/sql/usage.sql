@@ -22,29 +22,30 @@ JOIN events_event AS event
     ON event.customer_id = edge.customer_id AND event.event_name = named.name
     AND event.occurred_at >= edge.start AND event.occurred_at < edge."end"
 
--- :sums  Whole hours, for every aggregation but LATEST and UNIQUE_COUNT: by days where those are rolled up.
+-- :sums  Whole hours, for every aggregation but LATEST and UNIQUE_COUNT: by days where those are rolled up. Up to when
+-- that is, is asked for as a value, so that an index finds where the hours begin.
 SELECT
     no, sum(count)::bigint, sum(total), sum(weighted), max(maximum), min(minimum), bit_xor(checksum)
 FROM (
     SELECT span.no, day.count, day.total, day.weighted, day.maximum, day.minimum, day.checksum
     FROM ({whole}) AS span
-    CROSS JOIN ({rolled}) AS rolled
     JOIN events_usageday AS day
         ON day.customer_id = span.customer_id AND day.feature_id = span.feature_id
-        AND day.day >= span.first_day AND day.day < LEAST(span.last_day, rolled.until)
+        AND day.day >= span.first_day AND day.day < LEAST(span.last_day, ({rolled}))
     UNION ALL
     SELECT span.no, head.count, head.total, head.weighted, head.maximum, head.minimum, head.checksum
     FROM ({whole}) AS span
     JOIN events_usagebucket AS head
         ON head.customer_id = span.customer_id AND head.feature_id = span.feature_id
         AND head.hour >= span.start AND head.hour < LEAST(span.first_day, span."end")
+    WHERE span.start < span.first_day
     UNION ALL
     SELECT span.no, tail.count, tail.total, tail.weighted, tail.maximum, tail.minimum, tail.checksum
     FROM ({whole}) AS span
-    CROSS JOIN ({rolled}) AS rolled
     JOIN events_usagebucket AS tail
         ON tail.customer_id = span.customer_id AND tail.feature_id = span.feature_id
-        AND tail.hour >= GREATEST(span.first_day, LEAST(span.last_day, rolled.until)) AND tail.hour < span."end"
+        AND tail.hour >= GREATEST(span.first_day, LEAST(span.last_day, ({rolled}))) AND tail.hour < span."end"
+    WHERE GREATEST(span.first_day, LEAST(span.last_day, ({rolled}))) < span."end"
 ) AS part
 GROUP BY no
 
