@@ -7,6 +7,7 @@ from pathlib import Path
 
 import environ
 from csp.constants import NONCE, NONE, SELF, UNSAFE_EVAL, UNSAFE_INLINE
+from kombu import Queue
 
 from config.admin_theme import UNFOLD  # noqa: F401  read here by django-unfold
 from config.openapi_names import OPENAPI_ENUM_NAMES
@@ -239,13 +240,19 @@ CELERY_BROKER_TRANSPORT_OPTIONS = (
         "data_folder_in": str(BROKER_DIR / "messages"),
         "data_folder_out": str(BROKER_DIR / "messages"),
         "control_folder": str(BROKER_DIR / "control"),
-        "polling_interval": 0.05,
+        "polling_interval": 0.02,
     }
 )
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_TASK_ACKS_LATE = True
 CELERY_TASK_REJECT_ON_WORKER_LOST = True
 CELERY_TASK_IGNORE_RESULT = True
+# A large run's chunks have a queue of their own: workers take from both in turn, so that nothing waits behind a run.
+CELERY_TASK_QUEUES = [Queue("celery"), Queue("runs")]
+CELERY_TASK_ROUTES = {
+    "billing.tasks.bill_chunk": {"queue": "runs"},
+    "billing.tasks.foresee_chunk": {"queue": "runs"},
+}
 CELERY_TASK_SERIALIZER = "json"
 CELERY_ACCEPT_CONTENT = ["json"]
 CELERY_TASK_TRACK_STARTED = False
