@@ -62,7 +62,8 @@ def slow_accrual(month: Month) -> dict[Place, tuple[Decimal, int]]:
     for subscription in Subscription.objects.filter(started_at__lt=end):
         account = load_accounts([subscription.pk])[subscription.pk]
         held = Invoice.objects.filter(subscription=subscription, kind__in=("cycle", "final"), finalized_at__lt=end)
-        live = [each.period_end for each in held if each.voided_at is None or each.voided_at >= end]
+        standing = [each for each in held if each.voided_at is None or each.voided_at >= end]
+        live = [each.period_end for each in standing if each.period_end is not None]
         since, until = max(live, default=account.started_at), min(end, account.ended_at or end)
         while since < until:
             full = account.full_period(account.schedule.index_at(since))
@@ -70,8 +71,8 @@ def slow_accrual(month: Month) -> dict[Place, tuple[Decimal, int]]:
             (computed,) = compute_many([Work(account, Step("cycle", period, period.end), until=end)])
             for line in computed.lines:
                 if line.kind == "usage" and line.amount:
-                    plan = PlanVersion.objects.get(pk=line.plan_version_id).plan.name
-                    place = (subscription.currency, plan, Feature.objects.get(pk=line.feature_id).name)
+                    plan = PlanVersion.objects.get(pk=line.plan_version_id or 0).plan.name
+                    place = (subscription.currency, plan, Feature.objects.get(pk=line.feature_id or 0).name)
                     amounts[place] += line.amount
                     who[place].add(subscription.pk)
             since = period.end

@@ -89,6 +89,8 @@ def world(plan, calls):
         use(customer, calls, utc(2026, 10, 3), 7)
     for invoice in bill(utc(2026, 10, 1)):
         if invoice.subscription_id != drafted[1].pk:
+            assert invoice.period_end is not None
+            assert invoice.period_start is not None
             finalize(invoice, now=max(invoice.period_end, invoice.period_start).replace(minute=30))
         if invoice.subscription_id == voided[1].pk:
             void(invoice, reason="Wrong", by=None, now=utc(2026, 10, 2))
