@@ -32,7 +32,7 @@ def load_conditions(
     found: dict[int, Conditions] = {}
     countries: dict[int, str] = {}
     fields = ("pk", "tax_treatment", "tax_note", "address_country")
-    for pk, treatment, note, country in Customer.objects.filter(pk__in=customer_ids).values_list(*fields):
+    for pk, treatment, note, country in Customer.objects.filter(pk__among=customer_ids).values_list(*fields):
         found[pk] = Conditions(treatment=treatment, note=note)
         countries[pk] = country.upper()
     _add_taxes(found, countries)
@@ -42,7 +42,7 @@ def load_conditions(
 
 
 def _add_taxes(found: dict[int, Conditions], countries: dict[int, str]) -> None:
-    mine = Q(customer__in=found) | Q(subscription__customer__in=found) | Q(customer=None, subscription=None)
+    mine = Q(customer__among=found) | Q(subscription__customer__among=found) | Q(customer=None, subscription=None)
     rows = TaxAssignment.objects.filter(mine, rate__archived_at=None).select_related("rate")
     defaults: list[tuple[Levy, str]] = []
     own: dict[int, list[Levy]] = defaultdict(list)
@@ -67,12 +67,12 @@ def _add_taxes(found: dict[int, Conditions], countries: dict[int, str]) -> None:
 
 def lock_coupons(customer_ids: Collection[int]) -> None:
     """Keep others from using customers' coupons, in the order of `load_conditions`. In a transaction."""
-    rows = CouponApplication.objects.filter(customer__in=customer_ids).order_by("pk")
+    rows = CouponApplication.objects.filter(customer__among=customer_ids).order_by("pk")
     list(rows.select_for_update(no_key=True, of=("self",)).values_list("pk", flat=True))
 
 
 def _add_coupons(found: dict[int, Conditions], leaving_out: Collection[int], lock: bool) -> None:
-    rows = CouponApplication.objects.filter(customer__in=found).select_related("coupon").order_by("pk")
+    rows = CouponApplication.objects.filter(customer__among=found).select_related("coupon").order_by("pk")
     applications = list(rows.select_for_update(no_key=True, of=("self",)) if lock else rows)
     if not applications:
         return
@@ -130,13 +130,13 @@ def in_order_of_use(grants: QuerySet[CreditGrant]) -> QuerySet[CreditGrant]:
 
 
 def _add_credit(found: dict[int, Conditions], leaving_out: Collection[int]) -> None:
-    grants = in_order_of_use(CreditGrant.objects.filter(wallet__customer__in=found, remaining__gt=0))
+    grants = in_order_of_use(CreditGrant.objects.filter(wallet__customer__among=found, remaining__gt=0))
     fields = ("wallet__customer", "wallet__currency", "pk", "remaining", "expires_at")
     for customer_id, currency, pk, remaining, expires_at in grants.values_list(*fields):
         found[customer_id].credit.setdefault(currency, []).append(Lot(pk, remaining, expires_at))
     if not any(conditions.credit for conditions in found.values()):
         return
-    drafts = Invoice.objects.filter(customer__in=found, state=InvoiceState.DRAFT, credits_applied__gt=0)
+    drafts = Invoice.objects.filter(customer__among=found, state=InvoiceState.DRAFT, credits_applied__gt=0)
     shown = drafts.exclude(pk__in=leaving_out).order_by().values_list("customer", "currency")
     for customer_id, currency, amount in shown.annotate(amount=Sum("credits_applied")):
         left = amount

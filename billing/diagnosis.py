@@ -61,7 +61,7 @@ class BillingAnswers:
         for customer_id, moment in moments:
             wanted[customer_id].add(moment)
         subscriptions = Subscription.objects.filter(customer_id__in=list(wanted)).order_by("pk")
-        accounts = load_accounts(subscriptions.values_list("pk", flat=True)[:MOST_PERIODS])
+        accounts = load_accounts(list(subscriptions.values_list("pk", flat=True)[:MOST_PERIODS]))
         works = {}
         for account in accounts.values():
             for moment in wanted[account.customer_id]:

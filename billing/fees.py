@@ -129,7 +129,7 @@ def _fee_line(
         quantity=due.fee.quantity,
         billable_quantity=due.fee.quantity,
         unit_amount=due.fee.unit_amount,
-        computation=_computation(account, full, due),
+        computation=_computation(full, due, charged, of),
         label=due.label,
     )
 
@@ -159,7 +159,7 @@ def _proration_line(
         price_id=price_id,
         plan_version_id=due.version_id,
         unit_amount=difference,
-        computation=_computation(account, full, due)
+        computation=_computation(full, due, charged, of)
         | {"due": wording.plain(exact_due), "invoiced_before": wording.plain(invoiced)},
         label=due.label,
         discount_back=_discount_back(account, due, difference),
@@ -198,8 +198,7 @@ def _days(account: Account, full: Period, due: _Due) -> tuple[int, int]:
     return sum(calendar_days(window.start, window.end, account.timezone) for window in due.windows), of
 
 
-def _computation(account: Account, full: Period, due: _Due) -> dict[str, object]:
-    charged, of = _days(account, full, due)
+def _computation(full: Period, due: _Due, charged: int, of: int) -> dict[str, object]:
     how: dict[str, object] = {
         "days": {"charged": charged, "of": of},
         "period": {"from": full.start.isoformat(), "to": full.end.isoformat()},

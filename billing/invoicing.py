@@ -247,9 +247,7 @@ def rows_of(invoice: Invoice, lines: Sequence[DraftLine]) -> list[InvoiceLine]:
 
 def _row(invoice: Invoice, line: DraftLine, position: int) -> InvoiceLine:
     columns = {name: getattr(line, name) for name in COPIED_COLUMNS}
-    columns["position"] = position
+    columns["invoice_id"], columns["position"] = invoice.pk, position
     columns["description"] = line.description[:512]
     columns["period_start"], columns["period_end"] = line.period.start, line.period.end
-    row = new_row(InvoiceLine, columns)
-    row.invoice = invoice
-    return row
+    return new_row(InvoiceLine, columns)

@@ -43,12 +43,12 @@ def load_accounts(
 
 def load_terms(subscription_ids: Collection[int]) -> dict[int, Account]:
     """Read the subscriptions with their phases, plans and standing only: enough to rate usage, and not to bill."""
-    states = BillingState.objects.filter(pk__in=subscription_ids)
+    states = BillingState.objects.filter(pk__among=subscription_ids)
     known = states.values_list("pk", "opened", "billed_until", "closed_at")
     standings = {pk: Standing(opened, billed_until, closed_at) for pk, opened, billed_until, closed_at in known}
     phases = _phases(subscription_ids)
     catalog = load_catalog({phase.version_id for chain in phases.values() for phase in chain})
-    subscriptions = Subscription.objects.filter(pk__in=subscription_ids).only(*KNOWN)
+    subscriptions = Subscription.objects.filter(pk__among=subscription_ids).only(*KNOWN)
     return {row.pk: _account(row, phases[row.pk], catalog, standings.get(row.pk, Standing())) for row in subscriptions}
 
 
@@ -80,7 +80,7 @@ def _held_at(row: SubscriptionPhase, moment: datetime) -> bool:
 
 def _phases(subscription_ids: Collection[int]) -> dict[int, list[Phase]]:
     found: dict[int, list[Phase]] = defaultdict(list)
-    rows = SubscriptionPhase.objects.filter(subscription_id__in=subscription_ids, superseded_at=None)
+    rows = SubscriptionPhase.objects.filter(subscription_id__among=subscription_ids, superseded_at=None)
     columns = ("subscription_id", "kind", "plan_version_id", "starts_at", "ends_at")
     for subscription_id, *phase in rows.order_by("subscription_id", "starts_at").values_list(*columns):
         found[subscription_id].append(Phase(*phase))
@@ -126,7 +126,7 @@ def _add_invoiced(accounts: dict[int, Account], leaving_out: Collection[int], si
     if not accounts:
         return
     since = min(_recent_since(account, since) for account in accounts.values())
-    own = Invoice.objects.filter(subscription_id__in=list(accounts))
+    own = Invoice.objects.filter(subscription_id__among=list(accounts))
     # A settlement gave fees of any of its subscription's periods back, and an end that moves on charges them again.
     settled = own.filter(SETTLEMENT).values("subscription_id")
     invoices = own.filter(Q(period_end__gte=since) | Q(subscription_id__in=settled))

@@ -103,8 +103,8 @@ class _Used:
     @property
     def left(self) -> Decimal | None:
         """What of the allowance is still there. `None` is unlimited."""
-        if self.grant.limit is None:
-            return None
+        if not self.grant.limit:
+            return self.grant.limit
         with exact():
             return max(self.grant.limit - max(self.used_before, ZERO), ZERO)
 
@@ -112,7 +112,8 @@ class _Used:
     def free(self) -> Decimal:
         if self.taken is not None:
             return self.taken
-        return self.counted if self.left is None else min(self.counted, self.left)
+        left = self.left
+        return self.counted if left is None else min(self.counted, left)
 
 
 def charges(account: Account, step: Step, *, until: datetime | None = None) -> list[Charge]:

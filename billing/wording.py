@@ -9,6 +9,7 @@ from billing.money import format_price
 from customers.periods import Period, local_date
 
 
+@lru_cache(maxsize=4096)  # a run's invoices are over the same few periods, with some lines each
 def dates(period: Period, timezone: str) -> str:
     """Write a period's days, the last one included: 1–30 Sep 2026, 15 Sep – 14 Oct 2026."""
     first = local_date(period.start, timezone)

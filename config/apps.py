@@ -15,8 +15,9 @@ class ConfigConfig(AppConfig):
     verbose_name = "Settings"
 
     def ready(self) -> None:
-        from config import checks, roles, schedules  # noqa: F401  registering checks is what importing them does
+        from config import checks, lookups, roles, schedules  # noqa: F401  registering checks is what importing them does
 
+        lookups.register()
         for label, name in NAMES.items():
             apps.get_app_config(label).verbose_name = name
         post_migrate.connect(schedules.install_after_migrate, sender=self, dispatch_uid="config.schedules")

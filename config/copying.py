@@ -1,7 +1,7 @@
 """Write many rows with one COPY: what `bulk_create` writes, in a small part of its time."""
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from operator import attrgetter
 from typing import Any
@@ -79,12 +79,21 @@ def _is_left_to_database(field: Any, rows: Sequence[models.Model]) -> bool:
     return bool(left)
 
 
-def _texts(field: Any, rows: Sequence[models.Model]) -> Iterable[str]:
-    values: Iterable[Any] = (field.pre_save(row, True) for row in rows)
-    if type(field).pre_save is models.Field.pre_save:
-        values = map(attrgetter(field.attname), rows)
+def _texts(field: Any, rows: Sequence[models.Model]) -> Sequence[str]:
+    values: list[Any] = list(map(attrgetter(field.attname), rows))
+    if _sets_itself(field):
+        values = [field.pre_save(row, True) for row in rows]
     write = _writer(field)
-    return [NULL if value is None else write(value) for value in values]
+    # Many rows hold the same object, a period's start or nothing at all: each is written out once.
+    objects = {id(value): value for value in values}
+    texts = {key: NULL if value is None else write(value) for key, value in objects.items()}
+    return [texts[id(value)] for value in values]
+
+
+def _sets_itself(field: Any) -> bool:
+    if isinstance(field, models.DateField):
+        return bool(field.auto_now or field.auto_now_add)
+    return type(field).pre_save is not models.Field.pre_save
 
 
 def _writer(field: Any) -> Callable[[Any], str]:

@@ -42,7 +42,7 @@ def close_usage(until: Mapping[int, datetime]) -> None:
 
 def marks_of(customer_ids: list[int]) -> dict[int, datetime]:
     """Give the marks of those customers that have one."""
-    rows = UsageMark.objects.filter(customer__in=customer_ids)
+    rows = UsageMark.objects.filter(customer__among=customer_ids)
     return dict(rows.values_list("customer_id", "closed_until"))
 
 

@@ -34,7 +34,7 @@ def waiting(subscription_ids: Collection[int], leaving_out: Collection[int] = ()
     free = Q(state=LateState.WAITING)
     if leaving_out:
         free |= Q(state=LateState.INVOICED, line__invoice__in=leaving_out)
-    rows = LateAdjustment.objects.filter(free, subscription_id__in=subscription_ids).select_related(*RELATED)
+    rows = LateAdjustment.objects.filter(free, subscription_id__among=subscription_ids).select_related(*RELATED)
     for row in rows.order_by("period_start", "pk"):
         found[row.subscription_id].append(item_of(row, is_settling=row.invoice_id in leaving_out))
     return found

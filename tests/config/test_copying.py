@@ -108,3 +108,12 @@ def test_a_new_row_is_the_models_own_with_all_its_defaults():
     assert stored(fast) == stored(plain)
     assert fast.public_id.startswith("inv_")
     assert fast.public_id != plain.public_id
+
+
+def test_rows_that_share_a_value_each_get_it_and_the_moment_of_saving_is_set():
+    shared, customer = {"by": "hand"}, make_customer()
+    invoices = [draft(customer=customer, metadata=shared, finalize_at=START) for _ in range(3)]
+    copy_in([*invoices, draft(customer=customer)])
+    found = Invoice.objects.order_by("pk").values_list("metadata", "finalize_at")
+    assert list(found) == [(shared, START)] * 3 + [({}, None)]
+    assert all(moment > START for moment in Invoice.objects.values_list("updated_at", flat=True))
