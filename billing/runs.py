@@ -224,17 +224,24 @@ def bill_subscriptions(
     except (OperationalError, InterfaceError):
         raise  # the database is away: nobody's fault, the whole chunk is done again
     except Exception as error:
-        if len(subscription_ids) != 1:
-            return _one_by_one(subscription_ids, as_of=as_of, run=run, retrying=retrying)
+        if not subscription_ids:
+            raise  # none of them can be at fault
+        if len(subscription_ids) > 1:
+            return _in_halves(subscription_ids, as_of=as_of, run=run, retrying=retrying)
         logger.exception("Subscription %s can't be billed", subscription_ids[0])
         return _park_unforeseen(subscription_ids[0], error, as_of)
 
 
-def _one_by_one(ids: Sequence[int], *, as_of: datetime, run: BillingRun | None, retrying: bool) -> Tally:
+def _in_halves(ids: Sequence[int], *, as_of: datetime, run: BillingRun | None, retrying: bool) -> Tally:
+    """Bill what failed together in two parts, and these so again, until the one that fails is alone."""
     tally = Tally()
-    for subscription_id in ids:
-        tally.add(bill_subscriptions([subscription_id], as_of=as_of, run=run, retrying=retrying))
+    for part in _halves(ids):
+        tally.add(bill_subscriptions(part, as_of=as_of, run=run, retrying=retrying))
     return tally
+
+
+def _halves(ids: Sequence[int]) -> tuple[Sequence[int], Sequence[int]]:
+    return ids[: len(ids) // 2], ids[len(ids) // 2 :]
 
 
 def _park_unforeseen(subscription_id: int, error: Exception, as_of: datetime) -> Tally:
@@ -323,12 +330,14 @@ def foresee(subscription_ids: Sequence[int], *, as_of: datetime) -> dict[int, Fo
     except (OperationalError, InterfaceError):
         raise
     except Exception as error:
+        if not subscription_ids:
+            raise
         if len(subscription_ids) == 1:
             logger.exception("Subscription %s couldn't be billed", subscription_ids[0])
             return {subscription_ids[0]: Foreseen(problem=unforeseen(error))}
     found: dict[int, Foreseen] = {}
-    for subscription_id in subscription_ids:
-        found |= foresee([subscription_id], as_of=as_of)
+    for part in _halves(subscription_ids):
+        found |= foresee(part, as_of=as_of)
     return found
 
 

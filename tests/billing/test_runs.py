@@ -12,7 +12,7 @@ import pytest
 from django.db import connection, connections
 from django.test.utils import CaptureQueriesContext
 
-from billing import runs, steps
+from billing import loading, runs, steps
 from billing.models import BillingRun, BillingState, Invoice, RunChunk
 from billing.runs import bill_chunk, bill_subscriptions, run_to_end, start_run, unfinished_chunks
 from billing.states import refresh_states
@@ -126,6 +126,24 @@ def test_an_unforeseen_error_parks_one_and_bills_the_others(calls, monkeypatch, 
     run = run_to_end(as_of=START)
     assert (run.invoices_made, run.failed) == (2, 1)
     assert BillingState.objects.get(pk=broken).parked_reason == "Unexpected error, ZeroDivisionError: a bug"
+
+
+def test_of_many_the_two_that_fail_are_found_in_few_tries(calls, monkeypatch, caplog):
+    subscriptions = make_customers(16, FEE)
+    broken = {subscriptions[2].pk, subscriptions[13].pk}
+    real, tries = loading.load_accounts, []
+
+    def load_accounts(ids):
+        tries.append(len(ids))
+        if broken & set(ids):
+            raise ZeroDivisionError("a bug")
+        return real(ids)
+
+    monkeypatch.setattr(runs, "load_accounts", load_accounts)
+    run = run_to_end(as_of=START)
+    assert (run.invoices_made, run.failed) == (14, 2)
+    assert set(BillingState.objects.exclude(parked_at=None).values_list("pk", flat=True)) == broken
+    assert sorted(tries, reverse=True) == [16, 8, 8, 4, 4, 4, 4, 2, 2, 2, 2, 1, 1, 1, 1]
     assert "can't be billed" in caplog.text
 
 
