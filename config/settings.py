@@ -248,7 +248,7 @@ CELERY_TASK_ACKS_LATE = True
 CELERY_TASK_REJECT_ON_WORKER_LOST = True
 CELERY_TASK_IGNORE_RESULT = True
 # A large run's chunks have a queue of their own: workers take from both in turn, so that nothing waits behind a run.
-CELERY_TASK_QUEUES = [Queue("celery"), Queue("runs")]
+CELERY_TASK_QUEUES = [Queue(name, routing_key=name) for name in ("celery", "runs")]
 CELERY_TASK_ROUTES = {
     "billing.tasks.bill_chunk": {"queue": "runs"},
     "billing.tasks.foresee_chunk": {"queue": "runs"},
