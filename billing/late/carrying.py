@@ -147,7 +147,7 @@ def _give_back(rows: QuerySet[LateAdjustment], invoice: Invoice, state: LateStat
 def reopen(row: LateAdjustment, state: LateState, why: str, *, returned_by: Invoice | None = None) -> None:
     """Take a settled adjustment back into an open state. One that is open for the same price takes it in.
 
-    What is to wait for approval makes all of it wait.
+    What is to wait for approval makes all of it wait; with what waited for approval already, it waits for staff alone.
     """
     same = LateAdjustment.objects.filter(
         subscription_id=row.subscription_id, period_start=row.period_start, price_id=row.price_id
@@ -162,6 +162,8 @@ def reopen(row: LateAdjustment, state: LateState, why: str, *, returned_by: Invo
         row.state, row.reason = LateState.CANCELLED, f"{why}; a later adjustment holds it"[:255]
         row.save()
     kept = other or row
+    if other is not None and other.state == LateState.HELD and other.returned_by != returned_by:
+        returned_by = None  # staff haven't approved what it held before, so no replacement takes it
     if other is None or state == LateState.HELD or other.state == LateState.SMALL:
         kept.state, kept.reason, kept.returned_by = state, "", None
         if state == LateState.HELD:

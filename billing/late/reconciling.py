@@ -256,9 +256,12 @@ class _Settlement:
         row.credited = due.credited
         row.discount_back = self._discount_back(price.pk, before.amount - after.amount, due.left)
         row.again = [_again(line) for line in self.reopened.lines if line.price_id == price.pk]
-        if after.amount - before.amount != was and row.returned_by_id is None:
+        if after.amount - before.amount != was:
             decision = self._decide(price.pk, row.currency, due, after)
-            row.state, row.reason, row.decided_at, row.decided_by = decision.state, decision.reason, None, None
+            if row.returned_by_id is None:
+                row.state, row.reason, row.decided_at, row.decided_by = decision.state, decision.reason, None, None
+            elif decision.state == LateState.HELD:
+                row.returned_by = None  # nobody approved it as it is now, so no replacement takes it
         row.save()
         return row
 

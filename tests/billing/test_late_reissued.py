@@ -150,3 +150,22 @@ def test_what_a_void_gives_back_takes_along_what_was_below_the_limit(subscriptio
     void(october, reason="Wrong address", by=None, now=NOVEMBER)
     invoice_at(DECEMBER)
     assert [invoice.total for invoice in invoices_of(subscription)] == [D(1), D(2), D(3)]
+
+
+@pytest.mark.parametrize("comes", ["before the void", "after the void"])
+def test_late_usage_that_nobody_approved_stays_out_of_the_replacement(subscription, comes):
+    LatePolicy.objects.create(more_due="hold")
+    end(subscription)
+    arrive_many(2, EARLY)
+    work_late(IN_SEPTEMBER)
+    approve([each.pk for each in adjustments(subscription)], by=None, now=IN_SEPTEMBER)
+    [late] = bill_ended(now=IN_SEPTEMBER)
+    late = finalize(late, now=IN_SEPTEMBER)
+    if comes == "after the void":
+        voided(late)
+    arrive(EARLY)
+    work_late(IN_SEPTEMBER)
+    voided(late)
+    assert reissued(late).total == D(0)
+    held = adjustments(subscription)[-1]
+    assert (held.state, held.reason, held.amount) == ("held", f"{late} was voided", D(3))
