@@ -147,15 +147,15 @@ def _charge(line: InvoiceLine) -> Charge:
         price.currency,
         Interval(price.interval, price.interval_count),
     )
-    less, trial = line.computation.get("less"), bool(line.computation.get("trial"))
-    charge = _of_windows(plan, price.pk, line.computation["windows"], is_trial=trial)
+    less, is_trial = line.computation.get("less"), bool(line.computation.get("trial"))
+    charge = _of_windows(plan, price.pk, line.computation["windows"], is_trial=is_trial)
     if less is None:
         return charge
     version_id = Price.objects.get(pk=less["price_id"]).version_id
     before = load_catalog([version_id])[version_id].terms(
         price.currency, Interval(price.interval, price.interval_count)
     )
-    return replace(charge, less=_of_windows(before, less["price_id"], less["windows"], is_trial=trial))
+    return replace(charge, less=_of_windows(before, less["price_id"], less["windows"], is_trial=less["trial"]))
 
 
 def _of_windows(plan: PlanTerms, price_id: int, recorded: Sequence[dict[str, Any]], *, is_trial: bool) -> Charge:

@@ -60,6 +60,7 @@ def _recorded(less: DraftLine, begun: Period) -> dict[str, Any]:
     return {
         "until": begun.end.isoformat(),
         "price_id": less.price_id,
+        "trial": bool(less.computation.get("trial")),
         "quantity": wording.plain(less.quantity),
         "amount": wording.plain(less.amount),
         "windows": less.computation.get("windows", []),

@@ -71,7 +71,9 @@ class Charge:
 
     @property
     def needs_events(self) -> bool:
-        return self.price.terms.needs_events and not self.is_trial
+        """Whether single events are priced, here or in what is less, which another version may price so."""
+        own = self.price.terms.needs_events and not self.is_trial
+        return own or (self.less is not None and self.less.needs_events)
 
     def asks(self) -> list[Ask]:
         """List what the meter is asked: every grant's windows, then what was used before it; then what is less."""

@@ -28,10 +28,10 @@ def calls(db):
     return make_feature(name="API calls", unit_singular="call", unit_plural="calls")
 
 
-def subscribed(*prices, **given):
+def subscribed(*prices, terms=None, **given):
     version = make_version(*prices, **given)
     acme = make_customer(external_id="acme")
-    return make_subscription(customer=acme, plan=version, starts_at=SEPTEMBER, now=SEPTEMBER)
+    return make_subscription(customer=acme, plan=version, starts_at=SEPTEMBER, now=SEPTEMBER, **terms or {})
 
 
 def end(subscription, day):
@@ -163,3 +163,37 @@ def test_late_usage_of_the_first_part_changes_the_second(calls):
     assert sum(invoice.total for invoice in invoices_of(subscription)) == D(4)
     [late] = [invoice for invoice in invoices_of(subscription) if invoice.kind == "late"]
     assert all(prove(line).agrees for line in late.lines.all())
+
+
+def test_a_running_total_that_was_priced_by_single_events_before_is_charged_once():
+    stored = make_feature(name="Stored", event_name="stored", field="gb", reset="cumulative")
+    share = {"model": "percentage", "rate_percent": D(10), "per_event_minimum": D(3)}
+    subscription = subscribed({"feature": stored, **share})
+    dearer = make_version({"feature": stored, "unit_amount": D(2)}, now=SEPTEMBER)
+    arrive(FIRST, event_name="stored", gb=10)
+    end(subscription, 15)
+    [first] = invoice_at(utc(2026, 9, 15))
+    end(subscription, 20)
+    change_plan(subscription, dearer, at=utc(2026, 9, 16), now=utc(2026, 9, 16), by=None)
+    arrive(SECOND, event_name="stored", gb=5)
+    [second] = invoice_at(utc(2026, 9, 20))
+    # 15 × 2 = 30, of which one event of at least 3 is invoiced
+    assert [first.total, second.total] == [D(3), D(27)]
+    assert prove(second.lines.get()).agrees
+
+
+def test_a_running_total_that_was_free_in_a_trial_before_proves_itself():
+    stored = make_feature(name="Stored", event_name="stored", field="gb", reset="cumulative")
+    subscription = subscribed(
+        {"feature": stored, "model": "graduated", "tiers": [(5, D(1), D(7)), (None, D("0.10"))]},
+        terms={"trial_days": 9, "anchor": SEPTEMBER},
+    )
+    arrive(utc(2026, 9, 3), event_name="stored", gb=10)
+    end(subscription, 5)
+    [trial] = invoice_at(utc(2026, 9, 5))
+    end(subscription, 20)
+    arrive(SECOND, event_name="stored", gb=5)
+    [second] = invoice_at(utc(2026, 9, 20))
+    # 7.00 + 5 × 1.00 + 10 × 0.10
+    assert [trial.total, second.total] == [D(0), D(13)]
+    assert prove(second.lines.get()).agrees
