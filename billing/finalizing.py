@@ -17,11 +17,11 @@ from billing.accounts import Account
 from billing.announcing import announce
 from billing.condition_loading import load_conditions, lock_coupons
 from billing.conditions import Conditions
-from billing.invoicing import FORESEEN, Computed, Work, compute_many, fees_of, invoice_rows, issue, write_uses
-from billing.late.carrying import drop, give_back, give_back_own, move_aside, take_again, take_over
+from billing.invoicing import FORESEEN, Computed, Work, compute_many, fees_of, issue
+from billing.late.carrying import drop, give_back, give_back_own, take_again
 from billing.late.finding import OF_USAGE
 from billing.late.reconciling import reconcile
-from billing.lines import COMPUTED_KINDS, LATE_USAGE
+from billing.lines import COMPUTED_KINDS
 from billing.loading import load_accounts
 from billing.models import (
     BillingState,
@@ -38,17 +38,16 @@ from billing.models.company import seller
 from billing.numbering import draw_numbers
 from billing.payments import locked_invoice, pay_the_rest, settle
 from billing.refusals import CannotChange, Corrected, MoneyAttached, ReasonMissing
+from billing.rewriting import Before, as_they_are, save_changed, write_again
 from billing.steps import Step
-from billing.totals import forget_uses, save_parts, set_totals
-from billing.wallets import apply_credits, return_credits
+from billing.wallets import apply_credits, lock_wallets, return_credits
 from catalog.history import recorded
 from catalog.refusals import Refused
-from config.copying import copy_in
 from config.webhooks.names import WebhookEvent
 from customers.models import Customer
 from customers.periods import Period
 
-BATCH = 100
+BATCH = 500
 REFUSALS = (Refused, ValidationError, *FORESEEN)
 
 logger = logging.getLogger(__name__)
@@ -70,25 +69,30 @@ def finalize(invoice: Invoice, *, now: datetime, by: User | None = None) -> Invo
         if locked.held_at is not None:
             raise CannotChange(f"{locked} is held back: {locked.hold_reason}. Release it first.")
         if locked.is_draft:
-            _finalize([locked], now=now, by=by)
+            _finalize([locked], as_they_are([locked]), now=now, by=by)
         return locked
 
 
-def _finalize(drafts: Sequence[Invoice], *, now: datetime, by: User | None) -> None:
-    """Finalize locked drafts, in their order."""
-    sold_by, numbers = seller(), draw_numbers(SeriesUse.INVOICE, [draft.series_id for draft in drafts])
-    for invoice, (series, number) in zip(drafts, numbers, strict=True):
-        invoice.series, invoice.number = series, number
+def _finalize(drafts: Sequence[Invoice], before: Before, *, now: datetime, by: User | None) -> None:
+    """Finalize locked drafts, in their order, and save what changed on them since `before`.
+
+    Whoever draws a number makes all others wait who want one: it is drawn when nothing else is left to be waited for.
+    """
+    sold_by, wallets = seller(), lock_wallets(drafts, by=by)
+    for invoice in drafts:
         invoice.state = InvoiceState.FINALIZED
         invoice.billed_to, invoice.seller = billed_to(invoice.customer), sold_by
         invoice.issued_at = invoice.finalized_at = now
         invoice.due_at = invoice.due_at or now + timedelta(days=net_days(invoice))
         invoice.finalized_by = by
-    apply_credits(drafts, now=now, by=by)
+    numbers = draw_numbers(SeriesUse.INVOICE, [draft.series_id for draft in drafts])
+    for invoice, (series, number) in zip(drafts, numbers, strict=True):
+        invoice.series, invoice.number = series, number
+    apply_credits(drafts, wallets, now=now, by=by)
+    for invoice in drafts:
+        settle(invoice, now=now)
     with recorded(by=by):
-        for invoice in drafts:
-            settle(invoice, now=now)
-            invoice.save()
+        save_changed(drafts, before)
     _announce_finalized(drafts, now=now)
 
 
@@ -119,31 +123,43 @@ def finalize_due(*, now: datetime) -> int:
     Drafts that somebody else holds, or that can't be worked out any more, are passed over and stay drafts. One that is
     refused doesn't stop the others of its batch: it is held back, with the reason.
     """
-    finalized, last = 0, 0
+    finalized, after = 0, 0
     while True:
-        due = Invoice.objects.due_for_finalizing(now).filter(pk__gt=last).order_by("pk")
-        batch = list(due.values_list("pk", flat=True)[:BATCH])
-        if not batch:
+        done, after = finalize_next(after, now=now)
+        finalized += done
+        if not after:
             return finalized
-        last = batch[-1]
-        finalized += _finalize_batch(batch, now=now)
+
+
+def finalize_next(after: int, *, now: datetime) -> tuple[int, int]:
+    """Finalize the next batch of drafts that are due, past a key; return how many, and past which key to go on.
+
+    That is 0 when none are left. See `finalize_due`.
+    """
+    due = Invoice.objects.due_for_finalizing(now).filter(pk__gt=after).order_by("pk")
+    batch = list(due.values_list("pk", flat=True)[:BATCH])
+    return (_finalize_batch(batch, now=now), batch[-1]) if batch else (0, 0)
 
 
 def _finalize_batch(keys: Sequence[int], *, now: datetime) -> int:
     try:
         with transaction.atomic():
-            ready = _recompute(_locked_due(keys, now=now), now=now)
-            _finalize(ready, now=now, by=None)
+            due = _locked_due(keys, now=now)
+            before = as_they_are(due)
+            ready = _recompute(due, now=now)
+            if ready:
+                _finalize(ready, before, now=now, by=None)
             return len(ready)
     except REFUSALS as refused:
         if len(keys) == 1:
             _hold_refused(keys[0], refused, now=now)
             return 0
-    return sum(_finalize_batch([key], now=now) for key in keys)
+    middle = len(keys) // 2  # so that one that is refused costs a few batches more, and not one for each draft
+    return _finalize_batch(keys[:middle], now=now) + _finalize_batch(keys[middle:], now=now)
 
 
 def _locked_due(keys: Sequence[int], *, now: datetime) -> list[Invoice]:
-    due = Invoice.objects.due_for_finalizing(now).filter(pk__in=keys).order_by("pk")
+    due = Invoice.objects.due_for_finalizing(now).filter(pk__among=keys).order_by("pk")
     locked = due.select_for_update(no_key=True, skip_locked=True, of=("self",))
     return list(locked.select_related("customer", "subscription"))
 
@@ -170,14 +186,19 @@ def recompute(invoice: Invoice, *, now: datetime) -> Invoice:
             raise CannotChange(f"{locked} is finalized and never changes.")
         if locked.subscription_id is None:
             raise CannotChange("A one-off invoice isn't computed: its lines are written by hand.")
+        before = as_they_are([locked])
         if not _recompute([locked], now=now):
             raise CannotChange(compute_again([locked])[0].problem)
+        save_changed([locked], before)
         announce(WebhookEvent.INVOICE_UPDATED, [locked], now=now)
         return locked
 
 
 def _recompute(drafts: Sequence[Invoice], *, now: datetime) -> list[Invoice]:
-    """Rewrite the computed lines of locked drafts; return those that could be worked out, and one-off ones as is."""
+    """Rewrite the computed lines of locked drafts; return those that could be worked out, and one-off ones as is.
+
+    Sets on the drafts what they come to; the caller saves them.
+    """
     ours = [draft for draft in drafts if draft.subscription_id is not None]
     _lock_standings(ours)
     done = [draft for draft in drafts if draft.subscription_id is None]
@@ -187,22 +208,10 @@ def _recompute(drafts: Sequence[Invoice], *, now: datetime) -> list[Invoice]:
         by_hand.setdefault(line.invoice_id, []).append(line)
     fresh = zip(ours, compute_again(ours, kept=by_hand), strict=True)
     good = [(draft, computed) for draft, computed in fresh if not computed.problem]
+    write_again(good, by_hand)
     replaced = [draft for draft, _ in good]
-    old = InvoiceLine.objects.filter(invoice__in=replaced, kind__in=COMPUTED_KINDS)
-    old.exclude(kind=LATE_USAGE).delete()
-    carried = move_aside(old)
-    forget_uses(replaced)
-    rows: list[list[InvoiceLine]] = []
-    for draft, computed in good:
-        set_totals(draft, computed.adjusted)
-        rows.append(invoice_rows(draft, computed))
+    for draft in replaced:
         draft.computed_at = now
-        draft.save()
-    copy_in([row for own in rows for row in own])
-    take_over([computed.lines for _, computed in good], rows)
-    carried.delete()
-    save_parts([line for draft in replaced for line in by_hand.get(draft.pk, [])])
-    write_uses(good)
     return sorted([*done, *replaced], key=lambda draft: draft.pk)
 
 
@@ -351,7 +360,8 @@ def _settled(draft: Invoice, *, now: datetime) -> Invoice:
     period = step_of(draft).period
     has_usage = draft.kind in OF_USAGE and period.start < period.end
     if has_usage and reconcile(draft.subscription_id or 0, [period], now=now, settling=True):
-        _recompute([draft], now=now)
+        before = as_they_are([draft])
+        save_changed(_recompute([draft], now=now), before)
     return draft
 
 

@@ -5,7 +5,7 @@ move by the ledger's entries alone: writing an entry moves its grant and its wal
 """
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 
@@ -166,22 +166,29 @@ def _move(
     )
 
 
-def apply_credits(invoices: Sequence[Invoice], *, now: datetime, by: User | None) -> None:
-    """Pay locked invoices, in their order, from their customers' credit; sets, not saves, what they are due.
-
-    The credit that expires first is used first. An invoice below zero adds to the customer's credit instead, and the
-    invoices after it may use that. Meant for the transaction that finalizes: a number of queries that doesn't depend on
-    how many invoices are paid.
-    """
+def lock_wallets(invoices: Sequence[Invoice], *, by: User | None) -> dict[int, Wallet]:
+    """Lock the wallets that locked invoices are paid from or add to, opening those that are missing; by their keys."""
     customers = {invoice.customer_id for invoice in invoices}
     below = [invoice for invoice in invoices if invoice.total < 0]
     _open_missing(below, by=by)
     # Of customers who get credit all wallets, so that none is locked later, behind one of a higher key.
-    concerned = Q(balance__gt=0) | Q(customer__in={invoice.customer_id for invoice in below})
+    concerned = Q(balance__gt=0) | Q(customer__among={invoice.customer_id for invoice in below})
     holders = Wallet.objects.select_for_update(no_key=True, of=("self",)).filter(
-        concerned, customer__in=customers, state=WalletState.ACTIVE
+        concerned, customer__among=customers, state=WalletState.ACTIVE
     )
-    wallets = {wallet.pk: wallet for wallet in holders.order_by("pk")}
+    return {wallet.pk: wallet for wallet in holders.order_by("pk")}
+
+
+def apply_credits(
+    invoices: Sequence[Invoice], wallets: Mapping[int, Wallet], *, now: datetime, by: User | None
+) -> None:
+    """Pay locked invoices, in their order, from their customers' credit; sets, not saves, what they are due.
+
+    `wallets` are those of `lock_wallets`. The credit that expires first is used first. An invoice below zero adds to
+    the customer's credit instead, and the invoices after it may use that. Meant for the transaction that finalizes: a
+    number of queries that doesn't depend on how many invoices are paid.
+    """
+    below = [invoice for invoice in invoices if invoice.total < 0]
     for invoice in below:
         _credit_below_zero(invoice, now=now, by=by)
     usable = Q(expires_at=None) | Q(expires_at__gt=now)

@@ -6,10 +6,16 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
+from auditlog.cid import get_cid
+from auditlog.diff import model_instance_diff
 from auditlog.models import LogEntry
+from django.conf import settings
 from django.contrib.auth.models import User
 from django.contrib.contenttypes.models import ContentType
 from django.db.models import Model, Q, QuerySet
+from django.db.models.signals import pre_save
+
+from config.copying import copy_in
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +47,33 @@ def sign_entry(sender: Any, instance: LogEntry, **kwargs: Any) -> None:
         instance.actor_email = explanation.by.email
     if explanation.reason:
         instance.additional_data = {**(instance.additional_data or {}), "reason": explanation.reason}
+
+
+def record_changes(pairs: Iterable[tuple[Model, Model]]) -> None:
+    """Write into the history what became of rows, each as it was and as it is: as saving each by itself would.
+
+    For whoever writes many in one statement, in the transaction of that. One statement for all of them; a row without
+    a change has no entry.
+    """
+    entries = [entry for before, after in pairs if (entry := _entry_of(before, after)) is not None]
+    for entry in entries:
+        pre_save.send(sender=LogEntry, instance=entry, raw=False, using=None, update_fields=None)
+    copy_in(entries)
+
+
+def _entry_of(before: Model, after: Model) -> LogEntry | None:
+    changes = model_instance_diff(before, after, use_json_for_changes=settings.AUDITLOG_STORE_JSON_CHANGES)
+    if not changes:
+        return None
+    return LogEntry(
+        content_type=ContentType.objects.get_for_model(after),
+        object_pk=str(after.pk),
+        object_id=after.pk,
+        object_repr=str(after),
+        action=LogEntry.Action.UPDATE,
+        changes=changes,
+        cid=get_cid(),
+    )
 
 
 def changes_of(objects: Iterable[Model], *, also: Q | None = None) -> QuerySet[LogEntry]:
