@@ -17,7 +17,7 @@ from config.openapi import operation
 from customers.api_names import PRORATIONS
 from customers.api_subscriptions import REASON, TAG, shown_one, subscription_of
 from customers.models import Subscription
-from customers.subscriptions import change_plan, current_period, phase_at
+from customers.subscriptions import change_plan, end_of_period, phase_at
 
 EXAMPLE = {"target_plan_id": "plan_2", "proration_behavior": "create_prorations"}
 
@@ -31,7 +31,7 @@ def _asked(request: Request, subscription: Subscription) -> tuple[Plan, datetime
     if PRORATIONS[asked["proration_behavior"]] != subscription.prorate:
         raise invalid({"proration_behavior": ["Whether fees are prorated is the subscription's own, from its start."]})
     plan = found(Plan.objects.all(), "plan", public_id=asked["target_plan_id"])
-    at = now if asked["change_at"] == "immediate" else current_period(subscription, now).end
+    at = now if asked["change_at"] == "immediate" else end_of_period(subscription, now)
     return plan, at, now
 
 

@@ -149,6 +149,9 @@ class PriceChange(serializers.Serializer[Any]):
     tiers = TierIn(many=True, required=False)
     transform_quantity = TransformIn(required=False)
 
+    def validate_tiers(self, given: Any) -> Any:
+        return _rising(given)
+
     def terms(self) -> PriceTerms:
         asked = self.validated_data
         return PriceTerms(_shared_columns(asked), tiers_of(asked.get("tiers")))
@@ -176,6 +179,9 @@ class PriceIn(serializers.Serializer[Any]):
     tiers = TierIn(many=True, required=False, allow_null=True)
     transform_quantity = TransformIn(required=False, allow_null=True)
     trial_period_days = serializers.IntegerField(min_value=0, max_value=3650, required=False)
+
+    def validate_tiers(self, given: Any) -> Any:
+        return _rising(given)
 
     def validate(self, attrs: Any) -> Any:
         model, usage = attrs["billing_model"], attrs["type"] == "USAGE"
@@ -234,6 +240,14 @@ def tiers_of(given: Any) -> list[Tier] | None:
         )
         for one in given
     ]
+
+
+def _rising(tiers: Any) -> Any:
+    """Refuse tiers that don't rise to an open one: sorted silently, a slip would price something else."""
+    bounds = [tier.get("up_to") for tier in tiers or []]
+    if bounds and (bounds[-1] is not None or None in bounds[:-1] or bounds[:-1] != sorted(set(bounds[:-1]))):
+        raise serializers.ValidationError("Write the tiers by rising up_to, the last one with up_to null.")
+    return tiers
 
 
 def _shared_columns(asked: dict[str, Any]) -> dict[str, Any]:

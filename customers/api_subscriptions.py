@@ -10,7 +10,7 @@ from rest_framework.response import Response
 
 from catalog.api_names import PERIODS
 from catalog.models import Plan
-from config.doors import ApiDoor, body_of, found
+from config.doors import ApiDoor, body_of, found, invalid
 from config.filters import Pages
 from config.filters import chosen as chosen_rows
 from config.openapi import listed, operation, search_body
@@ -131,6 +131,10 @@ class SubscriptionCancel(ApiDoor):
             cancel_at_period_end(subscription, now=now, by=None, reason=reason or REASON)
         else:
             at = asked["cancel_at"] if kind == "scheduled_date" else now
+            if at < now and not reason:
+                raise invalid(
+                    {"reason": ["Say why it ends in the past: the fees invoiced for the time since are credited."]}
+                )
             cancel(subscription, at=at, now=now, by=None, reason=reason or REASON)
         state = shown_one(subscription)["subscription_status"]
         answer = {

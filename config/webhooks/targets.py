@@ -34,7 +34,7 @@ def check_url(url: str) -> SplitResult:
     except ValueError as error:
         raise TargetRefused("This isn't an address.") from error
     if len(url) > LONGEST or not url.isascii() or not url.isprintable() or any(sign in url for sign in ' "<>\\^`{|}'):
-        raise TargetRefused(f"Write the address in at most {LONGEST} plain ASCII characters.")
+        raise TargetRefused(f"Write the address in at most {LONGEST} plain ASCII characters, without spaces.")
     if not host or parts.scheme not in ("https", "http"):
         raise TargetRefused("Give a whole address, such as https://example.com/hooks.")
     if parts.username is not None or parts.fragment:
@@ -42,7 +42,7 @@ def check_url(url: str) -> SplitResult:
     if settings.WEBHOOK_PRIVATE_TARGETS:
         return parts
     if parts.scheme != "https":
-        raise TargetRefused("Only https:// addresses are sent to.")
+        raise TargetRefused("Only https:// addresses are sent to, unless WEBHOOK_PRIVATE_TARGETS is on.")
     literal = _literal(host)
     if literal is not None and not is_public(literal):
         raise TargetRefused(f"{host} is a private address.")

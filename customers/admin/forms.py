@@ -69,7 +69,7 @@ class MomentForm(ReasonForm):
     def moment(self, subscription: Subscription) -> datetime:
         """Return the moment that was chosen."""
         if self.cleaned_data["when"] == PERIOD_END:
-            return domain.current_period(subscription, self.now).end
+            return domain.end_of_period(subscription, self.now)
         if self.cleaned_data["when"] == DATE:
             return local_midnight(self.cleaned_data["day"], subscription.timezone)
         return self.now

@@ -19,6 +19,7 @@ from catalog.selectors import Terms
 from catalog.signals import after_commit
 from config.webhooks.names import WebhookEvent
 from customers.models import PhaseKind, Subscription
+from customers.periods import NoSuchPeriod
 from customers.signals import subscription_changed
 from customers.subscriptions.announcing import announce
 from customers.subscriptions.chain import Chain, Stretch, cut, joined, overlay, split
@@ -108,13 +109,26 @@ def cancel(
 def cancel_at_period_end(
     subscription: Subscription, *, now: datetime, by: User | None, reason: str = ""
 ) -> Subscription:
-    """End the subscription when the billing period that holds now is over. Else as `cancel`."""
+    """End the subscription when the billing period that holds now is over. Else as `cancel`.
+
+    Raises SubscriptionEnded when it was cancelled before it began: it has no period.
+    """
     whole_life = Subscription(pk=subscription.pk)
     whole_life.refresh_from_db()
     if whole_life.cancelled_at is not None and whole_life.ended_at is not None and whole_life.ended_at > now:
         whole_life.ended_at = None  # the period's own end counts, not where a cancellation cut it short
-    end = current_period(whole_life, now).end
-    return cancel(subscription, at=end, now=now, by=by, reason=reason)
+    return cancel(subscription, at=end_of_period(whole_life, now), now=now, by=by, reason=reason)
+
+
+def end_of_period(subscription: Subscription, now: datetime) -> datetime:
+    """Return when the billing period that holds now is over; of an ended subscription, its end.
+
+    Raises SubscriptionEnded when it was cancelled before it began.
+    """
+    try:
+        return current_period(subscription, now).end
+    except NoSuchPeriod as error:
+        raise SubscriptionEnded("The subscription was cancelled before it began: it has no billing period.") from error
 
 
 def withdraw_scheduled_change(

@@ -133,6 +133,15 @@ def test_tiers_and_packages_are_written_as_they_were_sent(api, plan, feature):
     assert made["transform_quantity"] == {"divide_by": 100, "round": "up"}
 
 
+@pytest.mark.parametrize("bounds", [(1000, 500, None), (500, 500, None), (500, 1000), (None, 500), (None, None)])
+def test_tiers_that_do_not_rise_to_an_open_one_are_refused(api, plan, feature, bounds):
+    tiers = [{"up_to": up_to, "unit_amount": "0.01"} for up_to in bounds]
+    tiered = usage(plan, feature, billing_model="TIERED", tier_mode="SLAB", tiers=tiers, amount=None)
+    refused = api.post("prices", tiered, status=400)
+    assert list(refused["details"]) == ["tiers"]
+    assert not Price.objects.exists()
+
+
 @pytest.mark.parametrize(
     ("change", "field"),
     [

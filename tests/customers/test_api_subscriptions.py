@@ -98,6 +98,25 @@ def test_a_subscription_is_cancelled_with_its_period_or_at_a_date(api, acme):
     assert "cancel_at" in api.post(f"{path}/cancel", dated | {"cancel_at": None}, status=400)["details"]
 
 
+def test_a_subscription_is_cancelled_in_the_past_only_with_a_reason(api, acme):
+    path, past = f"subscriptions/{acme['id']}", {"cancellation_type": "scheduled_date", "cancel_at": acme["start_date"]}
+    assert "reason" in api.post(f"{path}/cancel", past, status=400)["details"]
+    assert api.get(path)["subscription_status"] == "active"
+    assert api.post(f"{path}/cancel", past | {"reason": "Never used"})["status"] == "cancelled"
+
+
+def test_what_never_began_has_no_period_to_end_with(api, acme, plan):
+    path, never = f"subscriptions/{acme['id']}", {"cancellation_type": "scheduled_date", "reason": "Never used"}
+    api.post(f"{path}/cancel", never | {"cancel_at": acme["start_date"]})
+    asks = {
+        "cancel": {"cancellation_type": "end_of_period"},
+        "change/preview": {"target_plan_id": plan.public_id, "change_at": "end_of_period"},
+    }
+    for ask, given in asks.items():
+        refused = api.post(f"{path}/{ask}", given, status=400)
+        assert "cancelled before it began" in refused["message"]
+
+
 def test_a_subscription_is_paused_and_resumed(api, acme):
     path = f"subscriptions/{acme['id']}"
     paused = api.post(f"{path}/pause", {"reason": "Holiday"})["subscription"]
