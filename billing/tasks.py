@@ -69,9 +69,29 @@ def bill_chunk(chunk_id: int) -> int:
 
 
 @shared_task(name="billing.tasks.finalize_due")
-def finalize_due() -> int:
-    """Finalize drafts whose grace period is over, recomputed with what came in during it. Safe to repeat."""
-    return finalizing.finalize_due(now=timezone.now())
+def finalize_due(after: int = 0) -> int:
+    """Finalize drafts whose grace period is over, recomputed with what came in during it; return how many.
+
+    Ends after half a minute at the latest and asks for itself again, to go on `after` the last draft's key; killed, the
+    schedule begins anew. Safe to repeat and to run side by side: drafts that another works on are passed over.
+    """
+    finalized, deadline = 0, time.monotonic() + LONGEST_RUN_S
+    while True:
+        with left_for_later():
+            done, after = finalizing.finalize_next(after, now=timezone.now())
+        finalized += done
+        if not after:
+            return finalized
+        if time.monotonic() >= deadline:
+            transaction.on_commit(partial(_ask_to_finalize, after))
+            return finalized
+
+
+def _ask_to_finalize(after: int) -> None:
+    try:
+        finalize_due.apply_async((after,), retry=False)
+    except (OperationalError, OSError) as error:
+        log.warning("The worker couldn't be asked to go on finalizing, the schedule will: %s", error)
 
 
 @shared_task(name="billing.tasks.adjust_late_usage")

@@ -1,4 +1,4 @@
-"""Celery workers are killed in the middle of a billing run; the next one finishes it, without doubles or gaps."""
+"""Workers are killed in a billing run, or while they finalize; the next ones finish it, without doubles or gaps."""
 
 import contextlib
 import os
@@ -117,3 +117,50 @@ def test_a_run_whose_workers_are_killed_is_finished_by_the_next_ones(company, tm
     assert finalize_due(now=END) == 2 * SUBSCRIPTIONS
     numbers = list(Invoice.objects.order_by("number").values_list("number", flat=True))
     assert numbers == [f"INV-{number:06}" for number in range(1, 2 * SUBSCRIPTIONS + 1)]
+
+
+FINALIZE = """
+from datetime import datetime
+from billing import finalizing
+finalizing.BATCH = 3
+finalizing.finalize_due(now=datetime.fromisoformat("{now}"))
+"""
+
+
+def finalizing_process(folder: Path) -> "subprocess.Popen[bytes]":
+    """Finalize what is due in a process of its own, three drafts a transaction."""
+    command = [sys.executable, "manage.py", "shell", "-c", FINALIZE.format(now=END.isoformat())]
+    quiet = subprocess.DEVNULL
+    return subprocess.Popen(
+        command, cwd=settings.BASE_DIR, env=environment(folder), start_new_session=True, stdout=quiet, stderr=quiet
+    )
+
+
+def finalized() -> int:
+    return Invoice.objects.exclude(number=None).count()
+
+
+def test_processes_that_are_killed_while_they_finalize_leave_no_gap_and_no_double(company, tmp_path):
+    runs.run_to_end(as_of=END)
+    drafts = Invoice.objects.count()
+    processes = [finalizing_process(tmp_path), finalizing_process(tmp_path)]
+    try:
+        for process, after in zip(processes, (1, 30), strict=True):
+            until = time.monotonic() + 90
+            while finalized() < after:
+                assert time.monotonic() < until, "nothing is finalized"
+                time.sleep(0.001)
+            kill(process)
+    finally:
+        for process in processes:
+            kill(process)
+    done = finalized()
+    numbers = list(Invoice.objects.exclude(number=None).order_by("number").values_list("number", flat=True))
+    assert numbers == [f"INV-{number:06}" for number in range(1, done + 1)]
+    assert 30 <= done < drafts
+    # PostgreSQL may need a moment to see that the processes are gone, and lets their drafts go then.
+    while finalized() < drafts:
+        finalize_due(now=END)
+    numbers = list(Invoice.objects.order_by("number").values_list("number", flat=True))
+    assert numbers == [f"INV-{number:06}" for number in range(1, drafts + 1)]
+    assert Invoice.objects.filter(kind="cycle").aggregate(total=Sum("total"))["total"] == D(1860)
