@@ -207,6 +207,7 @@ def _computation(full: Period, due: _Due, charged: int, of: int) -> dict[str, ob
     }
     if due.fee is not None:
         how["fee"] = wording.plain(due.fee.unit_amount)
+        how |= {"quantity": wording.plain(due.fee.quantity)} if due.fee.quantity != 1 else {}
     if due.windows:
         how["windows"] = [{"from": each.start.isoformat(), "to": each.end.isoformat()} for each in due.windows]
     return how

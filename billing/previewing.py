@@ -1,5 +1,6 @@
 """What a change would do to the next invoice: made, looked at, and taken back, in one transaction."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -28,17 +29,26 @@ class Effect:
         return self.before - self.after
 
 
-def effect_of_plan(subscription: Subscription, plan: Plan, *, at: datetime, now: datetime, reason: str) -> Effect:
-    """Work out what moving to a plan would do to the upcoming invoice and those due before it. Writes nothing.
+def effect_of(subscription: Subscription, change: Callable[[], object], *, now: datetime) -> Effect:
+    """Work out what a change would do to the subscription's upcoming invoice and those due before it. Writes nothing.
 
-    Raises what `change_plan` raises where the change can't be made.
+    Raises what the change raises where it can't be made.
     """
     before = _due(subscription, now)
     with transaction.atomic():
-        change_plan(subscription, plan, at=at, now=now, by=None, reason=reason)
+        change()
         after = _due(subscription, now)
         transaction.set_rollback(True)
     return Effect(before, after)
+
+
+def effect_of_plan(subscription: Subscription, plan: Plan, *, at: datetime, now: datetime, reason: str) -> Effect:
+    """Work out what moving to a plan would do, as `effect_of`. Raises what `change_plan` raises."""
+
+    def change() -> None:
+        change_plan(subscription, plan, at=at, now=now, by=None, reason=reason)
+
+    return effect_of(subscription, change, now=now)
 
 
 def _due(subscription: Subscription, now: datetime) -> Decimal:

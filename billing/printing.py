@@ -72,7 +72,8 @@ def explain(line: InvoiceLine, currency: str) -> list[str]:
     said += [_part(part, currency, how.get("package")) for part in how.get("tiers", [])]
     if "fee" in how and how["days"]["charged"] != how["days"]["of"]:
         fee = format_price(Decimal(how["fee"]), currency)
-        said.append(f"{fee} × {how['days']['charged']}/{how['days']['of']} days")
+        several = f"{number(Decimal(how['quantity']))} × " if "quantity" in how else ""
+        said.append(f"{several}{fee} × {how['days']['charged']}/{how['days']['of']} days")
     if "minimum" in how:
         minimum, due = (exact_price(how[key], currency) for key in ("minimum", "due"))
         days = f" × {how['days']['charged']}/{how['days']['of']} days = {due}"

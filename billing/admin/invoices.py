@@ -24,11 +24,11 @@ from unfold.forms import BaseDialogForm
 from billing import aging, finalizing, invoice_page
 from billing.admin import (
     aging_pages,
+    change_pages,
     credit_pages,
     documents,
     month_end_pages,
     one_off_pages,
-    plan_change_pages,
     review_pages,
     settling,
     statement_pages,
@@ -218,7 +218,7 @@ class InvoiceAdmin(WrittenBySystem, SettlingActions, ExportsMoney, ModelAdmin):
             *one_off_pages.urls(self),
             *review_pages.urls(self),
             *aging_pages.urls(self),
-            *plan_change_pages.urls(self),
+            *change_pages.urls(self),
             *statement_pages.urls(self),
             *month_end_pages.urls(self),
         ]

@@ -44,7 +44,24 @@ def active_plans() -> Any:
     return Plan.objects.filter(state=PlanState.ACTIVE).order_by("display_order", "name")
 
 
-class MomentForm(ReasonForm):
+class ChangeForm(ReasonForm):
+    """Ask for a change, and why. `form_before_template` is billing's: it says there what the change does in money."""
+
+    change: str  # how the page that works out the effect knows it
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.now = timezone.now()
+
+    def get_before_template_context(self, request: HttpRequest, object_id: int | str | None = None) -> dict[str, Any]:
+        return {"object_id": object_id, "change": self.change}
+
+    def apply(self, subscription: Subscription, *, now: datetime, by: User | None, reason: str) -> None:
+        """Make the change as it was filled in. Raises what the change raises."""
+        raise NotImplementedError
+
+
+class MomentForm(ChangeForm):
     """Ask when something happens, and why."""
 
     when = forms.ChoiceField(choices=MOMENTS, initial=NOW, widget=UnfoldAdminRadioSelectWidget(choices=MOMENTS))
@@ -55,10 +72,6 @@ class MomentForm(ReasonForm):
         help_text="Only for “On a date”: from the beginning of that day, where the customer is.",
     )
     field_order = ("plan", "when", "day", "reason")
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.now = timezone.now()
 
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or {}
@@ -76,8 +89,9 @@ class MomentForm(ReasonForm):
 
 
 class ChangePlanForm(MomentForm):
-    """Ask for the plan to move to. `form_before_template` is billing's: it says there what the change costs."""
+    """Ask for the plan to move to."""
 
+    change = "plan"
     plan = forms.ModelChoiceField(queryset=Plan.objects.none(), widget=UnfoldAdminSelectWidget())
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -86,28 +100,31 @@ class ChangePlanForm(MomentForm):
         plan.queryset = active_plans()
         plan.help_text = "Its newest version. Choose the present plan to move to its newest version."
 
-    def get_before_template_context(self, request: HttpRequest, object_id: int | str | None = None) -> dict[str, Any]:
-        return {"object_id": object_id}
+    def apply(self, subscription: Subscription, *, now: datetime, by: User | None, reason: str) -> None:
+        plan, at = self.cleaned_data["plan"], self.moment(subscription)
+        domain.change_plan(subscription, plan, at=at, now=now, by=by, reason=reason)
 
 
 class CancelForm(MomentForm):
     """Ask when the subscription ends. The end of the period is the usual choice."""
 
+    change = "cancel"
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.fields["when"].initial = PERIOD_END
 
-    def cancel(self, subscription: Subscription, *, now: datetime, by: User, reason: str) -> None:
-        """Cancel as chosen."""
+    def apply(self, subscription: Subscription, *, now: datetime, by: User | None, reason: str) -> None:
         if self.cleaned_data["when"] == PERIOD_END:
             domain.cancel_at_period_end(subscription, now=now, by=by, reason=reason)
         else:
             domain.cancel(subscription, at=self.moment(subscription), now=now, by=by, reason=reason)
 
 
-class PauseForm(ReasonForm):
+class PauseForm(ChangeForm):
     """Ask how long, and why."""
 
+    change = "pause"
     last_day = forms.DateField(
         label="Resume on",
         required=False,
@@ -116,9 +133,8 @@ class PauseForm(ReasonForm):
     )
     field_order = ("last_day", "reason")
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.now = timezone.now()
+    def apply(self, subscription: Subscription, *, now: datetime, by: User | None, reason: str) -> None:
+        domain.pause(subscription, at=now, until=self.until(subscription), now=now, by=by, reason=reason)
 
     def until(self, subscription: Subscription) -> datetime | None:
         """Return when the pause ends, None for open."""
@@ -126,16 +142,22 @@ class PauseForm(ReasonForm):
         return local_midnight(day, subscription.timezone) if day else None
 
 
-class ResumeForm(ReasonForm):
+class ResumeForm(ChangeForm):
     """Ask why."""
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.now = timezone.now()
+    change = "resume"
+
+    def apply(self, subscription: Subscription, *, now: datetime, by: User | None, reason: str) -> None:
+        domain.resume(subscription, at=now, now=now, by=by, reason=reason)
 
 
-class WithdrawForm(ResumeForm):
+class WithdrawForm(ChangeForm):
     """Ask why."""
+
+    change = "withdraw"
+
+    def apply(self, subscription: Subscription, *, now: datetime, by: User | None, reason: str) -> None:
+        domain.withdraw_scheduled_change(subscription, now=now, by=by, reason=reason)
 
 
 class SubscribeForm(forms.ModelForm):

@@ -1,6 +1,5 @@
 """Subscriptions: what a customer buys, how it stands, and its whole history."""
 
-from collections.abc import Callable
 from typing import Any
 
 from django.contrib import admin, messages
@@ -16,7 +15,6 @@ from unfold.contrib.filters.admin import (
 )
 from unfold.decorators import action, display
 from unfold.enums import ActionVariant
-from unfold.forms import BaseDialogForm
 
 from catalog.admin.base import OfficeAdmin, carry_out, moment, page_of, staff
 from catalog.history import recorded
@@ -25,6 +23,7 @@ from config.admin_filters import RangeDateTimeFilter
 from customers import subscriptions as domain
 from customers.admin.forms import (
     CancelForm,
+    ChangeForm,
     ChangePlanForm,
     PauseForm,
     ResumeForm,
@@ -285,14 +284,7 @@ class SubscriptionAdmin(OfficeAdmin):
         },
     )
     def change_plan(self, request: HttpRequest, form: ChangePlanForm, object_id: str) -> HttpResponse:
-        plan = form.cleaned_data["plan"]
-        return self._change(
-            request,
-            object_id,
-            lambda subscription, **who: domain.change_plan(subscription, plan, at=form.moment(subscription), **who),
-            form,
-            f"Moved to {plan}.",
-        )
+        return self._change(request, object_id, form, f"Moved to {form.cleaned_data['plan']}.")
 
     @action(
         description="Pause",
@@ -306,15 +298,7 @@ class SubscriptionAdmin(OfficeAdmin):
         },
     )
     def pause(self, request: HttpRequest, form: PauseForm, object_id: str) -> HttpResponse:
-        return self._change(
-            request,
-            object_id,
-            lambda subscription, now, **who: domain.pause(
-                subscription, at=now, until=form.until(subscription), now=now, **who
-            ),
-            form,
-            "Paused.",
-        )
+        return self._change(request, object_id, form, "Paused.")
 
     @action(
         description="Resume",
@@ -329,13 +313,7 @@ class SubscriptionAdmin(OfficeAdmin):
         },
     )
     def resume(self, request: HttpRequest, form: ResumeForm, object_id: str) -> HttpResponse:
-        return self._change(
-            request,
-            object_id,
-            lambda subscription, now, **who: domain.resume(subscription, at=now, now=now, **who),
-            form,
-            "Resumed.",
-        )
+        return self._change(request, object_id, form, "Resumed.")
 
     @action(
         description="Withdraw scheduled change",
@@ -349,7 +327,7 @@ class SubscriptionAdmin(OfficeAdmin):
         },
     )
     def withdraw(self, request: HttpRequest, form: WithdrawForm, object_id: str) -> HttpResponse:
-        return self._change(request, object_id, domain.withdraw_scheduled_change, form, "Withdrawn.")
+        return self._change(request, object_id, form, "Withdrawn.")
 
     @action(
         description="Cancel",
@@ -364,22 +342,14 @@ class SubscriptionAdmin(OfficeAdmin):
         },
     )
     def cancel(self, request: HttpRequest, form: CancelForm, object_id: str) -> HttpResponse:
-        return self._change(
-            request,
-            object_id,
-            form.cancel,
-            form,
-            "The cancellation is recorded.",
-        )
+        return self._change(request, object_id, form, "The cancellation is recorded.")
 
-    def _change(
-        self, request: HttpRequest, object_id: str, verb: Callable[..., Any], form: BaseDialogForm, done: str
-    ) -> HttpResponse:
+    def _change(self, request: HttpRequest, object_id: str, form: ChangeForm, done: str) -> HttpResponse:
         subscription = Subscription.objects.select_related("customer").get(pk=object_id)
         reason = form.cleaned_data["reason"]
 
         def work() -> None:
-            verb(subscription, now=form.now, by=staff(request), reason=reason)
+            form.apply(subscription, now=form.now, by=staff(request), reason=reason)
 
         return carry_out(request, work, done=done, then=page_of(subscription))
 

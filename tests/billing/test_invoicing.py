@@ -5,6 +5,7 @@ from datetime import timedelta
 import pytest
 
 from billing.models import BillingState, InvoiceKind
+from billing.printing import explain
 from catalog.publishing import publish
 from customers.subscriptions import cancel, cancel_at_period_end, change_plan, pause, resume
 from tests.billing.world import D, amounts, bill, invoices_of, lines, use, utc
@@ -425,3 +426,13 @@ def test_a_short_first_period_is_charged_by_its_days(customer):
     opening, cycle = bill(utc(2026, 10, 1))
     assert lines(opening) == [("Platform fee, 16–30 Sep 2026 · 15 of 30 days", D(15))]
     assert lines(cycle) == [("Platform fee, 1–31 Oct 2026", D(30))]
+
+
+def test_the_steps_of_a_short_fee_of_several_multiply_out_to_its_amount(customer):
+    version = make_version(FEE | {"quantity": 3, "name": "Seats"})
+    subscription = subscribed(customer, version, ends_at=utc(2026, 9, 11))
+    [opening] = bill(SEPTEMBER)
+    [line] = opening.lines.all()
+    # Three at $30 are $90; ten days of thirty are a third of it.
+    assert (line.amount, explain(line, "USD")) == (D(30), ["3 × $30.00 × 10/30 days"])
+    assert subscription.invoices.count() == 1

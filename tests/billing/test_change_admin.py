@@ -1,0 +1,140 @@
+"""A change of a subscription in the admin says what it does in money before it is made."""
+
+from datetime import timedelta
+from decimal import Decimal
+
+import pytest
+from django.utils import timezone
+
+from catalog.publishing import publish
+from customers.models import Subscription
+from customers.subscriptions import cancel_at_period_end, pause
+from tests.admin_pages import as_viewer, url
+from tests.billing.world import bill, utc
+from tests.factories import NOW, make_draft, make_fee, make_plan, make_subscription, make_version
+
+pytestmark = pytest.mark.django_db
+SEPTEMBER, ELEVENTH = utc(2026, 9, 1), utc(2026, 9, 11)
+
+
+@pytest.fixture
+def subscription() -> Subscription:
+    """Subscribe somebody three days ago at $10 a month in advance."""
+    start = timezone.now() - timedelta(days=3)
+    return make_subscription(starts_at=start, now=start)
+
+
+@pytest.fixture
+def september(monkeypatch) -> Subscription:
+    """Subscribe somebody to $30 a month, invoice September's, and let it be the 11th."""
+    fee = {"kind": "fixed", "model": "flat", "cadence": "advance", "unit_amount": Decimal(30)}
+    found = make_subscription(plan=make_version(fee), starts_at=SEPTEMBER, now=SEPTEMBER)
+    bill(SEPTEMBER)
+    monkeypatch.setattr("customers.admin.forms.timezone.now", lambda: ELEVENTH)
+    return found
+
+
+@pytest.fixture
+def dearer():
+    draft = make_draft(make_plan(published=False, name="Dearer"))
+    make_fee(version=draft, unit_amount=Decimal(30))
+    return publish(draft, now=NOW, by=None).plan
+
+
+def effect(client, subscription, change="plan", **answers):
+    return client.post(url("billing_change_effect", change, subscription.pk), answers).content.decode()
+
+
+def test_the_dialog_says_what_a_dearer_plan_costs(staff_client, subscription, dearer):
+    asked = url("customers_subscription_change_plan", subscription.pk)
+    assert url("billing_change_effect", "plan", subscription.pk) in staff_client.get(asked).content.decode()
+    said = effect(staff_client, subscription, plan=dearer.pk, when="period_end")
+    # The fee of the period that runs, $10, and the next one's: $30 instead of $10.
+    assert "$40.00</strong> instead of $20.00" in said
+    assert "$20.00</strong> more" in said
+    assert subscription.phases.count() == 1
+
+
+def test_moving_to_the_same_plan_costs_nothing(staff_client, subscription):
+    same = subscription.phases.get().plan_version.plan
+    assert "stays at <strong" in effect(staff_client, subscription, plan=same.pk, when="now")
+
+
+def test_without_a_plan_or_a_day_nothing_is_worked_out(staff_client, subscription, dearer):
+    assert "Choose a plan" in effect(staff_client, subscription, when="now")
+    assert "Choose a plan" in effect(staff_client, subscription, plan=dearer.pk, when="date")
+
+
+def test_a_day_that_cannot_be_says_why(staff_client, subscription, dearer):
+    said = effect(staff_client, subscription, plan=dearer.pk, when="date", day="2020-01-01")
+    assert "ch-error" in said
+    assert subscription.phases.count() == 1
+
+
+def test_cancelling_says_what_is_credited_of_what_was_paid(staff_client, september):
+    asked = url("customers_subscription_cancel", september.pk)
+    assert url("billing_change_effect", "cancel", september.pk) in staff_client.get(asked).content.decode()
+    # $30 were invoiced for September. 20 of its 30 days are unused from the 11th on: $20; and no fee for October.
+    said = effect(staff_client, september, "cancel", when="now")
+    assert "-$20.00</strong> instead of $30.00" in said
+    assert "$50.00</strong> less" in said
+    assert "becomes prepaid credit" in said
+    said = effect(staff_client, september, "cancel", when="period_end")
+    assert "$0.00</strong> instead of $30.00" in said
+    said = effect(staff_client, september, "cancel", when="date", day="2026-09-16")
+    assert "-$15.00</strong> instead of $30.00" in said
+    september.refresh_from_db()
+    assert september.ended_at is None
+
+
+def test_pausing_and_resuming_say_what_they_do(staff_client, september):
+    # Paused from the 11th until the 21st: ten days of September are given back, and October is charged.
+    said = effect(staff_client, september, "pause", last_day="2026-09-21")
+    assert "$20.00</strong> instead of $30.00" in said
+    assert "-$20.00</strong> instead of $30.00" in effect(staff_client, september, "pause")
+    pause(september, at=ELEVENTH, now=ELEVENTH, by=None)
+    assert "$30.00</strong> instead of -$20.00" in effect(staff_client, september, "resume")
+    assert september.phases.filter(superseded_at=None).count() == 2
+
+
+def test_withdrawing_says_what_is_charged_after_all(staff_client, september):
+    cancel_at_period_end(september, now=ELEVENTH, by=None)
+    assert "$30.00</strong> instead of $0.00" in effect(staff_client, september, "withdraw")
+
+
+def test_a_change_that_cannot_be_says_why(staff_client, september):
+    assert "ch-error" in effect(staff_client, september, "resume")
+    assert staff_client.post(url("billing_change_effect", "sell", september.pk)).status_code == 404
+
+
+def test_only_staff_who_may_change_subscriptions_are_told(subscription, dearer):
+    address = url("billing_change_effect", "plan", subscription.pk)
+    assert as_viewer("customers").post(address, {"plan": dearer.pk, "when": "now"}).status_code == 403
+
+
+@pytest.mark.browser
+@pytest.mark.django_db(transaction=True)
+def test_choosing_a_plan_shows_its_price_in_the_browser(admin_browser, subscription, dearer):
+    page = admin_browser.open(url("customers_subscription_change", subscription.pk))
+    page.get_by_role("link", name="Change plan").click()
+    dialog = page.locator("#dialog")
+    dialog.get_by_text("Choose a plan").wait_for()
+    dialog.get_by_label("Plan").select_option(str(dearer.pk))
+    dialog.get_by_label("When the current period ends").check()
+    dialog.get_by_text("$20.00 more").wait_for()
+    dialog.get_by_label("Reason").fill("Outgrew it")
+    dialog.get_by_role("button", name="Change plan").click()
+    page.get_by_text("Moved to Dearer.").wait_for()
+    assert subscription.phases.count() > 1
+
+
+@pytest.mark.browser
+@pytest.mark.django_db(transaction=True)
+def test_choosing_when_to_cancel_shows_what_is_credited_in_the_browser(admin_browser, september):
+    page = admin_browser.open(url("customers_subscription_change", september.pk))
+    page.get_by_role("link", name="Cancel").click()
+    dialog = page.locator("#dialog")
+    dialog.get_by_text("$0.00 instead of $30.00").wait_for()
+    dialog.get_by_label("Now").check()
+    dialog.get_by_text("-$20.00 instead of $30.00").wait_for()
+    dialog.get_by_text("becomes prepaid credit").wait_for()
