@@ -1,5 +1,6 @@
 """What is earned by the end of a month and not billed then: the usage of periods that go on, and of those still due."""
 
+import logging
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -7,22 +8,26 @@ from datetime import datetime
 from decimal import Decimal
 from itertools import batched
 
+from django.db import InterfaceError, OperationalError, transaction
 from django.db.models import Max, Q
 
 from billing.accounts import Account
-from billing.invoicing import Work, compute_many
+from billing.invoicing import Computed, Work, compute_many
 from billing.lines import USAGE
 from billing.loading import load_terms
 from billing.models import Invoice, InvoiceKind
 from billing.money import ZERO
 from billing.month_end.months import Month
 from billing.month_end.stretches import Stretch
+from billing.runs import unforeseen
 from billing.steps import CYCLE, Step
 from catalog.models import Feature, PlanVersion
 from customers.models import Subscription
 from customers.periods import Period
 
 AT_ONCE = 500  # subscriptions
+
+logger = logging.getLogger(__name__)
 
 Place = tuple[str, str, str]  # currency, plan, feature
 _Key = tuple[str, int | None, int | None]  # currency, plan version, feature
@@ -77,7 +82,7 @@ def earned_by(month: Month, stretch: Stretch) -> Earned:
     subscriptions: dict[_Key, set[int]] = defaultdict(set)
     problems: dict[int, str] = {}
     for some in batched(live.order_by("pk").values_list("pk", "ended_at"), AT_ONCE):
-        for computed in compute_many(list(_works(dict(some), end))):
+        for computed in _rated(list(_works(dict(some), end))):
             account = computed.work.account
             if computed.problem:
                 problems[account.subscription_id] = computed.problem
@@ -93,6 +98,23 @@ def accrual(earned: dict[Place, tuple[Decimal, int]], problems: dict[str, str], 
     """Make the table of what was found, in the order of its names."""
     rows = [AccrualRow(*place, amount, count) for place, (amount, count) in sorted(earned.items())]
     return Accrual(rows, problems, unrated)
+
+
+def _rated(works: Sequence[Work]) -> list[Computed]:
+    """Work many periods out. Where that fails as nobody foresaw, only the subscription at fault has a problem."""
+    try:
+        with transaction.atomic():
+            return compute_many(works)
+    except (OperationalError, InterfaceError):
+        raise  # the database is away
+    except Exception as error:
+        if not works:
+            raise
+        if len(works) == 1:
+            logger.exception("Subscription %s can't be rated", works[0].account.subscription_id)
+            return [Computed(works[0], problem=unforeseen(error))]
+    half = len(works) // 2
+    return _rated(works[:half]) + _rated(works[half:])
 
 
 def _works(ends: dict[int, datetime | None], end: datetime) -> Iterator[Work]:

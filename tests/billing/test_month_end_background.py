@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from billing.finalizing import finalize, void
 from billing.models import BillingState, MonthEndChunk, MonthEndReport
-from billing.month_end import background
+from billing.month_end import accrual, background
 from billing.month_end.months import Month
 from billing.month_end.parts import Part, work_out, work_out_all
 from billing.month_end.report import month_end
@@ -161,6 +161,23 @@ def test_only_the_first_subscriptions_that_cant_be_rated_are_named(five, monkeyp
     Subscription.objects.filter(pk__in=three).update(interval="year")  # behind the doors' backs
     found = month_end(SEPTEMBER, now=NOW).accrual
     assert (len(found.problems), found.unrated, found.totals()) == (2, 3, {"USD": D(2)})
+
+
+def test_an_unforeseen_error_leaves_one_out_and_the_report_is_finished(five, few_at_once, monkeypatch):
+    broken, real = Subscription.objects.order_by("pk")[2], accrual.compute_many
+
+    def compute_many(works):
+        if any(work.account.subscription_id == broken.pk for work in works):
+            raise ZeroDivisionError("a bug")
+        return real(works)
+
+    monkeypatch.setattr(accrual, "compute_many", compute_many)
+    report = background.start(SEPTEMBER, now=NOW, by=None)
+    go_on_with_month_ends()
+    report.refresh_from_db()
+    found = Part.from_json(report.found).accrual
+    assert found.problems == {broken.public_id: "Unexpected error, ZeroDivisionError: a bug"}
+    assert found.totals() == {"USD": D(4)}
 
 
 def test_a_stretch_costs_the_same_queries_whatever_it_holds(five):
