@@ -19,7 +19,8 @@ from billing.loading import load_accounts
 from billing.models import Invoice, InvoiceLine, InvoiceState, LineKind
 from billing.money import ZERO, exact, format_amount
 from billing.steps import CYCLE, FINAL, Step
-from billing.usage_charges import Charge, charges, usage_lines
+from billing.usage_charges import Charge, charges
+from billing.usage_lines import usage_lines
 from customers.models import Subscription
 from customers.periods import Period
 from events.billing_facts import Facts, FreeTier, InvoiceFact, LineFact, Standing, Worth

@@ -25,7 +25,8 @@ from billing.money import UnknownCurrency
 from billing.rating import NegativeQuantity, QuantityOutOfRange
 from billing.steps import Step, is_issued
 from billing.totals import adjustment_rows, item_of, set_parts, set_totals, uses_of
-from billing.usage_charges import Ask, Charge, charges, usage_lines
+from billing.usage_charges import Ask, Charge, charges
+from billing.usage_lines import usage_lines
 from catalog.models import Feature
 from config.copying import copy_in, new_row
 from config.webhooks.names import WebhookEvent

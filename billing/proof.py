@@ -16,7 +16,8 @@ from billing.late.reconciling import usage_of_period
 from billing.lines import LATE_USAGE, USAGE, DraftLine
 from billing.models import InvoiceLine, InvoiceState
 from billing.plan_terms import load_catalog
-from billing.usage_charges import Charge, usage_lines
+from billing.usage_charges import Charge
+from billing.usage_lines import usage_lines
 from catalog.models import Price
 from catalog.refusals import Refused
 from customers.periods import Interval, Period, Schedule

@@ -34,7 +34,8 @@ from billing.models.invoices import SETTLEMENT
 from billing.models.late import OPEN_STATES, SETTLED_STATES
 from billing.money import ZERO, round_amount, times
 from billing.steps import CYCLE, Step
-from billing.usage_charges import Ask, Charge, charges, usage_lines
+from billing.usage_charges import Ask, Charge, charges
+from billing.usage_lines import usage_lines
 from billing.wording import plain
 from catalog.history import recorded
 from catalog.models import Price
