@@ -198,4 +198,5 @@ def drop(invoice: Invoice) -> None:
     with recorded(by=None):
         for row in found.select_for_update().order_by("pk"):
             row.state, row.reason = LateState.CANCELLED, f"{invoice} was voided; its replacement holds the usage"
+            row.returned_by = None
             row.save()

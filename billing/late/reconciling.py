@@ -295,7 +295,7 @@ class _Settlement:
         return round_amount(given_back, self.reopened.account.currency)
 
     def _cancel(self, row: LateAdjustment) -> LateAdjustment:
-        row.state, row.reason = LateState.CANCELLED, GONE
+        row.state, row.reason, row.returned_by = LateState.CANCELLED, GONE, None
         row.save()
         return row
 

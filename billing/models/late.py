@@ -129,6 +129,9 @@ class LateAdjustment(Stamped):
                 name="late_adjustment_ignored_has_reason",
                 condition=~Q(state__in=["ignored", "cancelled"]) | ~Q(reason=""),
             ),
+            models.CheckConstraint(
+                name="late_adjustment_returned_waits_for_approval", condition=Q(returned_by=None) | Q(state="held")
+            ),
         ]
         indexes: ClassVar = [
             models.Index(fields=["subscription", "period_start"], name="late_adjustment_of_period"),

@@ -1,12 +1,13 @@
 """An invoice over late usage that is voided and reissued carries what the first one did. $1 a call."""
 
 import pytest
+from django.db import IntegrityError, transaction
 
 from billing.crediting import draft_credit_note
 from billing.finalizing import finalize, reissue, void
 from billing.late.deciding import approve, ignore
 from billing.late.ended import bill_ended
-from billing.models import LateLimit, LatePolicy
+from billing.models import LateAdjustment, LateLimit, LatePolicy
 from customers.subscriptions import cancel
 from events.models import Event
 from events.replaying import void_event
@@ -169,3 +170,35 @@ def test_late_usage_that_nobody_approved_stays_out_of_the_replacement(subscripti
     assert reissued(late).total == D(0)
     held = adjustments(subscription)[-1]
     assert (held.state, held.reason, held.amount) == ("held", f"{late} was voided", D(3))
+
+
+def test_what_a_void_gave_back_is_let_go_with_its_usage(over_late_usage):
+    voided(over_late_usage)
+    for event in Event.objects.all():
+        void_event(event, reason="A mistake", now=IN_SEPTEMBER)
+    work_late(IN_SEPTEMBER)
+    assert states(over_late_usage) == [("cancelled", None)]
+    assert lines(reissued(over_late_usage)) == []
+
+
+def test_what_a_void_gave_back_is_held_by_the_replacement_of_its_own_period(subscription):
+    arrive(EARLY)
+    [final] = end(subscription)
+    arrive_many(2, EARLY)
+    work_late(IN_SEPTEMBER)
+    [late] = bill_ended(now=IN_SEPTEMBER)
+    voided(finalize(late, now=IN_SEPTEMBER))
+    assert states(late) == [("held", late)]
+    voided(final)
+    assert states(late) == [("cancelled", None)]
+    assert (lines(reissued(late)), reissued(final).total) == ([], D(3))
+
+
+def test_only_what_waits_for_approval_is_kept_for_a_replacement(over_late_usage):
+    voided(over_late_usage)
+    with pytest.raises(IntegrityError, match="late_adjustment_returned_waits_for_approval"), transaction.atomic():
+        LateAdjustment.objects.update(state="waiting")
+
+
+def states(invoice):
+    return [(each.state, each.returned_by) for each in adjustments(invoice.subscription)]
