@@ -2,6 +2,7 @@
 
 import logging
 import time
+from contextlib import ExitStack
 from functools import partial
 
 from celery import shared_task
@@ -130,12 +131,18 @@ def go_on_with_month_ends() -> int:
     """Go on with month ends that are being worked out, a chunk a transaction. Gives how many chunks were worked out.
 
     Ends after half a minute at the latest and asks for itself again; killed, the schedule asks. Safe to run twice or
-    side by side.
+    side by side. One that fails raises once the others had their turn, and is tried again by the schedule.
     """
     steps, deadline = 0, time.monotonic() + LONGEST_RUN_S
-    for report_id in background.unfinished():
+
+    def go_on(report_id: int) -> None:
+        nonlocal steps
         while time.monotonic() < deadline and background.take_step(report_id, now=timezone.now()):
             steps += 1
+
+    with ExitStack() as turns:  # what one of them raises waits until all have been called, the last one added first
+        for report_id in reversed(background.unfinished()):
+            turns.callback(go_on, report_id)
     if time.monotonic() >= deadline:
         go_on_with_month_ends_soon()
     return steps

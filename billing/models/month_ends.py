@@ -4,7 +4,7 @@ from typing import ClassVar
 
 from django.conf import settings
 from django.db import models
-from django.db.models import Q
+from django.db.models import F, Q
 
 
 class MonthEndReport(models.Model):
@@ -27,6 +27,7 @@ class MonthEndReport(models.Model):
                 fields=["month"], name="month_end_once_at_a_time", condition=Q(finished_at__isnull=True)
             ),
             models.CheckConstraint(name="finished_month_end_has_found", condition=Q(finished_at=None) | ~Q(found={})),
+            models.CheckConstraint(name="month_end_named_by_first_day", condition=Q(month__day=1)),
         ]
 
     def __str__(self) -> str:
@@ -45,7 +46,15 @@ class MonthEndChunk(models.Model):
 
     class Meta:
         ordering: ClassVar = ["report", "first_id"]
-        constraints: ClassVar = [models.UniqueConstraint(fields=["report", "first_id"], name="month_end_chunk_once")]
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["report", "first_id"], name="month_end_chunk_once"),
+            models.CheckConstraint(
+                name="month_end_chunk_holds_customers", condition=Q(first_id__lte=F("last_id"), customers__gt=0)
+            ),
+            models.CheckConstraint(
+                name="finished_month_end_chunk_has_found", condition=Q(finished_at=None) | ~Q(found={})
+            ),
+        ]
 
     def __str__(self) -> str:
         return f"{self.first_id}-{self.last_id}"

@@ -3,10 +3,11 @@
 import csv
 import io
 import threading
+from datetime import date
 
 import pytest
 from django.contrib.auth.models import User
-from django.db import connection, transaction
+from django.db import IntegrityError, connection, transaction
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
@@ -147,6 +148,31 @@ def test_a_worker_that_is_killed_loses_the_chunk_at_hand_only(five, few_at_once,
     assert background.progress(SEPTEMBER) == background.Progress(report, 2)
     assert go_on_with_month_ends() == 2
     assert Part.from_json(MonthEndReport.objects.get().found).accrual.totals() == {"USD": D(5)}
+
+
+def test_a_month_that_fails_keeps_no_other_waiting(five, few_at_once, monkeypatch):
+    failing, other = (background.start(month, now=NOW, by=None) for month in (SEPTEMBER, SEPTEMBER.next))
+
+    def fail(month, stretch, *, now):
+        return work_out(month, stretch, now=now) if month != SEPTEMBER else 1 // 0
+
+    with monkeypatch.context() as patched:
+        patched.setattr("billing.month_end.background.work_out", fail)
+        with pytest.raises(ZeroDivisionError):
+            go_on_with_month_ends()
+    assert background.unfinished() == [failing.pk]
+    assert background.finished(SEPTEMBER.next) == [other]
+    assert go_on_with_month_ends() == 3
+
+
+def test_a_month_is_named_by_its_first_day_and_a_finished_chunk_has_found_something(five):
+    with pytest.raises(IntegrityError, match="month_end_named_by_first_day"), transaction.atomic():
+        MonthEndReport.objects.create(month=date(2026, 9, 2), as_of=NOW)
+    chunks = background.start(SEPTEMBER, now=NOW, by=None).chunks
+    with pytest.raises(IntegrityError, match="finished_month_end_chunk_has_found"), transaction.atomic():
+        chunks.update(finished_at=NOW)
+    with pytest.raises(IntegrityError, match="month_end_chunk_holds_customers"), transaction.atomic():
+        chunks.update(last_id=0)
 
 
 def test_a_month_without_customers_is_worked_out_at_once(db):
