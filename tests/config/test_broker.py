@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
 from kombu import Connection, Exchange, Queue
@@ -56,15 +55,16 @@ def test_processes_that_start_at_once_and_are_killed_amid_it_leave_a_table_that_
         for process in binders:
             process.stdin.write("go\n")
             process.stdin.flush()
-        time.sleep(1)
+        started = [[process.stdout.readline().strip() for _ in range(20)] for process in binders]
         assert [process.poll() for process in binders] == [None] * 4
     finally:
         for process in binders:
             os.kill(process.pid, signal.SIGKILL)
-    bound = {process.args[-1]: process.stdout.read().split() for process in binders}
+    bound = {
+        process.args[-1]: first + process.stdout.read().split() for process, first in zip(binders, started, strict=True)
+    }
     with connect(folder) as connection:
         for name, exchanges in bound.items():
-            assert exchanges
             for exchange in set(exchanges):
                 assert name in {row.queue for row in connection.default_channel.get_table(exchange)}
 
