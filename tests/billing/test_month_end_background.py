@@ -12,8 +12,9 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from billing.finalizing import finalize, void
+from billing.invoicing import compute_many
 from billing.models import BillingState, MonthEndChunk, MonthEndReport
-from billing.month_end import accrual, background
+from billing.month_end import background
 from billing.month_end.months import Month
 from billing.month_end.parts import Part, work_out, work_out_all
 from billing.month_end.report import month_end
@@ -190,14 +191,14 @@ def test_only_the_first_subscriptions_that_cant_be_rated_are_named(five, monkeyp
 
 
 def test_an_unforeseen_error_leaves_one_out_and_the_report_is_finished(five, few_at_once, monkeypatch):
-    broken, real = Subscription.objects.order_by("pk")[2], accrual.compute_many
+    broken = Subscription.objects.order_by("pk")[2]
 
-    def compute_many(works):
+    def broken_for_one(works):
         if any(work.account.subscription_id == broken.pk for work in works):
             raise ZeroDivisionError("a bug")
-        return real(works)
+        return compute_many(works)
 
-    monkeypatch.setattr(accrual, "compute_many", compute_many)
+    monkeypatch.setattr("billing.month_end.accrual.compute_many", broken_for_one)
     report = background.start(SEPTEMBER, now=NOW, by=None)
     go_on_with_month_ends()
     report.refresh_from_db()
