@@ -113,7 +113,9 @@ class CouponIn(serializers.Serializer[Any]):
     cadence = serializers.ChoiceField(list(CADENCES))
     coupon_code = TextField(64, allow_null=True, help_text="Made up unless given.")
     amount_off = serializers.DecimalField(max_digits=24, decimal_places=4, required=False, allow_null=True)
-    percentage_off = serializers.DecimalField(max_digits=9, decimal_places=6, required=False, allow_null=True)
+    percentage_off = serializers.DecimalField(
+        max_digits=9, decimal_places=6, min_value=Decimal("0.000001"), max_value=100, required=False, allow_null=True
+    )
     currency = serializers.RegexField(r"^[A-Za-z]{3}\Z", required=False, allow_null=True, allow_blank=True)
     duration_in_periods = serializers.IntegerField(min_value=1, max_value=10_000, required=False, allow_null=True)
     max_redemptions = serializers.IntegerField(min_value=1, max_value=2**31 - 1, required=False, allow_null=True)
