@@ -77,7 +77,7 @@ class InvoicePdf(ApiDoor):
     def get(self, request: Request, invoice_id: str) -> HttpResponse:
         asked, invoice = query_of(request, PdfQuery), shown(invoice_id)
         if not asked["url"]:
-            return pdf_response(request, invoice)
+            return pdf_response(invoice)
         address = reverse("shared_document", args=[signing.dumps(invoice.public_id, salt=SALT)])
         return Response({"presigned_url": request.build_absolute_uri(address)})
 
@@ -164,4 +164,4 @@ class SharedDocument(APIView):
             invoice_id = signing.loads(token, salt=SALT, max_age=LINK_HOLDS_S)
         except signing.BadSignature as error:
             raise NotFound("This link is not valid, or is older than an hour.") from error
-        return pdf_response(request, shown(invoice_id))
+        return pdf_response(shown(invoice_id))

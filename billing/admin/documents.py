@@ -17,13 +17,13 @@ from events.admin.exporting import table_file
 
 def one_pdf(request: HttpRequest, object_id: int | str) -> HttpResponse:
     """Answer the PDF of one invoice, by its primary key. 404 if there is none."""
-    return pdf_response(request, get_object_or_404(Invoice.objects.select_related(*RELATED), pk=object_id))
+    return pdf_response(get_object_or_404(Invoice.objects.select_related(*RELATED), pk=object_id))
 
 
 def one_credit_note(request: HttpRequest, object_id: int | str) -> HttpResponse:
     """Answer the PDF of one credit note, by its primary key. 404 if there is none."""
     note = get_object_or_404(CreditNote.objects.select_related(*credit_notes.RELATED), pk=object_id)
-    return file_response(credit_notes.credit_note_pdf(note, site_url=site_url(request)), credit_notes.file_name(note))
+    return file_response(credit_notes.credit_note_pdf(note, site_url=site_url()), credit_notes.file_name(note))
 
 
 def many_pdfs(request: HttpRequest, chosen: QuerySet[Invoice]) -> HttpResponseBase | None:
@@ -33,7 +33,7 @@ def many_pdfs(request: HttpRequest, chosen: QuerySet[Invoice]) -> HttpResponseBa
         said = f"At most {MOST_DOCUMENTS} invoices go into one file. Narrow the list by a filter, and take it in parts."
         messages.error(request, said)
         return None
-    response = StreamingHttpResponse(zipped(ids, site_url=site_url(request)), content_type="application/zip")
+    response = StreamingHttpResponse(zipped(ids, site_url=site_url()), content_type="application/zip")
     response.headers["Content-Disposition"] = 'attachment; filename="invoices.zip"'
     return response
 

@@ -43,7 +43,7 @@ class CompanyProfile(Stamped):
     site_url = models.URLField(
         "address of this site",
         blank=True,
-        help_text="Where staff open Countinghouse, for the link on documents. Empty: the address a PDF is asked at.",
+        help_text="Where staff open Countinghouse, for a link on documents. Empty: documents have none.",
     )
 
     class Meta:

@@ -247,6 +247,22 @@ def test_the_invoices_page_is_linked(company, make_invoiced):
     assert invoice_document(make_one_off(), sold_by={"name": "US Inc", "address_country": "US"})["paper"] == "us-letter"
 
 
+def test_customers_read_no_address_of_ours_unless_the_company_gives_one(company, api, make_invoiced):
+    invoice = finalize(make_invoiced(), now=END)
+
+    def read():
+        headers = {"accept": "application/pdf"}
+        answer = api.client.get(f"/v1/invoices/{invoice.public_id}/pdf", headers=headers)
+        found = [page.extract_text() for page in PdfReader(io.BytesIO(answer.content)).pages]
+        return "".join(found).replace("\n", "")
+
+    assert "https://billing.example.com/admin/billing/invoice/" in read()
+    company.site_url = ""
+    company.save()
+    assert "/admin/" not in read()
+    assert "testserver" not in read()
+
+
 def test_many_go_into_one_archive_that_is_the_same_each_time(company, django_assert_num_queries):
     ids = [finalize(make_one_off(("Item", D(n))), now=END).pk for n in range(1, 4)]
     with django_assert_num_queries(6):  # the company, the invoices, four of their parts: however many
