@@ -1,6 +1,6 @@
 """Which subscriptions are due: kept in one row each, brought up to date from the subscriptions' own facts."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from itertools import batched
 
@@ -10,6 +10,7 @@ from django.db.models import Q, QuerySet
 from billing.accounts import Account
 from billing.models import BillingState
 from billing.steps import next_step
+from config.rewriting import update_in
 from events.closing import close_usage
 from events.usage import floor_hour
 
@@ -45,20 +46,6 @@ NOTICE_OPENINGS = """
       AND (state.billed_until IS NULL OR state.billed_until < phase.starts_at)
 """
 SAVED = ("due_at", "billed_until", "opened", "closed_at", "parked_at", "parked_reason", "attempts", "retry_at")
-SAVE_STATES = """
-    UPDATE billing_billingstate AS state
-    SET due_at = fresh.due_at, billed_until = fresh.billed_until, opened = fresh.opened, closed_at = fresh.closed_at,
-        parked_at = fresh.parked_at, parked_reason = fresh.parked_reason, attempts = fresh.attempts,
-        retry_at = fresh.retry_at
-    FROM unnest(
-        %(pk)s::bigint[], %(due_at)s::timestamptz[], %(billed_until)s::timestamptz[], %(opened)s::boolean[],
-        %(closed_at)s::timestamptz[], %(parked_at)s::timestamptz[], %(parked_reason)s::text[], %(attempts)s::integer[],
-        %(retry_at)s::timestamptz[]
-    ) AS fresh (
-        subscription_id, due_at, billed_until, opened, closed_at, parked_at, parked_reason, attempts, retry_at
-    )
-    WHERE state.subscription_id = fresh.subscription_id
-"""
 
 
 def refresh_states() -> None:
@@ -127,10 +114,6 @@ def park(state: BillingState, reason: str, *, now: datetime) -> None:
     state.retry_at = now + min(RETRY_AFTER * 2 ** min(state.attempts - 1, 10), LONGEST_RETRY)
 
 
-def save_states(states: Iterable[BillingState]) -> None:
+def save_states(states: Sequence[BillingState]) -> None:
     """Write many states that are there already, in one statement."""
-    rows = list(states)
-    columns = {name: [getattr(state, name) for state in rows] for name in ("pk", *SAVED)}
-    if rows:
-        with connection.cursor() as cursor:
-            cursor.execute(SAVE_STATES, columns)
+    update_in(states, SAVED)

@@ -1,6 +1,5 @@
 """What Celery calls: billing runs, finalizing, late usage, credit that expires. Only here is the clock read."""
 
-import logging
 import time
 from contextlib import ExitStack
 from functools import partial
@@ -8,7 +7,6 @@ from functools import partial
 from celery import shared_task
 from django.db import transaction
 from django.utils import timezone
-from kombu.exceptions import OperationalError
 
 from billing import dry_runs, finalizing, runs, wallets
 from billing.late.checking import check_recent
@@ -18,9 +16,9 @@ from billing.late.finding import find_checks
 from billing.late.reconciling import reconcile_due
 from billing.models import BillingRun, RunKind
 from billing.month_end import background
+from config.asking import ask_soon
 from config.garbage import left_for_later
 
-log = logging.getLogger(__name__)
 LONGEST_RUN_S = 30
 
 
@@ -84,15 +82,8 @@ def finalize_due(after: int = 0) -> int:
         if not after:
             return finalized
         if time.monotonic() >= deadline:
-            transaction.on_commit(partial(_ask_to_finalize, after))
+            ask_soon(finalize_due, after)
             return finalized
-
-
-def _ask_to_finalize(after: int) -> None:
-    try:
-        finalize_due.apply_async((after,), retry=False)
-    except (OperationalError, OSError) as error:
-        log.warning("The worker couldn't be asked to go on finalizing, the schedule will: %s", error)
 
 
 @shared_task(name="billing.tasks.adjust_late_usage")
@@ -150,11 +141,4 @@ def go_on_with_month_ends() -> int:
 
 def go_on_with_month_ends_soon() -> None:
     """Ask a worker to go on with month ends once this is committed. Without a broker the schedule asks."""
-    transaction.on_commit(_ask_to_go_on)
-
-
-def _ask_to_go_on() -> None:
-    try:
-        go_on_with_month_ends.apply_async(retry=False, expires=60)
-    except (OperationalError, OSError) as error:
-        log.warning("The worker couldn't be asked to go on: %s", error)
+    ask_soon(go_on_with_month_ends, expires=60)

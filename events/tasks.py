@@ -4,10 +4,9 @@ import logging
 import time
 
 from celery import shared_task
-from django.db import transaction
 from django.utils import timezone
-from kombu.exceptions import OperationalError
 
+from config.asking import ask_soon
 from config.idempotency import forget_old_answers
 from config.webhooks.delivering import prune_messages
 from events.alerts import check_alerts as check_usage_alerts
@@ -80,14 +79,7 @@ def go_on_mending() -> int:
 
 def go_on_soon() -> None:
     """Ask a worker to go on mending once this is committed. Without a broker the schedule asks."""
-    transaction.on_commit(_ask_to_go_on)
-
-
-def _ask_to_go_on() -> None:
-    try:
-        go_on_mending.apply_async(retry=False, expires=60)
-    except (OperationalError, OSError) as error:
-        log.warning("The worker couldn't be asked to go on: %s", error)
+    ask_soon(go_on_mending, expires=60)
 
 
 @shared_task

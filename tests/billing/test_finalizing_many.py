@@ -109,7 +109,7 @@ def test_a_turn_that_took_long_enough_hands_the_rest_over(subscribed, monkeypatc
     monkeypatch.setattr(finalizing, "BATCH", 2)
     drafts, asked = subscribed(3), []
     monkeypatch.setattr(tasks, "LONGEST_RUN_S", -1)
-    monkeypatch.setattr(tasks.finalize_due, "apply_async", lambda given, **options: asked.append(given))
+    monkeypatch.setattr(tasks.finalize_due, "apply_async", lambda args, **options: asked.append(args))
     with django_capture_on_commit_callbacks(execute=True):
         assert tasks.finalize_due() == 2
     assert asked == [(drafts[1].pk,)]
