@@ -13,9 +13,9 @@ from billing.payments import Receipt, record_payment
 from billing.serializers import InvoiceOut, PreviewIn, VoidIn, previewed, written
 from billing.serializers_settling import InvoiceUpdate, OneOffIn, PaymentIn
 from billing.upcoming import upcoming
-from config.doors import ApiDoor, body_of, found
-from config.filters import Pages, chosen, sent
-from config.openapi import Message, listed, operation, search_body
+from config.api.filters import Pages, chosen, sent
+from config.api.openapi import Message, listed, operation, search_body
+from config.api.views import ApiDoor, body_of, found
 from customers.api_subscriptions import subscription_of
 
 TAG = "Invoices"

@@ -12,8 +12,8 @@ from billing.serializers import money
 from billing.serializers_usage import ChangeIn, ChangeOut, ChangePreview
 from catalog.api_names import PERIODS
 from catalog.models import Plan
-from config.doors import ApiDoor, body_of, found, invalid
-from config.openapi import operation
+from config.api.openapi import operation
+from config.api.views import ApiDoor, body_of, found, invalid
 from customers.api_names import PRORATIONS
 from customers.api_subscriptions import REASON, TAG, shown_one, subscription_of
 from customers.models import Subscription

@@ -24,9 +24,9 @@ from billing.serializers_coupons import (
     coupon_out,
 )
 from catalog.models import Feature, Plan
-from config.doors import ApiDoor, body_of, found, invalid
-from config.filters import Pages, chosen
-from config.openapi import Message, listed, operation, search_body
+from config.api.filters import Pages, chosen
+from config.api.openapi import Message, listed, operation, search_body
+from config.api.views import ApiDoor, body_of, found, invalid
 from customers.api import customer_by_external_id, customer_of
 from customers.api_subscriptions import subscription_of
 

@@ -22,9 +22,9 @@ from billing.documents.answers import pdf_response
 from billing.documents.invoices import RELATED
 from billing.line_events import events_of
 from billing.models import Invoice, InvoiceLine
-from config.doors import ApiDoor, found, query_of
-from config.fields import plain
-from config.openapi import operation
+from config.api.fields import plain
+from config.api.openapi import operation
+from config.api.views import ApiDoor, found, query_of
 from events.behind import CountedEvent
 
 EPOCH, MICROSECOND = datetime(1970, 1, 1, tzinfo=UTC), timedelta(microseconds=1)

@@ -10,10 +10,10 @@ from rest_framework.response import Response
 from billing.filters import LateAdjustmentFilter
 from billing.models import LateAdjustment, LateState
 from billing.serializers import money
-from config.doors import ApiDoor, found
-from config.fields import plain
-from config.filters import Pages, chosen
-from config.openapi import listed, operation
+from config.api.fields import plain
+from config.api.filters import Pages, chosen
+from config.api.openapi import listed, operation
+from config.api.views import ApiDoor, found
 
 TAG = "Late usage"
 RELATED = ("subscription__customer", "feature", "price", "invoice", "adjusts", "line__invoice", "credit_note")

@@ -14,9 +14,9 @@ from billing.api_taxes import assignments, rate_by_code, rate_of
 from billing.coupons import apply_coupon, end_application
 from billing.models import Coupon
 from billing.tax_rates import assign, unassign
-from config.doors import ApiDoor, body_of, found, invalid
-from config.fields import MomentField, TextField
-from config.openapi import operation
+from config.api.fields import MomentField, TextField
+from config.api.openapi import operation
+from config.api.views import ApiDoor, body_of, found, invalid
 from customers.api_subscriptions import TAG, shown_one, subscription_of
 from customers.models import Subscription
 from customers.serializers import SubscriptionOut

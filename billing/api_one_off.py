@@ -13,7 +13,7 @@ from billing.models import Invoice
 from billing.money import format_amount
 from billing.one_off import Item, Terms, amend, create_one_off, update_one_off
 from billing.serializers_settling import InvoiceUpdate, OneOffIn
-from config.doors import body_of, found, invalid
+from config.api.views import body_of, found, invalid
 from customers.models import Customer
 from customers.periods import Period
 

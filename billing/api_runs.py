@@ -17,9 +17,9 @@ from billing.models import BillingRun, InvoiceKind, RunFinding, RunKind, RunStat
 from billing.runs import start_run
 from billing.serializers import money
 from billing.tasks import hand_out
-from config.doors import ApiDoor, body_of, found, invalid
-from config.filters import ManyFilter, MomentFilter, page
-from config.openapi import listed, operation
+from config.api.filters import ManyFilter, MomentFilter, page
+from config.api.openapi import listed, operation
+from config.api.views import ApiDoor, body_of, found, invalid
 
 TAG = "Billing runs"
 WRITE = "billing:write"

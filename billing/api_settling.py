@@ -26,9 +26,9 @@ from billing.serializers_settling import (
     payments,
     payments_written,
 )
-from config.doors import ApiDoor, body_of, found, invalid
-from config.filters import Pages, chosen
-from config.openapi import listed, operation, search_body
+from config.api.filters import Pages, chosen
+from config.api.openapi import listed, operation, search_body
+from config.api.views import ApiDoor, body_of, found, invalid
 
 WRITE = "billing:write"
 PAYMENTS, CREDIT_NOTES = "Payments", "Credit notes"

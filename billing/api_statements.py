@@ -9,8 +9,8 @@ from rest_framework.response import Response
 
 from billing.serializers import money
 from billing.statements.statement import Account, Statement, statement
-from config.doors import ApiDoor, query_of
-from config.openapi import operation
+from config.api.openapi import operation
+from config.api.views import ApiDoor, query_of
 from customers.api import customer_of
 
 

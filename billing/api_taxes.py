@@ -21,10 +21,10 @@ from billing.serializers_taxes import (
     rate_out,
 )
 from billing.tax_rates import assign, save_rate, set_archived, unassign
-from catalog.history import recorded
-from config.doors import ApiDoor, body_of, found, invalid
-from config.filters import Pages, chosen
-from config.openapi import Message, listed, operation
+from config.api.filters import Pages, chosen
+from config.api.openapi import Message, listed, operation
+from config.api.views import ApiDoor, body_of, found, invalid
+from config.audit import recorded
 from customers.api import customer_by_external_id, customer_of
 from customers.api_subscriptions import subscription_of
 

@@ -25,9 +25,9 @@ from billing.serializers_usage import (
 from billing.spending import Cost, spent
 from catalog.api_names import AGGREGATIONS, name_of
 from catalog.models import Feature, Price
-from config.doors import ApiDoor, body_of, invalid
-from config.fields import plain
-from config.openapi import operation
+from config.api.fields import plain
+from config.api.openapi import operation
+from config.api.views import ApiDoor, body_of, invalid
 from customers.api import customer_by_external_id, customer_of, sources_out
 from customers.api_subscriptions import subscription_of
 from customers.grants import Granted, granted

@@ -31,9 +31,9 @@ from billing.serializers_wallets import (
     wallets,
 )
 from billing.wallets import change_wallet, close_wallet, debit, grant, open_wallet
-from config.doors import ApiDoor, body_of, found, invalid
-from config.filters import Pages, chosen
-from config.openapi import Message, listed, operation, search_body
+from config.api.filters import Pages, chosen
+from config.api.openapi import Message, listed, operation, search_body
+from config.api.views import ApiDoor, body_of, found, invalid
 from customers.api import customer_by_external_id, customer_of
 from customers.models import Customer
 

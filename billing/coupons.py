@@ -9,8 +9,8 @@ from django.db import transaction
 from billing.models import Coupon, CouponApplication, CouponDuration
 from billing.money import format_amount
 from billing.wording import number
-from catalog.history import recorded
-from catalog.refusals import Refused
+from config.audit import recorded
+from config.refusals import Refused
 from customers.models import Customer, Subscription
 
 

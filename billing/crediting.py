@@ -33,7 +33,7 @@ from billing.money import ZERO, format_amount, round_amount, times
 from billing.numbering import draw_numbers
 from billing.payments import locked_invoice, refund_as_credit, refunded, settle
 from billing.refusals import CannotCredit, ReasonMissing
-from catalog.history import recorded
+from config.audit import recorded
 from config.webhooks.names import WebhookEvent
 
 

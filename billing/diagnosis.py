@@ -21,10 +21,10 @@ from billing.money import ZERO, exact, format_amount
 from billing.steps import CYCLE, FINAL, Step
 from billing.usage_charges import Charge, charges
 from billing.usage_lines import usage_lines
+from config.office.links import admin_url
 from customers.models import Subscription
 from customers.periods import Period
 from events.billing_facts import Facts, FreeTier, InvoiceFact, LineFact, Standing, Worth
-from events.links import admin_url
 from events.usage import Quantity, UsageRequest, usage_many
 
 MOST_PERIODS = 500

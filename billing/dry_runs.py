@@ -14,8 +14,8 @@ from django.db.models import Exists, F, OuterRef, Q, QuerySet
 
 from billing.models import BillingRun, Invoice, InvoiceKind, InvoiceState, RunFinding, RunKind, RunState
 from billing.runs import Foreseen, Tally, add_up_run, claim_chunk, cut_into_chunks, finish_chunk, foresee
-from catalog.refusals import Refused
-from config.copying import copy_in
+from config.db.bulk_insert import copy_in
+from config.refusals import Refused
 from customers.models import PhaseKind, Subscription, SubscriptionPhase
 
 FARTHEST = timedelta(days=366)

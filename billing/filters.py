@@ -9,7 +9,7 @@ from billing.api_names import CREDIT_NOTE_STATES, INVOICE_STATUSES, PAYMENT_STAT
 from billing.models import CreditNote, Invoice, InvoiceKind, InvoiceState, LateAdjustment, LateState, Payment
 from billing.querysets import REMAINING
 from catalog.filters import ListFilter
-from config.filters import ManyFilter, MomentFilter
+from config.api.filters import ManyFilter, MomentFilter
 
 
 class InvoiceFilter(ListFilter):

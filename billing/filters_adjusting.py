@@ -8,7 +8,7 @@ from django.db.models import Q, QuerySet
 from billing.models import Coupon, CouponApplication, EntryKind, TaxAssignment, TaxRate, Wallet, WalletEntry
 from billing.serializers_wallets import ENTRY_REASONS, KIND_REASONS, STATES
 from catalog.filters import ListFilter
-from config.filters import ManyFilter, MomentFilter
+from config.api.filters import ManyFilter, MomentFilter
 
 
 class WalletFilter(ListFilter):

@@ -41,8 +41,8 @@ from billing.refusals import CannotChange, Corrected, MoneyAttached, ReasonMissi
 from billing.rewriting import Before, as_they_are, save_changed, write_again
 from billing.steps import Step
 from billing.wallets import apply_credits, lock_wallets, return_credits
-from catalog.history import recorded
-from catalog.refusals import Refused
+from config.audit import recorded
+from config.refusals import Refused
 from config.webhooks.names import WebhookEvent
 from customers.models import Customer
 from customers.periods import Period

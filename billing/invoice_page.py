@@ -13,9 +13,9 @@ from billing.models import CreditNote, Invoice, InvoiceLine, LineKind
 from billing.money import format_amount
 from billing.printing import explain
 from billing.wording import number
-from catalog.history import changes_of
+from config.audit import changes_of
+from config.office.links import admin_url
 from events.admin.filters import occurred_between
-from events.links import admin_url
 
 PREPAID, CREDITED, PAID = "Prepaid credit", "Credit notes", "Paid"
 GROUPS = (

@@ -28,7 +28,7 @@ from billing.totals import adjustment_rows, item_of, set_parts, set_totals, uses
 from billing.usage_charges import Ask, Charge, charges
 from billing.usage_lines import usage_lines
 from catalog.models import Feature
-from config.copying import copy_in, new_row
+from config.db.bulk_insert import copy_in, new_row
 from config.webhooks.names import WebhookEvent
 from events.usage import Quantity, UsageRequest, event_values, usage_many
 

@@ -9,7 +9,7 @@ from billing.models import InvoiceLine, LineKind
 from billing.printing import timezone_of
 from billing.proof import NotUsage, spans_recorded
 from catalog.models import Aggregation, Feature
-from catalog.refusals import Refused
+from config.refusals import Refused
 from customers.periods import Period
 from events.behind import CountedEvent, events_behind, values_behind
 

@@ -6,7 +6,7 @@ from django.contrib.auth.models import User
 from django.db import transaction
 
 from billing.models import NumberSeries, SeriesUse
-from catalog.history import recorded
+from config.audit import recorded
 
 FIRST = {SeriesUse.INVOICE: ("invoices", "INV-"), SeriesUse.CREDIT_NOTE: ("credit notes", "CN-")}
 

@@ -14,7 +14,7 @@ from billing.money import ZERO, exact, format_amount, known_currency, round_amou
 from billing.payments import locked_invoice
 from billing.refusals import CannotChange
 from billing.totals import add_up
-from catalog.history import recorded
+from config.audit import recorded
 from config.webhooks.names import WebhookEvent
 from customers.models import Customer
 from customers.periods import Period

@@ -27,7 +27,7 @@ from billing.models import (
 from billing.money import ZERO, format_amount, round_amount
 from billing.refusals import CannotPay, ReasonMissing
 from billing.wallets import grant, take_back, wallet_of
-from catalog.history import recorded
+from config.audit import recorded
 from config.webhooks.names import WebhookEvent
 
 

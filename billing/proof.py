@@ -19,7 +19,7 @@ from billing.plan_terms import load_catalog
 from billing.usage_charges import Charge
 from billing.usage_lines import usage_lines
 from catalog.models import Price
-from catalog.refusals import Refused
+from config.refusals import Refused
 from customers.periods import Interval, Period, Schedule
 from events.usage import UsageRequest, usage_many
 

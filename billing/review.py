@@ -15,8 +15,8 @@ from billing.finalizing import finalize
 from billing.models import Invoice, InvoiceState
 from billing.payments import locked_invoice
 from billing.refusals import CannotChange, ReasonMissing
-from catalog.history import recorded
-from catalog.refusals import Refused
+from config.audit import recorded
+from config.refusals import Refused
 
 
 @dataclass(frozen=True, slots=True)

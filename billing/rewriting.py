@@ -10,9 +10,9 @@ from billing.late.carrying import move_aside, take_over
 from billing.lines import COMPUTED_KINDS, LATE_USAGE
 from billing.models import Invoice, InvoiceLine
 from billing.totals import forget_uses, save_parts, set_totals
-from catalog.history import record_changes
-from config.copying import copy_in
-from config.rewriting import update_in
+from config.audit import record_changes
+from config.db.bulk_insert import copy_in
+from config.db.bulk_update import update_in
 
 type Before = Mapping[int, Invoice]
 KEYS = ("id", "public_id")

@@ -26,7 +26,7 @@ from billing.models import BillingRun, BillingState, RunChunk, RunFinding, RunKi
 from billing.money import ZERO
 from billing.states import advance, close_due, due, park, refresh_states, save_states, unpark
 from billing.steps import OPENING, Step, is_issued, next_step, reopen, take
-from config.copying import copy_in
+from config.db.bulk_insert import copy_in
 from customers.models import Subscription
 from events.closing import marks_of
 

@@ -25,7 +25,7 @@ from billing.serializers_adjusted import (
 )
 from billing.upcoming import Upcoming
 from catalog.models import Price
-from config.fields import MetadataField, plain
+from config.api.fields import MetadataField, plain
 from customers.models import Subscription
 from customers.serializers import CustomerOut
 

@@ -7,7 +7,7 @@ from rest_framework import serializers
 
 from billing.models import Coupon, CouponApplication, CouponDuration, CouponScope
 from billing.serializers import money
-from config.fields import MetadataField, MomentField, TextField, plain
+from config.api.fields import MetadataField, MomentField, TextField, plain
 
 CADENCES = {
     "once": CouponDuration.ONCE,

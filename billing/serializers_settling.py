@@ -10,7 +10,7 @@ from rest_framework import serializers
 from billing.api_names import CREDIT_NOTE_STATES, CREDIT_REASONS, PAYMENT_METHODS, name_of
 from billing.models import CreditNote, CreditNoteLine, Payment, PaymentKind, RefundTo
 from billing.serializers import money
-from config.fields import MetadataField, MomentField, TextField
+from config.api.fields import MetadataField, MomentField, TextField
 
 PAYMENT_STATES = ("SUCCEEDED", "REFUNDED")
 

@@ -5,7 +5,7 @@ from typing import Any
 from rest_framework import serializers
 
 from billing.models import TaxAssignment, TaxRate
-from config.fields import MetadataField, TextField, plain
+from config.api.fields import MetadataField, TextField, plain
 
 ENTITIES = ("tenant", "customer", "subscription")
 BEHAVIORS = ("exclusive", "inclusive")

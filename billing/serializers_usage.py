@@ -6,7 +6,7 @@ from rest_framework import serializers
 
 from catalog.api_names import AGGREGATIONS, PERIODS, RECURRING
 from catalog.serializers import FeatureOut
-from config.fields import MetadataField, TextField
+from config.api.fields import MetadataField, TextField
 from customers.api_names import CYCLES, PRORATIONS
 from customers.serializers import PlanBrief, SourceOut, SubscriptionOut
 from events.metering import SIZES

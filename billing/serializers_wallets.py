@@ -10,7 +10,7 @@ from rest_framework import serializers
 
 from billing.models import CreditGrant, EntryKind, GrantKind, Wallet, WalletEntry, WalletState
 from billing.serializers import money
-from config.fields import MetadataField, MomentField, TextField
+from config.api.fields import MetadataField, MomentField, TextField
 
 STATES = {"active": WalletState.ACTIVE, "closed": WalletState.CLOSED}
 GRANT_REASONS = {

@@ -16,7 +16,7 @@ from billing.lines import USAGE
 from billing.loading import load_accounts
 from billing.money import ZERO
 from billing.steps import CYCLE, Step
-from catalog.refusals import Refused
+from config.refusals import Refused
 from customers.periods import Period
 
 MOST_PERIODS = 200

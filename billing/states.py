@@ -10,7 +10,7 @@ from django.db.models import Q, QuerySet
 from billing.accounts import Account
 from billing.models import BillingState
 from billing.steps import next_step
-from config.rewriting import update_in
+from config.db.bulk_update import update_in
 from events.closing import close_usage
 from events.usage import floor_hour
 

@@ -16,8 +16,7 @@ from billing.late.finding import find_checks
 from billing.late.reconciling import reconcile_due
 from billing.models import BillingRun, RunKind
 from billing.month_end import background
-from config.asking import ask_soon
-from config.garbage import left_for_later
+from config.jobs import ask_soon, left_for_later
 
 LONGEST_RUN_S = 30
 

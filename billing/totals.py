@@ -15,7 +15,7 @@ from billing.conditions import Conditions, Item
 from billing.lines import ADJUSTMENT_KINDS, DraftLine
 from billing.models import CouponUse, Invoice, InvoiceLine
 from billing.money import ZERO
-from catalog.refusals import Refused
+from config.refusals import Refused
 
 
 class NotADraft(Refused):

@@ -19,8 +19,8 @@ from billing.computation import Credit, use_credits
 from billing.condition_loading import in_order_of_use
 from billing.models import CreditGrant, EntryKind, GrantKind, Invoice, Wallet, WalletEntry, WalletState
 from billing.money import ZERO, currency_places, format_amount, known_currency, round_amount
-from catalog.history import recorded
-from catalog.refusals import Refused
+from config.audit import recorded
+from config.refusals import Refused
 from config.webhooks.names import WebhookEvent
 from customers.models import Customer
 

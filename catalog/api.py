@@ -11,9 +11,9 @@ from catalog.filters import FeatureFilter
 from catalog.models import Feature
 from catalog.serializers import FeatureOut, MeterOut
 from catalog.serializers_in import CloneIn, FeatureChange, FeatureIn, filters_of, meter_columns, own_columns
-from config.doors import ApiDoor, body_of, found
-from config.filters import page
-from config.openapi import Message, listed, operation, search_body
+from config.api.filters import page
+from config.api.openapi import Message, listed, operation, search_body
+from config.api.views import ApiDoor, body_of, found
 
 TAG = "Features"
 WRITE = "catalog:write"

@@ -10,14 +10,14 @@ from rest_framework.response import Response
 
 from catalog.drafting import clone_plan, newest_versions
 from catalog.filters import PlanFilter
-from catalog.history import recorded
 from catalog.models import Entitlement, Plan, Price
 from catalog.plans import archive_plan
 from catalog.serializers import EntitlementOut, PlanOut
 from catalog.serializers_in import CloneIn, PlanChange, PlanIn, own_columns
-from config.doors import ApiDoor, body_of, found
-from config.filters import Pages, chosen, sent
-from config.openapi import Message, listed, operation, search_body
+from config.api.filters import Pages, chosen, sent
+from config.api.openapi import Message, listed, operation, search_body
+from config.api.views import ApiDoor, body_of, found
+from config.audit import recorded
 
 TAG = "Plans"
 WRITE = "catalog:write"

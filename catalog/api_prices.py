@@ -32,10 +32,10 @@ from catalog.serializers_in import (
     entitlement_columns,
     price_terms,
 )
-from config.doors import ApiDoor, body_of, found, invalid
-from config.errors import AlreadyExists
-from config.filters import page
-from config.openapi import Message, listed, operation, search_body
+from config.api.errors import AlreadyExists
+from config.api.filters import page
+from config.api.openapi import Message, listed, operation, search_body
+from config.api.views import ApiDoor, body_of, found, invalid
 
 TAG = "Prices"
 GRANTS = "Entitlements"

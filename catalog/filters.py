@@ -6,7 +6,7 @@ import django_filters as filters
 
 from catalog.api_names import PERIODS
 from catalog.models import Entitlement, Feature, Plan, Price
-from config.filters import ManyFilter, MomentFilter
+from config.api.filters import ManyFilter, MomentFilter
 
 STATES = {"published": "active", "archived": "archived"}
 

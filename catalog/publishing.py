@@ -8,10 +8,10 @@ from django.core.exceptions import ValidationError
 from django.db import models, transaction
 
 from catalog.faults import faults_of
-from catalog.history import recorded
 from catalog.models import Entitlement, Plan, PlanVersion, Price, PriceTier
 from catalog.models.plans import PlanState, VersionState
-from catalog.refusals import Refused
+from config.audit import recorded
+from config.refusals import Refused
 
 
 class PlanArchived(Refused):

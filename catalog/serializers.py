@@ -19,7 +19,7 @@ from catalog.api_names import (
 )
 from catalog.models import Entitlement, Feature, Plan, Price, PriceTier
 from catalog.models.prices import PackageRounding, PriceModel
-from config.fields import ExactField, MetadataField, plain
+from config.api.fields import ExactField, MetadataField, plain
 
 TIER_MODES = {PriceModel.VOLUME: "VOLUME", PriceModel.GRADUATED: "SLAB", PriceModel.GRADUATED_PERCENTAGE: "SLAB"}
 

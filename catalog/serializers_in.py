@@ -10,7 +10,7 @@ from catalog.drafting import PriceTerms, Tier
 from catalog.models import EntitlementReset
 from catalog.models.features import FeatureKind
 from catalog.models.prices import PriceKind, PriceModel
-from config.fields import MetadataField, TextField
+from config.api.fields import MetadataField, TextField
 
 Invalid = serializers.ValidationError
 UNKNOWN_TO_US = ("expression", "bucket_size", "group_by")

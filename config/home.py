@@ -15,7 +15,7 @@ from billing.models import BillingRun, BillingState, Invoice
 from billing.models.runs import RunState
 from billing.querysets import REMAINING
 from catalog.models import Feature, Plan
-from config.sidebar import capped
+from config.admin.sidebar import capped
 from config.templatetags.countinghouse import seconds
 from config.webhooks.models import WebhookEndpoint
 from customers.models import Customer, Subscription

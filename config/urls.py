@@ -8,9 +8,9 @@ from django.views.decorators.csrf import csrf_exempt
 from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
-from config.errors import unknown_path
-from config.favicon import favicon
-from config.health import healthz
+from config.api.errors import unknown_path
+from config.server.favicon import favicon
+from config.server.health import healthz
 
 # Each app that has API doors lists them in its `urls.py`.
 API_APPS = [app for app in ("catalog", "customers", "events", "billing") if find_spec(f"{app}.urls")]
@@ -28,7 +28,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("v1/<path:path>", csrf_exempt(unknown_path)),
 ]
 
-handler400 = "config.errors.bad_request"
-handler403 = "config.errors.permission_denied"
-handler404 = "config.errors.not_found"
-handler500 = "config.errors.server_error"
+handler400 = "config.api.errors.bad_request"
+handler403 = "config.api.errors.permission_denied"
+handler404 = "config.api.errors.not_found"
+handler500 = "config.api.errors.server_error"

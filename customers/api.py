@@ -8,9 +8,9 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from catalog.api_names import ENTITLEMENT_RESETS, name_of
-from config.doors import ApiDoor, body_of, found, invalid
-from config.filters import page
-from config.openapi import listed, operation, search_body
+from config.api.filters import page
+from config.api.openapi import listed, operation, search_body
+from config.api.views import ApiDoor, body_of, found, invalid
 from customers.accounts import archive_customer, save_customer
 from customers.filters import CustomerFilter
 from customers.grants import Granted, chosen, granted

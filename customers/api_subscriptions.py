@@ -10,10 +10,10 @@ from rest_framework.response import Response
 
 from catalog.api_names import PERIODS
 from catalog.models import Plan
-from config.doors import ApiDoor, body_of, found, invalid
-from config.filters import Pages
-from config.filters import chosen as chosen_rows
-from config.openapi import listed, operation, search_body
+from config.api.filters import Pages
+from config.api.filters import chosen as chosen_rows
+from config.api.openapi import listed, operation, search_body
+from config.api.views import ApiDoor, body_of, found, invalid
 from customers.api import customer_by_external_id, customer_of, grants_out
 from customers.api_names import CYCLES, PRORATIONS, net_days_of
 from customers.beginnings import beginnings

@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from catalog.api_names import PERIODS
 from catalog.filters import ListFilter, StateFilter
-from config.filters import ManyFilter, MomentFilter
+from config.api.filters import ManyFilter, MomentFilter
 from customers.models import Customer, Subscription
 
 

@@ -11,7 +11,7 @@ from catalog.api_names import CADENCES, PERIODS, PRICE_KINDS, RECURRING, name_of
 from catalog.models import Price
 from catalog.selectors import prices_by_version
 from catalog.serializers import FeatureOut, PriceOut, StatusField
-from config.fields import ExactField, MetadataField
+from config.api.fields import ExactField, MetadataField
 from customers.api_names import CYCLES
 from customers.models import PhaseKind, Subscription, SubscriptionPhase
 from customers.periods import NoSuchPeriod, Period

@@ -5,7 +5,7 @@ from typing import Any
 from rest_framework import serializers
 
 from catalog.api_names import PERIODS
-from config.fields import MetadataField, MomentField, TextField
+from config.api.fields import MetadataField, MomentField, TextField
 from customers.api_names import CANCELLATIONS, CYCLES, PRORATIONS, net_days_of
 
 Invalid = serializers.ValidationError

@@ -8,10 +8,10 @@ from decimal import Decimal
 from django.contrib.auth.models import User
 from django.db import transaction
 
-from catalog.history import recorded
 from catalog.models import Feature
 from catalog.models.features import FeatureKind
-from catalog.refusals import Refused
+from config.audit import recorded
+from config.refusals import Refused
 from config.webhooks.names import WebhookEvent
 from config.webhooks.outbox import Told, emit
 from customers.models import Subscription

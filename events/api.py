@@ -11,9 +11,9 @@ from rest_framework.exceptions import UnsupportedMediaType
 from rest_framework.renderers import BaseRenderer, JSONRenderer
 from rest_framework.request import Request
 
-from config.doors import ApiDoor
-from config.errors import InvalidRequest, PayloadTooLarge, ServiceUnavailable
-from config.openapi import error_response
+from config.api.errors import InvalidRequest, PayloadTooLarge, ServiceUnavailable
+from config.api.openapi import error_response
+from config.api.views import ApiDoor
 from events import ingestion, limits, payload
 from events.authentication import caller_of
 from events.models import Scope

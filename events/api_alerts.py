@@ -9,12 +9,12 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from catalog.history import recorded
 from catalog.models import Feature
-from config.doors import ApiDoor, body_of, found
-from config.fields import ExactField
-from config.filters import page
-from config.openapi import listed, operation
+from config.api.fields import ExactField
+from config.api.filters import page
+from config.api.openapi import listed, operation
+from config.api.views import ApiDoor, body_of, found
+from config.audit import recorded
 from customers.models import Subscription
 from events.alerts import make_alert
 from events.models import Scope, UsageAlert

@@ -7,9 +7,9 @@ from django.utils import timezone
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from config.doors import ApiDoor, body_of
-from config.filters import page
-from config.openapi import listed, operation
+from config.api.filters import page
+from config.api.openapi import listed, operation
+from config.api.views import ApiDoor, body_of
 from events import dashboard
 from events.filters import ProblemFilter
 from events.models import Problem, Scope

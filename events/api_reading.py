@@ -12,9 +12,9 @@ from rest_framework.exceptions import NotFound
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from config.doors import ApiDoor, body_of, invalid, query_of
-from config.openapi import operation
-from config.texts import is_text
+from config.api.openapi import operation
+from config.api.views import ApiDoor, body_of, invalid, query_of
+from config.db.text import is_text
 from events import dashboard, tracker
 from events.api import EventIngest
 from events.listing import BadCursor, Listed, Wanted, count_events, cursor_of, list_events, parse_property_filters

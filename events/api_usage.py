@@ -10,8 +10,8 @@ from rest_framework.request import Request
 
 from catalog.api_names import AGGREGATIONS, name_of
 from catalog.models import Feature
-from config.doors import ApiDoor, body_of, found, invalid
-from config.openapi import operation
+from config.api.openapi import operation
+from config.api.views import ApiDoor, body_of, found, invalid
 from customers.models import Customer
 from customers.periods import Period
 from events.api_reading import exact_json

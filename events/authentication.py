@@ -1,4 +1,4 @@
-"""Who is calling, by the key that they send. What the key may do is asked by `config.doors.ApiDoor`."""
+"""Who is calling, by the key that they send. What the key may do is asked by `config.api.views.ApiDoor`."""
 
 from typing import Any, cast
 
@@ -8,7 +8,7 @@ from rest_framework.authentication import BaseAuthentication
 from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.request import Request
 
-from config.errors import ServiceUnavailable, TooManyRequests
+from config.api.errors import ServiceUnavailable, TooManyRequests
 from events import limits
 from events.keys import Caller, KeyRefused, KeysUnavailable, authenticate
 

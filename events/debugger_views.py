@@ -11,6 +11,7 @@ from django.utils import timezone
 from django.utils.http import urlencode
 from django.views.decorators.http import require_GET
 
+from config.office.pages import clean, ensure_may_view, page
 from events.diagnosis import Diagnosis, Fix, Place, Step, look_up
 from events.diagnosis.request_steps import payload_of
 from events.dry_run import dry_run, send_test
@@ -21,7 +22,6 @@ from events.links import event_url
 from events.live import Filters, feed
 from events.payload import PayloadRefused
 from events.summary import summary_of
-from events.tracking_pages import clean, ensure_may_view, page
 
 MOST_PASTED = 1024 * 1024
 SAMPLE = """curl --request POST \\

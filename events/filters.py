@@ -4,7 +4,7 @@ from typing import ClassVar
 
 import django_filters as filters
 
-from config.filters import ManyFilter, MomentFilter
+from config.api.filters import ManyFilter, MomentFilter
 from events.models import Problem
 from events.serializers_reading import PROBLEM_STATES
 

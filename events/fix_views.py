@@ -10,13 +10,14 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.http import urlencode
 
-from catalog.refusals import Refused
+from config.office.links import admin_url, page_of
+from config.office.pages import clean, ensure_may_view, page
+from config.refusals import Refused
 from events.billing_facts import write_amounts
 from events.fixing import Action, Applied, Change, FixRefused, Preview, apply_fix, count_waiting, make_action, preview
-from events.links import admin_url, event_url, page_of
+from events.links import event_url
 from events.summary import written
 from events.tasks import go_on_soon
-from events.tracking_pages import clean, ensure_may_view, page
 
 MOST_ROWS = 100
 PAGE_FIELDS = {"action", "back", "csrfmiddlewaretoken", "event", "previewed", "reason"}

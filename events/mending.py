@@ -11,8 +11,8 @@ from django.db import connection
 from django.db.models import F, Q
 
 from catalog.models import EventNameAlias, Feature
+from config.db.locks import hold_if_free
 from customers.models import CustomerAlias
-from events.locks import hold_if_free
 from events.models import Event, Problem, ProblemState
 from events.reasons import Reason
 from events.rebuilding import HOURS_AT_A_TIME, Scope, rebuild_usage

@@ -7,7 +7,7 @@ from decimal import Decimal
 from zoneinfo import ZoneInfo
 
 from catalog.models import Aggregation, Feature
-from catalog.refusals import Refused
+from config.refusals import Refused
 from customers.models import Customer
 from customers.periods import Interval, Period, Schedule, periods_between, windows
 from events.models import UsageBucket

@@ -10,7 +10,7 @@ import time
 from kombu.exceptions import OperationalError
 
 from config.celery import app
-from events.background import Background
+from config.jobs import Background
 
 logger = logging.getLogger(__name__)
 

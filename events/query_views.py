@@ -10,13 +10,13 @@ from django.utils import timezone
 from django.views.decorators.http import require_GET
 
 from catalog.models import Feature
+from config.office.links import admin_url
+from config.office.pages import clean, ensure_may_view, page
 from customers.models import Customer
 from events.admin.filters import occurred_between
 from events.diagnosis import wording
-from events.links import admin_url
 from events.query import GROUPS, MOST_CUSTOMERS, WINDOWS, Query, QueryRefused, read_query
 from events.query_tool import Answer, Row, answer, last_counted_at
-from events.tracking_pages import clean, ensure_may_view, page
 
 COLOURS = ("var(--color-primary-600)", "#d97706", "#2563eb", "#9333ea", "#dc2626", "#0891b2", "#65a30d", "#db2777")
 MOST_FEATURES = 500

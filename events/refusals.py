@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from django.db import DatabaseError, InterfaceError, connection, transaction
 
-from events.background import Background
+from config.jobs import Background
 from events.reasons import Reason
 
 logger = logging.getLogger(__name__)

@@ -6,7 +6,7 @@ from typing import Any
 from rest_framework import serializers
 
 from catalog.api_names import AGGREGATIONS
-from config.fields import TextField
+from config.api.fields import TextField
 from events.metering import SIZES
 from events.models import EventState, ProblemState
 from events.payload import LONGEST_NAME

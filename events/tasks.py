@@ -6,12 +6,12 @@ import time
 from celery import shared_task
 from django.utils import timezone
 
-from config.asking import ask_soon
-from config.idempotency import forget_old_answers
+from config.api.idempotency import forget_old_answers
+from config.db.locks import hold_if_free
+from config.jobs import ask_soon
 from config.webhooks.delivering import prune_messages
 from events.alerts import check_alerts as check_usage_alerts
 from events.fixing import runs
-from events.locks import hold_if_free
 from events.mending import replay_mended as replay_mended_events
 from events.processing import BATCH_SIZE, process_batch
 from events.rebuilding import Scope, rebuild_usage

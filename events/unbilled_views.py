@@ -7,10 +7,10 @@ from django.shortcuts import render
 from django.utils import timezone
 from django.views.decorators.http import require_GET
 
+from config.office.links import admin_url
+from config.office.pages import ensure_may_view
 from events.admin.filters import occurred_between
-from events.links import admin_url
 from events.reasons import EXPLANATIONS
-from events.tracking_pages import ensure_may_view
 from events.unbilled import Unbilled, unbilled
 
 

@@ -14,7 +14,7 @@ from django.utils import timezone
 from billing.aging import BUCKETS, TITLES, Row, by_customer, row_of, totals
 from billing.models import Invoice
 from billing.money import format_amount
-from events.admin.exporting import MOST_ROWS, table_file
+from config.office.files import MOST_ROWS, table_file
 
 if TYPE_CHECKING:
     from billing.admin.invoices import InvoiceAdmin

@@ -8,7 +8,7 @@ from django.shortcuts import get_object_or_404, render
 from django.urls import URLPattern, path
 
 from billing.previewing import effect_of
-from catalog.refusals import Refused
+from config.refusals import Refused
 from customers.admin.forms import CancelForm, ChangeForm, ChangePlanForm, PauseForm, ResumeForm, WithdrawForm
 from customers.models import Subscription
 

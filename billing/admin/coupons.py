@@ -19,7 +19,7 @@ from billing.admin.pages import STYLES
 from billing.admin.taxes import ArchivedFilter
 from billing.coupons import archive_coupon, how_long, off
 from billing.models import Coupon
-from catalog.admin.base import OfficeAdmin, ReasonForm, carry_out, page_of, staff, trimmed
+from config.office.base import OfficeAdmin, ReasonForm, carry_out, page_of, staff, trimmed
 
 FIXED = ("code", "percent_off", "amount_off", "currency", "duration", "periods", "scope", "features", "plans")
 

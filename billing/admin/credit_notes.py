@@ -23,10 +23,10 @@ from billing.admin.payments import link
 from billing.crediting import effect_of, finalize_credit_note, void_credit_note
 from billing.models import CreditNote, CreditNoteState
 from billing.payments import refund, refunded
-from catalog.admin.base import OfficeAdmin, carry_out, staff
-from catalog.admin.kept import WrittenBySystem
-from catalog.refusals import Refused
-from config.admin_filters import RangeDateTimeFilter
+from config.office.base import OfficeAdmin, carry_out, staff
+from config.office.filters import RangeDateTimeFilter
+from config.office.permissions import WrittenBySystem
+from config.refusals import Refused
 
 
 class FinalizeNoteForm(BaseDialogForm):

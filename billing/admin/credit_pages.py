@@ -31,8 +31,8 @@ from billing.crediting import (
 )
 from billing.models import CreditReason, Invoice, NumberSeries, RefundTo, SeriesUse
 from billing.money import format_amount
-from catalog.admin.base import staff
-from catalog.refusals import Refused
+from config.office.base import staff
+from config.refusals import Refused
 
 if TYPE_CHECKING:
     from billing.admin.invoices import InvoiceAdmin

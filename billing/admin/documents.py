@@ -12,7 +12,7 @@ from billing.documents.invoices import RELATED
 from billing.line_events import TooManyEvents, table_of
 from billing.models import CreditNote, Invoice, InvoiceLine
 from billing.proof import NotUsage
-from events.admin.exporting import table_file
+from config.office.files import table_file
 
 
 def one_pdf(request: HttpRequest, object_id: int | str) -> HttpResponse:

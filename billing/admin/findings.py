@@ -17,9 +17,9 @@ from billing.models import RunFinding
 from billing.money import round_amount
 from billing.runs import Tally
 from billing.wording import dates
+from config.office.files import Column
+from config.office.readonly import LongListAdmin
 from customers.periods import Period
-from events.admin.exporting import Column
-from events.admin.readonly import LongListAdmin
 
 
 def _rounded(amount: Decimal | None, currency: str) -> Decimal | None:

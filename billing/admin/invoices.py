@@ -46,8 +46,8 @@ from billing.printing import timezone_of
 from billing.proof import NotUsage, prove
 from billing.serializers_adjusted import charges_of
 from billing.wording import dates
-from catalog.admin.kept import WrittenBySystem
-from config.admin_filters import RangeDateTimeFilter
+from config.office.filters import RangeDateTimeFilter
+from config.office.permissions import WrittenBySystem
 from customers.periods import Period
 
 LINE_RELATED = ("invoice__customer", "invoice__subscription", "feature")

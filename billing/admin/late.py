@@ -29,10 +29,10 @@ from billing.models import Invoice, LateAdjustment, LateLimit, LatePolicy, LateS
 from billing.models.late import OPEN_STATES
 from billing.money import format_amount
 from billing.wording import dates, number
-from catalog.admin.base import OfficeAdmin, staff
-from catalog.admin.kept import WrittenBySystem
-from catalog.refusals import Refused
-from config.admin_filters import RangeDateTimeFilter
+from config.office.base import OfficeAdmin, staff
+from config.office.filters import RangeDateTimeFilter
+from config.office.permissions import WrittenBySystem
+from config.refusals import Refused
 from customers.periods import Period
 
 LABELS = {

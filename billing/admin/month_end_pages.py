@@ -23,7 +23,7 @@ from billing.month_end.revenue import CurrencyBooks, books
 from billing.month_end.stretches import is_one_stretch, stretches
 from billing.month_end.usage import BILLED, WORDS, Went
 from billing.tasks import go_on_with_month_ends_soon
-from events.admin.exporting import table_file
+from config.office.files import table_file
 from events.fixing.causes import total_at_risk
 
 if TYPE_CHECKING:

@@ -26,8 +26,8 @@ from billing.models import Invoice, InvoiceKind, InvoiceLine, LineKind, NumberSe
 from billing.money import format_amount
 from billing.one_off import Item, Terms, create_one_off, preview_one_off, update_one_off
 from billing.wording import number
-from catalog.admin.base import staff
-from catalog.refusals import Refused
+from config.office.base import staff
+from config.refusals import Refused
 from customers.admin import add_customer_action
 from customers.admin.forms import DayInput
 from customers.models import Customer

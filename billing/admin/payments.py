@@ -15,8 +15,8 @@ from unfold.forms import BaseDialogForm
 from billing.admin.pages import STYLES, ReasonForm, money
 from billing.models import Payment, PaymentKind
 from billing.payments import reverse_payment
-from catalog.admin.base import OfficeAdmin, carry_out, staff
-from catalog.admin.kept import NeverChanged
+from config.office.base import OfficeAdmin, carry_out, staff
+from config.office.permissions import NeverChanged
 
 COLOURS = {PaymentKind.PAYMENT: "success", PaymentKind.REVERSAL: "danger", PaymentKind.REFUND: "warning"}
 

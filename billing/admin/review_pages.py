@@ -17,9 +17,9 @@ from billing.models import Invoice
 from billing.printing import timezone_of
 from billing.review import Outcome, finalize_many, most_changed_first, waiting, why_not, with_before
 from billing.wording import dates
-from catalog.admin.base import staff
+from config.office.base import staff
+from config.office.files import table_file
 from customers.periods import Period
-from events.admin.exporting import table_file
 
 if TYPE_CHECKING:
     from billing.admin.invoices import InvoiceAdmin

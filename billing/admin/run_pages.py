@@ -16,7 +16,7 @@ from billing.admin.pages import answer, run_money
 from billing.models import BillingRun, RunKind, RunState
 from billing.runs import CHUNK_SIZE, bill_subscriptions
 from billing.tasks import retry_subscriptions
-from events.admin.exporting import export
+from config.office.files import export
 
 if TYPE_CHECKING:
     from billing.admin.runs import BillingRunAdmin

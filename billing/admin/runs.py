@@ -24,8 +24,8 @@ from billing.dry_runs import FARTHEST, start_dry_run
 from billing.models import BillingRun, RunKind, RunState
 from billing.runs import start_run
 from billing.tasks import hand_out
-from catalog.admin.kept import NeverChanged
-from config.admin_filters import RangeDateTimeFilter
+from config.office.filters import RangeDateTimeFilter
+from config.office.permissions import NeverChanged
 
 
 class StartForm(BaseDialogForm):

@@ -17,8 +17,8 @@ from billing.admin.pages import ReasonForm, answer
 from billing.crediting import left_to_credit
 from billing.models import Invoice, InvoiceKind, InvoiceState
 from billing.payments import record_payment
-from catalog.admin.base import staff
-from catalog.refusals import Refused
+from config.office.base import staff
+from config.refusals import Refused
 
 ACTIONS = ("pay_one", "credit_one", "edit_one", "hold_one", "release_one", "delete_draft_one")
 

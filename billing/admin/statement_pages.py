@@ -17,10 +17,10 @@ from billing.documents.answers import file_response
 from billing.money import format_amount
 from billing.statements import presenting
 from billing.statements.statement import CurrencyStatement, Statement, StatementTooLong, statement
+from config.office.files import table_file
 from customers.admin import add_customer_action
 from customers.models import Customer
 from customers.periods import local_date
-from events.admin.exporting import table_file
 
 if TYPE_CHECKING:
     from billing.admin.invoices import InvoiceAdmin

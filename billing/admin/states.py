@@ -17,8 +17,8 @@ from billing.admin.findings import outcome
 from billing.admin.pages import STYLES, answer
 from billing.models import BillingState
 from billing.runs import Tally, bill_subscriptions
-from catalog.admin.kept import WrittenBySystem
-from config.admin_filters import RangeDateTimeFilter
+from config.office.filters import RangeDateTimeFilter
+from config.office.permissions import WrittenBySystem
 
 
 class ParkedFilter(admin.SimpleListFilter):

@@ -12,7 +12,7 @@ from unfold.widgets import UnfoldAdminDecimalFieldWidget, UnfoldAdminSelectWidge
 
 from billing.models import CreditGrant, EntryKind, GrantKind, Wallet
 from billing.money import format_amount, known_currency
-from catalog.admin.base import ReasonForm, moment
+from config.office.base import ReasonForm, moment
 from customers.admin.forms import DayInput
 from customers.models import Customer
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from django.contrib.auth.models import Group, User
 
-from config.problems import StartupProblem
+from config.server.problems import StartupProblem
 from events.keys import KeyRefused, authenticate, make_key, revoke
 from events.models import ApiKey
 

@@ -11,7 +11,7 @@ from billing import runs
 from billing.demo.clients import PRINTED
 from billing.models import BillingRun, Invoice, InvoiceKind, InvoiceState, RunKind, RunState
 from billing.tasks import finalize_due, hand_out
-from config.problems import StartupProblem
+from config.server.problems import StartupProblem
 from customers.models import Subscription
 from customers.subscriptions import current_period
 from events.models import InboxEvent

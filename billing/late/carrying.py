@@ -13,7 +13,7 @@ from billing.late.items import LateItem
 from billing.lines import LATE_USAGE, DraftLine
 from billing.models import BillingState, CreditNote, Invoice, InvoiceLine, InvoiceState, LateAdjustment, LateState
 from billing.models.late import OPEN_STATES
-from catalog.history import recorded
+from config.audit import recorded
 from customers.periods import Period
 
 RELATED = ("price__feature", "invoice")

@@ -19,7 +19,7 @@ from billing.models import (
 )
 from billing.models.late import OPEN_STATES
 from billing.money import ZERO, round_amount, times
-from catalog.history import recorded
+from config.audit import recorded
 from customers.periods import Period
 
 

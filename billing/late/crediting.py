@@ -11,7 +11,7 @@ from billing.late.policy import read_policy
 from billing.models import BillingState, CreditNote, CreditReason, Invoice, LateAdjustment, LateState
 from billing.payments import locked_invoice
 from billing.refusals import CannotCredit
-from catalog.history import recorded
+from config.audit import recorded
 
 MEMO = "Usage of the invoice's period is lower than was invoiced."
 

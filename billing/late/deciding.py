@@ -10,7 +10,7 @@ from billing.late.reconciling import reconcile
 from billing.models import BillingState, LateAdjustment, LateState
 from billing.models.late import OPEN_STATES
 from billing.refusals import ReasonMissing
-from catalog.history import recorded
+from config.audit import recorded
 from customers.periods import Period
 
 

@@ -10,7 +10,7 @@ from billing.invoicing import Work, compute_many, issue
 from billing.loading import load_accounts
 from billing.models import BillingState, Invoice, InvoiceKind, InvoiceState, LateAdjustment, LateState
 from billing.steps import late_step
-from catalog.refusals import Refused
+from config.refusals import Refused
 
 
 def bill_ended(*, now: datetime) -> list[Invoice]:

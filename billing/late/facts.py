@@ -7,10 +7,10 @@ from billing.accounts import Account
 from billing.models import Invoice, LateAdjustment, LateCheck, LateState
 from billing.money import format_amount
 from billing.wording import number
+from config.office.links import admin_url
 from customers.periods import Period
 from events.billing_facts import Facts, LateFact, LateStanding
 from events.closing import has_touched
-from events.links import admin_url
 
 
 @dataclass(frozen=True, slots=True)

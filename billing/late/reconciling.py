@@ -37,8 +37,8 @@ from billing.steps import CYCLE, Step
 from billing.usage_charges import Ask, Charge, charges
 from billing.usage_lines import usage_lines
 from billing.wording import plain
-from catalog.history import recorded
 from catalog.models import Price
+from config.audit import recorded
 from customers.periods import Period
 from events.retention import ledger_horizon
 from events.usage import UsageRequest, floor_hour, usage_many

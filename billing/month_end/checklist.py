@@ -12,7 +12,7 @@ from billing.dry_runs import latest_settled
 from billing.models import BillingState, CreditNote, CreditNoteState, Invoice, InvoiceState, LateAdjustment
 from billing.models.late import OPEN_STATES
 from billing.month_end.months import Month
-from events.links import admin_url
+from config.office.links import admin_url
 from events.models import Problem
 from events.models.problems import ProblemState
 

@@ -8,7 +8,7 @@ from decimal import Decimal
 
 from billing.money import ZERO
 from billing.statements.sources import CREDIT, OWED, SOURCES, Movement
-from catalog.refusals import Refused
+from config.refusals import Refused
 from customers.models import Customer
 from customers.periods import Period, local_date, local_midnight
 

@@ -14,7 +14,7 @@ register = template.Library()
 @register.filter
 def moment(when: datetime | None) -> str:
     """Write a time to the second, with the exact one as its title; an en dash for none."""
-    from events.admin.readonly import moment as shown
+    from config.office.readonly import moment as shown
 
     return shown(when)
 

@@ -8,9 +8,9 @@ from django.utils import timezone
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from config.doors import ApiDoor, body_of, found, invalid
-from config.filters import ManyFilter, page
-from config.openapi import listed, operation
+from config.api.filters import ManyFilter, page
+from config.api.openapi import listed, operation
+from config.api.views import ApiDoor, body_of, found, invalid
 from config.webhooks.endpoints import (
     change_endpoint,
     make_endpoint,

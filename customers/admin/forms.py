@@ -18,10 +18,10 @@ from unfold.widgets import (
     UnfoldAdminTextInputWidget,
 )
 
-from catalog.admin.base import ReasonForm
 from catalog.models import Plan
 from catalog.models.plans import PlanState
-from catalog.refusals import Refused
+from config.office.base import ReasonForm
+from config.refusals import Refused
 from customers import subscriptions as domain
 from customers.models import Customer, Subscription
 from customers.periods import local_date, local_midnight

@@ -16,10 +16,10 @@ from unfold.contrib.filters.admin import (
 from unfold.decorators import action, display
 from unfold.enums import ActionVariant
 
-from catalog.admin.base import OfficeAdmin, carry_out, moment, page_of, staff
-from catalog.history import recorded
 from catalog.models import Plan
-from config.admin_filters import RangeDateTimeFilter
+from config.audit import recorded
+from config.office.base import OfficeAdmin, carry_out, moment, page_of, staff
+from config.office.filters import RangeDateTimeFilter
 from customers import subscriptions as domain
 from customers.admin.forms import (
     CancelForm,

@@ -12,11 +12,11 @@ from datetime import datetime
 from django.contrib.auth.models import User
 from django.db import transaction
 
-from catalog.history import recorded
 from catalog.models import Plan, PlanVersion
-from catalog.refusals import Refused
 from catalog.selectors import Terms
 from catalog.signals import after_commit
+from config.audit import recorded
+from config.refusals import Refused
 from config.webhooks.names import WebhookEvent
 from customers.models import PhaseKind, Subscription
 from customers.periods import NoSuchPeriod

@@ -6,8 +6,8 @@ from datetime import datetime
 from django.contrib.auth.models import User
 from django.db.models import Q, QuerySet
 
-from catalog.history import recorded
-from catalog.refusals import Refused
+from config.audit import recorded
+from config.refusals import Refused
 from customers.models import Subscription, SubscriptionPhase
 from customers.periods import Interval, Period, Schedule, period_containing
 from customers.subscriptions.chain import Chain, Stretch, first_difference

@@ -7,13 +7,13 @@ from typing import Any
 from django.contrib.auth.models import User
 from django.db import transaction
 
-from catalog.history import recorded
 from catalog.models import Plan, PlanVersion
 from catalog.models.plans import PlanState
 from catalog.publishing import PlanArchived, published_version
-from catalog.refusals import Refused
 from catalog.selectors import Terms, prices_on_terms, terms_offered
 from catalog.signals import after_commit
+from config.audit import recorded
+from config.refusals import Refused
 from config.webhooks.names import WebhookEvent
 from customers.models import Alignment, Customer, CustomerState, PhaseKind, Subscription
 from customers.periods import Interval, Schedule, add_interval

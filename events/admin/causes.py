@@ -12,8 +12,9 @@ from django.utils import timezone
 from unfold.admin import ModelAdmin
 
 from catalog.models import Feature
+from config.office.dialogs import ReasonForm, back_to, confirm, staff
+from config.office.pages import clean
 from events import dashboard
-from events.admin.dialogs import ReasonForm, back_to, confirm, staff
 from events.billing_facts import write_amounts
 from events.fix_views import take_proof
 from events.fixing import PreviewBusy
@@ -28,7 +29,6 @@ from events.reasons import Reason
 from events.replaying import dismiss
 from events.summary import written
 from events.tasks import go_on_soon
-from events.tracking_pages import clean
 
 AT_ONCE = 20_000  # problems that one click dismisses; more are a worker's
 RUNS_SHOWN = 5

@@ -3,9 +3,9 @@
 from django.db.models import Max, Min
 from django.http import HttpRequest
 
+from config.office.keyset import StretchChangeList
 from events.admin.meters import Meters
 from events.models import Event, EventState, Problem, ProblemState
-from events.paginators import StretchChangeList
 from events.reasons import Reason
 
 STRETCH = 200_000  # events that a page looks through for what has no index

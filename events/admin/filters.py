@@ -11,7 +11,7 @@ from django.utils import timezone
 from unfold.contrib.filters.admin import DropdownFilter, TextFilter
 
 from catalog.models import EventNameAlias, Feature
-from config.admin_filters import RangeDateTimeFilter
+from config.office.filters import RangeDateTimeFilter
 from events.dashboard import first_id_received_since
 from events.models import EventState, Problem, ProblemState
 from events.reasons import Reason

@@ -9,10 +9,10 @@ from django.utils import timezone
 from django.utils.safestring import SafeString
 from unfold.decorators import display
 
+from config.office.keyset import NumberedKeyset
+from config.office.readonly import LongListAdmin, code, moment
 from events import dashboard
-from events.admin.readonly import LongListAdmin, code, moment
 from events.models import InboxEvent
-from events.paginators import NumberedKeyset
 
 
 @admin.register(InboxEvent)

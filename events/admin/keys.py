@@ -19,11 +19,11 @@ from unfold.enums import ActionVariant
 from unfold.forms import BaseDialogForm
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget, UnfoldAdminSelectWidget
 
-from catalog.admin.base import AuditedHistory
-from catalog.history import recorded
-from events.admin.dialogs import ReasonForm, back_to, confirm, staff
-from events.admin.readonly import badge, code, moment
-from events.admin.shown_once import ShownOnceAdmin
+from config.audit import recorded
+from config.office.base import AuditedHistory
+from config.office.dialogs import ReasonForm, back_to, confirm, staff
+from config.office.readonly import badge, code, moment
+from config.office.shown_once import ShownOnceAdmin
 from events.keys import KeyNotActive, forget_remembered_keys, make_key, revoke, rotate
 from events.models import ApiKey, Scope
 

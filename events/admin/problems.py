@@ -13,10 +13,10 @@ from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import AutocompleteSelectFilter, DropdownFilter
 from unfold.decorators import action, display
 
+from config.office.dialogs import staff, summary
+from config.office.readonly import LongListAdmin, badge, code, moment
 from events.admin.causes import CausesPages
-from events.admin.dialogs import staff, summary
 from events.admin.filters import EVENT_REASONS, EventNameFilter, ExternalIdFilter
-from events.admin.readonly import LongListAdmin, badge, code, moment
 from events.models import Problem, ProblemState
 from events.reasons import EXPLANATIONS, Reason
 from events.replaying import dismiss, replay

@@ -3,13 +3,13 @@
 from django.db.models import Q
 
 from catalog.models import Price
+from config.office.links import page_of
 from customers.models import Customer, CustomerState, PhaseKind, SubscriptionPhase
 from events.diagnosis import wording
 from events.diagnosis.context import Context
 from events.diagnosis.meter_steps import replay_fix
 from events.diagnosis.readings import Reading
 from events.diagnosis.steps import Comparison, Evidence, Fix, Status, Step, StepKey
-from events.links import page_of
 from events.reasons import Reason
 
 

@@ -4,6 +4,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 
 from catalog.models import Aggregation
+from config.office.links import admin_url, page_of
 from customers.models import PhaseKind
 from events.billing_facts import Facts, Standing
 from events.diagnosis import late, wording
@@ -12,7 +13,7 @@ from events.diagnosis.meter_steps import replay_fix
 from events.diagnosis.readings import Reading
 from events.diagnosis.steps import Comparison, Evidence, Fix, Status, Step, StepKey
 from events.diagnosis.subject import Place, Subject, find_subject, was_pruned
-from events.links import admin_url, event_url, page_of
+from events.links import event_url
 from events.models import DuplicateEvent, EventState, UsageBucket
 from events.models.ledger import DuplicateKind
 from events.reasons import Reason

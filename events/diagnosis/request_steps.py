@@ -3,11 +3,11 @@
 import json
 from typing import Any
 
+from config.office.links import page_of
 from events.diagnosis import wording
 from events.diagnosis.context import Context
 from events.diagnosis.steps import Evidence, Status, Step, StepKey
 from events.diagnosis.subject import Place, Subject
-from events.links import page_of
 from events.models import ApiKey
 from events.reasons import Reason
 

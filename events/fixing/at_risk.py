@@ -12,7 +12,7 @@ from django.core.cache import cache
 from django.core.exceptions import ValidationError
 
 from catalog.models import Feature
-from catalog.refusals import Refused
+from config.refusals import Refused
 from events.fixing import PreviewBusy, preview
 from events.fixing.offers import Offer, Trouble
 from events.fixing.registry import make_action

@@ -13,8 +13,8 @@ from django.db import connection
 
 from catalog.models import Feature
 from config.celery import app
-from config.schedules import DEFAULTS
-from config.supervisor import CELERY_PROCESSES, running_services
+from config.installation.schedules import DEFAULTS
+from config.server.supervisor import CELERY_PROCESSES, running_services
 from customers.models import Customer
 from events.rollup import roll_up
 from events.usage import usage

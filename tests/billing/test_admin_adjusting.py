@@ -18,7 +18,7 @@ from billing.models import (
     Wallet,
     WalletEntry,
 )
-from catalog.history import changes_of
+from config.audit import changes_of
 from tests.admin_pages import as_viewer, queries_of, submit, url
 from tests.billing.adjusting import START, give, make_coupon, make_credit, make_tax
 from tests.billing.world import D, bill, utc

@@ -12,7 +12,7 @@ from billing.finalizing import mark_paid
 from billing.models import CreditNote, Invoice, NumberSeries, Payment
 from billing.payments import Receipt, record_payment
 from billing.review import hold
-from config.finder import find
+from config.admin.search import find
 from tests.admin_pages import as_viewer, queries_of, submit, url
 from tests.billing.invoices import later, make_draft, make_finalized
 from tests.billing.world import D

@@ -20,7 +20,7 @@ from billing.finalizing import (
     void,
 )
 from billing.models import Invoice, InvoiceLine, NumberSeries
-from config.copying import copy_in
+from config.db.bulk_insert import copy_in
 from tests.billing.invoices import make_draft
 from tests.billing.world import D, amounts, bill, lines, use, utc
 from tests.factories import make_customer, make_feature, make_subscription, make_user, make_version

@@ -24,7 +24,7 @@ from billing.proof import prove
 from billing.runs import bill_subscriptions
 from billing.states import parked, refresh_states
 from billing.upcoming import upcoming
-from catalog.refusals import Refused
+from config.refusals import Refused
 from customers.models import Subscription
 from customers.subscriptions import cancel, change_plan, pause, resume
 from events.models import Event, EventState

@@ -4,8 +4,8 @@ import pytest
 from auditlog.models import LogEntry
 from django.db import DatabaseError, connection, transaction
 
-from catalog.history import recorded
 from catalog.models import Feature
+from config.audit import recorded
 from tests.factories import make_user
 
 pytestmark = pytest.mark.django_db

@@ -8,7 +8,7 @@ import sys
 import pytest
 from kombu import Connection, Exchange, Queue
 
-from config.broker import Channel
+from config.server.broker import Channel
 from config.settings import BASE_DIR
 
 BIND = """
@@ -20,7 +20,7 @@ print("ready", flush=True)
 sys.stdin.readline()
 while True:
     exchange = f"all-{int(time.time() * 100)}"  # a new one every hundredth of a second, by all processes at once
-    with Connection(transport="config.broker:Transport", transport_options=options) as connection:
+    with Connection(transport="config.server.broker:Transport", transport_options=options) as connection:
         Queue(name, Exchange(exchange, type="fanout"), channel=connection.default_channel).declare()
     print(exchange, flush=True)
 """
@@ -33,7 +33,7 @@ def folder(tmp_path):
 
 def connect(folder):
     options = {"data_folder_in": folder, "data_folder_out": folder, "control_folder": f"{folder}/control"}
-    return Connection(transport="config.broker:Transport", transport_options=options)
+    return Connection(transport="config.server.broker:Transport", transport_options=options)
 
 
 def binder(folder, name):

@@ -7,7 +7,7 @@ from django.db import IntegrityError, connection
 from django.test.utils import CaptureQueriesContext
 
 from billing.models import Invoice, InvoiceLine
-from config.copying import copy_in, new_row
+from config.db.bulk_insert import copy_in, new_row
 from tests.factories import NOW, START, make_customer, make_subscription
 
 pytestmark = pytest.mark.django_db

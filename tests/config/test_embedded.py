@@ -9,8 +9,8 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from config.embedded import DATABASE, ROLE, EmbeddedPostgres
-from config.problems import StartupProblem
+from config.server.postgres import DATABASE, ROLE, EmbeddedPostgres
+from config.server.problems import StartupProblem
 
 
 @pytest.fixture(scope="module")
@@ -121,7 +121,7 @@ def test_a_folder_that_cannot_be_made_is_one_clear_sentence(tmp_path: Path):
 
 
 def test_a_server_that_will_not_start_names_its_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("config.embedded.START_TRIES", 1)
+    monkeypatch.setattr("config.server.postgres.START_TRIES", 1)
     server = EmbeddedPostgres(tmp_path, settings={"shared_buffers": "no"})
     with pytest.raises(StartupProblem, match=r"failed at pg_ctl \(see .*server\.log\)"):
         server.start()
@@ -129,7 +129,7 @@ def test_a_server_that_will_not_start_names_its_log(tmp_path: Path, monkeypatch:
 
 
 def test_a_wrong_password_is_told_from_a_wrong_address(cluster: EmbeddedPostgres):
-    from config.startup import check_database
+    from config.server.startup import check_database
 
     query(cluster.url(), "CREATE ROLE clerk LOGIN PASSWORD 'right'")
     access = cluster.pgdata / "pg_hba.conf"

@@ -4,7 +4,7 @@ import gc
 
 import pytest
 
-from config.garbage import left_for_later
+from config.jobs import left_for_later
 
 
 def test_it_is_looked_for_again_afterwards_also_after_a_failure():

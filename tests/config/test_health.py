@@ -4,7 +4,7 @@ import pytest
 from django.db import OperationalError, connection
 from django.test import Client
 
-from config import health
+from config.server import health
 
 
 def test_ready_once_the_inbox_is_there(client: Client, db: None):

@@ -14,8 +14,8 @@ from billing.finalizing import mark_paid
 from billing.models import BillingRun, BillingState, Invoice
 from billing.payments import Receipt, record_payment
 from config import home
-from config.finder import find
-from config.sidebar import SECTIONS, capped, navigation
+from config.admin.search import find
+from config.admin.sidebar import SECTIONS, capped, navigation
 from config.templatetags.countinghouse import as_title, seconds
 from events import dashboard
 from events.keys import make_key

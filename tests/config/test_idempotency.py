@@ -15,8 +15,8 @@ from django.utils import timezone
 
 from billing.models import Invoice
 from billing.runs import run_to_end
-from config.idempotency import forget_old_answers
-from config.models import KeptAnswer
+from config.api.idempotency import forget_old_answers
+from config.api.models import KeptAnswer
 from customers.models import Customer, Subscription
 from events.keys import make_key
 from events.models import Scope
@@ -146,7 +146,7 @@ def test_a_failure_leaves_neither_the_effect_nor_the_answer(sender, monkeypatch)
 
     sender.client.raise_request_exception = False
     with monkeypatch.context() as patch:
-        patch.setattr("config.idempotency.KeptAnswer.objects.create", fail)  # after the customer is made
+        patch.setattr("config.api.idempotency.KeptAnswer.objects.create", fail)  # after the customer is made
         assert sender.send("customers", ACME).status_code == 500
     assert not Customer.objects.exists()
     assert sender.send("customers", ACME).status_code == 201

@@ -8,8 +8,8 @@ from django.test.utils import CaptureQueriesContext
 from rest_framework.request import Request
 from rest_framework.test import APIRequestFactory
 
-from config import pagination
-from config.filters import Pages
+from config.api import pagination
+from config.api.filters import Pages
 from customers.models import Customer
 from tests.factories import make_customer, make_plan, make_subscription
 from tests.multiplying import make_many

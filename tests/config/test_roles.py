@@ -3,7 +3,7 @@
 import pytest
 from django.contrib.auth.models import Group, Permission
 
-from config.roles import install_roles
+from config.installation.roles import install_roles
 from tests.factories import make_user
 
 pytestmark = pytest.mark.django_db

@@ -4,7 +4,7 @@ import pytest
 from django_celery_beat.models import CrontabSchedule, IntervalSchedule, PeriodicTask
 
 from config import celery_app
-from config.schedules import DEFAULTS, install_schedules
+from config.installation.schedules import DEFAULTS, install_schedules
 
 pytestmark = pytest.mark.django_db
 

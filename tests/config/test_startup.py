@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from django.conf import settings
 
-from config.problems import StartupProblem
-from config.startup import check_database, check_redis, without_password
+from config.server.problems import StartupProblem
+from config.server.startup import check_database, check_redis, without_password
 from tests.services import free_port
 
 ROOT = Path(settings.BASE_DIR)

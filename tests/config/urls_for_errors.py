@@ -10,7 +10,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from config.errors import AlreadyExists, InvalidOperation
+from config.api.errors import AlreadyExists, InvalidOperation
 from config.urls import handler400, handler403, handler404, handler500
 from config.urls import urlpatterns as real_patterns
 

@@ -5,9 +5,9 @@ import pytest
 from django.db import DatabaseError, connection, transaction
 from django.db.models import Q
 
-from catalog.history import changes_of
 from catalog.models import Plan, PlanVersion
 from catalog.publishing import draft_of
+from config.audit import changes_of
 from customers.models import Subscription, SubscriptionPhase
 from customers.subscriptions import (
     CannotPause,

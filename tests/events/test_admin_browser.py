@@ -8,7 +8,7 @@ from django.utils import timezone
 from playwright.sync_api import Page, expect
 
 from billing.models import Invoice
-from config.sidebar import SECTIONS
+from config.admin.sidebar import SECTIONS
 from events.keys import make_key
 from events.models import ApiKey, Event, EventState, Problem, ProblemState, UsageBucket
 from tests.browser import AdminBrowser

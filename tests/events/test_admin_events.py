@@ -11,7 +11,7 @@ from django.urls import reverse
 from django.utils import timezone
 from openpyxl import load_workbook
 
-from events.admin.exporting import cell
+from config.office.files import cell
 from events.models import Event, EventState, InboxEvent, UsageBucket
 from events.reasons import Reason
 from tests.events.senders import ledger, process, send

@@ -10,7 +10,7 @@ from django.db import connection
 from catalog.features import archive_feature
 from catalog.models import EventNameAlias, PlanVersion
 from catalog.publishing import draft_of
-from catalog.refusals import Refused
+from config.refusals import Refused
 from customers.accounts import archive_customer
 from customers.models import Customer
 from events.fixing import FixRefused, PreviewBusy, apply_fix, make_action, preview

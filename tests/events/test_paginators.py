@@ -6,8 +6,8 @@ from datetime import timedelta
 import pytest
 from django.db import connection
 
+from config.office.keyset import BadCursor, Keyset, NumberedKeyset
 from events.models import InboxEvent, RefusedRequest
-from events.paginators import BadCursor, Keyset, NumberedKeyset
 from tests.events.senders import NOON, send
 
 pytestmark = pytest.mark.django_db

@@ -31,7 +31,7 @@ from billing.models import Invoice
 from billing.printing import print_invoice
 from billing.proof import prove
 from billing.runs import run_to_end
-from config.problems import StartupProblem
+from config.server.problems import StartupProblem
 from customers.models import Customer, Subscription
 from events.ingestion import accept
 from events.keys import authenticate, revoke

@@ -27,8 +27,8 @@ from billing.demo.story import COMPANY, Story
 from billing.demo.usage import all_usage
 from billing.money import format_amount
 from billing.printing import print_invoice
-from config.problems import StartupProblem
-from config.supervisor import running_services
+from config.server.problems import StartupProblem
+from config.server.supervisor import running_services
 
 INTERRUPTED = 130
 Tell = Callable[[int], None]

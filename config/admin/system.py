@@ -29,9 +29,8 @@ from unfold.decorators import display
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
-from catalog.admin.history import change_of
-from config.admin_filters import RangeDateTimeFilter
-from config.webhooks import admin as webhooks_admin  # noqa: F401  registering its pages is what importing it does
+from config.office.filters import RangeDateTimeFilter
+from config.office.history import change_of
 
 # Imported above, the libraries have registered admins without Unfold's looks; ours take their place.
 for model in (PeriodicTask, IntervalSchedule, CrontabSchedule, ClockedSchedule, SolarSchedule):

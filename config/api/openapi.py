@@ -7,7 +7,7 @@ from django_filters import FilterSet, filters
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse, extend_schema, inline_serializer
 from rest_framework import serializers
 
-from config.filters import ManyFilter
+from config.api.filters import ManyFilter
 
 
 class ErrorBody(serializers.Serializer[Any]):

@@ -15,7 +15,7 @@ from django.contrib.contenttypes.models import ContentType
 from django.db.models import Model, Q, QuerySet
 from django.db.models.signals import pre_save
 
-from config.copying import copy_in
+from config.db.bulk_insert import copy_in
 
 
 @dataclass(frozen=True, slots=True)

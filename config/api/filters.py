@@ -14,8 +14,8 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.serializers import BaseSerializer
 
-from config.pagination import LimitOffsetPages
-from config.texts import is_text
+from config.api.pagination import LimitOffsetPages
+from config.db.text import is_text
 
 FARTHEST = 2**31 - 1
 MOST_VALUES = 1000

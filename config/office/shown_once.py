@@ -5,7 +5,7 @@ from typing import Any
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 
-from events.admin.readonly import SaysWhenEmpty
+from config.office.readonly import SaysWhenEmpty
 
 
 class ShownOnceAdmin(SaysWhenEmpty):

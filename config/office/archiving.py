@@ -9,7 +9,7 @@ from unfold.decorators import action
 from unfold.enums import ActionVariant
 from unfold.forms import BaseDialogForm
 
-from catalog.admin.base import OptionalReasonForm, ReasonForm, carry_out, page_of, staff
+from config.office.base import OptionalReasonForm, ReasonForm, carry_out, page_of, staff
 
 ACTIVE, ARCHIVED = "active", "archived"
 

@@ -163,7 +163,7 @@ def install_schedules() -> int:
     One that staff edited, disabled, renamed or deleted stays as they left it: what was installed is remembered
     by the installation marker, not by looking for the schedule.
     """
-    from config.models import InstalledSchedule
+    from config.installation.models import InstalledSchedule
 
     added = 0
     for schedule in DEFAULTS:

@@ -10,7 +10,7 @@ from pathlib import Path
 from django.conf import settings
 from django.contrib.staticfiles.finders import get_finders
 
-from config.problems import StartupProblem
+from config.server.problems import StartupProblem
 
 
 def collect_if_needed(env: Mapping[str, str]) -> None:

@@ -26,9 +26,9 @@ import httpx
 from django.conf import settings
 from django.core.management import call_command
 
-from config.problems import StartupProblem
-from config.secret import laptop_secret_key
-from config.static import collect_if_needed
+from config.server.problems import StartupProblem
+from config.server.secret_key import laptop_secret_key
+from config.server.static import collect_if_needed
 
 HOST = "127.0.0.1"
 PORTS_TO_TRY = 100

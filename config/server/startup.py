@@ -8,8 +8,8 @@ from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
 
-from config.embedded import ensure_database
-from config.problems import StartupProblem
+from config.server.postgres import ensure_database
+from config.server.problems import StartupProblem
 
 __all__ = ["StartupProblem", "check_database", "check_redis", "data_dir", "prepare"]
 
@@ -20,7 +20,7 @@ NEED_REDIS = {"serve", "demo", "bench"}
 
 def data_dir() -> Path:
     """Return the folder everything of ours is kept in: DATA_DIR, or .data beside manage.py."""
-    default = Path(__file__).resolve().parent.parent / ".data"
+    default = Path(__file__).resolve().parents[2] / ".data"
     return Path(os.environ.get("DATA_DIR") or default).expanduser().absolute()
 
 

@@ -5,8 +5,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from config.doors import ApiDoor
-from config.errors import KeyInUse, KeyReused
+from config.api.errors import KeyInUse, KeyReused
+from config.api.views import ApiDoor
 
 EXAMPLES = Path(__file__).parent / "openapi_examples.json"
 JSON = "application/json"

@@ -27,7 +27,7 @@ from urllib.parse import quote
 import psutil
 import psycopg
 
-from config.problems import StartupProblem
+from config.server.problems import StartupProblem
 
 DATABASE = ROLE = SYSTEM_USER = "countinghouse"
 LONGEST_SOCKET_PATH = 100  # a unix socket's path ends at 107 bytes; the file's own name takes some

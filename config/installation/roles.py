@@ -56,7 +56,7 @@ def install_roles() -> int:
     A permission that staff took from a role, and a role that they renamed or deleted, stays as they left it: what was
     given is remembered, not looked for. A later release's new permissions are given once, too.
     """
-    from config.models import InstalledGrant
+    from config.installation.models import InstalledGrant
 
     known = set(InstalledGrant.objects.values_list("role", "permission"))
     permissions = {
@@ -81,7 +81,7 @@ def permissions_of(role: Role, existing: Iterable[str]) -> Iterator[str]:
 
 
 def _give(role: Role, names: list[str], permissions: dict[str, Permission], *, is_new: bool) -> int:
-    from config.models import InstalledGrant
+    from config.installation.models import InstalledGrant
 
     if not names:
         return 0

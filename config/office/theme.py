@@ -59,10 +59,10 @@ UNFOLD: dict[str, Any] = {
             "950": "oklch(27.7% .046 192.5)",
         },
     },
-    "COMMAND": {"search_models": False, "show_history": True, "search_callback": "config.finder.find"},
+    "COMMAND": {"search_models": False, "show_history": True, "search_callback": "config.admin.search.find"},
     "SIDEBAR": {
         "show_search": True,
         "show_all_applications": lambda request: request.user.is_superuser,
-        "navigation": "config.sidebar.navigation",
+        "navigation": "config.admin.sidebar.navigation",
     },
 }

@@ -23,10 +23,10 @@ from rest_framework.response import Response
 from rest_framework.serializers import BaseSerializer
 from rest_framework.views import APIView
 
-from catalog.refusals import Refused
-from config.errors import AlreadyExists, InvalidOperation, InvalidRequest, ServiceUnavailable, unavailable
-from config.idempotency import HEADER, Answered, Claim, claim
-from config.texts import is_text
+from config.api.errors import AlreadyExists, InvalidOperation, InvalidRequest, ServiceUnavailable, unavailable
+from config.api.idempotency import HEADER, Answered, Claim, claim
+from config.db.text import is_text
+from config.refusals import Refused
 
 logger = logging.getLogger(__name__)
 

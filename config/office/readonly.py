@@ -14,9 +14,9 @@ from django.utils.timesince import timesince
 from django.utils.timezone import localtime
 from unfold.admin import ModelAdmin
 
-from catalog.admin.kept import NeverChanged
-from events.admin.exporting import export
-from events.paginators import Keyset, KeysetChangeList
+from config.office.files import export
+from config.office.keyset import Keyset, KeysetChangeList
+from config.office.permissions import NeverChanged
 
 
 class SaysWhenEmpty(ModelAdmin):

@@ -20,9 +20,9 @@ from unfold.admin import ModelAdmin
 from unfold.forms import BaseDialogForm
 from unfold.widgets import UnfoldAdminTextareaWidget
 
-from catalog.admin.exports import ExportsList
-from catalog.admin.history import history_of
-from catalog.refusals import Refused
+from config.office.exports import ExportsList
+from config.office.history import history_of
+from config.refusals import Refused
 
 SHOWN_CHANGES = 5
 FILTERS_OF_PAGE = {"p", "o", "q", "all", "e", "_popup", "_to_field", "_facets"}

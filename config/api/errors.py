@@ -10,7 +10,7 @@ from django.views import defaults
 from rest_framework import exceptions
 from rest_framework.response import Response
 
-from config.texts import writable
+from config.db.text import writable
 
 API_PREFIX = "/v1/"
 CODES = {

@@ -15,8 +15,8 @@ from django.http import HttpResponse
 from django.utils import timezone
 from rest_framework.request import Request
 
-from config.errors import InvalidRequest, KeyInUse, KeyReused
-from config.models import KeptAnswer
+from config.api.errors import InvalidRequest, KeyInUse, KeyReused
+from config.api.models import KeptAnswer
 
 HEADER = "Idempotency-Key"
 REPLAYED = "Idempotent-Replayed"
