@@ -12,7 +12,9 @@ def announce(event: WebhookEvent, invoices: Sequence[Invoice], *, now: datetime)
     """Tell what became of invoices that are saved, without their lines. The same queries for any number of them."""
 
     def told() -> Told:
-        from billing.serializers import written  # it reads upcoming invoices, which are made by what announces
+        from billing.api.serializers.invoices import (
+            written,
+        )  # it reads upcoming invoices, which are made by what announces
 
         rows = Invoice.objects.filter(pk__in=[invoice.pk for invoice in invoices]).order_by("pk")
         shown = written(rows.select_related("customer", "subscription"), with_lines=False)
@@ -26,7 +28,7 @@ def announce_payment(payment: Payment, *, now: datetime) -> None:
     """Tell of a payment, a refund, or the reversal of either, that is saved. Below zero, money was given back."""
 
     def told() -> Told:
-        from billing.serializers_settling import payments, payments_written
+        from billing.api.serializers.payments import payments, payments_written
 
         return [(payment.public_id, payments_written(payments().filter(pk=payment.pk))[0])]
 
@@ -42,7 +44,7 @@ def announce_credit_note(event: WebhookEvent, note: CreditNote, *, now: datetime
     """Tell what became of a credit note that is saved with its lines."""
 
     def told() -> Told:
-        from billing.serializers_settling import credit_notes, credit_notes_written
+        from billing.api.serializers.credit_notes import credit_notes, credit_notes_written
 
         return [(note.public_id, credit_notes_written(credit_notes().filter(pk=note.pk))[0])]
 
@@ -53,7 +55,7 @@ def announce_wallet(event: WebhookEvent, wallet: Wallet, *, now: datetime) -> No
     """Tell what became of a wallet that is saved, with its balance as it stands now."""
 
     def told() -> Told:
-        from billing.serializers_wallets import WalletOut, wallet_out, wallets
+        from billing.api.serializers.wallets import WalletOut, wallet_out, wallets
 
         return [(wallet.public_id, WalletOut(wallet_out(wallets().get(pk=wallet.pk))).data)]
 
@@ -64,7 +66,7 @@ def announce_movements(entries: Sequence[WalletEntry], *, now: datetime) -> None
     """Tell of movements of credit that are saved, a message each. The same queries for any number of them."""
 
     def told() -> Told:
-        from billing.serializers_wallets import entries_out, movements
+        from billing.api.serializers.wallets import entries_out, movements
 
         shown = entries_out(movements().filter(pk__in=[entry.pk for entry in entries]).order_by("pk"))
         return [(row["id"], row) for row in shown]

@@ -6,7 +6,7 @@ from fractions import Fraction
 from typing import Literal
 
 from billing.money import ZERO, round_to, times
-from billing.proration import factor
+from billing.rating.proration import factor
 from customers.periods import (
     Interval,
     Period,

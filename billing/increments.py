@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from billing.money import UNROUNDED, ZERO, Precision, exact
-from billing.rating import HUNDRED, rate
-from billing.terms import Terms
+from billing.rating.rate import HUNDRED, rate
+from billing.rating.terms import Terms
 
 
 @dataclass(frozen=True, slots=True)

@@ -237,3 +237,8 @@ def _former() -> frozenset[str]:
 def _territory_currencies() -> Iterator[tuple[str, object, object, bool]]:
     for entries in get_global("territory_currencies").values():
         yield from entries
+
+
+def money(amount: Decimal, currency: str) -> str:
+    """Write an amount with its currency's decimals: "12.50", "1250" yen."""
+    return f"{round_amount(amount, currency):f}"

@@ -8,8 +8,8 @@ from fractions import Fraction
 from typing import Literal
 
 from billing.money import ZERO, Precision, exact, times
-from billing.proration import BY_DAY, Rules, calendar_days, factor
-from billing.rating import HUNDRED
+from billing.rating.proration import BY_DAY, Rules, calendar_days, factor
+from billing.rating.rate import HUNDRED
 from customers.periods import Period
 
 

@@ -8,14 +8,14 @@ from celery import shared_task
 from django.db import transaction
 from django.utils import timezone
 
-from billing import dry_runs, finalizing, runs, wallets
-from billing.late.checking import check_recent
-from billing.late.crediting import credit_reductions
-from billing.late.ended import bill_ended
-from billing.late.finding import find_checks
-from billing.late.reconciling import reconcile_due
+from billing.late_usage.checks import find_checks
+from billing.late_usage.reconcile import reconcile_due
+from billing.lifecycle import finalize
 from billing.models import BillingRun, RunKind
 from billing.month_end import background
+from billing.runs import billing_run, dry_run
+from billing.runs.late_usage import bill_ended, check_recent, credit_reductions
+from billing.settlement import wallets
 from config.jobs import ask_soon, left_for_later
 
 LONGEST_RUN_S = 30
@@ -28,19 +28,19 @@ def run_billing() -> int:
     Safe to run twice or side by side. A run whose workers died is taken up where it stopped.
     """
     now = timezone.now()
-    run = runs.start_run(as_of=now, now=now)
+    run = billing_run.start_run(as_of=now, now=now)
     handed = 0 if run is None else hand_out(run)
-    return handed + sum(hand_out(dry) for dry in dry_runs.unfinished_dry_runs())
+    return handed + sum(hand_out(dry) for dry in dry_run.unfinished_dry_runs())
 
 
 def hand_out(run: BillingRun) -> int:
     """Send a run's unfinished chunks to the workers once the transaction is over; return how many."""
     task = foresee_chunk if run.kind == RunKind.DRY else bill_chunk
-    chunks = runs.unfinished_chunks(run)
+    chunks = billing_run.unfinished_chunks(run)
     for chunk_id in chunks:
         transaction.on_commit(partial(task.delay, chunk_id))
     if not chunks:
-        runs.add_up_run(run.pk, now=timezone.now())
+        billing_run.add_up_run(run.pk, now=timezone.now())
     return len(chunks)
 
 
@@ -48,21 +48,21 @@ def hand_out(run: BillingRun) -> int:
 def foresee_chunk(chunk_id: int) -> int:
     """Work out one chunk of a dry run; return how many invoices it would make. A second call finds it done."""
     with left_for_later():
-        tally = dry_runs.foresee_chunk(chunk_id, now=timezone.now())
+        tally = dry_run.foresee_chunk(chunk_id, now=timezone.now())
     return 0 if tally is None else tally.invoices
 
 
 @shared_task(name="billing.tasks.retry_subscriptions")
 def retry_subscriptions(subscription_ids: list[int]) -> int:
     """Bill parked subscriptions now, whatever their waiting time; return how many invoices it made. Safe to repeat."""
-    return runs.bill_subscriptions(subscription_ids, as_of=timezone.now(), retrying=True).invoices
+    return billing_run.bill_subscriptions(subscription_ids, as_of=timezone.now(), retrying=True).invoices
 
 
 @shared_task(name="billing.tasks.bill_chunk")
 def bill_chunk(chunk_id: int) -> int:
     """Bill one chunk of a run; return how many invoices it made. A second call, or one beside another, makes none."""
     with left_for_later():
-        tally = runs.bill_chunk(chunk_id, now=timezone.now())
+        tally = billing_run.bill_chunk(chunk_id, now=timezone.now())
     return 0 if tally is None else tally.invoices
 
 
@@ -76,7 +76,7 @@ def finalize_due(after: int = 0) -> int:
     finalized, deadline = 0, time.monotonic() + LONGEST_RUN_S
     while True:
         with left_for_later():
-            done, after = finalizing.finalize_next(after, now=timezone.now())
+            done, after = finalize.finalize_next(after, now=timezone.now())
         finalized += done
         if not after:
             return finalized

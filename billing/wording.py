@@ -4,7 +4,7 @@ from datetime import date
 from decimal import Decimal
 from functools import lru_cache
 
-from billing.accounts import INSTANT, Metered
+from billing.charges.accounts import INSTANT, Metered
 from billing.money import format_price
 from customers.periods import Period, local_date
 

@@ -76,8 +76,8 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
-    "events.middleware.RefusalLogMiddleware",
-    "events.middleware.IngestLaneMiddleware",
+    "events.access.middleware.RefusalLogMiddleware",
+    "events.access.middleware.IngestLaneMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -222,7 +222,7 @@ SPECTACULAR_SETTINGS = {
     "COMPONENT_SPLIT_REQUEST": True,
     "ENUM_NAME_OVERRIDES": OPENAPI_ENUM_NAMES,
     "OAS_VERSION": "3.1.1",
-    "WEBHOOKS": "billing.openapi_messages.MESSAGES",
+    "WEBHOOKS": "billing.api.messages.MESSAGES",
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
         "config.api.openapi_hooks.describe_all",

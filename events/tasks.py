@@ -10,14 +10,14 @@ from config.api.idempotency import forget_old_answers
 from config.db.locks import hold_if_free
 from config.jobs import ask_soon
 from config.webhooks.delivering import prune_messages
-from events.alerts import check_alerts as check_usage_alerts
+from events.alerts.causes import tell_of_causes as tell_of_new_causes
+from events.alerts.usage import check_alerts as check_usage_alerts
 from events.fixing import runs
-from events.mending import replay_mended as replay_mended_events
-from events.processing import BATCH_SIZE, process_batch
-from events.rebuilding import Scope, rebuild_usage
-from events.retention import prune as prune_old
-from events.rollup import roll_up as roll_up_days
-from events.telling import tell_of_causes as tell_of_new_causes
+from events.fixing.mended import replay_mended as replay_mended_events
+from events.ledger.processing import BATCH_SIZE, process_batch
+from events.ledger.rebuilding import Scope, rebuild_usage
+from events.ledger.retention import prune as prune_old
+from events.ledger.rollup import roll_up as roll_up_days
 
 log = logging.getLogger(__name__)
 LONGEST_RUN_S = 30

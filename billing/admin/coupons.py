@@ -14,10 +14,10 @@ from unfold.contrib.filters.admin import ChoicesDropdownFilter
 from unfold.decorators import action, display
 from unfold.enums import ActionVariant
 
+from billing.adjustments.coupons import archive_coupon, how_long, off
 from billing.admin.coupon_applications import ApplicationsInline
-from billing.admin.pages import STYLES
+from billing.admin.shared import STYLES
 from billing.admin.taxes import ArchivedFilter
-from billing.coupons import archive_coupon, how_long, off
 from billing.models import Coupon
 from config.office.base import OfficeAdmin, ReasonForm, carry_out, page_of, staff, trimmed
 

@@ -14,15 +14,15 @@ from unfold.decorators import action, display
 from unfold.enums import ActionVariant
 from unfold.forms import BaseDialogForm
 
-from billing import invoice_page
 from billing.admin import documents
-from billing.admin.credit_pages import says
-from billing.admin.money_forms import RefundForm
-from billing.admin.pages import NOTE_COLOURS, STYLES, ReasonForm, answer, money
+from billing.admin.forms.payments import RefundForm
+from billing.admin.pages.credit import says
 from billing.admin.payments import link
-from billing.crediting import effect_of, finalize_credit_note, void_credit_note
+from billing.admin.shared import NOTE_COLOURS, STYLES, ReasonForm, answer, money
+from billing.explanation import page
 from billing.models import CreditNote, CreditNoteState
-from billing.payments import refund, refunded
+from billing.settlement.credit_notes import effect_of, finalize_credit_note, void_credit_note
+from billing.settlement.payments import refund, refunded
 from config.office.base import OfficeAdmin, carry_out, staff
 from config.office.filters import RangeDateTimeFilter
 from config.office.permissions import WrittenBySystem
@@ -232,5 +232,5 @@ def _page(note: CreditNote) -> dict[str, Any]:
         "to_give_back": note.refund_due - back,
         "effect": says(note.invoice, effect_of(note.invoice, note.total), note.refund_to) if note.is_draft else "",
         "state_kind": NOTE_COLOURS[CreditNoteState(note.state)],
-        "note_changes": invoice_page.history_of(note, note.currency),
+        "note_changes": page.history_of(note, note.currency),
     }

@@ -12,10 +12,10 @@ from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesDropdownFilter
 from unfold.decorators import display
 
-from billing.admin.pages import STYLES, money
+from billing.admin.shared import STYLES, money
 from billing.models import RunFinding
 from billing.money import round_amount
-from billing.runs import Tally
+from billing.runs.billing_run import Tally
 from billing.wording import dates
 from config.office.files import Column
 from config.office.readonly import LongListAdmin

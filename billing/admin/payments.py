@@ -12,9 +12,9 @@ from unfold.decorators import action, display
 from unfold.enums import ActionVariant
 from unfold.forms import BaseDialogForm
 
-from billing.admin.pages import STYLES, ReasonForm, money
+from billing.admin.shared import STYLES, ReasonForm, money
 from billing.models import Payment, PaymentKind
-from billing.payments import reverse_payment
+from billing.settlement.payments import reverse_payment
 from config.office.base import OfficeAdmin, carry_out, staff
 from config.office.permissions import NeverChanged
 

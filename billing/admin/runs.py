@@ -17,12 +17,12 @@ from unfold.enums import ActionVariant
 from unfold.forms import BaseDialogForm
 from unfold.widgets import UnfoldAdminTextInputWidget
 
-from billing import run_report
-from billing.admin import run_pages
-from billing.admin.pages import STYLES, answer, run_money, sums
-from billing.dry_runs import FARTHEST, start_dry_run
+from billing.admin.pages import run as run_pages
+from billing.admin.shared import STYLES, answer, run_money, sums
 from billing.models import BillingRun, RunKind, RunState
-from billing.runs import start_run
+from billing.runs import report
+from billing.runs.billing_run import start_run
+from billing.runs.dry_run import FARTHEST, start_dry_run
 from billing.tasks import hand_out
 from config.office.filters import RangeDateTimeFilter
 from config.office.permissions import NeverChanged
@@ -34,7 +34,7 @@ class StartForm(BaseDialogForm):
     form_before_template = "admin/billing/billingrun/start.html"
 
     def get_before_template_context(self, request: HttpRequest, object_id: int | str | None = None) -> dict[str, Any]:
-        found = run_report.outlook(now=timezone.now())
+        found = report.outlook(now=timezone.now())
         return {"outlook": found, "money": sums(found.tally.amounts.items()) if found.tally else ""}
 
 

@@ -14,9 +14,9 @@ from unfold.enums import ActionVariant
 from unfold.forms import BaseDialogForm
 
 from billing.admin.findings import outcome
-from billing.admin.pages import STYLES, answer
+from billing.admin.shared import STYLES, answer
 from billing.models import BillingState
-from billing.runs import Tally, bill_subscriptions
+from billing.runs.billing_run import Tally, bill_subscriptions
 from config.office.filters import RangeDateTimeFilter
 from config.office.permissions import WrittenBySystem
 

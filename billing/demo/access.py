@@ -13,7 +13,7 @@ from pathlib import Path
 from django.contrib.auth.models import Group, User
 
 from config.server.problems import StartupProblem
-from events.keys import KeyRefused, authenticate, make_key, revoke
+from events.access.keys import KeyRefused, authenticate, make_key, revoke
 from events.models import ApiKey
 
 KEY_NAME = "Demo"

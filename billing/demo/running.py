@@ -7,9 +7,9 @@ from datetime import datetime
 from django.contrib.auth.models import User
 from django.db import connection
 
-from billing import runs
 from billing.demo.clients import PRINTED
 from billing.models import BillingRun, Invoice, InvoiceKind, InvoiceState, RunKind, RunState
+from billing.runs import billing_run
 from billing.tasks import finalize_due, hand_out
 from config.server.problems import StartupProblem
 from customers.models import Subscription
@@ -39,7 +39,7 @@ def bill(*, now: datetime, by: User, tell: Callable[[int], None] = lambda left: 
 
     A run of the schedule that is under way is waited for instead. Raises StartupProblem when it doesn't end.
     """
-    run = runs.start_run(as_of=now, now=now, kind=RunKind.MANUAL, by=by)
+    run = billing_run.start_run(as_of=now, now=now, kind=RunKind.MANUAL, by=by)
     if run is not None:
         hand_out(run)
         _wait(run.chunks.filter(finished_at=None).count, tell, "The worker doesn't take up the billing run")

@@ -10,8 +10,8 @@ from django.db import models
 from django.db.models import F, Q
 from django.urls import reverse
 
+from billing.models.querysets import InvoiceQuerySet
 from billing.models.series import NumberSeries
-from billing.querysets import InvoiceQuerySet
 from catalog.models import Feature, PlanVersion, Price
 from config.db import AmountField, CurrencyField, NumericField, PublicIdField, Stamped, UnitPriceField, keep_rows
 from customers.models import Customer, Subscription, TaxTreatment

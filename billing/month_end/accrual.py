@@ -11,16 +11,16 @@ from itertools import batched
 from django.db import InterfaceError, OperationalError, transaction
 from django.db.models import Max, Q
 
-from billing.accounts import Account
-from billing.invoicing import Computed, Work, compute_many
+from billing.charges.accounts import Account
+from billing.charges.next_invoice import CYCLE, Step
+from billing.invoicing.accounts import load_terms
+from billing.invoicing.compute import Computed, Work, compute_many
+from billing.isolation import unforeseen
 from billing.lines import USAGE
-from billing.loading import load_terms
 from billing.models import Invoice, InvoiceKind
 from billing.money import ZERO
+from billing.month_end.customer_ranges import Stretch
 from billing.month_end.months import Month
-from billing.month_end.stretches import Stretch
-from billing.runs import unforeseen
-from billing.steps import CYCLE, Step
 from catalog.models import Feature, PlanVersion
 from customers.models import Subscription
 from customers.periods import Period

@@ -11,9 +11,9 @@ from django.db import connection, transaction
 from django.db.models import Q, Sum
 
 from billing.models import MonthEndChunk, MonthEndReport
-from billing.month_end import stretches
+from billing.month_end import customer_ranges
 from billing.month_end.months import Month
-from billing.month_end.parts import Part, work_out
+from billing.month_end.totals import Part, work_out
 
 MOST_OFFERED = 20
 CUT_INTO_CHUNKS = """
@@ -44,7 +44,7 @@ def start(month: Month, *, now: datetime, by: User | None) -> MonthEndReport:
     )
     if is_new:
         with connection.cursor() as cursor:
-            cursor.execute(CUT_INTO_CHUNKS, [report.pk, stretches.AT_ONCE])
+            cursor.execute(CUT_INTO_CHUNKS, [report.pk, customer_ranges.AT_ONCE])
         report.customers = report.chunks.aggregate(all=Sum("customers"))["all"] or 0
         report.save(update_fields=["customers"])
         _finish_if_done(report.pk, now=now)
@@ -81,7 +81,7 @@ def take_step(report_id: int, *, now: datetime) -> bool:
     with transaction.atomic():
         chunk = _claim(report_id)
         if chunk is not None:
-            stretch = stretches.Stretch(chunk.first_id, chunk.last_id)
+            stretch = customer_ranges.Stretch(chunk.first_id, chunk.last_id)
             found = work_out(Month(chunk.report.month), stretch, now=chunk.report.as_of)
             chunk.found, chunk.finished_at = found.as_json(), now
             chunk.save(update_fields=["found", "finished_at"])

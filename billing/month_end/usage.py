@@ -11,18 +11,18 @@ from datetime import datetime
 from enum import IntEnum
 from itertools import batched, pairwise
 
-from billing.accounts import ACTIVE, PAUSED, TRIAL, Account
-from billing.line_events import recorded_windows
-from billing.loading import load_terms
+from billing.charges.accounts import ACTIVE, PAUSED, TRIAL, Account
+from billing.explanation.line_events import recorded_windows
+from billing.invoicing.accounts import load_terms
 from billing.models import InvoiceLine, InvoiceState, LineKind
+from billing.month_end.customer_ranges import Stretch
 from billing.month_end.months import Month
-from billing.month_end.stretches import Stretch
 from catalog.models import Feature
 from catalog.models.features import UsageReset
 from customers.models import Subscription
 from customers.periods import Period
-from events.behind import counted_by_pair
-from events.usage import UsageRequest, counts_many
+from events.usage.contributing_events import counted_by_pair
+from events.usage.meter import UsageRequest, counts_many
 
 AT_ONCE = 500  # subscriptions
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from billing.documents.content import Document, document, row, table, total
 from billing.documents.rendering import render
-from billing.finalizing import billed_to
+from billing.lifecycle.finalize import billed_to
 from billing.models.company import seller
 from billing.money import format_amount, round_amount
 from billing.statements.statement import Account, CurrencyStatement, Statement

@@ -30,8 +30,8 @@ from config.refusals import Refused
 
 logger = logging.getLogger(__name__)
 
-AUTHENTICATION = "events.authentication.ApiKeyAuthentication"  # by name: the apps below events have doors, too
-LIMITER = "events.authentication.spend_request"
+AUTHENTICATION = "events.access.authentication.ApiKeyAuthentication"  # by name: the apps below events have doors, too
+LIMITER = "events.access.authentication.spend_request"
 READ, EVERYTHING = "read", "all"
 
 

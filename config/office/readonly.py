@@ -1,6 +1,5 @@
 """What the lists of events share: nothing in them is edited, and none is counted through."""
 
-from datetime import datetime
 from typing import Any
 
 from django.contrib.admin import ShowFacets
@@ -8,10 +7,6 @@ from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils import timezone
-from django.utils.html import format_html
-from django.utils.safestring import SafeString
-from django.utils.timesince import timesince
-from django.utils.timezone import localtime
 from unfold.admin import ModelAdmin
 
 from config.office.files import export
@@ -90,28 +85,3 @@ class LongListAdmin(ReadOnlyAdmin):
         if isinstance(response, TemplateResponse) and response.context_data is not None:
             response.context_data["export_query"] = request.GET.urlencode()
         return response
-
-
-def moment(when: datetime | None, *, seconds: bool = True) -> str:
-    """Write a time as staff read it, with its zone, and how long ago as its title; an en dash where there is none."""
-    if when is None:
-        return "–"
-    local = localtime(when)
-    return format_html(
-        '<time datetime="{}" title="{} · {} ago" class="ch-time">{} <small>{}</small></time>',
-        local.isoformat(),
-        f"{local:%A, %d %B %Y %H:%M:%S.%f %Z}",
-        timesince(when) if when <= timezone.now() else "not",
-        f"{local:%Y-%m-%d %H:%M:%S}" if seconds else f"{local:%Y-%m-%d %H:%M}",
-        f"{local:%Z}",
-    )
-
-
-def badge(text: str, variant: str = "default", *, title: str = "") -> SafeString:
-    """Show a short state in colour: `success`, `warning`, `danger`, `info` or `default`."""
-    return format_html('<span class="ch-badge ch-badge-{}" title="{}">{}</span>', variant, title, text)
-
-
-def code(text: str) -> SafeString:
-    """Show an id or a name as it was sent, in letters of one width."""
-    return format_html('<code class="ch-code">{}</code>', text)

@@ -41,7 +41,7 @@ UNFOLD: dict[str, Any] = {
     "SHOW_VIEW_ON_SITE": False,
     "SHOW_BACK_BUTTON": False,
     "ENVIRONMENT": environment,
-    "DASHBOARD_CALLBACK": "config.home.dashboard_callback",
+    "DASHBOARD_CALLBACK": "billing.admin.home.dashboard_callback",
     "STYLES": [stylesheet],
     "BORDER_RADIUS": "6px",
     "COLORS": {

@@ -24,8 +24,9 @@ from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 from config.audit import recorded
 from config.office.base import AuditedHistory
 from config.office.dialogs import ReasonForm, back_to, confirm, staff
-from config.office.readonly import LongListAdmin, badge, code, moment
+from config.office.readonly import LongListAdmin
 from config.office.shown_once import ShownOnceAdmin
+from config.office.wording import badge, code, moment
 from config.refusals import Refused
 from config.templatetags.countinghouse import pretty_json
 from config.webhooks.delivering import DISABLED_AFTER, TRIES

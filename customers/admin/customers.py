@@ -24,8 +24,7 @@ from config.office.permissions import ReadOnlyInline
 from customers.accounts import activate_customer, archive_customer, save_customer
 from customers.admin.importing import CustomerRows
 from customers.admin.subscriptions import STATUS_COLOURS, status_of
-from customers.models import Customer, CustomerAlias, CustomerState, Subscription
-from customers.querysets import SubscriptionStatus
+from customers.models import Customer, CustomerAlias, CustomerState, Subscription, SubscriptionStatus
 
 STATE_COLOURS = {CustomerState.ACTIVE: "success", CustomerState.ARCHIVED: "warning"}
 LAST = ("archive", "activate")

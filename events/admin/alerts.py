@@ -13,7 +13,8 @@ from unfold.decorators import display
 
 from config.office.base import AuditedHistory
 from config.office.dialogs import staff
-from config.office.readonly import SaysWhenEmpty, moment
+from config.office.readonly import SaysWhenEmpty
+from config.office.wording import moment
 from events.models import UsageAlert, UsageAlertFiring
 
 

@@ -14,20 +14,20 @@ from unfold.admin import ModelAdmin
 from catalog.models import Feature
 from config.office.dialogs import ReasonForm, back_to, confirm, staff
 from config.office.pages import clean
-from events import dashboard
-from events.billing_facts import write_amounts
-from events.fix_views import take_proof
+from events.admin.pages.fixes import take_proof
+from events.diagnosis.billing_facts import write_amounts
+from events.diagnosis.summary import written
 from events.fixing import PreviewBusy
 from events.fixing.actions import cause_of
 from events.fixing.at_risk import at_risk
 from events.fixing.causes import key_of, known_names, named, seen, trouble_of
 from events.fixing.offers import Offer, Trouble, nearly_named, offers_for
 from events.fixing.runs import start_run
+from events.ledger.voiding import dismiss
 from events.models import MendingRun, Problem, ProblemState
 from events.models.operations import MendingKind
+from events.overview import dashboard
 from events.reasons import Reason
-from events.replaying import dismiss
-from events.summary import written
 from events.tasks import go_on_soon
 
 AT_ONCE = 20_000  # problems that one click dismisses; more are a worker's

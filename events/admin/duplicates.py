@@ -12,7 +12,8 @@ from unfold.decorators import display
 
 from config.office.filters import RangeDateTimeFilter
 from config.office.keyset import Keyset, KeysetChangeList
-from config.office.readonly import LongListAdmin, badge, code, moment
+from config.office.readonly import LongListAdmin
+from config.office.wording import badge, code, moment
 from events.admin.comparing import compare
 from events.admin.filters import EventNameFilter, ExternalIdFilter, SourceFilter
 from events.models import ApiKey, DuplicateEvent, Event

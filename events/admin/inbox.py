@@ -10,9 +10,10 @@ from django.utils.safestring import SafeString
 from unfold.decorators import display
 
 from config.office.keyset import NumberedKeyset
-from config.office.readonly import LongListAdmin, code, moment
-from events import dashboard
+from config.office.readonly import LongListAdmin
+from config.office.wording import code, moment
 from events.models import InboxEvent
+from events.overview import dashboard
 
 
 @admin.register(InboxEvent)

@@ -19,10 +19,11 @@ from unfold.decorators import display
 from catalog.models import Feature
 from config.office.filters import RangeDateTimeFilter
 from config.office.keyset import Keyset
-from config.office.readonly import LongListAdmin, ReadOnlyAdmin, badge, moment
+from config.office.readonly import LongListAdmin, ReadOnlyAdmin
+from config.office.wording import badge, moment
 from customers.models import Customer
+from events.ledger.rebuilding import FIRST, LAST
 from events.models import MendingRun, ProcessedBatch, UsageCheck
-from events.rebuilding import FIRST, LAST
 
 
 def _number(value: int) -> SafeString:

@@ -8,7 +8,8 @@ from unfold.decorators import display
 
 from config.office.filters import RangeDateTimeFilter
 from config.office.keyset import Keyset
-from config.office.readonly import LongListAdmin, badge, code, moment
+from config.office.readonly import LongListAdmin
+from config.office.wording import badge, code, moment
 from events.admin.filters import ExactTextFilter
 from events.models import RefusedRequest
 from events.reasons import EXPLANATIONS, Reason

@@ -17,8 +17,8 @@ from events.diagnosis.outcome_steps import (
 from events.diagnosis.request_steps import request_step, shape_step
 from events.diagnosis.steps import Comparison, Evidence, Fix, Status, Step, StepKey
 from events.diagnosis.subject import Place, Subject, find_subject, pasted, subject_of, was_pruned
+from events.ingest.payload import IncomingEvent
 from events.models import DuplicateEvent, Event, InboxEvent
-from events.payload import IncomingEvent
 
 __all__ = [
     "Comparison",

@@ -5,7 +5,7 @@ from django.db.models import Q
 from catalog.models import Price
 from config.office.links import page_of
 from customers.models import Customer, CustomerState, PhaseKind, SubscriptionPhase
-from events.diagnosis import wording
+from events import wording
 from events.diagnosis.context import Context
 from events.diagnosis.meter_steps import replay_fix
 from events.diagnosis.readings import Reading

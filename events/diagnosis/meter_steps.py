@@ -2,12 +2,12 @@
 
 from catalog.models import Aggregation, Feature
 from config.office.links import admin_url, page_of
-from events.diagnosis import wording
+from events import wording
 from events.diagnosis.context import Context
+from events.diagnosis.near_miss import nearest
 from events.diagnosis.readings import Reading, holds_numeric_string
 from events.diagnosis.steps import Comparison, Evidence, Fix, Status, Step, StepKey
 from events.models import Problem
-from events.near_miss import nearest
 from events.reasons import Reason
 
 JUDGED = (

@@ -6,8 +6,9 @@ from decimal import Decimal
 from catalog.models import Aggregation
 from config.office.links import admin_url, page_of
 from customers.models import PhaseKind
-from events.billing_facts import Facts, Standing
-from events.diagnosis import late, wording
+from events import wording
+from events.diagnosis import late
+from events.diagnosis.billing_facts import Facts, Standing
 from events.diagnosis.context import Context
 from events.diagnosis.meter_steps import replay_fix
 from events.diagnosis.readings import Reading
@@ -17,7 +18,7 @@ from events.links import event_url
 from events.models import DuplicateEvent, EventState, UsageBucket
 from events.models.ledger import DuplicateKind
 from events.reasons import Reason
-from events.usage import floor_hour
+from events.usage.meter import floor_hour
 
 RESETS = {
     "period": "each billing period",

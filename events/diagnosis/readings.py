@@ -6,11 +6,11 @@ from decimal import Decimal
 from django.db import connection
 
 from catalog.models import EventNameAlias, Feature
+from events.diagnosis.near_miss import NearMiss, nearest
 from events.diagnosis.steps import Comparison, Evidence, Fix, Status, Step, StepKey
 from events.diagnosis.subject import Subject
-from events.near_miss import NearMiss, nearest
 from events.reasons import Reason
-from events.statements import statement
+from events.sql import statement
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 from config.office.links import page_of
-from events.diagnosis import wording
+from events import wording
 from events.diagnosis.context import Context
 from events.diagnosis.steps import Evidence, Status, Step, StepKey
 from events.diagnosis.subject import Place, Subject

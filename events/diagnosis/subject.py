@@ -10,8 +10,8 @@ from typing import Any
 from django.db.models import QuerySet, TextField
 from django.db.models.functions import Cast
 
+from events.ingest.payload import IncomingEvent
 from events.models import ApiKey, Event, EventState, InboxEvent, PrunedEventId
-from events.payload import IncomingEvent
 
 
 class Place(StrEnum):

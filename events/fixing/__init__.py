@@ -13,14 +13,14 @@ from django.db import OperationalError, connection, transaction
 
 from catalog.models import EventNameAlias, Feature
 from customers.models import Customer
-from events.billing_facts import Worth, billing
+from events.diagnosis.billing_facts import Worth, billing
 from events.fixing.base import Action, Field, FixRefused
 from events.fixing.registry import make_action
 from events.fixing.runs import start_run
+from events.ledger.replaying import Replayed, replay, replay_chunk
 from events.models import Event, MendingRun, Problem, ProblemState
 from events.models.operations import MendingKind
-from events.replaying import Replayed, replay, replay_chunk
-from events.usage import UsageRequest, floor_hour, usage_many
+from events.usage.meter import UsageRequest, floor_hour, usage_many
 
 __all__ = [
     "Action",

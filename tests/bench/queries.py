@@ -16,8 +16,8 @@ from config.celery import app
 from config.installation.schedules import DEFAULTS
 from config.server.supervisor import CELERY_PROCESSES, running_services
 from customers.models import Customer
-from events.rollup import roll_up
-from events.usage import usage
+from events.ledger.rollup import roll_up
+from events.usage.meter import usage
 from tests.bench import world
 from tests.bench.figures import Measured
 from tests.bench.ingest import wait_until_counted

@@ -4,14 +4,14 @@ from collections import Counter, defaultdict
 from datetime import datetime, timedelta
 from decimal import Decimal
 
-from billing.invoicing import Work, compute_many
-from billing.line_events import recorded_windows
-from billing.loading import load_accounts
+from billing.charges.next_invoice import Step
+from billing.explanation.line_events import recorded_windows
+from billing.invoicing.accounts import load_accounts
+from billing.invoicing.compute import Work, compute_many
 from billing.models import Invoice, InvoiceLine
 from billing.month_end.accrual import Place
 from billing.month_end.months import Month
 from billing.month_end.usage import Went, account_windows
-from billing.steps import Step
 from catalog.models import Feature, PlanVersion
 from customers.models import Subscription
 from customers.periods import Period

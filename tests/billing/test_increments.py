@@ -8,7 +8,7 @@ import pytest
 
 from billing.increments import rate_increment
 from billing.money import precision_of
-from billing.rating import Model, Terms, Tier
+from billing.rating.rate import Model, Terms, Tier
 
 TEN_EACH = Terms(Model.PER_UNIT, unit_amount=Decimal(10))
 TIERED = Terms(

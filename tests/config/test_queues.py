@@ -8,7 +8,7 @@ from kombu import Connection
 
 from billing.tasks import bill_chunk, foresee_chunk
 from config.celery import app
-from events import nudge
+from events.ingest import nudge
 
 CHUNKS = 20
 

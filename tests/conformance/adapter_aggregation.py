@@ -9,9 +9,9 @@ from customers.periods import Interval, Period, calendar_next_start, day_start, 
 from events.diagnosis.readings import Reading, read
 from events.diagnosis.subject import subject_of
 from events.models import Event
-from events.quantities import round_quantity
 from events.reasons import Reason
-from events.search import Search, find, usage_by
+from events.usage.aggregation import round_quantity
+from events.usage.search import Search, find, usage_by
 from tests.conformance.ledger import ARRIVAL, EVENT_NAME, Metered, arrival, conditions, ids_of, make_meter, send
 from tests.conformance.registry import Category, DecidedOtherwise, Inputs, Policy, Refused
 from tests.conformance.values import Moments, number

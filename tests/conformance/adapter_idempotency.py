@@ -7,8 +7,8 @@ from typing import Any
 from events.diagnosis import diagnose
 from events.models import Event, Problem
 from events.reasons import Reason
-from events.search import Search, find, usage_of
-from events.usage import BEGINNING, usage
+from events.usage.meter import BEGINNING, usage
+from events.usage.search import Search, find, usage_of
 from tests.conformance import documents
 from tests.conformance.ledger import ARRIVAL, arrival, ids_of, make_meter, send
 from tests.conformance.registry import Category, DecidedOtherwise, Inputs, Policy, Refused

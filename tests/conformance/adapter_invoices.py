@@ -3,10 +3,10 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from billing.computation import Commitment, Credit, Draft, Line, Policy, compute
-from billing.discounts import Discount
+from billing.adjustments.computation import Commitment, Credit, Draft, Line, Policy, compute
+from billing.adjustments.discounts import Discount
+from billing.adjustments.taxes import TaxRate
 from billing.money import Precision
-from billing.taxes import TaxRate
 from tests.conformance import adapter_pricing
 from tests.conformance.registry import Category, Inputs
 from tests.conformance.registry import Policy as VectorPolicy

@@ -6,7 +6,7 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
-from billing.discounts import apply_discount
+from billing.adjustments.discounts import apply_discount
 from billing.increments import rate_increment
 from billing.money import (
     UNROUNDED,
@@ -17,8 +17,8 @@ from billing.money import (
     round_to,
     sum_rounded,
 )
-from billing.percentage import rate_events
-from billing.rating import (
+from billing.rating.percentage import rate_events
+from billing.rating.rate import (
     CapacityTier,
     Conversion,
     Model,

@@ -5,7 +5,7 @@ from typing import Any
 from billing.cycles import billing_cycles, month_fraction
 from billing.money import UNROUNDED, Precision, to_decimal
 from billing.plan_changes import ChangeLine, change_lines, discounted_change
-from billing.proration import (
+from billing.rating.proration import (
     Rules,
     calendar_days,
     cap_credit,

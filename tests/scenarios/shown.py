@@ -11,11 +11,11 @@ from typing import Any
 
 from django.db import transaction
 
-from billing.dry_runs import foresee_chunk
 from billing.models import BillingRun, Invoice
-from billing.runs import run_to_end, unfinished_chunks
+from billing.runs.billing_run import run_to_end, unfinished_chunks
+from billing.runs.dry_run import foresee_chunk
 from config.webhooks.models import WebhookMessage
-from events.processing import process_batch
+from events.ledger.processing import process_batch
 from tests.api import Api
 from tests.scenarios.described import JSON, Named, example_of, make_one_of_everything, operations
 from tests.scenarios.happening import let_all_happen

@@ -4,9 +4,11 @@ import pytest
 from django.db import transaction
 
 from billing.announcing import announce
-from billing.finalizing import finalize, finalize_due, mark_paid, recompute, reissue, void
+from billing.lifecycle.finalize import finalize, finalize_due
+from billing.lifecycle.recompute import recompute
+from billing.lifecycle.void import mark_paid, reissue, void
 from billing.models import Invoice
-from billing.runs import run_to_end
+from billing.runs.billing_run import run_to_end
 from config.webhooks.models import WebhookDelivery, WebhookMessage
 from config.webhooks.names import WebhookEvent
 from config.webhooks.outbox import NotInTransaction, emit
