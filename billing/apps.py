@@ -8,6 +8,7 @@ class BillingConfig(AppConfig):
 
     def ready(self) -> None:
         """Answer usage tracking's questions about invoices and money, and say which events are still needed."""
+        from billing.api import messages
         from billing.api.subscription_conditions import begin
         from billing.facts.answers import BillingAnswers
         from billing.facts.retention import oldest_needed
@@ -15,6 +16,7 @@ class BillingConfig(AppConfig):
         from events.diagnosis.billing_facts import register
         from events.ledger.retention import floors
 
+        messages.register()
         register(BillingAnswers())
         floors.append(oldest_needed)
         beginnings.append(begin)

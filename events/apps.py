@@ -10,6 +10,8 @@ class EventsConfig(AppConfig):
         """Add the pages that belong to no table to the admin, and listen to what is mended."""
         from events import receivers
         from events.admin.pages import urls
+        from events.api import messages
 
         urls.attach()
         receivers.connect()
+        messages.register()

@@ -1,15 +1,19 @@
-"""What the OpenAPI schema says of webhooks: every message, with the object that it carries."""
+"""Webhook messages: how the objects of this app are shown in them, and what the OpenAPI schema says of all of them."""
 
+from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 from drf_spectacular.utils import OpenApiResponse, OpenApiWebhook, extend_schema, inline_serializer
 from rest_framework import serializers
 
-from billing.api.serializers.credit_notes import CreditNoteOut
-from billing.api.serializers.invoices import InvoiceOut
-from billing.api.serializers.payments import PaymentOut
-from billing.api.serializers.wallets import EntryOut, WalletOut
+from billing.api.serializers.credit_notes import CreditNoteOut, credit_notes, credit_notes_written
+from billing.api.serializers.invoices import InvoiceOut, written
+from billing.api.serializers.payments import PaymentOut, payments, payments_written
+from billing.api.serializers.wallets import EntryOut, WalletOut, entries_out, movements, wallet_out, wallets
+from billing.models import Invoice
 from config.webhooks.names import WebhookEvent
+from config.webhooks.outbox import Payload, register_renderer
 from customers.api.serializers import SubscriptionOut
 from events.api.serializers import CauseOut
 
@@ -78,3 +82,39 @@ MESSAGES = [
     )
     for event in WebhookEvent
 ]
+
+
+def render_invoices(ids: Sequence[int], at: datetime) -> Payload:
+    """Show invoices as the API does, without their lines."""
+    rows = Invoice.objects.filter(pk__in=ids).order_by("pk").select_related("customer", "subscription")
+    return [(invoice["id"], invoice) for invoice in written(rows, with_lines=False)]
+
+
+def render_payments(ids: Sequence[int], at: datetime) -> Payload:
+    """Show payments and refunds as the API does."""
+    return [(payment["id"], payment) for payment in payments_written(payments().filter(pk__in=ids))]
+
+
+def render_credit_notes(ids: Sequence[int], at: datetime) -> Payload:
+    """Show credit notes as the API does."""
+    return [(note["id"], note) for note in credit_notes_written(credit_notes().filter(pk__in=ids))]
+
+
+def render_wallets(ids: Sequence[int], at: datetime) -> Payload:
+    """Show wallets as the API does, with their current balance."""
+    return [(wallet.public_id, WalletOut(wallet_out(wallet)).data) for wallet in wallets().filter(pk__in=ids)]
+
+
+def render_wallet_entries(ids: Sequence[int], at: datetime) -> Payload:
+    """Show movements of prepaid credit as the API does, in the order in which they were written."""
+    return [(entry["id"], entry) for entry in entries_out(movements().filter(pk__in=ids).order_by("pk"))]
+
+
+def register() -> None:
+    """Register the renderers of this app's objects."""
+    register_renderer("invoice", render_invoices)
+    register_renderer("payment", render_payments)
+    register_renderer("refund", render_payments)
+    register_renderer("credit_note", render_credit_notes)
+    register_renderer("wallet", render_wallets)
+    register_renderer("transaction", render_wallet_entries)

@@ -6,12 +6,12 @@ from datetime import datetime, timedelta
 from django.conf import settings
 from django.db import transaction
 
-from billing.announcing import announce
 from billing.invoicing.compute import Computed
 from billing.invoicing.late_adjustments import take_over
 from billing.invoicing.totals import adjustment_rows, set_parts, set_totals, uses_of
 from billing.lines import DraftLine
 from billing.models import BillingRun, CouponUse, Invoice, InvoiceLine
+from billing.notifications import notify
 from config.db.bulk_insert import copy_in, new_row
 from config.webhooks.names import WebhookEvent
 
@@ -41,7 +41,7 @@ def issue_many(
         rows = [invoice_rows(invoice, each) for invoice, each in zip(invoices, many, strict=True)]
         copy_in([row for own in rows for row in own])
         write_uses(zip(invoices, many, strict=True))
-        announce(WebhookEvent.INVOICE_DRAFTED, invoices, now=now)
+        notify(WebhookEvent.INVOICE_DRAFTED, invoices, now=now)
         take_over([each.lines for each in many], rows)
     return invoices
 

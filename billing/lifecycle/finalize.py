@@ -13,7 +13,6 @@ from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
 from django.db import transaction
 
-from billing.announcing import announce
 from billing.invoicing.compute import FORESEEN
 from billing.invoicing.numbering import draw_numbers
 from billing.lifecycle.recompute import Before, _recompute, as_they_are, save_changed
@@ -23,6 +22,7 @@ from billing.models import (
     SeriesUse,
 )
 from billing.models.company import seller
+from billing.notifications import notify
 from billing.refusals import CannotChange, Corrected, MoneyAttached, ReasonMissing
 from billing.settlement.payments import locked_invoice, settle
 from billing.settlement.wallets import apply_credits, lock_wallets
@@ -81,13 +81,13 @@ def _finalize(drafts: Sequence[Invoice], before: Before, *, now: datetime, by: U
         settle(invoice, now=now)
     with recorded(by=by):
         save_changed(drafts, before)
-    _announce_finalized(drafts, now=now)
+    _notify_finalized(drafts, now=now)
 
 
-def _announce_finalized(invoices: Sequence[Invoice], *, now: datetime) -> None:
-    announce(WebhookEvent.INVOICE_FINALIZED, invoices, now=now)
+def _notify_finalized(invoices: Sequence[Invoice], *, now: datetime) -> None:
+    notify(WebhookEvent.INVOICE_FINALIZED, invoices, now=now)
     paid_at_once = [invoice for invoice in invoices if invoice.state == InvoiceState.PAID]
-    announce(WebhookEvent.INVOICE_PAYMENT, paid_at_once, now=now)
+    notify(WebhookEvent.INVOICE_PAYMENT, paid_at_once, now=now)
 
 
 def billed_to(customer: Customer) -> dict[str, Any]:

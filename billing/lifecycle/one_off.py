@@ -8,10 +8,10 @@ from decimal import Decimal
 from django.contrib.auth.models import User
 from django.db import IntegrityError, transaction
 
-from billing.announcing import announce
 from billing.invoicing.totals import add_up
 from billing.models import Invoice, InvoiceKind, InvoiceLine, LineKind, NumberSeries, SeriesUse
 from billing.money import ZERO, exact, format_amount, known_currency, round_amount
+from billing.notifications import notify
 from billing.refusals import CannotChange
 from billing.settlement.payments import locked_invoice
 from config.audit import recorded
@@ -89,7 +89,7 @@ def create_one_off(
     try:
         with transaction.atomic():
             _write(invoice, items, terms, now=now, by=by)
-            announce(WebhookEvent.INVOICE_DRAFTED, [invoice], now=now)
+            notify(WebhookEvent.INVOICE_DRAFTED, [invoice], now=now)
     except IntegrityError:
         known = _known(customer, external_reference)  # somebody else was first; the database had us wait for them
         if known is None:
@@ -117,7 +117,7 @@ def update_one_off(invoice: Invoice, items: Sequence[Item], *, terms: Terms, now
             raise CannotChange(f"{locked} is {locked.get_state_display().lower()} and never changes.")
         locked.lines.all().delete()
         _write(locked, items, terms, now=now, by=by)
-        announce(WebhookEvent.INVOICE_UPDATED, [locked], now=now)
+        notify(WebhookEvent.INVOICE_UPDATED, [locked], now=now)
         return locked
 
 
@@ -160,7 +160,7 @@ def amend(
         locked.metadata = locked.metadata if metadata is None else dict(metadata)
         with recorded(by=by):
             locked.save(update_fields=["due_at", "memo", "metadata", "updated_at"])
-        announce(WebhookEvent.INVOICE_UPDATED, [locked], now=now)
+        notify(WebhookEvent.INVOICE_UPDATED, [locked], now=now)
         return locked
 
 

@@ -9,7 +9,6 @@ from typing import Any
 from django.db import transaction
 
 from billing.adjustments.conditions import Conditions
-from billing.announcing import announce
 from billing.charges.accounts import Account
 from billing.charges.next_invoice import Step
 from billing.invoicing.accounts import load_accounts
@@ -25,6 +24,7 @@ from billing.models import (
     InvoiceKind,
     InvoiceLine,
 )
+from billing.notifications import notify
 from billing.refusals import CannotChange
 from config.audit import record_changes
 from config.db.bulk_insert import copy_in
@@ -117,7 +117,7 @@ def recompute(invoice: Invoice, *, now: datetime) -> Invoice:
         if not _recompute([locked], now=now):
             raise CannotChange(compute_again([locked])[0].problem)
         save_changed([locked], before)
-        announce(WebhookEvent.INVOICE_UPDATED, [locked], now=now)
+        notify(WebhookEvent.INVOICE_UPDATED, [locked], now=now)
         return locked
 
 

@@ -5,7 +5,6 @@ from datetime import datetime
 from django.contrib.auth.models import User
 from django.db import transaction
 
-from billing.announcing import announce
 from billing.invoicing.conditions import lock_coupons
 from billing.invoicing.issue import issue
 from billing.invoicing.late_adjustments import drop, give_back, give_back_own, take_again
@@ -20,6 +19,7 @@ from billing.models import (
     InvoiceState,
     LateState,
 )
+from billing.notifications import notify
 from billing.refusals import CannotChange, Corrected, MoneyAttached, ReasonMissing
 from billing.settlement.payments import pay_the_rest
 from billing.settlement.wallets import return_credits
@@ -60,7 +60,7 @@ def _void(invoice: Invoice, *, reason: str, by: User | None, now: datetime, is_r
         CouponUse.objects.filter(invoice=locked, returned_at=None).update(returned_at=now)
         with recorded(by=by, reason=locked.void_reason):
             locked.save()
-        announce(WebhookEvent.INVOICE_VOIDED, [locked], now=now)
+        notify(WebhookEvent.INVOICE_VOIDED, [locked], now=now)
         if is_replaced:
             give_back_own(locked)
         else:

@@ -14,7 +14,6 @@ from django.contrib.auth.models import User
 from django.db import transaction
 from django.db.models import Sum
 
-from billing.announcing import announce, announce_credit_note
 from billing.invoicing.late_adjustments import give_back_credited
 from billing.invoicing.numbering import draw_numbers
 from billing.late_usage.credited import check_again, hold_reductions
@@ -31,6 +30,7 @@ from billing.models import (
     SeriesUse,
 )
 from billing.money import ZERO, format_amount, round_amount, times
+from billing.notifications import notify, notify_credit_note
 from billing.refusals import CannotCredit, ReasonMissing
 from billing.settlement.payments import locked_invoice, refund_as_credit, refunded, settle
 from config.audit import recorded
@@ -164,7 +164,7 @@ def draft_credit_note(
         if not is_late:
             hold_reductions(note, lines)
         CreditNoteLine.objects.bulk_create(lines)
-        announce_credit_note(WebhookEvent.CREDIT_NOTE_CREATED, note, now=note.created_at)
+        notify_credit_note(WebhookEvent.CREDIT_NOTE_CREATED, note, now=note.created_at)
         return note
 
 
@@ -265,9 +265,9 @@ def _apply(
             invoice.amount_credited += amount
             settle(invoice, now=now)
             invoice.save(update_fields=["amount_credited", "state", "paid_at", "updated_at"])
-    announce_credit_note(WebhookEvent.CREDIT_NOTE_UPDATED, note, now=now)
+    notify_credit_note(WebhookEvent.CREDIT_NOTE_UPDATED, note, now=now)
     if amount:
-        announce(WebhookEvent.INVOICE_PAYMENT, [invoice], now=now)
+        notify(WebhookEvent.INVOICE_PAYMENT, [invoice], now=now)
     note.invoice = invoice
 
 

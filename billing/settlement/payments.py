@@ -12,7 +12,6 @@ from django.contrib.auth.models import User
 from django.db import transaction
 from django.db.models import Sum
 
-from billing.announcing import announce, announce_payment
 from billing.models import (
     CreditGrant,
     CreditNote,
@@ -25,6 +24,7 @@ from billing.models import (
     PaymentMethod,
 )
 from billing.money import ZERO, format_amount, round_amount
+from billing.notifications import notify, notify_payment
 from billing.refusals import CannotPay, ReasonMissing
 from billing.settlement.wallets import grant, take_back, wallet_of
 from config.audit import recorded
@@ -199,8 +199,8 @@ def _settle(invoice: Invoice, payment: Payment, *, now: datetime, by: User | Non
         invoice.amount_paid += payment.amount
         settle(invoice, now=now)
         invoice.save(update_fields=["amount_paid", "state", "paid_at", "updated_at"])
-    announce_payment(payment, now=now)
-    announce(WebhookEvent.INVOICE_PAYMENT, [invoice], now=now)
+    notify_payment(payment, now=now)
+    notify(WebhookEvent.INVOICE_PAYMENT, [invoice], now=now)
     return payment
 
 

@@ -15,10 +15,10 @@ from django.db import transaction
 from django.db.models import Q, Sum
 
 from billing.adjustments.computation import Credit, use_credits
-from billing.announcing import announce_movements, announce_wallet
 from billing.invoicing.conditions import in_order_of_use
 from billing.models import CreditGrant, EntryKind, GrantKind, Invoice, Wallet, WalletEntry, WalletState
 from billing.money import ZERO, currency_places, format_amount, known_currency, round_amount
+from billing.notifications import notify_wallet, notify_wallet_entries
 from config.audit import recorded
 from config.refusals import Refused
 from config.webhooks.names import WebhookEvent
@@ -61,7 +61,7 @@ def save_new(wallet: Wallet, *, by: User | None) -> Wallet:
     with transaction.atomic():
         with recorded(by=by):
             wallet.save()
-        announce_wallet(WebhookEvent.WALLET_CREATED, wallet, now=wallet.created_at)
+        notify_wallet(WebhookEvent.WALLET_CREATED, wallet, now=wallet.created_at)
     return wallet
 
 
@@ -79,7 +79,7 @@ def change_wallet(wallet: Wallet, *, now: datetime, by: User | None, reason: str
         if changed:
             with recorded(by=by, reason=reason):
                 locked.save(update_fields=[*changed, "updated_at"])
-            announce_wallet(WebhookEvent.WALLET_UPDATED, locked, now=now)
+            notify_wallet(WebhookEvent.WALLET_UPDATED, locked, now=now)
         return locked
 
 
@@ -146,7 +146,7 @@ def grant(
             )  # fmt: skip
         moved = _move(made, EntryKind.GRANTED, amount, now=now, by=by, reason=made.reason, invoice=invoice)
         made.refresh_from_db()
-        announce_movements([moved], now=now)
+        notify_wallet_entries([moved], now=now)
         return made
 
 
@@ -198,7 +198,7 @@ def apply_credits(
             wallet = wallets[each.wallet_id]
             lots[wallet.customer_id, wallet.currency].append(each)
     entries = [entry for invoice in invoices for entry in _pay(invoice, lots, now=now, by=by)]
-    announce_movements(WalletEntry.objects.bulk_create(entries), now=now)
+    notify_wallet_entries(WalletEntry.objects.bulk_create(entries), now=now)
 
 
 def _pay(
@@ -262,7 +262,7 @@ def return_credits(invoice: Invoice, *, now: datetime, by: User | None) -> None:
             moved.append(back)
         elif entry.kind == EntryKind.GRANTED:
             moved.append(_take_back_whole(entry, reason, now=now, by=by))
-    announce_movements(moved, now=now)
+    notify_wallet_entries(moved, now=now)
 
 
 def _take_back_whole(entry: WalletEntry, reason: str, *, now: datetime, by: User | None) -> WalletEntry:
@@ -315,7 +315,7 @@ def take_back(
         if taken:
             moved = _move(fresh, kind, -taken, now=now, by=by, reason=reason.strip())
             fresh.refresh_from_db()
-            announce_movements([moved], now=now)
+            notify_wallet_entries([moved], now=now)
         return fresh
 
 
@@ -339,7 +339,7 @@ def debit(wallet: Wallet, amount: Decimal, *, reason: str, now: datetime, by: Us
             for each, use in zip(own, uses, strict=True) if use.used
         ]  # fmt: skip
         WalletEntry.objects.bulk_create(entries)
-        announce_movements(entries, now=now)
+        notify_wallet_entries(entries, now=now)
         return entries
 
 
@@ -355,12 +355,12 @@ def close_wallet(wallet: Wallet, *, reason: str, now: datetime, by: User | None)
             _move(each, EntryKind.TAKEN_BACK, -each.remaining, now=now, by=by, reason=reason.strip())
             for each in locked.grants.filter(remaining__gt=0).order_by("pk")
         ]
-        announce_movements(moved, now=now)
+        notify_wallet_entries(moved, now=now)
         locked.refresh_from_db()
         locked.state, locked.closed_at = WalletState.CLOSED, now
         with recorded(by=by, reason=reason.strip()):
             locked.save(update_fields=["state", "closed_at", "updated_at"])
-        announce_wallet(WebhookEvent.WALLET_TERMINATED, locked, now=now)
+        notify_wallet(WebhookEvent.WALLET_TERMINATED, locked, now=now)
         return locked
 
 
@@ -386,7 +386,7 @@ def _write_off(wallets: Collection[int], now: datetime) -> int:
         WalletEntry(wallet_id=each.wallet_id, grant=each, kind=EntryKind.EXPIRED, amount=-each.remaining, at=now)
         for each in expired
     ]
-    announce_movements(WalletEntry.objects.bulk_create(entries), now=now)
+    notify_wallet_entries(WalletEntry.objects.bulk_create(entries), now=now)
     return len(entries)
 
 

@@ -1,18 +1,19 @@
-"""Telling other systems of a subscription's changes, in the transaction that makes them."""
+"""How subscriptions are shown in webhook messages."""
 
+from collections.abc import Sequence
 from datetime import datetime
 
-from config.webhooks.names import WebhookEvent
-from config.webhooks.outbox import Told, emit
+from config.webhooks.outbox import Payload, register_renderer
+from customers.api.serializers import shown
 from customers.models import Subscription
 
 
-def announce(event: WebhookEvent, subscription: Subscription, *, now: datetime) -> None:
-    """Tell what became of a subscription that is saved, phases and all, as it stands now."""
+def render_subscriptions(ids: Sequence[int], at: datetime) -> Payload:
+    """Show subscriptions as the API does, with their status at the moment."""
+    rows = Subscription.objects.filter(pk__in=ids).select_related("customer")
+    return [(subscription["id"], subscription) for subscription in shown(rows, now=at)]
 
-    def told() -> Told:
-        from customers.api.serializers import shown  # it reads phases by this package, which isn't whole yet
 
-        return [(subscription.public_id, shown([subscription], now=now)[0])]
-
-    emit(event, "subscription", told, at=now)
+def register() -> None:
+    """Register the renderers of this app's objects."""
+    register_renderer("subscription", render_subscriptions)

@@ -18,7 +18,7 @@ from catalog.signals import after_commit
 from config.audit import recorded
 from config.refusals import Refused
 from config.webhooks.names import WebhookEvent
-from customers.api.messages import announce
+from config.webhooks.outbox import emit
 from customers.models import PhaseKind, Subscription
 from customers.periods import NoSuchPeriod
 from customers.signals import subscription_changed
@@ -78,7 +78,7 @@ def change_plan(
                 )
         changed = overlay(chain, lambda part: replace(part, version_id=version.pk), at)
         if write_chain(locked, changed, now=now, by=by, reason=reason):
-            announce(WebhookEvent.SUBSCRIPTION_PLAN_CHANGED, locked, now=now)
+            emit(WebhookEvent.SUBSCRIPTION_PLAN_CHANGED, "subscription", [locked.pk], at=now)
     return subscription
 
 
@@ -102,7 +102,7 @@ def cancel(
         locked.ended_at, locked.cancelled_at = max(at, locked.started_at), now
         write_chain(locked, cut(read_chain(locked), at), now=now, by=by, reason=reason)
         _save_end(locked, by=by, reason=reason)
-        announce(WebhookEvent.SUBSCRIPTION_CANCELLED, locked, now=now)
+        emit(WebhookEvent.SUBSCRIPTION_CANCELLED, "subscription", [locked.pk], at=now)
     return subscription
 
 
@@ -152,7 +152,7 @@ def withdraw_scheduled_change(
             raise NothingScheduled("Nothing is scheduled for this subscription.")
         if withdrawn:
             _save_end(locked, by=by, reason=reason)
-        announce(WebhookEvent.SUBSCRIPTION_UPDATED, locked, now=now)
+        emit(WebhookEvent.SUBSCRIPTION_UPDATED, "subscription", [locked.pk], at=now)
     return subscription
 
 
@@ -180,7 +180,7 @@ def pause(
             raise CannotPause("The pause ends before it begins.")
         paused = overlay(chain, lambda part: replace(part, kind=PhaseKind.PAUSED), at, until)
         write_chain(locked, paused, now=now, by=by, reason=reason)
-        announce(WebhookEvent.SUBSCRIPTION_PAUSED, locked, now=now)
+        emit(WebhookEvent.SUBSCRIPTION_PAUSED, "subscription", [locked.pk], at=now)
     return subscription
 
 
@@ -198,7 +198,7 @@ def resume(
             raise NotPaused(f"The subscription isn't paused on {at:%Y-%m-%d %H:%M} UTC.")
         resumed = overlay(chain, lambda part: replace(part, kind=PhaseKind.ACTIVE), at, here.ends_at)
         write_chain(locked, resumed, now=now, by=by, reason=reason)
-        announce(WebhookEvent.SUBSCRIPTION_RESUMED, locked, now=now)
+        emit(WebhookEvent.SUBSCRIPTION_RESUMED, "subscription", [locked.pk], at=now)
     return subscription
 
 

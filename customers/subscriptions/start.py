@@ -15,7 +15,7 @@ from catalog.signals import after_commit
 from config.audit import recorded
 from config.refusals import Refused
 from config.webhooks.names import WebhookEvent
-from customers.api.messages import announce
+from config.webhooks.outbox import emit
 from customers.models import Alignment, Customer, CustomerState, PhaseKind, Subscription
 from customers.periods import Interval, Schedule, add_interval
 from customers.signals import subscription_changed
@@ -100,7 +100,7 @@ def subscribe(
         subscription.save()
     chain = _first_chain(version, starts_at, trial_ends_at, ends_at)
     write_chain(subscription, chain, now=now, by=by, reason=reason)
-    announce(WebhookEvent.SUBSCRIPTION_CREATED, subscription, now=now)
+    emit(WebhookEvent.SUBSCRIPTION_CREATED, "subscription", [subscription.pk], at=now)
     after_commit(subscription_changed, Subscription, subscription=subscription, by=by)
     return subscription
 

@@ -1,11 +1,11 @@
-"""Telling other systems that events began not to count: once per cause, never once per event."""
+"""Webhook messages about events that no longer count: one per cause, never one per event."""
 
 from datetime import datetime
 
 from django.db import transaction
 
 from config.webhooks.names import WebhookEvent
-from config.webhooks.outbox import Told, emit
+from config.webhooks.outbox import emit
 from events.models import ToldCause
 from events.overview import dashboard
 from events.overview.dashboard import CAUSES_CAP, Cause
@@ -34,14 +34,8 @@ def tell_of_causes(*, now: datetime) -> int:
         ]
         ToldCause.objects.bulk_create(made)
         if new:
-            emit(WebhookEvent.PROBLEM_OPENED, "problem", lambda: _shown(new), at=now)
+            emit(WebhookEvent.PROBLEM_OPENED, "problem", new, at=now)
     return len(new)
-
-
-def _shown(causes: list[Cause]) -> Told:
-    from events.api.serializers import CauseOut  # the doors' words, which load all that they can show
-
-    return [(str(cause.reason), CauseOut(cause).data) for cause in causes]
 
 
 def _key(cause: Cause) -> Key:

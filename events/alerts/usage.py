@@ -13,7 +13,7 @@ from catalog.models.features import FeatureKind
 from config.audit import recorded
 from config.refusals import Refused
 from config.webhooks.names import WebhookEvent
-from config.webhooks.outbox import Told, emit
+from config.webhooks.outbox import emit
 from customers.models import Subscription
 from customers.periods import NoSuchPeriod, Period
 from customers.subscriptions import current_period
@@ -109,24 +109,5 @@ def _tell(reached: Sequence[Reached], now: datetime) -> int:
             )
             for each in new
         )  # fmt: skip
-        emit(WebhookEvent.USAGE_THRESHOLD_REACHED, "usage", lambda: _shown(new), at=now)
+        emit(WebhookEvent.USAGE_THRESHOLD_REACHED, "usage", new, at=now)
     return len(new)
-
-
-def _shown(reached: Sequence[Reached]) -> Told:
-    for each in reached:
-        alert, subscription = each.alert, each.alert.subscription
-        yield (
-            alert.public_id,
-            {
-                "alert_id": alert.public_id,
-                "subscription_id": subscription.public_id,
-                "customer_id": subscription.customer.public_id,
-                "external_customer_id": subscription.customer.external_id,
-                "feature_id": alert.feature.public_id,
-                "threshold": f"{alert.threshold:f}",
-                "quantity": f"{each.quantity:f}",
-                "period_start": each.period.start,
-                "period_end": each.period.end,
-            },
-        )

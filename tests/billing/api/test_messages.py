@@ -3,10 +3,10 @@
 import pytest
 from django.db import transaction
 
-from billing.announcing import announce_movements
 from billing.lifecycle.finalize import finalize
 from billing.lifecycle.void import mark_paid, void
 from billing.models import CreditGrant, Wallet, WalletEntry
+from billing.notifications import notify_wallet_entries
 from billing.settlement.credit_notes import draft_credit_note, finalize_credit_note, void_credit_note
 from billing.settlement.payments import Receipt, record_payment, refund, reverse_payment
 from billing.settlement.wallets import (
@@ -206,5 +206,5 @@ def test_many_movements_are_told_of_in_as_many_queries_as_one(many, django_asser
     assert Wallet.objects.count() == CreditGrant.objects.count() == many
     entries = list(WalletEntry.objects.all())
     with django_assert_num_queries(4):  # who wants it, the movements, the messages, the deliveries
-        announce_movements(entries, now=NOW)
+        notify_wallet_entries(entries, now=NOW)
     assert WebhookDelivery.objects.count() == 2 * many
