@@ -4,7 +4,7 @@ from datetime import date
 from decimal import Decimal
 from functools import lru_cache
 
-from billing.charges.accounts import INSTANT, Metered
+from billing.charges.subscription import INSTANT, MeteredFeature
 from billing.money import format_price
 from customers.periods import Period, local_date
 
@@ -42,7 +42,7 @@ def _trimmed(text: str) -> str:
     return (text.rstrip("0").rstrip(".") if "." in text else text) or "0"
 
 
-def unit(feature: Metered, quantity: Decimal) -> str:
+def unit(feature: MeteredFeature, quantity: Decimal) -> str:
     """Name the feature's unit for a quantity, led by a blank; nothing where the feature names none."""
     name = feature.unit_singular if quantity == 1 else feature.unit_plural
     return f" {name}" if name else ""

@@ -5,7 +5,7 @@ from decimal import Decimal
 from textwrap import wrap
 from typing import Any
 
-from billing.charges.accounts import INSTANT
+from billing.charges.subscription import INSTANT
 from billing.models import Invoice, InvoiceLine, LineKind
 from billing.money import format_amount, format_price
 from billing.wording import dates, number
