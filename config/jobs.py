@@ -15,7 +15,7 @@ from kombu.exceptions import OperationalError
 log = logging.getLogger(__name__)
 
 
-def ask_soon(task: "Task[Any, Any]", *arguments: Any, expires: int | None = None) -> None:
+def enqueue_on_commit(task: "Task[Any, Any]", *arguments: Any, expires: int | None = None) -> None:
     """Ask a worker for a task once this is committed. Without a broker nothing fails: the schedule asks later.
 
     `expires` is how many seconds the message is worth something.
@@ -32,7 +32,7 @@ def _ask(task: "Task[Any, Any]", arguments: tuple[Any, ...], options: dict[str, 
 
 
 @contextmanager
-def left_for_later() -> Iterator[None]:
+def gc_paused() -> Iterator[None]:
     """Look for none meanwhile: for a bounded piece of work in a process of its own.
 
     Nearly all of its many objects go by themselves when it ends, and until then looking through them finds nothing.

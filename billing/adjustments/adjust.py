@@ -11,7 +11,16 @@ from typing import Any
 
 from billing import wording
 from billing.adjustments import computation
-from billing.adjustments.conditions import EVERYTHING, REVERSE_CHARGE, TAXABLE, Applied, Conditions, Item, Levy, Lot
+from billing.adjustments.conditions import (
+    EVERYTHING,
+    REVERSE_CHARGE,
+    TAXABLE,
+    AppliedCoupon,
+    AvailableCredit,
+    Conditions,
+    CustomerTax,
+    Item,
+)
 from billing.adjustments.discounts import Discount
 from billing.adjustments.taxes import Tax, TaxRate
 from billing.lines import DISCOUNT, TAX
@@ -38,7 +47,7 @@ class AdjustmentLine:
 
 
 @dataclass(frozen=True, slots=True)
-class Use:
+class CouponUse:
     """That an applied coupon reduced the invoice, as its `number`th."""
 
     application_id: int
@@ -47,7 +56,7 @@ class Use:
 
 
 @dataclass(frozen=True, slots=True)
-class Adjusted:
+class InvoiceTotals:
     """What an invoice comes to. `subtotal` - `discount` + `tax` = `total` = the sum of charges and `lines`.
 
     `parts` follow the charges. `credits` is what prepaid credit would pay; below zero what a total below zero would add
@@ -64,7 +73,7 @@ class Adjusted:
     note: str = ""
     parts: tuple[Part, ...] = ()
     lines: tuple[AdjustmentLine, ...] = ()
-    uses: tuple[Use, ...] = ()
+    uses: tuple[CouponUse, ...] = ()
 
     @property
     def due(self) -> Decimal:
@@ -84,7 +93,7 @@ def adjust(
     at: datetime,
     subscription_id: int | None = None,
     with_discounts: bool = True,
-) -> Adjusted:
+) -> InvoiceTotals:
     """Discount and tax charges, and reckon with prepaid credit; what it takes is used up in the conditions.
 
     `at` is when the invoice falls due: it decides which coupons run and which credit hasn't expired.
@@ -98,11 +107,11 @@ def adjust(
         return _plain(items, subtotal, conditions, currency, at)
     draft = _draft(items, live, levies, currency, reverse_charge=conditions.treatment == REVERSE_CHARGE)
     computed = computation.compute(draft)
-    uses = _use_up(live, computed)
+    uses = _record_uses(live, computed)
     lines = [*_discount_lines(live, uses, items, computed, currency), *_tax_lines(levies, computed.taxes, currency)]
     total = computed.total - computed.account_credit
     included = sum((tax.amount for tax in computed.taxes if tax.rate.inclusive), ZERO)
-    return Adjusted(
+    return InvoiceTotals(
         subtotal=subtotal,
         discount=computed.discount,
         tax=computed.tax - included,
@@ -117,8 +126,10 @@ def adjust(
     )
 
 
-def _plain(items: Sequence[Item], subtotal: Decimal, conditions: Conditions, currency: str, at: datetime) -> Adjusted:
-    return Adjusted(
+def _plain(
+    items: Sequence[Item], subtotal: Decimal, conditions: Conditions, currency: str, at: datetime
+) -> InvoiceTotals:
+    return InvoiceTotals(
         subtotal=subtotal,
         total=subtotal,
         credits=_take_credit(conditions.credit.get(currency, []), subtotal, at),
@@ -129,7 +140,12 @@ def _plain(items: Sequence[Item], subtotal: Decimal, conditions: Conditions, cur
 
 
 def _draft(
-    items: Sequence[Item], live: Iterable[Applied], levies: Iterable[Levy], currency: str, *, reverse_charge: bool
+    items: Sequence[Item],
+    live: Iterable[AppliedCoupon],
+    levies: Iterable[CustomerTax],
+    currency: str,
+    *,
+    reverse_charge: bool,
 ) -> computation.Draft:
     """Put charges in the terms of the computation. Coupons for certain charges are line discounts."""
     wide: list[Discount] = []
@@ -154,7 +170,7 @@ def _draft(
     )
 
 
-def _rate(levy: Levy) -> TaxRate:
+def _rate(levy: CustomerTax) -> TaxRate:
     return TaxRate(levy.code, levy.percentage, levy.is_inclusive)
 
 
@@ -168,18 +184,22 @@ def _taken(computed: computation.Computed, code: str) -> list[tuple[int, Decimal
     ]
 
 
-def _use_up(live: Iterable[Applied], computed: computation.Computed) -> list[Use]:
+def _record_uses(live: Iterable[AppliedCoupon], computed: computation.Computed) -> list[CouponUse]:
     uses = []
     for each in live:
         amount = sum((amount for _, amount in _taken(computed, str(each.id))), ZERO)
         if amount:
-            uses.append(Use(each.id, each.next_number(), amount))
+            uses.append(CouponUse(each.id, each.next_number(), amount))
             each.used.add(uses[-1].number)
     return uses
 
 
 def _discount_lines(
-    live: Iterable[Applied], uses: Iterable[Use], items: Sequence[Item], computed: computation.Computed, currency: str
+    live: Iterable[AppliedCoupon],
+    uses: Iterable[CouponUse],
+    items: Sequence[Item],
+    computed: computation.Computed,
+    currency: str,
 ) -> list[AdjustmentLine]:
     """Write a line for each discount, in the order of the computation."""
     by_id, numbers = {each.id: each for each in live}, {use.application_id: use for use in uses}
@@ -197,7 +217,7 @@ def _discount_lines(
 
 
 def _discount_line(
-    coupon: Applied, use: Use, items: Sequence[Item], computed: computation.Computed, currency: str
+    coupon: AppliedCoupon, use: CouponUse, items: Sequence[Item], computed: computation.Computed, currency: str
 ) -> AdjustmentLine:
     taken = _taken(computed, str(coupon.id))
     how: dict[str, Any] = {
@@ -232,13 +252,13 @@ def _by_line(taken: Iterable[tuple[int, Decimal]], items: Sequence[Item]) -> lis
     ]
 
 
-def _tax_lines(levies: Iterable[Levy], taxes: Iterable[Tax], currency: str) -> list[AdjustmentLine]:
+def _tax_lines(levies: Iterable[CustomerTax], taxes: Iterable[Tax], currency: str) -> list[AdjustmentLine]:
     """Write a line for each tax that had something to be taken of."""
     names = {_rate(levy): levy for levy in levies}
     return [_tax_line(names[tax.rate], tax, currency) for tax in taxes if tax.base]
 
 
-def _tax_line(levy: Levy, tax: Tax, currency: str) -> AdjustmentLine:
+def _tax_line(levy: CustomerTax, tax: Tax, currency: str) -> AdjustmentLine:
     says = f"{levy.name} {wording.number(levy.percentage)}% of {format_amount(tax.base, currency)}"
     charged = bool(tax.amount) or not levy.percentage
     if not charged:
@@ -264,7 +284,7 @@ def _parts(computed: computation.Computed) -> Iterable[Part]:
         yield Part(sum((each.amount for each in line.reductions), ZERO), line.tax - included, included)
 
 
-def _take_credit(lots: Iterable[Lot], total: Decimal, at: datetime) -> Decimal:
+def _take_credit(lots: Iterable[AvailableCredit], total: Decimal, at: datetime) -> Decimal:
     """Take what prepaid credit pays of a total, in order; of one below zero all of it becomes credit."""
     if total <= 0:
         return total

@@ -6,7 +6,7 @@
 4. Line discounts, as listed.
 5. Invoice discounts: percentages, each of what is left, then fixed amounts; cents by largest remainder.
 6. Taxes on what is left, each rounded once.
-7. A total below zero becomes account credit. From one above, prepaid credits are taken, in the order given.
+7. A total below zero becomes subscription credit. From one above, prepaid credits are taken, in the order given.
 """
 
 from collections.abc import Sequence
@@ -130,7 +130,7 @@ class CreditUse:
 class Computed:
     """An invoice as computed. `lines` ends with the commitment's true-up if there is one.
 
-    `subtotal` - `discount` = `taxable` + inclusive tax; `taxable` + `tax` = `total`, or minus the account
+    `subtotal` - `discount` = `taxable` + inclusive tax; `taxable` + `tax` = `total`, or minus the subscription
     credit.
     """
 

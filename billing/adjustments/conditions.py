@@ -31,7 +31,7 @@ class Item:
 
 
 @dataclass(slots=True)
-class Applied:
+class AppliedCoupon:
     """A coupon at work for a customer. `used` are the numbers of the invoices that it reduced and that aren't void.
 
     `coupon_id` is what clients know it by.
@@ -74,7 +74,7 @@ class Applied:
 
 
 @dataclass(frozen=True, slots=True)
-class Levy:
+class CustomerTax:
     """A tax that a customer pays. `currency` of "" is any; `rate_id` is what clients know it by."""
 
     code: str
@@ -86,7 +86,7 @@ class Levy:
 
 
 @dataclass(slots=True)
-class Lot:
+class AvailableCredit:
     """What is left of one grant of prepaid credit."""
 
     grant_id: int
@@ -96,7 +96,7 @@ class Lot:
 
 @dataclass(slots=True)
 class Conditions:
-    """What a customer's invoices are reduced by, taxed by, and paid from. Its accounts in one batch share it.
+    """What a customer's invoices are reduced by, taxed by, and paid from. Its subscriptions in one batch share it.
 
     Taxes are the subscription's own, else the customer's own, else the company's. `credit` is by currency, in the order
     of use. Invoices worked out one after the other use up coupons and credit here.
@@ -104,12 +104,12 @@ class Conditions:
 
     treatment: str = TAXABLE
     note: str = ""
-    taxes: tuple[Levy, ...] = ()
-    subscription_taxes: dict[int, tuple[Levy, ...]] = field(default_factory=dict)
-    coupons: list[Applied] = field(default_factory=list)
-    credit: dict[str, list[Lot]] = field(default_factory=dict)
+    taxes: tuple[CustomerTax, ...] = ()
+    subscription_taxes: dict[int, tuple[CustomerTax, ...]] = field(default_factory=dict)
+    coupons: list[AppliedCoupon] = field(default_factory=list)
+    credit: dict[str, list[AvailableCredit]] = field(default_factory=dict)
 
-    def taxes_of(self, subscription_id: int | None, currency: str) -> list[Levy]:
+    def taxes_of(self, subscription_id: int | None, currency: str) -> list[CustomerTax]:
         own = self.subscription_taxes.get(subscription_id or 0) or self.taxes
         return [levy for levy in own if levy.currency in ("", currency)] if self.treatment != EXEMPT else []
 

@@ -16,7 +16,7 @@ from unfold.forms import BaseDialogForm
 
 from billing.admin import documents
 from billing.admin.forms.payments import RefundForm
-from billing.admin.pages.credit import says
+from billing.admin.pages.credit import describe_effect
 from billing.admin.payments import link
 from billing.admin.shared import NOTE_COLOURS, STYLES, ReasonForm, answer, money
 from billing.explanation import page
@@ -38,7 +38,7 @@ class FinalizeNoteForm(BaseDialogForm):
         note = get_object_or_404(CreditNote.objects.select_related("invoice"), pk=object_id)
         effect = effect_of(note.invoice, note.total)
         return {
-            "said": f"{says(note.invoice, effect, note.refund_to)} It gets the next number and never changes again."
+            "said": f"{describe_effect(note.invoice, effect, note.refund_to)} It gets the next number, and is final."
         }
 
 
@@ -230,7 +230,9 @@ def _page(note: CreditNote) -> dict[str, Any]:
         "refunds": list(note.refunds.select_related("recorded_by")),
         "refunded": back,
         "to_give_back": note.refund_due - back,
-        "effect": says(note.invoice, effect_of(note.invoice, note.total), note.refund_to) if note.is_draft else "",
+        "effect": describe_effect(note.invoice, effect_of(note.invoice, note.total), note.refund_to)
+        if note.is_draft
+        else "",
         "state_kind": NOTE_COLOURS[CreditNoteState(note.state)],
         "note_changes": page.history_of(note, note.currency),
     }

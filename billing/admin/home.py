@@ -12,7 +12,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from billing.models import BillingRun, BillingState, Invoice
-from billing.models.querysets import REMAINING
+from billing.models.invoices import REMAINING
 from billing.models.runs import RunState
 from catalog.models import Feature, Plan
 from config.admin.sidebar import capped
@@ -45,7 +45,7 @@ class Queue:
 
 
 @dataclass(frozen=True)
-class Step:
+class SetupStep:
     """One thing to do in an empty installation, whether it is done, and where."""
 
     name: str
@@ -173,7 +173,7 @@ def overdue_queue(*, now: datetime) -> Queue:
 def refunds_queue() -> Iterator[Queue]:
     """What is owed to customers by credit notes on money that was paid, by currency. Only where there is some."""
     rows = list(
-        Invoice.objects.to_give_back()
+        Invoice.objects.to_refund()
         .order_by("currency")
         .values("currency")
         .annotate(number_of=Count("pk"), amount=Sum(REMAINING))
@@ -228,21 +228,21 @@ def latest_invoices() -> list[Invoice]:
     return list(Invoice.objects.select_related("customer").order_by("-pk")[:INVOICES_SHOWN])
 
 
-def first_steps() -> Iterator[Step]:
+def first_steps() -> Iterator[SetupStep]:
     """Give what an empty installation needs before it can bill, in order. Five looks whether a table has a row."""
-    yield Step(
+    yield SetupStep(
         "Create a feature",
         "What you charge for: an event name, and how its events add up.",
         reverse("admin:catalog_feature_add"),
         Feature.objects.exists(),
     )
-    yield Step(
+    yield SetupStep(
         "Create a plan",
         "Prices and free units of your features. Publish its first version.",
         reverse("admin:catalog_plan_add"),
         Plan.objects.exists(),
     )
-    yield Step(
+    yield SetupStep(
         "Create a customer, and subscribe them",
         "The external customer id is what your events carry.",
         reverse("admin:customers_customer_add")
@@ -250,13 +250,13 @@ def first_steps() -> Iterator[Step]:
         else reverse("admin:customers_subscription_add"),
         Subscription.objects.exists(),
     )
-    yield Step(
+    yield SetupStep(
         "Make an API key",
         "Your systems send events with it. It is shown once.",
         reverse("admin:events_apikey_add"),
         ApiKey.objects.exists(),
     )
-    yield Step(
+    yield SetupStep(
         "Send an event",
         "It shows on the Events dashboard within a second.",
         reverse("admin:events_event_changelist"),

@@ -42,7 +42,7 @@ from billing.explanation import page
 from billing.explanation.proof import NotUsage, prove
 from billing.explanation.text import timezone_of
 from billing.explanation.totals import steps_of
-from billing.lifecycle import finalize
+from billing.lifecycle import finalize, recompute, void
 from billing.lines import charges_of
 from billing.models import CreditNoteState, Invoice, InvoiceLine, InvoiceState
 from billing.money import format_amount
@@ -91,7 +91,7 @@ class OverdueFilter(admin.SimpleListFilter):
         if value == "open":
             return queryset.filter(pk__in=Invoice.objects.to_pay())
         if value == "back":
-            return queryset.filter(pk__in=Invoice.objects.to_give_back())
+            return queryset.filter(pk__in=Invoice.objects.to_refund())
         if value == "held":
             return queryset.filter(held_at__isnull=False)
         bucket = value.removeprefix("age-")
@@ -299,7 +299,7 @@ class InvoiceAdmin(WrittenBySystem, SettlingActions, ExportsMoney, ModelAdmin):
         },
     )
     def recompute_one(self, request: HttpRequest, form: BaseDialogForm, object_id: int) -> HttpResponse:
-        return self._change(request, object_id, finalize.recompute, "{} was worked out anew.", signed=False)
+        return self._change(request, object_id, recompute.recompute, "{} was worked out anew.", signed=False)
 
     @action(
         description="Reissue",
@@ -314,7 +314,7 @@ class InvoiceAdmin(WrittenBySystem, SettlingActions, ExportsMoney, ModelAdmin):
     )
     def reissue_one(self, request: HttpRequest, form: BaseDialogForm, object_id: int) -> HttpResponse:
         reason = form.cleaned_data["reason"]
-        return self._change(request, object_id, finalize.reissue, "{} replaces the void invoice.", reason=reason)
+        return self._change(request, object_id, void.reissue, "{} replaces the void invoice.", reason=reason)
 
     @action(
         description="Void",
@@ -330,7 +330,7 @@ class InvoiceAdmin(WrittenBySystem, SettlingActions, ExportsMoney, ModelAdmin):
         },
     )
     def void_one(self, request: HttpRequest, form: BaseDialogForm, object_id: int) -> HttpResponse:
-        return self._change(request, object_id, finalize.void, "{} is void.", reason=form.cleaned_data["reason"])
+        return self._change(request, object_id, void.void, "{} is void.", reason=form.cleaned_data["reason"])
 
 
 def is_even(invoice: Invoice) -> bool:

@@ -23,7 +23,7 @@ from billing.models import BillingRun, RunKind, RunState
 from billing.runs import report
 from billing.runs.billing_run import start_run
 from billing.runs.dry_run import FARTHEST, start_dry_run
-from billing.tasks import hand_out
+from billing.tasks import enqueue_chunks
 from config.office.filters import RangeDateTimeFilter
 from config.office.permissions import NeverChanged
 
@@ -141,7 +141,7 @@ class BillingRunAdmin(NeverChanged, ModelAdmin):
         if run is None:
             here = reverse("admin:billing_billingrun_changelist")
             return answer(request, here, "Nothing is due: every ended period is invoiced.", level=messages.INFO)
-        hand_out(run)
+        enqueue_chunks(run)
         return answer(request, run.get_absolute_url(), "The run has begun.")
 
     @action(
@@ -159,7 +159,7 @@ class BillingRunAdmin(NeverChanged, ModelAdmin):
     def start_dry(self, request: HttpRequest, form: BaseDialogForm) -> HttpResponse:
         by: Any = request.user
         run = start_dry_run(as_of=form.cleaned_data["as_of"], now=timezone.now(), by=by)
-        hand_out(run)
+        enqueue_chunks(run)
         return answer(request, run.get_absolute_url(), "The dry run has begun.")
 
 

@@ -13,7 +13,7 @@ from unfold.forms import BaseDialogForm
 
 from billing.admin.forms.payments import PaymentForm
 from billing.admin.shared import ReasonForm, answer
-from billing.lifecycle import finalize, review
+from billing.lifecycle import review, void
 from billing.models import Invoice, InvoiceKind, InvoiceState
 from billing.settlement.credit_notes import left_to_credit
 from billing.settlement.payments import record_payment
@@ -123,7 +123,7 @@ class SettlingActions:
         invoice = get_object_or_404(Invoice, pk=object_id)
         said = f"{invoice} is deleted."
         try:
-            finalize.delete_draft(invoice)
+            void.delete_draft(invoice)
         except Refused as refused:
             return answer(request, invoice.get_absolute_url(), str(refused), level=messages.ERROR)
         return answer(request, reverse("admin:billing_invoice_changelist"), said)

@@ -24,9 +24,9 @@ from billing.api.serializers.coupons import (
 )
 from billing.models import Coupon, CouponApplication
 from catalog.models import Feature, Plan
-from config.api.filters import Pages, chosen
+from config.api.filters import Pages, apply_filters
 from config.api.openapi import Message, listed, operation, search_body
-from config.api.views import ApiDoor, body_of, found, invalid
+from config.api.views import ApiView, get_or_404, invalid, read_body
 from customers.api.customers import customer_by_external_id, customer_of
 from customers.api.subscriptions import subscription_of
 
@@ -55,11 +55,11 @@ def associations() -> QuerySet[CouponApplication]:
 
 
 def coupon_of(coupon_id: str) -> Coupon:
-    return found(coupons(), "coupon", public_id=coupon_id)
+    return get_or_404(coupons(), "coupon", public_id=coupon_id)
 
 
 def coupon_by_code(code: str) -> Coupon:
-    return found(coupons(), "coupon", code=code)
+    return get_or_404(coupons(), "coupon", code=code)
 
 
 def _shown(coupon: Coupon) -> Any:
@@ -68,7 +68,7 @@ def _shown(coupon: Coupon) -> Any:
 
 def _list(request: Request) -> Response:
     pages = Pages()
-    cut = pages.paginate_queryset(chosen(request, coupons(), CouponFilter), request) or []
+    cut = pages.paginate_queryset(apply_filters(request, coupons(), CouponFilter), request) or []
     return pages.get_paginated_response(CouponOut([coupon_out(coupon) for coupon in cut], many=True).data)
 
 
@@ -84,7 +84,7 @@ def all_of[Row: (Feature, Plan)](rows: QuerySet[Row], field: str, ids: list[str]
     return [by_id[one] for one in ids]
 
 
-class Coupons(ApiDoor):
+class Coupons(ApiView):
     """Make a coupon, or list them."""
 
     write_scope = WRITE
@@ -96,7 +96,7 @@ class Coupons(ApiDoor):
     @operation("createCoupon", "Make a coupon", tag=TAG, body=CouponIn, answers={201: CouponOut}, errors=(400, 409),
                example=EXAMPLE)  # fmt: skip
     def post(self, request: Request) -> Response:
-        asked = body_of(request, CouponIn)
+        asked = read_body(request, CouponIn)
         features = all_of(Feature.objects.all(), "feature_ids", asked.get("feature_ids") or [])
         plans = all_of(Plan.objects.all(), "plan_ids", asked.get("plan_ids") or [])
         code = asked.get("coupon_code") or secrets.token_hex(4).upper()
@@ -107,7 +107,7 @@ class Coupons(ApiDoor):
         return Response(_shown(coupon), status=201)
 
 
-class CouponSearch(ApiDoor):
+class CouponSearch(ApiView):
     """Find coupons by a body. Only reads."""
 
     is_reading = True
@@ -117,7 +117,7 @@ class CouponSearch(ApiDoor):
         return _list(request)
 
 
-class CouponByCode(ApiDoor):
+class CouponByCode(ApiView):
     """Read a coupon by its code."""
 
     @operation("getCouponByCode", "Read a coupon by code", tag=TAG, answers={200: CouponOut}, errors=(404,))
@@ -125,7 +125,7 @@ class CouponByCode(ApiDoor):
         return Response(CouponOut(coupon_out(coupon_by_code(code))).data)
 
 
-class OneCoupon(ApiDoor):
+class OneCoupon(ApiView):
     """Read a coupon, rename it, or archive it: where it is applied it goes on."""
 
     write_scope = WRITE
@@ -137,7 +137,7 @@ class OneCoupon(ApiDoor):
     @operation("updateCoupon", "Change a coupon", tag=TAG, body=CouponChange, answers={200: CouponOut},
                errors=(400, 404), example={"name": "Summer sale"})  # fmt: skip
     def put(self, request: Request, coupon_id: str) -> Response:
-        coupon, asked = coupon_of(coupon_id), body_of(request, CouponChange)
+        coupon, asked = coupon_of(coupon_id), read_body(request, CouponChange)
         for name, value in asked.items():
             if value is not None:
                 setattr(coupon, name, value)
@@ -150,7 +150,7 @@ class OneCoupon(ApiDoor):
         return Response({"message": "Coupon archived"})
 
 
-class CouponAssociations(ApiDoor):
+class CouponAssociations(ApiView):
     """Apply a coupon, or list where coupons are applied."""
 
     write_scope = WRITE
@@ -159,7 +159,7 @@ class CouponAssociations(ApiDoor):
                filters=ApplicationFilter)  # fmt: skip
     def get(self, request: Request) -> Response:
         pages = Pages()
-        cut = pages.paginate_queryset(chosen(request, associations(), ApplicationFilter), request) or []
+        cut = pages.paginate_queryset(apply_filters(request, associations(), ApplicationFilter), request) or []
         return pages.get_paginated_response(AssociationOut([association_out(each) for each in cut], many=True).data)
 
     @operation(
@@ -168,7 +168,7 @@ class CouponAssociations(ApiDoor):
         description="Applied there already: what is there is returned.",
     )  # fmt: skip
     def post(self, request: Request) -> Response:
-        asked = body_of(request, AssociationIn)
+        asked = read_body(request, AssociationIn)
         coupon = coupon_of(asked["coupon_id"]) if asked.get("coupon_id") else coupon_by_code(asked["coupon_code"])
         subscription = subscription_of(asked["subscription_id"]) if asked.get("subscription_id") else None
         if subscription is not None:
@@ -184,19 +184,19 @@ class CouponAssociations(ApiDoor):
         return Response(_association(application), status=201)
 
 
-class OneCouponAssociation(ApiDoor):
+class OneCouponAssociation(ApiView):
     """Read where a coupon is applied, or end it there."""
 
     write_scope = WRITE
 
     @operation("getCouponAssociation", "Read an applied coupon", tag=TAG, answers={200: AssociationOut}, errors=(404,))
     def get(self, request: Request, association_id: str) -> Response:
-        row = found(associations(), "coupon association", public_id=association_id)
+        row = get_or_404(associations(), "coupon association", public_id=association_id)
         return Response(AssociationOut(association_out(row)).data)
 
     @operation("deleteCouponAssociation", "End an applied coupon", tag=TAG, answers={200: Message}, errors=(404,),
                description="Invoices that fall due from now on aren't reduced. Those made stay.")  # fmt: skip
     def delete(self, request: Request, association_id: str) -> Response:
-        row = found(associations(), "coupon association", public_id=association_id)
+        row = get_or_404(associations(), "coupon association", public_id=association_id)
         end_application(row, at=timezone.now(), by=None, reason=REASON)
         return Response({"message": "Coupon association ended"})

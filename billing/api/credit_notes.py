@@ -10,14 +10,14 @@ from rest_framework.response import Response
 
 from billing.api.filters import CreditNoteFilter
 from billing.api.names import CREDIT_REASONS
-from billing.api.serializers.credit_notes import CreditNoteIn, CreditNoteOut, credit_notes, credit_notes_written
+from billing.api.serializers.credit_notes import CreditNoteIn, CreditNoteOut, credit_notes, serialize_credit_notes
 from billing.api.serializers.invoices import VoidIn
 from billing.models import CreditNote, CreditNoteState, Invoice
 from billing.refusals import CannotCredit
 from billing.settlement.credit_notes import creditable, draft_credit_note, finalize_credit_note, void_credit_note
-from config.api.filters import Pages, chosen
+from config.api.filters import Pages, apply_filters
 from config.api.openapi import listed, operation, search_body
-from config.api.views import ApiDoor, body_of, found, invalid
+from config.api.views import ApiView, get_or_404, invalid, read_body
 
 WRITE = "billing:write"
 
@@ -29,10 +29,10 @@ NOTE_LIST = listed("CreditNoteList", CreditNoteOut)
 
 
 def shown_note(note: CreditNote) -> Any:
-    return credit_notes_written([credit_notes().get(pk=note.pk)])[0]
+    return serialize_credit_notes([credit_notes().get(pk=note.pk)])[0]
 
 
-class CreditNotes(ApiDoor):
+class CreditNotes(ApiView):
     """List credit notes, newest first; draft one."""
 
     write_scope = WRITE
@@ -55,8 +55,8 @@ class CreditNotes(ApiDoor):
         "gives money back follows from what is paid.",
     )  # fmt: skip
     def post(self, request: Request) -> Response:
-        asked = body_of(request, CreditNoteIn)
-        invoice = found(Invoice.objects.all(), "invoice", public_id=asked["invoice_id"])
+        asked = read_body(request, CreditNoteIn)
+        invoice = get_or_404(Invoice.objects.all(), "invoice", public_id=asked["invoice_id"])
         with transaction.atomic():
             note = draft_credit_note(
                 invoice,
@@ -89,11 +89,11 @@ def amounts_of(invoice: Invoice, lines: list[dict[str, Any]]) -> dict[int, Decim
 
 def listed_notes(request: Request) -> Response:
     pages = Pages()
-    cut = pages.paginate_queryset(chosen(request, credit_notes(), CreditNoteFilter), request) or []
-    return pages.get_paginated_response(credit_notes_written(cut))
+    cut = pages.paginate_queryset(apply_filters(request, credit_notes(), CreditNoteFilter), request) or []
+    return pages.get_paginated_response(serialize_credit_notes(cut))
 
 
-class CreditNoteSearch(ApiDoor):
+class CreditNoteSearch(ApiView):
     """Find credit notes by a body. Only reads."""
 
     is_reading = True
@@ -106,15 +106,15 @@ class CreditNoteSearch(ApiDoor):
         return listed_notes(request)
 
 
-class OneCreditNote(ApiDoor):
+class OneCreditNote(ApiView):
     """Read a credit note with its lines."""
 
     @operation("getCreditNote", "Read a credit note", tag=CREDIT_NOTES, answers={200: CreditNoteOut}, errors=(404,))
     def get(self, request: Request, credit_note_id: str) -> Response:
-        return Response(shown_note(found(credit_notes(), "credit note", public_id=credit_note_id)))
+        return Response(shown_note(get_or_404(credit_notes(), "credit note", public_id=credit_note_id)))
 
 
-class CreditNoteFinalize(ApiDoor):
+class CreditNoteFinalize(ApiView):
     """Give a draft credit note its number and let it take effect. Only a draft: anything else is refused (400)."""
 
     write_scope = WRITE
@@ -123,13 +123,13 @@ class CreditNoteFinalize(ApiDoor):
         "processCreditNote", "Finalize a credit note", tag=CREDIT_NOTES, answers={200: CreditNoteOut}, errors=(400, 404)
     )
     def post(self, request: Request, credit_note_id: str) -> Response:
-        note = found(credit_notes(), "credit note", public_id=credit_note_id)
+        note = get_or_404(credit_notes(), "credit note", public_id=credit_note_id)
         if note.state != CreditNoteState.DRAFT:
             raise CannotCredit(f"{note} is {note.get_state_display().lower()}: only a draft is finalized.")
         return Response(shown_note(finalize_credit_note(note, now=timezone.now(), by=None)))
 
 
-class CreditNoteVoid(ApiDoor):
+class CreditNoteVoid(ApiView):
     """Void a credit note; a finalized one keeps its number. Refused (400) where its refund was paid out."""
 
     write_scope = WRITE
@@ -139,7 +139,7 @@ class CreditNoteVoid(ApiDoor):
         errors=(400, 404), example={"reason": "Credited twice by mistake"},
     )  # fmt: skip
     def post(self, request: Request, credit_note_id: str) -> Response:
-        note, asked = found(credit_notes(), "credit note", public_id=credit_note_id), body_of(request, VoidIn)
+        note, asked = get_or_404(credit_notes(), "credit note", public_id=credit_note_id), read_body(request, VoidIn)
         if note.voided_at is not None:
             raise CannotCredit(f"{note} is void already.")
         return Response(shown_note(void_credit_note(note, reason=asked["reason"], now=timezone.now(), by=None)))

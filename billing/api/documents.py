@@ -24,7 +24,7 @@ from billing.explanation.line_events import events_of
 from billing.models import Invoice, InvoiceLine
 from config.api.fields import plain
 from config.api.openapi import operation
-from config.api.views import ApiDoor, found, query_of
+from config.api.views import ApiView, get_or_404, read_query
 from events.usage.contributing_events import CountedEvent
 
 EPOCH, MICROSECOND = datetime(1970, 1, 1, tzinfo=UTC), timedelta(microseconds=1)
@@ -62,10 +62,10 @@ class AnyType(BaseContentNegotiation):
 
 
 def shown(invoice_id: str) -> Invoice:
-    return found(Invoice.objects.select_related(*RELATED), "invoice", public_id=invoice_id)
+    return get_or_404(Invoice.objects.select_related(*RELATED), "invoice", public_id=invoice_id)
 
 
-class InvoicePdf(ApiDoor):
+class InvoicePdf(ApiView):
     """Fetch an invoice as PDF: the same bytes each time, while nothing happens to the invoice."""
 
     content_negotiation_class = AnyType
@@ -75,7 +75,7 @@ class InvoicePdf(ApiDoor):
         answers={(200, PDF): FILE, (200, "application/json"): PdfLink},
     )  # fmt: skip
     def get(self, request: Request, invoice_id: str) -> HttpResponse:
-        asked, invoice = query_of(request, PdfQuery), shown(invoice_id)
+        asked, invoice = read_query(request, PdfQuery), shown(invoice_id)
         if not asked["url"]:
             return pdf_response(invoice)
         address = reverse("shared_document", args=[signing.dumps(invoice.public_id, salt=SALT)])
@@ -111,7 +111,7 @@ class LineEventPage(serializers.Serializer[Any]):
     events_count = serializers.IntegerField(help_text="How many the line says it counted.")
 
 
-class LineEvents(ApiDoor):
+class LineEvents(ApiView):
     """List the events that an invoice line counts: those in its windows, by the definition that usage goes by.
 
     400 for a line that isn't counted from events.
@@ -120,9 +120,9 @@ class LineEvents(ApiDoor):
     @operation("getInvoiceLineEvents", "List the events of an invoice line", tag=TAG, parameters=[LineEventsQuery],
                errors=(400, 404), answers={200: LineEventPage})  # fmt: skip
     def get(self, request: Request, invoice_id: str, line_id: str) -> Response:
-        asked = query_of(request, LineEventsQuery)
+        asked = read_query(request, LineEventsQuery)
         lines = InvoiceLine.objects.select_related("invoice", "feature").filter(invoice__public_id=invoice_id)
-        line, size = found(lines, "invoice line", public_id=line_id), asked["page_size"]
+        line, size = get_or_404(lines, "invoice line", public_id=line_id), asked["page_size"]
         page = list(events_of(line, most=size + 1, after=_place(asked["iter_last_key"])))
         items = [
             {

@@ -7,7 +7,7 @@ from rest_framework.response import Response
 
 from billing.api.filters import InvoiceFilter
 from billing.api.one_off import ONE_OFF_EXAMPLE, create, update
-from billing.api.serializers.invoices import InvoiceOut, PreviewIn, VoidIn, previewed, written
+from billing.api.serializers.invoices import InvoiceOut, PreviewIn, VoidIn, serialize_invoices, serialize_preview
 from billing.api.serializers.one_off import InvoiceUpdate, OneOffIn
 from billing.api.serializers.payments import PaymentIn
 from billing.invoicing.upcoming import upcoming
@@ -15,9 +15,9 @@ from billing.lifecycle.finalize import CannotChange, finalize
 from billing.lifecycle.void import void
 from billing.models import Invoice, InvoiceLine, InvoiceState, PaymentMethod
 from billing.settlement.payments import Receipt, record_payment
-from config.api.filters import Pages, chosen, sent
+from config.api.filters import Pages, apply_filters, list_parameters
 from config.api.openapi import Message, listed, operation, search_body
-from config.api.views import ApiDoor, body_of, found
+from config.api.views import ApiView, get_or_404, read_body
 from customers.api.subscriptions import subscription_of
 
 TAG = "Invoices"
@@ -34,18 +34,18 @@ def invoices() -> QuerySet[Invoice]:
 
 
 def invoice_of(invoice_id: str) -> Invoice:
-    return found(invoices(), "invoice", public_id=invoice_id)
+    return get_or_404(invoices(), "invoice", public_id=invoice_id)
 
 
 def listed_invoices(request: Request) -> Response:
     pages = Pages()
-    with_lines = sent(request).get("skip_line_items", "") != "true"
+    with_lines = list_parameters(request).get("skip_line_items", "") != "true"
     rows = invoices() if with_lines else Invoice.objects.select_related("customer", "subscription").order_by("-pk")
-    cut = pages.paginate_queryset(chosen(request, rows, InvoiceFilter), request) or []
-    return pages.get_paginated_response(written(cut, with_lines=with_lines))
+    cut = pages.paginate_queryset(apply_filters(request, rows, InvoiceFilter), request) or []
+    return pages.get_paginated_response(serialize_invoices(cut, with_lines=with_lines))
 
 
-class Invoices(ApiDoor):
+class Invoices(ApiView):
     """List invoices, newest first; write a one-off one."""
 
     write_scope = WRITE
@@ -62,10 +62,10 @@ class Invoices(ApiDoor):
     )  # fmt: skip
     def post(self, request: Request) -> Response:
         made = create(request)
-        return Response(written([invoice_of(made.public_id)])[0], status=201)
+        return Response(serialize_invoices([invoice_of(made.public_id)])[0], status=201)
 
 
-class InvoiceSearch(ApiDoor):
+class InvoiceSearch(ApiView):
     """Find invoices by a body. Only reads."""
 
     is_reading = True
@@ -75,7 +75,7 @@ class InvoiceSearch(ApiDoor):
         return listed_invoices(request)
 
 
-class InvoicePreview(ApiDoor):
+class InvoicePreview(ApiView):
     """Work out a subscription's upcoming invoice: usage so far, and the fees that come with the period's end."""
 
     is_reading = True
@@ -86,22 +86,22 @@ class InvoicePreview(ApiDoor):
         description="Nothing is stored. Worked out by the code that bills.",
     )  # fmt: skip
     def post(self, request: Request) -> Response:
-        asked = body_of(request, PreviewIn)
+        asked = read_body(request, PreviewIn)
         subscription = subscription_of(asked["subscription_id"])
         found_ = upcoming(subscription.pk, now=timezone.now())
         if found_.problem:
             raise CannotChange(found_.problem)
-        return Response(previewed(found_, subscription, hide_zero=asked["hide_zero_charges_line_items"]))
+        return Response(serialize_preview(found_, subscription, hide_zero=asked["hide_zero_charges_line_items"]))
 
 
-class OneInvoice(ApiDoor):
+class OneInvoice(ApiView):
     """Read an invoice with its lines; change a draft, and what you keep with it."""
 
     write_scope = WRITE
 
     @operation("getInvoice", "Read an invoice", tag=TAG, answers={200: InvoiceOut}, errors=(404,))
     def get(self, request: Request, invoice_id: str) -> Response:
-        return Response(written([invoice_of(invoice_id)])[0])
+        return Response(serialize_invoices([invoice_of(invoice_id)])[0])
 
     @operation(
         "updateInvoice", "Change an invoice", tag=TAG, body=InvoiceUpdate, answers={200: InvoiceOut},
@@ -109,10 +109,10 @@ class OneInvoice(ApiDoor):
     )  # fmt: skip
     def put(self, request: Request, invoice_id: str) -> Response:
         update(request, invoice_of(invoice_id))
-        return Response(written([invoice_of(invoice_id)])[0])
+        return Response(serialize_invoices([invoice_of(invoice_id)])[0])
 
 
-class InvoiceFinalize(ApiDoor):
+class InvoiceFinalize(ApiView):
     """Give a draft its number and freeze it. Only a draft: anything else is refused (400)."""
 
     write_scope = WRITE
@@ -126,7 +126,7 @@ class InvoiceFinalize(ApiDoor):
         return Response({"message": f"Invoice finalized: {done.number}"})
 
 
-class InvoiceVoid(ApiDoor):
+class InvoiceVoid(ApiView):
     """Void a finalized invoice; it keeps its number. Refused (400) where money was paid on it."""
 
     write_scope = WRITE
@@ -134,14 +134,14 @@ class InvoiceVoid(ApiDoor):
     @operation("voidInvoice", "Void an invoice", tag=TAG, body=VoidIn, answers={200: Message}, errors=(400, 404),
                example={"reason": "Billed twice by mistake"})  # fmt: skip
     def post(self, request: Request, invoice_id: str) -> Response:
-        invoice, asked = invoice_of(invoice_id), body_of(request, VoidIn)
+        invoice, asked = invoice_of(invoice_id), read_body(request, VoidIn)
         if invoice.voided_at is not None:
             raise CannotChange(f"{invoice} is void already.")
         void(invoice, reason=asked["reason"], by=None, now=timezone.now())
         return Response({"message": "Invoice voided"})
 
 
-class InvoicePayment(ApiDoor):
+class InvoicePayment(ApiView):
     """Record a payment of a finalized invoice: a part, or all that is left. More than is left is refused (400)."""
 
     write_scope = WRITE
@@ -152,12 +152,12 @@ class InvoicePayment(ApiDoor):
         description="Without an amount, all that is left. A paid invoice stays as it is.",
     )  # fmt: skip
     def put(self, request: Request, invoice_id: str) -> Response:
-        invoice, asked, now = invoice_of(invoice_id), body_of(request, PaymentIn), timezone.now()
+        invoice, asked, now = invoice_of(invoice_id), read_body(request, PaymentIn), timezone.now()
         amount, reference = asked.get("amount"), asked.get("reference") or ""
         is_whole = amount is None or (not reference and amount == invoice.amount_due)
         if invoice.state == InvoiceState.PAID and is_whole:
-            return Response(written([invoice])[0])
+            return Response(serialize_invoices([invoice])[0])
         wanted = invoice.amount_remaining if amount is None else amount
         receipt = Receipt(wanted, now.date(), PaymentMethod.OTHER, reference)
         record_payment(invoice, receipt, now=now, by=None)
-        return Response(written([invoice_of(invoice_id)])[0])
+        return Response(serialize_invoices([invoice_of(invoice_id)])[0])

@@ -11,9 +11,9 @@ from billing.api.filters import LateAdjustmentFilter
 from billing.models import LateAdjustment, LateState
 from billing.money import money
 from config.api.fields import plain
-from config.api.filters import Pages, chosen
+from config.api.filters import Pages, apply_filters
 from config.api.openapi import listed, operation
-from config.api.views import ApiDoor, found
+from config.api.views import ApiView, get_or_404
 
 TAG = "Late usage"
 RELATED = ("subscription__customer", "feature", "price", "invoice", "adjusts", "line__invoice", "credit_note")
@@ -66,7 +66,7 @@ def rows() -> QuerySet[LateAdjustment]:
     return LateAdjustment.objects.select_related(*RELATED).order_by("-pk")
 
 
-def written(row: LateAdjustment) -> dict[str, Any]:
+def serialize_late_adjustment(row: LateAdjustment) -> dict[str, Any]:
     """Write an adjustment that was loaded with `RELATED`."""
     amounts = {name: money(getattr(row, name), row.currency) for name in ("amount_before", "amount_after", "amount")}
     return amounts | {
@@ -97,7 +97,7 @@ def written(row: LateAdjustment) -> dict[str, Any]:
     }
 
 
-class LateAdjustments(ApiDoor):
+class LateAdjustments(ApiView):
     """List late adjustments, newest first. The system writes them; staff decide about them in the admin."""
 
     @operation(
@@ -107,14 +107,16 @@ class LateAdjustments(ApiDoor):
     )  # fmt: skip
     def get(self, request: Request) -> Response:
         pages = Pages()
-        cut = pages.paginate_queryset(chosen(request, rows(), LateAdjustmentFilter), request) or []
-        return pages.get_paginated_response(LateAdjustmentOut([written(row) for row in cut], many=True).data)
+        cut = pages.paginate_queryset(apply_filters(request, rows(), LateAdjustmentFilter), request) or []
+        return pages.get_paginated_response(
+            LateAdjustmentOut([serialize_late_adjustment(row) for row in cut], many=True).data
+        )
 
 
-class OneLateAdjustment(ApiDoor):
+class OneLateAdjustment(ApiView):
     """Read a late adjustment."""
 
     @operation("getLateAdjustment", "Read late usage", tag=TAG, answers={200: LateAdjustmentOut}, errors=(404,))
     def get(self, request: Request, late_adjustment_id: str) -> Response:
-        row = found(rows(), "late adjustment", public_id=late_adjustment_id)
-        return Response(LateAdjustmentOut(written(row)).data)
+        row = get_or_404(rows(), "late adjustment", public_id=late_adjustment_id)
+        return Response(LateAdjustmentOut(serialize_late_adjustment(row)).data)

@@ -7,10 +7,17 @@ from typing import Any
 from drf_spectacular.utils import OpenApiResponse, OpenApiWebhook, extend_schema, inline_serializer
 from rest_framework import serializers
 
-from billing.api.serializers.credit_notes import CreditNoteOut, credit_notes, credit_notes_written
-from billing.api.serializers.invoices import InvoiceOut, written
-from billing.api.serializers.payments import PaymentOut, payments, payments_written
-from billing.api.serializers.wallets import EntryOut, WalletOut, entries_out, movements, wallet_out, wallets
+from billing.api.serializers.credit_notes import CreditNoteOut, credit_notes, serialize_credit_notes
+from billing.api.serializers.invoices import InvoiceOut, serialize_invoices
+from billing.api.serializers.payments import PaymentOut, payments, serialize_payments
+from billing.api.serializers.wallets import (
+    EntryOut,
+    WalletOut,
+    movements,
+    serialize_wallet_entries,
+    wallet_values,
+    wallets,
+)
 from billing.models import Invoice
 from config.webhooks.names import WebhookEvent
 from config.webhooks.outbox import Payload, register_renderer
@@ -87,27 +94,27 @@ MESSAGES = [
 def render_invoices(ids: Sequence[int], at: datetime) -> Payload:
     """Show invoices as the API does, without their lines."""
     rows = Invoice.objects.filter(pk__in=ids).order_by("pk").select_related("customer", "subscription")
-    return [(invoice["id"], invoice) for invoice in written(rows, with_lines=False)]
+    return [(invoice["id"], invoice) for invoice in serialize_invoices(rows, with_lines=False)]
 
 
 def render_payments(ids: Sequence[int], at: datetime) -> Payload:
     """Show payments and refunds as the API does."""
-    return [(payment["id"], payment) for payment in payments_written(payments().filter(pk__in=ids))]
+    return [(payment["id"], payment) for payment in serialize_payments(payments().filter(pk__in=ids))]
 
 
 def render_credit_notes(ids: Sequence[int], at: datetime) -> Payload:
     """Show credit notes as the API does."""
-    return [(note["id"], note) for note in credit_notes_written(credit_notes().filter(pk__in=ids))]
+    return [(note["id"], note) for note in serialize_credit_notes(credit_notes().filter(pk__in=ids))]
 
 
 def render_wallets(ids: Sequence[int], at: datetime) -> Payload:
     """Show wallets as the API does, with their current balance."""
-    return [(wallet.public_id, WalletOut(wallet_out(wallet)).data) for wallet in wallets().filter(pk__in=ids)]
+    return [(wallet.public_id, WalletOut(wallet_values(wallet)).data) for wallet in wallets().filter(pk__in=ids)]
 
 
 def render_wallet_entries(ids: Sequence[int], at: datetime) -> Payload:
     """Show movements of prepaid credit as the API does, in the order in which they were written."""
-    return [(entry["id"], entry) for entry in entries_out(movements().filter(pk__in=ids).order_by("pk"))]
+    return [(entry["id"], entry) for entry in serialize_wallet_entries(movements().filter(pk__in=ids).order_by("pk"))]
 
 
 def register() -> None:

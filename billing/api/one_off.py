@@ -13,7 +13,7 @@ from billing.lifecycle.finalize import finalize
 from billing.lifecycle.one_off import Item, Terms, amend, create_one_off, update_one_off
 from billing.models import Invoice
 from billing.money import format_amount
-from config.api.views import body_of, found, invalid
+from config.api.views import get_or_404, invalid, read_body
 from customers.models import Customer
 from customers.periods import Period
 
@@ -30,8 +30,8 @@ ONE_OFF_EXAMPLE = {
 
 def create(request: Request) -> Invoice:
     """Write the invoice that a request asks for; finalize it if it says so. 400 where its totals are others."""
-    asked, now = body_of(request, OneOffIn), timezone.now()
-    customer = found(Customer.objects.all(), "customer", public_id=asked["customer_id"])
+    asked, now = read_body(request, OneOffIn), timezone.now()
+    customer = get_or_404(Customer.objects.all(), "customer", public_id=asked["customer_id"])
     items = items_of(asked.get("line_items")) or [
         Item(asked.get("description") or "One-off charge", None, amount=asked["subtotal"])
     ]
@@ -62,7 +62,7 @@ def _compare(invoice: Invoice, asked: dict[str, Any]) -> None:
 
 def update(request: Request, invoice: Invoice) -> Invoice:
     """Change what a request names of an invoice; the rest stays."""
-    asked, now = body_of(request, InvoiceUpdate), timezone.now()
+    asked, now = read_body(request, InvoiceUpdate), timezone.now()
     memo = asked.get("description")
     with transaction.atomic():
         if asked.get("line_items"):

@@ -6,18 +6,18 @@ from rest_framework.response import Response
 
 from billing.api.filters import PaymentFilter
 from billing.api.names import PAYMENT_METHODS
-from billing.api.serializers.payments import PaymentCreate, PaymentOut, Reversal, payments, payments_written
+from billing.api.serializers.payments import PaymentCreate, PaymentOut, Reversal, payments, serialize_payments
 from billing.models import Invoice
 from billing.settlement.payments import Receipt, record_payment, reverse_payment
-from config.api.filters import Pages, chosen
+from config.api.filters import Pages, apply_filters
 from config.api.openapi import listed, operation
-from config.api.views import ApiDoor, body_of, found, invalid
+from config.api.views import ApiView, get_or_404, invalid, read_body
 
 PAYMENTS = "Payments"
 WRITE = "billing:write"
 
 
-class Payments(ApiDoor):
+class Payments(ApiView):
     """List payments, newest first; record one that was received."""
 
     write_scope = WRITE
@@ -28,8 +28,8 @@ class Payments(ApiDoor):
     )  # fmt: skip
     def get(self, request: Request) -> Response:
         pages = Pages()
-        cut = pages.paginate_queryset(chosen(request, payments(), PaymentFilter), request) or []
-        return pages.get_paginated_response(payments_written(cut))
+        cut = pages.paginate_queryset(apply_filters(request, payments(), PaymentFilter), request) or []
+        return pages.get_paginated_response(serialize_payments(cut))
 
     @operation(
         "createPayment", "Record a payment", tag=PAYMENTS, body=PaymentCreate, answers={201: PaymentOut},
@@ -42,8 +42,8 @@ class Payments(ApiDoor):
         "request with it answers the first payment.",
     )  # fmt: skip
     def post(self, request: Request) -> Response:
-        asked, now = body_of(request, PaymentCreate), timezone.now()
-        invoice = found(Invoice.objects.all(), "invoice", public_id=asked["destination_id"])
+        asked, now = read_body(request, PaymentCreate), timezone.now()
+        invoice = get_or_404(Invoice.objects.all(), "invoice", public_id=asked["destination_id"])
         if asked["currency"].upper() != invoice.currency:
             raise invalid({"currency": [f"The invoice is in {invoice.currency}."]})
         receipt = Receipt(
@@ -55,18 +55,18 @@ class Payments(ApiDoor):
             idempotency_key=asked.get("idempotency_key") or None,
         )
         made = record_payment(invoice, receipt, now=now, by=None)
-        return Response(payments_written([payments().get(pk=made.pk)])[0], status=201)
+        return Response(serialize_payments([payments().get(pk=made.pk)])[0], status=201)
 
 
-class OnePayment(ApiDoor):
+class OnePayment(ApiView):
     """Read a payment."""
 
     @operation("getPayment", "Read a payment", tag=PAYMENTS, answers={200: PaymentOut}, errors=(404,))
     def get(self, request: Request, payment_id: str) -> Response:
-        return Response(payments_written([found(payments(), "payment", public_id=payment_id)])[0])
+        return Response(serialize_payments([get_or_404(payments(), "payment", public_id=payment_id)])[0])
 
 
-class PaymentReversal(ApiDoor):
+class PaymentReversal(ApiView):
     """Take a payment back: it bounced, or was recorded by mistake. The payment stays; a second call changes nothing."""
 
     write_scope = WRITE
@@ -76,6 +76,6 @@ class PaymentReversal(ApiDoor):
         errors=(400, 404), example={"reason": "Bounced"},
     )  # fmt: skip
     def post(self, request: Request, payment_id: str) -> Response:
-        payment, asked = found(payments(), "payment", public_id=payment_id), body_of(request, Reversal)
+        payment, asked = get_or_404(payments(), "payment", public_id=payment_id), read_body(request, Reversal)
         row = reverse_payment(payment, reason=asked["reason"], now=timezone.now(), by=None)
-        return Response(payments_written([payments().get(pk=row.pk)])[0])
+        return Response(serialize_payments([payments().get(pk=row.pk)])[0])

@@ -13,7 +13,7 @@ from billing.money import money
 from catalog.api.names import PERIODS
 from catalog.models import Plan
 from config.api.openapi import operation
-from config.api.views import ApiDoor, body_of, found, invalid
+from config.api.views import ApiView, get_or_404, invalid, read_body
 from customers.api.names import PRORATIONS
 from customers.api.subscriptions import REASON, TAG, shown_one, subscription_of
 from customers.models import Subscription
@@ -24,18 +24,18 @@ EXAMPLE = {"target_plan_id": "plan_2", "proration_behavior": "create_prorations"
 
 def _asked(request: Request, subscription: Subscription) -> tuple[Plan, datetime, datetime]:
     """Read the target plan, when the change is to be, and now. 400 for what the subscription keeps."""
-    asked, now = body_of(request, ChangeIn), timezone.now()
+    asked, now = read_body(request, ChangeIn), timezone.now()
     period = asked.get("billing_period")
     if period and PERIODS[period] != subscription.interval:
         raise invalid({"billing_period": ["A change keeps the rhythm: cancel, and subscribe anew for another."]})
     if PRORATIONS[asked["proration_behavior"]] != subscription.prorate:
         raise invalid({"proration_behavior": ["Whether fees are prorated is the subscription's own, from its start."]})
-    plan = found(Plan.objects.all(), "plan", public_id=asked["target_plan_id"])
+    plan = get_or_404(Plan.objects.all(), "plan", public_id=asked["target_plan_id"])
     at = now if asked["change_at"] == "immediate" else end_of_period(subscription, now)
     return plan, at, now
 
 
-class ChangePreviewing(ApiDoor):
+class ChangePreviewing(ApiView):
     """Show what a change of plan would do to the upcoming invoice. It is made, looked at, and taken back."""
 
     is_reading = True
@@ -63,7 +63,7 @@ class ChangePreviewing(ApiDoor):
         return Response(ChangePreview(found_).data)
 
 
-class ChangeExecution(ApiDoor):
+class ChangeExecution(ApiView):
     """Move a subscription to another plan, now or with its period's end. What is unused of the old one is credited."""
 
     write_scope = "customers:write"

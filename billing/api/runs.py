@@ -16,10 +16,10 @@ from billing.models import BillingRun, InvoiceKind, RunFinding, RunKind, RunStat
 from billing.money import money
 from billing.runs.billing_run import start_run
 from billing.runs.dry_run import start_dry_run
-from billing.tasks import hand_out
+from billing.tasks import enqueue_chunks
 from config.api.filters import ManyFilter, MomentFilter, page
 from config.api.openapi import listed, operation
-from config.api.views import ApiDoor, body_of, found, invalid
+from config.api.views import ApiView, get_or_404, invalid, read_body
 
 TAG = "Billing runs"
 WRITE = "billing:write"
@@ -100,7 +100,7 @@ class FindingFilter(filters.FilterSet):
         return rows.exclude(problem="") if value else rows.filter(problem="")
 
 
-class Runs(ApiDoor):
+class Runs(ApiView):
     """List billing runs, the latest first; start one."""
 
     write_scope = WRITE
@@ -119,7 +119,7 @@ class Runs(ApiDoor):
         "200: a run that is finished at once, because nothing is due.",
     )  # fmt: skip
     def post(self, request: Request) -> Response:
-        asked, now = body_of(request, RunIn), timezone.now()
+        asked, now = read_body(request, RunIn), timezone.now()
         if asked["dry_run"]:
             run = start_dry_run(as_of=asked.get("as_of") or now, now=now)
         elif asked.get("as_of") is not None:
@@ -127,11 +127,11 @@ class Runs(ApiDoor):
         else:
             run = start_run(as_of=now, now=now, kind=RunKind.MANUAL) or nothing_due(now)
         if run.state == RunState.RUNNING:
-            hand_out(run)
+            enqueue_chunks(run)
         return Response(RunOut(run).data, status=202 if run.state == RunState.RUNNING else 200)
 
 
-class OneRun(ApiDoor):
+class OneRun(ApiView):
     """Read a run, as far as it is."""
 
     @operation("getBillingRun", "Read a billing run", tag=TAG, answers={200: RunOut}, errors=(404,))
@@ -139,7 +139,7 @@ class OneRun(ApiDoor):
         return Response(RunOut(run_of(run_id)).data)
 
 
-class RunFindings(ApiDoor):
+class RunFindings(ApiView):
     """List what a run found, in the order of subscriptions."""
 
     @operation(
@@ -159,4 +159,4 @@ def nothing_due(now: datetime) -> BillingRun:
 
 
 def run_of(run_id: str) -> BillingRun:
-    return found(BillingRun.objects.all(), "billing run", public_id=run_id)
+    return get_or_404(BillingRun.objects.all(), "billing run", public_id=run_id)

@@ -8,9 +8,9 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from billing.money import money
-from billing.statements.statement import Account, Statement, statement
+from billing.statements.statement import AccountMovements, Statement, statement
 from config.api.openapi import operation
-from config.api.views import ApiDoor, query_of
+from config.api.views import ApiView, read_query
 from customers.api.customers import customer_of
 
 
@@ -59,14 +59,14 @@ class StatementOut(serializers.Serializer[Any]):
     currencies = StatementCurrency(many=True)
 
 
-class CustomerStatement(ApiDoor):
+class CustomerStatement(ApiView):
     """Read a customer's statement: by currency the opening balance, each movement with the balance after it, the
     closing balance. 400 for a range upside down or with more than 10,000 movements."""
 
     @operation("getCustomerStatement", "Read a customer's statement", tag="Customers", parameters=[StatementQuery],
                answers={200: StatementOut}, errors=(400, 404))  # fmt: skip
     def get(self, request: Request, customer_id: str) -> Response:
-        customer, asked = customer_of(customer_id), query_of(request, StatementQuery)
+        customer, asked = customer_of(customer_id), read_query(request, StatementQuery)
         first, last = asked["from_date"], asked["to_date"]
         return Response(_written(statement(customer, first, last, currency=asked["currency"].upper())))
 
@@ -89,7 +89,7 @@ def _written(found: Statement) -> Any:
     return StatementOut(whole).data
 
 
-def _account(account: Account, currency: str) -> dict[str, Any]:
+def _account(account: AccountMovements, currency: str) -> dict[str, Any]:
     return {
         "opening_balance": money(account.opening, currency),
         "entries": [

@@ -16,7 +16,7 @@ from billing.api.taxes import assignments, rate_by_code, rate_of
 from billing.models import Coupon
 from config.api.fields import MomentField, TextField
 from config.api.openapi import operation
-from config.api.views import ApiDoor, body_of, found, invalid
+from config.api.views import ApiView, get_or_404, invalid, read_body
 from customers.api.serializers import SubscriptionOut
 from customers.api.subscriptions import TAG, shown_one, subscription_of
 from customers.models import Subscription
@@ -97,7 +97,7 @@ class ModifyOut(serializers.Serializer[Any]):
     subscription = SubscriptionOut()
 
 
-class SubscriptionModify(ApiDoor):
+class SubscriptionModify(ApiView):
     """Add or remove a coupon or a tax of one subscription. Invoices that are drafted from now on go by it."""
 
     write_scope = "billing:write"
@@ -108,7 +108,7 @@ class SubscriptionModify(ApiDoor):
         example={"type": "coupon", "coupon_params": {"action": "add", "coupon_code": "SUMMER26"}},
     )  # fmt: skip
     def post(self, request: Request, subscription_id: str) -> Response:
-        subscription, asked, now = subscription_of(subscription_id), body_of(request, ModifyIn), timezone.now()
+        subscription, asked, now = subscription_of(subscription_id), read_body(request, ModifyIn), timezone.now()
         with transaction.atomic():
             if asked["type"] == "coupon":
                 _modify_coupon(subscription, asked["coupon_params"], now)
@@ -125,7 +125,7 @@ def _modify_coupon(subscription: Subscription, params: dict[str, Any], now: date
         )  # fmt: skip
         return
     mine = associations().filter(subscription=subscription)
-    row = found(mine, "coupon association of this subscription", public_id=params["coupon_association_id"])
+    row = get_or_404(mine, "coupon association of this subscription", public_id=params["coupon_association_id"])
     end_application(row, at=params.get("end_date") or now, by=None, reason=REASON)
 
 
@@ -134,5 +134,5 @@ def _modify_tax(subscription: Subscription, params: dict[str, Any]) -> None:
         assign(rate_of(params["tax_rate_id"]), subscription=subscription, by=None, reason=REASON)
         return
     mine = assignments().filter(subscription=subscription)
-    row = found(mine, "tax association of this subscription", public_id=params["tax_association_id"])
+    row = get_or_404(mine, "tax association of this subscription", public_id=params["tax_association_id"])
     unassign(row, by=None, reason=REASON)

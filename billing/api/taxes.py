@@ -21,9 +21,9 @@ from billing.api.serializers.taxes import (
     rate_out,
 )
 from billing.models import TaxAssignment, TaxRate
-from config.api.filters import Pages, chosen
+from config.api.filters import Pages, apply_filters
 from config.api.openapi import Message, listed, operation
-from config.api.views import ApiDoor, body_of, found, invalid
+from config.api.views import ApiView, get_or_404, invalid, read_body
 from config.audit import recorded
 from customers.api.customers import customer_by_external_id, customer_of
 from customers.api.subscriptions import subscription_of
@@ -37,11 +37,11 @@ EXAMPLE = {"code": "VAT-DE", "name": "VAT", "percentage_value": "19", "country":
 
 
 def rate_of(rate_id: str) -> TaxRate:
-    return found(TaxRate.objects.all(), "tax rate", public_id=rate_id)
+    return get_or_404(TaxRate.objects.all(), "tax rate", public_id=rate_id)
 
 
 def rate_by_code(code: str) -> TaxRate:
-    return found(TaxRate.objects.all(), "tax rate", code=code)
+    return get_or_404(TaxRate.objects.all(), "tax rate", code=code)
 
 
 def assignments() -> QuerySet[TaxAssignment]:
@@ -49,7 +49,7 @@ def assignments() -> QuerySet[TaxAssignment]:
 
 
 def assignment_of(assignment_id: str) -> TaxAssignment:
-    return found(assignments(), "tax association", public_id=assignment_id)
+    return get_or_404(assignments(), "tax association", public_id=assignment_id)
 
 
 def _shown(rate: TaxRate) -> Any:
@@ -60,7 +60,7 @@ def _assigned(assignment: TaxAssignment) -> Response:
     return Response(AssignmentOut(assignment_out(assignment_of(assignment.public_id))).data)
 
 
-class TaxRates(ApiDoor):
+class TaxRates(ApiView):
     """Make a tax rate, or list them."""
 
     write_scope = WRITE
@@ -69,13 +69,13 @@ class TaxRates(ApiDoor):
     def get(self, request: Request) -> Response:
         pages = Pages()
         rows = TaxRate.objects.order_by("-created_at", "-pk")
-        cut = pages.paginate_queryset(chosen(request, rows, RateFilter), request) or []
+        cut = pages.paginate_queryset(apply_filters(request, rows, RateFilter), request) or []
         return pages.get_paginated_response(RateOut([rate_out(rate) for rate in cut], many=True).data)
 
     @operation("createTaxRate", "Make a tax rate", tag=TAG, body=RateIn, answers={201: RateOut}, errors=(400, 409),
                example=EXAMPLE)  # fmt: skip
     def post(self, request: Request) -> Response:
-        asked = body_of(request, RateIn)
+        asked = read_body(request, RateIn)
         rate = TaxRate(
             code=asked["code"], name=asked["name"], percentage=asked["percentage_value"],
             is_inclusive=asked["tax_behavior"] == "inclusive", country=(asked.get("country") or "").upper(),
@@ -84,7 +84,7 @@ class TaxRates(ApiDoor):
         return Response(_shown(save_rate(rate, by=None, reason=REASON)), status=201)
 
 
-class OneTaxRate(ApiDoor):
+class OneTaxRate(ApiView):
     """Read a tax rate, rename it, or archive it."""
 
     write_scope = WRITE
@@ -96,7 +96,7 @@ class OneTaxRate(ApiDoor):
     @operation("updateTaxRate", "Change a tax rate", tag=TAG, body=RateChange, answers={200: RateOut},
                errors=(400, 404), example={"name": "VAT Germany"})  # fmt: skip
     def put(self, request: Request, rate_id: str) -> Response:
-        rate, asked = rate_of(rate_id), body_of(request, RateChange)
+        rate, asked = rate_of(rate_id), read_body(request, RateChange)
         if asked.get("code") not in (None, "", rate.code):
             raise invalid({"code": ["A rate's code never changes: make a new rate."]})
         for name in ("name", "description", "metadata"):
@@ -115,7 +115,7 @@ class OneTaxRate(ApiDoor):
         return Response(status=204)
 
 
-class TaxAssociations(ApiDoor):
+class TaxAssociations(ApiView):
     """Have a customer, a subscription or everybody pay a tax, or list who pays which."""
 
     write_scope = WRITE
@@ -124,7 +124,7 @@ class TaxAssociations(ApiDoor):
                filters=AssignmentFilter)  # fmt: skip
     def get(self, request: Request) -> Response:
         pages = Pages()
-        cut = pages.paginate_queryset(chosen(request, assignments(), AssignmentFilter), request) or []
+        cut = pages.paginate_queryset(apply_filters(request, assignments(), AssignmentFilter), request) or []
         return pages.get_paginated_response(AssignmentOut([assignment_out(each) for each in cut], many=True).data)
 
     @operation(
@@ -134,7 +134,7 @@ class TaxAssociations(ApiDoor):
         description="Assigned already: what is there is returned.",
     )  # fmt: skip
     def post(self, request: Request) -> Response:
-        asked = body_of(request, AssignmentIn)
+        asked = read_body(request, AssignmentIn)
         rate = rate_by_code(asked["tax_rate_code"])
         if asked.get("tax_behavior") not in (None, behavior(rate)):
             raise invalid({"tax_behavior": [f"The rate is {behavior(rate)}: that is fixed with the rate."]})
@@ -155,7 +155,7 @@ def _owner(asked: dict[str, Any]) -> dict[str, Any]:
     return {}
 
 
-class OneTaxAssociation(ApiDoor):
+class OneTaxAssociation(ApiView):
     """Read who pays a tax, change its place among their taxes, or end it."""
 
     write_scope = WRITE
@@ -167,7 +167,7 @@ class OneTaxAssociation(ApiDoor):
     @operation("updateTaxAssociation", "Change an assigned tax", tag=TAG, body=AssignmentChange,
                answers={200: AssignmentOut}, errors=(400, 404), example={"priority": 2})  # fmt: skip
     def put(self, request: Request, association_id: str) -> Response:
-        assignment, asked = assignment_of(association_id), body_of(request, AssignmentChange)
+        assignment, asked = assignment_of(association_id), read_body(request, AssignmentChange)
         if asked.get("priority") is not None:
             assignment.position = asked["priority"]
         if asked.get("metadata") is not None:

@@ -26,11 +26,11 @@ from catalog.api.names import AGGREGATIONS, name_of
 from catalog.models import Feature, Price
 from config.api.fields import plain
 from config.api.openapi import operation
-from config.api.views import ApiDoor, body_of, invalid
+from config.api.views import ApiView, invalid, read_body
 from customers.api.customers import customer_by_external_id, customer_of, sources_out
 from customers.api.subscriptions import subscription_of
 from customers.grants import Granted, granted
-from customers.grants import chosen as chosen_grants
+from customers.grants import for_features as chosen_grants
 from customers.models import Customer, Subscription
 from customers.periods import NoSuchPeriod, Period
 from customers.subscriptions import current_period
@@ -45,7 +45,7 @@ TAG = "Usage"
 ANALYTICS = {"external_customer_id": "acme", "window_size": "DAY", "group_by": ["properties.model"]}
 
 
-class SubscriptionUsage(ApiDoor):
+class SubscriptionUsage(ApiView):
     """Tell what a subscription used, and what that costs."""
 
     is_reading = True
@@ -55,7 +55,7 @@ class SubscriptionUsage(ApiDoor):
         answers={200: SubscriptionUsageOut}, errors=(400, 404), example={"subscription_id": "subs_1"},
     )  # fmt: skip
     def post(self, request: Request) -> HttpResponse:
-        asked = body_of(request, SubscriptionUsageIn)
+        asked = read_body(request, SubscriptionUsageIn)
         subscription = subscription_of(asked["subscription_id"])
         window = _window(asked, subscription)
         costs = spent([subscription.pk], window)
@@ -108,7 +108,7 @@ def _charges(subscription: Subscription, costs: Sequence[Cost], window: Period) 
     return rows
 
 
-class UsageAnalytics(ApiDoor):
+class UsageAnalytics(ApiView):
     """Tell a customer's usage and its cost by feature, or its usage by what events carry."""
 
     is_reading = True
@@ -119,7 +119,7 @@ class UsageAnalytics(ApiDoor):
         description="Costs are exact for any window: those of windows next to each other add up to the whole.",
     )  # fmt: skip
     def post(self, request: Request) -> HttpResponse:
-        asked = body_of(request, AnalyticsIn)
+        asked = read_body(request, AnalyticsIn)
         customer = customer_by_external_id(asked["external_customer_id"])
         wanted = Asked(
             customer,
@@ -195,7 +195,7 @@ def _item(feature: Feature, customer: Customer, value: Decimal, events: int) -> 
     }
 
 
-class CustomerUsage(ApiDoor):
+class CustomerUsage(ApiView):
     """Tell what a customer has used of what its plans grant."""
 
     @operation(

@@ -22,18 +22,18 @@ from billing.api.serializers.wallets import (
     WalletOut,
     breakdown,
     end_of_day,
-    entries_out,
     movements,
-    wallet_out,
+    serialize_wallet_entries,
+    wallet_values,
     wallets,
 )
 from billing.models import CreditGrant, EntryKind, GrantKind, Wallet, WalletEntry
 from billing.money import money
 from billing.settlement.balances import balance_of
 from billing.settlement.wallets import change_wallet, close_wallet, debit, grant, open_wallet
-from config.api.filters import Pages, chosen
+from config.api.filters import Pages, apply_filters
 from config.api.openapi import Message, listed, operation, search_body
-from config.api.views import ApiDoor, body_of, found, invalid
+from config.api.views import ApiView, get_or_404, invalid, read_body
 from customers.api.customers import customer_by_external_id, customer_of
 from customers.models import Customer
 
@@ -46,7 +46,7 @@ EXAMPLE = {"external_customer_id": "acme", "currency": "USD", "name": "Prepaid",
 
 
 def wallet_of(wallet_id: str) -> Wallet:
-    return found(wallets(), "wallet", public_id=wallet_id)
+    return get_or_404(wallets(), "wallet", public_id=wallet_id)
 
 
 def _customer(asked: Any) -> Customer:
@@ -55,26 +55,28 @@ def _customer(asked: Any) -> Customer:
 
 
 def _shown(wallet: Wallet) -> Response:
-    return Response(WalletOut(wallet_out(wallet_of(wallet.public_id))).data)
+    return Response(WalletOut(wallet_values(wallet_of(wallet.public_id))).data)
 
 
 def _list(request: Request) -> Response:
     pages = Pages()
-    cut = pages.paginate_queryset(chosen(request, wallets(), WalletFilter), request) or []
-    return pages.get_paginated_response(WalletOut([wallet_out(wallet) for wallet in cut], many=True).data)
+    cut = pages.paginate_queryset(apply_filters(request, wallets(), WalletFilter), request) or []
+    return pages.get_paginated_response(WalletOut([wallet_values(wallet) for wallet in cut], many=True).data)
 
 
 def _entries(request: Request, rows: QuerySet[WalletEntry]) -> Response:
     pages = Pages()
-    cut = pages.paginate_queryset(chosen(request, rows, EntryFilter), request) or []
-    return pages.get_paginated_response(entries_out(cut))
+    cut = pages.paginate_queryset(apply_filters(request, rows, EntryFilter), request) or []
+    return pages.get_paginated_response(serialize_wallet_entries(cut))
 
 
 def _of_customer(customer: Customer) -> Response:
-    return Response(WalletOut([wallet_out(wallet) for wallet in wallets().filter(customer=customer)], many=True).data)
+    return Response(
+        WalletOut([wallet_values(wallet) for wallet in wallets().filter(customer=customer)], many=True).data
+    )
 
 
-class Wallets(ApiDoor):
+class Wallets(ApiView):
     """Open a wallet, or list them. A customer may have several in a currency."""
 
     write_scope = WRITE
@@ -86,7 +88,7 @@ class Wallets(ApiDoor):
     @operation("createWallet", "Open a wallet", tag=TAG, body=WalletIn, answers={200: WalletOut}, errors=(400, 404),
                example=EXAMPLE)  # fmt: skip
     def post(self, request: Request) -> Response:
-        asked, now = body_of(request, WalletIn), timezone.now()
+        asked, now = read_body(request, WalletIn), timezone.now()
         given = {name: asked[name] for name in ("description", "priority", "metadata") if asked.get(name)}
         expires_at = asked.get("initial_credits_expiry_date_utc")
         expires_at = expires_at or end_of_day(asked.get("initial_credits_to_load_expiry_date"))
@@ -100,7 +102,7 @@ class Wallets(ApiDoor):
         return _shown(wallet)
 
 
-class WalletSearch(ApiDoor):
+class WalletSearch(ApiView):
     """Find wallets by a body. Only reads."""
 
     is_reading = True
@@ -110,7 +112,7 @@ class WalletSearch(ApiDoor):
         return _list(request)
 
 
-class OneWallet(ApiDoor):
+class OneWallet(ApiView):
     """Read a wallet, or change what it is called and when it is used."""
 
     write_scope = WRITE
@@ -122,12 +124,12 @@ class OneWallet(ApiDoor):
     @operation("updateWallet", "Change a wallet", tag=TAG, body=WalletChange, answers={200: WalletOut},
                errors=(400, 404), example={"name": "Prepaid 2026"})  # fmt: skip
     def put(self, request: Request, wallet_id: str) -> Response:
-        wallet, asked = wallet_of(wallet_id), body_of(request, WalletChange)
+        wallet, asked = wallet_of(wallet_id), read_body(request, WalletChange)
         given = {name: value for name, value in asked.items() if value is not None}
         return _shown(change_wallet(wallet, now=timezone.now(), by=None, reason=REASON, **given))
 
 
-class WalletBalance(ApiDoor):
+class WalletBalance(ApiView):
     """Tell what a wallet is worth now: its credit, less what its customer has used and not paid."""
 
     @operation("getWalletBalance", "A wallet's balance now", tag=TAG, answers={200: BalanceOut}, errors=(404,))
@@ -135,7 +137,7 @@ class WalletBalance(ApiDoor):
         wallet, now = wallet_of(wallet_id), timezone.now()
         balance = balance_of(wallet, now=now)
         real_time = money(balance.real_time, wallet.currency)
-        body = wallet_out(wallet) | {
+        body = wallet_values(wallet) | {
             "real_time_balance": real_time,
             "real_time_credit_balance": real_time,
             "current_period_usage": money(balance.used, wallet.currency),
@@ -146,7 +148,7 @@ class WalletBalance(ApiDoor):
         return Response(BalanceOut(body).data)
 
 
-class WalletTopUp(ApiDoor):
+class WalletTopUp(ApiView):
     """Put credit into a wallet. `PURCHASED_CREDIT_DIRECT` says that it was paid for elsewhere: no invoice is made."""
 
     write_scope = WRITE
@@ -156,7 +158,7 @@ class WalletTopUp(ApiDoor):
         example={"transaction_reason": "PURCHASED_CREDIT_DIRECT", "amount": "100", "idempotency_key": "payment-1"},
     )  # fmt: skip
     def post(self, request: Request, wallet_id: str) -> Response:
-        wallet, asked, now = wallet_of(wallet_id), body_of(request, TopUpIn), timezone.now()
+        wallet, asked, now = wallet_of(wallet_id), read_body(request, TopUpIn), timezone.now()
         amount = asked["amount"] if asked.get("amount") is not None else asked["credits_to_add"]
         reference, bonus = asked.get("idempotency_key") or None, asked.get("bonus_credits_to_add")
         shared: dict[str, Any] = {"reason": asked.get("description") or REASON, "now": now, "by": None}
@@ -176,11 +178,11 @@ class WalletTopUp(ApiDoor):
 
 def _topped_up(given: CreditGrant) -> Any:
     entry = movements().get(grant=given, kind=EntryKind.GRANTED)
-    wallet = WalletOut(wallet_out(entry.wallet)).data
-    return {"wallet": wallet, "wallet_transaction": entries_out([entry])[0], "invoice_id": None}
+    wallet = WalletOut(wallet_values(entry.wallet)).data
+    return {"wallet": wallet, "wallet_transaction": serialize_wallet_entries([entry])[0], "invoice_id": None}
 
 
-class WalletDebit(ApiDoor):
+class WalletDebit(ApiView):
     """Take credit out of a wallet by hand, from what would be used first. Never more than is in it (400)."""
 
     write_scope = WRITE
@@ -188,13 +190,13 @@ class WalletDebit(ApiDoor):
     @operation("debitWallet", "Take credit out", tag=TAG, body=DebitIn, answers={200: WalletOut}, errors=(400, 404),
                example={"amount": "10", "description": "Granted twice"})  # fmt: skip
     def post(self, request: Request, wallet_id: str) -> Response:
-        wallet, asked = wallet_of(wallet_id), body_of(request, DebitIn)
+        wallet, asked = wallet_of(wallet_id), read_body(request, DebitIn)
         amount = asked["amount"] if asked.get("amount") is not None else asked["credits"]
         debit(wallet, amount, reason=asked.get("description") or REASON, now=timezone.now(), by=None)
         return _shown(wallet)
 
 
-class WalletTerminate(ApiDoor):
+class WalletTerminate(ApiView):
     """Take back all that is left in a wallet, and close it for good."""
 
     write_scope = WRITE
@@ -205,7 +207,7 @@ class WalletTerminate(ApiDoor):
         return Response({"message": "Wallet closed"})
 
 
-class WalletTransactions(ApiDoor):
+class WalletTransactions(ApiView):
     """List a wallet's movements, newest first."""
 
     @operation("getWalletTransactions", "A wallet's movements", tag=TAG, answers={200: ENTRIES}, filters=EntryFilter,
@@ -214,7 +216,7 @@ class WalletTransactions(ApiDoor):
         return _entries(request, movements().filter(wallet=wallet_of(wallet_id)))
 
 
-class TransactionSearch(ApiDoor):
+class TransactionSearch(ApiView):
     """Find movements of all wallets by a body. Only reads."""
 
     is_reading = True
@@ -225,7 +227,7 @@ class TransactionSearch(ApiDoor):
         return _entries(request, movements())
 
 
-class WalletsOfCustomer(ApiDoor):
+class WalletsOfCustomer(ApiView):
     """List a customer's wallets."""
 
     @operation("getWalletsByCustomerId", "A customer's wallets", tag=TAG, answers={200: WalletOut(many=True)},
@@ -234,7 +236,7 @@ class WalletsOfCustomer(ApiDoor):
         return _of_customer(customer_of(customer_id))
 
 
-class CustomerWallets(ApiDoor):
+class CustomerWallets(ApiView):
     """List the wallets of a customer that the query names."""
 
     @operation(

@@ -14,7 +14,7 @@ from datetime import datetime
 from decimal import Decimal
 from fractions import Fraction
 
-from billing.charges.accounts import ACTIVE, Account, Allowance, Metered
+from billing.charges.subscription import ACTIVE, Allowance, BilledSubscription, MeteredFeature
 from billing.money import ZERO, times
 from billing.rating.proration import factor
 from customers.periods import Interval, Period, Schedule, Unit, periods_between, windows
@@ -33,9 +33,9 @@ class Grant:
 
 
 def grants(
-    account: Account,
+    subscription: BilledSubscription,
     allowance: Allowance,
-    feature: Metered,
+    feature: MeteredFeature,
     version_id: int,
     used: tuple[Period, ...],
     *,
@@ -46,43 +46,43 @@ def grants(
     What shrinks with a short period shrinks to the days of the windows in which the feature was `active`.
     """
     if allowance.limit is None or not allowance.limit or feature.is_cumulative or allowance.reset == "period":
-        return [Grant(used, _period_limit(account, allowance, active))]
+        return [Grant(used, _period_limit(subscription, allowance, active))]
     if allowance.reset == "never":
-        return [_lifetime(account, allowance, used)]
+        return [_lifetime(subscription, allowance, used)]
     found: list[Grant] = []
-    since = _in_force_since(account, version_id)
+    since = _in_force_since(subscription, version_id)
     for window in used:
         found += [
             Grant((inside,), allowance.limit, _before(whole, inside, since))
-            for whole, inside in _granted_in(account, allowance.reset, window)
+            for whole, inside in _granted_in(subscription, allowance.reset, window)
         ]
     return found
 
 
-def _period_limit(account: Account, allowance: Allowance, active: tuple[Period, ...]) -> Decimal | None:
+def _period_limit(subscription: BilledSubscription, allowance: Allowance, active: tuple[Period, ...]) -> Decimal | None:
     if allowance.limit is None or not allowance.is_prorated:
         return allowance.limit
-    full = account.full_period(account.schedule.index_at(active[0].start))
-    share = sum((factor(full, window, account.timezone) for window in active), Fraction(0))
+    full = subscription.full_period(subscription.schedule.index_at(active[0].start))
+    share = sum((factor(full, window, subscription.timezone) for window in active), Fraction(0))
     return times(allowance.limit, share)
 
 
-def _lifetime(account: Account, allowance: Allowance, used: tuple[Period, ...]) -> Grant:
-    opened = account.first_active() or account.started_at
+def _lifetime(subscription: BilledSubscription, allowance: Allowance, used: tuple[Period, ...]) -> Grant:
+    opened = subscription.first_active() or subscription.started_at
     before = Period(opened, used[0].start) if opened < used[0].start else None
     return Grant(used, allowance.limit, before)
 
 
-def _in_force_since(account: Account, version_id: int) -> datetime:
-    starts = (phase.start for phase in account.phases if phase.kind == ACTIVE and phase.version_id == version_id)
-    return max(min(starts), account.started_at)
+def _in_force_since(subscription: BilledSubscription, version_id: int) -> datetime:
+    starts = (phase.start for phase in subscription.phases if phase.kind == ACTIVE and phase.version_id == version_id)
+    return max(min(starts), subscription.started_at)
 
 
-def _granted_in(account: Account, reset: str, window: Period) -> list[tuple[Period, Period]]:
+def _granted_in(subscription: BilledSubscription, reset: str, window: Period) -> list[tuple[Period, Period]]:
     """List the days, weeks or months of a window: each whole, and the part of it inside."""
     if reset == "daily":
-        return [(inside, inside) for inside in windows(window, "day", account.timezone)]
-    base = account.schedule
+        return [(inside, inside) for inside in windows(window, "day", subscription.timezone)]
+    base = subscription.schedule
     schedule = Schedule(Interval(_UNITS[reset]), base.anchor, base.timezone, base.alignment)
     parts = periods_between(schedule, window.start, window.end)
     return [(_whole(schedule, part), part) for part in parts]

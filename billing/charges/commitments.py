@@ -5,7 +5,7 @@ from decimal import Decimal
 from fractions import Fraction
 
 from billing import lines, wording
-from billing.charges.accounts import Account, PlanTerms, UsagePrice
+from billing.charges.subscription import BilledSubscription, PlanTerms, UsagePrice
 from billing.lines import DraftLine
 from billing.money import format_amount, round_amount, times
 from billing.rating.proration import calendar_days, factor
@@ -13,23 +13,23 @@ from customers.periods import Period
 
 
 def true_up(
-    account: Account, price: UsagePrice, plan: PlanTerms, active: Sequence[Period], charged: Decimal
+    subscription: BilledSubscription, price: UsagePrice, plan: PlanTerms, active: Sequence[Period], charged: Decimal
 ) -> list[DraftLine]:
     """Charge what the usage lacks to the minimum commitment, which shrinks to the active days. No line if nothing."""
     if price.minimum is None:
         return []
     span = Period(active[0].start, active[-1].end)
-    full = account.full_period(account.schedule.index_at(span.start))
-    share = sum((factor(full, window, account.timezone) for window in active), Fraction(0))
+    full = subscription.full_period(subscription.schedule.index_at(span.start))
+    share = sum((factor(full, window, subscription.timezone) for window in active), Fraction(0))
     due = times(price.minimum, share)
-    missing = round_amount(due, account.currency) - charged
+    missing = round_amount(due, subscription.currency) - charged
     if missing <= 0:
         return []
-    says = format_amount(due, account.currency)
+    says = format_amount(due, subscription.currency)
     line = DraftLine(
         kind=lines.TRUE_UP,
-        description=f"{price.label}, {wording.dates(span, account.timezone)} · "
-        f"minimum commitment {says}, less {format_amount(charged, account.currency)} of usage",
+        description=f"{price.label}, {wording.dates(span, subscription.timezone)} · "
+        f"minimum commitment {says}, less {format_amount(charged, subscription.currency)} of usage",
         period=span,
         amount=missing,
         exact_amount=missing,
@@ -40,7 +40,7 @@ def true_up(
         computation={
             "label": price.label,
             "minimum": wording.plain(price.minimum),
-            "days": _days(account, full, active, share),
+            "days": _days(subscription, full, active, share),
             "due": wording.plain(due),
             "charged": wording.plain(charged),
         },
@@ -49,7 +49,7 @@ def true_up(
     return [line]
 
 
-def _days(account: Account, full: Period, active: Sequence[Period], share: Fraction) -> dict[str, int]:
-    of = calendar_days(full.start, full.end, account.timezone)
-    spans = [calendar_days(window.start, window.end, account.timezone) for window in active]
+def _days(subscription: BilledSubscription, full: Period, active: Sequence[Period], share: Fraction) -> dict[str, int]:
+    of = calendar_days(full.start, full.end, subscription.timezone)
+    spans = [calendar_days(window.start, window.end, subscription.timezone) for window in active]
     return {"charged": of if share == 1 else sum(spans), "of": of}

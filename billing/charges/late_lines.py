@@ -1,17 +1,16 @@
 """Late adjustments as lines of the next invoice. Pure."""
 
 from collections.abc import Iterable
-from decimal import Decimal
 from typing import Any
 
 from billing import wording
 from billing.charges.late_items import LateItem
-from billing.charges.next_invoice import OPENING, Step
+from billing.charges.next_invoice import OPENING, NextInvoice
 from billing.lines import LATE_USAGE, DraftLine
 from billing.money import format_amount
 
 
-def ripe(items: Iterable[LateItem], step: Step) -> list[LateItem]:
+def due_items(items: Iterable[LateItem], step: NextInvoice) -> list[LateItem]:
     """Keep what an invoice takes: adjustments of periods that ended by its own period's start.
 
     An opening takes none. An invoice without a period of its own, which settles what is left, takes them all. One that
@@ -29,7 +28,7 @@ def late_line(item: LateItem, currency: str, timezone: str) -> DraftLine:
     difference = item.after.minus(item.before)
     return DraftLine(
         kind=LATE_USAGE,
-        description=f"{item.label}, {wording.dates(item.period, timezone)} · {_says(item, currency)}",
+        description=f"{item.label}, {wording.dates(item.period, timezone)} · {_describe(item, currency)}",
         period=item.period,
         amount=difference.amount,
         exact_amount=difference.amount,
@@ -66,9 +65,9 @@ def _windows(item: LateItem) -> dict[str, Any]:
     return {"windows": found} if found else {}
 
 
-def _says(item: LateItem, currency: str) -> str:
+def _describe(item: LateItem, currency: str) -> str:
     before, after = item.before, item.after
-    used = f"{wording.number(after.quantity)}{_unit(item, after.quantity)} used"
+    used = f"{wording.number(after.quantity)}{wording.unit(*item.units, after.quantity)} used"
     where = f" on {item.invoice}" if item.invoice else ""
     if item.is_settling:
         return f"{used}, of which later invoices settled {format_amount(before.amount - after.amount, currency)}"
@@ -78,12 +77,6 @@ def _says(item: LateItem, currency: str) -> str:
     if after.quantity == before.quantity:
         return f"late usage: {used} as invoiced{where}, from other events: {now} instead of {then}"
     return f"late usage: {used}, {wording.number(before.quantity)} invoiced{where}: {now} instead of {then}"
-
-
-def _unit(item: LateItem, quantity: Decimal) -> str:
-    singular, plural = item.units
-    name = singular if quantity == 1 else plural
-    return f" {name}" if name else ""
 
 
 def _written(item: LateItem, *, after: bool) -> dict[str, str]:

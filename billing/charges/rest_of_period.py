@@ -5,14 +5,14 @@ from dataclasses import replace
 from typing import Any
 
 from billing import wording
-from billing.charges.accounts import Account
+from billing.charges.subscription import BilledSubscription
 from billing.lines import USAGE, DraftLine
 from billing.money import ZERO, exact, format_amount
 from customers.periods import Period
 
 
 def differences(
-    whole: Sequence[DraftLine], before: Sequence[DraftLine], begun: Period, account: Account
+    whole: Sequence[DraftLine], before: Sequence[DraftLine], begun: Period, subscription: BilledSubscription
 ) -> list[DraftLine]:
     """Subtract lines of one charge up to a moment, the end of `begun`, from those of its whole period.
 
@@ -22,18 +22,20 @@ def differences(
     for kind in dict.fromkeys(line.kind for line in (*whole, *before)):
         line = next((each for each in whole if each.kind == kind), None)
         less = next((each for each in before if each.kind == kind), None)
-        found += _difference(line, less, begun, account)
+        found += _difference(line, less, begun, subscription)
     return found
 
 
-def _difference(line: DraftLine | None, less: DraftLine | None, begun: Period, account: Account) -> list[DraftLine]:
+def _difference(
+    line: DraftLine | None, less: DraftLine | None, begun: Period, subscription: BilledSubscription
+) -> list[DraftLine]:
     if less is None:
         return [line] if line is not None else []
     base = line or replace(less, amount=ZERO, exact_amount=ZERO)
     with exact():
         result = replace(
             base,
-            description=_says(base, less, begun, account),
+            description=_describe(base, less, begun, subscription),
             period=Period(begun.end, max(base.period.end, begun.end)),
             amount=base.amount - less.amount,
             exact_amount=base.exact_amount - less.exact_amount,
@@ -51,9 +53,9 @@ def _difference(line: DraftLine | None, less: DraftLine | None, begun: Period, a
     return [result] if result.amount or result.events_count or (result.kind == USAGE and result.quantity) else []
 
 
-def _says(line: DraftLine, less: DraftLine, begun: Period, account: Account) -> str:
-    before = format_amount(less.amount, account.currency)
-    return f"{line.description}; less {before} by {wording.dates(begun, account.timezone)}"
+def _describe(line: DraftLine, less: DraftLine, begun: Period, subscription: BilledSubscription) -> str:
+    before = format_amount(less.amount, subscription.currency)
+    return f"{line.description}; less {before} by {wording.dates(begun, subscription.timezone)}"
 
 
 def _recorded(less: DraftLine, begun: Period) -> dict[str, Any]:

@@ -13,9 +13,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from billing.charges.accounts import ACTIVE, TRIAL, Account, PlanTerms, UsagePrice
 from billing.charges.allowances import NO_ALLOWANCE, Grant, grants
-from billing.charges.next_invoice import OPENING, Step
+from billing.charges.next_invoice import OPENING, NextInvoice
+from billing.charges.subscription import ACTIVE, TRIAL, BilledSubscription, PlanTerms, UsagePrice
 from customers.periods import Period
 
 
@@ -63,18 +63,18 @@ class Charge:
         return found if self.less is None else found + self.less.asks()
 
 
-def charges(account: Account, step: Step, *, until: datetime | None = None) -> list[Charge]:
+def charges(subscription: BilledSubscription, step: NextInvoice, *, until: datetime | None = None) -> list[Charge]:
     """List the usage prices that the step's period is charged by. `until` leaves out what comes after a moment."""
     if step.kind == OPENING or step.period.start >= step.period.end:
         return []
     start, end = step.period.start, step.period.end if until is None else min(until, step.period.end)
     if end <= start:
         return []
-    begun = max(account.schedule.boundary(account.schedule.index_at(start)), account.started_at)
-    found = _charges(account, Period(begun, end))
+    begun = max(subscription.schedule.boundary(subscription.schedule.index_at(start)), subscription.started_at)
+    found = _charges(subscription, Period(begun, end))
     if begun >= start:
         return found
-    before = _charges(account, Period(begun, start))
+    before = _charges(subscription, Period(begun, start))
     return [replace(charge, less=_same(charge, before)) for charge in found]
 
 
@@ -87,17 +87,17 @@ def _same(charge: Charge, among: Sequence[Charge]) -> Charge | None:
     return None
 
 
-def _charges(account: Account, period: Period) -> list[Charge]:
+def _charges(subscription: BilledSubscription, period: Period) -> list[Charge]:
     parts: dict[tuple[int, bool], _Part] = {}
     active: dict[int, tuple[Period, ...]] = {}
-    for phase, window in account.windows(period, ACTIVE, TRIAL):
-        plan = account.plan(phase.version_id)
+    for phase, window in subscription.windows(period, ACTIVE, TRIAL):
+        plan = subscription.plan(phase.version_id)
         for price in plan.usage:
             part = parts.setdefault((price.price_id, phase.kind == TRIAL), _Part(price, plan, phase.kind == TRIAL))
             part.windows = _joined(part.windows, window)
             if not part.is_trial:
                 active[price.feature.id] = _joined(active.get(price.feature.id, ()), window)
-    found = [_charge(account, part, active.get(part.price.feature.id, ())) for part in parts.values()]
+    found = [_charge(subscription, part, active.get(part.price.feature.id, ())) for part in parts.values()]
     return [charge for charge in found if _is_last_word(charge, found)]
 
 
@@ -117,14 +117,14 @@ def _joined(windows: tuple[Period, ...], window: Period) -> tuple[Period, ...]:
     return (*windows, window)
 
 
-def _charge(account: Account, part: _Part, priced: tuple[Period, ...]) -> Charge:
+def _charge(subscription: BilledSubscription, part: _Part, priced: tuple[Period, ...]) -> Charge:
     feature, plan = part.price.feature, part.plan
     windows = part.windows[-1:] if feature.is_cumulative else part.windows
     active = priced if feature.is_cumulative and not part.is_trial else windows
     allowance = plan.allowances.get(feature.id, NO_ALLOWANCE)
     cut = [Grant(windows, None)]
     if not part.is_trial:
-        cut = grants(account, allowance, feature, plan.version_id, windows, active=active)
+        cut = grants(subscription, allowance, feature, plan.version_id, windows, active=active)
     return Charge(part.price, plan, windows, tuple(cut), part.is_trial, active)
 
 

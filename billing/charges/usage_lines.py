@@ -6,20 +6,20 @@ from decimal import Decimal
 from typing import Any, Protocol
 
 from billing import lines, wording
-from billing.charges.accounts import Account
 from billing.charges.allowances import Grant
 from billing.charges.commitments import true_up
 from billing.charges.rest_of_period import differences
+from billing.charges.subscription import BilledSubscription
 from billing.charges.usage_charges import Charge
 from billing.lines import DraftLine
 from billing.money import ZERO, exact, round_amount
 from billing.rating.percentage import free_first, rate_events
-from billing.rating.rate import Part, Rated, rate
+from billing.rating.rate import Rated, RatedPart, rate
 from billing.rating.terms import Model
 from customers.periods import Period
 
 
-class Metered(Protocol):
+class MeterReading(Protocol):
     """What `events.usage` answers: the value, how many events it came from, and their checksum."""
 
     @property
@@ -65,22 +65,30 @@ class _Used:
 
 
 def usage_lines(
-    account: Account, charge: Charge, metered: Sequence[Metered], values: Sequence[Sequence[Decimal]] = ()
+    subscription: BilledSubscription,
+    charge: Charge,
+    metered: Sequence[MeterReading],
+    values: Sequence[Sequence[Decimal]] = (),
 ) -> list[DraftLine]:
     """Rate a charge by the answers to its `asks`, and by its events' values, grant by grant, where these are priced.
 
     The usage line, left out when nothing was used and nothing is due, then the minimum commitment's true-up.
     """
     if charge.less is None:
-        return _whole_lines(account, charge, metered, values)
+        return _whole_lines(subscription, charge, metered, values)
     own, less = replace(charge, less=None), charge.less
     asked, valued = len(own.asks()), len(own.grants)
-    whole = _whole_lines(account, own, metered[:asked], values[:valued])
-    return differences(whole, _whole_lines(account, less, metered[asked:], values[valued:]), less.span, account)
+    whole = _whole_lines(subscription, own, metered[:asked], values[:valued])
+    return differences(
+        whole, _whole_lines(subscription, less, metered[asked:], values[valued:]), less.span, subscription
+    )
 
 
 def _whole_lines(
-    account: Account, charge: Charge, metered: Sequence[Metered], values: Sequence[Sequence[Decimal]]
+    subscription: BilledSubscription,
+    charge: Charge,
+    metered: Sequence[MeterReading],
+    values: Sequence[Sequence[Decimal]],
 ) -> list[DraftLine]:
     used = _sort_out(charge, metered)
     rated = _rate_single(charge, used, values) if charge.needs_events else None
@@ -88,14 +96,14 @@ def _whole_lines(
         free = sum((each.free for each in used), ZERO)
         billable = sum((each.counted for each in used), ZERO) - free
     if charge.is_trial:
-        return [_trial_line(account, charge, used, free)] if sum(each.events for each in used) else []
+        return [_trial_line(subscription, charge, used, free)] if sum(each.events for each in used) else []
     if rated is None:
         rated = rate(billable, charge.price.terms)
     else:
         free += rated.free_units_used
-    line = _usage_line(account, charge, used, rated, free)
+    line = _usage_line(subscription, charge, used, rated, free)
     shown = [line] if line.events_count or line.quantity or line.amount else []
-    return shown + true_up(account, charge.price, charge.plan, charge.active, line.amount)
+    return shown + true_up(subscription, charge.price, charge.plan, charge.active, line.amount)
 
 
 def _rate_single(charge: Charge, used: Sequence[_Used], values: Sequence[Sequence[Decimal]]) -> Rated:
@@ -107,7 +115,7 @@ def _rate_single(charge: Charge, used: Sequence[_Used], values: Sequence[Sequenc
     return rate_events(billed, charge.price.terms)
 
 
-def _sort_out(charge: Charge, metered: Sequence[Metered]) -> list[_Used]:
+def _sort_out(charge: Charge, metered: Sequence[MeterReading]) -> list[_Used]:
     answers = iter(metered)
     found: list[_Used] = []
     for grant in charge.grants:
@@ -121,7 +129,7 @@ def _sort_out(charge: Charge, metered: Sequence[Metered]) -> list[_Used]:
     return found
 
 
-def _combined(aggregation: str, parts: Sequence[Metered]) -> Decimal:
+def _combined(aggregation: str, parts: Sequence[MeterReading]) -> Decimal:
     """Add up the windows that a pause separates, in the feature's own way.
 
     Distinct values can't be told apart across windows: the largest count is taken, which never charges one twice.
@@ -143,7 +151,9 @@ def _combined(aggregation: str, parts: Sequence[Metered]) -> Decimal:
         return sum(values, ZERO)
 
 
-def _usage_line(account: Account, charge: Charge, used: list[_Used], rated: Rated, free: Decimal) -> DraftLine:
+def _usage_line(
+    subscription: BilledSubscription, charge: Charge, used: list[_Used], rated: Rated, free: Decimal
+) -> DraftLine:
     with exact():
         quantity = sum((each.quantity for each in used), ZERO)
     checksum = 0
@@ -151,9 +161,9 @@ def _usage_line(account: Account, charge: Charge, used: list[_Used], rated: Rate
         checksum ^= each.checksum
     return DraftLine(
         kind=lines.USAGE,
-        description=_says(account, charge, quantity, free, rated),
+        description=_describe(subscription, charge, quantity, free, rated),
         period=charge.span,
-        amount=round_amount(rated.amount, account.currency),
+        amount=round_amount(rated.amount, subscription.currency),
         exact_amount=rated.amount,
         price_id=charge.price.price_id,
         plan_version_id=charge.plan.version_id,
@@ -169,9 +179,9 @@ def _usage_line(account: Account, charge: Charge, used: list[_Used], rated: Rate
     )
 
 
-def _trial_line(account: Account, charge: Charge, used: list[_Used], free: Decimal) -> DraftLine:
+def _trial_line(subscription: BilledSubscription, charge: Charge, used: list[_Used], free: Decimal) -> DraftLine:
     nothing = Rated(ZERO, free, free, ZERO, ())
-    return _usage_line(account, charge, used, nothing, free)
+    return _usage_line(subscription, charge, used, nothing, free)
 
 
 def _unit_amount(charge: Charge, rated: Rated) -> Decimal | None:
@@ -181,10 +191,10 @@ def _unit_amount(charge: Charge, rated: Rated) -> Decimal | None:
     return None
 
 
-def _says(account: Account, charge: Charge, quantity: Decimal, free: Decimal, rated: Rated) -> str:
+def _describe(subscription: BilledSubscription, charge: Charge, quantity: Decimal, free: Decimal, rated: Rated) -> str:
     feature = charge.price.feature
-    when = " and ".join(wording.dates(window, account.timezone) for window in charge.windows)
-    used = f"{wording.number(quantity)}{wording.unit(feature, quantity)}"
+    when = " and ".join(wording.dates(window, subscription.timezone) for window in charge.windows)
+    used = f"{wording.number(quantity)}{wording.unit(feature.unit_singular, feature.unit_plural, quantity)}"
     if feature.is_cumulative:
         used = f"running total {used} at the end"
     else:
@@ -194,16 +204,16 @@ def _says(account: Account, charge: Charge, quantity: Decimal, free: Decimal, ra
     if any(grant.limit is None for grant in charge.grants):
         return f"{charge.price.label}, {when} · {used}, unlimited"
     parts = [used, f"{wording.number(free)} free"] if free else [used]
-    priced = _priced(account, charge, rated)
+    priced = _priced(subscription, charge, rated)
     return f"{charge.price.label}, {when} · {', '.join([*parts, priced] if priced else parts)}"
 
 
-def _priced(account: Account, charge: Charge, rated: Rated) -> str:
+def _priced(subscription: BilledSubscription, charge: Charge, rated: Rated) -> str:
     """Say how the amount comes about where one sentence can; tiers are shown below the line."""
     terms, units = charge.price.terms, rated.billable_quantity
-    price = wording.at_price(terms.unit_amount, account.currency)
+    price = wording.at_price(terms.unit_amount, subscription.currency)
     if terms.model is Model.FLAT:
-        return f"flat {wording.at_price(terms.flat_amount, account.currency)}" if rated.parts else ""
+        return f"flat {wording.at_price(terms.flat_amount, subscription.currency)}" if rated.parts else ""
     if not units:
         return ""
     if terms.model is Model.PER_UNIT:
@@ -216,7 +226,7 @@ def _priced(account: Account, charge: Charge, rated: Rated) -> str:
         return f"{wording.number(terms.rate_percent)}% of {wording.number(units)}"
     tiers = [part for part in rated.parts if part.tier is not None]
     if terms.model is Model.VOLUME and tiers:
-        price = wording.at_price(tiers[0].unit_amount, account.currency)
+        price = wording.at_price(tiers[0].unit_amount, subscription.currency)
         return f"{wording.number(units)} × {price} (tier {tiers[0].tier})"
     return f"{wording.number(units)} in {len(tiers)} {'tier' if len(tiers) == 1 else 'tiers'}"
 
@@ -265,7 +275,7 @@ def _span(period: Period) -> dict[str, str]:
     return {"from": period.start.isoformat(), "to": period.end.isoformat()}
 
 
-def _step(part: Part) -> dict[str, Any]:
+def _step(part: RatedPart) -> dict[str, Any]:
     found: dict[str, Any] = {
         "kind": part.kind,
         "quantity": wording.plain(part.quantity),

@@ -10,7 +10,7 @@ from django.db import connection
 from billing.demo.clients import PRINTED
 from billing.models import BillingRun, Invoice, InvoiceKind, InvoiceState, RunKind, RunState
 from billing.runs import billing_run
-from billing.tasks import finalize_due, hand_out
+from billing.tasks import enqueue_chunks, finalize_due
 from config.server.problems import StartupProblem
 from customers.models import Subscription
 from customers.subscriptions import current_period
@@ -41,7 +41,7 @@ def bill(*, now: datetime, by: User, tell: Callable[[int], None] = lambda left: 
     """
     run = billing_run.start_run(as_of=now, now=now, kind=RunKind.MANUAL, by=by)
     if run is not None:
-        hand_out(run)
+        enqueue_chunks(run)
         _wait(run.chunks.filter(finished_at=None).count, tell, "The worker doesn't take up the billing run")
         _wait(BillingRun.objects.filter(pk=run.pk, state=RunState.RUNNING).count, tell, "The billing run doesn't end")
         run.refresh_from_db()

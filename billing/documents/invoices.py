@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
-from billing.charges.accounts import INSTANT
 from billing.documents.content import Document, document, paying, row, table, total
 from billing.documents.rendering import render
 from billing.explanation import page
@@ -14,7 +13,7 @@ from billing.models import CreditNoteState, EntryKind, Invoice, InvoiceLine, Inv
 from billing.models.company import seller
 from billing.money import format_amount
 from billing.wording import at_price, dates, day
-from customers.periods import Period, local_date
+from customers.periods import INSTANT, Period, local_date
 
 COLUMNS = ("Description", "Quantity", "Free", "Charged", "Unit price", "Amount")
 STAMPS = {InvoiceState.DRAFT: "DRAFT", InvoiceState.VOID: "VOID"}
@@ -101,7 +100,7 @@ def _groups(lines: Sequence[InvoiceLine], currency: str) -> list[tuple[str, list
     return [(group.title, [_row(shown, currency) for shown in group.rows]) for group in grouped]
 
 
-def _row(shown: page.Row, currency: str) -> Document:
+def _row(shown: page.LineRow, currency: str) -> Document:
     price = shown.line.unit_amount
     unit_price = at_price(price, currency) if price is not None else ""
     cells = (shown.quantity, shown.free, shown.billable, unit_price, shown.amount)

@@ -30,7 +30,7 @@ GROUPS = (
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class LineRow:
     """A line as shown: what it says, how it was computed, what it comes to."""
 
     line: InvoiceLine
@@ -54,7 +54,7 @@ class Group:
     """Lines of a kind under one heading."""
 
     title: str
-    rows: Sequence[Row]
+    rows: Sequence[LineRow]
 
 
 def groups(lines: Sequence[InvoiceLine], currency: str) -> list[Group]:
@@ -67,10 +67,10 @@ def groups(lines: Sequence[InvoiceLine], currency: str) -> list[Group]:
     return found
 
 
-def row_of(line: InvoiceLine, currency: str) -> Row:
+def row_of(line: InvoiceLine, currency: str) -> LineRow:
     title, _, detail = line.description.partition(" · ")
     counted = line.kind in (LineKind.USAGE, LineKind.LATE_USAGE)
-    return Row(
+    return LineRow(
         line=line,
         title=title,
         detail=detail,
@@ -116,7 +116,7 @@ def totals(invoice: Invoice) -> list[tuple[str, Decimal]]:
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class LineChange:
     """An entry of the history: when, who, why, and each field before and after."""
 
     at: object
@@ -143,12 +143,12 @@ def readable(value: str, currency: str) -> str:
     return "—" if value in ("None", "") else value
 
 
-def history(invoice: Invoice) -> list[Change]:
+def history(invoice: Invoice) -> list[LineChange]:
     """List what became of the invoice, the newest first, without saves that changed nothing people see."""
     return history_of(invoice, invoice.currency)
 
 
-def history_of(row: Invoice | CreditNote, currency: str) -> list[Change]:
+def history_of(row: Invoice | CreditNote, currency: str) -> list[LineChange]:
     """List what became of an invoice or a credit note after it was written, as `history` does."""
     entries = changes_of([row]).exclude(action=LogEntry.Action.CREATE)
     found = []
@@ -160,5 +160,5 @@ def history_of(row: Invoice | CreditNote, currency: str) -> list[Change]:
         ]
         reason = (entry.additional_data or {}).get("reason", "")
         if shown or reason:
-            found.append(Change(entry.timestamp, str(entry.actor or "Countinghouse"), reason, shown))
+            found.append(LineChange(entry.timestamp, str(entry.actor or "Countinghouse"), reason, shown))
     return found

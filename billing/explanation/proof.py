@@ -8,9 +8,9 @@ from typing import Any
 
 from django.db.models import QuerySet
 
-from billing.charges.accounts import Account, PlanTerms
 from billing.charges.allowances import Grant
 from billing.charges.late_items import NOTHING, Figures, of_prices
+from billing.charges.subscription import BilledSubscription, PlanTerms
 from billing.charges.usage_charges import Charge
 from billing.charges.usage_lines import usage_lines
 from billing.invoicing.compute import values_of
@@ -117,20 +117,21 @@ def _counted_again(line: InvoiceLine) -> Figures:
 
 
 def _again(line: InvoiceLine) -> DraftLine | None:
-    account, charge = _account(line), _charge(line)
+    subscription, charge = _billed_subscription(line), _charge(line)
     requests = [
-        UsageRequest(account.customer_id, ask.feature_id, ask.window.start, ask.window.end) for ask in charge.asks()
+        UsageRequest(subscription.customer_id, ask.feature_id, ask.window.start, ask.window.end)
+        for ask in charge.asks()
     ]
-    values = values_of(account.customer_id, charge) if charge.needs_events else []
-    lines = usage_lines(account, charge, usage_many(requests), values)
+    values = values_of(subscription.customer_id, charge) if charge.needs_events else []
+    lines = usage_lines(subscription, charge, usage_many(requests), values)
     return next((each for each in lines if each.kind == USAGE), None)
 
 
-def _account(line: InvoiceLine) -> Account:
-    """Make as much of an account as rating a line needs."""
+def _billed_subscription(line: InvoiceLine) -> BilledSubscription:
+    """Make as much of a subscription as rating a line needs."""
     invoice = line.invoice
     start = line.period_start or invoice.computed_at
-    return Account(
+    return BilledSubscription(
         subscription_id=invoice.subscription_id or 0,
         customer_id=invoice.customer_id,
         currency=invoice.currency,

@@ -4,14 +4,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
-from billing.adjustments.adjust import Adjusted
+from billing.adjustments.adjust import InvoiceTotals
 from billing.lines import ADJUSTMENT_KINDS, DISCOUNT, TAX, Adjusting
 from billing.models import Invoice, InvoiceLine
 from billing.money import ZERO, format_amount
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class TotalRow:
     """One row: what it says, what it comes to, how that came about. `url` leads to what it counts."""
 
     label: str
@@ -22,7 +22,7 @@ class Step:
     url: str = ""
 
 
-def steps_of(invoice: Invoice, lines: Iterable[InvoiceLine], credits_url: str = "") -> list[Step]:
+def steps_of(invoice: Invoice, lines: Iterable[InvoiceLine], credits_url: str = "") -> list[TotalRow]:
     """List the steps of a written invoice."""
     found = _to_total(
         invoice.subtotal, lines, invoice.subtotal - invoice.discount_total - invoice.tax_included, invoice.total,
@@ -42,7 +42,7 @@ def steps_of(invoice: Invoice, lines: Iterable[InvoiceLine], credits_url: str = 
     return found
 
 
-def steps_coming(adjusted: Adjusted, currency: str) -> list[Step]:
+def steps_coming(adjusted: InvoiceTotals, currency: str) -> list[TotalRow]:
     """List the steps of an invoice that is only worked out."""
     found = _to_total(adjusted.subtotal, adjusted.lines, adjusted.taxable, adjusted.total, currency)
     found += _credit(adjusted.credits, currency, is_draft=True)
@@ -51,7 +51,7 @@ def steps_coming(adjusted: Adjusted, currency: str) -> list[Step]:
 
 def _to_total(
     subtotal: Decimal, lines: Iterable[Adjusting], taxable: Decimal, total: Decimal, currency: str
-) -> list[Step]:
+) -> list[TotalRow]:
     others = [line for line in lines if line.kind in ADJUSTMENT_KINDS]
     if not others:
         return [_step("Total", total, currency, is_grand=True)]
@@ -62,22 +62,22 @@ def _to_total(
     return [*found, _step("Total", total, currency, is_grand=True)]
 
 
-def _line(line: Adjusting, currency: str) -> Step:
+def _line(line: Adjusting, currency: str) -> TotalRow:
     parts = line.computation.get("discount", {}).get("by_line", ())
     detail = [f"{part['line']}: {format_amount(-Decimal(part['amount']), currency)}" for part in parts]
     tax = line.computation.get("tax", {})
     if tax.get("inclusive"):
-        return Step(line.description, f"incl. {format_amount(Decimal(tax['amount']), currency)}")
-    return Step(line.description, format_amount(line.amount, currency), detail=detail)
+        return TotalRow(line.description, f"incl. {format_amount(Decimal(tax['amount']), currency)}")
+    return TotalRow(line.description, format_amount(line.amount, currency), detail=detail)
 
 
-def _credit(applied: Decimal, currency: str, *, is_draft: bool, url: str = "") -> list[Step]:
+def _credit(applied: Decimal, currency: str, *, is_draft: bool, url: str = "") -> list[TotalRow]:
     if applied < 0:
         label = "Becomes prepaid credit" if is_draft else "Added to prepaid credit"
-        return [Step(label, format_amount(-applied, currency), url=url)]
+        return [TotalRow(label, format_amount(-applied, currency), url=url)]
     label = "Prepaid credit, drawn when finalized" if is_draft else "Prepaid credit"
-    return [Step(label, format_amount(ZERO - applied, currency), url=url)] if applied else []
+    return [TotalRow(label, format_amount(ZERO - applied, currency), url=url)] if applied else []
 
 
-def _step(label: str, amount: Decimal, currency: str, *, is_grand: bool = False) -> Step:
-    return Step(label, format_amount(amount, currency), is_grand, is_grand and amount < 0)
+def _step(label: str, amount: Decimal, currency: str, *, is_grand: bool = False) -> TotalRow:
+    return TotalRow(label, format_amount(amount, currency), is_grand, is_grand and amount < 0)

@@ -11,13 +11,13 @@ from decimal import Decimal
 
 from django.db.models import Q
 
-from billing.charges.accounts import Account, lived_period
-from billing.charges.next_invoice import CYCLE, FINAL, Step
+from billing.charges.next_invoice import CYCLE, FINAL, NextInvoice
+from billing.charges.subscription import BilledSubscription, period_in_force
 from billing.charges.usage_charges import Charge, charges
 from billing.charges.usage_lines import usage_lines
 from billing.facts.late_usage import late_facts
-from billing.invoicing.accounts import load_accounts
-from billing.invoicing.compute import FORESEEN, Work, compute_many, values_of
+from billing.invoicing.compute import EXPECTED_ERRORS, InvoiceRequest, compute_invoices, values_of
+from billing.invoicing.subscriptions import load_subscriptions
 from billing.lines import TRUE_UP, USAGE
 from billing.models import Invoice, InvoiceLine, InvoiceState, LineKind
 from billing.money import ZERO, exact, format_amount
@@ -36,24 +36,24 @@ class BillingAnswers:
     def facts(
         self, *, subscription_id: int, feature_ids: Collection[int], at: datetime, now: datetime
     ) -> dict[int, Facts]:
-        account = load_accounts([subscription_id]).get(subscription_id)
-        if account is None:
+        subscription = load_subscriptions([subscription_id]).get(subscription_id)
+        if subscription is None:
             return {}
-        period = lived_period(account, at)
+        period = period_in_force(subscription, at)
         standing = standing_of(period, now)
         invoice = invoice_of(subscription_id, at)
-        base = Facts(period, standing, account.timezone, _upcoming_url(subscription_id), _invoice_fact(invoice))
-        known = late_facts(account, invoice, period)
+        base = Facts(period, standing, subscription.timezone, _upcoming_url(subscription_id), _invoice_fact(invoice))
+        known = late_facts(subscription, invoice, period)
         try:
-            found = charges(account, Step(CYCLE, period, period.end))
-        except FORESEEN as error:
+            found = charges(subscription, NextInvoice(CYCLE, period, period.end))
+        except EXPECTED_ERRORS as error:
             return {pk: known.put_into(replace(base, problem=str(error)), pk) for pk in feature_ids}
         mine = [charge for charge in found if charge.price.feature.id in feature_ids and _covers(charge, at)]
-        answers = _ask(account, mine)
+        answers = _ask(subscription, mine)
         written = _written_lines(invoice, feature_ids)
         facts = dict.fromkeys(feature_ids, base)
         for charge in mine:
-            facts[charge.price.feature.id] = _facts_of(account, charge, answers[id(charge)], base, at)
+            facts[charge.price.feature.id] = _facts_of(subscription, charge, answers[id(charge)], base, at)
         full = {pk: replace(each, lines=tuple(written[pk])) if written[pk] else each for pk, each in facts.items()}
         return {pk: known.put_into(each, pk) for pk, each in full.items()}
 
@@ -61,22 +61,26 @@ class BillingAnswers:
         wanted: dict[int, set[datetime]] = defaultdict(set)
         for customer_id, moment in moments:
             wanted[customer_id].add(moment)
-        subscriptions = Subscription.objects.filter(customer_id__in=list(wanted)).order_by("pk")
-        accounts = load_accounts(list(subscriptions.values_list("pk", flat=True)[:MOST_PERIODS]))
+        rows = Subscription.objects.filter(customer_id__in=list(wanted)).order_by("pk")
+        subscriptions = load_subscriptions(list(rows.values_list("pk", flat=True)[:MOST_PERIODS]))
         works = {}
-        for account in accounts.values():
-            for moment in wanted[account.customer_id]:
-                if account.started_at <= moment and (account.ended_at is None or moment < account.ended_at):
-                    period = lived_period(account, moment)
-                    works[account.subscription_id, period] = Work(account, Step(CYCLE, period, period.end))
+        for subscription in subscriptions.values():
+            for moment in wanted[subscription.customer_id]:
+                if subscription.started_at <= moment and (
+                    subscription.ended_at is None or moment < subscription.ended_at
+                ):
+                    period = period_in_force(subscription, moment)
+                    works[subscription.subscription_id, period] = InvoiceRequest(
+                        subscription, NextInvoice(CYCLE, period, period.end)
+                    )
         chosen = list(works.values())[:MOST_PERIODS]
         amounts: dict[str, Decimal] = defaultdict(Decimal)
         failed = 0
-        for computed in compute_many(chosen):
+        for computed in compute_invoices(chosen):
             failed += bool(computed.problem)
             for line in computed.lines:
                 if line.kind in (USAGE, TRUE_UP):
-                    amounts[computed.work.account.currency] += line.amount
+                    amounts[computed.work.subscription.currency] += line.amount
         return Worth(dict(amounts), len(chosen) - failed, len(works) - len(chosen) + failed)
 
     def write_amount(self, amount: Decimal, currency: str) -> str:
@@ -109,24 +113,28 @@ def _covers(charge: Charge, at: datetime) -> bool:
     return charge.price.feature.is_cumulative or any(window.contains(at) for window in charge.windows)
 
 
-def _ask(account: Account, found: Sequence[Charge]) -> dict[int, list[Quantity]]:
+def _ask(subscription: BilledSubscription, found: Sequence[Charge]) -> dict[int, list[Quantity]]:
     """Ask the meter for all charges at once; the answers by the charge's identity, in the order of its asks."""
     asks = [(charge, ask) for charge in found for ask in charge.asks()]
-    requests = [UsageRequest(account.customer_id, ask.feature_id, ask.window.start, ask.window.end) for _, ask in asks]
+    requests = [
+        UsageRequest(subscription.customer_id, ask.feature_id, ask.window.start, ask.window.end) for _, ask in asks
+    ]
     answers: dict[int, list[Quantity]] = defaultdict(list)
     for (charge, _), quantity in zip(asks, usage_many(requests), strict=True):
         answers[id(charge)].append(quantity)
     return answers
 
 
-def _facts_of(account: Account, charge: Charge, answers: list[Quantity], base: Facts, at: datetime) -> Facts:
+def _facts_of(
+    subscription: BilledSubscription, charge: Charge, answers: list[Quantity], base: Facts, at: datetime
+) -> Facts:
     tier = _free_tier(charge, answers, at)
     try:
-        values = values_of(account.customer_id, charge) if charge.needs_events else ()
-        lines = usage_lines(account, charge, answers, values)
-    except FORESEEN as error:
+        values = values_of(subscription.customer_id, charge) if charge.needs_events else ()
+        lines = usage_lines(subscription, charge, answers, values)
+    except EXPECTED_ERRORS as error:
         return replace(base, free_tier=tier, problem=str(error))
-    facts = tuple(LineFact(line.description, format_amount(line.amount, account.currency)) for line in lines)
+    facts = tuple(LineFact(line.description, format_amount(line.amount, subscription.currency)) for line in lines)
     return replace(base, free_tier=tier, lines=facts)
 
 

@@ -3,7 +3,7 @@
 from collections import defaultdict
 from dataclasses import dataclass, replace
 
-from billing.charges.accounts import Account
+from billing.charges.subscription import BilledSubscription
 from billing.models import Invoice, LateAdjustment, LateCheck, LateState
 from billing.money import format_amount
 from billing.wording import number
@@ -26,15 +26,15 @@ class Known:
         return replace(facts, late=tuple(self.by_feature.get(feature_id, ())), is_late_pending=waits)
 
 
-def late_facts(account: Account, invoice: Invoice | None, period: Period) -> Known:
+def late_facts(subscription: BilledSubscription, invoice: Invoice | None, period: Period) -> Known:
     """Read what is known of a billed period's late usage, by feature."""
     start = invoice.period_start if invoice is not None and invoice.period_start is not None else period.start
-    rows = LateAdjustment.objects.filter(subscription_id=account.subscription_id, period_start=start)
+    rows = LateAdjustment.objects.filter(subscription_id=subscription.subscription_id, period_start=start)
     found: dict[int, list[LateFact]] = defaultdict(list)
     for row in rows.exclude(state=LateState.CANCELLED).select_related("line__invoice", "credit_note").order_by("pk"):
         found[row.feature_id].append(fact_of(row))
-    waits = LateCheck.objects.filter(subscription_id=account.subscription_id, period_start=start).exists()
-    return Known(found, frozenset(has_touched(account.customer_id, period.start, period.end)), waits)
+    waits = LateCheck.objects.filter(subscription_id=subscription.subscription_id, period_start=start).exists()
+    return Known(found, frozenset(has_touched(subscription.customer_id, period.start, period.end)), waits)
 
 
 def fact_of(row: LateAdjustment) -> LateFact:

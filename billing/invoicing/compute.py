@@ -1,4 +1,4 @@
-"""Invoices: worked out from facts by `draft_lines`, for many at once by `compute_many`, and written by `issue`.
+"""Invoices: worked out from facts by `draft_lines`, for many at once by `compute_invoices`, and written by `issue`.
 
 The billing run, recomputing a draft, reissuing a void invoice and the upcoming invoice all go this way, so they agree.
 """
@@ -9,12 +9,12 @@ from datetime import datetime
 from decimal import Decimal
 from functools import partial
 
-from billing.adjustments.adjust import Adjusted, adjust
+from billing.adjustments.adjust import InvoiceTotals, adjust
 from billing.adjustments.conditions import Conditions
-from billing.charges.accounts import Account, CannotBill, InvoicedFee
 from billing.charges.fees import fee_lines
-from billing.charges.late_lines import late_line, ripe
-from billing.charges.next_invoice import Step, is_issued
+from billing.charges.late_lines import due_items, late_line
+from billing.charges.next_invoice import NextInvoice, is_issued
+from billing.charges.subscription import BilledSubscription, CannotBill, InvoicedFee
 from billing.charges.usage_charges import Ask, Charge, charges
 from billing.charges.usage_lines import usage_lines
 from billing.invoicing.totals import item_of
@@ -25,30 +25,30 @@ from billing.rating.rate import NegativeQuantity, QuantityOutOfRange
 from catalog.models import Feature
 from events.usage.meter import Quantity, UsageRequest, event_values, usage_many
 
-FORESEEN = (CannotBill, UnknownCurrency, QuantityOutOfRange, NegativeQuantity)
+EXPECTED_ERRORS = (CannotBill, UnknownCurrency, QuantityOutOfRange, NegativeQuantity)
 
 
 @dataclass(slots=True)
-class Work:
+class InvoiceRequest:
     """One invoice to work out. `until` leaves out usage after a moment, for an invoice whose period goes on.
 
     `kept` are written lines of it that stay, and count in what it comes to.
     """
 
-    account: Account
-    step: Step
+    subscription: BilledSubscription
+    step: NextInvoice
     until: datetime | None = None
     kept: Sequence[InvoiceLine] = ()
 
 
 @dataclass(slots=True)
-class Computed:
+class ComputedInvoice:
     """What one piece of work came to: its charges and what these come to, or why it can't be billed."""
 
-    work: Work
+    work: InvoiceRequest
     lines: list[DraftLine] = field(default_factory=list)
     problem: str = ""
-    adjusted: Adjusted = field(default_factory=Adjusted)
+    adjusted: InvoiceTotals = field(default_factory=InvoiceTotals)
 
     @property
     def total(self) -> Decimal:
@@ -56,8 +56,8 @@ class Computed:
 
 
 def draft_lines(
-    account: Account,
-    step: Step,
+    subscription: BilledSubscription,
+    step: NextInvoice,
     found: Sequence[Charge],
     metered: Sequence[Quantity],
     values: Callable[[Charge], Sequence[Sequence[Decimal]]],
@@ -65,22 +65,24 @@ def draft_lines(
     """Work out an invoice's lines: fees, usage, then late usage of earlier periods.
 
     Pure, given the answers to the charges' `asks` in their order. `values` is asked for the single events' values of a
-    charge whose price needs them. Raises one of `FORESEEN`.
+    charge whose price needs them. Raises one of `EXPECTED_ERRORS`.
     """
     answers = iter(metered)
-    lines = fee_lines(account, step)
+    lines = fee_lines(subscription, step)
     for charge in found:
         mine = [next(answers) for _ in charge.asks()]
-        lines += usage_lines(account, charge, mine, values(charge) if charge.needs_events else ())
-    return lines + [late_line(item, account.currency, account.timezone) for item in ripe(account.late, step)]
+        lines += usage_lines(subscription, charge, mine, values(charge) if charge.needs_events else ())
+    return lines + [
+        late_line(item, subscription.currency, subscription.timezone) for item in due_items(subscription.late, step)
+    ]
 
 
-def compute_many(works: Sequence[Work]) -> list[Computed]:
+def compute_invoices(works: Sequence[InvoiceRequest]) -> list[ComputedInvoice]:
     """Work out many invoices with one question to the meter. One that can't be billed carries its problem.
 
     Invoices of one customer use up discounts and credit in the order given.
     """
-    results = [Computed(work) for work in works]
+    results = [ComputedInvoice(work) for work in works]
     planned = [_planned(result) for result in results]
     requests = [_request(result.work, ask) for result, own in zip(results, planned, strict=True) for ask in _asks(own)]
     answers = iter(usage_many(requests) if requests else [])
@@ -91,39 +93,43 @@ def compute_many(works: Sequence[Work]) -> list[Computed]:
     return results
 
 
-def _planned(result: Computed) -> list[Charge]:
+def _planned(result: ComputedInvoice) -> list[Charge]:
     work = result.work
     try:
-        return charges(work.account, work.step, until=work.until)
-    except FORESEEN as error:
+        return charges(work.subscription, work.step, until=work.until)
+    except EXPECTED_ERRORS as error:
         result.problem = str(error)
         return []
 
 
-def _work_out(result: Computed, own: list[Charge], metered: list[Quantity]) -> None:
+def _work_out(result: ComputedInvoice, own: list[Charge], metered: list[Quantity]) -> None:
     work = result.work
     try:
-        result.lines = draft_lines(work.account, work.step, own, metered, partial(values_of, work.account.customer_id))
+        result.lines = draft_lines(
+            work.subscription, work.step, own, metered, partial(values_of, work.subscription.customer_id)
+        )
         result.adjusted = _adjusted(work, result.lines)
-    except FORESEEN as error:
+    except EXPECTED_ERRORS as error:
         result.problem = str(error)
 
 
-def _adjusted(work: Work, lines: Sequence[DraftLine]) -> Adjusted:
+def _adjusted(work: InvoiceRequest, lines: Sequence[DraftLine]) -> InvoiceTotals:
     """Reduce and tax the charges, unless there is such an invoice already, which then has what it used."""
-    account, step = work.account, work.step
+    subscription, step = work.subscription, work.step
     items = [*map(item_of, work.kept), *map(item_of, lines)]
-    is_open = account.conditions is not None and not is_issued(account, step)
-    conditions = account.conditions if account.conditions is not None and is_open else Conditions()
-    return adjust(items, conditions, currency=account.currency, at=step.due_at, subscription_id=account.subscription_id)
+    is_open = subscription.conditions is not None and not is_issued(subscription, step)
+    conditions = subscription.conditions if subscription.conditions is not None and is_open else Conditions()
+    return adjust(
+        items, conditions, currency=subscription.currency, at=step.due_at, subscription_id=subscription.subscription_id
+    )
 
 
 def _asks(own: Iterable[Charge]) -> list[Ask]:
     return [ask for charge in own for ask in charge.asks()]
 
 
-def _request(work: Work, ask: Ask) -> UsageRequest:
-    return UsageRequest(work.account.customer_id, ask.feature_id, ask.window.start, ask.window.end)
+def _request(work: InvoiceRequest, ask: Ask) -> UsageRequest:
+    return UsageRequest(work.subscription.customer_id, ask.feature_id, ask.window.start, ask.window.end)
 
 
 def values_of(customer_id: int, charge: Charge) -> list[list[Decimal]]:
@@ -139,15 +145,15 @@ def values_of(customer_id: int, charge: Charge) -> list[list[Decimal]]:
     ]
 
 
-def remember(computed: Computed) -> None:
-    """Let the account know which fees and late usage an invoice now holds, so that the next one reckons with them."""
-    account = computed.work.account
+def record_on_subscription(computed: ComputedInvoice) -> None:
+    """Note on the subscription which fees and late usage an invoice holds, so that the next one includes them once."""
+    subscription = computed.work.subscription
     taken = {line.adjustment_id for line in computed.lines if line.kind == LATE_USAGE}
-    account.late = [item for item in account.late if item.adjustment_id not in taken]
-    account.invoiced += fees_of(computed)
+    subscription.late = [item for item in subscription.late if item.adjustment_id not in taken]
+    subscription.invoiced += fees_of(computed)
 
 
-def fees_of(computed: Computed) -> list[InvoicedFee]:
+def fees_of(computed: ComputedInvoice) -> list[InvoicedFee]:
     """List the fees that a worked-out invoice holds."""
     parts = computed.adjusted.parts[len(computed.work.kept) :]
     return [

@@ -6,19 +6,23 @@ from typing import Any
 
 from django.db.models import F, Q, QuerySet, Sum
 
-from billing.adjustments.conditions import Applied, Conditions, Levy, Lot
-from billing.charges.accounts import Account
+from billing.adjustments.conditions import AppliedCoupon, AvailableCredit, Conditions, CustomerTax
+from billing.charges.subscription import BilledSubscription
 from billing.models import Coupon, CouponApplication, CouponUse, CreditGrant, Invoice, InvoiceState, TaxAssignment
 from catalog.models import PlanVersion
 from customers.models import Customer
 
 
-def attach_conditions(accounts: Iterable[Account], *, leaving_out: Collection[int] = (), lock: bool = False) -> None:
-    """Give accounts their customers' conditions, those of one customer the same. See `load_conditions`."""
-    accounts = list(accounts)
-    known = load_conditions({account.customer_id for account in accounts}, leaving_out=leaving_out, lock=lock)
-    for account in accounts:
-        account.conditions = known[account.customer_id]
+def attach_conditions(
+    subscriptions: Iterable[BilledSubscription], *, leaving_out: Collection[int] = (), lock: bool = False
+) -> None:
+    """Give subscriptions their customers' conditions, those of one customer the same. See `load_conditions`."""
+    subscriptions = list(subscriptions)
+    known = load_conditions(
+        {subscription.customer_id for subscription in subscriptions}, leaving_out=leaving_out, lock=lock
+    )
+    for subscription in subscriptions:
+        subscription.conditions = known[subscription.customer_id]
 
 
 def load_conditions(
@@ -44,13 +48,13 @@ def load_conditions(
 def _add_taxes(found: dict[int, Conditions], countries: dict[int, str]) -> None:
     mine = Q(customer__among=found) | Q(subscription__customer__among=found) | Q(customer=None, subscription=None)
     rows = TaxAssignment.objects.filter(mine, rate__archived_at=None).select_related("rate")
-    defaults: list[tuple[Levy, str]] = []
-    own: dict[int, list[Levy]] = defaultdict(list)
-    of_subscription: dict[int, list[Levy]] = defaultdict(list)
+    defaults: list[tuple[CustomerTax, str]] = []
+    own: dict[int, list[CustomerTax]] = defaultdict(list)
+    of_subscription: dict[int, list[CustomerTax]] = defaultdict(list)
     owners: dict[int, int] = {}
     for row in rows.annotate(owner=F("subscription__customer")).order_by("position", "pk"):
         rate = row.rate
-        levy = Levy(rate.code, rate.name, rate.percentage, rate.is_inclusive, row.currency, rate.public_id)
+        levy = CustomerTax(rate.code, rate.name, rate.percentage, rate.is_inclusive, row.currency, rate.public_id)
         if row.subscription_id is not None:
             of_subscription[row.subscription_id].append(levy)
             owners[row.subscription_id] = row.owner
@@ -102,9 +106,9 @@ def _many(rows: QuerySet[Any], key: str, value: str) -> dict[int, set[int]]:
     return found
 
 
-def _applied(row: CouponApplication, features: set[int], versions: set[int], used: set[int]) -> Applied:
+def _applied(row: CouponApplication, features: set[int], versions: set[int], used: set[int]) -> AppliedCoupon:
     coupon = row.coupon
-    return Applied(
+    return AppliedCoupon(
         id=row.pk,
         code=coupon.code,
         name=coupon.name,
@@ -133,7 +137,7 @@ def _add_credit(found: dict[int, Conditions], leaving_out: Collection[int]) -> N
     grants = in_order_of_use(CreditGrant.objects.filter(wallet__customer__among=found, remaining__gt=0))
     fields = ("wallet__customer", "wallet__currency", "pk", "remaining", "expires_at")
     for customer_id, currency, pk, remaining, expires_at in grants.values_list(*fields):
-        found[customer_id].credit.setdefault(currency, []).append(Lot(pk, remaining, expires_at))
+        found[customer_id].credit.setdefault(currency, []).append(AvailableCredit(pk, remaining, expires_at))
     if not any(conditions.credit for conditions in found.values()):
         return
     drafts = Invoice.objects.filter(customer__among=found, state=InvoiceState.DRAFT, credits_applied__gt=0)

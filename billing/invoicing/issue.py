@@ -6,8 +6,8 @@ from datetime import datetime, timedelta
 from django.conf import settings
 from django.db import transaction
 
-from billing.invoicing.compute import Computed
-from billing.invoicing.late_adjustments import take_over
+from billing.invoicing.compute import ComputedInvoice
+from billing.invoicing.late_adjustments import attach_to_lines
 from billing.invoicing.totals import adjustment_rows, set_parts, set_totals, uses_of
 from billing.lines import DraftLine
 from billing.models import BillingRun, CouponUse, Invoice, InvoiceLine
@@ -23,14 +23,14 @@ COPIED_COLUMNS = (
 
 
 def issue(
-    computed: Computed, *, now: datetime, run: BillingRun | None = None, replaces: Invoice | None = None
+    computed: ComputedInvoice, *, now: datetime, run: BillingRun | None = None, replaces: Invoice | None = None
 ) -> Invoice:
     """Write one worked-out invoice as a draft, lines and all. `IntegrityError` if its period has a live one already."""
     return issue_many([computed], now=now, run=run, replaces=replaces)[0]
 
 
 def issue_many(
-    many: Sequence[Computed], *, now: datetime, run: BillingRun | None = None, replaces: Invoice | None = None
+    many: Sequence[ComputedInvoice], *, now: datetime, run: BillingRun | None = None, replaces: Invoice | None = None
 ) -> list[Invoice]:
     """Write worked-out invoices as drafts in a fixed number of statements, all or none."""
     invoices = [draft_invoice(each, now=now) for each in many]
@@ -42,18 +42,18 @@ def issue_many(
         copy_in([row for own in rows for row in own])
         write_uses(zip(invoices, many, strict=True))
         notify(WebhookEvent.INVOICE_DRAFTED, invoices, now=now)
-        take_over([each.lines for each in many], rows)
+        attach_to_lines([each.lines for each in many], rows)
     return invoices
 
 
-def draft_invoice(computed: Computed, *, now: datetime) -> Invoice:
+def draft_invoice(computed: ComputedInvoice, *, now: datetime) -> Invoice:
     """Make the unsaved draft of a worked-out invoice. Its grace period begins now."""
-    account, step = computed.work.account, computed.work.step
+    subscription, step = computed.work.subscription, computed.work.step
     columns = {
-        "customer_id": account.customer_id,
-        "subscription_id": account.subscription_id,
+        "customer_id": subscription.customer_id,
+        "subscription_id": subscription.subscription_id,
         "kind": step.kind,
-        "currency": account.currency,
+        "currency": subscription.currency,
         "period_start": step.period.start,
         "period_end": step.period.end,
         "computed_at": now,
@@ -64,14 +64,14 @@ def draft_invoice(computed: Computed, *, now: datetime) -> Invoice:
     return invoice
 
 
-def write_uses(found: Iterable[tuple[Invoice, Computed]]) -> None:
+def write_uses(found: Iterable[tuple[Invoice, ComputedInvoice]]) -> None:
     """Write which discounts written drafts use: one statement for all of them, none without discounts."""
     uses = [use for invoice, computed in found for use in uses_of(invoice, computed.adjusted)]
     if uses:
         CouponUse.objects.bulk_create(uses)
 
 
-def invoice_rows(invoice: Invoice, computed: Computed) -> list[InvoiceLine]:
+def invoice_rows(invoice: Invoice, computed: ComputedInvoice) -> list[InvoiceLine]:
     """Make the unsaved rows of an invoice: its charges, each with its part of discounts and taxes, then these.
 
     Kept lines are brought up to date, and numbered before.

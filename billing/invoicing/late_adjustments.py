@@ -1,6 +1,6 @@
-"""Late adjustments on their way to an invoice: read for accounts, taken by lines, given back by a void invoice.
+"""Late adjustments on their way to an invoice: read for subscriptions, taken by lines, given back by a void invoice.
 
-Every change holds the lock on the subscription's billing standing, so that an adjustment is taken once.
+Every change holds the lock on the subscription's billing progress, so that an adjustment is taken once.
 """
 
 from collections import defaultdict
@@ -98,7 +98,7 @@ def set_figures(row: LateAdjustment, before: Figures, after: Figures) -> None:
             setattr(row, f"{name}_{side}", value)
 
 
-def take_over(lines: Iterable[Sequence[DraftLine]], rows: Iterable[Sequence[InvoiceLine]]) -> None:
+def attach_to_lines(lines: Iterable[Sequence[DraftLine]], rows: Iterable[Sequence[InvoiceLine]]) -> None:
     """Note which written lines carry which adjustments. `rows` are each invoice's own, its lines' first.
 
     A replacement takes over what its void invoice carried. Raises `TakenMeanwhile` where another invoice carries one
@@ -130,7 +130,7 @@ def give_back(invoice: Invoice, state: LateState) -> None:
     _give_back(LateAdjustment.objects.filter(line__invoice=invoice), invoice, state)
 
 
-def give_back_own(invoice: Invoice) -> None:
+def release_own(invoice: Invoice) -> None:
     """Let what a void invoice settled of its own period wait. The rest stays for its replacement to take over."""
     own = LateAdjustment.objects.filter(line__invoice=invoice, invoice=invoice)
     _give_back(own, invoice, LateState.WAITING)
@@ -170,7 +170,7 @@ def reopen(row: LateAdjustment, state: LateState, why: str, *, returned_by: Invo
     kept.save()
 
 
-def take_again(invoice: Invoice) -> None:
+def move_to_replacement(invoice: Invoice) -> None:
     """Let what a void invoice gave back, and nobody decided about since, go on its replacement."""
     returned = LateAdjustment.objects.filter(returned_by=invoice, state=LateState.HELD)
     with recorded(by=None, reason=f"{invoice} is reissued"):
@@ -187,7 +187,7 @@ def give_back_credited(note: CreditNote) -> None:
             reopen(row, LateState.HELD, f"{note} was voided")
 
 
-def drop(invoice: Invoice) -> None:
+def cancel_open(invoice: Invoice) -> None:
     """Cancel what is open for a void invoice's own period: its replacement holds the usage as it is by then."""
     if invoice.subscription_id is None or invoice.period_start is None:
         return

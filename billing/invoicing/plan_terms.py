@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from decimal import Decimal
 
-from billing.charges.accounts import Allowance, Fee, Metered, PlanTerms, UsagePrice
+from billing.charges.subscription import Allowance, Fee, MeteredFeature, PlanTerms, UsagePrice
 from billing.money import ZERO
 from billing.rating.terms import Conversion, Model, Terms, Tier
 from catalog.models import Entitlement, Feature, PlanVersion, Price, PriceTier
@@ -107,8 +107,8 @@ def usage_price_of(price: Price, tiers: Iterable[PriceTier]) -> UsagePrice:
     return UsagePrice(price.pk, price.label, metered_of(price.feature), terms_of(price, tiers), price.minimum_amount)
 
 
-def metered_of(feature: Feature) -> Metered:
-    return Metered(
+def metered_of(feature: Feature) -> MeteredFeature:
+    return MeteredFeature(
         id=feature.pk,
         name=feature.name,
         aggregation=feature.aggregation,

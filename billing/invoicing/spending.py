@@ -9,10 +9,10 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 
-from billing.charges.accounts import Account, lived_period
-from billing.charges.next_invoice import CYCLE, Step
-from billing.invoicing.accounts import load_accounts
-from billing.invoicing.compute import Work, compute_many
+from billing.charges.next_invoice import CYCLE, NextInvoice
+from billing.charges.subscription import BilledSubscription, period_in_force
+from billing.invoicing.compute import InvoiceRequest, compute_invoices
+from billing.invoicing.subscriptions import load_subscriptions
 from billing.lines import USAGE
 from billing.money import ZERO
 from config.refusals import Refused
@@ -38,41 +38,41 @@ class Cost:
 
 def spent(subscription_ids: Collection[int], window: Period) -> list[Cost]:
     """Rate the usage of subscriptions in a window; a minimum commitment's top-up is not in it. Raises CannotRate."""
-    accounts = load_accounts(subscription_ids)
-    works: list[Work] = []
+    subscriptions = load_subscriptions(subscription_ids)
+    works: list[InvoiceRequest] = []
     signs: list[int] = []
-    for account in accounts.values():
-        for period in _periods(account, window):
-            step = Step(CYCLE, period, period.end)
-            works.append(Work(account, step, until=min(window.end, period.end)))
+    for subscription in subscriptions.values():
+        for period in _periods(subscription, window):
+            step = NextInvoice(CYCLE, period, period.end)
+            works.append(InvoiceRequest(subscription, step, until=min(window.end, period.end)))
             signs.append(1)
             if window.start > period.start:
-                works.append(Work(account, step, until=window.start))
+                works.append(InvoiceRequest(subscription, step, until=window.start))
                 signs.append(-1)
     return _added_up(works, signs)
 
 
-def _added_up(works: list[Work], signs: list[int]) -> list[Cost]:
+def _added_up(works: list[InvoiceRequest], signs: list[int]) -> list[Cost]:
     amounts: dict[tuple[int, int, int, str], Decimal] = defaultdict(lambda: ZERO)
-    for computed, sign in zip(compute_many(works), signs, strict=True):
+    for computed, sign in zip(compute_invoices(works), signs, strict=True):
         if computed.problem:
             raise CannotRate(computed.problem)
-        account = computed.work.account
+        subscription = computed.work.subscription
         for line in computed.lines:
             if line.kind == USAGE and line.feature_id is not None:
-                key = (account.subscription_id, line.price_id, line.feature_id, account.currency)
+                key = (subscription.subscription_id, line.price_id, line.feature_id, subscription.currency)
                 amounts[key] += sign * line.amount
     return [Cost(*key, amount) for key, amount in amounts.items()]
 
 
-def _periods(account: Account, window: Period) -> Iterator[Period]:
+def _periods(subscription: BilledSubscription, window: Period) -> Iterator[Period]:
     """Give the billing periods that the window touches, clipped to the subscription's life."""
-    at = max(window.start, account.started_at)
-    end = window.end if account.ended_at is None else min(window.end, account.ended_at)
+    at = max(window.start, subscription.started_at)
+    end = window.end if subscription.ended_at is None else min(window.end, subscription.ended_at)
     for _ in range(MOST_PERIODS):
         if at >= end:
             return
-        period = lived_period(account, at)
+        period = period_in_force(subscription, at)
         yield period
         at = period.end
     if at < end:

@@ -9,7 +9,7 @@ from datetime import datetime
 
 from django.db import transaction
 
-from billing.adjustments.adjust import Adjusted, adjust
+from billing.adjustments.adjust import InvoiceTotals, adjust
 from billing.adjustments.conditions import Conditions, Item
 from billing.invoicing.conditions import load_conditions
 from billing.lines import ADJUSTMENT_KINDS, DraftLine
@@ -78,7 +78,7 @@ def retotal(invoice: Invoice, *, at: datetime) -> Invoice:
         return locked
 
 
-def set_totals(invoice: Invoice, adjusted: Adjusted) -> None:
+def set_totals(invoice: Invoice, adjusted: InvoiceTotals) -> None:
     """Set what the invoice comes to."""
     invoice.subtotal = adjusted.subtotal
     invoice.discount_total = adjusted.discount
@@ -91,7 +91,7 @@ def set_totals(invoice: Invoice, adjusted: Adjusted) -> None:
     invoice.amount_due = adjusted.due
 
 
-def set_parts(charges: Iterable[InvoiceLine], adjusted: Adjusted) -> None:
+def set_parts(charges: Iterable[InvoiceLine], adjusted: InvoiceTotals) -> None:
     """Set each charge's part of discounts and taxes. The charges are those that were adjusted, in their order."""
     for line, part in zip(charges, adjusted.parts, strict=True):
         line.discount_amount, line.tax_amount, line.tax_included = part.discount, part.tax, part.tax_included
@@ -102,7 +102,7 @@ def save_parts(charges: Sequence[InvoiceLine]) -> None:
     InvoiceLine.objects.bulk_update(charges, ["discount_amount", "tax_amount", "tax_included"])
 
 
-def adjustment_rows(invoice: Invoice, adjusted: Adjusted, *, after: int) -> list[InvoiceLine]:
+def adjustment_rows(invoice: Invoice, adjusted: InvoiceTotals, *, after: int) -> list[InvoiceLine]:
     """Make the unsaved rows of discounts and taxes, numbered past a position."""
     return [
         InvoiceLine(
@@ -120,7 +120,7 @@ def adjustment_rows(invoice: Invoice, adjusted: Adjusted, *, after: int) -> list
     ]
 
 
-def uses_of(invoice: Invoice, adjusted: Adjusted) -> list[CouponUse]:
+def uses_of(invoice: Invoice, adjusted: InvoiceTotals) -> list[CouponUse]:
     """Make the unsaved rows that say which discounts the invoice used."""
     return [
         CouponUse(invoice=invoice, application_id=use.application_id, number=use.number, amount=use.amount)

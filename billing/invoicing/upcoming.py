@@ -5,10 +5,19 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 
-from billing.charges.next_invoice import LATE, OPENING, Step, is_issued, late_step, next_step, reopen, take
-from billing.invoicing.accounts import load_accounts
-from billing.invoicing.compute import Computed, Work, compute_many, remember
+from billing.charges.next_invoice import (
+    LATE,
+    OPENING,
+    NextInvoice,
+    is_issued,
+    late_invoice,
+    mark_invoiced,
+    next_invoice,
+    reopen,
+)
+from billing.invoicing.compute import ComputedInvoice, InvoiceRequest, compute_invoices, record_on_subscription
 from billing.invoicing.conditions import attach_conditions
+from billing.invoicing.subscriptions import load_subscriptions
 from billing.money import ZERO
 from customers.periods import Period
 
@@ -24,8 +33,8 @@ class Upcoming:
     """
 
     subscription_id: int
-    invoice: Computed | None = None
-    earlier: list[Computed] = field(default_factory=list)
+    invoice: ComputedInvoice | None = None
+    earlier: list[ComputedInvoice] = field(default_factory=list)
     problem: str = ""
 
     @property
@@ -44,25 +53,25 @@ def upcoming(subscription_id: int, *, now: datetime) -> Upcoming:
 
 def upcoming_many(subscription_ids: Collection[int], *, now: datetime) -> dict[int, Upcoming]:
     """Work out many upcoming invoices, with a number of queries that doesn't depend on how many."""
-    accounts = load_accounts(subscription_ids)
-    attach_conditions(accounts.values())
-    found = {pk: Upcoming(pk) for pk in accounts}
-    for account in accounts.values():
-        reopen(account)
-    going = set(accounts)
+    subscriptions = load_subscriptions(subscription_ids)
+    attach_conditions(subscriptions.values())
+    found = {pk: Upcoming(pk) for pk in subscriptions}
+    for subscription in subscriptions.values():
+        reopen(subscription)
+    going = set(subscriptions)
     while going:
-        steps = {pk: next_step(accounts[pk]) or late_step(accounts[pk], now) for pk in going}
-        works = [Work(accounts[pk], step, until=now) for pk, step in steps.items() if step is not None]
+        steps = {pk: next_invoice(subscriptions[pk]) or late_invoice(subscriptions[pk], now) for pk in going}
+        works = [InvoiceRequest(subscriptions[pk], step, until=now) for pk, step in steps.items() if step is not None]
         going = set()
-        for computed in compute_many(works):
-            if _take_over(found[computed.work.account.subscription_id], computed, now):
-                going.add(computed.work.account.subscription_id)
+        for computed in compute_invoices(works):
+            if _take_over(found[computed.work.subscription.subscription_id], computed, now):
+                going.add(computed.work.subscription.subscription_id)
     return found
 
 
-def _take_over(upcoming_: Upcoming, computed: Computed, now: datetime) -> bool:
+def _take_over(upcoming_: Upcoming, computed: ComputedInvoice, now: datetime) -> bool:
     """Put a worked-out invoice where it belongs; tell whether the subscription's next one is to be looked at too."""
-    account, step = computed.work.account, computed.work.step
+    subscription, step = computed.work.subscription, computed.work.step
     if computed.problem:
         upcoming_.problem = computed.problem
         return False
@@ -70,12 +79,12 @@ def _take_over(upcoming_: Upcoming, computed: Computed, now: datetime) -> bool:
         upcoming_.invoice = computed
         return False
     # What is due, or is a start yet to come within this period, leads on to the period's own invoice.
-    if computed.lines and not is_issued(account, step):
+    if computed.lines and not is_issued(subscription, step):
         upcoming_.earlier.append(computed)
-    remember(computed)
-    take(account, step)
+    record_on_subscription(computed)
+    mark_invoiced(subscription, step)
     return True
 
 
-def _opens_now(step: Step, now: datetime) -> bool:
+def _opens_now(step: NextInvoice, now: datetime) -> bool:
     return step.kind == OPENING and step.period.contains(now)

@@ -63,8 +63,8 @@ def credited_by_hand(lines: Collection[InvoiceLine], currency: str) -> dict[int,
 def hold_reductions(note: CreditNote, lines: Iterable[CreditNoteLine]) -> None:
     """Have staff look at what waits to be given back of charges that a new credit note credits.
 
-    The invoice is locked; locks the subscription's billing standing. Before the note's lines are written: these lock
-    the invoice's key, which whoever holds the standing may be waiting for.
+    The invoice is locked; locks the subscription's billing progress. Before the note's lines are written: these lock
+    the invoice's key, which whoever holds the billing progress may be waiting for.
     """
     subscription_id, found = note.invoice.subscription_id, _credited_periods(note, lines)
     if subscription_id is None or not found:

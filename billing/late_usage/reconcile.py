@@ -11,14 +11,14 @@ from typing import Any
 
 from django.db import transaction
 
-from billing.charges.accounts import Account
 from billing.charges.late_items import NOTHING, Figures, of_prices
-from billing.charges.next_invoice import CYCLE, Step
+from billing.charges.next_invoice import CYCLE, NextInvoice
+from billing.charges.subscription import BilledSubscription
 from billing.charges.usage_charges import Ask, Charge, charges
 from billing.charges.usage_lines import usage_lines
-from billing.invoicing.accounts import load_accounts_as_of
-from billing.invoicing.compute import FORESEEN, values_of
+from billing.invoicing.compute import EXPECTED_ERRORS, values_of
 from billing.invoicing.late_adjustments import after_of, before_of, set_figures
+from billing.invoicing.subscriptions import load_subscriptions_as_of
 from billing.late_usage.checks import OF_USAGE, ready_checks
 from billing.late_usage.credited import NOT_CREDITED, credited_by_hand
 from billing.late_usage.policy import Decision, Policy, decide, read_policy
@@ -52,7 +52,7 @@ GONE = "The period comes to what was invoiced for it"
 class Reopened:
     """A billed period with its invoice, if it has one, and what its usage makes of it now."""
 
-    account: Account
+    subscription: BilledSubscription
     period: Period
     invoice: Invoice | None
     lines: list[DraftLine] = field(default_factory=list)
@@ -80,7 +80,7 @@ def _reconcile_next(subscription_id: int, now: datetime) -> int:
             LateCheck.objects.filter(pk__in=[check.pk for check in checks]).delete()
             reconcile(subscription_id, [Period(check.period_start, check.period_end) for check in checks], now=now)
             return len(checks)
-    except FORESEEN as error:
+    except EXPECTED_ERRORS as error:
         log.warning("Late usage of subscription %s can't be worked out: %s", subscription_id, error)
         return (
             ready_checks(now)
@@ -100,19 +100,19 @@ def reconcile(
 
     Each holds the difference between what its price comes to now and what was invoiced, credited or ignored for the
     period; one that comes to nothing is cancelled. Called twice it finds the same. The caller holds the lock on the
-    subscription's billing standing. A void period that nothing replaces, and one whose events retention has removed,
+    subscription's billing progress. A void period that nothing replaces, and one whose events retention has removed,
     has none. `settling` is for a draft that replaces a void invoice: the differences are taken off it at once, whatever
-    the policy. Raises one of `FORESEEN`.
+    the policy. Raises one of `EXPECTED_ERRORS`.
     """
     reopened = _reopen(subscription_id, periods, now)
-    _work_out(reopened)
+    _compute_periods(reopened)
     policy = Policy(holds_credited=False) if settling else read_policy()
     rows = _rows(subscription_id, [each.period.start for each in reopened])
     with recorded(by=None, reason="Usage of an invoiced period changed"):
         return [
             row
             for each in reopened
-            for row in _Settlement(each, rows[each.period.start], policy, now).adjustments()
+            for row in PeriodReconciliation(each, rows[each.period.start], policy, now).adjustments()
             if row.is_open
         ]
 
@@ -122,9 +122,9 @@ def usage_of_period(subscription_id: int, period: Period, *, known_at: datetime)
 
     None where counting needs events that retention has removed.
     """
-    [account] = load_accounts_as_of([(subscription_id, known_at)])
-    reopened = [Reopened(account, period, None)]
-    _work_out(reopened)
+    [subscription] = load_subscriptions_as_of([(subscription_id, known_at)])
+    reopened = [Reopened(subscription, period, None)]
+    _compute_periods(reopened)
     return [line for each in reopened for line in each.lines]
 
 
@@ -132,8 +132,11 @@ def _reopen(subscription_id: int, periods: Collection[Period], now: datetime) ->
     invoices = _invoices(subscription_id, periods)
     kept = [(period, invoice) for period in periods if not _is_void(invoice := invoices.get(period.start))]
     moments = [invoice.computed_at if invoice else now for _, invoice in kept]
-    accounts = load_accounts_as_of([(subscription_id, moment) for moment in moments])
-    return [Reopened(account, period, invoice) for account, (period, invoice) in zip(accounts, kept, strict=True)]
+    subscriptions = load_subscriptions_as_of([(subscription_id, moment) for moment in moments])
+    return [
+        Reopened(subscription, period, invoice)
+        for subscription, (period, invoice) in zip(subscriptions, kept, strict=True)
+    ]
 
 
 def _is_void(invoice: Invoice | None) -> bool:
@@ -152,21 +155,23 @@ def _invoices(subscription_id: int, periods: Collection[Period]) -> dict[datetim
     return found
 
 
-def _work_out(reopened: list[Reopened]) -> None:
+def _compute_periods(reopened: list[Reopened]) -> None:
     """Rate the periods' usage anew, with one question to the meter. Those that can't be counted any more go."""
     horizon = ledger_horizon()
-    planned = [(each, charges(each.account, Step(CYCLE, each.period, each.period.end))) for each in reopened]
+    planned = [
+        (each, charges(each.subscription, NextInvoice(CYCLE, each.period, each.period.end))) for each in reopened
+    ]
     if horizon is not None:
         planned = [(each, own) for each, own in planned if not any(_is_gone(charge, horizon) for charge in own)]
         reopened[:] = [each for each, _ in planned]
-    asks = [(each.account.customer_id, ask) for each, own in planned for charge in own for ask in charge.asks()]
+    asks = [(each.subscription.customer_id, ask) for each, own in planned for charge in own for ask in charge.asks()]
     requests = [UsageRequest(customer, ask.feature_id, ask.window.start, ask.window.end) for customer, ask in asks]
     answers = iter(usage_many(requests) if requests else [])
     for each, own in planned:
         for charge in own:
             mine = [next(answers) for _ in charge.asks()]
-            values = values_of(each.account.customer_id, charge) if charge.needs_events else ()
-            each.lines += usage_lines(each.account, charge, mine, values)
+            values = values_of(each.subscription.customer_id, charge) if charge.needs_events else ()
+            each.lines += usage_lines(each.subscription, charge, mine, values)
 
 
 def _is_gone(charge: Charge, horizon: datetime) -> bool:
@@ -191,7 +196,7 @@ def _rows(subscription_id: int, starts: Collection[datetime]) -> dict[datetime, 
 
 
 @dataclass(frozen=True, slots=True)
-class _DueBack:
+class Creditable:
     """What a price counts as charged (`before`), less the `credited` part of a reduction, and what credit notes left.
 
     `fresh` is what was credited by hand and no settled adjustment has reckoned with.
@@ -203,7 +208,7 @@ class _DueBack:
     fresh: Decimal
 
 
-class _Settlement:
+class PeriodReconciliation:
     """One period's adjustments beside what usage says."""
 
     def __init__(self, reopened: Reopened, rows: Sequence[LateAdjustment], policy: Policy, now: datetime) -> None:
@@ -217,7 +222,7 @@ class _Settlement:
         for line in written:
             self.discounts[line.price_id] += line.discount_amount
         late = [row.line for row in rows if row.state in SETTLED_STATES and row.line is not None]
-        self.by_hand = credited_by_hand([*written, *late], self.reopened.account.currency)
+        self.by_hand = credited_by_hand([*written, *late], self.reopened.subscription.currency)
         for price_id, credited in self.by_hand.items():
             self.discounts[price_id] -= credited.discount
         self.reckoned: dict[int, Decimal] = defaultdict(lambda: ZERO)
@@ -266,7 +271,7 @@ class _Settlement:
         row.save()
         return row
 
-    def _due(self, price_id: int, after: Figures) -> "_DueBack":
+    def _due(self, price_id: int, after: Figures) -> Creditable:
         """Say what a price's charges count for, so that no more is given back than credit notes left of them."""
         charged, by_hand = self.charged.get(price_id, NOTHING), self.by_hand.get(price_id, NOT_CREDITED)
         reckoned = min(self.reckoned[price_id], by_hand.amount)  # less, where a note that was reckoned with is void
@@ -275,11 +280,11 @@ class _Settlement:
         left = charged.amount - fresh
         less = charged.amount - after.amount
         if fresh <= 0 or less <= 0:
-            return _DueBack(charged, ZERO, left, fresh)
+            return Creditable(charged, ZERO, left, fresh)
         given = min(less, max(left, ZERO))
-        return _DueBack(replace(charged, amount=after.amount + given), less - given, left, fresh)
+        return Creditable(replace(charged, amount=after.amount + given), less - given, left, fresh)
 
-    def _decide(self, price_id: int, currency: str, due: "_DueBack", after: Figures) -> Decision:
+    def _decide(self, price_id: int, currency: str, due: Creditable, after: Figures) -> Decision:
         """Decide by the policy. Of usage that stays in part, nobody can tell which part was credited: staff decide."""
         decision = decide(after.amount - due.before.amount, currency, self.policy)
         is_unclear = due.fresh > 0 and due.before.amount > after.amount > 0
@@ -292,7 +297,7 @@ class _Settlement:
         if given <= 0 or left <= 0 or not self.discounts[price_id]:
             return ZERO
         given_back = times(self.discounts[price_id], Fraction(min(given, left)) / Fraction(left))
-        return round_amount(given_back, self.reopened.account.currency)
+        return round_amount(given_back, self.reopened.subscription.currency)
 
     def _cancel(self, row: LateAdjustment) -> LateAdjustment:
         row.state, row.reason, row.returned_by = LateState.CANCELLED, GONE, None
@@ -300,9 +305,9 @@ class _Settlement:
         return row
 
     def _new(self, price: Price) -> LateAdjustment:
-        account, invoice = self.reopened.account, self.reopened.invoice
+        subscription, invoice = self.reopened.subscription, self.reopened.invoice
         return LateAdjustment(
-            subscription_id=account.subscription_id,
+            subscription_id=subscription.subscription_id,
             period_start=self.reopened.period.start,
             period_end=self.reopened.period.end,
             invoice=invoice,
@@ -310,7 +315,7 @@ class _Settlement:
             adjusts=None if invoice is None or invoice.is_draft else self.usage_line.get(price.pk),
             feature=price.feature,
             price=price,
-            currency=account.currency,
+            currency=subscription.currency,
         )
 
 

@@ -13,7 +13,7 @@ from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
 from django.db import transaction
 
-from billing.invoicing.compute import FORESEEN
+from billing.invoicing.compute import EXPECTED_ERRORS
 from billing.invoicing.numbering import draw_numbers
 from billing.lifecycle.recompute import Before, _recompute, as_they_are, save_changed
 from billing.models import (
@@ -34,7 +34,7 @@ from customers.models import Customer
 BATCH = 500
 
 
-REFUSALS = (Refused, ValidationError, *FORESEEN)
+REFUSALS = (Refused, ValidationError, *EXPECTED_ERRORS)
 
 
 logger = logging.getLogger(__name__)

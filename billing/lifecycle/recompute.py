@@ -9,13 +9,13 @@ from typing import Any
 from django.db import transaction
 
 from billing.adjustments.conditions import Conditions
-from billing.charges.accounts import Account
-from billing.charges.next_invoice import Step
-from billing.invoicing.accounts import load_accounts
-from billing.invoicing.compute import Computed, Work, compute_many, fees_of
+from billing.charges.next_invoice import NextInvoice
+from billing.charges.subscription import BilledSubscription
+from billing.invoicing.compute import ComputedInvoice, InvoiceRequest, compute_invoices, fees_of
 from billing.invoicing.conditions import load_conditions
 from billing.invoicing.issue import invoice_rows, write_uses
-from billing.invoicing.late_adjustments import move_aside, take_over
+from billing.invoicing.late_adjustments import attach_to_lines, move_aside
+from billing.invoicing.subscriptions import load_subscriptions
 from billing.invoicing.totals import forget_uses, save_parts, set_totals
 from billing.lines import COMPUTED_KINDS, LATE_USAGE
 from billing.models import (
@@ -54,14 +54,14 @@ def save_changed(invoices: Sequence[Invoice], before: Before) -> None:
         record_changes(pairs)
 
 
-def write_again(found: Sequence[tuple[Invoice, Computed]], kept: Mapping[int, Sequence[InvoiceLine]]) -> None:
+def write_again(found: Sequence[tuple[Invoice, ComputedInvoice]], kept: Mapping[int, Sequence[InvoiceLine]]) -> None:
     """Set what locked drafts come to now, and write their lines; those of a draft whose lines are the same stay.
 
     The drafts themselves are saved by the caller. `kept` are lines of theirs that stay, brought up to date.
     """
     drafts = [draft for draft, _ in found]
     written = _computed_lines(drafts)
-    changed: list[tuple[Invoice, Computed]] = []
+    changed: list[tuple[Invoice, ComputedInvoice]] = []
     rows: list[list[InvoiceLine]] = []
     for draft, computed in found:
         set_totals(draft, computed.adjusted)
@@ -74,7 +74,7 @@ def write_again(found: Sequence[tuple[Invoice, Computed]], kept: Mapping[int, Se
         old.exclude(kind=LATE_USAGE).delete()
         carried = move_aside(old)
         copy_in([row for own in rows for row in own])
-        take_over([computed.lines for _, computed in changed], rows)
+        attach_to_lines([computed.lines for _, computed in changed], rows)
         carried.delete()
     forget_uses(drafts)
     save_parts([line for draft in drafts for line in kept.get(draft.pk, [])])
@@ -127,7 +127,7 @@ def _recompute(drafts: Sequence[Invoice], *, now: datetime) -> list[Invoice]:
     Sets on the drafts what they come to; the caller saves them.
     """
     ours = [draft for draft in drafts if draft.subscription_id is not None]
-    _lock_standings(ours)
+    _lock_billing_states(ours)
     done = [draft for draft in drafts if draft.subscription_id is None]
     kept = InvoiceLine.objects.filter(invoice__in=ours).exclude(kind__in=COMPUTED_KINDS)
     by_hand: dict[int, list[InvoiceLine]] = {}
@@ -144,7 +144,7 @@ def _recompute(drafts: Sequence[Invoice], *, now: datetime) -> list[Invoice]:
 
 def compute_again(
     invoices: Sequence[Invoice], *, kept: Mapping[int, Sequence[InvoiceLine]] | None = None
-) -> list[Computed]:
+) -> list[ComputedInvoice]:
     """Work out invoices of subscriptions once more, each as if it weren't there. In a transaction.
 
     Those of one subscription follow one another, in their keys' order: each reckons with what the ones before it come
@@ -153,7 +153,7 @@ def compute_again(
     conditions = load_conditions(
         {invoice.customer_id for invoice in invoices}, leaving_out=[invoice.pk for invoice in invoices], lock=True
     )
-    found: dict[int, Computed] = {}
+    found: dict[int, ComputedInvoice] = {}
     waiting = sorted(invoices, key=lambda invoice: invoice.pk)
     while waiting:
         # Two invoices of one subscription lean on each other's fees, and only one takes its late usage.
@@ -169,43 +169,47 @@ def _compute_round(
     invoices: Sequence[Invoice],
     conditions: Mapping[int, Conditions],
     kept: Mapping[int, Sequence[InvoiceLine]],
-    done: Mapping[int, Computed],
-) -> list[Computed]:
+    done: Mapping[int, ComputedInvoice],
+) -> list[ComputedInvoice]:
     ids = [invoice.subscription_id for invoice in invoices if invoice.subscription_id is not None]
-    accounts = load_accounts(ids, leaving_out=[invoice.pk for invoice in invoices], since=_earliest(invoices))
-    for account in accounts.values():
-        account.conditions = conditions[account.customer_id]
-        _reckon_with(account, done)
+    subscriptions = load_subscriptions(ids, leaving_out=[invoice.pk for invoice in invoices], since=_earliest(invoices))
+    for subscription in subscriptions.values():
+        subscription.conditions = conditions[subscription.customer_id]
+        _reckon_with(subscription, done)
     works = [
-        Work(accounts[invoice.subscription_id or 0], step_of(invoice), kept=kept.get(invoice.pk, ()))
+        InvoiceRequest(
+            subscriptions[invoice.subscription_id or 0], next_invoice_of(invoice), kept=kept.get(invoice.pk, ())
+        )
         for invoice in invoices
     ]
-    return compute_many(works)
+    return compute_invoices(works)
 
 
-def _reckon_with(account: Account, done: Mapping[int, Computed]) -> None:
+def _reckon_with(subscription: BilledSubscription, done: Mapping[int, ComputedInvoice]) -> None:
     """Put what invoices come to now, by their keys, in the place of what is written of them."""
     worked_out = {pk: each for pk, each in done.items() if not each.problem}
-    mine = [each for each in worked_out.values() if each.work.account.subscription_id == account.subscription_id]
-    account.invoiced = [fee for fee in account.invoiced if fee.invoice_id not in worked_out]
-    account.invoiced += [fee for each in mine for fee in fees_of(each)]
+    mine = [
+        each for each in worked_out.values() if each.work.subscription.subscription_id == subscription.subscription_id
+    ]
+    subscription.invoiced = [fee for fee in subscription.invoiced if fee.invoice_id not in worked_out]
+    subscription.invoiced += [fee for each in mine for fee in fees_of(each)]
     taken = {line.adjustment_id for each in mine for line in each.lines}
-    account.late = [item for item in account.late if item.adjustment_id not in taken]
+    subscription.late = [item for item in subscription.late if item.adjustment_id not in taken]
 
 
 def _earliest(invoices: Sequence[Invoice]) -> datetime | None:
     return min((invoice.period_start for invoice in invoices if invoice.period_start is not None), default=None)
 
 
-def step_of(invoice: Invoice) -> Step:
+def next_invoice_of(invoice: Invoice) -> NextInvoice:
     """Return the step that a subscription's invoice was made for."""
     if invoice.period_start is None or invoice.period_end is None:
         raise CannotChange(f"{invoice} has no period.")
     period = Period(invoice.period_start, invoice.period_end)
-    return Step(invoice.kind, period, period.start if invoice.kind == InvoiceKind.OPENING else period.end)
+    return NextInvoice(invoice.kind, period, period.start if invoice.kind == InvoiceKind.OPENING else period.end)
 
 
-def _lock_standings(invoices: Sequence[Invoice]) -> None:
+def _lock_billing_states(invoices: Sequence[Invoice]) -> None:
     """Keep runs, and whoever works on late usage, out of these subscriptions. After the invoices' own locks."""
     ids = [invoice.subscription_id for invoice in invoices]
     list(BillingState.objects.select_for_update().filter(pk__in=ids).order_by("pk").values_list("pk", flat=True))

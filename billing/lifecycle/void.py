@@ -7,10 +7,17 @@ from django.db import transaction
 
 from billing.invoicing.conditions import lock_coupons
 from billing.invoicing.issue import issue
-from billing.invoicing.late_adjustments import drop, give_back, give_back_own, take_again
+from billing.invoicing.late_adjustments import cancel_open, give_back, move_to_replacement, release_own
 from billing.late_usage.checks import OF_USAGE
 from billing.late_usage.reconcile import reconcile
-from billing.lifecycle.recompute import _lock_standings, _recompute, as_they_are, compute_again, save_changed, step_of
+from billing.lifecycle.recompute import (
+    _lock_billing_states,
+    _recompute,
+    as_they_are,
+    compute_again,
+    next_invoice_of,
+    save_changed,
+)
 from billing.models import (
     BillingState,
     CouponUse,
@@ -54,7 +61,7 @@ def _void(invoice: Invoice, *, reason: str, by: User | None, now: datetime, is_r
             raise Corrected(f"{locked} has a credit note. Void that first.")
         locked.state, locked.voided_at, locked.voided_by = InvoiceState.VOID, now, by
         locked.void_reason, locked.paid_at = reason.strip(), None
-        _lock_standings([locked])
+        _lock_billing_states([locked])
         lock_coupons([locked.customer_id])  # before the wallets: a replacement will use them
         return_credits(locked, now=now, by=by)
         CouponUse.objects.filter(invoice=locked, returned_at=None).update(returned_at=now)
@@ -62,11 +69,11 @@ def _void(invoice: Invoice, *, reason: str, by: User | None, now: datetime, is_r
             locked.save()
         notify(WebhookEvent.INVOICE_VOIDED, [locked], now=now)
         if is_replaced:
-            give_back_own(locked)
+            release_own(locked)
         else:
             give_back(locked, _state_of_returned(locked))
-        if locked.kind in OF_USAGE and not step_of(locked).is_settlement:
-            drop(locked)
+        if locked.kind in OF_USAGE and not next_invoice_of(locked).is_settlement:
+            cancel_open(locked)
         return locked
 
 
@@ -90,8 +97,8 @@ def reissue(invoice: Invoice, *, reason: str, by: User | None, now: datetime) ->
             return replacement
         if old.subscription_id is None:
             raise CannotChange("A one-off invoice isn't computed: write a new one.")
-        _lock_standings([old])
-        take_again(old)
+        _lock_billing_states([old])
+        move_to_replacement(old)
         computed = compute_again([old])[0]
         if computed.problem:
             raise CannotChange(computed.problem)
@@ -100,7 +107,7 @@ def reissue(invoice: Invoice, *, reason: str, by: User | None, now: datetime) ->
 
 def _settled(draft: Invoice, *, now: datetime) -> Invoice:
     """Take off a replacement, which charges all usage of its period, what was settled of it as late usage elsewhere."""
-    period = step_of(draft).period
+    period = next_invoice_of(draft).period
     has_usage = draft.kind in OF_USAGE and period.start < period.end
     if has_usage and reconcile(draft.subscription_id or 0, [period], now=now, settling=True):
         before = as_they_are([draft])

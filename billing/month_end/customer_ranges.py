@@ -9,19 +9,19 @@ AT_ONCE = 500  # customers
 
 
 @dataclass(frozen=True, slots=True)
-class Stretch:
+class CustomerRange:
     """The customers between two keys, both among them."""
 
     first: int
     last: int
 
 
-def stretches() -> Iterator[Stretch]:
+def stretches() -> Iterator[CustomerRange]:
     """Cut all customers into stretches of at most 500, by their keys. One query a stretch."""
     last = 0
     while keys := list(Customer.objects.filter(pk__gt=last).order_by("pk").values_list("pk", flat=True)[:AT_ONCE]):
         last = keys[-1]
-        yield Stretch(keys[0], last)
+        yield CustomerRange(keys[0], last)
 
 
 def is_one_stretch() -> bool:

@@ -8,7 +8,7 @@ from typing import Any, Self
 
 from billing.money import ZERO
 from billing.month_end.accrual import Accrual, Place, accrual, earned_by
-from billing.month_end.customer_ranges import Stretch
+from billing.month_end.customer_ranges import CustomerRange
 from billing.month_end.months import Month
 from billing.month_end.usage import Counts, UsageTable, Went, usage_of, usage_table
 
@@ -16,7 +16,7 @@ MOST_NAMED = 20  # subscriptions that can't be rated, with why
 
 
 @dataclass(slots=True)
-class Part:
+class ChunkTotals:
     """Where usage went, how much was counted in all, what is earned and not billed, and what couldn't be rated.
 
     Of the last `problems` names the first twenty, by the subscription's id, and `unrated` counts all.
@@ -36,7 +36,7 @@ class Part:
     def accrual(self) -> Accrual:
         return accrual(self.earned, self.problems, self.unrated)
 
-    def add(self, other: "Part") -> None:
+    def add(self, other: "ChunkTotals") -> None:
         for key, events in other.went.items():
             self.went[key] = self.went.get(key, 0) + events
         self.counted += other.counted
@@ -72,18 +72,18 @@ class Part:
         )
 
 
-def work_out(month: Month, stretch: Stretch, *, now: datetime) -> Part:
+def compute_chunk(month: Month, stretch: CustomerRange, *, now: datetime) -> ChunkTotals:
     """Work a month out for a stretch of customers, from the rows as they are. A fixed number of queries."""
     went, counted = usage_of(month, stretch, now=now)
     earned = earned_by(month, stretch)
-    part = Part(unrated=len(earned.problems))
-    part.add(Part(went, counted, earned.rows, earned.problems))
+    part = ChunkTotals(unrated=len(earned.problems))
+    part.add(ChunkTotals(went, counted, earned.rows, earned.problems))
     return part
 
 
-def work_out_all(month: Month, stretches: Iterable[Stretch], *, now: datetime) -> Part:
+def work_out_all(month: Month, stretches: Iterable[CustomerRange], *, now: datetime) -> ChunkTotals:
     """Work a month out, stretch by stretch."""
-    whole = Part()
+    whole = ChunkTotals()
     for stretch in stretches:
-        whole.add(work_out(month, stretch, now=now))
+        whole.add(compute_chunk(month, stretch, now=now))
     return whole

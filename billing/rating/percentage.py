@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from billing.money import ZERO, exact
-from billing.rating.rate import HUNDRED, Part, Rated, rate, rated
+from billing.rating.rate import HUNDRED, Rated, RatedPart, rate, rated
 from billing.rating.terms import Model, Terms
 
 
@@ -80,7 +80,7 @@ def rate_events(amounts: Iterable[Decimal], terms: Terms) -> Rated:
             excess = amount - allowance.take(amount)
             charged += excess
             fees += _event_fee(excess, terms)
-        parts = [Part("percentage", fees, charged, rate_percent=terms.rate_percent)] if fees or charged else []
+        parts = [RatedPart("percentage", fees, charged, rate_percent=terms.rate_percent)] if fees or charged else []
         return rated(parts, terms, quantity=total, free_units_used=allowance.used, billable_quantity=charged)
 
 

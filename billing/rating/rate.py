@@ -19,9 +19,9 @@ __all__ = [
     "InvalidTerms",
     "Model",
     "NegativeQuantity",
-    "Part",
     "QuantityOutOfRange",
     "Rated",
+    "RatedPart",
     "Terms",
     "Tier",
     "capacity_price",
@@ -53,7 +53,7 @@ class EventsNeeded(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class RatedPart:
     """One step of how an amount came about; the steps of a `Rated` add up to its amount.
 
     `quantity` counts units, packages (`packages`), or the amount that a percentage is taken of. `tier` counts from
@@ -85,7 +85,7 @@ class Rated:
     quantity: Decimal
     free_units_used: Decimal
     billable_quantity: Decimal
-    parts: tuple[Part, ...]
+    parts: tuple[RatedPart, ...]
 
 
 def rate(
@@ -110,7 +110,7 @@ def rate(
 
 
 def rated(
-    parts: Sequence[Part],
+    parts: Sequence[RatedPart],
     terms: Terms,
     *,
     quantity: Decimal,
@@ -121,7 +121,7 @@ def rated(
     with exact():
         total = sum((part.amount for part in parts), ZERO)
         if terms.cap_amount is not None and total > terms.cap_amount:
-            parts = [*parts, Part("cap", terms.cap_amount - total, cap_amount=terms.cap_amount)]
+            parts = [*parts, RatedPart("cap", terms.cap_amount - total, cap_amount=terms.cap_amount)]
             total = terms.cap_amount
     return Rated(total, quantity, free_units_used, billable_quantity, tuple(parts))
 
@@ -218,7 +218,7 @@ def _clamped(quantity: Decimal, terms: Terms) -> Decimal:
     return max(quantity, ZERO)
 
 
-def _parts(billable: Decimal, terms: Terms, tier_quantity: Decimal | None) -> list[Part]:
+def _parts(billable: Decimal, terms: Terms, tier_quantity: Decimal | None) -> list[RatedPart]:
     if terms.model is Model.PER_UNIT:
         return _unit_parts(billable, terms)
     if terms.model is Model.PACKAGE:
@@ -232,35 +232,35 @@ def _parts(billable: Decimal, terms: Terms, tier_quantity: Decimal | None) -> li
     return _graduated_parts(billable, terms)
 
 
-def _unit_parts(billable: Decimal, terms: Terms) -> list[Part]:
+def _unit_parts(billable: Decimal, terms: Terms) -> list[RatedPart]:
     if not billable:
         return []
-    return [Part("units", billable * terms.unit_amount, billable, terms.unit_amount)]
+    return [RatedPart("units", billable * terms.unit_amount, billable, terms.unit_amount)]
 
 
-def _package_parts(billable: Decimal, terms: Terms) -> list[Part]:
+def _package_parts(billable: Decimal, terms: Terms) -> list[RatedPart]:
     count, remainder = divmod(billable, terms.package_size)
     if remainder and terms.package_rounding == "up":
         count += 1
-    return [Part("packages", count * terms.unit_amount, count, terms.unit_amount)] if count else []
+    return [RatedPart("packages", count * terms.unit_amount, count, terms.unit_amount)] if count else []
 
 
-def _flat_parts(billable: Decimal, terms: Terms) -> list[Part]:
+def _flat_parts(billable: Decimal, terms: Terms) -> list[RatedPart]:
     if not (billable or terms.charge_at_zero):
         return []
-    return [Part("flat", terms.flat_amount, flat_amount=terms.flat_amount)]
+    return [RatedPart("flat", terms.flat_amount, flat_amount=terms.flat_amount)]
 
 
-def _percentage_parts(billable: Decimal, terms: Terms) -> list[Part]:
+def _percentage_parts(billable: Decimal, terms: Terms) -> list[RatedPart]:
     if terms.needs_events:
         raise EventsNeeded("The price has amounts or allowances per event")
     taxed = max(billable - (terms.free_amount or ZERO), ZERO)
     if not taxed:
         return []
-    return [Part("percentage", taxed * terms.rate_percent / HUNDRED, taxed, rate_percent=terms.rate_percent)]
+    return [RatedPart("percentage", taxed * terms.rate_percent / HUNDRED, taxed, rate_percent=terms.rate_percent)]
 
 
-def _volume_parts(billable: Decimal, terms: Terms, chooser: Decimal) -> list[Part]:
+def _volume_parts(billable: Decimal, terms: Terms, chooser: Decimal) -> list[RatedPart]:
     if not (billable or terms.charge_at_zero):
         return []
     lower = ZERO
@@ -272,8 +272,8 @@ def _volume_parts(billable: Decimal, terms: Terms, chooser: Decimal) -> list[Par
     raise QuantityOutOfRange(f"No tier holds {chooser}")
 
 
-def _graduated_parts(billable: Decimal, terms: Terms) -> list[Part]:
-    parts: list[Part] = []
+def _graduated_parts(billable: Decimal, terms: Terms) -> list[RatedPart]:
+    parts: list[RatedPart] = []
     lower = ZERO
     for number, tier in enumerate(terms.tiers, start=1):
         if billable <= lower and (number > 1 or not terms.charge_at_zero):
@@ -287,11 +287,11 @@ def _graduated_parts(billable: Decimal, terms: Terms) -> list[Part]:
     return parts
 
 
-def _tier_part(number: int, tier: Tier, lower: Decimal, quantity: Decimal, model: Model) -> Part:
+def _tier_part(number: int, tier: Tier, lower: Decimal, quantity: Decimal, model: Model) -> RatedPart:
     percentage = model is Model.GRADUATED_PERCENTAGE
     unit_amount = tier.rate_percent / HUNDRED if percentage else tier.unit_amount
     amount = quantity * unit_amount + tier.flat_amount
-    return Part(
+    return RatedPart(
         "tier",
         amount if tier.cap_amount is None else min(amount, tier.cap_amount),
         quantity,

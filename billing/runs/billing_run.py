@@ -1,8 +1,8 @@
 """Billing runs: one pass over all subscriptions that are due, in chunks that workers take one by one.
 
-A chunk is one transaction: its invoices, the standing of its subscriptions and its own end are written together, so a
-worker that dies in the middle leaves the chunk as it was, to be taken up again. Two workers on one chunk: the second
-finds it locked and leaves. Two runs: the second is the first, taken up.
+A chunk is one transaction: its invoices, the billing progress of its subscriptions and its own end are written
+together. A worker that dies halfway leaves the chunk as it was, and another worker takes it. Of two workers on one
+chunk, the second finds it locked and leaves. A second run continues the first while that is running.
 """
 
 import logging
@@ -18,13 +18,13 @@ from django.db import InterfaceError, OperationalError, connection, transaction
 from django.db.models import QuerySet
 
 from billing import wording
-from billing.charges.accounts import Account
-from billing.charges.next_invoice import OPENING, Step, is_issued, next_step, reopen, take
-from billing.invoicing.accounts import load_accounts
-from billing.invoicing.compute import Computed, Work, compute_many, remember
+from billing.charges.next_invoice import OPENING, NextInvoice, is_issued, mark_invoiced, next_invoice, reopen
+from billing.charges.subscription import BilledSubscription
+from billing.invoicing.compute import ComputedInvoice, InvoiceRequest, compute_invoices, record_on_subscription
 from billing.invoicing.conditions import attach_conditions
 from billing.invoicing.issue import issue_many
-from billing.isolation import _halves, unforeseen
+from billing.invoicing.subscriptions import load_subscriptions
+from billing.isolation import _halves, unexpected_error
 from billing.models import BillingRun, BillingState, RunChunk, RunFinding, RunKind, RunState
 from billing.money import ZERO
 from billing.runs.billing_states import advance, close_due, due, park, refresh_states, save_states, unpark
@@ -92,10 +92,10 @@ class Tally:
 
 
 @dataclass(slots=True)
-class Foreseen:
+class ExpectedInvoices:
     """What billing a subscription would come to: its invoices, and why it would be parked after them."""
 
-    computed: list[Computed] = field(default_factory=list)
+    computed: list[ComputedInvoice] = field(default_factory=list)
     problem: str = ""
 
 
@@ -104,10 +104,10 @@ class _Progress:
     """One subscription on its way through a batch: what is worked out for it so far, and why it stopped."""
 
     state: BillingState
-    account: Account
-    computed: list[Computed] = field(default_factory=list)
+    subscription: BilledSubscription
+    computed: list[ComputedInvoice] = field(default_factory=list)
     problem: str = ""
-    step: Step | None = None
+    step: NextInvoice | None = None
 
 
 def start_run(
@@ -238,7 +238,7 @@ def bill_subscriptions(
         if len(subscription_ids) > 1:
             return _in_halves(subscription_ids, as_of=as_of, run=run, retrying=retrying)
         logger.exception("Subscription %s can't be billed", subscription_ids[0])
-        return _park_unforeseen(subscription_ids[0], error, as_of)
+        return _park_unexpected(subscription_ids[0], error, as_of)
 
 
 def _in_halves(ids: Sequence[int], *, as_of: datetime, run: BillingRun | None, retrying: bool) -> Tally:
@@ -249,9 +249,9 @@ def _in_halves(ids: Sequence[int], *, as_of: datetime, run: BillingRun | None, r
     return tally
 
 
-def _park_unforeseen(subscription_id: int, error: Exception, as_of: datetime) -> Tally:
+def _park_unexpected(subscription_id: int, error: Exception, as_of: datetime) -> Tally:
     state = BillingState.objects.select_for_update().get(pk=subscription_id)
-    park(state, unforeseen(error), now=as_of)
+    park(state, unexpected_error(error), now=as_of)
     save_states([state])
     return Tally(done=1, problems={subscription_id: state.parked_reason})
 
@@ -259,16 +259,16 @@ def _park_unforeseen(subscription_id: int, error: Exception, as_of: datetime) ->
 def _bill_batch(ids: Sequence[int], *, as_of: datetime, run: BillingRun | None, retrying: bool) -> Tally:
     waiting = BillingState.objects.filter(due_at__lte=as_of) if retrying else due(as_of)
     states = list(waiting.filter(pk__among=ids).select_for_update(skip_locked=True, of=("self",)).order_by("pk"))
-    accounts = load_accounts([state.pk for state in states])
-    attach_conditions(accounts.values(), lock=True)
-    batch = [_Progress(state, accounts[state.pk]) for state in states]
+    subscriptions = load_subscriptions([state.pk for state in states])
+    attach_conditions(subscriptions.values(), lock=True)
+    batch = [_Progress(state, subscriptions[state.pk]) for state in states]
     for progress in batch:
-        reopen(progress.account)
-    _work_out(batch, as_of, marks_of([progress.account.customer_id for progress in batch]))
+        reopen(progress.subscription)
+    _compute_due(batch, as_of, marks_of([progress.subscription.customer_id for progress in batch]))
     return _write(batch, as_of, run)
 
 
-def _work_out(batch: Sequence[_Progress], as_of: datetime, marks: Mapping[int, datetime] | None = None) -> None:
+def _compute_due(batch: Sequence[_Progress], as_of: datetime, marks: Mapping[int, datetime] | None = None) -> None:
     """Go through the batch in rounds: everyone's first invoice that is due, then the next, until none is.
 
     `marks` say up to when usage is closed, by customer: what counts before one from here on is found later. Without
@@ -277,41 +277,41 @@ def _work_out(batch: Sequence[_Progress], as_of: datetime, marks: Mapping[int, d
     going = list(batch)
     while True:
         for progress in going:
-            progress.step = next_step(progress.account)
+            progress.step = next_invoice(progress.subscription)
         going = [each for each in going if each.step is not None and _may_bill(each, each.step, as_of, marks)]
         if not going:
             return
-        works = [Work(each.account, each.step) for each in going if each.step is not None]
-        for progress, computed in zip(going, compute_many(works), strict=True):
-            _take_over(progress, computed)
+        works = [InvoiceRequest(each.subscription, each.step) for each in going if each.step is not None]
+        for progress, computed in zip(going, compute_invoices(works), strict=True):
+            _collect(progress, computed)
         going = [progress for progress in going if not progress.problem]
 
 
-def _may_bill(progress: _Progress, step: Step, as_of: datetime, marks: Mapping[int, datetime] | None) -> bool:
+def _may_bill(progress: _Progress, step: NextInvoice, as_of: datetime, marks: Mapping[int, datetime] | None) -> bool:
     has_usage = step.kind != OPENING and step.period.start < step.period.end
     if marks is None or not has_usage:
         return step.due_at <= as_of
-    mark = marks.get(progress.account.customer_id)
+    mark = marks.get(progress.subscription.customer_id)
     return step.due_at <= as_of and mark is not None and step.period.end <= mark
 
 
-def _take_over(progress: _Progress, computed: Computed) -> None:
+def _collect(progress: _Progress, computed: ComputedInvoice) -> None:
     if computed.problem:
         progress.problem = computed.problem
         return
-    account, step = progress.account, computed.work.step
+    subscription, step = progress.subscription, computed.work.step
     # An invoice that is there although the state doesn't know of it (the state's row was lost) is not made again.
-    if computed.lines and not is_issued(account, step):
+    if computed.lines and not is_issued(subscription, step):
         progress.computed.append(computed)
-        remember(computed)
-    take(account, step)
+        record_on_subscription(computed)
+    mark_invoiced(subscription, step)
 
 
 def _write(batch: Sequence[_Progress], as_of: datetime, run: BillingRun | None) -> Tally:
     computed = [each for progress in batch for each in progress.computed]
     invoices = issue_many(computed, now=as_of, run=run)
     for progress in batch:
-        advance(progress.state, progress.account)
+        advance(progress.state, progress.subscription)
         if progress.problem:
             park(progress.state, progress.problem, now=as_of)
         else:
@@ -322,11 +322,11 @@ def _write(batch: Sequence[_Progress], as_of: datetime, run: BillingRun | None) 
     return tally
 
 
-def foresee(subscription_ids: Sequence[int], *, as_of: datetime) -> dict[int, Foreseen]:
+def dry_run(subscription_ids: Sequence[int], *, as_of: datetime) -> dict[int, ExpectedInvoices]:
     """Work out every invoice that the subscriptions owe by `as_of`, as billing them would. Writes and locks nothing."""
     try:
         with transaction.atomic():
-            return _foresee_batch(subscription_ids, as_of=as_of)
+            return _dry_run_batch(subscription_ids, as_of=as_of)
     except (OperationalError, InterfaceError):
         raise
     except Exception as error:
@@ -334,18 +334,18 @@ def foresee(subscription_ids: Sequence[int], *, as_of: datetime) -> dict[int, Fo
             raise
         if len(subscription_ids) == 1:
             logger.exception("Subscription %s couldn't be billed", subscription_ids[0])
-            return {subscription_ids[0]: Foreseen(problem=unforeseen(error))}
-    found: dict[int, Foreseen] = {}
+            return {subscription_ids[0]: ExpectedInvoices(problem=unexpected_error(error))}
+    found: dict[int, ExpectedInvoices] = {}
     for part in _halves(subscription_ids):
-        found |= foresee(part, as_of=as_of)
+        found |= dry_run(part, as_of=as_of)
     return found
 
 
-def _foresee_batch(ids: Sequence[int], *, as_of: datetime) -> dict[int, Foreseen]:
-    accounts = load_accounts(ids)
-    attach_conditions(accounts.values())
-    batch = [_Progress(BillingState(subscription_id=pk), accounts[pk]) for pk in sorted(accounts)]
+def _dry_run_batch(ids: Sequence[int], *, as_of: datetime) -> dict[int, ExpectedInvoices]:
+    subscriptions = load_subscriptions(ids)
+    attach_conditions(subscriptions.values())
+    batch = [_Progress(BillingState(subscription_id=pk), subscriptions[pk]) for pk in sorted(subscriptions)]
     for progress in batch:
-        reopen(progress.account)
-    _work_out(batch, as_of)
-    return {progress.state.pk: Foreseen(progress.computed, progress.problem) for progress in batch}
+        reopen(progress.subscription)
+    _compute_due(batch, as_of)
+    return {progress.state.pk: ExpectedInvoices(progress.computed, progress.problem) for progress in batch}

@@ -7,8 +7,8 @@ from itertools import batched
 from django.db import connection, transaction
 from django.db.models import Q, QuerySet
 
-from billing.charges.accounts import Account
-from billing.charges.next_invoice import next_step
+from billing.charges.next_invoice import next_invoice
+from billing.charges.subscription import BilledSubscription
 from billing.models import BillingState
 from config.db.bulk_update import update_in
 from events.ledger.closing import close_usage
@@ -93,11 +93,11 @@ def parked() -> QuerySet[BillingState]:
     return BillingState.objects.filter(parked_at__isnull=False).order_by("parked_at")
 
 
-def advance(state: BillingState, account: Account) -> None:
-    """Take over the account's standing, and when it is due next. Saved by the caller."""
-    standing = account.standing
-    state.opened, state.billed_until, state.closed_at = standing.opened, standing.billed_until, standing.closed_at
-    step = next_step(account)
+def advance(state: BillingState, subscription: BilledSubscription) -> None:
+    """Take over the subscription's billing progress, and when it is due next. Saved by the caller."""
+    progress = subscription.progress
+    state.opened, state.billed_until, state.closed_at = progress.opened, progress.billed_until, progress.closed_at
+    step = next_invoice(subscription)
     state.due_at = None if step is None else step.due_at
 
 

@@ -13,7 +13,15 @@ from django.db import transaction
 from django.db.models import Exists, F, OuterRef, Q, QuerySet
 
 from billing.models import BillingRun, Invoice, InvoiceKind, InvoiceState, RunFinding, RunKind, RunState
-from billing.runs.billing_run import Foreseen, Tally, add_up_run, claim_chunk, cut_into_chunks, finish_chunk, foresee
+from billing.runs.billing_run import (
+    ExpectedInvoices,
+    Tally,
+    add_up_run,
+    claim_chunk,
+    cut_into_chunks,
+    dry_run,
+    finish_chunk,
+)
 from config.db.bulk_insert import copy_in
 from config.refusals import Refused
 from customers.models import PhaseKind, Subscription, SubscriptionPhase
@@ -66,7 +74,7 @@ def may_be_due(as_of: datetime) -> QuerySet[Subscription]:
     return Subscription.objects.filter(is_new | Q(billing__due_at__lte=as_of) | has_other_end | opens)
 
 
-def foresee_due(*, now: datetime, at_most: int) -> tuple[int, dict[int, Foreseen] | None]:
+def foresee_due(*, now: datetime, at_most: int) -> tuple[int, dict[int, ExpectedInvoices] | None]:
     """Work out what a run would do now, without those that wait for another try, and count them.
 
     Of more than `at_most` only the number is told, and some of them may not be due after all.
@@ -76,19 +84,19 @@ def foresee_due(*, now: datetime, at_most: int) -> tuple[int, dict[int, Foreseen
     count = chosen.count()
     if count > at_most:
         return count, None
-    found = foresee(list(chosen.order_by("pk").values_list("pk", flat=True)), as_of=now) if count else {}
+    found = dry_run(list(chosen.order_by("pk").values_list("pk", flat=True)), as_of=now) if count else {}
     due = {pk: each for pk, each in found.items() if each.computed or each.problem}
     return len(due), due
 
 
-def foresee_chunk(chunk_id: int, *, now: datetime) -> Tally | None:
+def dry_run_chunk(chunk_id: int, *, now: datetime) -> Tally | None:
     """Work out a chunk of a dry run, all or nothing. `None`: another worker has it, or it is finished already."""
     with transaction.atomic():
         chunk = claim_chunk(chunk_id)
         if chunk is None:
             return None
         span = may_be_due(chunk.run.as_of).filter(pk__gte=chunk.first_id, pk__lte=chunk.last_id)
-        found = foresee(list(span.order_by("pk").values_list("pk", flat=True)), as_of=chunk.run.as_of)
+        found = dry_run(list(span.order_by("pk").values_list("pk", flat=True)), as_of=chunk.run.as_of)
         copy_in(findings(chunk.run, found))
         tally = tally_of(found)
         finish_chunk(chunk, tally, now=now)
@@ -96,16 +104,16 @@ def foresee_chunk(chunk_id: int, *, now: datetime) -> Tally | None:
     return tally
 
 
-def tally_of(found: Mapping[int, Foreseen]) -> Tally:
+def tally_of(found: Mapping[int, ExpectedInvoices]) -> Tally:
     """Count what was found as a run counts what it did."""
     tally = Tally(len(found), problems={pk: each.problem for pk, each in found.items() if each.problem})
     tally.count(
-        (computed.work.account.currency, computed.total) for each in found.values() for computed in each.computed
+        (computed.work.subscription.currency, computed.total) for each in found.values() for computed in each.computed
     )
     return tally
 
 
-def findings(run: BillingRun, found: Mapping[int, Foreseen]) -> list[RunFinding]:
+def findings(run: BillingRun, found: Mapping[int, ExpectedInvoices]) -> list[RunFinding]:
     """Make the unsaved rows of the invoices that were worked out, each compared with the one before it."""
     before = latest_totals(found)
     rows = []
@@ -120,7 +128,7 @@ def findings(run: BillingRun, found: Mapping[int, Foreseen]) -> list[RunFinding]
                     kind=step.kind,
                     period_start=step.period.start,
                     period_end=step.period.end,
-                    currency=computed.work.account.currency,
+                    currency=computed.work.subscription.currency,
                     lines=len(computed.lines),
                     total=total,
                     change=None if previous is None else total - previous,

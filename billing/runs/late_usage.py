@@ -9,13 +9,13 @@ from decimal import Decimal
 from django.db import transaction
 
 from billing.charges.late_items import NOTHING, Figures, of_prices
-from billing.charges.next_invoice import late_step
+from billing.charges.next_invoice import late_invoice
 from billing.explanation.proof import spans_of
-from billing.invoicing.accounts import load_accounts
-from billing.invoicing.compute import Work, compute_many
+from billing.invoicing.compute import InvoiceRequest, compute_invoices
 from billing.invoicing.conditions import attach_conditions
 from billing.invoicing.issue import issue
 from billing.invoicing.late_adjustments import after_of, before_of
+from billing.invoicing.subscriptions import load_subscriptions
 from billing.late_usage.checks import OF_USAGE, add_checks
 from billing.late_usage.policy import read_policy
 from billing.lifecycle.recompute import recompute
@@ -218,10 +218,10 @@ def _bill(subscription_id: int, now: datetime) -> Invoice | None:
     state = BillingState.objects.select_for_update(skip_locked=True).filter(pk=subscription_id).first()
     if state is None:
         return None
-    account = load_accounts([subscription_id])[subscription_id]
-    step = late_step(account, now)
+    subscription = load_subscriptions([subscription_id])[subscription_id]
+    step = late_invoice(subscription, now)
     if step is None:
         return None
-    attach_conditions([account], lock=True)
-    [computed] = compute_many([Work(account, step)])
+    attach_conditions([subscription], lock=True)
+    [computed] = compute_invoices([InvoiceRequest(subscription, step)])
     return issue(computed, now=now) if computed.lines else None

@@ -26,7 +26,7 @@ class Pace:
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class AmountChange:
     """An invoice of a dry run beside the one of the period before."""
 
     finding: RunFinding
@@ -56,7 +56,7 @@ def still_parked(run: BillingRun) -> list[int]:
     return list(waiting.order_by("pk").values_list("subscription_id", flat=True))
 
 
-def biggest_changes(run: BillingRun) -> list[Change]:
+def biggest_changes(run: BillingRun) -> list[AmountChange]:
     """List where a dry run's invoices differ most from the period before, of each currency the ten largest."""
     place = Window(RowNumber(), partition_by="currency", order_by=[Abs("change").desc(), F("pk").asc()])
     changed = run.findings.filter(change__isnull=False).exclude(change=0)
@@ -64,12 +64,12 @@ def biggest_changes(run: BillingRun) -> list[Change]:
     return [_change(finding) for finding in chosen.order_by("currency", Abs("change").desc(), "pk")]
 
 
-def _change(finding: RunFinding) -> Change:
+def _change(finding: RunFinding) -> AmountChange:
     if finding.change is None or finding.total is None:
         raise ValueError("Only invoices with one before them are compared")
     before = finding.total - finding.change
     percent = round(finding.change * 100 / before) if before else None
-    return Change(finding, before, finding.change, percent)
+    return AmountChange(finding, before, finding.change, percent)
 
 
 @dataclass(frozen=True, slots=True)

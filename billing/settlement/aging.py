@@ -8,7 +8,7 @@ from typing import Any
 from django.db.models import Case, CharField, Count, F, Q, QuerySet, Sum, Value, When
 
 from billing.models import Invoice
-from billing.models.querysets import REMAINING
+from billing.models.invoices import REMAINING
 from billing.money import ZERO
 
 DAYS = {"1-30": (0, 30), "31-60": (30, 60), "61-90": (60, 90), "over-90": (90, None)}
@@ -18,7 +18,7 @@ TITLES = {CURRENT: "Not due yet", "1-30": "1–30 days", "31-60": "31–60", "61
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class AgingRow:
     """What one customer owes in one currency, by age, and how many invoices that is."""
 
     customer_id: int
@@ -59,9 +59,9 @@ def by_customer(at: datetime) -> QuerySet[Any, Any]:
     return rows.order_by("-late", "-whole", "customer__name", "customer", "currency")
 
 
-def row_of(found: dict[str, Any]) -> Row:
+def row_of(found: dict[str, Any]) -> AgingRow:
     """Read a row of `by_customer`."""
-    return Row(
+    return AgingRow(
         found["customer"],
         found["customer__name"],
         found["customer__external_id"],

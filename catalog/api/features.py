@@ -13,7 +13,7 @@ from catalog.features import archive_feature, duplicate_as_new_feature, save_fea
 from catalog.models import Feature
 from config.api.filters import page
 from config.api.openapi import Message, listed, operation, search_body
-from config.api.views import ApiDoor, body_of, found
+from config.api.views import ApiView, get_or_404, read_body
 
 TAG = "Features"
 WRITE = "catalog:write"
@@ -31,10 +31,10 @@ EXAMPLE = {
 
 
 def feature_of(feature_id: str) -> Feature:
-    return found(Feature.objects.all(), "feature", public_id=feature_id)
+    return get_or_404(Feature.objects.all(), "feature", public_id=feature_id)
 
 
-class Features(ApiDoor):
+class Features(ApiView):
     """Create a feature, or list them. A new one counts its earlier events, too."""
 
     write_scope = WRITE
@@ -48,13 +48,13 @@ class Features(ApiDoor):
         errors=(400, 409), example=EXAMPLE,
     )  # fmt: skip
     def post(self, request: Request) -> Response:
-        asked = body_of(request, FeatureIn)
+        asked = read_body(request, FeatureIn)
         meter = meter_columns(asked["meter"]) if asked["type"] == "metered" else {}
         feature = Feature(kind=asked["type"], **own_columns(asked), **meter)
         return Response(FeatureOut(save_feature(feature, by=None)).data, status=201)
 
 
-class FeatureSearch(ApiDoor):
+class FeatureSearch(ApiView):
     """Find features by a body. Only reads."""
 
     is_reading = True
@@ -64,7 +64,7 @@ class FeatureSearch(ApiDoor):
         return page(request, Feature.objects.order_by("-pk"), FeatureFilter, FeatureOut)
 
 
-class OneFeature(ApiDoor):
+class OneFeature(ApiView):
     """Read a feature, change it, or archive it. What its meter counts by is fixed once events have counted."""
 
     write_scope = WRITE
@@ -78,7 +78,7 @@ class OneFeature(ApiDoor):
         errors=(400, 404), example={"name": "Tokens", "filters": [{"key": "model", "values": ["large"]}]},
     )  # fmt: skip
     def put(self, request: Request, feature_id: str) -> Response:
-        feature, asked = feature_of(feature_id), body_of(request, FeatureChange)
+        feature, asked = feature_of(feature_id), read_body(request, FeatureChange)
         for name, value in own_columns(asked).items():
             setattr(feature, name, value)
         if "filters" in asked:
@@ -94,7 +94,7 @@ class OneFeature(ApiDoor):
         return Response({"message": "Feature archived"})
 
 
-class FeatureClone(ApiDoor):
+class FeatureClone(ApiView):
     """Make a copy that has counted nothing yet. The way to another meter definition."""
 
     write_scope = WRITE
@@ -104,17 +104,17 @@ class FeatureClone(ApiDoor):
         example={"name": "Tokens, large model"},
     )  # fmt: skip
     def post(self, request: Request, feature_id: str) -> Response:
-        feature, asked = feature_of(feature_id), own_columns(body_of(request, CloneIn))
+        feature, asked = feature_of(feature_id), own_columns(read_body(request, CloneIn))
         name, key = asked.pop("name"), asked.pop("key", None)
         asked.pop("display_order", None)
         copy = duplicate_as_new_feature(feature, name=name, key=key, by=None, **asked)
         return Response(FeatureOut(copy).data, status=201)
 
 
-class OneMeter(ApiDoor):
+class OneMeter(ApiView):
     """Read how a metered feature's events add up. A meter has its feature's id."""
 
     @operation("getMeter", "Read a meter", tag=TAG, answers={200: MeterOut}, errors=(404,))
     def get(self, request: Request, meter_id: str) -> Response:
-        meter: Any = found(Feature.objects.metered(), "meter", public_id=meter_id)
+        meter: Any = get_or_404(Feature.objects.metered(), "meter", public_id=meter_id)
         return Response(MeterOut(meter).data)

@@ -14,9 +14,9 @@ from catalog.api.serializers import EntitlementOut, PlanOut
 from catalog.drafting import clone_plan, newest_versions
 from catalog.models import Entitlement, Plan, Price
 from catalog.plans import archive_plan
-from config.api.filters import Pages, chosen, sent
+from config.api.filters import Pages, apply_filters, list_parameters
 from config.api.openapi import Message, listed, operation, search_body
-from config.api.views import ApiDoor, body_of, found
+from config.api.views import ApiView, get_or_404, read_body
 from config.audit import recorded
 
 TAG = "Plans"
@@ -26,7 +26,7 @@ EXPAND = [OpenApiParameter("expand", str, description="prices, entitlements: of 
 
 
 def plan_of(plan_id: str) -> Plan:
-    return found(Plan.objects.all(), "plan", public_id=plan_id)
+    return get_or_404(Plan.objects.all(), "plan", public_id=plan_id)
 
 
 def expansions(plans: Iterable[Plan], wanted: str) -> dict[str, Any]:
@@ -54,13 +54,13 @@ def _by_plan(rows: Iterable[Any]) -> dict[int, list[Any]]:
 
 def listed_plans(request: Request) -> Response:
     pages = Pages()
-    rows = chosen(request, Plan.objects.order_by("-pk"), PlanFilter)
+    rows = apply_filters(request, Plan.objects.order_by("-pk"), PlanFilter)
     cut = pages.paginate_queryset(rows, request) or []
-    context = expansions(cut, str(sent(request).get("expand", "")))
+    context = expansions(cut, str(list_parameters(request).get("expand", "")))
     return pages.get_paginated_response(PlanOut(cut, many=True, context=context).data)
 
 
-class Plans(ApiDoor):
+class Plans(ApiView):
     """Create a plan, or list them."""
 
     write_scope = WRITE
@@ -75,7 +75,7 @@ class Plans(ApiDoor):
         description="It gathers prices and entitlements in a draft, which its first subscription publishes.",
     )  # fmt: skip
     def post(self, request: Request) -> Response:
-        return Response(PlanOut(_saved(Plan(**own_columns(body_of(request, PlanIn))))).data, status=201)
+        return Response(PlanOut(_saved(Plan(**own_columns(read_body(request, PlanIn))))).data, status=201)
 
 
 def _saved(plan: Plan) -> Plan:
@@ -85,7 +85,7 @@ def _saved(plan: Plan) -> Plan:
     return plan
 
 
-class PlanSearch(ApiDoor):
+class PlanSearch(ApiView):
     """Find plans by a body. Only reads."""
 
     is_reading = True
@@ -95,7 +95,7 @@ class PlanSearch(ApiDoor):
         return listed_plans(request)
 
 
-class OnePlan(ApiDoor):
+class OnePlan(ApiView):
     """Read a plan, change what it is called, or archive it."""
 
     write_scope = WRITE
@@ -111,7 +111,7 @@ class OnePlan(ApiDoor):
     )  # fmt: skip
     def put(self, request: Request, plan_id: str) -> Response:
         plan = plan_of(plan_id)
-        for name, value in own_columns(body_of(request, PlanChange)).items():
+        for name, value in own_columns(read_body(request, PlanChange)).items():
             setattr(plan, name, value)
         return Response(PlanOut(_saved(plan)).data)
 
@@ -124,7 +124,7 @@ class OnePlan(ApiDoor):
         return Response({"message": "Plan archived"})
 
 
-class PlanClone(ApiDoor):
+class PlanClone(ApiView):
     """Copy a plan with its newest version's prices and entitlements, into a draft."""
 
     write_scope = WRITE
@@ -134,11 +134,11 @@ class PlanClone(ApiDoor):
         example={"name": "Growth, yearly"},
     )  # fmt: skip
     def post(self, request: Request, plan_id: str) -> Response:
-        copy = clone_plan(plan_of(plan_id), **own_columns(body_of(request, CloneIn)))
+        copy = clone_plan(plan_of(plan_id), **own_columns(read_body(request, CloneIn)))
         return Response(PlanOut(copy, context=expansions([copy], "prices,entitlements")).data, status=201)
 
 
-class PlanEntitlements(ApiDoor):
+class PlanEntitlements(ApiView):
     """List what a plan's newest version grants."""
 
     @operation(

@@ -35,7 +35,7 @@ from catalog.models import Entitlement, Feature, Price
 from config.api.errors import AlreadyExists
 from config.api.filters import page
 from config.api.openapi import Message, listed, operation, search_body
-from config.api.views import ApiDoor, body_of, found, invalid
+from config.api.views import ApiView, get_or_404, invalid, read_body
 
 TAG = "Prices"
 GRANTS = "Entitlements"
@@ -63,7 +63,7 @@ GRANT: dict[str, Any] = {
 }
 
 
-class CatalogDoor(ApiDoor):
+class CatalogDoor(ApiView):
     write_scope = WRITE
 
     def handle_exception(self, exc: Exception) -> Response:
@@ -82,7 +82,7 @@ def current_prices() -> QuerySet[Price]:
 
 
 def price_of(price_id: str) -> Price:
-    return found(prices(), "price", public_id=price_id)
+    return get_or_404(prices(), "price", public_id=price_id)
 
 
 def _added(asked: dict[str, Any]) -> Price:
@@ -106,7 +106,7 @@ class PriceCollection(CatalogDoor):
         example=PRICE,
     )  # fmt: skip
     def post(self, request: Request) -> Response:
-        return Response(PriceOut(_added(body_of(request, PriceIn))).data, status=201)
+        return Response(PriceOut(_added(read_body(request, PriceIn))).data, status=201)
 
 
 class PriceBulk(CatalogDoor):
@@ -117,13 +117,13 @@ class PriceBulk(CatalogDoor):
         example={"items": [PRICE]},
     )  # fmt: skip
     def post(self, request: Request) -> Response:
-        asked = body_of(request, PricesIn)
+        asked = read_body(request, PricesIn)
         with transaction.atomic():
             made = [_added(one) for one in asked["items"]]
         return Response({"items": PriceOut(made, many=True).data}, status=201)
 
 
-class PriceSearch(ApiDoor):
+class PriceSearch(ApiView):
     """Find prices by a body. Only reads."""
 
     is_reading = True
@@ -133,12 +133,12 @@ class PriceSearch(ApiDoor):
         return page(request, current_prices(), PriceFilter, PriceOut)
 
 
-class PriceByKey(ApiDoor):
+class PriceByKey(ApiView):
     """Read the newest price that has a lookup key."""
 
     @operation("getPriceByLookupKey", "Read a price by its key", tag=TAG, answers={200: PriceOut}, errors=(404,))
     def get(self, request: Request, key: str) -> Response:
-        return Response(PriceOut(found(prices().order_by("-pk"), "price with the key", key=key)).data)
+        return Response(PriceOut(get_or_404(prices().order_by("-pk"), "price with the key", key=key)).data)
 
 
 class OnePrice(CatalogDoor):
@@ -173,7 +173,7 @@ def current_grants() -> QuerySet[Entitlement]:
 
 
 def grant_of(entitlement_id: str) -> Entitlement:
-    return found(grants(), "entitlement", public_id=entitlement_id)
+    return get_or_404(grants(), "entitlement", public_id=entitlement_id)
 
 
 def _granted(asked: dict[str, Any]) -> Entitlement:
@@ -197,7 +197,7 @@ class EntitlementCollection(CatalogDoor):
         errors=(400, 404, 409), example=GRANT,
     )  # fmt: skip
     def post(self, request: Request) -> Response:
-        return Response(EntitlementOut(_granted(body_of(request, EntitlementIn))).data, status=201)
+        return Response(EntitlementOut(_granted(read_body(request, EntitlementIn))).data, status=201)
 
 
 class EntitlementBulk(CatalogDoor):
@@ -208,13 +208,13 @@ class EntitlementBulk(CatalogDoor):
         answers={201: Entitlements}, errors=(400, 404, 409), example={"items": [GRANT]},
     )  # fmt: skip
     def post(self, request: Request) -> Response:
-        asked = body_of(request, EntitlementsIn)
+        asked = read_body(request, EntitlementsIn)
         with transaction.atomic():
             made = [_granted(one) for one in asked["items"]]
         return Response({"items": EntitlementOut(made, many=True).data}, status=201)
 
 
-class EntitlementSearch(ApiDoor):
+class EntitlementSearch(ApiView):
     """Find entitlements by a body. Only reads."""
 
     is_reading = True
@@ -237,7 +237,7 @@ class OneEntitlement(CatalogDoor):
         answers={200: EntitlementOut}, errors=(400, 404), example={"usage_limit": 2000},
     )  # fmt: skip
     def put(self, request: Request, entitlement_id: str) -> Response:
-        columns = entitlement_columns(body_of(request, EntitlementChange))
+        columns = entitlement_columns(read_body(request, EntitlementChange))
         return Response(EntitlementOut(change_entitlement(grant_of(entitlement_id), columns)).data)
 
     @operation("deleteEntitlement", "Delete an entitlement", tag=GRANTS, answers={200: Message}, errors=(400, 404))

@@ -89,10 +89,10 @@ class Pages(LimitOffsetPages):
         return self._of(request, "offset", 0, FARTHEST, 0)
 
     def get_cursor(self, request: Request) -> str:
-        return str(sent(request).get("cursor") or "")
+        return str(list_parameters(request).get("cursor") or "")
 
     def _of(self, request: Request, name: str, default: int, most: int, least: int) -> int:
-        given = sent(request).get(name)
+        given = list_parameters(request).get(name)
         if given in (None, ""):
             return default
         if not str(given).isascii() or not str(given).isdecimal() or len(str(given)) > 12 or int(given) < least:
@@ -100,7 +100,7 @@ class Pages(LimitOffsetPages):
         return min(int(given), most)
 
 
-def sent(request: Request) -> QueryDict:
+def list_parameters(request: Request) -> QueryDict:
     """Return what a list is asked by: the query parameters, or a search's body in the same form."""
     if request.method == "GET":
         return request.query_params
@@ -122,9 +122,9 @@ def _text(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def chosen(request: Request, rows: QuerySet[Any], filterset: type[FilterSet]) -> QuerySet[Any]:
+def apply_filters(request: Request, rows: QuerySet[Any], filterset: type[FilterSet]) -> QuerySet[Any]:
     """Keep the rows that a list is asked for, in the order that it is asked for. 400 names a filter that is wrong."""
-    given = sent(request)
+    given = list_parameters(request)
     if wrong := [name for name, values in given.lists() if not all(map(is_text, values))]:
         raise ValidationError({name: ["These characters are not allowed."] for name in wrong if is_text(name)})
     asked = filterset(data=given, queryset=rows)
@@ -156,5 +156,5 @@ def page(
 ) -> Response:
     """Answer a list: filtered, cut to a page, and written."""
     pages = Pages()
-    cut = pages.paginate_queryset(chosen(request, rows, filterset), request)
+    cut = pages.paginate_queryset(apply_filters(request, rows, filterset), request)
     return pages.get_paginated_response(serializer(cut, many=True, context=dict(context or {})).data)

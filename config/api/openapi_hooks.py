@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from config.api.errors import KeyInUse, KeyReused
-from config.api.views import ApiDoor
+from config.api.views import ApiView
 
 EXAMPLES = Path(__file__).parent / "openapi_examples.json"
 JSON = "application/json"
@@ -43,7 +43,7 @@ def describe_all(result: dict[str, Any], generator: Any, **kwargs: Any) -> dict[
     for path, _, method, view in generator.endpoints:
         door = getattr(view, "cls", None)
         operation = result["paths"].get(path, {}).get(method.lower())
-        if operation is None or door is None or not issubclass(door, ApiDoor) or not door.is_once(method):
+        if operation is None or door is None or not issubclass(door, ApiView) or not door.is_once(method):
             continue
         operation.setdefault("parameters", []).append({"$ref": f"#/components/parameters/{PARAMETER}"})
         _add_conflict(operation["responses"])

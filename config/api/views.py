@@ -42,25 +42,25 @@ class HasScope(BasePermission):
         may = getattr(request.auth, "may", None)
         if may is None:
             return False
-        scope = view.scope_for(request) if isinstance(view, ApiDoor) else EVERYTHING
+        scope = view.scope_for(request) if isinstance(view, ApiView) else EVERYTHING
         if not may(scope):
             raise PermissionDenied(f"The API key lacks the scope {scope}.")
         return True
 
 
-class ApiDoor(APIView):
+class ApiView(APIView):
     """A view behind a key, with the scope `read` for reading and `write_scope` for the rest.
 
     `is_reading` marks a door whose POST only reads, such as a search. What the domain refuses is answered 400
     `invalid_operation`, a model's own validation 400, and a name that is taken 409. A write that carries an
-    `Idempotency-Key` is carried out once, unless `takes_keys` is off. Every request is counted against the key's
+    `Idempotency-Key` is carried out once, unless `is_idempotent` is off. Every request is counted against the key's
     `limit`: singles or bulks a minute.
     """
 
     permission_classes = [HasScope]
     write_scope: ClassVar[str] = EVERYTHING
     is_reading: ClassVar[bool] = False
-    takes_keys: ClassVar[bool] = True
+    is_idempotent: ClassVar[bool] = True
     limit: ClassVar[str] = "single"
     claim: Claim | None = None
 
@@ -90,7 +90,7 @@ class ApiDoor(APIView):
     @classmethod
     def is_once(cls, method: str | None) -> bool:
         """Tell whether an `Idempotency-Key` has a meaning for this method."""
-        return method not in SAFE_METHODS and cls.takes_keys and not cls.is_reading
+        return method not in SAFE_METHODS and cls.is_idempotent and not cls.is_reading
 
     def check_throttles(self, request: Request) -> None:
         _spend()(request, self.limit)
@@ -109,14 +109,14 @@ class ApiDoor(APIView):
 
 @cache
 def _authentication() -> type[BaseAuthentication]:
-    found: type[BaseAuthentication] = import_string(AUTHENTICATION)
-    return found
+    get_or_404: type[BaseAuthentication] = import_string(AUTHENTICATION)
+    return get_or_404
 
 
 @cache
 def _spend() -> Callable[[Request, str], None]:
-    found: Callable[[Request, str], None] = import_string(LIMITER)
-    return found
+    get_or_404: Callable[[Request, str], None] = import_string(LIMITER)
+    return get_or_404
 
 
 def as_api_error(exc: Exception) -> Exception:
@@ -175,7 +175,7 @@ def _joined(path: str, name: str | int) -> str:
     return f"{path}.{name}" if path else name
 
 
-def body_of(request: Request, serializer: type[BaseSerializer[Any]], **options: Any) -> dict[str, Any]:
+def read_body(request: Request, serializer: type[BaseSerializer[Any]], **options: Any) -> dict[str, Any]:
     """Read a request's body. Fields that aren't known are ignored; none at all is an empty object. 400 if malformed."""
     reader = serializer(data=request.data or {}, **options)
     reader.is_valid(raise_exception=True)
@@ -183,15 +183,15 @@ def body_of(request: Request, serializer: type[BaseSerializer[Any]], **options: 
     return read
 
 
-def query_of(request: Request, serializer: type[BaseSerializer[Any]]) -> dict[str, Any]:
-    """Read a request's query parameters, as `body_of` does a body."""
+def read_query(request: Request, serializer: type[BaseSerializer[Any]]) -> dict[str, Any]:
+    """Read a request's query parameters, as `event_body` does a body."""
     reader = serializer(data=request.query_params)
     reader.is_valid(raise_exception=True)
     read: dict[str, Any] = reader.validated_data
     return read
 
 
-def found[Row: Model](rows: QuerySet[Row], what: str, **wanted: str) -> Row:
+def get_or_404[Row: Model](rows: QuerySet[Row], what: str, **wanted: str) -> Row:
     """Return the one row that is wanted. 404 names what there is none of."""
     (given,) = wanted.values()
     row = None if not is_text(given) else rows.filter(**wanted).first()

@@ -53,7 +53,7 @@ DEFAULTS = (
     ),
     Schedule(
         "Go on with large replays",
-        "events.tasks.go_on_mending",
+        "events.tasks.continue_fixes",
         Every(seconds=15),
         60,
         "Takes up replays and dismissals of many problems that were begun and aren't finished.",
@@ -67,7 +67,7 @@ DEFAULTS = (
     ),
     Schedule(
         "Tell of new causes of problems",
-        "events.tasks.tell_of_causes",
+        "events.tasks.notify_new_causes",
         Every(seconds=60),
         50,
         "Tells webhook endpoints that events began not to count: once for each cause, however many events it has.",
@@ -95,7 +95,7 @@ DEFAULTS = (
     ),
     Schedule(
         "Go on with month ends",
-        "billing.tasks.go_on_with_month_ends",
+        "billing.tasks.continue_month_ends",
         Every(seconds=15),
         60,
         "Takes up month ends of many customers that are being worked out and aren't finished.",

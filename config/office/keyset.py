@@ -132,7 +132,7 @@ class KeysetChangeList(ChangeList):
             self.newer_url = self.get_query_string({NEWER_THAN: self.keyset.cursor_of(rows[0])}, [OLDER_THAN])
 
 
-class StretchChangeList(KeysetChangeList):
+class BoundedScanChangeList(KeysetChangeList):
     """A keyset list that looks through a bounded stretch of rows where its filters have no index to go by.
 
     A page then shows what passes of so many rows by primary key, and leads on from there. `stretch_of` decides by the

@@ -10,12 +10,18 @@ from rest_framework.response import Response
 from catalog.api.names import ENTITLEMENT_RESETS, name_of
 from config.api.filters import page
 from config.api.openapi import listed, operation, search_body
-from config.api.views import ApiDoor, body_of, found, invalid
+from config.api.views import ApiView, get_or_404, invalid, read_body
 from customers.accounts import archive_customer, save_customer
 from customers.api.bodies import CustomerChange, CustomerIn, customer_columns
 from customers.api.filters import CustomerFilter
-from customers.api.serializers import CustomerGrants, CustomerOut, GrantedFeature, SubscriptionOut, shown
-from customers.grants import Granted, chosen, granted
+from customers.api.serializers import (
+    CustomerGrants,
+    CustomerOut,
+    GrantedFeature,
+    SubscriptionOut,
+    serialize_subscriptions,
+)
+from customers.grants import Granted, for_features, granted
 from customers.models import Customer, Subscription
 
 TAG = "Customers"
@@ -26,15 +32,15 @@ WHICH = [OpenApiParameter("id", str), OpenApiParameter("external_customer_id", s
 
 
 def customer_of(customer_id: str) -> Customer:
-    return found(Customer.objects.all(), "customer", public_id=customer_id)
+    return get_or_404(Customer.objects.all(), "customer", public_id=customer_id)
 
 
 def customer_by_external_id(external_id: str) -> Customer:
-    return found(Customer.objects.all(), "customer", external_id=external_id)
+    return get_or_404(Customer.objects.all(), "customer", external_id=external_id)
 
 
 def _changed(request: Request, customer: Customer) -> Response:
-    asked = body_of(request, CustomerChange)
+    asked = read_body(request, CustomerChange)
     if asked.get("external_id"):
         customer.external_id = asked["external_id"]
     for name, value in customer_columns(asked).items():
@@ -42,7 +48,7 @@ def _changed(request: Request, customer: Customer) -> Response:
     return Response(CustomerOut(save_customer(customer, by=None)).data)
 
 
-class Customers(ApiDoor):
+class Customers(ApiView):
     """Create a customer, list them, or change one that the query names."""
 
     write_scope = WRITE
@@ -56,7 +62,7 @@ class Customers(ApiDoor):
         errors=(400, 409), example=EXAMPLE,
     )  # fmt: skip
     def post(self, request: Request) -> Response:
-        asked = body_of(request, CustomerIn)
+        asked = read_body(request, CustomerIn)
         customer = Customer(external_id=asked["external_id"], **customer_columns(asked))
         return Response(CustomerOut(save_customer(customer, by=None)).data, status=201)
 
@@ -73,7 +79,7 @@ class Customers(ApiDoor):
         raise invalid({"id": ["Name the customer, by id or external_customer_id."]})
 
 
-class CustomerSearch(ApiDoor):
+class CustomerSearch(ApiView):
     """Find customers by a body. Only reads."""
 
     is_reading = True
@@ -83,7 +89,7 @@ class CustomerSearch(ApiDoor):
         return page(request, Customer.objects.order_by("-pk"), CustomerFilter, CustomerOut)
 
 
-class OneCustomer(ApiDoor):
+class OneCustomer(ApiView):
     """Read a customer, change it, or archive it."""
 
     write_scope = WRITE
@@ -109,7 +115,7 @@ class OneCustomer(ApiDoor):
         return Response(status=204)
 
 
-class CustomerByExternalId(ApiDoor):
+class CustomerByExternalId(ApiView):
     """Read a customer by the id that its events carry."""
 
     @operation("getCustomerByExternalId", "Read a customer by external id", tag=TAG, answers={200: CustomerOut},
@@ -163,11 +169,11 @@ def customer_grants(request: Request, customer: Customer) -> Response:
     now = timezone.now()
     live = list(Subscription.objects.filter(customer=customer).live(now))
     wanted = [part for value in request.query_params.getlist("feature_ids") for part in value.split(",") if part]
-    features = grants_out(chosen(granted(live, now=now), wanted))
+    features = grants_out(for_features(granted(live, now=now), wanted))
     return Response({"customer_id": customer.public_id, "features": features})
 
 
-class CustomerEntitlements(ApiDoor):
+class CustomerEntitlements(ApiView):
     """Tell what a customer may use now, over all live subscriptions."""
 
     @operation("getCustomerEntitlements", "What a customer may use", tag=TAG, answers={200: CustomerGrants},
@@ -176,7 +182,7 @@ class CustomerEntitlements(ApiDoor):
         return customer_grants(request, customer_of(customer_id))
 
 
-class EntitlementsByExternalId(ApiDoor):
+class EntitlementsByExternalId(ApiView):
     """Tell what a customer may use now, by external id."""
 
     @operation("getCustomerEntitlementsByExternalId", "What a customer may use, by external id", tag=TAG,
@@ -185,7 +191,7 @@ class EntitlementsByExternalId(ApiDoor):
         return customer_grants(request, customer_by_external_id(external_id))
 
 
-class SubscriptionsByExternalId(ApiDoor):
+class SubscriptionsByExternalId(ApiView):
     """List a customer's subscriptions, newest first."""
 
     @operation("getSubscriptionsForCustomer", "A customer's subscriptions", tag=TAG, errors=(404,),
@@ -193,5 +199,5 @@ class SubscriptionsByExternalId(ApiDoor):
     def get(self, request: Request, external_id: str) -> Response:
         customer = customer_by_external_id(external_id)
         rows = Subscription.objects.filter(customer=customer).select_related("customer").order_by("-started_at", "-pk")
-        items = shown(rows[:1000], now=timezone.now())
+        items = serialize_subscriptions(rows[:1000], now=timezone.now())
         return Response({"items": items, "pagination": {"total": len(items), "limit": 1000, "offset": 0}})

@@ -139,7 +139,7 @@ class SubscriptionOut(serializers.Serializer[Any]):
         return "create_prorations" if subscription.prorate else "none"
 
 
-def shown(subscriptions: Iterable[Subscription], *, now: datetime) -> list[Any]:
+def serialize_subscriptions(subscriptions: Iterable[Subscription], *, now: datetime) -> list[Any]:
     """Write subscriptions as they stand at a moment, for any number of them in three queries."""
     rows: list[Any] = list(subscriptions)
     chains = phase_chain([row.pk for row in rows])

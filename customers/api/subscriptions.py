@@ -11,15 +11,15 @@ from rest_framework.response import Response
 from catalog.api.names import PERIODS
 from catalog.models import Plan
 from config.api.filters import Pages
-from config.api.filters import chosen as chosen_rows
+from config.api.filters import apply_filters as chosen_rows
 from config.api.openapi import listed, operation, search_body
-from config.api.views import ApiDoor, body_of, found, invalid
+from config.api.views import ApiView, get_or_404, invalid, read_body
 from customers.api.bodies import CancelIn, PauseIn, ResumeIn, SubscriptionIn
 from customers.api.customers import customer_by_external_id, customer_of, grants_out
 from customers.api.filters import SubscriptionFilter
 from customers.api.names import CYCLES, PRORATIONS, net_days_of
-from customers.api.serializers import CancelOut, PauseOut, SubscriptionGrants, SubscriptionOut, shown
-from customers.grants import chosen, granted
+from customers.api.serializers import CancelOut, PauseOut, SubscriptionGrants, SubscriptionOut, serialize_subscriptions
+from customers.grants import for_features, granted
 from customers.models import Customer, Subscription
 from customers.signals import beginnings
 from customers.subscriptions import cancel, cancel_at_period_end, pause, resume, subscribe
@@ -35,22 +35,22 @@ EXAMPLE = {
 
 
 def subscription_of(subscription_id: str) -> Subscription:
-    return found(Subscription.objects.select_related("customer"), "subscription", public_id=subscription_id)
+    return get_or_404(Subscription.objects.select_related("customer"), "subscription", public_id=subscription_id)
 
 
 def shown_one(subscription: Subscription) -> Any:
     """Write one subscription as it stands now."""
-    return shown([subscription], now=timezone.now())[0]
+    return serialize_subscriptions([subscription], now=timezone.now())[0]
 
 
 def listed_subscriptions(request: Request) -> Response:
     pages = Pages()
     rows = Subscription.objects.select_related("customer").order_by("-pk")
     cut = pages.paginate_queryset(chosen_rows(request, rows, SubscriptionFilter), request) or []
-    return pages.get_paginated_response(shown(cut, now=timezone.now()))
+    return pages.get_paginated_response(serialize_subscriptions(cut, now=timezone.now()))
 
 
-class Subscriptions(ApiDoor):
+class Subscriptions(ApiView):
     """Subscribe a customer to a plan, or list subscriptions."""
 
     write_scope = WRITE
@@ -65,7 +65,7 @@ class Subscriptions(ApiDoor):
         description="Only prices of the plan in this currency and billing period are charged; none: 400.",
     )  # fmt: skip
     def post(self, request: Request) -> Response:
-        asked, now = body_of(request, SubscriptionIn), timezone.now()
+        asked, now = read_body(request, SubscriptionIn), timezone.now()
         known = asked.get("customer_id")
         customer = customer_of(known) if known else customer_by_external_id(asked["external_customer_id"])
         with transaction.atomic():
@@ -77,7 +77,7 @@ class Subscriptions(ApiDoor):
     def _begin(self, customer: Customer, asked: dict[str, Any], now: datetime) -> Subscription:
         return subscribe(
             customer,
-            found(Plan.objects.all(), "plan", public_id=asked["plan_id"]),
+            get_or_404(Plan.objects.all(), "plan", public_id=asked["plan_id"]),
             currency=asked["currency"].upper(),
             interval=PERIODS[asked["billing_period"]],
             interval_count=asked["billing_period_count"],
@@ -96,7 +96,7 @@ class Subscriptions(ApiDoor):
         )
 
 
-class SubscriptionSearch(ApiDoor):
+class SubscriptionSearch(ApiView):
     """Find subscriptions by a body. Only reads."""
 
     is_reading = True
@@ -107,7 +107,7 @@ class SubscriptionSearch(ApiDoor):
         return listed_subscriptions(request)
 
 
-class OneSubscription(ApiDoor):
+class OneSubscription(ApiView):
     """Read a subscription as it stands now."""
 
     @operation("getSubscription", "Read a subscription", tag=TAG, answers={200: SubscriptionOut}, errors=(404,))
@@ -115,7 +115,7 @@ class OneSubscription(ApiDoor):
         return Response(shown_one(subscription_of(subscription_id)))
 
 
-class SubscriptionCancel(ApiDoor):
+class SubscriptionCancel(ApiView):
     """End a subscription: now, with its billing period, or at a date. What was used until then is invoiced."""
 
     write_scope = WRITE
@@ -125,7 +125,7 @@ class SubscriptionCancel(ApiDoor):
         errors=(400, 404), example={"cancellation_type": "end_of_period", "reason": "Moved to another product"},
     )  # fmt: skip
     def post(self, request: Request, subscription_id: str) -> Response:
-        subscription, asked, now = subscription_of(subscription_id), body_of(request, CancelIn), timezone.now()
+        subscription, asked, now = subscription_of(subscription_id), read_body(request, CancelIn), timezone.now()
         kind, reason = asked["cancellation_type"], asked.get("reason") or ""
         if kind == "end_of_period":
             cancel_at_period_end(subscription, now=now, by=None, reason=reason or REASON)
@@ -149,7 +149,7 @@ class SubscriptionCancel(ApiDoor):
         return Response(CancelOut(answer).data)
 
 
-class SubscriptionPause(ApiDoor):
+class SubscriptionPause(ApiView):
     """Stop serving and charging from now on, until it is resumed. The billing rhythm goes on."""
 
     write_scope = WRITE
@@ -157,13 +157,13 @@ class SubscriptionPause(ApiDoor):
     @operation("pauseSubscription", "Pause a subscription", tag=TAG, body=PauseIn, answers={200: PauseOut},
                errors=(400, 404), example={"reason": "Asked by the customer"})  # fmt: skip
     def post(self, request: Request, subscription_id: str) -> Response:
-        subscription, asked, now = subscription_of(subscription_id), body_of(request, PauseIn), timezone.now()
+        subscription, asked, now = subscription_of(subscription_id), read_body(request, PauseIn), timezone.now()
         reason = asked.get("reason") or REASON
         pause(subscription, at=now, until=asked.get("pause_end"), now=now, by=None, reason=reason)
         return Response({"subscription": shown_one(subscription)})
 
 
-class SubscriptionResume(ApiDoor):
+class SubscriptionResume(ApiView):
     """Serve and charge a paused subscription again from now on."""
 
     write_scope = WRITE
@@ -171,12 +171,12 @@ class SubscriptionResume(ApiDoor):
     @operation("resumeSubscription", "Resume a subscription", tag=TAG, body=ResumeIn, answers={200: PauseOut},
                errors=(400, 404), example={"reason": "Back from the break"})  # fmt: skip
     def post(self, request: Request, subscription_id: str) -> Response:
-        subscription, asked, now = subscription_of(subscription_id), body_of(request, ResumeIn), timezone.now()
+        subscription, asked, now = subscription_of(subscription_id), read_body(request, ResumeIn), timezone.now()
         resume(subscription, at=now, now=now, by=None, reason=asked.get("reason") or REASON)
         return Response({"subscription": shown_one(subscription)})
 
 
-class SubscriptionEntitlements(ApiDoor):
+class SubscriptionEntitlements(ApiView):
     """Tell what a subscription grants now."""
 
     @operation("getSubscriptionEntitlements", "What a subscription grants", tag=TAG,
@@ -184,6 +184,6 @@ class SubscriptionEntitlements(ApiDoor):
     def get(self, request: Request, subscription_id: str) -> Response:
         subscription = subscription_of(subscription_id)
         wanted = [part for value in request.query_params.getlist("feature_ids") for part in value.split(",") if part]
-        features = grants_out(chosen(granted([subscription], now=timezone.now()), wanted))
+        features = grants_out(for_features(granted([subscription], now=timezone.now()), wanted))
         plan = shown_one(subscription)["plan_id"]
         return Response({"subscription_id": subscription.public_id, "plan_id": plan, "features": features})

@@ -22,7 +22,7 @@ from config.webhooks.outbox import emit
 from customers.models import PhaseKind, Subscription
 from customers.periods import NoSuchPeriod
 from customers.signals import subscription_changed
-from customers.subscriptions.chain import Chain, Stretch, cut, joined, overlay, split
+from customers.subscriptions.chain import Chain, PhaseSpan, cut, joined, overlay, split
 from customers.subscriptions.phases import all_phases, current_period, read_chain, write_chain
 from customers.subscriptions.start import version_to_sell
 
@@ -222,7 +222,7 @@ def _locked(subscription: Subscription, *, now: datetime, by: User | None) -> It
         after_commit(subscription_changed, Subscription, subscription=subscription, by=by)
 
 
-def _stretch_at(subscription: Subscription, chain: Chain, at: datetime) -> Stretch:
+def _stretch_at(subscription: Subscription, chain: Chain, at: datetime) -> PhaseSpan:
     if at < subscription.started_at:
         raise NotYetStarted(f"The subscription starts on {subscription.started_at:%Y-%m-%d %H:%M} UTC.")
     here = next((part for part in chain if part.contains(at)), None)
@@ -231,7 +231,7 @@ def _stretch_at(subscription: Subscription, chain: Chain, at: datetime) -> Stret
     return here
 
 
-def _as_before(part: Stretch, here: Stretch) -> Stretch:
+def _as_before(part: PhaseSpan, here: PhaseSpan) -> PhaseSpan:
     """Give a later stretch the present plan, and no pause of its own."""
     begins_a_pause = part.kind == PhaseKind.PAUSED and part.starts_at > here.starts_at
     return replace(part, version_id=here.version_id, kind=PhaseKind.ACTIVE if begins_a_pause else part.kind)
@@ -253,7 +253,7 @@ def _cut_off(subscription: Subscription) -> Chain:
     """
     found: Chain = []
     for phase in all_phases(subscription).filter(superseded_at=subscription.cancelled_at).order_by("-pk"):
-        part = Stretch(phase.kind, phase.plan_version_id, phase.starts_at, phase.ends_at)
+        part = PhaseSpan(phase.kind, phase.plan_version_id, phase.starts_at, phase.ends_at)
         if not any(part.overlaps(other) for other in found):
             found.append(part)
     return sorted(found, key=lambda part: part.starts_at)

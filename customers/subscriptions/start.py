@@ -19,7 +19,7 @@ from config.webhooks.outbox import emit
 from customers.models import Alignment, Customer, CustomerState, PhaseKind, Subscription
 from customers.periods import Interval, Schedule, add_interval
 from customers.signals import subscription_changed
-from customers.subscriptions.chain import Chain, Stretch
+from customers.subscriptions.chain import Chain, PhaseSpan
 from customers.subscriptions.phases import write_chain
 
 
@@ -135,10 +135,10 @@ def _first_chain(
     version: PlanVersion, starts_at: datetime, trial_ends_at: datetime | None, ends_at: datetime | None
 ) -> Chain:
     if trial_ends_at is None:
-        return [Stretch(PhaseKind.ACTIVE, version.pk, starts_at, ends_at)]
+        return [PhaseSpan(PhaseKind.ACTIVE, version.pk, starts_at, ends_at)]
     if ends_at is not None and ends_at <= trial_ends_at:
-        return [Stretch(PhaseKind.TRIAL, version.pk, starts_at, ends_at)]
+        return [PhaseSpan(PhaseKind.TRIAL, version.pk, starts_at, ends_at)]
     return [
-        Stretch(PhaseKind.TRIAL, version.pk, starts_at, trial_ends_at),
-        Stretch(PhaseKind.ACTIVE, version.pk, trial_ends_at, ends_at),
+        PhaseSpan(PhaseKind.TRIAL, version.pk, starts_at, trial_ends_at),
+        PhaseSpan(PhaseKind.ACTIVE, version.pk, trial_ends_at, ends_at),
     ]

@@ -15,7 +15,7 @@ MOST_AT_ONCE = 50
 type Key = tuple[str, str, str, int | None]
 
 
-def tell_of_causes(*, now: datetime) -> int:
+def notify_new_causes(*, now: datetime) -> int:
     """Tell of causes that have opened since the last call, the largest first, 50 at most; return how many.
 
     The next call goes on with the rest. A cause without open problems is forgotten, and told of anew when it opens

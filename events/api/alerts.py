@@ -13,7 +13,7 @@ from catalog.models import Feature
 from config.api.fields import ExactField
 from config.api.filters import page
 from config.api.openapi import listed, operation
-from config.api.views import ApiDoor, body_of, found
+from config.api.views import ApiView, get_or_404, read_body
 from config.audit import recorded
 from customers.models import Subscription
 from events.alerts.usage import make_alert
@@ -64,10 +64,10 @@ def alerts() -> QuerySet[UsageAlert]:
 
 
 def alert_of(alert_id: str) -> UsageAlert:
-    return found(alerts(), "usage alert", public_id=alert_id)
+    return get_or_404(alerts(), "usage alert", public_id=alert_id)
 
 
-class Alerts(ApiDoor):
+class Alerts(ApiView):
     """Alerts tell by webhook, once a billing period, that a subscription's usage of a feature reached a quantity."""
 
     write_scope = Scope.CUSTOMERS_WRITE
@@ -82,14 +82,14 @@ class Alerts(ApiDoor):
         errors=(400, 404, 409), example={"subscription_id": "subs_1", "feature_id": "feat_1", "threshold": "10000"},
     )  # fmt: skip
     def post(self, request: Request) -> Response:
-        asked = body_of(request, AlertIn)
-        subscription = found(Subscription.objects.all(), "subscription", public_id=asked["subscription_id"])
-        feature = found(Feature.objects.all(), "feature", public_id=asked["feature_id"])
+        asked = read_body(request, AlertIn)
+        subscription = get_or_404(Subscription.objects.all(), "subscription", public_id=asked["subscription_id"])
+        feature = get_or_404(Feature.objects.all(), "feature", public_id=asked["feature_id"])
         made = make_alert(subscription, feature, asked["threshold"], by=None)
         return Response(AlertOut(alert_of(made.public_id)).data, status=201)
 
 
-class OneAlert(ApiDoor):
+class OneAlert(ApiView):
     """Read an alert, switch it, or remove it."""
 
     write_scope = Scope.CUSTOMERS_WRITE
@@ -102,7 +102,7 @@ class OneAlert(ApiDoor):
                errors=(400, 404), example={"is_enabled": False})  # fmt: skip
     def put(self, request: Request, alert_id: str) -> Response:
         alert = alert_of(alert_id)
-        alert.is_enabled = body_of(request, AlertChange)["is_enabled"]
+        alert.is_enabled = read_body(request, AlertChange)["is_enabled"]
         with recorded(by=None):
             alert.save(update_fields=["is_enabled", "updated_at"])
         return Response(AlertOut(alert).data)

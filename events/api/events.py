@@ -13,7 +13,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from config.api.openapi import operation
-from config.api.views import ApiDoor, body_of, invalid, query_of
+from config.api.views import ApiView, invalid, read_body, read_query
 from config.db.text import is_text
 from events.api import tracker
 from events.api.ingest import EventIngest
@@ -121,7 +121,7 @@ class Events(EventIngest):
         description="Processed events, newest arrivals first. One that was accepted shows here within a second or so.",
     )  # fmt: skip
     def get(self, request: Request) -> HttpResponse:
-        asked = query_of(request, EventListQuery)
+        asked = read_query(request, EventListQuery)
         try:
             asked["property_filters"] = parse_property_filters(asked.get("property_filters") or "")
         except (ValueError, AttributeError, TypeError) as error:
@@ -129,7 +129,7 @@ class Events(EventIngest):
         return listed_events(asked)
 
 
-class EventSearch(ApiDoor):
+class EventSearch(ApiView):
     """List events by a body. Only reads."""
 
     is_reading = True
@@ -139,10 +139,10 @@ class EventSearch(ApiDoor):
         description="Processed events, newest arrivals first. Pass `iter_last_key` on for the next page.",
     )  # fmt: skip
     def post(self, request: Request) -> HttpResponse:
-        return listed_events(body_of(request, EventQuery))
+        return listed_events(read_body(request, EventQuery))
 
 
-class EventLookup(ApiDoor):
+class EventLookup(ApiView):
     """Diagnose one event by its id, which may hold any sign."""
 
     @operation(
@@ -161,7 +161,7 @@ class EventLookup(ApiDoor):
         return exact_json(answer)
 
 
-class EventMonitoring(ApiDoor):
+class EventMonitoring(ApiView):
     """Tell what became of the last day's events, and what waits."""
 
     @operation("getEventsMonitoring", "Watch the flow of events", tag=TAG, answers={200: Monitoring})
@@ -182,7 +182,7 @@ class EventMonitoring(ApiDoor):
         return Response(Monitoring(found).data)
 
 
-class EventVoiding(ApiDoor):
+class EventVoiding(ApiView):
     """Take events back: they count no more, and stay on record with the reason."""
 
     write_scope = Scope.BILLING_WRITE
@@ -193,7 +193,7 @@ class EventVoiding(ApiDoor):
         description="At most 500 at once. A finalized invoice stays as it is; the next one gives the difference back.",
     )  # fmt: skip
     def post(self, request: Request) -> Response:
-        asked = body_of(request, VoidBody)
+        asked = read_body(request, VoidBody)
         done = void_events(asked["event_ids"], reason=asked["reason"], now=timezone.now())
         found = {"voided": done.voided, "already_voided": done.before, "final": done.final, "unknown": done.unknown}
         return Response(VoidAnswer(found).data)

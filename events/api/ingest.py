@@ -13,7 +13,7 @@ from rest_framework.request import Request
 
 from config.api.errors import InvalidRequest, PayloadTooLarge, ServiceUnavailable
 from config.api.openapi import error_response
-from config.api.views import ApiDoor
+from config.api.views import ApiView
 from events.access import limits
 from events.access.authentication import caller_of
 from events.api.serializers import ONE_EVENT, EventAccepted, EventBatchBody, EventBody, EventsAccepted
@@ -59,11 +59,11 @@ REFUSALS = {
 }
 
 
-class IngestDoor(ApiDoor):
+class IngestDoor(ApiView):
     """What both doors share: key, limit, size, and that 202 is only said when the events are durable."""
 
     write_scope = Scope.EVENTS_WRITE
-    takes_keys = False  # an event's own id makes it safe to repeat
+    is_idempotent = False  # an event's own id makes it safe to repeat
 
     def perform_content_negotiation(self, request: Request, force: bool = False) -> tuple[BaseRenderer, str]:
         """Answer JSON, whatever the client says that it accepts."""

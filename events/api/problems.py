@@ -9,7 +9,7 @@ from rest_framework.response import Response
 
 from config.api.filters import page
 from config.api.openapi import listed, operation
-from config.api.views import ApiDoor, body_of
+from config.api.views import ApiView, read_body
 from events.api.filters import ProblemFilter
 from events.api.serializers import (
     MOST_AT_ONCE,
@@ -30,7 +30,7 @@ TAG = "Problems"
 CAUSE = {"cause": {"reason": "unknown_customer", "external_customer_id": "acme"}}
 
 
-class Problems(ApiDoor):
+class Problems(ApiView):
     """List events that don't count, newest first."""
 
     @operation(
@@ -42,7 +42,7 @@ class Problems(ApiDoor):
         return page(request, rows, ProblemFilter, ProblemOut)
 
 
-class ProblemCauses(ApiDoor):
+class ProblemCauses(ApiView):
     """Group the open problems by cause, the largest group first."""
 
     @operation("listProblemCauses", "Problems by cause", tag=TAG, answers={200: Causes})
@@ -61,7 +61,7 @@ def chosen_problems(asked: dict[str, Any]) -> QuerySet[Problem]:
     )
 
 
-class ProblemReplay(ApiDoor):
+class ProblemReplay(ApiView):
     """Judge events again by today's features and customers. What is still wrong stays open."""
 
     write_scope = Scope.BILLING_WRITE
@@ -72,14 +72,14 @@ class ProblemReplay(ApiDoor):
         description="They count in the period of their own time. At most 20,000 at once; a second call goes on.",
     )  # fmt: skip
     def post(self, request: Request) -> Response:
-        rows = chosen_problems(body_of(request, ProblemChoice))
+        rows = chosen_problems(read_body(request, ProblemChoice))
         ids = list(rows.order_by("event_id").values_list("event_id", flat=True).distinct()[: MOST_AT_ONCE + 1])
         done = replay(ids[:MOST_AT_ONCE], closing="Replayed through the API")
         found = {"events": done.events, "closed": done.closed, "still_open": done.still_open}
         return Response(found | {"has_more": len(ids) > MOST_AT_ONCE})
 
 
-class ProblemDismissal(ApiDoor):
+class ProblemDismissal(ApiView):
     """Close problems without counting their events. The reason stays with them."""
 
     write_scope = Scope.BILLING_WRITE
@@ -89,7 +89,7 @@ class ProblemDismissal(ApiDoor):
         example=CAUSE | {"reason": "A customer of the old system"},
     )  # fmt: skip
     def post(self, request: Request) -> Response:
-        asked = body_of(request, Dismissal)
+        asked = read_body(request, Dismissal)
         ids = list(chosen_problems(asked).order_by("pk").values_list("pk", flat=True)[: MOST_AT_ONCE + 1])
         done = dismiss(ids[:MOST_AT_ONCE], reason=asked["reason"], now=timezone.now())
         return Response({"dismissed": done, "has_more": len(ids) > MOST_AT_ONCE})

@@ -7,7 +7,7 @@ from typing import Any
 
 from catalog.models import Feature, Price
 from customers.models import SubscriptionPhase
-from events.diagnosis import Diagnosis, Place, Status, Step, StepKey, look_up
+from events.diagnosis import Diagnosis, DiagnosisStep, Place, Status, StepKey, look_up
 from events.diagnosis.context import Context
 
 LOOKUP_FAILURES = (
@@ -64,7 +64,7 @@ def _event(found: Diagnosis) -> dict[str, Any]:
     }
 
 
-def _step(step: Step) -> dict[str, Any]:
+def _step(step: DiagnosisStep) -> dict[str, Any]:
     return {
         "step": step.key.value,
         "status": step.status.value,
@@ -76,7 +76,7 @@ def _step(step: Step) -> dict[str, Any]:
     }
 
 
-def _failure(steps: Iterable[Step]) -> dict[str, Any] | None:
+def _failure(steps: Iterable[DiagnosisStep]) -> dict[str, Any] | None:
     failed = {step.key: step for step in steps if step.status == Status.FAIL}
     for key, kind in LOOKUP_FAILURES:
         if key in failed:

@@ -11,7 +11,7 @@ from rest_framework.request import Request
 from catalog.api.names import AGGREGATIONS, name_of
 from catalog.models import Feature
 from config.api.openapi import operation
-from config.api.views import ApiDoor, body_of, found, invalid
+from config.api.views import ApiView, get_or_404, invalid, read_body
 from customers.models import Customer
 from customers.periods import Period
 from events.api.events import exact_json
@@ -25,9 +25,9 @@ DEFAULT_WINDOW = timedelta(days=30)
 def customer_asked(asked: dict[str, Any]) -> Customer:
     """Find the customer that a body names by one id or the other. 400 without one, 404 where there is none."""
     if asked.get("external_customer_id"):
-        return found(Customer.objects.all(), "customer", external_id=asked["external_customer_id"])
+        return get_or_404(Customer.objects.all(), "customer", external_id=asked["external_customer_id"])
     if asked.get("customer_id"):
-        return found(Customer.objects.all(), "customer", public_id=asked["customer_id"])
+        return get_or_404(Customer.objects.all(), "customer", public_id=asked["customer_id"])
     raise invalid({"external_customer_id": ["Name the customer: usage is a customer's own."]})
 
 
@@ -70,7 +70,7 @@ def usage_answer(feature: Feature, asked: dict[str, Any]) -> HttpResponse:
     )
 
 
-class UsageByMeter(ApiDoor):
+class UsageByMeter(ApiView):
     """Tell one feature's usage. 404 for a meter that isn't there."""
 
     is_reading = True
@@ -80,12 +80,12 @@ class UsageByMeter(ApiDoor):
         errors=(400, 404), example={"meter_id": "feat_1", "external_customer_id": "acme", "window_size": "DAY"},
     )  # fmt: skip
     def post(self, request: Request) -> HttpResponse:
-        asked = body_of(request, MeterQuery)
-        feature = found(Feature.objects.metered(), "meter", public_id=asked["meter_id"])
+        asked = read_body(request, MeterQuery)
+        feature = get_or_404(Feature.objects.metered(), "meter", public_id=asked["meter_id"])
         return usage_answer(feature, asked)
 
 
-class UsageByName(ApiDoor):
+class UsageByName(ApiView):
     """Tell an event name's usage, as the feature that measures it this way adds it up. 400 where none does."""
 
     is_reading = True
@@ -97,7 +97,7 @@ class UsageByName(ApiDoor):
                  "external_customer_id": "acme"},
     )  # fmt: skip
     def post(self, request: Request) -> HttpResponse:
-        asked = body_of(request, UsageQuery)
+        asked = read_body(request, UsageQuery)
         how = AGGREGATIONS[asked["aggregation_type"]]
         feature = feature_measuring(asked["event_name"], how, asked.get("property_name") or "", asked.get("multiplier"))
         return usage_answer(feature, asked)

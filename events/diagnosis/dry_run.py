@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from django.db import transaction
 
 from events.access.keys import KeyRefused, authenticate
-from events.diagnosis import Diagnosis, Evidence, Status, Step, StepKey, diagnose_subject, pasted
+from events.diagnosis import Diagnosis, DiagnosisStep, Evidence, Status, StepKey, diagnose_subject, pasted
 from events.ingest.accept import Accepted, accept
 from events.ingest.nudge import nudge
 from events.ingest.payload import IncomingEvent, PayloadRefused, parse_batch, parse_event
@@ -56,7 +56,7 @@ class Paste:
 class DryRun:
     """What would become of a pasted payload. `events` is how many it holds; the diagnosis is of the chosen one."""
 
-    steps: tuple[Step, ...]
+    steps: tuple[DiagnosisStep, ...]
     diagnosis: Diagnosis | None
     events: int
     is_acceptable: bool
@@ -105,7 +105,7 @@ def dry_run(text: str, *, now: datetime, chosen: int = 0) -> DryRun:
     paste = read_paste(text)
     request = request_step(paste, now=now)
     if paste.fault:
-        shape = Step(StepKey.SHAPE, Status.FAIL, paste.fault, Reason.BAD_REQUEST)
+        shape = DiagnosisStep(StepKey.SHAPE, Status.FAIL, paste.fault, Reason.BAD_REQUEST)
         return DryRun((request, shape), None, 0, is_acceptable=False)
     try:
         events = parse(paste.body, now=now)
@@ -116,17 +116,19 @@ def dry_run(text: str, *, now: datetime, chosen: int = 0) -> DryRun:
     return DryRun(_with_request(diagnosis, request), diagnosis, len(events), is_acceptable=True)
 
 
-def _refused(paste: Paste, request: Step, fault: str, now: datetime) -> DryRun:
+def _refused(paste: Paste, request: DiagnosisStep, fault: str, now: datetime) -> DryRun:
     """Say what the API would refuse, and go on with what can be read all the same."""
     event = readable_part(paste.body, now=now)
     if event is None:
-        shape = Step(StepKey.SHAPE, Status.FAIL, f"The API would refuse it with 400: {fault}.", Reason.BAD_REQUEST)
+        shape = DiagnosisStep(
+            StepKey.SHAPE, Status.FAIL, f"The API would refuse it with 400: {fault}.", Reason.BAD_REQUEST
+        )
         return DryRun((request, shape), None, 0, is_acceptable=False)
     diagnosis = diagnose_subject(pasted(event, now=now, shape_fault=fault), now=now)
     return DryRun(_with_request(diagnosis, request), diagnosis, 1, is_acceptable=False)
 
 
-def _with_request(diagnosis: Diagnosis, request: Step) -> tuple[Step, ...]:
+def _with_request(diagnosis: Diagnosis, request: DiagnosisStep) -> tuple[DiagnosisStep, ...]:
     return (request, *diagnosis.steps[1:])
 
 
@@ -192,10 +194,12 @@ def _moment(value: object) -> datetime | None:
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)) if moment else None
 
 
-def request_step(paste: Paste, *, now: datetime) -> Step:
+def request_step(paste: Paste, *, now: datetime) -> DiagnosisStep:
     """Judge what a curl command says of the request: its method, its path, and its key."""
     if not paste.is_curl:
-        return Step(StepKey.REQUEST, Status.INFO, "A dry run of a payload: no request is made and nothing is stored.")
+        return DiagnosisStep(
+            StepKey.REQUEST, Status.INFO, "A dry run of a payload: no request is made and nothing is stored."
+        )
     path = urlsplit(paste.url).path.rstrip("/")
     evidence = [
         Evidence("Method", paste.method, is_code=True),
@@ -203,32 +207,34 @@ def request_step(paste: Paste, *, now: datetime) -> Step:
     ]
     if paste.method != "POST":
         sentence = f"The command sends {paste.method}; events are sent with POST."
-        return Step(StepKey.REQUEST, Status.FAIL, sentence, Reason.BAD_REQUEST, tuple(evidence))
+        return DiagnosisStep(StepKey.REQUEST, Status.FAIL, sentence, Reason.BAD_REQUEST, tuple(evidence))
     if path not in PATHS:
         sentence = f"The path {path or '/'} takes no events: one goes to /v1/events, a batch to /v1/events/bulk."
-        return Step(StepKey.REQUEST, Status.FAIL, sentence, Reason.BAD_REQUEST, tuple(evidence))
+        return DiagnosisStep(StepKey.REQUEST, Status.FAIL, sentence, Reason.BAD_REQUEST, tuple(evidence))
     return _judge_key(paste, tuple(evidence), now)
 
 
-def _judge_key(paste: Paste, evidence: tuple[Evidence, ...], now: datetime) -> Step:
+def _judge_key(paste: Paste, evidence: tuple[Evidence, ...], now: datetime) -> DiagnosisStep:
     key = paste.headers.get("x-api-key", "")
     if not key:
         sentence = "The command has no x-api-key header: the API would answer 401."
-        return Step(StepKey.REQUEST, Status.FAIL, sentence, Reason.UNAUTHORIZED, evidence)
+        return DiagnosisStep(StepKey.REQUEST, Status.FAIL, sentence, Reason.UNAUTHORIZED, evidence)
     if key.startswith(("<", "$")):
         sentence = "The command still has a placeholder for the API key; the rest of the request is right."
-        return Step(StepKey.REQUEST, Status.INFO, sentence, evidence=evidence)
+        return DiagnosisStep(StepKey.REQUEST, Status.INFO, sentence, evidence=evidence)
     try:
         with transaction.atomic():
             caller = authenticate(key, now=now)
             transaction.set_rollback(True)  # a dry run is no use of the key
     except KeyRefused as refused:
-        return Step(StepKey.REQUEST, Status.FAIL, f"The API would answer 401: {refused}", Reason.UNAUTHORIZED, evidence)
+        return DiagnosisStep(
+            StepKey.REQUEST, Status.FAIL, f"The API would answer 401: {refused}", Reason.UNAUTHORIZED, evidence
+        )
     evidence = (*evidence, Evidence("API key", f"{caller.name} ({caller.prefix}…)"))
     if not caller.may(Scope.EVENTS_WRITE):
         sentence = f"The API would answer 403: the key {caller.name} lacks the scope {Scope.EVENTS_WRITE.value}."
-        return Step(StepKey.REQUEST, Status.FAIL, sentence, Reason.FORBIDDEN, evidence)
-    return Step(StepKey.REQUEST, Status.PASS, f"The key {caller.name} may send events.", evidence=evidence)
+        return DiagnosisStep(StepKey.REQUEST, Status.FAIL, sentence, Reason.FORBIDDEN, evidence)
+    return DiagnosisStep(StepKey.REQUEST, Status.PASS, f"The key {caller.name} may send events.", evidence=evidence)
 
 
 def send_test(text: str, *, now: datetime) -> Accepted:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from decimal import Decimal
 
-from events.diagnosis import Diagnosis, Place, Status, Step, StepKey
+from events.diagnosis import Diagnosis, DiagnosisStep, Place, Status, StepKey
 from events.models import EventState
 from events.wording import number
 
@@ -43,7 +43,7 @@ def summary_of(found: Diagnosis) -> Summary:
     return Summary(level, headline, text)
 
 
-def _failed(usage: list[Step]) -> bool:
+def _failed(usage: list[DiagnosisStep]) -> bool:
     return any(step.status == Status.FAIL for step in usage)
 
 
@@ -62,6 +62,6 @@ def _unknown(found: Diagnosis) -> Summary:
     return Summary(Status.FAIL, "Never accepted", text)
 
 
-def written(quantity: Decimal) -> str:
+def plain_quantity(quantity: Decimal) -> str:
     """Write a quantity for a table."""
     return number(quantity)

@@ -23,7 +23,7 @@ ADDITIVE = (Aggregation.COUNT, Aggregation.SUM, Aggregation.SUM_WITH_MULTIPLIER,
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class AnswerRow:
     """One group's quantity and how many events it came from. `start` and `end` are set when grouped by time."""
 
     label: str
@@ -55,8 +55,8 @@ class Answer:
     customers: tuple[Customer, ...]
     total: Decimal | None
     events: int
-    by_customer: tuple[Row, ...]
-    rows: tuple[Row, ...]
+    by_customer: tuple[AnswerRow, ...]
+    rows: tuple[AnswerRow, ...]
     explanation: tuple[str, ...]
     is_cut: bool = False
     recount: Recount | None = None
@@ -72,7 +72,7 @@ def answer(query: Query, *, recount: bool = False) -> Answer:
     total, events = _total(query.feature, by_customer)
     if query.group == "property":
         groups, rows_cut = ledger.by_property(query, customers)
-        rows = tuple(Row(*group) for group in groups)
+        rows = tuple(AnswerRow(*group) for group in groups)
     else:
         rows, rows_cut = (_by_time(query, customers) if query.group else ()), False
     found = Answer(query, tuple(customers), total, events, by_customer, rows, explain(query), is_cut or rows_cut)
@@ -93,15 +93,15 @@ def customers_with_usage(query: Query) -> tuple[tuple[Customer, ...], bool]:
     return tuple(found[pk] for pk in ids[:MOST_CUSTOMERS]), len(ids) > MOST_CUSTOMERS
 
 
-def _by_customer(query: Query, customers: Sequence[Customer]) -> tuple[Row, ...]:
+def _by_customer(query: Query, customers: Sequence[Customer]) -> tuple[AnswerRow, ...]:
     feature, period = query.feature, query.period
     requests = [UsageRequest(customer.pk, feature.pk, period.start, period.end) for customer in customers]
     found = usage_many(requests, features={feature.pk: feature})
-    rows = [Row(one.name, used.value, used.events, one) for one, used in zip(customers, found, strict=True)]
+    rows = [AnswerRow(one.name, used.value, used.events, one) for one, used in zip(customers, found, strict=True)]
     return tuple(sorted(rows, key=lambda row: -row.quantity))
 
 
-def _total(feature: Feature, rows: Sequence[Row]) -> tuple[Decimal | None, int]:
+def _total(feature: Feature, rows: Sequence[AnswerRow]) -> tuple[Decimal | None, int]:
     """Add up the customers where that means something: counts and sums of several do, a maximum of several doesn't."""
     events = sum(row.events for row in rows)
     if len(rows) == 1:
@@ -112,7 +112,7 @@ def _total(feature: Feature, rows: Sequence[Row]) -> tuple[Decimal | None, int]:
     return (sum((row.quantity for row in rows), Decimal(0)) if adds_up else None), events
 
 
-def _by_time(query: Query, customers: Sequence[Customer]) -> tuple[Row, ...]:
+def _by_time(query: Query, customers: Sequence[Customer]) -> tuple[AnswerRow, ...]:
     """Cut the window into local hours, days, weeks or months; `parts` are the customers' quantities in their order."""
     spans = list(cut(query.period, query.group, query.timezone))
     if len(spans) * max(len(customers), 1) > MOST_POINTS * 4 or len(spans) > MOST_POINTS:
@@ -123,10 +123,12 @@ def _by_time(query: Query, customers: Sequence[Customer]) -> tuple[Row, ...]:
     rows = []
     for span in spans:
         mine = [next(found) for _ in customers]
-        whole, events = _total(feature, [Row("", used.value, used.events) for used in mine])
+        whole, events = _total(feature, [AnswerRow("", used.value, used.events) for used in mine])
         parts = tuple(used.value for used in mine)
         shown = whole if whole is not None else max(parts, default=Decimal(0))
-        rows.append(Row(label(span, query.group, query.timezone), shown, events, None, span.start, span.end, parts))
+        rows.append(
+            AnswerRow(label(span, query.group, query.timezone), shown, events, None, span.start, span.end, parts)
+        )
     return tuple(rows)
 
 
@@ -146,10 +148,10 @@ def label(span: Period, unit: str, timezone: str) -> str:
     return f"{local:%Y-%m-%d %H:%M}" if unit == "hour" else f"{local:%Y-%m}" if unit == "month" else f"{local:%Y-%m-%d}"
 
 
-def _recount(query: Query, customers: Sequence[Customer], kept: Sequence[Row]) -> Recount:
+def _recount(query: Query, customers: Sequence[Customer], kept: Sequence[AnswerRow]) -> Recount:
     """Count every event of the window in the ledger anew, and compare customer by customer."""
     fresh = ledger.recount(query, customers)
-    rows = [Row(one.name, *found, one) for one, found in zip(customers, fresh, strict=True)]
+    rows = [AnswerRow(one.name, *found, one) for one, found in zip(customers, fresh, strict=True)]
     total, events = _total(query.feature, rows)
     agrees = {row.customer: (row.quantity, row.events) for row in rows} == {
         row.customer: (row.quantity, row.events) for row in kept

@@ -50,19 +50,19 @@ class Asked:
 
 
 @dataclass(frozen=True, slots=True)
-class Metered:
+class MeteredWindow:
     """What it came to, and each window's part in their order."""
 
     whole: Quantity
     windows: Sequence[tuple[Period, Quantity]] = ()
 
 
-def meter(feature: Feature, asked: Asked) -> Metered:
+def meter(feature: Feature, asked: Asked) -> MeteredWindow:
     """Work the usage out. With filters, from the ledger's events, else from the kept hours. Raises TooFine."""
     return meter_many([feature], asked)[0]
 
 
-def meter_many(features: Sequence[Feature], asked: Asked) -> list[Metered]:
+def meter_many(features: Sequence[Feature], asked: Asked) -> list[MeteredWindow]:
     """Work out the usage of several features; without filters in as many queries as that of one."""
     spans = [asked.period, *cut(asked)]
     pairs = [(feature, span) for feature in features for span in spans]
@@ -73,7 +73,7 @@ def meter_many(features: Sequence[Feature], asked: Asked) -> list[Metered]:
         requests = [UsageRequest(asked.customer.pk, feature.pk, span.start, span.end) for feature, span in pairs]
         found = usage_many(requests, features={feature.pk: feature for feature in features})
     own = [found[number : number + len(spans)] for number in range(0, len(found), len(spans))]
-    return [Metered(whole, list(zip(spans[1:], parts, strict=True))) for whole, *parts in own]
+    return [MeteredWindow(whole, list(zip(spans[1:], parts, strict=True))) for whole, *parts in own]
 
 
 def cut(asked: Asked) -> list[Period]:

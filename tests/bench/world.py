@@ -13,7 +13,7 @@ from django.db.models import QuerySet
 from catalog.models import Feature
 from customers.models import Customer
 from events.access.keys import make_key
-from events.fixing.mended import replay_mended
+from events.fixing.fixed import replay_mended
 from events.models import Event, Scope
 from tests.bench.world_bodies import CUSTOMERS
 

@@ -4,21 +4,21 @@ import gc
 
 import pytest
 
-from config.jobs import left_for_later
+from config.jobs import gc_paused
 
 
 def test_it_is_looked_for_again_afterwards_also_after_a_failure():
-    with left_for_later():
+    with gc_paused():
         assert not gc.isenabled()
     assert gc.isenabled()
-    with pytest.raises(ZeroDivisionError), left_for_later():
+    with pytest.raises(ZeroDivisionError), gc_paused():
         1 / 0  # noqa: B018  a failure of the work's own
     assert gc.isenabled()
 
 
 def test_one_piece_within_another_leaves_it_to_the_outer():
-    with left_for_later():
-        with left_for_later():
+    with gc_paused():
+        with gc_paused():
             pass
         assert not gc.isenabled()
     assert gc.isenabled()

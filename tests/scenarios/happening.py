@@ -10,7 +10,7 @@ from billing.lifecycle.void import void
 from billing.models import Invoice
 from customers.models import Subscription
 from customers.subscriptions import withdraw_scheduled_change
-from events.alerts.causes import tell_of_causes
+from events.alerts.causes import notify_new_causes
 from events.alerts.usage import check_alerts
 from events.ledger.processing import process_batch
 from tests.api import Api
@@ -52,7 +52,7 @@ def use(api: Api) -> None:
         api.post("events", body | {"timestamp": now.isoformat()}, 202)
     process_batch()
     check_alerts(now=now + timedelta(minutes=1))
-    tell_of_causes(now=now)
+    notify_new_causes(now=now)
 
 
 def change_and_end(api: Api, named: Named) -> None:

@@ -12,7 +12,7 @@ from billing import tasks
 from billing.explanation.proof import prove
 from billing.explanation.text import print_invoice
 from billing.invoicing.upcoming import upcoming
-from billing.lifecycle import finalize
+from billing.lifecycle import finalize, void
 from billing.models import BillingRun, Invoice
 from billing.runs.billing_run import run_to_end
 from events.access.keys import make_key
@@ -135,7 +135,7 @@ def test_a_month_from_the_first_event_to_the_paid_invoice(subscription, monkeypa
 
     done = finalize.finalize(invoice, now=OCTOBER)
     assert (done.number, done.state, done.amount_remaining) == ("INV-000001", "finalized", D("180.80"))
-    paid = finalize.mark_paid(done, now=OCTOBER, by=None)
+    paid = void.mark_paid(done, now=OCTOBER, by=None)
     assert (paid.state, paid.amount_remaining) == ("paid", D(0))
 
 

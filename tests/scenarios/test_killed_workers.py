@@ -121,9 +121,9 @@ def test_a_run_whose_workers_are_killed_is_finished_by_the_next_ones(company, tm
 
 FINALIZE = """
 from datetime import datetime
-from billing import finalizing
-finalizing.BATCH = 3
-finalizing.finalize_due(now=datetime.fromisoformat("{now}"))
+from billing.lifecycle import finalize
+finalize.BATCH = 3
+finalize.finalize_due(now=datetime.fromisoformat("{now}"))
 """
 
 

@@ -19,7 +19,7 @@ from customers.admin.forms import DayInput
 METHODS = [choice for choice in PaymentMethod.choices if choice[0] != PaymentMethod.WALLET]
 
 
-def written(amount: Decimal, currency: str) -> str:
+def amount_text(amount: Decimal, currency: str) -> str:
     """Write an amount for an input: with its currency's decimals, without signs."""
     return f"{amount:.{currency_places(currency)}f}"
 
@@ -45,7 +45,7 @@ class MoneyForm(BaseDialogForm):
     def __init__(self, request: HttpRequest, object_id: int | str | None = None, *args: Any, **kwargs: Any) -> None:
         super().__init__(request, object_id, *args, **kwargs)
         self.subject = self.find()
-        self.fields["amount"].initial = written(self.most(), self.subject.currency)
+        self.fields["amount"].initial = amount_text(self.most(), self.subject.currency)
         self.fields["amount"].label = f"Amount in {self.subject.currency}"
         self.fields["received_on"].initial = timezone.now().date()
         self.fields["token"].initial = secrets.token_hex(16)

@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from billing.models import Invoice
 from billing.money import format_amount
-from billing.settlement.aging import BUCKETS, TITLES, Row, by_customer, row_of, totals
+from billing.settlement.aging import BUCKETS, TITLES, AgingRow, by_customer, row_of, totals
 from config.office.files import MOST_ROWS, table_file
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def aging_page(page: "InvoiceAdmin", request: HttpRequest) -> HttpResponseBase:
         "titles": list(TITLES.values()),
         "rows": [_shown(row_of(each)) for each in chosen],
         "totals": [_total(code, ages) for code, ages in totals(now).items() if currency in ("", code)],
-        "give_back": Invoice.objects.to_give_back().count(),
+        "give_back": Invoice.objects.to_refund().count(),
         "page_obj": chosen,
         "currency": currency,
         "list_url": reverse("admin:billing_invoice_changelist"),
@@ -61,7 +61,7 @@ def aging_page(page: "InvoiceAdmin", request: HttpRequest) -> HttpResponseBase:
     return TemplateResponse(request, "admin/billing/aging.html", context)
 
 
-def _cells(row: Row) -> list[Any]:
+def _cells(row: AgingRow) -> list[Any]:
     return [
         row.name,
         row.external_id,
@@ -72,7 +72,7 @@ def _cells(row: Row) -> list[Any]:
     ]
 
 
-def _shown(row: Row) -> dict[str, Any]:
+def _shown(row: AgingRow) -> dict[str, Any]:
     where = f"customer__id__exact={row.customer_id}&currency__icontains={row.currency}"
     return {
         "row": row,

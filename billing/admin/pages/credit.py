@@ -16,7 +16,7 @@ from django.utils import timezone
 from django.views.decorators.http import require_POST
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
 
-from billing.admin.forms.payments import written
+from billing.admin.forms.payments import amount_text
 from billing.models import CreditReason, Invoice, NumberSeries, RefundTo, SeriesUse
 from billing.money import format_amount
 from billing.settlement.credit_notes import (
@@ -71,7 +71,7 @@ class CreditForm(forms.Form):
                 required=False,
                 max_digits=24,
                 decimal_places=4,
-                initial=written(each.left, currency),
+                initial=amount_text(each.left, currency),
                 widget=UnfoldAdminTextInputWidget(
                     attrs={
                         "inputmode": "decimal",
@@ -141,13 +141,16 @@ def credit_effect(request: HttpRequest, invoice_id: int) -> HttpResponse:
             totals = totals_of(credit_lines(invoice, form.amounts()))
             refuse_over_total(invoice, totals["total"])
             effect = effect_of(invoice, totals["total"])
-            context |= {"totals": totals, "says": says(invoice, effect, form.cleaned_data.get("refund_to", ""))}
+            context |= {
+                "totals": totals,
+                "says": describe_effect(invoice, effect, form.cleaned_data.get("refund_to", "")),
+            }
         except Refused as refused:
             context["problem"] = str(refused)
     return render(request, "admin/billing/creditnote/effect.html", context)
 
 
-def says(invoice: Invoice, effect: Effect, refund_to: str) -> str:
+def describe_effect(invoice: Invoice, effect: Effect, refund_to: str) -> str:
     """Say in money what a credit note does to its invoice."""
     currency = invoice.currency
     parts = []

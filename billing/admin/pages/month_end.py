@@ -20,9 +20,9 @@ from billing.month_end.customer_ranges import is_one_stretch, stretches
 from billing.month_end.months import Month
 from billing.month_end.report import BALANCE, HEADINGS, month_end, table_rows
 from billing.month_end.revenue import CurrencyBooks, books
-from billing.month_end.totals import Part, work_out_all
+from billing.month_end.totals import ChunkTotals, work_out_all
 from billing.month_end.usage import BILLED, WORDS, Went
-from billing.tasks import go_on_with_month_ends_soon
+from billing.tasks import enqueue_month_ends
 from config.office.files import table_file
 from events.fixing.causes import total_at_risk
 
@@ -71,10 +71,10 @@ def month_end_page(page: "InvoiceAdmin", request: HttpRequest) -> HttpResponseBa
     is_small, report = is_one_stretch(), None
     reports = [] if is_small else background.finished(month)
     if is_small:
-        part: Part | None = work_out_all(month, stretches(), now=now)
+        part: ChunkTotals | None = work_out_all(month, stretches(), now=now)
     else:
         report = _chosen(request, reports)
-        part = Part.from_json(report.found) if report else None
+        part = ChunkTotals.from_json(report.found) if report else None
     if part is not None and request.GET.get("format") in ("csv", "xlsx"):
         found = month_end(month, now=now, found=part, as_of=report.as_of if report else now)
         return table_file(HEADINGS, table_rows(found), name=f"month-end-{month}", file_format=request.GET["format"])
@@ -98,7 +98,7 @@ def work_out_anew(page: "InvoiceAdmin", request: HttpRequest) -> HttpResponse:
     if month is None:
         raise PermissionDenied
     background.start(month, now=timezone.now(), by=by)  # type: ignore[arg-type]  # staff
-    go_on_with_month_ends_soon()
+    enqueue_month_ends()
     if request.headers.get("HX-Request"):
         return progress(page, request)
     return answer(request, _address(month), f"{month.first:%B %Y} is being worked out.")
@@ -179,7 +179,7 @@ def _standing(month: Month, now: datetime) -> dict[str, Any]:
     }
 
 
-def _found(part: Part) -> dict[str, Any]:
+def _found(part: ChunkTotals) -> dict[str, Any]:
     usage, accrual = part.usage, part.accrual
     return {
         "usage": [(row.feature, WORDS[row.went], f"{row.events:,}", row.went in BILLED) for row in usage.rows],

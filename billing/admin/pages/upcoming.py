@@ -14,7 +14,7 @@ from django.utils import timezone
 from billing.admin.shared import money, sums
 from billing.explanation import page as invoice_page
 from billing.explanation.totals import steps_coming
-from billing.invoicing.compute import Computed
+from billing.invoicing.compute import ComputedInvoice
 from billing.invoicing.upcoming import upcoming, upcoming_many
 from billing.models import InvoiceKind
 from billing.money import format_amount
@@ -101,7 +101,7 @@ def _list_row(subscription: Subscription, coming: Any) -> dict[str, Any]:
     }
 
 
-def _shown(subscription: Subscription, computed: Computed) -> dict[str, Any]:
+def _shown(subscription: Subscription, computed: ComputedInvoice) -> dict[str, Any]:
     step = computed.work.step
     return {
         "kind": InvoiceKind(step.kind).label,

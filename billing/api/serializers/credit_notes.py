@@ -87,7 +87,7 @@ def credit_notes() -> QuerySet[CreditNote]:
     return rows.prefetch_related(Prefetch("lines", lines))
 
 
-def credit_notes_written(rows: Iterable[CreditNote]) -> list[Any]:
+def serialize_credit_notes(rows: Iterable[CreditNote]) -> list[Any]:
     """Write credit notes that were loaded by `credit_notes`."""
     return list(CreditNoteOut([_credit_note(row) for row in rows], many=True).data)
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from rest_framework import serializers
 
-from billing.adjustments.adjust import Adjusted
+from billing.adjustments.adjust import InvoiceTotals
 from billing.api.names import INVOICE_STATUSES, PAYMENT_STATUSES, REASONS, TYPES, status_in, type_of
 from billing.api.serializers.invoice_adjustments import (
     EXEMPTIONS,
@@ -105,7 +105,7 @@ class InvoiceOut(serializers.Serializer[Any]):
     updated_at = serializers.DateTimeField(allow_null=True)
 
 
-def written(invoices: Iterable[Invoice], *, with_lines: bool = True) -> list[Any]:
+def serialize_invoices(invoices: Iterable[Invoice], *, with_lines: bool = True) -> list[Any]:
     """Write invoices that were loaded with `customer`, `subscription`, and their lines with what these are about."""
     return list(InvoiceOut([_invoice(invoice, with_lines) for invoice in invoices], many=True).data)
 
@@ -213,12 +213,12 @@ def _about(price: Price | None, kind: str, subscription: Subscription | None) ->
     }
 
 
-def previewed(found: Upcoming, subscription: Subscription, *, hide_zero: bool = False) -> Any:
+def serialize_preview(found: Upcoming, subscription: Subscription, *, hide_zero: bool = False) -> Any:
     """Write an upcoming invoice as the draft that it would be."""
     lines = found.invoice.lines if found.invoice else []
     prices = Price.objects.select_related("feature", "version__plan").in_bulk({line.price_id for line in lines})
     corrected = Invoice.objects.in_bulk({line.adjusts_invoice_id for line in lines if line.adjusts_invoice_id})
-    adjusted = found.invoice.adjusted if found.invoice else Adjusted()
+    adjusted = found.invoice.adjusted if found.invoice else InvoiceTotals()
     amounts = {
         "subtotal": adjusted.subtotal,
         "total_discount": adjusted.discount,

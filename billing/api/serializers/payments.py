@@ -69,7 +69,7 @@ def payments() -> QuerySet[Payment]:
     return Payment.objects.select_related("invoice__customer", "reverses", "credit_note").order_by("-pk")
 
 
-def payments_written(rows: Iterable[Payment]) -> list[Any]:
+def serialize_payments(rows: Iterable[Payment]) -> list[Any]:
     """Write payments that were loaded by `payments`."""
     return list(PaymentOut([_payment(row) for row in rows], many=True).data)
 

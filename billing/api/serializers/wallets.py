@@ -119,7 +119,7 @@ def movements() -> QuerySet[WalletEntry]:
     return WalletEntry.objects.select_related("wallet__customer", "grant", "invoice").order_by("-pk")
 
 
-def wallet_out(wallet: Wallet) -> dict[str, Any]:
+def wallet_values(wallet: Wallet) -> dict[str, Any]:
     balance = money(wallet.balance, wallet.currency)
     return {
         "id": wallet.public_id,
@@ -141,7 +141,7 @@ def wallet_out(wallet: Wallet) -> dict[str, Any]:
     }
 
 
-def entries_out(entries: Iterable[WalletEntry]) -> list[Any]:
+def serialize_wallet_entries(entries: Iterable[WalletEntry]) -> list[Any]:
     """Write movements that were loaded by `movements`."""
     return list(EntryOut([_entry(entry) for entry in entries], many=True).data)
 

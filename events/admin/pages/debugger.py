@@ -13,7 +13,7 @@ from django.views.decorators.http import require_GET
 
 from config.office.pages import clean, ensure_may_view, page
 from events.admin.pages.fixes import take_proof
-from events.diagnosis import Diagnosis, Fix, Place, Step, look_up
+from events.diagnosis import Diagnosis, DiagnosisStep, Fix, Place, look_up
 from events.diagnosis.dry_run import dry_run, send_test
 from events.diagnosis.request_steps import payload_of
 from events.diagnosis.summary import summary_of
@@ -89,7 +89,7 @@ def _ledger_url(found: Diagnosis) -> str:
     return reverse("admin:events_event_change", args=[subject.pk])
 
 
-def _shown(step: Step, event_id: str, user: User) -> dict[str, Any]:
+def _shown(step: DiagnosisStep, event_id: str, user: User) -> dict[str, Any]:
     """Give a step its fixes as buttons: where they lead, and whether this user may."""
     fixes = [_button(fix, event_id, user) for fix in step.fixes]
     return {"step": step, "fixes": [fix for fix in fixes if fix["url"]]}

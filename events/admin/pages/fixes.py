@@ -14,10 +14,20 @@ from config.office.links import admin_url, page_of
 from config.office.pages import clean, ensure_may_view, page
 from config.refusals import Refused
 from events.diagnosis.billing_facts import write_amounts
-from events.diagnosis.summary import written
-from events.fixing import Action, Applied, Change, FixRefused, Preview, apply_fix, count_waiting, make_action, preview
+from events.diagnosis.summary import plain_quantity
+from events.fixing import (
+    Action,
+    Applied,
+    CauseChange,
+    FixRefused,
+    Preview,
+    apply_fix,
+    count_waiting,
+    make_action,
+    preview,
+)
 from events.links import event_url
-from events.tasks import go_on_soon
+from events.tasks import enqueue_fixes
 
 MOST_ROWS = 100
 PAGE_FIELDS = {"action", "back", "csrfmiddlewaretoken", "event", "previewed", "reason"}
@@ -83,7 +93,7 @@ def _apply(request: HttpRequest, user: User, action: Action, given: dict[str, st
         wanted = {name: value for name, value in given.items() if name != "csrfmiddlewaretoken"}
         return HttpResponseRedirect(f"{reverse('admin:events_debugger_fix')}?{urlencode(wanted)}")
     if done.run is not None:
-        go_on_soon()
+        enqueue_fixes()
         messages.success(request, f"{action.title()}: done. Its events are replayed in the background.")
         return HttpResponseRedirect(done.run.get_absolute_url())
     request.session["fix_proof"] = _proof(action, done)
@@ -141,7 +151,7 @@ def _proof(action: Action, done: Applied) -> dict[str, Any]:
     }
 
 
-def _changes(changes: tuple[Change, ...]) -> dict[str, Any]:
+def _changes(changes: tuple[CauseChange, ...]) -> dict[str, Any]:
     """Write the first hundred rows, and how many more there are, as plain texts."""
     rows = [
         {
@@ -150,9 +160,9 @@ def _changes(changes: tuple[Change, ...]) -> dict[str, Any]:
             "feature": change.feature.name,
             "feature_url": page_of(change.feature),
             "usage_url": _usage_url(change),
-            "before": written(change.before),
-            "after": written(change.after),
-            "difference": f"{'+' if change.difference >= 0 else ''}{written(change.difference)}",
+            "before": plain_quantity(change.before),
+            "after": plain_quantity(change.after),
+            "difference": f"{'+' if change.difference >= 0 else ''}{plain_quantity(change.difference)}",
             "unit": change.feature.unit_for(change.after),
             "events": f"{change.events_before:,} → {change.events_after:,}",
         }
@@ -161,7 +171,7 @@ def _changes(changes: tuple[Change, ...]) -> dict[str, Any]:
     return {"changes": rows, "more_changes": max(len(changes) - MOST_ROWS, 0)}
 
 
-def _usage_url(change: Change) -> str:
+def _usage_url(change: CauseChange) -> str:
     """Link to the usage of the change's hours in the Query tool."""
     return admin_url(
         "events_query",

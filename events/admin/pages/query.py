@@ -15,7 +15,7 @@ from config.office.pages import clean, ensure_may_view, page
 from customers.models import Customer
 from events import wording
 from events.links import occurred_between
-from events.query.answer import Answer, Row, answer, last_counted_at
+from events.query.answer import Answer, AnswerRow, answer, last_counted_at
 from events.query.request import GROUPS, MOST_CUSTOMERS, WINDOWS, Query, QueryRefused, read_query
 
 COLOURS = ("var(--color-primary-600)", "#d97706", "#2563eb", "#9333ea", "#dc2626", "#0891b2", "#65a30d", "#db2777")
@@ -106,7 +106,7 @@ def _recounted(found: Answer) -> dict[str, Any] | None:
     return {"number": number, "events": recount.events, "agrees": recount.agrees}
 
 
-def _row(row: Row, found: Answer) -> dict[str, Any]:
+def _row(row: AnswerRow, found: Answer) -> dict[str, Any]:
     customer = row.customer
     url = admin_url("customers_customer_change", customer.pk) if customer else ""
     return {
@@ -119,7 +119,7 @@ def _row(row: Row, found: Answer) -> dict[str, Any]:
     }
 
 
-def _events_url(query: Query, row: Row | None = None) -> str:
+def _events_url(query: Query, row: AnswerRow | None = None) -> str:
     """Link to the events behind the number, or behind one row: of the feature's names, in the window, of the customer.
 
     A group of a property's value takes that, too. A running total counts from the beginning on.

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from billing.adjustments.adjust import adjust
-from billing.adjustments.conditions import Applied, Conditions, Item, Levy, Lot
+from billing.adjustments.conditions import AppliedCoupon, AvailableCredit, Conditions, CustomerTax, Item
 from billing.money import round_amount
 
 AT = datetime(2026, 9, 1, tzinfo=UTC)
@@ -16,15 +16,19 @@ CURRENCIES = st.sampled_from(["USD", "JPY", "BHD"])
 KINDS = st.sampled_from(["fee", "usage", "proration", "true_up", "late_usage", "item", "credit"])
 AMOUNTS = st.decimals(-5_000, 5_000, places=3)
 POSITIVE = st.decimals(0, 5_000, places=3)
-LEVIES = st.builds(Levy, st.sampled_from(["a", "b", "c"]), st.just("Tax"), st.decimals(0, 40, places=3), st.booleans())
+LEVIES = st.builds(
+    CustomerTax, st.sampled_from(["a", "b", "c"]), st.just("Tax"), st.decimals(0, 40, places=3), st.booleans()
+)
 SCOPES = st.sampled_from(["everything", "fees", "usage", "chosen"])
 COUPONS = st.one_of(
     st.builds(
-        Applied, st.just(0), st.just("P"), st.just("P"), scope=SCOPES, percent_off=st.decimals("0.01", 100, places=2),
+        AppliedCoupon, st.just(0), st.just("P"), st.just("P"), scope=SCOPES,
+        percent_off=st.decimals("0.01", 100, places=2),
         feature_ids=st.just(frozenset({1})), version_ids=st.just(frozenset({1})), limit=st.none() | st.integers(1, 3),
     ),
     st.builds(
-        Applied, st.just(0), st.just("F"), st.just("F"), scope=SCOPES, amount_off=st.decimals("0.01", 9_000, places=3),
+        AppliedCoupon, st.just(0), st.just("F"), st.just("F"), scope=SCOPES,
+        amount_off=st.decimals("0.01", 9_000, places=3),
         feature_ids=st.just(frozenset({1})), version_ids=st.just(frozenset({1})), limit=st.none() | st.integers(1, 3),
     ),
 )  # fmt: skip
@@ -49,7 +53,11 @@ def invoices(draw: st.DrawFn) -> tuple[list[Item], Conditions, str]:
         treatment=draw(st.sampled_from(["taxable", "exempt", "reverse_charge"])),
         taxes=tuple(draw(st.lists(LEVIES, max_size=3, unique_by=lambda levy: levy.code))),
         coupons=coupons,
-        credit={currency: [Lot(key, money(left)) for key, left in enumerate(draw(st.lists(POSITIVE, max_size=3)))]},
+        credit={
+            currency: [
+                AvailableCredit(key, money(left)) for key, left in enumerate(draw(st.lists(POSITIVE, max_size=3)))
+            ]
+        },
     )
     return items, conditions, currency
 
@@ -81,7 +89,7 @@ def test_credit_pays_no_more_than_there_is_and_no_more_than_is_due(invoice):
     before = sum(lot.available for lot in conditions.credit[currency])
     found = adjust(items, conditions, currency=currency, at=AT)
     after = sum(lot.available for lot in conditions.credit[currency])
-    assert min(lot.available for lot in [*conditions.credit[currency], Lot(0, Decimal(0))]) >= 0
+    assert min(lot.available for lot in [*conditions.credit[currency], AvailableCredit(0, Decimal(0))]) >= 0
     if found.total > 0:
         assert found.credits == min(found.total, before) == before - after
     else:

@@ -14,7 +14,7 @@ from django.utils import timezone
 from billing.models import BillingRun, BillingState, Invoice
 from billing.runs import billing_run
 from billing.runs.billing_run import bill_chunk, run_to_end, start_run, unfinished_chunks
-from billing.runs.dry_run import foresee_chunk, start_dry_run
+from billing.runs.dry_run import dry_run_chunk, start_dry_run
 from customers.models import Subscription
 from tests.billing.admin.test_invoices import page, staff_with
 from tests.billing.world import D, use, utc
@@ -54,7 +54,7 @@ def mend(subscription):
 def dry_run(as_of):
     run = start_dry_run(as_of=as_of, now=as_of)
     for chunk_id in unfinished_chunks(run):
-        foresee_chunk(chunk_id, now=as_of)
+        dry_run_chunk(chunk_id, now=as_of)
     run.refresh_from_db()
     return run
 
@@ -87,7 +87,7 @@ def test_a_dry_run_is_started_as_of_a_moment(
 ):
     subscribed(plan)
     handed: list[int] = []
-    monkeypatch.setattr("billing.tasks.foresee_chunk.delay", handed.append)
+    monkeypatch.setattr("billing.tasks.dry_run_chunk.delay", handed.append)
     url = reverse("admin:billing_billingrun_start_dry")
     form = {"_form_submitted": "True", "as_of": "2026-10-01T00:00"}
     with django_capture_on_commit_callbacks(execute=True):

@@ -29,7 +29,7 @@ def company(monkeypatch):
 
 
 def test_a_run_is_tried_dry_and_then_done(admin_browser, company, monkeypatch):
-    monkeypatch.setattr(tasks.foresee_chunk, "delay", tasks.foresee_chunk)
+    monkeypatch.setattr(tasks.dry_run_chunk, "delay", tasks.dry_run_chunk)
     monkeypatch.setattr(tasks.bill_chunk, "delay", tasks.bill_chunk)
     page = admin_browser.open(LIST)
     page.get_by_role("link", name=re.compile("Dry run$")).click()

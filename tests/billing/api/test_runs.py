@@ -6,7 +6,7 @@ import pytest
 from django.utils import timezone
 
 from billing.models import BillingRun, Invoice
-from billing.tasks import bill_chunk, foresee_chunk
+from billing.tasks import bill_chunk, dry_run_chunk
 from customers.models import Subscription
 from tests.billing.world import D
 from tests.factories import make_customer, make_subscription, make_version
@@ -19,7 +19,7 @@ FEE = {"kind": "fixed", "model": "flat", "cadence": "advance", "unit_amount": D(
 def at_once(monkeypatch):
     """Let the workers' tasks run within the request."""
     monkeypatch.setattr("billing.tasks.transaction.on_commit", lambda call: call())
-    for task in (bill_chunk, foresee_chunk):
+    for task in (bill_chunk, dry_run_chunk):
         monkeypatch.setattr(task, "delay", task)
 
 

@@ -12,7 +12,7 @@ from django.utils import timezone
 from billing.invoicing.upcoming import upcoming
 from customers.models import Subscription
 from customers.subscriptions import change_plan
-from events.fixing.mended import replay_mended
+from events.fixing.fixed import replay_mended
 from events.ledger.processing import process_batch
 from tests.factories import make_customer, make_feature, make_subscription, make_version
 

@@ -77,7 +77,7 @@ def test_a_batch_that_began_before_the_run_is_on_the_invoice(subscription):
 def test_a_batch_that_commits_between_working_out_and_finalizing_is_late(subscription, monkeypatch):
     arrive(IN_SEPTEMBER)
     send(at=IN_SEPTEMBER)
-    worked_out = compute.compute_many
+    worked_out = compute.compute_invoices
 
     def compute_many(works):
         found = worked_out(works)

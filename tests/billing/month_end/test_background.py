@@ -11,16 +11,16 @@ from django.db import IntegrityError, connection, transaction
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from billing.invoicing.compute import compute_many
+from billing.invoicing.compute import compute_invoices
 from billing.lifecycle.finalize import finalize
 from billing.lifecycle.void import void
 from billing.models import BillingState, MonthEndChunk, MonthEndReport
 from billing.month_end import background
-from billing.month_end.customer_ranges import Stretch, stretches
+from billing.month_end.customer_ranges import CustomerRange, stretches
 from billing.month_end.months import Month
 from billing.month_end.report import month_end
-from billing.month_end.totals import Part, work_out, work_out_all
-from billing.tasks import go_on_with_month_ends
+from billing.month_end.totals import ChunkTotals, compute_chunk, work_out_all
+from billing.tasks import continue_month_ends
 from customers.models import Customer, Subscription
 from customers.subscriptions import cancel, change_plan, pause, resume
 from tests.admin_pages import as_viewer, url
@@ -109,9 +109,9 @@ def test_stretches_add_up_to_what_a_slow_second_way_finds(world, monkeypatch, si
     monkeypatch.setattr("billing.month_end.customer_ranges.AT_ONCE", size)
     for name in ("2026-08", "2026-09", "2026-10"):
         month = Month.named(name)
-        part = Part()
+        part = ChunkTotals()
         for stretch in stretches():
-            part.add(Part.from_json(work_out(month, stretch, now=NOW).as_json()))
+            part.add(ChunkTotals.from_json(compute_chunk(month, stretch, now=NOW).as_json()))
         found = {(row.feature.name, row.went.name): row.events for row in part.usage.rows}
         assert found == slow_usage(month, NOW)
         assert part.earned == slow_accrual(month)
@@ -121,14 +121,14 @@ def test_stretches_add_up_to_what_a_slow_second_way_finds(world, monkeypatch, si
 def test_workers_find_what_is_found_at_once(five, few_at_once):
     report = background.start(SEPTEMBER, now=NOW, by=None)
     assert (report.customers, report.chunks.count(), report.finished_at) == (5, 3, None)
-    assert go_on_with_month_ends() == 3  # 2 + 2 + 1
+    assert continue_month_ends() == 3  # 2 + 2 + 1
     report.refresh_from_db()
     at_once = work_out_all(SEPTEMBER, stretches(), now=NOW)
     assert report.found == at_once.as_json()
     assert at_once.accrual.totals() == {"USD": D(5)}
     assert (report.finished_at is not None, MonthEndChunk.objects.count()) == (True, 0)
     assert background.finished(SEPTEMBER) == [report]
-    assert go_on_with_month_ends() == 0
+    assert continue_month_ends() == 0
 
 
 def test_a_second_call_gives_the_report_that_is_being_worked_out(five, few_at_once):
@@ -136,7 +136,7 @@ def test_a_second_call_gives_the_report_that_is_being_worked_out(five, few_at_on
     assert background.start(SEPTEMBER, now=utc(2026, 10, 13), by=None) == first
     assert background.start(SEPTEMBER.next, now=NOW, by=None) != first
     assert first.chunks.count() == 3
-    go_on_with_month_ends()
+    continue_month_ends()
     assert background.start(SEPTEMBER, now=utc(2026, 10, 13), by=None) != first
 
 
@@ -148,23 +148,23 @@ def test_a_worker_that_is_killed_loses_the_chunk_at_hand_only(five, few_at_once,
         with pytest.raises(ZeroDivisionError):
             background.take_step(report.pk, now=NOW)
     assert background.progress(SEPTEMBER) == background.Progress(report, 2)
-    assert go_on_with_month_ends() == 2
-    assert Part.from_json(MonthEndReport.objects.get().found).accrual.totals() == {"USD": D(5)}
+    assert continue_month_ends() == 2
+    assert ChunkTotals.from_json(MonthEndReport.objects.get().found).accrual.totals() == {"USD": D(5)}
 
 
 def test_a_month_that_fails_keeps_no_other_waiting(five, few_at_once, monkeypatch):
     failing, other = (background.start(month, now=NOW, by=None) for month in (SEPTEMBER, SEPTEMBER.next))
 
     def fail(month, stretch, *, now):
-        return work_out(month, stretch, now=now) if month != SEPTEMBER else 1 // 0
+        return compute_chunk(month, stretch, now=now) if month != SEPTEMBER else 1 // 0
 
     with monkeypatch.context() as patched:
         patched.setattr("billing.month_end.background.work_out", fail)
         with pytest.raises(ZeroDivisionError):
-            go_on_with_month_ends()
+            continue_month_ends()
     assert background.unfinished() == [failing.pk]
     assert background.finished(SEPTEMBER.next) == [other]
-    assert go_on_with_month_ends() == 3
+    assert continue_month_ends() == 3
 
 
 def test_a_month_is_named_by_its_first_day_and_a_finished_chunk_has_found_something(five):
@@ -180,7 +180,7 @@ def test_a_month_is_named_by_its_first_day_and_a_finished_chunk_has_found_someth
 def test_a_month_without_customers_is_worked_out_at_once(db):
     report = background.start(SEPTEMBER, now=NOW, by=None)
     assert report.finished_at == NOW
-    assert Part.from_json(report.found).usage.counted == 0
+    assert ChunkTotals.from_json(report.found).usage.counted == 0
 
 
 def test_only_the_first_subscriptions_that_cant_be_rated_are_named(five, monkeypatch):
@@ -195,15 +195,15 @@ def test_an_unforeseen_error_leaves_one_out_and_the_report_is_finished(five, few
     broken = Subscription.objects.order_by("pk")[2]
 
     def broken_for_one(works):
-        if any(work.account.subscription_id == broken.pk for work in works):
+        if any(work.subscription.subscription_id == broken.pk for work in works):
             raise ZeroDivisionError("a bug")
-        return compute_many(works)
+        return compute_invoices(works)
 
     monkeypatch.setattr("billing.month_end.accrual.compute_many", broken_for_one)
     report = background.start(SEPTEMBER, now=NOW, by=None)
-    go_on_with_month_ends()
+    continue_month_ends()
     report.refresh_from_db()
-    found = Part.from_json(report.found).accrual
+    found = ChunkTotals.from_json(report.found).accrual
     assert found.problems == {broken.public_id: "Unexpected error, ZeroDivisionError: a bug"}
     assert found.totals() == {"USD": D(4)}
 
@@ -213,7 +213,7 @@ def test_a_stretch_costs_the_same_queries_whatever_it_holds(five):
 
     def queries(last):
         with CaptureQueriesContext(connection) as counted:
-            work_out(SEPTEMBER, Stretch(keys[0], last), now=NOW)
+            compute_chunk(SEPTEMBER, CustomerRange(keys[0], last), now=NOW)
         return len(counted)
 
     assert queries(keys[0]) == queries(keys[4])
@@ -232,7 +232,7 @@ def test_a_large_month_is_asked_for_by_the_page_and_shown_when_it_is_there(five,
     assert "2 of 5 customers" in staff_client.get(url("billing_month_end_progress", month="2026-09")).content.decode()
     assert "2 of 5 customers" in staff_client.get(address).content.decode()
     assert staff_client.get(address + "&format=csv")["Content-Type"].startswith("text/html")
-    go_on_with_month_ends()
+    continue_month_ends()
     done = staff_client.get(url("billing_month_end_progress", month="2026-09"))
     assert done["HX-Redirect"] == address
     page = staff_client.get(address).content.decode()
@@ -246,14 +246,14 @@ def test_a_large_month_is_asked_for_by_the_page_and_shown_when_it_is_there(five,
 def test_figures_stay_while_newer_ones_are_worked_out(five, few_at_once, staff_client, calls):
     address, again = (url(name, month="2026-09") for name in ("billing_month_end", "billing_month_end_work_out"))
     staff_client.post(again)
-    go_on_with_month_ends()
+    continue_month_ends()
     use(Customer.objects.first(), calls, utc(2026, 9, 21), 10)
     answer = staff_client.post(again, follow=True)
     assert "is being worked out" in answer.content.decode()
     page = staff_client.get(address).content.decode()
     assert "0 of 5 customers" in page
     assert "$5.00" in page
-    go_on_with_month_ends()
+    continue_month_ends()
     assert "$6.00" in staff_client.get(address).content.decode()
     assert [report.started_by for report in MonthEndReport.objects.all()] == [User.objects.get()] * 2
 
@@ -261,11 +261,11 @@ def test_figures_stay_while_newer_ones_are_worked_out(five, few_at_once, staff_c
 def test_an_earlier_report_can_be_opened_again(five, few_at_once, staff_client, calls):
     address, again = (url(name, month="2026-09") for name in ("billing_month_end", "billing_month_end_work_out"))
     staff_client.post(again)
-    go_on_with_month_ends()
+    continue_month_ends()
     assert "Another time" not in staff_client.get(address).content.decode()
     use(Customer.objects.first(), calls, utc(2026, 9, 21), 10)
     staff_client.post(again)
-    go_on_with_month_ends()
+    continue_month_ends()
     page = staff_client.get(address).content.decode()
     assert "Another time" in page
     assert "$6.00" in page
@@ -307,11 +307,11 @@ def test_workers_side_by_side_take_different_chunks(five, few_at_once):
         for thread in threads:
             thread.join()
         assert list(MonthEndChunk.objects.filter(finished_at=None)) == [held]
-    assert go_on_with_month_ends() == 1
+    assert continue_month_ends() == 1
     report.refresh_from_db()
-    assert Part.from_json(report.found).accrual.totals() == {"USD": D(5)}
+    assert ChunkTotals.from_json(report.found).accrual.totals() == {"USD": D(5)}
 
 
 def _work():
-    go_on_with_month_ends()
+    continue_month_ends()
     connection.close()

@@ -13,7 +13,6 @@ from django.db import connection, connections
 from django.test.utils import CaptureQueriesContext
 
 from billing.charges import next_invoice
-from billing.invoicing import accounts
 from billing.models import BillingRun, BillingState, Invoice, RunChunk
 from billing.runs import billing_run
 from billing.runs.billing_run import bill_chunk, bill_subscriptions, run_to_end, start_run, unfinished_chunks
@@ -117,12 +116,12 @@ def test_what_cant_be_billed_is_parked_with_its_reason_and_the_rest_goes_on():
 def test_an_unforeseen_error_parks_one_and_bills_the_others(calls, monkeypatch, caplog):
     subscriptions = make_customers(3, FEE)
     broken = subscriptions[1].pk
-    real = next_invoice.next_step
+    real = next_invoice.next_invoice
 
-    def next_step(account):
-        if account.subscription_id == broken and not account.standing.opened:
+    def next_step(subscription):
+        if subscription.subscription_id == broken and not subscription.progress.opened:
             raise ZeroDivisionError("a bug")
-        return real(account)
+        return real(subscription)
 
     monkeypatch.setattr(billing_run, "next_step", next_step)
     run = run_to_end(as_of=START)
@@ -133,15 +132,15 @@ def test_an_unforeseen_error_parks_one_and_bills_the_others(calls, monkeypatch, 
 def test_of_many_the_two_that_fail_are_found_in_few_tries(calls, monkeypatch, caplog):
     subscriptions = make_customers(16, FEE)
     broken = {subscriptions[2].pk, subscriptions[13].pk}
-    real, tries = accounts.load_accounts, []
+    real, tries = subscriptions.load_subscriptions, []
 
-    def load_accounts(ids):
+    def load_subscriptions(ids):
         tries.append(len(ids))
         if broken & set(ids):
             raise ZeroDivisionError("a bug")
         return real(ids)
 
-    monkeypatch.setattr(billing_run, "load_accounts", load_accounts)
+    monkeypatch.setattr(billing_run, "load_accounts", load_subscriptions)
     run = run_to_end(as_of=START)
     assert (run.invoices_made, run.failed) == (14, 2)
     assert set(BillingState.objects.exclude(parked_at=None).values_list("pk", flat=True)) == broken
@@ -175,7 +174,7 @@ def test_a_foreseen_failure_waits_longer_each_time_too():
     assert (state.attempts, state.parked_at, state.retry_at) == (2, START, START + timedelta(hours=3))
 
 
-def _explode(account):
+def _explode(subscription):
     raise ZeroDivisionError
 
 
@@ -250,7 +249,7 @@ KILLED = """
 import os, sys, django
 django.setup()
 from datetime import UTC, datetime
-from billing import runs
+from billing.runs import billing_run
 billing_run.CHUNK_SIZE = 2
 real, calls = billing_run.save_states, []
 def save_states(states):

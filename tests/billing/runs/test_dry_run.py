@@ -12,7 +12,7 @@ from billing.charges import next_invoice
 from billing.models import BillingRun, BillingState, Invoice, RunChunk, RunFinding
 from billing.runs import billing_run
 from billing.runs.billing_run import run_to_end, start_run, unfinished_chunks
-from billing.runs.dry_run import foresee_chunk, start_dry_run
+from billing.runs.dry_run import dry_run_chunk, start_dry_run
 from billing.tasks import run_billing
 from customers.models import Subscription
 from customers.subscriptions import cancel, cancel_at_period_end, change_plan, pause
@@ -43,7 +43,7 @@ def dry_run(as_of, now=None):
     """Make a dry run from start to finish, as a worker would."""
     run = start_dry_run(as_of=as_of, now=now or as_of)
     for chunk_id in unfinished_chunks(run):
-        foresee_chunk(chunk_id, now=now or as_of)
+        dry_run_chunk(chunk_id, now=now or as_of)
     run.refresh_from_db()
     return run
 
@@ -138,10 +138,10 @@ def test_what_would_be_parked_is_said_with_its_reason_and_not_parked(plan):
 def test_an_unforeseen_error_spoils_only_its_own_subscription(plan, monkeypatch, caplog):
     broken = [subscribed(plan) for _ in range(3)][1].pk
 
-    def next_step(account):
-        if account.subscription_id == broken:
+    def next_step(subscription):
+        if subscription.subscription_id == broken:
             raise ZeroDivisionError("a bug")
-        return next_invoice.next_step(account)
+        return next_invoice.next_invoice(subscription)
 
     monkeypatch.setattr(billing_run, "next_step", next_step)
     run = dry_run(START)
@@ -176,8 +176,8 @@ def test_a_chunk_of_a_dry_run_is_worked_out_once(plan):
     subscribed(plan)
     run = start_dry_run(as_of=START, now=START)
     [chunk_id] = unfinished_chunks(run)
-    assert foresee_chunk(chunk_id, now=START).invoices == 1
-    assert foresee_chunk(chunk_id, now=START) is None
+    assert dry_run_chunk(chunk_id, now=START).invoices == 1
+    assert dry_run_chunk(chunk_id, now=START) is None
     assert run.findings.count() == 1
 
 
@@ -188,7 +188,7 @@ def test_a_chunk_costs_the_same_queries_whatever_its_size(plan, calls):
         run = start_dry_run(as_of=OCTOBER, now=OCTOBER)
         [chunk_id] = unfinished_chunks(run)
         with CaptureQueriesContext(connection) as captured:
-            foresee_chunk(chunk_id, now=OCTOBER)
+            dry_run_chunk(chunk_id, now=OCTOBER)
         return len(captured)
 
     assert queries(2) == queries(10)
@@ -198,7 +198,7 @@ def test_a_chunk_costs_the_same_queries_whatever_its_size(plan, calls):
 def test_an_unfinished_dry_run_is_handed_out_again_every_hour(plan, monkeypatch):
     subscribed(plan, starts_at=utc(2026, 11, 1))
     handed: list[int] = []
-    monkeypatch.setattr("billing.tasks.foresee_chunk.delay", handed.append)
+    monkeypatch.setattr("billing.tasks.dry_run_chunk.delay", handed.append)
     monkeypatch.setattr("billing.tasks.bill_chunk.delay", lambda chunk_id: None)
     run = start_dry_run(as_of=NOVEMBER, now=NOVEMBER)
     run_billing()

@@ -12,7 +12,7 @@ from billing.lifecycle.finalize import finalize_due
 from billing.models import BillingRun, BillingState, Invoice, InvoiceLine
 from billing.runs import billing_run
 from billing.runs.billing_run import bill_chunk, start_run, unfinished_chunks
-from billing.runs.dry_run import foresee_chunk, start_dry_run
+from billing.runs.dry_run import dry_run_chunk, start_dry_run
 from customers.models import Subscription
 from customers.subscriptions import cancel, pause
 from tests.billing.world import D, use, utc
@@ -139,7 +139,7 @@ def test_a_dry_run_that_crashes_at_any_statement_is_taken_up_again(company):
         number += 1
         try:
             with transaction.atomic(), crash_at(number):
-                foresee_chunk(waiting[0], now=NOVEMBER)
+                dry_run_chunk(waiting[0], now=NOVEMBER)
         except Crashed:
             continue
         waiting = unfinished_chunks(run)

@@ -2,22 +2,22 @@ from datetime import UTC, datetime
 
 import pytest
 
-from customers.subscriptions.chain import Stretch, cut, first_difference, joined, overlay, split
+from customers.subscriptions.chain import PhaseSpan, cut, first_difference, joined, overlay, split
 
 
 def day(number: int) -> datetime:
     return datetime(2026, 1, number, tzinfo=UTC)
 
 
-def stretch(kind: str, start: int, end: int | None = None, version: int = 1) -> Stretch:
-    return Stretch(kind, version, day(start), day(end) if end else None)
+def stretch(kind: str, start: int, end: int | None = None, version: int = 1) -> PhaseSpan:
+    return PhaseSpan(kind, version, day(start), day(end) if end else None)
 
 
 TRIAL_THEN_ACTIVE = [stretch("trial", 1, 10), stretch("active", 10)]
 
 
-def paused(part: Stretch) -> Stretch:
-    return Stretch("paused", part.version_id, part.starts_at, part.ends_at)
+def paused(part: PhaseSpan) -> PhaseSpan:
+    return PhaseSpan("paused", part.version_id, part.starts_at, part.ends_at)
 
 
 @pytest.mark.parametrize(

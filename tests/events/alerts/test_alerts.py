@@ -8,12 +8,12 @@ import pytest
 
 from config.webhooks.models import WebhookEndpoint, WebhookMessage
 from events.alerts import causes
-from events.alerts.causes import tell_of_causes
+from events.alerts.causes import notify_new_causes
 from events.alerts.usage import NotMetered, check_alerts, make_alert
 from events.ledger.voiding import dismiss
 from events.models import Problem, ToldCause, UsageAlertFiring
 from events.tasks import check_alerts as check_alerts_task
-from events.tasks import tell_of_causes as tell_of_causes_task
+from events.tasks import notify_new_causes as tell_of_causes_task
 from tests.events.senders import NOON, process, send
 from tests.factories import make_customer, make_feature, make_subscription
 
@@ -38,10 +38,10 @@ def test_a_cause_is_told_of_once_however_many_events_it_has():
     for _ in range(3):
         send(customer="nobody")
     process()
-    assert tell_of_causes(now=NOON) == 1
+    assert notify_new_causes(now=NOON) == 1
     send(customer="nobody")
     process()
-    assert tell_of_causes(now=NOON) == 0
+    assert notify_new_causes(now=NOON) == 0
     (body,) = told("problem.opened")
     assert body["problem"]["reason"] == "unknown_customer"
     assert (body["problem"]["external_customer_id"], body["problem"]["problems"]) == ("nobody", 3)
@@ -68,9 +68,9 @@ def test_of_many_causes_some_are_told_of_at_once_and_the_rest_next_time(monkeypa
         send(customer=f"nobody-{number}")
     process()
     with django_assert_max_num_queries(12):
-        assert tell_of_causes(now=NOON) == 4
-    assert tell_of_causes(now=NOON) == 2
-    assert tell_of_causes(now=NOON) == 0
+        assert notify_new_causes(now=NOON) == 4
+    assert notify_new_causes(now=NOON) == 2
+    assert notify_new_causes(now=NOON) == 0
 
 
 # --- Usage alerts -------------------------------------------------------------------------------------

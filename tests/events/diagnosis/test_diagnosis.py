@@ -9,7 +9,7 @@ from catalog.features import archive_feature, map_event_name, save_feature
 from customers.accounts import archive_customer, map_external_id
 from customers.models import Customer
 from customers.subscriptions import cancel, change_plan, pause
-from events.diagnosis import Diagnosis, Place, Status, Step, StepKey, diagnose, look_up
+from events.diagnosis import Diagnosis, DiagnosisStep, Place, Status, StepKey, diagnose, look_up
 from events.ledger.voiding import dismiss, void_event
 from events.models import Event, InboxEvent
 from tests.events.senders import NOON, ledger, process, send
@@ -20,15 +20,15 @@ LATER = NOON + timedelta(hours=1)
 DAY = timedelta(days=1)
 
 
-def one(steps, key: StepKey) -> Step:
+def one(steps, key: StepKey) -> DiagnosisStep:
     """Return the only step of a kind."""
     found = [step for step in steps if step.key == key]
     assert len(found) == 1, found
-    only: Step = found[0]
+    only: DiagnosisStep = found[0]
     return only
 
 
-def walk(event_id: str) -> list[Step]:
+def walk(event_id: str) -> list[DiagnosisStep]:
     return diagnose(ledger(event_id), now=LATER)
 
 
@@ -37,7 +37,7 @@ def judged(event_id: str, key: StepKey) -> tuple[Status, str | None]:
     return step.status, step.reason
 
 
-def actions(step: Step) -> list[str]:
+def actions(step: DiagnosisStep) -> list[str]:
     return [fix.action for fix in step.fixes if fix.action]
 
 
@@ -67,7 +67,7 @@ def test_every_step_is_taken_and_passes_for_an_event_that_counts(acme, tokens):
     assert one(steps, StepKey.USAGE).sentence == "Counted: it added 5 tokens."
 
 
-def walk_of(name: str = "model.usage", **given) -> list[Step]:
+def walk_of(name: str = "model.usage", **given) -> list[DiagnosisStep]:
     event_id = send(name, **given)
     process()
     return walk(event_id)

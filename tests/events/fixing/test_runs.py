@@ -47,12 +47,12 @@ def still_open() -> int:
 def test_a_worker_replays_all_and_counts_what_it_did(seven):
     make_customer(external_id="later")
     run = begin()
-    assert tasks.go_on_mending() == 4  # 2 + 2 + 2 + 1
+    assert tasks.continue_fixes() == 4  # 2 + 2 + 2 + 1
     run.refresh_from_db()
     assert (run.events, run.done, run.closed, run.still_open) == (7, 7, 7, 0)
     assert run.finished_at is not None
     assert {ledger(name).state for name in seven} == {EventState.COUNTED}
-    assert tasks.go_on_mending() == 0
+    assert tasks.continue_fixes() == 0
 
 
 def test_a_run_that_was_killed_goes_on_where_it_stopped(seven):
@@ -61,7 +61,7 @@ def test_a_run_that_was_killed_goes_on_where_it_stopped(seven):
     runs.begin(run.pk)
     assert runs.take_step(run.pk, now=timezone.now())
     assert still_open() == 5
-    tasks.go_on_mending()
+    tasks.continue_fixes()
     run.refresh_from_db()
     assert (run.done, run.closed, still_open()) == (7, 7, 0)
 
@@ -80,14 +80,14 @@ def test_a_step_that_dies_is_done_by_the_next(seven, monkeypatch):
         runs.take_step(run.pk, now=timezone.now())
     monkeypatch.setattr(runs, "replay_chunk", real)
     assert still_open() == 7
-    tasks.go_on_mending()
+    tasks.continue_fixes()
     run.refresh_from_db()
     assert (run.done, run.closed, still_open()) == (7, 7, 0)
 
 
 def test_what_is_still_wrong_stays_open_and_is_counted(seven):
     run = begin()
-    tasks.go_on_mending()
+    tasks.continue_fixes()
     run.refresh_from_db()
     assert (run.done, run.closed, run.still_open) == (7, 0, 7)
 
@@ -96,14 +96,14 @@ def test_events_that_come_later_are_not_concerned(seven):
     run = begin()
     send("model.usage", customer="later", tokens=1)
     process()
-    tasks.go_on_mending()
+    tasks.continue_fixes()
     run.refresh_from_db()
     assert run.done == 7
 
 
 def test_the_same_is_begun_once_at_a_time(seven):
     assert begin() == begin()
-    tasks.go_on_mending()
+    tasks.continue_fixes()
     assert begin() != MendingRun.objects.order_by("pk").first()
 
 
@@ -117,7 +117,7 @@ def test_a_dismissal_keeps_its_reason(seven, staff_user):
         by=staff_user,
         reason="A load test",
     )
-    tasks.go_on_mending()
+    tasks.continue_fixes()
     run.refresh_from_db()
     assert (run.done, run.closed) == (7, 7)
     assert set(Problem.objects.values_list("state", "closing", "closed_by")) == {
@@ -129,7 +129,7 @@ def test_a_run_whose_cause_is_gone_ends(seven):
     run = runs.start_run(
         MendingKind.REPLAY, "activate_feature", {"feature": "999999"}, title="x", now=timezone.now(), by=None
     )
-    tasks.go_on_mending()
+    tasks.continue_fixes()
     run.refresh_from_db()
     assert (run.events, run.done) == (0, 0)
     assert run.finished_at is not None
@@ -141,7 +141,7 @@ def test_a_fix_of_many_events_is_made_at_once_and_replays_in_the_background(seve
     assert done.run is not None
     assert not done.is_closed
     assert still_open() == 7
-    tasks.go_on_mending()
+    tasks.continue_fixes()
     assert still_open() == 0
 
 
@@ -157,7 +157,7 @@ def test_staff_are_led_to_the_progress(seven, staff_client, django_capture_on_co
     assert "hx-get" in page
     assert url("events_mendingrun_progress", run.pk) in page
     assert "Replay in the background" in staff_client.get(url("events_problem_causes")).content.decode()
-    tasks.go_on_mending()
+    tasks.continue_fixes()
     shown = staff_client.get(url("events_mendingrun_progress", run.pk)).content.decode()
     assert "finished" in shown
     assert "hx-get" not in shown
@@ -168,7 +168,7 @@ def test_many_problems_are_dismissed_in_the_background(seven, staff_client):
     address = staff_client.get(url("events_problem_causes")).context_data["causes"][0]["dismiss_url"]
     staff_client.post(address, {"_form_submitted": "1", "reason": "A load test"})
     assert still_open() == 7
-    tasks.go_on_mending()
+    tasks.continue_fixes()
     assert set(Problem.objects.values_list("closing", flat=True)) == {"A load test"}
 
 
@@ -185,7 +185,7 @@ def test_two_workers_do_each_step_once(seven):
 
     def work():
         try:
-            tasks.go_on_mending()
+            tasks.continue_fixes()
         finally:
             connection.close()
 
@@ -194,6 +194,6 @@ def test_two_workers_do_each_step_once(seven):
         worker.start()
     for worker in workers:
         worker.join()
-    tasks.go_on_mending()
+    tasks.continue_fixes()
     run.refresh_from_db()
     assert (run.done, run.closed, still_open()) == (7, 7, 0)

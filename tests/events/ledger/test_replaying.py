@@ -8,7 +8,7 @@ from django.db import DatabaseError, connection, transaction
 
 from catalog.models import EventNameAlias, Feature
 from customers.models import Customer, CustomerAlias
-from events.fixing.mended import replay_mended
+from events.fixing.fixed import replay_mended
 from events.ledger.rebuilding import Scope, compare, rebuild_usage
 from events.ledger.replaying import replay
 from events.ledger.voiding import AlreadyVoided, ReasonMissing, dismiss, void_event

@@ -4,7 +4,7 @@ Pure: no Django, no clock. `loading` fills these from the database; fees and usa
 """
 
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from decimal import Decimal
 
 from billing.adjustments.conditions import Conditions
@@ -13,7 +13,6 @@ from billing.rating.terms import Terms
 from customers.periods import Period, Schedule
 
 TRIAL, ACTIVE, PAUSED = "trial", "active", "paused"
-INSTANT = timedelta.resolution
 
 
 class CannotBill(Exception):
@@ -21,7 +20,7 @@ class CannotBill(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Metered:
+class MeteredFeature:
     """The feature that a usage price charges for."""
 
     id: int
@@ -49,7 +48,7 @@ class UsagePrice:
 
     price_id: int
     label: str
-    feature: Metered
+    feature: MeteredFeature
     terms: Terms
     minimum: Decimal | None = None
 
@@ -112,7 +111,7 @@ class InvoicedFee:
 
 
 @dataclass(slots=True)
-class Standing:
+class BillingProgress:
     """How far a subscription is billed."""
 
     opened: bool = False
@@ -121,7 +120,7 @@ class Standing:
 
 
 @dataclass(slots=True)
-class Account:
+class BilledSubscription:
     """A subscription as billing sees it. `invoiced` holds the fees of recent invoices, `issued` which these are,
     settlements of an end apart.
 
@@ -138,7 +137,7 @@ class Account:
     prorate: bool = True
     phases: tuple[Phase, ...] = ()
     plans: dict[int, PlanTerms] = field(default_factory=dict)
-    standing: Standing = field(default_factory=Standing)
+    progress: BillingProgress = field(default_factory=BillingProgress)
     invoiced: list[InvoicedFee] = field(default_factory=list)
     issued: set[tuple[str, datetime]] = field(default_factory=set)
     conditions: Conditions | None = None
@@ -183,8 +182,8 @@ class Account:
         return plan
 
 
-def lived_period(account: Account, at: datetime) -> Period:
+def period_in_force(subscription: BilledSubscription, at: datetime) -> Period:
     """Return the billing period that holds a moment, clipped to the subscription's life."""
-    full = account.full_period(account.schedule.index_at(at))
-    end = full.end if account.ended_at is None else min(full.end, account.ended_at)
-    return Period(max(full.start, account.started_at), end)
+    full = subscription.full_period(subscription.schedule.index_at(at))
+    end = full.end if subscription.ended_at is None else min(full.end, subscription.ended_at)
+    return Period(max(full.start, subscription.started_at), end)

@@ -6,8 +6,8 @@ from datetime import datetime
 
 from django.db.models import Q
 
-from billing.charges.accounts import Account, InvoicedFee, Phase, Standing
 from billing.charges.next_invoice import FINAL
+from billing.charges.subscription import BilledSubscription, BillingProgress, InvoicedFee, Phase
 from billing.invoicing.late_adjustments import waiting
 from billing.invoicing.plan_terms import Catalog, load_catalog
 from billing.lines import FEE, PRORATION
@@ -18,41 +18,44 @@ from customers.models import Subscription, SubscriptionPhase
 from customers.periods import Period
 from customers.subscriptions import schedule_of
 
-# What an account knows of its subscription's own row: a run reads thousands.
+# What a subscription knows of its subscription's own row: a run reads thousands.
 KNOWN = (
     *("customer_id", "currency", "interval", "interval_count", "alignment", "anchor", "timezone"),
     *("started_at", "ended_at", "prorate"),
 )
 
 
-def load_accounts(
+def load_subscriptions(
     subscription_ids: Collection[int], *, leaving_out: Collection[int] = (), since: datetime | None = None
-) -> dict[int, Account]:
+) -> dict[int, BilledSubscription]:
     """Read the subscriptions with their phases, plans, standing and what recent invoices hold of their fees.
 
-    `leaving_out` are invoices to be left out of account: the draft that is worked out anew, the one to be replaced.
+    `leaving_out` are invoices to ignore: the draft that is recalculated, the invoice to be replaced.
     `since` reaches back to invoices of earlier periods.
     """
-    accounts = load_terms(subscription_ids)
+    subscriptions = load_terms(subscription_ids)
     late = waiting(subscription_ids, leaving_out)
-    for pk, account in accounts.items():
-        account.late = late[pk]
-    _add_invoiced(accounts, leaving_out, since)
-    return accounts
+    for pk, subscription in subscriptions.items():
+        subscription.late = late[pk]
+    _add_invoiced(subscriptions, leaving_out, since)
+    return subscriptions
 
 
-def load_terms(subscription_ids: Collection[int]) -> dict[int, Account]:
+def load_terms(subscription_ids: Collection[int]) -> dict[int, BilledSubscription]:
     """Read the subscriptions with their phases, plans and standing only: enough to rate usage, and not to bill."""
     states = BillingState.objects.filter(pk__among=subscription_ids)
     known = states.values_list("pk", "opened", "billed_until", "closed_at")
-    standings = {pk: Standing(opened, billed_until, closed_at) for pk, opened, billed_until, closed_at in known}
+    standings = {pk: BillingProgress(opened, billed_until, closed_at) for pk, opened, billed_until, closed_at in known}
     phases = _phases(subscription_ids)
     catalog = load_catalog({phase.version_id for chain in phases.values() for phase in chain})
     subscriptions = Subscription.objects.filter(pk__among=subscription_ids).only(*KNOWN)
-    return {row.pk: _account(row, phases[row.pk], catalog, standings.get(row.pk, Standing())) for row in subscriptions}
+    return {
+        row.pk: _billed_subscription(row, phases[row.pk], catalog, standings.get(row.pk, BillingProgress()))
+        for row in subscriptions
+    }
 
 
-def load_accounts_as_of(wanted: Sequence[tuple[int, datetime]]) -> list[Account]:
+def load_subscriptions_as_of(wanted: Sequence[tuple[int, datetime]]) -> list[BilledSubscription]:
     """Read subscriptions as they were known at a moment each: with the phases that held then, changed since or not.
 
     Enough to charge usage anew on the terms of an earlier invoice: what was invoiced and billed isn't read. A
@@ -68,9 +71,11 @@ def load_accounts_as_of(wanted: Sequence[tuple[int, datetime]]) -> list[Account]
     for pk, moment in wanted:
         own = [row for row in rows if row.subscription_id == pk]
         held = [row for row in own if _held_at(row, moment)] or [row for row in own if row.superseded_at is None]
-        account = _account(subscriptions[pk], [_phase(row) for row in held], catalog, Standing())
-        account.ended_at = None  # as known then: the phases end where it ended
-        found.append(account)
+        subscription = _billed_subscription(
+            subscriptions[pk], [_phase(row) for row in held], catalog, BillingProgress()
+        )
+        subscription.ended_at = None  # as known then: the phases end where it ended
+        found.append(subscription)
     return found
 
 
@@ -91,10 +96,12 @@ def _phase(row: SubscriptionPhase) -> Phase:
     return Phase(row.kind, row.plan_version_id, row.starts_at, row.ends_at)
 
 
-def _account(row: Subscription, phases: list[Phase], catalog: Catalog, standing: Standing) -> Account:
+def _billed_subscription(
+    row: Subscription, phases: list[Phase], catalog: Catalog, progress: BillingProgress
+) -> BilledSubscription:
     schedule = schedule_of(row)
     versions = {phase.version_id for phase in phases}
-    return Account(
+    return BilledSubscription(
         subscription_id=row.pk,
         customer_id=row.customer_id,
         currency=row.currency,
@@ -104,29 +111,33 @@ def _account(row: Subscription, phases: list[Phase], catalog: Catalog, standing:
         prorate=row.prorate,
         phases=tuple(phases),
         plans={pk: catalog[pk].terms(row.currency, schedule.interval) for pk in versions},
-        standing=standing,
+        progress=progress,
     )
 
 
-def _recent_since(account: Account, earliest: datetime | None) -> datetime:
+def _recent_since(subscription: BilledSubscription, earliest: datetime | None) -> datetime:
     """Say from when on invoices matter: the start of the period before the one that is next to be billed.
 
     `earliest` is where an invoice that is worked out anew begins: all that its whole billing period was charged counts.
     """
-    since = account.standing.billed_until or account.started_at
-    if account.ended_at is not None:
-        since = min(since, account.ended_at)
-    recent = account.schedule.boundary(account.schedule.index_at(since) - 1)
+    since = subscription.progress.billed_until or subscription.started_at
+    if subscription.ended_at is not None:
+        since = min(since, subscription.ended_at)
+    recent = subscription.schedule.boundary(subscription.schedule.index_at(since) - 1)
     if earliest is None:
         return recent
-    return min(recent, account.schedule.boundary(account.schedule.index_at(max(earliest, account.started_at))))
+    return min(
+        recent, subscription.schedule.boundary(subscription.schedule.index_at(max(earliest, subscription.started_at)))
+    )
 
 
-def _add_invoiced(accounts: dict[int, Account], leaving_out: Collection[int], since: datetime | None) -> None:
-    if not accounts:
+def _add_invoiced(
+    subscriptions: dict[int, BilledSubscription], leaving_out: Collection[int], since: datetime | None
+) -> None:
+    if not subscriptions:
         return
-    since = min(_recent_since(account, since) for account in accounts.values())
-    own = Invoice.objects.filter(subscription_id__among=list(accounts))
+    since = min(_recent_since(subscription, since) for subscription in subscriptions.values())
+    own = Invoice.objects.filter(subscription_id__among=list(subscriptions))
     # A settlement gave fees of any of its subscription's periods back, and an end that moves on charges them again.
     settled = own.filter(SETTLEMENT).values("subscription_id")
     invoices = own.filter(Q(period_end__gte=since) | Q(subscription_id__in=settled))
@@ -135,10 +146,10 @@ def _add_invoiced(accounts: dict[int, Account], leaving_out: Collection[int], si
     for subscription_id, kind, period_start, period_end in periods:
         is_settlement = kind == FINAL and period_start == period_end
         if subscription_id is not None and period_start is not None and not is_settlement:
-            accounts[subscription_id].issued.add((kind, period_start))
+            subscriptions[subscription_id].issued.add((kind, period_start))
     for line in _fee_lines(live):
         if line.invoice.subscription_id is not None and line.price_id is not None:
-            accounts[line.invoice.subscription_id].invoiced.append(_invoiced_fee(line))
+            subscriptions[line.invoice.subscription_id].invoiced.append(_invoiced_fee(line))
 
 
 def _fee_lines(invoices: "Iterable[Invoice]") -> Iterable[InvoiceLine]:
