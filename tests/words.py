@@ -1,8 +1,8 @@
 """Find discouraged phrases in documentation, templates and code: `python -m tests.words [path ...]`.
 
-The phrases and their replacements are the table in `docs/words.md`. Without arguments the whole project is checked. Every
-match is printed as `file:line: phrase -> replacement`; the exit status is 1 if there is one. Migrations and tests are
-not checked. Neither is text in backticks, which quotes names.
+The phrases and their replacements are the table in `docs/words.md`. Without arguments the whole project is checked.
+Every match is printed as `file:line: phrase -> replacement`; the exit status is 1 if there is one. Migrations and tests
+are not checked, nor is text in backticks, which quotes names.
 """
 
 import ast
