@@ -17,7 +17,7 @@ from billing.charges.next_invoice import NextInvoice, is_issued
 from billing.charges.subscription import BilledSubscription, CannotBill, InvoicedFee
 from billing.charges.usage_charges import Ask, Charge, charges
 from billing.charges.usage_lines import usage_lines
-from billing.invoicing.totals import item_of
+from billing.invoicing.totals import charge_of
 from billing.lines import FEE, LATE_USAGE, PRORATION, DraftLine
 from billing.models import InvoiceLine
 from billing.money import UnknownCurrency
@@ -116,11 +116,15 @@ def _work_out(result: ComputedInvoice, own: list[Charge], metered: list[Quantity
 def _adjusted(work: InvoiceRequest, lines: Sequence[DraftLine]) -> InvoiceTotals:
     """Reduce and tax the charges, unless there is such an invoice already, which then has what it used."""
     subscription, step = work.subscription, work.step
-    items = [*map(item_of, work.kept), *map(item_of, lines)]
+    charges_to_adjust = [*map(charge_of, work.kept), *map(charge_of, lines)]
     is_open = subscription.conditions is not None and not is_issued(subscription, step)
     conditions = subscription.conditions if subscription.conditions is not None and is_open else Conditions()
     return adjust(
-        items, conditions, currency=subscription.currency, at=step.due_at, subscription_id=subscription.subscription_id
+        charges_to_adjust,
+        conditions,
+        currency=subscription.currency,
+        at=step.due_at,
+        subscription_id=subscription.subscription_id,
     )
 
 
@@ -155,7 +159,7 @@ def record_on_subscription(computed: ComputedInvoice) -> None:
 
 def fees_of(computed: ComputedInvoice) -> list[InvoicedFee]:
     """List the fees that a worked-out invoice holds."""
-    parts = computed.adjusted.parts[len(computed.work.kept) :]
+    adjusted = computed.adjusted.charges[len(computed.work.kept) :]
     return [
         InvoicedFee(
             price_id=line.price_id,
@@ -164,9 +168,9 @@ def fees_of(computed: ComputedInvoice) -> list[InvoicedFee]:
             service=line.period,
             amount=line.amount,
             in_advance=line.computation["in_advance"],
-            discount=part.discount,
+            discount=charge.discount,
             settles=computed.work.step.is_settlement,
         )
-        for line, part in zip(computed.lines, parts, strict=True)
+        for line, charge in zip(computed.lines, adjusted, strict=True)
         if line.kind in (FEE, PRORATION)
     ]

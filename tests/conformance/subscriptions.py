@@ -23,7 +23,7 @@ from billing.charges.subscription import (
 from billing.charges.usage_charges import Charge, charges
 from billing.charges.usage_lines import usage_lines
 from billing.invoicing.compute import ComputedInvoice, InvoiceRequest, record_on_subscription
-from billing.invoicing.totals import item_of
+from billing.invoicing.totals import charge_of
 from billing.lines import DraftLine
 from billing.money import ZERO, exact
 from billing.rating.proration import calendar_days
@@ -105,7 +105,7 @@ def bill(subscription: BilledSubscription) -> ComputedInvoice:
 def adjust_lines(lines: Iterable[DraftLine], subscription: BilledSubscription, at: datetime) -> InvoiceTotals:
     """Discount and tax an invoice's lines as the subscription's conditions say."""
     return adjust(
-        [item_of(line) for line in lines],
+        [charge_of(line) for line in lines],
         subscription.conditions or Conditions(),
         currency=subscription.currency,
         at=at,
