@@ -15,7 +15,7 @@ from billing.charges.fees import fee_lines
 from billing.charges.late_lines import due_items, late_line
 from billing.charges.next_invoice import NextInvoice, is_issued
 from billing.charges.subscription import BilledSubscription, CannotBill, InvoicedFee
-from billing.charges.usage_charges import Ask, Charge, charges
+from billing.charges.usage_charges import Ask, UsageCharge, charges
 from billing.charges.usage_lines import usage_lines
 from billing.invoicing.totals import charge_of
 from billing.lines import FEE, LATE_USAGE, PRORATION, DraftLine
@@ -58,9 +58,9 @@ class ComputedInvoice:
 def draft_lines(
     subscription: BilledSubscription,
     step: NextInvoice,
-    found: Sequence[Charge],
+    found: Sequence[UsageCharge],
     metered: Sequence[Quantity],
-    values: Callable[[Charge], Sequence[Sequence[Decimal]]],
+    values: Callable[[UsageCharge], Sequence[Sequence[Decimal]]],
 ) -> list[DraftLine]:
     """Work out an invoice's lines: fees, usage, then late usage of earlier periods.
 
@@ -93,7 +93,7 @@ def compute_invoices(works: Sequence[InvoiceRequest]) -> list[ComputedInvoice]:
     return results
 
 
-def _planned(result: ComputedInvoice) -> list[Charge]:
+def _planned(result: ComputedInvoice) -> list[UsageCharge]:
     work = result.work
     try:
         return charges(work.subscription, work.step, until=work.until)
@@ -102,7 +102,7 @@ def _planned(result: ComputedInvoice) -> list[Charge]:
         return []
 
 
-def _work_out(result: ComputedInvoice, own: list[Charge], metered: list[Quantity]) -> None:
+def _work_out(result: ComputedInvoice, own: list[UsageCharge], metered: list[Quantity]) -> None:
     work = result.work
     try:
         result.lines = draft_lines(
@@ -128,7 +128,7 @@ def _adjusted(work: InvoiceRequest, lines: Sequence[DraftLine]) -> InvoiceTotals
     )
 
 
-def _asks(own: Iterable[Charge]) -> list[Ask]:
+def _asks(own: Iterable[UsageCharge]) -> list[Ask]:
     return [ask for charge in own for ask in charge.asks()]
 
 
@@ -136,7 +136,7 @@ def _request(work: InvoiceRequest, ask: Ask) -> UsageRequest:
     return UsageRequest(work.subscription.customer_id, ask.feature_id, ask.window.start, ask.window.end)
 
 
-def values_of(customer_id: int, charge: Charge) -> list[list[Decimal]]:
+def values_of(customer_id: int, charge: UsageCharge) -> list[list[Decimal]]:
     """Read the values of the events that a charge rates one by one, a list for each of its grants.
 
     Only prices with amounts per event need them.

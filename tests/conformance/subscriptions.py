@@ -20,7 +20,7 @@ from billing.charges.subscription import (
     PlanTerms,
     UsagePrice,
 )
-from billing.charges.usage_charges import Charge, charges
+from billing.charges.usage_charges import UsageCharge, charges
 from billing.charges.usage_lines import usage_lines
 from billing.invoicing.compute import ComputedInvoice, InvoiceRequest, record_on_subscription
 from billing.invoicing.totals import charge_of
@@ -180,7 +180,7 @@ def usage_for(usage: Usage, currency: str, *, days: int | None = None, active_da
     return usage_lines(subscription, charge, [metered(usage.quantity)], [usage.values])
 
 
-def next_charges(subscription: BilledSubscription) -> list[Charge]:
+def next_charges(subscription: BilledSubscription) -> list[UsageCharge]:
     step = next_invoice(subscription)
     return [] if step is None else charges(subscription, step)
 
