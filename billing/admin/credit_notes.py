@@ -18,7 +18,7 @@ from billing import invoice_page
 from billing.admin import documents
 from billing.admin.credit_pages import says
 from billing.admin.money_forms import RefundForm
-from billing.admin.pages import NOTE_COLOURS, STYLES, ReasonForm, answer, money
+from billing.admin.pages import NOTE_COLOURS, ReasonForm, answer, money
 from billing.admin.payments import link
 from billing.crediting import effect_of, finalize_credit_note, void_credit_note
 from billing.models import CreditNote, CreditNoteState
@@ -37,9 +37,8 @@ class FinalizeNoteForm(BaseDialogForm):
     def get_before_template_context(self, request: HttpRequest, object_id: int | str | None = None) -> dict[str, Any]:
         note = get_object_or_404(CreditNote.objects.select_related("invoice"), pk=object_id)
         effect = effect_of(note.invoice, note.total)
-        return {
-            "said": f"{says(note.invoice, effect, note.refund_to)} It gets the next number and never changes again."
-        }
+        effect_text = says(note.invoice, effect, note.refund_to)
+        return {"description": f"{effect_text} The credit note gets the next number and can't be changed afterward."}
 
 
 @admin.register(CreditNote)
@@ -87,9 +86,6 @@ class CreditNoteAdmin(WrittenBySystem, OfficeAdmin):
     empty_icon = "undo"
     empty_title = "No credit notes yet"
     empty_text = "Open a finalized or paid invoice and press “Credit note”: its lines are filled in."
-
-    class Media:
-        css = STYLES
 
     def get_readonly_fields(self, request: HttpRequest, obj: CreditNote | None = None) -> list[str]:
         return [field.name for field in CreditNote._meta.fields]

@@ -36,7 +36,7 @@ from billing.admin import (
 )
 from billing.admin.exports import ExportsMoney
 from billing.admin.late import corrections_of
-from billing.admin.pages import NOTE_COLOURS, STATE_LABELS, STYLES, VoidForm, money
+from billing.admin.pages import NOTE_COLOURS, STATE_LABELS, VoidForm, money
 from billing.admin.settling import SettlingActions
 from billing.models import CreditNoteState, Invoice, InvoiceLine, InvoiceState
 from billing.money import format_amount
@@ -129,9 +129,6 @@ class InvoiceAdmin(WrittenBySystem, SettlingActions, ExportsMoney, ModelAdmin):
         *("pdf_one", "finalize_one", "recompute_one", "pay_one", "credit_one", "edit_one", "hold_one", "release_one"),
         *("reissue_one", "void_one", "delete_draft_one"),
     )
-
-    class Media:
-        css = STYLES
 
     # --- Who may do what -------------------------------------------------------------------------------
 
