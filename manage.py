@@ -17,7 +17,7 @@ if sys.version_info < OLDEST_PYTHON:
 def main() -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
     try:
-        from config.startup import StartupProblem, prepare
+        from config.server.startup import StartupProblem, prepare
     except ModuleNotFoundError as missing:
         sys.exit(f"{missing.name} isn't installed. Run `make setup`, then use .venv/bin/python.")
     try:

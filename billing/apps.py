@@ -8,13 +8,15 @@ class BillingConfig(AppConfig):
 
     def ready(self) -> None:
         """Answer usage tracking's questions about invoices and money, and say which events are still needed."""
-        from billing.api_modify import begin
-        from billing.diagnosis import BillingAnswers
-        from billing.retention import oldest_needed
-        from customers.beginnings import beginnings
-        from events.billing_facts import register
-        from events.retention import floors
+        from billing.api import messages
+        from billing.api.subscription_conditions import begin
+        from billing.facts.answers import BillingAnswers
+        from billing.facts.retention import oldest_needed
+        from customers.signals import beginnings
+        from events.diagnosis.billing_facts import register
+        from events.ledger.retention import floors
 
+        messages.register()
         register(BillingAnswers())
         floors.append(oldest_needed)
         beginnings.append(begin)

@@ -1,9 +1,9 @@
 """An invoice line before it is written: plain values, with all that it was computed from."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Any
+from typing import Any, Protocol
 
 from billing.money import ZERO
 from customers.periods import Period
@@ -44,6 +44,20 @@ class DraftLine:
     adjustment_id: int | None = None
 
 
-def total_of(lines: Iterable[DraftLine]) -> Decimal:
-    """Add up the lines as they are shown."""
-    return sum((line.amount for line in lines), ZERO)
+class Adjusting(Protocol):
+    """A written line of a discount or a tax, or one that is only shown."""
+
+    @property
+    def kind(self) -> str: ...
+    @property
+    def description(self) -> str: ...
+    @property
+    def amount(self) -> Decimal: ...
+    @property
+    def computation(self) -> Any: ...
+
+
+def charges_of[Line: Adjusting](lines: Sequence[Line]) -> tuple[list[Line], list[Line]]:
+    """Part an invoice's lines into its charges, in their order, and the lines of discounts and taxes."""
+    charges = [line for line in lines if line.kind not in ADJUSTMENT_KINDS]
+    return charges, [line for line in lines if line.kind in ADJUSTMENT_KINDS]

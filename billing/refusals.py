@@ -1,6 +1,6 @@
 """What is refused of invoices, payments and credit notes. Every text is a sentence for the person who asked."""
 
-from catalog.refusals import Refused
+from config.refusals import Refused
 
 
 class CannotChange(Refused):

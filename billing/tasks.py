@@ -8,16 +8,15 @@ from celery import shared_task
 from django.db import transaction
 from django.utils import timezone
 
-from billing import dry_runs, finalizing, runs, wallets
-from billing.late.checking import check_recent
-from billing.late.crediting import credit_reductions
-from billing.late.ended import bill_ended
-from billing.late.finding import find_checks
-from billing.late.reconciling import reconcile_due
+from billing.late_usage.checks import find_checks
+from billing.late_usage.reconcile import reconcile_due
+from billing.lifecycle import finalize
 from billing.models import BillingRun, RunKind
 from billing.month_end import background
-from config.asking import ask_soon
-from config.garbage import left_for_later
+from billing.runs import billing_run, dry_run
+from billing.runs.late_usage import bill_ended, check_recent, credit_reductions
+from billing.settlement import wallets
+from config.jobs import enqueue_on_commit, gc_paused
 
 LONGEST_RUN_S = 30
 
@@ -29,41 +28,41 @@ def run_billing() -> int:
     Safe to run twice or side by side. A run whose workers died is taken up where it stopped.
     """
     now = timezone.now()
-    run = runs.start_run(as_of=now, now=now)
-    handed = 0 if run is None else hand_out(run)
-    return handed + sum(hand_out(dry) for dry in dry_runs.unfinished_dry_runs())
+    run = billing_run.start_run(as_of=now, now=now)
+    handed = 0 if run is None else enqueue_chunks(run)
+    return handed + sum(enqueue_chunks(dry) for dry in dry_run.unfinished_dry_runs())
 
 
-def hand_out(run: BillingRun) -> int:
+def enqueue_chunks(run: BillingRun) -> int:
     """Send a run's unfinished chunks to the workers once the transaction is over; return how many."""
-    task = foresee_chunk if run.kind == RunKind.DRY else bill_chunk
-    chunks = runs.unfinished_chunks(run)
+    task = dry_run_chunk if run.kind == RunKind.DRY else bill_chunk
+    chunks = billing_run.unfinished_chunks(run)
     for chunk_id in chunks:
         transaction.on_commit(partial(task.delay, chunk_id))
     if not chunks:
-        runs.add_up_run(run.pk, now=timezone.now())
+        billing_run.add_up_run(run.pk, now=timezone.now())
     return len(chunks)
 
 
-@shared_task(name="billing.tasks.foresee_chunk")
-def foresee_chunk(chunk_id: int) -> int:
+@shared_task(name="billing.tasks.dry_run_chunk")
+def dry_run_chunk(chunk_id: int) -> int:
     """Work out one chunk of a dry run; return how many invoices it would make. A second call finds it done."""
-    with left_for_later():
-        tally = dry_runs.foresee_chunk(chunk_id, now=timezone.now())
+    with gc_paused():
+        tally = dry_run.dry_run_chunk(chunk_id, now=timezone.now())
     return 0 if tally is None else tally.invoices
 
 
 @shared_task(name="billing.tasks.retry_subscriptions")
 def retry_subscriptions(subscription_ids: list[int]) -> int:
     """Bill parked subscriptions now, whatever their waiting time; return how many invoices it made. Safe to repeat."""
-    return runs.bill_subscriptions(subscription_ids, as_of=timezone.now(), retrying=True).invoices
+    return billing_run.bill_subscriptions(subscription_ids, as_of=timezone.now(), retrying=True).invoices
 
 
 @shared_task(name="billing.tasks.bill_chunk")
 def bill_chunk(chunk_id: int) -> int:
     """Bill one chunk of a run; return how many invoices it made. A second call, or one beside another, makes none."""
-    with left_for_later():
-        tally = runs.bill_chunk(chunk_id, now=timezone.now())
+    with gc_paused():
+        tally = billing_run.bill_chunk(chunk_id, now=timezone.now())
     return 0 if tally is None else tally.invoices
 
 
@@ -76,13 +75,13 @@ def finalize_due(after: int = 0) -> int:
     """
     finalized, deadline = 0, time.monotonic() + LONGEST_RUN_S
     while True:
-        with left_for_later():
-            done, after = finalizing.finalize_next(after, now=timezone.now())
+        with gc_paused():
+            done, after = finalize.finalize_next(after, now=timezone.now())
         finalized += done
         if not after:
             return finalized
         if time.monotonic() >= deadline:
-            ask_soon(finalize_due, after)
+            enqueue_on_commit(finalize_due, after)
             return finalized
 
 
@@ -117,8 +116,8 @@ def expire_credits() -> int:
     return wallets.expire_credits(now=timezone.now())
 
 
-@shared_task(name="billing.tasks.go_on_with_month_ends")
-def go_on_with_month_ends() -> int:
+@shared_task(name="billing.tasks.continue_month_ends")
+def continue_month_ends() -> int:
     """Go on with month ends that are being worked out, a chunk a transaction. Gives how many chunks were worked out.
 
     Ends after half a minute at the latest and asks for itself again; killed, the schedule asks. Safe to run twice or
@@ -135,10 +134,10 @@ def go_on_with_month_ends() -> int:
         for report_id in reversed(background.unfinished()):
             turns.callback(go_on, report_id)
     if time.monotonic() >= deadline:
-        go_on_with_month_ends_soon()
+        enqueue_month_ends()
     return steps
 
 
-def go_on_with_month_ends_soon() -> None:
+def enqueue_month_ends() -> None:
     """Ask a worker to go on with month ends once this is committed. Without a broker the schedule asks."""
-    ask_soon(go_on_with_month_ends, expires=60)
+    enqueue_on_commit(continue_month_ends, expires=60)

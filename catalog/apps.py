@@ -1,5 +1,4 @@
 from django.apps import AppConfig
-from django.db.models.signals import pre_save
 
 
 class CatalogConfig(AppConfig):
@@ -10,8 +9,7 @@ class CatalogConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from auditlog.models import LogEntry
+        from catalog.admin.tier_history import TierHistory
+        from config.office.history import register_child_history
 
-        from catalog.history import sign_entry
-
-        pre_save.connect(sign_entry, sender=LogEntry, dispatch_uid="catalog.history")
+        register_child_history(TierHistory())

@@ -11,10 +11,10 @@ from typing import Any
 from django.db import transaction
 from django.db.models import QuerySet
 
-from catalog.history import recorded
 from catalog.models import Entitlement, Plan, PlanVersion, Price, PriceTier
 from catalog.publishing import _copy_contents, draft_of
-from catalog.refusals import Refused
+from config.audit import recorded
+from config.refusals import Refused
 
 REASON = "Through the API"
 SAME_PRICE = ("kind", "feature_id", "currency", "interval", "interval_count", "cadence", "name", "key")

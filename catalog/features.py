@@ -6,10 +6,8 @@ from typing import Any
 from django.contrib.auth.models import User
 from django.db import transaction
 
-from catalog.history import recorded
 from catalog.models import EventNameAlias, Feature
 from catalog.models.features import FeatureKind, FeatureState
-from catalog.refusals import Refused
 from catalog.signals import (
     after_commit,
     event_name_mapped,
@@ -19,6 +17,8 @@ from catalog.signals import (
     matching_changed,
     strings_accepted,
 )
+from config.audit import recorded
+from config.refusals import Refused
 
 METER_FIELDS = ("event_name", "aggregation", "field", "reset", "multiplier")
 MATCHING_FIELDS = (*METER_FIELDS, "filters", "counts_from")

@@ -3,9 +3,9 @@ from datetime import datetime
 from django.contrib.auth.models import User
 from django.db import transaction
 
-from catalog.history import recorded
 from catalog.models import Plan
 from catalog.models.plans import PlanState
+from config.audit import recorded
 
 
 def archive_plan(plan: Plan, *, now: datetime, by: User | None, reason: str = "") -> Plan:

@@ -7,11 +7,11 @@ from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
 from django.db import models, transaction
 
-from catalog.faults import faults_of
-from catalog.history import recorded
 from catalog.models import Entitlement, Plan, PlanVersion, Price, PriceTier
 from catalog.models.plans import PlanState, VersionState
-from catalog.refusals import Refused
+from catalog.validation import faults_of
+from config.audit import recorded
+from config.refusals import Refused
 
 
 class PlanArchived(Refused):

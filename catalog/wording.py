@@ -2,13 +2,12 @@
 
 from decimal import Decimal
 
-from babel.numbers import format_currency, format_decimal
+from babel.numbers import format_currency
 
 from catalog.models import Aggregation, Entitlement, Feature, IntervalUnit, Price, PriceTier
 from catalog.models.features import FeatureKind
 from catalog.models.prices import PackageRounding, PriceKind, PriceModel
-
-LOCALE = "en_US"
+from config.office.wording import LOCALE, number
 
 _VERBS = {
     Aggregation.COUNT: "Counts every {event} event{filters}",
@@ -23,6 +22,7 @@ _VERBS = {
         "Adds up {field} of every {event} event{filters}, each weighted by how much of the period was left"
     ),
 }
+
 
 _PER = {
     IntervalUnit.DAY: "day",
@@ -80,11 +80,6 @@ def describe_free_tier(entitlement: Entitlement) -> str:
 def money(amount: Decimal, currency: str) -> str:
     """Write a price with all the decimals it has, and at least the currency's: $10.00, $0.0025."""
     return format_currency(amount.normalize(), currency, locale=LOCALE, decimal_quantization=False)
-
-
-def number(quantity: Decimal) -> str:
-    """Write a quantity with thousands marks and all its decimals: 1,000, 0.25."""
-    return format_decimal(quantity.normalize(), locale=LOCALE, decimal_quantization=False)
 
 
 def _whose(feature: Feature) -> str:

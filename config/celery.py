@@ -9,7 +9,7 @@ from celery.signals import worker_process_init
 from kombu.transport import TRANSPORT_ALIASES
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
-TRANSPORT_ALIASES["folder"] = "config.broker:Transport"
+TRANSPORT_ALIASES["folder"] = "config.server.broker:Transport"
 
 app = Celery("countinghouse")
 app.config_from_object("django.conf:settings", namespace="CELERY")

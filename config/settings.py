@@ -9,9 +9,9 @@ import environ
 from csp.constants import NONCE, NONE, SELF, UNSAFE_EVAL, UNSAFE_INLINE
 from kombu import Queue
 
-from config.admin_theme import UNFOLD  # noqa: F401  read here by django-unfold
-from config.openapi_names import OPENAPI_ENUM_NAMES
-from config.secret import laptop_secret_key
+from config.api.openapi_names import OPENAPI_ENUM_NAMES
+from config.office.theme import UNFOLD  # noqa: F401  read here by django-unfold
+from config.server.secret_key import laptop_secret_key
 
 env = environ.Env()
 
@@ -76,8 +76,8 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
-    "events.middleware.RefusalLogMiddleware",
-    "events.middleware.IngestLaneMiddleware",
+    "events.access.middleware.RefusalLogMiddleware",
+    "events.access.middleware.IngestLaneMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -194,14 +194,14 @@ CONTENT_SECURITY_POLICY = {
 
 # --- API ---------------------------------------------------------------------------------------------
 REST_FRAMEWORK = {
-    "DEFAULT_RENDERER_CLASSES": ["config.renderers.ExactJSONRenderer"],
-    "DEFAULT_PARSER_CLASSES": ["config.parsers.ExactJSONParser"],
+    "DEFAULT_RENDERER_CLASSES": ["config.api.renderers.ExactJSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["config.api.parsers.ExactJSONParser"],
     "DEFAULT_AUTHENTICATION_CLASSES": [],  # each view names its own: none is open by accident
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
-    "DEFAULT_PAGINATION_CLASS": "config.pagination.LimitOffsetPages",
+    "DEFAULT_PAGINATION_CLASS": "config.api.pagination.LimitOffsetPages",
     "DEFAULT_FILTER_BACKENDS": ["django_filters.rest_framework.DjangoFilterBackend"],
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
-    "EXCEPTION_HANDLER": "config.errors.api_exception_handler",
+    "EXCEPTION_HANDLER": "config.api.errors.api_exception_handler",
     "COERCE_DECIMAL_TO_STRING": True,
     "DATETIME_FORMAT": "iso-8601",
     "UNAUTHENTICATED_USER": "django.contrib.auth.models.AnonymousUser",
@@ -222,11 +222,11 @@ SPECTACULAR_SETTINGS = {
     "COMPONENT_SPLIT_REQUEST": True,
     "ENUM_NAME_OVERRIDES": OPENAPI_ENUM_NAMES,
     "OAS_VERSION": "3.1.1",
-    "WEBHOOKS": "billing.openapi_messages.MESSAGES",
+    "WEBHOOKS": "billing.api.messages.MESSAGES",
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
-        "config.openapi_hooks.describe_all",
-        "config.openapi_hooks.show_examples",
+        "config.api.openapi_hooks.describe_all",
+        "config.api.openapi_hooks.show_examples",
     ],
 }
 
@@ -251,7 +251,7 @@ CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_QUEUES = [Queue(name, routing_key=name) for name in ("celery", "runs")]
 CELERY_TASK_ROUTES = {
     "billing.tasks.bill_chunk": {"queue": "runs"},
-    "billing.tasks.foresee_chunk": {"queue": "runs"},
+    "billing.tasks.dry_run_chunk": {"queue": "runs"},
     "billing.tasks.finalize_due": {"queue": "runs"},
 }
 CELERY_TASK_SERIALIZER = "json"

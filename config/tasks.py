@@ -3,8 +3,8 @@
 from celery import shared_task
 from django.utils import timezone
 
+from config.db.locks import hold_if_free
 from config.webhooks.delivering import deliver_due
-from events.locks import hold_if_free
 
 WEBHOOKS_LOCK = 7_301_101
 

@@ -1,19 +1,17 @@
 """What answers where: the admin, the API under /v1 (no trailing slashes), and the health check."""
 
-from importlib.util import find_spec
-
 from django.contrib import admin
 from django.urls import URLPattern, URLResolver, include, path
 from django.views.decorators.csrf import csrf_exempt
 from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
-from config.errors import unknown_path
-from config.favicon import favicon
-from config.health import healthz
+from config.api.errors import unknown_path
+from config.server.favicon import favicon
+from config.server.health import healthz
 
-# Each app that has API doors lists them in its `urls.py`.
-API_APPS = [app for app in ("catalog", "customers", "events", "billing") if find_spec(f"{app}.urls")]
+# Each app lists its API views in `api/urls.py`.
+API_APPS = ("catalog", "customers", "events", "billing")
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("", RedirectView.as_view(pattern_name="admin:index"), name="home"),
@@ -22,13 +20,13 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("admin/", admin.site.urls),
     path("v1/schema", SpectacularAPIView.as_view(), name="schema"),
     path("v1/docs", SpectacularSwaggerSplitView.as_view(url_name="schema"), name="docs"),
-    *[path("v1/", include(f"{app}.urls")) for app in API_APPS],
+    *[path("v1/", include(f"{app}.api.urls")) for app in API_APPS],
     path("v1/", include("config.webhooks.urls")),
     path("v1", unknown_path),
     path("v1/<path:path>", csrf_exempt(unknown_path)),
 ]
 
-handler400 = "config.errors.bad_request"
-handler403 = "config.errors.permission_denied"
-handler404 = "config.errors.not_found"
-handler500 = "config.errors.server_error"
+handler400 = "config.api.errors.bad_request"
+handler403 = "config.api.errors.permission_denied"
+handler404 = "config.api.errors.not_found"
+handler500 = "config.api.errors.server_error"

@@ -8,6 +8,6 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
 application = get_wsgi_application()
 
-from config.checks import refuse_guessable_secret  # noqa: E402  settings are there only now
+from config.server.checks import refuse_guessable_secret  # noqa: E402  settings are there only now
 
 refuse_guessable_secret()

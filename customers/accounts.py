@@ -6,9 +6,9 @@ from django.contrib.auth.models import User
 from django.db import transaction
 from django.db.models import Q
 
-from catalog.history import recorded
-from catalog.refusals import Refused
 from catalog.signals import after_commit
+from config.audit import recorded
+from config.refusals import Refused
 from customers.models import Customer, CustomerAlias, CustomerState
 from customers.signals import customer_activated, customer_created, external_id_mapped
 

@@ -5,3 +5,8 @@ class CustomersConfig(AppConfig):
     name = "customers"
     verbose_name = "Customers"
     default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        from customers.api import messages
+
+        messages.register()

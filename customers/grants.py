@@ -65,6 +65,6 @@ def granted(subscriptions: Sequence[Subscription], *, now: datetime) -> list[Gra
     return sorted(found.values(), key=lambda one: (one.feature.name, one.feature.pk))
 
 
-def chosen(grants: Iterable[Granted], feature_ids: Sequence[str]) -> list[Granted]:
+def for_features(grants: Iterable[Granted], feature_ids: Sequence[str]) -> list[Granted]:
     """Keep the features with these public ids; all of them when none is named."""
     return [one for one in grants if not feature_ids or one.feature.public_id in feature_ids]

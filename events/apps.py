@@ -8,7 +8,10 @@ class EventsConfig(AppConfig):
 
     def ready(self) -> None:
         """Add the pages that belong to no table to the admin, and listen to what is mended."""
-        from events import pages, receivers
+        from events import receivers
+        from events.admin.pages import urls
+        from events.api import messages
 
-        pages.attach()
+        urls.attach()
         receivers.connect()
+        messages.register()

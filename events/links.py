@@ -1,26 +1,28 @@
 """Where things open in the admin. A page that isn't there gives an empty address, and is then shown without a link."""
 
-from typing import Any
+from datetime import datetime
 
-from django.db.models import Model
-from django.urls import NoReverseMatch, reverse
-from django.utils.http import urlencode
+from django.utils import timezone
 
-
-def admin_url(name: str, /, *args: Any, **query: str | int) -> str:
-    """Return an admin page's address by its name, with a query string."""
-    try:
-        base = reverse(f"admin:{name}", args=args)
-    except NoReverseMatch:
-        return ""
-    return f"{base}?{urlencode(query)}" if query else base
-
-
-def page_of(row: Model) -> str:
-    """Return the address of a row's own page."""
-    return admin_url(f"{row._meta.app_label}_{row._meta.model_name}_change", row.pk)
+from config.office.links import admin_url
 
 
 def event_url(event_id: str) -> str:
     """Return the address of the debugger's page of an event."""
     return admin_url("events_debugger", event=event_id)
+
+
+def occurred_between(since: datetime | None, until: datetime | None) -> dict[str, str]:
+    """Write the query that asks OccurredRangeFilter for a stretch of time; an edge that is None stays open.
+
+    In the current time zone, which the filter reads it in again.
+    """
+    query: dict[str, str] = {}
+    for edge, moment in (("from", since), ("to", until)):
+        if moment is not None:
+            local = timezone.localtime(moment)
+            query |= {
+                f"occurred_at_{edge}_0": local.date().isoformat(),
+                f"occurred_at_{edge}_1": local.time().isoformat(),
+            }
+    return query

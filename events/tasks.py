@@ -6,18 +6,18 @@ import time
 from celery import shared_task
 from django.utils import timezone
 
-from config.asking import ask_soon
-from config.idempotency import forget_old_answers
+from config.api.idempotency import forget_old_answers
+from config.db.locks import hold_if_free
+from config.jobs import enqueue_on_commit
 from config.webhooks.delivering import prune_messages
-from events.alerts import check_alerts as check_usage_alerts
+from events.alerts.causes import notify_new_causes as tell_of_new_causes
+from events.alerts.usage import check_alerts as check_usage_alerts
 from events.fixing import runs
-from events.locks import hold_if_free
-from events.mending import replay_mended as replay_mended_events
-from events.processing import BATCH_SIZE, process_batch
-from events.rebuilding import Scope, rebuild_usage
-from events.retention import prune as prune_old
-from events.rollup import roll_up as roll_up_days
-from events.telling import tell_of_causes as tell_of_new_causes
+from events.fixing.fixed import replay_mended as replay_mended_events
+from events.ledger.processing import BATCH_SIZE, process_batch
+from events.ledger.rebuilding import Scope, rebuild_usage
+from events.ledger.retention import prune as prune_old
+from events.ledger.rollup import roll_up as roll_up_days
 
 log = logging.getLogger(__name__)
 LONGEST_RUN_S = 30
@@ -59,7 +59,7 @@ def replay_mended() -> int:
 
 
 @shared_task
-def go_on_mending() -> int:
+def continue_fixes() -> int:
     """Go on with large replays and dismissals, a step a transaction. Gives how many steps were taken.
 
     Ends after half a minute at the latest and asks for itself again; killed, the schedule asks. Side by side each run
@@ -73,17 +73,17 @@ def go_on_mending() -> int:
             if not runs.take_step(run_id, now=timezone.now()):
                 break
     if time.monotonic() >= deadline:
-        go_on_soon()
+        enqueue_fixes()
     return steps
 
 
-def go_on_soon() -> None:
+def enqueue_fixes() -> None:
     """Ask a worker to go on mending once this is committed. Without a broker the schedule asks."""
-    ask_soon(go_on_mending, expires=60)
+    enqueue_on_commit(continue_fixes, expires=60)
 
 
 @shared_task
-def tell_of_causes() -> int:
+def notify_new_causes() -> int:
     """Tell webhook endpoints of causes that opened. Gives how many."""
     with hold_if_free(TELLING_LOCK) as is_ours:
         return tell_of_new_causes(now=timezone.now()) if is_ours else 0

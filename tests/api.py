@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from django.test import Client
 
-from events.keys import make_key
+from events.access.keys import make_key
 from events.models import Scope
 
 

@@ -11,7 +11,8 @@ from django.contrib.auth.models import User
 from django.db import connection
 from django.test import Client
 
-from events import inbox, keys, limits, refusals
+from events.access import keys, limits, refused_requests
+from events.ingest import inbox
 from tests.api import api
 from tests.browser import admin_browser, chromium
 from tests.services import redis_url
@@ -33,7 +34,7 @@ def nothing_is_kept_between_tests() -> Iterator[None]:
     inbox.close()
     keys.forget_remembered_keys()
     limits.forget_counts()
-    refusals.forget()
+    refused_requests.forget()
 
 
 @pytest.fixture

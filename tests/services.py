@@ -15,9 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from config.embedded import THROWAWAY_SETTINGS, EmbeddedPostgres
-from config.problems import StartupProblem
-from config.startup import data_dir
+from config.server.postgres import THROWAWAY_SETTINGS, EmbeddedPostgres
+from config.server.problems import StartupProblem
+from config.server.startup import data_dir
 
 TEST_DIR = data_dir() / "test"
 servers: list[EmbeddedPostgres] = []

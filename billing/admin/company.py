@@ -8,7 +8,7 @@ from django.urls import reverse
 
 from billing.models import CompanyProfile
 from billing.models.company import ONLY
-from catalog.admin.base import OfficeAdmin
+from config.office.base import OfficeAdmin
 
 
 @admin.register(CompanyProfile)

@@ -16,12 +16,12 @@ from unfold.contrib.filters.admin import AutocompleteSelectFilter, DropdownFilte
 from unfold.decorators import action, display
 from unfold.enums import ActionVariant
 
-from billing.admin.pages import OptionalTab
-from billing.coupons import CannotApply, apply_coupon, check_applicable, end_application, how_long, off
+from billing.adjustments.coupons import CannotApply, apply_coupon, check_applicable, end_application, how_long, off
+from billing.admin.shared import OptionalTab
 from billing.models import CouponApplication, CouponUse
 from billing.money import format_amount
-from catalog.admin.base import OfficeAdmin, ReasonForm, carry_out, moment, page_of, staff
-from catalog.admin.kept import ReadOnlyInline
+from config.office.base import OfficeAdmin, ReasonForm, carry_out, moment, page_of, staff
+from config.office.permissions import ReadOnlyInline
 from customers.admin import add_customer_action, add_customer_tab, add_subscription_tab
 
 

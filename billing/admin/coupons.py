@@ -14,11 +14,11 @@ from unfold.contrib.filters.admin import ChoicesDropdownFilter
 from unfold.decorators import action, display
 from unfold.enums import ActionVariant
 
+from billing.adjustments.coupons import archive_coupon, how_long, off
 from billing.admin.coupon_applications import ApplicationsInline
 from billing.admin.taxes import ArchivedFilter
-from billing.coupons import archive_coupon, how_long, off
 from billing.models import Coupon
-from catalog.admin.base import OfficeAdmin, ReasonForm, carry_out, page_of, staff, trimmed
+from config.office.base import OfficeAdmin, ReasonForm, carry_out, page_of, staff, trimmed
 
 FIXED = ("code", "percent_off", "amount_off", "currency", "duration", "periods", "scope", "features", "plans")
 

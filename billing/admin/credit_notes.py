@@ -14,19 +14,19 @@ from unfold.decorators import action, display
 from unfold.enums import ActionVariant
 from unfold.forms import BaseDialogForm
 
-from billing import invoice_page
 from billing.admin import documents
-from billing.admin.credit_pages import says
-from billing.admin.money_forms import RefundForm
-from billing.admin.pages import NOTE_COLOURS, ReasonForm, answer, money
+from billing.admin.forms.payments import RefundForm
+from billing.admin.pages.credit import describe_effect
 from billing.admin.payments import link
-from billing.crediting import effect_of, finalize_credit_note, void_credit_note
+from billing.admin.shared import NOTE_COLOURS, ReasonForm, answer, money
+from billing.explanation import page
 from billing.models import CreditNote, CreditNoteState
-from billing.payments import refund, refunded
-from catalog.admin.base import OfficeAdmin, carry_out, staff
-from catalog.admin.kept import WrittenBySystem
-from catalog.refusals import Refused
-from config.admin_filters import RangeDateTimeFilter
+from billing.settlement.credit_notes import effect_of, finalize_credit_note, void_credit_note
+from billing.settlement.payments import refund, refunded
+from config.office.base import OfficeAdmin, carry_out, staff
+from config.office.filters import RangeDateTimeFilter
+from config.office.permissions import WrittenBySystem
+from config.refusals import Refused
 
 
 class FinalizeNoteForm(BaseDialogForm):
@@ -37,8 +37,8 @@ class FinalizeNoteForm(BaseDialogForm):
     def get_before_template_context(self, request: HttpRequest, object_id: int | str | None = None) -> dict[str, Any]:
         note = get_object_or_404(CreditNote.objects.select_related("invoice"), pk=object_id)
         effect = effect_of(note.invoice, note.total)
-        effect_text = says(note.invoice, effect, note.refund_to)
-        return {"description": f"{effect_text} The credit note gets the next number and can't be changed afterward."}
+        effect_text = describe_effect(note.invoice, effect, note.refund_to)
+        return {"description": f"{effect_text} It gets a number and can't be changed afterward."}
 
 
 @admin.register(CreditNote)
@@ -226,7 +226,9 @@ def _page(note: CreditNote) -> dict[str, Any]:
         "refunds": list(note.refunds.select_related("recorded_by")),
         "refunded": back,
         "to_give_back": note.refund_due - back,
-        "effect": says(note.invoice, effect_of(note.invoice, note.total), note.refund_to) if note.is_draft else "",
+        "effect": describe_effect(note.invoice, effect_of(note.invoice, note.total), note.refund_to)
+        if note.is_draft
+        else "",
         "state_kind": NOTE_COLOURS[CreditNoteState(note.state)],
-        "note_changes": invoice_page.history_of(note, note.currency),
+        "note_changes": page.history_of(note, note.currency),
     }

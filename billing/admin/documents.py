@@ -9,10 +9,10 @@ from billing.documents import credit_notes
 from billing.documents.answers import file_response, pdf_response, site_url
 from billing.documents.archive import MOST_DOCUMENTS, zipped
 from billing.documents.invoices import RELATED
-from billing.line_events import TooManyEvents, table_of
+from billing.explanation.line_events import TooManyEvents, table_of
+from billing.explanation.proof import NotUsage
 from billing.models import CreditNote, Invoice, InvoiceLine
-from billing.proof import NotUsage
-from events.admin.exporting import table_file
+from config.office.files import table_file
 
 
 def one_pdf(request: HttpRequest, object_id: int | str) -> HttpResponse:

@@ -21,7 +21,7 @@ from unfold.widgets import UnfoldAdminSelectWidget
 
 from billing.models import Invoice, InvoiceLine
 from billing.money import round_amount
-from events.admin.exporting import MOST_ROWS, table_file
+from config.office.files import MOST_ROWS, table_file
 
 FORMATS = [base_formats.CSV, base_formats.XLSX]
 INVOICE_COLUMNS = {

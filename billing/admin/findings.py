@@ -12,14 +12,14 @@ from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesDropdownFilter
 from unfold.decorators import display
 
-from billing.admin.pages import money
+from billing.admin.shared import money
 from billing.models import RunFinding
 from billing.money import round_amount
-from billing.runs import Tally
+from billing.runs.billing_run import Tally
 from billing.wording import dates
+from config.office.files import Column
+from config.office.readonly import LongListAdmin
 from customers.periods import Period
-from events.admin.exporting import Column
-from events.admin.readonly import LongListAdmin
 
 
 def _rounded(amount: Decimal | None, currency: str) -> Decimal | None:

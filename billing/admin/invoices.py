@@ -21,33 +21,36 @@ from unfold.decorators import action, display
 from unfold.enums import ActionVariant
 from unfold.forms import BaseDialogForm
 
-from billing import aging, finalizing, invoice_page
-from billing.admin import (
-    aging_pages,
-    change_pages,
-    credit_pages,
-    documents,
-    month_end_pages,
-    one_off_pages,
-    review_pages,
-    settling,
-    statement_pages,
-    upcoming_pages,
-)
+from billing.admin import documents, settling
 from billing.admin.exports import ExportsMoney
 from billing.admin.late import corrections_of
-from billing.admin.pages import NOTE_COLOURS, STATE_LABELS, VoidForm, money
+from billing.admin.pages import (
+    aging as aging_pages,
+)
+from billing.admin.pages import (
+    credit,
+    month_end,
+    one_off,
+    plan_changes,
+    review,
+    statement,
+    upcoming,
+)
 from billing.admin.settling import SettlingActions
+from billing.admin.shared import NOTE_COLOURS, STATE_LABELS, VoidForm, money
+from billing.explanation import page
+from billing.explanation.proof import NotUsage, prove
+from billing.explanation.text import timezone_of
+from billing.explanation.totals import steps_of
+from billing.lifecycle import finalize, recompute, void
+from billing.lines import charges_of
 from billing.models import CreditNoteState, Invoice, InvoiceLine, InvoiceState
 from billing.money import format_amount
-from billing.order_page import steps_of
-from billing.payments import to_refund
-from billing.printing import timezone_of
-from billing.proof import NotUsage, prove
-from billing.serializers_adjusted import charges_of
+from billing.settlement import aging
+from billing.settlement.payments import to_refund
 from billing.wording import dates
-from catalog.admin.kept import WrittenBySystem
-from config.admin_filters import RangeDateTimeFilter
+from config.office.filters import RangeDateTimeFilter
+from config.office.permissions import WrittenBySystem
 from customers.periods import Period
 
 LINE_RELATED = ("invoice__customer", "invoice__subscription", "feature")
@@ -88,7 +91,7 @@ class OverdueFilter(admin.SimpleListFilter):
         if value == "open":
             return queryset.filter(pk__in=Invoice.objects.to_pay())
         if value == "back":
-            return queryset.filter(pk__in=Invoice.objects.to_give_back())
+            return queryset.filter(pk__in=Invoice.objects.to_refund())
         if value == "held":
             return queryset.filter(held_at__isnull=False)
         bucket = value.removeprefix("age-")
@@ -210,14 +213,14 @@ class InvoiceAdmin(WrittenBySystem, SettlingActions, ExportsMoney, ModelAdmin):
             path("line/<int:line_id>/proof/", view(self.proof_view), name="billing_line_proof"),
             path("line/<int:line_id>/events.csv", view(self.line_events_view), name="billing_line_events"),
             path("credit-note/<int:note_id>/pdf/", view(self.credit_note_pdf_view), name="billing_credit_note_pdf"),
-            *upcoming_pages.urls(self),
-            *credit_pages.urls(self),
-            *one_off_pages.urls(self),
-            *review_pages.urls(self),
+            *upcoming.urls(self),
+            *credit.urls(self),
+            *one_off.urls(self),
+            *review.urls(self),
             *aging_pages.urls(self),
-            *change_pages.urls(self),
-            *statement_pages.urls(self),
-            *month_end_pages.urls(self),
+            *plan_changes.urls(self),
+            *statement.urls(self),
+            *month_end.urls(self),
         ]
         return [*own, *super().get_urls()]
 
@@ -254,8 +257,8 @@ class InvoiceAdmin(WrittenBySystem, SettlingActions, ExportsMoney, ModelAdmin):
         """Show what finalizing the selected invoices will do; once confirmed, do it and say what became of each."""
         chosen = list(queryset.select_related("customer"))
         if "confirmed" in request.POST:
-            return review_pages.carry_out(request, chosen)
-        return review_pages.preview(self, request, chosen)
+            return review.carry_out(request, chosen)
+        return review.preview(self, request, chosen)
 
     @admin.action(description="Download selected as PDF", permissions=["view"])
     def pdf_selected(self, request: HttpRequest, queryset: QuerySet[Invoice]) -> HttpResponseBase | None:
@@ -280,7 +283,7 @@ class InvoiceAdmin(WrittenBySystem, SettlingActions, ExportsMoney, ModelAdmin):
         dialog={"title": "Finalize this invoice", "form_class": FinalizeForm, "form_submit_text": "Finalize"},
     )
     def finalize_one(self, request: HttpRequest, form: BaseDialogForm, object_id: int) -> HttpResponse:
-        return self._change(request, object_id, finalizing.finalize, "{} is finalized.")
+        return self._change(request, object_id, finalize.finalize, "{} is finalized.")
 
     @action(
         description="Recompute",
@@ -293,7 +296,7 @@ class InvoiceAdmin(WrittenBySystem, SettlingActions, ExportsMoney, ModelAdmin):
         },
     )
     def recompute_one(self, request: HttpRequest, form: BaseDialogForm, object_id: int) -> HttpResponse:
-        return self._change(request, object_id, finalizing.recompute, "{} was worked out anew.", signed=False)
+        return self._change(request, object_id, recompute.recompute, "{} was worked out anew.", signed=False)
 
     @action(
         description="Reissue",
@@ -308,7 +311,7 @@ class InvoiceAdmin(WrittenBySystem, SettlingActions, ExportsMoney, ModelAdmin):
     )
     def reissue_one(self, request: HttpRequest, form: BaseDialogForm, object_id: int) -> HttpResponse:
         reason = form.cleaned_data["reason"]
-        return self._change(request, object_id, finalizing.reissue, "{} replaces the void invoice.", reason=reason)
+        return self._change(request, object_id, void.reissue, "{} replaces the void invoice.", reason=reason)
 
     @action(
         description="Void",
@@ -324,7 +327,7 @@ class InvoiceAdmin(WrittenBySystem, SettlingActions, ExportsMoney, ModelAdmin):
         },
     )
     def void_one(self, request: HttpRequest, form: BaseDialogForm, object_id: int) -> HttpResponse:
-        return self._change(request, object_id, finalizing.void, "{} is void.", reason=form.cleaned_data["reason"])
+        return self._change(request, object_id, void.void, "{} is void.", reason=form.cleaned_data["reason"])
 
 
 def is_even(invoice: Invoice) -> bool:
@@ -348,7 +351,7 @@ def page_context(invoice: Invoice) -> dict[str, Any]:
         "invoice": invoice,
         "title": str(invoice),
         "period": period_text(invoice),
-        "groups": invoice_page.groups(charges_of(lines)[0], invoice.currency),
+        "groups": page.groups(charges_of(lines)[0], invoice.currency),
         "steps": steps_of(invoice, lines, _credits_url(invoice)),
         "paid": format_amount(invoice.amount_due, invoice.currency),
         "payments": list(invoice.payments.select_related("recorded_by")),
@@ -356,8 +359,8 @@ def page_context(invoice: Invoice) -> dict[str, Any]:
         "give_back": to_refund(invoice),
         "to_pay": format_amount(invoice.amount_remaining, invoice.currency),
         "state_kind": STATE_LABELS[InvoiceState(invoice.state)],
-        "changes": invoice_page.history(invoice),
-        "written_by": invoice_page.written_by(invoice),
+        "changes": page.history(invoice),
+        "written_by": page.written_by(invoice),
         "corrected_by": corrections_of(invoice),
         "replaced_by": Invoice.objects.filter(replaces=invoice).first(),
         "upcoming_url": reverse("admin:billing_subscription_upcoming", args=[invoice.subscription_id])

@@ -22,17 +22,17 @@ from unfold.contrib.filters.admin import (
 )
 from unfold.decorators import display
 
-from billing.admin.pages import money, sums
-from billing.late import deciding
-from billing.late.carrying import after_of, before_of
+from billing.admin.shared import money, sums
+from billing.invoicing.late_adjustments import after_of, before_of
+from billing.late_usage import decisions
 from billing.models import Invoice, LateAdjustment, LateLimit, LatePolicy, LateState
 from billing.models.late import OPEN_STATES
 from billing.money import format_amount
 from billing.wording import dates, number
-from catalog.admin.base import OfficeAdmin, staff
-from catalog.admin.kept import WrittenBySystem
-from catalog.refusals import Refused
-from config.admin_filters import RangeDateTimeFilter
+from config.office.base import OfficeAdmin, staff
+from config.office.filters import RangeDateTimeFilter
+from config.office.permissions import WrittenBySystem
+from config.refusals import Refused
 from customers.periods import Period
 
 LABELS = {
@@ -214,17 +214,17 @@ class LateAdjustmentAdmin(WrittenBySystem, OfficeAdmin):
     @admin.action(description="Approve: charge on the next invoice", permissions=["change"])
     def approve_selected(self, request: HttpRequest, queryset: QuerySet[LateAdjustment]) -> HttpResponse | None:
         """Show what approving does, and do it once confirmed."""
-        return self._decide(request, queryset, "approve_selected", (LateState.HELD, LateState.SMALL), deciding.approve)
+        return self._decide(request, queryset, "approve_selected", (LateState.HELD, LateState.SMALL), decisions.approve)
 
     @admin.action(description="Ignore: let the difference go", permissions=["change"])
     def ignore_selected(self, request: HttpRequest, queryset: QuerySet[LateAdjustment]) -> HttpResponse | None:
         """Show what ignoring does, ask why, and do it once confirmed."""
-        return self._decide(request, queryset, "ignore_selected", OPEN_STATES, deciding.ignore)
+        return self._decide(request, queryset, "ignore_selected", OPEN_STATES, decisions.ignore)
 
     @admin.action(description="Take ignored ones up again", permissions=["change"])
     def take_up_selected(self, request: HttpRequest, queryset: QuerySet[LateAdjustment]) -> HttpResponse | None:
         """Show what taking up again does, and do it once confirmed."""
-        return self._decide(request, queryset, "take_up_selected", (LateState.IGNORED,), deciding.take_up)
+        return self._decide(request, queryset, "take_up_selected", (LateState.IGNORED,), decisions.take_up)
 
     def _decide(
         self,

@@ -17,15 +17,15 @@ from unfold.enums import ActionVariant
 from unfold.forms import BaseDialogForm
 from unfold.widgets import UnfoldAdminTextInputWidget
 
-from billing import run_report
-from billing.admin import run_pages
-from billing.admin.pages import answer, run_money, sums
-from billing.dry_runs import FARTHEST, start_dry_run
+from billing.admin.pages import run as run_pages
+from billing.admin.shared import answer, run_money, sums
 from billing.models import BillingRun, RunKind, RunState
-from billing.runs import start_run
-from billing.tasks import hand_out
-from catalog.admin.kept import NeverChanged
-from config.admin_filters import RangeDateTimeFilter
+from billing.runs import report
+from billing.runs.billing_run import start_run
+from billing.runs.dry_run import FARTHEST, start_dry_run
+from billing.tasks import enqueue_chunks
+from config.office.filters import RangeDateTimeFilter
+from config.office.permissions import NeverChanged
 
 
 class StartForm(BaseDialogForm):
@@ -34,7 +34,7 @@ class StartForm(BaseDialogForm):
     form_before_template = "admin/billing/billingrun/start.html"
 
     def get_before_template_context(self, request: HttpRequest, object_id: int | str | None = None) -> dict[str, Any]:
-        found = run_report.outlook(now=timezone.now())
+        found = report.outlook(now=timezone.now())
         return {"outlook": found, "money": sums(found.tally.amounts.items()) if found.tally else ""}
 
 
@@ -138,7 +138,7 @@ class BillingRunAdmin(NeverChanged, ModelAdmin):
         if run is None:
             here = reverse("admin:billing_billingrun_changelist")
             return answer(request, here, "Nothing is due: every ended period is invoiced.", level=messages.INFO)
-        hand_out(run)
+        enqueue_chunks(run)
         return answer(request, run.get_absolute_url(), "The run has begun.")
 
     @action(
@@ -156,7 +156,7 @@ class BillingRunAdmin(NeverChanged, ModelAdmin):
     def start_dry(self, request: HttpRequest, form: BaseDialogForm) -> HttpResponse:
         by: Any = request.user
         run = start_dry_run(as_of=form.cleaned_data["as_of"], now=timezone.now(), by=by)
-        hand_out(run)
+        enqueue_chunks(run)
         return answer(request, run.get_absolute_url(), "The dry run has begun.")
 
 

@@ -7,9 +7,9 @@ from unfold.admin import ModelAdmin
 from unfold.decorators import action, display
 from unfold.forms import BaseDialogForm
 
+from billing.invoicing.numbering import make_default
 from billing.models import NumberSeries
-from billing.numbering import make_default
-from catalog.admin.base import AuditedHistory, carry_out, page_of, staff
+from config.office.base import AuditedHistory, carry_out, page_of, staff
 
 
 @admin.register(NumberSeries)

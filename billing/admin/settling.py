@@ -11,14 +11,14 @@ from unfold.decorators import action
 from unfold.enums import ActionVariant
 from unfold.forms import BaseDialogForm
 
-from billing import finalizing, review
-from billing.admin.money_forms import PaymentForm
-from billing.admin.pages import ReasonForm, answer
-from billing.crediting import left_to_credit
+from billing.admin.forms.payments import PaymentForm
+from billing.admin.shared import ReasonForm, answer
+from billing.lifecycle import review, void
 from billing.models import Invoice, InvoiceKind, InvoiceState
-from billing.payments import record_payment
-from catalog.admin.base import staff
-from catalog.refusals import Refused
+from billing.settlement.credit_notes import left_to_credit
+from billing.settlement.payments import record_payment
+from config.office.base import staff
+from config.refusals import Refused
 
 ACTIONS = ("pay_one", "credit_one", "edit_one", "hold_one", "release_one", "delete_draft_one")
 
@@ -123,7 +123,7 @@ class SettlingActions:
         invoice = get_object_or_404(Invoice, pk=object_id)
         said = f"{invoice} is deleted."
         try:
-            finalizing.delete_draft(invoice)
+            void.delete_draft(invoice)
         except Refused as refused:
             return answer(request, invoice.get_absolute_url(), str(refused), level=messages.ERROR)
         return answer(request, reverse("admin:billing_invoice_changelist"), said)

@@ -14,11 +14,11 @@ from unfold.enums import ActionVariant
 from unfold.forms import BaseDialogForm
 
 from billing.admin.findings import outcome
-from billing.admin.pages import answer
+from billing.admin.shared import answer
 from billing.models import BillingState
-from billing.runs import Tally, bill_subscriptions
-from catalog.admin.kept import WrittenBySystem
-from config.admin_filters import RangeDateTimeFilter
+from billing.runs.billing_run import Tally, bill_subscriptions
+from config.office.filters import RangeDateTimeFilter
+from config.office.permissions import WrittenBySystem
 
 
 class ParkedFilter(admin.SimpleListFilter):

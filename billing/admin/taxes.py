@@ -12,11 +12,11 @@ from unfold.contrib.filters.admin import BooleanRadioFilter, DropdownFilter, Fie
 from unfold.decorators import action, display
 from unfold.enums import ActionVariant
 
-from billing.admin.pages import OptionalTab
+from billing.adjustments.tax_rates import set_archived
+from billing.admin.shared import OptionalTab
 from billing.models import TaxAssignment, TaxRate
-from billing.tax_rates import set_archived
 from billing.wording import number
-from catalog.admin.base import OfficeAdmin, OptionalReasonForm, ReasonForm, carry_out, page_of, staff, trimmed
+from config.office.base import OfficeAdmin, OptionalReasonForm, ReasonForm, carry_out, page_of, staff, trimmed
 from customers.admin import add_customer_tab, add_subscription_tab
 
 

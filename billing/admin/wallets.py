@@ -18,14 +18,14 @@ from unfold.contrib.filters.admin import (
 from unfold.decorators import action, display
 from unfold.enums import ActionVariant
 
-from billing.admin.pages import OptionalTab, money
-from billing.admin.wallet_forms import CloseForm, CustomerGrantForm, GrantForm, TakeBackForm
+from billing.admin.forms.wallets import CloseForm, CustomerGrantForm, GrantForm, TakeBackForm
+from billing.admin.shared import OptionalTab, money
 from billing.models import CreditGrant, EntryKind, Invoice, Wallet, WalletEntry, WalletState
 from billing.money import format_amount
-from billing.wallets import change_wallet, close_wallet, grant, save_new, take_back, wallet_for
-from catalog.admin.base import OfficeAdmin, carry_out, moment, page_of, staff
-from catalog.admin.kept import NeverChanged, ReadOnlyInline
-from config.admin_filters import RangeDateTimeFilter
+from billing.settlement.wallets import change_wallet, close_wallet, grant, save_new, take_back, wallet_for
+from config.office.base import OfficeAdmin, carry_out, moment, page_of, staff
+from config.office.filters import RangeDateTimeFilter
+from config.office.permissions import NeverChanged, ReadOnlyInline
 from customers.admin import add_customer_action, add_customer_tab
 from customers.models import Customer
 

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from django.contrib.auth.models import Group, User
 
-from config.problems import StartupProblem
-from events.keys import KeyRefused, authenticate, make_key, revoke
+from config.server.problems import StartupProblem
+from events.access.keys import KeyRefused, authenticate, make_key, revoke
 from events.models import ApiKey
 
 KEY_NAME = "Demo"

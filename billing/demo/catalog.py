@@ -9,11 +9,11 @@ from django.contrib.auth.models import User
 
 from billing.demo.story import Story
 from catalog.features import archive_feature, save_feature
-from catalog.history import recorded
 from catalog.models import Entitlement, Feature, Plan, PlanVersion, Price, PriceTier
 from catalog.models.plans import VersionState
 from catalog.models.prices import Cadence, PriceKind, PriceModel
 from catalog.publishing import draft_of, publish
+from config.audit import recorded
 
 API_CALLS, MINI, PRO, STORAGE, USERS = "api-calls", "tokens-mini", "tokens-pro", "storage", "active-users"
 IMAGES = "image-generations"

@@ -5,7 +5,7 @@ from django.contrib.auth.models import User
 from billing.demo.story import COMPANY
 from billing.models import CompanyProfile
 from billing.models.company import ONLY
-from catalog.history import recorded
+from config.audit import recorded
 
 PROFILE = {
     "name": f"{COMPANY} GmbH",

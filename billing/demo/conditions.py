@@ -5,12 +5,12 @@ from decimal import Decimal
 
 from django.contrib.auth.models import User
 
-from billing.coupons import apply_coupon, save_coupon
+from billing.adjustments.coupons import apply_coupon, save_coupon
+from billing.adjustments.tax_rates import assign, save_rate
 from billing.demo.clients import COPPERLINE, KESTREL
 from billing.demo.story import Story, midnight
 from billing.models import Coupon, CouponDuration, GrantKind, TaxRate
-from billing.tax_rates import assign, save_rate
-from billing.wallets import grant, wallet_for
+from billing.settlement.wallets import grant, wallet_for
 from customers.models import Customer
 
 REASON = "Demo"

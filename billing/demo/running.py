@@ -7,11 +7,11 @@ from datetime import datetime
 from django.contrib.auth.models import User
 from django.db import connection
 
-from billing import runs
 from billing.demo.clients import PRINTED
 from billing.models import BillingRun, Invoice, InvoiceKind, InvoiceState, RunKind, RunState
-from billing.tasks import finalize_due, hand_out
-from config.problems import StartupProblem
+from billing.runs import billing_run
+from billing.tasks import enqueue_chunks, finalize_due
+from config.server.problems import StartupProblem
 from customers.models import Subscription
 from customers.subscriptions import current_period
 from events.models import InboxEvent
@@ -39,9 +39,9 @@ def bill(*, now: datetime, by: User, tell: Callable[[int], None] = lambda left: 
 
     A run of the schedule that is under way is waited for instead. Raises StartupProblem when it doesn't end.
     """
-    run = runs.start_run(as_of=now, now=now, kind=RunKind.MANUAL, by=by)
+    run = billing_run.start_run(as_of=now, now=now, kind=RunKind.MANUAL, by=by)
     if run is not None:
-        hand_out(run)
+        enqueue_chunks(run)
         _wait(run.chunks.filter(finished_at=None).count, tell, "The worker doesn't take up the billing run")
         _wait(BillingRun.objects.filter(pk=run.pk, state=RunState.RUNNING).count, tell, "The billing run doesn't end")
         run.refresh_from_db()

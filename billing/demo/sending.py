@@ -8,7 +8,7 @@ import httpx
 import msgspec
 
 from billing.demo.usage import WireEvent
-from config.problems import StartupProblem
+from config.server.problems import StartupProblem
 from events.models import DuplicateEvent, Event, InboxEvent, PrunedEventId, RefusedRequest
 
 BATCH = 1_000

@@ -6,13 +6,13 @@ from fractions import Fraction
 from django.contrib.auth.models import User
 from django.db.models import Q
 
-from billing.crediting import creditable, draft_credit_note, finalize_credit_note
 from billing.demo.clients import MADE_ON, MIRAI, PALISADE, QUAYSIDE, TINTA
-from billing.finalizing import mark_paid
+from billing.lifecycle.void import mark_paid
 from billing.models import Invoice, InvoiceKind, InvoiceState
 from billing.models.credit_notes import CreditReason
 from billing.money import round_amount, times
-from billing.payments import Receipt, record_payment
+from billing.settlement.credit_notes import creditable, draft_credit_note, finalize_credit_note
+from billing.settlement.payments import Receipt, record_payment
 
 SLOW_PAYERS = (MIRAI, QUAYSIDE)
 HALF = Fraction(1, 2)

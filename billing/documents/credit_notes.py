@@ -4,11 +4,11 @@ from decimal import Decimal
 
 from billing.documents.content import Document, document, row, table, total
 from billing.documents.rendering import render
-from billing.finalizing import billed_to
+from billing.explanation.text import timezone_of
+from billing.lifecycle.finalize import billed_to
 from billing.models import CreditNote, CreditNoteState, RefundTo
 from billing.models.company import seller
 from billing.money import format_amount
-from billing.printing import timezone_of
 from billing.wording import day
 from customers.periods import local_date
 

@@ -3,18 +3,17 @@
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
-from billing import invoice_page
-from billing.accounts import INSTANT
 from billing.documents.content import Document, document, paying, row, table, total
 from billing.documents.rendering import render
-from billing.finalizing import billed_to
-from billing.invoice_page import CREDITED, PAID, PREPAID
+from billing.explanation import page
+from billing.explanation.page import CREDITED, PAID, PREPAID
+from billing.explanation.text import timezone_of
+from billing.lifecycle.finalize import billed_to
 from billing.models import CreditNoteState, EntryKind, Invoice, InvoiceLine, InvoiceState
 from billing.models.company import seller
 from billing.money import format_amount
-from billing.printing import timezone_of
 from billing.wording import at_price, dates, day
-from customers.periods import Period, local_date
+from customers.periods import INSTANT, Period, local_date
 
 COLUMNS = ("Description", "Quantity", "Free", "Charged", "Unit price", "Amount")
 STAMPS = {InvoiceState.DRAFT: "DRAFT", InvoiceState.VOID: "VOID"}
@@ -97,11 +96,11 @@ def _notes(invoice: Invoice) -> list[str]:
 
 
 def _groups(lines: Sequence[InvoiceLine], currency: str) -> list[tuple[str, list[Document]]]:
-    grouped = invoice_page.groups(lines, currency)
+    grouped = page.groups(lines, currency)
     return [(group.title, [_row(shown, currency) for shown in group.rows]) for group in grouped]
 
 
-def _row(shown: invoice_page.Row, currency: str) -> Document:
+def _row(shown: page.LineRow, currency: str) -> Document:
     price = shown.line.unit_amount
     unit_price = at_price(price, currency) if price is not None else ""
     cells = (shown.quantity, shown.free, shown.billable, unit_price, shown.amount)
@@ -119,7 +118,7 @@ def _totals(invoice: Invoice) -> list[Document]:
         steps["Total"] = [f"contains {format_amount(invoice.tax_included, currency)} of tax"]
     rows = [
         total(label, amount, currency, grand=label == "Total", steps=steps.get(label, ()))
-        for label, amount in invoice_page.totals(invoice)
+        for label, amount in page.totals(invoice)
     ]
     if invoice.state == InvoiceState.VOID:
         return rows

@@ -11,16 +11,16 @@ from itertools import batched
 from django.db import InterfaceError, OperationalError, transaction
 from django.db.models import Max, Q
 
-from billing.accounts import Account
-from billing.invoicing import Computed, Work, compute_many
+from billing.charges.next_invoice import CYCLE, NextInvoice
+from billing.charges.subscription import BilledSubscription
+from billing.invoicing.compute import ComputedInvoice, InvoiceRequest, compute_invoices
+from billing.invoicing.subscriptions import load_terms
+from billing.isolation import unexpected_error
 from billing.lines import USAGE
-from billing.loading import load_terms
 from billing.models import Invoice, InvoiceKind
 from billing.money import ZERO
+from billing.month_end.customer_ranges import CustomerRange
 from billing.month_end.months import Month
-from billing.month_end.stretches import Stretch
-from billing.runs import unforeseen
-from billing.steps import CYCLE, Step
 from catalog.models import Feature, PlanVersion
 from customers.models import Subscription
 from customers.periods import Period
@@ -67,7 +67,7 @@ class Earned:
     problems: dict[str, str]
 
 
-def earned_by(month: Month, stretch: Stretch) -> Earned:
+def earned_by(month: Month, stretch: CustomerRange) -> Earned:
     """Rate the usage of some customers that no invoice finalized by the month's end holds, as usage is known now.
 
     By the code that bills. Of every period that has begun by then: the part until then. Draft invoices aren't revenue,
@@ -83,14 +83,14 @@ def earned_by(month: Month, stretch: Stretch) -> Earned:
     problems: dict[int, str] = {}
     for some in batched(live.order_by("pk").values_list("pk", "ended_at"), AT_ONCE):
         for computed in _rated(list(_works(dict(some), end))):
-            account = computed.work.account
+            subscription = computed.work.subscription
             if computed.problem:
-                problems[account.subscription_id] = computed.problem
+                problems[subscription.subscription_id] = computed.problem
             for line in computed.lines:
                 if line.kind == USAGE and line.amount:
-                    key = (account.currency, line.plan_version_id, line.feature_id)
+                    key = (subscription.currency, line.plan_version_id, line.feature_id)
                     amounts[key] += line.amount
-                    subscriptions[key].add(account.subscription_id)
+                    subscriptions[key].add(subscription.subscription_id)
     return Earned(_by_name(amounts, subscriptions), _named(problems))
 
 
@@ -100,39 +100,39 @@ def accrual(earned: dict[Place, tuple[Decimal, int]], problems: dict[str, str], 
     return Accrual(rows, problems, unrated)
 
 
-def _rated(works: Sequence[Work]) -> list[Computed]:
+def _rated(works: Sequence[InvoiceRequest]) -> list[ComputedInvoice]:
     """Work many periods out. Where that fails as nobody foresaw, only the subscription at fault has a problem."""
     try:
         with transaction.atomic():
-            return compute_many(works)
+            return compute_invoices(works)
     except (OperationalError, InterfaceError):
         raise  # the database is away
     except Exception as error:
         if not works:
             raise
         if len(works) == 1:
-            logger.exception("Subscription %s can't be rated", works[0].account.subscription_id)
-            return [Computed(works[0], problem=unforeseen(error))]
+            logger.exception("Subscription %s can't be rated", works[0].subscription.subscription_id)
+            return [ComputedInvoice(works[0], problem=unexpected_error(error))]
     half = len(works) // 2
     return _rated(works[:half]) + _rated(works[half:])
 
 
-def _works(ends: dict[int, datetime | None], end: datetime) -> Iterator[Work]:
+def _works(ends: dict[int, datetime | None], end: datetime) -> Iterator[InvoiceRequest]:
     """List the periods to be rated: those that began before the end and that no invoice of then held."""
     covered = _covered(list(ends), end)
     until = {pk: end if ended_at is None else min(end, ended_at) for pk, ended_at in ends.items()}
     left = [pk for pk in ends if pk not in covered or covered[pk] < until[pk]]
-    for pk, account in load_terms(left).items():
-        since = covered.get(pk, account.started_at)
+    for pk, subscription in load_terms(left).items():
+        since = covered.get(pk, subscription.started_at)
         while since < until[pk]:
-            period = _period(account, since)
-            yield Work(account, Step(CYCLE, period, period.end), until=end)
+            period = _period(subscription, since)
+            yield InvoiceRequest(subscription, NextInvoice(CYCLE, period, period.end), until=end)
             since = period.end
 
 
-def _period(account: Account, since: datetime) -> Period:
-    full = account.full_period(account.schedule.index_at(since))
-    return Period(since, full.end if account.ended_at is None else min(full.end, account.ended_at))
+def _period(subscription: BilledSubscription, since: datetime) -> Period:
+    full = subscription.full_period(subscription.schedule.index_at(since))
+    return Period(since, full.end if subscription.ended_at is None else min(full.end, subscription.ended_at))
 
 
 def _covered(ids: Sequence[int], end: datetime) -> dict[int, datetime]:

@@ -11,9 +11,9 @@ from django.db import connection, transaction
 from django.db.models import Q, Sum
 
 from billing.models import MonthEndChunk, MonthEndReport
-from billing.month_end import stretches
+from billing.month_end import customer_ranges
 from billing.month_end.months import Month
-from billing.month_end.parts import Part, work_out
+from billing.month_end.totals import ChunkTotals, compute_chunk
 
 MOST_OFFERED = 20
 CUT_INTO_CHUNKS = """
@@ -44,7 +44,7 @@ def start(month: Month, *, now: datetime, by: User | None) -> MonthEndReport:
     )
     if is_new:
         with connection.cursor() as cursor:
-            cursor.execute(CUT_INTO_CHUNKS, [report.pk, stretches.AT_ONCE])
+            cursor.execute(CUT_INTO_CHUNKS, [report.pk, customer_ranges.AT_ONCE])
         report.customers = report.chunks.aggregate(all=Sum("customers"))["all"] or 0
         report.save(update_fields=["customers"])
         _finish_if_done(report.pk, now=now)
@@ -81,8 +81,8 @@ def take_step(report_id: int, *, now: datetime) -> bool:
     with transaction.atomic():
         chunk = _claim(report_id)
         if chunk is not None:
-            stretch = stretches.Stretch(chunk.first_id, chunk.last_id)
-            found = work_out(Month(chunk.report.month), stretch, now=chunk.report.as_of)
+            stretch = customer_ranges.CustomerRange(chunk.first_id, chunk.last_id)
+            found = compute_chunk(Month(chunk.report.month), stretch, now=chunk.report.as_of)
             chunk.found, chunk.finished_at = found.as_json(), now
             chunk.save(update_fields=["found", "finished_at"])
     _finish_if_done(report_id, now=now)
@@ -100,9 +100,9 @@ def _finish_if_done(report_id: int, *, now: datetime) -> None:
     report = MonthEndReport.objects.select_for_update().get(pk=report_id)
     if report.finished_at is not None or report.chunks.filter(finished_at=None).exists():
         return
-    whole = Part()
+    whole = ChunkTotals()
     for found in report.chunks.order_by("first_id").values_list("found", flat=True).iterator(100):
-        whole.add(Part.from_json(found))
+        whole.add(ChunkTotals.from_json(found))
     report.found, report.finished_at = whole.as_json(), now
     report.save(update_fields=["found", "finished_at"])
     report.chunks.all().delete()

@@ -8,11 +8,11 @@ from typing import Any
 
 from django.db.models import Count, F, QuerySet, Sum
 
-from billing.dry_runs import latest_settled
 from billing.models import BillingState, CreditNote, CreditNoteState, Invoice, InvoiceState, LateAdjustment
 from billing.models.late import OPEN_STATES
 from billing.month_end.months import Month
-from events.links import admin_url
+from billing.runs.dry_run import latest_settled
+from config.office.links import admin_url
 from events.models import Problem
 from events.models.problems import ProblemState
 

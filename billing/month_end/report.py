@@ -9,10 +9,10 @@ from billing.models import LineKind
 from billing.money import round_amount
 from billing.month_end.accrual import Accrual
 from billing.month_end.checklist import Task, checklist
+from billing.month_end.customer_ranges import stretches
 from billing.month_end.months import Month
-from billing.month_end.parts import Part, work_out_all
 from billing.month_end.revenue import CurrencyBooks, books
-from billing.month_end.stretches import stretches
+from billing.month_end.totals import ChunkTotals, work_out_all
 from billing.month_end.usage import WORDS, UsageTable
 
 HEADINGS = ("month", "section", "currency", "item", "plan", "feature", "events", "amount")
@@ -40,7 +40,9 @@ class MonthEnd:
     as_of: datetime
 
 
-def month_end(month: Month, *, now: datetime, found: Part | None = None, as_of: datetime | None = None) -> MonthEnd:
+def month_end(
+    month: Month, *, now: datetime, found: ChunkTotals | None = None, as_of: datetime | None = None
+) -> MonthEnd:
     """Put a month's report together from the rows as they are, and from what was found of its customers `as_of`.
 
     Without the latter, all of them are worked out here and now, stretch by stretch.

@@ -11,18 +11,18 @@ from datetime import datetime
 from enum import IntEnum
 from itertools import batched, pairwise
 
-from billing.accounts import ACTIVE, PAUSED, TRIAL, Account
-from billing.line_events import recorded_windows
-from billing.loading import load_terms
+from billing.charges.subscription import ACTIVE, PAUSED, TRIAL, BilledSubscription
+from billing.explanation.line_events import recorded_windows
+from billing.invoicing.subscriptions import load_terms
 from billing.models import InvoiceLine, InvoiceState, LineKind
+from billing.month_end.customer_ranges import CustomerRange
 from billing.month_end.months import Month
-from billing.month_end.stretches import Stretch
 from catalog.models import Feature
 from catalog.models.features import UsageReset
 from customers.models import Subscription
 from customers.periods import Period
-from events.behind import counted_by_pair
-from events.usage import UsageRequest, counts_many
+from events.usage.contributing_events import counted_by_pair
+from events.usage.meter import UsageRequest, counts_many
 
 AT_ONCE = 500  # subscriptions
 
@@ -100,7 +100,7 @@ def usage_table(went: Counts, counted: int) -> UsageTable:
     return UsageTable(sorted(rows, key=lambda row: (row.feature.name, row.feature.pk, row.went)), counted)
 
 
-def usage_of(month: Month, stretch: Stretch, *, now: datetime) -> tuple[Counts, int]:
+def usage_of(month: Month, stretch: CustomerRange, *, now: datetime) -> tuple[Counts, int]:
     """Say where the month's usage of some customers went, by feature, and how much was counted in all."""
     period = month.period
     pairs = counted_by_pair(period.start, period.end, first=stretch.first, last=stretch.last)
@@ -128,7 +128,7 @@ def _counted(
 
 
 def _cut(
-    period: Period, pairs: Iterable[Pair], stretch: Stretch, now: datetime
+    period: Period, pairs: Iterable[Pair], stretch: CustomerRange, now: datetime
 ) -> dict[Pair, list[tuple[Period, Went]]]:
     """Cut the month of each pair by its invoices' lines, and by the subscriptions where these leave something open.
 
@@ -163,7 +163,7 @@ def pieces(period: Period, covers: Iterable[tuple[Period, Went]]) -> list[tuple[
     return found
 
 
-def _of_lines(period: Period, stretch: Stretch) -> Iterator[tuple[Pair, Period, Went]]:
+def _of_lines(period: Period, stretch: CustomerRange) -> Iterator[tuple[Pair, Period, Went]]:
     lines = InvoiceLine.objects.filter(
         kind__in=(LineKind.USAGE, LineKind.LATE_USAGE),
         period_start__lt=period.end,
@@ -194,22 +194,24 @@ def _of_subscriptions(
 ) -> Iterator[tuple[Pair, Period, Went]]:
     ids = Subscription.objects.filter(customer__in=list(features)).order_by("pk").values_list("pk", flat=True)
     for some in batched(ids, AT_ONCE) if features else ():
-        for account in load_terms(some).values():
-            for feature_id in features[account.customer_id]:
-                for window, went in account_windows(account, feature_id, period, now):
-                    yield (account.customer_id, feature_id), window, went
+        for subscription in load_terms(some).values():
+            for feature_id in features[subscription.customer_id]:
+                for window, went in subscription_windows(subscription, feature_id, period, now):
+                    yield (subscription.customer_id, feature_id), window, went
 
 
-def account_windows(account: Account, feature_id: int, period: Period, now: datetime) -> Iterator[tuple[Period, Went]]:
+def subscription_windows(
+    subscription: BilledSubscription, feature_id: int, period: Period, now: datetime
+) -> Iterator[tuple[Period, Went]]:
     """Say what a subscription makes of a feature's usage in a period, as long as no line says more."""
-    for _, window in account.windows(period, PAUSED):
+    for _, window in subscription.windows(period, PAUSED):
         yield window, Went.PAUSED
-    billed = account.standing.billed_until or account.started_at
-    running = account.schedule.boundary(account.schedule.index_at(max(now, account.started_at)))
-    if account.ended_at is not None and account.ended_at <= now:
-        running = account.ended_at
-    for phase, window in account.windows(period, ACTIVE, TRIAL):
-        plan = account.plans[phase.version_id]
+    billed = subscription.progress.billed_until or subscription.started_at
+    running = subscription.schedule.boundary(subscription.schedule.index_at(max(now, subscription.started_at)))
+    if subscription.ended_at is not None and subscription.ended_at <= now:
+        running = subscription.ended_at
+    for phase, window in subscription.windows(period, ACTIVE, TRIAL):
+        plan = subscription.plans[phase.version_id]
         if not any(price.feature.id == feature_id for price in plan.usage):
             yield window, Went.NO_PRICE
             continue

@@ -7,14 +7,14 @@ from typing import Any
 
 from billing.documents.content import Document, document, row, table, total
 from billing.documents.rendering import render
-from billing.finalizing import billed_to
+from billing.lifecycle.finalize import billed_to
 from billing.models.company import seller
 from billing.money import format_amount, round_amount
-from billing.statements.statement import Account, CurrencyStatement, Statement
+from billing.statements.statement import AccountMovements, CurrencyStatement, Statement
 from billing.wording import day
 from customers.periods import local_midnight
 
-ACCOUNTS = {"owed": "Account", "credit": "Prepaid credit"}
+ACCOUNTS = {"owed": "AccountMovements", "credit": "Prepaid credit"}
 HEADINGS = ("date", "currency", "account", "what", "reference", "description", "up", "down", "balance")
 COLUMNS = ("What", "Date", "Reference", "Charged", "Settled", "Balance")
 
@@ -36,7 +36,7 @@ def _edge(on: date, currency: str, name: str, label: str, balance: Decimal) -> S
     return on, currency, ACCOUNTS[name], label, "", "", None, None, round_amount(balance, currency)
 
 
-def accounts_of(one: CurrencyStatement) -> list[tuple[str, Account]]:
+def accounts_of(one: CurrencyStatement) -> list[tuple[str, AccountMovements]]:
     """List a currency's accounts: what is owed, and prepaid credit where there is any."""
     return [("owed", one.owed), *([] if one.credit.is_empty else [("credit", one.credit)])]
 
@@ -80,7 +80,7 @@ def _closing(name: str, currency: str) -> str:
     return f"To pay, {currency}" if name == "owed" else f"Prepaid credit, {currency}"
 
 
-def _rows(one: CurrencyStatement, account: Account) -> list[Document]:
+def _rows(one: CurrencyStatement, account: AccountMovements) -> list[Document]:
     def written(amount: Decimal) -> str:
         return format_amount(amount, one.currency)
 

@@ -14,8 +14,8 @@ from django.db.models import F, QuerySet, Sum
 
 from billing.models import CreditNote, Invoice, Payment, WalletEntry
 from billing.models.wallets import EntryKind
+from config.office.links import page_of
 from customers.periods import Period, local_date, local_midnight
-from events.links import page_of
 
 OWED, CREDIT = "owed", "credit"
 TICK = timedelta(microseconds=1)

@@ -8,7 +8,7 @@ from decimal import Decimal
 
 from billing.money import ZERO
 from billing.statements.sources import CREDIT, OWED, SOURCES, Movement
-from catalog.refusals import Refused
+from config.refusals import Refused
 from customers.models import Customer
 from customers.periods import Period, local_date, local_midnight
 
@@ -30,7 +30,7 @@ class Entry:
 
 
 @dataclass(slots=True)
-class Account:
+class AccountMovements:
     """One account in one currency: its balance before the first day, what moved, the balance after the last."""
 
     opening: Decimal = ZERO
@@ -55,8 +55,8 @@ class CurrencyStatement:
     """What a customer owes in one currency, and the prepaid credit they have in it."""
 
     currency: str
-    owed: Account
-    credit: Account
+    owed: AccountMovements
+    credit: AccountMovements
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +80,7 @@ def statement(customer: Customer, first: date, last: date, *, currency: str = ""
         raise StatementTooLong("A statement goes from a day to a later one, at most ten years on.")
     zone = customer.timezone
     window = Period(local_midnight(first, zone), local_midnight(last + timedelta(days=1), zone))
-    accounts: dict[tuple[str, str], Account] = defaultdict(Account)
+    accounts: dict[tuple[str, str], AccountMovements] = defaultdict(AccountMovements)
     for source in SOURCES:
         for code, amount in source.before(customer.pk, window.start, zone):
             accounts[code, source.account].opening += amount
@@ -100,7 +100,7 @@ def _movements(customer_id: int, window: Period, zone: str) -> list[Movement]:
     return sorted(found, key=lambda movement: (movement.at, movement.rank))
 
 
-def _run(accounts: dict[tuple[str, str], Account], movements: Iterable[Movement], zone: str) -> None:
+def _run(accounts: dict[tuple[str, str], AccountMovements], movements: Iterable[Movement], zone: str) -> None:
     for movement in movements:
         account = accounts[movement.currency, movement.account]
         balance = account.closing + movement.amount

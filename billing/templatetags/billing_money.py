@@ -4,8 +4,8 @@ from decimal import Decimal
 
 from django import template
 
+from billing.explanation.text import checksum as write_checksum
 from billing.money import format_amount
-from billing.printing import checksum as write_checksum
 from billing.wording import number
 
 register = template.Library()

@@ -4,9 +4,9 @@ from django.contrib import admin
 from django.http import HttpRequest
 from unfold.contrib.filters.admin import AutocompleteSelectFilter
 
-from catalog.admin.base import OfficeAdmin, staff
 from catalog.features import map_event_name
 from catalog.models import EventNameAlias, Feature
+from config.office.base import OfficeAdmin, staff
 
 
 @admin.register(EventNameAlias)

@@ -13,13 +13,13 @@ from unfold.decorators import action, display
 from unfold.forms import BaseDialogForm
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
-from catalog.admin.archiving import Archiving, activate_action, archive_action
-from catalog.admin.base import OfficeAdmin, carry_out, go_to, page_of, staff, trimmed
 from catalog.features import METER_FIELDS, activate_feature, archive_feature, duplicate_as_new_feature, save_feature
 from catalog.models import Aggregation, Feature, Price, UsageReset
 from catalog.models.features import FeatureKind, FeatureState
 from catalog.wording import describe_meter
-from config.admin_filters import RangeDateTimeFilter
+from config.office.archiving import Archiving, activate_action, archive_action
+from config.office.base import OfficeAdmin, carry_out, go_to, page_of, staff, trimmed
+from config.office.filters import RangeDateTimeFilter
 
 STATE_COLOURS = {FeatureState.ACTIVE: "success", FeatureState.ARCHIVED: "warning"}
 FIXED_FIELDS = ("kind", *METER_FIELDS)

@@ -12,22 +12,15 @@ from unfold.decorators import action, display
 from unfold.enums import ActionVariant
 from unfold.forms import BaseDialogForm
 
-from catalog.admin.archiving import Archiving, activate_action, archive_action
-from catalog.admin.base import (
-    OfficeAdmin,
-    badge,
-    go_to,
-    moment,
-    page_of,
-    staff,
-)
-from catalog.admin.kept import ReadOnlyInline
-from catalog.history import recorded
 from catalog.models import Plan, PlanVersion
 from catalog.models.plans import PlanState, VersionState
 from catalog.plans import activate_plan, archive_plan
 from catalog.publishing import draft_of
-from config.admin_filters import RangeDateTimeFilter
+from config.audit import recorded
+from config.office.archiving import Archiving, activate_action, archive_action
+from config.office.base import OfficeAdmin, badge, go_to, moment, page_of, staff
+from config.office.filters import RangeDateTimeFilter
+from config.office.permissions import ReadOnlyInline
 
 STATE_COLOURS = {PlanState.ACTIVE: "success", PlanState.ARCHIVED: "warning"}
 VERSION_COLOURS = {VersionState.PUBLISHED: "success", VersionState.DRAFT: "info"}

@@ -14,11 +14,11 @@ from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesDropdo
 from unfold.decorators import display
 from unfold.forms import PaginationInlineFormSet
 
-from catalog.admin.base import OfficeAdmin, page_of, staff, trimmed
-from catalog.history import recorded
 from catalog.models import PlanVersion, Price, PriceTier
 from catalog.models.prices import PriceModel
 from catalog.wording import describe_price
+from config.audit import recorded
+from config.office.base import OfficeAdmin, page_of, staff, trimmed
 
 TIERED = ("graduated", "volume", "graduated_percentage")
 FIELDS_OF_MODEL = {

@@ -17,17 +17,17 @@ from unfold.enums import ActionVariant
 from unfold.forms import BaseDialogForm
 from unfold.widgets import UnfoldAdminTextInputWidget
 
-from catalog.admin.base import OfficeAdmin, carry_out, go_to, moment, page_of, staff
-from catalog.admin.kept import ReadOnlyInline
 from catalog.admin.plans import VERSION_COLOURS
 from catalog.comparing import differences
-from catalog.faults import faults_of
-from catalog.history import recorded
 from catalog.models import Entitlement, PlanVersion, Price
 from catalog.models.plans import VersionState
 from catalog.publishing import draft_of, publish
+from catalog.validation import faults_of
 from catalog.wording import describe_free_tier, describe_price
-from config.admin_filters import RangeDateTimeFilter
+from config.audit import recorded
+from config.office.base import OfficeAdmin, carry_out, go_to, moment, page_of, staff
+from config.office.filters import RangeDateTimeFilter
+from config.office.permissions import ReadOnlyInline
 
 
 class PublishForm(BaseDialogForm):

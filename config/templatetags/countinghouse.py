@@ -1,12 +1,12 @@
-"""How the admin's own pages write times, spans, JSON and money."""
+"""How the admin's own pages write times, spans and JSON."""
 
 import json
 from datetime import datetime
-from decimal import Decimal
 from typing import Any
 
 from django import template
-from django.utils.safestring import SafeString
+
+from config.office.wording import moment as format_moment
 
 register = template.Library()
 
@@ -14,9 +14,7 @@ register = template.Library()
 @register.filter
 def moment(when: datetime | None) -> str:
     """Write a time to the second, with the exact one as its title; an en dash for none."""
-    from events.admin.readonly import moment as shown
-
-    return shown(when)
+    return format_moment(when)
 
 
 @register.filter
@@ -42,25 +40,3 @@ def seconds(span: float) -> str:
 def pretty_json(value: Any) -> str:
     """Write JSON over several lines, keys as they came, letters as letters."""
     return json.dumps(value, indent=2, ensure_ascii=False, default=str)
-
-
-@register.filter
-def found(detail: dict[str, Any]) -> SafeString:
-    """Write what a problem found: the field and its value, or what was sent instead."""
-    from events.admin.problems import detail_html
-
-    return detail_html(detail)
-
-
-@register.filter
-def allowed(fix: dict[str, Any], user: Any) -> bool:
-    """Tell whether the user may open a fix's page."""
-    return bool(user.has_perms(fix["permissions"]))
-
-
-@register.filter
-def money(amount: Decimal, currency: str) -> str:
-    """Write an amount in its currency, with the currency's own places: `$1,234.50`."""
-    from billing.money import format_amount
-
-    return format_amount(amount, currency)

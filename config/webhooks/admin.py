@@ -21,9 +21,13 @@ from unfold.decorators import action, display
 from unfold.enums import ActionVariant
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
-from catalog.admin.base import AuditedHistory
-from catalog.history import recorded
-from catalog.refusals import Refused
+from config.audit import recorded
+from config.office.base import AuditedHistory
+from config.office.dialogs import ReasonForm, back_to, confirm, staff
+from config.office.readonly import LongListAdmin
+from config.office.shown_once import ShownOnceAdmin
+from config.office.wording import badge, code, moment
+from config.refusals import Refused
 from config.templatetags.countinghouse import pretty_json
 from config.webhooks.delivering import DISABLED_AFTER, TRIES
 from config.webhooks.endpoints import (
@@ -37,9 +41,6 @@ from config.webhooks.endpoints import (
 from config.webhooks.models import DeliveryState, WebhookAttempt, WebhookDelivery, WebhookEndpoint
 from config.webhooks.names import CHOSEN
 from config.webhooks.targets import TargetRefused, check_url
-from events.admin.dialogs import ReasonForm, back_to, confirm, staff
-from events.admin.readonly import LongListAdmin, badge, code, moment
-from events.admin.shown_once import ShownOnceAdmin
 
 VARIANTS = {DeliveryState.DELIVERED: "success", DeliveryState.PENDING: "info", DeliveryState.FAILED: "danger"}
 # What a message is about, by what its name begins with: the first that fits.

@@ -8,9 +8,9 @@ from django.utils import timezone
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from config.doors import ApiDoor, body_of, found, invalid
-from config.filters import ManyFilter, page
-from config.openapi import listed, operation
+from config.api.filters import ManyFilter, page
+from config.api.openapi import listed, operation
+from config.api.views import ApiView, get_or_404, invalid, read_body
 from config.webhooks.endpoints import (
     change_endpoint,
     make_endpoint,
@@ -58,7 +58,7 @@ class EndpointFilter(filters.FilterSet):
 
 
 def endpoint_of(endpoint_id: str) -> WebhookEndpoint:
-    return found(WebhookEndpoint.objects.all(), "webhook endpoint", public_id=endpoint_id)
+    return get_or_404(WebhookEndpoint.objects.all(), "webhook endpoint", public_id=endpoint_id)
 
 
 def deliveries() -> QuerySet[WebhookDelivery]:
@@ -66,10 +66,10 @@ def deliveries() -> QuerySet[WebhookDelivery]:
 
 
 def delivery_of(delivery_id: str) -> WebhookDelivery:
-    return found(deliveries(), "webhook delivery", public_id=delivery_id)
+    return get_or_404(deliveries(), "webhook delivery", public_id=delivery_id)
 
 
-class Endpoints(ApiDoor):
+class Endpoints(ApiView):
     """The addresses that are told what happens."""
 
     @operation("listWebhooks", "List webhook endpoints", tag=TAG, answers={200: listed("WebhookList", EndpointOut)},
@@ -82,7 +82,7 @@ class Endpoints(ApiDoor):
         example=EXAMPLE, description="Needs a key with every scope. The answer shows the signing secret, this once.",
     )  # fmt: skip
     def post(self, request: Request) -> Response:
-        asked = body_of(request, EndpointIn)
+        asked = read_body(request, EndpointIn)
         try:
             made = make_endpoint(by=None, **_columns(asked))
         except TargetRefused as refused:
@@ -91,7 +91,7 @@ class Endpoints(ApiDoor):
         return Response(EndpointWithSecret(made).data, status=201)
 
 
-class OneEndpoint(ApiDoor):
+class OneEndpoint(ApiView):
     """Read an endpoint, change it, or remove it."""
 
     @operation("getWebhook", "Read a webhook endpoint", tag=TAG, answers={200: EndpointOut}, errors=(404,))
@@ -104,7 +104,7 @@ class OneEndpoint(ApiDoor):
         description="While it is disabled, what waits goes on waiting, and nothing new is told.",
     )  # fmt: skip
     def put(self, request: Request, endpoint_id: str) -> Response:
-        endpoint, asked = endpoint_of(endpoint_id), body_of(request, EndpointChange)
+        endpoint, asked = endpoint_of(endpoint_id), read_body(request, EndpointChange)
         try:
             changed = change_endpoint(endpoint, by=None, now=timezone.now(), **_columns(asked))
         except TargetRefused as refused:
@@ -122,7 +122,7 @@ def _columns(asked: dict[str, Any]) -> dict[str, Any]:
     return {name: sorted(set(value)) if name == "event_types" else value for name, value in asked.items()}
 
 
-class SecretRotation(ApiDoor):
+class SecretRotation(ApiView):
     """Give an endpoint a new secret. For 24 hours messages carry signatures by both."""
 
     @operation("rotateWebhookSecret", "Rotate a webhook's secret", tag=TAG, answers={200: EndpointWithSecret},
@@ -131,7 +131,7 @@ class SecretRotation(ApiDoor):
         return Response(EndpointWithSecret(rotate_secret(endpoint_of(endpoint_id), now=timezone.now())).data)
 
 
-class EndpointTest(ApiDoor):
+class EndpointTest(ApiView):
     """Send an endpoint a `webhook.test` message. Refused (400) while it is disabled."""
 
     @operation("testWebhook", "Send a test message", tag=TAG, answers={201: DeliveryOut}, errors=(400, 404))
@@ -140,7 +140,7 @@ class EndpointTest(ApiDoor):
         return Response(DeliveryOut(delivery_of(sent.public_id)).data, status=201)
 
 
-class Deliveries(ApiDoor):
+class Deliveries(ApiView):
     """What was sent, or is to be, and how it went: newest first."""
 
     @operation("listWebhookDeliveries", "List webhook deliveries", tag=TAG, filters=DeliveryFilter,
@@ -149,7 +149,7 @@ class Deliveries(ApiDoor):
         return page(request, deliveries(), DeliveryFilter, DeliveryOut)
 
 
-class OneDelivery(ApiDoor):
+class OneDelivery(ApiView):
     """Read a delivery: what is sent, and every try."""
 
     @operation("getWebhookDelivery", "Read a webhook delivery", tag=TAG, answers={200: DeliveryWhole}, errors=(404,))
@@ -157,7 +157,7 @@ class OneDelivery(ApiDoor):
         return Response(DeliveryWhole(delivery_of(delivery_id)).data)
 
 
-class Resending(ApiDoor):
+class Resending(ApiView):
     """Send a message again, with its id: receivers that know it already can tell."""
 
     @operation("resendWebhookDelivery", "Send a webhook again", tag=TAG, answers={200: DeliveryOut}, errors=(400, 404))

@@ -4,7 +4,7 @@ from typing import Any
 
 from rest_framework import serializers
 
-from config.fields import TextField
+from config.api.fields import TextField
 from config.webhooks.models import DeliveryState
 from config.webhooks.names import CHOSEN
 from config.webhooks.targets import LONGEST

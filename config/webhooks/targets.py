@@ -6,7 +6,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from django.conf import settings
 
-from catalog.refusals import Refused
+from config.refusals import Refused
 
 type Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 

@@ -5,7 +5,7 @@ from django.core.exceptions import ValidationError
 from django.http import HttpRequest
 from unfold.contrib.filters.admin import AutocompleteSelectFilter
 
-from catalog.admin.base import OfficeAdmin, staff
+from config.office.base import OfficeAdmin, staff
 from customers.accounts import map_external_id
 from customers.models import Customer, CustomerAlias
 

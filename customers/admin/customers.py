@@ -17,15 +17,14 @@ from unfold.decorators import action, display
 from unfold.enums import ActionVariant
 from unfold.widgets import UnfoldAdminSelect2Widget
 
-from catalog.admin.archiving import Archiving, activate_action, archive_action
-from catalog.admin.base import OfficeAdmin, badge, moment, page_of, staff
-from catalog.admin.kept import ReadOnlyInline
-from config.admin_filters import RangeDateTimeFilter
+from config.office.archiving import Archiving, activate_action, archive_action
+from config.office.base import OfficeAdmin, badge, moment, page_of, staff
+from config.office.filters import RangeDateTimeFilter
+from config.office.permissions import ReadOnlyInline
 from customers.accounts import activate_customer, archive_customer, save_customer
 from customers.admin.importing import CustomerRows
 from customers.admin.subscriptions import STATUS_COLOURS, status_of
-from customers.models import Customer, CustomerAlias, CustomerState, Subscription
-from customers.querysets import SubscriptionStatus
+from customers.models import Customer, CustomerAlias, CustomerState, Subscription, SubscriptionStatus
 
 STATE_COLOURS = {CustomerState.ACTIVE: "success", CustomerState.ARCHIVED: "warning"}
 LAST = ("archive", "activate")

@@ -18,11 +18,11 @@ from unfold.widgets import (
     UnfoldAdminTextInputWidget,
 )
 
-from catalog.admin.base import ReasonForm
 from catalog.models import Plan
 from catalog.models.plans import PlanState
-from catalog.refusals import Refused
-from customers import subscriptions as domain
+from config.office.base import ReasonForm
+from config.refusals import Refused
+from customers import subscriptions
 from customers.models import Customer, Subscription
 from customers.periods import local_date, local_midnight
 
@@ -82,7 +82,7 @@ class MomentForm(ChangeForm):
     def moment(self, subscription: Subscription) -> datetime:
         """Return the moment that was chosen."""
         if self.cleaned_data["when"] == PERIOD_END:
-            return domain.end_of_period(subscription, self.now)
+            return subscriptions.end_of_period(subscription, self.now)
         if self.cleaned_data["when"] == DATE:
             return local_midnight(self.cleaned_data["day"], subscription.timezone)
         return self.now
@@ -102,7 +102,7 @@ class ChangePlanForm(MomentForm):
 
     def apply(self, subscription: Subscription, *, now: datetime, by: User | None, reason: str) -> None:
         plan, at = self.cleaned_data["plan"], self.moment(subscription)
-        domain.change_plan(subscription, plan, at=at, now=now, by=by, reason=reason)
+        subscriptions.change_plan(subscription, plan, at=at, now=now, by=by, reason=reason)
 
 
 class CancelForm(MomentForm):
@@ -116,9 +116,9 @@ class CancelForm(MomentForm):
 
     def apply(self, subscription: Subscription, *, now: datetime, by: User | None, reason: str) -> None:
         if self.cleaned_data["when"] == PERIOD_END:
-            domain.cancel_at_period_end(subscription, now=now, by=by, reason=reason)
+            subscriptions.cancel_at_period_end(subscription, now=now, by=by, reason=reason)
         else:
-            domain.cancel(subscription, at=self.moment(subscription), now=now, by=by, reason=reason)
+            subscriptions.cancel(subscription, at=self.moment(subscription), now=now, by=by, reason=reason)
 
 
 class PauseForm(ChangeForm):
@@ -134,7 +134,7 @@ class PauseForm(ChangeForm):
     field_order = ("last_day", "reason")
 
     def apply(self, subscription: Subscription, *, now: datetime, by: User | None, reason: str) -> None:
-        domain.pause(subscription, at=now, until=self.until(subscription), now=now, by=by, reason=reason)
+        subscriptions.pause(subscription, at=now, until=self.until(subscription), now=now, by=by, reason=reason)
 
     def until(self, subscription: Subscription) -> datetime | None:
         """Return when the pause ends, None for open."""
@@ -148,7 +148,7 @@ class ResumeForm(ChangeForm):
     change = "resume"
 
     def apply(self, subscription: Subscription, *, now: datetime, by: User | None, reason: str) -> None:
-        domain.resume(subscription, at=now, now=now, by=by, reason=reason)
+        subscriptions.resume(subscription, at=now, now=now, by=by, reason=reason)
 
 
 class WithdrawForm(ChangeForm):
@@ -157,7 +157,7 @@ class WithdrawForm(ChangeForm):
     change = "withdraw"
 
     def apply(self, subscription: Subscription, *, now: datetime, by: User | None, reason: str) -> None:
-        domain.withdraw_scheduled_change(subscription, now=now, by=by, reason=reason)
+        subscriptions.withdraw_scheduled_change(subscription, now=now, by=by, reason=reason)
 
 
 class SubscribeForm(forms.ModelForm):
@@ -247,7 +247,7 @@ class SubscribeForm(forms.ModelForm):
         starts_at = midnight("starts_on")
         if starts_at is None:
             raise ValidationError({"starts_on": "Say when it starts."})
-        return domain.subscribe(
+        return subscriptions.subscribe(
             customer,
             given["plan"],
             currency=(given["currency"] or customer.billing_currency).upper(),

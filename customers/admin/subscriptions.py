@@ -16,11 +16,11 @@ from unfold.contrib.filters.admin import (
 from unfold.decorators import action, display
 from unfold.enums import ActionVariant
 
-from catalog.admin.base import OfficeAdmin, carry_out, moment, page_of, staff
-from catalog.history import recorded
 from catalog.models import Plan
-from config.admin_filters import RangeDateTimeFilter
-from customers import subscriptions as domain
+from config.audit import recorded
+from config.office.base import OfficeAdmin, carry_out, moment, page_of, staff
+from config.office.filters import RangeDateTimeFilter
+from customers import subscriptions
 from customers.admin.forms import (
     CancelForm,
     ChangeForm,
@@ -31,9 +31,8 @@ from customers.admin.forms import (
     WithdrawForm,
 )
 from customers.admin.timeline import coming_periods, timeline_of
-from customers.models import Subscription
+from customers.models import Subscription, SubscriptionStatus
 from customers.periods import local_date
-from customers.querysets import SubscriptionStatus
 
 STATUS_COLOURS = {
     SubscriptionStatus.SCHEDULED: "info",
@@ -214,7 +213,7 @@ class SubscriptionAdmin(OfficeAdmin):
         }
 
     def parts_of(self, obj: Subscription) -> list[Model]:
-        return list(domain.all_phases(obj))
+        return list(subscriptions.all_phases(obj))
 
     def save_model(self, request: HttpRequest, obj: Subscription, form: Any, change: bool) -> None:
         if change:
@@ -259,7 +258,7 @@ class SubscriptionAdmin(OfficeAdmin):
         if not self._stands(request, object_id, *RUNNING):
             return False
         subscription = Subscription.objects.get(pk=object_id)
-        return domain.has_scheduled_change(subscription, domain.read_chain(subscription), timezone.now())
+        return subscriptions.has_scheduled_change(subscription, subscriptions.read_chain(subscription), timezone.now())
 
     def _stands(self, request: HttpRequest, object_id: Any, *statuses: str) -> bool:
         """Tell whether the member of staff may change this subscription, and it stands so now."""

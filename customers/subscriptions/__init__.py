@@ -1,6 +1,6 @@
 """Subscriptions: begin, change, cancel, pause, and read their history. Everything takes the clock as `now`."""
 
-from customers.subscriptions.changing import (
+from customers.subscriptions.change import (
     CannotPause,
     ChangeAlreadyScheduled,
     NothingScheduled,
@@ -26,7 +26,7 @@ from customers.subscriptions.phases import (
     read_chain,
     schedule_of,
 )
-from customers.subscriptions.starting import (
+from customers.subscriptions.start import (
     CustomerArchived,
     EndsBeforeStart,
     NoMatchingPrice,

@@ -10,7 +10,7 @@ from datetime import datetime
 
 
 @dataclass(frozen=True, slots=True)
-class Stretch:
+class PhaseSpan:
     """A span under one plan version. It holds its start and not its end; `ends_at` None is open."""
 
     kind: str
@@ -21,19 +21,19 @@ class Stretch:
     def contains(self, at: datetime) -> bool:
         return self.starts_at <= at and (self.ends_at is None or at < self.ends_at)
 
-    def overlaps(self, other: "Stretch") -> bool:
+    def overlaps(self, other: "PhaseSpan") -> bool:
         """Tell whether some moment lies in both. Stretches that only touch don't overlap."""
         return self._begins_before_end_of(other) and other._begins_before_end_of(self)
 
-    def _begins_before_end_of(self, other: "Stretch") -> bool:
+    def _begins_before_end_of(self, other: "PhaseSpan") -> bool:
         return other.ends_at is None or self.starts_at < other.ends_at
 
-    def is_like(self, other: "Stretch") -> bool:
+    def is_like(self, other: "PhaseSpan") -> bool:
         """Tell whether both say the same about their time."""
         return (self.kind, self.version_id) == (other.kind, other.version_id)
 
 
-Chain = list[Stretch]
+Chain = list[PhaseSpan]
 
 
 def cut(chain: Chain, at: datetime) -> Chain:
@@ -45,7 +45,7 @@ def cut(chain: Chain, at: datetime) -> Chain:
 
 
 def overlay(
-    chain: Chain, change: Callable[[Stretch], Stretch], since: datetime, until: datetime | None = None
+    chain: Chain, change: Callable[[PhaseSpan], PhaseSpan], since: datetime, until: datetime | None = None
 ) -> Chain:
     """Change every stretch between two moments, splitting those that reach beyond. The chain's ends stay."""
     parts = split(split(chain, since), until)

@@ -6,11 +6,11 @@ from datetime import datetime
 from django.contrib.auth.models import User
 from django.db.models import Q, QuerySet
 
-from catalog.history import recorded
-from catalog.refusals import Refused
+from config.audit import recorded
+from config.refusals import Refused
 from customers.models import Subscription, SubscriptionPhase
 from customers.periods import Interval, Period, Schedule, period_containing
-from customers.subscriptions.chain import Chain, Stretch, first_difference
+from customers.subscriptions.chain import Chain, PhaseSpan, first_difference
 
 
 class ReasonRequired(Refused):
@@ -120,5 +120,5 @@ def _replace(
         )
 
 
-def _stretch(phase: SubscriptionPhase) -> Stretch:
-    return Stretch(phase.kind, phase.plan_version_id, phase.starts_at, phase.ends_at)
+def _stretch(phase: SubscriptionPhase) -> PhaseSpan:
+    return PhaseSpan(phase.kind, phase.plan_version_id, phase.starts_at, phase.ends_at)

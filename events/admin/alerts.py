@@ -11,9 +11,10 @@ from unfold.admin import TabularInline
 from unfold.contrib.filters.admin import AutocompleteSelectFilter, BooleanRadioFilter
 from unfold.decorators import display
 
-from catalog.admin.base import AuditedHistory
-from events.admin.dialogs import staff
-from events.admin.readonly import SaysWhenEmpty, moment
+from config.office.base import AuditedHistory
+from config.office.dialogs import staff
+from config.office.readonly import SaysWhenEmpty
+from config.office.wording import moment
 from events.models import UsageAlert, UsageAlertFiring
 
 

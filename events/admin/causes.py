@@ -12,23 +12,23 @@ from django.utils import timezone
 from unfold.admin import ModelAdmin
 
 from catalog.models import Feature
-from events import dashboard
-from events.admin.dialogs import ReasonForm, back_to, confirm, staff
-from events.billing_facts import write_amounts
-from events.fix_views import take_proof
+from config.office.dialogs import ReasonForm, back_to, confirm, staff
+from config.office.pages import clean
+from events.admin.pages.fixes import take_proof
+from events.diagnosis.billing_facts import write_amounts
+from events.diagnosis.summary import plain_quantity
 from events.fixing import PreviewBusy
 from events.fixing.actions import cause_of
 from events.fixing.at_risk import at_risk
 from events.fixing.causes import key_of, known_names, named, seen, trouble_of
 from events.fixing.offers import Offer, Trouble, nearly_named, offers_for
 from events.fixing.runs import start_run
+from events.ledger.voiding import dismiss
 from events.models import MendingRun, Problem, ProblemState
 from events.models.operations import MendingKind
+from events.overview import dashboard
 from events.reasons import Reason
-from events.replaying import dismiss
-from events.summary import written
-from events.tasks import go_on_soon
-from events.tracking_pages import clean
+from events.tasks import enqueue_fixes
 
 AT_ONCE = 20_000  # problems that one click dismisses; more are a worker's
 RUNS_SHOWN = 5
@@ -93,7 +93,7 @@ class CausesPages(ModelAdmin):
             context |= {
                 "at_risk": found,
                 "money": sorted((amount, currency) for currency, amount in found.amounts.items()),
-                "units": [(name, written(number), unit) for name, number, unit in found.units],
+                "units": [(name, plain_quantity(number), unit) for name, number, unit in found.units],
             }
         except PreviewBusy:
             context["is_busy"] = True
@@ -122,7 +122,7 @@ class CausesPages(ModelAdmin):
         run = start_run(
             MendingKind.DISMISS, "replay_cause", _cause_parameters(given), title=title, now=now, by=by, reason=reason
         )
-        go_on_soon()
+        enqueue_fixes()
         return back_to(request, run.get_absolute_url(), "The problems are dismissed in the background.")
 
 
@@ -195,7 +195,7 @@ def _worth(given: dict[str, str]) -> str:
     if found.unknown:
         return ""
     plus = " or more" if found.is_partial else ""
-    units = ", ".join(f"{written(number)} {unit} of {name}" for name, number, unit in found.units)
+    units = ", ".join(f"{plain_quantity(number)} {unit} of {name}" for name, number, unit in found.units)
     money = f"{write_amounts(found.amounts)}{plus}" if found.amounts else "no money as things stand"
     return f" Mended, they would come to {money}{f' ({units})' if units else ''}."
 

@@ -26,7 +26,7 @@ class Pair:
         return self.first != self.repeat
 
 
-def body_of(event: Event) -> dict[str, Any]:
+def event_body(event: Event) -> dict[str, Any]:
     """Give what the ledger's event said, in the shape in which a conflicting repeat is kept."""
     return {
         "event_name": event.event_name,
@@ -39,7 +39,7 @@ def body_of(event: Event) -> dict[str, Any]:
 
 def compare(first: Event, repeat: dict[str, Any]) -> list[Pair]:
     """Pair the lines of both bodies up, keys in the order of the alphabet, so that only contents differ."""
-    return list(_pairs(_lines(body_of(first)), _lines({**repeat, "timestamp": _same_form(repeat.get("timestamp"))})))
+    return list(_pairs(_lines(event_body(first)), _lines({**repeat, "timestamp": _same_form(repeat.get("timestamp"))})))
 
 
 def _same_form(timestamp: Any) -> Any:

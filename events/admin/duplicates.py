@@ -10,13 +10,14 @@ from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import DropdownFilter
 from unfold.decorators import display
 
-from config.admin_filters import RangeDateTimeFilter
+from config.office.filters import RangeDateTimeFilter
+from config.office.keyset import Keyset, KeysetChangeList
+from config.office.readonly import LongListAdmin
+from config.office.wording import badge, code, moment
 from events.admin.comparing import compare
 from events.admin.filters import EventNameFilter, ExternalIdFilter, SourceFilter
-from events.admin.readonly import LongListAdmin, badge, code, moment
 from events.models import ApiKey, DuplicateEvent, Event
 from events.models.ledger import DuplicateKind
-from events.paginators import Keyset, KeysetChangeList
 
 
 class KindFilter(DropdownFilter):

@@ -3,15 +3,15 @@
 from django.db.models import Max, Min
 from django.http import HttpRequest
 
+from config.office.keyset import BoundedScanChangeList
 from events.admin.meters import Meters
 from events.models import Event, EventState, Problem, ProblemState
-from events.paginators import StretchChangeList
 from events.reasons import Reason
 
 STRETCH = 200_000  # events that a page looks through for what has no index
 
 
-class EventChangeList(StretchChangeList):
+class EventChangeList(BoundedScanChangeList):
     """A page of events, each with what it means and what keeps it from counting: three queries for them all.
 
     A name, a source, a property or a time of occurrence has no index of its own: a page looks through 200,000 events

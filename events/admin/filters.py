@@ -1,7 +1,7 @@
 """Filters of the events lists. What bounds time works on the primary key, so that it needs no index of its own."""
 
 from contextlib import suppress
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import orjson
@@ -11,12 +11,14 @@ from django.utils import timezone
 from unfold.contrib.filters.admin import DropdownFilter, TextFilter
 
 from catalog.models import EventNameAlias, Feature
-from config.admin_filters import RangeDateTimeFilter
-from events.dashboard import first_id_received_since
+from config.office.filters import RangeDateTimeFilter
 from events.models import EventState, Problem, ProblemState
+from events.overview.dashboard import first_id_received_since
 from events.reasons import Reason
 
 DEFAULT_DAYS = 7
+
+
 EVENT_REASONS = tuple(
     reason
     for reason in Reason
@@ -102,22 +104,6 @@ class OccurredRangeFilter(MomentRangeFilter):
         since, until = self.moment("from"), self.moment("to")
         queryset = queryset.filter(occurred_at__gte=since) if since else queryset
         return queryset.filter(occurred_at__lt=until) if until else queryset
-
-
-def occurred_between(since: datetime | None, until: datetime | None) -> dict[str, str]:
-    """Write the query that asks OccurredRangeFilter for a stretch of time; an edge that is None stays open.
-
-    In the current time zone, which the filter reads it in again.
-    """
-    query: dict[str, str] = {}
-    for edge, moment in (("from", since), ("to", until)):
-        if moment is not None:
-            local = timezone.localtime(moment)
-            query |= {
-                f"occurred_at_{edge}_0": local.date().isoformat(),
-                f"occurred_at_{edge}_1": local.time().isoformat(),
-            }
-    return query
 
 
 class StateFilter(DropdownFilter):

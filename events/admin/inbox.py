@@ -9,10 +9,11 @@ from django.utils import timezone
 from django.utils.safestring import SafeString
 from unfold.decorators import display
 
-from events import dashboard
-from events.admin.readonly import LongListAdmin, code, moment
+from config.office.keyset import NumberedKeyset
+from config.office.readonly import LongListAdmin
+from config.office.wording import code, moment
 from events.models import InboxEvent
-from events.paginators import NumberedKeyset
+from events.overview import dashboard
 
 
 @admin.register(InboxEvent)

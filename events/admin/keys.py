@@ -19,12 +19,12 @@ from unfold.enums import ActionVariant
 from unfold.forms import BaseDialogForm
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget, UnfoldAdminSelectWidget
 
-from catalog.admin.base import AuditedHistory
-from catalog.history import recorded
-from events.admin.dialogs import ReasonForm, back_to, confirm, staff
-from events.admin.readonly import badge, code, moment
-from events.admin.shown_once import ShownOnceAdmin
-from events.keys import KeyNotActive, forget_remembered_keys, make_key, revoke, rotate
+from config.audit import recorded
+from config.office.base import AuditedHistory
+from config.office.dialogs import ReasonForm, back_to, confirm, staff
+from config.office.shown_once import ShownOnceAdmin
+from config.office.wording import badge, code, moment
+from events.access.keys import KeyNotActive, forget_remembered_keys, make_key, revoke, rotate
 from events.models import ApiKey, Scope
 
 OVERLAPS = ((0, "at once"), (1, "in 1 hour"), (24, "in 24 hours"), (24 * 7, "in 7 days"))

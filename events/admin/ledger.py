@@ -17,9 +17,10 @@ from unfold.decorators import action, display
 from unfold.enums import ActionVariant
 
 from catalog.models import Feature
+from config.office.dialogs import ReasonForm, back_to, confirm, staff, summary
+from config.office.readonly import LongListAdmin
+from config.office.wording import badge, code, moment
 from customers.models import Customer
-from events import charts, dashboard
-from events.admin.dialogs import ReasonForm, back_to, confirm, staff, summary
 from events.admin.event_list import EventChangeList
 from events.admin.filters import (
     MeteredNameFilter,
@@ -32,11 +33,12 @@ from events.admin.filters import (
     StateFilter,
 )
 from events.admin.meters import verdicts
-from events.admin.readonly import LongListAdmin, badge, code, moment
 from events.fixing.offers import Trouble, nearly_named, offers_for
+from events.ledger.replaying import replay
+from events.ledger.voiding import NotVoidable, void_event
 from events.models import DuplicateEvent, Event, EventState, Problem, ProblemState
+from events.overview import charts, dashboard
 from events.reasons import EXPLANATIONS, Reason
-from events.replaying import NotVoidable, replay, void_event
 
 CHART_HOURS = 24
 FOUND_BY_EXTERNAL_ID = 10_000

@@ -17,12 +17,13 @@ from django.utils.safestring import SafeString
 from unfold.decorators import display
 
 from catalog.models import Feature
-from config.admin_filters import RangeDateTimeFilter
+from config.office.filters import RangeDateTimeFilter
+from config.office.keyset import Keyset
+from config.office.readonly import LongListAdmin, ReadOnlyAdmin
+from config.office.wording import badge, moment
 from customers.models import Customer
-from events.admin.readonly import LongListAdmin, ReadOnlyAdmin, badge, moment
+from events.ledger.rebuilding import FIRST, LAST
 from events.models import MendingRun, ProcessedBatch, UsageCheck
-from events.paginators import Keyset
-from events.rebuilding import FIRST, LAST
 
 
 def _number(value: int) -> SafeString:

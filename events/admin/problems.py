@@ -13,13 +13,16 @@ from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import AutocompleteSelectFilter, DropdownFilter
 from unfold.decorators import action, display
 
+from config.office.dialogs import staff, summary
+from config.office.readonly import LongListAdmin
+from config.office.wording import badge, code, moment
 from events.admin.causes import CausesPages
-from events.admin.dialogs import staff, summary
 from events.admin.filters import EVENT_REASONS, EventNameFilter, ExternalIdFilter
-from events.admin.readonly import LongListAdmin, badge, code, moment
+from events.ledger.replaying import replay
+from events.ledger.voiding import dismiss
 from events.models import Problem, ProblemState
 from events.reasons import EXPLANATIONS, Reason
-from events.replaying import dismiss, replay
+from events.wording import detail_html
 
 VARIANTS = {
     ProblemState.OPEN: "danger",
@@ -179,13 +182,3 @@ class ProblemAdmin(CausesPages, LongListAdmin):
     def meaning(self, problem: Problem) -> str:
         explanation = EXPLANATIONS[Reason(problem.reason)]
         return f"{explanation.meaning} {explanation.fix}"
-
-
-def detail_html(detail: dict[str, Any]) -> SafeString:
-    """Write what was found: the field and its value, or the properties that were sent instead of it."""
-    if "sent" in detail:
-        sent = ", ".join(detail["sent"][:8]) or "nothing"
-        return format_html("{} is missing<div class='ch-note'>sent: {}</div>", code(detail["field"]), sent)
-    if "value" in detail:
-        return format_html("{} = {}", code(detail["field"]), code(str(detail["value"])[:60]))
-    return SafeString("–")

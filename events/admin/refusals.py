@@ -6,11 +6,12 @@ from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import DropdownFilter
 from unfold.decorators import display
 
-from config.admin_filters import RangeDateTimeFilter
+from config.office.filters import RangeDateTimeFilter
+from config.office.keyset import Keyset
+from config.office.readonly import LongListAdmin
+from config.office.wording import badge, code, moment
 from events.admin.filters import ExactTextFilter
-from events.admin.readonly import LongListAdmin, badge, code, moment
 from events.models import RefusedRequest
-from events.paginators import Keyset
 from events.reasons import EXPLANATIONS, Reason
 
 STATUSES = {

@@ -15,19 +15,19 @@ from events.diagnosis.outcome_steps import (
     usage_step,
 )
 from events.diagnosis.request_steps import request_step, shape_step
-from events.diagnosis.steps import Comparison, Evidence, Fix, Status, Step, StepKey
+from events.diagnosis.steps import Comparison, DiagnosisStep, Evidence, Fix, Status, StepKey
 from events.diagnosis.subject import Place, Subject, find_subject, pasted, subject_of, was_pruned
+from events.ingest.payload import IncomingEvent
 from events.models import DuplicateEvent, Event, InboxEvent
-from events.payload import IncomingEvent
 
 __all__ = [
     "Comparison",
     "Diagnosis",
+    "DiagnosisStep",
     "Evidence",
     "Fix",
     "Place",
     "Status",
-    "Step",
     "StepKey",
     "Subject",
     "diagnose",
@@ -44,7 +44,7 @@ class Diagnosis:
 
     event_id: str
     subject: Subject | None
-    steps: tuple[Step, ...] = ()
+    steps: tuple[DiagnosisStep, ...] = ()
     repeats: tuple[DuplicateEvent, ...] = ()
     was_pruned: bool = False
 
@@ -53,13 +53,7 @@ class Diagnosis:
         return self.subject is not None or self.was_pruned or bool(self.repeats)
 
     @property
-    def worst(self) -> Status:
-        """Return the worst status of all steps: fail before warning before pass."""
-        statuses = {step.status for step in self.steps}
-        return next((one for one in (Status.FAIL, Status.WARNING, Status.PASS) if one in statuses), Status.INFO)
-
-    @property
-    def first_failure(self) -> Step | None:
+    def first_failure(self) -> DiagnosisStep | None:
         """Return the first step that fails, else the first that warns."""
         for status in (Status.FAIL, Status.WARNING):
             for step in self.steps:
@@ -68,7 +62,7 @@ class Diagnosis:
         return None
 
 
-def diagnose(event: Event | InboxEvent | IncomingEvent | Subject, *, now: datetime) -> list[Step]:
+def diagnose(event: Event | InboxEvent | IncomingEvent | Subject, *, now: datetime) -> list[DiagnosisStep]:
     """Walk the guide's whole path for one event, never stopping at a failure. Writes nothing.
 
     Steps that differ by feature come once for each feature of the name. What depends on subscriptions is judged as of
@@ -94,7 +88,7 @@ def look_up(event_id: str, *, now: datetime) -> Diagnosis:
     return Diagnosis(event_id, None, repeats=repeats, was_pruned=was_pruned(event_id))
 
 
-def _walk(context: Context) -> Iterator[Step]:
+def _walk(context: Context) -> Iterator[DiagnosisStep]:
     yield request_step(context)
     yield shape_step(context)
     yield name_step(context)

@@ -3,17 +3,17 @@
 from django.db.models import Q
 
 from catalog.models import Price
+from config.office.links import page_of
 from customers.models import Customer, CustomerState, PhaseKind, SubscriptionPhase
-from events.diagnosis import wording
+from events import wording
 from events.diagnosis.context import Context
 from events.diagnosis.meter_steps import replay_fix
 from events.diagnosis.readings import Reading
-from events.diagnosis.steps import Comparison, Evidence, Fix, Status, Step, StepKey
-from events.links import page_of
+from events.diagnosis.steps import Comparison, DiagnosisStep, Evidence, Fix, Status, StepKey
 from events.reasons import Reason
 
 
-def customer_step(context: Context) -> Step:
+def customer_step(context: Context) -> DiagnosisStep:
     """Tell whom the external id means, or who was probably meant."""
     match, subject = context.customer, context.subject
     sent = subject.external_customer_id
@@ -27,7 +27,9 @@ def customer_step(context: Context) -> Step:
         evidence.append(Evidence("Archived", wording.moment(customer.archived_at)))
         sentence = f"{customer.name} was archived when the event arrived."
         fix = Fix("Activate the customer", action="activate_customer", parameters={"customer": str(customer.pk)})
-        return Step(StepKey.CUSTOMER, Status.FAIL, sentence, Reason.CUSTOMER_ARCHIVED, tuple(evidence), fixes=(fix,))
+        return DiagnosisStep(
+            StepKey.CUSTOMER, Status.FAIL, sentence, Reason.CUSTOMER_ARCHIVED, tuple(evidence), fixes=(fix,)
+        )
     waiting = [
         problem
         for problem in context.open_problems(None)
@@ -36,20 +38,22 @@ def customer_step(context: Context) -> Step:
     if waiting:
         before = waiting[0].get_reason_display().lower()
         sentence = f"Not usable when it was processed ({before}); today it is {customer.name}."
-        return Step(StepKey.CUSTOMER, Status.WARNING, sentence, evidence=tuple(evidence), fixes=(replay_fix(context),))
+        return DiagnosisStep(
+            StepKey.CUSTOMER, Status.WARNING, sentence, evidence=tuple(evidence), fixes=(replay_fix(context),)
+        )
     sentence = (
         f"{wording.quoted(sent)} is {customer.name}."
         if not match.alias
         else f"{wording.quoted(sent)} is mapped to {customer.name}."
     )
     if customer.state == CustomerState.ARCHIVED:
-        return Step(
+        return DiagnosisStep(
             StepKey.CUSTOMER, Status.WARNING, f"{sentence} The customer is archived today.", evidence=tuple(evidence)
         )
-    return Step(StepKey.CUSTOMER, Status.PASS, sentence, evidence=tuple(evidence))
+    return DiagnosisStep(StepKey.CUSTOMER, Status.PASS, sentence, evidence=tuple(evidence))
 
 
-def _unknown_customer(context: Context) -> Step:
+def _unknown_customer(context: Context) -> DiagnosisStep:
     sent, match = context.subject.external_customer_id, context.customer
     evidence = [Evidence("Sent", sent, is_code=True)]
     create = Fix(
@@ -59,7 +63,9 @@ def _unknown_customer(context: Context) -> Step:
     )
     if match.near is None or match.suspected is None:
         sentence = f"No customer has the external id {wording.quoted(sent)}, and none comes near it."
-        return Step(StepKey.CUSTOMER, Status.FAIL, sentence, Reason.UNKNOWN_CUSTOMER, tuple(evidence), fixes=(create,))
+        return DiagnosisStep(
+            StepKey.CUSTOMER, Status.FAIL, sentence, Reason.UNKNOWN_CUSTOMER, tuple(evidence), fixes=(create,)
+        )
     meant = match.suspected
     evidence.append(_customer_evidence(meant, "Probably meant"))
     sentence = (
@@ -71,7 +77,7 @@ def _unknown_customer(context: Context) -> Step:
         action="map_customer",
         parameters={"alias": sent, "customer": str(meant.pk)},
     )
-    return Step(
+    return DiagnosisStep(
         StepKey.CUSTOMER, Status.FAIL, sentence, Reason.UNKNOWN_CUSTOMER, tuple(evidence), fixes=(mapping, create)
     )
 
@@ -80,12 +86,12 @@ def _customer_evidence(customer: Customer, label: str = "Customer") -> Evidence:
     return Evidence(label, f"{customer.name} ({customer.external_id})", page_of(customer))
 
 
-def subscription_step(context: Context) -> Step:
+def subscription_step(context: Context) -> DiagnosisStep:
     """Tell which phase of which subscription held the event's moment, by the history as it is recorded."""
     customer, at = context.customer.assumed, context.subject.occurred_at
     if customer is None:
         sentence = "Not known: there is no customer to look for."
-        return Step(StepKey.SUBSCRIPTION, Status.INFO, sentence)
+        return DiagnosisStep(StepKey.SUBSCRIPTION, Status.INFO, sentence)
     if not context.phases_at:
         return _no_phase(context, customer)
     evidence = tuple(_phase_evidence(phase) for phase in context.phases_at)
@@ -99,15 +105,15 @@ def subscription_step(context: Context) -> Step:
         several = f" and {len(context.phases_at) - 1} more" if len(context.phases_at) > 1 else ""
         status = Status.WARNING if comparisons else Status.PASS
         sentence = f"On {best.plan_version}{several} when it occurred ({when})."
-        return Step(StepKey.SUBSCRIPTION, status, sentence, **more)  # type: ignore[arg-type]
+        return DiagnosisStep(StepKey.SUBSCRIPTION, status, sentence, **more)  # type: ignore[arg-type]
     if PhaseKind.TRIAL in kinds:
         sentence = f"In trial on {best.plan_version} when it occurred ({when}): usage is counted, and free of charge."
-        return Step(StepKey.SUBSCRIPTION, Status.WARNING, sentence, Reason.SUBSCRIPTION_IN_TRIAL, **more)  # type: ignore[arg-type]
+        return DiagnosisStep(StepKey.SUBSCRIPTION, Status.WARNING, sentence, Reason.SUBSCRIPTION_IN_TRIAL, **more)  # type: ignore[arg-type]
     sentence = f"Paused when it occurred ({when}): usage is counted, and isn't billed."
-    return Step(StepKey.SUBSCRIPTION, Status.FAIL, sentence, Reason.SUBSCRIPTION_PAUSED, **more)  # type: ignore[arg-type]
+    return DiagnosisStep(StepKey.SUBSCRIPTION, Status.FAIL, sentence, Reason.SUBSCRIPTION_PAUSED, **more)  # type: ignore[arg-type]
 
 
-def _no_phase(context: Context, customer: Customer) -> Step:
+def _no_phase(context: Context, customer: Customer) -> DiagnosisStep:
     at = context.subject.occurred_at
     create = Fix(
         "Create a subscription",
@@ -120,7 +126,7 @@ def _no_phase(context: Context, customer: Customer) -> Step:
         fixes.append(Fix("Open the subscription's history", url=page_of(nearest_phase.subscription)))
     evidence = tuple(_phase_evidence(phase) for phase in context.phases[-5:])
     changed = _history_changed(context)
-    return Step(StepKey.SUBSCRIPTION, Status.FAIL, sentence, reason, evidence, changed, tuple(fixes))
+    return DiagnosisStep(StepKey.SUBSCRIPTION, Status.FAIL, sentence, reason, evidence, changed, tuple(fixes))
 
 
 def _between_phases(context: Context, customer: Customer) -> tuple[Reason, str, SubscriptionPhase | None]:
@@ -193,7 +199,7 @@ def _said(phases: set[tuple[int, str, str]]) -> str:
     return ", ".join(sorted(f"{kind} on {version}" for _, version, kind in phases)) or "no subscription"
 
 
-def plan_steps(context: Context, reading: Reading) -> list[Step]:
+def plan_steps(context: Context, reading: Reading) -> list[DiagnosisStep]:
     """Tell for one feature whether the plan in force then has a price for it, on the subscription's terms."""
     if not context.phases_at:
         sentence = "Not known: there was no subscription, and so no plan."
@@ -203,7 +209,7 @@ def plan_steps(context: Context, reading: Reading) -> list[Step]:
     return passed or steps
 
 
-def _plan_step(context: Context, reading: Reading, phase: SubscriptionPhase) -> Step:
+def _plan_step(context: Context, reading: Reading, phase: SubscriptionPhase) -> DiagnosisStep:
     feature, version, subscription = reading.feature, phase.plan_version, phase.subscription
     plan = Evidence("Plan version", str(version), page_of(version))
     mine = [price for price in context.prices.get(version.pk, []) if price.feature_id == feature.pk]

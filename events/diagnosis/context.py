@@ -12,12 +12,12 @@ from catalog.selectors import prices_by_version
 from customers.models import Customer, CustomerAlias, Subscription, SubscriptionPhase
 from customers.periods import Interval
 from customers.subscriptions import phase_chain
-from events.billing_facts import Facts, billing
+from events.diagnosis.billing_facts import Facts, billing
+from events.diagnosis.near_miss import NearMiss, nearest, one_edit_patterns
 from events.diagnosis.readings import NameMatch, Reading, match_name
 from events.diagnosis.subject import Place, Subject
 from events.models import DuplicateEvent, EventState, EventVoid, Problem, ProblemState
-from events.near_miss import NearMiss, nearest, one_edit_patterns
-from events.statements import statement
+from events.sql import statement
 
 
 @dataclass

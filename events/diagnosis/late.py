@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from events.billing_facts import Facts, LateFact, LateStanding
+from events.diagnosis.billing_facts import Facts, LateFact, LateStanding
 from events.diagnosis.context import Context
 from events.diagnosis.readings import Reading
 from events.diagnosis.steps import Evidence, Fix

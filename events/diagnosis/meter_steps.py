@@ -1,13 +1,13 @@
 """The steps of the meter: name, feature, filter, field and value, per feature that the name feeds."""
 
 from catalog.models import Aggregation, Feature
-from events.diagnosis import wording
+from config.office.links import admin_url, page_of
+from events import wording
 from events.diagnosis.context import Context
+from events.diagnosis.near_miss import nearest
 from events.diagnosis.readings import Reading, holds_numeric_string
-from events.diagnosis.steps import Comparison, Evidence, Fix, Status, Step, StepKey
-from events.links import admin_url, page_of
+from events.diagnosis.steps import Comparison, DiagnosisStep, Evidence, Fix, Status, StepKey
 from events.models import Problem
-from events.near_miss import nearest
 from events.reasons import Reason
 
 JUDGED = (
@@ -21,7 +21,7 @@ JUDGED = (
 )
 
 
-def name_step(context: Context) -> Step:
+def name_step(context: Context) -> DiagnosisStep:
     """Tell which features the name feeds, or which name was probably meant."""
     sent, match = context.subject.event_name, context.name
     if match.is_known:
@@ -32,20 +32,20 @@ def name_step(context: Context) -> Step:
             problem.reason == Reason.UNKNOWN_EVENT_NAME for problem in context.open_problems(None)
         ):
             sentence = f"Unknown when it was processed; today {wording.quoted(sent)} is {how} {names}."
-            return Step(
+            return DiagnosisStep(
                 StepKey.EVENT_NAME, Status.WARNING, sentence, evidence=tuple(evidence), fixes=(replay_fix(context),)
             )
         sentence = f"{wording.quoted(sent)} is {how} {names}."
-        return Step(StepKey.EVENT_NAME, Status.PASS, sentence, evidence=tuple(evidence))
+        return DiagnosisStep(StepKey.EVENT_NAME, Status.PASS, sentence, evidence=tuple(evidence))
     return _unknown_name(context)
 
 
-def _unknown_name(context: Context) -> Step:
+def _unknown_name(context: Context) -> DiagnosisStep:
     sent, match = context.subject.event_name, context.name
     create = Fix("Create a feature with this event name", url=admin_url("catalog_feature_add", event_name=sent))
     if match.suspected is None:
         sentence = f"No feature has the event name {wording.quoted(sent)}, and none comes near it."
-        return Step(
+        return DiagnosisStep(
             StepKey.EVENT_NAME,
             Status.FAIL,
             sentence,
@@ -66,12 +66,12 @@ def _unknown_name(context: Context) -> Step:
         action="map_event_name",
         parameters={"alias": sent, "event_name": right},
     )
-    return Step(
+    return DiagnosisStep(
         StepKey.EVENT_NAME, Status.FAIL, sentence, Reason.UNKNOWN_EVENT_NAME, tuple(evidence), fixes=(mapping, create)
     )
 
 
-def feature_steps(context: Context, reading: Reading) -> list[Step]:
+def feature_steps(context: Context, reading: Reading) -> list[DiagnosisStep]:
     """Judge one feature's state, filter, field and value. Each is judged by itself, whatever the others say."""
     return [
         _state_step(context, reading),
@@ -81,7 +81,7 @@ def feature_steps(context: Context, reading: Reading) -> list[Step]:
     ]
 
 
-def _state_step(context: Context, reading: Reading) -> Step:
+def _state_step(context: Context, reading: Reading) -> DiagnosisStep:
     feature, subject = reading.feature, context.subject
     evidence = [feature_evidence(feature)]
     if feature.archived_at is not None:
@@ -131,7 +131,7 @@ def _state_step(context: Context, reading: Reading) -> Step:
     return reading.step(StepKey.FEATURE, Status.PASS, f"{feature.name} is active.", evidence=tuple(evidence))
 
 
-def _filter_step(context: Context, reading: Reading) -> Step:
+def _filter_step(context: Context, reading: Reading) -> DiagnosisStep:
     feature = reading.feature
     if not feature.filters:
         return reading.step(StepKey.FILTER, Status.PASS, "The feature has no filter: every event of its name counts.")
@@ -169,7 +169,7 @@ def _filter_step(context: Context, reading: Reading) -> Step:
     return reading.step(StepKey.FILTER, Status.PASS, "The properties match the filter.", evidence=tuple(evidence))
 
 
-def _field_step(context: Context, reading: Reading) -> Step:
+def _field_step(context: Context, reading: Reading) -> DiagnosisStep:
     feature = reading.feature
     if feature.aggregation == Aggregation.COUNT:
         return reading.step(StepKey.FIELD, Status.PASS, "The feature counts events and needs no field.")
@@ -208,7 +208,7 @@ def _field_step(context: Context, reading: Reading) -> Step:
     )
 
 
-def _value_step(context: Context, reading: Reading) -> Step:
+def _value_step(context: Context, reading: Reading) -> DiagnosisStep:
     feature = reading.feature
     if feature.aggregation == Aggregation.COUNT:
         return reading.step(StepKey.VALUE, Status.PASS, "Every event counts as 1.")
@@ -246,7 +246,7 @@ def _value_step(context: Context, reading: Reading) -> Step:
     return reading.step(StepKey.VALUE, Status.PASS, sentence, evidence=tuple(evidence))
 
 
-def _bad_value(context: Context, reading: Reading, evidence: tuple[Evidence, ...]) -> Step:
+def _bad_value(context: Context, reading: Reading, evidence: tuple[Evidence, ...]) -> DiagnosisStep:
     feature, reason = reading.feature, reading.value_reason
     fixes: tuple[Fix, ...] = (Fix("Look at the feature's definition", url=page_of(feature)),)
     if reason == Reason.NOT_A_NUMBER:

@@ -4,19 +4,21 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 
 from catalog.models import Aggregation
+from config.office.links import admin_url, page_of
 from customers.models import PhaseKind
-from events.billing_facts import Facts, Standing
-from events.diagnosis import late, wording
+from events import wording
+from events.diagnosis import late
+from events.diagnosis.billing_facts import Facts, Standing
 from events.diagnosis.context import Context
 from events.diagnosis.meter_steps import replay_fix
 from events.diagnosis.readings import Reading
-from events.diagnosis.steps import Comparison, Evidence, Fix, Status, Step, StepKey
+from events.diagnosis.steps import Comparison, DiagnosisStep, Evidence, Fix, Status, StepKey
 from events.diagnosis.subject import Place, Subject, find_subject, was_pruned
-from events.links import admin_url, event_url, page_of
+from events.links import event_url
 from events.models import DuplicateEvent, EventState, UsageBucket
 from events.models.ledger import DuplicateKind
 from events.reasons import Reason
-from events.usage import floor_hour
+from events.usage.meter import floor_hour
 
 RESETS = {
     "period": "each billing period",
@@ -33,7 +35,7 @@ def _facts(context: Context, reading: Reading) -> Facts | None:
     return next((facts for facts in found if facts.lines or facts.free_tier), found[0] if found else None)
 
 
-def free_tier_step(context: Context, reading: Reading) -> Step:
+def free_tier_step(context: Context, reading: Reading) -> DiagnosisStep:
     """Tell how many free units the plan grants, and how many are left in the event's window."""
     facts = _facts(context, reading)
     if facts is None:
@@ -74,7 +76,7 @@ def free_tier_step(context: Context, reading: Reading) -> Step:
     return reading.step(StepKey.FREE_TIER, Status.PASS, sentence, evidence=evidence)
 
 
-def period_step(context: Context, reading: Reading) -> Step:
+def period_step(context: Context, reading: Reading) -> DiagnosisStep:
     """Tell which billing period the event belongs to, and what became of that period's invoice."""
     facts = _facts(context, reading)
     if facts is None:
@@ -121,7 +123,9 @@ def period_step(context: Context, reading: Reading) -> Step:
     return reading.step(StepKey.PERIOD, Status.PASS, sentence, evidence=tuple(evidence))
 
 
-def _late(reading: Reading, facts: Facts, changed: datetime | None, sentence: str, evidence: list[Evidence]) -> Step:
+def _late(
+    reading: Reading, facts: Facts, changed: datetime | None, sentence: str, evidence: list[Evidence]
+) -> DiagnosisStep:
     """Say what becomes of a change that came after its period was invoiced."""
     fact = late.late_fact(facts, changed)
     shown = [*evidence, late.evidence_of(fact)] if fact is not None else evidence
@@ -135,7 +139,7 @@ def _late(reading: Reading, facts: Facts, changed: datetime | None, sentence: st
     )
 
 
-def _without_invoice(context: Context, reading: Reading, facts: Facts, evidence: list[Evidence]) -> Step:
+def _without_invoice(context: Context, reading: Reading, facts: Facts, evidence: list[Evidence]) -> DiagnosisStep:
     period = wording.span(facts.period, facts.timezone)
     if facts.standing == Standing.CURRENT:
         follows = (
@@ -155,33 +159,33 @@ def _without_invoice(context: Context, reading: Reading, facts: Facts, evidence:
     )
 
 
-def duplicate_step(context: Context) -> Step:
+def duplicate_step(context: Context) -> DiagnosisStep:
     """Tell whether the same event_id came again, with the same body or another. The first one stands."""
     repeats = context.repeats
     if context.subject.place == Place.PASTED:
         return _pasted_repeat(context)
     if not repeats:
-        return Step(StepKey.DUPLICATE, Status.PASS, "This event_id came once.")
+        return DiagnosisStep(StepKey.DUPLICATE, Status.PASS, "This event_id came once.")
     conflicts = [repeat for repeat in repeats if repeat.kind == DuplicateKind.CONFLICT]
     evidence = tuple(_repeat_evidence(repeat) for repeat in repeats[:20])
     times = sum(repeat.count for repeat in repeats)
     if not conflicts:
         came = "once more" if times == 1 else f"{times:,} times more"
         sentence = f"The same event_id came {came} with the same content. It counts once."
-        return Step(StepKey.DUPLICATE, Status.WARNING, sentence, Reason.DUPLICATE_SAME_BODY, evidence)
+        return DiagnosisStep(StepKey.DUPLICATE, Status.WARNING, sentence, Reason.DUPLICATE_SAME_BODY, evidence)
     more = "once" if times == 1 else f"{times:,} times"
     sentence = (
         f"The same event_id came {more} more, with other content. The first one stands: to count the other, "
         "void this one or send the other under a new event_id."
     )
     sides = tuple(_sides(context, conflict) for conflict in conflicts[:5])
-    return Step(StepKey.DUPLICATE, Status.WARNING, sentence, Reason.DUPLICATE_CONFLICT, evidence, sides)
+    return DiagnosisStep(StepKey.DUPLICATE, Status.WARNING, sentence, Reason.DUPLICATE_CONFLICT, evidence, sides)
 
 
-def _pasted_repeat(context: Context) -> Step:
+def _pasted_repeat(context: Context) -> DiagnosisStep:
     known = find_subject(context.subject.event_id)
     if known is None and not was_pruned(context.subject.event_id):
-        return Step(StepKey.DUPLICATE, Status.PASS, "No event with this event_id has come yet.")
+        return DiagnosisStep(StepKey.DUPLICATE, Status.PASS, "No event with this event_id has come yet.")
     sentence = "An event with this event_id has come before: this one would be logged as its duplicate, and not count."
     evidence = [Evidence("First one", context.subject.event_id, event_url(context.subject.event_id))]
     comparisons: tuple[Comparison, ...] = ()
@@ -191,7 +195,7 @@ def _pasted_repeat(context: Context) -> Step:
         if any(left != right for _, left, right in rows):
             reason = Reason.DUPLICATE_CONFLICT
             comparisons = (Comparison("The first one, which stands", "Pasted", rows),)
-    return Step(StepKey.DUPLICATE, Status.FAIL, sentence, reason, tuple(evidence), comparisons)
+    return DiagnosisStep(StepKey.DUPLICATE, Status.FAIL, sentence, reason, tuple(evidence), comparisons)
 
 
 def _repeat_evidence(repeat: DuplicateEvent) -> Evidence:
@@ -233,7 +237,7 @@ def _compared(left: dict[str, str], right: dict[str, str]) -> tuple[tuple[str, s
     return tuple((name, left.get(name, "missing"), right.get(name, "missing")) for name in names)
 
 
-def usage_step(context: Context, reading: Reading) -> Step:
+def usage_step(context: Context, reading: Reading) -> DiagnosisStep:
     """Tell what the event adds to the feature's usage, in which hour, or why it adds nothing."""
     subject, feature = context.subject, reading.feature
     adds = contribution(reading)
@@ -261,7 +265,7 @@ def usage_step(context: Context, reading: Reading) -> Step:
     return _not_counted(context, reading, adds, tuple(evidence))
 
 
-def _not_counted(context: Context, reading: Reading, adds: str, evidence: tuple[Evidence, ...]) -> Step:
+def _not_counted(context: Context, reading: Reading, adds: str, evidence: tuple[Evidence, ...]) -> DiagnosisStep:
     subject = context.subject
     blocked = _first_obstacle(context, reading)
     dismissed = context.dismissed(reading.feature.pk)
@@ -309,7 +313,7 @@ def contribution(reading: Reading) -> str:
     return wording.units(reading.adds, feature) if reading.adds is not None else "nothing"
 
 
-def invoice_line_step(context: Context, reading: Reading) -> Step:
+def invoice_line_step(context: Context, reading: Reading) -> DiagnosisStep:
     """Tell which invoice line the usage is on, or what the line would say as things stand."""
     facts = _facts(context, reading)
     if facts is None:

@@ -6,11 +6,11 @@ from decimal import Decimal
 from django.db import connection
 
 from catalog.models import EventNameAlias, Feature
-from events.diagnosis.steps import Comparison, Evidence, Fix, Status, Step, StepKey
+from events.diagnosis.near_miss import NearMiss, nearest
+from events.diagnosis.steps import Comparison, DiagnosisStep, Evidence, Fix, Status, StepKey
 from events.diagnosis.subject import Subject
-from events.near_miss import NearMiss, nearest
 from events.reasons import Reason
-from events.statements import statement
+from events.sql import statement
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +33,12 @@ class Reading:
     def step(
         self, key: StepKey, status: Status, sentence: str, reason: Reason | None = None, *,
         evidence: tuple[Evidence, ...] = (), comparisons: tuple[Comparison, ...] = (), fixes: tuple[Fix, ...] = (),
-    ) -> Step:  # fmt: skip
+    ) -> DiagnosisStep:  # fmt: skip
         """Make a step that is about this feature."""
         feature = self.feature
-        return Step(key, status, sentence, reason, evidence, comparisons, fixes, feature.public_id, feature.name)
+        return DiagnosisStep(
+            key, status, sentence, reason, evidence, comparisons, fixes, feature.public_id, feature.name
+        )
 
 
 @dataclass(frozen=True, slots=True)

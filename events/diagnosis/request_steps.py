@@ -3,22 +3,22 @@
 import json
 from typing import Any
 
-from events.diagnosis import wording
+from config.office.links import page_of
+from events import wording
 from events.diagnosis.context import Context
-from events.diagnosis.steps import Evidence, Status, Step, StepKey
+from events.diagnosis.steps import DiagnosisStep, Evidence, Status, StepKey
 from events.diagnosis.subject import Place, Subject
-from events.links import page_of
 from events.models import ApiKey
 from events.reasons import Reason
 
 SKEW_S = 300  # a sender whose clock is so much ahead of ours is worth a word
 
 
-def request_step(context: Context) -> Step:
+def request_step(context: Context) -> DiagnosisStep:
     """Tell by which key, from which source and when the event came."""
     subject, now = context.subject, context.now
     if subject.place == Place.PASTED:
-        return Step(StepKey.REQUEST, Status.INFO, "A dry run: no request was made and nothing is stored.")
+        return DiagnosisStep(StepKey.REQUEST, Status.INFO, "A dry run: no request was made and nothing is stored.")
     key = subject.api_key
     evidence = [
         Evidence("API key", str(key) if key else "none: put in by staff", key_url(key)),
@@ -31,14 +31,14 @@ def request_step(context: Context) -> Step:
     sentence = f"Accepted (202) {who}, {wording.ago(subject.received_at, now)}."
     if subject.place == Place.WAITING:
         sentence += " It waits in the inbox to be processed."
-    return Step(StepKey.REQUEST, Status.PASS, sentence, evidence=tuple(evidence))
+    return DiagnosisStep(StepKey.REQUEST, Status.PASS, sentence, evidence=tuple(evidence))
 
 
 def key_url(key: ApiKey | None) -> str:
     return page_of(key) if key else ""
 
 
-def shape_step(context: Context) -> Step:
+def shape_step(context: Context) -> DiagnosisStep:
     """Tell whether the payload was well formed, and which time the event has."""
     subject = context.subject
     evidence = (
@@ -47,12 +47,12 @@ def shape_step(context: Context) -> Step:
     )
     if subject.shape_fault:
         sentence = f"The API would refuse it with 400: {subject.shape_fault}. The steps below judge what could be read."
-        return Step(StepKey.SHAPE, Status.FAIL, sentence, Reason.BAD_REQUEST, evidence)
+        return DiagnosisStep(StepKey.SHAPE, Status.FAIL, sentence, Reason.BAD_REQUEST, evidence)
     late = (subject.received_at - subject.occurred_at).total_seconds()
     if subject.has_timestamp and late < -SKEW_S:
         ahead = wording.ago(subject.occurred_at, subject.received_at).removeprefix("in ")
         sentence = f"Well formed, but its timestamp is {ahead} ahead of its arrival: check the sender's clock."
-        return Step(StepKey.SHAPE, Status.WARNING, sentence, evidence=evidence)
+        return DiagnosisStep(StepKey.SHAPE, Status.WARNING, sentence, evidence=evidence)
     sentence = "Well formed: every required field is there."
     if not subject.has_timestamp:
         sentence += " Without a timestamp it counts at the moment of its arrival."
@@ -60,7 +60,7 @@ def shape_step(context: Context) -> Step:
         sentence += (
             f" It came {wording.ago(subject.occurred_at, subject.received_at).removesuffix(' ago')} after it occurred."
         )
-    return Step(StepKey.SHAPE, Status.PASS, sentence, evidence=evidence)
+    return DiagnosisStep(StepKey.SHAPE, Status.PASS, sentence, evidence=evidence)
 
 
 def moment_evidence(context: Context) -> str:

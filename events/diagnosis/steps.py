@@ -85,7 +85,7 @@ class Fix:
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class DiagnosisStep:
     """One step of the path. The feature, by its public id and name, where it is about one of several with the name."""
 
     key: StepKey

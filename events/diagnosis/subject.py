@@ -10,8 +10,8 @@ from typing import Any
 from django.db.models import QuerySet, TextField
 from django.db.models.functions import Cast
 
+from events.ingest.payload import IncomingEvent
 from events.models import ApiKey, Event, EventState, InboxEvent, PrunedEventId
-from events.payload import IncomingEvent
 
 
 class Place(StrEnum):
@@ -47,10 +47,6 @@ class Subject:
         """Return the properties as Python values, numbers as exact decimals. What is no object has none."""
         found = json.loads(self.properties, parse_float=Decimal, parse_int=Decimal) if self.properties else {}
         return found if isinstance(found, dict) else {}
-
-    @property
-    def is_stored(self) -> bool:
-        return self.place != Place.PASTED
 
 
 def subject_of(event: Event | InboxEvent | IncomingEvent | Subject, *, now: datetime) -> Subject:

@@ -13,19 +13,19 @@ from django.db import OperationalError, connection, transaction
 
 from catalog.models import EventNameAlias, Feature
 from customers.models import Customer
-from events.billing_facts import Worth, billing
+from events.diagnosis.billing_facts import Worth, billing
 from events.fixing.base import Action, Field, FixRefused
 from events.fixing.registry import make_action
 from events.fixing.runs import start_run
+from events.ledger.replaying import Replayed, replay, replay_chunk
 from events.models import Event, MendingRun, Problem, ProblemState
 from events.models.operations import MendingKind
-from events.replaying import Replayed, replay, replay_chunk
-from events.usage import UsageRequest, floor_hour, usage_many
+from events.usage.meter import UsageRequest, floor_hour, usage_many
 
 __all__ = [
     "Action",
     "Applied",
-    "Change",
+    "CauseChange",
     "Field",
     "FixRefused",
     "Preview",
@@ -47,7 +47,7 @@ class PreviewBusy(FixRefused):
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class CauseChange:
     """One customer's usage of one feature, before and after, over the hours [start, end) that the events lie in."""
 
     customer: Customer
@@ -88,7 +88,7 @@ class Preview:
     is_partial: bool
     closed: int
     still_open: int
-    changes: tuple[Change, ...]
+    changes: tuple[CauseChange, ...]
     before: Measured
     after: Measured
 
@@ -106,7 +106,7 @@ class Applied:
     """
 
     replayed: Replayed
-    changes: tuple[Change, ...]
+    changes: tuple[CauseChange, ...]
     money_before: Worth
     money_after: Worth
     run: MendingRun | None = None
@@ -114,10 +114,6 @@ class Applied:
     @property
     def money(self) -> dict[str, Decimal]:
         return difference(self.money_before, self.money_after)
-
-    @property
-    def is_closed(self) -> bool:
-        return self.run is None and self.replayed.still_open == 0
 
 
 def difference(before: Worth, after: Worth) -> dict[str, Decimal]:
@@ -244,7 +240,7 @@ def _measure(keys: _Keys, now: datetime) -> Measured:
     return Measured(usage, billing().worth(keys.moments, now=now))
 
 
-def _changes(before: Measured, after: Measured, customers: dict[int, Customer], keys: _Keys) -> tuple[Change, ...]:
+def _changes(before: Measured, after: Measured, customers: dict[int, Customer], keys: _Keys) -> tuple[CauseChange, ...]:
     """Pair what was measured, the greatest number of events first."""
     features = Feature.objects.in_bulk({feature for _, feature in after.usage})
     rows = []
@@ -253,6 +249,6 @@ def _changes(before: Measured, after: Measured, customers: dict[int, Customer], 
         was, events_before = before.usage.get(key, (Decimal(0), 0))
         if customer in customers and (value != was or events != events_before):
             window = keys.windows[key]
-            rows.append(Change(customers[customer], features[feature], was, value, events_before, events, *window))
+            rows.append(CauseChange(customers[customer], features[feature], was, value, events_before, events, *window))
     rows.sort(key=lambda row: (row.events_before - row.events_after, row.customer.name, row.feature.name))
     return tuple(rows)

@@ -12,7 +12,7 @@ from django.core.cache import cache
 from django.core.exceptions import ValidationError
 
 from catalog.models import Feature
-from catalog.refusals import Refused
+from config.refusals import Refused
 from events.fixing import PreviewBusy, preview
 from events.fixing.offers import Offer, Trouble
 from events.fixing.registry import make_action
@@ -52,13 +52,13 @@ def at_risk(trouble: Trouble, offers: Sequence[Offer], *, now: datetime, key: st
     """
     kept: AtRisk | None = cache.get(f"at_risk:{key}") if key else None
     if kept is None:
-        kept = _work_out(trouble, offers, now)
+        kept = _compute(trouble, offers, now)
         if key:
             cache.set(f"at_risk:{key}", kept, KEPT_S)
     return kept
 
 
-def _work_out(trouble: Trouble, offers: Sequence[Offer], now: datetime) -> AtRisk:
+def _compute(trouble: Trouble, offers: Sequence[Offer], now: datetime) -> AtRisk:
     unknown = NO_UNITS.get(trouble.reason, "not known")
     offer = next((one for one in offers if one.action and (one.is_complete or one.assumed)), None)
     if offer is None:

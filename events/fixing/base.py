@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from django.contrib.auth.models import User
 from django.db.models import Q
 
-from catalog.refusals import Refused
+from config.refusals import Refused
 
 
 class FixRefused(Refused):

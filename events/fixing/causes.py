@@ -8,11 +8,11 @@ from hashlib import sha256
 from urllib.parse import urlencode
 
 from catalog.models import Feature
-from events import dashboard
-from events.dashboard import Cause
 from events.fixing import PreviewBusy
 from events.fixing.at_risk import at_risk
 from events.fixing.offers import Trouble, nearly_named, offers_for
+from events.overview import dashboard
+from events.overview.dashboard import Cause
 from events.reasons import Reason
 
 MOST_CAUSES = 10

@@ -5,11 +5,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from catalog.models import Feature
+from config.office.links import admin_url
 from customers.models import Customer
 from events.diagnosis.context import similar_external_ids
+from events.diagnosis.near_miss import nearest
 from events.fixing.registry import ACTIONS
-from events.links import admin_url
-from events.near_miss import nearest
 from events.reasons import Reason
 
 

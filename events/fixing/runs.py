@@ -9,9 +9,10 @@ from django.db.models import Max, Q, QuerySet
 
 from events.fixing.base import FixRefused
 from events.fixing.registry import make_action
+from events.ledger.replaying import replay_chunk, wait_for_running_batches
+from events.ledger.voiding import dismiss
 from events.models import Event, MendingRun, Problem, ProblemState
 from events.models.operations import MendingKind
-from events.replaying import dismiss, replay_chunk, wait_for_running_batches
 
 STEP = 2_000  # events of one transaction
 

@@ -10,8 +10,8 @@ import os
 import shutil
 import sys
 
-from config.embedded import EmbeddedPostgres
-from config.startup import data_dir
+from config.server.postgres import EmbeddedPostgres
+from config.server.startup import data_dir
 from tests.bench.figures import Measured, print_table, select
 
 

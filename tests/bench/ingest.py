@@ -7,7 +7,7 @@ from pathlib import Path
 from django.conf import settings
 from django.db import connection
 
-from config.supervisor import Services, running_services
+from config.server.supervisor import Services, running_services
 from tests.bench import world
 from tests.bench.figures import Measured
 from tests.bench.load import Load, Plan, run

@@ -11,7 +11,7 @@ import httpx
 from django.conf import settings
 from django.db import connection
 
-from config.supervisor import running_services
+from config.server.supervisor import running_services
 from tests.bench import world
 from tests.bench.figures import Measured
 from tests.bench.ingest import EVENTS_IN_A_BATCH, SETTINGS, wait_until_counted

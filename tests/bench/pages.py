@@ -15,7 +15,7 @@ from django.contrib.auth.models import User
 from django.db import connection
 from django.urls import reverse
 
-from config.supervisor import running_services
+from config.server.supervisor import running_services
 from customers.models import Customer
 from events.models import Event, EventState
 from tests.bench import world

@@ -13,11 +13,11 @@ from django.db import connection
 
 from catalog.models import Feature
 from config.celery import app
-from config.schedules import DEFAULTS
-from config.supervisor import CELERY_PROCESSES, running_services
+from config.installation.schedules import DEFAULTS
+from config.server.supervisor import CELERY_PROCESSES, running_services
 from customers.models import Customer
-from events.rollup import roll_up
-from events.usage import usage
+from events.ledger.rollup import roll_up
+from events.usage.meter import usage
 from tests.bench import world
 from tests.bench.figures import Measured
 from tests.bench.ingest import wait_until_counted

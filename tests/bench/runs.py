@@ -16,8 +16,8 @@ from django.conf import settings
 
 from billing.models import BillingRun, Invoice, InvoiceLine, RunState
 from billing.tasks import run_billing
+from config.server.supervisor import CELERY_PROCESSES, child_environment
 from config.settings import BASE_DIR
-from config.supervisor import CELERY_PROCESSES, child_environment
 from tests.bench import subscribers
 from tests.bench.figures import Measured
 from tests.bench.world import copy_seconds

@@ -9,7 +9,7 @@ from django.core.management import call_command
 from django.db import connection
 
 from catalog.models import Feature, PlanVersion
-from events.rollup import roll_up
+from events.ledger.rollup import roll_up
 from tests.factories import make_feature, make_version
 
 END = datetime.now(UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)  # so that one period is due

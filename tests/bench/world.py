@@ -12,8 +12,8 @@ from django.db.models import QuerySet
 
 from catalog.models import Feature
 from customers.models import Customer
-from events.keys import make_key
-from events.mending import replay_mended
+from events.access.keys import make_key
+from events.fixing.fixed import replay_mended
 from events.models import Event, Scope
 from tests.bench.world_bodies import CUSTOMERS
 

@@ -6,7 +6,7 @@ from itertools import count
 from typing import Any
 
 from billing.models import Coupon, CouponApplication, CreditGrant, Invoice, InvoiceLine, TaxAssignment, TaxRate
-from billing.wallets import grant, wallet_for
+from billing.settlement.wallets import grant, wallet_for
 from customers.models import Customer, Subscription
 from tests.billing.world import D, utc
 

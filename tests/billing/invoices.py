@@ -7,7 +7,7 @@ from typing import Any
 
 from django.db import connections
 
-from billing.finalizing import finalize
+from billing.lifecycle.finalize import finalize
 from billing.models import Invoice, InvoiceLine
 from tests.billing.world import D, utc
 from tests.factories import make_customer

@@ -3,9 +3,9 @@
 from datetime import datetime, timedelta
 from typing import Any
 
-from billing.finalizing import finalize_due
-from billing.late.finding import find_checks
-from billing.late.reconciling import reconcile_due
+from billing.late_usage.checks import find_checks
+from billing.late_usage.reconcile import reconcile_due
+from billing.lifecycle.finalize import finalize_due
 from billing.models import Invoice, LateAdjustment
 from customers.models import Subscription
 from tests.billing.world import bill

@@ -4,14 +4,14 @@ from collections import Counter, defaultdict
 from datetime import datetime, timedelta
 from decimal import Decimal
 
-from billing.invoicing import Work, compute_many
-from billing.line_events import recorded_windows
-from billing.loading import load_accounts
+from billing.charges.next_invoice import NextInvoice
+from billing.explanation.line_events import recorded_windows
+from billing.invoicing.compute import InvoiceRequest, compute_invoices
+from billing.invoicing.subscriptions import load_subscriptions
 from billing.models import Invoice, InvoiceLine
 from billing.month_end.accrual import Place
 from billing.month_end.months import Month
-from billing.month_end.usage import Went, account_windows
-from billing.steps import Step
+from billing.month_end.usage import Went, subscription_windows
 from catalog.models import Feature, PlanVersion
 from customers.models import Subscription
 from customers.periods import Period
@@ -22,7 +22,7 @@ HOUR = timedelta(hours=1)
 
 def slow_usage(month: Month, now: datetime) -> dict[tuple[str, str], int]:
     """Ask everything that may know about the hour of each bucket, and take the strongest answer."""
-    accounts = load_accounts(list(Subscription.objects.values_list("pk", flat=True))).values()
+    accounts = load_subscriptions(list(Subscription.objects.values_list("pk", flat=True))).values()
     lines = list(InvoiceLine.objects.filter(kind__in=("usage", "late_usage")).select_related("invoice", "feature"))
     found: Counter[tuple[str, str]] = Counter()
     for bucket in UsageBucket.objects.select_related("feature"):
@@ -36,7 +36,7 @@ def slow_usage(month: Month, now: datetime) -> dict[tuple[str, str], int]:
                     answers.append(_of_line(line))
         for account in accounts:
             if account.customer_id == bucket.customer_id:
-                pieces = account_windows(account, bucket.feature_id, month.period, now)
+                pieces = subscription_windows(account, bucket.feature_id, month.period, now)
                 answers += [went for window, went in pieces if window.start <= bucket.hour < window.end]
         found[bucket.feature.name, min(answers).name] += bucket.count
     return dict(found)
@@ -60,7 +60,7 @@ def slow_accrual(month: Month) -> dict[Place, tuple[Decimal, int]]:
     amounts: dict[Place, Decimal] = defaultdict(Decimal)
     who: dict[Place, set[int]] = defaultdict(set)
     for subscription in Subscription.objects.filter(started_at__lt=end):
-        account = load_accounts([subscription.pk])[subscription.pk]
+        account = load_subscriptions([subscription.pk])[subscription.pk]
         held = Invoice.objects.filter(subscription=subscription, kind__in=("cycle", "final"), finalized_at__lt=end)
         standing = [each for each in held if each.voided_at is None or each.voided_at >= end]
         live = [each.period_end for each in standing if each.period_end is not None]
@@ -68,7 +68,9 @@ def slow_accrual(month: Month) -> dict[Place, tuple[Decimal, int]]:
         while since < until:
             full = account.full_period(account.schedule.index_at(since))
             period = Period(since, min(full.end, account.ended_at or full.end))
-            (computed,) = compute_many([Work(account, Step("cycle", period, period.end), until=end)])
+            (computed,) = compute_invoices(
+                [InvoiceRequest(account, NextInvoice("cycle", period, period.end), until=end)]
+            )
             for line in computed.lines:
                 if line.kind == "usage" and line.amount:
                     plan = PlanVersion.objects.get(pk=line.plan_version_id or 0).plan.name

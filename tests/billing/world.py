@@ -5,12 +5,12 @@ from decimal import Decimal
 from typing import Any
 
 from billing.models import Invoice
-from billing.runs import run_to_end
-from billing.states import parked
+from billing.runs.billing_run import run_to_end
+from billing.runs.billing_states import parked
 from catalog.models import Feature
 from customers.models import Customer, Subscription
 from events.models import UsageBucket
-from events.usage import floor_hour
+from events.usage.meter import floor_hour
 
 D = Decimal
 

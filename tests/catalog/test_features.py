@@ -15,8 +15,8 @@ from catalog.features import (
     map_event_name,
     save_feature,
 )
-from catalog.history import changes_of
 from catalog.models import EventNameAlias, Feature
+from config.audit import changes_of
 from tests.factories import NOW, make_feature, make_user
 
 pytestmark = pytest.mark.django_db

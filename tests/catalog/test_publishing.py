@@ -5,10 +5,10 @@ import pytest
 from django.core.exceptions import ValidationError
 from django.db import DatabaseError, connection, transaction
 
-from catalog.history import changes_of
 from catalog.models import PlanVersion, PriceTier
 from catalog.plans import activate_plan, archive_plan
 from catalog.publishing import NothingPublished, PlanArchived, draft_of, publish, published_version
+from config.audit import changes_of
 from tests.factories import (
     NOW,
     make_draft,

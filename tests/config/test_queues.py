@@ -6,9 +6,9 @@ from contextlib import suppress
 import pytest
 from kombu import Connection
 
-from billing.tasks import bill_chunk, foresee_chunk
+from billing.tasks import bill_chunk, dry_run_chunk
 from config.celery import app
-from events import nudge
+from events.ingest import nudge
 
 CHUNKS = 20
 
@@ -48,7 +48,7 @@ def taken(connection, count):
     return names
 
 
-@pytest.mark.parametrize("chunk", [bill_chunk, foresee_chunk])
+@pytest.mark.parametrize("chunk", [bill_chunk, dry_run_chunk])
 def test_events_are_not_kept_waiting_by_a_large_run(broker, chunk):
     for number in range(CHUNKS):
         chunk.apply_async((number,), connection=broker)

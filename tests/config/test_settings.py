@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from django.conf import settings
 
-from config.secret import laptop_secret_key
+from config.server.secret_key import laptop_secret_key
 
 PRODUCTION = {
     "SECRET_KEY": secrets.token_urlsafe(64),

@@ -9,10 +9,11 @@ from typing import Any
 from django.test import RequestFactory
 from django.urls import resolve
 
-from billing.crediting import creditable, draft_credit_note, finalize_credit_note
-from billing.finalizing import CannotChange, Corrected, MoneyAttached, finalize, finalize_due, mark_paid, void
-from billing.late.finding import find_checks
-from billing.late.reconciling import reconcile_due
+from billing.late_usage.checks import find_checks
+from billing.late_usage.reconcile import reconcile_due
+from billing.lifecycle.finalize import CannotChange, Corrected, MoneyAttached, finalize, finalize_due
+from billing.lifecycle.one_off import Item, create_one_off
+from billing.lifecycle.void import mark_paid, void
 from billing.lines import LATE_USAGE
 from billing.models import (
     CreditNote,
@@ -25,13 +26,13 @@ from billing.models import (
     WalletEntry,
 )
 from billing.money import ZERO
-from billing.one_off import Item, create_one_off
-from billing.payments import Receipt, refund, reverse_payment
 from billing.refusals import CannotCredit
-from billing.runs import run_to_end
-from billing.wallets import grant, wallet_for
+from billing.runs.billing_run import run_to_end
+from billing.settlement.credit_notes import creditable, draft_credit_note, finalize_credit_note
+from billing.settlement.payments import Receipt, refund, reverse_payment
+from billing.settlement.wallets import grant, wallet_for
 from customers.models import Customer
-from events.keys import make_key
+from events.access.keys import make_key
 from events.models import Scope
 from tests.conformance.ledger import make_meter, send
 from tests.conformance.registry import Inputs, NotOffered, Policy, Refused

@@ -17,7 +17,7 @@ from django.core.exceptions import ValidationError
 from django.db import DatabaseError, transaction
 from django.test.utils import override_settings
 
-from catalog.refusals import Refused as RefusedByProduct
+from config.refusals import Refused as RefusedByProduct
 from tests.conformance.adapter import CATEGORIES
 from tests.conformance.comparing import same
 from tests.conformance.files import VectorFile

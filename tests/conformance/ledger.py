@@ -10,12 +10,12 @@ from typing import Any
 from catalog.features import save_feature
 from catalog.models import Aggregation, Feature, UsageReset
 from customers.models import Customer
-from events.ingestion import accept
+from events.ingest.accept import accept
+from events.ingest.payload import LARGEST_BATCH, PayloadRefused, parse_batch
+from events.ledger.processing import BatchResult, process_batch
 from events.models import Event
-from events.payload import LARGEST_BATCH, PayloadRefused, parse_batch
-from events.processing import BatchResult, process_batch
-from events.search import Condition, Operator, Search, usage_of
-from events.usage import Quantity, usage
+from events.usage.meter import Quantity, usage
+from events.usage.search import Condition, Operator, Search, usage_of
 from tests.conformance.registry import Inputs, NotOffered, Policy, Refused
 from tests.conformance.values import Moments, number
 from tests.events.senders import as_json

@@ -9,8 +9,8 @@ from typing import Any
 
 from django.db import connection
 
+from events.ledger.processing import BatchResult, process_batch
 from events.models import Event
-from events.processing import BatchResult, process_batch
 
 NOON = datetime(2026, 3, 10, 12, tzinfo=UTC)
 _ids = count(1)

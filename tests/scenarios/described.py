@@ -7,10 +7,10 @@ from typing import Any
 from drf_spectacular.generators import SchemaGenerator
 from jsonschema_rs import Draft202012Validator
 
-from billing.runs import run_to_end
+from billing.runs.billing_run import run_to_end
 from catalog.models import Price
 from customers.models import Subscription
-from events.processing import process_batch
+from events.ledger.processing import process_batch
 from tests.api import Api
 from tests.billing.late import make_late_adjustment
 from tests.factories import START

@@ -13,12 +13,12 @@ from django.http import HttpResponse
 from django.test import Client
 from django.utils import timezone
 
-from billing.upcoming import upcoming
+from billing.invoicing.upcoming import upcoming
 from catalog.models import Feature
 from customers.models import Customer, Subscription
-from events.keys import make_key
+from events.access.keys import make_key
+from events.ledger.processing import process_batch
 from events.models import Event, EventState
-from events.processing import process_batch
 from tests.factories import make_customer, make_feature, make_subscription, make_version
 
 DEBUGGER = "/admin/events/debugger/"

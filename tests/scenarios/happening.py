@@ -4,13 +4,15 @@ from datetime import timedelta
 
 from django.utils import timezone
 
-from billing.finalizing import finalize, recompute, void
+from billing.lifecycle.finalize import finalize
+from billing.lifecycle.recompute import recompute
+from billing.lifecycle.void import void
 from billing.models import Invoice
 from customers.models import Subscription
 from customers.subscriptions import withdraw_scheduled_change
-from events.alerts import check_alerts
-from events.processing import process_batch
-from events.telling import tell_of_causes
+from events.alerts.causes import notify_new_causes
+from events.alerts.usage import check_alerts
+from events.ledger.processing import process_batch
 from tests.api import Api
 from tests.factories import make_plan
 from tests.scenarios.described import Named
@@ -50,7 +52,7 @@ def use(api: Api) -> None:
         api.post("events", body | {"timestamp": now.isoformat()}, 202)
     process_batch()
     check_alerts(now=now + timedelta(minutes=1))
-    tell_of_causes(now=now)
+    notify_new_causes(now=now)
 
 
 def change_and_end(api: Api, named: Named) -> None:

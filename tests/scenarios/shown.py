@@ -11,11 +11,11 @@ from typing import Any
 
 from django.db import transaction
 
-from billing.dry_runs import foresee_chunk
 from billing.models import BillingRun, Invoice
-from billing.runs import run_to_end, unfinished_chunks
+from billing.runs.billing_run import run_to_end, unfinished_chunks
+from billing.runs.dry_run import dry_run_chunk
 from config.webhooks.models import WebhookMessage
-from events.processing import process_batch
+from events.ledger.processing import process_batch
 from tests.api import Api
 from tests.scenarios.described import JSON, Named, example_of, make_one_of_everything, operations
 from tests.scenarios.happening import let_all_happen
@@ -97,7 +97,7 @@ def _company(api: Api) -> tuple[Named, Invoice]:
     process_batch()
     run = BillingRun.objects.get(public_id=named["run_id"][0])
     for chunk_id in unfinished_chunks(run):
-        foresee_chunk(chunk_id, now=NOW)
+        dry_run_chunk(chunk_id, now=NOW)
     run_to_end(as_of=APRIL)
     month = Invoice.objects.filter(kind="cycle").latest("period_start")
     api.post(f"invoices/{month.public_id}/finalize")

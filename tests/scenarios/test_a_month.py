@@ -8,13 +8,14 @@ from decimal import Decimal
 import pytest
 from django.test import Client
 
-from billing import finalizing, tasks
+from billing import tasks
+from billing.explanation.proof import prove
+from billing.explanation.text import print_invoice
+from billing.invoicing.upcoming import upcoming
+from billing.lifecycle import finalize, void
 from billing.models import BillingRun, Invoice
-from billing.printing import print_invoice
-from billing.proof import prove
-from billing.runs import run_to_end
-from billing.upcoming import upcoming
-from events.keys import make_key
+from billing.runs.billing_run import run_to_end
+from events.access.keys import make_key
 from events.models import Event, EventState
 from events.tasks import process_inbox
 from tests.billing.world import lines, utc
@@ -132,9 +133,9 @@ def test_a_month_from_the_first_event_to_the_paid_invoice(subscription, monkeypa
     assert invoice.total == D("180.80")
     assert all(prove(line).agrees for line in invoice.lines.filter(kind="usage"))
 
-    done = finalizing.finalize(invoice, now=OCTOBER)
+    done = finalize.finalize(invoice, now=OCTOBER)
     assert (done.number, done.state, done.amount_remaining) == ("INV-000001", "finalized", D("180.80"))
-    paid = finalizing.mark_paid(done, now=OCTOBER, by=None)
+    paid = void.mark_paid(done, now=OCTOBER, by=None)
     assert (paid.state, paid.amount_remaining) == ("paid", D(0))
 
 
@@ -160,7 +161,7 @@ def test_the_printed_invoice_can_be_checked_by_hand(subscription):
     process_inbox()
     run_and_return(SEPTEMBER)
     [invoice] = run_and_return(OCTOBER)
-    printed = print_invoice(finalizing.finalize(invoice, now=OCTOBER))
+    printed = print_invoice(finalize.finalize(invoice, now=OCTOBER))
     for expected in (
         "Invoice INV-000001",
         "Ada Labs (ada-labs)",

@@ -12,11 +12,12 @@ from typing import Any
 import pytest
 
 from billing import tasks
-from billing.finalizing import finalize, reissue
+from billing.invoicing.upcoming import upcoming
+from billing.lifecycle.finalize import finalize
+from billing.lifecycle.void import reissue
 from billing.models import BillingRun, Invoice
 from billing.money import round_amount
-from billing.states import parked
-from billing.upcoming import upcoming
+from billing.runs.billing_states import parked
 from catalog.models import Feature
 from customers.models import Subscription
 from customers.subscriptions import cancel, change_plan, pause, resume

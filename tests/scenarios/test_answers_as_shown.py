@@ -5,7 +5,7 @@ import os
 
 from django.utils import timezone
 
-from config.openapi_hooks import EXAMPLES, examples
+from config.api.openapi_hooks import EXAMPLES, examples
 from tests.scenarios.described import JSON, described, operations, problems_of
 from tests.scenarios.shown import NOW, collected, statuses_shown
 

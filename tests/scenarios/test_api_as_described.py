@@ -18,7 +18,7 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from config.wsgi import application
-from events.keys import make_key
+from events.access.keys import make_key
 from events.models import Scope
 from tests.scenarios.described import described, example_of, make_one_of_everything, operations, pointing_at
 

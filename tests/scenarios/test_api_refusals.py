@@ -7,8 +7,8 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
-from events.keys import forget_remembered_keys, make_key, rotate
-from events.limits import forget_counts
+from events.access.keys import forget_remembered_keys, make_key, rotate
+from events.access.limits import forget_counts
 from events.models import Scope
 from tests.scenarios.described import example_of, operations
 

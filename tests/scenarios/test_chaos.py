@@ -25,7 +25,7 @@ import psycopg
 import pytest
 from django.conf import settings
 
-from config.embedded import EmbeddedPostgres
+from config.server.postgres import EmbeddedPostgres
 from tests.services import free_port
 
 pytestmark = pytest.mark.slow

@@ -27,17 +27,17 @@ from billing.demo.mistakes import mistakes, repeats
 from billing.demo.running import invoice_to_print
 from billing.demo.story import Story
 from billing.demo.usage import WireEvent, all_usage, moment_of, usage_of
+from billing.explanation.proof import prove
+from billing.explanation.text import print_invoice
 from billing.models import Invoice
-from billing.printing import print_invoice
-from billing.proof import prove
-from billing.runs import run_to_end
-from config.problems import StartupProblem
+from billing.runs.billing_run import run_to_end
+from config.server.problems import StartupProblem
 from customers.models import Customer, Subscription
-from events.ingestion import accept
-from events.keys import authenticate, revoke
+from events.access.keys import authenticate, revoke
+from events.ingest.accept import accept
+from events.ingest.payload import parse_batch
+from events.ledger.processing import process_batch
 from events.models import ApiKey, Problem
-from events.payload import parse_batch
-from events.processing import process_batch
 from tests.factories import make_user
 
 D = Decimal

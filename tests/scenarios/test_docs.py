@@ -20,9 +20,9 @@ from config.webhooks.models import WebhookEndpoint
 from config.webhooks.names import WebhookEvent
 from config.webhooks.posting import signed
 from customers.models import Customer, Subscription
-from events.keys import make_key
+from events.access.keys import make_key
+from events.ledger.processing import process_batch
 from events.models import Event
-from events.processing import process_batch
 
 pytestmark = pytest.mark.django_db(transaction=True)
 TEXT = (Path(settings.BASE_DIR) / "docs" / "api.md").read_text()

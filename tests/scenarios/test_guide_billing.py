@@ -6,9 +6,9 @@ from decimal import Decimal
 import pytest
 from django.utils import timezone
 
+from billing.invoicing.upcoming import upcoming
 from billing.models import Invoice
-from billing.runs import run_to_end
-from billing.upcoming import upcoming
+from billing.runs.billing_run import run_to_end
 from catalog.models import Feature
 from catalog.publishing import draft_of, publish
 from customers.models import Subscription

@@ -3,8 +3,8 @@
 import pytest
 
 from catalog.features import archive_feature
+from events.ledger.processing import process_batch
 from events.models import Problem, ProblemState
-from events.processing import process_batch
 from tests.scenarios.guide import begin, make_guide
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.django_db(transaction=True)]

@@ -7,8 +7,8 @@ from decimal import Decimal
 import pytest
 from django.utils import timezone
 
-from events import refusals
-from events.keys import make_key, revoke
+from events.access import refused_requests
+from events.access.keys import make_key, revoke
 from events.models import Event, InboxEvent
 from tests.scenarios.guide import Guide, make_guide
 
@@ -25,7 +25,7 @@ def refused(guide: Guide, status: int, **request) -> str:
     """Send a request that is refused, and return the live view, which lists it."""
     answer = guide.send(**request)
     assert answer.status_code == status, answer.content
-    refusals.flush()
+    refused_requests.flush()
     assert not InboxEvent.objects.exists()
     return guide.page()
 
@@ -91,7 +91,7 @@ def test_4c_too_many_requests_say_how_to_go_on(guide):
     answer = guide.send(key=slow, **GOOD)
     assert answer.status_code == 429
     assert int(answer.headers["Retry-After"]) >= 1
-    refusals.flush()
+    refused_requests.flush()
     assert "back off exponentially" in guide.page()
 
 

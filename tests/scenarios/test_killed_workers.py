@@ -16,10 +16,10 @@ from django.conf import settings
 from django.db import connection
 from django.db.models import Sum
 
-from billing import runs
-from billing.finalizing import finalize_due
+from billing.lifecycle.finalize import finalize_due
 from billing.models import BillingRun, BillingState, Invoice, RunChunk
-from billing.runs import start_run
+from billing.runs import billing_run
+from billing.runs.billing_run import start_run
 from tests.billing.world import D, use, utc
 from tests.factories import make_customer, make_feature, make_subscription, make_version
 
@@ -81,7 +81,7 @@ def wait_for(count: int, seconds: float = 90) -> None:
 @pytest.fixture
 def company(monkeypatch):
     """Subscribe sixty customers, each with 100 calls in September: an opening of $30, and a cycle of $31."""
-    monkeypatch.setattr(runs, "CHUNK_SIZE", IN_A_CHUNK)
+    monkeypatch.setattr(billing_run, "CHUNK_SIZE", IN_A_CHUNK)
     calls = make_feature(name="API calls")
     plan = make_version(FEE, {"feature": calls, "unit_amount": D("0.01")})
     for _ in range(SUBSCRIPTIONS):
@@ -121,9 +121,9 @@ def test_a_run_whose_workers_are_killed_is_finished_by_the_next_ones(company, tm
 
 FINALIZE = """
 from datetime import datetime
-from billing import finalizing
-finalizing.BATCH = 3
-finalizing.finalize_due(now=datetime.fromisoformat("{now}"))
+from billing.lifecycle import finalize
+finalize.BATCH = 3
+finalize.finalize_due(now=datetime.fromisoformat("{now}"))
 """
 
 
@@ -141,7 +141,7 @@ def finalized() -> int:
 
 
 def test_processes_that_are_killed_while_they_finalize_leave_no_gap_and_no_double(company, tmp_path):
-    runs.run_to_end(as_of=END)
+    billing_run.run_to_end(as_of=END)
     drafts = Invoice.objects.count()
     processes = [finalizing_process(tmp_path), finalizing_process(tmp_path)]
     try:

@@ -9,8 +9,8 @@ from decimal import Decimal
 import pytest
 
 from billing import tasks
+from billing.explanation.proof import prove
 from billing.models import Invoice
-from billing.proof import prove
 from events.tasks import process_inbox
 from tests.billing.world import lines, utc
 from tests.factories import make_customer, make_feature, make_subscription, make_version

@@ -7,8 +7,8 @@ import pytest
 from flexprice import Flexprice
 from flexprice.models.errors import ErrorResponse
 
-from billing.runs import run_to_end
-from events.keys import make_key
+from billing.runs.billing_run import run_to_end
+from events.access.keys import make_key
 from tests.billing.world import D
 from tests.factories import make_customer, make_version
 

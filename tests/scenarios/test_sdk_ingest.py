@@ -11,9 +11,9 @@ import pytest
 from flexprice import Flexprice
 from flexprice.models.errors import ErrorResponse, FlexpriceDefaultError
 
-from events.keys import make_key
+from events.access.keys import make_key
+from events.ledger.processing import process_batch
 from events.models import Problem, Scope, UsageBucket
-from events.processing import process_batch
 from tests.factories import make_customer, make_feature
 from tests.web_server import database_url, forget_what_was_sent
 

@@ -9,7 +9,7 @@ from flexprice import Flexprice
 from flexprice.models.errors import ErrorResponse
 
 from billing.models import Wallet
-from events.keys import make_key
+from events.access.keys import make_key
 from tests.factories import make_customer
 
 pytestmark = pytest.mark.django_db(transaction=True)

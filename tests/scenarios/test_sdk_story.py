@@ -11,10 +11,10 @@ import pytest
 from flexprice import Flexprice
 from flexprice.models.errors import ErrorResponse, FlexpriceDefaultError
 
-from billing.runs import run_to_end
-from events.keys import make_key
+from billing.runs.billing_run import run_to_end
+from events.access.keys import make_key
+from events.ledger.processing import process_batch
 from events.models import Scope
-from events.processing import process_batch
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from flexprice.models.errors import ErrorResponse, FlexpriceDefaultError, FlexpriceError
 
-from billing.runs import run_to_end
-from events.processing import process_batch
+from billing.runs.billing_run import run_to_end
+from events.ledger.processing import process_batch
 from tests.scenarios.test_sdk_story import Shop, fee, meter, shop, usage_price
 
 __all__ = ["shop"]

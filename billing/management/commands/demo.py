@@ -25,10 +25,10 @@ from billing.demo.sending import Sender
 from billing.demo.settling import settle_invoices
 from billing.demo.story import COMPANY, Story
 from billing.demo.usage import all_usage
+from billing.explanation.text import print_invoice
 from billing.money import format_amount
-from billing.printing import print_invoice
-from config.problems import StartupProblem
-from config.supervisor import running_services
+from config.server.problems import StartupProblem
+from config.server.supervisor import running_services
 
 INTERRUPTED = 130
 Tell = Callable[[int], None]

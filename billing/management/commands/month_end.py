@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from billing.month_end.months import Month
 from billing.month_end.report import HEADINGS, month_end, table_rows
-from events.admin.exporting import cell
+from config.office.files import cell
 
 
 class Command(BaseCommand):

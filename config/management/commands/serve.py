@@ -7,7 +7,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandParser
 
-from config.supervisor import HOST, running_services
+from config.server.supervisor import HOST, running_services
 
 
 class Command(BaseCommand):

@@ -7,7 +7,7 @@ from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
-from events.keys import make_key
+from events.access.keys import make_key
 from events.models import Scope
 
 

@@ -10,7 +10,7 @@ from django.utils.dateparse import parse_datetime
 
 from catalog.models import Feature
 from customers.models import Customer
-from events.rebuilding import FIRST, LAST, Scope, rebuild_usage
+from events.ledger.rebuilding import FIRST, LAST, Scope, rebuild_usage
 
 
 class Command(BaseCommand):

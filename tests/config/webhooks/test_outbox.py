@@ -3,13 +3,15 @@
 import pytest
 from django.db import transaction
 
-from billing.announcing import announce
-from billing.finalizing import finalize, finalize_due, mark_paid, recompute, reissue, void
+from billing.lifecycle.finalize import finalize, finalize_due
+from billing.lifecycle.recompute import recompute
+from billing.lifecycle.void import mark_paid, reissue, void
 from billing.models import Invoice
-from billing.runs import run_to_end
+from billing.notifications import notify
+from billing.runs.billing_run import run_to_end
 from config.webhooks.models import WebhookDelivery, WebhookMessage
 from config.webhooks.names import WebhookEvent
-from config.webhooks.outbox import NotInTransaction, emit
+from config.webhooks.outbox import NotInTransaction, emit, register_renderer
 from customers.subscriptions import (
     SubscriptionEnded,
     cancel,
@@ -66,7 +68,7 @@ def test_many_invoices_are_told_of_in_as_many_queries_as_one(many, django_assert
     make_endpoint()
     invoices = list(Invoice.objects.all())
     with django_assert_num_queries(4):  # who wants it, the invoices, the messages, the deliveries
-        announce(WebhookEvent.INVOICE_FINALIZED, invoices, now=NOW)
+        notify(WebhookEvent.INVOICE_FINALIZED, invoices, now=NOW)
     assert WebhookDelivery.objects.count() == 2 * many
 
 
@@ -110,11 +112,12 @@ def test_only_those_who_want_to_know_are_told():
     assert [one.message.event_type for one in payments.deliveries.all()] == ["invoice.update.payment"]
 
 
-def test_while_nobody_listens_nothing_is_written_or_even_worked_out():
-    def asked():
+def test_without_endpoints_nothing_is_written_or_rendered():
+    def render(objects, at):
         raise AssertionError
 
-    assert emit(WebhookEvent.TEST, "test", asked, at=NOW) == 0
+    register_renderer("test", render)
+    assert emit(WebhookEvent.TEST, "test", [1], at=NOW) == 0
     make_subscription()
     assert not WebhookMessage.objects.exists()
 
@@ -130,4 +133,4 @@ def test_what_is_taken_back_was_never_told():
 @pytest.mark.django_db(transaction=True)
 def test_a_message_needs_the_transaction_of_its_change():
     with pytest.raises(NotInTransaction):
-        emit(WebhookEvent.TEST, "test", list, at=NOW)
+        emit(WebhookEvent.TEST, "test", [1], at=NOW)

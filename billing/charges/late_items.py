@@ -1,0 +1,115 @@
+"""What a price charged for a period, in figures that can be subtracted. Pure."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any, Protocol
+
+from billing.lines import LATE_USAGE, TRUE_UP, USAGE
+from billing.money import ZERO, exact
+from customers.periods import Period
+
+
+class Line(Protocol):
+    """A line of an invoice, written or worked out."""
+
+    @property
+    def kind(self) -> str: ...
+    @property
+    def price_id(self) -> int | None: ...
+    @property
+    def quantity(self) -> Decimal: ...
+    @property
+    def free_units(self) -> Decimal: ...
+    @property
+    def billable_quantity(self) -> Decimal: ...
+    @property
+    def amount(self) -> Decimal: ...
+    @property
+    def events_count(self) -> int | None: ...
+    @property
+    def events_checksum(self) -> int | None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """Usage and its price: units, the amount as invoiced, and which events (how many, and their ids' checksum).
+
+    A difference is of the same kind: its checksum is that of the events that are in one and not in the other.
+    """
+
+    quantity: Decimal = ZERO
+    free: Decimal = ZERO
+    billable: Decimal = ZERO
+    amount: Decimal = ZERO
+    events: int = 0
+    checksum: int = 0
+
+    def plus(self, other: "Figures") -> "Figures":
+        with exact():
+            return Figures(
+                self.quantity + other.quantity,
+                self.free + other.free,
+                self.billable + other.billable,
+                self.amount + other.amount,
+                self.events + other.events,
+                self.checksum ^ other.checksum,
+            )
+
+    def minus(self, other: "Figures") -> "Figures":
+        with exact():
+            return Figures(
+                self.quantity - other.quantity,
+                self.free - other.free,
+                self.billable - other.billable,
+                self.amount - other.amount,
+                self.events - other.events,
+                self.checksum ^ other.checksum,
+            )
+
+
+NOTHING = Figures()
+
+
+def of_prices(lines: Iterable[Line]) -> dict[int, Figures]:
+    """Add up the usage lines of every price, with the minimum commitment's share; other lines are left out."""
+    found: dict[int, Figures] = {}
+    for line in lines:
+        if line.price_id is not None and line.kind in (USAGE, TRUE_UP, LATE_USAGE):
+            found[line.price_id] = found.get(line.price_id, NOTHING).plus(_figures(line))
+    return found
+
+
+def _figures(line: Line) -> Figures:
+    if line.kind == TRUE_UP:
+        return Figures(amount=line.amount)
+    return Figures(
+        line.quantity,
+        line.free_units,
+        line.billable_quantity,
+        line.amount,
+        line.events_count or 0,
+        line.events_checksum or 0,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class LateItem:
+    """What a price has to charge for an earlier period, after what was charged for it before."""
+
+    adjustment_id: int
+    price_id: int
+    version_id: int
+    feature_id: int
+    label: str
+    units: tuple[str, str]
+    period: Period
+    before: Figures
+    after: Figures
+    invoice_id: int | None = None
+    invoice: str = ""
+    line_id: int | None = None
+    again: list[dict[str, Any]] = field(default_factory=list)
+    discount_back: Decimal = ZERO
+    credited: Decimal = ZERO
+    is_settling: bool = False

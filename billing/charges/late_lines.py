@@ -1,0 +1,91 @@
+"""Late adjustments as lines of the next invoice. Pure."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from billing import wording
+from billing.charges.late_items import LateItem
+from billing.charges.next_invoice import OPENING, NextInvoice
+from billing.lines import LATE_USAGE, DraftLine
+from billing.money import format_amount
+
+
+def due_items(items: Iterable[LateItem], step: NextInvoice) -> list[LateItem]:
+    """Keep what an invoice takes: adjustments of periods that ended by its own period's start.
+
+    An opening takes none. An invoice without a period of its own, which settles what is left, takes them all. One that
+    is worked out anew takes what was settled of its own period elsewhere.
+    """
+    if step.kind == OPENING:
+        return []
+    if step.period.start >= step.period.end:
+        return list(items)
+    return [item for item in items if item.is_settling or item.period.end <= step.period.start]
+
+
+def late_line(item: LateItem, currency: str, timezone: str) -> DraftLine:
+    """Write an adjustment as a line: the difference, with what was charged and what the period comes to now."""
+    difference = item.after.minus(item.before)
+    return DraftLine(
+        kind=LATE_USAGE,
+        description=f"{item.label}, {wording.dates(item.period, timezone)} · {_describe(item, currency)}",
+        period=item.period,
+        amount=difference.amount,
+        exact_amount=difference.amount,
+        price_id=item.price_id,
+        plan_version_id=item.version_id,
+        quantity=difference.quantity,
+        free_units=difference.free,
+        billable_quantity=difference.billable,
+        feature_id=item.feature_id,
+        events_count=difference.events,
+        events_checksum=difference.checksum,
+        computation={
+            "label": item.label,
+            "late": {
+                "invoice": item.invoice,
+                "before": _written(item, after=False),
+                "after": _written(item, after=True),
+                **({"credited": wording.plain(item.credited)} if item.credited else {}),
+            },
+            "again": item.again,
+            **_windows(item),
+        },
+        label=item.label,
+        adjusts_id=item.line_id,
+        adjusts_invoice_id=item.invoice_id,
+        adjustment_id=item.adjustment_id,
+        discount_back=item.discount_back,
+    )
+
+
+def _windows(item: LateItem) -> dict[str, Any]:
+    """Say in which windows the price's usage was counted, where there is any left."""
+    found = [window for again in item.again for window in again["computation"].get("windows", ())]
+    return {"windows": found} if found else {}
+
+
+def _describe(item: LateItem, currency: str) -> str:
+    before, after = item.before, item.after
+    used = f"{wording.number(after.quantity)}{wording.unit(*item.units, after.quantity)} used"
+    where = f" on {item.invoice}" if item.invoice else ""
+    if item.is_settling:
+        return f"{used}, of which later invoices settled {format_amount(before.amount - after.amount, currency)}"
+    now, then = format_amount(after.amount, currency), format_amount(before.amount + item.credited, currency)
+    if item.credited:
+        then += f", of which {format_amount(item.credited, currency)} was credited"
+    if after.quantity == before.quantity:
+        return f"late usage: {used} as invoiced{where}, from other events: {now} instead of {then}"
+    return f"late usage: {used}, {wording.number(before.quantity)} invoiced{where}: {now} instead of {then}"
+
+
+def _written(item: LateItem, *, after: bool) -> dict[str, str]:
+    figures = item.after if after else item.before
+    return {
+        "quantity": wording.plain(figures.quantity),
+        "free": wording.plain(figures.free),
+        "billable": wording.plain(figures.billable),
+        "amount": wording.plain(figures.amount),
+        "events": str(figures.events),
+        "checksum": str(figures.checksum),
+    }

@@ -1,0 +1,196 @@
+"""Proof of an invoice line: its usage counted again, priced again, and compared with what the line says."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from django.db.models import QuerySet
+
+from billing.charges.allowances import Grant
+from billing.charges.late_items import NOTHING, Figures, of_prices
+from billing.charges.subscription import BilledSubscription, PlanTerms
+from billing.charges.usage_charges import Charge
+from billing.charges.usage_lines import usage_lines
+from billing.invoicing.compute import values_of
+from billing.invoicing.plan_terms import load_catalog
+from billing.late_usage.reconcile import usage_of_period
+from billing.lines import LATE_USAGE, USAGE, DraftLine
+from billing.models import InvoiceLine, InvoiceState
+from catalog.models import Price
+from config.refusals import Refused
+from customers.periods import Interval, Period, Schedule
+from events.usage.meter import UsageRequest, usage_many
+
+
+class NotUsage(Refused):
+    """Only usage lines are counted from events."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One figure of a line: what the invoice says, and what counting again gives."""
+
+    name: str
+    on_invoice: Decimal
+    recounted: Decimal
+
+    @property
+    def agrees(self) -> bool:
+        return self.on_invoice == self.recounted
+
+    @property
+    def difference(self) -> Decimal:
+        return self.recounted - self.on_invoice
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """The figures of a line, compared. Where they differ, usage changed after the line was computed.
+
+    `corrected_by` are the late lines since, of invoices that aren't void, that charge such a difference.
+    """
+
+    findings: tuple[Finding, ...]
+    corrected_by: tuple[InvoiceLine, ...] = ()
+
+    @property
+    def agrees(self) -> bool:
+        return all(finding.agrees for finding in self.findings)
+
+
+def prove(line: InvoiceLine) -> Proof:
+    """Count a usage line's events again in its windows, rate them by its price, and compare. Writes nothing.
+
+    A late line is compared by what it says that its whole period comes to. Raises `NotUsage` for other lines.
+    """
+    if line.kind == LATE_USAGE:
+        stated, counted = _stated(line), _counted_again(line)
+    elif line.kind == USAGE and line.events_count is not None and line.events_checksum is not None:
+        again = _again(line)
+        stated = Figures(line.quantity, amount=line.amount, events=line.events_count, checksum=line.events_checksum)
+        counted = of_prices([again]).get(again.price_id, NOTHING) if again is not None else NOTHING
+    else:
+        raise NotUsage("Only usage lines are counted from events. A fee is checked by its days.")
+    findings = (
+        Finding("Quantity", stated.quantity, counted.quantity),
+        Finding("Events", Decimal(stated.events), Decimal(counted.events)),
+        Finding("Checksum", Decimal(stated.checksum), Decimal(counted.checksum)),
+        Finding("Amount", stated.amount, counted.amount),
+    )
+    return Proof(findings, tuple(corrections_of(line)))
+
+
+def corrections_of(line: InvoiceLine) -> QuerySet[InvoiceLine]:
+    """Find the late lines that correct a usage or late line: later ones of its price and period, no void ones."""
+    period_start = line.invoice.period_start if line.kind == USAGE else line.period_start
+    if period_start is None:
+        return InvoiceLine.objects.none()
+    late = InvoiceLine.objects.filter(
+        kind=LATE_USAGE,
+        price=line.price_id,
+        late_adjustment__subscription=line.invoice.subscription_id,
+        late_adjustment__period_start=period_start,
+        pk__gt=line.pk,
+    )
+    return late.exclude(invoice__state=InvoiceState.VOID).select_related("invoice").order_by("pk")
+
+
+def _stated(line: InvoiceLine) -> Figures:
+    after = line.computation["late"]["after"]
+    return Figures(
+        Decimal(after["quantity"]),
+        amount=Decimal(after["amount"]),
+        events=int(after["events"]),
+        checksum=int(after["checksum"]),
+    )
+
+
+def _counted_again(line: InvoiceLine) -> Figures:
+    if line.period_start is None or line.period_end is None or line.price_id is None:
+        raise NotUsage("The line names no period.")
+    known_at = (line.adjusts_invoice or line.invoice).computed_at
+    period = Period(line.period_start, line.period_end)
+    lines = usage_of_period(line.invoice.subscription_id or 0, period, known_at=known_at)
+    return of_prices(lines).get(line.price_id, NOTHING)
+
+
+def _again(line: InvoiceLine) -> DraftLine | None:
+    subscription, charge = _billed_subscription(line), _charge(line)
+    requests = [
+        UsageRequest(subscription.customer_id, ask.feature_id, ask.window.start, ask.window.end)
+        for ask in charge.asks()
+    ]
+    values = values_of(subscription.customer_id, charge) if charge.needs_events else []
+    lines = usage_lines(subscription, charge, usage_many(requests), values)
+    return next((each for each in lines if each.kind == USAGE), None)
+
+
+def _billed_subscription(line: InvoiceLine) -> BilledSubscription:
+    """Make as much of a subscription as rating a line needs."""
+    invoice = line.invoice
+    start = line.period_start or invoice.computed_at
+    return BilledSubscription(
+        subscription_id=invoice.subscription_id or 0,
+        customer_id=invoice.customer_id,
+        currency=invoice.currency,
+        schedule=Schedule(Interval("month"), start),
+        started_at=start,
+    )
+
+
+def _charge(line: InvoiceLine) -> Charge:
+    """Build the line's charge from what it recorded: windows and allowances, and the price, which never changes."""
+    price = line.price
+    if price is None:
+        raise NotUsage("The line has no price.")
+    plan = load_catalog([price.version_id])[price.version_id].terms(
+        price.currency,
+        Interval(price.interval, price.interval_count),
+    )
+    less, is_trial = line.computation.get("less"), bool(line.computation.get("trial"))
+    charge = _of_windows(plan, price.pk, line.computation["windows"], is_trial=is_trial)
+    if less is None:
+        return charge
+    version_id = Price.objects.get(pk=less["price_id"]).version_id
+    before = load_catalog([version_id])[version_id].terms(
+        price.currency, Interval(price.interval, price.interval_count)
+    )
+    return replace(charge, less=_of_windows(before, less["price_id"], less["windows"], is_trial=less["trial"]))
+
+
+def _of_windows(plan: PlanTerms, price_id: int, recorded: Sequence[dict[str, Any]], *, is_trial: bool) -> Charge:
+    usage_price = next(each for each in plan.usage if each.price_id == price_id)
+    found = tuple(grant_of(window) for window in recorded)
+    windows = tuple(window for grant in found for window in grant.windows)
+    return Charge(usage_price, plan, windows, found, is_trial, active=windows)
+
+
+def spans_of(line: InvoiceLine) -> list[Period]:
+    """List the windows whose usage a usage line charges."""
+    return spans_recorded(line.computation)
+
+
+def spans_recorded(how: dict[str, Any]) -> list[Period]:
+    """List the windows that a computation recorded, without what an invoice before charged of them."""
+    since = datetime.fromisoformat(how["less"]["until"]) if "less" in how else None
+    spans = [_period(span) for window in how.get("windows", ()) for span in window["spans"]]
+    if since is None:
+        return spans
+    return [Period(max(span.start, since), span.end) for span in spans if span.end > since]
+
+
+def grant_of(window: dict[str, Any]) -> Grant:
+    """Read an allowance and its windows back from what a line recorded of them."""
+    limit = window["limit"]
+    before = window.get("before")
+    return Grant(
+        windows=tuple(_period(span) for span in window["spans"]),
+        limit=None if limit is None else Decimal(limit),
+        used_in=None if before is None else _period(before),
+    )
+
+
+def _period(span: dict[str, Any]) -> Period:
+    return Period(datetime.fromisoformat(span["from"]), datetime.fromisoformat(span["to"]))

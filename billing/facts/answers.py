@@ -1,0 +1,183 @@
+"""What billing tells usage tracking's diagnosis: an event's period and invoice, the free tier, the line, the money.
+
+It works everything out by the invoices' own code, and writes nothing.
+"""
+
+from collections import defaultdict
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+from datetime import datetime
+from decimal import Decimal
+
+from django.db.models import Q
+
+from billing.charges.next_invoice import CYCLE, FINAL, NextInvoice
+from billing.charges.subscription import BilledSubscription, period_in_force
+from billing.charges.usage_charges import Charge, charges
+from billing.charges.usage_lines import usage_lines
+from billing.facts.late_usage import late_facts
+from billing.invoicing.compute import EXPECTED_ERRORS, InvoiceRequest, compute_invoices, values_of
+from billing.invoicing.subscriptions import load_subscriptions
+from billing.lines import TRUE_UP, USAGE
+from billing.models import Invoice, InvoiceLine, InvoiceState, LineKind
+from billing.money import ZERO, exact, format_amount
+from config.office.links import admin_url
+from customers.models import Subscription
+from customers.periods import Period
+from events.diagnosis.billing_facts import Facts, FreeTier, InvoiceFact, LineFact, Standing, Worth
+from events.usage.meter import Quantity, UsageRequest, usage_many
+
+MOST_PERIODS = 500
+
+
+class BillingAnswers:
+    """Answers for billing; see `events.billing_facts`."""
+
+    def facts(
+        self, *, subscription_id: int, feature_ids: Collection[int], at: datetime, now: datetime
+    ) -> dict[int, Facts]:
+        subscription = load_subscriptions([subscription_id]).get(subscription_id)
+        if subscription is None:
+            return {}
+        period = period_in_force(subscription, at)
+        standing = standing_of(period, now)
+        invoice = invoice_of(subscription_id, at)
+        base = Facts(period, standing, subscription.timezone, _upcoming_url(subscription_id), _invoice_fact(invoice))
+        known = late_facts(subscription, invoice, period)
+        try:
+            found = charges(subscription, NextInvoice(CYCLE, period, period.end))
+        except EXPECTED_ERRORS as error:
+            return {pk: known.put_into(replace(base, problem=str(error)), pk) for pk in feature_ids}
+        mine = [charge for charge in found if charge.price.feature.id in feature_ids and _covers(charge, at)]
+        answers = _ask(subscription, mine)
+        written = _written_lines(invoice, feature_ids)
+        facts = dict.fromkeys(feature_ids, base)
+        for charge in mine:
+            facts[charge.price.feature.id] = _facts_of(subscription, charge, answers[id(charge)], base, at)
+        full = {pk: replace(each, lines=tuple(written[pk])) if written[pk] else each for pk, each in facts.items()}
+        return {pk: known.put_into(each, pk) for pk, each in full.items()}
+
+    def worth(self, moments: Collection[tuple[int, datetime]], *, now: datetime) -> Worth:
+        wanted: dict[int, set[datetime]] = defaultdict(set)
+        for customer_id, moment in moments:
+            wanted[customer_id].add(moment)
+        rows = Subscription.objects.filter(customer_id__in=list(wanted)).order_by("pk")
+        subscriptions = load_subscriptions(list(rows.values_list("pk", flat=True)[:MOST_PERIODS]))
+        works = {}
+        for subscription in subscriptions.values():
+            for moment in wanted[subscription.customer_id]:
+                if subscription.started_at <= moment and (
+                    subscription.ended_at is None or moment < subscription.ended_at
+                ):
+                    period = period_in_force(subscription, moment)
+                    works[subscription.subscription_id, period] = InvoiceRequest(
+                        subscription, NextInvoice(CYCLE, period, period.end)
+                    )
+        chosen = list(works.values())[:MOST_PERIODS]
+        amounts: dict[str, Decimal] = defaultdict(Decimal)
+        failed = 0
+        for computed in compute_invoices(chosen):
+            failed += bool(computed.problem)
+            for line in computed.lines:
+                if line.kind in (USAGE, TRUE_UP):
+                    amounts[computed.work.subscription.currency] += line.amount
+        return Worth(dict(amounts), len(chosen) - failed, len(works) - len(chosen) + failed)
+
+    def write_amount(self, amount: Decimal, currency: str) -> str:
+        return format_amount(amount, currency)
+
+
+def standing_of(period: Period, now: datetime) -> Standing:
+    if period.end <= now:
+        return Standing.PAST
+    return Standing.CURRENT if period.start <= now else Standing.FUTURE
+
+
+def invoice_of(subscription_id: int, at: datetime) -> Invoice | None:
+    """Return the live invoice that charges the usage of a moment, if there is one."""
+    invoices = Invoice.objects.filter(
+        subscription_id=subscription_id, kind__in=(CYCLE, FINAL), period_start__lte=at, period_end__gt=at
+    )
+    return invoices.exclude(state=InvoiceState.VOID).order_by("-pk").first()
+
+
+def _invoice_fact(invoice: Invoice | None) -> InvoiceFact | None:
+    if invoice is None:
+        return None
+    url = admin_url("billing_invoice_change", invoice.pk)
+    return InvoiceFact(str(invoice), invoice.get_state_display(), url, invoice.computed_at, not invoice.is_draft)
+
+
+def _covers(charge: Charge, at: datetime) -> bool:
+    """Tell whether the charge is for usage of the moment. A running total covers its whole period."""
+    return charge.price.feature.is_cumulative or any(window.contains(at) for window in charge.windows)
+
+
+def _ask(subscription: BilledSubscription, found: Sequence[Charge]) -> dict[int, list[Quantity]]:
+    """Ask the meter for all charges at once; the answers by the charge's identity, in the order of its asks."""
+    asks = [(charge, ask) for charge in found for ask in charge.asks()]
+    requests = [
+        UsageRequest(subscription.customer_id, ask.feature_id, ask.window.start, ask.window.end) for _, ask in asks
+    ]
+    answers: dict[int, list[Quantity]] = defaultdict(list)
+    for (charge, _), quantity in zip(asks, usage_many(requests), strict=True):
+        answers[id(charge)].append(quantity)
+    return answers
+
+
+def _facts_of(
+    subscription: BilledSubscription, charge: Charge, answers: list[Quantity], base: Facts, at: datetime
+) -> Facts:
+    tier = _free_tier(charge, answers, at)
+    try:
+        values = values_of(subscription.customer_id, charge) if charge.needs_events else ()
+        lines = usage_lines(subscription, charge, answers, values)
+    except EXPECTED_ERRORS as error:
+        return replace(base, free_tier=tier, problem=str(error))
+    facts = tuple(LineFact(line.description, format_amount(line.amount, subscription.currency)) for line in lines)
+    return replace(base, free_tier=tier, lines=facts)
+
+
+def _free_tier(charge: Charge, answers: list[Quantity], at: datetime) -> FreeTier | None:
+    """Find the allowance that the moment takes from, with what was used of it."""
+    allowance = charge.plan.allowances.get(charge.price.feature.id)
+    if allowance is None or charge.is_trial or allowance.limit == 0:
+        return None
+    rest = iter(answers)
+    for grant in charge.grants:
+        parts = [next(rest) for _ in grant.windows]
+        before = next(rest).value if grant.used_in is not None else ZERO
+        if charge.price.feature.is_cumulative or any(window.contains(at) for window in grant.windows):
+            with exact():
+                used = sum((max(part.value, ZERO) for part in parts), ZERO) + max(before, ZERO)
+            start = grant.used_in.start if grant.used_in else grant.windows[0].start
+            return FreeTier(grant.limit, used, Period(start, grant.windows[-1].end), allowance.reset)
+    return None
+
+
+def _written_lines(invoice: Invoice | None, feature_ids: Collection[int]) -> dict[int, list[LineFact]]:
+    """Read what the invoice says of the features, and the late-usage lines that adjust it since."""
+    found: dict[int, list[LineFact]] = defaultdict(list)
+    if invoice is None:
+        return found
+    own = Q(invoice=invoice, kind__in=(LineKind.USAGE, LineKind.TRUE_UP))
+    late = Q(adjusts_invoice=invoice, kind=LineKind.LATE_USAGE) & ~Q(invoice__state=InvoiceState.VOID)
+    rows = InvoiceLine.objects.filter(own | late, feature_id__in=feature_ids).select_related("invoice").order_by("pk")
+    for row in rows:
+        if row.feature_id is not None:
+            found[row.feature_id].append(
+                LineFact(
+                    row.description,
+                    format_amount(row.amount, row.invoice.currency),
+                    admin_url("billing_invoice_change", row.invoice_id),
+                    is_written=True,
+                    is_late=row.kind == LineKind.LATE_USAGE,
+                )
+            )
+    return found
+
+
+def _upcoming_url(subscription_id: int) -> str:
+    return admin_url("billing_subscription_upcoming", subscription_id) or admin_url(
+        "customers_subscription_change", subscription_id
+    )

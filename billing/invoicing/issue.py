@@ -1,0 +1,98 @@
+"""Write computed invoices and their lines as rows."""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+
+from django.conf import settings
+from django.db import transaction
+
+from billing.invoicing.compute import ComputedInvoice
+from billing.invoicing.late_adjustments import attach_to_lines
+from billing.invoicing.totals import adjustment_rows, set_parts, set_totals, uses_of
+from billing.lines import DraftLine
+from billing.models import BillingRun, CouponUse, Invoice, InvoiceLine
+from billing.notifications import notify
+from config.db.bulk_insert import copy_in, new_row
+from config.webhooks.names import WebhookEvent
+
+COPIED_COLUMNS = (
+    *("kind", "feature_id", "price_id", "plan_version_id", "quantity", "free_units", "billable_quantity"),
+    *("unit_amount", "amount", "exact_amount", "computation", "events_count", "events_checksum"),
+    *("adjusts_id", "adjusts_invoice_id"),
+)
+
+
+def issue(
+    computed: ComputedInvoice, *, now: datetime, run: BillingRun | None = None, replaces: Invoice | None = None
+) -> Invoice:
+    """Write one worked-out invoice as a draft, lines and all. `IntegrityError` if its period has a live one already."""
+    return issue_many([computed], now=now, run=run, replaces=replaces)[0]
+
+
+def issue_many(
+    many: Sequence[ComputedInvoice], *, now: datetime, run: BillingRun | None = None, replaces: Invoice | None = None
+) -> list[Invoice]:
+    """Write worked-out invoices as drafts in a fixed number of statements, all or none."""
+    invoices = [draft_invoice(each, now=now) for each in many]
+    for invoice in invoices:
+        invoice.run, invoice.replaces = run, replaces
+    with transaction.atomic():
+        copy_in(invoices)
+        rows = [invoice_rows(invoice, each) for invoice, each in zip(invoices, many, strict=True)]
+        copy_in([row for own in rows for row in own])
+        write_uses(zip(invoices, many, strict=True))
+        notify(WebhookEvent.INVOICE_DRAFTED, invoices, now=now)
+        attach_to_lines([each.lines for each in many], rows)
+    return invoices
+
+
+def draft_invoice(computed: ComputedInvoice, *, now: datetime) -> Invoice:
+    """Make the unsaved draft of a worked-out invoice. Its grace period begins now."""
+    subscription, step = computed.work.subscription, computed.work.step
+    columns = {
+        "customer_id": subscription.customer_id,
+        "subscription_id": subscription.subscription_id,
+        "kind": step.kind,
+        "currency": subscription.currency,
+        "period_start": step.period.start,
+        "period_end": step.period.end,
+        "computed_at": now,
+        "finalize_at": now + timedelta(days=settings.INVOICE_GRACE_DAYS),
+    }
+    invoice = new_row(Invoice, columns)
+    set_totals(invoice, computed.adjusted)
+    return invoice
+
+
+def write_uses(found: Iterable[tuple[Invoice, ComputedInvoice]]) -> None:
+    """Write which discounts written drafts use: one statement for all of them, none without discounts."""
+    uses = [use for invoice, computed in found for use in uses_of(invoice, computed.adjusted)]
+    if uses:
+        CouponUse.objects.bulk_create(uses)
+
+
+def invoice_rows(invoice: Invoice, computed: ComputedInvoice) -> list[InvoiceLine]:
+    """Make the unsaved rows of an invoice: its charges, each with its part of discounts and taxes, then these.
+
+    Kept lines are brought up to date, and numbered before.
+    """
+    kept = computed.work.kept
+    base = max((line.position for line in kept), default=0)
+    rows = rows_of(invoice, computed.lines)
+    for row in rows:
+        row.position += base
+    set_parts([*kept, *rows], computed.adjusted)
+    return rows + adjustment_rows(invoice, computed.adjusted, after=base + len(rows))
+
+
+def rows_of(invoice: Invoice, lines: Sequence[DraftLine]) -> list[InvoiceLine]:
+    """Make the unsaved rows of an invoice's lines, in their order."""
+    return [_row(invoice, line, position) for position, line in enumerate(lines, start=1)]
+
+
+def _row(invoice: Invoice, line: DraftLine, position: int) -> InvoiceLine:
+    columns = {name: getattr(line, name) for name in COPIED_COLUMNS}
+    columns["invoice_id"], columns["position"] = invoice.pk, position
+    columns["description"] = line.description[:512]
+    columns["period_start"], columns["period_end"] = line.period.start, line.period.end
+    return new_row(InvoiceLine, columns)

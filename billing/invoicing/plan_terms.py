@@ -1,0 +1,127 @@
+"""From the catalog's rows to what billing works with: terms, fees, free tiers, in one currency and interval."""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from decimal import Decimal
+
+from billing.charges.subscription import Allowance, Fee, MeteredFeature, PlanTerms, UsagePrice
+from billing.money import ZERO
+from billing.rating.terms import Conversion, Model, Terms, Tier
+from catalog.models import Entitlement, Feature, PlanVersion, Price, PriceTier
+from catalog.models.prices import Cadence, PriceKind
+from customers.periods import Interval
+
+ROUNDINGS = {"none": "none", "round": "half_up", "ceil": "ceil", "floor": "floor"}
+type Catalog = dict[int, "Version"]
+
+
+class Version:
+    """One plan version with all that it charges and grants, as read from the database."""
+
+    def __init__(self, row: PlanVersion) -> None:
+        self.row = row
+        self.prices: list[tuple[Price, list[PriceTier]]] = []
+        self.entitlements: list[Entitlement] = []
+        self._terms: dict[tuple[str, Interval], PlanTerms] = {}
+
+    def terms(self, currency: str, interval: Interval) -> PlanTerms:
+        """Pick what applies to a subscription in this currency and interval; three months are a quarter."""
+        key = (currency, interval)
+        if key not in self._terms:
+            self._terms[key] = self._pick(currency, interval)
+        return self._terms[key]
+
+    def _pick(self, currency: str, interval: Interval) -> PlanTerms:
+        fitting = [
+            (price, tiers)
+            for price, tiers in self.prices
+            if price.currency == currency and Interval(price.interval, price.interval_count).same_length(interval)
+        ]
+        return PlanTerms(
+            version_id=self.row.pk,
+            name=self.row.plan.name,
+            number=self.row.number,
+            fees=tuple(fee_of(price) for price, _ in fitting if price.kind == PriceKind.FIXED),
+            usage=tuple(usage_price_of(price, tiers) for price, tiers in fitting if price.kind == PriceKind.USAGE),
+            allowances={each.feature_id: allowance_of(each) for each in self.entitlements},
+            is_priced_otherwise=bool(self.prices) and not fitting,
+        )
+
+
+def load_catalog(version_ids: Iterable[int]) -> Catalog:
+    """Read plan versions with their prices, tiers and free tiers, in four queries."""
+    ids = set(version_ids)
+    catalog = {row.pk: Version(row) for row in PlanVersion.objects.filter(pk__in=ids).select_related("plan")}
+    tiers: dict[int, list[PriceTier]] = defaultdict(list)
+    for tier in PriceTier.objects.filter(price__version_id__in=ids):
+        tiers[tier.price_id].append(tier)
+    prices = Price.objects.filter(version_id__in=ids).select_related("feature")
+    for price in prices.order_by("version_id", "position", "pk"):
+        catalog[price.version_id].prices.append((price, tiers[price.pk]))
+    for entitlement in Entitlement.objects.filter(version_id__in=ids, is_enabled=True):
+        catalog[entitlement.version_id].entitlements.append(entitlement)
+    return catalog
+
+
+def terms_of(price: Price, tiers: Iterable[PriceTier]) -> Terms:
+    """Turn a usage price into the terms that rating reads. Its maximum becomes the terms' cap."""
+    model = Model(price.model)
+    amount = price.unit_amount if price.unit_amount is not None else ZERO
+    return Terms(
+        model=model,
+        unit_amount=ZERO if model is Model.FLAT else amount,
+        flat_amount=amount if model is Model.FLAT else ZERO,
+        package_size=price.package_size if price.package_size is not None else Decimal(1),
+        package_rounding="down" if price.package_rounding == "down" else "up",
+        tiers=tuple(tier_of(tier) for tier in tiers),
+        cap_amount=price.maximum_amount,
+        conversion=conversion_of(price),
+        charge_at_zero=price.charge_at_zero,
+        rate_percent=price.rate_percent or ZERO,
+        fixed_amount_per_event=price.fixed_amount_per_event or ZERO,
+        free_events=price.free_events,
+        free_amount=price.free_amount,
+        per_event_min=price.per_event_minimum,
+        per_event_max=price.per_event_maximum,
+    )
+
+
+def tier_of(tier: PriceTier) -> Tier:
+    return Tier(
+        up_to=tier.up_to,
+        unit_amount=tier.unit_amount,
+        flat_amount=tier.flat_amount,
+        rate_percent=tier.rate_percent,
+    )
+
+
+def conversion_of(price: Price) -> Conversion | None:
+    """Return how usage is converted before it is priced; `None` when it isn't."""
+    found = Conversion(price.convert_multiply_by, price.convert_divide_by, ROUNDINGS[price.convert_rounding])
+    return None if found == Conversion() else found
+
+
+def usage_price_of(price: Price, tiers: Iterable[PriceTier]) -> UsagePrice:
+    if price.feature is None:
+        raise ValueError("A usage price has a feature: the database says so")
+    return UsagePrice(price.pk, price.label, metered_of(price.feature), terms_of(price, tiers), price.minimum_amount)
+
+
+def metered_of(feature: Feature) -> MeteredFeature:
+    return MeteredFeature(
+        id=feature.pk,
+        name=feature.name,
+        aggregation=feature.aggregation,
+        is_cumulative=feature.is_cumulative,
+        unit_singular=feature.unit_singular,
+        unit_plural=feature.unit_plural,
+    )
+
+
+def fee_of(price: Price) -> Fee:
+    amount = price.unit_amount if price.unit_amount is not None else ZERO
+    return Fee(price.pk, price.name, amount, price.quantity, price.cadence == Cadence.ADVANCE)
+
+
+def allowance_of(entitlement: Entitlement) -> Allowance:
+    return Allowance(entitlement.free_units, entitlement.reset, entitlement.is_prorated)

@@ -1,0 +1,185 @@
+"""Reads what billing has to know about subscriptions: a fixed number of queries, however many there are."""
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Sequence
+from datetime import datetime
+
+from django.db.models import Q
+
+from billing.charges.next_invoice import FINAL
+from billing.charges.subscription import BilledSubscription, BillingProgress, InvoicedFee, Phase
+from billing.invoicing.late_adjustments import waiting
+from billing.invoicing.plan_terms import Catalog, load_catalog
+from billing.lines import FEE, PRORATION
+from billing.models import BillingState, Invoice, InvoiceLine, InvoiceState
+from billing.models.invoices import SETTLEMENT
+from catalog.models.prices import Cadence
+from customers.models import Subscription, SubscriptionPhase
+from customers.periods import Period
+from customers.subscriptions import schedule_of
+
+# What a subscription knows of its subscription's own row: a run reads thousands.
+KNOWN = (
+    *("customer_id", "currency", "interval", "interval_count", "alignment", "anchor", "timezone"),
+    *("started_at", "ended_at", "prorate"),
+)
+
+
+def load_subscriptions(
+    subscription_ids: Collection[int], *, leaving_out: Collection[int] = (), since: datetime | None = None
+) -> dict[int, BilledSubscription]:
+    """Read the subscriptions with their phases, plans, standing and what recent invoices hold of their fees.
+
+    `leaving_out` are invoices to ignore: the draft that is recalculated, the invoice to be replaced.
+    `since` reaches back to invoices of earlier periods.
+    """
+    subscriptions = load_terms(subscription_ids)
+    late = waiting(subscription_ids, leaving_out)
+    for pk, subscription in subscriptions.items():
+        subscription.late = late[pk]
+    _add_invoiced(subscriptions, leaving_out, since)
+    return subscriptions
+
+
+def load_terms(subscription_ids: Collection[int]) -> dict[int, BilledSubscription]:
+    """Read the subscriptions with their phases, plans and standing only: enough to rate usage, and not to bill."""
+    states = BillingState.objects.filter(pk__among=subscription_ids)
+    known = states.values_list("pk", "opened", "billed_until", "closed_at")
+    standings = {pk: BillingProgress(opened, billed_until, closed_at) for pk, opened, billed_until, closed_at in known}
+    phases = _phases(subscription_ids)
+    catalog = load_catalog({phase.version_id for chain in phases.values() for phase in chain})
+    subscriptions = Subscription.objects.filter(pk__among=subscription_ids).only(*KNOWN)
+    return {
+        row.pk: _billed_subscription(row, phases[row.pk], catalog, standings.get(row.pk, BillingProgress()))
+        for row in subscriptions
+    }
+
+
+def load_subscriptions_as_of(wanted: Sequence[tuple[int, datetime]]) -> list[BilledSubscription]:
+    """Read subscriptions as they were known at a moment each: with the phases that held then, changed since or not.
+
+    Enough to charge usage anew on the terms of an earlier invoice: what was invoiced and billed isn't read. A
+    subscription that wasn't known yet is read as it is now.
+    """
+    ids = {pk for pk, _ in wanted}
+    rows = list(
+        SubscriptionPhase.objects.filter(subscription_id__in=ids).order_by("subscription_id", "starts_at", "pk")
+    )
+    catalog = load_catalog({row.plan_version_id for row in rows})
+    subscriptions = Subscription.objects.in_bulk(ids)
+    found = []
+    for pk, moment in wanted:
+        own = [row for row in rows if row.subscription_id == pk]
+        held = [row for row in own if _held_at(row, moment)] or [row for row in own if row.superseded_at is None]
+        subscription = _billed_subscription(
+            subscriptions[pk], [_phase(row) for row in held], catalog, BillingProgress()
+        )
+        subscription.ended_at = None  # as known then: the phases end where it ended
+        found.append(subscription)
+    return found
+
+
+def _held_at(row: SubscriptionPhase, moment: datetime) -> bool:
+    return row.recorded_at <= moment and (row.superseded_at is None or row.superseded_at > moment)
+
+
+def _phases(subscription_ids: Collection[int]) -> dict[int, list[Phase]]:
+    found: dict[int, list[Phase]] = defaultdict(list)
+    rows = SubscriptionPhase.objects.filter(subscription_id__among=subscription_ids, superseded_at=None)
+    columns = ("subscription_id", "kind", "plan_version_id", "starts_at", "ends_at")
+    for subscription_id, *phase in rows.order_by("subscription_id", "starts_at").values_list(*columns):
+        found[subscription_id].append(Phase(*phase))
+    return found
+
+
+def _phase(row: SubscriptionPhase) -> Phase:
+    return Phase(row.kind, row.plan_version_id, row.starts_at, row.ends_at)
+
+
+def _billed_subscription(
+    row: Subscription, phases: list[Phase], catalog: Catalog, progress: BillingProgress
+) -> BilledSubscription:
+    schedule = schedule_of(row)
+    versions = {phase.version_id for phase in phases}
+    return BilledSubscription(
+        subscription_id=row.pk,
+        customer_id=row.customer_id,
+        currency=row.currency,
+        schedule=schedule,
+        started_at=row.started_at,
+        ended_at=row.ended_at,
+        prorate=row.prorate,
+        phases=tuple(phases),
+        plans={pk: catalog[pk].terms(row.currency, schedule.interval) for pk in versions},
+        progress=progress,
+    )
+
+
+def _recent_since(subscription: BilledSubscription, earliest: datetime | None) -> datetime:
+    """Say from when on invoices matter: the start of the period before the one that is next to be billed.
+
+    `earliest` is where an invoice that is worked out anew begins: all that its whole billing period was charged counts.
+    """
+    since = subscription.progress.billed_until or subscription.started_at
+    if subscription.ended_at is not None:
+        since = min(since, subscription.ended_at)
+    recent = subscription.schedule.boundary(subscription.schedule.index_at(since) - 1)
+    if earliest is None:
+        return recent
+    return min(
+        recent, subscription.schedule.boundary(subscription.schedule.index_at(max(earliest, subscription.started_at)))
+    )
+
+
+def _add_invoiced(
+    subscriptions: dict[int, BilledSubscription], leaving_out: Collection[int], since: datetime | None
+) -> None:
+    if not subscriptions:
+        return
+    since = min(_recent_since(subscription, since) for subscription in subscriptions.values())
+    own = Invoice.objects.filter(subscription_id__among=list(subscriptions))
+    # A settlement gave fees of any of its subscription's periods back, and an end that moves on charges them again.
+    settled = own.filter(SETTLEMENT).values("subscription_id")
+    invoices = own.filter(Q(period_end__gte=since) | Q(subscription_id__in=settled))
+    live = invoices.exclude(state=InvoiceState.VOID).exclude(pk__in=leaving_out)
+    periods = live.values_list("subscription_id", "kind", "period_start", "period_end")
+    for subscription_id, kind, period_start, period_end in periods:
+        is_settlement = kind == FINAL and period_start == period_end
+        if subscription_id is not None and period_start is not None and not is_settlement:
+            subscriptions[subscription_id].issued.add((kind, period_start))
+    for line in _fee_lines(live):
+        if line.invoice.subscription_id is not None and line.price_id is not None:
+            subscriptions[line.invoice.subscription_id].invoiced.append(_invoiced_fee(line))
+
+
+def _fee_lines(invoices: "Iterable[Invoice]") -> Iterable[InvoiceLine]:
+    lines = InvoiceLine.objects.filter(
+        invoice__in=invoices, kind__in=(FEE, PRORATION), price__isnull=False, period_start__isnull=False
+    )
+    return (
+        lines.select_related("invoice", "price")
+        .only(
+            *("plan_version", "computation", "period_start", "period_end", "amount", "discount_amount"),
+            *("invoice__subscription", "invoice__kind", "invoice__period_start", "invoice__period_end"),
+            "price__cadence",
+        )
+        .order_by("pk")
+    )
+
+
+def _invoiced_fee(line: InvoiceLine) -> InvoicedFee:
+    if line.price is None or line.period_start is None or line.period_end is None:
+        raise ValueError("Only fee lines with a price and a period are read")
+    label = line.computation.get("label", "Recurring fee")
+    service = Period(line.period_start, line.period_end)
+    return InvoicedFee(
+        price_id=line.price.pk,
+        version_id=line.plan_version_id,
+        label=label,
+        service=service,
+        amount=line.amount,
+        in_advance=line.price.cadence == Cadence.ADVANCE,
+        discount=line.discount_amount,
+        invoice_id=line.invoice_id,
+        settles=line.invoice.kind == FINAL and line.invoice.period_start == line.invoice.period_end,
+    )

@@ -1,0 +1,163 @@
+"""What becomes of an invoice after it is drafted: recomputed, finalized, paid, void, replaced.
+
+Every function locks the invoice's row first, so two of them never work on one invoice at once.
+"""
+
+import logging
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.conf import settings
+from django.contrib.auth.models import User
+from django.core.exceptions import ValidationError
+from django.db import transaction
+
+from billing.invoicing.compute import EXPECTED_ERRORS
+from billing.invoicing.numbering import draw_numbers
+from billing.lifecycle.recompute import Before, _recompute, as_they_are, save_changed
+from billing.models import (
+    Invoice,
+    InvoiceState,
+    SeriesUse,
+)
+from billing.models.company import seller
+from billing.notifications import notify
+from billing.refusals import CannotChange, Corrected, MoneyAttached, ReasonMissing
+from billing.settlement.payments import locked_invoice, settle
+from billing.settlement.wallets import apply_credits, lock_wallets
+from config.audit import recorded
+from config.refusals import Refused
+from config.webhooks.names import WebhookEvent
+from customers.models import Customer
+
+BATCH = 500
+
+
+REFUSALS = (Refused, ValidationError, *EXPECTED_ERRORS)
+
+
+logger = logging.getLogger(__name__)
+
+
+__all__ = ["CannotChange", "Corrected", "MoneyAttached", "ReasonMissing"]
+
+
+def finalize(invoice: Invoice, *, now: datetime, by: User | None = None) -> Invoice:
+    """Give a draft its number and freeze it. Finalized already: returned as it is. `CannotChange` if void or held back.
+
+    The number is the next of the series picked for it, else of the default one; it is drawn in this transaction, so a
+    failure leaves no gap. Prepaid credit is taken as it is by now. An invoice of nothing to pay is paid at once. One
+    below zero becomes credit of the customer.
+    """
+    with transaction.atomic():
+        locked = locked_invoice(invoice)
+        if locked.state == InvoiceState.VOID:
+            raise CannotChange(f"{locked} is void. Reissue it instead.")
+        if locked.held_at is not None:
+            raise CannotChange(f"{locked} is held back: {locked.hold_reason}. Release it first.")
+        if locked.is_draft:
+            _finalize([locked], as_they_are([locked]), now=now, by=by)
+        return locked
+
+
+def _finalize(drafts: Sequence[Invoice], before: Before, *, now: datetime, by: User | None) -> None:
+    """Finalize locked drafts, in their order, and save what changed on them since `before`.
+
+    Whoever draws a number makes all others wait who want one: it is drawn when nothing else is left to be waited for.
+    """
+    sold_by, wallets = seller(), lock_wallets(drafts, by=by)
+    for invoice in drafts:
+        invoice.state = InvoiceState.FINALIZED
+        invoice.billed_to, invoice.seller = billed_to(invoice.customer), sold_by
+        invoice.issued_at = invoice.finalized_at = now
+        invoice.due_at = invoice.due_at or now + timedelta(days=net_days(invoice))
+        invoice.finalized_by = by
+    numbers = draw_numbers(SeriesUse.INVOICE, [draft.series_id for draft in drafts])
+    for invoice, (series, number) in zip(drafts, numbers, strict=True):
+        invoice.series, invoice.number = series, number
+    apply_credits(drafts, wallets, now=now, by=by)
+    for invoice in drafts:
+        settle(invoice, now=now)
+    with recorded(by=by):
+        save_changed(drafts, before)
+    _notify_finalized(drafts, now=now)
+
+
+def _notify_finalized(invoices: Sequence[Invoice], *, now: datetime) -> None:
+    notify(WebhookEvent.INVOICE_FINALIZED, invoices, now=now)
+    paid_at_once = [invoice for invoice in invoices if invoice.state == InvoiceState.PAID]
+    notify(WebhookEvent.INVOICE_PAYMENT, paid_at_once, now=now)
+
+
+def billed_to(customer: Customer) -> dict[str, Any]:
+    """Copy what an invoice says about its customer, so that later edits don't reach it."""
+    fields = (
+        "external_id", "name", "email", "contact", "address_line1", "address_line2", "address_city",
+        "address_state", "address_postal_code", "address_country", "tax_id",
+    )  # fmt: skip
+    return {field: value for field in fields if (value := getattr(customer, field))}
+
+
+def net_days(invoice: Invoice) -> int:
+    """Return the days to pay: the subscription's, else the customer's, else the company's."""
+    own = (invoice.subscription.net_days if invoice.subscription else None, invoice.customer.net_days)
+    return next((days for days in own if days is not None), settings.INVOICE_DUE_DAYS)
+
+
+def finalize_due(*, now: datetime) -> int:
+    """Finalize all drafts whose grace period is over, recomputed first; return how many. A batch a transaction.
+
+    Drafts that somebody else holds, or that can't be worked out any more, are passed over and stay drafts. One that is
+    refused doesn't stop the others of its batch: it is held back, with the reason.
+    """
+    finalized, after = 0, 0
+    while True:
+        done, after = finalize_next(after, now=now)
+        finalized += done
+        if not after:
+            return finalized
+
+
+def finalize_next(after: int, *, now: datetime) -> tuple[int, int]:
+    """Finalize the next batch of drafts that are due, past a key; return how many, and past which key to go on.
+
+    That is 0 when none are left. See `finalize_due`.
+    """
+    due = Invoice.objects.due_for_finalizing(now).filter(pk__gt=after).order_by("pk")
+    batch = list(due.values_list("pk", flat=True)[:BATCH])
+    return (_finalize_batch(batch, now=now), batch[-1]) if batch else (0, 0)
+
+
+def _finalize_batch(keys: Sequence[int], *, now: datetime) -> int:
+    try:
+        with transaction.atomic():
+            due = _locked_due(keys, now=now)
+            before = as_they_are(due)
+            ready = _recompute(due, now=now)
+            if ready:
+                _finalize(ready, before, now=now, by=None)
+            return len(ready)
+    except REFUSALS as refused:
+        if len(keys) == 1:
+            _hold_refused(keys[0], refused, now=now)
+            return 0
+    middle = len(keys) // 2  # so that one that is refused costs a few batches more, and not one for each draft
+    return _finalize_batch(keys[:middle], now=now) + _finalize_batch(keys[middle:], now=now)
+
+
+def _locked_due(keys: Sequence[int], *, now: datetime) -> list[Invoice]:
+    due = Invoice.objects.due_for_finalizing(now).filter(pk__among=keys).order_by("pk")
+    locked = due.select_for_update(no_key=True, skip_locked=True, of=("self",))
+    return list(locked.select_related("customer", "subscription"))
+
+
+def _hold_refused(key: int, refused: Exception, *, now: datetime) -> None:
+    """Hold a draft back for staff to look at. One that somebody else works on is tried again the next time."""
+    says = "; ".join(refused.messages) if isinstance(refused, ValidationError) else str(refused)
+    reason = f"It couldn't be finalized: {says}"[:255]
+    with transaction.atomic(), recorded(by=None, reason=reason):
+        for draft in _locked_due([key], now=now):
+            logger.warning("%s is held back. %s", draft, reason)
+            draft.held_at, draft.hold_reason = now, reason
+            draft.save(update_fields=["held_at", "hold_reason", "updated_at"])

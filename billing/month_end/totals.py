@@ -1,0 +1,89 @@
+"""What a stretch of customers used and earned in a month. Stretches add up, and can be kept as JSON."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, Self
+
+from billing.money import ZERO
+from billing.month_end.accrual import Accrual, Place, accrual, earned_by
+from billing.month_end.customer_ranges import CustomerRange
+from billing.month_end.months import Month
+from billing.month_end.usage import Counts, UsageTable, Went, usage_of, usage_table
+
+MOST_NAMED = 20  # subscriptions that can't be rated, with why
+
+
+@dataclass(slots=True)
+class ChunkTotals:
+    """Where usage went, how much was counted in all, what is earned and not billed, and what couldn't be rated.
+
+    Of the last `problems` names the first twenty, by the subscription's id, and `unrated` counts all.
+    """
+
+    went: Counts = field(default_factory=dict)
+    counted: int = 0
+    earned: dict[Place, tuple[Decimal, int]] = field(default_factory=dict)
+    problems: dict[str, str] = field(default_factory=dict)
+    unrated: int = 0
+
+    @property
+    def usage(self) -> UsageTable:
+        return usage_table(self.went, self.counted)
+
+    @property
+    def accrual(self) -> Accrual:
+        return accrual(self.earned, self.problems, self.unrated)
+
+    def add(self, other: "ChunkTotals") -> None:
+        for key, events in other.went.items():
+            self.went[key] = self.went.get(key, 0) + events
+        self.counted += other.counted
+        for place, (amount, subscriptions) in other.earned.items():
+            before = self.earned.get(place, (ZERO, 0))
+            self.earned[place] = (before[0] + amount, before[1] + subscriptions)
+        for public_id, problem in other.problems.items():
+            if len(self.problems) < MOST_NAMED:
+                self.problems[public_id] = problem
+        self.unrated += other.unrated
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "went": [[feature_id, int(went), events] for (feature_id, went), events in self.went.items()],
+            "counted": self.counted,
+            "earned": [[*place, str(amount), count] for place, (amount, count) in self.earned.items()],
+            "problems": self.problems,
+            "unrated": self.unrated,
+        }
+
+    @classmethod
+    def from_json(cls, found: dict[str, Any]) -> Self:
+        """Read what `as_json` wrote."""
+        return cls(
+            {(feature_id, Went(went)): events for feature_id, went, events in found["went"]},
+            found["counted"],
+            {
+                (currency, plan, feature): (Decimal(amount), count)
+                for currency, plan, feature, amount, count in found["earned"]
+            },
+            found["problems"],
+            found["unrated"],
+        )
+
+
+def compute_chunk(month: Month, stretch: CustomerRange, *, now: datetime) -> ChunkTotals:
+    """Work a month out for a stretch of customers, from the rows as they are. A fixed number of queries."""
+    went, counted = usage_of(month, stretch, now=now)
+    earned = earned_by(month, stretch)
+    part = ChunkTotals(unrated=len(earned.problems))
+    part.add(ChunkTotals(went, counted, earned.rows, earned.problems))
+    return part
+
+
+def work_out_all(month: Month, stretches: Iterable[CustomerRange], *, now: datetime) -> ChunkTotals:
+    """Work a month out, stretch by stretch."""
+    whole = ChunkTotals()
+    for stretch in stretches:
+        whole.add(compute_chunk(month, stretch, now=now))
+    return whole

@@ -1,0 +1,119 @@
+"""Which subscriptions are due: kept in one row each, brought up to date from the subscriptions' own facts."""
+
+from collections.abc import Collection, Sequence
+from datetime import datetime, timedelta
+from itertools import batched
+
+from django.db import connection, transaction
+from django.db.models import Q, QuerySet
+
+from billing.charges.next_invoice import next_invoice
+from billing.charges.subscription import BilledSubscription
+from billing.models import BillingState
+from config.db.bulk_update import update_in
+from events.ledger.closing import close_usage
+from events.usage.meter import floor_hour
+
+CLOSED_AT_ONCE = 5_000  # subscriptions, so that memory stays flat
+RETRY_AFTER = timedelta(hours=1)
+LONGEST_RETRY = timedelta(hours=24)
+SHORTEST_PERIOD = timedelta(hours=22)  # a day in which clocks go forward, and to spare
+
+# A due moment that is too early only costs a look. One that is too late would miss an invoice, so what can move it
+# forward is looked for here: a new subscription, an end that was set, moved or taken back, a trial cut short.
+ADD_MISSING = """
+    INSERT INTO billing_billingstate (subscription_id, due_at, opened, parked_reason, attempts)
+    SELECT subscription.id, subscription.started_at, false, '', 0
+    FROM customers_subscription AS subscription
+    LEFT JOIN billing_billingstate AS state ON state.subscription_id = subscription.id
+    WHERE state.subscription_id IS NULL
+    ON CONFLICT DO NOTHING
+"""
+NOTICE_ENDS = """
+    UPDATE billing_billingstate AS state
+    SET due_at = COALESCE(LEAST(subscription.ended_at, state.closed_at), subscription.started_at)
+    FROM customers_subscription AS subscription
+    WHERE subscription.id = state.subscription_id
+      AND state.closed_at IS DISTINCT FROM subscription.ended_at
+      AND (state.due_at IS NULL OR state.due_at > COALESCE(subscription.ended_at, state.due_at))
+"""
+NOTICE_OPENINGS = """
+    UPDATE billing_billingstate AS state
+    SET due_at = phase.starts_at
+    FROM customers_subscriptionphase AS phase
+    WHERE phase.subscription_id = state.subscription_id AND phase.superseded_at IS NULL AND phase.kind = 'active'
+      AND NOT state.opened AND state.due_at > phase.starts_at
+      AND (state.billed_until IS NULL OR state.billed_until < phase.starts_at)
+"""
+SAVED = ("due_at", "billed_until", "opened", "closed_at", "parked_at", "parked_reason", "attempts", "retry_at")
+
+
+def refresh_states() -> None:
+    """Give every subscription its row, and move due moments forward where the subscription changed. Set-based."""
+    with transaction.atomic(), connection.cursor() as cursor:
+        for statement in (ADD_MISSING, NOTICE_ENDS, NOTICE_OPENINGS):
+            cursor.execute(statement)
+
+
+def due(as_of: datetime) -> QuerySet[BillingState]:
+    """Keep the states that there is something to do for: due, and not parked until later."""
+    waiting = Q(parked_at__isnull=False) & (Q(retry_at=None) | Q(retry_at__gt=as_of))
+    return BillingState.objects.filter(due_at__lte=as_of).exclude(waiting)
+
+
+def close_due(as_of: datetime, subscription_ids: Collection[int] | None = None) -> None:
+    """Have usage tracking note from now on what changes the usage that is about to be invoiced. All, or of some.
+
+    Call it before a run's transaction: it returns once what isn't noted is there to be read. Whole hours before the
+    moment are closed, and periods that end within its hour to the minute.
+    """
+    closing = BillingState.objects.filter(due_at__lte=as_of)
+    if subscription_ids is not None:
+        closing = closing.filter(pk__in=subscription_ids)
+    rows = closing.values_list("subscription__customer_id", "due_at", "subscription__ended_at")
+    for part in batched(rows.iterator(chunk_size=CLOSED_AT_ONCE), CLOSED_AT_ONCE):
+        until: dict[int, datetime] = {}
+        for customer_id, due_at, ended_at in part:
+            if due_at is not None:
+                until[customer_id] = max(until.get(customer_id, due_at), _closed_until(due_at, ended_at, as_of))
+        close_usage(until)
+
+
+def _closed_until(due_at: datetime, ended_at: datetime | None, as_of: datetime) -> datetime:
+    """Cover every period that ends by `as_of`, and as little of the hour that is running as can be."""
+    hour = floor_hour(as_of)
+    catches_up = due_at < as_of - SHORTEST_PERIOD
+    if catches_up or (ended_at is not None and hour < ended_at <= as_of):
+        return as_of
+    return max(hour, due_at)
+
+
+def parked() -> QuerySet[BillingState]:
+    """Keep subscriptions that could not be billed, the longest waiting first."""
+    return BillingState.objects.filter(parked_at__isnull=False).order_by("parked_at")
+
+
+def advance(state: BillingState, subscription: BilledSubscription) -> None:
+    """Take over the subscription's billing progress, and when it is due next. Saved by the caller."""
+    progress = subscription.progress
+    state.opened, state.billed_until, state.closed_at = progress.opened, progress.billed_until, progress.closed_at
+    step = next_invoice(subscription)
+    state.due_at = None if step is None else step.due_at
+
+
+def unpark(state: BillingState) -> None:
+    """Take a subscription back that could be billed. Saved by the caller."""
+    state.parked_at, state.parked_reason, state.attempts, state.retry_at = None, "", 0, None
+
+
+def park(state: BillingState, reason: str, *, now: datetime) -> None:
+    """Put a subscription aside with the reason, to be tried again: after an hour, then twice as long, up to a day."""
+    state.parked_at = state.parked_at or now
+    state.parked_reason = reason
+    state.attempts += 1
+    state.retry_at = now + min(RETRY_AFTER * 2 ** min(state.attempts - 1, 10), LONGEST_RETRY)
+
+
+def save_states(states: Sequence[BillingState]) -> None:
+    """Write many states that are there already, in one statement."""
+    update_in(states, SAVED)

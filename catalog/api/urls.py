@@ -1,0 +1,27 @@
+"""The /v1 doors of the catalog app."""
+
+from django.urls import path
+
+from catalog.api import features, plans, prices
+
+urlpatterns = [
+    path("features", features.Features.as_view()),
+    path("features/search", features.FeatureSearch.as_view()),
+    path("features/<str:feature_id>", features.OneFeature.as_view()),
+    path("features/<str:feature_id>/clone", features.FeatureClone.as_view()),
+    path("meters/<str:meter_id>", features.OneMeter.as_view()),
+    path("plans", plans.Plans.as_view()),
+    path("plans/search", plans.PlanSearch.as_view()),
+    path("plans/<str:plan_id>", plans.OnePlan.as_view()),
+    path("plans/<str:plan_id>/clone", plans.PlanClone.as_view()),
+    path("plans/<str:plan_id>/entitlements", plans.PlanEntitlements.as_view()),
+    path("prices", prices.PriceCollection.as_view()),
+    path("prices/bulk", prices.PriceBulk.as_view()),
+    path("prices/search", prices.PriceSearch.as_view()),
+    path("prices/lookup/<str:key>", prices.PriceByKey.as_view()),
+    path("prices/<str:price_id>", prices.OnePrice.as_view()),
+    path("entitlements", prices.EntitlementCollection.as_view()),
+    path("entitlements/bulk", prices.EntitlementBulk.as_view()),
+    path("entitlements/search", prices.EntitlementSearch.as_view()),
+    path("entitlements/<str:entitlement_id>", prices.OneEntitlement.as_view()),
+]

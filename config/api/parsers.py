@@ -1,0 +1,39 @@
+"""How the API reads a body: JSON, whole numbers and fractions exactly as written, and not more than it allows."""
+
+import codecs
+import json
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import IO, Any, NoReturn
+
+from django.conf import settings
+from rest_framework.exceptions import ParseError
+from rest_framework.parsers import JSONParser
+
+from config.api.errors import PayloadTooLarge
+
+
+class ExactJSONParser(JSONParser):
+    """Read JSON without floats: a fraction becomes a Decimal. Raises PayloadTooLarge over the setting's bytes.
+
+    NaN, Infinity and a nesting deeper than Python can follow are refused as malformed.
+    """
+
+    def parse(
+        self, stream: IO[Any], media_type: str | None = None, parser_context: Mapping[str, Any] | None = None
+    ) -> Any:
+        limit = settings.DATA_UPLOAD_MAX_MEMORY_SIZE or 0
+        body = stream.read(limit + 1)
+        if len(body) > limit:
+            raise PayloadTooLarge
+        try:
+            text = codecs.decode(body, (parser_context or {}).get("encoding", settings.DEFAULT_CHARSET))
+            return json.loads(text, parse_float=Decimal, parse_constant=_refuse_constant)
+        except (ValueError, LookupError) as error:
+            raise ParseError(f"JSON parse error: {error}") from error
+        except RecursionError as error:
+            raise ParseError("JSON parse error: nested too deeply") from error
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")

@@ -1,0 +1,269 @@
+"""What the API says of customers and subscriptions."""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any
+
+from drf_spectacular.utils import extend_schema_field
+from rest_framework import serializers
+
+from catalog.api.names import CADENCES, PERIODS, PRICE_KINDS, RECURRING, name_of
+from catalog.api.serializers import FeatureOut, PriceOut, StatusField
+from catalog.models import Price
+from catalog.selectors import prices_by_version
+from config.api.fields import ExactField, MetadataField
+from customers.api.names import CYCLES
+from customers.models import PhaseKind, Subscription, SubscriptionPhase
+from customers.periods import NoSuchPeriod, Period
+from customers.subscriptions import current_period, phase_chain
+
+STATUSES = ["scheduled", "trialing", "active", "paused", "cancelled"]
+
+
+class CustomerOut(serializers.Serializer[Any]):
+    """Somebody who is billed."""
+
+    id = serializers.CharField(source="public_id")
+    external_id = serializers.CharField()
+    name = serializers.CharField()
+    email = serializers.CharField()
+    contact = serializers.CharField()
+    billing_currency = serializers.CharField()
+    timezone = serializers.CharField()
+    tax_treatment = serializers.ChoiceField(["taxable", "exempt", "reverse_charge"])
+    tax_note = serializers.CharField()
+    address_line1 = serializers.CharField()
+    address_line2 = serializers.CharField()
+    address_city = serializers.CharField()
+    address_state = serializers.CharField()
+    address_postal_code = serializers.CharField()
+    address_country = serializers.CharField()
+    metadata = MetadataField()
+    status = StatusField()
+    created_at = serializers.DateTimeField()
+    updated_at = serializers.DateTimeField()
+
+
+class LineItemOut(serializers.Serializer[Any]):
+    """A price that a subscription pays now, from when to when."""
+
+    id = serializers.CharField()
+    subscription_id = serializers.CharField()
+    price_id = serializers.CharField()
+    price_type = serializers.ChoiceField(list(PRICE_KINDS))
+    entity_type = serializers.ChoiceField(["plan"])
+    entity_id = serializers.CharField()
+    plan_display_name = serializers.CharField()
+    display_name = serializers.CharField()
+    meter_id = serializers.CharField(allow_null=True)
+    quantity = serializers.CharField()
+    currency = serializers.CharField()
+    billing_period = serializers.ChoiceField(list(PERIODS))
+    billing_period_count = serializers.IntegerField()
+    invoice_cadence = serializers.ChoiceField(list(CADENCES))
+    start_date = serializers.DateTimeField()
+    end_date = serializers.DateTimeField(allow_null=True)
+    price = PriceOut()
+    status = serializers.ChoiceField(["published"])
+
+
+class PlanBrief(serializers.Serializer[Any]):
+    id = serializers.CharField(source="public_id")
+    name = serializers.CharField()
+    lookup_key = serializers.CharField(source="key", allow_null=True)
+
+
+class SubscriptionOut(serializers.Serializer[Any]):
+    """A customer's agreement to be billed, as it stands now. Made by `shown`, which loads what it needs."""
+
+    id = serializers.CharField(source="public_id")
+    customer_id = serializers.CharField(source="customer.public_id")
+    customer = CustomerOut()
+    plan_id = serializers.CharField(source="now_plan.public_id", default=None, allow_null=True)
+    plan = PlanBrief(source="now_plan", allow_null=True)
+    plan_version = serializers.IntegerField(source="now_phase.plan_version.number", default=None, allow_null=True)
+    subscription_status = serializers.ChoiceField(STATUSES, source="now_status")
+    status = serializers.SerializerMethodField()
+    lookup_key = serializers.CharField(source="key", allow_null=True)
+    currency = serializers.CharField()
+    billing_period = serializers.SerializerMethodField()
+    billing_period_count = serializers.IntegerField(source="interval_count")
+    billing_cadence = serializers.SerializerMethodField()
+    billing_cycle = serializers.ChoiceField(list(CYCLES), source="alignment")
+    billing_anchor = serializers.DateTimeField(source="anchor")
+    timezone = serializers.CharField()
+    start_date = serializers.DateTimeField(source="started_at")
+    end_date = serializers.DateTimeField(source="ended_at", allow_null=True)
+    cancelled_at = serializers.DateTimeField(allow_null=True)
+    cancel_at = serializers.SerializerMethodField()
+    cancel_at_period_end = serializers.SerializerMethodField()
+    current_period_start = serializers.DateTimeField(source="now_period.start", default=None, allow_null=True)
+    current_period_end = serializers.DateTimeField(source="now_period.end", default=None, allow_null=True)
+    trial_start = serializers.DateTimeField(source="now_trial.starts_at", default=None, allow_null=True)
+    trial_end = serializers.DateTimeField(source="now_trial.ends_at", default=None, allow_null=True)
+    pause_status = serializers.SerializerMethodField()
+    proration_behavior = serializers.SerializerMethodField()
+    metadata = MetadataField()
+    line_items = LineItemOut(source="now_items", many=True)
+    created_at = serializers.DateTimeField()
+    updated_at = serializers.DateTimeField()
+
+    @extend_schema_field(serializers.ChoiceField(["published"]))
+    def get_status(self, subscription: Any) -> str:
+        return "published"
+
+    @extend_schema_field(serializers.ChoiceField(list(PERIODS)))
+    def get_billing_period(self, subscription: Any) -> str | None:
+        return name_of(PERIODS, subscription.interval)
+
+    @extend_schema_field(serializers.ChoiceField([RECURRING]))
+    def get_billing_cadence(self, subscription: Any) -> str:
+        return RECURRING
+
+    @extend_schema_field(serializers.DateTimeField(allow_null=True))
+    def get_cancel_at(self, subscription: Any) -> str | None:
+        if subscription.cancelled_at is None or subscription.ended_at is None:
+            return None
+        return serializers.DateTimeField().to_representation(subscription.ended_at)
+
+    def get_cancel_at_period_end(self, subscription: Any) -> bool:
+        period = subscription.now_period
+        return bool(subscription.cancelled_at and period and subscription.ended_at == period.end)
+
+    @extend_schema_field(serializers.ChoiceField(["none", "active"]))
+    def get_pause_status(self, subscription: Any) -> str:
+        return "active" if subscription.now_status == "paused" else "none"
+
+    @extend_schema_field(serializers.ChoiceField(["create_prorations", "none"]))
+    def get_proration_behavior(self, subscription: Any) -> str:
+        return "create_prorations" if subscription.prorate else "none"
+
+
+def serialize_subscriptions(subscriptions: Iterable[Subscription], *, now: datetime) -> list[Any]:
+    """Write subscriptions as they stand at a moment, for any number of them in three queries."""
+    rows: list[Any] = list(subscriptions)
+    chains = phase_chain([row.pk for row in rows])
+    phases = {row.pk: phase_now(chains.get(row.pk, []), now) for row in rows}
+    priced = prices_by_version({phase.plan_version_id for phase in phases.values() if phase})
+    for row in rows:
+        phase = phases[row.pk]
+        row.now_phase, row.now_plan = phase, phase.plan_version.plan if phase else None
+        row.now_status, row.now_period = status_of(row, phase, now), _period(row, now)
+        row.now_trial = next((part for part in chains.get(row.pk, []) if part.kind == PhaseKind.TRIAL), None)
+        row.now_items = _items(row, phase, priced.get(phase.plan_version_id, [])) if phase else []
+    return list(SubscriptionOut(rows, many=True).data)
+
+
+def phase_now(chain: Sequence[SubscriptionPhase], now: datetime) -> SubscriptionPhase | None:
+    """Return the phase that holds the moment, else the nearest: the first before the start, the last after the end."""
+    for phase in chain:
+        if phase.ends_at is None or phase.ends_at > now:
+            return phase
+    return chain[-1] if chain else None
+
+
+def status_of(subscription: Subscription, phase: SubscriptionPhase | None, now: datetime) -> str:
+    ended = subscription.ended_at
+    if ended is not None and (ended <= now or ended == subscription.started_at):
+        return "cancelled"
+    if subscription.started_at > now or phase is None:
+        return "scheduled"
+    return {PhaseKind.TRIAL: "trialing", PhaseKind.PAUSED: "paused"}.get(PhaseKind(phase.kind), "active")
+
+
+def _period(subscription: Subscription, now: datetime) -> Period | None:
+    try:
+        return current_period(subscription, now)
+    except NoSuchPeriod:
+        return None
+
+
+def _items(subscription: Subscription, phase: SubscriptionPhase, prices: Iterable[Price]) -> list[dict[str, Any]]:
+    terms = (subscription.currency, subscription.interval, subscription.interval_count)
+    mine = [price for price in prices if (price.currency, price.interval, price.interval_count) == terms]
+    for price in mine:
+        price.version = phase.plan_version
+    return [_item(subscription, phase, price) for price in mine]
+
+
+def _item(subscription: Subscription, phase: SubscriptionPhase, price: Price) -> dict[str, Any]:
+    return {
+        "id": f"{subscription.public_id}:{price.public_id}",
+        "subscription_id": subscription.public_id,
+        "price_id": price.public_id,
+        "price_type": name_of(PRICE_KINDS, price.kind),
+        "entity_type": "plan",
+        "entity_id": phase.plan_version.plan.public_id,
+        "plan_display_name": phase.plan_version.plan.name,
+        "display_name": price.label,
+        "meter_id": price.feature.public_id if price.feature else None,
+        "quantity": ExactField().to_representation(price.quantity),
+        "currency": price.currency,
+        "billing_period": name_of(PERIODS, price.interval),
+        "billing_period_count": price.interval_count,
+        "invoice_cadence": name_of(CADENCES, price.cadence),
+        "start_date": phase.starts_at,
+        "end_date": phase.ends_at,
+        "price": price,
+        "status": "published",
+    }
+
+
+class GrantOut(serializers.Serializer[Any]):
+    """What all sources together grant. `usage_limit` null is unlimited."""
+
+    is_enabled = serializers.BooleanField()
+    is_soft_limit = serializers.BooleanField()
+    usage_limit = serializers.IntegerField(allow_null=True)
+    usage_reset_period = serializers.CharField(allow_null=True)
+    static_values = serializers.ListField(child=serializers.CharField())
+
+
+class SourceOut(serializers.Serializer[Any]):
+    entitlement_id = serializers.CharField()
+    subscription_id = serializers.CharField()
+    entity_type = serializers.CharField()
+    entity_id = serializers.CharField()
+    entity_name = serializers.CharField()
+    is_enabled = serializers.BooleanField()
+    usage_limit = serializers.IntegerField(allow_null=True)
+    usage_reset_period = serializers.CharField(allow_null=True)
+    static_value = serializers.CharField()
+    quantity = serializers.IntegerField()
+
+
+class GrantedFeature(serializers.Serializer[Any]):
+    feature = FeatureOut()
+    entitlement = GrantOut()
+    sources = SourceOut(many=True)
+
+
+class CustomerGrants(serializers.Serializer[Any]):
+    """What a customer may use now, over all live subscriptions."""
+
+    customer_id = serializers.CharField()
+    features = GrantedFeature(many=True)
+
+
+class SubscriptionGrants(serializers.Serializer[Any]):
+    """What a subscription grants now."""
+
+    subscription_id = serializers.CharField()
+    plan_id = serializers.CharField(allow_null=True)
+    features = GrantedFeature(many=True)
+
+
+class PauseOut(serializers.Serializer[Any]):
+    subscription = SubscriptionOut()
+
+
+class CancelOut(serializers.Serializer[Any]):
+    """When it ends, and how it stands."""
+
+    subscription_id = serializers.CharField()
+    cancellation_type = serializers.CharField()
+    effective_date = serializers.DateTimeField()
+    processed_at = serializers.DateTimeField()
+    status = serializers.ChoiceField(STATUSES)
+    reason = serializers.CharField()
+    message = serializers.CharField()

@@ -1,0 +1,26 @@
+"""The /v1 doors of the customers app. `customers/usage` and what needs money are billing's."""
+
+from django.urls import path, re_path
+
+from customers.api import customers, subscriptions
+
+CUSTOMER = r"customers/(?P<customer_id>(?!(?:search|usage|wallets|external|portal)(?:/|$))[^/]+)"
+SUBSCRIPTION = r"subscriptions/(?P<subscription_id>(?!(?:search|usage)(?:/|$))[^/]+)"
+
+urlpatterns = [
+    path("customers", customers.Customers.as_view()),
+    path("customers/search", customers.CustomerSearch.as_view()),
+    # An external id may hold a slash, which the official client doesn't encode.
+    path("customers/external/<path:external_id>/entitlements", customers.EntitlementsByExternalId.as_view()),
+    path("customers/external/<path:external_id>/subscriptions", customers.SubscriptionsByExternalId.as_view()),
+    path("customers/external/<path:external_id>", customers.CustomerByExternalId.as_view()),
+    re_path(f"^{CUSTOMER}$", customers.OneCustomer.as_view()),
+    re_path(f"^{CUSTOMER}/entitlements$", customers.CustomerEntitlements.as_view()),
+    path("subscriptions", subscriptions.Subscriptions.as_view()),
+    path("subscriptions/search", subscriptions.SubscriptionSearch.as_view()),
+    re_path(f"^{SUBSCRIPTION}$", subscriptions.OneSubscription.as_view()),
+    re_path(f"^{SUBSCRIPTION}/cancel$", subscriptions.SubscriptionCancel.as_view()),
+    re_path(f"^{SUBSCRIPTION}/pause$", subscriptions.SubscriptionPause.as_view()),
+    re_path(f"^{SUBSCRIPTION}/resume$", subscriptions.SubscriptionResume.as_view()),
+    re_path(f"^{SUBSCRIPTION}/entitlements$", subscriptions.SubscriptionEntitlements.as_view()),
+]

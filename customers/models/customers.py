@@ -1,0 +1,150 @@
+"""Customers, who are billed, and the aliases of the external ids that senders get wrong."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import pgtrigger
+from auditlog.registry import auditlog
+from django.conf import settings
+from django.contrib.postgres.fields import ArrayField
+from django.db import models
+from django.db.models import Q
+from django.urls import reverse
+
+from config.db import CurrencyField, PublicIdField, Stamped
+from customers.validators import validate_timezone
+
+
+class CustomerState(models.TextChoices):
+    ACTIVE = "active", "Active"
+    ARCHIVED = "archived", "Archived"
+
+
+class TaxTreatment(models.TextChoices):
+    TAXABLE = "taxable", "Taxable"
+    EXEMPT = "exempt", "Exempt"
+    REVERSE_CHARGE = "reverse_charge", "Reverse charge"
+
+
+class CustomerQuerySet(models.QuerySet["Customer"]):
+    def active(self) -> CustomerQuerySet:
+        """Keep customers who are not archived."""
+        return self.filter(state=CustomerState.ACTIVE)
+
+
+class Customer(Stamped):
+    """Somebody who is billed, known to client systems by an external id that never changes."""
+
+    public_id = PublicIdField("cust")
+    external_id = models.CharField(
+        "external customer id",
+        max_length=255,
+        unique=True,
+        help_text="The external_customer_id that your events carry; capitals count. It can't be changed later.",
+    )
+    name = models.CharField(max_length=255)
+    email = models.EmailField(blank=True)
+    currency = CurrencyField(blank=True, help_text="For new subscriptions. Empty: the company's.")
+    timezone = models.CharField(
+        "time zone",
+        max_length=64,
+        default="UTC",
+        validators=[validate_timezone],
+        help_text="Where billing days begin and end.",
+    )
+    state = models.CharField(max_length=16, choices=CustomerState, default=CustomerState.ACTIVE)
+    archived_at = models.DateTimeField(null=True, blank=True, editable=False)
+    contact = models.CharField(max_length=255, blank=True)
+    address_line1 = models.CharField("address, line 1", max_length=255, blank=True)
+    address_line2 = models.CharField("address, line 2", max_length=255, blank=True)
+    address_city = models.CharField("city", max_length=255, blank=True)
+    address_state = models.CharField("state or region", max_length=255, blank=True)
+    address_postal_code = models.CharField("postal code", max_length=32, blank=True)
+    address_country = models.CharField(max_length=2, blank=True, help_text="Two capitals, ISO 3166, for example DE.")
+    tax_id = models.CharField(max_length=64, blank=True)
+    tax_treatment = models.CharField(max_length=16, choices=TaxTreatment, default=TaxTreatment.TAXABLE)
+    tax_note = models.CharField(
+        max_length=255,
+        blank=True,
+        default="",
+        db_default="",
+        help_text="Printed on invoices where no tax is charged, for example the certificate of exemption.",
+    )
+    net_days = models.PositiveIntegerField(
+        null=True, blank=True, help_text="Days to pay an invoice. Empty: the company's."
+    )
+    metadata = models.JSONField(default=dict, blank=True)
+
+    objects = CustomerQuerySet.as_manager()
+
+    class Meta:
+        ordering: ClassVar = ["name", "pk"]
+        indexes: ClassVar = [models.Index(fields=["name", "id"], name="customer_by_name")]
+        constraints: ClassVar = [
+            models.CheckConstraint(
+                name="customer_external_id_trimmed",
+                condition=~Q(external_id="") & ~Q(external_id__regex=r"^\s|\s$"),
+                violation_error_message="The external customer id must not be empty, nor begin or end with a blank.",
+            ),
+            models.CheckConstraint(
+                name="customer_archived_has_time",
+                condition=Q(state="archived", archived_at__isnull=False) | Q(state="active", archived_at=None),
+            ),
+        ]
+        triggers: ClassVar = [
+            pgtrigger.Protect(
+                name="keep_external_id",
+                operation=pgtrigger.Update,
+                condition=pgtrigger.Q(old__external_id__df=pgtrigger.F("new__external_id")),
+            )
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    def get_absolute_url(self) -> str:
+        return reverse("admin:customers_customer_change", args=[self.pk])
+
+    @property
+    def billing_currency(self) -> str:
+        """Name the currency that new subscriptions take: the customer's, else the company's."""
+        return self.currency or settings.DEFAULT_CURRENCY
+
+
+class CustomerAlias(Stamped):
+    """A wrong external id that senders use, mapped to the customer it means. The ledger keeps what was sent."""
+
+    alias = models.CharField("external id as sent", max_length=255, unique=True)
+    customer = models.ForeignKey(Customer, models.PROTECT, related_name="aliases")
+    reason = models.CharField(max_length=255, blank=True)
+    created_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.PROTECT, null=True, editable=False, related_name="+"
+    )
+    to_recount = ArrayField(
+        models.BigIntegerField(),
+        default=list,
+        editable=False,
+        help_text="Customers it meant before: its events that were counted for them are still to be moved.",
+    )
+
+    class Meta:
+        ordering: ClassVar = ["alias"]
+        verbose_name_plural = "customer aliases"
+        triggers: ClassVar = [
+            pgtrigger.Trigger(
+                name="note_former_customer",
+                operation=pgtrigger.Update,
+                when=pgtrigger.Before,
+                condition=pgtrigger.Q(old__customer_id__df=pgtrigger.F("new__customer_id")),
+                func="NEW.to_recount := array_append(OLD.to_recount, OLD.customer_id); RETURN NEW;",
+            ),
+            pgtrigger.Protect(name="keep_customer_alias", operation=pgtrigger.Delete),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.alias} → {self.customer.external_id}"
+
+
+auditlog.register(Customer, exclude_fields=["updated_at"])
+auditlog.register(CustomerAlias, exclude_fields=["updated_at", "to_recount"])

@@ -1,0 +1,193 @@
+"""Subscriptions, and each one's history as a chain of dated phases."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import ClassVar, cast
+
+import pgtrigger
+from auditlog.registry import auditlog
+from django.conf import settings
+from django.contrib.postgres.constraints import ExclusionConstraint
+from django.contrib.postgres.fields import DateTimeRangeField, RangeBoundary, RangeOperators
+from django.db import models
+from django.db.models import Case, CharField, F, Func, OuterRef, Q, QuerySet, Subquery, Value, When
+from django.urls import reverse
+
+from catalog.models import IntervalUnit, PlanVersion
+from config.db import CurrencyField, PublicIdField, Stamped, keep_rows
+from customers.models.customers import Customer
+from customers.validators import validate_timezone
+
+
+class Alignment(models.TextChoices):
+    ANNIVERSARY = "anniversary", "Anniversary: counted from the anchor"
+    CALENDAR = "calendar", "Calendar: first of the month, quarter, year; Mondays"
+
+
+class PhaseKind(models.TextChoices):
+    TRIAL = "trial", "Trial"
+    ACTIVE = "active", "Active"
+    PAUSED = "paused", "Paused"
+
+
+class SubscriptionStatus(models.TextChoices):
+    """The status of a subscription at a moment, derived from its phases."""
+
+    SCHEDULED = "scheduled", "Scheduled"
+    TRIALING = "trialing", "In trial"
+    ACTIVE = "active", "Active"
+    PAUSED = "paused", "Paused"
+    CANCELLED = "cancelled", "Cancelled"
+
+
+class SubscriptionQuerySet(QuerySet["Subscription"]):
+    def live(self, at: datetime) -> SubscriptionQuerySet:
+        """Keep subscriptions that have begun and not ended at the moment; paused ones too."""
+        return self.filter(Q(ended_at=None) | Q(ended_at__gt=at), started_at__lte=at)
+
+    def with_current(self, at: datetime) -> SubscriptionQuerySet:
+        """Add `current_kind`, `current_plan` and `current_version` of the phase that holds the moment, and `status`."""
+        phase = SubscriptionPhase.objects.filter(
+            Q(ends_at=None) | Q(ends_at__gt=at),
+            subscription=OuterRef("pk"),
+            superseded_at=None,
+            starts_at__lte=at,
+        )
+        annotated = self.annotate(
+            current_kind=Subquery(phase.values("kind")[:1]),
+            current_plan=Subquery(phase.values("plan_version__plan__name")[:1]),
+            current_version=Subquery(phase.values("plan_version__number")[:1]),
+        ).annotate(
+            status=Case(
+                # One that was cancelled before its start never begins.
+                When(Q(ended_at__lte=at) | Q(ended_at=F("started_at")), then=Value(SubscriptionStatus.CANCELLED)),
+                When(started_at__gt=at, then=Value(SubscriptionStatus.SCHEDULED)),
+                When(current_kind=PhaseKind.TRIAL, then=Value(SubscriptionStatus.TRIALING)),
+                When(current_kind=PhaseKind.PAUSED, then=Value(SubscriptionStatus.PAUSED)),
+                default=Value(SubscriptionStatus.ACTIVE),
+                output_field=CharField(),
+            )
+        )
+        return cast(SubscriptionQuerySet, annotated)
+
+
+class Subscription(Stamped):
+    """A customer's agreement to be billed in one currency and rhythm. What it buys, and when, is in its phases."""
+
+    public_id = PublicIdField("subs")
+    customer = models.ForeignKey(Customer, models.PROTECT, related_name="subscriptions")
+    key = models.CharField("lookup key", max_length=255, unique=True, null=True, blank=True)
+    currency = CurrencyField()
+    interval = models.CharField("billing interval", max_length=16, choices=IntervalUnit, default=IntervalUnit.MONTH)
+    interval_count = models.PositiveIntegerField(default=1)
+    alignment = models.CharField("billing cycle", max_length=16, choices=Alignment, default=Alignment.ANNIVERSARY)
+    anchor = models.DateTimeField("billing anchor", help_text="Periods are counted from here.")
+    timezone = models.CharField(
+        "time zone",
+        max_length=64,
+        default="UTC",
+        validators=[validate_timezone],
+        help_text="Taken from the customer at the start.",
+    )
+    started_at = models.DateTimeField()
+    ended_at = models.DateTimeField(null=True, blank=True, help_text="Not served or billed from this moment on.")
+    cancelled_at = models.DateTimeField(
+        null=True, blank=True, editable=False, help_text="When the cancellation was asked for."
+    )
+    prorate = models.BooleanField(default=True, help_text="Charge fees for short periods by the day.")
+    net_days = models.PositiveIntegerField(null=True, blank=True)
+    metadata = models.JSONField(default=dict, blank=True)
+    created_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.PROTECT, null=True, editable=False, related_name="+"
+    )
+
+    objects = SubscriptionQuerySet.as_manager()
+
+    class Meta:
+        ordering: ClassVar = ["-started_at", "-pk"]
+        indexes: ClassVar = [
+            models.Index(fields=["customer", "started_at"], name="subscription_of_customer"),
+            models.Index(fields=["-started_at", "-id"], name="subscription_newest_first"),
+        ]
+        constraints: ClassVar = [
+            models.CheckConstraint(
+                name="subscription_ends_after_start",
+                condition=Q(ended_at=None) | Q(ended_at__gte=F("started_at")),
+                violation_error_message="The subscription ends before it starts.",
+            ),
+            models.CheckConstraint(name="subscription_interval_count", condition=Q(interval_count__gte=1)),
+            models.CheckConstraint(name="subscription_currency_code", condition=Q(currency__regex="^[A-Z]{3}$")),
+        ]
+        triggers: ClassVar = [
+            pgtrigger.Protect(
+                name="keep_subscription_terms",
+                operation=pgtrigger.Update,
+                condition=pgtrigger.Q(old__customer_id__df=pgtrigger.F("new__customer_id"))
+                | pgtrigger.Q(old__currency__df=pgtrigger.F("new__currency"))
+                | pgtrigger.Q(old__started_at__df=pgtrigger.F("new__started_at")),
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.customer} · {self.key or self.public_id}"
+
+    def get_absolute_url(self) -> str:
+        return reverse("admin:customers_subscription_change", args=[self.pk])
+
+
+class TimestampRange(Func):
+    function = "TSTZRANGE"
+    output_field = DateTimeRangeField()
+
+
+class SubscriptionPhase(models.Model):
+    """A stretch of a subscription's life under one plan version. Rows are never edited: a change supersedes the row
+    and writes new ones, so the history also tells what was believed before, who changed it, and why."""
+
+    subscription = models.ForeignKey(Subscription, models.PROTECT, related_name="phases")
+    kind = models.CharField(max_length=8, choices=PhaseKind, default=PhaseKind.ACTIVE)
+    plan_version = models.ForeignKey(PlanVersion, models.PROTECT, related_name="phases")
+    starts_at = models.DateTimeField()
+    ends_at = models.DateTimeField(null=True, blank=True)
+    reason = models.CharField(max_length=255, blank=True)
+    recorded_at = models.DateTimeField()
+    recorded_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.PROTECT, null=True, editable=False, related_name="+"
+    )
+    superseded_at = models.DateTimeField(null=True, editable=False)
+
+    class Meta:
+        ordering: ClassVar = ["subscription", "starts_at", "pk"]
+        constraints: ClassVar = [
+            models.CheckConstraint(name="phase_not_empty", condition=Q(ends_at=None) | Q(ends_at__gt=F("starts_at"))),
+            ExclusionConstraint(
+                name="phase_one_at_a_time",
+                expressions=[
+                    ("subscription", RangeOperators.EQUAL),
+                    (TimestampRange("starts_at", "ends_at", RangeBoundary()), RangeOperators.OVERLAPS),
+                ],
+                condition=Q(superseded_at=None),
+            ),
+        ]
+        triggers: ClassVar = [
+            keep_rows(),
+            pgtrigger.Protect(
+                name="keep_phase",
+                operation=pgtrigger.Update,
+                condition=pgtrigger.Q(old__superseded_at__isnull=False)
+                | pgtrigger.Q(new__superseded_at__isnull=True)
+                | pgtrigger.Q(old__starts_at__df=pgtrigger.F("new__starts_at"))
+                | pgtrigger.Q(old__ends_at__df=pgtrigger.F("new__ends_at"))
+                | pgtrigger.Q(old__plan_version_id__df=pgtrigger.F("new__plan_version_id"))
+                | pgtrigger.Q(old__kind__df=pgtrigger.F("new__kind")),
+            ),
+            pgtrigger.Protect(name="keep_phase_row", operation=pgtrigger.Delete),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.get_kind_display()} on {self.plan_version} from {self.starts_at:%Y-%m-%d %H:%M}"
+
+
+auditlog.register(Subscription, exclude_fields=["updated_at"])
+auditlog.register(SubscriptionPhase)

@@ -1,0 +1,144 @@
+"""Beginning a subscription."""
+
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+from django.contrib.auth.models import User
+from django.db import transaction
+
+from catalog.models import Plan, PlanVersion
+from catalog.models.plans import PlanState
+from catalog.publishing import PlanArchived, published_version
+from catalog.selectors import Terms, prices_on_terms, terms_offered
+from catalog.signals import after_commit
+from config.audit import recorded
+from config.refusals import Refused
+from config.webhooks.names import WebhookEvent
+from config.webhooks.outbox import emit
+from customers.models import Alignment, Customer, CustomerState, PhaseKind, Subscription
+from customers.periods import Interval, Schedule
+from customers.signals import subscription_changed
+from customers.subscriptions.chain import Chain, PhaseSpan
+from customers.subscriptions.phases import write_chain
+
+
+class CustomerArchived(Refused):
+    """The customer is archived: activate it first."""
+
+
+class NoMatchingPrice(Refused):
+    """The plan has no price in the currency and billing interval."""
+
+
+class VersionNotPublished(Refused):
+    """A draft can't be subscribed to: publish it first."""
+
+
+class EndsBeforeStart(Refused):
+    """A moment lies outside the subscription's life."""
+
+
+@transaction.atomic
+def subscribe(
+    customer: Customer,
+    plan: Plan | PlanVersion,
+    *,
+    currency: str,
+    interval: str,
+    interval_count: int = 1,
+    alignment: str = Alignment.ANNIVERSARY,
+    starts_at: datetime,
+    anchor: datetime | None = None,
+    trial_days: int | None = None,
+    ends_at: datetime | None = None,
+    prorate: bool = True,
+    key: str | None = None,
+    net_days: int | None = None,
+    metadata: dict[str, Any] | None = None,
+    now: datetime,
+    by: User | None,
+    reason: str = "",
+) -> Subscription:
+    """Subscribe a customer to a plan from `starts_at` (past or future) to `ends_at`, which is not included.
+
+    A plan stands for its newest published version; its draft is published first, unless held back. The time zone is
+    the customer's. Periods count from `anchor`; without one from the start, with a trial from the trial's end, and
+    with calendar alignment from the local calendar start before it. `trial_days` None takes the version's, in local
+    calendar days. A second call makes a second subscription.
+
+    Raises CustomerArchived, PlanArchived, NothingPublished, VersionNotPublished, NoMatchingPrice, EndsBeforeStart,
+    and ValidationError for a draft that can't be published or a field that is wrong.
+    """
+    customer = Customer.objects.select_for_update(no_key=True).get(pk=customer.pk)
+    if customer.state == CustomerState.ARCHIVED:
+        raise CustomerArchived(f"{customer} is archived. Activate the customer, then subscribe.")
+    version = version_to_sell(plan, Terms(currency, interval, interval_count), now=now, by=by)
+    days = version.trial_days if trial_days is None else trial_days
+    trial_ends_at = Schedule(Interval("day", days), starts_at, customer.timezone).boundary(1) if days else None
+    if ends_at is not None and ends_at <= starts_at:
+        raise EndsBeforeStart("The subscription ends before it starts.")
+    schedule = Schedule(Interval(interval, interval_count), starts_at, customer.timezone)
+    subscription = Subscription(
+        customer=customer,
+        key=key,
+        currency=currency,
+        interval=interval,
+        interval_count=interval_count,
+        alignment=alignment,
+        anchor=_anchor(schedule, alignment, anchor or trial_ends_at or starts_at),
+        timezone=customer.timezone,
+        started_at=starts_at,
+        ended_at=ends_at,
+        prorate=prorate,
+        net_days=net_days,
+        metadata=metadata or {},
+        created_by=by,
+    )
+    subscription.full_clean(exclude=["customer", "created_by"])
+    with recorded(by=by, reason=reason):
+        subscription.save()
+    chain = _first_chain(version, starts_at, trial_ends_at, ends_at)
+    write_chain(subscription, chain, now=now, by=by, reason=reason)
+    emit(WebhookEvent.SUBSCRIPTION_CREATED, "subscription", [subscription.pk], at=now)
+    after_commit(subscription_changed, Subscription, subscription=subscription, by=by)
+    return subscription
+
+
+def version_to_sell(plan: Plan | PlanVersion, terms: Terms, *, now: datetime, by: User | None) -> PlanVersion:
+    """Return the published version that can be sold on these terms; a plan's draft is published if it is due.
+
+    Raises PlanArchived, NothingPublished, VersionNotPublished, ValidationError, and NoMatchingPrice, which names the
+    terms that there are.
+    """
+    if isinstance(plan, PlanVersion):
+        version = plan
+        if not version.is_published:
+            raise VersionNotPublished(f"{version} is a draft. Publish it first.")
+    else:
+        version = published_version(plan, now=now, by=by)
+    if version.plan.state == PlanState.ARCHIVED:
+        raise PlanArchived(f"{version.plan} is archived. Activate it before you sell it.")
+    if not prices_on_terms(version, terms).exists():
+        offered = ", ".join(map(str, terms_offered(version))) or "no prices at all"
+        raise NoMatchingPrice(f"{version} has no price in {terms}. It has: {offered}.")
+    return version
+
+
+def _anchor(schedule: Schedule, alignment: str, at: datetime) -> datetime:
+    if alignment == Alignment.CALENDAR:
+        return replace(schedule, anchor=at, alignment="calendar").boundary(0)
+    return at
+
+
+def _first_chain(
+    version: PlanVersion, starts_at: datetime, trial_ends_at: datetime | None, ends_at: datetime | None
+) -> Chain:
+    if trial_ends_at is None:
+        return [PhaseSpan(PhaseKind.ACTIVE, version.pk, starts_at, ends_at)]
+    if ends_at is not None and ends_at <= trial_ends_at:
+        return [PhaseSpan(PhaseKind.TRIAL, version.pk, starts_at, ends_at)]
+    return [
+        PhaseSpan(PhaseKind.TRIAL, version.pk, starts_at, trial_ends_at),
+        PhaseSpan(PhaseKind.ACTIVE, version.pk, trial_ends_at, ends_at),
+    ]

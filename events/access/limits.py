@@ -1,0 +1,115 @@
+"""How many requests a key may send a minute: singles and bulks apart, over a sliding minute, in constant time.
+
+With REDIS_URL all web processes count together. Without it, or while Redis doesn't answer, each process counts for
+itself, so the limit is then per process; no request is ever refused because Redis is gone.
+"""
+
+import logging
+import math
+import time
+from enum import StrEnum
+from functools import cache
+
+from django.conf import settings
+from limits import RateLimitItemPerMinute
+from limits.storage import MemoryStorage, RedisStorage
+from limits.strategies import SlidingWindowCounterRateLimiter
+from redis import ConnectionPool
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+from redis.retry import Retry
+
+from events.access.keys import Caller
+
+logger = logging.getLogger(__name__)
+
+REDIS_TIMEOUT_S = 0.2
+REDIS_PAUSE_S = 5.0  # after a failure, how long Redis isn't asked again
+
+
+class Kind(StrEnum):
+    SINGLE = "single"
+    BULK = "bulk"
+
+
+class RateLimited(Exception):
+    """The key has used up its limit; another request is free at `reset_at` (unix time, whole seconds)."""
+
+    def __init__(self, kind: Kind, limit: int, reset_at: int) -> None:
+        super().__init__(f"{limit} {kind} requests a minute")
+        self.kind = kind
+        self.limit = limit
+        self.reset_at = reset_at
+        self.retry_after_s = max(1, reset_at - int(time.time()))
+
+
+def spend(caller: Caller, kind: Kind) -> None:
+    """Count one request against the key's limit. Raises RateLimited, and then counts nothing."""
+    limit = limit_of(caller, kind)
+    if limit == 0:
+        return
+    item, name = _item(limit), f"{caller.key_id}:{kind}"
+    free_at = _hit_shared(item, name) if settings.REDIS_URL else _hit(_own(), item, name)
+    if free_at is not None:
+        raise RateLimited(kind, limit, math.ceil(free_at))
+
+
+def limit_of(caller: Caller, kind: Kind) -> int:
+    """Return the requests a minute: the key's own, or else the company's. 0 is no limit."""
+    if kind is Kind.SINGLE:
+        own, company = caller.single_per_minute, settings.RATE_LIMIT_SINGLE_PER_MINUTE
+    else:
+        own, company = caller.bulk_per_minute, settings.RATE_LIMIT_BULK_PER_MINUTE
+    return int(company) if own is None else own
+
+
+def forget_counts() -> None:
+    """Start counting anew in this process, and ask Redis again."""
+    _redis.pause_ends = 0.0
+    _own.cache_clear()
+    _shared.cache_clear()
+
+
+class _Redis:
+    """When Redis may be asked again, by the monotonic clock."""
+
+    pause_ends = 0.0
+
+
+_redis = _Redis()
+
+
+def _hit_shared(item: RateLimitItemPerMinute, name: str) -> float | None:
+    if _redis.pause_ends <= time.monotonic():
+        try:
+            return _hit(_shared(), item, name)
+        except RedisError as error:
+            _redis.pause_ends = time.monotonic() + REDIS_PAUSE_S
+            logger.warning("Redis can't count requests, so this process counts its own: %s", error)
+    return _hit(_own(), item, name)
+
+
+def _hit(limiter: SlidingWindowCounterRateLimiter, item: RateLimitItemPerMinute, name: str) -> float | None:
+    """Count the request, or return the unix time at which one more is free."""
+    return None if limiter.hit(item, name) else limiter.get_window_stats(item, name).reset_time
+
+
+@cache
+def _item(limit: int) -> RateLimitItemPerMinute:
+    return RateLimitItemPerMinute(limit, namespace="countinghouse")
+
+
+@cache
+def _own() -> SlidingWindowCounterRateLimiter:
+    return SlidingWindowCounterRateLimiter(MemoryStorage())
+
+
+@cache
+def _shared() -> SlidingWindowCounterRateLimiter:
+    pool = ConnectionPool.from_url(
+        settings.REDIS_URL,
+        socket_timeout=REDIS_TIMEOUT_S,
+        socket_connect_timeout=REDIS_TIMEOUT_S,
+        retry=Retry(NoBackoff(), 0),  # the client's own would hold the request for seconds
+    )
+    return SlidingWindowCounterRateLimiter(RedisStorage(settings.REDIS_URL, connection_pool=pool))

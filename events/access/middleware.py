@@ -1,0 +1,80 @@
+"""Keep a log of the API requests that were refused; lead events past what only browsers need."""
+
+from collections.abc import Callable
+from typing import Any
+
+import orjson
+from django.http import HttpRequest, HttpResponse
+from django.template.response import SimpleTemplateResponse
+from django.urls import resolve, reverse
+from django.utils import timezone
+from django.utils.functional import cached_property
+
+from events.access.keys import prefix_of
+from events.access.refused_requests import REASONS, record_refusal
+
+API_PREFIX = "/v1/"
+
+
+class RefusalLogMiddleware:
+    """Count every refusal under /v1, whoever answered it: a view, Django itself, or the middleware below this."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        response = self.get_response(request)
+        if response.status_code in REASONS and request.path.startswith(API_PREFIX):
+            field, message = _what_was_said(response)
+            record_refusal(
+                status=response.status_code,
+                path=request.path,
+                key_prefix=prefix_of(request.META.get("HTTP_X_API_KEY", "")),
+                field=field,
+                message=message,
+                now=timezone.now(),
+            )
+        return response
+
+
+class IngestLaneMiddleware:
+    """Call the ingest doors at once: sessions, CSRF, messages and the headers of pages are of no use to a client with
+    a key, and would cost as much as storing the event. What stands before this in MIDDLEWARE still applies.
+    """
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        door = self.doors.get(request.path_info) if request.method == "POST" else None
+        if door is None:
+            return self.get_response(request)
+        request.get_host()  # refuses a host that isn't ours, as CommonMiddleware would
+        response = door(request)
+        if isinstance(response, SimpleTemplateResponse):
+            response.render()
+        response.headers["Content-Length"] = str(len(response.content))  # CommonMiddleware would say it
+        return response
+
+    @cached_property
+    def doors(self) -> dict[str, Callable[[HttpRequest], HttpResponse]]:
+        paths = [reverse(name) for name in ("event-ingest", "event-bulk-ingest")]
+        return {path: resolve(path).func for path in paths}
+
+
+def _what_was_said(response: HttpResponse) -> tuple[str, str]:
+    """Return the first field that the error body names, and its message."""
+    body = _body_of(response)
+    details = body.get("details")
+    field = next(iter(details), "") if isinstance(details, dict) else ""
+    return field, str(body.get("message") or response.reason_phrase)
+
+
+def _body_of(response: HttpResponse) -> dict[str, Any]:
+    if isinstance(data := getattr(response, "data", None), dict):
+        return data
+    try:
+        body = orjson.loads(response.content)
+    except orjson.JSONDecodeError:
+        return {}
+    return body if isinstance(body, dict) else {}

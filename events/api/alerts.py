@@ -1,0 +1,113 @@
+"""The doors to alerts on usage."""
+
+from decimal import Decimal
+from typing import Any, ClassVar
+
+import django_filters as filters
+from django.db.models import QuerySet
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from catalog.models import Feature
+from config.api.fields import ExactField
+from config.api.filters import page
+from config.api.openapi import listed, operation
+from config.api.views import ApiView, get_or_404, read_body
+from config.audit import recorded
+from customers.models import Subscription
+from events.alerts.usage import make_alert
+from events.models import Scope, UsageAlert
+
+TAG = "Alerts"
+SMALLEST = Decimal("0.000000000001")
+
+
+class AlertChange(serializers.Serializer[Any]):
+    """Switch an alert off, or on again."""
+
+    is_enabled = serializers.BooleanField()
+
+
+class AlertIn(serializers.Serializer[Any]):
+    """Whose usage of what is watched, and the quantity that is told of."""
+
+    subscription_id = serializers.CharField(max_length=40)
+    feature_id = serializers.CharField(max_length=40)
+    threshold = serializers.DecimalField(max_digits=30, decimal_places=12, min_value=SMALLEST, help_text="Above zero.")
+
+
+class AlertOut(serializers.Serializer[Any]):
+    """An alert on usage."""
+
+    id = serializers.CharField(source="public_id")
+    subscription_id = serializers.CharField(source="subscription.public_id")
+    feature_id = serializers.CharField(source="feature.public_id")
+    threshold = ExactField()
+    is_enabled = serializers.BooleanField()
+    created_at = serializers.DateTimeField()
+    updated_at = serializers.DateTimeField()
+
+
+class AlertFilter(filters.FilterSet):
+    subscription_id = filters.CharFilter(field_name="subscription__public_id")
+    feature_id = filters.CharFilter(field_name="feature__public_id")
+    is_enabled = filters.BooleanFilter()
+
+    class Meta:
+        model = UsageAlert
+        fields: ClassVar[list[str]] = []
+
+
+def alerts() -> QuerySet[UsageAlert]:
+    return UsageAlert.objects.select_related("subscription", "feature").order_by("-pk")
+
+
+def alert_of(alert_id: str) -> UsageAlert:
+    return get_or_404(alerts(), "usage alert", public_id=alert_id)
+
+
+class Alerts(ApiView):
+    """Alerts tell by webhook, once a billing period, that a subscription's usage of a feature reached a quantity."""
+
+    write_scope = Scope.CUSTOMERS_WRITE
+
+    @operation("listUsageAlerts", "List usage alerts", tag=TAG, answers={200: listed("UsageAlertList", AlertOut)},
+               filters=AlertFilter)  # fmt: skip
+    def get(self, request: Request) -> Response:
+        return page(request, alerts(), AlertFilter, AlertOut)
+
+    @operation(
+        "createUsageAlert", "Create a usage alert", tag=TAG, body=AlertIn, answers={201: AlertOut},
+        errors=(400, 404, 409), example={"subscription_id": "subs_1", "feature_id": "feat_1", "threshold": "10000"},
+    )  # fmt: skip
+    def post(self, request: Request) -> Response:
+        asked = read_body(request, AlertIn)
+        subscription = get_or_404(Subscription.objects.all(), "subscription", public_id=asked["subscription_id"])
+        feature = get_or_404(Feature.objects.all(), "feature", public_id=asked["feature_id"])
+        made = make_alert(subscription, feature, asked["threshold"], by=None)
+        return Response(AlertOut(alert_of(made.public_id)).data, status=201)
+
+
+class OneAlert(ApiView):
+    """Read an alert, switch it, or remove it."""
+
+    write_scope = Scope.CUSTOMERS_WRITE
+
+    @operation("getUsageAlert", "Read a usage alert", tag=TAG, answers={200: AlertOut}, errors=(404,))
+    def get(self, request: Request, alert_id: str) -> Response:
+        return Response(AlertOut(alert_of(alert_id)).data)
+
+    @operation("updateUsageAlert", "Switch a usage alert", tag=TAG, body=AlertChange, answers={200: AlertOut},
+               errors=(400, 404), example={"is_enabled": False})  # fmt: skip
+    def put(self, request: Request, alert_id: str) -> Response:
+        alert = alert_of(alert_id)
+        alert.is_enabled = read_body(request, AlertChange)["is_enabled"]
+        with recorded(by=None):
+            alert.save(update_fields=["is_enabled", "updated_at"])
+        return Response(AlertOut(alert).data)
+
+    @operation("deleteUsageAlert", "Remove a usage alert", tag=TAG, answers={204: None}, errors=(404,))
+    def delete(self, request: Request, alert_id: str) -> Response:
+        alert_of(alert_id).delete()
+        return Response(status=204)

@@ -1,0 +1,40 @@
+"""How causes of problems and usage alerts are shown in webhook messages."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from config.webhooks.outbox import Payload, register_renderer
+from events.alerts.usage import Reached
+from events.api.serializers import CauseOut
+from events.overview.dashboard import Cause
+
+
+def render_causes(causes: Sequence[Cause], at: datetime) -> Payload:
+    """Show causes of problems as the API does."""
+    return [(str(cause.reason), CauseOut(cause).data) for cause in causes]
+
+
+def render_alerts(reached: Sequence[Reached], at: datetime) -> Payload:
+    """Show usage alerts with the quantity and the billing period in which usage reached it."""
+    for firing in reached:
+        alert, subscription = firing.alert, firing.alert.subscription
+        yield (
+            alert.public_id,
+            {
+                "alert_id": alert.public_id,
+                "subscription_id": subscription.public_id,
+                "customer_id": subscription.customer.public_id,
+                "external_customer_id": subscription.customer.external_id,
+                "feature_id": alert.feature.public_id,
+                "threshold": f"{alert.threshold:f}",
+                "quantity": f"{firing.quantity:f}",
+                "period_start": firing.period.start,
+                "period_end": firing.period.end,
+            },
+        )
+
+
+def register() -> None:
+    """Register the renderers of this app's objects."""
+    register_renderer("problem", render_causes)
+    register_renderer("usage", render_alerts)

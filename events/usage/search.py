@@ -1,0 +1,155 @@
+"""Events chosen by what they carry and when they arrived, and what they come to: beside buckets, which know neither.
+
+Everything here reads one customer's ledger event by event. What counts is decided as everywhere, by `sql/counted.sql`.
+"""
+
+import dataclasses
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from enum import StrEnum
+from functools import cache
+from typing import Any
+
+from django.db import connection
+
+from catalog.models import Aggregation, Feature
+from events.sql import compose, counted, sections
+from events.usage.aggregation import Sums, aggregate, round_quantity
+from events.usage.meter import BEGINNING, Quantity
+
+MOST_FOUND = 10_000
+FOREVER = datetime.max.replace(tzinfo=BEGINNING.tzinfo)
+Key = tuple[str | None, ...]
+Values = Mapping[str, Sequence[str]]
+
+
+class Operator(StrEnum):
+    """How a property is compared. The four in the middle compare numbers, and strings that hold one."""
+
+    EQUAL = "eq"
+    GREATER = "gt"
+    AT_LEAST = "gte"
+    LESS = "lt"
+    AT_MOST = "lte"
+    CONTAINS = "contains"
+    CONTAINS_NOT = "not_contains"
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """What the property of this name must be. Dots spell a path. No sign in a text is a wildcard."""
+
+    name: str
+    operator: Operator
+    value: str | int | Decimal | bool
+
+    @property
+    def as_json(self) -> dict[str, Any]:
+        """Write it for the statement. A number goes as text, so that it stays exact."""
+        is_number = isinstance(self.value, int | Decimal) and not isinstance(self.value, bool)
+        value = {"number": str(self.value)} if is_number else {"value": self.value}
+        return {"property": self.name, "operator": self.operator, **value}
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """Which events: all conditions hold, `include` passes as a feature's filters do, no object of `exclude` passes.
+
+    A property that an event hasn't got meets no condition. Arrival is `received_from` <= received < `received_before`.
+    """
+
+    conditions: Sequence[Condition] = ()
+    include: Values = dataclasses.field(default_factory=dict)
+    exclude: Sequence[Values] = ()
+    received_from: datetime | None = None
+    received_before: datetime | None = None
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        return {
+            "conditions": json.dumps([condition.as_json for condition in self.conditions]),
+            "include": json.dumps(self.include),
+            "exclude": json.dumps(list(self.exclude)),
+            "received_from": self.received_from,
+            "received_before": self.received_before,
+        }
+
+
+def find(
+    customer_id: int,
+    search: Search,
+    *,
+    start: datetime = BEGINNING,
+    end: datetime = FOREVER,
+    limit: int = MOST_FOUND,
+) -> list[int]:
+    """List the ledger ids of a customer's events that occurred in [start, end), in the order of arrival.
+
+    Whether they count doesn't matter; voided ones are in.
+    """
+    given = search.parameters | {"customer": customer_id, "start": start, "end": end, "limit": limit}
+    with connection.cursor() as cursor:
+        cursor.execute(_query("find"), given)
+        return [row[0] for row in cursor.fetchall()]
+
+
+def usage_of(customer_id: int, feature: Feature, start: datetime, end: datetime, search: Search) -> Quantity:
+    """Work out the usage of [start, end) from those counted events that the search chooses."""
+    groups = usage_by(customer_id, feature, start, end, search=search)
+    return groups.get((), _quantity(feature, Sums(), Sums(), start, end))
+
+
+def usage_by(
+    customer_id: int,
+    feature: Feature,
+    start: datetime,
+    end: datetime,
+    *,
+    properties: Sequence[str] = (),
+    search: Search | None = None,
+) -> dict[Key, Quantity]:
+    """Work out the usage of [start, end) for each combination of the properties' values, sorted by them.
+
+    Values are text, None where an event hasn't got the property; such groups come last. A cumulative feature counts
+    from the beginning, and a weighted sum starts each group at that group's own level.
+    """
+    given = (search or Search()).parameters
+    given |= {"customer": customer_id, "feature": feature.pk, "group_by": list(properties)}
+    by_time = feature.aggregation == Aggregation.WEIGHTED_SUM
+    first = BEGINNING if feature.is_cumulative and not by_time else start
+    sums = _add_up(given | {"start": first, "end": end})
+    before = _add_up(given | {"start": BEGINNING, "end": start}) if feature.is_cumulative and by_time else {}
+    return {
+        key: _quantity(feature, sums.get(key, Sums()), before.get(key, Sums()), start, end)
+        for key in sorted(sums | before, key=lambda key: [(value is None, value or "") for value in key])
+    }
+
+
+def _quantity(feature: Feature, sums: Sums, before: Sums, start: datetime, end: datetime) -> Quantity:
+    whole = dataclasses.replace(sums, before=before.total)
+    value = aggregate(feature.aggregation, whole, start, end)
+    rounded = round_quantity(value, feature.rounding, feature.rounding_places)
+    return Quantity(rounded, sums.count + before.count, sums.checksum ^ before.checksum)
+
+
+def _add_up(parameters: dict[str, Any]) -> dict[Key, Sums]:
+    names = ("count", "total", "weighted", "maximum", "minimum", "latest", "distinct", "checksum")
+    with connection.cursor() as cursor:
+        cursor.execute(_query("sums"), parameters)
+        return {tuple(key or ()): Sums(**dict(zip(names, sums, strict=True))) for key, *sums in cursor.fetchall()}
+
+
+@cache
+def _query(name: str) -> str:
+    parts = sections("search")
+    fragments = {
+        "sent": parts["sent"].replace("{property}", "wanted.property"),
+        "sent_number": parts["as_number"].replace("{value}", "sent.value"),
+        "sought_number": parts["as_number"].replace("{value}", "sent.sought"),
+        "chosen": parts["chosen"],
+        "key": parts["key"],
+    }
+    return compose(parts[name], rows=counted(scope=parts["scope"], columns=parts["columns"]), **fragments)

@@ -1,0 +1,129 @@
+"""Usage as the API is asked for it: of a feature or of an event name, whole or cut into windows, filtered by values."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from decimal import Decimal
+from zoneinfo import ZoneInfo
+
+from catalog.models import Aggregation, Feature
+from config.refusals import Refused
+from customers.models import Customer
+from customers.periods import Interval, Period, Schedule, periods_between, windows
+from events.models import UsageBucket
+from events.usage.meter import Quantity, UsageRequest, floor_hour, usage_many
+from events.usage.search import Search, usage_of
+
+MOST_WINDOWS = 800
+SIZES: Mapping[str, tuple[str, int, timedelta]] = {
+    "MINUTE": ("minute", 1, timedelta(minutes=1)),
+    "15MIN": ("minute", 15, timedelta(minutes=15)),
+    "30MIN": ("minute", 30, timedelta(minutes=30)),
+    "HOUR": ("hour", 1, timedelta(hours=1)),
+    "3HOUR": ("hour", 3, timedelta(hours=3)),
+    "6HOUR": ("hour", 6, timedelta(hours=6)),
+    "12HOUR": ("hour", 12, timedelta(hours=12)),
+    "DAY": ("day", 1, timedelta(days=1)),
+    "WEEK": ("week", 1, timedelta(days=7)),
+    "MONTH": ("month", 1, timedelta(days=28)),
+}
+
+
+class TooFine(Refused):
+    """The window would be cut into more pieces than are worked out at once."""
+
+
+class NotMetered(Refused):
+    """No feature measures what was asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Usage by one customer in a period; `size` is one of SIZES, or empty for one number."""
+
+    customer: Customer
+    period: Period
+    size: str = ""
+    timezone: str = "UTC"
+    anchor: datetime | None = None
+    filters: Mapping[str, Sequence[str]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class MeteredWindow:
+    """What it came to, and each window's part in their order."""
+
+    whole: Quantity
+    windows: Sequence[tuple[Period, Quantity]] = ()
+
+
+def meter(feature: Feature, asked: Asked) -> MeteredWindow:
+    """Work the usage out. With filters, from the ledger's events, else from the kept hours. Raises TooFine."""
+    return meter_many([feature], asked)[0]
+
+
+def meter_many(features: Sequence[Feature], asked: Asked) -> list[MeteredWindow]:
+    """Work out the usage of several features; without filters in as many queries as that of one."""
+    spans = [asked.period, *cut(asked)]
+    pairs = [(feature, span) for feature in features for span in spans]
+    if asked.filters:
+        search = Search(include=asked.filters)
+        found = [usage_of(asked.customer.pk, feature, span.start, span.end, search) for feature, span in pairs]
+    else:
+        requests = [UsageRequest(asked.customer.pk, feature.pk, span.start, span.end) for feature, span in pairs]
+        found = usage_many(requests, features={feature.pk: feature for feature in features})
+    own = [found[number : number + len(spans)] for number in range(0, len(found), len(spans))]
+    return [MeteredWindow(whole, list(zip(spans[1:], parts, strict=True))) for whole, *parts in own]
+
+
+def cut(asked: Asked) -> list[Period]:
+    """Cut the period at local clock or calendar edges; months also at an anchor's day."""
+    if not asked.size:
+        return []
+    unit, count, length = SIZES[asked.size]
+    if (asked.period.end - asked.period.start) / length > MOST_WINDOWS:
+        raise TooFine(
+            f"Windows of {asked.size} are too fine for so long a time: at most {MOST_WINDOWS} are worked out."
+        )
+    if asked.size == "MONTH" and asked.anchor:
+        schedule = Schedule(Interval("month"), asked.anchor, asked.timezone)
+        return list(periods_between(schedule, asked.period.start, asked.period.end))
+    parts = windows(asked.period, unit, asked.timezone)
+    return list(parts) if count == 1 else _joined(parts, unit, count, asked.timezone)
+
+
+def _joined(parts: Sequence[Period], unit: str, count: int, timezone: str) -> list[Period]:
+    """Join minutes or hours up to the next local multiple of their count."""
+    found: list[Period] = []
+    for part in parts:
+        local = part.start.astimezone(ZoneInfo(timezone))
+        begins = (local.minute if unit == "minute" else local.hour) % count == 0
+        if found and not begins:
+            found[-1] = Period(found[-1].start, part.end)
+        else:
+            found.append(part)
+    return found
+
+
+def feature_measuring(event_name: str, aggregation: str, name: str, multiplier: Decimal | None) -> Feature:
+    """Find the feature that adds up these events this way. Raises NotMetered, which says what to create.
+
+    An empty property name counts the events, whatever the aggregation.
+    """
+    how = aggregation if name else Aggregation.COUNT
+    features = Feature.objects.metered().filter(event_name=event_name, aggregation=how, field=name)
+    if multiplier is not None and how == Aggregation.SUM_WITH_MULTIPLIER:
+        features = features.filter(multiplier=multiplier)
+    # One without filters measures all events; another measures its own part of them.
+    found = sorted(features, key=lambda feature: (bool(feature.filters), feature.archived_at is not None, feature.pk))
+    if not found:
+        label = Aggregation(how).label.lower()
+        of = f" of {name}" if name else ""
+        raise NotMetered(f"No feature measures the {label}{of} of {event_name}. Create one: it counts earlier events.")
+    return found[0]
+
+
+def features_used(customer_id: int, period: Period) -> list[int]:
+    """List the ids of the features with usage by the customer in the hours that the period touches."""
+    hours = UsageBucket.objects.filter(customer_id=customer_id, hour__gte=floor_hour(period.start), hour__lt=period.end)
+    return list(hours.order_by().values_list("feature_id", flat=True).distinct())

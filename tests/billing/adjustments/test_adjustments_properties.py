@@ -1,0 +1,119 @@
+"""What every adjusted invoice promises, whatever discounts, taxes and credit there are."""
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from decimal import Decimal
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from billing.adjustments.adjust import adjust
+from billing.adjustments.conditions import AppliedCoupon, AvailableCredit, Conditions, CustomerTax, Item
+from billing.money import round_amount
+
+AT = datetime(2026, 9, 1, tzinfo=UTC)
+CURRENCIES = st.sampled_from(["USD", "JPY", "BHD"])
+KINDS = st.sampled_from(["fee", "usage", "proration", "true_up", "late_usage", "item", "credit"])
+AMOUNTS = st.decimals(-5_000, 5_000, places=3)
+POSITIVE = st.decimals(0, 5_000, places=3)
+LEVIES = st.builds(
+    CustomerTax, st.sampled_from(["a", "b", "c"]), st.just("Tax"), st.decimals(0, 40, places=3), st.booleans()
+)
+SCOPES = st.sampled_from(["everything", "fees", "usage", "chosen"])
+COUPONS = st.one_of(
+    st.builds(
+        AppliedCoupon, st.just(0), st.just("P"), st.just("P"), scope=SCOPES,
+        percent_off=st.decimals("0.01", 100, places=2),
+        feature_ids=st.just(frozenset({1})), version_ids=st.just(frozenset({1})), limit=st.none() | st.integers(1, 3),
+    ),
+    st.builds(
+        AppliedCoupon, st.just(0), st.just("F"), st.just("F"), scope=SCOPES,
+        amount_off=st.decimals("0.01", 9_000, places=3),
+        feature_ids=st.just(frozenset({1})), version_ids=st.just(frozenset({1})), limit=st.none() | st.integers(1, 3),
+    ),
+)  # fmt: skip
+
+
+@st.composite
+def invoices(draw: st.DrawFn) -> tuple[list[Item], Conditions, str]:
+    currency = draw(CURRENCIES)
+
+    def money(amount: Decimal) -> Decimal:
+        return round_amount(amount, currency)
+
+    items = [
+        Item(kind, money(amount), "A charge", feature_id=one, plan_version_id=one,
+             discount_back=money(-amount / 4) if amount < 0 and back else Decimal(0))
+        for kind, amount, one, back in draw(
+            st.lists(st.tuples(KINDS, AMOUNTS, st.integers(1, 2), st.booleans()), max_size=5)
+        )
+    ]  # fmt: skip
+    coupons = [replace(each, id=number) for number, each in enumerate(draw(st.lists(COUPONS, max_size=4)), start=1)]
+    conditions = Conditions(
+        treatment=draw(st.sampled_from(["taxable", "exempt", "reverse_charge"])),
+        taxes=tuple(draw(st.lists(LEVIES, max_size=3, unique_by=lambda levy: levy.code))),
+        coupons=coupons,
+        credit={
+            currency: [
+                AvailableCredit(key, money(left)) for key, left in enumerate(draw(st.lists(POSITIVE, max_size=3)))
+            ]
+        },
+    )
+    return items, conditions, currency
+
+
+@given(invoices())
+def test_the_total_is_the_sum_of_the_lines_as_shown(invoice):
+    items, conditions, currency = invoice
+    found = adjust(items, conditions, currency=currency, at=AT)
+    assert found.total == sum(item.amount for item in items) + sum(line.amount for line in found.lines)
+    assert found.total == found.subtotal - found.discount + found.tax
+    assert found.taxable + found.tax_included == found.subtotal - found.discount
+    for amount in (found.subtotal, found.discount, found.tax, found.tax_included, found.total, found.credits):
+        assert amount == round_amount(amount, currency)
+
+
+@given(invoices())
+def test_the_charges_parts_add_up_to_the_invoices(invoice):
+    items, conditions, currency = invoice
+    found = adjust(items, conditions, currency=currency, at=AT)
+    assert len(found.parts) == len(items)
+    assert sum(part.discount for part in found.parts) == found.discount
+    assert sum(part.tax for part in found.parts) == found.tax
+    assert sum(part.tax_included for part in found.parts) == found.tax_included
+
+
+@given(invoices())
+def test_credit_pays_no_more_than_there_is_and_no_more_than_is_due(invoice):
+    items, conditions, currency = invoice
+    before = sum(lot.available for lot in conditions.credit[currency])
+    found = adjust(items, conditions, currency=currency, at=AT)
+    after = sum(lot.available for lot in conditions.credit[currency])
+    assert min(lot.available for lot in [*conditions.credit[currency], AvailableCredit(0, Decimal(0))]) >= 0
+    if found.total > 0:
+        assert found.credits == min(found.total, before) == before - after
+    else:
+        assert (found.credits, found.due, after) == (found.total, 0, before)
+
+
+@given(invoices())
+def test_a_discount_never_turns_a_charge_around_and_is_used_as_often_as_it_may_be(invoice):
+    items, conditions, currency = invoice
+    found = adjust(items, conditions, currency=currency, at=AT)
+    for item, part in zip(items, found.parts, strict=True):
+        if item.amount >= 0:
+            assert 0 <= part.discount <= item.amount
+        else:
+            assert part.discount == -item.discount_back
+    assert all(use.amount > 0 for use in found.uses)
+    for each in conditions.coupons:
+        assert each.limit is None or len(each.used) <= each.limit
+
+
+@given(invoices())
+def test_without_tax_to_charge_there_is_none(invoice):
+    items, conditions, currency = invoice
+    found = adjust(items, conditions, currency=currency, at=AT)
+    if conditions.treatment != "taxable":
+        assert (found.tax, found.tax_included) == (0, 0)
+        assert found.note

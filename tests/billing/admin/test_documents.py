@@ -1,0 +1,75 @@
+"""Documents in the admin: the button, the archive, the company's profile, and who may."""
+
+import io
+from zipfile import ZipFile
+
+import pytest
+from django.urls import reverse
+
+from billing.documents import archive
+from billing.lifecycle.finalize import finalize
+from billing.models import CompanyProfile, Invoice
+from tests.admin_pages import as_viewer
+from tests.billing.documents.test_invoices import END, make_one_off
+from tests.billing.world import D
+from tests.factories import make_user
+
+pytestmark = pytest.mark.django_db
+LIST = "/admin/billing/invoice/"
+PROFILE = "/admin/billing/companyprofile/"
+
+
+def pdf_url(invoice):
+    return reverse("admin:billing_invoice_pdf_one", args=[invoice.pk])
+
+
+def test_the_button_gives_the_invoice_as_a_file(staff_client):
+    invoice = finalize(make_one_off(("Support", D(7))), now=END)
+    assert pdf_url(invoice) in staff_client.get(invoice.get_absolute_url()).content.decode()
+    answer = staff_client.get(pdf_url(invoice))
+    assert answer.headers["content-disposition"] == 'attachment; filename="INV-000001.pdf"'
+    assert answer.content.startswith(b"%PDF-")
+
+
+def test_viewers_may_take_it_and_others_may_not(client):
+    invoice = make_one_off(("Support", D(7)))
+    assert as_viewer("billing").get(pdf_url(invoice)).status_code == 200
+    client.force_login(make_user())
+    assert client.get(pdf_url(invoice)).status_code == 403
+    assert client.post(LIST, {"action": "pdf_selected", "_selected_action": [invoice.pk]}).status_code == 403
+
+
+def test_the_selection_is_downloaded_as_one_file(staff_client):
+    invoices = [finalize(make_one_off(("Support", D(n))), now=END) for n in (1, 2)]
+    chosen = {"action": "pdf_selected", "_selected_action": [invoice.pk for invoice in invoices]}
+    answer = staff_client.post(LIST, chosen)
+    assert answer.headers["content-type"] == "application/zip"
+    names = ZipFile(io.BytesIO(b"".join(answer.streaming_content))).namelist()
+    assert names == ["INV-000002.pdf", "INV-000001.pdf"]  # the list's order
+
+
+def test_too_many_are_refused_in_words(staff_client, monkeypatch):
+    monkeypatch.setattr(archive, "MOST_DOCUMENTS", 1)
+    monkeypatch.setattr("billing.admin.documents.MOST_DOCUMENTS", 1)
+    for n in (1, 2):
+        make_one_off(("Support", D(n)))
+    chosen = {"action": "pdf_selected", "_selected_action": list(Invoice.objects.values_list("pk", flat=True))}
+    assert "At most 1 invoices go into one file" in staff_client.post(LIST, chosen, follow=True).content.decode()
+
+
+def test_staff_edit_the_profile_and_its_history_shows_it(staff_client):
+    page = staff_client.get(PROFILE, follow=True)
+    assert "Example Company" in page.content.decode()
+    form = {"name": "Northlight GmbH", "address_country": "DE", "tax_id": "VAT DE1"}
+    staff_client.post(f"{PROFILE}1/change/", form)
+    staff_client.post(f"{PROFILE}1/change/", form | {"tax_id": "VAT DE2"})
+    assert CompanyProfile.current().tax_id == "VAT DE2"
+    assert "VAT DE1" in staff_client.get(f"{PROFILE}1/history/").content.decode()
+    assert "two capitals" in staff_client.post(f"{PROFILE}1/change/", form | {"address_country": "de"}).content.decode()
+
+
+def test_only_who_may_change_it_changes_it(db):
+    viewer = as_viewer("billing")
+    assert viewer.get(f"{PROFILE}1/change/").status_code == 200
+    assert viewer.post(f"{PROFILE}1/change/", {"name": "X"}).status_code == 403
+    assert not CompanyProfile.objects.exists()

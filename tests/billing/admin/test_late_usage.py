@@ -1,0 +1,175 @@
+"""Late usage in the admin: the queue, decisions with their preview, the policy, and what invoices show."""
+
+import re
+from html import unescape
+
+import pytest
+from django.contrib.auth.models import Group
+from django.test import Client
+from django.urls import reverse
+
+from billing.models import LateLimit, LatePolicy
+from billing.settlement.credit_notes import draft_credit_note, finalize_credit_note
+from events.ledger.voiding import void_event
+from events.models import Event
+from tests.billing.late import adjustments, arrive, arrive_many, invoice_at, work_late
+from tests.billing.world import D, utc
+from tests.factories import make_customer, make_feature, make_subscription, make_user, make_version
+
+pytestmark = pytest.mark.django_db
+SEPTEMBER, OCTOBER, NOVEMBER = utc(2026, 9, 1), utc(2026, 10, 1), utc(2026, 11, 1)
+IN_SEPTEMBER, IN_OCTOBER = utc(2026, 9, 20, 9), utc(2026, 10, 20, 9)
+LIST = "admin:billing_lateadjustment_changelist"
+
+
+def text_of(response):
+    """Return a page's text as people read it."""
+    html = re.sub(r"<(script|style)[^>]*>.*?</\1>", "", response.content.decode(), flags=re.S)
+    return " ".join(unescape(re.sub(r"<[^>]+>", " ", html)).split())
+
+
+@pytest.fixture
+def subscription(db):
+    calls = make_feature(name="API calls", unit_singular="call", unit_plural="calls")
+    customer = make_customer(name="Acme", external_id="acme")
+    version = make_version({"feature": calls, "unit_amount": D("0.25")})
+    return make_subscription(customer=customer, plan=version, starts_at=SEPTEMBER, now=SEPTEMBER)
+
+
+@pytest.fixture
+def held(subscription):
+    """An adjustment of +$1.00 that waits for approval."""
+    LatePolicy.objects.create(more_due="hold")
+    arrive_many(2, IN_SEPTEMBER)
+    invoice_at(OCTOBER)
+    arrive_many(4, IN_SEPTEMBER)
+    work_late(IN_OCTOBER)
+    return adjustments(subscription)[0]
+
+
+def decide(client, action, *rows, **given):
+    return client.post(
+        reverse(LIST), {"action": action, "_selected_action": [row.pk for row in rows], **given}, follow=True
+    )
+
+
+def test_an_empty_queue_says_what_comes_here(staff_client):
+    assert "When an event comes, is voided or is replayed" in text_of(staff_client.get(reverse(LIST)))
+
+
+def test_the_queue_shows_what_is_open_with_its_money_and_the_sidebar_counts_what_waits(staff_client, held):
+    shown = text_of(staff_client.get(reverse(LIST)))
+    for expected in ("Waiting for approval 1 · $1.00", "Acme", "API calls", "1–30 Sep 2026", "2 → 6", "$1.00 USD"):
+        assert expected in shown
+    response = staff_client.get(reverse("admin:index"))
+    billing = next(section for section in response.context["sidebar_navigation"] if section["title"] == "Billing")
+    assert next(item for item in billing["items"] if item["title"] == "Late usage")["badge"] == "1"
+
+
+def test_the_queue_asks_the_same_number_of_queries_whatever_it_holds(staff_client, held, django_assert_max_num_queries):
+    with django_assert_max_num_queries(22):
+        staff_client.get(reverse(LIST))
+
+
+def test_approving_shows_its_effect_in_money_first(staff_client, staff_user, held):
+    shown = text_of(decide(staff_client, "approve_selected", held))
+    assert "Approve 1 adjustment, $1.00: on the next invoice of each subscription" in shown
+    held.refresh_from_db()
+    assert held.state == "held"
+    shown = text_of(decide(staff_client, "approve_selected", held, confirmed="yes"))
+    assert "1 adjustment, $1.00: approved." in shown
+    held.refresh_from_db()
+    assert (held.state, held.decided_by) == ("waiting", staff_user)
+    assert "1 skipped because of its state" in text_of(decide(staff_client, "approve_selected", held))
+
+
+def test_ignoring_asks_why_and_the_history_keeps_it(staff_client, held):
+    decide(staff_client, "ignore_selected", held, confirmed="yes", reason=" ")
+    held.refresh_from_db()
+    assert held.state == "held"
+    decide(staff_client, "ignore_selected", held, confirmed="yes", reason="Our own outage")
+    held.refresh_from_db()
+    assert (held.state, held.reason) == ("ignored", "Our own outage")
+    page = text_of(staff_client.get(reverse("admin:billing_lateadjustment_change", args=[held.pk])))
+    for expected in ("Ignored", "Our own outage", "corrects INV-000001", "$0.50 $1.50 $1.00", "6 × $0.25"):
+        assert expected in page
+    decide(staff_client, "take_up_selected", held, confirmed="yes")
+    assert [each.state for each in adjustments(held.subscription)] == ["cancelled", "held"]
+
+
+def test_a_viewer_may_look_and_not_decide(held):
+    viewer = make_user()
+    viewer.groups.add(Group.objects.get(name="Viewer"))
+    client = Client()
+    client.force_login(viewer)
+    assert client.get(reverse(LIST)).status_code == 200
+    decide(client, "approve_selected", held, confirmed="yes")
+    held.refresh_from_db()
+    assert held.state == "held"
+    assert client.post(reverse("admin:billing_latepolicy_change", args=[1]), {}).status_code == 403
+    change = reverse("admin:billing_lateadjustment_change", args=[held.pk])
+    assert (client.get(change).status_code, client.post(change, {}).status_code) == (200, 403)
+
+
+def test_the_policy_is_one_page_with_a_limit_a_currency(staff_client):
+    response = staff_client.get(reverse("admin:billing_latepolicy_changelist"), follow=True)
+    assert response.status_code == 200
+    limits = {
+        "limits-TOTAL_FORMS": "1",
+        "limits-INITIAL_FORMS": "0",
+        "limits-0-policy": "1",
+        "limits-0-currency": "USD",
+        "limits-0-amount": "0.50",
+    }
+    page = reverse("admin:billing_latepolicy_change", args=[1])
+    staff_client.post(page, {"more_due": "hold", "less_due": "credit_note", **limits})
+    policy = LatePolicy.objects.get()
+    assert (policy.more_due, policy.less_due) == ("hold", "credit_note")
+    assert LateLimit.objects.get().amount == D("0.50")
+    assert "Hold it for approval" in text_of(staff_client.get(page))
+
+
+def test_the_corrected_invoice_says_what_corrects_it_and_the_next_one_shows_it(staff_client, subscription):
+    arrive_many(2, IN_SEPTEMBER)
+    [september] = invoice_at(OCTOBER)
+    arrive_many(4, IN_SEPTEMBER)
+    work_late(IN_OCTOBER)
+    page = text_of(staff_client.get(september.get_absolute_url()))
+    assert "Usage of its period changed after it was worked out: $1.00 on the next invoice" in page
+    [october] = invoice_at(NOVEMBER)
+    assert f"$1.00 on {october}" in text_of(staff_client.get(september.get_absolute_url()))
+    shown = text_of(staff_client.get(october.get_absolute_url()))
+    for expected in (
+        "Usage of earlier periods",
+        "late usage: 6 calls used, 2 invoiced on INV-000001: $1.50 instead of $0.50",
+        "charged before: 2 = $0.50",
+        "counted from 6 events instead of 2",
+    ):
+        assert expected in shown
+    line = october.lines.get()
+    proof = text_of(staff_client.get(reverse("admin:billing_line_proof", args=[line.pk])))
+    assert "all agrees" in proof
+    exported = staff_client.get(reverse("admin:billing_line_events", args=[line.pk]))
+    assert len(b"".join(exported.streaming_content).splitlines()) == 7
+    arrive(IN_SEPTEMBER)
+    assert "it differs" in text_of(staff_client.get(reverse("admin:billing_line_proof", args=[line.pk])))
+
+
+def test_what_was_credited_by_hand_before_has_its_own_column(staff_client, subscription):
+    ids = arrive_many(8, IN_SEPTEMBER)
+    [september] = invoice_at(OCTOBER)
+    note = draft_credit_note(september, {september.lines.get().pk: D("1.25")}, reason="billing_error", by=None)
+    finalize_credit_note(note, now=OCTOBER, by=None)
+    for event in Event.objects.filter(event_id__in=ids):
+        void_event(event, reason="A mistake", now=OCTOBER)
+    work_late(IN_OCTOBER)
+    [late] = adjustments(subscription)
+    # $2.00 was charged, and $1.25 of it credited.
+    for asked, shown in ({}, True), ({"credited": "yes"}, True), ({"credited": "no"}, False):
+        assert ("$1.25 USD -$0.75 USD" in text_of(staff_client.get(reverse(LIST), asked))) is shown
+    page = staff_client.get(reverse("admin:billing_lateadjustment_change", args=[late.pk]))
+    assert "Credited by hand Worked out anew Difference" in text_of(page)
+    assert "Amount $2.00 $1.25 $0.00 -$0.75" in text_of(page)
+    notes = reverse("admin:billing_creditnote_changelist") + f"?q={september.number}"
+    assert f'href="{notes}"' in page.content.decode()
+    assert "CN-000001" in text_of(staff_client.get(notes))

@@ -1,0 +1,47 @@
+"""Month end in a real browser: a large month is asked for by the page itself, followed, and shown when it is there."""
+
+import pytest
+from django.core.cache import cache
+from django.utils import timezone
+
+from billing import tasks
+from billing.models import MonthEndReport
+from billing.month_end import background
+from tests.billing.world import D, use, utc
+from tests.events.senders import process, send
+from tests.factories import make_customer, make_feature, make_subscription, make_version
+
+pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
+
+
+@pytest.fixture
+def company(monkeypatch):
+    """Three customers with 10 calls each in September, at $0.10, and an event of a wrong name. A stretch holds one."""
+    cache.clear()
+    monkeypatch.setattr("billing.month_end.customer_ranges.AT_ONCE", 1)
+    calls = make_feature(name="Calls")
+    plan = make_version({"feature": calls, "unit_amount": D("0.10")}, name="Growth")
+    for name in ("ada", "brightwater", "cedar"):
+        customer = make_customer(external_id=name)
+        make_subscription(customer=customer, plan=plan, starts_at=utc(2026, 9, 10), now=utc(2026, 9, 10))
+        use(customer, calls, utc(2026, 9, 20), 10)
+    send("Api.Calls", customer="ada", at=utc(2026, 9, 21))
+    process()
+
+
+def test_a_large_month_is_followed_to_its_end(admin_browser, company, monkeypatch):
+    monkeypatch.setattr(tasks.continue_month_ends, "apply_async", lambda **given: None)
+    page = admin_browser.open("/admin/billing/invoice/month-end/?month=2026-09")
+    page.get_by_text("0 of 3 customers, once a worker is free").wait_for()
+    page.get_by_role("link", name="$0.10").wait_for()
+    report = MonthEndReport.objects.get()
+    background.take_step(report.pk, now=timezone.now())
+    page.get_by_text("1 of 3 customers").wait_for()
+    assert tasks.continue_month_ends() == 2
+    page.get_by_text("Earned, not billed").wait_for()
+    page.get_by_role("heading", name="$3.00").wait_for()
+    monkeypatch.setattr(tasks.continue_month_ends, "apply_async", lambda **given: tasks.continue_month_ends())
+    page.get_by_role("button", name="Work it out anew").click()
+    page.get_by_text("September 2026 is being worked out").wait_for()
+    page.get_by_text("3 customers in").wait_for()
+    assert MonthEndReport.objects.exclude(finished_at=None).count() == 2

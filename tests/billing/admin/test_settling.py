@@ -1,0 +1,331 @@
+"""Settling in the admin: payments, credit notes, one-off invoices, the review, receivables; and who may."""
+
+import io
+
+import openpyxl
+import pytest
+from django.contrib.auth.models import Group
+from django.test import Client, RequestFactory
+
+from billing.lifecycle.review import hold
+from billing.lifecycle.void import mark_paid
+from billing.models import CreditNote, Invoice, NumberSeries, Payment
+from billing.settlement.credit_notes import draft_credit_note, finalize_credit_note
+from billing.settlement.payments import Receipt, record_payment
+from config.admin.search import find
+from tests.admin_pages import as_viewer, queries_of, submit, url
+from tests.billing.invoices import later, make_draft, make_finalized
+from tests.billing.world import D
+from tests.factories import make_customer, make_user
+
+pytestmark = pytest.mark.django_db
+NOW = later()
+RECEIVED = {"received_on": "2026-10-02", "method": "bank_transfer", "token": "t1"}
+
+
+def press(client, row, action, **answers):
+    """Confirm an action's dialog on an object's page."""
+    answer = submit(client, url(f"billing_{row._meta.model_name}_{action}", row.pk), **answers)
+    row.refresh_from_db()
+    return answer
+
+
+def shown(client, address):
+    answer = client.get(address, follow=True)
+    assert answer.status_code == 200
+    return answer.content.decode()
+
+
+def credit(invoice, amount, **given):
+    note = draft_credit_note(invoice, {invoice.lines.first().pk: D(amount)}, reason="billing_error", by=None, **given)
+    return finalize_credit_note(note, now=NOW, by=None)
+
+
+def test_the_payment_dialog_offers_the_rest_and_a_second_click_records_nothing(staff_client, staff_user):
+    invoice = make_finalized("100")
+    record_payment(invoice, Receipt(D("39.50"), NOW.date()), now=NOW, by=None)
+    dialog = shown(staff_client, url("billing_invoice_pay_one", invoice.pk))
+    assert 'value="60.50"' in dialog
+    assert "$60.50 left to pay on INV-000001" in dialog
+    for _ in range(2):
+        press(staff_client, invoice, "pay_one", amount="20", reference="wire 7", **RECEIVED)
+    assert (invoice.amount_paid, invoice.payments.count()) == (D("59.50"), 2)
+    payment = invoice.payments.first()
+    assert (payment.recorded_by, payment.reference, str(payment.received_on)) == (staff_user, "wire 7", "2026-10-02")
+    page = shown(staff_client, invoice.get_absolute_url())
+    assert "Left to pay" in page
+    assert "$40.50" in page
+
+
+def test_more_than_is_left_is_said_on_the_page(staff_client):
+    invoice = make_finalized("100")
+    press(staff_client, invoice, "pay_one", amount="100.01", **RECEIVED)
+    assert "$100.01 is more than the $100.00 that is left to pay" in shown(staff_client, invoice.get_absolute_url())
+    assert not Payment.objects.exists()
+
+
+def test_a_payment_is_reversed_with_a_reason_after_its_effect_was_shown(staff_client):
+    invoice = make_finalized("100")
+    payment = record_payment(invoice, Receipt(D(100), NOW.date(), reference="wire 7"), now=NOW, by=None)
+    assert "$100.00" in shown(staff_client, url("billing_payment_reverse_one", payment.pk))
+    assert b"This field is required" in press(staff_client, payment, "reverse_one").content
+    press(staff_client, payment, "reverse_one", reason="Bounced")
+    invoice.refresh_from_db()
+    assert (invoice.state, payment.reversed_by.reason) == ("finalized", "Bounced")
+    assert "Bounced" in shown(staff_client, payment.reversed_by.get_absolute_url())
+
+
+def write_credit(client, invoice, button, **answers):
+    line = f"line-{invoice.lines.first().pk}"
+    given = {line: "30", "reason": "service_issue", "refund_to": "outside", "memo": "Outage", "token": "t1"}
+    return client.post(url("billing_credit_invoice", invoice.pk), given | {button: "1"} | answers, follow=True)
+
+
+def test_a_credit_note_is_written_with_lines_filled_in_and_its_effect_shown(staff_client, staff_user):
+    invoice = make_finalized("100", "20")
+    page = shown(staff_client, url("billing_credit_invoice", invoice.pk))
+    assert 'value="100.00"' in page
+    effect = staff_client.post(
+        url("billing_credit_effect", invoice.pk), {f"line-{invoice.lines.first().pk}": "30", "refund_to": "outside"}
+    )
+    assert "Takes $30.00 off what is to be paid of INV-000001: $90.00 is left." in effect.content.decode()
+    assert "Credit at least one line" in staff_client.post(url("billing_credit_effect", invoice.pk)).content.decode()
+    assert staff_client.get(url("billing_credit_effect", invoice.pk)).status_code == 405
+    for _ in range(2):
+        write_credit(staff_client, invoice, "draft")
+    note = CreditNote.objects.get()
+    assert (note.state, note.total, note.created_by, note.memo) == ("draft", D(30), staff_user, "Outage")
+    assert "A draft changes nothing yet" in shown(staff_client, note.get_absolute_url())
+    press(staff_client, note, "finalize_one")
+    assert (note.number, note.state) == ("CN-000001", "finalized")
+    assert "CN-000001" in shown(staff_client, invoice.get_absolute_url())
+
+
+def test_more_than_is_left_to_credit_is_said_where_it_was_typed(staff_client):
+    invoice = make_finalized("20")
+    assert b"more than the $20.00 that is left" in write_credit(staff_client, invoice, "finalize").content
+    assert b"This field is required" in write_credit(staff_client, invoice, "finalize", reason="").content
+    assert not CreditNote.objects.exists()
+
+
+def test_a_refund_is_recorded_on_the_credit_note_and_the_note_voided_only_after_its_reversal(staff_client):
+    invoice = make_finalized("100")
+    mark_paid(invoice, now=NOW)
+    note = credit(invoice, "30")
+    assert "is still to be paid back" in shown(staff_client, note.get_absolute_url())
+    assert "$30.00</strong> is owed to the customer" in shown(staff_client, invoice.get_absolute_url())
+    assert 'value="30.00"' in shown(staff_client, url("billing_creditnote_refund_one", note.pk))
+    press(staff_client, note, "refund_one", amount="30", reason="Wire of today", **RECEIVED)
+    assert note.refunds.get().amount == D(-30)
+    press(staff_client, note, "void_one", reason="Wrong")
+    assert "was given back. Reverse that refund first" in shown(staff_client, note.get_absolute_url())
+
+
+def one_off(customer, *rows, **given):
+    items = {}
+    for place, row in enumerate(rows):
+        for name, value in zip(("description", "quantity", "unit_amount", "first_day", "last_day"), row, strict=False):
+            items[f"items-{place}-{name}"] = value
+    form = {"customer": customer.pk, "items-TOTAL_FORMS": len(rows), "items-INITIAL_FORMS": 0, "token": "t1"}
+    return form | items | given
+
+
+def test_a_one_off_invoice_is_written_once_shown_and_edited(staff_client):
+    customer = make_customer(name="Acme", currency="JPY")
+    address = url("billing_new_one_off")
+    assert "New one-off invoice" in shown(staff_client, address)
+    form = one_off(customer, ("Workshop", "2", "480", "2026-10-01", "2026-10-31"), ("", "", ""), memo="PO 7")
+    assert "¥960" in staff_client.post(url("billing_one_off_effect"), form).content.decode()
+    for _ in range(2):
+        staff_client.post(address, form)
+    invoice = Invoice.objects.get()
+    line = invoice.lines.get()
+    assert (invoice.currency, invoice.total, invoice.memo, line.quantity) == ("JPY", D(960), "PO 7", D(2))
+    assert (str(line.period_start.date()), str(line.period_end.date())) == ("2026-10-01", "2026-11-01")
+    edit = url("billing_edit_one_off", invoice.pk)
+    assert 'value="2026-10-31"' in shown(staff_client, edit)
+    staff_client.post(edit, one_off(customer, ("Workshop", "1", "500"), memo="PO 8"))
+    invoice.refresh_from_db()
+    assert (invoice.total, invoice.memo) == (D(500), "PO 8")
+    press(staff_client, invoice, "finalize_one")
+    assert invoice.number == "INV-000001"
+    assert b"never changes" in staff_client.post(edit, one_off(customer, ("Workshop", "1", "1"))).content
+
+
+def test_a_customers_page_leads_to_a_one_off_invoice_of_theirs(staff_client):
+    customer = make_customer(name="Acme")
+    assert "One-off invoice" in shown(staff_client, customer.get_absolute_url())
+    page = shown(staff_client, url("customers_customer_write_one_off", customer.pk))
+    assert f'<option value="{customer.pk}" selected>Acme' in page
+    assert as_viewer("customers").get(url("customers_customer_write_one_off", customer.pk)).status_code == 403
+
+
+def test_payments_and_credit_notes_are_found_from_anywhere(staff_user):
+    invoice = make_finalized("100")
+    record_payment(invoice, Receipt(D(1), NOW.date(), reference="wire 7"), now=NOW, by=None)
+    credit(invoice, "5")
+    request = RequestFactory().get("/")
+    request.user = staff_user
+    assert [found.title for term in ("wire 7", "CN-000001") for found in find(request, term)] == ["wire 7", "CN-000001"]
+
+
+def test_what_is_missing_of_an_item_is_said_beside_it(staff_client):
+    page = staff_client.post(url("billing_new_one_off"), one_off(make_customer(), ("Workshop", "1", ""))).content
+    assert b"Give an amount" in page
+    page = staff_client.post(url("billing_new_one_off"), one_off(make_customer(), ("", "", ""))).content
+    assert b"Write at least one item" in page
+    assert not Invoice.objects.exists()
+
+
+def test_a_one_off_draft_is_deleted_and_a_draft_held_back_and_released(staff_client, staff_user):
+    draft = make_draft("10")
+    press(staff_client, draft, "hold_one", reason="Ask first")
+    assert (draft.held_by, draft.hold_reason) == (staff_user, "Ask first")
+    page = shown(staff_client, draft.get_absolute_url())
+    assert "Ask first" in page
+    assert "finalize_one" not in page
+    press(staff_client, draft, "release_one")
+    assert draft.held_at is None
+    submit(staff_client, url("billing_invoice_delete_draft_one", draft.pk))
+    assert not Invoice.objects.exists()
+
+
+def test_the_result_of_finalizing_a_selection_says_what_was_skipped_and_why_and_is_exported(staff_client):
+    ready, held, done = make_draft("10"), make_draft("20"), make_finalized("30")
+    hold(held, reason="Price is disputed", now=NOW, by=None)
+    form = {"action": "finalize_selected", "_selected_action": [row.pk for row in (ready, held, done)]}
+    preview = staff_client.post(url("billing_invoice_changelist"), form).content.decode()
+    assert "Will finalize 1 invoice, $10.00" in preview
+    assert "Skipped: held back: Price is disputed" in preview
+    result = staff_client.post(url("billing_invoice_changelist"), form | {"confirmed": "yes"}, follow=True)
+    page = result.content.decode()
+    assert "Finalized 1 invoice, $10.00" in page
+    assert "Skipped: held back: Price is disputed" in page
+    assert "Skipped: finalized already" in page
+    answer = staff_client.get(url("billing_review_result"), {"format": "xlsx"})
+    book = openpyxl.load_workbook(io.BytesIO(answer.getvalue()))
+    header, *rows = book.active.values
+    found = [dict(zip(header, row, strict=True)) for row in rows]
+    assert [(row["Total"], row["Outcome"], row["Why"]) for row in found] == [
+        (10, "finalized", None),
+        (20, "skipped", "held back: Price is disputed"),
+        (30, "skipped", "finalized already"),
+    ]
+
+
+def test_the_review_counts_drafts_and_shows_why_one_is_held(staff_client):
+    assert "No drafts wait" in shown(staff_client, url("billing_review"))
+    make_draft("10.50")
+    hold(make_draft("4.25"), reason="Ask first", now=NOW, by=None)
+    page = shown(staff_client, url("billing_review"))
+    assert "2 drafts in USD, 1 held back" in page
+    assert "$14.75" in page
+    assert "Ask first" in page
+    assert "Ask first" not in shown(staff_client, url("billing_review", show="ready"))
+
+
+def test_every_number_of_the_receivables_leads_to_its_invoices(staff_client):
+    assert "Nothing is owed" in shown(staff_client, url("billing_aging"))
+    acme = make_customer(name="Acme")
+    late = make_finalized("100", customer=acme, due_at=later(-400))
+    make_finalized("7", customer=acme, due_at=later(40_000))
+    page = shown(staff_client, url("billing_aging"))
+    link = f"/admin/billing/invoice/?customer__id__exact={acme.pk}&amp;currency__icontains=USD&amp;payment=age-over-90"
+    assert f'href="{link}">$100.00</a>' in page
+    listed = staff_client.get(link.replace("&amp;", "&")).context_data["cl"].queryset
+    assert list(listed) == [late]
+    rows = b"".join(staff_client.get(url("billing_aging"), {"format": "csv"}).streaming_content).decode()
+    assert "Acme,customer" in rows.splitlines()[1]
+    assert rows.splitlines()[1].endswith("107.0000,2")
+
+
+def test_a_series_is_added_made_default_and_keeps_its_prefix_once_it_was_used(staff_client):
+    make_finalized("1")
+    page = staff_client.post(
+        url("billing_numberseries_add"), {"name": "2027", "used_for": "invoice", "prefix": "2027-", "width": "5"}
+    )
+    assert page.status_code == 302
+    series = NumberSeries.objects.get(name="2027")
+    assert "2027-00001" in shown(staff_client, url("billing_numberseries_changelist"))
+    press(staff_client, series, "make_default")
+    assert series.is_default
+    assert make_finalized("1").number == "2027-00001"
+    staff_client.post(series_page := url("billing_numberseries_change", series.pk), {"name": "2027", "prefix": "X-"})
+    series.refresh_from_db()
+    assert series.prefix == "2027-"
+    assert (
+        b"something other than a digit"
+        in staff_client.post(
+            url("billing_numberseries_add"), {"name": "x", "used_for": "invoice", "prefix": "INV-0", "width": "5"}
+        ).content
+    )
+    assert "2027-" in shown(staff_client, series_page)
+
+
+def pages():
+    invoice, draft = make_finalized("100"), make_draft("10")
+    payment = record_payment(invoice, Receipt(D(1), NOW.date()), now=NOW, by=None)
+    note = credit(invoice, "5")
+    return invoice, draft, payment, note
+
+
+def test_viewers_look_at_everything_and_change_nothing():
+    invoice, draft, payment, note = pages()
+    viewer = as_viewer("billing")
+    for address in (
+        *(row.get_absolute_url() for row in (invoice, payment, note)),
+        *(url(name) for name in ("billing_review", "billing_aging", "billing_payment_changelist")),
+        url("billing_creditnote_changelist"),
+    ):
+        assert "Record payment" not in shown(viewer, address)
+    for address in (
+        *(url("billing_credit_invoice", invoice.pk), url("billing_credit_effect", invoice.pk)),
+        *(url("billing_new_one_off"), url("billing_one_off_effect"), url("billing_edit_one_off", draft.pk)),
+        *(url(f"billing_invoice_{name}", invoice.pk) for name in ("pay_one", "credit_one")),
+        *(url(f"billing_invoice_{name}", draft.pk) for name in ("hold_one", "release_one", "delete_draft_one")),
+        url("billing_payment_reverse_one", payment.pk),
+        *(url(f"billing_creditnote_{name}", note.pk) for name in ("finalize_one", "refund_one", "void_one")),
+    ):
+        answer = viewer.post(address, {"_form_submitted": "on", "reason": "x", "amount": "1", **RECEIVED})
+        assert answer.status_code == 403, address
+    assert Payment.objects.count() == 1
+    assert viewer.post(invoice.get_absolute_url(), {"total": "1"}).status_code == 403
+    assert viewer.post(note.get_absolute_url(), {"total": "1"}).status_code == 403
+
+
+def test_the_role_finance_records_payments_and_writes_credit_notes():
+    clerk, client = make_user(), Client()
+    clerk.groups.add(Group.objects.get(name="Finance"))
+    client.force_login(clerk)
+    invoice = make_finalized("100")
+    press(client, invoice, "pay_one", amount="20", **RECEIVED)
+    write_credit(client, invoice, "finalize")
+    assert (invoice.amount_paid, CreditNote.objects.get().state) == (D(20), "finalized")
+    operations, other = make_user(), Client()
+    operations.groups.add(Group.objects.get(name="Operations"))
+    other.force_login(operations)
+    assert press(other, invoice, "pay_one", amount="20", **RECEIVED | {"token": "t2"}).status_code == 403
+
+
+@pytest.mark.parametrize("name", ["review", "aging", "payment_changelist", "creditnote_changelist"])
+def test_lists_cost_the_same_queries_whatever_their_length(staff_client, name):
+    pages()
+    few = queries_of(staff_client, url(f"billing_{name}"))
+    for _ in range(6):
+        pages()
+    assert queries_of(staff_client, url(f"billing_{name}")) == few
+
+
+def test_an_invoices_page_costs_the_same_queries_whatever_was_paid_and_credited(staff_client):
+    invoice = pages()[0]
+    few = queries_of(staff_client, invoice.get_absolute_url())
+    for number in range(5):
+        record_payment(invoice, Receipt(D(1), NOW.date(), reference=f"wire {number}"), now=NOW, by=make_user())
+        credit(invoice, "1")
+    assert queries_of(staff_client, invoice.get_absolute_url()) == few
+
+
+def test_a_draft_that_was_typed_says_who_wrote_it(staff_client, staff_user):
+    staff_client.post(url("billing_new_one_off"), one_off(make_customer(), ("Workshop", "1", "5")))
+    invoice = Invoice.objects.get()
+    assert f"<td>{staff_user}</td><td>Drafted" in shown(staff_client, invoice.get_absolute_url())

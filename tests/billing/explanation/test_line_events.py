@@ -1,0 +1,172 @@
+"""Behind every usage line are its events: exactly those that it counts."""
+
+import csv
+import io
+from datetime import timedelta
+
+import pytest
+from django.urls import reverse
+
+from billing.explanation import line_events
+from billing.explanation.line_events import events_of, table_of, windows_of
+from billing.explanation.proof import NotUsage
+from billing.models import InvoiceLine
+from customers.models import Customer
+from tests.admin_pages import as_viewer
+from tests.billing.world import D, bill, utc
+from tests.events.senders import process, send
+from tests.factories import make_customer, make_feature, make_subscription, make_user, make_version
+
+pytestmark = pytest.mark.django_db
+START, END = utc(2026, 9, 1), utc(2026, 10, 1)
+TICK = timedelta(microseconds=1)
+
+
+def billed(*features, fees=()):
+    """Sell features at a cent a unit to acme from 1 September on, where the events are already counted; bill it."""
+    plan = make_version(*fees, *({"feature": feature, "unit_amount": D("0.01")} for feature in features))
+    customer = Customer.objects.get(external_id="acme")
+    make_subscription(customer=customer, plan=plan, starts_at=START, now=START)
+    process()
+    return next(invoice for invoice in bill(END) if invoice.kind == "cycle")
+
+
+@pytest.fixture
+def acme(db):
+    return make_customer(external_id="acme", name="Acme", timezone="Europe/Berlin")
+
+
+def ids(line, **given):
+    return [event.event_id for event in events_of(line, **{"most": 100} | given)]
+
+
+def rows(answer):
+    text = b"".join(answer.streaming_content).decode("utf-8-sig")
+    return list(csv.reader(io.StringIO(text)))
+
+
+def test_exactly_the_events_of_the_lines_window_are_given_in_their_order(acme):
+    calls = make_feature()
+    for name, at in [("before", START - TICK), ("first", START), ("last", END - TICK), ("after", END)]:
+        send(at=at, event_id=name)
+    send(at=START, event_id="second")
+    send(customer="other", at=START, event_id="of somebody else")
+    send("api.other", at=START, event_id="of another name")
+    line = billed(calls).lines.get(kind="usage")
+    assert ids(line) == ["first", "second", "last"]
+    assert len(ids(line)) == line.events_count
+    assert ids(line, most=2) == ["first", "second"]
+
+
+def test_pages_go_on_where_the_last_one_ended(acme):
+    calls = make_feature()
+    for number in range(7):
+        send(at=START + timedelta(hours=number // 3), event_id=f"call-{number}")  # three share a moment
+    line = billed(calls).lines.get(kind="usage")
+    found, after = [], None
+    while page := list(events_of(line, most=2, after=after)):
+        found += [event.event_id for event in page]
+        after = (page[-1].occurred_at, page[-1].id)
+    assert found == [f"call-{number}" for number in range(7)]
+
+
+def test_a_sum_gives_what_each_event_adds(acme, staff_client):
+    tokens = make_feature(field="n", aggregation="sum_with_multiplier", multiplier=D("0.5"))
+    send(at=START + timedelta(hours=1), event_id="=evil()", n=3)
+    send(at=START + timedelta(hours=2), event_id="b", n=D("1.25"))
+    send(at=START + timedelta(hours=3), event_id="no number", n="x")
+    line = billed(tokens).lines.get(kind="usage")
+    answer = staff_client.get(reverse("admin:billing_line_events", args=[line.pk]))
+    heading, *found = rows(answer)
+    assert heading == [
+        "event_id", "event_name", "occurred_at (Europe/Berlin)", "received_at (Europe/Berlin)", "value", "adds",
+    ]  # fmt: skip
+    assert [(row[0], row[2], row[4], D(row[5])) for row in found] == [
+        ("'=evil()", "2026-09-01 03:00:00", "3", D("1.5")),  # 01:00 UTC is 03:00 in Berlin
+        ("b", "2026-09-01 04:00:00", "1.25", D("0.625")),
+    ]
+    assert sum(D(row[5]) for row in found) == line.quantity
+
+
+def test_a_unique_count_gives_its_distinct_values(acme):
+    users = make_feature(aggregation="unique_count", field="user")
+    for number, user in enumerate(["ada", "bob", "ada", 7]):
+        send(at=START + timedelta(hours=number), event_id=f"seen-{number}", user=user)
+    line = billed(users).lines.get(kind="usage")
+    headings, table = table_of(line)
+    assert headings[0] == "value"
+    found = list(table)
+    assert [(row[0], row[1], row[2]) for row in found] == [("ada", 1, 2), ("bob", 1, 1), ("7", 1, 1)]
+    assert len(found) == line.quantity
+
+
+def test_a_cumulative_line_goes_back_to_the_beginning(acme):
+    seats = make_feature(field="n", reset="cumulative")
+    send(at=utc(2025, 1, 1), event_id="old", n=5)
+    send(at=START, event_id="new", n=2)
+    line = billed(seats).lines.get(kind="usage")
+    assert line.quantity == 7
+    assert ids(line) == ["old", "new"]
+
+
+def test_late_usage_gives_all_events_of_its_period(acme):
+    calls = make_feature()
+    send(at=START, event_id="in time")
+    invoice = billed(calls)
+    first = invoice.lines.get(kind="usage")
+    send(at=END - TICK, event_id="late")
+    process()
+    late = InvoiceLine(
+        invoice=invoice, kind="late_usage", feature=calls, adjusts=first, events_count=1, events_checksum=0,
+        computation={"again": [{"computation": first.computation}]},
+    )  # fmt: skip
+    assert ids(late) == ["in time", "late"]
+
+
+def test_fees_have_no_events(acme, staff_client, api):
+    fee = {"kind": "fixed", "model": "flat", "cadence": "advance", "unit_amount": D(30)}
+    send(at=START)
+    line = billed(make_feature(), fees=[fee]).lines.get(kind="fee")
+    with pytest.raises(NotUsage):
+        windows_of(line)
+    assert staff_client.get(reverse("admin:billing_line_events", args=[line.pk])).status_code == 404
+    refused = api.get(f"invoices/{line.invoice.public_id}/lines/{line.public_id}/events", 400)
+    assert refused["message"] == "Only usage lines are counted from events."
+
+
+def test_more_than_a_file_holds_is_refused(acme, monkeypatch):
+    monkeypatch.setattr(line_events, "MOST_EXPORTED", 1)
+    send(at=START)
+    send(at=START)
+    line = billed(make_feature()).lines.get(kind="usage")
+    with pytest.raises(line_events.TooManyEvents, match="2 events"):
+        table_of(line)
+
+
+def test_the_api_pages_through_them(acme, api, django_assert_num_queries):
+    calls = make_feature()
+    for number in range(5):
+        send(at=START + timedelta(minutes=number), event_id=f"call-{number}")
+    line = billed(calls).lines.get(kind="usage")
+    path = f"invoices/{line.invoice.public_id}/lines/{line.public_id}/events"
+    first = api.get(path, page_size=3)
+    assert [item["id"] for item in first["items"]] == ["call-0", "call-1", "call-2"]
+    assert (first["has_more"], first["events_count"]) == (True, 5)
+    rest = api.get(path, page_size=3, iter_last_key=first["iter_last_key"])
+    assert [item["id"] for item in rest["items"]] == ["call-3", "call-4"]
+    assert rest["has_more"] is False
+    assert rest["items"][0]["timestamp"] == "2026-09-01T00:03:00Z"
+    api.get(path, 400, iter_last_key="nonsense")
+    api.get(path, 400, page_size=1001)
+    api.get(f"invoices/inv_other/lines/{line.public_id}/events", 404)
+    with django_assert_num_queries(2):  # the line, its events: with the key's own look-up remembered
+        api.get(path, page_size=2)
+
+
+def test_who_may_not_see_events_may_not_export_them(acme, client):
+    send(at=START)
+    line = billed(make_feature()).lines.get(kind="usage")
+    url = reverse("admin:billing_line_events", args=[line.pk])
+    assert as_viewer("billing").get(url).status_code == 403
+    client.force_login(make_user())
+    assert client.get(url).status_code == 403

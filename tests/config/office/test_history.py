@@ -1,0 +1,42 @@
+"""The change log is only ever added to, also by SQL."""
+
+import pytest
+from auditlog.models import LogEntry
+from django.db import DatabaseError, connection, transaction
+
+from catalog.models import Feature
+from config.audit import recorded
+from tests.factories import make_user
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def author():
+    author = make_user(email="ada@example.com")
+    with recorded(by=author, reason="New product"):
+        Feature.objects.create(name="Calls", event_name="api.call", aggregation="count")
+    return author
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "DELETE FROM auditlog_logentry",
+        "UPDATE auditlog_logentry SET changes = '{}'",
+        "UPDATE auditlog_logentry SET additional_data = NULL",
+        "UPDATE auditlog_logentry SET actor_id = NULL, actor_email = NULL",
+        "UPDATE auditlog_logentry SET actor_id = NULL; SET CONSTRAINTS ALL IMMEDIATE",
+    ],
+)
+def test_what_it_says_is_neither_changed_nor_deleted(author, statement):
+    refusal = pytest.raises(DatabaseError, match="the change log is only ever added to")
+    with refusal, transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(statement)
+
+
+def test_a_user_who_is_deleted_stays_named_by_address(author):
+    author.delete()
+    entry = LogEntry.objects.get(object_repr="Calls")
+    assert (entry.actor, entry.actor_email) == (None, "ada@example.com")
+    connection.check_constraints()

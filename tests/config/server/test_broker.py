@@ -1,0 +1,82 @@
+"""The broker of a machine without Redis: a folder, which any number of processes start on at once."""
+
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+from kombu import Connection, Exchange, Queue
+
+from config.server.broker import Channel
+from config.settings import BASE_DIR
+
+BIND = """
+import sys, time
+from kombu import Connection, Exchange, Queue
+folder, name = sys.argv[1:]
+options = {"data_folder_in": folder, "data_folder_out": folder, "control_folder": folder + "/control"}
+print("ready", flush=True)
+sys.stdin.readline()
+while True:
+    exchange = f"all-{int(time.time() * 100)}"  # a new one every hundredth of a second, by all processes at once
+    with Connection(transport="config.server.broker:Transport", transport_options=options) as connection:
+        Queue(name, Exchange(exchange, type="fanout"), channel=connection.default_channel).declare()
+    print(exchange, flush=True)
+"""
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return str(tmp_path)
+
+
+def connect(folder):
+    options = {"data_folder_in": folder, "data_folder_out": folder, "control_folder": f"{folder}/control"}
+    return Connection(transport="config.server.broker:Transport", transport_options=options)
+
+
+def binder(folder, name):
+    """Start a process that binds queues until it is killed, once it is told to go."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", BIND, folder, name],
+        cwd=BASE_DIR,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout.readline() == "ready\n"
+    return process
+
+
+def test_processes_that_start_at_once_and_are_killed_amid_it_leave_a_table_that_the_next_can_read(folder):
+    binders = [binder(folder, f"process-{number}") for number in range(4)]
+    try:
+        for process in binders:
+            process.stdin.write("go\n")
+            process.stdin.flush()
+        started = [[process.stdout.readline().strip() for _ in range(20)] for process in binders]
+        assert [process.poll() for process in binders] == [None] * 4
+    finally:
+        for process in binders:
+            os.kill(process.pid, signal.SIGKILL)
+    bound = {
+        process.args[-1]: first + process.stdout.read().split() for process, first in zip(binders, started, strict=True)
+    }
+    with connect(folder) as connection:
+        for name, exchanges in bound.items():
+            for exchange in set(exchanges):
+                assert name in {row.queue for row in connection.default_channel.get_table(exchange)}
+
+
+def test_a_queue_is_bound_once_and_unbound_when_it_goes(folder):
+    with connect(folder) as connection:
+        channel: Channel = connection.default_channel
+        first, second = (Queue(name, Exchange("all", type="fanout"), channel=channel) for name in ("first", "second"))
+        for queue in (first, second, first):
+            queue.declare()
+        assert {row.queue for row in channel.get_table("all")} == {"first", "second"}
+        assert len(channel.get_table("all")) == 2
+        first.delete()
+        assert {row.queue for row in channel.get_table("all")} == {"second"}
+        assert channel.get_table("never-declared") == []

@@ -1,0 +1,32 @@
+"""The health check says whether an event could be stored."""
+
+import pytest
+from django.db import OperationalError, connection
+from django.test import Client
+
+from config.server import health
+
+
+def test_ready_once_the_inbox_is_there(client: Client, db: None):
+    response = client.get("/healthz")
+    assert response.status_code == 200
+    assert response.json() == {"status": "ok"}
+
+
+def test_not_ready_before_the_inbox_is_migrated(client: Client, db: None, monkeypatch: pytest.MonkeyPatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(health._inbox_model()._meta, "db_table", "no_such_table")
+        response = client.get("/healthz")
+    assert response.status_code == 503
+    assert "isn't migrated" in response.json()["reason"]
+
+
+def test_not_ready_while_the_database_is_away(client: Client, db: None, monkeypatch: pytest.MonkeyPatch):
+    def refuse() -> None:
+        raise OperationalError("connection refused")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(connection, "cursor", refuse)
+        response = client.get("/healthz")
+    assert response.status_code == 503
+    assert response.json() == {"status": "unavailable", "reason": "The database can't be reached."}

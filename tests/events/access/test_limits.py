@@ -1,0 +1,95 @@
+import socket
+import time
+from dataclasses import replace
+
+import pytest
+
+from events.access import limits
+from events.access.keys import Caller
+from events.access.limits import Kind, RateLimited, limit_of, spend
+from tests.services import free_port
+
+CALLER = Caller(
+    key_id=1,
+    name="Shop",
+    prefix="sk_x",
+    scopes=frozenset({"all"}),
+    expires_at=None,
+    revoked_at=None,
+    single_per_minute=3,
+    bulk_per_minute=2,
+)
+
+
+def allowed(caller=CALLER, kind=Kind.SINGLE, of=10):
+    """Return how many of the requests are allowed."""
+    count = 0
+    for _ in range(of):
+        try:
+            spend(caller, kind)
+        except RateLimited:
+            continue
+        count += 1
+    return count
+
+
+def test_a_key_may_send_what_its_limit_says():
+    assert allowed() == 3
+
+
+def test_singles_and_bulks_are_counted_apart():
+    assert (allowed(kind=Kind.SINGLE), allowed(kind=Kind.BULK)) == (3, 2)
+
+
+def test_keys_are_counted_apart():
+    assert (allowed(), allowed(replace(CALLER, key_id=2))) == (3, 3)
+
+
+def test_a_refusal_says_when_to_come_back():
+    allowed()
+    with pytest.raises(RateLimited) as reached:
+        spend(CALLER, Kind.SINGLE)
+    assert (reached.value.kind, reached.value.limit) == (Kind.SINGLE, 3)
+    assert 1 <= reached.value.retry_after_s <= 60
+    assert 0 < reached.value.reset_at - time.time() <= 61
+
+
+def test_the_company_sets_the_limit_of_keys_without_their_own(settings):
+    settings.RATE_LIMIT_SINGLE_PER_MINUTE, settings.RATE_LIMIT_BULK_PER_MINUTE = 5, 4
+    plain = replace(CALLER, single_per_minute=None, bulk_per_minute=None)
+    assert (limit_of(plain, Kind.SINGLE), limit_of(plain, Kind.BULK)) == (5, 4)
+    assert (allowed(plain), allowed(plain, Kind.BULK)) == (5, 4)
+
+
+@pytest.mark.parametrize("own", [0, None])
+def test_zero_is_no_limit(settings, own):
+    settings.RATE_LIMIT_SINGLE_PER_MINUTE = 0
+    assert allowed(replace(CALLER, single_per_minute=own), of=500) == 500
+
+
+# --- With Redis ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.redis
+def test_with_redis_all_processes_count_together(settings, redis_url):
+    settings.REDIS_URL = redis_url
+    caller = replace(CALLER, key_id=1001)
+    assert allowed(caller, of=2) == 2
+    limits.forget_counts()  # as another process, which has counted nothing itself
+    assert allowed(caller) == 1
+
+
+def test_without_redis_answering_a_process_counts_for_itself(settings, caplog):
+    settings.REDIS_URL = f"redis://127.0.0.1:{free_port()}/0"
+    begun = time.monotonic()
+    assert allowed() == 3
+    assert time.monotonic() - begun < 1
+    assert len([one for one in caplog.records if "Redis" in one.message]) == 1
+
+
+def test_a_redis_that_never_answers_holds_one_request_a_little(settings):
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        settings.REDIS_URL = f"redis://127.0.0.1:{silent.getsockname()[1]}/0"
+        begun = time.monotonic()
+        assert allowed() == 3
+        assert time.monotonic() - begun < 1

@@ -1,0 +1,168 @@
+"""Webhook endpoints are told of causes of problems once, and of usage alerts once in each billing period."""
+
+import json
+from datetime import timedelta
+from decimal import Decimal
+
+import pytest
+
+from config.webhooks.models import WebhookEndpoint, WebhookMessage
+from events.alerts import causes
+from events.alerts.causes import notify_new_causes
+from events.alerts.usage import NotMetered, check_alerts, make_alert
+from events.ledger.voiding import dismiss
+from events.models import Problem, ToldCause, UsageAlertFiring
+from events.tasks import check_alerts as check_alerts_task
+from events.tasks import notify_new_causes as tell_of_causes_task
+from tests.events.senders import NOON, process, send
+from tests.factories import make_customer, make_feature, make_subscription
+
+pytestmark = pytest.mark.django_db
+HOUR = timedelta(hours=1)
+
+
+@pytest.fixture(autouse=True)
+def endpoint(db):
+    return WebhookEndpoint.objects.create(url="https://shop.test/hooks")
+
+
+def told(name):
+    return [json.loads(one.body) for one in WebhookMessage.objects.filter(event_type=name).order_by("pk")]
+
+
+# --- Causes of problems -------------------------------------------------------------------------------
+
+
+def test_a_cause_is_told_of_once_however_many_events_it_has():
+    make_feature()
+    for _ in range(3):
+        send(customer="nobody")
+    process()
+    assert notify_new_causes(now=NOON) == 1
+    send(customer="nobody")
+    process()
+    assert notify_new_causes(now=NOON) == 0
+    (body,) = told("problem.opened")
+    assert body["problem"]["reason"] == "unknown_customer"
+    assert (body["problem"]["external_customer_id"], body["problem"]["problems"]) == ("nobody", 3)
+
+
+def test_a_cause_that_was_closed_and_opens_again_is_told_of_again():
+    make_feature()
+    send(customer="nobody")
+    process()
+    tell_of_causes_task()
+    dismiss(list(Problem.objects.values_list("pk", flat=True)), reason="A test", now=NOON)
+    tell_of_causes_task()
+    assert not ToldCause.objects.exists()
+    send(customer="nobody")
+    process()
+    tell_of_causes_task()
+    assert len(told("problem.opened")) == 2
+
+
+def test_of_many_causes_some_are_told_of_at_once_and_the_rest_next_time(monkeypatch, django_assert_max_num_queries):
+    monkeypatch.setattr(causes, "MOST_AT_ONCE", 4)
+    make_feature()
+    for number in range(6):
+        send(customer=f"nobody-{number}")
+    process()
+    with django_assert_max_num_queries(12):
+        assert notify_new_causes(now=NOON) == 4
+    assert notify_new_causes(now=NOON) == 2
+    assert notify_new_causes(now=NOON) == 0
+
+
+# --- Usage alerts -------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def subscription():
+    return make_subscription(customer=make_customer(external_id="acme"), starts_at=NOON - timedelta(days=3))
+
+
+def test_an_alert_is_told_of_when_its_quantity_is_reached_and_once_in_a_period(subscription):
+    calls = make_feature()
+    alert = make_alert(subscription, calls, Decimal(3), by=None)
+    for _ in range(2):
+        send(at=NOON)
+    process()
+    assert check_alerts(now=NOON + HOUR) == 0
+    send(at=NOON)
+    process()
+    assert check_alerts(now=NOON + HOUR) == 1
+    assert check_alerts(now=NOON + HOUR) == 0
+    (body,) = told("usage.threshold_reached")
+    assert body["usage"]["alert_id"] == alert.public_id
+    assert (body["usage"]["threshold"], body["usage"]["quantity"]) == ("3", "3")
+    assert body["usage"]["external_customer_id"] == "acme"
+
+    later = NOON + timedelta(days=31)
+    assert check_alerts(now=later) == 0
+    for _ in range(4):
+        send(at=later)
+    process()
+    assert check_alerts(now=later + HOUR) == 1
+    assert [f"{one.quantity:f}" for one in UsageAlertFiring.objects.order_by("pk")] == ["3", "4"]
+
+
+def test_alerts_that_are_off_or_of_ended_subscriptions_say_nothing(subscription):
+    calls = make_feature()
+    alert = make_alert(subscription, calls, Decimal(1), by=None)
+    send(at=NOON)
+    process()
+    alert.is_enabled = False
+    alert.save()
+    check_alerts_task()
+    assert check_alerts(now=NOON + HOUR) == 0
+    alert.is_enabled = True
+    alert.save()
+    subscription.ended_at = NOON
+    subscription.save()
+    assert check_alerts(now=NOON + HOUR) == 0
+
+
+def test_many_alerts_are_checked_in_as_many_queries_as_one(django_assert_max_num_queries):
+    calls = make_feature()
+    for number in range(10):
+        subscription = make_subscription(customer=make_customer(external_id=f"c-{number}"), starts_at=NOON - HOUR)
+        make_alert(subscription, calls, Decimal(1), by=None)
+        send(customer=f"c-{number}", at=NOON)
+    process()
+    with django_assert_max_num_queries(16):
+        assert check_alerts(now=NOON + HOUR) == 10
+
+
+def test_a_feature_without_usage_has_no_alert(subscription):
+    with pytest.raises(NotMetered):
+        make_alert(subscription, make_feature(kind="boolean", event_name="", aggregation=""), Decimal(1), by=None)
+
+
+def test_alerts_are_kept_over_the_api(api, subscription):
+    calls = make_feature()
+    asked = {"subscription_id": subscription.public_id, "feature_id": calls.public_id, "threshold": "1000.5"}
+    made = api.post("alerts", asked, 201)
+    assert (made["threshold"], made["is_enabled"]) == ("1000.5", True)
+    assert api.post("alerts", asked, 409)["code"] == "already_exists"
+    assert "threshold" in api.post("alerts", asked | {"threshold": "0"}, 400)["message"]
+    assert api.put(f"alerts/{made['id']}", {"is_enabled": False})["is_enabled"] is False
+    assert [one["id"] for one in api.get("alerts", subscription_id=subscription.public_id)["items"]] == [made["id"]]
+    api.delete(f"alerts/{made['id']}", status=204)
+    api.get(f"alerts/{made['id']}", 404)
+
+
+def test_staff_add_an_alert_and_see_when_it_was_reached(staff_client, subscription):
+    calls = make_feature()
+    given = {"subscription": subscription.pk, "feature": calls.pk, "threshold": "1", "is_enabled": "on"}
+    staff_client.post("/admin/events/usagealert/add/", given)
+    send(at=NOON)
+    process()
+    assert check_alerts(now=NOON + HOUR) == 1
+    (alert,) = subscription.usage_alerts.all()
+    assert alert.created_by.username == "staff"
+    page = staff_client.get(f"/admin/events/usagealert/{alert.pk}/change/").content.decode()
+    assert "2026-03-07 – 2026-04-07" in page
+    given["feature"] = make_feature(kind="boolean", event_name="", aggregation="").pk
+    refused = staff_client.post("/admin/events/usagealert/add/", given).content.decode()
+    assert "This feature isn&#x27;t metered: it has no usage." in refused
+    assert staff_client.get("/admin/events/usagealert/").status_code == 200

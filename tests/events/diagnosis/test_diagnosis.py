@@ -1,0 +1,381 @@
+"""The guide's path, step by step: what each says, by which evidence, and which fix it offers."""
+
+from datetime import timedelta
+from decimal import Decimal
+
+import pytest
+
+from catalog.features import archive_feature, map_event_name, save_feature
+from customers.accounts import archive_customer, map_external_id
+from customers.models import Customer
+from customers.subscriptions import cancel, change_plan, pause
+from events.diagnosis import Diagnosis, DiagnosisStep, Place, Status, StepKey, diagnose, look_up
+from events.ledger.voiding import dismiss, void_event
+from events.models import Event, InboxEvent
+from tests.events.senders import NOON, ledger, process, send
+from tests.factories import make_customer, make_feature, make_subscription, make_version
+
+pytestmark = pytest.mark.django_db
+LATER = NOON + timedelta(hours=1)
+DAY = timedelta(days=1)
+
+
+def one(steps, key: StepKey) -> DiagnosisStep:
+    """Return the only step of a kind."""
+    found = [step for step in steps if step.key == key]
+    assert len(found) == 1, found
+    only: DiagnosisStep = found[0]
+    return only
+
+
+def walk(event_id: str) -> list[DiagnosisStep]:
+    return diagnose(ledger(event_id), now=LATER)
+
+
+def judged(event_id: str, key: StepKey) -> tuple[Status, str | None]:
+    step = one(walk(event_id), key)
+    return step.status, step.reason
+
+
+def actions(step: DiagnosisStep) -> list[str]:
+    return [fix.action for fix in step.fixes if fix.action]
+
+
+@pytest.fixture
+def acme() -> Customer:
+    return make_customer(external_id="acme", name="Acme")
+
+
+@pytest.fixture
+def tokens():
+    return make_feature(
+        name="Tokens", event_name="model.usage", field="tokens", unit_singular="token", unit_plural="tokens"
+    )
+
+
+def subscribed(customer, feature, **given):
+    """Subscribe the customer to a plan that prices the feature, from January on."""
+    version = make_version({"feature": feature, "unit_amount": Decimal("0.01")}, **given)
+    return make_subscription(customer=customer, plan=version)
+
+
+def test_every_step_is_taken_and_passes_for_an_event_that_counts(acme, tokens):
+    subscribed(acme, tokens)
+    steps = walk_of(tokens=5)
+    assert [step.key for step in steps] == list(StepKey)
+    assert {step.status for step in steps} <= {Status.PASS, Status.INFO}
+    assert one(steps, StepKey.USAGE).sentence == "Counted: it added 5 tokens."
+
+
+def walk_of(name: str = "model.usage", **given) -> list[DiagnosisStep]:
+    event_id = send(name, **given)
+    process()
+    return walk(event_id)
+
+
+def test_no_step_is_left_out_when_everything_is_wrong():
+    make_feature(name="Tokens", event_name="model.usage", field="tokens")
+    steps = walk_of("Model.Usage", customer="nobody", tokns="2")
+    assert [step.key for step in steps] == list(StepKey)
+    failed = [step.key for step in steps if step.status == Status.FAIL]
+    assert failed == [StepKey.EVENT_NAME, StepKey.FIELD, StepKey.CUSTOMER, StepKey.USAGE]
+
+
+def test_a_name_in_the_wrong_case_names_the_right_one_and_offers_the_mapping(acme, tokens):
+    step = one(walk_of("Model.Usage", tokens=1), StepKey.EVENT_NAME)
+    assert (step.status, step.reason, step.guide) == (Status.FAIL, "unknown_event_name", "1A")
+    assert "“model.usage” differs only in capitals" in step.sentence
+    assert step.fixes[0].action == "map_event_name"
+    assert dict(step.fixes[0].parameters) == {"alias": "Model.Usage", "event_name": "model.usage"}
+
+
+def test_a_name_near_an_alias_is_mapped_to_the_features_own_name(acme, tokens):
+    map_event_name("llm.tokens", "model.usage", by=None)
+    step = one(walk_of("LLM.tokens", tokens=1), StepKey.EVENT_NAME)
+    assert step.fixes[0].parameters["event_name"] == "model.usage"
+
+
+def test_a_name_without_a_near_one_offers_a_new_feature(acme, tokens):
+    step = one(walk_of("something.else"), StepKey.EVENT_NAME)
+    assert (step.status, actions(step)) == (Status.FAIL, [])
+    assert "none comes near" in step.sentence
+
+
+def test_a_mapped_name_is_known(acme, tokens):
+    map_event_name("llm.tokens", "model.usage", by=None)
+    step = one(walk_of("llm.tokens", tokens=1), StepKey.EVENT_NAME)
+    assert (step.status, step.sentence) == (Status.PASS, "“llm.tokens” is mapped to Tokens.")
+
+
+def test_an_archived_feature_offers_to_be_activated(acme, tokens):
+    archive_feature(tokens, now=NOON - DAY, by=None)
+    step = one(walk_of(tokens=1), StepKey.FEATURE)
+    assert (step.status, step.reason, actions(step)) == (Status.FAIL, "feature_archived", ["activate_feature"])
+
+
+def test_a_feature_archived_later_had_counted_the_event(acme, tokens):
+    event_id = send("model.usage", tokens=1)
+    process()
+    archive_feature(tokens, now=LATER, by=None)
+    assert judged(event_id, StepKey.FEATURE) == (Status.WARNING, None)
+    assert judged(event_id, StepKey.USAGE) == (Status.PASS, None)
+
+
+def test_an_event_before_the_feature_begins_says_so(acme):
+    make_feature(name="Calls", counts_from=NOON + DAY)
+    step = one(walk_of("api.calls"), StepKey.FEATURE)
+    assert (step.status, step.reason) == (Status.FAIL, "before_feature_start")
+
+
+def test_a_filter_that_does_not_match_is_told_from_a_wrong_name(acme):
+    make_feature(name="GPT calls", filters={"model": ["gpt-4"]})
+    steps = walk_of("api.calls", model="claude")
+    assert one(steps, StepKey.EVENT_NAME).status == Status.PASS
+    step = one(steps, StepKey.FILTER)
+    assert (step.status, step.reason) == (Status.FAIL, "filter_mismatch")
+    assert [(row.label, row.value) for row in step.evidence] == [("model must be", "gpt-4; sent: claude")]
+
+
+def test_a_filter_may_leave_the_event_to_another_feature(acme):
+    make_feature(name="GPT calls", filters={"model": ["gpt-4"]})
+    make_feature(name="Other calls", filters={"model": ["claude"]})
+    steps = walk_of("api.calls", model="claude")
+    assert {step.feature: step.status for step in steps if step.key == StepKey.FILTER} == {
+        "GPT calls": Status.INFO,
+        "Other calls": Status.PASS,
+    }
+    assert {step.feature: step.status for step in steps if step.key == StepKey.USAGE} == {
+        "GPT calls": Status.INFO,
+        "Other calls": Status.PASS,
+    }
+
+
+def test_a_misnamed_field_names_the_one_that_was_sent(acme, tokens):
+    step = one(walk_of(Tokens=2), StepKey.FIELD)
+    assert (step.status, step.reason, step.guide) == (Status.FAIL, "aggregation_field_missing", "2A, 2C")
+    assert "The event has “Tokens”, which differs only in capitals" in step.sentence
+
+
+def test_missing_properties_are_told_from_a_misnamed_field(acme, tokens):
+    step = one(walk_of(), StepKey.FIELD)
+    assert step.sentence == "The event has no properties; Tokens needs the field tokens."
+
+
+def test_a_null_is_a_missing_value(acme, tokens):
+    step = one(walk_of(tokens=None), StepKey.FIELD)
+    assert (step.status, step.sentence) == (Status.FAIL, "The field tokens is null; it must hold a value.")
+
+
+def test_a_numeric_string_offers_to_be_accepted(acme, tokens):
+    step = one(walk_of(tokens="2"), StepKey.VALUE)
+    assert (step.status, step.reason, actions(step)) == (Status.FAIL, "not_a_number", ["accept_numeric_strings"])
+
+
+@pytest.mark.parametrize("value", ["two", True, [1], {"n": 1}])
+def test_what_is_no_number_in_any_way_offers_no_such_thing(acme, tokens, value):
+    step = one(walk_of(tokens=value), StepKey.VALUE)
+    assert (step.status, step.reason, actions(step)) == (Status.FAIL, "not_a_number", [])
+
+
+def test_the_configuration_it_was_judged_by_stands_beside_todays(acme, tokens):
+    event_id = send("model.usage", tokens="2")
+    process()
+    tokens.accept_numeric_strings = True
+    save_feature(tokens, by=None)
+    step = one(walk(event_id), StepKey.VALUE)
+    assert (step.status, actions(step)) == (Status.WARNING, ["replay"])
+    assert step.comparisons[0].rows == (("Accepts numeric strings", "no", "yes"),)
+
+
+def test_a_number_keeps_every_digit(acme, tokens):
+    exact = Decimal("12345678901234567890.123456789")
+    steps = walk_of(tokens=exact)
+    assert one(steps, StepKey.USAGE).sentence == "Counted: it added 12,345,678,901,234,567,890.123456789 tokens."
+    assert '"tokens": 12345678901234567890.123456789' in one(steps, StepKey.SHAPE).evidence[1].value
+
+
+def test_an_unknown_customer_offers_to_be_created(tokens):
+    step = one(walk_of(customer="who-is-this", tokens=1), StepKey.CUSTOMER)
+    assert (step.status, step.reason, actions(step)) == (Status.FAIL, "unknown_customer", ["create_customer"])
+
+
+def test_a_customer_that_was_probably_meant_offers_the_mapping_first(acme, tokens):
+    subscribed(acme, tokens)
+    steps = walk_of(customer="Acme", tokens=1)
+    step = one(steps, StepKey.CUSTOMER)
+    assert actions(step) == ["map_customer", "create_customer"]
+    assert "(Acme) differs only in capitals" in step.sentence
+    assert one(steps, StepKey.SUBSCRIPTION).status == Status.PASS
+
+
+def test_a_mapped_customer_is_known(acme, tokens):
+    map_external_id("ACME Inc", acme, by=None, reason="their old id")
+    step = one(walk_of(customer="ACME Inc", tokens=1), StepKey.CUSTOMER)
+    assert (step.status, step.sentence) == (Status.PASS, "“ACME Inc” is mapped to Acme.")
+
+
+def test_an_archived_customer_offers_to_be_activated(acme, tokens):
+    archive_customer(acme, now=NOON - DAY, by=None)
+    step = one(walk_of(tokens=1), StepKey.CUSTOMER)
+    assert (step.status, step.reason, actions(step)) == (Status.FAIL, "customer_archived", ["activate_customer"])
+
+
+def test_without_any_subscription_one_can_be_created_from_the_events_time(acme, tokens):
+    step = one(walk_of(tokens=1), StepKey.SUBSCRIPTION)
+    assert (step.status, step.reason) == (Status.FAIL, "no_subscription_at_time")
+    assert step.sentence == "Acme has never had a subscription, so nothing is billed."
+    assert step.fixes[0].parameters["starts_at"] == NOON.isoformat()
+
+
+def test_an_event_before_the_subscription_says_how_much_before(acme, tokens):
+    subscribed(acme, tokens)
+    step = one(walk_of(tokens=1, at=NOON.replace(year=2025, month=12, day=30)), StepKey.SUBSCRIPTION)
+    assert step.reason == "no_subscription_at_time"
+    assert "1 day before the subscription" in step.sentence
+
+
+def test_the_start_of_a_subscription_is_in_it_and_its_end_is_not(acme, tokens):
+    subscription = subscribed(acme, tokens)
+    cancel(subscription, at=NOON, now=NOON - DAY, by=None)
+    start, end = subscription.started_at, NOON
+    assert one(walk_of(tokens=1, at=start), StepKey.SUBSCRIPTION).status == Status.PASS
+    ended = one(walk_of(tokens=1, at=end), StepKey.SUBSCRIPTION)
+    assert (ended.status, ended.reason) == (Status.FAIL, "subscription_ended")
+    assert one(walk_of(tokens=1, at=end - timedelta(microseconds=1)), StepKey.SUBSCRIPTION).status == Status.PASS
+
+
+def test_a_pause_is_named(acme, tokens):
+    subscription = subscribed(acme, tokens)
+    pause(subscription, at=NOON - DAY, now=NOON - DAY, by=None)
+    step = one(walk_of(tokens=1), StepKey.SUBSCRIPTION)
+    assert (step.status, step.reason) == (Status.FAIL, "subscription_paused")
+
+
+def test_a_trial_is_a_warning_for_nothing_is_charged(acme, tokens):
+    version = make_version({"feature": tokens})
+    make_subscription(customer=acme, plan=version, trial_days=90)
+    step = one(walk_of(tokens=1), StepKey.SUBSCRIPTION)
+    assert (step.status, step.reason) == (Status.WARNING, "subscription_in_trial")
+
+
+def test_a_cancelled_subscription_does_not_change_what_was_in_force_before(acme, tokens):
+    subscription = subscribed(acme, tokens)
+    event_id = send("model.usage", tokens=1, at=NOON - DAY)
+    process()
+    cancel(subscription, at=LATER, now=LATER, by=None)
+    assert judged(event_id, StepKey.SUBSCRIPTION) == (Status.PASS, None)
+
+
+def test_a_history_rewritten_since_shows_both(acme, tokens):
+    subscription = subscribed(acme, tokens, name="Basic")
+    event_id = send("model.usage", tokens=1)
+    process()
+    now = ledger(event_id).processed_at + timedelta(seconds=1)
+    other = make_version({"feature": tokens}, name="Pro")
+    change_plan(subscription, other, at=NOON - DAY, now=now, by=None, reason="wrong plan at the start")
+    step = one(diagnose(ledger(event_id), now=now), StepKey.SUBSCRIPTION)
+    assert step.status == Status.WARNING
+    assert step.comparisons[0].rows == (
+        ("In force then", "Active on Basic v1", "Active on Pro v1"),
+        ("Changed because", "", "wrong plan at the start"),
+    )
+
+
+def test_a_feature_that_the_plan_does_not_price_can_be_added_to_it(acme, tokens):
+    make_subscription(customer=acme)
+    step = one(walk_of(tokens=1), StepKey.PLAN)
+    assert (step.status, step.reason, actions(step)) == (Status.FAIL, "feature_not_in_plan", ["add_to_plan"])
+
+
+def test_a_price_in_another_currency_is_no_price(acme, tokens):
+    version = make_version({"feature": tokens, "currency": "EUR"}, {"feature": make_feature(), "currency": "USD"})
+    make_subscription(customer=acme, plan=version)
+    step = one(walk_of(tokens=1), StepKey.PLAN)
+    assert step.reason == "feature_not_in_plan"
+    assert "only in EUR monthly; the subscription is billed in USD monthly" in step.sentence
+
+
+def test_a_repeat_with_the_same_body_is_a_warning_and_counts_once(acme, tokens):
+    send("model.usage", event_id="e-1", tokens=1)
+    send("model.usage", event_id="e-1", tokens=1)
+    process()
+    step = one(walk("e-1"), StepKey.DUPLICATE)
+    assert (step.status, step.reason) == (Status.WARNING, "duplicate_same_body")
+    assert step.sentence == "The same event_id came once more with the same content. It counts once."
+
+
+def test_a_repeat_with_another_body_shows_both_bodies(acme, tokens):
+    send("model.usage", event_id="e-1", tokens=1, source="web")
+    process()
+    send("model.usage", event_id="e-1", tokens=2, source="batch")
+    process()
+    step = one(walk("e-1"), StepKey.DUPLICATE)
+    assert (step.status, step.reason) == (Status.WARNING, "duplicate_conflict")
+    rows = {name: (left, right) for name, left, right in step.comparisons[0].rows}
+    assert rows["properties.tokens"] == ("1", "2")
+    assert rows["source"] == ("web", "batch")
+
+
+def test_a_voided_event_says_who_and_why(acme, tokens, staff_user):
+    event_id = send("model.usage", tokens=1)
+    process()
+    void_event(ledger(event_id), reason="sent twice by hand", now=LATER, by=staff_user)
+    step = one(walk(event_id), StepKey.USAGE)
+    assert (step.status, step.reason) == (Status.FAIL, "voided")
+    assert "voided by staff" in step.sentence
+    assert "sent twice by hand" in step.sentence
+
+
+def test_a_dismissed_problem_says_so(acme, tokens):
+    event_id = send("model.usage", tokens="many")
+    process()
+    dismiss(ledger(event_id).problems.values_list("pk", flat=True), reason="a test of theirs", now=LATER)
+    step = one(walk(event_id), StepKey.USAGE)
+    assert (step.status, step.sentence) == (Status.WARNING, "It adds nothing: dismissed: a test of theirs")
+
+
+def test_features_that_share_a_name_are_judged_each_for_itself(acme):
+    make_feature(name="Calls")
+    make_feature(name="Tokens", field="tokens")
+    steps = walk_of("api.calls", tokens="2")
+    usage = {step.feature: step.status for step in steps if step.key == StepKey.USAGE}
+    assert usage == {"Calls": Status.PASS, "Tokens": Status.FAIL}
+
+
+def test_a_waiting_event_is_diagnosed_before_it_is_processed(acme, tokens):
+    event_id = send("model.usage", tokens=3)
+    found = look_up(event_id, now=LATER)
+    assert found.subject is not None
+    assert found.subject.place == Place.WAITING
+    assert one(found.steps, StepKey.USAGE).sentence == "It will add 3 tokens."
+    assert diagnose(InboxEvent.objects.get(), now=LATER) == list(found.steps)
+
+
+def test_a_timestamp_far_ahead_of_its_arrival_is_a_warning(acme, tokens):
+    step = one(walk_of(tokens=1, at=NOON + timedelta(minutes=30)), StepKey.SHAPE)
+    assert step.status == Status.WARNING
+    assert "30 minutes ahead" in step.sentence
+
+
+def test_an_id_that_was_never_accepted_is_unknown():
+    assert look_up("never-seen", now=NOON) == Diagnosis("never-seen", None)
+    assert not look_up("never-seen", now=NOON).is_known
+
+
+def test_a_row_that_is_gone_meanwhile_is_said_to_be(acme, tokens):
+    send("model.usage", tokens=3)
+    waiting = InboxEvent.objects.get()
+    process()
+    with pytest.raises(LookupError):
+        diagnose(waiting, now=LATER)
+
+
+def test_diagnosing_writes_nothing_and_costs_the_same_however_many_events(acme, tokens, django_assert_max_num_queries):
+    subscribed(acme, tokens)
+    for _ in range(20):
+        send("model.usage", tokens=1)
+    process()
+    event = Event.objects.first()
+    with django_assert_max_num_queries(32) as captured:
+        diagnose(event, now=LATER)
+    assert not [query for query in captured if query["sql"].startswith(("INSERT", "UPDATE", "DELETE"))]

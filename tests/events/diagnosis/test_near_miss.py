@@ -1,0 +1,82 @@
+"""Names that were probably meant, and names that only look alike."""
+
+import pytest
+
+from events.diagnosis.context import similar_external_ids
+from events.diagnosis.near_miss import Difference, compare, nearest
+from tests.factories import make_customer
+
+
+@pytest.mark.parametrize(
+    ("sent", "known", "difference"),
+    [
+        ("Model.Usage", "model.usage", Difference.CASE),
+        (" model.usage", "model.usage", Difference.CASE),
+        ("model_usage", "model.usage", Difference.MARKS),
+        ("ModelUsage", "model.usage", Difference.MARKS),
+        ("modl.usage", "model.usage", Difference.TYPO),
+        ("mdoel.usage", "model.usage", Difference.TYPO),
+        ("model.usages", "model.usage", Difference.TYPO),
+        ("tokens", "token", Difference.TYPO),
+        ("STRASSE", "straße", Difference.CASE),
+    ],
+)
+def test_a_name_that_was_probably_meant_is_found(sent, known, difference):
+    found = compare(sent, known)
+    assert found is not None
+    assert found.difference == difference
+
+
+@pytest.mark.parametrize(
+    ("sent", "known"),
+    [
+        ("model.usage", "model.usage"),
+        ("storage", "model.usage"),
+        ("customer-12", "customer-13"),
+        ("customer-1", "customer-12"),
+        ("customer-12", "customer-21"),
+        ("gb", "mb"),
+        ("", "model.usage"),
+        ("...", "---"),
+    ],
+)
+def test_other_names_are_not_taken_for_it(sent, known):
+    assert compare(sent, known) is None
+
+
+def test_the_likeliest_comes_first():
+    found = nearest("Model.Usage", ["model.usages", "model_usage", "model.usage"])
+    assert found is not None
+    assert found.name == "model.usage"
+    assert found.how == "differs only in capitals"
+
+
+def test_a_short_name_allows_one_typo_and_a_long_one_two():
+    assert compare("tokns", "tokens") is not None
+    assert compare("tkns", "tokens") is None
+    assert compare("compte.hurs", "compute.hours") is not None
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("sent", ["ACME", "acme.corp", "acme-crop", "amce-corp", "acme-corpo", "xcme-corp", "acme-cor"])
+def test_customers_that_were_probably_meant_are_found_in_the_database(sent):
+    make_customer(external_id="acme-corp")
+    make_customer(external_id="acme")
+    make_customer(external_id="other")
+    found = nearest(sent, similar_external_ids(sent))
+    assert found is not None
+    assert found.name == ("acme" if sent == "ACME" else "acme-corp")
+
+
+@pytest.mark.django_db
+def test_signs_of_a_pattern_in_an_id_mean_themselves():
+    make_customer(external_id="100%_done")
+    make_customer(external_id="100 percent")
+    assert similar_external_ids("100%_dome") == ["100%_done"]
+    assert similar_external_ids("a\\b_c%d") == []
+
+
+@pytest.mark.django_db
+def test_the_look_through_the_customers_is_one_query(django_assert_num_queries):
+    with django_assert_num_queries(1):
+        similar_external_ids("x" * 255)
