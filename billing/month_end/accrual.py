@@ -6,16 +6,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from itertools import batched
+from itertools import batched, chain
 
-from django.db import InterfaceError, OperationalError, transaction
 from django.db.models import Max, Q
 
 from billing.charges.next_invoice import CYCLE, NextInvoice
 from billing.charges.subscription import BilledSubscription
 from billing.invoicing.compute import ComputedInvoice, InvoiceRequest, compute_invoices
 from billing.invoicing.subscriptions import load_terms
-from billing.isolation import unexpected_error
+from billing.isolation import isolate, unexpected_error
 from billing.lines import USAGE
 from billing.models import Invoice, InvoiceKind
 from billing.money import ZERO
@@ -100,21 +99,14 @@ def accrual(earned: dict[Place, tuple[Decimal, int]], problems: dict[str, str], 
     return Accrual(rows, problems, unrated)
 
 
-def _rated(works: Sequence[InvoiceRequest]) -> list[ComputedInvoice]:
-    """Work many periods out. Where that fails as nobody foresaw, only the subscription at fault has a problem."""
-    try:
-        with transaction.atomic():
-            return compute_invoices(works)
-    except (OperationalError, InterfaceError):
-        raise  # the database is away
-    except Exception as error:
-        if not works:
-            raise
-        if len(works) == 1:
-            logger.exception("Subscription %s can't be rated", works[0].subscription.subscription_id)
-            return [ComputedInvoice(works[0], problem=unexpected_error(error))]
-    half = len(works) // 2
-    return _rated(works[:half]) + _rated(works[half:])
+def _rated(requests: Sequence[InvoiceRequest]) -> list[ComputedInvoice]:
+    """Calculate many periods. An unexpected error becomes the problem of the one period that fails."""
+    return list(chain.from_iterable(isolate(requests, compute_invoices, _cannot_be_rated)))
+
+
+def _cannot_be_rated(request: InvoiceRequest, error: Exception) -> list[ComputedInvoice]:
+    logger.error("Subscription %s can't be rated", request.subscription.subscription_id, exc_info=error)
+    return [ComputedInvoice(request, problem=unexpected_error(error))]
 
 
 def _works(ends: dict[int, datetime | None], end: datetime) -> Iterator[InvoiceRequest]:

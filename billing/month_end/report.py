@@ -9,10 +9,10 @@ from billing.models import LineKind
 from billing.money import round_amount
 from billing.month_end.accrual import Accrual
 from billing.month_end.checklist import Task, checklist
-from billing.month_end.customer_ranges import stretches
+from billing.month_end.customer_ranges import customer_ranges
 from billing.month_end.months import Month
 from billing.month_end.revenue import CurrencyBooks, books
-from billing.month_end.totals import ChunkTotals, work_out_all
+from billing.month_end.totals import ChunkTotals, calculate_all
 from billing.month_end.usage import WORDS, UsageTable
 
 HEADINGS = ("month", "section", "currency", "item", "plan", "feature", "events", "amount")
@@ -47,7 +47,7 @@ def month_end(
 
     Without the latter, all of them are worked out here and now, stretch by stretch.
     """
-    part = work_out_all(month, stretches(), now=now) if found is None else found
+    part = calculate_all(month, customer_ranges(), now=now) if found is None else found
     return MonthEnd(month, checklist(month, now=now), books(month), part.usage, part.accrual, as_of or now)
 
 

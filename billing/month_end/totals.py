@@ -72,18 +72,18 @@ class ChunkTotals:
         )
 
 
-def compute_chunk(month: Month, stretch: CustomerRange, *, now: datetime) -> ChunkTotals:
-    """Work a month out for a stretch of customers, from the rows as they are. A fixed number of queries."""
-    went, counted = usage_of(month, stretch, now=now)
-    earned = earned_by(month, stretch)
-    part = ChunkTotals(unrated=len(earned.problems))
-    part.add(ChunkTotals(went, counted, earned.rows, earned.problems))
-    return part
+def compute_chunk(month: Month, customers: CustomerRange, *, now: datetime) -> ChunkTotals:
+    """Calculate a month for a range of customers from the current rows. A fixed number of queries."""
+    went, counted = usage_of(month, customers, now=now)
+    earned = earned_by(month, customers)
+    totals = ChunkTotals(unrated=len(earned.problems))
+    totals.add(ChunkTotals(went, counted, earned.rows, earned.problems))
+    return totals
 
 
-def work_out_all(month: Month, stretches: Iterable[CustomerRange], *, now: datetime) -> ChunkTotals:
-    """Work a month out, stretch by stretch."""
-    whole = ChunkTotals()
-    for stretch in stretches:
-        whole.add(compute_chunk(month, stretch, now=now))
-    return whole
+def calculate_all(month: Month, ranges: Iterable[CustomerRange], *, now: datetime) -> ChunkTotals:
+    """Calculate a month, one range of customers after the other."""
+    totals = ChunkTotals()
+    for customers in ranges:
+        totals.add(compute_chunk(month, customers, now=now))
+    return totals

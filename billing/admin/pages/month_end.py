@@ -16,11 +16,11 @@ from billing.models import LineKind, MonthEndReport
 from billing.money import format_amount
 from billing.month_end import background
 from billing.month_end.checklist import checklist
-from billing.month_end.customer_ranges import is_one_stretch, stretches
+from billing.month_end.customer_ranges import customer_ranges, is_one_range
 from billing.month_end.months import Month
 from billing.month_end.report import BALANCE, HEADINGS, month_end, table_rows
 from billing.month_end.revenue import CurrencyBooks, books
-from billing.month_end.totals import ChunkTotals, work_out_all
+from billing.month_end.totals import ChunkTotals, calculate_all
 from billing.month_end.usage import BILLED, WORDS, Went
 from billing.tasks import enqueue_month_ends
 from config.office.files import table_file
@@ -68,10 +68,10 @@ def month_end_page(page: "InvoiceAdmin", request: HttpRequest) -> HttpResponseBa
     if month is None:
         context |= {"title": "Month end", "month": Month.before(now), "problem": "Write the month as 2026-09."}
         return TemplateResponse(request, "admin/billing/month_end.html", context)
-    is_small, report = is_one_stretch(), None
+    is_small, report = is_one_range(), None
     reports = [] if is_small else background.finished(month)
     if is_small:
-        part: ChunkTotals | None = work_out_all(month, stretches(), now=now)
+        part: ChunkTotals | None = calculate_all(month, customer_ranges(), now=now)
     else:
         report = _chosen(request, reports)
         part = ChunkTotals.from_json(report.found) if report else None

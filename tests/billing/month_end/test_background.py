@@ -16,10 +16,10 @@ from billing.lifecycle.finalize import finalize
 from billing.lifecycle.void import void
 from billing.models import BillingState, MonthEndChunk, MonthEndReport
 from billing.month_end import background
-from billing.month_end.customer_ranges import CustomerRange, stretches
+from billing.month_end.customer_ranges import CustomerRange, customer_ranges
 from billing.month_end.months import Month
 from billing.month_end.report import month_end
-from billing.month_end.totals import ChunkTotals, compute_chunk, work_out_all
+from billing.month_end.totals import ChunkTotals, calculate_all, compute_chunk
 from billing.tasks import continue_month_ends
 from customers.models import Customer, Subscription
 from customers.subscriptions import cancel, change_plan, pause, resume
@@ -36,7 +36,7 @@ NOW = utc(2026, 10, 12)
 
 @pytest.fixture
 def few_at_once(monkeypatch):
-    monkeypatch.setattr("billing.month_end.customer_ranges.AT_ONCE", 2)
+    monkeypatch.setattr("billing.month_end.customer_ranges.SIZE", 2)
 
 
 @pytest.fixture
@@ -106,11 +106,11 @@ def world(plan, calls):
 
 @pytest.mark.parametrize("size", [1, 3, 500])
 def test_stretches_add_up_to_what_a_slow_second_way_finds(world, monkeypatch, size):
-    monkeypatch.setattr("billing.month_end.customer_ranges.AT_ONCE", size)
+    monkeypatch.setattr("billing.month_end.customer_ranges.SIZE", size)
     for name in ("2026-08", "2026-09", "2026-10"):
         month = Month.named(name)
         part = ChunkTotals()
-        for stretch in stretches():
+        for stretch in customer_ranges():
             part.add(ChunkTotals.from_json(compute_chunk(month, stretch, now=NOW).as_json()))
         found = {(row.feature.name, row.went.name): row.events for row in part.usage.rows}
         assert found == slow_usage(month, NOW)
@@ -123,7 +123,7 @@ def test_workers_find_what_is_found_at_once(five, few_at_once):
     assert (report.customers, report.chunks.count(), report.finished_at) == (5, 3, None)
     assert continue_month_ends() == 3  # 2 + 2 + 1
     report.refresh_from_db()
-    at_once = work_out_all(SEPTEMBER, stretches(), now=NOW)
+    at_once = calculate_all(SEPTEMBER, customer_ranges(), now=NOW)
     assert report.found == at_once.as_json()
     assert at_once.accrual.totals() == {"USD": D(5)}
     assert (report.finished_at is not None, MonthEndChunk.objects.count()) == (True, 0)
@@ -142,11 +142,11 @@ def test_a_second_call_gives_the_report_that_is_being_worked_out(five, few_at_on
 
 def test_a_worker_that_is_killed_loses_the_chunk_at_hand_only(five, few_at_once, monkeypatch):
     report = background.start(SEPTEMBER, now=NOW, by=None)
-    assert background.take_step(report.pk, now=NOW)
+    assert background.calculate_chunk(report.pk, now=NOW)
     with monkeypatch.context() as patched:
-        patched.setattr("billing.month_end.background.work_out", lambda *given, **named: 1 // 0)
+        patched.setattr("billing.month_end.background.compute_chunk", lambda *given, **named: 1 // 0)
         with pytest.raises(ZeroDivisionError):
-            background.take_step(report.pk, now=NOW)
+            background.calculate_chunk(report.pk, now=NOW)
     assert background.progress(SEPTEMBER) == background.Progress(report, 2)
     assert continue_month_ends() == 2
     assert ChunkTotals.from_json(MonthEndReport.objects.get().found).accrual.totals() == {"USD": D(5)}
@@ -159,7 +159,7 @@ def test_a_month_that_fails_keeps_no_other_waiting(five, few_at_once, monkeypatc
         return compute_chunk(month, stretch, now=now) if month != SEPTEMBER else 1 // 0
 
     with monkeypatch.context() as patched:
-        patched.setattr("billing.month_end.background.work_out", fail)
+        patched.setattr("billing.month_end.background.compute_chunk", fail)
         with pytest.raises(ZeroDivisionError):
             continue_month_ends()
     assert background.unfinished() == [failing.pk]
@@ -199,7 +199,7 @@ def test_an_unforeseen_error_leaves_one_out_and_the_report_is_finished(five, few
             raise ZeroDivisionError("a bug")
         return compute_invoices(works)
 
-    monkeypatch.setattr("billing.month_end.accrual.compute_many", broken_for_one)
+    monkeypatch.setattr("billing.month_end.accrual.compute_invoices", broken_for_one)
     report = background.start(SEPTEMBER, now=NOW, by=None)
     continue_month_ends()
     report.refresh_from_db()
@@ -228,7 +228,7 @@ def test_a_large_month_is_asked_for_by_the_page_and_shown_when_it_is_there(five,
     assert MonthEndReport.objects.count() == 0
     asked = staff_client.post(url("billing_month_end_work_out", month="2026-09"), headers={"HX-Request": "true"})
     assert "0 of 5 customers" in asked.content.decode()
-    background.take_step(MonthEndReport.objects.get().pk, now=timezone.now())
+    background.calculate_chunk(MonthEndReport.objects.get().pk, now=timezone.now())
     assert "2 of 5 customers" in staff_client.get(url("billing_month_end_progress", month="2026-09")).content.decode()
     assert "2 of 5 customers" in staff_client.get(address).content.decode()
     assert staff_client.get(address + "&format=csv")["Content-Type"].startswith("text/html")

@@ -113,34 +113,33 @@ def test_what_cant_be_billed_is_parked_with_its_reason_and_the_rest_goes_on():
     assert (state.attempts, state.retry_at) == (1, START + timedelta(hours=1))
 
 
-def test_an_unforeseen_error_parks_one_and_bills_the_others(calls, monkeypatch, caplog):
+def test_an_unexpected_error_parks_one_subscription_and_bills_the_others(calls, monkeypatch, caplog):
     subscriptions = make_customers(3, FEE)
     broken = subscriptions[1].pk
-    real = next_invoice.next_invoice
 
-    def next_step(subscription):
+    def fail_for_one(subscription):
         if subscription.subscription_id == broken and not subscription.progress.opened:
             raise ZeroDivisionError("a bug")
-        return real(subscription)
+        return next_invoice.next_invoice(subscription)
 
-    monkeypatch.setattr(billing_run, "next_step", next_step)
+    monkeypatch.setattr(billing_run, "next_invoice", fail_for_one)
     run = run_to_end(as_of=START)
     assert (run.invoices_made, run.failed) == (2, 1)
     assert BillingState.objects.get(pk=broken).parked_reason == "Unexpected error, ZeroDivisionError: a bug"
 
 
-def test_of_many_the_two_that_fail_are_found_in_few_tries(calls, monkeypatch, caplog):
+def test_two_failing_subscriptions_among_many_are_found_in_few_tries(calls, monkeypatch, caplog):
     subscriptions = make_customers(16, FEE)
     broken = {subscriptions[2].pk, subscriptions[13].pk}
-    real, tries = subscriptions.load_subscriptions, []
+    load_all, tries = billing_run.load_subscriptions, []
 
     def load_subscriptions(ids):
         tries.append(len(ids))
         if broken & set(ids):
             raise ZeroDivisionError("a bug")
-        return real(ids)
+        return load_all(ids)
 
-    monkeypatch.setattr(billing_run, "load_accounts", load_subscriptions)
+    monkeypatch.setattr(billing_run, "load_subscriptions", load_subscriptions)
     run = run_to_end(as_of=START)
     assert (run.invoices_made, run.failed) == (14, 2)
     assert set(BillingState.objects.exclude(parked_at=None).values_list("pk", flat=True)) == broken
@@ -148,9 +147,18 @@ def test_of_many_the_two_that_fail_are_found_in_few_tries(calls, monkeypatch, ca
     assert "can't be billed" in caplog.text
 
 
+@pytest.mark.django_db(transaction=True)
+def test_an_unexpected_error_outside_a_run_parks_the_subscription(calls, monkeypatch):
+    [subscription] = make_customers(1, FEE)
+    refresh_states()
+    monkeypatch.setattr(billing_run, "next_invoice", _explode)
+    assert bill_subscriptions([subscription.pk], as_of=START, retrying=True).failed == 1
+    assert BillingState.objects.get(pk=subscription.pk).parked_reason.startswith("Unexpected error")
+
+
 def test_a_parked_subscription_is_tried_again_later_each_time_after_longer(calls, monkeypatch):
     [subscription] = make_customers(1, FEE)
-    monkeypatch.setattr(billing_run, "next_step", _explode)
+    monkeypatch.setattr(billing_run, "next_invoice", _explode)
     waits = []
     now = START
     for _ in range(7):

@@ -135,15 +135,15 @@ def test_what_would_be_parked_is_said_with_its_reason_and_not_parked(plan):
     assert not BillingState.objects.exists()
 
 
-def test_an_unforeseen_error_spoils_only_its_own_subscription(plan, monkeypatch, caplog):
+def test_an_unexpected_error_affects_only_its_own_subscription(plan, monkeypatch, caplog):
     broken = [subscribed(plan) for _ in range(3)][1].pk
 
-    def next_step(subscription):
+    def fail_for_one(subscription):
         if subscription.subscription_id == broken:
             raise ZeroDivisionError("a bug")
         return next_invoice.next_invoice(subscription)
 
-    monkeypatch.setattr(billing_run, "next_step", next_step)
+    monkeypatch.setattr(billing_run, "next_invoice", fail_for_one)
     run = dry_run(START)
     assert (run.done, run.invoices_made, run.failed) == (3, 2, 1)
     problem = run.findings.exclude(problem="").get()
