@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from billing.explanation.proof import prove
 from billing.invoicing.upcoming import upcoming
-from billing.late_usage.decisions import approve, ignore, take_up
+from billing.late_usage.decisions import approve, ignore, reopen_ignored
 from billing.lifecycle.finalize import finalize_due
 from billing.lifecycle.void import reissue, void
 from billing.models import CreditNote, Invoice, InvoiceLine, InvoiceState, LateAdjustment, LatePolicy, Wallet
@@ -169,7 +169,7 @@ class Story:
 
     def settle(self):
         """Bring all to its end: void invoices replaced, late usage approved, everything billed and finalized."""
-        take_up(LateAdjustment.objects.values_list("pk", flat=True), by=None, now=self.now)
+        reopen_ignored(LateAdjustment.objects.values_list("pk", flat=True), by=None, now=self.now)
         for _ in range(3):
             for invoice in self.busy.invoices.filter(state=InvoiceState.VOID, replaced_by=None).order_by("pk"):
                 with suppress(Refused), transaction.atomic():

@@ -3,7 +3,7 @@
 import pytest
 from django.db import IntegrityError, transaction
 
-from billing.late_usage.decisions import approve, ignore, take_up
+from billing.late_usage.decisions import approve, ignore, reopen_ignored
 from billing.late_usage.policy import Policy, decide
 from billing.lifecycle.finalize import finalize_due
 from billing.models import LateAdjustment, LateLimit, LatePolicy, LateState
@@ -117,7 +117,7 @@ def test_what_staff_let_go_stays_so_and_later_differences_count_from_there(subsc
     arrive(IN_SEPTEMBER)
     work_late(IN_OCTOBER)
     assert states(subscription) == [(D(2), "ignored"), (D(1), "waiting")]
-    take_up([pk], by=None, now=IN_OCTOBER)
+    reopen_ignored([pk], by=None, now=IN_OCTOBER)
     assert states(subscription) == [(D(2), "cancelled"), (D(3), "waiting")]
 
 
@@ -166,7 +166,7 @@ def test_more_is_never_credited_and_what_another_invoice_charged_comes_off_the_n
     # September's own invoice holds $1.00 only.
     assert credit_reductions(now=NOVEMBER) == []
     assert states(subscription) == [(D(3), "invoiced"), (D(-3), "waiting")]
-    assert adjustments(subscription)[1].reason.startswith("Taken off the next invoice: ")
+    assert adjustments(subscription)[1].reason.startswith("Deducted on the next invoice: ")
 
 
 def test_the_policy_is_one_row_and_its_states_are_kept_by_the_database(subscription):

@@ -205,7 +205,7 @@ def test_a_difference_that_goes_away_cancels_its_adjustment(customer, calls):
     void_event(Event.objects.get(event_id=late), reason="A mistake", now=IN_OCTOBER)
     work_late(IN_OCTOBER)
     [adjustment] = adjustments(subscription)
-    assert (adjustment.state, adjustment.reason) == ("cancelled", "The period comes to what was invoiced for it")
+    assert (adjustment.state, adjustment.reason) == ("cancelled", "The period totals what was invoiced for it")
     assert invoice_at(NOVEMBER) == []
 
 
