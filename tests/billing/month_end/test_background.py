@@ -112,7 +112,7 @@ def test_stretches_add_up_to_what_a_slow_second_way_finds(world, monkeypatch, si
         part = ChunkTotals()
         for stretch in customer_ranges():
             part.add(ChunkTotals.from_json(compute_chunk(month, stretch, now=NOW).as_json()))
-        found = {(row.feature.name, row.went.name): row.events for row in part.usage.rows}
+        found = {(row.feature.name, row.status.name): row.events for row in part.usage.rows}
         assert found == slow_usage(month, NOW)
         assert part.earned == slow_accrual(month)
         assert part.usage.difference == 0

@@ -18,7 +18,7 @@ from billing.month_end.checklist import checklist
 from billing.month_end.months import Month
 from billing.month_end.report import month_end
 from billing.month_end.revenue import books
-from billing.month_end.usage import Went, pieces
+from billing.month_end.usage import UsageStatus, pieces
 from billing.settlement.credit_notes import draft_credit_note, finalize_credit_note
 from billing.settlement.payments import Receipt, record_payment
 from customers.periods import Period
@@ -73,19 +73,19 @@ def test_a_period_is_cut_into_pieces_with_the_strongest_answer_each():
     day = [utc(2026, 9, n) for n in range(1, 31)]
     period = Period(day[0], day[20])
     covers = [
-        (Period(utc(2026, 8, 1), day[5]), Went.VOID),
-        (Period(day[3], day[10]), Went.DRAFT),
-        (Period(day[10], day[12]), Went.DRAFT),
-        (Period(day[4], day[6]), Went.INVOICED),
+        (Period(utc(2026, 8, 1), day[5]), UsageStatus.VOID),
+        (Period(day[3], day[10]), UsageStatus.DRAFT),
+        (Period(day[10], day[12]), UsageStatus.DRAFT),
+        (Period(day[4], day[6]), UsageStatus.INVOICED),
     ]
     assert pieces(period, covers) == [
-        (Period(day[0], day[3]), Went.VOID),
-        (Period(day[3], day[4]), Went.DRAFT),
-        (Period(day[4], day[6]), Went.INVOICED),
-        (Period(day[6], day[12]), Went.DRAFT),
-        (Period(day[12], day[20]), Went.NO_SUBSCRIPTION),
+        (Period(day[0], day[3]), UsageStatus.VOID),
+        (Period(day[3], day[4]), UsageStatus.DRAFT),
+        (Period(day[4], day[6]), UsageStatus.INVOICED),
+        (Period(day[6], day[12]), UsageStatus.DRAFT),
+        (Period(day[12], day[20]), UsageStatus.NO_SUBSCRIPTION),
     ]
-    assert pieces(period, []) == [(period, Went.NO_SUBSCRIPTION)]
+    assert pieces(period, []) == [(period, UsageStatus.NO_SUBSCRIPTION)]
 
 
 def test_usage_of_a_month_is_found_on_its_invoice_its_draft_or_its_running_period(plan, calls):
@@ -225,7 +225,7 @@ def test_the_checklist_counts_what_its_links_list(plan, calls, staff_client):
     bill(utc(2026, 10, 1))
     make_draft("9")
     tasks = {task.name: task for task in checklist(SEPTEMBER, now=NOW)}
-    drafts = tasks["Drafts to be finalized"]
+    drafts = tasks["Drafts to finalize"]
     # the start's $30, and the next $30 at the period's end; the one-off has no period
     assert (drafts.count, drafts.money) == (2, [("USD", D(60))])
     listed = staff_client.get(drafts.url).context_data["cl"]

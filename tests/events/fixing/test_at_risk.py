@@ -100,7 +100,7 @@ def test_a_stranger_has_units_and_no_money(tokens, staff_client):
     [
         ({"tokens": "sixty"}, "the text is no number"),
         ({"credits": 1}, "the value is missing"),
-        ({"tokens": Decimal("1e400")}, "not known"),
+        ({"tokens": Decimal("1e400")}, "unknown"),
     ],
 )
 def test_what_nobody_can_add_up_is_not_known(tokens, staff_client, event, said):

@@ -204,7 +204,7 @@ def test_a_draft_that_is_there_already_is_not_published_along(acme, tokens):
     subscription = make_subscription(customer=acme)
     draft_of(subscription.phases.get().plan_version.plan, by=None)
     given = {"subscription": subscription.pk, "feature": tokens.pk, "at": NOON.isoformat(), "unit_amount": "1"}
-    with pytest.raises(FixRefused, match="has a draft already"):
+    with pytest.raises(FixRefused, match="already has a draft"):
         fix("add_to_plan", **given, since="period")
 
 
