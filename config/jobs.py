@@ -19,17 +19,17 @@ log = logging.getLogger(__name__)
 LONGEST_RUN_S = 30  # seconds of a worker's time that one task takes before it makes way for others
 CUT_INTO_RANGES = """
     SELECT min(id), max(id), count(*)
-    FROM (SELECT id, (row_number() OVER (ORDER BY id) - 1) / %s AS chunk FROM ({ids}) AS chosen (id)) AS numbered
+    FROM (SELECT id, (row_number() OVER (ORDER BY id) - 1) / %s AS chunk FROM ({ids}) AS selected (id)) AS numbered
     GROUP BY chunk ORDER BY chunk
 """
 
 
 class IdRange(NamedTuple):
-    """The ids from `first_id` to `last_id`, both included; `count` of them were chosen."""
+    """A range of ids from `first_id` to `last_id`, both included; `size` ids in between were selected."""
 
     first_id: int
     last_id: int
-    count: int
+    size: int
 
 
 def enqueue_on_commit(task: "Task[Any, Any]", *arguments: Any, expires: int | None = None) -> None:

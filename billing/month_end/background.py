@@ -41,10 +41,10 @@ def start(month: Month, *, now: datetime, by: User | None) -> MonthEndReport:
     if is_new:
         ranges = cut_into_ranges(Customer.objects.values("pk"), customer_ranges.SIZE)
         MonthEndChunk.objects.bulk_create(
-            MonthEndChunk(report=report, first_id=ids.first_id, last_id=ids.last_id, customers=ids.count)
+            MonthEndChunk(report=report, first_id=ids.first_id, last_id=ids.last_id, customers=ids.size)
             for ids in ranges
         )
-        report.customers = sum(ids.count for ids in ranges)
+        report.customers = sum(ids.size for ids in ranges)
         report.save(update_fields=["customers"])
         _finish_if_done(report.pk, now=now)
         report.refresh_from_db()

@@ -43,7 +43,7 @@ def settled(before, after, *, credited="0", discount="0"):
         Figures(Decimal(quantity), Decimal(0), Decimal(quantity), Decimal(amount))
         for quantity, amount in (before, after)
     ]
-    return Settled(CALLS, *sides, credited=Decimal(credited), discount=Decimal(discount))
+    return Settled(CALLS, sides[0], sides[1], credited=Decimal(credited), discount=Decimal(discount))
 
 
 def calculate(now, charged, adjustments=(), credited=None, currency="USD"):
