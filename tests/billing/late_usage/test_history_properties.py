@@ -1,4 +1,4 @@
-"""Whatever is done to a customer's invoices, and in which order: in the end they charge what is due, once."""
+"""In any history of a customer's invoices, in any order, usage is charged once in the end."""
 
 from collections import defaultdict
 from contextlib import suppress
@@ -245,7 +245,7 @@ def check_proofs(subscription):
 @pytest.mark.django_db
 @settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
 @given(POLICIES, st.lists(STEPS, min_size=12, max_size=40))
-def test_whatever_happens_to_invoices_they_charge_what_is_due_once(policy, steps):
+def test_invoices_charge_usage_once_in_any_history(policy, steps):
     with transaction.atomic():
         story = begin(*policy)
         for step in steps:
