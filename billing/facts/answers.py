@@ -13,7 +13,7 @@ from django.db.models import Q
 
 from billing.charges.next_invoice import CYCLE, FINAL, NextInvoice
 from billing.charges.subscription import BilledSubscription, period_in_force
-from billing.charges.usage_charges import Charge, charges
+from billing.charges.usage_charges import UsageCharge, charges
 from billing.charges.usage_lines import usage_lines
 from billing.facts.late_usage import late_facts
 from billing.invoicing.compute import EXPECTED_ERRORS, InvoiceRequest, compute_invoices, values_of
@@ -113,12 +113,12 @@ def _invoice_fact(invoice: Invoice | None) -> InvoiceFact | None:
     return InvoiceFact(str(invoice), invoice.get_state_display(), url, invoice.computed_at, not invoice.is_draft)
 
 
-def _covers(charge: Charge, at: datetime) -> bool:
+def _covers(charge: UsageCharge, at: datetime) -> bool:
     """Whether the charge is for usage of the moment. A running total covers its entire period."""
     return charge.price.feature.is_cumulative or any(window.contains(at) for window in charge.windows)
 
 
-def _count(subscription: BilledSubscription, metered: Sequence[Charge]) -> dict[int, list[Quantity]]:
+def _count(subscription: BilledSubscription, metered: Sequence[UsageCharge]) -> dict[int, list[Quantity]]:
     """Count the usage of charges with one query. Quantities are by the charge's identity, in the order of its asks."""
     asks = [(charge, ask) for charge in metered for ask in charge.asks()]
     requests = [
@@ -131,7 +131,7 @@ def _count(subscription: BilledSubscription, metered: Sequence[Charge]) -> dict[
 
 
 def _facts_of(
-    subscription: BilledSubscription, charge: Charge, quantities: list[Quantity], base: Facts, at: datetime
+    subscription: BilledSubscription, charge: UsageCharge, quantities: list[Quantity], base: Facts, at: datetime
 ) -> Facts:
     tier = _free_tier(charge, quantities, at)
     try:
@@ -143,7 +143,7 @@ def _facts_of(
     return replace(base, free_tier=tier, lines=facts)
 
 
-def _free_tier(charge: Charge, quantities: list[Quantity], at: datetime) -> FreeTier | None:
+def _free_tier(charge: UsageCharge, quantities: list[Quantity], at: datetime) -> FreeTier | None:
     """Return the free units that usage of the moment counts against, and how many were used."""
     allowance = charge.plan.allowances.get(charge.price.feature.id)
     if allowance is None or charge.is_trial or allowance.limit == 0:

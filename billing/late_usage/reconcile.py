@@ -12,7 +12,7 @@ from django.db import transaction
 from billing.charges.late_items import figures_by_price
 from billing.charges.next_invoice import CYCLE, NextInvoice
 from billing.charges.subscription import BilledSubscription
-from billing.charges.usage_charges import Ask, Charge, charges
+from billing.charges.usage_charges import Ask, UsageCharge, charges
 from billing.charges.usage_lines import usage_lines
 from billing.invoicing.compute import EXPECTED_ERRORS, values_of
 from billing.invoicing.late_adjustments import after_of, before_of, set_figures
@@ -189,12 +189,12 @@ def _calculate_periods(billed_periods: list[BilledPeriod]) -> None:
             billed.lines += usage_lines(billed.subscription, charge, quantities, values)
 
 
-def _is_pruned(charge: Charge, horizon: datetime) -> bool:
+def _is_pruned(charge: UsageCharge, horizon: datetime) -> bool:
     """Whether counting needs events that retention may have removed: parts of hours, or single values."""
     return any(_needs_ledger(charge, ask, horizon) for ask in charge.asks())
 
 
-def _needs_ledger(charge: Charge, ask: Ask, horizon: datetime) -> bool:
+def _needs_ledger(charge: UsageCharge, ask: Ask, horizon: datetime) -> bool:
     edges = (ask.window.start, ask.window.end)
     cut_hours = [floor_hour(edge) for edge in edges if floor_hour(edge) != edge]
     return any(hour < horizon for hour in cut_hours) or (charge.needs_events and ask.window.start < horizon)
