@@ -43,7 +43,7 @@ class Task:
 
 
 def checklist(month: Month, *, now: datetime) -> list[Task]:
-    """List the tasks as of now; drafts are of periods that end by the month's end. A few queries for each task."""
+    """List the current tasks; drafts are of periods that end by the month's end. A few queries for each task."""
     end = month.period.end
     drafts = Invoice.objects.filter(state=InvoiceState.DRAFT, period_end__lte=end)
     until = {"period_end_to_0": f"{end:%Y-%m-%d}", "period_end_to_1": f"{end:%H:%M:%S}"}

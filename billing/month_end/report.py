@@ -30,7 +30,7 @@ BALANCE = (
 
 @dataclass(frozen=True, slots=True)
 class MonthEnd:
-    """A month: tasks and books as of now, usage and accrual as of the moment they were calculated."""
+    """A month: current tasks and books, usage and accrual as of the moment they were calculated."""
 
     month: Month
     tasks: Sequence[Task]

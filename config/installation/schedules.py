@@ -48,7 +48,7 @@ DEFAULTS = (
         "Counts received events. New events also start this task directly; the schedule is the safety net.",
     ),
     Schedule(
-        "Replay events with a fixed cause",
+        "Count events whose cause was fixed",
         "events.tasks.replay_mended",
         Every(seconds=15),
         60,
@@ -146,7 +146,7 @@ DEFAULTS = (
         "Recounts all usage from the events and reports any difference. Changes nothing.",
     ),
     Schedule(
-        "Delete old data",
+        "Remove expired events and logs",
         "events.tasks.prune",
         At(hour="3", minute="10"),
         3600,
