@@ -5,14 +5,9 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Protocol
 
+from billing.kinds import ADJUSTMENT_KINDS, LineKind
 from billing.money import ZERO
 from customers.periods import Period
-
-FEE, USAGE, TRUE_UP, PRORATION = "fee", "usage", "true_up", "proration"
-LATE_USAGE, DISCOUNT, TAX = "late_usage", "discount", "tax"
-USAGE_KINDS = (USAGE, TRUE_UP, LATE_USAGE)
-ADJUSTMENT_KINDS = (DISCOUNT, TAX)
-COMPUTED_KINDS = (FEE, USAGE, TRUE_UP, PRORATION, LATE_USAGE, *ADJUSTMENT_KINDS)
 
 
 @dataclass(slots=True)
@@ -24,7 +19,7 @@ class Charge:
     what they took off, `tax` comes on top of the amount, and `tax_included` is part of it.
     """
 
-    kind: str
+    kind: LineKind
     amount: Decimal
     description: str = ""
     period: Period | None = None

@@ -15,19 +15,13 @@ from datetime import datetime
 from decimal import Decimal
 
 from billing.adjustments.adjustment_lines import discount_lines, tax_lines
-from billing.adjustments.conditions import (
-    EVERYTHING,
-    REVERSE_CHARGE,
-    TAXABLE,
-    AppliedCoupon,
-    AvailableCredit,
-    Conditions,
-    CouponUse,
-)
+from billing.adjustments.conditions import AppliedCoupon, AvailableCredit, Conditions, CouponUse
 from billing.adjustments.credit import take_credit
 from billing.adjustments.taxes import ChargedTax, compute_taxes
+from billing.kinds import CouponScope
 from billing.lines import Charge
 from billing.money import ZERO, allocate, currency_places
+from customers.kinds import TaxTreatment
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +37,7 @@ class InvoiceTotals:
     tax: Decimal = ZERO
     tax_included: Decimal = ZERO
     credits: Decimal = ZERO
-    treatment: str = TAXABLE
+    treatment: TaxTreatment = TaxTreatment.TAXABLE
     note: str = ""
     charges: tuple[Charge, ...] = ()
     lines: tuple[Charge, ...] = ()
@@ -83,7 +77,7 @@ def adjust(
         [charge.remaining for charge in charges],
         conditions.taxes_of(subscription_id, currency),
         currency,
-        reverse_charge=conditions.treatment == REVERSE_CHARGE,
+        reverse_charge=conditions.treatment == TaxTreatment.REVERSE_CHARGE,
     )
     _add_taxes(charges, taxes)
     subtotal = sum((charge.amount for charge in charges), ZERO)
@@ -114,7 +108,7 @@ def _apply_coupons(charges: Sequence[Charge], coupons: Iterable[AppliedCoupon], 
 
 
 def _order(coupon: AppliedCoupon) -> tuple[bool, bool, int]:
-    return coupon.scope == EVERYTHING, coupon.percent_off is None, coupon.id
+    return coupon.scope == CouponScope.EVERYTHING, coupon.percent_off is None, coupon.id
 
 
 def _apply_coupon(charges: Sequence[Charge], coupon: AppliedCoupon, currency: str) -> Decimal:

@@ -7,7 +7,8 @@ from typing import Any
 from billing import wording
 from billing.adjustments.conditions import CouponUse
 from billing.adjustments.taxes import ChargedTax
-from billing.lines import DISCOUNT, TAX, Charge
+from billing.kinds import LineKind
+from billing.lines import Charge
 from billing.money import ZERO, format_amount
 
 
@@ -19,7 +20,7 @@ def discount_lines(charges: Sequence[Charge], uses: Iterable[CouponUse], currenc
         amount = -sum((amount for _, amount in taken_back), ZERO)
         description = "Discounts of the fees that are credited, taken back"
         computation = {"discount": {"by_line": _by_line(taken_back, charges)}}
-        lines.insert(0, Charge(DISCOUNT, amount, description, exact_amount=amount, computation=computation))
+        lines.insert(0, Charge(LineKind.DISCOUNT, amount, description, exact_amount=amount, computation=computation))
     return lines
 
 
@@ -46,7 +47,7 @@ def _coupon_line(use: CouponUse, charges: Sequence[Charge], currency: str) -> Ch
     how["by_line"] = _by_line(reductions, charges)
     limit = f", invoice {use.number} of {coupon.limit}" if (coupon.limit or 1) > 1 else ""
     description = f"{coupon.name} ({coupon.code}): {off}{limit}"
-    return Charge(DISCOUNT, -use.amount, description, exact_amount=-use.amount, computation={"discount": how})
+    return Charge(LineKind.DISCOUNT, -use.amount, description, exact_amount=-use.amount, computation={"discount": how})
 
 
 def _by_line(amounts: Iterable[tuple[int, Decimal]], charges: Sequence[Charge]) -> list[dict[str, Any]]:
@@ -86,4 +87,4 @@ def _tax_line(charged: ChargedTax, currency: str) -> Charge:
     }
     # A tax that prices contain adds nothing to the total.
     amount = ZERO if tax.is_inclusive else charged.amount
-    return Charge(TAX, amount, description, exact_amount=amount, computation={"tax": how})
+    return Charge(LineKind.TAX, amount, description, exact_amount=amount, computation={"tax": how})

@@ -5,14 +5,14 @@ from datetime import datetime
 from decimal import Decimal
 from fractions import Fraction
 
-from billing.lines import FEE, PRORATION, USAGE_KINDS, Charge
+from billing.kinds import FEE_KINDS, USAGE_KINDS, CouponScope
+from billing.lines import Charge
 from billing.money import ZERO, round_amount, times
+from customers.kinds import TaxTreatment
 
-EVERYTHING, FEES, USAGE, CHOSEN = "everything", "fees", "usage", "chosen"
-TAXABLE, EXEMPT, REVERSE_CHARGE = "taxable", "exempt", "reverse_charge"
 NOTES = {
-    EXEMPT: "The customer is exempt from tax.",
-    REVERSE_CHARGE: "Reverse charge: the recipient accounts for the tax.",
+    TaxTreatment.EXEMPT: "The customer is exempt from tax.",
+    TaxTreatment.REVERSE_CHARGE: "Reverse charge: the recipient accounts for the tax.",
 }
 
 
@@ -29,7 +29,7 @@ class AppliedCoupon:
     percent_off: Decimal | None = None
     amount_off: Decimal | None = None
     currency: str = ""
-    scope: str = EVERYTHING
+    scope: CouponScope = CouponScope.EVERYTHING
     feature_ids: frozenset[int] = frozenset()
     version_ids: frozenset[int] = frozenset()
     subscription_id: int | None = None
@@ -47,12 +47,12 @@ class AppliedCoupon:
         return begun and not over and fits and (self.limit is None or len(self.used) < self.limit)
 
     def covers(self, charge: Charge) -> bool:
-        is_fee, is_usage = charge.kind in (FEE, PRORATION), charge.kind in USAGE_KINDS
-        if self.scope == CHOSEN:
+        is_fee, is_usage = charge.kind in FEE_KINDS, charge.kind in USAGE_KINDS
+        if self.scope == CouponScope.CHOSEN:
             return (is_usage and charge.feature_id in self.feature_ids) or (
                 is_fee and charge.plan_version_id in self.version_ids
             )
-        return {EVERYTHING: True, FEES: is_fee, USAGE: is_usage}[self.scope]
+        return {CouponScope.EVERYTHING: True, CouponScope.FEES: is_fee, CouponScope.USAGE: is_usage}[self.scope]
 
     def reduction_of(self, amount: Decimal, currency: str) -> Decimal:
         """Return what the coupon takes off an amount: rounded, and never more than the amount."""
@@ -104,7 +104,7 @@ class Conditions:
     of use. Invoices worked out one after the other use up coupons and credit here.
     """
 
-    treatment: str = TAXABLE
+    treatment: TaxTreatment = TaxTreatment.TAXABLE
     note: str = ""
     taxes: tuple[CustomerTax, ...] = ()
     subscription_taxes: dict[int, tuple[CustomerTax, ...]] = field(default_factory=dict)
@@ -112,7 +112,7 @@ class Conditions:
     credit: dict[str, list[AvailableCredit]] = field(default_factory=dict)
 
     def taxes_of(self, subscription_id: int | None, currency: str) -> list[CustomerTax]:
-        if self.treatment == EXEMPT:
+        if self.treatment == TaxTreatment.EXEMPT:
             return []
         taxes = self.subscription_taxes.get(subscription_id or 0) or self.taxes
         return [tax for tax in taxes if tax.currency in ("", currency)]
@@ -123,4 +123,4 @@ class Conditions:
     @property
     def why_untaxed(self) -> str:
         """What the invoice says where the customer isn't charged tax."""
-        return "" if self.treatment == TAXABLE else self.note or NOTES[self.treatment]
+        return "" if self.treatment == TaxTreatment.TAXABLE else self.note or NOTES[self.treatment]

@@ -14,9 +14,10 @@ from datetime import datetime
 from decimal import Decimal
 from fractions import Fraction
 
-from billing.charges.subscription import ACTIVE, Allowance, BilledSubscription, MeteredFeature
+from billing.charges.subscription import Allowance, BilledSubscription, MeteredFeature
 from billing.money import ZERO, times
 from billing.rating.proration import factor
+from customers.kinds import PhaseKind
 from customers.periods import Interval, Period, Schedule, Unit, periods_between, windows
 
 NO_ALLOWANCE = Allowance(ZERO)
@@ -74,7 +75,11 @@ def _lifetime(subscription: BilledSubscription, allowance: Allowance, used: tupl
 
 
 def _in_force_since(subscription: BilledSubscription, version_id: int) -> datetime:
-    starts = (phase.start for phase in subscription.phases if phase.kind == ACTIVE and phase.version_id == version_id)
+    starts = (
+        phase.start
+        for phase in subscription.phases
+        if phase.kind == PhaseKind.ACTIVE and phase.version_id == version_id
+    )
     return max(min(starts), subscription.started_at)
 
 

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from decimal import Decimal
 from fractions import Fraction
 
-from billing import lines, wording
+from billing import wording
 from billing.charges.subscription import BilledSubscription, PlanTerms, UsagePrice
+from billing.kinds import LineKind
 from billing.lines import Charge
 from billing.money import format_amount, round_amount, times
 from billing.rating.proration import calendar_days, factor
@@ -27,7 +28,7 @@ def true_up(
         return []
     says = format_amount(due, subscription.currency)
     line = Charge(
-        kind=lines.TRUE_UP,
+        kind=LineKind.TRUE_UP,
         description=f"{price.label}, {wording.dates(span, subscription.timezone)} · "
         f"minimum commitment {says}, less {format_amount(charged, subscription.currency)} of usage",
         period=span,

@@ -8,12 +8,14 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from fractions import Fraction
 
-from billing import lines, wording
-from billing.charges.next_invoice import CYCLE, FINAL, LATE, OPENING, NextInvoice, last_index
-from billing.charges.subscription import ACTIVE, BilledSubscription, Fee, InvoicedFee, Phase
+from billing import wording
+from billing.charges.next_invoice import NextInvoice, last_index
+from billing.charges.subscription import BilledSubscription, Fee, InvoicedFee, Phase
+from billing.kinds import InvoiceKind, LineKind
 from billing.lines import Charge
 from billing.money import ZERO, exact, format_amount, round_amount, times
 from billing.rating.proration import calendar_days, factor
+from customers.kinds import PhaseKind
 from customers.periods import Period
 
 
@@ -32,14 +34,14 @@ class _Due:
 
 def fee_lines(subscription: BilledSubscription, step: NextInvoice) -> list[Charge]:
     """List the step's fee and proration lines: its own period first, then the next period's advance fees."""
-    if step.kind == LATE:
+    if step.kind == InvoiceKind.LATE:
         return []
     n = last_index(subscription, step)
-    found = [] if step.kind == OPENING else _given_back(subscription, n)
-    found += _period_lines(subscription, n, in_advance_only=step.kind == OPENING)
-    if step.kind == CYCLE and (subscription.ended_at is None or subscription.ended_at > step.period.end):
+    found = [] if step.kind == InvoiceKind.OPENING else _given_back(subscription, n)
+    found += _period_lines(subscription, n, in_advance_only=step.kind == InvoiceKind.OPENING)
+    if step.kind == InvoiceKind.CYCLE and (subscription.ended_at is None or subscription.ended_at > step.period.end):
         found += _period_lines(subscription, n + 1, in_advance_only=True)
-    if step.kind == FINAL:
+    if step.kind == InvoiceKind.FINAL:
         later = {subscription.schedule.index_at(fee.service.start) for fee in subscription.invoiced}
         for index in sorted(index for index in later if index > n):
             # Nothing is due behind the end, of what arrears fees were invoiced either. Where the end was taken back,
@@ -62,7 +64,7 @@ def _period_lines(subscription: BilledSubscription, n: int, *, in_advance_only: 
     """List a period's lines. With `in_advance_only` its arrears fees, due or invoiced, are left to another invoice."""
     full = subscription.full_period(n)
     dues: dict[int, _Due] = {}
-    for phase, window in subscription.windows(full, ACTIVE):
+    for phase, window in subscription.windows(full, PhaseKind.ACTIVE):
         for fee in subscription.plan(phase.version_id).fees:
             if fee.in_advance or not in_advance_only:
                 blank = _Due(fee, phase.version_id, _label(subscription, fee, phase), fee.in_advance)
@@ -123,7 +125,7 @@ def _fee_line(
             f" · {wording.number(due.fee.quantity)} × {wording.at_price(due.fee.unit_amount, subscription.currency)}"
         )
     return Charge(
-        kind=lines.FEE,
+        kind=LineKind.FEE,
         description=says,
         period=span,
         amount=amount,
@@ -157,7 +159,7 @@ def _proration_line(
             f" {_apart_from(invoiced, subscription.currency)}"
         )
     return Charge(
-        kind=lines.PRORATION,
+        kind=LineKind.PRORATION,
         description=says,
         period=span,
         amount=difference,

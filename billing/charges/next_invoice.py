@@ -4,9 +4,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from billing.charges.subscription import BilledSubscription
+from billing.kinds import InvoiceKind
 from customers.periods import INSTANT, Period
-
-OPENING, CYCLE, FINAL, LATE = "opening", "cycle", "final", "late"
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,14 +15,14 @@ class NextInvoice:
     A `final` step with an empty period settles fees only: the usage up to the end is invoiced already.
     """
 
-    kind: str
+    kind: InvoiceKind
     period: Period
     due_at: datetime
 
     @property
     def is_settlement(self) -> bool:
         """Whether it only brings fees into line with an end behind what is billed. There can be several to one end."""
-        return self.kind == FINAL and self.period.start >= self.period.end
+        return self.kind == InvoiceKind.FINAL and self.period.start >= self.period.end
 
 
 def next_invoice(subscription: BilledSubscription) -> NextInvoice | None:
@@ -33,7 +32,9 @@ def next_invoice(subscription: BilledSubscription) -> NextInvoice | None:
         return None
     since = progress.billed_until or subscription.started_at
     if subscription.ended_at is not None and since >= subscription.ended_at:
-        return NextInvoice(FINAL, Period(subscription.ended_at, subscription.ended_at), subscription.ended_at)
+        return NextInvoice(
+            InvoiceKind.FINAL, Period(subscription.ended_at, subscription.ended_at), subscription.ended_at
+        )
     n = subscription.schedule.index_at(since)
     period = _clipped(subscription, n, since)
     opens_at = None if progress.opened else subscription.first_active()
@@ -41,29 +42,31 @@ def next_invoice(subscription: BilledSubscription) -> NextInvoice | None:
         opening = _clipped(
             subscription, subscription.schedule.index_at(max(opens_at, period.start)), subscription.started_at
         )
-        return NextInvoice(OPENING, opening, opens_at)
-    return NextInvoice(FINAL if period.end == subscription.ended_at else CYCLE, period, period.end)
+        return NextInvoice(InvoiceKind.OPENING, opening, opens_at)
+    return NextInvoice(
+        InvoiceKind.FINAL if period.end == subscription.ended_at else InvoiceKind.CYCLE, period, period.end
+    )
 
 
 def late_invoice(subscription: BilledSubscription, at: datetime) -> NextInvoice | None:
     """Return the invoice that takes late usage of a subscription which gets no other, if something is due of it."""
     is_due = any(item.after.amount != item.before.amount for item in subscription.late)
-    return NextInvoice(LATE, Period(at, at), at) if is_due and next_invoice(subscription) is None else None
+    return NextInvoice(InvoiceKind.LATE, Period(at, at), at) if is_due and next_invoice(subscription) is None else None
 
 
 def mark_invoiced(subscription: BilledSubscription, step: NextInvoice) -> None:
     """Move the subscription's billing progress past a step. One for late usage leaves it where it is."""
     progress = subscription.progress
-    if step.kind == LATE:
+    if step.kind == InvoiceKind.LATE:
         return
-    if step.kind == OPENING:
+    if step.kind == InvoiceKind.OPENING:
         progress.opened = True
         return
     progress.billed_until = max(step.period.end, progress.billed_until or step.period.end)
     opens_at = subscription.first_active()
     # From here on the period's end has invoiced the advance fees, so there is no opening of its own.
     progress.opened = progress.opened or (opens_at is not None and opens_at <= step.period.end)
-    if step.kind == FINAL:
+    if step.kind == InvoiceKind.FINAL:
         progress.closed_at = subscription.ended_at
 
 

@@ -6,7 +6,8 @@ from typing import Any
 
 from billing import wording
 from billing.charges.subscription import BilledSubscription
-from billing.lines import USAGE, Charge
+from billing.kinds import LineKind
+from billing.lines import Charge
 from billing.money import ZERO, exact, format_amount
 from customers.periods import Period
 
@@ -40,7 +41,7 @@ def _difference(
             amount=base.amount - less.amount,
             exact_amount=base.exact_amount - less.exact_amount,
         )
-        if base.kind == USAGE:
+        if base.kind == LineKind.USAGE:
             result = replace(
                 result,
                 quantity=base.quantity - less.quantity,
@@ -50,7 +51,9 @@ def _difference(
                 events_checksum=(base.events_checksum or 0) ^ (less.events_checksum or 0),
             )
     result = replace(result, computation={**base.computation, "less": _recorded(less, begun)})
-    return [result] if result.amount or result.events_count or (result.kind == USAGE and result.quantity) else []
+    return (
+        [result] if result.amount or result.events_count or (result.kind == LineKind.USAGE and result.quantity) else []
+    )
 
 
 def _describe(line: Charge, less: Charge, begun: Period, subscription: BilledSubscription) -> str:

@@ -9,10 +9,10 @@ from decimal import Decimal
 
 from billing.adjustments.conditions import Conditions
 from billing.charges.late_items import LateItem
+from billing.kinds import InvoiceKind
 from billing.rating.terms import Terms
+from customers.kinds import PhaseKind
 from customers.periods import Period, Schedule
-
-TRIAL, ACTIVE, PAUSED = "trial", "active", "paused"
 
 
 class CannotBill(Exception):
@@ -79,7 +79,7 @@ class PlanTerms:
 class Phase:
     """A stretch of the subscription's life. `end` of `None` is open."""
 
-    kind: str
+    kind: PhaseKind
     version_id: int
     start: datetime
     end: datetime | None = None
@@ -139,7 +139,7 @@ class BilledSubscription:
     plans: dict[int, PlanTerms] = field(default_factory=dict)
     progress: BillingProgress = field(default_factory=BillingProgress)
     invoiced: list[InvoicedFee] = field(default_factory=list)
-    issued: set[tuple[str, datetime]] = field(default_factory=set)
+    issued: set[tuple[InvoiceKind, datetime]] = field(default_factory=set)
     conditions: Conditions | None = None
     late: list[LateItem] = field(default_factory=list)
 
@@ -151,7 +151,7 @@ class BilledSubscription:
         """Return period n of the schedule, whatever the subscription's start and end."""
         return Period(self.schedule.boundary(n), self.schedule.boundary(n + 1))
 
-    def windows(self, period: Period, *kinds: str) -> list[tuple[Phase, Period]]:
+    def windows(self, period: Period, *kinds: PhaseKind) -> list[tuple[Phase, Period]]:
         """List the parts of a period that lie in phases of these kinds, and in the subscription's life."""
         end = period.end if self.ended_at is None else min(period.end, self.ended_at)
         start = max(period.start, self.started_at)
@@ -163,7 +163,7 @@ class BilledSubscription:
 
     def first_active(self) -> datetime | None:
         """Return when it first has to be paid for: after a trial; `None` if never."""
-        starts = [max(phase.start, self.started_at) for phase in self.phases if phase.kind == ACTIVE]
+        starts = [max(phase.start, self.started_at) for phase in self.phases if phase.kind == PhaseKind.ACTIVE]
         opens = min(starts, default=None)
         if opens is None or (self.ended_at is not None and opens >= self.ended_at):
             return None

@@ -14,8 +14,10 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from billing.charges.allowances import NO_ALLOWANCE, Grant, grants
-from billing.charges.next_invoice import OPENING, NextInvoice
-from billing.charges.subscription import ACTIVE, TRIAL, BilledSubscription, PlanTerms, UsagePrice
+from billing.charges.next_invoice import NextInvoice
+from billing.charges.subscription import BilledSubscription, PlanTerms, UsagePrice
+from billing.kinds import InvoiceKind
+from customers.kinds import PhaseKind
 from customers.periods import Period
 
 
@@ -65,7 +67,7 @@ class UsageCharge:
 
 def charges(subscription: BilledSubscription, step: NextInvoice, *, until: datetime | None = None) -> list[UsageCharge]:
     """List the usage prices that the step's period is charged by. `until` leaves out what comes after a moment."""
-    if step.kind == OPENING or step.period.start >= step.period.end:
+    if step.kind == InvoiceKind.OPENING or step.period.start >= step.period.end:
         return []
     start, end = step.period.start, step.period.end if until is None else min(until, step.period.end)
     if end <= start:
@@ -90,10 +92,12 @@ def _same(charge: UsageCharge, among: Sequence[UsageCharge]) -> UsageCharge | No
 def _charges(subscription: BilledSubscription, period: Period) -> list[UsageCharge]:
     parts: dict[tuple[int, bool], _Part] = {}
     active: dict[int, tuple[Period, ...]] = {}
-    for phase, window in subscription.windows(period, ACTIVE, TRIAL):
+    for phase, window in subscription.windows(period, PhaseKind.ACTIVE, PhaseKind.TRIAL):
         plan = subscription.plan(phase.version_id)
         for price in plan.usage:
-            part = parts.setdefault((price.price_id, phase.kind == TRIAL), _Part(price, plan, phase.kind == TRIAL))
+            part = parts.setdefault(
+                (price.price_id, phase.kind == PhaseKind.TRIAL), _Part(price, plan, phase.kind == PhaseKind.TRIAL)
+            )
             part.windows = _joined(part.windows, window)
             if not part.is_trial:
                 active[price.feature.id] = _joined(active.get(price.feature.id, ()), window)

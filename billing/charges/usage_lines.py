@@ -5,12 +5,13 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any, Protocol
 
-from billing import lines, wording
+from billing import wording
 from billing.charges.allowances import Grant
 from billing.charges.commitments import true_up
 from billing.charges.rest_of_period import differences
 from billing.charges.subscription import BilledSubscription
 from billing.charges.usage_charges import UsageCharge
+from billing.kinds import LineKind
 from billing.lines import Charge
 from billing.money import ZERO, exact, round_amount
 from billing.rating.percentage import free_first, rate_events
@@ -160,7 +161,7 @@ def _usage_line(
     for each in used:
         checksum ^= each.checksum
     return Charge(
-        kind=lines.USAGE,
+        kind=LineKind.USAGE,
         description=_describe(subscription, charge, quantity, free, rated),
         period=charge.span,
         amount=round_amount(rated.amount, subscription.currency),

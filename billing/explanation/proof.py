@@ -15,8 +15,9 @@ from billing.charges.usage_charges import UsageCharge
 from billing.charges.usage_lines import usage_lines
 from billing.invoicing.compute import values_of
 from billing.invoicing.plan_terms import load_catalog
+from billing.kinds import LineKind
 from billing.late_usage.reconcile import usage_of_period
-from billing.lines import LATE_USAGE, USAGE, Charge
+from billing.lines import Charge
 from billing.models import InvoiceLine, InvoiceState
 from catalog.models import Price
 from config.refusals import Refused
@@ -65,9 +66,9 @@ def prove(line: InvoiceLine) -> Proof:
 
     A late line is compared by what it says that its whole period comes to. Raises `NotUsage` for other lines.
     """
-    if line.kind == LATE_USAGE:
+    if line.kind == LineKind.LATE_USAGE:
         stated, counted = _stated(line), _counted_again(line)
-    elif line.kind == USAGE and line.events_count is not None and line.events_checksum is not None:
+    elif line.kind == LineKind.USAGE and line.events_count is not None and line.events_checksum is not None:
         again = _again(line)
         stated = Figures(line.quantity, amount=line.amount, events=line.events_count, checksum=line.events_checksum)
         counted = next(iter(figures_by_price([again]).values()), NOTHING) if again is not None else NOTHING
@@ -84,11 +85,11 @@ def prove(line: InvoiceLine) -> Proof:
 
 def corrections_of(line: InvoiceLine) -> QuerySet[InvoiceLine]:
     """Find the late lines that correct a usage or late line: later ones of its price and period, no void ones."""
-    period_start = line.invoice.period_start if line.kind == USAGE else line.period_start
+    period_start = line.invoice.period_start if line.kind == LineKind.USAGE else line.period_start
     if period_start is None:
         return InvoiceLine.objects.none()
     late = InvoiceLine.objects.filter(
-        kind=LATE_USAGE,
+        kind=LineKind.LATE_USAGE,
         price=line.price_id,
         late_adjustment__subscription=line.invoice.subscription_id,
         late_adjustment__period_start=period_start,
@@ -124,7 +125,7 @@ def _again(line: InvoiceLine) -> Charge | None:
     ]
     values = values_of(subscription.customer_id, charge) if charge.needs_events else []
     lines = usage_lines(subscription, charge, usage_many(requests), values)
-    return next((each for each in lines if each.kind == USAGE), None)
+    return next((each for each in lines if each.kind == LineKind.USAGE), None)
 
 
 def _billed_subscription(line: InvoiceLine) -> BilledSubscription:

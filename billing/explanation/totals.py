@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from billing.adjustments.adjust import InvoiceTotals
-from billing.lines import ADJUSTMENT_KINDS, DISCOUNT, TAX, Adjusting
+from billing.kinds import ADJUSTMENT_KINDS, LineKind
+from billing.lines import Adjusting
 from billing.models import Invoice, InvoiceLine
 from billing.money import ZERO, format_amount
 
@@ -56,8 +57,8 @@ def _to_total(
     if not others:
         return [_step("Total", total, currency, is_grand=True)]
     found = [_step("Subtotal", subtotal, currency)]
-    found += [_line(line, currency) for line in others if line.kind == DISCOUNT]
-    taxes = [_line(line, currency) for line in others if line.kind == TAX]
+    found += [_line(line, currency) for line in others if line.kind == LineKind.DISCOUNT]
+    taxes = [_line(line, currency) for line in others if line.kind == LineKind.TAX]
     found += [_step("Taxable", taxable, currency), *taxes] if taxes else []
     return [*found, _step("Total", total, currency, is_grand=True)]
 

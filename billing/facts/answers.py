@@ -11,14 +11,14 @@ from decimal import Decimal
 
 from django.db.models import Q
 
-from billing.charges.next_invoice import CYCLE, FINAL, NextInvoice
+from billing.charges.next_invoice import NextInvoice
 from billing.charges.subscription import BilledSubscription, period_in_force
 from billing.charges.usage_charges import UsageCharge, charges
 from billing.charges.usage_lines import usage_lines
 from billing.facts.late_usage import late_facts
 from billing.invoicing.compute import EXPECTED_ERRORS, InvoiceRequest, compute_invoices, values_of
 from billing.invoicing.subscriptions import load_subscriptions
-from billing.lines import TRUE_UP, USAGE
+from billing.kinds import InvoiceKind
 from billing.models import Invoice, InvoiceLine, InvoiceState, LineKind
 from billing.money import ZERO, exact, format_amount
 from config.office.links import admin_url
@@ -45,7 +45,7 @@ class BillingAnswers:
         base = Facts(period, standing, subscription.timezone, _upcoming_url(subscription_id), _invoice_fact(invoice))
         late_usage = late_facts(subscription, invoice, period)
         try:
-            period_charges = charges(subscription, NextInvoice(CYCLE, period, period.end))
+            period_charges = charges(subscription, NextInvoice(InvoiceKind.CYCLE, period, period.end))
         except EXPECTED_ERRORS as error:
             return {pk: late_usage.added_to(replace(base, problem=str(error)), pk) for pk in feature_ids}
         covering = [
@@ -75,7 +75,7 @@ class BillingAnswers:
                 ):
                     period = period_in_force(subscription, moment)
                     requests[subscription.subscription_id, period] = InvoiceRequest(
-                        subscription, NextInvoice(CYCLE, period, period.end)
+                        subscription, NextInvoice(InvoiceKind.CYCLE, period, period.end)
                     )
         first_requests = list(requests.values())[:MOST_PERIODS]
         amounts: dict[str, Decimal] = defaultdict(Decimal)
@@ -83,7 +83,7 @@ class BillingAnswers:
         for computed in compute_invoices(first_requests):
             failed += bool(computed.problem)
             for line in computed.lines:
-                if line.kind in (USAGE, TRUE_UP):
+                if line.kind in (LineKind.USAGE, LineKind.TRUE_UP):
                     amounts[computed.work.subscription.currency] += line.amount
         rated = len(first_requests) - failed
         return Worth(dict(amounts), rated, len(requests) - rated)
@@ -101,7 +101,10 @@ def standing_of(period: Period, now: datetime) -> Standing:
 def invoice_of(subscription_id: int, at: datetime) -> Invoice | None:
     """Return the live invoice that charges the usage of a moment, if there is one."""
     invoices = Invoice.objects.filter(
-        subscription_id=subscription_id, kind__in=(CYCLE, FINAL), period_start__lte=at, period_end__gt=at
+        subscription_id=subscription_id,
+        kind__in=(InvoiceKind.CYCLE, InvoiceKind.FINAL),
+        period_start__lte=at,
+        period_end__gt=at,
     )
     return invoices.exclude(state=InvoiceState.VOID).order_by("-pk").first()
 

@@ -18,7 +18,8 @@ from billing.charges.subscription import BilledSubscription, CannotBill, Invoice
 from billing.charges.usage_charges import Ask, UsageCharge, charges
 from billing.charges.usage_lines import usage_lines
 from billing.invoicing.rows import charge_of
-from billing.lines import FEE, LATE_USAGE, PRORATION, Charge
+from billing.kinds import FEE_KINDS, LineKind
+from billing.lines import Charge
 from billing.models import InvoiceLine
 from billing.money import UnknownCurrency
 from billing.rating.rate import QuantityOutOfRange
@@ -152,7 +153,7 @@ def values_of(customer_id: int, charge: UsageCharge) -> list[list[Decimal]]:
 def record_on_subscription(computed: ComputedInvoice) -> None:
     """Note on the subscription which fees and late usage an invoice holds, so that the next one includes them once."""
     subscription = computed.work.subscription
-    taken = {line.adjustment_id for line in computed.lines if line.kind == LATE_USAGE}
+    taken = {line.adjustment_id for line in computed.lines if line.kind == LineKind.LATE_USAGE}
     subscription.late = [item for item in subscription.late if item.adjustment_id not in taken]
     subscription.invoiced += fees_of(computed)
 
@@ -171,5 +172,5 @@ def fees_of(computed: ComputedInvoice) -> list[InvoicedFee]:
             settles=computed.work.step.is_settlement,
         )
         for line in computed.lines
-        if line.kind in (FEE, PRORATION) and line.price_id is not None and line.period is not None
+        if line.kind in FEE_KINDS and line.price_id is not None and line.period is not None
     ]

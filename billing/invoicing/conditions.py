@@ -8,8 +8,10 @@ from django.db.models import F, Q, QuerySet, Sum
 
 from billing.adjustments.conditions import AppliedCoupon, AvailableCredit, Conditions, CustomerTax
 from billing.charges.subscription import BilledSubscription
+from billing.kinds import CouponScope
 from billing.models import Coupon, CouponApplication, CouponUse, CreditGrant, Invoice, InvoiceState, TaxAssignment
 from catalog.models import PlanVersion
+from customers.kinds import TaxTreatment
 from customers.models import Customer
 
 
@@ -37,7 +39,7 @@ def load_conditions(
     countries: dict[int, str] = {}
     fields = ("pk", "tax_treatment", "tax_note", "address_country")
     for pk, treatment, note, country in Customer.objects.filter(pk__among=customer_ids).values_list(*fields):
-        found[pk] = Conditions(treatment=treatment, note=note)
+        found[pk] = Conditions(treatment=TaxTreatment(treatment), note=note)
         countries[pk] = country.upper()
     _add_taxes(found, countries)
     _add_coupons(found, leaving_out, lock)
@@ -115,7 +117,7 @@ def _applied(row: CouponApplication, features: set[int], versions: set[int], use
         percent_off=coupon.percent_off,
         amount_off=coupon.amount_off,
         currency=coupon.currency,
-        scope=coupon.scope,
+        scope=CouponScope(coupon.scope),
         feature_ids=frozenset(features),
         version_ids=frozenset(versions),
         subscription_id=row.subscription_id,

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 
+from billing.kinds import LineKind
 from billing.lines import Charge
 from billing.models import Invoice, InvoiceLine
 from billing.money import ZERO
@@ -40,7 +41,7 @@ def _row(invoice: Invoice, charge: Charge, position: int) -> InvoiceLine:
 def charge_of(line: InvoiceLine) -> Charge:
     """Return what discounts and taxes need to know of a charge that is a row."""
     return Charge(
-        line.kind,
+        LineKind(line.kind),
         line.amount,
         line.description,
         feature_id=line.feature_id,

@@ -9,11 +9,11 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 
-from billing.charges.next_invoice import CYCLE, NextInvoice
+from billing.charges.next_invoice import NextInvoice
 from billing.charges.subscription import BilledSubscription, period_in_force
 from billing.invoicing.compute import InvoiceRequest, compute_invoices
 from billing.invoicing.subscriptions import load_subscriptions
-from billing.lines import USAGE
+from billing.kinds import InvoiceKind, LineKind
 from billing.money import ZERO
 from config.refusals import Refused
 from customers.periods import Period
@@ -43,7 +43,7 @@ def spent(subscription_ids: Collection[int], window: Period) -> list[Cost]:
     signs: list[int] = []
     for subscription in subscriptions.values():
         for period in _periods(subscription, window):
-            step = NextInvoice(CYCLE, period, period.end)
+            step = NextInvoice(InvoiceKind.CYCLE, period, period.end)
             works.append(InvoiceRequest(subscription, step, until=min(window.end, period.end)))
             signs.append(1)
             if window.start > period.start:
@@ -59,7 +59,7 @@ def _added_up(works: list[InvoiceRequest], signs: list[int]) -> list[Cost]:
             raise CannotRate(computed.problem)
         subscription = computed.work.subscription
         for line in computed.lines:
-            if line.kind == USAGE and line.price_id is not None and line.feature_id is not None:
+            if line.kind == LineKind.USAGE and line.price_id is not None and line.feature_id is not None:
                 key = (subscription.subscription_id, line.price_id, line.feature_id, subscription.currency)
                 amounts[key] += sign * line.amount
     return [Cost(*key, amount) for key, amount in amounts.items()]

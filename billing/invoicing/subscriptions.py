@@ -6,14 +6,14 @@ from datetime import datetime
 
 from django.db.models import Q
 
-from billing.charges.next_invoice import FINAL
 from billing.charges.subscription import BilledSubscription, BillingProgress, InvoicedFee, Phase
 from billing.invoicing.late_adjustments import waiting_items
 from billing.invoicing.plan_terms import Catalog, load_catalog
-from billing.lines import FEE, PRORATION
+from billing.kinds import FEE_KINDS, InvoiceKind
 from billing.models import BillingState, Invoice, InvoiceLine, InvoiceState
 from billing.models.invoices import SETTLEMENT
 from catalog.models.prices import Cadence
+from customers.kinds import PhaseKind
 from customers.models import Subscription, SubscriptionPhase
 from customers.periods import Period
 from customers.subscriptions import schedule_of
@@ -87,13 +87,13 @@ def _phases(subscription_ids: Collection[int]) -> dict[int, list[Phase]]:
     found: dict[int, list[Phase]] = defaultdict(list)
     rows = SubscriptionPhase.objects.filter(subscription_id__among=subscription_ids, superseded_at=None)
     columns = ("subscription_id", "kind", "plan_version_id", "starts_at", "ends_at")
-    for subscription_id, *phase in rows.order_by("subscription_id", "starts_at").values_list(*columns):
-        found[subscription_id].append(Phase(*phase))
+    for subscription_id, kind, *phase in rows.order_by("subscription_id", "starts_at").values_list(*columns):
+        found[subscription_id].append(Phase(PhaseKind(kind), *phase))
     return found
 
 
 def _phase(row: SubscriptionPhase) -> Phase:
-    return Phase(row.kind, row.plan_version_id, row.starts_at, row.ends_at)
+    return Phase(PhaseKind(row.kind), row.plan_version_id, row.starts_at, row.ends_at)
 
 
 def _billed_subscription(
@@ -144,9 +144,9 @@ def _add_invoiced(
     live = invoices.exclude(state=InvoiceState.VOID).exclude(pk__in=leaving_out)
     periods = live.values_list("subscription_id", "kind", "period_start", "period_end")
     for subscription_id, kind, period_start, period_end in periods:
-        is_settlement = kind == FINAL and period_start == period_end
+        is_settlement = kind == InvoiceKind.FINAL and period_start == period_end
         if subscription_id is not None and period_start is not None and not is_settlement:
-            subscriptions[subscription_id].issued.add((kind, period_start))
+            subscriptions[subscription_id].issued.add((InvoiceKind(kind), period_start))
     for line in _fee_lines(live):
         if line.invoice.subscription_id is not None and line.price_id is not None:
             subscriptions[line.invoice.subscription_id].invoiced.append(_invoiced_fee(line))
@@ -154,7 +154,7 @@ def _add_invoiced(
 
 def _fee_lines(invoices: "Iterable[Invoice]") -> Iterable[InvoiceLine]:
     lines = InvoiceLine.objects.filter(
-        invoice__in=invoices, kind__in=(FEE, PRORATION), price__isnull=False, period_start__isnull=False
+        invoice__in=invoices, kind__in=FEE_KINDS, price__isnull=False, period_start__isnull=False
     )
     return (
         lines.select_related("invoice", "price")
@@ -181,5 +181,5 @@ def _invoiced_fee(line: InvoiceLine) -> InvoicedFee:
         in_advance=line.price.cadence == Cadence.ADVANCE,
         discount=line.discount_amount,
         invoice_id=line.invoice_id,
-        settles=line.invoice.kind == FINAL and line.invoice.period_start == line.invoice.period_end,
+        settles=line.invoice.kind == InvoiceKind.FINAL and line.invoice.period_start == line.invoice.period_end,
     )

@@ -5,19 +5,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 
-from billing.charges.next_invoice import (
-    LATE,
-    OPENING,
-    NextInvoice,
-    is_issued,
-    late_invoice,
-    mark_invoiced,
-    next_invoice,
-    reopen,
-)
+from billing.charges.next_invoice import NextInvoice, is_issued, late_invoice, mark_invoiced, next_invoice, reopen
 from billing.invoicing.compute import ComputedInvoice, InvoiceRequest, compute_invoices, record_on_subscription
 from billing.invoicing.conditions import attach_conditions
 from billing.invoicing.subscriptions import load_subscriptions
+from billing.kinds import InvoiceKind
 from billing.money import ZERO
 from customers.periods import Period
 
@@ -75,7 +67,7 @@ def _take_over(upcoming_: Upcoming, computed: ComputedInvoice, now: datetime) ->
     if computed.problem:
         upcoming_.problem = computed.problem
         return False
-    if step.kind == LATE or (step.due_at > now and not _opens_now(step, now)):
+    if step.kind == InvoiceKind.LATE or (step.due_at > now and not _opens_now(step, now)):
         upcoming_.invoice = computed
         return False
     # What is due, or is a start yet to come within this period, leads on to the period's own invoice.
@@ -87,4 +79,4 @@ def _take_over(upcoming_: Upcoming, computed: ComputedInvoice, now: datetime) ->
 
 
 def _opens_now(step: NextInvoice, now: datetime) -> bool:
-    return step.kind == OPENING and step.period.contains(now)
+    return step.kind == InvoiceKind.OPENING and step.period.contains(now)

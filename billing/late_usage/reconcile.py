@@ -10,13 +10,14 @@ from typing import Any
 from django.db import transaction
 
 from billing.charges.late_items import figures_by_price
-from billing.charges.next_invoice import CYCLE, NextInvoice
+from billing.charges.next_invoice import NextInvoice
 from billing.charges.subscription import BilledSubscription
 from billing.charges.usage_charges import Ask, UsageCharge, charges
 from billing.charges.usage_lines import usage_lines
 from billing.invoicing.compute import EXPECTED_ERRORS, values_of
 from billing.invoicing.late_adjustments import after_of, before_of, set_figures
 from billing.invoicing.subscriptions import load_subscriptions_as_of
+from billing.kinds import InvoiceKind
 from billing.late_usage.checks import OF_USAGE, ready_checks
 from billing.late_usage.credited import credited_by_hand
 from billing.late_usage.difference import (
@@ -165,7 +166,7 @@ def _calculate_periods(billed_periods: list[BilledPeriod]) -> None:
     """Rate the current usage of the periods, with one query of the meter. Remove periods that can't be counted."""
     horizon = ledger_horizon()
     planned = [
-        (billed, charges(billed.subscription, NextInvoice(CYCLE, billed.period, billed.period.end)))
+        (billed, charges(billed.subscription, NextInvoice(InvoiceKind.CYCLE, billed.period, billed.period.end)))
         for billed in billed_periods
     ]
     if horizon is not None:

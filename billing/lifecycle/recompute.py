@@ -17,7 +17,7 @@ from billing.invoicing.issue import invoice_rows, write_uses
 from billing.invoicing.late_adjustments import attach_to_lines, move_aside
 from billing.invoicing.subscriptions import load_subscriptions
 from billing.invoicing.totals import forget_uses, save_parts, set_totals
-from billing.lines import COMPUTED_KINDS, LATE_USAGE
+from billing.kinds import COMPUTED_KINDS, LineKind
 from billing.models import (
     BillingState,
     Invoice,
@@ -71,7 +71,7 @@ def write_again(found: Sequence[tuple[Invoice, ComputedInvoice]], kept: Mapping[
             rows.append(fresh)
     if changed:
         old = InvoiceLine.objects.filter(invoice__among=[draft.pk for draft, _ in changed], kind__in=COMPUTED_KINDS)
-        old.exclude(kind=LATE_USAGE).delete()
+        old.exclude(kind=LineKind.LATE_USAGE).delete()
         carried = move_aside(old)
         copy_in([row for own in rows for row in own])
         attach_to_lines([computed.lines for _, computed in changed], rows)
@@ -91,7 +91,7 @@ def _computed_lines(drafts: Sequence[Invoice]) -> dict[int, list[InvoiceLine]]:
 
 def _are_the_same(written: Sequence[InvoiceLine], fresh: Sequence[InvoiceLine]) -> bool:
     """Tell whether lines say the same, their proofs too. Late usage is always written anew: adjustments hang on it."""
-    if len(written) != len(fresh) or any(line.kind == LATE_USAGE for line in (*written, *fresh)):
+    if len(written) != len(fresh) or any(line.kind == LineKind.LATE_USAGE for line in (*written, *fresh)):
         return False
     return all(_says(old) == _says(new) for old, new in zip(written, fresh, strict=True))
 
@@ -206,7 +206,9 @@ def next_invoice_of(invoice: Invoice) -> NextInvoice:
     if invoice.period_start is None or invoice.period_end is None:
         raise CannotChange(f"{invoice} has no period.")
     period = Period(invoice.period_start, invoice.period_end)
-    return NextInvoice(invoice.kind, period, period.start if invoice.kind == InvoiceKind.OPENING else period.end)
+    return NextInvoice(
+        InvoiceKind(invoice.kind), period, period.start if invoice.kind == InvoiceKind.OPENING else period.end
+    )
 
 
 def _lock_billing_states(invoices: Sequence[Invoice]) -> None:

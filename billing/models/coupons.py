@@ -11,6 +11,7 @@ from django.db import models
 from django.db.models import F, Q
 from django.urls import reverse
 
+from billing.kinds import CouponScope
 from billing.models.invoices import Invoice
 from billing.money import known_currency, round_amount
 from catalog.models import Feature, Plan
@@ -28,13 +29,6 @@ class CouponDuration(models.TextChoices):
     ONCE = "once", "Once: on one invoice"
     REPEATED = "repeated", "For a number of invoices"
     FOREVER = "forever", "For ever"
-
-
-class CouponScope(models.TextChoices):
-    EVERYTHING = "everything", "The whole invoice"
-    FEES = "fees", "Recurring fees"
-    USAGE = "usage", "Usage"
-    CHOSEN = "chosen", "Chosen features, and fees of chosen plans"
 
 
 class Coupon(Stamped):
@@ -61,7 +55,7 @@ class Coupon(Stamped):
         validators=[MinValueValidator(1)],
         help_text="For a number of invoices: how many.",
     )
-    scope = models.CharField("takes off", max_length=16, choices=CouponScope, default=CouponScope.EVERYTHING)
+    scope = models.CharField("takes off", max_length=16, choices=CouponScope.choices, default=CouponScope.EVERYTHING)
     features = models.ManyToManyField(Feature, blank=True, related_name="+", help_text="Their usage.")
     plans = models.ManyToManyField(Plan, blank=True, related_name="+", help_text="Their recurring fees.")
     redeem_after = models.DateTimeField(null=True, blank=True, help_text="It can be applied from this moment on.")

@@ -18,13 +18,14 @@ from django.db import connection, transaction
 from django.db.models import QuerySet
 
 from billing import wording
-from billing.charges.next_invoice import OPENING, NextInvoice, is_issued, mark_invoiced, next_invoice, reopen
+from billing.charges.next_invoice import NextInvoice, is_issued, mark_invoiced, next_invoice, reopen
 from billing.charges.subscription import BilledSubscription
 from billing.invoicing.compute import ComputedInvoice, InvoiceRequest, compute_invoices, record_on_subscription
 from billing.invoicing.conditions import attach_conditions
 from billing.invoicing.issue import issue_many
 from billing.invoicing.subscriptions import load_subscriptions
 from billing.isolation import isolate, unexpected_error
+from billing.kinds import InvoiceKind
 from billing.models import BillingRun, BillingState, RunChunk, RunFinding, RunKind, RunState
 from billing.money import ZERO
 from billing.runs.billing_states import advance, close_due, due, park, refresh_states, save_states, unpark
@@ -273,7 +274,7 @@ def _compute_due(
 def _may_bill(
     progress: _Progress, step: NextInvoice, as_of: datetime, closed_until: Mapping[int, datetime] | None
 ) -> bool:
-    has_usage = step.kind != OPENING and step.period.start < step.period.end
+    has_usage = step.kind != InvoiceKind.OPENING and step.period.start < step.period.end
     if closed_until is None or not has_usage:
         return step.due_at <= as_of
     closed = closed_until.get(progress.subscription.customer_id)

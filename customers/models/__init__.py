@@ -1,9 +1,9 @@
 """Who is billed: customers, their subscriptions, and the dated phases of each subscription."""
 
-from customers.models.customers import Customer, CustomerAlias, CustomerQuerySet, CustomerState, TaxTreatment
+from customers.kinds import PhaseKind, TaxTreatment
+from customers.models.customers import Customer, CustomerAlias, CustomerQuerySet, CustomerState
 from customers.models.subscriptions import (
     Alignment,
-    PhaseKind,
     Subscription,
     SubscriptionPhase,
     SubscriptionQuerySet,

@@ -16,6 +16,7 @@ from django.urls import reverse
 
 from catalog.models import IntervalUnit, PlanVersion
 from config.db import CurrencyField, PublicIdField, Stamped, keep_rows
+from customers.kinds import PhaseKind
 from customers.models.customers import Customer
 from customers.validators import validate_timezone
 
@@ -23,12 +24,6 @@ from customers.validators import validate_timezone
 class Alignment(models.TextChoices):
     ANNIVERSARY = "anniversary", "Anniversary: counted from the anchor"
     CALENDAR = "calendar", "Calendar: first of the month, quarter, year; Mondays"
-
-
-class PhaseKind(models.TextChoices):
-    TRIAL = "trial", "Trial"
-    ACTIVE = "active", "Active"
-    PAUSED = "paused", "Paused"
 
 
 class SubscriptionStatus(models.TextChoices):
@@ -146,7 +141,7 @@ class SubscriptionPhase(models.Model):
     and writes new ones, so the history also tells what was believed before, who changed it, and why."""
 
     subscription = models.ForeignKey(Subscription, models.PROTECT, related_name="phases")
-    kind = models.CharField(max_length=8, choices=PhaseKind, default=PhaseKind.ACTIVE)
+    kind = models.CharField(max_length=8, choices=PhaseKind.choices, default=PhaseKind.ACTIVE)
     plan_version = models.ForeignKey(PlanVersion, models.PROTECT, related_name="phases")
     starts_at = models.DateTimeField()
     ends_at = models.DateTimeField(null=True, blank=True)

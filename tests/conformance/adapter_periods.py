@@ -4,7 +4,8 @@ from datetime import datetime
 from typing import Any
 
 from billing.charges.next_invoice import next_invoice
-from billing.charges.subscription import ACTIVE, BilledSubscription, Phase
+from billing.charges.subscription import BilledSubscription, Phase
+from customers.kinds import PhaseKind
 from customers.periods import (
     Interval,
     Period,
@@ -105,13 +106,13 @@ def listing(inputs: Inputs, policy: Policy) -> dict[str, Any]:
     subscription = unpaid(periods, started_at, until)
     cuts = sorted(moments.read(cut) for cut in inputs.get("splits") or ())
     subscription.phases = tuple(
-        Phase(ACTIVE, 1, *edges) for edges in zip([started_at, *cuts], [*cuts, None], strict=True)
+        Phase(PhaseKind.ACTIVE, 1, *edges) for edges in zip([started_at, *cuts], [*cuts, None], strict=True)
     )
     return {
         "periods": [
             moments.write_period(window)
             for period in periods_between(periods, started_at, until)
-            for _, window in subscription.windows(period, ACTIVE)
+            for _, window in subscription.windows(period, PhaseKind.ACTIVE)
         ]
     }
 

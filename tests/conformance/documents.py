@@ -9,12 +9,12 @@ from typing import Any
 from django.test import RequestFactory
 from django.urls import resolve
 
+from billing.kinds import LineKind
 from billing.late_usage.checks import find_checks
 from billing.late_usage.reconcile import reconcile_due
 from billing.lifecycle.finalize import CannotChange, Corrected, MoneyAttached, finalize, finalize_due
 from billing.lifecycle.one_off import Item, create_one_off
 from billing.lifecycle.void import mark_paid, void
-from billing.lines import LATE_USAGE
 from billing.models import (
     CreditNote,
     CreditReason,
@@ -166,7 +166,7 @@ def rerate_period(inputs: Inputs, policy: Policy) -> dict[str, Any]:
         reconcile_due(now=known_at)
         run_to_end(as_of=billed_at)
         finalize_due(now=billed_at)
-    late = InvoiceLine.objects.filter(invoice__subscription=subscription, kind=LATE_USAGE).first()
+    late = InvoiceLine.objects.filter(invoice__subscription=subscription, kind=LineKind.LATE_USAGE).first()
     return {"to_bill": late.amount if late else ZERO}
 
 

@@ -10,7 +10,6 @@ from billing.adjustments.conditions import Conditions
 from billing.charges.fees import fee_lines
 from billing.charges.next_invoice import mark_invoiced, next_invoice
 from billing.charges.subscription import (
-    ACTIVE,
     Allowance,
     BilledSubscription,
     BillingProgress,
@@ -27,6 +26,7 @@ from billing.lines import Charge
 from billing.money import ZERO, exact
 from billing.rating.proration import calendar_days
 from billing.rating.terms import Terms
+from customers.kinds import PhaseKind
 from customers.periods import Interval, Period, Schedule
 from events.usage.meter import Quantity
 from tests.conformance.registry import NotOffered, Policy
@@ -134,7 +134,7 @@ def fee_for(
     subscription = billed_subscription(
         schedule_of(period, timezone),
         [terms],
-        [Phase(ACTIVE, version_id, service.start, service.end)],
+        [Phase(PhaseKind.ACTIVE, version_id, service.start, service.end)],
         currency=currency,
         ended_at=period.end,
         is_opened=True,
@@ -161,7 +161,7 @@ class Usage:
         return billed_subscription(
             schedule,
             [plan(self.place, usage=[price], allowances=allowances)],
-            [Phase(ACTIVE, self.place, active.start, active.end)],
+            [Phase(PhaseKind.ACTIVE, self.place, active.start, active.end)],
             currency=currency,
             is_opened=True,
         )

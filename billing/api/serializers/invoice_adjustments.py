@@ -6,11 +6,12 @@ from typing import Any
 
 from rest_framework import serializers
 
-from billing.adjustments.conditions import EVERYTHING, EXEMPT, REVERSE_CHARGE
-from billing.lines import DISCOUNT, TAX, Adjusting
+from billing.kinds import CouponScope, LineKind
+from billing.lines import Adjusting
 from billing.money import ZERO, round_amount
+from customers.kinds import TaxTreatment
 
-EXEMPTIONS = {EXEMPT: "customer_exempt", REVERSE_CHARGE: "reverse_charge"}
+EXEMPTIONS = {TaxTreatment.EXEMPT: "customer_exempt", TaxTreatment.REVERSE_CHARGE: "reverse_charge"}
 
 
 class AppliedCouponOut(serializers.Serializer[Any]):
@@ -59,7 +60,7 @@ def _money(amount: Decimal, currency: str) -> str:
 
 
 def coupons_out(lines: Iterable[Adjusting], currency: str) -> list[dict[str, Any]]:
-    return [_coupon(line, currency) for line in lines if line.kind == DISCOUNT]
+    return [_coupon(line, currency) for line in lines if line.kind == LineKind.DISCOUNT]
 
 
 def _coupon(line: Adjusting, currency: str) -> dict[str, Any]:
@@ -78,7 +79,7 @@ def _coupon(line: Adjusting, currency: str) -> dict[str, Any]:
 
 
 def taxes_out(lines: Iterable[Adjusting], currency: str) -> list[dict[str, Any]]:
-    return [_tax(line, currency) for line in lines if line.kind == TAX]
+    return [_tax(line, currency) for line in lines if line.kind == LineKind.TAX]
 
 
 def _tax(line: Adjusting, currency: str) -> dict[str, Any]:
@@ -112,7 +113,7 @@ def discounts_by_charge(lines: Iterable[Adjusting], charges: int) -> list[tuple[
     for line in lines:
         how = line.computation.get("discount")
         for part in how["by_line"] if how else ():
-            taken = whole if how.get("scope") == EVERYTHING else own
+            taken = whole if how.get("scope") == CouponScope.EVERYTHING else own
             if part["place"] < charges:
                 taken[part["place"]] += Decimal(part["amount"])
     return list(zip(own, whole, strict=True))

@@ -19,7 +19,7 @@ from billing.api.serializers.invoice_adjustments import (
     taxes_out,
 )
 from billing.invoicing.upcoming import Upcoming
-from billing.lines import USAGE, Adjusting, Charge, charges_of
+from billing.lines import Adjusting, Charge, charges_of
 from billing.models import Invoice, InvoiceLine, InvoiceState, LineKind
 from billing.money import money
 from catalog.models import Price
@@ -27,7 +27,7 @@ from config.api.fields import MetadataField, plain
 from customers.api.serializers import CustomerOut
 from customers.models import Subscription
 
-USAGE_KINDS = (USAGE, LineKind.LATE_USAGE, LineKind.TRUE_UP)
+USAGE_KINDS = (LineKind.USAGE, LineKind.LATE_USAGE, LineKind.TRUE_UP)
 
 
 class LineOut(serializers.Serializer[Any]):
