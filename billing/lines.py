@@ -67,7 +67,7 @@ class Adjusting(Protocol):
     def computation(self) -> Any: ...
 
 
-def charges_of[Line: Adjusting](lines: Sequence[Line]) -> tuple[list[Line], list[Line]]:
+def split_lines[Line: Adjusting](lines: Sequence[Line]) -> tuple[list[Line], list[Line]]:
     """Part an invoice's lines into its charges, in their order, and the lines of discounts and taxes."""
     charges = [line for line in lines if line.kind not in ADJUSTMENT_KINDS]
     return charges, [line for line in lines if line.kind in ADJUSTMENT_KINDS]

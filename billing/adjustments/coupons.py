@@ -102,14 +102,14 @@ def end_application(
         return locked
 
 
-def off(coupon: Coupon) -> str:
+def describe_reduction(coupon: Coupon) -> str:
     """Say what a coupon takes off: "25%", "$10.00"."""
     if coupon.percent_off is not None:
         return f"{number(coupon.percent_off)}%"
     return format_amount(coupon.amount_off, coupon.currency) if coupon.amount_off is not None else ""
 
 
-def how_long(coupon: Coupon) -> str:
+def describe_duration(coupon: Coupon) -> str:
     """Say for how many invoices a coupon lasts."""
     if coupon.duration == CouponDuration.REPEATED:
         return f"{coupon.periods} invoices"

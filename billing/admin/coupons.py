@@ -14,7 +14,7 @@ from unfold.contrib.filters.admin import ChoicesDropdownFilter
 from unfold.decorators import action, display
 from unfold.enums import ActionVariant
 
-from billing.adjustments.coupons import archive_coupon, how_long, off
+from billing.adjustments.coupons import archive_coupon, describe_duration, describe_reduction
 from billing.admin.coupon_applications import ApplicationsInline
 from billing.admin.taxes import ArchivedFilter
 from billing.models import Coupon
@@ -57,7 +57,7 @@ class CouponAdmin(OfficeAdmin):
         ("Percentage off", "percent_off"),
         ("Amount off", "amount_off"),
         ("Currency", "currency"),
-        ("Lasts", how_long),
+        ("Lasts", describe_duration),
         ("Takes off", lambda coupon: coupon.get_scope_display()),
         ("Applied", "applied"),
         ("Archived at (UTC)", "archived_at"),
@@ -93,11 +93,11 @@ class CouponAdmin(OfficeAdmin):
 
     @display(description="Off")
     def show_off(self, coupon: Coupon) -> str:
-        return format_html('<span class="ch-money">{}</span>', off(coupon))
+        return format_html('<span class="ch-money">{}</span>', describe_reduction(coupon))
 
     @display(description="Lasts", ordering="duration")
     def show_duration(self, coupon: Coupon) -> str:
-        return how_long(coupon).capitalize()
+        return describe_duration(coupon).capitalize()
 
     @display(description="Takes off", ordering="scope")
     def show_scope(self, coupon: Coupon) -> str:

@@ -43,7 +43,7 @@ from billing.explanation.proof import NotUsage, prove
 from billing.explanation.text import timezone_of
 from billing.explanation.totals import steps_of
 from billing.lifecycle import finalize, recompute, void
-from billing.lines import charges_of
+from billing.lines import split_lines
 from billing.models import CreditNoteState, Invoice, InvoiceLine, InvoiceState
 from billing.money import format_amount
 from billing.settlement import aging
@@ -351,7 +351,7 @@ def page_context(invoice: Invoice) -> dict[str, Any]:
         "invoice": invoice,
         "title": str(invoice),
         "period": period_text(invoice),
-        "groups": page.groups(charges_of(lines)[0], invoice.currency),
+        "groups": page.groups(split_lines(lines)[0], invoice.currency),
         "steps": steps_of(invoice, lines, _credits_url(invoice)),
         "paid": format_amount(invoice.amount_due, invoice.currency),
         "payments": list(invoice.payments.select_related("recorded_by")),

@@ -7,7 +7,7 @@ from unfold.admin import ModelAdmin
 from unfold.decorators import action, display
 from unfold.forms import BaseDialogForm
 
-from billing.invoicing.numbering import make_default
+from billing.invoicing.numbering import set_default_series
 from billing.models import NumberSeries
 from config.office.base import AuditedHistory, carry_out, page_of, staff
 
@@ -56,7 +56,7 @@ class NumberSeriesAdmin(AuditedHistory, ModelAdmin):
         series = get_object_or_404(NumberSeries, pk=object_id)
         return carry_out(
             request,
-            lambda: make_default(series, by=staff(request)),
+            lambda: set_default_series(series, by=staff(request)),
             done=f"Numbers of {series.get_used_for_display().lower()} come from {series} now.",
             then=page_of(series),
         )

@@ -10,7 +10,7 @@ from rest_framework.request import Request
 
 from billing.api.serializers.one_off import InvoiceUpdate, OneOffIn
 from billing.lifecycle.finalize import finalize
-from billing.lifecycle.one_off import Item, Terms, amend, create_one_off, update_one_off
+from billing.lifecycle.one_off import Item, OneOffTerms, amend, create_one_off, update_one_off
 from billing.models import Invoice
 from billing.money import format_amount
 from config.api.views import get_or_404, invalid, read_body
@@ -35,7 +35,7 @@ def create(request: Request) -> Invoice:
     items = items_of(asked.get("line_items")) or [
         Item(asked.get("description") or "One-off charge", None, amount=asked["subtotal"])
     ]
-    terms = Terms(
+    terms = OneOffTerms(
         memo=asked.get("description") or "",
         due_at=asked.get("due_date"),
         metadata=asked.get("metadata"),
@@ -66,7 +66,7 @@ def update(request: Request, invoice: Invoice) -> Invoice:
     memo = asked.get("description")
     with transaction.atomic():
         if asked.get("line_items"):
-            terms = Terms(
+            terms = OneOffTerms(
                 memo=invoice.memo if memo is None else memo,
                 due_at=asked.get("due_date") or invoice.due_at,
                 series=invoice.series,

@@ -20,7 +20,7 @@ from billing.api.serializers.usage import (
     SubscriptionUsageOut,
     UsageSummary,
 )
-from billing.invoicing.spending import Cost, spent
+from billing.invoicing.spending import Cost, calculate_costs
 from billing.money import ZERO, format_amount, money
 from catalog.api.names import AGGREGATIONS, name_of
 from catalog.models import Feature, Price
@@ -58,7 +58,7 @@ class SubscriptionUsage(ApiView):
         asked = read_body(request, SubscriptionUsageIn)
         subscription = subscription_of(asked["subscription_id"])
         window = _window(asked, subscription)
-        costs = spent([subscription.pk], window)
+        costs = calculate_costs([subscription.pk], window)
         total = sum((cost.amount for cost in costs), ZERO)
         return exact_json(
             {
@@ -143,7 +143,7 @@ def _features(customer: Customer, period: Period, ids: Sequence[str]) -> list[Fe
 
 
 def _by_feature(features: Sequence[Feature], asked: Asked) -> dict[str, Any]:
-    costs = [] if asked.filters else spent(_subscriptions(asked.customer, asked.period), asked.period)
+    costs = [] if asked.filters else calculate_costs(_subscriptions(asked.customer, asked.period), asked.period)
     currencies = sorted({cost.currency for cost in costs})
     currency = currencies[0] if len(currencies) == 1 else None
     items = []

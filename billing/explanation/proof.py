@@ -12,8 +12,8 @@ from billing.charges.allowances import Grant
 from billing.charges.late_items import NOTHING, Figures, figures_by_price
 from billing.charges.subscription import BilledSubscription, PlanTerms
 from billing.charges.usage_charges import UsageCharge
-from billing.charges.usage_lines import usage_lines
-from billing.invoicing.compute import values_of
+from billing.charges.usage_lines import calculate_usage
+from billing.invoicing.compute import read_event_values
 from billing.invoicing.plan_terms import load_catalog
 from billing.kinds import LineKind
 from billing.late_usage.reconcile import usage_of_period
@@ -120,11 +120,11 @@ def _counted_again(line: InvoiceLine) -> Figures:
 def _again(line: InvoiceLine) -> Charge | None:
     subscription, charge = _billed_subscription(line), _charge(line)
     requests = [
-        UsageRequest(subscription.customer_id, ask.feature_id, ask.window.start, ask.window.end)
-        for ask in charge.asks()
+        UsageRequest(subscription.customer_id, query.feature_id, query.window.start, query.window.end)
+        for query in charge.meter_queries()
     ]
-    values = values_of(subscription.customer_id, charge) if charge.needs_events else []
-    lines = usage_lines(subscription, charge, usage_many(requests), values)
+    values = read_event_values(subscription.customer_id, charge) if charge.needs_events else []
+    lines = calculate_usage(subscription, charge, usage_many(requests), values)
     return next((each for each in lines if each.kind == LineKind.USAGE), None)
 
 
@@ -158,7 +158,9 @@ def _charge(line: InvoiceLine) -> UsageCharge:
     before = load_catalog([version_id])[version_id].terms(
         price.currency, Interval(price.interval, price.interval_count)
     )
-    return replace(charge, less=_of_windows(before, less["price_id"], less["windows"], is_trial=less["trial"]))
+    return replace(
+        charge, charged_before=_of_windows(before, less["price_id"], less["windows"], is_trial=less["trial"])
+    )
 
 
 def _of_windows(plan: PlanTerms, price_id: int, recorded: Sequence[dict[str, Any]], *, is_trial: bool) -> UsageCharge:

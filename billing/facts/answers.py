@@ -13,10 +13,10 @@ from django.db.models import Q
 
 from billing.charges.next_invoice import NextInvoice
 from billing.charges.subscription import BilledSubscription, period_in_force
-from billing.charges.usage_charges import UsageCharge, charges
-from billing.charges.usage_lines import usage_lines
+from billing.charges.usage_charges import UsageCharge, list_usage_charges
+from billing.charges.usage_lines import calculate_usage
 from billing.facts.late_usage import late_facts
-from billing.invoicing.compute import EXPECTED_ERRORS, InvoiceRequest, compute_invoices, values_of
+from billing.invoicing.compute import EXPECTED_ERRORS, InvoiceRequest, compute_invoices, read_event_values
 from billing.invoicing.subscriptions import load_subscriptions
 from billing.kinds import InvoiceKind
 from billing.models import Invoice, InvoiceLine, InvoiceState, LineKind
@@ -45,7 +45,7 @@ class BillingAnswers:
         base = Facts(period, standing, subscription.timezone, _upcoming_url(subscription_id), _invoice_fact(invoice))
         late_usage = late_facts(subscription, invoice, period)
         try:
-            period_charges = charges(subscription, NextInvoice(InvoiceKind.CYCLE, period, period.end))
+            period_charges = list_usage_charges(subscription, NextInvoice(InvoiceKind.CYCLE, period, period.end))
         except EXPECTED_ERRORS as error:
             return {pk: late_usage.added_to(replace(base, problem=str(error)), pk) for pk in feature_ids}
         covering = [
@@ -84,7 +84,7 @@ class BillingAnswers:
             failed += bool(computed.problem)
             for line in computed.lines:
                 if line.kind in (LineKind.USAGE, LineKind.TRUE_UP):
-                    amounts[computed.work.subscription.currency] += line.amount
+                    amounts[computed.request.subscription.currency] += line.amount
         rated = len(first_requests) - failed
         return Worth(dict(amounts), rated, len(requests) - rated)
 
@@ -122,13 +122,14 @@ def _covers(charge: UsageCharge, at: datetime) -> bool:
 
 
 def _count(subscription: BilledSubscription, metered: Sequence[UsageCharge]) -> dict[int, list[Quantity]]:
-    """Count the usage of charges with one query. Quantities are by the charge's identity, in the order of its asks."""
-    asks = [(charge, ask) for charge in metered for ask in charge.asks()]
+    """Count the usage of charges with one query. Quantities are by the charge's identity, in its queries' order."""
+    queries = [(charge, query) for charge in metered for query in charge.meter_queries()]
     requests = [
-        UsageRequest(subscription.customer_id, ask.feature_id, ask.window.start, ask.window.end) for _, ask in asks
+        UsageRequest(subscription.customer_id, query.feature_id, query.window.start, query.window.end)
+        for _, query in queries
     ]
     quantities: dict[int, list[Quantity]] = defaultdict(list)
-    for (charge, _), quantity in zip(asks, usage_many(requests), strict=True):
+    for (charge, _), quantity in zip(queries, usage_many(requests), strict=True):
         quantities[id(charge)].append(quantity)
     return quantities
 
@@ -138,8 +139,8 @@ def _facts_of(
 ) -> Facts:
     tier = _free_tier(charge, quantities, at)
     try:
-        values = values_of(subscription.customer_id, charge) if charge.needs_events else ()
-        lines = usage_lines(subscription, charge, quantities, values)
+        values = read_event_values(subscription.customer_id, charge) if charge.needs_events else ()
+        lines = calculate_usage(subscription, charge, quantities, values)
     except EXPECTED_ERRORS as error:
         return replace(base, free_tier=tier, problem=str(error))
     facts = tuple(LineFact(line.description, format_amount(line.amount, subscription.currency)) for line in lines)

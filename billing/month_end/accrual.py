@@ -82,7 +82,7 @@ def earned_by(month: Month, customers: CustomerRange) -> Earned:
     problems: dict[int, str] = {}
     for batch in batched(live.order_by("pk").values_list("pk", "ended_at"), BATCH_SIZE):
         for computed in _rated(list(_requests(dict(batch), end))):
-            subscription = computed.work.subscription
+            subscription = computed.request.subscription
             if computed.problem:
                 problems[subscription.subscription_id] = computed.problem
             for line in computed.lines:

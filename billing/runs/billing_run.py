@@ -18,11 +18,11 @@ from django.db import connection, transaction
 from django.db.models import QuerySet
 
 from billing import wording
-from billing.charges.next_invoice import NextInvoice, is_issued, mark_invoiced, next_invoice, reopen
+from billing.charges.next_invoice import NextInvoice, is_issued, mark_invoiced, next_invoice, reopen_billing
 from billing.charges.subscription import BilledSubscription
 from billing.invoicing.compute import ComputedInvoice, InvoiceRequest, compute_invoices, record_on_subscription
 from billing.invoicing.conditions import attach_conditions
-from billing.invoicing.issue import issue_many
+from billing.invoicing.issue import issue_invoices
 from billing.invoicing.subscriptions import load_subscriptions
 from billing.isolation import isolate, unexpected_error
 from billing.kinds import InvoiceKind
@@ -242,7 +242,7 @@ def _bill_batch(ids: Sequence[int], *, as_of: datetime, run: BillingRun | None, 
     attach_conditions(subscriptions.values(), lock=True)
     batch = [_Progress(state, subscriptions[state.pk]) for state in states]
     for progress in batch:
-        reopen(progress.subscription)
+        reopen_billing(progress.subscription)
     _compute_due(batch, as_of, marks_of([progress.subscription.customer_id for progress in batch]))
     return _save(batch, as_of, run)
 
@@ -285,7 +285,7 @@ def _collect(progress: _Progress, computed: ComputedInvoice) -> None:
     if computed.problem:
         progress.problem = computed.problem
         return
-    subscription, step = progress.subscription, computed.work.step
+    subscription, step = progress.subscription, computed.request.invoice
     # An invoice that exists although the billing state doesn't show it (its row was lost) is not made again.
     if computed.lines and not is_issued(subscription, step):
         progress.computed.append(computed)
@@ -295,7 +295,7 @@ def _collect(progress: _Progress, computed: ComputedInvoice) -> None:
 
 def _save(batch: Sequence[_Progress], as_of: datetime, run: BillingRun | None) -> Tally:
     computed = [invoice for progress in batch for invoice in progress.computed]
-    invoices = issue_many(computed, now=as_of, run=run)
+    invoices = issue_invoices(computed, now=as_of, run=run)
     for progress in batch:
         advance(progress.state, progress.subscription)
         if progress.problem:
@@ -327,6 +327,6 @@ def _dry_run_batch(ids: Sequence[int], *, as_of: datetime) -> dict[int, Expected
     attach_conditions(subscriptions.values())
     batch = [_Progress(BillingState(subscription_id=pk), subscriptions[pk]) for pk in sorted(subscriptions)]
     for progress in batch:
-        reopen(progress.subscription)
+        reopen_billing(progress.subscription)
     _compute_due(batch, as_of)
     return {progress.state.pk: ExpectedInvoices(progress.computed, progress.problem) for progress in batch}

@@ -12,7 +12,7 @@ from django.urls import resolve
 from billing.kinds import LineKind
 from billing.late_usage.checks import find_checks
 from billing.late_usage.reconcile import reconcile_due
-from billing.lifecycle.finalize import CannotChange, Corrected, MoneyAttached, finalize, finalize_due
+from billing.lifecycle.finalize import finalize, finalize_due
 from billing.lifecycle.one_off import Item, create_one_off
 from billing.lifecycle.void import mark_paid, void
 from billing.models import (
@@ -26,7 +26,7 @@ from billing.models import (
     WalletEntry,
 )
 from billing.money import ZERO
-from billing.refusals import CannotCredit
+from billing.refusals import CannotChange, CannotCredit, Corrected, MoneyAttached
 from billing.runs.billing_run import run_to_end
 from billing.settlement.credit_notes import creditable, draft_credit_note, finalize_credit_note
 from billing.settlement.payments import Receipt, refund, reverse_payment

@@ -22,7 +22,7 @@ from unfold.widgets import (
     UnfoldBooleanSwitchWidget,
 )
 
-from billing.lifecycle.one_off import Item, Terms, create_one_off, preview_one_off, update_one_off
+from billing.lifecycle.one_off import Item, OneOffTerms, create_one_off, preview_one_off, update_one_off
 from billing.models import Invoice, InvoiceKind, InvoiceLine, LineKind, NumberSeries, SeriesUse
 from billing.money import format_amount
 from billing.wording import number
@@ -78,11 +78,11 @@ class OneOffForm(forms.Form):
         customer = self.cleaned_data.get("customer")
         return self.cleaned_data["currency"].upper() or (customer.billing_currency if customer else "")
 
-    def terms(self) -> Terms:
+    def terms(self) -> OneOffTerms:
         """Return what was typed beside the items."""
         data, customer = self.cleaned_data, self.cleaned_data["customer"]
         due = local_midnight(data["due_on"], customer.timezone) if data["due_on"] else None
-        return Terms(memo=data["memo"], due_at=due, series=data["series"], is_credit=data["is_credit"])
+        return OneOffTerms(memo=data["memo"], due_at=due, series=data["series"], is_credit=data["is_credit"])
 
 
 class ItemForm(forms.Form):

@@ -7,7 +7,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.urls import URLPattern, path
 
-from billing.invoicing.previews import effect_of
+from billing.invoicing.previews import preview_change
 from config.refusals import Refused
 from customers.admin.forms import CancelForm, ChangeForm, ChangePlanForm, PauseForm, ResumeForm, WithdrawForm
 from customers.models import Subscription
@@ -45,7 +45,7 @@ def change_effect(page: "InvoiceAdmin", request: HttpRequest, change: str, subsc
     context: dict[str, Any] = {"subscription": subscription, "change": change, "is_asked": is_asked}
     if is_asked:
         try:
-            context["effect"] = effect_of(
+            context["effect"] = preview_change(
                 subscription, lambda: form.apply(subscription, now=form.now, by=None, reason="Preview"), now=form.now
             )
         except Refused as refused:

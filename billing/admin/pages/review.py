@@ -14,7 +14,14 @@ from django.utils import timezone
 
 from billing.admin.shared import sums
 from billing.explanation.text import timezone_of
-from billing.lifecycle.review import Outcome, finalize_many, most_changed_first, waiting, why_not, with_before
+from billing.lifecycle.review import (
+    Outcome,
+    finalize_many,
+    most_changed_first,
+    reason_to_skip,
+    total_drafts,
+    with_previous,
+)
 from billing.models import Invoice
 from billing.wording import dates
 from config.office.base import staff
@@ -55,13 +62,13 @@ def review_page(page: "InvoiceAdmin", request: HttpRequest) -> HttpResponse:
         drafts = drafts.filter(held_at__isnull=which == "ready")
     if currency := request.GET.get("currency", ""):
         drafts = drafts.filter(currency=currency)
-    paginator = Paginator(most_changed_first(with_before(drafts)), PER_PAGE)
+    paginator = Paginator(most_changed_first(with_previous(drafts)), PER_PAGE)
     chosen = paginator.get_page(request.GET.get("page"))
     context = {
         **page.admin_site.each_context(request),
         "opts": page.opts,
         "title": "Drafts to review",
-        "waiting": waiting(),
+        "waiting": total_drafts(),
         "rows": [_row(invoice) for invoice in chosen],
         "page_obj": chosen,
         "show": which,
@@ -83,7 +90,7 @@ def _row(invoice: Any) -> dict[str, Any]:
 
 def preview(page: "InvoiceAdmin", request: HttpRequest, chosen: Sequence[Invoice]) -> HttpResponse:
     """Show what finalizing the chosen invoices will do: of each that it is finalized, or why it is passed over."""
-    rows = [(invoice, why_not(invoice)) for invoice in chosen]
+    rows = [(invoice, reason_to_skip(invoice)) for invoice in chosen]
     drafts = [invoice for invoice, reason in rows if not reason]
     context = {
         **page.admin_site.each_context(request),

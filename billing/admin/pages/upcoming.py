@@ -92,7 +92,7 @@ def _list_row(subscription: Subscription, coming: Any) -> dict[str, Any]:
     return {
         "subscription": subscription,
         "period": dates(period, subscription.timezone) if period else "—",
-        "due_at": coming.invoice.work.step.due_at if coming.invoice else None,
+        "due_at": coming.invoice.request.invoice.due_at if coming.invoice else None,
         "total": coming.total,
         "money": money(coming.total, subscription.currency),
         "lines": len(coming.invoice.lines) if coming.invoice else 0,
@@ -102,7 +102,7 @@ def _list_row(subscription: Subscription, coming: Any) -> dict[str, Any]:
 
 
 def _shown(subscription: Subscription, computed: ComputedInvoice) -> dict[str, Any]:
-    step = computed.work.step
+    step = computed.request.invoice
     return {
         "kind": InvoiceKind(step.kind).label,
         "period": dates(step.period, subscription.timezone),

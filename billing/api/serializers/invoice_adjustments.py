@@ -11,7 +11,7 @@ from billing.lines import Adjusting
 from billing.money import ZERO, round_amount
 from customers.kinds import TaxTreatment
 
-EXEMPTIONS = {TaxTreatment.EXEMPT: "customer_exempt", TaxTreatment.REVERSE_CHARGE: "reverse_charge"}
+EXEMPTIONS: dict[str, str] = {TaxTreatment.EXEMPT: "customer_exempt", TaxTreatment.REVERSE_CHARGE: "reverse_charge"}
 
 
 class AppliedCouponOut(serializers.Serializer[Any]):

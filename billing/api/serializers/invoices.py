@@ -19,7 +19,8 @@ from billing.api.serializers.invoice_adjustments import (
     taxes_out,
 )
 from billing.invoicing.upcoming import Upcoming
-from billing.lines import Adjusting, Charge, charges_of
+from billing.kinds import InvoiceKind
+from billing.lines import Adjusting, Charge, split_lines
 from billing.models import Invoice, InvoiceLine, InvoiceState, LineKind
 from billing.money import money
 from catalog.models import Price
@@ -153,7 +154,7 @@ def _invoice(invoice: Invoice, with_lines: bool) -> dict[str, Any]:
 
 def _lines(invoice: Invoice, with_lines: bool) -> dict[str, Any]:
     """Write an invoice's charges, and beside them its discounts and taxes."""
-    charges, others = charges_of(list(invoice.lines.all()) if with_lines else [])
+    charges, others = split_lines(list(invoice.lines.all()) if with_lines else [])
     taken = discounts_by_charge(others, len(charges))
     items = [
         _line(invoice, line) | _discounts(parts, invoice.currency) for line, parts in zip(charges, taken, strict=True)
@@ -237,13 +238,13 @@ def serialize_preview(found: Upcoming, subscription: Subscription, *, hide_zero:
         )
     )
     summary = tax_summary(adjusted.tax, adjusted.tax_included, adjusted.treatment, adjusted.note, subscription.currency)
-    kind = found.invoice.work.step.kind if found.invoice else "cycle"
+    kind = found.invoice.request.invoice.kind if found.invoice else InvoiceKind.CYCLE
     period = found.period
     invoice = {
         "invoice_status": status_in(INVOICE_STATUSES, InvoiceState.DRAFT),
         "invoice_type": type_of(kind),
         "payment_status": "PENDING",
-        "billing_reason": REASONS.get(kind),  # type: ignore[call-overload]  # a kind is kept as its text
+        "billing_reason": REASONS.get(kind),
         "customer_id": subscription.customer.public_id,
         "customer": subscription.customer,
         "subscription_id": subscription.public_id,

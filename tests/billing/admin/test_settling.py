@@ -149,7 +149,7 @@ def test_a_one_off_invoice_is_written_once_shown_and_edited(staff_client):
     assert (invoice.total, invoice.memo) == (D(500), "PO 8")
     press(staff_client, invoice, "finalize_one")
     assert invoice.number == "INV-000001"
-    assert b"never changes" in staff_client.post(edit, one_off(customer, ("Workshop", "1", "1"))).content
+    assert b"can&#x27;t change" in staff_client.post(edit, one_off(customer, ("Workshop", "1", "1"))).content
 
 
 def test_a_customers_page_leads_to_a_one_off_invoice_of_theirs(staff_client):
@@ -173,7 +173,7 @@ def test_what_is_missing_of_an_item_is_said_beside_it(staff_client):
     page = staff_client.post(url("billing_new_one_off"), one_off(make_customer(), ("Workshop", "1", ""))).content
     assert b"Give an amount" in page
     page = staff_client.post(url("billing_new_one_off"), one_off(make_customer(), ("", "", ""))).content
-    assert b"Write at least one item" in page
+    assert b"Enter at least one item" in page
     assert not Invoice.objects.exists()
 
 
@@ -196,20 +196,20 @@ def test_the_result_of_finalizing_a_selection_says_what_was_skipped_and_why_and_
     form = {"action": "finalize_selected", "_selected_action": [row.pk for row in (ready, held, done)]}
     preview = text_of(staff_client.post(url("billing_invoice_changelist"), form))
     assert "Finalize 1 invoice, $10.00" in preview
-    assert "Skip: held back: Price is disputed" in preview
+    assert "Skip: on hold: Price is disputed" in preview
     result = staff_client.post(url("billing_invoice_changelist"), form | {"confirmed": "yes"}, follow=True)
     page = text_of(result)
     assert "Finalized 1 invoice · $10.00" in page
-    assert "Skipped: held back: Price is disputed" in page
-    assert "Skipped: finalized already" in page
+    assert "Skipped: on hold: Price is disputed" in page
+    assert "Skipped: already finalized" in page
     answer = staff_client.get(url("billing_review_result"), {"format": "xlsx"})
     book = openpyxl.load_workbook(io.BytesIO(answer.getvalue()))
     header, *rows = book.active.values
     found = [dict(zip(header, row, strict=True)) for row in rows]
     assert [(row["Total"], row["Outcome"], row["Why"]) for row in found] == [
         (10, "finalized", None),
-        (20, "skipped", "held back: Price is disputed"),
-        (30, "skipped", "finalized already"),
+        (20, "skipped", "on hold: Price is disputed"),
+        (30, "skipped", "already finalized"),
     ]
 
 

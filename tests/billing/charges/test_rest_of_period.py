@@ -56,7 +56,7 @@ def test_free_units_are_given_once(calls):
     assert lines(first) == [("API calls, 1–14 Sep 2026 · 4 calls used, 4 free", D(0))]
     # 4 + 3 - 5 free = 2
     assert lines(second) == [
-        ("API calls, 1–19 Sep 2026 · 7 calls used, 5 free, 2 × $1.00; less $0.00 by 1–14 Sep 2026", D(2))
+        ("API calls, 1–19 Sep 2026 · 7 calls used, 5 free, 2 × $1.00; minus $0.00 invoiced for 1–14 Sep 2026", D(2))
     ]
     line = second.lines.get()
     assert (line.quantity, line.free_units, line.billable_quantity, line.events_count) == (3, 1, 2, 3)

@@ -63,8 +63,8 @@ def test_it_writes_nothing(subscription):
 
 def test_what_is_due_already_comes_before_it(subscription):
     coming = upcoming(subscription.pk, now=utc(2026, 10, 15))
-    assert [each.work.step.kind for each in coming.earlier] == ["opening", "cycle"]
-    assert coming.invoice.work.step.period.start == END
+    assert [each.request.invoice.kind for each in coming.earlier] == ["opening", "cycle"]
+    assert coming.invoice.request.invoice.period.start == END
 
 
 def test_an_ended_subscription_has_none(subscription):

@@ -7,10 +7,11 @@ import pytest
 from auditlog.models import LogEntry
 from django.db import Error, IntegrityError, connection, connections, transaction
 
-from billing.lifecycle.finalize import CannotChange, MoneyAttached, ReasonMissing, finalize, finalize_due
+from billing.lifecycle.finalize import finalize, finalize_due
 from billing.lifecycle.recompute import recompute
 from billing.lifecycle.void import delete_draft, mark_paid, reissue, void
 from billing.models import Invoice, InvoiceLine, NumberSeries
+from billing.refusals import CannotChange, MoneyAttached, ReasonMissing
 from config.db.bulk_insert import copy_in
 from tests.billing.invoices import make_draft
 from tests.billing.world import D, amounts, bill, lines, use, utc

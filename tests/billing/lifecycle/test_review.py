@@ -4,12 +4,12 @@ from datetime import timedelta
 
 import pytest
 
-from billing.invoicing.numbering import make_default
-from billing.lifecycle.finalize import CannotChange, finalize, finalize_due
-from billing.lifecycle.review import finalize_many, hold, most_changed_first, release, waiting, with_before
+from billing.invoicing.numbering import set_default_series
+from billing.lifecycle.finalize import finalize, finalize_due
+from billing.lifecycle.review import finalize_many, hold, most_changed_first, release, total_drafts, with_previous
 from billing.lifecycle.void import mark_paid, void
 from billing.models import Invoice, NumberSeries
-from billing.refusals import ReasonMissing
+from billing.refusals import CannotChange, ReasonMissing
 from billing.settlement.aging import BUCKETS, by_customer, owed, row_of, totals
 from billing.settlement.payments import Receipt, record_payment
 from tests.billing.invoices import ISSUED, later, make_draft, make_finalized
@@ -25,7 +25,7 @@ def test_drafts_are_counted_and_added_up_by_currency():
     hold(make_draft("4.25"), reason="Ask first", now=NOW, by=None)
     make_draft("900", currency="JPY")
     make_finalized("7")
-    assert [(each.currency, each.drafts, each.held, each.total) for each in waiting()] == [
+    assert [(each.currency, each.drafts, each.held, each.total) for each in total_drafts()] == [
         ("JPY", 1, 0, D(900)),
         ("USD", 2, 1, D("14.75")),
     ]
@@ -40,14 +40,14 @@ def test_beside_a_draft_stands_the_invoice_of_the_period_before():
     use(customer, calls, utc(2026, 9, 5), 700)
     [august] = bill(utc(2026, 9, 1))
     [september] = bill(utc(2026, 10, 1))
-    found = {row.pk: row for row in with_before(Invoice.objects.drafts())}
+    found = {row.pk: row for row in with_previous(Invoice.objects.drafts())}
     assert (found[september.pk].before_id, found[september.pk].before_total, found[september.pk].change) == (
         august.pk, D(5), D(2),
     )  # fmt: skip
     assert (found[august.pk].before_id, found[august.pk].change) == (None, None)
-    assert [row.pk for row in most_changed_first(with_before(Invoice.objects.drafts()))] == [september.pk, august.pk]
+    assert [row.pk for row in most_changed_first(with_previous(Invoice.objects.drafts()))] == [september.pk, august.pk]
     void(finalize(august, now=NOW), reason="Wrong", by=None, now=NOW)
-    assert with_before(Invoice.objects.drafts()).get().before_id is None
+    assert with_previous(Invoice.objects.drafts()).get().before_id is None
 
 
 def test_a_draft_that_is_held_back_isnt_finalized_until_it_is_released():
@@ -57,7 +57,7 @@ def test_a_draft_that_is_held_back_isnt_finalized_until_it_is_released():
     held = hold(draft, reason="Price is disputed", now=NOW, by=by)
     assert (held.held_at, held.held_by, held.hold_reason) == (NOW, by, "Price is disputed")
     assert finalize_due(now=NOW) == 0
-    with pytest.raises(CannotChange, match="held back: Price is disputed"):
+    with pytest.raises(CannotChange, match="on hold: Price is disputed"):
         finalize(draft, now=NOW)
     assert release(draft, now=NOW, by=by).held_at is None
     assert finalize_due(now=NOW) == 1
@@ -71,15 +71,15 @@ def test_finalizing_many_says_of_each_what_became_of_it():
     outcomes = finalize_many(Invoice.objects.order_by("-pk"), now=NOW, by=None)
     assert [(each.invoice.pk, each.invoice.number, each.skipped) for each in outcomes] == [
         (ready.pk, "INV-000002", ""),
-        (held.pk, None, "held back: Price is disputed"),
-        (done.pk, "INV-000001", "finalized already"),
+        (held.pk, None, "on hold: Price is disputed"),
+        (done.pk, "INV-000001", "already finalized"),
     ]
 
 
 def test_the_default_series_changes_hands_and_earlier_numbers_stay():
     first = make_finalized("1")
     yearly = NumberSeries.objects.create(name="2027", prefix="2027-")
-    make_default(yearly, by=None)
+    set_default_series(yearly, by=None)
     assert (make_finalized("1").number, first.number) == ("2027-000001", "INV-000001")
     assert NumberSeries.objects.get(used_for="invoice", is_default=True) == yearly
 

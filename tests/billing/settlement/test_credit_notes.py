@@ -3,10 +3,10 @@
 import pytest
 from django.db import Error, IntegrityError, connection, transaction
 
-from billing.lifecycle.finalize import MoneyAttached, finalize
+from billing.lifecycle.finalize import finalize
 from billing.lifecycle.void import mark_paid, void
 from billing.models import CreditNote, NumberSeries, Wallet
-from billing.refusals import CannotCredit, CannotPay, ReasonMissing
+from billing.refusals import CannotCredit, CannotPay, MoneyAttached, ReasonMissing
 from billing.settlement.credit_notes import (
     creditable,
     draft_credit_note,

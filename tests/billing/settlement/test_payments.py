@@ -4,10 +4,9 @@ import pytest
 from auditlog.models import LogEntry
 from django.db import Error, IntegrityError, connection, transaction
 
-from billing.lifecycle.finalize import MoneyAttached
 from billing.lifecycle.void import mark_paid, void
 from billing.models import Invoice, Payment
-from billing.refusals import CannotPay, ReasonMissing
+from billing.refusals import CannotPay, MoneyAttached, ReasonMissing
 from billing.settlement.payments import Receipt, record_payment, refund, reverse_payment, to_refund
 from tests.billing.invoices import at_once, later, make_draft, make_finalized
 from tests.billing.world import D
