@@ -12,11 +12,11 @@ from customers.periods import Period
 
 @dataclass(slots=True)
 class Charge:
-    """One charge of an invoice, from its calculation to its row. Lines of discounts and taxes have the same shape.
+    """One charge of an invoice, from its calculation to its row. Lines of discounts and taxes have the same fields.
 
-    `amount` is rounded to the currency, `exact_amount` isn't. `discount_back` is the discount on a fee that is
-    credited: so much less is credited. `adjust` fills in the last three fields: `reductions` maps applied coupons to
-    what they took off, `tax` comes on top of the amount, and `tax_included` is part of it.
+    `amount` is rounded to the currency, `exact_amount` isn't. `discount_back` is the discount that a credited fee had:
+    the credit is smaller by it. `adjust` sets the last three fields: `reductions` maps applied coupons to the amounts
+    that they deduct, `tax` is added to the amount, and `tax_included` is part of the amount.
     """
 
     kind: LineKind
@@ -45,17 +45,17 @@ class Charge:
 
     @property
     def discount(self) -> Decimal:
-        """The charge's part of the discounts, less what it gives back. Negative if it only gives back."""
+        """The charge's discounts minus `discount_back`. Negative for a credited fee that had a discount."""
         return sum(self.reductions.values(), ZERO) - self.discount_back
 
     @property
     def remaining(self) -> Decimal:
-        """The amount less the discounts so far."""
+        """The amount minus the discounts so far."""
         return self.amount - self.discount
 
 
 class Adjusting(Protocol):
-    """A written line of a discount or a tax, or one that is only shown."""
+    """A line of a discount or tax: a saved row, or a charge that isn't saved."""
 
     @property
     def kind(self) -> str: ...
@@ -68,6 +68,6 @@ class Adjusting(Protocol):
 
 
 def split_lines[Line: Adjusting](lines: Sequence[Line]) -> tuple[list[Line], list[Line]]:
-    """Part an invoice's lines into its charges, in their order, and the lines of discounts and taxes."""
+    """Split an invoice's lines into its charges and its lines of discounts and taxes."""
     charges = [line for line in lines if line.kind not in ADJUSTMENT_KINDS]
     return charges, [line for line in lines if line.kind in ADJUSTMENT_KINDS]

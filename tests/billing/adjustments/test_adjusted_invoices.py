@@ -211,7 +211,7 @@ def test_a_credited_fee_gives_back_no_more_than_was_paid_for_it(customer):
     [final] = bill(utc(2026, 9, 11))
     # 20 of 30 days unused: $20 of the fee, less $2 of its discount.
     assert (final.subtotal, final.discount_total, final.total) == (D(-20), D(-2), D(-18))
-    assert said(final)[-1] == ("discount", "Discounts of the fees that are credited, taken back", D(2))
+    assert said(final)[-1] == ("discount", "Discounts of credited fees, reversed", D(2))
     assert adds_up(final)
 
 

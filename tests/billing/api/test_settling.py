@@ -58,7 +58,7 @@ def test_what_makes_no_invoice_is_refused_by_field_or_sentence(api, acme):
     api.post("invoices", order(acme, customer_id="cust_none"), 404)
     item = {"display_name": "Setup"}
     assert "line_items[0].amount" in api.post("invoices", order(acme, line_items=[item]), 400)["details"]
-    assert "no currency" in api.post("invoices", order(acme, currency="XXZ"), 400)["message"]
+    assert "isn't a currency" in api.post("invoices", order(acme, currency="XXZ"), 400)["message"]
     below = order(acme, subtotal="-5", line_items=[{"display_name": "Goodwill", "amount": "-5"}])
     assert "Say that it is a credit" in api.post("invoices", below, 400)["message"]
     assert api.post("invoices", below | {"invoice_type": "CREDIT", "total": "-5"}, 201)["total"] == "-5.00"

@@ -66,7 +66,7 @@ def test_a_credit_item_lowers_the_total_but_not_below_zero_unless_it_is_a_credit
         ([], "USD", "at least one item"),
         ([(" ", D(1))], "USD", "Item 1 needs a description"),
         ([("Setup", D(1), D(0))], "USD", "Item 1: enter a positive quantity"),
-        ([("Setup", D(1))], "XXZ", "no currency"),
+        ([("Setup", D(1))], "XXZ", "isn't a currency"),
     ],
 )
 def test_what_makes_no_invoice_is_refused(items, currency, reason):
