@@ -1,4 +1,4 @@
-"""invoices.json against `fee_lines`, `usage_lines` with `true_up`, and `adjust`."""
+"""invoices.json against `calculate_fees`, `calculate_usage` with `calculate_true_up`, and `adjust`."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any

@@ -1,4 +1,4 @@
-"""pricing.json against the usage lines of invoices (`usage_lines`, which calls `rate`), and `billing.money`."""
+"""pricing.json against the usage lines of invoices (`calculate_usage`, which calls `rate`), and `billing.money`."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager

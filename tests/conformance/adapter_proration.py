@@ -1,4 +1,4 @@
-"""proration.json against the fees that invoices charge: `fee_lines`, and `adjust` where there is a discount.
+"""proration.json against the fees that invoices charge: `calculate_fees`, and `adjust` where there is a discount.
 
 A plan change is a subscription with two phases, billed before and after the change.
 """

@@ -88,7 +88,7 @@ def billed_subscription(
 
 
 def bill(subscription: BilledSubscription) -> ComputedInvoice:
-    """Calculate the subscription's next invoice of fees, and let the subscription know that it was written."""
+    """Calculate the subscription's next invoice of fees, and record it on the subscription."""
     invoice = next_invoice(subscription)
     if invoice is None:
         raise LookupError("The subscription has no next invoice")

@@ -1,4 +1,4 @@
-"""One-off invoices: hand-written items, totals in every currency's decimals, made once by their reference."""
+"""One-off invoices: entered items, totals in the currency's precision, one invoice per reference."""
 
 import pytest
 
@@ -38,7 +38,7 @@ def test_each_item_is_rounded_once_and_the_total_adds_them(currency, amounts, to
     assert invoice.lines.all()[1].exact_amount == D("0.4999995")
 
 
-def test_taxes_of_the_customer_come_on_top():
+def test_the_customers_taxes_are_added():
     customer = make_customer()
     rate = TaxRate.objects.create(code="vat", name="VAT", percentage=D(19))
     TaxAssignment.objects.create(rate=rate, customer=customer)
@@ -50,7 +50,7 @@ def test_taxes_of_the_customer_come_on_top():
     assert (changed.tax_total, changed.total, changed.lines.count()) == (D("1.90"), D("11.90"), 2)
 
 
-def test_a_credit_item_lowers_the_total_but_not_below_zero_unless_it_is_a_credit():
+def test_only_an_invoice_marked_as_credit_can_have_a_negative_total():
     assert write(("Setup", D(100)), ("Goodwill", D(-30))).total == D(70)
     assert write(("Setup", D(100)), ("Goodwill", D(-100))).total == D(0)
     with pytest.raises(CannotChange, match=r"total -\$0\.01\. Mark the invoice as a credit"):
@@ -69,13 +69,13 @@ def test_a_credit_item_lowers_the_total_but_not_below_zero_unless_it_is_a_credit
         ([("Setup", D(1))], "XXZ", "isn't a currency"),
     ],
 )
-def test_what_makes_no_invoice_is_refused(items, currency, reason):
+def test_invalid_items_are_refused(items, currency, reason):
     with pytest.raises(CannotChange, match=reason):
         write(*items, currency=currency)
     assert not Invoice.objects.exists()
 
 
-def test_a_draft_is_edited_finalized_by_hand_and_then_frozen():
+def test_a_draft_can_be_edited_until_it_is_finalized():
     by = make_user()
     september = Period(utc(2026, 9, 1), utc(2026, 10, 1))
     invoice = write(Item("Support", D(10), period=september), terms=OneOffTerms(memo="PO 7", due_at=later(9)), by=by)
@@ -88,13 +88,13 @@ def test_a_draft_is_edited_finalized_by_hand_and_then_frozen():
         update_one_off(invoice, [Item("Support", D(1))], terms=OneOffTerms(), now=NOW, by=by)
 
 
-def test_a_subscriptions_draft_isnt_edited_by_hand():
+def test_the_items_of_a_subscriptions_draft_cant_be_edited():
     make_subscription()
     with pytest.raises(CannotChange, match="computed"):
         update_one_off(bill(utc(2026, 1, 1))[0], [Item("x", D(1))], terms=OneOffTerms(), now=NOW, by=None)
 
 
-def test_one_reference_makes_one_invoice():
+def test_one_reference_creates_one_invoice():
     customer = make_customer()
     first = write(("Setup", D(1)), customer=customer, external_reference="order-7")
     assert write(("Setup", D(2)), customer=customer, external_reference="order-7") == first
@@ -104,14 +104,14 @@ def test_one_reference_makes_one_invoice():
 
 
 @pytest.mark.django_db(transaction=True)
-def test_two_requests_with_one_reference_make_one_invoice():
+def test_concurrent_requests_with_one_reference_create_one_invoice():
     customer = make_customer()
     done = at_once(*[lambda: write(("Setup", D(1)), customer=customer, external_reference="order-7")] * 2)
     assert done[0] == done[1]
     assert Invoice.objects.count() == 1
 
 
-def test_a_picked_series_draws_its_own_numbers_without_a_gap():
+def test_a_chosen_series_has_its_own_numbers_without_a_gap():
     projects = NumberSeries.objects.create(name="projects", prefix="PRJ-", width=4)
     numbers = [
         finalize(write(("Setup", D(1)), terms=OneOffTerms(series=series)), now=NOW).number
@@ -123,7 +123,7 @@ def test_a_picked_series_draws_its_own_numbers_without_a_gap():
         write(("Setup", D(1)), terms=OneOffTerms(series=notes))
 
 
-def test_writing_costs_the_same_queries_whatever_the_number_of_items(django_assert_max_num_queries):
+def test_the_number_of_items_does_not_change_query_count(django_assert_max_num_queries):
     from django.db import connection
     from django.test.utils import CaptureQueriesContext
 

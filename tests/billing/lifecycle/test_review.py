@@ -1,4 +1,4 @@
-"""The review of drafts: counts and money, the period before, holding back; and what is owed by age."""
+"""Draft review: counts and totals, comparison with the previous period, drafts on hold; unpaid amounts by age."""
 
 from datetime import timedelta
 
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.django_db
 NOW = later()
 
 
-def test_drafts_are_counted_and_added_up_by_currency():
+def test_drafts_are_counted_and_totaled_by_currency():
     make_draft("10.50")
     hold(make_draft("4.25"), reason="Ask first", now=NOW, by=None)
     make_draft("900", currency="JPY")
@@ -31,7 +31,7 @@ def test_drafts_are_counted_and_added_up_by_currency():
     ]
 
 
-def test_beside_a_draft_stands_the_invoice_of_the_period_before():
+def test_a_draft_is_compared_with_the_previous_periods_invoice():
     calls = make_feature(name="API calls")
     customer = make_customer()
     version = make_version({"feature": calls, "unit_amount": D("0.01")})
@@ -50,7 +50,7 @@ def test_beside_a_draft_stands_the_invoice_of_the_period_before():
     assert with_previous(Invoice.objects.drafts()).get().before_id is None
 
 
-def test_a_draft_that_is_held_back_isnt_finalized_until_it_is_released():
+def test_a_draft_on_hold_isnt_finalized_until_it_is_released():
     draft, by = make_draft("10", finalize_at=ISSUED), make_user()
     with pytest.raises(ReasonMissing):
         hold(draft, reason=" ", now=NOW, by=by)
@@ -65,7 +65,7 @@ def test_a_draft_that_is_held_back_isnt_finalized_until_it_is_released():
         hold(draft, reason="Late", now=NOW, by=by)
 
 
-def test_finalizing_many_says_of_each_what_became_of_it():
+def test_finalizing_many_reports_the_result_of_each():
     ready, held, done = make_draft("10"), make_draft("20"), make_finalized("30")
     hold(held, reason="Price is disputed", now=NOW, by=None)
     outcomes = finalize_many(Invoice.objects.order_by("-pk"), now=NOW, by=None)
@@ -76,7 +76,7 @@ def test_finalizing_many_says_of_each_what_became_of_it():
     ]
 
 
-def test_the_default_series_changes_hands_and_earlier_numbers_stay():
+def test_changing_the_default_series_keeps_earlier_numbers():
     first = make_finalized("1")
     yearly = NumberSeries.objects.create(name="2027", prefix="2027-")
     set_default_series(yearly, by=None)
@@ -95,7 +95,7 @@ def test_an_invoice_ages_from_its_due_date(days, age):
     assert [row.bucket for row in owed(at)] == [age]
 
 
-def test_what_is_owed_is_added_up_by_customer_currency_and_age():
+def test_unpaid_amounts_are_totaled_by_customer_currency_and_age():
     acme, zen = make_customer(name="Acme", external_id="acme"), make_customer(name="Zen")
     part = make_finalized("100", customer=acme)
     record_payment(part, Receipt(D(40), NOW.date()), now=NOW, by=None)
