@@ -20,11 +20,12 @@ from fractions import Fraction
 from billing.charges.subscription import Allowance, BilledSubscription, MeteredFeature
 from billing.money import ZERO, times
 from billing.rating.proration import factor
+from catalog.kinds import EntitlementReset
 from customers.kinds import PhaseKind
 from customers.periods import Interval, Period, Schedule, Unit, periods_between, windows
 
 NO_ALLOWANCE = Allowance(ZERO)
-_UNITS: dict[str, Unit] = {"weekly": "week", "monthly": "month"}
+_UNITS: dict[EntitlementReset, Unit] = {EntitlementReset.WEEKLY: "week", EntitlementReset.MONTHLY: "month"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +50,14 @@ def list_grants(
 
     A prorated allowance is prorated to the days of the `active` windows.
     """
-    if allowance.limit is None or not allowance.limit or feature.is_cumulative or allowance.reset == "period":
+    if (
+        allowance.limit is None
+        or not allowance.limit
+        or feature.is_cumulative
+        or allowance.reset == EntitlementReset.PERIOD
+    ):
         return [Grant(windows_used, _period_limit(subscription, allowance, active))]
-    if allowance.reset == "never":
+    if allowance.reset == EntitlementReset.NEVER:
         return [_lifetime_grant(subscription, allowance, windows_used)]
     since = _in_force_since(subscription, version_id)
     return [
@@ -83,9 +89,11 @@ def _in_force_since(subscription: BilledSubscription, version_id: int) -> dateti
     return max(min(starts), subscription.started_at)
 
 
-def _reset_periods(subscription: BilledSubscription, reset: str, window: Period) -> list[tuple[Period, Period]]:
+def _reset_periods(
+    subscription: BilledSubscription, reset: EntitlementReset, window: Period
+) -> list[tuple[Period, Period]]:
     """List the days, weeks or months of a window: each in full, and its part inside the window."""
-    if reset == "daily":
+    if reset == EntitlementReset.DAILY:
         return [(day, day) for day in windows(window, "day", subscription.timezone)]
     base = subscription.schedule
     schedule = Schedule(Interval(_UNITS[reset]), base.anchor, base.timezone, base.alignment)

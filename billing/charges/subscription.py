@@ -12,6 +12,7 @@ from billing.adjustments.conditions import Conditions
 from billing.charges.late_items import LateItem
 from billing.kinds import InvoiceKind
 from billing.rating.terms import Terms
+from catalog.kinds import Aggregation, EntitlementReset
 from customers.kinds import PhaseKind
 from customers.periods import Period, Schedule
 
@@ -26,7 +27,7 @@ class MeteredFeature:
 
     id: int
     name: str
-    aggregation: str
+    aggregation: Aggregation
     is_cumulative: bool
     unit_singular: str = ""
     unit_plural: str = ""
@@ -59,7 +60,7 @@ class Allowance:
     """Free units of a feature. `limit` of `None` is unlimited; `reset` is one of `EntitlementReset`."""
 
     limit: Decimal | None
-    reset: str = "period"
+    reset: EntitlementReset = EntitlementReset.PERIOD
     is_prorated: bool = False
 
 

@@ -17,6 +17,7 @@ from billing.money import ZERO, exact, round_amount
 from billing.rating.percentage import free_first, rate_events
 from billing.rating.rate import Rated, RatedPart, rate
 from billing.rating.terms import Model
+from catalog.kinds import Aggregation
 from customers.periods import Period
 
 
@@ -130,7 +131,7 @@ def _usage_by_grant(charge: UsageCharge, readings: Sequence[MeterReading]) -> li
     return usage
 
 
-def _combine(aggregation: str, readings: Sequence[MeterReading]) -> Decimal:
+def _combine(aggregation: Aggregation, readings: Sequence[MeterReading]) -> Decimal:
     """Combine the windows that a pause separates, as the feature's aggregation asks.
 
     Windows of 10 and 4 units: a sum is 14, a maximum 10, the latest 4. A unique count is 10: the two windows may count
@@ -141,13 +142,13 @@ def _combine(aggregation: str, readings: Sequence[MeterReading]) -> Decimal:
         return counted[0].value if counted else readings[-1].value
     values = [reading.value for reading in counted]
     with exact():
-        if aggregation in ("max", "unique_count"):
+        if aggregation in (Aggregation.MAX, Aggregation.UNIQUE_COUNT):
             return max(values)
-        if aggregation == "min":
+        if aggregation == Aggregation.MIN:
             return min(values)
-        if aggregation == "latest":
+        if aggregation == Aggregation.LATEST:
             return values[-1]
-        if aggregation == "average":
+        if aggregation == Aggregation.AVERAGE:
             weighted = sum((reading.value * reading.events for reading in counted), ZERO)
             return weighted / sum(reading.events for reading in counted)
         return sum(values, ZERO)

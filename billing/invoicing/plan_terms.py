@@ -7,6 +7,7 @@ from decimal import Decimal
 from billing.charges.subscription import Allowance, Fee, MeteredFeature, PlanTerms, UsagePrice
 from billing.money import ZERO
 from billing.rating.terms import Conversion, Model, Terms, Tier
+from catalog.kinds import Aggregation, EntitlementReset, PackageRounding
 from catalog.models import Entitlement, Feature, PlanVersion, Price, PriceTier
 from catalog.models.prices import Cadence, PriceKind
 from customers.periods import Interval
@@ -72,7 +73,7 @@ def terms_of(price: Price, tiers: Iterable[PriceTier]) -> Terms:
         unit_amount=ZERO if model is Model.FLAT else amount,
         flat_amount=amount if model is Model.FLAT else ZERO,
         package_size=price.package_size if price.package_size is not None else Decimal(1),
-        package_rounding="down" if price.package_rounding == "down" else "up",
+        package_rounding=PackageRounding(price.package_rounding),
         tiers=tuple(tier_of(tier) for tier in tiers),
         cap_amount=price.maximum_amount,
         conversion=conversion_of(price),
@@ -111,7 +112,7 @@ def metered_of(feature: Feature) -> MeteredFeature:
     return MeteredFeature(
         id=feature.pk,
         name=feature.name,
-        aggregation=feature.aggregation,
+        aggregation=Aggregation(feature.aggregation),
         is_cumulative=feature.is_cumulative,
         unit_singular=feature.unit_singular,
         unit_plural=feature.unit_plural,
@@ -124,4 +125,4 @@ def fee_of(price: Price) -> Fee:
 
 
 def allowance_of(entitlement: Entitlement) -> Allowance:
-    return Allowance(entitlement.free_units, entitlement.reset, entitlement.is_prorated)
+    return Allowance(entitlement.free_units, EntitlementReset(entitlement.reset), entitlement.is_prorated)

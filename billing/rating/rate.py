@@ -10,6 +10,7 @@ from typing import Literal
 
 from billing.money import ZERO, exact, round_to
 from billing.rating.terms import Conversion, Model, Terms, Tier
+from catalog.kinds import PackageRounding
 
 PartKind = Literal["units", "packages", "tier", "flat", "percentage", "cap"]
 HUNDRED = Decimal(100)
@@ -119,7 +120,7 @@ def _unit_parts(billable: Decimal, terms: Terms) -> list[RatedPart]:
 
 def _package_parts(billable: Decimal, terms: Terms) -> list[RatedPart]:
     count, remainder = divmod(billable, terms.package_size)
-    if remainder and terms.package_rounding == "up":
+    if remainder and terms.package_rounding == PackageRounding.UP:
         count += 1
     return [RatedPart("packages", count * terms.unit_amount, count, terms.unit_amount)] if count else []
 

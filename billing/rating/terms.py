@@ -5,6 +5,7 @@ from decimal import Decimal
 from enum import StrEnum
 
 from billing.money import ZERO
+from catalog.kinds import PackageRounding
 
 ONE = Decimal(1)
 
@@ -59,7 +60,7 @@ class Terms:
     unit_amount: Decimal = ZERO
     flat_amount: Decimal = ZERO
     package_size: Decimal = ONE
-    package_rounding: str = "up"
+    package_rounding: PackageRounding = PackageRounding.UP
     tiers: tuple[Tier, ...] = ()
     cap_amount: Decimal | None = None
     conversion: Conversion | None = None

@@ -85,10 +85,10 @@ def following(inputs: Inputs, policy: Policy) -> dict[str, Any]:
     """Return the end of the period that a subscription is invoiced for next."""
     moments = Moments(inputs)
     after, ended_at = moments.read(inputs["current_start"]), moments.optional(inputs.get("ended_at"))
-    step = next_invoice(unpaid(schedule(inputs, moments, after), after, ended_at))
-    if step is None:
+    invoice = next_invoice(unpaid(schedule(inputs, moments, after), after, ended_at))
+    if invoice is None:
         raise LookupError("The subscription has no next invoice")
-    return {"result": moments.write(step.period.end)}
+    return {"result": moments.write(invoice.period.end)}
 
 
 def calendar_next(inputs: Inputs, policy: Policy) -> dict[str, Any]:

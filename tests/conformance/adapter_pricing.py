@@ -227,7 +227,7 @@ CATEGORY = Category(
     },
     declined={
         "tier_boundary=next_tier": "a quantity on a tier's bound belongs to that tier",
-        "negative_quantity=error": "usage below zero is charged as none",
+        "negative_quantity=error": "negative usage is charged as zero",
         "beyond_last_tier=covered_only": "a price whose last tier is bounded can't be published",
     },
     informative=frozenset({"currency"}),  # the scale is named beside it
