@@ -1,19 +1,17 @@
-"""How invoice lines speak: dates in the customer's time zone, quantities with their units, prices in full."""
+"""How invoice lines write dates (in the customer's time zone), quantities with their units, and prices in full."""
 
 from datetime import date
 from decimal import Decimal
 from functools import lru_cache
 
-from billing.charges.subscription import INSTANT, MeteredFeature
 from billing.money import format_price
-from customers.periods import Period, local_date
+from customers.periods import Period
 
 
 @lru_cache(maxsize=4096)  # a run's invoices are over the same few periods, with some lines each
 def dates(period: Period, timezone: str) -> str:
     """Write a period's days, the last one included: 1–30 Sep 2026, 15 Sep – 14 Oct 2026."""
-    first = local_date(period.start, timezone)
-    last = local_date(max(period.start, period.end - INSTANT), timezone)
+    first, last = period.days(timezone)
     if first == last:
         return day(first)
     if (first.year, first.month) == (last.year, last.month):
@@ -42,9 +40,9 @@ def _trimmed(text: str) -> str:
     return (text.rstrip("0").rstrip(".") if "." in text else text) or "0"
 
 
-def unit(feature: MeteredFeature, quantity: Decimal) -> str:
-    """Name the feature's unit for a quantity, led by a blank; nothing where the feature names none."""
-    name = feature.unit_singular if quantity == 1 else feature.unit_plural
+def unit(singular: str, plural: str, quantity: Decimal) -> str:
+    """Return the unit of a quantity with a space before it, or an empty string for a feature without units."""
+    name = singular if quantity == 1 else plural
     return f" {name}" if name else ""
 
 

@@ -17,6 +17,7 @@ from zoneinfo import ZoneInfo
 
 Unit = Literal["day", "week", "month", "quarter", "half_year", "year"]
 
+INSTANT = timedelta.resolution
 _DAYS = {"day": 1, "week": 7}
 _MONTHS = {"month": 1, "quarter": 3, "half_year": 6, "year": 12}
 _SECONDS = {"minute": 60, "hour": 3600}
@@ -67,6 +68,11 @@ class Period:
     def overlaps(self, other: "Period") -> bool:
         """Tell whether some instant lies in both. Periods that only touch don't overlap."""
         return max(self.start, other.start) < min(self.end, other.end)
+
+    def days(self, timezone: str) -> tuple[date, date]:
+        """Return the first and last local day that the period touches. An empty period touches the day of its start."""
+        last = max(self.start, self.end - INSTANT)
+        return local_date(self.start, timezone), local_date(last, timezone)
 
     def __str__(self) -> str:
         return f"{self.start.isoformat()}/{self.end.isoformat()}"

@@ -12,7 +12,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from billing.models import BillingRun, BillingState, Invoice
-from billing.models.querysets import REMAINING
+from billing.models.invoices import REMAINING
 from billing.models.runs import RunState
 from catalog.models import Feature, Plan
 from config.admin.sidebar import capped
@@ -173,7 +173,7 @@ def overdue_queue(*, now: datetime) -> Queue:
 def refunds_queue() -> Iterator[Queue]:
     """What is owed to customers by credit notes on money that was paid, by currency. Only where there is some."""
     rows = list(
-        Invoice.objects.to_give_back()
+        Invoice.objects.to_refund()
         .order_by("currency")
         .values("currency")
         .annotate(number_of=Count("pk"), amount=Sum(REMAINING))

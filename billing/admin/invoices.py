@@ -91,7 +91,7 @@ class OverdueFilter(admin.SimpleListFilter):
         if value == "open":
             return queryset.filter(pk__in=Invoice.objects.to_pay())
         if value == "back":
-            return queryset.filter(pk__in=Invoice.objects.to_give_back())
+            return queryset.filter(pk__in=Invoice.objects.to_refund())
         if value == "held":
             return queryset.filter(held_at__isnull=False)
         bucket = value.removeprefix("age-")

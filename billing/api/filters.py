@@ -23,7 +23,7 @@ from billing.models import (
     Wallet,
     WalletEntry,
 )
-from billing.models.querysets import REMAINING
+from billing.models.invoices import REMAINING
 from catalog.api.filters import ListFilter
 from config.api.filters import ManyFilter, MomentFilter
 

@@ -1,7 +1,6 @@
 """Late adjustments as lines of the next invoice. Pure."""
 
 from collections.abc import Iterable
-from decimal import Decimal
 from typing import Any
 
 from billing import wording
@@ -68,7 +67,7 @@ def _windows(item: LateItem) -> dict[str, Any]:
 
 def _describe(item: LateItem, currency: str) -> str:
     before, after = item.before, item.after
-    used = f"{wording.number(after.quantity)}{_unit(item, after.quantity)} used"
+    used = f"{wording.number(after.quantity)}{wording.unit(*item.units, after.quantity)} used"
     where = f" on {item.invoice}" if item.invoice else ""
     if item.is_settling:
         return f"{used}, of which later invoices settled {format_amount(before.amount - after.amount, currency)}"
@@ -78,12 +77,6 @@ def _describe(item: LateItem, currency: str) -> str:
     if after.quantity == before.quantity:
         return f"late usage: {used} as invoiced{where}, from other events: {now} instead of {then}"
     return f"late usage: {used}, {wording.number(before.quantity)} invoiced{where}: {now} instead of {then}"
-
-
-def _unit(item: LateItem, quantity: Decimal) -> str:
-    singular, plural = item.units
-    name = singular if quantity == 1 else plural
-    return f" {name}" if name else ""
 
 
 def _written(item: LateItem, *, after: bool) -> dict[str, str]:

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from billing.charges.subscription import INSTANT, BilledSubscription
-from customers.periods import Period
+from billing.charges.subscription import BilledSubscription
+from customers.periods import INSTANT, Period
 
 OPENING, CYCLE, FINAL, LATE = "opening", "cycle", "final", "late"
 

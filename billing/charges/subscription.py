@@ -4,7 +4,7 @@ Pure: no Django, no clock. `loading` fills these from the database; fees and usa
 """
 
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from decimal import Decimal
 
 from billing.adjustments.conditions import Conditions
@@ -13,7 +13,6 @@ from billing.rating.terms import Terms
 from customers.periods import Period, Schedule
 
 TRIAL, ACTIVE, PAUSED = "trial", "active", "paused"
-INSTANT = timedelta.resolution
 
 
 class CannotBill(Exception):

@@ -194,7 +194,7 @@ def _unit_amount(charge: Charge, rated: Rated) -> Decimal | None:
 def _describe(subscription: BilledSubscription, charge: Charge, quantity: Decimal, free: Decimal, rated: Rated) -> str:
     feature = charge.price.feature
     when = " and ".join(wording.dates(window, subscription.timezone) for window in charge.windows)
-    used = f"{wording.number(quantity)}{wording.unit(feature, quantity)}"
+    used = f"{wording.number(quantity)}{wording.unit(feature.unit_singular, feature.unit_plural, quantity)}"
     if feature.is_cumulative:
         used = f"running total {used} at the end"
     else:

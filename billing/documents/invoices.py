@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
-from billing.charges.subscription import INSTANT
 from billing.documents.content import Document, document, paying, row, table, total
 from billing.documents.rendering import render
 from billing.explanation import page
@@ -14,7 +13,7 @@ from billing.models import CreditNoteState, EntryKind, Invoice, InvoiceLine, Inv
 from billing.models.company import seller
 from billing.money import format_amount
 from billing.wording import at_price, dates, day
-from customers.periods import Period, local_date
+from customers.periods import INSTANT, Period, local_date
 
 COLUMNS = ("Description", "Quantity", "Free", "Charged", "Unit price", "Amount")
 STAMPS = {InvoiceState.DRAFT: "DRAFT", InvoiceState.VOID: "VOID"}

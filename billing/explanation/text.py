@@ -5,11 +5,10 @@ from decimal import Decimal
 from textwrap import wrap
 from typing import Any
 
-from billing.charges.subscription import INSTANT
 from billing.models import Invoice, InvoiceLine, LineKind
 from billing.money import format_amount, format_price
 from billing.wording import dates, number
-from customers.periods import Period
+from customers.periods import INSTANT, Period
 
 WIDTH = 96
 AMOUNT_WIDTH = 16

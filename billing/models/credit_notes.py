@@ -10,7 +10,8 @@ from django.db import models
 from django.db.models import F, Q
 from django.urls import reverse
 
-from billing.models.invoices import Invoice, InvoiceLine
+from billing.models.invoices import Invoice
+from billing.models.lines import InvoiceLine
 from billing.models.series import NumberSeries
 from config.db import AmountField, CurrencyField, PublicIdField, Stamped, keep_rows
 from customers.models import Customer

@@ -1,5 +1,8 @@
-"""Invoices and their lines. What is finalized is frozen by the database."""
+"""Invoices. A finalized invoice is frozen by the database."""
 
+from __future__ import annotations
+
+from datetime import datetime
 from decimal import Decimal
 from typing import ClassVar
 
@@ -10,10 +13,8 @@ from django.db import models
 from django.db.models import F, Q
 from django.urls import reverse
 
-from billing.models.querysets import InvoiceQuerySet
 from billing.models.series import NumberSeries
-from catalog.models import Feature, PlanVersion, Price
-from config.db import AmountField, CurrencyField, NumericField, PublicIdField, Stamped, UnitPriceField, keep_rows
+from config.db import AmountField, CurrencyField, PublicIdField, Stamped, keep_rows
 from customers.models import Customer, Subscription, TaxTreatment
 
 
@@ -56,10 +57,14 @@ FREEZE_INVOICE = """
     END IF;
     RETURN NEW;
 """
+
+
 SETTLING_COLUMNS = (
     "ARRAY['state', 'amount_paid', 'amount_credited', 'paid_at', 'voided_at', 'voided_by_id', 'void_reason',"
     " 'metadata', 'updated_at']"
 )
+
+
 SETTLE_INVOICE = """
     IF TG_OP = 'INSERT' OR NEW.amount_paid <> (
         SELECT coalesce(sum(amount), 0) FROM billing_payment WHERE invoice_id = NEW.id
@@ -71,12 +76,42 @@ SETTLE_INVOICE = """
     END IF;
     RETURN NEW;
 """
+
+
 SETTLED = F("amount_paid") + F("amount_credited")
+REMAINING = F("amount_due") - F("amount_credited") - F("amount_paid")
+
+
 IS_SETTLED = Q(amount_due=SETTLED) | Q(amount_due__gte=0, amount_due__lt=SETTLED)
+
 
 # A final invoice without a period of its own: it brings fees into line with an end behind what is billed. An end that
 # moves to and fro has several; each charges what differs by then.
 SETTLEMENT = Q(kind="final", period_start=F("period_end"))
+
+
+class InvoiceQuerySet(models.QuerySet["Invoice"]):
+    """Questions about many invoices, one query each. The clock is passed in."""
+
+    def drafts(self) -> InvoiceQuerySet:
+        """Keep invoices that can still change."""
+        return self.filter(state=InvoiceState.DRAFT)
+
+    def due_for_finalizing(self, at: datetime) -> InvoiceQuerySet:
+        """Keep drafts whose grace period has ended by the moment, without those on hold."""
+        return self.drafts().filter(finalize_at__lte=at, held_at=None)
+
+    def overdue(self, at: datetime) -> InvoiceQuerySet:
+        """Keep finalized invoices that are not fully paid or credited after their due date."""
+        return self.to_pay().filter(due_at__lt=at)
+
+    def to_pay(self) -> InvoiceQuerySet:
+        """Keep finalized invoices with an amount left to pay, due or not."""
+        return self.filter(state=InvoiceState.FINALIZED, amount_due__gt=SETTLED)
+
+    def to_refund(self) -> InvoiceQuerySet:
+        """Keep invoices of which more was paid or credited than is due, negative invoices included."""
+        return self.filter(state__in=[InvoiceState.FINALIZED, InvoiceState.PAID], amount_due__lt=SETTLED)
 
 
 class Invoice(Stamped):
@@ -253,127 +288,6 @@ class Invoice(Stamped):
     @property
     def is_draft(self) -> bool:
         return self.state == InvoiceState.DRAFT
-
-
-class LineKind(models.TextChoices):
-    FEE = "fee", "Recurring fee"
-    USAGE = "usage", "Usage"
-    TRUE_UP = "true_up", "Minimum commitment"
-    PRORATION = "proration", "Proration"
-    LATE_USAGE = "late_usage", "Late usage"
-    CREDIT = "credit", "Credit"
-    DISCOUNT = "discount", "Discount"
-    TAX = "tax", "Tax"
-    ITEM = "item", "Item"
-
-
-LINES_NEVER_CHANGE = """
-        RAISE EXCEPTION 'the lines of a finalized invoice never change: correct them by a new line or a credit note'
-            USING ERRCODE = 'restrict_violation';
-"""
-FREEZE_LINE = f"""
-    IF EXISTS (
-        SELECT FROM billing_invoice
-        WHERE id IN (OLD.invoice_id, CASE WHEN TG_OP = 'UPDATE' THEN NEW.invoice_id END) AND state <> 'draft'
-    ) THEN {LINES_NEVER_CHANGE}
-    END IF;
-    IF TG_OP = 'DELETE' THEN RETURN OLD; END IF;
-    RETURN NEW;
-"""
-# A run writes thousands of lines in a statement: these are looked up together, at its end.
-FREEZE_NEW_LINES = f"""
-    IF EXISTS (
-        SELECT FROM fresh JOIN billing_invoice AS invoice ON invoice.id = fresh.invoice_id
-        WHERE invoice.state <> 'draft'
-    ) THEN {LINES_NEVER_CHANGE}
-    END IF;
-    RETURN NULL;
-"""
-
-
-class InvoiceLine(models.Model):
-    """One charge, with all that it was computed from, so that it can be proved again."""
-
-    public_id = PublicIdField("line")
-    invoice = models.ForeignKey(Invoice, models.CASCADE, related_name="lines")
-    position = models.PositiveIntegerField()
-    kind = models.CharField(max_length=16, choices=LineKind)
-    description = models.CharField(max_length=512)
-    feature = models.ForeignKey(Feature, models.PROTECT, null=True, blank=True, db_index=False, related_name="+")
-    price = models.ForeignKey(Price, models.PROTECT, null=True, blank=True, db_index=False, related_name="+")
-    plan_version = models.ForeignKey(
-        PlanVersion, models.PROTECT, null=True, blank=True, db_index=False, related_name="+"
-    )
-    period_start = models.DateTimeField(null=True, blank=True)
-    period_end = models.DateTimeField(null=True, blank=True)
-    quantity = NumericField(default=1, help_text="What was used, or how many fees.")
-    free_units = NumericField(default=0, help_text="Of the quantity, free of charge.")
-    billable_quantity = NumericField(default=1)
-    unit_amount = UnitPriceField(null=True, blank=True, help_text="Where one price applies to every unit.")
-    amount = AmountField(help_text="Rounded once, to the invoice's currency.")
-    exact_amount = NumericField(default=0, help_text="Before rounding.")
-    discount_amount = AmountField(default=0, db_default=0, help_text="This charge's part of all discounts.")
-    tax_amount = AmountField(default=0, db_default=0, help_text="This charge's part of the taxes on top.")
-    tax_included = AmountField(default=0, db_default=0, help_text="The tax that this charge contains.")
-    computation = models.JSONField(
-        default=dict, blank=True, help_text="Tiers, prorated days, and what else explains the amount."
-    )
-    events_count = models.BigIntegerField(null=True, blank=True)
-    events_checksum = models.BigIntegerField(null=True, blank=True)
-    adjusts = models.ForeignKey("self", models.PROTECT, null=True, blank=True, related_name="adjusted_by")
-    adjusts_invoice = models.ForeignKey(
-        Invoice,
-        models.PROTECT,
-        null=True,
-        blank=True,
-        related_name="adjusted_by",
-        help_text="Of late usage: the invoice of its period; empty if nothing was invoiced for it.",
-    )
-
-    class Meta:
-        ordering: ClassVar = ["invoice", "position"]
-        constraints: ClassVar = [
-            models.UniqueConstraint(fields=["invoice", "position"], name="line_position_once"),
-            models.CheckConstraint(
-                name="line_usage_has_proof",
-                condition=~Q(kind__in=["usage", "late_usage"])
-                | Q(
-                    feature__isnull=False,
-                    price__isnull=False,
-                    events_count__isnull=False,
-                    events_checksum__isnull=False,
-                ),
-            ),
-            models.CheckConstraint(
-                name="line_late_names_what",
-                condition=~Q(kind="late_usage")
-                | Q(period_start__isnull=False, period_end__isnull=False, computation__has_key="late"),
-            ),
-            models.CheckConstraint(
-                name="line_adjusts_a_line_of_the_invoice",
-                condition=Q(adjusts=None) | Q(adjusts_invoice__isnull=False),
-            ),
-        ]
-        triggers: ClassVar = [
-            keep_rows(),
-            pgtrigger.Trigger(
-                name="freeze_line",
-                operation=pgtrigger.Update | pgtrigger.Delete,
-                when=pgtrigger.Before,
-                func=FREEZE_LINE,
-            ),
-            pgtrigger.Trigger(
-                name="freeze_new_lines",
-                level=pgtrigger.Statement,
-                operation=pgtrigger.Insert,
-                when=pgtrigger.After,
-                referencing=pgtrigger.Referencing(new="fresh"),
-                func=FREEZE_NEW_LINES,
-            ),
-        ]
-
-    def __str__(self) -> str:
-        return self.description
 
 
 auditlog.register(Invoice, exclude_fields=["updated_at"])

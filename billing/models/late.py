@@ -9,7 +9,8 @@ from django.db.models import F, Q
 from django.urls import reverse
 
 from billing.models.credit_notes import CreditNote
-from billing.models.invoices import Invoice, InvoiceLine
+from billing.models.invoices import Invoice
+from billing.models.lines import InvoiceLine
 from catalog.models import Feature, Price
 from config.db import AmountField, CurrencyField, NumericField, PublicIdField, Stamped
 from customers.models import Subscription

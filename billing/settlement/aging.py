@@ -8,7 +8,7 @@ from typing import Any
 from django.db.models import Case, CharField, Count, F, Q, QuerySet, Sum, Value, When
 
 from billing.models import Invoice
-from billing.models.querysets import REMAINING
+from billing.models.invoices import REMAINING
 from billing.money import ZERO
 
 DAYS = {"1-30": (0, 30), "31-60": (30, 60), "61-90": (60, 90), "over-90": (90, None)}

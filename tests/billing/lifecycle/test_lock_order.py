@@ -9,7 +9,7 @@ from django.db import connections, transaction
 
 from billing.late_usage.checks import find_checks
 from billing.late_usage.reconcile import reconcile_due
-from billing.lifecycle import finalize as finalizing
+from billing.lifecycle import void as voiding
 from billing.lifecycle.finalize import finalize, finalize_due
 from billing.lifecycle.void import reissue, void
 from billing.models import Invoice, InvoiceState
@@ -151,7 +151,7 @@ def test_reissuing_while_another_draft_takes_the_same_discount_and_credit(monkey
     make_credit(customer, 1000)
     first, second = bill(OCTOBER)
     finalize(first, now=OCTOBER)
-    with lingering(monkeypatch, finalizing, "return_credits") as reached:
+    with lingering(monkeypatch, voiding, "return_credits") as reached:
         errors = one_behind_the_other(
             lambda: reissue(first, reason="Wrong", by=None, now=OCTOBER),
             lambda: finalize_due(now=utc(2026, 10, 20)),

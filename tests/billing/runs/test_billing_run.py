@@ -249,7 +249,7 @@ KILLED = """
 import os, sys, django
 django.setup()
 from datetime import UTC, datetime
-from billing.runs import billing_run as runs
+from billing.runs import billing_run
 billing_run.CHUNK_SIZE = 2
 real, calls = billing_run.save_states, []
 def save_states(states):
