@@ -26,8 +26,8 @@ def as_viewer(app: str = "catalog") -> Client:
 
 
 def submit(client: Client, address: str, **answers: object) -> Any:
-    """Answer an action's dialog."""
-    return client.post(address, {"_form_submitted": "on", **answers})
+    """Answer an action's dialog, as htmx sends it."""
+    return client.post(address, {"_form_submitted": "on", **answers}, headers={"HX-Request": "true"})
 
 
 def queries_of(client: Client, address: str) -> int:
