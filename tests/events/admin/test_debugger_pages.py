@@ -261,9 +261,7 @@ def test_the_query_page_holds_the_whole_query_in_its_address(staff_client, acme,
 def test_the_query_page_says_what_to_do_when_there_is_nothing(staff_client, acme, tokens):
     url = reverse("admin:events_query")
     assert "Choose a feature</h2>" in html(staff_client, url)
-    assert "No events have been counted for this feature" in html(
-        staff_client, url, feature=tokens.pk, window="month"
-    )
+    assert "No events have been counted for this feature" in html(staff_client, url, feature=tokens.pk, window="month")
     assert "choose a customer" in html(staff_client, url, feature=tokens.pk, window="current")
     assert "Choose a feature." in html(staff_client, url, feature="x")
 
