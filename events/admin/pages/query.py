@@ -205,9 +205,7 @@ def answer_file(result: Answer) -> HttpResponseBase:
     table = (
         [
             row.label,
-            row.customer.external_id
-            if row.customer
-            else ", ".join(customer.external_id for customer in query.customers),
+            row.customer.external_id if row.customer else all_ids,
             row.quantity,
             row.events,
             (row.start or query.period.start).isoformat(),

@@ -9,7 +9,7 @@ from django.test import Client
 from django.urls import reverse
 
 from config.tasks import deliver_webhooks
-from config.webhooks.endpoints import change_endpoint, make_endpoint, send_test
+from config.webhooks.endpoints import change_endpoint, create_endpoint, send_test
 from config.webhooks.models import DeliveryState, WebhookDelivery, WebhookEndpoint
 from config.webhooks.names import CHOSEN
 from tests.config.webhooks.receiver import receiving
@@ -58,7 +58,7 @@ def test_a_private_address_is_refused_in_the_form(staff_client):
 
 
 def test_a_disabled_endpoint_says_why_and_is_enabled_again(staff_client):
-    endpoint = make_endpoint(HOOKS, by=None)
+    endpoint = create_endpoint(HOOKS, by=None)
     WebhookEndpoint.objects.update(is_enabled=False, disabled_reason="Disabled by itself: it answered that it is gone.")
     page = f"{ENDPOINTS}{endpoint.pk}/change/"
     assert "Mend the receiver, enable it here" in staff_client.get(page).content.decode()
@@ -70,7 +70,7 @@ def test_a_disabled_endpoint_says_why_and_is_enabled_again(staff_client):
 
 
 def test_a_rotation_shows_the_new_secret(staff_client):
-    endpoint = make_endpoint(HOOKS, by=None)
+    endpoint = create_endpoint(HOOKS, by=None)
     shown = staff_client.post(address("webhookendpoint_rotate", endpoint), SENT).content.decode()
     endpoint.refresh_from_db()
     assert endpoint.secret in shown
@@ -78,7 +78,7 @@ def test_a_rotation_shows_the_new_secret(staff_client):
 
 
 def test_an_endpoint_is_removed_with_a_reason(staff_client):
-    endpoint = make_endpoint(HOOKS, by=None)
+    endpoint = create_endpoint(HOOKS, by=None)
     send_test(endpoint, now=datetime.now(UTC))
     staff_client.post(address("webhookendpoint_remove", endpoint), SENT)
     assert WebhookEndpoint.objects.exists()
@@ -92,7 +92,7 @@ def test_a_delivery_shows_what_was_sent_and_answered_and_is_sent_again(staff_cli
     settings.WEBHOOK_PRIVATE_TARGETS = True
     with receiving() as receiver:
         receiver.statuses, receiver.answer = [500], b"no paper left"
-        endpoint = make_endpoint(receiver.url, by=None)
+        endpoint = create_endpoint(receiver.url, by=None)
         subscription = make_subscription()
         deliver_webhooks()
     delivery = WebhookDelivery.objects.get()
@@ -109,7 +109,7 @@ def test_a_delivery_shows_what_was_sent_and_answered_and_is_sent_again(staff_cli
 
 
 def test_the_list_of_deliveries_costs_the_same_queries_whatever_its_length(staff_client, django_assert_max_num_queries):
-    make_endpoint(HOOKS, by=None)
+    create_endpoint(HOOKS, by=None)
     for _ in range(12):
         make_subscription()
     staff_client.get(DELIVERIES)
@@ -122,7 +122,7 @@ def test_the_list_of_deliveries_costs_the_same_queries_whatever_its_length(staff
     ("role", "may"), [("Viewer", False), ("Finance", False), ("Operations", True), ("Owner", True)]
 )
 def test_who_may_change_webhooks(role, may):
-    endpoint = make_endpoint(HOOKS, by=None)
+    endpoint = create_endpoint(HOOKS, by=None)
     delivery = send_test(endpoint, now=datetime.now(UTC))
     client = as_role(role)
     assert client.get(ENDPOINTS).status_code == client.get(f"{DELIVERIES}{delivery.pk}/change/").status_code == 200

@@ -14,7 +14,7 @@ from config.webhooks.delivering import LEASE, claim, deliver_due, prune_messages
 from config.webhooks.endpoints import (
     EndpointDisabled,
     change_endpoint,
-    make_endpoint,
+    create_endpoint,
     remove_endpoint,
     rotate_secret,
     send_again,
@@ -45,7 +45,7 @@ def receiver():
 
 @pytest.fixture
 def endpoint(receiver):
-    return make_endpoint(receiver.url, by=None)
+    return create_endpoint(receiver.url, by=None)
 
 
 def test_a_message_is_delivered_and_its_signature_verifies(receiver, endpoint):
@@ -174,7 +174,7 @@ def test_after_a_rotation_both_secrets_verify_for_a_day(receiver, endpoint):
 def test_an_endpoint_that_hangs_holds_up_no_other(receiver, endpoint):
     receiver.hangs_s = 1.5
     with receiving() as quick:
-        other = make_endpoint(quick.url, by=None)
+        other = create_endpoint(quick.url, by=None)
         for _ in range(6):
             send_test(endpoint, now=utc_now())
         for _ in range(12):

@@ -93,7 +93,7 @@ def test_the_checked_address_is_connected_to_and_the_name_is_not_looked_up_again
 
 def test_an_endpoint_that_answers_byte_by_byte_for_ever_is_cut_off(monkeypatch, settings):
     settings.WEBHOOK_PRIVATE_TARGETS = True
-    monkeypatch.setattr(posting, "WHOLE_S", 1)
+    monkeypatch.setattr(posting, "TOTAL_S", 1)
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
         def drip():
