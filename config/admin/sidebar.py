@@ -132,7 +132,7 @@ SETTLED = F("amount_paid") + F("amount_credited")  # of an invoice: more than is
 
 
 def navigation(request: HttpRequest) -> list[dict[str, Any]]:
-    """Return the pages that the user can view, by section, with the open page marked. Runs one query, for the badges."""
+    """Return the pages that the user can view, by section, with the open page marked. Runs one query."""
     badges = _badges(request)
     links = {item: link for section in SECTIONS for item in section.items if (link := _link(item, request))}
     active = _active(links, request.path)

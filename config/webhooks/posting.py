@@ -94,7 +94,7 @@ def _post(url: str, body: str, headers: Mapping[str, str], began: float) -> tupl
     host, port = parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
     address = resolve(host, port)[0]
     target = httpx.URL(url).copy_with(host=address)
-    base = {
+    defaults = {
         "Host": parts.netloc,
         "Content-Type": "application/json",
         "User-Agent": AGENT,

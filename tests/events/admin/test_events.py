@@ -394,7 +394,7 @@ def test_properties_are_shown_as_json(acme, staff_client):
 @pytest.fixture
 def thirty_with_two_rare_ones(monkeypatch):
     """Thirty events, of which the 4th and the 17th have a source that no other has; a page looks through ten."""
-    monkeypatch.setattr("events.admin.event_list.STRETCH", 10)
+    monkeypatch.setattr("events.admin.event_list.SCAN_LIMIT", 10)
     make_customer(external_id="acme")
     make_feature()
     for number in range(1, 31):
