@@ -107,7 +107,7 @@ def _recounted(result: Answer) -> dict[str, Any] | None:
     recount = result.recount
     if recount is None:
         return None
-    text = number(recount.quantity) if recount.quantity is not None else "customer by customer"
+    text = number(recount.quantity) if recount.quantity is not None else "per customer"
     return {"number": text, "events": recount.events, "agrees": recount.agrees}
 
 
