@@ -40,8 +40,9 @@ def void(invoice: Invoice, *, reason: str, by: User | None, now: datetime) -> In
 
     Prepaid credit and uses of discounts go back to the customer; credit that it gave is taken back. Void already:
     returned as it is. Raises `MoneyAttached` if anything was paid, its kind `Corrected` if it has a credit note,
-    `CreditSpent` if the credit that it gave is used up, `CannotChange` for a draft (delete it), `ReasonRequired`. Late usage that it carried waits for the next invoice; of a subscription that has ended, for approval or
-    for the replacement.
+    `CreditSpent` if the credit that it gave is used up, `CannotChange` for a draft (delete it), `ReasonRequired`
+    without a reason. Late usage that it carried waits for the next invoice; of a subscription that has ended, for
+    approval or for the replacement.
     """
     return _void(invoice, reason=reason, by=by, now=now)
 
