@@ -32,9 +32,10 @@ from config.webhooks.targets import TargetRefused
 
 TAG = "Webhooks"
 EXAMPLE = {
-    "url": "https://example.com/hooks", "description": "Accounting",
+    "url": "https://example.com/hooks",
+    "description": "Accounting",
     "event_types": ["invoice.update.finalized", "invoice.update.payment"],
-}  # fmt: skip
+}
 
 
 class DeliveryFilter(filters.FilterSet):
@@ -72,15 +73,25 @@ def delivery_of(delivery_id: str) -> WebhookDelivery:
 class Endpoints(ApiView):
     """List and create the addresses that receive webhooks."""
 
-    @operation("listWebhooks", "List webhook endpoints", tag=TAG, answers={200: listed("WebhookList", EndpointOut)},
-               filters=EndpointFilter)  # fmt: skip
+    @operation(
+        "listWebhooks",
+        "List webhook endpoints",
+        tag=TAG,
+        answers={200: listed("WebhookList", EndpointOut)},
+        filters=EndpointFilter,
+    )
     def get(self, request: Request) -> Response:
         return page(request, WebhookEndpoint.objects.order_by("-pk"), EndpointFilter, EndpointOut)
 
     @operation(
-        "createWebhook", "Create a webhook endpoint", tag=TAG, body=EndpointIn, answers={201: EndpointWithSecret},
-        example=EXAMPLE, description="Requires a key with all scopes. Only this response contains the signing secret.",
-    )  # fmt: skip
+        "createWebhook",
+        "Create a webhook endpoint",
+        tag=TAG,
+        body=EndpointIn,
+        answers={201: EndpointWithSecret},
+        example=EXAMPLE,
+        description="Requires a key with all scopes. Only this response contains the signing secret.",
+    )
     def post(self, request: Request) -> Response:
         body = read_body(request, EndpointIn)
         try:
@@ -99,10 +110,15 @@ class OneEndpoint(ApiView):
         return Response(EndpointOut(endpoint_of(endpoint_id)).data)
 
     @operation(
-        "updateWebhook", "Change a webhook endpoint", tag=TAG, body=EndpointChange, answers={200: EndpointOut},
-        errors=(400, 404), example={"is_enabled": True},
+        "updateWebhook",
+        "Change a webhook endpoint",
+        tag=TAG,
+        body=EndpointChange,
+        answers={200: EndpointOut},
+        errors=(400, 404),
+        example={"is_enabled": True},
         description="A disabled endpoint gets no new messages. Waiting messages are sent once it is enabled again.",
-    )  # fmt: skip
+    )
     def put(self, request: Request, endpoint_id: str) -> Response:
         endpoint, body = endpoint_of(endpoint_id), read_body(request, EndpointChange)
         try:
@@ -111,8 +127,14 @@ class OneEndpoint(ApiView):
             raise invalid({"url": [str(refusal)]}) from refusal
         return Response(EndpointOut(changed).data)
 
-    @operation("deleteWebhook", "Remove a webhook endpoint", tag=TAG, answers={204: None}, errors=(404,),
-               description="The record of its deliveries is deleted, too.")  # fmt: skip
+    @operation(
+        "deleteWebhook",
+        "Remove a webhook endpoint",
+        tag=TAG,
+        answers={204: None},
+        errors=(404,),
+        description="The record of its deliveries is deleted, too.",
+    )
     def delete(self, request: Request, endpoint_id: str) -> Response:
         remove_endpoint(endpoint_of(endpoint_id))
         return Response(status=204)
@@ -125,8 +147,9 @@ def _columns(body: dict[str, Any]) -> dict[str, Any]:
 class SecretRotation(ApiView):
     """Create a new secret for an endpoint. For 24 hours messages are signed with both secrets."""
 
-    @operation("rotateWebhookSecret", "Rotate a webhook's secret", tag=TAG, answers={200: EndpointWithSecret},
-               errors=(404,))  # fmt: skip
+    @operation(
+        "rotateWebhookSecret", "Rotate a webhook's secret", tag=TAG, answers={200: EndpointWithSecret}, errors=(404,)
+    )
     def post(self, request: Request, endpoint_id: str) -> Response:
         return Response(EndpointWithSecret(rotate_secret(endpoint_of(endpoint_id), now=timezone.now())).data)
 
@@ -143,8 +166,13 @@ class EndpointTest(ApiView):
 class Deliveries(ApiView):
     """List messages sent, or waiting to be sent, with their status, newest first."""
 
-    @operation("listWebhookDeliveries", "List webhook deliveries", tag=TAG, filters=DeliveryFilter,
-               answers={200: listed("WebhookDeliveryList", DeliveryOut)})  # fmt: skip
+    @operation(
+        "listWebhookDeliveries",
+        "List webhook deliveries",
+        tag=TAG,
+        filters=DeliveryFilter,
+        answers={200: listed("WebhookDeliveryList", DeliveryOut)},
+    )
     def get(self, request: Request) -> Response:
         return page(request, deliveries(), DeliveryFilter, DeliveryOut)
 

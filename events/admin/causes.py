@@ -64,7 +64,7 @@ class CausesPages(ModelAdmin):
             "total": sum(cause.problems for cause in causes),
             "is_capped": any(cause.is_capped for cause in causes) or len(causes) >= dashboard.CAUSES_CAP,
             "cap": causes[0].read_at_most if causes else dashboard.CAUSE_CAP,
-            "may_mend": self.has_fix_permission(request),
+            "can_fix": self.has_fix_permission(request),
             "runs": list(MendingRun.objects.filter(finished_at=None)[:RUNS_SHOWN]),
             "proof": take_proof(request),
         }
