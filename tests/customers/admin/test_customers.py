@@ -100,7 +100,7 @@ def test_customers_who_are_not_billed_stand_out(staff_client):
     everyone = staff_client.get(url("customers_customer_changelist")).content.decode()
     only = staff_client.get(url("customers_customer_changelist", subscribed="no")).content.decode()
 
-    assert "none: not billed" in everyone
+    assert "none (not billed)" in everyone
     assert "Forgotten" in only
     assert "Billed" not in only.replace("not billed", "")
 
@@ -245,7 +245,7 @@ def test_the_list_is_exported_with_numbers_and_times(staff_client):
     file = staff_client.post(url("customers_customer_export", q="acme"), {"format": "0"}).getvalue().decode("utf-8-sig")
 
     header, row = file.splitlines()
-    assert header.split(",")[1:4] == ["External id", "Name", "E-mail"]
+    assert header.split(",")[1:4] == ["External ID", "Name", "Email"]
     assert row.split(",")[1:8] == ["acme", "Acme", "", "USD", "UTC", "1", "Active"]
 
 

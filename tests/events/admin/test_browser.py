@@ -131,7 +131,7 @@ def test_a_key_is_rotated_in_a_dialog_that_shows_the_new_one(admin_browser: Admi
     key, _ = make_key("Gateway")
     page = admin_browser.open(f"/admin/events/apikey/{key.pk}/change/")
     open_dialog(page, "Rotate")
-    page.get_by_role("button", name="Make the new key").click()
+    page.get_by_role("button", name="Rotate key").click()
     expect(page.locator("#secret")).to_have_value(re.compile("^sk_"))
     assert ApiKey.objects.count() == 2
 

@@ -82,7 +82,7 @@ def test_nothing_in_a_log_is_added(staff_client, model):
 
 
 def test_batches_and_checks_show_their_results(conflict, staff_client):
-    assert "1 with another body" in staff_client.get("/admin/events/processedbatch/").content.decode()
+    assert "1 with a different body" in staff_client.get("/admin/events/processedbatch/").content.decode()
     batch = ProcessedBatch.objects.first()
     assert staff_client.get(f"/admin/events/processedbatch/{batch.pk}/change/").status_code == 200
     for differing in (0, 2):

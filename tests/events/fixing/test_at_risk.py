@@ -132,7 +132,7 @@ def test_dismissing_says_what_is_given_up(tokens, staff_client):
     row = staff_client.get(url("events_problem_causes")).context_data["causes"][0]
     # 120 - 10 free = 110 × $0.02
     assert (
-        "Mended, they would come to $2.20 (120 tokens of Tokens)."
+        "If fixed, they would amount to $2.20 (120 tokens of Tokens)."
         in staff_client.get(row["dismiss_url"]).content.decode()
     )
 
