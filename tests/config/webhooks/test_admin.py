@@ -59,7 +59,9 @@ def test_a_private_address_is_refused_in_the_form(staff_client):
 
 def test_a_disabled_endpoint_shows_the_reason_and_can_be_enabled(staff_client):
     endpoint = create_endpoint(HOOKS, by=None)
-    WebhookEndpoint.objects.update(is_enabled=False, disabled_reason="Automatically disabled: it answered that it is gone.")
+    WebhookEndpoint.objects.update(
+        is_enabled=False, disabled_reason="Automatically disabled: it answered that it is gone."
+    )
     page = f"{ENDPOINTS}{endpoint.pk}/change/"
     assert "Mend the receiver, enable it here" in staff_client.get(page).content.decode()
     assert "Webhooks in trouble" in staff_client.get("/admin/").content.decode()
