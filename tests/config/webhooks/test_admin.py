@@ -60,10 +60,10 @@ def test_a_private_address_is_refused_in_the_form(staff_client):
 def test_a_disabled_endpoint_shows_the_reason_and_can_be_enabled(staff_client):
     endpoint = create_endpoint(HOOKS, by=None)
     WebhookEndpoint.objects.update(
-        is_enabled=False, disabled_reason="Automatically disabled: it answered that it is gone."
+        is_enabled=False, disabled_reason="Automatically disabled: gone."
     )
     page = f"{ENDPOINTS}{endpoint.pk}/change/"
-    assert "Mend the receiver, enable it here" in staff_client.get(page).content.decode()
+    assert "Fix the receiver, then enable the endpoint" in staff_client.get(page).content.decode()
     assert "Webhooks in trouble" in staff_client.get("/admin/").content.decode()
     staff_client.post(page, {"url": HOOKS, "description": "", "is_enabled": "on"})
     endpoint.refresh_from_db()
