@@ -59,9 +59,7 @@ def test_a_private_address_is_refused_in_the_form(staff_client):
 
 def test_a_disabled_endpoint_shows_the_reason_and_can_be_enabled(staff_client):
     endpoint = create_endpoint(HOOKS, by=None)
-    WebhookEndpoint.objects.update(
-        is_enabled=False, disabled_reason="Automatically disabled: gone."
-    )
+    WebhookEndpoint.objects.update(is_enabled=False, disabled_reason="Automatically disabled: gone.")
     page = f"{ENDPOINTS}{endpoint.pk}/change/"
     assert "Fix the receiver, then enable the endpoint" in staff_client.get(page).content.decode()
     assert "Webhooks in trouble" in staff_client.get("/admin/").content.decode()

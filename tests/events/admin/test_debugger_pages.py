@@ -221,7 +221,7 @@ def test_a_fix_requires_the_csrf_token(staff_user, priced):
 
 def test_an_unknown_fix_shows_an_error(staff_client):
     answer = staff_client.get(FIX, {"action": "no_such"}, follow=True)
-    assert "There is no such fix." in answer.content.decode()
+    assert "This fix doesn&#x27;t exist." in answer.content.decode()
 
 
 def test_the_dry_run_shows_the_steps_and_stores_nothing(staff_client, acme, tokens):
