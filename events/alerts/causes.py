@@ -6,9 +6,8 @@ from django.db import transaction
 
 from config.webhooks.names import WebhookEvent
 from config.webhooks.outbox import emit
+from events.ledger.causes import MAX_CAUSES, Cause, open_causes
 from events.models import ToldCause
-from events.overview import dashboard
-from events.overview.dashboard import CAUSES_CAP, Cause
 
 MOST_AT_ONCE = 50
 
@@ -23,8 +22,8 @@ def notify_new_causes(*, now: datetime) -> int:
     """
     with transaction.atomic():
         known = {_key_of(row): row for row in ToldCause.objects.select_for_update()}
-        found = dashboard.causes()
-        is_all = len(found) < CAUSES_CAP
+        found = open_causes()
+        is_all = len(found) < MAX_CAUSES
         new = [cause for cause in found if _key(cause) not in known][:MOST_AT_ONCE]
         gone = set(known) - {_key(cause) for cause in found} if is_all else set()
         ToldCause.objects.filter(pk__in=[known[key].pk for key in gone]).delete()

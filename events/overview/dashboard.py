@@ -11,16 +11,11 @@ from django.db import connection
 from django.db.models import Func, IntegerField, Max, Sum
 from django.db.models.functions import TruncHour
 
-from catalog.models import Feature
 from events.models import DuplicateEvent, InboxRequest, ProcessedBatch
 from events.models.ledger import DuplicateKind
-from events.reasons import EXPLANATIONS, Explanation, Reason
 from events.sql import statement
 
 WAITING_CAP = 10_001
-CAUSE_CAP = 10_000  # problems read of one reason and event name; fewer when there are many names
-NAMES_CAP = 500
-CAUSES_CAP = 200
 CONFLICT_CAP = 1_001
 # How far apart the clocks and commits of processes that note arrivals can be.
 ARRIVAL_SLACK = timedelta(minutes=1)
@@ -61,26 +56,6 @@ class Hour:
 
     start: datetime
     ended: Ended
-
-
-@dataclass(frozen=True)
-class Cause:
-    """Open problems with one cause. `feature` is None where none is concerned; times are when the events occurred."""
-
-    reason: Reason
-    event_name: str
-    external_id: str
-    feature: Feature | None
-    problems: int
-    is_capped: bool
-    customers: int
-    first_at: datetime
-    last_at: datetime
-    read_at_most: int = CAUSE_CAP
-
-    @property
-    def explanation(self) -> Explanation:
-        return EXPLANATIONS[self.reason]
 
 
 ENDINGS = ("events", "counted", "partly", "problems", "duplicates", "conflicts")
@@ -135,18 +110,6 @@ def volume(*, now: datetime, hours: int) -> list[Hour]:
 def last_processed_at() -> datetime | None:
     """Tell when a batch last finished; None before the first."""
     return cast(datetime | None, ProcessedBatch.objects.aggregate(last=Max("finished_at"))["last"])
-
-
-def causes() -> list[Cause]:
-    """Group the open problems by cause, the largest group first. Two queries."""
-    with connection.cursor() as cursor:
-        cursor.execute(statement("causes"), {"names": NAMES_CAP, "cap": CAUSE_CAP, "causes": CAUSES_CAP})
-        rows = cursor.fetchall()
-    features = Feature.objects.in_bulk({feature_id for _, _, _, feature_id, *_ in rows if feature_id is not None})
-    return [
-        Cause(Reason(reason), name, external_id, features.get(feature_id), *measured)
-        for reason, name, external_id, feature_id, *measured in rows
-    ]
 
 
 def conflicts_since(moment: datetime) -> int:

@@ -8,7 +8,6 @@ from django.utils import timezone
 from events.models import Event, ProcessedBatch
 from events.overview import dashboard
 from tests.events.senders import NOON, ledger, process, send
-from tests.factories import make_customer, make_feature
 
 pytestmark = pytest.mark.django_db
 
@@ -67,61 +66,6 @@ def test_the_chart_has_every_hour_the_current_one_last():
         (NOON - timedelta(hours=1), 0),
         (NOON, 3),
     ]
-
-
-def test_problems_are_grouped_by_what_mends_them():
-    make_customer(external_id="acme")
-    tokens = make_feature(event_name="model.usage", field="tokens")
-    for number in range(3):
-        send("Model.Usage", customer="acme", at=NOON + timedelta(minutes=number))
-    send("model.usage", customer="acme", tokens="12")
-    send("model.usage", customer="stranger", tokens=1)
-    send("Model.Usage", customer="stranger")
-    process()
-    causes = {
-        (cause.reason.value, cause.event_name, cause.external_id): (cause.problems, cause.customers, cause.feature)
-        for cause in dashboard.causes()
-    }
-    assert causes == {
-        ("unknown_event_name", "Model.Usage", ""): (4, 2, None),
-        ("not_a_number", "model.usage", ""): (1, 1, tokens),
-        ("unknown_customer", "", "stranger"): (2, 1, None),
-    }
-
-
-def test_the_largest_cause_comes_first_with_its_times():
-    make_customer(external_id="acme")
-    send("other", at=NOON)
-    send("wrong", at=NOON - timedelta(days=1))
-    send("wrong", at=NOON + timedelta(hours=1))
-    process()
-    first = dashboard.causes()[0]
-    assert (first.event_name, first.first_at, first.last_at) == (
-        "wrong",
-        NOON - timedelta(days=1),
-        NOON + timedelta(hours=1),
-    )
-
-
-def test_a_huge_cause_is_read_up_to_the_cap(monkeypatch):
-    monkeypatch.setattr(dashboard, "CAUSE_CAP", 2)
-    make_customer(external_id="acme")
-    for _ in range(3):
-        send("wrong")
-    process()
-    (cause,) = dashboard.causes()
-    assert (cause.problems, cause.is_capped) == (2, True)
-
-
-def test_causes_cost_two_queries_however_many(django_assert_num_queries):
-    make_customer(external_id="acme")
-    for number in range(30):
-        send(f"wrong-{number}")
-        send("model.usage", customer=f"stranger-{number}")
-    process()
-    make_feature(event_name="model.usage", field="tokens")
-    with django_assert_num_queries(1):  # no problem concerns a feature: those would be read in a second
-        assert len(dashboard.causes()) == 61
 
 
 @pytest.mark.parametrize("minutes", [0, 1, 7, 250, 499])
