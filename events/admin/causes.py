@@ -14,9 +14,9 @@ from unfold.admin import ModelAdmin
 from catalog.models import Feature
 from config.office.dialogs import ReasonForm, back_to, confirm, staff
 from config.office.pages import clean
+from config.office.wording import number as format_number
 from events.admin.pages.fixes import take_proof
 from events.diagnosis.billing_facts import write_amounts
-from events.diagnosis.summary import plain_quantity
 from events.fixing import PreviewBusy
 from events.fixing.actions import cause_of
 from events.fixing.at_risk import at_risk
@@ -93,7 +93,7 @@ class CausesPages(ModelAdmin):
             context |= {
                 "found": found,
                 "money": sorted((amount, currency) for currency, amount in found.amounts.items()),
-                "units": [(name, plain_quantity(number), unit) for name, number, unit in found.units],
+                "units": [(name, format_number(number), unit) for name, number, unit in found.units],
             }
         except PreviewBusy:
             context["is_busy"] = True
@@ -195,7 +195,7 @@ def _worth(given: dict[str, str]) -> str:
     if found.unknown:
         return ""
     plus = " or more" if found.is_partial else ""
-    units = ", ".join(f"{plain_quantity(number)} {unit} of {name}" for name, number, unit in found.units)
+    units = ", ".join(f"{format_number(number)} {unit} of {name}" for name, number, unit in found.units)
     money = f"{write_amounts(found.amounts)}{plus}" if found.amounts else "no money as things stand"
     return f" Mended, they would come to {money}{f' ({units})' if units else ''}."
 

@@ -37,7 +37,7 @@ def test_3a_a_feature_that_is_not_in_the_plan_is_added_in_a_new_version(staff_cl
     page = guide.page(event_id)
     assert "Feature not in plan" in page
     assert "<h2>Counted, but not billed</h2>" in page
-    assert "has no price for Credits: its usage is counted, and isn't billed." in page
+    assert "has no price for Credits: usage is counted, but not billed." in page
     assert guide.due() == 0
     plan = guide.subscription.phases.get().plan_version.plan
     proof = guide.fix(event_id, f"Add Credits to {plan}", unit_amount="0.25", since="period")
@@ -57,7 +57,7 @@ def test_3b_a_customer_without_a_subscription_is_subscribed(staff_client):
     assert "$1.00 more" in proof
     guide.subscription = Subscription.objects.get(customer=guide.customer)
     assert guide.due() == Decimal("1.00")
-    assert "On Growth v1 when it occurred" in guide.page(event_id)
+    assert "On Growth v1 when the event occurred" in guide.page(event_id)
 
 
 def test_3b_an_event_after_the_subscription_ended_says_so(staff_client):
@@ -99,7 +99,7 @@ def test_3d_an_event_of_a_period_that_is_invoiced_says_which_invoice(staff_clien
     assert (invoice.total, invoice.period_start) == (Decimal("1.00"), start)
     page = guide.page(in_time)
     assert "In another billing period" in page
-    assert "comes to $1.00" in page
+    assert "amounts to $1.00" in page
     late = guide.accepted(timestamp=(start + timedelta(days=2)).isoformat())
     assert "Period already invoiced" in guide.page(late)
 
@@ -110,7 +110,7 @@ def test_3d_an_event_of_a_past_period_that_is_not_invoiced_yet_says_so(staff_cli
     plan = guide.credits.prices.get().version
     guide.subscription = make_subscription(customer=guide.customer, plan=plan, starts_at=start, now=start)
     event_id = guide.accepted(timestamp=(start + timedelta(days=1)).isoformat())
-    assert "In an earlier billing period than the current one" in guide.page(event_id)
+    assert "In an earlier billing period" in guide.page(event_id)
     run_to_end(as_of=timezone.now())
     # 2 credits × $0.50 are on the period's own invoice, and not on the coming one.
     assert Invoice.objects.get(kind="cycle").total == Decimal("1.00")
@@ -120,7 +120,7 @@ def test_3d_an_event_of_a_past_period_that_is_not_invoiced_yet_says_so(staff_cli
 def test_5a_the_usage_reset_stands_with_the_period(staff_client):
     guide = make_guide(staff_client, reset="cumulative")
     event_id = guide.accepted()
-    assert "Cumulative: every later period bills it in its running total as well" in guide.page(event_id)
+    assert "Cumulative: the running total of every later period includes it too" in guide.page(event_id)
 
 
 def test_5a_a_wrong_reset_is_mended_by_a_new_feature(staff_client):
@@ -157,4 +157,4 @@ def test_5b_a_subscription_that_was_recreated_keeps_the_running_total(staff_clie
     guide.accepted(properties={"credits": 3})
     # 2 + 3 = 5 credits stand, × $0.50
     assert upcoming(again.pk, now=timezone.now()).total == Decimal("2.50")
-    assert "On Growth v1 when it occurred" in guide.page(first)
+    assert "On Growth v1 when the event occurred" in guide.page(first)

@@ -107,7 +107,7 @@ def test_6_a_repeat_with_another_body_shows_both_and_the_first_one_stands(guide)
     guide.accepted(event_id="e-1")
     guide.accepted(event_id="e-1", properties={"credits": 9})
     page = guide.page("e-1")
-    assert "Duplicate, another body" in page
+    assert "Duplicate, different content" in page
     assert "properties.credits" in page
     assert guide.due() == Decimal("1.00")
 

@@ -4,7 +4,7 @@ import pytest
 from django.db import connection
 
 from events.access import refused_requests
-from events.access.refused_requests import MOST_DIFFERENT, flush, record_refusal
+from events.access.refused_requests import MAX_DIFFERENT, flush, record_refusal
 from events.models import RefusedRequest
 
 NOW = datetime(2026, 3, 10, 12, 0, 30, tzinfo=UTC)
@@ -88,10 +88,10 @@ def test_what_is_too_long_or_cannot_be_stored_is_cut():
 
 @pytest.mark.django_db(transaction=True)
 def test_a_storm_of_different_refusals_stays_small():
-    for number in range(MOST_DIFFERENT + 300):
+    for number in range(MAX_DIFFERENT + 300):
         refuse(f"mistake {number}")
     flush()
-    assert RefusedRequest.objects.count() == MOST_DIFFERENT + 1
+    assert RefusedRequest.objects.count() == MAX_DIFFERENT + 1
     assert RefusedRequest.objects.get(message="Many different refusals at once.").count == 300
 
 

@@ -164,5 +164,5 @@ def test_staff_add_an_alert_and_see_when_it_was_reached(staff_client, subscripti
     assert "2026-03-07 – 2026-04-07" in page
     given["feature"] = make_feature(kind="boolean", event_name="", aggregation="").pk
     refused = staff_client.post("/admin/events/usagealert/add/", given).content.decode()
-    assert "This feature isn&#x27;t metered: it has no usage." in refused
+    assert "This feature isn&#x27;t metered, so it has no usage." in refused
     assert staff_client.get("/admin/events/usagealert/").status_code == 200

@@ -84,7 +84,7 @@ def test_no_step_is_left_out_when_everything_is_wrong():
 def test_a_name_in_the_wrong_case_names_the_right_one_and_offers_the_mapping(acme, tokens):
     step = one(walk_of("Model.Usage", tokens=1), StepKey.EVENT_NAME)
     assert (step.status, step.reason, step.guide) == (Status.FAIL, "unknown_event_name", "1A")
-    assert "“model.usage” differs only in capitals" in step.sentence
+    assert "“model.usage” differs only in upper and lower case" in step.sentence
     assert step.fixes[0].action == "map_event_name"
     assert dict(step.fixes[0].parameters) == {"alias": "Model.Usage", "event_name": "model.usage"}
 
@@ -98,7 +98,7 @@ def test_a_name_near_an_alias_is_mapped_to_the_features_own_name(acme, tokens):
 def test_a_name_without_a_near_one_offers_a_new_feature(acme, tokens):
     step = one(walk_of("something.else"), StepKey.EVENT_NAME)
     assert (step.status, actions(step)) == (Status.FAIL, [])
-    assert "none comes near" in step.sentence
+    assert "or a similar one" in step.sentence
 
 
 def test_a_mapped_name_is_known(acme, tokens):
@@ -153,7 +153,7 @@ def test_a_filter_may_leave_the_event_to_another_feature(acme):
 def test_a_misnamed_field_names_the_one_that_was_sent(acme, tokens):
     step = one(walk_of(Tokens=2), StepKey.FIELD)
     assert (step.status, step.reason, step.guide) == (Status.FAIL, "aggregation_field_missing", "2A, 2C")
-    assert "The event has “Tokens”, which differs only in capitals" in step.sentence
+    assert "The event has “Tokens”, which differs only in upper and lower case" in step.sentence
 
 
 def test_missing_properties_are_told_from_a_misnamed_field(acme, tokens):
@@ -163,7 +163,7 @@ def test_missing_properties_are_told_from_a_misnamed_field(acme, tokens):
 
 def test_a_null_is_a_missing_value(acme, tokens):
     step = one(walk_of(tokens=None), StepKey.FIELD)
-    assert (step.status, step.sentence) == (Status.FAIL, "The field tokens is null; it must hold a value.")
+    assert (step.status, step.sentence) == (Status.FAIL, "The field tokens is null; it needs a value.")
 
 
 def test_a_numeric_string_offers_to_be_accepted(acme, tokens):
@@ -204,7 +204,7 @@ def test_a_customer_that_was_probably_meant_offers_the_mapping_first(acme, token
     steps = walk_of(customer="Acme", tokens=1)
     step = one(steps, StepKey.CUSTOMER)
     assert actions(step) == ["map_customer", "create_customer"]
-    assert "(Acme) differs only in capitals" in step.sentence
+    assert "(Acme) differs only in upper and lower case" in step.sentence
     assert one(steps, StepKey.SUBSCRIPTION).status == Status.PASS
 
 

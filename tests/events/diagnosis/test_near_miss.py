@@ -48,7 +48,7 @@ def test_the_likeliest_comes_first():
     found = nearest("Model.Usage", ["model.usages", "model_usage", "model.usage"])
     assert found is not None
     assert found.name == "model.usage"
-    assert found.how == "differs only in capitals"
+    assert found.how == "differs only in upper and lower case"
 
 
 def test_a_short_name_allows_one_typo_and_a_long_one_two():

@@ -114,7 +114,7 @@ def test_in_a_transaction_they_come_and_go_with_it():
 
 @pytest.mark.django_db(transaction=True)
 def test_they_are_committed_on_return_whatever_the_size_of_the_batch():
-    sizes = [1, ingestion.LARGEST_SHARED, ingestion.LARGEST_SHARED + 1, 1000]
+    sizes = [1, ingestion.MAX_SHARED, ingestion.MAX_SHARED + 1, 1000]
     with psycopg.connect(**connection.get_connection_params(), autocommit=True) as other:
         for size in sizes:
             take(*[make_event(f"{size}") for _ in range(size)])

@@ -188,8 +188,8 @@ NOT_A_TIME = "must be an RFC 3339 time with a zone, such as 2026-01-31T12:00:00Z
         ("0000-01-01T00:00:00Z", NOT_A_TIME),
         ("0001-01-01T00:00:00Z", "is too early: times before 2000-01-01 are not accepted"),
         ("1999-12-31T23:59:59Z", "is too early: times before 2000-01-01 are not accepted"),
-        ("2027-03-11T12:00:01Z", "is too far ahead: times after 2027-03-11T12:00:00Z are not accepted"),
-        ("9999-12-31T23:59:59-23:59", "is too far ahead: times after 2027-03-11T12:00:00Z are not accepted"),
+        ("2027-03-11T12:00:01Z", "is too far in the future: times after 2027-03-11T12:00:00Z are not accepted"),
+        ("9999-12-31T23:59:59-23:59", "is too far in the future: times after 2027-03-11T12:00:00Z are not accepted"),
     ],
 )
 def test_what_is_no_time_of_a_billable_event_is_refused(stamp, reason):
@@ -199,7 +199,7 @@ def test_what_is_no_time_of_a_billable_event_is_refused(stamp, reason):
 def test_the_accepted_times_are_a_setting(settings):
     settings.EVENT_EARLIEST_YEAR, settings.EVENT_LATEST_DAYS_AHEAD = 2026, 0
     assert refusal_of(event(timestamp="2025-12-31T23:59:59Z"))[1].startswith("is too early")
-    assert refusal_of(event(timestamp="2026-03-10T12:00:01Z"))[1].startswith("is too far ahead")
+    assert refusal_of(event(timestamp="2026-03-10T12:00:01Z"))[1].startswith("is too far in the future")
 
 
 # --- The envelope -------------------------------------------------------------------------------------
@@ -219,9 +219,9 @@ def test_the_accepted_times_are_a_setting(settings):
         (event('{"n": 01}'), "body", "is not valid JSON"),
         (event('{"n": "\n"}'), "body", "is not valid JSON: Invalid control character"),
         (event('{"n": "a\x00b"}'), "body", "is not valid JSON: Invalid control character"),
-        (event('{"n": "\\ud800"}'), "properties.n", "holds half of a UTF-16 surrogate pair, which isn't a character"),
-        (event('{"\\udc00": 1}'), "properties", "holds half of a UTF-16 surrogate pair, which isn't a character"),
-        (event(event_name="\ud800"), "event_name", "holds half of a UTF-16 surrogate pair, which isn't a character"),
+        (event('{"n": "\\ud800"}'), "properties.n", "contains half of a UTF-16 surrogate pair"),
+        (event('{"\\udc00": 1}'), "properties", "contains half of a UTF-16 surrogate pair"),
+        (event(event_name="\ud800"), "event_name", "contains half of a UTF-16 surrogate pair"),
         (event("[" * 10_000 + "]" * 10_000), "body", "must not be nested deeper than 32 levels"),
         (event(extra=1)[:-1] + ', "x": ' + "[" * 100_000 + "]" * 100_000 + "}", "body", "must not be nested deeper"),
         ("[]", "body", "must be an object, not an array"),
@@ -239,7 +239,7 @@ def test_the_accepted_times_are_a_setting(settings):
         (event(event_name=""), "event_name", "must not be empty"),
         (event(event_name=" \t"), "event_name", "must not be empty"),
         (event(external_customer_id=" "), "external_customer_id", "must not be empty"),
-        (event(event_id=""), "event_id", "must not be empty; leave it out to have one made"),
+        (event(event_id=""), "event_id", "must not be empty; omit it to have one generated"),
         (event(event_name="n" * 256), "event_name", "must be at most 255 characters long"),
         (event(external_customer_id="n" * 256), "external_customer_id", "must be at most 255 characters long"),
         (event(event_id="n" * 10_240), "event_id", "must be at most 255 characters long"),
@@ -268,20 +268,20 @@ def test_a_body_that_is_not_utf8_is_refused(body):
 @pytest.mark.parametrize(
     ("body", "field", "reason"),
     [
-        (b'{"events": []}', "events", "must hold at least one event"),
+        (b'{"events": []}', "events", "must contain at least one event"),
         (b'{"events": null}', "events", "must be an array, not null"),
         (b'{"events": {}}', "events", "must be an array, not an object"),
         (b'{"events": [5]}', "events[0]", "must be an object, not a number"),
         (b"{}", "events", "is required"),
         (b"[]", "body", "must be an object, not an array"),
-        (batch(*[event()] * 1001), "events", "must hold at most 1000 events; split the batch"),
+        (batch(*[event()] * 1001), "events", "must contain at most 1000 events; split the batch"),
         (batch(event(), '{"event_name": "a"}'), "events[1].external_customer_id", "is required"),
         (batch(*[event()] * 17, event(timestamp="x")), "events[17].timestamp", NOT_A_TIME),
         (batch(event(), event(), event(source=5)), "events[2].source", "must be a string or null, not a number"),
         (batch(event(), event()[:-1] + ', "source": "a", "source": "b"}'), "events[1].source", "is there twice"),
-        (b'{"events": [' + event().encode() + b'], "events": []}', "events", "must hold at least one event"),
+        (b'{"events": [' + event().encode() + b'], "events": []}', "events", "must contain at least one event"),
         (batch(event())[:-1] + b', "events": [' + event().encode() + b"]}", "events", "is there twice"),
-        (batch(event(), event('{"n": "\\ud800"}')), "events[1].properties.n", "holds half of a UTF-16 surrogate pair"),
+        (batch(event(), event('{"n": "\\ud800"}')), "events[1].properties.n", "contains half of a UTF-16"),
         (batch(event(event_id="")), "events[0].event_id", "must not be empty"),
     ],
 )

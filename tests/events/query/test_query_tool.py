@@ -154,7 +154,7 @@ def test_the_number_is_explained_in_words(acme, tokens):
     assert said[0] == "Sum of the field “tokens”: the values are added up."
     assert said[1] == "Events named “model.usage”."
     assert said[2] == "Only events where model is gpt-4 or gpt-4o."
-    assert said[4] == "From 2026-03-01 00:00 to 2026-04-01 00:00 UTC; the end is not part of it."
+    assert said[4] == "From 2026-03-01 00:00 to 2026-04-01 00:00 UTC, excluding the end."
 
 
 @pytest.mark.parametrize(
@@ -162,10 +162,10 @@ def test_the_number_is_explained_in_words(acme, tokens):
     [
         ({"window": "current"}, "choose a customer"),
         ({"window": "soon"}, "Choose a window"),
-        ({"window": "custom"}, "Give the window's start and end"),
-        ({"window": "custom", "start": "2026-03-02T00:00", "end": "2026-03-01T00:00"}, "ends before it begins"),
-        ({"window": "month", "timezone": "Mars/Olympus"}, "no time zone"),
-        ({"window": "month", "group": "property"}, "Name the property"),
+        ({"window": "custom"}, "Enter the window's start and end"),
+        ({"window": "custom", "start": "2026-03-02T00:00", "end": "2026-03-01T00:00"}, "end must be after its start"),
+        ({"window": "month", "timezone": "Mars/Olympus"}, "not a time zone"),
+        ({"window": "month", "group": "property"}, "Enter the property"),
         ({"window": "month", "group": "moon"}, "Choose what to group by"),
     ],
 )
@@ -183,7 +183,7 @@ def test_an_unknown_customer_or_feature_is_named(tokens):
 
 def test_too_many_groups_are_refused(acme, tokens):
     given = {"window": "custom", "start": "2020-01-01T00:00", "end": "2026-01-01T00:00", "group": "hour"}
-    with pytest.raises(QueryRefused, match="too fine"):
+    with pytest.raises(QueryRefused, match="too long for this grouping"):
         answer(ask(tokens, "acme", **given))
 
 
