@@ -156,7 +156,7 @@ def _by_feature(features: Sequence[Feature], asked: Asked) -> dict[str, Any]:
         ]
         priced = bool(currency) and not asked.filters
         items.append(
-            _item(feature, asked.customer, found.whole.value, found.whole.events)
+            _item(feature, asked.customer, found.total.value, found.total.events)
             | {"total_cost": money(amount, currency) if priced and currency else None, "currency": currency}
             | {"points": points}
         )

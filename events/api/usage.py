@@ -64,7 +64,7 @@ def usage_answer(feature: Feature, asked: dict[str, Any]) -> HttpResponse:
         {
             "type": name_of(AGGREGATIONS, feature.aggregation),
             "event_name": feature.event_name,
-            "value": answer.whole.value,
+            "value": answer.total.value,
             "results": results,
         }
     )

@@ -4,6 +4,7 @@ from datetime import datetime
 
 from catalog.models.plans import EntitlementReset
 from config.office.links import page_of
+from config.office.wording import number
 from customers.models import PhaseKind
 from events import wording
 from events.diagnosis import late
@@ -54,7 +55,7 @@ def free_tier_step(context: Context, reading: Reading) -> DiagnosisStep:
         return reading.step(StepKey.FREE_TIER, Status.WARNING, sentence, Reason.WITHIN_FREE_TIER, evidence=evidence)
     granted = wording.units(tier.limit, feature)
     if tier.remaining:
-        used, remaining = wording.number(tier.used), wording.number(tier.remaining)
+        used, remaining = number(tier.used), number(tier.remaining)
         return reading.step(
             StepKey.FREE_TIER,
             Status.WARNING,

@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 from django.db import connection
 
 from catalog.models import Aggregation, EventNameAlias, Feature
+from config.office.wording import number
 from customers.models import Customer
 from customers.periods import Period, windows
 from events import wording
@@ -186,7 +187,7 @@ def explain(query: Query) -> tuple[str, ...]:
         f"Events named {' or '.join(map(wording.quoted, names))}.",
     ]
     if feature.multiplier is not None:
-        sentences.append(f"Every value is multiplied by {wording.number(feature.multiplier)}.")
+        sentences.append(f"Every value is multiplied by {number(feature.multiplier)}.")
     if feature.filters:
         conditions = "; ".join(
             f"{name} is {' or '.join(map(str, values if isinstance(values, list) else [values]))}"

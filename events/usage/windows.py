@@ -75,7 +75,7 @@ def meter_many(features: Sequence[Feature], asked: Asked) -> list[MeteredWindow]
         quantities = usage_many(requests, features={feature.pk: feature for feature in features})
     return [
         MeteredWindow(total, list(zip(spans[1:], parts, strict=True)))
-        for total, *parts in batched(quantities, len(spans), strict=True)
+        for total, *parts in batched(quantities, len(spans))
     ]
 
 

@@ -12,6 +12,7 @@ from django.views.decorators.http import require_GET
 from catalog.models import Feature
 from config.office.links import admin_url
 from config.office.pages import clean, ensure_may_view, page
+from config.office.wording import number as format_number
 from customers.models import Customer
 from events import wording
 from events.links import occurred_between
@@ -80,7 +81,7 @@ def _shown(request: HttpRequest, found: Answer) -> dict[str, Any]:
     return {
         "answer": found,
         "query": query,
-        "number": wording.number(found.total) if found.total is not None else "",
+        "number": format_number(found.total) if found.total is not None else "",
         "unit": feature.unit_for(found.total) if found.total is not None else "",
         "window_text": wording.span(query.period, query.timezone),
         "recounted": _recounted(found),
@@ -102,7 +103,7 @@ def _recounted(found: Answer) -> dict[str, Any] | None:
     recount = found.recount
     if recount is None:
         return None
-    number = wording.number(recount.quantity) if recount.quantity is not None else "customer by customer"
+    number = format_number(recount.quantity) if recount.quantity is not None else "customer by customer"
     return {"number": number, "events": recount.events, "agrees": recount.agrees}
 
 
@@ -111,7 +112,7 @@ def _row(row: AnswerRow, found: Answer) -> dict[str, Any]:
     url = admin_url("customers_customer_change", customer.pk) if customer else ""
     return {
         "label": row.label,
-        "quantity": wording.number(row.quantity),
+        "quantity": format_number(row.quantity),
         "events": row.events,
         "url": url,
         "note": customer.external_id if customer else "",

@@ -46,7 +46,7 @@ def test_the_largest_cause_comes_first_with_its_times():
     )
 
 
-def test_a_huge_cause_is_read_up_to_the_cap(monkeypatch):
+def test_a_large_cause_is_read_up_to_the_cap(monkeypatch):
     monkeypatch.setattr(causes, "PROBLEMS_READ", 2)
     make_customer(external_id="acme")
     for _ in range(3):
