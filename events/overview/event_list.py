@@ -24,7 +24,7 @@ class BadCursor(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class EventFilters:
     """Filters for events, which must all match. Events occurred in [start, end); a property has one of the values."""
 
     external_customer_id: str = ""
@@ -39,7 +39,7 @@ class Wanted:
 
 
 @dataclass(frozen=True, slots=True)
-class Listed:
+class ListedEvents:
     """A page of events. `properties` are exact JSON texts, `reasons` those of open problems, both by ledger id."""
 
     events: Sequence[Event]
@@ -50,14 +50,20 @@ class Listed:
 
 
 def list_events(
-    wanted: Wanted, *, size: int, after: str = "", before: str = "", offset: int = 0, is_oldest_first: bool = False
-) -> Listed:
+    filters: EventFilters,
+    *,
+    size: int,
+    after: str = "",
+    before: str = "",
+    offset: int = 0,
+    is_oldest_first: bool = False,
+) -> ListedEvents:
     """Return a page of processed events in the order of arrival. Raises BadCursor.
 
     The page starts after the event of the cursor `after`, or ends before the event of the cursor `before`. Four
     queries, whatever the page's size.
     """
-    rows = _filtered(wanted).defer("properties").annotate(exact=Cast("properties", TextField()))
+    rows = _filtered(filters).defer("properties").annotate(exact=Cast("properties", TextField()))
     backward = bool(before) and not after
     newest_first = is_oldest_first == backward
     if cursor := after or before:
@@ -66,7 +72,7 @@ def list_events(
     has_more, page = len(page) > size, page[:size]
     if backward:
         page.reverse()
-    return Listed(
+    return ListedEvents(
         page,
         {event.pk: event.exact for event in page},
         _reasons(page),
@@ -75,9 +81,9 @@ def list_events(
     )
 
 
-def count_events(wanted: Wanted) -> int:
+def count_events(filters: EventFilters) -> int:
     """Count the events, up to 10,000."""
-    return _filtered(wanted).order_by()[:MOST_COUNTED].count()
+    return _filtered(filters).order_by()[:MOST_COUNTED].count()
 
 
 def cursor_of(event: Event) -> str:
@@ -93,24 +99,24 @@ def _position_of(cursor: str) -> int:
     return position
 
 
-def _filtered(wanted: Wanted) -> QuerySet[Event]:
+def _filtered(filters: EventFilters) -> QuerySet[Event]:
     rows = Event.objects.all()
-    exact = {name: value for name in ("event_name", "event_id", "source") if (value := getattr(wanted, name))}
-    if wanted.state is not None:
-        exact["state"] = wanted.state
+    exact = {name: value for name in ("event_name", "event_id", "source") if (value := getattr(filters, name))}
+    if filters.state is not None:
+        exact["state"] = filters.state
     rows = rows.filter(**exact)
-    if wanted.external_customer_id:
-        rows = rows.filter(_sent_for(wanted.external_customer_id))
-    if wanted.reason:
-        problems = Problem.objects.filter(reason=wanted.reason, state=ProblemState.OPEN)
+    if filters.external_customer_id:
+        rows = rows.filter(_sent_for(filters.external_customer_id))
+    if filters.reason:
+        problems = Problem.objects.filter(reason=filters.reason, state=ProblemState.OPEN)
         rows = rows.filter(pk__in=problems.values("event_id"))
-    if wanted.start:
+    if filters.start:
         # Events can't arrive long before they occur, so this bounds the scan, which is in the order of arrival.
-        earliest = wanted.start - timedelta(days=settings.EVENT_LATEST_DAYS_AHEAD)
-        rows = rows.filter(occurred_at__gte=wanted.start, pk__gte=first_id_received_since(earliest))
-    if wanted.end:
-        rows = rows.filter(occurred_at__lt=wanted.end)
-    for number, (name, values) in enumerate(wanted.properties.items()):
+        earliest = filters.start - timedelta(days=settings.EVENT_LATEST_DAYS_AHEAD)
+        rows = rows.filter(occurred_at__gte=filters.start, pk__gte=first_id_received_since(earliest))
+    if filters.end:
+        rows = rows.filter(occurred_at__lt=filters.end)
+    for number, (name, values) in enumerate(filters.properties.items()):
         alias = f"property_{number}"
         rows = rows.alias(**{alias: KeyTextTransform(name, "properties")}).filter(**{f"{alias}__in": list(values)})
     return rows

@@ -39,7 +39,7 @@ class NotMetered(Refused):
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class MeterRequest:
     """A request for a customer's usage in a period; `size` is one of SIZES, or empty for the total only."""
 
     customer: Customer
@@ -58,20 +58,20 @@ class MeteredWindow:
     windows: Sequence[tuple[Period, Quantity]] = ()
 
 
-def meter(feature: Feature, asked: Asked) -> MeteredWindow:
+def meter(feature: Feature, request: MeterRequest) -> MeteredWindow:
     """Calculate the usage: with filters from the ledger's events, else from hourly totals. Raises TooFine."""
-    return meter_many([feature], asked)[0]
+    return meter_many([feature], request)[0]
 
 
-def meter_many(features: Sequence[Feature], asked: Asked) -> list[MeteredWindow]:
+def meter_many(features: Sequence[Feature], request: MeterRequest) -> list[MeteredWindow]:
     """Calculate the usage of several features; without filters, in as many queries as for a single feature."""
-    spans = [asked.period, *cut(asked)]
+    spans = [request.period, *cut(request)]
     pairs = [(feature, span) for feature in features for span in spans]
-    if asked.filters:
-        search = Search(include=asked.filters)
-        quantities = [usage_of(asked.customer.pk, feature, span.start, span.end, search) for feature, span in pairs]
+    if request.filters:
+        search = Search(include=request.filters)
+        quantities = [usage_of(request.customer.pk, feature, span.start, span.end, search) for feature, span in pairs]
     else:
-        requests = [UsageRequest(asked.customer.pk, feature.pk, span.start, span.end) for feature, span in pairs]
+        requests = [UsageRequest(request.customer.pk, feature.pk, span.start, span.end) for feature, span in pairs]
         quantities = usage_many(requests, features={feature.pk: feature for feature in features})
     return [
         MeteredWindow(total, list(zip(spans[1:], parts, strict=True)))
@@ -79,20 +79,20 @@ def meter_many(features: Sequence[Feature], asked: Asked) -> list[MeteredWindow]
     ]
 
 
-def cut(asked: Asked) -> list[Period]:
+def cut(request: MeterRequest) -> list[Period]:
     """Split the period at local clock or calendar boundaries; months also at an anchor's day."""
-    if not asked.size:
+    if not request.size:
         return []
-    unit, count, length = SIZES[asked.size]
-    if (asked.period.end - asked.period.start) / length > MOST_WINDOWS:
+    unit, count, length = SIZES[request.size]
+    if (request.period.end - request.period.start) / length > MOST_WINDOWS:
         raise TooFine(
-            f"The period is too long for windows of {asked.size}: at most {MOST_WINDOWS} windows are calculated."
+            f"The period is too long for windows of {request.size}: at most {MOST_WINDOWS} windows are calculated."
         )
-    if asked.size == "MONTH" and asked.anchor:
-        schedule = Schedule(Interval("month"), asked.anchor, asked.timezone)
-        return list(periods_between(schedule, asked.period.start, asked.period.end))
-    parts = windows(asked.period, unit, asked.timezone)
-    return list(parts) if count == 1 else _joined(parts, unit, count, asked.timezone)
+    if request.size == "MONTH" and request.anchor:
+        schedule = Schedule(Interval("month"), request.anchor, request.timezone)
+        return list(periods_between(schedule, request.period.start, request.period.end))
+    parts = windows(request.period, unit, request.timezone)
+    return list(parts) if count == 1 else _joined(parts, unit, count, request.timezone)
 
 
 def _joined(parts: Sequence[Period], unit: str, count: int, timezone: str) -> list[Period]:
