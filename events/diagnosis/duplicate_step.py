@@ -22,7 +22,7 @@ def duplicate_step(context: Context) -> DiagnosisStep:
         return DiagnosisStep(StepKey.DUPLICATE, Status.PASS, "This event_id was received once.")
     evidence = [_repeat_evidence(repeat) for repeat in repeats[:20]]
     count = sum(repeat.count for repeat in repeats)
-    times = "once more" if count == 1 else f"{count:,} more times"
+    times = "again" if count == 1 else f"{count:,} more times"
     conflicts = [repeat for repeat in repeats if repeat.kind == DuplicateKind.CONFLICT]
     if not conflicts:
         sentence = f"The same event_id came {times} with the same content. It counts once."

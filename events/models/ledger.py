@@ -154,7 +154,7 @@ class Event(models.Model):
 
 
 class EventVoid(models.Model):
-    """Why an event was voided, and by whom."""
+    """The reason for voiding an event, and the user who voided it."""
 
     event = models.OneToOneField(Event, models.PROTECT, related_name="void")
     reason = models.CharField(max_length=255)

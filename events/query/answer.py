@@ -10,13 +10,14 @@ from zoneinfo import ZoneInfo
 from django.db import connection
 
 from catalog.models import Aggregation, EventNameAlias, Feature
+from catalog.models.features import Rounding
 from config.office.wording import number
 from customers.models import Customer
 from customers.periods import Period, windows
 from events import wording
 from events.models import UsageBucket
 from events.query import ledger
-from events.query.request import MOST_CUSTOMERS, Query, QueryRefused
+from events.query.request import MOST_CUSTOMERS, Grouping, Query, QueryRefused
 from events.usage.meter import BEGINNING, UsageRequest, ceil_hour, floor_hour, usage_many
 
 MOST_POINTS = 800
@@ -71,7 +72,7 @@ def answer(query: Query, *, recount: bool = False) -> Answer:
     customers, is_cut = (query.customers, False) if query.customers else customers_with_usage(query)
     by_customer = _by_customer(query, customers)
     total, events = _total(query.feature, by_customer)
-    if query.group == "property":
+    if query.group == Grouping.PROPERTY:
         groups, rows_cut = ledger.by_property(query, customers)
         rows = tuple(AnswerRow(*group) for group in groups)
     else:
@@ -146,9 +147,9 @@ def _by_time(query: Query, customers: Sequence[Customer]) -> tuple[AnswerRow, ..
     return tuple(rows)
 
 
-def cut(period: Period, unit: str, timezone: str) -> list[Period]:
+def cut(period: Period, unit: Grouping, timezone: str) -> list[Period]:
     """Split a window at local hours, days, Mondays or months. Its start and end don't move."""
-    if unit == "hour":
+    if unit == Grouping.HOUR:
         edges = [period.start]
         while edges[-1] < period.end:
             edges.append(min(floor_hour(edges[-1]) + timedelta(hours=1), period.end))
@@ -156,10 +157,11 @@ def cut(period: Period, unit: str, timezone: str) -> list[Period]:
     return list(windows(period, unit, timezone))
 
 
-def label(span: Period, unit: str, timezone: str) -> str:
+def label(span: Period, unit: Grouping, timezone: str) -> str:
     """Name a group by its local start."""
     local = span.start.astimezone(ZoneInfo(timezone))
-    return f"{local:%Y-%m-%d %H:%M}" if unit == "hour" else f"{local:%Y-%m}" if unit == "month" else f"{local:%Y-%m-%d}"
+    formats = {Grouping.HOUR: "%Y-%m-%d %H:%M", Grouping.MONTH: "%Y-%m"}
+    return local.strftime(formats.get(unit, "%Y-%m-%d"))
 
 
 def _recount(query: Query, customers: Sequence[Customer], kept: Sequence[AnswerRow]) -> Recount:
@@ -199,9 +201,9 @@ def explain(query: Query) -> tuple[str, ...]:
     else:
         sentences.append("Periodic: usage starts at 0 at the start of the window, as in each billing period.")
     sentences.append(f"From {wording.span(query.period, query.timezone)}, excluding the end.")
-    if feature.rounding != "none":
+    if feature.rounding != Rounding.NONE:
         sentences.append(f"Rounded: {feature.get_rounding_display().lower()}, {feature.rounding_places} decimals.")
-    if query.group == "property":
+    if query.group == Grouping.PROPERTY:
         sentences.append("Calculated from the individual events in the ledger.")
     else:
         sentences.append("Calculated from hourly totals, and for partial hours from the events in the ledger.")

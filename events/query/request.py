@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo, available_timezones
 
+from django.db.models import TextChoices
+
 from catalog.models import Feature
 from customers.models import Customer, Subscription
 from customers.periods import NoSuchPeriod, Period
@@ -12,24 +14,33 @@ from customers.subscriptions import current_period
 from events import wording
 
 MOST_CUSTOMERS = 20
-GROUPS = {
-    "": "No grouping",
-    "hour": "Hour",
-    "day": "Day",
-    "week": "Week",
-    "month": "Month",
-    "property": "Property",
-}
-WINDOWS = {
-    "current": "Current billing period",
-    "last": "Last billing period",
-    "before": "Billing period before last",
-    "day": "Last 24 hours",
-    "week": "Last 7 days",
-    "month": "This month",
-    "month_before": "Last month",
-    "custom": "Custom range",
-}
+
+
+class Grouping(TextChoices):
+    """By what the usage is grouped."""
+
+    NONE = "", "No grouping"
+    HOUR = "hour", "Hour"
+    DAY = "day", "Day"
+    WEEK = "week", "Week"
+    MONTH = "month", "Month"
+    PROPERTY = "property", "Property"
+
+
+class Window(TextChoices):
+    """The time range of the usage."""
+
+    CURRENT = "current", "Current billing period"
+    LAST = "last", "Last billing period"
+    BEFORE = "before", "Billing period before last"
+    DAY = "day", "Last 24 hours"
+    WEEK = "week", "Last 7 days"
+    MONTH = "month", "This month"
+    MONTH_BEFORE = "month_before", "Last month"
+    CUSTOM = "custom", "Custom range"
+
+
+BILLING_PERIODS = {Window.CURRENT: 0, Window.LAST: -1, Window.BEFORE: -2}
 
 
 class QueryRefused(Exception):
@@ -42,10 +53,10 @@ class Query:
 
     feature: Feature
     customers: tuple[Customer, ...]
-    window: str
+    window: Window
     period: Period
     timezone: str
-    group: str = ""
+    group: Grouping = Grouping.NONE
     property: str = ""
     subscription: Subscription | None = None
 
@@ -57,21 +68,23 @@ def read_query(parameters: Mapping[str, str], customers: Sequence[str], *, now: 
     if feature is None:
         raise QueryRefused("Choose a feature.")
     selected = _customers(customers)
-    window = parameters.get("window") or ("current" if selected else "month")
-    if window not in WINDOWS:
+    name = parameters.get("window") or (Window.CURRENT if selected else Window.MONTH)
+    if name not in Window:
         raise QueryRefused("Choose a window.")
-    subscription = _subscription(selected, now) if window in ("current", "last", "before") else None
+    window = Window(name)
+    subscription = _subscription(selected, now) if window in BILLING_PERIODS else None
     timezone = parameters.get("timezone") or (subscription.timezone if subscription else _timezone_of(selected))
     if timezone not in available_timezones():
         raise QueryRefused(f"{timezone} is not a time zone. Enter a name such as Europe/Berlin or UTC.")
-    group = parameters.get("group", "")
-    name = parameters.get("property", "").strip()
-    if group not in GROUPS:
+    group_name = parameters.get("group", "")
+    if group_name not in Grouping:
         raise QueryRefused("Choose what to group by.")
-    if group == "property" and not name:
+    group = Grouping(group_name)
+    property_name = parameters.get("property", "").strip() if group == Grouping.PROPERTY else ""
+    if group == Grouping.PROPERTY and not property_name:
         raise QueryRefused("Enter the property to group by, for example model.")
-    period = _window(window, parameters, timezone, subscription, now)
-    return Query(feature, selected, window, period, timezone, group, name if group == "property" else "", subscription)
+    period = _period(window, parameters, timezone, subscription, now)
+    return Query(feature, selected, window, period, timezone, group, property_name, subscription)
 
 
 def _customers(external_ids: Sequence[str]) -> tuple[Customer, ...]:
@@ -99,24 +112,23 @@ def _timezone_of(customers: Sequence[Customer]) -> str:
     return customers[0].timezone if customers else "UTC"
 
 
-def _window(
-    window: str, parameters: Mapping[str, str], timezone: str, subscription: Subscription | None, now: datetime
+def _period(
+    window: Window, parameters: Mapping[str, str], timezone: str, subscription: Subscription | None, now: datetime
 ) -> Period:
     if subscription is not None:
-        offset = {"current": 0, "last": -1, "before": -2}[window]
         try:
-            return current_period(subscription, now, offset=offset)
+            return current_period(subscription, now, offset=BILLING_PERIODS[window])
         except NoSuchPeriod as error:
             raise QueryRefused("The subscription started later, so it has no such billing period.") from error
-    if window == "custom":
+    if window == Window.CUSTOM:
         period = Period(_moment(parameters, "start", timezone), _moment(parameters, "end", timezone))
         if period.start >= period.end:
             raise QueryRefused("The window's end must be after its start.")
         return period
-    if window in ("day", "week"):
-        return Period(now - timedelta(days=1 if window == "day" else 7), now)
+    if window in (Window.DAY, Window.WEEK):
+        return Period(now - timedelta(days=1 if window == Window.DAY else 7), now)
     first = now.astimezone(ZoneInfo(timezone)).replace(day=1, hour=0, minute=0, second=0, microsecond=0, fold=0)
-    if window == "month_before":
+    if window == Window.MONTH_BEFORE:
         first = (first - timedelta(days=1)).replace(day=1, hour=0)
     after = (first + timedelta(days=32)).replace(day=1, hour=0)
     return Period(first.astimezone(UTC), after.astimezone(UTC))

@@ -99,7 +99,7 @@ def test_6_a_retried_request_counts_once(guide):
     first = guide.accepted(event_id="e-1")
     guide.accepted(event_id="e-1")
     page = guide.page(first)
-    assert "The same event_id came once more with the same content. It counts once." in page
+    assert "The same event_id came again with the same content. It counts once." in page
     assert guide.due() == Decimal("1.00")
 
 

@@ -17,7 +17,7 @@ from customers.models import Customer
 from events import wording
 from events.links import occurred_between
 from events.query.answer import Answer, AnswerRow, answer, last_counted_at
-from events.query.request import GROUPS, MOST_CUSTOMERS, WINDOWS, Query, QueryRefused, read_query
+from events.query.request import MOST_CUSTOMERS, Grouping, Query, QueryRefused, Window, read_query
 
 COLOURS = ("var(--color-primary-600)", "#d97706", "#2563eb", "#9333ea", "#dc2626", "#0891b2", "#65a30d", "#db2777")
 MOST_FEATURES = 500
@@ -57,8 +57,8 @@ def _form(request: HttpRequest) -> dict[str, Any]:
     return {
         "features": list(features[:MOST_FEATURES]),
         "customers": list(customers[:MOST_SUGGESTED]),
-        "windows": WINDOWS.items(),
-        "groups": GROUPS.items(),
+        "windows": Window.choices,
+        "groups": Grouping.choices,
         "timezones": sorted(available_timezones()),
         "chosen_feature": given.get("feature", ""),
         "chosen_customers": ", ".join(part.strip() for part in _customers(request) if part.strip()),
@@ -133,7 +133,7 @@ def _events_url(query: Query, row: AnswerRow | None = None) -> str:
         given["customer__id__exact"] = customers[0].pk
     else:
         given["received"] = "all"
-    if row and query.group == "property":
+    if row and query.group == Grouping.PROPERTY:
         given["property"] = f"{query.property}:{row.label}"
     since = None if query.feature.is_cumulative else start
     return admin_url("events_event_changelist", **given, **occurred_between(since, end))
@@ -144,7 +144,7 @@ def _chart(found: Answer) -> str:
     if not found.rows or not found.events:
         return ""
     labels = [row.label for row in found.rows]
-    if found.query.group != "property" and len(found.by_customer) > 1 and found.total is not None:
+    if found.query.group != Grouping.PROPERTY and len(found.by_customer) > 1 and found.total is not None:
         return _json({"labels": labels, "datasets": _stacks(found)})
     bars = {"label": found.query.feature.name, "data": [float(row.quantity) for row in found.rows]}
     return _json({"labels": labels, "datasets": [bars | {"backgroundColor": COLOURS[0], "maxBarThickness": 36}]})
@@ -152,7 +152,7 @@ def _chart(found: Answer) -> str:
 
 def _chart_options(found: Answer) -> str:
     """Write the chart's options: a legend where customers are stacked, few labels, no lines but the scale's."""
-    is_stacked = len(found.by_customer) > 1 and found.query.group != "property"
+    is_stacked = len(found.by_customer) > 1 and found.query.group != Grouping.PROPERTY
     grey = "#8a94a3"
     axis = {
         "stacked": True,

@@ -300,7 +300,7 @@ def test_a_duplicate_with_the_same_content_is_a_warning(acme, tokens):
     process()
     step = one(walk("e-1"), StepKey.DUPLICATE)
     assert (step.status, step.reason) == (Status.WARNING, "duplicate_same_body")
-    assert step.sentence == "The same event_id came once more with the same content. It counts once."
+    assert step.sentence == "The same event_id came again with the same content. It counts once."
 
 
 def test_a_duplicate_with_different_content_shows_both(acme, tokens):
