@@ -38,7 +38,7 @@ def replay_mended(*, now: datetime) -> Replayed:
 def replay_found_customers() -> Replayed:
     """Replay events whose customer was unknown or archived, and now is known and active."""
     with connection.cursor() as cursor:
-        cursor.execute(section("mending", "found_customers"))
+        cursor.execute(section("fixing", "found_customers"))
         found = [row[0] for row in cursor.fetchall()]
     return sum((_replay_customer(external_id) for external_id in found), Replayed())
 

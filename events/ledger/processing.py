@@ -49,6 +49,11 @@ def process_batch(limit: int = BATCH_SIZE) -> BatchResult:
     return result
 
 
+def share_configuration(cursor: Any) -> None:
+    """Make changes of the configuration wait until this transaction ends."""
+    cursor.execute("SELECT pg_advisory_xact_lock_shared(%s)", [CONFIGURATION_LOCK])
+
+
 def prepare(cursor: Any) -> None:
     """Create this connection's scratch tables if needed, and set memory and compilation for the large statements."""
     cursor.execute(statement("scratch"))

@@ -9,7 +9,7 @@ from typing import Any
 from django.contrib.auth.models import User
 from django.db import connection, transaction
 
-from events.ledger.processing import CONFIGURATION_LOCK, judge, prepare
+from events.ledger.processing import CONFIGURATION_LOCK, judge, prepare, share_configuration
 from events.sql import compose, counted, section, sections, statement, sums
 
 CHUNK = 5_000
@@ -55,7 +55,7 @@ def replay_hours(hours: Sequence[tuple[int, int, datetime]], *, closing: str, by
     with transaction.atomic(), connection.cursor() as cursor:
         prepare(cursor)
         prepare_recount(cursor)
-        cursor.execute("SELECT pg_advisory_xact_lock_shared(%s)", [CONFIGURATION_LOCK])
+        share_configuration(cursor)
         cursor.execute(section("replay", "touch_hours"), columns)
         cursor.execute(section("replay", "events_of_hours"))
         ids = [row[0] for row in cursor.fetchall()]
@@ -71,7 +71,7 @@ def replay_chunk(event_ids: Sequence[int], closing: str, by: User | None) -> Rep
 
 
 def _replay(cursor: Any, event_ids: Sequence[int], closing: str, by: User | None) -> Replayed:
-    cursor.execute("SELECT pg_advisory_xact_lock_shared(%s)", [CONFIGURATION_LOCK])
+    share_configuration(cursor)
     cursor.execute(section("replay", "take"), {"ids": list(event_ids)})
     events = cursor.rowcount
     judge(cursor)

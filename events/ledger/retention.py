@@ -8,7 +8,7 @@ from django.conf import settings
 from django.db import connection, transaction
 from django.db.models import F, Max
 
-from events.ledger.processing import CONFIGURATION_LOCK
+from events.ledger.replaying import wait_for_running_batches
 from events.models import LedgerHorizon, ProcessedBatch, RefusedRequest, UsageCheck
 from events.sql import section
 from events.usage.meter import floor_hour
@@ -64,8 +64,7 @@ def prune_ledger(*, now: datetime) -> int:
 def _move_horizon(horizon: datetime, now: datetime) -> None:
     """Make older usage final before removing the first event, and wait for running recounts."""
     LedgerHorizon.objects.get_or_create(hour=horizon, defaults={"pruned_at": now})
-    with transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [CONFIGURATION_LOCK])
+    wait_for_running_batches()
 
 
 def _remove_chunk(horizon: datetime) -> int:

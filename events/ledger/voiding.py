@@ -9,7 +9,7 @@ from django.contrib.auth.models import User
 from django.db import connection, transaction
 from django.db.models import QuerySet
 
-from events.ledger.processing import CONFIGURATION_LOCK, judge, prepare
+from events.ledger.processing import judge, prepare, share_configuration
 from events.ledger.replaying import CHUNK, prepare_recount, recount_touched, replay_chunk
 from events.models import Event, EventState, EventVoid, Problem, ProblemState
 from events.sql import section
@@ -85,7 +85,7 @@ def void_event(event: Event, *, reason: str, now: datetime, by: User | None = No
     with transaction.atomic(), connection.cursor() as cursor:
         prepare(cursor)
         prepare_recount(cursor)
-        cursor.execute("SELECT pg_advisory_xact_lock_shared(%s)", [CONFIGURATION_LOCK])
+        share_configuration(cursor)
         locked = Event.objects.select_for_update().get(pk=event.pk)
         if locked.state == EventState.VOIDED:
             raise AlreadyVoided(f"Event {locked.event_id} is already voided: {locked.void.reason}")
@@ -113,7 +113,7 @@ def dismiss(problems: Iterable[int], *, reason: str, now: datetime, by: User | N
     ids = list(problems)
     with transaction.atomic(), connection.cursor() as cursor:
         # Lock in the same order everywhere: configuration, events, problems.
-        cursor.execute("SELECT pg_advisory_xact_lock_shared(%s)", [CONFIGURATION_LOCK])
+        share_configuration(cursor)
         problems_open = Problem.objects.filter(pk__in=ids, state=ProblemState.OPEN)
         events = sorted(set(problems_open.values_list("event_id", flat=True)))
         list(Event.objects.select_for_update().filter(pk__in=events).order_by("pk").values_list("pk", flat=True))
