@@ -48,7 +48,7 @@ def test_differences_are_shown_and_nothing_changes(acme, tokens):
     UsageBucket.objects.filter(hour=NOON).update(count=2, total=50)
     assert rebuild() == (
         f"customer {acme.pk} feature {tokens.pk} 2026-03-10 12:00:00+00:00: stored 2 events (50), ledger 1 (5)\n"
-        "1 hours differ; run with --apply to put them right.\n"
+        "1 hours differ; run with --apply to correct them.\n"
     )
     assert total(acme, tokens) == 64
     assert UsageCheck.objects.get().applied_at is None

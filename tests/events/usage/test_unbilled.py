@@ -84,7 +84,7 @@ def test_home_loads_the_list_and_every_number_is_a_link(plan, staff_client, monk
 
 
 def test_the_number_of_queries_is_constant(plan, staff_client, monkeypatch):
-    monkeypatch.setattr("events.usage.unbilled.KEPT_S", 0)
+    monkeypatch.setattr("events.usage.unbilled.CACHED_S", 0)
     monkeypatch.setattr("events.admin.pages.unbilled.timezone.now", lambda: LATER)
     panel = reverse("admin:events_unbilled")
 
