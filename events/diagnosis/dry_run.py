@@ -195,46 +195,43 @@ def _parse_timestamp(value: object) -> datetime | None:
 def request_step(paste: Paste, *, now: datetime) -> DiagnosisStep:
     """Check the request of a curl command: its method, path and API key."""
     if not paste.is_curl:
-        return DiagnosisStep(
-            StepKey.REQUEST, Status.INFO, "A dry run of a payload: no request is made and nothing is stored."
-        )
-    path = urlsplit(paste.url).path.rstrip("/")
+        sentence = "A dry run of a payload: no request is made and nothing is stored."
+        return DiagnosisStep(StepKey.REQUEST, Status.INFO, sentence)
     evidence = [
         Evidence("Method", paste.method, is_code=True),
         Evidence("URL", paste.url or "none", is_code=True),
     ]
+    path = urlsplit(paste.url).path.rstrip("/")
+    status: Status = Status.FAIL
+    reason: Reason | None = Reason.BAD_REQUEST
     if paste.method != "POST":
         sentence = f"The command sends {paste.method}; events are sent with POST."
-        return DiagnosisStep(StepKey.REQUEST, Status.FAIL, sentence, Reason.BAD_REQUEST, tuple(evidence))
-    if path not in PATHS:
-        sentence = (
-            f"The path {path or '/'} doesn't accept events: send an event to /v1/events, a batch to /v1/events/bulk."
-        )
-        return DiagnosisStep(StepKey.REQUEST, Status.FAIL, sentence, Reason.BAD_REQUEST, tuple(evidence))
-    return _check_key(paste, tuple(evidence), now)
+    elif path not in PATHS:
+        sentence = f"The path {path or '/'} doesn't accept events: use /v1/events, or /v1/events/bulk for a batch."
+    else:
+        status, reason, sentence = _check_key(paste.headers.get("x-api-key", ""), evidence, now)
+    return DiagnosisStep(StepKey.REQUEST, status, sentence, reason, evidence)
 
 
-def _check_key(paste: Paste, evidence: tuple[Evidence, ...], now: datetime) -> DiagnosisStep:
-    key = paste.headers.get("x-api-key", "")
+def _check_key(key: str, evidence: list[Evidence], now: datetime) -> tuple[Status, Reason | None, str]:
+    """Check the API key, and add its name to the evidence if it is valid."""
     if not key:
         sentence = "The command has no x-api-key header: the API would answer 401."
-        return DiagnosisStep(StepKey.REQUEST, Status.FAIL, sentence, Reason.UNAUTHORIZED, evidence)
+        return Status.FAIL, Reason.UNAUTHORIZED, sentence
     if key.startswith(("<", "$")):
         sentence = "The command has a placeholder instead of an API key; the rest of the request is right."
-        return DiagnosisStep(StepKey.REQUEST, Status.INFO, sentence, evidence=evidence)
+        return Status.INFO, None, sentence
     try:
         with transaction.atomic():
             caller = authenticate(key, now=now)
             transaction.set_rollback(True)  # a dry run doesn't count as a use of the key
     except KeyRefused as refused:
-        return DiagnosisStep(
-            StepKey.REQUEST, Status.FAIL, f"The API would answer 401: {refused}", Reason.UNAUTHORIZED, evidence
-        )
-    evidence = (*evidence, Evidence("API key", f"{caller.name} ({caller.prefix}…)"))
+        return Status.FAIL, Reason.UNAUTHORIZED, f"The API would answer 401: {refused}"
+    evidence.append(Evidence("API key", f"{caller.name} ({caller.prefix}…)"))
     if not caller.may(Scope.EVENTS_WRITE):
         sentence = f"The API would answer 403: the key {caller.name} lacks the scope {Scope.EVENTS_WRITE.value}."
-        return DiagnosisStep(StepKey.REQUEST, Status.FAIL, sentence, Reason.FORBIDDEN, evidence)
-    return DiagnosisStep(StepKey.REQUEST, Status.PASS, f"The key {caller.name} may send events.", evidence=evidence)
+        return Status.FAIL, Reason.FORBIDDEN, sentence
+    return Status.PASS, None, f"The key {caller.name} may send events."
 
 
 def send_test(text: str, *, now: datetime) -> Accepted:
