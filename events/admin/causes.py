@@ -91,7 +91,7 @@ class CausesPages(ModelAdmin):
             key = key_of({name: value for name, value in given.items() if name != "row"})
             found = at_risk(trouble, offers, now=timezone.now(), key=key)
             context |= {
-                "found": found,
+                "at_risk": found,
                 "money": sorted((amount, currency) for currency, amount in found.amounts.items()),
                 "units": [(name, format_number(number), unit) for name, number, unit in found.units],
             }

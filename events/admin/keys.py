@@ -200,7 +200,7 @@ class ApiKeyAdmin(AuditedHistory, ShownOnceAdmin):
     def scopes_text(self, key: ApiKey) -> SafeString:
         labels = dict(Scope.choices)
         names = ((labels.get(scope, scope),) for scope in key.scopes)
-        return format_html_join(" ", '<span class="ch-badge ch-badge-default">{}</span>', names)
+        return format_html_join(" ", '<span class="ch-badge">{}</span>', names)
 
     @display(description="Last used (UTC)", ordering="last_used_at")
     def last_used(self, key: ApiKey) -> str:

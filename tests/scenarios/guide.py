@@ -55,7 +55,7 @@ class Guide:
         """Return the debugger's page of an event, or the live view, as plain text with its tags."""
         answer = self.staff.get(DEBUGGER, {"event": event_id} if event_id else {})
         assert answer.status_code == 200
-        return html.unescape(answer.content.decode())
+        return " ".join(html.unescape(answer.content.decode()).split())
 
     def fix(self, event_id: str, label: str, **filled: str) -> str:
         """Open the fix with this label, preview it, apply it, and return the resulting page."""
@@ -66,7 +66,7 @@ class Guide:
         shown = self.staff.get(f"{DEBUGGER}fix/", given | {"previewed": "1"}).content.decode()
         assert "Apply" in shown, (given, shown)
         answer = self.staff.post(f"{DEBUGGER}fix/", given | {"reason": "Found by the guide"}, follow=True)
-        return html.unescape(answer.content.decode())
+        return " ".join(html.unescape(answer.content.decode()).split())
 
     def due(self) -> Decimal:
         """Return the total of the upcoming invoice."""
@@ -77,7 +77,7 @@ class Guide:
         return Event.objects.get(event_id=event_id).state == EventState.COUNTED
 
 
-BUTTONS = re.compile(r'<a class="ch-button[^"]*" href="([^"]*)">([^<]*)</a>')
+BUTTONS = re.compile(r'<a\s+class="ch-button[^"]*"\s+href="([^"]*)"\s*>\s*([^<]*?)\s*</a>')
 
 
 def make_guide(staff: Client, *, is_subscribed: bool = True, free_units: Any = None, **feature: Any) -> Guide:

@@ -64,7 +64,7 @@ def _form(request: HttpRequest) -> dict[str, Any]:
         "chosen_customers": ", ".join(part.strip() for part in _customers(request) if part.strip()),
         "chosen_window": given.get("window", ""),
         "chosen_group": given.get("group", ""),
-        "given": given,
+        "requested": given,
         "most_customers": MOST_CUSTOMERS,
     }
 
