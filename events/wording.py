@@ -53,7 +53,7 @@ def duration(start: datetime, end: datetime) -> str:
         if seconds >= size:
             count = seconds // size
             return f"{count} {name}" if count == 1 else f"{count} {name}s"
-    return "less than a second"
+    return "a moment"
 
 
 def ago(then: datetime, now: datetime) -> str:
