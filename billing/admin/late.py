@@ -224,7 +224,7 @@ class LateAdjustmentAdmin(WrittenBySystem, OfficeAdmin):
     @admin.action(description="Take ignored ones up again", permissions=["change"])
     def take_up_selected(self, request: HttpRequest, queryset: QuerySet[LateAdjustment]) -> HttpResponse | None:
         """Show what taking up again does, and do it once confirmed."""
-        return self._decide(request, queryset, "take_up_selected", (LateState.IGNORED,), decisions.take_up)
+        return self._decide(request, queryset, "take_up_selected", (LateState.IGNORED,), decisions.reopen_ignored)
 
     def _decide(
         self,

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+import pglock
 from django.db import connection, transaction
 
 from events.models import ProcessedBatch
@@ -35,8 +36,9 @@ def process_batch(limit: int = BATCH_SIZE) -> BatchResult:
     """
     with transaction.atomic(), connection.cursor() as cursor:
         prepare(cursor)
-        cursor.execute("SELECT pg_advisory_xact_lock_shared(%s), clock_timestamp()", [CONFIGURATION_LOCK])
-        started_at = cursor.fetchone()[1]
+        pglock.advisory(CONFIGURATION_LOCK, xact=True, shared=True).acquire()
+        cursor.execute("SELECT clock_timestamp()")
+        started_at = cursor.fetchone()[0]
         if not (events := claim(cursor, limit)):
             return BatchResult()
         judge(cursor)
@@ -49,17 +51,13 @@ def process_batch(limit: int = BATCH_SIZE) -> BatchResult:
     return result
 
 
-def share_configuration(cursor: Any) -> None:
-    """Make changes of the configuration wait until this transaction ends."""
-    cursor.execute("SELECT pg_advisory_xact_lock_shared(%s)", [CONFIGURATION_LOCK])
-
-
 def prepare(cursor: Any) -> None:
     """Create this connection's scratch tables if needed, and set memory and compilation for the large statements."""
     cursor.execute(statement("scratch"))
     # A commit empties them; a second use within a transaction would find the rows of the first.
-    cursor.execute("DELETE FROM batch; DELETE FROM hit; DELETE FROM finding")
-    cursor.execute("SET LOCAL work_mem = '64MB'; SET LOCAL jit = off")
+    cursor.execute(
+        "DELETE FROM batch; DELETE FROM hit; DELETE FROM finding; SET LOCAL work_mem = '64MB'; SET LOCAL jit = off"
+    )
 
 
 def claim(cursor: Any, limit: int) -> int:

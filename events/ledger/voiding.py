@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from itertools import batched
 
+import pglock
 from django.contrib.auth.models import User
 from django.db import connection, transaction
 from django.db.models import QuerySet
 
-from events.ledger.processing import judge, prepare, share_configuration
+from events.ledger.processing import CONFIGURATION_LOCK, judge, prepare
 from events.ledger.replaying import CHUNK, prepare_recount, recount_touched, replay_chunk
 from events.models import Event, EventState, EventVoid, Problem, ProblemState
 from events.sql import section
@@ -85,7 +86,7 @@ def void_event(event: Event, *, reason: str, now: datetime, by: User | None = No
     with transaction.atomic(), connection.cursor() as cursor:
         prepare(cursor)
         prepare_recount(cursor)
-        share_configuration(cursor)
+        pglock.advisory(CONFIGURATION_LOCK, xact=True, shared=True).acquire()
         locked = Event.objects.select_for_update().get(pk=event.pk)
         if locked.state == EventState.VOIDED:
             raise AlreadyVoided(f"Event {locked.event_id} is already voided: {locked.void.reason}")
@@ -111,9 +112,9 @@ def dismiss(problems: Iterable[int], *, reason: str, now: datetime, by: User | N
     if not reason.strip():
         raise ReasonMissing("Enter a reason for dismissing the problem.")
     ids = list(problems)
-    with transaction.atomic(), connection.cursor() as cursor:
+    with transaction.atomic():
         # Lock in the same order everywhere: configuration, events, problems.
-        share_configuration(cursor)
+        pglock.advisory(CONFIGURATION_LOCK, xact=True, shared=True).acquire()
         problems_open = Problem.objects.filter(pk__in=ids, state=ProblemState.OPEN)
         events = sorted(set(problems_open.values_list("event_id", flat=True)))
         list(Event.objects.select_for_update().filter(pk__in=events).order_by("pk").values_list("pk", flat=True))

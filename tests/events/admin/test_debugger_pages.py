@@ -217,7 +217,7 @@ def test_a_fix_is_only_applied_with_the_forms_own_token(staff_user, priced):
 
 def test_a_fix_that_is_none_is_said_to_be(staff_client):
     answer = staff_client.get(FIX, {"action": "no_such"}, follow=True)
-    assert "There is no such fix." in answer.content.decode()
+    assert "This fix doesn&#x27;t exist." in answer.content.decode()
 
 
 def test_the_dry_run_shows_the_steps_and_stores_nothing(staff_client, acme, tokens):

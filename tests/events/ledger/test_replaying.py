@@ -8,7 +8,7 @@ from django.db import DatabaseError, connection, transaction
 
 from catalog.models import EventNameAlias, Feature
 from customers.models import Customer, CustomerAlias
-from events.fixing.fixed import replay_mended
+from events.fixing.fixed import replay_fixed_causes
 from events.ledger.rebuilding import Scope, compare, rebuild_usage
 from events.ledger.replaying import replay
 from events.ledger.voiding import AlreadyVoided, ReasonMissing, dismiss, void_event
@@ -30,7 +30,7 @@ def usage_equals_the_ledger() -> bool:
 
 
 def mend() -> int:
-    return replay_mended(now=NOON + HOUR).events
+    return replay_fixed_causes(now=NOON + HOUR).events
 
 
 def test_creating_a_customer_counts_its_earlier_events():
@@ -43,7 +43,7 @@ def test_creating_a_customer_counts_its_earlier_events():
     assert used(customer, calls) == 1
     assert (ledger(event_id).state, ledger(event_id).customer) == (EventState.COUNTED, customer)
     problem = Problem.objects.get()
-    assert (problem.state, problem.closing) == (ProblemState.RESOLVED, "Customer later is there and active")
+    assert (problem.state, problem.closing) == (ProblemState.RESOLVED, "Customer later exists and is active")
     assert usage_equals_the_ledger()
 
 
