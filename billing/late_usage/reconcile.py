@@ -27,7 +27,7 @@ from billing.late_usage.difference import (
     differences,
 )
 from billing.late_usage.policy import Decision, Policy, decide, read_policy
-from billing.lines import DraftLine
+from billing.lines import Charge
 from billing.models import (
     BillingState,
     Invoice,
@@ -59,7 +59,7 @@ class BilledPeriod:
     subscription: BilledSubscription
     period: Period
     invoice: Invoice | None
-    lines: list[DraftLine] = field(default_factory=list)
+    lines: list[Charge] = field(default_factory=list)
 
 
 def reconcile_due(*, now: datetime) -> int:
@@ -122,7 +122,7 @@ def reconcile(
         ]
 
 
-def usage_of_period(subscription_id: int, period: Period, *, known_at: datetime) -> list[DraftLine]:
+def usage_of_period(subscription_id: int, period: Period, *, known_at: datetime) -> list[Charge]:
     """Calculate the usage lines of a billed period on the terms known at a moment, as `reconcile` does. Read-only.
 
     Returns no lines if retention has removed events that are needed.
@@ -251,7 +251,7 @@ def _settled(adjustment: LateAdjustment) -> Settled:
 
 
 def _adjust_price(
-    adjustment: LateAdjustment, difference: Difference, decision: Decision, lines: Sequence[DraftLine]
+    adjustment: LateAdjustment, difference: Difference, decision: Decision, lines: Sequence[Charge]
 ) -> LateAdjustment | None:
     """Save a price's difference on its open or new adjustment. Return `None` if there is nothing to adjust.
 
@@ -298,7 +298,7 @@ def _new_adjustment(billed: BilledPeriod, price: Price, usage_line: InvoiceLine 
     )
 
 
-def _as_json(line: DraftLine) -> dict[str, Any]:
+def _as_json(line: Charge) -> dict[str, Any]:
     return {
         "kind": line.kind,
         "description": line.description,

@@ -67,7 +67,7 @@ def month_end_page(page: "InvoiceAdmin", request: HttpRequest) -> HttpResponseBa
     context = {**page.admin_site.each_context(request), "opts": page.opts}
     if month is None:
         context |= {"title": "Month end", "month": Month.before(now), "problem": "Write the month as 2026-09."}
-        return TemplateResponse(request, "admin/billing/month_end.html", context)
+        return TemplateResponse(request, "admin/billing/month_end/page.html", context)
     is_small, report = is_one_range(), None
     reports = [] if is_small else background.finished(month)
     if is_small:
@@ -84,7 +84,7 @@ def month_end_page(page: "InvoiceAdmin", request: HttpRequest) -> HttpResponseBa
         context |= {"is_worked_out": True, **_found(part)}
     if not is_small:
         context |= _worked_out(month, report, now) | {"reports": reports if len(reports) > 1 else []}
-    return TemplateResponse(request, "admin/billing/month_end.html", context)
+    return TemplateResponse(request, "admin/billing/month_end/page.html", context)
 
 
 def work_out_anew(page: "InvoiceAdmin", request: HttpRequest) -> HttpResponse:
@@ -117,7 +117,7 @@ def progress(page: "InvoiceAdmin", request: HttpRequest) -> HttpResponse:
     running = _running(month, timezone.now())
     if running is None:
         return HttpResponse(headers={"HX-Redirect": _address(month)})
-    return render(request, "admin/billing/month_end_progress.html", {"month": month, "running": running})
+    return render(request, "admin/billing/month_end/progress.html", {"month": month, "running": running})
 
 
 def at_risk(page: "InvoiceAdmin", request: HttpRequest) -> HttpResponse:
@@ -128,8 +128,8 @@ def at_risk(page: "InvoiceAdmin", request: HttpRequest) -> HttpResponse:
     if not page.has_view_permission(request) or not request.user.has_perm("events.view_problem"):
         raise PermissionDenied
     found = total_at_risk(now=timezone.now())
-    context = {"found": found, "money": sums(found.amounts.items())}
-    return render(request, "admin/billing/month_end_at_risk.html", context)
+    context = {"at_risk": found, "money": sums(found.amounts.items())}
+    return render(request, "admin/billing/month_end/at_risk.html", context)
 
 
 def _month(request: HttpRequest) -> Month | None:
@@ -198,7 +198,7 @@ def _found(part: ChunkTotals) -> dict[str, Any]:
 
 
 def _tone(status: UsageStatus) -> str:
-    return "negative" if status >= UsageStatus.VOID else ""
+    return "ch-negative" if status >= UsageStatus.VOID else ""
 
 
 def _books(one: CurrencyBooks) -> dict[str, Any]:
