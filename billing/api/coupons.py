@@ -24,9 +24,10 @@ from billing.api.serializers.coupons import (
 )
 from billing.models import Coupon, CouponApplication
 from catalog.models import Feature, Plan
+from config.api.errors import invalid
 from config.api.filters import Pages, apply_filters
 from config.api.openapi import Message, listed, operation, search_body
-from config.api.views import ApiView, get_or_404, invalid, read_body
+from config.api.views import ApiView, get_or_404, read_body
 from customers.api.customers import customer_by_external_id, customer_of
 from customers.api.subscriptions import subscription_of
 

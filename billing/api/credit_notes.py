@@ -15,9 +15,10 @@ from billing.api.serializers.invoices import VoidIn
 from billing.models import CreditNote, CreditNoteState, Invoice
 from billing.refusals import CannotCredit
 from billing.settlement.credit_notes import creditable, draft_credit_note, finalize_credit_note, void_credit_note
+from config.api.errors import invalid
 from config.api.filters import Pages, apply_filters
 from config.api.openapi import listed, operation, search_body
-from config.api.views import ApiView, get_or_404, invalid, read_body
+from config.api.views import ApiView, get_or_404, read_body
 
 WRITE = "billing:write"
 

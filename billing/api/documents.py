@@ -155,6 +155,7 @@ class SharedDocument(APIView):
     """Fetch the PDF that a link was made for. No key: the link is signed, and holds for an hour; then 404."""
 
     authentication_classes = ()
+    throttle_classes = ()
     permission_classes = (AllowAny,)
     content_negotiation_class = AnyType
 

@@ -13,7 +13,8 @@ from billing.lifecycle.finalize import finalize
 from billing.lifecycle.one_off import Item, Terms, amend, create_one_off, update_one_off
 from billing.models import Invoice
 from billing.money import format_amount
-from config.api.views import get_or_404, invalid, read_body
+from config.api.errors import invalid
+from config.api.views import get_or_404, read_body
 from customers.models import Customer
 from customers.periods import Period
 

@@ -9,9 +9,10 @@ from billing.api.names import PAYMENT_METHODS
 from billing.api.serializers.payments import PaymentCreate, PaymentOut, Reversal, payments, serialize_payments
 from billing.models import Invoice
 from billing.settlement.payments import Receipt, record_payment, reverse_payment
+from config.api.errors import invalid
 from config.api.filters import Pages, apply_filters
 from config.api.openapi import listed, operation
-from config.api.views import ApiView, get_or_404, invalid, read_body
+from config.api.views import ApiView, get_or_404, read_body
 
 PAYMENTS = "Payments"
 WRITE = "billing:write"

@@ -12,8 +12,9 @@ from billing.invoicing.previews import effect_of_plan
 from billing.money import money
 from catalog.api.names import PERIODS
 from catalog.models import Plan
+from config.api.errors import invalid
 from config.api.openapi import operation
-from config.api.views import ApiView, get_or_404, invalid, read_body
+from config.api.views import ApiView, get_or_404, read_body
 from customers.api.names import PRORATIONS
 from customers.api.subscriptions import REASON, TAG, shown_one, subscription_of
 from customers.models import Subscription

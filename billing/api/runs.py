@@ -17,9 +17,10 @@ from billing.money import money
 from billing.runs.billing_run import start_run
 from billing.runs.dry_run import start_dry_run
 from billing.tasks import enqueue_chunks
+from config.api.errors import invalid
 from config.api.filters import ManyFilter, MomentFilter, page
 from config.api.openapi import listed, operation
-from config.api.views import ApiView, get_or_404, invalid, read_body
+from config.api.views import ApiView, get_or_404, read_body
 
 TAG = "Billing runs"
 WRITE = "billing:write"

@@ -14,9 +14,10 @@ from billing.adjustments.tax_rates import assign, unassign
 from billing.api.coupons import associations, coupon_by_code
 from billing.api.taxes import assignments, rate_by_code, rate_of
 from billing.models import Coupon
+from config.api.errors import invalid
 from config.api.fields import MomentField, TextField
 from config.api.openapi import operation
-from config.api.views import ApiView, get_or_404, invalid, read_body
+from config.api.views import ApiView, get_or_404, read_body
 from customers.api.serializers import SubscriptionOut
 from customers.api.subscriptions import TAG, shown_one, subscription_of
 from customers.models import Subscription

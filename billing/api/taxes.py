@@ -21,9 +21,10 @@ from billing.api.serializers.taxes import (
     rate_out,
 )
 from billing.models import TaxAssignment, TaxRate
+from config.api.errors import invalid
 from config.api.filters import Pages, apply_filters
 from config.api.openapi import Message, listed, operation
-from config.api.views import ApiView, get_or_404, invalid, read_body
+from config.api.views import ApiView, get_or_404, read_body
 from config.audit import recorded
 from customers.api.customers import customer_by_external_id, customer_of
 from customers.api.subscriptions import subscription_of

@@ -24,9 +24,10 @@ from billing.invoicing.spending import Cost, spent
 from billing.money import ZERO, format_amount, money
 from catalog.api.names import AGGREGATIONS, name_of
 from catalog.models import Feature, Price
+from config.api.errors import invalid
 from config.api.fields import plain
 from config.api.openapi import operation
-from config.api.views import ApiView, invalid, read_body
+from config.api.views import ApiView, read_body
 from customers.api.customers import customer_by_external_id, customer_of, sources_out
 from customers.api.subscriptions import subscription_of
 from customers.grants import Granted, granted

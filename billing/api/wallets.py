@@ -31,9 +31,10 @@ from billing.models import CreditGrant, EntryKind, GrantKind, Wallet, WalletEntr
 from billing.money import money
 from billing.settlement.balances import balance_of
 from billing.settlement.wallets import change_wallet, close_wallet, debit, grant, open_wallet
+from config.api.errors import invalid
 from config.api.filters import Pages, apply_filters
 from config.api.openapi import Message, listed, operation, search_body
-from config.api.views import ApiView, get_or_404, invalid, read_body
+from config.api.views import ApiView, get_or_404, read_body
 from customers.api.customers import customer_by_external_id, customer_of
 from customers.models import Customer
 

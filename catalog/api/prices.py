@@ -32,10 +32,10 @@ from catalog.drafting import (
     remove_price,
 )
 from catalog.models import Entitlement, Feature, Price
-from config.api.errors import AlreadyExists
+from config.api.errors import AlreadyExists, invalid
 from config.api.filters import page
 from config.api.openapi import Message, listed, operation, search_body
-from config.api.views import ApiView, get_or_404, invalid, read_body
+from config.api.views import ApiView, get_or_404, read_body
 
 TAG = "Prices"
 GRANTS = "Entitlements"

@@ -8,9 +8,10 @@ from django.utils import timezone
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from config.api.errors import invalid
 from config.api.filters import ManyFilter, page
 from config.api.openapi import listed, operation
-from config.api.views import ApiView, get_or_404, invalid, read_body
+from config.api.views import ApiView, get_or_404, read_body
 from config.webhooks.endpoints import (
     change_endpoint,
     make_endpoint,

@@ -8,9 +8,10 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from catalog.api.names import ENTITLEMENT_RESETS, name_of
+from config.api.errors import invalid
 from config.api.filters import page
 from config.api.openapi import listed, operation, search_body
-from config.api.views import ApiView, get_or_404, invalid, read_body
+from config.api.views import ApiView, get_or_404, read_body
 from customers.accounts import archive_customer, save_customer
 from customers.api.bodies import CustomerChange, CustomerIn, customer_columns
 from customers.api.filters import CustomerFilter

@@ -10,10 +10,11 @@ from rest_framework.response import Response
 
 from catalog.api.names import PERIODS
 from catalog.models import Plan
+from config.api.errors import invalid
 from config.api.filters import Pages
 from config.api.filters import apply_filters as chosen_rows
 from config.api.openapi import listed, operation, search_body
-from config.api.views import ApiView, get_or_404, invalid, read_body
+from config.api.views import ApiView, get_or_404, read_body
 from customers.api.bodies import CancelIn, PauseIn, ResumeIn, SubscriptionIn
 from customers.api.customers import customer_by_external_id, customer_of, grants_out
 from customers.api.filters import SubscriptionFilter

@@ -12,8 +12,9 @@ from rest_framework.exceptions import NotFound
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from config.api.errors import invalid
 from config.api.openapi import operation
-from config.api.views import ApiView, invalid, read_body, read_query
+from config.api.views import ApiView, read_body, read_query
 from config.db.text import is_text
 from events.api import tracker
 from events.api.ingest import EventIngest

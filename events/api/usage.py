@@ -10,8 +10,9 @@ from rest_framework.request import Request
 
 from catalog.api.names import AGGREGATIONS, name_of
 from catalog.models import Feature
+from config.api.errors import invalid
 from config.api.openapi import operation
-from config.api.views import ApiView, get_or_404, invalid, read_body
+from config.api.views import ApiView, get_or_404, read_body
 from customers.models import Customer
 from customers.periods import Period
 from events.api.events import exact_json

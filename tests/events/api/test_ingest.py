@@ -320,7 +320,9 @@ def test_a_key_that_is_used_up_is_told_when_to_come_back(web):
         response = web.post(path, body, key=key)
         said = refusal(response, 429)
         assert said["code"] == "too_many_requests"
-        assert said["message"] == f"The API key may send 1 {kind} requests a minute. Wait as Retry-After says."
+        assert said["message"] == (
+            f"This API key is limited to 1 {kind} requests per minute. Wait for the number of seconds in Retry-After."
+        )
         assert 1 <= int(response.headers["retry-after"]) <= 60
         assert response.headers["x-ratelimit-limit"] == "1"
         assert response.headers["x-ratelimit-remaining"] == "0"
