@@ -44,9 +44,14 @@ class Features(ApiView):
         return page(request, Feature.objects.order_by("-pk"), FeatureFilter, FeatureOut)
 
     @operation(
-        "createFeature", "Create a feature", tag=TAG, body=FeatureIn, answers={201: FeatureOut},
-        errors=(400, 409), example=EXAMPLE,
-    )  # fmt: skip
+        "createFeature",
+        "Create a feature",
+        tag=TAG,
+        body=FeatureIn,
+        answers={201: FeatureOut},
+        errors=(400, 409),
+        example=EXAMPLE,
+    )
     def post(self, request: Request) -> Response:
         asked = read_body(request, FeatureIn)
         meter = meter_columns(asked["meter"]) if asked["type"] == "metered" else {}
@@ -74,9 +79,14 @@ class OneFeature(ApiView):
         return Response(FeatureOut(feature_of(feature_id)).data)
 
     @operation(
-        "updateFeature", "Change a feature", tag=TAG, body=FeatureChange, answers={200: FeatureOut},
-        errors=(400, 404), example={"name": "Tokens", "filters": [{"key": "model", "values": ["large"]}]},
-    )  # fmt: skip
+        "updateFeature",
+        "Change a feature",
+        tag=TAG,
+        body=FeatureChange,
+        answers={200: FeatureOut},
+        errors=(400, 404),
+        example={"name": "Tokens", "filters": [{"key": "model", "values": ["large"]}]},
+    )
     def put(self, request: Request, feature_id: str) -> Response:
         feature, asked = feature_of(feature_id), read_body(request, FeatureChange)
         for name, value in own_columns(asked).items():
@@ -86,9 +96,13 @@ class OneFeature(ApiView):
         return Response(FeatureOut(save_feature(feature, by=None)).data)
 
     @operation(
-        "deleteFeature", "Archive a feature", tag=TAG, answers={200: Message}, errors=(404,),
+        "deleteFeature",
+        "Archive a feature",
+        tag=TAG,
+        answers={200: Message},
+        errors=(404,),
         description="It stops counting events. What it counted, and prices of it, stay.",
-    )  # fmt: skip
+    )
     def delete(self, request: Request, feature_id: str) -> Response:
         archive_feature(feature_of(feature_id), now=timezone.now(), by=None, reason="Deleted through the API")
         return Response({"message": "Feature archived"})
@@ -100,9 +114,14 @@ class FeatureClone(ApiView):
     write_scope = WRITE
 
     @operation(
-        "cloneFeature", "Copy a feature", tag=TAG, body=CloneIn, answers={201: FeatureOut}, errors=(400, 404, 409),
+        "cloneFeature",
+        "Copy a feature",
+        tag=TAG,
+        body=CloneIn,
+        answers={201: FeatureOut},
+        errors=(400, 404, 409),
         example={"name": "Tokens, large model"},
-    )  # fmt: skip
+    )
     def post(self, request: Request, feature_id: str) -> Response:
         feature, asked = feature_of(feature_id), own_columns(read_body(request, CloneIn))
         name, key = asked.pop("name"), asked.pop("key", None)

@@ -70,10 +70,15 @@ class Plans(ApiView):
         return listed_plans(request)
 
     @operation(
-        "createPlan", "Create a plan", tag=TAG, body=PlanIn, answers={201: PlanOut}, errors=(400, 409),
+        "createPlan",
+        "Create a plan",
+        tag=TAG,
+        body=PlanIn,
+        answers={201: PlanOut},
+        errors=(400, 409),
         example={"name": "Growth", "lookup_key": "growth"},
         description="It gathers prices and entitlements in a draft, which its first subscription publishes.",
-    )  # fmt: skip
+    )
     def post(self, request: Request) -> Response:
         return Response(PlanOut(_saved(Plan(**own_columns(read_body(request, PlanIn))))).data, status=201)
 
@@ -106,9 +111,14 @@ class OnePlan(ApiView):
         return Response(PlanOut(plan, context=expansions([plan], "prices,entitlements")).data)
 
     @operation(
-        "updatePlan", "Change a plan", tag=TAG, body=PlanChange, answers={200: PlanOut}, errors=(400, 404, 409),
+        "updatePlan",
+        "Change a plan",
+        tag=TAG,
+        body=PlanChange,
+        answers={200: PlanOut},
+        errors=(400, 404, 409),
         example={"name": "Growth 2026"},
-    )  # fmt: skip
+    )
     def put(self, request: Request, plan_id: str) -> Response:
         plan = plan_of(plan_id)
         for name, value in own_columns(read_body(request, PlanChange)).items():
@@ -116,9 +126,13 @@ class OnePlan(ApiView):
         return Response(PlanOut(_saved(plan)).data)
 
     @operation(
-        "deletePlan", "Archive a plan", tag=TAG, answers={200: Message}, errors=(404,),
+        "deletePlan",
+        "Archive a plan",
+        tag=TAG,
+        answers={200: Message},
+        errors=(404,),
         description="It takes no new subscriptions. Those that it has go on.",
-    )  # fmt: skip
+    )
     def delete(self, request: Request, plan_id: str) -> Response:
         archive_plan(plan_of(plan_id), now=timezone.now(), by=None, reason="Deleted through the API")
         return Response({"message": "Plan archived"})
@@ -130,9 +144,14 @@ class PlanClone(ApiView):
     write_scope = WRITE
 
     @operation(
-        "clonePlan", "Copy a plan", tag=TAG, body=CloneIn, answers={201: PlanOut}, errors=(400, 404, 409),
+        "clonePlan",
+        "Copy a plan",
+        tag=TAG,
+        body=CloneIn,
+        answers={201: PlanOut},
+        errors=(400, 404, 409),
         example={"name": "Growth, yearly"},
-    )  # fmt: skip
+    )
     def post(self, request: Request, plan_id: str) -> Response:
         copy = clone_plan(plan_of(plan_id), **own_columns(read_body(request, CloneIn)))
         return Response(PlanOut(copy, context=expansions([copy], "prices,entitlements")).data, status=201)
@@ -142,9 +161,12 @@ class PlanEntitlements(ApiView):
     """List what a plan's newest version grants."""
 
     @operation(
-        "getPlanEntitlements", "What a plan grants", tag=TAG, errors=(404,),
+        "getPlanEntitlements",
+        "What a plan grants",
+        tag=TAG,
+        errors=(404,),
         answers={200: listed("PlanEntitlementList", EntitlementOut)},
-    )  # fmt: skip
+    )
     def get(self, request: Request, plan_id: str) -> Response:
         plan = plan_of(plan_id)
         rows = expansions([plan], "entitlements")["entitlements"].get(plan.pk, [])

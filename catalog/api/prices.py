@@ -102,9 +102,14 @@ class PriceCollection(CatalogDoor):
         return page(request, current_prices(), PriceFilter, PriceOut)
 
     @operation(
-        "createPrice", "Create a price", tag=TAG, body=PriceIn, answers={201: PriceOut}, errors=(400, 404, 409),
+        "createPrice",
+        "Create a price",
+        tag=TAG,
+        body=PriceIn,
+        answers={201: PriceOut},
+        errors=(400, 404, 409),
         example=PRICE,
-    )  # fmt: skip
+    )
     def post(self, request: Request) -> Response:
         return Response(PriceOut(_added(read_body(request, PriceIn))).data, status=201)
 
@@ -113,9 +118,14 @@ class PriceBulk(CatalogDoor):
     """Add up to 100 prices: all of them, or none."""
 
     @operation(
-        "createPricesBulk", "Create prices", tag=TAG, body=PricesIn, answers={201: Prices}, errors=(400, 404, 409),
+        "createPricesBulk",
+        "Create prices",
+        tag=TAG,
+        body=PricesIn,
+        answers={201: Prices},
+        errors=(400, 404, 409),
         example={"items": [PRICE]},
-    )  # fmt: skip
+    )
     def post(self, request: Request) -> Response:
         asked = read_body(request, PricesIn)
         with transaction.atomic():
@@ -149,10 +159,15 @@ class OnePrice(CatalogDoor):
         return Response(PriceOut(price_of(price_id)).data)
 
     @operation(
-        "updatePrice", "Change a price", tag=TAG, body=PriceChange, answers={200: PriceOut}, errors=(400, 404, 409),
+        "updatePrice",
+        "Change a price",
+        tag=TAG,
+        body=PriceChange,
+        answers={200: PriceOut},
+        errors=(400, 404, 409),
         example={"amount": "0.0030"},
         description="Changed in the plan's draft, and answered as it is there. Subscriptions keep their version.",
-    )  # fmt: skip
+    )
     def put(self, request: Request, price_id: str) -> Response:
         reader = PriceChange(data=request.data or {})
         reader.is_valid(raise_exception=True)
@@ -187,15 +202,21 @@ def _granted(asked: dict[str, Any]) -> Entitlement:
 class EntitlementCollection(CatalogDoor):
     """Grant a feature in a plan's draft, or list what the plans' newest versions grant."""
 
-    @operation("listEntitlements", "List entitlements", tag=GRANTS, answers={200: GRANT_LIST},
-               filters=EntitlementFilter)  # fmt: skip
+    @operation(
+        "listEntitlements", "List entitlements", tag=GRANTS, answers={200: GRANT_LIST}, filters=EntitlementFilter
+    )
     def get(self, request: Request) -> Response:
         return page(request, current_grants(), EntitlementFilter, EntitlementOut)
 
     @operation(
-        "createEntitlement", "Create an entitlement", tag=GRANTS, body=EntitlementIn, answers={201: EntitlementOut},
-        errors=(400, 404, 409), example=GRANT,
-    )  # fmt: skip
+        "createEntitlement",
+        "Create an entitlement",
+        tag=GRANTS,
+        body=EntitlementIn,
+        answers={201: EntitlementOut},
+        errors=(400, 404, 409),
+        example=GRANT,
+    )
     def post(self, request: Request) -> Response:
         return Response(EntitlementOut(_granted(read_body(request, EntitlementIn))).data, status=201)
 
@@ -204,9 +225,14 @@ class EntitlementBulk(CatalogDoor):
     """Grant up to 100 features: all of them, or none."""
 
     @operation(
-        "createEntitlementsBulk", "Create entitlements", tag=GRANTS, body=EntitlementsIn,
-        answers={201: Entitlements}, errors=(400, 404, 409), example={"items": [GRANT]},
-    )  # fmt: skip
+        "createEntitlementsBulk",
+        "Create entitlements",
+        tag=GRANTS,
+        body=EntitlementsIn,
+        answers={201: Entitlements},
+        errors=(400, 404, 409),
+        example={"items": [GRANT]},
+    )
     def post(self, request: Request) -> Response:
         asked = read_body(request, EntitlementsIn)
         with transaction.atomic():
@@ -219,8 +245,13 @@ class EntitlementSearch(ApiView):
 
     is_reading = True
 
-    @operation("queryEntitlement", "Search entitlements", tag=GRANTS, body=search_body(EntitlementFilter),
-               answers={200: GRANT_LIST})  # fmt: skip
+    @operation(
+        "queryEntitlement",
+        "Search entitlements",
+        tag=GRANTS,
+        body=search_body(EntitlementFilter),
+        answers={200: GRANT_LIST},
+    )
     def post(self, request: Request) -> Response:
         return page(request, current_grants(), EntitlementFilter, EntitlementOut)
 
@@ -233,9 +264,14 @@ class OneEntitlement(CatalogDoor):
         return Response(EntitlementOut(grant_of(entitlement_id)).data)
 
     @operation(
-        "updateEntitlement", "Change an entitlement", tag=GRANTS, body=EntitlementChange,
-        answers={200: EntitlementOut}, errors=(400, 404), example={"usage_limit": 2000},
-    )  # fmt: skip
+        "updateEntitlement",
+        "Change an entitlement",
+        tag=GRANTS,
+        body=EntitlementChange,
+        answers={200: EntitlementOut},
+        errors=(400, 404),
+        example={"usage_limit": 2000},
+    )
     def put(self, request: Request, entitlement_id: str) -> Response:
         columns = entitlement_columns(read_body(request, EntitlementChange))
         return Response(EntitlementOut(change_entitlement(grant_of(entitlement_id), columns)).data)

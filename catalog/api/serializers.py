@@ -15,11 +15,10 @@ from catalog.api.names import (
     RECURRING,
     RESETS,
     STATUSES,
-    name_of,
 )
 from catalog.models import Entitlement, Feature, Plan, Price, PriceTier
 from catalog.models.prices import PackageRounding, PriceModel
-from config.api.fields import ExactField, MetadataField, plain
+from config.api.fields import ExactField, MetadataField, name_of, plain
 
 TIER_MODES = {PriceModel.VOLUME: "VOLUME", PriceModel.GRADUATED: "SLAB", PriceModel.GRADUATED_PERCENTAGE: "SLAB"}
 

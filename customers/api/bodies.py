@@ -98,9 +98,12 @@ class SubscriptionIn(serializers.Serializer[Any]):
     payment_terms = TextField(16, allow_null=True, help_text="15 NET to 90 NET.")
     lookup_key = TextField(255, allow_null=True)
     coupons = serializers.ListField(
-        child=serializers.CharField(max_length=64), required=False, allow_null=True, max_length=20,
+        child=serializers.CharField(max_length=64),
+        required=False,
+        allow_null=True,
+        max_length=20,
         help_text="Ids or codes of coupons that it begins with.",
-    )  # fmt: skip
+    )
     subscription_coupons = serializers.ListField(
         child=SubscriptionCouponIn(), required=False, allow_null=True, max_length=20
     )

@@ -27,8 +27,10 @@ class CustomerFilter(StateFilter):
 
 class SubscriptionFilter(ListFilter):
     sortable: ClassVar[dict[str, str]] = {
-        "created_at": "created_at", "updated_at": "updated_at", "start_date": "started_at",
-    }  # fmt: skip
+        "created_at": "created_at",
+        "updated_at": "updated_at",
+        "start_date": "started_at",
+    }
 
     subscription_ids = ManyFilter(field_name="public_id")
     customer_id = filters.CharFilter(field_name="customer__public_id")

@@ -63,7 +63,7 @@ def test_a_dry_run_looks_ahead_and_a_run_never(api, acme):
     # The opening, and the advance fees of the two periods that begin within sixty days.
     assert api.get(f"runs/{begun['id']}")["amounts"] in ({"USD": "98.00"}, {"USD": "147.00"})
     refused = api.post("runs", {"as_of": ahead}, status=400)
-    assert "Only a dry run looks at another moment" in refused["message"]
+    assert "Only a dry run accepts as_of" in refused["message"]
     far = (timezone.now() + timedelta(days=900)).isoformat()
     assert "at most a year ahead" in api.post("runs", {"dry_run": True, "as_of": far}, status=400)["message"]
 

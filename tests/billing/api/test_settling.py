@@ -43,7 +43,7 @@ def test_without_items_the_subtotal_is_the_item_and_it_can_be_finalized_at_once(
 
 def test_totals_that_the_items_dont_come_to_are_refused(api, acme):
     details = api.post("invoices", order(acme, subtotal="499.99"), 400)["details"]
-    assert details == {"subtotal": ["The items come to $500.00."]}
+    assert details == {"subtotal": ["The line items amount to $500.00."]}
     rate = TaxRate.objects.create(code="vat", name="VAT", percentage=D(19))
     TaxAssignment.objects.create(rate=rate, customer=acme)
     assert api.post("invoices", order(acme, total="600"), 400)["details"] == {
