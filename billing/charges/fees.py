@@ -142,6 +142,8 @@ def _proration_line(
     subscription: BilledSubscription, full: Period, price_id: int, due: _Due, exact_due: Decimal, difference: Decimal
 ) -> DraftLine:
     invoiced = sum((fee.amount for fee in due.invoiced), ZERO)
+    with exact():
+        exact_difference = exact_due - invoiced
     held = due.invoiced[0].service
     charged, of = _days(subscription, full, due)
     if difference < 0:
@@ -159,7 +161,7 @@ def _proration_line(
         description=says,
         period=span,
         amount=difference,
-        exact_amount=exact_due - invoiced,
+        exact_amount=exact_difference,
         price_id=price_id,
         plan_version_id=due.version_id,
         unit_amount=difference,

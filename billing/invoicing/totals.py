@@ -1,31 +1,24 @@
 """Writes what an invoice comes to onto its rows: totals, each charge's part, the lines of discounts and taxes.
 
-`add_up` is for whoever has charges and a customer, whatever the charges come from; `retotal` for a draft whose lines
-were changed by hand.
+`add_up` is for charges of any source, given their customer.
 """
 
 from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 
-from django.db import transaction
-
 from billing.adjustments.adjust import InvoiceTotals, adjust
-from billing.adjustments.conditions import Conditions, Item
+from billing.adjustments.charge import Charge
+from billing.adjustments.conditions import Conditions
 from billing.invoicing.conditions import load_conditions
-from billing.lines import ADJUSTMENT_KINDS, DraftLine
+from billing.lines import DraftLine
 from billing.models import CouponUse, Invoice, InvoiceLine
 from billing.money import ZERO
-from config.refusals import Refused
 
 
-class NotADraft(Refused):
-    """The invoice is finalized: what it comes to doesn't change any more."""
-
-
-def item_of(line: DraftLine | InvoiceLine) -> Item:
+def charge_of(line: DraftLine | InvoiceLine) -> Charge:
     """See a worked-out or written charge as discounts and taxes see it."""
     back = line.discount_back if isinstance(line, DraftLine) else max(-line.discount_amount, ZERO)
-    return Item(line.kind, line.amount, line.description, line.feature_id, line.plan_version_id, back)
+    return Charge(line.kind, line.amount, line.description, line.feature_id, line.plan_version_id, back)
 
 
 def add_up(
@@ -47,7 +40,7 @@ def add_up(
         lock = with_discounts and invoice.pk is not None
         conditions = load_conditions([invoice.customer_id], leaving_out=leaving_out, lock=lock)[invoice.customer_id]
     adjusted = adjust(
-        [item_of(line) for line in charges],
+        [charge_of(line) for line in charges],
         conditions,
         currency=invoice.currency,
         at=at,
@@ -58,24 +51,6 @@ def add_up(
     set_parts(charges, adjusted)
     after = max((line.position for line in charges), default=0)
     return adjustment_rows(invoice, adjusted, after=after)
-
-
-def retotal(invoice: Invoice, *, at: datetime) -> Invoice:
-    """Work out anew what a draft comes to from the charges it has, and write it. For invoices written by hand.
-
-    One of a subscription is recomputed instead. Raises `NotADraft`.
-    """
-    with transaction.atomic():
-        locked = Invoice.objects.select_for_update(no_key=True, of=("self",)).get(pk=invoice.pk)
-        if not locked.is_draft:
-            raise NotADraft(f"{locked} is finalized and never changes.")
-        locked.lines.filter(kind__in=ADJUSTMENT_KINDS).delete()
-        charges = list(locked.lines.order_by("position"))
-        after = add_up(locked, charges, at=at)
-        save_parts(charges)
-        InvoiceLine.objects.bulk_create(after)
-        locked.save()
-        return locked
 
 
 def set_totals(invoice: Invoice, adjusted: InvoiceTotals) -> None:
@@ -93,8 +68,8 @@ def set_totals(invoice: Invoice, adjusted: InvoiceTotals) -> None:
 
 def set_parts(charges: Iterable[InvoiceLine], adjusted: InvoiceTotals) -> None:
     """Set each charge's part of discounts and taxes. The charges are those that were adjusted, in their order."""
-    for line, part in zip(charges, adjusted.parts, strict=True):
-        line.discount_amount, line.tax_amount, line.tax_included = part.discount, part.tax, part.tax_included
+    for line, charge in zip(charges, adjusted.charges, strict=True):
+        line.discount_amount, line.tax_amount, line.tax_included = charge.discount, charge.tax, charge.tax_included
 
 
 def save_parts(charges: Sequence[InvoiceLine]) -> None:
@@ -123,7 +98,7 @@ def adjustment_rows(invoice: Invoice, adjusted: InvoiceTotals, *, after: int) ->
 def uses_of(invoice: Invoice, adjusted: InvoiceTotals) -> list[CouponUse]:
     """Make the unsaved rows that say which discounts the invoice used."""
     return [
-        CouponUse(invoice=invoice, application_id=use.application_id, number=use.number, amount=use.amount)
+        CouponUse(invoice=invoice, application_id=use.coupon.id, number=use.number, amount=use.amount)
         for use in adjusted.uses
     ]
 

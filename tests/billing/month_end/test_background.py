@@ -144,7 +144,7 @@ def test_a_worker_that_is_killed_loses_the_chunk_at_hand_only(five, few_at_once,
     report = background.start(SEPTEMBER, now=NOW, by=None)
     assert background.take_step(report.pk, now=NOW)
     with monkeypatch.context() as patched:
-        patched.setattr("billing.month_end.background.work_out", lambda *given, **named: 1 // 0)
+        patched.setattr("billing.month_end.background.compute_chunk", lambda *given, **named: 1 // 0)
         with pytest.raises(ZeroDivisionError):
             background.take_step(report.pk, now=NOW)
     assert background.progress(SEPTEMBER) == background.Progress(report, 2)
@@ -159,7 +159,7 @@ def test_a_month_that_fails_keeps_no_other_waiting(five, few_at_once, monkeypatc
         return compute_chunk(month, stretch, now=now) if month != SEPTEMBER else 1 // 0
 
     with monkeypatch.context() as patched:
-        patched.setattr("billing.month_end.background.work_out", fail)
+        patched.setattr("billing.month_end.background.compute_chunk", fail)
         with pytest.raises(ZeroDivisionError):
             continue_month_ends()
     assert background.unfinished() == [failing.pk]
@@ -199,7 +199,7 @@ def test_an_unforeseen_error_leaves_one_out_and_the_report_is_finished(five, few
             raise ZeroDivisionError("a bug")
         return compute_invoices(works)
 
-    monkeypatch.setattr("billing.month_end.accrual.compute_many", broken_for_one)
+    monkeypatch.setattr("billing.month_end.accrual.compute_invoices", broken_for_one)
     report = background.start(SEPTEMBER, now=NOW, by=None)
     continue_month_ends()
     report.refresh_from_db()
