@@ -28,7 +28,7 @@ WRITE = "billing:write"
 
 
 class RunIn(serializers.Serializer[Any]):
-    """A billing run as of now, or a dry run as of now or a later time."""
+    """A billing run now, or a dry run for now or a later time."""
 
     dry_run = serializers.BooleanField(default=False, help_text="Only calculate what a run would do.")
     as_of = serializers.DateTimeField(

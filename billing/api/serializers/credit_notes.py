@@ -68,7 +68,7 @@ class CreditNoteOut(serializers.Serializer[Any]):
     subtotal = MoneyField()
     total_tax = MoneyField(source="tax_total")
     total_amount = MoneyField(source="total")
-    refund_amount = ComputedMoney(help_text="The part to refund. On a draft, as of now.")
+    refund_amount = ComputedMoney(help_text="The part to refund. On a draft, the currently expected amount.")
     refund_to = serializers.ChoiceField(RefundTo.choices)
     line_items = CreditLineOut(source="lines", many=True)
     metadata = MetadataField()
