@@ -212,7 +212,7 @@ REST_FRAMEWORK = {
 
 SPECTACULAR_SETTINGS = {
     "TITLE": "Countinghouse API",
-    "DESCRIPTION": "Send usage, keep the catalog and customers, read invoices.",
+    "DESCRIPTION": "Send usage events, manage the catalog and customers, and retrieve invoices.",
     "VERSION": "1",
     "SERVE_INCLUDE_SCHEMA": False,
     "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],

@@ -1,7 +1,7 @@
 """Lists of the API: `{"items": [...], "pagination": {"total", "limit", "offset"}}`, in constant time.
 
-`offset` passes rows over one by one, so far into a list it gets slow. `next_cursor` names where a page ended instead,
-and the next one begins there at once. The total is counted up to 10,000 and estimated beyond.
+`offset` skips rows one by one, so it is slow far into a list. `next_cursor` marks the end of a page, and the next page
+starts there by the index. The total is counted up to 10,000 and estimated above.
 """
 
 import base64
