@@ -1,5 +1,6 @@
 """Invoices in answers: amounts as strings with the decimals of their currency."""
 
+from datetime import datetime
 from typing import Any
 
 from django.db.models import Prefetch, QuerySet
@@ -25,6 +26,7 @@ from config.api.fields import (
     BlankAsNullField,
     ComputedChoice,
     ComputedText,
+    ComputedTime,
     ConstantField,
     MetadataField,
     QuantityField,
@@ -143,7 +145,7 @@ class InvoiceOut(serializers.Serializer[Any]):
     taxes = AppliedTaxOut(source="tax_lines", many=True)
     tax_summary = TaxSummaryOut(source="*")
     tax_exemption_reason_code = ComputedChoice(list(EXEMPTIONS.values()), allow_null=True)
-    created_at = serializers.DateTimeField(allow_null=True)
+    created_at = ComputedTime(allow_null=True)
     updated_at = serializers.DateTimeField(allow_null=True)
 
     def to_representation(self, instance: Any) -> Any:
@@ -174,6 +176,9 @@ class InvoiceOut(serializers.Serializer[Any]):
     def get_billing_reason(self, invoice: Invoice) -> str:
         return REASONS[InvoiceKind(invoice.kind)]
 
+    def get_created_at(self, invoice: Invoice) -> datetime | None:
+        return invoice.created_at if invoice.pk else None
+
     def get_tax_exemption_reason_code(self, invoice: Invoice) -> str | None:
         return EXEMPTIONS.get(invoice.tax_treatment)
 
@@ -188,7 +193,6 @@ def serialize_preview(upcoming: Upcoming, subscription: Subscription, *, hide_ze
         currency=subscription.currency,
         period_start=period.start if period else None,
         period_end=period.end if period else None,
-        created_at=None,  # instead of the database's default
     )
     lines: list[InvoiceLine] = []
     if computed is not None:
