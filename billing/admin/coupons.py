@@ -16,7 +16,6 @@ from unfold.enums import ActionVariant
 
 from billing.adjustments.coupons import archive_coupon, how_long, off
 from billing.admin.coupon_applications import ApplicationsInline
-from billing.admin.shared import STYLES
 from billing.admin.taxes import ArchivedFilter
 from billing.models import Coupon
 from config.office.base import OfficeAdmin, ReasonForm, carry_out, page_of, staff, trimmed
@@ -68,9 +67,6 @@ class CouponAdmin(OfficeAdmin):
     empty_text = "Add one, and apply it to a customer or a subscription. Upcoming invoices show what it takes off."
     actions_detail = ("apply_it", "archive")
 
-    class Media:
-        css = STYLES
-
     def get_fieldsets(self, request: HttpRequest, obj: Coupon | None = None) -> Any:
         return self.fieldsets if obj else self.add_fieldsets
 
@@ -97,7 +93,7 @@ class CouponAdmin(OfficeAdmin):
 
     @display(description="Off")
     def show_off(self, coupon: Coupon) -> str:
-        return format_html('<span class="money">{}</span>', off(coupon))
+        return format_html('<span class="ch-money">{}</span>', off(coupon))
 
     @display(description="Lasts", ordering="duration")
     def show_duration(self, coupon: Coupon) -> str:

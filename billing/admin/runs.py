@@ -18,7 +18,7 @@ from unfold.forms import BaseDialogForm
 from unfold.widgets import UnfoldAdminTextInputWidget
 
 from billing.admin.pages import run as run_pages
-from billing.admin.shared import STYLES, answer, run_money, sums
+from billing.admin.shared import answer, run_money, sums
 from billing.models import BillingRun, RunKind, RunState
 from billing.runs import report
 from billing.runs.billing_run import start_run
@@ -76,9 +76,6 @@ class BillingRunAdmin(NeverChanged, ModelAdmin):
     ordering = ("-started_at",)
     actions_list = ("start_dry", "start")
 
-    class Media:
-        css = STYLES
-
     def has_start_permission(self, request: HttpRequest, object_id: object = None) -> bool:
         """Tell whether the user may start a run: who may add one."""
         return request.user.has_perm("billing.add_billingrun")
@@ -108,7 +105,7 @@ class BillingRunAdmin(NeverChanged, ModelAdmin):
     @display(description="Invoiced")
     def money(self, run: BillingRun) -> SafeString:
         said = run_money(run) or "—"
-        return format_html('<span class="money">{}{}</span>', "would be " if run.kind == RunKind.DRY else "", said)
+        return format_html('<span class="ch-money">{}{}</span>', "would be " if run.kind == RunKind.DRY else "", said)
 
     def get_urls(self) -> list[URLPattern]:
         return [*run_pages.urls(self), *super().get_urls()]
@@ -168,4 +165,4 @@ def _linked(number: int, model: str, query: str) -> SafeString | str:
     if not number:
         return "0"
     url = reverse(f"admin:billing_{model}_changelist")
-    return format_html('<a class="bill-link" href="{}?{}">{}</a>', url, query, f"{number:,}")
+    return format_html('<a class="ch-link" href="{}?{}">{}</a>', url, query, f"{number:,}")

@@ -24,12 +24,11 @@ STATE_LABELS = {
     InvoiceState.VOID: "danger",
 }
 NOTE_COLOURS = {CreditNoteState.DRAFT: "info", CreditNoteState.FINALIZED: "success", CreditNoteState.VOID: "danger"}
-STYLES = {"all": ("billing/admin.css",)}
 
 
 def money(amount: Decimal, currency: str) -> SafeString:
     """Write an amount with its currency for a right-aligned cell; negative ones stand out."""
-    kind = "money negative" if amount < 0 else "money"
+    kind = "ch-money ch-negative" if amount < 0 else "ch-money"
     return format_html('<span class="{}">{} <small>{}</small></span>', kind, format_amount(amount, currency), currency)
 
 

@@ -14,7 +14,7 @@ from unfold.enums import ActionVariant
 from unfold.forms import BaseDialogForm
 
 from billing.admin.findings import outcome
-from billing.admin.shared import STYLES, answer
+from billing.admin.shared import answer
 from billing.models import BillingState
 from billing.runs.billing_run import Tally, bill_subscriptions
 from config.office.filters import RangeDateTimeFilter
@@ -52,9 +52,6 @@ class BillingStateAdmin(WrittenBySystem, ModelAdmin):
     actions_detail = ("retry_one",)
     fields = ("subscription", "due_at", "billed_until", "parked_at", "parked_reason", "attempts", "retry_at")
     readonly_fields = fields
-
-    class Media:
-        css = STYLES
 
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None

@@ -19,7 +19,7 @@ from unfold.decorators import action, display
 from unfold.enums import ActionVariant
 
 from billing.admin.forms.wallets import CloseForm, CustomerGrantForm, GrantForm, TakeBackForm
-from billing.admin.shared import STYLES, OptionalTab, money
+from billing.admin.shared import OptionalTab, money
 from billing.models import CreditGrant, EntryKind, Invoice, Wallet, WalletEntry, WalletState
 from billing.money import format_amount
 from billing.settlement.wallets import change_wallet, close_wallet, grant, save_new, take_back, wallet_for
@@ -195,9 +195,6 @@ class WalletAdmin(OfficeAdmin):
     empty_text = "Grant some from a customer's page, or open a wallet here. Invoices use it when they are finalized."
     actions_detail = ("grant_into", "take_out", "close")
 
-    class Media:
-        css = STYLES
-
     def get_fieldsets(self, request: HttpRequest, obj: Wallet | None = None) -> Any:
         return self.fieldsets if obj else self.add_fieldsets
 
@@ -345,9 +342,6 @@ class WalletEntryAdmin(NeverChanged, OfficeAdmin):
     empty_icon = "receipt_long"
     empty_title = "No credit has moved"
     empty_text = "Grants, and what invoices use of them, are listed here."
-
-    class Media:
-        css = STYLES
 
     def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest | None = None) -> bool:
         """Let an invoice's page and a wallet's lead here."""

@@ -23,7 +23,7 @@ from customers.api.subscriptions import subscription_of
 from customers.periods import Period
 from events.api.events import exact_json
 from events.api.usage import read_period, read_timezone
-from events.usage.windows import Asked
+from events.usage.windows import MeterRequest
 
 TAG = "Usage"
 ANALYTICS = {"external_customer_id": "acme", "window_size": "DAY", "group_by": ["properties.model"]}
@@ -71,7 +71,7 @@ class UsageAnalytics(ApiView):
     def post(self, request: Request) -> HttpResponse:
         body = read_body(request, AnalyticsIn)
         customer = customer_by_external_id(body["external_customer_id"])
-        usage = Asked(
+        usage = MeterRequest(
             customer,
             read_period(body),
             body.get("window_size") or "",

@@ -15,7 +15,7 @@ from customers.subscriptions import current_period
 from events.diagnosis.billing_facts import FreeTier, billing
 from events.usage.meter import Quantity, UsageRequest, usage_many
 from events.usage.search import Search, usage_by
-from events.usage.windows import Asked, features_used, meter_many
+from events.usage.windows import MeterRequest, features_used, meter_many
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +94,7 @@ class UsageAnalytics:
     currency: str | None = None
 
 
-def usage_analytics(usage: Asked, feature_ids: Sequence[str], properties: Sequence[str]) -> UsageAnalytics:
+def usage_analytics(usage: MeterRequest, feature_ids: Sequence[str], properties: Sequence[str]) -> UsageAnalytics:
     """Calculate a customer's usage and cost by feature; with properties, the usage by their values instead.
 
     Without feature ids, all features that the customer used.
@@ -109,7 +109,7 @@ def usage_analytics(usage: Asked, feature_ids: Sequence[str], properties: Sequen
     return _by_feature(features, usage)
 
 
-def _by_feature(features: Sequence[Feature], usage: Asked) -> UsageAnalytics:
+def _by_feature(features: Sequence[Feature], usage: MeterRequest) -> UsageAnalytics:
     costs = [] if usage.filters else spent(_subscriptions(usage.customer, usage.period), usage.period)
     currencies = {cost.currency for cost in costs}
     currency = currencies.pop() if len(currencies) == 1 else None
@@ -117,7 +117,7 @@ def _by_feature(features: Sequence[Feature], usage: Asked) -> UsageAnalytics:
     for feature, metered in zip(features, meter_many(features, usage), strict=True):
         cost = _total([cost for cost in costs if cost.feature_id == feature.pk]) if currency else None
         windows = [WindowUsage(period, quantity) for period, quantity in metered.windows]
-        items.append(FeatureCost(feature, usage.customer, metered.whole, cost, currency, windows))
+        items.append(FeatureCost(feature, usage.customer, metered.total, cost, currency, windows))
     return UsageAnalytics(items, _total(costs) if currency else None, currency)
 
 
@@ -126,7 +126,7 @@ def _subscriptions(customer: Customer, period: Period) -> list[int]:
     return [row.pk for row in rows if row.ended_at is None or row.ended_at > period.start]
 
 
-def _groups(feature: Feature, usage: Asked, names: Sequence[str]) -> list[GroupUsage]:
+def _groups(feature: Feature, usage: MeterRequest, names: Sequence[str]) -> list[GroupUsage]:
     period, search = usage.period, Search(include=usage.filters)
     quantities = usage_by(usage.customer.pk, feature, period.start, period.end, properties=names, search=search)
     return [

@@ -9,7 +9,7 @@ import json
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from django.db import connection
+import pglock
 from django.http import HttpResponse
 from django.utils import timezone
 from rest_framework.request import Request
@@ -101,9 +101,7 @@ def _as_written(number: str) -> dict[str, str]:
 
 
 def _lock(name: str) -> bool:
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_try_advisory_xact_lock(hashtextextended(%s, 0))", [name])
-        return bool(cursor.fetchone()[0])
+    return pglock.advisory(name, xact=True, timeout=0).acquire()
 
 
 def _again(kept: KeptAnswer) -> HttpResponse:

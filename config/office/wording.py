@@ -3,7 +3,6 @@
 from datetime import datetime
 from decimal import Decimal
 
-from babel.numbers import format_decimal
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -15,7 +14,8 @@ LOCALE = "en_US"
 
 def number(quantity: Decimal) -> str:
     """Write a quantity with thousands marks and all its decimals: 1,000, 0.25."""
-    return format_decimal(quantity.normalize(), locale=LOCALE, decimal_quantization=False)
+    text = f"{quantity:,f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 def moment(when: datetime | None, *, seconds: bool = True) -> str:

@@ -234,7 +234,7 @@ class WebhookEndpointAdmin(AuditedHistory, ShownOnceAdmin):
     def told_of(self, endpoint: WebhookEndpoint) -> SafeString:
         labels = dict(CHOSEN)
         names = ((labels.get(name, name),) for name in endpoint.event_types) if endpoint.event_types else (("All",),)
-        return format_html_join(" ", '<span class="ch-badge ch-badge-default">{}</span>', names)
+        return format_html_join(" ", '<span class="ch-badge">{}</span>', names)
 
     @display(description="Last taken (UTC)", ordering="last_success_at")
     def last_success(self, endpoint: WebhookEndpoint) -> str:

@@ -1,4 +1,4 @@
-"""Log refused API requests, and let event ingestion skip the middleware that only browsers need."""
+"""Log refused API requests, and let event requests skip the middleware that only browsers need."""
 
 from collections.abc import Callable
 from typing import Any
@@ -17,7 +17,7 @@ API_PREFIX = "/v1/"
 
 
 class RefusalLogMiddleware:
-    """Log every refusal under /v1, whether answered by a view, by Django, or by the middleware below this."""
+    """Log every refusal under /v1, from a view, from Django itself or from the middleware below."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
@@ -25,7 +25,7 @@ class RefusalLogMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponse:
         response = self.get_response(request)
         if response.status_code in REASONS and request.path.startswith(API_PREFIX):
-            field, message = _first_error(response)
+            field, message = _error_of(response)
             record_refusal(
                 status=response.status_code,
                 path=request.path,
@@ -38,10 +38,8 @@ class RefusalLogMiddleware:
 
 
 class IngestLaneMiddleware:
-    """Call the ingest views directly. Middleware before this one still applies.
-
-    Sessions, CSRF, messages and page headers are useless to clients with an API key, and would cost as much time as
-    storing the event.
+    """Call the ingest views directly. Sessions, CSRF, messages and page headers are of no use to an API client, and
+    would cost as much as storing the event. Middleware listed before this one still applies.
     """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
@@ -51,11 +49,11 @@ class IngestLaneMiddleware:
         view = self.views.get(request.path_info) if request.method == "POST" else None
         if view is None:
             return self.get_response(request)
-        request.get_host()  # refuses unknown hosts, as CommonMiddleware does
+        request.get_host()  # refuses an unknown host, as CommonMiddleware would
         response = view(request)
         if isinstance(response, SimpleTemplateResponse):
             response.render()
-        response.headers["Content-Length"] = str(len(response.content))  # as CommonMiddleware does
+        response.headers["Content-Length"] = str(len(response.content))  # as CommonMiddleware would
         return response
 
     @cached_property
@@ -64,8 +62,8 @@ class IngestLaneMiddleware:
         return {path: resolve(path).func for path in paths}
 
 
-def _first_error(response: HttpResponse) -> tuple[str, str]:
-    """Return the first field in the error body, and its message."""
+def _error_of(response: HttpResponse) -> tuple[str, str]:
+    """Return the first field named in the error body, and its message."""
     body = _body_of(response)
     details = body.get("details")
     field = next(iter(details), "") if isinstance(details, dict) else ""

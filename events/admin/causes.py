@@ -14,19 +14,19 @@ from unfold.admin import ModelAdmin
 from catalog.models import Feature
 from config.office.dialogs import ReasonForm, back_to, confirm, staff
 from config.office.pages import clean
+from config.office.wording import number as format_number
 from events.admin.pages.fixes import take_proof
 from events.diagnosis.billing_facts import write_amounts
-from events.diagnosis.summary import plain_quantity
 from events.fixing import PreviewBusy
 from events.fixing.actions import cause_of
 from events.fixing.at_risk import at_risk
-from events.fixing.causes import key_of, known_names, named, seen, trouble_of
+from events.fixing.causes import cache_key, cause_parameters, cause_version, known_names, trouble_of
 from events.fixing.offers import Offer, Trouble, nearly_named, offers_for
 from events.fixing.runs import start_run
+from events.ledger.causes import MAX_CAUSES, PROBLEMS_READ, Cause, open_causes
 from events.ledger.voiding import dismiss
 from events.models import MendingRun, Problem, ProblemState
 from events.models.operations import MendingKind
-from events.overview import dashboard
 from events.reasons import Reason
 from events.tasks import enqueue_fixes
 
@@ -54,7 +54,7 @@ class CausesPages(ModelAdmin):
         """Show the open problems grouped by cause, with what mends each. Only for staff who may view problems."""
         if not self.has_view_permission(request):
             raise PermissionDenied
-        causes = dashboard.causes()
+        causes = open_causes()
         names = known_names() if any(cause.reason == Reason.UNKNOWN_EVENT_NAME for cause in causes) else []
         context = {
             **self.admin_site.each_context(request),
@@ -62,8 +62,8 @@ class CausesPages(ModelAdmin):
             "title": "Problems",
             "causes": [_shown(cause, names, request) for cause in causes],
             "total": sum(cause.problems for cause in causes),
-            "is_capped": any(cause.is_capped for cause in causes) or len(causes) >= dashboard.CAUSES_CAP,
-            "cap": causes[0].read_at_most if causes else dashboard.CAUSE_CAP,
+            "is_capped": any(cause.is_capped for cause in causes) or len(causes) >= MAX_CAUSES,
+            "cap": causes[0].read_at_most if causes else PROBLEMS_READ,
             "may_mend": self.has_mend_permission(request),
             "runs": list(MendingRun.objects.filter(finished_at=None)[:RUNS_SHOWN]),
             "proof": take_proof(request),
@@ -88,12 +88,12 @@ class CausesPages(ModelAdmin):
             "fixes": _buttons(offers, request) if meant else [],
         }
         try:
-            key = key_of({name: value for name, value in given.items() if name != "row"})
+            key = cache_key({name: value for name, value in given.items() if name != "row"})
             found = at_risk(trouble, offers, now=timezone.now(), key=key)
             context |= {
-                "found": found,
+                "at_risk": found,
                 "money": sorted((amount, currency) for currency, amount in found.amounts.items()),
-                "units": [(name, plain_quantity(number), unit) for name, number, unit in found.units],
+                "units": [(name, format_number(number), unit) for name, number, unit in found.units],
             }
         except PreviewBusy:
             context["is_busy"] = True
@@ -126,9 +126,9 @@ class CausesPages(ModelAdmin):
         return back_to(request, run.get_absolute_url(), "The problems are dismissed in the background.")
 
 
-def list_url(cause: dashboard.Cause) -> str:
+def list_url(cause: Cause) -> str:
     """Give the address of the list of a cause's open problems."""
-    return _list_url(named(cause))
+    return _list_url(cause_parameters(cause))
 
 
 def _cause_parameters(given: dict[str, str]) -> dict[str, str]:
@@ -156,15 +156,15 @@ def _named_trouble(given: dict[str, str]) -> Trouble:
     )
 
 
-def _shown(cause: dashboard.Cause, names: list[str], request: HttpRequest) -> dict[str, Any]:
+def _shown(cause: Cause, names: list[str], request: HttpRequest) -> dict[str, Any]:
     """Give a cause its addresses: the list of its problems, its actions, and the fixes that this user may use."""
-    replay = Offer("Replay", "replay_cause", named(cause))
+    replay = Offer("Replay", "replay_cause", cause_parameters(cause))
     return {
         "cause": cause,
         "list_url": list_url(cause),
         "replay_url": replay.address(back="problems"),
-        "dismiss_url": f"{reverse('admin:events_problem_dismiss_cause')}?{urlencode(named(cause))}",
-        "at_risk_url": f"{reverse('admin:events_problem_at_risk')}?{urlencode(seen(cause))}",
+        "dismiss_url": f"{reverse('admin:events_problem_dismiss_cause')}?{urlencode(cause_parameters(cause))}",
+        "at_risk_url": f"{reverse('admin:events_problem_at_risk')}?{urlencode(cause_version(cause))}",
         "fixes": _buttons(offers_for(trouble_of(cause), known_names=names), request),
     }
 
@@ -195,7 +195,7 @@ def _worth(given: dict[str, str]) -> str:
     if found.unknown:
         return ""
     plus = " or more" if found.is_partial else ""
-    units = ", ".join(f"{plain_quantity(number)} {unit} of {name}" for name, number, unit in found.units)
+    units = ", ".join(f"{format_number(number)} {unit} of {name}" for name, number, unit in found.units)
     money = f"{write_amounts(found.amounts)}{plus}" if found.amounts else "no money as things stand"
     return f" Mended, they would come to {money}{f' ({units})' if units else ''}."
 

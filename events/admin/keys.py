@@ -24,7 +24,7 @@ from config.office.base import AuditedHistory
 from config.office.dialogs import ReasonForm, back_to, confirm, staff
 from config.office.shown_once import ShownOnceAdmin
 from config.office.wording import badge, code, moment
-from events.access.keys import KeyNotActive, forget_remembered_keys, make_key, revoke, rotate
+from events.access.keys import KeyNotActive, clear_key_cache, make_key, revoke, rotate
 from events.models import ApiKey, Scope
 
 OVERLAPS = ((0, "at once"), (1, "in 1 hour"), (24, "in 24 hours"), (24 * 7, "in 7 days"))
@@ -118,7 +118,7 @@ class ApiKeyAdmin(AuditedHistory, ShownOnceAdmin):
         """Make the key, whose secret goes into the answer and nowhere else; or save its name and limits."""
         if change:
             super().save_model(request, obj, form, change)
-            forget_remembered_keys()
+            clear_key_cache()
             return
         key, request.new_secret = make_key(**form.cleaned_data, created_by=staff(request))
         obj.pk = key.pk
@@ -200,7 +200,7 @@ class ApiKeyAdmin(AuditedHistory, ShownOnceAdmin):
     def scopes_text(self, key: ApiKey) -> SafeString:
         labels = dict(Scope.choices)
         names = ((labels.get(scope, scope),) for scope in key.scopes)
-        return format_html_join(" ", '<span class="ch-badge ch-badge-default">{}</span>', names)
+        return format_html_join(" ", '<span class="ch-badge">{}</span>', names)
 
     @display(description="Last used (UTC)", ordering="last_used_at")
     def last_used(self, key: ApiKey) -> str:

@@ -33,8 +33,8 @@ from events.models import Scope
 from events.overview import dashboard
 from events.overview.event_list import (
     BadCursor,
-    Listed,
-    Wanted,
+    EventFilters,
+    ListedEvents,
     count_events,
     cursor_of,
     list_events,
@@ -53,7 +53,7 @@ QUERY = {"event_name": "tokens.used", "external_customer_id": "acme", "page_size
 
 def listed_events(query: dict[str, Any]) -> HttpResponse:
     """Answer with a page of processed events."""
-    filters = Wanted(
+    filters = EventFilters(
         **{name: query.get(name) or "" for name in TEXT_FILTERS},
         state=STATES.get(query.get("state") or ""),
         start=query.get("start_time"),
@@ -82,7 +82,7 @@ def listed_events(query: dict[str, Any]) -> HttpResponse:
     )
 
 
-def _event(page: Listed, event: Any) -> dict[str, Any]:
+def _event(page: ListedEvents, event: Any) -> dict[str, Any]:
     customer = page.customers.get(event.customer_id)
     return {
         "id": event.event_id,

@@ -18,7 +18,7 @@ from customers.models import Customer
 from customers.periods import Period
 from events.api.events import exact_json
 from events.api.serializers import MeterQuery, UsageAnswer, UsageQuery
-from events.usage.windows import Asked, feature_measuring, meter
+from events.usage.windows import MeterRequest, feature_measuring, meter
 
 TAG = "Usage"
 DEFAULT_WINDOW = timedelta(days=30)
@@ -53,7 +53,7 @@ def read_timezone(body: dict[str, Any], customer: Customer) -> str:
 def usage_answer(feature: Feature, body: dict[str, Any]) -> HttpResponse:
     """Calculate the usage and answer with exact numbers."""
     customer = read_customer(body)
-    usage = Asked(
+    usage = MeterRequest(
         customer,
         read_period(body),
         body.get("window_size") or "",
@@ -66,7 +66,7 @@ def usage_answer(feature: Feature, body: dict[str, Any]) -> HttpResponse:
         {
             "type": name_of(AGGREGATIONS, feature.aggregation),
             "event_name": feature.event_name,
-            "value": metered.whole.value,
+            "value": metered.total.value,
             "results": [{"window_size": span.start, "value": quantity.value} for span, quantity in metered.windows],
         }
     )

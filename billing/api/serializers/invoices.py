@@ -16,8 +16,8 @@ from billing.api.serializers.invoice_adjustments import (
     discounts_by_charge,
     saved_id,
 )
-from billing.invoicing.issue import rows_of
-from billing.invoicing.totals import adjustment_rows, set_totals
+from billing.invoicing.rows import rows_of
+from billing.invoicing.totals import set_totals
 from billing.invoicing.upcoming import Upcoming
 from billing.lines import USAGE_KINDS, charges_of
 from billing.models import Invoice, InvoiceKind, InvoiceLine, LineKind
@@ -197,20 +197,20 @@ def serialize_preview(upcoming: Upcoming, subscription: Subscription, *, hide_ze
     lines: list[InvoiceLine] = []
     if computed is not None:
         set_totals(invoice, computed.adjusted)
-        charges = rows_of(invoice, computed.lines)
-        _attach_related(invoice, charges)
-        lines = charges + adjustment_rows(invoice, computed.adjusted, after=len(charges))
+        lines = rows_of(invoice, [*computed.lines, *computed.adjusted.lines])
+        _attach_related(lines)
     return InvoiceOut(invoice, context={"lines": lines, "hide_zero": hide_zero}).data
 
 
-def _attach_related(invoice: Invoice, lines: list[InvoiceLine]) -> None:
+def _attach_related(lines: list[InvoiceLine]) -> None:
     """Set what unsaved lines refer to, in two queries."""
-    prices = Price.objects.select_related("feature", "version__plan").in_bulk({line.price_id for line in lines})
+    prices = Price.objects.select_related("feature", "version__plan").in_bulk(
+        {line.price_id for line in lines if line.price_id}
+    )
     corrected = Invoice.objects.in_bulk({line.adjusts_invoice_id for line in lines if line.adjusts_invoice_id})
     for line in lines:
-        line.invoice = invoice
-        line.price = prices.get(line.price_id)
-        line.adjusts_invoice = corrected.get(line.adjusts_invoice_id)
+        line.price = prices.get(line.price_id or 0)
+        line.adjusts_invoice = corrected.get(line.adjusts_invoice_id or 0)
         line.adjusts = None  # a preview doesn't name the corrected line
 
 

@@ -12,9 +12,9 @@ from django.utils.http import urlencode
 
 from config.office.links import admin_url, page_of
 from config.office.pages import clean, ensure_may_view, page
+from config.office.wording import number
 from config.refusals import Refused
 from events.diagnosis.billing_facts import write_amounts
-from events.diagnosis.summary import plain_quantity
 from events.fixing import (
     Action,
     Applied,
@@ -160,9 +160,9 @@ def _changes(changes: tuple[CauseChange, ...]) -> dict[str, Any]:
             "feature": change.feature.name,
             "feature_url": page_of(change.feature),
             "usage_url": _usage_url(change),
-            "before": plain_quantity(change.before),
-            "after": plain_quantity(change.after),
-            "difference": f"{'+' if change.difference >= 0 else ''}{plain_quantity(change.difference)}",
+            "before": number(change.before),
+            "after": number(change.after),
+            "difference": f"{'+' if change.difference >= 0 else ''}{number(change.difference)}",
             "unit": change.feature.unit_for(change.after),
             "events": f"{change.events_before:,} → {change.events_after:,}",
         }

@@ -12,11 +12,12 @@ from django.views.decorators.http import require_GET
 from catalog.models import Feature
 from config.office.links import admin_url
 from config.office.pages import clean, ensure_may_view, page
+from config.office.wording import number as format_number
 from customers.models import Customer
 from events import wording
 from events.links import occurred_between
 from events.query.answer import Answer, AnswerRow, answer, last_counted_at
-from events.query.request import GROUPS, MOST_CUSTOMERS, WINDOWS, Query, QueryRefused, read_query
+from events.query.request import MOST_CUSTOMERS, Grouping, Query, QueryRefused, Window, read_query
 
 COLOURS = ("var(--color-primary-600)", "#d97706", "#2563eb", "#9333ea", "#dc2626", "#0891b2", "#65a30d", "#db2777")
 MOST_FEATURES = 500
@@ -56,14 +57,14 @@ def _form(request: HttpRequest) -> dict[str, Any]:
     return {
         "features": list(features[:MOST_FEATURES]),
         "customers": list(customers[:MOST_SUGGESTED]),
-        "windows": WINDOWS.items(),
-        "groups": GROUPS.items(),
+        "windows": Window.choices,
+        "groups": Grouping.choices,
         "timezones": sorted(available_timezones()),
         "chosen_feature": given.get("feature", ""),
         "chosen_customers": ", ".join(part.strip() for part in _customers(request) if part.strip()),
         "chosen_window": given.get("window", ""),
         "chosen_group": given.get("group", ""),
-        "given": given,
+        "requested": given,
         "most_customers": MOST_CUSTOMERS,
     }
 
@@ -80,7 +81,7 @@ def _shown(request: HttpRequest, found: Answer) -> dict[str, Any]:
     return {
         "answer": found,
         "query": query,
-        "number": wording.number(found.total) if found.total is not None else "",
+        "number": format_number(found.total) if found.total is not None else "",
         "unit": feature.unit_for(found.total) if found.total is not None else "",
         "window_text": wording.span(query.period, query.timezone),
         "recounted": _recounted(found),
@@ -102,7 +103,7 @@ def _recounted(found: Answer) -> dict[str, Any] | None:
     recount = found.recount
     if recount is None:
         return None
-    number = wording.number(recount.quantity) if recount.quantity is not None else "customer by customer"
+    number = format_number(recount.quantity) if recount.quantity is not None else "customer by customer"
     return {"number": number, "events": recount.events, "agrees": recount.agrees}
 
 
@@ -111,7 +112,7 @@ def _row(row: AnswerRow, found: Answer) -> dict[str, Any]:
     url = admin_url("customers_customer_change", customer.pk) if customer else ""
     return {
         "label": row.label,
-        "quantity": wording.number(row.quantity),
+        "quantity": format_number(row.quantity),
         "events": row.events,
         "url": url,
         "note": customer.external_id if customer else "",
@@ -132,7 +133,7 @@ def _events_url(query: Query, row: AnswerRow | None = None) -> str:
         given["customer__id__exact"] = customers[0].pk
     else:
         given["received"] = "all"
-    if row and query.group == "property":
+    if row and query.group == Grouping.PROPERTY:
         given["property"] = f"{query.property}:{row.label}"
     since = None if query.feature.is_cumulative else start
     return admin_url("events_event_changelist", **given, **occurred_between(since, end))
@@ -143,7 +144,7 @@ def _chart(found: Answer) -> str:
     if not found.rows or not found.events:
         return ""
     labels = [row.label for row in found.rows]
-    if found.query.group != "property" and len(found.by_customer) > 1 and found.total is not None:
+    if found.query.group != Grouping.PROPERTY and len(found.by_customer) > 1 and found.total is not None:
         return _json({"labels": labels, "datasets": _stacks(found)})
     bars = {"label": found.query.feature.name, "data": [float(row.quantity) for row in found.rows]}
     return _json({"labels": labels, "datasets": [bars | {"backgroundColor": COLOURS[0], "maxBarThickness": 36}]})
@@ -151,7 +152,7 @@ def _chart(found: Answer) -> str:
 
 def _chart_options(found: Answer) -> str:
     """Write the chart's options: a legend where customers are stacked, few labels, no lines but the scale's."""
-    is_stacked = len(found.by_customer) > 1 and found.query.group != "property"
+    is_stacked = len(found.by_customer) > 1 and found.query.group != Grouping.PROPERTY
     grey = "#8a94a3"
     axis = {
         "stacked": True,

@@ -30,8 +30,8 @@ def _shown(found: Unbilled) -> dict[str, Any]:
         given = {"event_name": found.feature.event_name, "customer__id__exact": found.customer.pk}
     explanation = EXPLANATIONS[found.reason]
     return {
-        "what": found,
-        "said": found.reason.label if found.reason.value == "feature_not_in_plan" else "No subscription",
+        "usage": found,
+        "reason": found.reason.label if found.reason.value == "feature_not_in_plan" else "No subscription",
         "meaning": explanation.fix,
         "events_url": admin_url("events_event_changelist", **given, **occurred_between(month, None)),
         "customers_url": admin_url("events_query", feature=found.feature.pk, window="month", timezone="UTC"),
