@@ -197,12 +197,13 @@ CONTENT_SECURITY_POLICY = {
 REST_FRAMEWORK = {
     "DEFAULT_RENDERER_CLASSES": ["config.api.renderers.ExactJSONRenderer"],
     "DEFAULT_PARSER_CLASSES": ["config.api.parsers.ExactJSONParser"],
-    "DEFAULT_AUTHENTICATION_CLASSES": [],  # each view names its own: none is open by accident
+    "DEFAULT_AUTHENTICATION_CLASSES": ["events.access.authentication.ApiKeyAuthentication"],
+    "DEFAULT_THROTTLE_CLASSES": ["events.access.throttling.KeyThrottle"],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
     "DEFAULT_PAGINATION_CLASS": "config.api.pagination.LimitOffsetPages",
     "DEFAULT_FILTER_BACKENDS": ["django_filters.rest_framework.DjangoFilterBackend"],
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
-    "EXCEPTION_HANDLER": "config.api.errors.api_exception_handler",
+    "EXCEPTION_HANDLER": "config.api.handlers.api_exception_handler",
     "COERCE_DECIMAL_TO_STRING": True,
     "DATETIME_FORMAT": "iso-8601",
     "UNAUTHENTICATED_USER": "django.contrib.auth.models.AnonymousUser",
@@ -211,7 +212,7 @@ REST_FRAMEWORK = {
 
 SPECTACULAR_SETTINGS = {
     "TITLE": "Countinghouse API",
-    "DESCRIPTION": "Send usage, keep the catalog and customers, read invoices.",
+    "DESCRIPTION": "Send usage events, manage the catalog and customers, and retrieve invoices.",
     "VERSION": "1",
     "SERVE_INCLUDE_SCHEMA": False,
     "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],

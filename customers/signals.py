@@ -21,9 +21,9 @@ subscription_changed = Signal()
 
 
 class Beginning(Protocol):
-    """Does its part with a new subscription and the body that was asked for, in the transaction that makes it."""
+    """Handles its part of a new subscription's request body, in the transaction that creates the subscription."""
 
-    def __call__(self, subscription: Subscription, asked: dict[str, Any], *, now: datetime) -> None: ...
+    def __call__(self, subscription: Subscription, body: dict[str, Any], *, now: datetime) -> None: ...
 
 
 beginnings: list[Beginning] = []

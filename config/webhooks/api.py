@@ -1,4 +1,4 @@
-"""API views for webhook endpoints, their secrets and deliveries."""
+"""API views for webhooks: endpoints, secrets and deliveries."""
 
 from typing import Any, ClassVar
 
@@ -8,9 +8,10 @@ from django.utils import timezone
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from config.api.errors import invalid
 from config.api.filters import ManyFilter, page
 from config.api.openapi import listed, operation
-from config.api.views import ApiView, get_or_404, invalid, read_body
+from config.api.views import ApiView, get_or_404, read_body
 from config.webhooks.endpoints import (
     change_endpoint,
     create_endpoint,
@@ -41,9 +42,9 @@ EXAMPLE = {
 class DeliveryFilter(filters.FilterSet):
     endpoint_id = filters.CharFilter(field_name="endpoint__public_id")
     message_id = filters.CharFilter(field_name="message__public_id")
-    status = ManyFilter(field_name="state", help_text="pending, delivered, failed.")
+    status = ManyFilter(field_name="state", help_text="pending, delivered or failed.")
     event_type = ManyFilter(field_name="message__event_type")
-    object_id = filters.CharFilter(field_name="message__object_id", label="The ID of the object in the message.")
+    object_id = filters.CharFilter(field_name="message__object_id", label="The id of the object in the message.")
 
     class Meta:
         model = WebhookDelivery
@@ -71,7 +72,7 @@ def delivery_of(delivery_id: str) -> WebhookDelivery:
 
 
 class Endpoints(ApiView):
-    """List and create the addresses that receive webhooks."""
+    """Create or list webhook endpoints."""
 
     @operation(
         "listWebhooks",
@@ -90,50 +91,50 @@ class Endpoints(ApiView):
         body=EndpointIn,
         answers={201: EndpointWithSecret},
         example=EXAMPLE,
-        description="Requires a key with all scopes. Only this response contains the signing secret.",
+        description="Requires an API key with all scopes. The signing secret is only returned here.",
     )
     def post(self, request: Request) -> Response:
         body = read_body(request, EndpointIn)
         try:
             endpoint = create_endpoint(by=None, **_columns(body))
-        except TargetRefused as refusal:
-            raise invalid({"url": [str(refusal)]}) from refusal
+        except TargetRefused as refused:
+            raise invalid({"url": [str(refused)]}) from refused
         endpoint.refresh_from_db()
         return Response(EndpointWithSecret(endpoint).data, status=201)
 
 
 class OneEndpoint(ApiView):
-    """Read, change or remove an endpoint."""
+    """Retrieve, update or delete a webhook endpoint."""
 
-    @operation("getWebhook", "Read a webhook endpoint", tag=TAG, answers={200: EndpointOut}, errors=(404,))
+    @operation("getWebhook", "Retrieve a webhook endpoint", tag=TAG, answers={200: EndpointOut}, errors=(404,))
     def get(self, request: Request, endpoint_id: str) -> Response:
         return Response(EndpointOut(endpoint_of(endpoint_id)).data)
 
     @operation(
         "updateWebhook",
-        "Change a webhook endpoint",
+        "Update a webhook endpoint",
         tag=TAG,
         body=EndpointChange,
         answers={200: EndpointOut},
         errors=(400, 404),
         example={"is_enabled": True},
-        description="A disabled endpoint gets no new messages. Waiting messages are sent once it is enabled again.",
+        description="A disabled endpoint receives no new messages; waiting messages are sent once it is enabled again.",
     )
     def put(self, request: Request, endpoint_id: str) -> Response:
         endpoint, body = endpoint_of(endpoint_id), read_body(request, EndpointChange)
         try:
             changed = change_endpoint(endpoint, by=None, now=timezone.now(), **_columns(body))
-        except TargetRefused as refusal:
-            raise invalid({"url": [str(refusal)]}) from refusal
+        except TargetRefused as refused:
+            raise invalid({"url": [str(refused)]}) from refused
         return Response(EndpointOut(changed).data)
 
     @operation(
         "deleteWebhook",
-        "Remove a webhook endpoint",
+        "Delete a webhook endpoint",
         tag=TAG,
         answers={204: None},
         errors=(404,),
-        description="The record of its deliveries is deleted, too.",
+        description="Its deliveries are deleted with it.",
     )
     def delete(self, request: Request, endpoint_id: str) -> Response:
         remove_endpoint(endpoint_of(endpoint_id))
@@ -145,7 +146,7 @@ def _columns(body: dict[str, Any]) -> dict[str, Any]:
 
 
 class SecretRotation(ApiView):
-    """Create a new secret for an endpoint. For 24 hours messages are signed with both secrets."""
+    """Rotate an endpoint's secret. For 24 hours, messages are signed with both the old and the new secret."""
 
     @operation(
         "rotateWebhookSecret", "Rotate a webhook's secret", tag=TAG, answers={200: EndpointWithSecret}, errors=(404,)
@@ -155,16 +156,16 @@ class SecretRotation(ApiView):
 
 
 class EndpointTest(ApiView):
-    """Send a `webhook.test` message to an endpoint. Responds with 400 if the endpoint is disabled."""
+    """Send a `webhook.test` message to an endpoint. Fails (400) if the endpoint is disabled."""
 
     @operation("testWebhook", "Send a test message", tag=TAG, answers={201: DeliveryOut}, errors=(400, 404))
     def post(self, request: Request, endpoint_id: str) -> Response:
-        sent = send_test(endpoint_of(endpoint_id), now=timezone.now())
-        return Response(DeliveryOut(delivery_of(sent.public_id)).data, status=201)
+        delivery = send_test(endpoint_of(endpoint_id), now=timezone.now())
+        return Response(DeliveryOut(delivery_of(delivery.public_id)).data, status=201)
 
 
 class Deliveries(ApiView):
-    """List messages sent, or waiting to be sent, with their status, newest first."""
+    """List deliveries with their status, newest first."""
 
     @operation(
         "listWebhookDeliveries",
@@ -178,17 +179,19 @@ class Deliveries(ApiView):
 
 
 class OneDelivery(ApiView):
-    """Read a delivery with its message and attempts."""
+    """Retrieve a delivery with its message and attempts."""
 
-    @operation("getWebhookDelivery", "Read a webhook delivery", tag=TAG, answers={200: DeliveryWhole}, errors=(404,))
+    @operation(
+        "getWebhookDelivery", "Retrieve a webhook delivery", tag=TAG, answers={200: DeliveryWhole}, errors=(404,)
+    )
     def get(self, request: Request, delivery_id: str) -> Response:
         return Response(DeliveryWhole(delivery_of(delivery_id)).data)
 
 
 class Resending(ApiView):
-    """Send a message again. It keeps its ID, so receivers can recognize a message they already have."""
+    """Resend a message with the same id, by which receivers can detect the repetition."""
 
-    @operation("resendWebhookDelivery", "Send a webhook again", tag=TAG, answers={200: DeliveryOut}, errors=(400, 404))
+    @operation("resendWebhookDelivery", "Resend a webhook", tag=TAG, answers={200: DeliveryOut}, errors=(400, 404))
     def post(self, request: Request, delivery_id: str) -> Response:
         send_again(delivery_of(delivery_id), now=timezone.now())
         return Response(DeliveryOut(delivery_of(delivery_id)).data)

@@ -1,4 +1,4 @@
-"""Webhook endpoints, deliveries and attempts in the API."""
+"""Webhook endpoints, deliveries and attempts, in requests and answers."""
 
 from typing import Any
 
@@ -11,24 +11,26 @@ from config.webhooks.targets import LONGEST
 
 
 class EndpointChange(serializers.Serializer[Any]):
-    """The fields to change. Other fields stay as they are."""
+    """The fields to change; the others keep their values."""
 
-    url = serializers.CharField(max_length=LONGEST, required=False, help_text="An https:// address that accepts POST.")
+    url = serializers.CharField(
+        max_length=LONGEST, required=False, help_text="An https:// URL that accepts POST requests."
+    )
     description = TextField(255)
     event_types = serializers.ListField(
         child=serializers.ChoiceField(CHOSEN),
         required=False,
-        help_text="The events it receives. An empty list means all events.",
+        help_text="The events to receive. Leave empty to receive all events.",
     )
     is_enabled = serializers.BooleanField(required=False)
 
 
 class EndpointIn(EndpointChange):
-    url = serializers.CharField(max_length=LONGEST, help_text="An https:// address that accepts POST.")
+    url = serializers.CharField(max_length=LONGEST, help_text="An https:// URL that accepts POST requests.")
 
 
 class EndpointOut(serializers.Serializer[Any]):
-    """An address that receives webhooks. It is disabled automatically if it accepts nothing for three days."""
+    """A webhook endpoint. It is disabled automatically if all deliveries fail for three days."""
 
     id = serializers.CharField(source="public_id")
     url = serializers.CharField()
@@ -44,7 +46,7 @@ class EndpointOut(serializers.Serializer[Any]):
 
 
 class EndpointWithSecret(EndpointOut):
-    """An endpoint with its signing secret, which is shown only once."""
+    """A webhook endpoint with its signing secret, which is only returned here."""
 
     secret = serializers.CharField()
 
@@ -53,7 +55,7 @@ class DeliveryOut(serializers.Serializer[Any]):
     """The delivery of a message to an endpoint."""
 
     id = serializers.CharField(source="public_id")
-    message_id = serializers.CharField(source="message.public_id", help_text="Equals the `webhook-id` header.")
+    message_id = serializers.CharField(source="message.public_id", help_text="The value of the `webhook-id` header.")
     endpoint_id = serializers.CharField(source="endpoint.public_id")
     event_type = serializers.CharField(source="message.event_type")
     object_id = serializers.CharField(source="message.object_id")
@@ -67,7 +69,7 @@ class DeliveryOut(serializers.Serializer[Any]):
 
 
 class AttemptOut(serializers.Serializer[Any]):
-    """One attempt. `status` is null if there was no response."""
+    """An attempt to deliver a message. `status` is null if there was no response."""
 
     started_at = serializers.DateTimeField()
     duration_ms = serializers.IntegerField()

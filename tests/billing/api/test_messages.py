@@ -1,4 +1,4 @@
-"""Payments, refunds, credit notes and prepaid credit send webhooks once, in the transaction of the change."""
+"""Payments, refunds, credit notes and prepaid credit send webhooks in their transaction, each once."""
 
 import pytest
 from django.db import transaction
@@ -41,7 +41,7 @@ def put_in(wallet, amount, **given):
     return grant(wallet, D(amount), **{"kind": "purchased", "reason": "Prepaid", "now": NOW, "by": None} | given)
 
 
-def test_a_payment_and_its_reversal_are_told_of_with_the_invoice():
+def test_a_payment_and_its_reversal_send_webhooks_with_the_invoice():
     invoice = make_finalized()
     make_endpoint()
     payment = record_payment(invoice, Receipt(D(40), NOW.date(), reference="wire 7"), now=NOW, by=None)
@@ -62,7 +62,7 @@ def test_a_payment_and_its_reversal_are_told_of_with_the_invoice():
     assert (back["amount"], back["reverses_id"], back["reason"]) == ("-40.00", payment.public_id, "Bounced")
 
 
-def test_a_payment_of_all_that_is_left_is_told_of_once():
+def test_a_full_payment_sends_one_webhook():
     invoice = make_finalized()
     make_endpoint(event_types=["payment.success"])
     mark_paid(invoice, now=NOW)
@@ -71,7 +71,7 @@ def test_a_payment_of_all_that_is_left_is_told_of_once():
     assert last_body("payment.success")["payment"]["amount"] == "100.00"
 
 
-def test_a_refund_and_its_reversal_are_told_of():
+def test_a_refund_and_its_reversal_send_webhooks():
     invoice = mark_paid(make_finalized(), now=NOW)
     note = finalize_credit_note(draft(invoice, 30), now=NOW, by=None)
     make_endpoint()
@@ -89,7 +89,7 @@ def test_a_refund_and_its_reversal_are_told_of():
     assert (back["kind"], back["amount"], back["reverses_id"]) == ("reversal", "30.00", row.public_id)
 
 
-def test_a_credit_note_is_told_of_from_draft_to_void():
+def test_a_credit_note_sends_webhooks_from_draft_to_void():
     invoice = make_finalized()
     make_endpoint()
     note = draft(invoice, 30, idempotency_key="n1")
@@ -119,7 +119,7 @@ def test_a_void_draft_changes_no_invoice():
     assert sent_messages() == [("credit_note.updated", note.public_id)]
 
 
-def test_a_refund_as_prepaid_credit_tells_of_the_wallet_that_it_opens():
+def test_a_refund_as_prepaid_credit_sends_a_webhook_for_the_new_wallet():
     invoice = mark_paid(make_finalized(), now=NOW)
     note = draft(invoice, 30, refund_to="wallet")
     make_endpoint()
@@ -133,7 +133,7 @@ def test_a_refund_as_prepaid_credit_tells_of_the_wallet_that_it_opens():
     assert moved["wallet_id"] == last_body("wallet.created")["wallet"]["id"]
 
 
-def test_a_wallet_is_told_of_from_opening_to_closing():
+def test_a_wallet_sends_webhooks_from_creation_to_closing():
     make_endpoint()
     customer = make_customer()
     wallet = open_wallet(customer, "USD", by=None, name="Prepaid")
@@ -159,7 +159,7 @@ def test_a_wallet_is_told_of_from_opening_to_closing():
     assert (last["type"], last["amount"], last["transaction_reason"]) == ("debit", "30.00", "MANUAL_BALANCE_DEBIT")
 
 
-def test_credit_that_an_invoice_uses_is_told_of_and_what_its_void_returns():
+def test_credit_used_and_returned_by_an_invoice_sends_webhooks():
     customer = make_customer()
     put_in(wallet_for(customer, "USD", by=None), 60)
     invoice = make_draft(customer=customer)
@@ -177,7 +177,7 @@ def test_credit_that_an_invoice_uses_is_told_of_and_what_its_void_returns():
     ]  # fmt: skip
 
 
-def test_credit_that_lapses_is_told_of_once():
+def test_expired_credit_sends_one_webhook():
     wallet = wallet_for(make_customer(), "USD", by=None)
     put_in(wallet, 60, expires_at=later(9))
     make_endpoint()
@@ -188,7 +188,7 @@ def test_credit_that_lapses_is_told_of_once():
     assert (lapsed["amount"], lapsed["transaction_reason"]) == ("60.00", "CREDIT_EXPIRED")
 
 
-def test_what_is_taken_back_was_never_told():
+def test_a_rolled_back_change_sends_no_webhook():
     invoice = make_finalized()
     make_endpoint()
     with transaction.atomic():
@@ -198,7 +198,7 @@ def test_what_is_taken_back_was_never_told():
 
 
 @pytest.mark.parametrize("many", [1, 12])
-def test_many_movements_are_told_of_in_as_many_queries_as_one(many, django_assert_num_queries):
+def test_the_number_of_transactions_does_not_change_query_count(many, django_assert_num_queries):
     for _ in range(many):
         put_in(wallet_for(make_customer(), "USD", by=None), 5)
     make_endpoint()
