@@ -151,9 +151,9 @@ def test_a_discount_is_added(staff_client):
 @pytest.mark.parametrize(
     ("answers", "says"),
     [
-        ({"percent_off": ""}, "Give either a percentage above 0"),
-        ({"amount_off": "5", "currency": "USD"}, "Give either a percentage above 0"),
-        ({"duration": "repeated"}, "Say for how many invoices"),
+        ({"percent_off": ""}, "Enter either a positive percentage"),
+        ({"amount_off": "5", "currency": "USD"}, "Enter either a positive percentage"),
+        ({"duration": "repeated"}, "Enter a number of invoices"),
         ({"scope": "chosen"}, "Choose features or plans"),
     ],
 )

@@ -91,7 +91,7 @@ def test_ignoring_asks_why_and_the_history_keeps_it(staff_client, held):
     held.refresh_from_db()
     assert (held.state, held.reason) == ("ignored", "Our own outage")
     page = text_of(staff_client.get(reverse("admin:billing_lateadjustment_change", args=[held.pk])))
-    for expected in ("Ignored", "Our own outage", "corrects INV-000001", "$0.50 $1.50 $1.00", "6 × $0.25"):
+    for expected in ("Waived", "Our own outage", "corrects INV-000001", "$0.50 $1.50 $1.00", "6 × $0.25"):
         assert expected in page
     decide(staff_client, "take_up_selected", held, confirmed="yes")
     assert [each.state for each in adjustments(held.subscription)] == ["cancelled", "held"]
@@ -126,7 +126,7 @@ def test_the_policy_is_one_page_with_a_limit_a_currency(staff_client):
     policy = LatePolicy.objects.get()
     assert (policy.more_due, policy.less_due) == ("hold", "credit_note")
     assert LateLimit.objects.get().amount == D("0.50")
-    assert "Hold it for approval" in text_of(staff_client.get(page))
+    assert "Hold for approval" in text_of(staff_client.get(page))
 
 
 def test_the_corrected_invoice_says_what_corrects_it_and_the_next_one_shows_it(staff_client, subscription):
