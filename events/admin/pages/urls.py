@@ -1,9 +1,9 @@
 """The admin pages of Usage Tracking that belong to no table: Event Debugger, fixes, dry run, Query tool, a panel."""
 
-from django.contrib import admin
 from django.contrib.admin import AdminSite
 from django.urls import URLPattern, path
 
+from config.office.pages import add_pages
 from events.admin.pages import debugger, fixes, query, unbilled
 
 
@@ -16,13 +16,10 @@ def urls(admin_site: AdminSite) -> list[URLPattern]:
         path("events/debugger/fix/", view(fixes.fix), name="events_debugger_fix"),
         path("events/debugger/dry-run/", view(debugger.dry_run_page), name="events_dry_run"),
         path("events/query/", view(query.query_page), name="events_query"),
-        path("events/unbilled/", view(unbilled.unbilled_panel), name="events_unbilled"),
+        path("events/unbilled/", unbilled.UnbilledPanel.for_site(admin_site), name="events_unbilled"),
     ]
 
 
 def attach() -> None:
-    """Add the pages to the admin, beside those that are there already. Called once, when the apps are ready."""
-    site = admin.site
-    earlier = getattr(site, "extra_urls", None)
-    # Unfold's own place for a site's further pages.
-    site.extra_urls = lambda: [*(earlier() if earlier else []), *urls(site)]  # type: ignore[attr-defined]
+    """Add the pages to the admin. Called once, when the apps are ready."""
+    add_pages(urls)
