@@ -65,7 +65,10 @@ def test_staff_edit_the_profile_and_its_history_shows_it(staff_client):
     staff_client.post(f"{PROFILE}1/change/", form | {"tax_id": "VAT DE2"})
     assert CompanyProfile.current().tax_id == "VAT DE2"
     assert "VAT DE1" in staff_client.get(f"{PROFILE}1/history/").content.decode()
-    assert "two-letter country code" in staff_client.post(f"{PROFILE}1/change/", form | {"address_country": "de"}).content.decode()
+    assert (
+        "two-letter country code"
+        in staff_client.post(f"{PROFILE}1/change/", form | {"address_country": "de"}).content.decode()
+    )
 
 
 def test_only_who_may_change_it_changes_it(db):
