@@ -58,9 +58,10 @@ test: setup ## Run every test (ARGS="-k name")
 	@$(PYTHON) -m pytest -n auto --maxprocesses 4 $(ARGS)
 
 .PHONY: lint
-lint: setup ## Check style, types, layers and migrations
+lint: setup ## Check style, templates, types, layers and migrations
 	@$(PYTHON) -m ruff check .
 	@$(PYTHON) -m ruff format --check .
+	@$(VENV)/bin/djlint --lint --quiet templates
 	@$(PYTHON) -m mypy .
 	@$(VENV)/bin/lint-imports
 	@$(PYTHON) manage.py makemigrations --check --dry-run

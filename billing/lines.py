@@ -1,6 +1,6 @@
 """An invoice line before it is written: plain values, with all that it was computed from."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Protocol
@@ -42,11 +42,6 @@ class DraftLine:
     adjusts_id: int | None = None
     adjusts_invoice_id: int | None = None
     adjustment_id: int | None = None
-
-
-def total_of(lines: Iterable[DraftLine]) -> Decimal:
-    """Add up the lines as they are shown."""
-    return sum((line.amount for line in lines), ZERO)
 
 
 class Adjusting(Protocol):

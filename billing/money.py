@@ -3,16 +3,13 @@
 Every amount is a `Decimal` that travels beside its currency. Nothing here knows about prices or customers.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from decimal import (
     ROUND_CEILING,
-    ROUND_DOWN,
     ROUND_FLOOR,
-    ROUND_HALF_EVEN,
     ROUND_HALF_UP,
-    ROUND_UP,
     Context,
     Decimal,
     localcontext,
@@ -42,9 +39,6 @@ _UNITS_OF_ACCOUNT = frozenset(("BOV", "CHE", "CHW", "COU", "MXV", "USN", "VED"))
 
 _MODES = {
     "half_up": ROUND_HALF_UP,
-    "half_even": ROUND_HALF_EVEN,
-    "up": ROUND_UP,
-    "down": ROUND_DOWN,
     "ceil": ROUND_CEILING,
     "floor": ROUND_FLOOR,
 }
@@ -77,11 +71,6 @@ def currency_places(currency: str) -> int:
     raise UnknownCurrency(f"{currency!r} is not an ISO 4217 currency code")
 
 
-def smallest_unit(currency: str) -> Decimal:
-    """Return the least amount that the currency can pay: 0.01 for USD, 1 for JPY."""
-    return Decimal(1).scaleb(-currency_places(currency))
-
-
 def round_amount(amount: Decimal, currency: str) -> Decimal:
     """Round to what the currency can pay. Halves go away from zero. Once per line; totals add lines."""
     return round_to(amount, currency_places(currency))
@@ -90,8 +79,8 @@ def round_amount(amount: Decimal, currency: str) -> Decimal:
 def round_to(number: Decimal, places: int, mode: str = "half_up") -> Decimal:
     """Round to decimal places; negative places round to tens, hundreds and so on. Never answers minus zero.
 
-    `mode` is one of half_up (halves away from zero), half_even, up (away from zero), down, ceil, floor, and
-    none, which leaves the number as it is. Money uses the first only.
+    `mode` is one of half_up (halves away from zero), ceil, floor, and none, which leaves the number as it is. Money
+    uses the first only.
     """
     if mode == "none":
         return number
@@ -114,9 +103,6 @@ class Precision:
         return self.round(to_decimal(amount))
 
 
-UNROUNDED = Precision(mode="none")
-
-
 def precision_of(currency: str) -> Precision:
     """Return the precision of the currency's amounts. Raises `UnknownCurrency`."""
     return Precision(currency_places(currency))
@@ -132,58 +118,33 @@ def to_decimal(number: Fraction) -> Decimal:
     return _EXACT.divide(number.numerator, number.denominator)
 
 
-def sum_rounded(amounts: Iterable[Decimal], places: int) -> Decimal:
-    """Round each amount, then add: what a reader gets who adds up the lines as they are shown."""
-    return sum((round_to(amount, places) for amount in amounts), ZERO)
-
-
-def round_sum(amounts: Iterable[Decimal], places: int) -> Decimal:
-    """Add the exact amounts, then round once. The result can differ from the sum of the amounts as shown."""
-    with exact():
-        total = sum(amounts, ZERO)
-    return round_to(total, places)
-
-
-def allocate(
-    amount: Decimal,
-    weights: Sequence[Decimal | Fraction],
-    currency: str | None = None,
-    *,
-    places: int | None = None,
-) -> list[Decimal]:
+def allocate(amount: Decimal, weights: Sequence[Decimal | Fraction], places: int) -> list[Decimal]:
     """Split an amount by weight so that the parts add up to it, to the smallest unit.
 
     Each part gets its share rounded down; the units left over go to the largest remainders, the earlier part
-    first where they tie. The amount is rounded to the currency (or to `places`) before. When all weights are
+    first where they tie. The amount is rounded to `places` decimals before. When all weights are
     zero the parts are equal. A negative amount splits like the positive one. Raises `ValueError` for a
     negative weight, and for no weights unless the amount is zero.
     """
     if any(weight < 0 for weight in weights):
         raise ValueError("Weights can't be negative")
-    digits = _digits(currency, places)
-    total = round_to(amount, digits)
+    total = round_to(amount, places)
     if not weights and total:
         raise ValueError("There is nothing to split the amount over")
     whole = sum((Fraction(weight) for weight in weights), Fraction(0))
     ratios = [Fraction(weight) / whole if whole else Fraction(1, len(weights)) for weight in weights]
     sign = -1 if total < 0 else 1
-    parts = spread(abs(total), [Fraction(abs(total)) * ratio for ratio in ratios], places=digits)
+    parts = spread(abs(total), [Fraction(abs(total)) * ratio for ratio in ratios], places)
     return [sign * part + ZERO for part in parts]
 
 
-def spread(
-    total: Decimal,
-    shares: Sequence[Fraction | Decimal],
-    currency: str | None = None,
-    *,
-    places: int | None = None,
-) -> list[Decimal]:
+def spread(total: Decimal, shares: Sequence[Fraction | Decimal], places: int) -> list[Decimal]:
     """Round exact shares, of either sign, so that they add up to their rounded total.
 
-    The total must be payable in the currency (or have no more than `places` decimals) and be what the sum of
-    the shares rounds to; otherwise `ValueError`.
+    The total must have no more than `places` decimals and be what the sum of the shares rounds to; otherwise
+    `ValueError`.
     """
-    unit = Fraction(Decimal(1).scaleb(-_digits(currency, places)))
+    unit = Fraction(Decimal(1).scaleb(-places))
     in_units = [Fraction(share) / unit for share in shares]
     floors = [share.numerator // share.denominator for share in in_units]
     left = Fraction(total) / unit - sum(floors)
@@ -213,14 +174,6 @@ def _format(amount: Decimal, currency: str, places: int, locale: str) -> str:
     with exact():
         text = format_currency(amount, currency, format=pattern, locale=locale, currency_digits=False)
     return text.replace(currency, currency + "\N{NO-BREAK SPACE}", 1)
-
-
-def _digits(currency: str | None, places: int | None) -> int:
-    if places is not None:
-        return places
-    if currency is None:
-        raise TypeError("Name a currency or a number of places")
-    return currency_places(currency)
 
 
 @cache

@@ -31,11 +31,6 @@ def prices_on_terms(version: PlanVersion, terms: Terms) -> QuerySet[Price]:
     )
 
 
-def usage_prices(version: PlanVersion, terms: Terms) -> QuerySet[Price]:
-    """Return the usage prices among `prices_on_terms`."""
-    return prices_on_terms(version, terms).filter(kind=PriceKind.USAGE)
-
-
 def fees(version: PlanVersion, terms: Terms) -> QuerySet[Price]:
     """Return the recurring fees among `prices_on_terms`."""
     return prices_on_terms(version, terms).filter(kind=PriceKind.FIXED)

@@ -7,7 +7,7 @@ as UTC. Periods hold their start and not their end.
 """
 
 from calendar import monthrange
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
@@ -82,30 +82,27 @@ class Period:
 class Schedule:
     """Where boundaries fall.
 
-    Anniversary boundaries are the anchor moved by n intervals; in months they fall on `anchor_day` (1 to 31,
-    the anchor's local day unless given), clamped to the month's length. Calendar boundaries are local
-    midnights: every Monday, first of the month, of the quarter, half-year or year; with a count above one,
-    every count-th of them from the one at or before the anchor. Before the anchor boundaries go on backwards.
+    Anniversary boundaries are the anchor moved by n intervals; in months they fall on the anchor's local day,
+    clamped to the month's length. Calendar boundaries are local midnights: every Monday, first of the month, of the
+    quarter, half-year or year; with a count above one, every count-th of them from the one at or before the anchor.
+    Before the anchor boundaries go on backwards.
     """
 
     interval: Interval
     anchor: datetime
     timezone: str = "UTC"
     alignment: str = "anniversary"
-    anchor_day: int | None = None
 
     def __post_init__(self) -> None:
         _require_aware(self.anchor)
         ZoneInfo(self.timezone)
         if self.alignment not in ("anniversary", "calendar"):
             raise ValueError(f"Unknown alignment {self.alignment!r}")
-        if self.anchor_day is not None and not 1 <= self.anchor_day <= 31:
-            raise ValueError("The anchor day is a day of the month")
 
     def boundary(self, n: int) -> datetime:
         """Return boundary n, counted from the anchor's own (0); n may be negative."""
         anchor = self.anchor.astimezone(UTC)  # two moments of a repeated hour are equal in their own zone, not in UTC
-        return _boundary(self.interval, anchor, self.timezone, self.alignment, self.anchor_day, n)
+        return _boundary(self.interval, anchor, self.timezone, self.alignment, n)
 
     def index_at(self, at: datetime) -> int:
         """Return the number of the last boundary at or before a moment."""
@@ -126,16 +123,13 @@ class Schedule:
 
 
 @lru_cache(maxsize=4096)  # billing one subscription asks for the same three or four boundaries some twenty times
-def _boundary(
-    interval: Interval, anchor: datetime, timezone: str, alignment: str, anchor_day: int | None, n: int
-) -> datetime:
+def _boundary(interval: Interval, anchor: datetime, timezone: str, alignment: str, n: int) -> datetime:
     zone = ZoneInfo(timezone)
     local = _origin(interval, anchor, zone, alignment)
     if interval.days:
         day = local.date() + timedelta(days=n * interval.days)
     else:
-        wanted = local.day if anchor_day is None or alignment == "calendar" else anchor_day
-        day = _month_day(_month_number(local.date()) + n * interval.months, wanted)
+        day = _month_day(_month_number(local.date()) + n * interval.months, local.day)
     return _resolve(datetime.combine(day, local.time()), zone)
 
 
@@ -173,107 +167,14 @@ def period_containing(
     return Period(start, end)
 
 
-def next_boundary(schedule: Schedule, after: datetime, *, ended_at: datetime | None = None) -> datetime:
-    """Return the first boundary after a moment, or `ended_at` if that comes first."""
-    found = schedule.boundary(schedule.index_at(_require_aware(after)) + 1)
-    return found if ended_at is None else min(found, ended_at.astimezone(UTC))
-
-
-def first_boundary(schedule: Schedule, started_at: datetime) -> datetime:
-    """Return the first boundary at or after a start: the end of a short first period, or the start itself."""
-    n = schedule.index_at(_require_aware(started_at))
-    found = schedule.boundary(n)
-    return found if found == started_at else schedule.boundary(n + 1)
-
-
-def periods_between(
-    schedule: Schedule, started_at: datetime, until: datetime, *, cuts: Iterable[datetime] = ()
-) -> list[Period]:
-    """List the periods from a start to an end, adjacent and in order, the first and last clipped.
-
-    `cuts` split a period further, such as where a trial ends; those outside the span do nothing.
-    """
-    edges = {_require_aware(started_at).astimezone(UTC)}
+def periods_between(schedule: Schedule, started_at: datetime, until: datetime) -> list[Period]:
+    """List the periods from a start to an end, adjacent and in order, the first and last clipped."""
+    edges = [_require_aware(started_at).astimezone(UTC)]
     n = schedule.index_at(started_at) + 1
     while (boundary := schedule.boundary(n)) < until:
-        edges.add(boundary)
+        edges.append(boundary)
         n += 1
-    edges.update(cut.astimezone(UTC) for cut in cuts if started_at < cut < until)
-    return _adjacent(sorted(edges), until.astimezone(UTC))
-
-
-def elapsed_periods(
-    schedule: Schedule,
-    at: datetime,
-    *,
-    started_at: datetime | None = None,
-    ended_at: datetime | None = None,
-) -> int:
-    """Count the boundaries passed after the start (the anchor unless given), up to and including a moment.
-
-    A short first period counts; a moment after `ended_at` counts as the end. 0 before the start.
-    """
-    start = schedule.anchor if started_at is None else started_at
-    moment = _require_aware(at) if ended_at is None else min(at, ended_at)
-    return max(schedule.index_at(moment) - schedule.index_at(start), 0)
-
-
-def calendar_next_start(interval: Interval, at: datetime, timezone: str = "UTC") -> datetime:
-    """Return the next calendar start of the interval's unit strictly after a moment, whatever the count.
-
-    Local midnight of the next day, Monday, or first of the month, quarter, half-year or year.
-    """
-    return next_boundary(Schedule(Interval(interval.unit), at, timezone, "calendar"), at)
-
-
-def add_interval(
-    start: datetime,
-    timezone: str = "UTC",
-    *,
-    years: int = 0,
-    months: int = 0,
-    weeks: int = 0,
-    days: int = 0,
-    hours: int = 0,
-    minutes: int = 0,
-    seconds: int = 0,
-) -> datetime:
-    """Move a moment: years and months first (day clamped), then weeks and days, both by the local calendar.
-
-    Hours, minutes and seconds follow in real elapsed time. All may be negative.
-    """
-    zone = ZoneInfo(timezone)
-    local = _require_aware(start).astimezone(zone).replace(tzinfo=None, fold=0)
-    moved = _month_day(_month_number(local.date()) + 12 * years + months, local.day)
-    moved += timedelta(weeks=weeks, days=days)
-    moment = _resolve(datetime.combine(moved, local.time()), zone) if (moved != local.date()) else start
-    return moment.astimezone(UTC) + timedelta(hours=hours, minutes=minutes, seconds=seconds)
-
-
-def add_periods(start: datetime, interval: Interval, n: int, timezone: str = "UTC") -> datetime:
-    """Move a moment by n intervals, back when n is negative; the day of the month is clamped once."""
-    return Schedule(interval, start, timezone).boundary(n)
-
-
-def whole_periods(start: datetime, end: datetime, interval: Interval, timezone: str = "UTC") -> int:
-    """Count the complete intervals from a start that fit before an end. 0 when the end comes first."""
-    return max(Schedule(interval, start, timezone).index_at(end), 0)
-
-
-def period_after_change(current: Period, change_at: datetime, old: Schedule, new: Interval) -> Period:
-    """Return the current period once the interval changes: kept if equally long, else restarted at the change.
-
-    The moment of the change is then the new schedule's anchor.
-    """
-    if old.interval.same_length(new):
-        return current
-    restarted = Schedule(new, change_at, old.timezone)
-    return Period(restarted.boundary(0), restarted.boundary(1))
-
-
-def day_start(at: datetime, timezone: str) -> datetime:
-    """Return the first instant of a moment's local day."""
-    return local_midnight(at.astimezone(ZoneInfo(timezone)).date(), timezone)
+    return _adjacent(edges, until.astimezone(UTC))
 
 
 def local_midnight(day: date, timezone: str) -> datetime:
@@ -284,11 +185,6 @@ def local_midnight(day: date, timezone: str) -> datetime:
 def local_date(at: datetime, timezone: str) -> date:
     """Return the local calendar day of a moment."""
     return _require_aware(at).astimezone(ZoneInfo(timezone)).date()
-
-
-def day_windows(start: datetime, end: datetime, timezone: str) -> list[Period]:
-    """List the local days between two moments, the first and last clipped. Days last 23 to 25 hours."""
-    return windows(Period(start, end), "day", timezone)
 
 
 def windows(period: Period, unit: str, timezone: str = "UTC") -> list[Period]:

@@ -9,6 +9,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from catalog.models import Aggregation, Feature
+from config.numbers import number
 from config.office.wording import code
 from customers.periods import Period
 
@@ -39,12 +40,6 @@ def span(period: Period, timezone: str) -> str:
     """Write a period with both its edges; its end is not part of it."""
     zone = ZoneInfo(timezone)
     return f"{period.start.astimezone(zone):%Y-%m-%d %H:%M} to {period.end.astimezone(zone):%Y-%m-%d %H:%M} {timezone}"
-
-
-def number(quantity: Decimal) -> str:
-    """Write a quantity in full, with thousands and without trailing zeros."""
-    text = f"{quantity:,f}"
-    return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 def units(quantity: Decimal, feature: Feature) -> str:

@@ -25,6 +25,7 @@ from billing.adjustments.discounts import Discount
 from billing.adjustments.taxes import Tax, TaxRate
 from billing.lines import DISCOUNT, TAX
 from billing.money import ZERO, format_amount
+from config.numbers import number
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,7 +230,7 @@ def _discount_line(
     }
     if coupon.percent_off is not None:
         how["percent_off"] = wording.plain(coupon.percent_off)
-        off = f"{wording.number(coupon.percent_off)}% off"
+        off = f"{number(coupon.percent_off)}% off"
     else:
         how["amount_off"] = wording.plain(coupon.amount_off or ZERO)
         off = f"{format_amount(coupon.amount_off or ZERO, currency)} off"
@@ -259,7 +260,7 @@ def _tax_lines(levies: Iterable[CustomerTax], taxes: Iterable[Tax], currency: st
 
 
 def _tax_line(levy: CustomerTax, tax: Tax, currency: str) -> AdjustmentLine:
-    says = f"{levy.name} {wording.number(levy.percentage)}% of {format_amount(tax.base, currency)}"
+    says = f"{levy.name} {number(levy.percentage)}% of {format_amount(tax.base, currency)}"
     charged = bool(tax.amount) or not levy.percentage
     if not charged:
         says += ": owed by the recipient"

@@ -6,7 +6,7 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Literal
 
-from billing.money import Precision, allocate, exact
+from billing.money import Precision, allocate
 
 Split = Literal["cents", "exact"]
 Order = Literal["percent_first", "listed"]
@@ -50,27 +50,6 @@ def discount_amount(
     return precision.round_fraction(min(wanted, reducible))
 
 
-@dataclass(frozen=True, slots=True)
-class Discounted:
-    """An amount, reduced: what was taken off, and what is left."""
-
-    discount: Decimal
-    final: Decimal
-
-
-def apply_discount(
-    amount: Decimal,
-    precision: Precision,
-    *,
-    percent_off: Decimal | None = None,
-    amount_off: Decimal | None = None,
-) -> Discounted:
-    """Reduce an amount. The discount is rounded, and what is left follows from it."""
-    discount = discount_amount(amount, precision, percent_off=percent_off, amount_off=amount_off)
-    with exact():
-        return Discounted(discount, amount - discount)
-
-
 def ordered(discounts: Sequence[Discount], order: Order = "percent_first") -> list[Discount]:
     """Return discounts in the order they apply: percentages before fixed amounts, each as listed."""
     if order == "listed":
@@ -91,4 +70,4 @@ def split_discount(
         return [Fraction(0)] * len(left)
     if split == "exact":
         return [Fraction(amount) * weight / whole for weight in weights]
-    return [Fraction(part) for part in allocate(amount, weights, places=precision.places)]
+    return [Fraction(part) for part in allocate(amount, weights, precision.places)]

@@ -91,8 +91,8 @@ def _rounded(
     amounts = [precision.round_fraction(each) for each in sums]
     if rounding == "invoice":
         total = precision.round_fraction(sum(sums, Fraction(0)))
-        amounts = spread(total, sums, places=precision.places)
+        amounts = spread(total, sums, precision.places)
     return {
-        rate: spread(amount, parts, places=precision.places)
+        rate: spread(amount, parts, precision.places)
         for (rate, parts), amount in zip(shares.items(), amounts, strict=True)
     }

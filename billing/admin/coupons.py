@@ -16,11 +16,13 @@ from unfold.enums import ActionVariant
 
 from billing.adjustments.coupons import archive_coupon, how_long, off
 from billing.admin.coupon_applications import ApplicationsInline
-from billing.admin.shared import STYLES
 from billing.admin.taxes import ArchivedFilter
 from billing.models import Coupon
 from billing.models.coupons import CouponScope
-from config.office.base import OfficeAdmin, ReasonForm, carry_out, page_of, staff, trimmed
+from config.office.base import OfficeAdmin
+from config.office.dialogs import ReasonForm, carry_out, staff
+from config.office.links import page_of
+from config.office.wording import trim_zeros
 
 FIXED = ("code", "percent_off", "amount_off", "currency", "duration", "periods", "scope", "features", "plans")
 
@@ -42,7 +44,7 @@ class CouponAdmin(OfficeAdmin):
     ordering = ("-pk",)
     autocomplete_fields = ("features", "plans")
     inlines = (AppliedToInline,)
-    readonly_preprocess_fields = {"percent_off": trimmed, "amount_off": trimmed}
+    readonly_preprocess_fields = {"percent_off": trim_zeros, "amount_off": trim_zeros}
     fieldsets = (
         (None, {"fields": (("code", "name"), "percent_off", ("amount_off", "currency"))}),
         ("Duration", {"fields": (("duration", "periods"),)}),
@@ -68,9 +70,6 @@ class CouponAdmin(OfficeAdmin):
     empty_title = "No discounts yet"
     empty_text = "Add a discount, then apply it to a customer or a subscription. Upcoming invoices will include it."
     actions_detail = ("apply_it", "archive")
-
-    class Media:
-        css = STYLES
 
     def get_fieldsets(self, request: HttpRequest, obj: Coupon | None = None) -> Any:
         return self.fieldsets if obj else self.add_fieldsets
@@ -98,7 +97,7 @@ class CouponAdmin(OfficeAdmin):
 
     @display(description="Amount off")
     def show_off(self, coupon: Coupon) -> str:
-        return format_html('<span class="money">{}</span>', off(coupon))
+        return format_html('<span class="ch-money">{}</span>', off(coupon))
 
     @display(description="Duration", ordering="duration")
     def show_duration(self, coupon: Coupon) -> str:
@@ -113,7 +112,7 @@ class CouponAdmin(OfficeAdmin):
         applied = getattr(coupon, "applied", 0)
         url = reverse("admin:billing_couponapplication_changelist", query={"coupon__id__exact": coupon.pk})
         limit = f" of {coupon.max_redemptions}" if coupon.max_redemptions else "×"
-        return format_html('<a class="text-link" href="{}">{}{}</a>', url, applied, limit)
+        return format_html('<a class="ch-link" href="{}">{}{}</a>', url, applied, limit)
 
     @display(description="State", label={"active": "success", "archived": "warning"})
     def show_state(self, coupon: Coupon) -> tuple[str, str]:

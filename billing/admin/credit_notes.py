@@ -17,12 +17,13 @@ from unfold.forms import BaseDialogForm
 from billing.admin.forms.credit_notes import FinalizeNoteForm, describe_effect
 from billing.admin.forms.payments import RefundForm
 from billing.admin.invoices import documents
-from billing.admin.shared import CREDIT_NOTE_COLORS, STYLES, ReasonForm, link, money_cell
+from billing.admin.shared import CREDIT_NOTE_COLORS, link, money_cell
 from billing.explanation import page
 from billing.models import CreditNote, CreditNoteState
 from billing.settlement.credit_notes import effect_of, finalize_credit_note, void_credit_note
 from billing.settlement.payments import refund, refunded
-from config.office.base import OfficeAdmin, carry_out, staff
+from config.office.base import OfficeAdmin
+from config.office.dialogs import ReasonForm, carry_out, staff
 from config.office.filters import RangeDateTimeFilter
 from config.office.permissions import WrittenBySystem
 
@@ -72,9 +73,6 @@ class CreditNoteAdmin(WrittenBySystem, OfficeAdmin):
     empty_icon = "undo"
     empty_title = "No credit notes yet"
     empty_text = "Open a finalized or paid invoice and select “Credit note”."
-
-    class Media:
-        css = STYLES
 
     def get_readonly_fields(self, request: HttpRequest, obj: CreditNote | None = None) -> list[str]:
         return [field.name for field in CreditNote._meta.fields]

@@ -14,7 +14,8 @@ from billing.admin.shared import OptionalTab, link, money_cell
 from billing.models import Wallet
 from billing.money import format_amount
 from billing.settlement.wallets import grant, wallet_for
-from config.office.base import carry_out, page_of, staff
+from config.office.dialogs import carry_out, staff
+from config.office.links import page_of
 from config.office.permissions import ReadOnlyInline
 from customers.admin import add_customer_action, add_customer_tab
 from customers.models import Customer

@@ -16,12 +16,13 @@ from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesDropdo
 from unfold.decorators import display
 
 from billing.admin.pages.late_adjustment import COLORS, credit_notes_url, format_period, page_context
-from billing.admin.shared import STYLES, format_totals, link, money_cell, plural
+from billing.admin.shared import format_totals, link, money_cell, plural
 from billing.late_usage import decisions
 from billing.models import LateAdjustment, LateState
 from billing.models.late import OPEN_STATES
-from billing.wording import number
-from config.office.base import OfficeAdmin, staff
+from config.numbers import number
+from config.office.base import OfficeAdmin
+from config.office.dialogs import staff
 from config.office.filters import RangeDateTimeFilter
 from config.office.permissions import WrittenBySystem
 from config.refusals import Refused
@@ -162,9 +163,6 @@ class LateAdjustmentAdmin(WrittenBySystem, OfficeAdmin):
         ("Reason", "reason"),
     )
 
-    class Media:
-        css = STYLES
-
     def get_readonly_fields(self, request: HttpRequest, obj: LateAdjustment | None = None) -> list[str]:
         return [field.name for field in LateAdjustment._meta.fields]
 
@@ -205,7 +203,7 @@ class LateAdjustmentAdmin(WrittenBySystem, OfficeAdmin):
         if not adjustment.credited:
             return "—"
         amount = money_cell(adjustment.credited, adjustment.currency)
-        return format_html('<a class="bill-link" href="{}">{}</a>', credit_notes_url(adjustment), amount)
+        return format_html('<a class="ch-link" href="{}">{}</a>', credit_notes_url(adjustment), amount)
 
     @display(description="Difference", ordering="amount")
     def money(self, adjustment: LateAdjustment) -> SafeString:

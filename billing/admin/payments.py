@@ -10,10 +10,11 @@ from unfold.enums import ActionVariant
 from unfold.forms import BaseDialogForm
 
 from billing.admin.forms.payments import ReverseForm
-from billing.admin.shared import STYLES, link, money_cell
+from billing.admin.shared import link, money_cell
 from billing.models import Payment, PaymentKind
 from billing.settlement.payments import reverse_payment
-from config.office.base import OfficeAdmin, carry_out, staff
+from config.office.base import OfficeAdmin
+from config.office.dialogs import carry_out, staff
 from config.office.permissions import NeverChanged
 
 COLORS = {PaymentKind.PAYMENT: "success", PaymentKind.REVERSAL: "danger", PaymentKind.REFUND: "warning"}
@@ -64,9 +65,6 @@ class PaymentAdmin(NeverChanged, OfficeAdmin):
     empty_icon = "payments"
     empty_title = "No payments yet"
     empty_text = "Open a finalized invoice and select “Record payment”, or use the API."
-
-    class Media:
-        css = STYLES
 
     @display(description="Date", ordering="received_on")
     def day(self, payment: Payment) -> str:

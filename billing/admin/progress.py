@@ -14,9 +14,9 @@ from unfold.enums import ActionVariant
 from unfold.forms import BaseDialogForm
 
 from billing.admin.findings import describe_retry
-from billing.admin.shared import STYLES, answer
 from billing.models import BillingState
 from billing.runs.billing_run import bill_subscriptions
+from config.office.dialogs import open_page
 from config.office.filters import RangeDateTimeFilter
 from config.office.permissions import WrittenBySystem
 
@@ -53,9 +53,6 @@ class BillingStateAdmin(WrittenBySystem, ModelAdmin):
     fields = ("subscription", "due_at", "billed_until", "parked_at", "parked_reason", "attempts", "retry_at")
     readonly_fields = fields
 
-    class Media:
-        css = STYLES
-
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
@@ -72,7 +69,7 @@ class BillingStateAdmin(WrittenBySystem, ModelAdmin):
     def subscription_link(self, state: BillingState) -> str:
         subscription = state.subscription
         name = subscription.key or subscription.public_id
-        return format_html('<a class="text-link" href="{}">{}</a>', subscription.get_absolute_url(), name)
+        return format_html('<a class="ch-link" href="{}">{}</a>', subscription.get_absolute_url(), name)
 
     @display(description="State", label={"parked": "danger", "scheduled": "info", "done": "success"})
     def status(self, state: BillingState) -> tuple[str, str]:
@@ -116,7 +113,7 @@ class BillingStateAdmin(WrittenBySystem, ModelAdmin):
     )
     def retry_one(self, request: HttpRequest, form: BaseDialogForm, object_id: int) -> HttpResponse:
         message, level = _retry(BillingState.objects.filter(pk=object_id))
-        return answer(request, reverse("admin:billing_billingstate_change", args=[object_id]), message, level=level)
+        return open_page(request, reverse("admin:billing_billingstate_change", args=[object_id]), message, level=level)
 
 
 def _retry(states: QuerySet[BillingState]) -> tuple[str, int]:

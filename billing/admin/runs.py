@@ -16,12 +16,12 @@ from unfold.forms import BaseDialogForm
 
 from billing.admin.forms.runs import DryRunForm, StartForm
 from billing.admin.pages.run import panel_context
-from billing.admin.shared import STYLES, answer, format_run_totals
+from billing.admin.shared import format_run_totals
 from billing.models import BillingRun, RunKind, RunState
 from billing.runs.billing_run import start_run
 from billing.runs.dry_run import start_dry_run
 from billing.tasks import enqueue_chunks
-from config.office.base import staff
+from config.office.dialogs import open_page, staff
 from config.office.filters import RangeDateTimeFilter
 from config.office.permissions import NeverChanged
 
@@ -46,9 +46,6 @@ class BillingRunAdmin(NeverChanged, ModelAdmin):
     date_hierarchy = "started_at"
     ordering = ("-started_at",)
     actions_list = ("start_dry", "start")
-
-    class Media:
-        css = STYLES
 
     def has_start_permission(self, request: HttpRequest, object_id: object = None) -> bool:
         """Whoever can add a run can start one."""
@@ -79,7 +76,7 @@ class BillingRunAdmin(NeverChanged, ModelAdmin):
     @display(description="Invoiced")
     def money(self, run: BillingRun) -> SafeString:
         prefix = "would be " if run.kind == RunKind.DRY else ""
-        return format_html('<span class="money">{}{}</span>', prefix, format_run_totals(run) or "—")
+        return format_html('<span class="ch-money">{}{}</span>', prefix, format_run_totals(run) or "—")
 
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
@@ -110,9 +107,9 @@ class BillingRunAdmin(NeverChanged, ModelAdmin):
         run = start_run(as_of=now, now=now, kind=RunKind.MANUAL, by=staff(request))
         if run is None:
             list_url = reverse("admin:billing_billingrun_changelist")
-            return answer(request, list_url, "Nothing is due: all ended periods are invoiced.", level=messages.INFO)
+            return open_page(request, list_url, "Nothing is due: all ended periods are invoiced.", level=messages.INFO)
         enqueue_chunks(run)
-        return answer(request, run.get_absolute_url(), "The run has started.")
+        return open_page(request, run.get_absolute_url(), "The run has started.")
 
     @action(
         description="Dry run",
@@ -129,7 +126,7 @@ class BillingRunAdmin(NeverChanged, ModelAdmin):
     def start_dry(self, request: HttpRequest, form: BaseDialogForm) -> HttpResponse:
         run = start_dry_run(as_of=form.cleaned_data["as_of"], now=timezone.now(), by=staff(request))
         enqueue_chunks(run)
-        return answer(request, run.get_absolute_url(), "The dry run has started.")
+        return open_page(request, run.get_absolute_url(), "The dry run has started.")
 
 
 def _list_link(count: int, model: str, query: str) -> SafeString | str:
@@ -137,4 +134,4 @@ def _list_link(count: int, model: str, query: str) -> SafeString | str:
     if not count:
         return "0"
     url = reverse(f"admin:billing_{model}_changelist")
-    return format_html('<a class="bill-link" href="{}?{}">{}</a>', url, query, f"{count:,}")
+    return format_html('<a class="ch-link" href="{}?{}">{}</a>', url, query, f"{count:,}")

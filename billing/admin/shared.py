@@ -1,22 +1,18 @@
-"""Helpers shared by billing's admin pages: formatted amounts, badge colors, answers to dialogs."""
+"""Helpers shared by billing's admin pages: formatted amounts, links and badge colors."""
 
 from collections.abc import Iterable
 from decimal import Decimal
 from typing import Any
 
-from django import forms
-from django.contrib import messages
 from django.db.models import Model
 from django.forms.formsets import INITIAL_FORM_COUNT, TOTAL_FORM_COUNT
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
-from unfold.forms import BaseDialogForm, PaginationInlineFormSet
-from unfold.widgets import UnfoldAdminTextareaWidget
+from unfold.forms import PaginationInlineFormSet
 
 from billing.models import BillingRun, CreditNoteState, InvoiceState
 from billing.money import format_amount
-from config.office.base import page_of
+from config.office.links import page_of
 
 INVOICE_COLORS = {
     InvoiceState.DRAFT: "info",
@@ -29,12 +25,11 @@ CREDIT_NOTE_COLORS = {
     CreditNoteState.FINALIZED: "success",
     CreditNoteState.VOID: "danger",
 }
-STYLES = {"all": ("billing/admin.css",)}
 
 
 def money_cell(amount: Decimal, currency: str) -> SafeString:
     """Format an amount with its currency for a right-aligned cell. Negative amounts are highlighted."""
-    css_class = "money negative" if amount < 0 else "money"
+    css_class = "ch-money ch-negative" if amount < 0 else "ch-money"
     return format_html(
         '<span class="{}">{} <small>{}</small></span>', css_class, format_amount(amount, currency), currency
     )
@@ -62,25 +57,7 @@ def link(row: Model | None) -> SafeString | str:
     """Link to an object's admin page, or return a dash."""
     if row is None:
         return "–"
-    return format_html('<a class="text-link" href="{}">{}</a>', page_of(row), row)
-
-
-def answer(request: HttpRequest, url: str, message: str, *, level: int = messages.SUCCESS) -> HttpResponse:
-    """Add a message and open a page, from a dialog or a plain form."""
-    messages.add_message(request, level, message)
-    if request.headers.get("HX-Request"):
-        return HttpResponse(headers={"HX-Redirect": url})
-    return HttpResponseRedirect(url)
-
-
-class ReasonForm(BaseDialogForm):
-    """A dialog that asks for a reason."""
-
-    reason = forms.CharField(
-        max_length=255,
-        widget=UnfoldAdminTextareaWidget(attrs={"rows": 2}),
-        help_text="The reason is kept with the invoice.",
-    )
+    return format_html('<a class="ch-link" href="{}">{}</a>', page_of(row), row)
 
 
 class OptionalTab(PaginationInlineFormSet):

@@ -9,7 +9,7 @@ from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesDropdownFilter
 from unfold.decorators import display
 
-from billing.admin.shared import STYLES, OptionalTab, link, money_cell
+from billing.admin.shared import OptionalTab, link, money_cell
 from billing.models import EntryKind, WalletEntry
 from config.office.base import OfficeAdmin
 from config.office.filters import RangeDateTimeFilter
@@ -88,9 +88,6 @@ class WalletEntryAdmin(NeverChanged, OfficeAdmin):
     empty_icon = "receipt_long"
     empty_title = "No credit transactions yet"
     empty_text = "Granted credit, and credit applied to invoices, is listed here."
-
-    class Media:
-        css = STYLES
 
     def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest | None = None) -> bool:
         """Allow the links from invoices and wallets."""

@@ -13,13 +13,16 @@ from unfold.decorators import action, display
 from unfold.enums import ActionVariant
 
 from billing.admin.forms.wallets import CloseForm, GrantForm, RevokeForm
-from billing.admin.shared import STYLES, OptionalTab, money_cell
+from billing.admin.shared import OptionalTab, money_cell
 from billing.admin.wallet_transactions import EntriesInline
 from billing.models import CreditGrant, EntryKind, Wallet, WalletState
 from billing.money import format_amount
 from billing.settlement.wallets import change_wallet, close_wallet, grant, save_new, take_back
-from config.office.base import OfficeAdmin, carry_out, moment, page_of, staff
+from config.office.base import OfficeAdmin
+from config.office.dialogs import carry_out, staff
+from config.office.links import page_of
 from config.office.permissions import ReadOnlyInline
+from config.office.wording import local_day
 
 COLORS = {WalletState.ACTIVE: "success", WalletState.CLOSED: "warning"}
 
@@ -50,7 +53,7 @@ class GrantsInline(ReadOnlyInline):
 
     @admin.display(description="Expires")
     def show_expiry(self, credit: CreditGrant) -> str:
-        return moment(credit.expires_at) if credit.expires_at else "never"
+        return local_day(credit.expires_at) if credit.expires_at else "never"
 
 
 @admin.register(Wallet)
@@ -90,9 +93,6 @@ class WalletAdmin(OfficeAdmin):
     empty_text = "Grant credit on a customer's page, or add a wallet here. Invoices use it when finalized."
     actions_detail = ("grant_into", "take_out", "close")
 
-    class Media:
-        css = STYLES
-
     def get_fieldsets(self, request: HttpRequest, obj: Wallet | None = None) -> Any:
         return self.fieldsets if obj else self.add_fieldsets
 
@@ -128,7 +128,7 @@ class WalletAdmin(OfficeAdmin):
 
     @display(description="Next expiry", ordering="expiring_at")
     def show_expiry(self, wallet: Wallet) -> str:
-        return moment(getattr(wallet, "expiring_at", None))
+        return local_day(getattr(wallet, "expiring_at", None))
 
     @display(description="State", ordering="state", label=COLORS)
     def show_state(self, wallet: Wallet) -> tuple[str, str]:

@@ -14,6 +14,7 @@ from billing.charges.subscription import ACTIVE, BilledSubscription, Fee, Invoic
 from billing.lines import DraftLine
 from billing.money import ZERO, exact, format_amount, round_amount, times
 from billing.rating.proration import calendar_days, factor
+from config.numbers import number
 from customers.periods import Period
 
 
@@ -119,9 +120,7 @@ def _fee_line(
     if due.share != 1:
         says += f" · {charged} of {of} days"
     if due.fee.quantity != 1:
-        says += (
-            f" · {wording.number(due.fee.quantity)} × {wording.at_price(due.fee.unit_amount, subscription.currency)}"
-        )
+        says += f" · {number(due.fee.quantity)} × {wording.at_price(due.fee.unit_amount, subscription.currency)}"
     return DraftLine(
         kind=lines.FEE,
         description=says,
@@ -142,6 +141,8 @@ def _proration_line(
     subscription: BilledSubscription, full: Period, price_id: int, due: _Due, exact_due: Decimal, difference: Decimal
 ) -> DraftLine:
     invoiced = sum((fee.amount for fee in due.invoiced), ZERO)
+    with exact():
+        exact_difference = exact_due - invoiced
     held = due.invoiced[0].service
     charged, of = _days(subscription, full, due)
     if difference < 0:
@@ -159,7 +160,7 @@ def _proration_line(
         description=says,
         period=span,
         amount=difference,
-        exact_amount=exact_due - invoiced,
+        exact_amount=exact_difference,
         price_id=price_id,
         plan_version_id=due.version_id,
         unit_amount=difference,

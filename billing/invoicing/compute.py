@@ -21,11 +21,11 @@ from billing.invoicing.totals import item_of
 from billing.lines import FEE, LATE_USAGE, PRORATION, DraftLine
 from billing.models import InvoiceLine
 from billing.money import UnknownCurrency
-from billing.rating.rate import NegativeQuantity, QuantityOutOfRange
+from billing.rating.rate import QuantityOutOfRange
 from catalog.models import Feature
 from events.usage.meter import Quantity, UsageRequest, event_values, usage_many
 
-EXPECTED_ERRORS = (CannotBill, UnknownCurrency, QuantityOutOfRange, NegativeQuantity)
+EXPECTED_ERRORS = (CannotBill, UnknownCurrency, QuantityOutOfRange)
 
 
 @dataclass(slots=True)

@@ -1,25 +1,17 @@
 """Writes what an invoice comes to onto its rows: totals, each charge's part, the lines of discounts and taxes.
 
-`add_up` is for whoever has charges and a customer, whatever the charges come from; `retotal` for a draft whose lines
-were changed by hand.
+`add_up` is for charges of any source, given their customer.
 """
 
 from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 
-from django.db import transaction
-
 from billing.adjustments.adjust import InvoiceTotals, adjust
 from billing.adjustments.conditions import Conditions, Item
 from billing.invoicing.conditions import load_conditions
-from billing.lines import ADJUSTMENT_KINDS, DraftLine
+from billing.lines import DraftLine
 from billing.models import CouponUse, Invoice, InvoiceLine
 from billing.money import ZERO
-from config.refusals import Refused
-
-
-class NotADraft(Refused):
-    """The invoice is finalized: what it comes to doesn't change any more."""
 
 
 def item_of(line: DraftLine | InvoiceLine) -> Item:
@@ -58,24 +50,6 @@ def add_up(
     set_parts(charges, adjusted)
     after = max((line.position for line in charges), default=0)
     return adjustment_rows(invoice, adjusted, after=after)
-
-
-def retotal(invoice: Invoice, *, at: datetime) -> Invoice:
-    """Work out anew what a draft comes to from the charges it has, and write it. For invoices written by hand.
-
-    One of a subscription is recomputed instead. Raises `NotADraft`.
-    """
-    with transaction.atomic():
-        locked = Invoice.objects.select_for_update(no_key=True, of=("self",)).get(pk=invoice.pk)
-        if not locked.is_draft:
-            raise NotADraft(f"{locked} is finalized and never changes.")
-        locked.lines.filter(kind__in=ADJUSTMENT_KINDS).delete()
-        charges = list(locked.lines.order_by("position"))
-        after = add_up(locked, charges, at=at)
-        save_parts(charges)
-        InvoiceLine.objects.bulk_create(after)
-        locked.save()
-        return locked
 
 
 def set_totals(invoice: Invoice, adjusted: InvoiceTotals) -> None:

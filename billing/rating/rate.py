@@ -4,37 +4,13 @@ Pure: no Django, no clock, no rounding of money. Invoices, previews, simulations
 all call `rate`.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Literal
 
 from billing.money import ZERO, exact, round_to
-from billing.rating.terms import Conversion, InvalidTerms, Model, Terms, Tier, check_terms, terms_problems
-
-__all__ = [
-    "CapacityTier",
-    "Conversion",
-    "EventsNeeded",
-    "InvalidTerms",
-    "Model",
-    "NegativeQuantity",
-    "QuantityOutOfRange",
-    "Rated",
-    "RatedPart",
-    "Terms",
-    "Tier",
-    "capacity_price",
-    "check_terms",
-    "combined",
-    "convert_quantity",
-    "free_units_by_subperiod",
-    "free_units_left",
-    "rate",
-    "rate_buckets",
-    "split_free_units",
-    "terms_problems",
-]
+from billing.rating.terms import Conversion, Model, Terms, Tier
 
 PartKind = Literal["units", "packages", "tier", "flat", "percentage", "cap"]
 HUNDRED = Decimal(100)
@@ -42,10 +18,6 @@ HUNDRED = Decimal(100)
 
 class QuantityOutOfRange(ValueError):
     """No tier of the price covers the quantity."""
-
-
-class NegativeQuantity(ValueError):
-    """The quantity is negative, and the price refuses that rather than charging nothing."""
 
 
 class EventsNeeded(ValueError):
@@ -58,7 +30,7 @@ class RatedPart:
 
     `quantity` counts units, packages (`packages`), or the amount that a percentage is taken of. `tier` counts from
     1, and lies above `from_quantity` up to and including `up_to`. A `cap` part is negative: what the price's cap
-    takes off. A tier's own cap is inside its amount.
+    takes off.
     """
 
     kind: PartKind
@@ -88,25 +60,15 @@ class Rated:
     parts: tuple[RatedPart, ...]
 
 
-def rate(
-    quantity: Decimal,
-    terms: Terms,
-    *,
-    free_units: Decimal | None = ZERO,
-    tier_quantity: Decimal | None = None,
-) -> Rated:
-    """Price a quantity. Free units come off before conversion, packages and tiers; `None` is unlimited.
+def rate(quantity: Decimal, terms: Terms) -> Rated:
+    """Price a quantity, without its free units. Negative usage counts as zero.
 
-    Negative usage counts as zero. `tier_quantity` picks a volume price's tier in place of the quantity itself.
-    Raises `QuantityOutOfRange` past a bounded last tier, `EventsNeeded` for terms that `rate_events` must price, and
-    `NegativeQuantity` where the terms ask for it.
+    Raises `QuantityOutOfRange` past a bounded last tier, and `EventsNeeded` for terms that `rate_events` must price.
     """
     with exact():
-        used = _clamped(quantity, terms)
-        free = used if free_units is None else min(used, max(free_units, ZERO))
-        billable = convert_quantity(used - free, terms.conversion)
-        parts = _parts(billable, terms, tier_quantity)
-        return rated(parts, terms, quantity=quantity, free_units_used=free, billable_quantity=billable)
+        billable = convert_quantity(max(quantity, ZERO), terms.conversion)
+        parts = _parts(billable, terms)
+        return rated(parts, terms, quantity=quantity, billable_quantity=billable)
 
 
 def rated(
@@ -114,8 +76,8 @@ def rated(
     terms: Terms,
     *,
     quantity: Decimal,
-    free_units_used: Decimal,
     billable_quantity: Decimal,
+    free_units_used: Decimal = ZERO,
 ) -> Rated:
     """Add up the parts of a price, and take off what lies above its cap."""
     with exact():
@@ -126,99 +88,16 @@ def rated(
     return Rated(total, quantity, free_units_used, billable_quantity, tuple(parts))
 
 
-def rate_buckets(quantities: Iterable[Decimal], terms: Terms, *, free_units: Decimal | None = ZERO) -> list[Rated]:
-    """Price each bucket or group alone: free units, packages and tiers begin anew in every one.
-
-    An empty bucket costs nothing, also where the terms charge a flat amount at zero. `combined` adds them up.
-    """
-    ratings = (rate(quantity, terms, free_units=free_units) for quantity in quantities)
-    return [
-        each if each.billable_quantity else Rated(ZERO, each.quantity, each.free_units_used, ZERO, ())
-        for each in ratings
-    ]
-
-
-def combined(ratings: Sequence[Rated]) -> Rated:
-    """Add up ratings of separate buckets, groups or sub-periods, one after the other."""
-    with exact():
-        return Rated(
-            sum((each.amount for each in ratings), ZERO),
-            sum((each.quantity for each in ratings), ZERO),
-            sum((each.free_units_used for each in ratings), ZERO),
-            sum((each.billable_quantity for each in ratings), ZERO),
-            tuple(part for each in ratings for part in each.parts),
-        )
-
-
 def convert_quantity(quantity: Decimal, conversion: Conversion | None) -> Decimal:
-    """Turn a metered quantity into the priced one: multiplied, divided, rounded, less the conversion's free units."""
+    """Turn a metered quantity into the priced one: multiplied, divided, rounded."""
     if conversion is None:
         return quantity
     with exact():
         converted = quantity * conversion.multiply_by / conversion.divide_by
-        rounded = round_to(converted, 0, conversion.rounding)
-        return max(rounded - conversion.free_units, ZERO) if conversion.free_units else rounded
+        return round_to(converted, 0, conversion.rounding)
 
 
-def split_free_units(free_units: Decimal | None, previous: Decimal, line: Decimal) -> tuple[Decimal, Decimal]:
-    """Spend one allowance over two lines, the earlier first. Returns what of each is billable."""
-    if free_units is None:
-        return ZERO, ZERO
-    with exact():
-        billable_previous = max(previous - free_units, ZERO)
-        return billable_previous, max(previous + line - free_units, ZERO) - billable_previous
-
-
-def free_units_by_subperiod(quantities: Iterable[Decimal], limit: Decimal | None) -> Decimal:
-    """Return what is billable when the allowance starts anew each sub-period: daily, monthly, what isn't used lapses.
-
-    `quantities` is the usage of each sub-period; `None` is unlimited. Negative usage of one counts as zero.
-    """
-    if limit is None:
-        return ZERO
-    with exact():
-        return sum((max(quantity - limit, ZERO) for quantity in quantities), ZERO)
-
-
-def free_units_left(limit: Decimal | None, used_before: Decimal) -> Decimal | None:
-    """Return what is left of an allowance that never resets, given all usage before. `None` is unlimited."""
-    if limit is None:
-        return None
-    with exact():
-        return max(limit - max(used_before, ZERO), ZERO)
-
-
-@dataclass(frozen=True, slots=True)
-class CapacityTier:
-    """A flat price for a capacity. `limits` are inclusive maxima by unit name; `None`, or no entry, is unlimited."""
-
-    price: Decimal
-    limits: Mapping[str, Decimal | None]
-
-    def holds(self, usage: Mapping[str, Decimal]) -> bool:
-        """Tell whether every unit's usage is within its limit."""
-        limits = ((self.limits.get(unit), used) for unit, used in usage.items())
-        return all(limit is None or used <= limit for limit, used in limits)
-
-
-def capacity_price(tiers: Iterable[CapacityTier], usage: Mapping[str, Decimal]) -> Decimal:
-    """Return the price of the first tier whose limits hold the peak usage of every unit.
-
-    Raises `QuantityOutOfRange` when none does.
-    """
-    for tier in tiers:
-        if tier.holds(usage):
-            return tier.price
-    raise QuantityOutOfRange("No tier's limits hold this usage")
-
-
-def _clamped(quantity: Decimal, terms: Terms) -> Decimal:
-    if quantity < 0 and terms.negative_quantity == "error":
-        raise NegativeQuantity(f"The quantity is {quantity}")
-    return max(quantity, ZERO)
-
-
-def _parts(billable: Decimal, terms: Terms, tier_quantity: Decimal | None) -> list[RatedPart]:
+def _parts(billable: Decimal, terms: Terms) -> list[RatedPart]:
     if terms.model is Model.PER_UNIT:
         return _unit_parts(billable, terms)
     if terms.model is Model.PACKAGE:
@@ -226,7 +105,7 @@ def _parts(billable: Decimal, terms: Terms, tier_quantity: Decimal | None) -> li
     if terms.model is Model.FLAT:
         return _flat_parts(billable, terms)
     if terms.model is Model.VOLUME:
-        return _volume_parts(billable, terms, billable if tier_quantity is None else tier_quantity)
+        return _volume_parts(billable, terms)
     if terms.model is Model.PERCENTAGE:
         return _percentage_parts(billable, terms)
     return _graduated_parts(billable, terms)
@@ -260,16 +139,15 @@ def _percentage_parts(billable: Decimal, terms: Terms) -> list[RatedPart]:
     return [RatedPart("percentage", taxed * terms.rate_percent / HUNDRED, taxed, rate_percent=terms.rate_percent)]
 
 
-def _volume_parts(billable: Decimal, terms: Terms, chooser: Decimal) -> list[RatedPart]:
+def _volume_parts(billable: Decimal, terms: Terms) -> list[RatedPart]:
     if not (billable or terms.charge_at_zero):
         return []
     lower = ZERO
     for number, tier in enumerate(terms.tiers, start=1):
-        upper = tier.up_to
-        if upper is None or chooser < upper or (chooser == upper and terms.tier_boundary == "upper_inclusive"):
+        if tier.up_to is None or billable <= tier.up_to:
             return [_tier_part(number, tier, lower, billable, terms.model)]
-        lower = upper
-    raise QuantityOutOfRange(f"No tier holds {chooser}")
+        lower = tier.up_to
+    raise QuantityOutOfRange(f"No tier holds {billable}")
 
 
 def _graduated_parts(billable: Decimal, terms: Terms) -> list[RatedPart]:
@@ -282,7 +160,7 @@ def _graduated_parts(billable: Decimal, terms: Terms) -> list[RatedPart]:
         if top > lower or not billable:  # a first tier up to zero holds nothing, and charges nothing else
             parts.append(_tier_part(number, tier, lower, top - lower, terms.model))
         lower = top
-    if billable > lower and terms.beyond_last_tier == "error":
+    if billable > lower:
         raise QuantityOutOfRange(f"No tier holds {billable}")
     return parts
 
@@ -290,10 +168,9 @@ def _graduated_parts(billable: Decimal, terms: Terms) -> list[RatedPart]:
 def _tier_part(number: int, tier: Tier, lower: Decimal, quantity: Decimal, model: Model) -> RatedPart:
     percentage = model is Model.GRADUATED_PERCENTAGE
     unit_amount = tier.rate_percent / HUNDRED if percentage else tier.unit_amount
-    amount = quantity * unit_amount + tier.flat_amount
     return RatedPart(
         "tier",
-        amount if tier.cap_amount is None else min(amount, tier.cap_amount),
+        quantity * unit_amount + tier.flat_amount,
         quantity,
         unit_amount,
         tier.flat_amount,
@@ -301,5 +178,4 @@ def _tier_part(number: int, tier: Tier, lower: Decimal, quantity: Decimal, model
         number,
         lower,
         tier.up_to,
-        tier.cap_amount,
     )

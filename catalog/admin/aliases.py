@@ -6,7 +6,8 @@ from unfold.contrib.filters.admin import AutocompleteSelectFilter
 
 from catalog.features import map_event_name
 from catalog.models import EventNameAlias, Feature
-from config.office.base import OfficeAdmin, staff
+from config.office.base import OfficeAdmin
+from config.office.dialogs import staff
 
 
 @admin.register(EventNameAlias)

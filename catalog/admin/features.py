@@ -18,8 +18,11 @@ from catalog.models import Aggregation, Feature, Price, UsageReset
 from catalog.models.features import FeatureKind, FeatureState
 from catalog.wording import describe_meter
 from config.office.archiving import Archiving, activate_action, archive_action
-from config.office.base import OfficeAdmin, carry_out, go_to, page_of, staff, trimmed
+from config.office.base import OfficeAdmin
+from config.office.dialogs import carry_out, open_page, staff
 from config.office.filters import RangeDateTimeFilter
+from config.office.links import page_of
+from config.office.wording import trim_zeros
 
 STATE_COLOURS = {FeatureState.ACTIVE: "success", FeatureState.ARCHIVED: "warning"}
 FIXED_FIELDS = ("kind", *METER_FIELDS)
@@ -107,7 +110,7 @@ class FeatureAdmin(Archiving, OfficeAdmin):
         "field": "typeof kind === 'undefined' || (kind == 'metered' && aggregation != 'count')",
         "multiplier": "typeof kind === 'undefined' || (kind == 'metered' && aggregation == 'sum_with_multiplier')",
     }
-    readonly_preprocess_fields = {"multiplier": trimmed}
+    readonly_preprocess_fields = {"multiplier": trim_zeros}
     actions_detail = ("duplicate", "archive", "activate")
 
     # --- The list ------------------------------------------------------------------------------------
@@ -225,7 +228,7 @@ class FeatureAdmin(Archiving, OfficeAdmin):
         response = carry_out(
             request, work, done="Duplicated. Add it to a plan to charge for it.", then=page_of(original)
         )
-        return go_to(page_of(made[0])) if made else response
+        return open_page(request, page_of(made[0])) if made else response
 
     archive_with = staticmethod(archive_feature)
     activate_with = staticmethod(activate_feature)

@@ -18,9 +18,12 @@ from catalog.plans import activate_plan, archive_plan
 from catalog.publishing import draft_of
 from config.audit import recorded
 from config.office.archiving import Archiving, activate_action, archive_action
-from config.office.base import OfficeAdmin, badge, go_to, moment, page_of, staff
+from config.office.base import OfficeAdmin
+from config.office.dialogs import open_page, staff
 from config.office.filters import RangeDateTimeFilter
+from config.office.links import page_of
 from config.office.permissions import ReadOnlyInline
+from config.office.wording import badge, local_day
 
 STATE_COLOURS = {PlanState.ACTIVE: "success", PlanState.ARCHIVED: "warning"}
 VERSION_COLOURS = {VersionState.PUBLISHED: "success", VersionState.DRAFT: "info"}
@@ -123,7 +126,7 @@ class PlanAdmin(Archiving, OfficeAdmin):
 
     @display(description="Made", ordering="created_at")
     def show_created(self, plan: Plan) -> str:
-        return moment(plan.created_at)
+        return local_day(plan.created_at)
 
     # --- The page ------------------------------------------------------------------------------------
 
@@ -170,7 +173,7 @@ class PlanAdmin(Archiving, OfficeAdmin):
         },
     )
     def new_version(self, request: HttpRequest, form: BaseDialogForm, object_id: str) -> HttpResponse:
-        return go_to(page_of(draft_of(Plan.objects.get(pk=object_id), by=staff(request), held=True)))
+        return open_page(request, page_of(draft_of(Plan.objects.get(pk=object_id), by=staff(request), held=True)))
 
     archive_with = staticmethod(archive_plan)
     activate_with = staticmethod(activate_plan)

@@ -18,7 +18,10 @@ from catalog.models import PlanVersion, Price, PriceTier
 from catalog.models.prices import PriceModel
 from catalog.wording import describe_price
 from config.audit import recorded
-from config.office.base import OfficeAdmin, page_of, staff, trimmed
+from config.office.base import OfficeAdmin
+from config.office.dialogs import staff
+from config.office.links import page_of
+from config.office.wording import trim_zeros
 
 TIERED = ("graduated", "volume", "graduated_percentage")
 FIELDS_OF_MODEL = {
@@ -76,7 +79,7 @@ class TiersInline(TabularInline):
     fields = ("up_to", "unit_amount", "flat_amount", "rate_percent")
     extra = 0
     show_title = False
-    readonly_preprocess_fields = dict.fromkeys(("up_to", "unit_amount", "flat_amount", "rate_percent"), trimmed)
+    readonly_preprocess_fields = dict.fromkeys(("up_to", "unit_amount", "flat_amount", "rate_percent"), trim_zeros)
 
 
 @admin.register(Price)
@@ -116,7 +119,7 @@ class PriceAdmin(OfficeAdmin):
     empty_icon = "payments"
     empty_title = "No prices yet"
     empty_text = "Prices belong to a plan: open its draft version and add one there."
-    readonly_preprocess_fields = dict.fromkeys(("package_size", *FIELDS_OF_MODEL[PriceModel.PERCENTAGE]), trimmed)
+    readonly_preprocess_fields = dict.fromkeys(("package_size", *FIELDS_OF_MODEL[PriceModel.PERCENTAGE]), trim_zeros)
     conditional_fields = {
         "feature": "typeof kind === 'undefined' || kind == 'usage'",
         "cadence": "typeof kind === 'undefined' || kind == 'fixed'",

@@ -10,8 +10,8 @@ from django.db.models import Model, Q
 
 from catalog.models import Price, PriceTier
 from catalog.wording import describe_tier
+from config.numbers import number
 from config.office.history import Change, author_of, edits_of
-from config.office.wording import number
 
 
 class TierHistory:

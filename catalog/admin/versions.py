@@ -25,9 +25,12 @@ from catalog.publishing import draft_of, publish
 from catalog.validation import faults_of
 from catalog.wording import describe_free_tier, describe_price
 from config.audit import recorded
-from config.office.base import OfficeAdmin, carry_out, go_to, moment, page_of, staff
+from config.office.base import OfficeAdmin
+from config.office.dialogs import carry_out, open_page, staff
 from config.office.filters import RangeDateTimeFilter
+from config.office.links import page_of
 from config.office.permissions import ReadOnlyInline
+from config.office.wording import local_day
 
 
 class PublishForm(BaseDialogForm):
@@ -147,7 +150,7 @@ class PlanVersionAdmin(OfficeAdmin):
 
     @display(description="Published", ordering="published_at")
     def show_published(self, version: PlanVersion) -> str:
-        return moment(version.published_at)
+        return local_day(version.published_at)
 
     # --- The page ------------------------------------------------------------------------------------
 
@@ -241,7 +244,7 @@ class PlanVersionAdmin(OfficeAdmin):
     )
     def new_version(self, request: HttpRequest, form: BaseDialogForm, object_id: str) -> HttpResponse:
         plan = PlanVersion.objects.select_related("plan").get(pk=object_id).plan
-        return go_to(page_of(draft_of(plan, by=staff(request), held=True)))
+        return open_page(request, page_of(draft_of(plan, by=staff(request), held=True)))
 
 
 def _messages(version: PlanVersion) -> list[str]:

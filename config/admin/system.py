@@ -243,7 +243,7 @@ class LogEntryAdmin(BaseLogEntryAdmin, ModelAdmin):
         body = format_html_join("", "<tr><td>{}</td><td>{}</td><td>{}</td></tr>", rows)
         head = mark_safe("<tr><td>Field</td><td>Before</td><td>After</td></tr>")
         return (
-            format_html('<div class="ch-scroll"><table class="ch-plain">{}{}</table></div>', head, body)
+            format_html('<div class="ch-scroll"><table class="ch-table">{}{}</table></div>', head, body)
             if body
             else "–"
         )

@@ -59,12 +59,3 @@ class TextField(serializers.CharField):
         kwargs.setdefault("required", False)
         kwargs.setdefault("allow_blank", True)
         super().__init__(max_length=max_length, **kwargs)
-
-
-class Stamps(serializers.Serializer[Any]):
-    """What nearly every object begins with."""
-
-    id = serializers.CharField(source="public_id", read_only=True)
-    status = serializers.ChoiceField(["published", "archived", "deleted"], source="api_status", read_only=True)
-    created_at = serializers.DateTimeField(read_only=True)
-    updated_at = serializers.DateTimeField(read_only=True)

@@ -9,7 +9,8 @@ from unfold.decorators import action
 from unfold.enums import ActionVariant
 from unfold.forms import BaseDialogForm
 
-from config.office.base import OptionalReasonForm, ReasonForm, carry_out, page_of, staff
+from config.office.dialogs import OptionalReasonForm, ReasonForm, carry_out, staff
+from config.office.links import page_of
 
 ACTIVE, ARCHIVED = "active", "archived"
 

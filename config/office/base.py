@@ -1,28 +1,17 @@
 """What the admin pages of this office share. Apps above build their pages on `OfficeAdmin` too."""
 
 from collections.abc import Callable, Iterable
-from datetime import datetime, time
-from typing import Any, cast
-from zoneinfo import ZoneInfo
+from typing import Any
 
 from django import forms
-from django.contrib import messages
-from django.contrib.auth.models import User
-from django.core.exceptions import PermissionDenied, ValidationError
-from django.db import transaction
+from django.core.exceptions import PermissionDenied
 from django.db.models import Model
 from django.http import HttpRequest, HttpResponse
-from django.template.loader import render_to_string
 from django.template.response import TemplateResponse
-from django.urls import reverse
-from django.utils.safestring import SafeString, mark_safe
 from unfold.admin import ModelAdmin
-from unfold.forms import BaseDialogForm
-from unfold.widgets import UnfoldAdminTextareaWidget
 
 from config.office.exports import ExportsList
 from config.office.history import history_of
-from config.refusals import Refused
 
 SHOWN_CHANGES = 5
 FILTERS_OF_PAGE = {"p", "o", "q", "all", "e", "_popup", "_to_field", "_facets"}
@@ -121,73 +110,3 @@ class OfficeAdmin(AuditedHistory, ExportsList, ModelAdmin):
     def delete_queryset(self, request: HttpRequest, queryset: Any) -> None:
         for obj in queryset:  # one by one, so that each deletion is in the history
             self.delete_model(request, obj)
-
-
-class ReasonForm(BaseDialogForm):
-    """A dialog that asks why. The answer goes into the history."""
-
-    reason = forms.CharField(
-        max_length=255, widget=UnfoldAdminTextareaWidget({"rows": 2}), help_text="Goes into the history."
-    )
-
-
-class OptionalReasonForm(BaseDialogForm):
-    """A dialog for what can be undone: a reason is welcome, not needed."""
-
-    reason = forms.CharField(
-        max_length=255,
-        required=False,
-        widget=UnfoldAdminTextareaWidget({"rows": 2}),
-        help_text="Optional; goes into the history.",
-    )
-
-
-def trimmed(contents: str) -> str:
-    """Write a number without the zeros that its column's precision adds. For `readonly_preprocess_fields`."""
-    return contents.rstrip("0").rstrip(".") if "." in contents else contents
-
-
-def moment(at: datetime | None, zone: str = "UTC") -> str:
-    """Write a moment for a list: the day where it happened, with the hour and its zone unless that is midnight."""
-    if at is None:
-        return "–"
-    local = at.astimezone(ZoneInfo(zone))
-    return f"{local:%d %b %Y}" if local.time() == time() else f"{local:%d %b %Y %H:%M %Z}"
-
-
-def badge(text: str, colour: str = "") -> SafeString:
-    """Draw a badge where Unfold's `label` has no say: in the rows of an inline."""
-    return mark_safe(render_to_string("unfold/helpers/label.html", {"text": text, "type": colour}))  # noqa: S308  escaped there
-
-
-def go_to(url: str) -> HttpResponse:
-    """Leave the dialog for a page."""
-    return HttpResponse(headers={"HX-Redirect": url})
-
-
-def page_of(obj: Model) -> str:
-    """Return the address of an object's admin page."""
-    return reverse(f"admin:{obj._meta.app_label}_{obj._meta.model_name}_change", args=[obj.pk])
-
-
-def carry_out(request: HttpRequest, work: Callable[[], Any], *, done: str, then: str) -> HttpResponse:
-    """Do the work of a dialog in one transaction, say that it is done, and go to a page.
-
-    What the domain refuses is shown as an error on that same page, and nothing is changed.
-    """
-    try:
-        with transaction.atomic():
-            work()
-    except Refused as refusal:
-        messages.error(request, str(refusal))
-    except ValidationError as refusal:
-        for message in refusal.messages:
-            messages.error(request, message)
-    else:
-        messages.success(request, done)
-    return go_to(then)
-
-
-def staff(request: HttpRequest) -> User:
-    """Return the member of staff who asks. `admin_view` lets nobody else through."""
-    return cast(User, request.user)

@@ -14,7 +14,7 @@ from django.core.exceptions import FieldDoesNotExist
 from django.db.models import DecimalField, Field, Model, Q
 
 from config.audit import changes_of
-from config.office.wording import number
+from config.numbers import number
 
 LONGEST_VALUE = 120
 

@@ -23,7 +23,7 @@ from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
 from config.audit import recorded
 from config.office.base import AuditedHistory
-from config.office.dialogs import ReasonForm, back_to, confirm, staff
+from config.office.dialogs import ReasonForm, confirm, open_page, staff
 from config.office.readonly import LongListAdmin
 from config.office.shown_once import ShownOnceAdmin
 from config.office.wording import badge, code, moment
@@ -155,9 +155,9 @@ class WebhookEndpointAdmin(AuditedHistory, ShownOnceAdmin):
         try:
             delivery = send_test(endpoint, now=timezone.now())
         except Refused as refused:
-            return back_to(request, endpoint.get_absolute_url(), str(refused), level=messages.ERROR)
+            return open_page(request, endpoint.get_absolute_url(), str(refused), level=messages.ERROR)
         url = reverse("admin:config_webhookdelivery_change", args=[delivery.pk])
-        return back_to(request, url, "The test is sent within seconds: reload to see what was answered.")
+        return open_page(request, url, "The test is sent within seconds: reload to see what was answered.")
 
     @action(
         description="Rotate secret",
@@ -196,7 +196,7 @@ class WebhookEndpointAdmin(AuditedHistory, ShownOnceAdmin):
         endpoint = get_object_or_404(WebhookEndpoint, pk=object_id)
         with recorded(by=staff(request), reason=form.cleaned_data["reason"]):
             remove_endpoint(endpoint)
-        return back_to(request, reverse("admin:config_webhookendpoint_changelist"), f"{endpoint.url} is removed.")
+        return open_page(request, reverse("admin:config_webhookendpoint_changelist"), f"{endpoint.url} is removed.")
 
     def _show_secret(
         self, request: HttpRequest, endpoint: WebhookEndpoint, secret: str, title: str, note: str = ""
@@ -234,7 +234,7 @@ class WebhookEndpointAdmin(AuditedHistory, ShownOnceAdmin):
     def told_of(self, endpoint: WebhookEndpoint) -> SafeString:
         labels = dict(CHOSEN)
         names = ((labels.get(name, name),) for name in endpoint.event_types) if endpoint.event_types else (("All",),)
-        return format_html_join(" ", '<span class="ch-badge ch-badge-default">{}</span>', names)
+        return format_html_join(" ", '<span class="ch-badge">{}</span>', names)
 
     @display(description="Last taken (UTC)", ordering="last_success_at")
     def last_success(self, endpoint: WebhookEndpoint) -> str:
@@ -324,9 +324,9 @@ class WebhookDeliveryAdmin(LongListAdmin):
         try:
             send_again(delivery, now=timezone.now())
         except Refused as refused:
-            return back_to(request, url, str(refused), level=messages.ERROR)
+            return open_page(request, url, str(refused), level=messages.ERROR)
         self.log_change(request, delivery, "Sent again")
-        return back_to(request, url, "It is sent again within seconds: reload to see what was answered.")
+        return open_page(request, url, "It is sent again within seconds: reload to see what was answered.")
 
     @display(description="Happened (UTC)")
     def told(self, delivery: WebhookDelivery) -> str:

@@ -5,7 +5,8 @@ from django.core.exceptions import ValidationError
 from django.http import HttpRequest
 from unfold.contrib.filters.admin import AutocompleteSelectFilter
 
-from config.office.base import OfficeAdmin, staff
+from config.office.base import OfficeAdmin
+from config.office.dialogs import staff
 from customers.accounts import map_external_id
 from customers.models import Customer, CustomerAlias
 

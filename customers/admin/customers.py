@@ -18,9 +18,12 @@ from unfold.enums import ActionVariant
 from unfold.widgets import UnfoldAdminSelect2Widget
 
 from config.office.archiving import Archiving, activate_action, archive_action
-from config.office.base import OfficeAdmin, badge, moment, page_of, staff
+from config.office.base import OfficeAdmin
+from config.office.dialogs import staff
 from config.office.filters import RangeDateTimeFilter
+from config.office.links import page_of
 from config.office.permissions import ReadOnlyInline
+from config.office.wording import badge, local_day
 from customers.accounts import activate_customer, archive_customer, save_customer
 from customers.admin.importing import CustomerRows
 from customers.admin.subscriptions import STATUS_COLOURS, status_of
@@ -74,11 +77,11 @@ class SubscriptionsInline(ReadOnlyInline):
 
     @admin.display(description="From")
     def show_start(self, subscription: Subscription) -> str:
-        return moment(subscription.started_at, subscription.timezone)
+        return local_day(subscription.started_at, subscription.timezone)
 
     @admin.display(description="Until")
     def show_end(self, subscription: Subscription) -> str:
-        return moment(subscription.ended_at, subscription.timezone)
+        return local_day(subscription.ended_at, subscription.timezone)
 
     @admin.display(description="Status")
     def show_status(self, subscription: Subscription) -> str:
@@ -182,7 +185,7 @@ class CustomerAdmin(Archiving, ImportMixin, OfficeAdmin):
 
     @display(description="Made", ordering="created_at")
     def show_created(self, customer: Customer) -> str:
-        return moment(customer.created_at)
+        return local_day(customer.created_at)
 
     # --- The page ------------------------------------------------------------------------------------
 

@@ -20,7 +20,7 @@ from unfold.widgets import (
 
 from catalog.models import Plan
 from catalog.models.plans import PlanState
-from config.office.base import ReasonForm
+from config.office.dialogs import ReasonForm
 from config.refusals import Refused
 from customers import subscriptions
 from customers.models import Customer, Subscription

@@ -18,8 +18,11 @@ from unfold.enums import ActionVariant
 
 from catalog.models import Plan
 from config.audit import recorded
-from config.office.base import OfficeAdmin, carry_out, moment, page_of, staff
+from config.office.base import OfficeAdmin
+from config.office.dialogs import carry_out, staff
 from config.office.filters import RangeDateTimeFilter
+from config.office.links import page_of
+from config.office.wording import local_day
 from customers import subscriptions
 from customers.admin.forms import (
     CancelForm,
@@ -160,11 +163,11 @@ class SubscriptionAdmin(OfficeAdmin):
 
     @display(description="From", ordering="started_at")
     def show_start(self, subscription: Subscription) -> str:
-        return moment(subscription.started_at, subscription.timezone)
+        return local_day(subscription.started_at, subscription.timezone)
 
     @display(description="Until", ordering="ended_at")
     def show_end(self, subscription: Subscription) -> str:
-        return moment(subscription.ended_at, subscription.timezone)
+        return local_day(subscription.ended_at, subscription.timezone)
 
     # --- The page ------------------------------------------------------------------------------------
 
@@ -174,7 +177,7 @@ class SubscriptionAdmin(OfficeAdmin):
 
     @admin.display(description="Periods count from")
     def anchor_day(self, subscription: Subscription) -> str:
-        return moment(subscription.anchor, subscription.timezone)
+        return local_day(subscription.anchor, subscription.timezone)
 
     def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
         if obj is not None:

@@ -17,7 +17,7 @@ from config.refusals import Refused
 from config.webhooks.names import WebhookEvent
 from config.webhooks.outbox import emit
 from customers.models import Alignment, Customer, CustomerState, PhaseKind, Subscription
-from customers.periods import Interval, Schedule, add_interval
+from customers.periods import Interval, Schedule
 from customers.signals import subscription_changed
 from customers.subscriptions.chain import Chain, PhaseSpan
 from customers.subscriptions.phases import write_chain
@@ -75,7 +75,7 @@ def subscribe(
         raise CustomerArchived(f"{customer} is archived. Activate the customer, then subscribe.")
     version = version_to_sell(plan, Terms(currency, interval, interval_count), now=now, by=by)
     days = version.trial_days if trial_days is None else trial_days
-    trial_ends_at = add_interval(starts_at, customer.timezone, days=days) if days else None
+    trial_ends_at = Schedule(Interval("day", days), starts_at, customer.timezone).boundary(1) if days else None
     if ends_at is not None and ends_at <= starts_at:
         raise EndsBeforeStart("The subscription ends before it starts.")
     schedule = Schedule(Interval(interval, interval_count), starts_at, customer.timezone)

@@ -12,7 +12,7 @@ from django.utils import timezone
 from unfold.admin import ModelAdmin
 
 from catalog.models import Feature
-from config.office.dialogs import ReasonForm, back_to, confirm, staff
+from config.office.dialogs import ReasonForm, confirm, open_page, staff
 from config.office.pages import clean
 from events.admin.pages.fixes import take_proof
 from events.diagnosis.billing_facts import write_amounts
@@ -91,7 +91,7 @@ class CausesPages(ModelAdmin):
             key = key_of({name: value for name, value in given.items() if name != "row"})
             found = at_risk(trouble, offers, now=timezone.now(), key=key)
             context |= {
-                "found": found,
+                "at_risk": found,
                 "money": sorted((amount, currency) for currency, amount in found.amounts.items()),
                 "units": [(name, plain_quantity(number), unit) for name, number, unit in found.units],
             }
@@ -115,7 +115,7 @@ class CausesPages(ModelAdmin):
             return _dismissal_dialog(request, len(ids), form, _worth(given))
         reason, now, by = form.cleaned_data["reason"], timezone.now(), staff(request)
         if len(ids) <= AT_ONCE:
-            return back_to(request, url, f"{dismiss(ids, reason=reason, now=now, by=by):,} problem(s) dismissed.")
+            return open_page(request, url, f"{dismiss(ids, reason=reason, now=now, by=by):,} problem(s) dismissed.")
         title = (
             f"Dismiss “{Reason(given['cause']).label}” of {given.get('external_customer_id') or given['event_name']}"
         )
@@ -123,7 +123,7 @@ class CausesPages(ModelAdmin):
             MendingKind.DISMISS, "replay_cause", _cause_parameters(given), title=title, now=now, by=by, reason=reason
         )
         enqueue_fixes()
-        return back_to(request, run.get_absolute_url(), "The problems are dismissed in the background.")
+        return open_page(request, run.get_absolute_url(), "The problems are dismissed in the background.")
 
 
 def list_url(cause: dashboard.Cause) -> str:

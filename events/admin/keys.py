@@ -21,7 +21,7 @@ from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget, UnfoldAdminS
 
 from config.audit import recorded
 from config.office.base import AuditedHistory
-from config.office.dialogs import ReasonForm, back_to, confirm, staff
+from config.office.dialogs import ReasonForm, confirm, open_page, staff
 from config.office.shown_once import ShownOnceAdmin
 from config.office.wording import badge, code, moment
 from events.access.keys import KeyNotActive, forget_remembered_keys, make_key, revoke, rotate
@@ -150,7 +150,7 @@ class ApiKeyAdmin(AuditedHistory, ShownOnceAdmin):
             with recorded(by=staff(request), reason=f"Rotated: the old key stops working {said}"):
                 successor, secret = rotate(key, now=timezone.now(), overlap=overlap, by=staff(request))
         except KeyNotActive as error:
-            return back_to(request, _url(key), str(error), level=messages.ERROR)
+            return open_page(request, _url(key), str(error), level=messages.ERROR)
         return self._show_secret(request, successor, secret, f"The old key {key.prefix}… stops working {said}")
 
     @action(
@@ -170,7 +170,7 @@ class ApiKeyAdmin(AuditedHistory, ShownOnceAdmin):
         """Close the key for good, with the reason given."""
         with recorded(by=staff(request), reason=form.cleaned_data["reason"]):
             key = revoke(get_object_or_404(ApiKey, pk=object_id), now=timezone.now())
-        return back_to(request, _url(key), f"The key {key.prefix}… is revoked.")
+        return open_page(request, _url(key), f"The key {key.prefix}… is revoked.")
 
     def _show_secret(self, request: HttpRequest, key: ApiKey, secret: str, title: str) -> HttpResponse:
         return self.show_once(
@@ -200,7 +200,7 @@ class ApiKeyAdmin(AuditedHistory, ShownOnceAdmin):
     def scopes_text(self, key: ApiKey) -> SafeString:
         labels = dict(Scope.choices)
         names = ((labels.get(scope, scope),) for scope in key.scopes)
-        return format_html_join(" ", '<span class="ch-badge ch-badge-default">{}</span>', names)
+        return format_html_join(" ", '<span class="ch-badge">{}</span>', names)
 
     @display(description="Last used (UTC)", ordering="last_used_at")
     def last_used(self, key: ApiKey) -> str:

@@ -17,7 +17,7 @@ from unfold.decorators import action, display
 from unfold.enums import ActionVariant
 
 from catalog.models import Feature
-from config.office.dialogs import ReasonForm, back_to, confirm, staff, summary
+from config.office.dialogs import ReasonForm, confirm, open_page, staff
 from config.office.readonly import LongListAdmin
 from config.office.wording import badge, code, moment
 from customers.models import Customer
@@ -33,6 +33,7 @@ from events.admin.filters import (
     StateFilter,
 )
 from events.admin.meters import verdicts
+from events.admin.replays import describe_replay
 from events.fixing.offers import Trouble, nearly_named, offers_for
 from events.ledger.replaying import replay
 from events.ledger.voiding import NotVoidable, void_event
@@ -178,8 +179,8 @@ class EventAdmin(LongListAdmin):
         """Judge the event by today's configuration and say what came of it."""
         event = get_object_or_404(Event, pk=_ledger_id(object_id))
         done = replay([event.pk], closing="Replayed from the event's page", by=staff(request))
-        self.log_change(request, event, f"Replayed: {summary(done)}")
-        return back_to(request, _event_url(event), summary(done))
+        self.log_change(request, event, f"Replayed: {describe_replay(done)}")
+        return open_page(request, _event_url(event), describe_replay(done))
 
     @action(
         description="Void",
@@ -201,9 +202,9 @@ class EventAdmin(LongListAdmin):
         try:
             void_event(event, reason=form.cleaned_data["reason"], now=timezone.now(), by=staff(request))
         except NotVoidable as error:
-            return back_to(request, _event_url(event), str(error), level=messages.WARNING)
+            return open_page(request, _event_url(event), str(error), level=messages.WARNING)
         self.log_change(request, event, f"Voided: {form.cleaned_data['reason']}")
-        return back_to(request, _event_url(event), "The event was voided. It counts no more.")
+        return open_page(request, _event_url(event), "The event was voided. It counts no more.")
 
     @display(description="Event")
     def event_link(self, event: Event) -> SafeString:

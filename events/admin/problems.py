@@ -13,11 +13,12 @@ from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import AutocompleteSelectFilter, DropdownFilter
 from unfold.decorators import action, display
 
-from config.office.dialogs import staff, summary
+from config.office.dialogs import staff
 from config.office.readonly import LongListAdmin
 from config.office.wording import badge, code, moment
 from events.admin.causes import CausesPages
 from events.admin.filters import EVENT_REASONS, EventNameFilter, ExternalIdFilter
+from events.admin.replays import describe_replay
 from events.ledger.replaying import replay
 from events.ledger.voiding import dismiss
 from events.models import Problem, ProblemState
@@ -116,7 +117,7 @@ class ProblemAdmin(CausesPages, LongListAdmin):
         """Judge the events of the selected problems again."""
         ids = list(queryset.order_by("event_id").values_list("event_id", flat=True).distinct())
         done = replay(ids, closing="Replayed from the list of problems", by=staff(request))
-        self.message_user(request, summary(done), messages.WARNING if done.still_open else messages.SUCCESS)
+        self.message_user(request, describe_replay(done), messages.WARNING if done.still_open else messages.SUCCESS)
 
     @action(description="Dismiss selected…", permissions=["mend"])
     def dismiss_selected(self, request: HttpRequest, queryset: QuerySet[Problem]) -> HttpResponse | None:

@@ -53,12 +53,6 @@ class Diagnosis:
         return self.subject is not None or self.was_pruned or bool(self.repeats)
 
     @property
-    def worst(self) -> Status:
-        """Return the worst status of all steps: fail before warning before pass."""
-        statuses = {step.status for step in self.steps}
-        return next((one for one in (Status.FAIL, Status.WARNING, Status.PASS) if one in statuses), Status.INFO)
-
-    @property
     def first_failure(self) -> DiagnosisStep | None:
         """Return the first step that fails, else the first that warns."""
         for status in (Status.FAIL, Status.WARNING):

@@ -59,7 +59,6 @@ class DryRun:
     steps: tuple[DiagnosisStep, ...]
     diagnosis: Diagnosis | None
     events: int
-    is_acceptable: bool
 
 
 def read_paste(text: str) -> Paste:
@@ -106,14 +105,14 @@ def dry_run(text: str, *, now: datetime, chosen: int = 0) -> DryRun:
     request = request_step(paste, now=now)
     if paste.fault:
         shape = DiagnosisStep(StepKey.SHAPE, Status.FAIL, paste.fault, Reason.BAD_REQUEST)
-        return DryRun((request, shape), None, 0, is_acceptable=False)
+        return DryRun((request, shape), None, 0)
     try:
         events = parse(paste.body, now=now)
     except PayloadRefused as refused:
         return _refused(paste, request, str(refused), now)
     index = min(max(chosen, 0), len(events) - 1)
     diagnosis = diagnose_subject(pasted(events[index], now=now), now=now)
-    return DryRun(_with_request(diagnosis, request), diagnosis, len(events), is_acceptable=True)
+    return DryRun(_with_request(diagnosis, request), diagnosis, len(events))
 
 
 def _refused(paste: Paste, request: DiagnosisStep, fault: str, now: datetime) -> DryRun:
@@ -123,9 +122,9 @@ def _refused(paste: Paste, request: DiagnosisStep, fault: str, now: datetime) ->
         shape = DiagnosisStep(
             StepKey.SHAPE, Status.FAIL, f"The API would refuse it with 400: {fault}.", Reason.BAD_REQUEST
         )
-        return DryRun((request, shape), None, 0, is_acceptable=False)
+        return DryRun((request, shape), None, 0)
     diagnosis = diagnose_subject(pasted(event, now=now, shape_fault=fault), now=now)
-    return DryRun(_with_request(diagnosis, request), diagnosis, 1, is_acceptable=False)
+    return DryRun(_with_request(diagnosis, request), diagnosis, 1)
 
 
 def _with_request(diagnosis: Diagnosis, request: DiagnosisStep) -> tuple[DiagnosisStep, ...]:

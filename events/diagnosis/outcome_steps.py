@@ -4,6 +4,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 
 from catalog.models import Aggregation
+from config.numbers import number
 from config.office.links import admin_url, page_of
 from customers.models import PhaseKind
 from events import wording
@@ -60,7 +61,7 @@ def free_tier_step(context: Context, reading: Reading) -> DiagnosisStep:
     left = max(tier.limit - tier.used, Decimal(0))
     granted = wording.units(tier.limit, feature)
     if left > 0:
-        sentence = f"Within the free tier: {wording.number(tier.used)} of {granted} used, {wording.number(left)} left."
+        sentence = f"Within the free tier: {number(tier.used)} of {granted} used, {number(left)} left."
         fix = Fix("Look at the plan's free units", url=page_of(context.phases_at[0].plan_version.plan))
         return reading.step(
             StepKey.FREE_TIER,

@@ -48,10 +48,6 @@ class Subject:
         found = json.loads(self.properties, parse_float=Decimal, parse_int=Decimal) if self.properties else {}
         return found if isinstance(found, dict) else {}
 
-    @property
-    def is_stored(self) -> bool:
-        return self.place != Place.PASTED
-
 
 def subject_of(event: Event | InboxEvent | IncomingEvent | Subject, *, now: datetime) -> Subject:
     """Bring any form of an event into one. A stored one is read again, so that its numbers are exact."""

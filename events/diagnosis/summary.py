@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from decimal import Decimal
 
+from config.numbers import number
 from events.diagnosis import Diagnosis, DiagnosisStep, Place, Status, StepKey
 from events.models import EventState
-from events.wording import number
 
 
 @dataclass(frozen=True, slots=True)

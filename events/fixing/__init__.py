@@ -115,10 +115,6 @@ class Applied:
     def money(self) -> dict[str, Decimal]:
         return difference(self.money_before, self.money_after)
 
-    @property
-    def is_closed(self) -> bool:
-        return self.run is None and self.replayed.still_open == 0
-
 
 def difference(before: Worth, after: Worth) -> dict[str, Decimal]:
     """Subtract two worths, currency by currency."""

@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 from django.db import connection
 
 from catalog.models import Aggregation, EventNameAlias, Feature
+from config.numbers import number
 from customers.models import Customer
 from customers.periods import Period, windows
 from events import wording
@@ -173,7 +174,7 @@ def explain(query: Query) -> tuple[str, ...]:
         f"Events named {' or '.join(map(wording.quoted, names))}.",
     ]
     if feature.multiplier is not None:
-        said.append(f"Every value is multiplied by {wording.number(feature.multiplier)}.")
+        said.append(f"Every value is multiplied by {number(feature.multiplier)}.")
     if feature.filters:
         wanted = "; ".join(
             f"{name} is {' or '.join(map(str, values if isinstance(values, list) else [values]))}"

@@ -9,7 +9,6 @@ from catalog.selectors import (
     prices_by_version,
     prices_on_terms,
     terms_offered,
-    usage_prices,
 )
 from tests.factories import make_feature, make_version
 
@@ -29,7 +28,6 @@ def test_a_subscription_pays_the_prices_on_its_own_terms():
     )
 
     assert [price.name for price in prices_on_terms(version, MONTHLY)] == ["fee", "calls"]
-    assert [price.name for price in usage_prices(version, MONTHLY)] == ["calls"]
     assert [price.name for price in fees(version, MONTHLY)] == ["fee"]
 
 

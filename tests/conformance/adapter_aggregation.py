@@ -4,8 +4,7 @@ import json
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
-from billing.money import round_to
-from customers.periods import Interval, Period, calendar_next_start, day_start, windows
+from customers.periods import Interval, Period, Schedule, period_containing, windows
 from events.diagnosis.readings import Reading, read
 from events.diagnosis.subject import subject_of
 from events.models import Event
@@ -14,7 +13,7 @@ from events.usage.aggregation import round_quantity
 from events.usage.search import Search, find, usage_by
 from tests.conformance.ledger import ARRIVAL, EVENT_NAME, Metered, arrival, conditions, ids_of, make_meter, send
 from tests.conformance.registry import Category, DecidedOtherwise, Inputs, Policy, Refused
-from tests.conformance.values import Moments, number
+from tests.conformance.values import Moments, number, rounded
 from tests.factories import make_customer
 
 
@@ -54,8 +53,9 @@ def aggregate_windows(inputs: Inputs, policy: Policy) -> dict[str, Any]:
 def whole_windows(metered: Metered, unit: str) -> list[Period]:
     """List the windows that the period touches, unclipped."""
     zone, period = metered.moments.timezone, Period(metered.start, metered.end)
-    days = Period(day_start(period.start, zone), calendar_next_start(Interval("day"), period.end, zone))
-    return [window for window in windows(days, unit, zone) if window.overlaps(period)]
+    days = Schedule(Interval("day"), period.start, zone, "calendar")
+    span = Period(period_containing(days, period.start).start, period_containing(days, period.end).end)
+    return [window for window in windows(span, unit, zone) if window.overlaps(period)]
 
 
 def parse_value(inputs: Inputs, policy: Policy) -> dict[str, Any]:
@@ -109,7 +109,7 @@ def shown(value: Decimal, policy: Policy) -> Decimal:
     """Round a result as the vector wants to compare it."""
     if "round_places" not in policy:
         return value
-    return round_to(value, int(policy["round_places"]), policy.get("round_mode", "half_up"))
+    return rounded(value, {"rounding": policy.get("round_mode", "half_up"), "scale": policy["round_places"]})
 
 
 CATEGORY = Category(

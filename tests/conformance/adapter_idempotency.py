@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from events.diagnosis import diagnose
+from events.diagnosis import look_up
 from events.models import Event, Problem
 from events.reasons import Reason
 from events.usage.meter import BEGINNING, usage
@@ -114,7 +114,7 @@ def accept_timestamp(inputs: Inputs, policy: Policy) -> dict[str, Any]:
         raise Refused("too_far_in_future" if at > now else "too_far_in_past") from error
     if inputs.get("subscription_ended_at"):
         # The event is kept all the same: what refuses it is billing, and the diagnosis says why.
-        found = {step.reason for step in diagnose(Event.objects.get(), now=now)}
+        found = {step.reason for step in look_up(Event.objects.get().event_id, now=now).steps}
         if Reason.SUBSCRIPTION_ENDED in found:
             raise Refused("out_of_subscription")
     return {"accepted": True}

@@ -1,126 +1,146 @@
-"""periods.json against customers.periods."""
+"""periods.json against `customers.periods`, and `next_invoice`, which says what a subscription is invoiced for next."""
 
-from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
+from billing.charges.next_invoice import next_invoice
+from billing.charges.subscription import ACTIVE, BilledSubscription, Phase
 from customers.periods import (
+    Interval,
+    Period,
     Schedule,
-    add_interval,
-    add_periods,
-    calendar_next_start,
-    day_start,
-    day_windows,
-    elapsed_periods,
-    first_boundary,
-    next_boundary,
-    period_after_change,
+    local_date,
+    local_midnight,
     period_containing,
     periods_between,
-    whole_periods,
+    windows,
 )
-from tests.conformance.registry import Category, Inputs, Policy
-from tests.conformance.values import Moments, instant, interval, whole_number
+from tests.conformance.registry import Category, Inputs, NotOffered, Policy
+from tests.conformance.subscriptions import billed_subscription, invoices_until
+from tests.conformance.values import Moments, anchor_of, instant, interval, whole_number
+
+# What a subscription is moved by, in the units of its interval.
+UNITS = {"years": "year", "months": "month", "weeks": "week", "days": "day"}
+ANY_CURRENCY = "USD"
 
 
 def schedule(inputs: Inputs, moments: Moments, otherwise: datetime) -> Schedule:
     """Read where boundaries fall. Calendar vectors may leave out the anchor: any moment serves."""
+    length = interval(inputs["interval"])
     anchor = moments.optional(inputs.get("anchor") or inputs.get("started_at")) or otherwise
     if inputs.get("anchor_at_day_start"):
-        anchor = day_start(anchor, moments.timezone)
-    return Schedule(
-        interval(inputs["interval"]),
-        anchor,
-        moments.timezone,
-        inputs.get("alignment") or "anniversary",
-        whole_number(inputs.get("anchor_day")),
-    )
-
-
-def clipping(inputs: Inputs, moments: Moments) -> dict[str, datetime | None]:
-    return {name: moments.optional(inputs.get(name)) for name in ("started_at", "ended_at")}
+        anchor = local_midnight(local_date(anchor, moments.timezone), moments.timezone)
+    anchor = anchor_of(anchor, length, whole_number(inputs.get("anchor_day")), moments.timezone)
+    return Schedule(length, anchor, moments.timezone, inputs.get("alignment") or "anniversary")
 
 
 def containing(inputs: Inputs, policy: Policy) -> dict[str, Any]:
     moments = Moments(inputs)
     at = moments.read(inputs["at"])
-    found = period_containing(
-        schedule(inputs, moments, at), at, offset=int(inputs.get("offset") or 0), **clipping(inputs, moments)
+    period = period_containing(
+        schedule(inputs, moments, at),
+        at,
+        offset=int(inputs.get("offset") or 0),
+        started_at=moments.optional(inputs.get("started_at")),
+        ended_at=moments.optional(inputs.get("ended_at")),
     )
-    return moments.write_period(found)
+    return moments.write_period(period)
 
 
 def elapsed(inputs: Inputs, policy: Policy) -> dict[str, Any]:
+    """Count the invoices of a subscription that are due, one at each boundary."""
     moments = Moments(inputs)
-    at = moments.read(inputs["at"])
-    return {"count": elapsed_periods(schedule(inputs, moments, at), at, **clipping(inputs, moments))}
+    at, ended_at = moments.read(inputs["at"]), moments.optional(inputs.get("ended_at"))
+    periods = schedule(inputs, moments, at)
+    subscription = unpaid(periods, moments.optional(inputs.get("started_at")) or periods.anchor)
+    return {"count": invoices_due(subscription, at if ended_at is None else min(at, ended_at))}
+
+
+def unpaid(periods: Schedule, started_at: datetime, ended_at: datetime | None = None) -> BilledSubscription:
+    """Return a subscription without fees: only its periods matter."""
+    return billed_subscription(periods, [], [], currency=ANY_CURRENCY, started_at=started_at, ended_at=ended_at)
+
+
+def invoices_due(subscription: BilledSubscription, at: datetime) -> int:
+    return len(list(invoices_until(subscription, at)))
+
+
+def whole(inputs: Inputs, policy: Policy) -> dict[str, Any]:
+    """Count the invoices of a subscription that are due, one after each whole period."""
+    moments = Moments(inputs)
+    start, end = moments.read(inputs["from"]), moments.read(inputs["to"])
+    subscription = unpaid(Schedule(interval(inputs["interval"]), start, moments.timezone), start)
+    return {"count": invoices_due(subscription, end)}
 
 
 def first(inputs: Inputs, policy: Policy) -> dict[str, Any]:
     moments = Moments(inputs)
     started_at = moments.read(inputs["started_at"])
-    return {"result": moments.write(first_boundary(schedule(inputs, moments, started_at), started_at))}
+    period = period_containing(schedule(inputs, moments, started_at), started_at)
+    return {"result": moments.write(started_at if period.start == started_at else period.end)}
 
 
 def following(inputs: Inputs, policy: Policy) -> dict[str, Any]:
+    """Return the end of the period that a subscription is invoiced for next."""
     moments = Moments(inputs)
-    after = moments.read(inputs["current_start"])
-    ended_at = moments.optional(inputs.get("ended_at"))
-    return {"result": moments.write(next_boundary(schedule(inputs, moments, after), after, ended_at=ended_at))}
+    after, ended_at = moments.read(inputs["current_start"]), moments.optional(inputs.get("ended_at"))
+    step = next_invoice(unpaid(schedule(inputs, moments, after), after, ended_at))
+    if step is None:
+        raise LookupError("The subscription has no next invoice")
+    return {"result": moments.write(step.period.end)}
 
 
 def calendar_next(inputs: Inputs, policy: Policy) -> dict[str, Any]:
     moments = Moments(inputs)
-    found = calendar_next_start(interval(inputs["interval"]), moments.read(inputs["at"]), moments.timezone)
-    return {"result": moments.write(found)}
+    at = moments.read(inputs["at"])
+    calendar = Schedule(Interval(interval(inputs["interval"]).unit), at, moments.timezone, "calendar")
+    return {"result": moments.write(period_containing(calendar, at).end)}
 
 
 def listing(inputs: Inputs, policy: Policy) -> dict[str, Any]:
+    """List the windows of a subscription's phases in its periods. A split, as a trial's end, begins another phase."""
     moments = Moments(inputs)
     started_at, until = moments.read(inputs["started_at"]), moments.read(inputs["until"])
-    cuts = [moments.read(cut) for cut in inputs.get("splits") or ()]
-    periods = periods_between(schedule(inputs, moments, started_at), started_at, until, cuts=cuts)
-    return {"periods": [moments.write_period(period) for period in periods]}
+    periods = schedule(inputs, moments, started_at)
+    subscription = unpaid(periods, started_at, until)
+    cuts = sorted(moments.read(cut) for cut in inputs.get("splits") or ())
+    subscription.phases = tuple(
+        Phase(ACTIVE, 1, *edges) for edges in zip([started_at, *cuts], [*cuts, None], strict=True)
+    )
+    return {
+        "periods": [
+            moments.write_period(window)
+            for period in periods_between(periods, started_at, until)
+            for _, window in subscription.windows(period, ACTIVE)
+        ]
+    }
 
 
 def add(inputs: Inputs, policy: Policy) -> dict[str, Any]:
+    """Move a moment by an interval of one unit, as a period or a trial that begins there ends."""
     moments = Moments(inputs)
-    parts: Mapping[str, Any] = inputs["interval"]
-    moved = add_interval(
-        moments.read(inputs["start"]), moments.timezone, **{unit: int(count) for unit, count in parts.items()}
-    )
-    return {"result": moments.write(moved)}
+    parts = {unit: int(count) for unit, count in inputs["interval"].items() if int(count)}
+    if len(parts) != 1 or not set(parts) <= set(UNITS):
+        raise NotOffered("add_interval of several units, or of the clock: a period or trial lasts so many of one unit")
+    [(unit, count)] = parts.items()
+    days = Schedule(Interval(UNITS[unit]), moments.read(inputs["start"]), moments.timezone)
+    return {"result": moments.write(days.boundary(count))}
 
 
 def add_many(inputs: Inputs, policy: Policy) -> dict[str, Any]:
     moments = Moments(inputs)
-    start = moments.read(inputs["start"])
-    moved = add_periods(start, interval(inputs["interval"]), int(inputs["n"]), moments.timezone)
-    return {"result": moments.write(moved)}
-
-
-def whole(inputs: Inputs, policy: Policy) -> dict[str, Any]:
-    moments = Moments(inputs)
-    start, end = moments.read(inputs["from"]), moments.read(inputs["to"])
-    return {"count": whole_periods(start, end, interval(inputs["interval"]), moments.timezone)}
+    periods = Schedule(interval(inputs["interval"]), moments.read(inputs["start"]), moments.timezone)
+    return {"result": moments.write(periods.boundary(int(inputs["n"])))}
 
 
 def days(inputs: Inputs, policy: Policy) -> dict[str, Any]:
     moments = Moments(inputs)
-    found = day_windows(moments.read(inputs["from"]), moments.read(inputs["to"]), moments.timezone)
+    span = Period(moments.read(inputs["from"]), moments.read(inputs["to"]))
+    local_days = windows(span, "day", moments.timezone)
     if moments.timezone == "UTC":
-        return {"windows": [moments.write_period(window) for window in found]}
+        return {"windows": [moments.write_period(window) for window in local_days]}
     # Of these the format says "in UTC", where other zones' days have no date to be written as.
-    return {"windows": [{"start": instant(window.start), "end": instant(window.end)} for window in found]}
-
-
-def change(inputs: Inputs, policy: Policy) -> dict[str, Any]:
-    moments = Moments(inputs)
-    start, change_at = moments.read(inputs["period_start"]), moments.read(inputs["change_at"])
-    old = Schedule(interval(inputs["old_interval"]), start, moments.timezone)
-    current = period_containing(old, start)
-    found = period_after_change(current, change_at, old, interval(inputs["new_interval"]))
-    return moments.write_period(found)
+    return {"windows": [{"start": instant(window.start), "end": instant(window.end)} for window in local_days]}
 
 
 CATEGORY = Category(
@@ -135,7 +155,9 @@ CATEGORY = Category(
         "add_periods": add_many,
         "whole_periods": whole,
         "day_windows": days,
-        "change_interval": change,
+    },
+    not_offered={
+        "change_interval": "a plan change keeps the billing interval; another interval is another subscription",
     },
     policies={"next_rule": frozenset({"anchored"})},
     declined={"next_rule=step_from_current": "boundaries are counted from the anchor, never from the one before"},

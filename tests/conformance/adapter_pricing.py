@@ -1,65 +1,57 @@
-"""pricing.json against billing.rating and billing.money."""
+"""pricing.json against the usage lines of invoices (`usage_lines`, which calls `rate`), and `billing.money`."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
-from billing.adjustments.discounts import apply_discount
-from billing.increments import rate_increment
-from billing.money import (
-    UNROUNDED,
-    Precision,
-    allocate,
-    currency_places,
-    round_sum,
-    round_to,
-    sum_rounded,
-)
-from billing.rating.percentage import rate_events
-from billing.rating.rate import (
-    CapacityTier,
-    Conversion,
-    Model,
-    NegativeQuantity,
-    QuantityOutOfRange,
-    Rated,
-    Terms,
-    Tier,
-    capacity_price,
-    combined,
-    convert_quantity,
-    rate,
-    rate_buckets,
-    split_free_units,
-)
+from billing.adjustments.adjust import InvoiceTotals, adjust
+from billing.adjustments.conditions import EVERYTHING, AppliedCoupon, Conditions, Item
+from billing.invoicing.totals import item_of
+from billing.lines import FEE, TRUE_UP, USAGE, DraftLine
+from billing.money import ZERO, allocate, currency_places, round_amount
+from billing.rating.rate import QuantityOutOfRange, convert_quantity
+from billing.rating.terms import Conversion, Model, Terms, Tier
 from tests.conformance.registry import Category, Inputs, NotOffered, Policy, Refused
-from tests.conformance.values import number, numbers, optional_number, whole_number
+from tests.conformance.subscriptions import MONTH, Usage, amount_of, fee_for, usage_for, usage_in_two
+from tests.conformance.values import (
+    currency_for,
+    currency_with,
+    number,
+    numbers,
+    optional_number,
+    whole_number,
+)
 
-SUMS = {"round_then_sum": sum_rounded, "sum_then_round": round_sum}
+# How converted usage is rounded. It is never negative, so that away from zero is up.
+ROUNDINGS = {"none": "none", "half_up": "half_up", "up": "ceil", "ceil": "ceil", "down": "floor", "floor": "floor"}
+PER_UNIT = Terms(Model.PER_UNIT, unit_amount=Decimal(1))
 
 
 def tier(row: Mapping[str, Any]) -> Tier:
+    if row.get("cap_amount") is not None:
+        raise NotOffered("charge with cap_amount of a tier: a maximum limits a price's whole amount")
     return Tier(
         up_to=optional_number(row.get("up_to")),
         unit_amount=number(row.get("unit_amount") or 0),
         flat_amount=number(row.get("flat_amount") or 0),
-        cap_amount=optional_number(row.get("cap_amount")),
         rate_percent=number(row.get("rate_percent") or 0),
     )
 
 
 def conversion(inputs: Inputs) -> Conversion | None:
-    given, free = inputs.get("conversion"), inputs.get("free_units_after_conversion")
-    if given is None and free is None:
+    if optional_number(inputs.get("free_units_after_conversion")):
+        raise NotOffered("charge with free_units_after_conversion: free units come off before usage is converted")
+    row = inputs.get("conversion")
+    if row is None:
         return None
-    given = given or {}
+    rounding = row.get("round") or "none"
+    if rounding not in ROUNDINGS:
+        raise NotOffered(f"conversion rounded {rounding}: converted usage rounds to the nearest, up or down")
     return Conversion(
-        multiply_by=number(given.get("multiply_by") or 1),
-        divide_by=number(given.get("divide_by") or 1),
-        rounding=given.get("round") or "none",
-        free_units=number(free or 0),
+        multiply_by=number(row.get("multiply_by") or 1),
+        divide_by=number(row.get("divide_by") or 1),
+        rounding=ROUNDINGS[rounding],
     )
 
 
@@ -83,14 +75,27 @@ def terms(inputs: Inputs, policy: Policy) -> Terms:
         free_amount=optional_number(model.get("free_amount")),
         per_event_min=optional_number(model.get("per_event_min")),
         per_event_max=optional_number(model.get("per_event_max")),
-        tier_boundary=policy.get("tier_boundary", "upper_inclusive"),
-        beyond_last_tier=policy.get("beyond_last_tier", "error"),
-        negative_quantity=policy.get("negative_quantity", "clamp"),
     )
 
 
-def free_units(inputs: Inputs) -> Decimal:
-    return number(inputs["model"].get("free_units") or 0)
+def usage_of(
+    inputs: Inputs,
+    policy: Policy,
+    *,
+    quantity: Decimal | None = None,
+    minimum: Decimal | None = None,
+    place: int = 1,
+) -> Usage:
+    """Read a price and its usage. `quantity` is used instead of the vector's."""
+    price, free_units = terms(inputs, policy), number(inputs["model"].get("free_units") or 0)
+    if inputs.get("tier_selection_quantity") is not None:
+        raise NotOffered("charge with tier_selection_quantity: usage isn't prorated, its own quantity picks the tier")
+    if price.conversion is not None and free_units:
+        raise NotOffered("charge with free units of converted usage: free units come off before usage is converted")
+    values = numbers(inputs.get("events") or ())
+    if quantity is None:
+        quantity = sum(values, ZERO) if inputs.get("events") is not None else number(inputs["quantity"])
+    return Usage(price, quantity, values, free_units, minimum, place)
 
 
 @contextmanager
@@ -100,58 +105,39 @@ def refusals() -> Iterator[None]:
         yield
     except QuantityOutOfRange as error:
         raise Refused("quantity_out_of_range") from error
-    except NegativeQuantity as error:
-        raise Refused("negative_quantity") from error
 
 
 @refusals()
-def rated(inputs: Inputs, policy: Policy) -> Rated:
-    """Rate a vector's quantity or events, as an invoice line would."""
-    price = terms(inputs, policy)
-    if inputs.get("events") is not None:
-        return rate_events(numbers(inputs["events"]), price)
-    quantity = number(inputs["quantity"])
-    if price.conversion and free_units(inputs) and quantity > 0:
-        # The product's free units come off the metered quantity, a vector's off the converted one.
-        quantity, price = convert_quantity(quantity, price.conversion), replace(price, conversion=None)
-    return rate(
-        quantity,
-        price,
-        free_units=free_units(inputs),
-        tier_quantity=optional_number(inputs.get("tier_selection_quantity")),
-    )
-
-
-def precision(policy: Policy) -> Precision:
-    if "rounding" not in policy:
-        return UNROUNDED
-    return Precision(int(policy.get("scale", 0)), policy["rounding"])
-
-
 def charge(inputs: Inputs, policy: Policy) -> dict[str, Any]:
-    return {"amount": precision(policy).round(rated(inputs, policy).amount)}
+    return {"amount": amount_of(usage_for(usage_of(inputs, policy), currency_for(policy)), policy)}
 
 
 @refusals()
 def charge_incremental(inputs: Inputs, policy: Policy) -> dict[str, Any]:
-    result = rate_increment(
-        number(inputs["previous_quantity"]),
-        number(inputs["line_quantity"]),
-        terms(inputs, policy),
-        free_units=free_units(inputs),
-        previously_billed=number(inputs.get("previously_billed") or 0),
-        final=bool(inputs.get("is_final_line_of_period")),
-        minimum=optional_number(inputs.get("minimum_amount")),
-        maximum=optional_number(inputs.get("maximum_amount")),
-        percent_off=optional_number(inputs.get("percentage_discount")),
-        precision=precision(policy),
-    )
-    return {
-        "gross": result.gross,
-        "discount": result.discount,
-        "minimum_topup": result.minimum_topup,
-        "net": result.net,
-    }
+    """Bill the rest of a period whose beginning is invoiced; of one that isn't, the whole."""
+    lines = incremental_lines(inputs, policy)
+    gross = amount_of([line for line in lines if line.kind == USAGE], policy)
+    topup = amount_of([line for line in lines if line.kind == TRUE_UP], policy)
+    percent_off = optional_number(inputs.get("percentage_discount"))
+    if percent_off is None:
+        return {"gross": gross, "discount": ZERO, "minimum_topup": topup, "net": amount_of(lines, policy)}
+    if inputs.get("minimum_amount") is not None:
+        raise NotOffered("charge_incremental with a minimum after discounts: discounts come off the minimum too")
+    result = discounted([item_of(line) for line in lines], currency_for(policy), percent_off=percent_off)
+    return {"gross": gross, "discount": result.discount, "minimum_topup": topup, "net": result.total}
+
+
+def incremental_lines(inputs: Inputs, policy: Policy) -> list[DraftLine]:
+    if inputs.get("maximum_amount") is not None:
+        raise NotOffered("charge_incremental with maximum_amount: a price's maximum is no discount of its amount")
+    minimum, currency = optional_number(inputs.get("minimum_amount")), currency_for(policy)
+    is_final = bool(inputs.get("is_final_line_of_period"))
+    if minimum is not None and not is_final:
+        raise NotOffered("charge_incremental with a minimum that isn't due yet: each invoice of a period charges it")
+    previous, line = number(inputs["previous_quantity"]), number(inputs["line_quantity"])
+    usage = usage_of(inputs, policy, quantity=previous + line, minimum=minimum)
+    billed = number(inputs.get("previously_billed") or 0)
+    return usage_in_two(usage, previous, currency).later if previous or billed else usage_for(usage, currency)
 
 
 def convert(inputs: Inputs, policy: Policy) -> dict[str, Any]:
@@ -159,15 +145,21 @@ def convert(inputs: Inputs, policy: Policy) -> dict[str, Any]:
 
 
 def free_units_progressive(inputs: Inputs, policy: Policy) -> dict[str, Any]:
-    previous, line = split_free_units(
-        number(inputs["free_units"]), number(inputs["previous_quantity"]), number(inputs["line_quantity"])
-    )
-    return {"billable_previous_quantity": previous, "billable_quantity": line}
+    previous, line = number(inputs["previous_quantity"]), number(inputs["line_quantity"])
+    usage = Usage(PER_UNIT, previous + line, free_units=number(inputs["free_units"]))
+    invoices = usage_in_two(usage, previous, currency_for(policy))
+    return {
+        "billable_previous_quantity": sum((each.billable_quantity for each in invoices.earlier), ZERO),
+        "billable_quantity": sum((each.billable_quantity for each in invoices.later), ZERO),
+    }
 
 
 def round_money(inputs: Inputs, policy: Policy) -> dict[str, Any]:
     mode = inputs.get("mode") or "half_up"
-    return {"amount": round_to(number(inputs["amount"]), int(inputs["scale"]), mode)}
+    if mode != "half_up":
+        raise NotOffered(f"round_money {mode}: money rounds halves away from zero")
+    currency = currency_with(int(inputs["scale"]), inputs.get("currency"))
+    return {"amount": round_amount(number(inputs["amount"]), currency)}
 
 
 def currency_scale(inputs: Inputs, policy: Policy) -> dict[str, Any]:
@@ -175,39 +167,35 @@ def currency_scale(inputs: Inputs, policy: Policy) -> dict[str, Any]:
 
 
 def rounded_sum(inputs: Inputs, policy: Policy) -> dict[str, Any]:
-    add = SUMS[inputs.get("order", "round_then_sum")]
-    return {"amount": add(numbers(inputs["amounts"]), int(inputs["scale"]))}
+    """Add up an invoice of fees."""
+    if inputs.get("order", "round_then_sum") != "round_then_sum":
+        raise NotOffered("round_sum of sum_then_round: lines are rounded, and totals add lines as they are shown")
+    currency = currency_with(int(inputs["scale"]))
+    lines = [line for amount in numbers(inputs["amounts"]) for line in fee_for(amount, MONTH, MONTH, "UTC", currency)]
+    return {"amount": discounted([item_of(line) for line in lines], currency).total}
 
 
 def allocation(inputs: Inputs, policy: Policy) -> dict[str, Any]:
-    weights = numbers(inputs["weights"])
-    return {"amounts": allocate(number(inputs["amount"]), weights, places=int(inputs["scale"]))}
+    return {"amounts": allocate(number(inputs["amount"]), numbers(inputs["weights"]), int(inputs["scale"]))}
 
 
 def discount(inputs: Inputs, policy: Policy) -> dict[str, Any]:
-    result = apply_discount(
-        number(inputs["amount"]),
-        Precision(int(inputs["scale"])),
+    result = discounted(
+        [Item(FEE, number(inputs["amount"]))],
+        currency_with(int(inputs["scale"]), inputs.get("currency")),
         percent_off=optional_number(inputs.get("percent_off")),
         amount_off=optional_number(inputs.get("amount_off")),
     )
-    return {"discount": result.discount, "final": result.final}
+    return {"discount": result.discount, "final": result.total}
 
 
-@refusals()
-def charge_buckets(inputs: Inputs, policy: Policy) -> dict[str, Any]:
-    ratings = rate_buckets(numbers(inputs["quantities"]), terms(inputs, policy), free_units=free_units(inputs))
-    return {"amount": precision(policy).round(combined(ratings).amount)}
-
-
-@refusals()
-def capacity(inputs: Inputs, policy: Policy) -> dict[str, Any]:
-    tiers = [
-        CapacityTier(number(row["price"]), {unit: optional_number(limit) for unit, limit in row["limits"].items()})
-        for row in inputs["tiers"]
-    ]
-    usage = {unit: number(used) for unit, used in inputs["usage"].items()}
-    return {"amount": capacity_price(tiers, usage)}
+def discounted(
+    items: list[Item], currency: str, *, percent_off: Decimal | None = None, amount_off: Decimal | None = None
+) -> InvoiceTotals:
+    """Total an invoice, with a coupon if there is one."""
+    coupons = [AppliedCoupon(1, "coupon", "Coupon", percent_off=percent_off, amount_off=amount_off, scope=EVERYTHING)]
+    has_coupon = percent_off is not None or amount_off is not None
+    return adjust(items, Conditions(coupons=coupons if has_coupon else []), currency=currency, at=MONTH.end)
 
 
 CATEGORY = Category(
@@ -221,17 +209,22 @@ CATEGORY = Category(
         "round_sum": rounded_sum,
         "allocate": allocation,
         "discount": discount,
-        "charge_buckets": charge_buckets,
-        "capacity_price": capacity,
     },
     not_offered={
         "charge_blocks": "tiers have cumulative bounds; widths counted in blocks from the tier before are not sold",
+        "charge_buckets": "a price rates a feature's usage as a whole, not by group or by day",
+        "capacity_price": "a price rates one feature; a price for limits of several is not sold",
     },
     policies={
-        "tier_boundary": frozenset({"upper_inclusive", "next_tier"}),
+        "tier_boundary": frozenset({"upper_inclusive"}),
         "zero_usage_flat": frozenset({"charge", "skip"}),
-        "negative_quantity": frozenset({"clamp", "error"}),
-        "beyond_last_tier": frozenset({"error", "covered_only"}),
+        "negative_quantity": frozenset({"clamp"}),
+        "beyond_last_tier": frozenset({"error"}),
+    },
+    declined={
+        "tier_boundary=next_tier": "a quantity on a tier's bound belongs to that tier",
+        "negative_quantity=error": "usage below zero is charged as none",
+        "beyond_last_tier=covered_only": "a price whose last tier is bounded can't be published",
     },
     informative=frozenset({"currency"}),  # the scale is named beside it
 )

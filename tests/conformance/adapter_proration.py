@@ -1,120 +1,213 @@
-"""proration.json against billing.proration, billing.plan_changes and billing.cycles."""
+"""proration.json against the fees that invoices charge: `fee_lines`, and `adjust` where there is a discount.
 
+A plan change is a subscription with two phases, billed before and after the change.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
-from billing.cycles import billing_cycles, month_fraction
-from billing.money import UNROUNDED, Precision, to_decimal
-from billing.plan_changes import ChangeLine, change_lines, discounted_change
-from billing.rating.proration import (
-    Rules,
-    calendar_days,
-    cap_credit,
-    factor,
-    fixed_month_days,
-    plan_change,
-    prorate_exact,
+from billing.adjustments.conditions import AppliedCoupon, Conditions
+from billing.charges.subscription import ACTIVE, BilledSubscription, Fee, MeteredFeature, Phase, UsagePrice
+from billing.invoicing.compute import ComputedInvoice
+from billing.lines import DraftLine
+from billing.money import ZERO, to_decimal
+from billing.rating.proration import calendar_days, factor
+from billing.rating.terms import Model, Terms
+from customers.periods import Interval, Period, Schedule
+from tests.conformance.registry import Category, Inputs, NotOffered, Policy
+from tests.conformance.subscriptions import (
+    ONE,
+    SUM,
+    amount_of,
+    bill,
+    billed_subscription,
+    fee_for,
+    invoices_until,
+    plan,
+    schedule_of,
 )
-from customers.periods import local_date
-from tests.conformance.registry import Category, Inputs, Policy
-from tests.conformance.values import Moments, interval, number, numbers, optional_number, whole_number
+from tests.conformance.values import (
+    Moments,
+    anchor_of,
+    currency_for,
+    interval,
+    number,
+    numbers,
+    optional_number,
+    rounded,
+    whole_number,
+)
 
-
-def rules(policy: Policy) -> Rules:
-    return Rules(
-        unit=policy.get("unit", "day"),
-        days_in_month=int(policy.get("days_in_month", 30)),
-        service_end_day=policy.get("service_end_day", "excluded"),
-        change_day=policy.get("change_day", "new"),
-        period_end_day=policy.get("period_end_day", "excluded"),
-    )
-
-
-def precision(policy: Policy) -> Precision:
-    if "rounding" not in policy:
-        return UNROUNDED
-    return Precision(int(policy.get("scale", 0)), policy["rounding"])
+OLD, NEW = 1, 2
+# A fee of a billion yen a cycle shows a cycle's share to nine places, each line rounded once.
+BILLION, YEN, NINE_PLACES = Decimal(10) ** 9, "JPY", -9
 
 
 def factor_of(inputs: Inputs, policy: Policy) -> dict[str, Any]:
     moments = Moments(inputs)
-    found = factor(moments.period(inputs["period"]), moments.period(inputs["service"]), moments.timezone, rules(policy))
-    shown = Precision(int(policy["factor_scale"])) if "factor_scale" in policy else UNROUNDED
-    return {"factor": shown.round(to_decimal(found))}
+    share = factor(moments.period(inputs["period"]), moments.period(inputs["service"]), moments.timezone)
+    scale = policy.get("factor_scale")
+    representation = {} if scale is None else {"rounding": "half_up", "scale": scale}
+    return {"factor": rounded(to_decimal(share), representation)}
 
 
 def prorated(inputs: Inputs, policy: Policy) -> dict[str, Any]:
     moments = Moments(inputs)
-    amount = prorate_exact(
+    lines = fee_for(
         number(inputs["amount"]),
         moments.period(inputs["period"]),
         moments.period(inputs["service"]),
         moments.timezone,
-        rules(policy),
+        currency_for(policy),
     )
-    return {"amount": precision(policy).round(amount)}
+    return {"amount": amount_of(lines, policy)}
 
 
 def change(inputs: Inputs, policy: Policy) -> dict[str, Any]:
+    if number(inputs.get("already_credited") or 0):
+        raise NotOffered("plan_change with already_credited: no cap; a fee's line is what is due less what is invoiced")
     moments = Moments(inputs)
-    result = plan_change(
-        moments.period(inputs["period"]),
-        moments.read(inputs["change_at"]),
-        number(inputs["old_amount"]),
-        number(inputs["new_amount"]),
-        moments.timezone,
-        precision(policy),
-        new_cycle_starts_at_change=bool(inputs.get("new_cycle_starts_at_change")),
-        already_credited=number(inputs.get("already_credited") or 0),
-        rules=rules(policy),
+    period, change_at = moments.period(inputs["period"]), moments.read(inputs["change_at"])
+    old, new = [fee(OLD, number(inputs["old_amount"]))], [fee(NEW, number(inputs["new_amount"]))]
+    currency = currency_for(policy)
+    if inputs.get("new_cycle_starts_at_change"):
+        lines = restarted(period, change_at, old, new, moments.timezone, currency)
+    else:
+        lines = changed(period, change_at, old, new, moments.timezone, currency=currency).lines
+    return {
+        "credit": amount_of([line for line in lines if line.price_id == OLD], policy),
+        "charge": amount_of([line for line in lines if line.price_id == NEW], policy),
+        "net": amount_of(lines, policy),
+    }
+
+
+def fee(price_id: int, amount: Decimal) -> Fee:
+    return Fee(price_id, f"Fee {price_id}", amount, ONE, in_advance=True)
+
+
+def opened(
+    period: Period,
+    fees: Sequence[Fee],
+    timezone: str,
+    *,
+    currency: str,
+    new_fees: Sequence[Fee] = (),
+    usage: Sequence[UsagePrice] = (),
+    conditions: Conditions | None = None,
+) -> BilledSubscription:
+    """Return a subscription whose first period's fees are invoiced."""
+    subscription = billed_subscription(
+        schedule_of(period, timezone),
+        [plan(OLD, fees=fees, usage=usage), plan(NEW, fees=new_fees, usage=usage)],
+        [Phase(ACTIVE, OLD, period.start)],
+        currency=currency,
+        conditions=conditions,
     )
-    return {"credit": result.credit, "charge": result.charge, "net": result.net}
+    bill(subscription)
+    return subscription
+
+
+def changed(
+    period: Period,
+    change_at: datetime,
+    old: Sequence[Fee],
+    new: Sequence[Fee],
+    timezone: str,
+    *,
+    currency: str,
+    usage: Sequence[UsagePrice] = (),
+    conditions: Conditions | None = None,
+) -> ComputedInvoice:
+    """Change the plan after the period's fees are invoiced; return the last invoice, at its end."""
+    subscription = opened(period, old, timezone, currency=currency, new_fees=new, usage=usage, conditions=conditions)
+    subscription.phases = (Phase(ACTIVE, OLD, period.start, change_at), Phase(ACTIVE, NEW, change_at))
+    subscription.ended_at = period.end
+    return bill(subscription)
+
+
+def restarted(
+    period: Period, change_at: datetime, old: Sequence[Fee], new: Sequence[Fee], timezone: str, currency: str
+) -> list[DraftLine]:
+    """End the subscription after its fees are invoiced, and open another then; return their lines."""
+    subscription = opened(period, old, timezone, currency=currency)
+    subscription.ended_at = change_at
+    successor = opened_at(change_at, period, new, timezone, currency)
+    return [*bill(subscription).lines, *successor.lines]
+
+
+def opened_at(start: datetime, period: Period, fees: Sequence[Fee], timezone: str, currency: str) -> ComputedInvoice:
+    """Return the first invoice of a subscription that begins at a moment."""
+    schedule = Schedule(schedule_of(period, timezone).interval, start, timezone)
+    return bill(billed_subscription(schedule, [plan(NEW, fees=fees)], [Phase(ACTIVE, NEW, start)], currency=currency))
 
 
 def lines(inputs: Inputs, policy: Policy) -> dict[str, Any]:
     moments = Moments(inputs)
-    result = change_lines(
+    rows = list(inputs["lines"])
+    if any(row["kind"] == "one_time" for row in rows):
+        raise NotOffered("change_lines of kind one_time: a plan has no one-time fees; one-off invoices charge them")
+    if any(whole_number(row.get("own_period_days")) is not None for row in rows):
+        raise NotOffered("change_lines with own_period_days: a subscription's fees all have its own interval")
+    fees = {
+        direction: [
+            fee(place, number(row["amount"]))
+            for place, row in enumerate(rows, start=1)
+            if (row["kind"], row["direction"]) == ("recurring", direction)
+        ]
+        for direction in ("credit", "charge")
+    }
+    usage = [
+        UsagePrice(
+            place, "Usage", MeteredFeature(place, "Usage", SUM, is_cumulative=False), per_unit(number(row["amount"]))
+        )
+        for place, row in enumerate(rows, start=1)
+        if row["kind"] == "usage"
+    ]
+    invoice = changed(
         moments.period(inputs["period"]),
         moments.read(inputs["change_at"]),
-        [
-            ChangeLine(
-                row["kind"],
-                row["direction"],
-                number(row["amount"]),
-                whole_number(row.get("own_period_days")),
-            )
-            for row in inputs["lines"]
-        ],
+        fees["credit"],
+        fees["charge"],
         moments.timezone,
-        precision(policy),
-        rules(policy),
+        currency=currency_for(policy),
+        usage=usage,
     )
-    return {"amounts": list(result.amounts), "net": result.net}
+    in_order = sorted(invoice.lines, key=lambda line: line.price_id)
+    return {"amounts": [amount_of([line], policy) for line in in_order], "net": amount_of(in_order, policy)}
+
+
+def per_unit(amount: Decimal) -> Terms:
+    return Terms(Model.PER_UNIT, unit_amount=amount)
 
 
 def discounted(inputs: Inputs, policy: Policy) -> dict[str, Any]:
+    if whole_number(inputs.get("only_difference_of")) is not None:
+        raise NotOffered("discounted_change of a difference only: the old fee is credited and the new one charged")
+    if optional_number(inputs.get("amount_off")) is not None:
+        raise NotOffered("discounted_change with amount_off: a coupon takes its amount off each invoice, unprorated")
     moments = Moments(inputs)
-    result = discounted_change(
+    old, new = numbers(inputs["old_parts"]), numbers(inputs["new_parts"])
+    coupon = AppliedCoupon(1, "coupon", "Coupon", percent_off=optional_number(inputs.get("percent_off")))
+    invoice = changed(
         moments.period(inputs["period"]),
         moments.read(inputs["change_at"]),
-        numbers(inputs["old_parts"]),
-        numbers(inputs["new_parts"]),
+        [fee(place, amount) for place, amount in enumerate(old)],
+        [fee(place, amount) for place, amount in enumerate(new, start=len(old))],
         moments.timezone,
-        precision(policy),
-        amount_off=optional_number(inputs.get("amount_off")),
-        percent_off=optional_number(inputs.get("percent_off")),
-        only_difference_of=whole_number(inputs.get("only_difference_of")),
-        rules=rules(policy),
+        currency=currency_for(policy),
+        conditions=Conditions(coupons=[coupon]),
     )
-    return {"credits": list(result.credits), "charges": list(result.charges), "net": result.net}
-
-
-def cap(inputs: Inputs, policy: Policy) -> dict[str, Any]:
-    credit = cap_credit(
-        number(inputs["potential_credit"]),
-        number(inputs["original_amount"]),
-        number(inputs.get("previous_credits") or 0),
-    )
-    return {"credit": credit}
+    net = {
+        line.price_id: line.amount - part.discount
+        for line, part in zip(invoice.lines, invoice.adjusted.parts, strict=True)
+    }
+    return {
+        "credits": [net.get(place, ZERO) for place in range(len(old))],
+        "charges": [net.get(place, ZERO) for place in range(len(old), len(old) + len(new))],
+        "net": invoice.total,
+    }
 
 
 def days(inputs: Inputs, policy: Policy) -> dict[str, Any]:
@@ -123,30 +216,33 @@ def days(inputs: Inputs, policy: Policy) -> dict[str, Any]:
     return {"days": calendar_days(start, end, moments.timezone)}
 
 
-def fixed_days(inputs: Inputs, policy: Policy) -> dict[str, Any]:
-    moments = Moments(inputs)
-    start, end = (local_date(moments.read(inputs[edge]), moments.timezone) for edge in ("start", "end"))
-    return {"days": fixed_month_days(start, end, int(inputs["days_in_month"]))}
-
-
 def cycles(inputs: Inputs, policy: Policy) -> dict[str, Any]:
     moments = Moments(inputs)
-    count = billing_cycles(
-        interval(inputs["interval"]),
-        whole_number(inputs.get("anchor_day")),
-        moments.read(inputs["start"]),
-        moments.read(inputs["target"]),
-        moments.timezone,
-        end=moments.optional(inputs.get("end")),
-        stub_base=policy.get("stub_base", "anchored"),
+    length, start = interval(inputs["interval"]), moments.read(inputs["start"])
+    anchor = anchor_of(start, length, whole_number(inputs.get("anchor_day")), moments.timezone)
+    subscription = paid_by_the_cycle(
+        Schedule(length, anchor, moments.timezone), start, moments.optional(inputs.get("end"))
     )
-    return {"cycles": count}
+    return {"cycles": cycles_charged(subscription, moments.read(inputs["target"]))}
 
 
 def months(inputs: Inputs, policy: Policy) -> dict[str, Any]:
     moments = Moments(inputs)
     start, end = moments.read(inputs["start"]), moments.read(inputs["end"])
-    return {"fraction": month_fraction(start, end, moments.timezone)}
+    subscription = paid_by_the_cycle(Schedule(Interval("month"), start, moments.timezone), start, end)
+    return {"fraction": cycles_charged(subscription)}
+
+
+def paid_by_the_cycle(schedule: Schedule, start: datetime, end: datetime | None) -> BilledSubscription:
+    terms = plan(NEW, fees=[fee(NEW, BILLION)])
+    return billed_subscription(
+        schedule, [terms], [Phase(ACTIVE, NEW, start)], currency=YEN, started_at=start, ended_at=end
+    )
+
+
+def cycles_charged(subscription: BilledSubscription, target: datetime | None = None) -> Decimal:
+    charged = [invoice.total for invoice in invoices_until(subscription, target)]
+    return sum(charged, ZERO).scaleb(NINE_PLACES)
 
 
 CATEGORY = Category(
@@ -156,17 +252,26 @@ CATEGORY = Category(
         "plan_change": change,
         "change_lines": lines,
         "discounted_change": discounted,
-        "cap_credit": cap,
         "calendar_days": days,
-        "fixed_month_days": fixed_days,
         "billing_cycles": cycles,
         "month_fraction": months,
     },
+    not_offered={
+        "cap_credit": "a credit that exceeds what is left of a charge is refused, not cut",
+        "fixed_month_days": "months have their real length",
+    },
     policies={
-        "unit": frozenset({"day", "second", "fixed_month_days"}),
-        "service_end_day": frozenset({"excluded", "inclusive"}),
-        "change_day": frozenset({"new", "old"}),
-        "period_end_day": frozenset({"excluded", "inclusive"}),
-        "stub_base": frozenset({"anchored", "subtract_from_boundary"}),
+        "unit": frozenset({"day"}),
+        "service_end_day": frozenset({"excluded"}),
+        "change_day": frozenset({"new"}),
+        "period_end_day": frozenset({"excluded"}),
+        "stub_base": frozenset({"anchored"}),
+    },
+    declined={
+        "unit": "fees are prorated by calendar days",
+        "service_end_day=inclusive": "the day on which a service ends isn't charged",
+        "change_day=old": "the day of a change belongs to the new plan",
+        "period_end_day=inclusive": "a period doesn't include its end",
+        "stub_base=subtract_from_boundary": "a short period is measured over the anchored period it lies in",
     },
 )

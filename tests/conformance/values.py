@@ -1,12 +1,26 @@
 """Reading the vectors' values, and writing results in the form of the inputs."""
 
+from calendar import monthrange
 from collections.abc import Iterable, Mapping
 from datetime import UTC, date, datetime
-from decimal import Decimal
-from fractions import Fraction
+from decimal import ROUND_CEILING, ROUND_DOWN, ROUND_FLOOR, ROUND_HALF_EVEN, ROUND_HALF_UP, ROUND_UP, Decimal
 from typing import Any
+from zoneinfo import ZoneInfo
 
-from customers.periods import Interval, Period, local_date, local_midnight
+from billing.money import currency_places, exact
+from customers.periods import Interval, Period, Schedule, local_date, local_midnight
+from tests.conformance.registry import NotOffered, Policy
+
+CURRENCIES = {0: "JPY", 2: "USD", 3: "KWD", 4: "CLF"}
+MONTHS_BACK = 12
+ROUNDING_MODES = {
+    "half_up": ROUND_HALF_UP,
+    "half_even": ROUND_HALF_EVEN,
+    "up": ROUND_UP,
+    "down": ROUND_DOWN,
+    "ceil": ROUND_CEILING,
+    "floor": ROUND_FLOOR,
+}
 
 
 def number(value: Any) -> Decimal:
@@ -26,16 +40,52 @@ def numbers(values: Iterable[Any]) -> list[Decimal]:
     return [number(value) for value in values]
 
 
-def fraction(pair: Any) -> Fraction:
-    """Read a share written as [numerator, denominator]; none is the whole."""
-    if pair is None:
-        return Fraction(1)
-    numerator, denominator = pair
-    return Fraction(number(numerator)) / Fraction(number(denominator))
+def currency_with(places: int, currency: str | None = None) -> str:
+    """Return a currency whose amounts have so many decimals: the named one if it has. Raises `NotOffered`."""
+    if currency and currency_places(currency) == places:
+        return currency
+    if places not in CURRENCIES:
+        raise NotOffered(f"amounts with {places} decimals: no currency has so many")
+    return CURRENCIES[places]
+
+
+def currency_for(policy: Policy) -> str:
+    """Return the currency to bill a vector in that names none: one that rounds as it says, else the finest."""
+    return CURRENCIES[int(policy.get("scale", 0)) if rounds_like_money(policy) else max(CURRENCIES)]
+
+
+def rounds_like_money(policy: Policy) -> bool:
+    """Tell whether some currency's amounts are what the vector compares."""
+    return policy.get("rounding") == "half_up" and int(policy.get("scale", 0)) in CURRENCIES
+
+
+def rounded(exact_amount: Decimal, policy: Policy) -> Decimal:
+    """Round an exact result as the vector's representation keys say."""
+    if policy.get("rounding", "none") == "none":
+        return exact_amount
+    with exact():
+        unit = Decimal(1).scaleb(-int(policy.get("scale", 0)))
+        return exact_amount.quantize(unit, ROUNDING_MODES[policy["rounding"]])
 
 
 def interval(value: Mapping[str, Any]) -> Interval:
     return Interval(value["unit"], int(value.get("count", 1)))
+
+
+def anchor_of(start: datetime, length: Interval, day: int | None, timezone: str) -> datetime:
+    """Return the billing anchor of a subscription that starts at a moment and is billed on a day of the month.
+
+    The day lies in the start's month, or in the nearest month of the schedule before it that is long enough.
+    """
+    if day is None:
+        return start
+    local = start.astimezone(ZoneInfo(timezone))
+    months = Schedule(length, local.replace(day=1), timezone)
+    for n in range(0, -MONTHS_BACK, -1):
+        month = months.boundary(n).astimezone(ZoneInfo(timezone))
+        if day <= monthrange(month.year, month.month)[1]:
+            return month.replace(day=day)
+    return local.replace(day=monthrange(local.year, local.month)[1])
 
 
 def instant(at: datetime) -> str:

@@ -20,7 +20,6 @@ SCHEDULES = st.builds(
     MOMENTS,
     ZONES,
     st.sampled_from(["anniversary", "calendar"]),
-    st.none() | st.integers(1, 31),
 )
 
 
@@ -43,10 +42,10 @@ def test_every_moment_of_a_period_answers_with_it(schedule, at, later):
     assert period_containing(schedule, inside) == period
 
 
-@given(SCHEDULES, MOMENTS, st.timedeltas(timedelta(0), timedelta(days=400)), st.lists(MOMENTS, max_size=3))
-def test_listed_periods_cover_the_span_without_gaps(schedule, start, length, cuts):
+@given(SCHEDULES, MOMENTS, st.timedeltas(timedelta(0), timedelta(days=400)))
+def test_listed_periods_cover_the_span_without_gaps(schedule, start, length):
     end = start + length
-    periods = periods_between(schedule, start, end, cuts=cuts)
+    periods = periods_between(schedule, start, end)
     starts = [period.start for period in periods]
     ends = [period.end for period in periods]
     assert starts == ([start, *ends[:-1]] if periods else [])

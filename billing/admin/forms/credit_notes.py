@@ -58,7 +58,7 @@ class CreditForm(forms.Form):
                 widget=UnfoldAdminTextInputWidget(
                     attrs={
                         "inputmode": "decimal",
-                        "style": "text-align: right; width: 8rem",
+                        "class": "ch-amount-input",
                         "aria-label": f"Credit for {creditable.line.description}",
                     }
                 ),
@@ -86,7 +86,7 @@ class FinalizeNoteForm(BaseDialogForm):
     def get_before_template_context(self, request: HttpRequest, object_id: int | str | None = None) -> dict[str, Any]:
         note = get_object_or_404(CreditNote.objects.select_related("invoice"), pk=object_id)
         effect = describe_effect(note.invoice, effect_of(note.invoice, note.total), note.refund_to)
-        return {"said": f"{effect} The credit note gets the next number and can no longer be changed."}
+        return {"description": f"{effect} The credit note gets the next number and can no longer be changed."}
 
 
 def describe_effect(invoice: Invoice, effect: Effect, refund_to: str) -> str:

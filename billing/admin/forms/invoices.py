@@ -6,8 +6,8 @@ from django.http import HttpRequest
 from django.shortcuts import get_object_or_404
 from unfold.forms import BaseDialogForm
 
-from billing.admin.shared import ReasonForm
 from billing.models import Invoice
+from config.office.dialogs import ReasonForm
 
 
 def _invoice_context(object_id: int | str | None) -> dict[str, Any]:

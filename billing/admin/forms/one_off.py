@@ -34,7 +34,7 @@ class OneOffForm(forms.Form):
     currency = forms.CharField(
         max_length=3,
         required=False,
-        widget=UnfoldAdminTextInputWidget(attrs={"style": "text-transform: uppercase"}),
+        widget=UnfoldAdminTextInputWidget(attrs={"class": "uppercase"}),
         help_text="Three letters, for example USD. Leave blank to use the customer's currency.",
     )
     due_on = forms.DateField(

@@ -11,10 +11,10 @@ from django.utils import timezone
 from unfold.forms import BaseDialogForm
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
 
-from billing.admin.shared import ReasonForm
 from billing.models import CreditNote, Invoice, Payment, PaymentMethod
 from billing.money import ZERO, currency_places, format_amount
 from billing.settlement.payments import Receipt, refunded, to_refund
+from config.office.dialogs import ReasonForm
 from customers.admin.forms import DayInput
 
 METHODS = [choice for choice in PaymentMethod.choices if choice[0] != PaymentMethod.WALLET]
@@ -64,7 +64,7 @@ class MoneyForm(BaseDialogForm):
         raise NotImplementedError
 
     def get_before_template_context(self, request: HttpRequest, object_id: int | str | None = None) -> dict[str, Any]:
-        return {"said": self.description()}
+        return {"description": self.description()}
 
     def receipt(self) -> Receipt:
         """Return the form's values as the domain's `Receipt`."""

@@ -12,7 +12,8 @@ from unfold.widgets import UnfoldAdminDecimalFieldWidget, UnfoldAdminSelectWidge
 
 from billing.models import CreditGrant, EntryKind, GrantKind, Wallet
 from billing.money import format_amount, known_currency
-from config.office.base import ReasonForm, moment
+from config.office.dialogs import ReasonForm
+from config.office.wording import local_day
 from customers.admin.forms import DayInput
 from customers.models import Customer
 
@@ -72,7 +73,7 @@ class CustomerGrantForm(GrantForm):
 class GrantChoice(forms.ModelChoiceField):
     def label_from_instance(self, obj: CreditGrant) -> str:
         remaining = format_amount(obj.remaining, obj.wallet.currency)
-        expiry = f", expires {moment(obj.expires_at)}" if obj.expires_at else ""
+        expiry = f", expires {local_day(obj.expires_at)}" if obj.expires_at else ""
         return f"{remaining} remaining of {obj}{expiry}: {obj.reason}"
 
 

@@ -15,12 +15,11 @@ from unfold.forms import BaseDialogForm
 from billing.admin.forms.invoices import FinalizeForm, VoidForm
 from billing.admin.forms.payments import PaymentForm
 from billing.admin.invoices import documents
-from billing.admin.shared import ReasonForm, answer
 from billing.lifecycle import finalize, recompute, review, void
 from billing.models import Invoice, InvoiceKind, InvoiceState
 from billing.settlement.credit_notes import left_to_credit
 from billing.settlement.payments import record_payment
-from config.office.base import staff
+from config.office.dialogs import ReasonForm, open_page, staff
 from config.refusals import Refused
 
 
@@ -112,10 +111,10 @@ class InvoiceActions:
         try:
             payment = record_payment(invoice, form.receipt(), now=timezone.now(), by=staff(request))
         except Refused as refusal:
-            return answer(request, invoice.get_absolute_url(), str(refusal), level=messages.ERROR)
+            return open_page(request, invoice.get_absolute_url(), str(refusal), level=messages.ERROR)
         is_paid = payment.invoice.state == InvoiceState.PAID
         message = f"{payment.invoice} is paid." if is_paid else f"Payment recorded for {payment.invoice}."
-        return answer(request, invoice.get_absolute_url(), message)
+        return open_page(request, invoice.get_absolute_url(), message)
 
     @action(description="Credit note", icon="undo", permissions=["credit"])
     def credit_one(self, request: HttpRequest, object_id: int) -> HttpResponse:
@@ -205,8 +204,8 @@ class InvoiceActions:
         try:
             void.delete_draft(invoice)
         except Refused as refusal:
-            return answer(request, invoice.get_absolute_url(), str(refusal), level=messages.ERROR)
-        return answer(request, reverse("admin:billing_invoice_changelist"), message)
+            return open_page(request, invoice.get_absolute_url(), str(refusal), level=messages.ERROR)
+        return open_page(request, reverse("admin:billing_invoice_changelist"), message)
 
 
 def _change(
@@ -217,5 +216,5 @@ def _change(
     try:
         changed = change(invoice, now=timezone.now(), **arguments)
     except Refused as refusal:
-        return answer(request, invoice.get_absolute_url(), str(refusal), level=messages.ERROR)
-    return answer(request, changed.get_absolute_url(), message.format(changed))
+        return open_page(request, invoice.get_absolute_url(), str(refusal), level=messages.ERROR)
+    return open_page(request, changed.get_absolute_url(), message.format(changed))

@@ -19,7 +19,7 @@ from billing.admin.invoices.actions import InvoiceActions, allowed_actions
 from billing.admin.invoices.exports import InvoiceExport
 from billing.admin.pages import review
 from billing.admin.pages.invoice import format_period, page_context
-from billing.admin.shared import INVOICE_COLORS, STYLES, money_cell
+from billing.admin.shared import INVOICE_COLORS, money_cell
 from billing.models import Invoice, InvoiceState
 from billing.settlement import aging
 from config.office.filters import RangeDateTimeFilter
@@ -87,9 +87,6 @@ class InvoiceAdmin(WrittenBySystem, InvoiceActions, InvoiceExport, ModelAdmin):
         *("pdf_one", "finalize_one", "recompute_one", "pay_one", "credit_one", "edit_one", "hold_one", "release_one"),
         *("reissue_one", "void_one", "delete_draft_one"),
     )
-
-    class Media:
-        css = STYLES
 
     def get_readonly_fields(self, request: HttpRequest, obj: Invoice | None = None) -> list[str]:
         return [field.name for field in Invoice._meta.fields]

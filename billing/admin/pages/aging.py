@@ -40,7 +40,7 @@ class AgingPage(AdminPage):
             titles=list(TITLES.values()),
             rows=[customer_context(row_of(customer)) for customer in page],
             totals=[total_context(code, ages) for code, ages in totals(now).items() if currency in ("", code)],
-            give_back=Invoice.objects.to_refund().count(),
+            refunds_due=Invoice.objects.to_refund().count(),
             page_obj=page,
             currency=currency,
             list_url=reverse("admin:billing_invoice_changelist"),

@@ -19,7 +19,7 @@ from billing.settlement.credit_notes import (
     refuse_over_total,
     totals_of,
 )
-from config.office.base import staff
+from config.office.dialogs import staff
 from config.office.pages import AdminPage, AdminView
 from config.refusals import Refused
 
@@ -61,7 +61,7 @@ class NewCreditNote(CreditView, AdminPage):
             invoice=invoice,
             form=form,
             problem=problem,
-            left=left_to_credit(invoice),
+            remaining_amount=left_to_credit(invoice),
             may_finalize=self.request.user.has_perm("billing.change_creditnote"),
             has_tax=any(line.charged.tax for line in form.lines),
         )
@@ -86,7 +86,7 @@ class CreditEffect(CreditView):
         except Refused as refusal:
             return self.render(invoice=invoice, problem=str(refusal))
         refund_to = form.cleaned_data.get("refund_to", "")
-        return self.render(invoice=invoice, totals=totals, says=describe_effect(invoice, effect, refund_to))
+        return self.render(invoice=invoice, totals=totals, effect_text=describe_effect(invoice, effect, refund_to))
 
 
 @transaction.atomic

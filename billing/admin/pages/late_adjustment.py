@@ -9,7 +9,8 @@ from django.urls import reverse
 from billing.invoicing.late_adjustments import after_of, before_of
 from billing.models import Invoice, LateAdjustment, LateState
 from billing.money import format_amount
-from billing.wording import dates, number
+from billing.wording import dates
+from config.numbers import number
 from customers.periods import Period
 
 COLORS = {
@@ -52,7 +53,9 @@ def page_context(adjustment: LateAdjustment) -> dict[str, Any]:
         "notes_url": credit_notes_url(adjustment),
         "period": format_period(adjustment),
         "state_kind": COLORS[LateState(adjustment.state)],
-        "again": [(line["description"], format_amount(Decimal(line["amount"]), currency)) for line in adjustment.again],
+        "recalculated_lines": [
+            (line["description"], format_amount(Decimal(line["amount"]), currency)) for line in adjustment.again
+        ],
         "list_url": reverse("admin:billing_lateadjustment_changelist"),
     }
 

@@ -11,7 +11,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.urls import reverse
 from django.utils import timezone
 
-from billing.admin.shared import answer, format_totals
+from billing.admin.shared import format_totals
 from billing.models import LineKind, MonthEndReport
 from billing.money import format_amount
 from billing.month_end import background
@@ -23,7 +23,7 @@ from billing.month_end.revenue import CurrencyBooks, RevenueRow, books
 from billing.month_end.totals import ChunkTotals, work_out_all
 from billing.month_end.usage import BILLED, WORDS, Went
 from billing.tasks import enqueue_month_ends
-from config.office.base import staff
+from config.office.dialogs import open_page, staff
 from config.office.files import table_file
 from config.office.pages import AdminPage, AdminView
 from events.fixing.causes import total_at_risk
@@ -36,7 +36,7 @@ class MonthEndPage(AdminPage):
     """
 
     title = "Month end"
-    template_name = "admin/billing/month_end.html"
+    template_name = "admin/billing/month_end/page.html"
 
     def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         now, month = timezone.now(), read_month(request)
@@ -91,7 +91,7 @@ class MonthView(AdminView):
 class Recalculate(MonthView):
     """Start a calculation of the month, unless one is running. It only writes the report."""
 
-    template_name = "admin/billing/month_end_progress.html"
+    template_name = "admin/billing/month_end/progress.html"
     http_method_names = ("post",)
 
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
@@ -99,13 +99,13 @@ class Recalculate(MonthView):
         enqueue_month_ends()
         if request.headers.get("HX-Request"):
             return self.show_progress()
-        return answer(request, month_url(self.month), f"Calculating {self.month.first:%B %Y}.")
+        return open_page(request, month_url(self.month), f"Calculating {self.month.first:%B %Y}.")
 
 
 class ProgressPanel(MonthView):
     """Show the progress of the calculation. The page loads it every two seconds."""
 
-    template_name = "admin/billing/month_end_progress.html"
+    template_name = "admin/billing/month_end/progress.html"
 
     def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         return self.show_progress()
@@ -114,14 +114,14 @@ class ProgressPanel(MonthView):
 class AtRiskAmount(AdminView):
     """Show the amount at risk from open problems. It takes longer than the page, which loads it afterwards."""
 
-    template_name = "admin/billing/month_end_at_risk.html"
+    template_name = "admin/billing/month_end/at_risk.html"
 
     def has_permission(self) -> bool:
         return super().has_permission() and self.request.user.has_perm("events.view_problem")
 
     def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         at_risk = total_at_risk(now=timezone.now())
-        return self.render(found=at_risk, money=format_totals(at_risk.amounts.items()))
+        return self.render(at_risk=at_risk, money=format_totals(at_risk.amounts.items()))
 
 
 def read_month(request: HttpRequest) -> Month | None:
@@ -178,7 +178,7 @@ def totals_context(totals: ChunkTotals) -> dict[str, Any]:
     return {
         "usage": [(row.feature, WORDS[row.went], f"{row.events:,}", row.went in BILLED) for row in usage.rows],
         "usage_totals": [
-            (WORDS[status], f"{events:,}", "negative" if status >= Went.VOID else "")
+            (WORDS[status], f"{events:,}", "ch-negative" if status >= Went.VOID else "")
             for status, events in usage.totals().items()
         ],
         "counted": f"{usage.counted:,}",

@@ -14,7 +14,7 @@ from billing.admin.forms.one_off import ItemFormSet, OneOffForm, initial_details
 from billing.lifecycle.one_off import create_one_off, preview_one_off, update_one_off
 from billing.models import Invoice, InvoiceKind, LineKind
 from billing.money import format_amount
-from config.office.base import staff
+from config.office.dialogs import staff
 from config.office.pages import AdminPage, AdminView
 from config.refusals import Refused
 from customers.admin import add_customer_action

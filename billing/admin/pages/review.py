@@ -16,7 +16,7 @@ from billing.admin.pages.invoice import format_period
 from billing.admin.shared import format_totals
 from billing.lifecycle.review import Outcome, finalize_many, most_changed_first, waiting, why_not, with_before
 from billing.models import Invoice
-from config.office.base import staff
+from config.office.dialogs import staff
 from config.office.files import table_file
 from config.office.pages import AdminPage
 

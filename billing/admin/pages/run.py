@@ -9,11 +9,12 @@ from django.shortcuts import get_object_or_404
 from django.utils import timezone
 
 from billing.admin.findings import COLUMNS, describe_retry
-from billing.admin.shared import answer, format_run_totals, plural
+from billing.admin.shared import format_run_totals, plural
 from billing.models import BillingRun, RunKind, RunState
 from billing.runs import report
 from billing.runs.billing_run import CHUNK_SIZE, bill_subscriptions
 from billing.tasks import retry_subscriptions
+from config.office.dialogs import open_page
 from config.office.files import export
 from config.office.pages import AdminView
 
@@ -59,14 +60,14 @@ class RetryFailed(RunView):
         parked = [pk for pk in report.still_parked(run) if subscription_id in ("", str(pk))]
         url = run.get_absolute_url()
         if not parked:
-            return answer(request, url, "All subscriptions have been billed since.", level=messages.INFO)
+            return open_page(request, url, "All subscriptions have been billed since.", level=messages.INFO)
         if len(parked) > MOST_AT_ONCE:
             for first in range(0, len(parked), CHUNK_SIZE):
                 retry_subscriptions.delay(parked[first : first + CHUNK_SIZE])
             message = f"Billing {plural(len(parked), 'subscription')} again. Reload the page to see the results."
-            return answer(request, url, message)
+            return open_page(request, url, message)
         message, level = describe_retry(bill_subscriptions(parked, as_of=timezone.now(), retrying=True))
-        return answer(request, url, message, level=level)
+        return open_page(request, url, message, level=level)
 
 
 def panel_context(request: HttpRequest, run: BillingRun) -> dict[str, Any]:

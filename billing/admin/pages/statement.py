@@ -48,7 +48,7 @@ class StatementPage(AdminPage):
         context: dict[str, Any] = {
             "title": f"Statement for {customer}",
             "customer": customer,
-            "given": {"from": request.GET.get("from", ""), "to": request.GET.get("to", "")},
+            "requested": {"from": request.GET.get("from", ""), "to": request.GET.get("to", "")},
         }
         try:
             first, last = read_days(request, customer)

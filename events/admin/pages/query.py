@@ -10,6 +10,7 @@ from django.utils import timezone
 from django.views.decorators.http import require_GET
 
 from catalog.models import Feature
+from config.numbers import number
 from config.office.links import admin_url
 from config.office.pages import clean, ensure_may_view, page
 from customers.models import Customer
@@ -63,7 +64,7 @@ def _form(request: HttpRequest) -> dict[str, Any]:
         "chosen_customers": ", ".join(part.strip() for part in _customers(request) if part.strip()),
         "chosen_window": given.get("window", ""),
         "chosen_group": given.get("group", ""),
-        "given": given,
+        "requested": given,
         "most_customers": MOST_CUSTOMERS,
     }
 
@@ -80,7 +81,7 @@ def _shown(request: HttpRequest, found: Answer) -> dict[str, Any]:
     return {
         "answer": found,
         "query": query,
-        "number": wording.number(found.total) if found.total is not None else "",
+        "number": number(found.total) if found.total is not None else "",
         "unit": feature.unit_for(found.total) if found.total is not None else "",
         "window_text": wording.span(query.period, query.timezone),
         "recounted": _recounted(found),
@@ -102,8 +103,8 @@ def _recounted(found: Answer) -> dict[str, Any] | None:
     recount = found.recount
     if recount is None:
         return None
-    number = wording.number(recount.quantity) if recount.quantity is not None else "customer by customer"
-    return {"number": number, "events": recount.events, "agrees": recount.agrees}
+    text = number(recount.quantity) if recount.quantity is not None else "customer by customer"
+    return {"number": text, "events": recount.events, "agrees": recount.agrees}
 
 
 def _row(row: AnswerRow, found: Answer) -> dict[str, Any]:
@@ -111,7 +112,7 @@ def _row(row: AnswerRow, found: Answer) -> dict[str, Any]:
     url = admin_url("customers_customer_change", customer.pk) if customer else ""
     return {
         "label": row.label,
-        "quantity": wording.number(row.quantity),
+        "quantity": number(row.quantity),
         "events": row.events,
         "url": url,
         "note": customer.external_id if customer else "",

@@ -30,8 +30,8 @@ def row_context(row: Unbilled, now: datetime) -> dict[str, Any]:
     if row.customer:
         filters = {"event_name": row.feature.event_name, "customer__id__exact": row.customer.pk}
     return {
-        "what": row,
-        "said": row.reason.label if row.reason == Reason.FEATURE_NOT_IN_PLAN else "No subscription",
+        "usage": row,
+        "reason": row.reason.label if row.reason == Reason.FEATURE_NOT_IN_PLAN else "No subscription",
         "meaning": EXPLANATIONS[row.reason].fix,
         "events_url": admin_url("events_event_changelist", **filters, **occurred_between(month, None)),
         "customers_url": admin_url("events_query", feature=row.feature.pk, window="month", timezone="UTC"),

@@ -3,9 +3,9 @@
 import pytest
 from django.db import Error, transaction
 
-from billing.invoicing.totals import retotal
 from billing.invoicing.upcoming import upcoming
 from billing.lifecycle.finalize import finalize, finalize_due
+from billing.lifecycle.one_off import Item, create_one_off
 from billing.lifecycle.recompute import recompute
 from billing.lifecycle.void import reissue, void
 from billing.models import CouponUse, Invoice, InvoiceLine
@@ -255,13 +255,8 @@ def test_a_discount_of_fees_leaves_usage_and_one_of_usage_leaves_fees(customer):
 
 def test_lines_written_by_hand_are_taxed(customer):
     make_tax(20)
-    invoice = Invoice.objects.create(customer=customer, kind="one_off", currency="USD", computed_at=START)
-    for position, amount in enumerate((100, -10), start=1):
-        InvoiceLine.objects.create(
-            invoice=invoice, position=position, kind="item", description="Setup", amount=D(amount)
-        )
-    for _ in range(2):
-        invoice = retotal(invoice, at=START)
+    items = [Item("Setup", D(100)), Item("Rebate", D(-10))]
+    invoice = create_one_off(customer, items, currency="USD", now=START, by=None)
     assert totals(invoice) == [D(90), D(0), D(18), D(108), D(0), D(108)]
     assert (invoice.lines.count(), adds_up(invoice)) == (3, True)
 

@@ -13,8 +13,8 @@ from billing.documents.archive import zipped
 from billing.documents.content import printable
 from billing.documents.credit_notes import credit_note_pdf
 from billing.documents.invoices import invoice_document, invoice_pdf
-from billing.invoicing.totals import retotal
 from billing.lifecycle.finalize import finalize
+from billing.lifecycle.one_off import Item, create_one_off
 from billing.lifecycle.void import mark_paid, reissue, void
 from billing.models import CompanyProfile, Invoice, InvoiceLine
 from billing.settlement.credit_notes import draft_credit_note, finalize_credit_note, void_credit_note
@@ -22,7 +22,7 @@ from billing.settlement.payments import Receipt, record_payment
 from billing.settlement.wallets import grant, wallet_for
 from customers.models import Customer
 from tests.billing.adjusting import make_tax
-from tests.billing.invoices import later, make_draft, make_finalized
+from tests.billing.invoices import later, make_finalized
 from tests.billing.world import D, bill, use, utc
 from tests.factories import make_customer, make_feature, make_subscription, make_user, make_version
 
@@ -176,8 +176,8 @@ def test_what_settled_it_is_listed(company):
 def test_discounts_and_taxes_say_what_they_are_of(company):
     customer = make_customer()
     make_tax(D(19), of=customer, name="VAT")
-    invoice = make_draft("100", "50", customer=customer)
-    retotal(invoice, at=END)
+    items = [Item("Setup", D(100)), Item("Support", D(50))]
+    invoice = create_one_off(customer, items, currency="USD", now=END, by=None)
     said = text(finalize(invoice, now=END))
     assert "VAT 19% of $150.00" in said
     assert "$178.50" in said
@@ -301,8 +301,7 @@ def test_a_link_is_over_after_an_hour(client, company, make_invoiced, monkeypatc
 def test_a_credit_note_is_a_document_too(company, staff_client, client):
     customer = make_customer(name="Acme Ltd")
     make_tax(D(20), of=customer, name="VAT")
-    draft = make_draft("100", customer=customer)
-    retotal(draft, at=END)
+    draft = create_one_off(customer, [Item("Setup", D(100))], currency="USD", now=END, by=None)
     invoice = finalize(draft, now=END)
     record_payment(invoice, Receipt(D(110), later().date()), now=later(), by=None)
     lines = {invoice.lines.get(kind="item").pk: D(50)}

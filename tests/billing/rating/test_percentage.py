@@ -7,7 +7,7 @@ from decimal import Decimal
 import pytest
 
 from billing.rating.percentage import rate_events
-from billing.rating.rate import Model, Terms, Tier
+from billing.rating.terms import Model, Terms, Tier
 
 
 def amounts(*values: int) -> list[Decimal]:

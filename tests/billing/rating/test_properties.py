@@ -1,14 +1,13 @@
 """What rating promises for every price and quantity."""
 
 from dataclasses import replace
-from decimal import Decimal
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from billing.increments import rate_increment
 from billing.money import ZERO, exact
-from billing.rating.rate import Model, Terms, Tier, rate
+from billing.rating.rate import rate
+from billing.rating.terms import Model, Terms, Tier
 
 AMOUNTS = st.decimals(0, 1000, places=6)
 QUANTITIES = st.decimals(0, 10**12, places=6)
@@ -35,9 +34,9 @@ ANY_TERMS = st.one_of(
 )
 
 
-@given(ANY_TERMS, QUANTITIES, st.none() | QUANTITIES)
-def test_an_amount_is_the_sum_of_its_parts(terms, quantity, free):
-    rated = rate(quantity, terms, free_units=free)
+@given(ANY_TERMS, QUANTITIES)
+def test_an_amount_is_the_sum_of_its_parts(terms, quantity):
+    rated = rate(quantity, terms)
     with exact():
         assert rated.amount == sum((part.amount for part in rated.parts), ZERO)
 
@@ -61,23 +60,6 @@ def test_splitting_a_graduated_tier_changes_nothing(terms, quantity, cut):
             pieces.append(tier)
         lower = tier.up_to or lower
     assert rate(quantity, replace(terms, tiers=tuple(pieces))).amount == rate(quantity, terms).amount
-
-
-@given(ANY_TERMS, st.lists(QUANTITIES, min_size=1, max_size=5), QUANTITIES)
-def test_lines_add_up_to_the_whole_whatever_the_split(terms, lines, free):
-    used = billed = ZERO
-    with exact():
-        for line in lines:
-            billed += rate_increment(used, line, terms, free_units=free, previously_billed=billed).net
-            used += line
-        assert billed == rate(used, terms, free_units=free).amount
-
-
-@given(ANY_TERMS, QUANTITIES, QUANTITIES)
-def test_free_units_are_units_that_were_not_used(terms, quantity, free):
-    with exact():
-        billable = max(quantity - free, Decimal(0))
-    assert rate(quantity, terms, free_units=free).amount == rate(billable, terms).amount
 
 
 @given(ANY_TERMS, QUANTITIES)
