@@ -1,4 +1,4 @@
-"""What a draft changes against the version that is sold today, in words."""
+"""Describe what a draft changes compared with the published version."""
 
 from dataclasses import dataclass
 
@@ -9,22 +9,22 @@ from catalog.wording import describe_free_tier, describe_price
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """One line of the comparison. Empty `before`: added; empty `after`: removed."""
+    """One line of the comparison. A blank `before` means added, a blank `after` removed."""
 
-    what: str
+    subject: str
     before: str
     after: str
 
 
 def differences(draft: PlanVersion) -> list[Difference]:
-    """Compare a draft with the newest published version of its plan, or with nothing. Charges are matched by name."""
+    """Compare a draft with the newest published version of its plan, if any. Prices are matched by name."""
     published = draft.plan.versions.filter(state=VersionState.PUBLISHED).order_by("-number").first()
     before = _contents(published) if published else {}
     after = _contents(draft)
     return [
-        Difference(what, before.get(what, ""), after.get(what, ""))
-        for what in [*after, *(gone for gone in before if gone not in after)]
-        if before.get(what) != after.get(what)
+        Difference(subject, before.get(subject, ""), after.get(subject, ""))
+        for subject in [*after, *(removed for removed in before if removed not in after)]
+        if before.get(subject) != after.get(subject)
     ]
 
 

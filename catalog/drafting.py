@@ -1,6 +1,6 @@
-"""Prices and free tiers of a plan, changed in its draft. Where there is no draft, one is made; what is sold now stays.
+"""Change a plan's prices and free tiers in its draft, which is created if needed. Published versions don't change.
 
-Every function is one transaction under the plan's lock.
+Every function is one transaction that holds the plan's lock.
 """
 
 from collections.abc import Iterable, Mapping
@@ -12,7 +12,7 @@ from django.db import transaction
 from django.db.models import QuerySet
 
 from catalog.models import Entitlement, Plan, PlanVersion, Price, PriceTier
-from catalog.publishing import _copy_contents, draft_of
+from catalog.publishing import copy_contents, draft_of
 from config.audit import recorded
 from config.refusals import Refused
 
@@ -21,20 +21,20 @@ SAME_PRICE = ("kind", "feature_id", "currency", "interval", "interval_count", "c
 
 
 class NotInDraft(Refused):
-    """The plan's draft no longer has what was to be changed."""
+    """The plan's draft no longer contains the price or free tier."""
 
 
 class KeyIsTaken(Exception):
-    """Another plan's price has the lookup key. The text says so."""
+    """A price already has this lookup key."""
 
 
 class AlreadyGranted(Exception):
-    """The plan's draft grants the feature already. The text says so."""
+    """The plan's draft already grants the feature."""
 
 
 @dataclass(frozen=True, slots=True)
 class Tier:
-    """A tier up to and including a quantity; None is without end."""
+    """A tier up to and including a quantity. `None` means unlimited."""
 
     up_to: Decimal | None
     unit_amount: Decimal
@@ -43,7 +43,7 @@ class Tier:
 
 @dataclass(frozen=True, slots=True)
 class PriceTerms:
-    """A price's columns by their names, and its tiers (None: leave them)."""
+    """A price's column values by column name, and its tiers. `None` keeps the tiers."""
 
     columns: Mapping[str, Any] = field(default_factory=dict)
     tiers: Iterable[Tier] | None = None
@@ -65,7 +65,7 @@ def add_price(plan: Plan, terms: PriceTerms) -> Price:
 
 @transaction.atomic
 def change_price(price: Price, terms: PriceTerms) -> Price:
-    """Change a price in the plan's draft and return it there. Of a published one that is its copy in a draft."""
+    """Change a price in the plan's draft and return the draft's price, a copy if the given price is published."""
     plan = price.version.plan
     drafted = _in_draft(price)
     if terms.columns.get("key") not in (None, drafted.key):
@@ -77,7 +77,7 @@ def change_price(price: Price, terms: PriceTerms) -> Price:
 
 @transaction.atomic
 def remove_price(price: Price) -> None:
-    """Take a price out of the plan's draft. A published version keeps it, for those who are on it."""
+    """Remove a price from the plan's draft. Published versions and their subscribers keep it."""
     with recorded(by=None, reason=REASON):
         _in_draft(price).delete()
 
@@ -87,14 +87,14 @@ def add_entitlement(plan: Plan, columns: Mapping[str, Any]) -> Entitlement:
     """Grant a feature in the plan's draft. Raises AlreadyGranted, ValidationError, PlanArchived."""
     draft = draft_of(plan, by=None)
     if draft.entitlements.filter(feature=columns["feature"]).exists():
-        raise AlreadyGranted(f"{plan} grants {columns['feature']} already: change that.")
+        raise AlreadyGranted(f"{plan} already grants {columns['feature']}. Change the existing entitlement instead.")
     return _saved_entitlement(Entitlement(version=draft, **columns))
 
 
 @transaction.atomic
 def change_entitlement(entitlement: Entitlement, columns: Mapping[str, Any]) -> Entitlement:
-    """Change what the plan's draft grants of the feature, and return it there."""
-    drafted = _granted_in_draft(entitlement)
+    """Change a free tier in the plan's draft and return the draft's row."""
+    drafted = _entitlement_in_draft(entitlement)
     for name, value in columns.items():
         setattr(drafted, name, value)
     return _saved_entitlement(drafted)
@@ -102,14 +102,14 @@ def change_entitlement(entitlement: Entitlement, columns: Mapping[str, Any]) -> 
 
 @transaction.atomic
 def remove_entitlement(entitlement: Entitlement) -> None:
-    """Take a feature out of what the plan's draft grants."""
+    """Remove a free tier from the plan's draft."""
     with recorded(by=None, reason=REASON):
-        _granted_in_draft(entitlement).delete()
+        _entitlement_in_draft(entitlement).delete()
 
 
 @transaction.atomic
 def clone_plan(plan: Plan, **changed: Any) -> Plan:
-    """Make a plan whose draft is a copy of this one's newest version, published or not."""
+    """Create a plan whose draft is a copy of this plan's newest version, published or not."""
     copy = Plan(**{name: getattr(plan, name) for name in ("description", "display_order", "metadata")} | changed)
     copy.full_clean()
     with recorded(by=None, reason=f"Copy of {plan.name} ({plan.public_id})"):
@@ -118,12 +118,12 @@ def clone_plan(plan: Plan, **changed: Any) -> Plan:
     if newest is not None:
         draft = draft_of(copy, by=None)
         PlanVersion.objects.filter(pk=draft.pk).update(trial_days=newest.trial_days)
-        _copy_contents(newest, draft)
+        copy_contents(newest, draft)
     return copy
 
 
 def newest_versions() -> QuerySet[PlanVersion]:
-    """Return each plan's newest version: its draft if it has one, else what is sold."""
+    """Return each plan's newest version: its draft if it has one, else the newest published version."""
     return PlanVersion.objects.order_by("plan_id", "-number").distinct("plan_id")
 
 
@@ -137,20 +137,20 @@ def _in_draft(price: Price) -> Price:
         return price
     draft = draft_of(price.version.plan, by=None)
     same = {name: getattr(price, name) for name in SAME_PRICE}
-    found = draft.prices.filter(**same).first()
-    if found is None:
-        raise NotInDraft(f"The draft of {price.version.plan} has no such price any more.")
-    return found
+    drafted = draft.prices.filter(**same).first()
+    if drafted is None:
+        raise NotInDraft(f"The draft of {price.version.plan} no longer has this price.")
+    return drafted
 
 
-def _granted_in_draft(entitlement: Entitlement) -> Entitlement:
+def _entitlement_in_draft(entitlement: Entitlement) -> Entitlement:
     if not entitlement.version.is_published:
         return entitlement
     draft = draft_of(entitlement.version.plan, by=None)
-    found = draft.entitlements.filter(feature=entitlement.feature_id).first()
-    if found is None:
-        raise NotInDraft(f"The draft of {entitlement.version.plan} doesn't grant {entitlement.feature} any more.")
-    return found
+    drafted = draft.entitlements.filter(feature=entitlement.feature_id).first()
+    if drafted is None:
+        raise NotInDraft(f"The draft of {entitlement.version.plan} no longer grants {entitlement.feature}.")
+    return drafted
 
 
 def _saved(price: Price, tiers: Iterable[Tier] | None) -> Price:

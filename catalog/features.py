@@ -1,4 +1,4 @@
-"""What staff and the API do with features. Each change is audited, and told to the apps above after the commit."""
+"""Create, change and archive features. Each change is audited and sent as a signal after the commit."""
 
 from datetime import datetime
 from typing import Any
@@ -25,40 +25,40 @@ MATCHING_FIELDS = (*METER_FIELDS, "filters", "counts_from")
 
 
 class MeterIsFixed(Refused):
-    """Events have counted by the meter, so its definition can't change: duplicate the feature instead."""
+    """The feature has counted events, so its meter can't change. Duplicate the feature instead."""
 
 
 @transaction.atomic
 def save_feature(feature: Feature, *, by: User | None, reason: str = "") -> Feature:
-    """Validate and store a new or edited feature, and tell the apps above what that changes for events.
+    """Validate and save a new or edited feature. Signals report what the change means for events.
 
-    Raises ValidationError for what the fields or the database refuse, MeterIsFixed for a change of a meter that
-    has counted. Saving without a change tells nobody anything.
+    Raises ValidationError for invalid fields, and MeterIsFixed if the meter has counted events. Saving without a
+    change sends no signal.
     """
     before = Feature.objects.select_for_update(no_key=True).filter(pk=feature.pk).first() if feature.pk else None
     if before is not None:
-        feature.first_counted_at = before.first_counted_at  # the worker's to write, maybe since the caller read it
+        feature.first_counted_at = before.first_counted_at  # the worker may have set it since the caller read the row
         _refuse_change_of_fixed_meter(before, feature)
     feature.full_clean()
     with recorded(by=by, reason=reason):
         feature.save()
     if feature.kind == FeatureKind.METERED:
-        _announce(before, feature, by)
+        _send_signals(before, feature, by)
     return feature
 
 
 def archive_feature(feature: Feature, *, now: datetime, by: User | None, reason: str = "") -> Feature:
-    """Stop counting events for the feature. Prices keep it; events that come meanwhile wait as problems."""
+    """Stop counting events for the feature. Prices keep it, and its events are stored as problems."""
     return _set_state(feature, FeatureState.ARCHIVED, now, by, reason)
 
 
 def activate_feature(feature: Feature, *, by: User | None, reason: str = "") -> Feature:
-    """Count events for an archived feature again; those that came meanwhile can be replayed."""
+    """Count events for an archived feature again. Events received in the meantime can be replayed."""
     return _set_state(feature, FeatureState.ACTIVE, None, by, reason)
 
 
 def accept_numeric_strings(feature: Feature, *, by: User | None, reason: str = "") -> Feature:
-    """Let the feature count "2" as 2 from now on; waiting problems can be replayed."""
+    """Let the feature count "2" as 2 from now on. Its open problems can be replayed."""
     feature.refresh_from_db()
     feature.accept_numeric_strings = True
     return save_feature(feature, by=by, reason=reason)
@@ -67,10 +67,10 @@ def accept_numeric_strings(feature: Feature, *, by: User | None, reason: str = "
 def duplicate_as_new_feature(
     feature: Feature, *, name: str, by: User | None, key: str | None = None, **definition: Any
 ) -> Feature:
-    """Make an active copy that has counted nothing yet, with other fields where `definition` names them.
+    """Create an active copy without usage, with the fields in `definition` changed.
 
-    It counts from its `counts_from` on; where that is empty, all events of its name, earlier ones too. The
-    original stays as it is, in its plans too. Raises ValidationError.
+    It counts events from its `counts_from` on, or all events of its name, earlier ones included, if that is blank.
+    The original and the plans that use it don't change. Raises ValidationError.
     """
     copy = Feature(**{field.attname: getattr(feature, field.attname) for field in _copied_fields()})
     copy.name, copy.key, copy.state, copy.archived_at = name, key, FeatureState.ACTIVE, None
@@ -81,12 +81,14 @@ def duplicate_as_new_feature(
 
 @transaction.atomic
 def map_event_name(alias: str, event_name: str, *, by: User | None, reason: str = "") -> EventNameAlias:
-    """Count events sent as `alias` as if they were named `event_name`. A second call points the alias elsewhere.
+    """Count events sent as `alias` as events named `event_name`. Calling it again changes the name.
 
-    Raises ValidationError when the alias is the name itself, AliasIsInUse when an active feature counts it already.
+    Raises ValidationError if both names are the same, and AliasIsInUse if an active feature counts the alias.
     """
     if Feature.objects.metered().active().filter(event_name=alias).exists():
-        raise AliasIsInUse(f"{alias} is the event name of an active feature; mapping it would take its events away.")
+        raise AliasIsInUse(
+            f"{alias} is the event name of an active feature, which would no longer receive these events."
+        )
     mapping = EventNameAlias.objects.select_for_update().filter(alias=alias).first() or EventNameAlias(alias=alias)
     if mapping.pk and mapping.event_name == event_name:
         return mapping
@@ -99,7 +101,7 @@ def map_event_name(alias: str, event_name: str, *, by: User | None, reason: str 
 
 
 class AliasIsInUse(Refused):
-    """The name is right as it stands: an active feature counts it."""
+    """An active feature already counts events of this name."""
 
 
 def _set_state(
@@ -115,13 +117,13 @@ def _set_state(
 def _refuse_change_of_fixed_meter(before: Feature, after: Feature) -> None:
     changed = [name for name in METER_FIELDS if getattr(before, name) != getattr(after, name)]
     if before.is_meter_fixed and changed:
-        words = ", ".join(str(getattr(Feature._meta.get_field(name), "verbose_name", name)) for name in changed)
+        names = ", ".join(str(getattr(Feature._meta.get_field(name), "verbose_name", name)) for name in changed)
         raise MeterIsFixed(
-            f"{before.name} has counted events, so its {words} can't change. Duplicate it as a new feature."
+            f"{before.name} has counted events, so its {names} can't change. Duplicate it as a new feature."
         )
 
 
-def _announce(before: Feature | None, after: Feature, by: User | None) -> None:
+def _send_signals(before: Feature | None, after: Feature, by: User | None) -> None:
     if before is None:
         after_commit(feature_created, Feature, feature=after, by=by)
         return
@@ -135,5 +137,5 @@ def _announce(before: Feature | None, after: Feature, by: User | None) -> None:
 
 
 def _copied_fields() -> list[Any]:
-    own = {"id", "public_id", "key", "created_at", "updated_at", "first_counted_at", "state", "archived_at"}
-    return [field for field in Feature._meta.concrete_fields if field.name not in own]
+    excluded = {"id", "public_id", "key", "created_at", "updated_at", "first_counted_at", "state", "archived_at"}
+    return [field for field in Feature._meta.concrete_fields if field.name not in excluded]

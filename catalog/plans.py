@@ -1,3 +1,5 @@
+"""Archive and activate plans."""
+
 from datetime import datetime
 
 from django.contrib.auth.models import User
@@ -9,12 +11,12 @@ from config.audit import recorded
 
 
 def archive_plan(plan: Plan, *, now: datetime, by: User | None, reason: str = "") -> Plan:
-    """Take no new subscriptions to the plan. Those it has go on. A second call changes nothing."""
+    """Stop new subscriptions to the plan. Existing ones continue. A second call changes nothing."""
     return _set_state(plan, PlanState.ARCHIVED, now, by, reason)
 
 
 def activate_plan(plan: Plan, *, by: User | None, reason: str = "") -> Plan:
-    """Take new subscriptions to an archived plan again. A second call changes nothing."""
+    """Allow new subscriptions to an archived plan again. A second call changes nothing."""
     return _set_state(plan, PlanState.ACTIVE, None, by, reason)
 
 

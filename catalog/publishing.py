@@ -1,4 +1,4 @@
-"""Plan versions: a draft gathers prices and free tiers, publishing makes it permanent, the next draft is its copy."""
+"""Plan versions: prices and free tiers are edited in a draft, which publishing makes permanent."""
 
 from datetime import datetime
 from typing import Any
@@ -9,7 +9,7 @@ from django.db import models, transaction
 
 from catalog.models import Entitlement, Plan, PlanVersion, Price, PriceTier
 from catalog.models.plans import PlanState, VersionState
-from catalog.validation import faults_of
+from catalog.validation import publishing_problems
 from config.audit import recorded
 from config.refusals import Refused
 
@@ -19,15 +19,15 @@ class PlanArchived(Refused):
 
 
 class NothingPublished(Refused):
-    """The plan has no published version, and no draft that could become one."""
+    """The plan has no published version, and no draft that can be published."""
 
 
 @transaction.atomic
 def draft_of(plan: Plan, *, by: User | None, held: bool = False) -> PlanVersion:
-    """Return the plan's draft. Where there is none, make one: a copy of the newest published version, or empty.
+    """Return the plan's draft. If there is none, create one as a copy of the newest published version, or empty.
 
-    A draft made `held` is published by hand only; one that is not, also by the next subscription. A draft that is
-    there already stays as it is. Raises PlanArchived.
+    A draft created with `held` is only published by hand; otherwise the next subscription publishes it too. An
+    existing draft is returned unchanged. Raises PlanArchived.
     """
     plan = _locked(plan)
     if draft := plan.versions.filter(state=VersionState.DRAFT).first():
@@ -41,23 +41,23 @@ def draft_of(plan: Plan, *, by: User | None, held: bool = False) -> PlanVersion:
     with recorded(by=by, reason=f"Copied from version {newest.number}" if newest else ""):
         draft.save()
     if newest:
-        _copy_contents(newest, draft)
+        copy_contents(newest, draft)
     return draft
 
 
 @transaction.atomic
 def publish(version: PlanVersion, *, now: datetime, by: User | None, reason: str = "") -> PlanVersion:
-    """Make a draft permanent; new subscriptions take it from now on. A version that is published stays as it is.
+    """Make a draft permanent. New subscriptions use it from now on. A second call changes nothing.
 
-    Raises one ValidationError that lists everything wrong with the prices and free tiers, and PlanArchived.
+    Raises PlanArchived, and one ValidationError that lists every problem of the prices and free tiers.
     """
     plan = _locked(version.plan)
     locked = PlanVersion.objects.select_for_update().get(pk=version.pk)
     if not locked.is_published:
         if plan.state == PlanState.ARCHIVED:
-            raise PlanArchived(f"{plan} is archived. Activate it before you publish a version of it.")
-        if faults := faults_of(locked):
-            raise ValidationError(faults)
+            raise PlanArchived(f"{plan} is archived. Activate it before you publish a version.")
+        if problems := publishing_problems(locked):
+            raise ValidationError(problems)
         locked.state, locked.published_at, locked.published_by = VersionState.PUBLISHED, now, by
         with recorded(by=by, reason=reason or locked.note):
             locked.save()
@@ -67,10 +67,10 @@ def publish(version: PlanVersion, *, now: datetime, by: User | None, reason: str
 
 @transaction.atomic
 def published_version(plan: Plan, *, now: datetime, by: User | None) -> PlanVersion:
-    """Return the version that a subscription made now takes: the newest published one.
+    """Return the version that a new subscription uses: the newest published one.
 
-    A draft is published first, unless it is held back and an older version can serve. Raises NothingPublished,
-    PlanArchived, and ValidationError for a draft that can't be published.
+    A draft is published first, unless it is on hold. Raises NothingPublished, PlanArchived, and ValidationError for a
+    draft that can't be published.
     """
     plan = _locked(plan)
     newest = plan.versions.filter(state=VersionState.PUBLISHED).order_by("-number").first()
@@ -86,19 +86,22 @@ def _locked(plan: Plan) -> Plan:
     return Plan.objects.select_for_update(no_key=True).get(pk=plan.pk)
 
 
-def _copy_contents(source: PlanVersion, target: PlanVersion) -> None:
+def copy_contents(source: PlanVersion, target: PlanVersion) -> None:
+    """Copy the prices, tiers and free tiers of a version into a draft. Run in a transaction."""
     prices = list(source.prices.prefetch_related("tiers"))
     copies = Price.objects.bulk_create([_copy(price, version_id=target.pk) for price in prices])
     PriceTier.objects.bulk_create(
         _copy(tier, price_id=copy.pk) for price, copy in zip(prices, copies, strict=True) for tier in price.tiers.all()
     )
-    Entitlement.objects.bulk_create(_copy(found, version_id=target.pk) for found in source.entitlements.all())
+    Entitlement.objects.bulk_create(
+        _copy(entitlement, version_id=target.pk) for entitlement in source.entitlements.all()
+    )
 
 
 def _copy[Row: models.Model](row: Row, **changed: Any) -> Row:
-    """Copy all columns but those that are a row's own: its ids and its time stamps."""
-    own = {"id", "public_id", "created_at", "updated_at"}
+    """Copy a row's columns, except its ids and timestamps."""
+    excluded = {"id", "public_id", "created_at", "updated_at"}
     values = {
-        field.attname: getattr(row, field.attname) for field in row._meta.concrete_fields if field.name not in own
+        field.attname: getattr(row, field.attname) for field in row._meta.concrete_fields if field.name not in excluded
     }
     return type(row)(**values | changed)

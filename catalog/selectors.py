@@ -1,4 +1,4 @@
-"""Questions about the prices of plan versions. One query each, plus one for the tiers."""
+"""Read the prices of plan versions: one query each, plus one for the tiers."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from catalog.models.prices import PriceKind
 
 @dataclass(frozen=True, slots=True, order=True)
 class Terms:
-    """What a price must match to be charged by a subscription: three letters, and a billing interval."""
+    """The currency and billing interval that a price must match for a subscription to be charged by it."""
 
     currency: str
     interval: str
@@ -25,7 +25,7 @@ class Terms:
 
 
 def prices_on_terms(version: PlanVersion, terms: Terms) -> QuerySet[Price]:
-    """Return what a subscription on these terms is charged, in invoice order, features and sorted tiers loaded."""
+    """Return the prices that a subscription on these terms is charged, in invoice order, with features and tiers."""
     return _loaded(Price.objects.filter(version=version)).filter(
         currency=terms.currency, interval=terms.interval, interval_count=terms.interval_count
     )
@@ -37,25 +37,25 @@ def fees(version: PlanVersion, terms: Terms) -> QuerySet[Price]:
 
 
 def terms_offered(version: PlanVersion) -> list[Terms]:
-    """List the currencies and intervals that the version has prices for, sorted."""
+    """List the currencies and intervals for which the version has prices, sorted."""
     rows = version.prices.order_by().values_list("currency", "interval", "interval_count").distinct()
     return sorted(Terms(*row) for row in rows)
 
 
 def prices_by_version(versions: Iterable[int]) -> dict[int, list[Price]]:
-    """Return all prices of many versions by version id, features and sorted tiers loaded. For runs over many."""
-    found: dict[int, list[Price]] = {}
+    """Return all prices of many versions by version id, with features and tiers."""
+    prices: dict[int, list[Price]] = {}
     for price in _loaded(Price.objects.filter(version__in=set(versions))):
-        found.setdefault(price.version_id, []).append(price)
-    return found
+        prices.setdefault(price.version_id, []).append(price)
+    return prices
 
 
 def entitlements_by_version(versions: Iterable[int]) -> dict[int, dict[int, Entitlement]]:
     """Return the free tiers of many versions, by version id and feature id."""
-    found: dict[int, dict[int, Entitlement]] = {}
+    entitlements: dict[int, dict[int, Entitlement]] = {}
     for entitlement in Entitlement.objects.filter(version__in=set(versions)).select_related("feature"):
-        found.setdefault(entitlement.version_id, {})[entitlement.feature_id] = entitlement
-    return found
+        entitlements.setdefault(entitlement.version_id, {})[entitlement.feature_id] = entitlement
+    return entitlements
 
 
 def _loaded(prices: QuerySet[Price]) -> QuerySet[Price]:

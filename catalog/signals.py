@@ -1,6 +1,6 @@
-"""What the catalog tells the apps above it, after the commit: their cue to look again at events that didn't count.
+"""Signals about features, sent after the commit, so that events that didn't count can be checked again.
 
-Every signal carries `by`: who did it, or None. Receivers may be called twice for one cause: be safe to repeat.
+Every signal carries `by`: the user who made the change, or None. Receivers may be called twice for one change.
 """
 
 from functools import partial
@@ -10,24 +10,24 @@ from django.db import transaction
 from django.dispatch import Signal
 
 feature_created = Signal()
-"""`feature`: a new metered feature; events of its name may be waiting."""
+"""`feature`: a new metered feature. Events of its name may be waiting."""
 
 feature_activated = Signal()
-"""`feature`: was archived, counts again."""
+"""`feature`: was archived and counts events again."""
 
 feature_archived = Signal()
-"""`feature`: counts no more from here on."""
+"""`feature`: no longer counts events."""
 
 strings_accepted = Signal()
-"""`feature`: takes numeric strings now."""
+"""`feature`: now accepts numeric strings."""
 
 matching_changed = Signal()
-"""`feature`: another set of events matches: filters, or where counting begins, or an unused meter's definition."""
+"""`feature`: different events match, because the filters, the start of counting or an unused meter changed."""
 
 event_name_mapped = Signal()
-"""`alias`: an EventNameAlias that was made or pointed elsewhere."""
+"""`alias`: an EventNameAlias that was created or changed."""
 
 
-def after_commit(signal: Signal, sender: type, **what: Any) -> None:
-    """Send the signal once the transaction is committed. A receiver that fails is logged and stops nothing."""
-    transaction.on_commit(partial(signal.send_robust, sender, **what))
+def after_commit(signal: Signal, sender: type, **arguments: Any) -> None:
+    """Send the signal once the transaction is committed. A failing receiver is logged and doesn't stop the others."""
+    transaction.on_commit(partial(signal.send_robust, sender, **arguments))

@@ -4,13 +4,13 @@ from django.core.exceptions import ValidationError
 
 
 def validate_filters(filters: Any) -> None:
-    """Refuse what is not an object of properties, each with the list of values that count."""
+    """Validate filters: an object that maps each property to the list of values that count."""
     if not isinstance(filters, dict):
-        raise ValidationError('Write the filters as an object, for example {"model": ["gpt-4", "gpt-4o"]}.')
+        raise ValidationError('Enter the filters as an object, for example {"model": ["gpt-4", "gpt-4o"]}.')
     for key, values in filters.items():
         if not key.strip():
-            raise ValidationError("A filter needs the name of a property.")
+            raise ValidationError("A filter needs a property name.")
         if not isinstance(values, list) or not values or not all(isinstance(value, str) for value in values):
             raise ValidationError(
-                'Give the values of %(key)s as a list of texts; "1" also matches the number 1.', params={"key": key}
+                'Enter the values of %(key)s as a list of strings. "1" also matches the number 1.', params={"key": key}
             )

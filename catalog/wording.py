@@ -1,4 +1,4 @@
-"""Features and prices in plain words, for the admin's pages and wherever somebody asks what a number means."""
+"""Describe features, prices and free tiers in plain English, for admin pages."""
 
 from decimal import Decimal
 
@@ -11,15 +11,15 @@ from config.numbers import number
 
 _VERBS = {
     Aggregation.COUNT: "Counts every {event} event{filters}",
-    Aggregation.SUM: "Adds up {field} of every {event} event{filters}",
-    Aggregation.SUM_WITH_MULTIPLIER: "Adds up {field} × {multiplier} of every {event} event{filters}",
+    Aggregation.SUM: "Sums {field} of every {event} event{filters}",
+    Aggregation.SUM_WITH_MULTIPLIER: "Sums {field} × {multiplier} of every {event} event{filters}",
     Aggregation.MAX: "Takes the largest {field} of the {event} events{filters}",
     Aggregation.MIN: "Takes the smallest {field} of the {event} events{filters}",
     Aggregation.LATEST: "Takes the latest {field} of the {event} events{filters}",
     Aggregation.AVERAGE: "Averages {field} over the {event} events{filters}",
-    Aggregation.UNIQUE_COUNT: "Counts the different values of {field} in the {event} events{filters}",
+    Aggregation.UNIQUE_COUNT: "Counts the distinct values of {field} in the {event} events{filters}",
     Aggregation.WEIGHTED_SUM: (
-        "Adds up {field} of every {event} event{filters}, each weighted by how much of the period was left"
+        "Sums {field} of every {event} event{filters}, weighted by the share of the period that was left"
     ),
 }
 
@@ -35,36 +35,36 @@ _PER = {
 
 
 def describe_meter(feature: Feature) -> str:
-    """Say what counts, in one sentence: which events, what of them, and when it starts anew."""
+    """Describe in one sentence which events count, how, and when usage resets."""
     if feature.kind == FeatureKind.BOOLEAN:
-        return "Switched on or off by the plan; no events feed it."
+        return "Switched on or off by the plan. Events don't affect it."
     if feature.kind == FeatureKind.STATIC:
-        return "A value that the plan sets; no events feed it."
+        return "A value set by the plan. Events don't affect it."
     sentence = _VERBS[Aggregation(feature.aggregation)].format(
         field=f"“{feature.field}”",
         event=f"“{feature.event_name}”",
         multiplier=number(feature.multiplier) if feature.multiplier is not None else "",
-        filters=_whose(feature),
+        filters=_filters(feature),
     )
     if feature.is_cumulative:
-        return f"{sentence}; the running total of the customer's whole history, billed anew every period."
+        return f"{sentence}; the running total of the customer's whole history is billed every period."
     return f"{sentence}; starts at 0 each billing period."
 
 
 def describe_price(price: Price) -> str:
-    """Say what the price charges: "$0.002 per token", "Graduated: up to 1,000 at $0.01, then $0.005". Loads tiers."""
+    """Describe what the price charges: "$0.002 per token", "Graduated: up to 1,000 at $0.01, then $0.005"."""
     if price.kind == PriceKind.FIXED:
-        return f"{_times(price)} {_every(price)}, {price.get_cadence_display().lower()}"
-    text = _usage_words(price)
+        return f"{_fee(price)} {_interval(price)}, {price.get_cadence_display().lower()}"
+    text = _describe_usage_price(price)
     if price.minimum_amount is not None:
         text += f"; at least {money(price.minimum_amount, price.currency)}"
     if price.maximum_amount is not None:
         text += f"; at most {money(price.maximum_amount, price.currency)}"
-    return f"{text}; {_every(price)}"
+    return f"{text}; {_interval(price)}"
 
 
 def describe_free_tier(entitlement: Entitlement) -> str:
-    """Say what is granted: "1,000 tokens free each billing period"."""
+    """Describe what is granted: "1,000 tokens free each billing period"."""
     feature = entitlement.feature
     if feature.kind == FeatureKind.BOOLEAN:
         return "On" if entitlement.is_enabled else "Off"
@@ -72,9 +72,9 @@ def describe_free_tier(entitlement: Entitlement) -> str:
         return entitlement.static_value
     if entitlement.free_units is None:
         return "Unlimited"
-    when = entitlement.get_reset_display().partition(":")[0]
-    once = "once" if when == "Never" else when.lower()
-    return f"{number(entitlement.free_units)} {feature.unit_for(entitlement.free_units)} free {once}"
+    reset = entitlement.get_reset_display().partition(":")[0]
+    interval = "once" if reset == "Never" else reset.lower()
+    return f"{number(entitlement.free_units)} {feature.unit_for(entitlement.free_units)} free {interval}"
 
 
 def money(amount: Decimal, currency: str) -> str:
@@ -82,24 +82,24 @@ def money(amount: Decimal, currency: str) -> str:
     return format_currency(amount.normalize(), currency, locale="en_US", decimal_quantization=False)
 
 
-def _whose(feature: Feature) -> str:
+def _filters(feature: Feature) -> str:
     if not feature.filters:
         return ""
     parts = [f"{key} is {' or '.join(map(str, values))}" for key, values in feature.filters.items()]
     return f" whose {' and whose '.join(parts)}"
 
 
-def _every(price: Price) -> str:
+def _interval(price: Price) -> str:
     unit = _PER[IntervalUnit(price.interval)]
     return f"per {unit}" if price.interval_count == 1 else f"every {price.interval_count} {unit}s"
 
 
-def _times(price: Price) -> str:
+def _fee(price: Price) -> str:
     amount = money(price.unit_amount or Decimal(0), price.currency)
     return amount if price.quantity == 1 else f"{number(price.quantity)} × {amount}"
 
 
-def _usage_words(price: Price) -> str:
+def _describe_usage_price(price: Price) -> str:
     unit = price.feature.unit_for(1) if price.feature else "unit"
     units = price.feature.unit_for(2) if price.feature else "units"
     amount = money(price.unit_amount or Decimal(0), price.currency)
@@ -118,7 +118,7 @@ def _usage_words(price: Price) -> str:
 
 
 def describe_tier(price: Price, tier: PriceTier) -> str:
-    """Say what a tier charges: "up to 1,000 at $0.01", "then $0.005 + $10"."""
+    """Describe what a tier charges: "up to 1,000 at $0.01", "then $0.005 + $10"."""
     if price.model == PriceModel.GRADUATED_PERCENTAGE:
         rate = f"{number(tier.rate_percent)}%"
     else:

@@ -1,5 +1,7 @@
 """What tests of the admin's pages share."""
 
+import re
+from html import unescape
 from typing import Any
 
 from django.contrib.auth.models import Permission
@@ -26,8 +28,14 @@ def as_viewer(app: str = "catalog") -> Client:
 
 
 def submit(client: Client, address: str, **answers: object) -> Any:
-    """Answer an action's dialog."""
-    return client.post(address, {"_form_submitted": "on", **answers})
+    """Answer an action's dialog, as htmx sends it."""
+    return client.post(address, {"_form_submitted": "on", **answers}, headers={"HX-Request": "true"})
+
+
+def text_of(response: Any) -> str:
+    """Return a page's text as people read it."""
+    html = re.sub(r"<(script|style)[^>]*>.*?</\1>", "", response.content.decode(), flags=re.S)
+    return " ".join(unescape(re.sub(r"<[^>]+>", " ", html)).split())
 
 
 def queries_of(client: Client, address: str) -> int:

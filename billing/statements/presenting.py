@@ -14,7 +14,7 @@ from billing.statements.statement import AccountMovements, CurrencyStatement, St
 from billing.wording import day
 from customers.periods import local_midnight
 
-ACCOUNTS = {"owed": "AccountMovements", "credit": "Prepaid credit"}
+ACCOUNTS = {"owed": "Account", "credit": "Prepaid credit"}
 HEADINGS = ("date", "currency", "account", "what", "reference", "description", "up", "down", "balance")
 COLUMNS = ("What", "Date", "Reference", "Charged", "Settled", "Balance")
 

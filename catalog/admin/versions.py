@@ -22,7 +22,7 @@ from catalog.comparing import differences
 from catalog.models import Entitlement, PlanVersion, Price
 from catalog.models.plans import VersionState
 from catalog.publishing import draft_of, publish
-from catalog.validation import faults_of
+from catalog.validation import publishing_problems
 from catalog.wording import describe_free_tier, describe_price
 from config.audit import recorded
 from config.office.base import OfficeAdmin
@@ -248,4 +248,4 @@ class PlanVersionAdmin(OfficeAdmin):
 
 
 def _messages(version: PlanVersion) -> list[str]:
-    return [message for fault in faults_of(version) for message in fault.messages]
+    return [message for problem in publishing_problems(version) for message in problem.messages]

@@ -1,4 +1,4 @@
-"""What can be metered, and how."""
+"""Features: what customers use, and how events are metered."""
 
 import operator
 from functools import reduce
@@ -35,7 +35,7 @@ class Aggregation(models.TextChoices):
 
 class UsageReset(models.TextChoices):
     PERIODIC = "periodic", "Periodic: starts at 0 each billing period"
-    CUMULATIVE = "cumulative", "Cumulative: the running total, billed every period"
+    CUMULATIVE = "cumulative", "Cumulative: the running total is billed every period"
 
 
 class FeatureKind(models.TextChoices):
@@ -51,23 +51,23 @@ class FeatureState(models.TextChoices):
 
 class Rounding(models.TextChoices):
     NONE = "none", "None"
-    HALF_UP = "round", "To the nearest, halves away from zero"
+    HALF_UP = "round", "Nearest, halves away from zero"
     CEIL = "ceil", "Up"
     FLOOR = "floor", "Down"
 
 
 class FeatureQuerySet(models.QuerySet["Feature"]):
     def metered(self) -> "FeatureQuerySet":
-        """Keep features that events can feed, archived ones too."""
+        """Keep features that count events, archived features included."""
         return self.filter(kind=FeatureKind.METERED)
 
     def active(self) -> "FeatureQuerySet":
-        """Keep features that count events now."""
+        """Keep features that aren't archived."""
         return self.filter(state=FeatureState.ACTIVE)
 
 
 def accept_numeric_strings_default() -> bool:
-    """Take the company's default for new features from the settings."""
+    """Return the company's default for new features, from the settings."""
     return bool(settings.ACCEPT_NUMERIC_STRINGS)
 
 
@@ -81,7 +81,7 @@ METER_CHANGED = reduce(
 
 
 class Feature(Stamped):
-    """Something customers use. A metered one names the events that feed it and how they add up."""
+    """Something customers use. A metered feature names the events it counts and how they are aggregated."""
 
     public_id = PublicIdField("feat")
     name = models.CharField(max_length=255)
@@ -98,53 +98,55 @@ class Feature(Stamped):
     event_name = models.CharField(
         max_length=255,
         blank=True,
-        help_text="Exactly as your systems send it; capitals count: model.usage is not Model.Usage.",
+        help_text="Exactly as your systems send it. Case-sensitive: model.usage and Model.Usage are different events.",
     )
     aggregation = models.CharField(max_length=24, choices=Aggregation, blank=True)
     field = models.CharField(
         "aggregation field",
         max_length=255,
         blank=True,
-        help_text="The property that is added up, for example credits. A dotted name also finds nested values.",
+        help_text="The event property to aggregate, for example credits. Use dots for nested properties.",
     )
     multiplier = NumericField(
-        null=True, blank=True, help_text="For Sum with multiplier: every value is multiplied by this."
+        null=True, blank=True, help_text="Only for Sum with multiplier: every value is multiplied by this number."
     )
     filters = models.JSONField(
         default=dict,
         blank=True,
         validators=[validate_filters],
         help_text='Count only events whose properties match, for example {"model": ["gpt-4", "gpt-4o"]}. '
-        "All properties must match; any of a property's values will do.",
+        "All properties must match. Of each property, any of the values matches.",
     )
     reset = models.CharField("usage reset", max_length=16, choices=UsageReset, default=UsageReset.PERIODIC)
-    unit_singular = models.CharField(max_length=64, blank=True, help_text="What one is called, for example token.")
-    unit_plural = models.CharField(max_length=64, blank=True, help_text="What many are called, for example tokens.")
+    unit_singular = models.CharField(max_length=64, blank=True, help_text="The name of one unit, for example token.")
+    unit_plural = models.CharField(
+        max_length=64, blank=True, help_text="The name of several units, for example tokens."
+    )
     accept_numeric_strings = models.BooleanField(
         default=accept_numeric_strings_default,
-        help_text='Count "2" as the number 2. Off: such an event becomes a problem.',
+        help_text='Count "2" as the number 2. If off, an event with such a value becomes a problem.',
     )
     rounding = models.CharField("quantity rounding", max_length=8, choices=Rounding, default=Rounding.NONE)
     rounding_places = models.SmallIntegerField(
-        default=0, help_text="Decimal places; negative rounds to tens, hundreds, …"
+        default=0, help_text="Decimal places. A negative number rounds to tens, hundreds, and so on."
     )
     counts_from = models.DateTimeField(
         null=True,
         blank=True,
-        help_text="Count events that occurred at or after this moment. Empty: all, also earlier ones.",
+        help_text="Count events that occurred at or after this time. Leave blank to count all events.",
     )
     state = models.CharField(max_length=16, choices=FeatureState, default=FeatureState.ACTIVE)
     archived_at = models.DateTimeField(null=True, blank=True, editable=False)
     first_counted_at = models.DateTimeField(
         null=True,
         editable=False,
-        help_text="When the first event counted. From then on the meter's definition is fixed.",
+        help_text="When the first event was counted. The meter can't be changed after that.",
     )
     meter_changed_at = models.DateTimeField(
-        db_default=Now(), editable=False, help_text="When what counts last changed; the database notes it."
+        db_default=Now(), editable=False, help_text="When the meter last changed. Set by the database."
     )
     recounted_at = models.DateTimeField(
-        null=True, editable=False, help_text="The change up to which earlier events have been counted anew."
+        null=True, editable=False, help_text="The meter change for which earlier events were last recounted."
     )
     metadata = models.JSONField(default=dict, blank=True)
 
@@ -158,25 +160,25 @@ class Feature(Stamped):
                 name="feature_metered_has_meter",
                 condition=Q(kind="metered") & ~Q(event_name="") & ~Q(aggregation="")
                 | ~Q(kind="metered") & Q(event_name="", aggregation="", field=""),
-                violation_error_message="A metered feature needs an event name and an aggregation, others neither.",
+                violation_error_message="A metered feature needs an event name and an aggregation. Others have neither.",
             ),
             models.CheckConstraint(
                 name="feature_field_unless_count",
                 condition=~Q(kind="metered")
                 | Q(aggregation="count", field="")
                 | ~Q(aggregation="count") & ~Q(field=""),
-                violation_error_message="Name the aggregation field. Only Count has none.",
+                violation_error_message="Enter the aggregation field. Only Count has none.",
             ),
             models.CheckConstraint(
                 name="feature_multiplier",
                 condition=Q(aggregation="sum_with_multiplier", multiplier__isnull=False, multiplier__gt=0)
                 | ~Q(aggregation="sum_with_multiplier") & Q(multiplier=None),
-                violation_error_message="Sum with multiplier needs a multiplier above 0; other aggregations take none.",
+                violation_error_message="Sum with multiplier needs a positive multiplier. Others have none.",
             ),
             models.CheckConstraint(
                 name="feature_event_name_trimmed",
                 condition=~Q(event_name__regex=r"^\s|\s$"),
-                violation_error_message="The event name must not begin or end with a blank.",
+                violation_error_message="The event name must not start or end with a space.",
             ),
             models.CheckConstraint(
                 name="feature_archived_has_time",
@@ -185,7 +187,7 @@ class Feature(Stamped):
             models.CheckConstraint(
                 name="feature_units_together",
                 condition=Q(unit_singular="", unit_plural="") | ~Q(unit_singular="") & ~Q(unit_plural=""),
-                violation_error_message="Give the unit in the singular and in the plural, or leave both empty.",
+                violation_error_message="Enter the unit in the singular and the plural, or leave both blank.",
             ),
         ]
         triggers: ClassVar = [

@@ -1,4 +1,4 @@
-"""What is sold: plans, their immutable published versions, and what a version grants."""
+"""Plans, their versions, and the free tiers of a version. A published version is immutable."""
 
 from typing import ClassVar
 
@@ -19,7 +19,7 @@ class PlanState(models.TextChoices):
 
 
 class Plan(Stamped):
-    """A named offer. Its prices live in numbered versions; customers keep theirs until they are moved."""
+    """A named offer. Its prices are in numbered versions, and subscriptions keep their version until they are moved."""
 
     public_id = PublicIdField("plan")
     name = models.CharField(max_length=255)
@@ -52,17 +52,17 @@ class VersionState(models.TextChoices):
 
 
 class PlanVersion(Stamped):
-    """One edition of a plan. A draft can be edited; a published one never changes, in the database too."""
+    """One version of a plan. A draft can be edited. The database keeps a published version from changing."""
 
     plan = models.ForeignKey(Plan, models.PROTECT, related_name="versions")
     number = models.PositiveIntegerField(editable=False)
     state = models.CharField(max_length=16, choices=VersionState, default=VersionState.DRAFT, editable=False)
-    trial_days = models.PositiveIntegerField(default=0, help_text="Days at the start that are free of charge.")
+    trial_days = models.PositiveIntegerField(default=0, help_text="Free days at the start of a subscription.")
     is_held = models.BooleanField(
-        "hold back",
+        "on hold",
         default=False,
-        help_text="New subscriptions stay on the published version until this draft is published by hand. "
-        "Off: the next subscription publishes it.",
+        help_text="Publish this draft by hand only. Until then, new subscriptions use the published version. "
+        "If off, the next new subscription publishes the draft.",
     )
     note = models.CharField(max_length=255, blank=True, help_text="What changed, and why.")
     published_at = models.DateTimeField(null=True, editable=False)
@@ -101,9 +101,9 @@ class PlanVersion(Stamped):
 
 
 def keep_published(name: str, version_ids: str = "OLD.version_id, NEW.version_id") -> pgtrigger.Trigger:
-    """Make a trigger that refuses rows of a published plan version: neither new ones, nor changes, nor deletion.
+    """Return a trigger that refuses to add, change or delete rows of a published plan version.
 
-    `version_ids` is the SQL that finds the versions from OLD and NEW: a row is moved neither out of one nor into one.
+    `version_ids` is the SQL that lists the versions of OLD and NEW, so that no row moves out of or into one.
     """
     return pgtrigger.Trigger(
         name=name,
@@ -121,26 +121,26 @@ def keep_published(name: str, version_ids: str = "OLD.version_id, NEW.version_id
 
 
 class EntitlementReset(models.TextChoices):
-    """When the free units are granted anew."""
+    """When the free units are granted again."""
 
     PERIOD = "period", "Each billing period"
     DAILY = "daily", "Each day"
     WEEKLY = "weekly", "Each week"
     MONTHLY = "monthly", "Each month from the billing anchor"
-    NEVER = "never", "Never: one allowance for the subscription's whole life"
+    NEVER = "never", "Never: one allowance for the whole subscription"
 
 
 class Entitlement(Stamped):
-    """What a plan version grants of a feature: the free tier of a metered one, on or off, or a fixed value."""
+    """What a plan version includes of a feature: free units, on or off, or a fixed value."""
 
     public_id = PublicIdField("ent")
     version = models.ForeignKey(PlanVersion, models.CASCADE, related_name="entitlements")
     feature = models.ForeignKey(Feature, models.PROTECT, related_name="entitlements")
-    free_units = NumericField(null=True, blank=True, help_text="Units free of charge. Empty: unlimited.")
+    free_units = NumericField(null=True, blank=True, help_text="Units free of charge. Leave blank for unlimited.")
     reset = models.CharField(max_length=16, choices=EntitlementReset, default=EntitlementReset.PERIOD)
-    is_prorated = models.BooleanField(default=False, help_text="Shrink the free units with a short billing period.")
+    is_prorated = models.BooleanField(default=False, help_text="Prorate the free units in a short billing period.")
     is_soft_limit = models.BooleanField(
-        default=True, help_text="For your own gate: may customers go beyond the free units?"
+        default=True, help_text="For access control in your own product: customers can exceed the free units."
     )
     is_enabled = models.BooleanField(default=True)
     static_value = models.CharField(max_length=255, blank=True)

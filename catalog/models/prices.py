@@ -1,4 +1,4 @@
-"""What a plan version charges: recurring fees and prices of usage."""
+"""The prices of a plan version: recurring fees and usage prices."""
 
 from typing import ClassVar
 
@@ -41,19 +41,19 @@ class Cadence(models.TextChoices):
 
 
 class PackageRounding(models.TextChoices):
-    UP = "up", "Up: a begun package is charged"
+    UP = "up", "Up: a partly used package is charged"
     DOWN = "down", "Down: only full packages are charged"
 
 
 class Price(Stamped):
-    """One charge of a plan version, in one currency and for one billing interval."""
+    """One price of a plan version, in one currency and for one billing interval."""
 
     public_id = PublicIdField("price")
     version = models.ForeignKey(PlanVersion, models.CASCADE, related_name="prices")
     kind = models.CharField(max_length=8, choices=PriceKind, default=PriceKind.USAGE)
     feature = models.ForeignKey(Feature, models.PROTECT, null=True, blank=True, related_name="prices")
     name = models.CharField(
-        max_length=255, blank=True, help_text="As the invoice line says it. Empty: the feature's name."
+        max_length=255, blank=True, help_text="Shown on the invoice line. Leave blank to use the feature's name."
     )
     key = models.CharField("lookup key", max_length=255, null=True, blank=True, db_index=True)
     currency = CurrencyField()
@@ -64,16 +64,16 @@ class Price(Stamped):
     unit_amount = UnitPriceField(
         null=True,
         blank=True,
-        help_text="The price of one unit, one package, or the fee. Tiers have their own.",
+        help_text="The price of one unit or one package, or the amount of the fee. Tiers have their own amounts.",
     )
-    quantity = NumericField(default=1, help_text="For a recurring fee: how many are charged.")
+    quantity = NumericField(default=1, help_text="Only for recurring fees: how many are charged.")
     package_size = NumericField(null=True, blank=True)
     package_rounding = models.CharField(max_length=4, choices=PackageRounding, default=PackageRounding.UP)
     charge_at_zero = models.BooleanField(
-        default=True, help_text="Charge the first tier's flat amount even when nothing was used."
+        default=True, help_text="Charge the first tier's flat amount even without usage."
     )
-    convert_multiply_by = NumericField(default=1, help_text="Usage is multiplied by this before it is priced.")
-    convert_divide_by = NumericField(default=1, help_text="Usage is divided by this before it is priced.")
+    convert_multiply_by = NumericField(default=1, help_text="Usage is multiplied by this number before it is priced.")
+    convert_divide_by = NumericField(default=1, help_text="Usage is divided by this number before it is priced.")
     convert_rounding = models.CharField(max_length=8, choices=Rounding, default=Rounding.NONE)
     rate_percent = UnitPriceField(null=True, blank=True)
     fixed_amount_per_event = UnitPriceField(null=True, blank=True)
@@ -84,9 +84,9 @@ class Price(Stamped):
     minimum_amount = AmountField(
         null=True,
         blank=True,
-        help_text="Minimum commitment a period: what is missing is charged as a true-up line.",
+        help_text="Minimum commitment per period. The shortfall is charged as a true-up line.",
     )
-    maximum_amount = AmountField(null=True, blank=True, help_text="The most that a period is charged.")
+    maximum_amount = AmountField(null=True, blank=True, help_text="The maximum charge per period.")
     metadata = models.JSONField(default=dict, blank=True)
     position = models.IntegerField(default=0, help_text="Order on the invoice.")
 
@@ -106,19 +106,19 @@ class Price(Stamped):
             models.CheckConstraint(
                 name="price_fixed_model",
                 condition=Q(kind="usage") | Q(model__in=["flat", "per_unit"]),
-                violation_error_message="A recurring fee is flat or per unit.",
+                violation_error_message="A recurring fee must be flat or per unit.",
             ),
             models.CheckConstraint(
                 name="price_unit_amount",
                 condition=Q(model__in=["graduated", "volume", "percentage", "graduated_percentage"], unit_amount=None)
                 | Q(model__in=["flat", "per_unit", "package"], unit_amount__isnull=False, unit_amount__gte=0),
-                violation_error_message="Give the amount (0 or more). Tiered and percentage prices have none.",
+                violation_error_message="Enter an amount of 0 or more. Tiered and percentage prices have none.",
             ),
             models.CheckConstraint(
                 name="price_package_size",
                 condition=Q(model="package", package_size__isnull=False, package_size__gt=0)
                 | ~Q(model="package") & Q(package_size=None),
-                violation_error_message="A package price needs a package size above 0; other prices take none.",
+                violation_error_message="A package price needs a positive package size. Other prices have none.",
             ),
             models.CheckConstraint(
                 name="price_rate_percent",
@@ -132,17 +132,17 @@ class Price(Stamped):
                     per_event_minimum=None,
                     per_event_maximum=None,
                 ),
-                violation_error_message="A percentage price needs a rate; other prices take no percentage fields.",
+                violation_error_message="A percentage price needs a rate. Other prices have no percentage fields.",
             ),
             models.CheckConstraint(
                 name="price_interval_count",
                 condition=Q(interval_count__gte=1),
-                violation_error_message="The interval count is 1 or more.",
+                violation_error_message="The interval count must be 1 or more.",
             ),
             models.CheckConstraint(
                 name="price_conversion_positive",
                 condition=Q(convert_multiply_by__gt=0, convert_divide_by__gt=0, quantity__gte=0),
-                violation_error_message="Conversion factors are above 0, the quantity is not negative.",
+                violation_error_message="Conversion factors must be positive, and the quantity can't be negative.",
             ),
             models.CheckConstraint(name="price_currency_code", condition=Q(currency__regex="^[A-Z]{3}$")),
             models.CheckConstraint(
@@ -150,7 +150,7 @@ class Price(Stamped):
                 condition=Q(minimum_amount=None)
                 | Q(maximum_amount=None)
                 | Q(minimum_amount__lte=models.F("maximum_amount")),
-                violation_error_message="The minimum is above the maximum.",
+                violation_error_message="The minimum must not exceed the maximum.",
             ),
         ]
         indexes: ClassVar = [
@@ -163,7 +163,7 @@ class Price(Stamped):
 
     @property
     def label(self) -> str:
-        """Say what an invoice line calls this charge."""
+        """Return the name that invoice lines show."""
         return self.name or (self.feature.name if self.feature else "Recurring fee")
 
     @property
@@ -172,13 +172,15 @@ class Price(Stamped):
 
 
 class PriceTier(models.Model):
-    """A tier of a graduated or volume price, up to and including `up_to`. The last one is open."""
+    """A tier of a graduated or volume price, up to and including `up_to`. The last tier is unlimited."""
 
     price = models.ForeignKey(Price, models.CASCADE, related_name="tiers")
-    up_to = NumericField(null=True, blank=True, help_text="Up to and including. Empty: without end, for the last tier.")
+    up_to = NumericField(
+        null=True, blank=True, help_text="Up to and including this quantity. Leave blank for the last tier."
+    )
     unit_amount = UnitPriceField(default=0)
     flat_amount = UnitPriceField(default=0)
-    rate_percent = UnitPriceField(default=0, help_text="For a graduated percentage.")
+    rate_percent = UnitPriceField(default=0, help_text="Only for graduated percentages.")
 
     class Meta:
         ordering: ClassVar = ["price", models.F("up_to").asc(nulls_last=True)]
@@ -193,7 +195,7 @@ class PriceTier(models.Model):
                 name="tier_positive",
                 condition=(Q(up_to=None) | Q(up_to__gt=0))
                 & Q(unit_amount__gte=0, flat_amount__gte=0, rate_percent__gte=0),
-                violation_error_message="Tier bounds are above 0 and amounts not negative.",
+                violation_error_message="Tier limits must be positive, and amounts can't be negative.",
             ),
         ]
         triggers: ClassVar = [
@@ -204,7 +206,7 @@ class PriceTier(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"up to {self.up_to}" if self.up_to is not None else "without end"
+        return f"up to {self.up_to}" if self.up_to is not None else "unlimited"
 
 
 auditlog.register(Price, exclude_fields=["updated_at"])

@@ -1,4 +1,4 @@
-"""What the admin pages of this office share. Apps above build their pages on `OfficeAdmin` too."""
+"""The admin classes that the apps' admin pages extend: `BaseAdmin`, and `OfficeAdmin` for records that staff edit."""
 
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -8,17 +8,46 @@ from django.core.exceptions import PermissionDenied
 from django.db.models import Model
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
+from django.urls import reverse
 from unfold.admin import ModelAdmin
 
 from config.office.exports import ExportsList
 from config.office.history import history_of
 
-SHOWN_CHANGES = 5
-FILTERS_OF_PAGE = {"p", "o", "q", "all", "e", "_popup", "_to_field", "_facets"}
+LATEST_CHANGES = 5
+NOT_FILTERS = {"p", "o", "q", "all", "e", "older_than", "newer_than", "_popup", "_to_field", "_facets"}
+
+
+class BaseAdmin(ModelAdmin):
+    """A list that explains what to do when it is empty, or when nothing matches its filters.
+
+    `empty_link` is a button for the empty list: its text and the name of an admin page. `list_title` replaces the
+    plural of the model's name.
+    """
+
+    change_list_template = "admin/office/list.html"
+    list_filter_submit = True
+    list_title = ""
+    empty_icon = "inbox"
+    empty_title = "Nothing here yet"
+    empty_text = ""
+    empty_link: tuple[str, str] | None = None
+    no_matches_text = "Change or reset the filters."
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        title = self.list_title or str(self.opts.verbose_name_plural)
+        context: dict[str, Any] = {
+            "title": title[:1].upper() + title[1:],
+            "list_is_narrowed": bool(request.GET.get("q")) or bool(set(request.GET) - NOT_FILTERS),
+        }
+        if self.empty_link:
+            text, page = self.empty_link
+            context |= {"empty_link_text": text, "empty_link_url": reverse(f"admin:{page}")}
+        return super().changelist_view(request, context | (extra_context or {}))  # type: ignore[no-any-return]
 
 
 class AuditedHistory:
-    """The history of an object from the log of changes, for an admin of audited rows. Comes before `ModelAdmin`."""
+    """The history page of a row from the change log. Comes before `ModelAdmin`."""
 
     admin_site: Any
     opts: Any
@@ -27,13 +56,13 @@ class AuditedHistory:
     _get_obj_does_not_exist_redirect: Callable[..., Any]
 
     def parts_of(self, obj: Any) -> Iterable[Model]:
-        """Return the rows whose changes are shown in the object's history, beside its own."""
+        """Return related rows whose changes belong to the history of this row."""
         return ()
 
     def history_view(
         self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        """Show everything that happened to the object: for staff who may see it."""
+        """Show every change of the row to staff who can view it."""
         obj = self.get_object(request, object_id)
         if obj is None:
             response: HttpResponse = self._get_obj_does_not_exist_redirect(request, self.opts, object_id)
@@ -49,33 +78,26 @@ class AuditedHistory:
             "changes": history_of(obj, *self.parts_of(obj)),
             **(extra_context or {}),
         }
-        return TemplateResponse(request, "admin/catalog/changes_page.html", context)
+        return TemplateResponse(request, "admin/office/changes_page.html", context)
 
 
-class OfficeAdmin(AuditedHistory, ExportsList, ModelAdmin):
-    """A list that can be searched, filtered and exported, and an object page that ends with its history.
+class OfficeAdmin(AuditedHistory, ExportsList, BaseAdmin):
+    """A list to search, filter and export, and forms that end with the latest changes."""
 
-    Subclasses name what an empty list should say to do next, and the parts whose changes belong to an object's.
-    """
-
-    empty_title = "Nothing here yet"
-    empty_text = ""
-    empty_icon = "inbox"
-    view_on_site = False  # these pages are the objects' own
-    list_filter_submit = True
+    view_on_site = False
     list_filter_sheet = False
     list_per_page = 50
     add_inlines: tuple[Any, ...] = ()
     show_full_result_count = False
     warn_unsaved_form = True
-    change_form_outer_after_template = "admin/catalog/changes_panel.html"
+    change_form_outer_after_template = "admin/office/changes_panel.html"
 
     def facts_of(self, request: HttpRequest, obj: Any) -> dict[str, Any]:
-        """Return what the object page's own templates need beside the form."""
+        """Return what the templates of the row's page need in addition to the form."""
         return {}
 
     def get_inlines(self, request: HttpRequest, obj: Any) -> Any:
-        """Show what belongs to an object once there is one, unless a subclass lets it be typed at once."""
+        """Show inlines for existing rows only, except those in `add_inlines`."""
         inlines = super().get_inlines(request, obj)
         return inlines if obj is not None else [inline for inline in inlines if inline in self.add_inlines]
 
@@ -95,18 +117,11 @@ class OfficeAdmin(AuditedHistory, ExportsList, ModelAdmin):
         obj: Any = None,
     ) -> HttpResponse:
         if obj is not None:
-            changes = history_of(obj, *self.parts_of(obj), limit=SHOWN_CHANGES)
+            changes = history_of(obj, *self.parts_of(obj), limit=LATEST_CHANGES)
             context |= {"changes": changes, **self.facts_of(request, obj)}
         response: HttpResponse = super().render_change_form(request, context, add, change, form_url, obj)
         return response
 
-    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        narrowed = bool(request.GET.get("q")) or bool(set(request.GET) - FILTERS_OF_PAGE)
-        response: HttpResponse = super().changelist_view(
-            request, {"list_is_narrowed": narrowed, **(extra_context or {})}
-        )
-        return response
-
     def delete_queryset(self, request: HttpRequest, queryset: Any) -> None:
-        for obj in queryset:  # one by one, so that each deletion is in the history
+        for obj in queryset:  # row by row, so that the change log has an entry for each
             self.delete_model(request, obj)

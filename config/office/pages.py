@@ -5,10 +5,8 @@ from typing import Any
 
 from django.contrib import admin
 from django.contrib.admin import AdminSite, ModelAdmin
-from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
-from django.http import HttpRequest, HttpResponse, HttpResponseBase
-from django.template.response import TemplateResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, QueryDict
 from django.urls import URLPattern
 from django.views.generic.base import ContextMixin, TemplateResponseMixin, View
 
@@ -72,21 +70,11 @@ def add_pages(urls: Callable[[AdminSite], list[URLPattern]]) -> None:
     site.extra_urls = lambda: [*(earlier() if earlier else []), *urls(site)]  # type: ignore[attr-defined]
 
 
-def page(request: HttpRequest, template: str, title: str, **context: Any) -> TemplateResponse:
-    """Answer with one of the pages, inside the admin's frame."""
-    return TemplateResponse(
-        request, f"admin/events/{template}", {**admin.site.each_context(request), "title": title, **context}
-    )
-
-
-def ensure_may_view(request: HttpRequest) -> User:
-    """Let through staff who may view events. Everybody else gets 403."""
-    user = request.user
-    if not isinstance(user, User) or not user.has_perm("events.view_event"):
-        raise PermissionDenied
-    return user
-
-
-def clean(text: str) -> str:
-    """Take a text from an address: without blanks around it, and without the NUL that PostgreSQL has no place for."""
+def clean_text(text: str) -> str:
+    """Remove surrounding spaces, and NUL characters, which PostgreSQL can't store."""
     return text.replace("\x00", "").strip()
+
+
+def clean_values(query: QueryDict) -> dict[str, str]:
+    """Return the parameters of a request by name, cleaned; the last value of a repeated parameter."""
+    return {name: clean_text(str(value)) for name, value in query.items()}

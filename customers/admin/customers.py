@@ -137,7 +137,7 @@ class CustomerAdmin(Archiving, ImportMixin, OfficeAdmin):
     )
     add_fieldsets = fieldsets[:3]
     readonly_fields = ("state", "archived_at", "public_id", "created_at")
-    import_export_change_list_template = "admin/catalog/list_import_export.html"
+    import_export_change_list_template = "admin/import_export/change_list_import_export.html"
     import_form_class = ImportForm
     export_columns = (
         ("Id", "public_id"),

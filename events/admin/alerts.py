@@ -11,9 +11,8 @@ from unfold.admin import TabularInline
 from unfold.contrib.filters.admin import AutocompleteSelectFilter, BooleanRadioFilter
 from unfold.decorators import display
 
-from config.office.base import AuditedHistory
+from config.office.base import AuditedHistory, BaseAdmin
 from config.office.dialogs import staff
-from config.office.readonly import SaysWhenEmpty
 from config.office.wording import moment
 from events.models import UsageAlert, UsageAlertFiring
 
@@ -54,9 +53,10 @@ class FiringsInline(TabularInline):
 
 
 @admin.register(UsageAlert)
-class UsageAlertAdmin(AuditedHistory, SaysWhenEmpty):
+class UsageAlertAdmin(AuditedHistory, BaseAdmin):
     """Alerts on usage. Webhook endpoints are told of them as `usage.threshold_reached`."""
 
+    actions: Any = None
     list_display = ("subscription", "feature", "quantity", "is_enabled", "created_by")
     list_filter = (
         ("subscription__customer", AutocompleteSelectFilter),

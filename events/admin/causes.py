@@ -13,7 +13,7 @@ from unfold.admin import ModelAdmin
 
 from catalog.models import Feature
 from config.office.dialogs import ReasonForm, confirm, open_page, staff
-from config.office.pages import clean
+from config.office.pages import clean_values
 from events.admin.pages.fixes import take_proof
 from events.diagnosis.billing_facts import write_amounts
 from events.diagnosis.summary import plain_quantity
@@ -77,7 +77,7 @@ class CausesPages(ModelAdmin):
         """
         if not self.has_view_permission(request):
             raise PermissionDenied
-        given = {name: clean(str(value)) for name, value in request.GET.items()}
+        given = clean_values(request.GET)
         trouble = _named_trouble(given)
         meant = nearly_named(trouble.external_id) if trouble.reason == Reason.UNKNOWN_CUSTOMER else None
         offers = offers_for(trouble, known_names=known_names(), meant=meant)
@@ -103,7 +103,7 @@ class CausesPages(ModelAdmin):
         """Ask why, then close the problems of a cause without counting their events. Only for staff who may mend."""
         if not self.has_mend_permission(request):
             raise PermissionDenied
-        given = {name: clean(str(value)) for name, value in request.GET.items()}
+        given = clean_values(request.GET)
         ids = list(
             Problem.objects.filter(cause_of(given), state=ProblemState.OPEN)
             .order_by("pk")

@@ -106,7 +106,7 @@ def test_a_draft_is_compared_with_what_is_sold_today():
     draft.prices.exclude(feature=tokens).delete()
     make_fee(version=draft, name="Base fee")
 
-    found = [(line.what, line.before, line.after) for line in differences(draft)]
+    found = [(line.subject, line.before, line.after) for line in differences(draft)]
 
     assert found == [
         ("Tokens (USD)", "$0.01 per unit; per month", "$0.02 per unit; per month"),
@@ -119,6 +119,6 @@ def test_a_first_draft_adds_everything():
     price = make_price(version=make_draft(), feature=make_feature(name="Tokens"), model="volume")
     PriceTier.objects.create(price=price, unit_amount=Decimal(1))
 
-    assert [(line.what, line.after) for line in differences(price.version)] == [
+    assert [(line.subject, line.after) for line in differences(price.version)] == [
         ("Tokens (USD)", "Volume: then $1.00; per month")
     ]

@@ -77,7 +77,7 @@ class Guide:
         return Event.objects.get(event_id=event_id).state == EventState.COUNTED
 
 
-BUTTONS = re.compile(r'<a class="ch-button[^"]*" href="([^"]*)">([^<]*)</a>')
+BUTTONS = re.compile(r'<a\s+class="ch-button[^"]*"\s+href="([^"]*)"\s*>\s*([^<]*?)\s*</a>')
 
 
 def make_guide(staff: Client, *, is_subscribed: bool = True, free_units: Any = None, **feature: Any) -> Guide:

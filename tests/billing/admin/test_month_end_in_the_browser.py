@@ -32,16 +32,16 @@ def company(monkeypatch):
 def test_a_large_month_is_followed_to_its_end(admin_browser, company, monkeypatch):
     monkeypatch.setattr(tasks.continue_month_ends, "apply_async", lambda **given: None)
     page = admin_browser.open("/admin/billing/invoice/month-end/?month=2026-09")
-    page.get_by_text("0 of 3 customers, once a worker is free").wait_for()
+    page.get_by_text("0 of 3 customers · waiting for a worker").wait_for()
     page.get_by_role("link", name="$0.10").wait_for()
     report = MonthEndReport.objects.get()
     background.take_step(report.pk, now=timezone.now())
     page.get_by_text("1 of 3 customers").wait_for()
     assert tasks.continue_month_ends() == 2
-    page.get_by_text("Earned, not billed").wait_for()
-    page.get_by_role("heading", name="$3.00").wait_for()
+    page.get_by_role("heading", name="Unbilled revenue", exact=True).wait_for()
+    page.locator(".ch-amount", has_text="$3.00").wait_for()
     monkeypatch.setattr(tasks.continue_month_ends, "apply_async", lambda **given: tasks.continue_month_ends())
-    page.get_by_role("button", name="Work it out anew").click()
+    page.get_by_role("button", name="Recalculate").click()
     page.get_by_text("September 2026 is being worked out").wait_for()
-    page.get_by_text("3 customers in").wait_for()
+    page.get_by_text("3 customers, calculated in").wait_for()
     assert MonthEndReport.objects.exclude(finished_at=None).count() == 2

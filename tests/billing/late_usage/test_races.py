@@ -85,7 +85,7 @@ def test_a_batch_that_commits_between_working_out_and_finalizing_is_late(subscri
             in_thread(process_batch).join(20)  # the invoice is worked out and not written yet
         return found
 
-    monkeypatch.setattr(billing_run, "compute_many", compute_many)
+    monkeypatch.setattr(billing_run, "compute_invoices", compute_many)
     billing_run.run_to_end(as_of=OCTOBER)
     monkeypatch.undo()
     [invoice] = Invoice.objects.all()

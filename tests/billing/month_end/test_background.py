@@ -144,7 +144,7 @@ def test_a_worker_that_is_killed_loses_the_chunk_at_hand_only(five, few_at_once,
     report = background.start(SEPTEMBER, now=NOW, by=None)
     assert background.take_step(report.pk, now=NOW)
     with monkeypatch.context() as patched:
-        patched.setattr("billing.month_end.background.work_out", lambda *given, **named: 1 // 0)
+        patched.setattr("billing.month_end.background.compute_chunk", lambda *given, **named: 1 // 0)
         with pytest.raises(ZeroDivisionError):
             background.take_step(report.pk, now=NOW)
     assert background.progress(SEPTEMBER) == background.Progress(report, 2)
@@ -159,7 +159,7 @@ def test_a_month_that_fails_keeps_no_other_waiting(five, few_at_once, monkeypatc
         return compute_chunk(month, stretch, now=now) if month != SEPTEMBER else 1 // 0
 
     with monkeypatch.context() as patched:
-        patched.setattr("billing.month_end.background.work_out", fail)
+        patched.setattr("billing.month_end.background.compute_chunk", fail)
         with pytest.raises(ZeroDivisionError):
             continue_month_ends()
     assert background.unfinished() == [failing.pk]
@@ -199,7 +199,7 @@ def test_an_unforeseen_error_leaves_one_out_and_the_report_is_finished(five, few
             raise ZeroDivisionError("a bug")
         return compute_invoices(works)
 
-    monkeypatch.setattr("billing.month_end.accrual.compute_many", broken_for_one)
+    monkeypatch.setattr("billing.month_end.accrual.compute_invoices", broken_for_one)
     report = background.start(SEPTEMBER, now=NOW, by=None)
     continue_month_ends()
     report.refresh_from_db()
@@ -224,7 +224,7 @@ def test_a_large_month_is_asked_for_by_the_page_and_shown_when_it_is_there(five,
     first = staff_client.get(address).content.decode()
     assert 'hx-trigger="load"' in first
     assert "Before you close" in first
-    assert "Earned, not billed" not in first
+    assert "Accrual" not in first
     assert MonthEndReport.objects.count() == 0
     asked = staff_client.post(url("billing_month_end_work_out", month="2026-09"), headers={"HX-Request": "true"})
     assert "0 of 5 customers" in asked.content.decode()
@@ -236,7 +236,7 @@ def test_a_large_month_is_asked_for_by_the_page_and_shown_when_it_is_there(five,
     done = staff_client.get(url("billing_month_end_progress", month="2026-09"))
     assert done["HX-Redirect"] == address
     page = staff_client.get(address).content.decode()
-    for words in ("5 customers in", "Work it out anew", "Earned, not billed", "$5.00", "as of"):
+    for words in ("5 customers, calculated in", "Recalculate", "Unbilled revenue", "$5.00", "as of"):
         assert words in page
     answer = staff_client.get(address + "&format=csv")
     rows = list(csv.reader(io.StringIO(b"".join(answer.streaming_content).decode("utf-8-sig"))))
@@ -262,12 +262,12 @@ def test_an_earlier_report_can_be_opened_again(five, few_at_once, staff_client, 
     address, again = (url(name, month="2026-09") for name in ("billing_month_end", "billing_month_end_work_out"))
     staff_client.post(again)
     continue_month_ends()
-    assert "Another time" not in staff_client.get(address).content.decode()
+    assert 'for="report"' not in staff_client.get(address).content.decode()
     use(Customer.objects.first(), calls, utc(2026, 9, 21), 10)
     staff_client.post(again)
     continue_month_ends()
     page = staff_client.get(address).content.decode()
-    assert "Another time" in page
+    assert 'for="report"' in page
     assert "$6.00" in page
     first = MonthEndReport.objects.order_by("pk").first()
     page = staff_client.get(f"{address}&report={first.pk}").content.decode()
@@ -280,7 +280,7 @@ def test_an_earlier_report_can_be_opened_again(five, few_at_once, staff_client, 
 
 def test_a_month_to_come_is_worked_out_only_when_asked_for(five, few_at_once, staff_client):
     page = staff_client.get(url("billing_month_end", month="2900-01")).content.decode()
-    assert "Work it out" in page
+    assert "Calculate</button>" in page
     assert 'hx-trigger="load"' not in page
 
 

@@ -123,7 +123,7 @@ def test_an_unforeseen_error_parks_one_and_bills_the_others(calls, monkeypatch, 
             raise ZeroDivisionError("a bug")
         return real(subscription)
 
-    monkeypatch.setattr(billing_run, "next_step", next_step)
+    monkeypatch.setattr(billing_run, "next_invoice", next_step)
     run = run_to_end(as_of=START)
     assert (run.invoices_made, run.failed) == (2, 1)
     assert BillingState.objects.get(pk=broken).parked_reason == "Unexpected error, ZeroDivisionError: a bug"
@@ -140,7 +140,7 @@ def test_of_many_the_two_that_fail_are_found_in_few_tries(calls, monkeypatch, ca
             raise ZeroDivisionError("a bug")
         return real(ids)
 
-    monkeypatch.setattr(billing_run, "load_accounts", load_subscriptions)
+    monkeypatch.setattr(billing_run, "load_subscriptions", load_subscriptions)
     run = run_to_end(as_of=START)
     assert (run.invoices_made, run.failed) == (14, 2)
     assert set(BillingState.objects.exclude(parked_at=None).values_list("pk", flat=True)) == broken
@@ -150,7 +150,7 @@ def test_of_many_the_two_that_fail_are_found_in_few_tries(calls, monkeypatch, ca
 
 def test_a_parked_subscription_is_tried_again_later_each_time_after_longer(calls, monkeypatch):
     [subscription] = make_customers(1, FEE)
-    monkeypatch.setattr(billing_run, "next_step", _explode)
+    monkeypatch.setattr(billing_run, "next_invoice", _explode)
     waits = []
     now = START
     for _ in range(7):

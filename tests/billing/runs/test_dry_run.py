@@ -143,7 +143,7 @@ def test_an_unforeseen_error_spoils_only_its_own_subscription(plan, monkeypatch,
             raise ZeroDivisionError("a bug")
         return next_invoice.next_invoice(subscription)
 
-    monkeypatch.setattr(billing_run, "next_step", next_step)
+    monkeypatch.setattr(billing_run, "next_invoice", next_step)
     run = dry_run(START)
     assert (run.done, run.invoices_made, run.failed) == (3, 2, 1)
     problem = run.findings.exclude(problem="").get()

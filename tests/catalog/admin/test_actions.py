@@ -132,7 +132,7 @@ def test_a_list_is_exported_as_shown(staff_client):
 
     page = staff_client.get(url("catalog_feature_export", q="chat")).content.decode()
     assert "Aggregation field" in page
-    file = staff_client.post(url("catalog_feature_export", q="chat"), {"format": "0"}).content.decode()
+    file = staff_client.post(url("catalog_feature_export", q="chat"), {"format": "0"}).getvalue().decode("utf-8-sig")
 
     lines = file.splitlines()
     assert lines[0].startswith("Id,Name,Lookup key,Kind,Event name,Aggregation")

@@ -267,6 +267,6 @@ def test_no_export_holds_a_formula(formulas, staff_client, page):
 def test_the_query_tools_file_holds_no_formula(formulas, staff_client):
     query = {"feature": formulas.pk, "group": "property", "property": FORMULA, "window": "month"}
     answer = staff_client.get(url("events_query", **query, format="csv"))
-    cells = [cell for row in csv.reader(StringIO(answer.content.decode("utf-8-sig"))) for cell in row]
+    cells = [cell for row in csv.reader(StringIO(answer.getvalue().decode("utf-8-sig"))) for cell in row]
     assert any(FORMULA in cell for cell in cells)
     assert not [cell for cell in cells if cell.startswith(("=", "+", "@", "\t"))]

@@ -41,7 +41,7 @@ def test_staff_log_in_and_land_on_home(admin_browser: AdminBrowser) -> None:
     page.fill("input[name=username]", "staff")
     page.fill("input[name=password]", "correct-horse-battery")
     page.click("button[type=submit]")
-    expect(page.get_by_text("What to do first")).to_be_visible()
+    expect(page.get_by_text("Get started")).to_be_visible()
 
 
 def test_every_page_of_the_sidebar_opens_without_complaint(usage: None, admin_browser: AdminBrowser) -> None:
@@ -61,8 +61,8 @@ def test_an_event_is_found_and_its_payload_shown(usage: None, admin_browser: Adm
     expect(page.locator("#result_list")).to_contain_text("Acme Ltd")
     page.get_by_role("link", name="Payload").click()
     expect(page.locator("#modal-content pre")).to_contain_text('"tokens": 150')
-    page.get_by_role("link", name="Everything about it").click()
-    expect(page.locator("body")).to_contain_text("Features that take it")
+    page.get_by_role("link", name="Event details").click()
+    expect(page.locator("body")).to_contain_text("Features for this event name")
 
 
 def test_filters_are_applied_and_kept_in_the_address(usage: None, admin_browser: AdminBrowser) -> None:
@@ -94,8 +94,8 @@ def test_a_cause_is_mended_and_leads_back_to_problems(usage: None, admin_browser
     expect(page.locator(".ch-table")).to_contain_text("Model.Usage")
     page.locator("td[data-name=Problems]").get_by_role("link", name="1", exact=True).click()
     expect(page.locator("#result_list")).to_contain_text("evt-2")
-    page.get_by_role("link", name="← Grouped by cause").click()
-    expect(page.locator("td[data-name='At risk']")).to_contain_text("no subscription bills it")
+    page.get_by_role("link", name="← Group by cause").click()
+    expect(page.locator("td[data-name='At risk']")).to_contain_text("not in any subscription")
     page.get_by_role("link", name="Map it to model.usage").click()
     expect(page.locator("body")).to_contain_text("Count events named “Model.Usage” as “model.usage”")
     page.fill("input[name=reason]", "The old client")

@@ -51,7 +51,7 @@ def client_with(*permissions: str) -> Client:
 def html(client, url, **query):
     answer = client.get(url, query)
     assert answer.status_code == 200, answer.status_code
-    return answer.content.decode()
+    return " ".join(answer.content.decode().split())
 
 
 def test_the_pages_have_the_names_that_links_use():
@@ -111,8 +111,8 @@ def test_refused_requests_stand_beside_with_what_helps(staff_client):
 
 def test_an_empty_live_view_says_what_to_do(staff_client):
     page = html(staff_client, DEBUGGER)
-    assert "Nothing has come yet" in page
-    assert "No request was refused" in page
+    assert "No events yet" in page
+    assert "No refused requests" in page
 
 
 def test_the_live_feed_costs_the_same_however_many_events(staff_client, acme, tokens, django_assert_num_queries):
@@ -181,7 +181,7 @@ def test_a_fix_is_previewed_applied_and_proved(staff_client, priced, staff_user)
     assert (answer.status_code, answer["Location"]) == (302, f"{DEBUGGER}?event=e-1")
     proof = html(staff_client, answer["Location"])
     assert "3 problems closed, 0 still open" in proof
-    assert "<strong>$3.00</strong>: $3.00 more" in proof
+    assert "<strong>$3.00</strong>, $3.00 more" in proof
     assert ledger("e-1").state == EventState.COUNTED
     assert (EventNameAlias.objects.get().created_by, EventNameAlias.objects.get().reason) == (staff_user, "old SDK")
     assert 'id="proof"' not in html(staff_client, DEBUGGER, event="e-1")
@@ -202,7 +202,7 @@ def test_a_fix_needs_the_permission_for_what_it_changes(priced):
     send("Model.Usage", event_id="e-1", tokens=1)
     process()
     viewer = client_with("view_event")
-    assert "Your role may not do this" in html(viewer, DEBUGGER, event="e-1")
+    assert "Your role doesn't have permission" in html(viewer, DEBUGGER, event="e-1")
     assert viewer.get(FIX, {"event": "e-1", **MAPPING}).status_code == 403
     assert viewer.post(FIX, {"event": "e-1", **MAPPING}).status_code == 403
     assert client_with("view_event", "add_eventnamealias").post(FIX, MAPPING).status_code == 302
@@ -250,7 +250,7 @@ def test_the_query_page_holds_the_whole_query_in_its_address(staff_client, acme,
     url = reverse("admin:events_query")
     page = html(staff_client, url, **given)
     assert "1,240" in page
-    assert "Both agree." in page
+    assert "Both match." in page
     assert 'data-type="bar"' in page
     table = staff_client.get(url, given | {"format": "csv"}).content.decode().splitlines()
     assert table[0] == "model,external_customer_id,quantity,events,from,to,feature"
@@ -260,8 +260,8 @@ def test_the_query_page_holds_the_whole_query_in_its_address(staff_client, acme,
 
 def test_the_query_page_says_what_to_do_when_there_is_nothing(staff_client, acme, tokens):
     url = reverse("admin:events_query")
-    assert "Choose a feature to begin" in html(staff_client, url)
-    assert "No event has ever counted for this feature" in html(staff_client, url, feature=tokens.pk, window="month")
+    assert "Choose a feature</h2>" in html(staff_client, url)
+    assert "No events have been counted for this feature" in html(staff_client, url, feature=tokens.pk, window="month")
     assert "choose a customer" in html(staff_client, url, feature=tokens.pk, window="current")
     assert "Choose a feature." in html(staff_client, url, feature="x")
 

@@ -18,7 +18,7 @@ from tests.factories import make_customer, make_feature, make_subscription, make
 pytestmark = pytest.mark.django_db
 NUMBER = re.compile(r"\d[\d,]*\+?( (events?|problems?|customers?|times?|counted|with problems|duplicates))?")
 UNREAD = {"script", "style", "code", "pre", "time", "option", "textarea", "nav", "aside", "button", "title", "label"}
-NO_COUNT = ("ch-step-mark", "select2", "dbg-code")  # places in an order, and what was sent
+NO_COUNT = ("ch-step-mark", "select2", "ch-sent")  # places in an order, and what was sent
 VOID = {"input", "img", "br", "link", "meta", "hr", "col", "source", "path", "circle"}
 
 
@@ -48,7 +48,7 @@ class Numbers(HTMLParser):
             or UNREAD & set(tags)
             or "ch-step-mark" in classes
             or "select2" in classes
-            or "dbg-code" in classes
+            or "ch-sent" in classes
         ):
             return
         if NUMBER.fullmatch(data.strip()):

@@ -8,6 +8,7 @@ from django.test import Client
 from django.urls import reverse
 
 from events.models import EventState, Problem, ProblemState
+from tests.admin_pages import text_of
 from tests.events.senders import ledger, process, send
 from tests.factories import make_customer, make_feature, make_user
 
@@ -82,7 +83,7 @@ def test_a_mended_cause_is_replayed_whole(staff_client, staff_user):
     process()
     url = cause_url(staff_client, "replay")
     make_customer(external_id="later")
-    assert "Apply and replay 3 events" in staff_client.get(url).content.decode()
+    assert "Apply and replay 3 events" in text_of(staff_client.get(url))
     assert Problem.objects.filter(state=ProblemState.OPEN).count() == 3  # looking does nothing
     apply(staff_client, url)
     assert {ledger(name).state for name in names} == {EventState.COUNTED}
