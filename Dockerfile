@@ -1,4 +1,4 @@
-# One image for web, worker, beat and migrations: `compose.yaml` says which.
+# One image for web, worker, beat and migrations; `compose.yaml` sets the command.
 FROM python:3.13-slim
 
 ENV PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 STATIC_ROOT=/srv/static DATA_DIR=/srv/data
@@ -15,7 +15,7 @@ COPY events events
 COPY billing billing
 COPY templates templates
 
-# Collecting needs the settings but no service: DEBUG=0 chooses the storage that deployments use.
+# Collecting static files needs the settings but no service. DEBUG=0 selects the storage of deployments.
 RUN DEBUG=0 SECRET_KEY=only-while-building DATABASE_URL=postgresql:///none python manage.py collectstatic --noinput -v0 \
     && useradd --system --no-create-home app && mkdir -p /srv/data && chown app /srv/data
 USER app

@@ -175,8 +175,9 @@ X_FRAME_OPTIONS = "DENY"
 DATA_UPLOAD_MAX_MEMORY_SIZE = 32 * 1024 * 1024  # the largest batch of events, as the API says
 DATA_UPLOAD_MAX_NUMBER_FIELDS = 5000
 
-# Unfold's pages are Alpine's attributes, which become functions ('unsafe-eval'), and style attributes. No
-# inline script runs without the request's nonce: <script nonce="{{ CSP_NONCE }}">. See docs/decisions.md.
+# Unfold's pages use Alpine attributes, which Alpine compiles to functions ('unsafe-eval'), and style attributes. No
+# inline script runs without the request's nonce: <script nonce="{{ CSP_NONCE }}">.
+# See docs/decisions/0005-content-security-policy.md.
 CONTENT_SECURITY_POLICY = {
     "DIRECTIVES": {
         "default-src": [SELF],

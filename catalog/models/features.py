@@ -160,7 +160,7 @@ class Feature(Stamped):
                 name="feature_metered_has_meter",
                 condition=Q(kind="metered") & ~Q(event_name="") & ~Q(aggregation="")
                 | ~Q(kind="metered") & Q(event_name="", aggregation="", field=""),
-                violation_error_message="A metered feature needs an event name and an aggregation. Others have neither.",
+                violation_error_message="A metered feature needs an event name and an aggregation, others neither.",
             ),
             models.CheckConstraint(
                 name="feature_field_unless_count",

@@ -2,7 +2,7 @@
 
 Only this project's processes reach it, through a unix socket. Who uses it holds a shared lock on a file for as
 long as they live, so the last one out stops the server, and a killed process leaves nothing behind to clean up.
-As root, which PostgreSQL refuses to run as, the server runs as a system user made for it (see docs/decisions.md).
+As root, which PostgreSQL refuses to run as, the server runs as a system user made for it (see docs/decisions).
 """
 
 import atexit
