@@ -48,7 +48,7 @@ class BillingRunAdmin(NeverChanged, ModelAdmin):
     actions_list = ("start_dry", "start")
 
     def has_start_permission(self, request: HttpRequest, object_id: object = None) -> bool:
-        """Whoever can add a run can start one."""
+        """Users who can add a run can start one."""
         return request.user.has_perm("billing.add_billingrun")
 
     @display(description="Started", ordering="started_at")

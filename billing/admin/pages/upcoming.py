@@ -48,7 +48,7 @@ class UpcomingList(AdminPage):
 
 
 class UpcomingPage(AdminPage):
-    """Show the upcoming invoice of one subscription as of now."""
+    """Show the upcoming invoice of one subscription."""
 
     template_name = "admin/billing/upcoming/one.html"
 
