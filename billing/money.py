@@ -5,7 +5,6 @@ Every amount is a `Decimal` that travels beside its currency. Nothing here knows
 
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from decimal import (
     ROUND_CEILING,
     ROUND_FLOOR,
@@ -87,25 +86,6 @@ def round_to(number: Decimal, places: int, mode: str = "half_up") -> Decimal:
     rounded = number.quantize(Decimal(1).scaleb(-places), rounding=_MODES[mode], context=_EXACT)
     # A plain zero turns -0.00 into 0.00.
     return _EXACT.add(rounded, ZERO)
-
-
-@dataclass(frozen=True, slots=True)
-class Precision:
-    """How finely amounts are kept: decimal places, or unrounded when `mode` is none."""
-
-    places: int = 0
-    mode: str = "half_up"
-
-    def round(self, amount: Decimal) -> Decimal:
-        return round_to(amount, self.places, self.mode)
-
-    def round_fraction(self, amount: Fraction) -> Decimal:
-        return self.round(to_decimal(amount))
-
-
-def precision_of(currency: str) -> Precision:
-    """Return the precision of the currency's amounts. Raises `UnknownCurrency`."""
-    return Precision(currency_places(currency))
 
 
 def times(amount: Decimal, factor: Fraction) -> Decimal:

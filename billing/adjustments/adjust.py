@@ -1,16 +1,21 @@
-"""What discounts, taxes and prepaid credit make of an invoice's charges, in `computation`'s fixed order. Pure.
+"""Discounts, taxes and prepaid credit of an invoice's charges, in one fixed order. Pure.
 
-The run, the upcoming invoice, recomputing, reissuing and invoices written by hand all come through `adjust`.
+1. A credited fee gives back less by the discount that it had.
+2. Coupons for certain charges, then coupons for all: percentages, each of what the one before left, then amounts.
+   A discount is rounded once and spread over its charges by largest remainder; negative charges take no part.
+3. Taxes on what is left, each rounded once.
+4. Prepaid credit pays a positive total. A negative total becomes credit.
+
+Billing runs, the upcoming invoice, recalculated and reissued invoices and invoices written by hand all use `adjust`.
 """
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
 
-from billing import wording
-from billing.adjustments import computation
+from billing.adjustments.adjustment_lines import AdjustmentLine, discount_lines, tax_lines
+from billing.adjustments.charge import Charge
 from billing.adjustments.conditions import (
     EVERYTHING,
     REVERSE_CHARGE,
@@ -18,63 +23,35 @@ from billing.adjustments.conditions import (
     AppliedCoupon,
     AvailableCredit,
     Conditions,
-    CustomerTax,
-    Item,
+    CouponUse,
 )
-from billing.adjustments.discounts import Discount
-from billing.adjustments.taxes import Tax, TaxRate
-from billing.lines import DISCOUNT, TAX
-from billing.money import ZERO, format_amount
-from config.numbers import number
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """One charge's part of the invoice's discounts and taxes. `tax` comes on top, `tax_included` is inside."""
-
-    discount: Decimal = ZERO
-    tax: Decimal = ZERO
-    tax_included: Decimal = ZERO
-
-
-@dataclass(frozen=True, slots=True)
-class AdjustmentLine:
-    """A discount's or a tax's line. `amount` is what it adds to the total: nothing for a tax that prices contain."""
-
-    kind: str
-    description: str
-    amount: Decimal
-    computation: dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class CouponUse:
-    """That an applied coupon reduced the invoice, as its `number`th."""
-
-    application_id: int
-    number: int
-    amount: Decimal
+from billing.adjustments.credit import take_credit
+from billing.adjustments.taxes import ChargedTax, compute_taxes
+from billing.money import ZERO, allocate, currency_places
 
 
 @dataclass(frozen=True, slots=True)
 class InvoiceTotals:
-    """What an invoice comes to. `subtotal` - `discount` + `tax` = `total` = the sum of charges and `lines`.
+    """An invoice's totals. `subtotal` - `discount` + `tax` = `total` = the sum of charges and `lines`.
 
-    `parts` follow the charges. `credits` is what prepaid credit would pay; below zero what a total below zero would add
-    to it. Either way `total` - `credits` = `due`.
+    `credits` is what prepaid credit would pay; if negative, what the negative total would add to it. Either way
+    `total` - `credits` = `due`.
     """
 
     subtotal: Decimal = ZERO
     discount: Decimal = ZERO
     tax: Decimal = ZERO
     tax_included: Decimal = ZERO
-    total: Decimal = ZERO
     credits: Decimal = ZERO
     treatment: str = TAXABLE
     note: str = ""
-    parts: tuple[Part, ...] = ()
+    charges: tuple[Charge, ...] = ()
     lines: tuple[AdjustmentLine, ...] = ()
     uses: tuple[CouponUse, ...] = ()
+
+    @property
+    def total(self) -> Decimal:
+        return self.subtotal - self.discount + self.tax
 
     @property
     def due(self) -> Decimal:
@@ -87,7 +64,7 @@ class InvoiceTotals:
 
 
 def adjust(
-    items: Sequence[Item],
+    charges: Sequence[Charge],
     conditions: Conditions,
     *,
     currency: str,
@@ -95,204 +72,77 @@ def adjust(
     subscription_id: int | None = None,
     with_discounts: bool = True,
 ) -> InvoiceTotals:
-    """Discount and tax charges, and reckon with prepaid credit; what it takes is used up in the conditions.
+    """Discount and tax charges, which are changed, and take prepaid credit into account.
 
-    `at` is when the invoice falls due: it decides which coupons run and which credit hasn't expired.
+    Coupons and credit that the invoice takes are used up in the conditions. `at` is when the invoice falls due: it
+    decides which coupons run and which credit hasn't expired.
     """
-    live = (
-        [each for each in conditions.coupons if each.is_live(at, currency, subscription_id)] if with_discounts else []
+    coupons = conditions.live_coupons(at, currency, subscription_id) if with_discounts else []
+    uses = _apply_coupons(charges, coupons, currency)
+    taxes = compute_taxes(
+        [charge.remaining for charge in charges],
+        conditions.taxes_of(subscription_id, currency),
+        currency,
+        reverse_charge=conditions.treatment == REVERSE_CHARGE,
     )
-    levies = conditions.taxes_of(subscription_id, currency)
-    subtotal = sum((item.amount for item in items), ZERO)
-    if not (live or levies or any(item.discount_back for item in items)):
-        return _plain(items, subtotal, conditions, currency, at)
-    draft = _draft(items, live, levies, currency, reverse_charge=conditions.treatment == REVERSE_CHARGE)
-    computed = computation.compute(draft)
-    uses = _record_uses(live, computed)
-    lines = [*_discount_lines(live, uses, items, computed, currency), *_tax_lines(levies, computed.taxes, currency)]
-    total = computed.total - computed.account_credit
-    included = sum((tax.amount for tax in computed.taxes if tax.rate.inclusive), ZERO)
+    _add_taxes(charges, taxes)
+    subtotal = sum((charge.amount for charge in charges), ZERO)
+    discount = sum((charge.discount for charge in charges), ZERO)
+    tax = sum((charge.tax for charge in charges), ZERO)
     return InvoiceTotals(
         subtotal=subtotal,
-        discount=computed.discount,
-        tax=computed.tax - included,
-        tax_included=included,
-        total=total,
-        credits=_take_credit(conditions.credit.get(currency, []), total, at),
+        discount=discount,
+        tax=tax,
+        tax_included=sum((charge.tax_included for charge in charges), ZERO),
+        credits=_apply_credit(conditions.credit.get(currency, []), subtotal - discount + tax, at),
         treatment=conditions.treatment,
         note=conditions.why_untaxed,
-        parts=tuple(_parts(computed)),
-        lines=tuple(lines),
+        charges=tuple(charges),
+        lines=(*discount_lines(charges, uses, currency), *tax_lines(taxes, currency)),
         uses=tuple(uses),
     )
 
 
-def _plain(
-    items: Sequence[Item], subtotal: Decimal, conditions: Conditions, currency: str, at: datetime
-) -> InvoiceTotals:
-    return InvoiceTotals(
-        subtotal=subtotal,
-        total=subtotal,
-        credits=_take_credit(conditions.credit.get(currency, []), subtotal, at),
-        treatment=conditions.treatment,
-        note=conditions.why_untaxed,
-        parts=(Part(),) * len(items),
-    )
-
-
-def _draft(
-    items: Sequence[Item],
-    live: Iterable[AppliedCoupon],
-    levies: Iterable[CustomerTax],
-    currency: str,
-    *,
-    reverse_charge: bool,
-) -> computation.Draft:
-    """Put charges in the terms of the computation. Coupons for certain charges are line discounts."""
-    wide: list[Discount] = []
-    narrow: list[Discount] = []
-    for each in sorted(live, key=lambda each: (each.percent_off is None, each.id)):
-        covered = frozenset(str(place) for place, item in enumerate(items) if each.covers(item))
-        if covered:
-            whole = each.scope == EVERYTHING
-            (wide if whole else narrow).append(
-                Discount(str(each.id), each.percent_off, each.amount_off, None if whole else covered)
-            )
-    return computation.Draft(
-        currency=currency,
-        lines=tuple(
-            computation.Line(str(place), item.amount, discounted_before=item.discount_back)
-            for place, item in enumerate(items)
-        ),
-        taxes=tuple(_rate(levy) for levy in levies),
-        line_discounts=tuple(narrow),
-        discounts=tuple(wide),
-        reverse_charge=reverse_charge,
-    )
-
-
-def _rate(levy: CustomerTax) -> TaxRate:
-    return TaxRate(levy.code, levy.percentage, levy.is_inclusive)
-
-
-def _taken(computed: computation.Computed, code: str) -> list[tuple[int, Decimal]]:
-    """List what a discount took off, by the place of the charge."""
-    return [
-        (place, part.amount)
-        for place, line in enumerate(computed.lines)
-        for part in line.reductions
-        if part.code == code
-    ]
-
-
-def _record_uses(live: Iterable[AppliedCoupon], computed: computation.Computed) -> list[CouponUse]:
+def _apply_coupons(charges: Sequence[Charge], coupons: Iterable[AppliedCoupon], currency: str) -> list[CouponUse]:
     uses = []
-    for each in live:
-        amount = sum((amount for _, amount in _taken(computed, str(each.id))), ZERO)
+    for coupon in sorted(coupons, key=_order):
+        amount = _apply_coupon(charges, coupon, currency)
         if amount:
-            uses.append(CouponUse(each.id, each.next_number(), amount))
-            each.used.add(uses[-1].number)
+            uses.append(CouponUse(coupon, coupon.next_number(), amount))
+            coupon.used.add(uses[-1].number)
     return uses
 
 
-def _discount_lines(
-    live: Iterable[AppliedCoupon],
-    uses: Iterable[CouponUse],
-    items: Sequence[Item],
-    computed: computation.Computed,
-    currency: str,
-) -> list[AdjustmentLine]:
-    """Write a line for each discount, in the order of the computation."""
-    by_id, numbers = {each.id: each for each in live}, {use.application_id: use for use in uses}
-    order = {each.id: (each.scope == EVERYTHING, each.percent_off is None, each.id) for each in by_id.values()}
-    found = [
-        _discount_line(by_id[key], numbers[key], items, computed, currency)
-        for key in sorted(numbers, key=order.__getitem__)
-    ]
-    back = _taken(computed, computation.EARLIER)
-    if back:
-        amount = -sum((amount for _, amount in back), ZERO)
-        says = "Discounts of the fees that are credited, taken back"
-        found.insert(0, AdjustmentLine(DISCOUNT, says, amount, {"discount": {"by_line": _by_line(back, items)}}))
-    return found
+def _order(coupon: AppliedCoupon) -> tuple[bool, bool, int]:
+    return coupon.scope == EVERYTHING, coupon.percent_off is None, coupon.id
 
 
-def _discount_line(
-    coupon: AppliedCoupon, use: CouponUse, items: Sequence[Item], computed: computation.Computed, currency: str
-) -> AdjustmentLine:
-    taken = _taken(computed, str(coupon.id))
-    how: dict[str, Any] = {
-        "coupon_id": coupon.coupon_id,
-        "code": coupon.code,
-        "name": coupon.name,
-        "scope": coupon.scope,
-        "use": use.number,
-    }
-    if coupon.percent_off is not None:
-        how["percent_off"] = wording.plain(coupon.percent_off)
-        off = f"{number(coupon.percent_off)}% off"
-    else:
-        how["amount_off"] = wording.plain(coupon.amount_off or ZERO)
-        off = f"{format_amount(coupon.amount_off or ZERO, currency)} off"
-    how |= {"of": coupon.limit} if coupon.limit is not None else {}
-    how["by_line"] = _by_line(taken, items)
-    limit = f", invoice {use.number} of {coupon.limit}" if (coupon.limit or 1) > 1 else ""
-    says = f"{coupon.name} ({coupon.code}): {off}{limit}"
-    return AdjustmentLine(DISCOUNT, says, -use.amount, {"discount": how})
+def _apply_coupon(charges: Sequence[Charge], coupon: AppliedCoupon, currency: str) -> Decimal:
+    """Take a coupon off the charges that it covers, and return how much."""
+    covered = [charge for charge in charges if charge.remaining > 0 and coupon.covers(charge)]
+    remaining = [charge.remaining for charge in covered]
+    amount = coupon.reduction_of(sum(remaining, ZERO), currency)
+    for charge, part in zip(covered, allocate(amount, remaining, currency_places(currency)), strict=True):
+        if part:
+            charge.reductions[coupon.id] = part
+    return amount
 
 
-def _by_line(taken: Iterable[tuple[int, Decimal]], items: Sequence[Item]) -> list[dict[str, Any]]:
-    """Say what was taken of which charge. `place` counts the charges as they were adjusted, from 0."""
-    return [
-        {
-            "place": place,
-            "line": items[place].description.partition(" · ")[0],
-            "amount": wording.plain(amount),
-        }
-        for place, amount in taken
-    ]
+def _add_taxes(charges: Sequence[Charge], taxes: Iterable[ChargedTax]) -> None:
+    for charged in taxes:
+        for charge, part in zip(charges, charged.by_charge, strict=True):
+            if charged.tax.is_inclusive:
+                charge.tax_included += part
+            else:
+                charge.tax += part
 
 
-def _tax_lines(levies: Iterable[CustomerTax], taxes: Iterable[Tax], currency: str) -> list[AdjustmentLine]:
-    """Write a line for each tax that had something to be taken of."""
-    names = {_rate(levy): levy for levy in levies}
-    return [_tax_line(names[tax.rate], tax, currency) for tax in taxes if tax.base]
-
-
-def _tax_line(levy: CustomerTax, tax: Tax, currency: str) -> AdjustmentLine:
-    says = f"{levy.name} {number(levy.percentage)}% of {format_amount(tax.base, currency)}"
-    charged = bool(tax.amount) or not levy.percentage
-    if not charged:
-        says += ": owed by the recipient"
-    if levy.is_inclusive and tax.amount:
-        says += f": {format_amount(tax.amount, currency)} contained in the prices"
-    how = {
-        "rate_id": levy.rate_id,
-        "code": levy.code,
-        "name": levy.name,
-        "percentage": wording.plain(levy.percentage),
-        "inclusive": levy.is_inclusive,
-        "base": wording.plain(tax.base),
-        "amount": wording.plain(tax.amount),
-        "charged": charged,
-    }
-    return AdjustmentLine(TAX, says, ZERO if levy.is_inclusive else tax.amount, {"tax": how})
-
-
-def _parts(computed: computation.Computed) -> Iterable[Part]:
-    for place, line in enumerate(computed.lines):
-        included = sum((tax.by_line[place] for tax in computed.taxes if tax.rate.inclusive), ZERO)
-        yield Part(sum((each.amount for each in line.reductions), ZERO), line.tax - included, included)
-
-
-def _take_credit(lots: Iterable[AvailableCredit], total: Decimal, at: datetime) -> Decimal:
-    """Take what prepaid credit pays of a total, in order; of one below zero all of it becomes credit."""
+def _apply_credit(credit: Iterable[AvailableCredit], total: Decimal, at: datetime) -> Decimal:
+    """Use credit that hasn't expired for a total, and return how much. A negative total is credit as a whole."""
     if total <= 0:
         return total
-    taken = ZERO
-    for lot in lots:
-        if lot.available > 0 and (lot.expires_at is None or lot.expires_at > at):
-            part = min(lot.available, total - taken)
-            lot.available -= part
-            taken += part
-    return taken
+    usable = [grant for grant in credit if grant.expires_at is None or grant.expires_at > at]
+    used = take_credit([grant.available for grant in usable], total)
+    for grant, part in zip(usable, used, strict=True):
+        grant.available -= part
+    return sum(used, ZERO)

@@ -3,9 +3,11 @@
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
+from fractions import Fraction
 
+from billing.adjustments.charge import Charge
 from billing.lines import FEE, PRORATION, USAGE_KINDS
-from billing.money import ZERO
+from billing.money import ZERO, round_amount, times
 
 EVERYTHING, FEES, USAGE, CHOSEN = "everything", "fees", "usage", "chosen"
 TAXABLE, EXEMPT, REVERSE_CHARGE = "taxable", "exempt", "reverse_charge"
@@ -13,21 +15,6 @@ NOTES = {
     EXEMPT: "The customer is exempt from tax.",
     REVERSE_CHARGE: "Reverse charge: the recipient accounts for the tax.",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Item:
-    """A charge as discounts and taxes see it. `amount` is rounded to the currency.
-
-    `discount_back` is what a credited fee had been reduced by: so much less is given back.
-    """
-
-    kind: str
-    amount: Decimal
-    description: str = ""
-    feature_id: int | None = None
-    plan_version_id: int | None = None
-    discount_back: Decimal = ZERO
 
 
 @dataclass(slots=True)
@@ -60,17 +47,33 @@ class AppliedCoupon:
         fits = self.currency in ("", currency) and self.subscription_id in (None, subscription_id)
         return begun and not over and fits and (self.limit is None or len(self.used) < self.limit)
 
-    def covers(self, item: Item) -> bool:
-        is_fee, is_usage = item.kind in (FEE, PRORATION), item.kind in USAGE_KINDS
+    def covers(self, charge: Charge) -> bool:
+        is_fee, is_usage = charge.kind in (FEE, PRORATION), charge.kind in USAGE_KINDS
         if self.scope == CHOSEN:
-            return (is_usage and item.feature_id in self.feature_ids) or (
-                is_fee and item.plan_version_id in self.version_ids
+            return (is_usage and charge.feature_id in self.feature_ids) or (
+                is_fee and charge.plan_version_id in self.version_ids
             )
         return {EVERYTHING: True, FEES: is_fee, USAGE: is_usage}[self.scope]
+
+    def reduction_of(self, amount: Decimal, currency: str) -> Decimal:
+        """Return what the coupon takes off an amount: rounded, and never more than the amount."""
+        off = self.amount_off or ZERO
+        if self.percent_off is not None:
+            off = times(amount, Fraction(self.percent_off) / 100)
+        return round_amount(min(off, amount), currency)
 
     def next_number(self) -> int:
         """Return which use the next one is, from 1: the lowest number that is free."""
         return next(number for number in range(1, len(self.used) + 2) if number not in self.used)
+
+
+@dataclass(frozen=True, slots=True)
+class CouponUse:
+    """A coupon's reduction of an invoice, its `number`th."""
+
+    coupon: AppliedCoupon
+    number: int
+    amount: Decimal
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,8 +113,13 @@ class Conditions:
     credit: dict[str, list[AvailableCredit]] = field(default_factory=dict)
 
     def taxes_of(self, subscription_id: int | None, currency: str) -> list[CustomerTax]:
-        own = self.subscription_taxes.get(subscription_id or 0) or self.taxes
-        return [levy for levy in own if levy.currency in ("", currency)] if self.treatment != EXEMPT else []
+        if self.treatment == EXEMPT:
+            return []
+        taxes = self.subscription_taxes.get(subscription_id or 0) or self.taxes
+        return [tax for tax in taxes if tax.currency in ("", currency)]
+
+    def live_coupons(self, at: datetime, currency: str, subscription_id: int | None) -> list[AppliedCoupon]:
+        return [coupon for coupon in self.coupons if coupon.is_live(at, currency, subscription_id)]
 
     @property
     def why_untaxed(self) -> str:

@@ -1,98 +1,59 @@
-"""Taxes: one rounding per tax on the invoice, and every line's part of it, so that lines add up to the total."""
+"""Taxes: one rounding per tax on the invoice, and every charge's part of it, so that charges add up to the total."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
-from typing import Literal
 
-from billing.money import ZERO, Precision, spread
-
-TaxRounding = Literal["per_tax", "per_line", "invoice"]
+from billing.adjustments.conditions import CustomerTax
+from billing.money import ZERO, currency_places, round_amount, spread, to_decimal
 
 
 @dataclass(frozen=True, slots=True)
-class TaxRate:
-    """A named tax. An inclusive one is part of the price already; any other comes on top."""
+class ChargedTax:
+    """What an invoice charges for one tax. `base` is the taxed amount, without the tax that prices include.
 
-    code: str
-    rate_percent: Decimal
-    inclusive: bool = False
-
-    @property
-    def ratio(self) -> Fraction:
-        return Fraction(self.rate_percent) / 100
-
-
-@dataclass(frozen=True, slots=True)
-class Tax:
-    """What one tax comes to. `base` is what it is taken of, without inclusive tax; `by_line` adds up to `amount`.
-
-    Under reverse charge the amounts are zero: the customer owes the tax.
+    `by_charge` adds up to `amount`. Under reverse charge the amounts are zero: the customer owes the tax.
     """
 
-    rate: TaxRate
+    tax: CustomerTax
     base: Decimal
     amount: Decimal
-    by_line: tuple[Decimal, ...]
+    by_charge: tuple[Decimal, ...]
 
 
 def compute_taxes(
-    lines: Sequence[tuple[Fraction, Sequence[TaxRate]]],
-    precision: Precision,
-    *,
-    rounding: TaxRounding = "per_tax",
-    reverse_charge: bool = False,
-) -> list[Tax]:
-    """Tax what is left of each line at its own rates, one result per tax, in the order they first appear.
+    amounts: Sequence[Decimal], taxes: Iterable[CustomerTax], currency: str, *, reverse_charge: bool = False
+) -> list[ChargedTax]:
+    """Tax what discounts leave of each charge.
 
-    A tax is rounded once, over all of its lines, and handed out to them by largest remainder; "per_line"
-    rounds each line's part, "invoice" only the sum of all taxes. Reverse charge leaves prices as they are,
-    without tax.
+    A tax is rounded once, over all charges, and spread over them by largest remainder. An inclusive tax is part of the
+    price; any other comes on top of the price without the inclusive ones. Reverse charge leaves prices as they are.
+
+    Three charges of 0.13 at 20%: 20% of 0.39 is 0.078, so the tax is 0.08 (0.03 + 0.03 + 0.02), not three times 0.03.
     """
-    rates = list(dict.fromkeys(rate for _, line_rates in lines for rate in line_rates))
-    bases = [_base(left, line_rates) for left, line_rates in lines]
-    shares = {
-        rate: [
-            base * rate.ratio if rate in line_rates else Fraction(0)
-            for base, (_, line_rates) in zip(bases, lines, strict=True)
-        ]
-        for rate in rates
-    }
-    by_line = {rate: [ZERO] * len(lines) for rate in rates}
-    if not reverse_charge:
-        by_line = _rounded(shares, precision, rounding)
-    return [
-        Tax(rate, _taxed(rate, bases, lines, precision), sum(by_line[rate], ZERO), tuple(by_line[rate]))
-        for rate in rates
-    ]
+    distinct = list({(tax.code, tax.percentage, tax.is_inclusive): tax for tax in taxes}.values())
+    if not distinct:
+        return []
+    inclusive = sum((_ratio(tax) for tax in distinct if tax.is_inclusive), Fraction(0))
+    bases = [Fraction(amount) / (1 + inclusive) for amount in amounts]
+    base = _rounded(sum(bases, Fraction(0)), currency)
+    return [_charged(tax, base, bases, currency, reverse_charge=reverse_charge) for tax in distinct]
 
 
-def _base(left: Fraction, rates: Sequence[TaxRate]) -> Fraction:
-    return left / (1 + sum((rate.ratio for rate in rates if rate.inclusive), Fraction(0)))
+def _charged(
+    tax: CustomerTax, base: Decimal, bases: Sequence[Fraction], currency: str, *, reverse_charge: bool
+) -> ChargedTax:
+    if reverse_charge:
+        return ChargedTax(tax, base, ZERO, (ZERO,) * len(bases))
+    shares = [part * _ratio(tax) for part in bases]
+    amount = _rounded(sum(shares, Fraction(0)), currency)
+    return ChargedTax(tax, base, amount, tuple(spread(amount, shares, currency_places(currency))))
 
 
-def _taxed(
-    rate: TaxRate,
-    bases: Sequence[Fraction],
-    lines: Sequence[tuple[Fraction, Sequence[TaxRate]]],
-    precision: Precision,
-) -> Decimal:
-    taxed = (base for base, (_, rates) in zip(bases, lines, strict=True) if rate in rates)
-    return precision.round_fraction(sum(taxed, Fraction(0)))
+def _ratio(tax: CustomerTax) -> Fraction:
+    return Fraction(tax.percentage) / 100
 
 
-def _rounded(
-    shares: dict[TaxRate, list[Fraction]], precision: Precision, rounding: TaxRounding
-) -> dict[TaxRate, list[Decimal]]:
-    if rounding == "per_line":
-        return {rate: [precision.round_fraction(part) for part in parts] for rate, parts in shares.items()}
-    sums = [sum(parts, Fraction(0)) for parts in shares.values()]
-    amounts = [precision.round_fraction(each) for each in sums]
-    if rounding == "invoice":
-        total = precision.round_fraction(sum(sums, Fraction(0)))
-        amounts = spread(total, sums, precision.places)
-    return {
-        rate: spread(amount, parts, precision.places)
-        for (rate, parts), amount in zip(shares.items(), amounts, strict=True)
-    }
+def _rounded(amount: Fraction, currency: str) -> Decimal:
+    return round_amount(to_decimal(amount), currency)

@@ -28,7 +28,7 @@ class Ask:
 
 
 @dataclass(frozen=True, slots=True)
-class Charge:
+class UsageCharge:
     """One usage price over the windows in which it applies, cut into allowances.
 
     `active` are the days that what is agreed for a whole period is due for: the windows, and of a running total, which
@@ -42,7 +42,7 @@ class Charge:
     grants: tuple[Grant, ...]
     is_trial: bool = False
     active: tuple[Period, ...] = ()
-    less: "Charge | None" = None
+    less: "UsageCharge | None" = None
 
     @property
     def span(self) -> Period:
@@ -63,7 +63,7 @@ class Charge:
         return found if self.less is None else found + self.less.asks()
 
 
-def charges(subscription: BilledSubscription, step: NextInvoice, *, until: datetime | None = None) -> list[Charge]:
+def charges(subscription: BilledSubscription, step: NextInvoice, *, until: datetime | None = None) -> list[UsageCharge]:
     """List the usage prices that the step's period is charged by. `until` leaves out what comes after a moment."""
     if step.kind == OPENING or step.period.start >= step.period.end:
         return []
@@ -78,7 +78,7 @@ def charges(subscription: BilledSubscription, step: NextInvoice, *, until: datet
     return [replace(charge, less=_same(charge, before)) for charge in found]
 
 
-def _same(charge: Charge, among: Sequence[Charge]) -> Charge | None:
+def _same(charge: UsageCharge, among: Sequence[UsageCharge]) -> UsageCharge | None:
     """Find the charge of the same price; of a running total, which is charged once a period, of its feature."""
     for each in among:
         same_price = (each.price.price_id, each.is_trial) == (charge.price.price_id, charge.is_trial)
@@ -87,7 +87,7 @@ def _same(charge: Charge, among: Sequence[Charge]) -> Charge | None:
     return None
 
 
-def _charges(subscription: BilledSubscription, period: Period) -> list[Charge]:
+def _charges(subscription: BilledSubscription, period: Period) -> list[UsageCharge]:
     parts: dict[tuple[int, bool], _Part] = {}
     active: dict[int, tuple[Period, ...]] = {}
     for phase, window in subscription.windows(period, ACTIVE, TRIAL):
@@ -117,7 +117,7 @@ def _joined(windows: tuple[Period, ...], window: Period) -> tuple[Period, ...]:
     return (*windows, window)
 
 
-def _charge(subscription: BilledSubscription, part: _Part, priced: tuple[Period, ...]) -> Charge:
+def _charge(subscription: BilledSubscription, part: _Part, priced: tuple[Period, ...]) -> UsageCharge:
     feature, plan = part.price.feature, part.plan
     windows = part.windows[-1:] if feature.is_cumulative else part.windows
     active = priced if feature.is_cumulative and not part.is_trial else windows
@@ -125,10 +125,10 @@ def _charge(subscription: BilledSubscription, part: _Part, priced: tuple[Period,
     cut = [Grant(windows, None)]
     if not part.is_trial:
         cut = grants(subscription, allowance, feature, plan.version_id, windows, active=active)
-    return Charge(part.price, plan, windows, tuple(cut), part.is_trial, active)
+    return UsageCharge(part.price, plan, windows, tuple(cut), part.is_trial, active)
 
 
-def _is_last_word(charge: Charge, found: Sequence[Charge]) -> bool:
+def _is_last_word(charge: UsageCharge, found: Sequence[UsageCharge]) -> bool:
     """A running total is stated once a period: by the last version, active or in trial, that prices the feature."""
     feature = charge.price.feature
     if not feature.is_cumulative:

@@ -10,7 +10,7 @@ from billing.charges.allowances import Grant
 from billing.charges.commitments import true_up
 from billing.charges.rest_of_period import differences
 from billing.charges.subscription import BilledSubscription
-from billing.charges.usage_charges import Charge
+from billing.charges.usage_charges import UsageCharge
 from billing.lines import DraftLine
 from billing.money import ZERO, exact, round_amount
 from billing.rating.percentage import free_first, rate_events
@@ -67,7 +67,7 @@ class _Used:
 
 def usage_lines(
     subscription: BilledSubscription,
-    charge: Charge,
+    charge: UsageCharge,
     metered: Sequence[MeterReading],
     values: Sequence[Sequence[Decimal]] = (),
 ) -> list[DraftLine]:
@@ -87,7 +87,7 @@ def usage_lines(
 
 def _whole_lines(
     subscription: BilledSubscription,
-    charge: Charge,
+    charge: UsageCharge,
     metered: Sequence[MeterReading],
     values: Sequence[Sequence[Decimal]],
 ) -> list[DraftLine]:
@@ -107,7 +107,7 @@ def _whole_lines(
     return shown + true_up(subscription, charge.price, charge.plan, charge.active, line.amount)
 
 
-def _rate_single(charge: Charge, used: Sequence[_Used], values: Sequence[Sequence[Decimal]]) -> Rated:
+def _rate_single(charge: UsageCharge, used: Sequence[_Used], values: Sequence[Sequence[Decimal]]) -> Rated:
     """Price single events, after each grant's free units came off its own."""
     billed: list[Decimal] = []
     for each, own in zip(used, values, strict=True):
@@ -116,7 +116,7 @@ def _rate_single(charge: Charge, used: Sequence[_Used], values: Sequence[Sequenc
     return rate_events(billed, charge.price.terms)
 
 
-def _sort_out(charge: Charge, metered: Sequence[MeterReading]) -> list[_Used]:
+def _sort_out(charge: UsageCharge, metered: Sequence[MeterReading]) -> list[_Used]:
     answers = iter(metered)
     found: list[_Used] = []
     for grant in charge.grants:
@@ -153,7 +153,7 @@ def _combined(aggregation: str, parts: Sequence[MeterReading]) -> Decimal:
 
 
 def _usage_line(
-    subscription: BilledSubscription, charge: Charge, used: list[_Used], rated: Rated, free: Decimal
+    subscription: BilledSubscription, charge: UsageCharge, used: list[_Used], rated: Rated, free: Decimal
 ) -> DraftLine:
     with exact():
         quantity = sum((each.quantity for each in used), ZERO)
@@ -180,19 +180,21 @@ def _usage_line(
     )
 
 
-def _trial_line(subscription: BilledSubscription, charge: Charge, used: list[_Used], free: Decimal) -> DraftLine:
+def _trial_line(subscription: BilledSubscription, charge: UsageCharge, used: list[_Used], free: Decimal) -> DraftLine:
     nothing = Rated(ZERO, free, free, ZERO, ())
     return _usage_line(subscription, charge, used, nothing, free)
 
 
-def _unit_amount(charge: Charge, rated: Rated) -> Decimal | None:
+def _unit_amount(charge: UsageCharge, rated: Rated) -> Decimal | None:
     terms = charge.price.terms
     if terms.model in (Model.PER_UNIT, Model.PACKAGE):
         return terms.unit_amount
     return None
 
 
-def _describe(subscription: BilledSubscription, charge: Charge, quantity: Decimal, free: Decimal, rated: Rated) -> str:
+def _describe(
+    subscription: BilledSubscription, charge: UsageCharge, quantity: Decimal, free: Decimal, rated: Rated
+) -> str:
     feature = charge.price.feature
     when = " and ".join(wording.dates(window, subscription.timezone) for window in charge.windows)
     used = f"{number(quantity)}{wording.unit(feature.unit_singular, feature.unit_plural, quantity)}"
@@ -209,7 +211,7 @@ def _describe(subscription: BilledSubscription, charge: Charge, quantity: Decima
     return f"{charge.price.label}, {when} · {', '.join([*parts, priced] if priced else parts)}"
 
 
-def _priced(subscription: BilledSubscription, charge: Charge, rated: Rated) -> str:
+def _priced(subscription: BilledSubscription, charge: UsageCharge, rated: Rated) -> str:
     """Say how the amount comes about where one sentence can; tiers are shown below the line."""
     terms, units = charge.price.terms, rated.billable_quantity
     price = wording.at_price(terms.unit_amount, subscription.currency)
@@ -232,7 +234,7 @@ def _priced(subscription: BilledSubscription, charge: Charge, rated: Rated) -> s
     return f"{number(units)} in {len(tiers)} {'tier' if len(tiers) == 1 else 'tiers'}"
 
 
-def _computation(charge: Charge, used: list[_Used], rated: Rated) -> dict[str, Any]:
+def _computation(charge: UsageCharge, used: list[_Used], rated: Rated) -> dict[str, Any]:
     terms, feature = charge.price.terms, charge.price.feature
     how: dict[str, Any] = {
         "label": charge.price.label,

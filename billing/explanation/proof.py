@@ -11,7 +11,7 @@ from django.db.models import QuerySet
 from billing.charges.allowances import Grant
 from billing.charges.late_items import NOTHING, Figures, of_prices
 from billing.charges.subscription import BilledSubscription, PlanTerms
-from billing.charges.usage_charges import Charge
+from billing.charges.usage_charges import UsageCharge
 from billing.charges.usage_lines import usage_lines
 from billing.invoicing.compute import values_of
 from billing.invoicing.plan_terms import load_catalog
@@ -140,7 +140,7 @@ def _billed_subscription(line: InvoiceLine) -> BilledSubscription:
     )
 
 
-def _charge(line: InvoiceLine) -> Charge:
+def _charge(line: InvoiceLine) -> UsageCharge:
     """Build the line's charge from what it recorded: windows and allowances, and the price, which never changes."""
     price = line.price
     if price is None:
@@ -160,11 +160,11 @@ def _charge(line: InvoiceLine) -> Charge:
     return replace(charge, less=_of_windows(before, less["price_id"], less["windows"], is_trial=less["trial"]))
 
 
-def _of_windows(plan: PlanTerms, price_id: int, recorded: Sequence[dict[str, Any]], *, is_trial: bool) -> Charge:
+def _of_windows(plan: PlanTerms, price_id: int, recorded: Sequence[dict[str, Any]], *, is_trial: bool) -> UsageCharge:
     usage_price = next(each for each in plan.usage if each.price_id == price_id)
     found = tuple(grant_of(window) for window in recorded)
     windows = tuple(window for grant in found for window in grant.windows)
-    return Charge(usage_price, plan, windows, found, is_trial, active=windows)
+    return UsageCharge(usage_price, plan, windows, found, is_trial, active=windows)
 
 
 def spans_of(line: InvoiceLine) -> list[Period]:

@@ -13,7 +13,7 @@ from django.db.models import Q
 
 from billing.charges.next_invoice import CYCLE, FINAL, NextInvoice
 from billing.charges.subscription import BilledSubscription, period_in_force
-from billing.charges.usage_charges import Charge, charges
+from billing.charges.usage_charges import UsageCharge, charges
 from billing.charges.usage_lines import usage_lines
 from billing.facts.late_usage import late_facts
 from billing.invoicing.compute import EXPECTED_ERRORS, InvoiceRequest, compute_invoices, values_of
@@ -108,12 +108,12 @@ def _invoice_fact(invoice: Invoice | None) -> InvoiceFact | None:
     return InvoiceFact(str(invoice), invoice.get_state_display(), url, invoice.computed_at, not invoice.is_draft)
 
 
-def _covers(charge: Charge, at: datetime) -> bool:
+def _covers(charge: UsageCharge, at: datetime) -> bool:
     """Tell whether the charge is for usage of the moment. A running total covers its whole period."""
     return charge.price.feature.is_cumulative or any(window.contains(at) for window in charge.windows)
 
 
-def _ask(subscription: BilledSubscription, found: Sequence[Charge]) -> dict[int, list[Quantity]]:
+def _ask(subscription: BilledSubscription, found: Sequence[UsageCharge]) -> dict[int, list[Quantity]]:
     """Ask the meter for all charges at once; the answers by the charge's identity, in the order of its asks."""
     asks = [(charge, ask) for charge in found for ask in charge.asks()]
     requests = [
@@ -126,7 +126,7 @@ def _ask(subscription: BilledSubscription, found: Sequence[Charge]) -> dict[int,
 
 
 def _facts_of(
-    subscription: BilledSubscription, charge: Charge, answers: list[Quantity], base: Facts, at: datetime
+    subscription: BilledSubscription, charge: UsageCharge, answers: list[Quantity], base: Facts, at: datetime
 ) -> Facts:
     tier = _free_tier(charge, answers, at)
     try:
@@ -138,7 +138,7 @@ def _facts_of(
     return replace(base, free_tier=tier, lines=facts)
 
 
-def _free_tier(charge: Charge, answers: list[Quantity], at: datetime) -> FreeTier | None:
+def _free_tier(charge: UsageCharge, answers: list[Quantity], at: datetime) -> FreeTier | None:
     """Find the allowance that the moment takes from, with what was used of it."""
     allowance = charge.plan.allowances.get(charge.price.feature.id)
     if allowance is None or charge.is_trial or allowance.limit == 0:

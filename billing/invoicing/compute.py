@@ -15,9 +15,9 @@ from billing.charges.fees import fee_lines
 from billing.charges.late_lines import due_items, late_line
 from billing.charges.next_invoice import NextInvoice, is_issued
 from billing.charges.subscription import BilledSubscription, CannotBill, InvoicedFee
-from billing.charges.usage_charges import Ask, Charge, charges
+from billing.charges.usage_charges import Ask, UsageCharge, charges
 from billing.charges.usage_lines import usage_lines
-from billing.invoicing.totals import item_of
+from billing.invoicing.totals import charge_of
 from billing.lines import FEE, LATE_USAGE, PRORATION, DraftLine
 from billing.models import InvoiceLine
 from billing.money import UnknownCurrency
@@ -58,9 +58,9 @@ class ComputedInvoice:
 def draft_lines(
     subscription: BilledSubscription,
     step: NextInvoice,
-    found: Sequence[Charge],
+    found: Sequence[UsageCharge],
     metered: Sequence[Quantity],
-    values: Callable[[Charge], Sequence[Sequence[Decimal]]],
+    values: Callable[[UsageCharge], Sequence[Sequence[Decimal]]],
 ) -> list[DraftLine]:
     """Work out an invoice's lines: fees, usage, then late usage of earlier periods.
 
@@ -93,7 +93,7 @@ def compute_invoices(works: Sequence[InvoiceRequest]) -> list[ComputedInvoice]:
     return results
 
 
-def _planned(result: ComputedInvoice) -> list[Charge]:
+def _planned(result: ComputedInvoice) -> list[UsageCharge]:
     work = result.work
     try:
         return charges(work.subscription, work.step, until=work.until)
@@ -102,7 +102,7 @@ def _planned(result: ComputedInvoice) -> list[Charge]:
         return []
 
 
-def _work_out(result: ComputedInvoice, own: list[Charge], metered: list[Quantity]) -> None:
+def _work_out(result: ComputedInvoice, own: list[UsageCharge], metered: list[Quantity]) -> None:
     work = result.work
     try:
         result.lines = draft_lines(
@@ -116,15 +116,19 @@ def _work_out(result: ComputedInvoice, own: list[Charge], metered: list[Quantity
 def _adjusted(work: InvoiceRequest, lines: Sequence[DraftLine]) -> InvoiceTotals:
     """Reduce and tax the charges, unless there is such an invoice already, which then has what it used."""
     subscription, step = work.subscription, work.step
-    items = [*map(item_of, work.kept), *map(item_of, lines)]
+    charges_to_adjust = [*map(charge_of, work.kept), *map(charge_of, lines)]
     is_open = subscription.conditions is not None and not is_issued(subscription, step)
     conditions = subscription.conditions if subscription.conditions is not None and is_open else Conditions()
     return adjust(
-        items, conditions, currency=subscription.currency, at=step.due_at, subscription_id=subscription.subscription_id
+        charges_to_adjust,
+        conditions,
+        currency=subscription.currency,
+        at=step.due_at,
+        subscription_id=subscription.subscription_id,
     )
 
 
-def _asks(own: Iterable[Charge]) -> list[Ask]:
+def _asks(own: Iterable[UsageCharge]) -> list[Ask]:
     return [ask for charge in own for ask in charge.asks()]
 
 
@@ -132,7 +136,7 @@ def _request(work: InvoiceRequest, ask: Ask) -> UsageRequest:
     return UsageRequest(work.subscription.customer_id, ask.feature_id, ask.window.start, ask.window.end)
 
 
-def values_of(customer_id: int, charge: Charge) -> list[list[Decimal]]:
+def values_of(customer_id: int, charge: UsageCharge) -> list[list[Decimal]]:
     """Read the values of the events that a charge rates one by one, a list for each of its grants.
 
     Only prices with amounts per event need them.
@@ -155,7 +159,7 @@ def record_on_subscription(computed: ComputedInvoice) -> None:
 
 def fees_of(computed: ComputedInvoice) -> list[InvoicedFee]:
     """List the fees that a worked-out invoice holds."""
-    parts = computed.adjusted.parts[len(computed.work.kept) :]
+    adjusted = computed.adjusted.charges[len(computed.work.kept) :]
     return [
         InvoicedFee(
             price_id=line.price_id,
@@ -164,9 +168,9 @@ def fees_of(computed: ComputedInvoice) -> list[InvoicedFee]:
             service=line.period,
             amount=line.amount,
             in_advance=line.computation["in_advance"],
-            discount=part.discount,
+            discount=charge.discount,
             settles=computed.work.step.is_settlement,
         )
-        for line, part in zip(computed.lines, parts, strict=True)
+        for line, charge in zip(computed.lines, adjusted, strict=True)
         if line.kind in (FEE, PRORATION)
     ]

@@ -7,17 +7,18 @@ from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 
 from billing.adjustments.adjust import InvoiceTotals, adjust
-from billing.adjustments.conditions import Conditions, Item
+from billing.adjustments.charge import Charge
+from billing.adjustments.conditions import Conditions
 from billing.invoicing.conditions import load_conditions
 from billing.lines import DraftLine
 from billing.models import CouponUse, Invoice, InvoiceLine
 from billing.money import ZERO
 
 
-def item_of(line: DraftLine | InvoiceLine) -> Item:
+def charge_of(line: DraftLine | InvoiceLine) -> Charge:
     """See a worked-out or written charge as discounts and taxes see it."""
     back = line.discount_back if isinstance(line, DraftLine) else max(-line.discount_amount, ZERO)
-    return Item(line.kind, line.amount, line.description, line.feature_id, line.plan_version_id, back)
+    return Charge(line.kind, line.amount, line.description, line.feature_id, line.plan_version_id, back)
 
 
 def add_up(
@@ -39,7 +40,7 @@ def add_up(
         lock = with_discounts and invoice.pk is not None
         conditions = load_conditions([invoice.customer_id], leaving_out=leaving_out, lock=lock)[invoice.customer_id]
     adjusted = adjust(
-        [item_of(line) for line in charges],
+        [charge_of(line) for line in charges],
         conditions,
         currency=invoice.currency,
         at=at,
@@ -67,8 +68,8 @@ def set_totals(invoice: Invoice, adjusted: InvoiceTotals) -> None:
 
 def set_parts(charges: Iterable[InvoiceLine], adjusted: InvoiceTotals) -> None:
     """Set each charge's part of discounts and taxes. The charges are those that were adjusted, in their order."""
-    for line, part in zip(charges, adjusted.parts, strict=True):
-        line.discount_amount, line.tax_amount, line.tax_included = part.discount, part.tax, part.tax_included
+    for line, charge in zip(charges, adjusted.charges, strict=True):
+        line.discount_amount, line.tax_amount, line.tax_included = charge.discount, charge.tax, charge.tax_included
 
 
 def save_parts(charges: Sequence[InvoiceLine]) -> None:
@@ -97,7 +98,7 @@ def adjustment_rows(invoice: Invoice, adjusted: InvoiceTotals, *, after: int) ->
 def uses_of(invoice: Invoice, adjusted: InvoiceTotals) -> list[CouponUse]:
     """Make the unsaved rows that say which discounts the invoice used."""
     return [
-        CouponUse(invoice=invoice, application_id=use.application_id, number=use.number, amount=use.amount)
+        CouponUse(invoice=invoice, application_id=use.coupon.id, number=use.number, amount=use.amount)
         for use in adjusted.uses
     ]
 

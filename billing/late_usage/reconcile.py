@@ -14,7 +14,7 @@ from django.db import transaction
 from billing.charges.late_items import NOTHING, Figures, of_prices
 from billing.charges.next_invoice import CYCLE, NextInvoice
 from billing.charges.subscription import BilledSubscription
-from billing.charges.usage_charges import Ask, Charge, charges
+from billing.charges.usage_charges import Ask, UsageCharge, charges
 from billing.charges.usage_lines import usage_lines
 from billing.invoicing.compute import EXPECTED_ERRORS, values_of
 from billing.invoicing.late_adjustments import after_of, before_of, set_figures
@@ -174,12 +174,12 @@ def _compute_periods(reopened: list[Reopened]) -> None:
             each.lines += usage_lines(each.subscription, charge, mine, values)
 
 
-def _is_gone(charge: Charge, horizon: datetime) -> bool:
+def _is_gone(charge: UsageCharge, horizon: datetime) -> bool:
     """Tell whether counting needs events that retention may have removed: hours that a window cuts, single values."""
     return any(_needs_ledger(charge, ask, horizon) for ask in charge.asks())
 
 
-def _needs_ledger(charge: Charge, ask: Ask, horizon: datetime) -> bool:
+def _needs_ledger(charge: UsageCharge, ask: Ask, horizon: datetime) -> bool:
     edges = (ask.window.start, ask.window.end)
     cut = [floor_hour(edge) for edge in edges if floor_hour(edge) != edge]
     return any(hour < horizon for hour in cut) or (charge.needs_events and ask.window.start < horizon)

@@ -14,7 +14,7 @@ from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.db.models import Q, Sum
 
-from billing.adjustments.computation import Credit, use_credits
+from billing.adjustments.credit import take_credit
 from billing.invoicing.conditions import in_order_of_use
 from billing.models import CreditGrant, EntryKind, GrantKind, Invoice, Wallet, WalletEntry, WalletState
 from billing.money import ZERO, currency_places, format_amount, known_currency, round_amount
@@ -205,14 +205,14 @@ def _pay(
     invoice: Invoice, lots: dict[tuple[int, str], list[CreditGrant]], *, now: datetime, by: User | None
 ) -> Iterable[WalletEntry]:
     own = lots.get((invoice.customer_id, invoice.currency), [])
-    uses = use_credits([Credit(str(each.pk), each.remaining) for each in own], max(invoice.total, ZERO))
-    invoice.credits_applied = min(invoice.total, ZERO) + sum((use.used for use in uses), ZERO)
+    used = take_credit([each.remaining for each in own], invoice.total)
+    invoice.credits_applied = min(invoice.total, ZERO) + sum(used, ZERO)
     invoice.amount_due = invoice.total - invoice.credits_applied
-    for each, use in zip(own, uses, strict=True):
-        each.remaining = use.left
-        if use.used:
+    for each, part in zip(own, used, strict=True):
+        each.remaining -= part
+        if part:
             yield WalletEntry(
-                wallet_id=each.wallet_id, grant=each, kind=EntryKind.APPLIED, amount=-use.used, invoice=invoice, at=now,
+                wallet_id=each.wallet_id, grant=each, kind=EntryKind.APPLIED, amount=-part, invoice=invoice, at=now,
                 by=by,
             )  # fmt: skip
 
@@ -328,15 +328,15 @@ def debit(wallet: Wallet, amount: Decimal, *, reason: str, now: datetime, by: Us
     with transaction.atomic():
         locked = _locked(wallet)
         own = list(in_order_of_use(locked.grants.filter(Q(expires_at=None) | Q(expires_at__gt=now), remaining__gt=0)))
-        uses = use_credits([Credit(str(each.pk), each.remaining) for each in own], amount)
-        if sum((use.used for use in uses), ZERO) < amount:
+        used = take_credit([each.remaining for each in own], amount)
+        if sum(used, ZERO) < amount:
             raise CreditSpent(f"Only {format_amount(locked.balance, wallet.currency)} is left in the wallet.")
         entries = [
             WalletEntry(
-                wallet=locked, grant=each, kind=EntryKind.TAKEN_BACK, amount=-use.used, at=now, by=by,
+                wallet=locked, grant=each, kind=EntryKind.TAKEN_BACK, amount=-part, at=now, by=by,
                 reason=reason.strip(),
             )
-            for each, use in zip(own, uses, strict=True) if use.used
+            for each, part in zip(own, used, strict=True) if part
         ]  # fmt: skip
         WalletEntry.objects.bulk_create(entries)
         notify_wallet_entries(entries, now=now)

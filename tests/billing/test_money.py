@@ -13,7 +13,6 @@ from billing.money import (
     format_amount,
     format_price,
     known_currency,
-    precision_of,
     round_amount,
     round_to,
     spread,
@@ -123,10 +122,6 @@ def test_products_keep_every_digit():
         product = Decimal("1000000000000000000.000000000001") * Decimal("0.000000000001")
     assert product == Decimal("1000000.000000000000000000000001")
     assert times(Decimal("0.10"), Fraction(1, 4)) == Decimal("0.025")
-
-
-def test_a_currencys_precision_rounds_like_the_currency():
-    assert precision_of("JPY").round(Decimal("99.5")) == 100
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from billing.adjustments.conditions import (
     Conditions,
     CustomerTax,
 )
-from billing.invoicing.totals import item_of
+from billing.invoicing.totals import charge_of
 from billing.lines import TRUE_UP, DraftLine
 from billing.money import ZERO
 from customers.periods import Period
@@ -41,8 +41,8 @@ def invoice(inputs: Inputs, policy: Policy) -> dict[str, Any]:
         coupons=coupons(inputs, [row["id"] for row in rows]),
         credit={currency: lots},
     )
-    result = adjust([item_of(line) for line in charges], conditions, currency=currency, at=MONTH.end)
-    parts = iter(result.parts)
+    result = adjust([charge_of(line) for line in charges], conditions, currency=currency, at=MONTH.end)
+    adjusted = iter(result.charges)
     return {
         "subtotal": result.subtotal,
         "discount": result.discount,
@@ -55,8 +55,7 @@ def invoice(inputs: Inputs, policy: Policy) -> dict[str, Any]:
         "account_credit_created": max(-result.credits, ZERO),
         "amount_due": result.due,
         "line_net": {
-            row["id"]: sum((line.amount - next(parts).discount for line in own), ZERO)
-            for row, own in zip(rows, lines, strict=True)
+            row["id"]: sum((next(adjusted).remaining for _ in own), ZERO) for row, own in zip(rows, lines, strict=True)
         },
     }
 

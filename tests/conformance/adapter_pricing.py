@@ -6,8 +6,9 @@ from decimal import Decimal
 from typing import Any
 
 from billing.adjustments.adjust import InvoiceTotals, adjust
-from billing.adjustments.conditions import EVERYTHING, AppliedCoupon, Conditions, Item
-from billing.invoicing.totals import item_of
+from billing.adjustments.charge import Charge
+from billing.adjustments.conditions import EVERYTHING, AppliedCoupon, Conditions
+from billing.invoicing.totals import charge_of
 from billing.lines import FEE, TRUE_UP, USAGE, DraftLine
 from billing.money import ZERO, allocate, currency_places, round_amount
 from billing.rating.rate import QuantityOutOfRange, convert_quantity
@@ -123,7 +124,7 @@ def charge_incremental(inputs: Inputs, policy: Policy) -> dict[str, Any]:
         return {"gross": gross, "discount": ZERO, "minimum_topup": topup, "net": amount_of(lines, policy)}
     if inputs.get("minimum_amount") is not None:
         raise NotOffered("charge_incremental with a minimum after discounts: discounts come off the minimum too")
-    result = discounted([item_of(line) for line in lines], currency_for(policy), percent_off=percent_off)
+    result = discounted([charge_of(line) for line in lines], currency_for(policy), percent_off=percent_off)
     return {"gross": gross, "discount": result.discount, "minimum_topup": topup, "net": result.total}
 
 
@@ -172,7 +173,7 @@ def rounded_sum(inputs: Inputs, policy: Policy) -> dict[str, Any]:
         raise NotOffered("round_sum of sum_then_round: lines are rounded, and totals add lines as they are shown")
     currency = currency_with(int(inputs["scale"]))
     lines = [line for amount in numbers(inputs["amounts"]) for line in fee_for(amount, MONTH, MONTH, "UTC", currency)]
-    return {"amount": discounted([item_of(line) for line in lines], currency).total}
+    return {"amount": discounted([charge_of(line) for line in lines], currency).total}
 
 
 def allocation(inputs: Inputs, policy: Policy) -> dict[str, Any]:
@@ -181,7 +182,7 @@ def allocation(inputs: Inputs, policy: Policy) -> dict[str, Any]:
 
 def discount(inputs: Inputs, policy: Policy) -> dict[str, Any]:
     result = discounted(
-        [Item(FEE, number(inputs["amount"]))],
+        [Charge(FEE, number(inputs["amount"]))],
         currency_with(int(inputs["scale"]), inputs.get("currency")),
         percent_off=optional_number(inputs.get("percent_off")),
         amount_off=optional_number(inputs.get("amount_off")),
@@ -190,12 +191,12 @@ def discount(inputs: Inputs, policy: Policy) -> dict[str, Any]:
 
 
 def discounted(
-    items: list[Item], currency: str, *, percent_off: Decimal | None = None, amount_off: Decimal | None = None
+    charges: list[Charge], currency: str, *, percent_off: Decimal | None = None, amount_off: Decimal | None = None
 ) -> InvoiceTotals:
     """Total an invoice, with a coupon if there is one."""
     coupons = [AppliedCoupon(1, "coupon", "Coupon", percent_off=percent_off, amount_off=amount_off, scope=EVERYTHING)]
     has_coupon = percent_off is not None or amount_off is not None
-    return adjust(items, Conditions(coupons=coupons if has_coupon else []), currency=currency, at=MONTH.end)
+    return adjust(charges, Conditions(coupons=coupons if has_coupon else []), currency=currency, at=MONTH.end)
 
 
 CATEGORY = Category(

@@ -199,10 +199,8 @@ def discounted(inputs: Inputs, policy: Policy) -> dict[str, Any]:
         currency=currency_for(policy),
         conditions=Conditions(coupons=[coupon]),
     )
-    net = {
-        line.price_id: line.amount - part.discount
-        for line, part in zip(invoice.lines, invoice.adjusted.parts, strict=True)
-    }
+    adjusted = zip(invoice.lines, invoice.adjusted.charges, strict=True)
+    net = {line.price_id: charge.remaining for line, charge in adjusted}
     return {
         "credits": [net.get(place, ZERO) for place in range(len(old))],
         "charges": [net.get(place, ZERO) for place in range(len(old), len(old) + len(new))],

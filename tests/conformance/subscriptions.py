@@ -20,10 +20,10 @@ from billing.charges.subscription import (
     PlanTerms,
     UsagePrice,
 )
-from billing.charges.usage_charges import Charge, charges
+from billing.charges.usage_charges import UsageCharge, charges
 from billing.charges.usage_lines import usage_lines
 from billing.invoicing.compute import ComputedInvoice, InvoiceRequest, record_on_subscription
-from billing.invoicing.totals import item_of
+from billing.invoicing.totals import charge_of
 from billing.lines import DraftLine
 from billing.money import ZERO, exact
 from billing.rating.proration import calendar_days
@@ -105,7 +105,7 @@ def bill(subscription: BilledSubscription) -> ComputedInvoice:
 def adjust_lines(lines: Iterable[DraftLine], subscription: BilledSubscription, at: datetime) -> InvoiceTotals:
     """Discount and tax an invoice's lines as the subscription's conditions say."""
     return adjust(
-        [item_of(line) for line in lines],
+        [charge_of(line) for line in lines],
         subscription.conditions or Conditions(),
         currency=subscription.currency,
         at=at,
@@ -180,7 +180,7 @@ def usage_for(usage: Usage, currency: str, *, days: int | None = None, active_da
     return usage_lines(subscription, charge, [metered(usage.quantity)], [usage.values])
 
 
-def next_charges(subscription: BilledSubscription) -> list[Charge]:
+def next_charges(subscription: BilledSubscription) -> list[UsageCharge]:
     step = next_invoice(subscription)
     return [] if step is None else charges(subscription, step)
 

@@ -8,7 +8,7 @@ from rest_framework import serializers
 
 from billing.adjustments.conditions import EVERYTHING, EXEMPT, REVERSE_CHARGE
 from billing.lines import DISCOUNT, TAX, Adjusting
-from billing.money import ZERO, round_amount
+from billing.money import ZERO, money
 
 EXEMPTIONS = {EXEMPT: "customer_exempt", REVERSE_CHARGE: "reverse_charge"}
 
@@ -54,10 +54,6 @@ class TaxSummaryOut(serializers.Serializer[Any]):
     exemption = ExemptionOut(allow_null=True)
 
 
-def _money(amount: Decimal, currency: str) -> str:
-    return f"{round_amount(amount, currency):f}"
-
-
 def coupons_out(lines: Iterable[Adjusting], currency: str) -> list[dict[str, Any]]:
     return [_coupon(line, currency) for line in lines if line.kind == DISCOUNT]
 
@@ -72,7 +68,7 @@ def _coupon(line: Adjusting, currency: str) -> dict[str, Any]:
         "description": line.description,
         "discount_type": kind,
         "discount_percentage": how.get("percent_off"),
-        "discounted_amount": _money(-line.amount, currency),
+        "discounted_amount": money(-line.amount, currency),
         "currency": currency,
     }
 
@@ -90,8 +86,8 @@ def _tax(line: Adjusting, currency: str) -> dict[str, Any]:
         "description": line.description,
         "percentage_value": how["percentage"],
         "tax_behavior": "inclusive" if how["inclusive"] else "exclusive",
-        "taxable_amount": _money(Decimal(how["base"]), currency),
-        "tax_amount": _money(Decimal(how["amount"]), currency),
+        "taxable_amount": money(Decimal(how["base"]), currency),
+        "tax_amount": money(Decimal(how["amount"]), currency),
         "currency": currency,
     }
 
@@ -99,9 +95,9 @@ def _tax(line: Adjusting, currency: str) -> dict[str, Any]:
 def tax_summary(tax: Decimal, included: Decimal, treatment: str, note: str, currency: str) -> dict[str, Any]:
     code = EXEMPTIONS.get(treatment)
     return {
-        "total_tax": _money(tax + included, currency),
-        "exclusive_tax": _money(tax, currency),
-        "inclusive_tax": _money(included, currency),
+        "total_tax": money(tax + included, currency),
+        "exclusive_tax": money(tax, currency),
+        "inclusive_tax": money(included, currency),
         "exemption": {"reason": note, "reason_code": code} if code else None,
     }
 

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from billing.adjustments.adjust import adjust
-from billing.adjustments.conditions import AppliedCoupon, AvailableCredit, Conditions, CustomerTax, Item
+from billing.adjustments.charge import Charge
+from billing.adjustments.conditions import AppliedCoupon, AvailableCredit, Conditions, CustomerTax
 from billing.money import round_amount
 
 AT = datetime(2026, 9, 1, tzinfo=UTC)
@@ -35,14 +36,14 @@ COUPONS = st.one_of(
 
 
 @st.composite
-def invoices(draw: st.DrawFn) -> tuple[list[Item], Conditions, str]:
+def invoices(draw: st.DrawFn) -> tuple[list[Charge], Conditions, str]:
     currency = draw(CURRENCIES)
 
     def money(amount: Decimal) -> Decimal:
         return round_amount(amount, currency)
 
     items = [
-        Item(kind, money(amount), "A charge", feature_id=one, plan_version_id=one,
+        Charge(kind, money(amount), "A charge", feature_id=one, plan_version_id=one,
              discount_back=money(-amount / 4) if amount < 0 and back else Decimal(0))
         for kind, amount, one, back in draw(
             st.lists(st.tuples(KINDS, AMOUNTS, st.integers(1, 2), st.booleans()), max_size=5)
@@ -77,10 +78,10 @@ def test_the_total_is_the_sum_of_the_lines_as_shown(invoice):
 def test_the_charges_parts_add_up_to_the_invoices(invoice):
     items, conditions, currency = invoice
     found = adjust(items, conditions, currency=currency, at=AT)
-    assert len(found.parts) == len(items)
-    assert sum(part.discount for part in found.parts) == found.discount
-    assert sum(part.tax for part in found.parts) == found.tax
-    assert sum(part.tax_included for part in found.parts) == found.tax_included
+    assert len(found.charges) == len(items)
+    assert sum(part.discount for part in found.charges) == found.discount
+    assert sum(part.tax for part in found.charges) == found.tax
+    assert sum(part.tax_included for part in found.charges) == found.tax_included
 
 
 @given(invoices())
@@ -100,7 +101,7 @@ def test_credit_pays_no_more_than_there_is_and_no_more_than_is_due(invoice):
 def test_a_discount_never_turns_a_charge_around_and_is_used_as_often_as_it_may_be(invoice):
     items, conditions, currency = invoice
     found = adjust(items, conditions, currency=currency, at=AT)
-    for item, part in zip(items, found.parts, strict=True):
+    for item, part in zip(items, found.charges, strict=True):
         if item.amount >= 0:
             assert 0 <= part.discount <= item.amount
         else:

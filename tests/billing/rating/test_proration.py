@@ -1,9 +1,11 @@
 """What part of a fee a part of its period costs."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from fractions import Fraction
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from billing.rating.proration import calendar_days, factor
 from customers.periods import Period
@@ -54,3 +56,15 @@ def test_a_period_within_a_day_is_measured_in_time():
 
 def test_a_23_hour_day_is_a_day():
     assert calendar_days(utc("2024-03-09T05:00"), utc("2024-03-11T04:00"), "America/New_York") == 2
+
+
+@given(
+    st.integers(1, 400),
+    st.timedeltas(timedelta(0), timedelta(days=400)),
+    st.sampled_from(["UTC", "America/New_York", "Asia/Kolkata"]),
+)
+def test_charge_and_credit_share_the_period_without_overlap(days, change, zone):
+    period = Period(MARCH.start, MARCH.start + timedelta(days=days))
+    at = min(period.start + change, period.end)
+    used, unused = Period(period.start, at), Period(at, period.end)
+    assert factor(period, used, zone) + factor(period, unused, zone) == 1

@@ -130,9 +130,9 @@ def test_an_unforeseen_error_parks_one_and_bills_the_others(calls, monkeypatch, 
 
 
 def test_of_many_the_two_that_fail_are_found_in_few_tries(calls, monkeypatch, caplog):
-    subscriptions = make_customers(16, FEE)
-    broken = {subscriptions[2].pk, subscriptions[13].pk}
-    real, tries = subscriptions.load_subscriptions, []
+    made = make_customers(16, FEE)
+    broken = {made[2].pk, made[13].pk}
+    real, tries = billing_run.load_subscriptions, []
 
     def load_subscriptions(ids):
         tries.append(len(ids))

@@ -1,0 +1,99 @@
+"""An invoice's lines of discounts and taxes, with how each was calculated. Pure."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from billing import wording
+from billing.adjustments.charge import Charge
+from billing.adjustments.conditions import CouponUse
+from billing.adjustments.taxes import ChargedTax
+from billing.lines import DISCOUNT, TAX
+from billing.money import ZERO, format_amount
+from config.numbers import number
+
+
+@dataclass(frozen=True, slots=True)
+class AdjustmentLine:
+    """A discount's or a tax's line. `amount` is what it adds to the total: nothing for a tax that prices contain."""
+
+    kind: str
+    description: str
+    amount: Decimal
+    computation: dict[str, Any]
+
+
+def discount_lines(charges: Sequence[Charge], uses: Iterable[CouponUse], currency: str) -> list[AdjustmentLine]:
+    """List what credited fees give back of their discounts, then a line for each coupon."""
+    lines = [_coupon_line(use, charges, currency) for use in uses]
+    taken_back = [(place, -charge.discount_back) for place, charge in enumerate(charges) if charge.discount_back]
+    if taken_back:
+        amount = -sum((amount for _, amount in taken_back), ZERO)
+        description = "Discounts of the fees that are credited, taken back"
+        computation = {"discount": {"by_line": _by_line(taken_back, charges)}}
+        lines.insert(0, AdjustmentLine(DISCOUNT, description, amount, computation))
+    return lines
+
+
+def _coupon_line(use: CouponUse, charges: Sequence[Charge], currency: str) -> AdjustmentLine:
+    coupon = use.coupon
+    how: dict[str, Any] = {
+        "coupon_id": coupon.coupon_id,
+        "code": coupon.code,
+        "name": coupon.name,
+        "scope": coupon.scope,
+        "use": use.number,
+    }
+    if coupon.percent_off is not None:
+        how["percent_off"] = wording.plain(coupon.percent_off)
+        off = f"{number(coupon.percent_off)}% off"
+    else:
+        how["amount_off"] = wording.plain(coupon.amount_off or ZERO)
+        off = f"{format_amount(coupon.amount_off or ZERO, currency)} off"
+    if coupon.limit is not None:
+        how["of"] = coupon.limit
+    reductions = [
+        (place, charge.reductions[coupon.id]) for place, charge in enumerate(charges) if coupon.id in charge.reductions
+    ]
+    how["by_line"] = _by_line(reductions, charges)
+    limit = f", invoice {use.number} of {coupon.limit}" if (coupon.limit or 1) > 1 else ""
+    return AdjustmentLine(DISCOUNT, f"{coupon.name} ({coupon.code}): {off}{limit}", -use.amount, {"discount": how})
+
+
+def _by_line(amounts: Iterable[tuple[int, Decimal]], charges: Sequence[Charge]) -> list[dict[str, Any]]:
+    """Describe what was taken off which charge. `place` counts the charges as they were adjusted, from 0."""
+    return [
+        {
+            "place": place,
+            "line": charges[place].description.partition(" · ")[0],
+            "amount": wording.plain(amount),
+        }
+        for place, amount in amounts
+    ]
+
+
+def tax_lines(taxes: Iterable[ChargedTax], currency: str) -> list[AdjustmentLine]:
+    """List a line for each tax of an amount other than zero."""
+    return [_tax_line(charged, currency) for charged in taxes if charged.base]
+
+
+def _tax_line(charged: ChargedTax, currency: str) -> AdjustmentLine:
+    tax = charged.tax
+    description = f"{tax.name} {number(tax.percentage)}% of {format_amount(charged.base, currency)}"
+    is_charged = bool(charged.amount) or not tax.percentage
+    if not is_charged:
+        description += ": owed by the recipient"
+    if tax.is_inclusive and charged.amount:
+        description += f": {format_amount(charged.amount, currency)} contained in the prices"
+    how = {
+        "rate_id": tax.rate_id,
+        "code": tax.code,
+        "name": tax.name,
+        "percentage": wording.plain(tax.percentage),
+        "inclusive": tax.is_inclusive,
+        "base": wording.plain(charged.base),
+        "amount": wording.plain(charged.amount),
+        "charged": is_charged,
+    }
+    return AdjustmentLine(TAX, description, ZERO if tax.is_inclusive else charged.amount, {"tax": how})
