@@ -14,9 +14,9 @@ from unfold.decorators import action, display
 from unfold.enums import ActionVariant
 from unfold.forms import BaseDialogForm
 
+from billing.admin import documents
 from billing.admin.forms.credit_notes import FinalizeNoteForm, describe_effect
 from billing.admin.forms.payments import RefundForm
-from billing.admin.invoices import documents
 from billing.admin.shared import CREDIT_NOTE_COLORS, link, money_cell
 from billing.explanation import page
 from billing.models import CreditNote, CreditNoteState

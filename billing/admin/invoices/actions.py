@@ -12,9 +12,9 @@ from unfold.decorators import action
 from unfold.enums import ActionVariant
 from unfold.forms import BaseDialogForm
 
+from billing.admin import documents
 from billing.admin.forms.invoices import FinalizeForm, VoidForm
 from billing.admin.forms.payments import PaymentForm
-from billing.admin.invoices import documents
 from billing.lifecycle import finalize, recompute, review, void
 from billing.models import Invoice, InvoiceKind, InvoiceState
 from billing.settlement.credit_notes import left_to_credit

@@ -14,7 +14,7 @@ from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesDropdo
 from unfold.dataclasses import UnfoldAction
 from unfold.decorators import action, display
 
-from billing.admin.invoices import documents
+from billing.admin import documents
 from billing.admin.invoices.actions import InvoiceActions, allowed_actions
 from billing.admin.invoices.exports import InvoiceExport
 from billing.admin.pages import review

@@ -6,7 +6,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import get_object_or_404
 from django.urls import reverse
 
-from billing.admin.invoices import documents
+from billing.admin import documents
 from billing.admin.pages.late_adjustment import corrections_of
 from billing.admin.shared import CREDIT_NOTE_COLORS, INVOICE_COLORS
 from billing.explanation import page

@@ -50,7 +50,7 @@ def test_selected_invoices_are_downloaded_as_one_zip_file(staff_client):
 
 def test_too_many_documents_are_refused_with_a_message(staff_client, monkeypatch):
     monkeypatch.setattr(archive, "MOST_DOCUMENTS", 1)
-    monkeypatch.setattr("billing.admin.invoices.documents.MOST_DOCUMENTS", 1)
+    monkeypatch.setattr("billing.admin.documents.MOST_DOCUMENTS", 1)
     for n in (1, 2):
         make_one_off(("Support", D(n)))
     form = {"action": "pdf_selected", "_selected_action": list(Invoice.objects.values_list("pk", flat=True))}

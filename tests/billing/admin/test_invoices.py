@@ -91,9 +91,7 @@ def test_list_shows_totals_with_currency_and_searches_customers(staff_client, ma
     assert str(invoice) not in page(staff_client, f"{LIST}?q=nobody")
 
 
-def test_list_length_does_not_change_query_count(
-    staff_client, make_invoiced, django_assert_max_num_queries
-):
+def test_list_length_does_not_change_query_count(staff_client, make_invoiced, django_assert_max_num_queries):
     make_invoiced(1)
     from django.db import connection
     from django.test.utils import CaptureQueriesContext

@@ -82,9 +82,7 @@ def test_start_dialog_only_counts_many_subscriptions(staff_client, plan, monkeyp
     assert '<strong class="text-important">2</strong> subscriptions may be due' in shown
 
 
-def test_dry_run_is_started_for_a_time(
-    staff_client, staff_user, plan, monkeypatch, django_capture_on_commit_callbacks
-):
+def test_dry_run_is_started_for_a_time(staff_client, staff_user, plan, monkeypatch, django_capture_on_commit_callbacks):
     subscribed(plan)
     handed: list[int] = []
     monkeypatch.setattr("billing.tasks.dry_run_chunk.delay", handed.append)

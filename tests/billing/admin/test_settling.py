@@ -166,7 +166,8 @@ def test_search_finds_payments_and_credit_notes(staff_user):
     credit(invoice, "5")
     request = RequestFactory().get("/")
     request.user = staff_user
-    assert [result.title for term in ("wire 7", "CN-000001") for result in find(request, term)] == ["wire 7", "CN-000001"]
+    titles = [result.title for term in ("wire 7", "CN-000001") for result in find(request, term)]
+    assert titles == ["wire 7", "CN-000001"]
 
 
 def test_missing_values_of_an_item_are_reported_in_the_form(staff_client):
