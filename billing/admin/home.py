@@ -104,7 +104,7 @@ def queues(request: HttpRequest, causes: list[dashboard.Cause], *, now: datetime
 
 
 def problems_queue(causes: list[dashboard.Cause]) -> Queue:
-    """Events that aren't counted because of a problem, and the number of causes."""
+    """Count the events that have a problem, and their causes."""
     url = reverse("admin:events_problem_causes")
     if not causes:
         return Queue("Open problems", "0", "all events are counted", url, Tone.GOOD)
@@ -115,7 +115,7 @@ def problems_queue(causes: list[dashboard.Cause]) -> Queue:
 
 
 def waiting_queue(*, now: datetime) -> Queue:
-    """Accepted events that are not processed yet. Urgent once the oldest has waited for a minute."""
+    """Count accepted events that aren't processed yet. They become urgent after the oldest has waited a minute."""
     waiting = dashboard.waiting(now=now)
     url = reverse("admin:events_inboxevent_changelist")
     if not waiting.count:
@@ -127,7 +127,7 @@ def waiting_queue(*, now: datetime) -> Queue:
 
 
 def parked_queue() -> Queue:
-    """Subscriptions that couldn't be billed."""
+    """Count the subscriptions that couldn't be billed."""
     count = BillingState.objects.filter(parked_at__isnull=False).order_by()[:PARKED_CAP].count()
     url = f"{reverse('admin:billing_upcoming')}?parked=1"
     note = "can't be billed" if count else "all subscriptions can be billed"
@@ -135,7 +135,7 @@ def parked_queue() -> Queue:
 
 
 def drafts_queue() -> Queue:
-    """Draft invoices and their totals by currency."""
+    """Add up draft invoices by currency."""
     drafts = total_by_currency(Invoice.objects.drafts(), "total", date="finalize_at")
     note = "no drafts to review"
     if drafts.earliest:
@@ -147,7 +147,7 @@ def drafts_queue() -> Queue:
 
 
 def overdue_queue(*, now: datetime) -> Queue:
-    """Finalized invoices past their due date, and the amounts left to pay by currency."""
+    """Add up the amounts left to pay on overdue invoices by currency."""
     overdue = total_by_currency(Invoice.objects.overdue(now), REMAINING, date="due_at")
     note = f"oldest: {plural((now - overdue.earliest).days, 'day')} overdue" if overdue.earliest else "nothing overdue"
     url = f"{reverse('admin:billing_invoice_changelist')}?payment=overdue"
@@ -156,7 +156,7 @@ def overdue_queue(*, now: datetime) -> Queue:
 
 
 def refunds_queue() -> Iterator[Queue]:
-    """Amounts owed to customers, by currency. Yield no queue if there are none."""
+    """Add up refunds due to customers by currency. Yield no queue if there are none."""
     refunds = total_by_currency(Invoice.objects.to_refund(), -REMAINING, date="due_at")
     if refunds.count:
         url = f"{reverse('admin:billing_invoice_changelist')}?payment=back"
@@ -165,7 +165,7 @@ def refunds_queue() -> Iterator[Queue]:
 
 
 def runs_queue(*, now: datetime) -> Queue:
-    """The progress of the current billing run, or the result of the last one."""
+    """Show the progress of the current billing run, or the result of the last one."""
     run = BillingRun.objects.order_by("-started_at").first()
     if run is None:
         url = reverse("admin:billing_billingrun_changelist")
@@ -181,7 +181,7 @@ def runs_queue(*, now: datetime) -> Queue:
 
 
 def conflicts_queue(*, now: datetime) -> Queue:
-    """Recent events that reused the ID of another event with different content."""
+    """Count recent events that reused the ID of another event with different content."""
     count = dashboard.conflicts_since(now - timedelta(days=CONFLICT_DAYS))
     url = f"{reverse('admin:events_duplicateevent_changelist')}?kind={DuplicateKind.CONFLICT}"
     note = f"same event ID, different content, last {CONFLICT_DAYS} days"
@@ -189,7 +189,7 @@ def conflicts_queue(*, now: datetime) -> Queue:
 
 
 def webhooks_queue() -> Iterator[Queue]:
-    """Webhook endpoints that are failing, or were disabled after failing. Yield no queue if there are none."""
+    """Count webhook endpoints that are failing or were disabled after failing. Yield no queue if there are none."""
     is_failing = Q(failing_since__isnull=False) | ~Q(disabled_reason="")
     endpoints = list(WebhookEndpoint.objects.filter(is_failing).order_by("pk"))
     if not endpoints:
