@@ -15,7 +15,7 @@ from billing.admin import (
     taxes,
     wallets,
 )
-from billing.admin.invoices import invoices
+from billing.admin.invoices import invoice_admin
 
 __all__ = [
     "company",
@@ -23,7 +23,7 @@ __all__ = [
     "credit_notes",
     "customer_credit",
     "findings",
-    "invoices",
+    "invoice_admin",
     "late_policy",
     "late_usage",
     "payments",

@@ -319,7 +319,7 @@ def test_transactions_are_exported_as_shown(staff_client, customer):
     make_credit(customer, 50)
     address = url("billing_walletentry_export")
     answer = staff_client.post(address, {"format": "1", "resource": "", "export_items": []})
-    sheet = openpyxl.load_workbook(io.BytesIO(answer.content)).active
+    sheet = openpyxl.load_workbook(io.BytesIO(answer.getvalue())).active
     rows = list(sheet.values)
     assert rows[0][2:7] == ("Customer", "External ID", "Type", "Amount", "Balance after")
     assert rows[1][2:7] == ("Acme", "acme", "Granted", 50, 50)
