@@ -9,8 +9,8 @@ from django.db import transaction
 from billing.late_usage.reconcile import reconcile
 from billing.models import BillingState, LateAdjustment, LateState
 from billing.models.late import OPEN_STATES
-from billing.refusals import ReasonMissing
 from config.audit import recorded
+from config.refusals import ReasonRequired
 from customers.periods import Period
 
 
@@ -25,10 +25,10 @@ def approve(ids: Iterable[int], *, by: User | None, now: datetime) -> list[LateA
 def ignore(ids: Iterable[int], *, reason: str, by: User | None, now: datetime) -> list[LateAdjustment]:
     """Let go of open adjustments for good, with a reason; return those that were. Others are passed over.
 
-    What changes about their periods afterwards is reckoned from here. Raises `ReasonMissing`.
+    What changes about their periods afterwards is reckoned from here. Raises `ReasonRequired`.
     """
     if not reason.strip():
-        raise ReasonMissing("Say why the difference is let go.")
+        raise ReasonRequired("Say why the difference is let go.")
     return _decide(ids, OPEN_STATES, LateState.IGNORED, reason=reason.strip()[:255], by=by, now=now)
 
 

@@ -16,7 +16,7 @@ ACTIVE, ARCHIVED = "active", "archived"
 
 
 class Archiving:
-    """Permissions for the actions made by `archive_action` and `activate_action`: whoever can change a row has both.
+    """Permissions for the actions made by `archive_action` and `activate_action`: anyone who can change a row has both.
 
     `archive_with` and `activate_with` are the functions that do the work.
     """

@@ -1,4 +1,4 @@
-"""The /v1 doors to webhooks."""
+"""The /v1 endpoints for webhooks."""
 
 from django.urls import path
 

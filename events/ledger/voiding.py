@@ -9,6 +9,7 @@ from django.contrib.auth.models import User
 from django.db import connection, transaction
 from django.db.models import QuerySet
 
+from config.refusals import ReasonRequired
 from events.ledger.processing import CONFIGURATION_LOCK, judge, prepare
 from events.ledger.replaying import CHUNK, prepare_recount, recount_touched, replay_chunk
 from events.models import Event, EventState, EventVoid, Problem, ProblemState
@@ -70,18 +71,14 @@ class HourIsFinal(NotVoidable):
     """The event occurred in an hour whose other events retention has removed: its usage can't be recounted."""
 
 
-class ReasonMissing(Exception):
-    """Taking an event back, or dismissing a problem, needs a reason."""
-
-
 def void_event(event: Event, *, reason: str, now: datetime, by: User | None = None) -> EventVoid:
     """Take an event back: it counts no more, its usage goes, its problems close. The row stays in the ledger.
 
-    Raises ReasonMissing without a reason, AlreadyVoided the second time, and HourIsFinal behind retention's horizon.
+    Raises ReasonRequired without a reason, AlreadyVoided the second time, and HourIsFinal behind retention's horizon.
     Its event_id stays used: to count the usage after all, send it under a new one.
     """
     if not reason.strip():
-        raise ReasonMissing("Say why the event is taken back.")
+        raise ReasonRequired("Say why the event is taken back.")
     with transaction.atomic(), connection.cursor() as cursor:
         prepare(cursor)
         prepare_recount(cursor)
@@ -109,7 +106,7 @@ def dismiss(problems: Iterable[int], *, reason: str, now: datetime, by: User | N
     An event whose every problem is dismissed and that counts for nothing becomes "dismissed".
     """
     if not reason.strip():
-        raise ReasonMissing("Say why the problem is dismissed.")
+        raise ReasonRequired("Say why the problem is dismissed.")
     ids = list(problems)
     with transaction.atomic(), connection.cursor() as cursor:
         # The order of locks is everybody's: configuration, events, problems.

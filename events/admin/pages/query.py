@@ -107,7 +107,7 @@ def _recounted(result: Answer) -> dict[str, Any] | None:
     recount = result.recount
     if recount is None:
         return None
-    text = number(recount.quantity) if recount.quantity is not None else "customer by customer"
+    text = number(recount.quantity) if recount.quantity is not None else "per customer"
     return {"number": text, "events": recount.events, "agrees": recount.agrees}
 
 
@@ -205,9 +205,7 @@ def answer_file(result: Answer) -> HttpResponseBase:
     table = (
         [
             row.label,
-            row.customer.external_id
-            if row.customer
-            else ", ".join(customer.external_id for customer in query.customers),
+            row.customer.external_id if row.customer else all_ids,
             row.quantity,
             row.events,
             (row.start or query.period.start).isoformat(),
