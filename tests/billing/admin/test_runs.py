@@ -144,7 +144,9 @@ def test_findings_are_listed_and_filtered(staff_client, plan):
     assert MISSING in both
     assert "Good" not in page(staff_client, f"{FINDINGS}?run__id__exact={run.pk}&outcome=problem")
     assert MISSING not in page(staff_client, f"{FINDINGS}?run__id__exact={run.pk}&outcome=invoice")
-    assert "A dry run lists the invoices it expects here" in page(staff_client, f"{FINDINGS}?run__id__exact=999999")
+    assert "No matches" in page(staff_client, f"{FINDINGS}?run__id__exact=999999")
+    BillingRun.objects.all().delete()
+    assert "A dry run lists the invoices it expects here" in page(staff_client, FINDINGS)
 
 
 def test_panel_of_a_running_run_shows_chunks_and_time_left(staff_client, plan, monkeypatch):
