@@ -128,7 +128,7 @@ def test_choosing_a_plan_shows_the_effect_in_the_browser(admin_browser, subscrip
     dialog.get_by_text("$20.00 more").wait_for()
     dialog.get_by_label("Reason").fill("Outgrew it")
     dialog.get_by_role("button", name="Change plan").click()
-    page.get_by_text("Moved to Premium.").wait_for()
+    page.get_by_text("Plan changed to Premium.").wait_for()
     assert subscription.phases.count() > 1
 
 
