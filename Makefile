@@ -8,7 +8,7 @@ PYTHON := $(VENV)/bin/python
 READY := $(VENV)/.installed
 LOCK := requirements-dev.txt
 # What the word check reads.
-WORDS := README.md CHANGELOG.md Makefile pyproject.toml compose.yaml Dockerfile docs $(wildcard */README.md)
+WORDS := README.md CHANGELOG.md Makefile pyproject.toml compose.yaml Dockerfile docs templates $(wildcard */README.md)
 
 # Use the first suitable interpreter: 3.13, else 3.12, on PATH or installed by pyenv. PYTHON_BIN=... names another.
 define make_venv

@@ -6,7 +6,7 @@ from typing import Any
 from billing import wording
 from billing.charges.late_items import LateItem
 from billing.charges.next_invoice import OPENING, NextInvoice
-from billing.lines import LATE_USAGE, DraftLine
+from billing.lines import LATE_USAGE, Charge
 from billing.money import format_amount
 from config.numbers import number
 
@@ -24,10 +24,10 @@ def due_items(items: Iterable[LateItem], step: NextInvoice) -> list[LateItem]:
     return [item for item in items if item.is_settling or item.period.end <= step.period.start]
 
 
-def late_line(item: LateItem, currency: str, timezone: str) -> DraftLine:
+def late_line(item: LateItem, currency: str, timezone: str) -> Charge:
     """Write an adjustment as a line: the difference, with what was charged and what the period comes to now."""
     difference = item.after.minus(item.before)
-    return DraftLine(
+    return Charge(
         kind=LATE_USAGE,
         description=f"{item.label}, {wording.dates(item.period, timezone)} · {_describe(item, currency)}",
         period=item.period,

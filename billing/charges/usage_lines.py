@@ -11,7 +11,7 @@ from billing.charges.commitments import true_up
 from billing.charges.rest_of_period import differences
 from billing.charges.subscription import BilledSubscription
 from billing.charges.usage_charges import UsageCharge
-from billing.lines import DraftLine
+from billing.lines import Charge
 from billing.money import ZERO, exact, round_amount
 from billing.rating.percentage import free_first, rate_events
 from billing.rating.rate import Rated, RatedPart, rate
@@ -70,7 +70,7 @@ def usage_lines(
     charge: UsageCharge,
     metered: Sequence[MeterReading],
     values: Sequence[Sequence[Decimal]] = (),
-) -> list[DraftLine]:
+) -> list[Charge]:
     """Rate a charge by the answers to its `asks`, and by its events' values, grant by grant, where these are priced.
 
     The usage line, left out when nothing was used and nothing is due, then the minimum commitment's true-up.
@@ -90,7 +90,7 @@ def _whole_lines(
     charge: UsageCharge,
     metered: Sequence[MeterReading],
     values: Sequence[Sequence[Decimal]],
-) -> list[DraftLine]:
+) -> list[Charge]:
     used = _sort_out(charge, metered)
     rated = _rate_single(charge, used, values) if charge.needs_events else None
     with exact():
@@ -154,13 +154,13 @@ def _combined(aggregation: str, parts: Sequence[MeterReading]) -> Decimal:
 
 def _usage_line(
     subscription: BilledSubscription, charge: UsageCharge, used: list[_Used], rated: Rated, free: Decimal
-) -> DraftLine:
+) -> Charge:
     with exact():
         quantity = sum((each.quantity for each in used), ZERO)
     checksum = 0
     for each in used:
         checksum ^= each.checksum
-    return DraftLine(
+    return Charge(
         kind=lines.USAGE,
         description=_describe(subscription, charge, quantity, free, rated),
         period=charge.span,
@@ -180,7 +180,7 @@ def _usage_line(
     )
 
 
-def _trial_line(subscription: BilledSubscription, charge: UsageCharge, used: list[_Used], free: Decimal) -> DraftLine:
+def _trial_line(subscription: BilledSubscription, charge: UsageCharge, used: list[_Used], free: Decimal) -> Charge:
     nothing = Rated(ZERO, free, free, ZERO, ())
     return _usage_line(subscription, charge, used, nothing, free)
 

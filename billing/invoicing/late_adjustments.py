@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Sequence
 from django.db.models import F, Q, QuerySet
 
 from billing.charges.late_items import Figures, LateItem
-from billing.lines import LATE_USAGE, DraftLine
+from billing.lines import LATE_USAGE, Charge
 from billing.models import BillingState, CreditNote, Invoice, InvoiceLine, InvoiceState, LateAdjustment, LateState
 from billing.models.late import OPEN_STATES
 from config.audit import recorded
@@ -98,7 +98,7 @@ def set_figures(row: LateAdjustment, before: Figures, after: Figures) -> None:
             setattr(row, f"{name}_{side}", value)
 
 
-def attach_to_lines(lines: Iterable[Sequence[DraftLine]], rows: Iterable[Sequence[InvoiceLine]]) -> None:
+def attach_to_lines(lines: Iterable[Sequence[Charge]], rows: Iterable[Sequence[InvoiceLine]]) -> None:
     """Note which written lines carry which adjustments. `rows` are each invoice's own, its lines' first.
 
     A replacement takes over what its void invoice carried. Raises `TakenMeanwhile` where another invoice carries one

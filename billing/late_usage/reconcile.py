@@ -22,7 +22,7 @@ from billing.invoicing.subscriptions import load_subscriptions_as_of
 from billing.late_usage.checks import OF_USAGE, ready_checks
 from billing.late_usage.credited import NOT_CREDITED, credited_by_hand
 from billing.late_usage.policy import Decision, Policy, decide, read_policy
-from billing.lines import DraftLine
+from billing.lines import Charge
 from billing.models import (
     BillingState,
     Invoice,
@@ -55,7 +55,7 @@ class Reopened:
     subscription: BilledSubscription
     period: Period
     invoice: Invoice | None
-    lines: list[DraftLine] = field(default_factory=list)
+    lines: list[Charge] = field(default_factory=list)
 
 
 def reconcile_due(*, now: datetime) -> int:
@@ -117,7 +117,7 @@ def reconcile(
         ]
 
 
-def usage_of_period(subscription_id: int, period: Period, *, known_at: datetime) -> list[DraftLine]:
+def usage_of_period(subscription_id: int, period: Period, *, known_at: datetime) -> list[Charge]:
     """Work out the usage lines of a billed period as reconciling does, on the terms known at a moment. Writes nothing.
 
     None where counting needs events that retention has removed.
@@ -319,7 +319,7 @@ class PeriodReconciliation:
         )
 
 
-def _again(line: DraftLine) -> dict[str, Any]:
+def _again(line: Charge) -> dict[str, Any]:
     return {
         "kind": line.kind,
         "description": line.description,

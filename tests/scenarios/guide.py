@@ -55,7 +55,7 @@ class Guide:
         """Return the debugger's page of an event, or the live view, as plain text with its tags."""
         answer = self.staff.get(DEBUGGER, {"event": event_id} if event_id else {})
         assert answer.status_code == 200
-        return html.unescape(answer.content.decode())
+        return " ".join(html.unescape(answer.content.decode()).split())
 
     def fix(self, event_id: str, label: str, **filled: str) -> str:
         """Press the fix with this label, look at its preview, apply it, and return the page with the proof."""
@@ -66,7 +66,7 @@ class Guide:
         shown = self.staff.get(f"{DEBUGGER}fix/", given | {"previewed": "1"}).content.decode()
         assert "Apply" in shown, (given, shown)
         answer = self.staff.post(f"{DEBUGGER}fix/", given | {"reason": "Found by the guide"}, follow=True)
-        return html.unescape(answer.content.decode())
+        return " ".join(html.unescape(answer.content.decode()).split())
 
     def due(self) -> Decimal:
         """Return what the upcoming invoice comes to."""

@@ -25,7 +25,7 @@ def mend(browser, event_id: str, button: str, **filled: str) -> str:
         page.locator(f"#fix-{label}").fill(value)
     if filled:
         page.get_by_role("button", name="Preview").click()
-    page.locator("#fix-reason").fill("Found by the guide")
+    page.locator("#id_reason").fill("Found by the guide")
     page.get_by_role("button", name="Apply").click()
     return str(page.locator("#proof").inner_text())
 

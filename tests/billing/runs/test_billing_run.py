@@ -13,6 +13,7 @@ from django.db import connection, connections
 from django.test.utils import CaptureQueriesContext
 
 from billing.charges import next_invoice
+from billing.invoicing import subscriptions as loading
 from billing.models import BillingRun, BillingState, Invoice, RunChunk
 from billing.runs import billing_run
 from billing.runs.billing_run import bill_chunk, bill_subscriptions, run_to_end, start_run, unfinished_chunks
@@ -132,7 +133,7 @@ def test_an_unforeseen_error_parks_one_and_bills_the_others(calls, monkeypatch, 
 def test_of_many_the_two_that_fail_are_found_in_few_tries(calls, monkeypatch, caplog):
     made = make_customers(16, FEE)
     broken = {made[2].pk, made[13].pk}
-    real, tries = billing_run.load_subscriptions, []
+    real, tries = loading.load_subscriptions, []
 
     def load_subscriptions(ids):
         tries.append(len(ids))
