@@ -75,7 +75,7 @@ REOPEN = Decision(
     done="reopened",
     effect="recalculated for the next invoice",
     states=(LateState.IGNORED,),
-    decide=decisions.take_up,
+    decide=decisions.reopen_ignored,
 )
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from django.db.models import QuerySet
 
 from billing.charges.allowances import Grant
-from billing.charges.late_items import NOTHING, Figures, of_prices
+from billing.charges.late_items import NOTHING, Figures, figures_by_price
 from billing.charges.subscription import BilledSubscription, PlanTerms
 from billing.charges.usage_charges import UsageCharge
 from billing.charges.usage_lines import usage_lines
@@ -70,7 +70,7 @@ def prove(line: InvoiceLine) -> Proof:
     elif line.kind == USAGE and line.events_count is not None and line.events_checksum is not None:
         again = _again(line)
         stated = Figures(line.quantity, amount=line.amount, events=line.events_count, checksum=line.events_checksum)
-        counted = next(iter(of_prices([again]).values()), NOTHING) if again is not None else NOTHING
+        counted = next(iter(figures_by_price([again]).values()), NOTHING) if again is not None else NOTHING
     else:
         raise NotUsage("Only usage lines are counted from events. A fee is checked by its days.")
     findings = (
@@ -113,7 +113,7 @@ def _counted_again(line: InvoiceLine) -> Figures:
     known_at = (line.adjusts_invoice or line.invoice).computed_at
     period = Period(line.period_start, line.period_end)
     lines = usage_of_period(line.invoice.subscription_id or 0, period, known_at=known_at)
-    return of_prices(lines).get(line.price_id, NOTHING)
+    return figures_by_price(lines).get(line.price_id, NOTHING)
 
 
 def _again(line: InvoiceLine) -> Charge | None:

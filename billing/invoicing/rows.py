@@ -32,7 +32,7 @@ def _row(invoice: Invoice, charge: Charge, position: int) -> InvoiceLine:
     else:
         columns["period_start"], columns["period_end"] = charge.period.start, charge.period.end
     row = new_row(InvoiceLine, columns)
-    if invoice.pk is None:
+    if not invoice.pk:
         row.invoice = invoice  # its key is set once the invoice is saved
     return row
 

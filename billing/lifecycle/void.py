@@ -7,7 +7,7 @@ from django.db import transaction
 
 from billing.invoicing.conditions import lock_coupons
 from billing.invoicing.issue import issue
-from billing.invoicing.late_adjustments import cancel_open, give_back, move_to_replacement, release_own
+from billing.invoicing.late_adjustments import cancel_open, move_to_replacement, release, release_own
 from billing.late_usage.checks import OF_USAGE
 from billing.late_usage.reconcile import reconcile
 from billing.lifecycle.recompute import (
@@ -72,7 +72,7 @@ def _void(invoice: Invoice, *, reason: str, by: User | None, now: datetime, is_r
         if is_replaced:
             release_own(locked)
         else:
-            give_back(locked, _state_of_returned(locked))
+            release(locked, _state_of_returned(locked))
         if locked.kind in OF_USAGE and not next_invoice_of(locked).is_settlement:
             cancel_open(locked)
         return locked

@@ -14,7 +14,7 @@ from django.contrib.auth.models import User
 from django.db import transaction
 from django.db.models import Sum
 
-from billing.invoicing.late_adjustments import give_back_credited
+from billing.invoicing.late_adjustments import release_credited
 from billing.invoicing.numbering import draw_numbers
 from billing.late_usage.credited import check_again, hold_reductions
 from billing.lines import ADJUSTMENT_KINDS
@@ -247,7 +247,7 @@ def void_credit_note(note: CreditNote, *, reason: str, now: datetime, by: User |
         locked.state, locked.voided_at, locked.voided_by = CreditNoteState.VOID, now, by
         locked.void_reason = reason.strip()
         _apply(invoice, locked, -locked.total if was_final else ZERO, now=now, by=by, reason=locked.void_reason)
-        give_back_credited(locked)
+        release_credited(locked)
         check_again(locked, now=now)
         return locked
 

@@ -1,4 +1,4 @@
-"""Column kinds that every app shares: exact numbers, public ids, time stamps."""
+"""Model fields that every app shares: exact numbers, currencies, public ids, timestamps."""
 
 import secrets
 from functools import partial
@@ -9,7 +9,7 @@ from django.core.validators import RegexValidator
 from django.db import models
 from django.db.models.functions import Now
 
-CURRENCY_CODE = RegexValidator(r"^[A-Z]{3}\Z", "Write the currency as its three ISO 4217 capitals, for example USD.")
+CURRENCY_CODE = RegexValidator(r"^[A-Z]{3}\Z", "Enter the currency as a three-letter ISO 4217 code, for example USD.")
 
 
 class NumericField(models.DecimalField):
@@ -61,12 +61,12 @@ class CurrencyField(models.CharField):
 
 
 def make_public_id(prefix: str) -> str:
-    """Draw a new public id such as `cust_5f0c…`: 96 random bits, so that no one can count our customers."""
+    """Generate a public id such as `cust_5f0c…`: 96 random bits, so that ids don't reveal how many rows there are."""
     return f"{prefix}_{secrets.token_hex(12)}"
 
 
 class PublicIdField(models.CharField):
-    """The id that the API and URLs show; the primary key stays inside."""
+    """The id in the API and in URLs. Primary keys stay internal."""
 
     def __init__(self, prefix: str = "", **kwargs: Any) -> None:
         self.prefix = prefix
@@ -81,7 +81,7 @@ class PublicIdField(models.CharField):
 
 
 class Stamped(models.Model):
-    """When the row was made and last saved, by the database's and the server's clock."""
+    """When the row was created (by the database's clock) and last saved (by the server's)."""
 
     created_at = models.DateTimeField(db_default=Now(), editable=False)
     updated_at = models.DateTimeField(auto_now=True)
@@ -91,9 +91,9 @@ class Stamped(models.Model):
 
 
 def keep_rows() -> pgtrigger.Trigger:
-    """Make a trigger that refuses TRUNCATE, by which a table could be emptied past the triggers that keep its rows.
+    """Create a trigger that refuses TRUNCATE, which would bypass the triggers that protect the table's rows.
 
-    A session may that says `SET countinghouse.allow_truncate = 'on'`: tests and benchmarks do, nothing else.
+    A session with `SET countinghouse.allow_truncate = 'on'` can truncate: only tests and benchmarks set it.
     """
     return pgtrigger.Trigger(
         name="keep_rows",

@@ -1,4 +1,4 @@
-"""Lookups for whole batches of rows."""
+"""Lookups for large batches of rows."""
 
 from typing import Any
 
@@ -7,10 +7,10 @@ from django.db.models.fields.related import ForeignObject
 
 
 class Among(Lookup):
-    """`pk__among=ids`: what `pk__in=ids` finds, with all ids as one parameter.
+    """`pk__among=ids` filters like `pk__in=ids`, with all ids in one parameter.
 
-    `in` makes a parameter of each, and for thousands that takes longer than the query itself. Integers only, and no
-    query for them: `TypeError`.
+    `in` has one parameter for each id, which for thousands of ids takes longer than the query. `ids` are integers, not
+    a query: `TypeError`.
     """
 
     lookup_name = "among"
@@ -25,6 +25,6 @@ class Among(Lookup):
 
 
 def register() -> None:
-    """Make the lookup known to all columns, also references. A second call changes nothing."""
+    """Register the lookup for all columns, including foreign keys. Safe to repeat."""
     Field.register_lookup(Among)
     ForeignObject.register_lookup(Among)

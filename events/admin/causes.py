@@ -20,7 +20,7 @@ from events.diagnosis.summary import plain_quantity
 from events.fixing import PreviewBusy
 from events.fixing.actions import cause_of
 from events.fixing.at_risk import at_risk
-from events.fixing.causes import key_of, known_names, named, seen, trouble_of
+from events.fixing.causes import cache_key, cause_parameters, cause_version, known_names, trouble_of
 from events.fixing.offers import Offer, Trouble, nearly_named, offers_for
 from events.fixing.runs import start_run
 from events.ledger.voiding import dismiss
@@ -88,7 +88,7 @@ class CausesPages(ModelAdmin):
             "fixes": _buttons(offers, request) if likely_customer else [],
         }
         try:
-            key = key_of({name: value for name, value in values.items() if name != "row"})
+            key = cache_key({name: value for name, value in values.items() if name != "row"})
             risk = at_risk(trouble, offers, now=timezone.now(), key=key)
             context |= {
                 "at_risk": risk,
@@ -128,7 +128,7 @@ class CausesPages(ModelAdmin):
 
 def list_url(cause: dashboard.Cause) -> str:
     """Return the address of the list of a cause's open problems."""
-    return _list_url(named(cause))
+    return _list_url(cause_parameters(cause))
 
 
 def _cause_parameters(values: dict[str, str]) -> dict[str, str]:
@@ -158,13 +158,13 @@ def _named_trouble(values: dict[str, str]) -> Trouble:
 
 def row_context(cause: dashboard.Cause, names: list[str], request: HttpRequest) -> dict[str, Any]:
     """Return a cause with links to its problems and actions, and the fixes that the user can apply."""
-    replay = Offer("Replay", "replay_cause", named(cause))
+    replay = Offer("Replay", "replay_cause", cause_parameters(cause))
     return {
         "cause": cause,
         "list_url": list_url(cause),
         "replay_url": replay.address(back="problems"),
-        "dismiss_url": f"{reverse('admin:events_problem_dismiss_cause')}?{urlencode(named(cause))}",
-        "at_risk_url": f"{reverse('admin:events_problem_at_risk')}?{urlencode(seen(cause))}",
+        "dismiss_url": f"{reverse('admin:events_problem_dismiss_cause')}?{urlencode(cause_parameters(cause))}",
+        "at_risk_url": f"{reverse('admin:events_problem_at_risk')}?{urlencode(cause_version(cause))}",
         "fixes": _buttons(offers_for(trouble_of(cause), known_names=names), request),
     }
 

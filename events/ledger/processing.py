@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+import pglock
 from django.db import connection, transaction
 
 from events.models import ProcessedBatch
@@ -36,8 +37,9 @@ def process_batch(limit: int = BATCH_SIZE) -> BatchResult:
     """
     with transaction.atomic(), connection.cursor() as cursor:
         prepare(cursor)
-        cursor.execute("SELECT pg_advisory_xact_lock_shared(%s), clock_timestamp()", [CONFIGURATION_LOCK])
-        started_at = cursor.fetchone()[1]
+        pglock.advisory(CONFIGURATION_LOCK, xact=True, shared=True).acquire()
+        cursor.execute("SELECT clock_timestamp()")
+        started_at = cursor.fetchone()[0]
         if not (events := claim(cursor, limit)):
             return BatchResult()
         judge(cursor)
@@ -54,8 +56,9 @@ def prepare(cursor: Any) -> None:
     """Make this connection's scratch tables, unless it has them, and set what the big statements need."""
     cursor.execute(statement("scratch"))
     # Commits empty them; a second use within one transaction would find the first one's rows.
-    cursor.execute("DELETE FROM batch; DELETE FROM hit; DELETE FROM finding")
-    cursor.execute("SET LOCAL work_mem = '64MB'; SET LOCAL jit = off")
+    cursor.execute(
+        "DELETE FROM batch; DELETE FROM hit; DELETE FROM finding; SET LOCAL work_mem = '64MB'; SET LOCAL jit = off"
+    )
 
 
 def claim(cursor: Any, limit: int) -> int:

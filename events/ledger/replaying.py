@@ -6,6 +6,7 @@ from datetime import datetime
 from itertools import batched
 from typing import Any
 
+import pglock
 from django.contrib.auth.models import User
 from django.db import connection, transaction
 
@@ -35,8 +36,8 @@ class Replayed:
 
 def wait_for_running_batches() -> None:
     """Return once every batch that began under an older configuration has ended. Call it after the change commits."""
-    with transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [CONFIGURATION_LOCK])
+    with transaction.atomic():
+        pglock.advisory(CONFIGURATION_LOCK, xact=True).acquire()
 
 
 def replay(event_ids: Iterable[int], *, closing: str, by: User | None = None) -> Replayed:
@@ -55,7 +56,7 @@ def replay_hours(hours: Sequence[tuple[int, int, datetime]], *, closing: str, by
     with transaction.atomic(), connection.cursor() as cursor:
         prepare(cursor)
         prepare_recount(cursor)
-        cursor.execute("SELECT pg_advisory_xact_lock_shared(%s)", [CONFIGURATION_LOCK])
+        pglock.advisory(CONFIGURATION_LOCK, xact=True, shared=True).acquire()
         cursor.execute(section("replay", "touch_hours"), columns)
         cursor.execute(section("replay", "events_of_hours"))
         ids = [row[0] for row in cursor.fetchall()]
@@ -71,7 +72,7 @@ def replay_chunk(event_ids: Sequence[int], closing: str, by: User | None) -> Rep
 
 
 def _judge_again(cursor: Any, event_ids: Sequence[int], closing: str, by: User | None) -> Replayed:
-    cursor.execute("SELECT pg_advisory_xact_lock_shared(%s)", [CONFIGURATION_LOCK])
+    pglock.advisory(CONFIGURATION_LOCK, xact=True, shared=True).acquire()
     cursor.execute(section("replay", "take"), {"ids": list(event_ids)})
     events = cursor.rowcount
     judge(cursor)

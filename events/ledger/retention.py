@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+import pglock
 from django.conf import settings
 from django.db import connection, transaction
 from django.db.models import F, Max
@@ -64,8 +65,8 @@ def prune_ledger(*, now: datetime) -> int:
 def _move_horizon(horizon: datetime, now: datetime) -> None:
     """Make older buckets final before the first event goes; recounts that have begun are waited for."""
     LedgerHorizon.objects.get_or_create(hour=horizon, defaults={"pruned_at": now})
-    with transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [CONFIGURATION_LOCK])
+    with transaction.atomic():
+        pglock.advisory(CONFIGURATION_LOCK, xact=True).acquire()
 
 
 def _remove_chunk(horizon: datetime) -> int:

@@ -3,6 +3,7 @@
 from datetime import datetime, timedelta
 from typing import Any
 
+import pglock
 from django.db import connection, transaction
 from django.db.models import Max
 
@@ -36,7 +37,7 @@ def _first_day() -> datetime | None:
 
 def _roll(start: datetime, until: datetime, now: datetime) -> datetime:
     with transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [CONFIGURATION_LOCK])
+        pglock.advisory(CONFIGURATION_LOCK, xact=True).acquire()
         latest = UsageRollup.objects.aggregate(latest=Max("until"))["latest"]
         if latest is not None and latest != start:
             return _as_moment(latest)

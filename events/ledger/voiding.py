@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from itertools import batched
 
+import pglock
 from django.contrib.auth.models import User
 from django.db import connection, transaction
 from django.db.models import QuerySet
@@ -82,7 +83,7 @@ def void_event(event: Event, *, reason: str, now: datetime, by: User | None = No
     with transaction.atomic(), connection.cursor() as cursor:
         prepare(cursor)
         prepare_recount(cursor)
-        cursor.execute("SELECT pg_advisory_xact_lock_shared(%s)", [CONFIGURATION_LOCK])
+        pglock.advisory(CONFIGURATION_LOCK, xact=True, shared=True).acquire()
         locked = Event.objects.select_for_update().get(pk=event.pk)
         if locked.state == EventState.VOIDED:
             raise AlreadyVoided(f"Event {locked.event_id} was voided before: {locked.void.reason}")
@@ -108,9 +109,9 @@ def dismiss(problems: Iterable[int], *, reason: str, now: datetime, by: User | N
     if not reason.strip():
         raise ReasonRequired("Say why the problem is dismissed.")
     ids = list(problems)
-    with transaction.atomic(), connection.cursor() as cursor:
+    with transaction.atomic():
         # The order of locks is everybody's: configuration, events, problems.
-        cursor.execute("SELECT pg_advisory_xact_lock_shared(%s)", [CONFIGURATION_LOCK])
+        pglock.advisory(CONFIGURATION_LOCK, xact=True, shared=True).acquire()
         concerned = Problem.objects.filter(pk__in=ids, state=ProblemState.OPEN)
         events = sorted(set(concerned.values_list("event_id", flat=True)))
         list(Event.objects.select_for_update().filter(pk__in=events).order_by("pk").values_list("pk", flat=True))

@@ -16,12 +16,12 @@ from billing.models import LineKind, MonthEndReport
 from billing.money import format_amount
 from billing.month_end import background
 from billing.month_end.checklist import checklist
-from billing.month_end.customer_ranges import is_one_stretch, stretches
+from billing.month_end.customer_ranges import customer_ranges, is_one_range
 from billing.month_end.months import Month
 from billing.month_end.report import BALANCE, HEADINGS, month_end, table_rows
 from billing.month_end.revenue import CurrencyBooks, RevenueRow, books
-from billing.month_end.totals import ChunkTotals, work_out_all
-from billing.month_end.usage import BILLED, WORDS, Went
+from billing.month_end.totals import ChunkTotals, calculate_all
+from billing.month_end.usage import BILLED, STATUS_LABELS, UsageStatus
 from billing.tasks import enqueue_month_ends
 from config.office.dialogs import open_page, staff
 from config.office.files import table_file
@@ -42,17 +42,17 @@ class MonthEndPage(AdminPage):
         now, month = timezone.now(), read_month(request)
         if month is None:
             return self.render(month=Month.before(now), problem="Enter the month as 2026-09.")
-        is_small = is_one_stretch()
+        is_small = is_one_range()
         reports = [] if is_small else background.finished(month)
         report = select_report(request, reports)
         totals = None
         if is_small:
-            totals = work_out_all(month, stretches(), now=now)
+            totals = calculate_all(month, customer_ranges(), now=now)
         elif report is not None:
             totals = ChunkTotals.from_json(report.found)
         if totals is not None and request.GET.get("format") in ("csv", "xlsx"):
             as_of = report.as_of if report else now
-            rows = table_rows(month_end(month, now=now, found=totals, as_of=as_of))
+            rows = table_rows(month_end(month, now=now, totals=totals, as_of=as_of))
             return table_file(HEADINGS, rows, name=f"month-end-{month}", file_format=request.GET["format"])
         context: dict[str, Any] = {} if totals is None else {"is_worked_out": True, **totals_context(totals)}
         if not is_small:
@@ -176,9 +176,11 @@ def totals_context(totals: ChunkTotals) -> dict[str, Any]:
     """Format usage by billing status, and unbilled revenue."""
     usage, accrual = totals.usage, totals.accrual
     return {
-        "usage": [(row.feature, WORDS[row.went], f"{row.events:,}", row.went in BILLED) for row in usage.rows],
+        "usage": [
+            (row.feature, STATUS_LABELS[row.status], f"{row.events:,}", row.status in BILLED) for row in usage.rows
+        ],
         "usage_totals": [
-            (WORDS[status], f"{events:,}", "ch-negative" if status >= Went.VOID else "")
+            (STATUS_LABELS[status], f"{events:,}", "ch-negative" if status >= UsageStatus.VOID else "")
             for status, events in usage.totals().items()
         ],
         "counted": f"{usage.counted:,}",

@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 def company(monkeypatch):
     """Create three customers with 10 calls at $0.10 each and one misnamed event. Each chunk holds one customer."""
     cache.clear()
-    monkeypatch.setattr("billing.month_end.customer_ranges.AT_ONCE", 1)
+    monkeypatch.setattr("billing.month_end.customer_ranges.SIZE", 1)
     calls = make_feature(name="Calls")
     plan = make_version({"feature": calls, "unit_amount": D("0.10")}, name="Growth")
     for name in ("ada", "brightwater", "cedar"):
@@ -35,7 +35,7 @@ def test_page_of_a_large_month_shows_the_progress_and_the_report(admin_browser, 
     page.get_by_text("0 of 3 customers · waiting for a worker").wait_for()
     page.get_by_role("link", name="$0.10").wait_for()
     report = MonthEndReport.objects.get()
-    background.take_step(report.pk, now=timezone.now())
+    background.calculate_chunk(report.pk, now=timezone.now())
     page.get_by_text("1 of 3 customers").wait_for()
     assert tasks.continue_month_ends() == 2
     page.get_by_role("heading", name="Unbilled revenue", exact=True).wait_for()

@@ -1,4 +1,4 @@
-"""What billing tells of an event: period and invoice, free tier, line, and what usage is worth. By hand."""
+"""Facts from billing about an event: period, invoice, free units, line, and the value of usage. By hand."""
 
 import pytest
 
@@ -43,7 +43,7 @@ def facts(subscription, feature, at, now):
     return found[feature.pk]
 
 
-def test_the_current_period_has_no_invoice_and_a_line_as_things_stand(customer, calls):
+def test_the_current_period_has_no_invoice_and_a_preview_line(customer, calls):
     subscription = subscribed(customer, {"feature": calls, "unit_amount": D("0.01")}, free_units={calls: 1000})
     use(customer, calls, utc(2026, 9, 20), 1500)
     found = facts(subscription, calls, utc(2026, 9, 10), utc(2026, 9, 21))
@@ -53,14 +53,14 @@ def test_the_current_period_has_no_invoice_and_a_line_as_things_stand(customer, 
     assert [line.amount for line in found.lines] == ["$5.00"]
 
 
-def test_free_units_that_are_left_are_counted_down(customer, calls):
+def test_remaining_free_units_are_shown(customer, calls):
     subscription = subscribed(customer, {"feature": calls}, free_units={calls: 1000})
     use(customer, calls, utc(2026, 9, 20), 300)
     found = facts(subscription, calls, utc(2026, 9, 10), utc(2026, 9, 21))
     assert found.free_tier.left == 700
 
 
-def test_daily_free_units_are_those_of_the_events_own_day(customer, calls):
+def test_daily_free_units_are_of_the_events_day(customer, calls):
     draft = make_draft()
     make_price(version=draft, feature=calls)
     make_entitlement(version=draft, feature=calls, free_units=100, reset="daily")
@@ -72,7 +72,7 @@ def test_daily_free_units_are_those_of_the_events_own_day(customer, calls):
     assert found.free_tier.window == Period(utc(2026, 9, 11), utc(2026, 9, 12))
 
 
-def test_a_closed_period_names_its_invoice_and_the_written_line(customer, calls):
+def test_a_closed_period_names_its_invoice_and_line(customer, calls):
     subscription = subscribed(customer, {"feature": calls, "unit_amount": D("0.01")})
     use(customer, calls, utc(2026, 9, 20), 1500)
     [invoice] = bill(OCTOBER)
@@ -87,7 +87,7 @@ def test_a_plan_without_the_feature_has_no_line(customer, calls):
     assert facts(subscription, calls, utc(2026, 9, 10), utc(2026, 9, 11)).lines == ()
 
 
-def test_usage_is_worth_what_its_periods_come_to(customer, calls):
+def test_usage_is_worth_the_amount_of_its_periods(customer, calls):
     subscribed(customer, {"feature": calls, "unit_amount": D("0.01")}, free_units={calls: 100})
     use(customer, calls, utc(2026, 9, 20), 1500)
     use(customer, calls, utc(2026, 10, 20), 200)
@@ -104,7 +104,7 @@ def step_of(event_id, key, now):
     return next(step for step in steps if step.key == key)
 
 
-def test_the_diagnosis_says_how_much_of_the_free_tier_is_left(customer, calls):
+def test_the_diagnosis_shows_the_remaining_free_units(customer, calls):
     subscribed(customer, {"feature": calls}, free_units={calls: 1000})
     event_id = send(at=utc(2026, 9, 10))
     process()
@@ -124,7 +124,7 @@ def test_the_diagnosis_names_the_period_and_the_amount(customer, calls):
     assert line.sentence == "As things stand, the line for API calls comes to $0.25."
 
 
-def test_an_event_of_another_period_than_the_current_one_says_which(customer, calls):
+def test_an_event_of_another_period_names_the_period(customer, calls):
     subscribed(customer, {"feature": calls})
     event_id = send(at=utc(2026, 9, 10))
     process()

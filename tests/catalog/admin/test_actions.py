@@ -51,7 +51,7 @@ def test_an_invalid_duplicate_shows_the_error(staff_client):
     submit(staff_client, url("catalog_feature_duplicate", original.pk), **answers)
 
     page = staff_client.get(url("catalog_feature_change", original.pk)).content.decode()
-    assert "Name the aggregation field" in page
+    assert "Enter the aggregation field" in page
     assert Feature.objects.count() == 1
 
 
@@ -73,7 +73,7 @@ def test_an_event_name_is_mapped_unless_a_feature_counts_it(staff_client):
     refused = staff_client.post(
         url("catalog_eventnamealias_add"), {"alias": "api.calls", "event_name": "x"}
     ).content.decode()
-    assert "An active feature counts this name already" in refused
+    assert "An active feature counts this name" in refused
     staff_client.post(
         url("catalog_eventnamealias_add"), {"alias": "API.calls", "event_name": "api.calls", "reason": "Old"}
     )
@@ -135,5 +135,5 @@ def test_a_list_is_exported_as_shown(staff_client):
     file = staff_client.post(url("catalog_feature_export", q="chat"), {"format": "0"}).getvalue().decode("utf-8-sig")
 
     lines = file.splitlines()
-    assert lines[0].startswith("Id,Name,Lookup key,Kind,Event name,Aggregation")
+    assert lines[0].startswith("ID,Name,Lookup key,Kind,Event name,Aggregation")
     assert [line.split(",")[1] for line in lines[1:]] == ["'=HYPERLINK(1)", "Tokens"]

@@ -1,4 +1,4 @@
-"""COPY writes what single inserts write, and the database's own rules hold."""
+"""COPY saves what single inserts save, and the database's rules apply."""
 
 from decimal import Decimal
 
@@ -39,7 +39,7 @@ def test_a_copied_row_equals_a_saved_one(text):
     assert stored(copied)["memo"] == text
 
 
-def test_numbers_and_moments_arrive_exactly():
+def test_numbers_and_moments_are_saved_exactly():
     subscription = make_subscription()
     period = {"subscription": subscription, "kind": "cycle", "period_start": START, "period_end": NOW}
     invoice = draft(customer=subscription.customer, **period)
@@ -63,7 +63,7 @@ def test_rows_get_their_keys_in_order_and_can_be_saved_again():
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_copy_that_a_constraint_refuses_writes_nothing():
+def test_a_copy_that_violates_a_constraint_saves_nothing():
     with pytest.raises(IntegrityError, match="invoice_adds_up"):
         copy_in([draft(), draft(total=Decimal(5))])
     invoice = draft()
@@ -81,7 +81,7 @@ def test_triggers_run_for_copied_rows():
         copy_in([line(invoice)])
 
 
-def test_a_column_is_left_to_the_database_by_all_rows_or_by_none():
+def test_all_rows_or_none_leave_a_column_to_the_database():
     with pytest.raises(ValueError, match="created_at"):
         copy_in([draft(), draft(created_at=START)])
     invoice = draft(created_at=START)
@@ -110,7 +110,7 @@ def test_a_new_row_is_the_models_own_with_all_its_defaults():
     assert fast.public_id != plain.public_id
 
 
-def test_rows_that_share_a_value_each_get_it_and_the_moment_of_saving_is_set():
+def test_rows_can_share_a_value_and_auto_now_is_set():
     shared, customer = {"by": "hand"}, make_customer()
     invoices = [draft(customer=customer, metadata=shared, finalize_at=START) for _ in range(3)]
     copy_in([*invoices, draft(customer=customer)])

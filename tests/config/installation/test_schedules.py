@@ -1,4 +1,4 @@
-"""The default schedules come once; what staff do with them afterwards stays."""
+"""The default schedules are installed once, and staff's edits are kept."""
 
 import pytest
 from django_celery_beat.models import CrontabSchedule, IntervalSchedule, PeriodicTask
@@ -26,12 +26,12 @@ def test_every_schedule_names_a_task_that_exists():
     assert {schedule.task for schedule in DEFAULTS} <= set(celery_app.tasks)
 
 
-def test_the_inbox_is_looked_at_every_second():
+def test_the_inbox_is_processed_every_second():
     interval = PeriodicTask.objects.get(task="events.tasks.process_inbox").interval
     assert (interval.every, interval.period) == (1, IntervalSchedule.SECONDS)
 
 
-def test_old_rows_go_at_ten_past_three_utc():
+def test_old_rows_are_deleted_at_ten_past_three_utc():
     crontab = PeriodicTask.objects.get(task="events.tasks.prune").crontab
     assert (crontab.hour, crontab.minute, str(crontab.timezone)) == ("3", "10", "UTC")
 

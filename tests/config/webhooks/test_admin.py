@@ -59,9 +59,9 @@ def test_a_private_address_is_refused_in_the_form(staff_client):
 
 def test_a_disabled_endpoint_shows_the_reason_and_can_be_enabled(staff_client):
     endpoint = create_endpoint(HOOKS, by=None)
-    WebhookEndpoint.objects.update(is_enabled=False, disabled_reason="Disabled by itself: it answered that it is gone.")
+    WebhookEndpoint.objects.update(is_enabled=False, disabled_reason="Automatically disabled: gone.")
     page = f"{ENDPOINTS}{endpoint.pk}/change/"
-    assert "Mend the receiver, enable it here" in staff_client.get(page).content.decode()
+    assert "Fix the receiver, then enable the endpoint" in staff_client.get(page).content.decode()
     assert "Webhooks in trouble" in staff_client.get("/admin/").content.decode()
     staff_client.post(page, {"url": HOOKS, "description": "", "is_enabled": "on"})
     endpoint.refresh_from_db()
@@ -105,7 +105,7 @@ def test_a_delivery_shows_message_and_response_and_can_be_sent_again(staff_clien
     assert (delivery.state, delivery.tries) == (DeliveryState.PENDING, 0)
     change_endpoint(endpoint, by=None, now=datetime.now(UTC), is_enabled=False)
     said = staff_client.post(address("webhookdelivery_resend", delivery), SENT, follow=True).content.decode()
-    assert "The endpoint is disabled: enable it first." in said
+    assert "The endpoint is disabled. Enable it first." in said
 
 
 def test_the_number_of_deliveries_does_not_change_query_count(staff_client, django_assert_max_num_queries):

@@ -108,7 +108,7 @@ def test_a_response_that_never_ends_is_cut_off(monkeypatch, settings):
         dripping.start()
         answer = post(f"http://127.0.0.1:{listener.getsockname()[1]}/", "{}", {})
         dripping.join(10)
-    assert (answer.status, answer.error) == (None, "There was no whole answer within 1 seconds.")
+    assert (answer.status, answer.error) == (None, "No complete response within 1 seconds.")
     assert answer.duration_ms < 5_000
 
 

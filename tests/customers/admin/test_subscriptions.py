@@ -70,7 +70,7 @@ def test_a_refused_subscription_publishes_no_draft(staff_client):
 
     page = staff_client.post(url("customers_subscription_add"), answers).content.decode()
 
-    assert "nothing to sell" in page
+    assert "the version has no prices and no free tiers" in page
     assert plan.versions.get(number=2).state == "draft"
 
 
@@ -99,7 +99,7 @@ def test_the_plan_changes_at_midnight_in_the_customers_time_zone(staff_client):
     address = url("customers_subscription_change_plan", subscription.pk)
 
     answers = {"plan": make_plan().pk, "when": "date", "reason": "Agreed"}
-    assert "Say which day" in submit(staff_client, address, **answers).content.decode()
+    assert "Enter a date" in submit(staff_client, address, **answers).content.decode()
     submit(staff_client, address, **answers, day=day.isoformat())
 
     # Tokyo is nine hours ahead of UTC, all year.

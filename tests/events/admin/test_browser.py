@@ -80,7 +80,7 @@ def test_voiding_an_event_requires_a_reason_in_the_dialog(usage: None, admin_bro
     open_dialog(page, "Void")
     page.get_by_role("button", name="Void event").click()
     expect(page.locator("#dialog-form")).to_contain_text("This field is required")
-    page.fill("#dialog input[name=reason]", "Sent by a test")
+    page.fill("#dialog [name=reason]", "Sent by a test")
     page.get_by_role("button", name="Void event").click()
     expect(page.locator("body")).to_contain_text("The event was voided")
     event.refresh_from_db()
@@ -107,7 +107,7 @@ def test_fixing_a_cause_returns_to_problems(usage: None, admin_browser: AdminBro
 def test_a_cause_is_dismissed_in_a_dialog(usage: None, admin_browser: AdminBrowser) -> None:
     page = admin_browser.open("/admin/events/problem/causes/")
     open_dialog(page, "Dismiss…")
-    page.fill("#dialog input[name=reason]", "A load test")
+    page.fill("#dialog [name=reason]", "A load test")
     page.get_by_role("button", name="Dismiss").click()
     expect(page.locator("body")).to_contain_text("No open problem")
     assert Problem.objects.get().state == ProblemState.DISMISSED
@@ -131,7 +131,7 @@ def test_a_key_is_rotated_in_a_dialog_that_shows_the_new_one(admin_browser: Admi
     key, _ = make_key("Gateway")
     page = admin_browser.open(f"/admin/events/apikey/{key.pk}/change/")
     open_dialog(page, "Rotate")
-    page.get_by_role("button", name="Make the new key").click()
+    page.get_by_role("button", name="Rotate key").click()
     expect(page.locator("#secret")).to_have_value(re.compile("^sk_"))
     assert ApiKey.objects.count() == 2
 

@@ -221,7 +221,7 @@ def test_a_fix_requires_the_csrf_token(staff_user, priced):
 
 def test_an_unknown_fix_shows_an_error(staff_client):
     answer = staff_client.get(FIX, {"action": "no_such"}, follow=True)
-    assert "There is no such fix." in answer.content.decode()
+    assert "This fix doesn&#x27;t exist." in answer.content.decode()
 
 
 def test_the_dry_run_shows_the_steps_and_stores_nothing(staff_client, acme, tokens):
@@ -256,7 +256,7 @@ def test_the_address_of_the_query_tool_holds_the_whole_query(staff_client, acme,
     assert "1,240" in page
     assert "Both match." in page
     assert 'data-type="bar"' in page
-    table = staff_client.get(url, given | {"format": "csv"}).content.decode().splitlines()
+    table = staff_client.get(url, given | {"format": "csv"}).getvalue().decode("utf-8-sig").splitlines()
     assert table[0] == "model,external_customer_id,quantity,events,from,to,feature"
     assert table[1].startswith("'=cmd(),acme,6,1,2026-03-01T00:00:00+00:00")
     assert table[2].startswith("gpt-4,acme,1234,1,")

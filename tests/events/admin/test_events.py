@@ -245,14 +245,14 @@ def test_the_page_of_an_event_shows_for_each_feature_whether_it_counts(staff_cli
     neither = arrive("model.usage", model="lark-mini", tokens=5, seconds=1)
     process()
     assert said(staff_client, name) == {
-        "Lark Mini": "left out by its filter",
+        "Lark Mini": "excluded by the feature's filter",
         "Lark Pro": "counts",
         "Gone": str(Reason.FEATURE_ARCHIVED.label),
         "Later": str(Reason.BEFORE_FEATURE_START.label),
         "Seconds": str(Reason.AGGREGATION_FIELD_MISSING.label),
     }
     assert said(staff_client, strange)["Lark Pro"] == "Unknown customer"
-    assert said(staff_client, strange)["Lark Mini"] == "left out by its filter"
+    assert said(staff_client, strange)["Lark Mini"] == "excluded by the feature's filter"
     assert said(staff_client, neither)["Seconds"] == "counts"
     assert act(staff_client, neither, "void", reason="Sent twice").status_code < 400
     assert said(staff_client, neither)["Seconds"] == "voided"
@@ -354,7 +354,7 @@ def test_cells_keep_numbers_and_disarm_formulas(value, written):
 
 def test_an_empty_list_shows_what_to_do(staff_client):
     assert "POST /v1/events" in staff_client.get(LIST).content.decode()
-    assert "No event passes these filters" in staff_client.get(LIST, {"source": "x"}).content.decode()
+    assert "No events match the filters" in staff_client.get(LIST, {"source": "x"}).content.decode()
 
 
 def test_waiting_events_are_paged_and_found_by_exact_id(staff_client, monkeypatch):

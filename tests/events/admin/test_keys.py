@@ -134,7 +134,7 @@ def test_the_list_shows_which_keys_work(staff_client, django_assert_num_queries)
 
 
 def test_without_keys_the_list_shows_what_to_do(staff_client):
-    assert "make the first" in staff_client.get(LIST).content.decode()
+    assert "Client systems need an API key" in staff_client.get(LIST).content.decode()
 
 
 def test_a_keys_history_shows_who_changed_what(staff_client):

@@ -82,13 +82,13 @@ def test_nothing_in_a_log_is_added(staff_client, model):
 
 
 def test_batches_and_checks_show_their_results(conflict, staff_client):
-    assert "1 with another body" in staff_client.get("/admin/events/processedbatch/").content.decode()
+    assert "1 with a different body" in staff_client.get("/admin/events/processedbatch/").content.decode()
     batch = ProcessedBatch.objects.first()
     assert staff_client.get(f"/admin/events/processedbatch/{batch.pk}/change/").status_code == 200
     for differing in (0, 2):
         UsageCheck.objects.create(started_at=NOON, finished_at=NOON, buckets=10, differing=differing)
     page = staff_client.get("/admin/events/usagecheck/").content.decode()
-    assert "equal" in page
+    assert "no differences" in page
     assert "2 differ" in page
 
 

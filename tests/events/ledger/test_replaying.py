@@ -9,7 +9,7 @@ from django.db import DatabaseError, connection, transaction
 from catalog.models import EventNameAlias, Feature
 from config.refusals import ReasonRequired
 from customers.models import Customer, CustomerAlias
-from events.fixing.fixed import replay_mended
+from events.fixing.fixed import replay_fixed_causes
 from events.ledger.rebuilding import Scope, compare, rebuild_usage
 from events.ledger.replaying import replay
 from events.ledger.voiding import AlreadyVoided, dismiss, void_event
@@ -31,7 +31,7 @@ def usage_equals_the_ledger() -> bool:
 
 
 def mend() -> int:
-    return replay_mended(now=NOON + HOUR).events
+    return replay_fixed_causes(now=NOON + HOUR).events
 
 
 def test_creating_the_customer_counts_the_events_that_waited_for_it():
@@ -44,7 +44,7 @@ def test_creating_the_customer_counts_the_events_that_waited_for_it():
     assert used(customer, calls) == 1
     assert (ledger(event_id).state, ledger(event_id).customer) == (EventState.COUNTED, customer)
     problem = Problem.objects.get()
-    assert (problem.state, problem.closing) == (ProblemState.RESOLVED, "Customer later is there and active")
+    assert (problem.state, problem.closing) == (ProblemState.RESOLVED, "Customer later exists and is active")
     assert usage_equals_the_ledger()
 
 
