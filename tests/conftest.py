@@ -32,7 +32,7 @@ def nothing_is_kept_between_tests() -> Iterator[None]:
     """Drop what a web process keeps between requests: the inbox's connection, keys, counts, refusals to be logged."""
     yield
     inbox.close()
-    keys.forget_remembered_keys()
+    keys.clear_key_cache()
     limits.forget_counts()
     refused_requests.forget()
 

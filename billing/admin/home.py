@@ -22,6 +22,7 @@ from config.admin.sidebar import capped
 from config.templatetags.countinghouse import seconds
 from config.webhooks.models import WebhookEndpoint
 from events.admin.causes import list_url
+from events.ledger.causes import Cause, open_causes
 from events.models.ledger import DuplicateKind
 from events.overview import charts, dashboard
 
@@ -68,7 +69,7 @@ def dashboard_context(request: HttpRequest, *, now: datetime) -> dict[str, Any]:
     user = request.user
     may_see_events = user.has_perm("events.view_event")
     may_see_invoices = user.has_perm("billing.view_invoice")
-    causes = dashboard.causes() if user.has_perm("events.view_problem") else []
+    causes = open_causes() if user.has_perm("events.view_problem") else []
     steps = list(first_steps())
     return {
         "steps": [] if all(step.is_done for step in steps) else steps,
@@ -83,7 +84,7 @@ def dashboard_context(request: HttpRequest, *, now: datetime) -> dict[str, Any]:
     }
 
 
-def queues(request: HttpRequest, causes: list[dashboard.Cause], *, now: datetime) -> Iterator[Queue]:
+def queues(request: HttpRequest, causes: list[Cause], *, now: datetime) -> Iterator[Queue]:
     """Yield the queues that this user may see, most urgent first."""
     has_perm = request.user.has_perm
     if has_perm("events.view_problem"):
@@ -103,7 +104,7 @@ def queues(request: HttpRequest, causes: list[dashboard.Cause], *, now: datetime
         yield from webhooks_queue()
 
 
-def problems_queue(causes: list[dashboard.Cause]) -> Queue:
+def problems_queue(causes: list[Cause]) -> Queue:
     """Count the events that have a problem, and their causes."""
     url = reverse("admin:events_problem_causes")
     if not causes:

@@ -12,21 +12,21 @@ from django.utils import timezone
 from unfold.admin import ModelAdmin
 
 from catalog.models import Feature
+from config.numbers import number as format_number
 from config.office.dialogs import ReasonForm, confirm, open_page, staff
 from config.office.pages import clean_values
 from events.admin.pages.fixes import take_proof
 from events.diagnosis.billing_facts import write_amounts
-from events.diagnosis.summary import plain_quantity
 from events.fixing import PreviewBusy
 from events.fixing.actions import cause_of
 from events.fixing.at_risk import at_risk
 from events.fixing.causes import cache_key, cause_parameters, cause_version, known_names, trouble_of
 from events.fixing.offers import Offer, Trouble, nearly_named, offers_for
 from events.fixing.runs import start_run
+from events.ledger.causes import MAX_CAUSES, PROBLEMS_READ, Cause, open_causes
 from events.ledger.voiding import dismiss
 from events.models import MendingRun, Problem, ProblemState
 from events.models.operations import MendingKind
-from events.overview import dashboard
 from events.reasons import Reason
 from events.tasks import enqueue_fixes
 
@@ -54,7 +54,7 @@ class CausesPages(ModelAdmin):
         """Show the open problems grouped by cause, with the fixes for each."""
         if not self.has_view_permission(request):
             raise PermissionDenied
-        causes = dashboard.causes()
+        causes = open_causes()
         names = known_names() if any(cause.reason == Reason.UNKNOWN_EVENT_NAME for cause in causes) else []
         context = {
             **self.admin_site.each_context(request),
@@ -62,8 +62,8 @@ class CausesPages(ModelAdmin):
             "title": "Problems",
             "causes": [row_context(cause, names, request) for cause in causes],
             "total": sum(cause.problems for cause in causes),
-            "is_capped": any(cause.is_capped for cause in causes) or len(causes) >= dashboard.CAUSES_CAP,
-            "cap": causes[0].read_at_most if causes else dashboard.CAUSE_CAP,
+            "is_capped": any(cause.is_capped for cause in causes) or len(causes) >= MAX_CAUSES,
+            "cap": causes[0].read_at_most if causes else PROBLEMS_READ,
             "can_fix": self.has_fix_permission(request),
             "runs": list(MendingRun.objects.filter(finished_at=None)[:RUNS_SHOWN]),
             "proof": take_proof(request),
@@ -93,7 +93,7 @@ class CausesPages(ModelAdmin):
             context |= {
                 "at_risk": risk,
                 "money": sorted((amount, currency) for currency, amount in risk.amounts.items()),
-                "units": [(name, plain_quantity(number), unit) for name, number, unit in risk.units],
+                "units": [(name, format_number(quantity), unit) for name, quantity, unit in risk.units],
             }
         except PreviewBusy:
             context["is_busy"] = True
@@ -126,7 +126,7 @@ class CausesPages(ModelAdmin):
         return open_page(request, run.get_absolute_url(), "The problems are being dismissed in the background.")
 
 
-def list_url(cause: dashboard.Cause) -> str:
+def list_url(cause: Cause) -> str:
     """Return the address of the list of a cause's open problems."""
     return _list_url(cause_parameters(cause))
 
@@ -156,7 +156,7 @@ def _named_trouble(values: dict[str, str]) -> Trouble:
     )
 
 
-def row_context(cause: dashboard.Cause, names: list[str], request: HttpRequest) -> dict[str, Any]:
+def row_context(cause: Cause, names: list[str], request: HttpRequest) -> dict[str, Any]:
     """Return a cause with links to its problems and actions, and the fixes that the user can apply."""
     replay = Offer("Replay", "replay_cause", cause_parameters(cause))
     return {
@@ -197,7 +197,7 @@ def _value_at_risk(values: dict[str, str]) -> str:
     if risk.unknown:
         return ""
     plus = " or more" if risk.is_partial else ""
-    units = ", ".join(f"{plain_quantity(number)} {unit} of {name}" for name, number, unit in risk.units)
+    units = ", ".join(f"{format_number(quantity)} {unit} of {name}" for name, quantity, unit in risk.units)
     money = f"{write_amounts(risk.amounts)}{plus}" if risk.amounts else "no amount currently"
     return f" If fixed, they would amount to {money}{f' ({units})' if units else ''}."
 

@@ -24,7 +24,7 @@ from config.office.base import AuditedHistory
 from config.office.dialogs import ReasonForm, confirm, open_page, staff
 from config.office.shown_once import ShownOnceAdmin
 from config.office.wording import badge, code, moment
-from events.access.keys import KeyNotActive, forget_remembered_keys, make_key, revoke, rotate
+from events.access.keys import KeyNotActive, clear_key_cache, make_key, revoke, rotate
 from events.models import ApiKey, Scope
 
 OVERLAPS = ((0, "immediately"), (1, "in 1 hour"), (24, "in 24 hours"), (24 * 7, "in 7 days"))
@@ -118,7 +118,7 @@ class ApiKeyAdmin(AuditedHistory, ShownOnceAdmin):
         """Save the name and limits, or create the key. Its secret is only in the response, nowhere else."""
         if change:
             super().save_model(request, obj, form, change)
-            forget_remembered_keys()
+            clear_key_cache()
             return
         key, request.new_secret = make_key(**form.cleaned_data, created_by=staff(request))
         obj.pk = key.pk

@@ -35,6 +35,7 @@ from events.admin.filters import (
 from events.admin.meters import verdicts
 from events.admin.replays import describe_replay
 from events.fixing.offers import Trouble, nearly_named, offers_for
+from events.ledger.causes import Cause, open_causes
 from events.ledger.replaying import replay
 from events.ledger.voiding import NotVoidable, void_event
 from events.links import event_url
@@ -260,11 +261,11 @@ def overview() -> dict[str, Any]:
         "last_day": dashboard.ended(since=now - timedelta(hours=CHART_HOURS)),
         "per_minute": dashboard.arriving_per_minute(now=now),
         "chart": charts.by_hour(dashboard.volume(now=now, hours=CHART_HOURS)),
-        "reasons": _by_reason(dashboard.causes()),
+        "reasons": _by_reason(open_causes()),
     }
 
 
-def _by_reason(causes: list[dashboard.Cause]) -> list[dict[str, Any]]:
+def _by_reason(causes: list[Cause]) -> list[dict[str, Any]]:
     """Add up causes by reason, most frequent first, for the badges that filter the list."""
     totals: dict[Reason, dict[str, Any]] = {}
     for cause in causes:

@@ -10,12 +10,12 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.http import urlencode
 
+from config.numbers import number
 from config.office.dialogs import open_page, refusal_text, staff
 from config.office.links import admin_url, page_of
 from config.office.pages import AdminPage, clean_values
 from config.refusals import Refused
 from events.diagnosis.billing_facts import write_amounts
-from events.diagnosis.summary import plain_quantity
 from events.fixing import (
     Action,
     Applied,
@@ -161,9 +161,9 @@ def changes_context(changes: tuple[CauseChange, ...]) -> dict[str, Any]:
             "feature": change.feature.name,
             "feature_url": page_of(change.feature),
             "usage_url": _usage_url(change),
-            "before": plain_quantity(change.before),
-            "after": plain_quantity(change.after),
-            "difference": f"{'+' if change.difference >= 0 else ''}{plain_quantity(change.difference)}",
+            "before": number(change.before),
+            "after": number(change.after),
+            "difference": f"{'+' if change.difference >= 0 else ''}{number(change.difference)}",
             "unit": change.feature.unit_for(change.after),
             "events": f"{change.events_before:,} → {change.events_after:,}",
         }

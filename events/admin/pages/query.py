@@ -16,7 +16,7 @@ from customers.models import Customer
 from events import wording
 from events.links import occurred_between
 from events.query.answer import Answer, AnswerRow, answer, last_counted_at
-from events.query.request import GROUPS, MOST_CUSTOMERS, WINDOWS, Query, QueryRefused, read_query
+from events.query.request import MOST_CUSTOMERS, Grouping, Query, QueryRefused, Window, read_query
 
 COLORS = ("var(--color-primary-600)", "#d97706", "#2563eb", "#9333ea", "#dc2626", "#0891b2", "#65a30d", "#db2777")
 FILE_COLUMNS = ("external_customer_id", "quantity", "events", "from", "to", "feature")
@@ -60,8 +60,8 @@ def form_context(request: HttpRequest) -> dict[str, Any]:
     return {
         "features": list(features[:MOST_FEATURES]),
         "customers": list(customers[:MOST_SUGGESTED]),
-        "windows": WINDOWS.items(),
-        "groups": GROUPS.items(),
+        "windows": Window.choices,
+        "groups": Grouping.choices,
         "timezones": sorted(available_timezones()),
         "chosen_feature": request.GET.get("feature", ""),
         "chosen_customers": ", ".join(part.strip() for part in _customers(request) if part.strip()),
@@ -137,7 +137,7 @@ def _events_url(query: Query, row: AnswerRow | None = None) -> str:
         filters["customer__id__exact"] = customers[0].pk
     else:
         filters["received"] = "all"
-    if row and query.group == "property":
+    if row and query.group == Grouping.PROPERTY:
         filters["property"] = f"{query.property}:{row.label}"
     since = None if query.feature.is_cumulative else start
     return admin_url("events_event_changelist", **filters, **occurred_between(since, end))
@@ -148,7 +148,7 @@ def _chart(result: Answer) -> str:
     if not result.rows or not result.events:
         return ""
     labels = [row.label for row in result.rows]
-    if result.query.group != "property" and len(result.by_customer) > 1 and result.total is not None:
+    if result.query.group != Grouping.PROPERTY and len(result.by_customer) > 1 and result.total is not None:
         return _json({"labels": labels, "datasets": _stacks(result)})
     bars = {"label": result.query.feature.name, "data": [float(row.quantity) for row in result.rows]}
     return _json({"labels": labels, "datasets": [bars | {"backgroundColor": COLORS[0], "maxBarThickness": 36}]})
@@ -156,7 +156,7 @@ def _chart(result: Answer) -> str:
 
 def _chart_options(result: Answer) -> str:
     """Return the options of the chart. Only stacked bars need a legend."""
-    is_stacked = len(result.by_customer) > 1 and result.query.group != "property"
+    is_stacked = len(result.by_customer) > 1 and result.query.group != Grouping.PROPERTY
     gray = "#8a94a3"
     axis = {
         "stacked": True,

@@ -19,9 +19,9 @@ from config.admin.search import find
 from config.admin.sidebar import SECTIONS, capped, navigation
 from config.templatetags.countinghouse import as_title, seconds
 from events.access.keys import make_key
+from events.ledger.causes import open_causes
 from events.ledger.replaying import replay
 from events.models import Event
-from events.overview import dashboard
 from tests.billing.invoices import make_finalized
 from tests.events.senders import process, send
 from tests.factories import make_customer, make_feature, make_plan, make_subscription, make_user
@@ -147,7 +147,7 @@ def test_problems_and_conflicts_link_to_their_lists():
     process()
     send("wrong", event_id="e1", at=timezone.now(), n=1, received_at=timezone.now())
     process()
-    assert home.problems_queue(dashboard.causes()).note == "from 1 cause"
+    assert home.problems_queue(open_causes()).note == "from 1 cause"
     conflicts = home.conflicts_queue(now=timezone.now())
     assert (conflicts.count, conflicts.url) == ("1", "/admin/events/duplicateevent/?kind=conflict")
 

@@ -196,7 +196,7 @@ def test_the_debugger_describes_a_late_event(subscription):
     arrive(IN_SEPTEMBER)
     invoice_at(OCTOBER)
     [late] = arrive(IN_SEPTEMBER)
-    pending = "What that changes is worked out within a minute, and goes on the subscription's next invoice."
+    pending = "The difference is calculated within a minute, and goes on the subscription's next invoice."
     assert said(late, IN_OCTOBER) == f"counted. {pending}"
     work_late(IN_OCTOBER)
     assert said(late, IN_OCTOBER) == "counted. The difference, +$1.00, goes on the subscription's next invoice."
@@ -210,9 +210,9 @@ def test_the_debugger_shows_that_a_late_event_is_held_or_ignored(subscription):
     invoice_at(OCTOBER)
     [late] = arrive(IN_SEPTEMBER)
     work_late(IN_OCTOBER)
-    assert said(late, IN_OCTOBER) == "counted. The difference, +$1.00, waits for approval."
+    assert said(late, IN_OCTOBER) == "counted. The difference, +$1.00, is waiting for approval."
     ignore([adjustments(subscription)[0].pk], reason="Our outage", by=None, now=IN_OCTOBER)
-    assert said(late, IN_OCTOBER) == "counted. The difference, +$1.00, was let go: Our outage"
+    assert said(late, IN_OCTOBER) == "counted. The difference, +$1.00, was waived: Our outage"
 
 
 def test_the_debugger_describes_a_voided_event(subscription):
@@ -231,7 +231,7 @@ def test_an_event_of_a_period_without_an_invoice_is_late_too(subscription):
     steps = diagnose(Event.objects.get(event_id=late), now=IN_OCTOBER)
     step = next(step for step in steps if step.key == StepKey.PERIOD)
     assert step.sentence.endswith(
-        "had nothing to be invoiced when it ended. The difference, +$1.00, goes on the subscription's next invoice."
+        "had nothing to invoice when it ended. The difference, +$1.00, goes on the subscription's next invoice."
     )
 
 

@@ -76,7 +76,7 @@ def test_the_live_view_marks_problems_and_repeats(staff_client, acme, tokens):
     by_id = {(row["event_id"], row["state"]): row for row in shown["events"]}
     assert by_id["good", "Counted"]["level"] == "pass"
     assert by_id["bad", "Problem"]["reasons"] == ["Unknown event name"]
-    assert by_id["good", "Repeat"]["reasons"] == ["Duplicate, same body (1×)"]
+    assert by_id["good", "Duplicate"]["reasons"] == ["Duplicate, same content (1×)"]
     page = html(staff_client, DEBUGGER)
     assert "Unknown event name" in page
     assert "?event=bad" in page
@@ -139,7 +139,7 @@ def test_an_id_whose_first_event_is_gone_shows_its_repeats(staff_client):
     DuplicateEvent.objects.create(
         event_id="gone", kind="same", event_name="x", external_customer_id="y", first_at=NOON, last_at=NOON
     )
-    assert "Only repeats are known" in html(staff_client, DEBUGGER, event="gone")
+    assert "Only duplicates are known" in html(staff_client, DEBUGGER, event="gone")
 
 
 def test_the_page_of_a_waiting_event_reloads(staff_client, acme, tokens):
@@ -230,7 +230,7 @@ def test_the_dry_run_shows_the_steps_and_stores_nothing(staff_client, acme, toke
     payload = '{"event_name": "Model.Usage", "external_customer_id": "acme", "properties": {"tokens": "2"}}'
     answer = staff_client.post(url, {"payload": payload}).content.decode()
     assert "It would not count" in answer
-    assert "differs only in capitals" in answer
+    assert "differs only in upper and lower case" in answer
     assert "Accept numeric strings" in answer
     assert not InboxEvent.objects.exists()
 
