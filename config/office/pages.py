@@ -8,10 +8,10 @@ from django.contrib.admin import AdminSite, ModelAdmin
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, QueryDict
 from django.urls import URLPattern
-from django.views.generic import TemplateView
+from django.views.generic.base import ContextMixin, TemplateResponseMixin, View
 
 
-class AdminView(TemplateView):
+class AdminView(TemplateResponseMixin, ContextMixin, View):
     """Answer staff who have `permission`; respond with 403 to everyone else.
 
     On its own it renders a fragment of a page, such as a panel that htmx loads. Whole pages extend `AdminPage`.
@@ -38,6 +38,9 @@ class AdminView(TemplateView):
         if not self.has_permission():
             raise PermissionDenied
         return super().dispatch(request, *args, **kwargs)
+
+    def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        return self.render(**kwargs)
 
     def render(self, **context: Any) -> HttpResponse:
         """Render the template with these values added to the context of `get_context_data`."""

@@ -34,7 +34,7 @@ class QueryTool(AdminPage):
     title = "Query tool"
     template_name = "admin/events/query.html"
 
-    def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:  # type: ignore[override]  # a stream is a response, too
+    def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         form = form_context(request)
         if "feature" not in request.GET:
             return self.render(**form)

@@ -280,7 +280,7 @@ def test_the_page_shows_the_report_and_exports_it(plan, calls, staff_client):
     book = staff_client.get(url("billing_month_end", month="2026-09", format="xlsx"))
     sheet = openpyxl.load_workbook(io.BytesIO(b"".join(book.streaming_content))).active
     assert ("2026-09", "Invoiced", "USD", "Recurring fee", "Growth", None, None, 30) in list(sheet.values)
-    assert "Write the month as" in staff_client.get(url("billing_month_end", month="sometime")).content.decode()
+    assert "Enter the month as" in staff_client.get(url("billing_month_end", month="sometime")).content.decode()
     out = io.StringIO()
     call_command("month_end", "2026-09", stdout=out)
     assert "Usage not billed,Growth,Calls,,2.50" in out.getvalue()

@@ -169,7 +169,7 @@ def test_the_page_and_its_files(busy, staff_client):
     sheet = openpyxl.load_workbook(io.BytesIO(b"".join(staff_client.get(f"{url}&format=xlsx").streaming_content)))
     last = list(sheet.active.values)[-1]
     assert (last[0].date(), last[-1]) == (date(2026, 9, 30), 47)
-    assert "Write days as" in staff_client.get(f"{url}x").content.decode()
+    assert "Enter dates as" in staff_client.get(f"{url}x").content.decode()
 
 
 def test_the_customers_page_leads_to_it(busy, staff_client):
