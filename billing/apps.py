@@ -12,11 +12,11 @@ class BillingConfig(AppConfig):
         from billing.api.subscription_conditions import begin
         from billing.facts.answers import BillingAnswers
         from billing.facts.retention import oldest_needed
-        from customers.signals import beginnings
+        from customers.signals import start_hooks
         from events.diagnosis.billing_facts import register
         from events.ledger.retention import floors
 
         messages.register()
         register(BillingAnswers())
         floors.append(oldest_needed)
-        beginnings.append(begin)
+        start_hooks.append(begin)

@@ -12,7 +12,7 @@ from django.db import transaction
 from django.db.models import QuerySet
 
 from catalog.models import Entitlement, Plan, PlanVersion, Price, PriceTier
-from catalog.publishing import copy_contents, draft_of
+from catalog.publishing import copy_contents, get_or_create_draft
 from config.audit import recorded
 from config.refusals import Refused
 
@@ -53,7 +53,7 @@ class PriceTerms:
 @transaction.atomic
 def add_price(plan: Plan, terms: PriceTerms) -> Price:
     """Add a price to the plan's draft. Raises ValidationError, KeyIsTaken, PlanArchived."""
-    draft = draft_of(plan, by=None)
+    draft = get_or_create_draft(plan, by=None)
     _refuse_taken_key(plan, terms.columns.get("key"))
     if terms.trial_days is not None and draft.trial_days != terms.trial_days:
         draft.trial_days = terms.trial_days
@@ -85,7 +85,7 @@ def remove_price(price: Price) -> None:
 @transaction.atomic
 def add_entitlement(plan: Plan, columns: Mapping[str, Any]) -> Entitlement:
     """Grant a feature in the plan's draft. Raises AlreadyGranted, ValidationError, PlanArchived."""
-    draft = draft_of(plan, by=None)
+    draft = get_or_create_draft(plan, by=None)
     if draft.entitlements.filter(feature=columns["feature"]).exists():
         raise AlreadyGranted(f"{plan} already grants {columns['feature']}. Change the existing entitlement instead.")
     return _saved_entitlement(Entitlement(version=draft, **columns))
@@ -116,26 +116,26 @@ def clone_plan(plan: Plan, **changed: Any) -> Plan:
         copy.save()
     newest = plan.versions.order_by("-number").first()
     if newest is not None:
-        draft = draft_of(copy, by=None)
+        draft = get_or_create_draft(copy, by=None)
         PlanVersion.objects.filter(pk=draft.pk).update(trial_days=newest.trial_days)
         copy_contents(newest, draft)
     return copy
 
 
-def newest_versions() -> QuerySet[PlanVersion]:
+def get_newest_versions() -> QuerySet[PlanVersion]:
     """Return each plan's newest version: its draft if it has one, else the newest published version."""
     return PlanVersion.objects.order_by("plan_id", "-number").distinct("plan_id")
 
 
 def _refuse_taken_key(plan: Plan, key: str | None) -> None:
-    if key and Price.objects.filter(key=key, version__in=newest_versions().values("pk")).exists():
+    if key and Price.objects.filter(key=key, version__in=get_newest_versions().values("pk")).exists():
         raise KeyIsTaken(f"Another price has the lookup key {key}.")
 
 
 def _in_draft(price: Price) -> Price:
     if not price.version.is_published:
         return price
-    draft = draft_of(price.version.plan, by=None)
+    draft = get_or_create_draft(price.version.plan, by=None)
     same = {name: getattr(price, name) for name in SAME_PRICE}
     drafted = draft.prices.filter(**same).first()
     if drafted is None:
@@ -146,7 +146,7 @@ def _in_draft(price: Price) -> Price:
 def _entitlement_in_draft(entitlement: Entitlement) -> Entitlement:
     if not entitlement.version.is_published:
         return entitlement
-    draft = draft_of(entitlement.version.plan, by=None)
+    draft = get_or_create_draft(entitlement.version.plan, by=None)
     drafted = draft.entitlements.filter(feature=entitlement.feature_id).first()
     if drafted is None:
         raise NotInDraft(f"The draft of {entitlement.version.plan} no longer grants {entitlement.feature}.")

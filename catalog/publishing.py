@@ -9,7 +9,7 @@ from django.db import models, transaction
 
 from catalog.models import Entitlement, Plan, PlanVersion, Price, PriceTier
 from catalog.models.plans import PlanState, VersionState
-from catalog.validation import publishing_problems
+from catalog.validation import find_publishing_problems
 from config.audit import recorded
 from config.refusals import Refused
 
@@ -23,7 +23,7 @@ class NothingPublished(Refused):
 
 
 @transaction.atomic
-def draft_of(plan: Plan, *, by: User | None, held: bool = False) -> PlanVersion:
+def get_or_create_draft(plan: Plan, *, by: User | None, held: bool = False) -> PlanVersion:
     """Return the plan's draft. If there is none, create one as a copy of the newest published version, or empty.
 
     A draft created with `held` is only published by hand; otherwise the next subscription publishes it too. An
@@ -56,7 +56,7 @@ def publish(version: PlanVersion, *, now: datetime, by: User | None, reason: str
     if not locked.is_published:
         if plan.state == PlanState.ARCHIVED:
             raise PlanArchived(f"{plan} is archived. Activate it before you publish a version.")
-        if problems := publishing_problems(locked):
+        if problems := find_publishing_problems(locked):
             raise ValidationError(problems)
         locked.state, locked.published_at, locked.published_by = VersionState.PUBLISHED, now, by
         with recorded(by=by, reason=reason or locked.note):
@@ -66,7 +66,7 @@ def publish(version: PlanVersion, *, now: datetime, by: User | None, reason: str
 
 
 @transaction.atomic
-def published_version(plan: Plan, *, now: datetime, by: User | None) -> PlanVersion:
+def get_published_version(plan: Plan, *, now: datetime, by: User | None) -> PlanVersion:
     """Return the version that a new subscription uses: the newest published one.
 
     A draft is published first, unless it is on hold. Raises NothingPublished, PlanArchived, and ValidationError for a

@@ -36,7 +36,7 @@ def fees(version: PlanVersion, terms: Terms) -> QuerySet[Price]:
     return prices_on_terms(version, terms).filter(kind=PriceKind.FIXED)
 
 
-def terms_offered(version: PlanVersion) -> list[Terms]:
+def list_offered_terms(version: PlanVersion) -> list[Terms]:
     """List the currencies and intervals for which the version has prices, sorted."""
     rows = version.prices.order_by().values_list("currency", "interval", "interval_count").distinct()
     return sorted(Terms(*row) for row in rows)

@@ -8,7 +8,7 @@ from decimal import Decimal
 from catalog.models import Entitlement, EntitlementReset, Feature
 from catalog.selectors import entitlements_by_version
 from customers.models import PhaseKind, Subscription
-from customers.subscriptions import phase_chain
+from customers.subscriptions import get_phases_by_subscription
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +22,7 @@ class Source:
 
 
 @dataclass(slots=True)
-class Granted:
+class FeatureGrant:
     """A feature with all its sources. Limits add up; one that is unlimited makes the whole so."""
 
     feature: Feature
@@ -46,9 +46,9 @@ class Granted:
         return any(source.entitlement.is_soft_limit for source in self.sources)
 
 
-def granted(subscriptions: Sequence[Subscription], *, now: datetime) -> list[Granted]:
+def list_grants(subscriptions: Sequence[Subscription], *, now: datetime) -> list[FeatureGrant]:
     """List the features that the subscriptions grant at a moment, by name. Two queries. Paused ones grant nothing."""
-    chains = phase_chain([row.pk for row in subscriptions])
+    chains = get_phases_by_subscription([row.pk for row in subscriptions])
     held = [
         (row, phase)
         for row in subscriptions
@@ -56,15 +56,15 @@ def granted(subscriptions: Sequence[Subscription], *, now: datetime) -> list[Gra
         if phase.starts_at <= now and (phase.ends_at is None or now < phase.ends_at) and phase.kind != PhaseKind.PAUSED
     ]
     contents = entitlements_by_version({phase.plan_version_id for _, phase in held})
-    found: dict[int, Granted] = {}
+    found: dict[int, FeatureGrant] = {}
     for row, phase in held:
         plan = phase.plan_version.plan
         for feature_id, entitlement in contents.get(phase.plan_version_id, {}).items():
-            mine = found.setdefault(feature_id, Granted(entitlement.feature))
+            mine = found.setdefault(feature_id, FeatureGrant(entitlement.feature))
             mine.sources.append(Source(row, entitlement, plan.name, plan.public_id))
     return sorted(found.values(), key=lambda one: (one.feature.name, one.feature.pk))
 
 
-def for_features(grants: Iterable[Granted], feature_ids: Sequence[str]) -> list[Granted]:
+def filter_grants(grants: Iterable[FeatureGrant], feature_ids: Sequence[str]) -> list[FeatureGrant]:
     """Keep the features with these public ids; all of them when none is named."""
     return [one for one in grants if not feature_ids or one.feature.public_id in feature_ids]

@@ -20,10 +20,10 @@ subscription_changed = Signal()
 """`subscription`: was made, moved, cancelled, paused or resumed; its phases say how it stands."""
 
 
-class Beginning(Protocol):
+class StartHook(Protocol):
     """Does its part with a new subscription and the body that was asked for, in the transaction that makes it."""
 
     def __call__(self, subscription: Subscription, asked: dict[str, Any], *, now: datetime) -> None: ...
 
 
-beginnings: list[Beginning] = []
+start_hooks: list[StartHook] = []

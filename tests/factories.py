@@ -14,7 +14,7 @@ from django.contrib.auth.models import User
 from catalog.models import Entitlement, Feature, Plan, PlanVersion, Price, PriceTier
 from catalog.models.features import FeatureKind
 from catalog.models.prices import PriceKind, PriceModel
-from catalog.publishing import draft_of, publish
+from catalog.publishing import get_or_create_draft, publish
 from customers.models import Customer, Subscription
 from customers.subscriptions import subscribe
 
@@ -44,7 +44,7 @@ def make_feature(**given: Any) -> Feature:
 def make_plan(*, published: bool = True, now: datetime = NOW, **given: Any) -> Plan:
     """Make a plan with one version: $10 a month, published. Give prices with `make_price` before `publish_draft`."""
     plan = Plan.objects.create(**{"name": f"Plan {next(_numbers)}"} | given)
-    draft = draft_of(plan, by=None)
+    draft = get_or_create_draft(plan, by=None)
     if published:
         make_fee(version=draft)
         publish(draft, now=now, by=None)
@@ -53,7 +53,7 @@ def make_plan(*, published: bool = True, now: datetime = NOW, **given: Any) -> P
 
 def make_draft(plan: Plan | None = None) -> PlanVersion:
     """Make, or return, a plan's draft version; of a new plan that has nothing published unless one is given."""
-    return draft_of(plan or make_plan(published=False), by=None)
+    return get_or_create_draft(plan or make_plan(published=False), by=None)
 
 
 def make_version(

@@ -17,7 +17,7 @@ from config.api.views import ApiView, get_or_404, invalid, read_body
 from customers.api.names import PRORATIONS
 from customers.api.subscriptions import REASON, TAG, shown_one, subscription_of
 from customers.models import Subscription
-from customers.subscriptions import change_plan, end_of_period, phase_at
+from customers.subscriptions import change_plan, get_period_end, get_phase_at
 
 EXAMPLE = {"target_plan_id": "plan_2", "proration_behavior": "create_prorations"}
 
@@ -31,7 +31,7 @@ def _asked(request: Request, subscription: Subscription) -> tuple[Plan, datetime
     if PRORATIONS[asked["proration_behavior"]] != subscription.prorate:
         raise invalid({"proration_behavior": ["Whether fees are prorated is the subscription's own, from its start."]})
     plan = get_or_404(Plan.objects.all(), "plan", public_id=asked["target_plan_id"])
-    at = now if asked["change_at"] == "immediate" else end_of_period(subscription, now)
+    at = now if asked["change_at"] == "immediate" else get_period_end(subscription, now)
     return plan, at, now
 
 
@@ -47,7 +47,7 @@ class ChangePreviewing(ApiView):
     def post(self, request: Request, subscription_id: str) -> Response:
         subscription = subscription_of(subscription_id)
         plan, at, now = _asked(request, subscription)
-        here = phase_at(subscription, now)
+        here = get_phase_at(subscription, now)
         effect = effect_of_plan(subscription, plan, at=at, now=now, reason=REASON)
         found_: dict[str, Any] = {
             "subscription_id": subscription.public_id,

@@ -29,11 +29,11 @@ from config.api.openapi import operation
 from config.api.views import ApiView, invalid, read_body
 from customers.api.customers import customer_by_external_id, customer_of, sources_out
 from customers.api.subscriptions import subscription_of
-from customers.grants import Granted, granted
-from customers.grants import for_features as chosen_grants
+from customers.grants import FeatureGrant, list_grants
+from customers.grants import filter_grants as chosen_grants
 from customers.models import Customer, Subscription
 from customers.periods import NoSuchPeriod, Period
-from customers.subscriptions import current_period
+from customers.subscriptions import get_billing_period
 from events.api.events import exact_json
 from events.api.usage import period_asked, timezone_asked
 from events.diagnosis.billing_facts import FreeTier, billing
@@ -76,7 +76,7 @@ class SubscriptionUsage(ApiView):
 def _window(asked: dict[str, Any], subscription: Subscription) -> Period:
     now = timezone.now()
     try:
-        current = current_period(subscription, now)
+        current = get_billing_period(subscription, now)
     except NoSuchPeriod:
         current = Period(subscription.started_at, subscription.started_at)
     window = Period(asked.get("start_time") or current.start, asked.get("end_time") or current.end)
@@ -215,14 +215,14 @@ class CustomerUsage(ApiView):
             raise invalid({"customer_id": ["Name the customer, by customer_id or customer_lookup_key."]})
         live = list(Subscription.objects.filter(customer=customer).live(now).order_by("started_at", "pk"))
         wanted = [part for value in asked.getlist("feature_ids") for part in value.split(",") if part]
-        grants = chosen_grants(granted(live, now=now), wanted)
+        grants = chosen_grants(list_grants(live, now=now), wanted)
         features = _all_used(customer, grants, now)
-        period = current_period(live[0], now) if live else None
+        period = get_billing_period(live[0], now) if live else None
         shown = PeriodOut({"start_time": period.start, "end_time": period.end}).data if period else None
         return Response({"customer_id": customer.public_id, "period": shown, "features": features})
 
 
-def _all_used(customer: Customer, grants: Sequence[Granted], now: datetime) -> list[Any]:
+def _all_used(customer: Customer, grants: Sequence[FeatureGrant], now: datetime) -> list[Any]:
     """Write what was used of each grant, with a number of queries that only grows with the subscriptions."""
     metered: dict[Subscription, list[Feature]] = {}
     for one in grants:
@@ -234,7 +234,7 @@ def _all_used(customer: Customer, grants: Sequence[Granted], now: datetime) -> l
         facts = billing().facts(subscription_id=subscription.pk, feature_ids=ids, at=now, now=now)
         tiers |= {pk: fact.free_tier for pk, fact in facts.items()}
     windows = {
-        feature.pk: current_period(subscription, now)
+        feature.pk: get_billing_period(subscription, now)
         for subscription, features in metered.items()
         for feature in features
     }
@@ -252,7 +252,7 @@ def _all_used(customer: Customer, grants: Sequence[Granted], now: datetime) -> l
     return rows
 
 
-def _used(one: Granted, used: Decimal, reset_at: datetime | None) -> Any:
+def _used(one: FeatureGrant, used: Decimal, reset_at: datetime | None) -> Any:
     limit = one.limit
     return FeatureUsage(
         {

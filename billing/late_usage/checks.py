@@ -12,7 +12,7 @@ from billing.models.invoices import SETTLEMENT
 from catalog.models import Entitlement, Feature
 from customers.models import Subscription
 from customers.periods import Period, Schedule
-from customers.subscriptions import schedule_of
+from customers.subscriptions import get_schedule
 from events.ledger.closing import Touched, take_touched
 
 HOUR = timedelta(hours=1)
@@ -83,7 +83,7 @@ def periods_of(touched: Sequence[Touched]) -> set[tuple[int, Period]]:
 
 def _begun(subscription: Subscription, period: Period) -> Period:
     """Reach back to where the billing period began: an invoice that begins within one charges by all of it."""
-    schedule = schedule_of(subscription)
+    schedule = get_schedule(subscription)
     whole = schedule.boundary(schedule.index_at(max(period.start, subscription.started_at)))
     return Period(min(max(whole, subscription.started_at), period.start), period.end)
 
@@ -96,7 +96,7 @@ def _closed(subscription: Subscription, invoiced: list[Period], since: datetime)
     billed_until = subscription.billing.billed_until
     if billed_until is None or billed_until <= since:
         return []
-    schedule = schedule_of(subscription)
+    schedule = get_schedule(subscription)
     return list(closed_periods(schedule, subscription.started_at, billed_until, invoiced, since))
 
 

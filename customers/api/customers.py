@@ -21,7 +21,7 @@ from customers.api.serializers import (
     SubscriptionOut,
     serialize_subscriptions,
 )
-from customers.grants import Granted, for_features, granted
+from customers.grants import FeatureGrant, filter_grants, list_grants
 from customers.models import Customer, Subscription
 
 TAG = "Customers"
@@ -124,12 +124,12 @@ class CustomerByExternalId(ApiView):
         return Response(CustomerOut(customer_by_external_id(external_id)).data)
 
 
-def grants_out(grants: list[Granted]) -> list[dict[str, Any]]:
+def grants_out(grants: list[FeatureGrant]) -> list[dict[str, Any]]:
     """Write what is granted, with its sources."""
     return list(GrantedFeature([_grant(one) for one in grants], many=True).data)
 
 
-def _grant(one: Granted) -> dict[str, Any]:
+def _grant(one: FeatureGrant) -> dict[str, Any]:
     values = [source.entitlement.static_value for source in one.sources if source.entitlement.static_value]
     return {
         "feature": one.feature,
@@ -144,7 +144,7 @@ def _grant(one: Granted) -> dict[str, Any]:
     }
 
 
-def sources_out(one: Granted) -> list[dict[str, Any]]:
+def sources_out(one: FeatureGrant) -> list[dict[str, Any]]:
     """Write where a grant comes from."""
     return [_source(source) for source in one.sources]
 
@@ -169,7 +169,7 @@ def customer_grants(request: Request, customer: Customer) -> Response:
     now = timezone.now()
     live = list(Subscription.objects.filter(customer=customer).live(now))
     wanted = [part for value in request.query_params.getlist("feature_ids") for part in value.split(",") if part]
-    features = grants_out(for_features(granted(live, now=now), wanted))
+    features = grants_out(filter_grants(list_grants(live, now=now), wanted))
     return Response({"customer_id": customer.public_id, "features": features})
 
 

@@ -15,7 +15,7 @@ from config.api.fields import ExactField, MetadataField
 from customers.api.names import CYCLES
 from customers.models import PhaseKind, Subscription, SubscriptionPhase
 from customers.periods import NoSuchPeriod, Period
-from customers.subscriptions import current_period, phase_chain
+from customers.subscriptions import get_billing_period, get_phases_by_subscription
 
 STATUSES = ["scheduled", "trialing", "active", "paused", "cancelled"]
 
@@ -142,7 +142,7 @@ class SubscriptionOut(serializers.Serializer[Any]):
 def serialize_subscriptions(subscriptions: Iterable[Subscription], *, now: datetime) -> list[Any]:
     """Write subscriptions as they stand at a moment, for any number of them in three queries."""
     rows: list[Any] = list(subscriptions)
-    chains = phase_chain([row.pk for row in rows])
+    chains = get_phases_by_subscription([row.pk for row in rows])
     phases = {row.pk: phase_now(chains.get(row.pk, []), now) for row in rows}
     priced = prices_by_version({phase.plan_version_id for phase in phases.values() if phase})
     for row in rows:
@@ -173,7 +173,7 @@ def status_of(subscription: Subscription, phase: SubscriptionPhase | None, now: 
 
 def _period(subscription: Subscription, now: datetime) -> Period | None:
     try:
-        return current_period(subscription, now)
+        return get_billing_period(subscription, now)
     except NoSuchPeriod:
         return None
 

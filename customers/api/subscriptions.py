@@ -19,9 +19,9 @@ from customers.api.customers import customer_by_external_id, customer_of, grants
 from customers.api.filters import SubscriptionFilter
 from customers.api.names import CYCLES, PRORATIONS, net_days_of
 from customers.api.serializers import CancelOut, PauseOut, SubscriptionGrants, SubscriptionOut, serialize_subscriptions
-from customers.grants import for_features, granted
+from customers.grants import filter_grants, list_grants
 from customers.models import Customer, Subscription
-from customers.signals import beginnings
+from customers.signals import start_hooks
 from customers.subscriptions import cancel, cancel_at_period_end, pause, resume, subscribe
 
 TAG = "Subscriptions"
@@ -70,7 +70,7 @@ class Subscriptions(ApiView):
         customer = customer_of(known) if known else customer_by_external_id(asked["external_customer_id"])
         with transaction.atomic():
             subscription = self._begin(customer, asked, now)
-            for beginning in beginnings:
+            for beginning in start_hooks:
                 beginning(subscription, asked, now=now)
         return Response(shown_one(subscription_of(subscription.public_id)), status=201)
 
@@ -184,6 +184,6 @@ class SubscriptionEntitlements(ApiView):
     def get(self, request: Request, subscription_id: str) -> Response:
         subscription = subscription_of(subscription_id)
         wanted = [part for value in request.query_params.getlist("feature_ids") for part in value.split(",") if part]
-        features = grants_out(for_features(granted([subscription], now=timezone.now()), wanted))
+        features = grants_out(filter_grants(list_grants([subscription], now=timezone.now()), wanted))
         plan = shown_one(subscription)["plan_id"]
         return Response({"subscription_id": subscription.public_id, "plan_id": plan, "features": features})

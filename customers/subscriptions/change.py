@@ -23,8 +23,8 @@ from customers.models import PhaseKind, Subscription
 from customers.periods import NoSuchPeriod
 from customers.signals import subscription_changed
 from customers.subscriptions.chain import Chain, PhaseSpan, cut, joined, overlay, split
-from customers.subscriptions.phases import all_phases, current_period, read_chain, write_chain
-from customers.subscriptions.start import version_to_sell
+from customers.subscriptions.phases import get_billing_period, get_phase_history, read_chain, write_chain
+from customers.subscriptions.start import get_sellable_version
 
 
 class SubscriptionEnded(Refused):
@@ -63,11 +63,11 @@ def change_plan(
     """Move the subscription to another plan or version from a moment on: now, later, or earlier with a reason.
 
     A trial, a pause and the end stay where they are. On that version already: nothing changes. Raises what
-    `version_to_sell` does, NotYetStarted, SubscriptionEnded, ChangeAlreadyScheduled.
+    `get_sellable_version` does, NotYetStarted, SubscriptionEnded, ChangeAlreadyScheduled.
     """
     with _locked(subscription, now=now, by=by) as locked:
         terms = Terms(locked.currency, locked.interval, locked.interval_count)
-        version = version_to_sell(plan_or_version, terms, now=now, by=by)
+        version = get_sellable_version(plan_or_version, terms, now=now, by=by)
         chain = read_chain(locked)
         here = _stretch_at(locked, chain, at)
         for later in chain:
@@ -117,16 +117,16 @@ def cancel_at_period_end(
     whole_life.refresh_from_db()
     if whole_life.cancelled_at is not None and whole_life.ended_at is not None and whole_life.ended_at > now:
         whole_life.ended_at = None  # the period's own end counts, not where a cancellation cut it short
-    return cancel(subscription, at=end_of_period(whole_life, now), now=now, by=by, reason=reason)
+    return cancel(subscription, at=get_period_end(whole_life, now), now=now, by=by, reason=reason)
 
 
-def end_of_period(subscription: Subscription, now: datetime) -> datetime:
+def get_period_end(subscription: Subscription, now: datetime) -> datetime:
     """Return when the billing period that holds now is over; of an ended subscription, its end.
 
     Raises SubscriptionEnded when it was cancelled before it began.
     """
     try:
-        return current_period(subscription, now).end
+        return get_billing_period(subscription, now).end
     except NoSuchPeriod as error:
         raise SubscriptionEnded("The subscription was cancelled before it began: it has no billing period.") from error
 
@@ -252,7 +252,7 @@ def _cut_off(subscription: Subscription) -> Chain:
     Other writes of that very moment marked rows too; where two overlap, the one written later is what was cut.
     """
     found: Chain = []
-    for phase in all_phases(subscription).filter(superseded_at=subscription.cancelled_at).order_by("-pk"):
+    for phase in get_phase_history(subscription).filter(superseded_at=subscription.cancelled_at).order_by("-pk"):
         part = PhaseSpan(phase.kind, phase.plan_version_id, phase.starts_at, phase.ends_at)
         if not any(part.overlaps(other) for other in found):
             found.append(part)

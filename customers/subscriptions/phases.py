@@ -17,12 +17,12 @@ class ReasonRequired(Refused):
     """The change reaches back before now, so it needs a reason."""
 
 
-def phases(subscription: Subscription) -> QuerySet[SubscriptionPhase]:
-    """Return the phases that hold now, in order, plans loaded. Superseded ones are in `all_phases`."""
-    return all_phases(subscription).filter(superseded_at=None)
+def get_phases(subscription: Subscription) -> QuerySet[SubscriptionPhase]:
+    """Return the phases that hold now, in order, plans loaded. Superseded ones are in `get_phase_history`."""
+    return get_phase_history(subscription).filter(superseded_at=None)
 
 
-def all_phases(subscription: Subscription) -> QuerySet[SubscriptionPhase]:
+def get_phase_history(subscription: Subscription) -> QuerySet[SubscriptionPhase]:
     """Return every phase that was ever written, in order of time, then of writing; plans and authors loaded."""
     related = ("plan_version__plan", "recorded_by")
     return (
@@ -30,12 +30,12 @@ def all_phases(subscription: Subscription) -> QuerySet[SubscriptionPhase]:
     )
 
 
-def phase_at(subscription: Subscription, at: datetime) -> SubscriptionPhase | None:
+def get_phase_at(subscription: Subscription, at: datetime) -> SubscriptionPhase | None:
     """Return the phase that holds a moment, None before the start and from the end on."""
-    return phases(subscription).filter(Q(ends_at=None) | Q(ends_at__gt=at), starts_at__lte=at).first()
+    return get_phases(subscription).filter(Q(ends_at=None) | Q(ends_at__gt=at), starts_at__lte=at).first()
 
 
-def phase_chain(subscriptions: Iterable[int]) -> dict[int, list[SubscriptionPhase]]:
+def get_phases_by_subscription(subscriptions: Iterable[int]) -> dict[int, list[SubscriptionPhase]]:
     """Return the phases of many subscriptions by subscription id, in order, plans loaded. One query."""
     found: dict[int, list[SubscriptionPhase]] = {}
     rows = SubscriptionPhase.objects.filter(subscription__in=set(subscriptions), superseded_at=None)
@@ -44,20 +44,20 @@ def phase_chain(subscriptions: Iterable[int]) -> dict[int, list[SubscriptionPhas
     return found
 
 
-def schedule_of(subscription: Subscription) -> Schedule:
+def get_schedule(subscription: Subscription) -> Schedule:
     """Return where the subscription's billing periods begin, for `customers.periods`."""
     interval = Interval(subscription.interval, subscription.interval_count)
     return Schedule(interval, subscription.anchor, subscription.timezone, subscription.alignment)
 
 
-def current_period(subscription: Subscription, at: datetime, *, offset: int = 0) -> Period:
+def get_billing_period(subscription: Subscription, at: datetime, *, offset: int = 0) -> Period:
     """Return the billing period that holds a moment, or the one `offset` later, clipped to the subscription's life.
 
     Before the start it is the first one, after the end the last. Raises NoSuchPeriod where the offset leads outside,
     or when the subscription was cancelled before it began.
     """
     return period_containing(
-        schedule_of(subscription),
+        get_schedule(subscription),
         at,
         offset=offset,
         started_at=subscription.started_at,
@@ -67,7 +67,7 @@ def current_period(subscription: Subscription, at: datetime, *, offset: int = 0)
 
 def read_chain(subscription: Subscription) -> Chain:
     """Return the phases that hold now as plain stretches."""
-    return [_stretch(phase) for phase in phases(subscription)]
+    return [_stretch(phase) for phase in get_phases(subscription)]
 
 
 def write_chain(subscription: Subscription, chain: Chain, *, now: datetime, by: User | None, reason: str = "") -> bool:
@@ -76,7 +76,7 @@ def write_chain(subscription: Subscription, chain: Chain, *, now: datetime, by: 
     The caller holds the subscription's lock. A phase that is only shortened keeps its author and reason where another
     follows it. Raises ReasonRequired when that changes what was in force before now and no reason is given.
     """
-    old = list(phases(subscription))
+    old = list(get_phases(subscription))
     since = first_difference([_stretch(phase) for phase in old], chain)
     if since is None:
         return False

@@ -9,8 +9,8 @@ from django.db import transaction
 
 from catalog.models import Plan, PlanVersion
 from catalog.models.plans import PlanState
-from catalog.publishing import PlanArchived, published_version
-from catalog.selectors import Terms, prices_on_terms, terms_offered
+from catalog.publishing import PlanArchived, get_published_version
+from catalog.selectors import Terms, list_offered_terms, prices_on_terms
 from catalog.signals import after_commit
 from config.audit import recorded
 from config.refusals import Refused
@@ -73,7 +73,7 @@ def subscribe(
     customer = Customer.objects.select_for_update(no_key=True).get(pk=customer.pk)
     if customer.state == CustomerState.ARCHIVED:
         raise CustomerArchived(f"{customer} is archived. Activate the customer, then subscribe.")
-    version = version_to_sell(plan, Terms(currency, interval, interval_count), now=now, by=by)
+    version = get_sellable_version(plan, Terms(currency, interval, interval_count), now=now, by=by)
     days = version.trial_days if trial_days is None else trial_days
     trial_ends_at = Schedule(Interval("day", days), starts_at, customer.timezone).boundary(1) if days else None
     if ends_at is not None and ends_at <= starts_at:
@@ -105,7 +105,7 @@ def subscribe(
     return subscription
 
 
-def version_to_sell(plan: Plan | PlanVersion, terms: Terms, *, now: datetime, by: User | None) -> PlanVersion:
+def get_sellable_version(plan: Plan | PlanVersion, terms: Terms, *, now: datetime, by: User | None) -> PlanVersion:
     """Return the published version that can be sold on these terms; a plan's draft is published if it is due.
 
     Raises PlanArchived, NothingPublished, VersionNotPublished, ValidationError, and NoMatchingPrice, which names the
@@ -116,11 +116,11 @@ def version_to_sell(plan: Plan | PlanVersion, terms: Terms, *, now: datetime, by
         if not version.is_published:
             raise VersionNotPublished(f"{version} is a draft. Publish it first.")
     else:
-        version = published_version(plan, now=now, by=by)
+        version = get_published_version(plan, now=now, by=by)
     if version.plan.state == PlanState.ARCHIVED:
         raise PlanArchived(f"{version.plan} is archived. Activate it before you sell it.")
     if not prices_on_terms(version, terms).exists():
-        offered = ", ".join(map(str, terms_offered(version))) or "no prices at all"
+        offered = ", ".join(map(str, list_offered_terms(version))) or "no prices at all"
         raise NoMatchingPrice(f"{version} has no price in {terms}. It has: {offered}.")
     return version
 

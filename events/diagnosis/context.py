@@ -11,7 +11,7 @@ from catalog.models import Price
 from catalog.selectors import prices_by_version
 from customers.models import Customer, CustomerAlias, Subscription, SubscriptionPhase
 from customers.periods import Interval
-from customers.subscriptions import phase_chain
+from customers.subscriptions import get_phases_by_subscription
 from events.diagnosis.billing_facts import Facts, billing
 from events.diagnosis.near_miss import NearMiss, nearest, one_edit_patterns
 from events.diagnosis.readings import NameMatch, Reading, match_name
@@ -100,7 +100,7 @@ class Context:
     @cached_property
     def phases(self) -> list[SubscriptionPhase]:
         """Return every phase in force of the customer's subscriptions, in order of time, plans loaded."""
-        chains = phase_chain(self.subscriptions)
+        chains = get_phases_by_subscription(self.subscriptions)
         phases = [phase for chain in chains.values() for phase in chain]
         for phase in phases:
             phase.subscription = self.subscriptions[phase.subscription_id]

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo, available_timezones
 from catalog.models import Feature
 from customers.models import Customer, Subscription
 from customers.periods import NoSuchPeriod, Period
-from customers.subscriptions import current_period
+from customers.subscriptions import get_billing_period
 from events import wording
 
 MOST_CUSTOMERS = 20
@@ -105,7 +105,7 @@ def _window(
     if subscription is not None:
         offset = {"current": 0, "last": -1, "before": -2}[window]
         try:
-            return current_period(subscription, now, offset=offset)
+            return get_billing_period(subscription, now, offset=offset)
         except NoSuchPeriod as error:
             raise QueryRefused("The subscription has no such billing period: it began later.") from error
     if window == "custom":

@@ -7,7 +7,7 @@ from django.db import DatabaseError, connection, transaction
 
 from catalog.models import PlanVersion, PriceTier
 from catalog.plans import activate_plan, archive_plan
-from catalog.publishing import NothingPublished, PlanArchived, draft_of, publish, published_version
+from catalog.publishing import NothingPublished, PlanArchived, get_or_create_draft, get_published_version, publish
 from config.audit import changes_of
 from tests.factories import (
     NOW,
@@ -34,7 +34,7 @@ def test_a_new_plan_gathers_prices_in_version_1():
     draft = make_draft()
 
     assert (draft.number, draft.is_published) == (1, False)
-    assert draft_of(draft.plan, by=None) == draft
+    assert get_or_create_draft(draft.plan, by=None) == draft
 
 
 def test_publishing_locks_the_version_and_says_who_and_when():
@@ -97,7 +97,7 @@ def test_the_next_draft_is_a_copy_with_ids_of_its_own():
         free_units={calls: Decimal(10)},
     )
 
-    draft = draft_of(version.plan, by=None)
+    draft = get_or_create_draft(version.plan, by=None)
 
     volume, fee = draft.prices.all()
     assert (draft.number, draft.is_published) == (2, False)
@@ -117,10 +117,10 @@ def test_an_archived_plan_takes_no_new_draft_and_publishes_none():
     archive_plan(draft.plan, now=NOW, by=None)
 
     with pytest.raises(PlanArchived):
-        draft_of(plan, by=None)
+        get_or_create_draft(plan, by=None)
     with pytest.raises(PlanArchived):
         publish(draft, now=NOW, by=None)
-    assert draft_of(activate_plan(plan, by=None), by=None).number == 2
+    assert get_or_create_draft(activate_plan(plan, by=None), by=None).number == 2
 
 
 # --- What the next subscription takes ----------------------------------------------------------------
@@ -130,19 +130,19 @@ def test_a_first_subscription_publishes_the_draft():
     draft = make_draft()
     make_fee(version=draft)
 
-    version = published_version(draft.plan, now=NOW, by=None)
+    version = get_published_version(draft.plan, now=NOW, by=None)
 
     assert (version, version.is_published) == (draft, True)
 
 
 def test_a_newer_draft_is_published_unless_it_is_held_back():
     plan = make_plan()
-    held = draft_of(plan, by=None, held=True)
-    assert published_version(plan, now=NOW, by=None).number == 1
+    held = get_or_create_draft(plan, by=None, held=True)
+    assert get_published_version(plan, now=NOW, by=None).number == 1
 
     held.is_held = False
     held.save()
-    assert published_version(plan, now=NOW, by=None).number == 2
+    assert get_published_version(plan, now=NOW, by=None).number == 2
 
 
 def test_a_plan_with_only_a_held_draft_has_nothing_to_sell():
@@ -150,7 +150,7 @@ def test_a_plan_with_only_a_held_draft_has_nothing_to_sell():
     plan.versions.update(is_held=True)
 
     with pytest.raises(NothingPublished, match="has no published version"):
-        published_version(plan, now=NOW, by=None)
+        get_published_version(plan, now=NOW, by=None)
 
 
 @pytest.mark.django_db(transaction=True)
@@ -160,7 +160,7 @@ def test_two_first_subscriptions_publish_one_version():
     found = []
 
     def ask() -> None:
-        found.append(published_version(draft.plan, now=NOW, by=None).pk)
+        found.append(get_published_version(draft.plan, now=NOW, by=None).pk)
         connection.close()
 
     threads = [threading.Thread(target=ask) for _ in range(2)]

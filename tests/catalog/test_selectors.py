@@ -6,9 +6,9 @@ from catalog.selectors import (
     Terms,
     entitlements_by_version,
     fees,
+    list_offered_terms,
     prices_by_version,
     prices_on_terms,
-    terms_offered,
 )
 from tests.factories import make_feature, make_version
 
@@ -34,7 +34,7 @@ def test_a_subscription_pays_the_prices_on_its_own_terms():
 def test_what_a_version_offers_can_be_said():
     version = make_version({"interval": "year"}, {"currency": "EUR", "interval": "month", "interval_count": 2}, {})
 
-    assert [str(terms) for terms in terms_offered(version)] == ["EUR monthly × 2", "USD monthly", "USD annual"]
+    assert [str(terms) for terms in list_offered_terms(version)] == ["EUR monthly × 2", "USD monthly", "USD annual"]
 
 
 def test_prices_come_with_features_and_sorted_tiers_in_two_queries(django_assert_num_queries):

@@ -4,7 +4,7 @@ import pytest
 
 from catalog.comparing import differences
 from catalog.models import PriceTier
-from catalog.publishing import draft_of
+from catalog.publishing import get_or_create_draft
 from catalog.wording import describe_free_tier, describe_meter, describe_price
 from tests.factories import make_draft, make_entitlement, make_feature, make_fee, make_price, make_version
 
@@ -101,7 +101,7 @@ def test_a_draft_is_compared_with_what_is_sold_today():
         {"feature": make_feature(name="Calls"), "unit_amount": Decimal(1)},
         free_units={tokens: Decimal(10)},
     )
-    draft = draft_of(version.plan, by=None)
+    draft = get_or_create_draft(version.plan, by=None)
     draft.prices.filter(feature=tokens).update(unit_amount=Decimal("0.02"))
     draft.prices.exclude(feature=tokens).delete()
     make_fee(version=draft, name="Base fee")

@@ -4,7 +4,7 @@ import pytest
 
 from catalog.features import map_event_name
 from catalog.models import Feature, PlanVersion
-from catalog.publishing import draft_of
+from catalog.publishing import get_or_create_draft
 from tests.admin_pages import queries_of, url
 from tests.factories import (
     NOW,
@@ -30,7 +30,7 @@ def fill_the_catalog(rounds: int) -> None:
             {"feature": feature},
             free_units={feature: Decimal(5)},
         )
-        draft_of(version.plan, by=None)
+        get_or_create_draft(version.plan, by=None)
         map_event_name(f"wrong-{rounds}-{number}", "api.calls", by=make_user())
 
 

@@ -8,7 +8,7 @@ from django.utils import timezone
 from catalog.models import Plan
 from customers.accounts import map_external_id
 from customers.models import Customer, CustomerAlias, Subscription
-from customers.subscriptions import cancel, change_plan, pause, phases
+from customers.subscriptions import cancel, change_plan, get_phases, pause
 from tests.admin_pages import as_viewer, queries_of, submit, url
 from tests.factories import make_customer, make_plan, make_subscription, make_user
 
@@ -263,7 +263,7 @@ def test_staff_who_may_only_look_see_no_buttons_and_can_not_act():
             submit(client, url(f"customers_customer_{verb}", subscription.customer_id), reason="x").status_code == 403
         )
     assert client.get(url("customers_customer_import")).status_code == 403
-    assert phases(subscription).count() == 1
+    assert get_phases(subscription).count() == 1
 
 
 def test_staff_without_a_view_permission_see_and_export_nothing():

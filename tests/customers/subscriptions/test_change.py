@@ -6,7 +6,7 @@ from django.db import DatabaseError, connection, transaction
 from django.db.models import Q
 
 from catalog.models import Plan, PlanVersion
-from catalog.publishing import draft_of
+from catalog.publishing import get_or_create_draft
 from config.audit import changes_of
 from customers.models import Subscription, SubscriptionPhase
 from customers.subscriptions import (
@@ -18,13 +18,13 @@ from customers.subscriptions import (
     NotYetStarted,
     ReasonRequired,
     SubscriptionEnded,
-    all_phases,
     cancel,
     cancel_at_period_end,
     change_plan,
+    get_phase_history,
+    get_phases,
     has_scheduled_change,
     pause,
-    phases,
     read_chain,
     resume,
     withdraw_scheduled_change,
@@ -59,7 +59,7 @@ def subscription(basic) -> Subscription:
 
 def life(subscription: Subscription) -> list[tuple[str, str, datetime, datetime | None]]:
     return [
-        (phase.kind, phase.plan_version.plan.name, phase.starts_at, phase.ends_at) for phase in phases(subscription)
+        (phase.kind, phase.plan_version.plan.name, phase.starts_at, phase.ends_at) for phase in get_phases(subscription)
     ]
 
 
@@ -71,14 +71,14 @@ def test_a_plan_changes_from_the_moment_on(subscription, pro):
     change_plan(subscription, pro, at=FEB, now=FEB, by=user, reason="Upgrade")
 
     assert life(subscription) == [("active", "Basic", START, FEB), ("active", "Pro", FEB, None)]
-    new = phases(subscription)[1]
+    new = get_phases(subscription)[1]
     assert (new.recorded_by, new.reason, new.recorded_at) == (user, "Upgrade", FEB)
 
 
 def test_what_was_believed_before_is_kept(subscription, pro):
     change_plan(subscription, pro, at=FEB, now=FEB, by=None)
 
-    old = all_phases(subscription).exclude(superseded_at=None).get()
+    old = get_phase_history(subscription).exclude(superseded_at=None).get()
     assert (old.starts_at, old.ends_at, old.superseded_at) == (START, None, FEB)
 
 
@@ -107,7 +107,7 @@ def test_the_same_change_twice_is_one(subscription, pro):
     change_plan(subscription, pro, at=FEB, now=FEB, by=None)
     change_plan(subscription, pro, at=FEB, now=FEB, by=None)
 
-    assert all_phases(subscription).count() == 3
+    assert get_phase_history(subscription).count() == 3
 
 
 def test_the_past_changes_only_with_a_reason(subscription, pro):
@@ -147,11 +147,11 @@ def test_the_new_plan_must_be_sold_on_the_subscriptions_terms(subscription):
 
 
 def test_a_subscription_can_move_to_the_next_version_of_its_plan(subscription, basic):
-    draft_of(basic, by=None)
+    get_or_create_draft(basic, by=None)
 
     change_plan(subscription, basic, at=FEB, now=FEB, by=None)
 
-    assert [phase.plan_version.number for phase in phases(subscription)] == [1, 2]
+    assert [phase.plan_version.number for phase in get_phases(subscription)] == [1, 2]
     assert PlanVersion.objects.get(plan=basic, number=2).is_published
 
 
@@ -166,7 +166,7 @@ def test_cancelling_ends_it_at_the_moment(subscription):
     assert (subscription.ended_at, subscription.cancelled_at) == (FEB, FEB)
     entry = changes_of([subscription])[0]
     assert (entry.actor, entry.additional_data) == (user, {"reason": "Customer closes"})
-    assert phases(subscription).get().reason == "Customer closes"
+    assert get_phases(subscription).get().reason == "Customer closes"
 
 
 def test_cancelling_at_the_end_of_the_period(subscription):
@@ -180,7 +180,7 @@ def test_cancelling_twice_is_cancelling_once(subscription):
     cancel(subscription, at=PERIOD_END, now=at(2, 11), by=None)
     cancel_at_period_end(subscription, now=at(2, 12), by=None)
 
-    assert (subscription.cancelled_at, all_phases(subscription).count()) == (FEB, 2)
+    assert (subscription.cancelled_at, get_phase_history(subscription).count()) == (FEB, 2)
 
 
 def test_a_scheduled_cancellation_can_be_moved_both_ways(subscription):
@@ -299,7 +299,7 @@ def test_a_pause_lasts_until_resumed(subscription):
         ("paused", FEB, at(4, 5)),
         ("active", at(4, 5), None),
     ]
-    assert phases(subscription)[1].reason == "Season over"
+    assert get_phases(subscription)[1].reason == "Season over"
 
 
 def test_a_pause_can_have_an_end_and_be_ended_sooner(subscription):
@@ -319,7 +319,7 @@ def test_a_pause_resumed_at_once_leaves_no_trace_but_in_the_history(subscription
     resume(subscription, at=FEB, now=FEB, by=None)
 
     assert life(subscription) == [("active", "Basic", START, None)]
-    assert all_phases(subscription).count() == 4
+    assert get_phase_history(subscription).count() == 4
 
 
 def test_only_an_active_subscription_is_paused_and_only_a_paused_one_resumed(basic):
@@ -340,7 +340,7 @@ def test_only_an_active_subscription_is_paused_and_only_a_paused_one_resumed(bas
 
 
 def test_the_database_keeps_the_history(subscription):
-    phase = phases(subscription).get()
+    phase = get_phases(subscription).get()
     phase.ends_at = FEB
     with pytest.raises(DatabaseError), transaction.atomic():
         phase.save()

@@ -7,7 +7,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from catalog.plans import archive_plan
-from catalog.publishing import NothingPublished, PlanArchived, draft_of
+from catalog.publishing import NothingPublished, PlanArchived, get_or_create_draft
 from customers.accounts import archive_customer
 from customers.admin.subscriptions import status_of
 from customers.models import Subscription
@@ -16,10 +16,10 @@ from customers.subscriptions import (
     EndsBeforeStart,
     NoMatchingPrice,
     VersionNotPublished,
-    current_period,
-    phase_at,
-    phase_chain,
-    phases,
+    get_billing_period,
+    get_phase_at,
+    get_phases,
+    get_phases_by_subscription,
     subscribe,
 )
 from tests.factories import (
@@ -44,14 +44,14 @@ def at(month: int, day: int, hour: int = 0) -> datetime:
 
 
 def life(subscription: Subscription) -> list[tuple[str, datetime, datetime | None]]:
-    return [(phase.kind, phase.starts_at, phase.ends_at) for phase in phases(subscription)]
+    return [(phase.kind, phase.starts_at, phase.ends_at) for phase in get_phases(subscription)]
 
 
 def test_a_subscription_is_active_from_its_start():
     user = make_user()
     subscription = make_subscription(by=user, reason="Signed order 7")
 
-    phase = phases(subscription).get()
+    phase = get_phases(subscription).get()
     assert life(subscription) == [("active", START, None)]
     assert (phase.recorded_by, phase.reason, subscription.created_by) == (user, "Signed order 7", user)
 
@@ -60,8 +60,8 @@ def test_a_trial_comes_first_and_periods_count_from_its_end():
     subscription = make_subscription(trial_days=14)
 
     assert life(subscription) == [("trial", START, at(1, 15)), ("active", at(1, 15), None)]
-    assert current_period(subscription, at(1, 3)).end == at(1, 15)
-    assert current_period(subscription, at(2, 3)).end == at(2, 15)
+    assert get_billing_period(subscription, at(1, 3)).end == at(1, 15)
+    assert get_billing_period(subscription, at(2, 3)).end == at(2, 15)
 
 
 def test_the_plan_can_bring_a_trial_and_the_customer_do_without():
@@ -81,7 +81,7 @@ def test_trial_days_are_days_where_the_customer_lives():
         customer=make_customer(timezone="Europe/Berlin"), starts_at=starts_at, trial_days=2
     )
 
-    assert phases(subscription)[1].starts_at == datetime(2026, 3, 30, 12, tzinfo=ZoneInfo("Europe/Berlin"))
+    assert get_phases(subscription)[1].starts_at == datetime(2026, 3, 30, 12, tzinfo=ZoneInfo("Europe/Berlin"))
 
 
 def test_a_term_ends_the_chain():
@@ -97,14 +97,14 @@ def test_calendar_periods_begin_at_the_customers_own_midnight():
     )
 
     assert subscription.anchor == at(1, 1, 5)
-    period = current_period(subscription, at(1, 25))
+    period = get_billing_period(subscription, at(1, 25))
     assert (period.start, period.end) == (at(1, 20, 15), at(2, 1, 5))
 
 
 def test_the_anchor_can_be_chosen():
     subscription = make_subscription(starts_at=at(1, 20), anchor=at(1, 31))
 
-    assert [current_period(subscription, at(2, 10), offset=n).end for n in (0, 1)] == [at(2, 28), at(3, 31)]
+    assert [get_billing_period(subscription, at(2, 10), offset=n).end for n in (0, 1)] == [at(2, 28), at(3, 31)]
 
 
 def test_a_subscription_keeps_the_customers_time_zone():
@@ -127,7 +127,7 @@ def test_the_first_subscription_publishes_the_draft():
 
     draft.refresh_from_db()
     assert draft.is_published
-    assert phases(subscription).get().plan_version == draft
+    assert get_phases(subscription).get().plan_version == draft
 
 
 def test_a_draft_that_can_not_be_published_makes_no_subscription():
@@ -158,9 +158,9 @@ def test_a_refused_subscription_publishes_nothing():
 def test_an_earlier_version_can_be_sold_but_no_draft():
     plan = make_plan()
     first = plan.versions.get()
-    draft = draft_of(plan, by=None)
+    draft = get_or_create_draft(plan, by=None)
 
-    assert phases(make_subscription(plan=first)).get().plan_version == first
+    assert get_phases(make_subscription(plan=first)).get().plan_version == first
     with pytest.raises(VersionNotPublished):
         make_subscription(plan=draft)
 
@@ -194,7 +194,7 @@ def test_the_phase_of_a_moment_holds_its_start_and_not_its_end():
     subscription = make_subscription(trial_days=14, ends_at=at(3, 1))
 
     def kind(moment: datetime) -> str | None:
-        phase = phase_at(subscription, moment)
+        phase = get_phase_at(subscription, moment)
         return phase.kind if phase else None
 
     assert [kind(moment) for moment in (START - DAY, START, at(1, 15), at(2, 28), at(3, 1))] == [
@@ -210,7 +210,7 @@ def test_the_chains_of_many_subscriptions_cost_one_query(django_assert_num_queri
     keys = [make_subscription(trial_days=7).pk for _ in range(3)]
 
     with django_assert_num_queries(1):
-        chains = phase_chain(keys)
+        chains = get_phases_by_subscription(keys)
         plans = {phase.plan_version.plan.name for chain in chains.values() for phase in chain}
 
     assert [[phase.kind for phase in chains[key]] for key in keys] == [["trial", "active"]] * 3
