@@ -1,4 +1,4 @@
-"""Subscriptions: begin, change, cancel, pause, and read their history. Everything takes the clock as `now`."""
+"""Start, change, cancel and pause subscriptions, and read their history. The clock is passed in as `now`."""
 
 from customers.subscriptions.change import (
     CannotPause,

@@ -159,7 +159,9 @@ class Context:
 def fits(price: Price, subscription: Subscription) -> bool:
     """Tell whether a subscription is charged by a price: its currency, and an interval of the same length."""
     own = Interval(subscription.interval, subscription.interval_count)
-    return price.currency == subscription.currency and Interval(price.interval, price.interval_count).same_length(own)
+    return price.currency == subscription.currency and Interval(price.interval, price.interval_count).has_same_length(
+        own
+    )
 
 
 def holds(phase: SubscriptionPhase, at: datetime) -> bool:

@@ -47,7 +47,7 @@ def test_a_customer_is_subscribed_from_the_beginning_of_the_day_where_they_are(s
 @pytest.mark.parametrize(
     ("terms", "words"),
     [
-        ({"currency": "EUR"}, "has no price in EUR monthly. It has: USD monthly."),
+        ({"currency": "EUR"}, "has no price in EUR monthly. Available prices: USD monthly."),
         ({"interval": "year"}, "has no price in USD annual"),
         ({"ends_on": "2026-02-01"}, "The subscription ends before it starts."),
         ({"currency": "usd!"}, "at most 3 characters"),

@@ -114,14 +114,14 @@ def test_what_never_began_has_no_period_to_end_with(api, acme, plan):
     }
     for ask, given in asks.items():
         refused = api.post(f"{path}/{ask}", given, status=400)
-        assert "cancelled before it began" in refused["message"]
+        assert "cancelled before it started" in refused["message"]
 
 
 def test_a_subscription_is_paused_and_resumed(api, acme):
     path = f"subscriptions/{acme['id']}"
     paused = api.post(f"{path}/pause", {"reason": "Holiday"})["subscription"]
     assert (paused["subscription_status"], paused["pause_status"]) == ("paused", "active")
-    assert api.post(f"{path}/pause", status=400)["message"] == "It is paused then."
+    assert api.post(f"{path}/pause", status=400)["message"] == "The subscription is already paused at that time."
     assert api.post(f"{path}/resume")["subscription"]["subscription_status"] == "active"
     api.post(f"{path}/resume", status=400)
 
