@@ -17,7 +17,7 @@ from config.audit import recorded
 from config.refusals import Refused
 
 REASON = "Through the API"
-SAME_PRICE = ("kind", "feature_id", "currency", "interval", "interval_count", "cadence", "name", "key")
+IDENTIFYING_FIELDS = ("kind", "feature_id", "currency", "interval", "interval_count", "cadence", "name", "key")
 
 
 class NotInDraft(Refused):
@@ -60,26 +60,26 @@ def add_price(plan: Plan, terms: PriceTerms) -> Price:
         with recorded(by=None, reason=REASON):
             draft.save(update_fields=["trial_days", "updated_at"])
     price = Price(version=draft, position=draft.prices.count(), **terms.columns)
-    return _saved(price, terms.tiers)
+    return _save_price(price, terms.tiers)
 
 
 @transaction.atomic
 def change_price(price: Price, terms: PriceTerms) -> Price:
     """Change a price in the plan's draft and return the draft's price, a copy if the given price is published."""
     plan = price.version.plan
-    drafted = _in_draft(price)
+    drafted = _find_in_draft(price)
     if terms.columns.get("key") not in (None, drafted.key):
         _refuse_taken_key(plan, terms.columns["key"])
     for name, value in terms.columns.items():
         setattr(drafted, name, value)
-    return _saved(drafted, terms.tiers)
+    return _save_price(drafted, terms.tiers)
 
 
 @transaction.atomic
 def remove_price(price: Price) -> None:
     """Remove a price from the plan's draft. Published versions and their subscribers keep it."""
     with recorded(by=None, reason=REASON):
-        _in_draft(price).delete()
+        _find_in_draft(price).delete()
 
 
 @transaction.atomic
@@ -88,29 +88,29 @@ def add_entitlement(plan: Plan, columns: Mapping[str, Any]) -> Entitlement:
     draft = get_or_create_draft(plan, by=None)
     if draft.entitlements.filter(feature=columns["feature"]).exists():
         raise AlreadyGranted(f"{plan} already grants {columns['feature']}. Change the existing entitlement instead.")
-    return _saved_entitlement(Entitlement(version=draft, **columns))
+    return _save_entitlement(Entitlement(version=draft, **columns))
 
 
 @transaction.atomic
 def change_entitlement(entitlement: Entitlement, columns: Mapping[str, Any]) -> Entitlement:
     """Change a free tier in the plan's draft and return the draft's row."""
-    drafted = _entitlement_in_draft(entitlement)
+    drafted = _find_entitlement_in_draft(entitlement)
     for name, value in columns.items():
         setattr(drafted, name, value)
-    return _saved_entitlement(drafted)
+    return _save_entitlement(drafted)
 
 
 @transaction.atomic
 def remove_entitlement(entitlement: Entitlement) -> None:
     """Remove a free tier from the plan's draft."""
     with recorded(by=None, reason=REASON):
-        _entitlement_in_draft(entitlement).delete()
+        _find_entitlement_in_draft(entitlement).delete()
 
 
 @transaction.atomic
-def clone_plan(plan: Plan, **changed: Any) -> Plan:
+def clone_plan(plan: Plan, **changes: Any) -> Plan:
     """Create a plan whose draft is a copy of this plan's newest version, published or not."""
-    copy = Plan(**{name: getattr(plan, name) for name in ("description", "display_order", "metadata")} | changed)
+    copy = Plan(**{name: getattr(plan, name) for name in ("description", "display_order", "metadata")} | changes)
     copy.full_clean()
     with recorded(by=None, reason=f"Copy of {plan.name} ({plan.public_id})"):
         copy.save()
@@ -132,18 +132,17 @@ def _refuse_taken_key(plan: Plan, key: str | None) -> None:
         raise KeyIsTaken(f"Another price has the lookup key {key}.")
 
 
-def _in_draft(price: Price) -> Price:
+def _find_in_draft(price: Price) -> Price:
     if not price.version.is_published:
         return price
     draft = get_or_create_draft(price.version.plan, by=None)
-    same = {name: getattr(price, name) for name in SAME_PRICE}
-    drafted = draft.prices.filter(**same).first()
+    drafted = draft.prices.filter(**{name: getattr(price, name) for name in IDENTIFYING_FIELDS}).first()
     if drafted is None:
         raise NotInDraft(f"The draft of {price.version.plan} no longer has this price.")
     return drafted
 
 
-def _entitlement_in_draft(entitlement: Entitlement) -> Entitlement:
+def _find_entitlement_in_draft(entitlement: Entitlement) -> Entitlement:
     if not entitlement.version.is_published:
         return entitlement
     draft = get_or_create_draft(entitlement.version.plan, by=None)
@@ -153,7 +152,7 @@ def _entitlement_in_draft(entitlement: Entitlement) -> Entitlement:
     return drafted
 
 
-def _saved(price: Price, tiers: Iterable[Tier] | None) -> Price:
+def _save_price(price: Price, tiers: Iterable[Tier] | None) -> Price:
     price.full_clean(exclude=["version"])
     with recorded(by=None, reason=REASON):
         price.save()
@@ -168,7 +167,7 @@ def _saved(price: Price, tiers: Iterable[Tier] | None) -> Price:
     return Price.objects.select_related("version__plan", "feature").prefetch_related("tiers").get(pk=price.pk)
 
 
-def _saved_entitlement(entitlement: Entitlement) -> Entitlement:
+def _save_entitlement(entitlement: Entitlement) -> Entitlement:
     entitlement.full_clean(exclude=["version"])
     with recorded(by=None, reason=REASON):
         entitlement.save()

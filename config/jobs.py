@@ -1,4 +1,4 @@
-"""Background work: asking a worker for a task, one background thread, no garbage collection within a bounded job."""
+"""Background work: enqueue tasks, run one background thread, and pause garbage collection during a job."""
 
 import gc
 import logging
@@ -16,27 +16,26 @@ log = logging.getLogger(__name__)
 
 
 def enqueue_on_commit(task: "Task[Any, Any]", *arguments: Any, expires: int | None = None) -> None:
-    """Ask a worker for a task once this is committed. Without a broker nothing fails: the schedule asks later.
+    """Enqueue a task once the transaction is committed. Without a broker, the schedule enqueues the task later.
 
-    `expires` is how many seconds the message is worth something.
+    The message expires after `expires` seconds.
     """
     options: dict[str, Any] = {} if expires is None else {"expires": expires}
-    transaction.on_commit(partial(_ask, task, arguments, options))
+    transaction.on_commit(partial(_enqueue, task, arguments, options))
 
 
-def _ask(task: "Task[Any, Any]", arguments: tuple[Any, ...], options: dict[str, Any]) -> None:
+def _enqueue(task: "Task[Any, Any]", arguments: tuple[Any, ...], options: dict[str, Any]) -> None:
     try:
         task.apply_async(args=arguments, retry=False, **options)
     except (OperationalError, OSError) as error:
-        log.warning("No worker could be asked for %s, the schedule will: %s", task.name, error)
+        log.warning("The task %s couldn't be enqueued and waits for the schedule: %s", task.name, error)
 
 
 @contextmanager
 def gc_paused() -> Iterator[None]:
-    """Look for none meanwhile: for a bounded piece of work in a process of its own.
+    """Pause garbage collection during a bounded job. Nested calls change nothing.
 
-    Nearly all of its many objects go by themselves when it ends, and until then looking through them finds nothing.
-    Within another call it changes nothing.
+    Such a job creates many objects that stay in use until it ends, so a collection would find nothing to free.
     """
     if not gc.isenabled():
         yield
@@ -49,7 +48,7 @@ def gc_paused() -> Iterator[None]:
 
 
 class Background:
-    """Run a function in a thread, one at a time. It is started when first asked for, and again if it has ended."""
+    """Run a function in one background thread, which is started on demand, and again if it has ended."""
 
     def __init__(self, name: str, run: Callable[[], None]) -> None:
         self._name = name

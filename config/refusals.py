@@ -1,2 +1,2 @@
 class Refused(Exception):
-    """What was asked can't be done as things stand. The text is a sentence for the person who asked."""
+    """The request can't be carried out. The message is a sentence for the person who made it."""

@@ -1,4 +1,4 @@
-"""Doors for Celery of what belongs to no app. Every task is safe to run twice or side by side."""
+"""Celery tasks that belong to no app. Every task is safe to run twice or concurrently."""
 
 from celery import shared_task
 from django.utils import timezone
@@ -11,9 +11,9 @@ WEBHOOKS_LOCK = 7_301_101
 
 @shared_task
 def deliver_webhooks() -> int:
-    """Send the messages that are due to their endpoints, for 20 seconds at most. Gives how many tries were made.
+    """Send due webhook messages for 20 seconds at most, and return the number of attempts.
 
-    Only one run at a time sends, so that endpoints that hang never take the workers from counting events.
+    Only one worker sends at a time, so that slow endpoints don't keep the other workers from counting events.
     """
-    with hold_if_free(WEBHOOKS_LOCK) as is_ours:
-        return deliver_due(now=timezone.now()) if is_ours else 0
+    with hold_if_free(WEBHOOKS_LOCK) as is_held:
+        return deliver_due(now=timezone.now()) if is_held else 0

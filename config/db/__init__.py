@@ -1,4 +1,4 @@
-"""Column kinds that every app shares: exact numbers, public ids, time stamps."""
+"""Fields and base models that every app uses: exact numbers, public ids, timestamps."""
 
 import secrets
 from functools import partial
@@ -33,7 +33,7 @@ class NumericField(models.DecimalField):
 
 
 class AmountField(models.DecimalField):
-    """An amount of money, already rounded to its currency. Four places hold every ISO 4217 currency."""
+    """An amount of money, rounded to its currency's precision. Four places suffice for every ISO 4217 currency."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         kwargs.setdefault("max_digits", 24)
@@ -42,7 +42,7 @@ class AmountField(models.DecimalField):
 
 
 class UnitPriceField(models.DecimalField):
-    """A price of one unit, to twelve places; never rounded to the currency."""
+    """A price of one unit with twelve decimal places, never rounded to the currency's precision."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         kwargs.setdefault("max_digits", 30)
@@ -51,7 +51,7 @@ class UnitPriceField(models.DecimalField):
 
 
 class CurrencyField(models.CharField):
-    """An ISO 4217 code in capitals."""
+    """An ISO 4217 code in capital letters."""
 
     default_validators = [CURRENCY_CODE]
 
@@ -61,12 +61,12 @@ class CurrencyField(models.CharField):
 
 
 def make_public_id(prefix: str) -> str:
-    """Draw a new public id such as `cust_5f0c…`: 96 random bits, so that no one can count our customers."""
+    """Return a new public id such as `cust_5f0c…`: 96 random bits, so that ids don't reveal how many rows exist."""
     return f"{prefix}_{secrets.token_hex(12)}"
 
 
 class PublicIdField(models.CharField):
-    """The id that the API and URLs show; the primary key stays inside."""
+    """The id that the API and URLs show instead of the primary key."""
 
     def __init__(self, prefix: str = "", **kwargs: Any) -> None:
         self.prefix = prefix
@@ -81,7 +81,7 @@ class PublicIdField(models.CharField):
 
 
 class Stamped(models.Model):
-    """When the row was made and last saved, by the database's and the server's clock."""
+    """When the row was created, by the database's clock, and last saved, by the server's."""
 
     created_at = models.DateTimeField(db_default=Now(), editable=False)
     updated_at = models.DateTimeField(auto_now=True)
@@ -91,9 +91,9 @@ class Stamped(models.Model):
 
 
 def keep_rows() -> pgtrigger.Trigger:
-    """Make a trigger that refuses TRUNCATE, by which a table could be emptied past the triggers that keep its rows.
+    """Return a trigger that refuses TRUNCATE, which would bypass the triggers that protect a table's rows.
 
-    A session may that says `SET countinghouse.allow_truncate = 'on'`: tests and benchmarks do, nothing else.
+    Tests and benchmarks may truncate, after `SET countinghouse.allow_truncate = 'on'`.
     """
     return pgtrigger.Trigger(
         name="keep_rows",

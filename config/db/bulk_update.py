@@ -1,4 +1,4 @@
-"""Change many rows with one UPDATE: what `bulk_update` writes, without a CASE for every row and column."""
+"""Update many rows with one UPDATE: the same as `bulk_update`, without a CASE for every row and column."""
 
 from collections.abc import Collection, Sequence
 from typing import Any
@@ -8,10 +8,10 @@ from django.db import connection, models
 
 
 def update_in[Row: models.Model](rows: Sequence[Row], columns: Collection[str]) -> None:
-    """Write the named columns (`series_id`, not `series`) of rows of one model that are in the database.
+    """Save the given columns (`series_id`, not `series`) of existing rows of one model.
 
-    Constraints and triggers hold: `IntegrityError` when one refuses, and then nothing is written. `save` isn't called
-    and no signal sent; a column that sets itself (`auto_now`) is set when it is named.
+    Constraints and triggers apply. Raises IntegrityError if one refuses, in which case nothing is written. `save` isn't
+    called and no signal is sent. An `auto_now` column is set if it is among the columns.
     """
     if not rows:
         return
@@ -19,10 +19,10 @@ def update_in[Row: models.Model](rows: Sequence[Row], columns: Collection[str]) 
     fields = [field for field in meta.concrete_fields if field.attname in columns]
     quote = connection.ops.quote_name
     table, key = quote(meta.db_table), quote(meta.pk.column)
-    given = [{meta.pk.column: row.pk} | {field.column: field.pre_save(row, False) for field in fields} for row in rows]
+    values = [{meta.pk.column: row.pk} | {field.column: field.pre_save(row, False) for field in fields} for row in rows]
     sets = ", ".join(f"{quote(field.column)} = fresh.{quote(field.column)}" for field in fields)
-    # The table itself says what type each column is read as.
+    # The table's row type determines the type of each column.
     fresh = f"json_populate_recordset(NULL::{table}, %s::json) AS fresh"
     statement = f"UPDATE {table} AS present SET {sets} FROM {fresh} WHERE present.{key} = fresh.{key}"  # noqa: S608
     with connection.cursor() as cursor:
-        cursor.execute(statement, [orjson.dumps(given, default=str).decode()])
+        cursor.execute(statement, [orjson.dumps(values, default=str).decode()])

@@ -1,4 +1,4 @@
-"""Locks between processes that nobody waits for."""
+"""Locks between processes, taken only if they are free."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,7 +8,7 @@ from django.db import connection
 
 @contextmanager
 def hold_if_free(number: int) -> Iterator[bool]:
-    """Hold a lock for this connection if nobody else does, and tell. PostgreSQL frees it when the connection ends."""
+    """Hold an advisory lock if it is free, and yield whether it is held. It is released when the connection ends."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_try_advisory_lock(%s)", [number])
         is_held = cursor.fetchone()[0]

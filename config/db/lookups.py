@@ -1,4 +1,4 @@
-"""Lookups for whole batches of rows."""
+"""Lookups for large batches of rows."""
 
 from typing import Any
 
@@ -7,10 +7,10 @@ from django.db.models.fields.related import ForeignObject
 
 
 class Among(Lookup):
-    """`pk__among=ids`: what `pk__in=ids` finds, with all ids as one parameter.
+    """Match `pk__among=ids` like `pk__in=ids`, with all ids in one parameter.
 
-    `in` makes a parameter of each, and for thousands that takes longer than the query itself. Integers only, and no
-    query for them: `TypeError`.
+    `in` makes a parameter of each id, which takes longer than the query itself for thousands of ids. Raises TypeError
+    unless the ids are integers; a subquery isn't possible.
     """
 
     lookup_name = "among"
@@ -25,6 +25,6 @@ class Among(Lookup):
 
 
 def register() -> None:
-    """Make the lookup known to all columns, also references. A second call changes nothing."""
+    """Register the lookup for all fields, foreign keys included. A second call changes nothing."""
     Field.register_lookup(Among)
     ForeignObject.register_lookup(Among)

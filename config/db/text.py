@@ -1,15 +1,15 @@
-"""What a text may hold, so that the database keeps it and answers can be written."""
+"""Check and clean text, so that the database can store it and responses can contain it."""
 
 import re
 
 _lone_surrogates = re.compile("[\ud800-\udfff]")
 
 
-def is_text(given: str) -> bool:
-    """Tell whether the database can keep the text, so can be asked for it."""
-    return "\0" not in given and _lone_surrogates.search(given) is None
+def is_text(text: str) -> bool:
+    """Return whether the database can store the text, and so can be searched for it."""
+    return "\0" not in text and _lone_surrogates.search(text) is None
 
 
-def writable(given: str) -> str:
-    """Write U+FFFD for every half of a surrogate pair, which UTF-8 has no bytes for. The rest stays as it is."""
-    return _lone_surrogates.sub("\ufffd", given)
+def writable(text: str) -> str:
+    """Replace lone surrogates, which UTF-8 can't encode, with U+FFFD."""
+    return _lone_surrogates.sub("\ufffd", text)

@@ -1,4 +1,4 @@
-"""How the admin's own pages write times, spans and JSON."""
+"""Template filters that format times, durations, titles and JSON on admin pages."""
 
 import json
 from datetime import datetime
@@ -13,13 +13,13 @@ register = template.Library()
 
 @register.filter
 def moment(when: datetime | None) -> str:
-    """Write a time to the second, with the exact one as its title; an en dash for none."""
+    """Format a time to the second, with the exact time as its title. None is an en dash."""
     return format_moment(when)
 
 
 @register.filter
 def as_title(text: Any) -> str:
-    """Begin with a capital, unless it is an id or a name that systems send: there capitals count."""
+    """Capitalize the first letter, except in ids and names that systems send, which are case-sensitive."""
     title = str(text)
     is_words = all(word.isalpha() for word in title.split())
     return title[:1].upper() + title[1:] if is_words else title
@@ -27,7 +27,7 @@ def as_title(text: Any) -> str:
 
 @register.filter
 def seconds(span: float) -> str:
-    """Write a span of seconds as people say it: `0.4 s`, `12 s`, `3 min`, `2 h`, `4 days`. Rounded down."""
+    """Format a duration, rounded down: `0.4 s`, `12 s`, `3 min`, `2 h`, `4 days`."""
     if span < 10:
         return f"{span:.1f} s"
     for limit, unit, name in ((100, 1, "s"), (6_000, 60, "min"), (172_800, 3_600, "h")):
@@ -38,5 +38,5 @@ def seconds(span: float) -> str:
 
 @register.filter
 def pretty_json(value: Any) -> str:
-    """Write JSON over several lines, keys as they came, letters as letters."""
+    """Format JSON over several lines, keys in their original order, without escaping letters."""
     return json.dumps(value, indent=2, ensure_ascii=False, default=str)
