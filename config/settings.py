@@ -11,7 +11,7 @@ from kombu import Queue
 
 from config.api.openapi_names import OPENAPI_ENUM_NAMES
 from config.office.theme import UNFOLD  # noqa: F401  read by django-unfold
-from config.server.secret_key import laptop_secret_key
+from config.server.secret_key import load_laptop_secret_key
 
 env = environ.Env()
 
@@ -21,7 +21,7 @@ DATA_DIR = Path(env.str("DATA_DIR", default=str(BASE_DIR / ".data"))).expanduser
 # --- Deployment --------------------------------------------------------------------------------------
 DEBUG = env.bool("DEBUG", default="SECRET_KEY" not in env.ENVIRON)
 HTTPS = env.bool("HTTPS", default=not DEBUG)
-SECRET_KEY = env.str("SECRET_KEY", default="") or (laptop_secret_key(DATA_DIR) if DEBUG else "")
+SECRET_KEY = env.str("SECRET_KEY", default="") or (load_laptop_secret_key(DATA_DIR) if DEBUG else "")
 LOCAL_HOSTS = ["localhost", "127.0.0.1", "[::1]"]
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=LOCAL_HOSTS)
 CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])

@@ -15,11 +15,11 @@ from pathlib import Path
 
 import pytest
 
-from config.server.postgres import THROWAWAY_SETTINGS, EmbeddedPostgres
+from config.server.postgres import TEST_SETTINGS, EmbeddedPostgres
 from config.server.problems import StartupProblem
-from config.server.startup import data_dir
+from config.server.startup import get_data_dir
 
-TEST_DIR = data_dir() / "test"
+TEST_DIR = get_data_dir() / "test"
 servers: list[EmbeddedPostgres] = []
 
 
@@ -40,7 +40,7 @@ def start_services() -> None:
         os.environ.pop(name, None)
     if os.environ.get("DATABASE_URL"):
         return
-    server = EmbeddedPostgres(TEST_DIR / "postgres", settings=THROWAWAY_SETTINGS)
+    server = EmbeddedPostgres(TEST_DIR / "postgres", settings=TEST_SETTINGS)
     try:
         os.environ["DATABASE_URL"] = server.start()
     except StartupProblem as problem:

@@ -9,8 +9,8 @@ from django.db.models.fields.related import ForeignObject
 class Among(Lookup):
     """Match `pk__among=ids` like `pk__in=ids`, with all ids in one parameter.
 
-    `in` makes a parameter of each id, which takes longer than the query itself for thousands of ids. Raises TypeError
-    unless the ids are integers; a subquery isn't possible.
+    `in` makes a parameter of each id, which takes longer than the query itself for thousands of ids. The ids
+    must be integers, not a subquery.
     """
 
     lookup_name = "among"

@@ -11,7 +11,7 @@ import shutil
 import sys
 
 from config.server.postgres import EmbeddedPostgres
-from config.server.startup import data_dir
+from config.server.startup import get_data_dir
 from tests.bench.figures import Measured, print_table, select
 
 
@@ -19,7 +19,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
     parser.add_argument("--only", help="measure this figure only (and those that come with it)")
     options = parser.parse_args()
-    folder = data_dir() / "bench"
+    folder = get_data_dir() / "bench"
     if os.environ.get("KEEP", "0") == "0":
         shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True, exist_ok=True)

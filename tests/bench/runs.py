@@ -16,7 +16,7 @@ from django.conf import settings
 
 from billing.models import BillingRun, Invoice, InvoiceLine, RunState
 from billing.tasks import run_billing
-from config.server.supervisor import CELERY_PROCESSES, child_environment
+from config.server.supervisor import CELERY_PROCESSES, make_environment
 from config.settings import BASE_DIR
 from tests.bench import subscribers
 from tests.bench.figures import Measured
@@ -87,7 +87,7 @@ def worker() -> Iterator[psutil.Process]:
     """Run a worker alone: beat would finalize the drafts meanwhile."""
     command = [sys.executable, "-W", "ignore", "-m", "celery", "--quiet", "-A", "config", "worker"]
     command += ["--concurrency", str(CELERY_PROCESSES), "--loglevel", "WARNING"]
-    with subprocess.Popen(command, cwd=BASE_DIR, env=child_environment()) as process:
+    with subprocess.Popen(command, cwd=BASE_DIR, env=make_environment()) as process:
         try:
             yield psutil.Process(process.pid)
         finally:

@@ -1,4 +1,4 @@
-"""A worker looks for cyclic garbage between pieces of work, not amid one."""
+"""Garbage collection is paused during a job and runs again afterwards."""
 
 import gc
 
@@ -7,16 +7,16 @@ import pytest
 from config.jobs import gc_paused
 
 
-def test_it_is_looked_for_again_afterwards_also_after_a_failure():
+def test_garbage_collection_resumes_after_a_job_and_after_a_failure():
     with gc_paused():
         assert not gc.isenabled()
     assert gc.isenabled()
     with pytest.raises(ZeroDivisionError), gc_paused():
-        1 / 0  # noqa: B018  a failure of the work's own
+        1 / 0  # noqa: B018  a failing job
     assert gc.isenabled()
 
 
-def test_one_piece_within_another_leaves_it_to_the_outer():
+def test_a_nested_pause_ends_with_the_outer_pause():
     with gc_paused():
         with gc_paused():
             pass
