@@ -221,7 +221,7 @@ class EmbeddedPostgres:
 
     def _launch(self, account: dict[str, Any]) -> None:
         self._make_private_folder(account, self._get_socket_dir())
-        settings = {**self.settings, "unix_get_socket_directories": f"'{self._get_socket_dir()}'"}
+        settings = {**self.settings, "unix_socket_directories": f"'{self._get_socket_dir()}'"}
         conf = self.pgdata / "countinghouse.conf"
         conf.write_text("".join(f"{name} = {value}\n" for name, value in settings.items()))
         self.log.touch()

@@ -1,1 +1,1 @@
-"""Signed messages to other systems: what happened is written with the change, and delivered until it is taken."""
+"""Signed messages to other systems, saved in the transaction of a change and delivered until they are accepted."""

@@ -1,4 +1,4 @@
-"""Delivering what waits: at least once, each endpoint at its own pace, later and later while it fails."""
+"""Deliver webhook messages at least once. A failed delivery is retried after increasing waits."""
 
 import time
 from collections.abc import Collection
@@ -11,15 +11,15 @@ from django.conf import settings
 from django.db import connection, transaction
 
 from config.webhooks.models import DeliveryState, WebhookAttempt, WebhookDelivery, WebhookEndpoint, WebhookMessage
-from config.webhooks.posting import Answer, post, signed
+from config.webhooks.posting import AttemptResult, make_headers, post_message
 
 WAITS = tuple(timedelta(seconds=seconds) for seconds in (5, 30, 2 * 60, 15 * 60, 60 * 60, 6 * 60 * 60, 24 * 60 * 60))
 TRIES = len(WAITS) + 1
-LEASE = timedelta(seconds=90)  # longer than a try can take: a worker that dies gives its deliveries back after it
+LEASE = timedelta(seconds=90)  # longer than any attempt; the deliveries of a killed worker are due again after it
 DISABLED_AFTER = timedelta(days=3)
-THREADS, AT_ONCE = 16, 4
-LONGEST_S = 20.0
-CHUNK = 2_000
+THREADS, MAX_PER_ENDPOINT = 16, 4
+MAX_DURATION_S = 20.0
+PRUNE_CHUNK = 2_000
 
 CLAIM = """
     WITH due AS (
@@ -32,7 +32,7 @@ CLAIM = """
             FOR UPDATE SKIP LOCKED
         ) AS delivery
         WHERE endpoint.is_enabled AND endpoint.id <> ALL(%(busy)s)
-        LIMIT %(room)s
+        LIMIT %(limit)s
     )
     UPDATE config_webhookdelivery AS taken SET next_try_at = %(until)s FROM due WHERE taken.id = due.id
     RETURNING taken.id
@@ -41,42 +41,52 @@ CLAIM = """
 
 @dataclass(frozen=True)
 class Clock:
-    """The time of a run: where it began, and how far it has come since."""
+    """The clock of one run, which continues from the `now` that it was given."""
 
-    began: datetime
-    mark: float
+    started_at: datetime
+    started_monotonic: float
+
+    @property
+    def elapsed_s(self) -> float:
+        return time.monotonic() - self.started_monotonic
 
     def now(self) -> datetime:
-        return self.began + timedelta(seconds=time.monotonic() - self.mark)
+        return self.started_at + timedelta(seconds=self.elapsed_s)
 
 
-def deliver_due(*, now: datetime, longest_s: float = LONGEST_S) -> int:
-    """Send what is due, many at once, until nothing is or the time is up; return how many tries were made.
+def deliver_due(*, now: datetime, max_duration_s: float = MAX_DURATION_S) -> int:
+    """Send due messages concurrently until none is due or the time is up. Return the number of attempts.
 
-    Safe to run twice or side by side: a delivery is claimed by one, and is due again if that one dies. An endpoint
-    that hangs holds only its own: at most four messages are on their way to each.
+    Safe to run twice or concurrently: each delivery is claimed by one run, and is due again if that run is killed. At
+    most four messages are sent to an endpoint at a time, so that a slow endpoint doesn't delay the others.
     """
     clock, tries = Clock(now, time.monotonic()), 0
-    going: dict[Future[Answer], tuple[WebhookDelivery, datetime]] = {}
+    running: dict[Future[AttemptResult], tuple[WebhookDelivery, datetime]] = {}
     with ThreadPoolExecutor(THREADS, thread_name_prefix="webhooks") as pool:
         while True:
-            if time.monotonic() - clock.mark < longest_s and len(going) < THREADS:
-                busy = {delivery.endpoint_id for delivery, _ in going.values()}
-                for delivery in claim(clock.now(), busy=busy, room=THREADS - len(going)):
-                    began = clock.now()
-                    going[pool.submit(_send, delivery, began)] = (delivery, began)
-            if not going:
+            if clock.elapsed_s < max_duration_s and len(running) < THREADS:
+                busy = {delivery.endpoint_id for delivery, _ in running.values()}
+                for delivery in claim_deliveries(clock.now(), busy=busy, limit=THREADS - len(running)):
+                    started_at = clock.now()
+                    running[pool.submit(_send, delivery, started_at)] = (delivery, started_at)
+            if not running:
                 return tries
-            done, _ = wait(going, return_when=FIRST_COMPLETED)
+            done, _ = wait(running, return_when=FIRST_COMPLETED)
             for future in done:
-                delivery, began = going.pop(future)
-                record(delivery, future.result(), began=began)
+                delivery, started_at = running.pop(future)
+                record_attempt(delivery, future.result(), started_at=started_at)
                 tries += 1
 
 
-def claim(now: datetime, *, busy: Collection[int] = (), room: int = THREADS) -> list[WebhookDelivery]:
-    """Take deliveries that are due, a few of each enabled endpoint that isn't busy. No other gets them."""
-    values: dict[str, Any] = {"now": now, "until": now + LEASE, "busy": list(busy), "room": room, "at_once": AT_ONCE}
+def claim_deliveries(now: datetime, *, busy: Collection[int] = (), limit: int = THREADS) -> list[WebhookDelivery]:
+    """Claim due deliveries, up to four of each enabled endpoint that isn't busy. No other run gets them."""
+    values: dict[str, Any] = {
+        "now": now,
+        "until": now + LEASE,
+        "busy": list(busy),
+        "limit": limit,
+        "at_once": MAX_PER_ENDPOINT,
+    }
     with connection.cursor() as cursor:
         cursor.execute(CLAIM, values)
         ids = [row[0] for row in cursor.fetchall()]
@@ -85,68 +95,76 @@ def claim(now: datetime, *, busy: Collection[int] = (), room: int = THREADS) -> 
     return list(WebhookDelivery.objects.filter(pk__in=ids).select_related("message", "endpoint").order_by("pk"))
 
 
-def _send(delivery: WebhookDelivery, at: datetime) -> Answer:
+def _send(delivery: WebhookDelivery, at: datetime) -> AttemptResult:
     message, endpoint = delivery.message, delivery.endpoint
     secrets = [endpoint.secret]
     if endpoint.old_secret and endpoint.old_secret_until and endpoint.old_secret_until > at:
         secrets.append(endpoint.old_secret)
-    return post(endpoint.url, message.body, signed(message.public_id, message.body, secrets, at=at))
+    headers = make_headers(message.public_id, message.body, secrets, at=at)
+    return post_message(endpoint.url, message.body, headers)
 
 
-def record(delivery: WebhookDelivery, answer: Answer, *, began: datetime) -> None:
-    """Write down what came of a try, and when the next is: after 5 seconds, later and later, until the eighth.
+def record_attempt(delivery: WebhookDelivery, result: AttemptResult, *, started_at: datetime) -> None:
+    """Save the result of an attempt and the time of the next: 5 seconds later at first, at most eight attempts in all.
 
-    An endpoint that took nothing for three days, or says that it is gone (410), is disabled.
+    An endpoint that accepted nothing for three days, or responds that it is gone (410), is disabled.
     """
-    ended = began + timedelta(milliseconds=answer.duration_ms)
+    ended_at = started_at + timedelta(milliseconds=result.duration_ms)
     with transaction.atomic():
         endpoint = WebhookEndpoint.objects.select_for_update(no_key=True).filter(pk=delivery.endpoint_id).first()
         locked = WebhookDelivery.objects.select_for_update(no_key=True).filter(pk=delivery.pk).first()
         if endpoint is None or locked is None:
-            return  # removed while it was on its way
+            return  # the endpoint was removed during the attempt
         WebhookAttempt.objects.create(
-            delivery=locked, started_at=began, duration_ms=answer.duration_ms,
-            status=answer.status, error=answer.error, response=answer.response,
-        )  # fmt: skip
+            delivery=locked,
+            started_at=started_at,
+            duration_ms=result.duration_ms,
+            status=result.status,
+            error=result.error,
+            response=result.response,
+        )
         if locked.state == DeliveryState.PENDING:
-            _move_on(locked, answer, ended)
-        _note(endpoint, answer, ended)
+            _update_delivery(locked, result, ended_at)
+        _update_endpoint(endpoint, result, ended_at)
 
 
-def _move_on(delivery: WebhookDelivery, answer: Answer, ended: datetime) -> None:
+def _update_delivery(delivery: WebhookDelivery, result: AttemptResult, ended_at: datetime) -> None:
     delivery.tries += 1
-    delivery.last_status, delivery.last_error = answer.status, answer.error
-    if answer.is_taken:
-        delivery.state, delivery.next_try_at, delivery.delivered_at = DeliveryState.DELIVERED, None, ended
+    delivery.last_status, delivery.last_error = result.status, result.error
+    if result.is_accepted:
+        delivery.state, delivery.next_try_at, delivery.delivered_at = DeliveryState.DELIVERED, None, ended_at
     elif delivery.tries >= TRIES:
         delivery.state, delivery.next_try_at = DeliveryState.FAILED, None
     else:
-        delivery.next_try_at = ended + WAITS[delivery.tries - 1]
+        delivery.next_try_at = ended_at + WAITS[delivery.tries - 1]
     delivery.save()
 
 
-def _note(endpoint: WebhookEndpoint, answer: Answer, ended: datetime) -> None:
-    """Keep how the endpoint does. Saved past the change log, which is for what people change, unless it is disabled."""
-    if answer.is_taken:
-        WebhookEndpoint.objects.filter(pk=endpoint.pk).update(failing_since=None, last_success_at=ended)
+def _update_endpoint(endpoint: WebhookEndpoint, result: AttemptResult, ended_at: datetime) -> None:
+    """Save whether the endpoint works. Only disabling it is recorded in the change log."""
+    if result.is_accepted:
+        WebhookEndpoint.objects.filter(pk=endpoint.pk).update(failing_since=None, last_success_at=ended_at)
         return
-    since = endpoint.failing_since or ended
+    since = endpoint.failing_since or ended_at
     WebhookEndpoint.objects.filter(pk=endpoint.pk).update(failing_since=since)
-    is_gone = answer.status == 410
-    if endpoint.is_enabled and (is_gone or ended - since >= DISABLED_AFTER):
-        endpoint.failing_since, endpoint.is_enabled, endpoint.disabled_at = since, False, ended
-        why = "it answered that it is gone (410)" if is_gone else f"nothing was taken since {since:%Y-%m-%d %H:%M} UTC"
-        endpoint.disabled_reason = f"Disabled by itself: {why}."
+    is_gone = result.status == 410
+    if endpoint.is_enabled and (is_gone or ended_at - since >= DISABLED_AFTER):
+        endpoint.failing_since, endpoint.is_enabled, endpoint.disabled_at = since, False, ended_at
+        if is_gone:
+            reason = "the endpoint responded that it is gone (410)"
+        else:
+            reason = f"no message was accepted since {since:%Y-%m-%d %H:%M} UTC"
+        endpoint.disabled_reason = f"Disabled automatically: {reason}."
         endpoint.save(update_fields=["is_enabled", "disabled_at", "disabled_reason", "updated_at"])
 
 
 def prune_messages(*, now: datetime) -> int:
-    """Remove messages, their deliveries and tries after LOG_DAYS; return how many messages. In small transactions."""
-    before, removed = now - timedelta(days=settings.LOG_DAYS), 0
-    while ids := list(WebhookMessage.objects.filter(created_at__lt=before).values_list("pk", flat=True)[:CHUNK]):
+    """Delete messages older than LOG_DAYS, with their deliveries, in small transactions. Return how many."""
+    before, count = now - timedelta(days=settings.LOG_DAYS), 0
+    while ids := list(WebhookMessage.objects.filter(created_at__lt=before).values_list("pk", flat=True)[:PRUNE_CHUNK]):
         with transaction.atomic():
             WebhookAttempt.objects.filter(delivery__message__in=ids).delete()
             WebhookDelivery.objects.filter(message__in=ids).delete()
             WebhookMessage.objects.filter(pk__in=ids).delete()
-        removed += len(ids)
-    return removed
+        count += len(ids)
+    return count

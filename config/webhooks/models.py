@@ -1,4 +1,4 @@
-"""Where messages go, what they say, and how their delivery went."""
+"""Webhook endpoints, messages, deliveries and attempts."""
 
 import base64
 import secrets
@@ -20,22 +20,22 @@ MOST_ENDPOINTS = 50
 
 
 def make_secret() -> str:
-    """Draw a signing secret, 256 random bits, written as Standard Webhooks wants it."""
+    """Return a new signing secret, 256 random bits in the format of Standard Webhooks."""
     return f"whsec_{base64.b64encode(secrets.token_bytes(32)).decode()}"
 
 
 class WebhookEndpoint(Stamped):
-    """An address that wants to be told, and the secret that its messages are signed with."""
+    """An address that receives messages, and the secret that signs them."""
 
     public_id = PublicIdField("we")
-    url = models.CharField("address", max_length=1000, help_text="An https:// address that takes POST.")
+    url = models.CharField("address", max_length=1000, help_text="An https:// address that accepts POST requests.")
     description = models.CharField(max_length=255, blank=True)
     event_types = ArrayField(
         models.CharField(max_length=40, choices=CHOSEN),
         default=list,
         blank=True,
-        verbose_name="told of",
-        help_text="None chosen: of everything.",
+        verbose_name="events",
+        help_text="Leave blank to receive all events.",
     )
     is_enabled = models.BooleanField("enabled", default=True)
     secret = models.CharField(max_length=100, default=make_secret, editable=False)
@@ -61,12 +61,12 @@ class WebhookEndpoint(Stamped):
 
 
 class WebhookMessage(models.Model):
-    """What happened, as it is sent: written in the transaction of the change, and never altered."""
+    """A message about a change, saved in the transaction of the change and never edited."""
 
     public_id = PublicIdField("msg")
     event_type = models.CharField(max_length=40, choices=WebhookEvent)
-    object_id = models.CharField(max_length=255, help_text="The public id of what it is about.")
-    body = models.TextField(help_text="The JSON that is signed and sent, byte by byte.")
+    object_id = models.CharField(max_length=255, help_text="The public id of the object that changed.")
+    body = models.TextField(help_text="The exact JSON that is signed and sent.")
     created_at = models.DateTimeField(db_default=Now(), db_index=True)
 
     class Meta:
@@ -78,7 +78,7 @@ class WebhookMessage(models.Model):
 
 
 class DeliveryState(models.TextChoices):
-    """How a delivery stands. A failed one is tried no more unless somebody sends it again."""
+    """The state of a delivery. A failed delivery isn't retried unless someone sends it again."""
 
     PENDING = "pending", "Pending"
     DELIVERED = "delivered", "Delivered"
@@ -86,13 +86,15 @@ class DeliveryState(models.TextChoices):
 
 
 class WebhookDelivery(models.Model):
-    """One message to one endpoint: tried until it is taken, or too often."""
+    """The delivery of one message to one endpoint, attempted until it is accepted or has failed too often."""
 
     public_id = PublicIdField("whd")
     message = models.ForeignKey(WebhookMessage, models.CASCADE, related_name="deliveries")
     endpoint = models.ForeignKey(WebhookEndpoint, models.CASCADE, related_name="deliveries", db_index=False)
     state = models.CharField(max_length=10, choices=DeliveryState, default=DeliveryState.PENDING)
-    tries = models.PositiveSmallIntegerField(default=0, help_text="Since it was first sent, or last sent again.")
+    tries = models.PositiveSmallIntegerField(
+        default=0, help_text="Since the message was first sent, or last sent again."
+    )
     next_try_at = models.DateTimeField(db_default=Now(), null=True)
     delivered_at = models.DateTimeField(null=True)
     last_status = models.PositiveSmallIntegerField(null=True)
@@ -125,14 +127,16 @@ class WebhookDelivery(models.Model):
 
 
 class WebhookAttempt(models.Model):
-    """One try of a delivery: when, how long, and what was answered."""
+    """One attempt of a delivery: its time, duration and response."""
 
     delivery = models.ForeignKey(WebhookDelivery, models.CASCADE, related_name="attempts")
     started_at = models.DateTimeField()
     duration_ms = models.PositiveIntegerField()
-    status = models.PositiveSmallIntegerField(null=True, help_text="None: nothing was answered.")
+    status = models.PositiveSmallIntegerField(null=True, help_text="Blank without a response.")
     error = models.CharField(max_length=255, blank=True)
-    response = models.CharField(max_length=EXCERPT, blank=True, help_text=f"The answer's first {EXCERPT} characters.")
+    response = models.CharField(
+        max_length=EXCERPT, blank=True, help_text=f"The first {EXCERPT} characters of the response."
+    )
 
     class Meta:
         ordering: ClassVar = ["pk"]

@@ -1,4 +1,4 @@
-"""The /v1 doors to webhooks."""
+"""The API endpoints of webhooks under /v1."""
 
 from django.urls import path
 

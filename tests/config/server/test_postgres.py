@@ -1,4 +1,4 @@
-"""The embedded PostgreSQL starts, is shared by processes, recovers after being killed, and reports why it can't start."""
+"""The embedded PostgreSQL starts, is shared by processes, recovers from being killed, and reports problems."""
 
 import os
 import signal

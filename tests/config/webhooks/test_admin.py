@@ -59,7 +59,9 @@ def test_a_private_address_is_refused_in_the_form(staff_client):
 
 def test_a_disabled_endpoint_says_why_and_is_enabled_again(staff_client):
     endpoint = make_endpoint(HOOKS, by=None)
-    WebhookEndpoint.objects.update(is_enabled=False, disabled_reason="Disabled by itself: it answered that it is gone.")
+    WebhookEndpoint.objects.update(
+        is_enabled=False, disabled_reason="Disabled automatically: the endpoint responded that it is gone (410)."
+    )
     page = f"{ENDPOINTS}{endpoint.pk}/change/"
     assert "Mend the receiver, enable it here" in staff_client.get(page).content.decode()
     assert "Webhooks in trouble" in staff_client.get("/admin/").content.decode()

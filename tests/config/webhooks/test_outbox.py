@@ -20,7 +20,7 @@ from customers.subscriptions import (
     resume,
     withdraw_scheduled_change,
 )
-from tests.config.webhooks.telling import body_of, make_endpoint, told
+from tests.config.webhooks.messages import list_messages, make_endpoint, read_message
 from tests.factories import NOW, START, make_plan, make_subscription
 
 pytestmark = pytest.mark.django_db
@@ -37,13 +37,15 @@ def test_an_invoice_is_told_of_from_draft_to_payment():
     mark_paid(invoice, now=NOW)
     mark_paid(invoice, now=NOW)
     names = ["invoice.create.drafted", "invoice.update", "invoice.update.finalized", "invoice.update.payment"]
-    assert [each for each in told() if each[0].startswith("invoice.")] == [(name, invoice.public_id) for name in names]
-    body = body_of("invoice.update.payment")
+    assert [each for each in list_messages() if each[0].startswith("invoice.")] == [
+        (name, invoice.public_id) for name in names
+    ]
+    body = read_message("invoice.update.payment")
     assert (body["event_type"], body["timestamp"]) == ("invoice.update.payment", "2026-03-10T12:00:00Z")
     shown = body["invoice"]
     assert (shown["id"], shown["invoice_number"], shown["total"]) == (invoice.public_id, "INV-000001", "10.00")
     assert (shown["payment_status"], shown["subscription_id"]) == ("SUCCEEDED", subscription.public_id)
-    assert body_of("invoice.create.drafted")["invoice"]["invoice_status"] == "DRAFT"
+    assert read_message("invoice.create.drafted")["invoice"]["invoice_status"] == "DRAFT"
 
 
 def test_a_void_invoice_and_its_replacement_are_told_of():
@@ -53,7 +55,7 @@ def test_a_void_invoice_and_its_replacement_are_told_of():
     make_endpoint()
     void(invoice, reason="Wrong plan", by=None, now=NOW)
     replacement = reissue(invoice, reason="Wrong plan", by=None, now=NOW)
-    assert told() == [
+    assert list_messages() == [
         ("invoice.update.voided", invoice.public_id),
         ("invoice.create.drafted", replacement.public_id),
     ]
@@ -67,41 +69,41 @@ def test_many_invoices_are_told_of_in_as_many_queries_as_one(many, django_assert
     make_endpoint()
     make_endpoint()
     invoices = list(Invoice.objects.all())
-    with django_assert_num_queries(4):  # who wants it, the invoices, the messages, the deliveries
+    with django_assert_num_queries(4):  # endpoints, invoices, messages, deliveries
         notify(WebhookEvent.INVOICE_FINALIZED, invoices, now=NOW)
     assert WebhookDelivery.objects.count() == 2 * many
 
 
-def test_drafts_whose_grace_period_is_over_are_told_of_when_they_are_finalized():
+def test_finalizing_due_drafts_sends_messages():
     make_subscription()
     make_subscription()
     run_to_end(as_of=START)
     make_endpoint()
     finalize_due(now=NOW)
-    assert [name for name, _ in told()] == ["invoice.update.finalized"] * 2
+    assert [name for name, _ in list_messages()] == ["invoice.update.finalized"] * 2
 
 
-def test_a_subscription_is_told_of_through_its_life():
+def test_changes_of_a_subscription_send_messages():
     make_endpoint()
     subscription = make_subscription()
     other = make_plan()
     pause(subscription, at=NOW, now=NOW, by=None)
     resume(subscription, at=NOW, now=NOW, by=None)
     change_plan(subscription, other, at=NOW, now=NOW, by=None)
-    change_plan(subscription, other, at=NOW, now=NOW, by=None)  # on it already
+    change_plan(subscription, other, at=NOW, now=NOW, by=None)  # no change
     cancel(subscription, at=NOW.replace(month=4), now=NOW, by=None)
     withdraw_scheduled_change(subscription, now=NOW, by=None)
     cancel(subscription, at=NOW, now=NOW, by=None)
     names = ["created", "paused", "resumed", "plan_changed", "cancelled", "updated", "cancelled"]
-    assert told() == [(f"subscription.{name}", subscription.public_id) for name in names]
-    assert body_of("subscription.plan_changed")["subscription"]["plan"]["id"] == other.public_id
-    assert body_of("subscription.paused")["subscription"]["subscription_status"] == "paused"
+    assert list_messages() == [(f"subscription.{name}", subscription.public_id) for name in names]
+    assert read_message("subscription.plan_changed")["subscription"]["plan"]["id"] == other.public_id
+    assert read_message("subscription.paused")["subscription"]["subscription_status"] == "paused"
     with pytest.raises(SubscriptionEnded):
         cancel(subscription, at=NOW.replace(month=5), now=NOW, by=None)
-    assert len(told()) == 7
+    assert len(list_messages()) == 7
 
 
-def test_only_those_who_want_to_know_are_told():
+def test_only_endpoints_that_chose_the_event_receive_it():
     everything = make_endpoint()
     payments = make_endpoint(event_types=[WebhookEvent.INVOICE_PAYMENT])
     make_endpoint(is_enabled=False)
@@ -109,7 +111,7 @@ def test_only_those_who_want_to_know_are_told():
     run_to_end(as_of=START)
     mark_paid(finalize(Invoice.objects.get(), now=START), now=NOW)
     assert everything.deliveries.count() == 5
-    assert [one.message.event_type for one in payments.deliveries.all()] == ["invoice.update.payment"]
+    assert [delivery.message.event_type for delivery in payments.deliveries.all()] == ["invoice.update.payment"]
 
 
 def test_without_endpoints_nothing_is_written_or_rendered():
@@ -122,7 +124,7 @@ def test_without_endpoints_nothing_is_written_or_rendered():
     assert not WebhookMessage.objects.exists()
 
 
-def test_what_is_taken_back_was_never_told():
+def test_a_rolled_back_change_sends_no_message():
     make_endpoint()
     with transaction.atomic():
         make_subscription()
