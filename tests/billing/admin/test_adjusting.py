@@ -19,7 +19,7 @@ from billing.models import (
     WalletEntry,
 )
 from config.audit import changes_of
-from tests.admin_pages import as_viewer, queries_of, submit, url
+from tests.admin_pages import as_viewer, count_queries, submit, url
 from tests.billing.adjusting import START, give, make_coupon, make_credit, make_tax
 from tests.billing.world import D, bill, utc
 from tests.factories import make_customer, make_feature, make_plan, make_subscription, make_version
@@ -309,10 +309,10 @@ def test_lists_cost_the_same_queries_whatever_their_length(staff_client, name):
 
     more()
     address = url(f"billing_{name}_changelist")
-    before = queries_of(staff_client, address)
+    before = count_queries(staff_client, address)
     for _ in range(4):
         more()
-    assert queries_of(staff_client, address) == before
+    assert count_queries(staff_client, address) == before
 
 
 def test_movements_are_exported_as_shown(staff_client, customer):

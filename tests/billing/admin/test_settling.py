@@ -13,7 +13,7 @@ from billing.models import CreditNote, Invoice, NumberSeries, Payment
 from billing.settlement.credit_notes import draft_credit_note, finalize_credit_note
 from billing.settlement.payments import Receipt, record_payment
 from config.admin.search import find
-from tests.admin_pages import as_viewer, queries_of, submit, url
+from tests.admin_pages import as_viewer, count_queries, submit, url
 from tests.billing.invoices import later, make_draft, make_finalized
 from tests.billing.world import D
 from tests.factories import make_customer, make_user
@@ -310,19 +310,19 @@ def test_the_role_finance_records_payments_and_writes_credit_notes():
 @pytest.mark.parametrize("name", ["review", "aging", "payment_changelist", "creditnote_changelist"])
 def test_lists_cost_the_same_queries_whatever_their_length(staff_client, name):
     pages()
-    few = queries_of(staff_client, url(f"billing_{name}"))
+    few = count_queries(staff_client, url(f"billing_{name}"))
     for _ in range(6):
         pages()
-    assert queries_of(staff_client, url(f"billing_{name}")) == few
+    assert count_queries(staff_client, url(f"billing_{name}")) == few
 
 
 def test_an_invoices_page_costs_the_same_queries_whatever_was_paid_and_credited(staff_client):
     invoice = pages()[0]
-    few = queries_of(staff_client, invoice.get_absolute_url())
+    few = count_queries(staff_client, invoice.get_absolute_url())
     for number in range(5):
         record_payment(invoice, Receipt(D(1), NOW.date(), reference=f"wire {number}"), now=NOW, by=make_user())
         credit(invoice, "1")
-    assert queries_of(staff_client, invoice.get_absolute_url()) == few
+    assert count_queries(staff_client, invoice.get_absolute_url()) == few
 
 
 def test_a_draft_that_was_typed_says_who_wrote_it(staff_client, staff_user):

@@ -9,7 +9,7 @@ from catalog.models import Plan
 from customers.accounts import map_external_id
 from customers.models import Customer, CustomerAlias, Subscription
 from customers.subscriptions import cancel, change_plan, get_phases, pause
-from tests.admin_pages import as_viewer, queries_of, submit, url
+from tests.admin_pages import as_viewer, count_queries, submit, url
 from tests.factories import make_customer, make_plan, make_subscription, make_user
 
 pytestmark = pytest.mark.django_db
@@ -59,16 +59,16 @@ def test_a_search_without_result_is_not_an_empty_list(staff_client):
 @pytest.mark.parametrize("model", MODELS)
 def test_a_list_costs_the_same_queries_whatever_it_holds(staff_client, model):
     fill(1)
-    few = queries_of(staff_client, url(f"customers_{model}_changelist"))
+    few = count_queries(staff_client, url(f"customers_{model}_changelist"))
     fill(4)
 
-    assert queries_of(staff_client, url(f"customers_{model}_changelist")) == few
+    assert count_queries(staff_client, url(f"customers_{model}_changelist")) == few
 
 
 def test_a_customer_page_costs_the_same_queries_whatever_the_customer_has(staff_client):
-    few = queries_of(staff_client, url("customers_customer_change", fill(1).pk))
+    few = count_queries(staff_client, url("customers_customer_change", fill(1).pk))
 
-    assert queries_of(staff_client, url("customers_customer_change", fill(5).pk)) == few
+    assert count_queries(staff_client, url("customers_customer_change", fill(5).pk)) == few
 
 
 def test_a_subscription_page_costs_the_same_queries_however_long_its_history(staff_client):
@@ -76,7 +76,7 @@ def test_a_subscription_page_costs_the_same_queries_however_long_its_history(sta
         subscription = running()
         for _ in range(changes):
             move(subscription, make_plan())
-        return queries_of(staff_client, url("customers_subscription_change", subscription.pk))
+        return count_queries(staff_client, url("customers_subscription_change", subscription.pk))
 
     assert queries(6) == queries(1)
 
