@@ -44,7 +44,7 @@ def test_a_feature_is_duplicated_with_another_reset(staff_client):
     assert (copy.reset, copy.counts_from) == ("cumulative", None)
 
 
-def test_an_impossible_duplicate_is_refused_in_words(staff_client):
+def test_an_invalid_duplicate_is_refused_with_a_message(staff_client):
     original = make_feature(field="gb")
     answers = {"name": "Copy", "event_name": "storage", "aggregation": "sum", "field": "", "reset": "periodic"}
 
@@ -67,7 +67,7 @@ def test_a_plan_is_archived_and_activated(staff_client):
     assert plan.state == "active"
 
 
-def test_a_wrong_name_is_mapped_but_not_one_that_counts(staff_client):
+def test_a_wrong_name_is_mapped_but_the_name_of_a_feature_is_refused(staff_client):
     make_feature(event_name="api.calls")
 
     refused = staff_client.post(
@@ -81,19 +81,19 @@ def test_a_wrong_name_is_mapped_but_not_one_that_counts(staff_client):
 
 
 @pytest.mark.parametrize("model", ["feature", "plan", "eventnamealias"])
-def test_a_form_to_add_shows_nothing_that_only_a_saved_row_has(staff_client, model):
+def test_an_add_form_hides_fields_of_saved_rows(staff_client, model):
     response = staff_client.get(url(f"catalog_{model}_add"))
     assert response.status_code == 200
     assert "DatabaseDefault" not in response.content.decode()
 
 
-def test_an_alias_says_who_made_it_once_it_is_there(staff_client, staff_user):
+def test_a_saved_alias_shows_its_author(staff_client, staff_user):
     assert "Created by" not in staff_client.get(url("catalog_eventnamealias_add")).content.decode()
     alias = EventNameAlias.objects.create(alias="API.calls", event_name="api.calls", created_by=staff_user)
     assert "Created by" in staff_client.get(url("catalog_eventnamealias_change", alias.pk)).content.decode()
 
 
-def test_staff_who_may_only_look_see_no_buttons_and_can_not_act():
+def test_staff_with_view_permissions_see_no_buttons_and_can_not_act():
     client, draft, feature = as_viewer(), make_draft(), make_feature()
     make_fee(version=draft)
     actions = [

@@ -43,7 +43,7 @@ def test_an_empty_list_says_what_to_do_next(staff_client, model):
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_a_list_costs_the_same_queries_whatever_it_holds(staff_client, model):
+def test_the_number_of_rows_does_not_change_the_query_count_of_a_list(staff_client, model):
     fill_the_catalog(1)
     few = count_queries(staff_client, url(f"catalog_{model}_changelist"))
     fill_the_catalog(3)
@@ -52,7 +52,7 @@ def test_a_list_costs_the_same_queries_whatever_it_holds(staff_client, model):
 
 
 @pytest.mark.parametrize("state", ["draft", "published"])
-def test_a_version_page_costs_the_same_queries_whatever_it_holds(staff_client, state):
+def test_the_number_of_prices_does_not_change_the_query_count_of_a_version_page(staff_client, state):
     fill_the_catalog(1)
     few = count_queries(
         staff_client, url("catalog_planversion_change", PlanVersion.objects.filter(state=state).latest("pk").pk)
@@ -65,7 +65,7 @@ def test_a_version_page_costs_the_same_queries_whatever_it_holds(staff_client, s
     assert many == few
 
 
-def test_a_feature_page_costs_the_same_queries_however_many_plans_price_it(staff_client):
+def test_the_number_of_prices_does_not_change_the_query_count_of_a_feature_page(staff_client):
     feature = make_feature()
     make_version({"feature": feature})
     few = count_queries(staff_client, url("catalog_feature_change", feature.pk))
@@ -75,7 +75,7 @@ def test_a_feature_page_costs_the_same_queries_however_many_plans_price_it(staff
     assert count_queries(staff_client, url("catalog_feature_change", feature.pk)) == few
 
 
-def test_a_plan_page_costs_the_same_queries_however_many_versions_it_has(staff_client):
+def test_the_number_of_versions_does_not_change_the_query_count_of_a_plan_page(staff_client):
     def queries(versions: int) -> int:
         plan = make_plan()
         for number in range(2, versions + 1):
@@ -85,7 +85,7 @@ def test_a_plan_page_costs_the_same_queries_however_many_versions_it_has(staff_c
     assert queries(6) == queries(2)
 
 
-def test_a_price_page_costs_the_same_queries_however_many_tiers_it_has(staff_client):
+def test_the_number_of_tiers_does_not_change_the_query_count_of_a_price_page(staff_client):
     def queries(tiers: int) -> int:
         bounds = [(Decimal(n), Decimal(1)) for n in range(1, tiers)]
         price = make_price(version=make_draft(), model="volume", tiers=[*bounds, (None, Decimal(1))])
@@ -107,7 +107,7 @@ def test_features_are_found_by_name_event_and_key(staff_client, found, search):
     assert ({"Tokens", "API calls"} - {found}).pop() not in page
 
 
-def test_a_feature_page_says_in_words_what_counts(staff_client):
+def test_a_feature_page_describes_what_counts(staff_client):
     feature = make_feature(event_name="chat.completion", field="tokens", filters={"model": ["a"]})
 
     page = staff_client.get(url("catalog_feature_change", feature.pk)).content.decode()
@@ -115,7 +115,7 @@ def test_a_feature_page_says_in_words_what_counts(staff_client):
     assert "Adds up “tokens” of every “chat.completion” event whose model is a" in page
 
 
-def test_a_meter_that_has_counted_is_shown_but_not_edited(staff_client):
+def test_a_meter_that_has_counted_events_is_read_only(staff_client):
     feature = make_feature(name="Tokens", field="tokens", first_counted_at=NOW)
 
     page = staff_client.get(url("catalog_feature_change", feature.pk)).content.decode()
@@ -147,7 +147,7 @@ def test_a_feature_is_added_with_its_author_in_the_history(staff_client, staff_u
     assert "staff" in page
 
 
-def test_impossible_filters_are_refused_beside_the_field(staff_client):
+def test_invalid_filters_are_refused_next_to_the_field(staff_client):
     feature = make_feature()
     answers = {
         "name": "Calls",

@@ -19,7 +19,7 @@ def may(role, permission):
 @pytest.mark.parametrize(
     "permission", ["events.view_event", "customers.view_customer", "catalog.view_plan", "billing.view_invoice"]
 )
-def test_every_role_sees_the_business(role, permission):
+def test_every_role_can_view_the_business(role, permission):
     assert may(role, permission)
 
 
@@ -41,7 +41,7 @@ def test_every_role_sees_the_business(role, permission):
         ("auditlog.view_logentry", {"Owner"}),
     ],
 )
-def test_only_the_roles_whose_work_it_is_may(permission, roles):
+def test_a_permission_is_limited_to_its_roles(permission, roles):
     assert {role for role in ("Viewer", "Operations", "Finance", "Owner") if may(role, permission)} == roles
 
 
@@ -56,7 +56,7 @@ def test_installing_again_changes_nothing():
     assert list(Group.objects.order_by("pk").values_list("pk", "name", "permissions")) == before
 
 
-def test_what_staff_took_from_a_role_stays_taken():
+def test_a_permission_that_staff_removed_from_a_role_stays_removed():
     operations = Group.objects.get(name="Operations")
     operations.permissions.remove(Permission.objects.get(codename="change_event"))
     install_roles()
@@ -71,7 +71,7 @@ def test_a_renamed_or_deleted_role_does_not_come_back(edit):
     assert not Group.objects.filter(name="Finance").exists()
 
 
-def test_a_permission_that_a_later_release_brings_is_given_once():
+def test_a_permission_of_a_later_release_is_granted_once():
     some = Permission.objects.get(codename="view_event")
     added = Permission.objects.create(codename="approve_event", name="Can approve", content_type=some.content_type)
     assert install_roles() == 2  # operations and owner change events

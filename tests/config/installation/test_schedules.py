@@ -9,7 +9,7 @@ from config.installation.schedules import DEFAULTS, install_schedules
 pytestmark = pytest.mark.django_db
 
 
-def test_migrating_installs_them():
+def test_migrating_installs_the_default_schedules():
     installed = set(PeriodicTask.objects.values_list("task", flat=True))
     assert installed == {schedule.task for schedule in DEFAULTS}
     assert installed >= {
@@ -26,12 +26,12 @@ def test_every_schedule_names_a_task_that_exists():
     assert {schedule.task for schedule in DEFAULTS} <= set(celery_app.tasks)
 
 
-def test_the_inbox_is_looked_at_every_second():
+def test_the_inbox_is_processed_every_second():
     interval = PeriodicTask.objects.get(task="events.tasks.process_inbox").interval
     assert (interval.every, interval.period) == (1, IntervalSchedule.SECONDS)
 
 
-def test_old_rows_go_at_ten_past_three_utc():
+def test_old_rows_are_deleted_at_ten_past_three_utc():
     crontab = PeriodicTask.objects.get(task="events.tasks.prune").crontab
     assert (crontab.hour, crontab.minute, str(crontab.timezone)) == ("3", "10", "UTC")
 

@@ -1,4 +1,4 @@
-"""Settings → Webhooks: endpoints are made, tested, rotated and removed; deliveries are looked at and sent again."""
+"""Settings → Webhooks: manage endpoints, and view and resend deliveries."""
 
 import re
 from datetime import UTC, datetime
@@ -16,7 +16,7 @@ from tests.config.webhooks.receiver import receiving
 from tests.factories import make_subscription, make_user
 
 pytestmark = pytest.mark.django_db
-SENT = {"_form_submitted": "on"}  # a dialog that is answered
+SENT = {"_form_submitted": "on"}  # the fields of a submitted dialog
 HOOKS = "https://example.com/hooks"
 ENDPOINTS = "/admin/config/webhookendpoint/"
 DELIVERIES = "/admin/config/webhookdelivery/"
@@ -44,7 +44,7 @@ def test_an_endpoint_is_added_and_its_secret_is_shown_once(staff_client):
         assert endpoint.secret not in staff_client.get(page).content.decode()
 
 
-def test_what_there_is_to_be_told_of_is_listed_by_subject(staff_client):
+def test_events_are_grouped_by_subject(staff_client):
     page = staff_client.get(f"{ENDPOINTS}add/").content.decode()
     subjects = ["Invoices", "Payments and refunds", "Credit notes", "Prepaid credit", "Subscriptions", "Usage"]
     assert re.findall(r"<label>([^<]+)</label>", page) == subjects
@@ -90,7 +90,7 @@ def test_an_endpoint_is_removed_with_a_reason(staff_client):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_delivery_shows_what_was_sent_and_answered_and_is_sent_again(staff_client, settings):
+def test_a_delivery_shows_the_message_and_response_and_is_sent_again(staff_client, settings):
     settings.WEBHOOK_PRIVATE_TARGETS = True
     with receiving() as receiver:
         receiver.statuses, receiver.answer = [500], b"no paper left"
@@ -106,11 +106,11 @@ def test_a_delivery_shows_what_was_sent_and_answered_and_is_sent_again(staff_cli
     delivery.refresh_from_db()
     assert (delivery.state, delivery.tries) == (DeliveryState.PENDING, 0)
     change_endpoint(endpoint, by=None, now=datetime.now(UTC), is_enabled=False)
-    said = staff_client.post(address("webhookdelivery_resend", delivery), SENT, follow=True).content.decode()
-    assert "The endpoint is disabled: enable it first." in said
+    page = staff_client.post(address("webhookdelivery_resend", delivery), SENT, follow=True).content.decode()
+    assert "The endpoint is disabled: enable it first." in page
 
 
-def test_the_list_of_deliveries_costs_the_same_queries_whatever_its_length(staff_client, django_assert_max_num_queries):
+def test_the_list_of_deliveries_takes_a_fixed_number_of_queries(staff_client, django_assert_max_num_queries):
     make_endpoint(HOOKS, by=None)
     for _ in range(12):
         make_subscription()
@@ -123,7 +123,7 @@ def test_the_list_of_deliveries_costs_the_same_queries_whatever_its_length(staff
 @pytest.mark.parametrize(
     ("role", "may"), [("Viewer", False), ("Finance", False), ("Operations", True), ("Owner", True)]
 )
-def test_who_may_change_webhooks(role, may):
+def test_only_operations_and_owners_can_change_webhooks(role, may):
     endpoint = make_endpoint(HOOKS, by=None)
     delivery = send_test(endpoint, now=datetime.now(UTC))
     client = as_role(role)

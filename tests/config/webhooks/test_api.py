@@ -1,4 +1,4 @@
-"""Endpoints are kept over the API: the secret is shown once, and every delivery can be looked at and sent again."""
+"""Endpoints are managed through the API. The secret is shown once, and deliveries can be read and sent again."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -16,7 +16,7 @@ from tests.factories import make_subscription
 HOOKS = "https://example.com/hooks"
 
 
-def test_an_endpoint_is_made_read_changed_and_removed(api):
+def test_an_endpoint_is_created_read_changed_and_removed(api):
     made = api.post("webhooks", {"url": HOOKS, "event_types": ["invoice.update.payment"]}, 201)
     assert made["secret"].startswith("whsec_")
     read = api.get(f"webhooks/{made['id']}")
@@ -26,7 +26,7 @@ def test_an_endpoint_is_made_read_changed_and_removed(api):
     assert (changed["description"], changed["event_types"], changed["is_enabled"]) == ("Accounting", [], False)
     assert changed["disabled_at"] is not None
     assert api.put(f"webhooks/{made['id']}", {"is_enabled": True})["disabled_at"] is None
-    assert [one["id"] for one in api.get("webhooks")["items"]] == [made["id"]]
+    assert [item["id"] for item in api.get("webhooks")["items"]] == [made["id"]]
     api.delete(f"webhooks/{made['id']}", status=204)
     api.get(f"webhooks/{made['id']}", 404)
 
@@ -40,7 +40,7 @@ def test_a_rotation_shows_the_new_secret_once(api):
 
 
 @pytest.mark.parametrize("url", ["http://example.com/", "https://10.0.0.1/", "https://localhost/", "nonsense"])
-def test_an_address_that_nothing_is_sent_to_is_refused(api, url):
+def test_a_private_or_invalid_address_is_refused(api, url):
     assert "url" in api.post("webhooks", {"url": url}, 400)["details"]
     made = api.post("webhooks", {"url": HOOKS}, 201)
     assert "url" in api.put(f"webhooks/{made['id']}", {"url": url}, 400)["details"]
@@ -51,13 +51,13 @@ def test_an_unknown_event_type_is_refused(api):
     assert list(refused["details"]) == ["event_types[1]"]
 
 
-def test_there_is_an_end_to_the_number_of_endpoints(api):
+def test_the_number_of_endpoints_is_limited(api):
     for _ in range(MOST_ENDPOINTS):
         WebhookEndpoint.objects.create(url=HOOKS)
     assert api.post("webhooks", {"url": HOOKS}, 400)["code"] == "invalid_operation"
 
 
-def test_only_a_key_that_may_do_everything_changes_endpoints(db):
+def test_only_a_key_with_all_scopes_can_change_endpoints(db):
     limited = Api(Scope.READ, Scope.BILLING_WRITE, Scope.CUSTOMERS_WRITE)
     assert limited.get("webhooks")["items"] == []
     for send, path in (("post", "webhooks"), ("put", "webhooks/we_1"), ("delete", "webhooks/we_1")):
@@ -65,25 +65,25 @@ def test_only_a_key_that_may_do_everything_changes_endpoints(db):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_delivery_is_looked_at_and_sent_again(api, settings):
+def test_a_delivery_is_read_and_sent_again(api, settings):
     settings.WEBHOOK_PRIVATE_TARGETS = True
     with receiving() as receiver:
         receiver.statuses, receiver.answer = [500, 200], b"no paper"
         endpoint = api.post("webhooks", {"url": receiver.url, "event_types": ["subscription.created"]}, 201)
         subscription = make_subscription()
         deliver_webhooks()
-        found = api.get(f"webhooks/deliveries?endpoint_id={endpoint['id']}&status=pending")
-        (delivery,) = found["items"]
+        page = api.get(f"webhooks/deliveries?endpoint_id={endpoint['id']}&status=pending")
+        (delivery,) = page["items"]
         assert (delivery["event_type"], delivery["object_id"]) == ("subscription.created", subscription.public_id)
         assert (delivery["tries"], delivery["last_status"], delivery["last_error"]) == (1, 500, "HTTP 500")
-        whole = api.get(f"webhooks/deliveries/{delivery['id']}")
-        assert json.loads(whole["body"])["subscription"]["id"] == subscription.public_id
-        assert [(one["status"], one["response"]) for one in whole["attempts"]] == [(500, "no paper")]
+        details = api.get(f"webhooks/deliveries/{delivery['id']}")
+        assert json.loads(details["body"])["subscription"]["id"] == subscription.public_id
+        assert [(item["status"], item["response"]) for item in details["attempts"]] == [(500, "no paper")]
 
         assert api.post(f"webhooks/deliveries/{delivery['id']}/resend")["tries"] == 0
         deliver_due(now=datetime.now(UTC) + timedelta(seconds=1))
-        whole = api.get(f"webhooks/deliveries/{delivery['id']}")
-        assert (whole["status"], len(whole["attempts"])) == ("delivered", 2)
+        details = api.get(f"webhooks/deliveries/{delivery['id']}")
+        assert (details["status"], len(details["attempts"])) == ("delivered", 2)
         assert {request.headers["webhook-id"] for request in receiver.received} == {delivery["message_id"]}
 
         tested = api.post(f"webhooks/{endpoint['id']}/test", status=201)
@@ -93,7 +93,7 @@ def test_a_delivery_is_looked_at_and_sent_again(api, settings):
         assert api.post(f"webhooks/deliveries/{delivery['id']}/resend", status=400)["code"] == "invalid_operation"
 
 
-def test_many_deliveries_are_listed_in_as_many_queries_as_one(api, django_assert_max_num_queries):
+def test_the_list_of_deliveries_takes_two_queries(api, django_assert_max_num_queries):
     api.post("webhooks", {"url": HOOKS}, 201)
     for _ in range(5):
         make_subscription()

@@ -1,4 +1,4 @@
-"""What happens to invoices and subscriptions is told in the transaction that does it, and to those who want it."""
+"""Changes of invoices and subscriptions send messages in their transaction, to the endpoints that chose the event."""
 
 import pytest
 from django.db import transaction
@@ -26,29 +26,33 @@ from tests.factories import NOW, START, make_plan, make_subscription
 pytestmark = pytest.mark.django_db
 
 
-def test_an_invoice_is_told_of_from_draft_to_payment():
+def test_an_invoice_sends_messages_from_draft_to_payment():
     subscription = make_subscription()
     make_endpoint()
     run_to_end(as_of=START)
     invoice = Invoice.objects.get()
     recompute(invoice, now=START)
     finalize(invoice, now=START)
-    finalize(invoice, now=START)  # changes nothing, tells nothing
+    finalize(invoice, now=START)  # no change, no message
     mark_paid(invoice, now=NOW)
     mark_paid(invoice, now=NOW)
     names = ["invoice.create.drafted", "invoice.update", "invoice.update.finalized", "invoice.update.payment"]
-    assert [each for each in list_messages() if each[0].startswith("invoice.")] == [
+    assert [message for message in list_messages() if message[0].startswith("invoice.")] == [
         (name, invoice.public_id) for name in names
     ]
     body = read_message("invoice.update.payment")
     assert (body["event_type"], body["timestamp"]) == ("invoice.update.payment", "2026-03-10T12:00:00Z")
-    shown = body["invoice"]
-    assert (shown["id"], shown["invoice_number"], shown["total"]) == (invoice.public_id, "INV-000001", "10.00")
-    assert (shown["payment_status"], shown["subscription_id"]) == ("SUCCEEDED", subscription.public_id)
+    invoice_body = body["invoice"]
+    assert (invoice_body["id"], invoice_body["invoice_number"], invoice_body["total"]) == (
+        invoice.public_id,
+        "INV-000001",
+        "10.00",
+    )
+    assert (invoice_body["payment_status"], invoice_body["subscription_id"]) == ("SUCCEEDED", subscription.public_id)
     assert read_message("invoice.create.drafted")["invoice"]["invoice_status"] == "DRAFT"
 
 
-def test_a_void_invoice_and_its_replacement_are_told_of():
+def test_a_void_invoice_and_its_replacement_send_messages():
     make_subscription()
     run_to_end(as_of=START)
     invoice = finalize(Invoice.objects.get(), now=START)
@@ -62,7 +66,7 @@ def test_a_void_invoice_and_its_replacement_are_told_of():
 
 
 @pytest.mark.parametrize("many", [1, 12])
-def test_many_invoices_are_told_of_in_as_many_queries_as_one(many, django_assert_num_queries):
+def test_the_number_of_invoices_does_not_change_the_query_count_of_their_messages(many, django_assert_num_queries):
     for _ in range(many):
         make_subscription()
     run_to_end(as_of=START)
@@ -114,7 +118,7 @@ def test_only_endpoints_that_chose_the_event_receive_it():
     assert [delivery.message.event_type for delivery in payments.deliveries.all()] == ["invoice.update.payment"]
 
 
-def test_without_endpoints_nothing_is_written_or_rendered():
+def test_without_endpoints_no_message_is_saved_or_rendered():
     def render(objects, at):
         raise AssertionError
 
@@ -133,6 +137,6 @@ def test_a_rolled_back_change_sends_no_message():
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_message_needs_the_transaction_of_its_change():
+def test_a_message_can_only_be_saved_in_a_transaction():
     with pytest.raises(NotInTransaction):
         emit(WebhookEvent.TEST, "test", [1], at=NOW)

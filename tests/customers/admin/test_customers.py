@@ -21,9 +21,9 @@ NO_INLINES = {
 }
 
 
-def running(**given: object) -> Subscription:
+def make_running_subscription(**values: object) -> Subscription:
     """Make a subscription that runs since three days, whenever the test runs."""
-    return make_subscription(**{"starts_at": timezone.now() - timedelta(days=3)} | given)
+    return make_subscription(**{"starts_at": timezone.now() - timedelta(days=3)} | values)
 
 
 def move(subscription: Subscription, plan: Plan) -> None:
@@ -34,10 +34,10 @@ def move(subscription: Subscription, plan: Plan) -> None:
 def fill(rounds: int) -> Customer:
     customer = make_customer()
     for number in range(rounds):
-        subscription = running(customer=customer, trial_days=1)
+        subscription = make_running_subscription(customer=customer, trial_days=1)
         move(subscription, make_plan())
         map_external_id(f"wrong-{customer.pk}-{number}", customer, by=make_user())
-        running()
+        make_running_subscription()
     return customer
 
 
@@ -52,12 +52,12 @@ def test_an_empty_list_says_what_to_do_next(staff_client, model):
     assert any(words in page for words in ("yet", "knows its customers"))
 
 
-def test_a_search_without_result_is_not_an_empty_list(staff_client):
+def test_a_search_without_results_does_not_show_the_empty_page(staff_client):
     assert "No customers yet" not in staff_client.get(url("customers_customer_changelist", q="nobody")).content.decode()
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_a_list_costs_the_same_queries_whatever_it_holds(staff_client, model):
+def test_the_number_of_rows_does_not_change_the_query_count_of_a_list(staff_client, model):
     fill(1)
     few = count_queries(staff_client, url(f"customers_{model}_changelist"))
     fill(4)
@@ -65,15 +65,15 @@ def test_a_list_costs_the_same_queries_whatever_it_holds(staff_client, model):
     assert count_queries(staff_client, url(f"customers_{model}_changelist")) == few
 
 
-def test_a_customer_page_costs_the_same_queries_whatever_the_customer_has(staff_client):
+def test_the_number_of_subscriptions_does_not_change_the_query_count_of_a_customer_page(staff_client):
     few = count_queries(staff_client, url("customers_customer_change", fill(1).pk))
 
     assert count_queries(staff_client, url("customers_customer_change", fill(5).pk)) == few
 
 
-def test_a_subscription_page_costs_the_same_queries_however_long_its_history(staff_client):
+def test_the_length_of_the_history_does_not_change_the_query_count_of_a_subscription_page(staff_client):
     def queries(changes: int) -> int:
-        subscription = running()
+        subscription = make_running_subscription()
         for _ in range(changes):
             move(subscription, make_plan())
         return count_queries(staff_client, url("customers_subscription_change", subscription.pk))
@@ -93,8 +93,8 @@ def test_customers_are_found_by_name_external_id_alias_and_email(staff_client, s
     assert "Other" not in page
 
 
-def test_customers_who_are_not_billed_stand_out(staff_client):
-    running(customer=make_customer(name="Billed"))
+def test_customers_without_subscriptions_are_highlighted(staff_client):
+    make_running_subscription(customer=make_customer(name="Billed"))
     make_customer(name="Forgotten")
 
     everyone = staff_client.get(url("customers_customer_changelist")).content.decode()
@@ -105,23 +105,23 @@ def test_customers_who_are_not_billed_stand_out(staff_client):
     assert "Billed" not in only.replace("not billed", "")
 
 
-@pytest.mark.parametrize(("status", "found"), [("active", "Acme"), ("cancelled", "Bluebird"), ("paused", "Copper")])
-def test_subscriptions_are_filtered_by_how_they_stand(staff_client, status, found):
+@pytest.mark.parametrize(("status", "expected"), [("active", "Acme"), ("cancelled", "Bluebird"), ("paused", "Copper")])
+def test_subscriptions_are_filtered_by_status(staff_client, status, expected):
     now = timezone.now()
-    running(customer=make_customer(name="Acme"))
-    cancel(running(customer=make_customer(name="Bluebird")), at=now, now=now, by=None)
-    pause(running(customer=make_customer(name="Copper")), at=now, now=now, by=None)
+    make_running_subscription(customer=make_customer(name="Acme"))
+    cancel(make_running_subscription(customer=make_customer(name="Bluebird")), at=now, now=now, by=None)
+    pause(make_running_subscription(customer=make_customer(name="Copper")), at=now, now=now, by=None)
 
     page = staff_client.get(url("customers_subscription_changelist", status=status)).content.decode()
 
-    assert [name for name in ("Acme", "Bluebird", "Copper") if name in page] == [found]
+    assert [name for name in ("Acme", "Bluebird", "Copper") if name in page] == [expected]
 
 
-def test_subscriptions_are_filtered_by_the_plan_they_are_on_now(staff_client):
+def test_subscriptions_are_filtered_by_current_plan(staff_client):
     basic, pro = make_plan(name="Basic"), make_plan(name="Pro")
-    moved = running(customer=make_customer(name="Moved"), plan=basic)
+    moved = make_running_subscription(customer=make_customer(name="Moved"), plan=basic)
     move(moved, pro)
-    running(customer=make_customer(name="Stayed"), plan=basic)
+    make_running_subscription(customer=make_customer(name="Stayed"), plan=basic)
 
     page = staff_client.get(url("customers_subscription_changelist", plan="Basic")).content.decode()
 
@@ -129,7 +129,7 @@ def test_subscriptions_are_filtered_by_the_plan_they_are_on_now(staff_client):
     assert "Moved" not in page
 
 
-def test_a_subscription_page_tells_its_history_and_the_periods_ahead(staff_client, staff_user):
+def test_a_subscription_page_shows_the_history_and_upcoming_periods(staff_client, staff_user):
     subscription = make_subscription(plan=make_plan(name="Basic"), trial_days=14, now=LONG_AGO)
     now = timezone.now()
     change_plan(subscription, make_plan(name="Pro"), at=now, now=now, by=staff_user, reason="Asked for it")
@@ -142,8 +142,8 @@ def test_a_subscription_page_tells_its_history_and_the_periods_ahead(staff_clien
     assert page.count('<li class="flex gap-2 justify-between py-1') == 9
 
 
-def test_an_ended_subscription_has_no_periods_ahead(staff_client):
-    subscription, now = running(), timezone.now()
+def test_an_ended_subscription_has_no_upcoming_periods(staff_client):
+    subscription, now = make_running_subscription(), timezone.now()
     cancel(subscription, at=now, now=now, by=None)
 
     page = staff_client.get(url("customers_subscription_change", subscription.pk)).content.decode()
@@ -167,7 +167,7 @@ def test_a_customer_is_added_and_keeps_the_external_id(staff_client):
 
 
 def test_a_customer_with_subscriptions_is_not_archived_and_the_page_says_why(staff_client):
-    customer = running(customer=make_customer(name="Acme")).customer
+    customer = make_running_subscription(customer=make_customer(name="Acme")).customer
 
     submit(staff_client, url("customers_customer_archive", customer.pk), reason="Left")
 
@@ -197,7 +197,7 @@ def test_customers_are_never_deleted(staff_client):
     assert staff_client.post(url("customers_customer_delete", customer.pk), {"post": "yes"}).status_code == 403
 
 
-def test_a_wrong_external_id_is_mapped_but_not_a_customers_own(staff_client):
+def test_a_wrong_external_id_is_mapped_but_a_customers_id_is_refused(staff_client):
     acme = make_customer(external_id="acme")
     answers = {"customer": acme.pk, "reason": "Old app"}
 
@@ -208,13 +208,13 @@ def test_a_wrong_external_id_is_mapped_but_not_a_customers_own(staff_client):
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_a_form_to_add_shows_nothing_that_only_a_saved_row_has(staff_client, model):
+def test_an_add_form_hides_fields_of_saved_rows(staff_client, model):
     shown = staff_client.get(url(f"customers_{model}_add")).content.decode()
     assert "DatabaseDefault" not in shown
     assert "Created by" not in shown
 
 
-def test_customers_are_imported_and_brought_up_to_date(staff_client, staff_user):
+def test_customers_are_imported_and_updated(staff_client, staff_user):
     make_customer(external_id="acme", name="Acme")
     rows = b"external_id,name,timezone\nacme,Acme Corp,Europe/Berlin\nnew-1,New One,UTC\n"
     upload = {"import_file": SimpleUploadedFile("customers.csv", rows), "format": "0"}
@@ -228,7 +228,7 @@ def test_customers_are_imported_and_brought_up_to_date(staff_client, staff_user)
     assert "Imported from a file" in history.content.decode()
 
 
-def test_one_wrong_row_refuses_the_whole_file(staff_client):
+def test_a_file_with_an_invalid_row_is_refused(staff_client):
     rows = b"external_id,name,timezone\nnew-1,New One,UTC\nnew-2,New Two,Mars/Olympus\n"
     upload = {"import_file": SimpleUploadedFile("customers.csv", rows), "format": "0"}
 
@@ -240,7 +240,7 @@ def test_one_wrong_row_refuses_the_whole_file(staff_client):
 
 
 def test_the_list_is_exported_with_numbers_and_times(staff_client):
-    running(customer=make_customer(name="Acme", external_id="acme"))
+    make_running_subscription(customer=make_customer(name="Acme", external_id="acme"))
 
     file = staff_client.post(url("customers_customer_export", q="acme"), {"format": "0"}).content.decode()
 
@@ -249,8 +249,8 @@ def test_the_list_is_exported_with_numbers_and_times(staff_client):
     assert row.split(",")[1:8] == ["acme", "Acme", "", "USD", "UTC", "1", "Active"]
 
 
-def test_staff_who_may_only_look_see_no_buttons_and_can_not_act():
-    client, subscription = as_viewer("customers"), running()
+def test_staff_with_view_permissions_see_no_buttons_and_can_not_act():
+    client, subscription = as_viewer("customers"), make_running_subscription()
     page = client.get(url("customers_subscription_change", subscription.pk))
 
     assert page.status_code == 200
