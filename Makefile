@@ -8,7 +8,7 @@ PYTHON := $(VENV)/bin/python
 READY := $(VENV)/.installed
 LOCK := requirements-dev.txt
 # What the word check reads.
-WORDS := README.md CHANGELOG.md Makefile pyproject.toml compose.yaml Dockerfile docs $(wildcard */README.md)
+WORDS := README.md CHANGELOG.md Makefile pyproject.toml compose.yaml Dockerfile docs templates $(wildcard */README.md)
 
 # Use the first suitable interpreter: 3.13, else 3.12, on PATH or installed by pyenv. PYTHON_BIN=... names another.
 define make_venv
@@ -60,9 +60,10 @@ test: setup ## Run every test (ARGS="-k name")
 	@$(PYTHON) -m pytest -n auto --maxprocesses 4 $(ARGS)
 
 .PHONY: lint
-lint: setup ## Check style, types, layers, migrations and wording
+lint: setup ## Check style, templates, types, layers, migrations and wording
 	@$(PYTHON) -m ruff check .
 	@$(PYTHON) -m ruff format --check .
+	@$(VENV)/bin/djlint --lint --quiet templates
 	@$(PYTHON) -m mypy .
 	@$(VENV)/bin/lint-imports
 	@$(PYTHON) manage.py makemigrations --check --dry-run

@@ -1,4 +1,4 @@
-"""An invoice line before it is written: plain values, with all that it was computed from."""
+"""The charges of an invoice as plain values, with everything they were calculated from. Pure."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -15,20 +15,22 @@ ADJUSTMENT_KINDS = (DISCOUNT, TAX)
 COMPUTED_KINDS = (FEE, USAGE, TRUE_UP, PRORATION, LATE_USAGE, *ADJUSTMENT_KINDS)
 
 
-@dataclass(frozen=True, slots=True)
-class DraftLine:
-    """One charge. `amount` is rounded to the currency, `exact_amount` isn't; the other fields are the table's.
+@dataclass(slots=True)
+class Charge:
+    """One charge of an invoice, from its calculation to its row. Lines of discounts and taxes have the same shape.
 
-    `discount_back` is what the fees that a credit gives back had been reduced by.
+    `amount` is rounded to the currency, `exact_amount` isn't. `discount_back` is the discount on a fee that is
+    credited: so much less is credited. `adjust` fills in the last three fields: `reductions` maps applied coupons to
+    what they took off, `tax` comes on top of the amount, and `tax_included` is part of it.
     """
 
     kind: str
-    description: str
-    period: Period
     amount: Decimal
-    exact_amount: Decimal
-    price_id: int
-    plan_version_id: int | None
+    description: str = ""
+    period: Period | None = None
+    exact_amount: Decimal = ZERO
+    price_id: int | None = None
+    plan_version_id: int | None = None
     quantity: Decimal = Decimal(1)
     free_units: Decimal = ZERO
     billable_quantity: Decimal = Decimal(1)
@@ -42,6 +44,19 @@ class DraftLine:
     adjusts_id: int | None = None
     adjusts_invoice_id: int | None = None
     adjustment_id: int | None = None
+    reductions: dict[int, Decimal] = field(default_factory=dict, init=False)
+    tax: Decimal = field(default=ZERO, init=False)
+    tax_included: Decimal = field(default=ZERO, init=False)
+
+    @property
+    def discount(self) -> Decimal:
+        """The charge's part of the discounts, less what it gives back. Negative if it only gives back."""
+        return sum(self.reductions.values(), ZERO) - self.discount_back
+
+    @property
+    def remaining(self) -> Decimal:
+        """The amount less the discounts so far."""
+        return self.amount - self.discount
 
 
 class Adjusting(Protocol):

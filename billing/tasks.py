@@ -1,7 +1,7 @@
-"""What Celery calls: billing runs, finalizing, late usage, credit that expires. Only here is the clock read."""
+"""Celery tasks for billing runs, finalizing, late usage, month ends and expired credit. Only here is the clock read."""
 
-import time
-from contextlib import ExitStack
+import logging
+from collections.abc import Iterator
 from functools import partial
 
 from celery import shared_task
@@ -16,25 +16,25 @@ from billing.month_end import background
 from billing.runs import billing_run, dry_run
 from billing.runs.late_usage import bill_ended, check_recent, credit_reductions
 from billing.settlement import wallets
-from config.jobs import enqueue_on_commit, gc_paused
+from config.jobs import enqueue_on_commit, gc_paused, run_for_a_turn
 
-LONGEST_RUN_S = 30
+log = logging.getLogger(__name__)
 
 
 @shared_task(name="billing.tasks.run_billing")
 def run_billing() -> int:
-    """Bill all that is due, a chunk a task; return how many chunks were handed out.
+    """Bill every subscription that is due, one task per chunk; return how many chunks were enqueued.
 
-    Safe to run twice or side by side. A run whose workers died is taken up where it stopped.
+    Safe to run twice or concurrently. A run whose workers died continues where it stopped, and so does a dry run.
     """
     now = timezone.now()
     run = billing_run.start_run(as_of=now, now=now)
-    handed = 0 if run is None else enqueue_chunks(run)
-    return handed + sum(enqueue_chunks(dry) for dry in dry_run.unfinished_dry_runs())
+    enqueued = 0 if run is None else enqueue_chunks(run)
+    return enqueued + sum(enqueue_chunks(dry) for dry in dry_run.unfinished_dry_runs())
 
 
 def enqueue_chunks(run: BillingRun) -> int:
-    """Send a run's unfinished chunks to the workers once the transaction is over; return how many."""
+    """Enqueue a run's unfinished chunks once the transaction is committed; return how many there are."""
     task = dry_run_chunk if run.kind == RunKind.DRY else bill_chunk
     chunks = billing_run.unfinished_chunks(run)
     for chunk_id in chunks:
@@ -44,9 +44,9 @@ def enqueue_chunks(run: BillingRun) -> int:
     return len(chunks)
 
 
-@shared_task(name="billing.tasks.dry_run_chunk")
+@shared_task(name="billing.tasks.foresee_chunk")
 def dry_run_chunk(chunk_id: int) -> int:
-    """Work out one chunk of a dry run; return how many invoices it would make. A second call finds it done."""
+    """Calculate one chunk of a dry run; return how many invoices it would make. A second call does nothing."""
     with gc_paused():
         tally = dry_run.dry_run_chunk(chunk_id, now=timezone.now())
     return 0 if tally is None else tally.invoices
@@ -54,13 +54,13 @@ def dry_run_chunk(chunk_id: int) -> int:
 
 @shared_task(name="billing.tasks.retry_subscriptions")
 def retry_subscriptions(subscription_ids: list[int]) -> int:
-    """Bill parked subscriptions now, whatever their waiting time; return how many invoices it made. Safe to repeat."""
+    """Bill parked subscriptions now, before their retry is due; return how many invoices were made. Safe to repeat."""
     return billing_run.bill_subscriptions(subscription_ids, as_of=timezone.now(), retrying=True).invoices
 
 
 @shared_task(name="billing.tasks.bill_chunk")
 def bill_chunk(chunk_id: int) -> int:
-    """Bill one chunk of a run; return how many invoices it made. A second call, or one beside another, makes none."""
+    """Bill one chunk of a run; return how many invoices were made. A second or concurrent call makes none."""
     with gc_paused():
         tally = billing_run.bill_chunk(chunk_id, now=timezone.now())
     return 0 if tally is None else tally.invoices
@@ -68,76 +68,79 @@ def bill_chunk(chunk_id: int) -> int:
 
 @shared_task(name="billing.tasks.finalize_due")
 def finalize_due(after: int = 0) -> int:
-    """Finalize drafts whose grace period is over, recomputed with what came in during it; return how many.
+    """Finalize drafts whose grace period is over, recomputed with the usage received during it; return how many.
 
-    Ends after half a minute at the latest and asks for itself again, to go on `after` the last draft's key; killed, the
-    schedule begins anew. Safe to repeat and to run side by side: drafts that another works on are passed over.
+    Runs for about half a minute, then enqueues itself to continue `after` the key of the last draft. If it is killed,
+    the schedule starts over. Safe to repeat and to run concurrently: drafts locked by another worker are skipped.
     """
-    finalized, deadline = 0, time.monotonic() + LONGEST_RUN_S
-    while True:
-        with gc_paused():
-            done, after = finalize.finalize_next(after, now=timezone.now())
-        finalized += done
-        if not after:
-            return finalized
-        if time.monotonic() >= deadline:
-            enqueue_on_commit(finalize_due, after)
-            return finalized
+
+    def finalize_batches() -> Iterator[int]:
+        nonlocal after
+        while True:
+            with gc_paused():
+                finalized, after = finalize.finalize_next(after, now=timezone.now())
+            if not after:
+                return
+            yield finalized
+
+    return run_for_a_turn(finalize_batches(), lambda: enqueue_on_commit(finalize_due, after))
 
 
 @shared_task(name="billing.tasks.adjust_late_usage")
 def adjust_late_usage() -> int:
-    """Work out what late events change about invoiced periods; return how many periods were looked at.
+    """Calculate what late events change about invoiced periods; return how many periods were checked.
 
-    Safe to run twice or side by side.
+    Safe to run twice or concurrently.
     """
     now = timezone.now()
     find_checks(now=now)
-    done = reconcile_due(now=now)
+    checked = reconcile_due(now=now)
     credit_reductions(now=now)
-    return done
+    return checked
 
 
 @shared_task(name="billing.tasks.bill_late_usage")
 def bill_late_usage() -> int:
-    """Draft invoices over late usage for subscriptions that get no other; return how many. Safe to repeat."""
+    """Draft invoices for late usage of subscriptions that get no other invoice; return how many. Safe to repeat."""
     return len(bill_ended(now=timezone.now()))
 
 
 @shared_task(name="billing.tasks.check_invoiced_usage")
 def check_invoiced_usage() -> int:
-    """Compare the usage of recent invoices with what is counted now; return how many periods differ. Safe to repeat."""
+    """Compare the usage on recent invoices with current usage; return how many periods differ. Safe to repeat."""
     return check_recent(now=timezone.now())
 
 
 @shared_task(name="billing.tasks.expire_credits")
 def expire_credits() -> int:
-    """Write off prepaid credit that has expired; return of how many grants. Safe to repeat and to run side by side."""
+    """Write off expired prepaid credit; return the number of grants. Safe to repeat and to run concurrently."""
     return wallets.expire_credits(now=timezone.now())
 
 
-@shared_task(name="billing.tasks.continue_month_ends")
+@shared_task(name="billing.tasks.go_on_with_month_ends")
 def continue_month_ends() -> int:
-    """Go on with month ends that are being worked out, a chunk a transaction. Gives how many chunks were worked out.
+    """Calculate month ends that were started, one transaction per chunk; return how many chunks were calculated.
 
-    Ends after half a minute at the latest and asks for itself again; killed, the schedule asks. Safe to run twice or
-    side by side. One that fails raises once the others had their turn, and is tried again by the schedule.
+    Runs for about half a minute, then enqueues itself; if it is killed, the schedule continues. Safe to run twice or
+    concurrently. The error of a failing month end is raised after the others had their turn, and the schedule tries
+    again.
     """
-    steps, deadline = 0, time.monotonic() + LONGEST_RUN_S
+    return run_for_a_turn(_month_end_chunks(), enqueue_month_ends)
 
-    def go_on(report_id: int) -> None:
-        nonlocal steps
-        while time.monotonic() < deadline and background.take_step(report_id, now=timezone.now()):
-            steps += 1
 
-    with ExitStack() as turns:  # what one of them raises waits until all have been called, the last one added first
-        for report_id in reversed(background.unfinished()):
-            turns.callback(go_on, report_id)
-    if time.monotonic() >= deadline:
-        enqueue_month_ends()
-    return steps
+def _month_end_chunks() -> Iterator[int]:
+    errors = []
+    for report_id in background.unfinished():
+        try:
+            while background.calculate_chunk(report_id, now=timezone.now()):
+                yield 1
+        except Exception as error:
+            log.exception("Month end %s failed", report_id)
+            errors.append(error)
+    if errors:
+        raise errors[0]
 
 
 def enqueue_month_ends() -> None:
-    """Ask a worker to go on with month ends once this is committed. Without a broker the schedule asks."""
+    """Enqueue the task that continues month ends once the transaction is committed."""
     enqueue_on_commit(continue_month_ends, expires=60)

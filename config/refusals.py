@@ -1,2 +1,9 @@
+"""What functions raise when they can't do what they are called for."""
+
+
 class Refused(Exception):
-    """The request can't be carried out. The message is a sentence for the person who made it."""
+    """The action isn't possible in the current state. The text is a sentence for the user."""
+
+
+class ReasonRequired(Refused):
+    """The action needs a reason."""

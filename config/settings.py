@@ -252,7 +252,7 @@ CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_QUEUES = [Queue(name, routing_key=name) for name in ("celery", "runs")]
 CELERY_TASK_ROUTES = {
     "billing.tasks.bill_chunk": {"queue": "runs"},
-    "billing.tasks.dry_run_chunk": {"queue": "runs"},
+    "billing.tasks.foresee_chunk": {"queue": "runs"},
     "billing.tasks.finalize_due": {"queue": "runs"},
 }
 CELERY_TASK_SERIALIZER = "json"

@@ -26,7 +26,7 @@ subscription_changed = Signal()
 class StartHook(Protocol):
     """Complete a new subscription from the body of the API request, in the transaction that creates it."""
 
-    def __call__(self, subscription: Subscription, body: dict[str, Any], *, now: datetime) -> None: ...
+    def __call__(self, subscription: Subscription, body: dict[str, Any], /, *, now: datetime) -> None: ...
 
 
 start_hooks: list[StartHook] = []

@@ -1,5 +1,7 @@
 """Helpers for tests of admin pages."""
 
+import re
+from html import unescape
 from typing import Any
 
 from django.contrib.auth.models import Permission
@@ -25,9 +27,15 @@ def as_viewer(app: str = "catalog") -> Client:
     return client
 
 
-def submit(client: Client, address: str, **fields: object) -> Any:
-    """Submit the dialog of an action."""
-    return client.post(address, {"_form_submitted": "on", **fields})
+def submit(client: Client, address: str, **answers: object) -> Any:
+    """Answer an action's dialog, as htmx sends it."""
+    return client.post(address, {"_form_submitted": "on", **answers}, headers={"HX-Request": "true"})
+
+
+def text_of(response: Any) -> str:
+    """Return a page's text as people read it."""
+    html = re.sub(r"<(script|style)[^>]*>.*?</\1>", "", response.content.decode(), flags=re.S)
+    return " ".join(unescape(re.sub(r"<[^>]+>", " ", html)).split())
 
 
 def count_queries(client: Client, address: str) -> int:

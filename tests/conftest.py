@@ -32,7 +32,7 @@ def clear_process_state() -> Iterator[None]:
     """Clear what a web process keeps between requests: the inbox's connection, keys, rate counts, refusals to log."""
     yield
     inbox.close()
-    keys.forget_remembered_keys()
+    keys.clear_key_cache()
     limits.forget_counts()
     refused_requests.forget()
 

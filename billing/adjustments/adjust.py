@@ -14,8 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
-from billing.adjustments.adjustment_lines import AdjustmentLine, discount_lines, tax_lines
-from billing.adjustments.charge import Charge
+from billing.adjustments.adjustment_lines import discount_lines, tax_lines
 from billing.adjustments.conditions import (
     EVERYTHING,
     REVERSE_CHARGE,
@@ -27,6 +26,7 @@ from billing.adjustments.conditions import (
 )
 from billing.adjustments.credit import take_credit
 from billing.adjustments.taxes import ChargedTax, compute_taxes
+from billing.lines import Charge
 from billing.money import ZERO, allocate, currency_places
 
 
@@ -46,7 +46,7 @@ class InvoiceTotals:
     treatment: str = TAXABLE
     note: str = ""
     charges: tuple[Charge, ...] = ()
-    lines: tuple[AdjustmentLine, ...] = ()
+    lines: tuple[Charge, ...] = ()
     uses: tuple[CouponUse, ...] = ()
 
     @property

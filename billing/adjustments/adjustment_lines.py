@@ -1,29 +1,18 @@
 """An invoice's lines of discounts and taxes, with how each was calculated. Pure."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
 from billing import wording
-from billing.adjustments.charge import Charge
 from billing.adjustments.conditions import CouponUse
 from billing.adjustments.taxes import ChargedTax
-from billing.lines import DISCOUNT, TAX
+from billing.lines import DISCOUNT, TAX, Charge
 from billing.money import ZERO, format_amount
+from config.numbers import number
 
 
-@dataclass(frozen=True, slots=True)
-class AdjustmentLine:
-    """A discount's or a tax's line. `amount` is what it adds to the total: nothing for a tax that prices contain."""
-
-    kind: str
-    description: str
-    amount: Decimal
-    computation: dict[str, Any]
-
-
-def discount_lines(charges: Sequence[Charge], uses: Iterable[CouponUse], currency: str) -> list[AdjustmentLine]:
+def discount_lines(charges: Sequence[Charge], uses: Iterable[CouponUse], currency: str) -> list[Charge]:
     """List what credited fees give back of their discounts, then a line for each coupon."""
     lines = [_coupon_line(use, charges, currency) for use in uses]
     taken_back = [(place, -charge.discount_back) for place, charge in enumerate(charges) if charge.discount_back]
@@ -31,11 +20,11 @@ def discount_lines(charges: Sequence[Charge], uses: Iterable[CouponUse], currenc
         amount = -sum((amount for _, amount in taken_back), ZERO)
         description = "Discounts of the fees that are credited, taken back"
         computation = {"discount": {"by_line": _by_line(taken_back, charges)}}
-        lines.insert(0, AdjustmentLine(DISCOUNT, description, amount, computation))
+        lines.insert(0, Charge(DISCOUNT, amount, description, exact_amount=amount, computation=computation))
     return lines
 
 
-def _coupon_line(use: CouponUse, charges: Sequence[Charge], currency: str) -> AdjustmentLine:
+def _coupon_line(use: CouponUse, charges: Sequence[Charge], currency: str) -> Charge:
     coupon = use.coupon
     how: dict[str, Any] = {
         "coupon_id": coupon.coupon_id,
@@ -46,7 +35,7 @@ def _coupon_line(use: CouponUse, charges: Sequence[Charge], currency: str) -> Ad
     }
     if coupon.percent_off is not None:
         how["percent_off"] = wording.plain(coupon.percent_off)
-        off = f"{wording.number(coupon.percent_off)}% off"
+        off = f"{number(coupon.percent_off)}% off"
     else:
         how["amount_off"] = wording.plain(coupon.amount_off or ZERO)
         off = f"{format_amount(coupon.amount_off or ZERO, currency)} off"
@@ -57,7 +46,8 @@ def _coupon_line(use: CouponUse, charges: Sequence[Charge], currency: str) -> Ad
     ]
     how["by_line"] = _by_line(reductions, charges)
     limit = f", invoice {use.number} of {coupon.limit}" if (coupon.limit or 1) > 1 else ""
-    return AdjustmentLine(DISCOUNT, f"{coupon.name} ({coupon.code}): {off}{limit}", -use.amount, {"discount": how})
+    description = f"{coupon.name} ({coupon.code}): {off}{limit}"
+    return Charge(DISCOUNT, -use.amount, description, exact_amount=-use.amount, computation={"discount": how})
 
 
 def _by_line(amounts: Iterable[tuple[int, Decimal]], charges: Sequence[Charge]) -> list[dict[str, Any]]:
@@ -72,14 +62,14 @@ def _by_line(amounts: Iterable[tuple[int, Decimal]], charges: Sequence[Charge]) 
     ]
 
 
-def tax_lines(taxes: Iterable[ChargedTax], currency: str) -> list[AdjustmentLine]:
+def tax_lines(taxes: Iterable[ChargedTax], currency: str) -> list[Charge]:
     """List a line for each tax of an amount other than zero."""
     return [_tax_line(charged, currency) for charged in taxes if charged.base]
 
 
-def _tax_line(charged: ChargedTax, currency: str) -> AdjustmentLine:
+def _tax_line(charged: ChargedTax, currency: str) -> Charge:
     tax = charged.tax
-    description = f"{tax.name} {wording.number(tax.percentage)}% of {format_amount(charged.base, currency)}"
+    description = f"{tax.name} {number(tax.percentage)}% of {format_amount(charged.base, currency)}"
     is_charged = bool(charged.amount) or not tax.percentage
     if not is_charged:
         description += ": owed by the recipient"
@@ -95,4 +85,6 @@ def _tax_line(charged: ChargedTax, currency: str) -> AdjustmentLine:
         "amount": wording.plain(charged.amount),
         "charged": is_charged,
     }
-    return AdjustmentLine(TAX, description, ZERO if tax.is_inclusive else charged.amount, {"tax": how})
+    # A tax that prices contain adds nothing to the total.
+    amount = ZERO if tax.is_inclusive else charged.amount
+    return Charge(TAX, amount, description, exact_amount=amount, computation={"tax": how})

@@ -5,8 +5,7 @@ from datetime import datetime
 from decimal import Decimal
 from fractions import Fraction
 
-from billing.adjustments.charge import Charge
-from billing.lines import FEE, PRORATION, USAGE_KINDS
+from billing.lines import FEE, PRORATION, USAGE_KINDS, Charge
 from billing.money import ZERO, round_amount, times
 
 EVERYTHING, FEES, USAGE, CHOSEN = "everything", "fees", "usage", "chosen"

@@ -16,10 +16,12 @@ from unfold.enums import ActionVariant
 
 from billing.adjustments.coupons import archive_coupon, how_long, off
 from billing.admin.coupon_applications import ApplicationsInline
-from billing.admin.shared import STYLES
 from billing.admin.taxes import ArchivedFilter
 from billing.models import Coupon
-from config.office.base import OfficeAdmin, ReasonForm, carry_out, page_of, staff, trimmed
+from config.office.base import OfficeAdmin
+from config.office.dialogs import ReasonForm, carry_out, staff
+from config.office.links import page_of
+from config.office.wording import trim_zeros
 
 FIXED = ("code", "percent_off", "amount_off", "currency", "duration", "periods", "scope", "features", "plans")
 
@@ -41,7 +43,7 @@ class CouponAdmin(OfficeAdmin):
     ordering = ("-pk",)
     autocomplete_fields = ("features", "plans")
     inlines = (AppliedToInline,)
-    readonly_preprocess_fields = {"percent_off": trimmed, "amount_off": trimmed}
+    readonly_preprocess_fields = {"percent_off": trim_zeros, "amount_off": trim_zeros}
     fieldsets = (
         (None, {"fields": (("code", "name"), "percent_off", ("amount_off", "currency"))}),
         ("How long", {"fields": (("duration", "periods"),)}),
@@ -67,9 +69,6 @@ class CouponAdmin(OfficeAdmin):
     empty_title = "No discounts yet"
     empty_text = "Add one, and apply it to a customer or a subscription. Upcoming invoices show what it takes off."
     actions_detail = ("apply_it", "archive")
-
-    class Media:
-        css = STYLES
 
     def get_fieldsets(self, request: HttpRequest, obj: Coupon | None = None) -> Any:
         return self.fieldsets if obj else self.add_fieldsets
@@ -97,7 +96,7 @@ class CouponAdmin(OfficeAdmin):
 
     @display(description="Off")
     def show_off(self, coupon: Coupon) -> str:
-        return format_html('<span class="money">{}</span>', off(coupon))
+        return format_html('<span class="ch-money">{}</span>', off(coupon))
 
     @display(description="Lasts", ordering="duration")
     def show_duration(self, coupon: Coupon) -> str:

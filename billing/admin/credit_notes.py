@@ -18,12 +18,13 @@ from billing.admin import documents
 from billing.admin.forms.payments import RefundForm
 from billing.admin.pages.credit import describe_effect
 from billing.admin.payments import link
-from billing.admin.shared import NOTE_COLOURS, STYLES, ReasonForm, answer, money
+from billing.admin.shared import NOTE_COLOURS, money
 from billing.explanation import page
 from billing.models import CreditNote, CreditNoteState
 from billing.settlement.credit_notes import effect_of, finalize_credit_note, void_credit_note
 from billing.settlement.payments import refund, refunded
-from config.office.base import OfficeAdmin, carry_out, staff
+from config.office.base import OfficeAdmin
+from config.office.dialogs import ReasonForm, carry_out, open_page, staff
 from config.office.filters import RangeDateTimeFilter
 from config.office.permissions import WrittenBySystem
 from config.refusals import Refused
@@ -37,9 +38,8 @@ class FinalizeNoteForm(BaseDialogForm):
     def get_before_template_context(self, request: HttpRequest, object_id: int | str | None = None) -> dict[str, Any]:
         note = get_object_or_404(CreditNote.objects.select_related("invoice"), pk=object_id)
         effect = effect_of(note.invoice, note.total)
-        return {
-            "said": f"{describe_effect(note.invoice, effect, note.refund_to)} It gets the next number, and is final."
-        }
+        effect_text = describe_effect(note.invoice, effect, note.refund_to)
+        return {"description": f"{effect_text} It gets a number and can't be changed afterward."}
 
 
 @admin.register(CreditNote)
@@ -87,9 +87,6 @@ class CreditNoteAdmin(WrittenBySystem, OfficeAdmin):
     empty_icon = "undo"
     empty_title = "No credit notes yet"
     empty_text = "Open a finalized or paid invoice and press “Credit note”: its lines are filled in."
-
-    class Media:
-        css = STYLES
 
     def get_readonly_fields(self, request: HttpRequest, obj: CreditNote | None = None) -> list[str]:
         return [field.name for field in CreditNote._meta.fields]
@@ -176,8 +173,8 @@ class CreditNoteAdmin(WrittenBySystem, OfficeAdmin):
         try:
             done = finalize_credit_note(note, now=timezone.now(), by=staff(request))
         except Refused as refused:
-            return answer(request, note.get_absolute_url(), str(refused), level=messages.ERROR)
-        return answer(request, done.get_absolute_url(), f"{done} is finalized.")
+            return open_page(request, note.get_absolute_url(), str(refused), level=messages.ERROR)
+        return open_page(request, done.get_absolute_url(), f"{done} is finalized.")
 
     @action(
         description="Record refund",

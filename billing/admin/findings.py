@@ -12,7 +12,7 @@ from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesDropdownFilter
 from unfold.decorators import display
 
-from billing.admin.shared import STYLES, money
+from billing.admin.shared import money
 from billing.models import RunFinding
 from billing.money import round_amount
 from billing.runs.billing_run import Tally
@@ -75,14 +75,11 @@ class RunFindingAdmin(LongListAdmin):
     empty_title = "Nothing found"
     empty_text = "A dry run lists here what it would draft. Start one at Billing → Runs."
 
-    class Media:
-        css = STYLES
-
     @display(description="Customer", header=True)
     def customer(self, found: RunFinding) -> list[str | SafeString]:
         customer = found.subscription.customer
         url = reverse("admin:billing_billingstate_change", args=[found.subscription_id])
-        return [format_html('<a class="bill-link" href="{}">{}</a>', url, customer.name), customer.external_id]
+        return [format_html('<a class="ch-link" href="{}">{}</a>', url, customer.name), customer.external_id]
 
     @display(description="Invoice")
     def kind_shown(self, found: RunFinding) -> str:

@@ -20,6 +20,7 @@ from config.templatetags.countinghouse import seconds
 from config.webhooks.models import WebhookEndpoint
 from customers.models import Customer, Subscription
 from events.admin.causes import list_url
+from events.ledger.causes import Cause, open_causes
 from events.models import ApiKey, Event
 from events.models.ledger import DuplicateKind
 from events.overview import charts, dashboard
@@ -60,7 +61,7 @@ def dashboard_context(request: HttpRequest, *, now: datetime) -> dict[str, Any]:
     user = request.user
     may_see_events = user.has_perm("events.view_event")
     may_see_invoices = user.has_perm("billing.view_invoice")
-    causes = dashboard.causes() if user.has_perm("events.view_problem") else []
+    causes = open_causes() if user.has_perm("events.view_problem") else []
     steps = list(first_steps())
     return {
         "steps": [] if all(step.is_done for step in steps) else steps,
@@ -75,7 +76,7 @@ def dashboard_context(request: HttpRequest, *, now: datetime) -> dict[str, Any]:
     }
 
 
-def queues(request: HttpRequest, causes: list[dashboard.Cause], *, now: datetime) -> Iterator[Queue]:
+def queues(request: HttpRequest, causes: list[Cause], *, now: datetime) -> Iterator[Queue]:
     """Give the queues that this user may work on, what is most urgent first."""
     may = request.user.has_perm
     if may("events.view_problem"):
@@ -95,7 +96,7 @@ def queues(request: HttpRequest, causes: list[dashboard.Cause], *, now: datetime
         yield from webhooks_queue()
 
 
-def problems_queue(causes: list[dashboard.Cause]) -> Queue:
+def problems_queue(causes: list[Cause]) -> Queue:
     """Events that don't count, and from how many causes."""
     url = reverse("admin:events_problem_causes")
     if not causes:

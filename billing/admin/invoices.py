@@ -37,7 +37,7 @@ from billing.admin.pages import (
     upcoming,
 )
 from billing.admin.settling import SettlingActions
-from billing.admin.shared import NOTE_COLOURS, STATE_LABELS, STYLES, VoidForm, money
+from billing.admin.shared import NOTE_COLOURS, STATE_LABELS, VoidForm, money
 from billing.explanation import page
 from billing.explanation.proof import NotUsage, prove
 from billing.explanation.text import timezone_of
@@ -132,9 +132,6 @@ class InvoiceAdmin(WrittenBySystem, SettlingActions, ExportsMoney, ModelAdmin):
         *("pdf_one", "finalize_one", "recompute_one", "pay_one", "credit_one", "edit_one", "hold_one", "release_one"),
         *("reissue_one", "void_one", "delete_draft_one"),
     )
-
-    class Media:
-        css = STYLES
 
     # --- Who may do what -------------------------------------------------------------------------------
 

@@ -22,14 +22,16 @@ from unfold.contrib.filters.admin import (
 )
 from unfold.decorators import display
 
-from billing.admin.shared import STYLES, money, sums
+from billing.admin.shared import money, sums
 from billing.invoicing.late_adjustments import after_of, before_of
 from billing.late_usage import decisions
 from billing.models import Invoice, LateAdjustment, LateLimit, LatePolicy, LateState
 from billing.models.late import OPEN_STATES
 from billing.money import format_amount
-from billing.wording import dates, number
-from config.office.base import OfficeAdmin, staff
+from billing.wording import dates
+from config.numbers import number
+from config.office.base import OfficeAdmin
+from config.office.dialogs import staff
 from config.office.filters import RangeDateTimeFilter
 from config.office.permissions import WrittenBySystem
 from config.refusals import Refused
@@ -145,9 +147,6 @@ class LateAdjustmentAdmin(WrittenBySystem, OfficeAdmin):
         ("Reason", "reason"),
     )
 
-    class Media:
-        css = STYLES
-
     def get_readonly_fields(self, request: HttpRequest, obj: LateAdjustment | None = None) -> list[str]:
         return [field.name for field in LateAdjustment._meta.fields]
 
@@ -192,7 +191,7 @@ class LateAdjustmentAdmin(WrittenBySystem, OfficeAdmin):
     def credited_before(self, row: LateAdjustment) -> SafeString | str:
         if not row.credited:
             return "—"
-        return format_html('<a class="bill-link" href="{}">{}</a>', notes_url(row), money(row.credited, row.currency))
+        return format_html('<a class="ch-link" href="{}">{}</a>', notes_url(row), money(row.credited, row.currency))
 
     @display(description="Difference", ordering="amount")
     def money(self, row: LateAdjustment) -> SafeString:
@@ -227,7 +226,7 @@ class LateAdjustmentAdmin(WrittenBySystem, OfficeAdmin):
     @admin.action(description="Take ignored ones up again", permissions=["change"])
     def take_up_selected(self, request: HttpRequest, queryset: QuerySet[LateAdjustment]) -> HttpResponse | None:
         """Show what taking up again does, and do it once confirmed."""
-        return self._decide(request, queryset, "take_up_selected", (LateState.IGNORED,), decisions.take_up)
+        return self._decide(request, queryset, "take_up_selected", (LateState.IGNORED,), decisions.reopen_ignored)
 
     def _decide(
         self,
@@ -343,7 +342,7 @@ def period_text(row: LateAdjustment) -> str:
 
 
 def link(obj: Any) -> SafeString:
-    return format_html('<a class="bill-link" href="{}">{}</a>', obj.get_absolute_url(), obj)
+    return format_html('<a class="ch-link" href="{}">{}</a>', obj.get_absolute_url(), obj)
 
 
 def counted(rows: Sequence[LateAdjustment]) -> str:
@@ -372,7 +371,9 @@ def page_context(row: LateAdjustment) -> dict[str, Any]:
         "notes_url": notes_url(row),
         "period": period_text(row),
         "state_kind": LABELS[LateState(row.state)],
-        "again": [(each["description"], format_amount(Decimal(each["amount"]), row.currency)) for each in row.again],
+        "recalculated_lines": [
+            (each["description"], format_amount(Decimal(each["amount"]), row.currency)) for each in row.again
+        ],
         "list_url": reverse("admin:billing_lateadjustment_changelist"),
     }
 

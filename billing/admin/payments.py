@@ -12,10 +12,11 @@ from unfold.decorators import action, display
 from unfold.enums import ActionVariant
 from unfold.forms import BaseDialogForm
 
-from billing.admin.shared import STYLES, ReasonForm, money
+from billing.admin.shared import money
 from billing.models import Payment, PaymentKind
 from billing.settlement.payments import reverse_payment
-from config.office.base import OfficeAdmin, carry_out, staff
+from config.office.base import OfficeAdmin
+from config.office.dialogs import ReasonForm, carry_out, staff
 from config.office.permissions import NeverChanged
 
 COLOURS = {PaymentKind.PAYMENT: "success", PaymentKind.REVERSAL: "danger", PaymentKind.REFUND: "warning"}
@@ -75,9 +76,6 @@ class PaymentAdmin(NeverChanged, OfficeAdmin):
     empty_icon = "payments"
     empty_title = "No payments yet"
     empty_text = "Open a finalized invoice and press “Record payment”, or record them through the API."
-
-    class Media:
-        css = STYLES
 
     @display(description="Date", ordering="received_on")
     def day(self, payment: Payment) -> str:
@@ -153,4 +151,4 @@ class PaymentAdmin(NeverChanged, OfficeAdmin):
 
 def link(row: Any) -> SafeString:
     """Write a link to an object's page."""
-    return format_html('<a class="bill-link" href="{}">{}</a>', row.get_absolute_url(), row)
+    return format_html('<a class="ch-link" href="{}">{}</a>', row.get_absolute_url(), row)

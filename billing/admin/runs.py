@@ -18,12 +18,13 @@ from unfold.forms import BaseDialogForm
 from unfold.widgets import UnfoldAdminTextInputWidget
 
 from billing.admin.pages import run as run_pages
-from billing.admin.shared import STYLES, answer, run_money, sums
+from billing.admin.shared import run_money, sums
 from billing.models import BillingRun, RunKind, RunState
 from billing.runs import report
 from billing.runs.billing_run import start_run
 from billing.runs.dry_run import FARTHEST, start_dry_run
 from billing.tasks import enqueue_chunks
+from config.office.dialogs import open_page
 from config.office.filters import RangeDateTimeFilter
 from config.office.permissions import NeverChanged
 
@@ -76,9 +77,6 @@ class BillingRunAdmin(NeverChanged, ModelAdmin):
     ordering = ("-started_at",)
     actions_list = ("start_dry", "start")
 
-    class Media:
-        css = STYLES
-
     def has_start_permission(self, request: HttpRequest, object_id: object = None) -> bool:
         """Tell whether the user may start a run: who may add one."""
         return request.user.has_perm("billing.add_billingrun")
@@ -108,7 +106,7 @@ class BillingRunAdmin(NeverChanged, ModelAdmin):
     @display(description="Invoiced")
     def money(self, run: BillingRun) -> SafeString:
         said = run_money(run) or "—"
-        return format_html('<span class="money">{}{}</span>', "would be " if run.kind == RunKind.DRY else "", said)
+        return format_html('<span class="ch-money">{}{}</span>', "would be " if run.kind == RunKind.DRY else "", said)
 
     def get_urls(self) -> list[URLPattern]:
         return [*run_pages.urls(self), *super().get_urls()]
@@ -140,9 +138,9 @@ class BillingRunAdmin(NeverChanged, ModelAdmin):
         run = start_run(as_of=now, now=now, kind=RunKind.MANUAL, by=request.user)  # type: ignore[arg-type]  # staff
         if run is None:
             here = reverse("admin:billing_billingrun_changelist")
-            return answer(request, here, "Nothing is due: every ended period is invoiced.", level=messages.INFO)
+            return open_page(request, here, "Nothing is due: every ended period is invoiced.", level=messages.INFO)
         enqueue_chunks(run)
-        return answer(request, run.get_absolute_url(), "The run has begun.")
+        return open_page(request, run.get_absolute_url(), "The run has begun.")
 
     @action(
         description="Dry run",
@@ -160,7 +158,7 @@ class BillingRunAdmin(NeverChanged, ModelAdmin):
         by: Any = request.user
         run = start_dry_run(as_of=form.cleaned_data["as_of"], now=timezone.now(), by=by)
         enqueue_chunks(run)
-        return answer(request, run.get_absolute_url(), "The dry run has begun.")
+        return open_page(request, run.get_absolute_url(), "The dry run has begun.")
 
 
 def _linked(number: int, model: str, query: str) -> SafeString | str:
@@ -168,4 +166,4 @@ def _linked(number: int, model: str, query: str) -> SafeString | str:
     if not number:
         return "0"
     url = reverse(f"admin:billing_{model}_changelist")
-    return format_html('<a class="bill-link" href="{}?{}">{}</a>', url, query, f"{number:,}")
+    return format_html('<a class="ch-link" href="{}?{}">{}</a>', url, query, f"{number:,}")

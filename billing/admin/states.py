@@ -14,9 +14,9 @@ from unfold.enums import ActionVariant
 from unfold.forms import BaseDialogForm
 
 from billing.admin.findings import outcome
-from billing.admin.shared import STYLES, answer
 from billing.models import BillingState
 from billing.runs.billing_run import Tally, bill_subscriptions
+from config.office.dialogs import open_page
 from config.office.filters import RangeDateTimeFilter
 from config.office.permissions import WrittenBySystem
 
@@ -52,9 +52,6 @@ class BillingStateAdmin(WrittenBySystem, ModelAdmin):
     actions_detail = ("retry_one",)
     fields = ("subscription", "due_at", "billed_until", "parked_at", "parked_reason", "attempts", "retry_at")
     readonly_fields = fields
-
-    class Media:
-        css = STYLES
 
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
@@ -115,7 +112,7 @@ class BillingStateAdmin(WrittenBySystem, ModelAdmin):
     )
     def retry_one(self, request: HttpRequest, form: BaseDialogForm, object_id: int) -> HttpResponse:
         said, level = outcome(_retry(BillingState.objects.filter(pk=object_id)))
-        return answer(request, reverse("admin:billing_billingstate_change", args=[object_id]), said, level=level)
+        return open_page(request, reverse("admin:billing_billingstate_change", args=[object_id]), said, level=level)
 
 
 def _retry(chosen: QuerySet[BillingState]) -> Tally:

@@ -19,13 +19,16 @@ from unfold.decorators import action, display
 from unfold.enums import ActionVariant
 
 from billing.admin.forms.wallets import CloseForm, CustomerGrantForm, GrantForm, TakeBackForm
-from billing.admin.shared import STYLES, OptionalTab, money
+from billing.admin.shared import OptionalTab, money
 from billing.models import CreditGrant, EntryKind, Invoice, Wallet, WalletEntry, WalletState
 from billing.money import format_amount
 from billing.settlement.wallets import change_wallet, close_wallet, grant, save_new, take_back, wallet_for
-from config.office.base import OfficeAdmin, carry_out, moment, page_of, staff
+from config.office.base import OfficeAdmin
+from config.office.dialogs import carry_out, staff
 from config.office.filters import RangeDateTimeFilter
+from config.office.links import page_of
 from config.office.permissions import NeverChanged, ReadOnlyInline
+from config.office.wording import local_day
 from customers.admin import add_customer_action, add_customer_tab
 from customers.models import Customer
 
@@ -70,7 +73,7 @@ class GrantsInline(WalletInline):
 
     @admin.display(description="Expires")
     def show_expiry(self, row: CreditGrant) -> str:
-        return moment(row.expires_at) if row.expires_at else "never"
+        return local_day(row.expires_at) if row.expires_at else "never"
 
 
 class EntriesInline(WalletInline):
@@ -195,9 +198,6 @@ class WalletAdmin(OfficeAdmin):
     empty_text = "Grant some from a customer's page, or open a wallet here. Invoices use it when they are finalized."
     actions_detail = ("grant_into", "take_out", "close")
 
-    class Media:
-        css = STYLES
-
     def get_fieldsets(self, request: HttpRequest, obj: Wallet | None = None) -> Any:
         return self.fieldsets if obj else self.add_fieldsets
 
@@ -234,7 +234,7 @@ class WalletAdmin(OfficeAdmin):
     @display(description="Next to expire", ordering="expiring_at")
     def show_expiry(self, wallet: Wallet) -> str:
         at = getattr(wallet, "expiring_at", None)
-        return moment(at) if at else "–"
+        return local_day(at) if at else "–"
 
     @display(description="State", ordering="state", label=STATE_COLOURS)
     def show_state(self, wallet: Wallet) -> tuple[str, str]:
@@ -345,9 +345,6 @@ class WalletEntryAdmin(NeverChanged, OfficeAdmin):
     empty_icon = "receipt_long"
     empty_title = "No credit has moved"
     empty_text = "Grants, and what invoices use of them, are listed here."
-
-    class Media:
-        css = STYLES
 
     def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest | None = None) -> bool:
         """Let an invoice's page and a wallet's lead here."""

@@ -39,7 +39,7 @@ from events.api.usage import period_asked, timezone_asked
 from events.diagnosis.billing_facts import FreeTier, billing
 from events.usage.meter import UsageRequest, usage_many
 from events.usage.search import Search, usage_by
-from events.usage.windows import Asked, features_used, meter_many
+from events.usage.windows import MeterRequest, features_used, meter_many
 
 TAG = "Usage"
 ANALYTICS = {"external_customer_id": "acme", "window_size": "DAY", "group_by": ["properties.model"]}
@@ -121,7 +121,7 @@ class UsageAnalytics(ApiView):
     def post(self, request: Request) -> HttpResponse:
         asked = read_body(request, AnalyticsIn)
         customer = customer_by_external_id(asked["external_customer_id"])
-        wanted = Asked(
+        wanted = MeterRequest(
             customer,
             period_asked(asked),
             asked.get("window_size") or "",
@@ -142,7 +142,7 @@ def _features(customer: Customer, period: Period, ids: Sequence[str]) -> list[Fe
     return list(rows.order_by("name", "pk"))
 
 
-def _by_feature(features: Sequence[Feature], asked: Asked) -> dict[str, Any]:
+def _by_feature(features: Sequence[Feature], asked: MeterRequest) -> dict[str, Any]:
     costs = [] if asked.filters else spent(_subscriptions(asked.customer, asked.period), asked.period)
     currencies = sorted({cost.currency for cost in costs})
     currency = currencies[0] if len(currencies) == 1 else None
@@ -156,7 +156,7 @@ def _by_feature(features: Sequence[Feature], asked: Asked) -> dict[str, Any]:
         ]
         priced = bool(currency) and not asked.filters
         items.append(
-            _item(feature, asked.customer, found.whole.value, found.whole.events)
+            _item(feature, asked.customer, found.total.value, found.total.events)
             | {"total_cost": money(amount, currency) if priced and currency else None, "currency": currency}
             | {"points": points}
         )
@@ -169,7 +169,7 @@ def _subscriptions(customer: Customer, period: Period) -> list[int]:
     return [row.pk for row in rows if row.ended_at is None or row.ended_at > period.start]
 
 
-def _groups(feature: Feature, asked: Asked, names: Sequence[str]) -> list[dict[str, Any]]:
+def _groups(feature: Feature, asked: MeterRequest, names: Sequence[str]) -> list[dict[str, Any]]:
     period, search = asked.period, Search(include=asked.filters)
     found = usage_by(asked.customer.pk, feature, period.start, period.end, properties=names, search=search)
     return [

@@ -6,7 +6,7 @@ from fractions import Fraction
 
 from billing import lines, wording
 from billing.charges.subscription import BilledSubscription, PlanTerms, UsagePrice
-from billing.lines import DraftLine
+from billing.lines import Charge
 from billing.money import format_amount, round_amount, times
 from billing.rating.proration import calendar_days, factor
 from customers.periods import Period
@@ -14,7 +14,7 @@ from customers.periods import Period
 
 def true_up(
     subscription: BilledSubscription, price: UsagePrice, plan: PlanTerms, active: Sequence[Period], charged: Decimal
-) -> list[DraftLine]:
+) -> list[Charge]:
     """Charge what the usage lacks to the minimum commitment, which shrinks to the active days. No line if nothing."""
     if price.minimum is None:
         return []
@@ -26,7 +26,7 @@ def true_up(
     if missing <= 0:
         return []
     says = format_amount(due, subscription.currency)
-    line = DraftLine(
+    line = Charge(
         kind=lines.TRUE_UP,
         description=f"{price.label}, {wording.dates(span, subscription.timezone)} · "
         f"minimum commitment {says}, less {format_amount(charged, subscription.currency)} of usage",

@@ -11,9 +11,10 @@ from fractions import Fraction
 from billing import lines, wording
 from billing.charges.next_invoice import CYCLE, FINAL, LATE, OPENING, NextInvoice, last_index
 from billing.charges.subscription import ACTIVE, BilledSubscription, Fee, InvoicedFee, Phase
-from billing.lines import DraftLine
+from billing.lines import Charge
 from billing.money import ZERO, exact, format_amount, round_amount, times
 from billing.rating.proration import calendar_days, factor
+from config.numbers import number
 from customers.periods import Period
 
 
@@ -30,7 +31,7 @@ class _Due:
     invoiced: list[InvoicedFee] = field(default_factory=list)
 
 
-def fee_lines(subscription: BilledSubscription, step: NextInvoice) -> list[DraftLine]:
+def fee_lines(subscription: BilledSubscription, step: NextInvoice) -> list[Charge]:
     """List the step's fee and proration lines: its own period first, then the next period's advance fees."""
     if step.kind == LATE:
         return []
@@ -51,14 +52,14 @@ def fee_lines(subscription: BilledSubscription, step: NextInvoice) -> list[Draft
     return found
 
 
-def _given_back(subscription: BilledSubscription, n: int) -> list[DraftLine]:
+def _given_back(subscription: BilledSubscription, n: int) -> list[Charge]:
     """Charge earlier periods for what an end gave back that was moved on, or taken back, since."""
     settled = {subscription.schedule.index_at(fee.service.start) for fee in subscription.invoiced if fee.settles}
     earlier = sorted(index for index in settled if index < n)
     return [line for index in earlier for line in _period_lines(subscription, index, in_advance_only=False)]
 
 
-def _period_lines(subscription: BilledSubscription, n: int, *, in_advance_only: bool) -> list[DraftLine]:
+def _period_lines(subscription: BilledSubscription, n: int, *, in_advance_only: bool) -> list[Charge]:
     """List a period's lines. With `in_advance_only` its arrears fees, due or invoiced, are left to another invoice."""
     full = subscription.full_period(n)
     dues: dict[int, _Due] = {}
@@ -96,7 +97,7 @@ def _whole_fees(dues: dict[int, _Due]) -> None:
                 del dues[price_id]
 
 
-def _line(subscription: BilledSubscription, full: Period, price_id: int, due: _Due) -> DraftLine | None:
+def _line(subscription: BilledSubscription, full: Period, price_id: int, due: _Due) -> Charge | None:
     with exact():
         whole = due.fee.unit_amount * due.fee.quantity if due.fee else ZERO
     exact_due = times(whole, due.share)
@@ -111,7 +112,7 @@ def _line(subscription: BilledSubscription, full: Period, price_id: int, due: _D
 
 def _fee_line(
     subscription: BilledSubscription, full: Period, price_id: int, due: _Due, exact_due: Decimal, amount: Decimal
-) -> DraftLine:
+) -> Charge:
     assert due.fee is not None  # noqa: S101  only a fee in force is due
     span = Period(due.windows[0].start, due.windows[-1].end)
     charged, of = _days(subscription, full, due)
@@ -119,10 +120,8 @@ def _fee_line(
     if due.share != 1:
         says += f" · {charged} of {of} days"
     if due.fee.quantity != 1:
-        says += (
-            f" · {wording.number(due.fee.quantity)} × {wording.at_price(due.fee.unit_amount, subscription.currency)}"
-        )
-    return DraftLine(
+        says += f" · {number(due.fee.quantity)} × {wording.at_price(due.fee.unit_amount, subscription.currency)}"
+    return Charge(
         kind=lines.FEE,
         description=says,
         period=span,
@@ -140,7 +139,7 @@ def _fee_line(
 
 def _proration_line(
     subscription: BilledSubscription, full: Period, price_id: int, due: _Due, exact_due: Decimal, difference: Decimal
-) -> DraftLine:
+) -> Charge:
     invoiced = sum((fee.amount for fee in due.invoiced), ZERO)
     with exact():
         exact_difference = exact_due - invoiced
@@ -156,7 +155,7 @@ def _proration_line(
             f"{due.label}, {wording.dates(span, subscription.timezone)}: {charged} of {of} days"
             f" {_apart_from(invoiced, subscription.currency)}"
         )
-    return DraftLine(
+    return Charge(
         kind=lines.PRORATION,
         description=says,
         period=span,

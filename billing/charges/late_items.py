@@ -1,4 +1,4 @@
-"""What a price charged for a period, in figures that can be subtracted. Pure."""
+"""What a price charged for a period, as figures that can be subtracted. Pure."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -10,8 +10,8 @@ from billing.money import ZERO, exact
 from customers.periods import Period
 
 
-class Line(Protocol):
-    """A line of an invoice, written or worked out."""
+class ChargedLine(Protocol):
+    """A line of an invoice, saved or only calculated."""
 
     @property
     def kind(self) -> str: ...
@@ -33,9 +33,9 @@ class Line(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """Usage and its price: units, the amount as invoiced, and which events (how many, and their ids' checksum).
+    """Usage and its price: units, the rounded amount, and the events (their number and the checksum of their ids).
 
-    A difference is of the same kind: its checksum is that of the events that are in one and not in the other.
+    The difference of two figures has the same form. Its checksum covers the events that are in only one of the two.
     """
 
     quantity: Decimal = ZERO
@@ -71,16 +71,16 @@ class Figures:
 NOTHING = Figures()
 
 
-def of_prices(lines: Iterable[Line]) -> dict[int, Figures]:
-    """Add up the usage lines of every price, with the minimum commitment's share; other lines are left out."""
-    found: dict[int, Figures] = {}
+def figures_by_price(lines: Iterable[ChargedLine]) -> dict[int, Figures]:
+    """Add up the usage lines of every price, including true-ups to a minimum; skip other lines."""
+    by_price: dict[int, Figures] = {}
     for line in lines:
         if line.price_id is not None and line.kind in (USAGE, TRUE_UP, LATE_USAGE):
-            found[line.price_id] = found.get(line.price_id, NOTHING).plus(_figures(line))
-    return found
+            by_price[line.price_id] = by_price.get(line.price_id, NOTHING).plus(_figures(line))
+    return by_price
 
 
-def _figures(line: Line) -> Figures:
+def _figures(line: ChargedLine) -> Figures:
     if line.kind == TRUE_UP:
         return Figures(amount=line.amount)
     return Figures(
@@ -95,7 +95,7 @@ def _figures(line: Line) -> Figures:
 
 @dataclass(frozen=True, slots=True)
 class LateItem:
-    """What a price has to charge for an earlier period, after what was charged for it before."""
+    """A late adjustment that an invoice can include: what a price charges for an earlier period now, and before."""
 
     adjustment_id: int
     price_id: int

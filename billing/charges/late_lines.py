@@ -4,17 +4,18 @@ from collections.abc import Iterable
 from typing import Any
 
 from billing import wording
-from billing.charges.late_items import LateItem
+from billing.charges.late_items import Figures, LateItem
 from billing.charges.next_invoice import OPENING, NextInvoice
-from billing.lines import LATE_USAGE, DraftLine
+from billing.lines import LATE_USAGE, Charge
 from billing.money import format_amount
+from config.numbers import number
 
 
 def due_items(items: Iterable[LateItem], step: NextInvoice) -> list[LateItem]:
-    """Keep what an invoice takes: adjustments of periods that ended by its own period's start.
+    """Filter to the adjustments that an invoice includes: those of periods that ended by its period's start.
 
-    An opening takes none. An invoice without a period of its own, which settles what is left, takes them all. One that
-    is worked out anew takes what was settled of its own period elsewhere.
+    An opening invoice includes none. A final invoice without a period of its own includes all. A draft that is
+    recomputed includes what other invoices settled of its own period.
     """
     if step.kind == OPENING:
         return []
@@ -23,10 +24,10 @@ def due_items(items: Iterable[LateItem], step: NextInvoice) -> list[LateItem]:
     return [item for item in items if item.is_settling or item.period.end <= step.period.start]
 
 
-def late_line(item: LateItem, currency: str, timezone: str) -> DraftLine:
-    """Write an adjustment as a line: the difference, with what was charged and what the period comes to now."""
+def late_line(item: LateItem, currency: str, timezone: str) -> Charge:
+    """Write an adjustment as an invoice line: the difference, with what was charged and what the period charges now."""
     difference = item.after.minus(item.before)
-    return DraftLine(
+    return Charge(
         kind=LATE_USAGE,
         description=f"{item.label}, {wording.dates(item.period, timezone)} · {_describe(item, currency)}",
         period=item.period,
@@ -44,8 +45,8 @@ def late_line(item: LateItem, currency: str, timezone: str) -> DraftLine:
             "label": item.label,
             "late": {
                 "invoice": item.invoice,
-                "before": _written(item, after=False),
-                "after": _written(item, after=True),
+                "before": _as_json(item.before),
+                "after": _as_json(item.after),
                 **({"credited": wording.plain(item.credited)} if item.credited else {}),
             },
             "again": item.again,
@@ -60,27 +61,26 @@ def late_line(item: LateItem, currency: str, timezone: str) -> DraftLine:
 
 
 def _windows(item: LateItem) -> dict[str, Any]:
-    """Say in which windows the price's usage was counted, where there is any left."""
-    found = [window for again in item.again for window in again["computation"].get("windows", ())]
-    return {"windows": found} if found else {}
+    """Return the windows in which the price's current usage was counted, if there are any."""
+    windows = [window for line in item.again for window in line["computation"].get("windows", ())]
+    return {"windows": windows} if windows else {}
 
 
 def _describe(item: LateItem, currency: str) -> str:
     before, after = item.before, item.after
-    used = f"{wording.number(after.quantity)}{wording.unit(*item.units, after.quantity)} used"
-    where = f" on {item.invoice}" if item.invoice else ""
+    used = f"{number(after.quantity)}{wording.unit(*item.units, after.quantity)} used"
+    on_invoice = f" on {item.invoice}" if item.invoice else ""
     if item.is_settling:
         return f"{used}, of which later invoices settled {format_amount(before.amount - after.amount, currency)}"
     now, then = format_amount(after.amount, currency), format_amount(before.amount + item.credited, currency)
     if item.credited:
         then += f", of which {format_amount(item.credited, currency)} was credited"
     if after.quantity == before.quantity:
-        return f"late usage: {used} as invoiced{where}, from other events: {now} instead of {then}"
-    return f"late usage: {used}, {wording.number(before.quantity)} invoiced{where}: {now} instead of {then}"
+        return f"late usage: {used} as invoiced{on_invoice}, from other events: {now} instead of {then}"
+    return f"late usage: {used}, {number(before.quantity)} invoiced{on_invoice}: {now} instead of {then}"
 
 
-def _written(item: LateItem, *, after: bool) -> dict[str, str]:
-    figures = item.after if after else item.before
+def _as_json(figures: Figures) -> dict[str, str]:
     return {
         "quantity": wording.plain(figures.quantity),
         "free": wording.plain(figures.free),

@@ -6,14 +6,14 @@ from typing import Any
 
 from billing import wording
 from billing.charges.subscription import BilledSubscription
-from billing.lines import USAGE, DraftLine
+from billing.lines import USAGE, Charge
 from billing.money import ZERO, exact, format_amount
 from customers.periods import Period
 
 
 def differences(
-    whole: Sequence[DraftLine], before: Sequence[DraftLine], begun: Period, subscription: BilledSubscription
-) -> list[DraftLine]:
+    whole: Sequence[Charge], before: Sequence[Charge], begun: Period, subscription: BilledSubscription
+) -> list[Charge]:
     """Subtract lines of one charge up to a moment, the end of `begun`, from those of its whole period.
 
     What doesn't differ is left out. Each line records both sides, so that it can be worked out again.
@@ -27,8 +27,8 @@ def differences(
 
 
 def _difference(
-    line: DraftLine | None, less: DraftLine | None, begun: Period, subscription: BilledSubscription
-) -> list[DraftLine]:
+    line: Charge | None, less: Charge | None, begun: Period, subscription: BilledSubscription
+) -> list[Charge]:
     if less is None:
         return [line] if line is not None else []
     base = line or replace(less, amount=ZERO, exact_amount=ZERO)
@@ -36,7 +36,7 @@ def _difference(
         result = replace(
             base,
             description=_describe(base, less, begun, subscription),
-            period=Period(begun.end, max(base.period.end, begun.end)),
+            period=Period(begun.end, max(base.period.end, begun.end)) if base.period else None,
             amount=base.amount - less.amount,
             exact_amount=base.exact_amount - less.exact_amount,
         )
@@ -53,12 +53,12 @@ def _difference(
     return [result] if result.amount or result.events_count or (result.kind == USAGE and result.quantity) else []
 
 
-def _describe(line: DraftLine, less: DraftLine, begun: Period, subscription: BilledSubscription) -> str:
+def _describe(line: Charge, less: Charge, begun: Period, subscription: BilledSubscription) -> str:
     before = format_amount(less.amount, subscription.currency)
     return f"{line.description}; less {before} by {wording.dates(begun, subscription.timezone)}"
 
 
-def _recorded(less: DraftLine, begun: Period) -> dict[str, Any]:
+def _recorded(less: Charge, begun: Period) -> dict[str, Any]:
     return {
         "until": begun.end.isoformat(),
         "price_id": less.price_id,

@@ -11,11 +11,12 @@ from billing.charges.commitments import true_up
 from billing.charges.rest_of_period import differences
 from billing.charges.subscription import BilledSubscription
 from billing.charges.usage_charges import UsageCharge
-from billing.lines import DraftLine
+from billing.lines import Charge
 from billing.money import ZERO, exact, round_amount
 from billing.rating.percentage import free_first, rate_events
 from billing.rating.rate import Rated, RatedPart, rate
 from billing.rating.terms import Model
+from config.numbers import number
 from customers.periods import Period
 
 
@@ -69,7 +70,7 @@ def usage_lines(
     charge: UsageCharge,
     metered: Sequence[MeterReading],
     values: Sequence[Sequence[Decimal]] = (),
-) -> list[DraftLine]:
+) -> list[Charge]:
     """Rate a charge by the answers to its `asks`, and by its events' values, grant by grant, where these are priced.
 
     The usage line, left out when nothing was used and nothing is due, then the minimum commitment's true-up.
@@ -89,7 +90,7 @@ def _whole_lines(
     charge: UsageCharge,
     metered: Sequence[MeterReading],
     values: Sequence[Sequence[Decimal]],
-) -> list[DraftLine]:
+) -> list[Charge]:
     used = _sort_out(charge, metered)
     rated = _rate_single(charge, used, values) if charge.needs_events else None
     with exact():
@@ -153,13 +154,13 @@ def _combined(aggregation: str, parts: Sequence[MeterReading]) -> Decimal:
 
 def _usage_line(
     subscription: BilledSubscription, charge: UsageCharge, used: list[_Used], rated: Rated, free: Decimal
-) -> DraftLine:
+) -> Charge:
     with exact():
         quantity = sum((each.quantity for each in used), ZERO)
     checksum = 0
     for each in used:
         checksum ^= each.checksum
-    return DraftLine(
+    return Charge(
         kind=lines.USAGE,
         description=_describe(subscription, charge, quantity, free, rated),
         period=charge.span,
@@ -179,7 +180,7 @@ def _usage_line(
     )
 
 
-def _trial_line(subscription: BilledSubscription, charge: UsageCharge, used: list[_Used], free: Decimal) -> DraftLine:
+def _trial_line(subscription: BilledSubscription, charge: UsageCharge, used: list[_Used], free: Decimal) -> Charge:
     nothing = Rated(ZERO, free, free, ZERO, ())
     return _usage_line(subscription, charge, used, nothing, free)
 
@@ -196,7 +197,7 @@ def _describe(
 ) -> str:
     feature = charge.price.feature
     when = " and ".join(wording.dates(window, subscription.timezone) for window in charge.windows)
-    used = f"{wording.number(quantity)}{wording.unit(feature.unit_singular, feature.unit_plural, quantity)}"
+    used = f"{number(quantity)}{wording.unit(feature.unit_singular, feature.unit_plural, quantity)}"
     if feature.is_cumulative:
         used = f"running total {used} at the end"
     else:
@@ -205,7 +206,7 @@ def _describe(
         return f"{charge.price.label}, {when} · {used}, free during the trial"
     if any(grant.limit is None for grant in charge.grants):
         return f"{charge.price.label}, {when} · {used}, unlimited"
-    parts = [used, f"{wording.number(free)} free"] if free else [used]
+    parts = [used, f"{number(free)} free"] if free else [used]
     priced = _priced(subscription, charge, rated)
     return f"{charge.price.label}, {when} · {', '.join([*parts, priced] if priced else parts)}"
 
@@ -219,18 +220,18 @@ def _priced(subscription: BilledSubscription, charge: UsageCharge, rated: Rated)
     if not units:
         return ""
     if terms.model is Model.PER_UNIT:
-        return f"{wording.number(units)} × {price}"
+        return f"{number(units)} × {price}"
     if terms.model is Model.PACKAGE:
         packages = sum((part.quantity for part in rated.parts if part.kind == "packages"), ZERO)
         name = "package" if packages == 1 else "packages"
-        return f"{wording.number(packages)} {name} of {wording.number(terms.package_size)} × {price}"
+        return f"{number(packages)} {name} of {number(terms.package_size)} × {price}"
     if terms.model is Model.PERCENTAGE:
-        return f"{wording.number(terms.rate_percent)}% of {wording.number(units)}"
+        return f"{number(terms.rate_percent)}% of {number(units)}"
     tiers = [part for part in rated.parts if part.tier is not None]
     if terms.model is Model.VOLUME and tiers:
         price = wording.at_price(tiers[0].unit_amount, subscription.currency)
-        return f"{wording.number(units)} × {price} (tier {tiers[0].tier})"
-    return f"{wording.number(units)} in {len(tiers)} {'tier' if len(tiers) == 1 else 'tiers'}"
+        return f"{number(units)} × {price} (tier {tiers[0].tier})"
+    return f"{number(units)} in {len(tiers)} {'tier' if len(tiers) == 1 else 'tiers'}"
 
 
 def _computation(charge: UsageCharge, used: list[_Used], rated: Rated) -> dict[str, Any]:

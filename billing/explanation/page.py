@@ -8,12 +8,12 @@ from decimal import Decimal
 from auditlog.models import LogEntry
 
 from billing.explanation.text import explain
-from billing.invoicing.issue import rows_of
-from billing.lines import DraftLine
+from billing.invoicing.rows import rows_of
+from billing.lines import Charge
 from billing.models import CreditNote, Invoice, InvoiceLine, LineKind
 from billing.money import format_amount
-from billing.wording import number
 from config.audit import changes_of
+from config.numbers import number
 from config.office.links import admin_url
 from events.links import occurred_between
 
@@ -98,7 +98,7 @@ def events_url(line: InvoiceLine) -> str:
     return admin_url("events_event_changelist", **where)
 
 
-def unsaved(lines: Sequence[DraftLine]) -> list[InvoiceLine]:
+def unsaved(lines: Sequence[Charge]) -> list[InvoiceLine]:
     """Make rows of worked-out lines that are only shown, never saved."""
     return rows_of(Invoice(), lines)
 

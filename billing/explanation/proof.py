@@ -9,14 +9,14 @@ from typing import Any
 from django.db.models import QuerySet
 
 from billing.charges.allowances import Grant
-from billing.charges.late_items import NOTHING, Figures, of_prices
+from billing.charges.late_items import NOTHING, Figures, figures_by_price
 from billing.charges.subscription import BilledSubscription, PlanTerms
 from billing.charges.usage_charges import UsageCharge
 from billing.charges.usage_lines import usage_lines
 from billing.invoicing.compute import values_of
 from billing.invoicing.plan_terms import load_catalog
 from billing.late_usage.reconcile import usage_of_period
-from billing.lines import LATE_USAGE, USAGE, DraftLine
+from billing.lines import LATE_USAGE, USAGE, Charge
 from billing.models import InvoiceLine, InvoiceState
 from catalog.models import Price
 from config.refusals import Refused
@@ -70,7 +70,7 @@ def prove(line: InvoiceLine) -> Proof:
     elif line.kind == USAGE and line.events_count is not None and line.events_checksum is not None:
         again = _again(line)
         stated = Figures(line.quantity, amount=line.amount, events=line.events_count, checksum=line.events_checksum)
-        counted = of_prices([again]).get(again.price_id, NOTHING) if again is not None else NOTHING
+        counted = next(iter(figures_by_price([again]).values()), NOTHING) if again is not None else NOTHING
     else:
         raise NotUsage("Only usage lines are counted from events. A fee is checked by its days.")
     findings = (
@@ -113,10 +113,10 @@ def _counted_again(line: InvoiceLine) -> Figures:
     known_at = (line.adjusts_invoice or line.invoice).computed_at
     period = Period(line.period_start, line.period_end)
     lines = usage_of_period(line.invoice.subscription_id or 0, period, known_at=known_at)
-    return of_prices(lines).get(line.price_id, NOTHING)
+    return figures_by_price(lines).get(line.price_id, NOTHING)
 
 
-def _again(line: InvoiceLine) -> DraftLine | None:
+def _again(line: InvoiceLine) -> Charge | None:
     subscription, charge = _billed_subscription(line), _charge(line)
     requests = [
         UsageRequest(subscription.customer_id, ask.feature_id, ask.window.start, ask.window.end)

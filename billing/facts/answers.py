@@ -1,6 +1,6 @@
-"""What billing tells usage tracking's diagnosis: an event's period and invoice, the free tier, the line, the money.
+"""Facts from billing for the Event Debugger: an event's period and invoice, free units, invoice lines, amounts.
 
-It works everything out by the invoices' own code, and writes nothing.
+Everything is calculated by the code that bills. Read-only.
 """
 
 from collections import defaultdict
@@ -24,14 +24,14 @@ from billing.money import ZERO, exact, format_amount
 from config.office.links import admin_url
 from customers.models import Subscription
 from customers.periods import Period
-from events.diagnosis.billing_facts import Facts, FreeTier, InvoiceFact, LineFact, Standing, Worth
+from events.diagnosis.billing_facts import Facts, FreeTier, InvoiceFact, LineFact, PeriodStatus, Worth
 from events.usage.meter import Quantity, UsageRequest, usage_many
 
 MOST_PERIODS = 500
 
 
 class BillingAnswers:
-    """Answers for billing; see `events.billing_facts`."""
+    """Billing's answers to `events.diagnosis.billing_facts`."""
 
     def facts(
         self, *, subscription_id: int, feature_ids: Collection[int], at: datetime, now: datetime
@@ -40,57 +40,62 @@ class BillingAnswers:
         if subscription is None:
             return {}
         period = period_in_force(subscription, at)
-        standing = standing_of(period, now)
+        standing = period_status(period, now)
         invoice = invoice_of(subscription_id, at)
         base = Facts(period, standing, subscription.timezone, _upcoming_url(subscription_id), _invoice_fact(invoice))
-        known = late_facts(subscription, invoice, period)
+        late_usage = late_facts(subscription, invoice, period)
         try:
-            found = charges(subscription, NextInvoice(CYCLE, period, period.end))
+            period_charges = charges(subscription, NextInvoice(CYCLE, period, period.end))
         except EXPECTED_ERRORS as error:
-            return {pk: known.put_into(replace(base, problem=str(error)), pk) for pk in feature_ids}
-        mine = [charge for charge in found if charge.price.feature.id in feature_ids and _covers(charge, at)]
-        answers = _ask(subscription, mine)
-        written = _written_lines(invoice, feature_ids)
+            return {pk: late_usage.added_to(replace(base, problem=str(error)), pk) for pk in feature_ids}
+        covering = [
+            charge for charge in period_charges if charge.price.feature.id in feature_ids and _covers(charge, at)
+        ]
+        quantities = _count(subscription, covering)
+        saved_lines = _saved_lines(invoice, feature_ids)
         facts = dict.fromkeys(feature_ids, base)
-        for charge in mine:
-            facts[charge.price.feature.id] = _facts_of(subscription, charge, answers[id(charge)], base, at)
-        full = {pk: replace(each, lines=tuple(written[pk])) if written[pk] else each for pk, each in facts.items()}
-        return {pk: known.put_into(each, pk) for pk, each in full.items()}
+        for charge in covering:
+            facts[charge.price.feature.id] = _facts_of(subscription, charge, quantities[id(charge)], base, at)
+        return {
+            pk: late_usage.added_to(replace(fact, lines=tuple(saved_lines[pk])) if saved_lines[pk] else fact, pk)
+            for pk, fact in facts.items()
+        }
 
     def worth(self, moments: Collection[tuple[int, datetime]], *, now: datetime) -> Worth:
-        wanted: dict[int, set[datetime]] = defaultdict(set)
+        moments_by_customer: dict[int, set[datetime]] = defaultdict(set)
         for customer_id, moment in moments:
-            wanted[customer_id].add(moment)
-        rows = Subscription.objects.filter(customer_id__in=list(wanted)).order_by("pk")
+            moments_by_customer[customer_id].add(moment)
+        rows = Subscription.objects.filter(customer_id__in=list(moments_by_customer)).order_by("pk")
         subscriptions = load_subscriptions(list(rows.values_list("pk", flat=True)[:MOST_PERIODS]))
-        works = {}
+        requests = {}
         for subscription in subscriptions.values():
-            for moment in wanted[subscription.customer_id]:
+            for moment in moments_by_customer[subscription.customer_id]:
                 if subscription.started_at <= moment and (
                     subscription.ended_at is None or moment < subscription.ended_at
                 ):
                     period = period_in_force(subscription, moment)
-                    works[subscription.subscription_id, period] = InvoiceRequest(
+                    requests[subscription.subscription_id, period] = InvoiceRequest(
                         subscription, NextInvoice(CYCLE, period, period.end)
                     )
-        chosen = list(works.values())[:MOST_PERIODS]
+        first_requests = list(requests.values())[:MOST_PERIODS]
         amounts: dict[str, Decimal] = defaultdict(Decimal)
         failed = 0
-        for computed in compute_invoices(chosen):
+        for computed in compute_invoices(first_requests):
             failed += bool(computed.problem)
             for line in computed.lines:
                 if line.kind in (USAGE, TRUE_UP):
                     amounts[computed.work.subscription.currency] += line.amount
-        return Worth(dict(amounts), len(chosen) - failed, len(works) - len(chosen) + failed)
+        rated = len(first_requests) - failed
+        return Worth(dict(amounts), rated, len(requests) - rated)
 
     def write_amount(self, amount: Decimal, currency: str) -> str:
         return format_amount(amount, currency)
 
 
-def standing_of(period: Period, now: datetime) -> Standing:
+def period_status(period: Period, now: datetime) -> PeriodStatus:
     if period.end <= now:
-        return Standing.PAST
-    return Standing.CURRENT if period.start <= now else Standing.FUTURE
+        return PeriodStatus.PAST
+    return PeriodStatus.CURRENT if period.start <= now else PeriodStatus.FUTURE
 
 
 def invoice_of(subscription_id: int, at: datetime) -> Invoice | None:
@@ -109,44 +114,44 @@ def _invoice_fact(invoice: Invoice | None) -> InvoiceFact | None:
 
 
 def _covers(charge: UsageCharge, at: datetime) -> bool:
-    """Tell whether the charge is for usage of the moment. A running total covers its whole period."""
+    """Whether the charge is for usage of the moment. A running total covers its entire period."""
     return charge.price.feature.is_cumulative or any(window.contains(at) for window in charge.windows)
 
 
-def _ask(subscription: BilledSubscription, found: Sequence[UsageCharge]) -> dict[int, list[Quantity]]:
-    """Ask the meter for all charges at once; the answers by the charge's identity, in the order of its asks."""
-    asks = [(charge, ask) for charge in found for ask in charge.asks()]
+def _count(subscription: BilledSubscription, metered: Sequence[UsageCharge]) -> dict[int, list[Quantity]]:
+    """Count the usage of charges with one query. Quantities are by the charge's identity, in the order of its asks."""
+    asks = [(charge, ask) for charge in metered for ask in charge.asks()]
     requests = [
         UsageRequest(subscription.customer_id, ask.feature_id, ask.window.start, ask.window.end) for _, ask in asks
     ]
-    answers: dict[int, list[Quantity]] = defaultdict(list)
+    quantities: dict[int, list[Quantity]] = defaultdict(list)
     for (charge, _), quantity in zip(asks, usage_many(requests), strict=True):
-        answers[id(charge)].append(quantity)
-    return answers
+        quantities[id(charge)].append(quantity)
+    return quantities
 
 
 def _facts_of(
-    subscription: BilledSubscription, charge: UsageCharge, answers: list[Quantity], base: Facts, at: datetime
+    subscription: BilledSubscription, charge: UsageCharge, quantities: list[Quantity], base: Facts, at: datetime
 ) -> Facts:
-    tier = _free_tier(charge, answers, at)
+    tier = _free_tier(charge, quantities, at)
     try:
         values = values_of(subscription.customer_id, charge) if charge.needs_events else ()
-        lines = usage_lines(subscription, charge, answers, values)
+        lines = usage_lines(subscription, charge, quantities, values)
     except EXPECTED_ERRORS as error:
         return replace(base, free_tier=tier, problem=str(error))
     facts = tuple(LineFact(line.description, format_amount(line.amount, subscription.currency)) for line in lines)
     return replace(base, free_tier=tier, lines=facts)
 
 
-def _free_tier(charge: UsageCharge, answers: list[Quantity], at: datetime) -> FreeTier | None:
-    """Find the allowance that the moment takes from, with what was used of it."""
+def _free_tier(charge: UsageCharge, quantities: list[Quantity], at: datetime) -> FreeTier | None:
+    """Return the free units that usage of the moment counts against, and how many were used."""
     allowance = charge.plan.allowances.get(charge.price.feature.id)
     if allowance is None or charge.is_trial or allowance.limit == 0:
         return None
-    rest = iter(answers)
+    remaining = iter(quantities)
     for grant in charge.grants:
-        parts = [next(rest) for _ in grant.windows]
-        before = next(rest).value if grant.used_in is not None else ZERO
+        parts = [next(remaining) for _ in grant.windows]
+        before = next(remaining).value if grant.used_in is not None else ZERO
         if charge.price.feature.is_cumulative or any(window.contains(at) for window in grant.windows):
             with exact():
                 used = sum((max(part.value, ZERO) for part in parts), ZERO) + max(before, ZERO)
@@ -155,17 +160,17 @@ def _free_tier(charge: UsageCharge, answers: list[Quantity], at: datetime) -> Fr
     return None
 
 
-def _written_lines(invoice: Invoice | None, feature_ids: Collection[int]) -> dict[int, list[LineFact]]:
-    """Read what the invoice says of the features, and the late-usage lines that adjust it since."""
-    found: dict[int, list[LineFact]] = defaultdict(list)
+def _saved_lines(invoice: Invoice | None, feature_ids: Collection[int]) -> dict[int, list[LineFact]]:
+    """Load the invoice's lines of the features, and the late usage lines that adjust the invoice since."""
+    by_feature: dict[int, list[LineFact]] = defaultdict(list)
     if invoice is None:
-        return found
-    own = Q(invoice=invoice, kind__in=(LineKind.USAGE, LineKind.TRUE_UP))
+        return by_feature
+    usage = Q(invoice=invoice, kind__in=(LineKind.USAGE, LineKind.TRUE_UP))
     late = Q(adjusts_invoice=invoice, kind=LineKind.LATE_USAGE) & ~Q(invoice__state=InvoiceState.VOID)
-    rows = InvoiceLine.objects.filter(own | late, feature_id__in=feature_ids).select_related("invoice").order_by("pk")
+    rows = InvoiceLine.objects.filter(usage | late, feature_id__in=feature_ids).select_related("invoice").order_by("pk")
     for row in rows:
         if row.feature_id is not None:
-            found[row.feature_id].append(
+            by_feature[row.feature_id].append(
                 LineFact(
                     row.description,
                     format_amount(row.amount, row.invoice.currency),
@@ -174,7 +179,7 @@ def _written_lines(invoice: Invoice | None, feature_ids: Collection[int]) -> dic
                     is_late=row.kind == LineKind.LATE_USAGE,
                 )
             )
-    return found
+    return by_feature
 
 
 def _upcoming_url(subscription_id: int) -> str:

@@ -1,4 +1,4 @@
-"""What the debugger is told of a period's late usage."""
+"""Facts about a period's late usage for the Event Debugger."""
 
 from collections import defaultdict
 from dataclasses import dataclass, replace
@@ -6,39 +6,42 @@ from dataclasses import dataclass, replace
 from billing.charges.subscription import BilledSubscription
 from billing.models import Invoice, LateAdjustment, LateCheck, LateState
 from billing.money import format_amount
-from billing.wording import number
+from config.numbers import number
 from config.office.links import admin_url
 from customers.periods import Period
-from events.diagnosis.billing_facts import Facts, LateFact, LateStanding
+from events.diagnosis.billing_facts import Facts, LateFact, LateUsageStatus
 from events.ledger.closing import has_touched
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
-    """A period's adjustments by feature, and whether changes wait to be worked out."""
+class LateUsage:
+    """A period's adjustments by feature, and whether changes are waiting to be calculated."""
 
     by_feature: dict[int, list[LateFact]]
     pending: frozenset[int]
     is_check_waiting: bool
 
-    def put_into(self, facts: Facts, feature_id: int) -> Facts:
-        waits = self.is_check_waiting or feature_id in self.pending
-        return replace(facts, late=tuple(self.by_feature.get(feature_id, ())), is_late_pending=waits)
+    def added_to(self, facts: Facts, feature_id: int) -> Facts:
+        is_pending = self.is_check_waiting or feature_id in self.pending
+        return replace(facts, late=tuple(self.by_feature.get(feature_id, ())), is_late_pending=is_pending)
 
 
-def late_facts(subscription: BilledSubscription, invoice: Invoice | None, period: Period) -> Known:
-    """Read what is known of a billed period's late usage, by feature."""
+def late_facts(subscription: BilledSubscription, invoice: Invoice | None, period: Period) -> LateUsage:
+    """Load the late usage of a billed period, by feature."""
     start = invoice.period_start if invoice is not None and invoice.period_start is not None else period.start
     rows = LateAdjustment.objects.filter(subscription_id=subscription.subscription_id, period_start=start)
-    found: dict[int, list[LateFact]] = defaultdict(list)
+    by_feature: dict[int, list[LateFact]] = defaultdict(list)
     for row in rows.exclude(state=LateState.CANCELLED).select_related("line__invoice", "credit_note").order_by("pk"):
-        found[row.feature_id].append(fact_of(row))
-    waits = LateCheck.objects.filter(subscription_id=subscription.subscription_id, period_start=start).exists()
-    return Known(found, frozenset(has_touched(subscription.customer_id, period.start, period.end)), waits)
+        by_feature[row.feature_id].append(fact_of(row))
+    is_check_waiting = LateCheck.objects.filter(
+        subscription_id=subscription.subscription_id, period_start=start
+    ).exists()
+    pending = frozenset(has_touched(subscription.customer_id, period.start, period.end))
+    return LateUsage(by_feature, pending, is_check_waiting)
 
 
 def fact_of(row: LateAdjustment) -> LateFact:
-    """Write an adjustment as a fact. It was loaded with its line's invoice and its credit note."""
+    """Describe an adjustment, loaded with its line's invoice and its credit note, as a fact."""
     where, url = "", admin_url("billing_lateadjustment_change", row.pk)
     if row.line is not None:
         where, url = str(row.line.invoice), admin_url("billing_invoice_change", row.line.invoice_id)
@@ -46,7 +49,7 @@ def fact_of(row: LateAdjustment) -> LateFact:
         where = str(row.credit_note)
     sign = "+" if row.amount_after > row.amount_before else ""
     return LateFact(
-        standing=LateStanding(row.state),
+        status=LateUsageStatus(row.state),
         amount=sign + format_amount(row.amount_after - row.amount_before, row.currency),
         description=f"{number(row.quantity_after)} instead of {number(row.quantity_before)}",
         as_of=row.updated_at,

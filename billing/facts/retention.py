@@ -1,4 +1,4 @@
-"""From when on billing still needs events: retention removes none that an open period or draft is computed from."""
+"""The oldest event that billing still needs. Retention keeps the events of open periods and drafts."""
 
 from datetime import datetime
 
@@ -10,11 +10,11 @@ from customers.models import Subscription
 
 
 def oldest_needed(now: datetime) -> datetime | None:
-    """Give the start of the oldest period that is not invoiced yet, or whose invoice is a draft; None without any.
+    """Return the start of the oldest period that isn't invoiced or whose invoice is a draft; `None` without any.
 
-    A subscription whose every period is invoiced needs nothing; one that was never billed needs all since its start.
+    A subscription that was never billed needs all events since its start.
     """
-    waiting = Subscription.objects.filter(billing__closed_at=None, started_at__lte=now)
-    open_periods = waiting.aggregate(oldest=Min(Coalesce("billing__billed_until", "started_at")))["oldest"]
+    unfinished = Subscription.objects.filter(billing__closed_at=None, started_at__lte=now)
+    open_periods = unfinished.aggregate(oldest=Min(Coalesce("billing__billed_until", "started_at")))["oldest"]
     drafts = Invoice.objects.filter(state=InvoiceState.DRAFT).aggregate(oldest=Min("period_start"))["oldest"]
     return min((moment for moment in (open_periods, drafts) if moment is not None), default=None)

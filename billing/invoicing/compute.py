@@ -17,8 +17,8 @@ from billing.charges.next_invoice import NextInvoice, is_issued
 from billing.charges.subscription import BilledSubscription, CannotBill, InvoicedFee
 from billing.charges.usage_charges import Ask, UsageCharge, charges
 from billing.charges.usage_lines import usage_lines
-from billing.invoicing.totals import charge_of
-from billing.lines import FEE, LATE_USAGE, PRORATION, DraftLine
+from billing.invoicing.rows import charge_of
+from billing.lines import FEE, LATE_USAGE, PRORATION, Charge
 from billing.models import InvoiceLine
 from billing.money import UnknownCurrency
 from billing.rating.rate import QuantityOutOfRange
@@ -46,7 +46,7 @@ class ComputedInvoice:
     """What one piece of work came to: its charges and what these come to, or why it can't be billed."""
 
     work: InvoiceRequest
-    lines: list[DraftLine] = field(default_factory=list)
+    lines: list[Charge] = field(default_factory=list)
     problem: str = ""
     adjusted: InvoiceTotals = field(default_factory=InvoiceTotals)
 
@@ -61,7 +61,7 @@ def draft_lines(
     found: Sequence[UsageCharge],
     metered: Sequence[Quantity],
     values: Callable[[UsageCharge], Sequence[Sequence[Decimal]]],
-) -> list[DraftLine]:
+) -> list[Charge]:
     """Work out an invoice's lines: fees, usage, then late usage of earlier periods.
 
     Pure, given the answers to the charges' `asks` in their order. `values` is asked for the single events' values of a
@@ -113,10 +113,10 @@ def _work_out(result: ComputedInvoice, own: list[UsageCharge], metered: list[Qua
         result.problem = str(error)
 
 
-def _adjusted(work: InvoiceRequest, lines: Sequence[DraftLine]) -> InvoiceTotals:
+def _adjusted(work: InvoiceRequest, lines: Sequence[Charge]) -> InvoiceTotals:
     """Reduce and tax the charges, unless there is such an invoice already, which then has what it used."""
     subscription, step = work.subscription, work.step
-    charges_to_adjust = [*map(charge_of, work.kept), *map(charge_of, lines)]
+    charges_to_adjust = [*map(charge_of, work.kept), *lines]
     is_open = subscription.conditions is not None and not is_issued(subscription, step)
     conditions = subscription.conditions if subscription.conditions is not None and is_open else Conditions()
     return adjust(
@@ -159,7 +159,6 @@ def record_on_subscription(computed: ComputedInvoice) -> None:
 
 def fees_of(computed: ComputedInvoice) -> list[InvoicedFee]:
     """List the fees that a worked-out invoice holds."""
-    adjusted = computed.adjusted.charges[len(computed.work.kept) :]
     return [
         InvoicedFee(
             price_id=line.price_id,
@@ -168,9 +167,9 @@ def fees_of(computed: ComputedInvoice) -> list[InvoicedFee]:
             service=line.period,
             amount=line.amount,
             in_advance=line.computation["in_advance"],
-            discount=charge.discount,
+            discount=line.discount,
             settles=computed.work.step.is_settlement,
         )
-        for line, charge in zip(computed.lines, adjusted, strict=True)
-        if line.kind in (FEE, PRORATION)
+        for line in computed.lines
+        if line.kind in (FEE, PRORATION) and line.price_id is not None and line.period is not None
     ]

@@ -8,18 +8,12 @@ from django.db import transaction
 
 from billing.invoicing.compute import ComputedInvoice
 from billing.invoicing.late_adjustments import attach_to_lines
-from billing.invoicing.totals import adjustment_rows, set_parts, set_totals, uses_of
-from billing.lines import DraftLine
+from billing.invoicing.rows import rows_of
+from billing.invoicing.totals import set_parts, set_totals, uses_of
 from billing.models import BillingRun, CouponUse, Invoice, InvoiceLine
 from billing.notifications import notify
 from config.db.bulk_insert import copy_in, new_row
 from config.webhooks.names import WebhookEvent
-
-COPIED_COLUMNS = (
-    *("kind", "feature_id", "price_id", "plan_version_id", "quantity", "free_units", "billable_quantity"),
-    *("unit_amount", "amount", "exact_amount", "computation", "events_count", "events_checksum"),
-    *("adjusts_id", "adjusts_invoice_id"),
-)
 
 
 def issue(
@@ -78,21 +72,5 @@ def invoice_rows(invoice: Invoice, computed: ComputedInvoice) -> list[InvoiceLin
     """
     kept = computed.work.kept
     base = max((line.position for line in kept), default=0)
-    rows = rows_of(invoice, computed.lines)
-    for row in rows:
-        row.position += base
-    set_parts([*kept, *rows], computed.adjusted)
-    return rows + adjustment_rows(invoice, computed.adjusted, after=base + len(rows))
-
-
-def rows_of(invoice: Invoice, lines: Sequence[DraftLine]) -> list[InvoiceLine]:
-    """Make the unsaved rows of an invoice's lines, in their order."""
-    return [_row(invoice, line, position) for position, line in enumerate(lines, start=1)]
-
-
-def _row(invoice: Invoice, line: DraftLine, position: int) -> InvoiceLine:
-    columns = {name: getattr(line, name) for name in COPIED_COLUMNS}
-    columns["invoice_id"], columns["position"] = invoice.pk, position
-    columns["description"] = line.description[:512]
-    columns["period_start"], columns["period_end"] = line.period.start, line.period.end
-    return new_row(InvoiceLine, columns)
+    set_parts(kept, computed.adjusted.charges[: len(kept)])
+    return rows_of(invoice, [*computed.lines, *computed.adjusted.lines], after=base)

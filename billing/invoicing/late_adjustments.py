@@ -1,6 +1,6 @@
-"""Late adjustments on their way to an invoice: read for subscriptions, taken by lines, given back by a void invoice.
+"""Late adjustments and invoices: loaded for subscriptions, attached to lines, released by a void invoice.
 
-Every change holds the lock on the subscription's billing progress, so that an adjustment is taken once.
+Every change holds the lock on the subscription's billing progress, so that an adjustment is invoiced once.
 """
 
 from collections import defaultdict
@@ -9,38 +9,38 @@ from collections.abc import Collection, Iterable, Sequence
 from django.db.models import F, Q, QuerySet
 
 from billing.charges.late_items import Figures, LateItem
-from billing.lines import LATE_USAGE, DraftLine
+from billing.lines import LATE_USAGE, Charge
 from billing.models import BillingState, CreditNote, Invoice, InvoiceLine, InvoiceState, LateAdjustment, LateState
 from billing.models.late import OPEN_STATES
 from config.audit import recorded
 from customers.periods import Period
 
 RELATED = ("price__feature", "invoice")
-FAR = 1_000_000
+ASIDE = 1_000_000  # added to a line's position
 
 
-class TakenMeanwhile(Exception):
-    """An adjustment is on another invoice already: somebody took it without the standing's lock."""
+class AlreadyInvoiced(Exception):
+    """An adjustment is on another live invoice: it was attached without the lock on the billing progress."""
 
 
-def waiting(subscription_ids: Collection[int], leaving_out: Collection[int] = ()) -> dict[int, list[LateItem]]:
-    """Read what waits for the next invoice of each subscription, earlier periods first. One query.
+def waiting_items(subscription_ids: Collection[int], recomputed: Collection[int] = ()) -> dict[int, list[LateItem]]:
+    """Load the adjustments that wait for each subscription's next invoice, earlier periods first. One query.
 
-    `leaving_out` are invoices that are worked out anew: what they carry waits as well. What adjusts one of them itself
-    was settled elsewhere.
+    `recomputed` are invoices that are being recomputed: the adjustments on them wait too. Adjustments that correct one
+    of them were settled on other invoices.
     """
-    found: dict[int, list[LateItem]] = defaultdict(list)
-    free = Q(state=LateState.WAITING)
-    if leaving_out:
-        free |= Q(state=LateState.INVOICED, line__invoice__in=leaving_out)
-    rows = LateAdjustment.objects.filter(free, subscription_id__among=subscription_ids).select_related(*RELATED)
-    for row in rows.order_by("period_start", "pk"):
-        found[row.subscription_id].append(item_of(row, is_settling=row.invoice_id in leaving_out))
-    return found
+    items: dict[int, list[LateItem]] = defaultdict(list)
+    is_available = Q(state=LateState.WAITING)
+    if recomputed:
+        is_available |= Q(state=LateState.INVOICED, line__invoice__in=recomputed)
+    rows = LateAdjustment.objects.filter(is_available, subscription_id__among=subscription_ids)
+    for row in rows.select_related(*RELATED).order_by("period_start", "pk"):
+        items[row.subscription_id].append(late_item(row, is_settling=row.invoice_id in recomputed))
+    return items
 
 
-def item_of(row: LateAdjustment, *, is_settling: bool = False) -> LateItem:
-    """Read an adjustment that was loaded with `RELATED`."""
+def late_item(row: LateAdjustment, *, is_settling: bool = False) -> LateItem:
+    """Copy an adjustment, loaded with `RELATED`, to a plain value."""
     return LateItem(
         adjustment_id=row.pk,
         price_id=row.price_id,
@@ -98,80 +98,85 @@ def set_figures(row: LateAdjustment, before: Figures, after: Figures) -> None:
             setattr(row, f"{name}_{side}", value)
 
 
-def attach_to_lines(lines: Iterable[Sequence[DraftLine]], rows: Iterable[Sequence[InvoiceLine]]) -> None:
-    """Note which written lines carry which adjustments. `rows` are each invoice's own, its lines' first.
+def attach_to_lines(lines: Iterable[Sequence[Charge]], rows: Iterable[Sequence[InvoiceLine]]) -> None:
+    """Attach adjustments to the saved invoice lines that charge them.
 
-    A replacement takes over what its void invoice carried. Raises `TakenMeanwhile` where another invoice carries one
-    already.
+    `lines` and `rows` are the calculated lines and the saved rows of each invoice, in the same order. A replacement
+    takes over the adjustments of its void invoice. Raises `AlreadyInvoiced` if another live invoice has one of them.
     """
-    pairs = [pair for own, written in zip(lines, rows, strict=True) for pair in zip(own, written, strict=False)]
-    taken = {line.adjustment_id: row for line, row in pairs if line.adjustment_id is not None}
-    if not taken:
+    pairs = [
+        pair
+        for invoice_lines, invoice_rows in zip(lines, rows, strict=True)
+        for pair in zip(invoice_lines, invoice_rows, strict=False)
+    ]
+    row_by_adjustment = {line.adjustment_id: row for line, row in pairs if line.adjustment_id is not None}
+    if not row_by_adjustment:
         return
-    for adjustment in LateAdjustment.objects.filter(pk__in=list(taken)).select_related("line__invoice"):
-        row, line = taken[adjustment.pk], adjustment.line
+    for adjustment in LateAdjustment.objects.filter(pk__in=list(row_by_adjustment)).select_related("line__invoice"):
+        row, line = row_by_adjustment[adjustment.pk], adjustment.line
         if line is not None and line.invoice_id != row.invoice_id and line.invoice.state != InvoiceState.VOID:
-            raise TakenMeanwhile(f"Late adjustment {adjustment.public_id} is on another invoice")
+            raise AlreadyInvoiced(f"Late adjustment {adjustment.public_id} is on another invoice")
         adjustment.state, adjustment.line, adjustment.returned_by = LateState.INVOICED, row, None
         adjustment.save(update_fields=["state", "line", "returned_by", "updated_at"])
 
 
 def move_aside(lines: QuerySet[InvoiceLine]) -> QuerySet[InvoiceLine]:
-    """Number a draft's late lines past all others, so that new ones can take their adjustments over; return them."""
+    """Move a draft's late lines behind all others, so that new lines can take over their adjustments; return them."""
     ids = list(lines.filter(kind=LATE_USAGE).values_list("pk", flat=True))
-    carried = InvoiceLine.objects.filter(pk__in=ids)
+    late_lines = InvoiceLine.objects.filter(pk__in=ids)
     if ids:
-        carried.update(position=F("position") + FAR)
-    return carried
+        late_lines.update(position=F("position") + ASIDE)
+    return late_lines
 
 
-def give_back(invoice: Invoice, state: LateState) -> None:
-    """Let what a void invoice carried wait, in an open state. What is open for the same price takes it in."""
-    _give_back(LateAdjustment.objects.filter(line__invoice=invoice), invoice, state)
+def release(invoice: Invoice, state: LateState) -> None:
+    """Reopen the adjustments of a void invoice, merged with open ones of the same price."""
+    _release(LateAdjustment.objects.filter(line__invoice=invoice), invoice, state)
 
 
 def release_own(invoice: Invoice) -> None:
-    """Let what a void invoice settled of its own period wait. The rest stays for its replacement to take over."""
-    own = LateAdjustment.objects.filter(line__invoice=invoice, invoice=invoice)
-    _give_back(own, invoice, LateState.WAITING)
+    """Reopen the adjustments of a void invoice's own period. The others stay for its replacement to take over."""
+    adjustments = LateAdjustment.objects.filter(line__invoice=invoice, invoice=invoice)
+    _release(adjustments, invoice, LateState.WAITING)
 
 
-def _give_back(rows: QuerySet[LateAdjustment], invoice: Invoice, state: LateState) -> None:
-    carried = rows.filter(state=LateState.INVOICED).select_for_update(of=("self",))
+def _release(adjustments: QuerySet[LateAdjustment], invoice: Invoice, state: LateState) -> None:
+    invoiced = adjustments.filter(state=LateState.INVOICED).select_for_update(of=("self",))
     with recorded(by=None, reason=f"{invoice} was voided"):
-        for row in carried.order_by("pk"):
+        for row in invoiced.order_by("pk"):
             reopen(row, state, f"{invoice} was voided", returned_by=invoice)
 
 
-def reopen(row: LateAdjustment, state: LateState, why: str, *, returned_by: Invoice | None = None) -> None:
-    """Take a settled adjustment back into an open state. One that is open for the same price takes it in.
+def reopen(row: LateAdjustment, state: LateState, reason: str, *, returned_by: Invoice | None = None) -> None:
+    """Reopen a settled adjustment, merged with the open adjustment of the same price, if there is one.
 
-    What is to wait for approval makes all of it wait; with what waited for approval already, it waits for staff alone.
+    If either of the two is held for approval, the merged adjustment is. `returned_by` is the void invoice whose
+    replacement may take the adjustment; if the open one was already held, only staff can approve it.
     """
-    same = LateAdjustment.objects.filter(
+    of_price = LateAdjustment.objects.filter(
         subscription_id=row.subscription_id, period_start=row.period_start, price_id=row.price_id
     )
-    other = same.filter(state__in=OPEN_STATES).select_for_update().first()
+    other = of_price.filter(state__in=OPEN_STATES).select_for_update().first()
     row.line, row.credit_note = None, None
     if other is not None:
         difference = after_of(row).minus(before_of(row))
         set_figures(other, before_of(other).minus(difference), after_of(other))
         other.discount_back += row.discount_back
         other.credited += row.credited
-        row.state, row.reason = LateState.CANCELLED, f"{why}; a later adjustment holds it"[:255]
+        row.state, row.reason = LateState.CANCELLED, f"{reason}; merged with a later adjustment"[:255]
         row.save()
     kept = other or row
     if other is not None and other.state == LateState.HELD and other.returned_by != returned_by:
-        returned_by = None  # staff haven't approved what it held before, so no replacement takes it
+        returned_by = None  # staff haven't approved the earlier difference, so no replacement may take it
     if other is None or state == LateState.HELD or other.state == LateState.SMALL:
         kept.state, kept.reason, kept.returned_by = state, "", None
         if state == LateState.HELD:
-            kept.reason, kept.returned_by, kept.decided_at, kept.decided_by = why[:255], returned_by, None, None
+            kept.reason, kept.returned_by, kept.decided_at, kept.decided_by = reason[:255], returned_by, None, None
     kept.save()
 
 
 def move_to_replacement(invoice: Invoice) -> None:
-    """Let what a void invoice gave back, and nobody decided about since, go on its replacement."""
+    """Put the adjustments that a void invoice returned, and no one decided since, on its replacement."""
     returned = LateAdjustment.objects.filter(returned_by=invoice, state=LateState.HELD)
     with recorded(by=None, reason=f"{invoice} is reissued"):
         for row in returned.select_for_update(of=("self",)).order_by("pk"):
@@ -179,8 +184,8 @@ def move_to_replacement(invoice: Invoice) -> None:
             row.save()
 
 
-def give_back_credited(note: CreditNote) -> None:
-    """Let staff decide again about what a void credit note held. What is open for the same price takes it in."""
+def release_credited(note: CreditNote) -> None:
+    """Hold the adjustment of a void credit note for approval again, merged with the open one of the same price."""
     for row in LateAdjustment.objects.filter(credit_note=note, state=LateState.CREDITED).order_by("pk"):
         BillingState.objects.select_for_update().filter(pk=row.subscription_id).first()
         with recorded(by=None, reason=f"{note} was voided"):
@@ -188,14 +193,14 @@ def give_back_credited(note: CreditNote) -> None:
 
 
 def cancel_open(invoice: Invoice) -> None:
-    """Cancel what is open for a void invoice's own period: its replacement holds the usage as it is by then."""
+    """Cancel the open adjustments of a void invoice's own period: its replacement charges current usage."""
     if invoice.subscription_id is None or invoice.period_start is None:
         return
-    found = LateAdjustment.objects.filter(
+    adjustments = LateAdjustment.objects.filter(
         subscription_id=invoice.subscription_id, period_start=invoice.period_start, state__in=OPEN_STATES
     )
     with recorded(by=None):
-        for row in found.select_for_update().order_by("pk"):
-            row.state, row.reason = LateState.CANCELLED, f"{invoice} was voided; its replacement holds the usage"
+        for row in adjustments.select_for_update().order_by("pk"):
+            row.state, row.reason = LateState.CANCELLED, f"{invoice} was voided; its replacement charges the usage"
             row.returned_by = None
             row.save()

@@ -59,7 +59,7 @@ def _added_up(works: list[InvoiceRequest], signs: list[int]) -> list[Cost]:
             raise CannotRate(computed.problem)
         subscription = computed.work.subscription
         for line in computed.lines:
-            if line.kind == USAGE and line.feature_id is not None:
+            if line.kind == USAGE and line.price_id is not None and line.feature_id is not None:
                 key = (subscription.subscription_id, line.price_id, line.feature_id, subscription.currency)
                 amounts[key] += sign * line.amount
     return [Cost(*key, amount) for key, amount in amounts.items()]

@@ -8,7 +8,7 @@ from django.db.models import Q
 
 from billing.charges.next_invoice import FINAL
 from billing.charges.subscription import BilledSubscription, BillingProgress, InvoicedFee, Phase
-from billing.invoicing.late_adjustments import waiting
+from billing.invoicing.late_adjustments import waiting_items
 from billing.invoicing.plan_terms import Catalog, load_catalog
 from billing.lines import FEE, PRORATION
 from billing.models import BillingState, Invoice, InvoiceLine, InvoiceState
@@ -34,7 +34,7 @@ def load_subscriptions(
     `since` reaches back to invoices of earlier periods.
     """
     subscriptions = load_terms(subscription_ids)
-    late = waiting(subscription_ids, leaving_out)
+    late = waiting_items(subscription_ids, leaving_out)
     for pk, subscription in subscriptions.items():
         subscription.late = late[pk]
     _add_invoiced(subscriptions, leaving_out, since)

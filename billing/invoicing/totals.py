@@ -7,18 +7,11 @@ from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 
 from billing.adjustments.adjust import InvoiceTotals, adjust
-from billing.adjustments.charge import Charge
 from billing.adjustments.conditions import Conditions
 from billing.invoicing.conditions import load_conditions
-from billing.lines import DraftLine
+from billing.invoicing.rows import charge_of, rows_of
+from billing.lines import Charge
 from billing.models import CouponUse, Invoice, InvoiceLine
-from billing.money import ZERO
-
-
-def charge_of(line: DraftLine | InvoiceLine) -> Charge:
-    """See a worked-out or written charge as discounts and taxes see it."""
-    back = line.discount_back if isinstance(line, DraftLine) else max(-line.discount_amount, ZERO)
-    return Charge(line.kind, line.amount, line.description, line.feature_id, line.plan_version_id, back)
 
 
 def add_up(
@@ -48,9 +41,9 @@ def add_up(
         with_discounts=with_discounts,
     )
     set_totals(invoice, adjusted)
-    set_parts(charges, adjusted)
+    set_parts(charges, adjusted.charges)
     after = max((line.position for line in charges), default=0)
-    return adjustment_rows(invoice, adjusted, after=after)
+    return rows_of(invoice, adjusted.lines, after=after)
 
 
 def set_totals(invoice: Invoice, adjusted: InvoiceTotals) -> None:
@@ -66,33 +59,15 @@ def set_totals(invoice: Invoice, adjusted: InvoiceTotals) -> None:
     invoice.amount_due = adjusted.due
 
 
-def set_parts(charges: Iterable[InvoiceLine], adjusted: InvoiceTotals) -> None:
-    """Set each charge's part of discounts and taxes. The charges are those that were adjusted, in their order."""
-    for line, charge in zip(charges, adjusted.charges, strict=True):
+def set_parts(lines: Iterable[InvoiceLine], charges: Iterable[Charge]) -> None:
+    """Set each row's part of discounts and taxes from its adjusted charge."""
+    for line, charge in zip(lines, charges, strict=True):
         line.discount_amount, line.tax_amount, line.tax_included = charge.discount, charge.tax, charge.tax_included
 
 
 def save_parts(charges: Sequence[InvoiceLine]) -> None:
     """Write the parts of charges that are in the database already."""
     InvoiceLine.objects.bulk_update(charges, ["discount_amount", "tax_amount", "tax_included"])
-
-
-def adjustment_rows(invoice: Invoice, adjusted: InvoiceTotals, *, after: int) -> list[InvoiceLine]:
-    """Make the unsaved rows of discounts and taxes, numbered past a position."""
-    return [
-        InvoiceLine(
-            invoice=invoice,
-            position=position,
-            kind=line.kind,
-            description=line.description[:512],
-            period_start=invoice.period_start,
-            period_end=invoice.period_end,
-            amount=line.amount,
-            exact_amount=line.amount,
-            computation=line.computation,
-        )
-        for position, line in enumerate(adjusted.lines, start=after + 1)
-    ]
 
 
 def uses_of(invoice: Invoice, adjusted: InvoiceTotals) -> list[CouponUse]:

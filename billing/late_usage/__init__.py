@@ -1,13 +1,12 @@
-"""Late usage: what changes about an invoiced period becomes lines on the next invoice.
+"""Late usage: changes to the usage of invoiced periods, billed or refunded on the next invoice.
 
-figures      pure: what a price charged for a period, and the difference of two such
-wordings     pure: adjustments as the lines of the next invoice
-policy       what becomes of a difference, as the company decided
-finding      from touched hours to the invoiced periods that have to be looked at again
-reconciling  a period worked out anew, less what was invoiced for it: adjustments
-carrying     adjustments on their way: taken by an invoice, given back by a void one
-deciding     approved, ignored and taken up again by staff
-crediting    reductions on credit notes
-ended        an invoice for subscriptions that get no other
-checking     the nightly look whether invoiced lines still say what usage says
+checks      from changed hours of usage to the invoiced periods that have to be recalculated
+reconcile   a period recalculated with current usage; its differences become adjustments
+difference  pure: what a period charges now, less what was charged for it
+credited    credit notes that staff wrote on usage charges
+policy      whether a difference is billed, held for approval, or left
+decisions   adjustments approved, ignored and reopened by staff
+
+Elsewhere: `charges.late_items` and `charges.late_lines` write adjustments as invoice lines,
+`invoicing.late_adjustments` attaches them to invoices, and `runs.late_usage` credits, bills and checks them.
 """

@@ -1,4 +1,4 @@
-"""What becomes of a difference, as the company decided. `decide` is pure."""
+"""The company's policy for late usage: bill a difference, hold it for approval, or leave it. `decide` is pure."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,7 +13,7 @@ from billing.money import format_amount
 class Policy:
     """The company's choices. Amounts smaller than their currency's limit aren't billed.
 
-    `holds_credited` has staff look at what is given back of charges that were credited by hand in part.
+    `holds_credited` holds refunds of charges that staff credited by hand in part.
     """
 
     holds_more: bool = False
@@ -25,14 +25,14 @@ class Policy:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """The state that a new adjustment begins in, and why where that needs saying."""
+    """The first state of an adjustment, and the reason if it isn't obvious."""
 
     state: LateState
     reason: str = ""
 
 
 def read_policy() -> Policy:
-    """Read the policy as it is now; without a row everything goes on the next invoice."""
+    """Load the current policy. Without a row, every difference goes on the next invoice."""
     row = LatePolicy.objects.first() or LatePolicy()
     return Policy(
         holds_more=row.more_due == MoreDue.HOLD,
@@ -42,10 +42,18 @@ def read_policy() -> Policy:
     )
 
 
-def decide(amount: Decimal, currency: str, policy: Policy) -> Decision:
-    """Say what becomes of a difference. One of nothing rides along with the next invoice."""
+def decide(amount: Decimal, currency: str, policy: Policy, *, credit_reason: str = "") -> Decision:
+    """Decide on a difference. An amount of zero goes on the next invoice.
+
+    `credit_reason` says that part of the charges was credited by hand and part of their usage remains. Which part was
+    credited isn't known, so staff decide.
+    """
     limit = policy.limits.get(currency)
     if amount and limit is not None and abs(amount) < limit:
         return Decision(LateState.SMALL, f"Smaller than {format_amount(limit, currency)}")
-    held = policy.holds_more if amount > 0 else policy.holds_less
-    return Decision(LateState.HELD if amount and held else LateState.WAITING)
+    is_held = policy.holds_more if amount > 0 else policy.holds_less
+    if amount and is_held:
+        return Decision(LateState.HELD)
+    if credit_reason and policy.holds_credited:
+        return Decision(LateState.HELD, credit_reason)
+    return Decision(LateState.WAITING)

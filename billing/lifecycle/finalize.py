@@ -15,6 +15,7 @@ from django.db import transaction
 
 from billing.invoicing.compute import EXPECTED_ERRORS
 from billing.invoicing.numbering import draw_numbers
+from billing.isolation import isolate
 from billing.lifecycle.recompute import Before, _recompute, as_they_are, save_changed
 from billing.models import (
     Invoice,
@@ -23,7 +24,7 @@ from billing.models import (
 )
 from billing.models.company import seller
 from billing.notifications import notify
-from billing.refusals import CannotChange, Corrected, MoneyAttached, ReasonMissing
+from billing.refusals import CannotChange, Corrected, MoneyAttached
 from billing.settlement.payments import locked_invoice, settle
 from billing.settlement.wallets import apply_credits, lock_wallets
 from config.audit import recorded
@@ -40,7 +41,7 @@ REFUSALS = (Refused, ValidationError, *EXPECTED_ERRORS)
 logger = logging.getLogger(__name__)
 
 
-__all__ = ["CannotChange", "Corrected", "MoneyAttached", "ReasonMissing"]
+__all__ = ["CannotChange", "Corrected", "MoneyAttached"]
 
 
 def finalize(invoice: Invoice, *, now: datetime, by: User | None = None) -> Invoice:
@@ -126,24 +127,23 @@ def finalize_next(after: int, *, now: datetime) -> tuple[int, int]:
     """
     due = Invoice.objects.due_for_finalizing(now).filter(pk__gt=after).order_by("pk")
     batch = list(due.values_list("pk", flat=True)[:BATCH])
-    return (_finalize_batch(batch, now=now), batch[-1]) if batch else (0, 0)
+    if not batch:
+        return 0, 0
+    finalized = isolate(
+        batch,
+        lambda keys: _finalize_batch(keys, now=now),
+        lambda key, error: _hold_refused(key, error, now=now),
+    )
+    return sum(finalized), batch[-1]
 
 
 def _finalize_batch(keys: Sequence[int], *, now: datetime) -> int:
-    try:
-        with transaction.atomic():
-            due = _locked_due(keys, now=now)
-            before = as_they_are(due)
-            ready = _recompute(due, now=now)
-            if ready:
-                _finalize(ready, before, now=now, by=None)
-            return len(ready)
-    except REFUSALS as refused:
-        if len(keys) == 1:
-            _hold_refused(keys[0], refused, now=now)
-            return 0
-    middle = len(keys) // 2  # so that one that is refused costs a few batches more, and not one for each draft
-    return _finalize_batch(keys[:middle], now=now) + _finalize_batch(keys[middle:], now=now)
+    due = _locked_due(keys, now=now)
+    before = as_they_are(due)
+    ready = _recompute(due, now=now)
+    if ready:
+        _finalize(ready, before, now=now, by=None)
+    return len(ready)
 
 
 def _locked_due(keys: Sequence[int], *, now: datetime) -> list[Invoice]:
@@ -152,12 +152,18 @@ def _locked_due(keys: Sequence[int], *, now: datetime) -> list[Invoice]:
     return list(locked.select_related("customer", "subscription"))
 
 
-def _hold_refused(key: int, refused: Exception, *, now: datetime) -> None:
-    """Hold a draft back for staff to look at. One that somebody else works on is tried again the next time."""
-    says = "; ".join(refused.messages) if isinstance(refused, ValidationError) else str(refused)
-    reason = f"It couldn't be finalized: {says}"[:255]
+def _hold_refused(key: int, error: Exception, *, now: datetime) -> int:
+    """Put a refused draft on hold for staff to review. A draft that is locked is tried again the next time.
+
+    Raises any other error: it is no fault of the draft.
+    """
+    if not isinstance(error, REFUSALS):
+        raise error
+    message = "; ".join(error.messages) if isinstance(error, ValidationError) else str(error)
+    reason = f"It couldn't be finalized: {message}"[:255]
     with transaction.atomic(), recorded(by=None, reason=reason):
         for draft in _locked_due([key], now=now):
-            logger.warning("%s is held back. %s", draft, reason)
+            logger.warning("%s is on hold. %s", draft, reason)
             draft.held_at, draft.hold_reason = now, reason
             draft.save(update_fields=["held_at", "hold_reason", "updated_at"])
+    return 0

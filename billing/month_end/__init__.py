@@ -1,1 +1,1 @@
-"""Month end: where a month's usage went, what was charged and settled, what is earned and not yet billed."""
+"""Month end: usage by billing status, revenue and settlements, unbilled revenue, and tasks before closing."""

@@ -1,4 +1,4 @@
-"""What is earned by the end of a month and not billed then: the usage of periods that go on, and of those still due."""
+"""Unbilled revenue at the end of a month: usage of current periods and of ended periods that aren't invoiced yet."""
 
 import logging
 from collections import defaultdict
@@ -6,16 +6,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from itertools import batched
+from itertools import batched, chain
 
-from django.db import InterfaceError, OperationalError, transaction
 from django.db.models import Max, Q
 
 from billing.charges.next_invoice import CYCLE, NextInvoice
 from billing.charges.subscription import BilledSubscription
 from billing.invoicing.compute import ComputedInvoice, InvoiceRequest, compute_invoices
 from billing.invoicing.subscriptions import load_terms
-from billing.isolation import unexpected_error
+from billing.isolation import isolate, unexpected_error
 from billing.lines import USAGE
 from billing.models import Invoice, InvoiceKind
 from billing.money import ZERO
@@ -25,7 +24,7 @@ from catalog.models import Feature, PlanVersion
 from customers.models import Subscription
 from customers.periods import Period
 
-AT_ONCE = 500  # subscriptions
+BATCH_SIZE = 500  # subscriptions
 
 logger = logging.getLogger(__name__)
 
@@ -35,7 +34,7 @@ _Key = tuple[str, int | None, int | None]  # currency, plan version, feature
 
 @dataclass(frozen=True, slots=True)
 class AccrualRow:
-    """What a plan's feature earned without being billed by the month's end, and in how many subscriptions."""
+    """The unbilled revenue of a plan's feature at the month's end, and the number of subscriptions with it."""
 
     currency: str
     plan: str
@@ -46,17 +45,17 @@ class AccrualRow:
 
 @dataclass(frozen=True, slots=True)
 class Accrual:
-    """The month's accrual by currency, plan and feature; how many subscriptions couldn't be rated, and why of some."""
+    """The accrual by currency, plan and feature; how many subscriptions couldn't be rated, and some of the reasons."""
 
     rows: Sequence[AccrualRow]
     problems: dict[str, str]
     unrated: int
 
     def totals(self) -> dict[str, Decimal]:
-        found: dict[str, Decimal] = defaultdict(lambda: ZERO)
+        totals: dict[str, Decimal] = defaultdict(lambda: ZERO)
         for row in self.rows:
-            found[row.currency] += row.amount
-        return dict(sorted(found.items()))
+            totals[row.currency] += row.amount
+        return dict(sorted(totals.items()))
 
 
 @dataclass(slots=True)
@@ -67,22 +66,22 @@ class Earned:
     problems: dict[str, str]
 
 
-def earned_by(month: Month, stretch: CustomerRange) -> Earned:
-    """Rate the usage of some customers that no invoice finalized by the month's end holds, as usage is known now.
+def earned_by(month: Month, customers: CustomerRange) -> Earned:
+    """Rate the usage of some customers that no invoice finalized by the month's end charges, as it is counted now.
 
-    By the code that bills. Of every period that has begun by then: the part until then. Draft invoices aren't revenue,
-    so their periods are in.
+    Uses the code that bills. Every period that started by the month's end counts up to that end. Draft invoices aren't
+    revenue, so their periods are included.
     """
     end = month.period.end
     unsettled = Q(ended_at=None) | Q(ended_at__gt=month.period.start) | Q(billing__closed_at=None)
     live = Subscription.objects.filter(
-        unsettled, started_at__lt=end, customer__gte=stretch.first, customer__lte=stretch.last
+        unsettled, started_at__lt=end, customer__gte=customers.first, customer__lte=customers.last
     )
     amounts: dict[_Key, Decimal] = defaultdict(lambda: ZERO)
     subscriptions: dict[_Key, set[int]] = defaultdict(set)
     problems: dict[int, str] = {}
-    for some in batched(live.order_by("pk").values_list("pk", "ended_at"), AT_ONCE):
-        for computed in _rated(list(_works(dict(some), end))):
+    for batch in batched(live.order_by("pk").values_list("pk", "ended_at"), BATCH_SIZE):
+        for computed in _rated(list(_requests(dict(batch), end))):
             subscription = computed.work.subscription
             if computed.problem:
                 problems[subscription.subscription_id] = computed.problem
@@ -95,34 +94,27 @@ def earned_by(month: Month, stretch: CustomerRange) -> Earned:
 
 
 def accrual(earned: dict[Place, tuple[Decimal, int]], problems: dict[str, str], unrated: int) -> Accrual:
-    """Make the table of what was found, in the order of its names."""
+    """Build the table of unbilled revenue, ordered by currency, plan and feature."""
     rows = [AccrualRow(*place, amount, count) for place, (amount, count) in sorted(earned.items())]
     return Accrual(rows, problems, unrated)
 
 
-def _rated(works: Sequence[InvoiceRequest]) -> list[ComputedInvoice]:
-    """Work many periods out. Where that fails as nobody foresaw, only the subscription at fault has a problem."""
-    try:
-        with transaction.atomic():
-            return compute_invoices(works)
-    except (OperationalError, InterfaceError):
-        raise  # the database is away
-    except Exception as error:
-        if not works:
-            raise
-        if len(works) == 1:
-            logger.exception("Subscription %s can't be rated", works[0].subscription.subscription_id)
-            return [ComputedInvoice(works[0], problem=unexpected_error(error))]
-    half = len(works) // 2
-    return _rated(works[:half]) + _rated(works[half:])
+def _rated(requests: Sequence[InvoiceRequest]) -> list[ComputedInvoice]:
+    """Calculate many periods. An unexpected error becomes the problem of the one period that fails."""
+    return list(chain.from_iterable(isolate(requests, compute_invoices, _cannot_be_rated)))
 
 
-def _works(ends: dict[int, datetime | None], end: datetime) -> Iterator[InvoiceRequest]:
-    """List the periods to be rated: those that began before the end and that no invoice of then held."""
+def _cannot_be_rated(request: InvoiceRequest, error: Exception) -> list[ComputedInvoice]:
+    logger.error("Subscription %s can't be rated", request.subscription.subscription_id, exc_info=error)
+    return [ComputedInvoice(request, problem=unexpected_error(error))]
+
+
+def _requests(ends: dict[int, datetime | None], end: datetime) -> Iterator[InvoiceRequest]:
+    """Yield the periods to be rated: those that started before the end and weren't on a live invoice at the end."""
     covered = _covered(list(ends), end)
     until = {pk: end if ended_at is None else min(end, ended_at) for pk, ended_at in ends.items()}
-    left = [pk for pk in ends if pk not in covered or covered[pk] < until[pk]]
-    for pk, subscription in load_terms(left).items():
+    uncovered = [pk for pk in ends if pk not in covered or covered[pk] < until[pk]]
+    for pk, subscription in load_terms(uncovered).items():
         since = covered.get(pk, subscription.started_at)
         while since < until[pk]:
             period = _period(subscription, since)
@@ -136,7 +128,7 @@ def _period(subscription: BilledSubscription, since: datetime) -> Period:
 
 
 def _covered(ids: Sequence[int], end: datetime) -> dict[int, datetime]:
-    """Say up to when invoices that were finalized, and not void, by the end had charged each subscription's usage."""
+    """Return until when invoices that were finalized and live at the end had charged each subscription's usage."""
     invoices = Invoice.objects.filter(
         Q(voided_at=None) | Q(voided_at__gte=end),
         subscription__in=ids,
@@ -149,15 +141,15 @@ def _covered(ids: Sequence[int], end: datetime) -> dict[int, datetime]:
 def _by_name(amounts: dict[_Key, Decimal], subscriptions: dict[_Key, set[int]]) -> dict[Place, tuple[Decimal, int]]:
     versions = PlanVersion.objects.select_related("plan").in_bulk({key[1] for key in amounts if key[1]})
     features = Feature.objects.in_bulk({key[2] for key in amounts if key[2]})
-    named: dict[Place, tuple[Decimal, set[int]]] = {}
+    by_name: dict[Place, tuple[Decimal, set[int]]] = {}
     for key, amount in amounts.items():
         plan = versions[key[1]].plan.name if key[1] else ""
         place = (key[0], plan, features[key[2]].name if key[2] else "")
-        before = named.get(place, (ZERO, set()))
-        named[place] = (before[0] + amount, before[1] | subscriptions[key])
-    return {place: (amount, len(which)) for place, (amount, which) in named.items()}
+        known_amount, known_ids = by_name.get(place, (ZERO, set()))
+        by_name[place] = (known_amount + amount, known_ids | subscriptions[key])
+    return {place: (amount, len(ids)) for place, (amount, ids) in by_name.items()}
 
 
 def _named(problems: dict[int, str]) -> dict[str, str]:
-    found = Subscription.objects.filter(pk__in=problems).order_by("pk").values_list("pk", "public_id")
-    return {public_id: problems[pk] for pk, public_id in found}
+    rows = Subscription.objects.filter(pk__in=problems).order_by("pk").values_list("pk", "public_id")
+    return {public_id: problems[pk] for pk, public_id in rows}

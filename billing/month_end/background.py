@@ -1,51 +1,50 @@
-"""A month worked out by workers, for more customers than somebody waits for: in chunks, each a transaction.
+"""A month end calculated by workers, for more customers than a page can wait for: in chunks, each a transaction.
 
-A killed worker leaves its chunk as it was, to be taken up again. Of one month one report at a time is worked out.
+A chunk whose worker is killed is undone and claimed by another worker. Each month has one unfinished report at a time.
 """
 
 from dataclasses import dataclass
 from datetime import datetime
 
 from django.contrib.auth.models import User
-from django.db import connection, transaction
+from django.db import transaction
 from django.db.models import Q, Sum
 
 from billing.models import MonthEndChunk, MonthEndReport
 from billing.month_end import customer_ranges
 from billing.month_end.months import Month
 from billing.month_end.totals import ChunkTotals, compute_chunk
+from config.jobs import claim, cut_into_ranges, percent_done
+from customers.models import Customer
 
 MOST_OFFERED = 20
-CUT_INTO_CHUNKS = """
-    INSERT INTO billing_monthendchunk (report_id, first_id, last_id, customers, found)
-    SELECT %s, min(id), max(id), count(*), '{}'
-    FROM (SELECT id, (row_number() OVER (ORDER BY id) - 1) / %s AS part FROM customers_customer) AS numbered
-    GROUP BY part
-"""
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a report is: customers done, of how many."""
+    """How many of a report's customers are done."""
 
     report: MonthEndReport
     done: int
 
     @property
     def percent(self) -> int:
-        return 100 * self.done // self.report.customers if self.report.customers else 0
+        return percent_done(self.done, self.report.customers)
 
 
 @transaction.atomic
 def start(month: Month, *, now: datetime, by: User | None) -> MonthEndReport:
-    """Begin to work a month out anew, or return the report that is being worked out."""
+    """Start a new report of a month, or return its unfinished report."""
     report, is_new = MonthEndReport.objects.get_or_create(
         month=month.first, finished_at=None, defaults={"as_of": now, "started_by": by}
     )
     if is_new:
-        with connection.cursor() as cursor:
-            cursor.execute(CUT_INTO_CHUNKS, [report.pk, customer_ranges.AT_ONCE])
-        report.customers = report.chunks.aggregate(all=Sum("customers"))["all"] or 0
+        ranges = cut_into_ranges(Customer.objects.values("pk"), customer_ranges.SIZE)
+        MonthEndChunk.objects.bulk_create(
+            MonthEndChunk(report=report, first_id=ids.first_id, last_id=ids.last_id, customers=ids.size)
+            for ids in ranges
+        )
+        report.customers = sum(ids.size for ids in ranges)
         report.save(update_fields=["customers"])
         _finish_if_done(report.pk, now=now)
         report.refresh_from_db()
@@ -53,13 +52,13 @@ def start(month: Month, *, now: datetime, by: User | None) -> MonthEndReport:
 
 
 def finished(month: Month) -> list[MonthEndReport]:
-    """List the reports of a month that are worked out, the newest first, at most twenty."""
-    found = MonthEndReport.objects.filter(month=month.first, finished_at__isnull=False)
-    return list(found.select_related("started_by").order_by("-as_of", "-pk")[:MOST_OFFERED])
+    """List the finished reports of a month, newest first, at most twenty."""
+    reports = MonthEndReport.objects.filter(month=month.first, finished_at__isnull=False)
+    return list(reports.select_related("started_by").order_by("-as_of", "-pk")[:MOST_OFFERED])
 
 
 def progress(month: Month) -> Progress | None:
-    """Tell how far the report of a month is that is being worked out, if one is."""
+    """Return the progress of a month's unfinished report, if there is one."""
     report = MonthEndReport.objects.filter(month=month.first, finished_at=None).select_related("started_by").first()
     if report is None:
         return None
@@ -68,41 +67,36 @@ def progress(month: Month) -> Progress | None:
 
 
 def unfinished() -> list[int]:
-    """List the reports that aren't finished, the oldest first."""
+    """List the unfinished reports, oldest first."""
     return list(MonthEndReport.objects.filter(finished_at=None).order_by("as_of", "pk").values_list("pk", flat=True))
 
 
-def take_step(report_id: int, *, now: datetime) -> bool:
-    """Work out one chunk and note what was found, in one transaction; tell whether there was one.
+def calculate_chunk(report_id: int, *, now: datetime) -> bool:
+    """Calculate a report's next chunk and save its totals in one transaction; return whether there was one.
 
-    Killed in between, nothing of it is done, and the next call does it. Other workers' chunks aren't waited for: who
-    finishes the last one finishes the report.
+    Chunks that other workers hold are skipped. The worker that finishes the last chunk finishes the report.
     """
     with transaction.atomic():
-        chunk = _claim(report_id)
+        chunks = MonthEndChunk.objects.filter(report=report_id).select_related("report").order_by("first_id")
+        chunk = claim(chunks)
         if chunk is not None:
-            stretch = customer_ranges.CustomerRange(chunk.first_id, chunk.last_id)
-            found = compute_chunk(Month(chunk.report.month), stretch, now=chunk.report.as_of)
-            chunk.found, chunk.finished_at = found.as_json(), now
+            customers = customer_ranges.CustomerRange(chunk.first_id, chunk.last_id)
+            totals = compute_chunk(Month(chunk.report.month), customers, now=chunk.report.as_of)
+            chunk.found, chunk.finished_at = totals.as_json(), now
             chunk.save(update_fields=["found", "finished_at"])
     _finish_if_done(report_id, now=now)
     return chunk is not None
 
 
-def _claim(report_id: int) -> MonthEndChunk | None:
-    chunks = MonthEndChunk.objects.select_for_update(skip_locked=True, of=("self",)).select_related("report")
-    return chunks.filter(report=report_id, finished_at=None).order_by("first_id").first()
-
-
 @transaction.atomic
 def _finish_if_done(report_id: int, *, now: datetime) -> None:
-    """Add the chunks up once all of them are finished. Safe to repeat and to run side by side."""
+    """Add up the chunks once all of them are finished. Safe to repeat and to run concurrently."""
     report = MonthEndReport.objects.select_for_update().get(pk=report_id)
     if report.finished_at is not None or report.chunks.filter(finished_at=None).exists():
         return
-    whole = ChunkTotals()
-    for found in report.chunks.order_by("first_id").values_list("found", flat=True).iterator(100):
-        whole.add(ChunkTotals.from_json(found))
-    report.found, report.finished_at = whole.as_json(), now
+    totals = ChunkTotals()
+    for chunk_totals in report.chunks.order_by("first_id").values_list("found", flat=True).iterator(100):
+        totals.add(ChunkTotals.from_json(chunk_totals))
+    report.found, report.finished_at = totals.as_json(), now
     report.save(update_fields=["found", "finished_at"])
     report.chunks.all().delete()

@@ -1,4 +1,4 @@
-"""What should be dealt with before a month is closed: each with its count, its money, and the list that it counts."""
+"""Tasks to do before a month is closed, each with its count, amounts, and a link to the list that is counted."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -21,9 +21,9 @@ MOST_COUNTED = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """One thing to look at. `money` is (currency, amount); `url` opens the list that is counted, if there is one.
+    """A task. `money` is (currency, amount); `url` opens the list that is counted, if there is one.
 
-    `money_url` answers the money where that takes a moment to work out.
+    `money_url` loads the amounts separately if calculating them takes a while.
     """
 
     name: str
@@ -43,7 +43,7 @@ class Task:
 
 
 def checklist(month: Month, *, now: datetime) -> list[Task]:
-    """List what waits as of now, of periods that end by the month's end where it is about periods. Few queries each."""
+    """List the current tasks; drafts are of periods that end by the month's end. A few queries for each task."""
     end = month.period.end
     drafts = Invoice.objects.filter(state=InvoiceState.DRAFT, period_end__lte=end)
     until = {"period_end_to_0": f"{end:%Y-%m-%d}", "period_end_to_1": f"{end:%H:%M:%S}"}
@@ -52,13 +52,13 @@ def checklist(month: Month, *, now: datetime) -> list[Task]:
     notes = CreditNote.objects.filter(state=CreditNoteState.DRAFT)
     overdue = Invoice.objects.overdue(now)
     return [
-        _task("Drafts to be finalized", drafts, F("total"), drafts_url, "Their revenue isn't in the month yet."),
+        _task("Drafts to finalize", drafts, F("total"), drafts_url, "Their revenue isn't in the month yet."),
         _parked(),
         _problems(),
-        _task("Late usage to be settled", late, F("amount"), admin_url("billing_lateadjustment_changelist"),
-              "Usage of invoiced periods that came afterwards."),
+        _task("Late usage to settle", late, F("amount"), admin_url("billing_lateadjustment_changelist"),
+              "Usage that arrived after its period was invoiced."),
         _task("Draft credit notes", notes, F("total"), admin_url("billing_creditnote_changelist"),
-              "They take nothing off until they are finalized."),
+              "They don't reduce any balance until they are finalized."),
         _task("Overdue invoices", overdue, F("amount_due") - F("amount_paid") - F("amount_credited"),
               admin_url("billing_invoice_changelist", payment="overdue"), "Finalized, and past their due date."),
     ]  # fmt: skip
@@ -68,26 +68,26 @@ def _task(name: str, rows: QuerySet[Any], amount: Any, url: str, hint: str) -> T
     sums: Iterable[tuple[str, int, Decimal]] = (
         rows.order_by().values_list("currency").annotate(rows=Count("pk"), money=Sum(amount))
     )
-    found = sorted(sums)
-    money = [(currency, moved) for currency, _, moved in found]
-    return Task(name, sum(count for _, count, _ in found), money, url, hint)
+    totals = sorted(sums)
+    money = [(currency, total) for currency, _, total in totals]
+    return Task(name, sum(count for _, count, _ in totals), money, url, hint)
 
 
 def _parked() -> Task:
-    """Count what can't be billed, with what each subscription's latest period came to: nobody knows of this one."""
+    """Count parked subscriptions, with the totals of their latest invoices: the due amounts aren't known."""
     parked = BillingState.objects.filter(parked_at__isnull=False)
     before = latest_settled(Invoice.objects.filter(subscription__billing__parked_at__isnull=False))
     sums = Invoice.objects.filter(pk__in=before.values("pk")).order_by().values_list("currency")
     money = sorted(sums.annotate(money=Sum("total")))
     url = admin_url("billing_billingstate_changelist", parked="yes")
-    hint = "Each says why; bill it again then. The money is what their periods before came to."
+    hint = "Fix the reason shown, then bill again. The amounts are the totals of the periods before."
     return Task("Subscriptions that can't be billed", _count(parked), money, url, hint)
 
 
 def _problems() -> Task:
     count = _count(Problem.objects.filter(state=ProblemState.OPEN))
     url, money_url = admin_url("events_problem_causes"), admin_url("billing_month_end_at_risk") if count else ""
-    hint = "The money is what their largest causes would come to, each mended by itself."
+    hint = "The amounts are what fixing each of the largest causes would add."
     return Task("Open problems of events", count, [], url, hint, money_url)
 
 

@@ -1,4 +1,4 @@
-"""Calendar months, in UTC: all of the month-end report counts in them."""
+"""Calendar months in UTC, which the month-end report uses throughout."""
 
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -8,21 +8,21 @@ from customers.periods import Period
 
 @dataclass(frozen=True, slots=True)
 class Month:
-    """A month of the calendar; its period is in UTC."""
+    """A calendar month, with its period in UTC."""
 
     first: date
 
     @classmethod
     def named(cls, name: str) -> "Month":
-        """Read 2026-09, of the years 1000 to 9000. Raises `ValueError`."""
+        """Parse a month such as 2026-09, in the years 1000 to 9000. Raises `ValueError`."""
         first = date.fromisoformat(f"{name}-01")
         if not 1000 <= first.year <= 9000:
-            raise ValueError("No calendar of ours")
+            raise ValueError("Choose a year from 1000 to 9000")
         return cls(first)
 
     @classmethod
     def before(cls, now: datetime) -> "Month":
-        """Return the month before a moment's: the one that is closed next."""
+        """Return the month before a moment's month: the month to close next."""
         today = now.astimezone(UTC).date()
         return cls((today.replace(day=1) - timedelta(days=1)).replace(day=1))
 

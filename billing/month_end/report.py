@@ -1,4 +1,4 @@
-"""The whole month-end report, and as one table for files."""
+"""The month-end report, and the report as one table for files."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -9,11 +9,11 @@ from billing.models import LineKind
 from billing.money import round_amount
 from billing.month_end.accrual import Accrual
 from billing.month_end.checklist import Task, checklist
-from billing.month_end.customer_ranges import stretches
+from billing.month_end.customer_ranges import customer_ranges
 from billing.month_end.months import Month
 from billing.month_end.revenue import CurrencyBooks, books
-from billing.month_end.totals import ChunkTotals, work_out_all
-from billing.month_end.usage import WORDS, UsageTable
+from billing.month_end.totals import ChunkTotals, calculate_all
+from billing.month_end.usage import STATUS_LABELS, UsageTable
 
 HEADINGS = ("month", "section", "currency", "item", "plan", "feature", "events", "amount")
 BALANCE = (
@@ -22,7 +22,7 @@ BALANCE = (
     ("Voided", "voided", -1),
     ("Credit notes", "credited", -1),
     ("Prepaid credit used", "prepaid", -1),
-    ("Prepaid credit given back by voids", "prepaid_back", 1),
+    ("Prepaid credit returned by voids", "prepaid_back", 1),
     ("Payments", "paid", -1),
     ("Open at the end", "closing", 1),
 )
@@ -30,7 +30,7 @@ BALANCE = (
 
 @dataclass(frozen=True, slots=True)
 class MonthEnd:
-    """A month: what waits and its books as of now; where its usage went and what is earned as of when it was found."""
+    """A month: current tasks and books, usage and accrual as of the moment they were calculated."""
 
     month: Month
     tasks: Sequence[Task]
@@ -41,40 +41,41 @@ class MonthEnd:
 
 
 def month_end(
-    month: Month, *, now: datetime, found: ChunkTotals | None = None, as_of: datetime | None = None
+    month: Month, *, now: datetime, totals: ChunkTotals | None = None, as_of: datetime | None = None
 ) -> MonthEnd:
-    """Put a month's report together from the rows as they are, and from what was found of its customers `as_of`.
+    """Build a month's report from the current rows, and from the totals of its customers as of a moment.
 
-    Without the latter, all of them are worked out here and now, stretch by stretch.
+    Without totals, all customers are calculated now, one range after the other.
     """
-    part = work_out_all(month, stretches(), now=now) if found is None else found
-    return MonthEnd(month, checklist(month, now=now), books(month), part.usage, part.accrual, as_of or now)
+    totals = calculate_all(month, customer_ranges(), now=now) if totals is None else totals
+    return MonthEnd(month, checklist(month, now=now), books(month), totals.usage, totals.accrual, as_of or now)
 
 
-def table_rows(found: MonthEnd) -> Iterator[Sequence[Any]]:
-    """Give the report row by row under HEADINGS: of when it is, revenue, balance, checks, usage, accrual."""
-    name = str(found.month)
-    yield name, "As of", "", f"{found.as_of.astimezone(UTC):%Y-%m-%d %H:%M} UTC: usage, accrual", "", "", None, None
-    for one in found.books:
-        yield from _books_rows(name, one)
-    for used in found.usage.rows:
-        yield name, "Usage", "", WORDS[used.went], "", used.feature.name, used.events, None
-    yield name, "Check (0 agrees)", "", "Events counted = where they went", "", "", found.usage.difference, None
-    yield from _accrual_rows(name, found.accrual)
+def table_rows(report: MonthEnd) -> Iterator[Sequence[Any]]:
+    """Yield the report's rows under HEADINGS: its moment, revenue, balance, checks, usage, accrual."""
+    name = str(report.month)
+    yield name, "As of", "", f"{report.as_of.astimezone(UTC):%Y-%m-%d %H:%M} UTC: usage, accrual", "", "", None, None
+    for currency_books in report.books:
+        yield from _books_rows(name, currency_books)
+    for used in report.usage.rows:
+        yield name, "Usage", "", STATUS_LABELS[used.status], "", used.feature.name, used.events, None
+    yield name, "Check (0 agrees)", "", "Events counted = events by status", "", "", report.usage.difference, None
+    yield from _accrual_rows(name, report.accrual)
 
 
-def _books_rows(name: str, one: CurrencyBooks) -> Iterator[Sequence[Any]]:
-    for row in one.rows:
-        says = (LineKind(row.kind).label, row.plan, row.feature)
-        for what, amount in (("Invoiced", row.charged), ("Voided", -row.voided), ("Credited", -row.credited)):
+def _books_rows(name: str, currency_books: CurrencyBooks) -> Iterator[Sequence[Any]]:
+    currency = currency_books.currency
+    for row in currency_books.rows:
+        item = (LineKind(row.kind).label, row.plan, row.feature)
+        for section, amount in (("Invoiced", row.charged), ("Voided", -row.voided), ("Credited", -row.credited)):
             if amount:
-                yield name, what, one.currency, *says, None, round_amount(amount, one.currency)
+                yield name, section, currency, *item, None, round_amount(amount, currency)
     for label, column, sign in BALANCE:
-        amount = round_amount(sign * getattr(one, column), one.currency)
-        yield name, "Balance", one.currency, label, "", "", None, amount
-    for check in one.checks():
-        left = round_amount(check.left - check.right, one.currency)
-        yield name, "Check (0 agrees)", one.currency, check.name, "", "", None, left
+        amount = round_amount(sign * getattr(currency_books, column), currency)
+        yield name, "Balance", currency, label, "", "", None, amount
+    for check in currency_books.checks():
+        difference = round_amount(check.left - check.right, currency)
+        yield name, "Check (0 agrees)", currency, check.name, "", "", None, difference
 
 
 def _accrual_rows(name: str, accrual: Accrual) -> Iterator[Sequence[Any]]:

@@ -1,4 +1,4 @@
-"""What was charged, taken back and settled in a month, by currency; every sum is checked against another way to it."""
+"""Charges, reductions and settlements of a month by currency. Every sum is checked against a second calculation."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
@@ -18,7 +18,7 @@ CHARGED, VOIDED, CREDITED = "charged", "voided", "credited"
 
 @dataclass(slots=True)
 class RevenueRow:
-    """What lines of a kind, of a plan and feature, came to on invoices of the month, less what was taken back in it."""
+    """The lines of a kind, plan and feature on invoices of the month, and their voids and credits in the month."""
 
     kind: str
     plan: str
@@ -34,7 +34,7 @@ class RevenueRow:
 
 @dataclass(slots=True)
 class Check:
-    """Two ways to one sum. They always agree; the report shows that they do."""
+    """Two calculations of one sum, which always agree. The report shows it."""
 
     name: str
     left: Decimal
@@ -47,7 +47,7 @@ class Check:
 
 @dataclass(slots=True)
 class CurrencyBooks:
-    """A currency's month: revenue by line, and how what customers owe moved from its start to its end."""
+    """A currency's month: revenue by line, and the change of what customers owe from its start to its end."""
 
     currency: str
     rows: list[RevenueRow] = field(default_factory=list)
@@ -63,9 +63,9 @@ class CurrencyBooks:
 
     @property
     def moved_to(self) -> Decimal:
-        """The closing balance as the month's movements make it from the opening one."""
-        taken = self.voided + self.credited + self.prepaid + self.paid
-        return self.opening + self.invoiced + self.prepaid_back - taken
+        """The closing balance, calculated from the opening balance and the month's movements."""
+        reductions = self.voided + self.credited + self.prepaid + self.paid
+        return self.opening + self.invoiced + self.prepaid_back - reductions
 
     @property
     def net(self) -> Decimal:
@@ -77,26 +77,28 @@ class CurrencyBooks:
 
         return [
             Check("Lines of the month's invoices = their totals", added(CHARGED), self.invoiced),
-            Check("Lines of what was voided = its totals", added(VOIDED), self.voided),
+            Check("Lines of voided invoices = their totals", added(VOIDED), self.voided),
             Check("Lines of credit notes and their taxes = their totals", added(CREDITED), self.credited),
-            Check("Opening balance and movements = what is open at the end", self.moved_to, self.closing),
+            Check("Opening balance and movements = open at the end", self.moved_to, self.closing),
         ]
 
 
 def books(month: Month) -> list[CurrencyBooks]:
-    """Work out a month's books, by currency, in a fixed number of queries. Invoices count in the month they were
-    finalized in, voids and credit notes in their own, payments by their date."""
-    found: dict[str, CurrencyBooks] = {}
+    """Calculate a month's books by currency, in a fixed number of queries.
 
-    def of(currency: str) -> CurrencyBooks:
-        return found.setdefault(currency, CurrencyBooks(currency))
+    Invoices count in the month they were finalized in, voids and credit notes in their own month, payments by date.
+    """
+    by_currency: dict[str, CurrencyBooks] = {}
+
+    def books_in(currency: str) -> CurrencyBooks:
+        return by_currency.setdefault(currency, CurrencyBooks(currency))
 
     for currency, rows in _revenue(month).items():
-        of(currency).rows = rows
+        books_in(currency).rows = rows
     for name, sums in _movements(month):
         for currency, amount in sums:
-            setattr(of(currency), name, getattr(of(currency), name) + (amount or ZERO))
-    return [found[currency] for currency in sorted(found)]
+            setattr(books_in(currency), name, getattr(books_in(currency), name) + (amount or ZERO))
+    return [by_currency[currency] for currency in sorted(by_currency)]
 
 
 def _revenue(month: Month) -> dict[str, list[RevenueRow]]:
@@ -124,7 +126,7 @@ def _by_line(when: Q) -> Iterable[tuple[Any, ...]]:
 
 
 def _credit_lines(month: Month) -> Iterator[tuple[Any, ...]]:
-    """Give what credit notes took off, with the taxes apart; one that was voided in the month counts the other way."""
+    """Yield what credit notes credited, taxes separately. Notes voided in the month count with the opposite sign."""
     names = ("credit_note__currency", "invoice_line__kind", "invoice_line__plan_version__plan__name",
              "invoice_line__feature__name")  # fmt: skip
     numbered = CreditNoteLine.objects.filter(credit_note__finalized_at__isnull=False).order_by()
@@ -154,7 +156,7 @@ def _movements(month: Month) -> Iterator[tuple[str, Iterable[tuple[str, Decimal 
 
 
 def _open_at(moment: datetime, month: Month) -> list[tuple[str, Decimal | None]]:
-    """Say what was open before a month: its live invoices as they stood, less what had come in and was taken off."""
+    """Return what was open at the start of a month: live invoices, less credit notes and payments until then."""
     live = Q(voided_at=None) | Q(voided_at__gte=moment)
     due = Invoice.objects.filter(live, finalized_at__lt=moment)
     notes = CreditNote.objects.filter(live, finalized_at__lt=moment)

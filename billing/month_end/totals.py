@@ -1,4 +1,4 @@
-"""What a stretch of customers used and earned in a month. Stretches add up, and can be kept as JSON."""
+"""Usage and accrual of a range of customers in a month. The totals of ranges add up, and can be saved as JSON."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -10,19 +10,19 @@ from billing.money import ZERO
 from billing.month_end.accrual import Accrual, Place, accrual, earned_by
 from billing.month_end.customer_ranges import CustomerRange
 from billing.month_end.months import Month
-from billing.month_end.usage import Counts, UsageTable, Went, usage_of, usage_table
+from billing.month_end.usage import Counts, UsageStatus, UsageTable, usage_of, usage_table
 
-MOST_NAMED = 20  # subscriptions that can't be rated, with why
+MOST_NAMED = 20  # subscriptions that can't be rated, with the reason
 
 
 @dataclass(slots=True)
 class ChunkTotals:
-    """Where usage went, how much was counted in all, what is earned and not billed, and what couldn't be rated.
+    """Usage by billing status, all events counted, unbilled revenue, and subscriptions that couldn't be rated.
 
-    Of the last `problems` names the first twenty, by the subscription's id, and `unrated` counts all.
+    `problems` are the first twenty of these, by the subscription's public id; `unrated` counts all.
     """
 
-    went: Counts = field(default_factory=dict)
+    usage_counts: Counts = field(default_factory=dict)
     counted: int = 0
     earned: dict[Place, tuple[Decimal, int]] = field(default_factory=dict)
     problems: dict[str, str] = field(default_factory=dict)
@@ -30,15 +30,15 @@ class ChunkTotals:
 
     @property
     def usage(self) -> UsageTable:
-        return usage_table(self.went, self.counted)
+        return usage_table(self.usage_counts, self.counted)
 
     @property
     def accrual(self) -> Accrual:
         return accrual(self.earned, self.problems, self.unrated)
 
     def add(self, other: "ChunkTotals") -> None:
-        for key, events in other.went.items():
-            self.went[key] = self.went.get(key, 0) + events
+        for key, events in other.usage_counts.items():
+            self.usage_counts[key] = self.usage_counts.get(key, 0) + events
         self.counted += other.counted
         for place, (amount, subscriptions) in other.earned.items():
             before = self.earned.get(place, (ZERO, 0))
@@ -50,7 +50,7 @@ class ChunkTotals:
 
     def as_json(self) -> dict[str, Any]:
         return {
-            "went": [[feature_id, int(went), events] for (feature_id, went), events in self.went.items()],
+            "went": [[feature_id, int(status), events] for (feature_id, status), events in self.usage_counts.items()],
             "counted": self.counted,
             "earned": [[*place, str(amount), count] for place, (amount, count) in self.earned.items()],
             "problems": self.problems,
@@ -58,32 +58,32 @@ class ChunkTotals:
         }
 
     @classmethod
-    def from_json(cls, found: dict[str, Any]) -> Self:
-        """Read what `as_json` wrote."""
+    def from_json(cls, data: dict[str, Any]) -> Self:
+        """Build the totals from what `as_json` returned."""
         return cls(
-            {(feature_id, Went(went)): events for feature_id, went, events in found["went"]},
-            found["counted"],
+            {(feature_id, UsageStatus(status)): events for feature_id, status, events in data["went"]},
+            data["counted"],
             {
                 (currency, plan, feature): (Decimal(amount), count)
-                for currency, plan, feature, amount, count in found["earned"]
+                for currency, plan, feature, amount, count in data["earned"]
             },
-            found["problems"],
-            found["unrated"],
+            data["problems"],
+            data["unrated"],
         )
 
 
-def compute_chunk(month: Month, stretch: CustomerRange, *, now: datetime) -> ChunkTotals:
-    """Work a month out for a stretch of customers, from the rows as they are. A fixed number of queries."""
-    went, counted = usage_of(month, stretch, now=now)
-    earned = earned_by(month, stretch)
-    part = ChunkTotals(unrated=len(earned.problems))
-    part.add(ChunkTotals(went, counted, earned.rows, earned.problems))
-    return part
+def compute_chunk(month: Month, customers: CustomerRange, *, now: datetime) -> ChunkTotals:
+    """Calculate a month for a range of customers from the current rows. A fixed number of queries."""
+    usage_counts, counted = usage_of(month, customers, now=now)
+    earned = earned_by(month, customers)
+    totals = ChunkTotals(unrated=len(earned.problems))
+    totals.add(ChunkTotals(usage_counts, counted, earned.rows, earned.problems))
+    return totals
 
 
-def work_out_all(month: Month, stretches: Iterable[CustomerRange], *, now: datetime) -> ChunkTotals:
-    """Work a month out, stretch by stretch."""
-    whole = ChunkTotals()
-    for stretch in stretches:
-        whole.add(compute_chunk(month, stretch, now=now))
-    return whole
+def calculate_all(month: Month, ranges: Iterable[CustomerRange], *, now: datetime) -> ChunkTotals:
+    """Calculate a month, one range of customers after the other."""
+    totals = ChunkTotals()
+    for customers in ranges:
+        totals.add(compute_chunk(month, customers, now=now))
+    return totals

@@ -1,7 +1,7 @@
-"""Where every event that counted in a month went: onto an invoice, a draft, a period still to be billed, or nowhere.
+"""The billing status of every event counted in a month: invoiced, on a draft, to be billed later, or not billed.
 
-The month of each (customer, feature) is cut into pieces that don't overlap, each with one answer, so the answers add up
-to all that was counted.
+The month of each (customer, feature) is cut into pieces that don't overlap. Each piece has one status, so the events by
+status add up to all events counted.
 """
 
 from collections import defaultdict
@@ -24,14 +24,14 @@ from customers.periods import Period
 from events.usage.contributing_events import counted_by_pair
 from events.usage.meter import UsageRequest, counts_many
 
-AT_ONCE = 500  # subscriptions
+BATCH_SIZE = 500  # subscriptions
 
 Pair = tuple[int, int]
-Counts = dict[tuple[int, "Went"], int]
+Counts = dict[tuple[int, "UsageStatus"], int]
 
 
-class Went(IntEnum):
-    """What became of usage, the strongest answer first: where two hold for one moment, the lower counts."""
+class UsageStatus(IntEnum):
+    """The billing status of usage, strongest first: if two apply to a moment, the lower value wins."""
 
     INVOICED = 1
     FREE_TRIAL = 2
@@ -45,33 +45,33 @@ class Went(IntEnum):
     NO_SUBSCRIPTION = 10
 
 
-WORDS = {
-    Went.INVOICED: "On a finalized invoice",
-    Went.FREE_TRIAL: "On an invoice, free during the trial",
-    Went.DRAFT: "On a draft",
-    Went.RUNNING: "In a period that goes on",
-    Went.DUE: "In a period that is over and not billed yet",
-    Went.VOID: "Not billed: its invoice is void",
-    Went.LEFT_OUT: "Not billed: its period is invoiced without it",
-    Went.PAUSED: "Not billed: the subscription was paused",
-    Went.NO_PRICE: "Not billed: the plan has no price for it",
-    Went.NO_SUBSCRIPTION: "Not billed: no subscription at the time",
+STATUS_LABELS = {
+    UsageStatus.INVOICED: "On a finalized invoice",
+    UsageStatus.FREE_TRIAL: "On an invoice, free during the trial",
+    UsageStatus.DRAFT: "On a draft",
+    UsageStatus.RUNNING: "In a current period",
+    UsageStatus.DUE: "In an ended period, not billed yet",
+    UsageStatus.VOID: "Not billed: its invoice is void",
+    UsageStatus.LEFT_OUT: "Not billed: its period was invoiced without it",
+    UsageStatus.PAUSED: "Not billed: the subscription was paused",
+    UsageStatus.NO_PRICE: "Not billed: the plan has no price for it",
+    UsageStatus.NO_SUBSCRIPTION: "Not billed: no subscription at the time",
 }
-BILLED = (Went.INVOICED, Went.FREE_TRIAL, Went.DRAFT)
+BILLED = (UsageStatus.INVOICED, UsageStatus.FREE_TRIAL, UsageStatus.DRAFT)
 
 
 @dataclass(frozen=True, slots=True)
 class UsageRow:
-    """How many of a feature's events went where."""
+    """The number of a feature's events with a billing status."""
 
     feature: Feature
-    went: Went
+    status: UsageStatus
     events: int
 
 
 @dataclass(frozen=True, slots=True)
 class UsageTable:
-    """A month's usage: where it went by feature, beside what was counted in all, added up apart."""
+    """A month's usage by feature and billing status, next to all events counted, which are added up separately."""
 
     rows: Sequence[UsageRow]
     counted: int
@@ -82,130 +82,133 @@ class UsageTable:
 
     @property
     def difference(self) -> int:
-        """What the rows lack to all that was counted. Zero unless events were counted while this was worked out."""
+        """Events counted that no row has. Zero unless events were counted during the calculation."""
         return self.counted - self.accounted
 
-    def totals(self) -> dict[Went, int]:
-        """Add up by answer, those that hold for nothing left out."""
-        found: dict[Went, int] = defaultdict(int)
+    def totals(self) -> dict[UsageStatus, int]:
+        """Add up the events by status, without statuses that have none."""
+        totals: dict[UsageStatus, int] = defaultdict(int)
         for row in self.rows:
-            found[row.went] += row.events
-        return dict(sorted(found.items()))
+            totals[row.status] += row.events
+        return dict(sorted(totals.items()))
 
 
-def usage_table(went: Counts, counted: int) -> UsageTable:
-    """Make the table of what was found, by the features' names, beside what was counted in all."""
-    features = Feature.objects.in_bulk({feature_id for feature_id, _ in went})
-    rows = [UsageRow(features[pk], where, events) for (pk, where), events in went.items() if events and pk in features]
-    return UsageTable(sorted(rows, key=lambda row: (row.feature.name, row.feature.pk, row.went)), counted)
+def usage_table(counts: Counts, counted: int) -> UsageTable:
+    """Build the table of events by feature name and status, next to all events counted."""
+    features = Feature.objects.in_bulk({feature_id for feature_id, _ in counts})
+    rows = [
+        UsageRow(features[pk], status, events) for (pk, status), events in counts.items() if events and pk in features
+    ]
+    return UsageTable(sorted(rows, key=lambda row: (row.feature.name, row.feature.pk, row.status)), counted)
 
 
-def usage_of(month: Month, stretch: CustomerRange, *, now: datetime) -> tuple[Counts, int]:
-    """Say where the month's usage of some customers went, by feature, and how much was counted in all."""
+def usage_of(month: Month, customers: CustomerRange, *, now: datetime) -> tuple[Counts, int]:
+    """Count the month's events of some customers by feature and billing status, and all events counted."""
     period = month.period
-    pairs = counted_by_pair(period.start, period.end, first=stretch.first, last=stretch.last)
-    found: Counts = defaultdict(int)
-    for (_, feature_id), went, events in _counted(period, pairs, _cut(period, pairs, stretch, now)):
-        found[feature_id, went] += events
-    return found, sum(pairs.values())
+    pairs = counted_by_pair(period.start, period.end, first=customers.first, last=customers.last)
+    counts: Counts = defaultdict(int)
+    for (_, feature_id), status, events in _counted(period, pairs, _cut(period, pairs, customers, now)):
+        counts[feature_id, status] += events
+    return counts, sum(pairs.values())
 
 
 def _counted(
-    period: Period, pairs: dict[Pair, int], cut: dict[Pair, list[tuple[Period, Went]]]
-) -> Iterator[tuple[Pair, Went, int]]:
-    """Count the events of each piece; a month of one piece is counted already."""
-    asked: list[tuple[Pair, Went]] = []
+    period: Period, pairs: dict[Pair, int], cut: dict[Pair, list[tuple[Period, UsageStatus]]]
+) -> Iterator[tuple[Pair, UsageStatus, int]]:
+    """Count the events of each piece. A month of one piece is counted already."""
+    statuses: list[tuple[Pair, UsageStatus]] = []
     requests = []
     for pair, events in pairs.items():
         if len(cut[pair]) == 1:
             yield pair, cut[pair][0][1], events
             continue
-        for window, went in cut[pair]:
-            asked.append((pair, went))
+        for window, status in cut[pair]:
+            statuses.append((pair, status))
             requests.append(UsageRequest(*pair, window.start, window.end))
-    for (pair, went), events in zip(asked, counts_many(requests), strict=True):
-        yield pair, went, events
+    for (pair, status), events in zip(statuses, counts_many(requests), strict=True):
+        yield pair, status, events
 
 
 def _cut(
-    period: Period, pairs: Iterable[Pair], stretch: CustomerRange, now: datetime
-) -> dict[Pair, list[tuple[Period, Went]]]:
-    """Cut the month of each pair by its invoices' lines, and by the subscriptions where these leave something open.
+    period: Period, pairs: Iterable[Pair], customers: CustomerRange, now: datetime
+) -> dict[Pair, list[tuple[Period, UsageStatus]]]:
+    """Cut the month of each pair by its invoice lines, and by its subscriptions if part of the month isn't billed.
 
-    What is billed is stronger than all that a subscription says, so where all is, it isn't read.
+    Billed statuses are stronger than those of subscriptions, so fully billed months don't load subscriptions.
     """
-    covers: dict[Pair, list[tuple[Period, Went]]] = defaultdict(list)
-    for pair, window, went in _of_lines(period, stretch):
-        covers[pair].append((window, went))
+    covers: dict[Pair, list[tuple[Period, UsageStatus]]] = defaultdict(list)
+    for pair, window, status in _of_lines(period, customers):
+        covers[pair].append((window, status))
     cut = {pair: pieces(period, covers[pair]) for pair in pairs}
-    features: dict[int, list[int]] = defaultdict(list)
-    for (customer_id, feature_id), found in cut.items():
-        if any(went not in BILLED for _, went in found):
-            features[customer_id].append(feature_id)
-    for pair, window, went in _of_subscriptions(period, features, now):
-        covers[pair].append((window, went))
-    for customer_id, left in features.items():
-        cut |= {(customer_id, pk): pieces(period, covers[customer_id, pk]) for pk in left}
+    unbilled: dict[int, list[int]] = defaultdict(list)
+    for (customer_id, feature_id), pair_pieces in cut.items():
+        if any(status not in BILLED for _, status in pair_pieces):
+            unbilled[customer_id].append(feature_id)
+    for pair, window, status in _of_subscriptions(period, unbilled, now):
+        covers[pair].append((window, status))
+    for customer_id, feature_ids in unbilled.items():
+        cut |= {(customer_id, pk): pieces(period, covers[customer_id, pk]) for pk in feature_ids}
     return cut
 
 
-def pieces(period: Period, covers: Iterable[tuple[Period, Went]]) -> list[tuple[Period, Went]]:
-    """Cut a period where an answer begins or ends; each piece has the strongest of the answers that hold in it."""
-    clipped = [(max(each.start, period.start), min(each.end, period.end), went) for each, went in covers]
-    inside = [(start, end, went) for start, end, went in clipped if start < end]
+def pieces(period: Period, covers: Iterable[tuple[Period, UsageStatus]]) -> list[tuple[Period, UsageStatus]]:
+    """Cut a period where a status starts or ends. Each piece has the strongest status that applies to it."""
+    clipped = [(max(window.start, period.start), min(window.end, period.end), status) for window, status in covers]
+    inside = [(start, end, status) for start, end, status in clipped if start < end]
     edges = sorted({period.start, period.end, *(edge for start, end, _ in inside for edge in (start, end))})
-    found: list[tuple[Period, Went]] = []
+    joined: list[tuple[Period, UsageStatus]] = []
     for start, end in pairwise(edges):
-        holding = (went for first, last, went in inside if first <= start and end <= last)
-        went = min(holding, default=Went.NO_SUBSCRIPTION)
-        goes_on = bool(found) and found[-1][1] == went
-        found.append((Period(found.pop()[0].start if goes_on else start, end), went))
-    return found
+        statuses = (status for first, last, status in inside if first <= start and end <= last)
+        status = min(statuses, default=UsageStatus.NO_SUBSCRIPTION)
+        continues = bool(joined) and joined[-1][1] == status
+        joined.append((Period(joined.pop()[0].start if continues else start, end), status))
+    return joined
 
 
-def _of_lines(period: Period, stretch: CustomerRange) -> Iterator[tuple[Pair, Period, Went]]:
+def _of_lines(period: Period, customers: CustomerRange) -> Iterator[tuple[Pair, Period, UsageStatus]]:
     lines = InvoiceLine.objects.filter(
         kind__in=(LineKind.USAGE, LineKind.LATE_USAGE),
         period_start__lt=period.end,
         period_end__gt=period.start,
-        invoice__customer__gte=stretch.first,
-        invoice__customer__lte=stretch.last,
+        invoice__customer__gte=customers.first,
+        invoice__customer__lte=customers.last,
     )
     columns = ("invoice__customer_id", "feature_id", "feature__reset", "invoice__state", "computation")
-    for customer_id, feature_id, reset, state, how in lines.order_by().values_list(*columns).iterator(2_000):
-        went = _state(state, is_trial=bool(how.get("trial")))
-        for span in recorded_windows(how):
-            # A running total charges all that came before, too.
+    for customer_id, feature_id, reset, state, computation in lines.order_by().values_list(*columns).iterator(2_000):
+        status = _status(state, is_trial=bool(computation.get("trial")))
+        for span in recorded_windows(computation):
+            # A running total charges all earlier usage too.
             since = period.start if reset == UsageReset.CUMULATIVE else span.start
             if since < span.end:
-                yield (customer_id, feature_id or 0), Period(since, span.end), went
+                yield (customer_id, feature_id or 0), Period(since, span.end), status
 
 
-def _state(state: str, *, is_trial: bool) -> Went:
+def _status(state: str, *, is_trial: bool) -> UsageStatus:
     if state == InvoiceState.VOID:
-        return Went.VOID
+        return UsageStatus.VOID
     if is_trial:
-        return Went.FREE_TRIAL
-    return Went.DRAFT if state == InvoiceState.DRAFT else Went.INVOICED
+        return UsageStatus.FREE_TRIAL
+    return UsageStatus.DRAFT if state == InvoiceState.DRAFT else UsageStatus.INVOICED
 
 
 def _of_subscriptions(
-    period: Period, features: dict[int, list[int]], now: datetime
-) -> Iterator[tuple[Pair, Period, Went]]:
-    ids = Subscription.objects.filter(customer__in=list(features)).order_by("pk").values_list("pk", flat=True)
-    for some in batched(ids, AT_ONCE) if features else ():
-        for subscription in load_terms(some).values():
-            for feature_id in features[subscription.customer_id]:
-                for window, went in subscription_windows(subscription, feature_id, period, now):
-                    yield (subscription.customer_id, feature_id), window, went
+    period: Period, features_by_customer: dict[int, list[int]], now: datetime
+) -> Iterator[tuple[Pair, Period, UsageStatus]]:
+    subscriptions = Subscription.objects.filter(customer__in=list(features_by_customer)).order_by("pk")
+    ids = subscriptions.values_list("pk", flat=True)
+    for batch in batched(ids, BATCH_SIZE) if features_by_customer else ():
+        for subscription in load_terms(batch).values():
+            for feature_id in features_by_customer[subscription.customer_id]:
+                for window, status in subscription_windows(subscription, feature_id, period, now):
+                    yield (subscription.customer_id, feature_id), window, status
 
 
 def subscription_windows(
     subscription: BilledSubscription, feature_id: int, period: Period, now: datetime
-) -> Iterator[tuple[Period, Went]]:
-    """Say what a subscription makes of a feature's usage in a period, as long as no line says more."""
+) -> Iterator[tuple[Period, UsageStatus]]:
+    """Yield the billing status of usage without invoice lines, by a subscription's phases and billing progress."""
     for _, window in subscription.windows(period, PAUSED):
-        yield window, Went.PAUSED
+        yield window, UsageStatus.PAUSED
     billed = subscription.progress.billed_until or subscription.started_at
     running = subscription.schedule.boundary(subscription.schedule.index_at(max(now, subscription.started_at)))
     if subscription.ended_at is not None and subscription.ended_at <= now:
@@ -213,14 +216,14 @@ def subscription_windows(
     for phase, window in subscription.windows(period, ACTIVE, TRIAL):
         plan = subscription.plans[phase.version_id]
         if not any(price.feature.id == feature_id for price in plan.usage):
-            yield window, Went.NO_PRICE
+            yield window, UsageStatus.NO_PRICE
             continue
         spans = (
-            (period.start, billed, Went.LEFT_OUT),
-            (billed, running, Went.DUE),
-            (running, period.end, Went.RUNNING),
+            (period.start, billed, UsageStatus.LEFT_OUT),
+            (billed, running, UsageStatus.DUE),
+            (running, period.end, UsageStatus.RUNNING),
         )
-        for start, end, went in spans:
+        for start, end, status in spans:
             first, last = max(start, window.start), min(end, window.end)
             if first < last:
-                yield Period(first, last), went
+                yield Period(first, last), status

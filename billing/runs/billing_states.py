@@ -1,4 +1,4 @@
-"""Which subscriptions are due: kept in one row each, brought up to date from the subscriptions' own facts."""
+"""Which subscriptions are due: one row for each subscription, updated when the subscription changes."""
 
 from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
@@ -14,13 +14,13 @@ from config.db.bulk_update import update_in
 from events.ledger.closing import close_usage
 from events.usage.meter import floor_hour
 
-CLOSED_AT_ONCE = 5_000  # subscriptions, so that memory stays flat
+CLOSE_BATCH = 5_000  # subscriptions, so that memory stays flat
 RETRY_AFTER = timedelta(hours=1)
 LONGEST_RETRY = timedelta(hours=24)
-SHORTEST_PERIOD = timedelta(hours=22)  # a day in which clocks go forward, and to spare
+SHORTEST_PERIOD = timedelta(hours=22)  # a day on which clocks go forward, less an hour to spare
 
-# A due moment that is too early only costs a look. One that is too late would miss an invoice, so what can move it
-# forward is looked for here: a new subscription, an end that was set, moved or taken back, a trial cut short.
+# A due date that is too early only costs a query. One that is too late would miss an invoice, so changes that can make
+# it earlier are found here: a new subscription, an end that was set, moved or removed, a trial that was shortened.
 ADD_MISSING = """
     INSERT INTO billing_billingstate (subscription_id, due_at, opened, parked_reason, attempts)
     SELECT subscription.id, subscription.started_at, false, '', 0
@@ -49,38 +49,38 @@ SAVED = ("due_at", "billed_until", "opened", "closed_at", "parked_at", "parked_r
 
 
 def refresh_states() -> None:
-    """Give every subscription its row, and move due moments forward where the subscription changed. Set-based."""
+    """Create missing rows, and make due dates earlier where the subscription changed. Set-based."""
     with transaction.atomic(), connection.cursor() as cursor:
         for statement in (ADD_MISSING, NOTICE_ENDS, NOTICE_OPENINGS):
             cursor.execute(statement)
 
 
 def due(as_of: datetime) -> QuerySet[BillingState]:
-    """Keep the states that there is something to do for: due, and not parked until later."""
-    waiting = Q(parked_at__isnull=False) & (Q(retry_at=None) | Q(retry_at__gt=as_of))
-    return BillingState.objects.filter(due_at__lte=as_of).exclude(waiting)
+    """Filter to the states that are due, without parked ones whose retry isn't due."""
+    is_parked = Q(parked_at__isnull=False) & (Q(retry_at=None) | Q(retry_at__gt=as_of))
+    return BillingState.objects.filter(due_at__lte=as_of).exclude(is_parked)
 
 
 def close_due(as_of: datetime, subscription_ids: Collection[int] | None = None) -> None:
-    """Have usage tracking note from now on what changes the usage that is about to be invoiced. All, or of some.
+    """Close the usage that is about to be invoiced, of all or some subscriptions: changes from now on are late usage.
 
-    Call it before a run's transaction: it returns once what isn't noted is there to be read. Whole hours before the
-    moment are closed, and periods that end within its hour to the minute.
+    Call it before a run's transaction: it returns once usage that doesn't count as late can be read. Entire hours
+    before the moment are closed, and periods that end within its hour to the minute.
     """
-    closing = BillingState.objects.filter(due_at__lte=as_of)
+    states = BillingState.objects.filter(due_at__lte=as_of)
     if subscription_ids is not None:
-        closing = closing.filter(pk__in=subscription_ids)
-    rows = closing.values_list("subscription__customer_id", "due_at", "subscription__ended_at")
-    for part in batched(rows.iterator(chunk_size=CLOSED_AT_ONCE), CLOSED_AT_ONCE):
+        states = states.filter(pk__in=subscription_ids)
+    rows = states.values_list("subscription__customer_id", "due_at", "subscription__ended_at")
+    for batch in batched(rows.iterator(chunk_size=CLOSE_BATCH), CLOSE_BATCH):
         until: dict[int, datetime] = {}
-        for customer_id, due_at, ended_at in part:
+        for customer_id, due_at, ended_at in batch:
             if due_at is not None:
                 until[customer_id] = max(until.get(customer_id, due_at), _closed_until(due_at, ended_at, as_of))
         close_usage(until)
 
 
 def _closed_until(due_at: datetime, ended_at: datetime | None, as_of: datetime) -> datetime:
-    """Cover every period that ends by `as_of`, and as little of the hour that is running as can be."""
+    """Cover every period that ends by `as_of`, and as little of the current hour as possible."""
     hour = floor_hour(as_of)
     catches_up = due_at < as_of - SHORTEST_PERIOD
     if catches_up or (ended_at is not None and hour < ended_at <= as_of):
@@ -89,12 +89,12 @@ def _closed_until(due_at: datetime, ended_at: datetime | None, as_of: datetime) 
 
 
 def parked() -> QuerySet[BillingState]:
-    """Keep subscriptions that could not be billed, the longest waiting first."""
+    """Filter to subscriptions that couldn't be billed, the longest waiting first."""
     return BillingState.objects.filter(parked_at__isnull=False).order_by("parked_at")
 
 
 def advance(state: BillingState, subscription: BilledSubscription) -> None:
-    """Take over the subscription's billing progress, and when it is due next. Saved by the caller."""
+    """Copy the subscription's billing progress to its state, with its next due date. The caller saves it."""
     progress = subscription.progress
     state.opened, state.billed_until, state.closed_at = progress.opened, progress.billed_until, progress.closed_at
     step = next_invoice(subscription)
@@ -102,12 +102,12 @@ def advance(state: BillingState, subscription: BilledSubscription) -> None:
 
 
 def unpark(state: BillingState) -> None:
-    """Take a subscription back that could be billed. Saved by the caller."""
+    """Clear the problem of a subscription that was billed. The caller saves it."""
     state.parked_at, state.parked_reason, state.attempts, state.retry_at = None, "", 0, None
 
 
 def park(state: BillingState, reason: str, *, now: datetime) -> None:
-    """Put a subscription aside with the reason, to be tried again: after an hour, then twice as long, up to a day."""
+    """Park a subscription with the reason and retry it after an hour, then twice as long, up to a day. Caller saves."""
     state.parked_at = state.parked_at or now
     state.parked_reason = reason
     state.attempts += 1
@@ -115,5 +115,5 @@ def park(state: BillingState, reason: str, *, now: datetime) -> None:
 
 
 def save_states(states: Sequence[BillingState]) -> None:
-    """Write many states that are there already, in one statement."""
+    """Update many existing states in one statement."""
     update_in(states, SAVED)

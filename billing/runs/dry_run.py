@@ -1,7 +1,7 @@
-"""Dry runs: what a billing run would do by some moment, worked out by the same code, with nothing written but the run.
+"""Dry runs: the invoices that a billing run would make, calculated by the same code. Only the dry run is saved.
 
-A dry run takes no lock and closes nothing, so it can go on beside a real one, of which it then sees what is committed.
-It looks at parked subscriptions too, as if it were time to try them again.
+A dry run takes no locks and closes no usage, so it can run beside a billing run, of which it sees committed invoices.
+It includes parked subscriptions as if their retry were due.
 """
 
 from collections.abc import Collection, Iterable, Mapping
@@ -27,26 +27,26 @@ from config.refusals import Refused
 from customers.models import PhaseKind, Subscription, SubscriptionPhase
 
 FARTHEST = timedelta(days=366)
-SETTLING = (InvoiceKind.CYCLE, InvoiceKind.FINAL)  # of these a period has one, to be compared with the one before
+COMPARED = (InvoiceKind.CYCLE, InvoiceKind.FINAL)  # each period has one of these, compared with the period before
 
 
 class TooFarAhead(Refused):
-    """Nobody's invoices are worked out so far ahead."""
+    """A dry run can't look that far ahead."""
 
 
 def start_dry_run(*, as_of: datetime, now: datetime, by: User | None = None) -> BillingRun:
-    """Begin to work out all that will be due by `as_of`, at most a year ahead. Finished at once when nothing is.
+    """Start a dry run of all that will be due by `as_of`, at most a year ahead. It is finished if nothing is due.
 
     Raises `TooFarAhead`.
     """
     if as_of > now + FARTHEST:
-        raise TooFarAhead("A dry run looks at most a year ahead.")
-    chosen = may_be_due(as_of)
+        raise TooFarAhead("A dry run can look at most a year ahead.")
+    subscriptions = may_be_due(as_of)
     with transaction.atomic():
         run = BillingRun.objects.create(
-            kind=RunKind.DRY, as_of=as_of, started_at=now, started_by=by, subscriptions=chosen.count()
+            kind=RunKind.DRY, as_of=as_of, started_at=now, started_by=by, subscriptions=subscriptions.count()
         )
-        cut_into_chunks(run, chosen.values("pk"))
+        cut_into_chunks(run, subscriptions.values("pk"))
     if not run.subscriptions:
         add_up_run(run.pk, now=now)
         run.refresh_from_db()
@@ -54,14 +54,14 @@ def start_dry_run(*, as_of: datetime, now: datetime, by: User | None = None) -> 
 
 
 def unfinished_dry_runs() -> QuerySet[BillingRun]:
-    """Keep dry runs that still have something to work out."""
+    """Filter to dry runs that aren't finished."""
     return BillingRun.objects.filter(kind=RunKind.DRY, state=RunState.RUNNING)
 
 
 def may_be_due(as_of: datetime) -> QuerySet[Subscription]:
-    """Keep subscriptions that may owe an invoice by the moment, by their standing and by what changed since.
+    """Filter to subscriptions that may owe an invoice by the moment, by their billing state and changes since.
 
-    Some of them won't: that only costs a look. It says what `refresh_states` would write.
+    For some of them nothing will be due. It finds the changes that `refresh_states` would save.
     """
     opening = SubscriptionPhase.objects.filter(
         subscription=OuterRef("pk"), superseded_at=None, kind=PhaseKind.ACTIVE, starts_at__lte=as_of
@@ -74,53 +74,57 @@ def may_be_due(as_of: datetime) -> QuerySet[Subscription]:
     return Subscription.objects.filter(is_new | Q(billing__due_at__lte=as_of) | has_other_end | opens)
 
 
-def foresee_due(*, now: datetime, at_most: int) -> tuple[int, dict[int, ExpectedInvoices] | None]:
-    """Work out what a run would do now, without those that wait for another try, and count them.
+def expected_now(*, now: datetime, at_most: int) -> tuple[int, dict[int, ExpectedInvoices] | None]:
+    """Calculate what a run would do now, except for parked subscriptions whose retry isn't due, and count them.
 
-    Of more than `at_most` only the number is told, and some of them may not be due after all.
+    For more than `at_most` subscriptions, return only their number, which may include some that aren't due.
     """
-    waiting = Q(billing__parked_at__isnull=False) & (Q(billing__retry_at=None) | Q(billing__retry_at__gt=now))
-    chosen = may_be_due(now).exclude(pk__in=Subscription.objects.filter(waiting))
-    count = chosen.count()
+    parked = Q(billing__parked_at__isnull=False) & (Q(billing__retry_at=None) | Q(billing__retry_at__gt=now))
+    subscriptions = may_be_due(now).exclude(pk__in=Subscription.objects.filter(parked))
+    count = subscriptions.count()
     if count > at_most:
         return count, None
-    found = dry_run(list(chosen.order_by("pk").values_list("pk", flat=True)), as_of=now) if count else {}
-    due = {pk: each for pk, each in found.items() if each.computed or each.problem}
+    ids = list(subscriptions.order_by("pk").values_list("pk", flat=True)) if count else []
+    by_subscription = dry_run(ids, as_of=now) if ids else {}
+    due = {pk: expected for pk, expected in by_subscription.items() if expected.computed or expected.problem}
     return len(due), due
 
 
 def dry_run_chunk(chunk_id: int, *, now: datetime) -> Tally | None:
-    """Work out a chunk of a dry run, all or nothing. `None`: another worker has it, or it is finished already."""
+    """Calculate a chunk of a dry run, all or nothing. `None` if another worker holds the chunk or it is finished."""
     with transaction.atomic():
         chunk = claim_chunk(chunk_id)
         if chunk is None:
             return None
-        span = may_be_due(chunk.run.as_of).filter(pk__gte=chunk.first_id, pk__lte=chunk.last_id)
-        found = dry_run(list(span.order_by("pk").values_list("pk", flat=True)), as_of=chunk.run.as_of)
-        copy_in(findings(chunk.run, found))
-        tally = tally_of(found)
+        subscriptions = may_be_due(chunk.run.as_of).filter(pk__gte=chunk.first_id, pk__lte=chunk.last_id)
+        expected = dry_run(list(subscriptions.order_by("pk").values_list("pk", flat=True)), as_of=chunk.run.as_of)
+        copy_in(findings(chunk.run, expected))
+        tally = tally_of(expected)
         finish_chunk(chunk, tally, now=now)
     add_up_run(chunk.run_id, now=now)
     return tally
 
 
-def tally_of(found: Mapping[int, ExpectedInvoices]) -> Tally:
-    """Count what was found as a run counts what it did."""
-    tally = Tally(len(found), problems={pk: each.problem for pk, each in found.items() if each.problem})
+def tally_of(by_subscription: Mapping[int, ExpectedInvoices]) -> Tally:
+    """Count expected invoices and problems, as a run counts real ones."""
+    problems = {pk: expected.problem for pk, expected in by_subscription.items() if expected.problem}
+    tally = Tally(len(by_subscription), problems=problems)
     tally.count(
-        (computed.work.subscription.currency, computed.total) for each in found.values() for computed in each.computed
+        (computed.work.subscription.currency, computed.total)
+        for expected in by_subscription.values()
+        for computed in expected.computed
     )
     return tally
 
 
-def findings(run: BillingRun, found: Mapping[int, ExpectedInvoices]) -> list[RunFinding]:
-    """Make the unsaved rows of the invoices that were worked out, each compared with the one before it."""
-    before = latest_totals(found)
+def findings(run: BillingRun, by_subscription: Mapping[int, ExpectedInvoices]) -> list[RunFinding]:
+    """Build the unsaved rows of expected invoices, each compared with the invoice of the period before."""
+    totals = latest_totals(by_subscription)
     rows = []
-    for subscription_id, foreseen in found.items():
-        for computed in foreseen.computed:
+    for subscription_id, expected in by_subscription.items():
+        for computed in expected.computed:
             step, total = computed.work.step, computed.total
-            previous = before.get(subscription_id) if step.kind in SETTLING else None
+            previous = totals.get(subscription_id) if step.kind in COMPARED else None
             rows.append(
                 RunFinding(
                     run=run,
@@ -134,19 +138,19 @@ def findings(run: BillingRun, found: Mapping[int, ExpectedInvoices]) -> list[Run
                     change=None if previous is None else total - previous,
                 )
             )
-            if step.kind in SETTLING:
-                before[subscription_id] = total
+            if step.kind in COMPARED:
+                totals[subscription_id] = total
     return rows
 
 
 def latest_totals(subscription_ids: Collection[int]) -> dict[int, Decimal]:
-    """Read what each subscription's latest period came to on its invoice. One query."""
+    """Load the total of each subscription's latest period invoice. One query."""
     latest = latest_settled(Invoice.objects.filter(subscription_id__in=subscription_ids))
     rows: Iterable[tuple[int | None, Decimal]] = latest.values_list("subscription_id", "total")
     return {subscription_id: total for subscription_id, total in rows if subscription_id is not None}
 
 
 def latest_settled(invoices: QuerySet[Invoice]) -> QuerySet[Invoice]:
-    """Keep the invoice of each subscription's latest period, if it isn't void."""
-    settled = invoices.filter(kind__in=SETTLING).exclude(state=InvoiceState.VOID)
-    return settled.order_by("subscription_id", "-period_end", "-pk").distinct("subscription_id")
+    """Filter to the live invoice of each subscription's latest period."""
+    live = invoices.filter(kind__in=COMPARED).exclude(state=InvoiceState.VOID)
+    return live.order_by("subscription_id", "-period_end", "-pk").distinct("subscription_id")

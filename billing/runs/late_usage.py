@@ -1,4 +1,4 @@
-"""The nightly look whether invoiced lines still say what usage says: finds what no note told of."""
+"""Late usage in the background: credit reductions, bill ended subscriptions, check recent invoices every night."""
 
 import logging
 from collections import defaultdict
@@ -8,7 +8,7 @@ from decimal import Decimal
 
 from django.db import transaction
 
-from billing.charges.late_items import NOTHING, Figures, of_prices
+from billing.charges.late_items import NOTHING, Figures, figures_by_price
 from billing.charges.next_invoice import late_invoice
 from billing.explanation.proof import spans_of
 from billing.invoicing.compute import InvoiceRequest, compute_invoices
@@ -47,18 +47,18 @@ type Key = tuple[int, datetime, int]  # subscription, period's start, price
 
 
 def check_recent(*, now: datetime) -> int:
-    """Note the periods of the last two months' invoices whose usage lines count other events than usage does now.
+    """Add checks for the invoiced periods of the last two months whose lines and usage count different events.
 
-    Returns how many. What an adjustment says already is no difference. A second call finds the same.
+    Returns how many. Differences that an adjustment holds already are left out. A second call returns the same.
     """
-    found = 0
+    count = 0
     for lines in _recent_lines(now - timedelta(days=DAYS)):
         differing = _differing(lines)
         add_checks(differing, now=now)
-        found += len(differing)
-    if found:
-        log.warning("Usage of %s invoiced periods changed without a note: they are worked out anew", found)
-    return found
+        count += len(differing)
+    if count:
+        log.warning("The usage of %s invoiced periods changed without a note. They will be recalculated.", count)
+    return count
 
 
 def _recent_lines(since: datetime) -> Iterator[list[InvoiceLine]]:
@@ -74,17 +74,17 @@ def _recent_lines(since: datetime) -> Iterator[list[InvoiceLine]]:
 
 def _differing(lines: Sequence[InvoiceLine]) -> set[tuple[int, Period]]:
     horizon = ledger_horizon()
-    lines = [line for line in lines if horizon is None or not _is_gone(line, horizon)]
+    lines = [line for line in lines if horizon is None or not _is_pruned(line, horizon)]
     charged, counted = _charged(lines), _counted(lines)
-    found = set()
+    differing = set()
     for line in lines:
         key = _key(line)
         if (charged[key].events, charged[key].checksum) != (counted[key].events, counted[key].checksum):
-            found.add((key[0], _period(line.invoice)))
-    return found
+            differing.add((key[0], _period(line.invoice)))
+    return differing
 
 
-def _is_gone(line: InvoiceLine, horizon: datetime) -> bool:
+def _is_pruned(line: InvoiceLine, horizon: datetime) -> bool:
     edges = [edge for span in spans_of(line) for edge in (span.start, span.end)]
     return any(floor_hour(edge) != edge and floor_hour(edge) < horizon for edge in edges)
 
@@ -96,53 +96,53 @@ def _key(line: InvoiceLine) -> Key:
 
 def _period(invoice: Invoice) -> Period:
     if invoice.period_start is None or invoice.period_end is None:
-        raise ValueError("The invoice of a billing period has one")
+        raise ValueError("The invoice of a billing period has no period")
     return Period(invoice.period_start, invoice.period_end)
 
 
 def _charged(lines: Sequence[InvoiceLine]) -> dict[Key, Figures]:
-    found: dict[Key, Figures] = defaultdict(lambda: NOTHING)
+    charged: dict[Key, Figures] = defaultdict(lambda: NOTHING)
     for line in lines:
-        found[_key(line)] = found[_key(line)].plus(of_prices([line])[line.price_id or 0])
+        charged[_key(line)] = charged[_key(line)].plus(figures_by_price([line])[line.price_id or 0])
     rows = LateAdjustment.objects.filter(
-        subscription_id__in={key[0] for key in found}, period_start__in={key[1] for key in found}
+        subscription_id__in={key[0] for key in charged}, period_start__in={key[1] for key in charged}
     )
     for row in rows.exclude(state=LateState.CANCELLED):
         key = (row.subscription_id, row.period_start, row.price_id)
-        found[key] = found[key].plus(after_of(row).minus(before_of(row)))
-    return found
+        charged[key] = charged[key].plus(after_of(row).minus(before_of(row)))
+    return charged
 
 
 def _counted(lines: Sequence[InvoiceLine]) -> dict[Key, Figures]:
-    asks = [(line, span) for line in lines for span in spans_of(line)]
+    line_spans = [(line, span) for line in lines for span in spans_of(line)]
     requests = [
-        UsageRequest(line.invoice.customer_id, line.feature_id or 0, span.start, span.end) for line, span in asks
+        UsageRequest(line.invoice.customer_id, line.feature_id or 0, span.start, span.end) for line, span in line_spans
     ]
-    found: dict[Key, Figures] = defaultdict(lambda: NOTHING)
-    for (line, _), usage in zip(asks, usage_many(requests), strict=True):
-        found[_key(line)] = found[_key(line)].plus(Figures(events=usage.events, checksum=usage.checksum))
-    return found
+    counted: dict[Key, Figures] = defaultdict(lambda: NOTHING)
+    for (line, _), usage in zip(line_spans, usage_many(requests), strict=True):
+        counted[_key(line)] = counted[_key(line)].plus(Figures(events=usage.events, checksum=usage.checksum))
+    return counted
 
 
-MEMO = "Usage of the invoice's period is lower than was invoiced."
+MEMO = "Usage of the invoice's period is lower than the usage invoiced."
 
 
 def credit_reductions(*, now: datetime) -> list[CreditNote]:
-    """Write a credit note for every reduction that waits, if the policy says so; return them. Safe to repeat.
+    """Write a credit note for every waiting reduction, if the policy says so; return the notes. Safe to repeat.
 
-    What can't be credited in full, because the charge stands on other invoices or was credited before, says why and is
-    taken off the next invoice.
+    A reduction that can't be credited in full, because its charge is on other invoices or was credited before, gets
+    the reason and is deducted on the next invoice.
     """
     if not read_policy().credits_less:
         return []
     waiting = LateAdjustment.objects.filter(
-        state=LateState.WAITING, amount__lt=0, invoice__state__in=("finalized", "paid"), reason=""
+        state=LateState.WAITING,
+        amount__lt=0,
+        invoice__state__in=(InvoiceState.FINALIZED, InvoiceState.PAID),
+        reason="",
     )
-    found = []
-    for pk in list(waiting.order_by("pk").values_list("pk", flat=True)):
-        note = _credit(pk, now)
-        found += [note] if note is not None else []
-    return found
+    notes = [_credit(pk, now) for pk in list(waiting.order_by("pk").values_list("pk", flat=True))]
+    return [note for note in notes if note is not None]
 
 
 def _credit(pk: int, now: datetime) -> CreditNote | None:
@@ -162,7 +162,7 @@ def _credit(pk: int, now: datetime) -> CreditNote | None:
                 )
                 note = finalize_credit_note(draft, now=now, by=None)
         except CannotCredit as refused:
-            row.reason = f"Taken off the next invoice: {refused}"[:255]
+            row.reason = f"Deducted on the next invoice: {refused}"[:255]
             row.save()
             return None
         row.state, row.credit_note = LateState.CREDITED, note
@@ -178,32 +178,32 @@ def _locked(pk: int) -> LateAdjustment | None:
 
 
 def _amounts(invoice: Invoice, row: LateAdjustment) -> Iterator[tuple[int, Decimal]]:
-    """Spread the reduction, after the discounts that its charge had, over the invoice's lines of its price."""
-    left = -row.amount - row.discount_back
-    for each in creditable(invoice):
-        if each.line.price_id == row.price_id and left > 0 and each.left > 0:
-            part = min(left, each.left)
-            left -= part
-            yield each.line.pk, part
-    if left > 0:
-        raise CannotCredit(f"{invoice} doesn't hold all of it any more.")
+    """Spread the reduction, less the discounts of its charge, over the invoice's lines of its price."""
+    remaining = -row.amount - row.discount_back
+    for charge in creditable(invoice):
+        if charge.line.price_id == row.price_id and remaining > 0 and charge.left > 0:
+            amount = min(remaining, charge.left)
+            remaining -= amount
+            yield charge.line.pk, amount
+    if remaining > 0:
+        raise CannotCredit(f"{invoice} has less than that left to credit.")
 
 
 def bill_ended(*, now: datetime) -> list[Invoice]:
-    """Draft an invoice for every ended subscription that late usage waits for; return those that were drafted.
+    """Draft an invoice for every ended subscription with waiting late usage; return the drafts.
 
-    One that has such a draft already takes the rest in. Differences of nothing make no invoice. Safe to repeat, and
-    side by side: a subscription that somebody else bills is passed over.
+    A subscription's existing draft is recomputed instead. Differences of zero make no invoice. Safe to repeat and to
+    run concurrently: a subscription that another worker has locked is skipped.
     """
     waiting = LateAdjustment.objects.filter(state=LateState.WAITING, subscription__billing__due_at=None).exclude(
         amount=0
     )
-    found = []
+    drafts = []
     for subscription_id in sorted(set(waiting.values_list("subscription_id", flat=True))):
         with transaction.atomic():
             invoice = _bill(subscription_id, now)
-            found += [invoice] if invoice is not None else []
-    return found
+            drafts += [invoice] if invoice is not None else []
+    return drafts
 
 
 def _bill(subscription_id: int, now: datetime) -> Invoice | None:
@@ -213,7 +213,7 @@ def _bill(subscription_id: int, now: datetime) -> Invoice | None:
     if draft is not None:
         try:
             return recompute(draft, now=now)
-        except Refused:  # finalized meanwhile: the next call makes another
+        except Refused:  # finalized in the meantime: the next call makes a new draft
             return None
     state = BillingState.objects.select_for_update(skip_locked=True).filter(pk=subscription_id).first()
     if state is None:

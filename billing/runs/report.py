@@ -1,4 +1,4 @@
-"""What a run's page tells beside its figures: what it put aside and how that stands now, and what a dry run found."""
+"""What a run's page shows besides its totals: parked subscriptions, expected changes, pace and preview."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,14 +10,15 @@ from django.db.models.functions import Abs, RowNumber
 
 from billing.models import BillingRun, RunFinding
 from billing.runs.billing_run import Tally
-from billing.runs.dry_run import foresee_due, tally_of
+from billing.runs.dry_run import expected_now, tally_of
+from config.jobs import percent_done
 
 MOST_SHOWN = 10
 
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """How fast a run goes: subscriptions a second, seconds it took so far, and those that are left if it goes on so."""
+    """How fast a run is: subscriptions per second, seconds so far, and the seconds left at that pace."""
 
     percent: int
     per_second: float
@@ -27,7 +28,7 @@ class Pace:
 
 @dataclass(frozen=True, slots=True)
 class AmountChange:
-    """An invoice of a dry run beside the one of the period before."""
+    """An invoice of a dry run compared with the invoice of the period before."""
 
     finding: RunFinding
     before: Decimal
@@ -36,37 +37,37 @@ class AmountChange:
 
 
 def pace(run: BillingRun, *, now: datetime) -> Pace:
-    """Tell how far a run is and how fast it goes. `seconds_left` of `None`: it is over, or nobody knows yet."""
+    """Return how far a run is and how fast it is. `seconds_left` is `None` if it is finished or not yet known."""
     seconds = max(((run.finished_at or now) - run.started_at).total_seconds(), 0.001)
     per_second = run.done / seconds
-    percent = 100 if not run.subscriptions else min(100, run.done * 100 // run.subscriptions)
-    left = max(run.subscriptions - run.done, 0)
-    is_open = run.finished_at is None and per_second > 0
-    return Pace(percent, per_second, seconds, round(left / per_second) if is_open else None)
+    seconds_left = None
+    if run.finished_at is None and per_second > 0:
+        seconds_left = round(max(run.subscriptions - run.done, 0) / per_second)
+    return Pace(percent_done(run.done, run.subscriptions), per_second, seconds, seconds_left)
 
 
 def problems(run: BillingRun) -> QuerySet[RunFinding]:
-    """Keep what a run couldn't bill, with the customer and with how the subscription stands now."""
+    """Filter to what a run couldn't bill, with the customer and the current billing state."""
     return run.findings.exclude(problem="").select_related("subscription__customer", "subscription__billing")
 
 
 def still_parked(run: BillingRun) -> list[int]:
-    """List the subscriptions that the run put aside and that still wait for another try."""
-    waiting = run.findings.exclude(problem="").filter(subscription__billing__parked_at__isnull=False)
-    return list(waiting.order_by("pk").values_list("subscription_id", flat=True))
+    """List the subscriptions that the run parked and that are still parked."""
+    parked = run.findings.exclude(problem="").filter(subscription__billing__parked_at__isnull=False)
+    return list(parked.order_by("pk").values_list("subscription_id", flat=True))
 
 
 def biggest_changes(run: BillingRun) -> list[AmountChange]:
-    """List where a dry run's invoices differ most from the period before, of each currency the ten largest."""
+    """List the ten largest changes of a dry run's invoices from the period before, by currency."""
     place = Window(RowNumber(), partition_by="currency", order_by=[Abs("change").desc(), F("pk").asc()])
     changed = run.findings.filter(change__isnull=False).exclude(change=0)
-    chosen = changed.alias(place=place).filter(place__lte=MOST_SHOWN).select_related("subscription__customer")
-    return [_change(finding) for finding in chosen.order_by("currency", Abs("change").desc(), "pk")]
+    largest = changed.alias(place=place).filter(place__lte=MOST_SHOWN).select_related("subscription__customer")
+    return [_change(finding) for finding in largest.order_by("currency", Abs("change").desc(), "pk")]
 
 
 def _change(finding: RunFinding) -> AmountChange:
     if finding.change is None or finding.total is None:
-        raise ValueError("Only invoices with one before them are compared")
+        raise ValueError("Only invoices with an invoice before them are compared")
     before = finding.total - finding.change
     percent = round(finding.change * 100 / before) if before else None
     return AmountChange(finding, before, finding.change, percent)
@@ -74,7 +75,7 @@ def _change(finding: RunFinding) -> AmountChange:
 
 @dataclass(frozen=True, slots=True)
 class Outlook:
-    """What a run would do now: how many subscriptions it looks at, and what comes of them unless these are too many."""
+    """A preview of a run: how many subscriptions it would bill, and the result unless there are too many."""
 
     subscriptions: int
     tally: Tally | None
@@ -82,9 +83,9 @@ class Outlook:
 
 
 def outlook(*, now: datetime, at_most: int = 500) -> Outlook:
-    """Work out what a run would do now, for up to so many subscriptions; of more only say how many."""
-    count, found = foresee_due(now=now, at_most=at_most)
-    if found is None:
+    """Calculate what a run would do now, for at most so many subscriptions; for more, only count them."""
+    count, expected = expected_now(now=now, at_most=at_most)
+    if expected is None:
         return Outlook(count, None)
-    tally = tally_of(found)
+    tally = tally_of(expected)
     return Outlook(count, tally, tuple(sorted(set(tally.problems.values()))[:3]))

@@ -8,9 +8,8 @@ import hashlib
 import json
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 
-from django.db import connection
+import pglock
 from django.http import HttpResponse
 from django.utils import timezone
 from rest_framework.request import Request
@@ -101,10 +100,7 @@ def _as_written(number: str) -> dict[str, str]:
 
 
 def _lock(name: str) -> bool:
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_try_advisory_xact_lock(hashtextextended(%s, 0))", [name])
-        got: tuple[Any, ...] = cursor.fetchone()
-        return bool(got[0])
+    return pglock.advisory(name, xact=True, timeout=0).acquire()
 
 
 def _again(kept: KeptAnswer) -> HttpResponse:

@@ -1,4 +1,4 @@
-"""Fields and base models that every app uses: exact numbers, public ids, timestamps."""
+"""Model fields that every app shares: exact numbers, currencies, public ids, timestamps."""
 
 import secrets
 from functools import partial
@@ -9,7 +9,7 @@ from django.core.validators import RegexValidator
 from django.db import models
 from django.db.models.functions import Now
 
-CURRENCY_CODE = RegexValidator(r"^[A-Z]{3}\Z", "Write the currency as its three ISO 4217 capitals, for example USD.")
+CURRENCY_CODE = RegexValidator(r"^[A-Z]{3}\Z", "Enter the currency as a three-letter ISO 4217 code, for example USD.")
 
 
 class NumericField(models.DecimalField):
@@ -33,7 +33,7 @@ class NumericField(models.DecimalField):
 
 
 class AmountField(models.DecimalField):
-    """An amount of money, rounded to its currency's precision. Four places suffice for every ISO 4217 currency."""
+    """An amount of money, already rounded to its currency. Four places hold every ISO 4217 currency."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         kwargs.setdefault("max_digits", 24)
@@ -42,7 +42,7 @@ class AmountField(models.DecimalField):
 
 
 class UnitPriceField(models.DecimalField):
-    """A price of one unit with twelve decimal places, never rounded to the currency's precision."""
+    """A price of one unit, to twelve places; never rounded to the currency."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         kwargs.setdefault("max_digits", 30)
@@ -51,7 +51,7 @@ class UnitPriceField(models.DecimalField):
 
 
 class CurrencyField(models.CharField):
-    """An ISO 4217 code in capital letters."""
+    """An ISO 4217 code in capitals."""
 
     default_validators = [CURRENCY_CODE]
 
@@ -61,12 +61,12 @@ class CurrencyField(models.CharField):
 
 
 def make_public_id(prefix: str) -> str:
-    """Return a new public id such as `cust_5f0c…`: 96 random bits, so that ids don't reveal how many rows exist."""
+    """Generate a public id such as `cust_5f0c…`: 96 random bits, so that ids don't reveal how many rows there are."""
     return f"{prefix}_{secrets.token_hex(12)}"
 
 
 class PublicIdField(models.CharField):
-    """The id that the API and URLs show instead of the primary key."""
+    """The id in the API and in URLs. Primary keys stay internal."""
 
     def __init__(self, prefix: str = "", **kwargs: Any) -> None:
         self.prefix = prefix
@@ -81,7 +81,7 @@ class PublicIdField(models.CharField):
 
 
 class Stamped(models.Model):
-    """When the row was created, by the database's clock, and last saved, by the server's."""
+    """When the row was created (by the database's clock) and last saved (by the server's)."""
 
     created_at = models.DateTimeField(db_default=Now(), editable=False)
     updated_at = models.DateTimeField(auto_now=True)
@@ -91,9 +91,9 @@ class Stamped(models.Model):
 
 
 def keep_rows() -> pgtrigger.Trigger:
-    """Return a trigger that refuses TRUNCATE, which would bypass the triggers that protect a table's rows.
+    """Create a trigger that refuses TRUNCATE, which would bypass the triggers that protect the table's rows.
 
-    Tests and benchmarks may truncate, after `SET countinghouse.allow_truncate = 'on'`.
+    A session with `SET countinghouse.allow_truncate = 'on'` can truncate: only tests and benchmarks set it.
     """
     return pgtrigger.Trigger(
         name="keep_rows",

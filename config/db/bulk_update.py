@@ -1,4 +1,4 @@
-"""Update many rows with one UPDATE: the same as `bulk_update`, without a CASE for every row and column."""
+"""Update many rows with one UPDATE, without a CASE for every row and column as `bulk_update` has."""
 
 from collections.abc import Collection, Sequence
 from typing import Any
@@ -8,10 +8,10 @@ from django.db import connection, models
 
 
 def update_in[Row: models.Model](rows: Sequence[Row], columns: Collection[str]) -> None:
-    """Save the given columns (`series_id`, not `series`) of existing rows of one model.
+    """Update the named columns (`series_id`, not `series`) of existing rows of one model.
 
-    Constraints and triggers apply. Raises IntegrityError if one refuses, in which case nothing is written. `save` isn't
-    called and no signal is sent. An `auto_now` column is set if it is among the columns.
+    Constraints and triggers apply: `IntegrityError` if one fails, and nothing is updated. `save` isn't called and no
+    signals are sent. A column with `auto_now` is set if it is named.
     """
     if not rows:
         return
@@ -21,7 +21,7 @@ def update_in[Row: models.Model](rows: Sequence[Row], columns: Collection[str]) 
     table, key = quote(meta.db_table), quote(meta.pk.column)
     values = [{meta.pk.column: row.pk} | {field.column: field.pre_save(row, False) for field in fields} for row in rows]
     sets = ", ".join(f"{quote(field.column)} = fresh.{quote(field.column)}" for field in fields)
-    # The table's row type determines the type of each column.
+    # The table defines the type of each column.
     fresh = f"json_populate_recordset(NULL::{table}, %s::json) AS fresh"
     statement = f"UPDATE {table} AS present SET {sets} FROM {fresh} WHERE present.{key} = fresh.{key}"  # noqa: S608
     with connection.cursor() as cursor:

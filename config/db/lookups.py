@@ -7,10 +7,10 @@ from django.db.models.fields.related import ForeignObject
 
 
 class Among(Lookup):
-    """Match `pk__among=ids` like `pk__in=ids`, with all ids in one parameter.
+    """`pk__among=ids` filters like `pk__in=ids`, with all ids in one parameter.
 
-    `in` makes a parameter of each id, which takes longer than the query itself for thousands of ids. The ids
-    must be integers, not a subquery.
+    `in` has one parameter for each id, which for thousands of ids takes longer than the query. `ids` are integers, not
+    a query: `TypeError`.
     """
 
     lookup_name = "among"
@@ -25,6 +25,6 @@ class Among(Lookup):
 
 
 def register() -> None:
-    """Register the lookup for all fields, foreign keys included. A second call changes nothing."""
+    """Register the lookup for all columns, including foreign keys. Safe to repeat."""
     Field.register_lookup(Among)
     ForeignObject.register_lookup(Among)

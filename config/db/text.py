@@ -1,15 +1,15 @@
-"""Check and clean text, so that the database can store it and responses can contain it."""
+"""Checks for text that PostgreSQL can store and UTF-8 can encode."""
 
 import re
 
 _lone_surrogates = re.compile("[\ud800-\udfff]")
 
 
-def is_text(text: str) -> bool:
-    """Return whether the database can store the text, and so can be searched for it."""
-    return "\0" not in text and _lone_surrogates.search(text) is None
+def is_text(value: str) -> bool:
+    """Whether PostgreSQL can store the text, so that a query can contain it."""
+    return "\0" not in value and _lone_surrogates.search(value) is None
 
 
-def writable(text: str) -> str:
+def writable(value: str) -> str:
     """Replace lone surrogates, which UTF-8 can't encode, with U+FFFD."""
-    return _lone_surrogates.sub("\ufffd", text)
+    return _lone_surrogates.sub("\ufffd", value)

@@ -1,10 +1,10 @@
-"""What was installed by default, so that a default that staff deleted isn't installed again."""
+"""Records of installed defaults, so that a default that staff deleted isn't installed again."""
 
 from django.db import models
 
 
 class InstalledSchedule(models.Model):
-    """A default schedule that was installed once, so that deleting it is not undone by the next migrate."""
+    """A default schedule that was installed, so that the next migrate doesn't install it again."""
 
     task = models.CharField(max_length=200, primary_key=True)
     installed_at = models.DateTimeField(auto_now_add=True)
@@ -17,7 +17,7 @@ class InstalledSchedule(models.Model):
 
 
 class InstalledGrant(models.Model):
-    """A permission that a default role was given once, so that taking it away is not undone by the next migrate."""
+    """A permission that was granted to a default role, so that the next migrate doesn't grant it again."""
 
     role = models.CharField(max_length=150)
     permission = models.CharField(max_length=255)

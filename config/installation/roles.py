@@ -1,4 +1,4 @@
-"""The roles of a new installation: viewer, operations, finance, owner. Staff edit them, and their edits stay."""
+"""The roles of a new installation: viewer, operations, finance, owner. Later releases keep staff's edits."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -8,6 +8,8 @@ from django.contrib.auth.management import create_permissions
 from django.contrib.auth.models import Group, Permission
 from django.db import transaction
 
+from config.installation.models import InstalledGrant
+
 OUR_APPS = ("catalog", "customers", "events", "billing")
 OURS_IN_CONFIG = ("webhookendpoint", "webhookmessage", "webhookdelivery")
 STAFF_APPS = ("auth", "auditlog", "django_celery_beat")
@@ -15,15 +17,15 @@ STAFF_APPS = ("auth", "auditlog", "django_celery_beat")
 
 @dataclass(frozen=True)
 class Role:
-    """A named set of permissions. `changes` are models whose rows it may add, change and delete; it views the rest.
+    """A named set of permissions. `changes` are models whose rows it can add, change and delete; it can view the rest.
 
-    Where the system writes the rows, "change" is the permission of what staff do to them: an event is voided, a problem
-    replayed or dismissed, a key rotated or revoked.
+    For rows that the system writes, "change" is the permission for staff's actions: void an event, replay or dismiss a
+    problem, rotate or revoke a key.
     """
 
     name: str
     changes: tuple[str, ...] = ()
-    sees_staff: bool = False
+    can_view_staff: bool = False
 
 
 CATALOG = ("catalog.*",)
@@ -37,52 +39,49 @@ ROLES = (
     Role("Viewer"),
     Role("Operations", CATALOG + CUSTOMERS + EVENTS + WEBHOOKS),
     Role("Finance", CUSTOMERS + MONEY),
-    Role("Owner", CATALOG + CUSTOMERS + EVENTS + MONEY + WEBHOOKS + SETTINGS, sees_staff=True),
+    Role("Owner", CATALOG + CUSTOMERS + EVENTS + MONEY + WEBHOOKS + SETTINGS, can_view_staff=True),
 )
 
 
 def install_after_migrate(app_config: AppConfig, using: str = "default", **kwargs: object) -> None:
-    """Install the roles once every app's permissions exist: called after every `migrate`, for the last of our apps.
+    """Install the roles once every app's permissions exist. Called after every `migrate`, for the last of our apps.
 
-    The apps before it have their permissions by then; its own would only come after this.
+    The other apps have their permissions by then; this app's permissions are created here.
     """
     create_permissions(app_config, verbosity=0, using=using)
     install_roles()
 
 
 def install_roles() -> int:
-    """Give each role the permissions that it was never given before; return how many were given.
+    """Grant each role the permissions that it was never granted before; return how many.
 
-    A permission that staff took from a role, and a role that they renamed or deleted, stays as they left it: what was
-    given is remembered, not looked for. A later release's new permissions are given once, too.
+    A permission that staff removed from a role isn't granted again, and a role that they renamed or deleted isn't
+    created again: grants are recorded. New permissions of a later release are granted once too.
     """
-    from config.installation.models import InstalledGrant
-
-    known = set(InstalledGrant.objects.values_list("role", "permission"))
+    installed = set(InstalledGrant.objects.values_list("role", "permission"))
     permissions = {
         f"{permission.content_type.app_label}.{permission.codename}": permission
         for permission in Permission.objects.select_related("content_type")
     }
-    given = 0
+    granted = 0
     for role in ROLES:
-        wanted = set(permissions_of(role, permissions)) - {name for owner, name in known if owner == role.name}
-        given += _give(role, sorted(wanted), permissions, is_new=all(owner != role.name for owner, _ in known))
-    return given
+        installed_names = {name for role_name, name in installed if role_name == role.name}
+        missing = sorted(set(permissions_of(role, permissions)) - installed_names)
+        granted += _grant(role, missing, permissions, is_new=not installed_names)
+    return granted
 
 
 def permissions_of(role: Role, existing: Iterable[str]) -> Iterator[str]:
-    """Pick a role's permissions from those that exist, written as `app.action_model`."""
+    """Yield a role's permissions among the existing ones, named `app.action_model`."""
     for name in existing:
         app, _, codename = name.partition(".")
         action, _, model = codename.partition("_")
-        may_see = app in OUR_APPS or model in OURS_IN_CONFIG or (role.sees_staff and app in STAFF_APPS)
-        if (action == "view" and may_see) or (action != "view" and {f"{app}.*", f"{app}.{model}"} & set(role.changes)):
+        can_view = app in OUR_APPS or model in OURS_IN_CONFIG or (role.can_view_staff and app in STAFF_APPS)
+        if (action == "view" and can_view) or (action != "view" and {f"{app}.*", f"{app}.{model}"} & set(role.changes)):
             yield name
 
 
-def _give(role: Role, names: list[str], permissions: dict[str, Permission], *, is_new: bool) -> int:
-    from config.installation.models import InstalledGrant
-
+def _grant(role: Role, names: list[str], permissions: dict[str, Permission], *, is_new: bool) -> int:
     if not names:
         return 0
     with transaction.atomic():

@@ -1,22 +1,25 @@
-"""The schedules a new installation starts with. Staff edit them in the admin, and their edits stay."""
+"""The schedules of a new installation. Staff edit them in the admin, and later releases keep their edits."""
 
 from dataclasses import dataclass
 from typing import Any
 
 from django.apps import AppConfig
 from django.db import transaction
+from django_celery_beat.models import CrontabSchedule, IntervalSchedule, PeriodicTask
+
+from config.installation.models import InstalledSchedule
 
 
 @dataclass(frozen=True)
 class Every:
-    """A schedule that runs again a number of seconds after it last ran."""
+    """A schedule that runs a number of seconds after its last run."""
 
     seconds: int
 
 
 @dataclass(frozen=True)
 class At:
-    """A schedule that runs at a time of day (UTC); `hour="*"` is every hour."""
+    """A schedule that runs at a time of day in UTC; `hour="*"` is every hour."""
 
     hour: str
     minute: str
@@ -24,9 +27,9 @@ class At:
 
 @dataclass(frozen=True)
 class Schedule:
-    """One task, when it runs, and what staff read about it.
+    """A task, when it runs, and its description for staff.
 
-    A run that waited longer than `expires` seconds for a free worker is dropped: the next one does its work.
+    A run that waited longer than `expires` seconds for a free worker is dropped: the next run does its work.
     """
 
     name: str
@@ -42,98 +45,98 @@ DEFAULTS = (
         "events.tasks.process_inbox",
         Every(seconds=1),
         10,
-        "Turns received events into usage. New events also ask for it at once; this is the safety net.",
+        "Counts received events. New events also start this task directly; the schedule is the safety net.",
     ),
     Schedule(
-        "Count events whose cause was mended",
+        "Count events whose cause was fixed",
         "events.tasks.replay_mended",
         Every(seconds=15),
         60,
-        "Finds events that didn't count and now can: a customer was created, a feature changed.",
+        "Counts events whose problem was fixed, for example because a customer was created or a feature changed.",
     ),
     Schedule(
-        "Go on with large replays",
-        "events.tasks.continue_fixes",
+        "Continue large replays",
+        "events.tasks.go_on_mending",
         Every(seconds=15),
         60,
-        "Takes up replays and dismissals of many problems that were begun and aren't finished.",
+        "Continues replays and dismissals of many problems that were started and aren't finished.",
     ),
     Schedule(
         "Deliver webhooks",
         "config.tasks.deliver_webhooks",
         Every(seconds=2),
         10,
-        "Sends messages that wait to the webhook endpoints, and those that failed again when their time comes.",
+        "Sends new messages to the webhook endpoints, and retries failed ones when their retry is due.",
     ),
     Schedule(
-        "Tell of new causes of problems",
-        "events.tasks.notify_new_causes",
+        "Send webhooks for new problem causes",
+        "events.tasks.tell_of_causes",
         Every(seconds=60),
         50,
-        "Tells webhook endpoints that events began not to count: once for each cause, however many events it has.",
+        "Tells webhook endpoints that events have a new problem: once for each cause, for any number of events.",
     ),
     Schedule(
         "Check usage alerts",
         "events.tasks.check_alerts",
         Every(seconds=60),
         50,
-        "Tells webhook endpoints that a subscription's usage reached a quantity: once in each billing period.",
+        "Tells webhook endpoints that a subscription's usage reached a limit: once in each billing period.",
     ),
     Schedule(
         "Bill periods that have ended",
         "billing.tasks.run_billing",
         At(hour="*", minute="5"),
         3000,
-        "Issues the invoices that are due. Safe to run twice: a period is invoiced once.",
+        "Drafts the invoices that are due. Safe to run twice: a period is invoiced once.",
     ),
     Schedule(
         "Finalize drafts whose grace period is over",
         "billing.tasks.finalize_due",
         At(hour="*", minute="20"),
         3000,
-        "Numbers and freezes draft invoices that have waited long enough for late events.",
+        "Finalizes draft invoices that have waited long enough for late events.",
     ),
     Schedule(
-        "Go on with month ends",
-        "billing.tasks.continue_month_ends",
+        "Continue month ends",
+        "billing.tasks.go_on_with_month_ends",
         Every(seconds=15),
         60,
-        "Takes up month ends of many customers that are being worked out and aren't finished.",
+        "Continues month ends of many customers that were started and aren't finished.",
     ),
     Schedule(
-        "Work out late usage",
+        "Calculate late usage",
         "billing.tasks.adjust_late_usage",
         Every(seconds=60),
         300,
-        "Finds what late events, replays and voids change about invoiced periods, and adjusts the next invoice.",
+        "Calculates what late events, replays and voids change in invoiced periods, and adjusts the next invoice.",
     ),
     Schedule(
         "Bill late usage of ended subscriptions",
         "billing.tasks.bill_late_usage",
         At(hour="*", minute="10"),
         3000,
-        "Drafts an invoice over late usage where no other will come.",
+        "Drafts an invoice for late usage of subscriptions that get no other invoice.",
     ),
     Schedule(
         "Check invoiced usage",
         "billing.tasks.check_invoiced_usage",
         At(hour="3", minute="30"),
         3600,
-        "Compares the usage of recent invoices with what is counted now, and has differences worked out.",
+        "Compares the usage on recent invoices with current usage, and recalculates periods that differ.",
     ),
     Schedule(
         "Write off expired credit",
         "billing.tasks.expire_credits",
         At(hour="0", minute="10"),
         3600,
-        "Takes prepaid credit that has expired out of its wallet. No invoice uses it from the moment it expires.",
+        "Writes off expired prepaid credit in wallets. Invoices stop using credit the moment it expires.",
     ),
     Schedule(
         "Roll up past days of usage",
         "events.tasks.roll_up",
         At(hour="*", minute="40"),
         3000,
-        "Adds the hours of days that ended two days ago, so that long windows are read fast.",
+        "Adds up the hours of past days, two days later, so that long periods load fast.",
     ),
     Schedule(
         "Check usage against the ledger",
@@ -143,11 +146,11 @@ DEFAULTS = (
         "Recounts all usage from the events and reports any difference. Changes nothing.",
     ),
     Schedule(
-        "Remove what is past keeping",
+        "Remove expired events and logs",
         "events.tasks.prune",
         At(hour="3", minute="10"),
         3600,
-        "Removes old logs, and events older than LEDGER_DAYS if that is set.",
+        "Deletes old logs, and events older than LEDGER_DAYS if it is set.",
     ),
 )
 
@@ -160,11 +163,9 @@ def install_after_migrate(app_config: AppConfig, **kwargs: Any) -> None:
 def install_schedules() -> int:
     """Add the default schedules that were never installed; return how many.
 
-    One that staff edited, disabled, renamed or deleted stays as they left it: what was installed is remembered
-    by the installation marker, not by looking for the schedule.
+    A schedule that staff edited, disabled, renamed or deleted stays that way: installations are recorded separately,
+    so a missing schedule isn't installed again.
     """
-    from config.installation.models import InstalledSchedule
-
     added = 0
     for schedule in DEFAULTS:
         with transaction.atomic():
@@ -176,8 +177,6 @@ def install_schedules() -> int:
 
 
 def _add(schedule: Schedule) -> None:
-    from django_celery_beat.models import CrontabSchedule, IntervalSchedule, PeriodicTask
-
     when: dict[str, Any]
     if isinstance(schedule.when, Every):
         interval, _ = IntervalSchedule.objects.get_or_create(

@@ -1,4 +1,4 @@
-"""The look of the admin: Unfold's settings. The sidebar is in `config/admin/sidebar.py`, the search in `search.py`."""
+"""Unfold's settings: the look of the admin. The sidebar and the search are in `config.admin`."""
 
 from typing import Any
 
@@ -8,12 +8,12 @@ from django.templatetags.static import static
 
 
 def logo(request: HttpRequest) -> str:
-    """Return the URL of the logo, which is also the favicon."""
+    """Return the address of the logo, which is also the favicon."""
     return static("config/favicon.svg")
 
 
 def stylesheet(request: HttpRequest) -> str:
-    """Return the URL of the style sheet."""
+    """Return the address of our style sheet."""
     return static("config/admin.css")
 
 
@@ -23,7 +23,7 @@ def environment(request: HttpRequest) -> list[str]:
 
 
 def subheader(request: HttpRequest) -> str:
-    """Show the company's name below the product's name."""
+    """Return the company name, shown below the product name."""
     return str(settings.COMPANY_NAME)
 
 

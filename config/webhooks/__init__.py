@@ -1,1 +1,1 @@
-"""Signed messages to other systems, saved in the transaction of a change and delivered until they are accepted."""
+"""Webhooks: signed messages to other systems, written with the change they report and retried until accepted."""

@@ -1,4 +1,4 @@
-"""The doors to webhooks: endpoints, their secrets, and what was delivered."""
+"""API views for webhook endpoints, their secrets and deliveries."""
 
 from typing import Any, ClassVar
 
@@ -13,7 +13,7 @@ from config.api.openapi import listed, operation
 from config.api.views import ApiView, get_or_404, invalid, read_body
 from config.webhooks.endpoints import (
     change_endpoint,
-    make_endpoint,
+    create_endpoint,
     remove_endpoint,
     rotate_secret,
     send_again,
@@ -32,9 +32,10 @@ from config.webhooks.targets import TargetRefused
 
 TAG = "Webhooks"
 EXAMPLE = {
-    "url": "https://example.com/hooks", "description": "Accounting",
+    "url": "https://example.com/hooks",
+    "description": "Accounting",
     "event_types": ["invoice.update.finalized", "invoice.update.payment"],
-}  # fmt: skip
+}
 
 
 class DeliveryFilter(filters.FilterSet):
@@ -42,7 +43,7 @@ class DeliveryFilter(filters.FilterSet):
     message_id = filters.CharFilter(field_name="message__public_id")
     status = ManyFilter(field_name="state", help_text="pending, delivered, failed.")
     event_type = ManyFilter(field_name="message__event_type")
-    object_id = filters.CharFilter(field_name="message__object_id", label="What the message is about.")
+    object_id = filters.CharFilter(field_name="message__object_id", label="The ID of the object in the message.")
 
     class Meta:
         model = WebhookDelivery
@@ -70,69 +71,91 @@ def delivery_of(delivery_id: str) -> WebhookDelivery:
 
 
 class Endpoints(ApiView):
-    """The addresses that are told what happens."""
+    """List and create the addresses that receive webhooks."""
 
-    @operation("listWebhooks", "List webhook endpoints", tag=TAG, answers={200: listed("WebhookList", EndpointOut)},
-               filters=EndpointFilter)  # fmt: skip
+    @operation(
+        "listWebhooks",
+        "List webhook endpoints",
+        tag=TAG,
+        answers={200: listed("WebhookList", EndpointOut)},
+        filters=EndpointFilter,
+    )
     def get(self, request: Request) -> Response:
         return page(request, WebhookEndpoint.objects.order_by("-pk"), EndpointFilter, EndpointOut)
 
     @operation(
-        "createWebhook", "Create a webhook endpoint", tag=TAG, body=EndpointIn, answers={201: EndpointWithSecret},
-        example=EXAMPLE, description="Needs a key with every scope. The answer shows the signing secret, this once.",
-    )  # fmt: skip
+        "createWebhook",
+        "Create a webhook endpoint",
+        tag=TAG,
+        body=EndpointIn,
+        answers={201: EndpointWithSecret},
+        example=EXAMPLE,
+        description="Requires a key with all scopes. Only this response contains the signing secret.",
+    )
     def post(self, request: Request) -> Response:
-        asked = read_body(request, EndpointIn)
+        body = read_body(request, EndpointIn)
         try:
-            made = make_endpoint(by=None, **_columns(asked))
-        except TargetRefused as refused:
-            raise invalid({"url": [str(refused)]}) from refused
-        made.refresh_from_db()
-        return Response(EndpointWithSecret(made).data, status=201)
+            endpoint = create_endpoint(by=None, **_columns(body))
+        except TargetRefused as refusal:
+            raise invalid({"url": [str(refusal)]}) from refusal
+        endpoint.refresh_from_db()
+        return Response(EndpointWithSecret(endpoint).data, status=201)
 
 
 class OneEndpoint(ApiView):
-    """Read an endpoint, change it, or remove it."""
+    """Read, change or remove an endpoint."""
 
     @operation("getWebhook", "Read a webhook endpoint", tag=TAG, answers={200: EndpointOut}, errors=(404,))
     def get(self, request: Request, endpoint_id: str) -> Response:
         return Response(EndpointOut(endpoint_of(endpoint_id)).data)
 
     @operation(
-        "updateWebhook", "Change a webhook endpoint", tag=TAG, body=EndpointChange, answers={200: EndpointOut},
-        errors=(400, 404), example={"is_enabled": True},
-        description="While it is disabled, what waits goes on waiting, and nothing new is told.",
-    )  # fmt: skip
+        "updateWebhook",
+        "Change a webhook endpoint",
+        tag=TAG,
+        body=EndpointChange,
+        answers={200: EndpointOut},
+        errors=(400, 404),
+        example={"is_enabled": True},
+        description="A disabled endpoint gets no new messages. Waiting messages are sent once it is enabled again.",
+    )
     def put(self, request: Request, endpoint_id: str) -> Response:
-        endpoint, asked = endpoint_of(endpoint_id), read_body(request, EndpointChange)
+        endpoint, body = endpoint_of(endpoint_id), read_body(request, EndpointChange)
         try:
-            changed = change_endpoint(endpoint, by=None, now=timezone.now(), **_columns(asked))
-        except TargetRefused as refused:
-            raise invalid({"url": [str(refused)]}) from refused
+            changed = change_endpoint(endpoint, by=None, now=timezone.now(), **_columns(body))
+        except TargetRefused as refusal:
+            raise invalid({"url": [str(refusal)]}) from refusal
         return Response(EndpointOut(changed).data)
 
-    @operation("deleteWebhook", "Remove a webhook endpoint", tag=TAG, answers={204: None}, errors=(404,),
-               description="Its deliveries are removed with it.")  # fmt: skip
+    @operation(
+        "deleteWebhook",
+        "Remove a webhook endpoint",
+        tag=TAG,
+        answers={204: None},
+        errors=(404,),
+        description="The record of its deliveries is deleted, too.",
+    )
     def delete(self, request: Request, endpoint_id: str) -> Response:
         remove_endpoint(endpoint_of(endpoint_id))
         return Response(status=204)
 
 
-def _columns(asked: dict[str, Any]) -> dict[str, Any]:
-    return {name: sorted(set(value)) if name == "event_types" else value for name, value in asked.items()}
+def _columns(body: dict[str, Any]) -> dict[str, Any]:
+    return {name: sorted(set(value)) if name == "event_types" else value for name, value in body.items()}
 
 
 class SecretRotation(ApiView):
-    """Give an endpoint a new secret. For 24 hours messages carry signatures by both."""
+    """Create a new secret for an endpoint. For 24 hours messages are signed with both secrets."""
 
-    @operation("rotateWebhookSecret", "Rotate a webhook's secret", tag=TAG, answers={200: EndpointWithSecret},
-               errors=(404,))  # fmt: skip
+    @operation(
+        "rotateWebhookSecret", "Rotate a webhook's secret", tag=TAG, answers={200: EndpointWithSecret}, errors=(404,)
+    )
     def post(self, request: Request, endpoint_id: str) -> Response:
         return Response(EndpointWithSecret(rotate_secret(endpoint_of(endpoint_id), now=timezone.now())).data)
 
 
 class EndpointTest(ApiView):
-    """Send an endpoint a `webhook.test` message. Refused (400) while it is disabled."""
+    """Send a `webhook.test` message to an endpoint. Responds with 400 if the endpoint is disabled."""
 
     @operation("testWebhook", "Send a test message", tag=TAG, answers={201: DeliveryOut}, errors=(400, 404))
     def post(self, request: Request, endpoint_id: str) -> Response:
@@ -141,16 +164,21 @@ class EndpointTest(ApiView):
 
 
 class Deliveries(ApiView):
-    """What was sent, or is to be, and how it went: newest first."""
+    """List messages sent, or waiting to be sent, with their status, newest first."""
 
-    @operation("listWebhookDeliveries", "List webhook deliveries", tag=TAG, filters=DeliveryFilter,
-               answers={200: listed("WebhookDeliveryList", DeliveryOut)})  # fmt: skip
+    @operation(
+        "listWebhookDeliveries",
+        "List webhook deliveries",
+        tag=TAG,
+        filters=DeliveryFilter,
+        answers={200: listed("WebhookDeliveryList", DeliveryOut)},
+    )
     def get(self, request: Request) -> Response:
         return page(request, deliveries(), DeliveryFilter, DeliveryOut)
 
 
 class OneDelivery(ApiView):
-    """Read a delivery: what is sent, and every try."""
+    """Read a delivery with its message and attempts."""
 
     @operation("getWebhookDelivery", "Read a webhook delivery", tag=TAG, answers={200: DeliveryWhole}, errors=(404,))
     def get(self, request: Request, delivery_id: str) -> Response:
@@ -158,7 +186,7 @@ class OneDelivery(ApiView):
 
 
 class Resending(ApiView):
-    """Send a message again, with its id: receivers that know it already can tell."""
+    """Send a message again. It keeps its ID, so receivers can recognize a message they already have."""
 
     @operation("resendWebhookDelivery", "Send a webhook again", tag=TAG, answers={200: DeliveryOut}, errors=(400, 404))
     def post(self, request: Request, delivery_id: str) -> Response:

@@ -1,4 +1,4 @@
-"""Create, change and remove webhook endpoints, rotate their secrets, and send messages again."""
+"""Create, change and remove endpoints, rotate their secrets, and send messages again."""
 
 from collections.abc import Iterable
 from datetime import datetime, timedelta
@@ -18,27 +18,27 @@ from config.webhooks.models import (
     make_secret,
 )
 from config.webhooks.names import WebhookEvent
-from config.webhooks.outbox import make_message, save_messages
+from config.webhooks.outbox import message_of, send_to
 from config.webhooks.targets import check_url
 
 OLD_SECRET_FOR = timedelta(hours=24)
 
 
 class TooManyEndpoints(Refused):
-    """The number of endpoints has reached its limit."""
+    """No more endpoints are allowed."""
 
 
 class EndpointDisabled(Refused):
-    """No messages can be sent to a disabled endpoint."""
+    """Nothing is sent to a disabled endpoint."""
 
 
-def make_endpoint(
+def create_endpoint(
     url: str, *, description: str = "", event_types: Iterable[str] = (), is_enabled: bool = True, by: User | None
 ) -> WebhookEndpoint:
-    """Create an endpoint with a new secret. Raises TargetRefused, TooManyEndpoints."""
+    """Create an endpoint with a new secret. Every call creates another one. Raises TargetRefused, TooManyEndpoints."""
     check_url(url)
     if WebhookEndpoint.objects.count() >= MOST_ENDPOINTS:
-        raise TooManyEndpoints(f"There can be at most {MOST_ENDPOINTS} endpoints. Remove an endpoint first.")
+        raise TooManyEndpoints(f"You can have at most {MOST_ENDPOINTS} endpoints. Remove an endpoint first.")
     endpoint = WebhookEndpoint(
         url=url,
         description=description,
@@ -51,14 +51,14 @@ def make_endpoint(
     return endpoint
 
 
-def change_endpoint(endpoint: WebhookEndpoint, *, by: User | None, now: datetime, **values: Any) -> WebhookEndpoint:
-    """Change an endpoint's fields. Enabling it clears its failures and sends waiting messages. Raises TargetRefused."""
+def change_endpoint(endpoint: WebhookEndpoint, *, by: User | None, now: datetime, **changes: Any) -> WebhookEndpoint:
+    """Set these fields. Enabling an endpoint clears its failures and sends waiting messages. Raises TargetRefused."""
     with transaction.atomic():
         locked = WebhookEndpoint.objects.select_for_update(no_key=True).get(pk=endpoint.pk)
-        if "url" in values:
-            check_url(values["url"])
+        if "url" in changes:
+            check_url(changes["url"])
         was_enabled = locked.is_enabled
-        for name, value in values.items():
+        for name, value in changes.items():
             setattr(locked, name, value)
         if locked.is_enabled and not was_enabled:
             locked.disabled_at, locked.disabled_reason, locked.failing_since = None, "", None
@@ -70,7 +70,7 @@ def change_endpoint(endpoint: WebhookEndpoint, *, by: User | None, now: datetime
 
 
 def remove_endpoint(endpoint: WebhookEndpoint) -> None:
-    """Remove an endpoint with its deliveries. Messages and their deliveries to other endpoints stay."""
+    """Remove an endpoint and the record of its deliveries. Deliveries to other endpoints stay."""
     with transaction.atomic():
         WebhookAttempt.objects.filter(delivery__endpoint=endpoint).delete()
         WebhookDelivery.objects.filter(endpoint=endpoint).delete()
@@ -78,7 +78,7 @@ def remove_endpoint(endpoint: WebhookEndpoint) -> None:
 
 
 def rotate_secret(endpoint: WebhookEndpoint, *, now: datetime) -> WebhookEndpoint:
-    """Replace the endpoint's secret. For 24 hours, messages are signed with both secrets, so that none is refused."""
+    """Create a new secret. For 24 hours messages are signed with both, so that receivers accept them all."""
     with transaction.atomic():
         locked = WebhookEndpoint.objects.select_for_update(no_key=True).get(pk=endpoint.pk)
         locked.old_secret, locked.old_secret_until = locked.secret, now + OLD_SECRET_FOR
@@ -88,7 +88,7 @@ def rotate_secret(endpoint: WebhookEndpoint, *, now: datetime) -> WebhookEndpoin
 
 
 def send_again(delivery: WebhookDelivery, *, now: datetime) -> WebhookDelivery:
-    """Send a message again with the same id and a new count of attempts. Raises EndpointDisabled."""
+    """Send a message again with the same ID, starting with the first attempt. Raises EndpointDisabled."""
     with transaction.atomic():
         locked = (
             WebhookDelivery.objects.select_for_update(no_key=True, of=("self",))
@@ -96,17 +96,17 @@ def send_again(delivery: WebhookDelivery, *, now: datetime) -> WebhookDelivery:
             .get(pk=delivery.pk)
         )
         if not locked.endpoint.is_enabled:
-            raise EndpointDisabled("The endpoint is disabled: enable it first.")
+            raise EndpointDisabled("The endpoint is disabled. Enable it first.")
         locked.state, locked.tries, locked.next_try_at, locked.delivered_at = DeliveryState.PENDING, 0, now, None
         locked.save()
         return locked
 
 
 def send_test(endpoint: WebhookEndpoint, *, now: datetime) -> WebhookDelivery:
-    """Send a test message to an endpoint, regardless of its event types. Raises EndpointDisabled."""
+    """Send a test message, whatever events the endpoint receives. Raises EndpointDisabled."""
     if not endpoint.is_enabled:
-        raise EndpointDisabled("The endpoint is disabled: enable it first.")
+        raise EndpointDisabled("The endpoint is disabled. Enable it first.")
     payload = {"id": endpoint.public_id, "url": endpoint.url}
-    message = make_message(WebhookEvent.TEST, "webhook", endpoint.public_id, payload, at=now)
+    message = message_of(WebhookEvent.TEST, "webhook", endpoint.public_id, payload, at=now)
     with transaction.atomic():
-        return save_messages([endpoint], [message])[0]
+        return send_to([endpoint], [message])[0]

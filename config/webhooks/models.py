@@ -1,4 +1,4 @@
-"""Webhook endpoints, messages, deliveries and attempts."""
+"""Webhook endpoints, messages, their deliveries and attempts."""
 
 import base64
 import secrets
@@ -20,12 +20,12 @@ MOST_ENDPOINTS = 50
 
 
 def make_secret() -> str:
-    """Return a new signing secret, 256 random bits in the format of Standard Webhooks."""
+    """Return a new signing secret of 256 random bits in the format of Standard Webhooks."""
     return f"whsec_{base64.b64encode(secrets.token_bytes(32)).decode()}"
 
 
 class WebhookEndpoint(Stamped):
-    """An address that receives messages, and the secret that signs them."""
+    """An address that receives webhooks, and the secret that signs its messages."""
 
     public_id = PublicIdField("we")
     url = models.CharField("address", max_length=1000, help_text="An https:// address that accepts POST requests.")
@@ -61,11 +61,11 @@ class WebhookEndpoint(Stamped):
 
 
 class WebhookMessage(models.Model):
-    """A message about a change, saved in the transaction of the change and never edited."""
+    """A message as sent. It is written in the transaction of the change it reports, and never altered."""
 
     public_id = PublicIdField("msg")
     event_type = models.CharField(max_length=40, choices=WebhookEvent)
-    object_id = models.CharField(max_length=255, help_text="The public id of the object that changed.")
+    object_id = models.CharField(max_length=255, help_text="The public ID of the object.")
     body = models.TextField(help_text="The exact JSON that is signed and sent.")
     created_at = models.DateTimeField(db_default=Now(), db_index=True)
 
@@ -78,7 +78,7 @@ class WebhookMessage(models.Model):
 
 
 class DeliveryState(models.TextChoices):
-    """The state of a delivery. A failed delivery isn't retried unless someone sends it again."""
+    """The status of a delivery. A failed delivery isn't retried until someone sends it again."""
 
     PENDING = "pending", "Pending"
     DELIVERED = "delivered", "Delivered"
@@ -86,15 +86,13 @@ class DeliveryState(models.TextChoices):
 
 
 class WebhookDelivery(models.Model):
-    """The delivery of one message to one endpoint, attempted until it is accepted or has failed too often."""
+    """One message to one endpoint: tried until it is taken, or too often."""
 
     public_id = PublicIdField("whd")
     message = models.ForeignKey(WebhookMessage, models.CASCADE, related_name="deliveries")
     endpoint = models.ForeignKey(WebhookEndpoint, models.CASCADE, related_name="deliveries", db_index=False)
     state = models.CharField(max_length=10, choices=DeliveryState, default=DeliveryState.PENDING)
-    tries = models.PositiveSmallIntegerField(
-        default=0, help_text="Since the message was first sent, or last sent again."
-    )
+    tries = models.PositiveSmallIntegerField(default=0, help_text="Since it was first sent, or last sent again.")
     next_try_at = models.DateTimeField(db_default=Now(), null=True)
     delivered_at = models.DateTimeField(null=True)
     last_status = models.PositiveSmallIntegerField(null=True)
@@ -127,16 +125,14 @@ class WebhookDelivery(models.Model):
 
 
 class WebhookAttempt(models.Model):
-    """One attempt of a delivery: its time, duration and response."""
+    """One attempt of a delivery and its response."""
 
     delivery = models.ForeignKey(WebhookDelivery, models.CASCADE, related_name="attempts")
     started_at = models.DateTimeField()
     duration_ms = models.PositiveIntegerField()
-    status = models.PositiveSmallIntegerField(null=True, help_text="Blank without a response.")
+    status = models.PositiveSmallIntegerField(null=True, help_text="Blank if there was no response.")
     error = models.CharField(max_length=255, blank=True)
-    response = models.CharField(
-        max_length=EXCERPT, blank=True, help_text=f"The first {EXCERPT} characters of the response."
-    )
+    response = models.CharField(max_length=EXCERPT, blank=True, help_text=f"The first {EXCERPT} characters.")
 
     class Meta:
         ordering: ClassVar = ["pk"]

@@ -1,10 +1,10 @@
-"""What other systems can be told of: the words that a message's `event_type` and an endpoint's choice use."""
+"""The event types of webhooks, as in a message's `event_type` and an endpoint's choice of events."""
 
 from django.db import models
 
 
 class WebhookEvent(models.TextChoices):
-    """Something that happened. A message carries the object as it was then."""
+    """The type of a webhook. Its message contains the object as it was at that time."""
 
     INVOICE_DRAFTED = "invoice.create.drafted", "Invoice drafted"
     INVOICE_UPDATED = "invoice.update", "Draft invoice changed"
@@ -18,17 +18,17 @@ class WebhookEvent(models.TextChoices):
     CREDIT_NOTE_CREATED = "credit_note.created", "Credit note drafted"
     CREDIT_NOTE_UPDATED = "credit_note.updated", "Credit note finalized or voided"
     WALLET_CREATED = "wallet.created", "Wallet opened"
-    WALLET_UPDATED = "wallet.updated", "Wallet's details changed"
+    WALLET_UPDATED = "wallet.updated", "Wallet details changed"
     WALLET_TERMINATED = "wallet.terminated", "Wallet closed"
-    WALLET_MOVED = "wallet.transaction.created", "Prepaid credit moved"
+    WALLET_MOVED = "wallet.transaction.created", "Prepaid credit transaction"
     SUBSCRIPTION_CREATED = "subscription.created", "Subscription created"
     SUBSCRIPTION_UPDATED = "subscription.updated", "Scheduled change or cancellation withdrawn"
     SUBSCRIPTION_PLAN_CHANGED = "subscription.plan_changed", "Subscription moved to another plan"
     SUBSCRIPTION_PAUSED = "subscription.paused", "Subscription paused"
     SUBSCRIPTION_RESUMED = "subscription.resumed", "Subscription resumed"
-    SUBSCRIPTION_CANCELLED = "subscription.cancelled", "Subscription cancelled, at once or for later"
+    SUBSCRIPTION_CANCELLED = "subscription.cancelled", "Subscription cancelled, immediately or for a later date"
     USAGE_THRESHOLD_REACHED = "usage.threshold_reached", "Usage alert reached"
-    PROBLEM_OPENED = "problem.opened", "Events began not to count, for a new cause"
+    PROBLEM_OPENED = "problem.opened", "Events can't be counted, for a new cause"
     TEST = "webhook.test", "Test message"
 
 

@@ -24,8 +24,8 @@ class NotInTransaction(Exception):
 def register_renderer(object_type: str, render: Renderer) -> None:
     """Register how objects of a type are shown in messages. Each app's `api/messages.py` does so in `AppConfig.ready`.
 
-    `render` takes the `objects` and `at` of `emit`. It returns each object's public id and the object as shown in the
-    API, in a fixed number of queries.
+    `render` takes what `emit` was given, and its `at`; it returns each object's public id and the object as the API
+    shows it, in a fixed number of queries.
     """
     _renderers[object_type] = render
 
@@ -44,12 +44,12 @@ def emit(event: WebhookEvent, object_type: str, objects: Sequence[Any], *, at: d
     if not endpoints or not objects:
         return 0
     payload = _renderers[object_type](objects, at)
-    messages = [make_message(event, object_type, object_id, body, at=at) for object_id, body in payload]
-    save_messages(endpoints, messages)
+    messages = [message_of(event, object_type, object_id, body, at=at) for object_id, body in payload]
+    send_to(endpoints, messages)
     return len(messages)
 
 
-def make_message(
+def message_of(
     event: WebhookEvent, object_type: str, object_id: str, payload: Mapping[str, Any], *, at: datetime
 ) -> WebhookMessage:
     """Return an unsaved message: `{"event_type", "timestamp", "<object type>": {...}}`."""
@@ -58,8 +58,8 @@ def make_message(
     return WebhookMessage(event_type=event, object_id=object_id, body=text)
 
 
-def save_messages(endpoints: Iterable[WebhookEndpoint], messages: list[WebhookMessage]) -> list[WebhookDelivery]:
-    """Save messages with a delivery of each message to each endpoint."""
+def send_to(endpoints: Iterable[WebhookEndpoint], messages: list[WebhookMessage]) -> list[WebhookDelivery]:
+    """Save the messages, with a delivery to each of the endpoints."""
     WebhookMessage.objects.bulk_create(messages, batch_size=1_000)
     deliveries = [WebhookDelivery(message=message, endpoint=endpoint) for message in messages for endpoint in endpoints]
     return WebhookDelivery.objects.bulk_create(deliveries, batch_size=1_000)

@@ -1,4 +1,4 @@
-"""Check webhook addresses: messages go only to public addresses, which are resolved and checked at every attempt."""
+"""Decides where messages may be sent: only to public addresses, looked up and checked before every attempt."""
 
 import ipaddress
 import socket
@@ -12,56 +12,51 @@ type Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 LONGEST = 1000
 NAT64 = ipaddress.ip_network("64:ff9b::/96")
-# Addresses that `is_global` allows although no webhook receiver uses them: the deprecated gateways from IPv4 to IPv6
-# (RFC 7526), and the address of the platform inside Azure's virtual machines.
-REFUSED_NETWORKS = tuple(map(ipaddress.ip_network, ("192.88.99.0/24", "168.63.129.16/32")))
+# Addresses that `is_global` allows but no webhook receiver uses: the former 6to4 relays (RFC 7526), and the address
+# of Azure's platform services inside virtual machines.
+REFUSED = tuple(map(ipaddress.ip_network, ("192.88.99.0/24", "168.63.129.16/32")))
 LOCAL_NAMES = ("localhost", "local", "internal", "localdomain")
 
 
 class TargetRefused(Refused):
-    """No messages can be sent to the address. The error message says why."""
+    """Messages can't be sent to this address; the text says why."""
 
 
 def check_url(url: str) -> SplitResult:
-    """Parse an address. Raises TargetRefused unless it is https:// and its host isn't obviously private.
+    """Split an address into its parts. Raises TargetRefused unless it is https:// and the host isn't obviously private.
 
-    Host names aren't resolved here. Their IP addresses are checked whenever a message is sent. The setting
-    `WEBHOOK_PRIVATE_TARGETS` also allows http:// and private addresses.
+    Names aren't looked up here: their addresses are checked before every attempt. With the setting
+    `WEBHOOK_PRIVATE_TARGETS`, http:// and private addresses are allowed.
     """
     try:
         parts = urlsplit(url)
         host, _ = parts.hostname or "", parts.port
     except ValueError as error:
-        raise TargetRefused("Enter a valid address.") from error
-    if (
-        len(url) > LONGEST
-        or not url.isascii()
-        or not url.isprintable()
-        or any(character in url for character in ' "<>\\^`{|}')
-    ):
-        raise TargetRefused(f"Enter an address of at most {LONGEST} ASCII characters, without spaces.")
+        raise TargetRefused("This isn't a valid address.") from error
+    if len(url) > LONGEST or not url.isascii() or not url.isprintable() or any(sign in url for sign in ' "<>\\^`{|}'):
+        raise TargetRefused(f"Use at most {LONGEST} ASCII characters, without spaces.")
     if not host or parts.scheme not in ("https", "http"):
         raise TargetRefused("Enter a complete address, such as https://example.com/hooks.")
     if parts.username is not None or parts.fragment:
-        raise TargetRefused("The address can't contain a user name, a password or a fragment.")
+        raise TargetRefused("Remove the user name, password or fragment from the address.")
     if settings.WEBHOOK_PRIVATE_TARGETS:
         return parts
     if parts.scheme != "https":
-        raise TargetRefused("Enter an https:// address. Other addresses need the setting WEBHOOK_PRIVATE_TARGETS.")
-    literal = _parse_ip_address(host)
+        raise TargetRefused("Use an https:// address, or turn on WEBHOOK_PRIVATE_TARGETS.")
+    literal = _literal(host)
     if literal is not None and not is_public(literal):
         raise TargetRefused(f"{host} is a private address.")
     if literal is None and host.rstrip(".").rpartition(".")[2] in LOCAL_NAMES:
-        raise TargetRefused(f"{host} is a name in the local network.")
+        raise TargetRefused(f"{host} is a local name.")
     return parts
 
 
 def resolve(host: str, port: int) -> list[str]:
-    """Return the IP addresses of a host. Raises TargetRefused if it has none, or if one of them is private."""
+    """Look up a host and return its addresses. Raises TargetRefused if there are none or if any is private."""
     try:
         entries = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
-        raise TargetRefused(f"{host} can't be resolved.") from error
+        raise TargetRefused(f"{host} can't be looked up.") from error
     addresses = list(dict.fromkeys(str(entry[4][0]).partition("%")[0] for entry in entries))
     if not settings.WEBHOOK_PRIVATE_TARGETS:
         for address in addresses:
@@ -71,7 +66,7 @@ def resolve(host: str, port: int) -> list[str]:
 
 
 def is_public(address: Address) -> bool:
-    """Return whether an IP address is public. An IPv4 address inside an IPv6 address is checked too."""
+    """Return whether an address is on the public internet, also for IPv4 addresses embedded in IPv6 addresses."""
     if isinstance(address, ipaddress.IPv6Address):
         inner = address.ipv4_mapped or address.sixtofour or (address.teredo[1] if address.teredo else None)
         if inner is None and address in NAT64:
@@ -80,13 +75,13 @@ def is_public(address: Address) -> bool:
             return is_public(inner)
         if address.is_site_local:
             return False
-    if any(address in network for network in REFUSED_NETWORKS):
+    if any(address in network for network in REFUSED):
         return False
     return address.is_global and not address.is_multicast and not address.is_reserved
 
 
-def _parse_ip_address(host: str) -> Address | None:
-    """Return the IP address if the host is one, including inet_aton's shorthands (0x7f.1, 2130706433)."""
+def _literal(host: str) -> Address | None:
+    """Return the address if the host is one, including inet_aton's short forms (0x7f.1, 2130706433)."""
     try:
         return ipaddress.ip_address(host)
     except ValueError:

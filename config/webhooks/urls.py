@@ -1,4 +1,4 @@
-"""The API endpoints of webhooks under /v1."""
+"""The /v1 endpoints for webhooks."""
 
 from django.urls import path
 

@@ -17,7 +17,6 @@ from customers.subscriptions.change import (
     withdraw_scheduled_change,
 )
 from customers.subscriptions.phases import (
-    ReasonRequired,
     get_billing_period,
     get_phase_at,
     get_phase_history,
@@ -44,7 +43,6 @@ __all__ = [
     "NotPaused",
     "NotYetStarted",
     "NothingScheduled",
-    "ReasonRequired",
     "SubscriptionEnded",
     "VersionNotPublished",
     "cancel",

@@ -1,4 +1,4 @@
-"""Who is calling, by the key that they send. What the key may do is asked by `config.api.views.ApiDoor`."""
+"""Authenticate API requests by their key. `config.api.views.ApiView` checks the key's scopes."""
 
 from typing import Any, cast
 
@@ -14,7 +14,7 @@ from events.access.keys import Caller, KeyRefused, KeysUnavailable, authenticate
 
 
 class ApiKeyAuthentication(BaseAuthentication):
-    """Read the key in the x-api-key header. 401 when it is missing, unknown, revoked or expired."""
+    """Read the key from the x-api-key header. 401 if it is missing, unknown, revoked or expired."""
 
     def authenticate(self, request: Request) -> tuple[Caller, Caller]:
         try:
@@ -30,26 +30,26 @@ class ApiKeyAuthentication(BaseAuthentication):
 
 
 def caller_of(request: Request) -> Caller:
-    """Return whom the request's key stands for, behind a door that asks for one."""
+    """Return the caller of a request whose view requires a key."""
     return cast(Caller, request.auth)
 
 
 def spend_request(request: Request, kind: str) -> None:
-    """Count a request against its key's limit of this kind. Raises TooManyRequests, and then counts nothing."""
+    """Count a request against its key's limit of this kind. Raises TooManyRequests, which counts nothing."""
     try:
         limits.spend(caller_of(request), limits.Kind(kind))
-    except limits.RateLimited as reached:
+    except limits.RateLimited as error:
         headers = {
-            "X-RateLimit-Limit": str(reached.limit),
+            "X-RateLimit-Limit": str(error.limit),
             "X-RateLimit-Remaining": "0",
-            "X-RateLimit-Reset": str(reached.reset_at),
+            "X-RateLimit-Reset": str(error.reset_at),
         }
-        message = f"The API key may send {reached.limit} {reached.kind} requests a minute. Wait as Retry-After says."
-        raise TooManyRequests(message, wait=reached.retry_after_s, headers=headers) from reached
+        message = f"The API key may send {error.limit} {error.kind} requests a minute. Wait as Retry-After says."
+        raise TooManyRequests(message, wait=error.retry_after_s, headers=headers) from error
 
 
 class ApiKeyScheme(OpenApiAuthenticationExtension):
-    """How the key is described in the OpenAPI schema."""
+    """The description of the key in the OpenAPI schema."""
 
     target_class = ApiKeyAuthentication
     name = "ApiKey"

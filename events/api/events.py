@@ -32,8 +32,8 @@ from events.models import Scope
 from events.overview import dashboard
 from events.overview.event_list import (
     BadCursor,
-    Listed,
-    Wanted,
+    EventFilters,
+    ListedEvents,
     count_events,
     cursor_of,
     list_events,
@@ -52,7 +52,7 @@ QUERY = {"event_name": "tokens.used", "external_customer_id": "acme", "page_size
 
 def listed_events(asked: dict[str, Any]) -> HttpResponse:
     """Answer a page of the ledger."""
-    wanted = Wanted(
+    wanted = EventFilters(
         **{name: asked.get(name) or "" for name in WANTED},
         state=STATES.get(asked.get("state") or ""),
         start=asked.get("start_time"),
@@ -85,7 +85,7 @@ def listed_events(asked: dict[str, Any]) -> HttpResponse:
     )
 
 
-def _event(page: Listed, event: Any) -> dict[str, Any]:
+def _event(page: ListedEvents, event: Any) -> dict[str, Any]:
     customer = page.customers.get(event.customer_id)
     return {
         "id": event.event_id,

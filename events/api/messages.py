@@ -6,7 +6,7 @@ from datetime import datetime
 from config.webhooks.outbox import Payload, register_renderer
 from events.alerts.usage import Reached
 from events.api.serializers import CauseOut
-from events.overview.dashboard import Cause
+from events.ledger.causes import Cause
 
 
 def render_causes(causes: Sequence[Cause], at: datetime) -> Payload:

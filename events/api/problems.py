@@ -21,10 +21,10 @@ from events.api.serializers import (
     ProblemOut,
     ReplayAnswer,
 )
+from events.ledger.causes import open_causes
 from events.ledger.replaying import replay
 from events.ledger.voiding import dismiss, problems_of
 from events.models import Problem, Scope
-from events.overview import dashboard
 
 TAG = "Problems"
 CAUSE = {"cause": {"reason": "unknown_customer", "external_customer_id": "acme"}}
@@ -47,7 +47,7 @@ class ProblemCauses(ApiView):
 
     @operation("listProblemCauses", "Problems by cause", tag=TAG, answers={200: Causes})
     def get(self, request: Request) -> Response:
-        return Response({"items": CauseOut(dashboard.causes(), many=True).data})
+        return Response({"items": CauseOut(open_causes(), many=True).data})
 
 
 def chosen_problems(asked: dict[str, Any]) -> QuerySet[Problem]:

@@ -16,7 +16,7 @@ from customers.models import Customer
 from customers.periods import Period
 from events.api.events import exact_json
 from events.api.serializers import MeterQuery, UsageAnswer, UsageQuery
-from events.usage.windows import Asked, feature_measuring, meter
+from events.usage.windows import MeterRequest, feature_measuring, meter
 
 TAG = "Usage"
 DEFAULT_WINDOW = timedelta(days=30)
@@ -50,7 +50,7 @@ def timezone_asked(asked: dict[str, Any], customer: Customer) -> str:
 def usage_answer(feature: Feature, asked: dict[str, Any]) -> HttpResponse:
     """Work out what was asked, and answer in exact numbers."""
     customer = customer_asked(asked)
-    wanted = Asked(
+    wanted = MeterRequest(
         customer,
         period_asked(asked),
         asked.get("window_size") or "",
@@ -64,7 +64,7 @@ def usage_answer(feature: Feature, asked: dict[str, Any]) -> HttpResponse:
         {
             "type": name_of(AGGREGATIONS, feature.aggregation),
             "event_name": feature.event_name,
-            "value": answer.whole.value,
+            "value": answer.total.value,
             "results": results,
         }
     )

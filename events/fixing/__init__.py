@@ -1,6 +1,6 @@
-"""Fixes: preview what one would change, apply it, replay the events that waited for it, and prove that they count.
+"""Fixes: preview what a fix would change, apply it, replay the events that wait for it, and measure the result.
 
-A preview makes the whole change inside a transaction that is rolled back: what it says is what would happen.
+A preview makes the change in a transaction that is rolled back, so it shows exactly what would happen.
 """
 
 from collections.abc import Iterable, Sequence
@@ -38,17 +38,17 @@ __all__ = [
 ]
 
 MOST_EVENTS = 5_000
-AT_ONCE = 20_000  # events that a click replays; more are a worker's
+AT_ONCE = 20_000  # events that a request replays; more are left to a worker
 HOUR = timedelta(hours=1)
 
 
 class PreviewBusy(FixRefused):
-    """Workers hold what the preview would have to look at."""
+    """Workers hold rows that the preview needs."""
 
 
 @dataclass(frozen=True, slots=True)
 class CauseChange:
-    """One customer's usage of one feature, before and after, over the hours [start, end) that the events lie in."""
+    """A customer's usage of a feature before and after a fix, over the hours [start, end) of the events."""
 
     customer: Customer
     feature: Feature
@@ -66,7 +66,7 @@ class CauseChange:
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """Usage as (value, events) by (customer, feature), and what the periods it lies in come to."""
+    """Usage as (value, events) by (customer, feature), and the amounts of its billing periods."""
 
     usage: dict[tuple[int, int], tuple[Decimal, int]]
     worth: Worth
@@ -74,7 +74,7 @@ class Measured:
 
 @dataclass(frozen=True, slots=True)
 class _Keys:
-    """Whose usage of what is measured, and when: windows by (customer, feature), moments for the money."""
+    """What is measured: windows of usage by (customer, feature), and (customer, moment) for the amounts."""
 
     windows: dict[tuple[int, int], tuple[datetime, datetime]]
     moments: frozenset[tuple[int, datetime]]
@@ -82,7 +82,7 @@ class _Keys:
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """What a fix would change. `events` wait for it (`is_partial`: more do, these were tried)."""
+    """What a fix would change. `events` were tried; `is_partial`: more are waiting."""
 
     events: int
     is_partial: bool
@@ -94,15 +94,15 @@ class Preview:
 
     @property
     def money(self) -> dict[str, Decimal]:
-        """Return the difference in money per currency, without currencies that don't change."""
+        """The difference in amounts by currency, without currencies that don't change."""
         return difference(self.before.worth, self.after.worth)
 
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """The proof of a fix: what was replayed, what was closed, usage and money before and after.
+    """The result of a fix: events replayed, problems closed, usage and amounts before and after.
 
-    With a `run` nothing of that is there yet: a worker replays the events, more than one request should wait for.
+    With a `run`, a worker replays the events later, because there are more than one request should wait for.
     """
 
     replayed: Replayed
@@ -117,88 +117,88 @@ class Applied:
 
 
 def difference(before: Worth, after: Worth) -> dict[str, Decimal]:
-    """Subtract two worths, currency by currency."""
+    """Subtract amounts by currency, leaving out currencies that don't change."""
     codes = sorted({*before.amounts, *after.amounts})
-    found = {code: after.amounts.get(code, Decimal(0)) - before.amounts.get(code, Decimal(0)) for code in codes}
-    return {code: amount for code, amount in found.items() if amount}
+    amounts = {code: after.amounts.get(code, Decimal(0)) - before.amounts.get(code, Decimal(0)) for code in codes}
+    return {code: amount for code, amount in amounts.items() if amount}
 
 
 def preview(action: Action, *, now: datetime, by: User | None, most: int = MOST_EVENTS) -> Preview:
-    """Work out what a fix would change, at most 5,000 events of it. Nothing is written: it is all rolled back.
+    """Calculate what a fix would change, for at most 5,000 events. All changes are rolled back.
 
-    Raises Refused and ValidationError as applying would, and PreviewBusy when workers hold the rows for long.
+    Raises Refused and ValidationError as applying the fix would, and PreviewBusy if workers hold the rows too long.
     """
     try:
-        tried, is_partial, done, keys, after, customers = _try_out(action, now=now, by=by, most=most)
+        tried, is_partial, replayed, keys, after, customers = _try_out(action, now=now, by=by, most=most)
     except OperationalError as error:
-        raise PreviewBusy("The events are being worked on just now. Try the preview again in a moment.") from error
+        raise PreviewBusy("These events are being processed. Try the preview again in a moment.") from error
     before = _measure(keys, now)
     changes = _changes(before, after, customers, keys)
-    return Preview(tried, is_partial, done.closed, done.still_open, changes, before, after)
+    return Preview(tried, is_partial, replayed.closed, replayed.still_open, changes, before, after)
 
 
 def _try_out(
     action: Action, *, now: datetime, by: User | None, most: int
 ) -> tuple[int, bool, Replayed, _Keys, Measured, dict[int, Customer]]:
-    """Make the change, look at what came of it, and take it back, with everything that waits for a commit."""
+    """Make the change, measure the result, and roll everything back, with all that waits for a commit."""
     with transaction.atomic():
         with connection.cursor() as cursor:
-            # Shorter than a deadlock takes to be noticed: the preview gives way, never a worker.
+            # Shorter than the deadlock timeout, so that the preview fails and never a worker.
             cursor.execute("SET LOCAL lock_timeout = '800ms'; SET LOCAL statement_timeout = '20s'")
         ids = waiting_events(action, most + 1)
         tried = ids[:most]
         action.apply(now=now, by=by, reason="Preview of a fix")
-        done = replay_chunk(tried, "", by) if tried else Replayed()
+        replayed = replay_chunk(tried, "", by) if tried else Replayed()
         keys = _keys(action, tried)
         after = _measure(keys, now)
         customers = Customer.objects.in_bulk({customer for customer, _ in keys.windows})
         transaction.set_rollback(True)
-    return len(tried), len(ids) > most, done, keys, after, customers
+    return len(tried), len(ids) > most, replayed, keys, after, customers
 
 
 def apply_fix(action: Action, *, now: datetime, by: User | None, reason: str = "") -> Applied:
-    """Make the change, replay the events that wait for it, and measure what came of it.
+    """Make the change, replay the events that wait for it, and measure the result. Safe to repeat.
 
-    More than 20,000 events are left to a worker: `run` then shows how far it is. Raises what `preview` does; the change
-    is then not made. A second call changes nothing more.
+    More than 20,000 events are left to a worker, and `run` shows its progress. Raises what `preview` raises, without
+    making the change.
     """
     before = preview(action, now=now, by=by).before
     ids = waiting_events(action, AT_ONCE + 1)
     if len(ids) > AT_ONCE:
         return _apply_with_a_run(action, before.worth, now=now, by=by, reason=reason)
     action.apply(now=now, by=by, reason=reason or action.closing())
-    done = replay(ids, closing=action.closing(), by=by) if ids else Replayed()
+    replayed = replay(ids, closing=action.closing(), by=by) if ids else Replayed()
     keys = _keys(action, ids[:MOST_EVENTS])
     after = _measure(keys, now)
     customers = Customer.objects.in_bulk({customer for customer, _ in keys.windows})
-    return Applied(done, _changes(before, after, customers, keys), before.worth, after.worth)
+    return Applied(replayed, _changes(before, after, customers, keys), before.worth, after.worth)
 
 
 @transaction.atomic
 def _apply_with_a_run(action: Action, worth: Worth, *, now: datetime, by: User | None, reason: str) -> Applied:
-    """Make the change and note the replay in one commit, so that neither is there without the other."""
+    """Make the change and create the run in one transaction, so that neither is saved without the other."""
     action.apply(now=now, by=by, reason=reason or action.closing())
     title = action.closing()
-    run = start_run(MendingKind.REPLAY, action.name, action.given, title=title, now=now, by=by, reason=reason)
+    run = start_run(MendingKind.REPLAY, action.name, action.parameters, title=title, now=now, by=by, reason=reason)
     return Applied(Replayed(), (), worth, worth, run)
 
 
 def waiting_events(action: Action, limit: int) -> list[int]:
-    """List the ledger ids of events whose open problems wait for the fix, the oldest arrivals first."""
-    chosen = action.waiting()
-    if chosen is None:
+    """List the ledger ids of events whose open problems wait for the fix, in order of arrival."""
+    condition = action.waiting()
+    if condition is None:
         return []
-    rows = Problem.objects.filter(chosen, state=ProblemState.OPEN).order_by("event_id")
+    rows = Problem.objects.filter(condition, state=ProblemState.OPEN).order_by("event_id")
     return list(rows.values_list("event_id", flat=True).distinct()[:limit])
 
 
 def count_waiting(action: Action) -> int:
-    """Count the events that wait for the fix, up to one more than a preview tries."""
+    """Count the events that wait for the fix, up to one more than a preview includes."""
     return len(waiting_events(action, MOST_EVENTS + 1))
 
 
 def _keys(action: Action, ids: Sequence[int]) -> _Keys:
-    """Say what to measure: the hours of the events that counted, or the period that a price change is about."""
+    """Choose what to measure: the hours of the events, or the period of a price change."""
     windows: dict[tuple[int, int], tuple[datetime, datetime]] = {}
     moments: set[tuple[int, datetime]] = set()
     rows = Event.objects.filter(pk__in=ids, customer__isnull=False).values_list(
@@ -222,33 +222,37 @@ def _widen(windows: dict[tuple[int, int], tuple[datetime, datetime]], key: tuple
 
 
 def _features_by_name(names: Iterable[str]) -> dict[str, list[int]]:
-    """Find the features that each name feeds, by their own name or an alias."""
-    wanted = set(names)
-    aliases = dict(EventNameAlias.objects.filter(alias__in=wanted).values_list("alias", "event_name"))
-    own: dict[str, list[int]] = {}
+    """Return the features that count each event name, by their event name or an alias."""
+    event_names = set(names)
+    aliases = dict(EventNameAlias.objects.filter(alias__in=event_names).values_list("alias", "event_name"))
+    by_name: dict[str, list[int]] = {}
     for pk, name in (
-        Feature.objects.metered().filter(event_name__in=wanted | set(aliases.values())).values_list("pk", "event_name")
+        Feature.objects.metered()
+        .filter(event_name__in=event_names | set(aliases.values()))
+        .values_list("pk", "event_name")
     ):
-        own.setdefault(name, []).append(pk)
-    return {name: own.get(name) or own.get(aliases.get(name, ""), []) for name in wanted}
+        by_name.setdefault(name, []).append(pk)
+    return {name: by_name.get(name) or by_name.get(aliases.get(name, ""), []) for name in event_names}
 
 
 def _measure(keys: _Keys, now: datetime) -> Measured:
-    wanted = list(keys.windows.items())
-    quantities = usage_many([UsageRequest(customer, feature, *window) for (customer, feature), window in wanted])
-    usage = {key: (found.value, found.events) for (key, _), found in zip(wanted, quantities, strict=True)}
+    requests = [UsageRequest(customer, feature, *window) for (customer, feature), window in keys.windows.items()]
+    quantities = zip(keys.windows, usage_many(requests), strict=True)
+    usage = {key: (quantity.value, quantity.events) for key, quantity in quantities}
     return Measured(usage, billing().worth(keys.moments, now=now))
 
 
 def _changes(before: Measured, after: Measured, customers: dict[int, Customer], keys: _Keys) -> tuple[CauseChange, ...]:
-    """Pair what was measured, the greatest number of events first."""
+    """Compare usage before and after, the greatest change in events first."""
     features = Feature.objects.in_bulk({feature for _, feature in after.usage})
     rows = []
     for key, (value, events) in after.usage.items():
         customer, feature = key
-        was, events_before = before.usage.get(key, (Decimal(0), 0))
-        if customer in customers and (value != was or events != events_before):
+        value_before, events_before = before.usage.get(key, (Decimal(0), 0))
+        if customer in customers and (value != value_before or events != events_before):
             window = keys.windows[key]
-            rows.append(CauseChange(customers[customer], features[feature], was, value, events_before, events, *window))
+            rows.append(
+                CauseChange(customers[customer], features[feature], value_before, value, events_before, events, *window)
+            )
     rows.sort(key=lambda row: (row.events_before - row.events_after, row.customer.name, row.feature.name))
     return tuple(rows)

@@ -1,7 +1,7 @@
-"""The fixes that let events count, each applied with a click: what it changes, and which events wait for it.
+"""The fixes that let events count: what each changes, and which events wait for it.
 
-An action is made from a step's parameters and what staff filled in. `apply` only makes the change; previewing,
-replaying and proving are in `events.fixing`.
+An action is created from a problem's parameters and the form that staff filled in. `apply` only makes the change;
+previewing, replaying and measuring it are in `events.fixing`.
 """
 
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ from catalog.features import accept_numeric_strings, activate_feature, map_event
 from catalog.models import Feature
 from customers.accounts import activate_customer, map_external_id, save_customer
 from customers.models import Customer
-from events.fixing.base import Action, Field, FixRefused, parse_moment
+from events.fixing.base import Action, Field, FieldKind, FixRefused, parse_moment
 from events.models import Event
 from events.reasons import Reason
 
@@ -31,8 +31,8 @@ class CreateCustomer(Action):
     def fields(self) -> tuple[Field, ...]:
         return (
             Field("name", "Name", self.text("name") or self.text("external_id")),
-            Field("timezone", "Time zone", "UTC", help="Where billing days begin and end, for example Europe/Berlin."),
-            Field("currency", "Currency", "", help="Empty: the company's.", is_required=False),
+            Field("timezone", "Time zone", "UTC", help="Where billing days start and end, for example Europe/Berlin."),
+            Field("currency", "Currency", "", help="Leave blank to use the company's currency.", is_required=False),
         )
 
     def apply(self, *, now: datetime, by: User | None, reason: str) -> None:
@@ -52,7 +52,7 @@ class CreateCustomer(Action):
 
 
 class MapCustomer(Action):
-    """Point an id to a customer: the one given, or the one whose external id staff write into `meant`."""
+    """Map an id to a customer: the `customer` parameter, or the customer whose external id staff enter in `meant`."""
 
     name = "map_customer"
     permissions = ("customers.add_customeralias",)
@@ -65,7 +65,7 @@ class MapCustomer(Action):
     def fields(self) -> tuple[Field, ...]:
         if self.text("customer"):
             return ()
-        return (Field("meant", "External id of the customer that was meant"),)
+        return (Field("meant", "External id of the intended customer"),)
 
     def apply(self, *, now: datetime, by: User | None, reason: str) -> None:
         map_external_id(self.text("alias"), self._customer(), by=by, reason=reason)
@@ -76,10 +76,10 @@ class MapCustomer(Action):
     def _customer(self) -> Customer:
         if self.text("customer"):
             return self.row(Customer, "customer")
-        found = Customer.objects.filter(external_id=self.text("meant")).first()
-        if found is None:
+        customer = Customer.objects.filter(external_id=self.text("meant")).first()
+        if customer is None:
             raise FixRefused(f"No customer has the external id “{self.text('meant')}”.")
-        return found
+        return customer
 
     def listed(self) -> dict[str, str]:
         return {"reason": Reason.UNKNOWN_CUSTOMER.value, "external_customer_id": self.text("alias")}
@@ -99,14 +99,14 @@ class ActivateCustomer(Action):
         activate_customer(self._customer(), by=by, reason=reason)
 
     def _customer(self) -> Customer:
-        """Find the customer by its key, or by an id that events carry."""
+        """Load the customer by primary key, or by an id that events carry."""
         if self.text("customer"):
             return self.row(Customer, "customer")
-        sent = self.text("external_id")
-        found = Customer.objects.filter(Q(external_id=sent) | Q(aliases__alias=sent)).first()
-        if found is None:
-            raise FixRefused(f"No customer has the external id “{sent}” any more.")
-        return found
+        external_id = self.text("external_id")
+        customer = Customer.objects.filter(Q(external_id=external_id) | Q(aliases__alias=external_id)).first()
+        if customer is None:
+            raise FixRefused(f"No customer has the external id “{external_id}” any longer.")
+        return customer
 
     def listed(self) -> dict[str, str]:
         return {"reason": Reason.CUSTOMER_ARCHIVED.value}
@@ -118,7 +118,7 @@ class ActivateCustomer(Action):
 
 
 class MapEventName(Action):
-    """Map a name to the one given, or, where `choose` says so, to the one that staff choose."""
+    """Map an event name to the `event_name` parameter or, with `choose`, to the name that staff choose."""
 
     name = "map_event_name"
     permissions = ("catalog.add_eventnamealias",)
@@ -133,7 +133,7 @@ class MapEventName(Action):
             return ()
         names = Feature.objects.metered().order_by("event_name").values_list("event_name", flat=True).distinct()
         choices = tuple((name, name) for name in names[:MOST_CHOICES])
-        return (Field("event_name", "Count its events as", kind="choice", choices=choices),)
+        return (Field("event_name", "Count its events as", kind=FieldKind.CHOICE, choices=choices),)
 
     def closing(self) -> str:
         return f"Count events named “{self.text('alias')}” as “{self.text('event_name')}”"
@@ -183,7 +183,7 @@ class AcceptNumericStrings(Action):
 
 
 class Replay(Action):
-    """Judge one event anew; its cause was mended before."""
+    """Replay one event whose cause was fixed before."""
 
     name = "replay"
     permissions = ("events.change_problem",)
@@ -205,54 +205,60 @@ class Replay(Action):
 
 
 class ReplayCause(Action):
-    """Judge every event of a cause anew; whatever kept them from counting was mended before."""
+    """Replay every event of a cause that was fixed before."""
 
     name = "replay_cause"
     permissions = ("events.change_problem",)
 
     def title(self) -> str:
-        what = self.text("external_customer_id") or self.text("event_name")
-        return f"Replay “{self.reason().label}” of {what}"
+        name = self.text("external_customer_id") or self.text("event_name")
+        return f"Replay “{self.reason().label}” of {name}"
 
     def reason(self) -> Reason:
         if self.text("cause") not in Reason.values:
-            raise FixRefused("There is no such cause.")
+            raise FixRefused("This cause doesn't exist.")
         return Reason(self.text("cause"))
 
     def apply(self, *, now: datetime, by: User | None, reason: str) -> None:
         self.reason()
 
     def listed(self) -> dict[str, str]:
-        names = {"cause": "reason", "feature": "feature__id__exact"}
-        given = ("cause", "external_customer_id", "event_name", "feature")
-        return {names.get(name, name): self.text(name) for name in given if self.text(name)}
+        filters = {
+            "cause": "reason",
+            "external_customer_id": "external_customer_id",
+            "event_name": "event_name",
+            "feature": "feature__id__exact",
+        }
+        return {filters[name]: self.text(name) for name in filters if self.text(name)}
 
     def waiting(self) -> Q:
-        return cause_of(self.given)
+        return cause_of(self.parameters)
 
     def closing(self) -> str:
         return "Replayed with its cause"
 
 
 class CountEarlier(Action):
-    """Let a feature count from an earlier moment on."""
+    """Let a feature count events from an earlier time."""
 
     name = "count_earlier"
     permissions = ("catalog.change_feature",)
 
     def title(self) -> str:
-        return f"Let {self.row(Feature, 'feature')} count from an earlier moment on"
+        return f"Let {self.row(Feature, 'feature')} count from an earlier time"
 
     def fields(self) -> tuple[Field, ...]:
         first = parse_moment(self.text("at")) if self.text("at") else None
         initial = f"{first.replace(minute=0, second=0, microsecond=0):%Y-%m-%dT%H:%M}" if first else ""
-        return (Field("since", "Counts from (UTC)", initial, "moment", "Events that occurred before don't count."),)
+        return (Field("since", "Counts from (UTC)", initial, FieldKind.MOMENT, "Earlier events don't count."),)
 
     def apply(self, *, now: datetime, by: User | None, reason: str) -> None:
         feature = self.row(Feature, "feature")
         since = parse_moment(self.text("since"))
         if feature.counts_from is not None and since >= feature.counts_from:
-            raise FixRefused(f"It counts from {feature.counts_from:%Y-%m-%d %H:%M} UTC on: choose a moment before.")
+            raise FixRefused(
+                f"It already counts from {feature.counts_from:%Y-%m-%d %H:%M} UTC. Choose an earlier time."
+            )
         feature.counts_from = since
         save_feature(feature, by=by, reason=reason)
 
@@ -263,10 +269,12 @@ class CountEarlier(Action):
         return Q(reason=Reason.BEFORE_FEATURE_START, feature=self.row(Feature, "feature"))
 
 
-def cause_of(given: Mapping[str, str]) -> Q:
-    """Choose the problems of a cause, as they are grouped: `cause` is the reason, the rest tells it apart."""
-    chosen = Q(reason=given.get("cause", ""))
-    if external_id := given.get("external_customer_id"):
-        return chosen & Q(external_customer_id=external_id)
-    feature = given.get("feature", "")
-    return chosen & Q(event_name=given.get("event_name", ""), feature=int(feature) if feature.isdecimal() else None)
+def cause_of(parameters: Mapping[str, str]) -> Q:
+    """Return the condition for the problems of a cause: `cause` is the reason, the others identify it further."""
+    condition = Q(reason=parameters.get("cause", ""))
+    if external_id := parameters.get("external_customer_id"):
+        return condition & Q(external_customer_id=external_id)
+    feature = parameters.get("feature", "")
+    return condition & Q(
+        event_name=parameters.get("event_name", ""), feature=int(feature) if feature.isdecimal() else None
+    )

@@ -1,6 +1,6 @@
-"""What the open problems of a cause are worth: their units, and their money at the price that would apply.
+"""What the open problems of a cause are worth: their units, and their amount at the price that would apply.
 
-It is what the preview of the likeliest fix says, of so many events that a page can ask for it.
+It is the preview of the likeliest fix, for as many events as a page can wait for.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,23 +19,23 @@ from events.fixing.registry import make_action
 from events.reasons import Reason
 
 MOST_EVENTS = 500
-KEPT_S = 120
+CACHED_S = 120
 
 NO_UNITS = {
-    Reason.AGGREGATION_FIELD_MISSING: "not known: the value is missing",
-    Reason.UNUSABLE_VALUE: "not known: the value can't be added up",
-    Reason.VALUE_OUT_OF_RANGE: "not known: the value can't be added up",
-    Reason.FILTER_MISMATCH: "nothing, as the filter stands",
-    Reason.UNKNOWN_EVENT_NAME: "not known: no feature adds it up",
-    Reason.NOT_A_NUMBER: "not known: the text is no number",
+    Reason.AGGREGATION_FIELD_MISSING: "unknown: the value is missing",
+    Reason.UNUSABLE_VALUE: "unknown: the value can't be added up",
+    Reason.VALUE_OUT_OF_RANGE: "unknown: the value can't be added up",
+    Reason.FILTER_MISMATCH: "nothing with the current filter",
+    Reason.UNKNOWN_EVENT_NAME: "unknown: no feature counts it",
+    Reason.NOT_A_NUMBER: "unknown: the text isn't a number",
 }
 
 
 @dataclass(frozen=True)
 class AtRisk:
-    """Units by feature, and money by currency. `is_partial`: of the first 500 events, and there are more.
+    """Units by feature, and amounts by currency. `is_partial`: only the first 500 events were included.
 
-    `is_subscribed`: a billing period holds some of them. `unknown` says why there are no units to tell.
+    `is_subscribed`: some of the events are in a billing period. `unknown` is the reason if units can't be calculated.
     """
 
     is_partial: bool = False
@@ -46,34 +46,35 @@ class AtRisk:
 
 
 def at_risk(trouble: Trouble, offers: Sequence[Offer], *, now: datetime, key: str = "") -> AtRisk:
-    """Work out what the problems of a cause would come to if the likeliest of the offers were applied.
+    """Calculate what the problems of a cause would add if the likeliest of the offers were applied. Read-only.
 
-    Nothing is written. With a `key` the answer is kept for two minutes. Raises PreviewBusy when workers hold the rows.
+    With a `key`, the result is cached for two minutes. Raises PreviewBusy while workers hold the rows.
     """
-    kept: AtRisk | None = cache.get(f"at_risk:{key}") if key else None
-    if kept is None:
-        kept = _compute(trouble, offers, now)
+    result: AtRisk | None = cache.get(f"at_risk:{key}") if key else None
+    if result is None:
+        result = _calculate(trouble, offers, now)
         if key:
-            cache.set(f"at_risk:{key}", kept, KEPT_S)
-    return kept
+            cache.set(f"at_risk:{key}", result, CACHED_S)
+    return result
 
 
-def _compute(trouble: Trouble, offers: Sequence[Offer], now: datetime) -> AtRisk:
-    unknown = NO_UNITS.get(trouble.reason, "not known")
-    offer = next((one for one in offers if one.action and (one.is_complete or one.assumed)), None)
+def _calculate(trouble: Trouble, offers: Sequence[Offer], now: datetime) -> AtRisk:
+    unknown = NO_UNITS.get(trouble.reason, "unknown")
+    offer = next((offer for offer in offers if offer.action and (offer.is_complete or offer.assumed)), None)
     if offer is None:
         return AtRisk(unknown=unknown)
     try:
-        found = preview(
-            make_action(offer.action, {**offer.parameters, **offer.assumed}), now=now, by=None, most=MOST_EVENTS
-        )
+        action = make_action(offer.action, {**offer.parameters, **offer.assumed})
+        fix_preview = preview(action, now=now, by=None, most=MOST_EVENTS)
     except PreviewBusy:
         raise
     except (Refused, ValidationError):
         return AtRisk(unknown=unknown)
     sums: dict[Feature, Decimal] = {}
-    for change in found.changes:
+    for change in fix_preview.changes:
         sums[change.feature] = sums.get(change.feature, Decimal(0)) + change.difference
     units = tuple((feature.name, number, feature.unit_for(number)) for feature, number in sums.items() if number)
-    is_subscribed = found.after.worth.periods > 0
-    return AtRisk(found.is_partial, units, found.money, is_subscribed, "" if units or found.money else unknown)
+    is_subscribed = fix_preview.after.worth.periods > 0
+    return AtRisk(
+        fix_preview.is_partial, units, fix_preview.money, is_subscribed, "" if units or fix_preview.money else unknown
+    )

@@ -1,9 +1,10 @@
-"""What a fix is: its parameters, what it asks to be filled in, the change it makes, and which events wait for it."""
+"""The base of every fix: its parameters and form fields, the change it makes, and the events that wait for it."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from enum import StrEnum
 from typing import Any, ClassVar
 
 from django.contrib.auth.models import User
@@ -13,48 +14,57 @@ from config.refusals import Refused
 
 
 class FixRefused(Refused):
-    """The fix can't be applied as things stand."""
+    """The fix can't be applied in the current state."""
+
+
+class FieldKind(StrEnum):
+    """The input of a fix's form field."""
+
+    TEXT = "text"
+    NUMBER = "number"
+    MOMENT = "moment"
+    CHOICE = "choice"
 
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """Something staff fill in before a fix: its kind is "text", "number", "moment" or "choice" (with choices)."""
+    """A form field that staff fill in before a fix is applied. A choice has `choices`."""
 
     name: str
     label: str
     initial: str = ""
-    kind: str = "text"
+    kind: FieldKind = FieldKind.TEXT
     help: str = ""
     choices: tuple[tuple[str, str], ...] = ()
     is_required: bool = True
 
 
 class Action(ABC):
-    """One fix with its parameters. `permissions` are all needed; `closing` is noted on the problems it closes.
+    """A fix with its parameters. All `permissions` are needed; `closing` is saved on the problems that it closes.
 
-    `name` is what addresses and background work call it.
+    `name` identifies the fix in URLs and background runs.
     """
 
     name: ClassVar[str] = ""
     permissions: ClassVar[tuple[str, ...]] = ()
 
-    def __init__(self, given: Mapping[str, str]) -> None:
-        self.given = given
+    def __init__(self, parameters: Mapping[str, str]) -> None:
+        self.parameters = parameters
 
     def text(self, name: str) -> str:
-        return self.given.get(name, "").strip()
+        return self.parameters.get(name, "").strip()
 
     def row[Row: Any](self, model: type[Row], name: str) -> Row:
-        """Find the row that a parameter names. Raises FixRefused when it is gone."""
+        """Load the row that a parameter names. Raises FixRefused if it doesn't exist."""
         value = self.text(name)
-        found = model.objects.filter(pk=int(value)).first() if value.isdecimal() else None
-        if found is None:
-            raise FixRefused(f"There is no such {model._meta.verbose_name} any more.")
-        return found  # type: ignore[no-any-return]
+        row = model.objects.filter(pk=int(value)).first() if value.isdecimal() else None
+        if row is None:
+            raise FixRefused(f"This {model._meta.verbose_name} no longer exists.")
+        return row  # type: ignore[no-any-return]
 
     @abstractmethod
     def title(self) -> str:
-        """Say what the fix does, as a heading."""
+        """Describe what the fix does, as a heading."""
 
     @abstractmethod
     def apply(self, *, now: datetime, by: User | None, reason: str) -> None:
@@ -64,15 +74,15 @@ class Action(ABC):
         return ()
 
     def waiting(self) -> Q | None:
-        """Choose the open problems whose events wait for the fix; None for a fix that replays nothing."""
+        """Return the condition for problems whose events wait for the fix; `None` for a fix that replays nothing."""
         return None
 
     def listed(self) -> dict[str, str]:
-        """Name the filters of the list of problems that show what waits for the fix."""
+        """Return the filters of the problem list that show what waits for the fix."""
         return {}
 
     def concerns(self) -> list[tuple[int, int, datetime]]:
-        """List (customer, feature, moment) whose usage gets another price, for a fix that replays nothing."""
+        """List the (customer, feature, moment) whose usage is priced differently, for a fix that replays nothing."""
         return []
 
     def closing(self) -> str:
@@ -80,9 +90,9 @@ class Action(ABC):
 
 
 def parse_moment(text: str) -> datetime:
-    """Read an ISO moment; without a zone it is UTC. Raises FixRefused."""
+    """Parse an ISO 8601 moment, in UTC unless it has a time zone. Raises FixRefused."""
     try:
         moment = datetime.fromisoformat(text)
     except ValueError as error:
-        raise FixRefused("Write the moment as 2026-01-31T12:00, in UTC.") from error
+        raise FixRefused("Enter the time as 2026-01-31T12:00, in UTC.") from error
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

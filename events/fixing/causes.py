@@ -1,4 +1,4 @@
-"""Causes of problems: how their addresses name them, and what the largest of them come to together."""
+"""Causes of problems: their URL parameters, and the total amount at risk of the largest."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,8 +11,7 @@ from catalog.models import Feature
 from events.fixing import PreviewBusy
 from events.fixing.at_risk import at_risk
 from events.fixing.offers import Trouble, nearly_named, offers_for
-from events.overview import dashboard
-from events.overview.dashboard import Cause
+from events.ledger.causes import Cause, open_causes
 from events.reasons import Reason
 
 MOST_CAUSES = 10
@@ -20,9 +19,9 @@ MOST_CAUSES = 10
 
 @dataclass(frozen=True, slots=True)
 class TotalAtRisk:
-    """What causes come to by currency. `is_partial`: more than that, as not all of their events were looked at.
+    """The amount at risk by currency. `is_partial`: there may be more, because not all events were included.
 
-    `unknown` counts the causes of which nobody can tell.
+    `unknown` counts the causes whose amount can't be calculated.
     """
 
     amounts: Mapping[str, Decimal]
@@ -30,22 +29,22 @@ class TotalAtRisk:
     unknown: int
 
 
-def named(cause: Cause) -> dict[str, str]:
-    """Name a cause, as `events.fixing.actions.cause_of` reads it."""
+def cause_parameters(cause: Cause) -> dict[str, str]:
+    """Return the URL parameters of a cause, as `events.fixing.actions.cause_of` reads them."""
     if cause.external_id:
         return {"cause": cause.reason.value, "external_customer_id": cause.external_id}
     feature = {"feature": str(cause.feature.pk)} if cause.feature else {}
     return {"cause": cause.reason.value, "event_name": cause.event_name} | feature
 
 
-def seen(cause: Cause) -> dict[str, str]:
-    """Name a cause as it is now: another when an event comes to it."""
-    return named(cause) | {"seen": f"{cause.problems}-{cause.last_at.timestamp()}"}
+def cause_version(cause: Cause) -> dict[str, str]:
+    """Return the parameters of a cause with a version that changes when an event is added to it."""
+    return cause_parameters(cause) | {"seen": f"{cause.problems}-{cause.last_at.timestamp()}"}
 
 
-def key_of(given: Mapping[str, str]) -> str:
-    """Give the key under which what a cause is worth is kept, of what `seen` says."""
-    return sha256(urlencode(sorted(given.items())).encode()).hexdigest()
+def cache_key(version: Mapping[str, str]) -> str:
+    """Return the key under which a cause's amount at risk is cached, from its `cause_version`."""
+    return sha256(urlencode(sorted(version.items())).encode()).hexdigest()
 
 
 def trouble_of(cause: Cause) -> Trouble:
@@ -58,11 +57,11 @@ def known_names() -> list[str]:
 
 
 def total_at_risk(*, now: datetime) -> TotalAtRisk:
-    """Add up what the ten largest causes of open problems would come to, each mended by itself.
+    """Add up what fixing each of the ten largest causes of open problems would add. Read-only.
 
-    By the code, and from the memory, of the page that shows them one by one. Nothing is written.
+    Uses the calculation and the cache of the page that shows the causes one by one.
     """
-    causes = dashboard.causes()
+    causes = open_causes()
     names = known_names() if causes else []
     amounts: dict[str, Decimal] = {}
     unknown, is_partial = 0, len(causes) > MOST_CAUSES
@@ -70,12 +69,12 @@ def total_at_risk(*, now: datetime) -> TotalAtRisk:
         meant = nearly_named(cause.external_id) if cause.reason == Reason.UNKNOWN_CUSTOMER else None
         offers = offers_for(trouble_of(cause), known_names=names, meant=meant)
         try:
-            found = at_risk(trouble_of(cause), offers, now=now, key=key_of(seen(cause)))
+            cause_at_risk = at_risk(trouble_of(cause), offers, now=now, key=cache_key(cause_version(cause)))
         except PreviewBusy:
             is_partial = True
             continue
-        unknown += bool(found.unknown)
-        is_partial |= found.is_partial
-        for currency, amount in found.amounts.items():
+        unknown += bool(cause_at_risk.unknown)
+        is_partial |= cause_at_risk.is_partial
+        for currency, amount in cause_at_risk.amounts.items():
             amounts[currency] = amounts.get(currency, Decimal(0)) + amount
     return TotalAtRisk(amounts, is_partial, unknown)

@@ -1,17 +1,18 @@
-"""Finds what was mended since events were judged, and replays them: nobody has to remember to.
+"""Replay events automatically once the cause of their problems is fixed.
 
-It looks at the data, not at who changed it, so it also works after a crash, a direct edit, or a lost message.
+Fixed causes are found in the data, not by watching changes, so this also works after a crash, a direct edit of the
+database, or a lost message.
 """
 
 from collections.abc import Iterator
 from datetime import datetime
 from itertools import batched
 
+import pglock
 from django.db import connection
 from django.db.models import F, Q
 
 from catalog.models import EventNameAlias, Feature
-from config.db.locks import hold_if_free
 from customers.models import CustomerAlias
 from events.ledger.rebuilding import HOURS_AT_A_TIME, Scope, rebuild_usage
 from events.ledger.replaying import Replayed, replay, replay_hours, wait_for_running_batches
@@ -23,82 +24,82 @@ from events.usage.meter import floor_hour
 SWEEP_LOCK = 7_301_002
 
 
-def replay_mended(*, now: datetime) -> Replayed:
-    """Replay every event whose cause was mended since it was judged: new or active customers, changed features.
+def replay_fixed_causes(*, now: datetime) -> Replayed:
+    """Replay every event whose cause was fixed since it was processed: new or active customers, changed features.
 
-    One sweep at a time; a second one meanwhile returns at once with nothing done.
+    One sweep runs at a time; a concurrent call does nothing.
     """
-    with hold_if_free(SWEEP_LOCK) as is_alone:
+    with pglock.advisory(SWEEP_LOCK, timeout=0) as is_alone:
         if not is_alone:
             return Replayed()
-        moved = replay_moved_aliases() + replay_found_customers()
-        return moved + sum((settle(feature, now=now) for feature in changed_features()), Replayed())
+        replayed = replay_moved_aliases() + replay_found_customers()
+        return replayed + sum((settle(feature, now=now) for feature in changed_features()), Replayed())
 
 
 def replay_found_customers() -> Replayed:
-    """Replay events whose customer was unknown or archived, and now is known and active."""
+    """Replay events whose customer was unknown or archived and is now known and active."""
     with connection.cursor() as cursor:
-        cursor.execute(section("mending", "found_customers"))
-        found = [row[0] for row in cursor.fetchall()]
-    return sum((_replay_customer(external_id) for external_id in found), Replayed())
+        cursor.execute(section("fixing", "found_customers"))
+        external_ids = [row[0] for row in cursor.fetchall()]
+    return sum((_replay_customer(external_id) for external_id in external_ids), Replayed())
 
 
 def replay_moved_aliases() -> Replayed:
-    """Move events of aliases that were pointed to another customer since they were counted."""
-    done = Replayed()
+    """Move events of aliases that were mapped to another customer since the events were counted."""
+    replayed = Replayed()
     for alias in CustomerAlias.objects.exclude(to_recount=[]).order_by("pk"):
-        sent = Event.objects.filter(customer__in=alias.to_recount, external_customer_id=alias.alias)
-        ids = sent.values_list("pk", flat=True).iterator(chunk_size=5_000)
-        done += replay(ids, closing=f"{alias.alias} means {alias.customer.external_id} now")
+        events = Event.objects.filter(customer__in=alias.to_recount, external_customer_id=alias.alias)
+        event_ids = events.values_list("pk", flat=True).iterator(chunk_size=5_000)
+        replayed += replay(event_ids, closing=f"{alias.alias} was mapped to {alias.customer.external_id}")
         CustomerAlias.objects.filter(pk=alias.pk, to_recount=alias.to_recount).update(to_recount=[])
-    return done
+    return replayed
 
 
 def _replay_customer(external_id: str) -> Replayed:
     reasons = [Reason.UNKNOWN_CUSTOMER, Reason.CUSTOMER_ARCHIVED]
-    waiting = open_problems(Q(external_customer_id=external_id, reason__in=reasons))
-    return replay(waiting, closing=f"Customer {external_id} is there and active")
+    event_ids = open_problems(Q(external_customer_id=external_id, reason__in=reasons))
+    return replay(event_ids, closing=f"Customer {external_id} exists and is active")
 
 
 def changed_features() -> list[Feature]:
-    """List the features whose meter changed, or that are new, since earlier events were counted for them."""
+    """List the features that are new, or whose meter changed, since their earlier events were counted."""
     changed = Q(recounted_at=None) | Q(recounted_at__lt=F("meter_changed_at"))
     return list(Feature.objects.metered().filter(changed).order_by("pk"))
 
 
 def settle(feature: Feature, *, now: datetime) -> Replayed:
-    """Count events for a new or changed feature: first the hours with open problems, then whatever else differs.
+    """Count events for a new or changed feature: first the hours with open problems, then all other differences.
 
-    Whole hours are judged anew, since a change that lets one event count may keep its neighbour from counting.
+    Entire hours are replayed, because a change that lets one event count may stop its neighbor from counting.
     """
     names = Q(event_name=feature.event_name) | Q(event_name__in=aliases_of(feature))
-    concerned = Q(feature=feature) | names & ~Q(reason=Reason.UNKNOWN_CUSTOMER)
-    closing = f"What counts for {feature.name} was changed: its definition, its state, or a mapped name"
+    problems = Q(feature=feature) | names & ~Q(reason=Reason.UNKNOWN_CUSTOMER)
+    closing = f"{feature.name} was changed: its definition, its state, or a mapped event name"
     wait_for_running_batches()
-    done = Replayed()
-    for hours in batched(hours_of(open_problems(concerned), feature), HOURS_AT_A_TIME):
-        done += replay_hours(hours, closing=closing)
-    done += replay(open_problems(concerned), closing=closing)
+    replayed = Replayed()
+    for hours in batched(hours_of(open_problems(problems), feature), HOURS_AT_A_TIME):
+        replayed += replay_hours(hours, closing=closing)
+    replayed += replay(open_problems(problems), closing=closing)
     rebuild_usage(Scope(feature_id=feature.pk), apply=True, now=now, reason=f"Feature {feature.name} is new or changed")
     Feature.objects.filter(pk=feature.pk).update(recounted_at=feature.meter_changed_at)
-    return done
+    return replayed
 
 
 def hours_of(event_ids: Iterator[int], feature: Feature) -> list[tuple[int, int, datetime]]:
-    """List the hours, with customer and feature, in which these events would count; unknown customers have none."""
+    """List the (customer, feature, hour) in which events would count. Events of unknown customers have none."""
     hours: set[tuple[int, int, datetime]] = set()
-    for part in batched(event_ids, 5_000):
-        known = Event.objects.filter(pk__in=part, customer__isnull=False).values_list("customer_id", "occurred_at")
-        hours.update((customer, feature.pk, floor_hour(at)) for customer, at in known)
+    for ids in batched(event_ids, 5_000):
+        events = Event.objects.filter(pk__in=ids, customer__isnull=False).values_list("customer_id", "occurred_at")
+        hours.update((customer_id, feature.pk, floor_hour(at)) for customer_id, at in events)
     return sorted(hours)
 
 
 def aliases_of(feature: Feature) -> list[str]:
-    """List the names that staff mapped to the feature's event name."""
+    """List the event names that staff mapped to the feature's event name."""
     return list(EventNameAlias.objects.filter(event_name=feature.event_name).values_list("alias", flat=True))
 
 
-def open_problems(concerned: Q) -> Iterator[int]:
-    """Give the ledger ids of events with such open problems, once each, in the order of arrival."""
-    events = Problem.objects.filter(concerned, state=ProblemState.OPEN).order_by("event_id").distinct()
+def open_problems(condition: Q) -> Iterator[int]:
+    """Yield the ledger ids of events with open problems that meet a condition, once each, in order of arrival."""
+    events = Problem.objects.filter(condition, state=ProblemState.OPEN).order_by("event_id").distinct()
     return events.values_list("event_id", flat=True).iterator(chunk_size=5_000)

@@ -1,4 +1,4 @@
-"""What staff can do about a problem, or a cause of many: fixes to preview and apply, and pages that mend it."""
+"""What staff can do about a problem or a cause of many: fixes to preview and apply, and pages to edit."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -15,10 +15,10 @@ from events.reasons import Reason
 
 @dataclass(frozen=True)
 class Offer:
-    """A way to mend a cause, in the words of a button: a fix (`action`) with its parameters, or a page (`url`).
+    """A button that fixes a cause: a fix (`action`) with its parameters, or a page (`url`).
 
-    `permissions` are all needed. `is_complete` says that the fix needs nothing filled in; else `assumed` may hold what
-    is likely filled in.
+    All `permissions` are needed. If the fix has a form to fill in, it isn't `is_complete`, and `assumed` may hold the
+    likely entries.
     """
 
     label: str
@@ -34,7 +34,7 @@ class Offer:
         return ACTIONS[self.action].permissions if self.action else (self.page_permission,)
 
     def address(self, **more: str) -> str:
-        """Return where the button leads; `more` tells the fix's page where to go back to."""
+        """Return the button's URL; `more` are further parameters for the fix's page."""
         if not self.action:
             return self.url
         return admin_url("events_debugger_fix", action=self.action, **self.parameters, **more)
@@ -42,7 +42,7 @@ class Offer:
 
 @dataclass(frozen=True)
 class Trouble:
-    """What a fix needs to know of a problem, or of a group of problems with one cause."""
+    """The properties of a problem, or of the problems of one cause, that its fixes depend on."""
 
     reason: Reason
     event_name: str = ""
@@ -52,40 +52,41 @@ class Trouble:
 
 
 def offers_for(trouble: Trouble, *, known_names: Iterable[str] = (), meant: Customer | None = None) -> list[Offer]:
-    """List what can be done, the likeliest first. What can only be corrected in the sender has nothing.
+    """List the possible fixes, the likeliest first. Problems that only the sender can correct have none.
 
-    `known_names` are the catalog's event names, and `meant` is the customer whose id was nearly sent: a near miss is
-    mapped rather than made anew.
+    `known_names` are the catalog's event names. `meant` is the customer with a similar id: the id is then mapped to
+    this customer before a new one is offered.
     """
     offer = _OFFERS.get(trouble.reason)
     return offer(trouble, known_names, meant) if offer else []
 
 
 def nearly_named(external_id: str) -> Customer | None:
-    """Find the customer whose external id was probably meant. One look through the customers' ids."""
+    """Return the customer whose external id was probably meant. One query of the customers' ids."""
     near = nearest(external_id, similar_external_ids(external_id))
     return Customer.objects.filter(external_id=near.name).first() if near else None
 
 
 def _unknown_name(trouble: Trouble, known_names: Iterable[str], meant: Customer | None) -> list[Offer]:
-    sent, known = trouble.event_name, list(known_names)
-    near = nearest(sent, known)
-    found = []
+    name, known = trouble.event_name, list(known_names)
+    near = nearest(name, known)
+    offers = []
     if near:
-        found.append(Offer(f"Map it to {near.name}", "map_event_name", {"alias": sent, "event_name": near.name}))
+        offers.append(Offer(f"Map it to {near.name}", "map_event_name", {"alias": name, "event_name": near.name}))
     elif known:
-        given = {"alias": sent, "choose": "1"}
-        found.append(Offer("Map it to a known name", "map_event_name", given, is_complete=False))
-    create = admin_url("catalog_feature_add", event_name=sent)
-    return [*found, Offer("Create a feature for it", url=create, page_permission="catalog.add_feature")]
+        parameters = {"alias": name, "choose": "1"}
+        offers.append(Offer("Map it to a known name", "map_event_name", parameters, is_complete=False))
+    create = admin_url("catalog_feature_add", event_name=name)
+    return [*offers, Offer("Create a feature for it", url=create, page_permission="catalog.add_feature")]
 
 
 def _unknown_customer(trouble: Trouble, known_names: Iterable[str], meant: Customer | None) -> list[Offer]:
-    sent = trouble.external_id
-    create = Offer("Create the customer", "create_customer", {"external_id": sent, "name": sent})
+    external_id = trouble.external_id
+    create = Offer("Create the customer", "create_customer", {"external_id": external_id, "name": external_id})
     if meant is None:
-        return [create, Offer("Map it to a customer", "map_customer", {"alias": sent}, is_complete=False)]
-    return [Offer(f"Map it to {meant.name}", "map_customer", {"alias": sent, "customer": str(meant.pk)}), create]
+        return [create, Offer("Map it to a customer", "map_customer", {"alias": external_id}, is_complete=False)]
+    mapping = {"alias": external_id, "customer": str(meant.pk)}
+    return [Offer(f"Map it to {meant.name}", "map_customer", mapping), create]
 
 
 def _archived_customer(trouble: Trouble, known_names: Iterable[str], meant: Customer | None) -> list[Offer]:
@@ -95,23 +96,23 @@ def _archived_customer(trouble: Trouble, known_names: Iterable[str], meant: Cust
 def _of_feature(label: str, action: str) -> Callable[[Trouble, Iterable[str], Customer | None], list[Offer]]:
     def offer(trouble: Trouble, known_names: Iterable[str], meant: Customer | None) -> list[Offer]:
         if trouble.feature is None:
-            return _look(trouble, known_names, meant)
-        return [Offer(label, action, {"feature": str(trouble.feature.pk)}), *_look(trouble, known_names, meant)]
+            return _open_feature(trouble, known_names, meant)
+        return [Offer(label, action, {"feature": str(trouble.feature.pk)}), *_open_feature(trouble, known_names, meant)]
 
     return offer
 
 
 def _earlier(trouble: Trouble, known_names: Iterable[str], meant: Customer | None) -> list[Offer]:
     if trouble.feature is None:
-        return _look(trouble, known_names, meant)
+        return _open_feature(trouble, known_names, meant)
     at = trouble.first_at.isoformat() if trouble.first_at else ""
-    given = {"feature": str(trouble.feature.pk), "at": at}
+    parameters = {"feature": str(trouble.feature.pk), "at": at}
     assumed = {"since": at} if at else {}
-    earlier = Offer("Let it count earlier", "count_earlier", given, is_complete=False, assumed=assumed)
-    return [earlier, *_look(trouble, known_names, meant)]
+    earlier = Offer("Let it count earlier", "count_earlier", parameters, is_complete=False, assumed=assumed)
+    return [earlier, *_open_feature(trouble, known_names, meant)]
 
 
-def _look(trouble: Trouble, known_names: Iterable[str], meant: Customer | None) -> list[Offer]:
+def _open_feature(trouble: Trouble, known_names: Iterable[str], meant: Customer | None) -> list[Offer]:
     if trouble.feature is None:
         url = admin_url("catalog_feature_changelist", q=trouble.event_name)
         return [Offer("Look at its features", url=url, page_permission="catalog.view_feature")]
@@ -126,8 +127,8 @@ _OFFERS: dict[Reason, Callable[[Trouble, Iterable[str], Customer | None], list[O
     Reason.FEATURE_ARCHIVED: _of_feature("Activate the feature", "activate_feature"),
     Reason.NOT_A_NUMBER: _of_feature("Accept numeric strings", "accept_numeric_strings"),
     Reason.BEFORE_FEATURE_START: _earlier,
-    Reason.FILTER_MISMATCH: _look,
-    Reason.AGGREGATION_FIELD_MISSING: _look,
-    Reason.UNUSABLE_VALUE: _look,
-    Reason.VALUE_OUT_OF_RANGE: _look,
+    Reason.FILTER_MISMATCH: _open_feature,
+    Reason.AGGREGATION_FIELD_MISSING: _open_feature,
+    Reason.UNUSABLE_VALUE: _open_feature,
+    Reason.VALUE_OUT_OF_RANGE: _open_feature,
 }

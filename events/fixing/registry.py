@@ -1,4 +1,4 @@
-"""The fixes by their names, as addresses and background work hold them."""
+"""The fixes by name, as used in URLs and background runs."""
 
 from collections.abc import Mapping
 
@@ -16,8 +16,8 @@ ACTIONS: dict[str, type[Action]] = {
 }
 
 
-def make_action(name: str, given: Mapping[str, str]) -> Action:
-    """Make the action of a fix from its parameters. Raises FixRefused for a name that there isn't."""
+def make_action(name: str, parameters: Mapping[str, str]) -> Action:
+    """Create a fix's action from its parameters. Raises FixRefused if no fix has the name."""
     if name not in ACTIONS:
-        raise FixRefused("There is no such fix.")
-    return ACTIONS[name](given)
+        raise FixRefused("This fix doesn't exist.")
+    return ACTIONS[name](parameters)

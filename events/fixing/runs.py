@@ -1,4 +1,4 @@
-"""Replays and dismissals of more problems than one request should wait for: done by a worker, a step a transaction."""
+"""Replays and dismissals of more problems than one request should wait for: done by a worker, one chunk at a time."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -7,6 +7,7 @@ from django.contrib.auth.models import User
 from django.db import transaction
 from django.db.models import Max, Q, QuerySet
 
+from config.jobs import claim
 from events.fixing.base import FixRefused
 from events.fixing.registry import make_action
 from events.ledger.replaying import replay_chunk, wait_for_running_batches
@@ -14,7 +15,7 @@ from events.ledger.voiding import dismiss
 from events.models import Event, MendingRun, Problem, ProblemState
 from events.models.operations import MendingKind
 
-STEP = 2_000  # events of one transaction
+CHUNK_SIZE = 2_000  # events
 
 
 def start_run(
@@ -27,9 +28,9 @@ def start_run(
     by: User | None,
     reason: str = "",
 ) -> MendingRun:
-    """Note what is to be mended, for the worker. While the same is running, a second call gives that run.
+    """Create a run for the worker, or return the unfinished run of the same action.
 
-    What `action` waits for is concerned, of the events that are in the ledger by now.
+    It covers the problems that `action` waits for, of the events that are in the ledger by now.
     """
     last = Event.objects.aggregate(last=Max("pk"))["last"] or 0
     run, _ = MendingRun.objects.get_or_create(
@@ -54,62 +55,62 @@ def unfinished() -> list[int]:
 
 
 def begin(run_id: int) -> None:
-    """Wait until no batch runs that began before the change, and count what is to be done. Safe to repeat."""
+    """Wait until every batch that began before the change has ended, and count the run's events. Safe to repeat."""
     wait_for_running_batches()
     run = MendingRun.objects.get(pk=run_id)
     if run.events is None:
-        waiting = _waiting(run)
-        count = 0 if waiting is None else waiting.values("event_id").distinct().count()
+        problems = _waiting_problems(run)
+        count = 0 if problems is None else problems.values("event_id").distinct().count()
         MendingRun.objects.filter(pk=run_id, events=None).update(events=count)
 
 
-def take_step(run_id: int, *, now: datetime) -> bool:
-    """Mend the next events and note how far it came, in one transaction; tell whether there may be more.
+def fix_chunk(run_id: int, *, now: datetime) -> bool:
+    """Replay or dismiss the next events and save the progress in one transaction; return whether there may be more.
 
-    Killed in between, nothing of the step is done, and the next call does it. Another worker's step isn't waited for:
-    then there is nothing to do here.
+    If the worker is killed, the chunk is undone and the next call repeats it. A run that another worker has locked is
+    skipped.
     """
     with transaction.atomic():
-        run = MendingRun.objects.select_for_update(skip_locked=True).filter(pk=run_id, finished_at=None).first()
+        run = claim(MendingRun.objects.filter(pk=run_id))
         if run is None:
             return False
-        ids = _next_events(run)
-        if ids:
-            _mend(run, ids, now)
-            run.reached = ids[-1]
-        if len(ids) < STEP:
+        event_ids = _next_events(run)
+        if event_ids:
+            _fix(run, event_ids, now)
+            run.reached = event_ids[-1]
+        if len(event_ids) < CHUNK_SIZE:
             run.finished_at = now
         run.save()
     return run.finished_at is None
 
 
-def _mend(run: MendingRun, ids: list[int], now: datetime) -> None:
+def _fix(run: MendingRun, event_ids: list[int], now: datetime) -> None:
     if run.kind == MendingKind.DISMISS:
-        problems = _waiting(run)
-        chosen = problems.filter(event__in=ids).values_list("pk", flat=True) if problems is not None else ()
-        run.closed += dismiss(chosen, reason=run.reason, now=now, by=run.started_by)
-        run.done += len(ids)
+        problems = _waiting_problems(run)
+        problem_ids = () if problems is None else problems.filter(event__in=event_ids).values_list("pk", flat=True)
+        run.closed += dismiss(problem_ids, reason=run.reason, now=now, by=run.started_by)
+        run.done += len(event_ids)
         return
-    done = replay_chunk(ids, run.title, run.started_by)
-    run.done += done.events
-    run.closed += done.closed
-    run.still_open += done.still_open
+    replayed = replay_chunk(event_ids, run.title, run.started_by)
+    run.done += replayed.events
+    run.closed += replayed.closed
+    run.still_open += replayed.still_open
 
 
 def _next_events(run: MendingRun) -> list[int]:
-    waiting = _waiting(run)
-    if waiting is None:
+    problems = _waiting_problems(run)
+    if problems is None:
         return []
-    rows = waiting.filter(event_id__gt=run.reached).order_by("event_id")
-    return list(rows.values_list("event_id", flat=True).distinct()[:STEP])
+    remaining = problems.filter(event_id__gt=run.reached).order_by("event_id")
+    return list(remaining.values_list("event_id", flat=True).distinct()[:CHUNK_SIZE])
 
 
-def _waiting(run: MendingRun) -> QuerySet[Problem] | None:
-    """Choose the open problems that the run is about; none when what its fix was about is gone."""
+def _waiting_problems(run: MendingRun) -> QuerySet[Problem] | None:
+    """Filter to the open problems that the run covers; `None` if the object that its action fixes was deleted."""
     try:
-        chosen: Q | None = make_action(run.action, run.parameters).waiting()
+        condition: Q | None = make_action(run.action, run.parameters).waiting()
     except FixRefused:
         return None
-    if chosen is None:
+    if condition is None:
         return None
-    return Problem.objects.filter(chosen, state=ProblemState.OPEN, event_id__lte=run.last_event)
+    return Problem.objects.filter(condition, state=ProblemState.OPEN, event_id__lte=run.last_event)

@@ -1,4 +1,4 @@
-"""The fixes of what is counted and isn't billed: the feature joins the plan, the customer is subscribed."""
+"""The fixes for usage that is counted but not billed: price the feature in the plan, or subscribe the customer."""
 
 from datetime import datetime
 from decimal import Decimal, InvalidOperation
@@ -14,7 +14,7 @@ from catalog.selectors import Terms, list_offered_terms
 from customers.models import Customer, Subscription
 from customers.periods import NoSuchPeriod
 from customers.subscriptions import change_plan, get_billing_period, get_phase_at, subscribe
-from events.fixing.base import Action, Field, FixRefused, parse_moment
+from events.fixing.base import Action, Field, FieldKind, FixRefused, parse_moment
 
 
 class AddToPlan(Action):
@@ -29,17 +29,17 @@ class AddToPlan(Action):
 
     def fields(self) -> tuple[Field, ...]:
         subscription = self.row(Subscription, "subscription")
-        period = f"from {self._period_start():%Y-%m-%d %H:%M} UTC, the start of the event's period"
-        rhythm = subscription.get_interval_display().lower()
+        period_choice = f"from {self._period_start():%Y-%m-%d %H:%M} UTC, the start of the event's period"
+        interval = subscription.get_interval_display().lower()
         return (
-            Field("unit_amount", f"Price of one unit ({subscription.currency}, {rhythm})", kind="number"),
+            Field("unit_amount", f"Price of one unit ({subscription.currency}, {interval})", kind=FieldKind.NUMBER),
             Field(
                 "since",
                 "Move the subscription",
                 "period",
-                "choice",
-                "Usage of the chosen time is priced by the new version; what was invoiced stays.",
-                (("period", period), ("now", "from now on")),
+                FieldKind.CHOICE,
+                "The new version prices usage from then on; existing invoices don't change.",
+                (("period", period_choice), ("now", "from now on")),
             ),
         )
 
@@ -47,7 +47,7 @@ class AddToPlan(Action):
         subscription, feature, plan = self.row(Subscription, "subscription"), self.row(Feature, "feature"), self._plan()
         if plan.versions.filter(state=VersionState.DRAFT).exists():
             raise FixRefused(
-                f"{plan} has a draft already. Add the feature there and publish it, so that nothing is lost."
+                f"{plan} already has a draft. Add the feature to the draft and publish it, so that no changes are lost."
             )
         with transaction.atomic():
             draft = get_or_create_draft(plan, by=by, held=True)
@@ -78,7 +78,9 @@ class AddToPlan(Action):
         try:
             return get_billing_period(self.row(Subscription, "subscription"), self._moment()).start
         except NoSuchPeriod as error:
-            raise FixRefused("The subscription was cancelled before it began: it has no billing period.") from error
+            raise FixRefused(
+                "The subscription was cancelled before it started, so it has no billing period."
+            ) from error
 
     def _plan(self) -> Plan:
         phase = get_phase_at(self.row(Subscription, "subscription"), self._moment())
@@ -90,9 +92,9 @@ class AddToPlan(Action):
         try:
             amount = Decimal(self.text("unit_amount"))
         except InvalidOperation as error:
-            raise FixRefused("Write the price of one unit as a number, for example 0.002.") from error
+            raise FixRefused("Enter the unit price as a number, for example 0.002.") from error
         if not amount.is_finite() or amount < 0:
-            raise FixRefused("The price of one unit can't be negative.")
+            raise FixRefused("The unit price can't be negative.")
         return amount
 
 
@@ -107,18 +109,18 @@ class CreateSubscription(Action):
         starts_at = parse_moment(self.text("starts_at"))
         month = starts_at.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
         return (
-            Field("plan", "Plan", kind="choice", choices=tuple(plans_on_offer())),
+            Field("plan", "Plan", kind=FieldKind.CHOICE, choices=tuple(plans_on_offer())),
             Field(
                 "starts_at",
                 "Starts at (UTC)",
                 f"{month:%Y-%m-%dT%H:%M}",
-                "moment",
-                "At or before the event's time, so that it is billed. Billing periods count from here.",
+                FieldKind.MOMENT,
+                "At or before the event's time, so that the event is billed. Billing periods start here.",
             ),
         )
 
     def apply(self, *, now: datetime, by: User | None, reason: str) -> None:
-        plan, terms = self._chosen()
+        plan, terms = self._plan_and_terms()
         subscribe(
             self.row(Customer, "customer"),
             plan,
@@ -133,11 +135,11 @@ class CreateSubscription(Action):
 
     def concerns(self) -> list[tuple[int, int, datetime]]:
         customer, at = self.row(Customer, "customer"), parse_moment(self.text("at") or self.text("starts_at"))
-        plan, _ = self._chosen()
+        plan, _ = self._plan_and_terms()
         features = Price.objects.filter(version__plan=plan, feature__isnull=False).values_list("feature_id", flat=True)
         return [(customer.pk, feature, at) for feature in sorted({pk for pk in features if pk})]
 
-    def _chosen(self) -> tuple[Plan, Terms]:
+    def _plan_and_terms(self) -> tuple[Plan, Terms]:
         parts = self.text("plan").split("|")
         plan = Plan.objects.filter(pk=int(parts[0])).first() if parts[0].isdecimal() else None
         if plan is None or len(parts) != 4 or not parts[3].isdecimal():
@@ -146,14 +148,14 @@ class CreateSubscription(Action):
 
 
 def plans_on_offer() -> list[tuple[str, str]]:
-    """List the plans that can be sold, each on its terms, as choices."""
-    found = []
+    """List the active plans with each of their terms, as choices."""
+    choices = []
     for plan in Plan.objects.filter(state="active").prefetch_related("versions")[:100]:
         versions = [version for version in plan.versions.all() if version.is_published]
         if versions:
             newest = max(versions, key=lambda version: version.number)
-            found += [
+            choices += [
                 (f"{plan.pk}|{terms.currency}|{terms.interval}|{terms.interval_count}", f"{newest} · {terms}")
                 for terms in list_offered_terms(newest)
             ]
-    return found
+    return choices

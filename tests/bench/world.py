@@ -14,7 +14,7 @@ from django.db.models import QuerySet
 from catalog.models import Feature
 from customers.models import Customer
 from events.access.keys import make_key
-from events.fixing.fixed import replay_mended
+from events.fixing.fixed import replay_fixed_causes
 from events.models import Event, Scope
 from tests.bench.world_bodies import CUSTOMERS
 
@@ -40,7 +40,7 @@ def make_company() -> str:
         Customer.objects.bulk_create(
             [Customer(external_id=f"cust_{no:04}", name=f"Customer {no}") for no in range(CUSTOMERS)]
         )
-    replay_mended(now=datetime.now(UTC))  # a new feature checks earlier events once, which shouldn't be measured
+    replay_fixed_causes(now=datetime.now(UTC))  # a new feature checks earlier events once, which shouldn't be measured
     _, secret = make_key("bench", scopes=[Scope.ALL], single_per_minute=0, bulk_per_minute=0)
     return secret
 

@@ -11,7 +11,7 @@ from billing.invoicing.subscriptions import load_subscriptions
 from billing.models import Invoice, InvoiceLine
 from billing.month_end.accrual import Place
 from billing.month_end.months import Month
-from billing.month_end.usage import Went, subscription_windows
+from billing.month_end.usage import UsageStatus, subscription_windows
 from catalog.models import Feature, PlanVersion
 from customers.models import Subscription
 from customers.periods import Period
@@ -28,7 +28,7 @@ def slow_usage(month: Month, now: datetime) -> dict[tuple[str, str], int]:
     for bucket in UsageBucket.objects.select_related("feature"):
         if not month.period.start <= bucket.hour < month.period.end:
             continue
-        answers = [Went.NO_SUBSCRIPTION]
+        answers = [UsageStatus.NO_SUBSCRIPTION]
         for line in lines:
             if (line.invoice.customer_id, line.feature_id) == (bucket.customer_id, bucket.feature_id):
                 spans = recorded_windows(line.computation)
@@ -46,12 +46,12 @@ def _holds(span: Period, bucket: UsageBucket) -> bool:
     return (bucket.feature.is_cumulative or span.start <= bucket.hour) and bucket.hour < span.end
 
 
-def _of_line(line: InvoiceLine) -> Went:
+def _of_line(line: InvoiceLine) -> UsageStatus:
     if line.invoice.state == "void":
-        return Went.VOID
+        return UsageStatus.VOID
     if line.computation.get("trial"):
-        return Went.FREE_TRIAL
-    return Went.DRAFT if line.invoice.state == "draft" else Went.INVOICED
+        return UsageStatus.FREE_TRIAL
+    return UsageStatus.DRAFT if line.invoice.state == "draft" else UsageStatus.INVOICED
 
 
 def slow_accrual(month: Month) -> dict[Place, tuple[Decimal, int]]:

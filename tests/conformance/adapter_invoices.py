@@ -14,8 +14,7 @@ from billing.adjustments.conditions import (
     Conditions,
     CustomerTax,
 )
-from billing.invoicing.totals import charge_of
-from billing.lines import TRUE_UP, DraftLine
+from billing.lines import TRUE_UP, Charge
 from billing.money import ZERO
 from customers.periods import Period
 from tests.conformance import adapter_pricing
@@ -41,7 +40,7 @@ def invoice(inputs: Inputs, policy: Policy) -> dict[str, Any]:
         coupons=coupons(inputs, [row["id"] for row in rows]),
         credit={currency: lots},
     )
-    result = adjust([charge_of(line) for line in charges], conditions, currency=currency, at=MONTH.end)
+    result = adjust(list(charges), conditions, currency=currency, at=MONTH.end)
     adjusted = iter(result.charges)
     return {
         "subtotal": result.subtotal,
@@ -60,7 +59,7 @@ def invoice(inputs: Inputs, policy: Policy) -> dict[str, Any]:
     }
 
 
-def lines_of(row: Mapping[str, Any], place: int, currency: str, policy: Policy) -> list[DraftLine]:
+def lines_of(row: Mapping[str, Any], place: int, currency: str, policy: Policy) -> list[Charge]:
     """Return the charges that a vector's line is: a fee, or usage of a price and what it lacks to its minimum."""
     if row.get("credit_eligible", True) is False:
         raise NotOffered("invoice with lines that credit may not pay: prepaid credit pays any part of an invoice")

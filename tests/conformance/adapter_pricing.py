@@ -6,10 +6,8 @@ from decimal import Decimal
 from typing import Any
 
 from billing.adjustments.adjust import InvoiceTotals, adjust
-from billing.adjustments.charge import Charge
 from billing.adjustments.conditions import EVERYTHING, AppliedCoupon, Conditions
-from billing.invoicing.totals import charge_of
-from billing.lines import FEE, TRUE_UP, USAGE, DraftLine
+from billing.lines import FEE, TRUE_UP, USAGE, Charge
 from billing.money import ZERO, allocate, currency_places, round_amount
 from billing.rating.rate import QuantityOutOfRange, convert_quantity
 from billing.rating.terms import Conversion, Model, Terms, Tier
@@ -124,11 +122,11 @@ def charge_incremental(inputs: Inputs, policy: Policy) -> dict[str, Any]:
         return {"gross": gross, "discount": ZERO, "minimum_topup": topup, "net": amount_of(lines, policy)}
     if inputs.get("minimum_amount") is not None:
         raise NotOffered("charge_incremental with a minimum after discounts: discounts come off the minimum too")
-    result = discounted([charge_of(line) for line in lines], currency_for(policy), percent_off=percent_off)
+    result = discounted(list(lines), currency_for(policy), percent_off=percent_off)
     return {"gross": gross, "discount": result.discount, "minimum_topup": topup, "net": result.total}
 
 
-def incremental_lines(inputs: Inputs, policy: Policy) -> list[DraftLine]:
+def incremental_lines(inputs: Inputs, policy: Policy) -> list[Charge]:
     if inputs.get("maximum_amount") is not None:
         raise NotOffered("charge_incremental with maximum_amount: a price's maximum is no discount of its amount")
     minimum, currency = optional_number(inputs.get("minimum_amount")), currency_for(policy)
@@ -173,7 +171,7 @@ def rounded_sum(inputs: Inputs, policy: Policy) -> dict[str, Any]:
         raise NotOffered("round_sum of sum_then_round: lines are rounded, and totals add lines as they are shown")
     currency = currency_with(int(inputs["scale"]))
     lines = [line for amount in numbers(inputs["amounts"]) for line in fee_for(amount, MONTH, MONTH, "UTC", currency)]
-    return {"amount": discounted([charge_of(line) for line in lines], currency).total}
+    return {"amount": discounted(list(lines), currency).total}
 
 
 def allocation(inputs: Inputs, policy: Policy) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from typing import Any
 from billing.adjustments.conditions import AppliedCoupon, Conditions
 from billing.charges.subscription import ACTIVE, BilledSubscription, Fee, MeteredFeature, Phase, UsagePrice
 from billing.invoicing.compute import ComputedInvoice
-from billing.lines import DraftLine
+from billing.lines import Charge
 from billing.money import ZERO, to_decimal
 from billing.rating.proration import calendar_days, factor
 from billing.rating.terms import Model, Terms
@@ -129,7 +129,7 @@ def changed(
 
 def restarted(
     period: Period, change_at: datetime, old: Sequence[Fee], new: Sequence[Fee], timezone: str, currency: str
-) -> list[DraftLine]:
+) -> list[Charge]:
     """End the subscription after its fees are invoiced, and open another then; return their lines."""
     subscription = opened(period, old, timezone, currency=currency)
     subscription.ended_at = change_at
@@ -174,7 +174,7 @@ def lines(inputs: Inputs, policy: Policy) -> dict[str, Any]:
         currency=currency_for(policy),
         usage=usage,
     )
-    in_order = sorted(invoice.lines, key=lambda line: line.price_id)
+    in_order = sorted(invoice.lines, key=lambda line: line.price_id or 0)
     return {"amounts": [amount_of([line], policy) for line in in_order], "net": amount_of(in_order, policy)}
 
 

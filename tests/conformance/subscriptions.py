@@ -23,8 +23,7 @@ from billing.charges.subscription import (
 from billing.charges.usage_charges import UsageCharge, charges
 from billing.charges.usage_lines import usage_lines
 from billing.invoicing.compute import ComputedInvoice, InvoiceRequest, record_on_subscription
-from billing.invoicing.totals import charge_of
-from billing.lines import DraftLine
+from billing.lines import Charge
 from billing.money import ZERO, exact
 from billing.rating.proration import calendar_days
 from billing.rating.terms import Terms
@@ -102,10 +101,10 @@ def bill(subscription: BilledSubscription) -> ComputedInvoice:
     return computed
 
 
-def adjust_lines(lines: Iterable[DraftLine], subscription: BilledSubscription, at: datetime) -> InvoiceTotals:
+def adjust_lines(lines: Iterable[Charge], subscription: BilledSubscription, at: datetime) -> InvoiceTotals:
     """Discount and tax an invoice's lines as the subscription's conditions say."""
     return adjust(
-        [charge_of(line) for line in lines],
+        list(lines),
         subscription.conditions or Conditions(),
         currency=subscription.currency,
         at=at,
@@ -119,7 +118,7 @@ def invoices_until(subscription: BilledSubscription, target: datetime | None) ->
         yield bill(subscription)
 
 
-def amount_of(lines: Iterable[DraftLine], policy: Policy) -> Decimal:
+def amount_of(lines: Iterable[Charge], policy: Policy) -> Decimal:
     """Return what lines charge: as invoiced, or exactly where the vector doesn't round as a currency does."""
     if rounds_like_money(policy):
         return sum((line.amount for line in lines), ZERO)
@@ -129,7 +128,7 @@ def amount_of(lines: Iterable[DraftLine], policy: Policy) -> Decimal:
 
 def fee_for(
     amount: Decimal, period: Period, service: Period, timezone: str, currency: str, *, version_id: int = 1
-) -> list[DraftLine]:
+) -> list[Charge]:
     """Return what an invoice charges of a period's fee for the days of a service."""
     terms = plan(version_id, fees=[Fee(version_id, "Fee", amount, ONE, in_advance=False)])
     subscription = billed_subscription(
@@ -168,7 +167,7 @@ class Usage:
         )
 
 
-def usage_for(usage: Usage, currency: str, *, days: int | None = None, active_days: int = 0) -> list[DraftLine]:
+def usage_for(usage: Usage, currency: str, *, days: int | None = None, active_days: int = 0) -> list[Charge]:
     """Return what an invoice charges for a period's usage: a month's, or of a plan in force for so many of its days."""
     if days is None:
         schedule, active = Schedule(Interval("month"), START), MONTH
@@ -194,8 +193,8 @@ def metered(value: Decimal) -> Quantity:
 class Instalments:
     """The lines of a period's usage on two invoices: the one up to its middle, and the one for the rest."""
 
-    earlier: list[DraftLine]
-    later: list[DraftLine]
+    earlier: list[Charge]
+    later: list[Charge]
 
 
 def usage_in_two(usage: Usage, earlier: Decimal, currency: str) -> Instalments:

@@ -1,4 +1,4 @@
-"""What the worker does of itself, run once, twice and with nothing to do."""
+"""The worker's tasks, run once, twice, and with nothing to do."""
 
 import logging
 from datetime import timedelta
@@ -30,7 +30,7 @@ def test_the_inbox_is_processed_batch_after_batch_until_none_wait(acme, monkeypa
     assert UsageBucket.objects.get().count == 5
 
 
-def test_a_run_that_found_events_waits_a_moment_for_more(acme, monkeypatch):
+def test_a_run_that_processed_events_waits_a_moment_for_more(acme, monkeypatch):
     make_feature()
     send()
     pauses = []
@@ -46,7 +46,7 @@ def test_a_run_that_found_events_waits_a_moment_for_more(acme, monkeypatch):
     assert len(pauses) > 1
 
 
-def test_an_empty_inbox_is_no_work(acme):
+def test_an_empty_inbox_has_nothing_to_process(acme):
     assert tasks.process_inbox() == 0
     assert not ProcessedBatch.objects.exists()
 
@@ -58,7 +58,7 @@ def test_processing_twice_counts_once(acme):
     assert UsageBucket.objects.get().count == 1
 
 
-def test_a_long_run_makes_way_for_other_tasks_and_the_next_goes_on(acme, monkeypatch):
+def test_a_long_run_ends_for_other_tasks_and_the_next_continues(acme, monkeypatch):
     monkeypatch.setattr(tasks, "BATCH_SIZE", 1)
     monkeypatch.setattr(tasks, "LONGEST_RUN_S", -1)
     send()
@@ -68,7 +68,7 @@ def test_a_long_run_makes_way_for_other_tasks_and_the_next_goes_on(acme, monkeyp
     assert tasks.process_inbox() == 2
 
 
-def test_what_was_mended_is_replayed_without_being_told(acme):
+def test_events_with_a_fixed_cause_are_replayed_automatically(acme):
     make_feature()
     send(customer="later")
     process()
@@ -94,7 +94,7 @@ def test_a_check_reports_a_difference_and_changes_nothing(acme, caplog):
     assert UsageBucket.objects.get().count == 7
 
 
-def test_a_check_of_right_usage_says_nothing(acme, caplog):
+def test_a_check_of_correct_usage_reports_nothing(acme, caplog):
     make_feature()
     send()
     process()
@@ -104,7 +104,7 @@ def test_a_check_of_right_usage_says_nothing(acme, caplog):
     assert UsageCheck.objects.get().buckets == 1
 
 
-def test_pruning_goes_by_the_clock_and_the_setting(acme, settings):
+def test_pruning_depends_on_the_clock_and_the_setting(acme, settings):
     settings.LEDGER_DAYS = 30
     long_ago = timezone.now() - timedelta(days=31)
     send(at=long_ago, received_at=long_ago)

@@ -7,7 +7,7 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
-from events.access.keys import forget_remembered_keys, make_key, rotate
+from events.access.keys import clear_key_cache, make_key, rotate
 from events.access.limits import forget_counts
 from events.models import Scope
 from tests.scenarios.described import example_of, operations
@@ -106,7 +106,7 @@ def test_a_key_stops_working_when_it_expires_and_its_successor_goes_on():
     new = Client(headers={"x-api-key": fresh})
     assert (old.get("/v1/plans").status_code, new.get("/v1/plans").status_code) == (200, 200)
     type(key).objects.filter(pk=key.pk).update(expires_at=timezone.now())
-    forget_remembered_keys()
+    clear_key_cache()
     body = check(old.get("/v1/plans"), 401, "unauthorized", "the old key")
     assert "expired on" in body["message"]
     assert new.get("/v1/plans").status_code == 200

@@ -99,7 +99,7 @@ def test_a_refused_batch_names_the_event(shop):
 def test_an_empty_batch_is_refused(shop):
     with shop.client() as sdk, pytest.raises(ErrorResponse) as refused:
         sdk.events.ingest_events_bulk(events=[])
-    assert str(refused.value) == "Request validation failed: events must hold at least one event"
+    assert str(refused.value) == "Request validation failed: events must contain at least one event"
 
 
 def test_a_wrong_key_and_a_missing_scope_are_told_apart(shop):

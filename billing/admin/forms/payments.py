@@ -63,7 +63,7 @@ class MoneyForm(BaseDialogForm):
         raise NotImplementedError
 
     def get_before_template_context(self, request: HttpRequest, object_id: int | str | None = None) -> dict[str, Any]:
-        return {"said": self.said()}
+        return {"description": self.said()}
 
     def receipt(self) -> Receipt:
         """Return what is to be recorded."""

@@ -53,7 +53,7 @@ def aging_page(page: "InvoiceAdmin", request: HttpRequest) -> HttpResponseBase:
         "titles": list(TITLES.values()),
         "rows": [_shown(row_of(each)) for each in chosen],
         "totals": [_total(code, ages) for code, ages in totals(now).items() if currency in ("", code)],
-        "give_back": Invoice.objects.to_refund().count(),
+        "refunds_due": Invoice.objects.to_refund().count(),
         "page_obj": chosen,
         "currency": currency,
         "list_url": reverse("admin:billing_invoice_changelist"),

@@ -31,7 +31,7 @@ from billing.settlement.credit_notes import (
     refuse_over_total,
     totals_of,
 )
-from config.office.base import staff
+from config.office.dialogs import staff
 from config.refusals import Refused
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ class CreditForm(forms.Form):
                 widget=UnfoldAdminTextInputWidget(
                     attrs={
                         "inputmode": "decimal",
-                        "style": "text-align: right; width: 8rem",
+                        "class": "ch-amount-input",
                         "aria-label": f"Credit of {each.line.description}",
                     }
                 ),
@@ -123,7 +123,7 @@ def credit_page(page: "InvoiceAdmin", request: HttpRequest, invoice_id: int) -> 
         "invoice": invoice,
         "form": form,
         "problem": problem,
-        "left": left_to_credit(invoice),
+        "remaining_amount": left_to_credit(invoice),
         "may_finalize": request.user.has_perm("billing.change_creditnote"),
         "has_tax": any(each.charged.tax for each in charges),
     }
@@ -143,7 +143,7 @@ def credit_effect(request: HttpRequest, invoice_id: int) -> HttpResponse:
             effect = effect_of(invoice, totals["total"])
             context |= {
                 "totals": totals,
-                "says": describe_effect(invoice, effect, form.cleaned_data.get("refund_to", "")),
+                "effect_text": describe_effect(invoice, effect, form.cleaned_data.get("refund_to", "")),
             }
         except Refused as refused:
             context["problem"] = str(refused)

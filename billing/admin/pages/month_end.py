@@ -11,18 +11,19 @@ from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from django.views.decorators.http import require_POST
 
-from billing.admin.shared import answer, sums
+from billing.admin.shared import sums
 from billing.models import LineKind, MonthEndReport
 from billing.money import format_amount
 from billing.month_end import background
 from billing.month_end.checklist import checklist
-from billing.month_end.customer_ranges import is_one_stretch, stretches
+from billing.month_end.customer_ranges import customer_ranges, is_one_range
 from billing.month_end.months import Month
 from billing.month_end.report import BALANCE, HEADINGS, month_end, table_rows
 from billing.month_end.revenue import CurrencyBooks, books
-from billing.month_end.totals import ChunkTotals, work_out_all
-from billing.month_end.usage import BILLED, WORDS, Went
+from billing.month_end.totals import ChunkTotals, calculate_all
+from billing.month_end.usage import BILLED, STATUS_LABELS, UsageStatus
 from billing.tasks import enqueue_month_ends
+from config.office.dialogs import open_page
 from config.office.files import table_file
 from events.fixing.causes import total_at_risk
 
@@ -67,16 +68,16 @@ def month_end_page(page: "InvoiceAdmin", request: HttpRequest) -> HttpResponseBa
     context = {**page.admin_site.each_context(request), "opts": page.opts}
     if month is None:
         context |= {"title": "Month end", "month": Month.before(now), "problem": "Write the month as 2026-09."}
-        return TemplateResponse(request, "admin/billing/month_end.html", context)
-    is_small, report = is_one_stretch(), None
+        return TemplateResponse(request, "admin/billing/month_end/page.html", context)
+    is_small, report = is_one_range(), None
     reports = [] if is_small else background.finished(month)
     if is_small:
-        part: ChunkTotals | None = work_out_all(month, stretches(), now=now)
+        part: ChunkTotals | None = calculate_all(month, customer_ranges(), now=now)
     else:
         report = _chosen(request, reports)
         part = ChunkTotals.from_json(report.found) if report else None
     if part is not None and request.GET.get("format") in ("csv", "xlsx"):
-        found = month_end(month, now=now, found=part, as_of=report.as_of if report else now)
+        found = month_end(month, now=now, totals=part, as_of=report.as_of if report else now)
         return table_file(HEADINGS, table_rows(found), name=f"month-end-{month}", file_format=request.GET["format"])
     context |= {"title": f"Month end, {month.first:%B %Y}", "month": month, **_standing(month, now)}
     context["may_see_problems"] = request.user.has_perm("events.view_problem")
@@ -84,7 +85,7 @@ def month_end_page(page: "InvoiceAdmin", request: HttpRequest) -> HttpResponseBa
         context |= {"is_worked_out": True, **_found(part)}
     if not is_small:
         context |= _worked_out(month, report, now) | {"reports": reports if len(reports) > 1 else []}
-    return TemplateResponse(request, "admin/billing/month_end.html", context)
+    return TemplateResponse(request, "admin/billing/month_end/page.html", context)
 
 
 def work_out_anew(page: "InvoiceAdmin", request: HttpRequest) -> HttpResponse:
@@ -101,7 +102,7 @@ def work_out_anew(page: "InvoiceAdmin", request: HttpRequest) -> HttpResponse:
     enqueue_month_ends()
     if request.headers.get("HX-Request"):
         return progress(page, request)
-    return answer(request, _address(month), f"{month.first:%B %Y} is being worked out.")
+    return open_page(request, _address(month), f"{month.first:%B %Y} is being worked out.")
 
 
 def progress(page: "InvoiceAdmin", request: HttpRequest) -> HttpResponse:
@@ -117,7 +118,7 @@ def progress(page: "InvoiceAdmin", request: HttpRequest) -> HttpResponse:
     running = _running(month, timezone.now())
     if running is None:
         return HttpResponse(headers={"HX-Redirect": _address(month)})
-    return render(request, "admin/billing/month_end_progress.html", {"month": month, "running": running})
+    return render(request, "admin/billing/month_end/progress.html", {"month": month, "running": running})
 
 
 def at_risk(page: "InvoiceAdmin", request: HttpRequest) -> HttpResponse:
@@ -128,8 +129,8 @@ def at_risk(page: "InvoiceAdmin", request: HttpRequest) -> HttpResponse:
     if not page.has_view_permission(request) or not request.user.has_perm("events.view_problem"):
         raise PermissionDenied
     found = total_at_risk(now=timezone.now())
-    context = {"found": found, "money": sums(found.amounts.items())}
-    return render(request, "admin/billing/month_end_at_risk.html", context)
+    context = {"at_risk": found, "money": sums(found.amounts.items())}
+    return render(request, "admin/billing/month_end/at_risk.html", context)
 
 
 def _month(request: HttpRequest) -> Month | None:
@@ -182,8 +183,12 @@ def _standing(month: Month, now: datetime) -> dict[str, Any]:
 def _found(part: ChunkTotals) -> dict[str, Any]:
     usage, accrual = part.usage, part.accrual
     return {
-        "usage": [(row.feature, WORDS[row.went], f"{row.events:,}", row.went in BILLED) for row in usage.rows],
-        "usage_totals": [(WORDS[went], f"{events:,}", _tone(went)) for went, events in usage.totals().items()],
+        "usage": [
+            (row.feature, STATUS_LABELS[row.status], f"{row.events:,}", row.status in BILLED) for row in usage.rows
+        ],
+        "usage_totals": [
+            (STATUS_LABELS[status], f"{events:,}", _tone(status)) for status, events in usage.totals().items()
+        ],
         "counted": f"{usage.counted:,}",
         "difference": usage.difference,
         "accrual": [(row, f"{row.subscriptions:,}", format_amount(row.amount, row.currency)) for row in accrual.rows],
@@ -193,8 +198,8 @@ def _found(part: ChunkTotals) -> dict[str, Any]:
     }
 
 
-def _tone(went: Went) -> str:
-    return "negative" if went >= Went.VOID else ""
+def _tone(status: UsageStatus) -> str:
+    return "ch-negative" if status >= UsageStatus.VOID else ""
 
 
 def _books(one: CurrencyBooks) -> dict[str, Any]:

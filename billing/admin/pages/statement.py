@@ -68,7 +68,7 @@ def statement_page(page: "InvoiceAdmin", request: HttpRequest, customer_id: int)
         "title": f"Statement of {customer}",
         "customer": customer,
         "problem": problem,
-        "given": {"from": request.GET.get("from", ""), "to": request.GET.get("to", "")},
+        "requested": {"from": request.GET.get("from", ""), "to": request.GET.get("to", "")},
     }
     if found is not None:
         context |= {"statement": found, "currencies": [_shown(one) for one in found.currencies]}

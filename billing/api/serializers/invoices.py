@@ -19,7 +19,7 @@ from billing.api.serializers.invoice_adjustments import (
     taxes_out,
 )
 from billing.invoicing.upcoming import Upcoming
-from billing.lines import USAGE, Adjusting, DraftLine, charges_of
+from billing.lines import USAGE, Adjusting, Charge, charges_of
 from billing.models import Invoice, InvoiceLine, InvoiceState, LineKind
 from billing.money import money
 from catalog.models import Price
@@ -265,9 +265,9 @@ def serialize_preview(found: Upcoming, subscription: Subscription, *, hide_zero:
 
 
 def _draft(
-    line: DraftLine, prices: Mapping[int, Price], subscription: Subscription, corrected: Mapping[int, Invoice]
+    line: Charge, prices: Mapping[int, Price], subscription: Subscription, corrected: Mapping[int, Invoice]
 ) -> dict[str, Any]:
-    return _about(prices.get(line.price_id), line.kind, subscription) | {
+    return _about(prices.get(line.price_id or 0), line.kind, subscription) | {
         "id": None,
         "invoice_id": None,
         "display_name": line.description,
@@ -276,8 +276,8 @@ def _draft(
         "usage_quantity": plain(line.quantity),
         "amount": money(line.amount, subscription.currency),
         "currency": subscription.currency,
-        "period_start": line.period.start,
-        "period_end": line.period.end,
+        "period_start": line.period.start if line.period else None,
+        "period_end": line.period.end if line.period else None,
         "adjusts_invoice_id": corrected[line.adjusts_invoice_id].public_id if line.adjusts_invoice_id else None,
         "adjusts_line_item_id": None,
     }

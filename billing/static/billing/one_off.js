@@ -1,4 +1,4 @@
-/* Adds rows of items to a one-off invoice, and has its total worked out when another customer is chosen. */
+/* Adds item rows to a one-off invoice, and recalculates its total when another customer is chosen. */
 (() => {
   "use strict";
 
@@ -17,7 +17,7 @@
     form.querySelector(".one-off-item:last-child input").focus();
   });
 
-  // Select2 tells jQuery only; htmx listens to the form's own events.
+  // Select2 triggers jQuery events only; htmx listens to the form's DOM events.
   const $ = window.django && window.django.jQuery;
   if ($) $(form).on("select2:select", () => form.dispatchEvent(new Event("changed")));
 })();

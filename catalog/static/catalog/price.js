@@ -1,4 +1,4 @@
-// Tiers are there for the pricing models that have them.
+// Shows the tiers only for pricing models that have tiers.
 document.addEventListener("DOMContentLoaded", () => {
     const tiers = document.getElementById("tiers-group");
     const model = document.getElementById("id_model");

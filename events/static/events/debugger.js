@@ -1,5 +1,5 @@
-/* The live view asks for the newest rows every second and a half, as long as it is looked at; a waiting event's page
-   asks again until it is processed; the Query tool hides the fields that a choice doesn't need. No inline handlers. */
+/* The live view polls for the newest rows while its tab is visible. The page of a waiting event reloads until the event
+   is processed. The Query tool hides the fields that the chosen window and group don't need. */
 (() => {
   "use strict";
 
@@ -20,39 +20,40 @@
     row.dataset.key = item.key;
     const state = cell(row, "");
     const icon = document.createElement("span");
-    icon.className = `material-symbols-outlined dbg-${item.level}`;
-    icon.style.fontSize = "18px";
+    icon.className = `material-symbols-outlined ch-level-icon ch-${item.level}`;
+    icon.role = "img";
+    icon.ariaLabel = item.state;
     icon.textContent = ICONS[item.level];
     icon.title = item.state;
     state.append(icon);
-    cell(row, clock(item.at), "dbg-now");
+    cell(row, clock(item.at), "ch-nowrap");
     const link = document.createElement("a");
-    link.className = "ch-link dbg-id";
+    link.className = "ch-link ch-mono";
     link.href = item.url;
     link.textContent = item.event_id;
     cell(row, "").append(link);
-    cell(row, item.name, "dbg-id");
-    cell(row, item.customer, "dbg-id");
+    cell(row, item.name, "ch-mono");
+    cell(row, item.customer, "ch-mono");
     cell(row, item.source);
-    cell(row, item.reasons.length ? item.reasons.join(", ") : item.state, item.reasons.length ? `dbg-${item.level}` : "");
-    cell(row, item.delay, "dbg-num");
+    cell(row, item.reasons.length ? item.reasons.join(", ") : item.state, item.reasons.length ? `ch-${item.level}` : "");
+    cell(row, item.delay, "ch-right");
     return row;
   };
 
   const refusedRow = (table, item) => {
     const row = table.insertRow();
     row.dataset.key = item.key;
-    cell(row, String(item.status), "dbg-fail dbg-num");
-    cell(row, clock(item.at), "dbg-now");
-    cell(row, item.key_prefix, "dbg-id dbg-fixed");
-    cell(row, item.path, "dbg-id dbg-fixed");
-    cell(row, item.field, "dbg-id");
-    const what = cell(row, item.message);
+    cell(row, String(item.status), "ch-fail ch-right");
+    cell(row, clock(item.at), "ch-nowrap");
+    cell(row, item.key_prefix, "ch-mono ch-nowrap");
+    cell(row, item.path, "ch-mono ch-nowrap");
+    cell(row, item.field, "ch-mono");
+    const message = cell(row, item.message);
     const fix = document.createElement("div");
     fix.className = "ch-note";
     fix.textContent = item.fix;
-    what.append(fix);
-    cell(row, `${item.count}×`, "dbg-num");
+    message.append(fix);
+    cell(row, `${item.count}×`, "ch-right");
     return row;
   };
 
@@ -60,7 +61,7 @@
     const fresh = document.createElement("tbody");
     for (const item of items) {
       const row = makeRow(fresh, item);
-      if (!known.has(item.key)) row.className = "dbg-new";
+      if (!known.has(item.key)) row.className = "ch-new";
     }
     body.replaceChildren(...fresh.rows);
     known.clear();
@@ -78,9 +79,9 @@
     const knownRefused = keysOf(refused);
     let isPaused = false;
 
-    const say = (text, className) => {
+    const showStatus = (text, className) => {
       status.textContent = text;
-      dot.className = `dbg-dot ${className}`;
+      dot.className = `ch-dot ${className}`;
     };
 
     const show = (feed) => {
@@ -89,33 +90,33 @@
       root.querySelector("[data-empty=events]").hidden = feed.events.length > 0;
       root.querySelector("[data-empty=refused]").hidden = feed.refused.length > 0;
       root.querySelector("[data-waiting]").textContent = feed.waiting;
-      say("Live", "");
+      showStatus("Live", "");
     };
 
-    const ask = async () => {
+    const poll = async () => {
       if (!isPaused && !document.hidden) {
         try {
-          const answer = await fetch(root.dataset.feed, { headers: { Accept: "application/json" } });
-          if (!answer.ok || answer.redirected) throw new Error(String(answer.status));
-          const feed = await answer.json();
+          const response = await fetch(root.dataset.feed, { headers: { Accept: "application/json" } });
+          if (!response.ok || response.redirected) throw new Error(String(response.status));
+          const feed = await response.json();
           if (!isPaused) show(feed);
         } catch {
-          say("No answer; trying again", "dbg-dot-lost");
+          showStatus("Connection lost, retrying", "ch-dot-lost");
         }
       }
-      setTimeout(ask, EVERY_MS);
+      setTimeout(poll, EVERY_MS);
     };
 
     button.addEventListener("click", () => {
       isPaused = !isPaused;
-      button.textContent = isPaused ? "Go on" : "Pause";
-      say(isPaused ? "Paused" : "Live", isPaused ? "dbg-dot-paused" : "");
+      button.textContent = isPaused ? "Resume" : "Pause";
+      showStatus(isPaused ? "Paused" : "Live", isPaused ? "ch-dot-paused" : "");
     });
-    setTimeout(ask, EVERY_MS);
+    setTimeout(poll, EVERY_MS);
   };
 
   const reflect = (form) => {
-    const fields = form.querySelector(".dbg-form");
+    const fields = form.querySelector(".ch-form-grid");
     const show = () => {
       for (const name of ["window", "group"]) fields.dataset[name] = form.elements[name].value;
     };
@@ -126,7 +127,7 @@
   document.addEventListener("DOMContentLoaded", () => {
     document.querySelectorAll("[data-feed]").forEach(startLive);
     document.querySelectorAll("[data-reflect]").forEach(reflect);
-    const waiting = document.querySelector("[data-reload-ms]");
-    if (waiting) setTimeout(() => location.reload(), Number(waiting.dataset.reloadMs));
+    const waitingEvent = document.querySelector("[data-reload-ms]");
+    if (waitingEvent) setTimeout(() => location.reload(), Number(waitingEvent.dataset.reloadMs));
   });
 })();

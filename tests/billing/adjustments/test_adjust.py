@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from billing.adjustments.adjust import InvoiceTotals, adjust
-from billing.adjustments.charge import Charge
 from billing.adjustments.conditions import AppliedCoupon, AvailableCredit, Conditions, CustomerTax
 from billing.adjustments.credit import take_credit
+from billing.lines import Charge
 
 AT = datetime(2026, 9, 1, tzinfo=UTC)
 VAT = CustomerTax("vat", "VAT", Decimal(20))

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from billing.adjustments.adjust import adjust
-from billing.adjustments.charge import Charge
 from billing.adjustments.conditions import AppliedCoupon, AvailableCredit, Conditions, CustomerTax
+from billing.lines import Charge
 from billing.money import round_amount
 
 AT = datetime(2026, 9, 1, tzinfo=UTC)

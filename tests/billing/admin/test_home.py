@@ -18,9 +18,9 @@ from config.admin.search import find
 from config.admin.sidebar import SECTIONS, capped, navigation
 from config.templatetags.countinghouse import as_title, seconds
 from events.access.keys import make_key
+from events.ledger.causes import open_causes
 from events.ledger.replaying import replay
 from events.models import Event
-from events.overview import dashboard
 from tests.billing.invoices import make_finalized
 from tests.events.senders import process, send
 from tests.factories import make_customer, make_feature, make_plan, make_subscription, make_user
@@ -60,7 +60,7 @@ def request_of(user, path="/admin/", **asked):
 
 def test_an_empty_installation_is_told_what_to_do_first(staff_client):
     page = staff_client.get("/admin/").content.decode()
-    assert "What to do first" in page
+    assert "Get started" in page
     assert "curl http://testserver/v1/events" in page
 
 
@@ -78,7 +78,7 @@ def test_what_is_done_is_ticked_off_and_the_list_goes_in_the_end(staff_client):
     assert done() == [True, True, True, True, False]
     process()
     assert done() == [True] * 5
-    assert "What to do first" not in staff_client.get("/admin/").content.decode()
+    assert "Get started" not in staff_client.get("/admin/").content.decode()
 
 
 def test_drafts_show_their_number_and_money_by_currency():
@@ -128,9 +128,9 @@ def test_what_was_mended_stays_a_problem_on_arrival_but_is_open_no_more(staff_cl
     replay(list(Event.objects.values_list("pk", flat=True)), closing="Made the customer", by=None)
     home_page = staff_client.get("/admin/").content.decode()
     assert "every event counts now" in home_page
-    assert "On arrival, last 24 hours:" in home_page
+    assert "Last 24 hours:" in home_page
     assert "1 with problems" in home_page
-    assert "With problems on arrival, last 24 h" in staff_client.get("/admin/events/event/").content.decode()
+    assert "Problems on arrival, last 24 h" in staff_client.get("/admin/events/event/").content.decode()
 
 
 def test_waiting_events_are_urgent_after_a_minute():
@@ -146,7 +146,7 @@ def test_problems_and_conflicts_lead_to_their_lists():
     process()
     send("wrong", event_id="e1", at=timezone.now(), n=1, received_at=timezone.now())
     process()
-    assert home.problems_queue(dashboard.causes()).note == "open now, from 1 cause"
+    assert home.problems_queue(open_causes()).note == "open now, from 1 cause"
     conflicts = home.conflicts_queue(now=timezone.now())
     assert (conflicts.count, conflicts.url) == ("1", "/admin/events/duplicateevent/?kind=conflict")
 

@@ -26,11 +26,11 @@ def test_an_invoice_is_read_checked_finalized_and_voided(admin_browser, invoice)
     page = admin_browser.open("/admin/billing/invoice/")
     page.get_by_role("link", name=str(invoice)).click()
     # 100 × 1 + 50 × 0.5
-    page.get_by_role("heading", name="$125.00").wait_for()
-    page.get_by_text("How it was computed").click()
+    page.locator(".ch-amount", has_text="$125.00").wait_for()
+    page.get_by_text("Show calculation").click()
     page.get_by_text("tier 2, over 100 without end: 50 × $0.50 = $25.00").wait_for()
-    page.get_by_role("button", name="Count its events again").click()
-    page.get_by_text("Counted again just now: all agrees").wait_for()
+    page.get_by_role("button", name="Recount events").click()
+    page.get_by_text("Recounted: everything matches").wait_for()
 
     page.get_by_role("link", name="Finalize").click()
     dialog = page.locator("#dialog")
@@ -49,7 +49,7 @@ def test_an_invoice_is_read_checked_finalized_and_voided(admin_browser, invoice)
 def test_the_upcoming_pages_open(admin_browser, invoice):
     page = admin_browser.open("/admin/billing/invoice/upcoming/")
     page.get_by_role("link", name="Ada Labs").click()
-    page.get_by_text("nothing is written yet").wait_for()
+    page.get_by_text("The invoice will be drafted on").wait_for()
 
 
 def test_an_invoice_is_taken_as_a_pdf(admin_browser, invoice):

@@ -18,6 +18,7 @@ from billing.money import format_amount
 from billing.runs.billing_run import run_to_end
 from catalog.models import EventNameAlias
 from customers.models import Subscription
+from tests.admin_pages import text_of
 from tests.billing.invoices import make_draft
 from tests.billing.world import D, bill, use, utc
 from tests.events.senders import process, send
@@ -78,14 +79,14 @@ def staff_with(*permissions):
 
 def test_an_empty_list_says_what_to_do_next(staff_client):
     assert "No invoices yet" in page(staff_client, LIST)
-    assert "No runs yet" in page(staff_client, "/admin/billing/billingrun/")
+    assert "No billing runs yet" in page(staff_client, "/admin/billing/billingrun/")
     assert "No live subscriptions" in page(staff_client, reverse("admin:billing_upcoming"))
 
 
 def test_the_list_shows_money_with_its_currency_and_finds_customers(staff_client, make_invoiced):
     [invoice] = make_invoiced()
     listed = page(staff_client, LIST)
-    assert '<span class="money">$32.50 <small>USD</small></span>' in listed
+    assert '<span class="ch-money">$32.50 <small>USD</small></span>' in listed
     assert str(invoice) in page(staff_client, f"{LIST}?q={invoice.customer.external_id}")
     assert str(invoice) not in page(staff_client, f"{LIST}?q=nobody")
 
@@ -146,10 +147,10 @@ def test_a_line_leads_to_the_events_of_its_own_period(staff_client, make_invoice
 def test_a_line_is_counted_again_on_its_page(staff_client, make_invoiced, calls):
     [invoice] = make_invoiced()
     url = reverse("admin:billing_line_proof", args=[invoice.lines.get(kind="usage").pk])
-    assert "all agrees" in page(staff_client, url)
+    assert "everything matches" in page(staff_client, url)
     use(invoice.customer, calls, utc(2026, 9, 6), 50)
     shown = page(staff_client, url)
-    assert "it differs" in shown
+    assert "the results differ" in shown
     assert "$0.50" in shown
 
 
@@ -174,9 +175,9 @@ def test_selected_drafts_are_finalized_after_a_preview_of_the_money(staff_client
     drafts = make_invoiced(3)
     finalize(drafts[0], now=END)
     form = {"action": "finalize_selected", "_selected_action": [draft.pk for draft in drafts]}
-    preview = staff_client.post(LIST, form).content.decode()
-    assert "Will finalize 2 invoices, $65.00" in preview
-    assert "1 skipped because it is finalized, paid or void already" in preview
+    preview = text_of(staff_client.post(LIST, form))
+    assert "Finalize 2 invoices, $65.00" in preview
+    assert "1 will be skipped: already finalized, paid, or void." in preview
     assert Invoice.objects.filter(state="draft", kind="cycle").count() == 2
     staff_client.post(LIST, {**form, "confirmed": "yes"})
     assert Invoice.objects.filter(state="draft", kind="cycle").count() == 0
@@ -195,9 +196,9 @@ def test_voiding_says_first_what_the_customer_owes_less(staff_client, make_invoi
     [invoice] = make_invoiced()
     invoice = finalize(invoice, now=END)
     for action in ("void_one", "reissue_one"):
-        dialog = page(staff_client, reverse(f"admin:billing_invoice_{action}", args=[invoice.pk]))
-        assert f"less once {invoice} is void" in dialog
-        assert format_amount(invoice.amount_remaining, invoice.currency) in dialog
+        dialog = text_of(staff_client.get(reverse(f"admin:billing_invoice_{action}", args=[invoice.pk])))
+        amount = format_amount(invoice.amount_remaining, invoice.currency)
+        assert f"Voiding {invoice} reduces what Acme owes by {amount} ." in dialog
 
 
 def test_a_standing_has_nothing_to_save(staff_client, make_invoiced):
@@ -274,7 +275,7 @@ def test_the_upcoming_page_shows_usage_so_far(staff_client, plan, calls):
     use(customer, calls, now - timedelta(days=1), 350)
     shown = page(staff_client, reverse("admin:billing_subscription_upcoming", args=[subscription.pk]))
     assert "350 used, 100 free, 250 × $0.01" in shown
-    assert "Before that: Subscription start" in shown
+    assert "Earlier: Subscription start" in shown
     assert "$32.50" in page(staff_client, reverse("admin:billing_upcoming"))
 
 

@@ -1,8 +1,5 @@
 """Late usage in the admin: the queue, decisions with their preview, the policy, and what invoices show."""
 
-import re
-from html import unescape
-
 import pytest
 from django.contrib.auth.models import Group
 from django.test import Client
@@ -12,6 +9,7 @@ from billing.models import LateLimit, LatePolicy
 from billing.settlement.credit_notes import draft_credit_note, finalize_credit_note
 from events.ledger.voiding import void_event
 from events.models import Event
+from tests.admin_pages import text_of
 from tests.billing.late import adjustments, arrive, arrive_many, invoice_at, work_late
 from tests.billing.world import D, utc
 from tests.factories import make_customer, make_feature, make_subscription, make_user, make_version
@@ -20,12 +18,6 @@ pytestmark = pytest.mark.django_db
 SEPTEMBER, OCTOBER, NOVEMBER = utc(2026, 9, 1), utc(2026, 10, 1), utc(2026, 11, 1)
 IN_SEPTEMBER, IN_OCTOBER = utc(2026, 9, 20, 9), utc(2026, 10, 20, 9)
 LIST = "admin:billing_lateadjustment_changelist"
-
-
-def text_of(response):
-    """Return a page's text as people read it."""
-    html = re.sub(r"<(script|style)[^>]*>.*?</\1>", "", response.content.decode(), flags=re.S)
-    return " ".join(unescape(re.sub(r"<[^>]+>", " ", html)).split())
 
 
 @pytest.fixture
@@ -80,7 +72,7 @@ def test_approving_shows_its_effect_in_money_first(staff_client, staff_user, hel
     assert "1 adjustment, $1.00: approved." in shown
     held.refresh_from_db()
     assert (held.state, held.decided_by) == ("waiting", staff_user)
-    assert "1 skipped because of its state" in text_of(decide(staff_client, "approve_selected", held))
+    assert "1 will be skipped because of its state" in text_of(decide(staff_client, "approve_selected", held))
 
 
 def test_ignoring_asks_why_and_the_history_keeps_it(staff_client, held):
@@ -135,7 +127,7 @@ def test_the_corrected_invoice_says_what_corrects_it_and_the_next_one_shows_it(s
     arrive_many(4, IN_SEPTEMBER)
     work_late(IN_OCTOBER)
     page = text_of(staff_client.get(september.get_absolute_url()))
-    assert "Usage of its period changed after it was worked out: $1.00 on the next invoice" in page
+    assert "Usage for this period changed after the invoice was calculated: $1.00 on the next invoice" in page
     [october] = invoice_at(NOVEMBER)
     assert f"$1.00 on {october}" in text_of(staff_client.get(september.get_absolute_url()))
     shown = text_of(staff_client.get(october.get_absolute_url()))
@@ -148,11 +140,11 @@ def test_the_corrected_invoice_says_what_corrects_it_and_the_next_one_shows_it(s
         assert expected in shown
     line = october.lines.get()
     proof = text_of(staff_client.get(reverse("admin:billing_line_proof", args=[line.pk])))
-    assert "all agrees" in proof
+    assert "everything matches" in proof
     exported = staff_client.get(reverse("admin:billing_line_events", args=[line.pk]))
     assert len(b"".join(exported.streaming_content).splitlines()) == 7
     arrive(IN_SEPTEMBER)
-    assert "it differs" in text_of(staff_client.get(reverse("admin:billing_line_proof", args=[line.pk])))
+    assert "the results differ" in text_of(staff_client.get(reverse("admin:billing_line_proof", args=[line.pk])))
 
 
 def test_what_was_credited_by_hand_before_has_its_own_column(staff_client, subscription):
@@ -168,7 +160,7 @@ def test_what_was_credited_by_hand_before_has_its_own_column(staff_client, subsc
     for asked, shown in ({}, True), ({"credited": "yes"}, True), ({"credited": "no"}, False):
         assert ("$1.25 USD -$0.75 USD" in text_of(staff_client.get(reverse(LIST), asked))) is shown
     page = staff_client.get(reverse("admin:billing_lateadjustment_change", args=[late.pk]))
-    assert "Credited by hand Worked out anew Difference" in text_of(page)
+    assert "Credited manually Recalculated Difference" in text_of(page)
     assert "Amount $2.00 $1.25 $0.00 -$0.75" in text_of(page)
     notes = reverse("admin:billing_creditnote_changelist") + f"?q={september.number}"
     assert f'href="{notes}"' in page.content.decode()

@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 def company(monkeypatch):
     """Three customers with 10 calls each in September, at $0.10, and an event of a wrong name. A stretch holds one."""
     cache.clear()
-    monkeypatch.setattr("billing.month_end.customer_ranges.AT_ONCE", 1)
+    monkeypatch.setattr("billing.month_end.customer_ranges.SIZE", 1)
     calls = make_feature(name="Calls")
     plan = make_version({"feature": calls, "unit_amount": D("0.10")}, name="Growth")
     for name in ("ada", "brightwater", "cedar"):
@@ -32,16 +32,16 @@ def company(monkeypatch):
 def test_a_large_month_is_followed_to_its_end(admin_browser, company, monkeypatch):
     monkeypatch.setattr(tasks.continue_month_ends, "apply_async", lambda **given: None)
     page = admin_browser.open("/admin/billing/invoice/month-end/?month=2026-09")
-    page.get_by_text("0 of 3 customers, once a worker is free").wait_for()
+    page.get_by_text("0 of 3 customers · waiting for a worker").wait_for()
     page.get_by_role("link", name="$0.10").wait_for()
     report = MonthEndReport.objects.get()
-    background.take_step(report.pk, now=timezone.now())
+    background.calculate_chunk(report.pk, now=timezone.now())
     page.get_by_text("1 of 3 customers").wait_for()
     assert tasks.continue_month_ends() == 2
-    page.get_by_text("Earned, not billed").wait_for()
-    page.get_by_role("heading", name="$3.00").wait_for()
+    page.get_by_role("heading", name="Unbilled revenue", exact=True).wait_for()
+    page.locator(".ch-amount", has_text="$3.00").wait_for()
     monkeypatch.setattr(tasks.continue_month_ends, "apply_async", lambda **given: tasks.continue_month_ends())
-    page.get_by_role("button", name="Work it out anew").click()
+    page.get_by_role("button", name="Recalculate").click()
     page.get_by_text("September 2026 is being worked out").wait_for()
-    page.get_by_text("3 customers in").wait_for()
+    page.get_by_text("3 customers, calculated in").wait_for()
     assert MonthEndReport.objects.exclude(finished_at=None).count() == 2

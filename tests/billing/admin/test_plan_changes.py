@@ -9,7 +9,7 @@ from django.utils import timezone
 from catalog.publishing import publish
 from customers.models import Subscription
 from customers.subscriptions import cancel_at_period_end, pause
-from tests.admin_pages import as_viewer, url
+from tests.admin_pages import as_viewer, text_of, url
 from tests.billing.world import bill, utc
 from tests.factories import NOW, make_draft, make_fee, make_plan, make_subscription, make_version
 
@@ -41,8 +41,12 @@ def dearer():
     return publish(draft, now=NOW, by=None).plan
 
 
+def preview(client, subscription, change="plan", **answers):
+    return client.post(url("billing_change_effect", change, subscription.pk), answers)
+
+
 def effect(client, subscription, change="plan", **answers):
-    return client.post(url("billing_change_effect", change, subscription.pk), answers).content.decode()
+    return text_of(preview(client, subscription, change, **answers))
 
 
 def test_the_dialog_says_what_a_dearer_plan_costs(staff_client, subscription, dearer):
@@ -50,14 +54,14 @@ def test_the_dialog_says_what_a_dearer_plan_costs(staff_client, subscription, de
     assert url("billing_change_effect", "plan", subscription.pk) in staff_client.get(asked).content.decode()
     said = effect(staff_client, subscription, plan=dearer.pk, when="period_end")
     # The fee of the period that runs, $10, and the next one's: $30 instead of $10.
-    assert "$40.00</strong> instead of $20.00" in said
-    assert "$20.00</strong> more" in said
+    assert "$40.00 instead of $20.00" in said
+    assert "$20.00 more" in said
     assert subscription.phases.count() == 1
 
 
 def test_moving_to_the_same_plan_costs_nothing(staff_client, subscription):
     same = subscription.phases.get().plan_version.plan
-    assert "stays at <strong" in effect(staff_client, subscription, plan=same.pk, when="now")
+    assert "upcoming charges still total $20.00" in effect(staff_client, subscription, plan=same.pk, when="now")
 
 
 def test_without_a_plan_or_a_day_nothing_is_worked_out(staff_client, subscription, dearer):
@@ -66,8 +70,8 @@ def test_without_a_plan_or_a_day_nothing_is_worked_out(staff_client, subscriptio
 
 
 def test_a_day_that_cannot_be_says_why(staff_client, subscription, dearer):
-    said = effect(staff_client, subscription, plan=dearer.pk, when="date", day="2020-01-01")
-    assert "ch-error" in said
+    answer = preview(staff_client, subscription, plan=dearer.pk, when="date", day="2020-01-01")
+    assert "ch-error" in answer.content.decode()
     assert subscription.phases.count() == 1
 
 
@@ -76,13 +80,13 @@ def test_cancelling_says_what_is_credited_of_what_was_paid(staff_client, septemb
     assert url("billing_change_effect", "cancel", september.pk) in staff_client.get(asked).content.decode()
     # $30 were invoiced for September. 20 of its 30 days are unused from the 11th on: $20; and no fee for October.
     said = effect(staff_client, september, "cancel", when="now")
-    assert "-$20.00</strong> instead of $30.00" in said
-    assert "$50.00</strong> less" in said
+    assert "-$20.00 instead of $30.00" in said
+    assert "$50.00 less" in said
     assert "becomes prepaid credit" in said
     said = effect(staff_client, september, "cancel", when="period_end")
-    assert "$0.00</strong> instead of $30.00" in said
+    assert "$0.00 instead of $30.00" in said
     said = effect(staff_client, september, "cancel", when="date", day="2026-09-16")
-    assert "-$15.00</strong> instead of $30.00" in said
+    assert "-$15.00 instead of $30.00" in said
     september.refresh_from_db()
     assert september.ended_at is None
 
@@ -90,20 +94,20 @@ def test_cancelling_says_what_is_credited_of_what_was_paid(staff_client, septemb
 def test_pausing_and_resuming_say_what_they_do(staff_client, september):
     # Paused from the 11th until the 21st: ten days of September are given back, and October is charged.
     said = effect(staff_client, september, "pause", last_day="2026-09-21")
-    assert "$20.00</strong> instead of $30.00" in said
-    assert "-$20.00</strong> instead of $30.00" in effect(staff_client, september, "pause")
+    assert "$20.00 instead of $30.00" in said
+    assert "-$20.00 instead of $30.00" in effect(staff_client, september, "pause")
     pause(september, at=ELEVENTH, now=ELEVENTH, by=None)
-    assert "$30.00</strong> instead of -$20.00" in effect(staff_client, september, "resume")
+    assert "$30.00 instead of -$20.00" in effect(staff_client, september, "resume")
     assert september.phases.filter(superseded_at=None).count() == 2
 
 
 def test_withdrawing_says_what_is_charged_after_all(staff_client, september):
     cancel_at_period_end(september, now=ELEVENTH, by=None)
-    assert "$30.00</strong> instead of $0.00" in effect(staff_client, september, "withdraw")
+    assert "$30.00 instead of $0.00" in effect(staff_client, september, "withdraw")
 
 
 def test_a_change_that_cannot_be_says_why(staff_client, september):
-    assert "ch-error" in effect(staff_client, september, "resume")
+    assert "ch-error" in preview(staff_client, september, "resume").content.decode()
     assert staff_client.post(url("billing_change_effect", "sell", september.pk)).status_code == 404
 
 
@@ -124,7 +128,7 @@ def test_choosing_a_plan_shows_its_price_in_the_browser(admin_browser, subscript
     dialog.get_by_text("$20.00 more").wait_for()
     dialog.get_by_label("Reason").fill("Outgrew it")
     dialog.get_by_role("button", name="Change plan").click()
-    page.get_by_text("Moved to Dearer.").wait_for()
+    page.get_by_text("Plan changed to Dearer.").wait_for()
     assert subscription.phases.count() > 1
 
 

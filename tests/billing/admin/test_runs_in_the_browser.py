@@ -41,7 +41,7 @@ def test_a_run_is_tried_dry_and_then_done(admin_browser, company, monkeypatch):
     admin_browser.open(LIST)
     page.get_by_role("link", name=re.compile("Run billing now$")).click()
     dialog = page.locator("#dialog")
-    dialog.get_by_text("3 invoices, $90.00").wait_for()
+    dialog.get_by_text("3 invoices ($90.00)").wait_for()
     dialog.get_by_role("button", name="Run billing").click()
     page.get_by_text("Finished · 3 of 3 subscriptions").wait_for()
     assert Invoice.objects.count() == 3

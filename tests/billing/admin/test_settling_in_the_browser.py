@@ -60,7 +60,7 @@ def test_a_one_off_invoice_is_written_row_by_row(admin_browser):
     rows.nth(0).get_by_role("textbox").nth(0).fill("Workshop")
     rows.nth(0).get_by_role("textbox").nth(1).fill("2")
     rows.nth(0).get_by_role("textbox").nth(2).fill("480")
-    page.get_by_role("button", name="Add an item").click()
+    page.get_by_role("button", name="Add item").click()
     rows.nth(2).get_by_role("textbox").nth(0).fill("Goodwill")
     rows.nth(2).get_by_role("textbox").nth(2).fill("-60")
     page.locator("#one-off-effect").get_by_text("¥900").wait_for()

@@ -12,7 +12,7 @@ from django.utils import timezone
 from billing.invoicing.upcoming import upcoming
 from customers.models import Subscription
 from customers.subscriptions import change_plan
-from events.fixing.fixed import replay_mended
+from events.fixing.fixed import replay_fixed_causes
 from events.ledger.processing import process_batch
 from tests.factories import make_customer, make_feature, make_subscription, make_version
 
@@ -137,6 +137,6 @@ def test_more_features_cost_no_more_queries(api, acme):
     prices = [{"feature": feature, "unit_amount": Decimal("0.01")} for feature in [tokens, *twice]]
     wide = make_version(*prices, free_units=dict.fromkeys([tokens, *twice], 10), name="Wide")
     change_plan(acme, wide, at=acme.started_at, now=timezone.now(), by=None, reason="More features")
-    replay_mended(now=timezone.now())
+    replay_fixed_causes(now=timezone.now())
     assert (len(summary()), len(analytics())) == (4, 4)
     assert [count(summary), count(analytics)] == before

@@ -1,4 +1,4 @@
-"""Retention leaves what billing still needs."""
+"""Retention keeps the events that billing still needs."""
 
 from datetime import UTC, datetime, timedelta
 

@@ -1,4 +1,4 @@
-"""Usage that was credited by hand and is then taken back is given back once."""
+"""Usage that was credited by hand and is then voided is refunded once."""
 
 import pytest
 
@@ -46,7 +46,7 @@ def paid():
 
 
 @pytest.mark.parametrize("policy", ["next_invoice", "credit_note"])
-def test_usage_that_was_credited_in_full_isnt_given_back_again(subscription, policy):
+def test_usage_that_was_credited_in_full_isnt_refunded_again(subscription, policy):
     LatePolicy.objects.create(less_due=policy)
     ids = arrive_many(10, IN_SEPTEMBER)
     [invoice] = invoice_at(OCTOBER)
@@ -61,7 +61,7 @@ def test_usage_that_was_credited_in_full_isnt_given_back_again(subscription, pol
     assert paid() == D(100)  # two months of Support
 
 
-def test_late_usage_that_was_credited_isnt_given_back_again(subscription):
+def test_late_usage_that_was_credited_isnt_refunded_again(subscription):
     arrive_many(10, IN_SEPTEMBER)
     invoice_at(OCTOBER)
     ids = arrive_many(5, IN_SEPTEMBER)
@@ -77,7 +77,7 @@ def test_late_usage_that_was_credited_isnt_given_back_again(subscription):
     assert paid() == D(160)  # three months of Support and 10 calls
 
 
-def test_what_was_credited_in_part_waits_for_approval_and_says_by_what(subscription):
+def test_a_refund_of_partly_credited_usage_is_held_and_names_the_credit_note(subscription):
     ids = arrive_many(10, IN_SEPTEMBER)
     [invoice] = invoice_at(OCTOBER)
     note = credit(invoice, 8)
@@ -94,7 +94,7 @@ def test_what_was_credited_in_part_waits_for_approval_and_says_by_what(subscript
     assert amounts(november) == [D(50), D(-2)]
 
 
-def test_what_is_left_is_given_back_when_all_of_the_usage_goes(subscription):
+def test_the_remaining_charge_is_refunded_when_all_usage_is_voided(subscription):
     ids = arrive_many(10, IN_SEPTEMBER)
     [invoice] = invoice_at(OCTOBER)
     credit(invoice, 8)
@@ -105,7 +105,7 @@ def test_what_is_left_is_given_back_when_all_of_the_usage_goes(subscription):
     assert paid() == D(100)
 
 
-def test_what_was_credited_is_after_discounts(subscription):
+def test_credited_amounts_are_after_discounts(subscription):
     give(make_coupon(10), subscription)
     ids = arrive_many(10, IN_SEPTEMBER)
     [invoice] = invoice_at(OCTOBER)
@@ -116,7 +116,7 @@ def test_what_was_credited_is_after_discounts(subscription):
     assert (november.subtotal, november.total) == (D(50), D(45))
 
 
-def test_usage_that_comes_after_what_was_credited_and_taken_back_is_charged(subscription):
+def test_usage_that_arrives_after_a_credit_and_a_refund_is_charged(subscription):
     ids = arrive_many(10, IN_SEPTEMBER)
     [invoice] = invoice_at(OCTOBER)
     credit(invoice, 10)
@@ -129,7 +129,7 @@ def test_usage_that_comes_after_what_was_credited_and_taken_back_is_charged(subs
     assert amounts(december) == [D(50), D(4)]
 
 
-def test_a_credit_note_that_is_voided_lets_the_usage_be_given_back(subscription):
+def test_voiding_the_credit_note_lets_the_usage_be_refunded(subscription):
     ids = arrive_many(10, IN_SEPTEMBER)
     [invoice] = invoice_at(OCTOBER)
     note = credit(invoice, 10)
@@ -143,7 +143,7 @@ def test_a_credit_note_that_is_voided_lets_the_usage_be_given_back(subscription)
     assert paid() == D(150)
 
 
-def test_a_credit_note_holds_what_waits_to_be_given_back_of_the_same_usage(subscription):
+def test_a_credit_note_holds_waiting_refunds_of_the_same_usage(subscription):
     ids = arrive_many(10, IN_SEPTEMBER)
     [invoice] = invoice_at(OCTOBER)
     take_back(ids)

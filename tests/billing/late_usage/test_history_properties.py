@@ -1,4 +1,4 @@
-"""Whatever is done to a customer's invoices, and in which order: in the end they charge what is due, once."""
+"""In any history of a customer's invoices, in any order, usage is charged once in the end."""
 
 from collections import defaultdict
 from contextlib import suppress
@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from billing.explanation.proof import prove
 from billing.invoicing.upcoming import upcoming
-from billing.late_usage.decisions import approve, ignore, take_up
+from billing.late_usage.decisions import approve, ignore, reopen_ignored
 from billing.lifecycle.finalize import finalize_due
 from billing.lifecycle.void import reissue, void
 from billing.models import CreditNote, Invoice, InvoiceLine, InvoiceState, LateAdjustment, LatePolicy, Wallet
@@ -169,7 +169,7 @@ class Story:
 
     def settle(self):
         """Bring all to its end: void invoices replaced, late usage approved, everything billed and finalized."""
-        take_up(LateAdjustment.objects.values_list("pk", flat=True), by=None, now=self.now)
+        reopen_ignored(LateAdjustment.objects.values_list("pk", flat=True), by=None, now=self.now)
         for _ in range(3):
             for invoice in self.busy.invoices.filter(state=InvoiceState.VOID, replaced_by=None).order_by("pk"):
                 with suppress(Refused), transaction.atomic():
@@ -245,7 +245,7 @@ def check_proofs(subscription):
 @pytest.mark.django_db
 @settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
 @given(POLICIES, st.lists(STEPS, min_size=12, max_size=40))
-def test_whatever_happens_to_invoices_they_charge_what_is_due_once(policy, steps):
+def test_invoices_charge_usage_once_in_any_history(policy, steps):
     with transaction.atomic():
         story = begin(*policy)
         for step in steps:

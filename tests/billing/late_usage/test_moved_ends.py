@@ -37,7 +37,7 @@ def charged(subscription):
     return sum(invoice.total for invoice in subscription.invoices.exclude(state=InvoiceState.VOID))
 
 
-def test_an_end_that_moves_back_behind_its_second_invoice_is_settled():
+def test_an_end_that_moves_before_its_second_invoice_is_settled():
     subscription = subscribed(ADVANCE)
     for day in (15, 20, 15):
         end(subscription, 9, day)
@@ -50,7 +50,7 @@ def test_an_end_that_moves_back_behind_its_second_invoice_is_settled():
 @pytest.mark.parametrize(
     ("days", "due"), [((15, 20, 15, 20), 19), ((15, 20, 15, 20, 15), 14), ((20, 10, 20, 10), 9), ((15, 20, 1), 0)]
 )
-def test_however_often_an_end_moves_the_days_before_it_are_charged(days, due):
+def test_the_days_before_an_end_are_charged_however_often_it_moves(days, due):
     subscription = subscribed(ADVANCE)
     for day in days:
         end(subscription, 9, day)
@@ -59,7 +59,7 @@ def test_however_often_an_end_moves_the_days_before_it_are_charged(days, due):
     assert bill(utc(2026, 9, 20)) == []
 
 
-def test_settlements_that_wait_as_drafts_come_out_even_too():
+def test_settlements_that_are_still_drafts_add_up_too():
     subscription = subscribed(ADVANCE)
     for day in (15, 20, 15, 20, 15):
         end(subscription, 9, day)
@@ -68,7 +68,7 @@ def test_settlements_that_wait_as_drafts_come_out_even_too():
     assert charged(subscription) == D(14)
 
 
-def test_an_end_that_moves_on_charges_the_earlier_periods_that_were_given_back():
+def test_an_end_that_moves_later_charges_the_refunded_periods_again():
     subscription = subscribed(ADVANCE, ARREARS)
     bill(NOVEMBER)
     assert charged(subscription) == D(102)  # three months in advance, two in arrears
@@ -88,7 +88,7 @@ def test_an_end_that_moves_on_charges_the_earlier_periods_that_were_given_back()
     assert charged(subscription) == D("90")
 
 
-def test_an_end_that_moves_on_past_a_period_is_billed_when_that_is_over():
+def test_an_end_that_moves_past_a_period_is_billed_when_the_period_ends():
     subscription = subscribed(ADVANCE)
     end(subscription, 9, 15)
     bill(utc(2026, 9, 15))
@@ -98,7 +98,7 @@ def test_an_end_that_moves_on_past_a_period_is_billed_when_that_is_over():
     assert (september.kind, amounts(september)) == ("cycle", [D(16), D(30)])
 
 
-def test_the_rest_of_a_period_that_is_reissued_reckons_with_all_its_period_was_charged():
+def test_a_reissued_rest_of_a_period_includes_all_charges_of_the_period():
     subscription = subscribed(ADVANCE)
     invoice_at(OCTOBER)
     end(subscription, 10, 15)
@@ -112,7 +112,7 @@ def test_the_rest_of_a_period_that_is_reissued_reckons_with_all_its_period_was_c
     assert lines(again) == lines(rest)
 
 
-def test_an_end_that_is_taken_back_charges_what_was_given_back():
+def test_a_revoked_end_charges_the_refund_again():
     subscription = subscribed(ADVANCE, ARREARS)
     bill(NOVEMBER)
     end(subscription, 9, 16)
@@ -143,7 +143,7 @@ def agreed(db):
     return subscription
 
 
-def test_late_usage_of_a_period_behind_the_end_is_measured_by_its_own_invoice(agreed):
+def test_late_usage_after_the_end_is_compared_with_its_own_invoice(agreed):
     settlement = invoices_of(agreed)[-1]
     assert (settlement.kind, settlement.period_start, settlement.total) == ("final", OCTOBER, D(-60))
     arrive(utc(2026, 10, 21))

@@ -1,15 +1,15 @@
-"""What the company decided about late usage, what staff decide, and what the debugger says of it."""
+"""The company's policy for late usage, the decisions of staff, and what the Event Debugger shows."""
 
 import pytest
 from django.db import IntegrityError, transaction
 
-from billing.late_usage.decisions import approve, ignore, take_up
+from billing.late_usage.decisions import approve, ignore, reopen_ignored
 from billing.late_usage.policy import Policy, decide
 from billing.lifecycle.finalize import finalize_due
 from billing.models import LateAdjustment, LateLimit, LatePolicy, LateState
-from billing.refusals import ReasonMissing
 from billing.runs.late_usage import credit_reductions
 from billing.settlement.payments import pay_the_rest
+from config.refusals import ReasonRequired
 from events.diagnosis import StepKey, diagnose
 from events.ledger.voiding import void_event
 from events.models import Event
@@ -55,7 +55,7 @@ def states(subscription):
         ("0.49", Policy(limits={"EUR": D("0.50")}), "waiting"),
     ],
 )
-def test_what_becomes_of_a_difference(amount, policy, state):
+def test_the_policy_decides_the_state_of_a_difference(amount, policy, state):
     assert decide(D(amount), "USD", policy).state == state
 
 
@@ -104,24 +104,24 @@ def test_differences_below_the_limit_add_up_until_they_reach_it(subscription):
     assert states(subscription) == [(D(3), "waiting")]
 
 
-def test_what_staff_let_go_stays_so_and_later_differences_count_from_there(subscription):
+def test_an_ignored_difference_stays_ignored_and_later_ones_count_from_there(subscription):
     arrive(IN_SEPTEMBER)
     invoice_at(OCTOBER)
     arrive_many(2, IN_SEPTEMBER)
     work_late(IN_OCTOBER)
     pk = adjustments(subscription)[0].pk
-    with pytest.raises(ReasonMissing):
+    with pytest.raises(ReasonRequired):
         ignore([pk], reason=" ", by=None, now=IN_OCTOBER)
     [gone] = ignore([pk], reason="Our outage made them late", by=make_user(), now=IN_OCTOBER)
     assert (gone.state, gone.reason) == ("ignored", "Our outage made them late")
     arrive(IN_SEPTEMBER)
     work_late(IN_OCTOBER)
     assert states(subscription) == [(D(2), "ignored"), (D(1), "waiting")]
-    take_up([pk], by=None, now=IN_OCTOBER)
+    reopen_ignored([pk], by=None, now=IN_OCTOBER)
     assert states(subscription) == [(D(2), "cancelled"), (D(3), "waiting")]
 
 
-def test_reductions_are_credited_on_their_own_invoice_when_the_company_wants_that(subscription):
+def test_the_policy_can_credit_reductions_on_their_own_invoice(subscription):
     LatePolicy.objects.create(less_due="credit_note")
     make_tax(20)
     [first, *_] = arrive_many(4, IN_SEPTEMBER)
@@ -151,7 +151,7 @@ def test_a_void_credit_note_leaves_the_reduction_to_staff(subscription):
     assert states(subscription) == [(D(-1), "held")]
 
 
-def test_more_is_never_credited_and_what_another_invoice_charged_comes_off_the_next(subscription):
+def test_charges_of_another_invoice_are_deducted_on_the_next_instead_of_credited(subscription):
     LatePolicy.objects.create(less_due="credit_note")
     arrive(IN_SEPTEMBER)
     invoice_at(OCTOBER)
@@ -166,10 +166,10 @@ def test_more_is_never_credited_and_what_another_invoice_charged_comes_off_the_n
     # September's own invoice holds $1.00 only.
     assert credit_reductions(now=NOVEMBER) == []
     assert states(subscription) == [(D(3), "invoiced"), (D(-3), "waiting")]
-    assert adjustments(subscription)[1].reason.startswith("Taken off the next invoice: ")
+    assert adjustments(subscription)[1].reason.startswith("Deducted on the next invoice: ")
 
 
-def test_the_policy_is_one_row_and_its_states_are_kept_by_the_database(subscription):
+def test_the_database_keeps_the_policy_in_one_row_with_valid_states(subscription):
     LatePolicy.objects.create()
     with pytest.raises(IntegrityError), transaction.atomic():
         LatePolicy.objects.create(id=2)
@@ -192,11 +192,11 @@ def said(event_id, now):
     return step.sentence.split("event was ")[1]
 
 
-def test_the_debugger_says_what_becomes_of_a_late_event(subscription):
+def test_the_debugger_describes_a_late_event(subscription):
     arrive(IN_SEPTEMBER)
     invoice_at(OCTOBER)
     [late] = arrive(IN_SEPTEMBER)
-    pending = "What that changes is worked out within a minute, and goes on the subscription's next invoice."
+    pending = "The difference is calculated within a minute, and goes on the subscription's next invoice."
     assert said(late, IN_OCTOBER) == f"counted. {pending}"
     work_late(IN_OCTOBER)
     assert said(late, IN_OCTOBER) == "counted. The difference, +$1.00, goes on the subscription's next invoice."
@@ -204,18 +204,18 @@ def test_the_debugger_says_what_becomes_of_a_late_event(subscription):
     assert said(late, NOVEMBER) == f"counted. The difference, +$1.00, is on {invoice}."
 
 
-def test_the_debugger_says_that_a_late_event_is_held_or_let_go(subscription):
+def test_the_debugger_shows_that_a_late_event_is_held_or_ignored(subscription):
     LatePolicy.objects.create(more_due="hold")
     arrive(IN_SEPTEMBER)
     invoice_at(OCTOBER)
     [late] = arrive(IN_SEPTEMBER)
     work_late(IN_OCTOBER)
-    assert said(late, IN_OCTOBER) == "counted. The difference, +$1.00, waits for approval."
+    assert said(late, IN_OCTOBER) == "counted. The difference, +$1.00, is waiting for approval."
     ignore([adjustments(subscription)[0].pk], reason="Our outage", by=None, now=IN_OCTOBER)
-    assert said(late, IN_OCTOBER) == "counted. The difference, +$1.00, was let go: Our outage"
+    assert said(late, IN_OCTOBER) == "counted. The difference, +$1.00, was waived: Our outage"
 
 
-def test_the_debugger_says_what_becomes_of_a_void_event(subscription):
+def test_the_debugger_describes_a_voided_event(subscription):
     first, _ = arrive(IN_SEPTEMBER, IN_SEPTEMBER)
     invoice_at(OCTOBER)
     Event.objects.update(processed_at=IN_SEPTEMBER)
@@ -231,7 +231,7 @@ def test_an_event_of_a_period_without_an_invoice_is_late_too(subscription):
     steps = diagnose(Event.objects.get(event_id=late), now=IN_OCTOBER)
     step = next(step for step in steps if step.key == StepKey.PERIOD)
     assert step.sentence.endswith(
-        "had nothing to be invoiced when it ended. The difference, +$1.00, goes on the subscription's next invoice."
+        "had nothing to invoice when it ended. The difference, +$1.00, goes on the subscription's next invoice."
     )
 
 

@@ -1,4 +1,4 @@
-"""Whatever came late, and in which order: an invoice and its late lines are the invoice had all been in time."""
+"""An invoice and its late lines equal the invoice without late events, for any late events in any order."""
 
 from collections import defaultdict
 from datetime import timedelta
@@ -79,7 +79,7 @@ def charges(customer):
 @pytest.mark.django_db
 @settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
 @given(stories())
-def test_an_invoice_and_its_late_lines_are_the_invoice_had_all_been_in_time(story):
+def test_an_invoice_and_its_late_lines_equal_the_invoice_without_late_events(story):
     with transaction.atomic():
         meters = features()
         late, prompt = company("late", meters), company("prompt", meters)

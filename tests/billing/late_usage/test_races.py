@@ -1,4 +1,4 @@
-"""Events that come while their period is invoiced, whatever the order: on the invoice, or late. Real threads."""
+"""Events that arrive while their period is invoiced are on the invoice or late, in any order. Real threads."""
 
 import threading
 
@@ -74,7 +74,7 @@ def test_a_batch_that_began_before_the_run_is_on_the_invoice(subscription):
     assert LateAdjustment.objects.count() == 0
 
 
-def test_a_batch_that_commits_between_working_out_and_finalizing_is_late(subscription, monkeypatch):
+def test_a_batch_that_commits_between_calculating_and_finalizing_is_late(subscription, monkeypatch):
     arrive(IN_SEPTEMBER)
     send(at=IN_SEPTEMBER)
     worked_out = compute.compute_invoices
@@ -97,7 +97,7 @@ def test_a_batch_that_commits_between_working_out_and_finalizing_is_late(subscri
     assert charged(subscription) == D(2)
 
 
-def test_an_event_that_comes_while_its_period_is_looked_at_again_is_not_lost(subscription, monkeypatch):
+def test_an_event_that_arrives_while_its_period_is_recalculated_is_not_lost(subscription, monkeypatch):
     arrive(IN_SEPTEMBER)
     invoice_at(OCTOBER)
     arrive(IN_SEPTEMBER)
@@ -125,7 +125,7 @@ def test_an_event_that_comes_while_its_period_is_looked_at_again_is_not_lost(sub
     assert charged(subscription) == D(3)
 
 
-def test_workers_side_by_side_make_one_adjustment(subscription):
+def test_concurrent_workers_make_one_adjustment(subscription):
     arrive(IN_SEPTEMBER)
     invoice_at(OCTOBER)
     arrive_many(5, IN_SEPTEMBER)

@@ -74,7 +74,7 @@ def test_late_events_are_charged_on_the_next_invoice_by_their_own_period(custome
     assert (late.state, late.line) == ("invoiced", line)
 
 
-def test_what_came_in_time_makes_no_adjustment(customer, calls):
+def test_events_in_time_make_no_adjustment(customer, calls):
     subscription = subscribed(customer, {"feature": calls})
     arrive_many(4, IN_SEPTEMBER)
     invoice_at(OCTOBER)
@@ -83,7 +83,7 @@ def test_what_came_in_time_makes_no_adjustment(customer, calls):
     assert adjustments(subscription) == []
 
 
-def test_late_events_push_usage_over_a_tiers_bound(customer, calls):
+def test_late_events_push_usage_into_the_next_tier(customer, calls):
     tiers = [(5, D("1.00")), (None, D("0.10"), D(2))]
     subscription = subscribed(customer, {"feature": calls, "model": "graduated", "tiers": tiers})
     arrive_many(4, IN_SEPTEMBER)
@@ -123,7 +123,7 @@ def test_late_usage_within_the_free_units_is_shown_and_costs_nothing(customer, c
     assert (line.quantity, line.free_units, line.billable_quantity, line.amount) == (8, 6, 2, D("2.00"))
 
 
-def test_a_feature_without_a_line_on_the_invoice_gets_one_late(customer, calls):
+def test_a_feature_without_a_line_on_the_invoice_gets_a_late_line(customer, calls):
     tokens = make_feature(name="Tokens", event_name="model.usage", field="tokens")
     subscription = subscribed(
         customer, {"feature": calls, "unit_amount": D(1)}, {"feature": tokens, "unit_amount": D("0.01")}
@@ -140,7 +140,7 @@ def test_a_feature_without_a_line_on_the_invoice_gets_one_late(customer, calls):
     ]
 
 
-def test_a_period_that_had_no_invoice_gets_its_usage_late(customer, calls):
+def test_usage_of_a_period_without_an_invoice_is_late_usage(customer, calls):
     subscription = subscribed(customer, {"feature": calls, "unit_amount": D(1)})
     assert invoice_at(OCTOBER) == []
     arrive_many(3, IN_SEPTEMBER)
@@ -153,7 +153,7 @@ def test_a_period_that_had_no_invoice_gets_its_usage_late(customer, calls):
     ]
 
 
-def test_a_voided_event_is_given_back(customer, calls):
+def test_a_voided_event_is_refunded(customer, calls):
     subscription = subscribed(customer, {"feature": calls, "unit_amount": D("0.25")})
     [first, *_] = arrive_many(4, IN_SEPTEMBER)
     invoice_at(OCTOBER)
@@ -166,7 +166,7 @@ def test_a_voided_event_is_given_back(customer, calls):
     assert october.lines.get(kind="late_usage").events_count == -1
 
 
-def test_a_minimum_commitment_takes_late_usage_in(customer, calls):
+def test_a_minimum_commitment_includes_late_usage(customer, calls):
     subscription = subscribed(customer, {"feature": calls, "unit_amount": D(1), "minimum_amount": D(10)})
     arrive_many(4, IN_SEPTEMBER)
     [september] = invoice_at(OCTOBER)
@@ -180,7 +180,7 @@ def test_a_minimum_commitment_takes_late_usage_in(customer, calls):
     assert [figures(each) for each in adjustments(subscription)] == [(4, 12, D(10), D(12), "waiting")]
 
 
-def test_the_worker_may_look_twice(customer, calls):
+def test_reconciling_twice_changes_nothing(customer, calls):
     subscription = subscribed(customer, {"feature": calls, "unit_amount": D(1)})
     arrive(IN_SEPTEMBER)
     invoice_at(OCTOBER)
@@ -196,7 +196,7 @@ def test_the_worker_may_look_twice(customer, calls):
     assert len(adjustments(subscription)) == 1
 
 
-def test_a_difference_that_goes_away_cancels_its_adjustment(customer, calls):
+def test_a_difference_that_disappears_cancels_its_adjustment(customer, calls):
     subscription = subscribed(customer, {"feature": calls, "unit_amount": D(1)})
     arrive(IN_SEPTEMBER)
     invoice_at(OCTOBER)
@@ -205,11 +205,11 @@ def test_a_difference_that_goes_away_cancels_its_adjustment(customer, calls):
     void_event(Event.objects.get(event_id=late), reason="A mistake", now=IN_OCTOBER)
     work_late(IN_OCTOBER)
     [adjustment] = adjustments(subscription)
-    assert (adjustment.state, adjustment.reason) == ("cancelled", "The period comes to what was invoiced for it")
+    assert (adjustment.state, adjustment.reason) == ("cancelled", "The period totals what was invoiced for it")
     assert invoice_at(NOVEMBER) == []
 
 
-def test_late_twice_in_a_row_the_second_reckons_with_the_first(customer, calls):
+def test_a_second_late_adjustment_takes_the_first_into_account(customer, calls):
     subscription = subscribed(customer, {"feature": calls, "unit_amount": D(1)})
     arrive(IN_SEPTEMBER)
     [september] = invoice_at(OCTOBER)
@@ -227,7 +227,7 @@ def test_late_twice_in_a_row_the_second_reckons_with_the_first(customer, calls):
     assert november.lines.get().adjusts_invoice == september
 
 
-def test_usage_of_two_periods_back_goes_on_the_next_invoice(customer, calls):
+def test_usage_of_two_periods_ago_is_on_the_next_invoice(customer, calls):
     subscription = subscribed(customer, {"feature": calls, "unit_amount": D(1)})
     arrive(IN_SEPTEMBER)
     [september] = invoice_at(OCTOBER)
@@ -241,7 +241,7 @@ def test_usage_of_two_periods_back_goes_on_the_next_invoice(customer, calls):
     assert amounts(november) == [D(1)]
 
 
-def test_distinct_values_that_came_before_cost_nothing_more(customer):
+def test_repeated_distinct_values_cost_nothing(customer):
     users = make_feature(name="Users", aggregation="unique_count", field="user")
     subscription = subscribed(customer, {"feature": users, "unit_amount": D(5)})
     arrive(IN_SEPTEMBER, user="ada")
@@ -252,7 +252,7 @@ def test_distinct_values_that_came_before_cost_nothing_more(customer):
     assert [figures(each) for each in adjustments(subscription)] == [(1, 2, D(5), D(10), "waiting")]
 
 
-def test_a_maximum_moves_only_when_it_is_exceeded(customer):
+def test_a_maximum_changes_only_when_it_is_exceeded(customer):
     seats = make_feature(name="Seats", aggregation="max", field="seats")
     subscription = subscribed(customer, {"feature": seats, "unit_amount": D(2)})
     arrive(IN_SEPTEMBER, seats=5)
@@ -283,7 +283,7 @@ def test_a_running_total_changes_in_every_later_period(customer):
     ]
 
 
-def test_a_lifetime_allowance_that_late_usage_takes_is_missing_later(customer, calls):
+def test_lifetime_free_units_used_by_late_usage_are_missing_later(customer, calls):
     draft = make_draft()
     make_entitlement(version=draft, feature=calls, free_units=5, reset="never")
     from tests.factories import make_price
@@ -304,7 +304,7 @@ def test_a_lifetime_allowance_that_late_usage_takes_is_missing_later(customer, c
     ]
 
 
-def test_late_usage_is_rated_by_the_version_that_was_in_force(customer, calls):
+def test_late_usage_is_rated_by_the_plan_version_of_its_time(customer, calls):
     basic = make_version({"feature": calls, "unit_amount": D("0.10")}, name="Basic")
     pro = make_version({"feature": calls, "unit_amount": D("0.05")}, name="Pro")
     subscription = make_subscription(customer=customer, plan=basic, starts_at=SEPTEMBER, now=SEPTEMBER)
@@ -317,7 +317,7 @@ def test_late_usage_is_rated_by_the_version_that_was_in_force(customer, calls):
     assert [each.amount for each in adjustments(subscription)] == [D("0.20"), D("0.05")]
 
 
-def test_a_change_of_plan_behind_the_invoice_is_not_late_usage(customer, calls):
+def test_a_plan_change_after_the_invoice_is_not_late_usage(customer, calls):
     basic = make_version({"feature": calls, "unit_amount": D("0.10")}, name="Basic")
     pro = make_version({"feature": calls, "unit_amount": D("0.05")}, name="Pro")
     subscription = make_subscription(customer=customer, plan=basic, starts_at=SEPTEMBER, now=SEPTEMBER)
@@ -343,7 +343,7 @@ def test_the_local_midnight_of_a_summer_time_zone_separates_periods(calls):
     assert (late.invoice, late.quantity_after, late.amount) == (march, 2, D(1))
 
 
-def test_a_period_that_ends_within_an_hour_is_told_from_the_next(calls, customer):
+def test_a_period_that_ends_within_an_hour_is_separate_from_the_next(calls, customer):
     starts_at = utc(2026, 9, 1, 10, 23)
     subscription = subscribed(customer, {"feature": calls, "unit_amount": D(1)}, starts_at=starts_at)
     arrive(utc(2026, 9, 10))
@@ -369,7 +369,7 @@ def test_yen_are_adjusted_in_whole_yen(customer, calls):
     assert lines(october)[0][0].endswith(": ¥3 instead of ¥2")
 
 
-def test_a_draft_takes_its_own_periods_late_events_in_itself(customer, calls, settings):
+def test_a_draft_includes_late_events_of_its_own_period(customer, calls, settings):
     settings.INVOICE_GRACE_DAYS = 3
     subscription = subscribed(customer, {"feature": calls, "unit_amount": D(1)})
     arrive(IN_SEPTEMBER)
@@ -383,7 +383,7 @@ def test_a_draft_takes_its_own_periods_late_events_in_itself(customer, calls, se
     assert (draft.total, adjustments(subscription), LateCheck.objects.count()) == (D(2), [], 0)
 
 
-def test_a_draft_that_is_finalized_as_shown_leaves_the_rest_to_the_next(customer, calls):
+def test_a_draft_finalized_as_shown_leaves_later_events_to_the_next_invoice(customer, calls):
     subscription = subscribed(customer, {"feature": calls, "unit_amount": D(1)})
     arrive(IN_SEPTEMBER)
     [draft] = bill(OCTOBER)
@@ -394,7 +394,7 @@ def test_a_draft_that_is_finalized_as_shown_leaves_the_rest_to_the_next(customer
     assert [figures(each) for each in adjustments(subscription)] == [(1, 2, D(1), D(2), "waiting")]
 
 
-def test_the_upcoming_invoice_shows_late_usage_as_the_run_will_write_it(customer, calls):
+def test_the_upcoming_invoice_shows_late_usage_as_the_run_will_bill_it(customer, calls):
     subscription = subscribed(customer, {"feature": calls, "unit_amount": D(1)})
     arrive(IN_SEPTEMBER)
     invoice_at(OCTOBER)
@@ -407,7 +407,7 @@ def test_the_upcoming_invoice_shows_late_usage_as_the_run_will_write_it(customer
     assert len(shown) == 2
 
 
-def test_a_draft_keeps_its_late_lines_and_takes_more_when_recomputed(customer, calls):
+def test_recomputing_a_draft_keeps_its_late_lines_and_adds_more(customer, calls):
     subscription = subscribed(customer, {"feature": calls, "unit_amount": D(1)})
     arrive(IN_SEPTEMBER)
     invoice_at(OCTOBER)
@@ -424,7 +424,7 @@ def test_a_draft_keeps_its_late_lines_and_takes_more_when_recomputed(customer, c
     assert recompute(draft, now=NOVEMBER).total == D(7)
 
 
-def test_voiding_the_invoice_that_carries_it_gives_the_adjustment_back(customer, calls):
+def test_voiding_the_invoice_releases_its_late_adjustments(customer, calls):
     subscription = subscribed(customer, {"feature": calls, "unit_amount": D(1)})
     arrive(IN_SEPTEMBER)
     invoice_at(OCTOBER)
@@ -438,7 +438,7 @@ def test_voiding_the_invoice_that_carries_it_gives_the_adjustment_back(customer,
     assert [each.line for each in adjustments(subscription)] == [again.lines.get()]
 
 
-def test_what_a_void_invoice_gives_back_joins_what_came_since(customer, calls):
+def test_an_adjustment_released_by_a_void_merges_with_later_usage(customer, calls):
     subscription = subscribed(customer, {"feature": calls, "unit_amount": D(1)})
     arrive(IN_SEPTEMBER)
     invoice_at(OCTOBER)
@@ -456,7 +456,7 @@ def test_what_a_void_invoice_gives_back_joins_what_came_since(customer, calls):
     assert november.total == D(6)
 
 
-def test_reissuing_the_corrected_invoice_takes_its_pending_adjustment_in(customer, calls):
+def test_reissuing_the_corrected_invoice_includes_its_pending_adjustment(customer, calls):
     subscription = subscribed(customer, {"feature": calls, "unit_amount": D(1)})
     arrive(IN_SEPTEMBER)
     [september] = invoice_at(OCTOBER)
@@ -470,7 +470,7 @@ def test_reissuing_the_corrected_invoice_takes_its_pending_adjustment_in(custome
     assert invoice_at(NOVEMBER) == []
 
 
-def test_reissuing_a_corrected_invoice_leaves_out_what_later_invoices_hold(customer, calls):
+def test_reissuing_a_corrected_invoice_leaves_out_charges_of_later_invoices(customer, calls):
     subscription = subscribed(customer, {"feature": calls, "unit_amount": D(1)})
     arrive(IN_SEPTEMBER)
     [september] = invoice_at(OCTOBER)
@@ -490,7 +490,7 @@ def test_reissuing_a_corrected_invoice_leaves_out_what_later_invoices_hold(custo
     assert october.total + again.total == D(3)
 
 
-def test_an_ended_subscription_gets_an_invoice_over_its_late_usage(customer, calls):
+def test_an_ended_subscription_gets_an_invoice_for_its_late_usage(customer, calls):
     from billing.runs.late_usage import bill_ended
 
     subscription = subscribed(customer, {"feature": calls, "unit_amount": D(1)})
@@ -517,7 +517,7 @@ def test_an_ended_subscription_gets_an_invoice_over_its_late_usage(customer, cal
     ]
 
 
-def test_an_ended_subscription_is_owed_what_is_voided(customer, calls):
+def test_an_ended_subscription_is_refunded_voided_usage(customer, calls):
     from billing.runs.late_usage import bill_ended
 
     subscription = subscribed(customer, {"feature": calls, "unit_amount": D(1)})
@@ -544,7 +544,7 @@ def over_late_usage(customer, calls):
     return finalize(late, now=IN_SEPTEMBER)
 
 
-def test_a_void_invoice_over_late_usage_is_not_drafted_again_until_staff_approve(over_late_usage):
+def test_a_void_late_invoice_is_not_drafted_again_until_staff_approve(over_late_usage):
     from billing.late_usage.decisions import approve
     from billing.runs.late_usage import bill_ended
 
@@ -558,7 +558,7 @@ def test_a_void_invoice_over_late_usage_is_not_drafted_again_until_staff_approve
     assert [each.total for each in bill_ended(now=IN_OCTOBER)] == [D(2)]
 
 
-def test_a_reissued_invoice_over_late_usage_charges_it_once(over_late_usage):
+def test_a_reissued_late_invoice_charges_late_usage_once(over_late_usage):
     from billing.runs.late_usage import bill_ended
 
     again = reissue(over_late_usage, reason="Wrong address", by=None, now=IN_SEPTEMBER)
@@ -568,7 +568,7 @@ def test_a_reissued_invoice_over_late_usage_charges_it_once(over_late_usage):
     assert bill_ended(now=IN_OCTOBER) == []
 
 
-def test_two_drafts_of_one_subscription_do_not_both_take_it(customer, calls):
+def test_two_drafts_of_one_subscription_do_not_both_charge_it(customer, calls):
     subscribed(customer, {"feature": calls, "unit_amount": D(1)})
     arrive(IN_SEPTEMBER, IN_OCTOBER, utc(2026, 11, 5))
     invoice_at(OCTOBER)
@@ -579,7 +579,7 @@ def test_two_drafts_of_one_subscription_do_not_both_take_it(customer, calls):
     assert list(Invoice.objects.order_by("pk").values_list("total", flat=True)) == [D(1), D(2), D(1)]
 
 
-def test_a_late_line_proves_itself_until_a_later_one_corrects_it(customer, calls):
+def test_a_late_line_can_be_verified_until_a_later_line_corrects_it(customer, calls):
     tiers = [(5, D("1.00")), (None, D("0.10"))]
     subscribed(customer, {"feature": calls, "model": "graduated", "tiers": tiers})
     arrive_many(4, IN_SEPTEMBER)
@@ -607,7 +607,7 @@ def test_a_late_line_proves_itself_until_a_later_one_corrects_it(customer, calls
     assert prove(november.lines.get()).agrees
 
 
-def test_what_is_given_back_had_been_discounted_and_taxed(customer, calls):
+def test_a_refund_includes_its_discounts_and_taxes(customer, calls):
     make_tax(20)
     give(make_coupon(50), customer)
     subscribed(customer, {"feature": calls, "unit_amount": D(10)})
@@ -639,7 +639,7 @@ def test_the_nightly_check_finds_usage_that_changed_without_a_note(customer, cal
     assert check_recent(now=IN_OCTOBER) == 0
 
 
-def test_a_period_whose_cut_hours_lost_their_events_is_left_as_it_is(customer, calls):
+def test_a_period_whose_partial_hours_were_pruned_is_not_adjusted(customer, calls):
     subscription = subscribed(customer, {"feature": calls, "unit_amount": D(1)}, starts_at=utc(2026, 9, 1, 10, 23))
     arrive(IN_SEPTEMBER)
     invoice_at(utc(2026, 10, 1, 10, 23))

@@ -1,4 +1,4 @@
-"""An invoice over late usage that is voided and reissued carries what the first one did. $1 a call."""
+"""The replacement of a void invoice for late usage charges the same late usage. $1 a call."""
 
 import pytest
 from django.db import IntegrityError, transaction
@@ -52,7 +52,7 @@ def reissued(invoice, now=IN_SEPTEMBER):
     return reissue(invoice, reason="Wrong address", by=None, now=now)
 
 
-def test_the_replacement_of_a_void_late_invoice_charges_what_that_did(over_late_usage):
+def test_the_replacement_of_a_void_late_invoice_charges_the_same(over_late_usage):
     voided(over_late_usage)
     again = reissued(over_late_usage)
     assert (lines(again), again.total) == (lines(over_late_usage), D(2))
@@ -62,20 +62,20 @@ def test_the_replacement_of_a_void_late_invoice_charges_what_that_did(over_late_
     assert [(each.state, each.line) for each in adjustments(again.subscription)] == [("invoiced", again.lines.get())]
 
 
-def test_what_was_ignored_since_the_void_stays_out_of_the_replacement(over_late_usage):
+def test_adjustments_ignored_since_the_void_stay_out_of_the_replacement(over_late_usage):
     voided(over_late_usage)
     ignore([each.pk for each in adjustments(over_late_usage.subscription)], reason="Agreed", by=None, now=IN_SEPTEMBER)
     assert lines(reissued(over_late_usage)) == []
 
 
-def test_what_was_approved_since_the_void_and_is_on_another_invoice_stays_there(over_late_usage):
+def test_adjustments_approved_since_the_void_stay_on_their_new_invoice(over_late_usage):
     voided(over_late_usage)
     approve([each.pk for each in adjustments(over_late_usage.subscription)], by=None, now=IN_SEPTEMBER)
     [other] = bill_ended(now=OCTOBER)
     assert (other.total, reissued(over_late_usage).total) == (D(2), D(0))
 
 
-def test_what_is_credited_by_hand_since_the_void_is_left_to_staff(subscription):
+def test_usage_credited_by_hand_since_the_void_is_left_to_staff(subscription):
     first, *_ = arrive_many(3, EARLY)
     [final] = end(subscription)
     void_event(Event.objects.get(event_id=first), reason="A mistake", now=IN_SEPTEMBER)
@@ -88,7 +88,7 @@ def test_what_is_credited_by_hand_since_the_void_is_left_to_staff(subscription):
     assert [(each.state, each.reason) for each in adjustments(subscription)] == [("held", f"Credited by {note}")]
 
 
-def test_more_late_usage_waits_with_what_a_void_gave_back(over_late_usage):
+def test_further_late_usage_is_held_with_the_released_adjustment(over_late_usage):
     voided(over_late_usage)
     arrive(EARLY)
     work_late(IN_SEPTEMBER)
@@ -98,7 +98,7 @@ def test_more_late_usage_waits_with_what_a_void_gave_back(over_late_usage):
     assert reissued(over_late_usage).total == D(3)
 
 
-def test_what_a_void_gives_back_makes_what_came_before_it_wait_too(over_late_usage):
+def test_a_released_adjustment_holds_earlier_differences_too(over_late_usage):
     arrive(EARLY)
     work_late(IN_SEPTEMBER)
     voided(over_late_usage)
@@ -124,7 +124,7 @@ def test_late_usage_on_a_void_last_invoice_waits_for_its_replacement(subscriptio
     assert reissued(final, now=NOVEMBER).total == D(3)
 
 
-def test_a_replacement_carries_the_late_usage_whatever_waits_below_the_limit(subscription):
+def test_a_replacement_charges_late_usage_despite_differences_below_the_limit(subscription):
     LatePolicy.objects.create()
     LateLimit.objects.create(currency="USD", amount=D("1.50"))
     arrive(EARLY)
@@ -139,7 +139,7 @@ def test_a_replacement_carries_the_late_usage_whatever_waits_below_the_limit(sub
     assert [(each.state, each.amount) for each in adjustments(subscription)] == [("invoiced", D(2)), ("small", D(1))]
 
 
-def test_what_a_void_gives_back_takes_along_what_was_below_the_limit(subscription):
+def test_a_released_adjustment_includes_differences_below_the_limit(subscription):
     LatePolicy.objects.create()
     LateLimit.objects.create(currency="USD", amount=D("1.50"))
     arrive(EARLY)
@@ -155,7 +155,7 @@ def test_what_a_void_gives_back_takes_along_what_was_below_the_limit(subscriptio
 
 
 @pytest.mark.parametrize("comes", ["before the void", "after the void"])
-def test_late_usage_that_nobody_approved_stays_out_of_the_replacement(subscription, comes):
+def test_late_usage_that_wasnt_approved_stays_out_of_the_replacement(subscription, comes):
     LatePolicy.objects.create(more_due="hold")
     end(subscription)
     arrive_many(2, EARLY)
@@ -173,7 +173,7 @@ def test_late_usage_that_nobody_approved_stays_out_of_the_replacement(subscripti
     assert (held.state, held.reason, held.amount) == ("held", f"{late} was voided", D(3))
 
 
-def test_what_a_void_gave_back_is_let_go_with_its_usage(over_late_usage):
+def test_a_released_adjustment_is_cancelled_with_its_usage(over_late_usage):
     voided(over_late_usage)
     for event in Event.objects.all():
         void_event(event, reason="A mistake", now=IN_SEPTEMBER)
@@ -182,7 +182,7 @@ def test_what_a_void_gave_back_is_let_go_with_its_usage(over_late_usage):
     assert lines(reissued(over_late_usage)) == []
 
 
-def test_what_a_void_gave_back_is_held_by_the_replacement_of_its_own_period(subscription):
+def test_a_released_adjustment_is_charged_by_its_own_periods_replacement(subscription):
     arrive(EARLY)
     [final] = end(subscription)
     arrive_many(2, EARLY)
@@ -195,7 +195,7 @@ def test_what_a_void_gave_back_is_held_by_the_replacement_of_its_own_period(subs
     assert (lines(reissued(late)), reissued(final).total) == ([], D(3))
 
 
-def test_only_what_waits_for_approval_is_kept_for_a_replacement(over_late_usage):
+def test_only_held_adjustments_are_kept_for_a_replacement(over_late_usage):
     voided(over_late_usage)
     with pytest.raises(IntegrityError, match="late_adjustment_returned_waits_for_approval"), transaction.atomic():
         LateAdjustment.objects.update(state="waiting")

@@ -12,6 +12,7 @@ from billing import tasks
 from billing.lifecycle import finalize
 from billing.lifecycle.finalize import finalize_due, finalize_next
 from billing.models import Invoice, InvoiceLine, NumberSeries
+from config import jobs
 from tests.billing.adjusting import give, make_coupon, make_credit
 from tests.billing.invoices import make_draft
 from tests.billing.runs.test_interruptions import Crashed, crash_at
@@ -109,12 +110,12 @@ def test_batches_go_on_where_the_one_before_ended(subscribed, monkeypatch):
 def test_a_turn_that_took_long_enough_hands_the_rest_over(subscribed, monkeypatch, django_capture_on_commit_callbacks):
     monkeypatch.setattr(finalize, "BATCH", 2)
     drafts, asked = subscribed(3), []
-    monkeypatch.setattr(tasks, "LONGEST_RUN_S", -1)
+    monkeypatch.setattr(jobs, "LONGEST_RUN_S", -1)
     monkeypatch.setattr(tasks.finalize_due, "apply_async", lambda args, **options: asked.append(args))
     with django_capture_on_commit_callbacks(execute=True):
         assert tasks.finalize_due() == 2
     assert asked == [(drafts[1].pk,)]
-    monkeypatch.setattr(tasks, "LONGEST_RUN_S", 30)
+    monkeypatch.setattr(jobs, "LONGEST_RUN_S", 30)
     assert tasks.finalize_due(*asked[0]) == 1
     assert numbers() == ["INV-000001", "INV-000002", "INV-000003"]
 

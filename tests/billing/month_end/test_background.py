@@ -1,4 +1,4 @@
-"""A month of many customers: worked out stretch by stretch, by workers, with the same figures as all at once."""
+"""A month end of many customers: calculated by workers in ranges, with the same figures as all at once."""
 
 import csv
 import io
@@ -16,10 +16,10 @@ from billing.lifecycle.finalize import finalize
 from billing.lifecycle.void import void
 from billing.models import BillingState, MonthEndChunk, MonthEndReport
 from billing.month_end import background
-from billing.month_end.customer_ranges import CustomerRange, stretches
+from billing.month_end.customer_ranges import CustomerRange, customer_ranges
 from billing.month_end.months import Month
 from billing.month_end.report import month_end
-from billing.month_end.totals import ChunkTotals, compute_chunk, work_out_all
+from billing.month_end.totals import ChunkTotals, calculate_all, compute_chunk
 from billing.tasks import continue_month_ends
 from customers.models import Customer, Subscription
 from customers.subscriptions import cancel, change_plan, pause, resume
@@ -36,7 +36,7 @@ NOW = utc(2026, 10, 12)
 
 @pytest.fixture
 def few_at_once(monkeypatch):
-    monkeypatch.setattr("billing.month_end.customer_ranges.AT_ONCE", 2)
+    monkeypatch.setattr("billing.month_end.customer_ranges.SIZE", 2)
 
 
 @pytest.fixture
@@ -105,25 +105,25 @@ def world(plan, calls):
 
 
 @pytest.mark.parametrize("size", [1, 3, 500])
-def test_stretches_add_up_to_what_a_slow_second_way_finds(world, monkeypatch, size):
-    monkeypatch.setattr("billing.month_end.customer_ranges.AT_ONCE", size)
+def test_customer_ranges_add_up_to_a_slow_second_calculation(world, monkeypatch, size):
+    monkeypatch.setattr("billing.month_end.customer_ranges.SIZE", size)
     for name in ("2026-08", "2026-09", "2026-10"):
         month = Month.named(name)
         part = ChunkTotals()
-        for stretch in stretches():
+        for stretch in customer_ranges():
             part.add(ChunkTotals.from_json(compute_chunk(month, stretch, now=NOW).as_json()))
-        found = {(row.feature.name, row.went.name): row.events for row in part.usage.rows}
+        found = {(row.feature.name, row.status.name): row.events for row in part.usage.rows}
         assert found == slow_usage(month, NOW)
         assert part.earned == slow_accrual(month)
         assert part.usage.difference == 0
 
 
-def test_workers_find_what_is_found_at_once(five, few_at_once):
+def test_workers_calculate_the_same_as_all_at_once(five, few_at_once):
     report = background.start(SEPTEMBER, now=NOW, by=None)
     assert (report.customers, report.chunks.count(), report.finished_at) == (5, 3, None)
     assert continue_month_ends() == 3  # 2 + 2 + 1
     report.refresh_from_db()
-    at_once = work_out_all(SEPTEMBER, stretches(), now=NOW)
+    at_once = calculate_all(SEPTEMBER, customer_ranges(), now=NOW)
     assert report.found == at_once.as_json()
     assert at_once.accrual.totals() == {"USD": D(5)}
     assert (report.finished_at is not None, MonthEndChunk.objects.count()) == (True, 0)
@@ -131,7 +131,7 @@ def test_workers_find_what_is_found_at_once(five, few_at_once):
     assert continue_month_ends() == 0
 
 
-def test_a_second_call_gives_the_report_that_is_being_worked_out(five, few_at_once):
+def test_a_second_call_returns_the_unfinished_report(five, few_at_once):
     first = background.start(SEPTEMBER, now=NOW, by=None)
     assert background.start(SEPTEMBER, now=utc(2026, 10, 13), by=None) == first
     assert background.start(SEPTEMBER.next, now=NOW, by=None) != first
@@ -140,19 +140,19 @@ def test_a_second_call_gives_the_report_that_is_being_worked_out(five, few_at_on
     assert background.start(SEPTEMBER, now=utc(2026, 10, 13), by=None) != first
 
 
-def test_a_worker_that_is_killed_loses_the_chunk_at_hand_only(five, few_at_once, monkeypatch):
+def test_a_killed_worker_loses_only_its_current_chunk(five, few_at_once, monkeypatch):
     report = background.start(SEPTEMBER, now=NOW, by=None)
-    assert background.take_step(report.pk, now=NOW)
+    assert background.calculate_chunk(report.pk, now=NOW)
     with monkeypatch.context() as patched:
         patched.setattr("billing.month_end.background.compute_chunk", lambda *given, **named: 1 // 0)
         with pytest.raises(ZeroDivisionError):
-            background.take_step(report.pk, now=NOW)
+            background.calculate_chunk(report.pk, now=NOW)
     assert background.progress(SEPTEMBER) == background.Progress(report, 2)
     assert continue_month_ends() == 2
     assert ChunkTotals.from_json(MonthEndReport.objects.get().found).accrual.totals() == {"USD": D(5)}
 
 
-def test_a_month_that_fails_keeps_no_other_waiting(five, few_at_once, monkeypatch):
+def test_a_failing_month_does_not_stop_others(five, few_at_once, monkeypatch):
     failing, other = (background.start(month, now=NOW, by=None) for month in (SEPTEMBER, SEPTEMBER.next))
 
     def fail(month, stretch, *, now):
@@ -167,7 +167,7 @@ def test_a_month_that_fails_keeps_no_other_waiting(five, few_at_once, monkeypatc
     assert continue_month_ends() == 3
 
 
-def test_a_month_is_named_by_its_first_day_and_a_finished_chunk_has_found_something(five):
+def test_the_database_checks_months_and_finished_chunks(five):
     with pytest.raises(IntegrityError, match="month_end_named_by_first_day"), transaction.atomic():
         MonthEndReport.objects.create(month=date(2026, 9, 2), as_of=NOW)
     chunks = background.start(SEPTEMBER, now=NOW, by=None).chunks
@@ -177,7 +177,7 @@ def test_a_month_is_named_by_its_first_day_and_a_finished_chunk_has_found_someth
         chunks.update(last_id=0)
 
 
-def test_a_month_without_customers_is_worked_out_at_once(db):
+def test_a_month_without_customers_is_finished_at_once(db):
     report = background.start(SEPTEMBER, now=NOW, by=None)
     assert report.finished_at == NOW
     assert ChunkTotals.from_json(report.found).usage.counted == 0
@@ -191,7 +191,7 @@ def test_only_the_first_subscriptions_that_cant_be_rated_are_named(five, monkeyp
     assert (len(found.problems), found.unrated, found.totals()) == (2, 3, {"USD": D(2)})
 
 
-def test_an_unforeseen_error_leaves_one_out_and_the_report_is_finished(five, few_at_once, monkeypatch):
+def test_an_unexpected_error_leaves_out_one_subscription_and_the_report_finishes(five, few_at_once, monkeypatch):
     broken = Subscription.objects.order_by("pk")[2]
 
     def broken_for_one(works):
@@ -208,7 +208,7 @@ def test_an_unforeseen_error_leaves_one_out_and_the_report_is_finished(five, few
     assert found.totals() == {"USD": D(4)}
 
 
-def test_a_stretch_costs_the_same_queries_whatever_it_holds(five):
+def test_a_customer_range_costs_the_same_queries_at_any_size(five):
     keys = list(Customer.objects.order_by("pk").values_list("pk", flat=True))
 
     def queries(last):
@@ -219,16 +219,16 @@ def test_a_stretch_costs_the_same_queries_whatever_it_holds(five):
     assert queries(keys[0]) == queries(keys[4])
 
 
-def test_a_large_month_is_asked_for_by_the_page_and_shown_when_it_is_there(five, few_at_once, staff_client):
+def test_the_page_starts_a_large_month_and_shows_it_when_finished(five, few_at_once, staff_client):
     address = url("billing_month_end", month="2026-09")
     first = staff_client.get(address).content.decode()
     assert 'hx-trigger="load"' in first
     assert "Before you close" in first
-    assert "Earned, not billed" not in first
+    assert "Accrual" not in first
     assert MonthEndReport.objects.count() == 0
     asked = staff_client.post(url("billing_month_end_work_out", month="2026-09"), headers={"HX-Request": "true"})
     assert "0 of 5 customers" in asked.content.decode()
-    background.take_step(MonthEndReport.objects.get().pk, now=timezone.now())
+    background.calculate_chunk(MonthEndReport.objects.get().pk, now=timezone.now())
     assert "2 of 5 customers" in staff_client.get(url("billing_month_end_progress", month="2026-09")).content.decode()
     assert "2 of 5 customers" in staff_client.get(address).content.decode()
     assert staff_client.get(address + "&format=csv")["Content-Type"].startswith("text/html")
@@ -236,14 +236,14 @@ def test_a_large_month_is_asked_for_by_the_page_and_shown_when_it_is_there(five,
     done = staff_client.get(url("billing_month_end_progress", month="2026-09"))
     assert done["HX-Redirect"] == address
     page = staff_client.get(address).content.decode()
-    for words in ("5 customers in", "Work it out anew", "Earned, not billed", "$5.00", "as of"):
+    for words in ("5 customers, calculated in", "Recalculate", "Unbilled revenue", "$5.00", "as of"):
         assert words in page
     answer = staff_client.get(address + "&format=csv")
     rows = list(csv.reader(io.StringIO(b"".join(answer.streaming_content).decode("utf-8-sig"))))
     assert ["2026-09", "Accrual", "USD", "Usage not billed", "Growth", "Calls", "", "5.00"] in rows
 
 
-def test_figures_stay_while_newer_ones_are_worked_out(five, few_at_once, staff_client, calls):
+def test_figures_stay_while_newer_ones_are_calculated(five, few_at_once, staff_client, calls):
     address, again = (url(name, month="2026-09") for name in ("billing_month_end", "billing_month_end_work_out"))
     staff_client.post(again)
     continue_month_ends()
@@ -262,12 +262,12 @@ def test_an_earlier_report_can_be_opened_again(five, few_at_once, staff_client, 
     address, again = (url(name, month="2026-09") for name in ("billing_month_end", "billing_month_end_work_out"))
     staff_client.post(again)
     continue_month_ends()
-    assert "Another time" not in staff_client.get(address).content.decode()
+    assert 'for="report"' not in staff_client.get(address).content.decode()
     use(Customer.objects.first(), calls, utc(2026, 9, 21), 10)
     staff_client.post(again)
     continue_month_ends()
     page = staff_client.get(address).content.decode()
-    assert "Another time" in page
+    assert 'for="report"' in page
     assert "$6.00" in page
     first = MonthEndReport.objects.order_by("pk").first()
     page = staff_client.get(f"{address}&report={first.pk}").content.decode()
@@ -278,13 +278,13 @@ def test_an_earlier_report_can_be_opened_again(five, few_at_once, staff_client, 
     assert "$6.00" in staff_client.get(f"{address}&report=nonsense").content.decode()
 
 
-def test_a_month_to_come_is_worked_out_only_when_asked_for(five, few_at_once, staff_client):
+def test_a_future_month_is_calculated_only_on_request(five, few_at_once, staff_client):
     page = staff_client.get(url("billing_month_end", month="2900-01")).content.decode()
-    assert "Work it out" in page
+    assert "Calculate</button>" in page
     assert 'hx-trigger="load"' not in page
 
 
-def test_only_who_may_view_invoices_has_a_month_worked_out(five, few_at_once, client):
+def test_calculating_a_month_needs_permission_to_view_invoices(five, few_at_once, client):
     client.force_login(make_user())
     for other in (client, as_viewer("events")):
         assert other.post(url("billing_month_end_work_out", month="2026-09")).status_code == 403
@@ -297,7 +297,7 @@ def test_only_who_may_view_invoices_has_a_month_worked_out(five, few_at_once, cl
 
 
 @pytest.mark.django_db(transaction=True)
-def test_workers_side_by_side_take_different_chunks(five, few_at_once):
+def test_concurrent_workers_claim_different_chunks(five, few_at_once):
     report = background.start(SEPTEMBER, now=NOW, by=None)
     threads = [threading.Thread(target=_work) for _ in range(2)]
     with transaction.atomic():

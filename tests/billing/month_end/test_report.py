@@ -1,4 +1,4 @@
-"""Month end: every event of the month has one place, every sum is reached two ways, what is earned is told."""
+"""Month end: every event has one status, every sum is calculated twice, and unbilled revenue is reported."""
 
 import csv
 import io
@@ -18,7 +18,7 @@ from billing.month_end.checklist import checklist
 from billing.month_end.months import Month
 from billing.month_end.report import month_end
 from billing.month_end.revenue import books
-from billing.month_end.usage import Went, pieces
+from billing.month_end.usage import UsageStatus, pieces
 from billing.settlement.credit_notes import draft_credit_note, finalize_credit_note
 from billing.settlement.payments import Receipt, record_payment
 from customers.periods import Period
@@ -69,23 +69,23 @@ def test_months_follow_each_other_over_the_new_year():
     assert december.period == Period(utc(2026, 12, 1), utc(2027, 1, 1))
 
 
-def test_a_period_is_cut_into_pieces_with_the_strongest_answer_each():
+def test_each_piece_of_a_period_has_the_strongest_status():
     day = [utc(2026, 9, n) for n in range(1, 31)]
     period = Period(day[0], day[20])
     covers = [
-        (Period(utc(2026, 8, 1), day[5]), Went.VOID),
-        (Period(day[3], day[10]), Went.DRAFT),
-        (Period(day[10], day[12]), Went.DRAFT),
-        (Period(day[4], day[6]), Went.INVOICED),
+        (Period(utc(2026, 8, 1), day[5]), UsageStatus.VOID),
+        (Period(day[3], day[10]), UsageStatus.DRAFT),
+        (Period(day[10], day[12]), UsageStatus.DRAFT),
+        (Period(day[4], day[6]), UsageStatus.INVOICED),
     ]
     assert pieces(period, covers) == [
-        (Period(day[0], day[3]), Went.VOID),
-        (Period(day[3], day[4]), Went.DRAFT),
-        (Period(day[4], day[6]), Went.INVOICED),
-        (Period(day[6], day[12]), Went.DRAFT),
-        (Period(day[12], day[20]), Went.NO_SUBSCRIPTION),
+        (Period(day[0], day[3]), UsageStatus.VOID),
+        (Period(day[3], day[4]), UsageStatus.DRAFT),
+        (Period(day[4], day[6]), UsageStatus.INVOICED),
+        (Period(day[6], day[12]), UsageStatus.DRAFT),
+        (Period(day[12], day[20]), UsageStatus.NO_SUBSCRIPTION),
     ]
-    assert pieces(period, []) == [(period, Went.NO_SUBSCRIPTION)]
+    assert pieces(period, []) == [(period, UsageStatus.NO_SUBSCRIPTION)]
 
 
 def test_usage_of_a_month_is_found_on_its_invoice_its_draft_or_its_running_period(plan, calls):
@@ -109,7 +109,7 @@ def test_a_period_that_is_over_and_not_billed_is_due(plan, calls):
     assert went(now=NOW) == {"DUE": 7}
 
 
-def test_usage_that_nobody_pays_says_why(plan, calls):
+def test_unbilled_usage_has_a_reason(plan, calls):
     other = make_feature(name="Storage", event_name="storage", field="gb")
     customer, subscription = sell(plan)
     use(customer, other, utc(2026, 9, 2), 5, events=5)
@@ -118,7 +118,7 @@ def test_usage_that_nobody_pays_says_why(plan, calls):
     assert went(now=utc(2026, 9, 20)) == {"PAUSED": 8 - 5, "NO_PRICE": 5}
 
 
-def test_what_came_into_an_invoiced_period_without_a_line_is_left_out(plan, calls):
+def test_usage_added_to_an_invoiced_period_without_a_line_is_left_out(plan, calls):
     customer, _ = sell(plan)
     bill(utc(2026, 10, 1))
     use(customer, calls, utc(2026, 9, 12), 3)
@@ -145,7 +145,7 @@ def test_a_trial_is_free(plan, calls):
     assert went(now=utc(2026, 10, 12)) == {"FREE_TRIAL": 4}
 
 
-def test_a_running_total_charges_what_came_before_its_subscription_too():
+def test_a_running_total_charges_usage_from_before_its_subscription_too():
     stored = make_feature(name="Stored", field="gb", reset="cumulative")
     plan = make_version({"feature": stored, "unit_amount": D(1)}).plan
     customer, _ = sell(plan, utc(2026, 9, 10))
@@ -192,7 +192,7 @@ def test_the_books_of_a_month_add_up(plan, calls):
     assert usd.closing == cycle.__class__.objects.get(pk=cycle.pk).amount_remaining
 
 
-def test_what_is_earned_and_not_billed_is_rated_by_the_code_that_bills(plan, calls):
+def test_unbilled_revenue_is_rated_by_the_code_that_bills(plan, calls):
     customer, _ = sell(plan, utc(2026, 9, 10))
     use(customer, calls, utc(2026, 9, 20), 40)
     use(customer, calls, utc(2026, 10, 2), 500)  # the same period, the next month
@@ -225,7 +225,7 @@ def test_the_checklist_counts_what_its_links_list(plan, calls, staff_client):
     bill(utc(2026, 10, 1))
     make_draft("9")
     tasks = {task.name: task for task in checklist(SEPTEMBER, now=NOW)}
-    drafts = tasks["Drafts to be finalized"]
+    drafts = tasks["Drafts to finalize"]
     # the start's $30, and the next $30 at the period's end; the one-off has no period
     assert (drafts.count, drafts.money) == (2, [("USD", D(60))])
     listed = staff_client.get(drafts.url).context_data["cl"]
@@ -235,7 +235,7 @@ def test_the_checklist_counts_what_its_links_list(plan, calls, staff_client):
         assert not task.url or staff_client.get(task.url, follow=True).status_code == 200
 
 
-def test_what_cant_be_billed_is_worth_what_its_period_before_came_to(plan, calls):
+def test_a_parked_subscription_is_valued_by_its_previous_period(plan, calls):
     for customer, subscription in (sell(plan), sell(plan)):
         use(customer, calls, utc(2026, 9, 5), 20)
         parked = subscription
@@ -247,7 +247,7 @@ def test_what_cant_be_billed_is_worth_what_its_period_before_came_to(plan, calls
     assert (task.count, task.money) == (1, [("USD", D(32))])
 
 
-def test_open_problems_are_told_in_money_once_the_page_is_there(plan, calls, staff_client):
+def test_open_problems_load_their_amount_at_risk_after_the_page(plan, calls, staff_client):
     cache.clear()
     sell(plan, external_id="acme")
     for _ in range(3):
@@ -264,13 +264,13 @@ def test_open_problems_are_told_in_money_once_the_page_is_there(plan, calls, sta
     assert as_viewer("events").get(asks).status_code == 403
 
 
-def test_the_page_shows_it_all_and_gives_it_as_files(plan, calls, staff_client):
+def test_the_page_shows_the_report_and_exports_it(plan, calls, staff_client):
     customer, _ = sell(plan, name="Acme")
     use(customer, calls, utc(2026, 9, 20), 25)
     for invoice in bill(utc(2026, 9, 1)):
         finalize(invoice, now=utc(2026, 9, 1))
     page = staff_client.get(url("billing_month_end", month="2026-09")).content.decode()
-    for words in ("Before you close", "Where the usage went", "$2.50", "$30.00", "Recurring fee", "Growth"):
+    for words in ("Before you close", "Usage by billing status", "$2.50", "$30.00", "Recurring fee", "Growth"):
         assert words in page
     assert "≠" not in page
     answer = staff_client.get(url("billing_month_end", month="2026-09", format="csv"))
@@ -288,7 +288,7 @@ def test_the_page_shows_it_all_and_gives_it_as_files(plan, calls, staff_client):
 
 def test_a_month_without_anything_has_a_page(staff_client):
     page = staff_client.get(url("billing_month_end")).content.decode()
-    assert "Nothing was invoiced" in page
+    assert "Nothing invoiced" in page
 
 
 def test_it_costs_the_same_queries_whatever_the_number_of_customers(plan, calls, staff_client):
@@ -305,7 +305,7 @@ def test_it_costs_the_same_queries_whatever_the_number_of_customers(plan, calls,
     assert count_queries(staff_client, address) == few
 
 
-def test_only_who_may_view_invoices_sees_it(client):
+def test_the_report_needs_permission_to_view_invoices(client):
     assert as_viewer("billing").get(url("billing_month_end")).status_code == 200
     client.force_login(make_user())
     assert client.get(url("billing_month_end")).status_code == 403

@@ -13,6 +13,7 @@ from django.db import connection, connections
 from django.test.utils import CaptureQueriesContext
 
 from billing.charges import next_invoice
+from billing.invoicing.subscriptions import load_subscriptions
 from billing.models import BillingRun, BillingState, Invoice, RunChunk
 from billing.runs import billing_run
 from billing.runs.billing_run import bill_chunk, bill_subscriptions, run_to_end, start_run, unfinished_chunks
@@ -45,7 +46,7 @@ def calls(db):
     return make_feature(name="API calls")
 
 
-def test_a_run_counts_what_it_did(calls):
+def test_a_run_counts_its_invoices_and_amounts(calls):
     make_customers(3, FEE, {"feature": calls, "unit_amount": D("0.01")}, feature=calls)
     run = run_to_end(as_of=END)
     # Three openings of $30, and three cycles of $30 + 100 × $0.01
@@ -53,7 +54,7 @@ def test_a_run_counts_what_it_did(calls):
     assert (run.amounts, run.state, run.finished_at) == ({"USD": "183"}, "finished", END)
 
 
-def test_a_second_run_finds_nothing_due(calls):
+def test_a_second_run_has_nothing_to_bill(calls):
     make_customers(2, FEE)
     run_to_end(as_of=START)
     assert run_to_end(as_of=START) is None
@@ -72,7 +73,7 @@ def test_a_run_is_cut_into_chunks(calls, monkeypatch):
     assert (run.state, run.done, run.invoices_made) == ("finished", 5, 5)
 
 
-def test_a_run_that_a_dead_worker_left_is_taken_up_again(monkeypatch):
+def test_a_run_left_by_a_dead_worker_is_continued(monkeypatch):
     monkeypatch.setattr(billing_run, "CHUNK_SIZE", 1)
     make_customers(3, FEE)
     run = start_run(as_of=START, now=START)
@@ -99,7 +100,7 @@ def test_a_chunk_costs_the_same_queries_whatever_its_size(calls):
     assert queries(2) == queries(12)
 
 
-def test_what_cant_be_billed_is_parked_with_its_reason_and_the_rest_goes_on():
+def test_a_subscription_that_cant_be_billed_is_parked_and_the_others_are_billed():
     [good] = make_customers(1, FEE)
     version = make_version(FEE)
     bad = make_subscription(customer=make_customer(), plan=version, starts_at=START, now=START)
@@ -113,34 +114,33 @@ def test_what_cant_be_billed_is_parked_with_its_reason_and_the_rest_goes_on():
     assert (state.attempts, state.retry_at) == (1, START + timedelta(hours=1))
 
 
-def test_an_unforeseen_error_parks_one_and_bills_the_others(calls, monkeypatch, caplog):
+def test_an_unexpected_error_parks_one_subscription_and_bills_the_others(calls, monkeypatch, caplog):
     subscriptions = make_customers(3, FEE)
     broken = subscriptions[1].pk
-    real = next_invoice.next_invoice
 
-    def next_step(subscription):
+    def fail_for_one(subscription):
         if subscription.subscription_id == broken and not subscription.progress.opened:
             raise ZeroDivisionError("a bug")
-        return real(subscription)
+        return next_invoice.next_invoice(subscription)
 
-    monkeypatch.setattr(billing_run, "next_invoice", next_step)
+    monkeypatch.setattr(billing_run, "next_invoice", fail_for_one)
     run = run_to_end(as_of=START)
     assert (run.invoices_made, run.failed) == (2, 1)
     assert BillingState.objects.get(pk=broken).parked_reason == "Unexpected error, ZeroDivisionError: a bug"
 
 
-def test_of_many_the_two_that_fail_are_found_in_few_tries(calls, monkeypatch, caplog):
-    made = make_customers(16, FEE)
-    broken = {made[2].pk, made[13].pk}
-    real, tries = billing_run.load_subscriptions, []
+def test_two_failing_subscriptions_among_many_are_found_in_few_tries(calls, monkeypatch, caplog):
+    subscriptions = make_customers(16, FEE)
+    broken = {subscriptions[2].pk, subscriptions[13].pk}
+    tries = []
 
-    def load_subscriptions(ids):
+    def fail_for_two(ids):
         tries.append(len(ids))
         if broken & set(ids):
             raise ZeroDivisionError("a bug")
-        return real(ids)
+        return load_subscriptions(ids)
 
-    monkeypatch.setattr(billing_run, "load_subscriptions", load_subscriptions)
+    monkeypatch.setattr(billing_run, "load_subscriptions", fail_for_two)
     run = run_to_end(as_of=START)
     assert (run.invoices_made, run.failed) == (14, 2)
     assert set(BillingState.objects.exclude(parked_at=None).values_list("pk", flat=True)) == broken
@@ -148,7 +148,16 @@ def test_of_many_the_two_that_fail_are_found_in_few_tries(calls, monkeypatch, ca
     assert "can't be billed" in caplog.text
 
 
-def test_a_parked_subscription_is_tried_again_later_each_time_after_longer(calls, monkeypatch):
+@pytest.mark.django_db(transaction=True)
+def test_an_unexpected_error_outside_a_run_parks_the_subscription(calls, monkeypatch):
+    [subscription] = make_customers(1, FEE)
+    refresh_states()
+    monkeypatch.setattr(billing_run, "next_invoice", _explode)
+    assert bill_subscriptions([subscription.pk], as_of=START, retrying=True).failed == 1
+    assert BillingState.objects.get(pk=subscription.pk).parked_reason.startswith("Unexpected error")
+
+
+def test_a_parked_subscription_is_retried_after_increasing_delays(calls, monkeypatch):
     [subscription] = make_customers(1, FEE)
     monkeypatch.setattr(billing_run, "next_invoice", _explode)
     waits = []
@@ -165,7 +174,7 @@ def test_a_parked_subscription_is_tried_again_later_each_time_after_longer(calls
     assert BillingState.objects.get(pk=subscription.pk).parked_at is None
 
 
-def test_a_foreseen_failure_waits_longer_each_time_too():
+def test_an_expected_error_is_retried_after_increasing_delays_too():
     subscription = make_customers(1, FEE)[0]
     Subscription.objects.filter(pk=subscription.pk).update(interval="year")
     run_to_end(as_of=START)
@@ -178,7 +187,7 @@ def _explode(subscription):
     raise ZeroDivisionError
 
 
-def test_a_cancellation_moves_the_due_moment_forward():
+def test_a_cancellation_makes_the_due_date_earlier():
     [subscription] = make_customers(1, {**FEE, "cadence": "arrears"})
     bill(START)
     assert BillingState.objects.get().due_at == END
@@ -187,7 +196,7 @@ def test_a_cancellation_moves_the_due_moment_forward():
     assert final.total == D(10)
 
 
-def test_a_cancellation_taken_back_goes_on_as_before():
+def test_a_revoked_cancellation_restores_the_due_date():
     [subscription] = make_customers(1, FEE)
     bill(START)
     cancel_at_period_end(subscription, now=utc(2026, 9, 10), by=None)
@@ -210,7 +219,7 @@ def test_a_subscription_is_due_at_its_start_its_trials_end_or_never():
     assert BillingState.objects.get(pk=trial.pk).due_at == utc(2026, 10, 11)
 
 
-def test_a_lost_billing_state_makes_no_invoice_twice():
+def test_a_lost_billing_state_duplicates_no_invoice():
     make_customers(1, FEE)
     bill(END)
     BillingState.objects.all().delete()
@@ -265,7 +274,7 @@ billing_run.run_to_end(as_of=datetime(2026, 9, 1, tzinfo=UTC))
 
 @pytest.mark.slow
 @pytest.mark.django_db(transaction=True)
-def test_a_run_killed_in_the_middle_is_finished_by_the_next_without_doubles():
+def test_a_killed_run_is_finished_by_the_next_without_duplicates():
     make_customers(6, FEE)
     settings = connection.settings_dict
     host = settings["OPTIONS"].get("host") or settings["HOST"]
@@ -287,7 +296,7 @@ def test_a_run_killed_in_the_middle_is_finished_by_the_next_without_doubles():
 
 
 @pytest.mark.django_db(transaction=True)
-def test_the_task_hands_the_chunks_to_the_workers(monkeypatch):
+def test_the_task_enqueues_the_chunks(monkeypatch):
     make_customers(3, FEE)
     handed: list[int] = []
     monkeypatch.setattr("billing.tasks.bill_chunk.delay", handed.append)

@@ -1,4 +1,4 @@
-"""Dry runs say what a run would do, by the same code, and write nothing but themselves."""
+"""Dry runs show what a billing run would do, by the same code, and save nothing but themselves."""
 
 from datetime import timedelta
 from decimal import Decimal
@@ -66,7 +66,7 @@ def everything_but_runs():
     return {model.__name__: model._base_manager.count() for model in apps.get_models() if model not in own}
 
 
-def test_a_dry_run_tells_what_the_run_then_does(plan, calls):
+def test_a_dry_run_expects_what_the_run_then_makes(plan, calls):
     for used in (100, 250):
         subscription = subscribed(plan)
         use(subscription.customer, calls, utc(2026, 9, 5), used)
@@ -79,7 +79,7 @@ def test_a_dry_run_tells_what_the_run_then_does(plan, calls):
     assert said == drafted()
 
 
-def test_a_dry_run_writes_nothing_but_itself(plan, calls):
+def test_a_dry_run_saves_nothing_but_itself(plan, calls):
     use(subscribed(plan).customer, calls, utc(2026, 9, 5), 100)
     bill(START)
     subscribed(plan)
@@ -88,7 +88,7 @@ def test_a_dry_run_writes_nothing_but_itself(plan, calls):
     assert (everything_but_runs(), list(BillingState.objects.values())) == (before, states)
 
 
-def test_a_dry_run_looks_ahead_to_a_moment_that_is_still_to_come(plan):
+def test_a_dry_run_can_look_into_the_future(plan):
     subscribed(plan)
     bill(START)
     run = dry_run(NOVEMBER, now=utc(2026, 9, 10))
@@ -96,7 +96,7 @@ def test_a_dry_run_looks_ahead_to_a_moment_that_is_still_to_come(plan):
     assert dry_run(START).invoices_made == 0
 
 
-def test_a_dry_run_finds_what_only_the_run_would_notice(plan):
+def test_a_dry_run_includes_changes_that_a_run_would_notice(plan):
     ended, moved, paused, changed = (subscribed(plan) for _ in range(4))
     cancel_at_period_end(moved, now=utc(2026, 9, 2), by=None)
     bill(START)
@@ -113,7 +113,7 @@ def test_a_dry_run_finds_what_only_the_run_would_notice(plan):
         assert said == [row for row in drafted() if row not in known], as_of
 
 
-def test_each_invoice_is_compared_with_the_one_of_the_period_before(plan, calls):
+def test_each_invoice_is_compared_with_the_period_before(plan, calls):
     customer = subscribed(plan).customer
     use(customer, calls, utc(2026, 9, 5), 1000)
     use(customer, calls, utc(2026, 10, 5), 400)
@@ -125,7 +125,7 @@ def test_each_invoice_is_compared_with_the_one_of_the_period_before(plan, calls)
     assert list(dry_run(NOVEMBER).findings.values_list("total", "change")) == [(D(34), D(-6))]
 
 
-def test_what_would_be_parked_is_said_with_its_reason_and_not_parked(plan):
+def test_a_subscription_that_would_be_parked_is_reported_and_not_parked(plan):
     subscribed(plan)
     bad = subscribed(plan)
     Subscription.objects.filter(pk=bad.pk).update(interval="year")
@@ -135,15 +135,15 @@ def test_what_would_be_parked_is_said_with_its_reason_and_not_parked(plan):
     assert not BillingState.objects.exists()
 
 
-def test_an_unforeseen_error_spoils_only_its_own_subscription(plan, monkeypatch, caplog):
+def test_an_unexpected_error_affects_only_its_own_subscription(plan, monkeypatch, caplog):
     broken = [subscribed(plan) for _ in range(3)][1].pk
 
-    def next_step(subscription):
+    def fail_for_one(subscription):
         if subscription.subscription_id == broken:
             raise ZeroDivisionError("a bug")
         return next_invoice.next_invoice(subscription)
 
-    monkeypatch.setattr(billing_run, "next_invoice", next_step)
+    monkeypatch.setattr(billing_run, "next_invoice", fail_for_one)
     run = dry_run(START)
     assert (run.done, run.invoices_made, run.failed) == (3, 2, 1)
     problem = run.findings.exclude(problem="").get()
@@ -151,7 +151,7 @@ def test_an_unforeseen_error_spoils_only_its_own_subscription(plan, monkeypatch,
     assert "couldn't be billed" in caplog.text
 
 
-def test_a_parked_subscription_is_looked_at_whatever_its_waiting_time(plan):
+def test_a_parked_subscription_is_included_before_its_retry_is_due(plan):
     subscription = subscribed(plan)
     Subscription.objects.filter(pk=subscription.pk).update(interval="year")
     run_to_end(as_of=START)
@@ -159,12 +159,12 @@ def test_a_parked_subscription_is_looked_at_whatever_its_waiting_time(plan):
     assert dry_run(START + timedelta(minutes=1)).invoices_made == 1
 
 
-def test_nothing_due_is_a_dry_run_that_is_finished(plan):
+def test_a_dry_run_with_nothing_due_is_finished_at_once(plan):
     run = dry_run(START)
     assert (run.state, run.subscriptions, run.invoices_made, run.amounts) == ("finished", 0, 0, {})
 
 
-def test_a_dry_run_goes_on_beside_a_real_one(plan):
+def test_a_dry_run_can_run_beside_a_billing_run(plan):
     subscribed(plan)
     real = start_run(as_of=START, now=START)
     first, second = dry_run(START), dry_run(START)
@@ -172,7 +172,7 @@ def test_a_dry_run_goes_on_beside_a_real_one(plan):
     assert BillingRun.objects.get(pk=real.pk).state == "running"
 
 
-def test_a_chunk_of_a_dry_run_is_worked_out_once(plan):
+def test_a_chunk_of_a_dry_run_is_calculated_once(plan):
     subscribed(plan)
     run = start_dry_run(as_of=START, now=START)
     [chunk_id] = unfinished_chunks(run)
@@ -195,7 +195,7 @@ def test_a_chunk_costs_the_same_queries_whatever_its_size(plan, calls):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_an_unfinished_dry_run_is_handed_out_again_every_hour(plan, monkeypatch):
+def test_an_unfinished_dry_run_is_enqueued_again_every_hour(plan, monkeypatch):
     subscribed(plan, starts_at=utc(2026, 11, 1))
     handed: list[int] = []
     monkeypatch.setattr("billing.tasks.dry_run_chunk.delay", handed.append)
@@ -205,7 +205,7 @@ def test_an_unfinished_dry_run_is_handed_out_again_every_hour(plan, monkeypatch)
     assert handed == unfinished_chunks(run)
 
 
-def test_a_real_run_keeps_why_it_put_subscriptions_aside(plan):
+def test_a_billing_run_keeps_the_reasons_for_parking(plan):
     bad = subscribed(plan)
     Subscription.objects.filter(pk=bad.pk).update(interval="year")
     run = run_to_end(as_of=START)

@@ -1,4 +1,4 @@
-"""Runs that are interrupted, at any statement and in any order of chunks, end in the same invoices."""
+"""Runs interrupted at any statement, with chunks in any order, make the same invoices."""
 
 import random
 from collections.abc import Iterator
@@ -81,7 +81,7 @@ def without_interruption():
     return found
 
 
-def test_a_run_that_crashes_at_any_statement_of_a_chunk_loses_and_doubles_nothing(company):
+def test_a_crash_at_any_statement_of_a_chunk_loses_and_duplicates_nothing(company):
     expected, amounts, failed = without_interruption()
     # Ten openings, nine Septembers and an end, and eight Octobers: one was paused for all of it.
     assert len(expected) == 28
@@ -107,7 +107,7 @@ def test_a_run_that_crashes_at_any_statement_of_a_chunk_loses_and_doubles_nothin
 
 
 @pytest.mark.parametrize("seed", range(10))
-def test_chunks_in_any_order_with_crashes_in_between_come_to_the_same(company, seed):
+def test_chunks_in_any_order_with_crashes_in_between_make_the_same_invoices(company, seed):
     expected, amounts, failed = without_interruption()
     dice = random.Random(seed)
     while True:
@@ -132,7 +132,7 @@ def test_chunks_in_any_order_with_crashes_in_between_come_to_the_same(company, s
     assert numbers == [f"INV-{number:06}" for number in range(1, len(expected) + 1)]
 
 
-def test_a_dry_run_that_crashes_at_any_statement_is_taken_up_again(company):
+def test_a_dry_run_that_crashes_at_any_statement_is_continued(company):
     run = start_dry_run(as_of=NOVEMBER, now=NOVEMBER)
     number, waiting = 0, unfinished_chunks(run)
     while waiting:

@@ -17,7 +17,7 @@ from billing.settlement.wallets import grant, wallet_for
 from billing.statements import statement as statements
 from billing.statements.presenting import statement_pdf, table_rows
 from billing.statements.statement import StatementTooLong, statement
-from tests.admin_pages import as_viewer, count_queries
+from tests.admin_pages import as_viewer, count_queries, text_of
 from tests.billing.invoices import make_draft
 from tests.billing.world import D, utc
 from tests.factories import make_customer, make_user
@@ -176,7 +176,7 @@ def test_the_customers_page_leads_to_it(busy, staff_client):
     page = staff_client.get(busy.get_absolute_url()).content.decode()
     action = reverse("admin:customers_customer_open_statement", args=[busy.pk])
     assert action in page
-    assert "Statement of Acme Ltd" in staff_client.get(action, follow=True).content.decode()
+    assert "Statement for Acme Ltd" in text_of(staff_client.get(action, follow=True))
 
 
 def test_it_costs_the_same_queries_whatever_its_length(acme, staff_client):

@@ -1,4 +1,4 @@
-"""COPY writes the same as single inserts, and the database's constraints apply."""
+"""COPY saves what single inserts save, and the database's rules apply."""
 
 from decimal import Decimal
 
@@ -11,37 +11,35 @@ from config.db.bulk_insert import copy_in, new_row
 from tests.factories import NOW, START, make_customer, make_subscription
 
 pytestmark = pytest.mark.django_db
-SPECIAL_TEXTS = ("", r"\N", "a\tb\nc\rd\\e", "Größe 数 — „quoted“ 'single'", r"\\t")
+HARD_TEXTS = ("", r"\N", "a\tb\nc\rd\\e", "Größe 数 — „quoted“ 'single'", r"\\t")
 
 
-def draft(**values):
+def draft(**given):
     defaults = {"kind": "one_off", "currency": "USD", "computed_at": NOW, "customer": make_customer()}
-    return Invoice(**defaults | values)
+    return Invoice(**defaults | given)
 
 
-def line(invoice, **values):
-    return InvoiceLine(**{"invoice": invoice, "position": 1, "kind": "item", "amount": Decimal(1)} | values)
+def line(invoice, **given):
+    return InvoiceLine(**{"invoice": invoice, "position": 1, "kind": "item", "amount": Decimal(1)} | given)
 
 
 def stored(row):
-    """Return a row's stored values, except those that are different in every row."""
-    values = type(row).objects.filter(pk=row.pk).values().get()
-    return {
-        name: value for name, value in values.items() if name not in ("id", "public_id", "created_at", "updated_at")
-    }
+    """Read a row's columns back, without what two rows never share."""
+    found = type(row).objects.filter(pk=row.pk).values().get()
+    return {name: value for name, value in found.items() if name not in ("id", "public_id", "created_at", "updated_at")}
 
 
-@pytest.mark.parametrize("text", SPECIAL_TEXTS)
-def test_a_copied_row_equals_a_saved_row(text):
-    values = {"customer": make_customer(), "memo": text, "metadata": {text: [text, 1, None, {"a": True}]}}
-    saved, copied = draft(**values), draft(**values)
+@pytest.mark.parametrize("text", HARD_TEXTS)
+def test_a_copied_row_equals_a_saved_one(text):
+    given = {"customer": make_customer(), "memo": text, "metadata": {text: [text, 1, None, {"a": True}]}}
+    saved, copied = draft(**given), draft(**given)
     saved.save()
     copy_in([copied])
     assert stored(copied) == stored(saved)
     assert stored(copied)["memo"] == text
 
 
-def test_numbers_and_times_are_copied_exactly():
+def test_numbers_and_moments_are_saved_exactly():
     subscription = make_subscription()
     period = {"subscription": subscription, "kind": "cycle", "period_start": START, "period_end": NOW}
     invoice = draft(customer=subscription.customer, **period)
@@ -65,7 +63,7 @@ def test_rows_get_their_keys_in_order_and_can_be_saved_again():
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_copy_refused_by_a_constraint_writes_nothing():
+def test_a_copy_that_violates_a_constraint_saves_nothing():
     with pytest.raises(IntegrityError, match="invoice_adds_up"):
         copy_in([draft(), draft(total=Decimal(5))])
     invoice = draft()
@@ -83,7 +81,7 @@ def test_triggers_run_for_copied_rows():
         copy_in([line(invoice)])
 
 
-def test_a_database_default_is_used_by_all_rows_or_by_none():
+def test_all_rows_or_none_leave_a_column_to_the_database():
     with pytest.raises(ValueError, match="created_at"):
         copy_in([draft(), draft(created_at=START)])
     invoice = draft(created_at=START)
@@ -91,7 +89,7 @@ def test_a_database_default_is_used_by_all_rows_or_by_none():
     assert Invoice.objects.get().created_at == START
 
 
-def test_the_number_of_rows_does_not_change_the_statement_count_of_copying():
+def test_copying_takes_the_same_statements_for_any_number_of_rows():
     def statements(count):
         rows = [draft() for _ in range(count)]
         with CaptureQueriesContext(connection) as captured:
@@ -101,7 +99,7 @@ def test_the_number_of_rows_does_not_change_the_statement_count_of_copying():
     assert (statements(0), statements(1), statements(20)) == (0, 2, 2)
 
 
-def test_a_new_row_has_all_the_models_defaults():
+def test_a_new_row_is_the_models_own_with_all_its_defaults():
     customer = make_customer()
     columns = {"customer_id": customer.pk, "kind": "one_off", "currency": "USD", "computed_at": NOW}
     fast, plain = new_row(Invoice, columns), Invoice(**columns)
@@ -112,10 +110,10 @@ def test_a_new_row_has_all_the_models_defaults():
     assert fast.public_id != plain.public_id
 
 
-def test_rows_with_a_shared_value_all_get_it_and_the_update_time_is_set():
+def test_rows_can_share_a_value_and_auto_now_is_set():
     shared, customer = {"by": "hand"}, make_customer()
     invoices = [draft(customer=customer, metadata=shared, finalize_at=START) for _ in range(3)]
     copy_in([*invoices, draft(customer=customer)])
-    stored_values = Invoice.objects.order_by("pk").values_list("metadata", "finalize_at")
-    assert list(stored_values) == [(shared, START)] * 3 + [({}, None)]
+    found = Invoice.objects.order_by("pk").values_list("metadata", "finalize_at")
+    assert list(found) == [(shared, START)] * 3 + [({}, None)]
     assert all(moment > START for moment in Invoice.objects.values_list("updated_at", flat=True))

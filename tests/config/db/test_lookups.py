@@ -1,4 +1,4 @@
-"""`among` matches the same rows as `in`, with one parameter for any number of ids."""
+"""`among` matches what `in` matches, with one parameter for any number of ids."""
 
 import pytest
 from django.db import connection
@@ -11,14 +11,14 @@ pytestmark = pytest.mark.django_db
 
 
 @pytest.mark.parametrize("column", ["pk", "customer", "customer_id", "customer__pk", "customer__subscriptions"])
-def test_among_matches_the_same_rows_as_in_for_keys_references_and_joins(column):
+def test_it_matches_the_same_rows_by_keys_references_and_joins(column):
     rows = [make_subscription() for _ in range(3)]
-    ids = [row.customer_id if column.startswith("customer") and column[-1] != "s" else row.pk for row in rows[:2]]
-    matches = Subscription.objects.filter(**{f"{column}__among": ids})
-    assert set(matches) == set(Subscription.objects.filter(**{f"{column}__in": ids})) == set(rows[:2])
+    wanted = [row.customer_id if column.startswith("customer") and column[-1] != "s" else row.pk for row in rows[:2]]
+    found = Subscription.objects.filter(**{f"{column}__among": wanted})
+    assert set(found) == set(Subscription.objects.filter(**{f"{column}__in": wanted})) == set(rows[:2])
 
 
-def test_an_empty_list_matches_no_row():
+def test_no_ids_match_no_rows():
     make_customer()
     assert not Customer.objects.filter(pk__among=[]).exists()
     assert Customer.objects.exclude(pk__among=[]).exists()
@@ -32,6 +32,6 @@ def test_any_collection_of_ids_is_one_parameter():
         assert "ANY(" in captured[0]["sql"]
 
 
-def test_an_id_that_is_no_integer_is_refused():
+def test_ids_that_are_not_numbers_are_refused():
     with pytest.raises(ValueError, match="acme"):
         Customer.objects.filter(pk__among=["acme"])

@@ -1,4 +1,4 @@
-"""The default roles: what each may do, and that staff's edits of them stay."""
+"""The default roles: what each can do, and that staff's edits are kept."""
 
 import pytest
 from django.contrib.auth.models import Group, Permission
@@ -19,7 +19,7 @@ def may(role, permission):
 @pytest.mark.parametrize(
     "permission", ["events.view_event", "customers.view_customer", "catalog.view_plan", "billing.view_invoice"]
 )
-def test_every_role_can_view_the_business(role, permission):
+def test_every_role_can_view_the_business_data(role, permission):
     assert may(role, permission)
 
 
@@ -41,7 +41,7 @@ def test_every_role_can_view_the_business(role, permission):
         ("auditlog.view_logentry", {"Owner"}),
     ],
 )
-def test_a_permission_is_limited_to_its_roles(permission, roles):
+def test_each_role_can_change_only_its_own_data(permission, roles):
     assert {role for role in ("Viewer", "Operations", "Finance", "Owner") if may(role, permission)} == roles
 
 
@@ -56,7 +56,7 @@ def test_installing_again_changes_nothing():
     assert list(Group.objects.order_by("pk").values_list("pk", "name", "permissions")) == before
 
 
-def test_a_permission_that_staff_removed_from_a_role_stays_removed():
+def test_a_permission_that_staff_removed_stays_removed():
     operations = Group.objects.get(name="Operations")
     operations.permissions.remove(Permission.objects.get(codename="change_event"))
     install_roles()
@@ -64,7 +64,7 @@ def test_a_permission_that_staff_removed_from_a_role_stays_removed():
 
 
 @pytest.mark.parametrize("edit", ["rename", "delete"])
-def test_a_renamed_or_deleted_role_does_not_come_back(edit):
+def test_a_renamed_or_deleted_role_is_not_created_again(edit):
     finance = Group.objects.filter(name="Finance")
     finance.update(name="Accounting") if edit == "rename" else finance.delete()
     install_roles()

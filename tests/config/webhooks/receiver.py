@@ -1,4 +1,4 @@
-"""A webhook receiver for tests: an HTTP server that records requests and sends prepared responses."""
+"""A receiver of webhooks for tests: an HTTP server that records requests and responds as configured."""
 
 import json
 import threading
@@ -12,20 +12,20 @@ from typing import Any
 
 @dataclass
 class Received:
-    """One received request."""
+    """One request, as it came."""
 
     path: str
     headers: dict[str, str]
     body: bytes
 
     @property
-    def message(self) -> Any:
+    def said(self) -> Any:
         return json.loads(self.body)
 
 
 @dataclass
 class Receiver:
-    """The received requests and the prepared responses. The last status is repeated."""
+    """What was received, and what is answered: the statuses in their order, the last one for ever."""
 
     url: str = ""
     statuses: list[int] = field(default_factory=lambda: [200])
@@ -35,31 +35,31 @@ class Receiver:
     received: list[Received] = field(default_factory=list)
     arrived: int = 0
     most_at_once: int = 0
-    _running: int = 0
+    _now: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def accept(self, request: Received) -> int:
+    def take(self, request: Received) -> int:
         with self._lock:
             self.arrived += 1
-            self._running += 1
-            self.most_at_once = max(self.most_at_once, self._running)
+            self._now += 1
+            self.most_at_once = max(self.most_at_once, self._now)
         time.sleep(self.hangs_s)
         with self._lock:
-            self._running -= 1
+            self._now -= 1
             self.received.append(request)
             return self.statuses.pop(0) if len(self.statuses) > 1 else self.statuses[0]
 
 
 @contextmanager
 def receiving() -> Iterator[Receiver]:
-    """Serve on a free port of this machine during the block."""
+    """Serve on a free port of this machine until the end."""
     receiver = Receiver()
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
             headers = {name.lower(): value for name, value in self.headers.items()}
-            status = receiver.accept(Received(self.path, headers, body))
+            status = receiver.take(Received(self.path, headers, body))
             self.send_response(status)
             for name, value in receiver.headers.items():
                 self.send_header(name, value)

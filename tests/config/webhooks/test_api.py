@@ -1,4 +1,4 @@
-"""Endpoints are managed through the API. The secret is shown once, and deliveries can be read and sent again."""
+"""Webhooks in the API: the secret is shown once, and every delivery can be read and sent again."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -26,7 +26,7 @@ def test_an_endpoint_is_created_read_changed_and_removed(api):
     assert (changed["description"], changed["event_types"], changed["is_enabled"]) == ("Accounting", [], False)
     assert changed["disabled_at"] is not None
     assert api.put(f"webhooks/{made['id']}", {"is_enabled": True})["disabled_at"] is None
-    assert [item["id"] for item in api.get("webhooks")["items"]] == [made["id"]]
+    assert [one["id"] for one in api.get("webhooks")["items"]] == [made["id"]]
     api.delete(f"webhooks/{made['id']}", status=204)
     api.get(f"webhooks/{made['id']}", 404)
 
@@ -40,7 +40,7 @@ def test_a_rotation_shows_the_new_secret_once(api):
 
 
 @pytest.mark.parametrize("url", ["http://example.com/", "https://10.0.0.1/", "https://localhost/", "nonsense"])
-def test_a_private_or_invalid_address_is_refused(api, url):
+def test_a_private_or_invalid_address_is_rejected(api, url):
     assert "url" in api.post("webhooks", {"url": url}, 400)["details"]
     made = api.post("webhooks", {"url": HOOKS}, 201)
     assert "url" in api.put(f"webhooks/{made['id']}", {"url": url}, 400)["details"]
@@ -57,7 +57,7 @@ def test_the_number_of_endpoints_is_limited(api):
     assert api.post("webhooks", {"url": HOOKS}, 400)["code"] == "invalid_operation"
 
 
-def test_only_a_key_with_all_scopes_can_change_endpoints(db):
+def test_only_a_key_with_all_scopes_changes_endpoints(db):
     limited = Api(Scope.READ, Scope.BILLING_WRITE, Scope.CUSTOMERS_WRITE)
     assert limited.get("webhooks")["items"] == []
     for send, path in (("post", "webhooks"), ("put", "webhooks/we_1"), ("delete", "webhooks/we_1")):
@@ -72,18 +72,18 @@ def test_a_delivery_is_read_and_sent_again(api, settings):
         endpoint = api.post("webhooks", {"url": receiver.url, "event_types": ["subscription.created"]}, 201)
         subscription = make_subscription()
         deliver_webhooks()
-        page = api.get(f"webhooks/deliveries?endpoint_id={endpoint['id']}&status=pending")
-        (delivery,) = page["items"]
+        found = api.get(f"webhooks/deliveries?endpoint_id={endpoint['id']}&status=pending")
+        (delivery,) = found["items"]
         assert (delivery["event_type"], delivery["object_id"]) == ("subscription.created", subscription.public_id)
         assert (delivery["tries"], delivery["last_status"], delivery["last_error"]) == (1, 500, "HTTP 500")
-        details = api.get(f"webhooks/deliveries/{delivery['id']}")
-        assert json.loads(details["body"])["subscription"]["id"] == subscription.public_id
-        assert [(item["status"], item["response"]) for item in details["attempts"]] == [(500, "no paper")]
+        whole = api.get(f"webhooks/deliveries/{delivery['id']}")
+        assert json.loads(whole["body"])["subscription"]["id"] == subscription.public_id
+        assert [(one["status"], one["response"]) for one in whole["attempts"]] == [(500, "no paper")]
 
         assert api.post(f"webhooks/deliveries/{delivery['id']}/resend")["tries"] == 0
         deliver_due(now=datetime.now(UTC) + timedelta(seconds=1))
-        details = api.get(f"webhooks/deliveries/{delivery['id']}")
-        assert (details["status"], len(details["attempts"])) == ("delivered", 2)
+        whole = api.get(f"webhooks/deliveries/{delivery['id']}")
+        assert (whole["status"], len(whole["attempts"])) == ("delivered", 2)
         assert {request.headers["webhook-id"] for request in receiver.received} == {delivery["message_id"]}
 
         tested = api.post(f"webhooks/{endpoint['id']}/test", status=201)
@@ -93,7 +93,7 @@ def test_a_delivery_is_read_and_sent_again(api, settings):
         assert api.post(f"webhooks/deliveries/{delivery['id']}/resend", status=400)["code"] == "invalid_operation"
 
 
-def test_the_list_of_deliveries_takes_two_queries(api, django_assert_max_num_queries):
+def test_the_number_of_listed_deliveries_does_not_change_query_count(api, django_assert_max_num_queries):
     api.post("webhooks", {"url": HOOKS}, 201)
     for _ in range(5):
         make_subscription()

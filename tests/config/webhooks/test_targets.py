@@ -1,4 +1,4 @@
-"""Messages are sent to public addresses only, in every notation and for every host name."""
+"""Messages reach public addresses only, however the address is written and whatever its name resolves to."""
 
 import ipaddress
 import socket
@@ -9,7 +9,7 @@ from contextlib import suppress
 import pytest
 
 from config.webhooks import posting
-from config.webhooks.posting import post_message
+from config.webhooks.posting import post
 from config.webhooks.targets import TargetRefused, check_url, is_public, resolve
 from tests.config.webhooks.receiver import receiving
 
@@ -28,7 +28,7 @@ def test_private_addresses_are_not_public(address):
 
 
 @pytest.mark.parametrize("address", ["93.184.216.34", "1.1.1.1", "2606:4700:4700::1111", "::ffff:1.1.1.1"])
-def test_public_addresses_are_public(address):
+def test_internet_addresses_are_public(address):
     assert is_public(ipaddress.ip_address(address))
 
 
@@ -54,19 +54,19 @@ def test_a_public_https_address_is_accepted(url):
     assert check_url(url).scheme == "https"
 
 
-def resolve_names_to(monkeypatch, *addresses):
-    hosts = []
+def resolving_to(monkeypatch, *addresses):
+    asked = []
 
-    def look_up(host, port, *args, **options):
-        hosts.append(host)
+    def look_up(host, port, *given, **options):
+        asked.append(host)
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port)) for address in addresses]
 
     monkeypatch.setattr(socket, "getaddrinfo", look_up)
-    return hosts
+    return asked
 
 
-def test_a_name_with_one_private_address_is_refused(monkeypatch):
-    resolve_names_to(monkeypatch, "93.184.216.34", "10.0.0.5")
+def test_a_name_with_one_private_address_among_public_ones_is_refused(monkeypatch):
+    resolving_to(monkeypatch, "93.184.216.34", "10.0.0.5")
     with pytest.raises(TargetRefused, match=r"resolves to 10\.0\.0\.5, a private address"):
         resolve("hooks.example.com", 443)
 
@@ -74,24 +74,24 @@ def test_a_name_with_one_private_address_is_refused(monkeypatch):
 def test_nothing_is_sent_to_a_name_that_resolves_to_this_machine(monkeypatch):
     with receiving() as receiver:
         port = receiver.url.split(":")[2].split("/")[0]
-        resolve_names_to(monkeypatch, "127.0.0.1")
-        answer = post_message(f"https://hooks.example.com:{port}/", "{}", {})
+        resolving_to(monkeypatch, "127.0.0.1")
+        answer = post(f"https://hooks.example.com:{port}/", "{}", {})
         assert answer.error == "hooks.example.com resolves to 127.0.0.1, a private address."
         assert receiver.received == []
 
 
-def test_the_connection_uses_the_checked_address_without_resolving_the_name_again(monkeypatch, settings):
+def test_the_checked_address_is_connected_to_and_the_name_is_not_looked_up_again(monkeypatch, settings):
     settings.WEBHOOK_PRIVATE_TARGETS = True
     with receiving() as receiver:
-        hosts = resolve_names_to(monkeypatch, "127.0.0.1")
+        asked = resolving_to(monkeypatch, "127.0.0.1")
         port = receiver.url.split(":")[2].split("/")[0]
-        answer = post_message(f"http://hooks.example.com:{port}/a?b=c", "{}", {"webhook-id": "msg_1"})
+        answer = post(f"http://hooks.example.com:{port}/a?b=c", "{}", {"webhook-id": "msg_1"})
         assert (answer.status, receiver.received[0].path) == (200, "/a?b=c")
         assert receiver.received[0].headers["host"] == f"hooks.example.com:{port}"
-    assert [host for host in hosts if host != "127.0.0.1"] == ["hooks.example.com"]
+    assert [host for host in asked if host != "127.0.0.1"] == ["hooks.example.com"]
 
 
-def test_the_connection_to_an_endpoint_that_responds_too_slowly_is_closed(monkeypatch, settings):
+def test_a_response_that_never_ends_is_cut_off(monkeypatch, settings):
     settings.WEBHOOK_PRIVATE_TARGETS = True
     monkeypatch.setattr(posting, "TOTAL_S", 1)
     with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -106,15 +106,15 @@ def test_the_connection_to_an_endpoint_that_responds_too_slowly_is_closed(monkey
 
         dripping = threading.Thread(target=drip)
         dripping.start()
-        answer = post_message(f"http://127.0.0.1:{listener.getsockname()[1]}/", "{}", {})
+        answer = post(f"http://127.0.0.1:{listener.getsockname()[1]}/", "{}", {})
         dripping.join(10)
-    assert (answer.status, answer.error) == (None, "There was no complete response within 1 seconds.")
+    assert (answer.status, answer.error) == (None, "No complete response within 1 seconds.")
     assert answer.duration_ms < 5_000
 
 
-def test_an_unknown_name_is_reported(monkeypatch):
+def test_an_unknown_host_name_is_a_failed_attempt(monkeypatch):
     def unknown(*args, **kwargs):
         raise socket.gaierror(-2, "Name or service not known")
 
     monkeypatch.setattr(socket, "getaddrinfo", unknown)
-    assert post_message("https://nobody.example.com/", "{}", {}).error == "nobody.example.com can't be resolved."
+    assert post("https://nobody.example.com/", "{}", {}).error == "nobody.example.com can't be looked up."

@@ -20,9 +20,9 @@ TERMS = {
 }
 
 
-def make_running_subscription(**values: object) -> Subscription:
-    """Make a subscription that started three days ago."""
-    return make_subscription(**{"starts_at": timezone.now() - timedelta(days=3)} | values)
+def running(**given: object) -> Subscription:
+    """Make a subscription that runs since three days, whenever the test runs."""
+    return make_subscription(**{"starts_at": timezone.now() - timedelta(days=3)} | given)
 
 
 def test_a_subscription_starts_at_midnight_in_the_customers_time_zone(staff_client, staff_user):
@@ -54,7 +54,7 @@ def test_a_subscription_starts_at_midnight_in_the_customers_time_zone(staff_clie
         ({"starts_on": ""}, "This field is required"),
     ],
 )
-def test_the_form_shows_why_a_subscription_is_refused(staff_client, terms, words):
+def test_an_invalid_subscription_shows_the_error_on_the_form(staff_client, terms, words):
     answers = {"customer": make_customer().pk, "plan": make_plan().pk, **TERMS, **terms}
 
     page = staff_client.post(url("customers_subscription_add"), answers)
@@ -75,14 +75,14 @@ def test_a_refused_subscription_publishes_no_draft(staff_client):
 
 
 def test_the_lookup_key_is_unique(staff_client):
-    make_running_subscription(key="main")
+    running(key="main")
     answers = {"customer": make_customer().pk, "plan": make_plan().pk, **TERMS, "key": "main"}
 
     assert "already exists" in staff_client.post(url("customers_subscription_add"), answers).content.decode()
 
 
-def test_a_plan_change_needs_a_reason(staff_client, staff_user):
-    subscription, pro = make_running_subscription(), make_plan(name="Pro")
+def test_the_plan_changes_now_with_a_reason(staff_client, staff_user):
+    subscription, pro = running(), make_plan(name="Pro")
     address = url("customers_subscription_change_plan", subscription.pk)
 
     assert "Pro" in staff_client.get(address).content.decode()
@@ -93,13 +93,13 @@ def test_a_plan_change_needs_a_reason(staff_client, staff_user):
     assert (latest.plan_version.plan, latest.reason, latest.recorded_by) == (pro, "Upgrade", staff_user)
 
 
-def test_a_plan_change_on_a_date_applies_at_midnight_in_the_customers_time_zone(staff_client):
-    subscription = make_running_subscription(customer=make_customer(timezone="Asia/Tokyo"))
+def test_the_plan_changes_at_midnight_in_the_customers_time_zone(staff_client):
+    subscription = running(customer=make_customer(timezone="Asia/Tokyo"))
     day = timezone.now().date() + dt.timedelta(days=40)
     address = url("customers_subscription_change_plan", subscription.pk)
 
     answers = {"plan": make_plan().pk, "when": "date", "reason": "Agreed"}
-    assert "Say which day" in submit(staff_client, address, **answers).content.decode()
+    assert "Enter a date" in submit(staff_client, address, **answers).content.decode()
     submit(staff_client, address, **answers, day=day.isoformat())
 
     # Tokyo is nine hours ahead of UTC, all year.
@@ -107,8 +107,8 @@ def test_a_plan_change_on_a_date_applies_at_midnight_in_the_customers_time_zone(
     assert get_phases(subscription)[1].starts_at == expected
 
 
-def test_a_refused_change_shows_the_reason_and_changes_nothing(staff_client):
-    subscription = make_running_subscription()
+def test_a_refused_change_shows_the_error_and_changes_nothing(staff_client):
+    subscription = running()
     plan = make_version({"currency": "EUR"}, name="Euro plan").plan
 
     submit(
@@ -121,7 +121,7 @@ def test_a_refused_change_shows_the_reason_and_changes_nothing(staff_client):
 
 
 def test_a_cancellation_at_the_periods_end_can_be_withdrawn(staff_client):
-    subscription = make_running_subscription()
+    subscription = running()
     page = url("customers_subscription_change", subscription.pk)
     withdraw = url("customers_subscription_withdraw", subscription.pk)
     assert withdraw not in staff_client.get(page).content.decode()
@@ -137,8 +137,8 @@ def test_a_cancellation_at_the_periods_end_can_be_withdrawn(staff_client):
     assert Subscription.objects.filter(ended_at=None, cancelled_at=None).exists()
 
 
-def test_an_immediately_cancelled_subscription_has_no_more_actions(staff_client):
-    subscription = make_running_subscription()
+def test_cancelling_now_ends_the_subscription(staff_client):
+    subscription = running()
 
     submit(staff_client, url("customers_subscription_cancel", subscription.pk), when="now", reason="Bankrupt")
 
@@ -149,8 +149,8 @@ def test_an_immediately_cancelled_subscription_has_no_more_actions(staff_client)
         assert staff_client.get(url(f"customers_subscription_{verb}", subscription.pk)).status_code == 403
 
 
-def test_a_subscription_is_paused_and_resumed(staff_client):
-    subscription = make_running_subscription()
+def test_a_pause_begins_now_and_is_resumed(staff_client):
+    subscription = running()
 
     submit(staff_client, url("customers_subscription_pause", subscription.pk), reason="Unpaid")
     assert [phase.kind for phase in get_phases(subscription)] == ["active", "paused"]
@@ -158,8 +158,8 @@ def test_a_subscription_is_paused_and_resumed(staff_client):
     assert [phase.kind for phase in get_phases(subscription)] == ["active", "paused", "active"]
 
 
-def test_billing_terms_can_not_be_edited(staff_client):
-    subscription = make_running_subscription()
+def test_terms_used_for_billing_are_read_only(staff_client):
+    subscription = running()
     answers = {"currency": "EUR", "started_at_0": "2020-01-01", "net_days": "15", "prorate": "on", "key": ""}
 
     staff_client.post(url("customers_subscription_change", subscription.pk), answers)
@@ -168,7 +168,7 @@ def test_billing_terms_can_not_be_edited(staff_client):
     assert (subscription.currency, subscription.net_days, subscription.key) == ("USD", 15, None)
 
 
-def test_subscribing_redirects_to_the_subscription_with_a_message(staff_client):
+def test_subscribing_opens_the_subscription_and_mentions_the_next_invoice(staff_client):
     customer = make_customer(name="Acme")
     answers = {"customer": customer.pk, "plan": make_plan(name="Basic").pk, **TERMS}
     answer = staff_client.post(url("customers_subscription_add"), answers, follow=True)

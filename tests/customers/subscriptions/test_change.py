@@ -8,6 +8,7 @@ from django.db.models import Q
 from catalog.models import Plan, PlanVersion
 from catalog.publishing import get_or_create_draft
 from config.audit import changes_of
+from config.refusals import ReasonRequired
 from customers.models import Subscription, SubscriptionPhase
 from customers.subscriptions import (
     CannotPause,
@@ -16,7 +17,6 @@ from customers.subscriptions import (
     NothingScheduled,
     NotPaused,
     NotYetStarted,
-    ReasonRequired,
     SubscriptionEnded,
     cancel,
     cancel_at_period_end,

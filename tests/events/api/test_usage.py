@@ -82,7 +82,7 @@ def test_usage_of_an_event_name_is_that_of_the_feature_that_measures_it(api, tok
     assert float(api.post("events/usage", asked | {"filters": {"model": ["small"]}})["value"]) == 10.0
     refused = api.post("events/usage", asked | {"aggregation_type": "MAX"}, status=400)
     assert refused["message"] == (
-        "No feature measures the max of tokens of tokens.used. Create one: it counts earlier events."
+        "No feature measures the max of tokens of tokens.used. Create it: earlier events count, too."
     )
 
 

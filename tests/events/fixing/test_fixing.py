@@ -1,4 +1,4 @@
-"""Fixes: the preview says what would happen and writes nothing; applying does it, and proves it. Money by hand."""
+"""Fixes: the preview shows the result and saves nothing; applying saves and measures it. Amounts by hand."""
 
 from datetime import timedelta
 from decimal import Decimal
@@ -82,7 +82,7 @@ def test_mapping_a_name_is_previewed_in_events_units_and_money(subscription, tok
     assert {ledger(each).state for each in ids} == {EventState.PROBLEM}
 
 
-def test_mapping_a_name_counts_its_events_and_proves_it(subscription, tokens):
+def test_mapping_a_name_counts_its_events_and_shows_the_result(subscription, tokens):
     ids = send_three("Model.Usage")
     done = fix("map_event_name", alias="Model.Usage", event_name="model.usage")
     assert (done.replayed.events, done.replayed.closed, done.replayed.still_open) == (3, 3, 0)
@@ -131,7 +131,7 @@ def test_mapping_a_customer_counts_its_events_for_the_other(subscription, acme, 
     assert nothing_open()
 
 
-def test_activating_a_feature_counts_what_waited(subscription, tokens):
+def test_activating_a_feature_counts_waiting_events(subscription, tokens):
     archive_feature(tokens, now=NOON - DAY, by=None)
     ids = send_three()
     assert try_out("activate_feature", feature=tokens.pk).money == {"USD": Decimal("2.26")}
@@ -140,7 +140,7 @@ def test_activating_a_feature_counts_what_waited(subscription, tokens):
     assert nothing_open()
 
 
-def test_activating_a_customer_counts_what_waited(acme, tokens):
+def test_activating_a_customer_counts_waiting_events(acme, tokens):
     archive_customer(acme, now=NOON - DAY, by=None)
     ids = send_three()
     assert try_out("activate_customer", customer=acme.pk).closed == 3
@@ -149,7 +149,7 @@ def test_activating_a_customer_counts_what_waited(acme, tokens):
     assert nothing_open()
 
 
-def test_accepting_numeric_strings_leaves_what_is_no_number(subscription, tokens):
+def test_accepting_numeric_strings_leaves_other_text(subscription, tokens):
     good = send("model.usage", tokens="60")
     bad = send("model.usage", tokens="sixty")
     process()
@@ -161,7 +161,7 @@ def test_accepting_numeric_strings_leaves_what_is_no_number(subscription, tokens
     assert (ledger(good).state, ledger(bad).state) == (EventState.COUNTED, EventState.PROBLEM)
 
 
-def test_replaying_an_event_whose_cause_was_mended_counts_it(subscription, tokens):
+def test_replaying_an_event_whose_cause_was_fixed_counts_it(subscription, tokens):
     event_id = send("Model.Usage", tokens=60)
     process()
     EventNameAlias.objects.create(alias="Model.Usage", event_name="model.usage")
@@ -193,22 +193,22 @@ def test_adding_a_feature_to_the_plan_prices_the_usage_of_the_events_period(acme
 
 
 @pytest.mark.parametrize("amount", ["", "free", "-1", "NaN"])
-def test_a_price_that_is_none_is_refused(acme, tokens, amount):
+def test_an_invalid_price_is_refused(acme, tokens, amount):
     subscription = make_subscription(customer=acme)
     given = {"subscription": subscription.pk, "feature": tokens.pk, "at": NOON.isoformat(), "unit_amount": amount}
     with pytest.raises(Refused):
         try_out("add_to_plan", **given, since="period")
 
 
-def test_a_draft_that_is_there_already_is_not_published_along(acme, tokens):
+def test_an_existing_draft_is_not_published(acme, tokens):
     subscription = make_subscription(customer=acme)
     get_or_create_draft(subscription.phases.get().plan_version.plan, by=None)
     given = {"subscription": subscription.pk, "feature": tokens.pk, "at": NOON.isoformat(), "unit_amount": "1"}
-    with pytest.raises(FixRefused, match="has a draft already"):
+    with pytest.raises(FixRefused, match="already has a draft"):
         fix("add_to_plan", **given, since="period")
 
 
-def test_subscribing_the_customer_bills_what_was_counted_before(acme, tokens):
+def test_subscribing_the_customer_bills_earlier_usage(acme, tokens):
     version = make_version({"feature": tokens, "unit_amount": Decimal("0.02")}, free_units={tokens: 10})
     send_three()
     given = {"customer": acme.pk, "plan": f"{version.plan_id}|USD|month|1", "at": NOON.isoformat()}
@@ -235,12 +235,12 @@ def test_a_second_application_changes_nothing_more(subscription, tokens):
         ("create_subscription", {"customer": "1", "plan": "1", "starts_at": "soon"}),
     ],
 )
-def test_what_is_not_there_is_refused_in_a_sentence(name, given):
+def test_a_missing_object_is_refused_with_a_sentence(name, given):
     with pytest.raises(FixRefused):
         preview(make_action(name, given), now=LATER, by=None)
 
 
-def test_who_applied_it_stands_on_the_problems_it_closed(subscription, tokens, staff_user):
+def test_closed_problems_name_who_applied_the_fix(subscription, tokens, staff_user):
     send_three("Model.Usage")
     action = make_action("map_event_name", {"alias": "Model.Usage", "event_name": "model.usage"})
     apply_fix(action, now=LATER, by=staff_user)
@@ -250,7 +250,7 @@ def test_who_applied_it_stands_on_the_problems_it_closed(subscription, tokens, s
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_preview_gives_way_to_workers_that_hold_the_rows(subscription, tokens):
+def test_a_preview_fails_while_workers_hold_the_rows(subscription, tokens):
     send_three("Model.Usage")
     other = connection.copy()
     try:

@@ -1,4 +1,4 @@
-"""Replays and dismissals of more problems than a request waits for: a worker does them in steps, safe to repeat."""
+"""Replays and dismissals of more problems than a request waits for: a worker does them in chunks, safe to repeat."""
 
 import threading
 
@@ -30,8 +30,8 @@ def seven():
 
 
 @pytest.fixture(autouse=True)
-def small_steps(monkeypatch):
-    monkeypatch.setattr(runs, "STEP", 2)
+def small_chunks(monkeypatch):
+    monkeypatch.setattr(runs, "CHUNK_SIZE", 2)
     monkeypatch.setattr("events.fixing.AT_ONCE", 5)
     monkeypatch.setattr("events.admin.causes.AT_ONCE", 5)
 
@@ -44,7 +44,7 @@ def still_open() -> int:
     return Problem.objects.filter(state=ProblemState.OPEN).count()
 
 
-def test_a_worker_replays_all_and_counts_what_it_did(seven):
+def test_a_worker_replays_every_event_and_counts_the_results(seven):
     make_customer(external_id="later")
     run = begin()
     assert tasks.continue_fixes() == 4  # 2 + 2 + 2 + 1
@@ -55,18 +55,18 @@ def test_a_worker_replays_all_and_counts_what_it_did(seven):
     assert tasks.continue_fixes() == 0
 
 
-def test_a_run_that_was_killed_goes_on_where_it_stopped(seven):
+def test_a_killed_run_continues_where_it_stopped(seven):
     make_customer(external_id="later")
     run = begin()
     runs.begin(run.pk)
-    assert runs.take_step(run.pk, now=timezone.now())
+    assert runs.fix_chunk(run.pk, now=timezone.now())
     assert still_open() == 5
     tasks.continue_fixes()
     run.refresh_from_db()
     assert (run.done, run.closed, still_open()) == (7, 7, 0)
 
 
-def test_a_step_that_dies_is_done_by_the_next(seven, monkeypatch):
+def test_a_chunk_that_fails_is_repeated_by_the_next_call(seven, monkeypatch):
     make_customer(external_id="later")
     run = begin()
     real = replaying.replay_chunk
@@ -77,7 +77,7 @@ def test_a_step_that_dies_is_done_by_the_next(seven, monkeypatch):
 
     monkeypatch.setattr(runs, "replay_chunk", die)
     with pytest.raises(ConnectionError):
-        runs.take_step(run.pk, now=timezone.now())
+        runs.fix_chunk(run.pk, now=timezone.now())
     monkeypatch.setattr(runs, "replay_chunk", real)
     assert still_open() == 7
     tasks.continue_fixes()
@@ -85,14 +85,14 @@ def test_a_step_that_dies_is_done_by_the_next(seven, monkeypatch):
     assert (run.done, run.closed, still_open()) == (7, 7, 0)
 
 
-def test_what_is_still_wrong_stays_open_and_is_counted(seven):
+def test_problems_that_remain_stay_open_and_are_counted(seven):
     run = begin()
     tasks.continue_fixes()
     run.refresh_from_db()
     assert (run.done, run.closed, run.still_open) == (7, 0, 7)
 
 
-def test_events_that_come_later_are_not_concerned(seven):
+def test_events_received_later_are_left_out(seven):
     run = begin()
     send("model.usage", customer="later", tokens=1)
     process()
@@ -101,7 +101,7 @@ def test_events_that_come_later_are_not_concerned(seven):
     assert run.done == 7
 
 
-def test_the_same_is_begun_once_at_a_time(seven):
+def test_the_same_run_is_started_once_at_a_time(seven):
     assert begin() == begin()
     tasks.continue_fixes()
     assert begin() != MendingRun.objects.order_by("pk").first()
@@ -125,7 +125,7 @@ def test_a_dismissal_keeps_its_reason(seven, staff_user):
     }
 
 
-def test_a_run_whose_cause_is_gone_ends(seven):
+def test_a_run_whose_object_was_deleted_ends(seven):
     run = runs.start_run(
         MendingKind.REPLAY, "activate_feature", {"feature": "999999"}, title="x", now=timezone.now(), by=None
     )
@@ -135,7 +135,7 @@ def test_a_run_whose_cause_is_gone_ends(seven):
     assert run.finished_at is not None
 
 
-def test_a_fix_of_many_events_is_made_at_once_and_replays_in_the_background(seven):
+def test_a_fix_of_many_events_is_applied_at_once_and_replays_in_the_background(seven):
     action = make_action("create_customer", {"external_id": "later", "name": "Later"})
     done = apply_fix(action, now=timezone.now(), by=None)
     assert done.run is not None
@@ -144,7 +144,7 @@ def test_a_fix_of_many_events_is_made_at_once_and_replays_in_the_background(seve
     assert still_open() == 0
 
 
-def test_staff_are_led_to_the_progress(seven, staff_client, django_capture_on_commit_callbacks):
+def test_staff_are_redirected_to_the_progress(seven, staff_client, django_capture_on_commit_callbacks):
     make_customer(external_id="later")
     given = CAUSE | {"action": "replay_cause", "back": "problems", "reason": "Mended"}
     with django_capture_on_commit_callbacks():
@@ -158,9 +158,9 @@ def test_staff_are_led_to_the_progress(seven, staff_client, django_capture_on_co
     assert "Replay in the background" in staff_client.get(url("events_problem_causes")).content.decode()
     tasks.continue_fixes()
     shown = staff_client.get(url("events_mendingrun_progress", run.pk)).content.decode()
-    assert "finished" in shown
+    assert "Finished</span>" in shown
     assert "hx-get" not in shown
-    assert "of 7 that waited" in shown
+    assert "of 7</span>" in shown
 
 
 def test_many_problems_are_dismissed_in_the_background(seven, staff_client):
@@ -171,14 +171,14 @@ def test_many_problems_are_dismissed_in_the_background(seven, staff_client):
     assert set(Problem.objects.values_list("closing", flat=True)) == {"A load test"}
 
 
-def test_a_viewer_of_other_things_sees_no_progress(seven):
+def test_progress_needs_permission_to_view_events(seven):
     run = begin()
     assert as_viewer("catalog").get(url("events_mendingrun_progress", run.pk)).status_code == 403
     assert as_viewer("events").get(url("events_mendingrun_progress", run.pk)).status_code == 200
 
 
 @pytest.mark.django_db(transaction=True)
-def test_two_workers_do_each_step_once(seven):
+def test_two_workers_process_each_chunk_once(seven):
     make_customer(external_id="later")
     run = begin()
 
