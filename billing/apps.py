@@ -14,7 +14,7 @@ class BillingConfig(AppConfig):
         from billing.facts.answers import BillingAnswers
         from billing.facts.retention import oldest_needed
         from config.office.pages import add_pages
-        from customers.signals import beginnings
+        from customers.signals import start_hooks
         from events.diagnosis.billing_facts import register
         from events.ledger.retention import floors
 
@@ -22,4 +22,4 @@ class BillingConfig(AppConfig):
         messages.register()
         register(BillingAnswers())
         floors.append(oldest_needed)
-        beginnings.append(begin)
+        start_hooks.append(begin)

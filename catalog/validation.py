@@ -14,7 +14,7 @@ from catalog.models.prices import PriceKind, PriceModel
 PERCENTAGES = (PriceModel.PERCENTAGE, PriceModel.GRADUATED_PERCENTAGE)
 
 
-def publishing_problems(version: PlanVersion) -> list[ValidationError]:
+def find_publishing_problems(version: PlanVersion) -> list[ValidationError]:
     """List everything that keeps the version from being published. The list is empty if it can be published.
 
     Each error names its price or free tier and the field. Its `params` hold `object` and `field`, for forms.

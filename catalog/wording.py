@@ -19,7 +19,7 @@ _VERBS = {
     Aggregation.AVERAGE: "Averages {field} over the {event} events{filters}",
     Aggregation.UNIQUE_COUNT: "Counts the distinct values of {field} in the {event} events{filters}",
     Aggregation.WEIGHTED_SUM: (
-        "Sums {field} of every {event} event{filters}, weighted by the share of the period that was left"
+        "Sums {field} of every {event} event{filters}, weighted by the remaining share of the period"
     ),
 }
 

@@ -1,4 +1,4 @@
-"""What answers where: the admin, the API under /v1 (no trailing slashes), and the health check."""
+"""Route URLs to the admin, the API under /v1 (no trailing slashes), and the health check."""
 
 from django.contrib import admin
 from django.urls import URLPattern, URLResolver, include, path

@@ -18,7 +18,7 @@ from config.api.views import ApiView, get_or_404, read_body
 from customers.api.names import PRORATIONS
 from customers.api.subscriptions import REASON, TAG, serialize_subscription, subscription_of
 from customers.models import Subscription
-from customers.subscriptions import change_plan, end_of_period, phase_at
+from customers.subscriptions import change_plan, get_period_end, get_phase_at
 
 EXAMPLE = {"target_plan_id": "plan_2", "proration_behavior": "create_prorations"}
 
@@ -44,7 +44,7 @@ def _read_change(request: Request, subscription: Subscription) -> tuple[Plan, da
             }
         )
     plan = get_or_404(Plan.objects.all(), "plan", public_id=body["target_plan_id"])
-    at = now if body["change_at"] == "immediate" else end_of_period(subscription, now)
+    at = now if body["change_at"] == "immediate" else get_period_end(subscription, now)
     return plan, at, now
 
 
@@ -65,7 +65,7 @@ class ChangePreviewing(ApiView):
     def post(self, request: Request, subscription_id: str) -> Response:
         subscription = subscription_of(subscription_id)
         plan, at, now = _read_change(request, subscription)
-        phase = phase_at(subscription, now)
+        phase = get_phase_at(subscription, now)
         effect = effect_of_plan(subscription, plan, at=at, now=now, reason=REASON)
         preview: dict[str, Any] = {
             "subscription_id": subscription.public_id,

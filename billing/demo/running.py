@@ -13,7 +13,7 @@ from billing.runs import billing_run
 from billing.tasks import enqueue_chunks, finalize_due
 from config.server.problems import StartupProblem
 from customers.models import Subscription
-from customers.subscriptions import current_period
+from customers.subscriptions import get_billing_period
 from events.models import InboxEvent
 
 POLL_S = 0.2
@@ -54,7 +54,7 @@ def bill(*, now: datetime, by: User, tell: Callable[[int], None] = lambda left: 
 def invoice_to_print(*, now: datetime) -> Invoice | None:
     """Return the printed customer's invoice of the last period that is over, lines loaded; `None` if it is void."""
     subscription = Subscription.objects.get(key=PRINTED.key)
-    period = current_period(subscription, now, offset=-1)
+    period = get_billing_period(subscription, now, offset=-1)
     found = Invoice.objects.filter(subscription=subscription, period_start=period.start)
     live = found.exclude(state=InvoiceState.VOID).exclude(kind=InvoiceKind.OPENING)
     return live.select_related("customer", "subscription").prefetch_related("lines").first()

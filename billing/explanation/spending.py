@@ -8,10 +8,10 @@ from decimal import Decimal
 from billing.invoicing.spending import Cost, spent
 from billing.money import ZERO
 from catalog.models import Feature, Price
-from customers.grants import Granted, for_features, granted
+from customers.grants import FeatureGrant, filter_grants, list_grants
 from customers.models import Customer, Subscription
 from customers.periods import NoSuchPeriod, Period
-from customers.subscriptions import current_period
+from customers.subscriptions import get_billing_period
 from events.diagnosis.billing_facts import FreeTier, billing
 from events.usage.meter import Quantity, UsageRequest, usage_many
 from events.usage.search import Search, usage_by
@@ -42,7 +42,7 @@ class SubscriptionUsage:
 def period_now(subscription: Subscription, now: datetime) -> Period:
     """Return the current billing period; an empty one at the start while there is none."""
     try:
-        return current_period(subscription, now)
+        return get_billing_period(subscription, now)
     except NoSuchPeriod:
         return Period(subscription.started_at, subscription.started_at)
 
@@ -148,7 +148,7 @@ def _total(costs: Sequence[Cost]) -> Decimal:
 class GrantUsage:
     """The usage of a granted feature, and when it is reset."""
 
-    grant: Granted
+    grant: FeatureGrant
     used: Decimal = ZERO
     reset_at: datetime | None = None
 
@@ -170,12 +170,12 @@ class CustomerUsage:
 def customer_usage(customer: Customer, feature_ids: Sequence[str], *, now: datetime) -> CustomerUsage:
     """Calculate what a customer has used of its entitlements in the current billing periods."""
     live = list(Subscription.objects.filter(customer=customer).live(now).order_by("started_at", "pk"))
-    grants = for_features(granted(live, now=now), feature_ids)
-    period = current_period(live[0], now) if live else None
+    grants = filter_grants(list_grants(live, now=now), feature_ids)
+    period = get_billing_period(live[0], now) if live else None
     return CustomerUsage(customer, period, _used(customer, grants, now))
 
 
-def _used(customer: Customer, grants: Sequence[Granted], now: datetime) -> list[GrantUsage]:
+def _used(customer: Customer, grants: Sequence[FeatureGrant], now: datetime) -> list[GrantUsage]:
     """Calculate the usage of each grant. The number of queries only grows with the subscriptions."""
     metered: dict[Subscription, list[Feature]] = {}
     for grant in grants:
@@ -187,7 +187,7 @@ def _used(customer: Customer, grants: Sequence[Granted], now: datetime) -> list[
         facts = billing().facts(subscription_id=subscription.pk, feature_ids=ids, at=now, now=now)
         tiers |= {pk: fact.free_tier for pk, fact in facts.items()}
     windows = {
-        feature.pk: current_period(subscription, now)
+        feature.pk: get_billing_period(subscription, now)
         for subscription, features in metered.items()
         for feature in features
     }

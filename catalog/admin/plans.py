@@ -15,7 +15,7 @@ from unfold.forms import BaseDialogForm
 from catalog.models import Plan, PlanVersion
 from catalog.models.plans import PlanState, VersionState
 from catalog.plans import activate_plan, archive_plan
-from catalog.publishing import draft_of
+from catalog.publishing import get_or_create_draft
 from config.audit import recorded
 from config.office.archiving import Archiving, activate_action, archive_action
 from config.office.base import OfficeAdmin
@@ -144,7 +144,7 @@ class PlanAdmin(Archiving, OfficeAdmin):
     @transaction.atomic
     def response_add(self, request: HttpRequest, obj: Plan, post_url_continue: str | None = None) -> HttpResponse:
         """Open the first version, where staff add prices."""
-        draft = draft_of(obj, by=staff(request))
+        draft = get_or_create_draft(obj, by=staff(request))
         if "_addanother" in request.POST or "_popup" in request.POST:
             response: HttpResponse = super().response_add(request, obj, post_url_continue)
             return response
@@ -173,7 +173,9 @@ class PlanAdmin(Archiving, OfficeAdmin):
         },
     )
     def new_version(self, request: HttpRequest, form: BaseDialogForm, object_id: str) -> HttpResponse:
-        return open_page(request, page_of(draft_of(Plan.objects.get(pk=object_id), by=staff(request), held=True)))
+        return open_page(
+            request, page_of(get_or_create_draft(Plan.objects.get(pk=object_id), by=staff(request), held=True))
+        )
 
     archive_with = staticmethod(archive_plan)
     activate_with = staticmethod(activate_plan)

@@ -21,8 +21,8 @@ from catalog.admin.plans import VERSION_COLORS
 from catalog.comparing import differences
 from catalog.models import Entitlement, PlanVersion, Price
 from catalog.models.plans import VersionState
-from catalog.publishing import draft_of, publish
-from catalog.validation import publishing_problems
+from catalog.publishing import get_or_create_draft, publish
+from catalog.validation import find_publishing_problems
 from catalog.wording import describe_free_tier, describe_price
 from config.audit import recorded
 from config.office.base import OfficeAdmin
@@ -244,8 +244,8 @@ class PlanVersionAdmin(OfficeAdmin):
     )
     def new_version(self, request: HttpRequest, form: BaseDialogForm, object_id: str) -> HttpResponse:
         plan = PlanVersion.objects.select_related("plan").get(pk=object_id).plan
-        return open_page(request, page_of(draft_of(plan, by=staff(request), held=True)))
+        return open_page(request, page_of(get_or_create_draft(plan, by=staff(request), held=True)))
 
 
 def _messages(version: PlanVersion) -> list[str]:
-    return [message for problem in publishing_problems(version) for message in problem.messages]
+    return [message for problem in find_publishing_problems(version) for message in problem.messages]

@@ -11,7 +11,7 @@ from rest_framework.response import Response
 from catalog.api.bodies import CloneIn, PlanChange, PlanIn, shared_columns
 from catalog.api.filters import PlanFilter
 from catalog.api.serializers import EntitlementOut, PlanOut
-from catalog.drafting import clone_plan, newest_versions
+from catalog.drafting import clone_plan, get_newest_versions
 from catalog.models import Entitlement, Plan, Price
 from catalog.plans import archive_plan
 from config.api.filters import Pages, apply_filters, list_parameters
@@ -33,7 +33,7 @@ def expansions(plans: Iterable[Plan], expand: str) -> dict[str, Any]:
     """Load the prices and entitlements to include in plans: three queries, however many plans."""
     names = {name.strip() for name in expand.split(",")}
     ids = [plan.pk for plan in plans]
-    versions = newest_versions().filter(plan__in=ids).values("pk")
+    versions = get_newest_versions().filter(plan__in=ids).values("pk")
     context: dict[str, Any] = {}
     if "prices" in names:
         prices = Price.objects.filter(version__in=versions).order_by("position", "pk")

@@ -29,7 +29,7 @@ from catalog.drafting import (
     add_price,
     change_entitlement,
     change_price,
-    newest_versions,
+    get_newest_versions,
     remove_entitlement,
     remove_price,
 )
@@ -81,7 +81,7 @@ def prices() -> QuerySet[Price]:
 
 def current_prices() -> QuerySet[Price]:
     """Return the prices of each plan's newest version, draft or published."""
-    return prices().filter(version__in=newest_versions().values("pk")).order_by("-pk")
+    return prices().filter(version__in=get_newest_versions().values("pk")).order_by("-pk")
 
 
 def price_of(price_id: str) -> Price:
@@ -186,7 +186,7 @@ def grants() -> QuerySet[Entitlement]:
 
 
 def current_grants() -> QuerySet[Entitlement]:
-    return grants().filter(version__in=newest_versions().values("pk")).order_by("-pk")
+    return grants().filter(version__in=get_newest_versions().values("pk")).order_by("-pk")
 
 
 def grant_of(entitlement_id: str) -> Entitlement:

@@ -82,7 +82,7 @@ class MomentForm(ChangeForm):
     def moment(self, subscription: Subscription) -> datetime:
         """Return the chosen time."""
         if self.cleaned_data["when"] == PERIOD_END:
-            return subscriptions.end_of_period(subscription, self.now)
+            return subscriptions.get_period_end(subscription, self.now)
         if self.cleaned_data["when"] == DATE:
             return local_midnight(self.cleaned_data["day"], subscription.timezone)
         return self.now

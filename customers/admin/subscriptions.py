@@ -216,7 +216,7 @@ class SubscriptionAdmin(OfficeAdmin):
         }
 
     def parts_of(self, obj: Subscription) -> list[Model]:
-        return list(subscriptions.all_phases(obj))
+        return list(subscriptions.get_phase_history(obj))
 
     def save_model(self, request: HttpRequest, obj: Subscription, form: Any, change: bool) -> None:
         if change:

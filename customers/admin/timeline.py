@@ -5,7 +5,7 @@ from datetime import datetime
 
 from customers.models import Subscription, SubscriptionPhase
 from customers.periods import NoSuchPeriod, Period
-from customers.subscriptions import all_phases, current_period
+from customers.subscriptions import get_billing_period, get_phase_history
 
 PERIODS_SHOWN = 9  # the current one and the next eight
 
@@ -20,7 +20,7 @@ class Timeline:
 
 def timeline_of(subscription: Subscription, now: datetime) -> Timeline:
     """Return the subscription's history. One query."""
-    rows = list(all_phases(subscription))
+    rows = list(get_phase_history(subscription))
     return Timeline(
         phases=[(_tense(phase, now), phase) for phase in rows if phase.superseded_at is None],
         superseded=sorted(
@@ -38,7 +38,7 @@ def upcoming_periods(subscription: Subscription, now: datetime) -> list[Period]:
     periods = []
     for offset in range(PERIODS_SHOWN):
         try:
-            periods.append(current_period(subscription, now, offset=offset))
+            periods.append(get_billing_period(subscription, now, offset=offset))
         except NoSuchPeriod:
             break
     return periods

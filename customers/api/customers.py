@@ -21,7 +21,7 @@ from customers.api.serializers import (
     SubscriptionOut,
     serialize_subscriptions,
 )
-from customers.grants import for_features, granted
+from customers.grants import filter_grants, list_grants
 from customers.models import Customer, Subscription
 
 TAG = "Customers"
@@ -158,7 +158,7 @@ class CustomerByExternalId(ApiView):
 def customer_grants(request: Request, customer: Customer) -> Response:
     now = timezone.now()
     live = list(Subscription.objects.filter(customer=customer).live(now))
-    grants = for_features(granted(live, now=now), comma_separated(request.query_params, "feature_ids"))
+    grants = filter_grants(list_grants(live, now=now), comma_separated(request.query_params, "feature_ids"))
     return Response(CustomerGrants({"customer": customer, "features": grants}).data)
 
 

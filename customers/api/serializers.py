@@ -24,10 +24,10 @@ from config.api.fields import (
     name_of,
 )
 from customers.api.names import CYCLES
-from customers.grants import Granted, Source
+from customers.grants import FeatureGrant, GrantSource
 from customers.models import PhaseKind, Subscription, SubscriptionPhase
 from customers.periods import NoSuchPeriod, Period
-from customers.subscriptions import current_period, phase_chain
+from customers.subscriptions import get_billing_period, get_phases_by_subscription
 
 STATUSES = ["scheduled", "trialing", "active", "paused", "cancelled"]
 
@@ -166,7 +166,7 @@ class SubscriptionOut(serializers.Serializer[Any]):
 def serialize_subscriptions(subscriptions: Iterable[Subscription], *, now: datetime) -> list[Any]:
     """Serialize subscriptions with their status at `now`: three queries, however many subscriptions."""
     rows: list[Any] = list(subscriptions)
-    chains = phase_chain([row.pk for row in rows])
+    chains = get_phases_by_subscription([row.pk for row in rows])
     phases = {row.pk: phase_now(chains.get(row.pk, []), now) for row in rows}
     priced = prices_by_version({phase.plan_version_id for phase in phases.values() if phase})
     for row in rows:
@@ -197,7 +197,7 @@ def status_of(subscription: Subscription, phase: SubscriptionPhase | None, now: 
 
 def _period(subscription: Subscription, now: datetime) -> Period | None:
     try:
-        return current_period(subscription, now)
+        return get_billing_period(subscription, now)
     except NoSuchPeriod:
         return None
 
@@ -221,13 +221,13 @@ class GrantOut(serializers.Serializer[Any]):
     usage_reset_period = ComputedText(allow_null=True)
     static_values = ComputedList(child=serializers.CharField())
 
-    def get_usage_limit(self, grant: Granted) -> int | None:
+    def get_usage_limit(self, grant: FeatureGrant) -> int | None:
         return None if grant.limit is None else int(grant.limit)
 
-    def get_usage_reset_period(self, grant: Granted) -> str | None:
+    def get_usage_reset_period(self, grant: FeatureGrant) -> str | None:
         return name_of(ENTITLEMENT_RESETS, grant.reset)
 
-    def get_static_values(self, grant: Granted) -> list[str]:
+    def get_static_values(self, grant: FeatureGrant) -> list[str]:
         return [source.entitlement.static_value for source in grant.sources if source.entitlement.static_value]
 
 
@@ -245,14 +245,14 @@ class SourceOut(serializers.Serializer[Any]):
     static_value = serializers.CharField(source="entitlement.static_value")
     quantity = ComputedInteger()
 
-    def get_usage_limit(self, source: Source) -> int | None:
+    def get_usage_limit(self, source: GrantSource) -> int | None:
         units = source.entitlement.free_units
         return None if units is None else int(units)
 
-    def get_usage_reset_period(self, source: Source) -> str | None:
+    def get_usage_reset_period(self, source: GrantSource) -> str | None:
         return name_of(ENTITLEMENT_RESETS, source.entitlement.reset)
 
-    def get_quantity(self, source: Source) -> int:
+    def get_quantity(self, source: GrantSource) -> int:
         return 1
 
 

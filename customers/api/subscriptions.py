@@ -19,9 +19,9 @@ from customers.api.customers import customer_of_body
 from customers.api.filters import SubscriptionFilter
 from customers.api.names import CYCLES, PRORATIONS, net_days_of
 from customers.api.serializers import CancelOut, PauseOut, SubscriptionGrants, SubscriptionOut, serialize_subscriptions
-from customers.grants import for_features, granted
+from customers.grants import filter_grants, list_grants
 from customers.models import Customer, Subscription
-from customers.signals import beginnings
+from customers.signals import start_hooks
 from customers.subscriptions import cancel, cancel_at_period_end, pause, resume, subscribe
 
 TAG = "Subscriptions"
@@ -77,7 +77,7 @@ class Subscriptions(ApiView):
         customer = customer_of_body(body)
         with transaction.atomic():
             subscription = self._subscribe(customer, body, now)
-            for beginning in beginnings:
+            for beginning in start_hooks:
                 beginning(subscription, body, now=now)
         return Response(serialize_subscription(subscription_of(subscription.public_id)), status=201)
 
@@ -220,7 +220,7 @@ class SubscriptionEntitlements(ApiView):
     def get(self, request: Request, subscription_id: str) -> Response:
         subscription = subscription_of(subscription_id)
         feature_ids = comma_separated(request.query_params, "feature_ids")
-        grants = for_features(granted([subscription], now=timezone.now()), feature_ids)
+        grants = filter_grants(list_grants([subscription], now=timezone.now()), feature_ids)
         plan_id = serialize_subscription(subscription)["plan_id"]
         body = {"subscription_id": subscription.public_id, "plan_id": plan_id, "features": grants}
         return Response(SubscriptionGrants(body).data)

@@ -19,7 +19,7 @@ from billing.models import (
     WalletEntry,
 )
 from config.audit import changes_of
-from tests.admin_pages import as_viewer, queries_of, submit, text_of, url
+from tests.admin_pages import as_viewer, count_queries, submit, text_of, url
 from tests.billing.adjusting import START, give, make_coupon, make_credit, make_tax
 from tests.billing.world import D, bill, utc
 from tests.factories import make_customer, make_feature, make_plan, make_subscription, make_version
@@ -309,10 +309,10 @@ def test_list_length_does_not_change_query_count(staff_client, name):
 
     add_rows()
     address = url(f"billing_{name}_changelist")
-    before = queries_of(staff_client, address)
+    before = count_queries(staff_client, address)
     for _ in range(4):
         add_rows()
-    assert queries_of(staff_client, address) == before
+    assert count_queries(staff_client, address) == before
 
 
 def test_transactions_are_exported_as_shown(staff_client, customer):

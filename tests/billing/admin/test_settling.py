@@ -13,7 +13,7 @@ from billing.models import CreditNote, Invoice, NumberSeries, Payment
 from billing.settlement.credit_notes import draft_credit_note, finalize_credit_note
 from billing.settlement.payments import Receipt, record_payment
 from config.admin.search import find
-from tests.admin_pages import as_viewer, queries_of, submit, text_of, url
+from tests.admin_pages import as_viewer, count_queries, submit, text_of, url
 from tests.billing.invoices import later, make_draft, make_finalized
 from tests.billing.world import D
 from tests.factories import make_customer, make_user
@@ -311,19 +311,19 @@ def test_finance_role_records_payments_and_creates_credit_notes():
 @pytest.mark.parametrize("name", ["review", "aging", "payment_changelist", "creditnote_changelist"])
 def test_list_length_does_not_change_query_count(staff_client, name):
     pages()
-    queries = queries_of(staff_client, url(f"billing_{name}"))
+    queries = count_queries(staff_client, url(f"billing_{name}"))
     for _ in range(6):
         pages()
-    assert queries_of(staff_client, url(f"billing_{name}")) == queries
+    assert count_queries(staff_client, url(f"billing_{name}")) == queries
 
 
 def test_payments_and_credits_do_not_change_query_count_of_invoice_page(staff_client):
     invoice = pages()[0]
-    queries = queries_of(staff_client, invoice.get_absolute_url())
+    queries = count_queries(staff_client, invoice.get_absolute_url())
     for number in range(5):
         record_payment(invoice, Receipt(D(1), NOW.date(), reference=f"wire {number}"), now=NOW, by=make_user())
         credit(invoice, "1")
-    assert queries_of(staff_client, invoice.get_absolute_url()) == queries
+    assert count_queries(staff_client, invoice.get_absolute_url()) == queries
 
 
 def test_one_off_draft_shows_who_created_it(staff_client, staff_user):

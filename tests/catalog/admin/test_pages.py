@@ -4,8 +4,8 @@ import pytest
 
 from catalog.features import map_event_name
 from catalog.models import Feature, PlanVersion
-from catalog.publishing import draft_of
-from tests.admin_pages import queries_of, url
+from catalog.publishing import get_or_create_draft
+from tests.admin_pages import count_queries, url
 from tests.factories import (
     NOW,
     make_draft,
@@ -30,7 +30,7 @@ def fill_the_catalog(rounds: int) -> None:
             {"feature": feature},
             free_units={feature: Decimal(5)},
         )
-        draft_of(version.plan, by=None)
+        get_or_create_draft(version.plan, by=None)
         map_event_name(f"wrong-{rounds}-{number}", "api.calls", by=make_user())
 
 
@@ -45,21 +45,21 @@ def test_an_empty_list_shows_what_to_do_next(staff_client, model):
 @pytest.mark.parametrize("model", MODELS)
 def test_list_length_does_not_change_query_count(staff_client, model):
     fill_the_catalog(1)
-    few = queries_of(staff_client, url(f"catalog_{model}_changelist"))
+    few = count_queries(staff_client, url(f"catalog_{model}_changelist"))
     fill_the_catalog(3)
 
-    assert queries_of(staff_client, url(f"catalog_{model}_changelist")) == few
+    assert count_queries(staff_client, url(f"catalog_{model}_changelist")) == few
 
 
 @pytest.mark.parametrize("state", ["draft", "published"])
 def test_prices_of_a_version_do_not_change_query_count(staff_client, state):
     fill_the_catalog(1)
-    few = queries_of(
+    few = count_queries(
         staff_client, url("catalog_planversion_change", PlanVersion.objects.filter(state=state).latest("pk").pk)
     )
     fill_the_catalog(4)
 
-    many = queries_of(
+    many = count_queries(
         staff_client, url("catalog_planversion_change", PlanVersion.objects.filter(state=state).latest("pk").pk)
     )
     assert many == few
@@ -68,11 +68,11 @@ def test_prices_of_a_version_do_not_change_query_count(staff_client, state):
 def test_plans_of_a_feature_do_not_change_query_count(staff_client):
     feature = make_feature()
     make_version({"feature": feature})
-    few = queries_of(staff_client, url("catalog_feature_change", feature.pk))
+    few = count_queries(staff_client, url("catalog_feature_change", feature.pk))
     for _ in range(3):
         make_version({"feature": feature})
 
-    assert queries_of(staff_client, url("catalog_feature_change", feature.pk)) == few
+    assert count_queries(staff_client, url("catalog_feature_change", feature.pk)) == few
 
 
 def test_versions_of_a_plan_do_not_change_query_count(staff_client):
@@ -80,7 +80,7 @@ def test_versions_of_a_plan_do_not_change_query_count(staff_client):
         plan = make_plan()
         for number in range(2, versions + 1):
             PlanVersion.objects.create(plan=plan, number=number, state="published", published_at=NOW)
-        return queries_of(staff_client, url("catalog_plan_change", plan.pk))
+        return count_queries(staff_client, url("catalog_plan_change", plan.pk))
 
     assert queries(6) == queries(2)
 
@@ -89,7 +89,7 @@ def test_tiers_of_a_price_do_not_change_query_count(staff_client):
     def queries(tiers: int) -> int:
         bounds = [(Decimal(n), Decimal(1)) for n in range(1, tiers)]
         price = make_price(version=make_draft(), model="volume", tiers=[*bounds, (None, Decimal(1))])
-        return queries_of(staff_client, url("catalog_price_change", price.pk))
+        return count_queries(staff_client, url("catalog_price_change", price.pk))
 
     assert queries(12) == queries(2)
 

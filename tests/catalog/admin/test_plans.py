@@ -4,7 +4,7 @@ from html import unescape
 import pytest
 
 from catalog.models import PlanVersion, Price
-from catalog.publishing import draft_of
+from catalog.publishing import get_or_create_draft
 from tests.admin_pages import submit, url
 from tests.factories import (
     make_draft,
@@ -125,7 +125,7 @@ def test_a_draft_shows_why_it_cannot_be_published(staff_client):
 
 def test_publishing_shows_the_changes_requires_a_note_and_happens_once(staff_client, staff_user):
     version = make_version({"feature": make_feature(name="Calls"), "unit_amount": Decimal(1)})
-    draft = draft_of(version.plan, by=None, held=True)
+    draft = get_or_create_draft(version.plan, by=None, held=True)
     draft.prices.update(unit_amount=Decimal(2))
     address = url("catalog_planversion_publish_version", draft.pk)
 

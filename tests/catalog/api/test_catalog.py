@@ -16,18 +16,18 @@ METER = {"name": "Tokens", "event_name": "tokens.used", "aggregation": {"type": 
 TOKENS = {"name": "Tokens", "type": "metered", "lookup_key": "tokens", "meter": METER | {"reset_usage": "NEVER"}}
 
 
-def price(plan: Any, **given: Any) -> dict[str, Any]:
+def price(plan: Any, **values: Any) -> dict[str, Any]:
     """Return the body of a monthly fee of $49 in advance, as the client sends it."""
     fee = {
         "entity_type": "PLAN", "entity_id": plan["id"], "type": "FIXED", "billing_model": "FLAT_FEE",
         "billing_period": "MONTHLY", "billing_period_count": 1, "invoice_cadence": "ADVANCE",
         "price_unit_type": "FIAT", "currency": "usd", "amount": "49.00",
     }  # fmt: skip
-    return fee | given
+    return fee | values
 
 
-def usage(plan: Any, feature: Any, **given: Any) -> dict[str, Any]:
-    return price(plan, type="USAGE", invoice_cadence="ARREAR", meter_id=feature["meter_id"], amount="0.0025") | given
+def usage(plan: Any, feature: Any, **values: Any) -> dict[str, Any]:
+    return price(plan, type="USAGE", invoice_cadence="ARREAR", meter_id=feature["meter_id"], amount="0.0025") | values
 
 
 @pytest.fixture
@@ -94,11 +94,11 @@ def test_a_feature_is_copied(api, feature):
 def test_features_are_searched_with_the_filters_of_the_list(api, feature):
     make_feature(name="Calls")
     body = {"feature_ids": [feature["id"], "feat_none"], "limit": 10, "unknown": 1}
-    assert [one["name"] for one in api.post("features/search", body)["items"]] == ["Tokens"]
-    assert [one["name"] for one in api.get("features", name_contains="call")["items"]] == ["Calls"]
+    assert [item["name"] for item in api.post("features/search", body)["items"]] == ["Tokens"]
+    assert [item["name"] for item in api.get("features", name_contains="call")["items"]] == ["Calls"]
     assert api.post("features/search", {"status": "archived"})["items"] == []
     by_name = api.post("features/search", {"sort": [{"field": "name", "direction": "asc"}]})["items"]
-    assert [one["name"] for one in by_name] == ["Calls", "Tokens"]
+    assert [item["name"] for item in by_name] == ["Calls", "Tokens"]
     page = api.get("features", limit=1, offset=1)
     assert (len(page["items"]), page["pagination"]) == (1, {"total": 2, "limit": 1, "offset": 1})
     assert "limit" in api.get("features", limit=0, status=400)["details"]
@@ -114,7 +114,7 @@ def test_prices_are_added_to_a_draft_and_returned_exactly(api, plan, feature):
     per_unit = api.post("prices", usage(plan, feature, lookup_key="tokens-usd"), status=201)
     assert (fee["amount"], fee["currency"], fee["billing_cadence"]) == ("49", "USD", "RECURRING")
     assert (per_unit["amount"], per_unit["meter"]["id"], per_unit["plan_version"]) == ("0.0025", feature["id"], 1)
-    assert [one["id"] for one in api.get(f"plans/{plan['id']}")["prices"]] == [fee["id"], per_unit["id"]]
+    assert [item["id"] for item in api.get(f"plans/{plan['id']}")["prices"]] == [fee["id"], per_unit["id"]]
     assert api.get("prices/lookup/tokens-usd")["id"] == per_unit["id"]
     assert not Price.objects.get(public_id=fee["id"]).version.is_published
 
@@ -166,7 +166,7 @@ def test_bulk_creates_all_prices_or_none(api, plan):
     api.post("prices/bulk", {"items": [price(plan), price({"id": "plan_none"})]}, status=404)
     assert Price.objects.count() == 0
     made = api.post("prices/bulk", {"items": [price(plan), price(plan, currency="EUR")]}, status=201)
-    assert [one["currency"] for one in made["items"]] == ["USD", "EUR"]
+    assert [item["currency"] for item in made["items"]] == ["USD", "EUR"]
 
 
 def test_a_published_price_is_updated_in_a_draft(api):
@@ -175,7 +175,7 @@ def test_a_published_price_is_updated_in_a_draft(api):
     new = api.put(f"prices/{old['id']}", {"amount": "12"})
     assert (new["amount"], new["plan_version"]) == ("12", 2)
     assert api.get(f"prices/{old['id']}")["amount"] == "10"
-    assert [one["id"] for one in api.get("prices", plan_ids=plan.public_id)["items"]] == [new["id"]]
+    assert [item["id"] for item in api.get("prices", plan_ids=plan.public_id)["items"]] == [new["id"]]
     assert api.delete(f"prices/{new['id']}") == {"message": "Price deleted"}
     assert api.delete(f"prices/{old['id']}", status=400)["code"] == "invalid_operation"
 
@@ -185,12 +185,12 @@ def test_a_plan_is_updated_copied_and_archived(api, plan):
     api.post("plans", {"name": "Twin", "lookup_key": "growth"}, status=409)
     assert api.put(f"plans/{plan['id']}", {"description": "For teams"})["description"] == "For teams"
     copy = api.post(f"plans/{plan['id']}/clone", {"name": "Copy"}, status=201)
-    assert [one["amount"] for one in copy["prices"]] == ["49"]
+    assert [item["amount"] for item in copy["prices"]] == ["49"]
     assert api.delete(f"plans/{plan['id']}") == {"message": "Plan archived"}
     added = api.post("prices", price(plan), status=201)  # its draft is there already
     assert added["entity_id"] == plan["id"]
     found = api.post("plans/search", {"status": "published", "expand": "prices"})
-    assert [(one["name"], len(one["prices"])) for one in found["items"]] == [("Copy", 1)]
+    assert [(item["name"], len(item["prices"])) for item in found["items"]] == [("Copy", 1)]
 
 
 def test_the_number_of_plans_does_not_change_query_count(api, django_assert_num_queries):
@@ -213,8 +213,8 @@ def test_an_entitlement_is_created_updated_and_deleted(api, plan, feature):
     assert api.post("entitlements", body, status=409)["code"] == "already_exists"
     assert api.get(f"entitlements/{made['id']}")["feature"]["name"] == "Tokens"
     assert api.put(f"entitlements/{made['id']}", {"usage_limit": None})["usage_limit"] is None
-    assert [one["id"] for one in api.get(f"plans/{plan['id']}/entitlements")["items"]] == [made["id"]]
-    assert [one["id"] for one in api.post("entitlements/search", {"plan_ids": [plan["id"]]})["items"]] == [made["id"]]
+    assert [item["id"] for item in api.get(f"plans/{plan['id']}/entitlements")["items"]] == [made["id"]]
+    assert [item["id"] for item in api.post("entitlements/search", {"plan_ids": [plan["id"]]})["items"]] == [made["id"]]
     assert api.delete(f"entitlements/{made['id']}") == {"message": "Entitlement deleted"}
     assert api.get("entitlements")["items"] == []
 

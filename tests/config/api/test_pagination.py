@@ -12,7 +12,7 @@ from config.api import pagination
 from config.api.filters import Pages
 from customers.models import Customer
 from tests.factories import make_customer, make_plan, make_subscription
-from tests.multiplying import make_many
+from tests.many_rows import make_many
 
 
 def ids_of(page):

@@ -8,8 +8,8 @@ from django.utils import timezone
 from catalog.models import Plan
 from customers.accounts import map_external_id
 from customers.models import Customer, CustomerAlias, Subscription
-from customers.subscriptions import cancel, change_plan, pause, phases
-from tests.admin_pages import as_viewer, queries_of, submit, url
+from customers.subscriptions import cancel, change_plan, get_phases, pause
+from tests.admin_pages import as_viewer, count_queries, submit, url
 from tests.factories import make_customer, make_plan, make_subscription, make_user
 
 pytestmark = pytest.mark.django_db
@@ -59,16 +59,16 @@ def test_a_search_without_result_is_not_an_empty_list(staff_client):
 @pytest.mark.parametrize("model", MODELS)
 def test_list_length_does_not_change_query_count(staff_client, model):
     fill(1)
-    few = queries_of(staff_client, url(f"customers_{model}_changelist"))
+    few = count_queries(staff_client, url(f"customers_{model}_changelist"))
     fill(4)
 
-    assert queries_of(staff_client, url(f"customers_{model}_changelist")) == few
+    assert count_queries(staff_client, url(f"customers_{model}_changelist")) == few
 
 
 def test_content_of_a_customer_page_does_not_change_query_count(staff_client):
-    few = queries_of(staff_client, url("customers_customer_change", fill(1).pk))
+    few = count_queries(staff_client, url("customers_customer_change", fill(1).pk))
 
-    assert queries_of(staff_client, url("customers_customer_change", fill(5).pk)) == few
+    assert count_queries(staff_client, url("customers_customer_change", fill(5).pk)) == few
 
 
 def test_history_of_a_subscription_does_not_change_query_count(staff_client):
@@ -76,7 +76,7 @@ def test_history_of_a_subscription_does_not_change_query_count(staff_client):
         subscription = running()
         for _ in range(changes):
             move(subscription, make_plan())
-        return queries_of(staff_client, url("customers_subscription_change", subscription.pk))
+        return count_queries(staff_client, url("customers_subscription_change", subscription.pk))
 
     assert queries(6) == queries(1)
 
@@ -263,7 +263,7 @@ def test_staff_with_view_permission_only_see_no_buttons_and_cannot_act():
             submit(client, url(f"customers_customer_{verb}", subscription.customer_id), reason="x").status_code == 403
         )
     assert client.get(url("customers_customer_import")).status_code == 403
-    assert phases(subscription).count() == 1
+    assert get_phases(subscription).count() == 1
 
 
 def test_staff_without_a_view_permission_see_and_export_nothing():

@@ -79,11 +79,11 @@ def test_a_customer_is_archived_unless_a_subscription_is_live(api, acme):
 
 def test_customers_are_listed_newest_first_and_searched_by_the_same_filters(api, acme):
     other = make_customer(external_id="other", name="Other", email="X@other.test")
-    assert [one["external_id"] for one in api.get("customers")["items"]] == ["other", "acme"]
-    assert [one["id"] for one in api.get("customers", email="x@OTHER.test")["items"]] == [other.public_id]
+    assert [item["external_id"] for item in api.get("customers")["items"]] == ["other", "acme"]
+    assert [item["id"] for item in api.get("customers", email="x@OTHER.test")["items"]] == [other.public_id]
     body = {"external_ids": ["acme", "nobody"], "limit": 5, "offset": 0}
     found = api.post("customers/search", body)
-    assert ([one["id"] for one in found["items"]], found["pagination"]["total"]) == ([acme["id"]], 1)
+    assert ([item["id"] for item in found["items"]], found["pagination"]["total"]) == ([acme["id"]], 1)
     assert api.post("customers/search", {"customer_ids": [other.public_id]})["items"][0]["name"] == "Other"
     assert api.post("customers/search", {"filters": [{"field": "name"}]}, status=400)["details"]["filters"]
 

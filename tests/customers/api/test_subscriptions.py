@@ -20,11 +20,11 @@ def plan(db: None) -> Plan:
     return draft.plan
 
 
-def body(plan: Plan, **given: Any) -> dict[str, Any]:
+def body(plan: Plan, **values: Any) -> dict[str, Any]:
     return {
         "external_customer_id": "acme", "plan_id": plan.public_id, "currency": "usd", "billing_period": "MONTHLY",
         "billing_cycle": "anniversary", "start_date": "2026-01-31T00:00:00Z",
-    } | given  # fmt: skip
+    } | values  # fmt: skip
 
 
 @pytest.fixture
@@ -44,11 +44,11 @@ def test_a_subscription_publishes_the_plans_draft(api, acme, plan):
 
 def test_calendar_billing_trial_end_and_payment_terms_are_applied(api, plan):
     make_customer(external_id="acme")
-    given = {
+    values = {
         "billing_cycle": "calendar", "end_date": "2030-01-01T00:00:00Z", "trial_period_days": 10,
         "payment_terms": "30 NET", "proration_behavior": "none", "metadata": {"deal": "7"}, "lookup_key": "main",
     }  # fmt: skip
-    made = api.post("subscriptions", body(plan, **given), status=201)
+    made = api.post("subscriptions", body(plan, **values), status=201)
     assert made["billing_anchor"] == "2026-02-01T00:00:00Z"  # the month in which the trial ends
     assert (made["trial_end"], made["end_date"]) == ("2026-02-10T00:00:00Z", "2030-01-01T00:00:00Z")
     stored = Subscription.objects.get()
@@ -114,26 +114,26 @@ def test_a_scheduled_subscription_has_no_period_to_end_with(api, acme, plan):
     }
     for ask, given in asks.items():
         refused = api.post(f"{path}/{ask}", given, status=400)
-        assert "cancelled before it began" in refused["message"]
+        assert "cancelled before it started" in refused["message"]
 
 
 def test_a_subscription_is_paused_and_resumed(api, acme):
     path = f"subscriptions/{acme['id']}"
     paused = api.post(f"{path}/pause", {"reason": "Holiday"})["subscription"]
     assert (paused["subscription_status"], paused["pause_status"]) == ("paused", "active")
-    assert api.post(f"{path}/pause", status=400)["message"] == "It is paused then."
+    assert api.post(f"{path}/pause", status=400)["message"] == "The subscription is already paused at that time."
     assert api.post(f"{path}/resume")["subscription"]["subscription_status"] == "active"
     api.post(f"{path}/resume", status=400)
 
 
 def test_subscriptions_are_listed_and_searched(api, acme, plan):
     other = make_subscription()
-    assert {one["id"] for one in api.get("subscriptions")["items"]} == {acme["id"], other.public_id}
+    assert {item["id"] for item in api.get("subscriptions")["items"]} == {acme["id"], other.public_id}
     for asked in (
         {"external_customer_id": "acme"}, {"plan_id": plan.public_id}, {"customer_id": acme["customer_id"]},
         {"subscription_ids": [acme["id"]]}, {"customer_ids": [acme["customer_id"]], "subscription_status": ["active"]},
     ):  # fmt: skip
-        assert [one["id"] for one in api.post("subscriptions/search", asked)["items"]] == [acme["id"]], asked
+        assert [item["id"] for item in api.post("subscriptions/search", asked)["items"]] == [acme["id"]], asked
     assert api.post("subscriptions/search", {"subscription_status": ["cancelled"]})["items"] == []
     assert api.post("subscriptions/search", {"active_at": "2025-01-01T00:00:00Z"})["items"] == []
 

@@ -18,7 +18,7 @@ from drf_spectacular.generators import SchemaGenerator
 
 from events.access.keys import make_key, revoke
 from events.models import Scope
-from tests.web_server import database_url, forget_what_was_sent, granian
+from tests.web_server import database_url, delete_stored_requests, granian
 
 pytestmark = pytest.mark.django_db  # asks for the database; what the server does there is committed
 
@@ -58,7 +58,7 @@ class Web:
 def web(web_server: str, django_db_blocker: Any) -> Iterator[Web]:
     with django_db_blocker.unblock():
         yield Web(web_server, database_url(), make_keys())
-        forget_what_was_sent()
+        delete_stored_requests()
 
 
 def make_keys() -> dict[str, str]:

@@ -9,7 +9,7 @@ from django.core.cache import cache
 from catalog.features import archive_feature
 from events.fixing.causes import TotalAtRisk, total_at_risk
 from events.models import UsageBucket
-from tests.admin_pages import queries_of, url
+from tests.admin_pages import count_queries, url
 from tests.events.senders import NOON, process, send
 from tests.factories import make_customer, make_feature, make_subscription, make_version
 
@@ -145,12 +145,12 @@ def test_any_number_of_causes_costs_the_same_queries(tokens, staff_client):
     send("wrong.0", tokens=1)
     send("model.usage", customer="stranger-0", tokens=1)
     process()
-    few = queries_of(staff_client, url("events_problem_causes"))
+    few = count_queries(staff_client, url("events_problem_causes"))
     for number in range(1, 15):
         send(f"wrong.{number}", tokens=1)
         send("model.usage", customer=f"stranger-{number}", tokens=1)
     process()
-    assert queries_of(staff_client, url("events_problem_causes")) == few
+    assert count_queries(staff_client, url("events_problem_causes")) == few
 
 
 def test_the_largest_causes_add_up_each_fixed_separately(tokens, staff_client, monkeypatch):
