@@ -28,8 +28,8 @@ def as_viewer(app: str = "catalog") -> Client:
 
 
 def submit(client: Client, address: str, **answers: object) -> Any:
-    """Answer an action's dialog."""
-    return client.post(address, {"_form_submitted": "on", **answers})
+    """Answer an action's dialog, as htmx sends it."""
+    return client.post(address, {"_form_submitted": "on", **answers}, headers={"HX-Request": "true"})
 
 
 def text_of(response: Any) -> str:

@@ -20,8 +20,11 @@ from billing.adjustments.coupons import CannotApply, apply_coupon, check_applica
 from billing.admin.shared import OptionalTab
 from billing.models import CouponApplication, CouponUse
 from billing.money import format_amount
-from config.office.base import OfficeAdmin, ReasonForm, carry_out, moment, page_of, staff
+from config.office.base import OfficeAdmin
+from config.office.dialogs import ReasonForm, carry_out, staff
+from config.office.links import page_of
 from config.office.permissions import ReadOnlyInline
+from config.office.wording import local_day
 from customers.admin import add_customer_action, add_customer_tab, add_subscription_tab
 
 
@@ -53,11 +56,11 @@ class ApplicationsInline(ReadOnlyInline):
 
     @admin.display(description="From")
     def show_start(self, application: CouponApplication) -> str:
-        return moment(application.starts_at)
+        return local_day(application.starts_at)
 
     @admin.display(description="Until")
     def show_end(self, application: CouponApplication) -> str:
-        return moment(application.ended_at)
+        return local_day(application.ended_at)
 
     @admin.display(description="Invoices reduced")
     def show_used(self, application: CouponApplication) -> str:
@@ -243,13 +246,13 @@ class CouponApplicationAdmin(OfficeAdmin):
 
     @display(description="From", ordering="starts_at")
     def show_since(self, application: CouponApplication) -> str:
-        return moment(application.starts_at)
+        return local_day(application.starts_at)
 
     @display(description="State", label={"running": "success", "used": "info", "ended": "warning"})
     def show_state(self, application: CouponApplication) -> tuple[str, str]:
         limit, used = application.coupon.limit, getattr(application, "used", 0)
         if application.ended_at is not None:
-            return "ended", f"Ends {moment(application.ended_at)}"
+            return "ended", f"Ends {local_day(application.ended_at)}"
         return ("used", "Used up") if limit is not None and used >= limit else ("running", "At work")
 
     def facts_of(self, request: HttpRequest, obj: CouponApplication) -> dict[str, Any]:

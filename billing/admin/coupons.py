@@ -18,7 +18,10 @@ from billing.adjustments.coupons import archive_coupon, how_long, off
 from billing.admin.coupon_applications import ApplicationsInline
 from billing.admin.taxes import ArchivedFilter
 from billing.models import Coupon
-from config.office.base import OfficeAdmin, ReasonForm, carry_out, page_of, staff, trimmed
+from config.office.base import OfficeAdmin
+from config.office.dialogs import ReasonForm, carry_out, staff
+from config.office.links import page_of
+from config.office.wording import trim_zeros
 
 FIXED = ("code", "percent_off", "amount_off", "currency", "duration", "periods", "scope", "features", "plans")
 
@@ -40,7 +43,7 @@ class CouponAdmin(OfficeAdmin):
     ordering = ("-pk",)
     autocomplete_fields = ("features", "plans")
     inlines = (AppliedToInline,)
-    readonly_preprocess_fields = {"percent_off": trimmed, "amount_off": trimmed}
+    readonly_preprocess_fields = {"percent_off": trim_zeros, "amount_off": trim_zeros}
     fieldsets = (
         (None, {"fields": (("code", "name"), "percent_off", ("amount_off", "currency"))}),
         ("How long", {"fields": (("duration", "periods"),)}),

@@ -18,12 +18,13 @@ from billing.admin import documents
 from billing.admin.forms.payments import RefundForm
 from billing.admin.pages.credit import describe_effect
 from billing.admin.payments import link
-from billing.admin.shared import NOTE_COLOURS, ReasonForm, answer, money
+from billing.admin.shared import NOTE_COLOURS, money
 from billing.explanation import page
 from billing.models import CreditNote, CreditNoteState
 from billing.settlement.credit_notes import effect_of, finalize_credit_note, void_credit_note
 from billing.settlement.payments import refund, refunded
-from config.office.base import OfficeAdmin, carry_out, staff
+from config.office.base import OfficeAdmin
+from config.office.dialogs import ReasonForm, carry_out, open_page, staff
 from config.office.filters import RangeDateTimeFilter
 from config.office.permissions import WrittenBySystem
 from config.refusals import Refused
@@ -172,8 +173,8 @@ class CreditNoteAdmin(WrittenBySystem, OfficeAdmin):
         try:
             done = finalize_credit_note(note, now=timezone.now(), by=staff(request))
         except Refused as refused:
-            return answer(request, note.get_absolute_url(), str(refused), level=messages.ERROR)
-        return answer(request, done.get_absolute_url(), f"{done} is finalized.")
+            return open_page(request, note.get_absolute_url(), str(refused), level=messages.ERROR)
+        return open_page(request, done.get_absolute_url(), f"{done} is finalized.")
 
     @action(
         description="Record refund",

@@ -28,8 +28,10 @@ from billing.late_usage import decisions
 from billing.models import Invoice, LateAdjustment, LateLimit, LatePolicy, LateState
 from billing.models.late import OPEN_STATES
 from billing.money import format_amount
-from billing.wording import dates, number
-from config.office.base import OfficeAdmin, staff
+from billing.wording import dates
+from config.numbers import number
+from config.office.base import OfficeAdmin
+from config.office.dialogs import staff
 from config.office.filters import RangeDateTimeFilter
 from config.office.permissions import WrittenBySystem
 from config.refusals import Refused

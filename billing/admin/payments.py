@@ -12,10 +12,11 @@ from unfold.decorators import action, display
 from unfold.enums import ActionVariant
 from unfold.forms import BaseDialogForm
 
-from billing.admin.shared import ReasonForm, money
+from billing.admin.shared import money
 from billing.models import Payment, PaymentKind
 from billing.settlement.payments import reverse_payment
-from config.office.base import OfficeAdmin, carry_out, staff
+from config.office.base import OfficeAdmin
+from config.office.dialogs import ReasonForm, carry_out, staff
 from config.office.permissions import NeverChanged
 
 COLOURS = {PaymentKind.PAYMENT: "success", PaymentKind.REVERSAL: "danger", PaymentKind.REFUND: "warning"}

@@ -18,12 +18,13 @@ from unfold.forms import BaseDialogForm
 from unfold.widgets import UnfoldAdminTextInputWidget
 
 from billing.admin.pages import run as run_pages
-from billing.admin.shared import answer, run_money, sums
+from billing.admin.shared import run_money, sums
 from billing.models import BillingRun, RunKind, RunState
 from billing.runs import report
 from billing.runs.billing_run import start_run
 from billing.runs.dry_run import FARTHEST, start_dry_run
 from billing.tasks import enqueue_chunks
+from config.office.dialogs import open_page
 from config.office.filters import RangeDateTimeFilter
 from config.office.permissions import NeverChanged
 
@@ -137,9 +138,9 @@ class BillingRunAdmin(NeverChanged, ModelAdmin):
         run = start_run(as_of=now, now=now, kind=RunKind.MANUAL, by=request.user)  # type: ignore[arg-type]  # staff
         if run is None:
             here = reverse("admin:billing_billingrun_changelist")
-            return answer(request, here, "Nothing is due: every ended period is invoiced.", level=messages.INFO)
+            return open_page(request, here, "Nothing is due: every ended period is invoiced.", level=messages.INFO)
         enqueue_chunks(run)
-        return answer(request, run.get_absolute_url(), "The run has begun.")
+        return open_page(request, run.get_absolute_url(), "The run has begun.")
 
     @action(
         description="Dry run",
@@ -157,7 +158,7 @@ class BillingRunAdmin(NeverChanged, ModelAdmin):
         by: Any = request.user
         run = start_dry_run(as_of=form.cleaned_data["as_of"], now=timezone.now(), by=by)
         enqueue_chunks(run)
-        return answer(request, run.get_absolute_url(), "The dry run has begun.")
+        return open_page(request, run.get_absolute_url(), "The dry run has begun.")
 
 
 def _linked(number: int, model: str, query: str) -> SafeString | str:

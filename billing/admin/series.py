@@ -9,7 +9,9 @@ from unfold.forms import BaseDialogForm
 
 from billing.invoicing.numbering import make_default
 from billing.models import NumberSeries
-from config.office.base import AuditedHistory, carry_out, page_of, staff
+from config.office.base import AuditedHistory
+from config.office.dialogs import carry_out, staff
+from config.office.links import page_of
 
 
 @admin.register(NumberSeries)

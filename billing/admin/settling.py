@@ -12,12 +12,11 @@ from unfold.enums import ActionVariant
 from unfold.forms import BaseDialogForm
 
 from billing.admin.forms.payments import PaymentForm
-from billing.admin.shared import ReasonForm, answer
 from billing.lifecycle import review, void
 from billing.models import Invoice, InvoiceKind, InvoiceState
 from billing.settlement.credit_notes import left_to_credit
 from billing.settlement.payments import record_payment
-from config.office.base import staff
+from config.office.dialogs import ReasonForm, open_page, staff
 from config.refusals import Refused
 
 ACTIONS = ("pay_one", "credit_one", "edit_one", "hold_one", "release_one", "delete_draft_one")
@@ -66,10 +65,10 @@ class SettlingActions:
         try:
             payment = record_payment(invoice, form.receipt(), now=timezone.now(), by=staff(request))
         except Refused as refused:
-            return answer(request, invoice.get_absolute_url(), str(refused), level=messages.ERROR)
+            return open_page(request, invoice.get_absolute_url(), str(refused), level=messages.ERROR)
         done = payment.invoice
         said = f"{done} is paid." if done.state == InvoiceState.PAID else f"The payment of {done} is recorded."
-        return answer(request, done.get_absolute_url(), said)
+        return open_page(request, done.get_absolute_url(), said)
 
     @action(description="Credit note", icon="undo", permissions=["credit"])
     def credit_one(self, request: HttpRequest, object_id: int) -> HttpResponse:
@@ -125,8 +124,8 @@ class SettlingActions:
         try:
             void.delete_draft(invoice)
         except Refused as refused:
-            return answer(request, invoice.get_absolute_url(), str(refused), level=messages.ERROR)
-        return answer(request, reverse("admin:billing_invoice_changelist"), said)
+            return open_page(request, invoice.get_absolute_url(), str(refused), level=messages.ERROR)
+        return open_page(request, reverse("admin:billing_invoice_changelist"), said)
 
     def _change(
         self, request: HttpRequest, object_id: int, change: Any, said: str, *, signed: bool = True, **given: Any
@@ -137,5 +136,5 @@ class SettlingActions:
         try:
             changed = change(invoice, now=timezone.now(), **given)
         except Refused as refused:
-            return answer(request, invoice.get_absolute_url(), str(refused), level=messages.ERROR)
-        return answer(request, changed.get_absolute_url(), said.format(changed))
+            return open_page(request, invoice.get_absolute_url(), str(refused), level=messages.ERROR)
+        return open_page(request, changed.get_absolute_url(), said.format(changed))

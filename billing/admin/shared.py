@@ -4,18 +4,16 @@ from collections.abc import Iterable
 from decimal import Decimal
 from typing import Any
 
-from django import forms
-from django.contrib import messages
 from django.forms.formsets import INITIAL_FORM_COUNT, TOTAL_FORM_COUNT
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import HttpRequest
 from django.shortcuts import get_object_or_404
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
-from unfold.forms import BaseDialogForm, PaginationInlineFormSet
-from unfold.widgets import UnfoldAdminTextareaWidget
+from unfold.forms import PaginationInlineFormSet
 
 from billing.models import BillingRun, CreditNoteState, Invoice, InvoiceState
 from billing.money import format_amount
+from config.office.dialogs import ReasonForm
 
 STATE_LABELS = {
     InvoiceState.DRAFT: "info",
@@ -43,22 +41,6 @@ def sums(amounts: Iterable[tuple[str, Decimal]]) -> str:
 def run_money(run: BillingRun) -> str:
     """Write what a run invoiced, or would invoice, by currency."""
     return sums((currency, Decimal(amount)) for currency, amount in run.amounts.items())
-
-
-def answer(request: HttpRequest, url: str, said: str, *, level: int = messages.SUCCESS) -> HttpResponse:
-    """Say what was done and lead on to a page, from a dialog or a plain form."""
-    messages.add_message(request, level, said)
-    if request.headers.get("HX-Request"):
-        return HttpResponse(headers={"HX-Redirect": url})
-    return HttpResponseRedirect(url)
-
-
-class ReasonForm(BaseDialogForm):
-    """Ask for the reason of what can't be undone."""
-
-    reason = forms.CharField(
-        max_length=255, widget=UnfoldAdminTextareaWidget(attrs={"rows": 2}), help_text="Kept with the invoice."
-    )
 
 
 class VoidForm(ReasonForm):

@@ -14,9 +14,9 @@ from unfold.enums import ActionVariant
 from unfold.forms import BaseDialogForm
 
 from billing.admin.findings import outcome
-from billing.admin.shared import answer
 from billing.models import BillingState
 from billing.runs.billing_run import Tally, bill_subscriptions
+from config.office.dialogs import open_page
 from config.office.filters import RangeDateTimeFilter
 from config.office.permissions import WrittenBySystem
 
@@ -112,7 +112,7 @@ class BillingStateAdmin(WrittenBySystem, ModelAdmin):
     )
     def retry_one(self, request: HttpRequest, form: BaseDialogForm, object_id: int) -> HttpResponse:
         said, level = outcome(_retry(BillingState.objects.filter(pk=object_id)))
-        return answer(request, reverse("admin:billing_billingstate_change", args=[object_id]), said, level=level)
+        return open_page(request, reverse("admin:billing_billingstate_change", args=[object_id]), said, level=level)
 
 
 def _retry(chosen: QuerySet[BillingState]) -> Tally:

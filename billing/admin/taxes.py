@@ -15,8 +15,11 @@ from unfold.enums import ActionVariant
 from billing.adjustments.tax_rates import set_archived
 from billing.admin.shared import OptionalTab
 from billing.models import TaxAssignment, TaxRate
-from billing.wording import number
-from config.office.base import OfficeAdmin, OptionalReasonForm, ReasonForm, carry_out, page_of, staff, trimmed
+from config.numbers import number
+from config.office.base import OfficeAdmin
+from config.office.dialogs import OptionalReasonForm, ReasonForm, carry_out, staff
+from config.office.links import page_of
+from config.office.wording import trim_zeros
 from customers.admin import add_customer_tab, add_subscription_tab
 
 
@@ -89,7 +92,7 @@ class TaxRateAdmin(OfficeAdmin):
     search_help_text = "Code, name or id"
     ordering = ("code",)
     inlines = (AssignmentsInline,)
-    readonly_preprocess_fields = {"percentage": trimmed}
+    readonly_preprocess_fields = {"percentage": trim_zeros}
     fieldsets = (
         (None, {"fields": (("code", "name"), ("percentage", "is_inclusive"), "country", "description")}),
         ("Where it stands", {"fields": (("archived_at", "public_id", "created_at"),)}),

@@ -23,9 +23,12 @@ from billing.admin.shared import OptionalTab, money
 from billing.models import CreditGrant, EntryKind, Invoice, Wallet, WalletEntry, WalletState
 from billing.money import format_amount
 from billing.settlement.wallets import change_wallet, close_wallet, grant, save_new, take_back, wallet_for
-from config.office.base import OfficeAdmin, carry_out, moment, page_of, staff
+from config.office.base import OfficeAdmin
+from config.office.dialogs import carry_out, staff
 from config.office.filters import RangeDateTimeFilter
+from config.office.links import page_of
 from config.office.permissions import NeverChanged, ReadOnlyInline
+from config.office.wording import local_day
 from customers.admin import add_customer_action, add_customer_tab
 from customers.models import Customer
 
@@ -70,7 +73,7 @@ class GrantsInline(WalletInline):
 
     @admin.display(description="Expires")
     def show_expiry(self, row: CreditGrant) -> str:
-        return moment(row.expires_at) if row.expires_at else "never"
+        return local_day(row.expires_at) if row.expires_at else "never"
 
 
 class EntriesInline(WalletInline):
@@ -231,7 +234,7 @@ class WalletAdmin(OfficeAdmin):
     @display(description="Next to expire", ordering="expiring_at")
     def show_expiry(self, wallet: Wallet) -> str:
         at = getattr(wallet, "expiring_at", None)
-        return moment(at) if at else "–"
+        return local_day(at) if at else "–"
 
     @display(description="State", ordering="state", label=STATE_COLOURS)
     def show_state(self, wallet: Wallet) -> tuple[str, str]:

@@ -14,7 +14,7 @@ from config.api.openapi import listed, operation
 from config.api.views import ApiView, get_or_404, read_body
 from config.webhooks.endpoints import (
     change_endpoint,
-    make_endpoint,
+    create_endpoint,
     remove_endpoint,
     rotate_secret,
     send_again,
@@ -96,7 +96,7 @@ class Endpoints(ApiView):
     def post(self, request: Request) -> Response:
         body = read_body(request, EndpointIn)
         try:
-            endpoint = make_endpoint(by=None, **_columns(body))
+            endpoint = create_endpoint(by=None, **_columns(body))
         except TargetRefused as refused:
             raise invalid({"url": [str(refused)]}) from refused
         endpoint.refresh_from_db()

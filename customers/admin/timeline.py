@@ -1,4 +1,4 @@
-"""What a subscription's page draws: its phases in order, and the billing periods ahead."""
+"""The phases and upcoming billing periods on a subscription's page."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,7 +12,7 @@ PERIODS_SHOWN = 9  # the current one and the next eight
 
 @dataclass(frozen=True, slots=True)
 class Timeline:
-    """The phases that hold, each with whether it is over, running or ahead, and those that no longer hold."""
+    """The current phases, each with "over", "now" or "ahead", and the superseded phases."""
 
     phases: list[tuple[str, SubscriptionPhase]]
     superseded: list[SubscriptionPhase]
@@ -31,8 +31,8 @@ def timeline_of(subscription: Subscription, now: datetime) -> Timeline:
     )
 
 
-def coming_periods(subscription: Subscription, now: datetime) -> list[Period]:
-    """List the current billing period and the next eight, fewer where the subscription ends. Empty once it has."""
+def upcoming_periods(subscription: Subscription, now: datetime) -> list[Period]:
+    """Return the current billing period and the next eight, fewer if the subscription ends before."""
     if subscription.ended_at is not None and subscription.ended_at <= max(now, subscription.started_at):
         return []
     periods = []

@@ -17,7 +17,6 @@ from customers.subscriptions.change import (
     withdraw_scheduled_change,
 )
 from customers.subscriptions.phases import (
-    ReasonRequired,
     all_phases,
     current_period,
     phase_at,
@@ -44,7 +43,6 @@ __all__ = [
     "NotPaused",
     "NotYetStarted",
     "NothingScheduled",
-    "ReasonRequired",
     "SubscriptionEnded",
     "VersionNotPublished",
     "all_phases",

@@ -7,14 +7,10 @@ from django.contrib.auth.models import User
 from django.db.models import Q, QuerySet
 
 from config.audit import recorded
-from config.refusals import Refused
+from config.refusals import ReasonRequired
 from customers.models import Subscription, SubscriptionPhase
 from customers.periods import Interval, Period, Schedule, period_containing
 from customers.subscriptions.chain import Chain, PhaseSpan, first_difference
-
-
-class ReasonRequired(Refused):
-    """The change reaches back before now, so it needs a reason."""
 
 
 def phases(subscription: Subscription) -> QuerySet[SubscriptionPhase]:

@@ -42,7 +42,7 @@ class InboxRequest(models.Model):
                 operation=pgtrigger.Insert,
                 when=pgtrigger.Before,
                 func="""
-                    IF cardinality(NEW.event_ids) = 1 THEN  -- much quicker, for single requests
+                    IF cardinality(NEW.event_ids) = 1 THEN  -- by far the quickest, and what single requests are
                         NEW.ids := ARRAY[nextval('events_arrival')];
                     ELSE
                         NEW.ids := ARRAY(

@@ -191,7 +191,7 @@ def test_every_fault_is_listed_with_its_price_and_field():
 def test_an_empty_version_is_not_published():
     draft = make_draft(make_plan(published=False, name="Starter"))
 
-    assert faults(draft) == ["Starter v1: prices: there are neither prices nor free tiers: nothing to sell."]
+    assert faults(draft) == ["Starter v1: prices: the version has no prices and no free tiers."]
 
 
 def test_the_last_tier_must_be_open():

@@ -12,7 +12,8 @@ from unfold.widgets import UnfoldAdminDecimalFieldWidget, UnfoldAdminSelectWidge
 
 from billing.models import CreditGrant, EntryKind, GrantKind, Wallet
 from billing.money import format_amount, known_currency
-from config.office.base import ReasonForm, moment
+from config.office.dialogs import ReasonForm
+from config.office.wording import local_day
 from customers.admin.forms import DayInput
 from customers.models import Customer
 
@@ -65,7 +66,7 @@ class CustomerGrantForm(GrantForm):
 class GrantChoice(forms.ModelChoiceField):
     def label_from_instance(self, obj: CreditGrant) -> str:
         left = format_amount(obj.remaining, obj.wallet.currency)
-        until = f", until {moment(obj.expires_at)}" if obj.expires_at else ""
+        until = f", until {local_day(obj.expires_at)}" if obj.expires_at else ""
         return f"{left} left of {obj}{until}: {obj.reason}"
 
 

@@ -31,7 +31,7 @@ from billing.settlement.credit_notes import (
     refuse_over_total,
     totals_of,
 )
-from config.office.base import staff
+from config.office.dialogs import staff
 from config.refusals import Refused
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from django.views.decorators.http import require_POST
 
-from billing.admin.shared import answer, sums
+from billing.admin.shared import sums
 from billing.models import LineKind, MonthEndReport
 from billing.money import format_amount
 from billing.month_end import background
@@ -23,6 +23,7 @@ from billing.month_end.revenue import CurrencyBooks, books
 from billing.month_end.totals import ChunkTotals, calculate_all
 from billing.month_end.usage import BILLED, STATUS_LABELS, UsageStatus
 from billing.tasks import enqueue_month_ends
+from config.office.dialogs import open_page
 from config.office.files import table_file
 from events.fixing.causes import total_at_risk
 
@@ -101,7 +102,7 @@ def work_out_anew(page: "InvoiceAdmin", request: HttpRequest) -> HttpResponse:
     enqueue_month_ends()
     if request.headers.get("HX-Request"):
         return progress(page, request)
-    return answer(request, _address(month), f"{month.first:%B %Y} is being worked out.")
+    return open_page(request, _address(month), f"{month.first:%B %Y} is being worked out.")
 
 
 def progress(page: "InvoiceAdmin", request: HttpRequest) -> HttpResponse:

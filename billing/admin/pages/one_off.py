@@ -25,8 +25,8 @@ from unfold.widgets import (
 from billing.lifecycle.one_off import Item, Terms, create_one_off, preview_one_off, update_one_off
 from billing.models import Invoice, InvoiceKind, InvoiceLine, LineKind, NumberSeries, SeriesUse
 from billing.money import format_amount
-from billing.wording import number
-from config.office.base import staff
+from config.numbers import number
+from config.office.dialogs import staff
 from config.refusals import Refused
 from customers.admin import add_customer_action
 from customers.admin.forms import DayInput

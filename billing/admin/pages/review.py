@@ -17,7 +17,7 @@ from billing.explanation.text import timezone_of
 from billing.lifecycle.review import Outcome, finalize_many, most_changed_first, waiting, why_not, with_before
 from billing.models import Invoice
 from billing.wording import dates
-from config.office.base import staff
+from config.office.dialogs import staff
 from config.office.files import table_file
 from customers.periods import Period
 

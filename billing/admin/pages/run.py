@@ -11,11 +11,12 @@ from django.utils import timezone
 from django.views.decorators.http import require_POST
 
 from billing.admin.findings import COLUMNS, outcome
-from billing.admin.shared import answer, run_money
+from billing.admin.shared import run_money
 from billing.models import BillingRun, RunKind, RunState
 from billing.runs import report
 from billing.runs.billing_run import CHUNK_SIZE, bill_subscriptions
 from billing.tasks import retry_subscriptions
+from config.office.dialogs import open_page
 from config.office.files import export
 
 if TYPE_CHECKING:
@@ -73,11 +74,13 @@ def retry(page: "BillingRunAdmin", request: HttpRequest, run_id: int) -> HttpRes
     if len(chosen) > MOST_AT_ONCE:
         for first in range(0, len(chosen), CHUNK_SIZE):
             retry_subscriptions.delay(chosen[first : first + CHUNK_SIZE])
-        return answer(request, here, f"{len(chosen):,} subscriptions are being billed again. Reload to see what came.")
+        return open_page(
+            request, here, f"{len(chosen):,} subscriptions are being billed again. Reload to see what came."
+        )
     if not chosen:
-        return answer(request, here, "Nothing waits any more.", level=messages.INFO)
+        return open_page(request, here, "Nothing waits any more.", level=messages.INFO)
     said, level = outcome(bill_subscriptions(chosen, as_of=timezone.now(), retrying=True))
-    return answer(request, here, said, level=level)
+    return open_page(request, here, said, level=level)
 
 
 def panel(request: HttpRequest, run: BillingRun) -> dict[str, Any]:

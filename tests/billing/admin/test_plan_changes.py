@@ -128,7 +128,7 @@ def test_choosing_a_plan_shows_its_price_in_the_browser(admin_browser, subscript
     dialog.get_by_text("$20.00 more").wait_for()
     dialog.get_by_label("Reason").fill("Outgrew it")
     dialog.get_by_role("button", name="Change plan").click()
-    page.get_by_text("Moved to Dearer.").wait_for()
+    page.get_by_text("Plan changed to Dearer.").wait_for()
     assert subscription.phases.count() > 1
 
 

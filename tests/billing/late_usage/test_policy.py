@@ -7,9 +7,9 @@ from billing.late_usage.decisions import approve, ignore, reopen_ignored
 from billing.late_usage.policy import Policy, decide
 from billing.lifecycle.finalize import finalize_due
 from billing.models import LateAdjustment, LateLimit, LatePolicy, LateState
-from billing.refusals import ReasonMissing
 from billing.runs.late_usage import credit_reductions
 from billing.settlement.payments import pay_the_rest
+from config.refusals import ReasonRequired
 from events.diagnosis import StepKey, diagnose
 from events.ledger.voiding import void_event
 from events.models import Event
@@ -110,7 +110,7 @@ def test_an_ignored_difference_stays_ignored_and_later_ones_count_from_there(sub
     arrive_many(2, IN_SEPTEMBER)
     work_late(IN_OCTOBER)
     pk = adjustments(subscription)[0].pk
-    with pytest.raises(ReasonMissing):
+    with pytest.raises(ReasonRequired):
         ignore([pk], reason=" ", by=None, now=IN_OCTOBER)
     [gone] = ignore([pk], reason="Our outage made them late", by=make_user(), now=IN_OCTOBER)
     assert (gone.state, gone.reason) == ("ignored", "Our outage made them late")

@@ -1,4 +1,4 @@
-"""Endpoints are kept over the API: the secret is shown once, and every delivery can be looked at and sent again."""
+"""Webhooks in the API: the secret is shown once, and every delivery can be read and sent again."""
 
 import json
 from datetime import UTC, datetime, timedelta

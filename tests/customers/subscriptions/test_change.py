@@ -8,6 +8,7 @@ from django.db.models import Q
 from catalog.models import Plan, PlanVersion
 from catalog.publishing import draft_of
 from config.audit import changes_of
+from config.refusals import ReasonRequired
 from customers.models import Subscription, SubscriptionPhase
 from customers.subscriptions import (
     CannotPause,
@@ -16,7 +17,6 @@ from customers.subscriptions import (
     NothingScheduled,
     NotPaused,
     NotYetStarted,
-    ReasonRequired,
     SubscriptionEnded,
     all_phases,
     cancel,

@@ -131,7 +131,7 @@ def test_the_first_subscription_publishes_the_draft():
 
 
 def test_a_draft_that_can_not_be_published_makes_no_subscription():
-    with pytest.raises(ValidationError, match="nothing to sell"):
+    with pytest.raises(ValidationError, match="no prices and no free tiers"):
         make_subscription(plan=make_draft().plan)
     assert not Subscription.objects.exists()
 
