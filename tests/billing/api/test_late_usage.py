@@ -99,7 +99,7 @@ def test_a_late_adjustment_shows_what_was_already_credited(api):
     for event in Event.objects.filter(event_id__in=ids):
         void_event(event, reason="A mistake", now=OCTOBER)
     work_late(IN_OCTOBER)
-    # $1.00 was charged and $0.75 of it credited: $0.25 are left to give back.
+    # $1.00 was charged and $0.75 of it credited: $0.25 is still to be credited.
     [item] = api.get("late-adjustments", credited=True)["items"]
     told = {name: item[name] for name in ("amount_before", "amount_credited", "amount_after", "amount")}
     assert told == {"amount_before": "0.25", "amount_credited": "0.75", "amount_after": "0.00", "amount": "-0.25"}
