@@ -163,15 +163,15 @@ def test_a_duplicate_of_an_archived_feature_is_active():
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"aggregation": "sum"}, "Name the aggregation field"),
-        ({"aggregation": "sum_with_multiplier", "field": "x"}, "needs a multiplier above 0"),
-        ({"event_name": " api.calls"}, "must not begin or end with a blank"),
-        ({"unit_singular": "call"}, "singular and in the plural"),
+        ({"aggregation": "sum"}, "Enter the aggregation field"),
+        ({"aggregation": "sum_with_multiplier", "field": "x"}, "needs a positive multiplier"),
+        ({"event_name": " api.calls"}, "must not start or end with a space"),
+        ({"unit_singular": "call"}, "singular and the plural"),
         ({"kind": "boolean"}, "others neither"),
-        ({"filters": ["model"]}, "Write the filters as an object"),
-        ({"filters": {"model": "gpt-4"}}, "Give the values of model as a list of texts"),
-        ({"filters": {"size": [1]}}, "Give the values of size as a list of texts"),
-        ({"aggregation": "count", "multiplier": Decimal(2)}, "other aggregations take none"),
+        ({"filters": ["model"]}, "Enter the filters as an object"),
+        ({"filters": {"model": "gpt-4"}}, "Enter the values of model as a list of strings"),
+        ({"filters": {"size": [1]}}, "Enter the values of size as a list of strings"),
+        ({"aggregation": "count", "multiplier": Decimal(2)}, "Others have none"),
     ],
 )
 def test_an_invalid_meter_is_refused_with_a_message(wrong, message):

@@ -183,8 +183,8 @@ def test_every_problem_is_listed_with_its_price_and_field():
 
     assert faults(draft) == [
         "Tokens (USD, monthly): tiers: Graduated needs tiers.",
-        "Calls (XXA, monthly): currency: XXA is not a currency that is in use.",
-        "Calls (XXA, monthly): tiers: Per unit takes no tiers.",
+        "Calls (XXA, monthly): currency: XXA isn't a currency in use.",
+        "Calls (XXA, monthly): tiers: Per unit can't have tiers.",
     ]
 
 
@@ -201,7 +201,8 @@ def test_the_last_tier_must_be_unlimited():
     )
 
     assert faults(draft) == [
-        "Tokens (USD, monthly): tiers: the last tier must be open (leave “up to” empty); usage above 1000 has no price."
+        "Tokens (USD, monthly): tiers: the last tier must be unlimited (leave “up to” blank): "
+        "usage above 1000 has no price."
     ]
 
 
@@ -211,7 +212,7 @@ def test_two_usage_prices_of_a_feature_on_the_same_terms_are_refused():
     make_price(version=draft, feature=calls)
     make_price(version=draft, feature=calls, currency="EUR")
 
-    assert faults(draft) == ["Calls (USD, monthly): feature: it has two prices on these terms."]
+    assert faults(draft) == ["Calls (USD, monthly): feature: it has two prices with the same currency and interval."]
 
 
 def test_only_active_metered_features_can_have_prices():
@@ -220,7 +221,7 @@ def test_only_active_metered_features_can_have_prices():
     make_price(version=draft, feature=make_feature(name="Old", state="archived", archived_at=NOW))
 
     assert faults(draft) == [
-        "SSO (USD, monthly): feature: SSO is not metered, so it has no usage to price.",
+        "SSO (USD, monthly): feature: SSO isn't metered, so it has no usage to price.",
         "Old (USD, monthly): feature: Old is archived: activate it, or remove the price.",
     ]
 
@@ -231,7 +232,8 @@ def test_a_percentage_price_needs_a_feature_with_values():
     make_price(version=draft, feature=calls, model="percentage", rate_percent=Decimal("2.5"))
 
     assert faults(draft) == [
-        "Calls (USD, monthly): pricing model: a percentage needs values to take it of, and Calls only counts."
+        "Calls (USD, monthly): pricing model: a percentage price needs a feature with numeric values, "
+        "and Calls only counts."
     ]
 
 
@@ -247,8 +249,8 @@ def test_tiers_have_either_amounts_or_rates():
     PriceTier.objects.create(price=other, rate_percent=Decimal(3))
 
     assert faults(price.version) == [
-        "Volume (USD, monthly): tiers: the tier up to 10 has a unit amount; a graduated percentage takes a rate.",
-        "Other (USD, monthly): tiers: the tier without end has a rate; only a graduated percentage takes one.",
+        "Volume (USD, monthly): tiers: the tier up to 10 has a unit amount, but a graduated percentage needs a rate.",
+        "Other (USD, monthly): tiers: the unlimited tier has a rate, which only a graduated percentage uses.",
     ]
 
 
@@ -258,6 +260,6 @@ def test_a_free_tier_must_fit_its_feature():
     make_entitlement(version=draft, feature=make_feature(name="Support", kind="static"), free_units=None)
 
     assert faults(draft) == [
-        "Free tier of SSO: free units: SSO is not metered, so there is nothing to count.",
-        "Free tier of Support: static value: Support is a fixed value: say which.",
+        "Free tier of SSO: free units: SSO isn't metered, so it has no units.",
+        "Free tier of Support: static value: Support is a fixed value: enter the value.",
     ]

@@ -18,20 +18,20 @@ pytestmark = pytest.mark.django_db
         (
             {"event_name": "chat", "field": "tokens", "filters": {"model": ["a", "b"], "region": ["eu"]}},
             (
-                "Adds up “tokens” of every “chat” event whose model is a or b and whose region is eu; "
+                "Sums “tokens” of every “chat” event whose model is a or b and whose region is eu; "
                 "starts at 0 each billing period."
             ),
         ),
         (
             {"event_name": "storage", "field": "gb", "aggregation": "latest", "reset": "cumulative"},
             (
-                "Takes the latest “gb” of the “storage” events; the running total of the customer's whole history, "
-                "billed anew every period."
+                "Takes the latest “gb” of the “storage” events; the running total of the customer's whole history "
+                "is billed every period."
             ),
         ),
         (
             {"event_name": "seen", "field": "user_id", "aggregation": "unique_count"},
-            "Counts the different values of “user_id” in the “seen” events; starts at 0 each billing period.",
+            "Counts the distinct values of “user_id” in the “seen” events; starts at 0 each billing period.",
         ),
         (
             {
@@ -40,9 +40,9 @@ pytestmark = pytest.mark.django_db
                 "aggregation": "sum_with_multiplier",
                 "multiplier": Decimal("0.001"),
             },
-            "Adds up “ms” × 0.001 of every “cpu” event; starts at 0 each billing period.",
+            "Sums “ms” × 0.001 of every “cpu” event; starts at 0 each billing period.",
         ),
-        ({"kind": "boolean"}, "Switched on or off by the plan; no events feed it."),
+        ({"kind": "boolean"}, "Switched on or off by the plan. Events don't affect it."),
     ],
 )
 def test_a_feature_is_described_by_what_it_counts(feature, sentence):

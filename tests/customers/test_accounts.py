@@ -66,7 +66,7 @@ def test_a_customer_with_live_subscriptions_is_not_archived():
     ("field", "value", "message"),
     [
         ("timezone", "Mars/Olympus", "not a time zone"),
-        ("currency", "usd", "three ISO 4217 capitals"),
+        ("currency", "usd", "three-letter ISO 4217 code"),
         ("external_id", " acme", "start or end with a space"),
         ("email", "nobody", "valid email"),
     ],
