@@ -6,6 +6,7 @@ from datetime import datetime
 
 from django.contrib.auth.models import User
 from django.db import connection
+from django_celery_beat.models import PeriodicTask
 
 from billing.demo.clients import PRINTED
 from billing.models import BillingRun, Invoice, InvoiceKind, InvoiceState, RunKind, RunState
@@ -24,8 +25,6 @@ BILLING_TASKS = ("billing.tasks.run_billing", "billing.tasks.finalize_due")
 def forget_missed_schedules(now: datetime) -> None:
     """Have beat not catch up on billing that it missed while nothing ran: usage of that time is yet to be sent."""
     if "django_celery_beat_periodictask" in connection.introspection.table_names():
-        from django_celery_beat.models import PeriodicTask
-
         PeriodicTask.objects.filter(task__in=BILLING_TASKS).update(last_run_at=now)
 
 

@@ -77,7 +77,7 @@ def _describe_connection_error(url: str, error: str) -> str:
 
 def check_redis(url: str) -> None:
     """Ping Redis. Raises StartupProblem if the URL is malformed or Redis doesn't respond within five seconds."""
-    import redis  # takes a quarter of a second, which commands without Redis needn't wait
+    import redis  # noqa: PLC0415  takes a quarter of a second, which commands without Redis needn't wait
 
     try:
         client = redis.Redis.from_url(url, socket_connect_timeout=5, socket_timeout=5)

@@ -6,7 +6,9 @@ from datetime import timedelta
 import openpyxl
 import pytest
 from django.contrib.auth.models import Permission
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
@@ -93,8 +95,6 @@ def test_list_shows_totals_with_currency_and_searches_customers(staff_client, ma
 
 def test_list_length_does_not_change_query_count(staff_client, make_invoiced, django_assert_max_num_queries):
     make_invoiced(1)
-    from django.db import connection
-    from django.test.utils import CaptureQueriesContext
 
     page(staff_client, LIST)
     with CaptureQueriesContext(connection) as few:
@@ -105,9 +105,6 @@ def test_list_length_does_not_change_query_count(staff_client, make_invoiced, dj
 
 
 def test_number_of_upcoming_invoices_does_not_change_query_count(staff_client, plan, django_assert_max_num_queries):
-    from django.db import connection
-    from django.test.utils import CaptureQueriesContext
-
     url = reverse("admin:billing_upcoming")
     make_subscription(customer=make_customer(), plan=plan, starts_at=START, now=START)
     page(staff_client, url)

@@ -8,6 +8,7 @@ from billing.late_usage.policy import Policy, decide
 from billing.lifecycle.finalize import finalize_due
 from billing.models import LateAdjustment, LateLimit, LatePolicy, LateState
 from billing.runs.late_usage import credit_reductions
+from billing.settlement.credit_notes import void_credit_note
 from billing.settlement.payments import pay_the_rest
 from config.refusals import ReasonRequired
 from events.diagnosis import StepKey, diagnose
@@ -139,8 +140,6 @@ def test_the_policy_can_credit_reductions_on_their_own_invoice(subscription):
 
 
 def test_a_void_credit_note_leaves_the_reduction_to_staff(subscription):
-    from billing.settlement.credit_notes import void_credit_note
-
     LatePolicy.objects.create(less_due="credit_note")
     [first, *_] = arrive_many(4, IN_SEPTEMBER)
     invoice_at(OCTOBER)

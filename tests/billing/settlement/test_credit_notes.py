@@ -2,6 +2,8 @@
 
 import pytest
 from django.db import Error, IntegrityError, connection, transaction
+from django.db import connection as default
+from django.test.utils import CaptureQueriesContext
 
 from billing.lifecycle.finalize import MoneyAttached, finalize
 from billing.lifecycle.void import mark_paid, void
@@ -336,9 +338,6 @@ def test_postgresql_refuses_lines_beyond_what_was_charged():
 
 
 def test_drafting_costs_the_same_queries_whatever_the_number_of_lines(django_assert_max_num_queries):
-    from django.db import connection as default
-    from django.test.utils import CaptureQueriesContext
-
     short, long = make_finalized("1", "1"), make_finalized(*["1"] * 20)
     draft(make_finalized("1"), "1")
     with CaptureQueriesContext(default) as few:

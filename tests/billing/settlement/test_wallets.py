@@ -7,6 +7,7 @@ from decimal import Decimal
 import pytest
 from django.db import Error, connection, connections, transaction
 from django.db.models import Sum
+from django.test.utils import CaptureQueriesContext
 
 from billing.invoicing.upcoming import upcoming
 from billing.lifecycle.finalize import finalize, finalize_due
@@ -332,8 +333,6 @@ def test_two_runs_of_the_expiry_write_off_once():
 
 
 def test_finalizing_many_costs_no_more_queries_for_credit(customer):
-    from django.test.utils import CaptureQueriesContext
-
     def queries(count):
         for _ in range(count):
             owner = make_customer()
