@@ -77,8 +77,8 @@ class Subscriptions(ApiView):
         customer = customer_of_body(body)
         with transaction.atomic():
             subscription = self._subscribe(customer, body, now)
-            for beginning in start_hooks:
-                beginning(subscription, body, now=now)
+            for start_hook in start_hooks:
+                start_hook(subscription, body, now=now)
         return Response(serialize_subscription(subscription_of(subscription.public_id)), status=201)
 
     def _subscribe(self, customer: Customer, body: dict[str, Any], now: datetime) -> Subscription:

@@ -201,8 +201,10 @@ def test_the_last_tier_must_be_unlimited():
     )
 
     assert faults(draft) == [
-        "Tokens (USD, monthly): tiers: the last tier must be unlimited (leave “up to” blank): "
-        "usage above 1000 has no price."
+        (
+            "Tokens (USD, monthly): tiers: the last tier must be unlimited (leave “up to” blank): "
+            "usage above 1000 has no price."
+        )
     ]
 
 
@@ -232,8 +234,10 @@ def test_a_percentage_price_needs_a_feature_with_values():
     make_price(version=draft, feature=calls, model="percentage", rate_percent=Decimal("2.5"))
 
     assert faults(draft) == [
-        "Calls (USD, monthly): pricing model: a percentage price needs a feature with numeric values, "
-        "and Calls only counts."
+        (
+            "Calls (USD, monthly): pricing model: a percentage price needs a feature with numeric values, "
+            "and Calls only counts."
+        )
     ]
 
 
