@@ -36,4 +36,4 @@ class CouponScope(LabeledEnum):
     EVERYTHING = "everything", "The whole invoice"
     FEES = "fees", "Recurring fees"
     USAGE = "usage", "Usage"
-    CHOSEN = "chosen", "Chosen features, and fees of chosen plans"
+    CHOSEN = "chosen", "Selected features, and fees of selected plans"

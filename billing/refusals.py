@@ -15,10 +15,6 @@ class Corrected(MoneyAttached):
     """The invoice can't be voided: a credit note corrects it."""
 
 
-class ReasonMissing(Refused):
-    """What can't be undone needs a reason."""
-
-
 class CannotPay(CannotChange):
     """The payment doesn't fit the invoice: its state, its currency, or what is left to pay."""
 

@@ -44,7 +44,7 @@ def enqueue_chunks(run: BillingRun) -> int:
     return len(chunks)
 
 
-@shared_task(name="billing.tasks.dry_run_chunk")
+@shared_task(name="billing.tasks.foresee_chunk")
 def dry_run_chunk(chunk_id: int) -> int:
     """Calculate one chunk of a dry run; return how many invoices it would make. A second call does nothing."""
     with gc_paused():
@@ -117,7 +117,7 @@ def expire_credits() -> int:
     return wallets.expire_credits(now=timezone.now())
 
 
-@shared_task(name="billing.tasks.continue_month_ends")
+@shared_task(name="billing.tasks.go_on_with_month_ends")
 def continue_month_ends() -> int:
     """Calculate month ends that were started, one transaction per chunk; return how many chunks were calculated.
 

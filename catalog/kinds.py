@@ -16,7 +16,7 @@ class Aggregation(LabeledEnum):
 
     @property
     def is_numeric(self) -> bool:
-        """Tell whether events need a number in the aggregation field."""
+        """Return whether events need a number in the aggregation field."""
         return self not in (Aggregation.COUNT, Aggregation.UNIQUE_COUNT)
 
 

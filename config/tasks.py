@@ -9,7 +9,7 @@ from config.webhooks.delivering import deliver_due
 WEBHOOKS_LOCK = 7_301_101
 
 
-@shared_task
+@shared_task(name="config.tasks.deliver_webhooks")
 def deliver_webhooks() -> int:
     """Send due webhook messages for at most 20 seconds; return the number of delivery attempts.
 

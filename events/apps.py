@@ -7,7 +7,7 @@ class EventsConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        """Add the pages that belong to no table to the admin, and listen to what is mended."""
+        """Register the admin pages without a table, the signal receivers and the webhook messages."""
         from events import receivers
         from events.admin.pages import urls
         from events.api import messages

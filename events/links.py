@@ -1,4 +1,4 @@
-"""Where things open in the admin. A page that isn't there gives an empty address, and is then shown without a link."""
+"""Addresses of usage tracking's admin pages. Without the page, the address is empty and no link is shown."""
 
 from datetime import datetime
 
@@ -8,14 +8,14 @@ from config.office.links import admin_url
 
 
 def event_url(event_id: str) -> str:
-    """Return the address of the debugger's page of an event."""
+    """Return the address of an event's page in the debugger."""
     return admin_url("events_debugger", event=event_id)
 
 
 def occurred_between(since: datetime | None, until: datetime | None) -> dict[str, str]:
-    """Write the query that asks OccurredRangeFilter for a stretch of time; an edge that is None stays open.
+    """Return the query parameters of the list of events for a time range; None leaves that end open.
 
-    In the current time zone, which the filter reads it in again.
+    In the current time zone, as the list's filter reads them.
     """
     query: dict[str, str] = {}
     for edge, moment in (("from", since), ("to", until)):

@@ -28,7 +28,7 @@ LINGER_LOCK = 7_301_003
 NOTIFY_LOCK = 7_301_102
 
 
-@shared_task
+@shared_task(name="events.tasks.process_inbox")
 def process_inbox() -> int:
     """Count waiting events, one transaction per batch, until the inbox is empty; return how many were processed.
 
@@ -52,13 +52,13 @@ def process_inbox() -> int:
     return processed
 
 
-@shared_task
+@shared_task(name="events.tasks.replay_mended")
 def replay_mended() -> int:
     """Count events whose cause was fixed since they were processed; return how many were replayed."""
     return replay_fixed_causes(now=timezone.now()).events
 
 
-@shared_task
+@shared_task(name="events.tasks.go_on_mending")
 def continue_fixes() -> int:
     """Continue large replays and dismissals, one transaction per chunk; return how many chunks were processed.
 
@@ -82,20 +82,20 @@ def enqueue_fixes() -> None:
     enqueue_on_commit(continue_fixes, expires=60)
 
 
-@shared_task
+@shared_task(name="events.tasks.tell_of_causes")
 def notify_new_causes() -> int:
     """Send webhooks for new causes of problems; return how many."""
     with pglock.advisory(NOTIFY_LOCK, timeout=0) as is_alone:
         return notify_open_causes(now=timezone.now()) if is_alone else 0
 
 
-@shared_task
+@shared_task(name="events.tasks.check_alerts")
 def check_alerts() -> int:
     """Send webhooks for usage alerts that are reached; return how many."""
     return check_usage_alerts(now=timezone.now())
 
 
-@shared_task
+@shared_task(name="events.tasks.check_usage")
 def check_usage() -> int:
     """Recount all usage from the ledger and report how many hours differ. Changes nothing."""
     check = rebuild_usage(Scope(), apply=False, now=timezone.now(), reason="Nightly check")
@@ -104,13 +104,13 @@ def check_usage() -> int:
     return check.differing
 
 
-@shared_task
+@shared_task(name="events.tasks.roll_up")
 def roll_up() -> None:
     """Add up the usage of past days, so that long periods are read fast."""
     roll_up_days(now=timezone.now())
 
 
-@shared_task
+@shared_task(name="events.tasks.prune")
 def prune() -> int:
     """Delete events, logs, saved API responses and webhook messages whose retention is over; return how many events."""
     now = timezone.now()

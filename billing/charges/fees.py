@@ -22,6 +22,7 @@ from billing.kinds import InvoiceKind, LineKind
 from billing.lines import Charge
 from billing.money import ZERO, exact, format_amount, round_amount, times
 from billing.rating.proration import calendar_days, factor
+from config.numbers import number
 from customers.kinds import PhaseKind
 from customers.periods import Period
 
@@ -143,7 +144,7 @@ def _fee_charge(
         description += f" · {charged_days} of {days} days"
     if due.fee.quantity != 1:
         price = wording.at_price(due.fee.unit_amount, subscription.currency)
-        description += f" · {wording.number(due.fee.quantity)} × {price}"
+        description += f" · {number(due.fee.quantity)} × {price}"
     return Charge(
         kind=LineKind.FEE,
         description=description,

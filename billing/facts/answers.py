@@ -24,7 +24,7 @@ from billing.money import ZERO, exact, format_amount
 from config.office.links import admin_url
 from customers.models import Subscription
 from customers.periods import Period
-from events.diagnosis.billing_facts import Facts, FreeTier, InvoiceFact, LineFact, Standing, Worth
+from events.diagnosis.billing_facts import Facts, FreeTier, InvoiceFact, LineFact, PeriodStatus, Worth
 from events.usage.meter import Quantity, UsageRequest, usage_many
 
 MOST_PERIODS = 500
@@ -40,7 +40,7 @@ class BillingAnswers:
         if subscription is None:
             return {}
         period = period_in_force(subscription, at)
-        standing = standing_of(period, now)
+        standing = period_status(period, now)
         invoice = invoice_of(subscription_id, at)
         base = Facts(period, standing, subscription.timezone, _upcoming_url(subscription_id), _invoice_fact(invoice))
         late_usage = late_facts(subscription, invoice, period)
@@ -92,10 +92,10 @@ class BillingAnswers:
         return format_amount(amount, currency)
 
 
-def standing_of(period: Period, now: datetime) -> Standing:
+def period_status(period: Period, now: datetime) -> PeriodStatus:
     if period.end <= now:
-        return Standing.PAST
-    return Standing.CURRENT if period.start <= now else Standing.FUTURE
+        return PeriodStatus.PAST
+    return PeriodStatus.CURRENT if period.start <= now else PeriodStatus.FUTURE
 
 
 def invoice_of(subscription_id: int, at: datetime) -> Invoice | None:

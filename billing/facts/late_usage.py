@@ -6,10 +6,10 @@ from dataclasses import dataclass, replace
 from billing.charges.subscription import BilledSubscription
 from billing.models import Invoice, LateAdjustment, LateCheck, LateState
 from billing.money import format_amount
-from billing.wording import number
+from config.numbers import number
 from config.office.links import admin_url
 from customers.periods import Period
-from events.diagnosis.billing_facts import Facts, LateFact, LateStanding
+from events.diagnosis.billing_facts import Facts, LateFact, LateUsageStatus
 from events.ledger.closing import has_touched
 
 
@@ -49,7 +49,7 @@ def fact_of(row: LateAdjustment) -> LateFact:
         where = str(row.credit_note)
     sign = "+" if row.amount_after > row.amount_before else ""
     return LateFact(
-        standing=LateStanding(row.state),
+        status=LateUsageStatus(row.state),
         amount=sign + format_amount(row.amount_after - row.amount_before, row.currency),
         description=f"{number(row.quantity_after)} instead of {number(row.quantity_before)}",
         as_of=row.updated_at,

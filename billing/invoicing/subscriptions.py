@@ -16,7 +16,7 @@ from catalog.models.prices import Cadence
 from customers.kinds import PhaseKind
 from customers.models import Subscription, SubscriptionPhase
 from customers.periods import Period
-from customers.subscriptions import schedule_of
+from customers.subscriptions import get_schedule
 
 # The columns that billing needs: a run reads thousands of rows.
 COLUMNS = (
@@ -98,7 +98,7 @@ def _phase(row: SubscriptionPhase) -> Phase:
 def _billed_subscription(
     row: Subscription, phases: list[Phase], catalog: Catalog, progress: BillingProgress
 ) -> BilledSubscription:
-    schedule = schedule_of(row)
+    schedule = get_schedule(row)
     versions = {phase.version_id for phase in phases}
     return BilledSubscription(
         subscription_id=row.pk,

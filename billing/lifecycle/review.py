@@ -13,10 +13,10 @@ from django.db.models.functions import Abs, Coalesce
 
 from billing.lifecycle.finalize import finalize
 from billing.models import Invoice, InvoiceState
-from billing.refusals import CannotChange, ReasonMissing
+from billing.refusals import CannotChange
 from billing.settlement.payments import locked_invoice
 from config.audit import recorded
-from config.refusals import Refused
+from config.refusals import ReasonRequired, Refused
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,10 +70,10 @@ def most_changed_first(invoices: QuerySet[Any]) -> QuerySet[Any]:
 def hold(invoice: Invoice, *, reason: str, now: datetime, by: User | None) -> Invoice:
     """Put a draft on hold: it can't be finalized until it is released. If it is on hold, the reason is replaced.
 
-    Raises `CannotChange` unless the invoice is a draft, and `ReasonMissing`.
+    Raises `CannotChange` unless the invoice is a draft, and `ReasonRequired`.
     """
     if not reason.strip():
-        raise ReasonMissing("Enter a reason for putting the draft on hold.")
+        raise ReasonRequired("Enter a reason for putting the draft on hold.")
     with transaction.atomic():
         locked = locked_invoice(invoice)
         if not locked.is_draft:

@@ -27,10 +27,11 @@ from billing.models import (
     LateState,
 )
 from billing.notifications import notify
-from billing.refusals import CannotChange, Corrected, MoneyAttached, ReasonMissing
+from billing.refusals import CannotChange, Corrected, MoneyAttached
 from billing.settlement.payments import pay_the_rest
 from billing.settlement.wallets import return_credits
 from config.audit import recorded
+from config.refusals import ReasonRequired
 from config.webhooks.names import WebhookEvent
 
 
@@ -40,14 +41,14 @@ def void(invoice: Invoice, *, reason: str, by: User | None, now: datetime) -> In
     The customer gets back prepaid credit and coupon uses; credit that the invoice granted is revoked. Late usage on the
     invoice waits for the next invoice or, if the subscription has ended, for approval. A void invoice is returned
     unchanged. Raises `MoneyAttached` if anything was paid, `Corrected` (a `MoneyAttached`) if there is a credit note,
-    `CreditSpent` if the credit that it granted is used, `CannotChange` for a draft, `ReasonMissing` without a reason.
+    `CreditSpent` if the credit that it granted is used, `CannotChange` for a draft, `ReasonRequired` without a reason.
     """
     return _void(invoice, reason=reason, by=by, now=now)
 
 
 def _void(invoice: Invoice, *, reason: str, by: User | None, now: datetime, is_replaced: bool = False) -> Invoice:
     if not reason.strip():
-        raise ReasonMissing("Enter a reason for voiding the invoice.")
+        raise ReasonRequired("Enter a reason for voiding the invoice.")
     with transaction.atomic():
         locked = Invoice.objects.select_for_update(no_key=True, of=("self",)).get(pk=invoice.pk)
         if locked.state == InvoiceState.VOID:

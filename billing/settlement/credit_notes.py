@@ -31,9 +31,10 @@ from billing.models import (
 )
 from billing.money import ZERO, format_amount, round_amount, times
 from billing.notifications import notify, notify_credit_note
-from billing.refusals import CannotCredit, ReasonMissing
+from billing.refusals import CannotCredit
 from billing.settlement.payments import locked_invoice, refund_as_credit, refunded, settle
 from config.audit import recorded
+from config.refusals import ReasonRequired
 from config.webhooks.names import WebhookEvent
 
 
@@ -130,10 +131,10 @@ def draft_credit_note(
 
     What waits to be given back of the same usage is held for approval, unless the note itself is for that (`is_late`).
     A second call with the same key returns the first draft. Raises `CannotCredit` for an invoice that isn't finalized,
-    for lines that aren't its own, for more than is left of a line or of the invoice; `ReasonMissing`.
+    for lines that aren't its own, for more than is left of a line or of the invoice; `ReasonRequired`.
     """
     if reason not in CreditReason.values:
-        raise ReasonMissing("Say why the invoice is credited.")
+        raise ReasonRequired("Say why the invoice is credited.")
     with transaction.atomic():
         locked = locked_invoice(invoice)
         known = _by_key(locked, idempotency_key)
@@ -230,10 +231,10 @@ def finalize_credit_note(note: CreditNote, *, now: datetime, by: User | None) ->
 def void_credit_note(note: CreditNote, *, reason: str, now: datetime, by: User | None) -> CreditNote:
     """Void a credit note; a finalized one keeps its number, and its invoice is due again by its total.
 
-    Void already: returned as it is. Raises `CannotCredit` where its refund was paid out, `ReasonMissing`.
+    Void already: returned as it is. Raises `CannotCredit` where its refund was paid out, `ReasonRequired`.
     """
     if not reason.strip():
-        raise ReasonMissing("Say why the credit note is voided.")
+        raise ReasonRequired("Say why the credit note is voided.")
     with transaction.atomic():
         invoice = locked_invoice(note.invoice)
         locked = _locked(note)

@@ -25,9 +25,10 @@ from billing.models import (
 )
 from billing.money import ZERO, format_amount, round_amount
 from billing.notifications import notify, notify_payment
-from billing.refusals import CannotPay, ReasonMissing
+from billing.refusals import CannotPay
 from billing.settlement.wallets import grant, take_back, wallet_of
 from config.audit import recorded
+from config.refusals import ReasonRequired
 from config.webhooks.names import WebhookEvent
 
 
@@ -81,10 +82,10 @@ def reverse_payment(
     """Take a payment, or a refund, back by a row of the opposite amount: it bounced, or was recorded by mistake.
 
     Reversed already: the reversal is returned. The invoice is open again by its amount. A refund into the wallet is
-    taken out of it: `CreditSpent` if it was used. Raises `CannotPay` for a reversal, `ReasonMissing` without a reason.
+    taken out of it: `CreditSpent` if it was used. Raises `CannotPay` for a reversal, `ReasonRequired` without a reason.
     """
     if not reason.strip():
-        raise ReasonMissing("Say why the payment is reversed.")
+        raise ReasonRequired("Say why the payment is reversed.")
     with transaction.atomic():
         locked = locked_invoice(payment.invoice)
         known = Payment.objects.filter(reverses=payment).first()
@@ -118,10 +119,10 @@ def refund(
 ) -> Payment:
     """Record money given back to the customer: of a credit note on what was paid, or of an invoice below zero.
 
-    A second call with the same key returns the first. Raises `CannotPay` for more than is owed, `ReasonMissing`.
+    A second call with the same key returns the first. Raises `CannotPay` for more than is owed, `ReasonRequired`.
     """
     if not reason.strip():
-        raise ReasonMissing("Say why money is given back.")
+        raise ReasonRequired("Say why money is given back.")
     with transaction.atomic():
         locked = locked_invoice(invoice)
         known = _by_key(locked, receipt)

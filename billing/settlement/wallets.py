@@ -20,7 +20,7 @@ from billing.models import CreditGrant, EntryKind, GrantKind, Invoice, Wallet, W
 from billing.money import ZERO, currency_places, format_amount, known_currency, round_amount
 from billing.notifications import notify_wallet, notify_wallet_entries
 from config.audit import recorded
-from config.refusals import Refused
+from config.refusals import ReasonRequired, Refused
 from config.webhooks.names import WebhookEvent
 from customers.models import Customer
 
@@ -38,10 +38,6 @@ class CreditSpent(Refused):
 
 class WalletClosed(Refused):
     """The wallet is closed: no credit moves in or out of it any more."""
-
-
-class NoReason(Refused):
-    """Moving credit by hand needs a reason."""
 
 
 def open_wallet(customer: Customer, currency: str, *, by: User | None, name: str = "", **given: object) -> Wallet:
@@ -125,11 +121,11 @@ def grant(
 ) -> CreditGrant:
     """Put credit into a wallet: an amount above zero, with the currency's decimals. `expires_at` is exclusive.
 
-    A repeated `reference`, or invoice, grants nothing: the first grant is returned. Raises `NoReason`, `CannotGrant`,
-    `WalletClosed`.
+    A repeated `reference`, or invoice, grants nothing: the first grant is returned. Raises `ReasonRequired`,
+    `CannotGrant`, `WalletClosed`.
     """
     if not reason.strip():
-        raise NoReason("Say why the credit is granted.")
+        raise ReasonRequired("Say why the credit is granted.")
     if amount <= 0 or amount != round_amount(amount, wallet.currency):
         raise CannotGrant(f"Grant an amount above zero that can be paid in {wallet.currency}.")
     if expires_at is not None and expires_at <= now:
@@ -300,10 +296,10 @@ def take_back(
 ) -> CreditGrant:  # fmt: skip
     """Take what is left of a grant, or an amount of it, out of the wallet. Nothing left: nothing moves.
 
-    Raises `NoReason`, `CreditSpent` when less is left than the amount, `WalletClosed`.
+    Raises `ReasonRequired`, `CreditSpent` when less is left than the amount, `WalletClosed`.
     """
     if not reason.strip():
-        raise NoReason("Say why the credit is taken back.")
+        raise ReasonRequired("Say why the credit is taken back.")
     with transaction.atomic():
         _locked(of.wallet)
         fresh = CreditGrant.objects.get(pk=of.pk)
@@ -322,7 +318,7 @@ def take_back(
 def debit(wallet: Wallet, amount: Decimal, *, reason: str, now: datetime, by: User | None) -> list[WalletEntry]:
     """Take an amount out of a wallet by hand, from what would be used first. Raises as `take_back` does."""
     if not reason.strip():
-        raise NoReason("Say why the credit is taken back.")
+        raise ReasonRequired("Say why the credit is taken back.")
     if amount <= 0 or amount != round_amount(amount, wallet.currency):
         raise CannotGrant(f"Take back an amount above zero that can be paid in {wallet.currency}.")
     with transaction.atomic():
@@ -346,7 +342,7 @@ def debit(wallet: Wallet, amount: Decimal, *, reason: str, now: datetime, by: Us
 def close_wallet(wallet: Wallet, *, reason: str, now: datetime, by: User | None) -> Wallet:
     """Take back all that is left in a wallet and close it for good. Closed already: returned as it is."""
     if not reason.strip():
-        raise NoReason("Say why the wallet is closed.")
+        raise ReasonRequired("Say why the wallet is closed.")
     with transaction.atomic():
         locked = Wallet.objects.select_for_update(no_key=True, of=("self",)).get(pk=wallet.pk)
         if locked.state == WalletState.CLOSED:

@@ -56,7 +56,7 @@ DEFAULTS = (
     ),
     Schedule(
         "Continue large replays",
-        "events.tasks.continue_fixes",
+        "events.tasks.go_on_mending",
         Every(seconds=15),
         60,
         "Continues replays and dismissals of many problems that were started and aren't finished.",
@@ -70,7 +70,7 @@ DEFAULTS = (
     ),
     Schedule(
         "Send webhooks for new problem causes",
-        "events.tasks.notify_new_causes",
+        "events.tasks.tell_of_causes",
         Every(seconds=60),
         50,
         "Tells webhook endpoints that events have a new problem: once for each cause, for any number of events.",
@@ -98,7 +98,7 @@ DEFAULTS = (
     ),
     Schedule(
         "Continue month ends",
-        "billing.tasks.continue_month_ends",
+        "billing.tasks.go_on_with_month_ends",
         Every(seconds=15),
         60,
         "Continues month ends of many customers that were started and aren't finished.",

@@ -1,17 +1,17 @@
-"""Who is billed: customers, their subscriptions, and the dated phases of each subscription."""
+"""Customers, their subscriptions, and the dated phases of each subscription."""
 
 from customers.kinds import PhaseKind, TaxTreatment
 from customers.models.customers import Customer, CustomerAlias, CustomerQuerySet, CustomerState
 from customers.models.subscriptions import (
-    Alignment,
     Subscription,
     SubscriptionPhase,
     SubscriptionQuerySet,
     SubscriptionStatus,
     TimestampRange,
 )
+from customers.periods import Alignment
 
-Period = TimestampRange  # migrations know it by this name
+Period = TimestampRange  # migrations import this name
 
 __all__ = [
     "Alignment",

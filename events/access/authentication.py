@@ -1,4 +1,4 @@
-"""Who is calling, by the key that they send. What the key may do is asked by `config.api.views.ApiDoor`."""
+"""Authenticate API requests by their key. `config.api.views.HasScope` checks what the key may do."""
 
 from typing import Any, cast
 
@@ -8,8 +8,7 @@ from rest_framework.authentication import BaseAuthentication
 from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.request import Request
 
-from config.api.errors import ServiceUnavailable, TooManyRequests
-from events.access import limits
+from config.api.errors import ServiceUnavailable
 from events.access.keys import Caller, KeyRefused, KeysUnavailable, authenticate
 
 
@@ -30,22 +29,8 @@ class ApiKeyAuthentication(BaseAuthentication):
 
 
 def caller_of(request: Request) -> Caller:
-    """Return whom the request's key stands for, behind a door that asks for one."""
+    """Return the caller of a request to a view that requires a key."""
     return cast(Caller, request.auth)
-
-
-def spend_request(request: Request, kind: str) -> None:
-    """Count a request against its key's limit of this kind. Raises TooManyRequests, and then counts nothing."""
-    try:
-        limits.spend(caller_of(request), limits.Kind(kind))
-    except limits.RateLimited as reached:
-        headers = {
-            "X-RateLimit-Limit": str(reached.limit),
-            "X-RateLimit-Remaining": "0",
-            "X-RateLimit-Reset": str(reached.reset_at),
-        }
-        message = f"The API key may send {reached.limit} {reached.kind} requests a minute. Wait as Retry-After says."
-        raise TooManyRequests(message, wait=reached.retry_after_s, headers=headers) from reached
 
 
 class ApiKeyScheme(OpenApiAuthenticationExtension):

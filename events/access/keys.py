@@ -1,6 +1,6 @@
-"""API keys: make, authenticate, rotate, revoke. The key itself is shown once; only its SHA-256 is kept.
+"""API keys: create, authenticate, rotate, revoke. The key itself is shown once; only its SHA-256 is stored.
 
-A key is `sk_` and 43 random characters (256 bits), so an unsalted hash is enough: there is nothing to guess.
+A key is `sk_` and 43 random characters (256 bits), which can't be guessed, so an unsalted hash is enough.
 """
 
 import hashlib
@@ -24,28 +24,28 @@ from events.models import ApiKey, Scope
 logger = logging.getLogger(__name__)
 
 PREFIX_LENGTH = 12
-CACHE_S = 3.0  # how long a process may go on taking a key that was revoked or changed elsewhere
-OUTAGE_PAUSE_S = 1.0  # how long the database isn't asked again after it couldn't be reached
+CACHE_S = 3.0  # how long a process may accept a key that was revoked or changed elsewhere
+OUTAGE_PAUSE_S = 1.0  # how long the database isn't asked again after it was unavailable
 LAST_USED_EVERY = timedelta(minutes=1)
 
 _shape = re.compile(r"sk_[A-Za-z0-9_-]{20,120}", re.ASCII).fullmatch
 
 
 class KeyRefused(Exception):
-    """The presented key opens nothing; the message says why: missing, unknown, revoked or expired."""
+    """The key isn't accepted; the message says why: missing, unknown, revoked or expired."""
 
 
 class KeysUnavailable(Exception):
-    """The database that knows the keys can't be reached just now."""
+    """The keys can't be checked, because the database is unavailable."""
 
 
 class KeyNotActive(Exception):
-    """A key that is revoked, expired or already replaced can't be rotated."""
+    """The key is revoked, expired or already replaced, so it can't be rotated."""
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Whom a key stands for: what DRF's `request.user` is behind every API door."""
+    """The holder of an API key: `request.user` in every API view."""
 
     key_id: int
     name: str
@@ -74,7 +74,10 @@ def make_key(
     created_by: User | None = None,
     replaces: ApiKey | None = None,
 ) -> tuple[ApiKey, str]:
-    """Make a key and return it with its secret, which can't be had again. Limits: None is the company's, 0 is none."""
+    """Create a key and return it with its secret, which can't be retrieved again.
+
+    A limit of None is the company's limit; 0 means no limit.
+    """
     secret = f"sk_{secrets.token_urlsafe(32)}"
     while ApiKey.objects.filter(prefix=secret[:PREFIX_LENGTH]).exists():
         secret = f"sk_{secrets.token_urlsafe(32)}"
@@ -95,20 +98,20 @@ def make_key(
 
 
 def authenticate(presented: str, *, now: datetime) -> Caller:
-    """Return whom the key stands for. Raises KeyRefused, or KeysUnavailable.
+    """Return the caller with this key. Raises KeyRefused or KeysUnavailable.
 
-    A process remembers a good key for three seconds, so a revocation bites at most that much later; an expiry
-    bites at once. Nothing else is looked up.
+    A process caches a valid key for three seconds, so a revocation takes effect at most that much later. An expiry
+    takes effect immediately.
     """
     if not presented:
         raise KeyRefused("No API key was sent: put it in the x-api-key header.")
     digest = _hash(presented)
-    remembered = _remembered.get(digest)
-    if remembered is not None and remembered[1] > time.monotonic():
-        caller = remembered[0]
+    cached = _cache.get(digest)
+    if cached is not None and cached[1] > time.monotonic():
+        caller = cached[0]
     else:
         caller = _look_up_unless_down(presented, digest, now)
-        _remembered[digest] = (caller, time.monotonic() + CACHE_S)
+        _cache[digest] = (caller, time.monotonic() + CACHE_S)
     if caller.revoked_at is not None:
         raise KeyRefused(f"The API key {caller.prefix}… was revoked on {caller.revoked_at:%Y-%m-%d %H:%M} UTC.")
     if caller.expires_at is not None and caller.expires_at <= now:
@@ -119,9 +122,9 @@ def authenticate(presented: str, *, now: datetime) -> Caller:
 def rotate(
     key: ApiKey, *, now: datetime, overlap: timedelta = timedelta(0), by: User | None = None
 ) -> tuple[ApiKey, str]:
-    """Make a key with the same name, scopes and limits; the old one expires after `overlap`, or earlier if it would.
+    """Create a key with the same name, scopes and limits. The old key expires after `overlap`, unless it does earlier.
 
-    Raises KeyNotActive when the key is revoked, expired or was rotated before: two rotations at once give one key.
+    Raises KeyNotActive if the key is revoked, expired or replaced: of two concurrent rotations, one creates a key.
     """
     with transaction.atomic():
         key = ApiKey.objects.select_for_update().get(pk=key.pk)
@@ -138,40 +141,40 @@ def rotate(
         )
         key.expires_at = min(key.expires_at or now + overlap, now + overlap)
         key.save(update_fields=["expires_at", "updated_at"])
-    forget_remembered_keys()
+    clear_key_cache()
     return successor, secret
 
 
 def revoke(key: ApiKey, *, now: datetime) -> ApiKey:
-    """Close the key for good. A second call changes nothing. Other processes take it for up to three more seconds."""
+    """Revoke the key permanently. Safe to repeat. Other processes accept the key for up to three more seconds."""
     with transaction.atomic():
         key = ApiKey.objects.select_for_update().get(pk=key.pk)
         if key.revoked_at is None:
             key.revoked_at = now
             key.save(update_fields=["revoked_at", "updated_at"])
-    forget_remembered_keys()
+    clear_key_cache()
     return key
 
 
-def forget_remembered_keys() -> None:
-    """Have this process look every key up again; called when one changes."""
-    _remembered.clear()
+def clear_key_cache() -> None:
+    """Make this process look up every key again, after a key has changed."""
+    _cache.clear()
     _outage.ends = 0.0
 
 
 def prefix_of(presented: str) -> str:
-    """Return the part of a presented key that may be logged: nothing, unless it looks like a key of ours."""
+    """Return the part of a sent key that may be logged: nothing, unless it has the form of a key."""
     return presented[:PREFIX_LENGTH] if _shape(presented) else ""
 
 
-# Only keys that exist are remembered, so their number bounds this.
-_remembered: dict[str, tuple[Caller, float]] = {}
+# Only existing keys are cached, so their number bounds the cache.
+_cache: dict[str, tuple[Caller, float]] = {}
 _touched: dict[int, datetime] = {}
 _touching = threading.Lock()
 
 
 class _Outage:
-    """Until when the database isn't asked, by the monotonic clock: requests needn't all wait to find it gone."""
+    """Until when the database isn't asked, by the monotonic clock, so that not every request waits for a timeout."""
 
     ends = 0.0
 
@@ -207,7 +210,7 @@ def _look_up(presented: str, digest: str, now: datetime) -> Caller:
 
 
 def _touch(key_id: int, now: datetime) -> None:
-    """Note that the key is in use, at most once a minute; a row that somebody holds is left for the next time."""
+    """Record the use of the key, at most once a minute. A locked row is skipped until the next time."""
     with _touching:
         if now - _touched.get(key_id, now - 2 * LAST_USED_EVERY) < LAST_USED_EVERY:
             return
@@ -218,7 +221,7 @@ def _touch(key_id: int, now: datetime) -> None:
             free = ApiKey.objects.filter(stale, pk=key_id).select_for_update(skip_locked=True)
             ApiKey.objects.filter(pk__in=list(free.values_list("pk", flat=True))).update(last_used_at=now)
     except DatabaseError:
-        logger.warning("The last use of API key %s couldn't be noted", key_id, exc_info=True)
+        logger.warning("The last use of API key %s couldn't be recorded", key_id, exc_info=True)
 
 
 def _hash(secret: str) -> str:

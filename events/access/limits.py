@@ -1,7 +1,7 @@
-"""How many requests a key may send a minute: singles and bulks apart, over a sliding minute, in constant time.
+"""Rate limits: how many single and bulk requests a key may send, each over a sliding minute, in constant time.
 
-With REDIS_URL all web processes count together. Without it, or while Redis doesn't answer, each process counts for
-itself, so the limit is then per process; no request is ever refused because Redis is gone.
+With REDIS_URL all web processes share the counts. Without it, or while Redis is unavailable, each process counts its
+own requests, so the limit is per process; no request is refused because Redis is unavailable.
 """
 
 import logging
@@ -24,7 +24,7 @@ from events.access.keys import Caller
 logger = logging.getLogger(__name__)
 
 REDIS_TIMEOUT_S = 0.2
-REDIS_PAUSE_S = 5.0  # after a failure, how long Redis isn't asked again
+REDIS_PAUSE_S = 5.0  # how long Redis isn't asked again after a failure
 
 
 class Kind(StrEnum):
@@ -33,7 +33,7 @@ class Kind(StrEnum):
 
 
 class RateLimited(Exception):
-    """The key has used up its limit; another request is free at `reset_at` (unix time, whole seconds)."""
+    """The key has reached its limit. The next request is allowed at `reset_at` (Unix time in seconds)."""
 
     def __init__(self, kind: Kind, limit: int, reset_at: int) -> None:
         super().__init__(f"{limit} {kind} requests a minute")
@@ -44,29 +44,29 @@ class RateLimited(Exception):
 
 
 def spend(caller: Caller, kind: Kind) -> None:
-    """Count one request against the key's limit. Raises RateLimited, and then counts nothing."""
+    """Count a request against the key's limit. Raises RateLimited, which counts nothing."""
     limit = limit_of(caller, kind)
     if limit == 0:
         return
     item, name = _item(limit), f"{caller.key_id}:{kind}"
-    free_at = _hit_shared(item, name) if settings.REDIS_URL else _hit(_own(), item, name)
-    if free_at is not None:
-        raise RateLimited(kind, limit, math.ceil(free_at))
+    allowed_at = _hit_shared(item, name) if settings.REDIS_URL else _hit(_local(), item, name)
+    if allowed_at is not None:
+        raise RateLimited(kind, limit, math.ceil(allowed_at))
 
 
 def limit_of(caller: Caller, kind: Kind) -> int:
-    """Return the requests a minute: the key's own, or else the company's. 0 is no limit."""
+    """Return the allowed requests per minute: the key's limit, or else the company's. 0 means no limit."""
     if kind is Kind.SINGLE:
-        own, company = caller.single_per_minute, settings.RATE_LIMIT_SINGLE_PER_MINUTE
+        limit, default = caller.single_per_minute, settings.RATE_LIMIT_SINGLE_PER_MINUTE
     else:
-        own, company = caller.bulk_per_minute, settings.RATE_LIMIT_BULK_PER_MINUTE
-    return int(company) if own is None else own
+        limit, default = caller.bulk_per_minute, settings.RATE_LIMIT_BULK_PER_MINUTE
+    return int(default) if limit is None else limit
 
 
 def forget_counts() -> None:
-    """Start counting anew in this process, and ask Redis again."""
+    """Reset the counts of this process, and ask Redis again."""
     _redis.pause_ends = 0.0
-    _own.cache_clear()
+    _local.cache_clear()
     _shared.cache_clear()
 
 
@@ -85,12 +85,12 @@ def _hit_shared(item: RateLimitItemPerMinute, name: str) -> float | None:
             return _hit(_shared(), item, name)
         except RedisError as error:
             _redis.pause_ends = time.monotonic() + REDIS_PAUSE_S
-            logger.warning("Redis can't count requests, so this process counts its own: %s", error)
-    return _hit(_own(), item, name)
+            logger.warning("Redis is unavailable, so this process counts its own requests: %s", error)
+    return _hit(_local(), item, name)
 
 
 def _hit(limiter: SlidingWindowCounterRateLimiter, item: RateLimitItemPerMinute, name: str) -> float | None:
-    """Count the request, or return the unix time at which one more is free."""
+    """Count the request, or return the Unix time at which the next is allowed."""
     return None if limiter.hit(item, name) else limiter.get_window_stats(item, name).reset_time
 
 
@@ -100,7 +100,7 @@ def _item(limit: int) -> RateLimitItemPerMinute:
 
 
 @cache
-def _own() -> SlidingWindowCounterRateLimiter:
+def _local() -> SlidingWindowCounterRateLimiter:
     return SlidingWindowCounterRateLimiter(MemoryStorage())
 
 
@@ -110,6 +110,6 @@ def _shared() -> SlidingWindowCounterRateLimiter:
         settings.REDIS_URL,
         socket_timeout=REDIS_TIMEOUT_S,
         socket_connect_timeout=REDIS_TIMEOUT_S,
-        retry=Retry(NoBackoff(), 0),  # the client's own would hold the request for seconds
+        retry=Retry(NoBackoff(), 0),  # the client's default would delay the request for seconds
     )
     return SlidingWindowCounterRateLimiter(RedisStorage(settings.REDIS_URL, connection_pool=pool))

@@ -1,4 +1,4 @@
-"""Keep a log of the API requests that were refused; lead events past what only browsers need."""
+"""Log refused API requests, and let event requests skip the middleware that only browsers need."""
 
 from collections.abc import Callable
 from typing import Any
@@ -17,7 +17,7 @@ API_PREFIX = "/v1/"
 
 
 class RefusalLogMiddleware:
-    """Count every refusal under /v1, whoever answered it: a view, Django itself, or the middleware below this."""
+    """Log every refusal under /v1, from a view, from Django itself or from the middleware below."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
@@ -25,7 +25,7 @@ class RefusalLogMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponse:
         response = self.get_response(request)
         if response.status_code in REASONS and request.path.startswith(API_PREFIX):
-            field, message = _what_was_said(response)
+            field, message = _error_of(response)
             record_refusal(
                 status=response.status_code,
                 path=request.path,
@@ -38,32 +38,32 @@ class RefusalLogMiddleware:
 
 
 class IngestLaneMiddleware:
-    """Call the ingest doors at once: sessions, CSRF, messages and the headers of pages are of no use to a client with
-    a key, and would cost as much as storing the event. What stands before this in MIDDLEWARE still applies.
+    """Call the ingest views directly. Sessions, CSRF, messages and page headers are of no use to an API client, and
+    would cost as much as storing the event. Middleware listed before this one still applies.
     """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        door = self.doors.get(request.path_info) if request.method == "POST" else None
-        if door is None:
+        view = self.views.get(request.path_info) if request.method == "POST" else None
+        if view is None:
             return self.get_response(request)
-        request.get_host()  # refuses a host that isn't ours, as CommonMiddleware would
-        response = door(request)
+        request.get_host()  # refuses an unknown host, as CommonMiddleware would
+        response = view(request)
         if isinstance(response, SimpleTemplateResponse):
             response.render()
-        response.headers["Content-Length"] = str(len(response.content))  # CommonMiddleware would say it
+        response.headers["Content-Length"] = str(len(response.content))  # as CommonMiddleware would
         return response
 
     @cached_property
-    def doors(self) -> dict[str, Callable[[HttpRequest], HttpResponse]]:
+    def views(self) -> dict[str, Callable[[HttpRequest], HttpResponse]]:
         paths = [reverse(name) for name in ("event-ingest", "event-bulk-ingest")]
         return {path: resolve(path).func for path in paths}
 
 
-def _what_was_said(response: HttpResponse) -> tuple[str, str]:
-    """Return the first field that the error body names, and its message."""
+def _error_of(response: HttpResponse) -> tuple[str, str]:
+    """Return the first field named in the error body, and its message."""
     body = _body_of(response)
     details = body.get("details")
     field = next(iter(details), "") if isinstance(details, dict) else ""

@@ -1,7 +1,7 @@
-"""The log of refused requests: what was answered with 400, 401, 403, 413 or 429, for staff to look into.
+"""The log of requests refused with 400, 401, 403, 413 or 429, for staff to investigate.
 
-A process adds equal refusals up and writes them once a second from a thread of its own, so that a storm of them
-costs a handful of rows a minute and slows nobody. What a killed process hadn't written yet is lost.
+A process adds up equal refusals and writes them once a second from a background thread, so that a flood of them costs
+few rows and doesn't slow requests. If a process is killed, its unwritten counts are lost.
 """
 
 import atexit
@@ -27,7 +27,7 @@ REASONS = {
     429: Reason.RATE_LIMITED,
 }
 FLUSH_EVERY_S = 1.0
-MOST_DIFFERENT = 500  # between two writes; what is more shares a row per status and path
+MAX_DIFFERENT = 500  # between two writes; further refusals share a row per status and path
 UPSERT = """
 INSERT INTO events_refusedrequest AS logged
     (minute, key_prefix, status, reason, path, field, message, count, last_at)
@@ -42,8 +42,8 @@ DO UPDATE SET count = logged.count + excluded.count, last_at = GREATEST(logged.l
 _index = re.compile(r"\[\d+\]").sub
 
 
-class _Equal(NamedTuple):
-    """What makes two refusals of a minute the same row."""
+class _Row(NamedTuple):
+    """The columns that refusals of the same row share."""
 
     minute: datetime
     key_prefix: str
@@ -54,19 +54,19 @@ class _Equal(NamedTuple):
     message: str
 
 
-_pending: dict[_Equal, tuple[int, datetime]] = {}
+_pending: dict[_Row, tuple[int, datetime]] = {}
 _lock = threading.Lock()
 
 
 def record_refusal(*, status: int, path: str, key_prefix: str, field: str, message: str, now: datetime) -> None:
-    """Count a refusal. Indexes are left out of field and message: event 3 and event 17 are the same mistake.
+    """Count a refusal. Ignores indexes in field and message, because event 3 and event 17 have the same mistake.
 
-    It is written within a second, or at once inside a caller's transaction. Other statuses are not logged.
+    It is written within a second, or immediately if the caller is in a transaction. Other statuses are not logged.
     """
     reason = REASONS.get(status)
     if reason is None:
         return
-    equal = _Equal(
+    row = _Row(
         now.replace(second=0, microsecond=0),
         _storable(key_prefix, 16),
         status,
@@ -76,10 +76,10 @@ def record_refusal(*, status: int, path: str, key_prefix: str, field: str, messa
         _storable(_index("[]", message), 512),
     )
     with _lock:
-        if len(_pending) >= MOST_DIFFERENT and equal not in _pending:
-            equal = equal._replace(key_prefix="", field="", message="Many different refusals at once.")
-        count, _ = _pending.get(equal, (0, now))
-        _pending[equal] = (count + 1, now)
+        if len(_pending) >= MAX_DIFFERENT and row not in _pending:
+            row = row._replace(key_prefix="", field="", message="Many different refusals at once.")
+        count, _ = _pending.get(row, (0, now))
+        _pending[row] = (count + 1, now)
     if connection.in_atomic_block:
         flush()
     else:
@@ -87,53 +87,53 @@ def record_refusal(*, status: int, path: str, key_prefix: str, field: str, messa
 
 
 def flush() -> None:
-    """Write what was counted. Without a database it is kept and tried again with the next."""
+    """Write the counts. If the database is unavailable, keep them for the next attempt."""
     with _lock:
         counted = dict(_pending)
         _pending.clear()
     if not counted:
         return
-    rows = [(*equal, count, last_at) for equal, (count, last_at) in sorted(counted.items())]
+    rows = [(*row, count, last_at) for row, (count, last_at) in sorted(counted.items())]
     try:
         with transaction.atomic(), connection.cursor() as cursor:
             cursor.execute(UPSERT, [list(column) for column in zip(*rows, strict=True)])
     except (DatabaseError, InterfaceError) as error:
         logger.warning("Refused requests couldn't be logged: %s", error)
-        _put_back(counted)
+        _restore(counted)
 
 
 def forget() -> None:
-    """Drop what was counted and not yet written."""
+    """Discard the unwritten counts."""
     with _lock:
         _pending.clear()
 
 
-def _put_back(counted: dict[_Equal, tuple[int, datetime]]) -> None:
+def _restore(counted: dict[_Row, tuple[int, datetime]]) -> None:
     with _lock:
-        for equal, (count, last_at) in counted.items():
-            if equal in _pending or len(_pending) < MOST_DIFFERENT:
-                more, later = _pending.get(equal, (0, last_at))
-                _pending[equal] = (count + more, later)
+        for row, (count, last_at) in counted.items():
+            if row in _pending or len(_pending) < MAX_DIFFERENT:
+                newer_count, newest = _pending.get(row, (0, last_at))
+                _pending[row] = (count + newer_count, newest)
 
 
 def _storable(text: str, length: int) -> str:
-    """Cut the text to the column, without what PostgreSQL has no place for."""
+    """Cut the text to the column's length and drop characters that PostgreSQL can't store."""
     return text[:length].replace("\x00", "").encode("utf-8", "replace").decode()
 
 
 def _run() -> None:
-    """Write once a second, and end when there is nothing more; the next refusal starts another."""
+    """Write once a second until nothing is pending. The next refusal starts another thread."""
     while _pending:
         time.sleep(FLUSH_EVERY_S)
         flush()
         connection.close()
 
 
-def _write_the_rest() -> None:
+def _flush_at_exit() -> None:
     if _pending:
         flush()
         connection.close()
 
 
 _background = Background("refusals", _run)
-atexit.register(_write_the_rest)
+atexit.register(_flush_at_exit)

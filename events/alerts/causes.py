@@ -1,4 +1,4 @@
-"""Webhook messages about events that no longer count: one per cause, never one per event."""
+"""Send webhooks about events that don't count: one per cause, not one per event."""
 
 from datetime import datetime
 
@@ -6,9 +6,8 @@ from django.db import transaction
 
 from config.webhooks.names import WebhookEvent
 from config.webhooks.outbox import emit
+from events.ledger.causes import MAX_CAUSES, Cause, open_causes
 from events.models import ToldCause
-from events.overview import dashboard
-from events.overview.dashboard import CAUSES_CAP, Cause
 
 MOST_AT_ONCE = 50
 
@@ -16,23 +15,23 @@ type Key = tuple[str, str, str, int | None]
 
 
 def notify_new_causes(*, now: datetime) -> int:
-    """Tell of causes that have opened since the last call, the largest first, 50 at most; return how many.
+    """Send webhooks for causes that have opened since the last call, the largest 50 first; return how many.
 
-    The next call goes on with the rest. A cause without open problems is forgotten, and told of anew when it opens
-    again. Which causes there are is read from at most some 100,000 problems, however many are open.
+    The next call continues with the others. A cause without open problems is forgotten, so that it is notified again if
+    it opens again. Causes are read from at most 100,000 problems or so, however many are open.
     """
     with transaction.atomic():
-        known = {_key_of(row): row for row in ToldCause.objects.select_for_update()}
-        found = dashboard.causes()
-        is_all = len(found) < CAUSES_CAP
-        new = [cause for cause in found if _key(cause) not in known][:MOST_AT_ONCE]
-        gone = set(known) - {_key(cause) for cause in found} if is_all else set()
-        ToldCause.objects.filter(pk__in=[known[key].pk for key in gone]).delete()
-        made = [
+        notified = {_key_of(row): row for row in ToldCause.objects.select_for_update()}
+        causes = open_causes()
+        is_complete = len(causes) < MAX_CAUSES
+        new = [cause for cause in causes if _key(cause) not in notified][:MOST_AT_ONCE]
+        closed = set(notified) - {_key(cause) for cause in causes} if is_complete else set()
+        ToldCause.objects.filter(pk__in=[notified[key].pk for key in closed]).delete()
+        rows = [
             ToldCause(reason=reason, event_name=name, external_customer_id=external_id, feature_id=feature_id)
             for reason, name, external_id, feature_id in map(_key, new)
         ]
-        ToldCause.objects.bulk_create(made)
+        ToldCause.objects.bulk_create(rows)
         if new:
             emit(WebhookEvent.PROBLEM_OPENED, "problem", new, at=now)
     return len(new)

@@ -1,4 +1,4 @@
-"""Alerts on usage: told once in each billing period in which a quantity is reached."""
+"""Usage alerts: send a webhook once in each billing period in which a quantity is reached."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from config.webhooks.names import WebhookEvent
 from config.webhooks.outbox import emit
 from customers.models import Subscription
 from customers.periods import NoSuchPeriod, Period
-from customers.subscriptions import current_period
+from customers.subscriptions import get_billing_period
 from events.models import UsageAlert, UsageAlertFiring
 from events.usage.meter import UsageRequest, usage_many
 
@@ -24,12 +24,12 @@ CHUNK = 500
 
 
 class NotMetered(Refused):
-    """Only a metered feature has usage."""
+    """The feature isn't metered, so it has no usage."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reached:
-    """An alert whose quantity was reached in the period that holds now."""
+    """An alert whose quantity was reached in the current period."""
 
     alert: UsageAlert
     period: Period
@@ -37,9 +37,9 @@ class Reached:
 
 
 def make_alert(subscription: Subscription, feature: Feature, threshold: Decimal, *, by: User | None) -> UsageAlert:
-    """Make an alert. The same once more is refused (ValidationError); so is a feature without usage (NotMetered)."""
+    """Create an alert. Raises ValidationError for a duplicate, NotMetered for a feature without usage."""
     if feature.kind != FeatureKind.METERED:
-        raise NotMetered(f"{feature} isn't metered: it has no usage.")
+        raise NotMetered(f"{feature} isn't metered, so it has no usage.")
     alert = UsageAlert(subscription=subscription, feature=feature, threshold=threshold, created_by=by)
     alert.full_clean(exclude=["subscription", "feature", "created_by"])
     alert.validate_constraints()
@@ -49,65 +49,67 @@ def make_alert(subscription: Subscription, feature: Feature, threshold: Decimal,
 
 
 def check_alerts(*, now: datetime) -> int:
-    """Tell of every alert that is reached and wasn't told of in this period yet; return how many.
+    """Send webhooks for alerts that were reached and not yet sent in this period; return how many.
 
-    A fixed number of queries for each 500 alerts. Safe to run twice or side by side: an alert is told of in the
-    transaction that notes it, once per period by constraint.
+    A fixed number of queries per 500 alerts. Safe to repeat and to run concurrently: an alert is sent in the
+    transaction that records it, and a constraint allows one record per period.
     """
-    return sum(_tell(_reached(chunk, now), now) for chunk in _chunks(now))
+    return sum(_notify(_reached(chunk, now), now) for chunk in _chunks(now))
 
 
 def _chunks(now: datetime) -> Iterator[list[UsageAlert]]:
-    last = 0
+    last_id = 0
     live = Subscription.objects.live(now).values("pk")
     rows = UsageAlert.objects.filter(is_enabled=True, subscription__in=live).order_by("pk")
     rows = rows.select_related("subscription__customer", "feature")
-    while chunk := list(rows.filter(pk__gt=last)[:CHUNK]):
-        last = chunk[-1].pk
+    while chunk := list(rows.filter(pk__gt=last_id)[:CHUNK]):
+        last_id = chunk[-1].pk
         yield chunk
 
 
 def _reached(alerts: Sequence[UsageAlert], now: datetime) -> list[Reached]:
     periods = {alert.pk: period for alert in alerts if (period := _period(alert, now))}
-    told = set(
+    sent = set(
         UsageAlertFiring.objects.filter(
-            alert__in=list(periods), period_start__gte=min((p.start for p in periods.values()), default=now)
+            alert__in=list(periods), period_start__gte=min((period.start for period in periods.values()), default=now)
         ).values_list("alert", "period_start")
     )
-    asked = [each for each in alerts if each.pk in periods and (each.pk, periods[each.pk].start) not in told]
+    unsent = [alert for alert in alerts if alert.pk in periods and (alert.pk, periods[alert.pk].start) not in sent]
     requests = [
-        UsageRequest(each.subscription.customer_id, each.feature_id, periods[each.pk].start, now) for each in asked
+        UsageRequest(alert.subscription.customer_id, alert.feature_id, periods[alert.pk].start, now) for alert in unsent
     ]
-    found = usage_many(requests)
     return [
-        Reached(alert, periods[alert.pk], used.value)
-        for alert, used in zip(asked, found, strict=True)
-        if used.value >= alert.threshold
+        Reached(alert, periods[alert.pk], usage.value)
+        for alert, usage in zip(unsent, usage_many(requests), strict=True)
+        if usage.value >= alert.threshold
     ]
 
 
 def _period(alert: UsageAlert, now: datetime) -> Period | None:
     try:
-        return current_period(alert.subscription, now)
+        return get_billing_period(alert.subscription, now)
     except NoSuchPeriod:
         return None
 
 
-def _tell(reached: Sequence[Reached], now: datetime) -> int:
+def _notify(reached: Sequence[Reached], now: datetime) -> int:
     if not reached:
         return 0
     with transaction.atomic():
-        ids = [each.alert.pk for each in reached]
+        ids = [item.alert.pk for item in reached]
         locked = set(UsageAlert.objects.select_for_update(no_key=True).filter(pk__in=ids).values_list("pk", flat=True))
-        before = UsageAlertFiring.objects.filter(alert__in=locked).values_list("alert", "period_start")
-        known = set(before.filter(period_start__in={each.period.start for each in reached}))
-        new = [each for each in reached if each.alert.pk in locked and (each.alert.pk, each.period.start) not in known]
+        firings = UsageAlertFiring.objects.filter(alert__in=locked).values_list("alert", "period_start")
+        sent = set(firings.filter(period_start__in={item.period.start for item in reached}))
+        new = [item for item in reached if item.alert.pk in locked and (item.alert.pk, item.period.start) not in sent]
         UsageAlertFiring.objects.bulk_create(
             UsageAlertFiring(
-                alert=each.alert, period_start=each.period.start, period_end=each.period.end,
-                quantity=each.quantity, fired_at=now,
+                alert=item.alert,
+                period_start=item.period.start,
+                period_end=item.period.end,
+                quantity=item.quantity,
+                fired_at=now,
             )
-            for each in new
-        )  # fmt: skip
+            for item in new
+        )
         emit(WebhookEvent.USAGE_THRESHOLD_REACHED, "usage", new, at=now)
     return len(new)

@@ -1,4 +1,4 @@
-"""How causes of problems and usage alerts are shown in webhook messages."""
+"""Render causes of problems and usage alerts for webhook messages."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -6,16 +6,16 @@ from datetime import datetime
 from config.webhooks.outbox import Payload, register_renderer
 from events.alerts.usage import Reached
 from events.api.serializers import CauseOut
-from events.overview.dashboard import Cause
+from events.ledger.causes import Cause
 
 
 def render_causes(causes: Sequence[Cause], at: datetime) -> Payload:
-    """Show causes of problems as the API does."""
+    """Render causes of problems as the API does."""
     return [(str(cause.reason), CauseOut(cause).data) for cause in causes]
 
 
 def render_alerts(reached: Sequence[Reached], at: datetime) -> Payload:
-    """Show usage alerts with the quantity and the billing period in which usage reached it."""
+    """Render usage alerts with the quantity and the billing period in which the threshold was reached."""
     for firing in reached:
         alert, subscription = firing.alert, firing.alert.subscription
         yield (

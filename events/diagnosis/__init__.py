@@ -1,22 +1,20 @@
-"""The troubleshooting guide, walked: `diagnose(event)` takes every step, `look_up(event_id)` finds what there is."""
+"""The troubleshooting guide as code: `diagnose(event)` runs every step, `look_up(event_id)` finds the event first."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
-from events.diagnosis.account_steps import customer_step, plan_steps, subscription_step
+from events.diagnosis.billing_steps import free_tier_step, invoice_line_step, period_step
 from events.diagnosis.context import Context
-from events.diagnosis.meter_steps import feature_steps, name_step
-from events.diagnosis.outcome_steps import (
-    duplicate_step,
-    free_tier_step,
-    invoice_line_step,
-    period_step,
-    usage_step,
-)
+from events.diagnosis.customer_step import customer_step
+from events.diagnosis.duplicate_step import duplicate_step
+from events.diagnosis.feature_steps import filter_step, name_step, state_step
 from events.diagnosis.request_steps import request_step, shape_step
 from events.diagnosis.steps import Comparison, DiagnosisStep, Evidence, Fix, Status, StepKey
 from events.diagnosis.subject import Place, Subject, find_subject, pasted, subject_of, was_pruned
+from events.diagnosis.subscription_steps import plan_steps, subscription_step
+from events.diagnosis.usage_step import usage_step
+from events.diagnosis.value_steps import field_step, value_step
 from events.ingest.payload import IncomingEvent
 from events.models import DuplicateEvent, Event, InboxEvent
 
@@ -40,7 +38,7 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class Diagnosis:
-    """What is known of an event id. Without a subject, `repeats` and `was_pruned` are all that is left of it."""
+    """What is known about an event id. Without a subject, only `repeats` and `was_pruned`."""
 
     event_id: str
     subject: Subject | None
@@ -54,7 +52,7 @@ class Diagnosis:
 
     @property
     def first_failure(self) -> DiagnosisStep | None:
-        """Return the first step that fails, else the first that warns."""
+        """Return the first step that fails, else the first with a warning."""
         for status in (Status.FAIL, Status.WARNING):
             for step in self.steps:
                 if step.status == status:
@@ -63,24 +61,24 @@ class Diagnosis:
 
 
 def diagnose(event: Event | InboxEvent | IncomingEvent | Subject, *, now: datetime) -> list[DiagnosisStep]:
-    """Walk the guide's whole path for one event, never stopping at a failure. Writes nothing.
+    """Run every step of the guide for an event, without stopping at a failure. Writes nothing.
 
-    Steps that differ by feature come once for each feature of the name. What depends on subscriptions is judged as of
-    the event's time, by the history as it is recorded; what was stored when the event was processed is shown beside
-    today's configuration where they differ. A fixed number of queries per feature and subscription, whatever the
-    ledger's size. Raises LookupError for a row that is gone meanwhile.
+    Steps that differ by feature come once per feature of the name. Steps about subscriptions are judged as of the
+    event's time, by the history as recorded today. If the configuration has changed since the event was processed, the
+    steps compare the two. The number of queries depends on the features and subscriptions, not on the ledger's size.
+    Raises LookupError if the event was processed or removed in the meantime.
     """
     return list(_walk(Context(subject_of(event, now=now), now)))
 
 
 def diagnose_subject(subject: Subject, *, now: datetime) -> Diagnosis:
-    """Walk the path for a subject and keep what it was about."""
+    """Run every step for a subject."""
     context = Context(subject, now)
     return Diagnosis(subject.event_id, subject, tuple(_walk(context)), tuple(context.repeats))
 
 
 def look_up(event_id: str, *, now: datetime) -> Diagnosis:
-    """Find an event by its id and diagnose it: in the ledger, else in the inbox. An unknown id has no steps."""
+    """Find an event by its id in the ledger, else in the inbox, and diagnose it. An unknown id has no steps."""
     subject = find_subject(event_id)
     if subject is not None:
         return diagnose_subject(subject, now=now)
@@ -93,7 +91,10 @@ def _walk(context: Context) -> Iterator[DiagnosisStep]:
     yield shape_step(context)
     yield name_step(context)
     for reading in context.readings:
-        yield from feature_steps(context, reading)
+        yield state_step(context, reading)
+        yield filter_step(context, reading)
+        yield field_step(context, reading)
+        yield value_step(context, reading)
     yield customer_step(context)
     yield subscription_step(context)
     for reading in context.readings:

@@ -1,6 +1,6 @@
-"""What usage tracking asks of billing, without knowing it: billing registers who answers when the apps are ready."""
+"""The questions of usage tracking to billing. Billing registers its answers when the apps are ready."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -10,8 +10,8 @@ from typing import Protocol
 from customers.periods import Period
 
 
-class Standing(StrEnum):
-    """How a billing period lies to now."""
+class PeriodStatus(StrEnum):
+    """Whether a billing period is over, in progress or still to come."""
 
     PAST = "past"
     CURRENT = "current"
@@ -20,7 +20,7 @@ class Standing(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class InvoiceFact:
-    """The invoice of a period. Events counted after `computed_at` are not in it; `is_final` says it can't change."""
+    """The invoice of a period. It doesn't include events counted after `computed_at`; a final invoice never changes."""
 
     number: str
     state: str
@@ -31,7 +31,7 @@ class InvoiceFact:
 
 @dataclass(frozen=True, slots=True)
 class LineFact:
-    """An invoice line of the feature, or what it would be as things stand. `amount` is written with its currency."""
+    """An invoice line of the feature (`is_written`), or what it would currently be. `amount` has its currency."""
 
     description: str
     amount: str
@@ -40,8 +40,8 @@ class LineFact:
     is_late: bool = False
 
 
-class LateStanding(StrEnum):
-    """What becomes of a change of an invoiced period."""
+class LateUsageStatus(StrEnum):
+    """How a change of an invoiced period is billed."""
 
     HELD = "held"
     WAITING = "waiting"
@@ -53,13 +53,13 @@ class LateStanding(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class LateFact:
-    """A late adjustment of the feature in the period. `amount` is written with its currency, signed.
+    """A late adjustment of the feature in the period. `amount` is signed, with its currency.
 
-    `as_of` is when it was last worked out or moved on; `where` the invoice or credit note that holds it; `why` it was
-    let go.
+    `as_of` is when the adjustment was last calculated or changed its status, `where` the invoice or credit note with
+    the amount, `why` the reason for waiving it.
     """
 
-    standing: LateStanding
+    status: LateUsageStatus
     amount: str
     description: str
     as_of: datetime
@@ -70,7 +70,7 @@ class LateFact:
 
 @dataclass(frozen=True, slots=True)
 class FreeTier:
-    """Free units over the window that holds the event. `limit` None is unlimited; units as the feature adds up."""
+    """Free units of the window that includes the event. A `limit` of None is unlimited."""
 
     limit: Decimal | None
     used: Decimal
@@ -78,20 +78,20 @@ class FreeTier:
     reset: str
 
     @property
-    def left(self) -> Decimal | None:
+    def remaining(self) -> Decimal | None:
         return None if self.limit is None else max(self.limit - self.used, Decimal(0))
 
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What billing knows of one feature under one subscription at a moment. `problem`: why it can't be worked out.
+    """What billing knows about a feature of a subscription at a given time. `problem` says why it can't be calculated.
 
-    `late` are the adjustments of the period since it was invoiced, in their order; `is_late_pending` says that changes
-    wait to be worked out.
+    `late` lists the adjustments of the period since it was invoiced, oldest first; `is_late_pending` means that more
+    changes are waiting to be calculated.
     """
 
     period: Period
-    standing: Standing
+    status: PeriodStatus
     timezone: str
     billing_url: str = ""
     invoice: InvoiceFact | None = None
@@ -105,7 +105,7 @@ class Facts:
 
 @dataclass(frozen=True, slots=True)
 class Worth:
-    """What the usage of some customers' billing periods comes to, per currency; `left_out` periods weren't rated."""
+    """Totals per currency of the usage of some customers' billing periods; `left_out` periods couldn't be rated."""
 
     amounts: Mapping[str, Decimal] = field(default_factory=dict)
     periods: int = 0
@@ -113,22 +113,22 @@ class Worth:
 
 
 class BillingFacts(Protocol):
-    """Billing's side. Every method only reads."""
+    """Billing's answers. Every method only reads."""
 
     def facts(
         self, *, subscription_id: int, feature_ids: Collection[int], at: datetime, now: datetime
     ) -> dict[int, Facts]:
-        """Work out each feature's period, invoice, free tier and line for a moment, by feature id."""
+        """Return each feature's period, invoice, free tier and line at a given time, by feature id."""
 
     def worth(self, moments: Collection[tuple[int, datetime]], *, now: datetime) -> Worth:
-        """Rate the usage of the billing periods that hold these (customer id, moment) pairs, each once."""
+        """Rate the usage of the billing periods that include these (customer id, time) pairs, each period once."""
 
     def write_amount(self, amount: Decimal, currency: str) -> str:
         """Write an amount with its currency."""
 
 
 class NoBilling:
-    """Answers while no billing is installed: nothing is known, nothing is worth anything."""
+    """Answers without the billing app: there are no facts and no amounts."""
 
     def facts(
         self, *, subscription_id: int, feature_ids: Collection[int], at: datetime, now: datetime
@@ -146,16 +146,16 @@ _providers: list[BillingFacts] = [NoBilling()]
 
 
 def register(provider: BillingFacts) -> None:
-    """Have this answer from now on."""
+    """Let the provider answer from now on."""
     _providers.append(provider)
 
 
 def billing() -> BillingFacts:
-    """Return who answers for billing."""
+    """Return the registered provider."""
     return _providers[-1]
 
 
 def write_amounts(amounts: Mapping[str, Decimal]) -> str:
-    """Write amounts of several currencies in one text; nothing at all is "nothing"."""
-    written: Sequence[str] = [billing().write_amount(amount, code) for code, amount in sorted(amounts.items())]
-    return ", ".join(written) or "nothing"
+    """Write amounts of several currencies, separated by commas; without any amount, "nothing"."""
+    provider = billing()
+    return ", ".join(provider.write_amount(amount, code) for code, amount in sorted(amounts.items())) or "nothing"

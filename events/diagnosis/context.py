@@ -1,4 +1,4 @@
-"""All that one diagnosis reads, read once."""
+"""The data of a diagnosis, each part read once, when a step first needs it."""
 
 from collections import defaultdict
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from catalog.models import Price
 from catalog.selectors import prices_by_version
 from customers.models import Customer, CustomerAlias, Subscription, SubscriptionPhase
 from customers.periods import Interval
-from customers.subscriptions import phase_chain
+from customers.subscriptions import get_phases_by_subscription
 from events.diagnosis.billing_facts import Facts, billing
 from events.diagnosis.near_miss import NearMiss, nearest, one_edit_patterns
 from events.diagnosis.readings import NameMatch, Reading, match_name
@@ -22,7 +22,9 @@ from events.sql import statement
 
 @dataclass
 class CustomerMatch:
-    """Whom the sent id means today. `suspected` is whom it nearly names, if nobody; `alias` maps it, if one does."""
+    """The customer with the sent id today. `alias` is set if the id is mapped; `suspected` is a customer with a similar
+    id, if there is none with this id.
+    """
 
     customer: Customer | None = None
     alias: CustomerAlias | None = None
@@ -31,13 +33,13 @@ class CustomerMatch:
 
     @property
     def assumed(self) -> Customer | None:
-        """Return whom the rest of the diagnosis is about."""
+        """Return the customer that the remaining steps are about."""
         return self.customer or self.suspected
 
 
 @dataclass
 class Context:
-    """The subject and what is known about it. Everything else is read when a step first asks for it."""
+    """The event to diagnose, and everything known about it."""
 
     subject: Subject
     now: datetime
@@ -52,20 +54,20 @@ class Context:
 
     @cached_property
     def problems(self) -> dict[int | None, list[Problem]]:
-        """Return the stored problems by feature id, None for the event as a whole; closed ones too."""
-        found: dict[int | None, list[Problem]] = defaultdict(list)
+        """Return the stored problems, open and closed, by feature id; None stands for the event as a whole."""
+        problems: dict[int | None, list[Problem]] = defaultdict(list)
         if self.subject.place == Place.LEDGER and self.subject.pk is not None:
             rows = Problem.objects.filter(event_id=self.subject.pk).select_related("closed_by").order_by("pk")
             for problem in rows:
-                found[problem.feature_id].append(problem)
-        return found
+                problems[problem.feature_id].append(problem)
+        return problems
 
     def open_problems(self, feature_id: int | None) -> list[Problem]:
         return [problem for problem in self.problems.get(feature_id, []) if problem.state == ProblemState.OPEN]
 
     def dismissed(self, feature_id: int | None) -> Problem | None:
-        both = [*self.problems.get(None, []), *self.problems.get(feature_id, [])]
-        return next((problem for problem in both if problem.state == ProblemState.DISMISSED), None)
+        problems = [*self.problems.get(None, []), *self.problems.get(feature_id, [])]
+        return next((problem for problem in problems if problem.state == ProblemState.DISMISSED), None)
 
     @cached_property
     def void(self) -> EventVoid | None:
@@ -75,14 +77,14 @@ class Context:
 
     @cached_property
     def repeats(self) -> list[DuplicateEvent]:
-        """Return what is logged of this event_id coming again, newest first."""
+        """Return the logged duplicates of this event_id, newest first."""
         return list(DuplicateEvent.objects.filter(event_id=self.subject.event_id).select_related("api_key")[:50])
 
     @cached_property
     def customer(self) -> CustomerMatch:
         sent = self.subject.external_customer_id
-        if own := Customer.objects.filter(external_id=sent).first():
-            return CustomerMatch(own)
+        if customer := Customer.objects.filter(external_id=sent).first():
+            return CustomerMatch(customer)
         if alias := CustomerAlias.objects.filter(alias=sent).select_related("customer").first():
             return CustomerMatch(alias.customer, alias)
         near = nearest(sent, similar_external_ids(sent))
@@ -99,8 +101,8 @@ class Context:
 
     @cached_property
     def phases(self) -> list[SubscriptionPhase]:
-        """Return every phase in force of the customer's subscriptions, in order of time, plans loaded."""
-        chains = phase_chain(self.subscriptions)
+        """Return the current history of the customer's subscriptions, oldest phase first, with their plans."""
+        chains = get_phases_by_subscription(self.subscriptions)
         phases = [phase for chain in chains.values() for phase in chain]
         for phase in phases:
             phase.subscription = self.subscriptions[phase.subscription_id]
@@ -108,42 +110,42 @@ class Context:
 
     @cached_property
     def phases_at(self) -> list[SubscriptionPhase]:
-        """Return the phases that hold the event's moment, as the history is recorded today."""
+        """Return the phases in force at the event's time, as recorded today."""
         return [phase for phase in self.phases if holds(phase, self.subject.occurred_at)]
 
     @cached_property
     def prices(self) -> dict[int, list[Price]]:
-        """Return the prices of the plan versions in force then, by version id."""
+        """Return the prices of the plan versions in force at the event's time, by version id."""
         return prices_by_version({phase.plan_version_id for phase in self.phases_at})
 
     def price_in(self, phase: SubscriptionPhase, feature_id: int) -> Price | None:
-        """Return the usage price that a phase charges for a feature: in the subscription's currency and interval."""
-        mine = (price for price in self.prices.get(phase.plan_version_id, []) if price.feature_id == feature_id)
-        return next((price for price in mine if fits(price, phase.subscription)), None)
+        """Return the price that a phase charges for a feature: in the subscription's currency and interval."""
+        prices = (price for price in self.prices.get(phase.plan_version_id, []) if price.feature_id == feature_id)
+        return next((price for price in prices if fits(price, phase.subscription)), None)
 
     def is_priced(self, feature_id: int) -> bool:
-        """Tell whether some plan in force then charges for the feature."""
+        """Tell whether a plan in force at the event's time charges for the feature."""
         return any(self.price_in(phase, feature_id) for phase in self.phases_at)
 
     @cached_property
     def facts(self) -> dict[tuple[int, int], Facts]:
-        """Return billing's facts by (subscription id, feature id), for every subscription in force then."""
+        """Return billing's facts by (subscription id, feature id), for every subscription in `phases_at`."""
         features = [reading.feature.pk for reading in self.readings]
-        found: dict[tuple[int, int], Facts] = {}
+        facts_by_key: dict[tuple[int, int], Facts] = {}
         if not features:
-            return found
+            return facts_by_key
         for subscription_id in dict.fromkeys(phase.subscription_id for phase in self.phases_at):
             answers = billing().facts(
                 subscription_id=subscription_id, feature_ids=features, at=self.subject.occurred_at, now=self.now
             )
-            found |= {(subscription_id, feature_id): facts for feature_id, facts in answers.items()}
-        return found
+            facts_by_key |= {(subscription_id, feature_id): facts for feature_id, facts in answers.items()}
+        return facts_by_key
 
     def facts_of(self, feature_id: int) -> list[Facts]:
         return [facts for (_, feature), facts in self.facts.items() if feature == feature_id]
 
     def is_counted(self, reading: Reading) -> bool:
-        """Tell whether the ledger's event counts for the feature today."""
+        """Tell whether the event is in the ledger and currently counts for the feature."""
         subject = self.subject
         return (
             subject.place == Place.LEDGER
@@ -157,18 +159,20 @@ class Context:
 
 
 def fits(price: Price, subscription: Subscription) -> bool:
-    """Tell whether a subscription is charged by a price: its currency, and an interval of the same length."""
-    own = Interval(subscription.interval, subscription.interval_count)
-    return price.currency == subscription.currency and Interval(price.interval, price.interval_count).same_length(own)
+    """Tell whether a price applies to a subscription: same currency, and an interval of the same length."""
+    interval = Interval(subscription.interval, subscription.interval_count)
+    return price.currency == subscription.currency and interval.has_same_length(
+        Interval(price.interval, price.interval_count)
+    )
 
 
 def holds(phase: SubscriptionPhase, at: datetime) -> bool:
-    """Tell whether a phase holds a moment: its start is in it, its end isn't."""
+    """Tell whether a phase is in force at a given time. It includes its start and excludes its end."""
     return phase.starts_at <= at and (phase.ends_at is None or at < phase.ends_at)
 
 
 def similar_external_ids(sent: str) -> list[str]:
-    """List external ids that might be meant, at most 200. One look through the customers' ids."""
+    """List similar external ids, at most 200, with a single query."""
     half = (len(sent) - 1) // 2
     with connection.cursor() as cursor:
         cursor.execute(

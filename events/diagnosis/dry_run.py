@@ -1,4 +1,4 @@
-"""Judge a pasted payload, or the curl command around it, without storing anything; or send it as a test."""
+"""Check a pasted payload or curl command without storing anything, or send it as a test."""
 
 import json
 import re
@@ -22,7 +22,7 @@ from events.reasons import Reason
 _lone_surrogate = re.compile(r"\\ud[89a-f]", re.IGNORECASE).search
 
 TEST_SOURCE = "test"
-PATHS = {"/v1/events": "one event", "/v1/events/bulk": "a batch"}
+PATHS = ("/v1/events", "/v1/events/bulk")
 DATA_OPTIONS = ("-d", "--data", "--data-raw", "--data-binary", "--data-ascii", "--json")
 VALUE_OPTIONS = (
     "-X",
@@ -42,7 +42,7 @@ VALUE_OPTIONS = (
 
 @dataclass(frozen=True, slots=True)
 class Paste:
-    """What was pasted: a body, and of a curl command its method, address and headers."""
+    """What staff pasted: a body, and if it was a curl command also its method, URL and headers."""
 
     body: str
     is_curl: bool = False
@@ -54,7 +54,7 @@ class Paste:
 
 @dataclass(frozen=True, slots=True)
 class DryRun:
-    """What would become of a pasted payload. `events` is how many it holds; the diagnosis is of the chosen one."""
+    """The result for a pasted payload. `events` is their number; the diagnosis is of the chosen event."""
 
     steps: tuple[DiagnosisStep, ...]
     diagnosis: Diagnosis | None
@@ -62,7 +62,7 @@ class DryRun:
 
 
 def read_paste(text: str) -> Paste:
-    """Tell a payload from a curl command, and take the command apart. It is read, never run."""
+    """Read a payload, or the parts of a curl command. The command is never run."""
     stripped = text.strip()
     if not stripped.startswith("curl"):
         return Paste(stripped)
@@ -76,31 +76,31 @@ def read_paste(text: str) -> Paste:
 def _read_curl(words: Sequence[str]) -> Paste:
     body: list[str] = []
     headers: dict[str, str] = {}
-    found = {"method": "", "url": ""}
-    rest = iter(words)
-    for word in rest:
+    method = url = ""
+    remaining = iter(words)
+    for word in remaining:
         name, joined, value = word.partition("=") if word.startswith("--") else (word, "", "")
         if name in (*DATA_OPTIONS, *VALUE_OPTIONS):
-            value = value if joined else next(rest, "")
+            value = value if joined else next(remaining, "")
             if name in DATA_OPTIONS:
                 body.append(value)
             elif name in ("-H", "--header"):
                 header, _, content = value.partition(":")
                 headers[header.strip().lower()] = content.strip()
             elif name in ("-X", "--request"):
-                found["method"] = value.upper()
+                method = value.upper()
             elif name == "--url":
-                found["url"] = value
+                url = value
         elif not word.startswith("-"):
-            found["url"] = word
-    fault = "The command sends no data: it needs --data with the payload." if not body else ""
+            url = word
+    fault = "" if body else "The command sends no data: add --data with the payload."
     if body and body[0].startswith("@"):
-        fault = f"The payload is in the file {body[0][1:]}: paste its content here instead."
-    return Paste("".join(body), True, found["method"] or ("POST" if body else "GET"), found["url"], headers, fault)
+        fault = f"The payload is in the file {body[0][1:]}: paste its contents instead."
+    return Paste("".join(body), True, method or ("POST" if body else "GET"), url, headers, fault)
 
 
 def dry_run(text: str, *, now: datetime, chosen: int = 0) -> DryRun:
-    """Walk the whole path for what was pasted, as if it came now. Nothing is stored. `chosen` picks one of a batch."""
+    """Run every step for a pasted payload, as if it arrived now. Stores nothing. `chosen` is the index in a batch."""
     paste = read_paste(text)
     request = request_step(paste, now=now)
     if paste.fault:
@@ -116,7 +116,7 @@ def dry_run(text: str, *, now: datetime, chosen: int = 0) -> DryRun:
 
 
 def _refused(paste: Paste, request: DiagnosisStep, fault: str, now: datetime) -> DryRun:
-    """Say what the API would refuse, and go on with what can be read all the same."""
+    """Report what the API would refuse, and diagnose what can be read."""
     event = readable_part(paste.body, now=now)
     if event is None:
         shape = DiagnosisStep(
@@ -132,7 +132,7 @@ def _with_request(diagnosis: Diagnosis, request: DiagnosisStep) -> tuple[Diagnos
 
 
 def parse(body: str, *, now: datetime) -> list[IncomingEvent]:
-    """Read one event, or a batch, as the API does. Raises PayloadRefused, which names the field."""
+    """Read an event or a batch as the API does. Raises PayloadRefused, which names the field."""
     data = body.encode("utf-8", "surrogatepass")
     if _looks_like_a_batch(body):
         return parse_batch(data, received_at=now)
@@ -140,8 +140,8 @@ def parse(body: str, *, now: datetime) -> list[IncomingEvent]:
 
 
 def _looks_like_a_batch(body: str) -> bool:
-    found = _loads(body)
-    return isinstance(found, dict) and "events" in found and "event_name" not in found
+    payload = _loads(body)
+    return isinstance(payload, dict) and "events" in payload and "event_name" not in payload
 
 
 def _loads(body: str) -> Any:
@@ -152,27 +152,26 @@ def _loads(body: str) -> Any:
 
 
 def readable_part(body: str, *, now: datetime) -> IncomingEvent | None:
-    """Take from a refused payload what can be judged: of a batch the first event. None where nothing can be read."""
-    found = _loads(body)
-    if isinstance(found, dict) and isinstance(found.get("events"), list) and found["events"]:
-        found = found["events"][0]
-    if not isinstance(found, dict):
+    """Read what can be diagnosed of a refused payload: of a batch, the first event. None if nothing is readable."""
+    fields = _loads(body)
+    if isinstance(fields, dict) and isinstance(fields.get("events"), list) and fields["events"]:
+        fields = fields["events"][0]
+    if not isinstance(fields, dict):
         return None
-    properties = _properties_text(found.get("properties"))
-    moment = _moment(found.get("timestamp"))
+    timestamp = _parse_timestamp(fields.get("timestamp"))
     return IncomingEvent(
-        event_id=_text(found, "event_id"),
-        event_name=_text(found, "event_name"),
-        external_customer_id=_text(found, "external_customer_id"),
-        occurred_at=moment or now,
-        has_timestamp=moment is not None,
-        source=_text(found, "source"),
-        properties=properties,
+        event_id=_text(fields, "event_id"),
+        event_name=_text(fields, "event_name"),
+        external_customer_id=_text(fields, "external_customer_id"),
+        occurred_at=timestamp or now,
+        has_timestamp=timestamp is not None,
+        source=_text(fields, "source"),
+        properties=_properties_text(fields.get("properties")),
     )
 
 
 def _properties_text(properties: object) -> str:
-    """Write properties that PostgreSQL can read; those with something that it can't keep are left out."""
+    """Write properties as JSON; empty if PostgreSQL couldn't store them."""
     try:
         text = json.dumps(properties, allow_nan=False) if isinstance(properties, dict) else "{}"
     except ValueError:
@@ -180,66 +179,65 @@ def _properties_text(properties: object) -> str:
     return "{}" if "\\u0000" in text or _lone_surrogate(text) else text
 
 
-def _text(found: dict[str, Any], name: str) -> str:
-    value = found.get(name)
+def _text(fields: dict[str, Any], name: str) -> str:
+    value = fields.get(name)
     return value.strip()[:255].replace("\x00", "") if isinstance(value, str) else ""
 
 
-def _moment(value: object) -> datetime | None:
+def _parse_timestamp(value: object) -> datetime | None:
     try:
-        moment = datetime.fromisoformat(value) if isinstance(value, str) else None
+        timestamp = datetime.fromisoformat(value) if isinstance(value, str) else None
     except ValueError:
         return None
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)) if moment else None
+    return (timestamp if timestamp.tzinfo else timestamp.replace(tzinfo=UTC)) if timestamp else None
 
 
 def request_step(paste: Paste, *, now: datetime) -> DiagnosisStep:
-    """Judge what a curl command says of the request: its method, its path, and its key."""
+    """Check the request of a curl command: its method, path and API key."""
     if not paste.is_curl:
-        return DiagnosisStep(
-            StepKey.REQUEST, Status.INFO, "A dry run of a payload: no request is made and nothing is stored."
-        )
-    path = urlsplit(paste.url).path.rstrip("/")
+        sentence = "A dry run of a payload: no request is made and nothing is stored."
+        return DiagnosisStep(StepKey.REQUEST, Status.INFO, sentence)
     evidence = [
         Evidence("Method", paste.method, is_code=True),
-        Evidence("Address", paste.url or "none", is_code=True),
+        Evidence("URL", paste.url or "none", is_code=True),
     ]
+    path = urlsplit(paste.url).path.rstrip("/")
+    status: Status = Status.FAIL
+    reason: Reason | None = Reason.BAD_REQUEST
     if paste.method != "POST":
         sentence = f"The command sends {paste.method}; events are sent with POST."
-        return DiagnosisStep(StepKey.REQUEST, Status.FAIL, sentence, Reason.BAD_REQUEST, tuple(evidence))
-    if path not in PATHS:
-        sentence = f"The path {path or '/'} takes no events: one goes to /v1/events, a batch to /v1/events/bulk."
-        return DiagnosisStep(StepKey.REQUEST, Status.FAIL, sentence, Reason.BAD_REQUEST, tuple(evidence))
-    return _judge_key(paste, tuple(evidence), now)
+    elif path not in PATHS:
+        sentence = f"The path {path or '/'} doesn't accept events: use /v1/events, or /v1/events/bulk for a batch."
+    else:
+        status, reason, sentence = _check_key(paste.headers.get("x-api-key", ""), evidence, now)
+    return DiagnosisStep(StepKey.REQUEST, status, sentence, reason, evidence)
 
 
-def _judge_key(paste: Paste, evidence: tuple[Evidence, ...], now: datetime) -> DiagnosisStep:
-    key = paste.headers.get("x-api-key", "")
+def _check_key(key: str, evidence: list[Evidence], now: datetime) -> tuple[Status, Reason | None, str]:
+    """Check the API key, and add its name to the evidence if it is valid."""
     if not key:
         sentence = "The command has no x-api-key header: the API would answer 401."
-        return DiagnosisStep(StepKey.REQUEST, Status.FAIL, sentence, Reason.UNAUTHORIZED, evidence)
+        return Status.FAIL, Reason.UNAUTHORIZED, sentence
     if key.startswith(("<", "$")):
-        sentence = "The command still has a placeholder for the API key; the rest of the request is right."
-        return DiagnosisStep(StepKey.REQUEST, Status.INFO, sentence, evidence=evidence)
+        sentence = "The command has a placeholder instead of an API key; the rest of the request is right."
+        return Status.INFO, None, sentence
     try:
         with transaction.atomic():
             caller = authenticate(key, now=now)
-            transaction.set_rollback(True)  # a dry run is no use of the key
+            transaction.set_rollback(True)  # a dry run doesn't count as a use of the key
     except KeyRefused as refused:
-        return DiagnosisStep(
-            StepKey.REQUEST, Status.FAIL, f"The API would answer 401: {refused}", Reason.UNAUTHORIZED, evidence
-        )
-    evidence = (*evidence, Evidence("API key", f"{caller.name} ({caller.prefix}…)"))
+        return Status.FAIL, Reason.UNAUTHORIZED, f"The API would answer 401: {refused}"
+    evidence.append(Evidence("API key", f"{caller.name} ({caller.prefix}…)"))
     if not caller.may(Scope.EVENTS_WRITE):
         sentence = f"The API would answer 403: the key {caller.name} lacks the scope {Scope.EVENTS_WRITE.value}."
-        return DiagnosisStep(StepKey.REQUEST, Status.FAIL, sentence, Reason.FORBIDDEN, evidence)
-    return DiagnosisStep(StepKey.REQUEST, Status.PASS, f"The key {caller.name} may send events.", evidence=evidence)
+        return Status.FAIL, Reason.FORBIDDEN, sentence
+    return Status.PASS, None, f"The key {caller.name} may send events."
 
 
 def send_test(text: str, *, now: datetime) -> Accepted:
-    """Put the pasted events into the inbox as the API does, marked as a test by their source.
+    """Put the pasted events into the inbox as the API does, with the source "test".
 
-    They count like any other: send them for a test customer, or void them afterwards. Raises PayloadRefused.
+    They count like any other event: send them for a test customer, or void them afterwards. Raises PayloadRefused.
     """
     paste = read_paste(text)
     if paste.fault:

@@ -1,15 +1,15 @@
-"""What somebody probably meant: the known name that differs from the sent one only in case, marks or one typo."""
+"""Suggest the name that was probably meant: a known name that differs only in case, punctuation or a typo."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import IntEnum
 
 MARKS = str.maketrans("", "", "._-/: \t")
-LONG = 8  # from this length on a second typo is still a typo
+TWO_TYPOS_FROM = 8  # characters: longer names may have two typos
 
 
 class Difference(IntEnum):
-    """How two names differ; the smaller, the likelier that one was meant."""
+    """How two names differ, the most likely mistake first."""
 
     CASE = 1
     MARKS = 2
@@ -18,7 +18,7 @@ class Difference(IntEnum):
 
 @dataclass(frozen=True, slots=True, order=True)
 class NearMiss:
-    """A known name that is nearly the sent one. `edits` is how many characters differ, for a typo."""
+    """A known name that is similar to the sent name. `edits` is the number of wrong characters of a typo."""
 
     difference: Difference
     edits: int
@@ -26,55 +26,55 @@ class NearMiss:
 
     @property
     def how(self) -> str:
-        """Say how it differs, as the end of a sentence: "differs only in capitals"."""
+        """Describe the difference, as the end of a sentence."""
         if self.difference == Difference.CASE:
-            return "differs only in capitals"
+            return "differs only in upper and lower case"
         if self.difference == Difference.MARKS:
-            return "differs only in dots, dashes, blanks or capitals"
+            return "differs only in dots, dashes, spaces or case"
         return f"differs in {'one character' if self.edits == 1 else f'{self.edits} characters'}"
 
 
 def nearest(sent: str, known: Iterable[str]) -> NearMiss | None:
-    """Find the known name that was probably meant. The sent name itself is no near miss; equal ones go by alphabet."""
-    return min((found for name in known if (found := compare(sent, name))), default=None)
+    """Find the known name that was probably meant. Of equally likely names, return the first in alphabetical order."""
+    return min((miss for name in known if (miss := compare(sent, name))), default=None)
 
 
 def compare(sent: str, name: str) -> NearMiss | None:
-    """Tell how a name nearly matches, if it does: in case, in marks, or by a typo (two from eight characters on)."""
+    """Compare two names: None if they are equal or too different. From eight characters, two typos are allowed."""
     if sent == name or not sent or not name:
         return None
     folded, other = sent.strip().casefold(), name.strip().casefold()
     if folded == other:
         return NearMiss(Difference.CASE, 0, name)
-    bare = folded.translate(MARKS)
-    if bare and bare == other.translate(MARKS):
+    letters = folded.translate(MARKS)
+    if letters and letters == other.translate(MARKS):
         return NearMiss(Difference.MARKS, 0, name)
-    allowed = 0 if min(len(folded), len(other)) < 3 else 2 if max(len(folded), len(other)) >= LONG else 1
+    allowed = 0 if min(len(folded), len(other)) < 3 else 2 if max(len(folded), len(other)) >= TWO_TYPOS_FROM else 1
     edits = distance(folded, other, allowed)
     return NearMiss(Difference.TYPO, edits, name) if edits <= allowed else None
 
 
 def distance(left: str, right: str, limit: int) -> int:
-    """Count the edits between two texts: insert, delete, replace, or swap neighbours. Above `limit`: `limit` + 1.
+    """Count the edits between two texts: insert, delete, replace, or swap neighbors. Above `limit`: `limit` + 1.
 
-    Names that differ only in digits at the same place are told apart by people on purpose (customer-12, customer-13):
-    a replaced digit counts as more than the limit.
+    A wrong digit is not a typo, because people number things on purpose (customer-12, customer-13): it counts as more
+    than the limit.
     """
     if abs(len(left) - len(right)) > limit:
         return limit + 1
     before: list[int] = []
     previous = list(range(len(right) + 1))
-    for row, one in enumerate(left, start=1):
+    for row, char in enumerate(left, start=1):
         current = [row] + [0] * len(right)
         for column, other in enumerate(right, start=1):
-            replaced = limit + 1 if one.isdigit() and other.isdigit() else 1
+            replaced = limit + 1 if char.isdigit() and other.isdigit() else 1
             current[column] = min(
-                previous[column] + _weight(one, limit),
+                previous[column] + _weight(char, limit),
                 current[column - 1] + _weight(other, limit),
-                previous[column - 1] + (0 if one == other else replaced),
+                previous[column - 1] + (0 if char == other else replaced),
             )
-            swapped = row > 1 and column > 1 and one == right[column - 2] and other == left[row - 2]
-            if swapped and not (one.isdigit() and other.isdigit()):
+            swapped = row > 1 and column > 1 and char == right[column - 2] and other == left[row - 2]
+            if swapped and not (char.isdigit() and other.isdigit()):
                 current[column] = min(current[column], before[column - 2] + 1)
         before, previous = previous, current
         if min(current) > limit:
@@ -83,18 +83,18 @@ def distance(left: str, right: str, limit: int) -> int:
 
 
 def _weight(character: str, limit: int) -> int:
-    """Give the cost of a character too many or too few: a digit makes another id of it, so it is no typo."""
+    """Return the cost of an extra or missing character."""
     return limit + 1 if character.isdigit() else 1
 
 
 def one_edit_patterns(sent: str) -> list[str]:
-    """Write the LIKE patterns of every text that is one edit away: replace, insert, leave out, swap neighbours."""
+    """List LIKE patterns of every text that is one edit away: replace, insert, delete, swap neighbors."""
     places = range(len(sent))
-    found = {_like(sent[:at], sent[at + 1 :]) for at in places}
-    found |= {_like(sent[:at], sent[at:]) for at in range(len(sent) + 1)}
-    found |= {_escaped(sent[:at] + sent[at + 1 :]) for at in places}
-    found |= {_escaped(sent[:at] + sent[at + 1] + sent[at] + sent[at + 2 :]) for at in range(len(sent) - 1)}
-    return sorted(found)
+    patterns = {_like(sent[:at], sent[at + 1 :]) for at in places}
+    patterns |= {_like(sent[:at], sent[at:]) for at in range(len(sent) + 1)}
+    patterns |= {_escaped(sent[:at] + sent[at + 1 :]) for at in places}
+    patterns |= {_escaped(sent[:at] + sent[at + 1] + sent[at] + sent[at + 2 :]) for at in range(len(sent) - 1)}
+    return sorted(patterns)
 
 
 def _like(before: str, after: str) -> str:

@@ -1,5 +1,6 @@
-"""What an event means for each feature, by the very SQL that processing judges with: the two can't disagree."""
+"""How each feature counts an event. Uses the SQL of the processing, so that the two can't disagree."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -15,9 +16,9 @@ from events.sql import statement
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """One feature's view of the event. `reason` is why it wouldn't count today, `value_reason` judges the value only.
+    """How a feature counts the event. `reason` is why it wouldn't count today; `value_reason` concerns only the value.
 
-    `value` is its JSON text, cut to 200 characters; `adds` what it adds to a numeric aggregation.
+    `value` is the JSON text of the field, cut to 200 characters; `adds` is its contribution to a numeric aggregation.
     """
 
     feature: Feature
@@ -31,10 +32,17 @@ class Reading:
     unique_key: str | None
 
     def step(
-        self, key: StepKey, status: Status, sentence: str, reason: Reason | None = None, *,
-        evidence: tuple[Evidence, ...] = (), comparisons: tuple[Comparison, ...] = (), fixes: tuple[Fix, ...] = (),
-    ) -> DiagnosisStep:  # fmt: skip
-        """Make a step that is about this feature."""
+        self,
+        key: StepKey,
+        status: Status,
+        sentence: str,
+        reason: Reason | None = None,
+        *,
+        evidence: Sequence[Evidence] = (),
+        comparisons: Sequence[Comparison] = (),
+        fixes: Sequence[Fix] = (),
+    ) -> DiagnosisStep:
+        """Create a step about this feature."""
         feature = self.feature
         return DiagnosisStep(
             key, status, sentence, reason, evidence, comparisons, fixes, feature.public_id, feature.name
@@ -43,8 +51,9 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class NameMatch:
-    """Which features the event's name feeds. `suspected` is the name that was probably meant, when it feeds none:
-    the readings are then those of its features, so that the diagnosis goes on."""
+    """The features that the event name feeds. If there are none, `suspected` is the name that was probably meant, and
+    the readings are those of that name, so that the diagnosis can continue.
+    """
 
     readings: tuple[Reading, ...]
     suspected: NearMiss | None = None
@@ -55,7 +64,7 @@ class NameMatch:
 
 
 def match_name(subject: Subject) -> NameMatch:
-    """Read the event by the features of its name, else by those of the name it nearly is."""
+    """Read the event for the features of its name, or else of the most similar name."""
     if readings := read(subject, subject.event_name):
         return NameMatch(readings)
     names = {*Feature.objects.metered().values_list("event_name", flat=True).distinct()}
@@ -65,7 +74,7 @@ def match_name(subject: Subject) -> NameMatch:
 
 
 def read(subject: Subject, event_name: str) -> tuple[Reading, ...]:
-    """Read the event as if it had this name, for every metered feature that the name feeds, archived ones too."""
+    """Read the event as if it had this name, for every metered feature of the name, including archived features."""
     with connection.cursor() as cursor:
         cursor.execute(
             statement("explain"),
@@ -95,7 +104,7 @@ def read(subject: Subject, event_name: str) -> tuple[Reading, ...]:
 
 
 def holds_numeric_string(subject: Subject, feature: Feature) -> bool:
-    """Tell whether the feature's field holds a string that would count if the feature accepted numeric strings."""
+    """Tell whether the field contains a string that would count if the feature accepted numeric strings."""
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT event_number(COALESCE(properties -> %(field)s, event_path(properties, %(field)s))) IS NOT NULL"

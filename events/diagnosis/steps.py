@@ -1,6 +1,6 @@
-"""What a diagnosis is made of: steps with a status, the evidence for it, and the fixes that would change it."""
+"""The parts of a diagnosis: steps with a status, their evidence, and the fixes that would change the outcome."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -8,7 +8,7 @@ from events.reasons import EXPLANATIONS, Reason
 
 
 class Status(StrEnum):
-    """How a step went. `INFO` is where there is nothing to judge, or no knowing; no step is ever left out."""
+    """The outcome of a step. `INFO` means that there is nothing to judge, or no way to know; no step is left out."""
 
     PASS = "pass"  # noqa: S105  a step's outcome, not a password
     WARNING = "warning"
@@ -17,7 +17,7 @@ class Status(StrEnum):
 
 
 class StepKey(StrEnum):
-    """The steps of the guide, in its order."""
+    """The steps of the troubleshooting guide, in its order."""
 
     REQUEST = "request"
     SHAPE = "shape"
@@ -38,7 +38,7 @@ class StepKey(StrEnum):
 
 TITLES: Mapping[StepKey, str] = {
     StepKey.REQUEST: "Request",
-    StepKey.SHAPE: "Shape",
+    StepKey.SHAPE: "Payload",
     StepKey.EVENT_NAME: "Event name",
     StepKey.FEATURE: "Feature is active",
     StepKey.FILTER: "Filter",
@@ -50,14 +50,14 @@ TITLES: Mapping[StepKey, str] = {
     StepKey.FREE_TIER: "Free tier",
     StepKey.PERIOD: "Billing period and its invoice",
     StepKey.DUPLICATE: "Duplicates",
-    StepKey.USAGE: "Usage it added",
+    StepKey.USAGE: "Usage added",
     StepKey.INVOICE_LINE: "Invoice line",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """One thing that was looked at: what it is called, what it is, and where it can be opened."""
+    """A fact that a step is based on, and the admin page that shows it."""
 
     label: str
     value: str
@@ -67,7 +67,7 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Two sides of something, row by row: (what, left, right). Rows that differ are what it is about."""
+    """Two versions side by side, as rows of (name, left, right)."""
 
     left: str
     right: str
@@ -76,7 +76,7 @@ class Comparison:
 
 @dataclass(frozen=True, slots=True)
 class Fix:
-    """What would mend a step: a page to open (`url`), or an action with its parameters, to preview and then apply."""
+    """A way to fix a step: a page to open (`url`), or an action with its parameters, to preview and then apply."""
 
     label: str
     url: str = ""
@@ -86,15 +86,15 @@ class Fix:
 
 @dataclass(frozen=True, slots=True)
 class DiagnosisStep:
-    """One step of the path. The feature, by its public id and name, where it is about one of several with the name."""
+    """A step of the guide. `feature_id` (public id) and `feature` are set if the step concerns a single feature."""
 
     key: StepKey
     status: Status
     sentence: str
     reason: Reason | None = None
-    evidence: tuple[Evidence, ...] = ()
-    comparisons: tuple[Comparison, ...] = ()
-    fixes: tuple[Fix, ...] = ()
+    evidence: Sequence[Evidence] = ()
+    comparisons: Sequence[Comparison] = ()
+    fixes: Sequence[Fix] = ()
     feature_id: str | None = None
     feature: str = ""
 
@@ -104,10 +104,10 @@ class DiagnosisStep:
 
     @property
     def guide(self) -> str:
-        """Name the section of the troubleshooting guide that the reason belongs to, such as "2B"."""
+        """Name the section of the troubleshooting guide that covers the reason, such as "2B"."""
         return EXPLANATIONS[self.reason].guide if self.reason else ""
 
     @property
     def fix_text(self) -> str:
-        """Say how the reason is mended, in the words of the one vocabulary."""
+        """Describe how to fix the reason."""
         return EXPLANATIONS[self.reason].fix if self.reason else ""

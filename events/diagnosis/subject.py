@@ -1,4 +1,4 @@
-"""The event that is diagnosed, wherever it is: waiting, in the ledger, only remembered by its id, or just pasted."""
+"""The event to diagnose: waiting in the inbox, in the ledger, or pasted by staff."""
 
 import json
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ class Place(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """An event to diagnose. `properties` is its exact JSON text; `pk` its place in the order of arrival, if stored."""
+    """An event to diagnose. `properties` is its exact JSON text, `pk` its position in the order of arrival, or None."""
 
     place: Place
     event_id: str
@@ -40,40 +40,43 @@ class Subject:
     customer_id: int | None = None
     processed_at: datetime | None = None
     api_key: ApiKey | None = None
-    shape_fault: str = ""  # why a pasted payload would be refused, as "{field} {reason}"
+    shape_fault: str = ""  # why the API would refuse a pasted payload, as "{field} {reason}"
 
     @property
     def parsed(self) -> dict[str, Any]:
-        """Return the properties as Python values, numbers as exact decimals. What is no object has none."""
-        found = json.loads(self.properties, parse_float=Decimal, parse_int=Decimal) if self.properties else {}
-        return found if isinstance(found, dict) else {}
+        """Return the properties as Python values, numbers as exact decimals. Anything but an object is empty."""
+        values = json.loads(self.properties, parse_float=Decimal, parse_int=Decimal) if self.properties else {}
+        return values if isinstance(values, dict) else {}
 
 
 def subject_of(event: Event | InboxEvent | IncomingEvent | Subject, *, now: datetime) -> Subject:
-    """Bring any form of an event into one. A stored one is read again, so that its numbers are exact."""
+    """Convert any form of an event. A stored event is read again, so that its numbers are exact.
+
+    Raises LookupError if it is no longer stored there.
+    """
     if isinstance(event, Subject):
         return event
     if isinstance(event, IncomingEvent):
         return pasted(event, now=now)
-    kept = InboxEvent.objects.at(event.pk) if isinstance(event, InboxEvent) else Event.objects.filter(pk=event.pk)
-    found = _stored(kept)
-    if found is None:
-        raise LookupError(f"The event {event.event_id} is no longer where it was: look it up again by its id.")
-    return found
+    rows = InboxEvent.objects.at(event.pk) if isinstance(event, InboxEvent) else Event.objects.filter(pk=event.pk)
+    subject = _stored(rows)
+    if subject is None:
+        raise LookupError(f"The event {event.event_id} has been processed or removed: look it up again by its id.")
+    return subject
 
 
 def find_subject(event_id: str) -> Subject | None:
-    """Find an event by its id: in the ledger, else waiting (the first of several). None where it is in neither."""
+    """Find an event by its id: in the ledger, else in the inbox (the first of several)."""
     return _stored(Event.objects.filter(event_id=event_id)) or _stored(InboxEvent.objects.called(event_id))
 
 
 def was_pruned(event_id: str) -> bool:
-    """Tell whether retention removed the event from the ledger; a repeat of it is still a repeat."""
+    """Tell whether retention removed the event from the ledger. Its id stays used."""
     return PrunedEventId.objects.filter(event_id=event_id).exists()
 
 
 def pasted(event: IncomingEvent, *, now: datetime, shape_fault: str = "") -> Subject:
-    """Make a subject of an event that is stored nowhere."""
+    """Convert a pasted event, which is stored nowhere."""
     return Subject(
         place=Place.PASTED,
         event_id=event.event_id,
@@ -88,8 +91,8 @@ def pasted(event: IncomingEvent, *, now: datetime, shape_fault: str = "") -> Sub
     )
 
 
-def _stored(kept: QuerySet[Event] | QuerySet[InboxEvent]) -> Subject | None:
-    rows: Any = kept.select_related("api_key").defer("properties").order_by("pk")
+def _stored(events: QuerySet[Event] | QuerySet[InboxEvent]) -> Subject | None:
+    rows: Any = events.select_related("api_key").defer("properties").order_by("pk")
     row = rows.annotate(exact=Cast("properties", TextField())).first()
     if row is None:
         return None

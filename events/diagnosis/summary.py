@@ -1,67 +1,54 @@
-"""A diagnosis in one sentence: does the event count, and if not, what is the first thing that keeps it from it."""
+"""A diagnosis in a sentence: does the event count, and if not, what is the first reason."""
 
 from dataclasses import dataclass
-from decimal import Decimal
 
-from events.diagnosis import Diagnosis, DiagnosisStep, Place, Status, StepKey
+from events.diagnosis import Diagnosis, Place, Status, StepKey
 from events.models import EventState
-from events.wording import number
 
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What stands on top of an event's page. `level` is a step's status."""
+    """The heading of an event's page. `level` is a step's status."""
 
     level: Status
     headline: str
     text: str
 
 
-def summary_of(found: Diagnosis) -> Summary:
-    """Sum a diagnosis up, also of an event that isn't there any more, or never was."""
-    if found.subject is None:
-        return _unknown(found)
-    usage = [step for step in found.steps if step.key == StepKey.USAGE]
-    counted = [step for step in usage if step.status == Status.PASS]
-    first = found.first_failure
-    text = first.sentence if first else "Every step of the path passes."
-    if found.subject.place == Place.WAITING:
-        return Summary(Status.INFO, "Waiting to be processed", "A worker takes it within a second or so.")
-    if found.subject.place == Place.PASTED:
-        would = [step for step in usage if step.status == Status.INFO]
-        if first is None or (would and first.status != Status.FAIL):
-            return Summary(Status.WARNING if first else Status.PASS, "It would count", text)
-        return Summary(Status.FAIL, "It would count in part" if would else "It would not count", text)
-    if found.subject.state in (EventState.VOIDED, EventState.DISMISSED):
-        return Summary(Status.INFO, str(EventState(found.subject.state).label), usage[0].sentence if usage else text)
-    if not counted:
+def summary_of(diagnosis: Diagnosis) -> Summary:
+    """Summarize a diagnosis, also of an event that was removed or never accepted."""
+    subject = diagnosis.subject
+    if subject is None:
+        return _unknown(diagnosis)
+    usage = [step for step in diagnosis.steps if step.key == StepKey.USAGE]
+    failure = diagnosis.first_failure
+    text = failure.sentence if failure else "Every step passes."
+    if subject.place == Place.WAITING:
+        return Summary(Status.INFO, "Waiting to be processed", "A worker processes it within a second or so.")
+    if subject.place == Place.PASTED:
+        would_count = any(step.status == Status.INFO for step in usage)
+        if failure is None or (would_count and failure.status != Status.FAIL):
+            return Summary(Status.WARNING if failure else Status.PASS, "It would count", text)
+        return Summary(Status.FAIL, "It would be partly counted" if would_count else "It would not count", text)
+    if subject.state in (EventState.VOIDED, EventState.DISMISSED):
+        return Summary(Status.INFO, str(EventState(subject.state).label), usage[0].sentence if usage else text)
+    if not any(step.status == Status.PASS for step in usage):
         return Summary(Status.FAIL, "It doesn't count", text)
-    headline = "Counted" if len(counted) == len(usage) or not _failed(usage) else "Counted in part"
-    if not any(step.key == StepKey.PLAN and step.status == Status.PASS for step in found.steps):
+    headline = "Partly counted" if any(step.status == Status.FAIL for step in usage) else "Counted"
+    if not any(step.key == StepKey.PLAN and step.status == Status.PASS for step in diagnosis.steps):
         headline += ", but not billed"
-    level = Status.PASS if first is None else Status.WARNING
-    return Summary(level, headline, text)
+    return Summary(Status.WARNING if failure else Status.PASS, headline, text)
 
 
-def _failed(usage: list[DiagnosisStep]) -> bool:
-    return any(step.status == Status.FAIL for step in usage)
-
-
-def _unknown(found: Diagnosis) -> Summary:
-    if found.was_pruned:
-        text = "Its row was removed from the ledger by retention. The id stays taken: a repeat of it doesn't count."
-        return Summary(Status.INFO, "Removed by retention", text)
-    if found.repeats:
-        return Summary(
-            Status.WARNING, "Only repeats are known", "The first event of this id is no longer in the ledger."
-        )
+def _unknown(diagnosis: Diagnosis) -> Summary:
+    if diagnosis.was_pruned:
+        text = "The data retention period has passed. The event_id remains used: sending it again doesn't count."
+        return Summary(Status.INFO, "Removed from the ledger", text)
+    if diagnosis.repeats:
+        text = "The first event with this id is no longer in the ledger."
+        return Summary(Status.WARNING, "Only duplicates are known", text)
     text = (
-        "No event with this id was ever accepted. Perhaps its request was refused: the refused requests are listed"
-        " below the live view. Ids are compared exactly."
+        "No event with this id was ever accepted. Its request may have been refused: see the refused requests below"
+        " the live view. Ids are case-sensitive."
     )
     return Summary(Status.FAIL, "Never accepted", text)
-
-
-def plain_quantity(quantity: Decimal) -> str:
-    """Write a quantity for a table."""
-    return number(quantity)

@@ -11,8 +11,7 @@ from catalog.models import Feature
 from events.fixing import PreviewBusy
 from events.fixing.at_risk import at_risk
 from events.fixing.offers import Trouble, nearly_named, offers_for
-from events.overview import dashboard
-from events.overview.dashboard import Cause
+from events.ledger.causes import Cause, open_causes
 from events.reasons import Reason
 
 MOST_CAUSES = 10
@@ -62,7 +61,7 @@ def total_at_risk(*, now: datetime) -> TotalAtRisk:
 
     Uses the calculation and the cache of the page that shows the causes one by one.
     """
-    causes = dashboard.causes()
+    causes = open_causes()
     names = known_names() if causes else []
     amounts: dict[str, Decimal] = {}
     unknown, is_partial = 0, len(causes) > MOST_CAUSES

@@ -39,7 +39,7 @@ def replay_fixed_causes(*, now: datetime) -> Replayed:
 def replay_found_customers() -> Replayed:
     """Replay events whose customer was unknown or archived and is now known and active."""
     with connection.cursor() as cursor:
-        cursor.execute(section("mending", "found_customers"))
+        cursor.execute(section("fixing", "found_customers"))
         external_ids = [row[0] for row in cursor.fetchall()]
     return sum((_replay_customer(external_id) for external_id in external_ids), Replayed())
 

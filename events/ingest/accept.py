@@ -1,4 +1,4 @@
-"""Take events in: the rows are durable in the inbox before anyone is told so, and nothing is looked up."""
+"""Accept events: they are durable in the inbox before the sender gets an answer, and nothing is looked up."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,28 +12,28 @@ from events.ingest.payload import IncomingEvent
 
 __all__ = ["Accepted", "ContentRefused", "InboxUnavailable", "accept"]
 
-LARGEST_SHARED = 20  # events; a larger batch has a commit to itself, so that small ones needn't wait for it
+MAX_SHARED = 20  # events; a larger batch has its own commit, so that small batches don't wait for it
 NULL = r"\N"
-# What stands for these signs inside a quoted element of an array, as COPY's text format wants it: what both the array
-# and COPY read as their own needs escaping twice. The backslash is first, for the others bring some.
+# How these characters are escaped in a quoted array element of COPY's text format: characters that are special to both
+# the array and COPY are escaped twice. The backslash comes first, because the other escapes contain backslashes.
 ESCAPES = (("\\", r"\\\\"), ('"', '\\\\"'), ("\n", r"\n"), ("\r", r"\r"), ("\t", r"\t"))
 
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """What was stored: the ids in the order of the batch, given or made."""
+    """The stored events' ids, sent or generated, in the order of the batch."""
 
     event_ids: list[str]
 
 
 def accept(events: Sequence[IncomingEvent], *, api_key_id: int | None, received_at: datetime) -> Accepted:
-    """Put all of them in the inbox, or none. On return they are committed, and survive any crash.
+    """Put all events in the inbox, or none. On return they are committed and survive a crash.
 
-    In a caller's transaction they are committed with it. Ids that are there already are no error: processing counts
-    each once. Raises InboxUnavailable or ContentRefused.
+    If the caller is in a transaction, they are committed with it. Ids that exist already are no error: processing
+    counts each id once. Raises InboxUnavailable or ContentRefused.
     """
     row = _row(events, received_at, api_key_id)
-    if len(events) > LARGEST_SHARED or connection.in_atomic_block:
+    if len(events) > MAX_SHARED or connection.in_atomic_block:
         inbox.store(row)
     else:
         inbox.store_shared(row)
@@ -56,15 +56,15 @@ def _row(events: Sequence[IncomingEvent], received_at: datetime, api_key_id: int
 
 
 def _array(texts: Sequence[str]) -> str:
-    """Write texts as an array. None holds a NUL, so that stands between them until all is escaped in a few passes."""
-    block = "\0".join(texts)
-    for sign, escaped in ESCAPES:
-        if sign in block:
-            block = block.replace(sign, escaped)
-    return '{"' + block.replace("\0", '","') + '"}'
+    """Write texts as an array. They contain no NUL, so it can separate them until all are escaped in a few passes."""
+    joined = "\0".join(texts)
+    for char, escaped in ESCAPES:
+        if char in joined:
+            joined = joined.replace(char, escaped)
+    return '{"' + joined.replace("\0", '","') + '"}'
 
 
 def _moments(events: Sequence[IncomingEvent]) -> str:
-    """Write when the events occurred as an array; NULL where the sender didn't say."""
+    """Write the events' timestamps as an array; NULL if the sender gave none."""
     moments = [f'"{event.occurred_at.isoformat()}"' if event.has_timestamp else "NULL" for event in events]
     return "{" + ",".join(moments) + "}"

@@ -1,7 +1,8 @@
-"""Share a commit between requests that arrive at the same time: waiting for the disk is most of what a small one costs.
+"""Share a commit between concurrent requests, because waiting for the disk is most of the cost of a small request.
 
-Whoever finds nobody writing becomes the leader: it writes what has gathered, and the next leader is one of those who
-came meanwhile. So a lone request never waits for others, and a crowd pays for one commit.
+A thread that finds no other thread writing becomes the leader: it writes all gathered rows, then names a thread that
+arrived in the meantime as the next leader. So a single request never waits for others, and concurrent requests share
+a commit.
 """
 
 import threading
@@ -9,28 +10,28 @@ from collections.abc import Callable
 
 
 class _Waiter:
-    """One caller's rows, and what became of them."""
+    """A caller's rows, and whether they were written."""
 
-    __slots__ = ("error", "leads", "rows", "told", "written")
+    __slots__ = ("error", "leads", "rows", "wakeup", "written")
 
     def __init__(self, rows: bytes) -> None:
         self.rows = rows
         self.written = False
         self.leads = False
         self.error: Exception | None = None
-        self.told = threading.Lock()
-        self.told.acquire()
+        self.wakeup = threading.Lock()
+        self.wakeup.acquire()
 
 
 class NotWritten(Exception):
-    """The thread that wrote for this one failed unexpectedly; its own caller has the reason."""
+    """The thread that wrote these rows failed unexpectedly; the error was raised in that thread."""
 
 
 class GroupCommit:
-    """Hand the rows of concurrent callers to `store` in one call.
+    """Pass the rows of concurrent callers to `store` in one call.
 
-    `store` raises `refused` for content it can't keep: then each caller's rows are stored apart, so that only the
-    guilty one's are refused. When it raises `failed`, that is every caller's error.
+    If `store` raises `refused`, because it can't store the content, each caller's rows are stored separately, so that
+    only the rows at fault are refused. If it raises `failed`, every caller gets the error.
     """
 
     def __init__(self, store: Callable[[bytes], None], *, refused: type[Exception], failed: type[Exception]) -> None:
@@ -42,13 +43,13 @@ class GroupCommit:
         self._busy = False
 
     def write(self, rows: bytes) -> None:
-        """Return once the rows are committed. Raises what `store` raised for them, or NotWritten."""
+        """Return once the rows are committed. Raises the error of `store` for these rows, or NotWritten."""
         waiter = _Waiter(rows)
         with self._lock:
             self._gathered.append(waiter)
             waiter.leads, self._busy = not self._busy, True
         if not waiter.leads:
-            waiter.told.acquire()
+            waiter.wakeup.acquire()
         if waiter.leads:
             self._lead()
         if waiter.error is not None:
@@ -57,21 +58,21 @@ class GroupCommit:
             raise NotWritten
 
     def _lead(self) -> None:
-        """Write what has gathered, this thread's rows among it, then tell everybody and name the next leader."""
+        """Write the gathered rows, including this thread's, then name the next leader and wake the other threads."""
         with self._lock:
             group, self._gathered = self._gathered, []
         try:
             self._write_group(group)
         finally:
             with self._lock:
-                heir = self._gathered[0] if self._gathered else None
-                self._busy = heir is not None
-            if heir is not None:
-                heir.leads = True
-                heir.told.release()
+                successor = self._gathered[0] if self._gathered else None
+                self._busy = successor is not None
+            if successor is not None:
+                successor.leads = True
+                successor.wakeup.release()
             for waiter in group:
                 if not waiter.leads:
-                    waiter.told.release()
+                    waiter.wakeup.release()
 
     def _write_group(self, group: list[_Waiter]) -> None:
         try:

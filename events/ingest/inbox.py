@@ -1,7 +1,7 @@
-"""Write rows to the inbox: in a statement of their own, or with those of other requests over the process's connection.
+"""Write rows to the inbox: in a separate statement, or together with other requests' rows over a shared connection.
 
-A small request takes longer to get a connection and to commit than to store, so small ones share both. That
-connection is driven through libpq's blocking calls: other threads run meanwhile, and they cost a third of a cursor's.
+For a small request, connecting and committing take longer than storing, so small requests share both. The shared
+connection uses libpq's blocking calls, which let other threads run and cost a third of a cursor's calls.
 """
 
 import logging
@@ -19,24 +19,24 @@ COPY = (
     "COPY events_inboxrequest (received_at, api_key_id, event_ids, event_names, external_customer_ids, occurred_at,"
     " sources, properties) FROM STDIN"
 )
-CONTENT_REFUSED = "22"  # the class of SQLSTATE that blames the data
+CONTENT_REFUSED = "22"  # the SQLSTATE class of invalid data
 CONNECTION_ENDED = ("08", "57P0")
 
 
 class InboxUnavailable(Exception):
-    """The database can't take events just now. Nothing was stored, or it can't be known: send them again."""
+    """The database is unavailable. The events were not stored, or it isn't known whether they were: send them again."""
 
 
 class ContentRefused(Exception):
-    """The database found a value that it can't keep. Nothing was stored."""
+    """The database can't store a value. Nothing was stored."""
 
 
 class _ConnectionLost(Exception):
-    """The server went away; whether it still committed can't be known."""
+    """The connection was lost; whether the rows were committed isn't known."""
 
 
 def store(rows: bytes) -> None:
-    """Commit the rows, or with the caller's transaction if there is one. Raises InboxUnavailable or ContentRefused."""
+    """Commit the rows, in the caller's transaction if there is one. Raises InboxUnavailable or ContentRefused."""
     try:
         try:
             _copy(rows)
@@ -50,13 +50,13 @@ def store(rows: bytes) -> None:
 
 
 def store_shared(rows: bytes) -> None:
-    """Commit the rows together with those of whoever else is here. Raises InboxUnavailable or ContentRefused."""
+    """Commit the rows together with those of concurrent requests. Raises InboxUnavailable or ContentRefused."""
     _group.write(rows)
 
 
 def close() -> None:
-    """Give back the process's connection; the next shared rows open another."""
-    _own.close()
+    """Close the shared connection of this process. The next shared rows open another."""
+    _shared.close()
 
 
 def _copy(rows: bytes) -> None:
@@ -68,14 +68,14 @@ def _copy(rows: bytes) -> None:
         raise ContentRefused(str(error)) from error
 
 
-class _OwnConnection:
-    """One connection, used by one thread at a time, that stays open and is replaced when it breaks."""
+class _SharedConnection:
+    """A connection that stays open, is used by one thread at a time, and is replaced when it breaks."""
 
     def __init__(self) -> None:
         self._connection: psycopg.Connection | None = None
 
     def store(self, rows: bytes) -> None:
-        """Commit the rows. They are sent again if the connection breaks: each event_id counts once anyway."""
+        """Commit the rows. If the connection breaks, send them again: each event_id counts once anyway."""
         try:
             try:
                 self._copy(self._connection or self._connect(), rows)
@@ -104,7 +104,7 @@ class _OwnConnection:
             pgconn.put_copy_end()
             outcome = pgconn.get_result()
             while pgconn.get_result() is not None:
-                pass  # libpq wants to be asked until it has no more
+                pass  # libpq must be asked until it has no more results
         except psycopg.OperationalError as error:
             raise _ConnectionLost from error
         self._expect(ExecStatus.COMMAND_OK, outcome)
@@ -127,5 +127,5 @@ def _field(result: PGresult | None, field: DiagnosticField) -> str:
     return value.decode("utf-8", "replace") if value else ""
 
 
-_own = _OwnConnection()
-_group = GroupCommit(_own.store, refused=ContentRefused, failed=InboxUnavailable)
+_shared = _SharedConnection()
+_group = GroupCommit(_shared.store, refused=ContentRefused, failed=InboxUnavailable)

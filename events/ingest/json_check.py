@@ -1,4 +1,4 @@
-"""The careful look at a JSON text: slower than decoding it, but it names the place and the reason in our words."""
+"""Check a JSON text thoroughly: slower than decoding, but it names the field and the reason."""
 
 import json
 import re
@@ -10,9 +10,9 @@ LONGEST_KEY = 255
 LONGEST_STRING = 16 * 1024
 MOST_PROPERTIES = 256
 MOST_DIGITS = 100
-LARGEST_EXPONENT = 308  # a double's own, so that every number a client's JSON library writes is taken
-MOST_DECIMALS = 400  # the smallest double, 5e-324, written out with all its digits
-LONGEST_NUMBER = 1000  # characters; with so many it has too many digits, whatever they are
+LARGEST_EXPONENT = 308  # of a double, so that any number from a client's JSON library is accepted
+MOST_DECIMALS = 400  # enough for the smallest double, 5e-324, with all its digits
+LONGEST_NUMBER = 1000  # characters; a longer number always has too many digits
 OUT_OF_RANGE = f"is out of range: numbers stay below 1e{LARGEST_EXPONENT + 1} and have at most {MOST_DECIMALS} decimals"
 
 _lone_surrogate = re.compile("[\ud800-\udfff]").search
@@ -34,7 +34,7 @@ WORDS = {
 
 
 class PayloadRefused(Exception):
-    """Say which field of the request keeps it from being accepted, and why: `{field} {reason}` is a sentence."""
+    """A field of the request is invalid; `{field} {reason}` is a sentence."""
 
     def __init__(self, field: str, reason: str) -> None:
         super().__init__(f"{field} {reason}")
@@ -43,19 +43,19 @@ class PayloadRefused(Exception):
 
 
 class _Number(str):
-    """A JSON number as it was written."""
+    """A JSON number as it was sent."""
 
     __slots__ = ()
 
 
 class _Object(list[tuple[str, Any]]):
-    """A JSON object with every pair that was written, repeated keys too."""
+    """A JSON object with all its pairs, including repeated keys."""
 
     __slots__ = ()
 
 
 class _NoSuchConstant(ValueError):
-    """NaN and Infinity, which Python reads and JSON doesn't have."""
+    """NaN or Infinity, which Python reads but JSON doesn't have."""
 
 
 def _refuse_constant(name: str) -> NoReturn:
@@ -68,7 +68,7 @@ _read = json.JSONDecoder(
 
 
 def check_properties(text: str, path: str) -> None:
-    """Refuse properties that PostgreSQL couldn't keep exactly, or that are over a limit. The text must be JSON."""
+    """Refuse properties that PostgreSQL can't store exactly or that exceed a limit. The text must be JSON."""
     value = _load(text, path)
     if not isinstance(value, _Object):
         raise PayloadRefused(path, f"must be an object, not {_word_for(value)}")
@@ -78,7 +78,7 @@ def check_properties(text: str, path: str) -> None:
 
 
 def check_fields_once(text: str) -> None:
-    """Refuse a body, of an event or a batch, with a field that is there twice: which one was meant can't be known."""
+    """Refuse an event or batch with a repeated field, because it isn't clear which value was meant."""
     body = _load(text, "body")
     _check_keys(body, "")
     for field, events in body:
@@ -89,23 +89,23 @@ def check_fields_once(text: str) -> None:
 
 
 def check_text(value: str, path: str) -> None:
-    """Refuse characters that PostgreSQL has no place for."""
+    """Refuse characters that PostgreSQL can't store."""
     if "\x00" in value:
         raise PayloadRefused(path, "must not contain the NUL character (\\u0000)")
     if _lone_surrogate(value):
-        raise PayloadRefused(path, "holds half of a UTF-16 surrogate pair, which isn't a character")
+        raise PayloadRefused(path, "contains half of a UTF-16 surrogate pair, which isn't a character")
 
 
 def explain_malformed(text: str) -> NoReturn:
-    """Say why the body couldn't be decoded, for a text that a strict decoder has refused."""
-    _check(_load(text, "body"), "", -3)  # the batch, its list and the event are not the properties' depth
+    """Explain why the body couldn't be decoded."""
+    _check(_load(text, "body"), "", -3)  # the batch, its list and the event don't count towards the depth
     raise PayloadRefused("body", "is not valid JSON")
 
 
 def translate(message: str) -> PayloadRefused:
-    """Put the decoder's message about a field into our words."""
-    found = _place(message)
-    what, where = (found["what"], found["where"] or "") if found else (message, "")
+    """Rephrase the decoder's message about a field."""
+    match = _place(message)
+    what, where = (match["what"], match["where"] or "") if match else (message, "")
     if missing := _missing(what):
         return PayloadRefused(join(where, missing["name"]), "is required")
     if length := _wrong_length(what):
@@ -119,7 +119,7 @@ def translate(message: str) -> PayloadRefused:
 def _length_reason(kind: str, sign: str, limit: str) -> str:
     if kind == "str":
         return f"must be at most {limit} characters long" if sign == "<" else "must not be empty"
-    return f"must hold at most {limit} events; split the batch" if sign == "<" else "must hold at least one event"
+    return f"must contain at most {limit} events; split the batch" if sign == "<" else "must contain at least one event"
 
 
 def _words(types: str) -> list[str]:
@@ -172,22 +172,22 @@ def _check_keys(pairs: _Object, path: str) -> None:
         seen.add(key)
 
 
-def _check_number(written: str, path: str) -> None:
-    """Keep what `numeric` holds exactly and a person could mean. A huge exponent is refused before it is built."""
-    exponent = _exponent(written)
+def _check_number(text: str, path: str) -> None:
+    """Accept numbers that `numeric` stores exactly. Huge exponents are refused before the number is built."""
+    exponent = _exponent(text)
     if exponent and len(exponent[1]) > len(str(MOST_DECIMALS)):
         raise PayloadRefused(path, OUT_OF_RANGE)
-    if len(written) > LONGEST_NUMBER or len(Decimal(written).as_tuple().digits) > MOST_DIGITS:
+    if len(text) > LONGEST_NUMBER or len(Decimal(text).as_tuple().digits) > MOST_DIGITS:
         raise PayloadRefused(path, f"must have at most {MOST_DIGITS} digits")
-    number = Decimal(written)
+    number = Decimal(text)
     if number and (number.adjusted() > LARGEST_EXPONENT or int(number.as_tuple().exponent) < -MOST_DECIMALS):
         raise PayloadRefused(path, OUT_OF_RANGE)
 
 
 def join(path: str, key: str) -> str:
-    """Add a key to a path. Long keys are cut and odd characters escaped: the path is printed and logged."""
-    shown = key[:80].encode("unicode_escape").decode()
-    return f"{path}.{shown}" if path else shown
+    """Add a key to a path. Long keys are cut and special characters escaped, because the path is printed and logged."""
+    name = key[:80].encode("unicode_escape").decode()
+    return f"{path}.{name}" if path else name
 
 
 def _word_for(value: Any) -> str:

@@ -1,6 +1,6 @@
-"""Ask a worker to count new events at once. Only a courtesy: the scheduler's tick finds them anyway.
+"""Ask a worker to process new events immediately. Otherwise the next scheduled run processes them.
 
-A thread of its own talks to the broker, so that a slow or broken one can't hold an answer.
+A background thread talks to the broker, so that a slow or broken broker doesn't delay responses.
 """
 
 import logging
@@ -17,30 +17,30 @@ logger = logging.getLogger(__name__)
 TASK = "events.tasks.process_inbox"
 EVERY_S = 0.2
 EXPIRES_S = 10
-ENOUGH_WAITING = 5  # with so many messages waiting the workers are busy, or gone
+MAX_WAITING = 5  # with more messages waiting, the workers are busy or down
 
 
 def nudge() -> None:
-    """Have the worker told soon, at most every 200 ms from this process. Never waits, never fails."""
-    if not _wanted.is_set():
-        _wanted.set()
+    """Have a worker asked soon, at most every 200 ms from this process. Never waits, never fails."""
+    if not _requested.is_set():
+        _requested.set()
         _background.ensure_running()
 
 
 def send() -> bool:
-    """Put the task on the queue, unless enough is waiting there; tell whether it was put. May block, may raise."""
+    """Enqueue the task unless enough messages are waiting; return whether it was enqueued. May block or raise."""
     with app.connection_for_write(connect_timeout=1) as connection:
         connection.ensure_connection(max_retries=1, interval_start=0, interval_step=0)
         queue = connection.default_channel.queue_declare(queue=app.conf.task_default_queue)  # type: ignore[attr-defined]
-        if queue.message_count >= ENOUGH_WAITING:
+        if queue.message_count >= MAX_WAITING:
             return False
         app.send_task(TASK, connection=connection, expires=EXPIRES_S, retry=False)
         return True
 
 
 def _run() -> None:
-    while _wanted.wait():
-        _wanted.clear()
+    while _requested.wait():
+        _requested.clear()
         try:
             send()
         except (OperationalError, OSError) as error:
@@ -48,5 +48,5 @@ def _run() -> None:
         time.sleep(EVERY_S)
 
 
-_wanted = threading.Event()
+_requested = threading.Event()
 _background = Background("nudge", _run)

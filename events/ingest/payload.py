@@ -1,8 +1,8 @@
-"""What an event may look like on the wire: parse a request's body, or say what is wrong with which field.
+"""Parse the body of an event request, or say which field is invalid and why.
 
-A batch's envelope is decoded in C, straight into typed structs. `properties` stay the text that was sent, so that
-numbers reach the database digit by digit. What the quick look can't vouch for (nesting, escapes, exponents, many
-digits, a key that may be there twice) is read again, event by event, by `events/ingest/json_check.py`.
+msgspec decodes the batch into typed structs. `properties` remain the text that was sent, so that numbers reach the
+database with all their digits. Properties that the fast check can't clear (nesting, escapes, exponents, many digits,
+possibly repeated keys) are checked again, event by event, by `events/ingest/json_check.py`.
 """
 
 import re
@@ -29,7 +29,7 @@ NO_PROPERTIES = b"{}"
 NULL = Raw(b"null")
 NUL = b"\\u0000"
 KEY_END = b'":'
-OVER_A_LIMIT = -(10**9)
+LIMIT_EXCEEDED = -(10**9)
 
 Name = Annotated[str, Meta(max_length=LONGEST_NAME)]
 Key = Annotated[str, Meta(max_length=LONGEST_KEY)]
@@ -38,14 +38,14 @@ Properties = Annotated[dict[Key, Value], Meta(max_length=MOST_PROPERTIES)]
 
 
 class WireEvent(msgspec.Struct, gc=False):
-    """An event as sent. Fields that aren't named here are ignored."""
+    """An event as sent. Other fields are ignored."""
 
     event_name: Name
     external_customer_id: Name
     event_id: Name | UnsetType | None = UNSET
     timestamp: str | UnsetType | None = UNSET
     source: Name | UnsetType | None = UNSET
-    customer_id: Raw | UnsetType = UNSET  # Flexprice's own id of the customer; ours goes by the external one
+    customer_id: Raw | UnsetType = UNSET  # Flexprice's id of the customer; Countinghouse uses the external id
     properties: Raw | UnsetType = UNSET
 
 
@@ -56,7 +56,7 @@ class WireBatch(msgspec.Struct):
 
 
 class IncomingEvent(msgspec.Struct, gc=False):
-    """An event that is fit to be stored: names trimmed, the time known, `properties` the JSON text of an object."""
+    """A valid event, ready to store: names trimmed, the time set, `properties` the JSON text of an object."""
 
     event_id: str
     event_name: str
@@ -73,7 +73,7 @@ _quick_decoder = msgspec.json.Decoder(list[Properties])
 
 # RFC 3339. fromisoformat() alone would also take week dates, missing zones and commas.
 _rfc3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(?:\.\d{1,30})?([Zz]|[+-]\d\d:\d\d)", re.ASCII).fullmatch
-# A number with an exponent, or longer than any that a client's JSON library writes without one.
+# A number with an exponent, or longer than any that a JSON library writes without an exponent.
 _unusual_number = re.compile(rb"[:,\[\s]-?(?:[0-9.]{40}|[0-9.]+[eE])").search
 
 
@@ -88,7 +88,7 @@ def parse_event(body: bytes, *, received_at: datetime) -> IncomingEvent:
 
 
 def parse_batch(body: bytes, *, received_at: datetime) -> list[IncomingEvent]:
-    """Read the body of a batch. One malformed event refuses all: PayloadRefused names it as `events[17].timestamp`."""
+    """Read the body of a batch. Raises PayloadRefused with the invalid field, such as `events[17].timestamp`."""
     try:
         body.decode()
         events = _batch_decoder.decode(body).events
@@ -98,7 +98,7 @@ def parse_batch(body: bytes, *, received_at: datetime) -> list[IncomingEvent]:
 
 
 def _refuse(body: bytes, error: Exception) -> NoReturn:
-    """Say in our words what the decoder found: it stops at the first field that doesn't fit."""
+    """Explain the decoder's error, which is about the first invalid field."""
     if isinstance(error, UnicodeDecodeError):
         raise PayloadRefused("body", f"is not UTF-8: the byte at {error.start} can't be read") from error
     if isinstance(error, msgspec.ValidationError):
@@ -107,7 +107,7 @@ def _refuse(body: bytes, error: Exception) -> NoReturn:
 
 
 def _accept(events: list[WireEvent], body: bytes, received_at: datetime, paths: Sequence[str]) -> list[IncomingEvent]:
-    """Check what the decoder's types don't say, and fill in what the sender left out."""
+    """Check what the decoder's types don't cover, and fill in the fields that the sender omitted."""
     properties = [_properties_of(event) for event in events]
     joined = b"[" + b",".join(properties) + b"]"
     for index in _doubtful(properties, joined):
@@ -127,10 +127,10 @@ def _accept(events: list[WireEvent], body: bytes, received_at: datetime, paths: 
             _refuse_blank(event, paths[index])
         occurred_at, stamp = received_at, event.timestamp
         if isinstance(stamp, str):
-            moment = _moment(stamp)
-            if moment is None or not earliest <= moment <= latest:
-                _refuse_moment(stamp, moment, earliest, latest, paths[index])
-            occurred_at = moment
+            sent_time = _parse_time(stamp)
+            if sent_time is None or not earliest <= sent_time <= latest:
+                _refuse_time(stamp, sent_time, earliest, latest, paths[index])
+            occurred_at = sent_time
         text = str(properties[index], "utf-8")
         accepted.append(
             IncomingEvent(event_id, name, customer, occurred_at, isinstance(stamp, str), event.source or "", text)
@@ -149,10 +149,10 @@ def _properties_of(event: WireEvent) -> bytes | Raw:
 
 
 def _doubtful(properties: Sequence[bytes | Raw], joined: bytes) -> Sequence[int]:
-    """List which properties need the careful look. Those of nearly all batches are cleared in a few passes.
+    """List the indexes of properties that need the thorough check. Nearly all batches pass in a few passes.
 
-    No key is there twice when as many are left after decoding as quotes are followed by a colon in the text. Inside
-    of a string that can only be more of them, which is a doubt and not a mistake.
+    No key is repeated if the decoded objects have as many keys as the text has quotes followed by a colon. Strings can
+    contain more of these, which causes a thorough check but no error.
     """
     try:
         objects = _quick_decoder.decode(joined)
@@ -160,7 +160,7 @@ def _doubtful(properties: Sequence[bytes | Raw], joined: bytes) -> Sequence[int]
         return range(len(properties))
     if not _is_unusual(joined) and joined.count(KEY_END) == _keys(objects, joined):
         return ()
-    return [index for index, one in enumerate(map(bytes, properties)) if _is_doubtful(one, objects[index])]
+    return [index for index, text in enumerate(map(bytes, properties)) if _is_doubtful(text, objects[index])]
 
 
 def _is_doubtful(text: bytes, value: dict[str, Any]) -> bool:
@@ -168,38 +168,38 @@ def _is_doubtful(text: bytes, value: dict[str, Any]) -> bool:
 
 
 def _is_unusual(text: bytes) -> bool:
-    return NUL in text or _unusual_number(text) is not None or _has_blank_before_colon(text)
+    return NUL in text or _unusual_number(text) is not None or _has_space_before_colon(text)
 
 
 def _keys(objects: list[dict[str, Any]], text: bytes) -> int:
-    """Count the keys, looking into the values only where some may be nested."""
+    """Count the keys, going through the values only if there may be nested objects."""
     if text.count(b"{") == len(objects) and text.count(b"[") == 1:
         return sum(map(len, objects))
-    return sum([_keys_within(one, 1) for one in objects])
+    return sum([_keys_within(value, 1) for value in objects])
 
 
 def _keys_within(value: dict[str, Any] | list[Any], depth: int) -> int:
-    """Count the keys at all levels; what is over a limit gives a count that can't be right."""
+    """Count the keys at all levels. If a limit is exceeded, return a count that can't match."""
     if depth > DEEPEST:
-        return OVER_A_LIMIT
+        return LIMIT_EXCEEDED
     keys = 0
     inner: Iterable[Any] = value
     if isinstance(value, dict):
         keys, inner = len(value), value.values()
         if depth > 1 and any(len(key) > LONGEST_KEY for key in value):
-            return OVER_A_LIMIT
-    for one in inner:
-        if isinstance(one, (dict, list)):
-            keys += _keys_within(one, depth + 1)
-        elif depth > 1 and isinstance(one, str) and len(one) > LONGEST_STRING:
-            return OVER_A_LIMIT
+            return LIMIT_EXCEEDED
+    for item in inner:
+        if isinstance(item, (dict, list)):
+            keys += _keys_within(item, depth + 1)
+        elif depth > 1 and isinstance(item, str) and len(item) > LONGEST_STRING:
+            return LIMIT_EXCEEDED
     return keys
 
 
 def _check_fields_once(events: list[WireEvent], body: bytes, joined: bytes, *, around: int) -> None:
-    """Refuse a field that is there twice. The count of keys, as above, clears nearly all bodies.
+    """Refuse a repeated field. Counting the keys, as above, clears nearly all bodies.
 
-    `around` is how many the body has around its events. Ignored fields bring keys too, and so a closer look.
+    `around` is the number of keys around the events. Ignored fields have keys too, and so cause a thorough check.
     """
     optional = [
         (event.event_id is not UNSET)
@@ -210,12 +210,12 @@ def _check_fields_once(events: list[WireEvent], body: bytes, joined: bytes, *, a
         for event in events
     ]
     read = around + 2 * len(events) + sum(optional)
-    if read != body.count(KEY_END) - joined.count(KEY_END) or _has_blank_before_colon(body):
+    if read != body.count(KEY_END) - joined.count(KEY_END) or _has_space_before_colon(body):
         json_check.check_fields_once(body.decode())
 
 
-def _has_blank_before_colon(text: bytes) -> bool:
-    return any(blank in text and blank + b":" in text for blank in (b" ", b"\n", b"\t", b"\r"))
+def _has_space_before_colon(text: bytes) -> bool:
+    return any(space in text and space + b":" in text for space in (b" ", b"\n", b"\t", b"\r"))
 
 
 def _check_no_nul(events: list[WireEvent], paths: Sequence[str]) -> None:
@@ -224,8 +224,8 @@ def _check_no_nul(events: list[WireEvent], paths: Sequence[str]) -> None:
             json_check.check_text(getattr(event, field) or "", join(paths[index], field))
 
 
-def _moment(stamp: str) -> datetime | None:
-    """Read an RFC 3339 time. Digits past the microsecond are cut: rounding could move it to the next period."""
+def _parse_time(stamp: str) -> datetime | None:
+    """Read an RFC 3339 time. Digits after the microsecond are cut: rounding could move it to the next period."""
     if not _rfc3339(stamp):
         return None
     try:
@@ -234,7 +234,7 @@ def _moment(stamp: str) -> datetime | None:
         return None
 
 
-def _refuse_moment(stamp: str, moment: datetime | None, earliest: datetime, latest: datetime, path: str) -> NoReturn:
+def _refuse_time(stamp: str, moment: datetime | None, earliest: datetime, latest: datetime, path: str) -> NoReturn:
     field = join(path, "timestamp")
     if moment is None and _rfc3339(f"{stamp}Z"):
         raise PayloadRefused(field, "has no time zone: end it with Z or an offset such as +02:00")
@@ -242,11 +242,11 @@ def _refuse_moment(stamp: str, moment: datetime | None, earliest: datetime, late
         raise PayloadRefused(field, "must be an RFC 3339 time with a zone, such as 2026-01-31T12:00:00Z")
     if moment < earliest:
         raise PayloadRefused(field, f"is too early: times before {earliest:%Y-%m-%d} are not accepted")
-    raise PayloadRefused(field, f"is too far ahead: times after {latest:%Y-%m-%dT%H:%M:%SZ} are not accepted")
+    raise PayloadRefused(field, f"is too far in the future: times after {latest:%Y-%m-%dT%H:%M:%SZ} are not accepted")
 
 
 def _refuse_blank(event: WireEvent, path: str) -> NoReturn:
     if event.event_id == "":
-        raise PayloadRefused(join(path, "event_id"), "must not be empty; leave it out to have one made")
-    blank = "external_customer_id" if event.event_name.strip() else "event_name"
-    raise PayloadRefused(join(path, blank), "must not be empty")
+        raise PayloadRefused(join(path, "event_id"), "must not be empty; omit it to have one generated")
+    field = "external_customer_id" if event.event_name.strip() else "event_name"
+    raise PayloadRefused(join(path, field), "must not be empty")

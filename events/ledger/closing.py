@@ -1,13 +1,12 @@
-"""Usage that was invoiced, and what counts into it afterwards. Billing sets the marks and takes the notes.
+"""Record changes of usage that was already invoiced. Billing sets the marks and reads the records.
 
-A batch, a replay, a void or a recount that changes an hour before its customer's mark notes that hour in its own
-commit, so that no change of invoiced usage goes unseen.
+A batch, replay, void or recount that changes an hour before its customer's mark records the hour in the same commit, so
+that no change of invoiced usage is missed.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from django.db import connection
 
@@ -27,11 +26,10 @@ class Touched:
 
 
 def close_usage(until: Mapping[int, datetime]) -> None:
-    """Note from now on what changes these customers' usage before a moment, by customer id.
+    """Record from now on which changes affect these customers' usage before a given time, by customer id.
 
-    Call it before the usage is read to be invoiced, and outside of a transaction: it returns once every batch that
-    didn't know the marks has ended, so what isn't noted is there to be read. A mark never goes back; a second call
-    changes nothing.
+    Call it before reading the usage to invoice, outside a transaction: it returns once every batch without the marks
+    has ended, so that a change is either recorded or included in the usage. A mark never moves back. Safe to repeat.
     """
     if not until:
         return
@@ -41,26 +39,19 @@ def close_usage(until: Mapping[int, datetime]) -> None:
 
 
 def marks_of(customer_ids: list[int]) -> dict[int, datetime]:
-    """Give the marks of those customers that have one."""
+    """Return the marks of the customers that have one, by customer id."""
     rows = UsageMark.objects.filter(customer__among=customer_ids)
     return dict(rows.values_list("customer_id", "closed_until"))
 
 
 def take_touched(limit: int) -> list[Touched]:
-    """Take the oldest notes, each hour once. Needs a transaction: the notes go when it commits.
-
-    Safe side by side: a note is taken once.
-    """
+    """Remove and return the oldest records, each hour once. Needs a transaction. Safe to run concurrently."""
     with connection.cursor() as cursor:
         cursor.execute(section("late", "take"), {"limit": limit})
-        return [_touched(row) for row in cursor.fetchall()]
-
-
-def _touched(row: tuple[Any, ...]) -> Touched:
-    return Touched(*row)
+        return [Touched(*row) for row in cursor.fetchall()]
 
 
 def has_touched(customer_id: int, start: datetime, end: datetime) -> set[int]:
-    """Give the features of which a customer's usage in [start, end) has notes that nobody took yet."""
+    """Return the features whose usage by the customer in [start, end) has unprocessed changes."""
     rows = TouchedUsage.objects.filter(customer=customer_id, hour__gte=floor_hour(start), hour__lt=end)
     return set(rows.values_list("feature_id", flat=True))

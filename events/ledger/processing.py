@@ -1,4 +1,4 @@
-"""From the inbox to the ledger: one transaction a batch, in which every event ends in exactly one state."""
+"""Process events from the inbox into the ledger, one transaction per batch. Every event ends in exactly one state."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,14 +11,14 @@ from events.models import ProcessedBatch
 from events.sql import section, statement
 
 BATCH_SIZE = 20_000
-# Batches share this lock; a change of what counts (a replay's first step) takes it alone for a moment, so that no batch
-# which began under the old configuration commits after the replay has looked.
+# Batches share this lock. A replay briefly takes it exclusively first, so that no batch that began with the old
+# configuration commits after the replay has read the events.
 CONFIGURATION_LOCK = 7_301_001
 
 
 @dataclass(frozen=True)
 class BatchResult:
-    """How many events a batch took from the inbox, and how they ended."""
+    """How many events of a batch ended in each state."""
 
     events: int = 0
     counted: int = 0
@@ -31,9 +31,8 @@ class BatchResult:
 def process_batch(limit: int = BATCH_SIZE) -> BatchResult:
     """Turn the oldest waiting events into ledger rows, usage and problems, all in one commit.
 
-    A request's events are processed together, so a batch can be larger than `limit` by the last request's. Safe side by
-    side: each request is claimed by one worker. Killed anywhere, the events still wait. An empty inbox gives an empty
-    result. Raises what PostgreSQL raises; nothing is then changed.
+    A request's events are processed together, so a batch may exceed `limit` by the events of its last request. Safe to
+    run concurrently: each request is claimed by one worker. If the worker is killed, the events remain in the inbox.
     """
     with transaction.atomic(), connection.cursor() as cursor:
         prepare(cursor)
@@ -44,7 +43,7 @@ def process_batch(limit: int = BATCH_SIZE) -> BatchResult:
             return BatchResult()
         judge(cursor)
         cursor.execute(statement("append"))
-        duplicates, conflicts = take_out_repeats(cursor) if cursor.rowcount < events else (0, 0)
+        duplicates, conflicts = log_duplicates(cursor) if cursor.rowcount < events else (0, 0)
         partly, problems = record_problems(cursor)
         count_hits(cursor)
         result = BatchResult(events, events - duplicates - partly - problems, partly, problems, duplicates, conflicts)
@@ -53,18 +52,18 @@ def process_batch(limit: int = BATCH_SIZE) -> BatchResult:
 
 
 def prepare(cursor: Any) -> None:
-    """Make this connection's scratch tables, unless it has them, and set what the big statements need."""
+    """Create this connection's scratch tables if needed, and set memory and compilation for the large statements."""
     cursor.execute(statement("scratch"))
-    # Commits empty them; a second use within one transaction would find the first one's rows.
+    # A commit empties them; a second use within a transaction would find the rows of the first.
     cursor.execute(
         "DELETE FROM batch; DELETE FROM hit; DELETE FROM finding; SET LOCAL work_mem = '64MB'; SET LOCAL jit = off"
     )
 
 
 def claim(cursor: Any, limit: int) -> int:
-    """Move the oldest waiting requests into the batch, whole, until it has `limit` events. Gives how many it has.
+    """Move the oldest waiting requests into the batch until it has `limit` events. Returns the number of events.
 
-    The commit needn't wait for the disk: were it lost, the requests would still wait, and be processed again.
+    The commit doesn't wait for the disk: if it is lost, the requests are still waiting and are processed again.
     """
     cursor.execute("SET LOCAL synchronous_commit = off")
     cursor.execute(section("claim", "choose"), {"limit": limit})
@@ -76,13 +75,13 @@ def claim(cursor: Any, limit: int) -> int:
 
 
 def judge(cursor: Any) -> None:
-    """Work out what the batch's events mean: hits, and the findings that keep some from counting."""
+    """Determine for each event which features it counts for (hits), and why it doesn't count (findings)."""
     cursor.execute(statement("judge"))
     cursor.execute(statement("find"))
 
 
-def take_out_repeats(cursor: Any) -> tuple[int, int]:
-    """Log the events that the ledger already had, and drop them from the batch. Gives how many, and how many differ."""
+def log_duplicates(cursor: Any) -> tuple[int, int]:
+    """Log events that are already in the ledger, and drop them from the batch. Returns (duplicates, conflicts)."""
     cursor.execute(statement("repeats"))
     duplicates, conflicts = cursor.fetchone()
     cursor.execute("DELETE FROM hit WHERE NOT EXISTS (SELECT FROM batch WHERE batch.id = hit.id)")
@@ -91,7 +90,7 @@ def take_out_repeats(cursor: Any) -> tuple[int, int]:
 
 
 def record_problems(cursor: Any) -> tuple[int, int]:
-    """Open a problem for every finding. Gives how many events count in part, and how many not at all."""
+    """Open a problem for every finding. Returns the number of events that count partly, and not at all."""
     cursor.execute(statement("problems"))
     if not cursor.rowcount:
         return 0, 0
@@ -101,7 +100,7 @@ def record_problems(cursor: Any) -> tuple[int, int]:
 
 
 def count_hits(cursor: Any) -> None:
-    """Add the hits to the buckets. Last in the transaction, so that other workers wait as short as can be."""
+    """Add the hits to the hourly usage. Comes last in the transaction, so that other workers wait only briefly."""
     cursor.execute(
         """
         SELECT
@@ -132,7 +131,7 @@ def count_hits(cursor: Any) -> None:
 
 
 def log_batch(cursor: Any, started_at: datetime, result: BatchResult) -> None:
-    """Note the batch for the dashboards."""
+    """Log the batch for the dashboards."""
     cursor.execute("SELECT min(received_at), clock_timestamp() FROM batch")
     oldest, finished_at = cursor.fetchone()
     ProcessedBatch.objects.create(

@@ -1,4 +1,4 @@
-"""Usage recounted in shadow from the ledger: shows what differs, and puts it right when told."""
+"""Compare the stored usage with a recount from the ledger, and correct it on request."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,13 +16,13 @@ from events.sql import compose, counted, sections, sums
 from events.usage.meter import ceil_hour, floor_hour
 
 HOURS_AT_A_TIME = 500
-LISTED = 100
+MAX_LISTED = 100
 FIRST, LAST = datetime(1, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, tzinfo=UTC)
 
 
 @dataclass(frozen=True)
 class Scope:
-    """Which usage to recount: one feature's or all, one customer's or all, whole UTC hours of [start, end)."""
+    """Which usage to recount: of a feature or all, of a customer or all, in the full UTC hours of [start, end)."""
 
     feature_id: int | None = None
     customer_id: int | None = None
@@ -40,15 +40,15 @@ class Scope:
 
     @property
     def description(self) -> dict[str, Any]:
-        """Say the scope in JSON, for the log of checks."""
-        given = {"feature": self.feature_id, "customer": self.customer_id}
+        """Describe the scope as JSON, for the log of checks."""
+        rows = {"feature": self.feature_id, "customer": self.customer_id}
         edges = {"start": self.start.isoformat(), "end": self.end.isoformat()}
-        return {name: value for name, value in (given | edges).items() if value}
+        return {name: value for name, value in (rows | edges).items() if value}
 
 
 @dataclass(frozen=True)
 class Difference:
-    """An hour whose bucket is not what the ledger says."""
+    """An hour whose stored usage differs from the ledger."""
 
     customer_id: int
     feature_id: int
@@ -64,11 +64,11 @@ class Difference:
 
 
 def compare(scope: Scope) -> Iterator[Difference]:
-    """Recount the scope from the ledger and give the hours that differ. Writes nothing.
+    """Recount the scope from the ledger and yield the hours that differ. Writes nothing.
 
-    One statement, so one snapshot: a batch is seen whole, in the ledger and in the buckets, or not at all. Hours that
-    retention has removed events from are left out. An hour may come twice: for its sums and for its unique values. A
-    rolled-up day that isn't the sum of its hours comes as its first hour.
+    A single statement sees a single snapshot: a batch is either in both the ledger and the usage, or in neither. Hours
+    whose events retention has removed are skipped. An hour may appear twice, for its sums and for its unique values. A
+    rolled-up day that differs from the sum of its hours appears as its first hour.
     """
     parts = sections("compare")
     rows = f"({counted(scope=parts['scope'])})"
@@ -85,19 +85,19 @@ def compare(scope: Scope) -> Iterator[Difference]:
 
 
 def count_buckets(scope: Scope) -> int:
-    """Count the hours that a comparison of the scope looks at: those with usage, past retention's horizon."""
+    """Count the hours that a comparison of the scope covers: hours with usage, not yet final."""
     kept = sections("compare")["kept"].replace("{table}", "events_usagebucket")
     with connection.cursor() as cursor:
         cursor.execute(compose("SELECT count(*) FROM ({kept}) AS kept", kept=kept), scope.parameters)
-        found: int = cursor.fetchone()[0]
-    return found
+        hours: int = cursor.fetchone()[0]
+    return hours
 
 
 def rebuild_usage(scope: Scope, *, apply: bool, now: datetime, reason: str = "", by: User | None = None) -> UsageCheck:
-    """Compare kept usage with the ledger, note the outcome, and recount what differs when `apply` says so.
+    """Compare the stored usage with the ledger and log the result. With `apply`, recount the hours that differ.
 
-    Buckets are left alone otherwise. Safe beside running batches and to repeat; killed while applying, the hours done
-    are right and a second call does the rest.
+    Safe to repeat and to run while batches are processed. If it is killed while applying, a second call recounts the
+    remaining hours.
     """
     wait_for_running_batches()
     check = UsageCheck.objects.create(started_at=now, scope=scope.description, started_by=by, reason=reason[:255])
@@ -105,7 +105,7 @@ def rebuild_usage(scope: Scope, *, apply: bool, now: datetime, reason: str = "",
     listed: list[dict[str, Any]] = []
     for difference in compare(scope):
         hours.add((difference.customer_id, difference.feature_id, difference.hour))
-        if len(listed) < LISTED:
+        if len(listed) < MAX_LISTED:
             listed.append(difference.as_json)
     if apply:
         for part in batched(sorted(hours), HOURS_AT_A_TIME):

@@ -1,4 +1,4 @@
-"""Events judged anew after something was mended, and events taken back. Usage follows in the same commit."""
+"""Process ledger events again after the configuration has changed. Usage is recounted in the same commit."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ CHUNK = 5_000
 
 @dataclass(frozen=True)
 class Replayed:
-    """What a replay did: events judged, problems closed by it, problems still open, hours recounted."""
+    """The result of a replay: events processed, problems closed, problems still open, hours recounted."""
 
     events: int = 0
     closed: int = 0
@@ -35,23 +35,23 @@ class Replayed:
 
 
 def wait_for_running_batches() -> None:
-    """Return once every batch that began under an older configuration has ended. Call it after the change commits."""
+    """Wait until every batch that began with an older configuration has ended. Call it after committing the change."""
     with transaction.atomic():
         pglock.advisory(CONFIGURATION_LOCK, xact=True).acquire()
 
 
 def replay(event_ids: Iterable[int], *, closing: str, by: User | None = None) -> Replayed:
-    """Judge ledger events anew by today's configuration and count them in the period of their own time.
+    """Process ledger events again with today's configuration. They count in the period in which they occurred.
 
-    `event_ids` are ledger ids. A chunk is one transaction; killed in between, a second call finishes. Events that were
-    voided, and problems that were dismissed, stay so. `closing` is noted on every problem that goes away.
+    `event_ids` are ledger ids. Each chunk is a transaction; after an interruption, a second call does the rest. Voided
+    events and dismissed problems stay as they are. `closing` is stored with every problem that the replay closes.
     """
     wait_for_running_batches()
     return sum((replay_chunk(chunk, closing, by) for chunk in batched(event_ids, CHUNK)), Replayed())
 
 
 def replay_hours(hours: Sequence[tuple[int, int, datetime]], *, closing: str, by: User | None = None) -> Replayed:
-    """Judge all events of some (customer, feature, hour) anew and recount those hours, in one transaction."""
+    """Process all events of these (customer, feature, hour) again and recount the hours, in one transaction."""
     columns = [list(column) for column in zip(*hours, strict=True)]
     with transaction.atomic(), connection.cursor() as cursor:
         prepare(cursor)
@@ -60,18 +60,18 @@ def replay_hours(hours: Sequence[tuple[int, int, datetime]], *, closing: str, by
         cursor.execute(section("replay", "touch_hours"), columns)
         cursor.execute(section("replay", "events_of_hours"))
         ids = [row[0] for row in cursor.fetchall()]
-        return _judge_again(cursor, ids, closing, by)
+        return _replay(cursor, ids, closing, by)
 
 
 def replay_chunk(event_ids: Sequence[int], closing: str, by: User | None) -> Replayed:
-    """Replay in one transaction, the caller's if there is one, without waiting for running batches first."""
+    """Replay in one transaction, the caller's if there is one, without waiting for running batches."""
     with transaction.atomic(), connection.cursor() as cursor:
         prepare(cursor)
         prepare_recount(cursor)
-        return _judge_again(cursor, event_ids, closing, by)
+        return _replay(cursor, event_ids, closing, by)
 
 
-def _judge_again(cursor: Any, event_ids: Sequence[int], closing: str, by: User | None) -> Replayed:
+def _replay(cursor: Any, event_ids: Sequence[int], closing: str, by: User | None) -> Replayed:
     pglock.advisory(CONFIGURATION_LOCK, xact=True, shared=True).acquire()
     cursor.execute(section("replay", "take"), {"ids": list(event_ids)})
     events = cursor.rowcount
@@ -89,7 +89,7 @@ def _judge_again(cursor: Any, event_ids: Sequence[int], closing: str, by: User |
 
 
 def mark_first_counted(cursor: Any) -> None:
-    """Fix the meters of features whose first events have just counted."""
+    """Record the time of the first count for features whose first events have just counted, which fixes their meter."""
     cursor.execute(
         "UPDATE catalog_feature SET first_counted_at = clock_timestamp() WHERE first_counted_at IS NULL"
         " AND id IN (SELECT feature_id FROM touched)"
@@ -108,16 +108,16 @@ JOIN events_event AS event
 
 
 def prepare_recount(cursor: Any) -> None:
-    """Make this connection's scratch tables for recounts, unless it has them."""
+    """Create this connection's scratch tables for recounts if needed."""
     cursor.execute(statement("touched"))
     cursor.execute("DELETE FROM touched; DELETE FROM recounted")
 
 
 def recount_touched(cursor: Any) -> int:
-    """Recount the hours in `touched` and give how many there are; those that are invoiced are noted.
+    """Recount the hours in `touched` and return their number. Invoiced hours are recorded for billing.
 
-    Needs a transaction under READ COMMITTED that holds the configuration lock (shared), so that the rollup's mark stays
-    where it is. Safe beside running batches: see the locks in recount.sql. A second call finds the same.
+    Needs a READ COMMITTED transaction that shares the configuration lock, so that the rollup's mark doesn't move. Safe
+    to run while batches are processed (see the locks in recount.sql), and to repeat.
     """
     steps = sections("recount")
     cursor.execute(steps["open"])

@@ -1,28 +1,27 @@
-"""What is removed when: old events by the company's setting, and logs by theirs. Inbox and logs stay bounded."""
+"""Remove old events and logs, as configured in LEDGER_DAYS and LOG_DAYS."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-import pglock
 from django.conf import settings
 from django.db import connection, transaction
 from django.db.models import F, Max
 
-from events.ledger.processing import CONFIGURATION_LOCK
+from events.ledger.replaying import wait_for_running_batches
 from events.models import LedgerHorizon, ProcessedBatch, RefusedRequest, UsageCheck
 from events.sql import section
 from events.usage.meter import floor_hour
 
 CHUNK = 10_000
-BATCHES_KEPT = timedelta(days=3)  # several a second in steady traffic; the dashboards look at two days
-# Apps above tell here from when on they still need events: each gives a moment, or None when it needs nothing.
+BATCHES_KEPT = timedelta(days=3)  # there are several a second in steady traffic; the dashboards show two days
+# Apps above register here how far back they still need events: each function returns a time, or None.
 floors: list[Callable[[datetime], datetime | None]] = []
 
 
 @dataclass(frozen=True)
 class Pruned:
-    """How many rows went."""
+    """The numbers of removed rows."""
 
     events: int = 0
     refused: int = 0
@@ -31,17 +30,17 @@ class Pruned:
 
 
 def ledger_horizon() -> datetime | None:
-    """Tell the hour up to which events were removed from the ledger; None when all are kept."""
+    """Return the hour up to which events were removed from the ledger; None if all are kept."""
     latest: datetime | None = LedgerHorizon.objects.aggregate(latest=Max("hour"))["latest"]
     return latest
 
 
 def prune(*, now: datetime) -> Pruned:
-    """Remove what is past keeping. In small transactions; killed in between, a second call goes on.
+    """Remove events and logs whose retention period has passed, in small transactions. Safe to repeat.
 
-    LEDGER_DAYS 0 keeps every event. Otherwise events that occurred before the last LEDGER_DAYS go, but never one that
-    an open invoice or period still needs. Their ids stay known, so that a repeat is still a repeat, and their usage
-    stays in the buckets. Problems of theirs that are still open are removed with them, as dismissed by retention.
+    With LEDGER_DAYS 0 every event is kept. Otherwise events older than LEDGER_DAYS are removed, unless an open invoice
+    or period still needs them. Their ids stay known, so that duplicates are still recognized, and their usage is kept.
+    Their problems are removed with them, including open problems.
     """
     log_before = now - timedelta(days=settings.LOG_DAYS)
     batches_before = max(log_before, now - BATCHES_KEPT)
@@ -52,21 +51,20 @@ def prune(*, now: datetime) -> Pruned:
 
 
 def prune_ledger(*, now: datetime) -> int:
-    """Remove events that occurred before the setting's days and every floor. Gives how many."""
+    """Remove events older than LEDGER_DAYS that no app needs. Returns the number of removed events."""
     needed = [moment for floor in floors if (moment := floor(now)) is not None]
     horizon = floor_hour(min([now - timedelta(days=settings.LEDGER_DAYS), *needed]))
     _move_horizon(horizon, now)
     removed = 0
-    while gone := _remove_chunk(horizon):
-        removed += gone
+    while count := _remove_chunk(horizon):
+        removed += count
     return removed
 
 
 def _move_horizon(horizon: datetime, now: datetime) -> None:
-    """Make older buckets final before the first event goes; recounts that have begun are waited for."""
+    """Make older usage final before removing the first event, and wait for running recounts."""
     LedgerHorizon.objects.get_or_create(hour=horizon, defaults={"pruned_at": now})
-    with transaction.atomic():
-        pglock.advisory(CONFIGURATION_LOCK, xact=True).acquire()
+    wait_for_running_batches()
 
 
 def _remove_chunk(horizon: datetime) -> int:

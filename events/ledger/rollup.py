@@ -1,7 +1,7 @@
-"""Days of usage: hours that are past are added up once, and kept right by whatever still counts into them."""
+"""Add up past hours to days of usage. Later changes of these hours update the days, too."""
 
 from datetime import datetime, timedelta
-from typing import Any
+from typing import cast
 
 import pglock
 from django.db import connection, transaction
@@ -12,14 +12,14 @@ from events.models import UsageRollup
 from events.sql import sections
 from events.usage.meter import floor_day
 
-SETTLED_AFTER = timedelta(days=2)  # most late events have come by then
+SETTLED_AFTER = timedelta(days=2)  # most late events have arrived by then
 DAYS_AT_A_TIME = timedelta(days=7)
 
 
 def roll_up(*, now: datetime) -> datetime | None:
-    """Roll up the days that ended two days ago or earlier, a week a transaction; give the new mark.
+    """Roll up the days that ended at least two days ago, a week per transaction, and return the new mark.
 
-    Batches wait for a moment while the mark moves. A second call does nothing. Without usage there is no mark.
+    Batches wait briefly while the mark moves. Safe to repeat. Without usage there is no mark.
     """
     until = UsageRollup.objects.aggregate(latest=Max("until"))["latest"] or _first_day()
     target = floor_day(now - SETTLED_AFTER)
@@ -40,15 +40,10 @@ def _roll(start: datetime, until: datetime, now: datetime) -> datetime:
         pglock.advisory(CONFIGURATION_LOCK, xact=True).acquire()
         latest = UsageRollup.objects.aggregate(latest=Max("until"))["latest"]
         if latest is not None and latest != start:
-            return _as_moment(latest)
-        # What lies before the first mark, and came while nobody looked, belongs to it too.
+            return cast(datetime, latest)
+        # The first rollup includes usage that was counted in earlier days in the meantime.
         first = start if latest is not None else datetime.min.replace(tzinfo=now.tzinfo)
         cursor.execute(sections("days")["roll"], {"start": first, "until": until})
         UsageRollup.objects.create(until=until, rolled_at=now)
         UsageRollup.objects.filter(until__lt=until).delete()
     return until
-
-
-def _as_moment(value: Any) -> datetime:
-    moment: datetime = value
-    return moment

@@ -1,4 +1,4 @@
-"""Events taken back, and problems chosen, by what the API names them by."""
+"""Void events, and dismiss problems."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -10,6 +10,7 @@ from django.contrib.auth.models import User
 from django.db import connection, transaction
 from django.db.models import QuerySet
 
+from config.refusals import ReasonRequired
 from events.ledger.processing import CONFIGURATION_LOCK, judge, prepare
 from events.ledger.replaying import CHUNK, prepare_recount, recount_touched, replay_chunk
 from events.models import Event, EventState, EventVoid, Problem, ProblemState
@@ -18,16 +19,16 @@ from events.sql import section
 
 @dataclass(frozen=True, slots=True)
 class Voided:
-    """What became of each event id."""
+    """The event ids by outcome."""
 
     voided: Sequence[str]
-    before: Sequence[str]
-    final: Sequence[str]  # older than what retention keeps
+    before: Sequence[str]  # voided before
+    final: Sequence[str]  # too old: retention has removed events of their hour
     unknown: Sequence[str]
 
 
 def void_events(event_ids: Sequence[str], *, reason: str, now: datetime) -> Voided:
-    """Take events back, each in a transaction of its own. Those that were taken back before stay as they are."""
+    """Void events, each in its own transaction. Events that were voided before stay as they are."""
     rows = Event.objects.filter(event_id__in=event_ids).defer("properties").order_by("pk")
     voided, before, final = [], [], []
     for event in rows:
@@ -40,59 +41,55 @@ def void_events(event_ids: Sequence[str], *, reason: str, now: datetime) -> Void
         else:
             voided.append(event.event_id)
     known = {*voided, *before, *final}
-    return Voided(voided, before, final, [one for one in dict.fromkeys(event_ids) if one not in known])
+    return Voided(voided, before, final, [event_id for event_id in dict.fromkeys(event_ids) if event_id not in known])
 
 
 def problems_of(
     *, ids: Sequence[int] = (), reason: str = "", event_name: str = "", external_id: str = "", feature: str = ""
 ) -> QuerySet[Problem]:
-    """Return open problems: by their ids, or by their cause, of which everything that is given must hold."""
+    """Return open problems by their ids, or else by the given parts of their cause."""
     rows = Problem.objects.filter(state=ProblemState.OPEN)
     if ids:
         return rows.filter(pk__in=ids)
-    given = {
+    conditions = {
         "reason": reason,
         "event_name": event_name,
         "external_customer_id": external_id,
         "feature__public_id": feature,
     }
-    return rows.filter(**{name: value for name, value in given.items() if value})
+    return rows.filter(**{name: value for name, value in conditions.items() if value})
 
 
 class NotVoidable(Exception):
-    """The event can't be taken back any more."""
+    """The event can't be voided."""
 
 
 class AlreadyVoided(NotVoidable):
-    """The event was taken back before."""
+    """The event was voided before."""
 
 
 class HourIsFinal(NotVoidable):
-    """The event occurred in an hour whose other events retention has removed: its usage can't be recounted."""
-
-
-class ReasonMissing(Exception):
-    """Taking an event back, or dismissing a problem, needs a reason."""
+    """Retention has removed other events of the same hour, so its usage can't be recounted."""
 
 
 def void_event(event: Event, *, reason: str, now: datetime, by: User | None = None) -> EventVoid:
-    """Take an event back: it counts no more, its usage goes, its problems close. The row stays in the ledger.
+    """Void an event: it no longer counts, and its usage is removed and its problems closed. It stays in the ledger.
 
-    Raises ReasonMissing without a reason, AlreadyVoided the second time, and HourIsFinal behind retention's horizon.
-    Its event_id stays used: to count the usage after all, send it under a new one.
+    Its event_id stays used: to count the usage after all, send it under a new event_id. Raises ReasonRequired,
+    AlreadyVoided, or HourIsFinal if retention has removed events of the hour.
     """
     if not reason.strip():
-        raise ReasonMissing("Say why the event is taken back.")
+        raise ReasonRequired("Enter a reason for voiding the event.")
     with transaction.atomic(), connection.cursor() as cursor:
         prepare(cursor)
         prepare_recount(cursor)
         pglock.advisory(CONFIGURATION_LOCK, xact=True, shared=True).acquire()
         locked = Event.objects.select_for_update().get(pk=event.pk)
         if locked.state == EventState.VOIDED:
-            raise AlreadyVoided(f"Event {locked.event_id} was voided before: {locked.void.reason}")
+            raise AlreadyVoided(f"Event {locked.event_id} is already voided: {locked.void.reason}")
         cursor.execute(section("replay", "take"), {"ids": [locked.pk]})
         if not cursor.rowcount:
-            raise HourIsFinal(f"Event {locked.event_id} is older than what retention keeps; its usage is final.")
+            raise HourIsFinal(f"Event {locked.event_id} is older than the retention period, so its usage is final.")
         judge(cursor)
         cursor.execute(section("replay", "touch"))
         Event.objects.filter(pk=locked.pk).update(state=EventState.VOIDED)
@@ -105,21 +102,21 @@ def void_event(event: Event, *, reason: str, now: datetime, by: User | None = No
 
 
 def dismiss(problems: Iterable[int], *, reason: str, now: datetime, by: User | None = None) -> int:
-    """Close open problems without counting their events, with a reason. Gives how many; closed ones are passed over.
+    """Close open problems without counting their events. Returns their number; closed problems are skipped.
 
-    An event whose every problem is dismissed and that counts for nothing becomes "dismissed".
+    An event that doesn't count and has only dismissed problems becomes "dismissed".
     """
     if not reason.strip():
-        raise ReasonMissing("Say why the problem is dismissed.")
+        raise ReasonRequired("Enter a reason for dismissing the problem.")
     ids = list(problems)
     with transaction.atomic():
-        # The order of locks is everybody's: configuration, events, problems.
+        # Lock in the same order everywhere: configuration, events, problems.
         pglock.advisory(CONFIGURATION_LOCK, xact=True, shared=True).acquire()
-        concerned = Problem.objects.filter(pk__in=ids, state=ProblemState.OPEN)
-        events = sorted(set(concerned.values_list("event_id", flat=True)))
+        problems_open = Problem.objects.filter(pk__in=ids, state=ProblemState.OPEN)
+        events = sorted(set(problems_open.values_list("event_id", flat=True)))
         list(Event.objects.select_for_update().filter(pk__in=events).order_by("pk").values_list("pk", flat=True))
-        chosen = list(concerned.select_for_update().order_by("pk").values_list("pk", flat=True))
-        done = Problem.objects.filter(pk__in=chosen).update(
+        locked = list(problems_open.select_for_update().order_by("pk").values_list("pk", flat=True))
+        done = Problem.objects.filter(pk__in=locked).update(
             state=ProblemState.DISMISSED, closed_at=now, closed_by=by, closing=reason[:255]
         )
         for part in batched(events, CHUNK):

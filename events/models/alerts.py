@@ -1,4 +1,4 @@
-"""What has been told of: causes that opened, and alerts on usage."""
+"""Causes that webhooks were sent for, and alerts on usage."""
 
 from typing import ClassVar
 
@@ -19,7 +19,7 @@ from events.reasons import Reason
 
 
 class ToldCause(models.Model):
-    """A cause of open problems that was told of. Forgotten when it has no open problem, so that it can open again."""
+    """A cause of open problems that a webhook was sent for. Deleted when none is open, so that it can open again."""
 
     reason = models.CharField(max_length=32, choices=Reason)
     event_name = models.TextField(blank=True)
@@ -28,7 +28,7 @@ class ToldCause(models.Model):
     told_at = models.DateTimeField(db_default=Now())
 
     class Meta:
-        verbose_name = "told cause"
+        verbose_name = "notified cause"
         constraints: ClassVar = [
             models.UniqueConstraint(
                 fields=["reason", "event_name", "external_customer_id", "feature"],
@@ -42,14 +42,14 @@ class ToldCause(models.Model):
 
 
 class UsageAlert(Stamped):
-    """Tells when a subscription's usage of a feature reaches a quantity: once in each of its billing periods."""
+    """Sends a webhook when a subscription's usage of a feature reaches a quantity, once per billing period."""
 
     public_id = PublicIdField("alert")
     subscription = models.ForeignKey(Subscription, models.CASCADE, related_name="usage_alerts", db_index=False)
     feature = models.ForeignKey(Feature, models.PROTECT, related_name="usage_alerts")
     threshold = NumericField(
         validators=[MinValueValidator(0)],
-        help_text="Told once the usage of the current billing period, free units included, is this or more.",
+        help_text="Sent when usage in the current billing period, including free units, reaches this quantity.",
     )
     is_enabled = models.BooleanField("enabled", default=True)
     created_by = models.ForeignKey(
@@ -64,25 +64,28 @@ class UsageAlert(Stamped):
                 fields=["subscription", "feature", "threshold"],
                 name="usage_alert_once",
                 violation_error_code="unique",
-                violation_error_message="This subscription has an alert on this feature at this quantity already.",
+                violation_error_message="This subscription already has an alert for this feature and quantity.",
             ),
-            models.CheckConstraint(condition=Q(threshold__gt=0), name="usage_alert_above_zero",
-                                   violation_error_message="Give a quantity above zero."),
-        ]  # fmt: skip
+            models.CheckConstraint(
+                condition=Q(threshold__gt=0),
+                name="usage_alert_above_zero",
+                violation_error_message="Enter a positive quantity.",
+            ),
+        ]
 
     def __str__(self) -> str:
         return f"{self.feature} at {self.threshold:f}"
 
     def clean(self) -> None:
         if self.feature_id and self.feature.kind != FeatureKind.METERED:
-            raise ValidationError({"feature": "This feature isn't metered: it has no usage."})
+            raise ValidationError({"feature": "This feature isn't metered, so it has no usage."})
 
     def get_absolute_url(self) -> str:
         return reverse("admin:events_usagealert_change", args=[self.pk])
 
 
 class UsageAlertFiring(models.Model):
-    """An alert that was reached in a billing period, and what the usage was when it was seen."""
+    """An alert that was reached in a billing period, and the usage at that time."""
 
     alert = models.ForeignKey(UsageAlert, models.CASCADE, related_name="firings", db_index=False)
     period_start = models.DateTimeField()

@@ -1,4 +1,4 @@
-"""Who may use the API, and which of their requests were refused."""
+"""API keys, and the log of refused requests."""
 
 from typing import ClassVar
 
@@ -13,7 +13,7 @@ from events.reasons import Reason
 
 
 class Scope(models.TextChoices):
-    """What a key may do. `all` includes every other."""
+    """What a key may do. `all` includes every other scope."""
 
     ALL = "all", "Everything"
     EVENTS_WRITE = "events:write", "Send events"
@@ -29,7 +29,7 @@ def all_scopes() -> list[str]:
 
 
 class ApiKey(Stamped):
-    """A client system's key. Only its hash is kept; the key itself is shown once, when it is made."""
+    """A client system's API key. Only its hash is stored; the key itself is shown once, when it is created."""
 
     public_id = PublicIdField("key")
     name = models.CharField(max_length=255)
@@ -45,13 +45,16 @@ class ApiKey(Stamped):
     revoked_at = models.DateTimeField(null=True, blank=True, editable=False)
     last_used_at = models.DateTimeField(null=True, blank=True, editable=False)
     single_per_minute = models.PositiveIntegerField(
-        "single requests a minute",
+        "single requests per minute",
         null=True,
         blank=True,
-        help_text="Empty: the company's limit. 0: no limit.",
+        help_text="Leave blank to use the company's limit. 0 means no limit.",
     )
     bulk_per_minute = models.PositiveIntegerField(
-        "bulk requests a minute", null=True, blank=True, help_text="Empty: the company's limit. 0: no limit."
+        "bulk requests per minute",
+        null=True,
+        blank=True,
+        help_text="Leave blank to use the company's limit. 0 means no limit.",
     )
     replaces = models.ForeignKey(
         "self", models.PROTECT, null=True, blank=True, editable=False, related_name="replaced_by"
@@ -72,7 +75,7 @@ class ApiKey(Stamped):
 
 
 class RefusedRequest(models.Model):
-    """Requests that were answered with 4xx: equal ones within a minute share a row, so a storm stays small."""
+    """Requests that were answered with 4xx. Equal requests within a minute share a row, so that a flood stays small."""
 
     minute = models.DateTimeField(help_text="The minute of arrival, UTC.")
     key_prefix = models.CharField(max_length=16, blank=True)

@@ -1,4 +1,4 @@
-"""The way of an event: inbox, ledger, and the logs of repeats and voids."""
+"""Events: the inbox, the ledger, and the logs of duplicates and voids."""
 
 from typing import ClassVar, Self
 
@@ -15,17 +15,17 @@ from events.models.keys import ApiKey
 
 
 class InboxRequest(models.Model):
-    """The events of one accepted request, until they are processed: a row a request, so that it is written quickly.
+    """The events of an accepted request until they are processed. One row per request is quick to write.
 
-    The arrays hold a place for every event. `occurred_at` is null where the sender gave no time; `ids` are drawn when
-    the row is written.
+    The arrays have one element per event. `occurred_at` is null if the sender gave no timestamp; `ids` are assigned
+    when the row is written.
     """
 
     received_at = models.DateTimeField()
     api_key = models.ForeignKey(
         ApiKey, models.DO_NOTHING, null=True, db_constraint=False, db_index=False, related_name="+"
     )
-    ids = ArrayField(models.BigIntegerField(), help_text="Places in the order of arrival, which stay with the events.")
+    ids = ArrayField(models.BigIntegerField(), help_text="Positions in the order of arrival; the events keep them.")
     event_ids = ArrayField(models.TextField())
     event_names = ArrayField(models.TextField())
     external_customer_ids = ArrayField(models.TextField())
@@ -59,22 +59,22 @@ class InboxRequest(models.Model):
 
 
 class WaitingEvents(models.QuerySet["InboxEvent"]):
-    """Look-ups that find the request first: its arrays are gone through far faster than every event is made a row."""
+    """Lookups that find the request first: searching its arrays is much faster than turning every event into a row."""
 
     def called(self, event_id: str) -> Self:
-        """Keep the events of an id; there may be several until they are processed."""
+        """Filter to the events with an id; there may be several until they are processed."""
         return self.filter(event_id=event_id, request__in=InboxRequest.objects.filter(event_ids__contains=[event_id]))
 
     def at(self, place: int) -> Self:
-        """Keep the one event at a place in the order of arrival."""
+        """Filter to the event at a position in the order of arrival."""
         return self.filter(pk=place, request__in=InboxRequest.objects.filter(ids__contains=[place]))
 
 
 class InboxEvent(models.Model):
-    """An accepted event that waits to be processed: a view of the waiting requests, to be read only.
+    """An accepted event that is waiting to be processed: a read-only database view of the waiting requests.
 
-    Its id is its place in the order of arrival, and stays with it. Ordered by the request first, a few of many are read
-    from few requests; by anything else, from all of them.
+    Its id is its position in the order of arrival, and is kept in the ledger. Order by the request first to read a page
+    from few requests; any other order reads all of them.
     """
 
     request = models.ForeignKey(InboxRequest, models.DO_NOTHING, db_constraint=False, db_index=False, related_name="+")
@@ -82,7 +82,9 @@ class InboxEvent(models.Model):
     event_name = models.TextField()
     external_customer_id = models.TextField()
     occurred_at = models.DateTimeField()
-    has_timestamp = models.BooleanField(help_text="Whether the sender gave the time; otherwise it is the arrival.")
+    has_timestamp = models.BooleanField(
+        help_text="Whether the sender gave a timestamp; otherwise the time is the time of arrival."
+    )
     received_at = models.DateTimeField()
     source = models.TextField(blank=True)
     api_key = models.ForeignKey(
@@ -102,7 +104,7 @@ class InboxEvent(models.Model):
 
 
 class EventState(models.IntegerChoices):
-    """The one state that a processed event is in."""
+    """The state of a processed event."""
 
     COUNTED = 1, "Counted"
     PARTLY = 2, "Partly counted"
@@ -112,13 +114,13 @@ class EventState(models.IntegerChoices):
 
 
 class Event(models.Model):
-    """The ledger: one row for every event_id ever accepted. What the sender said is never changed.
+    """The ledger: one row for every accepted event_id. The sender's data is never changed.
 
-    `customer` is whom the external id meant when the event was processed or replayed. This table's foreign keys are
-    kept by the statement that fills it and by customers and keys never being deleted, not by a check for every row.
+    `customer` is the customer with the external id when the event was processed or replayed. Foreign keys aren't
+    checked per row: the statement that fills the table reads existing rows, and customers and keys are never deleted.
     """
 
-    id = models.BigIntegerField(primary_key=True, help_text="The place in the order of arrival.")
+    id = models.BigIntegerField(primary_key=True, help_text="The position in the order of arrival.")
     customer = models.ForeignKey(
         Customer, models.DO_NOTHING, null=True, db_constraint=False, db_index=False, related_name="+"
     )
@@ -142,7 +144,7 @@ class Event(models.Model):
         indexes: ClassVar = [
             models.Index(fields=["customer", "event_name", "occurred_at"], name="event_usage"),
             BrinIndex(fields=["received_at"], name="event_received", autosummarize=True),
-            # For the dashboard's filter: states that are rare, so that counted events don't pay for it.
+            # For the dashboard's filter: only the rare states, so that counted events don't pay for the index.
             models.Index(fields=["state", "-id"], name="event_not_counted", condition=~Q(state=1)),
         ]
         triggers: ClassVar = [keep_rows()]
@@ -152,7 +154,7 @@ class Event(models.Model):
 
 
 class EventVoid(models.Model):
-    """Why an event was taken back, and by whom."""
+    """The reason for voiding an event, and the user who voided it."""
 
     event = models.OneToOneField(Event, models.PROTECT, related_name="void")
     reason = models.CharField(max_length=255)
@@ -168,7 +170,7 @@ class EventVoid(models.Model):
 
 
 class PrunedEventId(models.Model):
-    """The id of an event that retention removed from the ledger: a repeat of it is still a repeat."""
+    """The id of an event that retention removed from the ledger: sending it again is still a duplicate."""
 
     event_id = models.TextField(primary_key=True)
 
@@ -177,19 +179,19 @@ class PrunedEventId(models.Model):
 
 
 class DuplicateKind(models.TextChoices):
-    SAME = "same", "Same body"
-    CONFLICT = "conflict", "Another body"
+    SAME = "same", "Same content"
+    CONFLICT = "conflict", "Different content"
 
 
 class DuplicateEvent(models.Model):
-    """Repeats of an event_id. Equal repeats share a row; one with another body keeps it for comparison."""
+    """Duplicates of an event_id. Equal duplicates share a row; different content is kept for comparison."""
 
     event_id = models.TextField()
     kind = models.CharField(max_length=8, choices=DuplicateKind)
     body_hash = models.CharField(
-        max_length=32, blank=True, help_text="Tells conflicting bodies apart; empty for the same body."
+        max_length=32, blank=True, help_text="Tells different contents apart; empty for the same content."
     )
-    body = models.JSONField(null=True, help_text="What the repeat said, when that differs from the ledger's event.")
+    body = models.JSONField(null=True, help_text="The duplicate's content, if it differs from the ledger's event.")
     source = models.TextField(blank=True)
     api_key = models.ForeignKey(
         ApiKey, models.DO_NOTHING, null=True, db_constraint=False, db_index=False, related_name="+"

@@ -1,4 +1,4 @@
-"""What the workers did: processed batches and checks of usage against the ledger."""
+"""Logs of the workers: processed batches, checks of usage against the ledger, large replays."""
 
 from typing import ClassVar
 
@@ -9,7 +9,7 @@ from django.urls import reverse
 
 
 class ProcessedBatch(models.Model):
-    """One transaction of the worker: how many events went which way, and how long the oldest had waited."""
+    """A transaction of the worker: how many events ended in which state, and how long the oldest had waited."""
 
     started_at = models.DateTimeField()
     finished_at = models.DateTimeField()
@@ -17,9 +17,9 @@ class ProcessedBatch(models.Model):
     events = models.PositiveIntegerField(help_text="Taken from the inbox.")
     counted = models.PositiveIntegerField()
     partly = models.PositiveIntegerField()
-    problems = models.PositiveIntegerField(help_text="Events that count for nothing.")
+    problems = models.PositiveIntegerField(help_text="Events that don't count at all.")
     duplicates = models.PositiveIntegerField()
-    conflicts = models.PositiveIntegerField(help_text="Of the duplicates, those with another body.")
+    conflicts = models.PositiveIntegerField(help_text="The duplicates with different content.")
 
     class Meta:
         ordering: ClassVar = ["-finished_at"]
@@ -31,14 +31,14 @@ class ProcessedBatch(models.Model):
 
 
 class UsageCheck(models.Model):
-    """A recount of usage from the ledger, compared with what was kept, and whether the difference was applied."""
+    """A recount of usage from the ledger compared with the stored usage, and whether the difference was applied."""
 
     started_at = models.DateTimeField()
     finished_at = models.DateTimeField(null=True)
-    scope = models.JSONField(default=dict, help_text="Feature, customer and window; empty means all.")
-    buckets = models.PositiveBigIntegerField(default=0, help_text="How many hours were compared.")
+    scope = models.JSONField(default=dict, help_text="Feature, customer and time range; empty means all.")
+    buckets = models.PositiveBigIntegerField(default=0, help_text="The number of hours compared.")
     differing = models.PositiveBigIntegerField(default=0)
-    differences = models.JSONField(default=list, help_text="The first hundred.")
+    differences = models.JSONField(default=list, help_text="The first hundred differences.")
     applied_at = models.DateTimeField(null=True)
     started_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+")
     reason = models.CharField(max_length=255, blank=True)
@@ -51,11 +51,11 @@ class UsageCheck(models.Model):
 
 
 class LedgerHorizon(models.Model):
-    """Up to which hour retention has removed events. Older buckets are final: nothing is left to recount them from."""
+    """The hour up to which retention has removed events. Older usage is final, because it can't be recounted."""
 
     hour = models.DateTimeField(unique=True)
     pruned_at = models.DateTimeField()
-    events = models.PositiveBigIntegerField(default=0, help_text="How many events were removed.")
+    events = models.PositiveBigIntegerField(default=0, help_text="The number of events removed.")
 
     class Meta:
         ordering: ClassVar = ["-hour"]
@@ -70,10 +70,10 @@ class MendingKind(models.TextChoices):
 
 
 class MendingRun(models.Model):
-    """A replay or dismissal of many problems, which a worker does in steps: which ones, and how far it is.
+    """A replay or dismissal of many problems, which a worker does step by step.
 
-    `action` and `parameters` name the problems as the fixes do. Events up to `last_event` are concerned; those up to
-    `reached` are done. Both are ledger ids.
+    `action` and `parameters` select the problems, as in a fix. The run covers events up to `last_event` and has handled
+    those up to `reached`. Both are ledger ids.
     """
 
     kind = models.CharField(max_length=8, choices=MendingKind)
@@ -83,9 +83,11 @@ class MendingRun(models.Model):
     reason = models.CharField(max_length=255, blank=True)
     last_event = models.BigIntegerField()
     reached = models.BigIntegerField(default=0)
-    events = models.PositiveBigIntegerField(null=True, help_text="How many waited when it began; empty until counted.")
+    events = models.PositiveBigIntegerField(
+        null=True, help_text="The number of events at the start; empty until they are counted."
+    )
     done = models.PositiveBigIntegerField(default=0)
-    closed = models.PositiveBigIntegerField(default=0, help_text="Problems that it closed.")
+    closed = models.PositiveBigIntegerField(default=0, help_text="The number of problems closed.")
     still_open = models.PositiveBigIntegerField(default=0)
     started_at = models.DateTimeField()
     finished_at = models.DateTimeField(null=True)

@@ -1,4 +1,4 @@
-"""Events that did not count, each with its reason and how it was closed."""
+"""Problems: why events don't count, and how each problem was closed."""
 
 from typing import ClassVar
 
@@ -19,19 +19,19 @@ class ProblemState(models.IntegerChoices):
 
 
 class Problem(models.Model):
-    """Why one event does not count, for one feature or (feature empty) at all. Never deleted while the event stays."""
+    """Why an event doesn't count, for a feature or (without a feature) at all. Kept as long as the event."""
 
     event = models.ForeignKey(Event, models.PROTECT, db_index=False, related_name="problems")
     feature = models.ForeignKey(Feature, models.PROTECT, null=True, db_index=False, related_name="problems")
     reason = models.CharField(max_length=32, choices=Reason)
-    detail = models.JSONField(default=dict, help_text="What was found, for example the value that is no number.")
-    judged_by = models.JSONField(default=dict, help_text="The configuration it was judged by.")
+    detail = models.JSONField(default=dict, help_text="Details, for example the value that isn't a number.")
+    judged_by = models.JSONField(default=dict, help_text="The configuration when the event was processed.")
     event_name = models.TextField()
     external_customer_id = models.TextField()
     occurred_at = models.DateTimeField()
     state = models.PositiveSmallIntegerField(choices=ProblemState, default=ProblemState.OPEN)
     created_at = models.DateTimeField()
-    judged_at = models.DateTimeField(help_text="When it was last found, by processing or by a replay.")
+    judged_at = models.DateTimeField(help_text="When processing or a replay last found the problem.")
     closed_at = models.DateTimeField(null=True)
     closed_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+")
     closing = models.CharField(max_length=255, blank=True, help_text="How it was closed, or why it was dismissed.")
@@ -53,7 +53,7 @@ class Problem(models.Model):
         ]
         indexes: ClassVar = [
             models.Index(fields=["event"], name="problem_event"),
-            # Holds all that grouping by cause reads, so that the rows themselves needn't be.
+            # Includes every column that grouping by cause reads, so that it doesn't read the rows.
             models.Index(
                 fields=["reason", "event_name", "external_customer_id"],
                 include=["feature", "occurred_at"],

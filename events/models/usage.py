@@ -1,4 +1,4 @@
-"""Usage, kept per customer, feature and UTC hour. It knows nothing of plans."""
+"""Usage per customer, feature and UTC hour, whatever the plan."""
 
 from typing import ClassVar
 
@@ -10,23 +10,23 @@ from customers.models import Customer
 
 
 class UsageBucket(models.Model):
-    """What one hour's counted events add up to, in every way that an aggregation can need."""
+    """The totals of an hour's counted events, for every aggregation."""
 
     pk = models.CompositePrimaryKey("customer_id", "feature_id", "hour")
     customer = models.ForeignKey(Customer, models.PROTECT, db_index=False, related_name="+")
     feature = models.ForeignKey(Feature, models.PROTECT, db_index=False, related_name="+")
     hour = models.DateTimeField(help_text="The hour's start, UTC.")
     count = models.BigIntegerField()
-    total = NumericField(help_text="Σ value; the feature's multiplier is included.")
-    weighted = NumericField(help_text="Σ value × seconds since 1970, for sums weighted by time.")
+    total = NumericField(help_text="Sum of the values, multiplied by the feature's multiplier.")
+    weighted = NumericField(help_text="Sum of value × seconds since 1970, for weighted sums.")
     maximum = NumericField(null=True)
     minimum = NumericField(null=True)
     latest = NumericField(null=True)
     latest_at = models.DateTimeField(null=True)
     latest_id = models.BigIntegerField(
-        null=True, help_text="Which event gave `latest`: of equal times the later arrival."
+        null=True, help_text="The event with the latest value; of events at the same time, the later arrival."
     )
-    checksum = models.BigIntegerField(help_text="XOR of the event ids' hashes: proves which events were counted.")
+    checksum = models.BigIntegerField(help_text="XOR of the event ids' hashes: shows which events were counted.")
 
     class Meta:
         indexes: ClassVar = [models.Index(fields=["feature", "hour"], name="usage_bucket_of_feature")]
@@ -36,7 +36,7 @@ class UsageBucket(models.Model):
 
 
 class UsageDay(models.Model):
-    """A UTC day's buckets added up, so that long windows read few rows. Kept for days before the rollup's mark."""
+    """A UTC day's hours added up, so that long windows read few rows. Exists for days before the rollup's mark."""
 
     pk = models.CompositePrimaryKey("customer_id", "feature_id", "day")
     customer = models.ForeignKey(Customer, models.PROTECT, db_index=False, related_name="+")
@@ -54,7 +54,7 @@ class UsageDay(models.Model):
 
 
 class UsageRollup(models.Model):
-    """The mark up to which days are rolled up. Whatever counts into an older day is added to its row at once."""
+    """The time up to which days are rolled up. Events that count in an older day are added to its row immediately."""
 
     until = models.DateTimeField(unique=True)
     rolled_at = models.DateTimeField()
@@ -67,7 +67,7 @@ class UsageRollup(models.Model):
 
 
 class UsageMark(models.Model):
-    """The moment up to which a customer's usage was invoiced. What counts before it afterwards is noted as touched."""
+    """The time up to which a customer's usage was invoiced. Later changes before it are recorded in `TouchedUsage`."""
 
     customer = models.OneToOneField(Customer, models.PROTECT, primary_key=True, related_name="+")
     closed_until = models.DateTimeField()
@@ -80,7 +80,7 @@ class UsageMark(models.Model):
 
 
 class TouchedUsage(models.Model):
-    """An hour before its customer's mark whose usage changed. May be there several times; billing takes it away."""
+    """An hour before its customer's mark whose usage changed. It may be listed several times; billing removes it."""
 
     customer = models.ForeignKey(Customer, models.PROTECT, db_index=False, related_name="+")
     feature = models.ForeignKey(Feature, models.PROTECT, db_index=False, related_name="+")
@@ -94,13 +94,13 @@ class TouchedUsage(models.Model):
 
 
 class UniqueValue(models.Model):
-    """One distinct value of a unique count within an hour, with how many events carried it."""
+    """A distinct value of a unique count within an hour, and the number of events with it."""
 
     pk = models.CompositePrimaryKey("customer_id", "feature_id", "hour", "value")
     customer = models.ForeignKey(Customer, models.PROTECT, db_index=False, related_name="+")
     feature = models.ForeignKey(Feature, models.PROTECT, db_index=False, related_name="+")
     hour = models.DateTimeField()
-    value = models.TextField(help_text="As text; numbers without trailing zeros; long ones as their SHA-256.")
+    value = models.TextField(help_text="As text: numbers without trailing zeros, long texts as their SHA-256.")
     count = models.BigIntegerField()
 
     def __str__(self) -> str:

@@ -1,4 +1,4 @@
-"""The chart of events by hour, as the data and options that Unfold's Chart.js draws."""
+"""The chart of events by hour, as data and options for Unfold's Chart.js."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -18,9 +18,7 @@ GREY = "#9ca3af"
 
 
 def by_hour(hours: Sequence[Hour]) -> dict[str, Any]:
-    """Give a stacked bar per hour, in the current time zone. A state that never occurs has no series;
-    `is_empty` says that none does.
-    """
+    """Return a stacked bar per hour, in the current time zone. States without events have no series."""
     labels = [f"{localtime(hour.start):%d %b %H:%M}" for hour in hours]
     datasets = [
         {"label": label, "data": values, "backgroundColor": colour, "maxBarThickness": 18, "borderRadius": 2}

@@ -1,6 +1,6 @@
-"""Numbers that the screens show of events: what waits, how fast, how events ended, and what keeps some from counting.
+"""Figures about events for the dashboards: how many are waiting, how fast they arrive, and how they ended.
 
-Every function costs the same whatever the ledger holds: it reads an index, a bounded stretch, or the log of batches.
+The cost doesn't depend on the ledger's size: each function reads an index, a bounded range or the log of batches.
 """
 
 from dataclasses import dataclass
@@ -11,24 +11,19 @@ from django.db import connection
 from django.db.models import Func, IntegerField, Max, Sum
 from django.db.models.functions import TruncHour
 
-from catalog.models import Feature
 from events.models import DuplicateEvent, InboxRequest, ProcessedBatch
 from events.models.ledger import DuplicateKind
-from events.reasons import EXPLANATIONS, Explanation, Reason
 from events.sql import statement
 
 WAITING_CAP = 10_001
-CAUSE_CAP = 10_000  # problems read of one reason and event name; fewer when there are many names
-NAMES_CAP = 500
-CAUSES_CAP = 200
 CONFLICT_CAP = 1_001
-# How far apart the clocks and commits of processes that note arrivals can be.
+# How far out of order the times of arrival from different processes can be.
 ARRIVAL_SLACK = timedelta(minutes=1)
 
 
 @dataclass(frozen=True)
 class Waiting:
-    """Accepted events that are not processed yet. `count` stops at WAITING_CAP; `oldest_s` is 0.0 when none waits."""
+    """Accepted events that aren't processed yet. `count` stops at WAITING_CAP; `oldest_s` is 0.0 if there are none."""
 
     count: int
     oldest_s: float
@@ -40,7 +35,7 @@ class Waiting:
 
 @dataclass(frozen=True)
 class Ended:
-    """How events ended that were processed in some time. `duplicates` includes `conflicts`; all sum up to `events`."""
+    """How the events processed in a time range ended. `duplicates` includes `conflicts`."""
 
     events: int = 0
     counted: int = 0
@@ -51,43 +46,23 @@ class Ended:
 
     @property
     def counted_share(self) -> int | None:
-        """The percentage that counted, rounded down, so that 100 means all; None when nothing was processed."""
+        """Return the percentage that counted, rounded down so that 100 means all; None without events."""
         return self.counted * 100 // self.events if self.events else None
 
 
 @dataclass(frozen=True)
 class Hour:
-    """One hour of the chart, and how the events processed in it ended."""
+    """An hour of the chart, and how the events processed in it ended."""
 
     start: datetime
     ended: Ended
-
-
-@dataclass(frozen=True)
-class Cause:
-    """Open problems with one cause. `feature` is None where none is concerned; times are when the events occurred."""
-
-    reason: Reason
-    event_name: str
-    external_id: str
-    feature: Feature | None
-    problems: int
-    is_capped: bool
-    customers: int
-    first_at: datetime
-    last_at: datetime
-    read_at_most: int = CAUSE_CAP
-
-    @property
-    def explanation(self) -> Explanation:
-        return EXPLANATIONS[self.reason]
 
 
 ENDINGS = ("events", "counted", "partly", "problems", "duplicates", "conflicts")
 
 
 def waiting(*, now: datetime) -> Waiting:
-    """Count what waits in the inbox, up to a cap, and how long the oldest has waited."""
+    """Count the events in the inbox, up to a cap, and how long the oldest has waited."""
     oldest = InboxRequest.objects.order_by("pk").values_list("received_at", flat=True).first()
     if oldest is None:
         return Waiting(0, 0.0)
@@ -95,30 +70,32 @@ def waiting(*, now: datetime) -> Waiting:
 
 
 def waiting_events(limit: int) -> int:
-    """Count what waits in the inbox, up to a limit."""
+    """Count the events in the inbox, up to a limit."""
     events = Func("ids", function="cardinality", output_field=IntegerField())
     requests = InboxRequest.objects.order_by().annotate(events=events)[:limit]
-    found = requests.aggregate(Sum("events"))["events__sum"] or 0
-    return min(int(found), limit)
+    count = requests.aggregate(Sum("events"))["events__sum"] or 0
+    return min(int(count), limit)
 
 
 def ended(*, since: datetime) -> Ended:
-    """Add up how events ended on arrival that were processed since a moment, from the log of batches.
+    """Add up how the events processed since a given time ended, from the log of batches.
 
-    What is mended, replayed or voided later doesn't change it: for what is open now, see `causes`.
+    Later replays and voids don't change these figures; for open problems, see `events.ledger.causes`.
     """
     sums = ProcessedBatch.objects.filter(finished_at__gte=since).aggregate(**{name: Sum(name) for name in ENDINGS})
     return Ended(**{name: sums[name] or 0 for name in ENDINGS})
 
 
 def arriving_per_minute(*, now: datetime, minutes: int = 5) -> int:
-    """Give the average number of events taken in a minute, of the last few; those still waiting are not in it."""
-    taken = ProcessedBatch.objects.filter(finished_at__gte=now - timedelta(minutes=minutes)).aggregate(Sum("events"))
-    return round((taken["events__sum"] or 0) / minutes)
+    """Return the average number of events processed per minute in the last minutes."""
+    processed = ProcessedBatch.objects.filter(finished_at__gte=now - timedelta(minutes=minutes)).aggregate(
+        Sum("events")
+    )
+    return round((processed["events__sum"] or 0) / minutes)
 
 
 def volume(*, now: datetime, hours: int) -> list[Hour]:
-    """Give the last hours, oldest first, the current one last; hours without events too."""
+    """Return the last hours including hours without events, oldest first, ending with the current hour."""
     first = now.replace(minute=0, second=0, microsecond=0) - timedelta(hours=hours - 1)
     rows = (
         ProcessedBatch.objects.filter(finished_at__gte=first)
@@ -127,41 +104,29 @@ def volume(*, now: datetime, hours: int) -> list[Hour]:
         .values("hour")
         .annotate(**{f"{name}_sum": Sum(name) for name in ENDINGS})
     )
-    known = {row["hour"]: Ended(**{name: cast(Any, row)[f"{name}_sum"] for name in ENDINGS}) for row in rows}
+    outcomes = {row["hour"]: Ended(**{name: cast(Any, row)[f"{name}_sum"] for name in ENDINGS}) for row in rows}
     starts = [first + timedelta(hours=number) for number in range(hours)]
-    return [Hour(start, known.get(start, Ended())) for start in starts]
+    return [Hour(start, outcomes.get(start, Ended())) for start in starts]
 
 
 def last_processed_at() -> datetime | None:
-    """Tell when a batch last finished; None before the first."""
+    """Return when the last batch finished; None before the first."""
     return cast(datetime | None, ProcessedBatch.objects.aggregate(last=Max("finished_at"))["last"])
 
 
-def causes() -> list[Cause]:
-    """Group the open problems by cause, the largest group first. Two queries."""
-    with connection.cursor() as cursor:
-        cursor.execute(statement("causes"), {"names": NAMES_CAP, "cap": CAUSE_CAP, "causes": CAUSES_CAP})
-        rows = cursor.fetchall()
-    features = Feature.objects.in_bulk({feature_id for _, _, _, feature_id, *_ in rows if feature_id is not None})
-    return [
-        Cause(Reason(reason), name, external_id, features.get(feature_id), *measured)
-        for reason, name, external_id, feature_id, *measured in rows
-    ]
-
-
 def conflicts_since(moment: datetime) -> int:
-    """Count repeats with another body that came since a moment, up to CONFLICT_CAP."""
+    """Count duplicates with different content received since a given time, up to CONFLICT_CAP."""
     recent = DuplicateEvent.objects.filter(kind=DuplicateKind.CONFLICT, last_at__gte=moment)
     return recent.order_by()[:CONFLICT_CAP].count()
 
 
 def first_id_received_since(moment: datetime) -> int:
-    """Give a ledger id before which no event was received at or after the moment; above all ids when none was.
+    """Return a ledger id such that every event received since the given time has this id or a higher one.
 
-    Ids are in the order of arrival, so this turns a range of time into a stretch of the primary key. A minute's
-    slack is in it: filter by the time as well.
+    Ids are in the order of arrival, so this turns a time range into a range of the primary key. Includes a minute of
+    tolerance: filter by the time as well.
     """
     with connection.cursor() as cursor:
         cursor.execute(statement("first_received"), {"moment": moment - ARRIVAL_SLACK})
-        found = cursor.fetchone()[0]
-    return 0 if found is None else int(found)
+        first_id = cursor.fetchone()[0]
+    return 0 if first_id is None else int(first_id)

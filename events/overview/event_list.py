@@ -1,4 +1,4 @@
-"""The ledger as a list, newest arrivals first: a page begins after an event, so every page costs the same."""
+"""List the ledger, latest arrivals first. A page starts after an event, so every page costs the same."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -20,12 +20,12 @@ MOST_COUNTED = 10_000
 
 
 class BadCursor(ValueError):
-    """The cursor names no event of the ledger."""
+    """The cursor's event isn't in the ledger."""
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
-    """Which events: all that is given must hold. `start` <= occurred < `end`; a property has one of its values."""
+class EventFilters:
+    """Filters for events, which must all match. Events occurred in [start, end); a property has one of the values."""
 
     external_customer_id: str = ""
     event_name: str = ""
@@ -39,8 +39,8 @@ class Wanted:
 
 
 @dataclass(frozen=True, slots=True)
-class Listed:
-    """A page of events. `properties` are their exact JSON texts by ledger id; `reasons` their open problems'."""
+class ListedEvents:
+    """A page of events. `properties` are exact JSON texts, `reasons` those of open problems, both by ledger id."""
 
     events: Sequence[Event]
     properties: Mapping[int, str]
@@ -50,23 +50,29 @@ class Listed:
 
 
 def list_events(
-    wanted: Wanted, *, size: int, after: str = "", before: str = "", offset: int = 0, is_oldest_first: bool = False
-) -> Listed:
+    filters: EventFilters,
+    *,
+    size: int,
+    after: str = "",
+    before: str = "",
+    offset: int = 0,
+    is_oldest_first: bool = False,
+) -> ListedEvents:
     """Return a page of processed events in the order of arrival. Raises BadCursor.
 
-    `after` is the cursor of the event that the page comes after, `before` of the one that it leads up to; either way
-    the page is in the list's order. Four queries, whatever the page's size.
+    The page starts after the event of the cursor `after`, or ends before the event of the cursor `before`. Four
+    queries, whatever the page's size.
     """
-    rows = _chosen(wanted).defer("properties").annotate(exact=Cast("properties", TextField()))
+    rows = _filtered(filters).defer("properties").annotate(exact=Cast("properties", TextField()))
     backward = bool(before) and not after
     newest_first = is_oldest_first == backward
     if cursor := after or before:
-        rows = rows.filter(**{"pk__lt" if newest_first else "pk__gt": _place_of(cursor)})
+        rows = rows.filter(**{"pk__lt" if newest_first else "pk__gt": _position_of(cursor)})
     page: list[Any] = list(rows.order_by("-pk" if newest_first else "pk")[offset : offset + size + 1])
     has_more, page = len(page) > size, page[:size]
     if backward:
         page.reverse()
-    return Listed(
+    return ListedEvents(
         page,
         {event.pk: event.exact for event in page},
         _reasons(page),
@@ -75,60 +81,60 @@ def list_events(
     )
 
 
-def count_events(wanted: Wanted) -> int:
+def count_events(filters: EventFilters) -> int:
     """Count the events, up to 10,000."""
-    return _chosen(wanted).order_by()[:MOST_COUNTED].count()
+    return _filtered(filters).order_by()[:MOST_COUNTED].count()
 
 
 def cursor_of(event: Event) -> str:
-    """Write where an event stands: its time in nanoseconds, and its id, by which it is found again."""
+    """Write an event's position: its time in nanoseconds and its id, by which it is found again."""
     return f"{int(event.occurred_at.timestamp()) * 10**9 + event.occurred_at.microsecond * 1000}::{event.event_id}"
 
 
-def _place_of(cursor: str) -> int:
+def _position_of(cursor: str) -> int:
     event_id = cursor.partition("::")[2]
-    place = Event.objects.filter(event_id=event_id).values_list("pk", flat=True).first() if event_id else None
-    if place is None:
+    position = Event.objects.filter(event_id=event_id).values_list("pk", flat=True).first() if event_id else None
+    if position is None:
         raise BadCursor(cursor)
-    return place
+    return position
 
 
-def _chosen(wanted: Wanted) -> QuerySet[Event]:
+def _filtered(filters: EventFilters) -> QuerySet[Event]:
     rows = Event.objects.all()
-    exact = {name: value for name in ("event_name", "event_id", "source") if (value := getattr(wanted, name))}
-    if wanted.state is not None:
-        exact["state"] = wanted.state
+    exact = {name: value for name in ("event_name", "event_id", "source") if (value := getattr(filters, name))}
+    if filters.state is not None:
+        exact["state"] = filters.state
     rows = rows.filter(**exact)
-    if wanted.external_customer_id:
-        rows = rows.filter(_sent_for(wanted.external_customer_id))
-    if wanted.reason:
-        problems = Problem.objects.filter(reason=wanted.reason, state=ProblemState.OPEN)
+    if filters.external_customer_id:
+        rows = rows.filter(_sent_for(filters.external_customer_id))
+    if filters.reason:
+        problems = Problem.objects.filter(reason=filters.reason, state=ProblemState.OPEN)
         rows = rows.filter(pk__in=problems.values("event_id"))
-    if wanted.start:
-        # No event arrives long before it occurs: this bounds the scan of a list that is in the order of arrival.
-        earliest = wanted.start - timedelta(days=settings.EVENT_LATEST_DAYS_AHEAD)
-        rows = rows.filter(occurred_at__gte=wanted.start, pk__gte=first_id_received_since(earliest))
-    if wanted.end:
-        rows = rows.filter(occurred_at__lt=wanted.end)
-    for number, (name, values) in enumerate(wanted.properties.items()):
-        given = f"given_{number}"
-        rows = rows.alias(**{given: KeyTextTransform(name, "properties")}).filter(**{f"{given}__in": list(values)})
+    if filters.start:
+        # Events can't arrive long before they occur, so this bounds the scan, which is in the order of arrival.
+        earliest = filters.start - timedelta(days=settings.EVENT_LATEST_DAYS_AHEAD)
+        rows = rows.filter(occurred_at__gte=filters.start, pk__gte=first_id_received_since(earliest))
+    if filters.end:
+        rows = rows.filter(occurred_at__lt=filters.end)
+    for number, (name, values) in enumerate(filters.properties.items()):
+        alias = f"property_{number}"
+        rows = rows.alias(**{alias: KeyTextTransform(name, "properties")}).filter(**{f"{alias}__in": list(values)})
     return rows
 
 
 def _sent_for(external_id: str) -> Q:
-    """Find a customer's events by the index, where the customer is known."""
+    """Match a customer's events, using the index if the customer exists."""
     customer = Customer.objects.filter(external_id=external_id).values_list("pk", flat=True).first()
     sent = Q(external_customer_id=external_id)
     return sent if customer is None else sent & (Q(customer=customer) | Q(customer=None))
 
 
 def _reasons(page: Sequence[Event]) -> dict[int, list[Reason]]:
-    found: dict[int, list[Reason]] = {}
+    reasons: dict[int, list[Reason]] = {}
     rows = Problem.objects.filter(event__in=page, state=ProblemState.OPEN).order_by("pk").values_list("event", "reason")
     for event_id, reason in rows:
-        found.setdefault(int(event_id), []).append(Reason(reason))
-    return found
+        reasons.setdefault(int(event_id), []).append(Reason(reason))
+    return reasons
 
 
 def parse_property_filters(text: str) -> dict[str, list[str]]:
@@ -136,12 +142,11 @@ def parse_property_filters(text: str) -> dict[str, list[str]]:
     if not text:
         return {}
     if text.lstrip().startswith("{"):
-        read = json.loads(text)
-        return {str(name): [str(one) for one in values] for name, values in read.items()}
-    found = {}
+        return {str(name): [str(value) for value in values] for name, values in json.loads(text).items()}
+    filters = {}
     for part in text.split(";"):
         name, colon, values = part.partition(":")
         if not (name and colon):
             raise ValueError(part)
-        found[name] = values.split(",")
-    return found
+        filters[name] = values.split(",")
+    return filters

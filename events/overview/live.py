@@ -1,4 +1,4 @@
-"""The live view of the debugger: the newest events, repeats and refused requests, in a handful of bounded queries."""
+"""The live view of the debugger: the latest events, duplicates and refused requests, in a few bounded queries."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,7 +16,7 @@ from events.reasons import EXPLANATIONS, Reason
 MOST_ROWS = 60
 MOST_REPEATS = 20
 MOST_WAITING = 1_000
-LOOKED_THROUGH = 200_000  # a filter looks through so many of the newest events, however large the ledger is
+SCANNED = 200_000  # filters only search this many of the latest events
 
 LEVELS = {
     EventState.COUNTED: "pass",
@@ -35,7 +35,7 @@ SHOWN = {
 
 @dataclass(frozen=True, slots=True)
 class Filters:
-    """What the live view is narrowed to. `state` is a key of SHOWN."""
+    """Filters of the live view. `state` is a key of SHOWN."""
 
     event_name: str = ""
     customer: str = ""
@@ -48,7 +48,7 @@ class Filters:
 
 
 def feed(filters: Filters) -> dict[str, Any]:
-    """Return what the live view shows now, as plain JSON values: newest events first, repeats among them, refusals."""
+    """Return the live view as JSON values: events with duplicates, latest first, and refused requests."""
     newest = Event.objects.order_by("-pk").values_list("pk", flat=True).first()
     events = _events(filters, newest or 0)
     rows = events if filters.state in ("counted", "closed") else events + _repeats(filters)
@@ -64,26 +64,26 @@ def feed(filters: Filters) -> dict[str, Any]:
 
 
 def _events(filters: Filters, newest: int) -> list[dict[str, Any]]:
-    chosen = Event.objects.filter(pk__gt=newest - LOOKED_THROUGH, state__in=SHOWN.get(filters.state, SHOWN[""]))
+    events = Event.objects.filter(pk__gt=newest - SCANNED, state__in=SHOWN.get(filters.state, SHOWN[""]))
     columns = ("pk", "event_id", "event_name", "external_customer_id", "state", "received_at", "processed_at", "source")
-    found = list(chosen.filter(_narrowed(filters)).order_by("-pk").values_list(*columns)[:MOST_ROWS])
-    reasons = _reasons([row[0] for row in found if row[4] in SHOWN["problems"]])
-    return [_event_row(*row, reasons=reasons.get(row[0], [])) for row in found]
+    rows = list(events.filter(_condition(filters)).order_by("-pk").values_list(*columns)[:MOST_ROWS])
+    reasons = _reasons([row[0] for row in rows if row[4] in SHOWN["problems"]])
+    return [_event_row(*row, reasons=reasons.get(row[0], [])) for row in rows]
 
 
-def _narrowed(filters: Filters) -> Q:
-    wanted = {"event_name": filters.event_name, "external_customer_id": filters.customer, "source": filters.source}
-    return Q(**{name: value for name, value in wanted.items() if value})
+def _condition(filters: Filters) -> Q:
+    columns = {"event_name": filters.event_name, "external_customer_id": filters.customer, "source": filters.source}
+    return Q(**{name: value for name, value in columns.items() if value})
 
 
 def _reasons(ids: list[int]) -> dict[int, list[str]]:
-    found: dict[int, list[str]] = {}
+    reasons: dict[int, list[str]] = {}
     rows = Problem.objects.filter(event_id__in=ids, state=ProblemState.OPEN).values_list("event_id", "reason")
     for event_id, reason in rows.order_by("pk"):
         label = str(Reason(reason).label)
-        if label not in found.setdefault(event_id, []):
-            found[event_id].append(label)
-    return found
+        if label not in reasons.setdefault(event_id, []):
+            reasons[event_id].append(label)
+    return reasons
 
 
 def _event_row(
@@ -114,7 +114,7 @@ def _event_row(
 
 
 def _delay(seconds: float) -> str:
-    """Write how long an event waited: 0.4 s, 12 min, 3 h, 31 d."""
+    """Write how long an event was waiting: 0.4 s, 12 min, 3 h, 31 d."""
     for size, unit in ((86_400, "d"), (3_600, "h"), (60, "min")):
         if seconds >= size:
             return f"{seconds // size:.0f} {unit}"
@@ -122,12 +122,12 @@ def _delay(seconds: float) -> str:
 
 
 def _repeats(filters: Filters) -> list[dict[str, Any]]:
-    """Return the newest repeats of events, one query for each kind, as the index has them."""
-    found: list[dict[str, Any]] = []
+    """Return the latest duplicates, with a query per kind, which uses the index."""
+    repeats: list[dict[str, Any]] = []
     for kind in DuplicateKind:
-        rows = DuplicateEvent.objects.filter(_narrowed(filters), kind=kind).defer("body")
-        found += [_repeat_row(row) for row in rows.order_by("-last_at", "-pk")[:MOST_REPEATS]]
-    return found
+        rows = DuplicateEvent.objects.filter(_condition(filters), kind=kind).defer("body")
+        repeats += [_repeat_row(row) for row in rows.order_by("-last_at", "-pk")[:MOST_REPEATS]]
+    return repeats
 
 
 def _repeat_row(row: DuplicateEvent) -> dict[str, Any]:
@@ -135,7 +135,7 @@ def _repeat_row(row: DuplicateEvent) -> dict[str, Any]:
     return {
         "key": f"d{row.pk}-{row.count}",
         "level": "warning",
-        "state": "Repeat",
+        "state": "Duplicate",
         "at": row.last_at.isoformat(),
         "delay": "",
         "event_id": row.event_id,

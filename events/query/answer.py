@@ -1,7 +1,7 @@
-"""The Query tool: usage of one feature in any window, grouped, explained, and recounted from the ledger to compare."""
+"""The Query tool: a feature's usage in any window, grouped, explained, and compared with a recount from the ledger."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 from itertools import pairwise
@@ -10,12 +10,14 @@ from zoneinfo import ZoneInfo
 from django.db import connection
 
 from catalog.models import Aggregation, EventNameAlias, Feature
+from catalog.models.features import Rounding
+from config.numbers import number
 from customers.models import Customer
 from customers.periods import Period, windows
 from events import wording
 from events.models import UsageBucket
 from events.query import ledger
-from events.query.request import MOST_CUSTOMERS, Query, QueryRefused
+from events.query.request import MOST_CUSTOMERS, Grouping, Query, QueryRefused
 from events.usage.meter import BEGINNING, UsageRequest, ceil_hour, floor_hour, usage_many
 
 MOST_POINTS = 800
@@ -24,7 +26,7 @@ ADDITIVE = (Aggregation.COUNT, Aggregation.SUM, Aggregation.SUM_WITH_MULTIPLIER,
 
 @dataclass(frozen=True, slots=True)
 class AnswerRow:
-    """One group's quantity and how many events it came from. `start` and `end` are set when grouped by time."""
+    """A group's quantity and number of events. `start` and `end` are set if grouped by time."""
 
     label: str
     quantity: Decimal
@@ -37,7 +39,7 @@ class AnswerRow:
 
 @dataclass(frozen=True, slots=True)
 class Recount:
-    """The same number from the ledger, event by event."""
+    """The same quantity counted from the ledger, event by event."""
 
     quantity: Decimal | None
     events: int
@@ -46,9 +48,9 @@ class Recount:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a query came to. `rows` have their `parts` in the order of `customers`.
+    """The result of a query. The `parts` of `rows` are in the order of `customers`.
 
-    `total` is None where customers' quantities don't add up to one number.
+    `total` is None if the customers' quantities can't be added up.
     """
 
     query: Query
@@ -63,24 +65,33 @@ class Answer:
 
 
 def answer(query: Query, *, recount: bool = False) -> Answer:
-    """Work the query out from the hourly buckets; with `recount`, the whole number from the ledger beside it.
+    """Answer the query from hourly totals; with `recount`, also count the total from the ledger.
 
-    Raises QueryRefused where that would take too long.
+    Raises QueryRefused if that would take too long.
     """
     customers, is_cut = (query.customers, False) if query.customers else customers_with_usage(query)
     by_customer = _by_customer(query, customers)
     total, events = _total(query.feature, by_customer)
-    if query.group == "property":
+    if query.group == Grouping.PROPERTY:
         groups, rows_cut = ledger.by_property(query, customers)
         rows = tuple(AnswerRow(*group) for group in groups)
     else:
         rows, rows_cut = (_by_time(query, customers) if query.group else ()), False
-    found = Answer(query, tuple(customers), total, events, by_customer, rows, explain(query), is_cut or rows_cut)
-    return replace(found, recount=_recount(query, customers, by_customer)) if recount else found
+    return Answer(
+        query,
+        tuple(customers),
+        total,
+        events,
+        by_customer,
+        rows,
+        explain(query),
+        is_cut or rows_cut,
+        _recount(query, customers, by_customer) if recount else None,
+    )
 
 
 def customers_with_usage(query: Query) -> tuple[tuple[Customer, ...], bool]:
-    """Find the customers with usage of the feature in the window: those with the most events, and whether more have."""
+    """Find the customers with the most events of the feature in the window, and whether there are more customers."""
     start = BEGINNING if query.feature.is_cumulative else floor_hour(query.period.start)
     with connection.cursor() as cursor:
         cursor.execute(
@@ -89,52 +100,56 @@ def customers_with_usage(query: Query) -> tuple[tuple[Customer, ...], bool]:
             [query.feature.pk, start, ceil_hour(query.period.end), MOST_CUSTOMERS + 1],
         )
         ids = [row[0] for row in cursor.fetchall()]
-    found = Customer.objects.in_bulk(ids[:MOST_CUSTOMERS])
-    return tuple(found[pk] for pk in ids[:MOST_CUSTOMERS]), len(ids) > MOST_CUSTOMERS
+    customers = Customer.objects.in_bulk(ids[:MOST_CUSTOMERS])
+    return tuple(customers[pk] for pk in ids[:MOST_CUSTOMERS]), len(ids) > MOST_CUSTOMERS
 
 
 def _by_customer(query: Query, customers: Sequence[Customer]) -> tuple[AnswerRow, ...]:
     feature, period = query.feature, query.period
     requests = [UsageRequest(customer.pk, feature.pk, period.start, period.end) for customer in customers]
-    found = usage_many(requests, features={feature.pk: feature})
-    rows = [AnswerRow(one.name, used.value, used.events, one) for one, used in zip(customers, found, strict=True)]
+    quantities = usage_many(requests, features={feature.pk: feature})
+    rows = [
+        AnswerRow(customer.name, usage.value, usage.events, customer)
+        for customer, usage in zip(customers, quantities, strict=True)
+    ]
     return tuple(sorted(rows, key=lambda row: -row.quantity))
 
 
 def _total(feature: Feature, rows: Sequence[AnswerRow]) -> tuple[Decimal | None, int]:
-    """Add up the customers where that means something: counts and sums of several do, a maximum of several doesn't."""
+    """Add up the customers' quantities if the aggregation allows it: counts and sums can be added, a maximum can't."""
     events = sum(row.events for row in rows)
     if len(rows) == 1:
         return rows[0].quantity, events
     if not rows:
         return Decimal(0), 0
-    adds_up = feature.aggregation in ADDITIVE
-    return (sum((row.quantity for row in rows), Decimal(0)) if adds_up else None), events
+    if feature.aggregation not in ADDITIVE:
+        return None, events
+    return sum((row.quantity for row in rows), Decimal(0)), events
 
 
 def _by_time(query: Query, customers: Sequence[Customer]) -> tuple[AnswerRow, ...]:
-    """Cut the window into local hours, days, weeks or months; `parts` are the customers' quantities in their order."""
+    """Split the window into local hours, days, weeks or months. `parts` are in the order of the customers."""
     spans = list(cut(query.period, query.group, query.timezone))
     if len(spans) * max(len(customers), 1) > MOST_POINTS * 4 or len(spans) > MOST_POINTS:
-        raise QueryRefused("That is too fine for so long a window: group by something longer, or narrow the window.")
+        raise QueryRefused("The window is too long for this grouping: group by a longer unit, or shorten the window.")
     feature = query.feature
-    requests = [UsageRequest(one.pk, feature.pk, span.start, span.end) for span in spans for one in customers]
-    found = iter(usage_many(requests, features={feature.pk: feature}))
+    requests = [UsageRequest(customer.pk, feature.pk, span.start, span.end) for span in spans for customer in customers]
+    quantities = iter(usage_many(requests, features={feature.pk: feature}))
     rows = []
     for span in spans:
-        mine = [next(found) for _ in customers]
-        whole, events = _total(feature, [AnswerRow("", used.value, used.events) for used in mine])
-        parts = tuple(used.value for used in mine)
-        shown = whole if whole is not None else max(parts, default=Decimal(0))
-        rows.append(
-            AnswerRow(label(span, query.group, query.timezone), shown, events, None, span.start, span.end, parts)
-        )
+        usages = [next(quantities) for _ in customers]
+        parts = tuple(usage.value for usage in usages)
+        total, events = _total(feature, [AnswerRow("", usage.value, usage.events) for usage in usages])
+        if total is None:
+            total = max(parts, default=Decimal(0))
+        name = label(span, query.group, query.timezone)
+        rows.append(AnswerRow(name, total, events, None, span.start, span.end, parts))
     return tuple(rows)
 
 
-def cut(period: Period, unit: str, timezone: str) -> list[Period]:
-    """Cut a window at local hours, days, Mondays or months; its ends stay where they are."""
-    if unit == "hour":
+def cut(period: Period, unit: Grouping, timezone: str) -> list[Period]:
+    """Split a window at local hours, days, Mondays or months. Its start and end don't move."""
+    if unit == Grouping.HOUR:
         edges = [period.start]
         while edges[-1] < period.end:
             edges.append(min(floor_hour(edges[-1]) + timedelta(hours=1), period.end))
@@ -142,16 +157,17 @@ def cut(period: Period, unit: str, timezone: str) -> list[Period]:
     return list(windows(period, unit, timezone))
 
 
-def label(span: Period, unit: str, timezone: str) -> str:
+def label(span: Period, unit: Grouping, timezone: str) -> str:
     """Name a group by its local start."""
     local = span.start.astimezone(ZoneInfo(timezone))
-    return f"{local:%Y-%m-%d %H:%M}" if unit == "hour" else f"{local:%Y-%m}" if unit == "month" else f"{local:%Y-%m-%d}"
+    formats = {Grouping.HOUR: "%Y-%m-%d %H:%M", Grouping.MONTH: "%Y-%m"}
+    return local.strftime(formats.get(unit, "%Y-%m-%d"))
 
 
 def _recount(query: Query, customers: Sequence[Customer], kept: Sequence[AnswerRow]) -> Recount:
-    """Count every event of the window in the ledger anew, and compare customer by customer."""
-    fresh = ledger.recount(query, customers)
-    rows = [AnswerRow(one.name, *found, one) for one, found in zip(customers, fresh, strict=True)]
+    """Count the window's events in the ledger, and compare customer by customer."""
+    counted = ledger.recount(query, customers)
+    rows = [AnswerRow(customer.name, *figures, customer) for customer, figures in zip(customers, counted, strict=True)]
     total, events = _total(query.feature, rows)
     agrees = {row.customer: (row.quantity, row.events) for row in rows} == {
         row.customer: (row.quantity, row.events) for row in kept
@@ -160,7 +176,7 @@ def _recount(query: Query, customers: Sequence[Customer], kept: Sequence[AnswerR
 
 
 def explain(query: Query) -> tuple[str, ...]:
-    """Say in words how the number comes about: what counts, how it adds up, from when to when, and how it is read."""
+    """Explain how the quantity is calculated: which events, which aggregation, which window, and from which data."""
     feature = query.feature
     names = [
         feature.event_name,
@@ -168,32 +184,32 @@ def explain(query: Query) -> tuple[str, ...]:
     ]
     aggregation = Aggregation(feature.aggregation)
     of = f" of the field {wording.quoted(feature.field)}" if feature.field else ""
-    said = [
+    sentences = [
         f"{aggregation.label}{of}: {wording.AGGREGATES[aggregation]}.",
         f"Events named {' or '.join(map(wording.quoted, names))}.",
     ]
     if feature.multiplier is not None:
-        said.append(f"Every value is multiplied by {wording.number(feature.multiplier)}.")
+        sentences.append(f"Every value is multiplied by {number(feature.multiplier)}.")
     if feature.filters:
-        wanted = "; ".join(
+        conditions = "; ".join(
             f"{name} is {' or '.join(map(str, values if isinstance(values, list) else [values]))}"
             for name, values in feature.filters.items()
         )
-        said.append(f"Only events where {wanted}.")
+        sentences.append(f"Only events where {conditions}.")
     if feature.is_cumulative:
-        said.append("Cumulative: the running total of the customer's whole history up to the window's end.")
+        sentences.append("Cumulative: the running total of the customer's history up to the end of the window.")
     else:
-        said.append("Periodic: usage starts at 0 at the window's start, as it does in each billing period.")
-    said.append(f"From {wording.span(query.period, query.timezone)}; the end is not part of it.")
-    if feature.rounding != "none":
-        said.append(f"Rounded: {feature.get_rounding_display().lower()}, {feature.rounding_places} decimals.")
-    if query.group == "property":
-        said.append("Grouped from the ledger's events, one by one.")
+        sentences.append("Periodic: usage starts at 0 at the start of the window, as in each billing period.")
+    sentences.append(f"From {wording.span(query.period, query.timezone)}, excluding the end.")
+    if feature.rounding != Rounding.NONE:
+        sentences.append(f"Rounded: {feature.get_rounding_display().lower()}, {feature.rounding_places} decimals.")
+    if query.group == Grouping.PROPERTY:
+        sentences.append("Calculated from the individual events in the ledger.")
     else:
-        said.append("Read from hourly buckets; hours that the window cuts, from the ledger's events.")
-    return tuple(said)
+        sentences.append("Calculated from hourly totals, and for partial hours from the events in the ledger.")
+    return tuple(sentences)
 
 
 def last_counted_at(feature: Feature) -> datetime | None:
-    """Return the newest hour with usage of the feature, for a page that would be empty otherwise."""
+    """Return the latest hour with usage of the feature, to suggest on an otherwise empty page."""
     return UsageBucket.objects.filter(feature=feature).order_by("-hour").values_list("hour", flat=True).first()

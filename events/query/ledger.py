@@ -1,6 +1,6 @@
-"""The Query tool's look into the ledger, event by event: groups of a property, and the number that buckets must match.
+"""Read the Query tool's figures from the ledger, event by event: groups by property, and recounts.
 
-By the one definition of what counts (`sql/counted.sql`), within a bounded time.
+`sql/counted.sql` decides which events count. The time is limited.
 """
 
 from collections.abc import Sequence
@@ -24,28 +24,28 @@ COLUMNS = ("count", "total", "weighted", "maximum", "minimum", "latest", "distin
 
 
 def by_property(query: Query, customers: Sequence[Customer]) -> tuple[list[tuple[str, Decimal, int]], bool]:
-    """Group counted events by a property's value: (value, quantity, events), most events first, and if there are more.
+    """Group counted events by a property: (value, quantity, events), most events first, and whether there are more.
 
-    At most 200 values. Raises QueryRefused where the aggregation can't be split, or the ledger is too long to read.
+    At most 200 values. Raises QueryRefused if the aggregation can't be split or reading takes too long.
     """
     if query.feature.aggregation == Aggregation.WEIGHTED_SUM:
-        raise QueryRefused("A sum weighted by time can't be split by a property: group it by time instead.")
-    more: dict[str, str | int] = {"property": query.property, "limit": MOST_VALUES + 1}
-    rows = _read("by_property", sections("query")["label"], query, customers, more)
-    found = [("not sent" if label is None else label, _quantity(query, Sums(*sums)), sums[0]) for label, *sums in rows]
-    return found[:MOST_VALUES], len(found) > MOST_VALUES
+        raise QueryRefused("A weighted sum can't be grouped by a property: group it by time instead.")
+    limits: dict[str, str | int] = {"property": query.property, "limit": MOST_VALUES + 1}
+    rows = _read("by_property", sections("query")["label"], query, customers, limits)
+    groups = [("not sent" if label is None else label, _quantity(query, Sums(*sums)), sums[0]) for label, *sums in rows]
+    return groups[:MOST_VALUES], len(groups) > MOST_VALUES
 
 
 def recount(query: Query, customers: Sequence[Customer]) -> list[tuple[Decimal, int]]:
-    """Count the window anew from the ledger, for each customer: (quantity, events). Raises QueryRefused."""
-    found = _sums_by_customer(query, customers)
+    """Recount the window from the ledger: (quantity, events) of each customer. Raises QueryRefused."""
+    sums_by_customer = _sums_by_customer(query, customers)
     earlier: dict[int, Sums] = {}
     if query.feature.is_cumulative and query.feature.aggregation == Aggregation.WEIGHTED_SUM:
         earlier = _sums_by_customer(replace(query, period=Period(BEGINNING, query.period.start)), customers)
     rows = []
     for no, _ in enumerate(customers):
         before = earlier.get(no, Sums())
-        sums = replace(found.get(no, Sums()), before=before.total)
+        sums = replace(sums_by_customer.get(no, Sums()), before=before.total)
         rows.append((_quantity(query, sums), sums.count + before.count))
     return rows
 
@@ -67,7 +67,7 @@ def _quantity(query: Query, sums: Sums) -> Decimal:
 def _read(
     name: str, columns: str, query: Query, customers: Sequence[Customer], more: dict[str, str | int]
 ) -> list[tuple[Any, ...]]:
-    """Run one of `sql/query.sql`'s statements over the events of the window that count."""
+    """Run a statement of `sql/query.sql` on the counted events of the window."""
     parts = sections("query")
     by_time = query.feature.aggregation == Aggregation.WEIGHTED_SUM
     parameters: dict[str, Any] = {
@@ -84,5 +84,5 @@ def _read(
             return list(cursor.fetchall())
     except OperationalError as error:
         raise QueryRefused(
-            f"The ledger holds too many events of that window to read in {LEDGER_SECONDS} seconds: narrow it."
+            f"The window has too many events to read within {LEDGER_SECONDS} seconds: shorten it."
         ) from error

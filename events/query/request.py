@@ -1,130 +1,142 @@
-"""What the Query tool is asked: a feature, customers, a window and a grouping, read from an address's parameters."""
+"""The Query tool's request: a feature, customers, a window and a grouping, read from the URL's parameters."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo, available_timezones
 
+from django.db.models import TextChoices
+
 from catalog.models import Feature
 from customers.models import Customer, Subscription
 from customers.periods import NoSuchPeriod, Period
-from customers.subscriptions import current_period
+from customers.subscriptions import get_billing_period
 from events import wording
 
 MOST_CUSTOMERS = 20
-GROUPS = {
-    "": "Nothing: one number",
-    "hour": "Hour",
-    "day": "Day",
-    "week": "Week",
-    "month": "Month",
-    "property": "Property",
-}
-WINDOWS = {
-    "current": "Current billing period",
-    "last": "Last billing period",
-    "before": "Billing period before that",
-    "day": "Last 24 hours",
-    "week": "Last 7 days",
-    "month": "This month",
-    "month_before": "Last month",
-    "custom": "From … to …",
-}
+
+
+class Grouping(TextChoices):
+    """By what the usage is grouped."""
+
+    NONE = "", "No grouping"
+    HOUR = "hour", "Hour"
+    DAY = "day", "Day"
+    WEEK = "week", "Week"
+    MONTH = "month", "Month"
+    PROPERTY = "property", "Property"
+
+
+class Window(TextChoices):
+    """The time range of the usage."""
+
+    CURRENT = "current", "Current billing period"
+    LAST = "last", "Last billing period"
+    BEFORE = "before", "Billing period before last"
+    DAY = "day", "Last 24 hours"
+    WEEK = "week", "Last 7 days"
+    MONTH = "month", "This month"
+    MONTH_BEFORE = "month_before", "Last month"
+    CUSTOM = "custom", "Custom range"
+
+
+BILLING_PERIODS = {Window.CURRENT: 0, Window.LAST: -1, Window.BEFORE: -2}
 
 
 class QueryRefused(Exception):
-    """The query can't be answered; the text says what to change."""
+    """The query can't be answered; the message says what to change."""
 
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """What is asked: a feature, customers (none: all that used it), a window in a time zone, and how to group it."""
+    """A feature, customers (none: all with usage), a window in a time zone, and how to group the usage."""
 
     feature: Feature
     customers: tuple[Customer, ...]
-    window: str
+    window: Window
     period: Period
     timezone: str
-    group: str = ""
+    group: Grouping = Grouping.NONE
     property: str = ""
     subscription: Subscription | None = None
 
 
-def read_query(given: Mapping[str, str], customers: Sequence[str], *, now: datetime) -> Query:
-    """Make a query of an address's parameters. Raises QueryRefused with what to change."""
-    number = given.get("feature", "")
+def read_query(parameters: Mapping[str, str], customers: Sequence[str], *, now: datetime) -> Query:
+    """Read a query from the URL's parameters. Raises QueryRefused."""
+    number = parameters.get("feature", "")
     feature = Feature.objects.metered().filter(pk=int(number)).first() if number.isdecimal() else None
     if feature is None:
         raise QueryRefused("Choose a feature.")
-    chosen = _customers(customers)
-    window = given.get("window") or ("current" if chosen else "month")
-    if window not in WINDOWS:
+    selected = _customers(customers)
+    name = parameters.get("window") or (Window.CURRENT if selected else Window.MONTH)
+    if name not in Window:
         raise QueryRefused("Choose a window.")
-    subscription = _subscription(chosen, now) if window in ("current", "last", "before") else None
-    timezone = given.get("timezone") or (subscription.timezone if subscription else _timezone_of(chosen))
+    window = Window(name)
+    subscription = _subscription(selected, now) if window in BILLING_PERIODS else None
+    timezone = parameters.get("timezone") or (subscription.timezone if subscription else _timezone_of(selected))
     if timezone not in available_timezones():
-        raise QueryRefused(f"{timezone} is no time zone. Write it like Europe/Berlin, or UTC.")
-    group = given.get("group", "")
-    name = given.get("property", "").strip()
-    if group not in GROUPS:
+        raise QueryRefused(f"{timezone} is not a time zone. Enter a name such as Europe/Berlin or UTC.")
+    group_name = parameters.get("group", "")
+    if group_name not in Grouping:
         raise QueryRefused("Choose what to group by.")
-    if group == "property" and not name:
-        raise QueryRefused("Name the property to group by, for example model.")
-    period = _window(window, given, timezone, subscription, now)
-    return Query(feature, chosen, window, period, timezone, group, name if group == "property" else "", subscription)
+    group = Grouping(group_name)
+    property_name = parameters.get("property", "").strip() if group == Grouping.PROPERTY else ""
+    if group == Grouping.PROPERTY and not property_name:
+        raise QueryRefused("Enter the property to group by, for example model.")
+    period = _period(window, parameters, timezone, subscription, now)
+    return Query(feature, selected, window, period, timezone, group, property_name, subscription)
 
 
 def _customers(external_ids: Sequence[str]) -> tuple[Customer, ...]:
-    wanted = [name for name in dict.fromkeys(part.strip() for part in external_ids) if name]
-    if len(wanted) > MOST_CUSTOMERS:
-        raise QueryRefused(f"Choose at most {MOST_CUSTOMERS} customers, or none for all of them.")
-    found = {customer.external_id: customer for customer in Customer.objects.filter(external_id__in=wanted)}
-    if missing := [name for name in wanted if name not in found]:
+    names = [name for name in dict.fromkeys(part.strip() for part in external_ids) if name]
+    if len(names) > MOST_CUSTOMERS:
+        raise QueryRefused(f"Choose at most {MOST_CUSTOMERS} customers, or none for all customers.")
+    customers = {customer.external_id: customer for customer in Customer.objects.filter(external_id__in=names)}
+    if missing := [name for name in names if name not in customers]:
         raise QueryRefused(f"No customer has the external id {', '.join(map(wording.quoted, missing))}.")
-    return tuple(found[name] for name in wanted)
+    return tuple(customers[name] for name in names)
 
 
 def _subscription(customers: Sequence[Customer], now: datetime) -> Subscription:
-    """Find whose billing periods are meant: the first chosen customer's newest live subscription."""
+    """Find the subscription whose billing periods to use: the first customer's latest live subscription."""
     if not customers:
-        raise QueryRefused("Billing periods are a customer's own: choose a customer, or another window.")
-    mine = Subscription.objects.filter(customer=customers[0])
-    found = mine.live(now).order_by("-started_at").first() or mine.order_by("-started_at").first()
-    if found is None:
-        raise QueryRefused(f"{customers[0]} has no subscription, and so no billing periods: choose another window.")
-    return found
+        raise QueryRefused("Billing periods depend on the customer: choose a customer, or another window.")
+    subscriptions = Subscription.objects.filter(customer=customers[0]).order_by("-started_at")
+    subscription = subscriptions.live(now).first() or subscriptions.first()
+    if subscription is None:
+        raise QueryRefused(f"{customers[0]} has no subscription and so no billing periods: choose another window.")
+    return subscription
 
 
 def _timezone_of(customers: Sequence[Customer]) -> str:
     return customers[0].timezone if customers else "UTC"
 
 
-def _window(
-    window: str, given: Mapping[str, str], timezone: str, subscription: Subscription | None, now: datetime
+def _period(
+    window: Window, parameters: Mapping[str, str], timezone: str, subscription: Subscription | None, now: datetime
 ) -> Period:
     if subscription is not None:
-        offset = {"current": 0, "last": -1, "before": -2}[window]
         try:
-            return current_period(subscription, now, offset=offset)
+            return get_billing_period(subscription, now, offset=BILLING_PERIODS[window])
         except NoSuchPeriod as error:
-            raise QueryRefused("The subscription has no such billing period: it began later.") from error
-    if window == "custom":
-        period = Period(_moment(given, "start", timezone), _moment(given, "end", timezone))
+            raise QueryRefused("The subscription started later, so it has no such billing period.") from error
+    if window == Window.CUSTOM:
+        period = Period(_moment(parameters, "start", timezone), _moment(parameters, "end", timezone))
         if period.start >= period.end:
-            raise QueryRefused("The window ends before it begins.")
+            raise QueryRefused("The window's end must be after its start.")
         return period
-    if window in ("day", "week"):
-        return Period(now - timedelta(days=1 if window == "day" else 7), now)
+    if window in (Window.DAY, Window.WEEK):
+        return Period(now - timedelta(days=1 if window == Window.DAY else 7), now)
     first = now.astimezone(ZoneInfo(timezone)).replace(day=1, hour=0, minute=0, second=0, microsecond=0, fold=0)
-    if window == "month_before":
+    if window == Window.MONTH_BEFORE:
         first = (first - timedelta(days=1)).replace(day=1, hour=0)
     after = (first + timedelta(days=32)).replace(day=1, hour=0)
     return Period(first.astimezone(UTC), after.astimezone(UTC))
 
 
-def _moment(given: Mapping[str, str], name: str, timezone: str) -> datetime:
+def _moment(parameters: Mapping[str, str], name: str, timezone: str) -> datetime:
     try:
-        moment = datetime.fromisoformat(given.get(name, ""))
+        moment = datetime.fromisoformat(parameters.get(name, ""))
     except ValueError as error:
-        raise QueryRefused("Give the window's start and end, for example 2026-09-01T00:00.") from error
+        raise QueryRefused("Enter the window's start and end, for example 2026-09-01T00:00.") from error
     return (moment if moment.tzinfo else moment.replace(tzinfo=ZoneInfo(timezone))).astimezone(UTC)

@@ -1,4 +1,4 @@
-"""The SQL of the hot path, read once from events/sql and put together from shared fragments."""
+"""The SQL statements of the hot path, composed from shared fragments."""
 
 import re
 from functools import cache
@@ -11,40 +11,40 @@ FRAGMENT = re.compile(r"\{([a-z_]+)\}")
 
 @cache
 def sections(name: str) -> dict[str, str]:
-    """Read a file that holds several statements, each headed by `-- :name`."""
+    """Read a file with several statements, each headed by `-- :name`."""
     parts = SECTION.split((FOLDER / f"{name}.sql").read_text())
     return dict(zip(parts[1::2], (part.strip() for part in parts[2::2]), strict=True))
 
 
 @cache
-def whole(name: str) -> str:
-    """Read a file that holds one statement."""
+def read(name: str) -> str:
+    """Read a file with one statement."""
     return (FOLDER / f"{name}.sql").read_text()
 
 
 def compose(text: str, **fragments: str) -> str:
-    """Fill the `{name}` places of a statement from the meter's fragments and those given. Unknown names: KeyError."""
-    known = sections("meter") | fragments
-    return FRAGMENT.sub(lambda place: compose(known[place[1]], **fragments), text)
+    """Replace each `{name}` in a statement by a fragment of meter.sql or of `fragments`. Raises KeyError."""
+    by_name = sections("meter") | fragments
+    return FRAGMENT.sub(lambda match: compose(by_name[match[1]], **fragments), text)
 
 
 @cache
 def statement(name: str) -> str:
-    """Read a one-statement file and fill it in."""
-    return compose(whole(name), states=whole("states"))
+    """Read a file with one statement, with its fragments."""
+    return compose(read(name), states=read("states"))
 
 
 @cache
 def section(name: str, part: str) -> str:
-    """Read one statement of a file that holds several, and fill it in."""
-    return compose(sections(name)[part], states=whole("states"))
+    """Read a statement of a file with several, with its fragments."""
+    return compose(sections(name)[part], states=read("states"))
 
 
 def counted(scope: str, columns: str = "") -> str:
-    """Give the query of the ledger's rows that count, in a scope that joins `feature` and `event`."""
-    return compose(whole("counted"), scope=scope, columns=columns)
+    """Return the query of the ledger's events that count, in a scope that joins `feature` and `event`."""
+    return compose(read("counted"), scope=scope, columns=columns)
 
 
 def sums(rows: str) -> str:
-    """Give the query that adds counted rows up as buckets do. `rows` is a table's name or a query in brackets."""
-    return compose(whole("sums"), rows=rows)
+    """Return the query that adds up counted events per hour. `rows` is a table or a query in parentheses."""
+    return compose(read("sums"), rows=rows)

@@ -1,5 +1,5 @@
--- Writes the batch to the ledger, each event_id once for ever. In the order of event_id, so that two workers with the
--- same ids wait for each other instead of deadlocking; of two in one batch the earlier arrival stands.
+-- Writes the batch to the ledger. Each event_id is stored only once, ever: of two in a batch, the earlier arrival.
+-- Ordered by event_id, so that two workers with the same ids wait for each other instead of deadlocking.
 INSERT INTO events_event (
     id, customer_id, api_key_id, occurred_at, received_at, processed_at, state, has_timestamp,
     event_id, event_name, external_customer_id, source, properties

@@ -1,8 +1,7 @@
--- Groups open problems by their cause: the reason, and what tells causes of that reason apart. An unknown customer is one
--- cause whatever the events are called; any other problem is one per event name and feature.
--- Every reason and name is found by hopping over the index, and read from the index alone: of each at most `cap` problems,
--- fewer where there are many names, so that all together it is at most some 100,000 however many are open. `read_at_most`
--- is that number, and `is_capped` says that there are more.
+-- Groups open problems by cause. Problems of an unknown or archived customer have one cause per customer, all others
+-- one per reason, event name and feature. Reasons and names are found by skipping through the index, and problems are
+-- read from the index only: of each name at most `cap`, fewer if there are many names, so that the total is at most
+-- 100,000 or so. `read_at_most` is this cap, and `is_capped` means that there are more problems.
 WITH RECURSIVE name (reason, event_name) AS (
     (
         SELECT reason, event_name FROM events_problem WHERE state = 1

@@ -1,10 +1,10 @@
--- The oldest waiting requests, until they have enough events, and their events with the customers they are for.
+-- Claims the oldest waiting requests, and finds the customers of their events.
 
 -- :choose  Locks the oldest requests that no other worker holds, one by one, until they have enough events.
 SELECT events_claim(%(limit)s)
 
--- :take  Moves the chosen requests' events into the batch. Rolled back, they wait again.
--- A customer's own external id goes before an alias of the same spelling.
+-- :take  Moves the claimed requests' events into the batch. After a rollback they are waiting again.
+-- A customer's external id takes precedence over an equal alias.
 WITH claimed AS (
     DELETE FROM events_inboxrequest WHERE id = ANY(%(requests)s::bigint[]) RETURNING *
 )

@@ -1,4 +1,4 @@
--- Kept usage beside usage counted anew from the ledger, where they differ.
+-- Compares the stored usage with a recount from the ledger, and returns the differences.
 
 -- :scope
 catalog_feature AS feature
@@ -49,7 +49,7 @@ FULL JOIN (
     AND fresh.value = kept.value
 WHERE kept.count IS DISTINCT FROM fresh.count
 
--- :days  Rolled-up days beside the hours that they add up.
+-- :days  Compares rolled-up days with the sums of their hours.
 SELECT
     COALESCE(kept.customer_id, fresh.customer_id), COALESCE(kept.feature_id, fresh.feature_id),
     COALESCE(kept.day, fresh.day), COALESCE(kept.count, 0), COALESCE(fresh.count, 0),

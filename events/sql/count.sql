@@ -1,4 +1,4 @@
--- Adds the batch's hits to the buckets. In key order, so that workers wait for each other instead of deadlocking.
+-- Adds the batch's hits to the hourly usage, in key order, so that workers wait for each other instead of deadlocking.
 INSERT INTO events_usagebucket AS bucket (
     customer_id, feature_id, hour, count, total, weighted, maximum, minimum, latest, latest_at, latest_id, checksum
 )

@@ -1,5 +1,5 @@
--- The ledger's rows that count, with what each adds: the one definition that recounts and window edges go by.
--- `scope` joins `feature` and `event`. The same rules as judge.sql and find.sql, seen from the ledger.
+-- The ledger's events that count, and what each adds. Recounts and partial hours share this definition, which has the
+-- same rules as judge.sql and find.sql. `scope` joins `feature` and `event`.
 SELECT
     {columns} event.customer_id, feature.id AS feature_id,
     date_bin('1 hour', event.occurred_at, '2000-01-01 00:00Z') AS hour,

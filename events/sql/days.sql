@@ -1,6 +1,6 @@
--- Days that are rolled up follow their hours in the same transaction.
+-- Keeps rolled-up days in step with their hours, in the same transaction.
 
--- :count  Adds the batch's hits to their days. In key order, after the hours.
+-- :count  Adds the batch's hits to their days, in key order, after the hours.
 INSERT INTO events_usageday AS kept (
     customer_id, feature_id, day, count, total, weighted, maximum, minimum, checksum
 )
@@ -31,7 +31,7 @@ ON CONFLICT (customer_id, feature_id, day) DO UPDATE SET
 SELECT DISTINCT touched.customer_id, touched.feature_id, date_bin('1 day', touched.hour, '2000-01-01 00:00Z') AS day
 FROM touched WHERE touched.hour < (SELECT max(until) FROM events_usagerollup)
 
--- :open  Days that have no row yet get an empty one to lock.
+-- :open  Creates empty rows to lock for days without a row.
 INSERT INTO events_usageday (customer_id, feature_id, day, count, total, weighted, checksum)
 SELECT customer_id, feature_id, day, 0, 0, 0, 0 FROM ({touched}) AS touched ORDER BY customer_id, feature_id, day
 ON CONFLICT (customer_id, feature_id, day) DO NOTHING
@@ -42,7 +42,7 @@ JOIN ({touched}) AS touched USING (customer_id, feature_id, day)
 ORDER BY kept.customer_id, kept.feature_id, kept.day
 FOR UPDATE OF kept
 
--- :write  Adds the hours of these days up anew.
+-- :write  Recalculates these days from their hours.
 UPDATE events_usageday AS kept
 SET count = fresh.count, total = fresh.total, weighted = fresh.weighted, maximum = fresh.maximum,
     minimum = fresh.minimum, checksum = fresh.checksum

@@ -1,5 +1,5 @@
--- What one event means for every feature that a name feeds: judged as in processing, and its value alone, so that a
--- diagnosis can go on behind an archived feature or a filter that doesn't match.
+-- How each feature of an event name counts an event: with the rules of the processing, and separately by its value
+-- only, so that a diagnosis can continue after an archived feature or a filter mismatch.
 SELECT
     feature.id,
     named.name <> feature.event_name AS by_alias,

@@ -1,5 +1,5 @@
--- Lists what keeps events of the batch from counting: at all (feature empty), or for one feature.
--- Features whose filter doesn't match, or that are archived or not begun, only matter where no other takes the event.
+-- Lists why events of the batch don't count: at all (without a feature), or for a feature.
+-- A filter mismatch, an archived feature or a later start only matters if no other feature counts the event.
 INSERT INTO finding (id, feature_id, reason)
 SELECT event.id, NULL::bigint, 'unknown_event_name'
 FROM batch AS event

@@ -1,6 +1,6 @@
--- Finds the place in the order of arrival of the first event received at or after a moment, by halving the ledger:
--- some twenty-five looks at the primary key, whatever the size. Null when the ledger is empty.
--- Arrivals are noted by several processes, so neighbours can be a moment out of order: the caller allows for it.
+-- Finds the position of the first event received at or after a given time, by binary search: about 25 lookups by
+-- primary key, whatever the size. Null if the ledger is empty. Several processes record times of arrival, so they may
+-- be slightly out of order; the caller takes this into account.
 WITH RECURSIVE search (low, high) AS (
     SELECT min(id), max(id) + 1 FROM events_event
     UNION ALL

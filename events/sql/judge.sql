@@ -1,4 +1,4 @@
--- Works out what each event of the batch means for each feature that has its name.
+-- Determines for each event of the batch and each feature of its name what the event adds, or why it doesn't count.
 INSERT INTO hit (id, customer_id, feature_id, hour, occurred_at, checksum, number, unique_key, reason)
 SELECT
     event.id, event.customer_id, feature.id, date_bin('1 hour', event.occurred_at, '2000-01-01 00:00Z'),

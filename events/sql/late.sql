@@ -1,7 +1,7 @@
--- Usage that changes after it was invoiced. A mark says up to when a customer's usage is invoiced; what counts before it
--- afterwards leaves its hour here, in the same commit.
+-- Records changes of usage that was already invoiced. A mark is the time up to which a customer's usage is invoiced;
+-- later changes before the mark record their hour, in the same commit.
 
--- :oldest  Whether the batch counts into a rolled-up day, and whether it may count before somebody's mark.
+-- :oldest  Whether the batch has hits in a rolled-up day, and whether it may have hits before a customer's mark.
 SELECT
     min(hour) < (SELECT max(until) FROM events_usagerollup),
     min(hour) < (SELECT max(closed_until) FROM events_usagemark)
@@ -22,7 +22,7 @@ SELECT touched.customer_id, touched.feature_id, touched.hour
 FROM touched
 JOIN events_usagemark AS mark ON mark.customer_id = touched.customer_id AND touched.hour < mark.closed_until
 
--- :close  Marks never go back. In key order, so that two callers wait for each other.
+-- :close  Marks never move back. In key order, so that concurrent callers wait instead of deadlocking.
 INSERT INTO events_usagemark AS mark (customer_id, closed_until)
 SELECT customer_id, max(closed_until)
 FROM unnest(%(customers)s::bigint[], %(until)s::timestamptz[]) AS given (customer_id, closed_until)
@@ -31,7 +31,7 @@ ORDER BY customer_id
 ON CONFLICT (customer_id) DO UPDATE SET closed_until = excluded.closed_until
 WHERE mark.closed_until < excluded.closed_until
 
--- :take  Removes the oldest notes and gives each hour once. Rolled back, they are there again.
+-- :take  Removes the oldest records and returns each hour once.
 WITH taken AS (
     DELETE FROM events_touchedusage
     WHERE id = ANY (ARRAY(SELECT id FROM events_touchedusage ORDER BY id LIMIT %(limit)s FOR UPDATE SKIP LOCKED))

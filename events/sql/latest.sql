@@ -1,4 +1,4 @@
--- Keeps the newest value where the aggregation asks for it. Of equal times the later arrival wins.
+-- Stores the latest value for features that need it. Of events at the same time, the later arrival counts.
 UPDATE events_usagebucket AS bucket
 SET latest = newest.number, latest_at = newest.occurred_at, latest_id = newest.id
 FROM (

@@ -1,7 +1,7 @@
--- Fragments that say what an event means for a feature. Processing, replay, recount and the edges of a usage window
--- all use them, so that they can't disagree. `event` has the ledger's columns, `feature` the catalog's.
+-- Fragments that define how a feature counts an event. Processing, replay, recount and partial hours all use them, so
+-- that they can't disagree. `event` has the ledger's columns, `feature` the catalog's.
 
--- :names  Every name that events of a metered feature can carry: its own, and those that staff mapped to it.
+-- :names  The event names of metered features, including the names that staff mapped to them.
 SELECT id, event_name AS name FROM catalog_feature WHERE kind = 'metered'
 UNION ALL
 SELECT feature.id, also.alias

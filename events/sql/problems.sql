@@ -1,4 +1,4 @@
--- Opens a problem for each finding that has none open yet, with what was found and the configuration it was judged by.
+-- Opens a problem for each finding without an open problem, with details and the current configuration of the feature.
 INSERT INTO events_problem (
     event_id, feature_id, reason, detail, judged_by, event_name, external_customer_id, occurred_at, state, created_at, judged_at, closing
 )

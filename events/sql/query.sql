@@ -1,4 +1,4 @@
--- What the Query tool reads from the ledger, event by event, for some customers in [start, end).
+-- Statements with which the Query tool reads the events of some customers in [start, end).
 
 -- :scope
 unnest(%(customers)s::bigint[]) WITH ORDINALITY AS wanted (customer_id, no)
@@ -18,7 +18,7 @@ SELECT no, {sums} FROM ({rows}) AS row GROUP BY no
 -- :by_property
 SELECT label, {sums} FROM ({rows}) AS row GROUP BY label ORDER BY count(*) DESC, label LIMIT %(limit)s
 
--- :label  The property's value as text; objects and lists as their JSON.
+-- :label  The property's value as text; objects and lists as JSON.
 left(COALESCE(event_text({value}), ({value})::text), 200) AS label,
 
 -- :value

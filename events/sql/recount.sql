@@ -1,7 +1,7 @@
--- Recounts the touched hours from the ledger. The locks, taken in key order, make running batches wait, and this wait
--- for them; the statements after them then see every batch that has counted into these hours.
+-- Recounts the touched hours from the ledger. The locks, taken in key order, make running batches and this recount wait
+-- for each other; the statements after the locks then see every batch that has changed these hours.
 
--- :open  Hours that have no bucket yet get an empty one to lock.
+-- :open  Creates empty rows to lock for hours without usage.
 INSERT INTO events_usagebucket (customer_id, feature_id, hour, count, total, weighted, checksum)
 SELECT customer_id, feature_id, hour, 0, 0, 0, 0 FROM touched ORDER BY customer_id, feature_id, hour
 ON CONFLICT (customer_id, feature_id, hour) DO NOTHING
@@ -24,7 +24,7 @@ SET count = fresh.count, total = fresh.total, weighted = fresh.weighted, maximum
 FROM ({sums}) AS fresh
 WHERE bucket.customer_id = fresh.customer_id AND bucket.feature_id = fresh.feature_id AND bucket.hour = fresh.hour
 
--- :close  An hour in which nothing counts has no bucket.
+-- :close  Removes hours in which nothing counts.
 DELETE FROM events_usagebucket AS bucket
 USING touched
 WHERE bucket.customer_id = touched.customer_id AND bucket.feature_id = touched.feature_id AND bucket.hour = touched.hour

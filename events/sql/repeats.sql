@@ -1,5 +1,5 @@
--- Takes repeats out of the batch and logs them: the same body, or a conflict that keeps both to compare.
--- A retry without a timestamp repeats whatever time the first one has.
+-- Removes duplicates from the batch and logs them: with the same content, or as a conflict, whose content is stored.
+-- Without a timestamp, a retry has the same content whatever the time of the first event.
 WITH repeat AS (
     DELETE FROM batch
     WHERE NOT EXISTS (SELECT FROM events_event WHERE events_event.id = batch.id)

@@ -1,7 +1,7 @@
--- Judges ledger events anew, under today's configuration, and puts their state, problems and hours right.
+-- Processes ledger events again with today's configuration, and updates their state, problems and hours.
 
--- :take  Loads events of the ledger into the batch, with the customers that their ids mean now. Voided ones stay out,
--- and those that occurred in hours which retention has made final.
+-- :take  Loads events of the ledger into the batch, with today's customers of their external ids. Skips voided events,
+-- and events in hours that retention has made final.
 INSERT INTO batch (
     id, customer_id, customer_archived_at, api_key_id, occurred_at, received_at, has_timestamp,
     event_id, event_name, external_customer_id, source, properties
@@ -20,12 +20,12 @@ LEFT JOIN customers_customer AS own ON own.external_id = event.external_customer
 LEFT JOIN customers_customeralias AS also ON also.alias = event.external_customer_id AND own.id IS NULL
 LEFT JOIN customers_customer AS other ON other.id = also.customer_id
 
--- :drop_dismissed  What staff dismissed stays dismissed.
+-- :drop_dismissed  Problems that staff dismissed stay dismissed.
 DELETE FROM finding USING events_problem AS problem
 WHERE problem.event_id = finding.id AND problem.state = 3 AND problem.reason = finding.reason
     AND problem.feature_id IS NOT DISTINCT FROM finding.feature_id
 
--- :touch  The hours of these events, for every feature that has their name, under the old customer and the new.
+-- :touch  The hours of these events, for every feature of their name, for the old and the new customer.
 INSERT INTO touched (customer_id, feature_id, hour)
 SELECT DISTINCT customer_id, feature_id, hour
 FROM (
@@ -37,7 +37,7 @@ WHERE customer_id IS NOT NULL
     AND hour >= COALESCE((SELECT max(horizon.hour) FROM events_ledgerhorizon AS horizon), '-infinity')
 ON CONFLICT DO NOTHING
 
--- :close  Closes problems that are no longer found.
+-- :close  Closes problems that no longer exist.
 UPDATE events_problem AS problem
 SET state = 2, closed_at = clock_timestamp(), closed_by_id = %(by)s, closing = %(closing)s
 FROM batch
@@ -47,7 +47,8 @@ WHERE problem.event_id = batch.id AND problem.state = 1 AND NOT EXISTS (
         AND finding.feature_id IS NOT DISTINCT FROM problem.feature_id
 )
 
--- :settle  Sets each event's customer and state; a dismissed problem leaves it dismissed unless something counts.
+-- :settle  Sets each event's customer and state. With a dismissed problem, the event is dismissed unless it counts
+-- partly.
 UPDATE events_event AS event
 SET customer_id = fresh.customer_id, state = fresh.state
 FROM (

@@ -9,6 +9,6 @@ DELETE FROM events_problem WHERE event_id = ANY(%(ids)s)
 -- :voids
 DELETE FROM events_eventvoid WHERE event_id = ANY(%(ids)s)
 
--- :events  The ids stay known for ever.
+-- :events  The ids stay known forever.
 WITH gone AS (DELETE FROM events_event WHERE id = ANY(%(ids)s) RETURNING event_id)
 INSERT INTO events_prunedeventid (event_id) SELECT event_id FROM gone ON CONFLICT DO NOTHING

@@ -1,4 +1,5 @@
--- The worker's own scratch tables: one batch, and what each event of it means for each feature. Emptied at commit.
+-- The worker's scratch tables: a batch, its hits (how each feature counts each event), and its findings (why events
+-- don't count). A commit empties them.
 CREATE TEMPORARY TABLE IF NOT EXISTS batch (
     id bigint NOT NULL,
     customer_id bigint,

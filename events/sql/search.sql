@@ -1,12 +1,12 @@
--- Events chosen by what they carry and when they came. Reads the ledger: what retention removed isn't found.
+-- Finds events by properties and time of arrival. Events that retention removed aren't found.
 
--- :sent  A property's value in the event: of that name, or at the path that its dots spell.
+-- :sent  A property's value: of this name, or at the path that its dots make.
 COALESCE(event.properties -> {property}, event_path(event.properties, {property}))
 
 -- :as_number
 CASE WHEN jsonb_typeof({value}) = 'number' THEN ({value})::numeric ELSE event_number({value}) END
 
--- :chosen  Whether the event meets the search. A property that wasn't sent meets no condition.
+-- :chosen  Whether the event matches the search. A missing property meets no condition.
 event_passes(event.properties, %(include)s::jsonb)
 AND NOT EXISTS (
     SELECT FROM jsonb_array_elements(%(exclude)s::jsonb) AS unwanted WHERE event_passes(event.properties, unwanted)
@@ -30,13 +30,13 @@ AND NOT EXISTS (
 AND event.received_at >= COALESCE(%(received_from)s::timestamptz, '-infinity')
 AND event.received_at < COALESCE(%(received_before)s::timestamptz, 'infinity')
 
--- :find  The ledger ids of one customer's events.
+-- :find  The ledger ids of a customer's events.
 SELECT event.id FROM events_event AS event
 WHERE event.customer_id = %(customer)s AND event.occurred_at >= %(start)s AND event.occurred_at < %(end)s AND {chosen}
 ORDER BY event.id
 LIMIT %(limit)s
 
--- :scope  One customer's events of one feature.
+-- :scope  A customer's events of a feature.
 catalog_feature AS feature
 JOIN ({names}) AS named ON named.id = feature.id
 JOIN events_event AS event
@@ -47,7 +47,7 @@ JOIN events_event AS event
 -- :columns
 event.properties, event.received_at,
 
--- :key  The group's values, as text, in the order of the names; null where one wasn't sent.
+-- :key  The group's values as text, in the order of the names; null for a missing property.
 (
     SELECT array_agg(event_text({sent}) ORDER BY wanted.place)
     FROM unnest(%(group_by)s::text[]) WITH ORDINALITY AS wanted (property, place)

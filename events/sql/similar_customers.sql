@@ -1,5 +1,5 @@
--- External ids that are nearly the sent one: equal but for capitals or marks, or one edit away (patterns with one
--- free place). Cheap tests first: an id of about the same length, which for an edit agrees in its first or last half.
+-- External ids similar to the sent id: equal except for case and punctuation, or one edit away (by LIKE patterns).
+-- Cheap tests come first: the length, and for an edit the first or last half.
 SELECT external_id
 FROM customers_customer
 WHERE length(external_id) BETWEEN length(%(sent)s) - 4 AND length(%(sent)s) + 4

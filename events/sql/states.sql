@@ -1,4 +1,4 @@
--- The state of each event that something keeps from counting: 3 where it counts for nothing, 2 where for a part.
+-- The state of each event with a finding: 3 if it doesn't count at all, 2 if it counts partly.
 SELECT
     finding.id,
     CASE WHEN bool_or(finding.feature_id IS NULL) OR NOT EXISTS (

@@ -1,4 +1,4 @@
--- What counted rows add up to, per customer, feature and hour, as a bucket keeps it.
+-- The totals of counted events per customer, feature and hour.
 SELECT
     row.customer_id, row.feature_id, row.hour,
     count(*) AS count,

@@ -1,4 +1,4 @@
--- The hours whose buckets a replay recounts, and their new content.
+-- The hours that a replay recounts, and their counted events.
 CREATE TEMPORARY TABLE IF NOT EXISTS touched (
     customer_id bigint NOT NULL,
     feature_id bigint NOT NULL,

@@ -1,7 +1,7 @@
--- Groups usage since a moment that nobody is billed for, by feature and by what is missing: a subscription, or the feature
--- in its plan. A pair of customer and feature is billed if a phase in force since then has a usage price for the feature.
--- Days that are rolled up are read as such. Pairs are found by hopping over the buckets' key, at most `pairs` of them, so
--- the cost is bounded; `is_capped` says that there are more.
+-- Groups unbilled usage since a given time by feature and by what is missing: a subscription, or the feature in its
+-- plan. A pair of customer and feature is billed if a phase in force since then has a usage price for the feature.
+-- Reads rolled-up days where they exist. Pairs are found by skipping through the primary key, at most `pairs` of them,
+-- so the cost is bounded; `is_capped` means that there are more.
 WITH RECURSIVE pair (customer_id, feature_id) AS (
     (SELECT customer_id, feature_id FROM events_usagebucket ORDER BY customer_id, feature_id LIMIT 1)
     UNION ALL

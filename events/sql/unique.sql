@@ -1,4 +1,4 @@
--- Adds the batch's distinct values. Runs after count.sql, whose locks on the buckets also guard these rows.
+-- Adds the batch's distinct values. Runs after count.sql, whose locks also protect these rows.
 INSERT INTO events_uniquevalue AS known (customer_id, feature_id, hour, value, count)
 SELECT hit.customer_id, hit.feature_id, hit.hour, hit.unique_key, count(*)
 FROM hit

@@ -1,4 +1,4 @@
--- Usage of many spans at once. Whole hours come from buckets, cut hours from the ledger's rows that count.
+-- Usage of many spans at once: full hours from the hourly usage, partial hours from the ledger's counted events.
 
 -- :whole
 SELECT * FROM unnest(
@@ -22,8 +22,8 @@ JOIN events_event AS event
     ON event.customer_id = edge.customer_id AND event.event_name = named.name
     AND event.occurred_at >= edge.start AND event.occurred_at < edge."end"
 
--- :sums  Whole hours, for every aggregation but LATEST and UNIQUE_COUNT: by days where those are rolled up. Up to when
--- that is, is asked for as a value, so that an index finds where the hours begin.
+-- :sums  Full hours, for every aggregation but LATEST and UNIQUE_COUNT, using rolled-up days where they exist. `rolled`
+-- is a scalar subquery, so that an index finds the first hour.
 SELECT
     no, sum(count)::bigint, sum(total), sum(weighted), max(maximum), min(minimum), bit_xor(checksum)
 FROM (
@@ -52,7 +52,7 @@ GROUP BY no
 -- :rolled
 SELECT COALESCE(max(until), '-infinity') AS until FROM events_usagerollup
 
--- :latest  The newest value of the whole hours.
+-- :latest  The latest value of the full hours.
 SELECT DISTINCT ON (span.no) span.no, bucket.latest, bucket.latest_at, bucket.latest_id
 FROM ({whole}) AS span
 JOIN events_usagebucket AS bucket
@@ -61,7 +61,7 @@ JOIN events_usagebucket AS bucket
 WHERE bucket.latest_at IS NOT NULL
 ORDER BY span.no, bucket.latest_at DESC, bucket.latest_id DESC
 
--- :edge_sums  Cut hours.
+-- :edge_sums  Partial hours.
 SELECT
     no, count(*), COALESCE(sum(number), 0), COALESCE(sum(number * extract(epoch FROM occurred_at)), 0),
     max(number), min(number), bit_xor(hashtextextended(event_id, 0)),
@@ -70,7 +70,7 @@ SELECT
 FROM ({edge_rows}) AS row
 GROUP BY no
 
--- :distinct  Distinct values of whole hours.
+-- :distinct  Distinct values of full hours.
 SELECT span.no, count(DISTINCT known.value)
 FROM ({whole}) AS span
 JOIN events_uniquevalue AS known
@@ -78,7 +78,7 @@ JOIN events_uniquevalue AS known
     AND known.hour >= span.start AND known.hour < span."end"
 GROUP BY span.no
 
--- :edge_distinct  Distinct values of whole and cut hours together.
+-- :edge_distinct  Distinct values of full and partial hours together.
 SELECT no, count(DISTINCT value)
 FROM (
     SELECT span.no, known.value
@@ -94,7 +94,7 @@ GROUP BY no
 -- :values
 SELECT number FROM ({edge_rows}) AS row ORDER BY occurred_at, id
 
--- :behind  The events that count in the spans, by time, after a place in that order.
+-- :behind  The events that count in the spans, by time, after a given event.
 SELECT occurred_at, id, event_id, event_name, received_at, value, number FROM ({edge_rows}) AS row
 WHERE (occurred_at, id) > (%(after_at)s, %(after_id)s)
 ORDER BY occurred_at, id
@@ -108,7 +108,8 @@ GROUP BY no, unique_key
 ORDER BY no, min(occurred_at), min(id)
 LIMIT %(most)s
 
--- :by_pair  How many events count in whole UTC days, by customer and feature: from days where those are rolled up.
+-- :by_pair  The number of counted events of full UTC days by customer and feature, using rolled-up days where they
+-- exist.
 SELECT customer_id, feature_id, sum(count)::bigint
 FROM (
     SELECT day.customer_id, day.feature_id, day.count

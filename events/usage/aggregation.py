@@ -1,12 +1,12 @@
-"""Aggregated quantities from what buckets keep. Pure: no database, no clock."""
+"""Calculate quantities from the totals of usage. Pure functions, without database or clock."""
 
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_UP, Context, Decimal
 
-# Wide enough for any sum of thirty-digit values, so that adding and multiplying never round.
+# Precise enough for any sum of values with thirty digits, so that adding and multiplying never round.
 EXACT = Context(prec=200)
-# A quotient has no end: averages and sums weighted by time are kept to this many digits.
+# Quotients may have endless digits: averages and weighted sums are rounded to this many.
 QUOTIENT = Context(prec=50, rounding=ROUND_HALF_UP)
 ZERO = Decimal(0)
 DAWN = datetime(1, 1, 1, tzinfo=UTC)
@@ -15,7 +15,7 @@ ROUNDINGS = {"round": ROUND_HALF_UP, "ceil": ROUND_CEILING, "floor": ROUND_FLOOR
 
 @dataclass(frozen=True)
 class Sums:
-    """What the counted events of a window add up to. `before` is Σ value of all events before it."""
+    """The totals of a window's counted events. `before` is the sum of all values before the window."""
 
     count: int = 0
     total: Decimal = ZERO
@@ -30,19 +30,19 @@ class Sums:
     before: Decimal = ZERO
 
     def with_latest(self, value: Decimal, at: datetime, arrival: int) -> "Sums":
-        """Give the same with this value as the newest."""
+        """Return the same totals with this value as the latest."""
         return replace(self, latest=value, latest_at=at, latest_id=arrival)
 
     def plus(self, other: "Sums") -> "Sums":
-        """Add what other events of the same window add up to. Distinct values can't be added, and stay."""
-        newest = max((self, other), key=lambda one: (one.latest_at or DAWN, one.latest_id or 0))
+        """Add the totals of other events of the same window. Distinct values can't be added, and stay."""
+        newest = max((self, other), key=lambda sums: (sums.latest_at or DAWN, sums.latest_id or 0))
         return replace(
             newest,
             count=self.count + other.count,
             total=EXACT.add(self.total, other.total),
             weighted=EXACT.add(self.weighted, other.weighted),
-            maximum=max((one for one in (self.maximum, other.maximum) if one is not None), default=None),
-            minimum=min((one for one in (self.minimum, other.minimum) if one is not None), default=None),
+            maximum=max((value for value in (self.maximum, other.maximum) if value is not None), default=None),
+            minimum=min((value for value in (self.minimum, other.minimum) if value is not None), default=None),
             checksum=self.checksum ^ other.checksum,
             distinct=self.distinct,
             before=self.before,
@@ -50,10 +50,10 @@ class Sums:
 
 
 def aggregate(aggregation: str, sums: Sums, start: datetime | None, end: datetime) -> Decimal:
-    """Work out the quantity of [start, end) by the aggregation's name. A window without events gives 0.
+    """Calculate the quantity of [start, end) by the aggregation's name; 0 for a window without events.
 
-    A weighted sum needs `start`: it is the time average over the window of a level that every value changes, beginning
-    at `before`. Raises ValueError for an unknown aggregation.
+    A weighted sum needs `start`. Each value changes a level that starts at `before`; the weighted sum is the level's
+    average over the window. Raises ValueError for an unknown aggregation.
     """
     match aggregation:
         case "count":
@@ -76,7 +76,10 @@ def aggregate(aggregation: str, sums: Sums, start: datetime | None, end: datetim
 
 
 def weighted_average(sums: Sums, start: datetime | None, end: datetime) -> Decimal:
-    """Average over [start, end) a level of `before` that changes by each value at its time: Σ v·(end − t) ÷ length."""
+    """Average over [start, end) a level that starts at `before` and changes by each value at its time.
+
+    The average is before + Σ value × (end − time) ÷ length.
+    """
     if start is None or end <= start:
         return ZERO
     length = EXACT.subtract(epoch(end), epoch(start))
@@ -85,19 +88,22 @@ def weighted_average(sums: Sums, start: datetime | None, end: datetime) -> Decim
 
 
 def epoch(moment: datetime) -> Decimal:
-    """Give the exact seconds since 1970, to the microsecond."""
+    """Return the exact seconds since 1970, to the microsecond."""
     since = moment - datetime(1970, 1, 1, tzinfo=UTC)
     micros = (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
     return Decimal(micros).scaleb(-6, context=EXACT)
 
 
 def round_quantity(quantity: Decimal, function: str, places: int) -> Decimal:
-    """Round as a feature says: "none", "round" (halves away from zero), "ceil" or "floor", to decimal places.
+    """Round by a feature's rounding: "none", "round" (halves away from zero), "ceil" or "floor".
 
     Negative places round to tens, hundreds and so on.
+
+    >>> round_quantity(Decimal("1250"), "round", -2)
+    Decimal('1300')
     """
     if function == "none":
         return quantity
     step = Decimal(1).scaleb(-places)
-    whole = EXACT.divide(quantity, step).to_integral_value(ROUNDINGS[function])
-    return EXACT.multiply(whole, step)
+    steps = EXACT.divide(quantity, step).to_integral_value(ROUNDINGS[function])
+    return EXACT.multiply(steps, step)

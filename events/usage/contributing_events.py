@@ -1,4 +1,4 @@
-"""What usage was counted from: the single events in given windows, and their distinct values."""
+"""The events and distinct values that usage was counted from."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ COLUMNS = "edge.no, event.event_name, event.received_at, event_text(reading.valu
 
 @dataclass(frozen=True, slots=True)
 class CountedEvent:
-    """An event that counts for a feature: `value` is the field as sent, `number` what it adds, None for neither."""
+    """An event that counts for a feature: `value` is the field as sent, `number` what the event adds."""
 
     occurred_at: datetime
     id: int
@@ -31,7 +31,7 @@ class CountedEvent:
 
 @dataclass(frozen=True, slots=True)
 class DistinctValue:
-    """A value that counts once in its window, by its place; how many events carried it, the first and the last."""
+    """A value that counts once in a window (by number), and the events with this value: how many, first and last."""
 
     window: int
     value: str
@@ -48,38 +48,38 @@ def events_behind(
     most: int,
     after: tuple[datetime, int] | None = None,
 ) -> Iterator[CountedEvent]:
-    """Give the events that count for a customer's feature in windows, by time and then arrival, at most `most`.
+    """Yield at most `most` events that count for a customer's feature in the windows, by time and arrival.
 
-    By the definition that usage is counted by. `after` is the last one's (occurred_at, id), to go on behind it. A
-    cumulative feature counts from the beginning to the last window's end. Read as a stream, so memory stays flat.
+    `after` is the (occurred_at, id) of an event to continue after. A cumulative feature counts from the beginning to
+    the end of the last window. Streams from the ledger, so memory use is constant.
     """
-    place = after or (BEGINNING, 0)
-    parameters = _parameters(customer_id, feature, windows, since=place[0])
-    parameters |= {"after_at": place[0], "after_id": place[1], "most": most}
+    after_at, after_id = after or (BEGINNING, 0)
+    parameters = _parameters(customer_id, feature, windows, since=after_at)
+    parameters |= {"after_at": after_at, "after_id": after_id, "most": most}
     return (CountedEvent(*row) for row in _rows("behind", parameters))
 
 
 def values_behind(
     customer_id: int, feature: Feature, windows: Sequence[Period], *, most: int
 ) -> Iterator[DistinctValue]:
-    """Give the distinct values that count for a customer's feature in each window, the earliest first."""
+    """Yield the distinct values that count for a customer's feature in each window, earliest first."""
     parameters = _parameters(customer_id, feature, windows, since=BEGINNING) | {"most": most}
     return (DistinctValue(*row) for row in _rows("values_behind", parameters))
 
 
 def _parameters(customer_id: int, feature: Feature, windows: Sequence[Period], *, since: datetime) -> dict[str, Any]:
-    """Give the windows as arrays, without what lies before a moment."""
+    """Return the windows as arrays, cut off before `since`."""
     if feature.is_cumulative and windows:
         windows = [Period(BEGINNING, windows[-1].end)]
-    left = [(no, max(window.start, since), window.end) for no, window in enumerate(windows, 1) if window.end > since]
+    spans = [(no, max(window.start, since), window.end) for no, window in enumerate(windows, 1) if window.end > since]
     return {
-        "edge_no": [no for no, _, _ in left],
-        "edge_customer": [customer_id] * len(left),
-        "edge_feature": [feature.pk] * len(left),
-        "edge_start": [start for _, start, _ in left],
-        "edge_end": [end for _, _, end in left],
-        "edge_first_day": [start for _, start, _ in left],
-        "edge_last_day": [end for _, _, end in left],
+        "edge_no": [no for no, _, _ in spans],
+        "edge_customer": [customer_id] * len(spans),
+        "edge_feature": [feature.pk] * len(spans),
+        "edge_start": [start for _, start, _ in spans],
+        "edge_end": [end for _, _, end in spans],
+        "edge_first_day": [start for _, start, _ in spans],
+        "edge_last_day": [end for _, _, end in spans],
     }
 
 
@@ -88,12 +88,12 @@ def _rows(name: str, parameters: dict[str, Any]) -> Iterator[tuple[Any, ...]]:
     rows = counted(scope=parts["edge_scope"].replace("{edge}", parts["edge"]), columns=COLUMNS)
     with connection.chunked_cursor() as cursor:
         cursor.execute(compose(parts[name], edge_rows=rows), parameters)
-        while some := cursor.fetchmany(2_000):
-            yield from some
+        while chunk := cursor.fetchmany(2_000):
+            yield from chunk
 
 
 def counted_by_pair(start: datetime, end: datetime, *, first: int, last: int) -> dict[tuple[int, int], int]:
-    """Count the events that count in whole UTC days, by (customer, feature): of customers with keys first to last."""
+    """Count the counted events of full UTC days by (customer, feature), for customer ids from `first` to `last`."""
     parts = sections("usage")
     parameters: dict[str, datetime | int] = {"start": start, "end": end, "first": first, "last": last}
     with connection.cursor() as cursor:

@@ -1,4 +1,4 @@
-"""Usage of features by customers: hourly buckets, and the ledger for the hours that a window cuts."""
+"""Usage of features by customers: from hourly totals, and from the ledger for partial hours."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -20,7 +20,7 @@ SPAN_COLUMNS = ("no", "customer", "feature", "start", "end", "first_day", "last_
 
 @dataclass(frozen=True)
 class UsageRequest:
-    """Ask for one feature's usage by one customer in [start, end). A cumulative feature counts from the beginning."""
+    """A customer's usage of a feature in [start, end). A cumulative feature counts from the beginning of time."""
 
     customer_id: int
     feature_id: int
@@ -30,7 +30,7 @@ class UsageRequest:
 
 @dataclass(frozen=True)
 class Quantity:
-    """What was used: the aggregated value, and which events it came from (how many, and their ids' checksum)."""
+    """The aggregated value, and the events it was calculated from: their number and their ids' checksum."""
 
     value: Decimal
     events: int
@@ -39,7 +39,7 @@ class Quantity:
 
 @dataclass(frozen=True)
 class _Span:
-    """A stretch of time to add up for a request: the hours it holds whole, and the hours it cuts."""
+    """The time range of a request, as full hours and the partial hours at its edges."""
 
     no: int
     customer_id: int
@@ -48,13 +48,13 @@ class _Span:
     end: datetime
 
     @property
-    def whole(self) -> tuple[datetime, datetime]:
+    def full_hours(self) -> tuple[datetime, datetime]:
         first, last = ceil_hour(self.start), floor_hour(self.end)
         return first, max(first, last)
 
     @property
     def edges(self) -> list[tuple[datetime, datetime]]:
-        first, last = self.whole
+        first, last = self.full_hours
         if first >= self.end:
             return [(self.start, self.end)] if self.start < self.end else []
         ends = [(self.start, first), (last, self.end)]
@@ -62,14 +62,14 @@ class _Span:
 
 
 def usage(customer_id: int, feature: Feature, start: datetime, end: datetime) -> Quantity:
-    """Work out one feature's usage by one customer in [start, end). A cumulative feature counts from the beginning."""
+    """Calculate a feature's usage by a customer in [start, end). A cumulative feature counts from the beginning."""
     return usage_many([UsageRequest(customer_id, feature.pk, start, end)], features={feature.pk: feature})[0]
 
 
 def usage_many(requests: Sequence[UsageRequest], *, features: dict[int, Feature] | None = None) -> list[Quantity]:
-    """Work out many usages with a fixed number of queries, in the order asked. Values are rounded as the features say.
+    """Calculate the usage of many requests, in their order, with a fixed number of queries. Rounds by each feature.
 
-    Exact for any window: hours that a window cuts are read from the ledger. `features` saves looking them up.
+    Exact for any window: partial hours are read from the ledger. Pass `features` if they are loaded already.
     """
     if not requests:
         return []
@@ -99,47 +99,44 @@ def _quantity(feature: Feature, request: UsageRequest, sums: Sums, before: Sums)
 
 
 def counts_many(requests: Sequence[UsageRequest]) -> list[int]:
-    """Count the events that count for each request within [start, end), of cumulative features too, in its order.
+    """Count the events of each request within [start, end), also for cumulative features, in the order of requests.
 
     Exact for any window, with a fixed number of queries.
     """
-    sums = _sum_up([_Span(no, *_asked(request)) for no, request in enumerate(requests)], set()) if requests else {}
+    spans = [_Span(no, **vars(request)) for no, request in enumerate(requests)]
+    sums = _sum_up(spans, set()) if spans else {}
     return [sums.get(no, Sums()).count for no in range(len(requests))]
 
 
-def _asked(request: UsageRequest) -> tuple[int, int, datetime, datetime]:
-    return request.customer_id, request.feature_id, request.start, request.end
-
-
 def _add_up(spans: Sequence[_Span], features: dict[int, Feature]) -> dict[int, Sums]:
-    """Add up buckets and edges of every span, by its number. Spans without events are left out."""
+    """Add up the full and partial hours of every span, by its number. Spans without events are omitted."""
     return _sum_up(spans, {features[span.feature_id].aggregation for span in spans})
 
 
-def _sum_up(spans: Sequence[_Span], asked: set[str]) -> dict[int, Sums]:
+def _sum_up(spans: Sequence[_Span], aggregations: set[str]) -> dict[int, Sums]:
     parameters, any_edges = _parameters(spans)
     with connection.cursor() as cursor:
 
         def rows(name: str) -> list[tuple[Any, ...]]:
             cursor.execute(_query(name), parameters)
-            found: list[tuple[Any, ...]] = cursor.fetchall()
-            return found
+            fetched: list[tuple[Any, ...]] = cursor.fetchall()
+            return fetched
 
-        found = {no: Sums(*sums) for no, *sums in rows("sums")}
-        if Aggregation.LATEST in asked:
+        totals = {no: Sums(*sums) for no, *sums in rows("sums")}
+        if Aggregation.LATEST in aggregations:
             for no, *latest in rows("latest"):
-                found[no] = found.get(no, Sums()).with_latest(*latest)
+                totals[no] = totals.get(no, Sums()).with_latest(*latest)
         if any_edges:
             for no, *sums in rows("edge_sums"):
-                found[no] = found.get(no, Sums()).plus(Sums(*sums))
-        if Aggregation.UNIQUE_COUNT in asked:
+                totals[no] = totals.get(no, Sums()).plus(Sums(*sums))
+        if Aggregation.UNIQUE_COUNT in aggregations:
             for no, distinct in rows("edge_distinct" if any_edges else "distinct"):
-                found[no] = replace(found.get(no, Sums()), distinct=distinct)
-    return found
+                totals[no] = replace(totals.get(no, Sums()), distinct=distinct)
+    return totals
 
 
 def _parameters(spans: Sequence[_Span]) -> tuple[dict[str, str], bool]:
-    """Give the spans' whole and cut hours as arrays, written as literals, and tell whether any hour is cut."""
+    """Return the spans' full and partial hours as array literals, and whether there are any partial hours."""
     columns: dict[str, list[Any]] = {f"{kind}_{name}": [] for kind in ("whole", "edge") for name in SPAN_COLUMNS}
 
     def add(kind: str, *values: Any) -> None:
@@ -147,17 +144,17 @@ def _parameters(spans: Sequence[_Span]) -> tuple[dict[str, str], bool]:
             columns[f"{kind}_{name}"].append(value)
 
     for span in spans:
-        start, end = span.whole
+        start, end = span.full_hours
         add("whole", span.no, span.customer_id, span.feature_id, start, end, ceil_day(start), floor_day(end))
         for start, end in span.edges:
             add("edge", span.no, span.customer_id, span.feature_id, start, end, start, end)
-    # psycopg dumps an array a value at a time, to find its type first; a billing run asks for thousands.
+    # Faster than psycopg, which looks at each value of an array first; a billing run has thousands.
     return {name: f"{{{','.join(map(str, values))}}}" for name, values in columns.items()}, bool(columns["edge_no"])
 
 
 @cache
 def _query(name: str) -> str:
-    """Put a usage query together: the spans come as arrays, the edges' events by the one definition of counting."""
+    """Compose a usage query from the shared definition of which events count."""
     parts = sections("usage")
     return compose(parts[name], edge_rows=_edge_rows("edge.no,"), whole=parts["whole"], rolled=parts["rolled"])
 
@@ -169,9 +166,9 @@ def _edge_rows(columns: str) -> str:
 
 
 def event_values(customer_id: int, feature: Feature, start: datetime, end: datetime) -> Iterator[Decimal]:
-    """Give the value of every counted event in [start, end), by time and then arrival. For percentage prices.
+    """Yield the value of every counted event in [start, end), by time and arrival, for percentage prices.
 
-    Reads the ledger as a stream, so memory stays flat.
+    Streams from the ledger, so memory use is constant.
     """
     query = compose(sections("usage")["values"], edge_rows=_edge_rows(""))
     parameters: dict[str, Any] = {
@@ -190,22 +187,22 @@ def event_values(customer_id: int, feature: Feature, start: datetime, end: datet
 
 
 def floor_hour(moment: datetime) -> datetime:
-    """Give the start of the UTC hour that holds the moment."""
+    """Return the start of the UTC hour."""
     return moment.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
 
 
 def ceil_hour(moment: datetime) -> datetime:
-    """Give the moment itself if it begins a UTC hour, else the start of the next."""
+    """Return the time itself if it starts a UTC hour, else the start of the next hour."""
     floor = floor_hour(moment)
     return floor if floor == moment else floor + HOUR
 
 
 def floor_day(moment: datetime) -> datetime:
-    """Give the start of the UTC day that holds the moment."""
+    """Return the start of the UTC day."""
     return floor_hour(moment).replace(hour=0)
 
 
 def ceil_day(moment: datetime) -> datetime:
-    """Give the moment itself if it begins a UTC day, else the start of the next."""
+    """Return the time itself if it starts a UTC day, else the start of the next day."""
     floor = floor_day(moment)
     return floor if floor == moment else floor + 24 * HOUR

@@ -1,6 +1,6 @@
-"""Events chosen by what they carry and when they arrived, and what they come to: beside buckets, which know neither.
+"""Find a customer's events by properties and time of arrival, and calculate their usage.
 
-Everything here reads one customer's ledger event by event. What counts is decided as everywhere, by `sql/counted.sql`.
+Hourly totals know neither, so this reads the ledger event by event. `sql/counted.sql` decides which events count.
 """
 
 import dataclasses
@@ -27,7 +27,7 @@ Values = Mapping[str, Sequence[str]]
 
 
 class Operator(StrEnum):
-    """How a property is compared. The four in the middle compare numbers, and strings that hold one."""
+    """How a property is compared. `gt`, `gte`, `lt` and `lte` compare numbers and numeric strings."""
 
     EQUAL = "eq"
     GREATER = "gt"
@@ -40,7 +40,7 @@ class Operator(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """What the property of this name must be. Dots spell a path. No sign in a text is a wildcard."""
+    """A condition on a property. Dots in the name make a path. There are no wildcards."""
 
     name: str
     operator: Operator
@@ -48,7 +48,7 @@ class Condition:
 
     @property
     def as_json(self) -> dict[str, Any]:
-        """Write it for the statement. A number goes as text, so that it stays exact."""
+        """Write the condition for the statement. A number is written as text, so that it stays exact."""
         is_number = isinstance(self.value, int | Decimal) and not isinstance(self.value, bool)
         value = {"number": str(self.value)} if is_number else {"value": self.value}
         return {"property": self.name, "operator": self.operator, **value}
@@ -56,9 +56,9 @@ class Condition:
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """Which events: all conditions hold, `include` passes as a feature's filters do, no object of `exclude` passes.
+    """Select events that meet all conditions, match `include` like a feature's filters, and match no part of `exclude`.
 
-    A property that an event hasn't got meets no condition. Arrival is `received_from` <= received < `received_before`.
+    A missing property meets no condition. The time of arrival is in [received_from, received_before).
     """
 
     conditions: Sequence[Condition] = ()
@@ -88,16 +88,16 @@ def find(
 ) -> list[int]:
     """List the ledger ids of a customer's events that occurred in [start, end), in the order of arrival.
 
-    Whether they count doesn't matter; voided ones are in.
+    Includes events that don't count and voided events.
     """
-    given = search.parameters | {"customer": customer_id, "start": start, "end": end, "limit": limit}
+    parameters = search.parameters | {"customer": customer_id, "start": start, "end": end, "limit": limit}
     with connection.cursor() as cursor:
-        cursor.execute(_query("find"), given)
+        cursor.execute(_query("find"), parameters)
         return [row[0] for row in cursor.fetchall()]
 
 
 def usage_of(customer_id: int, feature: Feature, start: datetime, end: datetime, search: Search) -> Quantity:
-    """Work out the usage of [start, end) from those counted events that the search chooses."""
+    """Calculate the usage of [start, end) from the counted events that match the search."""
     groups = usage_by(customer_id, feature, start, end, search=search)
     return groups.get((), _quantity(feature, Sums(), Sums(), start, end))
 
@@ -111,17 +111,17 @@ def usage_by(
     properties: Sequence[str] = (),
     search: Search | None = None,
 ) -> dict[Key, Quantity]:
-    """Work out the usage of [start, end) for each combination of the properties' values, sorted by them.
+    """Calculate the usage of [start, end) for each combination of the properties' values, sorted by value.
 
-    Values are text, None where an event hasn't got the property; such groups come last. A cumulative feature counts
-    from the beginning, and a weighted sum starts each group at that group's own level.
+    Values are text, or None for a missing property; these groups come last. A cumulative feature counts from the
+    beginning, and a weighted sum starts each group at the group's level.
     """
-    given = (search or Search()).parameters
-    given |= {"customer": customer_id, "feature": feature.pk, "group_by": list(properties)}
+    parameters = (search or Search()).parameters
+    parameters |= {"customer": customer_id, "feature": feature.pk, "group_by": list(properties)}
     by_time = feature.aggregation == Aggregation.WEIGHTED_SUM
     first = BEGINNING if feature.is_cumulative and not by_time else start
-    sums = _add_up(given | {"start": first, "end": end})
-    before = _add_up(given | {"start": BEGINNING, "end": start}) if feature.is_cumulative and by_time else {}
+    sums = _add_up(parameters | {"start": first, "end": end})
+    before = _add_up(parameters | {"start": BEGINNING, "end": start}) if feature.is_cumulative and by_time else {}
     return {
         key: _quantity(feature, sums.get(key, Sums()), before.get(key, Sums()), start, end)
         for key in sorted(sums | before, key=lambda key: [(value is None, value or "") for value in key])
@@ -129,8 +129,7 @@ def usage_by(
 
 
 def _quantity(feature: Feature, sums: Sums, before: Sums, start: datetime, end: datetime) -> Quantity:
-    whole = dataclasses.replace(sums, before=before.total)
-    value = aggregate(feature.aggregation, whole, start, end)
+    value = aggregate(feature.aggregation, dataclasses.replace(sums, before=before.total), start, end)
     rounded = round_quantity(value, feature.rounding, feature.rounding_places)
     return Quantity(rounded, sums.count + before.count, sums.checksum ^ before.checksum)
 

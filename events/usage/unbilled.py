@@ -1,4 +1,4 @@
-"""Usage that counts and that nobody is billed for: the customer has no subscription, or the plan lacks the feature."""
+"""Counted usage that isn't billed, because the customer has no subscription or the plan doesn't have the feature."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,14 +11,14 @@ from customers.models import Customer
 from events.reasons import Reason
 from events.sql import statement
 
-MOST_PAIRS = 20_000  # of a customer and a feature
+MOST_PAIRS = 20_000  # of customers and features
 MOST_ROWS = 20
-KEPT_S = 120
+CACHED_S = 120
 
 
 @dataclass(frozen=True)
 class Unbilled:
-    """Usage of a feature since the month began (UTC) that isn't billed, and why. `customer` is set where it is one."""
+    """Unbilled usage of a feature since the start of the month (UTC). `customer` is set if there is only one."""
 
     reason: Reason
     feature: Feature
@@ -29,26 +29,26 @@ class Unbilled:
 
 
 def unbilled(*, now: datetime, keep: bool = True) -> list[Unbilled]:
-    """Group the month's usage that isn't billed, the most events first. Three queries; kept for two minutes.
+    """Group the month's unbilled usage, most events first. Three queries; cached for two minutes.
 
-    Paused subscriptions and trials aren't billed on purpose, and aren't in it.
+    Doesn't include trials and paused subscriptions, which are unbilled on purpose.
     """
-    kept: list[Unbilled] | None = cache.get("unbilled") if keep else None
-    if kept is None:
-        kept = _read(now)
-        cache.set("unbilled", kept, KEPT_S)
-    return kept
+    groups: list[Unbilled] | None = cache.get("unbilled") if keep else None
+    if groups is None:
+        groups = _read(now)
+        cache.set("unbilled", groups, CACHED_S)
+    return groups
 
 
 def _read(now: datetime) -> list[Unbilled]:
     since = now.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
-    given: dict[str, datetime | int] = {"since": since, "now": now, "pairs": MOST_PAIRS, "rows": MOST_ROWS}
+    parameters: dict[str, datetime | int] = {"since": since, "now": now, "pairs": MOST_PAIRS, "rows": MOST_ROWS}
     with connection.cursor() as cursor:
-        cursor.execute(statement("unbilled"), given)
+        cursor.execute(statement("unbilled"), parameters)
         rows = cursor.fetchall()
     features = Feature.objects.in_bulk([feature for _, feature, *_ in rows])
-    alone = [customer for _, _, customers, _, customer, _ in rows if customers == 1]
-    customers_by_id = Customer.objects.in_bulk(alone)
+    single = [customer for _, _, customers, _, customer, _ in rows if customers == 1]
+    customers_by_id = Customer.objects.in_bulk(single)
     return [
         Unbilled(
             Reason.FEATURE_NOT_IN_PLAN if is_subscribed else Reason.NO_SUBSCRIPTION_AT_TIME,

@@ -1,9 +1,10 @@
-"""Usage as the API is asked for it: of a feature or of an event name, whole or cut into windows, filtered by values."""
+"""Usage for the API: of a feature or an event name, in total and by windows, filtered by property values."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
+from itertools import batched
 from zoneinfo import ZoneInfo
 
 from catalog.models import Aggregation, Feature
@@ -30,16 +31,16 @@ SIZES: Mapping[str, tuple[str, int, timedelta]] = {
 
 
 class TooFine(Refused):
-    """The window would be cut into more pieces than are worked out at once."""
+    """The period has too many windows of this size."""
 
 
 class NotMetered(Refused):
-    """No feature measures what was asked for."""
+    """No feature measures the requested usage."""
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """Usage by one customer in a period; `size` is one of SIZES, or empty for one number."""
+class MeterRequest:
+    """A request for a customer's usage in a period; `size` is one of SIZES, or empty for the total only."""
 
     customer: Customer
     period: Period
@@ -51,79 +52,81 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class MeteredWindow:
-    """What it came to, and each window's part in their order."""
+    """The usage of the whole period, and of each window in order."""
 
-    whole: Quantity
+    total: Quantity
     windows: Sequence[tuple[Period, Quantity]] = ()
 
 
-def meter(feature: Feature, asked: Asked) -> MeteredWindow:
-    """Work the usage out. With filters, from the ledger's events, else from the kept hours. Raises TooFine."""
-    return meter_many([feature], asked)[0]
+def meter(feature: Feature, request: MeterRequest) -> MeteredWindow:
+    """Calculate the usage: with filters from the ledger's events, else from hourly totals. Raises TooFine."""
+    return meter_many([feature], request)[0]
 
 
-def meter_many(features: Sequence[Feature], asked: Asked) -> list[MeteredWindow]:
-    """Work out the usage of several features; without filters in as many queries as that of one."""
-    spans = [asked.period, *cut(asked)]
+def meter_many(features: Sequence[Feature], request: MeterRequest) -> list[MeteredWindow]:
+    """Calculate the usage of several features; without filters, in as many queries as for a single feature."""
+    spans = [request.period, *cut(request)]
     pairs = [(feature, span) for feature in features for span in spans]
-    if asked.filters:
-        search = Search(include=asked.filters)
-        found = [usage_of(asked.customer.pk, feature, span.start, span.end, search) for feature, span in pairs]
+    if request.filters:
+        search = Search(include=request.filters)
+        quantities = [usage_of(request.customer.pk, feature, span.start, span.end, search) for feature, span in pairs]
     else:
-        requests = [UsageRequest(asked.customer.pk, feature.pk, span.start, span.end) for feature, span in pairs]
-        found = usage_many(requests, features={feature.pk: feature for feature in features})
-    own = [found[number : number + len(spans)] for number in range(0, len(found), len(spans))]
-    return [MeteredWindow(whole, list(zip(spans[1:], parts, strict=True))) for whole, *parts in own]
+        requests = [UsageRequest(request.customer.pk, feature.pk, span.start, span.end) for feature, span in pairs]
+        quantities = usage_many(requests, features={feature.pk: feature for feature in features})
+    return [
+        MeteredWindow(total, list(zip(spans[1:], parts, strict=True)))
+        for total, *parts in batched(quantities, len(spans))
+    ]
 
 
-def cut(asked: Asked) -> list[Period]:
-    """Cut the period at local clock or calendar edges; months also at an anchor's day."""
-    if not asked.size:
+def cut(request: MeterRequest) -> list[Period]:
+    """Split the period at local clock or calendar boundaries; months also at an anchor's day."""
+    if not request.size:
         return []
-    unit, count, length = SIZES[asked.size]
-    if (asked.period.end - asked.period.start) / length > MOST_WINDOWS:
+    unit, count, length = SIZES[request.size]
+    if (request.period.end - request.period.start) / length > MOST_WINDOWS:
         raise TooFine(
-            f"Windows of {asked.size} are too fine for so long a time: at most {MOST_WINDOWS} are worked out."
+            f"The period is too long for windows of {request.size}: at most {MOST_WINDOWS} windows are calculated."
         )
-    if asked.size == "MONTH" and asked.anchor:
-        schedule = Schedule(Interval("month"), asked.anchor, asked.timezone)
-        return list(periods_between(schedule, asked.period.start, asked.period.end))
-    parts = windows(asked.period, unit, asked.timezone)
-    return list(parts) if count == 1 else _joined(parts, unit, count, asked.timezone)
+    if request.size == "MONTH" and request.anchor:
+        schedule = Schedule(Interval("month"), request.anchor, request.timezone)
+        return list(periods_between(schedule, request.period.start, request.period.end))
+    parts = windows(request.period, unit, request.timezone)
+    return list(parts) if count == 1 else _joined(parts, unit, count, request.timezone)
 
 
 def _joined(parts: Sequence[Period], unit: str, count: int, timezone: str) -> list[Period]:
     """Join minutes or hours up to the next local multiple of their count."""
-    found: list[Period] = []
+    joined: list[Period] = []
     for part in parts:
         local = part.start.astimezone(ZoneInfo(timezone))
-        begins = (local.minute if unit == "minute" else local.hour) % count == 0
-        if found and not begins:
-            found[-1] = Period(found[-1].start, part.end)
+        starts_window = (local.minute if unit == "minute" else local.hour) % count == 0
+        if joined and not starts_window:
+            joined[-1] = Period(joined[-1].start, part.end)
         else:
-            found.append(part)
-    return found
+            joined.append(part)
+    return joined
 
 
 def feature_measuring(event_name: str, aggregation: str, name: str, multiplier: Decimal | None) -> Feature:
-    """Find the feature that adds up these events this way. Raises NotMetered, which says what to create.
+    """Find the feature with this event name and aggregation. Raises NotMetered, which says what to create.
 
-    An empty property name counts the events, whatever the aggregation.
+    Without a property name the events are counted, whatever the aggregation.
     """
     how = aggregation if name else Aggregation.COUNT
     features = Feature.objects.metered().filter(event_name=event_name, aggregation=how, field=name)
     if multiplier is not None and how == Aggregation.SUM_WITH_MULTIPLIER:
         features = features.filter(multiplier=multiplier)
-    # One without filters measures all events; another measures its own part of them.
-    found = sorted(features, key=lambda feature: (bool(feature.filters), feature.archived_at is not None, feature.pk))
-    if not found:
+    # A feature without filters measures all events; the others measure a part of them.
+    ranked = sorted(features, key=lambda feature: (bool(feature.filters), feature.archived_at is not None, feature.pk))
+    if not ranked:
         label = Aggregation(how).label.lower()
         of = f" of {name}" if name else ""
-        raise NotMetered(f"No feature measures the {label}{of} of {event_name}. Create one: it counts earlier events.")
-    return found[0]
+        raise NotMetered(f"No feature measures the {label}{of} of {event_name}. Create it: earlier events count, too.")
+    return ranked[0]
 
 
 def features_used(customer_id: int, period: Period) -> list[int]:
-    """List the ids of the features with usage by the customer in the hours that the period touches."""
+    """List the ids of features with usage by the customer in the hours of the period."""
     hours = UsageBucket.objects.filter(customer_id=customer_id, hour__gte=floor_hour(period.start), hour__lt=period.end)
     return list(hours.order_by().values_list("feature_id", flat=True).distinct())

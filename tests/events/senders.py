@@ -1,4 +1,4 @@
-"""Short ways to put events into the inbox, as the API does once it has accepted them."""
+"""Helpers that put events into the inbox, as the API does."""
 
 import json
 import re
@@ -26,7 +26,7 @@ def send(
     source: str = "",
     **properties: Any,
 ) -> str:
-    """Put one event into the inbox; its id comes back. `at=None` is an event without a timestamp."""
+    """Put an event into the inbox and return its id. `at=None` sends no timestamp."""
     name = event_id or f"event-{next(_ids)}"
     with connection.cursor() as cursor:
         cursor.execute(
@@ -39,7 +39,7 @@ def send(
 
 
 def as_json(properties: dict[str, Any]) -> str:
-    """Write properties as JSON, decimals as the exact numbers that they are."""
+    """Write properties as JSON with exact decimals."""
     text = json.dumps(properties, ensure_ascii=False, default=lambda number: f"\ue000{number}\ue000")
     return re.sub('"\ue000([^\ue000]*)\ue000"', r"\1", text)
 

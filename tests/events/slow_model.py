@@ -1,4 +1,4 @@
-"""Usage worked out the slow and obvious way, one event after another, for tests to compare with."""
+"""Usage calculated the slow and obvious way, event by event, for tests to compare with."""
 
 import dataclasses
 from collections.abc import Iterable
@@ -10,7 +10,7 @@ from typing import Any
 
 @dataclass
 class Meter:
-    """A feature as the model sees it."""
+    """A feature in the model."""
 
     event_name: str
     aggregation: str
@@ -23,7 +23,7 @@ class Meter:
 
 @dataclass
 class Sent:
-    """An event as its sender sent it."""
+    """An event as sent."""
 
     event_id: str
     event_name: str
@@ -33,7 +33,7 @@ class Sent:
 
 
 def first_of_each(events: Iterable[Sent]) -> list[Sent]:
-    """Keep what stands: of equal ids the one that arrived first."""
+    """Keep the first arrival of each id."""
     kept: dict[str, Sent] = {}
     for event in events:
         kept.setdefault(event.event_id, event)
@@ -79,7 +79,7 @@ def counts(meter: Meter, event: Sent) -> bool:
 
 
 def usage(meter: Meter, events: Iterable[Sent], customer: str, start: datetime, end: datetime) -> Decimal:
-    """Work out one customer's usage in [start, end), given all events in the order of arrival."""
+    """Calculate a customer's usage in [start, end), given all events in the order of arrival."""
     chosen = [
         (event.occurred_at, arrival, event)
         for arrival, event in enumerate(first_of_each(events))

@@ -1,4 +1,4 @@
-"""A customer, a priced feature, and the ways that a sender and staff go: the API door, the worker, the debugger."""
+"""Set-up for the guide's tests: a customer, a priced feature, and helpers for the API, the worker and the debugger."""
 
 import html
 import json
@@ -26,7 +26,7 @@ DEBUGGER = "/admin/events/debugger/"
 
 @dataclass
 class Guide:
-    """What one walk through the guide needs. Acme pays $0.50 a credit from three days ago on."""
+    """The set-up of a guide test. Acme has paid $0.50 per credit since three days ago."""
 
     staff: Client
     customer: Customer
@@ -58,7 +58,7 @@ class Guide:
         return " ".join(html.unescape(answer.content.decode()).split())
 
     def fix(self, event_id: str, label: str, **filled: str) -> str:
-        """Press the fix with this label, look at its preview, apply it, and return the page with the proof."""
+        """Open the fix with this label, preview it, apply it, and return the resulting page."""
         page = self.staff.get(DEBUGGER, {"event": event_id}).content.decode()
         links = {html.unescape(text).rstrip("…"): html.unescape(url) for url, text in BUTTONS.findall(page)}
         assert label in links, sorted(links)
@@ -69,7 +69,7 @@ class Guide:
         return " ".join(html.unescape(answer.content.decode()).split())
 
     def due(self) -> Decimal:
-        """Return what the upcoming invoice comes to."""
+        """Return the total of the upcoming invoice."""
         assert self.subscription is not None
         return upcoming(self.subscription.pk, now=timezone.now()).total
 
@@ -81,7 +81,7 @@ BUTTONS = re.compile(r'<a\s+class="ch-button[^"]*"\s+href="([^"]*)"\s*>\s*([^<]*
 
 
 def make_guide(staff: Client, *, is_subscribed: bool = True, free_units: Any = None, **feature: Any) -> Guide:
-    """Set up the feature, its plan at $0.50 a credit, the customer Acme, and a sender with a key."""
+    """Set up the feature, a plan at $0.50 per credit, the customer Acme, and a sender with an API key."""
     meter = make_feature(**{"name": "Credits", "event_name": "model.usage", "field": "credits"} | feature)
     customer = make_customer(external_id="acme", name="Acme")
     version = make_version(
@@ -97,5 +97,5 @@ def make_guide(staff: Client, *, is_subscribed: bool = True, free_units: Any = N
 
 
 def begin() -> datetime:
-    """Return when subscriptions of these stories begin."""
+    """Return the start of the subscriptions."""
     return timezone.now() - timedelta(days=3)

@@ -277,4 +277,4 @@ def test_whatever_is_killed_nothing_is_lost_and_nothing_counts_twice(world: Worl
         assert {(row[0], row[1]): row[2] for row in rows(USAGE)} == expected_usage(events)
         found = rows("SELECT e.event_id, p.reason FROM events_problem p JOIN events_event e ON e.id = p.event_id")
         assert Counter(found) == expected_problems(events)
-    assert world.manage("rebuild_usage") == "Usage equals the ledger."
+    assert world.manage("rebuild_usage") == "Usage matches the ledger."

@@ -1,4 +1,4 @@
-"""Five causes of the guide, found and mended by clicking, in Chromium under the page's policy."""
+"""Problems of the guide found and fixed by clicking, in Chromium with the page's content security policy."""
 
 import pytest
 
@@ -17,7 +17,7 @@ def guide(staff_client):
 
 
 def mend(browser, event_id: str, button: str, **filled: str) -> str:
-    """Find the event in the live view, press a fix, fill in what it asks, apply it, and return the proof's text."""
+    """Find the event in the live view, open a fix, fill in its fields, apply it, and return the proof's text."""
     page = browser.open(DEBUGGER)
     page.get_by_role("link", name=event_id, exact=True).first.click()
     page.get_by_role("link", name=button).first.click()
@@ -76,7 +76,7 @@ def test_a_test_event_is_sent_and_followed_until_it_counts(admin_browser, guide)
     assert "it added 2 units" in page.locator("body").inner_text()
 
 
-def test_the_live_view_shows_a_new_event_by_itself_and_can_be_paused(admin_browser, guide):
+def test_the_live_view_updates_automatically_and_can_be_paused(admin_browser, guide):
     page = admin_browser.open(DEBUGGER)
     assert page.get_by_text("No events yet").is_visible()
     guide.accepted(event_id="came-later")
@@ -85,7 +85,7 @@ def test_the_live_view_shows_a_new_event_by_itself_and_can_be_paused(admin_brows
     assert page.get_by_text("Paused").is_visible()
 
 
-def test_the_query_tool_draws_its_chart_and_hides_what_a_choice_does_not_need(admin_browser, guide):
+def test_the_query_tool_draws_a_chart_and_hides_unneeded_fields(admin_browser, guide):
     guide.accepted()
     page = admin_browser.open("/admin/events/query/")
     assert not page.locator("#q-start").is_visible()

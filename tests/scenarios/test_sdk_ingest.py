@@ -15,7 +15,7 @@ from events.access.keys import make_key
 from events.ledger.processing import process_batch
 from events.models import Problem, Scope, UsageBucket
 from tests.factories import make_customer, make_feature
-from tests.web_server import database_url, forget_what_was_sent
+from tests.web_server import database_url, delete_stored_requests
 
 pytestmark = pytest.mark.django_db
 
@@ -46,7 +46,7 @@ def shop(web_server: str, django_db_blocker: Any) -> Iterator[Shop]:
         _, secret = make_key("Shop")
         _, reader = make_key("Reader", scopes=[Scope.READ])
         yield Shop(web_server, secret, reader, database_url())
-        forget_what_was_sent()
+        delete_stored_requests()
 
 
 def test_a_single_event(shop):
@@ -99,7 +99,7 @@ def test_a_refused_batch_names_the_event(shop):
 def test_an_empty_batch_is_refused(shop):
     with shop.client() as sdk, pytest.raises(ErrorResponse) as refused:
         sdk.events.ingest_events_bulk(events=[])
-    assert str(refused.value) == "Request validation failed: events must hold at least one event"
+    assert str(refused.value) == "Request validation failed: events must contain at least one event"
 
 
 def test_a_wrong_key_and_a_missing_scope_are_told_apart(shop):

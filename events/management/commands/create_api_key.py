@@ -1,4 +1,4 @@
-"""`manage.py create_api_key NAME`: make an API key, and print it and nothing else."""
+"""`manage.py create_api_key NAME`: create an API key and print only the key."""
 
 from datetime import timedelta
 from typing import Any
@@ -12,16 +12,23 @@ from events.models import Scope
 
 
 class Command(BaseCommand):
-    help = "Make an API key and print it. It is shown this once; only its hash is kept."
+    help = "Create an API key and print it. The key is shown only once; only its hash is stored."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("name", help="What the key is for, as staff will read it.")
+        parser.add_argument("name", help="What the key is for, shown to staff.")
         parser.add_argument(
-            "--scope", action="append", choices=Scope.values, help="What it may do; may be repeated. Default: all."
+            "--scope",
+            action="append",
+            choices=Scope.values,
+            help="What the key may do; repeatable. Default: all.",
         )
         parser.add_argument("--expires-in-days", type=int, metavar="DAYS", help="Default: never.")
-        parser.add_argument("--single-per-minute", type=int, metavar="N", help="Default: the company's limit. 0: none.")
-        parser.add_argument("--bulk-per-minute", type=int, metavar="N", help="Default: the company's limit. 0: none.")
+        parser.add_argument(
+            "--single-per-minute", type=int, metavar="N", help="Default: the company's limit. 0 means no limit."
+        )
+        parser.add_argument(
+            "--bulk-per-minute", type=int, metavar="N", help="Default: the company's limit. 0 means no limit."
+        )
 
     def handle(self, *args: Any, **options: Any) -> str:
         days = options["expires_in_days"]

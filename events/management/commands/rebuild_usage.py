@@ -1,4 +1,4 @@
-"""`manage.py rebuild_usage`: recount usage from the ledger, show what differs, and apply it when told."""
+"""`manage.py rebuild_usage`: recount usage from the ledger, show the differences, and correct them with --apply."""
 
 from argparse import ArgumentParser
 from datetime import UTC, datetime
@@ -14,20 +14,20 @@ from events.ledger.rebuilding import FIRST, LAST, Scope, rebuild_usage
 
 
 class Command(BaseCommand):
-    help = "Recount usage from the ledger and show the hours that differ. Changes nothing unless --apply is given."
+    help = "Recount usage from the ledger and show the hours that differ. Changes nothing without --apply."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--feature", help="Only this feature: its id (feat_…) or lookup key.")
         parser.add_argument("--customer", help="Only this customer: the external customer id.")
-        parser.add_argument("--from", dest="start", help="From this moment on, ISO 8601; without a zone it is UTC.")
-        parser.add_argument("--to", dest="end", help="Up to this moment.")
-        parser.add_argument("--apply", action="store_true", help="Put the differing hours right.")
-        parser.add_argument("--reason", default="", help="Noted with the check.")
+        parser.add_argument("--from", dest="start", help="From this time (ISO 8601; UTC without a time zone).")
+        parser.add_argument("--to", dest="end", help="Up to this time.")
+        parser.add_argument("--apply", action="store_true", help="Correct the hours that differ.")
+        parser.add_argument("--reason", default="", help="Stored with the check.")
 
     def handle(self, *args: Any, **options: Any) -> None:
         start, end = moment(options["start"], "--from"), moment(options["end"], "--to")
         if start and end and start >= end:
-            raise CommandError("--to must come after --from.")
+            raise CommandError("--to must be later than --from.")
         scope = Scope(
             feature_id=self.feature(options["feature"]),
             customer_id=self.customer(options["customer"]),
@@ -38,39 +38,39 @@ class Command(BaseCommand):
         for line in check.differences:
             self.stdout.write(
                 f"customer {line['customer_id']} feature {line['feature_id']} {line['hour']}: "
-                f"kept {line['kept_events']} events ({line['kept_total']}), "
+                f"stored {line['kept_events']} events ({line['kept_total']}), "
                 f"ledger {line['counted_events']} ({line['counted_total']})"
             )
-        outcome = "put right" if options["apply"] else "differ; run with --apply to put them right"
-        self.stdout.write(f"{check.differing} hours {outcome}." if check.differing else "Usage equals the ledger.")
+        outcome = "corrected" if options["apply"] else "differ; run with --apply to correct them"
+        self.stdout.write(f"{check.differing} hours {outcome}." if check.differing else "Usage matches the ledger.")
 
     def feature(self, name: str | None) -> int | None:
         if name is None:
             return None
-        found = Feature.objects.filter(public_id=name) | Feature.objects.filter(key=name)
-        return self.only(found.values_list("pk", flat=True).first(), f"--feature: no feature {name!r}.")
+        features = Feature.objects.filter(public_id=name) | Feature.objects.filter(key=name)
+        return self.known(features.values_list("pk", flat=True).first(), f"--feature: no feature {name!r}.")
 
     def customer(self, external_id: str | None) -> int | None:
         if external_id is None:
             return None
-        found = Customer.objects.filter(external_id=external_id).values_list("pk", flat=True).first()
-        return self.only(found, f"--customer: no customer {external_id!r}.")
+        customer_id = Customer.objects.filter(external_id=external_id).values_list("pk", flat=True).first()
+        return self.known(customer_id, f"--customer: no customer {external_id!r}.")
 
     @staticmethod
-    def only(found: int | None, otherwise: str) -> int:
-        if found is None:
-            raise CommandError(otherwise)
-        return found
+    def known(row_id: int | None, error: str) -> int:
+        if row_id is None:
+            raise CommandError(error)
+        return row_id
 
 
 def moment(text: str | None, option: str) -> datetime | None:
-    """Read an ISO 8601 moment or date; without a zone it is UTC. Raises CommandError naming the option."""
+    """Read an ISO 8601 time or date, in UTC unless it has a time zone. Raises CommandError."""
     if text is None:
         return None
     try:
         parsed = parse_datetime(text if "T" in text or " " in text else f"{text}T00:00")
-    except ValueError:  # well written, but no day or time that there is
+    except ValueError:  # the right format, but not a real date or time
         parsed = None
     if parsed is None:
-        raise CommandError(f"{option}: write a moment such as 2026-03-01T00:00Z, not {text!r}.")
+        raise CommandError(f"{option}: enter a time such as 2026-03-01T00:00Z, not {text!r}.")
     return parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)

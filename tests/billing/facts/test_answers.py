@@ -5,7 +5,7 @@ import pytest
 from billing.facts.answers import BillingAnswers
 from customers.periods import Period
 from events.diagnosis import Status, StepKey, diagnose
-from events.diagnosis.billing_facts import Standing
+from events.diagnosis.billing_facts import PeriodStatus
 from events.models import Event
 from tests.billing.world import D, bill, use, utc
 from tests.events.senders import process, send
@@ -47,8 +47,8 @@ def test_the_current_period_has_no_invoice_and_a_preview_line(customer, calls):
     subscription = subscribed(customer, {"feature": calls, "unit_amount": D("0.01")}, free_units={calls: 1000})
     use(customer, calls, utc(2026, 9, 20), 1500)
     found = facts(subscription, calls, utc(2026, 9, 10), utc(2026, 9, 21))
-    assert (found.period, found.standing, found.invoice) == (Period(SEPTEMBER, OCTOBER), Standing.CURRENT, None)
-    assert (found.free_tier.limit, found.free_tier.used, found.free_tier.left) == (1000, 1500, 0)
+    assert (found.period, found.status, found.invoice) == (Period(SEPTEMBER, OCTOBER), PeriodStatus.CURRENT, None)
+    assert (found.free_tier.limit, found.free_tier.used, found.free_tier.remaining) == (1000, 1500, 0)
     # 1,500 - 1,000 free = 500 × $0.01
     assert [line.amount for line in found.lines] == ["$5.00"]
 
@@ -57,7 +57,7 @@ def test_remaining_free_units_are_shown(customer, calls):
     subscription = subscribed(customer, {"feature": calls}, free_units={calls: 1000})
     use(customer, calls, utc(2026, 9, 20), 300)
     found = facts(subscription, calls, utc(2026, 9, 10), utc(2026, 9, 21))
-    assert found.free_tier.left == 700
+    assert found.free_tier.remaining == 700
 
 
 def test_daily_free_units_are_of_the_events_day(customer, calls):
@@ -68,7 +68,7 @@ def test_daily_free_units_are_of_the_events_day(customer, calls):
     use(customer, calls, utc(2026, 9, 10, 8), 90)
     use(customer, calls, utc(2026, 9, 11, 8), 30)
     found = facts(subscription, calls, utc(2026, 9, 11, 12), utc(2026, 9, 21))
-    assert (found.free_tier.used, found.free_tier.left) == (30, 70)
+    assert (found.free_tier.used, found.free_tier.remaining) == (30, 70)
     assert found.free_tier.window == Period(utc(2026, 9, 11), utc(2026, 9, 12))
 
 
@@ -77,7 +77,7 @@ def test_a_closed_period_names_its_invoice_and_line(customer, calls):
     use(customer, calls, utc(2026, 9, 20), 1500)
     [invoice] = bill(OCTOBER)
     found = facts(subscription, calls, utc(2026, 9, 10), utc(2026, 10, 5))
-    assert found.standing == Standing.PAST
+    assert found.status == PeriodStatus.PAST
     assert found.invoice.number == str(invoice)
     assert [(line.amount, line.is_written) for line in found.lines] == [("$15.00", True)]
 
@@ -121,7 +121,7 @@ def test_the_diagnosis_names_the_period_and_the_amount(customer, calls):
     assert (period.status, period.reason) == (Status.PASS, None)
     assert "2026-09-01 00:00 to 2026-10-01 00:00 UTC" in period.sentence
     line = step_of(event_id, StepKey.INVOICE_LINE, utc(2026, 9, 11))
-    assert line.sentence == "As things stand, the line for API calls comes to $0.25."
+    assert line.sentence == "The line for API calls currently amounts to $0.25."
 
 
 def test_an_event_of_another_period_names_the_period(customer, calls):

@@ -7,9 +7,10 @@ from billing.late_usage.decisions import approve, ignore, reopen_ignored
 from billing.late_usage.policy import Policy, decide
 from billing.lifecycle.finalize import finalize_due
 from billing.models import LateAdjustment, LateLimit, LatePolicy, LateState
-from billing.refusals import ReasonMissing
 from billing.runs.late_usage import credit_reductions
+from billing.settlement.credit_notes import void_credit_note
 from billing.settlement.payments import pay_the_rest
+from config.refusals import ReasonRequired
 from events.diagnosis import StepKey, diagnose
 from events.ledger.voiding import void_event
 from events.models import Event
@@ -110,7 +111,7 @@ def test_an_ignored_difference_stays_ignored_and_later_ones_count_from_there(sub
     arrive_many(2, IN_SEPTEMBER)
     work_late(IN_OCTOBER)
     pk = adjustments(subscription)[0].pk
-    with pytest.raises(ReasonMissing):
+    with pytest.raises(ReasonRequired):
         ignore([pk], reason=" ", by=None, now=IN_OCTOBER)
     [gone] = ignore([pk], reason="Our outage made them late", by=make_user(), now=IN_OCTOBER)
     assert (gone.state, gone.reason) == ("ignored", "Our outage made them late")
@@ -139,8 +140,6 @@ def test_the_policy_can_credit_reductions_on_their_own_invoice(subscription):
 
 
 def test_a_void_credit_note_leaves_the_reduction_to_staff(subscription):
-    from billing.settlement.credit_notes import void_credit_note
-
     LatePolicy.objects.create(less_due="credit_note")
     [first, *_] = arrive_many(4, IN_SEPTEMBER)
     invoice_at(OCTOBER)
@@ -196,7 +195,7 @@ def test_the_debugger_describes_a_late_event(subscription):
     arrive(IN_SEPTEMBER)
     invoice_at(OCTOBER)
     [late] = arrive(IN_SEPTEMBER)
-    pending = "What that changes is worked out within a minute, and goes on the subscription's next invoice."
+    pending = "The difference is calculated within a minute, and goes on the subscription's next invoice."
     assert said(late, IN_OCTOBER) == f"counted. {pending}"
     work_late(IN_OCTOBER)
     assert said(late, IN_OCTOBER) == "counted. The difference, +$1.00, goes on the subscription's next invoice."
@@ -210,9 +209,9 @@ def test_the_debugger_shows_that_a_late_event_is_held_or_ignored(subscription):
     invoice_at(OCTOBER)
     [late] = arrive(IN_SEPTEMBER)
     work_late(IN_OCTOBER)
-    assert said(late, IN_OCTOBER) == "counted. The difference, +$1.00, waits for approval."
+    assert said(late, IN_OCTOBER) == "counted. The difference, +$1.00, is waiting for approval."
     ignore([adjustments(subscription)[0].pk], reason="Our outage", by=None, now=IN_OCTOBER)
-    assert said(late, IN_OCTOBER) == "counted. The difference, +$1.00, was let go: Our outage"
+    assert said(late, IN_OCTOBER) == "counted. The difference, +$1.00, was waived: Our outage"
 
 
 def test_the_debugger_describes_a_voided_event(subscription):
@@ -231,7 +230,7 @@ def test_an_event_of_a_period_without_an_invoice_is_late_too(subscription):
     steps = diagnose(Event.objects.get(event_id=late), now=IN_OCTOBER)
     step = next(step for step in steps if step.key == StepKey.PERIOD)
     assert step.sentence.endswith(
-        "had nothing to be invoiced when it ended. The difference, +$1.00, goes on the subscription's next invoice."
+        "had nothing to invoice when it ended. The difference, +$1.00, goes on the subscription's next invoice."
     )
 
 

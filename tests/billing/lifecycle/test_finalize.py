@@ -11,8 +11,10 @@ from billing.lifecycle.finalize import finalize, finalize_due
 from billing.lifecycle.recompute import recompute
 from billing.lifecycle.void import delete_draft, mark_paid, reissue, void
 from billing.models import Invoice, InvoiceLine, NumberSeries
-from billing.refusals import CannotChange, MoneyAttached, ReasonMissing
+from billing.refusals import CannotChange, MoneyAttached
 from config.db.bulk_insert import copy_in
+from config.refusals import ReasonRequired
+from customers.subscriptions import cancel
 from tests.billing.invoices import make_draft
 from tests.billing.world import D, amounts, bill, lines, use, utc
 from tests.factories import make_customer, make_feature, make_subscription, make_user, make_version
@@ -95,7 +97,7 @@ def test_a_subscriptions_draft_cant_be_paid_voided_or_deleted(draft):
 
 def test_voiding_requires_a_reason_and_records_it_in_the_history(draft):
     finalize(draft, now=END)
-    with pytest.raises(ReasonMissing):
+    with pytest.raises(ReasonRequired):
         void(draft, reason=" ", by=None, now=END)
     by = make_user()
     done = void(draft, reason="Wrong customer", by=by, now=END)
@@ -120,8 +122,6 @@ def test_a_reissued_invoice_includes_usage_since_the_first(draft, customer, call
 
 
 def test_a_fee_is_reissued_unchanged_even_if_a_later_invoice_corrected_it(customer):
-    from customers.subscriptions import cancel
-
     fee = {"kind": "fixed", "model": "flat", "cadence": "advance", "unit_amount": D(30)}
     subscription = make_subscription(customer=customer, plan=make_version(fee), starts_at=START, now=START)
     [opening] = bill(START)

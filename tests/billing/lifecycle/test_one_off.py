@@ -1,6 +1,8 @@
 """One-off invoices: entered items, totals in the currency's precision, one invoice per reference."""
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from billing.lifecycle.finalize import finalize, finalize_due
 from billing.lifecycle.one_off import Item, OneOffTerms, create_one_off, update_one_off
@@ -124,9 +126,6 @@ def test_a_chosen_series_has_its_own_numbers_without_a_gap():
 
 
 def test_the_number_of_items_does_not_change_query_count(django_assert_max_num_queries):
-    from django.db import connection
-    from django.test.utils import CaptureQueriesContext
-
     customer = make_customer()
     write(("Setup", D(1)), customer=customer)
     with CaptureQueriesContext(connection) as few:

@@ -9,9 +9,10 @@ from billing.lifecycle.finalize import finalize, finalize_due
 from billing.lifecycle.review import finalize_many, hold, most_changed_first, release, total_drafts, with_previous
 from billing.lifecycle.void import mark_paid, void
 from billing.models import Invoice, NumberSeries
-from billing.refusals import CannotChange, ReasonMissing
+from billing.refusals import CannotChange
 from billing.settlement.aging import BUCKETS, by_customer, owed, row_of, totals
 from billing.settlement.payments import Receipt, record_payment
+from config.refusals import ReasonRequired
 from tests.billing.invoices import ISSUED, later, make_draft, make_finalized
 from tests.billing.world import D, bill, use, utc
 from tests.factories import make_customer, make_feature, make_subscription, make_user, make_version
@@ -52,7 +53,7 @@ def test_a_draft_is_compared_with_the_previous_periods_invoice():
 
 def test_a_draft_on_hold_isnt_finalized_until_it_is_released():
     draft, by = make_draft("10", finalize_at=ISSUED), make_user()
-    with pytest.raises(ReasonMissing):
+    with pytest.raises(ReasonRequired):
         hold(draft, reason=" ", now=NOW, by=by)
     held = hold(draft, reason="Price is disputed", now=NOW, by=by)
     assert (held.held_at, held.held_by, held.hold_reason) == (NOW, by, "Price is disputed")

@@ -2,11 +2,13 @@
 
 import pytest
 from django.db import Error, IntegrityError, connection, transaction
+from django.db import connection as default
+from django.test.utils import CaptureQueriesContext
 
 from billing.lifecycle.finalize import finalize
 from billing.lifecycle.void import mark_paid, void
 from billing.models import CreditNote, NumberSeries, Wallet
-from billing.refusals import CannotCredit, CannotPay, MoneyAttached, ReasonMissing
+from billing.refusals import CannotCredit, CannotPay, MoneyAttached
 from billing.settlement.credit_notes import (
     creditable,
     draft_credit_note,
@@ -16,6 +18,7 @@ from billing.settlement.credit_notes import (
 )
 from billing.settlement.payments import Receipt, record_payment, refund, refunded, reverse_payment, to_refund
 from billing.settlement.wallets import CreditSpent
+from config.refusals import ReasonRequired
 from tests.billing.invoices import at_once, later, make_draft, make_finalized
 from tests.billing.world import D
 from tests.factories import make_user
@@ -125,7 +128,7 @@ def test_amounts_to_credit_are_above_zero_and_in_whole_units(amount, currency):
 
 def test_a_credit_note_needs_a_reason_an_amount_and_a_finalized_invoice_of_its_lines():
     invoice, other = make_finalized("100"), make_finalized("100")
-    with pytest.raises(ReasonMissing):
+    with pytest.raises(ReasonRequired):
         draft(invoice, "1", reason="")
     with pytest.raises(CannotCredit, match="at least one line"):
         draft(invoice, "0")
@@ -174,7 +177,7 @@ def test_many_credit_notes_at_once_have_numbers_without_a_gap():
 def test_a_void_credit_note_keeps_its_number_and_its_invoice_is_due_again():
     invoice = make_finalized("100")
     note = credit(invoice, "100")
-    with pytest.raises(ReasonMissing):
+    with pytest.raises(ReasonRequired):
         void_credit_note(note, reason="", now=NOW, by=None)
     gone = void_credit_note(note, reason="Was right after all", now=NOW, by=None)
     assert (gone.state, gone.number) == ("void", "CN-000001")
@@ -335,9 +338,6 @@ def test_postgresql_refuses_lines_beyond_what_was_charged():
 
 
 def test_drafting_costs_the_same_queries_whatever_the_number_of_lines(django_assert_max_num_queries):
-    from django.db import connection as default
-    from django.test.utils import CaptureQueriesContext
-
     short, long = make_finalized("1", "1"), make_finalized(*["1"] * 20)
     draft(make_finalized("1"), "1")
     with CaptureQueriesContext(default) as few:

@@ -6,8 +6,9 @@ from django.db import Error, IntegrityError, connection, transaction
 
 from billing.lifecycle.void import mark_paid, void
 from billing.models import Invoice, Payment
-from billing.refusals import CannotPay, MoneyAttached, ReasonMissing
+from billing.refusals import CannotPay, MoneyAttached
 from billing.settlement.payments import Receipt, record_payment, refund, reverse_payment, to_refund
+from config.refusals import ReasonRequired
 from tests.billing.invoices import at_once, later, make_draft, make_finalized
 from tests.billing.world import D
 from tests.factories import make_user
@@ -106,7 +107,7 @@ def test_two_clerks_together_cant_take_more_than_is_due():
 def test_a_reversal_opens_the_invoice_again_and_keeps_the_payment():
     invoice = make_finalized("100")
     payment = pay(invoice, "100", "wire 7")
-    with pytest.raises(ReasonMissing):
+    with pytest.raises(ReasonRequired):
         reverse_payment(payment, reason=" ", now=later(3), by=None)
     back = reverse_payment(payment, reason="Bounced", now=later(3), by=None)
     assert (back.amount, back.reverses, back.reason, back.reference) == (D(-100), payment, "Bounced", "wire 7")

@@ -7,6 +7,7 @@ from decimal import Decimal
 import pytest
 from django.db import Error, connection, connections, transaction
 from django.db.models import Sum
+from django.test.utils import CaptureQueriesContext
 
 from billing.invoicing.upcoming import upcoming
 from billing.lifecycle.finalize import finalize, finalize_due
@@ -15,7 +16,6 @@ from billing.models import CreditGrant, Invoice, Wallet, WalletEntry
 from billing.settlement.wallets import (
     CannotGrant,
     CreditSpent,
-    NoReason,
     WalletClosed,
     close_wallet,
     debit,
@@ -26,6 +26,7 @@ from billing.settlement.wallets import (
     wallet_for,
 )
 from billing.tasks import expire_credits as expire_task
+from config.refusals import ReasonRequired
 from customers.subscriptions import cancel
 from tests.billing.adjusting import END, START, make_credit, totals
 from tests.billing.world import D, bill, use, utc
@@ -219,7 +220,7 @@ def test_expired_credit_is_not_used_and_is_written_off_once(customer):
 
 def test_credit_is_taken_back_with_a_reason_and_only_what_is_left(customer):
     given = make_credit(customer, 50)
-    with pytest.raises(NoReason):
+    with pytest.raises(ReasonRequired):
         take_back(given, reason=" ", now=END, by=None)
     with pytest.raises(CreditSpent, match=r"Only \$50.00 of it is left"):
         take_back(given, reason="Fraud", now=END, by=None, amount=D(51))
@@ -239,7 +240,7 @@ def test_a_reference_grants_once(customer):
         ("0", {}, CannotGrant),
         ("-1", {}, CannotGrant),
         ("0.001", {}, CannotGrant),
-        ("1", {"reason": " "}, NoReason),
+        ("1", {"reason": " "}, ReasonRequired),
         ("1", {"expires_at": START}, CannotGrant),
     ],
 )
@@ -332,8 +333,6 @@ def test_two_runs_of_the_expiry_write_off_once():
 
 
 def test_finalizing_many_costs_no_more_queries_for_credit(customer):
-    from django.test.utils import CaptureQueriesContext
-
     def queries(count):
         for _ in range(count):
             owner = make_customer()

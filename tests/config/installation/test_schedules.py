@@ -26,6 +26,31 @@ def test_every_schedule_names_a_task_that_exists():
     assert {schedule.task for schedule in DEFAULTS} <= set(celery_app.tasks)
 
 
+def test_tasks_keep_their_names_for_schedules_and_messages_of_earlier_releases():
+    celery_app.loader.import_default_modules()
+    assert {name for name in celery_app.tasks if not name.startswith("celery.")} == {
+        "billing.tasks.adjust_late_usage",
+        "billing.tasks.bill_chunk",
+        "billing.tasks.bill_late_usage",
+        "billing.tasks.check_invoiced_usage",
+        "billing.tasks.expire_credits",
+        "billing.tasks.finalize_due",
+        "billing.tasks.foresee_chunk",
+        "billing.tasks.go_on_with_month_ends",
+        "billing.tasks.retry_subscriptions",
+        "billing.tasks.run_billing",
+        "config.tasks.deliver_webhooks",
+        "events.tasks.check_alerts",
+        "events.tasks.check_usage",
+        "events.tasks.go_on_mending",
+        "events.tasks.process_inbox",
+        "events.tasks.prune",
+        "events.tasks.replay_mended",
+        "events.tasks.roll_up",
+        "events.tasks.tell_of_causes",
+    }
+
+
 def test_the_inbox_is_processed_every_second():
     interval = PeriodicTask.objects.get(task="events.tasks.process_inbox").interval
     assert (interval.every, interval.period) == (1, IntervalSchedule.SECONDS)

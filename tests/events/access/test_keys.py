@@ -32,7 +32,7 @@ def refusal_of(secret, now=NOW):
     return str(refused.value)
 
 
-def test_only_the_hash_of_a_key_is_kept():
+def test_only_the_hash_of_a_key_is_stored():
     key, secret = make_key("Shop")
     assert secret.startswith("sk_")
     assert len(secret) == 46
@@ -43,7 +43,7 @@ def test_only_the_hash_of_a_key_is_kept():
     assert str(key) == f"Shop ({secret[:12]}…)"
 
 
-def test_a_key_stands_for_its_caller():
+def test_a_key_identifies_its_caller():
     key, secret = make_key("Shop", scopes=[Scope.EVENTS_WRITE], single_per_minute=5, bulk_per_minute=0)
     caller = authenticate(secret, now=NOW)
     assert (caller.key_id, caller.name, caller.prefix) == (key.pk, "Shop", secret[:12])
@@ -52,7 +52,7 @@ def test_a_key_stands_for_its_caller():
     assert not caller.may(Scope.READ)
 
 
-def test_the_scope_all_includes_every_other():
+def test_the_scope_all_includes_every_other_scope():
     _, secret = make_key("Shop")
     assert all(authenticate(secret, now=NOW).may(scope) for scope in Scope)
 
@@ -60,21 +60,21 @@ def test_the_scope_all_includes_every_other():
 @pytest.mark.parametrize(
     "sent", ["sk_" + "x" * 43, "sk_short", "not a key", "sk_\x00" + "x" * 40, "sk_ü" + "x" * 40, "sk_" + "x" * 9000]
 )
-def test_a_key_that_was_never_made_is_not_known(sent):
+def test_an_unknown_key_is_refused(sent):
     make_key("Shop")
     assert refusal_of(sent) == "The API key is not known."
 
 
-def test_a_key_with_the_right_beginning_only_is_not_known():
+def test_a_key_with_only_the_right_prefix_is_refused():
     _, secret = make_key("Shop")
     assert refusal_of(secret[:-1] + ("a" if secret[-1] != "a" else "b")) == "The API key is not known."
 
 
-def test_a_missing_key_is_told_where_it_goes():
+def test_without_a_key_the_error_names_the_header():
     assert refusal_of("") == "No API key was sent: put it in the x-api-key header."
 
 
-def test_a_revoked_key_opens_nothing():
+def test_a_revoked_key_is_refused():
     key, secret = make_key("Shop")
     authenticate(secret, now=NOW)
     assert revoke(key, now=NOW).revoked_at == NOW
@@ -82,13 +82,13 @@ def test_a_revoked_key_opens_nothing():
     assert revoke(key, now=NOW + timedelta(days=1)).revoked_at == NOW
 
 
-def test_an_expired_key_opens_nothing_from_that_moment_on():
+def test_a_key_is_refused_from_the_moment_it_expires():
     _, secret = make_key("Shop", expires_at=NOW)
     authenticate(secret, now=NOW - timedelta(microseconds=1))
     assert refusal_of(secret) == f"The API key {secret[:12]}… expired on 2026-03-10 12:00 UTC."
 
 
-def test_a_known_key_costs_no_query_for_three_seconds(monkeypatch):
+def test_a_valid_key_is_cached_for_three_seconds(monkeypatch):
     clock = [1000.0]
     monkeypatch.setattr("events.access.keys.time.monotonic", lambda: clock[0])
     _, secret = make_key("Shop")
@@ -103,7 +103,7 @@ def test_a_known_key_costs_no_query_for_three_seconds(monkeypatch):
     assert "was revoked" in refusal_of(secret)
 
 
-def test_the_last_use_is_noted_once_a_minute(monkeypatch):
+def test_the_last_use_is_recorded_once_a_minute(monkeypatch):
     monkeypatch.setattr(keys, "CACHE_S", 0.0)
     key, secret = make_key("Shop")
     for seconds, noted in [(0, 0), (59, 0), (61, 61), (90, 61)]:
@@ -112,7 +112,7 @@ def test_the_last_use_is_noted_once_a_minute(monkeypatch):
         assert key.last_used_at == NOW + timedelta(seconds=noted)
 
 
-def test_rotation_makes_a_successor_and_lets_the_old_key_run_out():
+def test_rotation_creates_a_successor_and_the_old_key_expires():
     key, secret = make_key("Shop", scopes=[Scope.READ], single_per_minute=9, bulk_per_minute=3)
     authenticate(secret, now=NOW)
     successor, new_secret = rotate(key, now=NOW, overlap=timedelta(hours=1))
@@ -124,7 +124,7 @@ def test_rotation_makes_a_successor_and_lets_the_old_key_run_out():
     authenticate(new_secret, now=NOW + timedelta(hours=1))
 
 
-def test_rotation_never_lengthens_a_key():
+def test_rotation_never_extends_a_key():
     key, _ = make_key("Shop", expires_at=NOW + timedelta(minutes=5))
     successor, _ = rotate(key, now=NOW, overlap=timedelta(hours=1))
     key.refresh_from_db()
@@ -145,12 +145,12 @@ def test_a_key_is_rotated_once_and_only_while_it_is_active():
         rotate(expired, now=NOW)
 
 
-def test_a_scope_that_does_not_exist_is_refused():
+def test_an_unknown_scope_is_refused():
     with pytest.raises(ValidationError):
         make_key("Shop", scopes=["everything"])
 
 
-def test_only_what_looks_like_a_key_of_ours_leaves_a_trace():
+def test_only_texts_in_the_form_of_a_key_are_logged():
     assert prefix_of("sk_" + "x" * 43) == "sk_xxxxxxxxx"
     assert prefix_of("my-password-in-the-wrong-field") == ""
 
@@ -184,13 +184,13 @@ def test_the_command_takes_scopes_expiry_and_limits():
 @pytest.mark.parametrize(
     "options", [["Shop", "--expires-in-days", "0"], ["Shop", "--single-per-minute", "-1"], [""], ["n" * 256]]
 )
-def test_the_command_refuses_what_makes_no_sense(options):
+def test_the_command_refuses_invalid_arguments(options):
     with pytest.raises(CommandError):
         create(*options)
     assert not ApiKey.objects.exists()
 
 
-def test_an_outage_is_found_once_a_second_and_not_by_every_request(monkeypatch):
+def test_during_an_outage_the_database_is_asked_once_a_second(monkeypatch):
     asked = []
 
     def fail(*_):

@@ -33,19 +33,19 @@ def allowed(caller=CALLER, kind=Kind.SINGLE, of=10):
     return count
 
 
-def test_a_key_may_send_what_its_limit_says():
+def test_a_key_may_send_requests_up_to_its_limit():
     assert allowed() == 3
 
 
-def test_singles_and_bulks_are_counted_apart():
+def test_single_and_bulk_requests_are_counted_separately():
     assert (allowed(kind=Kind.SINGLE), allowed(kind=Kind.BULK)) == (3, 2)
 
 
-def test_keys_are_counted_apart():
+def test_keys_are_counted_separately():
     assert (allowed(), allowed(replace(CALLER, key_id=2))) == (3, 3)
 
 
-def test_a_refusal_says_when_to_come_back():
+def test_a_refusal_says_when_to_retry():
     allowed()
     with pytest.raises(RateLimited) as reached:
         spend(CALLER, Kind.SINGLE)
@@ -54,7 +54,7 @@ def test_a_refusal_says_when_to_come_back():
     assert 0 < reached.value.reset_at - time.time() <= 61
 
 
-def test_the_company_sets_the_limit_of_keys_without_their_own(settings):
+def test_keys_without_a_limit_have_the_companys_limit(settings):
     settings.RATE_LIMIT_SINGLE_PER_MINUTE, settings.RATE_LIMIT_BULK_PER_MINUTE = 5, 4
     plain = replace(CALLER, single_per_minute=None, bulk_per_minute=None)
     assert (limit_of(plain, Kind.SINGLE), limit_of(plain, Kind.BULK)) == (5, 4)
@@ -62,7 +62,7 @@ def test_the_company_sets_the_limit_of_keys_without_their_own(settings):
 
 
 @pytest.mark.parametrize("own", [0, None])
-def test_zero_is_no_limit(settings, own):
+def test_zero_means_no_limit(settings, own):
     settings.RATE_LIMIT_SINGLE_PER_MINUTE = 0
     assert allowed(replace(CALLER, single_per_minute=own), of=500) == 500
 
@@ -71,7 +71,7 @@ def test_zero_is_no_limit(settings, own):
 
 
 @pytest.mark.redis
-def test_with_redis_all_processes_count_together(settings, redis_url):
+def test_with_redis_all_processes_share_the_limit(settings, redis_url):
     settings.REDIS_URL = redis_url
     caller = replace(CALLER, key_id=1001)
     assert allowed(caller, of=2) == 2
@@ -79,7 +79,7 @@ def test_with_redis_all_processes_count_together(settings, redis_url):
     assert allowed(caller) == 1
 
 
-def test_without_redis_answering_a_process_counts_for_itself(settings, caplog):
+def test_while_redis_is_down_each_process_counts_its_own_requests(settings, caplog):
     settings.REDIS_URL = f"redis://127.0.0.1:{free_port()}/0"
     begun = time.monotonic()
     assert allowed() == 3
@@ -87,7 +87,7 @@ def test_without_redis_answering_a_process_counts_for_itself(settings, caplog):
     assert len([one for one in caplog.records if "Redis" in one.message]) == 1
 
 
-def test_a_redis_that_never_answers_holds_one_request_a_little(settings):
+def test_an_unresponsive_redis_delays_a_single_request_briefly(settings):
     with socket.create_server(("127.0.0.1", 0)) as silent:
         settings.REDIS_URL = f"redis://127.0.0.1:{silent.getsockname()[1]}/0"
         begun = time.monotonic()

@@ -4,7 +4,7 @@ import pytest
 from django.db import connection
 
 from events.access import refused_requests
-from events.access.refused_requests import MOST_DIFFERENT, flush, record_refusal
+from events.access.refused_requests import MAX_DIFFERENT, flush, record_refusal
 from events.models import RefusedRequest
 
 NOW = datetime(2026, 3, 10, 12, 0, 30, tzinfo=UTC)
@@ -12,7 +12,7 @@ NOW = datetime(2026, 3, 10, 12, 0, 30, tzinfo=UTC)
 
 @pytest.fixture(autouse=True)
 def none_from_other_tests(request):
-    """Begin without refusals: those of a test with a server of its own are committed by a thread, at its leisure."""
+    """Start without refusals: those of earlier tests with a web server may still be written by a thread."""
     refused_requests.forget()
     if request.node.get_closest_marker("django_db"):
         request.getfixturevalue("transactional_db" if _is_transactional(request) else "db")
@@ -29,7 +29,7 @@ def refuse(message="event_name is required", *, status=400, field="event_name", 
 
 
 @pytest.mark.django_db
-def test_a_refusal_is_kept_with_what_was_wrong():
+def test_a_refusal_is_logged_with_its_field_and_message():
     refuse()
     row = RefusedRequest.objects.get()
     assert (row.status, row.reason, row.path) == (400, "bad_request", "/v1/events")
@@ -49,7 +49,7 @@ def test_each_status_has_its_reason(status, reason):
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("status", [202, 404, 409, 500, 503])
-def test_other_answers_are_not_refusals(status):
+def test_other_responses_are_not_logged(status):
     refuse(status=status)
     assert not RefusedRequest.objects.exists()
 
@@ -69,7 +69,7 @@ def test_equal_refusals_of_a_minute_share_a_row():
 
 
 @pytest.mark.django_db
-def test_the_same_mistake_in_different_events_is_one_mistake():
+def test_the_same_mistake_in_different_events_shares_a_row():
     refuse("events[3].timestamp is too early", field="events[3].timestamp")
     refuse("events[17].timestamp is too early", field="events[17].timestamp")
     row = RefusedRequest.objects.get()
@@ -77,7 +77,7 @@ def test_the_same_mistake_in_different_events_is_one_mistake():
 
 
 @pytest.mark.django_db
-def test_what_is_too_long_or_cannot_be_stored_is_cut():
+def test_long_texts_are_cut_and_unstorable_characters_dropped():
     refuse("m" * 2000, field="f\x00" * 400, path="/v1/" + "p" * 500, key_prefix="sk_" + "k" * 50)
     refuse("half \ud800 a pair", field="")
     row = RefusedRequest.objects.get(message__startswith="m")
@@ -87,16 +87,16 @@ def test_what_is_too_long_or_cannot_be_stored_is_cut():
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_storm_of_different_refusals_stays_small():
-    for number in range(MOST_DIFFERENT + 300):
+def test_a_flood_of_different_refusals_writes_few_rows():
+    for number in range(MAX_DIFFERENT + 300):
         refuse(f"mistake {number}")
     flush()
-    assert RefusedRequest.objects.count() == MOST_DIFFERENT + 1
+    assert RefusedRequest.objects.count() == MAX_DIFFERENT + 1
     assert RefusedRequest.objects.get(message="Many different refusals at once.").count == 300
 
 
 @pytest.mark.django_db(transaction=True)
-def test_they_are_written_in_the_background(monkeypatch):
+def test_refusals_are_written_in_the_background(monkeypatch):
     monkeypatch.setattr(refused_requests, "FLUSH_EVERY_S", 0.01)
     refuse()
     thread = refused_requests._background._thread
@@ -106,7 +106,7 @@ def test_they_are_written_in_the_background(monkeypatch):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_without_a_database_they_are_kept_for_later(monkeypatch):
+def test_without_a_database_refusals_are_kept_for_later(monkeypatch):
     monkeypatch.setattr(refused_requests._background, "ensure_running", lambda: None)
     refuse()
     connection.close()

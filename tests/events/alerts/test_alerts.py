@@ -1,4 +1,4 @@
-"""Webhook endpoints are told of causes of problems once, and of usage alerts once in each billing period."""
+"""Webhooks are sent once for a cause of problems, and once per billing period for a usage alert."""
 
 import json
 from datetime import timedelta
@@ -33,7 +33,7 @@ def told(name):
 # --- Causes of problems -------------------------------------------------------------------------------
 
 
-def test_a_cause_is_told_of_once_however_many_events_it_has():
+def test_a_cause_is_notified_once_however_many_events_it_has():
     make_feature()
     for _ in range(3):
         send(customer="nobody")
@@ -47,7 +47,7 @@ def test_a_cause_is_told_of_once_however_many_events_it_has():
     assert (body["problem"]["external_customer_id"], body["problem"]["problems"]) == ("nobody", 3)
 
 
-def test_a_cause_that_was_closed_and_opens_again_is_told_of_again():
+def test_a_cause_that_opens_again_is_notified_again():
     make_feature()
     send(customer="nobody")
     process()
@@ -61,7 +61,7 @@ def test_a_cause_that_was_closed_and_opens_again_is_told_of_again():
     assert len(told("problem.opened")) == 2
 
 
-def test_of_many_causes_some_are_told_of_at_once_and_the_rest_next_time(monkeypatch, django_assert_max_num_queries):
+def test_many_causes_are_notified_over_several_calls(monkeypatch, django_assert_max_num_queries):
     monkeypatch.setattr(causes, "MOST_AT_ONCE", 4)
     make_feature()
     for number in range(6):
@@ -81,7 +81,7 @@ def subscription():
     return make_subscription(customer=make_customer(external_id="acme"), starts_at=NOON - timedelta(days=3))
 
 
-def test_an_alert_is_told_of_when_its_quantity_is_reached_and_once_in_a_period(subscription):
+def test_an_alert_is_sent_once_per_period_when_its_quantity_is_reached(subscription):
     calls = make_feature()
     alert = make_alert(subscription, calls, Decimal(3), by=None)
     for _ in range(2):
@@ -106,7 +106,7 @@ def test_an_alert_is_told_of_when_its_quantity_is_reached_and_once_in_a_period(s
     assert [f"{one.quantity:f}" for one in UsageAlertFiring.objects.order_by("pk")] == ["3", "4"]
 
 
-def test_alerts_that_are_off_or_of_ended_subscriptions_say_nothing(subscription):
+def test_disabled_alerts_and_ended_subscriptions_send_nothing(subscription):
     calls = make_feature()
     alert = make_alert(subscription, calls, Decimal(1), by=None)
     send(at=NOON)
@@ -122,7 +122,7 @@ def test_alerts_that_are_off_or_of_ended_subscriptions_say_nothing(subscription)
     assert check_alerts(now=NOON + HOUR) == 0
 
 
-def test_many_alerts_are_checked_in_as_many_queries_as_one(django_assert_max_num_queries):
+def test_the_number_of_queries_does_not_depend_on_the_number_of_alerts(django_assert_max_num_queries):
     calls = make_feature()
     for number in range(10):
         subscription = make_subscription(customer=make_customer(external_id=f"c-{number}"), starts_at=NOON - HOUR)
@@ -133,12 +133,12 @@ def test_many_alerts_are_checked_in_as_many_queries_as_one(django_assert_max_num
         assert check_alerts(now=NOON + HOUR) == 10
 
 
-def test_a_feature_without_usage_has_no_alert(subscription):
+def test_a_feature_without_usage_cannot_have_an_alert(subscription):
     with pytest.raises(NotMetered):
         make_alert(subscription, make_feature(kind="boolean", event_name="", aggregation=""), Decimal(1), by=None)
 
 
-def test_alerts_are_kept_over_the_api(api, subscription):
+def test_alerts_are_managed_through_the_api(api, subscription):
     calls = make_feature()
     asked = {"subscription_id": subscription.public_id, "feature_id": calls.public_id, "threshold": "1000.5"}
     made = api.post("alerts", asked, 201)
@@ -164,5 +164,5 @@ def test_staff_add_an_alert_and_see_when_it_was_reached(staff_client, subscripti
     assert "2026-03-07 – 2026-04-07" in page
     given["feature"] = make_feature(kind="boolean", event_name="", aggregation="").pk
     refused = staff_client.post("/admin/events/usagealert/add/", given).content.decode()
-    assert "This feature isn&#x27;t metered: it has no usage." in refused
+    assert "This feature isn&#x27;t metered, so it has no usage." in refused
     assert staff_client.get("/admin/events/usagealert/").status_code == 200

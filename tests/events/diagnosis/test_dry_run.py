@@ -1,4 +1,4 @@
-"""The dry run: what was pasted is judged like a request, and nothing of it is stored."""
+"""The dry run: a pasted payload is checked like a request, and nothing is stored."""
 
 from datetime import timedelta
 from decimal import Decimal
@@ -55,7 +55,7 @@ def test_nothing_is_stored_and_no_key_is_used(meter):
     assert ApiKey.objects.get().last_used_at is None
 
 
-def test_keys_that_the_api_would_refuse_say_why(meter):
+def test_refused_keys_say_why(meter):
     key, secret = make_key("old")
     revoke(key, now=NOON - timedelta(days=1))
     _, reader = make_key("reader", scopes=["read"])
@@ -84,9 +84,9 @@ def test_a_command_without_a_payload_says_what_is_missing(written, word):
 
 @pytest.mark.parametrize(
     ("old", "new", "word"),
-    [("POST", "GET", "sends GET"), ("/v1/events", "/v2/event", "The path /v2/event takes no events")],
+    [("POST", "GET", "sends GET"), ("/v1/events", "/v2/event", "The path /v2/event doesn't accept events")],
 )
-def test_a_wrong_method_or_endpoint_is_named(meter, old, new, word):
+def test_a_wrong_method_or_endpoint_is_reported(meter, old, new, word):
     found = step(dry_run(GUIDES_CURL.replace(old, new), now=NOON), StepKey.REQUEST)
     assert (found.status, found.reason) == (Status.FAIL, "bad_request")
     assert word in found.sentence
@@ -98,7 +98,7 @@ def test_quotes_equals_signs_and_short_options_of_curl_are_read():
     assert paste.method == "POST"
 
 
-def test_a_missing_field_is_named_and_the_rest_is_judged_all_the_same(meter):
+def test_a_missing_field_is_reported_and_the_other_steps_still_run(meter):
     found = dry_run('{"external_customer_id": "cust_123", "properties": {"credits": 2}}', now=NOON)
     shape = step(found, StepKey.SHAPE)
     assert (shape.status, shape.reason, shape.guide) == (Status.FAIL, "bad_request", "4A")
@@ -109,13 +109,13 @@ def test_a_missing_field_is_named_and_the_rest_is_judged_all_the_same(meter):
 @pytest.mark.parametrize(
     "body", ["", "not json", "[1]", '"x"', "null", "{", '{"event_name": NaN}', "{}", '{"events": []}']
 )
-def test_anything_pasted_gets_an_answer(body):
+def test_any_pasted_text_gets_a_result(body):
     found = dry_run(body, now=NOON)
     assert step(found, StepKey.SHAPE).status == Status.FAIL
 
 
 @pytest.mark.parametrize("odd", ['"\\u0000"', '"\\ud800"', "1e999", "[[[[1]]]]", '{"a": null}'])
-def test_odd_values_are_judged_without_breaking(meter, odd):
+def test_unusual_values_cause_no_errors(meter, odd):
     body = f'{{"event_name": "model.usage", "external_customer_id": "cust_123", "properties": {{"credits": {odd}}}}}'
     assert {one.key for one in dry_run(body, now=NOON).steps} >= {StepKey.SHAPE, StepKey.CUSTOMER}
 
@@ -127,7 +127,7 @@ def test_one_event_of_a_batch_can_be_picked(meter):
     assert dry_run(body, now=NOON).events == 2
 
 
-def test_an_id_that_has_come_before_would_be_a_duplicate(meter):
+def test_an_existing_id_would_be_a_duplicate(meter):
     send("model.usage", customer="cust_123", event_id="e-1", credits=1)
     process()
     body = (
@@ -139,7 +139,7 @@ def test_an_id_that_has_come_before_would_be_a_duplicate(meter):
     assert ("properties.credits", "1", "2") in found.comparisons[0].rows
 
 
-def test_a_test_event_goes_the_real_way_and_says_that_it_is_one(meter):
+def test_a_test_event_is_processed_like_any_other_and_marked_as_a_test(meter):
     accepted = send_test(GUIDES_CURL, now=NOON)
     waiting = InboxEvent.objects.get()
     assert (waiting.event_id, waiting.source, waiting.received_at) == (accepted.event_ids[0], "test", NOON)
@@ -147,7 +147,7 @@ def test_a_test_event_goes_the_real_way_and_says_that_it_is_one(meter):
     assert Event.objects.get().properties == {"credits": Decimal(2)}
 
 
-def test_a_refused_payload_is_not_sent_either():
+def test_a_refused_payload_is_not_sent():
     with pytest.raises(PayloadRefused):
         send_test('{"event_name": ""}', now=NOON)
     assert not InboxEvent.objects.exists()

@@ -1,4 +1,4 @@
-"""Names that were probably meant, and names that only look alike."""
+"""Suggestions of names that were probably meant."""
 
 import pytest
 
@@ -21,7 +21,7 @@ from tests.factories import make_customer
         ("STRASSE", "straße", Difference.CASE),
     ],
 )
-def test_a_name_that_was_probably_meant_is_found(sent, known, difference):
+def test_similar_names_are_found(sent, known, difference):
     found = compare(sent, known)
     assert found is not None
     assert found.difference == difference
@@ -40,15 +40,15 @@ def test_a_name_that_was_probably_meant_is_found(sent, known, difference):
         ("...", "---"),
     ],
 )
-def test_other_names_are_not_taken_for_it(sent, known):
+def test_different_names_are_not_suggested(sent, known):
     assert compare(sent, known) is None
 
 
-def test_the_likeliest_comes_first():
+def test_the_most_likely_name_comes_first():
     found = nearest("Model.Usage", ["model.usages", "model_usage", "model.usage"])
     assert found is not None
     assert found.name == "model.usage"
-    assert found.how == "differs only in capitals"
+    assert found.how == "differs only in upper and lower case"
 
 
 def test_a_short_name_allows_one_typo_and_a_long_one_two():
@@ -59,7 +59,7 @@ def test_a_short_name_allows_one_typo_and_a_long_one_two():
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("sent", ["ACME", "acme.corp", "acme-crop", "amce-corp", "acme-corpo", "xcme-corp", "acme-cor"])
-def test_customers_that_were_probably_meant_are_found_in_the_database(sent):
+def test_similar_customers_are_found_in_the_database(sent):
     make_customer(external_id="acme-corp")
     make_customer(external_id="acme")
     make_customer(external_id="other")
@@ -69,7 +69,7 @@ def test_customers_that_were_probably_meant_are_found_in_the_database(sent):
 
 
 @pytest.mark.django_db
-def test_signs_of_a_pattern_in_an_id_mean_themselves():
+def test_wildcards_in_an_id_are_escaped():
     make_customer(external_id="100%_done")
     make_customer(external_id="100 percent")
     assert similar_external_ids("100%_dome") == ["100%_done"]
@@ -77,6 +77,6 @@ def test_signs_of_a_pattern_in_an_id_mean_themselves():
 
 
 @pytest.mark.django_db
-def test_the_look_through_the_customers_is_one_query(django_assert_num_queries):
+def test_searching_the_customers_is_a_single_query(django_assert_num_queries):
     with django_assert_num_queries(1):
         similar_external_ids("x" * 255)

@@ -31,7 +31,7 @@ def take(*events, key=7):
 
 
 def as_written(event_id):
-    """Return the number `n` of the event's properties as PostgreSQL keeps it."""
+    """Return the number `n` of the event's properties as PostgreSQL stores it."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT properties ->> 'n' FROM events_inboxevent WHERE event_id = %s", [event_id])
         return cursor.fetchone()[0]
@@ -49,7 +49,7 @@ def test_an_accepted_event_waits_in_the_inbox():
 
 
 @pytest.mark.django_db
-def test_without_a_time_or_a_key_the_arrival_and_none_are_kept():
+def test_without_a_timestamp_the_time_of_arrival_is_stored():
     take(make_event(), key=None)
     row = InboxEvent.objects.get()
     assert (row.occurred_at, row.has_timestamp, row.api_key_id) == (NOW, False, None)
@@ -57,13 +57,13 @@ def test_without_a_time_or_a_key_the_arrival_and_none_are_kept():
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("number", ["1.10", "0.1000000000000000055511151231257827", "9" * 100, "-3", "1280"])
-def test_numbers_are_kept_digit_by_digit(number):
+def test_numbers_keep_every_digit(number):
     take(make_event(properties=f'{{"n": {number}}}'))
     assert as_written("e1") == number
 
 
 @pytest.mark.django_db
-def test_powers_of_ten_are_kept_by_value():
+def test_powers_of_ten_keep_their_value():
     take(make_event("big", properties='{"n": 1.5e308}'), make_event("small", properties='{"n": 5e-324}'))
     assert (Decimal(as_written("big")), Decimal(as_written("small"))) == (Decimal("1.5e308"), Decimal("5e-324"))
 
@@ -73,7 +73,7 @@ def test_powers_of_ten_are_kept_by_value():
     "text",
     ["tab\there", "line\nbreak", "return\r", "back\\slash", r"\N", r"\.", "quote'\"", "ü 日本 😀", "a\\tb", "\x01"],
 )
-def test_any_text_comes_out_as_it_went_in(text):
+def test_any_text_is_stored_as_sent(text):
     take(make_event(text, event_name=text, customer=text, source=text), make_event("next", source=""))
     row = InboxEvent.objects.get(event_id=text)
     assert (row.event_name, row.external_customer_id, row.source) == (text, text, text)
@@ -81,27 +81,27 @@ def test_any_text_comes_out_as_it_went_in(text):
 
 
 @pytest.mark.django_db
-def test_properties_may_be_laid_out_over_lines():
+def test_properties_may_span_several_lines():
     take(make_event(properties='{\r\n\t"a\\n\\\\b": "c\\td"\n}'))
     assert InboxEvent.objects.get().properties == {"a\n\\b": "c\td"}
 
 
 @pytest.mark.django_db
-def test_the_same_id_twice_is_left_to_processing():
+def test_repeated_ids_are_accepted():
     take(make_event("same"), make_event("same"))
     assert InboxEvent.objects.filter(event_id="same").count() == 2
 
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("properties", ['{"n": "\\u0000"}', '{"n": 1e999999}', "{"])
-def test_what_postgresql_refuses_is_refused_and_nothing_stored(properties):
+def test_values_that_postgresql_refuses_are_refused(properties):
     with pytest.raises(ContentRefused), transaction.atomic():
         take(make_event("good"), make_event("bad", properties=properties))
     assert not InboxEvent.objects.exists()
 
 
 @pytest.mark.django_db
-def test_in_a_transaction_they_come_and_go_with_it():
+def test_events_are_committed_with_the_callers_transaction():
     with transaction.atomic():
         take(make_event())
         assert InboxEvent.objects.count() == 1
@@ -113,8 +113,8 @@ def test_in_a_transaction_they_come_and_go_with_it():
 
 
 @pytest.mark.django_db(transaction=True)
-def test_they_are_committed_on_return_whatever_the_size_of_the_batch():
-    sizes = [1, ingestion.LARGEST_SHARED, ingestion.LARGEST_SHARED + 1, 1000]
+def test_batches_of_any_size_are_committed_on_return():
+    sizes = [1, ingestion.MAX_SHARED, ingestion.MAX_SHARED + 1, 1000]
     with psycopg.connect(**connection.get_connection_params(), autocommit=True) as other:
         for size in sizes:
             take(*[make_event(f"{size}") for _ in range(size)])
@@ -123,7 +123,7 @@ def test_they_are_committed_on_return_whatever_the_size_of_the_batch():
 
 
 @pytest.mark.django_db(transaction=True)
-def test_requests_side_by_side_store_every_event_once():
+def test_concurrent_requests_store_every_event_once():
     def send(sender):
         for turn in range(25):
             take(make_event(f"{sender}-{turn}"), make_event(f"{sender}-{turn}-more"))
@@ -138,7 +138,7 @@ def test_requests_side_by_side_store_every_event_once():
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_refused_event_does_not_spoil_those_that_share_its_commit():
+def test_a_refused_event_does_not_affect_others_in_the_same_commit():
     results = {}
     start = threading.Barrier(5)
 
@@ -172,7 +172,7 @@ def end_all_connections():
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_connection_that_broke_is_replaced():
+def test_a_broken_connection_is_replaced():
     for size in (1, 100):
         take(*[make_event("before")] * size)
         end_all_connections()
@@ -182,7 +182,7 @@ def test_a_connection_that_broke_is_replaced():
 
 
 @pytest.mark.django_db(transaction=True)
-def test_without_a_database_it_says_so_at_once(monkeypatch):
+def test_without_a_database_the_inbox_is_unavailable(monkeypatch):
     connection.close()
     monkeypatch.setitem(connection.settings_dict, "HOST", "127.0.0.1")
     monkeypatch.setitem(connection.settings_dict, "PORT", "1")

@@ -1,4 +1,4 @@
-"""Few events are processed together, and none waits long for it. The clock goes by what the worker does."""
+"""A stream of events is processed in few batches, and no event waits long. The clock follows the worker."""
 
 import pytest
 
@@ -12,7 +12,7 @@ BATCH_S = 0.01
 
 
 class Clock:
-    """Time as a run sees it: it passes while the run sleeps, and 10 ms a batch. Every 10 ms an event arrives."""
+    """A clock that advances while the run sleeps, and by 10 ms per batch. An event arrives every 10 ms."""
 
     def __init__(self, arriving: int = 0):
         self.now, self.arriving = 0.0, arriving
@@ -48,26 +48,26 @@ def clock(monkeypatch):
     return clock
 
 
-def test_a_stream_of_single_events_is_processed_in_a_few_batches_a_second(clock):
+def test_a_stream_of_events_is_processed_in_a_few_batches_a_second(clock):
     clock.arriving = 200  # in two seconds, of which each batch and what gathers for the next take 0.26
     assert tasks.process_inbox() == 200
     assert UsageBucket.objects.get().count == 200
     assert ProcessedBatch.objects.count() <= 10
 
 
-def test_no_event_of_a_stream_waits_for_half_a_second(clock):
+def test_no_event_of_a_stream_waits_half_a_second(clock):
     clock.arriving = 200
     tasks.process_inbox()
     assert clock.longest_wait < 0.5
 
 
-def test_a_lone_event_is_counted_before_the_worker_waits_for_more(clock):
+def test_a_single_event_is_counted_before_the_worker_waits_for_more(clock):
     send()
     assert tasks.process_inbox() == 1
     assert set(clock.left_waiting) == {0}
 
 
-def test_full_batches_follow_each_other_without_waiting(clock, monkeypatch):
+def test_full_batches_are_processed_without_waiting(clock, monkeypatch):
     monkeypatch.setattr(tasks, "BATCH_SIZE", 3)
     monkeypatch.setattr(tasks, "SMALL_BATCH", 3)
     for _ in range(12):

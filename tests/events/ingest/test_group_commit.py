@@ -15,7 +15,7 @@ class Failed(Exception):
 
 
 class Disk:
-    """Stands in for the database: holds the first write until it is let go, so that others gather behind it."""
+    """A fake database that blocks the first write until it is released, so that other callers gather."""
 
     def __init__(self):
         self.writes = []
@@ -40,7 +40,7 @@ def disk():
 
 
 def write_side_by_side(disk, *, first, rest):
-    """Write `first`, and while it is being written all of `rest`; return what each caller got."""
+    """Write `first`, and all of `rest` during that write; return each caller's result."""
     group = GroupCommit(disk.store, refused=Refused, failed=Failed)
     got: dict[bytes, type[Exception] | None] = {}
 
@@ -72,7 +72,7 @@ def _wait_until(condition):
         time.sleep(0.001)
 
 
-def test_a_lone_caller_writes_at_once(disk):
+def test_a_single_caller_writes_immediately(disk):
     disk.go_on.set()
     group = GroupCommit(disk.store, refused=Refused, failed=Failed)
     group.write(b"a")
@@ -80,31 +80,31 @@ def test_a_lone_caller_writes_at_once(disk):
     assert disk.writes == [b"a", b"b"]
 
 
-def test_those_who_come_during_a_write_share_the_next(disk):
+def test_callers_during_a_write_share_the_next_write(disk):
     got = write_side_by_side(disk, first=b"a", rest=[b"b", b"c", b"d"])
     assert set(got.values()) == {None}
     assert len(disk.writes) == 2
     assert sorted(disk.writes[1]) == sorted(b"bcd")
 
 
-def test_only_the_guilty_one_is_refused(disk):
+def test_only_the_invalid_rows_are_refused(disk):
     got = write_side_by_side(disk, first=b"a", rest=[b"b", b"bad", b"d"])
     assert got == {b"a": None, b"b": None, b"bad": Refused, b"d": None}
     assert sorted(disk.writes) == [b"a", b"b", b"d"]
 
 
-def test_a_failure_is_told_to_all_who_shared_it_and_to_no_one_else(disk):
+def test_a_failure_is_raised_for_every_caller_of_the_write_only(disk):
     got = write_side_by_side(disk, first=b"a", rest=[b"b", b"down"])
     assert got == {b"a": None, b"b": Failed, b"down": Failed}
 
 
-def test_nobody_waits_for_ever_when_the_writer_breaks(disk):
+def test_no_caller_waits_forever_when_the_writer_fails(disk):
     got = write_side_by_side(disk, first=b"a", rest=[b"b", b"broken"])
     assert got[b"a"] is None
     assert sorted([got[b"b"], got[b"broken"]], key=str) == sorted([NotWritten, RuntimeError], key=str)
 
 
-def test_many_callers_lose_nothing():
+def test_many_concurrent_callers_lose_no_rows():
     written: list[bytes] = []
     group = GroupCommit(written.append, refused=Refused, failed=Failed)
 

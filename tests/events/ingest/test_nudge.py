@@ -8,7 +8,7 @@ from events.ingest import nudge
 
 @pytest.fixture
 def queue(settings, tmp_path):
-    """Return a function that counts the messages waiting on a broker of the test's own."""
+    """Return a function that counts the messages waiting on the test's broker."""
     options = {
         "data_folder_in": str(tmp_path / "messages"),
         "data_folder_out": str(tmp_path / "messages"),
@@ -25,12 +25,12 @@ def test_a_nudge_asks_a_worker_to_process_the_inbox(queue):
     assert queue() == 1
 
 
-def test_nudges_do_not_pile_up_when_nobody_works(queue):
+def test_nudges_do_not_pile_up_without_a_worker(queue):
     assert [nudge.send() for _ in range(8)] == [True] * 5 + [False] * 3
     assert queue() == 5
 
 
-def test_many_nudges_are_few_messages_and_never_wait(queue):
+def test_many_nudges_send_few_messages_and_never_wait(queue):
     begun = time.monotonic()
     for _ in range(1000):
         nudge.nudge()
@@ -41,7 +41,7 @@ def test_many_nudges_are_few_messages_and_never_wait(queue):
     assert 1 <= queue() <= 2
 
 
-def test_a_broken_broker_is_nobody_elses_trouble(monkeypatch):
+def test_a_broken_broker_causes_no_errors(monkeypatch):
     tried = []
 
     def fail():

@@ -9,7 +9,7 @@ NOW = datetime(2026, 3, 10, 12, tzinfo=UTC)
 
 
 def event(properties="{}", **fields):
-    """Write an event's JSON; `properties` is JSON text, so that numbers stay as they are written."""
+    """Write an event's JSON; `properties` is JSON text, so that numbers stay as they are."""
     fields = {"event_name": "tokens.used", "external_customer_id": "acme"} | fields
     return f'{json.dumps(fields)[:-1]}, "properties": {properties}}}'
 
@@ -41,14 +41,14 @@ def test_an_event_needs_only_a_name_and_a_customer():
     assert (taken.source, taken.properties) == ("", "{}")
 
 
-def test_a_missing_id_is_made_and_ids_made_later_sort_later():
+def test_a_missing_id_is_generated_and_later_ids_sort_later():
     first, second = parse_batch(batch(event(), event()), received_at=NOW)
     third = parse(event())
     assert first.event_id.startswith("event_")
     assert first.event_id < second.event_id < third.event_id
 
 
-def test_names_lose_the_blanks_around_them_and_ids_do_not():
+def test_names_are_trimmed_and_ids_are_not():
     taken = parse(event(event_name="  Tokens.Used\t", external_customer_id=" acme\n", event_id=" id ", source=" s "))
     assert (taken.event_name, taken.external_customer_id) == ("Tokens.Used", "acme")
     assert (taken.event_id, taken.source) == (" id ", " s ")
@@ -59,7 +59,7 @@ def test_unknown_fields_are_ignored():
 
 
 @pytest.mark.parametrize("field", ["event_id", "timestamp", "source", "properties", "customer_id"])
-def test_null_is_the_same_as_left_out(field):
+def test_null_is_the_same_as_an_omitted_field(field):
     taken = parse(f'{{"event_name": "a", "external_customer_id": "b", "{field}": null}}')
     assert (taken.occurred_at, taken.has_timestamp, taken.source, taken.properties) == (NOW, False, "", "{}")
     assert taken.event_id.startswith("event_")
@@ -91,7 +91,7 @@ def test_null_is_the_same_as_left_out(field):
         json.dumps({f"key{n}": n for n in range(256)}),
     ],
 )
-def test_properties_are_kept_to_the_letter(properties):
+def test_properties_are_kept_exactly_as_sent(properties):
     assert parse(event(properties)).properties == properties
     assert parse_batch(batch(event('{"x": 1}'), event(properties)), received_at=NOW)[1].properties == properties
 
@@ -136,7 +136,7 @@ def test_properties_are_kept_to_the_letter(properties):
         ('{"a": ' + "[" * 32 + "]" * 32 + "}", "properties.a" + "[0]" * 31, "must not be nested deeper than 32 levels"),
     ],
 )
-def test_properties_that_cannot_be_kept_are_refused(properties, field, reason):
+def test_properties_that_cannot_be_stored_are_refused(properties, field, reason):
     said = refusal_of(event(properties))
     assert said[0] == field
     assert said[1].startswith(reason)
@@ -161,7 +161,7 @@ def test_properties_that_cannot_be_kept_are_refused(properties, field, reason):
         ("2027-03-11T12:00:00Z", datetime(2027, 3, 11, 12, tzinfo=UTC)),  # 366 days ahead
     ],
 )
-def test_a_time_is_taken_with_its_zone_and_cut_to_the_microsecond(stamp, moment):
+def test_a_timestamp_keeps_its_zone_and_is_cut_to_the_microsecond(stamp, moment):
     taken = parse(event(timestamp=stamp))
     assert (taken.occurred_at, taken.has_timestamp) == (moment, True)
 
@@ -188,18 +188,18 @@ NOT_A_TIME = "must be an RFC 3339 time with a zone, such as 2026-01-31T12:00:00Z
         ("0000-01-01T00:00:00Z", NOT_A_TIME),
         ("0001-01-01T00:00:00Z", "is too early: times before 2000-01-01 are not accepted"),
         ("1999-12-31T23:59:59Z", "is too early: times before 2000-01-01 are not accepted"),
-        ("2027-03-11T12:00:01Z", "is too far ahead: times after 2027-03-11T12:00:00Z are not accepted"),
-        ("9999-12-31T23:59:59-23:59", "is too far ahead: times after 2027-03-11T12:00:00Z are not accepted"),
+        ("2027-03-11T12:00:01Z", "is too far in the future: times after 2027-03-11T12:00:00Z are not accepted"),
+        ("9999-12-31T23:59:59-23:59", "is too far in the future: times after 2027-03-11T12:00:00Z are not accepted"),
     ],
 )
-def test_what_is_no_time_of_a_billable_event_is_refused(stamp, reason):
+def test_invalid_timestamps_are_refused(stamp, reason):
     assert refusal_of(event(timestamp=stamp)) == ("timestamp", reason)
 
 
-def test_the_accepted_times_are_a_setting(settings):
+def test_the_accepted_time_range_is_a_setting(settings):
     settings.EVENT_EARLIEST_YEAR, settings.EVENT_LATEST_DAYS_AHEAD = 2026, 0
     assert refusal_of(event(timestamp="2025-12-31T23:59:59Z"))[1].startswith("is too early")
-    assert refusal_of(event(timestamp="2026-03-10T12:00:01Z"))[1].startswith("is too far ahead")
+    assert refusal_of(event(timestamp="2026-03-10T12:00:01Z"))[1].startswith("is too far in the future")
 
 
 # --- The envelope -------------------------------------------------------------------------------------
@@ -219,9 +219,9 @@ def test_the_accepted_times_are_a_setting(settings):
         (event('{"n": 01}'), "body", "is not valid JSON"),
         (event('{"n": "\n"}'), "body", "is not valid JSON: Invalid control character"),
         (event('{"n": "a\x00b"}'), "body", "is not valid JSON: Invalid control character"),
-        (event('{"n": "\\ud800"}'), "properties.n", "holds half of a UTF-16 surrogate pair, which isn't a character"),
-        (event('{"\\udc00": 1}'), "properties", "holds half of a UTF-16 surrogate pair, which isn't a character"),
-        (event(event_name="\ud800"), "event_name", "holds half of a UTF-16 surrogate pair, which isn't a character"),
+        (event('{"n": "\\ud800"}'), "properties.n", "contains half of a UTF-16 surrogate pair"),
+        (event('{"\\udc00": 1}'), "properties", "contains half of a UTF-16 surrogate pair"),
+        (event(event_name="\ud800"), "event_name", "contains half of a UTF-16 surrogate pair"),
         (event("[" * 10_000 + "]" * 10_000), "body", "must not be nested deeper than 32 levels"),
         (event(extra=1)[:-1] + ', "x": ' + "[" * 100_000 + "]" * 100_000 + "}", "body", "must not be nested deeper"),
         ("[]", "body", "must be an object, not an array"),
@@ -239,7 +239,7 @@ def test_the_accepted_times_are_a_setting(settings):
         (event(event_name=""), "event_name", "must not be empty"),
         (event(event_name=" \t"), "event_name", "must not be empty"),
         (event(external_customer_id=" "), "external_customer_id", "must not be empty"),
-        (event(event_id=""), "event_id", "must not be empty; leave it out to have one made"),
+        (event(event_id=""), "event_id", "must not be empty; omit it to have one generated"),
         (event(event_name="n" * 256), "event_name", "must be at most 255 characters long"),
         (event(external_customer_id="n" * 256), "external_customer_id", "must be at most 255 characters long"),
         (event(event_id="n" * 10_240), "event_id", "must be at most 255 characters long"),
@@ -268,29 +268,29 @@ def test_a_body_that_is_not_utf8_is_refused(body):
 @pytest.mark.parametrize(
     ("body", "field", "reason"),
     [
-        (b'{"events": []}', "events", "must hold at least one event"),
+        (b'{"events": []}', "events", "must contain at least one event"),
         (b'{"events": null}', "events", "must be an array, not null"),
         (b'{"events": {}}', "events", "must be an array, not an object"),
         (b'{"events": [5]}', "events[0]", "must be an object, not a number"),
         (b"{}", "events", "is required"),
         (b"[]", "body", "must be an object, not an array"),
-        (batch(*[event()] * 1001), "events", "must hold at most 1000 events; split the batch"),
+        (batch(*[event()] * 1001), "events", "must contain at most 1000 events; split the batch"),
         (batch(event(), '{"event_name": "a"}'), "events[1].external_customer_id", "is required"),
         (batch(*[event()] * 17, event(timestamp="x")), "events[17].timestamp", NOT_A_TIME),
         (batch(event(), event(), event(source=5)), "events[2].source", "must be a string or null, not a number"),
         (batch(event(), event()[:-1] + ', "source": "a", "source": "b"}'), "events[1].source", "is there twice"),
-        (b'{"events": [' + event().encode() + b'], "events": []}', "events", "must hold at least one event"),
+        (b'{"events": [' + event().encode() + b'], "events": []}', "events", "must contain at least one event"),
         (batch(event())[:-1] + b', "events": [' + event().encode() + b"]}", "events", "is there twice"),
-        (batch(event(), event('{"n": "\\ud800"}')), "events[1].properties.n", "holds half of a UTF-16 surrogate pair"),
+        (batch(event(), event('{"n": "\\ud800"}')), "events[1].properties.n", "contains half of a UTF-16"),
         (batch(event(event_id="")), "events[0].event_id", "must not be empty"),
     ],
 )
-def test_a_malformed_batch_is_refused_whole_with_the_index(body, field, reason):
+def test_a_batch_with_a_malformed_event_is_refused_with_its_index(body, field, reason):
     said = batch_refusal_of(body)
     assert said[0] == field
     assert said[1].startswith(reason)
 
 
-def test_a_batch_holds_up_to_a_thousand_events_and_may_repeat_an_id():
+def test_a_batch_has_up_to_a_thousand_events_and_may_repeat_an_id():
     taken = parse_batch(batch(*[event(event_id="same")] * 1000), received_at=NOW)
     assert [one.event_id for one in taken] == ["same"] * 1000

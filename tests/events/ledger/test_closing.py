@@ -1,4 +1,4 @@
-"""Usage that changes after it was invoiced is noted in the same commit, whatever changes it."""
+"""Any change of invoiced usage is recorded in the same commit."""
 
 import threading
 from datetime import timedelta
@@ -35,13 +35,13 @@ def taken():
         return take_touched(1000)
 
 
-def test_usage_that_nobody_invoiced_leaves_no_note(feature, acme):
+def test_changes_of_uninvoiced_usage_are_not_recorded(feature, acme):
     send(at=NOON)
     process()
     assert taken() == []
 
 
-def test_what_counts_before_the_mark_is_noted_once_an_hour(feature, acme):
+def test_changes_before_the_mark_are_recorded_once_per_hour(feature, acme):
     close_usage({acme.pk: CLOSED})
     for minute in (1, 2, 59):
         send(at=NOON + timedelta(minutes=minute))
@@ -51,14 +51,14 @@ def test_what_counts_before_the_mark_is_noted_once_an_hour(feature, acme):
     assert taken() == []
 
 
-def test_the_hour_that_the_mark_cuts_belongs_to_it(feature, acme):
+def test_a_partial_hour_before_the_mark_is_included(feature, acme):
     close_usage({acme.pk: NOON + timedelta(minutes=30)})
     send(at=NOON + timedelta(minutes=45))
     process()
     assert taken() == [Touched(acme.pk, feature.pk, NOON)]
 
 
-def test_only_the_customer_whose_usage_is_closed_leaves_a_note(feature, acme):
+def test_changes_are_recorded_only_for_customers_with_a_mark(feature, acme):
     other = make_customer(external_id="other")
     close_usage({other.pk: CLOSED})
     send(at=NOON)
@@ -68,7 +68,7 @@ def test_only_the_customer_whose_usage_is_closed_leaves_a_note(feature, acme):
     assert taken() == [Touched(other.pk, feature.pk, NOON)]
 
 
-def test_an_event_that_does_not_count_leaves_no_note(acme):
+def test_an_event_that_does_not_count_is_not_recorded(acme):
     make_feature(field="tokens")
     close_usage({acme.pk: CLOSED})
     send(at=NOON, tokens="many")
@@ -76,14 +76,14 @@ def test_an_event_that_does_not_count_leaves_no_note(acme):
     assert taken() == []
 
 
-def test_a_mark_never_goes_back(acme):
+def test_a_mark_never_moves_back(acme):
     close_usage({acme.pk: CLOSED})
     close_usage({acme.pk: NOON})
     assert marks_of([acme.pk]) == {acme.pk: CLOSED}
     close_usage({})
 
 
-def test_a_voided_event_is_noted(feature, acme):
+def test_a_voided_event_is_recorded(feature, acme):
     send(at=NOON, event_id="wrong")
     process()
     close_usage({acme.pk: CLOSED})
@@ -91,7 +91,7 @@ def test_a_voided_event_is_noted(feature, acme):
     assert taken() == [Touched(acme.pk, feature.pk, NOON)]
 
 
-def test_a_replayed_problem_is_noted(acme):
+def test_a_replayed_problem_is_recorded(acme):
     feature = make_feature(field="tokens")
     send(at=NOON, event_id="text", tokens="5")
     process()
@@ -101,7 +101,7 @@ def test_a_replayed_problem_is_noted(acme):
     assert taken() == [Touched(acme.pk, feature.pk, NOON)]
 
 
-def test_a_rebuild_notes_the_hours_that_it_puts_right(feature, acme):
+def test_a_rebuild_records_the_hours_that_it_corrects(feature, acme):
     send(at=NOON)
     send(at=NOON + timedelta(hours=1))
     process()
@@ -112,8 +112,8 @@ def test_a_rebuild_notes_the_hours_that_it_puts_right(feature, acme):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_closing_waits_for_a_batch_that_did_not_know(feature, acme):
-    """What a batch counts is either there to be read once usage is closed, or noted."""
+def test_closing_waits_for_running_batches(feature, acme):
+    """A batch is either included in the usage once it is closed, or recorded as a change."""
     send(at=NOON)
     counted, may_commit = threading.Event(), threading.Event()
 

@@ -41,7 +41,7 @@ def test_an_empty_inbox_gives_an_empty_result():
     assert not ProcessedBatch.objects.exists()
 
 
-def test_a_request_is_taken_whole_and_the_oldest_first():
+def test_requests_are_processed_completely_and_oldest_first():
     make_customer(external_id="acme")
     make_feature(event_name="api.calls")
     for request in ("first", "second"):
@@ -68,7 +68,7 @@ def test_a_request_is_taken_whole_and_the_oldest_first():
         ("value_out_of_range", {"tokens": Decimal("1e30")}),
     ],
 )
-def test_a_mistake_becomes_a_problem_and_never_a_zero(reason, event):
+def test_a_mistake_becomes_a_problem_and_never_counts_as_zero(reason, event):
     make_customer(external_id="acme")
     make_feature(event_name="model.usage", field="tokens")
     event_id = send(**{"event_name": "model.usage"} | event)
@@ -85,7 +85,7 @@ def test_every_mistake_of_an_event_is_listed():
     assert open_reasons(event_id) == ["not_a_number", "unknown_customer"]
 
 
-def test_a_problem_keeps_what_was_found_and_what_it_was_judged_by():
+def test_a_problem_stores_its_details_and_the_configuration():
     make_customer(external_id="acme")
     make_feature(event_name="model.usage", field="tokens")
     send("model.usage", tokens="2")
@@ -95,7 +95,7 @@ def test_a_problem_keeps_what_was_found_and_what_it_was_judged_by():
     assert problem.judged_by["accept_numeric_strings"] is False
 
 
-def test_one_event_can_count_for_one_feature_and_be_a_problem_for_another():
+def test_an_event_can_count_for_one_feature_and_be_a_problem_for_another():
     make_customer(external_id="acme")
     calls = make_feature(event_name="model.usage")
     make_feature(event_name="model.usage", field="tokens")
@@ -125,7 +125,7 @@ def test_a_feature_that_accepts_numeric_strings_counts_them():
         ("-3.10", "-2.90"),
     ],
 )
-def test_a_number_reaches_usage_exactly_as_it_was_written(written, total):
+def test_a_number_is_counted_exactly_as_sent(written, total):
     make_customer(external_id="acme")
     make_feature(event_name="model.usage", field="tokens")
     send("model.usage", tokens=Decimal(written))
@@ -134,7 +134,7 @@ def test_a_number_reaches_usage_exactly_as_it_was_written(written, total):
     assert UsageBucket.objects.get().total == Decimal(total)
 
 
-def test_a_dotted_field_finds_a_key_of_that_name_before_a_nested_value():
+def test_a_dotted_field_prefers_a_key_of_that_name_to_a_nested_value():
     make_customer(external_id="acme")
     make_feature(event_name="model.usage", field="usage.tokens")
     send("model.usage", **{"usage.tokens": 1, "usage": {"tokens": 100}})
@@ -143,7 +143,7 @@ def test_a_dotted_field_finds_a_key_of_that_name_before_a_nested_value():
     assert UsageBucket.objects.get().total == 21
 
 
-def test_names_with_quotes_and_percent_signs_are_only_names():
+def test_names_may_contain_quotes_and_percent_signs():
     make_customer(external_id='o\'brien "%s"')
     make_feature(event_name="it's 100%", field="to\"k'en%s")
     send("it's 100%", customer='o\'brien "%s"', **{"to\"k'en%s": 4})
@@ -151,7 +151,7 @@ def test_names_with_quotes_and_percent_signs_are_only_names():
     assert UsageBucket.objects.get().total == 4
 
 
-def test_filters_are_and_between_properties_and_or_inside_one():
+def test_filters_require_every_property_and_accept_any_of_its_values():
     make_customer(external_id="acme")
     make_feature(event_name="model.usage", filters={"model": ["small", "large"], "tier": ["1"]})
     send("model.usage", model="small", tier=1)
@@ -161,7 +161,7 @@ def test_filters_are_and_between_properties_and_or_inside_one():
     assert [open_reasons(other) for other in others] == [["filter_mismatch"]] * 3
 
 
-def test_a_filter_that_does_not_match_is_no_problem_where_another_feature_takes_the_event():
+def test_a_filter_mismatch_is_no_problem_if_another_feature_counts_the_event():
     make_customer(external_id="acme")
     make_feature(event_name="model.usage", filters={"model": ["small"]})
     make_feature(event_name="model.usage", filters={"model": ["large"]})
@@ -169,7 +169,7 @@ def test_a_filter_that_does_not_match_is_no_problem_where_another_feature_takes_
     assert process() == BatchResult(events=1, counted=1)
 
 
-def test_an_archived_feature_is_a_problem_only_where_no_other_takes_the_event():
+def test_an_archived_feature_is_a_problem_only_if_no_other_counts_the_event():
     make_customer(external_id="acme")
     make_feature(event_name="old", state="archived", archived_at=NOON - timedelta(days=1))
     make_feature(event_name="both", state="archived", archived_at=NOON - timedelta(days=1))
@@ -189,7 +189,7 @@ def test_events_that_arrived_before_a_feature_or_customer_was_archived_still_cou
     assert open_reasons(late) == ["customer_archived", "feature_archived"]
 
 
-def test_a_repeat_counts_once_and_is_logged():
+def test_a_duplicate_counts_once_and_is_logged():
     make_customer(external_id="acme")
     make_feature(event_name="model.usage", field="tokens")
     send("model.usage", event_id="same", tokens=Decimal("1.0"))
@@ -202,7 +202,7 @@ def test_a_repeat_counts_once_and_is_logged():
     assert (repeat.kind, repeat.count, repeat.body) == ("same", 2, None)
 
 
-def test_a_retry_without_timestamp_is_the_same_event():
+def test_a_retry_without_a_timestamp_is_the_same_event():
     make_customer(external_id="acme")
     make_feature(event_name="api.calls")
     send(event_id="same", at=None, received_at=NOON)
@@ -211,7 +211,7 @@ def test_a_retry_without_timestamp_is_the_same_event():
     assert ledger("same").occurred_at == NOON
 
 
-def test_a_repeat_with_another_body_is_a_conflict_and_the_first_stands():
+def test_a_duplicate_with_different_content_is_a_conflict():
     make_customer(external_id="acme")
     make_feature(event_name="model.usage", field="tokens")
     send("model.usage", event_id="same", tokens=5)
@@ -235,7 +235,7 @@ def test_unique_values_of_numbers_and_text_are_compared_as_text():
     assert open_reasons(problem) == ["unusable_value"]
 
 
-def test_the_batch_is_noted_for_the_dashboards():
+def test_the_batch_is_logged_for_the_dashboards():
     make_customer(external_id="acme")
     make_feature(event_name="api.calls")
     send()

@@ -1,4 +1,4 @@
-"""What is mended counts after all; what is taken back counts no more; usage always equals the ledger."""
+"""Fixed events are counted, voided events are not, and usage always matches the ledger."""
 
 from datetime import timedelta
 from decimal import Decimal
@@ -7,11 +7,12 @@ import pytest
 from django.db import DatabaseError, connection, transaction
 
 from catalog.models import EventNameAlias, Feature
+from config.refusals import ReasonRequired
 from customers.models import Customer, CustomerAlias
 from events.fixing.fixed import replay_fixed_causes
 from events.ledger.rebuilding import Scope, compare, rebuild_usage
 from events.ledger.replaying import replay
-from events.ledger.voiding import AlreadyVoided, ReasonMissing, dismiss, void_event
+from events.ledger.voiding import AlreadyVoided, dismiss, void_event
 from events.models import Event, EventState, Problem, ProblemState, UsageBucket, UsageCheck
 from events.usage.meter import usage
 from tests.events.senders import NOON, ledger, open_reasons, process, send
@@ -33,7 +34,7 @@ def mend() -> int:
     return replay_fixed_causes(now=NOON + HOUR).events
 
 
-def test_creating_the_customer_counts_the_events_that_waited_for_it():
+def test_creating_a_customer_counts_its_earlier_events():
     calls = make_feature()
     event_id = send(customer="later")
     process()
@@ -72,7 +73,7 @@ def test_pointing_a_mapping_to_another_customer_moves_its_events():
     assert usage_equals_the_ledger()
 
 
-def test_activating_a_customer_counts_what_came_meanwhile():
+def test_activating_a_customer_counts_events_received_in_the_meantime():
     calls = make_feature()
     customer = make_customer(external_id="acme", state="archived", archived_at=NOON - HOUR)
     send(customer="acme")
@@ -84,7 +85,7 @@ def test_activating_a_customer_counts_what_came_meanwhile():
     assert usage_equals_the_ledger()
 
 
-def test_a_new_feature_counts_the_events_that_came_before_it():
+def test_a_new_feature_counts_earlier_events():
     customer = make_customer(external_id="acme")
     known = make_feature(event_name="model.usage")
     send("model.usage", tokens=5)
@@ -100,7 +101,7 @@ def test_a_new_feature_counts_the_events_that_came_before_it():
     assert usage_equals_the_ledger()
 
 
-def test_a_new_feature_counts_from_the_date_that_its_creator_chose():
+def test_a_new_feature_counts_from_its_start_date():
     customer = make_customer(external_id="acme")
     send(at=NOON)
     late = send(at=NOON + timedelta(minutes=30))
@@ -113,7 +114,7 @@ def test_a_new_feature_counts_from_the_date_that_its_creator_chose():
     assert usage_equals_the_ledger()
 
 
-def test_a_new_features_bad_events_become_its_problems():
+def test_a_new_features_invalid_events_become_its_problems():
     customer = make_customer(external_id="acme")
     calls = make_feature(event_name="model.usage")
     event_id = send("model.usage", tokens="5")
@@ -126,7 +127,7 @@ def test_a_new_features_bad_events_become_its_problems():
     assert ledger(event_id).state in (EventState.COUNTED, EventState.PARTLY)
 
 
-def test_accepting_numeric_strings_counts_those_that_were_refused():
+def test_accepting_numeric_strings_counts_earlier_events():
     customer = make_customer(external_id="acme")
     tokens = make_feature(event_name="model.usage", field="tokens")
     send("model.usage", tokens="2.5")
@@ -140,7 +141,7 @@ def test_accepting_numeric_strings_counts_those_that_were_refused():
     assert usage_equals_the_ledger()
 
 
-def test_refusing_numeric_strings_again_takes_them_back_as_problems():
+def test_refusing_numeric_strings_again_reopens_their_problems():
     customer = make_customer(external_id="acme")
     tokens = make_feature(event_name="model.usage", field="tokens", accept_numeric_strings=True)
     event_id = send("model.usage", tokens="2.5")
@@ -153,7 +154,7 @@ def test_refusing_numeric_strings_again_takes_them_back_as_problems():
     assert usage_equals_the_ledger()
 
 
-def test_changing_a_filter_moves_usage_to_where_it_belongs():
+def test_changing_a_filter_moves_usage():
     customer = make_customer(external_id="acme")
     small = make_feature(event_name="model.usage", filters={"model": ["small"]})
     send("model.usage", model="small")
@@ -168,7 +169,7 @@ def test_changing_a_filter_moves_usage_to_where_it_belongs():
     assert usage_equals_the_ledger()
 
 
-def test_activating_a_feature_counts_what_came_while_it_was_archived():
+def test_activating_a_feature_counts_events_received_while_it_was_archived():
     customer = make_customer(external_id="acme")
     calls = make_feature(state="archived", archived_at=NOON)
     event_id = send()
@@ -193,7 +194,7 @@ def test_mapping_a_wrong_event_name_counts_its_events():
     assert usage_equals_the_ledger()
 
 
-def test_nothing_mended_means_nothing_replayed():
+def test_without_changes_nothing_is_replayed():
     make_customer(external_id="acme")
     make_feature()
     send("unknown")
@@ -202,7 +203,7 @@ def test_nothing_mended_means_nothing_replayed():
     assert mend() == 0
 
 
-def test_a_replay_twice_is_a_replay_once():
+def test_replaying_twice_changes_nothing():
     customer, calls = make_customer(external_id="acme"), make_feature()
     event_id = send()
     process()
@@ -212,7 +213,7 @@ def test_a_replay_twice_is_a_replay_once():
     assert usage_equals_the_ledger()
 
 
-def test_voiding_an_event_takes_its_usage_back_and_keeps_the_row():
+def test_voiding_an_event_removes_its_usage_and_keeps_the_row():
     customer = make_customer(external_id="acme")
     tokens = make_feature(event_name="model.usage", field="tokens")
     users = make_feature(event_name="model.usage", aggregation="unique_count", field="user")
@@ -236,11 +237,11 @@ def test_voiding_needs_a_reason():
     make_feature()
     event_id = send()
     process()
-    with pytest.raises(ReasonMissing):
+    with pytest.raises(ReasonRequired):
         void_event(ledger(event_id), reason="  ", now=NOON)
 
 
-def test_voiding_the_last_event_of_an_hour_leaves_no_bucket():
+def test_voiding_the_last_event_of_an_hour_removes_the_hour():
     make_customer(external_id="acme")
     make_feature()
     event_id = send()
@@ -249,7 +250,7 @@ def test_voiding_the_last_event_of_an_hour_leaves_no_bucket():
     assert not UsageBucket.objects.exists()
 
 
-def test_a_dismissed_event_stays_uncounted_whatever_is_mended():
+def test_a_dismissed_event_stays_uncounted_after_a_fix():
     customer = make_customer(external_id="acme")
     tokens = make_feature(event_name="model.usage", field="tokens")
     event_id = send("model.usage", tokens="7")
@@ -265,7 +266,7 @@ def test_a_dismissed_event_stays_uncounted_whatever_is_mended():
     assert usage_equals_the_ledger()
 
 
-def test_a_rebuild_shows_what_differs_and_changes_nothing_until_told():
+def test_a_rebuild_changes_usage_only_with_apply():
     customer = make_customer(external_id="acme")
     calls, users = make_feature(), make_feature(aggregation="unique_count", field="user")
     send(user="a")
@@ -287,7 +288,7 @@ def test_a_rebuild_shows_what_differs_and_changes_nothing_until_told():
     assert UsageCheck.objects.filter(applied_at__isnull=False).count() == 1
 
 
-def test_a_rebuild_can_be_kept_to_a_feature_a_customer_and_hours():
+def test_a_rebuild_can_be_limited_to_a_feature_a_customer_and_hours():
     customer, calls = make_customer(external_id="acme"), make_feature()
     for hours in range(4):
         send(at=NOON + hours * HOUR)

@@ -1,4 +1,4 @@
-"""What retention removes, and what outlives it: ids, usage, and whatever is still needed."""
+"""Retention removes old events, and keeps their ids, their usage, and events that are still needed."""
 
 from datetime import timedelta
 
@@ -33,7 +33,7 @@ YEAR = (NOON - 365 * DAY, NOON + DAY)
 
 @pytest.fixture(autouse=True)
 def thirty_days(settings, monkeypatch):
-    """Events are kept for thirty days, and nobody needs them longer."""
+    """Keep events for thirty days; no app needs them longer."""
     settings.LEDGER_DAYS = 30
     monkeypatch.setattr(retention, "floors", [])
 
@@ -44,7 +44,7 @@ def acme() -> Customer:
 
 
 def send_aged(*ages: int, **event: object) -> list[str]:
-    """Send events that occurred, and arrived, so many days before noon; process them."""
+    """Send and process events that occurred and arrived this many days before noon."""
     ids = [send(at=NOON - days * DAY, received_at=NOON - days * DAY, **event) for days in ages]  # type: ignore[arg-type]
     process()
     return ids
@@ -55,10 +55,10 @@ def kept_ids() -> set[str]:
 
 
 class KilledError(Exception):
-    """Stands for the end of the process."""
+    """Simulates the end of the process."""
 
 
-def test_events_that_occurred_before_the_settings_days_go_and_their_usage_stays(acme):
+def test_old_events_are_removed_and_their_usage_is_kept(acme):
     calls = make_feature()
     _, _, young = send_aged(90, 31, 29)
     assert prune(now=NOON).events == 2
@@ -67,7 +67,7 @@ def test_events_that_occurred_before_the_settings_days_go_and_their_usage_stays(
     assert ledger_horizon() == NOON - 30 * DAY
 
 
-def test_zero_days_keep_every_event(acme, settings):
+def test_with_zero_days_every_event_is_kept(acme, settings):
     settings.LEDGER_DAYS = 0
     send_aged(3000)
     assert prune(now=NOON).events == 0
@@ -75,7 +75,7 @@ def test_zero_days_keep_every_event(acme, settings):
     assert ledger_horizon() is None
 
 
-def test_an_event_at_the_horizon_stays(acme):
+def test_an_event_at_the_horizon_is_kept(acme):
     at_horizon, before = NOON - 30 * DAY, NOON - 30 * DAY - timedelta(microseconds=1)
     stays = send(at=at_horizon, received_at=at_horizon)
     send(at=before, received_at=before)
@@ -85,7 +85,7 @@ def test_an_event_at_the_horizon_stays(acme):
 
 
 @pytest.mark.parametrize("aggregation", ["count", "sum", "max", "min", "average", "latest", "unique_count"])
-def test_usage_of_whole_hours_is_the_same_before_and_after(acme, aggregation):
+def test_usage_of_full_hours_is_the_same_before_and_after(acme, aggregation):
     feature = make_feature(
         event_name="model.usage", aggregation=aggregation, field="" if aggregation == "count" else "tokens"
     )
@@ -97,7 +97,7 @@ def test_usage_of_whole_hours_is_the_same_before_and_after(acme, aggregation):
     assert [usage(acme.pk, feature, *window) for window in windows] == before
 
 
-def test_a_repeat_of_a_removed_event_is_still_a_repeat(acme):
+def test_a_duplicate_of_a_removed_event_is_recognized(acme):
     calls = make_feature()
     [event_id] = send_aged(90)
     prune(now=NOON)
@@ -109,7 +109,7 @@ def test_a_repeat_of_a_removed_event_is_still_a_repeat(acme):
     assert not Event.objects.exists()
 
 
-def test_nothing_goes_that_a_floor_still_needs(acme, monkeypatch):
+def test_events_that_an_app_needs_are_kept(acme, monkeypatch):
     send_aged(90, 70, 50)
     needs = [lambda now: now - 80 * DAY, lambda now: None, lambda now: now - 60 * DAY]
     monkeypatch.setattr(retention, "floors", needs)
@@ -120,13 +120,13 @@ def test_nothing_goes_that_a_floor_still_needs(acme, monkeypatch):
     assert Event.objects.count() == 1
 
 
-def test_a_floor_never_keeps_less_than_the_setting(acme, monkeypatch):
+def test_events_are_never_kept_shorter_than_configured(acme, monkeypatch):
     send_aged(10)
     monkeypatch.setattr(retention, "floors", [lambda now: now])
     assert prune(now=NOON).events == 0
 
 
-def test_problems_and_voids_of_removed_events_go_with_them(acme):
+def test_problems_and_voids_are_removed_with_their_events(acme):
     make_feature()
     [unknown] = send_aged(90, event_name="unknown")
     [young] = send_aged(3, event_name="unknown")
@@ -139,7 +139,7 @@ def test_problems_and_voids_of_removed_events_go_with_them(acme):
     assert open_reasons(young) == ["unknown_event_name"]
 
 
-def test_an_event_that_came_late_counts_and_goes_once_its_arrival_is_old_too(acme):
+def test_a_late_event_is_kept_until_its_arrival_is_old_as_well(acme):
     calls = make_feature()
     send_aged(90)
     prune(now=NOON)
@@ -152,7 +152,7 @@ def test_an_event_that_came_late_counts_and_goes_once_its_arrival_is_old_too(acm
     assert usage(acme.pk, calls, *YEAR).value == 2
 
 
-def test_a_check_leaves_out_the_hours_that_events_were_removed_from(acme):
+def test_a_check_skips_hours_with_removed_events(acme):
     calls = make_feature()
     users = make_feature(aggregation="unique_count", field="user")
     send_aged(90, 5, user="a")
@@ -164,7 +164,7 @@ def test_a_check_leaves_out_the_hours_that_events_were_removed_from(acme):
     assert usage(acme.pk, users, *YEAR).value == 1
 
 
-def test_what_differs_after_the_horizon_is_still_found(acme):
+def test_differences_after_the_horizon_are_found(acme):
     send_aged(90, 5)
     make_feature()
     prune(now=NOON)
@@ -179,7 +179,7 @@ def test_a_second_call_removes_nothing_and_keeps_the_count(acme):
     assert LedgerHorizon.objects.values_list("events", flat=True).get() == 2
 
 
-def test_a_longer_setting_later_never_moves_the_horizon_back(acme, settings):
+def test_a_longer_retention_period_never_moves_the_horizon_back(acme, settings):
     send_aged(90)
     prune(now=NOON)
     settings.LEDGER_DAYS = 60
@@ -187,7 +187,7 @@ def test_a_longer_setting_later_never_moves_the_horizon_back(acme, settings):
     assert ledger_horizon() == NOON - 30 * DAY
 
 
-def test_killed_between_two_chunks_the_next_call_goes_on(acme, monkeypatch):
+def test_after_a_kill_between_chunks_the_next_call_continues(acme, monkeypatch):
     calls = make_feature()
     send_aged(90, 80, 70)
     monkeypatch.setattr(retention, "CHUNK", 1)
@@ -211,7 +211,7 @@ def test_killed_between_two_chunks_the_next_call_goes_on(acme, monkeypatch):
     assert LedgerHorizon.objects.values_list("events", flat=True).get() == 3
 
 
-def test_killed_within_a_chunk_nothing_of_it_is_lost(acme):
+def test_after_a_kill_within_a_chunk_nothing_is_lost(acme):
     [event_id] = send_aged(90, event_name="unknown")
 
     def die(execute, sql, params, many, context):
@@ -227,7 +227,7 @@ def test_killed_within_a_chunk_nothing_of_it_is_lost(acme):
     assert prune(now=NOON).events == 1
 
 
-def test_logs_are_kept_for_their_days(settings):
+def test_logs_are_kept_for_the_configured_days(settings):
     settings.LOG_DAYS = 7
     RefusedRequest.objects.all().delete()  # what a test with a server of its own left behind
     for age in (1, 8):
@@ -246,7 +246,7 @@ def test_logs_are_kept_for_their_days(settings):
     assert UsageCheck.objects.get().started_at == oldest
 
 
-def test_what_occurred_before_the_horizon_is_neither_replayed_nor_taken_back(acme):
+def test_events_before_the_horizon_are_neither_replayed_nor_voided(acme):
     calls = make_feature(event_name="old")
     send_aged(90, event_name="old")
     assert prune(now=NOON).events == 1

@@ -24,7 +24,7 @@ def minutes(count: float) -> datetime:
     return NOON + timedelta(minutes=count)
 
 
-def test_a_window_holds_its_start_and_not_its_end():
+def test_a_window_includes_its_start_and_excludes_its_end():
     customer, calls = make_customer(external_id="acme"), make_feature(event_name="api.calls")
     for at in (minutes(0), minutes(59), minutes(60)):
         send(at=at)
@@ -34,7 +34,7 @@ def test_a_window_holds_its_start_and_not_its_end():
     assert usage(customer.pk, calls, minutes(60), minutes(60)).value == 0
 
 
-def test_a_window_that_cuts_hours_reads_the_ledger_for_them():
+def test_partial_hours_are_read_from_the_ledger():
     customer, tokens = make_customer(external_id="acme"), make_feature(event_name="model.usage", field="tokens")
     for at, value in ((10, 1), (40, 10), (100, 100), (130, 1000), (170, 10000)):
         send("model.usage", at=minutes(at), tokens=value)
@@ -65,7 +65,7 @@ def test_a_weighted_sum_is_the_time_average_of_a_level():
     assert usage(customer.pk, seats, start, end).value == Decimal("19.50605")
 
 
-def test_a_cumulative_weighted_sum_begins_at_the_level_reached_before():
+def test_a_cumulative_weighted_sum_starts_at_the_previous_level():
     customer = make_customer(external_id="acme")
     seats = make_feature(event_name="seats", aggregation="weighted_sum", field="n", reset="cumulative")
     send("seats", at=NOON - timedelta(days=90), n=10)
@@ -74,7 +74,7 @@ def test_a_cumulative_weighted_sum_begins_at_the_level_reached_before():
     assert usage(customer.pk, seats, minutes(0), minutes(60)).value == 12
 
 
-def test_of_equal_times_the_later_arrival_is_the_latest():
+def test_of_events_at_the_same_time_the_later_arrival_is_the_latest():
     customer = make_customer(external_id="acme")
     level = make_feature(event_name="level", aggregation="latest", field="v")
     for at, value in ((20, 7), (10, 1), (20, 8)):
@@ -86,7 +86,7 @@ def test_of_equal_times_the_later_arrival_is_the_latest():
     assert usage(customer.pk, level, minutes(0), minutes(20)).value == 99
 
 
-def test_a_value_seen_in_many_hours_is_one_unique_value():
+def test_a_value_in_many_hours_is_one_unique_value():
     customer = make_customer(external_id="acme")
     users = make_feature(event_name="active", aggregation="unique_count", field="user")
     for at, user in ((0, "a"), (70, "a"), (130, "b"), (150, "c")):
@@ -112,7 +112,7 @@ def test_many_usages_cost_a_fixed_number_of_queries(django_assert_num_queries):
     assert [quantity.value for quantity in quantities] == [1] * 40
 
 
-def test_a_quantity_says_which_events_it_came_from():
+def test_a_quantity_identifies_its_events():
     customer, calls = make_customer(external_id="acme"), make_feature()
     for at in (0, 30, 70):
         send(at=minutes(at))
@@ -123,7 +123,7 @@ def test_a_quantity_says_which_events_it_came_from():
     assert whole.checksum == parts[0].checksum ^ parts[1].checksum ^ parts[2].checksum != 0
 
 
-def test_the_values_of_single_events_come_in_order_of_time():
+def test_event_values_are_in_order_of_time():
     customer, tokens = make_customer(external_id="acme"), make_feature(event_name="pay", field="amount")
     for at, value in ((30, 3), (10, Decimal("1.5")), (50, 9)):
         send("pay", at=minutes(at), amount=value)
@@ -165,7 +165,7 @@ sent_events = st.builds(
 
 
 class AnyOrderSplitAndLateness(TestCase):
-    """Whatever order, batches, repeats and lateness events come with, usage is what the slow model says."""
+    """Usage equals the slow model, whatever the order, batches, duplicates and delays of the events."""
 
     def setUp(self):
         self.customers = {name: make_customer(external_id=name) for name in ("acme", "beta")}
@@ -211,7 +211,7 @@ def test_incremental_usage_equals_a_recount():
     assert list(compare(Scope())) == []
 
 
-def test_days_that_are_rolled_up_follow_late_events_replays_and_voids():
+def test_rolled_up_days_include_late_events_replays_and_voids():
     customer, tokens = make_customer(external_id="acme"), make_feature(event_name="use", field="v")
     wrong = send("use", at=NOON, v=1000)
     send("use", at=NOON + timedelta(hours=20), v=1)
@@ -231,7 +231,7 @@ def test_days_that_are_rolled_up_follow_late_events_replays_and_voids():
     assert list(compare(Scope())) == []
 
 
-def test_a_day_that_is_not_the_sum_of_its_hours_is_found_and_put_right():
+def test_a_day_that_differs_from_its_hours_is_found_and_corrected():
     customer, calls = make_customer(external_id="acme"), make_feature()
     send()
     process()

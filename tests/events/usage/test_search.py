@@ -1,4 +1,4 @@
-"""Events chosen by what they carry and when they came, and what they come to."""
+"""Finding events by properties and time of arrival, and their usage."""
 
 from datetime import timedelta
 from decimal import Decimal
@@ -57,13 +57,13 @@ def test_a_condition_compares_a_property(acme, operator, value, expected):
 
 
 @pytest.mark.parametrize("sign", ["_", "%", "\\", "'", '"', "{chosen}", "%s"])
-def test_no_sign_in_a_text_is_a_wildcard(acme, sign):
+def test_there_are_no_wildcards(acme, sign):
     send(event_id="same", path=f"a{sign}b")
     send(event_id="other", path="axb")
     assert found(acme, ("path", "contains", sign)) == ["same"]
 
 
-def test_all_conditions_hold_and_dots_spell_a_path(acme):
+def test_all_conditions_must_hold_and_dots_make_a_path(acme):
     send(event_id="both", llm={"model": "small", "tokens": 7})
     send(event_id="one", llm={"model": "small", "tokens": 3})
     dotted: dict[str, Any] = {"llm.model": "small", "llm.tokens": 8}
@@ -76,7 +76,7 @@ def test_an_unknown_operator_is_refused():
         Condition("model", Operator("like"), "small")
 
 
-def test_an_event_is_left_out_by_any_object_that_it_matches_entirely(acme):
+def test_an_event_is_excluded_by_any_object_that_it_matches(acme):
     send(event_id="paris", city="paris", country="france")
     send(event_id="caen", city="caen", country="france")
     send(event_id="london", city="london", country="uk")
@@ -87,7 +87,7 @@ def test_an_event_is_left_out_by_any_object_that_it_matches_entirely(acme):
     assert found(acme, include={"country": ["france", "us"]}, exclude=unwanted) == ["paris", "new london"]
 
 
-def test_arrival_holds_its_start_and_not_its_end(acme):
+def test_the_time_of_arrival_includes_its_start_and_excludes_its_end(acme):
     for minutes in (0, 30, 60):
         send(event_id=f"{minutes}", at=NOON, received_at=NOON + timedelta(minutes=minutes))
     half, whole = NOON + timedelta(minutes=30), NOON + timedelta(minutes=60)
@@ -96,7 +96,7 @@ def test_arrival_holds_its_start_and_not_its_end(acme):
     assert found(acme, received_from=half, received_before=whole) == ["30"]
 
 
-def test_only_the_customers_own_events_of_the_window_are_found(acme):
+def test_only_the_customers_events_in_the_window_are_found(acme):
     for event_id, at in (("before", NOON - HOUR), ("first", NOON), ("end", NOON + HOUR)):
         send(event_id=event_id, at=at)
     send(event_id="other", customer="other")
@@ -120,7 +120,7 @@ def test_usage_of_a_search_counts_only_what_the_feature_counts(acme):
     assert usage_of(acme.pk, tokens, *MONTH, Search()) == usage(acme.pk, tokens, *MONTH)
 
 
-def test_groups_are_sorted_and_what_was_not_sent_comes_last(acme):
+def test_groups_are_sorted_and_missing_values_come_last(acme):
     tokens = make_feature(event_name="model.usage", field="tokens")
     for model, tier, count in (("small", 2, 1), ("large", 1, 2), ("small", 1, 4), ("small", 2, 8)):
         send("model.usage", tokens=count, model=model, tier=tier)
@@ -139,7 +139,7 @@ def test_groups_are_sorted_and_what_was_not_sent_comes_last(acme):
     ("aggregation", "expected"),
     [("max", (9, 4)), ("latest", (3, 4)), ("average", (6, 3)), ("unique_count", (2, 2)), ("min", (3, 2))],
 )
-def test_each_group_aggregates_alone(acme, aggregation, expected):
+def test_each_group_is_aggregated_separately(acme, aggregation, expected):
     feature = make_feature(event_name="level", aggregation=aggregation, field="v")
     for minute, value, region in ((0, 9, "eu"), (1, 2, "us"), (2, 3, "eu"), (3, 4, "us")):
         send("level", at=NOON + timedelta(minutes=minute), v=value, region=region)
@@ -149,7 +149,7 @@ def test_each_group_aggregates_alone(acme, aggregation, expected):
 
 
 def test_each_group_of_a_weighted_sum_has_its_own_level(acme):
-    """Of a two-hour window: eu holds 10 from before and 4 more for half of it, us 6 for a quarter."""
+    """In a two-hour window, eu has 10 from before and 4 more for half of it; us has 6 for a quarter."""
     seats = make_feature(event_name="seats", aggregation="weighted_sum", field="n", reset="cumulative")
     send("seats", at=NOON - timedelta(days=90), n=10, region="eu")
     send("seats", at=NOON + HOUR, n=4, region="eu")

@@ -1,4 +1,4 @@
-"""Usage that is counted and billed to nobody, as Home shows it."""
+"""Counted but unbilled usage, as shown on Home."""
 
 from datetime import timedelta
 from decimal import Decimal
@@ -9,7 +9,7 @@ from django.urls import reverse
 
 from events.reasons import Reason
 from events.usage.unbilled import unbilled
-from tests.admin_pages import as_viewer, queries_of
+from tests.admin_pages import as_viewer, count_queries
 from tests.events.senders import NOON, process, send
 from tests.factories import make_customer, make_feature, make_subscription, make_version
 
@@ -24,7 +24,7 @@ def nothing_kept():
 
 @pytest.fixture
 def plan():
-    """A plan that prices tokens, and no credits."""
+    """A plan that prices tokens, but not credits."""
     tokens = make_feature(name="Tokens", event_name="model.usage", field="tokens")
     make_feature(name="Credits", event_name="credit.used", field="credits")
     return make_version({"feature": tokens, "unit_amount": Decimal("0.02")})
@@ -48,7 +48,7 @@ def test_usage_without_a_subscription_and_features_outside_the_plan_are_listed(p
     ]
 
 
-def test_what_is_billed_is_not_listed(plan):
+def test_billed_usage_is_not_listed(plan):
     make_subscription(customer=make_customer(external_id="acme"), plan=plan)
     send("model.usage", tokens=5)
     process()
@@ -62,7 +62,7 @@ def test_usage_of_earlier_months_is_not_listed(plan):
     assert found() == []
 
 
-def test_above_the_cap_it_says_that_there_is_more(plan, monkeypatch):
+def test_above_the_cap_there_is_more(plan, monkeypatch):
     monkeypatch.setattr("events.usage.unbilled.MOST_PAIRS", 1)
     for name in ("acme", "globex"):
         make_customer(external_id=name)
@@ -71,7 +71,7 @@ def test_above_the_cap_it_says_that_there_is_more(plan, monkeypatch):
     assert [(one.customers, one.is_capped) for one in unbilled(now=LATER, keep=False)] == [(1, True)]
 
 
-def test_home_asks_for_it_and_every_number_leads_on(plan, staff_client, monkeypatch):
+def test_home_loads_the_list_and_every_number_is_a_link(plan, staff_client, monkeypatch):
     monkeypatch.setattr("events.admin.pages.unbilled.timezone.now", lambda: LATER)
     make_customer(external_id="acme", name="Acme")
     send("model.usage", tokens=5)
@@ -83,8 +83,8 @@ def test_home_asks_for_it_and_every_number_leads_on(plan, staff_client, monkeypa
     assert ">Acme</a>" in page
 
 
-def test_it_costs_the_same_queries_however_many(plan, staff_client, monkeypatch):
-    monkeypatch.setattr("events.usage.unbilled.KEPT_S", 0)
+def test_the_number_of_queries_is_constant(plan, staff_client, monkeypatch):
+    monkeypatch.setattr("events.usage.unbilled.CACHED_S", 0)
     monkeypatch.setattr("events.admin.pages.unbilled.timezone.now", lambda: LATER)
     panel = reverse("admin:events_unbilled")
 
@@ -95,11 +95,11 @@ def test_it_costs_the_same_queries_however_many(plan, staff_client, monkeypatch)
 
     send_of(1)
     send_of(2)
-    few = queries_of(staff_client, panel)
+    few = count_queries(staff_client, panel)
     for number in range(3, 12):
         send_of(number)
-    assert queries_of(staff_client, panel) == few
+    assert count_queries(staff_client, panel) == few
 
 
-def test_only_who_may_view_events_sees_it(plan):
+def test_viewing_requires_permission_to_view_events(plan):
     assert as_viewer("catalog").get(reverse("admin:events_unbilled")).status_code == 403

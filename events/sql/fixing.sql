@@ -1,5 +1,5 @@
--- :found_customers  External ids with open problems of an unknown or archived customer, where there is an active one now.
--- Walks the distinct ids along the index instead of reading every problem.
+-- :found_customers  External ids with problems of an unknown or archived customer that now belong to an active
+-- customer. Skips through the distinct ids of the index instead of reading every problem.
 WITH RECURSIVE waiting AS (
     (
         SELECT external_customer_id FROM events_problem
