@@ -82,7 +82,7 @@ def check_applicable(coupon: Coupon, customer: Customer, subscription: Subscript
     if coupon.redeem_by is not None and now >= coupon.redeem_by:
         raise CannotApply(f"{coupon} could be applied until {coupon.redeem_by:%Y-%m-%d %H:%M} UTC.")
     if coupon.max_redemptions is not None and coupon.applications.count() >= coupon.max_redemptions:
-        raise CannotApply(f"{coupon} has reached its limit of {coupon.max_redemptions} customers or subscriptions.")
+        raise CannotApply(f"{coupon} can't be applied again: its limit is {coupon.max_redemptions}.")
     if subscription is not None and coupon.currency not in ("", subscription.currency):
         raise CannotApply(f"{coupon} is in {coupon.currency}; the subscription is billed in {subscription.currency}.")
 

@@ -17,8 +17,8 @@ from unfold.enums import ActionVariant
 from billing.adjustments.coupons import archive_coupon, describe_duration, describe_reduction
 from billing.admin.coupon_applications import ApplicationsInline
 from billing.admin.taxes import ArchivedFilter
+from billing.kinds import CouponScope
 from billing.models import Coupon
-from billing.models.coupons import CouponScope
 from config.office.base import OfficeAdmin
 from config.office.dialogs import ReasonForm, carry_out, staff
 from config.office.links import page_of
