@@ -12,17 +12,17 @@ from billing.money import format_amount
 from config.numbers import number
 
 
-def due_items(items: Iterable[LateItem], step: NextInvoice) -> list[LateItem]:
+def due_items(items: Iterable[LateItem], invoice: NextInvoice) -> list[LateItem]:
     """Filter to the adjustments that an invoice includes: those of periods that ended by its period's start.
 
     An opening invoice includes none. A final invoice without a period of its own includes all. A draft that is
     recomputed includes what other invoices settled of its own period.
     """
-    if step.kind == InvoiceKind.OPENING:
+    if invoice.kind == InvoiceKind.OPENING:
         return []
-    if step.period.start >= step.period.end:
+    if invoice.period.start >= invoice.period.end:
         return list(items)
-    return [item for item in items if item.is_settling or item.period.end <= step.period.start]
+    return [item for item in items if item.is_settling or item.period.end <= invoice.period.start]
 
 
 def late_line(item: LateItem, currency: str, timezone: str) -> Charge:

@@ -257,11 +257,11 @@ def _compute_due(
     """
     continuing = list(batch)
     while True:
-        steps = [(progress, next_invoice(progress.subscription)) for progress in continuing]
+        next_invoices = [(progress, next_invoice(progress.subscription)) for progress in continuing]
         requests = [
-            (progress, InvoiceRequest(progress.subscription, step))
-            for progress, step in steps
-            if step is not None and _may_bill(progress, step, as_of, closed_until)
+            (progress, InvoiceRequest(progress.subscription, invoice))
+            for progress, invoice in next_invoices
+            if invoice is not None and _may_bill(progress, invoice, as_of, closed_until)
         ]
         if not requests:
             return
@@ -272,25 +272,25 @@ def _compute_due(
 
 
 def _may_bill(
-    progress: _Progress, step: NextInvoice, as_of: datetime, closed_until: Mapping[int, datetime] | None
+    progress: _Progress, invoice: NextInvoice, as_of: datetime, closed_until: Mapping[int, datetime] | None
 ) -> bool:
-    has_usage = step.kind != InvoiceKind.OPENING and step.period.start < step.period.end
+    has_usage = invoice.kind != InvoiceKind.OPENING and invoice.period.start < invoice.period.end
     if closed_until is None or not has_usage:
-        return step.due_at <= as_of
+        return invoice.due_at <= as_of
     closed = closed_until.get(progress.subscription.customer_id)
-    return step.due_at <= as_of and closed is not None and step.period.end <= closed
+    return invoice.due_at <= as_of and closed is not None and invoice.period.end <= closed
 
 
 def _collect(progress: _Progress, computed: ComputedInvoice) -> None:
     if computed.problem:
         progress.problem = computed.problem
         return
-    subscription, step = progress.subscription, computed.request.invoice
+    subscription, invoice = progress.subscription, computed.request.invoice
     # An invoice that exists although the billing state doesn't show it (its row was lost) is not made again.
-    if computed.lines and not is_issued(subscription, step):
+    if computed.lines and not is_issued(subscription, invoice):
         progress.computed.append(computed)
         record_on_subscription(computed)
-    mark_invoiced(subscription, step)
+    mark_invoiced(subscription, invoice)
 
 
 def _save(batch: Sequence[_Progress], as_of: datetime, run: BillingRun | None) -> Tally:

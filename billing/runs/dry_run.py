@@ -123,22 +123,22 @@ def findings(run: BillingRun, by_subscription: Mapping[int, ExpectedInvoices]) -
     rows = []
     for subscription_id, expected in by_subscription.items():
         for computed in expected.computed:
-            step, total = computed.request.invoice, computed.total
-            previous = totals.get(subscription_id) if step.kind in COMPARED else None
+            invoice, total = computed.request.invoice, computed.total
+            previous = totals.get(subscription_id) if invoice.kind in COMPARED else None
             rows.append(
                 RunFinding(
                     run=run,
                     subscription_id=subscription_id,
-                    kind=step.kind,
-                    period_start=step.period.start,
-                    period_end=step.period.end,
+                    kind=invoice.kind,
+                    period_start=invoice.period.start,
+                    period_end=invoice.period.end,
                     currency=computed.request.subscription.currency,
                     lines=len(computed.lines),
                     total=total,
                     change=None if previous is None else total - previous,
                 )
             )
-            if step.kind in COMPARED:
+            if invoice.kind in COMPARED:
                 totals[subscription_id] = total
     return rows
 

@@ -219,9 +219,9 @@ def _bill(subscription_id: int, now: datetime) -> Invoice | None:
     if state is None:
         return None
     subscription = load_subscriptions([subscription_id])[subscription_id]
-    step = late_invoice(subscription, now)
-    if step is None:
+    invoice = late_invoice(subscription, now)
+    if invoice is None:
         return None
     attach_conditions([subscription], lock=True)
-    [computed] = compute_invoices([InvoiceRequest(subscription, step)])
+    [computed] = compute_invoices([InvoiceRequest(subscription, invoice)])
     return issue_invoice(computed, now=now) if computed.lines else None
