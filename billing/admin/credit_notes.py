@@ -21,8 +21,8 @@ from billing.admin.payments import link
 from billing.admin.shared import NOTE_COLOURS, ReasonForm, answer, money
 from billing.explanation import page
 from billing.models import CreditNote, CreditNoteState
-from billing.settlement.credit_notes import effect_of, finalize_credit_note, void_credit_note
-from billing.settlement.payments import refund, refunded
+from billing.settlement.credit_notes import calculate_effect, finalize_credit_note, void_credit_note
+from billing.settlement.payments import record_refund, sum_refunds
 from config.office.base import OfficeAdmin, carry_out, staff
 from config.office.filters import RangeDateTimeFilter
 from config.office.permissions import WrittenBySystem
@@ -36,7 +36,7 @@ class FinalizeNoteForm(BaseDialogForm):
 
     def get_before_template_context(self, request: HttpRequest, object_id: int | str | None = None) -> dict[str, Any]:
         note = get_object_or_404(CreditNote.objects.select_related("invoice"), pk=object_id)
-        effect = effect_of(note.invoice, note.total)
+        effect = calculate_effect(note.invoice, note.total)
         effect_text = describe_effect(note.invoice, effect, note.refund_to)
         return {"description": f"{effect_text} It gets a number and can't be changed afterward."}
 
@@ -133,7 +133,7 @@ class CreditNoteAdmin(WrittenBySystem, OfficeAdmin):
         allowed = {"pdf_one"}
         if note is not None and note.state != CreditNoteState.VOID:
             allowed |= {"void_one"} | ({"finalize_one"} if note.is_draft else set())
-            if note.refund_due > refunded(note):
+            if note.refund_due > sum_refunds(note):
                 allowed.add("refund_one")
         shown = super().get_actions_detail(request, object_id)
         return [each for each in shown if each.action_name.rsplit("billing_creditnote_", 1)[-1] in allowed]
@@ -187,7 +187,7 @@ class CreditNoteAdmin(WrittenBySystem, OfficeAdmin):
         note, reason = form.subject, form.cleaned_data["reason"]
         return carry_out(
             request,
-            lambda: refund(
+            lambda: record_refund(
                 note.invoice, form.receipt(), reason=reason, credit_note=note, now=timezone.now(), by=staff(request)
             ),
             done=f"The refund of {note} is recorded.",
@@ -218,7 +218,7 @@ class CreditNoteAdmin(WrittenBySystem, OfficeAdmin):
 
 def _page(note: CreditNote) -> dict[str, Any]:
     """Collect what the credit note's page shows."""
-    back = refunded(note)
+    back = sum_refunds(note)
     return {
         "note": note,
         "title": str(note),
@@ -226,7 +226,7 @@ def _page(note: CreditNote) -> dict[str, Any]:
         "refunds": list(note.refunds.select_related("recorded_by")),
         "refunded": back,
         "to_give_back": note.refund_due - back,
-        "effect": describe_effect(note.invoice, effect_of(note.invoice, note.total), note.refund_to)
+        "effect": describe_effect(note.invoice, calculate_effect(note.invoice, note.total), note.refund_to)
         if note.is_draft
         else "",
         "state_kind": NOTE_COLOURS[CreditNoteState(note.state)],

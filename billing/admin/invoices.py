@@ -47,7 +47,7 @@ from billing.lines import charges_of
 from billing.models import CreditNoteState, Invoice, InvoiceLine, InvoiceState
 from billing.money import format_amount
 from billing.settlement import aging
-from billing.settlement.payments import to_refund
+from billing.settlement.payments import calculate_refund_due
 from billing.wording import dates
 from config.office.filters import RangeDateTimeFilter
 from config.office.permissions import WrittenBySystem
@@ -96,7 +96,7 @@ class OverdueFilter(admin.SimpleListFilter):
             return queryset.filter(held_at__isnull=False)
         bucket = value.removeprefix("age-")
         if bucket in aging.BUCKETS:
-            return queryset.filter(aging.within(bucket, timezone.now()), pk__in=Invoice.objects.to_pay())
+            return queryset.filter(aging.age_filter(bucket, timezone.now()), pk__in=Invoice.objects.to_pay())
         return queryset
 
 
@@ -356,7 +356,7 @@ def page_context(invoice: Invoice) -> dict[str, Any]:
         "paid": format_amount(invoice.amount_due, invoice.currency),
         "payments": list(invoice.payments.select_related("recorded_by")),
         "credit_notes": [(note, NOTE_COLOURS[CreditNoteState(note.state)]) for note in invoice.credit_notes.all()],
-        "give_back": to_refund(invoice),
+        "give_back": calculate_refund_due(invoice),
         "to_pay": format_amount(invoice.amount_remaining, invoice.currency),
         "state_kind": STATE_LABELS[InvoiceState(invoice.state)],
         "changes": page.history(invoice),

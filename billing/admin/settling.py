@@ -15,7 +15,7 @@ from billing.admin.forms.payments import PaymentForm
 from billing.admin.shared import ReasonForm, answer
 from billing.lifecycle import review, void
 from billing.models import Invoice, InvoiceKind, InvoiceState
-from billing.settlement.credit_notes import left_to_credit
+from billing.settlement.credit_notes import calculate_creditable_amount
 from billing.settlement.payments import record_payment
 from config.office.base import staff
 from config.refusals import Refused
@@ -36,7 +36,7 @@ def offered(invoice: Invoice) -> set[str]:
     allowed = set()
     if invoice.state == InvoiceState.FINALIZED and invoice.amount_remaining > 0:
         allowed.add("pay_one")
-    if invoice.state in (InvoiceState.FINALIZED, InvoiceState.PAID) and left_to_credit(invoice):
+    if invoice.state in (InvoiceState.FINALIZED, InvoiceState.PAID) and calculate_creditable_amount(invoice):
         allowed.add("credit_one")
     return allowed
 

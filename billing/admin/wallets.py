@@ -22,7 +22,14 @@ from billing.admin.forms.wallets import CloseForm, CustomerGrantForm, GrantForm,
 from billing.admin.shared import OptionalTab, money
 from billing.models import CreditGrant, EntryKind, Invoice, Wallet, WalletEntry, WalletState
 from billing.money import format_amount
-from billing.settlement.wallets import change_wallet, close_wallet, grant, save_new, take_back, wallet_for
+from billing.settlement import wallets
+from billing.settlement.wallets import (
+    change_wallet,
+    close_wallet,
+    get_or_open_wallet,
+    revoke_credit,
+    save_wallet,
+)
 from config.office.base import OfficeAdmin, carry_out, moment, page_of, staff
 from config.office.filters import RangeDateTimeFilter
 from config.office.permissions import NeverChanged, ReadOnlyInline
@@ -138,8 +145,8 @@ def grant_credit(customers: ModelAdmin, request: HttpRequest, form: CustomerGran
     amount, currency = form.cleaned_data["amount"], form.cleaned_data["currency"]
 
     def work() -> None:
-        wallet = wallet_for(customer, currency, by=staff(request))
-        grant(wallet, amount, by=staff(request), **form.given())
+        wallet = get_or_open_wallet(customer, currency, by=staff(request))
+        wallets.grant_credit(wallet, amount, by=staff(request), **form.given())
 
     done = f"{format_amount(amount, currency)} of credit granted to {customer}."
     return carry_out(request, work, done=done, then=page_of(customer))
@@ -214,7 +221,7 @@ class WalletAdmin(OfficeAdmin):
             given = {name: form.cleaned_data[name] for name in form.changed_data}
             change_wallet(obj, now=timezone.now(), by=staff(request), **given)
         else:
-            save_new(obj, by=staff(request))
+            save_wallet(obj, by=staff(request))
 
     def has_delete_permission(self, request: HttpRequest, obj: Wallet | None = None) -> bool:
         """Never: its ledger is kept. One that isn't wanted any more is closed."""
@@ -266,7 +273,7 @@ class WalletAdmin(OfficeAdmin):
         wallet, amount = get_object_or_404(Wallet, pk=object_id), form.cleaned_data["amount"]
         return carry_out(
             request,
-            lambda: grant(wallet, amount, by=staff(request), **form.given()),
+            lambda: wallets.grant_credit(wallet, amount, by=staff(request), **form.given()),
             done=f"{format_amount(amount, wallet.currency)} of credit granted.",
             then=page_of(wallet),
         )
@@ -282,7 +289,7 @@ class WalletAdmin(OfficeAdmin):
         of = get_object_or_404(CreditGrant, pk=answers["of"].pk, wallet=wallet)
         return carry_out(
             request,
-            lambda: take_back(
+            lambda: revoke_credit(
                 of, reason=answers["reason"], now=timezone.now(), by=staff(request), amount=answers["amount"],
                 kind=EntryKind(answers["how"]),
             ),

@@ -14,7 +14,12 @@ from billing.api.serializers.credit_notes import CreditNoteIn, CreditNoteOut, cr
 from billing.api.serializers.invoices import VoidIn
 from billing.models import CreditNote, CreditNoteState, Invoice
 from billing.refusals import CannotCredit
-from billing.settlement.credit_notes import creditable, draft_credit_note, finalize_credit_note, void_credit_note
+from billing.settlement.credit_notes import (
+    draft_credit_note,
+    finalize_credit_note,
+    list_creditable_lines,
+    void_credit_note,
+)
 from config.api.filters import Pages, apply_filters
 from config.api.openapi import listed, operation, search_body
 from config.api.views import ApiView, get_or_404, invalid, read_body
@@ -75,9 +80,9 @@ class CreditNotes(ApiView):
 
 def amounts_of(invoice: Invoice, lines: list[dict[str, Any]]) -> dict[int, Decimal]:
     """Read the amounts of a credit note by the keys of the invoice's lines; without lines, all that is left of each."""
-    charges = {each.line.public_id: each for each in creditable(invoice)}
+    charges = {each.line.public_id: each for each in list_creditable_lines(invoice)}
     if not lines:
-        return {each.line.pk: each.left for each in charges.values()}
+        return {each.line.pk: each.remaining for each in charges.values()}
     amounts: dict[int, Decimal] = {}
     for place, line in enumerate(lines):
         each = charges.get(line["invoice_line_item_id"])

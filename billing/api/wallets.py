@@ -29,8 +29,8 @@ from billing.api.serializers.wallets import (
 )
 from billing.models import CreditGrant, EntryKind, GrantKind, Wallet, WalletEntry
 from billing.money import money
-from billing.settlement.balances import balance_of
-from billing.settlement.wallets import change_wallet, close_wallet, debit, grant, open_wallet
+from billing.settlement.balances import calculate_balance
+from billing.settlement.wallets import change_wallet, close_wallet, debit_wallet, grant_credit, open_wallet
 from config.api.filters import Pages, apply_filters
 from config.api.openapi import Message, listed, operation, search_body
 from config.api.views import ApiView, get_or_404, invalid, read_body
@@ -98,7 +98,9 @@ class Wallets(ApiView):
             )
             if asked.get("initial_credits_to_load"):
                 kind, amount = GrantKind.PROMOTIONAL, asked["initial_credits_to_load"]
-                grant(wallet, amount, kind=kind, reason="Initial credit", now=now, by=None, expires_at=expires_at)
+                grant_credit(
+                    wallet, amount, kind=kind, reason="Initial credit", now=now, by=None, expires_at=expires_at
+                )
         return _shown(wallet)
 
 
@@ -135,7 +137,7 @@ class WalletBalance(ApiView):
     @operation("getWalletBalance", "A wallet's balance now", tag=TAG, answers={200: BalanceOut}, errors=(404,))
     def get(self, request: Request, wallet_id: str) -> Response:
         wallet, now = wallet_of(wallet_id), timezone.now()
-        balance = balance_of(wallet, now=now)
+        balance = calculate_balance(wallet, now=now)
         real_time = money(balance.real_time, wallet.currency)
         body = wallet_values(wallet) | {
             "real_time_balance": real_time,
@@ -164,12 +166,12 @@ class WalletTopUp(ApiView):
         shared: dict[str, Any] = {"reason": asked.get("description") or REASON, "now": now, "by": None}
         shared |= {"priority": asked.get("priority") or 0, "metadata": asked.get("metadata") or {}}
         with transaction.atomic():
-            given = grant(
+            given = grant_credit(
                 wallet, amount, kind=GRANT_REASONS[asked["transaction_reason"]], reference=reference,
                 expires_at=asked.get("expiry_date_utc"), **shared,
             )  # fmt: skip
             if bonus:
-                grant(
+                grant_credit(
                     wallet, bonus, kind=GrantKind.PROMOTIONAL, reference=f"{reference}:bonus" if reference else None,
                     expires_at=asked.get("bonus_credits_expiry_date_utc"), **shared,
                 )  # fmt: skip
@@ -192,7 +194,7 @@ class WalletDebit(ApiView):
     def post(self, request: Request, wallet_id: str) -> Response:
         wallet, asked = wallet_of(wallet_id), read_body(request, DebitIn)
         amount = asked["amount"] if asked.get("amount") is not None else asked["credits"]
-        debit(wallet, amount, reason=asked.get("description") or REASON, now=timezone.now(), by=None)
+        debit_wallet(wallet, amount, reason=asked.get("description") or REASON, now=timezone.now(), by=None)
         return _shown(wallet)
 
 

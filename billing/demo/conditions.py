@@ -10,7 +10,7 @@ from billing.adjustments.tax_rates import assign, save_rate
 from billing.demo.clients import COPPERLINE, KESTREL
 from billing.demo.story import Story, midnight
 from billing.models import Coupon, CouponDuration, GrantKind, TaxRate
-from billing.settlement.wallets import grant, wallet_for
+from billing.settlement.wallets import get_or_open_wallet, grant_credit
 from customers.models import Customer
 
 REASON = "Demo"
@@ -30,8 +30,8 @@ def make_conditions(story: Story, *, now: datetime, by: User) -> None:
             assign(rate, by=by, reason=REASON)
     _reduce(story, now=now, by=by)
     copperline = Customer.objects.get(external_id=COPPERLINE)
-    wallet = wallet_for(copperline, copperline.currency, by=by)
-    grant(
+    wallet = get_or_open_wallet(copperline, copperline.currency, by=by)
+    grant_credit(
         wallet,
         PREPAID,
         kind=GrantKind.PURCHASED,

@@ -11,7 +11,7 @@ from billing.lifecycle.void import mark_paid
 from billing.models import Invoice, InvoiceKind, InvoiceState
 from billing.models.credit_notes import CreditReason
 from billing.money import round_amount, times
-from billing.settlement.credit_notes import creditable, draft_credit_note, finalize_credit_note
+from billing.settlement.credit_notes import draft_credit_note, finalize_credit_note, list_creditable_lines
 from billing.settlement.payments import Receipt, record_payment
 
 SLOW_PAYERS = (MIRAI, QUAYSIDE)
@@ -46,9 +46,9 @@ def credit_in_part(*, now: datetime, by: User) -> None:
     invoice = _first(TINTA, InvoiceKind.FINAL)
     if invoice is None or invoice.credit_notes.exists():
         return
-    charged = [each for each in creditable(invoice) if each.left > 0]
+    charged = [each for each in list_creditable_lines(invoice) if each.remaining > 0]
     if charged:
-        half = round_amount(times(charged[-1].left, HALF), invoice.currency)
+        half = round_amount(times(charged[-1].remaining, HALF), invoice.currency)
         note = draft_credit_note(
             invoice,
             {charged[-1].line.pk: half},

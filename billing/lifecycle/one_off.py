@@ -13,7 +13,7 @@ from billing.models import Invoice, InvoiceKind, InvoiceLine, LineKind, NumberSe
 from billing.money import ZERO, exact, format_amount, known_currency, round_amount
 from billing.notifications import notify
 from billing.refusals import CannotChange
-from billing.settlement.payments import locked_invoice
+from billing.settlement.payments import lock_invoice
 from config.audit import recorded
 from config.webhooks.names import WebhookEvent
 from customers.models import Customer
@@ -110,7 +110,7 @@ def _known(customer: Customer, external_reference: str | None) -> Invoice | None
 def update_one_off(invoice: Invoice, items: Sequence[Item], *, terms: Terms, now: datetime, by: User | None) -> Invoice:
     """Write a draft's items and terms anew. Raises `CannotChange` unless it is a one-off draft."""
     with transaction.atomic():
-        locked = locked_invoice(invoice)
+        locked = lock_invoice(invoice)
         if locked.kind != InvoiceKind.ONE_OFF:
             raise CannotChange("A subscription's invoice is computed: recompute it instead.")
         if not locked.is_draft:
@@ -149,7 +149,7 @@ def amend(
     Raises `CannotChange`.
     """
     with transaction.atomic():
-        locked = locked_invoice(invoice)
+        locked = lock_invoice(invoice)
         state = locked.get_state_display().lower()
         if not locked.is_draft and (due_at is not None or memo is not None):
             raise CannotChange(f"{locked} is {state}: of its fields only the metadata changes.")

@@ -14,7 +14,7 @@ from django.db.models.functions import Abs, Coalesce
 from billing.lifecycle.finalize import finalize
 from billing.models import Invoice, InvoiceState
 from billing.refusals import CannotChange, ReasonMissing
-from billing.settlement.payments import locked_invoice
+from billing.settlement.payments import lock_invoice
 from config.audit import recorded
 from config.refusals import Refused
 
@@ -75,7 +75,7 @@ def hold(invoice: Invoice, *, reason: str, now: datetime, by: User | None) -> In
     if not reason.strip():
         raise ReasonMissing("Say why the draft is held back.")
     with transaction.atomic():
-        locked = locked_invoice(invoice)
+        locked = lock_invoice(invoice)
         if not locked.is_draft:
             raise CannotChange(f"{locked} is {locked.get_state_display().lower()}: only a draft is held back.")
         locked.held_at, locked.held_by, locked.hold_reason = locked.held_at or now, by, reason.strip()
@@ -85,7 +85,7 @@ def hold(invoice: Invoice, *, reason: str, now: datetime, by: User | None) -> In
 def release(invoice: Invoice, *, now: datetime, by: User | None) -> Invoice:
     """Let a draft that was held back be finalized again, by itself too. Not held back: returned as it is."""
     with transaction.atomic():
-        locked = locked_invoice(invoice)
+        locked = lock_invoice(invoice)
         if locked.held_at is None:
             return locked
         locked.held_at, locked.held_by, locked.hold_reason = None, None, ""

@@ -28,8 +28,8 @@ from billing.models import (
 )
 from billing.notifications import notify
 from billing.refusals import CannotChange, Corrected, MoneyAttached, ReasonMissing
-from billing.settlement.payments import pay_the_rest
-from billing.settlement.wallets import return_credits
+from billing.settlement.invoice_credit import return_credits
+from billing.settlement.payments import pay_remaining_amount
 from config.audit import recorded
 from config.webhooks.names import WebhookEvent
 
@@ -128,4 +128,4 @@ def delete_draft(invoice: Invoice) -> None:
 
 def mark_paid(invoice: Invoice, *, now: datetime, by: User | None = None) -> Invoice:
     """Record a payment of all that is left on a finalized invoice. Paid already: returned as it is, else refused."""
-    return pay_the_rest(invoice, now=now, by=by)
+    return pay_remaining_amount(invoice, now=now, by=by)

@@ -13,7 +13,7 @@ from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget, U
 
 from billing.models import CreditNote, Invoice, PaymentMethod
 from billing.money import currency_places, format_amount
-from billing.settlement.payments import Receipt, refunded, to_refund
+from billing.settlement.payments import Receipt, calculate_refund_due, sum_refunds
 from customers.admin.forms import DayInput
 
 METHODS = [choice for choice in PaymentMethod.choices if choice[0] != PaymentMethod.WALLET]
@@ -109,7 +109,7 @@ class RefundForm(MoneyForm):
 
     def most(self) -> Decimal:
         note = self.subject
-        left: Decimal = min(note.refund_due - refunded(note), to_refund(note.invoice))
+        left: Decimal = min(note.refund_due - sum_refunds(note), calculate_refund_due(note.invoice))
         return max(left, Decimal(0))
 
     def said(self) -> str:

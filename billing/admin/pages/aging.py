@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from billing.models import Invoice
 from billing.money import format_amount
-from billing.settlement.aging import BUCKETS, TITLES, AgingRow, by_customer, row_of, totals
+from billing.settlement.aging import BUCKETS, TITLES, AgingRow, read_row, sum_by_currency, sum_by_customer
 from config.office.files import MOST_ROWS, table_file
 
 if TYPE_CHECKING:
@@ -37,11 +37,11 @@ def aging_page(page: "InvoiceAdmin", request: HttpRequest) -> HttpResponseBase:
     if not page.has_view_permission(request):
         raise PermissionDenied
     now = timezone.now()
-    found = by_customer(now)
+    found = sum_by_customer(now)
     if currency := request.GET.get("currency", ""):
         found = found.filter(currency=currency)
     if request.GET.get("format") in ("csv", "xlsx"):
-        table = (_cells(row_of(each)) for each in found[:MOST_ROWS])
+        table = (_cells(read_row(each)) for each in found[:MOST_ROWS])
         return table_file(HEADINGS, table, name="receivables-by-age", file_format=request.GET["format"])
     paginator = Paginator(found, PER_PAGE)
     chosen = paginator.get_page(request.GET.get("page"))
@@ -51,8 +51,8 @@ def aging_page(page: "InvoiceAdmin", request: HttpRequest) -> HttpResponseBase:
         "title": "Receivables by age",
         "as_of": now,
         "titles": list(TITLES.values()),
-        "rows": [_shown(row_of(each)) for each in chosen],
-        "totals": [_total(code, ages) for code, ages in totals(now).items() if currency in ("", code)],
+        "rows": [_shown(read_row(each)) for each in chosen],
+        "totals": [_total(code, ages) for code, ages in sum_by_currency(now).items() if currency in ("", code)],
         "refunds_due": Invoice.objects.to_refund().count(),
         "page_obj": chosen,
         "currency": currency,

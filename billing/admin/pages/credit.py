@@ -20,16 +20,16 @@ from billing.admin.forms.payments import amount_text
 from billing.models import CreditReason, Invoice, NumberSeries, RefundTo, SeriesUse
 from billing.money import format_amount
 from billing.settlement.credit_notes import (
-    Creditable,
-    Effect,
-    credit_lines,
-    creditable,
+    CreditableLine,
+    CreditEffect,
+    build_credit_lines,
+    calculate_creditable_amount,
+    calculate_effect,
+    check_total,
     draft_credit_note,
-    effect_of,
     finalize_credit_note,
-    left_to_credit,
-    refuse_over_total,
-    totals_of,
+    list_creditable_lines,
+    sum_credit_lines,
 )
 from config.office.base import staff
 from config.refusals import Refused
@@ -62,7 +62,7 @@ class CreditForm(forms.Form):
     )
     token = forms.CharField(max_length=64, required=False, widget=forms.HiddenInput)
 
-    def __init__(self, charges: Sequence[Creditable], currency: str, data: Any = None) -> None:
+    def __init__(self, charges: Sequence[CreditableLine], currency: str, data: Any = None) -> None:
         super().__init__(data, initial={"token": secrets.token_hex(16)})
         self.charges = charges
         self.fields["memo"].widget.attrs["rows"] = 2
@@ -71,7 +71,7 @@ class CreditForm(forms.Form):
                 required=False,
                 max_digits=24,
                 decimal_places=4,
-                initial=amount_text(each.left, currency),
+                initial=amount_text(each.remaining, currency),
                 widget=UnfoldAdminTextInputWidget(
                     attrs={
                         "inputmode": "decimal",
@@ -81,7 +81,7 @@ class CreditForm(forms.Form):
                 ),
             )
 
-    def rows(self) -> list[tuple[Creditable, Any]]:
+    def rows(self) -> list[tuple[CreditableLine, Any]]:
         """Pair each line with its field."""
         return [(each, self[f"line-{each.line.pk}"]) for each in self.charges]
 
@@ -123,7 +123,7 @@ def credit_page(page: "InvoiceAdmin", request: HttpRequest, invoice_id: int) -> 
         "invoice": invoice,
         "form": form,
         "problem": problem,
-        "remaining_amount": left_to_credit(invoice),
+        "remaining_amount": calculate_creditable_amount(invoice),
         "may_finalize": request.user.has_perm("billing.change_creditnote"),
         "has_tax": any(each.charged.tax for each in charges),
     }
@@ -138,9 +138,9 @@ def credit_effect(request: HttpRequest, invoice_id: int) -> HttpResponse:
     context: dict[str, Any] = {"invoice": invoice, "problem": wrong[0] if wrong else ""}
     if not wrong:
         try:
-            totals = totals_of(credit_lines(invoice, form.amounts()))
-            refuse_over_total(invoice, totals["total"])
-            effect = effect_of(invoice, totals["total"])
+            totals = sum_credit_lines(build_credit_lines(invoice, form.amounts()))
+            check_total(invoice, totals["total"])
+            effect = calculate_effect(invoice, totals["total"])
             context |= {
                 "totals": totals,
                 "effect_text": describe_effect(invoice, effect, form.cleaned_data.get("refund_to", "")),
@@ -150,27 +150,27 @@ def credit_effect(request: HttpRequest, invoice_id: int) -> HttpResponse:
     return render(request, "admin/billing/creditnote/effect.html", context)
 
 
-def describe_effect(invoice: Invoice, effect: Effect, refund_to: str) -> str:
+def describe_effect(invoice: Invoice, effect: CreditEffect, refund_to: str) -> str:
     """Say in money what a credit note does to its invoice."""
     currency = invoice.currency
     parts = []
-    if effect.adjusts:
-        left = format_amount(effect.left, currency)
+    if effect.reduction:
+        left = format_amount(effect.remaining, currency)
         parts.append(
-            f"Takes {format_amount(effect.adjusts, currency)} off what is to be paid of {invoice}: {left} is left."
+            f"Takes {format_amount(effect.reduction, currency)} off what is to be paid of {invoice}: {left} is left."
         )
-    if effect.refund:
-        amount = format_amount(effect.refund, currency)
+    if effect.refund_due:
+        amount = format_amount(effect.refund_due, currency)
         where = "becomes prepaid credit" if refund_to == RefundTo.WALLET else "is to be paid back"
         parts.append(f"{amount} was paid already and {where}.")
     return " ".join(parts)
 
 
-def _asked(request: HttpRequest, invoice_id: int) -> tuple[Invoice, list[Creditable], CreditForm]:
+def _asked(request: HttpRequest, invoice_id: int) -> tuple[Invoice, list[CreditableLine], CreditForm]:
     if not request.user.has_perm("billing.add_creditnote"):
         raise PermissionDenied
     invoice = get_object_or_404(Invoice.objects.select_related("customer"), pk=invoice_id)
-    charges = [each for each in creditable(invoice) if each.charged.amount > 0]
+    charges = [each for each in list_creditable_lines(invoice) if each.charged.amount > 0]
     return invoice, charges, CreditForm(charges, invoice.currency, request.POST if request.method == "POST" else None)
 
 

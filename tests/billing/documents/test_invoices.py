@@ -19,7 +19,7 @@ from billing.lifecycle.void import mark_paid, reissue, void
 from billing.models import CompanyProfile, Invoice, InvoiceLine
 from billing.settlement.credit_notes import draft_credit_note, finalize_credit_note, void_credit_note
 from billing.settlement.payments import Receipt, record_payment
-from billing.settlement.wallets import grant, wallet_for
+from billing.settlement.wallets import get_or_open_wallet, grant_credit
 from customers.models import Customer
 from tests.billing.adjusting import make_tax
 from tests.billing.invoices import later, make_finalized
@@ -161,7 +161,14 @@ def test_a_paid_invoice_shows_the_payment_and_that_nothing_is_due(company, make_
 
 def test_what_settled_it_is_listed(company):
     customer = make_customer()
-    grant(wallet_for(customer, "USD", by=None), D(5), kind="purchased", reason="Prepaid", now=utc(2026, 8, 5), by=None)
+    grant_credit(
+        get_or_open_wallet(customer, "USD", by=None),
+        D(5),
+        kind="purchased",
+        reason="Prepaid",
+        now=utc(2026, 8, 5),
+        by=None,
+    )
     invoice = make_finalized("100", customer=customer)
     note = draft_credit_note(invoice, {invoice.lines.get().pk: D(20)}, reason="billing_error", by=None)
     finalize_credit_note(note, now=later(), by=None)

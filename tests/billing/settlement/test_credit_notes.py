@@ -8,13 +8,20 @@ from billing.lifecycle.void import mark_paid, void
 from billing.models import CreditNote, NumberSeries, Wallet
 from billing.refusals import CannotCredit, CannotPay, ReasonMissing
 from billing.settlement.credit_notes import (
-    creditable,
+    calculate_creditable_amount,
     draft_credit_note,
     finalize_credit_note,
-    left_to_credit,
+    list_creditable_lines,
     void_credit_note,
 )
-from billing.settlement.payments import Receipt, record_payment, refund, refunded, reverse_payment, to_refund
+from billing.settlement.payments import (
+    Receipt,
+    calculate_refund_due,
+    record_payment,
+    record_refund,
+    reverse_payment,
+    sum_refunds,
+)
 from billing.settlement.wallets import CreditSpent
 from tests.billing.invoices import at_once, later, make_draft, make_finalized
 from tests.billing.world import D
@@ -41,7 +48,7 @@ def fresh(row):
 
 def pay_back(note, amount, **given):
     receipt = Receipt(D(amount), NOW.date(), **given)
-    return refund(note.invoice, receipt, reason=f"Refund of {note}", credit_note=note, now=NOW, by=None)
+    return record_refund(note.invoice, receipt, reason=f"Refund of {note}", credit_note=note, now=NOW, by=None)
 
 
 def test_a_credit_note_lowers_what_is_due_of_an_unpaid_invoice():
@@ -59,8 +66,8 @@ def test_a_draft_changes_nothing_of_the_invoice_but_holds_what_it_credits():
     invoice = make_finalized("60", "40")
     draft(invoice, "25")
     assert (fresh(invoice).amount_credited, invoice.amount_remaining) == (D(0), D(100))
-    assert [each.left for each in creditable(invoice)] == [D(35), D(40)]
-    assert left_to_credit(invoice) == D(75)
+    assert [line.remaining for line in list_creditable_lines(invoice)] == [D(35), D(40)]
+    assert calculate_creditable_amount(invoice) == D(75)
 
 
 def test_crediting_all_of_an_unpaid_invoice_settles_it():
@@ -73,9 +80,9 @@ def test_a_credit_note_on_a_paid_invoice_is_to_be_given_back_and_then_is():
     invoice = make_finalized("100")
     mark_paid(invoice, now=NOW)
     note = credit(invoice, "30")
-    assert (note.refund_due, fresh(invoice).state, to_refund(invoice)) == (D(30), "paid", D(30))
+    assert (note.refund_due, fresh(invoice).state, calculate_refund_due(invoice)) == (D(30), "paid", D(30))
     pay_back(note, "12.50", reference="wire 9")
-    assert (refunded(note), to_refund(fresh(invoice))) == (D("12.50"), D("17.50"))
+    assert (sum_refunds(note), calculate_refund_due(fresh(invoice))) == (D("12.50"), D("17.50"))
     with pytest.raises(
         CannotPay, match=r"\$17\.51 is more than the \$17\.50 that is owed to the customer by CN-000001"
     ):
@@ -89,7 +96,7 @@ def test_of_a_part_paid_invoice_a_credit_note_takes_off_what_is_left_and_gives_b
     record_payment(invoice, Receipt(D(60), NOW.date()), now=NOW, by=None)
     note = credit(invoice, "50")
     # $40 was left to pay: that is gone, and $10 goes back
-    assert (note.refund_due, fresh(invoice).state, to_refund(invoice)) == (D(10), "paid", D(10))
+    assert (note.refund_due, fresh(invoice).state, calculate_refund_due(invoice)) == (D(10), "paid", D(10))
 
 
 def test_a_bounced_payment_leaves_due_what_was_charged_less_credit_plus_what_was_given_back():
@@ -179,7 +186,7 @@ def test_a_void_credit_note_keeps_its_number_and_its_invoice_is_due_again():
     gone = void_credit_note(note, reason="Was right after all", now=NOW, by=None)
     assert (gone.state, gone.number) == ("void", "CN-000001")
     assert (fresh(invoice).state, invoice.amount_remaining, invoice.paid_at) == ("finalized", D(100), None)
-    assert [each.left for each in creditable(invoice)] == [D(100)]
+    assert [line.remaining for line in list_creditable_lines(invoice)] == [D(100)]
     with pytest.raises(CannotCredit, match="is void"):
         finalize_credit_note(note, now=NOW, by=None)
 
@@ -187,7 +194,7 @@ def test_a_void_credit_note_keeps_its_number_and_its_invoice_is_due_again():
 def test_a_draft_that_is_void_never_had_a_number():
     invoice = make_finalized("100")
     gone = void_credit_note(draft(invoice, "100"), reason="Not agreed", now=NOW, by=None)
-    assert (gone.state, gone.number, left_to_credit(invoice)) == ("void", None, D(100))
+    assert (gone.state, gone.number, calculate_creditable_amount(invoice)) == ("void", None, D(100))
 
 
 def test_a_credit_note_isnt_void_while_its_refund_is_out():
@@ -257,7 +264,7 @@ def test_a_credit_note_on_a_paid_invoice_gives_its_tax_back_too():
     note = credit(invoice, "20")
     assert (note.tax_total, note.total, note.refund_due) == (D("1.65"), D("21.65"), D("21.65"))
     rest = credit(invoice, "30")
-    assert (rest.tax_total, rest.total, to_refund(fresh(invoice))) == (D("2.48"), D("32.48"), D("54.13"))
+    assert (rest.tax_total, rest.total, calculate_refund_due(fresh(invoice))) == (D("2.48"), D("32.48"), D("54.13"))
 
 
 def test_tax_inside_a_price_is_credited_with_it():
@@ -273,11 +280,11 @@ def test_what_is_owed_back_becomes_prepaid_credit_if_the_credit_note_says_so():
     mark_paid(invoice, now=NOW)
     note = credit(invoice, "30", refund_to="wallet")
     wallet = Wallet.objects.get(customer=invoice.customer)
-    assert (wallet.balance, refunded(note), to_refund(fresh(invoice))) == (D(30), D(30), D(0))
+    assert (wallet.balance, sum_refunds(note), calculate_refund_due(fresh(invoice))) == (D(30), D(30), D(0))
     row = note.refunds.get()
     assert (row.method, row.amount, row.reason) == ("wallet", D(-30), "Credit note CN-000001")
     reverse_payment(row, reason="Paid by wire instead", now=NOW, by=None)
-    assert (fresh(wallet).balance, to_refund(fresh(invoice))) == (D(0), D(30))
+    assert (fresh(wallet).balance, calculate_refund_due(fresh(invoice))) == (D(0), D(30))
 
 
 def test_credit_that_was_used_isnt_taken_back():

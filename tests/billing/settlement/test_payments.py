@@ -8,7 +8,7 @@ from billing.lifecycle.finalize import MoneyAttached
 from billing.lifecycle.void import mark_paid, void
 from billing.models import Invoice, Payment
 from billing.refusals import CannotPay, ReasonMissing
-from billing.settlement.payments import Receipt, record_payment, refund, reverse_payment, to_refund
+from billing.settlement.payments import Receipt, calculate_refund_due, record_payment, record_refund, reverse_payment
 from tests.billing.invoices import at_once, later, make_draft, make_finalized
 from tests.billing.world import D
 from tests.factories import make_user
@@ -147,12 +147,12 @@ def test_an_invoice_below_zero_of_before_there_was_credit_is_settled_by_giving_i
     invoice = make_draft("-30")
     # Finalized today it becomes prepaid credit at once; older ones stayed open.
     Invoice.objects.filter(pk=invoice.pk).update(state="finalized", number="INV-0", finalized_at=NOW)
-    assert to_refund(fresh(invoice)) == D(30)
+    assert calculate_refund_due(fresh(invoice)) == D(30)
     with pytest.raises(CannotPay, match=r"\$30\.00 of INV-0 is owed to the customer"):
         pay(invoice, "30")
     with pytest.raises(CannotPay, match=r"\$30\.01 is more than the \$30\.00 that is owed"):
-        refund(invoice, Receipt(D("30.01"), NOW.date()), reason="Final credit", now=NOW, by=None)
-    row = refund(invoice, Receipt(D(30), NOW.date()), reason="Final credit", now=NOW, by=None)
+        record_refund(invoice, Receipt(D("30.01"), NOW.date()), reason="Final credit", now=NOW, by=None)
+    row = record_refund(invoice, Receipt(D(30), NOW.date()), reason="Final credit", now=NOW, by=None)
     assert (row.amount, fresh(invoice).state, invoice.amount_remaining) == (D(-30), "paid", 0)
 
 
@@ -160,7 +160,7 @@ def test_nothing_is_given_back_of_an_invoice_that_is_just_paid():
     invoice = make_finalized("100")
     pay(invoice, "100")
     with pytest.raises(CannotPay, match=r"\$1\.00 is more than the \$0\.00 that is owed to the customer"):
-        refund(invoice, Receipt(D(1), NOW.date()), reason="Goodwill", now=NOW, by=None)
+        record_refund(invoice, Receipt(D(1), NOW.date()), reason="Goodwill", now=NOW, by=None)
 
 
 @pytest.mark.parametrize(

@@ -18,12 +18,12 @@ from billing.settlement.wallets import (
     NoReason,
     WalletClosed,
     close_wallet,
-    debit,
+    debit_wallet,
     expire_credits,
-    grant,
+    get_or_open_wallet,
+    grant_credit,
     open_wallet,
-    take_back,
-    wallet_for,
+    revoke_credit,
 )
 from billing.tasks import expire_credits as expire_task
 from customers.subscriptions import cancel
@@ -108,7 +108,7 @@ def test_wallets_of_lower_priority_are_used_first_and_other_currencies_not(custo
         for name, currency, priority in (("Reserve", "USD", 5), ("First", "USD", 1), ("Euros", "EUR", 0))
     ]
     for wallet in wallets:
-        grant(wallet, D(10), kind="purchased", reason="Paid", now=START, by=None)
+        grant_credit(wallet, D(10), kind="purchased", reason="Paid", now=START, by=None)
     finalize(invoice_of(customer, 15), now=START)
     assert dict(Wallet.objects.values_list("name", "balance")) == {"Reserve": 5, "First": 0, "Euros": 10}
 
@@ -179,7 +179,7 @@ def test_an_invoice_whose_credit_is_used_is_reissued_once_what_used_it_is_void(s
 
 
 def test_what_was_taken_out_of_the_wallet_by_hand_is_named_and_leaves_a_one_off_invoice(spent):
-    debit(Wallet.objects.get(), D(8), reason="Paid back by bank", now=END, by=None)
+    debit_wallet(Wallet.objects.get(), D(8), reason="Paid back by bank", now=END, by=None)
     says = (
         "$13.00 of the $20.00 of prepaid credit that INV-000002 gave is used: $5.00 paid INV-000003, $8.00 taken out "
         "of the wallet (Paid back by bank). Let INV-000002 stand and put the difference on a one-off invoice."
@@ -220,11 +220,11 @@ def test_expired_credit_is_not_used_and_is_written_off_once(customer):
 def test_credit_is_taken_back_with_a_reason_and_only_what_is_left(customer):
     given = make_credit(customer, 50)
     with pytest.raises(NoReason):
-        take_back(given, reason=" ", now=END, by=None)
+        revoke_credit(given, reason=" ", now=END, by=None)
     with pytest.raises(CreditSpent, match=r"Only \$50.00 of it is left"):
-        take_back(given, reason="Fraud", now=END, by=None, amount=D(51))
-    assert take_back(given, reason="Fraud", now=END, by=None, amount=D(20)).remaining == 30
-    assert [take_back(given, reason="Fraud", now=END, by=None).remaining for _ in range(2)] == [0, 0]
+        revoke_credit(given, reason="Fraud", now=END, by=None, amount=D(51))
+    assert revoke_credit(given, reason="Fraud", now=END, by=None, amount=D(20)).remaining == 30
+    assert [revoke_credit(given, reason="Fraud", now=END, by=None).remaining for _ in range(2)] == [0, 0]
     assert (balance(), len(ledger())) == (0, 3)
 
 
@@ -254,8 +254,8 @@ def test_a_closed_wallet_is_empty_and_takes_nothing_more(customer):
     assert (wallet.state, wallet.balance, ledger()[-1]) == ("closed", 0, ("taken_back", -50, 0))
     assert close_wallet(wallet, reason="Again", now=END, by=None).closed_at == END
     with pytest.raises(WalletClosed):
-        grant(wallet, D(1), kind="purchased", reason="Paid", now=END, by=None)
-    assert wallet_for(customer, "USD", by=None) != wallet
+        grant_credit(wallet, D(1), kind="purchased", reason="Paid", now=END, by=None)
+    assert get_or_open_wallet(customer, "USD", by=None) != wallet
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from billing.lifecycle.finalize import finalize
 from billing.lifecycle.void import void
 from billing.settlement.credit_notes import draft_credit_note, finalize_credit_note, void_credit_note
 from billing.settlement.payments import Receipt, record_payment, reverse_payment
-from billing.settlement.wallets import grant, wallet_for
+from billing.settlement.wallets import get_or_open_wallet, grant_credit
 from billing.statements import statement as statements
 from billing.statements.presenting import statement_pdf, table_rows
 from billing.statements.statement import StatementTooLong, statement
@@ -109,8 +109,8 @@ def test_a_voided_credit_note_is_owed_again(acme):
 
 
 def test_prepaid_credit_has_an_account_of_its_own(acme):
-    wallet = wallet_for(acme, "USD", by=None)
-    grant(wallet, D(25), kind="purchased", reason="Prepaid", now=utc(2026, 8, 5), by=None)
+    wallet = get_or_open_wallet(acme, "USD", by=None)
+    grant_credit(wallet, D(25), kind="purchased", reason="Prepaid", now=utc(2026, 8, 5), by=None)
     charge(acme, "40", utc(2026, 9, 2, 12))
     (usd,) = statement(acme, *SEPTEMBER).currencies
     assert (usd.credit.opening, usd.credit.closing) == (D(25), D(0))
