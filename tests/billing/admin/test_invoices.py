@@ -220,7 +220,7 @@ def test_a_refusal_is_said_on_the_page(staff_client, make_invoiced):
     [invoice] = make_invoiced()
     finalize(invoice, now=END)
     void(invoice, reason="Wrong", by=None, now=END)
-    assert "only a finalized invoice is paid" in press(staff_client, invoice, "pay_one", **RECEIVED)
+    assert "Only finalized invoices can be paid" in press(staff_client, invoice, "pay_one", **RECEIVED)
 
 
 def test_recompute_and_paid(staff_client, make_invoiced, calls):

@@ -60,7 +60,7 @@ def test_the_payment_dialog_offers_the_rest_and_a_second_click_records_nothing(s
 def test_more_than_is_left_is_said_on_the_page(staff_client):
     invoice = make_finalized("100")
     press(staff_client, invoice, "pay_one", amount="100.01", **RECEIVED)
-    assert "$100.01 is more than the $100.00 that is left to pay" in shown(staff_client, invoice.get_absolute_url())
+    assert "$100.01 is more than the $100.00 due on" in shown(staff_client, invoice.get_absolute_url())
     assert not Payment.objects.exists()
 
 
@@ -118,7 +118,7 @@ def test_a_refund_is_recorded_on_the_credit_note_and_the_note_voided_only_after_
     press(staff_client, note, "refund_one", amount="30", reason="Wire of today", **RECEIVED)
     assert note.refunds.get().amount == D(-30)
     press(staff_client, note, "void_one", reason="Wrong")
-    assert "was given back. Reverse that refund first" in shown(staff_client, note.get_absolute_url())
+    assert "was refunded. Reverse that refund first" in shown(staff_client, note.get_absolute_url())
 
 
 def one_off(customer, *rows, **given):
