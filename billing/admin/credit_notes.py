@@ -230,5 +230,5 @@ def _page(note: CreditNote) -> dict[str, Any]:
         if note.is_draft
         else "",
         "state_kind": NOTE_COLOURS[CreditNoteState(note.state)],
-        "note_changes": page.history_of(note, note.currency),
+        "note_changes": page.list_history(note),
     }

@@ -9,7 +9,7 @@ from billing.documents import credit_notes
 from billing.documents.answers import file_response, pdf_response, site_url
 from billing.documents.archive import MOST_DOCUMENTS, zipped
 from billing.documents.invoices import RELATED
-from billing.explanation.line_events import TooManyEvents, table_of
+from billing.explanation.line_events import TooManyEvents, build_event_table
 from billing.explanation.proof import NotUsage
 from billing.models import CreditNote, Invoice, InvoiceLine
 from config.office.files import table_file
@@ -41,7 +41,7 @@ def many_pdfs(request: HttpRequest, chosen: QuerySet[Invoice]) -> HttpResponseBa
 def line_events(line: InvoiceLine) -> HttpResponseBase:
     """Answer the events behind a usage line as CSV, or its distinct values; 404 for a line that counts none."""
     try:
-        headings, rows = table_of(line)
+        headings, rows = build_event_table(line)
     except (NotUsage, TooManyEvents) as refused:
         raise Http404(str(refused)) from refused
     return table_file(

@@ -40,8 +40,8 @@ from billing.admin.settling import SettlingActions
 from billing.admin.shared import NOTE_COLOURS, STATE_LABELS, VoidForm, money
 from billing.explanation import page
 from billing.explanation.proof import NotUsage, prove
-from billing.explanation.text import timezone_of
-from billing.explanation.totals import steps_of
+from billing.explanation.text import get_timezone
+from billing.explanation.totals import list_total_rows
 from billing.lifecycle import finalize, recompute, void
 from billing.lines import charges_of
 from billing.models import CreditNoteState, Invoice, InvoiceLine, InvoiceState
@@ -339,7 +339,7 @@ def period_text(invoice: Invoice) -> str:
     """Write an invoice's period in its own time zone."""
     if invoice.period_start is None or invoice.period_end is None:
         return "—"
-    return dates(Period(invoice.period_start, invoice.period_end), timezone_of(invoice))
+    return dates(Period(invoice.period_start, invoice.period_end), get_timezone(invoice))
 
 
 def page_context(invoice: Invoice) -> dict[str, Any]:
@@ -351,16 +351,16 @@ def page_context(invoice: Invoice) -> dict[str, Any]:
         "invoice": invoice,
         "title": str(invoice),
         "period": period_text(invoice),
-        "groups": page.groups(charges_of(lines)[0], invoice.currency),
-        "steps": steps_of(invoice, lines, _credits_url(invoice)),
+        "groups": page.group_lines(charges_of(lines)[0], invoice.currency),
+        "steps": list_total_rows(invoice, lines, _credits_url(invoice)),
         "paid": format_amount(invoice.amount_due, invoice.currency),
         "payments": list(invoice.payments.select_related("recorded_by")),
         "credit_notes": [(note, NOTE_COLOURS[CreditNoteState(note.state)]) for note in invoice.credit_notes.all()],
         "give_back": calculate_refund_due(invoice),
         "to_pay": format_amount(invoice.amount_remaining, invoice.currency),
         "state_kind": STATE_LABELS[InvoiceState(invoice.state)],
-        "changes": page.history(invoice),
-        "written_by": page.written_by(invoice),
+        "changes": page.list_history(invoice),
+        "written_by": page.find_author(invoice),
         "corrected_by": corrections_of(invoice),
         "replaced_by": Invoice.objects.filter(replaces=invoice).first(),
         "upcoming_url": reverse("admin:billing_subscription_upcoming", args=[invoice.subscription_id])

@@ -20,7 +20,7 @@ from rest_framework.views import APIView
 from billing.api.invoices import TAG
 from billing.documents.answers import pdf_response
 from billing.documents.invoices import RELATED
-from billing.explanation.line_events import events_of
+from billing.explanation.line_events import list_events
 from billing.models import Invoice, InvoiceLine
 from config.api.fields import plain
 from config.api.openapi import operation
@@ -123,7 +123,7 @@ class LineEvents(ApiView):
         asked = read_query(request, LineEventsQuery)
         lines = InvoiceLine.objects.select_related("invoice", "feature").filter(invoice__public_id=invoice_id)
         line, size = get_or_404(lines, "invoice line", public_id=line_id), asked["page_size"]
-        page = list(events_of(line, most=size + 1, after=_place(asked["iter_last_key"])))
+        page = list(list_events(line, most=size + 1, after=_place(asked["iter_last_key"])))
         items = [
             {
                 "id": event.event_id,

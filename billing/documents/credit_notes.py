@@ -4,7 +4,7 @@ from decimal import Decimal
 
 from billing.documents.content import Document, document, row, table, total
 from billing.documents.rendering import render
-from billing.explanation.text import timezone_of
+from billing.explanation.text import get_timezone
 from billing.lifecycle.finalize import billed_to
 from billing.models import CreditNote, CreditNoteState, RefundTo
 from billing.models.company import seller
@@ -52,7 +52,7 @@ def credit_note_document(note: CreditNote, *, site_url: str = "") -> Document:
 
 
 def _facts(note: CreditNote) -> list[tuple[str, str]]:
-    zone = timezone_of(note.invoice)
+    zone = get_timezone(note.invoice)
     said = [("Credit note number", note.number or "—"), ("Of invoice", str(note.invoice))]
     for label, at in (("Invoice issued", note.invoice.issued_at), ("Issued", note.finalized_at)):
         said += [(label, day(local_date(at, zone)))] if at is not None else []
@@ -62,7 +62,7 @@ def _facts(note: CreditNote) -> list[tuple[str, str]]:
 def _notes(note: CreditNote) -> list[str]:
     said = ["This is a draft. It has no number, and can still change."] if note.is_draft else []
     if note.voided_at is not None:
-        when = day(local_date(note.voided_at, timezone_of(note.invoice)))
+        when = day(local_date(note.voided_at, get_timezone(note.invoice)))
         said.append(f"Void since {when}: {note.void_reason}. Nothing is credited.")
     return [*said, *filter(None, (note.memo,))]
 

@@ -7,7 +7,7 @@ from billing.documents.content import Document, document, paying, row, table, to
 from billing.documents.rendering import render
 from billing.explanation import page
 from billing.explanation.page import CREDITED, PAID, PREPAID
-from billing.explanation.text import timezone_of
+from billing.explanation.text import get_timezone
 from billing.lifecycle.finalize import billed_to
 from billing.models import CreditNoteState, EntryKind, Invoice, InvoiceLine, InvoiceState
 from billing.models.company import seller
@@ -66,7 +66,7 @@ def _foot(invoice: Invoice, company: Mapping[str, str]) -> list[str]:
 
 
 def _facts(invoice: Invoice) -> list[tuple[str, str]]:
-    zone = timezone_of(invoice)
+    zone = get_timezone(invoice)
     said = [("Invoice number", invoice.number or "—")]
     said += [(label, local_day(at, zone)) for label, at in (
         ("Issued", invoice.issued_at), ("Due", invoice.due_at), ("Paid", invoice.paid_at),
@@ -88,7 +88,7 @@ def _notes(invoice: Invoice) -> list[str]:
     if invoice.voided_at is not None:
         replaced = getattr(invoice, "replaced_by", None)
         by = f" It is replaced by {replaced}." if replaced is not None else ""
-        when = local_day(invoice.voided_at, timezone_of(invoice))
+        when = local_day(invoice.voided_at, get_timezone(invoice))
         said.append(f"Void since {when}: {invoice.void_reason}. Nothing is to be paid.{by}")
     if invoice.replaces is not None:
         said.append(f"Replaces invoice {invoice.replaces.number}.")
@@ -96,7 +96,7 @@ def _notes(invoice: Invoice) -> list[str]:
 
 
 def _groups(lines: Sequence[InvoiceLine], currency: str) -> list[tuple[str, list[Document]]]:
-    grouped = page.groups(lines, currency)
+    grouped = page.group_lines(lines, currency)
     return [(group.title, [_row(shown, currency) for shown in group.rows]) for group in grouped]
 
 
@@ -118,7 +118,7 @@ def _totals(invoice: Invoice) -> list[Document]:
         steps["Total"] = [f"contains {format_amount(invoice.tax_included, currency)} of tax"]
     rows = [
         total(label, amount, currency, grand=label == "Total", steps=steps.get(label, ()))
-        for label, amount in page.totals(invoice)
+        for label, amount in page.list_totals(invoice)
     ]
     if invoice.state == InvoiceState.VOID:
         return rows

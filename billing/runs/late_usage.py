@@ -10,7 +10,7 @@ from django.db import transaction
 
 from billing.charges.late_items import NOTHING, Figures, figures_by_price
 from billing.charges.next_invoice import late_invoice
-from billing.explanation.proof import spans_of
+from billing.explanation.proof import read_windows
 from billing.invoicing.compute import InvoiceRequest, compute_invoices
 from billing.invoicing.conditions import attach_conditions
 from billing.invoicing.issue import issue
@@ -85,7 +85,7 @@ def _differing(lines: Sequence[InvoiceLine]) -> set[tuple[int, Period]]:
 
 
 def _is_pruned(line: InvoiceLine, horizon: datetime) -> bool:
-    edges = [edge for span in spans_of(line) for edge in (span.start, span.end)]
+    edges = [edge for span in read_windows(line.computation) for edge in (span.start, span.end)]
     return any(floor_hour(edge) != edge and floor_hour(edge) < horizon for edge in edges)
 
 
@@ -114,7 +114,7 @@ def _charged(lines: Sequence[InvoiceLine]) -> dict[Key, Figures]:
 
 
 def _counted(lines: Sequence[InvoiceLine]) -> dict[Key, Figures]:
-    line_spans = [(line, span) for line in lines for span in spans_of(line)]
+    line_spans = [(line, span) for line in lines for span in read_windows(line.computation)]
     requests = [
         UsageRequest(line.invoice.customer_id, line.feature_id or 0, span.start, span.end) for line, span in line_spans
     ]

@@ -28,7 +28,7 @@ from billing.demo.running import invoice_to_print
 from billing.demo.story import Story
 from billing.demo.usage import WireEvent, all_usage, moment_of, usage_of
 from billing.explanation.proof import prove
-from billing.explanation.text import print_invoice
+from billing.explanation.text import format_invoice
 from billing.models import Invoice
 from billing.runs.billing_run import run_to_end
 from config.server.problems import StartupProblem
@@ -127,7 +127,7 @@ def test_the_printed_invoice_equals_a_recomputation_on_any_day(now: datetime, fi
     assert [line.amount for line in lines] == [*charged, vat]
     assert (invoice.subtotal, invoice.tax_total, invoice.total) == (sum(amounts), vat, sum(amounts) + vat)
     assert all(prove(line).agrees for line in lines if line.kind == "usage")
-    assert "Brightwater Analytics GmbH" in print_invoice(invoice)
+    assert "Brightwater Analytics GmbH" in format_invoice(invoice)
 
 
 @pytest.mark.django_db

@@ -13,7 +13,7 @@ from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 
 from billing.admin.shared import sums
-from billing.explanation.text import timezone_of
+from billing.explanation.text import get_timezone
 from billing.lifecycle.review import Outcome, finalize_many, most_changed_first, waiting, why_not, with_before
 from billing.models import Invoice
 from billing.wording import dates
@@ -77,7 +77,7 @@ def _row(invoice: Any) -> dict[str, Any]:
     percent = round(invoice.change * 100 / before) if before and invoice.change else None
     period = ""
     if invoice.period_start and invoice.period_end:
-        period = dates(Period(invoice.period_start, invoice.period_end), timezone_of(invoice))
+        period = dates(Period(invoice.period_start, invoice.period_end), get_timezone(invoice))
     return {"invoice": invoice, "before": before, "change": invoice.change, "percent": percent, "period": period}
 
 

@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from billing.admin.shared import money, sums
 from billing.explanation import page as invoice_page
-from billing.explanation.totals import steps_coming
+from billing.explanation.totals import list_upcoming_total_rows
 from billing.invoicing.compute import ComputedInvoice
 from billing.invoicing.upcoming import upcoming, upcoming_many
 from billing.models import InvoiceKind
@@ -107,8 +107,8 @@ def _shown(subscription: Subscription, computed: ComputedInvoice) -> dict[str, A
         "kind": InvoiceKind(step.kind).label,
         "period": dates(step.period, subscription.timezone),
         "due_at": step.due_at,
-        "groups": invoice_page.groups(invoice_page.unsaved(computed.lines), subscription.currency),
-        "steps": steps_coming(computed.adjusted, subscription.currency),
+        "groups": invoice_page.groups(invoice_page.build_unsaved_lines(computed.lines), subscription.currency),
+        "steps": list_upcoming_total_rows(computed.adjusted, subscription.currency),
         "note": computed.adjusted.note,
         "total": format_amount(computed.total, subscription.currency),
     }

@@ -25,7 +25,7 @@ from billing.demo.sending import Sender
 from billing.demo.settling import settle_invoices
 from billing.demo.story import COMPANY, Story
 from billing.demo.usage import all_usage
-from billing.explanation.text import print_invoice
+from billing.explanation.text import format_invoice
 from billing.money import format_amount
 from config.server.problems import StartupProblem
 from config.server.supervisor import running_services
@@ -130,7 +130,7 @@ class Command(BaseCommand):
         """Print one invoice of the last period that is over, each line with what it was worked out from."""
         invoice = running.invoice_to_print(now=timezone.now())
         if invoice is not None:
-            self.say(f"\n{print_invoice(invoice)}")
+            self.say(f"\n{format_invoice(invoice)}")
 
     def say(self, text: str) -> None:
         self.console.print(text, markup=False, soft_wrap=True)

@@ -126,7 +126,7 @@ def test_the_page_shows_each_line_and_how_it_was_computed(staff_client, make_inv
     shown = page(staff_client, invoice.get_absolute_url())
     assert "API calls, 1–30 Sep 2026" in shown
     assert "350 used, 100 free, 250 × $0.01" in shown
-    assert "free: 100 each billing period, 100 used here" in shown
+    assert "free: 100 each billing period, 100 used on this line" in shown
     assert "counted from 350 events" in shown
 
 

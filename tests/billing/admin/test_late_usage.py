@@ -132,7 +132,7 @@ def test_the_corrected_invoice_says_what_corrects_it_and_the_next_one_shows_it(s
     assert f"$1.00 on {october}" in text_of(staff_client.get(september.get_absolute_url()))
     shown = text_of(staff_client.get(october.get_absolute_url()))
     for expected in (
-        "Usage of earlier periods",
+        "Late usage of earlier periods",
         "late usage: 6 calls used, 2 invoiced on INV-000001: $1.50 instead of $0.50",
         "charged before: 2 = $0.50",
         "counted from 6 events instead of 2",

@@ -53,7 +53,7 @@ def test_the_payment_dialog_offers_the_rest_and_a_second_click_records_nothing(s
     payment = invoice.payments.first()
     assert (payment.recorded_by, payment.reference, str(payment.received_on)) == (staff_user, "wire 7", "2026-10-02")
     page = shown(staff_client, invoice.get_absolute_url())
-    assert "Left to pay" in page
+    assert "Remaining amount due" in page
     assert "$40.50" in page
 
 

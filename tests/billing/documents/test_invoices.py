@@ -104,8 +104,8 @@ def test_it_says_who_what_when_how_and_how_much(company, make_invoiced):
         "NORTHLIGHT", "Hauptstraße 5", "10115 Berlin", "Germany", "VAT DE123456789", "Invoice INV-000001",
         "Acme Ltd", "Tax id GB 7", "Leeds", "United Kingdom", "Customer acme", "1–30 Sep 2026", "31 Oct 2026",
         "Recurring fees", "Platform fee, 1–31 Oct 2026", "$30.00", "API calls, 1–30 Sep 2026",
-        "350 used, 100 free, 250 × $0.01", "free: 100 each billing period, 100 used here", "$2.50",
-        "tier 1, over 0 up to 100: 100 × $0.02 + flat $5.00 = $7.00", "tier 2, over 100 without end: 50 × $0.015",
+        "350 used, 100 free, 250 × $0.01", "free: 100 each billing period, 100 used on this line", "$2.50",
+        "tier 1, over 0 up to 100: 100 × $0.02 + flat $5.00 = $7.00", "tier 2, over 100 without limit: 50 × $0.015",
         "counted from 350 events", "Amount due", "IBAN DE00 1234", "Payable without deduction.", "Page 1 of 1",
     ):  # fmt: skip
         assert words in said, words

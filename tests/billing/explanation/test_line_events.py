@@ -8,7 +8,7 @@ import pytest
 from django.urls import reverse
 
 from billing.explanation import line_events
-from billing.explanation.line_events import events_of, table_of, windows_of
+from billing.explanation.line_events import build_event_table, list_events, list_windows
 from billing.explanation.proof import NotUsage
 from billing.models import InvoiceLine
 from customers.models import Customer
@@ -37,7 +37,7 @@ def acme(db):
 
 
 def ids(line, **given):
-    return [event.event_id for event in events_of(line, **{"most": 100} | given)]
+    return [event.event_id for event in list_events(line, **{"most": 100} | given)]
 
 
 def rows(answer):
@@ -64,7 +64,7 @@ def test_pages_go_on_where_the_last_one_ended(acme):
         send(at=START + timedelta(hours=number // 3), event_id=f"call-{number}")  # three share a moment
     line = billed(calls).lines.get(kind="usage")
     found, after = [], None
-    while page := list(events_of(line, most=2, after=after)):
+    while page := list(list_events(line, most=2, after=after)):
         found += [event.event_id for event in page]
         after = (page[-1].occurred_at, page[-1].id)
     assert found == [f"call-{number}" for number in range(7)]
@@ -93,7 +93,7 @@ def test_a_unique_count_gives_its_distinct_values(acme):
     for number, user in enumerate(["ada", "bob", "ada", 7]):
         send(at=START + timedelta(hours=number), event_id=f"seen-{number}", user=user)
     line = billed(users).lines.get(kind="usage")
-    headings, table = table_of(line)
+    headings, table = build_event_table(line)
     assert headings[0] == "value"
     found = list(table)
     assert [(row[0], row[1], row[2]) for row in found] == [("ada", 1, 2), ("bob", 1, 1), ("7", 1, 1)]
@@ -128,7 +128,7 @@ def test_fees_have_no_events(acme, staff_client, api):
     send(at=START)
     line = billed(make_feature(), fees=[fee]).lines.get(kind="fee")
     with pytest.raises(NotUsage):
-        windows_of(line)
+        list_windows(line)
     assert staff_client.get(reverse("admin:billing_line_events", args=[line.pk])).status_code == 404
     refused = api.get(f"invoices/{line.invoice.public_id}/lines/{line.public_id}/events", 400)
     assert refused["message"] == "Only usage lines are counted from events."
@@ -140,7 +140,7 @@ def test_more_than_a_file_holds_is_refused(acme, monkeypatch):
     send(at=START)
     line = billed(make_feature()).lines.get(kind="usage")
     with pytest.raises(line_events.TooManyEvents, match="2 events"):
-        table_of(line)
+        build_event_table(line)
 
 
 def test_the_api_pages_through_them(acme, api, django_assert_num_queries):

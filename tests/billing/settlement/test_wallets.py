@@ -156,7 +156,8 @@ def test_an_invoice_whose_credit_is_spent_cannot_be_voided_and_the_message_names
     final, _ = spent
     message = (
         "$5.00 of the $20.00 of prepaid credit that INV-000002 granted is spent: $5.00 paid INV-000003. Void "
-        "INV-000003 first, which returns the credit, or keep INV-000002 and charge the difference with a one-off invoice."
+        "INV-000003 first, which returns the credit, or keep INV-000002 and charge the difference with a one-off "
+        "invoice."
     )
     with pytest.raises(CreditSpent) as refused:
         change(final, reason="Wrong", by=None, now=END)
