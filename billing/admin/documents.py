@@ -6,9 +6,9 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, St
 from django.shortcuts import get_object_or_404
 
 from billing.documents import credit_notes
-from billing.documents.answers import file_response, pdf_response, site_url
-from billing.documents.archive import MOST_DOCUMENTS, zipped
+from billing.documents.archive import MOST_DOCUMENTS, stream_zip
 from billing.documents.invoices import RELATED
+from billing.documents.responses import build_file_response, build_invoice_response, get_site_url
 from billing.explanation.line_events import TooManyEvents, build_event_table
 from billing.explanation.proof import NotUsage
 from billing.models import CreditNote, Invoice, InvoiceLine
@@ -17,13 +17,15 @@ from config.office.files import table_file
 
 def one_pdf(request: HttpRequest, object_id: int | str) -> HttpResponse:
     """Answer the PDF of one invoice, by its primary key. 404 if there is none."""
-    return pdf_response(get_object_or_404(Invoice.objects.select_related(*RELATED), pk=object_id))
+    return build_invoice_response(get_object_or_404(Invoice.objects.select_related(*RELATED), pk=object_id))
 
 
 def one_credit_note(request: HttpRequest, object_id: int | str) -> HttpResponse:
     """Answer the PDF of one credit note, by its primary key. 404 if there is none."""
     note = get_object_or_404(CreditNote.objects.select_related(*credit_notes.RELATED), pk=object_id)
-    return file_response(credit_notes.credit_note_pdf(note, site_url=site_url()), credit_notes.file_name(note))
+    return build_file_response(
+        credit_notes.render_credit_note(note, site_url=get_site_url()), credit_notes.build_file_name(note)
+    )
 
 
 def many_pdfs(request: HttpRequest, chosen: QuerySet[Invoice]) -> HttpResponseBase | None:
@@ -33,7 +35,7 @@ def many_pdfs(request: HttpRequest, chosen: QuerySet[Invoice]) -> HttpResponseBa
         said = f"At most {MOST_DOCUMENTS} invoices go into one file. Narrow the list by a filter, and take it in parts."
         messages.error(request, said)
         return None
-    response = StreamingHttpResponse(zipped(ids, site_url=site_url()), content_type="application/zip")
+    response = StreamingHttpResponse(stream_zip(ids, site_url=get_site_url()), content_type="application/zip")
     response.headers["Content-Disposition"] = 'attachment; filename="invoices.zip"'
     return response
 

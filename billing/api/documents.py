@@ -18,8 +18,8 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from billing.api.invoices import TAG
-from billing.documents.answers import pdf_response
 from billing.documents.invoices import RELATED
+from billing.documents.responses import build_invoice_response
 from billing.explanation.line_events import list_events
 from billing.models import Invoice, InvoiceLine
 from config.api.fields import plain
@@ -77,7 +77,7 @@ class InvoicePdf(ApiView):
     def get(self, request: Request, invoice_id: str) -> HttpResponse:
         asked, invoice = read_query(request, PdfQuery), shown(invoice_id)
         if not asked["url"]:
-            return pdf_response(invoice)
+            return build_invoice_response(invoice)
         address = reverse("shared_document", args=[signing.dumps(invoice.public_id, salt=SALT)])
         return Response({"presigned_url": request.build_absolute_uri(address)})
 
@@ -164,4 +164,4 @@ class SharedDocument(APIView):
             invoice_id = signing.loads(token, salt=SALT, max_age=LINK_HOLDS_S)
         except signing.BadSignature as error:
             raise NotFound("This link is not valid, or is older than an hour.") from error
-        return pdf_response(shown(invoice_id))
+        return build_invoice_response(shown(invoice_id))

@@ -8,7 +8,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from billing.money import money
-from billing.statements.statement import AccountMovements, Statement, statement
+from billing.statements.statement import AccountMovements, Statement, build_statement
 from config.api.openapi import operation
 from config.api.views import ApiView, read_query
 from customers.api.customers import customer_of
@@ -68,7 +68,7 @@ class CustomerStatement(ApiView):
     def get(self, request: Request, customer_id: str) -> Response:
         customer, asked = customer_of(customer_id), read_query(request, StatementQuery)
         first, last = asked["from_date"], asked["to_date"]
-        return Response(_written(statement(customer, first, last, currency=asked["currency"].upper())))
+        return Response(_written(build_statement(customer, first, last, currency=asked["currency"].upper())))
 
 
 def _written(found: Statement) -> Any:

@@ -80,11 +80,11 @@ def _build_row(line: InvoiceLine, currency: str) -> LineRow:
         billable=number(line.billable_quantity) if is_usage else "",
         amount=format_amount(line.amount, currency),
         is_negative=line.amount < 0,
-        events_url=_build_events_url(line) if is_usage and line.pk else "",
+        events_url=build_events_url(line) if is_usage and line.pk else "",
     )
 
 
-def _build_events_url(line: InvoiceLine) -> str:
+def build_events_url(line: InvoiceLine) -> str:
     """Build the URL of the customer's events with the feature's event name in the line's period."""
     if line.feature is None:
         return ""

@@ -13,10 +13,10 @@ from django.utils import timezone
 from unfold.admin import ModelAdmin
 from unfold.decorators import action
 
-from billing.documents.answers import file_response
+from billing.documents.responses import build_file_response
 from billing.money import format_amount
-from billing.statements import presenting
-from billing.statements.statement import CurrencyStatement, Statement, StatementTooLong, statement
+from billing.statements import formats
+from billing.statements.statement import CurrencyStatement, Statement, StatementTooLong, build_statement
 from config.office.files import table_file
 from customers.admin import add_customer_action
 from customers.models import Customer
@@ -54,7 +54,7 @@ def statement_page(page: "InvoiceAdmin", request: HttpRequest, customer_id: int)
     customer = get_object_or_404(Customer, pk=customer_id)
     try:
         first, last = _range(request, customer)
-        found = statement(customer, first, last, currency=request.GET.get("currency", ""))
+        found = build_statement(customer, first, last, currency=request.GET.get("currency", ""))
     except (ValueError, StatementTooLong) as refused:
         found, problem = None, str(refused) if isinstance(refused, StatementTooLong) else "Write days as 2026-09-01."
     else:
@@ -89,10 +89,10 @@ def _range(request: HttpRequest, customer: Customer) -> tuple[date, date]:
 
 
 def _file(found: Statement, wanted: str) -> HttpResponseBase:
-    name = presenting.file_name(found)
+    name = formats.build_file_name(found)
     if wanted == "pdf":
-        return file_response(presenting.statement_pdf(found), f"{name}.pdf")
-    return table_file(presenting.HEADINGS, presenting.table_rows(found), name=name, file_format=wanted)
+        return build_file_response(formats.render_statement(found), f"{name}.pdf")
+    return table_file(formats.HEADINGS, formats.list_file_rows(found), name=name, file_format=wanted)
 
 
 def _shown(one: CurrencyStatement) -> dict[str, Any]:
@@ -103,7 +103,7 @@ def _shown(one: CurrencyStatement) -> dict[str, Any]:
         "currency": one.currency,
         "accounts": [
             {
-                "name": presenting.ACCOUNTS[name],
+                "name": formats.ACCOUNTS[name],
                 "is_owed": name == "owed",
                 "opening": written(account.opening),
                 "rows": [
@@ -117,10 +117,10 @@ def _shown(one: CurrencyStatement) -> dict[str, Any]:
                     }
                     for entry in account.entries
                 ],
-                "up": written(account.moved(up=True)),
-                "down": written(-account.moved(up=False)),
+                "up": written(account.sum_movements(up=True)),
+                "down": written(-account.sum_movements(up=False)),
                 "closing": written(account.closing),
             }
-            for name, account in presenting.accounts_of(one)
+            for name, account in formats.list_accounts(one)
         ],
     }

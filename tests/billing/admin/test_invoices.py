@@ -10,7 +10,7 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from billing.explanation.page import events_url
+from billing.explanation.page import build_events_url
 from billing.lifecycle.finalize import finalize
 from billing.lifecycle.void import void
 from billing.models import BillingRun, BillingState, Invoice
@@ -137,7 +137,7 @@ def test_a_line_leads_to_the_events_of_its_own_period(staff_client, make_invoice
     EventNameAlias.objects.create(alias="api.call", event_name="api.calls")
     send("api.call", customer=invoice.customer.external_id, at=START, event_id="mapped")
     process()
-    url = events_url(invoice.lines.get(kind="usage"))
+    url = build_events_url(invoice.lines.get(kind="usage"))
     assert url in page(staff_client, invoice.get_absolute_url()).replace("&amp;", "&")
     listed = staff_client.get(url).context_data["cl"].queryset
     found = {event.event_id for event in listed}
