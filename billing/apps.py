@@ -7,7 +7,7 @@ class BillingConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        """Answer usage tracking's questions about invoices and money, and say which events are still needed."""
+        """Register billing with lower layers: facts for usage tracking, webhook payloads, retention, subscriptions."""
         from billing.api import messages
         from billing.api.subscription_conditions import begin
         from billing.facts.answers import BillingAnswers
