@@ -15,10 +15,6 @@ class Corrected(MoneyAttached):
     """The invoice can't be voided because it has a credit note."""
 
 
-class ReasonMissing(Refused):
-    """A change that can't be undone needs a reason."""
-
-
 class CannotPay(CannotChange):
     """The payment is invalid for the invoice's state, currency or amount due."""
 

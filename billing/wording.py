@@ -26,18 +26,10 @@ def day(when: date) -> str:
     return f"{when.day} {when:%b %Y}"
 
 
-def number(quantity: Decimal) -> str:
-    """Write a quantity in full, without trailing zeros: 15,000 or 0.5."""
-    return _trimmed(f"{quantity:,f}")
-
-
 def plain(quantity: Decimal) -> str:
     """Write a number for a machine: no exponent, no trailing zeros."""
-    return _trimmed(f"{quantity:f}")
-
-
-def _trimmed(text: str) -> str:
-    return (text.rstrip("0").rstrip(".") if "." in text else text) or "0"
+    text = f"{quantity:f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 def unit(singular: str, plural: str, quantity: Decimal) -> str:

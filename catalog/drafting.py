@@ -12,12 +12,12 @@ from django.db import transaction
 from django.db.models import QuerySet
 
 from catalog.models import Entitlement, Plan, PlanVersion, Price, PriceTier
-from catalog.publishing import copy_contents, draft_of
+from catalog.publishing import copy_contents, get_or_create_draft
 from config.audit import recorded
 from config.refusals import Refused
 
 REASON = "Through the API"
-SAME_PRICE = ("kind", "feature_id", "currency", "interval", "interval_count", "cadence", "name", "key")
+IDENTIFYING_FIELDS = ("kind", "feature_id", "currency", "interval", "interval_count", "cadence", "name", "key")
 
 
 class NotInDraft(Refused):
@@ -53,107 +53,106 @@ class PriceTerms:
 @transaction.atomic
 def add_price(plan: Plan, terms: PriceTerms) -> Price:
     """Add a price to the plan's draft. Raises ValidationError, KeyIsTaken, PlanArchived."""
-    draft = draft_of(plan, by=None)
+    draft = get_or_create_draft(plan, by=None)
     _refuse_taken_key(plan, terms.columns.get("key"))
     if terms.trial_days is not None and draft.trial_days != terms.trial_days:
         draft.trial_days = terms.trial_days
         with recorded(by=None, reason=REASON):
             draft.save(update_fields=["trial_days", "updated_at"])
     price = Price(version=draft, position=draft.prices.count(), **terms.columns)
-    return _saved(price, terms.tiers)
+    return _save_price(price, terms.tiers)
 
 
 @transaction.atomic
 def change_price(price: Price, terms: PriceTerms) -> Price:
     """Change a price in the plan's draft and return the draft's price, a copy if the given price is published."""
     plan = price.version.plan
-    drafted = _in_draft(price)
+    drafted = _find_in_draft(price)
     if terms.columns.get("key") not in (None, drafted.key):
         _refuse_taken_key(plan, terms.columns["key"])
     for name, value in terms.columns.items():
         setattr(drafted, name, value)
-    return _saved(drafted, terms.tiers)
+    return _save_price(drafted, terms.tiers)
 
 
 @transaction.atomic
 def remove_price(price: Price) -> None:
     """Remove a price from the plan's draft. Published versions and their subscribers keep it."""
     with recorded(by=None, reason=REASON):
-        _in_draft(price).delete()
+        _find_in_draft(price).delete()
 
 
 @transaction.atomic
 def add_entitlement(plan: Plan, columns: Mapping[str, Any]) -> Entitlement:
     """Grant a feature in the plan's draft. Raises AlreadyGranted, ValidationError, PlanArchived."""
-    draft = draft_of(plan, by=None)
+    draft = get_or_create_draft(plan, by=None)
     if draft.entitlements.filter(feature=columns["feature"]).exists():
         raise AlreadyGranted(f"{plan} already grants {columns['feature']}. Change the existing entitlement instead.")
-    return _saved_entitlement(Entitlement(version=draft, **columns))
+    return _save_entitlement(Entitlement(version=draft, **columns))
 
 
 @transaction.atomic
 def change_entitlement(entitlement: Entitlement, columns: Mapping[str, Any]) -> Entitlement:
     """Change a free tier in the plan's draft and return the draft's row."""
-    drafted = _entitlement_in_draft(entitlement)
+    drafted = _find_entitlement_in_draft(entitlement)
     for name, value in columns.items():
         setattr(drafted, name, value)
-    return _saved_entitlement(drafted)
+    return _save_entitlement(drafted)
 
 
 @transaction.atomic
 def remove_entitlement(entitlement: Entitlement) -> None:
     """Remove a free tier from the plan's draft."""
     with recorded(by=None, reason=REASON):
-        _entitlement_in_draft(entitlement).delete()
+        _find_entitlement_in_draft(entitlement).delete()
 
 
 @transaction.atomic
-def clone_plan(plan: Plan, **changed: Any) -> Plan:
+def clone_plan(plan: Plan, **changes: Any) -> Plan:
     """Create a plan whose draft is a copy of this plan's newest version, published or not."""
-    copy = Plan(**{name: getattr(plan, name) for name in ("description", "display_order", "metadata")} | changed)
+    copy = Plan(**{name: getattr(plan, name) for name in ("description", "display_order", "metadata")} | changes)
     copy.full_clean()
     with recorded(by=None, reason=f"Copy of {plan.name} ({plan.public_id})"):
         copy.save()
     newest = plan.versions.order_by("-number").first()
     if newest is not None:
-        draft = draft_of(copy, by=None)
+        draft = get_or_create_draft(copy, by=None)
         PlanVersion.objects.filter(pk=draft.pk).update(trial_days=newest.trial_days)
         copy_contents(newest, draft)
     return copy
 
 
-def newest_versions() -> QuerySet[PlanVersion]:
+def get_newest_versions() -> QuerySet[PlanVersion]:
     """Return each plan's newest version: its draft if it has one, else the newest published version."""
     return PlanVersion.objects.order_by("plan_id", "-number").distinct("plan_id")
 
 
 def _refuse_taken_key(plan: Plan, key: str | None) -> None:
-    if key and Price.objects.filter(key=key, version__in=newest_versions().values("pk")).exists():
+    if key and Price.objects.filter(key=key, version__in=get_newest_versions().values("pk")).exists():
         raise KeyIsTaken(f"Another price has the lookup key {key}.")
 
 
-def _in_draft(price: Price) -> Price:
+def _find_in_draft(price: Price) -> Price:
     if not price.version.is_published:
         return price
-    draft = draft_of(price.version.plan, by=None)
-    same = {name: getattr(price, name) for name in SAME_PRICE}
-    drafted = draft.prices.filter(**same).first()
+    draft = get_or_create_draft(price.version.plan, by=None)
+    drafted = draft.prices.filter(**{name: getattr(price, name) for name in IDENTIFYING_FIELDS}).first()
     if drafted is None:
         raise NotInDraft(f"The draft of {price.version.plan} no longer has this price.")
     return drafted
 
 
-def _entitlement_in_draft(entitlement: Entitlement) -> Entitlement:
+def _find_entitlement_in_draft(entitlement: Entitlement) -> Entitlement:
     if not entitlement.version.is_published:
         return entitlement
-    draft = draft_of(entitlement.version.plan, by=None)
+    draft = get_or_create_draft(entitlement.version.plan, by=None)
     drafted = draft.entitlements.filter(feature=entitlement.feature_id).first()
     if drafted is None:
         raise NotInDraft(f"The draft of {entitlement.version.plan} no longer grants {entitlement.feature}.")
     return drafted
 
 
-def _saved(price: Price, tiers: Iterable[Tier] | None) -> Price:
+def _save_price(price: Price, tiers: Iterable[Tier] | None) -> Price:
     price.full_clean(exclude=["version"])
     with recorded(by=None, reason=REASON):
         price.save()
@@ -168,7 +167,7 @@ def _saved(price: Price, tiers: Iterable[Tier] | None) -> Price:
     return Price.objects.select_related("version__plan", "feature").prefetch_related("tiers").get(pk=price.pk)
 
 
-def _saved_entitlement(entitlement: Entitlement) -> Entitlement:
+def _save_entitlement(entitlement: Entitlement) -> Entitlement:
     entitlement.full_clean(exclude=["version"])
     with recorded(by=None, reason=REASON):
         entitlement.save()

@@ -9,7 +9,7 @@ from django.db import models, transaction
 
 from catalog.models import Entitlement, Plan, PlanVersion, Price, PriceTier
 from catalog.models.plans import PlanState, VersionState
-from catalog.validation import publishing_problems
+from catalog.validation import find_publishing_problems
 from config.audit import recorded
 from config.refusals import Refused
 
@@ -23,13 +23,13 @@ class NothingPublished(Refused):
 
 
 @transaction.atomic
-def draft_of(plan: Plan, *, by: User | None, held: bool = False) -> PlanVersion:
+def get_or_create_draft(plan: Plan, *, by: User | None, held: bool = False) -> PlanVersion:
     """Return the plan's draft. If there is none, create one as a copy of the newest published version, or empty.
 
     A draft created with `held` is only published by hand; otherwise the next subscription publishes it too. An
     existing draft is returned unchanged. Raises PlanArchived.
     """
-    plan = _locked(plan)
+    plan = _lock_plan(plan)
     if draft := plan.versions.filter(state=VersionState.DRAFT).first():
         return draft
     if plan.state == PlanState.ARCHIVED:
@@ -51,12 +51,12 @@ def publish(version: PlanVersion, *, now: datetime, by: User | None, reason: str
 
     Raises PlanArchived, and one ValidationError that lists every problem of the prices and free tiers.
     """
-    plan = _locked(version.plan)
+    plan = _lock_plan(version.plan)
     locked = PlanVersion.objects.select_for_update().get(pk=version.pk)
     if not locked.is_published:
         if plan.state == PlanState.ARCHIVED:
             raise PlanArchived(f"{plan} is archived. Activate it before you publish a version.")
-        if problems := publishing_problems(locked):
+        if problems := find_publishing_problems(locked):
             raise ValidationError(problems)
         locked.state, locked.published_at, locked.published_by = VersionState.PUBLISHED, now, by
         with recorded(by=by, reason=reason or locked.note):
@@ -66,13 +66,13 @@ def publish(version: PlanVersion, *, now: datetime, by: User | None, reason: str
 
 
 @transaction.atomic
-def published_version(plan: Plan, *, now: datetime, by: User | None) -> PlanVersion:
+def get_published_version(plan: Plan, *, now: datetime, by: User | None) -> PlanVersion:
     """Return the version that a new subscription uses: the newest published one.
 
     A draft is published first, unless it is on hold. Raises NothingPublished, PlanArchived, and ValidationError for a
     draft that can't be published.
     """
-    plan = _locked(plan)
+    plan = _lock_plan(plan)
     newest = plan.versions.filter(state=VersionState.PUBLISHED).order_by("-number").first()
     draft = plan.versions.filter(state=VersionState.DRAFT).first()
     if draft is not None and not draft.is_held:
@@ -82,7 +82,7 @@ def published_version(plan: Plan, *, now: datetime, by: User | None) -> PlanVers
     return newest
 
 
-def _locked(plan: Plan) -> Plan:
+def _lock_plan(plan: Plan) -> Plan:
     return Plan.objects.select_for_update(no_key=True).get(pk=plan.pk)
 
 
@@ -98,10 +98,10 @@ def copy_contents(source: PlanVersion, target: PlanVersion) -> None:
     )
 
 
-def _copy[Row: models.Model](row: Row, **changed: Any) -> Row:
+def _copy[Row: models.Model](row: Row, **changes: Any) -> Row:
     """Copy a row's columns, except its ids and timestamps."""
     excluded = {"id", "public_id", "created_at", "updated_at"}
     values = {
         field.attname: getattr(row, field.attname) for field in row._meta.concrete_fields if field.name not in excluded
     }
-    return type(row)(**values | changed)
+    return type(row)(**values | changes)

@@ -26,7 +26,7 @@ class Terms:
 
 def prices_on_terms(version: PlanVersion, terms: Terms) -> QuerySet[Price]:
     """Return the prices that a subscription on these terms is charged, in invoice order, with features and tiers."""
-    return _loaded(Price.objects.filter(version=version)).filter(
+    return _load_related(Price.objects.filter(version=version)).filter(
         currency=terms.currency, interval=terms.interval, interval_count=terms.interval_count
     )
 
@@ -36,7 +36,7 @@ def fees(version: PlanVersion, terms: Terms) -> QuerySet[Price]:
     return prices_on_terms(version, terms).filter(kind=PriceKind.FIXED)
 
 
-def terms_offered(version: PlanVersion) -> list[Terms]:
+def list_offered_terms(version: PlanVersion) -> list[Terms]:
     """List the currencies and intervals for which the version has prices, sorted."""
     rows = version.prices.order_by().values_list("currency", "interval", "interval_count").distinct()
     return sorted(Terms(*row) for row in rows)
@@ -45,7 +45,7 @@ def terms_offered(version: PlanVersion) -> list[Terms]:
 def prices_by_version(versions: Iterable[int]) -> dict[int, list[Price]]:
     """Return all prices of many versions by version id, with features and tiers."""
     prices: dict[int, list[Price]] = {}
-    for price in _loaded(Price.objects.filter(version__in=set(versions))):
+    for price in _load_related(Price.objects.filter(version__in=set(versions))):
         prices.setdefault(price.version_id, []).append(price)
     return prices
 
@@ -58,6 +58,6 @@ def entitlements_by_version(versions: Iterable[int]) -> dict[int, dict[int, Enti
     return entitlements
 
 
-def _loaded(prices: QuerySet[Price]) -> QuerySet[Price]:
+def _load_related(prices: QuerySet[Price]) -> QuerySet[Price]:
     tiers = PriceTier.objects.order_by(F("up_to").asc(nulls_last=True))
     return prices.select_related("feature").prefetch_related(Prefetch("tiers", tiers)).order_by("position", "pk")

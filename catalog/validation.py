@@ -14,7 +14,7 @@ from catalog.models.prices import PriceKind, PriceModel
 PERCENTAGES = (PriceModel.PERCENTAGE, PriceModel.GRADUATED_PERCENTAGE)
 
 
-def publishing_problems(version: PlanVersion) -> list[ValidationError]:
+def find_publishing_problems(version: PlanVersion) -> list[ValidationError]:
     """List everything that keeps the version from being published. The list is empty if it can be published.
 
     Each error names its price or free tier and the field. Its `params` hold `object` and `field`, for forms.
@@ -75,13 +75,12 @@ def _tier_problems(title: str, price: Price, tiers: list[PriceTier]) -> Iterator
 
 
 def _amount_problems(title: str, price: Price, tier: PriceTier) -> Iterator[ValidationError]:
+    name = "unlimited tier" if tier.up_to is None else f"tier {tier}"
     if price.model == PriceModel.GRADUATED_PERCENTAGE:
         if tier.unit_amount:
-            yield _problem(
-                title, "tiers", f"the tier {tier} has a unit amount, but a graduated percentage needs a rate"
-            )
+            yield _problem(title, "tiers", f"the {name} has a unit amount, but a graduated percentage needs a rate")
     elif tier.rate_percent:
-        yield _problem(title, "tiers", f"the tier {tier} has a rate, which only a graduated percentage uses")
+        yield _problem(title, "tiers", f"the {name} has a rate, which only a graduated percentage uses")
 
 
 def _entitlement_problems(entitlement: Entitlement) -> Iterator[ValidationError]:

@@ -7,7 +7,7 @@ from babel.numbers import format_currency
 from catalog.models import Aggregation, Entitlement, Feature, IntervalUnit, Price, PriceTier
 from catalog.models.features import FeatureKind
 from catalog.models.prices import PackageRounding, PriceKind, PriceModel
-from config.office.wording import LOCALE, number
+from config.numbers import number
 
 _VERBS = {
     Aggregation.COUNT: "Counts every {event} event{filters}",
@@ -19,7 +19,7 @@ _VERBS = {
     Aggregation.AVERAGE: "Averages {field} over the {event} events{filters}",
     Aggregation.UNIQUE_COUNT: "Counts the distinct values of {field} in the {event} events{filters}",
     Aggregation.WEIGHTED_SUM: (
-        "Sums {field} of every {event} event{filters}, weighted by the share of the period that was left"
+        "Sums {field} of every {event} event{filters}, weighted by the remaining share of the period"
     ),
 }
 
@@ -79,7 +79,7 @@ def describe_free_tier(entitlement: Entitlement) -> str:
 
 def money(amount: Decimal, currency: str) -> str:
     """Write a price with all the decimals it has, and at least the currency's: $10.00, $0.0025."""
-    return format_currency(amount.normalize(), currency, locale=LOCALE, decimal_quantization=False)
+    return format_currency(amount.normalize(), currency, locale="en_US", decimal_quantization=False)
 
 
 def _filters(feature: Feature) -> str:

@@ -1,4 +1,4 @@
-"""Who changed what, when and why: the audit log, with a reason beside every change that has one."""
+"""The change log: who changed what, when and why."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -29,7 +29,7 @@ _explanation: ContextVar[_Explanation | None] = ContextVar("explanation", defaul
 
 @contextmanager
 def recorded(*, by: User | None, reason: str = "") -> Iterator[None]:
-    """Sign every audited change inside the block with its author and reason. An inner block outranks an outer one."""
+    """Record the author and reason of every audited change inside the block. Inner blocks override outer blocks."""
     token = _explanation.set(_Explanation(by, reason))
     try:
         yield
@@ -38,7 +38,7 @@ def recorded(*, by: User | None, reason: str = "") -> Iterator[None]:
 
 
 def sign_entry(sender: Any, instance: LogEntry, **kwargs: Any) -> None:
-    """Fill in author and reason as the log entry is written. Without an author, the request's own user stays."""
+    """Add author and reason to a log entry before it is saved. Without an author, the request's user is kept."""
     explanation = _explanation.get()
     if explanation is None:
         return
@@ -50,18 +50,17 @@ def sign_entry(sender: Any, instance: LogEntry, **kwargs: Any) -> None:
 
 
 def record_changes(pairs: Iterable[tuple[Model, Model]]) -> None:
-    """Write into the history what became of rows, each as it was and as it is: as saving each by itself would.
+    """Write a log entry for each row that changed, given the rows before and after, as saving the rows would.
 
-    For whoever writes many in one statement, in the transaction of that. One statement for all of them; a row without
-    a change has no entry.
+    Call it after changing many rows in one statement, in the same transaction. It takes one statement.
     """
-    entries = [entry for before, after in pairs if (entry := _entry_of(before, after)) is not None]
+    entries = [entry for before, after in pairs if (entry := _make_entry(before, after)) is not None]
     for entry in entries:
         pre_save.send(sender=LogEntry, instance=entry, raw=False, using=None, update_fields=None)
     copy_in(entries)
 
 
-def _entry_of(before: Model, after: Model) -> LogEntry | None:
+def _make_entry(before: Model, after: Model) -> LogEntry | None:
     changes = model_instance_diff(before, after, use_json_for_changes=settings.AUDITLOG_STORE_JSON_CHANGES)
     if not changes:
         return None
@@ -77,15 +76,15 @@ def _entry_of(before: Model, after: Model) -> LogEntry | None:
 
 
 def changes_of(objects: Iterable[Model], *, also: Q | None = None) -> QuerySet[LogEntry]:
-    """Return the recorded changes of the objects, the newest first, authors loaded. One query for any number.
+    """Return the recorded changes of the objects, newest first, with authors loaded. One query for any number.
 
-    `also` chooses further entries, of rows that may be gone.
+    `also` adds further entries, such as those of deleted rows.
     """
     by_type: dict[int, list[int]] = {}
-    for found in objects:
-        by_type.setdefault(ContentType.objects.get_for_model(found).pk, []).append(found.pk)
-    wanted = Q(pk__in=[])
+    for row in objects:
+        by_type.setdefault(ContentType.objects.get_for_model(row).pk, []).append(row.pk)
+    condition = Q(pk__in=[])
     for content_type, keys in by_type.items():
-        wanted |= Q(content_type=content_type, object_id__in=keys)
-    entries: QuerySet[LogEntry] = LogEntry.objects.filter(wanted if also is None else wanted | also)
+        condition |= Q(content_type=content_type, object_id__in=keys)
+    entries: QuerySet[LogEntry] = LogEntry.objects.filter(condition if also is None else condition | also)
     return entries.select_related("actor", "content_type").order_by("-timestamp", "-pk")

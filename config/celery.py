@@ -18,6 +18,6 @@ app.autodiscover_tasks()
 
 @worker_process_init.connect
 def collect_less_often(**kwargs: Any) -> None:
-    """Look for cyclic garbage every 50,000 objects: a batch makes many more, and nearly all go by themselves."""
+    """Collect cyclic garbage every 50,000 objects: a batch creates many more, and nearly all are freed without it."""
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)

@@ -1,2 +1,9 @@
+"""What functions raise when they can't do what they are called for."""
+
+
 class Refused(Exception):
-    """What was asked can't be done as things stand. The text is a sentence for the person who asked."""
+    """The action isn't possible in the current state. The text is a sentence for the user."""
+
+
+class ReasonRequired(Refused):
+    """The action needs a reason."""

@@ -1,6 +1,6 @@
-"""Settings: the environment's values, or a laptop's defaults. Importing this opens no connection.
+"""Settings, from the environment or with defaults for a laptop. Importing this module opens no connection.
 
-A SECRET_KEY in the environment means a deployment: DEBUG is then off and HTTPS on unless they are named.
+A SECRET_KEY in the environment means a deployment, in which DEBUG is off and HTTPS is on by default.
 """
 
 from pathlib import Path
@@ -10,18 +10,18 @@ from csp.constants import NONCE, NONE, SELF, UNSAFE_EVAL, UNSAFE_INLINE
 from kombu import Queue
 
 from config.api.openapi_names import OPENAPI_ENUM_NAMES
-from config.office.theme import UNFOLD  # noqa: F401  read here by django-unfold
-from config.server.secret_key import laptop_secret_key
+from config.office.theme import UNFOLD  # noqa: F401  read by django-unfold
+from config.server.secret_key import load_laptop_secret_key
 
 env = environ.Env()
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 DATA_DIR = Path(env.str("DATA_DIR", default=str(BASE_DIR / ".data"))).expanduser().absolute()
 
-# --- What the deployment decides ---------------------------------------------------------------------
+# --- Deployment --------------------------------------------------------------------------------------
 DEBUG = env.bool("DEBUG", default="SECRET_KEY" not in env.ENVIRON)
 HTTPS = env.bool("HTTPS", default=not DEBUG)
-SECRET_KEY = env.str("SECRET_KEY", default="") or (laptop_secret_key(DATA_DIR) if DEBUG else "")
+SECRET_KEY = env.str("SECRET_KEY", default="") or (load_laptop_secret_key(DATA_DIR) if DEBUG else "")
 LOCAL_HOSTS = ["localhost", "127.0.0.1", "[::1]"]
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=LOCAL_HOSTS)
 CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
@@ -29,18 +29,18 @@ PORT = env.int("PORT", default=8000)
 DATABASE_URL = env.str("DATABASE_URL", default="")
 REDIS_URL = env.str("REDIS_URL", default="")
 
-# --- What the company decides ------------------------------------------------------------------------
+# --- Company -----------------------------------------------------------------------------------------
 COMPANY_NAME = env.str("COMPANY_NAME", default="Example Company")
 DEFAULT_CURRENCY = env.str("DEFAULT_CURRENCY", default="USD")
 INVOICE_GRACE_DAYS = env.int("INVOICE_GRACE_DAYS", default=0)  # days a draft waits before it is finalized
 INVOICE_DUE_DAYS = env.int("INVOICE_DUE_DAYS", default=30)
-LEDGER_DAYS = env.int("LEDGER_DAYS", default=0)  # how long events are kept after they occurred; 0 is for ever
+LEDGER_DAYS = env.int("LEDGER_DAYS", default=0)  # how long events are kept after they occurred; 0 means forever
 LOG_DAYS = env.int("LOG_DAYS", default=30)  # how long refused requests, batches and checks are kept
 ACCEPT_NUMERIC_STRINGS = env.bool("ACCEPT_NUMERIC_STRINGS", default=False)  # for new features
-RATE_LIMIT_SINGLE_PER_MINUTE = env.int("RATE_LIMIT_SINGLE_PER_MINUTE", default=60000)  # per key; 0 is no limit
+RATE_LIMIT_SINGLE_PER_MINUTE = env.int("RATE_LIMIT_SINGLE_PER_MINUTE", default=60000)  # per key; 0 means no limit
 RATE_LIMIT_BULK_PER_MINUTE = env.int("RATE_LIMIT_BULK_PER_MINUTE", default=6000)
-WEBHOOK_PRIVATE_TARGETS = env.bool("WEBHOOK_PRIVATE_TARGETS", default=False)  # http:// and private addresses, too
-EVENT_EARLIEST_YEAR = env.int("EVENT_EARLIEST_YEAR", default=2000)  # an older timestamp is taken for a mistake
+WEBHOOK_PRIVATE_TARGETS = env.bool("WEBHOOK_PRIVATE_TARGETS", default=False)  # allow http:// and private addresses
+EVENT_EARLIEST_YEAR = env.int("EVENT_EARLIEST_YEAR", default=2000)  # an earlier timestamp is rejected as a mistake
 EVENT_LATEST_DAYS_AHEAD = env.int("EVENT_LATEST_DAYS_AHEAD", default=366)
 
 # --- Django ------------------------------------------------------------------------------------------
@@ -91,7 +91,7 @@ MIDDLEWARE = [
 
 ROOT_URLCONF = "config.urls"
 WSGI_APPLICATION = "config.wsgi.application"
-APPEND_SLASH = False  # a redirected POST becomes a GET; the admin redirects to its own slashes itself
+APPEND_SLASH = False  # a redirected POST becomes a GET, and the admin adds its own slashes
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 SITE_ID = 1
 
@@ -113,8 +113,8 @@ TEMPLATES = [
 ]
 
 # --- Database, cache, files --------------------------------------------------------------------------
-# Web processes share connections between their threads through psycopg's pool. Everything else keeps
-# one connection: Celery would tear a pool down after every task.
+# The threads of a web process share connections through psycopg's pool. Other processes keep one connection, since
+# Celery would close a pool after every task.
 DATABASE_POOL_SIZE = env.int("DATABASE_POOL_SIZE", default=0)
 DATABASES = {"default": env.db_url("DATABASE_URL", default="postgresql:///countinghouse")}
 DATABASES["default"]["CONN_MAX_AGE"] = 0 if DATABASE_POOL_SIZE else 60
@@ -164,7 +164,7 @@ SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_AGE = 12 * 60 * 60
 CSRF_COOKIE_SECURE = HTTPS
 SECURE_SSL_REDIRECT = HTTPS
-SECURE_REDIRECT_EXEMPT = [r"^healthz$"]  # a load balancer asks over plain HTTP
+SECURE_REDIRECT_EXEMPT = [r"^healthz$"]  # load balancers check it over plain HTTP
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if HTTPS else None
 SECURE_HSTS_SECONDS = 365 * 24 * 60 * 60 if HTTPS else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = HTTPS
@@ -172,11 +172,11 @@ SECURE_HSTS_PRELOAD = HTTPS
 SECURE_CONTENT_TYPE_NOSNIFF = True
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
-DATA_UPLOAD_MAX_MEMORY_SIZE = 32 * 1024 * 1024  # the largest batch of events, as the API says
+DATA_UPLOAD_MAX_MEMORY_SIZE = 32 * 1024 * 1024  # the largest batch of events, as documented in the API
 DATA_UPLOAD_MAX_NUMBER_FIELDS = 5000
 
-# Unfold's pages use Alpine attributes, which Alpine compiles to functions ('unsafe-eval'), and style attributes. No
-# inline script runs without the request's nonce: <script nonce="{{ CSP_NONCE }}">.
+# Unfold's pages use Alpine attributes, which Alpine compiles to functions ('unsafe-eval'), and style attributes. Inline
+# scripts need the request's nonce: <script nonce="{{ CSP_NONCE }}">.
 # See docs/decisions/0005-content-security-policy.md.
 CONTENT_SECURITY_POLICY = {
     "DIRECTIVES": {
@@ -197,12 +197,13 @@ CONTENT_SECURITY_POLICY = {
 REST_FRAMEWORK = {
     "DEFAULT_RENDERER_CLASSES": ["config.api.renderers.ExactJSONRenderer"],
     "DEFAULT_PARSER_CLASSES": ["config.api.parsers.ExactJSONParser"],
-    "DEFAULT_AUTHENTICATION_CLASSES": [],  # each view names its own: none is open by accident
+    "DEFAULT_AUTHENTICATION_CLASSES": ["events.access.authentication.ApiKeyAuthentication"],
+    "DEFAULT_THROTTLE_CLASSES": ["events.access.throttling.KeyThrottle"],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
     "DEFAULT_PAGINATION_CLASS": "config.api.pagination.LimitOffsetPages",
     "DEFAULT_FILTER_BACKENDS": ["django_filters.rest_framework.DjangoFilterBackend"],
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
-    "EXCEPTION_HANDLER": "config.api.errors.api_exception_handler",
+    "EXCEPTION_HANDLER": "config.api.handlers.api_exception_handler",
     "COERCE_DECIMAL_TO_STRING": True,
     "DATETIME_FORMAT": "iso-8601",
     "UNAUTHENTICATED_USER": "django.contrib.auth.models.AnonymousUser",
@@ -211,7 +212,7 @@ REST_FRAMEWORK = {
 
 SPECTACULAR_SETTINGS = {
     "TITLE": "Countinghouse API",
-    "DESCRIPTION": "Send usage, keep the catalog and customers, read invoices.",
+    "DESCRIPTION": "Send usage events, manage the catalog and customers, and retrieve invoices.",
     "VERSION": "1",
     "SERVE_INCLUDE_SCHEMA": False,
     "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
@@ -248,7 +249,7 @@ CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_TASK_ACKS_LATE = True
 CELERY_TASK_REJECT_ON_WORKER_LOST = True
 CELERY_TASK_IGNORE_RESULT = True
-# A large run's chunks have a queue of their own: workers take from both in turn, so that nothing waits behind a run.
+# A large run's chunks have their own queue. Workers alternate between both queues, so that no task waits for a run.
 CELERY_TASK_QUEUES = [Queue(name, routing_key=name) for name in ("celery", "runs")]
 CELERY_TASK_ROUTES = {
     "billing.tasks.bill_chunk": {"queue": "runs"},
@@ -280,7 +281,7 @@ LOGGING = {
     "root": {"handlers": ["console"], "level": LOG_LEVEL},
     "loggers": {
         "django.server": {"level": "WARNING"},
-        # One task a second would fill the log with lines that say nothing.
+        # A task every second would fill the log.
         "celery.app.trace": {"level": "WARNING"},
         "celery.beat": {"level": "WARNING"},
         "celery.worker.strategy": {"level": "WARNING"},

@@ -1,4 +1,4 @@
-"""What answers where: the admin, the API under /v1 (no trailing slashes), and the health check."""
+"""Route URLs to the admin, the API under /v1 (no trailing slashes), and the health check."""
 
 from django.contrib import admin
 from django.urls import URLPattern, URLResolver, include, path
@@ -6,7 +6,7 @@ from django.views.decorators.csrf import csrf_exempt
 from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
-from config.api.errors import unknown_path
+from config.api.handlers import unknown_path
 from config.server.favicon import favicon
 from config.server.health import healthz
 
@@ -26,7 +26,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("v1/<path:path>", csrf_exempt(unknown_path)),
 ]
 
-handler400 = "config.api.errors.bad_request"
-handler403 = "config.api.errors.permission_denied"
-handler404 = "config.api.errors.not_found"
-handler500 = "config.api.errors.server_error"
+handler400 = "config.api.handlers.bad_request"
+handler403 = "config.api.handlers.permission_denied"
+handler404 = "config.api.handlers.not_found"
+handler500 = "config.api.handlers.server_error"

@@ -1,4 +1,4 @@
-"""The WSGI entry point that Granian serves. Refuses to start a deployment whose SECRET_KEY could be guessed."""
+"""The WSGI entry point that Granian serves. A deployment with a guessable SECRET_KEY doesn't start."""
 
 import os
 
@@ -8,6 +8,6 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
 application = get_wsgi_application()
 
-from config.server.checks import refuse_guessable_secret  # noqa: E402  settings are there only now
+from config.server.checks import refuse_guessable_secret  # noqa: E402  needs the settings, which are set up above
 
 refuse_guessable_secret()

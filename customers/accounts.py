@@ -1,4 +1,4 @@
-"""What staff and the API do with customers. Each change is audited, and told to the apps above after the commit."""
+"""Save, archive and activate customers, and map wrong external ids. Each change is audited and sends a signal."""
 
 from datetime import datetime
 
@@ -18,19 +18,20 @@ class CustomerHasSubscriptions(Refused):
 
 
 class ExternalIdIsInUse(Refused):
-    """The external id belongs to a customer of its own, or can't change once events may carry it."""
+    """The external id belongs to another customer, or can't change since events may carry it."""
 
 
 @transaction.atomic
 def save_customer(customer: Customer, *, by: User | None, reason: str = "") -> Customer:
-    """Validate and store a new or edited customer. A new one lets events that were sent too early count.
+    """Validate and save a new or edited customer. Events that arrived before a new customer was created then count.
 
-    Raises ValidationError, ExternalIdIsInUse for a changed external id.
+    Raises ValidationError, and ExternalIdIsInUse for a changed external id.
     """
     before = Customer.objects.select_for_update(no_key=True).filter(pk=customer.pk).first() if customer.pk else None
     if before is not None and before.external_id != customer.external_id:
         raise ExternalIdIsInUse(
-            f"The external id {before.external_id} can't change: events carry it. Map the other id to it."
+            f"The external id {before.external_id} can't change, since events carry it. "
+            "Map the other id to the customer instead."
         )
     customer.full_clean()
     with recorded(by=by, reason=reason):
@@ -44,26 +45,28 @@ def save_customer(customer: Customer, *, by: User | None, reason: str = "") -> C
 
 @transaction.atomic
 def archive_customer(customer: Customer, *, now: datetime, by: User | None, reason: str = "") -> Customer:
-    """Stop counting the customer's events and take no new subscriptions. Invoices stay. Safe to repeat.
+    """Stop counting the customer's events and refuse new subscriptions. Invoices stay. Safe to repeat.
 
-    Raises CustomerHasSubscriptions while one is running or yet to start.
+    Raises CustomerHasSubscriptions while a subscription is live or scheduled to start.
     """
-    # Locked, so that no subscription is made between the check and the commit.
+    # Locked, so that no subscription is created between the check and the commit.
     Customer.objects.select_for_update().get(pk=customer.pk)
     customer.refresh_from_db()
     if customer.state == CustomerState.ARCHIVED:
         return customer
-    open_ones = customer.subscriptions.filter(Q(ended_at=None) | Q(ended_at__gt=now)).count()
-    if open_ones:
-        how_many = "a subscription that hasn't" if open_ones == 1 else f"{open_ones} subscriptions that haven't"
-        raise CustomerHasSubscriptions(f"{customer} has {how_many} ended. Cancel first, then archive.")
+    count = customer.subscriptions.filter(Q(ended_at=None) | Q(ended_at__gt=now)).count()
+    if count:
+        subscriptions = (
+            "a subscription that hasn't ended" if count == 1 else f"{count} subscriptions that haven't ended"
+        )
+        raise CustomerHasSubscriptions(f"{customer} has {subscriptions}. Cancel first, then archive the customer.")
     customer.state, customer.archived_at = CustomerState.ARCHIVED, now
     return save_customer(customer, by=by, reason=reason)
 
 
 @transaction.atomic
 def activate_customer(customer: Customer, *, by: User | None, reason: str = "") -> Customer:
-    """Count an archived customer's events again; those that came meanwhile can be replayed. Safe to repeat."""
+    """Count an archived customer's events again. Events received in the meantime can be replayed. Safe to repeat."""
     customer.refresh_from_db()
     if customer.state == CustomerState.ACTIVE:
         return customer
@@ -73,12 +76,12 @@ def activate_customer(customer: Customer, *, by: User | None, reason: str = "") 
 
 @transaction.atomic
 def map_external_id(alias: str, customer: Customer, *, by: User | None, reason: str = "") -> CustomerAlias:
-    """Count events sent with the external id `alias` for the customer. A second call points the alias elsewhere.
+    """Count events sent with the external id `alias` for the customer. Calling it again changes the customer.
 
-    Raises ValidationError, ExternalIdIsInUse when a customer has that external id.
+    Raises ValidationError, and ExternalIdIsInUse if a customer has that external id.
     """
     if owner := Customer.objects.filter(external_id=alias).first():
-        raise ExternalIdIsInUse(f"{alias} is the external id of {owner}; mapping it would take its events away.")
+        raise ExternalIdIsInUse(f"{alias} is the external id of {owner}, who would no longer receive these events.")
     mapping = CustomerAlias.objects.select_for_update().filter(alias=alias).first() or CustomerAlias(alias=alias)
     if mapping.pk and mapping.customer_id == customer.pk:
         return mapping

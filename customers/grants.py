@@ -1,4 +1,4 @@
-"""What a customer's live subscriptions grant now, feature by feature, with where each grant comes from."""
+"""List what a customer's live subscriptions grant at a moment, by feature, with the source of each grant."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -8,12 +8,12 @@ from decimal import Decimal
 from catalog.models import Entitlement, EntitlementReset, Feature
 from catalog.selectors import entitlements_by_version
 from customers.models import PhaseKind, Subscription
-from customers.subscriptions import phase_chain
+from customers.subscriptions import get_phases_by_subscription
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
-    """One plan's grant, by one subscription."""
+class GrantSource:
+    """What one subscription grants of a feature, by its plan."""
 
     subscription: Subscription
     entitlement: Entitlement
@@ -22,11 +22,11 @@ class Source:
 
 
 @dataclass(slots=True)
-class Granted:
-    """A feature with all its sources. Limits add up; one that is unlimited makes the whole so."""
+class FeatureGrant:
+    """A feature with all its sources. Their limits add up; one unlimited source makes the grant unlimited."""
 
     feature: Feature
-    sources: list[Source] = field(default_factory=list)
+    sources: list[GrantSource] = field(default_factory=list)
 
     @property
     def limit(self) -> Decimal | None:
@@ -46,25 +46,28 @@ class Granted:
         return any(source.entitlement.is_soft_limit for source in self.sources)
 
 
-def granted(subscriptions: Sequence[Subscription], *, now: datetime) -> list[Granted]:
-    """List the features that the subscriptions grant at a moment, by name. Two queries. Paused ones grant nothing."""
-    chains = phase_chain([row.pk for row in subscriptions])
-    held = [
-        (row, phase)
-        for row in subscriptions
-        for phase in chains.get(row.pk, [])
+def list_grants(subscriptions: Sequence[Subscription], *, now: datetime) -> list[FeatureGrant]:
+    """List the features that the subscriptions grant at a moment, by name. Paused subscriptions grant nothing.
+
+    Takes two queries.
+    """
+    phases = get_phases_by_subscription([subscription.pk for subscription in subscriptions])
+    current_phases = [
+        (subscription, phase)
+        for subscription in subscriptions
+        for phase in phases.get(subscription.pk, [])
         if phase.starts_at <= now and (phase.ends_at is None or now < phase.ends_at) and phase.kind != PhaseKind.PAUSED
     ]
-    contents = entitlements_by_version({phase.plan_version_id for _, phase in held})
-    found: dict[int, Granted] = {}
-    for row, phase in held:
+    entitlements = entitlements_by_version({phase.plan_version_id for _, phase in current_phases})
+    grants: dict[int, FeatureGrant] = {}
+    for subscription, phase in current_phases:
         plan = phase.plan_version.plan
-        for feature_id, entitlement in contents.get(phase.plan_version_id, {}).items():
-            mine = found.setdefault(feature_id, Granted(entitlement.feature))
-            mine.sources.append(Source(row, entitlement, plan.name, plan.public_id))
-    return sorted(found.values(), key=lambda one: (one.feature.name, one.feature.pk))
+        for feature_id, entitlement in entitlements.get(phase.plan_version_id, {}).items():
+            grant = grants.setdefault(feature_id, FeatureGrant(entitlement.feature))
+            grant.sources.append(GrantSource(subscription, entitlement, plan.name, plan.public_id))
+    return sorted(grants.values(), key=lambda grant: (grant.feature.name, grant.feature.pk))
 
 
-def for_features(grants: Iterable[Granted], feature_ids: Sequence[str]) -> list[Granted]:
-    """Keep the features with these public ids; all of them when none is named."""
-    return [one for one in grants if not feature_ids or one.feature.public_id in feature_ids]
+def filter_grants(grants: Iterable[FeatureGrant], feature_ids: Sequence[str]) -> list[FeatureGrant]:
+    """Keep the grants of features with these public ids, or all grants if the list is empty."""
+    return [grant for grant in grants if not feature_ids or grant.feature.public_id in feature_ids]

@@ -1,4 +1,7 @@
-"""What the customers app tells the apps above it, after the commit. Every signal carries `by`, who did it, or None."""
+"""Signals about customers and subscriptions, sent after the commit, and hooks that run when a subscription starts.
+
+Every signal carries `by`: the user who made the change, or None.
+"""
 
 from datetime import datetime
 from typing import Any, Protocol
@@ -8,22 +11,22 @@ from django.dispatch import Signal
 from customers.models import Subscription
 
 customer_created = Signal()
-"""`customer`: events of its external id may be waiting."""
+"""`customer`: a new customer. Events with its external id may be waiting."""
 
 customer_activated = Signal()
-"""`customer`: was archived, is billed again."""
+"""`customer`: was archived and is billed again."""
 
 external_id_mapped = Signal()
-"""`alias`: a CustomerAlias that was made or pointed elsewhere."""
+"""`alias`: a CustomerAlias that was created or changed."""
 
 subscription_changed = Signal()
-"""`subscription`: was made, moved, cancelled, paused or resumed; its phases say how it stands."""
+"""`subscription`: was created, changed, cancelled, paused or resumed. Its phases are up to date."""
 
 
-class Beginning(Protocol):
-    """Does its part with a new subscription and the body that was asked for, in the transaction that makes it."""
+class StartHook(Protocol):
+    """Complete a new subscription from the body of the API request, in the transaction that creates it."""
 
-    def __call__(self, subscription: Subscription, asked: dict[str, Any], *, now: datetime) -> None: ...
+    def __call__(self, subscription: Subscription, body: dict[str, Any], /, *, now: datetime) -> None: ...
 
 
-beginnings: list[Beginning] = []
+start_hooks: list[StartHook] = []

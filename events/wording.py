@@ -9,7 +9,8 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from catalog.models import Aggregation, Feature
-from config.office.wording import code, number
+from config.numbers import number
+from config.office.wording import code
 from customers.periods import Period
 
 AGGREGATES = {

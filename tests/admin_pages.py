@@ -1,4 +1,4 @@
-"""What tests of the admin's pages share."""
+"""Helpers for tests of admin pages."""
 
 import re
 from html import unescape
@@ -14,12 +14,12 @@ from tests.factories import make_user
 
 
 def url(name: str, *args: object, **query: object) -> str:
-    """Return an address of the admin: `url("catalog_plan_change", 7)`."""
+    """Return the address of an admin page: `url("catalog_plan_change", 7)`."""
     return reverse(f"admin:{name}", args=args, query=query or None)
 
 
 def as_viewer(app: str = "catalog") -> Client:
-    """Log in staff who may see everything of an app, and change nothing."""
+    """Return a client logged in as a user who can view everything in an app and change nothing."""
     user = make_user()
     user.user_permissions.set(Permission.objects.filter(content_type__app_label=app, codename__startswith="view_"))
     client = Client()
@@ -28,8 +28,8 @@ def as_viewer(app: str = "catalog") -> Client:
 
 
 def submit(client: Client, address: str, **answers: object) -> Any:
-    """Answer an action's dialog."""
-    return client.post(address, {"_form_submitted": "on", **answers})
+    """Answer an action's dialog, as htmx sends it."""
+    return client.post(address, {"_form_submitted": "on", **answers}, headers={"HX-Request": "true"})
 
 
 def text_of(response: Any) -> str:
@@ -38,8 +38,8 @@ def text_of(response: Any) -> str:
     return " ".join(unescape(re.sub(r"<[^>]+>", " ", html)).split())
 
 
-def queries_of(client: Client, address: str) -> int:
-    """Count the queries of a page, without what is looked up once for all requests."""
+def count_queries(client: Client, address: str) -> int:
+    """Return the number of queries of a page, without those that run only for the first request."""
     client.get(address)
     with CaptureQueriesContext(connection) as queries:
         assert client.get(address).status_code == 200

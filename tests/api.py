@@ -1,4 +1,4 @@
-"""A client of the API in the test process: JSON in, JSON out, and the one form of a refusal."""
+"""A client of the API in the test process, which also checks the form of responses and errors."""
 
 import json
 from decimal import Decimal
@@ -12,7 +12,7 @@ from events.models import Scope
 
 
 class Api:
-    """Send requests with a key of some scopes. Every answer's status is checked."""
+    """Send requests with a key with these scopes, and check the status of every response."""
 
     def __init__(self, *scopes: str) -> None:
         self.client = Client(headers={"x-api-key": make_key("Test", scopes=scopes or (Scope.ALL,))[1]})
@@ -30,9 +30,9 @@ class Api:
         return self._send("delete", path, body, status)
 
     def _send(self, method: str, path: str, body: Any, status: int) -> Any:
-        data = "" if body is None else json.dumps(body, default=str)  # an action's body may be left out
-        given = {"content_type": "" if body is None else "application/json"}
-        return self._read(self.client.generic(method.upper(), f"/v1/{path}", data, **given), status)
+        data = "" if body is None else json.dumps(body, default=str)  # the body of an action is optional
+        options = {"content_type": "" if body is None else "application/json"}
+        return self._read(self.client.generic(method.upper(), f"/v1/{path}", data, **options), status)
 
     def _read(self, response: Any, status: int) -> Any:
         assert response.status_code == status, response.content.decode()
@@ -49,5 +49,5 @@ class Api:
 
 @pytest.fixture
 def api(db: None) -> Api:
-    """Return a client whose key may do everything."""
+    """Return a client whose key has all scopes."""
     return Api()

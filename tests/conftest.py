@@ -1,4 +1,4 @@
-"""Fixtures that every app's tests share."""
+"""Fixtures for the tests of all apps."""
 
 import os
 import secrets
@@ -23,13 +23,13 @@ __all__ = ["admin_browser", "api", "chromium", "redis_url", "web_server"]
 
 @pytest.fixture(scope="session")
 def django_db_modify_db_settings(django_db_modify_db_settings: None) -> None:
-    """Let this run's own connections empty the tables that are never emptied: tests with transactions end so."""
+    """Allow this run's connections to truncate protected tables, which tests with transactions do at their end."""
     connection.settings_dict["OPTIONS"]["options"] = "-c countinghouse.allow_truncate=on"
 
 
 @pytest.fixture(autouse=True)
-def nothing_is_kept_between_tests() -> Iterator[None]:
-    """Drop what a web process keeps between requests: the inbox's connection, keys, counts, refusals to be logged."""
+def clear_process_state() -> Iterator[None]:
+    """Clear what a web process keeps between requests: the inbox's connection, keys, rate counts, refusals to log."""
     yield
     inbox.close()
     keys.clear_key_cache()
@@ -39,13 +39,13 @@ def nothing_is_kept_between_tests() -> Iterator[None]:
 
 @pytest.fixture
 def staff_user(db: None) -> User:
-    """Return a superuser, who may do everything in the admin."""
+    """Return a superuser, who has every permission in the admin."""
     return User.objects.create_superuser("staff", "staff@example.com", "correct-horse-battery")
 
 
 @pytest.fixture
 def staff_client(staff_user: User) -> Client:
-    """Return a browser-less client logged in to the admin."""
+    """Return a test client that is logged in to the admin."""
     client = Client()
     client.force_login(staff_user)
     return client
@@ -53,7 +53,7 @@ def staff_client(staff_user: User) -> Client:
 
 @pytest.fixture
 def fresh_database_url() -> Iterator[str]:
-    """Return the URL of an empty database of its own, for tests that run whole processes; dropped afterwards."""
+    """Yield the URL of a new, empty database for tests that run processes. It is dropped afterwards."""
     server_url = os.environ["DATABASE_URL"]
     name = f"fresh_{secrets.token_hex(6)}"
     parts = urlsplit(server_url)

@@ -1,6 +1,6 @@
-"""Makers of rows, in the order of the apps. Everything has a default, so that a test names only what it is about.
+"""Factories for rows, in the order of the apps. Every value has a default, so that a test names only what it is about.
 
-They go through the domain functions where there are some, so what they make is what the product makes.
+They call the domain functions where these exist, so that they create the same rows as the product.
 """
 
 from collections.abc import Iterable
@@ -14,7 +14,7 @@ from django.contrib.auth.models import User
 from catalog.models import Entitlement, Feature, Plan, PlanVersion, Price, PriceTier
 from catalog.models.features import FeatureKind
 from catalog.models.prices import PriceKind, PriceModel
-from catalog.publishing import draft_of, publish
+from catalog.publishing import get_or_create_draft, publish
 from customers.models import Customer, Subscription
 from customers.subscriptions import subscribe
 
@@ -24,27 +24,27 @@ START = datetime(2026, 1, 1, tzinfo=UTC)
 _numbers = count(1)
 
 
-def make_user(**given: Any) -> User:
+def make_user(**values: Any) -> User:
     """Make a staff user without any permission."""
-    username = given.pop("username", f"user-{next(_numbers)}")
-    return User.objects.create_user(username, **{"is_staff": True} | given)
+    username = values.pop("username", f"user-{next(_numbers)}")
+    return User.objects.create_user(username, **{"is_staff": True} | values)
 
 
 # --- catalog -----------------------------------------------------------------------------------------
 
 
-def make_feature(**given: Any) -> Feature:
-    """Make a metered feature: counts `api.calls` unless told otherwise; naming a `field` makes it a sum."""
+def make_feature(**values: Any) -> Feature:
+    """Make a metered feature, which by default counts `api.calls`, or sums the `field` if there is one."""
     defaults: dict[str, Any] = {"name": f"Feature {next(_numbers)}"}
-    if given.get("kind", FeatureKind.METERED) == FeatureKind.METERED:
-        defaults |= {"event_name": "api.calls", "aggregation": "sum" if given.get("field") else "count"}
-    return Feature.objects.create(**defaults | given)
+    if values.get("kind", FeatureKind.METERED) == FeatureKind.METERED:
+        defaults |= {"event_name": "api.calls", "aggregation": "sum" if values.get("field") else "count"}
+    return Feature.objects.create(**defaults | values)
 
 
-def make_plan(*, published: bool = True, now: datetime = NOW, **given: Any) -> Plan:
+def make_plan(*, published: bool = True, now: datetime = NOW, **values: Any) -> Plan:
     """Make a plan with one version: $10 a month, published. Give prices with `make_price` before `publish_draft`."""
-    plan = Plan.objects.create(**{"name": f"Plan {next(_numbers)}"} | given)
-    draft = draft_of(plan, by=None)
+    plan = Plan.objects.create(**{"name": f"Plan {next(_numbers)}"} | values)
+    draft = get_or_create_draft(plan, by=None)
     if published:
         make_fee(version=draft)
         publish(draft, now=now, by=None)
@@ -52,8 +52,8 @@ def make_plan(*, published: bool = True, now: datetime = NOW, **given: Any) -> P
 
 
 def make_draft(plan: Plan | None = None) -> PlanVersion:
-    """Make, or return, a plan's draft version; of a new plan that has nothing published unless one is given."""
-    return draft_of(plan or make_plan(published=False), by=None)
+    """Return a plan's draft version, created if necessary. The default plan is new and has no published version."""
+    return get_or_create_draft(plan or make_plan(published=False), by=None)
 
 
 def make_version(
@@ -69,16 +69,16 @@ def make_version(
 
 
 def make_price(
-    *, version: PlanVersion, tiers: Iterable[tuple[Any, Any] | tuple[Any, Any, Any]] = (), **given: Any
+    *, version: PlanVersion, tiers: Iterable[tuple[Any, Any] | tuple[Any, Any, Any]] = (), **values: Any
 ) -> Price:
-    """Make a usage price: $0.01 a unit, monthly. `tiers` are (up_to, unit_amount[, flat_amount]), None for open."""
-    model = given.get("model", PriceModel.PER_UNIT)
+    """Make a usage price: $0.01 a unit, monthly. `tiers` are (up_to, unit_amount[, flat_amount]), None for no limit."""
+    model = values.get("model", PriceModel.PER_UNIT)
     defaults: dict[str, Any] = {"currency": "USD", "kind": PriceKind.USAGE}
     if model in (PriceModel.PER_UNIT, PriceModel.PACKAGE, PriceModel.FLAT):
         defaults["unit_amount"] = Decimal("0.01")
-    if given.get("kind", PriceKind.USAGE) == PriceKind.USAGE and "feature" not in given:
-        given["feature"] = make_feature()
-    price = Price.objects.create(**defaults | {"version": version} | given)
+    if values.get("kind", PriceKind.USAGE) == PriceKind.USAGE and "feature" not in values:
+        values["feature"] = make_feature()
+    price = Price.objects.create(**defaults | {"version": version} | values)
     for up_to, unit_amount, *flat in tiers:
         PriceTier.objects.create(
             price=price, up_to=up_to, unit_amount=unit_amount, flat_amount=flat[0] if flat else Decimal(0)
@@ -86,7 +86,7 @@ def make_price(
     return price
 
 
-def make_fee(*, version: PlanVersion, **given: Any) -> Price:
+def make_fee(*, version: PlanVersion, **values: Any) -> Price:
     """Make a recurring fee: $10 a month in advance."""
     defaults = {
         "currency": "USD",
@@ -95,34 +95,34 @@ def make_fee(*, version: PlanVersion, **given: Any) -> Price:
         "cadence": "advance",
         "unit_amount": Decimal(10),
     }
-    return Price.objects.create(**defaults | {"version": version} | given)
+    return Price.objects.create(**defaults | {"version": version} | values)
 
 
-def make_entitlement(*, version: PlanVersion, **given: Any) -> Entitlement:
+def make_entitlement(*, version: PlanVersion, **values: Any) -> Entitlement:
     """Make a free tier of 1,000 units each billing period."""
-    if "feature" not in given:
-        given["feature"] = make_feature()
-    return Entitlement.objects.create(**{"free_units": Decimal(1000)} | {"version": version} | given)
+    if "feature" not in values:
+        values["feature"] = make_feature()
+    return Entitlement.objects.create(**{"free_units": Decimal(1000)} | {"version": version} | values)
 
 
 # --- customers ---------------------------------------------------------------------------------------
 
 
-def make_customer(**given: Any) -> Customer:
+def make_customer(**values: Any) -> Customer:
     """Make an active customer in UTC."""
     number = next(_numbers)
-    return Customer.objects.create(**{"external_id": f"customer-{number}", "name": f"Customer {number}"} | given)
+    return Customer.objects.create(**{"external_id": f"customer-{number}", "name": f"Customer {number}"} | values)
 
 
-def make_subscription(**given: Any) -> Subscription:
+def make_subscription(**values: Any) -> Subscription:
     """Subscribe a new customer to a new $10 plan, monthly from 1 January 2026 on, without a trial."""
-    customer = given.pop("customer", None) or make_customer()
-    plan = given.pop("plan", None) or make_plan()
+    customer = values.pop("customer", None) or make_customer()
+    plan = values.pop("plan", None) or make_plan()
     defaults: dict[str, Any] = {
         "currency": "USD",
         "interval": "month",
         "starts_at": START,
-        "now": given.get("starts_at", START),
+        "now": values.get("starts_at", START),
         "by": None,
     }
-    return subscribe(customer, plan, **defaults | given)
+    return subscribe(customer, plan, **defaults | values)

@@ -1,7 +1,7 @@
-"""A pytest plugin, loaded before Django: the real services that the tests use.
+"""A pytest plugin, loaded before Django, that starts the services that the tests use.
 
-One PostgreSQL for the whole run (each xdist worker has a database of its own in it), under DATA_DIR/test, and
-one redis-server for the tests marked `redis`. Both go when the run ends.
+The run has one PostgreSQL under DATA_DIR/test, with a database for each xdist worker, and one redis-server for the
+tests marked `redis`. Both are stopped when the run ends.
 """
 
 import os
@@ -15,11 +15,11 @@ from pathlib import Path
 
 import pytest
 
-from config.server.postgres import THROWAWAY_SETTINGS, EmbeddedPostgres
+from config.server.postgres import TEST_SETTINGS, EmbeddedPostgres
 from config.server.problems import StartupProblem
-from config.server.startup import data_dir
+from config.server.startup import get_data_dir
 
-TEST_DIR = data_dir() / "test"
+TEST_DIR = get_data_dir() / "test"
 servers: list[EmbeddedPostgres] = []
 
 
@@ -31,16 +31,16 @@ def pytest_load_initial_conftests() -> Generator[None]:
 
 
 def start_services() -> None:
-    """Start PostgreSQL for this run and name it in the environment. A given DATABASE_URL is left alone."""
+    """Start PostgreSQL for this run and set DATABASE_URL, unless the environment sets it."""
     if "PYTEST_XDIST_WORKER" in os.environ:
         return  # everything is inherited from the run that started this worker
     os.environ["DATA_DIR"] = str(TEST_DIR)
-    (TEST_DIR / "static").mkdir(parents=True, exist_ok=True)  # WhiteNoise warns when it isn't there
+    (TEST_DIR / "static").mkdir(parents=True, exist_ok=True)  # WhiteNoise warns if it doesn't exist
     for name in ("REDIS_URL", "SECRET_KEY", "DEBUG", "HTTPS", "ALLOWED_HOSTS", "STATIC_ROOT"):
         os.environ.pop(name, None)
     if os.environ.get("DATABASE_URL"):
         return
-    server = EmbeddedPostgres(TEST_DIR / "postgres", settings=THROWAWAY_SETTINGS)
+    server = EmbeddedPostgres(TEST_DIR / "postgres", settings=TEST_SETTINGS)
     try:
         os.environ["DATABASE_URL"] = server.start()
     except StartupProblem as problem:
@@ -55,7 +55,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 @pytest.fixture(scope="session")
 def redis_url() -> Iterator[str]:
-    """The URL of a real redis-server of this run's own. Without the program the run fails: it never skips."""
+    """Return the URL of this run's redis-server. If it isn't installed, the tests fail instead of being skipped."""
     program = shutil.which("redis-server")
     if program is None:
         pytest.fail("redis-server isn't installed: run `apt-get install redis-server`.", pytrace=False)
@@ -73,7 +73,7 @@ def redis_url() -> Iterator[str]:
 
 
 def free_port() -> int:
-    """Return a port that nothing listens on just now."""
+    """Return a port that is currently free."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port: int = listener.getsockname()[1]
         return port
@@ -90,4 +90,4 @@ def _wait_for_port(port: int, server: subprocess.Popen[bytes]) -> None:
             time.sleep(0.02)
         else:
             return
-    pytest.fail("redis-server didn't answer within 10 seconds.", pytrace=False)
+    pytest.fail("redis-server didn't respond within 10 seconds.", pytrace=False)

@@ -1,4 +1,4 @@
-"""Links in the documentation lead to files, and the folders and modules that it names exist."""
+"""Links, folders and modules in the documentation exist."""
 
 import re
 from pathlib import Path
@@ -12,22 +12,22 @@ PAGES = [*READMES, ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))
 NAMED_PATH = re.compile(r"`([\w./-]+/|[\w./-]+\.(?:py|md|html|sql))`")
 
 
-def name_of(page: Path) -> str:
+def get_page_name(page: Path) -> str:
     return str(page.relative_to(ROOT))
 
 
-@pytest.mark.parametrize("page", PAGES, ids=name_of)
-def test_links_lead_to_files(page):
+@pytest.mark.parametrize("page", PAGES, ids=get_page_name)
+def test_linked_files_exist(page):
     targets = re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text())
     assert [target for target in targets if "://" not in target and not (page.parent / target).exists()] == []
 
 
-@pytest.mark.parametrize("page", READMES, ids=name_of)
+@pytest.mark.parametrize("page", READMES, ids=get_page_name)
 def test_folders_and_modules_named_in_a_readme_exist(page):
-    """Paths start at the project's folder or at an app's."""
+    """Paths are relative to the project's folder or an app's folder."""
     folders = [ROOT, *(readme.parent for readme in READMES[1:])]
-    named = [path for path in NAMED_PATH.findall(page.read_text()) if not path.startswith(("/", "."))]
-    assert [path for path in named if not any((folder / path).exists() for folder in folders)] == []
+    paths = [path for path in NAMED_PATH.findall(page.read_text()) if not path.startswith(("/", "."))]
+    assert [path for path in paths if not any((folder / path).exists() for folder in folders)] == []
 
 
 def test_every_decision_is_in_the_index():

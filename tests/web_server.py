@@ -1,4 +1,4 @@
-"""The web process as it is deployed, on the test database: for tests of what only a real server shows."""
+"""The web process as in a deployment, on the test database, for tests that need a real server."""
 
 import os
 import subprocess
@@ -20,7 +20,7 @@ from tests.services import free_port
 
 @contextmanager
 def granian(database_url: str, **environment: str) -> Iterator[str]:
-    """Start Granian on the project, as `serve` does, and give its address once it is ready; stop it at the end."""
+    """Start Granian like `serve` does, yield its address once it is ready, and stop it at the end."""
     port = free_port()
     command = [sys.executable, "-W", "ignore", "-m", "granian", "config.wsgi:application", "--interface", "wsgi"]
     command += ["--host", "127.0.0.1", "--port", str(port), "--blocking-threads", "4", "--log-level", "critical"]
@@ -30,15 +30,15 @@ def granian(database_url: str, **environment: str) -> Iterator[str]:
         command, env=os.environ | env | {"DATABASE_URL": database_url} | environment, cwd=settings.BASE_DIR
     )
     try:
-        _wait_until_it_answers(f"http://127.0.0.1:{port}", server)
+        _wait_until_ready(f"http://127.0.0.1:{port}", server)
         yield f"http://127.0.0.1:{port}"
     finally:
         server.terminate()
         server.wait(15)
 
 
-def forget_what_was_sent() -> None:
-    """Delete keys, waiting and refused requests, and the change log: a module's server writes outside of its tests."""
+def delete_stored_requests() -> None:
+    """Delete keys, requests and the change log, which the server saved outside the tests' transactions."""
     for model in (InboxRequest, RefusedRequest, ApiKey):
         model.objects.all().delete()
     with connection.cursor() as cursor:
@@ -46,7 +46,7 @@ def forget_what_was_sent() -> None:
     connection.close()
 
 
-def _wait_until_it_answers(base_url: str, server: subprocess.Popen[bytes]) -> None:
+def _wait_until_ready(base_url: str, server: subprocess.Popen[bytes]) -> None:
     until = time.monotonic() + 30
     while time.monotonic() < until and server.poll() is None:
         try:
@@ -55,7 +55,7 @@ def _wait_until_it_answers(base_url: str, server: subprocess.Popen[bytes]) -> No
             time.sleep(0.05)
         else:
             return
-    pytest.fail("The web process didn't come up.", pytrace=False)
+    pytest.fail("The web process didn't start.", pytrace=False)
 
 
 def database_url() -> str:
@@ -66,7 +66,7 @@ def database_url() -> str:
 
 @pytest.fixture(scope="module")
 def web_server(django_db_setup: None, django_db_blocker: Any) -> Iterator[str]:
-    """Return the address of a web process on the test database; it lives as long as the module's tests."""
+    """Yield the address of a web process on the test database, which runs during the module's tests."""
     with django_db_blocker.unblock():
         url = database_url()
     with granian(url) as base_url:

@@ -9,6 +9,7 @@ from billing.adjustments.conditions import CouponUse
 from billing.adjustments.taxes import ChargedTax
 from billing.lines import DISCOUNT, TAX, Charge
 from billing.money import ZERO, format_amount
+from config.numbers import number
 
 
 def discount_lines(charges: Sequence[Charge], uses: Iterable[CouponUse], currency: str) -> list[Charge]:
@@ -34,7 +35,7 @@ def _coupon_line(use: CouponUse, charges: Sequence[Charge], currency: str) -> Ch
     }
     if coupon.percent_off is not None:
         how["percent_off"] = wording.plain(coupon.percent_off)
-        off = f"{wording.number(coupon.percent_off)}% off"
+        off = f"{number(coupon.percent_off)}% off"
     else:
         how["amount_off"] = wording.plain(coupon.amount_off or ZERO)
         off = f"{format_amount(coupon.amount_off or ZERO, currency)} off"
@@ -68,7 +69,7 @@ def tax_lines(taxes: Iterable[ChargedTax], currency: str) -> list[Charge]:
 
 def _tax_line(charged: ChargedTax, currency: str) -> Charge:
     tax = charged.tax
-    description = f"{tax.name} {wording.number(tax.percentage)}% of {format_amount(charged.base, currency)}"
+    description = f"{tax.name} {number(tax.percentage)}% of {format_amount(charged.base, currency)}"
     is_charged = bool(charged.amount) or not tax.percentage
     if not is_charged:
         description += ": owed by the recipient"

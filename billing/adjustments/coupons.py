@@ -8,8 +8,8 @@ from django.db import transaction
 
 from billing.models import Coupon, CouponApplication, CouponDuration
 from billing.money import format_amount
-from billing.wording import number
 from config.audit import recorded
+from config.numbers import number
 from config.refusals import Refused
 from customers.models import Customer, Subscription
 

@@ -1,31 +1,35 @@
-"""Billing in the admin: invoices and their settling, taxes, discounts, prepaid credit, runs, series, the company."""
+"""Billing in the admin."""
 
 from billing.admin import (
     company,
     coupons,
     credit_notes,
+    customer_credit,
     findings,
-    invoices,
-    late,
+    late_policy,
+    late_usage,
     payments,
+    progress,
     runs,
     series,
-    states,
     taxes,
     wallets,
 )
+from billing.admin.invoices import invoice_admin
 
 __all__ = [
     "company",
     "coupons",
     "credit_notes",
+    "customer_credit",
     "findings",
-    "invoices",
-    "late",
+    "invoice_admin",
+    "late_policy",
+    "late_usage",
     "payments",
+    "progress",
     "runs",
     "series",
-    "states",
     "taxes",
     "wallets",
 ]

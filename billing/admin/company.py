@@ -1,4 +1,4 @@
-"""The company's profile in the admin: one page, no list."""
+"""The company profile in the admin: one page, without a list."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ from config.office.base import OfficeAdmin
 
 @admin.register(CompanyProfile)
 class CompanyProfileAdmin(OfficeAdmin):
-    """What invoices say about the company that sends them. Finalized invoices keep what they said."""
+    """The company profile printed on documents. Finalized invoices keep their own copy."""
 
     fieldsets = (
         (None, {"fields": (("name", "logo_text"), ("tax_id", "registration"))}),
@@ -38,13 +38,14 @@ class CompanyProfileAdmin(OfficeAdmin):
         return False
 
     def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
-        given = {"assume_scheme": "https"} if db_field.name == "site_url" else {}
-        return super().formfield_for_dbfield(db_field, request, **kwargs, **given)
+        if db_field.name == "site_url":
+            kwargs["assume_scheme"] = "https"
+        return super().formfield_for_dbfield(db_field, request, **kwargs)
 
     def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> CompanyProfile | None:
-        """Return the profile, also while none is saved: its form then begins with the configured name."""
+        """Return the profile. If none is saved, the form starts with the configured company name."""
         return CompanyProfile.current() if object_id == str(ONLY) else None
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        """Lead on to the one page there is."""
+        """Redirect to the profile's page."""
         return HttpResponseRedirect(reverse("admin:billing_companyprofile_change", args=[ONLY]))

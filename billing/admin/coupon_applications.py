@@ -1,4 +1,4 @@
-"""Applied discounts in the admin: for whom a coupon works, since when, and which invoices it reduced."""
+"""Applied discounts in the admin: customers' and subscriptions' discounts, and the invoices they reduced."""
 
 from typing import Any, ClassVar
 
@@ -11,26 +11,30 @@ from django.shortcuts import get_object_or_404
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html
-from unfold.admin import ModelAdmin, TabularInline
+from django.utils.safestring import SafeString
+from unfold.admin import ModelAdmin
 from unfold.contrib.filters.admin import AutocompleteSelectFilter, DropdownFilter
 from unfold.decorators import action, display
 from unfold.enums import ActionVariant
 
 from billing.adjustments.coupons import CannotApply, apply_coupon, check_applicable, end_application, how_long, off
-from billing.admin.shared import OptionalTab
+from billing.admin.shared import OptionalTab, link
 from billing.models import CouponApplication, CouponUse
 from billing.money import format_amount
-from config.office.base import OfficeAdmin, ReasonForm, carry_out, moment, page_of, staff
+from config.office.base import OfficeAdmin
+from config.office.dialogs import ReasonForm, carry_out, staff
+from config.office.links import page_of
 from config.office.permissions import ReadOnlyInline
+from config.office.wording import local_day
 from customers.admin import add_customer_action, add_customer_tab, add_subscription_tab
 
 
 class ApplicationsInline(ReadOnlyInline):
-    """Where a coupon is at work."""
+    """Applied discounts, on the page of a customer, a subscription or a coupon."""
 
     model = CouponApplication
     formset = OptionalTab
-    fields = ("show_whom", "show_coupon", "show_start", "show_end", "show_used")
+    fields = ("show_recipient", "show_coupon", "show_start", "show_end", "show_used")
     readonly_fields = fields
     ordering = ("-pk",)
     tab = True
@@ -38,63 +42,64 @@ class ApplicationsInline(ReadOnlyInline):
     verbose_name_plural = "discounts"
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[CouponApplication]:
-        rows: QuerySet[CouponApplication] = super().get_queryset(request)
+        applications: QuerySet[CouponApplication] = super().get_queryset(request)
         used = Count("uses", filter=Q(uses__returned_at=None))
-        return rows.select_related("coupon", "customer", "subscription__customer").annotate(used=used)
+        return applications.select_related("coupon", "customer", "subscription__customer").annotate(used=used)
 
-    @admin.display(description="For")
-    def show_whom(self, application: CouponApplication) -> str:
-        return whom(application)
+    @admin.display(description="Applied to")
+    def show_recipient(self, application: CouponApplication) -> str:
+        return describe_recipient(application)
 
     @admin.display(description="Discount")
     def show_coupon(self, application: CouponApplication) -> str:
-        says = f"{application.coupon.code}: {off(application.coupon)}"
-        return format_html('<a class="text-link" href="{}">{}</a>', page_of(application), says)
+        text = f"{application.coupon.code}: {off(application.coupon)}"
+        return format_html('<a class="ch-link" href="{}">{}</a>', page_of(application), text)
 
     @admin.display(description="From")
     def show_start(self, application: CouponApplication) -> str:
-        return moment(application.starts_at)
+        return local_day(application.starts_at)
 
     @admin.display(description="Until")
     def show_end(self, application: CouponApplication) -> str:
-        return moment(application.ended_at)
+        return local_day(application.ended_at)
 
     @admin.display(description="Invoices reduced")
     def show_used(self, application: CouponApplication) -> str:
-        return used_of(application)
+        return describe_uses(application)
 
 
 add_customer_tab(ApplicationsInline)
 add_subscription_tab(ApplicationsInline)
 
 
-@action(description="Apply a discount", icon="percent_discount", permissions=["apply_discount"])
+@action(description="Apply discount", icon="percent_discount", permissions=["apply_discount"])
 def apply_discount(customers: ModelAdmin, request: HttpRequest, object_id: str) -> HttpResponse:
-    """Lead from a customer's page to the form that applies a discount."""
+    """Open the form to apply a discount to the customer."""
     return HttpResponseRedirect(reverse("admin:billing_couponapplication_add", query={"customer": object_id}))
 
 
-def _may_apply(customers: ModelAdmin, request: HttpRequest, object_id: Any = None) -> bool:
+def may_apply(customers: ModelAdmin, request: HttpRequest, object_id: Any = None) -> bool:
     return request.user.has_perm("billing.add_couponapplication")
 
 
-add_customer_action("apply_discount", apply_discount, allowed=_may_apply)
+add_customer_action("apply_discount", apply_discount, allowed=may_apply)
 
 
-def whom(application: CouponApplication) -> str:
-    """Say for whom a coupon works."""
+def describe_recipient(application: CouponApplication) -> str:
+    """Describe who gets the discount: all of a customer's subscriptions, or one of them."""
     if application.subscription is None:
-        return f"{application.customer}, every subscription"
-    return f"{application.customer}, {application.subscription.public_id} only"
+        return f"{application.customer}, all subscriptions"
+    return f"{application.customer}, only {application.subscription.public_id}"
 
 
-def used_of(application: CouponApplication) -> str:
+def describe_uses(application: CouponApplication) -> str:
+    """Count the invoices reduced, of the limit if there is one."""
     limit, used = application.coupon.limit, getattr(application, "used", 0)
     return f"{used} of {limit}" if limit is not None else str(used)
 
 
 class ApplyForm(forms.ModelForm):
-    """Ask whom a coupon is for, and check that it can be applied there now."""
+    """Ask for the coupon and the customer or subscription, and check that it can be applied now."""
 
     class Meta:
         labels: ClassVar = {"coupon": "Discount"}
@@ -107,92 +112,86 @@ class ApplyForm(forms.ModelForm):
         if coupon is not None and customer is not None:
             try:
                 check_applicable(coupon, customer, subscription, now=timezone.now())
-            except CannotApply as refused:
-                raise ValidationError({"coupon": str(refused)}) from refused
+            except CannotApply as refusal:
+                raise ValidationError({"coupon": str(refusal)}) from refusal
         return cleaned
 
 
-class RunningFilter(DropdownFilter):
-    """Discounts at work, and those that were ended."""
+class ActiveFilter(DropdownFilter):
+    """Filter applied discounts by whether they are active or ended."""
 
     title = "State"
     parameter_name = "running"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [("yes", "At work"), ("no", "Ended")]
+        return [("yes", "Active"), ("no", "Ended")]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        running = Q(ended_at=None) | Q(ended_at__gt=timezone.now())
+        is_active = Q(ended_at=None) | Q(ended_at__gt=timezone.now())
         if self.value() not in ("yes", "no"):
             return queryset
-        return queryset.filter(running if self.value() == "yes" else ~running)
+        return queryset.filter(is_active if self.value() == "yes" else ~is_active)
 
 
-class UsesInline(TabularInline):
-    """The invoices that it reduced."""
+class UsesInline(ReadOnlyInline):
+    """The invoices reduced by an applied discount."""
 
     model = CouponUse
     fields = ("number", "show_invoice", "show_amount", "show_state")
     readonly_fields = fields
     ordering = ("-number",)
-    extra = 0
-    can_delete = False
-    show_title = False
     tab = True
     per_page = 20
     verbose_name_plural = "invoices reduced"
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[CouponUse]:
-        rows: QuerySet[CouponUse] = super().get_queryset(request).select_related("invoice", "application__coupon")
-        return rows
-
-    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
+        uses: QuerySet[CouponUse] = super().get_queryset(request).select_related("invoice", "application__coupon")
+        return uses
 
     @admin.display(description="Invoice")
-    def show_invoice(self, use: CouponUse) -> str:
-        return format_html('<a class="text-link" href="{}">{}</a>', page_of(use.invoice), use.invoice)
+    def show_invoice(self, use: CouponUse) -> SafeString | str:
+        return link(use.invoice)
 
-    @admin.display(description="Took off")
+    @admin.display(description="Discount amount")
     def show_amount(self, use: CouponUse) -> str:
         return format_amount(use.amount, use.invoice.currency)
 
     @admin.display(description="State")
     def show_state(self, use: CouponUse) -> str:
-        return "Given back: the invoice is void" if use.returned_at else str(use.invoice.get_state_display())
+        return "Returned: the invoice is void" if use.returned_at else str(use.invoice.get_state_display())
 
 
 @admin.register(CouponApplication)
 class CouponApplicationAdmin(OfficeAdmin):
-    """A discount at work for a customer or a subscription, and the invoices that it reduced."""
+    """A discount applied to a customer or a subscription, and the invoices it reduced."""
 
     form = ApplyForm
     list_display = ("show_coupon", "show_customer", "subscription_id_shown", "show_used", "show_since", "show_state")
     list_select_related = ("coupon", "customer", "subscription")
     list_filter = (
-        RunningFilter,
+        ActiveFilter,
         ("coupon", AutocompleteSelectFilter),
         ("customer", AutocompleteSelectFilter),
     )
     search_fields = ("coupon__code", "customer__name", "customer__external_id", "public_id")
-    search_help_text = "Code, customer's name or external id"
+    search_help_text = "Code, or the customer's name or external ID"
     ordering = ("-pk",)
     autocomplete_fields = ("coupon", "customer", "subscription")
     inlines = (UsesInline,)
     fields = ("coupon", "customer", "subscription", "reason")
     export_columns = (
-        ("Id", "public_id"),
+        ("ID", "public_id"),
         ("Code", "coupon__code"),
         ("Customer", "customer__name"),
-        ("External id", "customer__external_id"),
-        ("Subscription", lambda row: row.subscription.public_id if row.subscription else ""),
+        ("External ID", "customer__external_id"),
+        ("Subscription", lambda application: application.subscription.public_id if application.subscription else ""),
         ("Invoices reduced", "used"),
         ("From (UTC)", "starts_at"),
         ("Until (UTC)", "ended_at"),
     )
     empty_icon = "percent_discount"
-    empty_title = "No discount is applied"
-    empty_text = "Apply one from its own page, or from a customer's."
+    empty_title = "No applied discounts"
+    empty_text = "Open a discount or a customer to apply one."
     actions_detail = ("end_it",)
 
     def get_fields(self, request: HttpRequest, obj: CouponApplication | None = None) -> tuple[str, ...]:
@@ -203,26 +202,30 @@ class CouponApplicationAdmin(OfficeAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[CouponApplication]:
         used = Count("uses", filter=Q(uses__returned_at=None))
-        rows: QuerySet[CouponApplication] = super().get_queryset(request).annotate(used=used)
-        return rows
+        applications: QuerySet[CouponApplication] = super().get_queryset(request).annotate(used=used)
+        return applications
 
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        """Show it without a way to save: there is nothing to change, it is only ended."""
-        nothing = dict.fromkeys(("show_save", "show_save_and_continue", "show_save_and_add_another"), False)
-        shown: HttpResponse = super().change_view(request, object_id, form_url, {**nothing, **(extra_context or {})})
-        return shown
+        """Hide the save buttons: an applied discount can only be ended."""
+        hidden = dict.fromkeys(("show_save", "show_save_and_continue", "show_save_and_add_another"), False)
+        response: HttpResponse = super().change_view(request, object_id, form_url, {**hidden, **(extra_context or {})})
+        return response
 
     def save_model(self, request: HttpRequest, obj: CouponApplication, form: Any, change: bool) -> None:
-        made = apply_coupon(
-            obj.coupon, obj.customer, subscription=obj.subscription, now=timezone.now(), by=staff(request),
+        application = apply_coupon(
+            obj.coupon,
+            obj.customer,
+            subscription=obj.subscription,
+            now=timezone.now(),
+            by=staff(request),
             reason=obj.reason,
-        )  # fmt: skip
-        obj.pk, obj.public_id = made.pk, made.public_id
+        )
+        obj.pk, obj.public_id = application.pk, application.public_id
 
     def has_delete_permission(self, request: HttpRequest, obj: CouponApplication | None = None) -> bool:
-        """Never: invoices were reduced by it. It is ended."""
+        """Applied discounts can't be deleted, because invoices refer to them. They can be ended."""
         return False
 
     @display(description="Discount", header=True, ordering="coupon__code")
@@ -233,42 +236,42 @@ class CouponApplicationAdmin(OfficeAdmin):
     def show_customer(self, application: CouponApplication) -> list[str]:
         return [application.customer.name, application.customer.external_id]
 
-    @display(description="Only subscription")
+    @display(description="Subscription")
     def subscription_id_shown(self, application: CouponApplication) -> str:
-        return application.subscription.public_id if application.subscription else "–"
+        return application.subscription.public_id if application.subscription else "All"
 
     @display(description="Invoices reduced")
     def show_used(self, application: CouponApplication) -> str:
-        return used_of(application)
+        return describe_uses(application)
 
     @display(description="From", ordering="starts_at")
     def show_since(self, application: CouponApplication) -> str:
-        return moment(application.starts_at)
+        return local_day(application.starts_at)
 
-    @display(description="State", label={"running": "success", "used": "info", "ended": "warning"})
+    @display(description="State", label={"active": "success", "used": "info", "ended": "warning"})
     def show_state(self, application: CouponApplication) -> tuple[str, str]:
         limit, used = application.coupon.limit, getattr(application, "used", 0)
         if application.ended_at is not None:
-            return "ended", f"Ends {moment(application.ended_at)}"
-        return ("used", "Used up") if limit is not None and used >= limit else ("running", "At work")
+            return "ended", f"Ends {local_day(application.ended_at)}"
+        return ("used", "Used up") if limit is not None and used >= limit else ("active", "Active")
 
     def facts_of(self, request: HttpRequest, obj: CouponApplication) -> dict[str, Any]:
         return {"taken": obj.uses.filter(returned_at=None).aggregate(sum=Sum("amount"))["sum"]}
 
     def has_end_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
-        running = CouponApplication.objects.filter(pk=object_id, ended_at=None)
-        return bool(self.has_change_permission(request)) and running.exists()
+        applications = CouponApplication.objects.filter(pk=object_id, ended_at=None)
+        return bool(self.has_change_permission(request)) and applications.exists()
 
     @action(
-        description="End",
+        description="End discount",
         icon="block",
         variant=ActionVariant.DANGER,
         permissions=["end"],
         dialog={
-            "title": "End this discount here?",
-            "description": "Invoices that fall due from now on aren't reduced by it. Those that were stay as they are.",
+            "title": "End this discount?",
+            "description": "It no longer reduces new invoices of this customer. Existing invoices don't change.",
             "form_class": ReasonForm,
-            "form_submit_text": "End",
+            "form_submit_text": "End discount",
         },
     )
     def end_it(self, request: HttpRequest, form: ReasonForm, object_id: str) -> HttpResponse:
@@ -276,6 +279,6 @@ class CouponApplicationAdmin(OfficeAdmin):
         return carry_out(
             request,
             lambda: end_application(application, at=timezone.now(), by=staff(request), reason=reason),
-            done=f"{application.coupon} is ended for {whom(application)}.",
+            done=f"Ended {application.coupon} for {describe_recipient(application)}.",
             then=page_of(application),
         )

@@ -1,4 +1,4 @@
-"""Discounts in the admin: what coupons take off, and where they are applied."""
+"""Discounts in the admin: coupons and where they are applied."""
 
 from typing import Any
 
@@ -18,53 +18,57 @@ from billing.adjustments.coupons import archive_coupon, how_long, off
 from billing.admin.coupon_applications import ApplicationsInline
 from billing.admin.taxes import ArchivedFilter
 from billing.models import Coupon
-from config.office.base import OfficeAdmin, ReasonForm, carry_out, page_of, staff, trimmed
+from billing.models.coupons import CouponScope
+from config.office.base import OfficeAdmin
+from config.office.dialogs import ReasonForm, carry_out, staff
+from config.office.links import page_of
+from config.office.wording import trim_zeros
 
 FIXED = ("code", "percent_off", "amount_off", "currency", "duration", "periods", "scope", "features", "plans")
 
 
 class AppliedToInline(ApplicationsInline):
-    """Whose invoices the coupon reduces."""
+    """The customers and subscriptions the coupon is applied to."""
 
     verbose_name_plural = "applied to"
 
 
 @admin.register(Coupon)
 class CouponAdmin(OfficeAdmin):
-    """A reduction by a percentage or an amount. What it takes off is fixed once it is made."""
+    """A discount by a percentage or an amount. Its terms can't be changed once it is saved."""
 
     list_display = ("show_name", "show_off", "show_duration", "show_scope", "show_applied", "show_state")
     list_filter = (ArchivedFilter, ("duration", ChoicesDropdownFilter), ("scope", ChoicesDropdownFilter))
     search_fields = ("code", "name", "public_id")
-    search_help_text = "Code, name or id"
+    search_help_text = "Code, name or ID"
     ordering = ("-pk",)
     autocomplete_fields = ("features", "plans")
     inlines = (AppliedToInline,)
-    readonly_preprocess_fields = {"percent_off": trimmed, "amount_off": trimmed}
+    readonly_preprocess_fields = {"percent_off": trim_zeros, "amount_off": trim_zeros}
     fieldsets = (
         (None, {"fields": (("code", "name"), "percent_off", ("amount_off", "currency"))}),
-        ("How long", {"fields": (("duration", "periods"),)}),
-        ("What it takes off", {"fields": ("scope", "features", "plans")}),
-        ("Who may have it", {"fields": (("redeem_after", "redeem_by"), "max_redemptions")}),
-        ("Where it stands", {"fields": (("archived_at", "public_id", "created_at"),)}),
+        ("Duration", {"fields": (("duration", "periods"),)}),
+        ("Applies to", {"fields": ("scope", "features", "plans")}),
+        ("Redemption", {"fields": (("redeem_after", "redeem_by"), "max_redemptions")}),
+        ("Status", {"fields": (("archived_at", "public_id", "created_at"),)}),
     )
     add_fieldsets = fieldsets[:4]
     readonly_fields = ("archived_at", "public_id", "created_at")
     export_columns = (
-        ("Id", "public_id"),
+        ("ID", "public_id"),
         ("Code", "code"),
         ("Name", "name"),
         ("Percentage off", "percent_off"),
         ("Amount off", "amount_off"),
         ("Currency", "currency"),
-        ("Lasts", how_long),
-        ("Takes off", lambda coupon: coupon.get_scope_display()),
+        ("Duration", how_long),
+        ("Applies to", lambda coupon: coupon.get_scope_display()),
         ("Applied", "applied"),
         ("Archived at (UTC)", "archived_at"),
     )
     empty_icon = "percent_discount"
     empty_title = "No discounts yet"
-    empty_text = "Add one, and apply it to a customer or a subscription. Upcoming invoices show what it takes off."
+    empty_text = "Add a discount, then apply it to a customer or a subscription. Upcoming invoices will include it."
     actions_detail = ("apply_it", "archive")
 
     def get_fieldsets(self, request: HttpRequest, obj: Coupon | None = None) -> Any:
@@ -80,26 +84,26 @@ class CouponAdmin(OfficeAdmin):
         return form
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Coupon]:
-        rows: QuerySet[Coupon] = super().get_queryset(request).annotate(applied=Count("applications"))
-        return rows
+        coupons: QuerySet[Coupon] = super().get_queryset(request).annotate(applied=Count("applications"))
+        return coupons
 
     def has_delete_permission(self, request: HttpRequest, obj: Coupon | None = None) -> bool:
-        """Never: invoices name them. One that isn't given any more is archived."""
+        """Coupons can't be deleted, because invoices refer to them. They can be archived."""
         return False
 
     @display(description="Discount", header=True, ordering="name")
     def show_name(self, coupon: Coupon) -> list[str]:
         return [coupon.name, coupon.code]
 
-    @display(description="Off")
+    @display(description="Amount off")
     def show_off(self, coupon: Coupon) -> str:
         return format_html('<span class="ch-money">{}</span>', off(coupon))
 
-    @display(description="Lasts", ordering="duration")
+    @display(description="Duration", ordering="duration")
     def show_duration(self, coupon: Coupon) -> str:
         return how_long(coupon).capitalize()
 
-    @display(description="Takes off", ordering="scope")
+    @display(description="Applies to", ordering="scope")
     def show_scope(self, coupon: Coupon) -> str:
         return coupon.get_scope_display()
 
@@ -107,8 +111,8 @@ class CouponAdmin(OfficeAdmin):
     def show_applied(self, coupon: Coupon) -> str:
         applied = getattr(coupon, "applied", 0)
         url = reverse("admin:billing_couponapplication_changelist", query={"coupon__id__exact": coupon.pk})
-        most = f" of {coupon.max_redemptions}" if coupon.max_redemptions else "×"
-        return format_html('<a class="text-link" href="{}">{}{}</a>', url, applied, most)
+        limit = f" of {coupon.max_redemptions}" if coupon.max_redemptions else "×"
+        return format_html('<a class="ch-link" href="{}">{}{}</a>', url, applied, limit)
 
     @display(description="State", label={"active": "success", "archived": "warning"})
     def show_state(self, coupon: Coupon) -> tuple[str, str]:
@@ -134,7 +138,8 @@ class CouponAdmin(OfficeAdmin):
         permissions=["archive"],
         dialog={
             "title": "Archive this discount?",
-            "description": "It can't be applied any more. Where it is applied it goes on until it is ended or used up.",
+            "description": "It can no longer be applied. Where it is already applied, it remains active until it is "
+            "ended or used up.",
             "form_class": ReasonForm,
             "form_submit_text": "Archive",
         },
@@ -150,9 +155,10 @@ class CouponAdmin(OfficeAdmin):
 
 
 def _clean_coupon(form: Any) -> dict[str, Any]:
-    """Refuse chosen features and plans without that scope, and the scope without any."""
+    """Require features or plans if, and only if, the scope is "selected"."""
     cleaned: dict[str, Any] = super(type(form), form).clean() or form.cleaned_data
-    has_chosen = bool(cleaned.get("features") or cleaned.get("plans"))
-    if (cleaned.get("scope") == "chosen") != has_chosen:
-        raise ValidationError({"scope": "Choose features or plans for the last of these, and only there."})
+    has_selection = bool(cleaned.get("features") or cleaned.get("plans"))
+    if (cleaned.get("scope") == CouponScope.CHOSEN) != has_selection:
+        message = "Select features or plans only if the discount applies to selected features and plans."
+        raise ValidationError({"scope": message})
     return cleaned

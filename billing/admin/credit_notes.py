@@ -1,8 +1,8 @@
-"""Credit notes in the admin: the list, the page, and what staff may do with one."""
+"""Credit notes in the admin: the list, the page of one, and its actions."""
 
 from typing import Any
 
-from django.contrib import admin, messages
+from django.contrib import admin
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
@@ -15,35 +15,22 @@ from unfold.enums import ActionVariant
 from unfold.forms import BaseDialogForm
 
 from billing.admin import documents
+from billing.admin.forms.credit_notes import FinalizeNoteForm, describe_effect
 from billing.admin.forms.payments import RefundForm
-from billing.admin.pages.credit import describe_effect
-from billing.admin.payments import link
-from billing.admin.shared import NOTE_COLOURS, ReasonForm, answer, money
+from billing.admin.shared import CREDIT_NOTE_COLORS, link, money_cell
 from billing.explanation import page
 from billing.models import CreditNote, CreditNoteState
 from billing.settlement.credit_notes import calculate_effect, finalize_credit_note, void_credit_note
 from billing.settlement.payments import record_refund, sum_refunds
-from config.office.base import OfficeAdmin, carry_out, staff
+from config.office.base import OfficeAdmin
+from config.office.dialogs import ReasonForm, carry_out, staff
 from config.office.filters import RangeDateTimeFilter
 from config.office.permissions import WrittenBySystem
-from config.refusals import Refused
-
-
-class FinalizeNoteForm(BaseDialogForm):
-    """Show what a credit note does before it does it."""
-
-    form_before_template = "admin/billing/payment/about.html"
-
-    def get_before_template_context(self, request: HttpRequest, object_id: int | str | None = None) -> dict[str, Any]:
-        note = get_object_or_404(CreditNote.objects.select_related("invoice"), pk=object_id)
-        effect = calculate_effect(note.invoice, note.total)
-        effect_text = describe_effect(note.invoice, effect, note.refund_to)
-        return {"description": f"{effect_text} It gets a number and can't be changed afterward."}
 
 
 @admin.register(CreditNote)
 class CreditNoteAdmin(WrittenBySystem, OfficeAdmin):
-    """What is taken off invoices. Written on an invoice's page."""
+    """Credit notes on invoices. They are created on the invoice's page."""
 
     change_form_template = "admin/billing/creditnote/change_form.html"
     list_display = (
@@ -65,27 +52,27 @@ class CreditNoteAdmin(WrittenBySystem, OfficeAdmin):
         ("finalized_at", RangeDateTimeFilter),
     )
     search_fields = ("number", "public_id", "invoice__number", "customer__name", "customer__external_id")
-    search_help_text = "Number, invoice number, customer's name or external id"
+    search_help_text = "Number, invoice number, or the customer's name or external ID"
     ordering = ("-pk",)
     actions_detail = ("pdf_one", "finalize_one", "refund_one", "void_one")
     export_columns = (
-        ("Id", "public_id"),
+        ("ID", "public_id"),
         ("Number", "number"),
         ("State", lambda note: note.get_state_display()),
         ("Invoice", lambda note: note.invoice.number),
         ("Customer", lambda note: note.customer.name),
-        ("External id", lambda note: note.customer.external_id),
+        ("External ID", lambda note: note.customer.external_id),
         ("Reason", lambda note: note.get_reason_display()),
         ("Currency", "currency"),
         ("Before tax", "subtotal"),
         ("Tax", "tax_total"),
         ("Total", "total"),
-        ("To give back", "refund_due"),
+        ("Refund due", "refund_due"),
         ("Finalized at (UTC)", "finalized_at"),
     )
     empty_icon = "undo"
     empty_title = "No credit notes yet"
-    empty_text = "Open a finalized or paid invoice and press “Credit note”: its lines are filled in."
+    empty_text = "Open a finalized or paid invoice and select “Credit note”."
 
     def get_readonly_fields(self, request: HttpRequest, obj: CreditNote | None = None) -> list[str]:
         return [field.name for field in CreditNote._meta.fields]
@@ -99,24 +86,24 @@ class CreditNoteAdmin(WrittenBySystem, OfficeAdmin):
         return [note.customer.name, note.customer.external_id]
 
     @display(description="Invoice", ordering="invoice__number")
-    def invoice_link(self, note: CreditNote) -> SafeString:
+    def invoice_link(self, note: CreditNote) -> SafeString | str:
         return link(note.invoice)
 
     @display(description="Reason", ordering="reason")
     def show_reason(self, note: CreditNote) -> str:
         return note.get_reason_display()
 
-    @display(description="State", ordering="state", label=NOTE_COLOURS)
+    @display(description="State", ordering="state", label=CREDIT_NOTE_COLORS)
     def state_badge(self, note: CreditNote) -> tuple[str, str]:
         return note.state, note.get_state_display()
 
     @display(description="Total", ordering="total")
     def money(self, note: CreditNote) -> SafeString:
-        return money(note.total, note.currency)
+        return money_cell(note.total, note.currency)
 
-    @display(description="To give back", ordering="refund_due")
+    @display(description="Refund due", ordering="refund_due")
     def money_back(self, note: CreditNote) -> SafeString | str:
-        return money(note.refund_due, note.currency) if note.refund_due else "—"
+        return money_cell(note.refund_due, note.currency) if note.refund_due else "—"
 
     @display(description="Finalized", ordering="finalized_at")
     def day(self, note: CreditNote) -> str:
@@ -124,8 +111,6 @@ class CreditNoteAdmin(WrittenBySystem, OfficeAdmin):
 
     def has_refund_permission(self, request: HttpRequest, object_id: int | str | None = None) -> bool:
         return request.user.has_perm("billing.add_payment")
-
-    # --- The page --------------------------------------------------------------------------------------
 
     def get_actions_detail(self, request: HttpRequest, object_id: int | str) -> list[UnfoldAction]:
         """Offer only what the credit note's state allows."""
@@ -135,25 +120,25 @@ class CreditNoteAdmin(WrittenBySystem, OfficeAdmin):
             allowed |= {"void_one"} | ({"finalize_one"} if note.is_draft else set())
             if note.refund_due > sum_refunds(note):
                 allowed.add("refund_one")
-        shown = super().get_actions_detail(request, object_id)
-        return [each for each in shown if each.action_name.rsplit("billing_creditnote_", 1)[-1] in allowed]
+        actions = super().get_actions_detail(request, object_id)
+        return [offered for offered in actions if offered.action_name.rsplit("billing_creditnote_", 1)[-1] in allowed]
 
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        """Show a credit note as its customer reads it, with what was given back."""
+        """Show a credit note as its customer sees it, with its refunds."""
         related = ("customer", "invoice", "created_by", "finalized_by", "voided_by")
-        rows = CreditNote.objects.select_related(*related)
-        note = rows.filter(pk=object_id).first() if object_id.isdigit() else None
+        notes = CreditNote.objects.select_related(*related)
+        note = notes.filter(pk=object_id).first() if object_id.isdigit() else None
         if note is not None and request.method == "POST":
-            raise PermissionDenied("Credit notes are written on their invoice's page.")
-        context = {"show_history": False, **(extra_context or {}), **(_page(note) if note else {})}
-        shown: HttpResponse = super().change_view(request, object_id, form_url, context)
-        return shown
+            raise PermissionDenied("Credit notes can't be edited here.")
+        context = {"show_history": False, **(extra_context or {}), **(page_context(note) if note else {})}
+        response: HttpResponse = super().change_view(request, object_id, form_url, context)
+        return response
 
     @action(description="PDF", icon="picture_as_pdf", permissions=["view"])
     def pdf_one(self, request: HttpRequest, object_id: int) -> HttpResponse:
-        """Answer the credit note as a PDF."""
+        """Download the credit note as a PDF."""
         return documents.one_credit_note(request, object_id)
 
     @action(
@@ -162,18 +147,19 @@ class CreditNoteAdmin(WrittenBySystem, OfficeAdmin):
         variant=ActionVariant.PRIMARY,
         permissions=["change"],
         dialog={
-            "title": "Finalize this credit note",
+            "title": "Finalize this credit note?",
             "form_class": FinalizeNoteForm,
             "form_submit_text": "Finalize",
         },
     )
     def finalize_one(self, request: HttpRequest, form: BaseDialogForm, object_id: int) -> HttpResponse:
         note = get_object_or_404(CreditNote.objects.select_related("invoice"), pk=object_id)
-        try:
-            done = finalize_credit_note(note, now=timezone.now(), by=staff(request))
-        except Refused as refused:
-            return answer(request, note.get_absolute_url(), str(refused), level=messages.ERROR)
-        return answer(request, done.get_absolute_url(), f"{done} is finalized.")
+        return carry_out(
+            request,
+            lambda: finalize_credit_note(note, now=timezone.now(), by=staff(request)),
+            done="The credit note is finalized.",
+            then=note.get_absolute_url(),
+        )
 
     @action(
         description="Record refund",
@@ -183,14 +169,14 @@ class CreditNoteAdmin(WrittenBySystem, OfficeAdmin):
         dialog={"title": "Record a refund", "form_class": RefundForm, "form_submit_text": "Record refund"},
     )
     def refund_one(self, request: HttpRequest, form: RefundForm, object_id: int) -> HttpResponse:
-        """Record what was given back outside; a second click of the same dialog records nothing more."""
+        """Record a refund. Submitting the same dialog twice records one refund."""
         note, reason = form.subject, form.cleaned_data["reason"]
         return carry_out(
             request,
             lambda: record_refund(
                 note.invoice, form.receipt(), reason=reason, credit_note=note, now=timezone.now(), by=staff(request)
             ),
-            done=f"The refund of {note} is recorded.",
+            done=f"Refund recorded for {note}.",
             then=note.get_absolute_url(),
         )
 
@@ -200,8 +186,9 @@ class CreditNoteAdmin(WrittenBySystem, OfficeAdmin):
         variant=ActionVariant.DANGER,
         permissions=["change"],
         dialog={
-            "title": "Void this credit note",
-            "description": "It keeps its number and can't be restored. Its invoice is due again by the amount.",
+            "title": "Void this credit note?",
+            "description": "The credit note keeps its number and can't be restored. "
+            "The amount becomes due on the invoice again.",
             "form_class": ReasonForm,
             "form_submit_text": "Void",
         },
@@ -211,24 +198,25 @@ class CreditNoteAdmin(WrittenBySystem, OfficeAdmin):
         return carry_out(
             request,
             lambda: void_credit_note(note, reason=reason, now=timezone.now(), by=staff(request)),
-            done=f"{note} is void.",
+            done=f"{note} is voided.",
             then=note.get_absolute_url(),
         )
 
 
-def _page(note: CreditNote) -> dict[str, Any]:
-    """Collect what the credit note's page shows."""
-    back = sum_refunds(note)
+def page_context(note: CreditNote) -> dict[str, Any]:
+    """Collect the context of the credit note's page."""
+    refunded_amount = sum_refunds(note)
+    effect = ""
+    if note.is_draft:
+        effect = describe_effect(note.invoice, calculate_effect(note.invoice, note.total), note.refund_to)
     return {
         "note": note,
         "title": str(note),
         "lines": list(note.lines.select_related("invoice_line")),
         "refunds": list(note.refunds.select_related("recorded_by")),
-        "refunded": back,
-        "to_give_back": note.refund_due - back,
-        "effect": describe_effect(note.invoice, calculate_effect(note.invoice, note.total), note.refund_to)
-        if note.is_draft
-        else "",
-        "state_kind": NOTE_COLOURS[CreditNoteState(note.state)],
+        "refunded": refunded_amount,
+        "to_give_back": note.refund_due - refunded_amount,
+        "effect": effect,
+        "state_kind": CREDIT_NOTE_COLORS[CreditNoteState(note.state)],
         "note_changes": page.list_history(note),
     }

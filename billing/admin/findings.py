@@ -1,4 +1,4 @@
-"""What runs found, to look through and take away: invoices of dry runs, and what couldn't be billed."""
+"""Findings of billing runs in the admin: expected invoices of dry runs, and subscriptions that couldn't be billed."""
 
 from decimal import Decimal
 from typing import Any
@@ -12,7 +12,7 @@ from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesDropdownFilter
 from unfold.decorators import display
 
-from billing.admin.shared import money
+from billing.admin.shared import money_cell, plural
 from billing.models import RunFinding
 from billing.money import round_amount
 from billing.runs.billing_run import Tally
@@ -27,22 +27,22 @@ def _rounded(amount: Decimal | None, currency: str) -> Decimal | None:
 
 
 COLUMNS: tuple[Column, ...] = (
-    ("customer_external_id", lambda found: found.subscription.customer.external_id),
-    ("customer", lambda found: found.subscription.customer.name),
-    ("subscription", lambda found: found.subscription.public_id),
-    ("kind", lambda found: found.kind),
-    ("period_start", lambda found: found.period_start),
-    ("period_end", lambda found: found.period_end),
-    ("currency", lambda found: found.currency),
-    ("lines", lambda found: found.lines),
-    ("total", lambda found: _rounded(found.total, found.currency)),
-    ("change", lambda found: _rounded(found.change, found.currency)),
-    ("problem", lambda found: found.problem),
+    ("customer_external_id", lambda finding: finding.subscription.customer.external_id),
+    ("customer", lambda finding: finding.subscription.customer.name),
+    ("subscription", lambda finding: finding.subscription.public_id),
+    ("kind", lambda finding: finding.kind),
+    ("period_start", lambda finding: finding.period_start),
+    ("period_end", lambda finding: finding.period_end),
+    ("currency", lambda finding: finding.currency),
+    ("lines", lambda finding: finding.lines),
+    ("total", lambda finding: _rounded(finding.total, finding.currency)),
+    ("change", lambda finding: _rounded(finding.change, finding.currency)),
+    ("problem", lambda finding: finding.problem),
 )
 
 
 class OutcomeFilter(admin.SimpleListFilter):
-    """Keep invoices, or what couldn't be billed."""
+    """Filter findings by whether they are an invoice or a problem."""
 
     title = "outcome"
     parameter_name = "outcome"
@@ -58,7 +58,7 @@ class OutcomeFilter(admin.SimpleListFilter):
 
 @admin.register(RunFinding)
 class RunFindingAdmin(LongListAdmin):
-    """Every invoice that a dry run would draft, and every subscription that a run couldn't bill, with its reason."""
+    """Invoices that a dry run expects, and subscriptions that a run couldn't bill with the reasons."""
 
     list_display = ("customer", "kind_shown", "period", "money", "money_change", "problem_shown")
     list_display_links = None
@@ -70,43 +70,44 @@ class RunFindingAdmin(LongListAdmin):
         ("run", AutocompleteSelectFilter),
     )
     search_fields = ("subscription__customer__name", "subscription__customer__external_id", "subscription__public_id")
-    search_help_text = "Customer's name or external id, subscription id"
+    search_help_text = "Customer's name or external ID, or subscription ID"
     export_columns = COLUMNS
-    empty_title = "Nothing found"
-    empty_text = "A dry run lists here what it would draft. Start one at Billing → Runs."
+    empty_title = "No findings"
+    empty_text = "A dry run lists the invoices it expects here. Start one under Billing → Runs."
 
     @display(description="Customer", header=True)
-    def customer(self, found: RunFinding) -> list[str | SafeString]:
-        customer = found.subscription.customer
-        url = reverse("admin:billing_billingstate_change", args=[found.subscription_id])
+    def customer(self, finding: RunFinding) -> list[str | SafeString]:
+        customer = finding.subscription.customer
+        url = reverse("admin:billing_billingstate_change", args=[finding.subscription_id])
         return [format_html('<a class="ch-link" href="{}">{}</a>', url, customer.name), customer.external_id]
 
     @display(description="Invoice")
-    def kind_shown(self, found: RunFinding) -> str:
-        return found.get_kind_display() or "—"
+    def kind_shown(self, finding: RunFinding) -> str:
+        return finding.get_kind_display() or "—"
 
     @display(description="Period")
-    def period(self, found: RunFinding) -> str:
-        if found.period_start is None or found.period_end is None:
+    def period(self, finding: RunFinding) -> str:
+        if finding.period_start is None or finding.period_end is None:
             return "—"
-        return dates(Period(found.period_start, found.period_end), found.subscription.timezone)
+        return dates(Period(finding.period_start, finding.period_end), finding.subscription.timezone)
 
     @display(description="Total")
-    def money(self, found: RunFinding) -> SafeString | str:
-        return "—" if found.total is None else money(found.total, found.currency)
+    def money(self, finding: RunFinding) -> SafeString | str:
+        return "—" if finding.total is None else money_cell(finding.total, finding.currency)
 
-    @display(description="Against the period before")
-    def money_change(self, found: RunFinding) -> SafeString | str:
-        return "—" if found.change is None else money(found.change, found.currency)
+    @display(description="Change from previous period")
+    def money_change(self, finding: RunFinding) -> SafeString | str:
+        return "—" if finding.change is None else money_cell(finding.change, finding.currency)
 
-    @display(description="Why not")
-    def problem_shown(self, found: RunFinding) -> str:
-        return found.problem or "—"
+    @display(description="Problem")
+    def problem_shown(self, finding: RunFinding) -> str:
+        return finding.problem or "—"
 
 
-def outcome(tally: Tally) -> tuple[str, int]:
-    """Say what came of billing parked subscriptions again, and how loudly."""
-    made = f"{tally.invoices} invoice{'' if tally.invoices == 1 else 's'} drafted"
+def describe_retry(tally: Tally) -> tuple[str, int]:
+    """Return a message about billing parked subscriptions again, and its level."""
+    drafted = f"Drafted {plural(tally.invoices, 'invoice')}"
     if tally.failed:
-        return f"{made}, {tally.failed} still can't be billed: see why in the list.", messages.WARNING
-    return f"{made}.", messages.SUCCESS
+        failed = plural(tally.failed, "subscription")
+        return f"{drafted}. {failed} still can't be billed; the list shows the reasons.", messages.WARNING
+    return f"{drafted}.", messages.SUCCESS

@@ -1,38 +1,28 @@
-"""Payments in the admin: all that was received and given back, and taking one back."""
-
-from typing import Any
+"""Payments in the admin: payments, reversals and refunds, and reversing one."""
 
 from django.contrib import admin
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
-from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesDropdownFilter, RangeDateFilter
 from unfold.decorators import action, display
 from unfold.enums import ActionVariant
 from unfold.forms import BaseDialogForm
 
-from billing.admin.shared import ReasonForm, money
+from billing.admin.forms.payments import ReverseForm
+from billing.admin.shared import link, money_cell
 from billing.models import Payment, PaymentKind
 from billing.settlement.payments import reverse_payment
-from config.office.base import OfficeAdmin, carry_out, staff
+from config.office.base import OfficeAdmin
+from config.office.dialogs import carry_out, staff
 from config.office.permissions import NeverChanged
 
-COLOURS = {PaymentKind.PAYMENT: "success", PaymentKind.REVERSAL: "danger", PaymentKind.REFUND: "warning"}
-
-
-class ReverseForm(ReasonForm):
-    """Show what reversing a payment does to its invoice before it is done."""
-
-    form_before_template = "admin/billing/payment/reverse.html"
-
-    def get_before_template_context(self, request: HttpRequest, object_id: int | str | None = None) -> dict[str, Any]:
-        return {"payment": Payment.objects.select_related("invoice__customer").filter(pk=object_id or 0).first()}
+COLORS = {PaymentKind.PAYMENT: "success", PaymentKind.REVERSAL: "danger", PaymentKind.REFUND: "warning"}
 
 
 @admin.register(Payment)
 class PaymentAdmin(NeverChanged, OfficeAdmin):
-    """Money in, and back. Rows are recorded on an invoice's or a credit note's page, and never change."""
+    """Payments, recorded on invoices, and refunds, recorded on credit notes. They never change."""
 
     list_display = ("day", "customer_name", "invoice_link", "kind_badge", "money", "show_method", "show_reference")
     list_display_links = ("day",)
@@ -52,17 +42,17 @@ class PaymentAdmin(NeverChanged, OfficeAdmin):
             {"fields": (("invoice_link", "customer_name_only"), ("kind", "amount_text"), ("received_on", "method"))},
         ),
         (
-            "About it",
+            "Details",
             {"fields": ("reference", "note", "reason", ("reverses_link", "reversed_link"), "credit_note_link")},
         ),
-        ("Record", {"fields": (("recorded_by", "recorded_at"), "public_id")}),
+        ("Recorded", {"fields": (("recorded_by", "recorded_at"), "public_id")}),
     )
     actions_detail = ("reverse_one",)
     export_columns = (
-        ("Id", "public_id"),
+        ("ID", "public_id"),
         ("Date", "received_on"),
         ("Customer", lambda payment: payment.invoice.customer.name),
-        ("External id", lambda payment: payment.invoice.customer.external_id),
+        ("External ID", lambda payment: payment.invoice.customer.external_id),
         ("Invoice", lambda payment: payment.invoice.number),
         ("Kind", lambda payment: payment.get_kind_display()),
         ("Currency", "currency"),
@@ -74,7 +64,7 @@ class PaymentAdmin(NeverChanged, OfficeAdmin):
     )
     empty_icon = "payments"
     empty_title = "No payments yet"
-    empty_text = "Open a finalized invoice and press “Record payment”, or record them through the API."
+    empty_text = "Open a finalized invoice and select “Record payment”, or use the API."
 
     @display(description="Date", ordering="received_on")
     def day(self, payment: Payment) -> str:
@@ -85,25 +75,25 @@ class PaymentAdmin(NeverChanged, OfficeAdmin):
         return [payment.invoice.customer.name, payment.invoice.customer.external_id]
 
     @display(description="Customer")
-    def customer_name_only(self, payment: Payment) -> SafeString:
+    def customer_name_only(self, payment: Payment) -> SafeString | str:
         return link(payment.invoice.customer)
 
     @display(description="Invoice", ordering="invoice__number")
-    def invoice_link(self, payment: Payment) -> SafeString:
+    def invoice_link(self, payment: Payment) -> SafeString | str:
         return link(payment.invoice)
 
-    @display(description="Kind", ordering="kind", label=COLOURS)
+    @display(description="Kind", ordering="kind", label=COLORS)
     def kind_badge(self, payment: Payment) -> tuple[str, str]:
         reversed_by = getattr(payment, "reversed_by", None)
         return payment.kind, f"{payment.get_kind_display()}{', reversed' if reversed_by else ''}"
 
     @display(description="Amount", ordering="amount")
     def money(self, payment: Payment) -> SafeString:
-        return money(payment.amount, payment.currency)
+        return money_cell(payment.amount, payment.currency)
 
     @display(description="Amount")
     def amount_text(self, payment: Payment) -> SafeString:
-        return money(payment.amount, payment.currency)
+        return money_cell(payment.amount, payment.currency)
 
     @display(description="Method", ordering="method")
     def show_method(self, payment: Payment) -> str:
@@ -113,32 +103,32 @@ class PaymentAdmin(NeverChanged, OfficeAdmin):
     def show_reference(self, payment: Payment) -> str:
         return payment.reference or "—"
 
-    @display(description="Takes back")
+    @display(description="Reverses")
     def reverses_link(self, payment: Payment) -> SafeString | str:
-        return link(payment.reverses) if payment.reverses else "—"
+        return link(payment.reverses)
 
-    @display(description="Taken back by")
+    @display(description="Reversed by")
     def reversed_link(self, payment: Payment) -> SafeString | str:
-        reversed_by = getattr(payment, "reversed_by", None)
-        return link(reversed_by) if reversed_by else "—"
+        return link(getattr(payment, "reversed_by", None))
 
     @display(description="Credit note")
     def credit_note_link(self, payment: Payment) -> SafeString | str:
-        return link(payment.credit_note) if payment.credit_note else "—"
+        return link(payment.credit_note)
 
     def has_reverse_permission(self, request: HttpRequest, object_id: int | str | None = None) -> bool:
-        standing = Payment.objects.filter(pk=object_id or 0, reversed_by=None).exclude(kind=PaymentKind.REVERSAL)
-        return request.user.has_perm("billing.add_payment") and standing.exists()
+        payments = Payment.objects.filter(pk=object_id or 0, reversed_by=None)
+        is_reversible = payments.exclude(kind=PaymentKind.REVERSAL).exists()
+        return request.user.has_perm("billing.add_payment") and is_reversible
 
     @action(
         description="Reverse",
         icon="undo",
         variant=ActionVariant.DANGER,
         permissions=["reverse"],
-        dialog={"title": "Reverse this payment", "form_class": ReverseForm, "form_submit_text": "Reverse"},
+        dialog={"title": "Reverse this payment?", "form_class": ReverseForm, "form_submit_text": "Reverse"},
     )
     def reverse_one(self, request: HttpRequest, form: BaseDialogForm, object_id: int) -> HttpResponse:
-        """Take a payment back by a row of its own, with the reason."""
+        """Reverse a payment with a new entry and the reason."""
         payment = Payment.objects.select_related("invoice").get(pk=object_id)
         return carry_out(
             request,
@@ -146,8 +136,3 @@ class PaymentAdmin(NeverChanged, OfficeAdmin):
             done=f"{payment} is reversed.",
             then=payment.invoice.get_absolute_url(),
         )
-
-
-def link(row: Any) -> SafeString:
-    """Write a link to an object's page."""
-    return format_html('<a class="ch-link" href="{}">{}</a>', row.get_absolute_url(), row)

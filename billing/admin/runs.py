@@ -1,12 +1,10 @@
-"""Billing runs in the admin: their progress as it happens, and a run by hand."""
+"""Billing runs in the admin: their progress, and starting a run or a dry run."""
 
-from datetime import datetime
 from typing import Any
 
-from django import forms
 from django.contrib import admin, messages
 from django.http import HttpRequest, HttpResponse
-from django.urls import URLPattern, reverse
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -15,49 +13,22 @@ from unfold.contrib.filters.admin import ChoicesDropdownFilter
 from unfold.decorators import action, display
 from unfold.enums import ActionVariant
 from unfold.forms import BaseDialogForm
-from unfold.widgets import UnfoldAdminTextInputWidget
 
-from billing.admin.pages import run as run_pages
-from billing.admin.shared import answer, run_money, sums
+from billing.admin.forms.runs import DryRunForm, StartForm
+from billing.admin.pages.run import panel_context
+from billing.admin.shared import format_run_totals
 from billing.models import BillingRun, RunKind, RunState
-from billing.runs import report
 from billing.runs.billing_run import start_run
-from billing.runs.dry_run import FARTHEST, start_dry_run
+from billing.runs.dry_run import start_dry_run
 from billing.tasks import enqueue_chunks
+from config.office.dialogs import open_page, staff
 from config.office.filters import RangeDateTimeFilter
 from config.office.permissions import NeverChanged
 
 
-class StartForm(BaseDialogForm):
-    """Show what a run would do before it is started."""
-
-    form_before_template = "admin/billing/billingrun/start.html"
-
-    def get_before_template_context(self, request: HttpRequest, object_id: int | str | None = None) -> dict[str, Any]:
-        found = report.outlook(now=timezone.now())
-        return {"outlook": found, "money": sums(found.tally.amounts.items()) if found.tally else ""}
-
-
-class DryRunForm(BaseDialogForm):
-    """Ask for the moment that a dry run looks at."""
-
-    as_of = forms.DateTimeField(
-        label="As of (UTC)",
-        initial=lambda: f"{timezone.now():%Y-%m-%dT%H:%M}",
-        widget=UnfoldAdminTextInputWidget(attrs={"type": "datetime-local"}),
-        help_text="Everything that is due by then. It may lie up to a year ahead: usage to come isn't guessed.",
-    )
-
-    def clean_as_of(self) -> datetime:
-        as_of: datetime = self.cleaned_data["as_of"]
-        if as_of > timezone.now() + FARTHEST:
-            raise forms.ValidationError("Choose a moment at most a year ahead.")
-        return as_of
-
-
 @admin.register(BillingRun)
 class BillingRunAdmin(NeverChanged, ModelAdmin):
-    """What the billing runs did. Written by the system; staff can start one beside the hourly ones."""
+    """Billing runs. The system starts one every hour; staff can start others."""
 
     change_form_template = "admin/billing/billingrun/change_form.html"
     change_list_template = "admin/billing/billingrun/change_list.html"
@@ -77,7 +48,7 @@ class BillingRunAdmin(NeverChanged, ModelAdmin):
     actions_list = ("start_dry", "start")
 
     def has_start_permission(self, request: HttpRequest, object_id: object = None) -> bool:
-        """Tell whether the user may start a run: who may add one."""
+        """Users who can add a run can start one."""
         return request.user.has_perm("billing.add_billingrun")
 
     @display(description="Started", ordering="started_at")
@@ -95,29 +66,28 @@ class BillingRunAdmin(NeverChanged, ModelAdmin):
     @display(description="Invoices", ordering="invoices_made")
     def invoices(self, run: BillingRun) -> SafeString | str:
         if run.kind == RunKind.DRY:
-            return _linked(run.invoices_made, "runfinding", f"run__id__exact={run.pk}&outcome=invoice")
-        return _linked(run.invoices_made, "invoice", f"run__id__exact={run.pk}")
+            return _list_link(run.invoices_made, "runfinding", f"run__id__exact={run.pk}&outcome=invoice")
+        return _list_link(run.invoices_made, "invoice", f"run__id__exact={run.pk}")
 
-    @display(description="Not billed", ordering="failed")
+    @display(description="Failed", ordering="failed")
     def problems(self, run: BillingRun) -> SafeString | str:
-        return _linked(run.failed, "runfinding", f"run__id__exact={run.pk}&outcome=problem")
+        return _list_link(run.failed, "runfinding", f"run__id__exact={run.pk}&outcome=problem")
 
     @display(description="Invoiced")
     def money(self, run: BillingRun) -> SafeString:
-        said = run_money(run) or "—"
-        return format_html('<span class="ch-money">{}{}</span>', "would be " if run.kind == RunKind.DRY else "", said)
-
-    def get_urls(self) -> list[URLPattern]:
-        return [*run_pages.urls(self), *super().get_urls()]
+        prefix = "would be " if run.kind == RunKind.DRY else ""
+        return format_html('<span class="ch-money">{}{}</span>', prefix, format_run_totals(run) or "—")
 
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        """Show a run: its progress, its money, what it had to put aside; of a dry run what it found."""
+        """Show a run's progress, amounts and problems, and the findings of a dry run."""
         run = BillingRun.objects.select_related("started_by").filter(pk=object_id).first()
-        shown = {**run_pages.panel(request, run), "title": str(run), "show_history": False} if run else {}
-        answered: HttpResponse = super().change_view(request, object_id, form_url, {**(extra_context or {}), **shown})
-        return answered
+        context = extra_context or {}
+        if run is not None:
+            context = {**context, **panel_context(request, run), "title": str(run), "show_history": False}
+        response: HttpResponse = super().change_view(request, object_id, form_url, context)
+        return response
 
     @action(
         description="Run billing now",
@@ -125,44 +95,43 @@ class BillingRunAdmin(NeverChanged, ModelAdmin):
         variant=ActionVariant.PRIMARY,
         permissions=["start"],
         dialog={
-            "title": "Run billing now",
-            "description": "Drafts an invoice for every period that has ended and isn't invoiced yet. "
-            "The hourly run does the same; running twice makes nothing twice.",
+            "title": "Run billing now?",
+            "description": "Drafts an invoice for every period that has ended and isn't invoiced yet, as the hourly "
+            "run does. No period is invoiced twice.",
             "form_class": StartForm,
             "form_submit_text": "Run billing",
         },
     )
     def start(self, request: HttpRequest, form: BaseDialogForm) -> HttpResponse:
         now = timezone.now()
-        run = start_run(as_of=now, now=now, kind=RunKind.MANUAL, by=request.user)  # type: ignore[arg-type]  # staff
+        run = start_run(as_of=now, now=now, kind=RunKind.MANUAL, by=staff(request))
         if run is None:
-            here = reverse("admin:billing_billingrun_changelist")
-            return answer(request, here, "Nothing is due: every ended period is invoiced.", level=messages.INFO)
+            list_url = reverse("admin:billing_billingrun_changelist")
+            return open_page(request, list_url, "Nothing is due: all ended periods are invoiced.", level=messages.INFO)
         enqueue_chunks(run)
-        return answer(request, run.get_absolute_url(), "The run has begun.")
+        return open_page(request, run.get_absolute_url(), "The run has started.")
 
     @action(
         description="Dry run",
         icon="visibility",
         permissions=["start"],
         dialog={
-            "title": "Dry run",
-            "description": "Works out what billing would do by a moment: invoices, money, what couldn't be billed, the "
-            "biggest changes. It writes nothing else.",
+            "title": "Start a dry run",
+            "description": "Previews what a billing run would do: the invoices and amounts, subscriptions that can't "
+            "be billed, and the biggest changes. Nothing is invoiced.",
             "form_class": DryRunForm,
-            "form_submit_text": "Start the dry run",
+            "form_submit_text": "Start dry run",
         },
     )
     def start_dry(self, request: HttpRequest, form: BaseDialogForm) -> HttpResponse:
-        by: Any = request.user
-        run = start_dry_run(as_of=form.cleaned_data["as_of"], now=timezone.now(), by=by)
+        run = start_dry_run(as_of=form.cleaned_data["as_of"], now=timezone.now(), by=staff(request))
         enqueue_chunks(run)
-        return answer(request, run.get_absolute_url(), "The dry run has begun.")
+        return open_page(request, run.get_absolute_url(), "The dry run has started.")
 
 
-def _linked(number: int, model: str, query: str) -> SafeString | str:
-    """Write a number that leads to what it counts."""
-    if not number:
+def _list_link(count: int, model: str, query: str) -> SafeString | str:
+    """Link a count to the filtered list of what it counts."""
+    if not count:
         return "0"
     url = reverse(f"admin:billing_{model}_changelist")
-    return format_html('<a class="ch-link" href="{}?{}">{}</a>', url, query, f"{number:,}")
+    return format_html('<a class="ch-link" href="{}?{}">{}</a>', url, query, f"{count:,}")

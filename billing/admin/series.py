@@ -1,4 +1,4 @@
-"""Number series in the admin: what numbers look like, and which series numbers come from."""
+"""Number series in the admin."""
 
 from django.contrib import admin
 from django.http import HttpRequest, HttpResponse
@@ -9,12 +9,14 @@ from unfold.forms import BaseDialogForm
 
 from billing.invoicing.numbering import make_default
 from billing.models import NumberSeries
-from config.office.base import AuditedHistory, carry_out, page_of, staff
+from config.office.base import AuditedHistory
+from config.office.dialogs import carry_out, staff
+from config.office.links import page_of
 
 
 @admin.register(NumberSeries)
 class NumberSeriesAdmin(AuditedHistory, ModelAdmin):
-    """How numbers look. The next number is drawn when something is finalized, and never goes back."""
+    """The numbers of invoices and credit notes. A number is used when a document is finalized, and only once."""
 
     list_display = ("name", "used_for", "example", "prefix", "width", "is_default")
     list_filter = ("used_for",)
@@ -26,9 +28,9 @@ class NumberSeriesAdmin(AuditedHistory, ModelAdmin):
         return self.fields if obj else self.fields[:4]
 
     def get_readonly_fields(self, request: HttpRequest, obj: NumberSeries | None = None) -> tuple[str, ...]:
-        """Keep what drawn numbers were made of: another prefix is another series."""
-        drawn = ("prefix", "used_for") if obj is not None and obj.next_number > 1 else ()
-        return ("is_default", "next_number", *drawn)
+        """Keep the prefix once a number has been used. For another prefix, add another series."""
+        fixed = ("prefix", "used_for") if obj is not None and obj.next_number > 1 else ()
+        return ("is_default", "next_number", *fixed)
 
     def has_delete_permission(self, request: HttpRequest, obj: NumberSeries | None = None) -> bool:
         return False
@@ -46,9 +48,9 @@ class NumberSeriesAdmin(AuditedHistory, ModelAdmin):
         icon="star",
         permissions=["default"],
         dialog={
-            "title": "Draw numbers from this series?",
-            "description": "It takes over from the default one for all that is finalized from now on, unless another "
-            "series was picked. Numbers that were drawn stay.",
+            "title": "Make this the default series?",
+            "description": "Documents finalized from now on are numbered from this series, unless another one was "
+            "selected. Existing numbers don't change.",
             "form_submit_text": "Make default",
         },
     )
@@ -57,6 +59,6 @@ class NumberSeriesAdmin(AuditedHistory, ModelAdmin):
         return carry_out(
             request,
             lambda: make_default(series, by=staff(request)),
-            done=f"Numbers of {series.get_used_for_display().lower()} come from {series} now.",
+            done=f"{series} is now the default series for {series.get_used_for_display().lower()}.",
             then=page_of(series),
         )

@@ -1,77 +1,67 @@
-"""What billing's admin pages share: money as people read it, states as badges, answers to dialogs."""
+"""Helpers shared by billing's admin pages: formatted amounts, links and badge colors."""
 
 from collections.abc import Iterable
 from decimal import Decimal
 from typing import Any
 
-from django import forms
-from django.contrib import messages
+from django.db.models import Model
 from django.forms.formsets import INITIAL_FORM_COUNT, TOTAL_FORM_COUNT
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.shortcuts import get_object_or_404
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
-from unfold.forms import BaseDialogForm, PaginationInlineFormSet
-from unfold.widgets import UnfoldAdminTextareaWidget
+from unfold.forms import PaginationInlineFormSet
 
-from billing.models import BillingRun, CreditNoteState, Invoice, InvoiceState
+from billing.models import BillingRun, CreditNoteState, InvoiceState
 from billing.money import format_amount
+from config.office.links import page_of
 
-STATE_LABELS = {
+INVOICE_COLORS = {
     InvoiceState.DRAFT: "info",
     InvoiceState.FINALIZED: "warning",
     InvoiceState.PAID: "success",
     InvoiceState.VOID: "danger",
 }
-NOTE_COLOURS = {CreditNoteState.DRAFT: "info", CreditNoteState.FINALIZED: "success", CreditNoteState.VOID: "danger"}
+CREDIT_NOTE_COLORS = {
+    CreditNoteState.DRAFT: "info",
+    CreditNoteState.FINALIZED: "success",
+    CreditNoteState.VOID: "danger",
+}
 
 
-def money(amount: Decimal, currency: str) -> SafeString:
-    """Write an amount with its currency for a right-aligned cell; negative ones stand out."""
-    kind = "ch-money ch-negative" if amount < 0 else "ch-money"
-    return format_html('<span class="{}">{} <small>{}</small></span>', kind, format_amount(amount, currency), currency)
+def money_cell(amount: Decimal, currency: str) -> SafeString:
+    """Format an amount with its currency for a right-aligned cell. Negative amounts are highlighted."""
+    css_class = "ch-money ch-negative" if amount < 0 else "ch-money"
+    return format_html(
+        '<span class="{}">{} <small>{}</small></span>', css_class, format_amount(amount, currency), currency
+    )
 
 
-def sums(amounts: Iterable[tuple[str, Decimal]]) -> str:
-    """Add up by currency: $18,203.40 + €90.00; an empty string for nothing."""
+def format_totals(amounts: Iterable[tuple[str, Decimal]]) -> str:
+    """Add amounts by currency and format the totals: $18,203.40 + €90.00. Empty if there are none."""
     totals: dict[str, Decimal] = {}
     for currency, amount in amounts:
         totals[currency] = totals.get(currency, Decimal(0)) + amount
     return " + ".join(format_amount(amount, currency) for currency, amount in sorted(totals.items()))
 
 
-def run_money(run: BillingRun) -> str:
-    """Write what a run invoiced, or would invoice, by currency."""
-    return sums((currency, Decimal(amount)) for currency, amount in run.amounts.items())
+def format_run_totals(run: BillingRun) -> str:
+    """Format the amounts that a run invoiced, or would invoice, by currency."""
+    return format_totals((currency, Decimal(amount)) for currency, amount in run.amounts.items())
 
 
-def answer(request: HttpRequest, url: str, said: str, *, level: int = messages.SUCCESS) -> HttpResponse:
-    """Say what was done and lead on to a page, from a dialog or a plain form."""
-    messages.add_message(request, level, said)
-    if request.headers.get("HX-Request"):
-        return HttpResponse(headers={"HX-Redirect": url})
-    return HttpResponseRedirect(url)
+def plural(count: int, noun: str) -> str:
+    """Format a count with its noun: 1 invoice, 1,250 invoices."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
-class ReasonForm(BaseDialogForm):
-    """Ask for the reason of what can't be undone."""
-
-    reason = forms.CharField(
-        max_length=255, widget=UnfoldAdminTextareaWidget(attrs={"rows": 2}), help_text="Kept with the invoice."
-    )
-
-
-class VoidForm(ReasonForm):
-    """Say what the customer owes less once an invoice is void, and ask why."""
-
-    form_before_template = "admin/billing/invoice/void_one.html"
-
-    def get_before_template_context(self, request: HttpRequest, object_id: int | str | None = None) -> dict[str, Any]:
-        return {"invoice": get_object_or_404(Invoice.objects.select_related("customer"), pk=object_id)}
+def link(row: Model | None) -> SafeString | str:
+    """Link to an object's admin page, or return a dash."""
+    if row is None:
+        return "–"
+    return format_html('<a class="ch-link" href="{}">{}</a>', page_of(row), row)
 
 
 class OptionalTab(PaginationInlineFormSet):
-    """Rows of a tab that a form may be sent without: then nothing of it changes."""
+    """Inline rows that a form can be submitted without. They then stay unchanged."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         prefix, data = kwargs.get("prefix") or self.get_default_prefix(), kwargs.get("data")

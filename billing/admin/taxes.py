@@ -1,4 +1,4 @@
-"""Taxes in the admin: the rates, and who pays them."""
+"""Tax rates in the admin, and their assignments."""
 
 from typing import Any
 
@@ -15,13 +15,16 @@ from unfold.enums import ActionVariant
 from billing.adjustments.tax_rates import set_archived
 from billing.admin.shared import OptionalTab
 from billing.models import TaxAssignment, TaxRate
-from billing.wording import number
-from config.office.base import OfficeAdmin, OptionalReasonForm, ReasonForm, carry_out, page_of, staff, trimmed
+from config.numbers import number
+from config.office.base import OfficeAdmin
+from config.office.dialogs import OptionalReasonForm, ReasonForm, carry_out, staff
+from config.office.links import page_of
+from config.office.wording import trim_zeros
 from customers.admin import add_customer_tab, add_subscription_tab
 
 
 class ArchivedFilter(DropdownFilter):
-    """Rates that are in use, and those that were archived."""
+    """Filter by whether a tax or a discount is archived."""
 
     title = "State"
     parameter_name = "archived"
@@ -34,7 +37,7 @@ class ArchivedFilter(DropdownFilter):
 
 
 class AssignmentsInline(TabularInline):
-    """Who pays the tax. A row that names nobody is the company's default."""
+    """The customers and subscriptions the tax applies to. A row with neither makes it a company default."""
 
     model = TaxAssignment
     fields = ("customer", "subscription", "currency", "position")
@@ -43,22 +46,22 @@ class AssignmentsInline(TabularInline):
     show_title = False
     tab = True
     per_page = 20
-    verbose_name = "payer"
-    verbose_name_plural = "who pays it"
+    verbose_name = "assignment"
+    verbose_name_plural = "assigned to"
 
     def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         field = super().formfield_for_foreignkey(db_field, request, **kwargs)
         if db_field.name in ("customer", "subscription"):
-            field.help_text = "Leave both empty for everybody without own taxes: the company's default."
+            field.help_text = "Leave both blank for a company default: customers without their own taxes pay it."
         return field
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[TaxAssignment]:
-        rows: QuerySet[TaxAssignment] = super().get_queryset(request)
-        return rows.select_related("rate", "customer", "subscription__customer")
+        assignments: QuerySet[TaxAssignment] = super().get_queryset(request)
+        return assignments.select_related("rate", "customer", "subscription__customer")
 
 
 class OwnTaxesInline(TabularInline):
-    """The taxes that a customer or a subscription pays in place of the company's."""
+    """The taxes that a customer or a subscription pays instead of the company defaults."""
 
     model = TaxAssignment
     formset = OptionalTab
@@ -67,12 +70,12 @@ class OwnTaxesInline(TabularInline):
     extra = 0
     show_title = False
     tab = True
-    verbose_name = "own tax"
-    verbose_name_plural = "own taxes"
+    verbose_name = "tax"
+    verbose_name_plural = "taxes"
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[TaxAssignment]:
-        rows: QuerySet[TaxAssignment] = super().get_queryset(request)
-        return rows.select_related("rate", "customer", "subscription__customer")
+        assignments: QuerySet[TaxAssignment] = super().get_queryset(request)
+        return assignments.select_related("rate", "customer", "subscription__customer")
 
 
 add_customer_tab(OwnTaxesInline)
@@ -81,36 +84,36 @@ add_subscription_tab(OwnTaxesInline)
 
 @admin.register(TaxRate)
 class TaxRateAdmin(OfficeAdmin):
-    """A named tax. A new percentage is a new rate: invoices keep what they were taxed by."""
+    """A tax rate. Its percentage can't be changed: add another rate, so that existing invoices keep theirs."""
 
-    list_display = ("show_name", "show_percentage", "show_kind", "country", "show_payers", "show_state")
+    list_display = ("show_name", "show_percentage", "show_kind", "country", "show_assigned", "show_state")
     list_filter = (ArchivedFilter, ("is_inclusive", BooleanRadioFilter), ("country", FieldTextFilter))
     search_fields = ("code", "name", "public_id")
-    search_help_text = "Code, name or id"
+    search_help_text = "Code, name or ID"
     ordering = ("code",)
     inlines = (AssignmentsInline,)
-    readonly_preprocess_fields = {"percentage": trimmed}
+    readonly_preprocess_fields = {"percentage": trim_zeros}
     fieldsets = (
         (None, {"fields": (("code", "name"), ("percentage", "is_inclusive"), "country", "description")}),
-        ("Where it stands", {"fields": (("archived_at", "public_id", "created_at"),)}),
+        ("Status", {"fields": (("archived_at", "public_id", "created_at"),)}),
     )
     add_fieldsets = fieldsets[:1]
     readonly_fields = ("archived_at", "public_id", "created_at")
     export_columns = (
-        ("Id", "public_id"),
+        ("ID", "public_id"),
         ("Code", "code"),
         ("Name", "name"),
         ("Percentage", "percentage"),
         ("Inclusive", "is_inclusive"),
         ("Country", "country"),
-        ("Assigned", "payers"),
+        ("Assigned", "assigned"),
         ("Archived at (UTC)", "archived_at"),
     )
     empty_icon = "assured_workload"
-    empty_title = "No taxes: invoices are without"
+    empty_title = "No taxes yet"
     empty_text = (
-        "Add a rate, then say who pays it: everybody, customers of a country, one customer, or one subscription. "
-        "Upcoming invoices show it at once."
+        "Invoices are issued without tax. Add a rate and assign it to all customers, customers in a country, one "
+        "customer or one subscription. Upcoming invoices will include it immediately."
     )
     actions_detail = ("archive", "activate")
 
@@ -121,14 +124,14 @@ class TaxRateAdmin(OfficeAdmin):
         return (*self.readonly_fields, "code", "percentage", "is_inclusive") if obj else self.readonly_fields
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[TaxRate]:
-        rows: QuerySet[TaxRate] = super().get_queryset(request).annotate(payers=Count("assignments"))
-        return rows
+        rates: QuerySet[TaxRate] = super().get_queryset(request).annotate(assigned=Count("assignments"))
+        return rates
 
     def parts_of(self, obj: TaxRate) -> list[TaxAssignment]:
         return list(obj.assignments.select_related("rate", "customer", "subscription__customer")[:200])
 
     def has_delete_permission(self, request: HttpRequest, obj: TaxRate | None = None) -> bool:
-        """Never: invoices name them. One that isn't in force any more is archived."""
+        """Tax rates can't be deleted, because invoices refer to them. They can be archived."""
         return False
 
     @display(description="Tax", header=True, ordering="name")
@@ -139,27 +142,27 @@ class TaxRateAdmin(OfficeAdmin):
     def show_percentage(self, rate: TaxRate) -> str:
         return f"{number(rate.percentage)}%"
 
-    @display(description="Prices", ordering="is_inclusive", label={"in": "info", "on": "primary"})
+    @display(description="Type", ordering="is_inclusive", label={"inclusive": "info", "exclusive": "primary"})
     def show_kind(self, rate: TaxRate) -> tuple[str, str]:
-        return ("in", "Contain it") if rate.is_inclusive else ("on", "It comes on top")
+        return ("inclusive", "Included in prices") if rate.is_inclusive else ("exclusive", "Added to prices")
 
-    @display(description="Assigned", ordering="payers")
-    def show_payers(self, rate: TaxRate) -> str:
-        return f"{rate.payers}×" if rate.payers else "to nobody"  # type: ignore[attr-defined]  # annotated
+    @display(description="Assigned", ordering="assigned")
+    def show_assigned(self, rate: TaxRate) -> str:
+        return f"{rate.assigned}×" if rate.assigned else "No"  # type: ignore[attr-defined]  # annotated
 
     @display(description="State", label={"active": "success", "archived": "warning"})
     def show_state(self, rate: TaxRate) -> tuple[str, str]:
         return ("active", "Active") if rate.archived_at is None else ("archived", "Archived")
 
     def has_archive_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
-        return self._may(request, object_id, archived=False)
+        return self._can_change(request, object_id, is_archived=False)
 
     def has_activate_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
-        return self._may(request, object_id, archived=True)
+        return self._can_change(request, object_id, is_archived=True)
 
-    def _may(self, request: HttpRequest, object_id: Any, *, archived: bool) -> bool:
-        rows = TaxRate.objects.filter(pk=object_id, archived_at__isnull=not archived)
-        return bool(self.has_change_permission(request)) and rows.exists()
+    def _can_change(self, request: HttpRequest, object_id: Any, *, is_archived: bool) -> bool:
+        rates = TaxRate.objects.filter(pk=object_id, archived_at__isnull=not is_archived)
+        return bool(self.has_change_permission(request)) and rates.exists()
 
     @action(
         description="Archive",
@@ -168,14 +171,14 @@ class TaxRateAdmin(OfficeAdmin):
         permissions=["archive"],
         dialog={
             "title": "Archive this tax?",
-            "description": "Nobody pays it any more, whoever it is assigned to. Invoices that have it stay; drafts "
-            "lose it when they are worked out anew.",
+            "description": "This tax will no longer be charged to anyone. Existing invoices keep it; drafts lose it "
+            "when they are recalculated.",
             "form_class": ReasonForm,
             "form_submit_text": "Archive",
         },
     )
     def archive(self, request: HttpRequest, form: ReasonForm, object_id: str) -> HttpResponse:
-        return self._set(request, form.cleaned_data["reason"], object_id, archive=True)
+        return self._set_archived(request, form.cleaned_data["reason"], object_id, is_archived=True)
 
     @action(
         description="Activate",
@@ -184,20 +187,20 @@ class TaxRateAdmin(OfficeAdmin):
         permissions=["activate"],
         dialog={
             "title": "Activate this tax?",
-            "description": "Those it is assigned to pay it again.",
+            "description": "The tax is charged again to the customers and subscriptions it is assigned to.",
             "form_class": OptionalReasonForm,
             "form_submit_text": "Activate",
         },
     )
     def activate(self, request: HttpRequest, form: OptionalReasonForm, object_id: str) -> HttpResponse:
-        return self._set(request, form.cleaned_data["reason"], object_id, archive=False)
+        return self._set_archived(request, form.cleaned_data["reason"], object_id, is_archived=False)
 
-    def _set(self, request: HttpRequest, reason: str, object_id: str, *, archive: bool) -> HttpResponse:
+    def _set_archived(self, request: HttpRequest, reason: str, object_id: str, *, is_archived: bool) -> HttpResponse:
         rate = get_object_or_404(TaxRate, pk=object_id)
-        at = timezone.now() if archive else None
+        at = timezone.now() if is_archived else None
         return carry_out(
             request,
             lambda: set_archived(rate, at=at, by=staff(request), reason=reason),
-            done=f"{rate.code} is {'archived' if archive else 'active'}.",
+            done=f"{rate.code} is {'archived' if is_archived else 'active'}.",
             then=page_of(rate),
         )

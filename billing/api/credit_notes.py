@@ -1,4 +1,4 @@
-"""The doors to what is settled: payments received outside, and credit notes."""
+"""API views for credit notes."""
 
 from decimal import Decimal
 from typing import Any
@@ -10,7 +10,7 @@ from rest_framework.response import Response
 
 from billing.api.filters import CreditNoteFilter
 from billing.api.names import CREDIT_REASONS
-from billing.api.serializers.credit_notes import CreditNoteIn, CreditNoteOut, credit_notes, serialize_credit_notes
+from billing.api.serializers.credit_notes import CreditNoteIn, CreditNoteOut, credit_notes
 from billing.api.serializers.invoices import VoidIn
 from billing.models import CreditNote, CreditNoteState, Invoice
 from billing.refusals import CannotCredit
@@ -20,131 +20,140 @@ from billing.settlement.credit_notes import (
     list_creditable_lines,
     void_credit_note,
 )
-from config.api.filters import Pages, apply_filters
+from config.api.errors import invalid
+from config.api.filters import page
 from config.api.openapi import listed, operation, search_body
-from config.api.views import ApiView, get_or_404, invalid, read_body
+from config.api.views import ApiView, get_or_404, read_body
 
 WRITE = "billing:write"
+TAG = "Credit notes"
+LIST = listed("CreditNoteList", CreditNoteOut)
 
 
-CREDIT_NOTES = "Credit notes"
+def credit_note_of(credit_note_id: str) -> CreditNote:
+    return get_or_404(credit_notes(), "credit note", public_id=credit_note_id)
 
 
-NOTE_LIST = listed("CreditNoteList", CreditNoteOut)
-
-
-def shown_note(note: CreditNote) -> Any:
-    return serialize_credit_notes([credit_notes().get(pk=note.pk)])[0]
+def _answer(note: CreditNote, status: int = 200) -> Response:
+    return Response(CreditNoteOut(credit_notes().get(pk=note.pk)).data, status=status)
 
 
 class CreditNotes(ApiView):
-    """List credit notes, newest first; draft one."""
+    """Create or list credit notes."""
 
     write_scope = WRITE
 
     @operation(
-        "listCreditNotes", "List credit notes", tag=CREDIT_NOTES, answers={200: NOTE_LIST},
+        "listCreditNotes",
+        "List credit notes",
+        tag=TAG,
+        answers={200: LIST},
         filters=CreditNoteFilter,
-    )  # fmt: skip
+    )
     def get(self, request: Request) -> Response:
-        return listed_notes(request)
+        return page(request, credit_notes(), CreditNoteFilter, CreditNoteOut)
 
     @operation(
-        "createCreditNote", "Draft a credit note", tag=CREDIT_NOTES, body=CreditNoteIn, answers={201: CreditNoteOut},
+        "createCreditNote",
+        "Create a credit note",
+        tag=TAG,
+        body=CreditNoteIn,
+        answers={201: CreditNoteOut},
         errors=(400, 404),
         example={
-            "invoice_id": "inv_1", "reason": "BILLING_ERROR",
+            "invoice_id": "inv_1",
+            "reason": "BILLING_ERROR",
             "line_items": [{"invoice_line_item_id": "line_1", "amount": "10.00"}],
         },
-        description="More than is left of a line, or of the invoice, is refused. Whether it lowers what is due or "
-        "gives money back follows from what is paid.",
-    )  # fmt: skip
+        description="The amount can't exceed the remaining amount of a line or of the invoice. A credit note reduces "
+        "the amount due; if the invoice is already paid, it is refunded.",
+    )
     def post(self, request: Request) -> Response:
-        asked = read_body(request, CreditNoteIn)
-        invoice = get_or_404(Invoice.objects.all(), "invoice", public_id=asked["invoice_id"])
+        body = read_body(request, CreditNoteIn)
+        invoice = get_or_404(Invoice.objects.all(), "invoice", public_id=body["invoice_id"])
         with transaction.atomic():
             note = draft_credit_note(
                 invoice,
-                amounts_of(invoice, asked.get("line_items") or []),
-                reason=CREDIT_REASONS[asked["reason"]],
-                memo=asked.get("memo") or "",
-                refund_to=asked["refund_to"],
-                idempotency_key=asked.get("idempotency_key") or None,
-                metadata=asked.get("metadata"),
+                amounts_of(invoice, body.get("line_items") or []),
+                reason=CREDIT_REASONS[body["reason"]],
+                memo=body.get("memo") or "",
+                refund_to=body["refund_to"],
+                idempotency_key=body.get("idempotency_key") or None,
+                metadata=body.get("metadata"),
                 by=None,
             )
-            if asked["process_credit_note"] and note.is_draft:
+            if body["process_credit_note"] and note.is_draft:
                 finalize_credit_note(note, now=timezone.now(), by=None)
-        return Response(shown_note(note), status=201)
+        return _answer(note, status=201)
 
 
-def amounts_of(invoice: Invoice, lines: list[dict[str, Any]]) -> dict[int, Decimal]:
-    """Read the amounts of a credit note by the keys of the invoice's lines; without lines, all that is left of each."""
-    charges = {each.line.public_id: each for each in list_creditable_lines(invoice)}
-    if not lines:
-        return {each.line.pk: each.remaining for each in charges.values()}
+def amounts_of(invoice: Invoice, line_items: list[dict[str, Any]]) -> dict[int, Decimal]:
+    """Return the amounts to credit by the invoice line's key. Without line items, the remaining amount of each line."""
+    charges = {charge.line.public_id: charge for charge in list_creditable_lines(invoice)}
+    if not line_items:
+        return {charge.line.pk: charge.remaining for charge in charges.values()}
     amounts: dict[int, Decimal] = {}
-    for place, line in enumerate(lines):
-        each = charges.get(line["invoice_line_item_id"])
-        if each is None:
-            raise invalid({f"line_items[{place}].invoice_line_item_id": ["The invoice has no such charge."]})
-        amounts[each.line.pk] = amounts.get(each.line.pk, Decimal(0)) + line["amount"]
+    for index, item in enumerate(line_items):
+        charge = charges.get(item["invoice_line_item_id"])
+        if charge is None:
+            raise invalid({f"line_items[{index}].invoice_line_item_id": ["The invoice has no such charge."]})
+        amounts[charge.line.pk] = amounts.get(charge.line.pk, Decimal(0)) + item["amount"]
     return amounts
 
 
-def listed_notes(request: Request) -> Response:
-    pages = Pages()
-    cut = pages.paginate_queryset(apply_filters(request, credit_notes(), CreditNoteFilter), request) or []
-    return pages.get_paginated_response(serialize_credit_notes(cut))
-
-
 class CreditNoteSearch(ApiView):
-    """Find credit notes by a body. Only reads."""
+    """Search credit notes."""
 
     is_reading = True
 
     @operation(
-        "queryCreditNote", "Search credit notes", tag=CREDIT_NOTES, body=search_body(CreditNoteFilter),
-        answers={200: NOTE_LIST},
-    )  # fmt: skip
+        "queryCreditNote",
+        "Search credit notes",
+        tag=TAG,
+        body=search_body(CreditNoteFilter),
+        answers={200: LIST},
+    )
     def post(self, request: Request) -> Response:
-        return listed_notes(request)
+        return page(request, credit_notes(), CreditNoteFilter, CreditNoteOut)
 
 
 class OneCreditNote(ApiView):
-    """Read a credit note with its lines."""
+    """Retrieve a credit note with its lines."""
 
-    @operation("getCreditNote", "Read a credit note", tag=CREDIT_NOTES, answers={200: CreditNoteOut}, errors=(404,))
+    @operation("getCreditNote", "Retrieve a credit note", tag=TAG, answers={200: CreditNoteOut}, errors=(404,))
     def get(self, request: Request, credit_note_id: str) -> Response:
-        return Response(shown_note(get_or_404(credit_notes(), "credit note", public_id=credit_note_id)))
+        return Response(CreditNoteOut(credit_note_of(credit_note_id)).data)
 
 
 class CreditNoteFinalize(ApiView):
-    """Give a draft credit note its number and let it take effect. Only a draft: anything else is refused (400)."""
+    """Finalize a draft credit note: it is numbered and takes effect. Fails (400) if it isn't a draft."""
 
     write_scope = WRITE
 
-    @operation(
-        "processCreditNote", "Finalize a credit note", tag=CREDIT_NOTES, answers={200: CreditNoteOut}, errors=(400, 404)
-    )
+    @operation("processCreditNote", "Finalize a credit note", tag=TAG, answers={200: CreditNoteOut}, errors=(400, 404))
     def post(self, request: Request, credit_note_id: str) -> Response:
-        note = get_or_404(credit_notes(), "credit note", public_id=credit_note_id)
+        note = credit_note_of(credit_note_id)
         if note.state != CreditNoteState.DRAFT:
-            raise CannotCredit(f"{note} is {note.get_state_display().lower()}: only a draft is finalized.")
-        return Response(shown_note(finalize_credit_note(note, now=timezone.now(), by=None)))
+            raise CannotCredit(f"{note} is {note.get_state_display().lower()}: only a draft can be finalized.")
+        return _answer(finalize_credit_note(note, now=timezone.now(), by=None))
 
 
 class CreditNoteVoid(ApiView):
-    """Void a credit note; a finalized one keeps its number. Refused (400) where its refund was paid out."""
+    """Void a credit note. If it was finalized, it keeps its number. Fails (400) if its refund was paid."""
 
     write_scope = WRITE
 
     @operation(
-        "voidCreditNote", "Void a credit note", tag=CREDIT_NOTES, body=VoidIn, answers={200: CreditNoteOut},
-        errors=(400, 404), example={"reason": "Credited twice by mistake"},
-    )  # fmt: skip
+        "voidCreditNote",
+        "Void a credit note",
+        tag=TAG,
+        body=VoidIn,
+        answers={200: CreditNoteOut},
+        errors=(400, 404),
+        example={"reason": "Credited twice by mistake"},
+    )
     def post(self, request: Request, credit_note_id: str) -> Response:
-        note, asked = get_or_404(credit_notes(), "credit note", public_id=credit_note_id), read_body(request, VoidIn)
+        note, body = credit_note_of(credit_note_id), read_body(request, VoidIn)
         if note.voided_at is not None:
-            raise CannotCredit(f"{note} is void already.")
-        return Response(shown_note(void_credit_note(note, reason=asked["reason"], now=timezone.now(), by=None)))
+            raise CannotCredit(f"{note} is already void.")
+        return _answer(void_credit_note(note, reason=body["reason"], now=timezone.now(), by=None))

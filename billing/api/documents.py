@@ -1,4 +1,4 @@
-"""The doors to documents: an invoice as PDF, by key or by a link that holds for an hour."""
+"""API views for documents: an invoice's PDF, by API key or by a link that is valid for an hour; a line's events."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -22,7 +22,7 @@ from billing.documents.invoices import RELATED
 from billing.documents.responses import build_invoice_response
 from billing.explanation.line_events import list_events
 from billing.models import Invoice, InvoiceLine
-from config.api.fields import plain
+from config.api.fields import QuantityField
 from config.api.openapi import operation
 from config.api.views import ApiView, get_or_404, read_query
 from events.usage.contributing_events import CountedEvent
@@ -35,22 +35,24 @@ FILE = OpenApiResponse(OpenApiTypes.BINARY, "The PDF.")
 
 
 class PdfQuery(serializers.Serializer[Any]):
-    """How the PDF is wanted."""
+    """How to return the PDF."""
 
-    url = serializers.BooleanField(default=False, help_text="A link that holds for an hour, instead of the file.")
+    url = serializers.BooleanField(
+        default=False, help_text="Return a link that is valid for an hour instead of the file."
+    )
     force_generate = serializers.BooleanField(
-        default=False, help_text="Accepted and without effect: every PDF is made anew, and is the same each time."
+        default=False, help_text="Accepted without effect: the PDF is always up to date."
     )
 
 
 class PdfLink(serializers.Serializer[Any]):
-    """Where the PDF can be fetched without a key, for an hour."""
+    """A link to the PDF that is valid for an hour and needs no API key."""
 
     presigned_url = serializers.URLField()
 
 
 class AnyType(BaseContentNegotiation):
-    """Answer a file whatever types are asked for, and errors as JSON."""
+    """Return a file whatever the Accept header says, and errors as JSON."""
 
     def select_parser(self, request: Request, parsers: Any) -> Any:
         return parsers[0]
@@ -61,83 +63,85 @@ class AnyType(BaseContentNegotiation):
         return renderers[0], renderers[0].media_type
 
 
-def shown(invoice_id: str) -> Invoice:
+def invoice_of(invoice_id: str) -> Invoice:
     return get_or_404(Invoice.objects.select_related(*RELATED), "invoice", public_id=invoice_id)
 
 
 class InvoicePdf(ApiView):
-    """Fetch an invoice as PDF: the same bytes each time, while nothing happens to the invoice."""
+    """Download an invoice as PDF. The file only changes when the invoice does."""
 
     content_negotiation_class = AnyType
 
     @operation(
-        "getInvoicePdf", "Get an invoice as PDF", tag=TAG, parameters=[PdfQuery], errors=(400, 404),
+        "getInvoicePdf",
+        "Download an invoice as PDF",
+        tag=TAG,
+        parameters=[PdfQuery],
+        errors=(400, 404),
         answers={(200, PDF): FILE, (200, "application/json"): PdfLink},
-    )  # fmt: skip
+    )
     def get(self, request: Request, invoice_id: str) -> HttpResponse:
-        asked, invoice = read_query(request, PdfQuery), shown(invoice_id)
-        if not asked["url"]:
+        query, invoice = read_query(request, PdfQuery), invoice_of(invoice_id)
+        if not query["url"]:
             return build_invoice_response(invoice)
         address = reverse("shared_document", args=[signing.dumps(invoice.public_id, salt=SALT)])
         return Response({"presigned_url": request.build_absolute_uri(address)})
 
 
 class LineEventsQuery(serializers.Serializer[Any]):
-    """Which page of a line's events."""
+    """The page of a line's events."""
 
     page_size = serializers.IntegerField(default=100, min_value=1, max_value=1000)
     iter_last_key = serializers.RegexField(
-        r"^\d{1,16}-\d{1,18}$", default="", help_text="From the page before, to go on behind it."
+        r"^\d{1,16}-\d{1,18}$", default="", help_text="The previous page's `iter_last_key`."
     )
 
 
 class LineEvent(serializers.Serializer[Any]):
-    """An event that a line counts."""
+    """An event counted by an invoice line."""
 
-    id = serializers.CharField()
+    id = serializers.CharField(source="event_id")
     event_name = serializers.CharField()
-    timestamp = serializers.DateTimeField()
-    ingested_at = serializers.DateTimeField()
-    value = serializers.CharField(allow_null=True, help_text="The field that is aggregated, as it was sent.")
-    quantity = serializers.CharField(allow_null=True, help_text="What it adds; null for counts and distinct values.")
+    timestamp = serializers.DateTimeField(source="occurred_at")
+    ingested_at = serializers.DateTimeField(source="received_at")
+    value = serializers.CharField(allow_null=True, help_text="The aggregated field's value, as sent.")
+    quantity = QuantityField(
+        source="number", allow_null=True, help_text="The quantity added; null for counts and distinct values."
+    )
 
 
 class LineEventPage(serializers.Serializer[Any]):
-    """A page of the events that a line counts, by time. Pass `iter_last_key` on for the next."""
+    """A page of the events counted by a line, by time. Pass `iter_last_key` to get the next page."""
 
     items = LineEvent(many=True)
     has_more = serializers.BooleanField()
     iter_last_key = serializers.CharField(allow_null=True)
-    events_count = serializers.IntegerField(help_text="How many the line says it counted.")
+    events_count = serializers.IntegerField(help_text="The number of events that the line counted.")
 
 
 class LineEvents(ApiView):
-    """List the events that an invoice line counts: those in its windows, by the definition that usage goes by.
+    """List the events that an invoice line counts. Fails (400) for a line that isn't counted from events."""
 
-    400 for a line that isn't counted from events.
-    """
-
-    @operation("getInvoiceLineEvents", "List the events of an invoice line", tag=TAG, parameters=[LineEventsQuery],
-               errors=(400, 404), answers={200: LineEventPage})  # fmt: skip
+    @operation(
+        "getInvoiceLineEvents",
+        "List the events of an invoice line",
+        tag=TAG,
+        parameters=[LineEventsQuery],
+        errors=(400, 404),
+        answers={200: LineEventPage},
+    )
     def get(self, request: Request, invoice_id: str, line_id: str) -> Response:
-        asked = read_query(request, LineEventsQuery)
+        query = read_query(request, LineEventsQuery)
         lines = InvoiceLine.objects.select_related("invoice", "feature").filter(invoice__public_id=invoice_id)
-        line, size = get_or_404(lines, "invoice line", public_id=line_id), asked["page_size"]
-        page = list(list_events(line, most=size + 1, after=_place(asked["iter_last_key"])))
-        items = [
-            {
-                "id": event.event_id,
-                "event_name": event.event_name,
-                "timestamp": event.occurred_at,
-                "ingested_at": event.received_at,
-                "value": event.value,
-                "quantity": None if event.number is None else plain(event.number),
-            }
-            for event in page[:size]
-        ]
-        last = _key(page[:size][-1]) if page else None
-        whole = {"items": items, "has_more": len(page) > size, "iter_last_key": last}
-        return Response(LineEventPage(whole | {"events_count": line.events_count}).data)
+        line, size = get_or_404(lines, "invoice line", public_id=line_id), query["page_size"]
+        events = list(list_events(line, most=size + 1, after=_place(query["iter_last_key"])))
+        body = {
+            "items": events[:size],
+            "has_more": len(events) > size,
+            "iter_last_key": _key(events[:size][-1]) if events else None,
+            "events_count": line.events_count,
+        }
+        return Response(LineEventPage(body).data)
 
 
 def _key(event: CountedEvent) -> str:
@@ -152,16 +156,17 @@ def _place(key: str) -> tuple[datetime, int] | None:
 
 
 class SharedDocument(APIView):
-    """Fetch the PDF that a link was made for. No key: the link is signed, and holds for an hour; then 404."""
+    """Download the PDF of a signed link, without an API key. The link is valid for an hour; then 404."""
 
     authentication_classes = ()
+    throttle_classes = ()
     permission_classes = (AllowAny,)
     content_negotiation_class = AnyType
 
-    @extend_schema(exclude=True)  # not of the API: it needs no key, and nobody makes its address
+    @extend_schema(exclude=True)  # the link comes from `InvoicePdf`; clients don't build it
     def get(self, request: Request, token: str) -> HttpResponse:
         try:
             invoice_id = signing.loads(token, salt=SALT, max_age=LINK_HOLDS_S)
         except signing.BadSignature as error:
-            raise NotFound("This link is not valid, or is older than an hour.") from error
-        return build_invoice_response(shown(invoice_id))
+            raise NotFound("This link is invalid or has expired.") from error
+        return build_invoice_response(invoice_of(invoice_id))

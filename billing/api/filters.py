@@ -1,4 +1,4 @@
-"""What the list of invoices is asked by."""
+"""Filters of billing's lists and searches."""
 
 from typing import ClassVar
 
@@ -30,9 +30,12 @@ from config.api.filters import ManyFilter, MomentFilter
 
 class InvoiceFilter(ListFilter):
     sortable: ClassVar[dict[str, str]] = {
-        "created_at": "created_at", "updated_at": "updated_at", "period_start": "period_start",
-        "period_end": "period_end", "finalized_at": "finalized_at",
-    }  # fmt: skip
+        "created_at": "created_at",
+        "updated_at": "updated_at",
+        "period_start": "period_start",
+        "period_end": "period_end",
+        "finalized_at": "finalized_at",
+    }
 
     invoice_ids = ManyFilter(field_name="public_id")
     invoice_number = filters.CharFilter(field_name="number")
@@ -40,11 +43,13 @@ class InvoiceFilter(ListFilter):
     external_customer_id = filters.CharFilter(field_name="customer__external_id")
     subscription_id = filters.CharFilter(field_name="subscription__public_id")
     currency = filters.CharFilter(field_name="currency", lookup_expr="iexact")
-    invoice_type = filters.CharFilter(method="of_type", label="SUBSCRIPTION or ONE_OFF.")
+    invoice_type = filters.CharFilter(method="with_type", label="SUBSCRIPTION or ONE_OFF.")
     invoice_status = ManyFilter(field_name="state", method="with_status", help_text="DRAFT, FINALIZED, VOIDED.")
     payment_status = ManyFilter(field_name="state", method="with_payment", help_text="PENDING, SUCCEEDED.")
     amount_due_gt = filters.NumberFilter(field_name="amount_due", lookup_expr="gt")
-    amount_remaining_gt = filters.NumberFilter(method="remaining_above", label="Still to be paid, above.")
+    amount_remaining_gt = filters.NumberFilter(
+        method="remaining_above", label="The remaining amount is greater than this."
+    )
     period_start_gte = MomentFilter(field_name="period_start", lookup_expr="gte")
     period_start_lte = MomentFilter(field_name="period_start", lookup_expr="lte")
     period_end_gte = MomentFilter(field_name="period_end", lookup_expr="gte")
@@ -56,7 +61,7 @@ class InvoiceFilter(ListFilter):
         model = Invoice
         fields: ClassVar[list[str]] = []
 
-    def of_type(self, rows: QuerySet[Invoice], name: str, value: str) -> QuerySet[Invoice]:
+    def with_type(self, rows: QuerySet[Invoice], name: str, value: str) -> QuerySet[Invoice]:
         one_off = rows.filter(kind=InvoiceKind.ONE_OFF)
         return one_off if value == "ONE_OFF" else rows.exclude(kind=InvoiceKind.ONE_OFF)
 
@@ -70,15 +75,19 @@ class InvoiceFilter(ListFilter):
         return rows.alias(remaining=REMAINING).filter(remaining__gt=value)
 
 
-def _states(names: dict[str, tuple[InvoiceState, ...]], wanted: list[str]) -> list[InvoiceState]:
-    return [state for name in wanted for state in names.get(name, ())]
+def _states(names: dict[str, tuple[InvoiceState, ...]], statuses: list[str]) -> list[InvoiceState]:
+    return [state for name in statuses for state in names.get(name, ())]
 
 
 class PaymentFilter(filters.FilterSet):
     sortable: ClassVar[dict[str, str]] = {"created_at": "recorded_at", "amount": "amount"}
 
-    start_time = MomentFilter(field_name="recorded_at", lookup_expr="gte", help_text="Recorded at or after.")
-    end_time = MomentFilter(field_name="recorded_at", lookup_expr="lt", help_text="Recorded before.")
+    start_time = MomentFilter(
+        field_name="recorded_at", lookup_expr="gte", help_text="Only payments recorded at or after this time."
+    )
+    end_time = MomentFilter(
+        field_name="recorded_at", lookup_expr="lt", help_text="Only payments recorded before this time."
+    )
     payment_ids = ManyFilter(field_name="public_id")
     destination_id = filters.CharFilter(field_name="invoice__public_id", label="The invoice's id.")
     customer_id = filters.CharFilter(field_name="invoice__customer__public_id")
@@ -112,13 +121,15 @@ class LateAdjustmentFilter(ListFilter):
     external_customer_id = filters.CharFilter(field_name="subscription__customer__external_id")
     subscription_id = filters.CharFilter(field_name="subscription__public_id")
     feature_id = filters.CharFilter(field_name="feature__public_id")
-    invoice_id = filters.CharFilter(field_name="invoice__public_id", label="The invoice that is corrected.")
-    invoiced_on = filters.CharFilter(field_name="line__invoice__public_id", label="The invoice that holds it.")
+    invoice_id = filters.CharFilter(field_name="invoice__public_id", label="The id of the corrected invoice.")
+    invoiced_on = filters.CharFilter(
+        field_name="line__invoice__public_id", label="The id of the invoice that includes the difference."
+    )
     currency = filters.CharFilter(field_name="currency", lookup_expr="iexact")
     state = ManyFilter(field_name="state", help_text=", ".join(LateState.values) + ".")
     credited = filters.BooleanFilter(
         method="credited_before",
-        label="Only those of charges that credit notes took something off before, or only others.",
+        label="True: only charges that credit notes had already reduced. False: only others.",
     )
     period_start_gte = MomentFilter(field_name="period_start", lookup_expr="gte")
     period_start_lte = MomentFilter(field_name="period_start", lookup_expr="lte")
@@ -136,7 +147,7 @@ class WalletFilter(ListFilter):
     customer_id = filters.CharFilter(field_name="customer__public_id")
     external_customer_id = filters.CharFilter(field_name="customer__external_id")
     currency = filters.CharFilter(field_name="currency", lookup_expr="iexact")
-    status = ManyFilter(field_name="state", names=STATES, help_text="active, closed; both unless given.")
+    status = ManyFilter(field_name="state", names=STATES, help_text="active or closed. Defaults to both.")
 
     class Meta:
         model = Wallet
@@ -149,11 +160,11 @@ class EntryFilter(filters.FilterSet):
     id = filters.CharFilter(field_name="public_id")
     wallet_id = filters.CharFilter(field_name="wallet__public_id")
     customer_id = filters.CharFilter(field_name="wallet__customer__public_id")
-    type = filters.CharFilter(method="of_type", help_text="credit or debit.")
+    type = filters.CharFilter(method="with_type", help_text="credit or debit.")
     transaction_reason = filters.CharFilter(method="with_reason")
     reference_id = filters.CharFilter(field_name="invoice__public_id", help_text="An invoice's id.")
-    start_time = MomentFilter(field_name="at", lookup_expr="gte", help_text="Moved at or after.")
-    end_time = MomentFilter(field_name="at", lookup_expr="lt", help_text="Moved before.")
+    start_time = MomentFilter(field_name="at", lookup_expr="gte", help_text="Only transactions at or after this time.")
+    end_time = MomentFilter(field_name="at", lookup_expr="lt", help_text="Only transactions before this time.")
     expiry_date_before = MomentFilter(field_name="grant__expires_at", lookup_expr="lt")
     expiry_date_after = MomentFilter(field_name="grant__expires_at", lookup_expr="gt")
 
@@ -161,7 +172,7 @@ class EntryFilter(filters.FilterSet):
         model = WalletEntry
         fields: ClassVar[list[str]] = []
 
-    def of_type(self, rows: QuerySet[WalletEntry], name: str, value: str) -> QuerySet[WalletEntry]:
+    def with_type(self, rows: QuerySet[WalletEntry], name: str, value: str) -> QuerySet[WalletEntry]:
         return rows.filter(amount__gt=0) if value == "credit" else rows.filter(amount__lt=0)
 
     def with_reason(self, rows: QuerySet[WalletEntry], name: str, value: str) -> QuerySet[WalletEntry]:
@@ -171,13 +182,15 @@ class EntryFilter(filters.FilterSet):
 
 
 class ArchivedFilter(ListFilter):
-    status = ManyFilter(method="with_status", help_text="published, archived; both unless given.")
+    status = ManyFilter(method="with_status", help_text="published or archived. Defaults to both.")
 
     def with_status(self, rows: QuerySet[Coupon], name: str, value: list[str]) -> QuerySet[Coupon]:
-        wanted = Q(pk__in=[])
-        wanted |= Q(archived_at=None) if "published" in value else Q(pk__in=[])
-        wanted |= Q(archived_at__isnull=False) if "archived" in value else Q(pk__in=[])
-        return rows.filter(wanted)
+        condition = Q(pk__in=[])
+        if "published" in value:
+            condition |= Q(archived_at=None)
+        if "archived" in value:
+            condition |= Q(archived_at__isnull=False)
+        return rows.filter(condition)
 
 
 class CouponFilter(ArchivedFilter):
@@ -195,7 +208,7 @@ class ApplicationFilter(ListFilter):
     subscription_ids = ManyFilter(field_name="subscription__public_id")
     customer_ids = ManyFilter(field_name="customer__public_id")
     coupon_ids = ManyFilter(field_name="coupon__public_id")
-    active_only = filters.BooleanFilter(method="only_active", label="Leave out those that were ended.")
+    active_only = filters.BooleanFilter(method="only_active", label="Only applications that haven't ended.")
 
     class Meta:
         model = CouponApplication
@@ -219,7 +232,7 @@ class AssignmentFilter(ListFilter):
 
     tax_rate_id = filters.CharFilter(field_name="rate__public_id")
     tax_rate_ids = ManyFilter(field_name="rate__public_id")
-    entity_type = filters.CharFilter(method="of_entity", label="tenant, customer or subscription.")
+    entity_type = filters.CharFilter(method="with_entity_type", label="tenant, customer or subscription.")
     entity_id = filters.CharFilter(method="with_entity", label="A customer's or a subscription's id.")
     external_customer_id = filters.CharFilter(field_name="customer__external_id")
 
@@ -227,13 +240,13 @@ class AssignmentFilter(ListFilter):
         model = TaxAssignment
         fields: ClassVar[list[str]] = []
 
-    def of_entity(self, rows: QuerySet[TaxAssignment], name: str, value: str) -> QuerySet[TaxAssignment]:
-        owned = {
+    def with_entity_type(self, rows: QuerySet[TaxAssignment], name: str, value: str) -> QuerySet[TaxAssignment]:
+        conditions = {
             "tenant": Q(customer=None, subscription=None),
             "customer": Q(customer__isnull=False),
             "subscription": Q(subscription__isnull=False),
         }
-        return rows.filter(owned.get(value, Q(pk__in=[])))
+        return rows.filter(conditions.get(value, Q(pk__in=[])))
 
     def with_entity(self, rows: QuerySet[TaxAssignment], name: str, value: str) -> QuerySet[TaxAssignment]:
         return rows.filter(Q(customer__public_id=value) | Q(subscription__public_id=value))

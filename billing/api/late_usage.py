@@ -1,4 +1,4 @@
-"""The doors to late usage: what changed about invoiced periods, and what becomes of it."""
+"""API views for late usage: changes to invoiced periods, and their status."""
 
 from typing import Any
 
@@ -7,11 +7,11 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from billing.api.fields import MoneyField
 from billing.api.filters import LateAdjustmentFilter
 from billing.models import LateAdjustment, LateState
-from billing.money import money
-from config.api.fields import plain
-from config.api.filters import Pages, apply_filters
+from config.api.fields import QuantityField
+from config.api.filters import page
 from config.api.openapi import listed, operation
 from config.api.views import ApiView, get_or_404
 
@@ -20,41 +20,46 @@ RELATED = ("subscription__customer", "feature", "price", "invoice", "adjusts", "
 
 
 class LateAdjustmentOut(serializers.Serializer[Any]):
-    """What a price has to charge for an invoiced period after all, or to give back.
+    """The difference that late usage makes to an invoiced period, for one price.
 
-    `before` is what was charged, credited or let go so far; `after` what the period comes to now. Of a reduction,
-    `amount_credited` was given back by credit notes before: charged were `amount_before` and `amount_credited`.
+    `before` is what has been charged, credited or waived so far; `after` is the period's current total. For a
+    reduction, `amount_credited` was already credited by credit notes: `amount_before` and `amount_credited` had been
+    charged.
     """
 
-    id = serializers.CharField()
-    customer_id = serializers.CharField()
-    external_customer_id = serializers.CharField()
-    subscription_id = serializers.CharField()
-    price_id = serializers.CharField()
-    feature_id = serializers.CharField()
-    feature_name = serializers.CharField()
+    id = serializers.CharField(source="public_id")
+    customer_id = serializers.CharField(source="subscription.customer.public_id")
+    external_customer_id = serializers.CharField(source="subscription.customer.external_id")
+    subscription_id = serializers.CharField(source="subscription.public_id")
+    price_id = serializers.CharField(source="price.public_id")
+    feature_id = serializers.CharField(source="feature.public_id")
+    feature_name = serializers.CharField(source="feature.name")
     period_start = serializers.DateTimeField()
     period_end = serializers.DateTimeField()
     currency = serializers.CharField()
-    quantity_before = serializers.CharField()
-    quantity_after = serializers.CharField()
-    amount_before = serializers.CharField()
-    amount_after = serializers.CharField()
-    amount_credited = serializers.CharField(
-        help_text="What credit notes took off the charges before, so that it isn't given back again."
+    quantity_before = QuantityField()
+    quantity_after = QuantityField()
+    amount_before = MoneyField()
+    amount_after = MoneyField()
+    amount_credited = MoneyField(
+        source="credited", help_text="The part of the charges that credit notes already credited."
     )
-    amount = serializers.CharField(help_text="The difference. Below zero it is given back.")
+    amount = MoneyField(help_text="The difference. A negative difference is credited.")
     events_before = serializers.IntegerField()
     events_after = serializers.IntegerField()
     state = serializers.ChoiceField(LateState.choices)
-    reason = serializers.CharField(help_text="Why it is ignored, or no longer needed.")
+    reason = serializers.CharField(help_text="Why it was ignored or is no longer needed.")
     adjusts_invoice_id = serializers.CharField(
-        allow_null=True, help_text="The invoice of the period; null if nothing was invoiced for it."
+        source="invoice.public_id",
+        allow_null=True,
+        help_text="The invoice of the period; null if the period wasn't invoiced.",
     )
-    adjusts_line_item_id = serializers.CharField(allow_null=True)
-    invoice_id = serializers.CharField(allow_null=True, help_text="The invoice that holds it.")
-    line_item_id = serializers.CharField(allow_null=True)
-    credit_note_id = serializers.CharField(allow_null=True)
+    adjusts_line_item_id = serializers.CharField(source="adjusts.public_id", allow_null=True)
+    invoice_id = serializers.CharField(
+        source="line.invoice.public_id", allow_null=True, help_text="The invoice that includes the difference."
+    )
+    line_item_id = serializers.CharField(source="line.public_id", allow_null=True)
+    credit_note_id = serializers.CharField(source="credit_note.public_id", allow_null=True)
     created_at = serializers.DateTimeField()
     updated_at = serializers.DateTimeField()
 
@@ -62,61 +67,31 @@ class LateAdjustmentOut(serializers.Serializer[Any]):
 LIST = listed("LateAdjustmentList", LateAdjustmentOut)
 
 
-def rows() -> QuerySet[LateAdjustment]:
+def late_adjustments() -> QuerySet[LateAdjustment]:
+    """Load late adjustments as `LateAdjustmentOut` needs them, newest first."""
     return LateAdjustment.objects.select_related(*RELATED).order_by("-pk")
 
 
-def serialize_late_adjustment(row: LateAdjustment) -> dict[str, Any]:
-    """Write an adjustment that was loaded with `RELATED`."""
-    amounts = {name: money(getattr(row, name), row.currency) for name in ("amount_before", "amount_after", "amount")}
-    return amounts | {
-        "amount_credited": money(row.credited, row.currency),
-        "id": row.public_id,
-        "customer_id": row.subscription.customer.public_id,
-        "external_customer_id": row.subscription.customer.external_id,
-        "subscription_id": row.subscription.public_id,
-        "price_id": row.price.public_id,
-        "feature_id": row.feature.public_id,
-        "feature_name": row.feature.name,
-        "period_start": row.period_start,
-        "period_end": row.period_end,
-        "currency": row.currency,
-        "quantity_before": plain(row.quantity_before),
-        "quantity_after": plain(row.quantity_after),
-        "events_before": row.events_before,
-        "events_after": row.events_after,
-        "state": row.state,
-        "reason": row.reason,
-        "adjusts_invoice_id": row.invoice.public_id if row.invoice else None,
-        "adjusts_line_item_id": row.adjusts.public_id if row.adjusts else None,
-        "invoice_id": row.line.invoice.public_id if row.line else None,
-        "line_item_id": row.line.public_id if row.line else None,
-        "credit_note_id": row.credit_note.public_id if row.credit_note else None,
-        "created_at": row.created_at,
-        "updated_at": row.updated_at,
-    }
-
-
 class LateAdjustments(ApiView):
-    """List late adjustments, newest first. The system writes them; staff decide about them in the admin."""
+    """List late adjustments, newest first. They are created automatically; staff decide in the admin."""
 
     @operation(
-        "listLateAdjustments", "List late usage", tag=TAG, answers={200: LIST}, filters=LateAdjustmentFilter,
-        description="What late events, replays and voids changed about periods that were invoiced, and whether it "
-        "waits for the next invoice or for approval, or where it is.",
-    )  # fmt: skip
+        "listLateAdjustments",
+        "List late usage",
+        tag=TAG,
+        answers={200: LIST},
+        filters=LateAdjustmentFilter,
+        description="Changes that late events, replays and voids made to invoiced periods. The state tells whether a "
+        "change is waiting for approval or the next invoice, or where it was invoiced or credited.",
+    )
     def get(self, request: Request) -> Response:
-        pages = Pages()
-        cut = pages.paginate_queryset(apply_filters(request, rows(), LateAdjustmentFilter), request) or []
-        return pages.get_paginated_response(
-            LateAdjustmentOut([serialize_late_adjustment(row) for row in cut], many=True).data
-        )
+        return page(request, late_adjustments(), LateAdjustmentFilter, LateAdjustmentOut)
 
 
 class OneLateAdjustment(ApiView):
-    """Read a late adjustment."""
+    """Retrieve a late adjustment."""
 
-    @operation("getLateAdjustment", "Read late usage", tag=TAG, answers={200: LateAdjustmentOut}, errors=(404,))
+    @operation("getLateAdjustment", "Retrieve late usage", tag=TAG, answers={200: LateAdjustmentOut}, errors=(404,))
     def get(self, request: Request, late_adjustment_id: str) -> Response:
-        row = get_or_404(rows(), "late adjustment", public_id=late_adjustment_id)
-        return Response(LateAdjustmentOut(serialize_late_adjustment(row)).data)
+        adjustment = get_or_404(late_adjustments(), "late adjustment", public_id=late_adjustment_id)
+        return Response(LateAdjustmentOut(adjustment).data)

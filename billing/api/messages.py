@@ -1,34 +1,29 @@
-"""Webhook messages: how the objects of this app are shown in them, and what the OpenAPI schema says of all of them."""
+"""Webhook messages: rendering billing's objects, and the OpenAPI schema of all messages."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from django.db.models import QuerySet
 from drf_spectacular.utils import OpenApiResponse, OpenApiWebhook, extend_schema, inline_serializer
 from rest_framework import serializers
 
-from billing.api.serializers.credit_notes import CreditNoteOut, credit_notes, serialize_credit_notes
-from billing.api.serializers.invoices import InvoiceOut, serialize_invoices
-from billing.api.serializers.payments import PaymentOut, payments, serialize_payments
-from billing.api.serializers.wallets import (
-    EntryOut,
-    WalletOut,
-    movements,
-    serialize_wallet_entries,
-    wallet_values,
-    wallets,
-)
-from billing.models import Invoice
+from billing.api.serializers.credit_notes import CreditNoteOut, credit_notes
+from billing.api.serializers.invoices import InvoiceOut, invoice_headers
+from billing.api.serializers.payments import PaymentOut, payments
+from billing.api.serializers.wallets import EntryOut, WalletOut, movements, wallets
 from config.webhooks.names import WebhookEvent
 from config.webhooks.outbox import Payload, register_renderer
 from customers.api.serializers import SubscriptionOut
 from events.api.serializers import CauseOut
 
-TAKEN = OpenApiResponse(description="Any 2xx: taken. Anything else, or no answer in 15 seconds, is tried again.")
+ACKNOWLEDGED = OpenApiResponse(
+    description="Any 2xx acknowledges the message. Any other status, or no response within 15 seconds, is retried."
+)
 
 
 class ReachedOut(serializers.Serializer[Any]):
-    """A subscription's usage of a feature that reached an alert's quantity in a billing period."""
+    """A subscription's usage of a feature that reached an alert's threshold in a billing period."""
 
     alert_id = serializers.CharField()
     subscription_id = serializers.CharField()
@@ -42,13 +37,13 @@ class ReachedOut(serializers.Serializer[Any]):
 
 
 class TestedOut(serializers.Serializer[Any]):
-    """The endpoint that a test message is sent to."""
+    """The endpoint that receives a test message."""
 
     id = serializers.CharField()
     url = serializers.CharField()
 
 
-# What a message is about, by what its name begins with: the first that fits.
+# The object in a message, by the prefix of the event type: the first match.
 CARRIED: dict[str, tuple[str, type[serializers.Serializer[Any]]]] = {
     "invoice": ("invoice", InvoiceOut),
     "payment": ("payment", PaymentOut),
@@ -63,58 +58,66 @@ CARRIED: dict[str, tuple[str, type[serializers.Serializer[Any]]]] = {
 }
 
 
-def _body(begins: str, entity: str, carried: type[serializers.Serializer[Any]]) -> serializers.Serializer[Any]:
-    names = [(event.value, event.label) for event in WebhookEvent if _begin_of(event) == begins]
+def _message_schema(
+    prefix: str, entity: str, carried: type[serializers.Serializer[Any]]
+) -> serializers.Serializer[Any]:
+    names = [(event.value, event.label) for event in WebhookEvent if _prefix_of(event) == prefix]
     return inline_serializer(
         f"{entity.title().replace('_', '')}Message",
         {
             "event_type": serializers.ChoiceField(names),
-            "timestamp": serializers.DateTimeField(help_text="When it happened."),
+            "timestamp": serializers.DateTimeField(help_text="When the event happened."),
             entity: carried(),
         },
     )
 
 
-def _begin_of(name: str) -> str:
-    return next(begins for begins in CARRIED if name.startswith(f"{begins}."))
+def _prefix_of(name: str) -> str:
+    return next(prefix for prefix in CARRIED if name.startswith(f"{prefix}."))
 
 
-BODIES = {begins: _body(begins, entity, carried) for begins, (entity, carried) in CARRIED.items()}
+BODIES = {prefix: _message_schema(prefix, entity, carried) for prefix, (entity, carried) in CARRIED.items()}
 MESSAGES = [
     OpenApiWebhook(
         event.value,
         extend_schema(
-            summary=event.label, tags=["Messages"], request=BODIES[_begin_of(event)], responses={"2XX": TAKEN}
+            summary=event.label, tags=["Messages"], request=BODIES[_prefix_of(event)], responses={"2XX": ACKNOWLEDGED}
         ),
     )
     for event in WebhookEvent
 ]
 
 
+def _render(
+    rows: QuerySet[Any], serializer: type[serializers.Serializer[Any]], context: Mapping[str, Any] | None = None
+) -> Payload:
+    items = serializer(rows, many=True, context=dict(context or {})).data
+    return [(item["id"], item) for item in items]
+
+
 def render_invoices(ids: Sequence[int], at: datetime) -> Payload:
-    """Show invoices as the API does, without their lines."""
-    rows = Invoice.objects.filter(pk__in=ids).order_by("pk").select_related("customer", "subscription")
-    return [(invoice["id"], invoice) for invoice in serialize_invoices(rows, with_lines=False)]
+    """Render invoices as the API does, without their lines."""
+    return _render(invoice_headers().filter(pk__in=ids).order_by("pk"), InvoiceOut, {"lines": ()})
 
 
 def render_payments(ids: Sequence[int], at: datetime) -> Payload:
-    """Show payments and refunds as the API does."""
-    return [(payment["id"], payment) for payment in serialize_payments(payments().filter(pk__in=ids))]
+    """Render payments and refunds as the API does."""
+    return _render(payments().filter(pk__in=ids), PaymentOut)
 
 
 def render_credit_notes(ids: Sequence[int], at: datetime) -> Payload:
-    """Show credit notes as the API does."""
-    return [(note["id"], note) for note in serialize_credit_notes(credit_notes().filter(pk__in=ids))]
+    """Render credit notes as the API does."""
+    return _render(credit_notes().filter(pk__in=ids), CreditNoteOut)
 
 
 def render_wallets(ids: Sequence[int], at: datetime) -> Payload:
-    """Show wallets as the API does, with their current balance."""
-    return [(wallet.public_id, WalletOut(wallet_values(wallet)).data) for wallet in wallets().filter(pk__in=ids)]
+    """Render wallets as the API does, with their current balance."""
+    return _render(wallets().filter(pk__in=ids), WalletOut)
 
 
 def render_wallet_entries(ids: Sequence[int], at: datetime) -> Payload:
-    """Show movements of prepaid credit as the API does, in the order in which they were written."""
-    return [(entry["id"], entry) for entry in serialize_wallet_entries(movements().filter(pk__in=ids).order_by("pk"))]
+    """Render wallet transactions as the API does, in the order in which they were written."""
+    return _render(movements().filter(pk__in=ids).order_by("pk"), EntryOut)
 
 
 def register() -> None:

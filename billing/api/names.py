@@ -1,7 +1,4 @@
-"""What clients of the API call the states and kinds of invoices. The one place of billing's translations."""
-
-from collections.abc import Mapping
-from typing import Any
+"""The API's names for billing's states, kinds and reasons."""
 
 from billing.models import CreditNoteState, CreditReason, InvoiceKind, InvoiceState, PaymentMethod
 
@@ -45,11 +42,6 @@ def type_of(kind: str) -> str:
     return "ONE_OFF" if kind == InvoiceKind.ONE_OFF else "SUBSCRIPTION"
 
 
-def name_of(names: Mapping[str, Any], value: str) -> str:
-    """Return what clients call a value of ours."""
-    return next(name for name, ours in names.items() if ours == value)
-
-
 def status_in(names: dict[str, tuple[InvoiceState, ...]], state: str) -> str:
-    """Return what clients call a state."""
+    """Return the API's name for a state."""
     return next(name for name, states in names.items() if state in states)

@@ -1,4 +1,4 @@
-"""Reads what the API asks of one-off invoices, and has it done."""
+"""Create and update one-off invoices from API requests."""
 
 from collections.abc import Sequence
 from decimal import Decimal
@@ -13,7 +13,8 @@ from billing.lifecycle.finalize import finalize
 from billing.lifecycle.one_off import Item, Terms, amend, create_one_off, update_one_off
 from billing.models import Invoice
 from billing.money import format_amount
-from config.api.views import get_or_404, invalid, read_body
+from config.api.errors import invalid
+from config.api.views import get_or_404, read_body
 from customers.models import Customer
 from customers.periods import Period
 
@@ -29,58 +30,58 @@ ONE_OFF_EXAMPLE = {
 
 
 def create(request: Request) -> Invoice:
-    """Write the invoice that a request asks for; finalize it if it says so. 400 where its totals are others."""
-    asked, now = read_body(request, OneOffIn), timezone.now()
-    customer = get_or_404(Customer.objects.all(), "customer", public_id=asked["customer_id"])
-    items = items_of(asked.get("line_items")) or [
-        Item(asked.get("description") or "One-off charge", None, amount=asked["subtotal"])
+    """Create the invoice of a request, and finalize it if requested. 400 if its totals differ from the body's."""
+    body, now = read_body(request, OneOffIn), timezone.now()
+    customer = get_or_404(Customer.objects.all(), "customer", public_id=body["customer_id"])
+    items = read_items(body.get("line_items")) or [
+        Item(body.get("description") or "One-off charge", None, amount=body["subtotal"])
     ]
     terms = Terms(
-        memo=asked.get("description") or "",
-        due_at=asked.get("due_date"),
-        metadata=asked.get("metadata"),
-        is_credit=asked["invoice_type"] == "CREDIT",
+        memo=body.get("description") or "",
+        due_at=body.get("due_date"),
+        metadata=body.get("metadata"),
+        is_credit=body["invoice_type"] == "CREDIT",
     )
-    key = asked.get("idempotency_key") or None
+    key = body.get("idempotency_key") or None
     with transaction.atomic():
         invoice = create_one_off(
-            customer, items, currency=asked["currency"].upper(), terms=terms, external_reference=key, now=now, by=None
+            customer, items, currency=body["currency"].upper(), terms=terms, external_reference=key, now=now, by=None
         )
-        _compare(invoice, asked)
-        return finalize(invoice, now=now) if asked["invoice_status"] == "FINALIZED" else invoice
+        _check_totals(invoice, body)
+        return finalize(invoice, now=now) if body["invoice_status"] == "FINALIZED" else invoice
 
 
-def _compare(invoice: Invoice, asked: dict[str, Any]) -> None:
-    """Refuse an invoice that comes to something else than the client thinks."""
-    if asked["subtotal"] != invoice.subtotal:
-        come_to = format_amount(invoice.subtotal, invoice.currency)
-        raise invalid({"subtotal": [f"The items come to {come_to}."]})
-    if asked.get("total") not in (None, invoice.subtotal, invoice.total):
-        come_to = format_amount(invoice.total, invoice.currency)
-        raise invalid({"total": [f"With taxes the items come to {come_to}."]})
+def _check_totals(invoice: Invoice, body: dict[str, Any]) -> None:
+    """Refuse an invoice whose totals differ from those that the client expects."""
+    if body["subtotal"] != invoice.subtotal:
+        actual = format_amount(invoice.subtotal, invoice.currency)
+        raise invalid({"subtotal": [f"The line items amount to {actual}."]})
+    if body.get("total") not in (None, invoice.subtotal, invoice.total):
+        actual = format_amount(invoice.total, invoice.currency)
+        raise invalid({"total": [f"With taxes, the line items amount to {actual}."]})
 
 
 def update(request: Request, invoice: Invoice) -> Invoice:
-    """Change what a request names of an invoice; the rest stays."""
-    asked, now = read_body(request, InvoiceUpdate), timezone.now()
-    memo = asked.get("description")
+    """Update the fields that the request contains; the others keep their values."""
+    body, now = read_body(request, InvoiceUpdate), timezone.now()
+    memo = body.get("description")
     with transaction.atomic():
-        if asked.get("line_items"):
+        if body.get("line_items"):
             terms = Terms(
                 memo=invoice.memo if memo is None else memo,
-                due_at=asked.get("due_date") or invoice.due_at,
+                due_at=body.get("due_date") or invoice.due_at,
                 series=invoice.series,
                 is_credit=invoice.total < 0,
             )
-            update_one_off(invoice, items_of(asked["line_items"]), terms=terms, now=now, by=None)
-        changes = {"due_at": asked.get("due_date"), "memo": memo, "metadata": asked.get("metadata")}
+            update_one_off(invoice, read_items(body["line_items"]), terms=terms, now=now, by=None)
+        changes = {"due_at": body.get("due_date"), "memo": memo, "metadata": body.get("metadata")}
         if any(value is not None for value in changes.values()):
             return amend(invoice, **changes, now=now, by=None)
         return invoice
 
 
-def items_of(lines: Sequence[dict[str, Any]] | None) -> list[Item]:
-    """Read the items of a request."""
+def read_items(lines: Sequence[dict[str, Any]] | None) -> list[Item]:
+    """Translate a request's line items."""
     return [
         Item(
             description=line["display_name"],

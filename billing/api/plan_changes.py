@@ -1,4 +1,4 @@
-"""The doors that move a subscription to another plan: see what it would do to the next invoice, then do it."""
+"""API views for plan changes: preview the effect on the next invoice, and execute."""
 
 from datetime import datetime
 from typing import Any
@@ -12,46 +12,64 @@ from billing.invoicing.previews import effect_of_plan
 from billing.money import money
 from catalog.api.names import PERIODS
 from catalog.models import Plan
+from config.api.errors import invalid
 from config.api.openapi import operation
-from config.api.views import ApiView, get_or_404, invalid, read_body
+from config.api.views import ApiView, get_or_404, read_body
 from customers.api.names import PRORATIONS
-from customers.api.subscriptions import REASON, TAG, shown_one, subscription_of
+from customers.api.subscriptions import REASON, TAG, serialize_subscription, subscription_of
 from customers.models import Subscription
-from customers.subscriptions import change_plan, end_of_period, phase_at
+from customers.subscriptions import change_plan, get_period_end, get_phase_at
 
 EXAMPLE = {"target_plan_id": "plan_2", "proration_behavior": "create_prorations"}
 
 
-def _asked(request: Request, subscription: Subscription) -> tuple[Plan, datetime, datetime]:
-    """Read the target plan, when the change is to be, and now. 400 for what the subscription keeps."""
-    asked, now = read_body(request, ChangeIn), timezone.now()
-    period = asked.get("billing_period")
+def _read_change(request: Request, subscription: Subscription) -> tuple[Plan, datetime, datetime]:
+    """Return the target plan, the time of the change, and now. 400 for changes that a plan change can't make."""
+    body, now = read_body(request, ChangeIn), timezone.now()
+    period = body.get("billing_period")
     if period and PERIODS[period] != subscription.interval:
-        raise invalid({"billing_period": ["A change keeps the rhythm: cancel, and subscribe anew for another."]})
-    if PRORATIONS[asked["proration_behavior"]] != subscription.prorate:
-        raise invalid({"proration_behavior": ["Whether fees are prorated is the subscription's own, from its start."]})
-    plan = get_or_404(Plan.objects.all(), "plan", public_id=asked["target_plan_id"])
-    at = now if asked["change_at"] == "immediate" else end_of_period(subscription, now)
+        raise invalid(
+            {
+                "billing_period": [
+                    "A plan change can't change the billing interval. Cancel the subscription and create a new one."
+                ]
+            }
+        )
+    if PRORATIONS[body["proration_behavior"]] != subscription.prorate:
+        raise invalid(
+            {
+                "proration_behavior": [
+                    "A plan change can't change the proration behavior. Send the subscription's current value."
+                ]
+            }
+        )
+    plan = get_or_404(Plan.objects.all(), "plan", public_id=body["target_plan_id"])
+    at = now if body["change_at"] == "immediate" else get_period_end(subscription, now)
     return plan, at, now
 
 
 class ChangePreviewing(ApiView):
-    """Show what a change of plan would do to the upcoming invoice. It is made, looked at, and taken back."""
+    """Preview the effect of a plan change on the upcoming invoice. Nothing is changed."""
 
     is_reading = True
 
     @operation(
-        "previewSubscriptionChange", "Preview a change of plan", tag=TAG, body=ChangeIn,
-        answers={200: ChangePreview}, errors=(400, 404), example=EXAMPLE,
-    )  # fmt: skip
+        "previewSubscriptionChange",
+        "Preview a plan change",
+        tag=TAG,
+        body=ChangeIn,
+        answers={200: ChangePreview},
+        errors=(400, 404),
+        example=EXAMPLE,
+    )
     def post(self, request: Request, subscription_id: str) -> Response:
         subscription = subscription_of(subscription_id)
-        plan, at, now = _asked(request, subscription)
-        here = phase_at(subscription, now)
+        plan, at, now = _read_change(request, subscription)
+        phase = get_phase_at(subscription, now)
         effect = effect_of_plan(subscription, plan, at=at, now=now, reason=REASON)
-        found_: dict[str, Any] = {
+        preview: dict[str, Any] = {
             "subscription_id": subscription.public_id,
-            "current_plan": here.plan_version.plan if here else plan,
+            "current_plan": phase.plan_version.plan if phase else plan,
             "target_plan": plan,
             "effective_date": at,
             "upcoming_invoice": {
@@ -60,20 +78,27 @@ class ChangePreviewing(ApiView):
                 "currency": subscription.currency,
             },
         }
-        return Response(ChangePreview(found_).data)
+        return Response(ChangePreview(preview).data)
 
 
 class ChangeExecution(ApiView):
-    """Move a subscription to another plan, now or with its period's end. What is unused of the old one is credited."""
+    """Change a subscription's plan, now or at the end of its billing period. Unused fees are credited."""
 
     write_scope = "customers:write"
 
     @operation(
-        "executeSubscriptionChange", "Change the plan", tag=TAG, body=ChangeIn, answers={200: ChangeOut},
-        errors=(400, 404), example=EXAMPLE,
-    )  # fmt: skip
+        "executeSubscriptionChange",
+        "Change a subscription's plan",
+        tag=TAG,
+        body=ChangeIn,
+        answers={200: ChangeOut},
+        errors=(400, 404),
+        example=EXAMPLE,
+    )
     def post(self, request: Request, subscription_id: str) -> Response:
         subscription = subscription_of(subscription_id)
-        plan, at, now = _asked(request, subscription)
+        plan, at, now = _read_change(request, subscription)
         change_plan(subscription, plan, at=at, now=now, by=None, reason=REASON)
-        return Response({"effective_date": at, "is_scheduled": at > now, "subscription": shown_one(subscription)})
+        return Response(
+            {"effective_date": at, "is_scheduled": at > now, "subscription": serialize_subscription(subscription)}
+        )

@@ -1,4 +1,4 @@
-"""The doors to billing runs: list, read, start, and what a run found."""
+"""API views for billing runs and their findings."""
 
 from datetime import datetime
 from decimal import Decimal
@@ -17,37 +17,42 @@ from billing.money import money
 from billing.runs.billing_run import start_run
 from billing.runs.dry_run import start_dry_run
 from billing.tasks import enqueue_chunks
+from config.api.errors import invalid
+from config.api.fields import ComputedText
 from config.api.filters import ManyFilter, MomentFilter, page
 from config.api.openapi import listed, operation
-from config.api.views import ApiView, get_or_404, invalid, read_body
+from config.api.views import ApiView, get_or_404, read_body
 
 TAG = "Billing runs"
 WRITE = "billing:write"
 
 
 class RunIn(serializers.Serializer[Any]):
-    """What to run. A dry run may look at a moment to come; a run is always as of now."""
+    """A billing run now, or a dry run for now or a later time."""
 
-    dry_run = serializers.BooleanField(default=False, help_text="Only work out what a run would do.")
+    dry_run = serializers.BooleanField(default=False, help_text="Only calculate what a run would do.")
     as_of = serializers.DateTimeField(
-        required=False, allow_null=True, help_text="Of a dry run, at most a year ahead. Now unless given."
+        required=False, allow_null=True, help_text="Only for a dry run: at most a year ahead. Defaults to now."
     )
 
 
 class RunOut(serializers.Serializer[Any]):
-    """A billing run with its progress. `amounts` are what it invoiced, or of a dry run would invoice."""
+    """A billing run with its progress. `amounts` are the invoiced amounts; for a dry run, the expected amounts."""
 
-    id = serializers.CharField(source="public_id", allow_null=True, help_text="None where nothing was due.")
+    id = ComputedText(allow_null=True, help_text="Null if nothing was due.")
     kind = serializers.ChoiceField(RunKind.choices)
     state = serializers.ChoiceField(RunState.choices)
     as_of = serializers.DateTimeField()
     started_at = serializers.DateTimeField()
     finished_at = serializers.DateTimeField(allow_null=True)
-    subscriptions = serializers.IntegerField(help_text="Due when the run began.")
+    subscriptions = serializers.IntegerField(help_text="The number of subscriptions due when the run started.")
     done = serializers.IntegerField()
     invoices = serializers.IntegerField(source="invoices_made")
-    failed = serializers.IntegerField(help_text="Parked with a reason, or in a dry run not billable.")
+    failed = serializers.IntegerField(help_text="The number of subscriptions that couldn't be billed.")
     amounts = serializers.SerializerMethodField(help_text="By currency.")
+
+    def get_id(self, run: BillingRun) -> str | None:
+        return run.public_id if run.pk else None
 
     @extend_schema_field(serializers.DictField(child=serializers.CharField()))
     def get_amounts(self, run: BillingRun) -> dict[str, str]:
@@ -55,19 +60,19 @@ class RunOut(serializers.Serializer[Any]):
 
 
 class FindingOut(serializers.Serializer[Any]):
-    """What a run found: of a dry run an invoice to come, or of any run why a subscription couldn't be billed."""
+    """An invoice that a dry run expects, or the reason why a subscription couldn't be billed."""
 
     subscription_id = serializers.CharField(source="subscription.public_id")
     customer_id = serializers.CharField(source="subscription.customer.public_id")
     external_customer_id = serializers.CharField(source="subscription.customer.external_id")
-    problem = serializers.CharField(help_text="Empty for an invoice.")
+    problem = serializers.CharField(help_text="Blank for an invoice.")
     kind = serializers.ChoiceField(InvoiceKind.choices, allow_blank=True)
     period_start = serializers.DateTimeField(allow_null=True)
     period_end = serializers.DateTimeField(allow_null=True)
     currency = serializers.CharField()
     lines = serializers.IntegerField()
     total = serializers.SerializerMethodField()
-    change = serializers.SerializerMethodField(help_text="Against the invoice of the period before.")
+    change = serializers.SerializerMethodField(help_text="The change from the previous period's invoice.")
 
     def get_total(self, row: RunFinding) -> str | None:
         return None if row.total is None else money(row.total, row.currency)
@@ -88,7 +93,9 @@ class RunFilter(filters.FilterSet):
 
 
 class FindingFilter(filters.FilterSet):
-    has_problem = filters.BooleanFilter(method="with_problem", label="Only what can't be billed, or only invoices.")
+    has_problem = filters.BooleanFilter(
+        method="with_problem", label="True: only subscriptions that couldn't be billed. False: only invoices."
+    )
     currency = filters.CharFilter(field_name="currency", lookup_expr="iexact")
     external_customer_id = filters.CharFilter(field_name="subscription__customer__external_id")
 
@@ -101,29 +108,37 @@ class FindingFilter(filters.FilterSet):
 
 
 class Runs(ApiView):
-    """List billing runs, the latest first; start one."""
+    """Start a billing run, or list billing runs, latest first."""
 
     write_scope = WRITE
 
     @operation(
-        "listBillingRuns", "List billing runs", tag=TAG, answers={200: listed("BillingRunList", RunOut)},
+        "listBillingRuns",
+        "List billing runs",
+        tag=TAG,
+        answers={200: listed("BillingRunList", RunOut)},
         filters=RunFilter,
-    )  # fmt: skip
+    )
     def get(self, request: Request) -> Response:
         return page(request, BillingRun.objects.order_by("-started_at", "-pk"), RunFilter, RunOut)
 
     @operation(
-        "startBillingRun", "Start a billing run or a dry run", tag=TAG, body=RunIn, answers={202: RunOut, 200: RunOut},
-        errors=(400,), example={"dry_run": True},
-        description="202: begun, or the run that is going on already; read it again to follow it. "
-        "200: a run that is finished at once, because nothing is due.",
-    )  # fmt: skip
+        "startBillingRun",
+        "Start a billing run or a dry run",
+        tag=TAG,
+        body=RunIn,
+        answers={202: RunOut, 200: RunOut},
+        errors=(400,),
+        example={"dry_run": True},
+        description="202: the run was started, or is already in progress; retrieve it to follow its progress. "
+        "200: the run is finished because nothing is due.",
+    )
     def post(self, request: Request) -> Response:
-        asked, now = read_body(request, RunIn), timezone.now()
-        if asked["dry_run"]:
-            run = start_dry_run(as_of=asked.get("as_of") or now, now=now)
-        elif asked.get("as_of") is not None:
-            raise invalid({"as_of": ["Only a dry run looks at another moment: leave it out."]})
+        body, now = read_body(request, RunIn), timezone.now()
+        if body["dry_run"]:
+            run = start_dry_run(as_of=body.get("as_of") or now, now=now)
+        elif body.get("as_of") is not None:
+            raise invalid({"as_of": ["Only a dry run accepts as_of. Leave it out or set dry_run."]})
         else:
             run = start_run(as_of=now, now=now, kind=RunKind.MANUAL) or nothing_due(now)
         if run.state == RunState.RUNNING:
@@ -132,30 +147,32 @@ class Runs(ApiView):
 
 
 class OneRun(ApiView):
-    """Read a run, as far as it is."""
+    """Retrieve a billing run with its progress."""
 
-    @operation("getBillingRun", "Read a billing run", tag=TAG, answers={200: RunOut}, errors=(404,))
+    @operation("getBillingRun", "Retrieve a billing run", tag=TAG, answers={200: RunOut}, errors=(404,))
     def get(self, request: Request, run_id: str) -> Response:
         return Response(RunOut(run_of(run_id)).data)
 
 
 class RunFindings(ApiView):
-    """List what a run found, in the order of subscriptions."""
+    """List the findings of a billing run, ordered by subscription."""
 
     @operation(
-        "listBillingRunFindings", "List what a billing run found", tag=TAG,
-        answers={200: listed("BillingRunFindingList", FindingOut)}, filters=FindingFilter, errors=(400, 404),
-    )  # fmt: skip
+        "listBillingRunFindings",
+        "List the findings of a billing run",
+        tag=TAG,
+        answers={200: listed("BillingRunFindingList", FindingOut)},
+        filters=FindingFilter,
+        errors=(400, 404),
+    )
     def get(self, request: Request, run_id: str) -> Response:
         rows = run_of(run_id).findings.select_related("subscription__customer").order_by("pk")
         return page(request, rows, FindingFilter, FindingOut)
 
 
 def nothing_due(now: datetime) -> BillingRun:
-    """Make the run that is not written, because it would find nothing to do. It has no id."""
-    run = BillingRun(kind=RunKind.MANUAL, state=RunState.FINISHED, as_of=now, started_at=now, finished_at=now)
-    setattr(run, "public_id", None)  # noqa: B010  the column isn't nullable, and this is no row
-    return run
+    """Return the unsaved, finished run that stands for having nothing to do."""
+    return BillingRun(kind=RunKind.MANUAL, state=RunState.FINISHED, as_of=now, started_at=now, finished_at=now)
 
 
 def run_of(run_id: str) -> BillingRun:

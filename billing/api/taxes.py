@@ -1,8 +1,7 @@
-"""The doors to taxes: rates, and who pays them."""
+"""API views for tax rates and their assignments."""
 
 from typing import Any
 
-from django.db.models import QuerySet
 from django.utils import timezone
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -10,20 +9,21 @@ from rest_framework.response import Response
 from billing.adjustments.tax_rates import assign, save_rate, set_archived, unassign
 from billing.api.filters import AssignmentFilter, RateFilter
 from billing.api.serializers.taxes import (
+    INACTIVE,
     AssignmentChange,
     AssignmentIn,
     AssignmentOut,
     RateChange,
     RateIn,
     RateOut,
-    assignment_out,
-    behavior,
-    rate_out,
+    assignments,
+    behavior_of,
 )
 from billing.models import TaxAssignment, TaxRate
-from config.api.filters import Pages, apply_filters
+from config.api.errors import invalid
+from config.api.filters import page
 from config.api.openapi import Message, listed, operation
-from config.api.views import ApiView, get_or_404, invalid, read_body
+from config.api.views import ApiView, get_or_404, read_body
 from config.audit import recorded
 from customers.api.customers import customer_by_external_id, customer_of
 from customers.api.subscriptions import subscription_of
@@ -44,137 +44,175 @@ def rate_by_code(code: str) -> TaxRate:
     return get_or_404(TaxRate.objects.all(), "tax rate", code=code)
 
 
-def assignments() -> QuerySet[TaxAssignment]:
-    return TaxAssignment.objects.select_related("rate", "customer", "subscription").order_by("position", "pk")
-
-
 def assignment_of(assignment_id: str) -> TaxAssignment:
     return get_or_404(assignments(), "tax association", public_id=assignment_id)
 
 
-def _shown(rate: TaxRate) -> Any:
-    return RateOut(rate_out(rate_of(rate.public_id))).data
+def _rate_answer(rate: TaxRate, status: int = 200) -> Response:
+    return Response(RateOut(rate_of(rate.public_id)).data, status=status)
 
 
-def _assigned(assignment: TaxAssignment) -> Response:
-    return Response(AssignmentOut(assignment_out(assignment_of(assignment.public_id))).data)
+def _assignment_answer(assignment: TaxAssignment) -> Response:
+    return Response(AssignmentOut(assignment_of(assignment.public_id)).data)
 
 
 class TaxRates(ApiView):
-    """Make a tax rate, or list them."""
+    """Create or list tax rates."""
 
     write_scope = WRITE
 
     @operation("getTaxRates", "List tax rates", tag=TAG, answers={200: LIST}, filters=RateFilter)
     def get(self, request: Request) -> Response:
-        pages = Pages()
-        rows = TaxRate.objects.order_by("-created_at", "-pk")
-        cut = pages.paginate_queryset(apply_filters(request, rows, RateFilter), request) or []
-        return pages.get_paginated_response(RateOut([rate_out(rate) for rate in cut], many=True).data)
+        return page(request, TaxRate.objects.order_by("-created_at", "-pk"), RateFilter, RateOut)
 
-    @operation("createTaxRate", "Make a tax rate", tag=TAG, body=RateIn, answers={201: RateOut}, errors=(400, 409),
-               example=EXAMPLE)  # fmt: skip
+    @operation(
+        "createTaxRate",
+        "Create a tax rate",
+        tag=TAG,
+        body=RateIn,
+        answers={201: RateOut},
+        errors=(400, 409),
+        example=EXAMPLE,
+    )
     def post(self, request: Request) -> Response:
-        asked = read_body(request, RateIn)
+        body = read_body(request, RateIn)
         rate = TaxRate(
-            code=asked["code"], name=asked["name"], percentage=asked["percentage_value"],
-            is_inclusive=asked["tax_behavior"] == "inclusive", country=(asked.get("country") or "").upper(),
-            description=asked.get("description") or "", metadata=asked.get("metadata") or {},
-        )  # fmt: skip
-        return Response(_shown(save_rate(rate, by=None, reason=REASON)), status=201)
+            code=body["code"],
+            name=body["name"],
+            percentage=body["percentage_value"],
+            is_inclusive=body["tax_behavior"] == "inclusive",
+            country=(body.get("country") or "").upper(),
+            description=body.get("description") or "",
+            metadata=body.get("metadata") or {},
+        )
+        return _rate_answer(save_rate(rate, by=None, reason=REASON), status=201)
 
 
 class OneTaxRate(ApiView):
-    """Read a tax rate, rename it, or archive it."""
+    """Retrieve, update or archive a tax rate."""
 
     write_scope = WRITE
 
-    @operation("getTaxRate", "Read a tax rate", tag=TAG, answers={200: RateOut}, errors=(404,))
+    @operation("getTaxRate", "Retrieve a tax rate", tag=TAG, answers={200: RateOut}, errors=(404,))
     def get(self, request: Request, rate_id: str) -> Response:
-        return Response(RateOut(rate_out(rate_of(rate_id))).data)
+        return Response(RateOut(rate_of(rate_id)).data)
 
-    @operation("updateTaxRate", "Change a tax rate", tag=TAG, body=RateChange, answers={200: RateOut},
-               errors=(400, 404), example={"name": "VAT Germany"})  # fmt: skip
+    @operation(
+        "updateTaxRate",
+        "Update a tax rate",
+        tag=TAG,
+        body=RateChange,
+        answers={200: RateOut},
+        errors=(400, 404),
+        example={"name": "VAT Germany"},
+    )
     def put(self, request: Request, rate_id: str) -> Response:
-        rate, asked = rate_of(rate_id), read_body(request, RateChange)
-        if asked.get("code") not in (None, "", rate.code):
-            raise invalid({"code": ["A rate's code never changes: make a new rate."]})
+        rate, body = rate_of(rate_id), read_body(request, RateChange)
+        if body.get("code") not in (None, "", rate.code):
+            raise invalid({"code": ["A tax rate's code can't be changed. Create a new tax rate."]})
         for name in ("name", "description", "metadata"):
-            if asked.get(name) is not None:
-                setattr(rate, name, asked[name])
+            if body.get(name) is not None:
+                setattr(rate, name, body[name])
         save_rate(rate, by=None, reason=REASON)
-        if asked.get("tax_rate_status"):
-            at = timezone.now() if asked["tax_rate_status"] == "INACTIVE" else None
+        if body.get("tax_rate_status"):
+            at = timezone.now() if body["tax_rate_status"] == INACTIVE else None
             set_archived(rate, at=at, by=None, reason=REASON)
-        return Response(_shown(rate))
+        return _rate_answer(rate)
 
-    @operation("deleteTaxRate", "Archive a tax rate", tag=TAG, answers={204: None}, errors=(404,),
-               description="Nobody pays it any more. Invoices that have it stay.")  # fmt: skip
+    @operation(
+        "deleteTaxRate",
+        "Archive a tax rate",
+        tag=TAG,
+        answers={204: None},
+        errors=(404,),
+        description="The tax will no longer be charged to anyone. Existing invoices keep it.",
+    )
     def delete(self, request: Request, rate_id: str) -> Response:
         set_archived(rate_of(rate_id), at=timezone.now(), by=None, reason="Deleted through the API")
         return Response(status=204)
 
 
 class TaxAssociations(ApiView):
-    """Have a customer, a subscription or everybody pay a tax, or list who pays which."""
+    """Assign a tax rate to a customer, a subscription or everyone, or list the assignments."""
 
     write_scope = WRITE
 
-    @operation("listTaxAssociations", "List who pays which taxes", tag=TAG, answers={200: ASSIGNMENTS},
-               filters=AssignmentFilter)  # fmt: skip
+    @operation(
+        "listTaxAssociations", "List assigned taxes", tag=TAG, answers={200: ASSIGNMENTS}, filters=AssignmentFilter
+    )
     def get(self, request: Request) -> Response:
-        pages = Pages()
-        cut = pages.paginate_queryset(apply_filters(request, assignments(), AssignmentFilter), request) or []
-        return pages.get_paginated_response(AssignmentOut([assignment_out(each) for each in cut], many=True).data)
+        return page(request, assignments(), AssignmentFilter, AssignmentOut)
 
     @operation(
-        "createTaxAssociation", "Assign a tax", tag=TAG, body=AssignmentIn, answers={200: AssignmentOut},
+        "createTaxAssociation",
+        "Assign a tax",
+        tag=TAG,
+        body=AssignmentIn,
+        answers={200: AssignmentOut},
         errors=(400, 404),
         example={"tax_rate_code": "VAT-DE", "entity_type": "customer", "external_customer_id": "acme"},
-        description="Assigned already: what is there is returned.",
-    )  # fmt: skip
+        description="If the tax is already assigned there, the existing assignment is returned.",
+    )
     def post(self, request: Request) -> Response:
-        asked = read_body(request, AssignmentIn)
-        rate = rate_by_code(asked["tax_rate_code"])
-        if asked.get("tax_behavior") not in (None, behavior(rate)):
-            raise invalid({"tax_behavior": [f"The rate is {behavior(rate)}: that is fixed with the rate."]})
+        body = read_body(request, AssignmentIn)
+        rate = rate_by_code(body["tax_rate_code"])
+        if body.get("tax_behavior") not in (None, behavior_of(rate)):
+            raise invalid(
+                {
+                    "tax_behavior": [
+                        f"The tax rate is {behavior_of(rate)}. To use the other behavior, create a new tax rate."
+                    ]
+                }
+            )
         assignment = assign(
-            rate, by=None, reason=REASON, position=asked.get("priority"), metadata=asked.get("metadata"),
-            currency=(asked.get("currency") or "").upper(), **_owner(asked),
-        )  # fmt: skip
-        return _assigned(assignment)
+            rate,
+            by=None,
+            reason=REASON,
+            position=body.get("priority"),
+            metadata=body.get("metadata"),
+            currency=(body.get("currency") or "").upper(),
+            **_owner(body),
+        )
+        return _assignment_answer(assignment)
 
 
-def _owner(asked: dict[str, Any]) -> dict[str, Any]:
-    if asked.get("entity_type") == "subscription":
-        return {"subscription": subscription_of(asked["entity_id"])}
-    if asked.get("entity_type") == "customer" and asked.get("entity_id"):
-        return {"customer": customer_of(asked["entity_id"])}
-    if asked.get("external_customer_id"):
-        return {"customer": customer_by_external_id(asked["external_customer_id"])}
+def _owner(body: dict[str, Any]) -> dict[str, Any]:
+    if body.get("entity_type") == "subscription":
+        return {"subscription": subscription_of(body["entity_id"])}
+    if body.get("entity_type") == "customer" and body.get("entity_id"):
+        return {"customer": customer_of(body["entity_id"])}
+    if body.get("external_customer_id"):
+        return {"customer": customer_by_external_id(body["external_customer_id"])}
     return {}
 
 
 class OneTaxAssociation(ApiView):
-    """Read who pays a tax, change its place among their taxes, or end it."""
+    """Retrieve, update or end the assignment of a tax."""
 
     write_scope = WRITE
 
-    @operation("getTaxAssociation", "Read an assigned tax", tag=TAG, answers={200: AssignmentOut}, errors=(404,))
+    @operation("getTaxAssociation", "Retrieve an assigned tax", tag=TAG, answers={200: AssignmentOut}, errors=(404,))
     def get(self, request: Request, association_id: str) -> Response:
-        return _assigned(assignment_of(association_id))
+        return Response(AssignmentOut(assignment_of(association_id)).data)
 
-    @operation("updateTaxAssociation", "Change an assigned tax", tag=TAG, body=AssignmentChange,
-               answers={200: AssignmentOut}, errors=(400, 404), example={"priority": 2})  # fmt: skip
+    @operation(
+        "updateTaxAssociation",
+        "Update an assigned tax",
+        tag=TAG,
+        body=AssignmentChange,
+        answers={200: AssignmentOut},
+        errors=(400, 404),
+        example={"priority": 2},
+    )
     def put(self, request: Request, association_id: str) -> Response:
-        assignment, asked = assignment_of(association_id), read_body(request, AssignmentChange)
-        if asked.get("priority") is not None:
-            assignment.position = asked["priority"]
-        if asked.get("metadata") is not None:
-            assignment.metadata = asked["metadata"]
+        assignment, body = assignment_of(association_id), read_body(request, AssignmentChange)
+        if body.get("priority") is not None:
+            assignment.position = body["priority"]
+        if body.get("metadata") is not None:
+            assignment.metadata = body["metadata"]
         with recorded(by=None, reason=REASON):
             assignment.save()
-        return _assigned(assignment)
+        return _assignment_answer(assignment)
 
     @operation("deleteTaxAssociation", "End an assigned tax", tag=TAG, answers={200: Message}, errors=(404,))
     def delete(self, request: Request, association_id: str) -> Response:

@@ -1,4 +1,4 @@
-"""The /v1 doors of the billing app, with those of customers and events that tell money."""
+"""URLs of the API views of billing."""
 
 from django.urls import path
 

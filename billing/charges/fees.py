@@ -14,6 +14,7 @@ from billing.charges.subscription import ACTIVE, BilledSubscription, Fee, Invoic
 from billing.lines import Charge
 from billing.money import ZERO, exact, format_amount, round_amount, times
 from billing.rating.proration import calendar_days, factor
+from config.numbers import number
 from customers.periods import Period
 
 
@@ -119,9 +120,7 @@ def _fee_line(
     if due.share != 1:
         says += f" · {charged} of {of} days"
     if due.fee.quantity != 1:
-        says += (
-            f" · {wording.number(due.fee.quantity)} × {wording.at_price(due.fee.unit_amount, subscription.currency)}"
-        )
+        says += f" · {number(due.fee.quantity)} × {wording.at_price(due.fee.unit_amount, subscription.currency)}"
     return Charge(
         kind=lines.FEE,
         description=says,

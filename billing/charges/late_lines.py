@@ -8,6 +8,7 @@ from billing.charges.late_items import Figures, LateItem
 from billing.charges.next_invoice import OPENING, NextInvoice
 from billing.lines import LATE_USAGE, Charge
 from billing.money import format_amount
+from config.numbers import number
 
 
 def due_items(items: Iterable[LateItem], step: NextInvoice) -> list[LateItem]:
@@ -67,7 +68,7 @@ def _windows(item: LateItem) -> dict[str, Any]:
 
 def _describe(item: LateItem, currency: str) -> str:
     before, after = item.before, item.after
-    used = f"{wording.number(after.quantity)}{wording.unit(*item.units, after.quantity)} used"
+    used = f"{number(after.quantity)}{wording.unit(*item.units, after.quantity)} used"
     on_invoice = f" on {item.invoice}" if item.invoice else ""
     if item.is_settling:
         return f"{used}, of which later invoices settled {format_amount(before.amount - after.amount, currency)}"
@@ -76,7 +77,7 @@ def _describe(item: LateItem, currency: str) -> str:
         then += f", of which {format_amount(item.credited, currency)} was credited"
     if after.quantity == before.quantity:
         return f"late usage: {used} as invoiced{on_invoice}, from other events: {now} instead of {then}"
-    return f"late usage: {used}, {wording.number(before.quantity)} invoiced{on_invoice}: {now} instead of {then}"
+    return f"late usage: {used}, {number(before.quantity)} invoiced{on_invoice}: {now} instead of {then}"
 
 
 def _as_json(figures: Figures) -> dict[str, str]:

@@ -16,6 +16,7 @@ from billing.money import ZERO, exact, round_amount
 from billing.rating.percentage import free_first, rate_events
 from billing.rating.rate import Rated, RatedPart, rate
 from billing.rating.terms import Model
+from config.numbers import number
 from customers.periods import Period
 
 
@@ -196,7 +197,7 @@ def _describe(
 ) -> str:
     feature = charge.price.feature
     when = " and ".join(wording.dates(window, subscription.timezone) for window in charge.windows)
-    used = f"{wording.number(quantity)}{wording.unit(feature.unit_singular, feature.unit_plural, quantity)}"
+    used = f"{number(quantity)}{wording.unit(feature.unit_singular, feature.unit_plural, quantity)}"
     if feature.is_cumulative:
         used = f"running total {used} at the end"
     else:
@@ -205,7 +206,7 @@ def _describe(
         return f"{charge.price.label}, {when} · {used}, free during the trial"
     if any(grant.limit is None for grant in charge.grants):
         return f"{charge.price.label}, {when} · {used}, unlimited"
-    parts = [used, f"{wording.number(free)} free"] if free else [used]
+    parts = [used, f"{number(free)} free"] if free else [used]
     priced = _priced(subscription, charge, rated)
     return f"{charge.price.label}, {when} · {', '.join([*parts, priced] if priced else parts)}"
 
@@ -219,18 +220,18 @@ def _priced(subscription: BilledSubscription, charge: UsageCharge, rated: Rated)
     if not units:
         return ""
     if terms.model is Model.PER_UNIT:
-        return f"{wording.number(units)} × {price}"
+        return f"{number(units)} × {price}"
     if terms.model is Model.PACKAGE:
         packages = sum((part.quantity for part in rated.parts if part.kind == "packages"), ZERO)
         name = "package" if packages == 1 else "packages"
-        return f"{wording.number(packages)} {name} of {wording.number(terms.package_size)} × {price}"
+        return f"{number(packages)} {name} of {number(terms.package_size)} × {price}"
     if terms.model is Model.PERCENTAGE:
-        return f"{wording.number(terms.rate_percent)}% of {wording.number(units)}"
+        return f"{number(terms.rate_percent)}% of {number(units)}"
     tiers = [part for part in rated.parts if part.tier is not None]
     if terms.model is Model.VOLUME and tiers:
         price = wording.at_price(tiers[0].unit_amount, subscription.currency)
-        return f"{wording.number(units)} × {price} (tier {tiers[0].tier})"
-    return f"{wording.number(units)} in {len(tiers)} {'tier' if len(tiers) == 1 else 'tiers'}"
+        return f"{number(units)} × {price} (tier {tiers[0].tier})"
+    return f"{number(units)} in {len(tiers)} {'tier' if len(tiers) == 1 else 'tiers'}"
 
 
 def _computation(charge: UsageCharge, used: list[_Used], rated: Rated) -> dict[str, Any]:

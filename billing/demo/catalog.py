@@ -12,7 +12,7 @@ from catalog.features import archive_feature, save_feature
 from catalog.models import Entitlement, Feature, Plan, PlanVersion, Price, PriceTier
 from catalog.models.plans import VersionState
 from catalog.models.prices import Cadence, PriceKind, PriceModel
-from catalog.publishing import draft_of, publish
+from catalog.publishing import get_or_create_draft, publish
 from config.audit import recorded
 
 API_CALLS, MINI, PRO, STORAGE, USERS = "api-calls", "tokens-mini", "tokens-pro", "storage", "active-users"
@@ -175,7 +175,7 @@ def make_plan(offer: PlanOffer, features: Mapping[str, Feature], timeline: Timel
         plan, _ = Plan.objects.get_or_create(key=offer.key, defaults=defaults)
         if plan.versions.filter(state=VersionState.PUBLISHED).exists():
             return plan
-        version = draft_of(plan, by=by)
+        version = get_or_create_draft(plan, by=by)
         version.prices.all().delete()
         version.entitlements.all().delete()
         _add_contents(version, offer, features)

@@ -12,7 +12,7 @@ COMPANY = "Larkspur AI"
 
 
 @dataclass(frozen=True, slots=True)
-class Story:
+class Timeline:
     """The dates that follow from the day (UTC) of creation. Usage begins on the first day of the month before."""
 
     made_on: date

@@ -6,6 +6,7 @@ from datetime import datetime
 
 from django.contrib.auth.models import User
 from django.db import connection
+from django_celery_beat.models import PeriodicTask
 
 from billing.demo.customers import PRINTED
 from billing.models import BillingRun, Invoice, InvoiceKind, InvoiceState, RunKind, RunState
@@ -13,7 +14,7 @@ from billing.runs import billing_run
 from billing.tasks import enqueue_chunks, finalize_due
 from config.server.problems import StartupProblem
 from customers.models import Subscription
-from customers.subscriptions import current_period
+from customers.subscriptions import get_billing_period
 from events.models import InboxEvent
 
 POLL_S = 0.2
@@ -24,8 +25,6 @@ BILLING_TASKS = ("billing.tasks.run_billing", "billing.tasks.finalize_due")
 def forget_missed_schedules(now: datetime) -> None:
     """Keep beat from starting billing that was due while the demo was stopped: its usage hasn't been sent yet."""
     if "django_celery_beat_periodictask" in connection.introspection.table_names():
-        from django_celery_beat.models import PeriodicTask
-
         PeriodicTask.objects.filter(task__in=BILLING_TASKS).update(last_run_at=now)
 
 
@@ -56,7 +55,7 @@ def bill(*, now: datetime, by: User, report: Callable[[int], None] = lambda rema
 def find_printed_invoice(*, now: datetime) -> Invoice | None:
     """Return the printed customer's invoice of the last completed period with its lines, unless it is void."""
     subscription = Subscription.objects.get(key=PRINTED.key)
-    period = current_period(subscription, now, offset=-1)
+    period = get_billing_period(subscription, now, offset=-1)
     invoices = Invoice.objects.filter(subscription=subscription, period_start=period.start)
     live = invoices.exclude(state=InvoiceState.VOID).exclude(kind=InvoiceKind.OPENING)
     return live.select_related("customer", "subscription").prefetch_related("lines").first()

@@ -12,8 +12,8 @@ from billing.invoicing.rows import rows_of
 from billing.lines import Charge
 from billing.models import CreditNote, Invoice, InvoiceLine, LineKind
 from billing.money import format_amount
-from billing.wording import number
 from config.audit import changes_of
+from config.numbers import number
 from config.office.links import admin_url
 from events.links import occurred_between
 

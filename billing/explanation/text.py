@@ -7,7 +7,8 @@ from typing import Any
 
 from billing.models import Invoice, InvoiceLine, LineKind
 from billing.money import format_amount, format_price
-from billing.wording import dates, number
+from billing.wording import dates
+from config.numbers import number
 from customers.periods import INSTANT, Period
 
 WIDTH = 96

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from billing.charges.subscription import BilledSubscription
 from billing.models import Invoice, LateAdjustment, LateCheck, LateState
 from billing.money import format_amount
-from billing.wording import number
+from config.numbers import number
 from config.office.links import admin_url
 from customers.periods import Period
 from events.diagnosis.billing_facts import Facts, LateFact, LateUsageStatus

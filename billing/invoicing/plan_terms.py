@@ -35,7 +35,7 @@ class Version:
         fitting = [
             (price, tiers)
             for price, tiers in self.prices
-            if price.currency == currency and Interval(price.interval, price.interval_count).same_length(interval)
+            if price.currency == currency and Interval(price.interval, price.interval_count).has_same_length(interval)
         ]
         return PlanTerms(
             version_id=self.row.pk,

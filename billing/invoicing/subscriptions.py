@@ -16,7 +16,7 @@ from billing.models.invoices import SETTLEMENT
 from catalog.models.prices import Cadence
 from customers.models import Subscription, SubscriptionPhase
 from customers.periods import Period
-from customers.subscriptions import schedule_of
+from customers.subscriptions import get_schedule
 
 # What a subscription knows of its subscription's own row: a run reads thousands.
 KNOWN = (
@@ -99,7 +99,7 @@ def _phase(row: SubscriptionPhase) -> Phase:
 def _billed_subscription(
     row: Subscription, phases: list[Phase], catalog: Catalog, progress: BillingProgress
 ) -> BilledSubscription:
-    schedule = schedule_of(row)
+    schedule = get_schedule(row)
     versions = {phase.version_id for phase in phases}
     return BilledSubscription(
         subscription_id=row.pk,

@@ -12,7 +12,7 @@ from billing.models.invoices import SETTLEMENT
 from catalog.models import Entitlement, EntitlementReset, Feature
 from customers.models import Subscription
 from customers.periods import Period, Schedule
-from customers.subscriptions import schedule_of
+from customers.subscriptions import get_schedule
 from events.ledger.closing import Touched, take_touched
 
 HOUR = timedelta(hours=1)
@@ -84,7 +84,7 @@ def periods_of(touched: Sequence[Touched]) -> set[tuple[int, Period]]:
 
 def _from_billing_period_start(subscription: Subscription, period: Period) -> Period:
     """Extend a period back to its billing period's start: an invoice that starts within one charges by all of it."""
-    schedule = schedule_of(subscription)
+    schedule = get_schedule(subscription)
     start = schedule.boundary(schedule.index_at(max(period.start, subscription.started_at)))
     return Period(min(max(start, subscription.started_at), period.start), period.end)
 
@@ -97,7 +97,7 @@ def _closed(subscription: Subscription, invoiced: list[Period], since: datetime)
     billed_until = subscription.billing.billed_until
     if billed_until is None or billed_until <= since:
         return []
-    schedule = schedule_of(subscription)
+    schedule = get_schedule(subscription)
     return list(closed_periods(schedule, subscription.started_at, billed_until, invoiced, since))
 
 

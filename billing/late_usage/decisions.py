@@ -9,8 +9,8 @@ from django.db import transaction
 from billing.late_usage.reconcile import reconcile
 from billing.models import BillingState, LateAdjustment, LateState
 from billing.models.late import OPEN_STATES
-from billing.refusals import ReasonMissing
 from config.audit import recorded
+from config.refusals import ReasonRequired
 from customers.periods import Period
 
 
@@ -25,10 +25,10 @@ def approve(ids: Iterable[int], *, by: User | None, now: datetime) -> list[LateA
 def ignore(ids: Iterable[int], *, reason: str, by: User | None, now: datetime) -> list[LateAdjustment]:
     """Waive open adjustments, with a reason; return those that were waived. Others are skipped.
 
-    Later changes of their periods are differences from here. Raises `ReasonMissing`.
+    Later changes of their periods are differences from here. Raises `ReasonRequired`.
     """
     if not reason.strip():
-        raise ReasonMissing("Enter a reason for waiving this difference.")
+        raise ReasonRequired("Enter a reason for waiving this difference.")
     return _decide(ids, OPEN_STATES, LateState.IGNORED, reason=reason.strip()[:255], by=by, now=now)
 
 

@@ -24,7 +24,7 @@ from billing.models import (
 )
 from billing.models.company import seller
 from billing.notifications import notify
-from billing.refusals import CannotChange, Corrected, MoneyAttached, ReasonMissing
+from billing.refusals import CannotChange, Corrected, MoneyAttached
 from billing.settlement.invoice_credit import apply_credits, lock_wallets
 from billing.settlement.payments import lock_invoice, set_payment_state
 from config.audit import recorded
@@ -41,7 +41,7 @@ REFUSALS = (Refused, ValidationError, *EXPECTED_ERRORS)
 logger = logging.getLogger(__name__)
 
 
-__all__ = ["CannotChange", "Corrected", "MoneyAttached", "ReasonMissing"]
+__all__ = ["CannotChange", "Corrected", "MoneyAttached"]
 
 
 def finalize(invoice: Invoice, *, now: datetime, by: User | None = None) -> Invoice:

@@ -13,10 +13,10 @@ from django.db.models.functions import Abs, Coalesce
 
 from billing.lifecycle.finalize import finalize
 from billing.models import Invoice, InvoiceState
-from billing.refusals import CannotChange, ReasonMissing
+from billing.refusals import CannotChange
 from billing.settlement.payments import lock_invoice
 from config.audit import recorded
-from config.refusals import Refused
+from config.refusals import ReasonRequired, Refused
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,10 +70,10 @@ def most_changed_first(invoices: QuerySet[Any]) -> QuerySet[Any]:
 def hold(invoice: Invoice, *, reason: str, now: datetime, by: User | None) -> Invoice:
     """Keep a draft from being finalized until it is released. Held already: the reason is replaced.
 
-    Raises `CannotChange` unless it is a draft, `ReasonMissing`.
+    Raises `CannotChange` unless it is a draft, `ReasonRequired`.
     """
     if not reason.strip():
-        raise ReasonMissing("Say why the draft is held back.")
+        raise ReasonRequired("Say why the draft is held back.")
     with transaction.atomic():
         locked = lock_invoice(invoice)
         if not locked.is_draft:

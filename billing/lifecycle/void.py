@@ -27,10 +27,11 @@ from billing.models import (
     LateState,
 )
 from billing.notifications import notify
-from billing.refusals import CannotChange, Corrected, MoneyAttached, ReasonMissing
+from billing.refusals import CannotChange, Corrected, MoneyAttached
 from billing.settlement.invoice_credit import return_credits
 from billing.settlement.payments import pay_remaining_amount
 from config.audit import recorded
+from config.refusals import ReasonRequired
 from config.webhooks.names import WebhookEvent
 
 
@@ -39,16 +40,16 @@ def void(invoice: Invoice, *, reason: str, by: User | None, now: datetime) -> In
 
     Prepaid credit and uses of discounts go back to the customer; credit that it gave is taken back. Void already:
     returned as it is. Raises `MoneyAttached` if anything was paid, its kind `Corrected` if it has a credit note,
-    `CreditSpent` if the credit that it gave is used up, `CannotChange` for a draft (delete it), `ReasonMissing` without
-    a reason. Late usage that it carried waits for the next invoice; of a subscription that has ended, for approval or
-    for the replacement.
+    `CreditSpent` if the credit that it gave is used up, `CannotChange` for a draft (delete it), `ReasonRequired`
+    without a reason. Late usage that it carried waits for the next invoice; of a subscription that has ended, for
+    approval or for the replacement.
     """
     return _void(invoice, reason=reason, by=by, now=now)
 
 
 def _void(invoice: Invoice, *, reason: str, by: User | None, now: datetime, is_replaced: bool = False) -> Invoice:
     if not reason.strip():
-        raise ReasonMissing("Say why the invoice is voided.")
+        raise ReasonRequired("Say why the invoice is voided.")
     with transaction.atomic():
         locked = Invoice.objects.select_for_update(no_key=True, of=("self",)).get(pk=invoice.pk)
         if locked.state == InvoiceState.VOID:

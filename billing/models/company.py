@@ -1,4 +1,4 @@
-"""The company that sends the invoices: what its documents say about it."""
+"""The company profile that invoices, credit notes and statements print."""
 
 from typing import Any, ClassVar
 
@@ -18,7 +18,9 @@ class CompanyProfile(Stamped):
 
     id = models.PositiveSmallIntegerField(primary_key=True, default=ONLY, editable=False)
     name = models.CharField("company name", max_length=255)
-    logo_text = models.CharField(max_length=64, blank=True, help_text="In large letters at the top. Empty: the name.")
+    logo_text = models.CharField(
+        max_length=64, blank=True, help_text="Printed large at the top. Leave blank to use the company name."
+    )
     address_line1 = models.CharField("address, line 1", max_length=255, blank=True)
     address_line2 = models.CharField("address, line 2", max_length=255, blank=True)
     address_city = models.CharField("city", max_length=255, blank=True)
@@ -28,22 +30,27 @@ class CompanyProfile(Stamped):
         "country",
         max_length=2,
         blank=True,
-        validators=[RegexValidator(r"^[A-Z]{2}\Z", "Write the country as two capitals, for example DE.")],
-        help_text="Two capitals, ISO 3166, for example DE. US, CA and MX print on letter paper, all others on A4.",
+        validators=[RegexValidator(r"^[A-Z]{2}\Z", "Enter a two-letter country code in capitals, for example DE.")],
+        help_text="ISO 3166 country code, for example DE. Documents for US, CA and MX use Letter paper, all others A4.",
     )
-    tax_id = models.CharField(max_length=64, blank=True, help_text="With its kind, for example VAT DE123456789.")
-    registration = models.CharField(max_length=255, blank=True, help_text="Register and number, where the law asks.")
+    tax_id = models.CharField(max_length=64, blank=True, help_text="Include the type, for example VAT DE123456789.")
+    registration = models.CharField(
+        max_length=255, blank=True, help_text="Company register and number, where required by law."
+    )
     email = models.EmailField(blank=True)
     phone = models.CharField(max_length=64, blank=True)
     website = models.CharField(max_length=255, blank=True)
-    bank_details = models.TextField(blank=True, max_length=1000, help_text="Where to pay: bank, IBAN or account, BIC.")
-    payment_terms = models.TextField(blank=True, max_length=1000, help_text="What is said about paying, for example "
-                                     "the interest on late payment.")  # fmt: skip
-    footer = models.CharField(max_length=255, blank=True, help_text="At the foot of every page.")
+    bank_details = models.TextField(
+        blank=True, max_length=1000, help_text="Where customers pay: bank, IBAN or account number, BIC."
+    )
+    payment_terms = models.TextField(
+        blank=True, max_length=1000, help_text="For example the interest charged on late payments."
+    )
+    footer = models.CharField(max_length=255, blank=True, help_text="Printed at the bottom of every page.")
     site_url = models.URLField(
         "address of this site",
         blank=True,
-        help_text="Where staff open Countinghouse, for a link on documents. Empty: documents have none.",
+        help_text="The address where staff open Countinghouse. Documents link to it. Leave blank for no link.",
     )
 
     class Meta:
@@ -55,7 +62,7 @@ class CompanyProfile(Stamped):
 
     @classmethod
     def current(cls) -> "CompanyProfile":
-        """Return the company's profile; one with only the configured name while staff have saved none."""
+        """Return the saved profile, or an unsaved one with the configured company name."""
         return cls.objects.filter(pk=ONLY).first() or cls(pk=ONLY, name=settings.COMPANY_NAME)
 
 
@@ -66,7 +73,7 @@ COPIED = (
 
 
 def seller() -> dict[str, Any]:
-    """Copy what a document says about the company as of now. Empty fields are left out."""
+    """Return the profile's current values for a document, without empty fields."""
     profile = CompanyProfile.current()
     return {field: value for field in COPIED if (value := getattr(profile, field))}
 

@@ -1,4 +1,4 @@
-"""Discounts: what a coupon takes off, whom it is applied to, and which invoices used it."""
+"""Coupons, the customers and subscriptions they are applied to, and the invoices they reduced."""
 
 from typing import ClassVar
 
@@ -19,30 +19,32 @@ from customers.models import Customer, Subscription
 
 
 def check_currency(currency: str) -> None:
-    """Refuse a code that isn't a currency of today: its amounts couldn't be rounded or written."""
+    """Raise `ValidationError` unless the code is a currency in use today."""
     if not known_currency(currency):
-        raise ValidationError({"currency": "Write a currency of today as its three ISO 4217 capitals."})
+        raise ValidationError({"currency": "Enter a current ISO 4217 currency code, for example USD."})
 
 
 class CouponDuration(models.TextChoices):
-    ONCE = "once", "Once: on one invoice"
-    REPEATED = "repeated", "For a number of invoices"
-    FOREVER = "forever", "For ever"
+    ONCE = "once", "One invoice"
+    REPEATED = "repeated", "A number of invoices"
+    FOREVER = "forever", "Forever"
 
 
 class CouponScope(models.TextChoices):
     EVERYTHING = "everything", "The whole invoice"
     FEES = "fees", "Recurring fees"
     USAGE = "usage", "Usage"
-    CHOSEN = "chosen", "Chosen features, and fees of chosen plans"
+    CHOSEN = "chosen", "Selected features, and fees of selected plans"
 
 
 class Coupon(Stamped):
-    """A reduction by a percentage, or by an amount in one currency. What it takes off never changes."""
+    """A discount by a percentage, or by an amount in one currency. Its terms never change."""
 
     public_id = PublicIdField("coupon")
-    code = models.CharField(max_length=64, unique=True, help_text="What customers and clients call it, such as SUMMER.")
-    name = models.CharField(max_length=255, help_text="As invoices write it.")
+    code = models.CharField(
+        max_length=64, unique=True, help_text="The code that customers and the API use, for example SUMMER."
+    )
+    name = models.CharField(max_length=255, help_text="Shown on invoices.")
     percent_off = models.DecimalField(
         "percentage off",
         max_digits=9,
@@ -51,23 +53,30 @@ class Coupon(Stamped):
         blank=True,
         validators=[MinValueValidator(0), MaxValueValidator(100)],
     )
-    amount_off = AmountField(null=True, blank=True, help_text="Of every invoice that it reduces, in the currency.")
-    currency = CurrencyField(blank=True, help_text="With an amount only.")
+    amount_off = AmountField(null=True, blank=True, help_text="Taken off each invoice, in the currency below.")
+    currency = CurrencyField(blank=True, help_text="Required for an amount; leave blank for a percentage.")
     duration = models.CharField(max_length=8, choices=CouponDuration, default=CouponDuration.ONCE)
     periods = models.PositiveIntegerField(
         "number of invoices",
         null=True,
         blank=True,
         validators=[MinValueValidator(1)],
-        help_text="For a number of invoices: how many.",
+        help_text="Only for a discount limited to a number of invoices.",
     )
-    scope = models.CharField("takes off", max_length=16, choices=CouponScope, default=CouponScope.EVERYTHING)
-    features = models.ManyToManyField(Feature, blank=True, related_name="+", help_text="Their usage.")
-    plans = models.ManyToManyField(Plan, blank=True, related_name="+", help_text="Their recurring fees.")
-    redeem_after = models.DateTimeField(null=True, blank=True, help_text="It can be applied from this moment on.")
-    redeem_by = models.DateTimeField(null=True, blank=True, help_text="It can't be applied any more from then on.")
+    scope = models.CharField("applies to", max_length=16, choices=CouponScope, default=CouponScope.EVERYTHING)
+    features = models.ManyToManyField(
+        Feature, blank=True, related_name="+", help_text="The discount applies to their usage."
+    )
+    plans = models.ManyToManyField(
+        Plan, blank=True, related_name="+", help_text="The discount applies to their recurring fees."
+    )
+    redeem_after = models.DateTimeField(null=True, blank=True, help_text="The discount can be applied from this time.")
+    redeem_by = models.DateTimeField(null=True, blank=True, help_text="The discount can be applied before this time.")
     max_redemptions = models.PositiveIntegerField(
-        null=True, blank=True, validators=[MinValueValidator(1)], help_text="How often it can be applied in all."
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1)],
+        help_text="How many times the discount can be applied in total.",
     )
     archived_at = models.DateTimeField(null=True, blank=True, editable=False)
     metadata = models.JSONField(default=dict, blank=True)
@@ -79,22 +88,22 @@ class Coupon(Stamped):
             models.CheckConstraint(name="coupon_code_given", condition=~Q(code="")),
             models.CheckConstraint(
                 name="coupon_percentage_or_amount",
-                # A comparison with NULL is neither true nor false, and lets a row through: so "not NULL" is said, too.
+                # A comparison with NULL passes a check constraint, so the columns must be tested for NULL as well.
                 condition=Q(percent_off__isnull=False, percent_off__gt=0, percent_off__lte=100)
                 & Q(amount_off=None, currency="")
                 | Q(percent_off=None, amount_off__isnull=False, amount_off__gt=0, currency__regex="^[A-Z]{3}$"),
-                violation_error_message="Give either a percentage above 0, or an amount above 0 and its currency.",
+                violation_error_message="Enter either a positive percentage, or a positive amount and its currency.",
             ),
             models.CheckConstraint(
                 name="coupon_periods_when_repeated",
                 condition=Q(duration="repeated", periods__isnull=False, periods__gte=1)
                 | ~Q(duration="repeated") & Q(periods=None),
-                violation_error_message="Say for how many invoices, and only where it is for a number of them.",
+                violation_error_message="Enter a number of invoices if, and only if, the discount is limited to it.",
             ),
             models.CheckConstraint(
                 name="coupon_redeemable_in_order",
                 condition=Q(redeem_after=None) | Q(redeem_by=None) | Q(redeem_by__gt=F("redeem_after")),
-                violation_error_message="It can be applied for no moment at all: mend the dates.",
+                violation_error_message="“Redeem by” must be later than “redeem after”.",
             ),
         ]
         triggers: ClassVar = [
@@ -119,29 +128,35 @@ class Coupon(Stamped):
             return
         check_currency(self.currency)
         if self.amount_off != round_amount(self.amount_off, self.currency):
-            raise ValidationError({"amount_off": f"It can't be paid in {self.currency}: too many decimals."})
+            raise ValidationError({"amount_off": f"{self.currency} doesn't have that many decimals."})
 
     def get_absolute_url(self) -> str:
         return reverse("admin:billing_coupon_change", args=[self.pk])
 
     @property
     def limit(self) -> int | None:
-        """How many invoices it reduces where it is applied; `None` is every one."""
+        """The number of invoices that one application reduces; `None` for all."""
         return {CouponDuration.ONCE: 1, CouponDuration.FOREVER: None}.get(self.duration, self.periods)  # type: ignore[call-overload, no-any-return]  # a duration is kept as its text
 
 
 class CouponApplication(Stamped):
-    """A coupon at work for a customer, or for one subscription only, from a moment until it is ended or used up."""
+    """A coupon applied to a customer or to one subscription, active until it is ended or used up."""
 
     public_id = PublicIdField("couponassoc")
     coupon = models.ForeignKey(Coupon, models.PROTECT, related_name="applications")
     customer = models.ForeignKey(Customer, models.PROTECT, related_name="coupons")
     subscription = models.ForeignKey(
-        Subscription, models.PROTECT, null=True, blank=True, related_name="coupons",
-        help_text="Empty: every subscription of the customer.",
-    )  # fmt: skip
-    starts_at = models.DateTimeField(help_text="It reduces invoices that fall due from this moment on.")
-    ended_at = models.DateTimeField(null=True, blank=True, help_text="It reduces none that falls due from then on.")
+        Subscription,
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="coupons",
+        help_text="Leave blank to apply the discount to all of the customer's subscriptions.",
+    )
+    starts_at = models.DateTimeField(help_text="Reduces invoices due for billing from this time.")
+    ended_at = models.DateTimeField(
+        null=True, blank=True, help_text="Invoices due for billing from this time are not reduced."
+    )
     reason = models.CharField(max_length=255, blank=True)
     applied_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.PROTECT, null=True, editable=False, related_name="+"
@@ -180,17 +195,17 @@ KEEP_USE = """
 
 
 class CouponUse(models.Model):
-    """That an invoice was reduced. A void gives the use back; so does recomputing a draft that doesn't need it."""
+    """An invoice reduced by a coupon. The use is returned if the invoice is voided, or recalculated without it."""
 
     application = models.ForeignKey(CouponApplication, models.PROTECT, related_name="uses")
     invoice = models.ForeignKey(Invoice, models.CASCADE, related_name="coupon_uses")
-    number = models.PositiveIntegerField(help_text="Which of the invoices it reduces this one is, from 1.")
-    amount = AmountField(help_text="What it took off.")
+    number = models.PositiveIntegerField(help_text="Counts the invoices that the application reduced, starting at 1.")
+    amount = AmountField(help_text="The amount taken off the invoice.")
     returned_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
         ordering: ClassVar = ["application", "number"]
-        verbose_name = "use of a discount"
+        verbose_name = "discount use"
         constraints: ClassVar = [
             models.UniqueConstraint(fields=["application", "invoice"], name="coupon_used_once_per_invoice"),
             models.UniqueConstraint(

@@ -1,4 +1,4 @@
-"""Credit notes: what is taken off a finalized invoice, line by line. What is finalized is frozen by the database."""
+"""Credit notes and their lines. The database rejects changes to finalized ones."""
 
 from decimal import Decimal
 from typing import ClassVar
@@ -34,8 +34,8 @@ class CreditReason(models.TextChoices):
 
 
 class RefundTo(models.TextChoices):
-    OUTSIDE = "outside", "Paid back"
-    WALLET = "wallet", "Prepaid credits"
+    OUTSIDE = "outside", "Refund"
+    WALLET = "wallet", "Prepaid credit"
 
 
 FREEZE_CREDIT_NOTE = """
@@ -72,7 +72,7 @@ CREDITED = """
     END IF;
     RETURN NULL;
 """
-# The invoice's row is locked, so that two lines at once can't both take what is left.
+# The invoice row is locked so that two credit notes written at the same time can't credit the same amount.
 FREEZE_CREDIT_NOTE_LINE = """
     IF EXISTS (
         SELECT FROM billing_creditnote WHERE id IN (OLD.credit_note_id, NEW.credit_note_id) AND state <> 'draft'
@@ -97,10 +97,10 @@ FREEZE_CREDIT_NOTE_LINE = """
 
 
 class CreditNote(Stamped):
-    """What is taken off an invoice, for a reason. Draft → finalized → void; a draft may be voided, too.
+    """A credit on a finalized invoice. Draft → finalized → void; a draft can be voided as well.
 
-    Finalized, it lowers what is due of an unpaid invoice. What is more than was still to be paid is owed to the
-    customer: `refund_due`, given back by a payment below zero that names the credit note.
+    Finalizing reduces the amount due of an unpaid invoice. Any amount beyond that is `refund_due`: it is owed to the
+    customer, and refunded by a negative payment that references the credit note.
     """
 
     public_id = PublicIdField("cn")
@@ -116,11 +116,13 @@ class CreditNote(Stamped):
     memo = models.TextField("explanation", blank=True, help_text="Shown to the customer.")
     subtotal = AmountField(default=0)
     tax_total = AmountField(default=0)
-    tax_included = AmountField(default=0, help_text="The tax that the amounts contain.")
-    total = AmountField(default=0, help_text="Above zero: what the customer gets.")
-    refund_due = AmountField(default=0, help_text="The part that is given back, as of finalizing.")
+    tax_included = AmountField(default=0, help_text="Tax included in the amounts.")
+    total = AmountField(default=0, help_text="The amount credited to the customer, as a positive number.")
+    refund_due = AmountField(
+        default=0, help_text="The part to be refunded, calculated when the credit note is finalized."
+    )
     refund_to = models.CharField(max_length=8, choices=RefundTo, default=RefundTo.OUTSIDE)
-    billed_to = models.JSONField(default=dict, blank=True, help_text="As on the invoice.")
+    billed_to = models.JSONField(default=dict, blank=True, help_text="Copied from the invoice.")
     created_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.PROTECT, null=True, editable=False, related_name="+"
     )
@@ -190,16 +192,16 @@ class CreditNote(Stamped):
 
 
 class CreditNoteLine(models.Model):
-    """What is taken off one line of the invoice, with the part of its taxes."""
+    """The credited part of one invoice line, with its tax."""
 
     public_id = PublicIdField("cnline")
     credit_note = models.ForeignKey(CreditNote, models.CASCADE, related_name="lines")
     invoice_line = models.ForeignKey(InvoiceLine, models.PROTECT, related_name="credit_note_lines")
     position = models.PositiveIntegerField()
     description = models.CharField(max_length=512)
-    amount = AmountField(help_text="Off what the line charged after discounts, without tax on top.")
-    tax_amount = AmountField(default=0, help_text="The tax on top of that part, as the invoice charged it.")
-    tax_included = AmountField(default=0, help_text="The tax that the amount contains.")
+    amount = AmountField(help_text="Credited from the line's discounted amount, before exclusive tax.")
+    tax_amount = AmountField(default=0, help_text="Exclusive tax on the amount, as charged on the invoice.")
+    tax_included = AmountField(default=0, help_text="Tax included in the amount.")
 
     class Meta:
         ordering: ClassVar = ["credit_note", "position"]
@@ -224,7 +226,7 @@ class CreditNoteLine(models.Model):
 
     @property
     def total(self) -> Decimal:
-        """The amount and its tax."""
+        """The amount plus exclusive tax."""
         return self.amount + self.tax_amount
 
 

@@ -1,4 +1,4 @@
-"""Invoices. A finalized invoice is frozen by the database."""
+"""Invoices. The database rejects changes to finalized ones."""
 
 from __future__ import annotations
 
@@ -85,8 +85,8 @@ REMAINING = F("amount_due") - F("amount_credited") - F("amount_paid")
 IS_SETTLED = Q(amount_due=SETTLED) | Q(amount_due__gte=0, amount_due__lt=SETTLED)
 
 
-# A final invoice without a period of its own: it brings fees into line with an end behind what is billed. An end that
-# moves to and fro has several; each charges what differs by then.
+# A final invoice with an empty period. It corrects fees that were billed beyond the subscription's end. If the end
+# moves several times, there are several such invoices, each for the remaining difference.
 SETTLEMENT = Q(kind="final", period_start=F("period_end"))
 
 
@@ -98,7 +98,7 @@ class InvoiceQuerySet(models.QuerySet["Invoice"]):
         return self.filter(state=InvoiceState.DRAFT)
 
     def due_for_finalizing(self, at: datetime) -> InvoiceQuerySet:
-        """Keep drafts whose grace period has ended by the moment, without those on hold."""
+        """Keep drafts whose grace period has ended, except those on hold."""
         return self.drafts().filter(finalize_at__lte=at, held_at=None)
 
     def overdue(self, at: datetime) -> InvoiceQuerySet:
@@ -131,31 +131,34 @@ class Invoice(Stamped):
     period_end = models.DateTimeField(null=True, blank=True)
     subtotal = AmountField(default=0)
     discount_total = AmountField(default=0)
-    tax_total = AmountField(default=0, help_text="Tax on top. What prices contain is in the next column.")
-    tax_included = AmountField(default=0, db_default=0, help_text="Tax that the prices contain.")
+    tax_total = AmountField(default=0, help_text="Exclusive tax, added to the subtotal.")
+    tax_included = AmountField(default=0, db_default=0, help_text="Inclusive tax, contained in the prices.")
     tax_treatment = models.CharField(
         max_length=16, choices=TaxTreatment, default=TaxTreatment.TAXABLE, db_default=TaxTreatment.TAXABLE
     )
     tax_note = models.CharField(
-        max_length=255, blank=True, default="", db_default="", help_text="Why there is no tax, as the invoice says it."
+        max_length=255, blank=True, default="", db_default="", help_text="The reason printed on an invoice without tax."
     )
     total = AmountField(default=0)
     credits_applied = AmountField(
-        default=0, help_text="On a draft: what would be. Below zero: what the invoice added to the customer's credit."
+        default=0,
+        help_text="On a draft, the expected amount. Negative if the invoice added to the customer's prepaid credit.",
     )
-    amount_due = AmountField(default=0, help_text="Total less prepaid credits, before payments.")
-    amount_paid = AmountField(default=0, help_text="The sum of its payments, less what went back.")
-    amount_credited = AmountField(default=0, db_default=0, help_text="The sum of its finalized credit notes.")
+    amount_due = AmountField(default=0, help_text="Total less prepaid credit, before payments.")
+    amount_paid = AmountField(default=0, help_text="Payments less reversals and refunds.")
+    amount_credited = AmountField(default=0, db_default=0, help_text="Total of the invoice's finalized credit notes.")
     billed_to = models.JSONField(
-        default=dict, blank=True, help_text="The customer's name, address and tax id as of finalizing."
+        default=dict,
+        blank=True,
+        help_text="The customer's name, address and tax ID, copied when the invoice is finalized.",
     )
     seller = models.JSONField(
-        default=dict, db_default={}, blank=True, help_text="What documents say about the company, as of finalizing."
+        default=dict, db_default={}, blank=True, help_text="The company profile, copied when the invoice is finalized."
     )
     memo = models.TextField(blank=True)
-    computed_at = models.DateTimeField(help_text="Events counted before this moment are in.")
+    computed_at = models.DateTimeField(help_text="Events counted before this time are included.")
     finalize_at = models.DateTimeField(null=True, blank=True, help_text="When the grace period ends.")
-    held_at = models.DateTimeField(null=True, blank=True, help_text="Since when a draft is held back.")
+    held_at = models.DateTimeField(null=True, blank=True, help_text="When the draft was put on hold.")
     held_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, null=True, editable=False, related_name="+")
     hold_reason = models.CharField(max_length=255, blank=True, default="", db_default="")
     issued_at = models.DateTimeField(null=True, blank=True)
@@ -173,7 +176,11 @@ class Invoice(Stamped):
         "billing.BillingRun", models.PROTECT, null=True, blank=True, db_index=False, related_name="invoices"
     )
     external_reference = models.CharField(
-        max_length=255, null=True, blank=True, unique=True, help_text="A one-off invoice's own key: one makes it once."
+        max_length=255,
+        null=True,
+        blank=True,
+        unique=True,
+        help_text="The creator's unique reference for a one-off invoice.",
     )
     metadata = models.JSONField(default=dict, blank=True)
 
@@ -277,12 +284,12 @@ class Invoice(Stamped):
 
     @property
     def amount_remaining(self) -> Decimal:
-        """What is still to be paid, in the invoice's currency; below zero, what is to be given back."""
+        """The amount left to pay, in the invoice's currency; negative if a refund is due."""
         return self.amount_due - self.amount_credited - self.amount_paid
 
     @property
     def is_settled(self) -> bool:
-        """Tell whether nothing is left to pay. One below zero is settled when it was given back."""
+        """Whether nothing is left to pay. A negative invoice is settled once it has been refunded."""
         return self.amount_remaining <= 0 if self.amount_due >= 0 else self.amount_remaining == 0
 
     @property

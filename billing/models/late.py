@@ -1,4 +1,4 @@
-"""Late usage: what changed about invoiced periods, what becomes of it, and what the company decided about that."""
+"""Late usage: periods to check, adjustments to invoiced periods, and the policy that decides how to bill them."""
 
 from typing import ClassVar
 
@@ -17,13 +17,13 @@ from customers.models import Subscription
 
 
 class LateCheck(models.Model):
-    """An invoiced period whose usage changed and that is to be worked out anew. One of a draft waits for its number."""
+    """An invoiced period whose usage changed, to be recalculated. If its invoice is a draft, after finalizing."""
 
     subscription = models.ForeignKey(Subscription, models.PROTECT, related_name="late_checks")
     period_start = models.DateTimeField()
     period_end = models.DateTimeField()
     noted_at = models.DateTimeField()
-    problem = models.TextField(blank=True, help_text="Why it couldn't be worked out the last time.")
+    problem = models.TextField(blank=True, help_text="Why the last calculation failed.")
     retry_at = models.DateTimeField(null=True)
 
     class Meta:
@@ -41,7 +41,7 @@ class LateState(models.TextChoices):
     SMALL = "small", "Below the limit"
     INVOICED = "invoiced", "Invoiced"
     CREDITED = "credited", "On a credit note"
-    IGNORED = "ignored", "Ignored"
+    IGNORED = "ignored", "Waived"
     CANCELLED = "cancelled", "No longer needed"
 
 
@@ -50,10 +50,11 @@ SETTLED_STATES = (LateState.INVOICED, LateState.CREDITED, LateState.IGNORED)
 
 
 class LateAdjustment(Stamped):
-    """What a price has to charge for an invoiced period after all, or to give back.
+    """The difference between what was charged for a price in an invoiced period and what its usage now amounts to.
 
-    `before` is what was invoiced, credited or ignored so far, `after` what usage says now. Charged were `before` and
-    `credited`. An open one follows usage; a settled one stays as it is, and further changes make another.
+    `before` is what has been invoiced, credited or waived so far; `after` is the current calculation. The original
+    charge was `before` plus `credited`. An open adjustment follows usage; a settled one no longer changes, and further
+    changes create another adjustment.
     """
 
     public_id = PublicIdField("late")
@@ -65,7 +66,7 @@ class LateAdjustment(Stamped):
         models.PROTECT,
         null=True,
         related_name="late_adjustments",
-        help_text="The invoice that it corrects; empty if nothing was invoiced for the period.",
+        help_text="The invoice being corrected; empty if nothing was invoiced for the period.",
     )
     adjusts = models.ForeignKey(InvoiceLine, models.PROTECT, null=True, db_index=False, related_name="+")
     feature = models.ForeignKey(Feature, models.PROTECT, db_index=False, related_name="+")
@@ -79,13 +80,11 @@ class LateAdjustment(Stamped):
     billable_after = NumericField()
     amount_before = AmountField()
     amount_after = AmountField()
-    discount_back = AmountField(
-        default=0, help_text="Of an amount to give back: what it had been reduced by when it was charged."
-    )
+    discount_back = AmountField(default=0, help_text="For a negative adjustment, the discount on the original charge.")
     credited = AmountField(
         default=0,
         db_default=0,
-        help_text="Of what was charged: credited by hand before, so that it isn't given back again.",
+        help_text="The part of the original charge that was already credited manually.",
     )
     amount = models.GeneratedField(
         expression=F("amount_after") - F("amount_before"), output_field=AmountField(), db_persist=True
@@ -94,9 +93,11 @@ class LateAdjustment(Stamped):
     events_after = models.BigIntegerField()
     checksum_before = models.BigIntegerField()
     checksum_after = models.BigIntegerField()
-    again = models.JSONField(default=list, help_text="The lines as usage makes them now.")
+    again = models.JSONField(default=list, help_text="The recalculated lines.")
     state = models.CharField(max_length=16, choices=LateState)
-    reason = models.CharField(max_length=255, blank=True, help_text="Why it is ignored or no longer needed.")
+    reason = models.CharField(
+        max_length=255, blank=True, help_text="Why the adjustment was waived or is no longer needed."
+    )
     decided_at = models.DateTimeField(null=True)
     decided_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+")
     line = models.OneToOneField(InvoiceLine, models.PROTECT, null=True, related_name="late_adjustment")
@@ -106,7 +107,7 @@ class LateAdjustment(Stamped):
         models.PROTECT,
         null=True,
         related_name="late_returned",
-        help_text="The void invoice that carried it. Its replacement does again, unless somebody decides otherwise.",
+        help_text="The voided invoice that included the adjustment. Its replacement will include it as well.",
     )
 
     class Meta:
@@ -151,25 +152,33 @@ class LateAdjustment(Stamped):
 
 
 class MoreDue(models.TextChoices):
-    NEXT_INVOICE = "next_invoice", "Charge it on the next invoice"
-    HOLD = "hold", "Hold it for approval"
+    NEXT_INVOICE = "next_invoice", "Charge on the next invoice"
+    HOLD = "hold", "Hold for approval"
 
 
 class LessDue(models.TextChoices):
-    NEXT_INVOICE = "next_invoice", "Take it off the next invoice"
-    CREDIT_NOTE = "credit_note", "Write a credit note for the invoice that it corrects"
-    HOLD = "hold", "Hold it for approval"
+    NEXT_INVOICE = "next_invoice", "Credit on the next invoice"
+    CREDIT_NOTE = "credit_note", "Create a credit note for the original invoice"
+    HOLD = "hold", "Hold for approval"
 
 
 class LatePolicy(Stamped):
-    """What becomes of late usage. One row for the company."""
+    """How late usage is billed. One row for the company."""
 
     id = models.PositiveSmallIntegerField(primary_key=True, default=1, editable=False)
     more_due = models.CharField(
-        "when more is due", max_length=16, choices=MoreDue, default=MoreDue.NEXT_INVOICE, db_default="next_invoice"
+        "if the customer owes more",
+        max_length=16,
+        choices=MoreDue,
+        default=MoreDue.NEXT_INVOICE,
+        db_default="next_invoice",
     )
     less_due = models.CharField(
-        "when less is due", max_length=16, choices=LessDue, default=LessDue.NEXT_INVOICE, db_default="next_invoice"
+        "if the customer owes less",
+        max_length=16,
+        choices=LessDue,
+        default=LessDue.NEXT_INVOICE,
+        db_default="next_invoice",
     )
 
     class Meta:
@@ -182,11 +191,11 @@ class LatePolicy(Stamped):
 
 
 class LateLimit(models.Model):
-    """An amount below which late usage isn't billed. The difference is kept, and billed once more of it comes."""
+    """The amount below which late usage isn't billed yet. Smaller differences are kept until they add up to it."""
 
     policy = models.ForeignKey(LatePolicy, models.CASCADE, related_name="limits", default=1)
     currency = CurrencyField(unique=True)
-    amount = AmountField(help_text="Differences smaller than this, either way, are left.")
+    amount = AmountField(help_text="Smaller differences, positive or negative, are not billed yet.")
 
     class Meta:
         ordering: ClassVar = ["currency"]

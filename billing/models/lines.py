@@ -1,4 +1,4 @@
-"""The lines of invoices. Those of a finalized invoice are frozen by the database."""
+"""Invoice lines. The database rejects changes to the lines of a finalized invoice."""
 
 from typing import ClassVar
 
@@ -40,7 +40,7 @@ FREEZE_LINE = f"""
 """
 
 
-# A run writes thousands of lines in a statement: these are looked up together, at its end.
+# A billing run inserts thousands of lines in one statement, so their invoices are checked together at its end.
 FREEZE_NEW_LINES = f"""
     IF EXISTS (
         SELECT FROM fresh JOIN billing_invoice AS invoice ON invoice.id = fresh.invoice_id
@@ -52,7 +52,7 @@ FREEZE_NEW_LINES = f"""
 
 
 class InvoiceLine(models.Model):
-    """One charge, with all that it was computed from, so that it can be proved again."""
+    """One charge, with everything it was calculated from, so that it can be verified later."""
 
     public_id = PublicIdField("line")
     invoice = models.ForeignKey(Invoice, models.CASCADE, related_name="lines")
@@ -66,17 +66,17 @@ class InvoiceLine(models.Model):
     )
     period_start = models.DateTimeField(null=True, blank=True)
     period_end = models.DateTimeField(null=True, blank=True)
-    quantity = NumericField(default=1, help_text="What was used, or how many fees.")
-    free_units = NumericField(default=0, help_text="Of the quantity, free of charge.")
+    quantity = NumericField(default=1, help_text="Units used, or number of fees.")
+    free_units = NumericField(default=0, help_text="The part of the quantity that is free of charge.")
     billable_quantity = NumericField(default=1)
-    unit_amount = UnitPriceField(null=True, blank=True, help_text="Where one price applies to every unit.")
-    amount = AmountField(help_text="Rounded once, to the invoice's currency.")
-    exact_amount = NumericField(default=0, help_text="Before rounding.")
-    discount_amount = AmountField(default=0, db_default=0, help_text="This charge's part of all discounts.")
-    tax_amount = AmountField(default=0, db_default=0, help_text="This charge's part of the taxes on top.")
-    tax_included = AmountField(default=0, db_default=0, help_text="The tax that this charge contains.")
+    unit_amount = UnitPriceField(null=True, blank=True, help_text="Set if the same price applies to every unit.")
+    amount = AmountField(help_text="Rounded to the invoice's currency.")
+    exact_amount = NumericField(default=0, help_text="The amount before rounding.")
+    discount_amount = AmountField(default=0, db_default=0, help_text="The line's share of all discounts.")
+    tax_amount = AmountField(default=0, db_default=0, help_text="The line's share of exclusive taxes.")
+    tax_included = AmountField(default=0, db_default=0, help_text="Tax included in the line's amount.")
     computation = models.JSONField(
-        default=dict, blank=True, help_text="Tiers, prorated days, and what else explains the amount."
+        default=dict, blank=True, help_text="How the amount was calculated: tiers, prorated days and so on."
     )
     events_count = models.BigIntegerField(null=True, blank=True)
     events_checksum = models.BigIntegerField(null=True, blank=True)
@@ -87,7 +87,7 @@ class InvoiceLine(models.Model):
         null=True,
         blank=True,
         related_name="adjusted_by",
-        help_text="Of late usage: the invoice of its period; empty if nothing was invoiced for it.",
+        help_text="For late usage, the invoice of the original period; empty if nothing was invoiced for it.",
     )
 
     class Meta:

@@ -1,4 +1,4 @@
-"""What workers found of a month's usage and accrual, and how far they are."""
+"""Month-end reports and the progress of their calculation."""
 
 from typing import ClassVar
 
@@ -8,15 +8,15 @@ from django.db.models import F, Q
 
 
 class MonthEndReport(models.Model):
-    """Where a month's usage went and what it earned, as of a moment: worked out in chunks of customers.
+    """A month's usage by billing status and its unbilled revenue, calculated in chunks of customers.
 
-    `found` is `billing.month_end.parts.Part`, once all chunks are finished; they are gone then.
+    `found` holds the totals as JSON once all chunks have finished; the chunks are then deleted.
     """
 
-    month = models.DateField(help_text="Its first day.")
-    as_of = models.DateTimeField(help_text="The moment that periods are seen from, as going on or over.")
+    month = models.DateField(help_text="The first day of the month.")
+    as_of = models.DateTimeField(help_text="The time that decides whether a period has ended.")
     started_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+")
-    customers = models.PositiveIntegerField(default=0, help_text="How many there were.")
+    customers = models.PositiveIntegerField(default=0, help_text="Number of customers in the report.")
     found = models.JSONField(default=dict)
     finished_at = models.DateTimeField(null=True)
 
@@ -35,7 +35,7 @@ class MonthEndReport(models.Model):
 
 
 class MonthEndChunk(models.Model):
-    """A stretch of a report's customers, worked out by one worker at a time."""
+    """A range of a report's customers, calculated by one worker at a time."""
 
     report = models.ForeignKey(MonthEndReport, models.CASCADE, db_index=False, related_name="chunks")
     first_id = models.BigIntegerField()

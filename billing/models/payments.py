@@ -1,4 +1,4 @@
-"""Payments: what was received for an invoice, and what went back. Rows are written once and never change."""
+"""Payments, reversals and refunds. Rows are written once and never change."""
 
 from typing import ClassVar
 
@@ -26,7 +26,7 @@ class PaymentMethod(models.TextChoices):
     DIRECT_DEBIT = "direct_debit", "Direct debit"
     CHEQUE = "cheque", "Cheque"
     CASH = "cash", "Cash"
-    WALLET = "wallet", "Prepaid credits"
+    WALLET = "wallet", "Prepaid credit"
     OTHER = "other", "Other"
 
 
@@ -55,26 +55,28 @@ COUNTED = """
 
 
 class Payment(models.Model):
-    """Money received for an invoice, above zero, or given back, below it: a reversal or a refund, with its reason."""
+    """Money received for an invoice (positive), or a reversal or refund (negative) with its reason."""
 
     public_id = PublicIdField("pay")
     invoice = models.ForeignKey(Invoice, models.PROTECT, related_name="payments")
     kind = models.CharField(max_length=8, choices=PaymentKind, default=PaymentKind.PAYMENT)
-    amount = AmountField(help_text="In the invoice's currency; below zero if money went back.")
+    amount = AmountField(help_text="In the invoice's currency; negative for reversals and refunds.")
     currency = CurrencyField()
-    received_on = models.DateField("date", help_text="When the money moved.")
+    received_on = models.DateField("date", help_text="The date of the transfer.")
     method = models.CharField(max_length=16, choices=PaymentMethod, default=PaymentMethod.BANK_TRANSFER)
     reference = models.CharField(
-        max_length=255, blank=True, help_text="The bank's or the provider's. One is recorded once for an invoice."
+        max_length=255,
+        blank=True,
+        help_text="The bank's or payment provider's reference. Each can be used once per invoice.",
     )
     attempt = models.PositiveSmallIntegerField(
-        default=1, editable=False, help_text="Of its reference: 2 after the first was reversed."
+        default=1, editable=False, help_text="Counts payments with the same reference: 2 after the first was reversed."
     )
     note = models.TextField(blank=True)
-    reason = models.CharField(max_length=255, blank=True, help_text="Why money went back.")
+    reason = models.CharField(max_length=255, blank=True, help_text="Why the payment was reversed or refunded.")
     reverses = models.OneToOneField("self", models.PROTECT, null=True, blank=True, related_name="reversed_by")
     credit_note = models.ForeignKey(
-        CreditNote, models.PROTECT, null=True, blank=True, related_name="refunds", help_text="What was given back."
+        CreditNote, models.PROTECT, null=True, blank=True, related_name="refunds", help_text="The refunded credit note."
     )
     idempotency_key = models.CharField(max_length=255, null=True, blank=True, unique=True, editable=False)
     recorded_at = models.DateTimeField()

@@ -1,4 +1,4 @@
-"""Where billing stands: what each subscription was billed for, the runs that do it, and what they found."""
+"""Billing progress of each subscription, billing runs, and their findings."""
 
 from typing import ClassVar
 
@@ -13,22 +13,21 @@ from customers.models import Subscription
 
 
 class BillingState(models.Model):
-    """How far a subscription is billed, when it is due next, and why it is parked if it can't be billed."""
+    """How far a subscription is billed, when it is next due, and why it is parked if it can't be billed."""
 
     subscription = models.OneToOneField(Subscription, models.PROTECT, primary_key=True, related_name="billing")
-    due_at = models.DateTimeField(
-        null=True, help_text="When there is something to invoice; empty when nothing will come."
-    )
-    billed_until = models.DateTimeField(null=True, help_text="The end of the last period that was invoiced.")
-    opened = models.BooleanField(default=False, help_text="Whether the fees due at the start were invoiced.")
-    closed_at = models.DateTimeField(null=True, help_text="The subscription's end that was invoiced, if it has ended.")
+    due_at = models.DateTimeField(null=True, help_text="When the next invoice is due; empty if there won't be one.")
+    billed_until = models.DateTimeField(null=True, help_text="The end of the last invoiced period.")
+    opened = models.BooleanField(default=False, help_text="Whether the fees due at the start have been invoiced.")
+    closed_at = models.DateTimeField(null=True, help_text="The end of the subscription, once invoiced.")
     parked_at = models.DateTimeField(null=True)
     parked_reason = models.TextField(blank=True)
     attempts = models.PositiveIntegerField(default=0)
     retry_at = models.DateTimeField(null=True)
 
     class Meta:
-        verbose_name = "billing standing"
+        verbose_name = "billing progress"
+        verbose_name_plural = "billing progress"
         indexes: ClassVar = [
             models.Index(fields=["due_at", "subscription"], name="billing_due", condition=Q(due_at__isnull=False)),
             models.Index(fields=["parked_at"], name="billing_parked", condition=Q(parked_at__isnull=False)),
@@ -44,7 +43,7 @@ class BillingState(models.Model):
 class RunKind(models.TextChoices):
     SCHEDULED = "scheduled", "Scheduled"
     MANUAL = "manual", "Started by staff"
-    DRY = "dry", "Dry run: writes nothing"
+    DRY = "dry", "Dry run"
 
 
 class RunState(models.TextChoices):
@@ -58,14 +57,14 @@ class BillingRun(models.Model):
     public_id = PublicIdField("run")
     kind = models.CharField(max_length=16, choices=RunKind)
     state = models.CharField(max_length=16, choices=RunState, default=RunState.RUNNING)
-    as_of = models.DateTimeField(help_text="Periods that ended by this moment are invoiced.")
+    as_of = models.DateTimeField(help_text="Periods that ended by this time are invoiced.")
     started_at = models.DateTimeField()
     finished_at = models.DateTimeField(null=True)
-    subscriptions = models.PositiveIntegerField(default=0, help_text="Due when the run began.")
+    subscriptions = models.PositiveIntegerField(default=0, help_text="Subscriptions due when the run started.")
     done = models.PositiveIntegerField(default=0)
     invoices_made = models.PositiveIntegerField(default=0)
-    failed = models.PositiveIntegerField(default=0, help_text="Parked with a reason.")
-    amounts = models.JSONField(default=dict, help_text="Invoiced, by currency.")
+    failed = models.PositiveIntegerField(default=0, help_text="Subscriptions that couldn't be billed.")
+    amounts = models.JSONField(default=dict, help_text="Amounts invoiced, by currency.")
     started_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+")
 
     class Meta:
@@ -85,7 +84,7 @@ class BillingRun(models.Model):
 
 
 class RunChunk(models.Model):
-    """A stretch of a run's subscriptions, billed by one worker at a time."""
+    """A range of a run's subscriptions, billed by one worker at a time."""
 
     run = models.ForeignKey(BillingRun, models.CASCADE, related_name="chunks")
     first_id = models.BigIntegerField()
@@ -105,7 +104,7 @@ class RunChunk(models.Model):
 
 
 class RunFinding(models.Model):
-    """What a run has to tell of a subscription: why it couldn't be billed, or in a dry run an invoice to come."""
+    """A run's finding about a subscription: why it couldn't be billed or, in a dry run, an expected invoice."""
 
     run = models.ForeignKey(BillingRun, models.CASCADE, db_index=False, related_name="findings")
     subscription = models.ForeignKey(Subscription, models.PROTECT, db_index=False, related_name="+")
@@ -116,7 +115,7 @@ class RunFinding(models.Model):
     currency = CurrencyField()
     lines = models.PositiveIntegerField(default=0)
     total = AmountField(null=True)
-    change = AmountField(null=True, help_text="Against the invoice of the period before; empty for the first.")
+    change = AmountField(null=True, help_text="Compared with the previous period's invoice; empty for the first.")
 
     class Meta:
         ordering: ClassVar = ["run", "pk"]

@@ -1,4 +1,4 @@
-"""Number series: who draws which numbers, each without a gap."""
+"""Number series for invoices and credit notes, without gaps."""
 
 from typing import ClassVar
 
@@ -8,7 +8,7 @@ from django.core.validators import RegexValidator
 from django.db import models
 from django.db.models import Q
 
-NO_DIGIT_LAST = RegexValidator(r"\D\Z", "End the prefix with something other than a digit, for example a hyphen.")
+NO_DIGIT_LAST = RegexValidator(r"\D\Z", "The prefix can't end with a digit. Add a hyphen, for example.")
 
 
 class SeriesUse(models.TextChoices):
@@ -17,7 +17,7 @@ class SeriesUse(models.TextChoices):
 
 
 class NumberSeries(models.Model):
-    """A gapless run of numbers. Finalizing locks the row, so that none is drawn twice or skipped."""
+    """A gapless sequence of numbers. Finalizing locks the row, so that no number is used twice or skipped."""
 
     name = models.CharField(max_length=32, unique=True)
     used_for = models.CharField(
@@ -27,15 +27,15 @@ class NumberSeries(models.Model):
         max_length=32,
         unique=True,
         validators=[NO_DIGIT_LAST],
-        help_text="Put before the number, for example INV-. It stays once a number was drawn.",
+        help_text="Precedes the number, for example INV-. It can't be changed once a number has been used.",
     )
-    width = models.PositiveSmallIntegerField(default=6, help_text="Digits; shorter numbers begin with zeros.")
+    width = models.PositiveSmallIntegerField(default=6, help_text="Number of digits, padded with zeros.")
     next_number = models.PositiveBigIntegerField(default=1, editable=False)
     is_default = models.BooleanField(
         "default",
         default=False,
         db_default=False,
-        help_text="Numbers are drawn from it unless another series was picked.",
+        help_text="Used unless another series is selected.",
     )
 
     class Meta:
@@ -66,11 +66,11 @@ class NumberSeries(models.Model):
         return self.name
 
     def number(self) -> str:
-        """Write the number that is drawn next."""
+        """Format the next number."""
         return f"{self.prefix}{self.next_number:0{self.width}d}"
 
     def draw(self) -> str:
-        """Take the next number. Only on a locked row that is saved in the same transaction."""
+        """Take the next number. The row must be locked, and saved in the same transaction."""
         number = self.number()
         self.next_number += 1
         return number

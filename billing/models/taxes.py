@@ -1,4 +1,4 @@
-"""Tax rates, and who pays which of them."""
+"""Tax rates and their assignments to customers and subscriptions."""
 
 from typing import ClassVar
 
@@ -12,26 +12,26 @@ from django.urls import reverse
 from config.db import CurrencyField, PublicIdField, Stamped
 from customers.models import Customer, Subscription
 
-COUNTRY_CODE = RegexValidator(r"^[A-Z]{2}\Z", "Write the country as its two ISO 3166 capitals, for example DE.")
+COUNTRY_CODE = RegexValidator(r"^[A-Z]{2}\Z", "Enter a two-letter ISO 3166 country code in capitals, for example DE.")
 
 
 class TaxRate(Stamped):
-    """A named tax. Its code, percentage and kind never change: a new percentage is a new rate."""
+    """A tax rate. Its code, percentage and type never change: for another percentage, add another rate."""
 
     public_id = PublicIdField("taxrate")
-    code = models.CharField(max_length=64, unique=True, help_text="What clients and exports call it, such as VAT-DE.")
-    name = models.CharField(max_length=255, help_text="As invoices write it, for example VAT.")
+    code = models.CharField(max_length=64, unique=True, help_text="Used in the API and exports, for example VAT-DE.")
+    name = models.CharField(max_length=255, help_text="Shown on invoices, for example VAT.")
     percentage = models.DecimalField(
         max_digits=9, decimal_places=6, validators=[MinValueValidator(0), MaxValueValidator(100)]
     )
     is_inclusive = models.BooleanField(
-        "inclusive", default=False, help_text="Prices contain the tax already. Otherwise it comes on top of them."
+        "inclusive", default=False, help_text="Prices already include the tax. Otherwise the tax is added to them."
     )
     country = models.CharField(
         max_length=2,
         blank=True,
         validators=[COUNTRY_CODE],
-        help_text="As a company default it is then only for customers with an address there. Empty: everywhere.",
+        help_text="As a company default, applies to customers with an address here. Leave blank for all countries.",
     )
     description = models.TextField(blank=True)
     archived_at = models.DateTimeField(null=True, blank=True, editable=False)
@@ -61,14 +61,16 @@ class TaxRate(Stamped):
 
 
 class TaxAssignment(Stamped):
-    """That a subscription, a customer, or (naming neither) every customer without own taxes pays a tax."""
+    """A tax assigned to a customer or a subscription. With neither, the default for customers without their own."""
 
     public_id = PublicIdField("taxassoc")
     rate = models.ForeignKey(TaxRate, models.PROTECT, related_name="assignments")
     customer = models.ForeignKey(Customer, models.PROTECT, null=True, blank=True, related_name="taxes")
     subscription = models.ForeignKey(Subscription, models.PROTECT, null=True, blank=True, related_name="taxes")
-    position = models.PositiveIntegerField(default=0, help_text="Taxes are listed by it, lower ones first.")
-    currency = CurrencyField(blank=True, help_text="Only invoices in this currency. Empty: in any.")
+    position = models.PositiveIntegerField(default=0, help_text="Taxes with lower numbers are listed first.")
+    currency = CurrencyField(
+        blank=True, help_text="Only applies to invoices in this currency. Leave blank for all currencies."
+    )
     metadata = models.JSONField(default=dict, blank=True)
 
     class Meta:
@@ -79,13 +81,14 @@ class TaxAssignment(Stamped):
                 fields=["rate", "customer", "subscription"], name="tax_assigned_once", nulls_distinct=False
             ),
             models.CheckConstraint(
-                name="tax_of_one_owner", condition=Q(customer=None) | Q(subscription=None),
-                violation_error_message="A tax is assigned to a customer or to a subscription, not to both.",
+                name="tax_of_one_owner",
+                condition=Q(customer=None) | Q(subscription=None),
+                violation_error_message="Assign a tax to a customer or to a subscription, not to both.",
             ),
-        ]  # fmt: skip
+        ]
 
     def __str__(self) -> str:
-        return f"{self.rate} for {self.subscription or self.customer or 'everybody without own taxes'}"
+        return f"{self.rate} for {self.subscription or self.customer or 'the company default'}"
 
 
 auditlog.register(TaxRate, exclude_fields=["updated_at"])

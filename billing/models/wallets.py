@@ -1,4 +1,4 @@
-"""Prepaid credit: wallets, what was granted into them, and a ledger of every movement that is only ever added to."""
+"""Prepaid credit: wallets, credit grants, and an append-only ledger of transactions."""
 
 from typing import ClassVar
 
@@ -37,7 +37,7 @@ class Wallet(Stamped):
     name = models.CharField(max_length=255, default="Prepaid credit")
     description = models.TextField(blank=True)
     priority = models.PositiveIntegerField(
-        default=0, help_text="Of credits that expire together, those of the lower number are used first."
+        default=0, help_text="If credits expire at the same time, wallets with lower numbers are used first."
     )
     balance = AmountField(default=0, editable=False)
     state = models.CharField(max_length=8, choices=WalletState, default=WalletState.ACTIVE, editable=False)
@@ -78,7 +78,7 @@ class Wallet(Stamped):
         return f"{self.name} ({self.currency})"
 
     def clean(self) -> None:
-        """Refuse to open one by hand in what is no currency of today. Invoices of the past have theirs."""
+        """Require a current currency for a new wallet. Existing wallets may keep a former one."""
         if self._state.adding:
             check_currency(self.currency)
 
@@ -90,30 +90,43 @@ class GrantKind(models.TextChoices):
     PURCHASED = "purchased", "Purchased"
     PROMOTIONAL = "promotional", "Promotional"
     CORRECTION = "correction", "Correction"
-    INVOICE = "invoice", "From an invoice below zero"
+    INVOICE = "invoice", "From a negative invoice"
 
 
 class CreditGrant(Stamped):
-    """Credit that was put into a wallet at once, with when it lapses and what is left of it."""
+    """Credit granted to a wallet, with its expiry and remaining amount."""
 
     public_id = PublicIdField("grant")
     wallet = models.ForeignKey(Wallet, models.PROTECT, related_name="grants")
     kind = models.CharField(max_length=16, choices=GrantKind)
     amount = AmountField()
     remaining = AmountField(default=0, editable=False)
-    priority = models.PositiveIntegerField(default=0, help_text="Of credits that expire together, lower ones first.")
+    priority = models.PositiveIntegerField(
+        default=0, help_text="If credits expire at the same time, lower numbers are used first."
+    )
     granted_at = models.DateTimeField()
-    expires_at = models.DateTimeField(null=True, blank=True, help_text="Not usable from this moment on. Empty: never.")
+    expires_at = models.DateTimeField(
+        null=True, blank=True, help_text="Not usable from this time. Leave blank for no expiry."
+    )
     reason = models.CharField(max_length=255)
     granted_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.PROTECT, null=True, editable=False, related_name="+"
     )
     invoice = models.OneToOneField(
-        Invoice, models.PROTECT, null=True, blank=True, editable=False, related_name="credit_granted",
-        help_text="The invoice below zero that it comes from.",
-    )  # fmt: skip
+        Invoice,
+        models.PROTECT,
+        null=True,
+        blank=True,
+        editable=False,
+        related_name="credit_granted",
+        help_text="The negative invoice that granted the credit.",
+    )
     reference = models.CharField(
-        max_length=255, null=True, blank=True, editable=False, help_text="The caller's key: a repeat grants nothing."
+        max_length=255,
+        null=True,
+        blank=True,
+        editable=False,
+        help_text="The caller's unique reference; a repeated request grants nothing.",
     )
     metadata = models.JSONField(default=dict, blank=True)
 
@@ -165,12 +178,12 @@ class CreditGrant(Stamped):
 class EntryKind(models.TextChoices):
     GRANTED = "granted", "Granted"
     APPLIED = "applied", "Applied to an invoice"
-    RETURNED = "returned", "Returned by a void"
+    RETURNED = "returned", "Returned from a voided invoice"
     EXPIRED = "expired", "Expired"
-    TAKEN_BACK = "taken_back", "Taken back"
+    TAKEN_BACK = "taken_back", "Revoked"
 
 
-# The entry moves grant and wallet itself, so that no balance can differ from the sum of its entries.
+# Inserting an entry updates the grant and the wallet, so that balances always equal the sum of their entries.
 MOVE_BALANCES = """
     UPDATE billing_creditgrant SET remaining = remaining + NEW.amount
     WHERE id = NEW.grant_id AND wallet_id = NEW.wallet_id;
@@ -184,13 +197,13 @@ MOVE_BALANCES = """
 
 
 class WalletEntry(models.Model):
-    """One movement of credit, written once and never changed. Writing it moves the balances."""
+    """One transaction of a wallet, written once and never changed. Inserting it updates the balances."""
 
     public_id = PublicIdField("wtxn")
     wallet = models.ForeignKey(Wallet, models.PROTECT, related_name="entries")
     grant = models.ForeignKey(CreditGrant, models.PROTECT, related_name="entries")
     kind = models.CharField(max_length=16, choices=EntryKind)
-    amount = AmountField(help_text="Into the wallet above zero, out of it below.")
+    amount = AmountField(help_text="Positive for credit added to the wallet, negative for credit taken out.")
     balance_after = AmountField(default=0, editable=False)
     invoice = models.ForeignKey(Invoice, models.PROTECT, null=True, blank=True, related_name="credit_entries")
     at = models.DateTimeField()
@@ -199,8 +212,7 @@ class WalletEntry(models.Model):
 
     class Meta:
         ordering: ClassVar = ["-pk"]
-        verbose_name = "movement of credit"
-        verbose_name_plural = "movements of credit"
+        verbose_name = "credit transaction"
         indexes: ClassVar = [models.Index(fields=["wallet", "-id"], name="entry_of_wallet")]
         constraints: ClassVar = [
             models.UniqueConstraint(fields=["grant", "invoice", "kind"], name="credit_moved_once_per_invoice"),

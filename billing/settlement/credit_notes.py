@@ -31,9 +31,10 @@ from billing.models import (
 )
 from billing.money import ZERO, format_amount, round_amount, times
 from billing.notifications import notify, notify_credit_note
-from billing.refusals import CannotCredit, ReasonMissing
+from billing.refusals import CannotCredit
 from billing.settlement.payments import lock_invoice, refund_as_credit, set_payment_state, sum_refunds
 from config.audit import recorded
+from config.refusals import ReasonRequired
 from config.webhooks.names import WebhookEvent
 
 
@@ -132,10 +133,10 @@ def draft_credit_note(
 
     Pending refunds of late usage on the same lines are held for approval, unless the note is such a refund (`is_late`).
     A second call with the same key returns the first draft. Raises `CannotCredit` for an invoice that isn't finalized,
-    for lines of another invoice, and for more than remains of a line or of the invoice; `ReasonMissing`.
+    for lines of another invoice, and for more than remains of a line or of the invoice; `ReasonRequired`.
     """
     if reason not in CreditReason.values:
-        raise ReasonMissing("Choose a reason for the credit note.")
+        raise ReasonRequired("Choose a reason for the credit note.")
     with transaction.atomic():
         locked = lock_invoice(invoice)
         existing = _find_by_key(locked, idempotency_key)
@@ -232,10 +233,10 @@ def finalize_credit_note(note: CreditNote, *, now: datetime, by: User | None) ->
 def void_credit_note(note: CreditNote, *, reason: str, now: datetime, by: User | None) -> CreditNote:
     """Void a credit note. A finalized one keeps its number, and its total becomes due on the invoice again.
 
-    A void credit note is returned unchanged. Raises `CannotCredit` if it was refunded, `ReasonMissing`.
+    A void credit note is returned unchanged. Raises `CannotCredit` if it was refunded, `ReasonRequired`.
     """
     if not reason.strip():
-        raise ReasonMissing("Enter a reason for voiding the credit note.")
+        raise ReasonRequired("Enter a reason for voiding the credit note.")
     with transaction.atomic():
         invoice = lock_invoice(note.invoice)
         locked = _lock_note(note)

@@ -24,9 +24,10 @@ from billing.models import (
 )
 from billing.money import ZERO, format_amount, round_amount
 from billing.notifications import notify, notify_payment
-from billing.refusals import CannotPay, ReasonMissing
+from billing.refusals import CannotPay
 from billing.settlement.wallets import get_or_open_invoice_wallet, grant_credit, revoke_credit
 from config.audit import recorded
+from config.refusals import ReasonRequired
 from config.webhooks.names import WebhookEvent
 
 
@@ -81,10 +82,10 @@ def reverse_payment(
 
     The amount becomes due on the invoice again. If the row is already reversed, its reversal is returned. Reversing a
     refund into the wallet revokes that credit, or raises `CreditSpent` if it was spent. Raises `CannotPay` for a
-    reversal, `ReasonMissing` without a reason.
+    reversal, `ReasonRequired` without a reason.
     """
     if not reason.strip():
-        raise ReasonMissing("Enter a reason for reversing the payment.")
+        raise ReasonRequired("Enter a reason for reversing the payment.")
     with transaction.atomic():
         locked = lock_invoice(payment.invoice)
         existing = Payment.objects.filter(reverses=payment).first()
@@ -119,10 +120,10 @@ def record_refund(
     """Record a refund to the customer: of a credit note on a paid invoice, or of a negative invoice.
 
     A second call with the same key returns the first refund. Raises `CannotPay` for more than the refund due,
-    `ReasonMissing`.
+    `ReasonRequired`.
     """
     if not reason.strip():
-        raise ReasonMissing("Enter a reason for the refund.")
+        raise ReasonRequired("Enter a reason for the refund.")
     with transaction.atomic():
         locked = lock_invoice(invoice)
         existing = _find_by_key(locked, receipt)

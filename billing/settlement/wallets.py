@@ -19,7 +19,7 @@ from billing.models import CreditGrant, EntryKind, Invoice, Wallet, WalletEntry,
 from billing.money import ZERO, currency_places, format_amount, known_currency, round_amount
 from billing.notifications import notify_wallet, notify_wallet_entries
 from config.audit import recorded
-from config.refusals import Refused
+from config.refusals import ReasonRequired, Refused
 from config.webhooks.names import WebhookEvent
 from customers.models import Customer
 
@@ -37,10 +37,6 @@ class CreditSpent(Refused):
 
 class WalletClosed(Refused):
     """The wallet is closed: credit can't be added to it or taken from it."""
-
-
-class NoReason(Refused):
-    """Changing credit by hand needs a reason."""
 
 
 def open_wallet(customer: Customer, currency: str, *, by: User | None, name: str = "", **columns: object) -> Wallet:
@@ -126,11 +122,11 @@ def grant_credit(
 ) -> CreditGrant:
     """Add credit to a wallet: a positive amount with the currency's decimals. `expires_at` is exclusive.
 
-    A repeated `reference`, or invoice, returns the first grant and adds nothing. Raises `NoReason`, `CannotGrant`,
-    `WalletClosed`.
+    A repeated `reference`, or invoice, returns the first grant and adds nothing. Raises `ReasonRequired`,
+    `CannotGrant`, `WalletClosed`.
     """
     if not reason.strip():
-        raise NoReason("Enter a reason for granting the credit.")
+        raise ReasonRequired("Enter a reason for granting the credit.")
     _check_amount(amount, wallet.currency)
     if expires_at is not None and expires_at <= now:
         raise CannotGrant("Enter an expiry date in the future.")
@@ -206,10 +202,10 @@ def revoke_credit(
 ) -> CreditGrant:
     """Revoke the remaining credit of a grant, or an amount of it. Without remaining credit nothing is written.
 
-    Raises `NoReason`, `CreditSpent` if less than the amount remains, `WalletClosed`.
+    Raises `ReasonRequired`, `CreditSpent` if less than the amount remains, `WalletClosed`.
     """
     if not reason.strip():
-        raise NoReason("Enter a reason for revoking the credit.")
+        raise ReasonRequired("Enter a reason for revoking the credit.")
     with transaction.atomic():
         lock_open_wallet(grant.wallet)
         locked = CreditGrant.objects.get(pk=grant.pk)
@@ -228,7 +224,7 @@ def revoke_credit(
 def debit_wallet(wallet: Wallet, amount: Decimal, *, reason: str, now: datetime, by: User | None) -> list[WalletEntry]:
     """Revoke an amount of a wallet's credit by hand, in the order of use. Raises as `revoke_credit` does."""
     if not reason.strip():
-        raise NoReason("Enter a reason for revoking the credit.")
+        raise ReasonRequired("Enter a reason for revoking the credit.")
     _check_amount(amount, wallet.currency)
     with transaction.atomic():
         locked = lock_open_wallet(wallet)
@@ -258,7 +254,7 @@ def debit_wallet(wallet: Wallet, amount: Decimal, *, reason: str, now: datetime,
 def close_wallet(wallet: Wallet, *, reason: str, now: datetime, by: User | None) -> Wallet:
     """Revoke the remaining credit of a wallet and close it for good. A closed wallet is returned unchanged."""
     if not reason.strip():
-        raise NoReason("Enter a reason for closing the wallet.")
+        raise ReasonRequired("Enter a reason for closing the wallet.")
     with transaction.atomic():
         locked = Wallet.objects.select_for_update(no_key=True, of=("self",)).get(pk=wallet.pk)
         if locked.state == WalletState.CLOSED:

@@ -6,7 +6,7 @@ from django import template
 
 from billing.explanation.text import format_checksum
 from billing.money import format_amount
-from billing.wording import number
+from config.numbers import number
 
 register = template.Library()
 

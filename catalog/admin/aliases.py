@@ -1,17 +1,21 @@
+"""Event name aliases."""
+
 from typing import Any
 
 from django.contrib import admin
+from django.core.exceptions import ValidationError
 from django.http import HttpRequest
 from unfold.contrib.filters.admin import AutocompleteSelectFilter
 
 from catalog.features import map_event_name
 from catalog.models import EventNameAlias, Feature
-from config.office.base import OfficeAdmin, staff
+from config.office.base import OfficeAdmin
+from config.office.dialogs import staff
 
 
 @admin.register(EventNameAlias)
 class EventNameAliasAdmin(OfficeAdmin):
-    """Wrong event names that senders use, and what they count as."""
+    """Wrong event names that clients send, and the event names they count as."""
 
     list_display = ("alias", "event_name", "reason", "created_by", "created_at")
     list_select_related = ("created_by",)
@@ -23,22 +27,22 @@ class EventNameAliasAdmin(OfficeAdmin):
         ("Name as sent", "alias"),
         ("Counts as", "event_name"),
         ("Reason", "reason"),
-        ("By", "created_by__username"),
-        ("Made at (UTC)", "created_at"),
+        ("Created by", "created_by__username"),
+        ("Created at (UTC)", "created_at"),
     )
     empty_icon = "alt_route"
-    empty_title = "Every sender spells its events right"
-    empty_text = "When a system sends a wrong event name that you can't have mended soon, map it to the right one here."
+    empty_title = "No event name aliases"
+    empty_text = "If a client sends a wrong event name and can't be fixed soon, map the name to the correct one here."
 
     def get_fields(self, request: HttpRequest, obj: EventNameAlias | None = None) -> tuple[str, ...]:
         return self.fields if obj else tuple(name for name in self.fields if name not in self.readonly_fields)
 
     def get_fieldsets(self, request: HttpRequest, obj: EventNameAlias | None = None) -> list[Any]:
-        said = (
-            "Events sent with this name count as the other one: new ones, and those that wait as problems."
-            " The ledger keeps what was sent."
+        description = (
+            "New events with this name, and events waiting as problems, count as the other event name."
+            " The ledger keeps the name that was sent."
         )
-        return [(None, {"fields": self.get_fields(request, obj), "description": said})]
+        return [(None, {"fields": self.get_fields(request, obj), "description": description})]
 
     def get_readonly_fields(self, request: HttpRequest, obj: EventNameAlias | None = None) -> tuple[str, ...]:
         return ("alias", *self.readonly_fields) if obj else ()
@@ -49,14 +53,12 @@ class EventNameAliasAdmin(OfficeAdmin):
         return form
 
     def save_model(self, request: HttpRequest, obj: EventNameAlias, form: Any, change: bool) -> None:
-        mapped = map_event_name(obj.alias, obj.event_name, by=staff(request), reason=obj.reason)
-        obj.pk, obj.created_by = mapped.pk, mapped.created_by
+        alias = map_event_name(obj.alias, obj.event_name, by=staff(request), reason=obj.reason)
+        obj.pk, obj.created_by = alias.pk, alias.created_by
 
 
 def _clean_alias(form: Any) -> str:
-    from django.core.exceptions import ValidationError
-
     alias: str = form.cleaned_data["alias"]
     if Feature.objects.metered().active().filter(event_name=alias).exists():
-        raise ValidationError("An active feature counts this name already; mapping it would take its events away.")
+        raise ValidationError("An active feature counts this name. Mapping it would take events from the feature.")
     return alias

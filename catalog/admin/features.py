@@ -1,9 +1,11 @@
-"""Features: what is metered, how, and what that means in plain words."""
+"""Features: what is metered and how, described in plain words."""
 
 from typing import Any
 
 from django import forms
-from django.contrib import admin
+from django.contrib import admin, messages
+from django.core.exceptions import ValidationError
+from django.db import transaction
 from django.db.models import Count, Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
@@ -18,23 +20,28 @@ from catalog.models import Aggregation, Feature, Price, UsageReset
 from catalog.models.features import FeatureKind, FeatureState
 from catalog.wording import describe_meter
 from config.office.archiving import Archiving, activate_action, archive_action
-from config.office.base import OfficeAdmin, carry_out, go_to, page_of, staff, trimmed
+from config.office.base import OfficeAdmin
+from config.office.dialogs import open_page, refusal_text, staff
 from config.office.filters import RangeDateTimeFilter
+from config.office.links import page_of
+from config.office.wording import trim_zeros
+from config.refusals import Refused
 
-STATE_COLOURS = {FeatureState.ACTIVE: "success", FeatureState.ARCHIVED: "warning"}
+STATE_COLORS = {FeatureState.ACTIVE: "success", FeatureState.ARCHIVED: "warning"}
 FIXED_FIELDS = ("kind", *METER_FIELDS)
 METERED_ONLY = (
     *("event_name", "aggregation", "filters", "reset", "accept_numeric_strings", "counts_from"),
     *("unit_singular", "unit_plural", "rounding", "rounding_places"),
 )
+FREE = "No published plan has a price for this feature, so its usage is free."
 FIXED_HINT = (
-    "Events have counted by this definition, so it can't change any more: invoices must stay provable. "
+    "Events have been counted with this definition, so it can no longer change: invoices must stay verifiable. "
     "To count differently, use “Duplicate as new feature”."
 )
 
 
 class DuplicateForm(BaseDialogForm):
-    """What the new feature is called, and what it does differently."""
+    """Ask for the name of the new feature and its differences."""
 
     name = forms.CharField(max_length=255, widget=UnfoldAdminTextInputWidget())
     event_name = forms.CharField(max_length=255, widget=UnfoldAdminTextInputWidget())
@@ -44,14 +51,14 @@ class DuplicateForm(BaseDialogForm):
         max_length=255,
         required=False,
         widget=UnfoldAdminTextInputWidget(),
-        help_text="Empty only for Count.",
+        help_text="Leave blank for Count only.",
     )
     reset = forms.ChoiceField(label="Usage reset", choices=UsageReset.choices, widget=UnfoldAdminSelectWidget())
     from_now = forms.BooleanField(
         label="Count only events from now on",
         required=False,
         initial=True,
-        help_text="Otherwise it counts all events of its name, earlier ones too.",
+        help_text="Otherwise all events with this name are counted, including earlier ones.",
     )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -68,7 +75,7 @@ class DuplicateForm(BaseDialogForm):
 
 @admin.register(Feature)
 class FeatureAdmin(Archiving, OfficeAdmin):
-    """What customers use. A metered feature names the events that feed it and how they add up."""
+    """What customers use. A metered feature defines which events are counted and how they are aggregated."""
 
     list_display = ("show_name", "show_meter", "show_reset", "show_plans", "show_state")
     list_filter = (
@@ -80,10 +87,10 @@ class FeatureAdmin(Archiving, OfficeAdmin):
         ("created_at", RangeDateTimeFilter),
     )
     search_fields = ("name", "key", "event_name", "field", "public_id")
-    search_help_text = "Name, event name, aggregation field, lookup key or id"
+    search_help_text = "Name, event name, aggregation field, lookup key or ID"
     ordering = ("name",)
     export_columns = (
-        ("Id", "public_id"),
+        ("ID", "public_id"),
         ("Name", "name"),
         ("Lookup key", "key"),
         ("Kind", lambda feature: feature.get_kind_display()),
@@ -98,8 +105,8 @@ class FeatureAdmin(Archiving, OfficeAdmin):
     empty_icon = "category"
     empty_title = "No features yet"
     empty_text = (
-        "A feature says which events count and how: api.calls counted, tokens added up, users counted once. "
-        "Add one, then give it a price in a plan."
+        "A feature defines which events are counted and how: API calls counted, tokens added up, users counted once. "
+        "Add a feature, then give it a price in a plan."
     )
     readonly_fields = ("sentence", "public_id", "first_counted_at", "archived_at", "created_at", "used_in")
     conditional_fields = {
@@ -107,7 +114,7 @@ class FeatureAdmin(Archiving, OfficeAdmin):
         "field": "typeof kind === 'undefined' || (kind == 'metered' && aggregation != 'count')",
         "multiplier": "typeof kind === 'undefined' || (kind == 'metered' && aggregation == 'sum_with_multiplier')",
     }
-    readonly_preprocess_fields = {"multiplier": trimmed}
+    readonly_preprocess_fields = {"multiplier": trim_zeros}
     actions_detail = ("duplicate", "archive", "activate")
 
     # --- The list ------------------------------------------------------------------------------------
@@ -121,7 +128,7 @@ class FeatureAdmin(Archiving, OfficeAdmin):
     def show_name(self, feature: Feature) -> list[str]:
         return [feature.name, feature.key or feature.public_id]
 
-    @display(description="What counts", ordering="event_name")
+    @display(description="Meter", ordering="event_name")
     def show_meter(self, feature: Feature) -> str:
         if feature.kind != FeatureKind.METERED:
             return feature.get_kind_display()
@@ -136,16 +143,16 @@ class FeatureAdmin(Archiving, OfficeAdmin):
     def show_plans(self, feature: Feature) -> Any:
         count = getattr(feature, "plan_count", 0)
         if not count:
-            return format_html('<span title="{}">none</span>', "No published plan prices it: usage costs nothing.")
+            return format_html('<span title="{}">none</span>', FREE)
         return count
 
-    @display(description="State", ordering="state", label=STATE_COLOURS)
+    @display(description="State", ordering="state", label=STATE_COLORS)
     def show_state(self, feature: Feature) -> tuple[str, str]:
         return feature.state, feature.get_state_display()
 
     # --- The page ------------------------------------------------------------------------------------
 
-    @admin.display(description="What counts")
+    @admin.display(description="Meter")
     def sentence(self, feature: Feature) -> str:
         return describe_meter(feature)
 
@@ -154,7 +161,7 @@ class FeatureAdmin(Archiving, OfficeAdmin):
         prices = Price.objects.filter(feature=feature).select_related("version__plan")
         names = sorted({str(price.version.plan) for price in prices.filter(version__state="published")})
         if not names:
-            return "No published plan prices it, so its usage costs nothing. Add a price to a plan's draft."
+            return f"{FREE} Add a price to a draft version of a plan."
         return ", ".join(names)
 
     def get_fieldsets(self, request: HttpRequest, obj: Feature | None = None) -> list[Any]:
@@ -176,7 +183,7 @@ class FeatureAdmin(Archiving, OfficeAdmin):
             (None, {"fields": ["sentence", *names]}),
             ("Meter", {"fields": meter, "description": FIXED_HINT if obj.is_meter_fixed else ""}),
             ("Units and values", {"fields": [*units, *rounding]}),
-            ("Where it stands", {"fields": ["used_in", "first_counted_at", "archived_at", "public_id", "created_at"]}),
+            ("Status", {"fields": ["used_in", "first_counted_at", "archived_at", "public_id", "created_at"]}),
         ]
         return [section for section in sections if section[1]["fields"]]
 
@@ -188,7 +195,7 @@ class FeatureAdmin(Archiving, OfficeAdmin):
         save_feature(obj, by=staff(request))
 
     def has_delete_permission(self, request: HttpRequest, obj: Feature | None = None) -> bool:
-        """Keep what has counted or is priced: such a feature is archived instead."""
+        """Allow deletion only before the feature is used. A feature with usage or prices can be archived."""
         if obj is not None and (obj.is_meter_fixed or obj.prices.exists() or obj.entitlements.exists()):
             return False
         return bool(super().has_delete_permission(request, obj))
@@ -204,7 +211,7 @@ class FeatureAdmin(Archiving, OfficeAdmin):
         permissions=["duplicate"],
         dialog={
             "title": "Duplicate as new feature",
-            "description": "The copy has counted nothing yet, so its meter can differ. The original stays as it is.",
+            "description": "The copy has no usage yet, so you can change its meter. The original stays as it is.",
             "form_class": DuplicateForm,
             "form_submit_text": "Duplicate",
         },
@@ -217,19 +224,17 @@ class FeatureAdmin(Archiving, OfficeAdmin):
             definition["counts_from"] = timezone.now()
         if definition["aggregation"] != Aggregation.SUM_WITH_MULTIPLIER:
             definition["multiplier"] = None
-        made: list[Feature] = []
-
-        def work() -> None:
-            made.append(duplicate_as_new_feature(original, by=staff(request), **definition))
-
-        response = carry_out(
-            request, work, done="Duplicated. Add it to a plan to charge for it.", then=page_of(original)
-        )
-        return go_to(page_of(made[0])) if made else response
+        try:
+            with transaction.atomic():
+                copy = duplicate_as_new_feature(original, by=staff(request), **definition)
+        except (Refused, ValidationError) as refusal:
+            return open_page(request, page_of(original), refusal_text(refusal), level=messages.ERROR)
+        return open_page(request, page_of(copy), "Feature duplicated. Add it to a plan to charge for it.")
 
     archive_with = staticmethod(archive_feature)
     activate_with = staticmethod(activate_feature)
     archive = archive_action(
-        "feature", "Its events stop counting and wait as problems. Activating it again can replay them."
+        "feature",
+        "Its events are no longer counted. They wait as problems until you activate it and replay them.",
     )
-    activate = activate_action("feature", "Its events count again; those that waited can be replayed.")
+    activate = activate_action("feature", "Its events are counted again. You can replay the events that waited.")

@@ -1,4 +1,4 @@
-"""Plans, and the way into their versions."""
+"""Plans and links to their versions."""
 
 from typing import Any
 
@@ -15,19 +15,22 @@ from unfold.forms import BaseDialogForm
 from catalog.models import Plan, PlanVersion
 from catalog.models.plans import PlanState, VersionState
 from catalog.plans import activate_plan, archive_plan
-from catalog.publishing import draft_of
+from catalog.publishing import get_or_create_draft
 from config.audit import recorded
 from config.office.archiving import Archiving, activate_action, archive_action
-from config.office.base import OfficeAdmin, badge, go_to, moment, page_of, staff
+from config.office.base import OfficeAdmin
+from config.office.dialogs import open_page, staff
 from config.office.filters import RangeDateTimeFilter
+from config.office.links import page_of
 from config.office.permissions import ReadOnlyInline
+from config.office.wording import badge, local_day
 
-STATE_COLOURS = {PlanState.ACTIVE: "success", PlanState.ARCHIVED: "warning"}
-VERSION_COLOURS = {VersionState.PUBLISHED: "success", VersionState.DRAFT: "info"}
+STATE_COLORS = {PlanState.ACTIVE: "success", PlanState.ARCHIVED: "warning"}
+VERSION_COLORS = {VersionState.PUBLISHED: "success", VersionState.DRAFT: "info"}
 
 
 class VersionsInline(ReadOnlyInline):
-    """The plan's editions, the newest first. Prices are on the version's own page."""
+    """The versions of a plan, newest first. The page of a version has its prices."""
 
     model = PlanVersion
     fields = ("show_number", "show_state", "trial_days", "published_at", "published_by", "note")
@@ -46,12 +49,12 @@ class VersionsInline(ReadOnlyInline):
 
     @admin.display(description="State")
     def show_state(self, version: PlanVersion) -> str:
-        return badge(version.get_state_display(), VERSION_COLOURS[VersionState(version.state)])
+        return badge(version.get_state_display(), VERSION_COLORS[VersionState(version.state)])
 
 
 @admin.register(Plan)
 class PlanAdmin(Archiving, OfficeAdmin):
-    """What is sold. Prices live in numbered versions; customers keep theirs until they are moved."""
+    """What is sold. Prices belong to numbered versions; customers keep their version until you move them."""
 
     list_display = ("show_name", "show_version", "show_prices", "show_draft", "show_state", "show_created")
     list_filter = (
@@ -60,17 +63,17 @@ class PlanAdmin(Archiving, OfficeAdmin):
         ("created_at", RangeDateTimeFilter),
     )
     search_fields = ("name", "key", "description", "public_id")
-    search_help_text = "Name, description, lookup key or id"
+    search_help_text = "Name, description, lookup key or ID"
     ordering = ("display_order", "name")
     inlines = (VersionsInline,)
     fieldsets = (
         (None, {"fields": ("name", "key", "description", "display_order")}),
-        ("Where it stands", {"fields": ("sold_as", "state", "archived_at", "public_id", "created_at")}),
+        ("Status", {"fields": ("sold_as", "state", "archived_at", "public_id", "created_at")}),
     )
     add_fieldsets = ((None, {"fields": ("name", "key", "description", "display_order")}),)
     readonly_fields = ("sold_as", "state", "archived_at", "public_id", "created_at")
     export_columns = (
-        ("Id", "public_id"),
+        ("ID", "public_id"),
         ("Name", "name"),
         ("Lookup key", "key"),
         ("Published version", "published_number"),
@@ -81,7 +84,7 @@ class PlanAdmin(Archiving, OfficeAdmin):
     )
     empty_icon = "sell"
     empty_title = "No plans yet"
-    empty_text = "A plan bundles prices and free tiers. Add one, give it prices, and subscribe a customer to it."
+    empty_text = "A plan bundles prices and free tiers. Add a plan, give it prices, and subscribe a customer to it."
     actions_detail = ("new_version", "archive", "activate")
 
     # --- The list ------------------------------------------------------------------------------------
@@ -103,10 +106,10 @@ class PlanAdmin(Archiving, OfficeAdmin):
     def show_name(self, plan: Plan) -> list[str]:
         return [plan.name, plan.key or plan.public_id]
 
-    @display(description="Sold as", ordering="published_number")
+    @display(description="Published", ordering="published_number")
     def show_version(self, plan: Plan) -> str:
         number = getattr(plan, "published_number", None)
-        return f"Version {number}" if number else "not sold yet"
+        return f"Version {number}" if number else "not published"
 
     @display(description="Prices", ordering="price_count")
     def show_prices(self, plan: Plan) -> int:
@@ -117,21 +120,21 @@ class PlanAdmin(Archiving, OfficeAdmin):
         number = getattr(plan, "draft_number", None)
         return f"Version {number}" if number else ""
 
-    @display(description="State", ordering="state", label=STATE_COLOURS)
+    @display(description="State", ordering="state", label=STATE_COLORS)
     def show_state(self, plan: Plan) -> tuple[str, str]:
         return plan.state, plan.get_state_display()
 
-    @display(description="Made", ordering="created_at")
+    @display(description="Created", ordering="created_at")
     def show_created(self, plan: Plan) -> str:
-        return moment(plan.created_at)
+        return local_day(plan.created_at)
 
     # --- The page ------------------------------------------------------------------------------------
 
-    @admin.display(description="Sold as")
+    @admin.display(description="Published")
     def sold_as(self, plan: Plan) -> str:
         number = getattr(plan, "published_number", None)
         return (
-            f"Version {number}" if number else "Not sold yet: add prices to the draft under “Versions”, then publish."
+            f"Version {number}" if number else "Not published. Add prices to a draft under “Versions”, then publish it."
         )
 
     def save_model(self, request: HttpRequest, obj: Plan, form: Any, change: bool) -> None:
@@ -140,16 +143,16 @@ class PlanAdmin(Archiving, OfficeAdmin):
 
     @transaction.atomic
     def response_add(self, request: HttpRequest, obj: Plan, post_url_continue: str | None = None) -> HttpResponse:
-        """Lead on to the first version: a plan is nothing without prices."""
-        draft = draft_of(obj, by=staff(request))
+        """Open the first version, where staff add prices."""
+        draft = get_or_create_draft(obj, by=staff(request))
         if "_addanother" in request.POST or "_popup" in request.POST:
             response: HttpResponse = super().response_add(request, obj, post_url_continue)
             return response
-        self.message_user(request, f"{obj} is made. Now add its prices, then publish.", messages.SUCCESS)
+        self.message_user(request, f"{obj} was created. Add its prices, then publish this version.", messages.SUCCESS)
         return HttpResponseRedirect(page_of(draft))
 
     def has_delete_permission(self, request: HttpRequest, obj: Plan | None = None) -> bool:
-        """Keep plans: their versions say what was sold. An unwanted one is archived."""
+        """Forbid deletion: versions document what was sold. Plans can be archived."""
         return False
 
     # --- Actions -------------------------------------------------------------------------------------
@@ -163,16 +166,18 @@ class PlanAdmin(Archiving, OfficeAdmin):
         variant=ActionVariant.PRIMARY,
         permissions=["new_version"],
         dialog={
-            "title": "Make a new version?",
-            "description": "It begins as a copy of the published one, and is held back until you publish it. "
-            "A draft that is there already is opened instead.",
+            "title": "Create a new version?",
+            "description": "The new version is a copy of the published version and stays a draft until you publish it. "
+            "If there is a draft already, it is opened instead.",
             "form_submit_text": "Open the draft",
         },
     )
     def new_version(self, request: HttpRequest, form: BaseDialogForm, object_id: str) -> HttpResponse:
-        return go_to(page_of(draft_of(Plan.objects.get(pk=object_id), by=staff(request), held=True)))
+        return open_page(
+            request, page_of(get_or_create_draft(Plan.objects.get(pk=object_id), by=staff(request), held=True))
+        )
 
     archive_with = staticmethod(archive_plan)
     activate_with = staticmethod(activate_plan)
-    archive = archive_action("plan", "It takes no new subscriptions. Those it has go on and are billed.")
-    activate = activate_action("plan", "It can be subscribed to again.")
+    archive = archive_action("plan", "No new subscriptions are possible. Existing subscriptions continue.")
+    activate = activate_action("plan", "Customers can be subscribed to this plan again.")

@@ -1,4 +1,4 @@
-"""Prices: one page each, showing only the fields that its pricing model has."""
+"""Prices. A form shows only the fields of the chosen pricing model."""
 
 from typing import Any
 
@@ -18,7 +18,10 @@ from catalog.models import PlanVersion, Price, PriceTier
 from catalog.models.prices import PriceModel
 from catalog.wording import describe_price
 from config.audit import recorded
-from config.office.base import OfficeAdmin, page_of, staff, trimmed
+from config.office.base import OfficeAdmin
+from config.office.dialogs import staff
+from config.office.links import page_of
+from config.office.wording import trim_zeros
 
 TIERED = ("graduated", "volume", "graduated_percentage")
 FIELDS_OF_MODEL = {
@@ -32,51 +35,49 @@ PUBLISHED_FIELDS = ("words", "version", "kind", "feature", "currency", "cadence"
 
 
 def _only(*models: str) -> str:
-    listed = ", ".join(f"'{model}'" for model in models)
-    return f"typeof model === 'undefined' || [{listed}].includes(model)"
+    names = ", ".join(f"'{model}'" for model in models)
+    return f"typeof model === 'undefined' || [{names}].includes(model)"
 
 
 class TierFormSet(PaginationInlineFormSet):
-    """Tiers are typed in any order; two may not end at the same quantity, and a price that goes by tiers has some."""
+    """Tiers in any order. A tiered price needs a tier, and each tier a different upper limit."""
 
     def clean(self) -> None:
         super().clean()
         if self.instance.model in TIERED and not any(self._is_kept(form) for form in self.forms):
             model = PriceModel(self.instance.model).label.partition(":")[0].lower()
-            raise ValidationError(
-                f"A price of the model “{model}” goes by tiers, and has none: add one below, or choose another model."
-            )
+            raise ValidationError(f"The pricing model “{model}” needs tiers. Add a tier below or choose another model.")
         bounds = [form.cleaned_data.get("up_to") for form in self.forms if self._is_kept(form)]
         if len(set(bounds)) != len(bounds):
-            raise ValidationError("Two tiers end at the same quantity. Leave “up to” empty for the last one only.")
+            raise ValidationError("Two tiers end at the same quantity. Leave “up to” blank for the last tier only.")
 
     def _is_kept(self, form: Any) -> bool:
-        filled = form.has_changed() or form.instance.pk
-        return bool(filled and getattr(form, "cleaned_data", None) and not form.cleaned_data.get("DELETE"))
+        has_content = form.has_changed() or form.instance.pk
+        return bool(has_content and getattr(form, "cleaned_data", None) and not form.cleaned_data.get("DELETE"))
 
 
 class PriceForm(ModelForm):
-    """Take a new price only where one can still be added."""
+    """Check that the version of a new price is a draft."""
 
     def clean_version(self) -> PlanVersion:
-        """Refuse a published version in words, before the database does."""
+        """Reject a published version with a message, before the database does."""
         version: PlanVersion = self.cleaned_data["version"]
         if version.is_published:
             raise ValidationError(
-                f"{version} is published and never changes. Make a new version, and add the price there."
+                f"{version} is published and can't be changed. Create a new version and add the price there."
             )
         return version
 
 
 class TiersInline(TabularInline):
-    """The steps of a graduated or volume price."""
+    """The tiers of a graduated or volume price."""
 
     model = PriceTier
     formset: type[BaseInlineFormSet] = TierFormSet
     fields = ("up_to", "unit_amount", "flat_amount", "rate_percent")
     extra = 0
     show_title = False
-    readonly_preprocess_fields = dict.fromkeys(("up_to", "unit_amount", "flat_amount", "rate_percent"), trimmed)
+    readonly_preprocess_fields = dict.fromkeys(("up_to", "unit_amount", "flat_amount", "rate_percent"), trim_zeros)
 
 
 @admin.register(Price)
@@ -95,14 +96,14 @@ class PriceAdmin(OfficeAdmin):
         ("currency", FieldTextFilter),
     )
     search_fields = ("name", "key", "public_id", "feature__name", "version__plan__name")
-    search_help_text = "Charge, feature, plan, lookup key or id"
+    search_help_text = "Charge, feature, plan, lookup key or ID"
     ordering = ("version__plan__name", "-version__number", "position", "pk")
     autocomplete_fields = ("version", "feature")
     readonly_fields = ("words", "public_id", "created_at")
     inlines = (TiersInline,)
     add_inlines = (TiersInline,)
     export_columns = (
-        ("Id", "public_id"),
+        ("ID", "public_id"),
         ("Plan", "version__plan__name"),
         ("Version", "version__number"),
         ("Charge", "label"),
@@ -115,8 +116,8 @@ class PriceAdmin(OfficeAdmin):
     )
     empty_icon = "payments"
     empty_title = "No prices yet"
-    empty_text = "Prices belong to a plan: open its draft version and add one there."
-    readonly_preprocess_fields = dict.fromkeys(("package_size", *FIELDS_OF_MODEL[PriceModel.PERCENTAGE]), trimmed)
+    empty_text = "Prices belong to a plan. Open the draft version of a plan to add a price."
+    readonly_preprocess_fields = dict.fromkeys(("package_size", *FIELDS_OF_MODEL[PriceModel.PERCENTAGE]), trim_zeros)
     conditional_fields = {
         "feature": "typeof kind === 'undefined' || kind == 'usage'",
         "cadence": "typeof kind === 'undefined' || kind == 'fixed'",
@@ -162,7 +163,7 @@ class PriceAdmin(OfficeAdmin):
         return [
             (None, {"fields": terms}),
             ("Amount", {"fields": amounts}),
-            ("Limits for a period", {"fields": [("minimum_amount", "maximum_amount")]}),
+            ("Limits per period", {"fields": [("minimum_amount", "maximum_amount")]}),
             (
                 "Conversion and order",
                 {
@@ -193,7 +194,7 @@ class PriceAdmin(OfficeAdmin):
         with recorded(by=staff(request)):
             super().save_related(request, form, formsets, change)
             if not form.instance.is_tiered:
-                form.instance.tiers.all().delete()  # typed for another model, and hidden since
+                form.instance.tiers.all().delete()  # entered for another pricing model, hidden now
 
     def delete_model(self, request: HttpRequest, obj: Price) -> None:
         with recorded(by=staff(request)):
@@ -203,14 +204,14 @@ class PriceAdmin(OfficeAdmin):
         response = super().response_add(request, obj, post_url_continue)
         if "_addanother" in request.POST:
             return HttpResponseRedirect(reverse("admin:catalog_price_add", query={"version": obj.version_id}))
-        return self._back_to_version(request, obj, response)
+        return self._open_version(request, obj, response)
 
     def response_change(self, request: HttpRequest, obj: Price) -> HttpResponse:
-        return self._back_to_version(request, obj, super().response_change(request, obj))
+        return self._open_version(request, obj, super().response_change(request, obj))
 
-    def _back_to_version(self, request: HttpRequest, price: Price, otherwise: HttpResponse) -> HttpResponse:
+    def _open_version(self, request: HttpRequest, price: Price, response: HttpResponse) -> HttpResponse:
         stays = {"_continue", "_addanother", "_popup", "_saveasnew"} & set(request.POST)
-        return otherwise if stays else HttpResponseRedirect(page_of(price.version))
+        return response if stays else HttpResponseRedirect(page_of(price.version))
 
     def has_change_permission(self, request: HttpRequest, obj: Price | None = None) -> bool:
         return super().has_change_permission(request, obj) and not (obj is not None and obj.version.is_published)

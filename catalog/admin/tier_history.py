@@ -10,8 +10,8 @@ from django.db.models import Model, Q
 
 from catalog.models import Price, PriceTier
 from catalog.wording import describe_tier
+from config.numbers import number
 from config.office.history import Change, author_of, edits_of
-from config.office.wording import number
 
 
 class TierHistory:
@@ -39,18 +39,18 @@ def _prices(parents: Sequence[Model]) -> dict[int, Price]:
 
 
 def _bounds(entries: Iterable[LogEntry]) -> dict[int | None, tuple[int, str]]:
-    """Tell for each tier which price it belongs to and where it ended at first, by the entry of its making."""
-    found = {}
+    """Return the price of each tier and its first upper limit, from the entries of its creation or deletion."""
+    bounds = {}
     for entry in entries:
         price, up_to = entry.changes_dict.get("price"), entry.changes_dict.get("up_to")
         if entry.content_type.model_class() is PriceTier and price:
             side = 0 if entry.action == LogEntry.Action.DELETE else 1
-            found[entry.object_id] = (int(price[side]), str(up_to[side]) if up_to else "None")
-    return found
+            bounds[entry.object_id] = (int(price[side]), str(up_to[side]) if up_to else "None")
+    return bounds
 
 
 def _tier_change(entry: LogEntry, prices: dict[int, Price], bounds: dict[int | None, tuple[int, str]]) -> Change | None:
-    """Write what happened to a tier: all of it when it was made or went, else what was edited."""
+    """Describe a new or deleted tier in full, and the edited fields of a changed tier."""
     if entry.content_type.model_class() is not PriceTier:
         return None
     key, up_to = bounds.get(entry.object_id, (0, ""))
@@ -58,23 +58,23 @@ def _tier_change(entry: LogEntry, prices: dict[int, Price], bounds: dict[int | N
     of = f" of {price.label}" if price else ""
     base = {"at": entry.timestamp, "who": author_of(entry), "reason": (entry.additional_data or {}).get("reason", "")}
     if entry.action == LogEntry.Action.UPDATE:
-        named = _tier_name(up_to) if key else entry.object_repr
+        name = _tier_name(up_to) if key else entry.object_repr
         edits = list(edits_of(PriceTier, entry.changes_dict))
-        return Change(what="Changed", about=f"tier “{named}”{of}", edits=edits, **base)
+        return Change(what="Changed", about=f"tier “{name}”{of}", edits=edits, **base)
     side = 0 if entry.action == LogEntry.Action.DELETE else 1
-    words = _whole_tier(price, {name: values[side] for name, values in entry.changes_dict.items()})
+    words = _describe_logged_tier(price, {name: values[side] for name, values in entry.changes_dict.items()})
     what = "Removed" if side == 0 else "Added"
     return Change(what=what, about=f"tier{of}: {words}", edits=[], **base)
 
 
 def _tier_name(up_to: str) -> str:
-    return "without end" if up_to == "None" else f"up to {number(Decimal(up_to))}"
+    return "unlimited" if up_to == "None" else f"up to {number(Decimal(up_to))}"
 
 
-def _whole_tier(price: Price | None, values: dict[str, Any]) -> str:
+def _describe_logged_tier(price: Price | None, values: dict[str, Any]) -> str:
     """Describe a tier by its logged values."""
-    given = {name: _decimal(values.get(name)) for name in ("up_to", "unit_amount", "flat_amount", "rate_percent")}
-    tier = PriceTier(up_to=given.pop("up_to"), **{name: value or Decimal(0) for name, value in given.items()})
+    amounts = {name: _decimal(values.get(name)) for name in ("up_to", "unit_amount", "flat_amount", "rate_percent")}
+    tier = PriceTier(up_to=amounts.pop("up_to"), **{name: value or Decimal(0) for name, value in amounts.items()})
     return describe_tier(price, tier) if price else _tier_name(str(tier.up_to))
 
 

@@ -1,4 +1,4 @@
-"""Plan versions: a draft to work on, a published one to read."""
+"""Plan versions: editable drafts, and published versions, which never change."""
 
 from typing import Any
 
@@ -17,28 +17,31 @@ from unfold.enums import ActionVariant
 from unfold.forms import BaseDialogForm
 from unfold.widgets import UnfoldAdminTextInputWidget
 
-from catalog.admin.plans import VERSION_COLOURS
+from catalog.admin.plans import VERSION_COLORS
 from catalog.comparing import differences
 from catalog.models import Entitlement, PlanVersion, Price
 from catalog.models.plans import VersionState
-from catalog.publishing import draft_of, publish
-from catalog.validation import publishing_problems
+from catalog.publishing import get_or_create_draft, publish
+from catalog.validation import find_publishing_problems
 from catalog.wording import describe_free_tier, describe_price
 from config.audit import recorded
-from config.office.base import OfficeAdmin, carry_out, go_to, moment, page_of, staff
+from config.office.base import OfficeAdmin
+from config.office.dialogs import carry_out, open_page, staff
 from config.office.filters import RangeDateTimeFilter
+from config.office.links import page_of
 from config.office.permissions import ReadOnlyInline
+from config.office.wording import local_day
 
 
 class PublishForm(BaseDialogForm):
-    """Show what publishing changes, and ask why."""
+    """Show the changes that publishing makes, and ask for a note."""
 
     form_before_template = "admin/catalog/planversion/publish_preview.html"
     note = forms.CharField(
-        label="What changed, and why",
+        label="What changed and why",
         max_length=255,
         widget=UnfoldAdminTextInputWidget(),
-        help_text="Kept with the version and in its history.",
+        help_text="Saved with the version and in its history.",
     )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -52,7 +55,7 @@ class PublishForm(BaseDialogForm):
 
 
 class PricesInline(ReadOnlyInline):
-    """What the version charges, in words. Each price has a page of its own."""
+    """The prices of a version in words, with links to their pages."""
 
     model = Price
     fields = ("show_label", "kind", "show_words", "currency")
@@ -74,7 +77,7 @@ class PricesInline(ReadOnlyInline):
 
 
 class EntitlementsInline(TabularInline):
-    """Free tiers: what the version grants of each feature."""
+    """Free tiers: what a version includes of each feature."""
 
     model = Entitlement
     fields = ("feature", "free_units", "reset", "is_prorated", "is_soft_limit", "is_enabled", "static_value")
@@ -98,7 +101,7 @@ class EntitlementsInline(TabularInline):
 
 @admin.register(PlanVersion)
 class PlanVersionAdmin(OfficeAdmin):
-    """One edition of a plan. Published, it never changes."""
+    """A version of a plan. A published version never changes."""
 
     list_display = ("show_version", "show_state", "show_prices", "show_published", "published_by", "note")
     list_select_related = ("plan", "published_by")
@@ -123,7 +126,7 @@ class PlanVersionAdmin(OfficeAdmin):
     )
     empty_icon = "sell"
     empty_title = "No plan versions yet"
-    empty_text = "Add a plan first; its first version comes with it."
+    empty_text = "Add a plan first. It comes with a first version."
     change_form_before_template = "admin/catalog/planversion/state.html"
     actions_detail = ("add_price", "publish_version", "new_version")
 
@@ -137,7 +140,7 @@ class PlanVersionAdmin(OfficeAdmin):
     def show_version(self, version: PlanVersion) -> str:
         return str(version)
 
-    @display(description="State", ordering="state", label=VERSION_COLOURS)
+    @display(description="State", ordering="state", label=VERSION_COLORS)
     def show_state(self, version: PlanVersion) -> tuple[str, str]:
         return version.state, version.get_state_display()
 
@@ -147,7 +150,7 @@ class PlanVersionAdmin(OfficeAdmin):
 
     @display(description="Published", ordering="published_at")
     def show_published(self, version: PlanVersion) -> str:
-        return moment(version.published_at)
+        return local_day(version.published_at)
 
     # --- The page ------------------------------------------------------------------------------------
 
@@ -176,7 +179,7 @@ class PlanVersionAdmin(OfficeAdmin):
             super().delete_model(request, obj)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
-        """A version begins as a copy: on the plan's page, under “New version”."""
+        """Forbid adding: “New version” on the plan's page copies the published version."""
         return False
 
     def has_change_permission(self, request: HttpRequest, obj: PlanVersion | None = None) -> bool:
@@ -210,7 +213,7 @@ class PlanVersionAdmin(OfficeAdmin):
         permissions=["publish"],
         dialog={
             "title": "Publish this version?",
-            "description": "It never changes again. New subscriptions take it; those that run keep theirs.",
+            "description": "It can't be changed afterward. New subscriptions use it; existing ones keep their version.",
             "form_class": PublishForm,
             "form_submit_text": "Publish",
         },
@@ -225,7 +228,7 @@ class PlanVersionAdmin(OfficeAdmin):
                 version.save(update_fields=["note", "updated_at"])
             publish(version, now=timezone.now(), by=staff(request), reason=note)
 
-        return carry_out(request, work, done=f"{version} is published.", then=page_of(version))
+        return carry_out(request, work, done=f"{version} was published.", then=page_of(version))
 
     @action(
         description="New version",
@@ -233,16 +236,16 @@ class PlanVersionAdmin(OfficeAdmin):
         variant=ActionVariant.PRIMARY,
         permissions=["new_version"],
         dialog={
-            "title": "Make a new version?",
-            "description": "It begins as a copy of the newest published one, and is held back until you publish it. "
-            "A draft that is there already is opened instead.",
+            "title": "Create a new version?",
+            "description": "The new version copies the latest published one and stays a draft until you publish it. "
+            "If there is a draft already, it is opened instead.",
             "form_submit_text": "Open the draft",
         },
     )
     def new_version(self, request: HttpRequest, form: BaseDialogForm, object_id: str) -> HttpResponse:
         plan = PlanVersion.objects.select_related("plan").get(pk=object_id).plan
-        return go_to(page_of(draft_of(plan, by=staff(request), held=True)))
+        return open_page(request, page_of(get_or_create_draft(plan, by=staff(request), held=True)))
 
 
 def _messages(version: PlanVersion) -> list[str]:
-    return [message for problem in publishing_problems(version) for message in problem.messages]
+    return [message for problem in find_publishing_problems(version) for message in problem.messages]

@@ -1,4 +1,4 @@
-"""The doors to features and their meters."""
+"""API views for features and their meters."""
 
 from typing import Any
 
@@ -6,11 +6,12 @@ from django.utils import timezone
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from catalog.api.bodies import CloneIn, FeatureChange, FeatureIn, filters_of, meter_columns, own_columns
+from catalog.api.bodies import CloneIn, FeatureChange, FeatureIn, filters_of, meter_columns, shared_columns
 from catalog.api.filters import FeatureFilter
 from catalog.api.serializers import FeatureOut, MeterOut
 from catalog.features import archive_feature, duplicate_as_new_feature, save_feature
 from catalog.models import Feature
+from catalog.models.features import FeatureKind
 from config.api.filters import page
 from config.api.openapi import Message, listed, operation, search_body
 from config.api.views import ApiView, get_or_404, read_body
@@ -35,7 +36,7 @@ def feature_of(feature_id: str) -> Feature:
 
 
 class Features(ApiView):
-    """Create a feature, or list them. A new one counts its earlier events, too."""
+    """Create or list features. A new feature also counts earlier events."""
 
     write_scope = WRITE
 
@@ -44,18 +45,23 @@ class Features(ApiView):
         return page(request, Feature.objects.order_by("-pk"), FeatureFilter, FeatureOut)
 
     @operation(
-        "createFeature", "Create a feature", tag=TAG, body=FeatureIn, answers={201: FeatureOut},
-        errors=(400, 409), example=EXAMPLE,
-    )  # fmt: skip
+        "createFeature",
+        "Create a feature",
+        tag=TAG,
+        body=FeatureIn,
+        answers={201: FeatureOut},
+        errors=(400, 409),
+        example=EXAMPLE,
+    )
     def post(self, request: Request) -> Response:
-        asked = read_body(request, FeatureIn)
-        meter = meter_columns(asked["meter"]) if asked["type"] == "metered" else {}
-        feature = Feature(kind=asked["type"], **own_columns(asked), **meter)
+        body = read_body(request, FeatureIn)
+        meter = meter_columns(body["meter"]) if body["type"] == FeatureKind.METERED else {}
+        feature = Feature(kind=body["type"], **shared_columns(body), **meter)
         return Response(FeatureOut(save_feature(feature, by=None)).data, status=201)
 
 
 class FeatureSearch(ApiView):
-    """Find features by a body. Only reads."""
+    """Search features."""
 
     is_reading = True
 
@@ -65,56 +71,69 @@ class FeatureSearch(ApiView):
 
 
 class OneFeature(ApiView):
-    """Read a feature, change it, or archive it. What its meter counts by is fixed once events have counted."""
+    """Retrieve, update or archive a feature. Its meter can't be changed once it has counted events."""
 
     write_scope = WRITE
 
-    @operation("getFeature", "Read a feature", tag=TAG, answers={200: FeatureOut}, errors=(404,))
+    @operation("getFeature", "Retrieve a feature", tag=TAG, answers={200: FeatureOut}, errors=(404,))
     def get(self, request: Request, feature_id: str) -> Response:
         return Response(FeatureOut(feature_of(feature_id)).data)
 
     @operation(
-        "updateFeature", "Change a feature", tag=TAG, body=FeatureChange, answers={200: FeatureOut},
-        errors=(400, 404), example={"name": "Tokens", "filters": [{"key": "model", "values": ["large"]}]},
-    )  # fmt: skip
+        "updateFeature",
+        "Update a feature",
+        tag=TAG,
+        body=FeatureChange,
+        answers={200: FeatureOut},
+        errors=(400, 404),
+        example={"name": "Tokens", "filters": [{"key": "model", "values": ["large"]}]},
+    )
     def put(self, request: Request, feature_id: str) -> Response:
-        feature, asked = feature_of(feature_id), read_body(request, FeatureChange)
-        for name, value in own_columns(asked).items():
+        feature, body = feature_of(feature_id), read_body(request, FeatureChange)
+        for name, value in shared_columns(body).items():
             setattr(feature, name, value)
-        if "filters" in asked:
-            feature.filters = filters_of(asked["filters"])
+        if "filters" in body:
+            feature.filters = filters_of(body["filters"])
         return Response(FeatureOut(save_feature(feature, by=None)).data)
 
     @operation(
-        "deleteFeature", "Archive a feature", tag=TAG, answers={200: Message}, errors=(404,),
-        description="It stops counting events. What it counted, and prices of it, stay.",
-    )  # fmt: skip
+        "deleteFeature",
+        "Archive a feature",
+        tag=TAG,
+        answers={200: Message},
+        errors=(404,),
+        description="An archived feature stops counting events. Its usage and prices are kept.",
+    )
     def delete(self, request: Request, feature_id: str) -> Response:
         archive_feature(feature_of(feature_id), now=timezone.now(), by=None, reason="Deleted through the API")
         return Response({"message": "Feature archived"})
 
 
 class FeatureClone(ApiView):
-    """Make a copy that has counted nothing yet. The way to another meter definition."""
+    """Copy a feature without its usage, for example to change its meter."""
 
     write_scope = WRITE
 
     @operation(
-        "cloneFeature", "Copy a feature", tag=TAG, body=CloneIn, answers={201: FeatureOut}, errors=(400, 404, 409),
+        "cloneFeature",
+        "Copy a feature",
+        tag=TAG,
+        body=CloneIn,
+        answers={201: FeatureOut},
+        errors=(400, 404, 409),
         example={"name": "Tokens, large model"},
-    )  # fmt: skip
+    )
     def post(self, request: Request, feature_id: str) -> Response:
-        feature, asked = feature_of(feature_id), own_columns(read_body(request, CloneIn))
-        name, key = asked.pop("name"), asked.pop("key", None)
-        asked.pop("display_order", None)
-        copy = duplicate_as_new_feature(feature, name=name, key=key, by=None, **asked)
+        columns = {"key": None} | shared_columns(read_body(request, CloneIn))
+        columns.pop("display_order", None)
+        copy = duplicate_as_new_feature(feature_of(feature_id), by=None, **columns)
         return Response(FeatureOut(copy).data, status=201)
 
 
 class OneMeter(ApiView):
-    """Read how a metered feature's events add up. A meter has its feature's id."""
+    """Retrieve the meter of a metered feature. A meter has the id of its feature."""
 
-    @operation("getMeter", "Read a meter", tag=TAG, answers={200: MeterOut}, errors=(404,))
+    @operation("getMeter", "Retrieve a meter", tag=TAG, answers={200: MeterOut}, errors=(404,))
     def get(self, request: Request, meter_id: str) -> Response:
         meter: Any = get_or_404(Feature.objects.metered(), "meter", public_id=meter_id)
         return Response(MeterOut(meter).data)

@@ -1,4 +1,4 @@
-"""What the catalog's lists and searches are asked by."""
+"""Filters of the catalog's lists and searches."""
 
 from typing import ClassVar
 
@@ -12,16 +12,20 @@ STATES = {"published": "active", "archived": "archived"}
 
 
 class ListFilter(filters.FilterSet):
-    """What every list can be asked by: when the object was made."""
+    """The filters that most lists share: the time of creation."""
 
     sortable: ClassVar[dict[str, str]] = {"created_at": "created_at", "updated_at": "updated_at", "name": "name"}
 
-    start_time = MomentFilter(field_name="created_at", lookup_expr="gte", help_text="Made at or after.")
-    end_time = MomentFilter(field_name="created_at", lookup_expr="lt", help_text="Made before.")
+    start_time = MomentFilter(
+        field_name="created_at", lookup_expr="gte", help_text="Only objects created at or after this time."
+    )
+    end_time = MomentFilter(
+        field_name="created_at", lookup_expr="lt", help_text="Only objects created before this time."
+    )
 
 
 class StateFilter(ListFilter):
-    status = ManyFilter(field_name="state", names=STATES, help_text="published, archived; both unless given.")
+    status = ManyFilter(field_name="state", names=STATES, help_text="published or archived. Defaults to both.")
 
 
 class FeatureFilter(StateFilter):

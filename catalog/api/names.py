@@ -1,4 +1,4 @@
-"""What clients of the API call things, and what we call them. The one place of the catalog's translations."""
+"""The API's names for the catalog's values."""
 
 from catalog.models import Aggregation, EntitlementReset, IntervalUnit, UsageReset
 from catalog.models.prices import Cadence, PriceKind
@@ -23,20 +23,15 @@ PERIODS = {
     "QUARTERLY": IntervalUnit.QUARTER,
     "HALF_YEARLY": IntervalUnit.HALF_YEAR,
 }
-# A limit for each billing period has no name of its own there: null.
+# The API has no name for a reset with each billing period: null.
 ENTITLEMENT_RESETS = {
     "MONTHLY": EntitlementReset.MONTHLY,
     "WEEKLY": EntitlementReset.WEEKLY,
     "DAILY": EntitlementReset.DAILY,
     "NEVER": EntitlementReset.NEVER,
 }
-OTHER_RESETS = ("ANNUAL", "QUARTERLY", "HALF_YEARLY")  # as long as a billing period at least: once each period
+OTHER_RESETS = ("ANNUAL", "QUARTERLY", "HALF_YEARLY")  # a billing period or longer: reset with each period
 PRICE_KINDS = {"USAGE": PriceKind.USAGE, "FIXED": PriceKind.FIXED}
 CADENCES = {"ARREAR": Cadence.ARREARS, "ADVANCE": Cadence.ADVANCE}
 RECURRING = "RECURRING"
 STATUSES = {"active": "published", "archived": "archived"}
-
-
-def name_of[Ours](names: dict[str, Ours], ours: object) -> str | None:
-    """Return what clients call one of ours; None where they have no name for it."""
-    return next((name for name, value in names.items() if value == ours), None)

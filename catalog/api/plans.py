@@ -1,4 +1,4 @@
-"""The doors to plans. Prices and entitlements have their own, and change a plan's draft version."""
+"""API views for plans."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -8,10 +8,10 @@ from drf_spectacular.utils import OpenApiParameter
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from catalog.api.bodies import CloneIn, PlanChange, PlanIn, own_columns
+from catalog.api.bodies import CloneIn, PlanChange, PlanIn, shared_columns
 from catalog.api.filters import PlanFilter
 from catalog.api.serializers import EntitlementOut, PlanOut
-from catalog.drafting import clone_plan, newest_versions
+from catalog.drafting import clone_plan, get_newest_versions
 from catalog.models import Entitlement, Plan, Price
 from catalog.plans import archive_plan
 from config.api.filters import Pages, apply_filters, list_parameters
@@ -22,18 +22,18 @@ from config.audit import recorded
 TAG = "Plans"
 WRITE = "catalog:write"
 LIST = listed("PlanList", PlanOut)
-EXPAND = [OpenApiParameter("expand", str, description="prices, entitlements: of the newest version, in the answer.")]
+EXPAND = [OpenApiParameter("expand", str, description="prices, entitlements: include those of the newest version.")]
 
 
 def plan_of(plan_id: str) -> Plan:
     return get_or_404(Plan.objects.all(), "plan", public_id=plan_id)
 
 
-def expansions(plans: Iterable[Plan], wanted: str) -> dict[str, Any]:
-    """Load what is to be shown inside plans, for any number of them in three queries."""
-    names = {name.strip() for name in wanted.split(",")}
+def expansions(plans: Iterable[Plan], expand: str) -> dict[str, Any]:
+    """Load the prices and entitlements to include in plans: three queries, however many plans."""
+    names = {name.strip() for name in expand.split(",")}
     ids = [plan.pk for plan in plans]
-    versions = newest_versions().filter(plan__in=ids).values("pk")
+    versions = get_newest_versions().filter(plan__in=ids).values("pk")
     context: dict[str, Any] = {}
     if "prices" in names:
         prices = Price.objects.filter(version__in=versions).order_by("position", "pk")
@@ -46,22 +46,22 @@ def expansions(plans: Iterable[Plan], wanted: str) -> dict[str, Any]:
 
 
 def _by_plan(rows: Iterable[Any]) -> dict[int, list[Any]]:
-    found_: dict[int, list[Any]] = {}
+    rows_by_plan: dict[int, list[Any]] = {}
     for row in rows:
-        found_.setdefault(row.version.plan_id, []).append(row)
-    return found_
+        rows_by_plan.setdefault(row.version.plan_id, []).append(row)
+    return rows_by_plan
 
 
 def listed_plans(request: Request) -> Response:
     pages = Pages()
     rows = apply_filters(request, Plan.objects.order_by("-pk"), PlanFilter)
-    cut = pages.paginate_queryset(rows, request) or []
-    context = expansions(cut, str(list_parameters(request).get("expand", "")))
-    return pages.get_paginated_response(PlanOut(cut, many=True, context=context).data)
+    plans = pages.paginate_queryset(rows, request) or []
+    context = expansions(plans, str(list_parameters(request).get("expand", "")))
+    return pages.get_paginated_response(PlanOut(plans, many=True, context=context).data)
 
 
 class Plans(ApiView):
-    """Create a plan, or list them."""
+    """Create or list plans."""
 
     write_scope = WRITE
 
@@ -70,15 +70,20 @@ class Plans(ApiView):
         return listed_plans(request)
 
     @operation(
-        "createPlan", "Create a plan", tag=TAG, body=PlanIn, answers={201: PlanOut}, errors=(400, 409),
+        "createPlan",
+        "Create a plan",
+        tag=TAG,
+        body=PlanIn,
+        answers={201: PlanOut},
+        errors=(400, 409),
         example={"name": "Growth", "lookup_key": "growth"},
-        description="It gathers prices and entitlements in a draft, which its first subscription publishes.",
-    )  # fmt: skip
+        description="Prices and entitlements are added to the plan's draft, which its first subscription publishes.",
+    )
     def post(self, request: Request) -> Response:
-        return Response(PlanOut(_saved(Plan(**own_columns(read_body(request, PlanIn))))).data, status=201)
+        return Response(PlanOut(_save(Plan(**shared_columns(read_body(request, PlanIn))))).data, status=201)
 
 
-def _saved(plan: Plan) -> Plan:
+def _save(plan: Plan) -> Plan:
     plan.full_clean()
     with recorded(by=None):
         plan.save()
@@ -86,7 +91,7 @@ def _saved(plan: Plan) -> Plan:
 
 
 class PlanSearch(ApiView):
-    """Find plans by a body. Only reads."""
+    """Search plans."""
 
     is_reading = True
 
@@ -96,55 +101,72 @@ class PlanSearch(ApiView):
 
 
 class OnePlan(ApiView):
-    """Read a plan, change what it is called, or archive it."""
+    """Retrieve, update or archive a plan."""
 
     write_scope = WRITE
 
-    @operation("getPlan", "Read a plan", tag=TAG, answers={200: PlanOut}, errors=(404,))
+    @operation("getPlan", "Retrieve a plan", tag=TAG, answers={200: PlanOut}, errors=(404,))
     def get(self, request: Request, plan_id: str) -> Response:
         plan = plan_of(plan_id)
         return Response(PlanOut(plan, context=expansions([plan], "prices,entitlements")).data)
 
     @operation(
-        "updatePlan", "Change a plan", tag=TAG, body=PlanChange, answers={200: PlanOut}, errors=(400, 404, 409),
+        "updatePlan",
+        "Update a plan",
+        tag=TAG,
+        body=PlanChange,
+        answers={200: PlanOut},
+        errors=(400, 404, 409),
         example={"name": "Growth 2026"},
-    )  # fmt: skip
+    )
     def put(self, request: Request, plan_id: str) -> Response:
         plan = plan_of(plan_id)
-        for name, value in own_columns(read_body(request, PlanChange)).items():
+        for name, value in shared_columns(read_body(request, PlanChange)).items():
             setattr(plan, name, value)
-        return Response(PlanOut(_saved(plan)).data)
+        return Response(PlanOut(_save(plan)).data)
 
     @operation(
-        "deletePlan", "Archive a plan", tag=TAG, answers={200: Message}, errors=(404,),
-        description="It takes no new subscriptions. Those that it has go on.",
-    )  # fmt: skip
+        "deletePlan",
+        "Archive a plan",
+        tag=TAG,
+        answers={200: Message},
+        errors=(404,),
+        description="An archived plan accepts no new subscriptions. Existing subscriptions continue.",
+    )
     def delete(self, request: Request, plan_id: str) -> Response:
         archive_plan(plan_of(plan_id), now=timezone.now(), by=None, reason="Deleted through the API")
         return Response({"message": "Plan archived"})
 
 
 class PlanClone(ApiView):
-    """Copy a plan with its newest version's prices and entitlements, into a draft."""
+    """Copy a plan, with the prices and entitlements of its newest version in a draft."""
 
     write_scope = WRITE
 
     @operation(
-        "clonePlan", "Copy a plan", tag=TAG, body=CloneIn, answers={201: PlanOut}, errors=(400, 404, 409),
+        "clonePlan",
+        "Copy a plan",
+        tag=TAG,
+        body=CloneIn,
+        answers={201: PlanOut},
+        errors=(400, 404, 409),
         example={"name": "Growth, yearly"},
-    )  # fmt: skip
+    )
     def post(self, request: Request, plan_id: str) -> Response:
-        copy = clone_plan(plan_of(plan_id), **own_columns(read_body(request, CloneIn)))
+        copy = clone_plan(plan_of(plan_id), **shared_columns(read_body(request, CloneIn)))
         return Response(PlanOut(copy, context=expansions([copy], "prices,entitlements")).data, status=201)
 
 
 class PlanEntitlements(ApiView):
-    """List what a plan's newest version grants."""
+    """List the entitlements of a plan's newest version."""
 
     @operation(
-        "getPlanEntitlements", "What a plan grants", tag=TAG, errors=(404,),
+        "getPlanEntitlements",
+        "List a plan's entitlements",
+        tag=TAG,
+        errors=(404,),
         answers={200: listed("PlanEntitlementList", EntitlementOut)},
-    )  # fmt: skip
+    )
     def get(self, request: Request, plan_id: str) -> Response:
         plan = plan_of(plan_id)
         rows = expansions([plan], "entitlements")["entitlements"].get(plan.pk, [])

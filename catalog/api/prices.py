@@ -1,4 +1,4 @@
-"""The doors to prices and entitlements. Changes go into the plan's draft; what is sold stays as it is."""
+"""API views for prices and entitlements. Changes are made in the plan's draft; published versions don't change."""
 
 from typing import Any
 
@@ -15,9 +15,11 @@ from catalog.api.bodies import (
     PriceIn,
     PricesIn,
     entitlement_columns,
+    price_change_terms,
     price_terms,
 )
 from catalog.api.filters import EntitlementFilter, PriceFilter
+from catalog.api.names import PRICE_KINDS
 from catalog.api.plans import plan_of
 from catalog.api.serializers import EntitlementOut, Entitlements, PriceOut, Prices
 from catalog.drafting import (
@@ -27,15 +29,16 @@ from catalog.drafting import (
     add_price,
     change_entitlement,
     change_price,
-    newest_versions,
+    get_newest_versions,
     remove_entitlement,
     remove_price,
 )
 from catalog.models import Entitlement, Feature, Price
-from config.api.errors import AlreadyExists
+from catalog.models.prices import PriceKind
+from config.api.errors import AlreadyExists, invalid
 from config.api.filters import page
 from config.api.openapi import Message, listed, operation, search_body
-from config.api.views import ApiView, get_or_404, invalid, read_body
+from config.api.views import ApiView, get_or_404, read_body
 
 TAG = "Prices"
 GRANTS = "Entitlements"
@@ -63,7 +66,7 @@ GRANT: dict[str, Any] = {
 }
 
 
-class CatalogDoor(ApiView):
+class DraftView(ApiView):
     write_scope = WRITE
 
     def handle_exception(self, exc: Exception) -> Response:
@@ -78,53 +81,63 @@ def prices() -> QuerySet[Price]:
 
 def current_prices() -> QuerySet[Price]:
     """Return the prices of each plan's newest version, draft or published."""
-    return prices().filter(version__in=newest_versions().values("pk")).order_by("-pk")
+    return prices().filter(version__in=get_newest_versions().values("pk")).order_by("-pk")
 
 
 def price_of(price_id: str) -> Price:
     return get_or_404(prices(), "price", public_id=price_id)
 
 
-def _added(asked: dict[str, Any]) -> Price:
+def _add_price(body: dict[str, Any]) -> Price:
     feature = None
-    if asked["type"] == "USAGE":
-        feature = Feature.objects.metered().filter(public_id=asked["meter_id"]).first()
+    if PRICE_KINDS[body["type"]] == PriceKind.USAGE:
+        feature = Feature.objects.metered().filter(public_id=body["meter_id"]).first()
         if feature is None:
-            raise invalid({"meter_id": [f"There is no meter {asked['meter_id']}."]})
-    return add_price(plan_of(asked["entity_id"]), price_terms(asked, feature))
+            raise invalid({"meter_id": [f"There is no meter {body['meter_id']}."]})
+    return add_price(plan_of(body["entity_id"]), price_terms(body, feature))
 
 
-class PriceCollection(CatalogDoor):
-    """Add a price to a plan's draft, or list the prices of the plans' newest versions."""
+class PriceCollection(DraftView):
+    """Add a price to a plan's draft, or list the prices of the newest plan versions."""
 
     @operation("listPrices", "List prices", tag=TAG, answers={200: PRICE_LIST}, filters=PriceFilter)
     def get(self, request: Request) -> Response:
         return page(request, current_prices(), PriceFilter, PriceOut)
 
     @operation(
-        "createPrice", "Create a price", tag=TAG, body=PriceIn, answers={201: PriceOut}, errors=(400, 404, 409),
+        "createPrice",
+        "Create a price",
+        tag=TAG,
+        body=PriceIn,
+        answers={201: PriceOut},
+        errors=(400, 404, 409),
         example=PRICE,
-    )  # fmt: skip
+    )
     def post(self, request: Request) -> Response:
-        return Response(PriceOut(_added(read_body(request, PriceIn))).data, status=201)
+        return Response(PriceOut(_add_price(read_body(request, PriceIn))).data, status=201)
 
 
-class PriceBulk(CatalogDoor):
-    """Add up to 100 prices: all of them, or none."""
+class PriceBulk(DraftView):
+    """Add up to 100 prices. All are created, or none."""
 
     @operation(
-        "createPricesBulk", "Create prices", tag=TAG, body=PricesIn, answers={201: Prices}, errors=(400, 404, 409),
+        "createPricesBulk",
+        "Create prices",
+        tag=TAG,
+        body=PricesIn,
+        answers={201: Prices},
+        errors=(400, 404, 409),
         example={"items": [PRICE]},
-    )  # fmt: skip
+    )
     def post(self, request: Request) -> Response:
-        asked = read_body(request, PricesIn)
+        body = read_body(request, PricesIn)
         with transaction.atomic():
-            made = [_added(one) for one in asked["items"]]
-        return Response({"items": PriceOut(made, many=True).data}, status=201)
+            created = [_add_price(item) for item in body["items"]]
+        return Response({"items": PriceOut(created, many=True).data}, status=201)
 
 
 class PriceSearch(ApiView):
-    """Find prices by a body. Only reads."""
+    """Search prices."""
 
     is_reading = True
 
@@ -134,29 +147,33 @@ class PriceSearch(ApiView):
 
 
 class PriceByKey(ApiView):
-    """Read the newest price that has a lookup key."""
+    """Retrieve the newest price with a lookup key."""
 
-    @operation("getPriceByLookupKey", "Read a price by its key", tag=TAG, answers={200: PriceOut}, errors=(404,))
+    @operation("getPriceByLookupKey", "Retrieve a price by lookup key", tag=TAG, answers={200: PriceOut}, errors=(404,))
     def get(self, request: Request, key: str) -> Response:
         return Response(PriceOut(get_or_404(prices().order_by("-pk"), "price with the key", key=key)).data)
 
 
-class OnePrice(CatalogDoor):
-    """Read a price of any version; change or delete it in the plan's draft."""
+class OnePrice(DraftView):
+    """Retrieve a price of any plan version; update or delete it in the plan's draft."""
 
-    @operation("getPrice", "Read a price", tag=TAG, answers={200: PriceOut}, errors=(404,))
+    @operation("getPrice", "Retrieve a price", tag=TAG, answers={200: PriceOut}, errors=(404,))
     def get(self, request: Request, price_id: str) -> Response:
         return Response(PriceOut(price_of(price_id)).data)
 
     @operation(
-        "updatePrice", "Change a price", tag=TAG, body=PriceChange, answers={200: PriceOut}, errors=(400, 404, 409),
+        "updatePrice",
+        "Update a price",
+        tag=TAG,
+        body=PriceChange,
+        answers={200: PriceOut},
+        errors=(400, 404, 409),
         example={"amount": "0.0030"},
-        description="Changed in the plan's draft, and answered as it is there. Subscriptions keep their version.",
-    )  # fmt: skip
+        description="Updates the price in the plan's draft and returns it. Subscriptions keep their plan version.",
+    )
     def put(self, request: Request, price_id: str) -> Response:
-        reader = PriceChange(data=request.data or {})
-        reader.is_valid(raise_exception=True)
-        return Response(PriceOut(change_price(price_of(price_id), reader.terms())).data)
+        terms = price_change_terms(read_body(request, PriceChange))
+        return Response(PriceOut(change_price(price_of(price_id), terms)).data)
 
     @operation("deletePrice", "Delete a price", tag=TAG, answers={200: Message}, errors=(400, 404))
     def delete(self, request: Request, price_id: str) -> Response:
@@ -169,73 +186,94 @@ def grants() -> QuerySet[Entitlement]:
 
 
 def current_grants() -> QuerySet[Entitlement]:
-    return grants().filter(version__in=newest_versions().values("pk")).order_by("-pk")
+    return grants().filter(version__in=get_newest_versions().values("pk")).order_by("-pk")
 
 
 def grant_of(entitlement_id: str) -> Entitlement:
     return get_or_404(grants(), "entitlement", public_id=entitlement_id)
 
 
-def _granted(asked: dict[str, Any]) -> Entitlement:
-    feature = Feature.objects.filter(public_id=asked["feature_id"]).first()
+def _add_entitlement(body: dict[str, Any]) -> Entitlement:
+    feature = Feature.objects.filter(public_id=body["feature_id"]).first()
     if feature is None:
-        raise invalid({"feature_id": [f"There is no feature {asked['feature_id']}."]})
-    columns = {"feature": feature} | entitlement_columns(asked)
-    return add_entitlement(plan_of(asked.get("plan_id") or asked["entity_id"]), columns)
+        raise invalid({"feature_id": [f"There is no feature {body['feature_id']}."]})
+    columns = {"feature": feature} | entitlement_columns(body)
+    return add_entitlement(plan_of(body.get("plan_id") or body["entity_id"]), columns)
 
 
-class EntitlementCollection(CatalogDoor):
-    """Grant a feature in a plan's draft, or list what the plans' newest versions grant."""
+class EntitlementCollection(DraftView):
+    """Add an entitlement to a plan's draft, or list the entitlements of the newest plan versions."""
 
-    @operation("listEntitlements", "List entitlements", tag=GRANTS, answers={200: GRANT_LIST},
-               filters=EntitlementFilter)  # fmt: skip
+    @operation(
+        "listEntitlements", "List entitlements", tag=GRANTS, answers={200: GRANT_LIST}, filters=EntitlementFilter
+    )
     def get(self, request: Request) -> Response:
         return page(request, current_grants(), EntitlementFilter, EntitlementOut)
 
     @operation(
-        "createEntitlement", "Create an entitlement", tag=GRANTS, body=EntitlementIn, answers={201: EntitlementOut},
-        errors=(400, 404, 409), example=GRANT,
-    )  # fmt: skip
+        "createEntitlement",
+        "Create an entitlement",
+        tag=GRANTS,
+        body=EntitlementIn,
+        answers={201: EntitlementOut},
+        errors=(400, 404, 409),
+        example=GRANT,
+    )
     def post(self, request: Request) -> Response:
-        return Response(EntitlementOut(_granted(read_body(request, EntitlementIn))).data, status=201)
+        return Response(EntitlementOut(_add_entitlement(read_body(request, EntitlementIn))).data, status=201)
 
 
-class EntitlementBulk(CatalogDoor):
-    """Grant up to 100 features: all of them, or none."""
+class EntitlementBulk(DraftView):
+    """Add up to 100 entitlements. All are created, or none."""
 
     @operation(
-        "createEntitlementsBulk", "Create entitlements", tag=GRANTS, body=EntitlementsIn,
-        answers={201: Entitlements}, errors=(400, 404, 409), example={"items": [GRANT]},
-    )  # fmt: skip
+        "createEntitlementsBulk",
+        "Create entitlements",
+        tag=GRANTS,
+        body=EntitlementsIn,
+        answers={201: Entitlements},
+        errors=(400, 404, 409),
+        example={"items": [GRANT]},
+    )
     def post(self, request: Request) -> Response:
-        asked = read_body(request, EntitlementsIn)
+        body = read_body(request, EntitlementsIn)
         with transaction.atomic():
-            made = [_granted(one) for one in asked["items"]]
-        return Response({"items": EntitlementOut(made, many=True).data}, status=201)
+            created = [_add_entitlement(item) for item in body["items"]]
+        return Response({"items": EntitlementOut(created, many=True).data}, status=201)
 
 
 class EntitlementSearch(ApiView):
-    """Find entitlements by a body. Only reads."""
+    """Search entitlements."""
 
     is_reading = True
 
-    @operation("queryEntitlement", "Search entitlements", tag=GRANTS, body=search_body(EntitlementFilter),
-               answers={200: GRANT_LIST})  # fmt: skip
+    @operation(
+        "queryEntitlement",
+        "Search entitlements",
+        tag=GRANTS,
+        body=search_body(EntitlementFilter),
+        answers={200: GRANT_LIST},
+    )
     def post(self, request: Request) -> Response:
         return page(request, current_grants(), EntitlementFilter, EntitlementOut)
 
 
-class OneEntitlement(CatalogDoor):
-    """Read an entitlement of any version; change or delete it in the plan's draft."""
+class OneEntitlement(DraftView):
+    """Retrieve an entitlement of any plan version; update or delete it in the plan's draft."""
 
-    @operation("getEntitlement", "Read an entitlement", tag=GRANTS, answers={200: EntitlementOut}, errors=(404,))
+    @operation("getEntitlement", "Retrieve an entitlement", tag=GRANTS, answers={200: EntitlementOut}, errors=(404,))
     def get(self, request: Request, entitlement_id: str) -> Response:
         return Response(EntitlementOut(grant_of(entitlement_id)).data)
 
     @operation(
-        "updateEntitlement", "Change an entitlement", tag=GRANTS, body=EntitlementChange,
-        answers={200: EntitlementOut}, errors=(400, 404), example={"usage_limit": 2000},
-    )  # fmt: skip
+        "updateEntitlement",
+        "Update an entitlement",
+        tag=GRANTS,
+        body=EntitlementChange,
+        answers={200: EntitlementOut},
+        errors=(400, 404),
+        example={"usage_limit": 2000},
+    )
     def put(self, request: Request, entitlement_id: str) -> Response:
         columns = entitlement_columns(read_body(request, EntitlementChange))
         return Response(EntitlementOut(change_entitlement(grant_of(entitlement_id), columns)).data)

@@ -1,4 +1,4 @@
-"""What the API says of features, plans, prices and entitlements."""
+"""Features, plans, prices and entitlements in answers."""
 
 from decimal import Decimal
 from typing import Any
@@ -15,18 +15,17 @@ from catalog.api.names import (
     RECURRING,
     RESETS,
     STATUSES,
-    name_of,
 )
 from catalog.models import Entitlement, Feature, Plan, Price, PriceTier
 from catalog.models.prices import PackageRounding, PriceModel
-from config.api.fields import ExactField, MetadataField, plain
+from config.api.fields import ExactField, MetadataField, name_of, plain
 
 TIER_MODES = {PriceModel.VOLUME: "VOLUME", PriceModel.GRADUATED: "SLAB", PriceModel.GRADUATED_PERCENTAGE: "SLAB"}
 
 
 @extend_schema_field({"type": "string", "enum": ["published", "archived"]})
 class StatusField(serializers.Field[Any, Any, str, Any]):
-    """Whether the object is in use, in the clients' words."""
+    """Whether the object is in use or archived."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(read_only=True, source="state", **kwargs)
@@ -47,7 +46,7 @@ class AggregationOut(serializers.Serializer[Any]):
 
 
 class MeterOut(serializers.Serializer[Any]):
-    """How a metered feature's events add up. It has the feature's id."""
+    """How the events of a metered feature are aggregated. A meter has the id of its feature."""
 
     id = serializers.CharField(source="public_id")
     name = serializers.CharField()
@@ -68,7 +67,7 @@ class MeterOut(serializers.Serializer[Any]):
     @extend_schema_field(FilterOut(many=True))
     def get_filters(self, feature: Feature) -> list[dict[str, Any]]:
         return [
-            {"key": key, "values": [_text(one) for one in (values if isinstance(values, list) else [values])]}
+            {"key": key, "values": [_text(value) for value in (values if isinstance(values, list) else [values])]}
             for key, values in feature.filters.items()
         ]
 
@@ -82,7 +81,7 @@ def _text(value: Any) -> str:
 
 
 class FeatureOut(serializers.Serializer[Any]):
-    """Something customers use."""
+    """A feature that customers use."""
 
     id = serializers.CharField(source="public_id")
     name = serializers.CharField()
@@ -113,7 +112,7 @@ class TierOut(serializers.Serializer[Any]):
     flat_amount = ExactField()
 
     def get_up_to(self, tier: PriceTier) -> int | None:
-        """Tell the bound as clients know it, a whole number. One that staff gave a fraction is rounded down."""
+        """Return the bound as an integer. A fractional bound, which staff can enter, is rounded down."""
         return None if tier.up_to is None else int(tier.up_to)
 
 
@@ -123,7 +122,7 @@ class TransformOut(serializers.Serializer[Any]):
 
 
 class PriceOut(serializers.Serializer[Any]):
-    """One charge of a plan. `entity_id` is the plan."""
+    """A price of a plan. `entity_id` is the plan's id."""
 
     id = serializers.CharField(source="public_id")
     entity_type = serializers.SerializerMethodField()
@@ -201,7 +200,7 @@ class PriceOut(serializers.Serializer[Any]):
 
 
 class EntitlementOut(serializers.Serializer[Any]):
-    """What a plan grants of a feature. `usage_limit` null is unlimited."""
+    """A plan's entitlement to a feature. A null `usage_limit` is unlimited."""
 
     id = serializers.CharField(source="public_id")
     entity_type = serializers.SerializerMethodField()
@@ -235,7 +234,7 @@ class EntitlementOut(serializers.Serializer[Any]):
 
 
 class PlanOut(serializers.Serializer[Any]):
-    """A named offer. `prices` and `entitlements` (of its newest version) where they are asked for by `expand`."""
+    """A plan. `prices` and `entitlements` of its newest version are included if `expand` lists them."""
 
     id = serializers.CharField(source="public_id")
     name = serializers.CharField()
@@ -251,13 +250,13 @@ class PlanOut(serializers.Serializer[Any]):
 
     @extend_schema_field(PriceOut(many=True, allow_null=True))
     def get_prices(self, plan: Plan) -> Any:
-        found = self.context.get("prices")
-        return None if found is None else PriceOut(found.get(plan.pk, []), many=True).data
+        prices = self.context.get("prices")
+        return None if prices is None else PriceOut(prices.get(plan.pk, []), many=True).data
 
     @extend_schema_field(EntitlementOut(many=True, allow_null=True))
     def get_entitlements(self, plan: Plan) -> Any:
-        found = self.context.get("entitlements")
-        return None if found is None else EntitlementOut(found.get(plan.pk, []), many=True).data
+        entitlements = self.context.get("entitlements")
+        return None if entitlements is None else EntitlementOut(entitlements.get(plan.pk, []), many=True).data
 
 
 class Prices(serializers.Serializer[Any]):

@@ -1,4 +1,4 @@
-"""The /v1 doors of the catalog app."""
+"""URLs of the API views of the catalog."""
 
 from django.urls import path
 

@@ -29,7 +29,7 @@ class Aggregation(models.TextChoices):
 
     @property
     def is_numeric(self) -> bool:
-        """Tell whether events need a number in the aggregation field."""
+        """Return whether events need a number in the aggregation field."""
         return self not in (Aggregation.COUNT, Aggregation.UNIQUE_COUNT)
 
 
@@ -224,11 +224,11 @@ class Feature(Stamped):
 
     @property
     def is_meter_fixed(self) -> bool:
-        """Tell whether event name, aggregation, field and reset can no longer change: events have counted by them."""
+        """Return whether the meter can no longer change, since it has counted events."""
         return self.first_counted_at is not None
 
     def unit_for(self, quantity: object) -> str:
-        """Name the unit for a quantity: "token" for 1, "tokens" otherwise; "units" where the feature names none."""
+        """Return the unit for a quantity: "token" for 1, "tokens" otherwise, or "unit" and "units" by default."""
         if not self.unit_plural:
             return "unit" if quantity == 1 else "units"
         return self.unit_singular if quantity == 1 else self.unit_plural

@@ -1,4 +1,4 @@
-"""The Settings pages of the admin. Django's autodiscovery imports this package, which registers them."""
+"""The Settings pages of the admin, registered when Django's autodiscovery imports this package."""
 
 from config.admin import system
 from config.webhooks import admin as webhooks

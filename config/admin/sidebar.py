@@ -1,4 +1,4 @@
-"""The sidebar, in the words of the troubleshooting guide, with what waits for somebody as badges."""
+"""The sidebar, with badges for what needs attention."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,9 +14,9 @@ BADGE_LIMIT = 100
 
 @dataclass(frozen=True)
 class Item:
-    """A page of the sidebar, for staff who may view what it shows.
+    """A page in the sidebar, shown to staff with the permission.
 
-    `badge` names one of the counts; `covers` names another page whose addresses belong to this item.
+    `badge` names one of the counts. `covers` names another page for which this item is highlighted.
     """
 
     title: str
@@ -29,7 +29,7 @@ class Item:
 
 @dataclass(frozen=True)
 class Section:
-    """A heading of the sidebar and its pages."""
+    """A heading in the sidebar and its pages."""
 
     title: str
     items: tuple[Item, ...] = field(default_factory=tuple)
@@ -121,21 +121,25 @@ SECTIONS = (
     ),
 )
 BADGE_VARIANTS = {
-    "problems": "danger", "parked": "danger", "drafts": "warning", "overdue": "danger", "refunds": "warning",
+    "problems": "danger",
+    "parked": "danger",
+    "drafts": "warning",
+    "overdue": "danger",
+    "refunds": "warning",
     "late": "warning",
-}  # fmt: skip
-SETTLED = F("amount_paid") + F("amount_credited")  # of an invoice
+}
+SETTLED = F("amount_paid") + F("amount_credited")  # of an invoice: more than is due means a refund
 
 
 def navigation(request: HttpRequest) -> list[dict[str, Any]]:
-    """List the pages that this user may view, by section, and mark the open one. One query, for the badges."""
+    """Return the pages that the user can view, by section, with the open page marked. Runs one query."""
     badges = _badges(request)
     links = {item: link for section in SECTIONS for item in section.items if (link := _link(item, request))}
     active = _active(links, request.path)
     return [
         {
             "title": section.title,
-            "items": [_shown(item, links[item], badges, item is active) for item in section.items if item in links],
+            "items": [_entry(item, links[item], badges, item is active) for item in section.items if item in links],
         }
         for section in SECTIONS
         if any(item in links for item in section.items)
@@ -149,39 +153,39 @@ def _link(item: Item, request: HttpRequest) -> str:
 
 
 def _active(links: dict[Item, str], path: str) -> Item | None:
-    """Return the item whose address the open page's begins with; of several the longest."""
+    """Return the item with the longest address that is a prefix of the open page's address."""
     home = reverse("admin:index")
-    fitting = [
+    matches = [
         (len(address), item)
         for item, link in links.items()
         for address in (link, _address(item.covers))
         if address and path.startswith(address) and (address != home or path == home)
     ]
-    return max(fitting, key=lambda found: found[0], default=(0, None))[1]
+    return max(matches, key=lambda match: match[0], default=(0, None))[1]
 
 
 def _address(url_name: str) -> str:
     try:
         return reverse(f"admin:{url_name}") if url_name else ""
-    except NoReverseMatch:  # the app that has the page isn't installed
+    except NoReverseMatch:  # the page's app isn't installed
         return ""
 
 
-def _shown(item: Item, link: str, badges: dict[str, int], active: bool) -> dict[str, Any]:
-    shown: dict[str, Any] = {"title": item.title, "icon": item.icon, "link": link, "active": active}
+def _entry(item: Item, link: str, badges: dict[str, int], active: bool) -> dict[str, Any]:
+    entry: dict[str, Any] = {"title": item.title, "icon": item.icon, "link": link, "active": active}
     if count := badges.get(item.badge, 0):
-        shown |= {"badge": capped(count, BADGE_LIMIT), "badge_variant": BADGE_VARIANTS[item.badge]}
-    return shown
+        entry |= {"badge": capped(count, BADGE_LIMIT), "badge_variant": BADGE_VARIANTS[item.badge]}
+    return entry
 
 
 def capped(count: int, limit: int) -> str:
-    """Write a count that was counted up to a limit: "99+" when a limit of 100 was reached."""
+    """Return a count, or for example "99+" if counting stopped at a limit of 100."""
     return f"{limit - 1:,}+" if count >= limit else f"{count:,}"
 
 
 def _badges(request: HttpRequest) -> dict[str, int]:
-    """Count what waits, each up to the limit: one query of a few index entries, whatever the tables hold."""
-    counted: list[QuerySet[Any, Any]] = []
+    """Count what needs attention, up to the limit. One query that reads few index entries, however large the tables."""
+    queries: list[QuerySet[Any, Any]] = []
     for name, label, conditions in (
         ("problems", "events.Problem", {"state": 1}),
         ("parked", "billing.BillingState", {"parked_at__isnull": False}),
@@ -193,9 +197,9 @@ def _badges(request: HttpRequest) -> dict[str, int]:
         model = apps.get_model(label)
         if request.user.has_perm(f"{model._meta.app_label}.view_{model._meta.model_name}"):
             rows = model._default_manager.filter(**conditions).order_by()
-            counted.append(rows.values_list(Value(name))[:BADGE_LIMIT])
-    if not counted:
+            queries.append(rows.values_list(Value(name))[:BADGE_LIMIT])
+    if not queries:
         return {}
-    first, *others = counted
+    first, *others = queries
     names = [name for (name,) in (first.union(*others, all=True) if others else first)]
     return {name: names.count(name) for name in set(names)}

@@ -1,4 +1,4 @@
-"""The Settings part of the admin that belongs to no app: schedules, staff and groups, the log of changes."""
+"""Settings pages that belong to no app: schedules, staff, roles and the change log."""
 
 from typing import Any
 
@@ -32,7 +32,7 @@ from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 from config.office.filters import RangeDateTimeFilter
 from config.office.history import change_of
 
-# Imported above, the libraries have registered admins without Unfold's looks; ours take their place.
+# The libraries imported above registered admin classes without Unfold's styles. The classes below replace them.
 for model in (PeriodicTask, IntervalSchedule, CrontabSchedule, ClockedSchedule, SolarSchedule):
     admin.site.unregister(model)
 for model in (User, Group, LogEntry):
@@ -40,26 +40,26 @@ for model in (User, Group, LogEntry):
 
 
 class TaskSelect(UnfoldAdminSelectWidget, beat_admin.TaskSelectWidget):
-    """A choice of the tasks that the worker knows, in Unfold's looks."""
+    """A choice of the worker's tasks with Unfold's styles."""
 
 
 class PeriodicTaskForm(beat_admin.PeriodicTaskForm):
-    """Choose a known task; the name of one that only another release knows can still be written."""
+    """Choose a known task, or enter the name of a task that only another release has."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        known: forms.Field = self.fields["regtask"]
-        known.widget = TaskSelect()
+        known_tasks: forms.Field = self.fields["regtask"]
+        known_tasks.widget = TaskSelect()
         self.fields["task"].widget = UnfoldAdminTextInputWidget()
 
 
 @admin.register(PeriodicTask)
 class PeriodicTaskAdmin(beat_admin.PeriodicTaskAdmin, ModelAdmin):
-    """When each background task runs. Edits here take effect within a second and outlast upgrades."""
+    """When each background task runs. Edits take effect within a second, and upgrades keep them."""
 
     form = PeriodicTaskForm
-    delete_confirmation_template = "admin/config/delete_schedule.html"  # its dates' script needs the words of another
-    change_form_template = None  # the library's own has an inline script, which the page's policy refuses
+    delete_confirmation_template = "admin/config/delete_schedule.html"  # Unfold's page needs a script of another page
+    change_form_template = None  # the library's template has an inline script, which the CSP blocks
     list_display = ("name", "is_enabled", "schedule_text", "last_run_at", "total_run_count")
     list_filter = ("enabled", ("last_run_at", RangeDateTimeFilter))
     list_filter_submit = True
@@ -71,8 +71,8 @@ class PeriodicTaskAdmin(beat_admin.PeriodicTaskAdmin, ModelAdmin):
     fieldsets = (
         (None, {"fields": ("name", "regtask", "task", "enabled", "description")}),
         ("When", {"fields": ("interval", "crontab", "clocked", "start_time", "one_off", "last_run_at")}),
-        ("With", {"fields": ("args", "kwargs"), "classes": ("collapse",)}),
-        ("How", {"fields": ("expires", "expire_seconds", "queue", "priority"), "classes": ("collapse",)}),
+        ("Arguments", {"fields": ("args", "kwargs"), "classes": ("collapse",)}),
+        ("Execution", {"fields": ("expires", "expire_seconds", "queue", "priority"), "classes": ("collapse",)}),
     )
     readonly_fields = ("last_run_at",)
 
@@ -83,12 +83,12 @@ class PeriodicTaskAdmin(beat_admin.PeriodicTaskAdmin, ModelAdmin):
     @display(description="When")
     def schedule_text(self, task: PeriodicTask) -> str:
         if task.crontab:
-            return str(task.crontab.human_readable)  # with its zone
+            return str(task.crontab.human_readable)  # includes the time zone
         return str(task.interval or task.clocked or task.solar or "never")
 
 
 class TasksInline(TabularInline):
-    """Which tasks run by this schedule: changing it changes them all."""
+    """The tasks that use a schedule. Changing the schedule changes all of them."""
 
     model = PeriodicTask
     fields = ("name", "task", "enabled")
@@ -96,7 +96,7 @@ class TasksInline(TabularInline):
     extra = 0
     can_delete = False
     show_change_link = True
-    verbose_name_plural = "Tasks that run by this schedule"
+    verbose_name_plural = "Tasks with this schedule"
 
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
@@ -104,7 +104,7 @@ class TasksInline(TabularInline):
 
 @admin.register(IntervalSchedule)
 class IntervalScheduleAdmin(ModelAdmin):
-    """Schedules that run again some time after they last ran."""
+    """Schedules that run again a set time after the last run."""
 
     list_display = ("__str__", "every", "period")
     list_filter = ("period",)
@@ -114,7 +114,7 @@ class IntervalScheduleAdmin(ModelAdmin):
 
 @admin.register(CrontabSchedule)
 class CrontabScheduleAdmin(ModelAdmin):
-    """Schedules that run at given times of the day, week or month."""
+    """Schedules that run at certain times of the day, week or month."""
 
     list_display = ("human_readable", "__str__", "timezone")
     search_fields = ("hour", "minute", "day_of_week", "timezone")
@@ -125,7 +125,7 @@ class CrontabScheduleAdmin(ModelAdmin):
 
 @admin.register(ClockedSchedule)
 class ClockedScheduleAdmin(ModelAdmin):
-    """Schedules that run once, at a moment."""
+    """Schedules that run once, at a certain time."""
 
     list_display = ("clocked_time",)
     search_fields = ("clocked_time",)
@@ -134,7 +134,7 @@ class ClockedScheduleAdmin(ModelAdmin):
 
 @admin.register(User)
 class UserAdmin(BaseUserAdmin, ModelAdmin):
-    """Staff: who may log in, and which groups say what they may do."""
+    """People who can log in, with the roles that grant their permissions."""
 
     form = UserChangeForm
     add_form = UserCreationForm
@@ -154,14 +154,14 @@ class UserAdmin(BaseUserAdmin, ModelAdmin):
     def full_name(self, user: User) -> str:
         return user.get_full_name()
 
-    @display(description="Groups")
+    @display(description="Roles")
     def group_names(self, user: User) -> str:
         return ", ".join(group.name for group in user.groups.all())
 
 
 @admin.register(Group)
 class GroupAdmin(BaseGroupAdmin, ModelAdmin):
-    """Roles: named sets of permissions that staff are given."""
+    """Roles: named sets of permissions for staff."""
 
     list_display = ("name", "member_count")
     search_fields = ("name",)
@@ -176,7 +176,7 @@ class GroupAdmin(BaseGroupAdmin, ModelAdmin):
 
 @admin.register(LogEntry)
 class LogEntryAdmin(BaseLogEntryAdmin, ModelAdmin):
-    """Every change: who, when, and the values before and after. Nothing here can be edited or removed."""
+    """Every change, with its author, time, and the values before and after. Entries can't be edited or deleted."""
 
     date_hierarchy = None
     list_display = ("when", "who", "what", "about", "fields_changed", "why")
@@ -185,22 +185,22 @@ class LogEntryAdmin(BaseLogEntryAdmin, ModelAdmin):
     list_filter_submit = True
     list_fullwidth = True
     search_fields = ("object_repr", "object_pk", "actor__username", "cid")
-    search_help_text = "What was changed, or who changed it"
+    search_help_text = "Object, or user name of the author"
     show_full_result_count = False
     fieldsets = ((None, {"fields": ("when", "who", "what", "about", "why", "edits")}),)
     readonly_fields = ("when", "who", "what", "about", "why", "edits")
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        shown: HttpResponse = super().changelist_view(request, {"title": "Change log"} | (extra_context or {}))
-        return shown
+        response: HttpResponse = super().changelist_view(request, {"title": "Change log"} | (extra_context or {}))
+        return response
 
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        """Show one change in words. It has no history of its own: nothing ever changes it."""
+        """Show one change. Entries never change, so the page has no history."""
         context = {"show_history": False} | (extra_context or {})
-        shown: HttpResponse = super().change_view(request, object_id, form_url, context)
-        return shown
+        response: HttpResponse = super().change_view(request, object_id, form_url, context)
+        return response
 
     @display(description="When (UTC)", ordering="timestamp")
     def when(self, entry: LogEntry) -> str:
@@ -210,30 +210,30 @@ class LogEntryAdmin(BaseLogEntryAdmin, ModelAdmin):
     def who(self, entry: LogEntry) -> str:
         return change_of(entry).who
 
-    @display(description="What")
+    @display(description="Action")
     def what(self, entry: LogEntry) -> str:
         return change_of(entry).what
 
-    @display(description="Of")
+    @display(description="Object")
     def about(self, entry: LogEntry) -> str:
-        """Name the row and its kind, and lead to its page where it has one."""
+        """Return the name and type of the row, with a link if it has a page."""
         kind, model = entry.content_type.name, entry.content_type.model_class()
-        registered = model in admin.site._registry and entry.action != LogEntry.Action.DELETE
+        has_page = model in admin.site._registry and entry.action != LogEntry.Action.DELETE
         page = f"admin:{entry.content_type.app_label}_{entry.content_type.model}_change"
-        named = (
+        name = (
             format_html('<a class="ch-link" href="{}">{}</a>', reverse(page, args=[entry.object_pk]), entry.object_repr)
-            if registered
+            if has_page
             else entry.object_repr
         )
-        return format_html('{}<br><span class="ch-note">{}</span>', named, kind)
+        return format_html('{}<br><span class="ch-note">{}</span>', name, kind)
 
-    @display(description="Changed")
+    @display(description="Fields")
     def fields_changed(self, entry: LogEntry) -> str:
         if entry.action != LogEntry.Action.UPDATE:
             return "–"
         return ", ".join(edit.field for edit in change_of(entry).edits) or "–"
 
-    @display(description="Why")
+    @display(description="Reason")
     def why(self, entry: LogEntry) -> str:
         return change_of(entry).reason or "–"
 

@@ -1,18 +1,13 @@
-"""Every error of the API has one body: `{"code", "message", "http_status_code", "details"}`."""
+"""Errors of the API. Every error has one body: `{"code", "message", "http_status_code", "details"}`."""
 
-import math
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
-from django.core.exceptions import PermissionDenied, RequestDataTooBig, SuspiciousOperation
-from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
-from django.views import defaults
 from rest_framework import exceptions
-from rest_framework.response import Response
 
 from config.db.text import writable
 
-API_PREFIX = "/v1/"
 CODES = {
     400: "validation_error",
     401: "unauthorized",
@@ -30,7 +25,7 @@ CODES = {
 
 
 class ApiError(exceptions.APIException):
-    """Refuse a request with a code, a sentence and details of our own."""
+    """Refuse a request with a code, a message and details."""
 
     status_code = HTTPStatus.BAD_REQUEST
     default_detail = "The request can't be carried out."
@@ -43,45 +38,45 @@ class ApiError(exceptions.APIException):
 
 
 class InvalidRequest(ApiError):
-    """Say which fields are wrong; `details` maps each field's path to its reasons."""
+    """Some fields are wrong; `details` lists the reasons by field path."""
 
     default_detail = "Request validation failed"
 
 
 class InvalidOperation(ApiError):
-    """Say that the object's state doesn't allow what was asked (400)."""
+    """The object's state doesn't allow the operation (400)."""
 
-    default_detail = "The object's state doesn't allow this."
+    default_detail = "The object's state doesn't allow this operation."
     code = "invalid_operation"
 
 
 class AlreadyExists(ApiError):
-    """Say that something with this identifier is there already (409)."""
+    """An object with this identifier exists already (409)."""
 
     status_code = HTTPStatus.CONFLICT
-    default_detail = "It exists already."
+    default_detail = "An object with this identifier already exists."
     code = "already_exists"
 
 
 class KeyInUse(ApiError):
-    """Say that a request with this Idempotency-Key is at work just now (409); the same request again is right."""
+    """Another request with this Idempotency-Key is in progress (409); the client should retry."""
 
     status_code = HTTPStatus.CONFLICT
-    default_detail = "A request with this Idempotency-Key is being carried out. Send the same again in a moment."
+    default_detail = "A request with this Idempotency-Key is in progress. Retry in a moment."
     code = "request_in_progress"
     wait = 1
 
 
 class KeyReused(ApiError):
-    """Say that this Idempotency-Key was used for another request (409)."""
+    """This Idempotency-Key was used for a different request (409)."""
 
     status_code = HTTPStatus.CONFLICT
-    default_detail = "This Idempotency-Key was used for another request. Use a new key for a new request."
+    default_detail = "This Idempotency-Key was used for a different request. Use a new key for each new request."
     code = "idempotency_key_reused"
 
 
 class TooManyRequests(ApiError):
-    """Say that the key has used up its limit (429), and in how many seconds the next request is free."""
+    """The API key has reached its rate limit (429); `wait` is the number of seconds until the next request."""
 
     status_code = HTTPStatus.TOO_MANY_REQUESTS
     code = "too_many_requests"
@@ -93,26 +88,53 @@ class TooManyRequests(ApiError):
 
 
 class ServiceUnavailable(ApiError):
-    """Say that the database can't be reached just now (503); sending the same again later is right."""
+    """The database can't be reached (503); the client should retry."""
 
     status_code = HTTPStatus.SERVICE_UNAVAILABLE
-    default_detail = "The service can't store anything just now. Send the same request again."
+    default_detail = "The service is temporarily unavailable. Retry the same request."
     code = "service_unavailable"
     wait = 2
 
 
 class PayloadTooLarge(ApiError):
-    """Say that the body or the batch is over a limit (413); the message names the limit."""
+    """The body or the batch exceeds a limit (413); the message names the limit."""
 
     status_code = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
     default_detail = "Request body exceeds the maximum size; split the batch into smaller requests."
     code = "payload_too_large"
 
 
-def error_body(status: int, message: str, *, code: str = "", details: Any = None) -> dict[str, Any]:
-    """Build the body. Without a code, the status's own; details are always an object.
+def invalid(details: Mapping[str, list[str]]) -> InvalidRequest:
+    """Make the 400 whose message names the first wrong field, and whose details list them all."""
+    field, reasons = next(iter(details.items()), ("", [""]))
+    prefix = "" if field == "non_field_errors" else f"{field}: "
+    return InvalidRequest(f"Request validation failed: {prefix}{reasons[0]}", dict(details))
 
-    What an error repeats of a request that can't be written in UTF-8 is replaced.
+
+def flat(detail: Any, path: str = "") -> dict[str, list[str]]:
+    """Flatten nested reasons into one object: `{"tiers[0].up_to": ["…"]}`."""
+    if isinstance(detail, Mapping):
+        parts = [flat(inner, _joined(path, name)) for name, inner in detail.items()]
+    elif isinstance(detail, list) and any(isinstance(inner, (Mapping, list)) for inner in detail):
+        parts = [flat(inner, f"{path}[{index}]") for index, inner in enumerate(detail) if inner]
+    else:
+        reasons = detail if isinstance(detail, list) else [detail]
+        return {path or "non_field_errors": [str(reason) for reason in reasons]}
+    return {name: reasons for part in parts for name, reasons in part.items()}
+
+
+def _joined(path: str, name: str | int) -> str:
+    if isinstance(name, int):
+        return f"{path}[{name}]"
+    if name == "non_field_errors":
+        return path or name
+    return f"{path}.{name}" if path else name
+
+
+def error_body(status: int, message: str, *, code: str = "", details: Any = None) -> dict[str, Any]:
+    """Build the body. The code defaults to that of the status; details are always an object.
+
+    Characters that can't be written in UTF-8, repeated from the request, are replaced.
     """
     if not isinstance(details, dict):
         details = {"non_field_errors": details} if details else {}
@@ -130,95 +152,3 @@ def _writable_in(details: Any) -> Any:
     if isinstance(details, list):
         return [_writable_in(inner) for inner in details]
     return writable(details) if isinstance(details, str) else details
-
-
-def api_exception_handler(exc: Exception, context: dict[str, Any]) -> Response | None:
-    """Turn what a DRF view raised into the one error body. None (so: a 500) for anything unforeseen."""
-    known = _as_api_exception(exc)
-    if known is None:
-        return None
-    from rest_framework.views import set_rollback  # importing the views imports the parsers, which import this
-
-    set_rollback()
-    return Response(_body_of(known), status=known.status_code, headers=_headers_of(known))
-
-
-def _as_api_exception(exc: Exception) -> exceptions.APIException | None:
-    if isinstance(exc, exceptions.APIException):
-        return exc
-    if isinstance(exc, Http404):
-        return exceptions.NotFound(str(exc) or None)
-    if isinstance(exc, PermissionDenied):
-        return exceptions.PermissionDenied(str(exc) or None)
-    if isinstance(exc, RequestDataTooBig):
-        return PayloadTooLarge()
-    return None
-
-
-def _body_of(exc: exceptions.APIException) -> dict[str, Any]:
-    if isinstance(exc, ApiError):
-        return error_body(exc.status_code, exc.message, code=exc.code, details=exc.details)
-    if isinstance(exc, exceptions.ValidationError):
-        return error_body(exc.status_code, InvalidRequest.default_detail, details=exc.detail)
-    return error_body(exc.status_code, str(exc.detail))
-
-
-def _headers_of(exc: exceptions.APIException) -> dict[str, str]:
-    headers = dict(getattr(exc, "headers", {}))
-    if authenticate := getattr(exc, "auth_header", None):
-        headers["WWW-Authenticate"] = authenticate
-    if wait := getattr(exc, "wait", None):
-        headers["Retry-After"] = str(math.ceil(wait))
-    return headers
-
-
-def is_api(request: HttpRequest) -> bool:
-    return request.path.startswith(API_PREFIX) or request.path == API_PREFIX.rstrip("/")
-
-
-def _json(status: int, message: str) -> JsonResponse:
-    return JsonResponse(error_body(status, message), status=status)
-
-
-def unavailable() -> JsonResponse:
-    """Answer 503 where no view of DRF's is there to do it."""
-    refusal = ServiceUnavailable()
-    body = error_body(refusal.status_code, refusal.message, code=refusal.code)
-    return JsonResponse(body, status=refusal.status_code, headers={"Retry-After": str(refusal.wait)})
-
-
-def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
-    """Answer 400 (or 413, for a body over the limit): JSON to the API, Django's page to a browser."""
-    if not is_api(request):
-        return defaults.bad_request(request, exception)
-    if isinstance(exception, RequestDataTooBig):
-        return _json(413, PayloadTooLarge.default_detail)
-    # The text of a suspicious operation names what was tried, which is for our log and not for the sender.
-    foreseen = not isinstance(exception, SuspiciousOperation)
-    return _json(400, str(exception) if foreseen and str(exception) else "Invalid request")
-
-
-def permission_denied(request: HttpRequest, exception: Exception) -> HttpResponse:
-    """Answer 403: JSON to the API, Django's page to a browser."""
-    if not is_api(request):
-        return defaults.permission_denied(request, exception)
-    return _json(403, str(exception) or "You do not have permission to perform this action.")
-
-
-def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
-    """Answer 404: JSON to the API, Django's page to a browser."""
-    if not is_api(request):
-        return defaults.page_not_found(request, exception)
-    return unknown_path(request)
-
-
-def server_error(request: HttpRequest) -> HttpResponse:
-    """Answer 500 without a word about what went wrong inside: that is in the log."""
-    if is_api(request):
-        return _json(500, "An unexpected error occurred. Nothing was changed.")
-    return defaults.server_error(request)
-
-
-def unknown_path(request: HttpRequest, path: str = "") -> HttpResponse:
-    """Answer 404 in JSON where no door of the API is, also with DEBUG on."""
-    return _json(404, f"There is nothing at {request.path}")

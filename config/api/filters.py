@@ -1,4 +1,4 @@
-"""Filters that the GET lists and the searches share: one set of them for both."""
+"""Filters and pages, shared by lists (GET) and searches (POST)."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -21,11 +21,16 @@ FARTHEST = 2**31 - 1
 MOST_VALUES = 1000
 
 
-class ManyWidget(forms.Widget):
+def comma_separated(query: QueryDict, name: str) -> list[str]:
     """Read `?ids=a,b&ids=c` as three values."""
+    return [part for value in query.getlist(name) for part in value.split(",") if part]
+
+
+class ManyWidget(forms.Widget):
+    """Read several values of a parameter, repeated or separated by commas."""
 
     def value_from_datadict(self, data: Any, files: Any, name: str) -> list[str]:
-        return [part for value in data.getlist(name) for part in value.split(",") if part]
+        return comma_separated(data, name)
 
 
 class ManyField(forms.Field):
@@ -33,14 +38,14 @@ class ManyField(forms.Field):
 
     def clean(self, value: Any) -> list[str]:
         if len(value) > MOST_VALUES:
-            raise forms.ValidationError(f"Give at most {MOST_VALUES} values.")
+            raise forms.ValidationError(f"Enter at most {MOST_VALUES} values.")
         if not all(map(is_text, value)):
-            raise forms.ValidationError("These characters are not allowed.")
-        return [str(one) for one in value]
+            raise forms.ValidationError("Contains characters that aren't allowed.")
+        return [str(item) for item in value]
 
 
 class ManyFilter(Filter):
-    """Keep rows whose value is one of those given: `names` maps what clients call them to what we do."""
+    """Keep rows with one of the values: `names` maps the API's names to our values."""
 
     field_class = ManyField
 
@@ -51,19 +56,16 @@ class ManyFilter(Filter):
     def filter(self, qs: QuerySet[Any], value: Any) -> QuerySet[Any]:
         if not value:
             return qs
-        wanted = [self.names[one] for one in value if one in self.names] if self.names is not None else value
         if self.method:
-            found: QuerySet[Any] = super().filter(qs, value)
-            return found
-        return (
-            qs.filter(**{f"{self.field_name}__in": wanted}).distinct()
-            if self.distinct
-            else qs.filter(**{f"{self.field_name}__in": wanted})
-        )
+            rows: QuerySet[Any] = super().filter(qs, value)
+            return rows
+        values = value if self.names is None else [self.names[name] for name in value if name in self.names]
+        rows = qs.filter(**{f"{self.field_name}__in": values})
+        return rows.distinct() if self.distinct else rows
 
 
 class MomentField(IsoDateTimeField):
-    """A moment with a zone, brought to UTC: the database doesn't know every zone that a client can write."""
+    """A date and time with an offset, converted to UTC: the database rejects some offsets that clients can write."""
 
     def to_python(self, value: Any) -> Any:
         moment = super().to_python(value)
@@ -72,7 +74,7 @@ class MomentField(IsoDateTimeField):
         try:
             return moment.astimezone(UTC)
         except OverflowError as error:
-            raise forms.ValidationError("That moment is out of range.") from error
+            raise forms.ValidationError("This date and time is out of range.") from error
 
 
 class MomentFilter(IsoDateTimeFilter):
@@ -80,42 +82,42 @@ class MomentFilter(IsoDateTimeFilter):
 
 
 class Pages(LimitOffsetPages):
-    """Take `limit`, `offset` and `cursor` from the query, or for a search from the body."""
+    """Read `limit`, `offset` and `cursor` from the query, or for a search from the body."""
 
     def get_limit(self, request: Request) -> int:
-        return self._of(request, "limit", self.default_limit, self.max_limit, 1)
+        return self._integer(request, "limit", self.default_limit, self.max_limit, 1)
 
     def get_offset(self, request: Request) -> int:
-        return self._of(request, "offset", 0, FARTHEST, 0)
+        return self._integer(request, "offset", 0, FARTHEST, 0)
 
     def get_cursor(self, request: Request) -> str:
         return str(list_parameters(request).get("cursor") or "")
 
-    def _of(self, request: Request, name: str, default: int, most: int, least: int) -> int:
-        given = list_parameters(request).get(name)
-        if given in (None, ""):
+    def _integer(self, request: Request, name: str, default: int, most: int, least: int) -> int:
+        text = str(list_parameters(request).get(name) or "")
+        if not text:
             return default
-        if not str(given).isascii() or not str(given).isdecimal() or len(str(given)) > 12 or int(given) < least:
-            raise ValidationError({name: [f"Give a whole number from {least} to {most}."]})
-        return min(int(given), most)
+        if not text.isascii() or not text.isdecimal() or len(text) > 12 or int(text) < least:
+            raise ValidationError({name: [f"Enter an integer from {least} to {most}."]})
+        return min(int(text), most)
 
 
 def list_parameters(request: Request) -> QueryDict:
-    """Return what a list is asked by: the query parameters, or a search's body in the same form."""
+    """Return the parameters of a list: the query parameters, or a search's body in the same form."""
     if request.method == "GET":
         return request.query_params
-    given = request.data or {}
-    if not isinstance(given, dict):
-        raise ValidationError({"body": ["Send an object."]})
-    if given.get("filters"):
-        raise ValidationError({"filters": ["Conditions aren't known here: use the fields of their own names."]})
-    asked = QueryDict(mutable=True)
-    for name, value in given.items():
+    body = request.data or {}
+    if not isinstance(body, dict):
+        raise ValidationError({"body": ["Send a JSON object."]})
+    if body.get("filters"):
+        raise ValidationError({"filters": ["Generic filters aren't supported. Use the filter fields instead."]})
+    parameters = QueryDict(mutable=True)
+    for name, value in body.items():
         if isinstance(value, list):
-            asked.setlist(name, [_text(one) for one in value if not isinstance(one, (dict, list))])
+            parameters.setlist(name, [_text(item) for item in value if not isinstance(item, (dict, list))])
         elif value is not None and not isinstance(value, dict):
-            asked[name] = _text(value)
-    return asked
+            parameters[name] = _text(value)
+    return parameters
 
 
 def _text(value: Any) -> str:
@@ -123,26 +125,30 @@ def _text(value: Any) -> str:
 
 
 def apply_filters(request: Request, rows: QuerySet[Any], filterset: type[FilterSet]) -> QuerySet[Any]:
-    """Keep the rows that a list is asked for, in the order that it is asked for. 400 names a filter that is wrong."""
-    given = list_parameters(request)
-    if wrong := [name for name, values in given.lists() if not all(map(is_text, values))]:
-        raise ValidationError({name: ["These characters are not allowed."] for name in wrong if is_text(name)})
-    asked = filterset(data=given, queryset=rows)
-    if not asked.is_valid():
-        raise ValidationError({name: [str(one) for one in errors] for name, errors in asked.errors.items()})
-    return _sorted(request, asked.qs, getattr(filterset, "sortable", {}))
+    """Filter and sort the rows as the request specifies. 400 names the invalid filters."""
+    parameters = list_parameters(request)
+    if unreadable := [name for name, values in parameters.lists() if not all(map(is_text, values))]:
+        raise ValidationError(
+            {name: ["Contains characters that aren't allowed."] for name in unreadable if is_text(name)}
+        )
+    filters = filterset(data=parameters, queryset=rows)
+    if not filters.is_valid():
+        raise ValidationError({name: [str(error) for error in errors] for name, errors in filters.errors.items()})
+    return _sorted(request, filters.qs, getattr(filterset, "sortable", {}))
 
 
 def _sorted(request: Request, rows: QuerySet[Any], sortable: Mapping[str, str]) -> QuerySet[Any]:
-    given = request.data.get("sort") if request.method == "POST" and isinstance(request.data, dict) else None
-    if not isinstance(given, list):
+    sort = request.data.get("sort") if request.method == "POST" and isinstance(request.data, dict) else None
+    if not isinstance(sort, list):
         return rows
     columns = []
-    for one in given:
-        name = str(one.get("field")) if isinstance(one, dict) else ""
+    for key in sort:
+        name = str(key.get("field")) if isinstance(key, dict) else ""
         if name not in sortable:
-            raise ValidationError({"sort": [f"Sort by one of {', '.join(sorted(sortable)) or 'nothing'}."]})
-        columns.append(("" if one.get("direction") == "asc" else "-") + sortable[name])
+            fields = ", ".join(sorted(sortable))
+            reason = f"Sort by one of these fields: {fields}." if fields else "This list can't be sorted."
+            raise ValidationError({"sort": [reason]})
+        columns.append(("" if key.get("direction") == "asc" else "-") + sortable[name])
     return rows.order_by(*columns, "-pk") if columns else rows
 
 
@@ -154,7 +160,7 @@ def page(
     *,
     context: Mapping[str, Any] | None = None,
 ) -> Response:
-    """Answer a list: filtered, cut to a page, and written."""
+    """Answer with a page of the filtered rows, serialized."""
     pages = Pages()
-    cut = pages.paginate_queryset(apply_filters(request, rows, filterset), request)
-    return pages.get_paginated_response(serializer(cut, many=True, context=dict(context or {})).data)
+    items = pages.paginate_queryset(apply_filters(request, rows, filterset), request)
+    return pages.get_paginated_response(serializer(items, many=True, context=dict(context or {})).data)

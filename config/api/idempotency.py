@@ -1,7 +1,7 @@
-"""The `Idempotency-Key` header: a write that is sent twice is carried out once, and answered the same both times.
+"""The `Idempotency-Key` header: a write that is sent twice runs once, and both requests get the same answer.
 
-The answer is kept in the transaction of what it answers, so a kill leaves both or neither. A refusal changed nothing
-and isn't kept: the same request may be sent again once its cause is mended.
+The answer is stored in the transaction of the write, so a crash leaves both or neither. Refusals change nothing and
+aren't stored: the same request can be sent again once the cause is fixed.
 """
 
 import hashlib
@@ -24,7 +24,7 @@ LONGEST_KEY = 255
 
 
 class Answered(Exception):
-    """The request was carried out before; `response` is what was answered then."""
+    """The request was already processed; `response` is the stored answer."""
 
     def __init__(self, response: HttpResponse) -> None:
         super().__init__("answered before")
@@ -33,14 +33,14 @@ class Answered(Exception):
 
 @dataclass(frozen=True)
 class Claim:
-    """A request that is carried out for the first time, whose answer is to be kept."""
+    """A request that runs for the first time, whose answer will be stored."""
 
     caller_id: int
     key: str
     fingerprint: str
 
     def keep(self, response: HttpResponse) -> None:
-        """Keep the answer, rendered, in the transaction that is open."""
+        """Store the rendered answer in the open transaction."""
         KeptAnswer.objects.create(
             caller_id=self.caller_id,
             key=self.key,
@@ -52,46 +52,47 @@ class Claim:
 
 
 def claim(request: Request, *, caller_id: int) -> Claim:
-    """Take a key for this request until the open transaction ends.
+    """Claim a key for this request until the open transaction ends.
 
-    Raises `Answered` when the same caller sent the same method, path and body with it in the last 24 hours, `KeyReused`
-    when it was another request, `KeyInUse` while one with this key is at work, `InvalidRequest` when it is malformed.
+    Raises `Answered` if the caller sent the same method, path and body with this key in the last 24 hours, `KeyReused`
+    if the request was different, `KeyInUse` while another request with the key is in progress, and `InvalidRequest` if
+    the key is malformed.
     """
     key = request.headers.get(HEADER, "")
     if not key.strip() or len(key) > LONGEST_KEY or not key.isascii() or not key.isprintable():
-        reason = f"Give 1 to {LONGEST_KEY} printable ASCII characters."
+        reason = f"Enter 1 to {LONGEST_KEY} printable ASCII characters."
         raise InvalidRequest(f"{HEADER}: {reason}", {HEADER: [reason]})
-    mine = Claim(caller_id, key, fingerprint_of(request))
+    new_claim = Claim(caller_id, key, fingerprint_of(request))
     if not _lock(f"{caller_id}:{key}"):
         raise KeyInUse
     kept = KeptAnswer.objects.filter(caller_id=caller_id, key=key).first()
     if kept is None:
-        return mine
+        return new_claim
     if kept.created_at <= timezone.now() - KEPT_FOR:
         kept.delete()
-        return mine
-    if kept.fingerprint != mine.fingerprint:
+        return new_claim
+    if kept.fingerprint != new_claim.fingerprint:
         raise KeyReused
     raise Answered(_again(kept))
 
 
 def fingerprint_of(request: Request) -> str:
-    """Tell requests apart by method, path, query and body. Blanks and the order of names in a JSON body don't count."""
-    said = f"{request.method} {request.get_full_path()}\n".encode() + _plain(request.body)
-    return hashlib.sha256(said).hexdigest()
+    """Hash method, path, query and body. Whitespace and the order of keys in a JSON body don't matter."""
+    content = f"{request.method} {request.get_full_path()}\n".encode() + _plain(request.body)
+    return hashlib.sha256(content).hexdigest()
 
 
 def forget_old_answers(*, now: datetime) -> int:
-    """Remove answers that are kept no longer; return how many."""
+    """Delete answers older than 24 hours; return the number deleted."""
     removed, _ = KeptAnswer.objects.filter(created_at__lte=now - KEPT_FOR).delete()
     return removed
 
 
 def _plain(body: bytes) -> bytes:
     try:
-        read = json.loads(body, parse_float=_as_written, parse_int=_as_written)
-        return json.dumps(read, sort_keys=True).encode()
-    except (ValueError, RecursionError):  # the door itself will refuse it, or doesn't read it
+        parsed = json.loads(body, parse_float=_as_written, parse_int=_as_written)
+        return json.dumps(parsed, sort_keys=True).encode()
+    except (ValueError, RecursionError):  # the view will refuse it, or doesn't parse it
         return body
 
 

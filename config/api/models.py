@@ -5,7 +5,7 @@ from django.db.models.functions import Now
 
 
 class KeptAnswer(models.Model):
-    """What a request with an `Idempotency-Key` was answered: written with its effect, given again for 24 hours."""
+    """The answer to a request with an `Idempotency-Key`, stored with its effect and returned again for 24 hours."""
 
     caller_id = models.BigIntegerField(help_text="The API key's primary key.")
     key = models.CharField(max_length=255)

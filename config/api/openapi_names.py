@@ -1,4 +1,4 @@
-"""What the OpenAPI schema calls lists of words that several fields share: one name for each."""
+"""Names of the enums in the OpenAPI schema, one for each list of values that several fields share."""
 
 OPENAPI_ENUM_NAMES: dict[str, str | list[str]] = {
     "AggregationEnum": [

@@ -1,7 +1,7 @@
 """Lists of the API: `{"items": [...], "pagination": {"total", "limit", "offset"}}`, in constant time.
 
-`offset` passes rows over one by one, so far into a list it gets slow. `next_cursor` names where a page ended instead,
-and the next one begins there at once. The total is counted up to 10,000 and estimated beyond.
+`offset` skips rows one by one, so it is slow far into a list. `next_cursor` marks the end of a page, and the next page
+starts there by the index. The total is counted up to 10,000 and estimated above.
 """
 
 import base64
@@ -17,14 +17,14 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 MOST_COUNTED = 10_000
-KEYED = {("-pk",): "pk__lt", ("pk",): "pk__gt"}  # what follows a row, in lists that are newest or oldest first
+KEYED = {("-pk",): "pk__lt", ("pk",): "pk__gt"}  # the lookup for the rows after a row, by the list's order
 
 
 class LimitOffsetPages(LimitOffsetPagination):
-    """Cut a list by `limit` (50 unless asked, 1000 at most), and by `cursor` or `offset`.
+    """Paginate by `limit` (default 50, at most 1000) and by `cursor` or `offset`.
 
-    `offset` in the answer is the one that was asked for. `next_cursor` is there while more follows, in lists that are
-    newest or oldest first; `is_estimate` where the total is one.
+    Answers include `next_cursor` while there are more rows, in lists ordered by newest or oldest, and `is_estimate` if
+    the total is an estimate.
     """
 
     default_limit = 50
@@ -36,13 +36,13 @@ class LimitOffsetPages(LimitOffsetPagination):
         self.request = request
         self.limit, self.offset = self.get_limit(request) or self.default_limit, self.get_offset(request)
         self.count, self.is_estimate = total_of(queryset)
-        cursor, following = self.get_cursor(request), KEYED.get(tuple(queryset.query.order_by))
+        cursor, lookup = self.get_cursor(request), KEYED.get(tuple(queryset.query.order_by))
         if cursor:
-            if following is None:
-                raise ValidationError({"cursor": ["A list that is sorted is paged by its offset."]})
-            queryset = queryset.filter(**{following: place_of(cursor, queryset)})
+            if lookup is None:
+                raise ValidationError({"cursor": ["A sorted list has no cursor. Use offset instead."]})
+            queryset = queryset.filter(**{lookup: place_of(cursor, queryset)})
         rows = list(queryset[self.offset : self.offset + self.limit + 1])
-        if following and len(rows) > self.limit:
+        if lookup and len(rows) > self.limit:
             self.next_cursor = cursor_of(rows[self.limit - 1])
         return rows[: self.limit]
 
@@ -59,7 +59,7 @@ class LimitOffsetPages(LimitOffsetPagination):
 
 
 def total_of(rows: QuerySet[Any]) -> tuple[int, bool]:
-    """Count rows up to 10,000. Of more, give the planner's estimate, and that it is one."""
+    """Return the number of rows, and whether it is the planner's estimate, as for more than 10,000 rows."""
     counted = rows.order_by()[: MOST_COUNTED + 1].count()
     if counted <= MOST_COUNTED:
         return counted, False
@@ -67,21 +67,21 @@ def total_of(rows: QuerySet[Any]) -> tuple[int, bool]:
     with connection.cursor() as cursor:
         cursor.execute(f"EXPLAIN (FORMAT JSON) {sql}", parameters)
         plan = cursor.fetchone()[0]
-    read = json.loads(plan) if isinstance(plan, str) else plan
-    return max(MOST_COUNTED + 1, int(read[0]["Plan"]["Plan Rows"])), True
+    parsed = json.loads(plan) if isinstance(plan, str) else plan
+    return max(MOST_COUNTED + 1, int(parsed[0]["Plan"]["Plan Rows"])), True
 
 
 def cursor_of(row: Any) -> str:
-    """Write where a row stands in such a list, so that clients needn't know how."""
+    """Encode a row's position in the list, opaque to clients."""
     return base64.urlsafe_b64encode(f"{row._meta.model_name}:{row.pk}".encode()).decode().rstrip("=")
 
 
 def place_of(cursor: str, rows: QuerySet[Any]) -> int:
-    """Read the place that a cursor names. 400 unless it is one of such a list."""
+    """Decode a cursor. 400 if it isn't a cursor of this list."""
     try:
         name, _, place = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode("ascii").partition(":")
         if name == rows.model._meta.model_name and place.isdecimal() and int(place) < 2**63:
             return int(place)
     except (ValueError, binascii.Error):
         pass
-    raise ValidationError({"cursor": ["This isn't a cursor of this list: pass pagination.next_cursor on."]})
+    raise ValidationError({"cursor": ["Invalid cursor. Send the previous answer's pagination.next_cursor."]})

@@ -1,4 +1,4 @@
-"""How the API reads a body: JSON, whole numbers and fractions exactly as written, and not more than it allows."""
+"""Parse JSON bodies: numbers exactly as written, within the size limit."""
 
 import codecs
 import json
@@ -14,9 +14,9 @@ from config.api.errors import PayloadTooLarge
 
 
 class ExactJSONParser(JSONParser):
-    """Read JSON without floats: a fraction becomes a Decimal. Raises PayloadTooLarge over the setting's bytes.
+    """Parse JSON without floats: fractions become Decimals. Raises PayloadTooLarge above the size limit.
 
-    NaN, Infinity and a nesting deeper than Python can follow are refused as malformed.
+    NaN, Infinity and too deeply nested JSON are malformed.
     """
 
     def parse(

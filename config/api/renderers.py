@@ -1,4 +1,4 @@
-"""How the API writes JSON: an exact number never becomes a float on its way out."""
+"""Render JSON: exact numbers never become floats."""
 
 from decimal import Decimal
 from typing import Any
@@ -8,7 +8,7 @@ from rest_framework.utils.encoders import JSONEncoder
 
 
 class ExactJSONEncoder(JSONEncoder):
-    """Write a Decimal as a string in plain digits, wherever it turns up; the framework's own makes it a float."""
+    """Encode Decimals as strings of plain digits; DRF's encoder makes them floats."""
 
     def default(self, obj: Any) -> Any:
         if isinstance(obj, Decimal):
@@ -17,6 +17,6 @@ class ExactJSONEncoder(JSONEncoder):
 
 
 class ExactJSONRenderer(JSONRenderer):
-    """Render JSON in which amounts and quantities are strings."""
+    """Render JSON with amounts and quantities as strings."""
 
     encoder_class = ExactJSONEncoder

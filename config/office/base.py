@@ -1,35 +1,53 @@
-"""What the admin pages of this office share. Apps above build their pages on `OfficeAdmin` too."""
+"""The admin classes that the apps' admin pages extend: `BaseAdmin`, and `OfficeAdmin` for records that staff edit."""
 
 from collections.abc import Callable, Iterable
-from datetime import datetime, time
-from typing import Any, cast
-from zoneinfo import ZoneInfo
+from typing import Any
 
 from django import forms
-from django.contrib import messages
-from django.contrib.auth.models import User
-from django.core.exceptions import PermissionDenied, ValidationError
-from django.db import transaction
+from django.core.exceptions import PermissionDenied
 from django.db.models import Model
 from django.http import HttpRequest, HttpResponse
-from django.template.loader import render_to_string
 from django.template.response import TemplateResponse
 from django.urls import reverse
-from django.utils.safestring import SafeString, mark_safe
 from unfold.admin import ModelAdmin
-from unfold.forms import BaseDialogForm
-from unfold.widgets import UnfoldAdminTextareaWidget
 
 from config.office.exports import ExportsList
 from config.office.history import history_of
-from config.refusals import Refused
 
-SHOWN_CHANGES = 5
-FILTERS_OF_PAGE = {"p", "o", "q", "all", "e", "_popup", "_to_field", "_facets"}
+LATEST_CHANGES = 5
+NOT_FILTERS = {"p", "o", "q", "all", "e", "older_than", "newer_than", "_popup", "_to_field", "_facets"}
+
+
+class BaseAdmin(ModelAdmin):
+    """A list that explains what to do when it is empty, or when nothing matches its filters.
+
+    `empty_link` is a button for the empty list: its text and the name of an admin page. `list_title` replaces the
+    plural of the model's name.
+    """
+
+    change_list_template = "admin/office/list.html"
+    list_filter_submit = True
+    list_title = ""
+    empty_icon = "inbox"
+    empty_title = "Nothing here yet"
+    empty_text = ""
+    empty_link: tuple[str, str] | None = None
+    no_matches_text = "Change or reset the filters."
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        title = self.list_title or str(self.opts.verbose_name_plural)
+        context: dict[str, Any] = {
+            "title": title[:1].upper() + title[1:],
+            "list_is_narrowed": bool(request.GET.get("q")) or bool(set(request.GET) - NOT_FILTERS),
+        }
+        if self.empty_link:
+            text, page = self.empty_link
+            context |= {"empty_link_text": text, "empty_link_url": reverse(f"admin:{page}")}
+        return super().changelist_view(request, context | (extra_context or {}))  # type: ignore[no-any-return]
 
 
 class AuditedHistory:
-    """The history of an object from the log of changes, for an admin of audited rows. Comes before `ModelAdmin`."""
+    """The history page of a row from the change log. Comes before `ModelAdmin`."""
 
     admin_site: Any
     opts: Any
@@ -38,13 +56,13 @@ class AuditedHistory:
     _get_obj_does_not_exist_redirect: Callable[..., Any]
 
     def parts_of(self, obj: Any) -> Iterable[Model]:
-        """Return the rows whose changes are shown in the object's history, beside its own."""
+        """Return related rows whose changes belong to the history of this row."""
         return ()
 
     def history_view(
         self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        """Show everything that happened to the object: for staff who may see it."""
+        """Show every change of the row to staff who can view it."""
         obj = self.get_object(request, object_id)
         if obj is None:
             response: HttpResponse = self._get_obj_does_not_exist_redirect(request, self.opts, object_id)
@@ -60,33 +78,26 @@ class AuditedHistory:
             "changes": history_of(obj, *self.parts_of(obj)),
             **(extra_context or {}),
         }
-        return TemplateResponse(request, "admin/catalog/changes_page.html", context)
+        return TemplateResponse(request, "admin/office/changes_page.html", context)
 
 
-class OfficeAdmin(AuditedHistory, ExportsList, ModelAdmin):
-    """A list that can be searched, filtered and exported, and an object page that ends with its history.
+class OfficeAdmin(AuditedHistory, ExportsList, BaseAdmin):
+    """A list to search, filter and export, and forms that end with the latest changes."""
 
-    Subclasses name what an empty list should say to do next, and the parts whose changes belong to an object's.
-    """
-
-    empty_title = "Nothing here yet"
-    empty_text = ""
-    empty_icon = "inbox"
-    view_on_site = False  # these pages are the objects' own
-    list_filter_submit = True
+    view_on_site = False
     list_filter_sheet = False
     list_per_page = 50
     add_inlines: tuple[Any, ...] = ()
     show_full_result_count = False
     warn_unsaved_form = True
-    change_form_outer_after_template = "admin/catalog/changes_panel.html"
+    change_form_outer_after_template = "admin/office/changes_panel.html"
 
     def facts_of(self, request: HttpRequest, obj: Any) -> dict[str, Any]:
-        """Return what the object page's own templates need beside the form."""
+        """Return what the templates of the row's page need in addition to the form."""
         return {}
 
     def get_inlines(self, request: HttpRequest, obj: Any) -> Any:
-        """Show what belongs to an object once there is one, unless a subclass lets it be typed at once."""
+        """Show inlines for existing rows only, except those in `add_inlines`."""
         inlines = super().get_inlines(request, obj)
         return inlines if obj is not None else [inline for inline in inlines if inline in self.add_inlines]
 
@@ -106,88 +117,11 @@ class OfficeAdmin(AuditedHistory, ExportsList, ModelAdmin):
         obj: Any = None,
     ) -> HttpResponse:
         if obj is not None:
-            changes = history_of(obj, *self.parts_of(obj), limit=SHOWN_CHANGES)
+            changes = history_of(obj, *self.parts_of(obj), limit=LATEST_CHANGES)
             context |= {"changes": changes, **self.facts_of(request, obj)}
         response: HttpResponse = super().render_change_form(request, context, add, change, form_url, obj)
         return response
 
-    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        narrowed = bool(request.GET.get("q")) or bool(set(request.GET) - FILTERS_OF_PAGE)
-        response: HttpResponse = super().changelist_view(
-            request, {"list_is_narrowed": narrowed, **(extra_context or {})}
-        )
-        return response
-
     def delete_queryset(self, request: HttpRequest, queryset: Any) -> None:
-        for obj in queryset:  # one by one, so that each deletion is in the history
+        for obj in queryset:  # row by row, so that the change log has an entry for each
             self.delete_model(request, obj)
-
-
-class ReasonForm(BaseDialogForm):
-    """A dialog that asks why. The answer goes into the history."""
-
-    reason = forms.CharField(
-        max_length=255, widget=UnfoldAdminTextareaWidget({"rows": 2}), help_text="Goes into the history."
-    )
-
-
-class OptionalReasonForm(BaseDialogForm):
-    """A dialog for what can be undone: a reason is welcome, not needed."""
-
-    reason = forms.CharField(
-        max_length=255,
-        required=False,
-        widget=UnfoldAdminTextareaWidget({"rows": 2}),
-        help_text="Optional; goes into the history.",
-    )
-
-
-def trimmed(contents: str) -> str:
-    """Write a number without the zeros that its column's precision adds. For `readonly_preprocess_fields`."""
-    return contents.rstrip("0").rstrip(".") if "." in contents else contents
-
-
-def moment(at: datetime | None, zone: str = "UTC") -> str:
-    """Write a moment for a list: the day where it happened, with the hour and its zone unless that is midnight."""
-    if at is None:
-        return "–"
-    local = at.astimezone(ZoneInfo(zone))
-    return f"{local:%d %b %Y}" if local.time() == time() else f"{local:%d %b %Y %H:%M %Z}"
-
-
-def badge(text: str, colour: str = "") -> SafeString:
-    """Draw a badge where Unfold's `label` has no say: in the rows of an inline."""
-    return mark_safe(render_to_string("unfold/helpers/label.html", {"text": text, "type": colour}))  # noqa: S308  escaped there
-
-
-def go_to(url: str) -> HttpResponse:
-    """Leave the dialog for a page."""
-    return HttpResponse(headers={"HX-Redirect": url})
-
-
-def page_of(obj: Model) -> str:
-    """Return the address of an object's admin page."""
-    return reverse(f"admin:{obj._meta.app_label}_{obj._meta.model_name}_change", args=[obj.pk])
-
-
-def carry_out(request: HttpRequest, work: Callable[[], Any], *, done: str, then: str) -> HttpResponse:
-    """Do the work of a dialog in one transaction, say that it is done, and go to a page.
-
-    What the domain refuses is shown as an error on that same page, and nothing is changed.
-    """
-    try:
-        with transaction.atomic():
-            work()
-    except Refused as refusal:
-        messages.error(request, str(refusal))
-    except ValidationError as refusal:
-        for message in refusal.messages:
-            messages.error(request, message)
-    else:
-        messages.success(request, done)
-    return go_to(then)
-
-
-def staff(request: HttpRequest) -> User:
-    """Return the member of staff who asks. `admin_view` lets nobody else through."""
-    return cast(User, request.user)

@@ -1,4 +1,4 @@
-"""Files of what a list shows: CSV as a stream, Excel with numbers as numbers. Bounded, and safe to open."""
+"""CSV and Excel files for staff: written row by row, and safe to open in a spreadsheet."""
 
 import csv
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -14,31 +14,44 @@ from openpyxl import Workbook
 from openpyxl.cell.cell import ILLEGAL_CHARACTERS_RE
 
 MOST_ROWS = 50_000
-CELL_LENGTH = 32_000  # what Excel keeps of a text
+CELL_LENGTH = 32_000  # Excel cuts longer texts
+# A spreadsheet runs a cell that begins with one of these signs as a formula.
 FORMULA_SIGNS = ("=", "+", "-", "@", "\t", "\r")
 XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 
-Column = tuple[str, Callable[[Any], Any]]
+Source = str | Callable[[Any], Any]
+Column = tuple[str, Source]
+Cell = str | int | Decimal | date
 
 
 def export(
     rows: QuerySet[Any], columns: Sequence[Column], *, name: str, file_format: str, at_most: int | None = MOST_ROWS
 ) -> HttpResponseBase:
-    """Answer with the list's rows in its order, as "csv" or "xlsx"; `at_most` of `None` is all, for a CSV only.
+    """Respond with the rows of a list in its order, as "csv" or "xlsx".
 
-    Texts that a spreadsheet would take for a formula get a leading apostrophe. Times are UTC, ISO 8601.
+    A column is a heading with either a function of the row or an attribute path such as "customer__name".
     """
-    read = rows[:at_most].iterator(chunk_size=2_000)
-    table = ([value_of(row) for _, value_of in columns] for row in read)
+    loaded = rows[:at_most].iterator(chunk_size=2_000)
+    table = ([read_value(row, source) for _, source in columns] for row in loaded)
     return table_file([heading for heading, _ in columns], table, name=name, file_format=file_format)
+
+
+def read_value(row: Any, source: Source) -> Any:
+    """Return the value of a column, or `None` if the path ends at a missing relation."""
+    if callable(source):
+        return source(row)
+    value = row
+    for name in source.split("__"):
+        value = getattr(value, name, None)
+    return value
 
 
 def table_file(
     headings: Sequence[str], table: Iterable[Sequence[Any]], *, name: str, file_format: str
 ) -> HttpResponseBase:
-    """Answer a table as a file, "csv" (written while it is sent) or "xlsx". `name` has no ending.
+    """Respond with a table as a file: "csv", streamed, or "xlsx". `name` has no extension.
 
-    Days and moments without a zone become Excel's own dates; moments with one are text, ISO 8601.
+    Dates, and times without a time zone, become Excel dates; times with a time zone become ISO 8601 text.
     """
     cells = ([cell(value) for value in row] for row in table)
     if file_format == "csv":
@@ -48,9 +61,12 @@ def table_file(
     return FileResponse(_workbook(headings, cells), as_attachment=True, filename=f"{name}.xlsx", content_type=XLSX)
 
 
-def cell(value: Any) -> str | int | Decimal | date:
-    """Write a value for a spreadsheet: numbers and days stay what they are, all else becomes text that isn't taken for
-    a formula."""
+def cell(value: Any) -> Cell:
+    """Convert a value for a spreadsheet. Numbers and dates stay as they are; text never becomes a formula.
+
+    >>> cell("=1+1")
+    "'=1+1"
+    """
     if value is None:
         return ""
     if isinstance(value, int | Decimal) and not isinstance(value, bool):
@@ -64,25 +80,25 @@ def cell(value: Any) -> str | int | Decimal | date:
 
 
 class _Echo:
-    """A file that gives back what is written to it."""
+    """A file that returns what is written to it."""
 
     def write(self, line: str) -> str:
         return line
 
 
-def _csv_lines(headings: Sequence[str], table: Iterable[Sequence[Any]]) -> Iterator[str]:
+def _csv_lines(headings: Sequence[str], table: Iterable[Sequence[Cell]]) -> Iterator[str]:
     writer = csv.writer(_Echo())
-    yield "\ufeff" + writer.writerow(headings)  # Excel takes the file for UTF-8 by this mark
-    for line in table:
-        yield writer.writerow(line)
+    yield "\ufeff" + writer.writerow([cell(heading) for heading in headings])  # Excel reads UTF-8 only with this mark
+    for row in table:
+        yield writer.writerow([f"{value:f}" if isinstance(value, Decimal) else value for value in row])
 
 
-def _workbook(headings: Sequence[str], table: Iterable[Sequence[Any]]) -> Any:
+def _workbook(headings: Sequence[str], table: Iterable[Sequence[Cell]]) -> Any:
     book = Workbook(write_only=True)
     sheet = book.create_sheet("Export")
-    sheet.append(list(headings))
-    for line in table:
-        sheet.append([_excel_text(value) if isinstance(value, str) else value for value in line])
+    sheet.append([cell(heading) for heading in headings])
+    for row in table:
+        sheet.append([_excel_text(value) if isinstance(value, str) else value for value in row])
     file = TemporaryFile()  # noqa: SIM115  the response closes it
     book.save(file)
     file.seek(0)

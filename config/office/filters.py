@@ -1,4 +1,4 @@
-"""Filters of the admin's lists that several apps use."""
+"""List filters that several apps use."""
 
 from datetime import datetime
 from typing import Any
@@ -11,9 +11,9 @@ from unfold.contrib.filters.admin import RangeDateTimeFilter as NaiveRangeDateTi
 
 
 class RangeDateTimeFilter(NaiveRangeDateTimeFilter):
-    """Between two moments, both included, in the current time zone. A day without a time is its start.
+    """Filter between two times, inclusive, in the current time zone. A day without a time means its start.
 
-    Unfold's own takes them as of no zone, and ignores days without a time. Senseless ones bound nothing.
+    Unfold's own filter reads times without a time zone and ignores days without a time. Invalid times are ignored.
     """
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
@@ -24,11 +24,11 @@ class RangeDateTimeFilter(NaiveRangeDateTimeFilter):
         return queryset
 
     def moment(self, edge: str) -> datetime | None:
-        """Read the moment of an edge, "from" or "to"."""
+        """Return the time of an edge, "from" or "to"."""
         day = self.used_parameters.get(f"{self.parameter_name}_{edge}_0") or ""
         time = self.used_parameters.get(f"{self.parameter_name}_{edge}_1") or "00:00:00"
         try:
-            found: datetime | None = SplitDateTimeField(required=False).clean([day, time if day else ""])
+            moment: datetime | None = SplitDateTimeField(required=False).clean([day, time if day else ""])
         except ValidationError:
             return None
-        return found
+        return moment

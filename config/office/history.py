@@ -1,4 +1,4 @@
-"""The history of an object as staff read it: who changed what, when, the values before and after, and why."""
+"""The history of a row for staff: who changed what, when and why, with the values before and after."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -14,14 +14,14 @@ from django.core.exceptions import FieldDoesNotExist
 from django.db.models import DecimalField, Field, Model, Q
 
 from config.audit import changes_of
-from config.office.wording import number
+from config.numbers import number
 
 LONGEST_VALUE = 120
 
 
 @dataclass(frozen=True, slots=True)
 class Edit:
-    """One field's old and new value, in words."""
+    """The old and new value of one field, as text."""
 
     field: str
     before: str
@@ -30,7 +30,7 @@ class Edit:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One entry of the history. `about` names a part of the object, empty for the object itself."""
+    """One entry of the history. `about` names a part of the object and is blank for the object itself."""
 
     at: datetime
     who: str
@@ -77,7 +77,7 @@ def history_of(main: Model, *parts: Model, limit: int | None = None) -> list[Cha
 
 
 def change_of(entry: LogEntry) -> Change:
-    """Return one entry of the log in words; of a new or removed row also what it held. No query of its own."""
+    """Return one entry of the change log, with all values of a new or deleted row. Runs no query."""
     return _change(entry, {}, always=True)
 
 
@@ -104,14 +104,14 @@ def author_of(entry: LogEntry) -> str:
 
 
 def edits_of(model: type[Model] | None, changes: dict[str, Any]) -> Iterable[Edit]:
-    """Return the edited fields with their values in words, without the author, who is shown beside."""
+    """Return the edited fields and their values as text, without the author, who has a column of their own."""
     for name, values in changes.items():
         if not isinstance(values, list | tuple) or len(values) != 2:
             continue
         field = _field(model, name)
         if getattr(field, "related_model", None) is User:
-            continue  # who did it is said beside
-        before, after = (_in_words(field, value) for value in values)
+            continue
+        before, after = (_as_text(field, value) for value in values)
         if before != after and not getattr(field, "one_to_many", False):
             yield Edit(str(getattr(field, "verbose_name", name)), before, after)
 
@@ -123,7 +123,7 @@ def _field(model: type[Model] | None, name: str) -> Any:
         return None
 
 
-def _in_words(field: Any, value: Any) -> str:
+def _as_text(field: Any, value: Any) -> str:
     if value in (None, "", "None", "{}", "[]"):
         return "empty"
     if isinstance(field, Field) and (choices := dict(field.flatchoices)):

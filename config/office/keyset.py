@@ -1,4 +1,4 @@
-"""Pages of lists that are too long to count: a page begins after a row, so every page costs the same."""
+"""Keyset pagination for lists that are too long to count: every page costs the same."""
 
 from datetime import datetime
 from typing import Any
@@ -12,38 +12,38 @@ SEPARATOR = "~"
 
 
 class BadCursor(ValueError):
-    """The page's address names no row to begin at."""
+    """The page's address has no valid position to start at."""
 
 
 class Keyset:
-    """A list's order, newest first: by a column of moments and the primary key, or by the primary key alone."""
+    """The order of a list, newest first: by a time column and the primary key, or by the primary key alone."""
 
     def __init__(self, column: str = "") -> None:
         self.column = column
 
     def cursor_of(self, row: Model) -> str:
-        """Write where a row stands, for the address of the next page."""
+        """Return the position of a row, for the address of the next page."""
         if not self.column:
             return str(row.pk)
         return f"{self.write(getattr(row, self.column))}{SEPARATOR}{row.pk}"
 
     def write(self, value: Any) -> str:
-        """Write a value of the column."""
+        """Return a value of the column as text."""
         return str(value.isoformat())
 
     def read(self, text: str) -> Any:
-        """Read what was written. Raises ValueError."""
+        """Parse the text that `write` returned. Raises ValueError."""
         moment = datetime.fromisoformat(text)
         if moment.tzinfo is None:
             raise BadCursor(text)
         return moment
 
     def older(self, rows: QuerySet[Any], cursor: str) -> QuerySet[Any]:
-        """Keep what comes after the cursor's row, newest first; all rows when there is no cursor."""
+        """Return the rows after the cursor's row, newest first; all rows if there is no cursor."""
         return self._ordered(rows.filter(self._beyond(cursor, "lt")) if cursor else rows, newest_first=True)
 
     def newer(self, rows: QuerySet[Any], cursor: str) -> QuerySet[Any]:
-        """Keep what comes before the cursor's row, oldest first: the nearest rows lead."""
+        """Return the rows before the cursor's row, oldest first, so that the nearest come first."""
         return self._ordered(rows.filter(self._beyond(cursor, "gt")), newest_first=False)
 
     def _beyond(self, cursor: str, lookup: str) -> Q:
@@ -57,7 +57,7 @@ class Keyset:
             raise BadCursor(cursor)
         if value is None:
             return Q(**{f"pk__{lookup}": pk})
-        # The first condition bounds the index scan, the second settles rows of the same value.
+        # The first condition limits the index scan, the second compares rows with the same value.
         return Q(**{f"{self.column}__{lookup}e": value}) & (
             Q(**{f"{self.column}__{lookup}": value}) | Q(**{f"pk__{lookup}": pk})
         )
@@ -68,7 +68,7 @@ class Keyset:
 
 
 class NumberedKeyset(Keyset):
-    """A keyset whose column is a number, such as another table's key."""
+    """A keyset whose column is a number, such as the key of another table."""
 
     def write(self, value: Any) -> str:
         return str(value)
@@ -78,9 +78,9 @@ class NumberedKeyset(Keyset):
 
 
 class KeysetChangeList(ChangeList):
-    """An admin list without page numbers and without a count: only "newer" and "older".
+    """An admin list with "newer" and "older" instead of page numbers, and without a count.
 
-    The model admin names the order in `keyset`. A cursor that names no row shows the first page.
+    The model admin sets the order in `keyset`. An invalid cursor shows the first page.
     """
 
     keyset: Keyset
@@ -93,13 +93,13 @@ class KeysetChangeList(ChangeList):
         super().__init__(request, *args, **kwargs)
 
     def get_filters_params(self, params: Any = None) -> Any:
-        kept = super().get_filters_params(params)
+        filters = super().get_filters_params(params)
         for name in (OLDER_THAN, NEWER_THAN):
-            kept.pop(name, None)
-        return kept
+            filters.pop(name, None)
+        return filters
 
     def get_results(self, request: HttpRequest) -> None:
-        """Read one page and one row more, which tells whether there is another page."""
+        """Read one page and one more row, which shows whether there is another page."""
         self.keyset = self.model_admin.keyset
         try:
             rows, is_more_older, is_more_newer = self._page()
@@ -108,7 +108,7 @@ class KeysetChangeList(ChangeList):
             rows, is_more_older, is_more_newer = self._page()
         self.result_list = rows
         self.result_count = len(rows)
-        self.full_result_count = self.result_count  # so that no page claims a total
+        self.full_result_count = self.result_count  # so that no page shows a total
         self.show_full_result_count = False
         self.show_admin_actions = bool(rows)
         self.can_show_all = self.multi_page = False
@@ -124,8 +124,7 @@ class KeysetChangeList(ChangeList):
         return rows[:size], len(rows) > size, bool(self.older_than)
 
     def _link(self, rows: list[Model], is_more_older: bool, is_more_newer: bool) -> None:
-        without = [OLDER_THAN, NEWER_THAN]
-        self.first_url = self.get_query_string(remove=without)
+        self.first_url = self.get_query_string(remove=[OLDER_THAN, NEWER_THAN])
         if rows and is_more_older:
             self.older_url = self.get_query_string({OLDER_THAN: self.keyset.cursor_of(rows[-1])}, [NEWER_THAN])
         if rows and is_more_newer:
@@ -133,45 +132,45 @@ class KeysetChangeList(ChangeList):
 
 
 class BoundedScanChangeList(KeysetChangeList):
-    """A keyset list that looks through a bounded stretch of rows where its filters have no index to go by.
+    """A keyset list that scans a limited range of rows if no index supports its filters.
 
-    A page then shows what passes of so many rows by primary key, and leads on from there. `stretch_of` decides by the
-    request; `lowest` and `highest` bound the keys that the other filters leave.
+    A page then shows the matches among that many rows by primary key, and links to the rows before or after them.
+    `scan_limit_of` decides by the request; `lowest` and `highest` limit the keys that the other filters allow.
     """
 
     looked_through = 0
     looked_since: datetime | None = None
 
-    def stretch_of(self, request: HttpRequest) -> int | None:
-        """Return how many rows a page looks through; None where an index finds them."""
+    def scan_limit_of(self, request: HttpRequest) -> int | None:
+        """Return how many rows a page scans; None if an index finds them."""
         return None
 
     def keys(self) -> tuple[int, int]:
-        """Return the lowest and the highest key that may be in the list."""
+        """Return the lowest and the highest key that can be in the list."""
         raise NotImplementedError
 
     def get_results(self, request: HttpRequest) -> None:
-        self.stretch = self.stretch_of(request)
+        self.scan_limit = self.scan_limit_of(request)
         super().get_results(request)
 
     def _page(self) -> tuple[list[Model], bool, bool]:
-        if self.stretch is None:
+        if self.scan_limit is None:
             return super()._page()
         self.lowest, self.highest = self.keys()
-        return self._stretch_of_newer() if self.newer_than else self._stretch_of_older()
+        return self._scan_newer() if self.newer_than else self._scan_older()
 
-    def _stretch_of_older(self) -> tuple[list[Model], bool, bool]:
+    def _scan_older(self) -> tuple[list[Model], bool, bool]:
         start = min(_key(self.older_than), self.highest + 1) if self.older_than else self.highest + 1
-        self.floor = max(start - (self.stretch or 0), self.lowest)
+        self.floor = max(start - (self.scan_limit or 0), self.lowest)
         within = self.queryset.filter(pk__gte=self.floor)
         rows = list(self.keyset.older(within, str(start))[: self.list_per_page + 1])
         self.looked_through = 0 if len(rows) > self.list_per_page else start - self.floor
         return rows[: self.list_per_page], len(rows) > self.list_per_page, bool(self.older_than)
 
-    def _stretch_of_newer(self) -> tuple[list[Model], bool, bool]:
+    def _scan_newer(self) -> tuple[list[Model], bool, bool]:
         start, size = _key(self.newer_than), self.list_per_page
         self.floor = start + 1
-        self.ceiling = min(start + (self.stretch or 0), self.highest)
+        self.ceiling = min(start + (self.scan_limit or 0), self.highest)
         nearest = list(self.keyset.newer(self.queryset.filter(pk__lte=self.ceiling), str(start))[: size + 1])
         if len(nearest) > size:
             return nearest[size - 1 :: -1], True, True
@@ -190,13 +189,13 @@ class BoundedScanChangeList(KeysetChangeList):
         if self.floor > self.lowest:
             self.older_url = self.get_query_string({OLDER_THAN: str(self.floor)}, [NEWER_THAN])
         else:
-            self.looked_through = 0  # to the end: nothing is left to look at
+            self.looked_through = 0  # the scan reached the last row
         if self.older_than and not rows:
             self.newer_url = self.get_query_string({NEWER_THAN: str(_key(self.older_than) - 1)}, [OLDER_THAN])
 
 
 def _key(cursor: str) -> int:
-    """Read a cursor that is a primary key alone."""
+    """Parse a cursor that is a primary key alone."""
     if not cursor.isascii() or not cursor.isdecimal() or len(cursor) > 18:
         raise BadCursor(cursor)
     return int(cursor)

@@ -8,7 +8,7 @@ from django.utils.http import urlencode
 
 
 def admin_url(name: str, /, *args: Any, **query: str | int) -> str:
-    """Return an admin page's address by its name, with a query string."""
+    """Return the address of an admin page by its name, or an empty string if no app has it."""
     try:
         base = reverse(f"admin:{name}", args=args)
     except NoReverseMatch:
@@ -17,5 +17,5 @@ def admin_url(name: str, /, *args: Any, **query: str | int) -> str:
 
 
 def page_of(row: Model) -> str:
-    """Return the address of a row's own page."""
+    """Return the address of the row's admin page."""
     return admin_url(f"{row._meta.app_label}_{row._meta.model_name}_change", row.pk)

@@ -1,4 +1,4 @@
-"""Rows that the system writes: what nobody does to them on any page or tab, whatever their permissions."""
+"""Permissions of rows that the system writes: they limit staff whatever permissions they have."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from unfold.admin import TabularInline
 
 
 class WrittenBySystem:
-    """Nobody adds or deletes such a row here. Who may change it does so by its actions. Comes before `ModelAdmin`."""
+    """No one can add or delete these rows in the admin; actions change them. Comes before `ModelAdmin`."""
 
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
@@ -17,14 +17,14 @@ class WrittenBySystem:
 
 
 class NeverChanged(WrittenBySystem):
-    """Nobody changes such a row either: it is there to be read."""
+    """No one can add, change or delete these rows in the admin."""
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
 
 
 class ReadOnlyInline(NeverChanged, TabularInline):
-    """Rows on another object's page, there to be read."""
+    """Read-only rows on another row's page."""
 
     extra = 0
     can_delete = False

@@ -1,22 +1,23 @@
-"""Things with a secret, such as keys and webhook endpoints: the answer to making one shows its secret, this once."""
+"""Rows with a secret, such as API keys and webhook endpoints. Only the response that creates one shows it."""
 
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 
-from config.office.readonly import SaysWhenEmpty
+from config.office.base import BaseAdmin
 
 
-class ShownOnceAdmin(SaysWhenEmpty):
-    """Asks for the new thing with one button, and has `shown_once_template` show what it was given."""
+class ShownOnceAdmin(BaseAdmin):
+    """A form with one button whose response shows the secret with `shown_once_template`."""
 
+    actions: Any = None
     shown_once_template = ""
 
     def add_view(
         self, request: HttpRequest, form_url: str = "", extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        """Ask for what is chosen when it is made. The answer to sending it shows the secret, this once."""
+        """Show the form. Its response shows the secret, so it offers no button that leads elsewhere."""
         one_button = {"show_save_and_add_another": False, "show_save_and_continue": False}
         return super().add_view(request, form_url, one_button | (extra_context or {}))  # type: ignore[no-any-return]
 
@@ -24,7 +25,7 @@ class ShownOnceAdmin(SaysWhenEmpty):
         return self.readonly_fields if obj else ()
 
     def show_once(self, request: HttpRequest, *, title: str, secret: str, **facts: Any) -> HttpResponse:
-        """Show a secret, in the dialog or as a page. Nothing on the way keeps the answer."""
+        """Respond with the secret, in the dialog or as a page. Browsers and proxies don't store the response."""
         context = {
             **self.admin_site.each_context(request),
             "opts": self.opts,

@@ -1,32 +1,29 @@
-"""How the admin looks: Unfold's settings. The sidebar is in `sidebar.py`, what the search finds in `finder.py`."""
+"""Unfold's settings: the look of the admin. The sidebar and the search are in `config.admin`."""
 
 from typing import Any
 
+from django.conf import settings
 from django.http import HttpRequest
 from django.templatetags.static import static
 
 
 def logo(request: HttpRequest) -> str:
-    """Return the address of the logo, which is also the icon that browsers show."""
+    """Return the address of the logo, which is also the favicon."""
     return static("config/favicon.svg")
 
 
 def stylesheet(request: HttpRequest) -> str:
-    """Return the address of the admin's own styles."""
+    """Return the address of our style sheet."""
     return static("config/admin.css")
 
 
 def environment(request: HttpRequest) -> list[str]:
-    """Label every page, so that nobody takes a try-out for the books."""
-    from django.conf import settings
-
+    """Label every page, so that a trial installation isn't mistaken for the live one."""
     return ["Live", "success"] if settings.HTTPS else ["Local", "info"]
 
 
 def subheader(request: HttpRequest) -> str:
-    """Name the company under the product's name."""
-    from django.conf import settings
-
+    """Return the company name, shown below the product name."""
     return str(settings.COMPANY_NAME)
 
 

@@ -1,7 +1,8 @@
-"""How numbers are written for staff."""
+"""How admin pages write times, states, ids and counts."""
 
-from datetime import datetime
+from datetime import datetime, time
 from decimal import Decimal
+from zoneinfo import ZoneInfo
 
 from django.utils import timezone
 from django.utils.html import format_html
@@ -9,35 +10,49 @@ from django.utils.safestring import SafeString
 from django.utils.timesince import timesince
 from django.utils.timezone import localtime
 
-LOCALE = "en_US"
-
-
-def number(quantity: Decimal) -> str:
-    """Write a quantity with thousands marks and all its decimals: 1,000, 0.25."""
-    text = f"{quantity:,f}"
-    return text.rstrip("0").rstrip(".") if "." in text else text
+from config.numbers import number
 
 
 def moment(when: datetime | None, *, seconds: bool = True) -> str:
-    """Write a time as staff read it, with its zone, and how long ago as its title; an en dash where there is none."""
+    """Write a time with its zone, and how long ago it was as its title; an en dash for none."""
     if when is None:
         return "–"
     local = localtime(when)
+    distance = f"{timesince(when)} ago" if when <= timezone.now() else "in the future"
     return format_html(
-        '<time datetime="{}" title="{} · {} ago" class="ch-time">{} <small>{}</small></time>',
+        '<time datetime="{}" title="{} · {}" class="ch-time">{} <small>{}</small></time>',
         local.isoformat(),
         f"{local:%A, %d %B %Y %H:%M:%S.%f %Z}",
-        timesince(when) if when <= timezone.now() else "not",
+        distance,
         f"{local:%Y-%m-%d %H:%M:%S}" if seconds else f"{local:%Y-%m-%d %H:%M}",
         f"{local:%Z}",
     )
 
 
-def badge(text: str, variant: str = "default", *, title: str = "") -> SafeString:
-    """Show a short state in colour: `success`, `warning`, `danger`, `info` or `default`."""
-    return format_html('<span class="ch-badge ch-badge-{}" title="{}">{}</span>', variant, title, text)
+def local_day(at: datetime | None, zone: str = "UTC") -> str:
+    """Write the day in a time zone, with the time and the zone unless it is midnight there; an en dash for none."""
+    if at is None:
+        return "–"
+    local = at.astimezone(ZoneInfo(zone))
+    return f"{local:%d %b %Y}" if local.time() == time() else f"{local:%d %b %Y %H:%M %Z}"
+
+
+def badge(text: str, variant: str = "", *, title: str = "") -> SafeString:
+    """Show a state in color: `success`, `warning`, `danger`, `info`, or gray by default."""
+    css_class = f"ch-badge ch-badge-{variant}" if variant else "ch-badge"
+    return format_html('<span class="{}" title="{}">{}</span>', css_class, title, text)
 
 
 def code(text: str) -> SafeString:
-    """Show an id or a name as it was sent, in letters of one width."""
+    """Show an id or a name exactly as it was sent, in a monospaced font."""
     return format_html('<code class="ch-code">{}</code>', text)
+
+
+def number_cell(value: Decimal | int) -> SafeString:
+    """Write a number for a right-aligned column."""
+    return format_html('<span class="ch-number">{}</span>', number(Decimal(value)))
+
+
+def trim_zeros(text: str) -> str:
+    """Remove the zeros that a column's precision adds to a number. For `readonly_preprocess_fields`."""
+    return text.rstrip("0").rstrip(".") if "." in text else text

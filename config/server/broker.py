@@ -1,10 +1,12 @@
-"""The broker of a machine without Redis: kombu's filesystem transport, made safe for several processes.
+"""The message broker without Redis: kombu's filesystem transport, made safe for several processes.
 
-The stock transport shows a message before it is written, so a reader may take half of one, and parks it in the
-system's temporary folder on the way, a copy when that is another disk. It does the same with the table of an exchange's
-queues, and a process that starts beside another, or after one killed amid writing, ends over half of one. Here both
-appear whole, and the one reader whose rename succeeds has a message. A worker killed with a message in hand loses it:
-every task of ours is a sweep that the next tick repeats, so nothing depends on a message.
+Kombu's transport creates a message's file before writing it, so that a reader can get half a message, and moves it
+through the system's temporary folder, which copies it if that folder is on another disk. It writes the table of an
+exchange's queues the same way, and a process that reads half a table crashes.
+
+Here, messages and tables are written to a draft that is renamed, so that they appear complete, and the reader whose
+rename succeeds receives the message. A message is lost if its worker is killed. No task depends on a single message,
+since every task processes all waiting work and is enqueued again by the schedule.
 """
 
 import fcntl
@@ -20,26 +22,26 @@ from typing import Any
 from kombu.transport import filesystem
 from kombu.utils.json import dumps, loads
 
-LONGEST_WAIT_S = 0.25
+MAX_WAIT_S = 0.25
 
 
 class Channel(filesystem.Channel):
-    """Keep each message in a file of its own: `<milliseconds>_<uuid>.<queue>.msg`."""
+    """Store each message in its own file: `<milliseconds>_<uuid>.<queue>.msg`."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         for folder in (self.data_folder_in, self.data_folder_out, self.control_folder):
             Path(folder).mkdir(parents=True, exist_ok=True)
 
-    def _put(self, queue: str, payload: Any, **kwargs: Any) -> None:  # type: ignore[override]  # as kombu names it
+    def _put(self, queue: str, payload: Any, **kwargs: Any) -> None:  # type: ignore[override]  # kombu's signature
         name = f"{time.time_ns() // 1_000_000:015d}_{uuid.uuid4().hex}.{queue}.msg"
         folder = Path(self.data_folder_out)
         draft = folder / f".{name}"
         draft.write_text(dumps(payload))
         draft.rename(folder / name)
 
-    def get_table(self, exchange: str) -> list[filesystem.exchange_queue_t]:  # type: ignore[override]  # as kombu does
-        """Read which queues an exchange's messages go to."""
+    def get_table(self, exchange: str) -> list[filesystem.exchange_queue_t]:  # type: ignore[override]  # kombu's type
+        """Return the queues that receive the exchange's messages."""
         try:
             rows = loads(self._table_path(exchange).read_text())
         except FileNotFoundError:
@@ -48,7 +50,7 @@ class Channel(filesystem.Channel):
 
     def _queue_bind(self, exchange: str, routing_key: str | None, pattern: str | None, queue: str | None) -> None:
         row = filesystem.exchange_queue_t(routing_key or "", pattern or "", queue or "")
-        with self._only_writer():
+        with self._lock_tables():
             rows = self.get_table(exchange)
             if row not in rows:
                 self._write_table(exchange, [row, *rows])
@@ -58,13 +60,13 @@ class Channel(filesystem.Channel):
     ) -> None:
         self._purge(queue)
         row = filesystem.exchange_queue_t(routing_key or "", pattern or "", queue or "")
-        with self._only_writer():
+        with self._lock_tables():
             rows = self.get_table(exchange)
             if row in rows:
-                self._write_table(exchange, [each for each in rows if each != row])
+                self._write_table(exchange, [other for other in rows if other != row])
 
     def _table_path(self, exchange: str) -> Path:
-        return Path(self._exchange_file(exchange))  # type: ignore[attr-defined]  # newer than its types
+        return Path(self._exchange_file(exchange))  # type: ignore[attr-defined]  # missing from kombu's types
 
     def _write_table(self, exchange: str, rows: Sequence[filesystem.exchange_queue_t]) -> None:
         path = self._table_path(exchange)
@@ -73,9 +75,9 @@ class Channel(filesystem.Channel):
         draft.rename(path)
 
     @contextmanager
-    def _only_writer(self) -> Iterator[None]:
+    def _lock_tables(self) -> Iterator[None]:
         with Path(self.control_folder, ".lock").open("w") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)  # gone with the file, also when the process is killed
+            fcntl.flock(file, fcntl.LOCK_EX)  # released with the file, also if the process is killed
             yield
 
     def _get(self, queue: str, timeout: float | None = None) -> Any:
@@ -87,7 +89,7 @@ class Channel(filesystem.Channel):
             try:
                 Path(self.data_folder_in, name).rename(claimed)
             except FileNotFoundError:
-                continue  # another worker was quicker
+                continue  # another worker has claimed it
             try:
                 return loads(claimed.read_text())
             finally:
@@ -96,10 +98,10 @@ class Channel(filesystem.Channel):
 
 
 class Transport(filesystem.Transport):
-    """kombu's filesystem transport with the channel above; `polling_interval` is how long an idle worker waits."""
+    """Kombu's filesystem transport with the channel above. `polling_interval` is how long an idle worker waits."""
 
     Channel = Channel
 
     def drain_events(self, connection: Any, timeout: float | None = None, **kwargs: Any) -> None:
-        """Wait for a message, but return to the worker's loop often enough that a stop is noticed at once."""
-        super().drain_events(connection, timeout=min(timeout or LONGEST_WAIT_S, LONGEST_WAIT_S))
+        """Wait for a message, but return to the worker's loop often enough to notice a stop at once."""
+        super().drain_events(connection, timeout=min(timeout or MAX_WAIT_S, MAX_WAIT_S))

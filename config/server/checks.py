@@ -1,4 +1,4 @@
-"""System checks of our own: a deployment never runs on a laptop's or a demo's secrets."""
+"""System checks: a deployment doesn't start with a missing or guessable secret."""
 
 from typing import Any
 
@@ -6,34 +6,34 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, register
 from django.core.exceptions import ImproperlyConfigured
 
-SHORTEST_SECRET = 50
-FEWEST_DIFFERENT_CHARACTERS = 10
-# Long enough never to turn up in a random key.
-GIVEAWAYS = ("insecure", "changeme", "change-me", "replace-me", "example", "password", "countinghouse")
+MIN_SECRET_LENGTH = 50
+MIN_DISTINCT_CHARACTERS = 10
+# Words that are too long to occur in a random key.
+GUESSABLE_WORDS = ("insecure", "changeme", "change-me", "replace-me", "example", "password", "countinghouse")
 
 
 @register(Tags.security)
-def secret_key_is_a_secret(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
-    """Refuse to run a deployment without a SECRET_KEY, or with one that a person could guess."""
+def check_secret_key(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    """Report an error if a deployment has no SECRET_KEY, or a guessable one."""
     if settings.DEBUG:
         return []
     try:
         key = settings.SECRET_KEY
-    except ImproperlyConfigured:  # how Django says that it is empty
+    except ImproperlyConfigured:  # raised by Django if the key is empty
         key = ""
-    weak = len(key) < SHORTEST_SECRET or len(set(key)) < FEWEST_DIFFERENT_CHARACTERS
-    if not weak and not any(word in key.lower() for word in GIVEAWAYS):
+    is_weak = len(key) < MIN_SECRET_LENGTH or len(set(key)) < MIN_DISTINCT_CHARACTERS
+    if not is_weak and not any(word in key.lower() for word in GUESSABLE_WORDS):
         return []
     return [
         Error(
-            "SECRET_KEY is missing, short, or a demo's.",
-            hint='Put a random one in the environment: python -c "import secrets; print(secrets.token_urlsafe(64))"',
+            "SECRET_KEY is missing, too short, or an example.",
+            hint='Set it to a random value: python -c "import secrets; print(secrets.token_urlsafe(64))"',
             id="config.E001",
         )
     ]
 
 
 def refuse_guessable_secret() -> None:
-    """Raise ImproperlyConfigured where the check above fails: a WSGI server runs no system checks by itself."""
-    for error in secret_key_is_a_secret(None):
+    """Raise ImproperlyConfigured if `check_secret_key` fails. A WSGI server doesn't run system checks."""
+    for error in check_secret_key(None):
         raise ImproperlyConfigured(f"{error.msg} {error.hint}")

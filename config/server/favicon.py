@@ -5,5 +5,5 @@ from django.views.decorators.http import require_safe
 
 @require_safe
 def favicon(request: HttpRequest) -> HttpResponseRedirect:
-    """Send a browser, which asks for this on pages that name no icon, to the one we have."""
+    """Redirect to the icon. Browsers request /favicon.ico on pages without an icon link."""
     return HttpResponseRedirect(static("config/favicon.svg"))

@@ -1,4 +1,4 @@
-"""Whether this process can take events: what a load balancer and `manage.py serve` ask."""
+"""The health check for load balancers and `manage.py serve`: whether this process can store events."""
 
 from django.apps import apps
 from django.db import Error, connection
@@ -9,16 +9,15 @@ from django.views.decorators.http import require_safe
 
 @require_safe
 def healthz(request: HttpRequest) -> JsonResponse:
-    """200 once an event could be stored: the database answers and has the inbox. 503 says what is missing."""
-    reason = why_not_ready()
-    if reason:
+    """Respond 200 if events can be stored: the database responds and has the inbox. Otherwise 503 with the reason."""
+    if reason := find_unready_reason():
         return JsonResponse({"status": "unavailable", "reason": reason}, status=503)
     return JsonResponse({"status": "ok"})
 
 
-def why_not_ready() -> str:
-    """Say in a sentence what keeps events from being stored; empty when nothing does."""
-    table = _inbox_model()._meta.db_table
+def find_unready_reason() -> str:
+    """Return why events can't be stored, as a sentence, or an empty string if they can."""
+    table = _get_inbox_model()._meta.db_table
     try:
         with connection.cursor() as cursor:
             cursor.execute("SELECT to_regclass(%s) IS NOT NULL", [connection.ops.quote_name(table)])
@@ -28,5 +27,5 @@ def why_not_ready() -> str:
     return "" if row and row[0] else "The database isn't migrated: the events inbox is missing."
 
 
-def _inbox_model() -> type[Model]:
+def _get_inbox_model() -> type[Model]:
     return apps.get_model("events", "InboxRequest")

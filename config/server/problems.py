@@ -1,5 +1,5 @@
-"""What keeps the project from starting, said in one sentence."""
+"""Errors that keep the project from starting."""
 
 
 class StartupProblem(Exception):
-    """Say in one sentence what is wrong and what to do about it. Commands print it and exit with 1."""
+    """The project can't start. The message says what is wrong and what to do. Commands print it and exit with 1."""

@@ -1,4 +1,4 @@
-"""The secret key of a laptop: made once, kept beside the data, never in the repository."""
+"""The secret key of a laptop, generated once and kept in the data folder, outside the repository."""
 
 import contextlib
 import os
@@ -6,11 +6,11 @@ import secrets
 from pathlib import Path
 
 
-def laptop_secret_key(data_dir: Path) -> str:
-    """Return the key kept in `data_dir/secret_key`, making it (readable by its owner only) the first time.
+def load_laptop_secret_key(data_dir: Path) -> str:
+    """Return the key in `data_dir/secret_key`. The first call generates it, readable by its owner only.
 
-    Two processes that start together agree: the file appears whole, and the first one's stays. Empty when
-    the folder can't be read or written: Django then names the missing SECRET_KEY itself.
+    Processes that start at the same time get the same key, since the first complete file is kept. Returns an empty
+    string if the folder can't be read or written, in which case Django reports the missing SECRET_KEY.
     """
     path = data_dir / "secret_key"
     try:

@@ -1,4 +1,4 @@
-"""What a command needs before Django loads: a database that answers, a broker, or one clear sentence."""
+"""Check what a command needs before Django loads: a database and a broker that respond."""
 
 import os
 import re
@@ -11,85 +11,93 @@ import psycopg
 from config.server.postgres import ensure_database
 from config.server.problems import StartupProblem
 
-__all__ = ["StartupProblem", "check_database", "check_redis", "data_dir", "prepare"]
+__all__ = ["StartupProblem", "check_database", "check_redis", "get_data_dir", "prepare"]
 
 SCHEMES = ("postgres", "postgresql")
-NEED_NO_DATABASE = {"help", "version", "check", "collectstatic", "compilemessages", "makemessages", "spectacular"}
-NEED_REDIS = {"serve", "demo", "bench"}
+COMMANDS_WITHOUT_DATABASE = {
+    "help",
+    "version",
+    "check",
+    "collectstatic",
+    "compilemessages",
+    "makemessages",
+    "spectacular",
+}
+COMMANDS_WITH_BROKER = {"serve", "demo", "bench"}
 
 
-def data_dir() -> Path:
-    """Return the folder everything of ours is kept in: DATA_DIR, or .data beside manage.py."""
+def get_data_dir() -> Path:
+    """Return the folder for all local data: DATA_DIR, or .data next to manage.py."""
     default = Path(__file__).resolve().parents[2] / ".data"
     return Path(os.environ.get("DATA_DIR") or default).expanduser().absolute()
 
 
 def prepare(argv: list[str]) -> None:
-    """Give the command in `argv` what it needs. Raises StartupProblem with the sentence to print."""
+    """Start and check what the command in `argv` needs. Raises StartupProblem if something is missing."""
     command = argv[1] if len(argv) > 1 else "help"
-    if command in NEED_NO_DATABASE or command.startswith("-") or {"--help", "-h"} & set(argv[2:]):
+    if command in COMMANDS_WITHOUT_DATABASE or command.startswith("-") or {"--help", "-h"} & set(argv[2:]):
         return
-    # An autoreloading runserver is its own child: the parent holds the server for it.
-    check_database(ensure_database(data_dir()))
-    if command in NEED_REDIS and os.environ.get("REDIS_URL"):
+    # With autoreload, runserver starts itself as a child process, for which the parent keeps the server running.
+    check_database(ensure_database(get_data_dir()))
+    if command in COMMANDS_WITH_BROKER and os.environ.get("REDIS_URL"):
         check_redis(os.environ["REDIS_URL"])
 
 
 def check_database(url: str) -> None:
-    """Connect once. Raises StartupProblem when the URL is malformed, or the server refuses or is silent."""
+    """Connect to the database. Raises StartupProblem if the URL is malformed or the connection fails."""
     try:
         parts = urlsplit(url)
         if parts.scheme not in SCHEMES:
             raise ValueError(parts.scheme)
-        if "," not in parts.netloc:  # of several hosts each has a port, which libpq reads
-            _ = parts.port  # raises ValueError when it is no number
+        if "," not in parts.netloc:  # several hosts have a port each, which libpq parses
+            _ = parts.port  # raises ValueError unless it is a number
         psycopg.conninfo.conninfo_to_dict(url)
     except (ValueError, psycopg.ProgrammingError) as error:
         raise StartupProblem(
-            f"DATABASE_URL is malformed ({without_password(url)}): write it as "
+            f"DATABASE_URL is malformed ({hide_password(url)}): write it as "
             "postgresql://user:password@host:5432/name, with special characters percent-encoded."
         ) from error
     try:
         psycopg.connect(url, connect_timeout=5).close()
     except psycopg.OperationalError as error:
-        raise StartupProblem(_why_no_connection(url, str(error))) from error
+        raise StartupProblem(_describe_connection_error(url, str(error))) from error
 
 
-def _why_no_connection(url: str, said: str) -> str:
-    shown = without_password(url)
-    if "password authentication failed" in said or "no password supplied" in said:
-        return f"The database refused the user or password in DATABASE_URL ({shown})."
-    if re.search(r'database ".*" does not exist', said):
-        return f"The database server has no such database (DATABASE_URL={shown}): create it, or mend the name."
-    if re.search(r'role ".*" does not exist', said):
-        return f"The database server has no such user (DATABASE_URL={shown})."
-    reason = " ".join(said.strip().splitlines()[0].split())
-    return f"The database can't be reached (DATABASE_URL={shown}): {reason}"
+def _describe_connection_error(url: str, error: str) -> str:
+    safe_url = hide_password(url)
+    if "password authentication failed" in error or "no password supplied" in error:
+        return f"The database refused the user or password in DATABASE_URL ({safe_url})."
+    if re.search(r'database ".*" does not exist', error):
+        return f"The database server has no such database (DATABASE_URL={safe_url}): create it, or correct the name."
+    if re.search(r'role ".*" does not exist', error):
+        return f"The database server has no such user (DATABASE_URL={safe_url})."
+    reason = " ".join(error.strip().splitlines()[0].split())
+    return f"The database can't be reached (DATABASE_URL={safe_url}): {reason}"
 
 
 def check_redis(url: str) -> None:
-    """Ping once. Raises StartupProblem when the URL is malformed or Redis doesn't answer in five seconds."""
-    import redis  # costs every other command a quarter of a second
+    """Ping Redis. Raises StartupProblem if the URL is malformed or Redis doesn't respond within five seconds."""
+    import redis  # noqa: PLC0415  takes a quarter of a second, which commands without Redis needn't wait
 
     try:
         client = redis.Redis.from_url(url, socket_connect_timeout=5, socket_timeout=5)
     except ValueError as error:
         raise StartupProblem(
-            f"REDIS_URL is malformed ({without_password(url)}): write it as redis://host:6379/0."
+            f"REDIS_URL is malformed ({hide_password(url)}): write it as redis://host:6379/0."
         ) from error
     try:
         client.ping()
     except redis.RedisError as error:
         raise StartupProblem(
-            f"Redis can't be reached (REDIS_URL={without_password(url)}): {error} "
-            "Start it, or unset REDIS_URL to do without."
+            f"Redis can't be reached (REDIS_URL={hide_password(url)}): {error} "
+            "Start it, or unset REDIS_URL to use the file broker."
         ) from error
     finally:
         client.close()
 
 
-def without_password(url: str) -> str:
-    """Return the URL with its password left out, for messages. What isn't a URL is not shown at all."""
+def hide_password(url: str) -> str:
+    """Return the URL without its password, for messages. Text that isn't a URL is replaced."""
     try:
         parts = urlsplit(url)
         if not parts.scheme or "@" not in parts.netloc:
@@ -102,10 +110,10 @@ def without_password(url: str) -> str:
 
 
 def main() -> int:
-    """Check the environment of a process that isn't started by manage.py; used by the container."""
+    """Check the environment of a process that manage.py doesn't start. The container runs this."""
     try:
         prepare(["", "serve"])
     except StartupProblem as problem:
-        print(problem, file=sys.stderr)  # noqa: T201  a command line of its own
+        print(problem, file=sys.stderr)  # noqa: T201  a command
         return 1
     return 0

@@ -1,4 +1,4 @@
-"""How the admin's own pages write times, spans and JSON."""
+"""Filters for times, durations and JSON."""
 
 import json
 from datetime import datetime
@@ -13,30 +13,30 @@ register = template.Library()
 
 @register.filter
 def moment(when: datetime | None) -> str:
-    """Write a time to the second, with the exact one as its title; an en dash for none."""
+    """Write a time to the second, with the exact time as its title; an en dash for none."""
     return format_moment(when)
 
 
 @register.filter
 def as_title(text: Any) -> str:
-    """Begin with a capital, unless it is an id or a name that systems send: there capitals count."""
+    """Capitalize the first letter, except of IDs and event names, which are case-sensitive."""
     title = str(text)
     is_words = all(word.isalpha() for word in title.split())
     return title[:1].upper() + title[1:] if is_words else title
 
 
 @register.filter
-def seconds(span: float) -> str:
-    """Write a span of seconds as people say it: `0.4 s`, `12 s`, `3 min`, `2 h`, `4 days`. Rounded down."""
-    if span < 10:
-        return f"{span:.1f} s"
+def seconds(duration: float) -> str:
+    """Write a duration for people, rounded down: `0.4 s`, `12 s`, `3 min`, `2 h`, `4 days`."""
+    if duration < 10:
+        return f"{duration:.1f} s"
     for limit, unit, name in ((100, 1, "s"), (6_000, 60, "min"), (172_800, 3_600, "h")):
-        if span < limit:
-            return f"{int(span // unit)} {name}"
-    return f"{int(span // 86_400)} days"
+        if duration < limit:
+            return f"{int(duration // unit)} {name}"
+    return f"{int(duration // 86_400)} days"
 
 
 @register.filter
 def pretty_json(value: Any) -> str:
-    """Write JSON over several lines, keys as they came, letters as letters."""
+    """Write JSON on several lines, with keys in their order and without escaping letters."""
     return json.dumps(value, indent=2, ensure_ascii=False, default=str)

@@ -1,1 +1,1 @@
-"""Signed messages to other systems: what happened is written with the change, and delivered until it is taken."""
+"""Webhooks: signed messages to other systems, written with the change they report and retried until accepted."""

@@ -1,4 +1,4 @@
-"""Settings → Webhooks: where messages go, and how each delivery went."""
+"""Settings → Webhooks: endpoints and the deliveries to them."""
 
 import json
 from itertools import groupby
@@ -23,7 +23,7 @@ from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
 from config.audit import recorded
 from config.office.base import AuditedHistory
-from config.office.dialogs import ReasonForm, back_to, confirm, staff
+from config.office.dialogs import ReasonForm, confirm, open_page, staff
 from config.office.readonly import LongListAdmin
 from config.office.shown_once import ShownOnceAdmin
 from config.office.wording import badge, code, moment
@@ -32,7 +32,7 @@ from config.templatetags.countinghouse import pretty_json
 from config.webhooks.delivering import DISABLED_AFTER, TRIES
 from config.webhooks.endpoints import (
     change_endpoint,
-    make_endpoint,
+    create_endpoint,
     remove_endpoint,
     rotate_secret,
     send_again,
@@ -43,7 +43,7 @@ from config.webhooks.names import CHOSEN
 from config.webhooks.targets import TargetRefused, check_url
 
 VARIANTS = {DeliveryState.DELIVERED: "success", DeliveryState.PENDING: "info", DeliveryState.FAILED: "danger"}
-# What a message is about, by what its name begins with: the first that fits.
+# The model of a message's object, by the first matching prefix of the event type.
 OBJECTS = {
     "invoice": "billing.Invoice",
     "payment": "billing.Payment",
@@ -70,18 +70,21 @@ SUBJECTS = {
 
 
 def by_subject() -> list[tuple[str, list[tuple[str, str]]]]:
-    """List what there is to be told of under what it is about, as a form's choices."""
+    """Return the event types grouped by subject, as choices of a form."""
     grouped = groupby(CHOSEN, lambda choice: SUBJECTS[choice[0].partition(".")[0]])
     return [(subject, list(choices)) for subject, choices in grouped]
 
 
 class EndpointForm(forms.ModelForm):
-    """Where to, and told of what."""
+    """The address of an endpoint and the events it receives."""
 
     event_types = forms.MultipleChoiceField(
-        label="Told of", choices=by_subject, required=False, widget=UnfoldAdminCheckboxSelectMultipleWidget,
-        help_text="None chosen: of everything, also of what later releases add.",
-    )  # fmt: skip
+        label="Events",
+        choices=by_subject,
+        required=False,
+        widget=UnfoldAdminCheckboxSelectMultipleWidget,
+        help_text="Leave blank to receive all events, including those added in later releases.",
+    )
 
     class Meta:
         model = WebhookEndpoint
@@ -91,37 +94,34 @@ class EndpointForm(forms.ModelForm):
         url: str = self.cleaned_data["url"].strip()
         try:
             check_url(url)
-        except TargetRefused as refused:
-            raise ValidationError(str(refused)) from refused
+        except TargetRefused as refusal:
+            raise ValidationError(str(refusal)) from refusal
         return url
 
 
 @admin.register(WebhookEndpoint)
 class WebhookEndpointAdmin(AuditedHistory, ShownOnceAdmin):
-    """The addresses that are told what happens. A secret is shown once, when it is made."""
+    """Addresses that receive webhooks. A signing secret is shown once, when it is created."""
 
     form = EndpointForm
-    list_display = ("address", "description", "state_badge", "told_of", "last_success", "deliveries_link")
+    list_display = ("address", "description", "state_badge", "events_received", "last_success", "deliveries_link")
     list_filter = (("is_enabled", BooleanRadioFilter),)
     search_fields = ("url", "description", "public_id")
     shown_once_template = "admin/config/webhook_secret.html"
     list_title = "Webhooks"
-    empty_title = "Nobody is told yet"
-    empty_text = "Add the address of a system that is to know of invoices, payments, alerts or problems."
+    empty_title = "No webhooks yet"
+    empty_text = "Add an endpoint to receive invoice, payment, alert and problem events."
     actions_list = ("all_deliveries",)
     actions_detail = ("send_test_message", "rotate", "remove")
     readonly_fields = ("state_badge", "failing", "last_success", "deliveries_link", "public_id")
     fieldsets = (
         (None, {"fields": ("url", "description", "event_types", "is_enabled")}),
-        ("How it does", {"fields": ("state_badge", "failing", "last_success", "deliveries_link", "public_id")}),
+        ("Status", {"fields": ("state_badge", "failing", "last_success", "deliveries_link", "public_id")}),
     )
     add_fieldsets = ((None, {"fields": ("url", "description", "event_types")}),)
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False  # "Remove" asks why, and doesn't list its deliveries one by one
-
-    def has_mend_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
-        return bool(request.user.has_perm("config.change_webhookendpoint"))
+        return False  # the Remove action asks for a reason and doesn't list every delivery
 
     def has_see_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
         return bool(request.user.has_perm("config.view_webhookdelivery"))
@@ -130,53 +130,53 @@ class WebhookEndpointAdmin(AuditedHistory, ShownOnceAdmin):
         return bool(request.user.has_perm("config.delete_webhookendpoint"))
 
     def save_model(self, request: Any, obj: WebhookEndpoint, form: Any, change: bool) -> None:
-        """Make the endpoint, whose secret goes into the answer and nowhere else; or save what was changed."""
+        """Save the changes, or create the endpoint. Its secret is only in the response, nowhere else."""
         if change:
-            given = {name: form.cleaned_data[name] for name in form.changed_data}
-            change_endpoint(obj, by=staff(request), now=timezone.now(), **given)
+            changes = {name: form.cleaned_data[name] for name in form.changed_data}
+            change_endpoint(obj, by=staff(request), now=timezone.now(), **changes)
             return
-        made = make_endpoint(by=staff(request), **form.cleaned_data)
-        request.new_secret, obj.pk = made.secret, made.pk
+        endpoint = create_endpoint(by=staff(request), **form.cleaned_data)
+        request.new_secret, obj.pk = endpoint.secret, endpoint.pk
         obj.refresh_from_db()
 
     def response_add(self, request: Any, obj: WebhookEndpoint, post_url_continue: str | None = None) -> HttpResponse:
-        """Show the signing secret, this once."""
-        return self._show_secret(request, obj, request.new_secret, "The endpoint is made")
+        """Show the signing secret, which is never shown again."""
+        return self._show_secret(request, obj, request.new_secret, "Endpoint created")
 
     @action(description="All deliveries", icon="outbox", url_path="deliveries", permissions=["see"])
     def all_deliveries(self, request: HttpRequest) -> HttpResponse:
-        """Open the list of what was sent, to all endpoints."""
+        """Open the list of deliveries to all endpoints."""
         return HttpResponseRedirect(reverse("admin:config_webhookdelivery_changelist"))
 
-    @action(description="Send a test", icon="send", permissions=["mend"], url_path="test")
+    @action(description="Send a test", icon="send", permissions=["change"], url_path="test")
     def send_test_message(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        """Send a `webhook.test` message, and open its delivery."""
+        """Send a `webhook.test` message and open its delivery."""
         endpoint = get_object_or_404(WebhookEndpoint, pk=object_id)
         try:
             delivery = send_test(endpoint, now=timezone.now())
-        except Refused as refused:
-            return back_to(request, endpoint.get_absolute_url(), str(refused), level=messages.ERROR)
+        except Refused as refusal:
+            return open_page(request, endpoint.get_absolute_url(), str(refusal), level=messages.ERROR)
         url = reverse("admin:config_webhookdelivery_change", args=[delivery.pk])
-        return back_to(request, url, "The test is sent within seconds: reload to see what was answered.")
+        return open_page(request, url, "The test will be sent within seconds. Reload the page to see the response.")
 
     @action(
         description="Rotate secret",
         icon="autorenew",
-        permissions=["mend"],
+        permissions=["change"],
         url_path="rotate",
         dialog=confirm(
-            "Make a new signing secret?",
-            "It is shown once. For 24 hours messages are signed with the old one as well: put the new one into the"
-            " receiver by then.",
-            "Make the new secret",
+            "Rotate the signing secret?",
+            "The new secret is shown once. For 24 hours messages are signed with both secrets: update the receiver"
+            " within that time.",
+            "Rotate secret",
         ),
     )
     def rotate(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
-        """Make a new secret and show it, this once."""
+        """Create a new secret and show it once."""
         endpoint = rotate_secret(get_object_or_404(WebhookEndpoint, pk=object_id), now=timezone.now())
         self.log_change(request, endpoint, "Secret rotated")
-        note = "Messages are signed with the old secret as well, for 24 hours."
-        return self._show_secret(request, endpoint, endpoint.secret, "The new signing secret", note)
+        note = "For 24 hours messages are signed with the old secret as well."
+        return self._show_secret(request, endpoint, endpoint.secret, "New signing secret", note)
 
     @action(
         description="Remove",
@@ -186,17 +186,17 @@ class WebhookEndpointAdmin(AuditedHistory, ShownOnceAdmin):
         url_path="remove",
         dialog=confirm(
             "Remove this endpoint?",
-            "Nothing is sent there any more, and the list of its deliveries goes with it.",
+            "The endpoint receives no more messages. The record of its deliveries is deleted, too.",
             "Remove endpoint",
             ReasonForm,
         ),
     )
     def remove(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
-        """Remove the endpoint, with the reason given."""
+        """Remove the endpoint and record the reason."""
         endpoint = get_object_or_404(WebhookEndpoint, pk=object_id)
         with recorded(by=staff(request), reason=form.cleaned_data["reason"]):
             remove_endpoint(endpoint)
-        return back_to(request, reverse("admin:config_webhookendpoint_changelist"), f"{endpoint.url} is removed.")
+        return open_page(request, reverse("admin:config_webhookendpoint_changelist"), f"{endpoint.url} was removed.")
 
     def _show_secret(
         self, request: HttpRequest, endpoint: WebhookEndpoint, secret: str, title: str, note: str = ""
@@ -217,45 +217,45 @@ class WebhookEndpointAdmin(AuditedHistory, ShownOnceAdmin):
     @display(description="State")
     def state_badge(self, endpoint: WebhookEndpoint) -> SafeString:
         if not endpoint.is_enabled:
-            return badge("Disabled", "danger", title=endpoint.disabled_reason or "Disabled by hand")
+            return badge("Disabled", "danger", title=endpoint.disabled_reason or "Disabled manually")
         if endpoint.failing_since:
-            return badge("Failing", "warning", title=f"Disabled by itself after {DISABLED_AFTER.days} days")
+            return badge("Failing", "warning", title=f"Automatically disabled after {DISABLED_AFTER.days} days")
         return badge("Enabled", "success")
 
-    @display(description="Trouble")
+    @display(description="Failures")
     def failing(self, endpoint: WebhookEndpoint) -> SafeString | str:
         if endpoint.disabled_reason:
-            return f"{endpoint.disabled_reason} Mend the receiver, enable it here, and what waits is sent."
+            return f"{endpoint.disabled_reason} Fix the receiver, then enable the endpoint to send waiting messages."
         if endpoint.failing_since:
-            return format_html("nothing was taken since {}", moment(endpoint.failing_since))
+            return format_html("no message accepted since {}", moment(endpoint.failing_since))
         return "none"
 
-    @display(description="Told of")
-    def told_of(self, endpoint: WebhookEndpoint) -> SafeString:
+    @display(description="Events")
+    def events_received(self, endpoint: WebhookEndpoint) -> SafeString:
         labels = dict(CHOSEN)
         names = ((labels.get(name, name),) for name in endpoint.event_types) if endpoint.event_types else (("All",),)
         return format_html_join(" ", '<span class="ch-badge">{}</span>', names)
 
-    @display(description="Last taken (UTC)", ordering="last_success_at")
+    @display(description="Last success (UTC)", ordering="last_success_at")
     def last_success(self, endpoint: WebhookEndpoint) -> str:
         return moment(endpoint.last_success_at) if endpoint.last_success_at else "never"
 
     @display(description="Deliveries")
     def deliveries_link(self, endpoint: WebhookEndpoint) -> SafeString:
         url = reverse("admin:config_webhookdelivery_changelist")
-        return format_html('<a class="ch-link" href="{}?endpoint__id__exact={}">Show them</a>', url, endpoint.pk)
+        return format_html('<a class="ch-link" href="{}?endpoint__id__exact={}">Show deliveries</a>', url, endpoint.pk)
 
 
 class AttemptsInline(TabularInline):
-    """Every try of a delivery, and what was answered."""
+    """The attempts of a delivery and their responses."""
 
     model = WebhookAttempt
-    fields = ("started", "duration_ms", "status", "error", "answer")
+    fields = ("started", "duration_ms", "status", "error", "response_text")
     readonly_fields = fields
     extra = 0
     can_delete = False
     show_title = False
-    verbose_name_plural = "Tries"
+    verbose_name_plural = "Attempts"
 
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
@@ -267,16 +267,16 @@ class AttemptsInline(TabularInline):
     def started(self, attempt: WebhookAttempt) -> str:
         return moment(attempt.started_at)
 
-    @display(description="Answer")
-    def answer(self, attempt: WebhookAttempt) -> SafeString | str:
+    @display(description="Response")
+    def response_text(self, attempt: WebhookAttempt) -> SafeString | str:
         return format_html('<code class="ch-code ch-wrap">{}</code>', attempt.response) if attempt.response else "–"
 
 
 @admin.register(WebhookDelivery)
 class WebhookDeliveryAdmin(LongListAdmin):
-    """What was sent, or is to be, newest first."""
+    """Messages sent, or waiting to be sent, newest first."""
 
-    list_display = ("told", "event_type", "about", "endpoint_url", "state_badge", "tries", "last_answer")
+    list_display = ("created", "event_type", "about", "endpoint_url", "state_badge", "tries", "last_response")
     list_filter = (
         ("state", ChoicesDropdownFilter),
         ("endpoint", RelatedDropdownFilter),
@@ -284,23 +284,23 @@ class WebhookDeliveryAdmin(LongListAdmin):
     )
     list_select_related = ("message", "endpoint")
     fields = (
-        "told", "event_type", "about_link", "endpoint_url", "state_badge", "tries_text", "last_answer", "next_try",
-        "message_id_text", "body",
-    )  # fmt: skip
+        *("created", "event_type", "about_link", "endpoint_url", "state_badge", "tries_text", "last_response"),
+        *("next_try", "message_id_text", "body"),
+    )
     readonly_fields = fields
     inlines = (AttemptsInline,)
     actions_detail = ("resend",)
-    empty_title = "Nothing was sent yet"
-    empty_text = "Once an endpoint is there, what happens shows here with what was answered."
+    empty_title = "No deliveries yet"
+    empty_text = "Messages to your webhook endpoints appear here with the responses."
     export_columns = (
-        ("created_at", lambda row: row.message.created_at),
-        ("event_type", lambda row: row.message.event_type),
-        ("object_id", lambda row: row.message.object_id),
-        ("endpoint", lambda row: row.endpoint.url),
-        ("state", lambda row: row.state),
-        ("tries", lambda row: row.tries),
-        ("last_status", lambda row: row.last_status),
-        ("last_error", lambda row: row.last_error),
+        ("created_at", "message__created_at"),
+        ("event_type", "message__event_type"),
+        ("object_id", "message__object_id"),
+        ("endpoint", "endpoint__url"),
+        ("state", "state"),
+        ("tries", "tries"),
+        ("last_status", "last_status"),
+        ("last_error", "last_error"),
     )
 
     def has_resend_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
@@ -313,37 +313,39 @@ class WebhookDeliveryAdmin(LongListAdmin):
         url_path="resend",
         dialog=confirm(
             "Send this message again?",
-            "It keeps its id, by which a receiver that has it already can tell. The tries begin anew.",
+            "The message keeps its ID, so a receiver can recognize a message it already has. Attempts start again.",
             "Send again",
         ),
     )
     def resend(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
-        """Send the message once more."""
+        """Send the message again."""
         delivery = get_object_or_404(WebhookDelivery, pk=object_id)
         url = reverse("admin:config_webhookdelivery_change", args=[delivery.pk])
         try:
             send_again(delivery, now=timezone.now())
-        except Refused as refused:
-            return back_to(request, url, str(refused), level=messages.ERROR)
+        except Refused as refusal:
+            return open_page(request, url, str(refusal), level=messages.ERROR)
         self.log_change(request, delivery, "Sent again")
-        return back_to(request, url, "It is sent again within seconds: reload to see what was answered.")
+        return open_page(
+            request, url, "The message will be sent again within seconds. Reload the page to see the response."
+        )
 
-    @display(description="Happened (UTC)")
-    def told(self, delivery: WebhookDelivery) -> str:
+    @display(description="Created (UTC)")
+    def created(self, delivery: WebhookDelivery) -> str:
         return moment(delivery.message.created_at)
 
-    @display(description="What")
+    @display(description="Event")
     def event_type(self, delivery: WebhookDelivery) -> SafeString:
         return code(delivery.message.event_type)
 
-    @display(description="About")
+    @display(description="Object")
     def about(self, delivery: WebhookDelivery) -> SafeString:
         return code(delivery.message.object_id)
 
-    @display(description="About")
+    @display(description="Object")
     def about_link(self, delivery: WebhookDelivery) -> SafeString:
         event_type, object_id = delivery.message.event_type, delivery.message.object_id
-        label = next((label for begins, label in OBJECTS.items() if event_type.startswith(f"{begins}.")), None)
+        label = next((label for prefix, label in OBJECTS.items() if event_type.startswith(f"{prefix}.")), None)
         row = apps.get_model(label)._default_manager.filter(public_id=object_id).first() if label else None
         if row is None:
             return code(object_id)
@@ -359,26 +361,26 @@ class WebhookDeliveryAdmin(LongListAdmin):
     @display(description="State")
     def state_badge(self, delivery: WebhookDelivery) -> SafeString:
         at = delivery.next_try_at
-        title = f"Next try at {localtime(at):%Y-%m-%d %H:%M:%S}" if at and delivery.endpoint.is_enabled else ""
+        title = f"Next attempt at {localtime(at):%Y-%m-%d %H:%M:%S}" if at and delivery.endpoint.is_enabled else ""
         return badge(delivery.get_state_display(), VARIANTS[DeliveryState(delivery.state)], title=title)
 
-    @display(description="Tries")
+    @display(description="Attempts")
     def tries_text(self, delivery: WebhookDelivery) -> str:
         return f"{delivery.tries} of {TRIES}"
 
-    @display(description="Last answer")
-    def last_answer(self, delivery: WebhookDelivery) -> SafeString | str:
+    @display(description="Last response")
+    def last_response(self, delivery: WebhookDelivery) -> SafeString | str:
         if delivery.last_error:
             return format_html('<span class="ch-wrap">{}</span>', delivery.last_error)
         return f"HTTP {delivery.last_status}" if delivery.last_status else "–"
 
-    @display(description="Next try")
+    @display(description="Next attempt")
     def next_try(self, delivery: WebhookDelivery) -> str:
         if delivery.next_try_at and not delivery.endpoint.is_enabled:
-            return "when the endpoint is enabled"
+            return "once the endpoint is enabled"
         return moment(delivery.next_try_at)
 
-    @display(description="Message id")
+    @display(description="Message ID")
     def message_id_text(self, delivery: WebhookDelivery) -> SafeString:
         return code(delivery.message.public_id)
 

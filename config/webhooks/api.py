@@ -1,4 +1,4 @@
-"""The doors to webhooks: endpoints, their secrets, and what was delivered."""
+"""API views for webhooks: endpoints, secrets and deliveries."""
 
 from typing import Any, ClassVar
 
@@ -8,12 +8,13 @@ from django.utils import timezone
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from config.api.errors import invalid
 from config.api.filters import ManyFilter, page
 from config.api.openapi import listed, operation
-from config.api.views import ApiView, get_or_404, invalid, read_body
+from config.api.views import ApiView, get_or_404, read_body
 from config.webhooks.endpoints import (
     change_endpoint,
-    make_endpoint,
+    create_endpoint,
     remove_endpoint,
     rotate_secret,
     send_again,
@@ -32,17 +33,18 @@ from config.webhooks.targets import TargetRefused
 
 TAG = "Webhooks"
 EXAMPLE = {
-    "url": "https://example.com/hooks", "description": "Accounting",
+    "url": "https://example.com/hooks",
+    "description": "Accounting",
     "event_types": ["invoice.update.finalized", "invoice.update.payment"],
-}  # fmt: skip
+}
 
 
 class DeliveryFilter(filters.FilterSet):
     endpoint_id = filters.CharFilter(field_name="endpoint__public_id")
     message_id = filters.CharFilter(field_name="message__public_id")
-    status = ManyFilter(field_name="state", help_text="pending, delivered, failed.")
+    status = ManyFilter(field_name="state", help_text="pending, delivered or failed.")
     event_type = ManyFilter(field_name="message__event_type")
-    object_id = filters.CharFilter(field_name="message__object_id", label="What the message is about.")
+    object_id = filters.CharFilter(field_name="message__object_id", label="The id of the object in the message.")
 
     class Meta:
         model = WebhookDelivery
@@ -70,97 +72,126 @@ def delivery_of(delivery_id: str) -> WebhookDelivery:
 
 
 class Endpoints(ApiView):
-    """The addresses that are told what happens."""
+    """Create or list webhook endpoints."""
 
-    @operation("listWebhooks", "List webhook endpoints", tag=TAG, answers={200: listed("WebhookList", EndpointOut)},
-               filters=EndpointFilter)  # fmt: skip
+    @operation(
+        "listWebhooks",
+        "List webhook endpoints",
+        tag=TAG,
+        answers={200: listed("WebhookList", EndpointOut)},
+        filters=EndpointFilter,
+    )
     def get(self, request: Request) -> Response:
         return page(request, WebhookEndpoint.objects.order_by("-pk"), EndpointFilter, EndpointOut)
 
     @operation(
-        "createWebhook", "Create a webhook endpoint", tag=TAG, body=EndpointIn, answers={201: EndpointWithSecret},
-        example=EXAMPLE, description="Needs a key with every scope. The answer shows the signing secret, this once.",
-    )  # fmt: skip
+        "createWebhook",
+        "Create a webhook endpoint",
+        tag=TAG,
+        body=EndpointIn,
+        answers={201: EndpointWithSecret},
+        example=EXAMPLE,
+        description="Requires an API key with all scopes. The signing secret is only returned here.",
+    )
     def post(self, request: Request) -> Response:
-        asked = read_body(request, EndpointIn)
+        body = read_body(request, EndpointIn)
         try:
-            made = make_endpoint(by=None, **_columns(asked))
+            endpoint = create_endpoint(by=None, **_columns(body))
         except TargetRefused as refused:
             raise invalid({"url": [str(refused)]}) from refused
-        made.refresh_from_db()
-        return Response(EndpointWithSecret(made).data, status=201)
+        endpoint.refresh_from_db()
+        return Response(EndpointWithSecret(endpoint).data, status=201)
 
 
 class OneEndpoint(ApiView):
-    """Read an endpoint, change it, or remove it."""
+    """Retrieve, update or delete a webhook endpoint."""
 
-    @operation("getWebhook", "Read a webhook endpoint", tag=TAG, answers={200: EndpointOut}, errors=(404,))
+    @operation("getWebhook", "Retrieve a webhook endpoint", tag=TAG, answers={200: EndpointOut}, errors=(404,))
     def get(self, request: Request, endpoint_id: str) -> Response:
         return Response(EndpointOut(endpoint_of(endpoint_id)).data)
 
     @operation(
-        "updateWebhook", "Change a webhook endpoint", tag=TAG, body=EndpointChange, answers={200: EndpointOut},
-        errors=(400, 404), example={"is_enabled": True},
-        description="While it is disabled, what waits goes on waiting, and nothing new is told.",
-    )  # fmt: skip
+        "updateWebhook",
+        "Update a webhook endpoint",
+        tag=TAG,
+        body=EndpointChange,
+        answers={200: EndpointOut},
+        errors=(400, 404),
+        example={"is_enabled": True},
+        description="A disabled endpoint receives no new messages; waiting messages are sent once it is enabled again.",
+    )
     def put(self, request: Request, endpoint_id: str) -> Response:
-        endpoint, asked = endpoint_of(endpoint_id), read_body(request, EndpointChange)
+        endpoint, body = endpoint_of(endpoint_id), read_body(request, EndpointChange)
         try:
-            changed = change_endpoint(endpoint, by=None, now=timezone.now(), **_columns(asked))
+            changed = change_endpoint(endpoint, by=None, now=timezone.now(), **_columns(body))
         except TargetRefused as refused:
             raise invalid({"url": [str(refused)]}) from refused
         return Response(EndpointOut(changed).data)
 
-    @operation("deleteWebhook", "Remove a webhook endpoint", tag=TAG, answers={204: None}, errors=(404,),
-               description="Its deliveries are removed with it.")  # fmt: skip
+    @operation(
+        "deleteWebhook",
+        "Delete a webhook endpoint",
+        tag=TAG,
+        answers={204: None},
+        errors=(404,),
+        description="Its deliveries are deleted with it.",
+    )
     def delete(self, request: Request, endpoint_id: str) -> Response:
         remove_endpoint(endpoint_of(endpoint_id))
         return Response(status=204)
 
 
-def _columns(asked: dict[str, Any]) -> dict[str, Any]:
-    return {name: sorted(set(value)) if name == "event_types" else value for name, value in asked.items()}
+def _columns(body: dict[str, Any]) -> dict[str, Any]:
+    return {name: sorted(set(value)) if name == "event_types" else value for name, value in body.items()}
 
 
 class SecretRotation(ApiView):
-    """Give an endpoint a new secret. For 24 hours messages carry signatures by both."""
+    """Rotate an endpoint's secret. For 24 hours, messages are signed with both the old and the new secret."""
 
-    @operation("rotateWebhookSecret", "Rotate a webhook's secret", tag=TAG, answers={200: EndpointWithSecret},
-               errors=(404,))  # fmt: skip
+    @operation(
+        "rotateWebhookSecret", "Rotate a webhook's secret", tag=TAG, answers={200: EndpointWithSecret}, errors=(404,)
+    )
     def post(self, request: Request, endpoint_id: str) -> Response:
         return Response(EndpointWithSecret(rotate_secret(endpoint_of(endpoint_id), now=timezone.now())).data)
 
 
 class EndpointTest(ApiView):
-    """Send an endpoint a `webhook.test` message. Refused (400) while it is disabled."""
+    """Send a `webhook.test` message to an endpoint. Fails (400) if the endpoint is disabled."""
 
     @operation("testWebhook", "Send a test message", tag=TAG, answers={201: DeliveryOut}, errors=(400, 404))
     def post(self, request: Request, endpoint_id: str) -> Response:
-        sent = send_test(endpoint_of(endpoint_id), now=timezone.now())
-        return Response(DeliveryOut(delivery_of(sent.public_id)).data, status=201)
+        delivery = send_test(endpoint_of(endpoint_id), now=timezone.now())
+        return Response(DeliveryOut(delivery_of(delivery.public_id)).data, status=201)
 
 
 class Deliveries(ApiView):
-    """What was sent, or is to be, and how it went: newest first."""
+    """List deliveries with their status, newest first."""
 
-    @operation("listWebhookDeliveries", "List webhook deliveries", tag=TAG, filters=DeliveryFilter,
-               answers={200: listed("WebhookDeliveryList", DeliveryOut)})  # fmt: skip
+    @operation(
+        "listWebhookDeliveries",
+        "List webhook deliveries",
+        tag=TAG,
+        filters=DeliveryFilter,
+        answers={200: listed("WebhookDeliveryList", DeliveryOut)},
+    )
     def get(self, request: Request) -> Response:
         return page(request, deliveries(), DeliveryFilter, DeliveryOut)
 
 
 class OneDelivery(ApiView):
-    """Read a delivery: what is sent, and every try."""
+    """Retrieve a delivery with its message and attempts."""
 
-    @operation("getWebhookDelivery", "Read a webhook delivery", tag=TAG, answers={200: DeliveryWhole}, errors=(404,))
+    @operation(
+        "getWebhookDelivery", "Retrieve a webhook delivery", tag=TAG, answers={200: DeliveryWhole}, errors=(404,)
+    )
     def get(self, request: Request, delivery_id: str) -> Response:
         return Response(DeliveryWhole(delivery_of(delivery_id)).data)
 
 
 class Resending(ApiView):
-    """Send a message again, with its id: receivers that know it already can tell."""
+    """Resend a message with the same id, by which receivers can detect the repetition."""
 
-    @operation("resendWebhookDelivery", "Send a webhook again", tag=TAG, answers={200: DeliveryOut}, errors=(400, 404))
+    @operation("resendWebhookDelivery", "Resend a webhook", tag=TAG, answers={200: DeliveryOut}, errors=(400, 404))
     def post(self, request: Request, delivery_id: str) -> Response:
         send_again(delivery_of(delivery_id), now=timezone.now())
         return Response(DeliveryOut(delivery_of(delivery_id)).data)

@@ -1,4 +1,4 @@
-"""Delivering what waits: at least once, each endpoint at its own pace, later and later while it fails."""
+"""Delivers waiting messages at least once, with growing waits while an endpoint fails."""
 
 import time
 from collections.abc import Collection
@@ -11,11 +11,11 @@ from django.conf import settings
 from django.db import connection, transaction
 
 from config.webhooks.models import DeliveryState, WebhookAttempt, WebhookDelivery, WebhookEndpoint, WebhookMessage
-from config.webhooks.posting import Answer, post, signed
+from config.webhooks.posting import PostResult, post, sign
 
 WAITS = tuple(timedelta(seconds=seconds) for seconds in (5, 30, 2 * 60, 15 * 60, 60 * 60, 6 * 60 * 60, 24 * 60 * 60))
 TRIES = len(WAITS) + 1
-LEASE = timedelta(seconds=90)  # longer than a try can take: a worker that dies gives its deliveries back after it
+LEASE = timedelta(seconds=90)  # longer than an attempt can take; then the deliveries of a dead worker are due again
 DISABLED_AFTER = timedelta(days=3)
 THREADS, AT_ONCE = 16, 4
 LONGEST_S = 20.0
@@ -41,7 +41,7 @@ CLAIM = """
 
 @dataclass(frozen=True)
 class Clock:
-    """The time of a run: where it began, and how far it has come since."""
+    """The time in a run: its start plus the time elapsed."""
 
     began: datetime
     mark: float
@@ -51,31 +51,31 @@ class Clock:
 
 
 def deliver_due(*, now: datetime, longest_s: float = LONGEST_S) -> int:
-    """Send what is due, many at once, until nothing is or the time is up; return how many tries were made.
+    """Send due messages in parallel until none is due or the time is up; return the number of attempts.
 
-    Safe to run twice or side by side: a delivery is claimed by one, and is due again if that one dies. An endpoint
-    that hangs holds only its own: at most four messages are on their way to each.
+    Safe to run concurrently: a delivery is claimed by one run, and is due again if that run dies. At most four
+    messages are sent to an endpoint at a time, so an endpoint that hangs doesn't delay the others.
     """
     clock, tries = Clock(now, time.monotonic()), 0
-    going: dict[Future[Answer], tuple[WebhookDelivery, datetime]] = {}
+    in_flight: dict[Future[PostResult], tuple[WebhookDelivery, datetime]] = {}
     with ThreadPoolExecutor(THREADS, thread_name_prefix="webhooks") as pool:
         while True:
-            if time.monotonic() - clock.mark < longest_s and len(going) < THREADS:
-                busy = {delivery.endpoint_id for delivery, _ in going.values()}
-                for delivery in claim(clock.now(), busy=busy, room=THREADS - len(going)):
+            if time.monotonic() - clock.mark < longest_s and len(in_flight) < THREADS:
+                busy = {delivery.endpoint_id for delivery, _ in in_flight.values()}
+                for delivery in claim(clock.now(), busy=busy, room=THREADS - len(in_flight)):
                     began = clock.now()
-                    going[pool.submit(_send, delivery, began)] = (delivery, began)
-            if not going:
+                    in_flight[pool.submit(_send, delivery, began)] = (delivery, began)
+            if not in_flight:
                 return tries
-            done, _ = wait(going, return_when=FIRST_COMPLETED)
+            done, _ = wait(in_flight, return_when=FIRST_COMPLETED)
             for future in done:
-                delivery, began = going.pop(future)
+                delivery, began = in_flight.pop(future)
                 record(delivery, future.result(), began=began)
                 tries += 1
 
 
 def claim(now: datetime, *, busy: Collection[int] = (), room: int = THREADS) -> list[WebhookDelivery]:
-    """Take deliveries that are due, a few of each enabled endpoint that isn't busy. No other gets them."""
+    """Claim due deliveries, a few for each enabled endpoint that isn't busy. No other run gets them."""
     values: dict[str, Any] = {"now": now, "until": now + LEASE, "busy": list(busy), "room": room, "at_once": AT_ONCE}
     with connection.cursor() as cursor:
         cursor.execute(CLAIM, values)
@@ -85,38 +85,42 @@ def claim(now: datetime, *, busy: Collection[int] = (), room: int = THREADS) -> 
     return list(WebhookDelivery.objects.filter(pk__in=ids).select_related("message", "endpoint").order_by("pk"))
 
 
-def _send(delivery: WebhookDelivery, at: datetime) -> Answer:
+def _send(delivery: WebhookDelivery, at: datetime) -> PostResult:
     message, endpoint = delivery.message, delivery.endpoint
     secrets = [endpoint.secret]
     if endpoint.old_secret and endpoint.old_secret_until and endpoint.old_secret_until > at:
         secrets.append(endpoint.old_secret)
-    return post(endpoint.url, message.body, signed(message.public_id, message.body, secrets, at=at))
+    return post(endpoint.url, message.body, sign(message.public_id, message.body, secrets, at=at))
 
 
-def record(delivery: WebhookDelivery, answer: Answer, *, began: datetime) -> None:
-    """Write down what came of a try, and when the next is: after 5 seconds, later and later, until the eighth.
+def record(delivery: WebhookDelivery, result: PostResult, *, began: datetime) -> None:
+    """Record the result of an attempt and schedule the next: after 5 seconds, then longer, up to eight attempts.
 
-    An endpoint that took nothing for three days, or says that it is gone (410), is disabled.
+    An endpoint that accepts nothing for three days, or responds with 410 (gone), is disabled.
     """
-    ended = began + timedelta(milliseconds=answer.duration_ms)
+    ended = began + timedelta(milliseconds=result.duration_ms)
     with transaction.atomic():
         endpoint = WebhookEndpoint.objects.select_for_update(no_key=True).filter(pk=delivery.endpoint_id).first()
         locked = WebhookDelivery.objects.select_for_update(no_key=True).filter(pk=delivery.pk).first()
         if endpoint is None or locked is None:
-            return  # removed while it was on its way
+            return  # removed while the message was being sent
         WebhookAttempt.objects.create(
-            delivery=locked, started_at=began, duration_ms=answer.duration_ms,
-            status=answer.status, error=answer.error, response=answer.response,
-        )  # fmt: skip
+            delivery=locked,
+            started_at=began,
+            duration_ms=result.duration_ms,
+            status=result.status,
+            error=result.error,
+            response=result.response,
+        )
         if locked.state == DeliveryState.PENDING:
-            _move_on(locked, answer, ended)
-        _note(endpoint, answer, ended)
+            _update_delivery(locked, result, ended)
+        _update_endpoint(endpoint, result, ended)
 
 
-def _move_on(delivery: WebhookDelivery, answer: Answer, ended: datetime) -> None:
+def _update_delivery(delivery: WebhookDelivery, result: PostResult, ended: datetime) -> None:
     delivery.tries += 1
-    delivery.last_status, delivery.last_error = answer.status, answer.error
-    if answer.is_taken:
+    delivery.last_status, delivery.last_error = result.status, result.error
+    if result.is_accepted:
         delivery.state, delivery.next_try_at, delivery.delivered_at = DeliveryState.DELIVERED, None, ended
     elif delivery.tries >= TRIES:
         delivery.state, delivery.next_try_at = DeliveryState.FAILED, None
@@ -125,23 +129,27 @@ def _move_on(delivery: WebhookDelivery, answer: Answer, ended: datetime) -> None
     delivery.save()
 
 
-def _note(endpoint: WebhookEndpoint, answer: Answer, ended: datetime) -> None:
-    """Keep how the endpoint does. Saved past the change log, which is for what people change, unless it is disabled."""
-    if answer.is_taken:
+def _update_endpoint(endpoint: WebhookEndpoint, result: PostResult, ended: datetime) -> None:
+    """Record whether the endpoint works. Only disabling it goes into the change log, which is for decisions."""
+    if result.is_accepted:
         WebhookEndpoint.objects.filter(pk=endpoint.pk).update(failing_since=None, last_success_at=ended)
         return
     since = endpoint.failing_since or ended
     WebhookEndpoint.objects.filter(pk=endpoint.pk).update(failing_since=since)
-    is_gone = answer.status == 410
+    is_gone = result.status == 410
     if endpoint.is_enabled and (is_gone or ended - since >= DISABLED_AFTER):
         endpoint.failing_since, endpoint.is_enabled, endpoint.disabled_at = since, False, ended
-        why = "it answered that it is gone (410)" if is_gone else f"nothing was taken since {since:%Y-%m-%d %H:%M} UTC"
-        endpoint.disabled_reason = f"Disabled by itself: {why}."
+        reason = (
+            "the endpoint responded with 410 (gone)"
+            if is_gone
+            else f"no message was accepted since {since:%Y-%m-%d %H:%M} UTC"
+        )
+        endpoint.disabled_reason = f"Automatically disabled: {reason}."
         endpoint.save(update_fields=["is_enabled", "disabled_at", "disabled_reason", "updated_at"])
 
 
 def prune_messages(*, now: datetime) -> int:
-    """Remove messages, their deliveries and tries after LOG_DAYS; return how many messages. In small transactions."""
+    """Delete messages older than LOG_DAYS with their deliveries, in small transactions. Return the number deleted."""
     before, removed = now - timedelta(days=settings.LOG_DAYS), 0
     while ids := list(WebhookMessage.objects.filter(created_at__lt=before).values_list("pk", flat=True)[:CHUNK]):
         with transaction.atomic():

@@ -1,4 +1,4 @@
-"""What people do with endpoints: make one, change it, rotate its secret, enable it again, send something again."""
+"""Create, change and remove endpoints, rotate their secrets, and send messages again."""
 
 from collections.abc import Iterable
 from datetime import datetime, timedelta
@@ -25,37 +25,40 @@ OLD_SECRET_FOR = timedelta(hours=24)
 
 
 class TooManyEndpoints(Refused):
-    """There are as many endpoints as are allowed."""
+    """No more endpoints are allowed."""
 
 
 class EndpointDisabled(Refused):
     """Nothing is sent to a disabled endpoint."""
 
 
-def make_endpoint(
+def create_endpoint(
     url: str, *, description: str = "", event_types: Iterable[str] = (), is_enabled: bool = True, by: User | None
 ) -> WebhookEndpoint:
-    """Make an endpoint with a secret of its own; again, another. Raises TargetRefused, TooManyEndpoints."""
+    """Create an endpoint with a new secret. Every call creates another one. Raises TargetRefused, TooManyEndpoints."""
     check_url(url)
     if WebhookEndpoint.objects.count() >= MOST_ENDPOINTS:
-        raise TooManyEndpoints(f"There can be {MOST_ENDPOINTS} endpoints: remove one first.")
-    wanted = sorted(set(event_types))
+        raise TooManyEndpoints(f"You can have at most {MOST_ENDPOINTS} endpoints. Remove an endpoint first.")
     endpoint = WebhookEndpoint(
-        url=url, description=description, event_types=wanted, is_enabled=is_enabled, created_by=by
+        url=url,
+        description=description,
+        event_types=sorted(set(event_types)),
+        is_enabled=is_enabled,
+        created_by=by,
     )
     with recorded(by=by):
         endpoint.save()
     return endpoint
 
 
-def change_endpoint(endpoint: WebhookEndpoint, *, by: User | None, now: datetime, **given: Any) -> WebhookEndpoint:
-    """Set the fields given. Enabling forgets that it failed, and what waited is sent. Raises TargetRefused."""
+def change_endpoint(endpoint: WebhookEndpoint, *, by: User | None, now: datetime, **changes: Any) -> WebhookEndpoint:
+    """Set these fields. Enabling an endpoint clears its failures and sends waiting messages. Raises TargetRefused."""
     with transaction.atomic():
         locked = WebhookEndpoint.objects.select_for_update(no_key=True).get(pk=endpoint.pk)
-        if "url" in given:
-            check_url(given["url"])
+        if "url" in changes:
+            check_url(changes["url"])
         was_enabled = locked.is_enabled
-        for name, value in given.items():
+        for name, value in changes.items():
             setattr(locked, name, value)
         if locked.is_enabled and not was_enabled:
             locked.disabled_at, locked.disabled_reason, locked.failing_since = None, "", None
@@ -67,7 +70,7 @@ def change_endpoint(endpoint: WebhookEndpoint, *, by: User | None, now: datetime
 
 
 def remove_endpoint(endpoint: WebhookEndpoint) -> None:
-    """Remove an endpoint and the record of its deliveries. What was told stays told to the others."""
+    """Remove an endpoint and the record of its deliveries. Deliveries to other endpoints stay."""
     with transaction.atomic():
         WebhookAttempt.objects.filter(delivery__endpoint=endpoint).delete()
         WebhookDelivery.objects.filter(endpoint=endpoint).delete()
@@ -75,7 +78,7 @@ def remove_endpoint(endpoint: WebhookEndpoint) -> None:
 
 
 def rotate_secret(endpoint: WebhookEndpoint, *, now: datetime) -> WebhookEndpoint:
-    """Give the endpoint a new secret. For 24 hours messages are signed with both, so that no message is refused."""
+    """Create a new secret. For 24 hours messages are signed with both, so that receivers accept them all."""
     with transaction.atomic():
         locked = WebhookEndpoint.objects.select_for_update(no_key=True).get(pk=endpoint.pk)
         locked.old_secret, locked.old_secret_until = locked.secret, now + OLD_SECRET_FOR
@@ -85,7 +88,7 @@ def rotate_secret(endpoint: WebhookEndpoint, *, now: datetime) -> WebhookEndpoin
 
 
 def send_again(delivery: WebhookDelivery, *, now: datetime) -> WebhookDelivery:
-    """Send a message once more, from the first try on; it keeps its id. Raises EndpointDisabled."""
+    """Send a message again with the same ID, starting with the first attempt. Raises EndpointDisabled."""
     with transaction.atomic():
         locked = (
             WebhookDelivery.objects.select_for_update(no_key=True, of=("self",))
@@ -93,17 +96,17 @@ def send_again(delivery: WebhookDelivery, *, now: datetime) -> WebhookDelivery:
             .get(pk=delivery.pk)
         )
         if not locked.endpoint.is_enabled:
-            raise EndpointDisabled("The endpoint is disabled: enable it first.")
+            raise EndpointDisabled("The endpoint is disabled. Enable it first.")
         locked.state, locked.tries, locked.next_try_at, locked.delivered_at = DeliveryState.PENDING, 0, now, None
         locked.save()
         return locked
 
 
 def send_test(endpoint: WebhookEndpoint, *, now: datetime) -> WebhookDelivery:
-    """Send an endpoint a test message, whatever it wants to be told of. Raises EndpointDisabled."""
+    """Send a test message, whatever events the endpoint receives. Raises EndpointDisabled."""
     if not endpoint.is_enabled:
-        raise EndpointDisabled("The endpoint is disabled: enable it first.")
-    shown = {"id": endpoint.public_id, "url": endpoint.url}
-    message = message_of(WebhookEvent.TEST, "webhook", endpoint.public_id, shown, at=now)
+        raise EndpointDisabled("The endpoint is disabled. Enable it first.")
+    payload = {"id": endpoint.public_id, "url": endpoint.url}
+    message = message_of(WebhookEvent.TEST, "webhook", endpoint.public_id, payload, at=now)
     with transaction.atomic():
         return send_to([endpoint], [message])[0]

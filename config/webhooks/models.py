@@ -1,4 +1,4 @@
-"""Where messages go, what they say, and how their delivery went."""
+"""Webhook endpoints, messages, their deliveries and attempts."""
 
 import base64
 import secrets
@@ -20,22 +20,22 @@ MOST_ENDPOINTS = 50
 
 
 def make_secret() -> str:
-    """Draw a signing secret, 256 random bits, written as Standard Webhooks wants it."""
+    """Return a new signing secret of 256 random bits in the format of Standard Webhooks."""
     return f"whsec_{base64.b64encode(secrets.token_bytes(32)).decode()}"
 
 
 class WebhookEndpoint(Stamped):
-    """An address that wants to be told, and the secret that its messages are signed with."""
+    """An address that receives webhooks, and the secret that signs its messages."""
 
     public_id = PublicIdField("we")
-    url = models.CharField("address", max_length=1000, help_text="An https:// address that takes POST.")
+    url = models.CharField("address", max_length=1000, help_text="An https:// address that accepts POST requests.")
     description = models.CharField(max_length=255, blank=True)
     event_types = ArrayField(
         models.CharField(max_length=40, choices=CHOSEN),
         default=list,
         blank=True,
-        verbose_name="told of",
-        help_text="None chosen: of everything.",
+        verbose_name="events",
+        help_text="Leave blank to receive all events.",
     )
     is_enabled = models.BooleanField("enabled", default=True)
     secret = models.CharField(max_length=100, default=make_secret, editable=False)
@@ -61,12 +61,12 @@ class WebhookEndpoint(Stamped):
 
 
 class WebhookMessage(models.Model):
-    """What happened, as it is sent: written in the transaction of the change, and never altered."""
+    """A message as sent. It is written in the transaction of the change it reports, and never altered."""
 
     public_id = PublicIdField("msg")
     event_type = models.CharField(max_length=40, choices=WebhookEvent)
-    object_id = models.CharField(max_length=255, help_text="The public id of what it is about.")
-    body = models.TextField(help_text="The JSON that is signed and sent, byte by byte.")
+    object_id = models.CharField(max_length=255, help_text="The public ID of the object.")
+    body = models.TextField(help_text="The exact JSON that is signed and sent.")
     created_at = models.DateTimeField(db_default=Now(), db_index=True)
 
     class Meta:
@@ -78,7 +78,7 @@ class WebhookMessage(models.Model):
 
 
 class DeliveryState(models.TextChoices):
-    """How a delivery stands. A failed one is tried no more unless somebody sends it again."""
+    """The status of a delivery. A failed delivery isn't retried until someone sends it again."""
 
     PENDING = "pending", "Pending"
     DELIVERED = "delivered", "Delivered"
@@ -125,14 +125,14 @@ class WebhookDelivery(models.Model):
 
 
 class WebhookAttempt(models.Model):
-    """One try of a delivery: when, how long, and what was answered."""
+    """One attempt of a delivery and its response."""
 
     delivery = models.ForeignKey(WebhookDelivery, models.CASCADE, related_name="attempts")
     started_at = models.DateTimeField()
     duration_ms = models.PositiveIntegerField()
-    status = models.PositiveSmallIntegerField(null=True, help_text="None: nothing was answered.")
+    status = models.PositiveSmallIntegerField(null=True, help_text="Blank if there was no response.")
     error = models.CharField(max_length=255, blank=True)
-    response = models.CharField(max_length=EXCERPT, blank=True, help_text=f"The answer's first {EXCERPT} characters.")
+    response = models.CharField(max_length=EXCERPT, blank=True, help_text=f"The first {EXCERPT} characters.")
 
     class Meta:
         ordering: ClassVar = ["pk"]

@@ -1,15 +1,15 @@
-"""What other systems can be told of: the words that a message's `event_type` and an endpoint's choice use."""
+"""The event types of webhook messages."""
 
 from django.db import models
 
 
 class WebhookEvent(models.TextChoices):
-    """Something that happened. A message carries the object as it was then."""
+    """An event that sends a webhook message with the object as it was at that time."""
 
     INVOICE_DRAFTED = "invoice.create.drafted", "Invoice drafted"
-    INVOICE_UPDATED = "invoice.update", "Draft invoice changed"
+    INVOICE_UPDATED = "invoice.update", "Draft invoice updated"
     INVOICE_FINALIZED = "invoice.update.finalized", "Invoice finalized"
-    INVOICE_PAYMENT = "invoice.update.payment", "Invoice paid, or a payment changed"
+    INVOICE_PAYMENT = "invoice.update.payment", "Invoice payment recorded or reversed"
     INVOICE_VOIDED = "invoice.update.voided", "Invoice voided"
     PAYMENT_SUCCESS = "payment.success", "Payment recorded"
     PAYMENT_REVERSED = "payment.reversed", "Payment reversed"
@@ -17,18 +17,18 @@ class WebhookEvent(models.TextChoices):
     REFUND_REVERSED = "refund.reversed", "Refund reversed"
     CREDIT_NOTE_CREATED = "credit_note.created", "Credit note drafted"
     CREDIT_NOTE_UPDATED = "credit_note.updated", "Credit note finalized or voided"
-    WALLET_CREATED = "wallet.created", "Wallet opened"
-    WALLET_UPDATED = "wallet.updated", "Wallet's details changed"
+    WALLET_CREATED = "wallet.created", "Wallet created"
+    WALLET_UPDATED = "wallet.updated", "Wallet updated"
     WALLET_TERMINATED = "wallet.terminated", "Wallet closed"
-    WALLET_MOVED = "wallet.transaction.created", "Prepaid credit moved"
+    WALLET_MOVED = "wallet.transaction.created", "Wallet transaction created"
     SUBSCRIPTION_CREATED = "subscription.created", "Subscription created"
     SUBSCRIPTION_UPDATED = "subscription.updated", "Scheduled change or cancellation withdrawn"
-    SUBSCRIPTION_PLAN_CHANGED = "subscription.plan_changed", "Subscription moved to another plan"
+    SUBSCRIPTION_PLAN_CHANGED = "subscription.plan_changed", "Subscription plan changed"
     SUBSCRIPTION_PAUSED = "subscription.paused", "Subscription paused"
     SUBSCRIPTION_RESUMED = "subscription.resumed", "Subscription resumed"
-    SUBSCRIPTION_CANCELLED = "subscription.cancelled", "Subscription cancelled, at once or for later"
-    USAGE_THRESHOLD_REACHED = "usage.threshold_reached", "Usage alert reached"
-    PROBLEM_OPENED = "problem.opened", "Events began not to count, for a new cause"
+    SUBSCRIPTION_CANCELLED = "subscription.cancelled", "Subscription cancelled, now or for a later date"
+    USAGE_THRESHOLD_REACHED = "usage.threshold_reached", "Usage alert threshold reached"
+    PROBLEM_OPENED = "problem.opened", "Problem opened with a new cause"
     TEST = "webhook.test", "Test message"
 
 

@@ -52,14 +52,14 @@ def emit(event: WebhookEvent, object_type: str, objects: Sequence[Any], *, at: d
 def message_of(
     event: WebhookEvent, object_type: str, object_id: str, payload: Mapping[str, Any], *, at: datetime
 ) -> WebhookMessage:
-    """Make an unsaved message: `{"event_type", "timestamp", "<object type>": {...}}`."""
+    """Return an unsaved message: `{"event_type", "timestamp", "<object type>": {...}}`."""
     body = {"event_type": event, "timestamp": at, object_type: payload}
     text = orjson.dumps(body, default=str, option=orjson.OPT_UTC_Z).decode()
     return WebhookMessage(event_type=event, object_id=object_id, body=text)
 
 
 def send_to(endpoints: Iterable[WebhookEndpoint], messages: list[WebhookMessage]) -> list[WebhookDelivery]:
-    """Save messages, each to be delivered to every one of the endpoints."""
+    """Save the messages, with a delivery to each of the endpoints."""
     WebhookMessage.objects.bulk_create(messages, batch_size=1_000)
     deliveries = [WebhookDelivery(message=message, endpoint=endpoint) for message in messages for endpoint in endpoints]
     return WebhookDelivery.objects.bulk_create(deliveries, batch_size=1_000)

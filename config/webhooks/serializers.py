@@ -1,4 +1,4 @@
-"""Endpoints, deliveries and tries as the API reads and writes them."""
+"""Webhook endpoints, deliveries and attempts, in requests and answers."""
 
 from typing import Any
 
@@ -11,22 +11,26 @@ from config.webhooks.targets import LONGEST
 
 
 class EndpointChange(serializers.Serializer[Any]):
-    """What to change of an endpoint; the rest stays."""
+    """The fields to change; the others keep their values."""
 
-    url = serializers.CharField(max_length=LONGEST, required=False, help_text="An https:// address that takes POST.")
+    url = serializers.CharField(
+        max_length=LONGEST, required=False, help_text="An https:// URL that accepts POST requests."
+    )
     description = TextField(255)
     event_types = serializers.ListField(
-        child=serializers.ChoiceField(CHOSEN), required=False, help_text="What it is told of; empty: of everything."
+        child=serializers.ChoiceField(CHOSEN),
+        required=False,
+        help_text="The events to receive. Leave empty to receive all events.",
     )
     is_enabled = serializers.BooleanField(required=False)
 
 
 class EndpointIn(EndpointChange):
-    url = serializers.CharField(max_length=LONGEST, help_text="An https:// address that takes POST.")
+    url = serializers.CharField(max_length=LONGEST, help_text="An https:// URL that accepts POST requests.")
 
 
 class EndpointOut(serializers.Serializer[Any]):
-    """Where messages go. One that takes nothing for three days is disabled by itself."""
+    """A webhook endpoint. It is disabled automatically if all deliveries fail for three days."""
 
     id = serializers.CharField(source="public_id")
     url = serializers.CharField()
@@ -42,16 +46,16 @@ class EndpointOut(serializers.Serializer[Any]):
 
 
 class EndpointWithSecret(EndpointOut):
-    """An endpoint with its signing secret, which is shown this once."""
+    """A webhook endpoint with its signing secret, which is only returned here."""
 
     secret = serializers.CharField()
 
 
 class DeliveryOut(serializers.Serializer[Any]):
-    """How one message to one endpoint stands."""
+    """The delivery of a message to an endpoint."""
 
     id = serializers.CharField(source="public_id")
-    message_id = serializers.CharField(source="message.public_id", help_text="What the `webhook-id` header says.")
+    message_id = serializers.CharField(source="message.public_id", help_text="The value of the `webhook-id` header.")
     endpoint_id = serializers.CharField(source="endpoint.public_id")
     event_type = serializers.CharField(source="message.event_type")
     object_id = serializers.CharField(source="message.object_id")
@@ -65,17 +69,17 @@ class DeliveryOut(serializers.Serializer[Any]):
 
 
 class AttemptOut(serializers.Serializer[Any]):
-    """One try. `status` is null when nothing was answered."""
+    """An attempt to deliver a message. `status` is null if there was no response."""
 
     started_at = serializers.DateTimeField()
     duration_ms = serializers.IntegerField()
     status = serializers.IntegerField(allow_null=True)
     error = serializers.CharField()
-    response = serializers.CharField(help_text="The answer's first 500 characters.")
+    response = serializers.CharField(help_text="The first 500 characters of the response.")
 
 
 class DeliveryWhole(DeliveryOut):
-    """A delivery with what is sent and every try."""
+    """A delivery with its message and attempts."""
 
-    body = serializers.CharField(source="message.body", help_text="The JSON that is signed and sent, byte by byte.")
+    body = serializers.CharField(source="message.body", help_text="The exact JSON that is signed and sent.")
     attempts = AttemptOut(many=True)

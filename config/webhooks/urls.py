@@ -1,4 +1,4 @@
-"""The /v1 doors to webhooks."""
+"""URLs of the API views of webhooks."""
 
 from django.urls import path
 

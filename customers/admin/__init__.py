@@ -1,11 +1,9 @@
 """Customers and subscriptions in the admin.
 
-Apps above add their own tabs to these pages, from their `admin.py`:
+Higher apps add their own tabs and actions to these pages:
 
-    from customers.admin import add_customer_tab, add_subscription_tab
-
-    add_customer_tab(InvoicesInline)       # an Unfold inline with `tab = True`
-    add_customer_action("statement", open_statement)     # a function decorated with Unfold's `action`
+    add_customer_tab(InvoicesInline)  # an Unfold inline with `tab = True`
+    add_customer_action("statement", open_statement)  # a function decorated with Unfold's `action`
 """
 
 from collections.abc import Callable
@@ -23,15 +21,15 @@ Tab = type[TabularInline] | type[StackedInline]
 
 
 def add_customer_tab(inline: Tab) -> None:
-    """Show an inline of another app on every customer's page. A second call with the same one changes nothing."""
+    """Show an inline of another app on the pages of customers. A repeated call changes nothing."""
     if inline not in CustomerAdmin.inlines:
         CustomerAdmin.inlines = (*CustomerAdmin.inlines, inline)
 
 
 def add_customer_action(name: str, act: Callable[..., Any], allowed: Callable[..., bool] | None = None) -> None:
-    """Offer an action of another app in the menu of every customer's page: (admin, request, object_id) → response.
+    """Add an action of another app to the menu of customers' pages: (admin, request, object_id) → response.
 
-    `allowed` says who may: (admin, request, object_id) → bool, for the action's permission of its own name.
+    `allowed` checks the permission with the action's name: (admin, request, object_id) → bool.
     """
     setattr(CustomerAdmin, name, act)
     if allowed is not None:
@@ -41,6 +39,6 @@ def add_customer_action(name: str, act: Callable[..., Any], allowed: Callable[..
 
 
 def add_subscription_tab(inline: Tab) -> None:
-    """Show an inline of another app on every subscription's page. A second call changes nothing."""
+    """Show an inline of another app on the pages of subscriptions. A repeated call changes nothing."""
     if inline not in SubscriptionAdmin.inlines:
         SubscriptionAdmin.inlines = (*SubscriptionAdmin.inlines, inline)

@@ -1,3 +1,5 @@
+"""Aliases of customers' external IDs."""
+
 from typing import Any
 
 from django.contrib import admin
@@ -5,14 +7,15 @@ from django.core.exceptions import ValidationError
 from django.http import HttpRequest
 from unfold.contrib.filters.admin import AutocompleteSelectFilter
 
-from config.office.base import OfficeAdmin, staff
+from config.office.base import OfficeAdmin
+from config.office.dialogs import staff
 from customers.accounts import map_external_id
 from customers.models import Customer, CustomerAlias
 
 
 @admin.register(CustomerAlias)
 class CustomerAliasAdmin(OfficeAdmin):
-    """Wrong external ids that senders use, and the customers they mean."""
+    """Wrong external IDs that clients send, and the customers they stand for."""
 
     list_display = ("alias", "customer", "reason", "created_by", "created_at")
     list_select_related = ("customer", "created_by")
@@ -22,26 +25,26 @@ class CustomerAliasAdmin(OfficeAdmin):
     fields = ("alias", "customer", "reason", "created_by", "created_at")
     readonly_fields = ("created_by", "created_at")
     export_columns = (
-        ("External id as sent", "alias"),
+        ("External ID as sent", "alias"),
         ("Customer", "customer__name"),
-        ("External id", "customer__external_id"),
+        ("External ID", "customer__external_id"),
         ("Reason", "reason"),
-        ("By", "created_by__username"),
-        ("Made at (UTC)", "created_at"),
+        ("Created by", "created_by__username"),
+        ("Created at (UTC)", "created_at"),
     )
     empty_icon = "alt_route"
-    empty_title = "Every sender knows its customers"
-    empty_text = "When a system sends a wrong external id that you can't have mended soon, map it to the customer here."
+    empty_title = "No customer aliases"
+    empty_text = "If a client sends a wrong external ID and can't be fixed soon, map the ID to the customer here."
 
     def get_fields(self, request: HttpRequest, obj: CustomerAlias | None = None) -> tuple[str, ...]:
         return self.fields if obj else tuple(name for name in self.fields if name not in self.readonly_fields)
 
     def get_fieldsets(self, request: HttpRequest, obj: CustomerAlias | None = None) -> list[Any]:
-        said = (
-            "Events sent with this id count for the customer: new ones, and those that wait as problems."
-            " The ledger keeps what was sent."
+        description = (
+            "New events with this ID, and events waiting as problems, count for the customer."
+            " The ledger keeps the ID that was sent."
         )
-        return [(None, {"fields": self.get_fields(request, obj), "description": said})]
+        return [(None, {"fields": self.get_fields(request, obj), "description": description})]
 
     def get_readonly_fields(self, request: HttpRequest, obj: CustomerAlias | None = None) -> tuple[str, ...]:
         return ("alias", *self.readonly_fields) if obj else ()
@@ -52,16 +55,16 @@ class CustomerAliasAdmin(OfficeAdmin):
         return form
 
     def save_model(self, request: HttpRequest, obj: CustomerAlias, form: Any, change: bool) -> None:
-        mapped = map_external_id(obj.alias, obj.customer, by=staff(request), reason=obj.reason)
-        obj.pk, obj.created_by = mapped.pk, mapped.created_by
+        alias = map_external_id(obj.alias, obj.customer, by=staff(request), reason=obj.reason)
+        obj.pk, obj.created_by = alias.pk, alias.created_by
 
     def has_delete_permission(self, request: HttpRequest, obj: CustomerAlias | None = None) -> bool:
-        """Never: events were counted by it. Point it to another customer instead."""
+        """Forbid deletion: events were counted with the alias. It can be changed to another customer."""
         return False
 
 
 def _clean_alias(form: Any) -> str:
     alias: str = form.cleaned_data["alias"]
     if owner := Customer.objects.filter(external_id=alias).first():
-        raise ValidationError(f"This is the external id of {owner}; mapping it would take its events away.")
+        raise ValidationError(f"This is the external ID of {owner}. Mapping it would take events from that customer.")
     return alias

@@ -1,4 +1,4 @@
-"""Customers: who is billed, and what they have."""
+"""Customers, with their subscriptions and aliases."""
 
 from typing import Any
 from zoneinfo import available_timezones
@@ -18,27 +18,30 @@ from unfold.enums import ActionVariant
 from unfold.widgets import UnfoldAdminSelect2Widget
 
 from config.office.archiving import Archiving, activate_action, archive_action
-from config.office.base import OfficeAdmin, badge, moment, page_of, staff
+from config.office.base import OfficeAdmin
+from config.office.dialogs import staff
 from config.office.filters import RangeDateTimeFilter
+from config.office.links import page_of
 from config.office.permissions import ReadOnlyInline
+from config.office.wording import badge, local_day
 from customers.accounts import activate_customer, archive_customer, save_customer
 from customers.admin.importing import CustomerRows
-from customers.admin.subscriptions import STATUS_COLOURS, status_of
+from customers.admin.subscriptions import STATUS_COLORS, status_of
 from customers.models import Customer, CustomerAlias, CustomerState, Subscription, SubscriptionStatus
 
-STATE_COLOURS = {CustomerState.ACTIVE: "success", CustomerState.ARCHIVED: "warning"}
+STATE_COLORS = {CustomerState.ACTIVE: "success", CustomerState.ARCHIVED: "warning"}
 LAST = ("archive", "activate")
-MENU = [*LAST]  # of a customer's page; apps above add to it
+MENU = [*LAST]  # the menu of a customer's page; higher apps add to it
 
 
 class SubscribedFilter(DropdownFilter):
-    """Customers with a running subscription, and those without: who is not billed."""
+    """Filter by whether customers have a running subscription. Those without aren't billed."""
 
     title = "Subscribed"
     parameter_name = "subscribed"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [("yes", "Has a running subscription"), ("no", "Has none")]
+        return [("yes", "Has a running subscription"), ("no", "No running subscription")]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Customer]) -> QuerySet[Customer]:
         if self.value() not in ("yes", "no"):
@@ -48,7 +51,7 @@ class SubscribedFilter(DropdownFilter):
 
 
 class SubscriptionsInline(ReadOnlyInline):
-    """What the customer has and had, the newest first."""
+    """Current and past subscriptions of the customer, newest first."""
 
     model = Subscription
     fields = ("show_subscription", "show_plan", "show_status", "interval", "currency", "show_start", "show_end")
@@ -74,20 +77,20 @@ class SubscriptionsInline(ReadOnlyInline):
 
     @admin.display(description="From")
     def show_start(self, subscription: Subscription) -> str:
-        return moment(subscription.started_at, subscription.timezone)
+        return local_day(subscription.started_at, subscription.timezone)
 
     @admin.display(description="Until")
     def show_end(self, subscription: Subscription) -> str:
-        return moment(subscription.ended_at, subscription.timezone)
+        return local_day(subscription.ended_at, subscription.timezone)
 
     @admin.display(description="Status")
     def show_status(self, subscription: Subscription) -> str:
-        status, words = status_of(subscription)
-        return badge(words, STATUS_COLOURS[SubscriptionStatus(status)])
+        status, text = status_of(subscription)
+        return badge(text, STATUS_COLORS[SubscriptionStatus(status)])
 
 
 class AliasesInline(ReadOnlyInline):
-    """Wrong external ids that are counted for this customer."""
+    """Wrong external IDs that count for this customer."""
 
     model = CustomerAlias
     fields = ("alias", "reason", "created_by", "created_at")
@@ -102,7 +105,7 @@ class AliasesInline(ReadOnlyInline):
 
 @admin.register(Customer)
 class CustomerAdmin(Archiving, ImportMixin, OfficeAdmin):
-    """Somebody who is billed, known to client systems by an external id."""
+    """A customer, known to client systems by an external ID."""
 
     list_display = ("show_name", "show_running", "billing_currency", "timezone", "show_state", "show_created")
     list_filter = (
@@ -114,7 +117,7 @@ class CustomerAdmin(Archiving, ImportMixin, OfficeAdmin):
         ("created_at", RangeDateTimeFilter),
     )
     search_fields = ("name", "external_id", "email", "public_id", "aliases__alias")
-    search_help_text = "Name, external id, e-mail, alias or id"
+    search_help_text = "Name, external ID, email, alias or ID"
     ordering = ("name", "pk")
     inlines: tuple[Any, ...] = (SubscriptionsInline, AliasesInline)
     fieldsets = (
@@ -130,17 +133,17 @@ class CustomerAdmin(Archiving, ImportMixin, OfficeAdmin):
                 )
             },
         ),
-        ("Where it stands", {"fields": (("state", "archived_at"), ("public_id", "created_at"), "metadata")}),
+        ("Status", {"fields": (("state", "archived_at"), ("public_id", "created_at"), "metadata")}),
     )
     add_fieldsets = fieldsets[:3]
     readonly_fields = ("state", "archived_at", "public_id", "created_at")
-    import_export_change_list_template = "admin/catalog/list_import_export.html"
+    import_export_change_list_template = "admin/import_export/change_list_import_export.html"
     import_form_class = ImportForm
     export_columns = (
-        ("Id", "public_id"),
-        ("External id", "external_id"),
+        ("ID", "public_id"),
+        ("External ID", "external_id"),
         ("Name", "name"),
-        ("E-mail", "email"),
+        ("Email", "email"),
         ("Currency", "billing_currency"),
         ("Time zone", "timezone"),
         ("Running subscriptions", "running_count"),
@@ -150,16 +153,16 @@ class CustomerAdmin(Archiving, ImportMixin, OfficeAdmin):
     empty_icon = "groups"
     empty_title = "No customers yet"
     empty_text = (
-        "Add one with the external id that your events carry, import a list, or create them through the API. "
-        "Events that came before are kept, and count once the customer is there."
+        "Add a customer with the external ID that your events contain, import a list, or use the API. "
+        "Events that arrived earlier are kept, and you can replay them once the customer exists."
     )
-    # As buttons beside each other they would leave no room for the customer's name.
+    # As separate buttons, the actions would leave no room for the customer's name.
     actions_detail: tuple[Any, ...] = ("subscribe", {"title": "More", "icon": "more_horiz", "items": MENU})
 
     # --- The list ------------------------------------------------------------------------------------
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Customer]:
-        # A count for each row shown: joining and grouping would count for every customer before it shows fifty.
+        # A subquery per row shown: a join with grouping would count for all customers to show fifty.
         running = Subscription.objects.live(timezone.now()).filter(customer=OuterRef("pk")).order_by()
         count = running.values("customer").annotate(number=Count("pk")).values("number")
         rows: QuerySet[Customer] = super().get_queryset(request).annotate(running_count=Coalesce(Subquery(count), 0))
@@ -174,15 +177,15 @@ class CustomerAdmin(Archiving, ImportMixin, OfficeAdmin):
         count = getattr(customer, "running_count", 0)
         if count or customer.state == CustomerState.ARCHIVED:
             return f"{count} running" if count else "–"
-        return format_html('<span class="text-orange-700 dark:text-orange-400">{}</span>', "none: not billed")
+        return format_html('<span class="text-orange-700 dark:text-orange-400">{}</span>', "none (not billed)")
 
-    @display(description="State", ordering="state", label=STATE_COLOURS)
+    @display(description="State", ordering="state", label=STATE_COLORS)
     def show_state(self, customer: Customer) -> tuple[str, str]:
         return customer.state, customer.get_state_display()
 
-    @display(description="Made", ordering="created_at")
+    @display(description="Created", ordering="created_at")
     def show_created(self, customer: Customer) -> str:
-        return moment(customer.created_at)
+        return local_day(customer.created_at)
 
     # --- The page ------------------------------------------------------------------------------------
 
@@ -203,7 +206,7 @@ class CustomerAdmin(Archiving, ImportMixin, OfficeAdmin):
         save_customer(obj, by=staff(request))
 
     def has_delete_permission(self, request: HttpRequest, obj: Customer | None = None) -> bool:
-        """Keep customers: invoices and events name them. One who left is archived."""
+        """Forbid deletion: invoices and events refer to customers. They can be archived."""
         return False
 
     def has_import_permission(self, request: HttpRequest) -> bool:
@@ -230,6 +233,7 @@ class CustomerAdmin(Archiving, ImportMixin, OfficeAdmin):
     archive_with = staticmethod(archive_customer)
     activate_with = staticmethod(activate_customer)
     archive = archive_action(
-        "customer", "Events stop counting and wait as problems; no new subscriptions. Invoices stay."
+        "customer",
+        "Events are no longer counted and wait as problems. No new subscriptions. Invoices stay.",
     )
-    activate = activate_action("customer", "Events count again; those that waited can be replayed.")
+    activate = activate_action("customer", "Events are counted again. You can replay the events that waited.")

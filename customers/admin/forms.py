@@ -1,4 +1,4 @@
-"""The questions of the subscription pages. Dates are days in the customer's time zone; the clock is read once, here."""
+"""Forms of the subscription pages. Dates are days in the customer's time zone; each form reads the clock once."""
 
 from datetime import datetime
 from typing import Any
@@ -20,7 +20,7 @@ from unfold.widgets import (
 
 from catalog.models import Plan
 from catalog.models.plans import PlanState
-from config.office.base import ReasonForm
+from config.office.dialogs import ReasonForm
 from config.refusals import Refused
 from customers import subscriptions
 from customers.models import Customer, Subscription
@@ -31,7 +31,7 @@ MOMENTS = [(NOW, "Now"), (PERIOD_END, "When the current period ends"), (DATE, "O
 
 
 class DayInput(UnfoldAdminTextInputWidget):
-    """The browser's own date picker: a dialog that is loaded later has no other."""
+    """The browser's date picker. Unfold's date picker doesn't work in dialogs, which are loaded later."""
 
     input_type = "date"
 
@@ -45,9 +45,9 @@ def active_plans() -> Any:
 
 
 class ChangeForm(ReasonForm):
-    """Ask for a change, and why. `form_before_template` is billing's: it says there what the change does in money."""
+    """Ask for a change and its reason. Billing sets `form_before_template` to show the effect on invoices."""
 
-    change: str  # how the page that works out the effect knows it
+    change: str  # the name of the change in the address of the page that calculates the effect
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -57,32 +57,32 @@ class ChangeForm(ReasonForm):
         return {"object_id": object_id, "change": self.change}
 
     def apply(self, subscription: Subscription, *, now: datetime, by: User | None, reason: str) -> None:
-        """Make the change as it was filled in. Raises what the change raises."""
+        """Apply the change in the form. Raises what the function of the change raises."""
         raise NotImplementedError
 
 
 class MomentForm(ChangeForm):
-    """Ask when something happens, and why."""
+    """Ask when the change happens, and for a reason."""
 
     when = forms.ChoiceField(choices=MOMENTS, initial=NOW, widget=UnfoldAdminRadioSelectWidget(choices=MOMENTS))
     day = forms.DateField(
         label="Date",
         required=False,
         widget=DayInput(),
-        help_text="Only for “On a date”: from the beginning of that day, where the customer is.",
+        help_text="Only for “On a date”: from the start of that day in the customer's time zone.",
     )
     field_order = ("plan", "when", "day", "reason")
 
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or {}
         if cleaned.get("when") == DATE and not cleaned.get("day") and "day" not in self.errors:
-            self.add_error("day", "Say which day.")
+            self.add_error("day", "Enter a date.")
         return cleaned
 
     def moment(self, subscription: Subscription) -> datetime:
-        """Return the moment that was chosen."""
+        """Return the chosen time."""
         if self.cleaned_data["when"] == PERIOD_END:
-            return subscriptions.end_of_period(subscription, self.now)
+            return subscriptions.get_period_end(subscription, self.now)
         if self.cleaned_data["when"] == DATE:
             return local_midnight(self.cleaned_data["day"], subscription.timezone)
         return self.now
@@ -98,7 +98,7 @@ class ChangePlanForm(MomentForm):
         super().__init__(*args, **kwargs)
         plan: Any = self.fields["plan"]
         plan.queryset = active_plans()
-        plan.help_text = "Its newest version. Choose the present plan to move to its newest version."
+        plan.help_text = "The latest version is used. Choose the current plan to move to its latest version."
 
     def apply(self, subscription: Subscription, *, now: datetime, by: User | None, reason: str) -> None:
         plan, at = self.cleaned_data["plan"], self.moment(subscription)
@@ -122,14 +122,14 @@ class CancelForm(MomentForm):
 
 
 class PauseForm(ChangeForm):
-    """Ask how long, and why."""
+    """Ask until when to pause, and for a reason."""
 
     change = "pause"
     last_day = forms.DateField(
         label="Resume on",
         required=False,
         widget=DayInput(),
-        help_text="Empty: until you resume it. Else at the beginning of that day, where the customer is.",
+        help_text="Leave blank to pause until you resume it. The day starts in the customer's time zone.",
     )
     field_order = ("last_day", "reason")
 
@@ -137,13 +137,13 @@ class PauseForm(ChangeForm):
         subscriptions.pause(subscription, at=now, until=self.until(subscription), now=now, by=by, reason=reason)
 
     def until(self, subscription: Subscription) -> datetime | None:
-        """Return when the pause ends, None for open."""
+        """Return when the pause ends, or `None` if it is open-ended."""
         day = self.cleaned_data["last_day"]
         return local_midnight(day, subscription.timezone) if day else None
 
 
 class ResumeForm(ChangeForm):
-    """Ask why."""
+    """Ask for a reason to resume."""
 
     change = "resume"
 
@@ -152,7 +152,7 @@ class ResumeForm(ChangeForm):
 
 
 class WithdrawForm(ChangeForm):
-    """Ask why."""
+    """Ask for a reason to withdraw scheduled changes."""
 
     change = "withdraw"
 
@@ -161,49 +161,49 @@ class WithdrawForm(ChangeForm):
 
 
 class SubscribeForm(forms.ModelForm):
-    """Subscribe a customer. Everything that would refuse it is found, and said, before anything is written."""
+    """Subscribe a customer. Shows every error before anything is saved."""
 
     staff: User
 
     plan = forms.ModelChoiceField(
         queryset=Plan.objects.none(),
         widget=UnfoldAdminSelectWidget(),
-        help_text="Its newest version; a draft that isn't held back is published by this.",
+        help_text="The latest version is used. A draft that isn't on hold is published.",
     )
     starts_on = forms.DateField(
         label="Starts on",
         widget=UnfoldAdminDateWidget(),
-        help_text="From the beginning of that day, where the customer is.",
+        help_text="From the start of that day in the customer's time zone.",
     )
     ends_on = forms.DateField(
         label="Ends on",
         required=False,
         widget=UnfoldAdminDateWidget(),
-        help_text="The first day without service. Empty: open.",
+        help_text="The first day without service. Leave blank for an open-ended subscription.",
     )
     anchor_on = forms.DateField(
         label="Periods count from",
         required=False,
         widget=UnfoldAdminDateWidget(),
-        help_text="Empty: from the start, or from the end of the trial.",
+        help_text="Leave blank to count from the start, or from the end of the trial.",
     )
     trial_days = forms.IntegerField(
         min_value=0,
         required=False,
         widget=UnfoldAdminIntegerFieldWidget(),
-        help_text="Empty: as the plan says. 0: none.",
+        help_text="Leave blank to use the plan's trial. Enter 0 for no trial.",
     )
     currency = forms.CharField(
         max_length=3,
         required=False,
         widget=UnfoldAdminTextInputWidget(),
-        help_text="Empty: the customer's.",
+        help_text="Leave blank to use the customer's currency.",
     )
     reason = forms.CharField(
         max_length=255,
         required=False,
         widget=UnfoldAdminTextareaWidget({"rows": 2}),
-        help_text="For example the order; goes into the history.",
+        help_text="For example the order number. Recorded in the history.",
     )
 
     class Meta:
@@ -219,14 +219,14 @@ class SubscribeForm(forms.ModelForm):
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or {}
         if not self.errors:
-            self._try_out()
+            self._check()
         return cleaned
 
     def _post_clean(self) -> None:
-        """Leave the instance alone: `subscribe` makes and validates it."""
+        """Don't touch the instance: `subscribe` creates and validates it."""
 
-    def _try_out(self) -> None:
-        """Subscribe in a savepoint that is undone, to learn what would be refused."""
+    def _check(self) -> None:
+        """Subscribe in a savepoint that is rolled back, to show every error."""
         try:
             with transaction.atomic():
                 self.subscribe(now=timezone.now())
@@ -234,34 +234,34 @@ class SubscribeForm(forms.ModelForm):
         except Refused as refusal:
             raise ValidationError(str(refusal)) from refusal
         except ValidationError as refusal:
-            raise ValidationError(refusal.messages) from refusal  # some name fields that this form hasn't
+            raise ValidationError(refusal.messages) from refusal  # some name fields that aren't in this form
 
     def subscribe(self, *, now: datetime) -> Subscription:
-        """Make the subscription that the form describes. Raises what `customers.subscriptions.subscribe` does."""
-        given = self.cleaned_data
-        customer: Customer = given["customer"]
+        """Create the subscription. Raises what `customers.subscriptions.subscribe` raises."""
+        data = self.cleaned_data
+        customer: Customer = data["customer"]
 
         def midnight(name: str) -> datetime | None:
-            return local_midnight(given[name], customer.timezone) if given[name] else None
+            return local_midnight(data[name], customer.timezone) if data[name] else None
 
         starts_at = midnight("starts_on")
         if starts_at is None:
-            raise ValidationError({"starts_on": "Say when it starts."})
+            raise ValidationError({"starts_on": "Enter a start date."})
         return subscriptions.subscribe(
             customer,
-            given["plan"],
-            currency=(given["currency"] or customer.billing_currency).upper(),
-            interval=given["interval"],
-            interval_count=given["interval_count"],
-            alignment=given["alignment"],
+            data["plan"],
+            currency=(data["currency"] or customer.billing_currency).upper(),
+            interval=data["interval"],
+            interval_count=data["interval_count"],
+            alignment=data["alignment"],
             starts_at=starts_at,
             anchor=midnight("anchor_on"),
-            trial_days=given["trial_days"],
+            trial_days=data["trial_days"],
             ends_at=midnight("ends_on"),
-            prorate=given["prorate"],
-            key=given["key"] or None,
-            net_days=given["net_days"],
+            prorate=data["prorate"],
+            key=data["key"] or None,
+            net_days=data["net_days"],
             now=now,
             by=self.staff,
-            reason=given["reason"],
+            reason=data["reason"],
         )

@@ -1,4 +1,4 @@
-"""Customers from a CSV or XLSX file: new ones are made, known ones (by external id) are brought up to date."""
+"""Imports customers from a CSV or Excel file: creates new customers and updates those with a known external ID."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from customers.models import Customer
 
 
 class CustomerRows(ModelResource):
-    """One row a customer. Each is validated as on the customer's page; one wrong row refuses the file."""
+    """One customer per row, validated as on the customer's page. One invalid row rejects the file."""
 
     class Meta:
         model = Customer

@@ -1,4 +1,4 @@
-"""Subscriptions: what a customer buys, how it stands, and its whole history."""
+"""Subscriptions, with their status and history."""
 
 from typing import Any
 
@@ -18,8 +18,11 @@ from unfold.enums import ActionVariant
 
 from catalog.models import Plan
 from config.audit import recorded
-from config.office.base import OfficeAdmin, carry_out, moment, page_of, staff
+from config.office.base import OfficeAdmin
+from config.office.dialogs import carry_out, staff
 from config.office.filters import RangeDateTimeFilter
+from config.office.links import page_of
+from config.office.wording import local_day
 from customers import subscriptions
 from customers.admin.forms import (
     CancelForm,
@@ -30,11 +33,11 @@ from customers.admin.forms import (
     SubscribeForm,
     WithdrawForm,
 )
-from customers.admin.timeline import coming_periods, timeline_of
+from customers.admin.timeline import timeline_of, upcoming_periods
 from customers.models import Subscription, SubscriptionStatus
 from customers.periods import local_date
 
-STATUS_COLOURS = {
+STATUS_COLORS = {
     SubscriptionStatus.SCHEDULED: "info",
     SubscriptionStatus.TRIALING: "primary",
     SubscriptionStatus.ACTIVE: "success",
@@ -50,7 +53,7 @@ RUNNING = (
 
 
 def status_of(subscription: Subscription) -> tuple[str, str]:
-    """Return the annotated status as a badge's colour key and words."""
+    """Return the annotated status and its text for a badge."""
     status = SubscriptionStatus(getattr(subscription, "status", SubscriptionStatus.ACTIVE))
     ends_later = status != SubscriptionStatus.CANCELLED and subscription.cancelled_at is not None
     if not ends_later or subscription.ended_at is None:
@@ -59,7 +62,7 @@ def status_of(subscription: Subscription) -> tuple[str, str]:
 
 
 class StatusFilter(DropdownFilter):
-    """How the subscription stands now."""
+    """Filter by the current status."""
 
     title = "Status"
     parameter_name = "status"
@@ -86,9 +89,9 @@ class PlanFilter(DropdownFilter):
 
 @admin.register(Subscription)
 class SubscriptionAdmin(OfficeAdmin):
-    """A customer's agreement: which plan, since when, in which rhythm, and everything that changed."""
+    """A customer's subscription to a plan: its dates, billing interval and changes."""
 
-    list_display = ("show_customer", "show_plan", "show_status", "show_rhythm", "currency", "show_start", "show_end")
+    list_display = ("show_customer", "show_plan", "show_status", "show_interval", "currency", "show_start", "show_end")
     list_select_related = ("customer",)
     list_filter = (
         StatusFilter,
@@ -101,18 +104,18 @@ class SubscriptionAdmin(OfficeAdmin):
         ("ended_at", RangeDateTimeFilter),
     )
     search_fields = ("public_id", "key", "customer__name", "customer__external_id")
-    search_help_text = "Customer, external id, lookup key or id"
+    search_help_text = "Customer, external ID, lookup key or ID"
     ordering = ("-started_at", "-pk")
     autocomplete_fields = ("customer",)
     inlines: tuple[Any, ...] = ()
     readonly_fields = (
-        *("customer", "public_id", "show_plan", "standing", "show_rhythm", "currency", "timezone"),
+        *("customer", "public_id", "show_plan", "status_text", "show_interval", "currency", "timezone"),
         *("show_start", "show_end", "anchor_day", "cancelled_at", "created_by", "created_at"),
     )
     export_columns = (
-        ("Id", "public_id"),
+        ("ID", "public_id"),
         ("Customer", "customer__name"),
-        ("External id", "customer__external_id"),
+        ("External ID", "customer__external_id"),
         ("Plan", "current_plan"),
         ("Version", "current_version"),
         ("Status", lambda subscription: SubscriptionStatus(subscription.status).label),
@@ -126,7 +129,7 @@ class SubscriptionAdmin(OfficeAdmin):
     )
     empty_icon = "autorenew"
     empty_title = "No subscriptions yet"
-    empty_text = "Subscribe a customer to a plan, and its usage is billed. You need a customer and a plan with prices."
+    empty_text = "Subscribe a customer to a plan to bill fees and usage. You need a customer and a plan with prices."
     change_form_before_template = "admin/customers/subscription/standing.html"
     actions_detail = ("change_plan", "pause", "resume", "withdraw", "cancel")
 
@@ -147,34 +150,34 @@ class SubscriptionAdmin(OfficeAdmin):
         plan = getattr(subscription, "current_plan", None)
         return f"{plan} v{getattr(subscription, 'current_version', '')}" if plan else "–"
 
-    @display(description="Status", ordering="status", label=STATUS_COLOURS)
+    @display(description="Status", ordering="status", label=STATUS_COLORS)
     def show_status(self, subscription: Subscription) -> tuple[str, str]:
         return status_of(subscription)
 
     @display(description="Billed", ordering="interval")
-    def show_rhythm(self, subscription: Subscription) -> str:
-        words = subscription.get_interval_display()
+    def show_interval(self, subscription: Subscription) -> str:
+        interval = subscription.get_interval_display()
         if subscription.interval_count > 1:
-            words = f"{words} × {subscription.interval_count}"
-        return f"{words}, {subscription.get_alignment_display().partition(':')[0].lower()}"
+            interval = f"{interval} × {subscription.interval_count}"
+        return f"{interval}, {subscription.get_alignment_display().partition(':')[0].lower()}"
 
     @display(description="From", ordering="started_at")
     def show_start(self, subscription: Subscription) -> str:
-        return moment(subscription.started_at, subscription.timezone)
+        return local_day(subscription.started_at, subscription.timezone)
 
     @display(description="Until", ordering="ended_at")
     def show_end(self, subscription: Subscription) -> str:
-        return moment(subscription.ended_at, subscription.timezone)
+        return local_day(subscription.ended_at, subscription.timezone)
 
     # --- The page ------------------------------------------------------------------------------------
 
     @admin.display(description="Status")
-    def standing(self, subscription: Subscription) -> str:
+    def status_text(self, subscription: Subscription) -> str:
         return status_of(subscription)[1]
 
     @admin.display(description="Periods count from")
     def anchor_day(self, subscription: Subscription) -> str:
-        return moment(subscription.anchor, subscription.timezone)
+        return local_day(subscription.anchor, subscription.timezone)
 
     def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
         if obj is not None:
@@ -189,10 +192,10 @@ class SubscriptionAdmin(OfficeAdmin):
                 (None, {"fields": ["customer", "plan"]}),
                 ("Terms", {"fields": [("currency", "interval", "interval_count"), "alignment", "prorate", "net_days"]}),
                 ("Dates", {"fields": [("starts_on", "ends_on"), ("anchor_on", "trial_days")]}),
-                ("For the records", {"fields": ["key", "reason"]}),
+                ("Records", {"fields": ["key", "reason"]}),
             ]
         return [
-            (None, {"fields": ["customer", "show_plan", "standing", "show_rhythm", "currency"]}),
+            (None, {"fields": ["customer", "show_plan", "status_text", "show_interval", "currency"]}),
             ("Dates", {"fields": [("show_start", "show_end"), ("anchor_day", "timezone"), "cancelled_at"]}),
             ("Terms", {"fields": ["prorate", "net_days", "key", ("public_id", "created_by", "created_at")]}),
         ]
@@ -208,67 +211,70 @@ class SubscriptionAdmin(OfficeAdmin):
         return {
             "subscription": obj,
             "timeline": timeline_of(obj, now),
-            "periods": coming_periods(obj, now),
+            "periods": upcoming_periods(obj, now),
             "upcoming_url": _upcoming_url(obj),
         }
 
     def parts_of(self, obj: Subscription) -> list[Model]:
-        return list(subscriptions.all_phases(obj))
+        return list(subscriptions.get_phase_history(obj))
 
     def save_model(self, request: HttpRequest, obj: Subscription, form: Any, change: bool) -> None:
         if change:
             with recorded(by=staff(request)):
                 super().save_model(request, obj, form, change)
             return
-        made = form.subscribe(now=timezone.now())
+        subscription = form.subscribe(now=timezone.now())
         for field in Subscription._meta.concrete_fields:
-            setattr(obj, field.attname, getattr(made, field.attname))
+            setattr(obj, field.attname, getattr(subscription, field.attname))
         obj._state.adding = False
 
     def response_add(
         self, request: HttpRequest, obj: Subscription, post_url_continue: str | None = None
     ) -> HttpResponse:
-        """Lead to the new subscription's page, which says how it stands and what it will be invoiced for."""
+        """Open the page of the new subscription, which shows its status and upcoming invoice."""
         if {"_addanother", "_popup"} & set(request.POST):
             response: HttpResponse = super().response_add(request, obj, post_url_continue)
             return response
-        said = "{} is subscribed. What is due at its start is drafted by the next billing run: see Upcoming invoice."
-        messages.success(request, said.format(obj.customer))
+        messages.success(
+            request,
+            f"{obj.customer} is subscribed. The next billing run drafts an invoice for charges due at the start."
+            " See Upcoming invoice.",
+        )
         return HttpResponseRedirect(page_of(obj))
 
     def has_delete_permission(self, request: HttpRequest, obj: Subscription | None = None) -> bool:
-        """Keep subscriptions: they say what was billed. One that is over is cancelled."""
+        """Forbid deletion: subscriptions document what was billed. They can be cancelled."""
         return False
 
     # --- Actions -------------------------------------------------------------------------------------
 
     def has_change_plan_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
-        return self._stands(request, object_id, *RUNNING)
+        return self._can_change(request, object_id, *RUNNING)
 
     def has_pause_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
-        return self._stands(request, object_id, SubscriptionStatus.ACTIVE)
+        return self._can_change(request, object_id, SubscriptionStatus.ACTIVE)
 
     def has_resume_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
-        return self._stands(request, object_id, SubscriptionStatus.PAUSED)
+        return self._can_change(request, object_id, SubscriptionStatus.PAUSED)
 
     def has_cancel_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
-        return self._stands(request, object_id, *RUNNING)
+        return self._can_change(request, object_id, *RUNNING)
 
     def has_withdraw_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
-        if not self._stands(request, object_id, *RUNNING):
+        if not self._can_change(request, object_id, *RUNNING):
             return False
         subscription = Subscription.objects.get(pk=object_id)
         return subscriptions.has_scheduled_change(subscription, subscriptions.read_chain(subscription), timezone.now())
 
-    def _stands(self, request: HttpRequest, object_id: Any, *statuses: str) -> bool:
-        """Tell whether the member of staff may change this subscription, and it stands so now."""
+    def _can_change(self, request: HttpRequest, object_id: Any, *statuses: str) -> bool:
+        """Return whether the user can change this subscription and its current status is one of these."""
         if not self.has_change_permission(request):
             return False
-        known: dict[str, str | None] = request.__dict__.setdefault("_subscription_status", {})
-        if (key := str(object_id)) not in known:
-            found = Subscription.objects.with_current(timezone.now()).filter(pk=object_id).first()
-            known[key] = status_of(found)[0] if found else None
-        return known[key] in statuses
+        cache: dict[str, str | None] = request.__dict__.setdefault("_subscription_status", {})
+        if (key := str(object_id)) not in cache:
+            subscription = Subscription.objects.with_current(timezone.now()).filter(pk=object_id).first()
+            cache[key] = status_of(subscription)[0] if subscription else None
+        return cache[key] in statuses
 
     @action(
         description="Change plan",
@@ -277,13 +283,13 @@ class SubscriptionAdmin(OfficeAdmin):
         permissions=["change_plan"],
         dialog={
             "title": "Change the plan",
-            "description": "Prices change from that moment on. Trial, pause and end stay where they are.",
+            "description": "The new prices apply from then on. Trial, pause and end date don't change.",
             "form_class": ChangePlanForm,
             "form_submit_text": "Change plan",
         },
     )
     def change_plan(self, request: HttpRequest, form: ChangePlanForm, object_id: str) -> HttpResponse:
-        return self._change(request, object_id, form, f"Moved to {form.cleaned_data['plan']}.")
+        return self._change(request, object_id, form, f"Plan changed to {form.cleaned_data['plan']}.")
 
     @action(
         description="Pause",
@@ -291,13 +297,13 @@ class SubscriptionAdmin(OfficeAdmin):
         permissions=["pause"],
         dialog={
             "title": "Pause this subscription?",
-            "description": "From now on nothing is served or charged, until it is resumed.",
+            "description": "The subscription isn't served or charged until it is resumed.",
             "form_class": PauseForm,
             "form_submit_text": "Pause",
         },
     )
     def pause(self, request: HttpRequest, form: PauseForm, object_id: str) -> HttpResponse:
-        return self._change(request, object_id, form, "Paused.")
+        return self._change(request, object_id, form, "Subscription paused.")
 
     @action(
         description="Resume",
@@ -306,27 +312,27 @@ class SubscriptionAdmin(OfficeAdmin):
         permissions=["resume"],
         dialog={
             "title": "Resume this subscription?",
-            "description": "From now on it is served and charged again.",
+            "description": "The subscription is served and charged again from now on.",
             "form_class": ResumeForm,
             "form_submit_text": "Resume",
         },
     )
     def resume(self, request: HttpRequest, form: ResumeForm, object_id: str) -> HttpResponse:
-        return self._change(request, object_id, form, "Resumed.")
+        return self._change(request, object_id, form, "Subscription resumed.")
 
     @action(
-        description="Withdraw scheduled change",
+        description="Withdraw scheduled changes",
         icon="undo",
         permissions=["withdraw"],
         dialog={
-            "title": "Withdraw what is scheduled?",
-            "description": "A cancellation, a plan change or a pause that lies ahead doesn't happen: all of them.",
+            "title": "Withdraw scheduled changes?",
+            "description": "All scheduled cancellations, plan changes and pauses of this subscription are withdrawn.",
             "form_class": WithdrawForm,
             "form_submit_text": "Withdraw",
         },
     )
     def withdraw(self, request: HttpRequest, form: WithdrawForm, object_id: str) -> HttpResponse:
-        return self._change(request, object_id, form, "Withdrawn.")
+        return self._change(request, object_id, form, "Scheduled changes withdrawn.")
 
     @action(
         description="Cancel",
@@ -335,13 +341,13 @@ class SubscriptionAdmin(OfficeAdmin):
         permissions=["cancel"],
         dialog={
             "title": "Cancel this subscription?",
-            "description": "Usage so far is always invoiced. What has ended can't be revived: subscribe anew instead.",
+            "description": "Usage so far is always invoiced. A cancelled subscription can't be reopened.",
             "form_class": CancelForm,
             "form_submit_text": "Cancel the subscription",
         },
     )
     def cancel(self, request: HttpRequest, form: CancelForm, object_id: str) -> HttpResponse:
-        return self._change(request, object_id, form, "The cancellation is recorded.")
+        return self._change(request, object_id, form, "Cancellation recorded.")
 
     def _change(self, request: HttpRequest, object_id: str, form: ChangeForm, done: str) -> HttpResponse:
         subscription = Subscription.objects.select_related("customer").get(pk=object_id)
@@ -354,7 +360,7 @@ class SubscriptionAdmin(OfficeAdmin):
 
 
 def _upcoming_url(subscription: Subscription) -> str:
-    """Return the page of the upcoming invoice, empty where no app has one."""
+    """Return the address of the upcoming invoice, or an empty string if no app has the page."""
     try:
         return reverse("admin:billing_subscription_upcoming", args=[subscription.pk])
     except NoReverseMatch:

@@ -1,18 +1,18 @@
-"""What a subscription's page draws: its phases in order, and the billing periods ahead."""
+"""The phases and upcoming billing periods on a subscription's page."""
 
 from dataclasses import dataclass
 from datetime import datetime
 
 from customers.models import Subscription, SubscriptionPhase
 from customers.periods import NoSuchPeriod, Period
-from customers.subscriptions import all_phases, current_period
+from customers.subscriptions import get_billing_period, get_phase_history
 
 PERIODS_SHOWN = 9  # the current one and the next eight
 
 
 @dataclass(frozen=True, slots=True)
 class Timeline:
-    """The phases that hold, each with whether it is over, running or ahead, and those that no longer hold."""
+    """The current phases, each with "over", "now" or "ahead", and the superseded phases."""
 
     phases: list[tuple[str, SubscriptionPhase]]
     superseded: list[SubscriptionPhase]
@@ -20,7 +20,7 @@ class Timeline:
 
 def timeline_of(subscription: Subscription, now: datetime) -> Timeline:
     """Return the subscription's history. One query."""
-    rows = list(all_phases(subscription))
+    rows = list(get_phase_history(subscription))
     return Timeline(
         phases=[(_tense(phase, now), phase) for phase in rows if phase.superseded_at is None],
         superseded=sorted(
@@ -31,14 +31,14 @@ def timeline_of(subscription: Subscription, now: datetime) -> Timeline:
     )
 
 
-def coming_periods(subscription: Subscription, now: datetime) -> list[Period]:
-    """List the current billing period and the next eight, fewer where the subscription ends. Empty once it has."""
+def upcoming_periods(subscription: Subscription, now: datetime) -> list[Period]:
+    """Return the current billing period and the next eight, fewer if the subscription ends before."""
     if subscription.ended_at is not None and subscription.ended_at <= max(now, subscription.started_at):
         return []
     periods = []
     for offset in range(PERIODS_SHOWN):
         try:
-            periods.append(current_period(subscription, now, offset=offset))
+            periods.append(get_billing_period(subscription, now, offset=offset))
         except NoSuchPeriod:
             break
     return periods

@@ -1,4 +1,4 @@
-"""The bodies that change customers and subscriptions."""
+"""Request bodies that change customers and subscriptions."""
 
 from typing import Any
 
@@ -21,7 +21,7 @@ UNSUPPORTED = (
 
 
 class CustomerChange(serializers.Serializer[Any]):
-    """What to change of a customer; the rest stays. The external id never changes."""
+    """The fields to change; the others keep their values. The external id can't be changed."""
 
     name = serializers.CharField(max_length=255, required=False)
     external_id = TextField(255, allow_blank=False)
@@ -30,7 +30,7 @@ class CustomerChange(serializers.Serializer[Any]):
     billing_currency = serializers.RegexField(r"^[A-Za-z]{3}\Z", required=False, allow_blank=True)
     timezone = TextField(64)
     tax_treatment = serializers.ChoiceField(["taxable", "exempt", "reverse_charge"], required=False)
-    tax_note = TextField(255, allow_null=True, help_text="Printed on invoices where no tax is charged.")
+    tax_note = TextField(255, allow_null=True, help_text="Printed on invoices without tax.")
     address_line1 = TextField()
     address_line2 = TextField()
     address_city = TextField()
@@ -41,26 +41,26 @@ class CustomerChange(serializers.Serializer[Any]):
 
 
 class CustomerIn(CustomerChange):
-    """A new customer. Events that were sent with its external id before are counted."""
+    """A new customer. Events already received with its external id are counted."""
 
     name = serializers.CharField(max_length=255)
     external_id = serializers.CharField(max_length=255)  # type: ignore[assignment]  # required for a new one
 
 
-def customer_columns(asked: dict[str, Any]) -> dict[str, Any]:
-    """Bring a customer's body into columns."""
-    columns = {name: asked[name] for name in COLUMNS if asked.get(name) is not None}
+def customer_columns(body: dict[str, Any]) -> dict[str, Any]:
+    """Translate a customer's body into columns."""
+    columns = {name: body[name] for name in COLUMNS if body.get(name) is not None}
     if "timezone" in columns and not columns["timezone"]:
         columns["timezone"] = "UTC"
-    if asked.get("billing_currency") is not None:
-        columns["currency"] = asked["billing_currency"].upper()
+    if body.get("billing_currency") is not None:
+        columns["currency"] = body["billing_currency"].upper()
     if "address_country" in columns:
         columns["address_country"] = columns["address_country"].upper()
     return columns
 
 
 class SubscriptionCouponIn(serializers.Serializer[Any]):
-    """A coupon that the subscription begins with."""
+    """A coupon to apply to the new subscription."""
 
     coupon_code = serializers.CharField(max_length=64)
     start_date = MomentField(required=False, allow_null=True)
@@ -68,12 +68,12 @@ class SubscriptionCouponIn(serializers.Serializer[Any]):
 
     def to_internal_value(self, data: Any) -> Any:
         if isinstance(data, dict) and data.get("price_id"):
-            raise Invalid({"price_id": "This isn't supported: the coupon's own scope says what it takes off."})
+            raise Invalid({"price_id": "This field isn't supported. The coupon's scope determines what it discounts."})
         return super().to_internal_value(data)
 
 
 class TaxOverrideIn(serializers.Serializer[Any]):
-    """A tax that the subscription pays in place of its customer's."""
+    """A tax for the subscription, instead of its customer's taxes."""
 
     tax_rate_code = serializers.CharField(max_length=64)
     currency = serializers.RegexField(r"^[A-Za-z]{3}\Z", required=False, allow_blank=True, allow_null=True)
@@ -81,7 +81,7 @@ class TaxOverrideIn(serializers.Serializer[Any]):
 
 
 class SubscriptionIn(serializers.Serializer[Any]):
-    """A subscription to a plan. It publishes the plan's draft, unless that is held back."""
+    """A new subscription to a plan. It publishes the plan's draft, unless the draft is on hold."""
 
     customer_id = TextField(64, allow_null=True)
     external_customer_id = TextField(255, allow_null=True)
@@ -91,16 +91,19 @@ class SubscriptionIn(serializers.Serializer[Any]):
     billing_period_count = serializers.IntegerField(min_value=1, max_value=1000, default=1)
     billing_cycle = serializers.ChoiceField(list(CYCLES), default="anniversary")
     billing_anchor = MomentField(required=False, allow_null=True)
-    start_date = MomentField(required=False, allow_null=True, help_text="Default: now.")
+    start_date = MomentField(required=False, allow_null=True, help_text="Defaults to now.")
     end_date = MomentField(required=False, allow_null=True)
     trial_period_days = serializers.IntegerField(min_value=0, max_value=3650, required=False, allow_null=True)
     proration_behavior = serializers.ChoiceField(list(PRORATIONS), required=False)
     payment_terms = TextField(16, allow_null=True, help_text="15 NET to 90 NET.")
     lookup_key = TextField(255, allow_null=True)
     coupons = serializers.ListField(
-        child=serializers.CharField(max_length=64), required=False, allow_null=True, max_length=20,
-        help_text="Ids or codes of coupons that it begins with.",
-    )  # fmt: skip
+        child=serializers.CharField(max_length=64),
+        required=False,
+        allow_null=True,
+        max_length=20,
+        help_text="Ids or codes of coupons to apply to the subscription.",
+    )
     subscription_coupons = serializers.ListField(
         child=SubscriptionCouponIn(), required=False, allow_null=True, max_length=20
     )
@@ -108,25 +111,27 @@ class SubscriptionIn(serializers.Serializer[Any]):
     metadata = MetadataField(required=False, allow_null=True)
 
     def to_internal_value(self, data: Any) -> Any:
-        if isinstance(data, dict) and (sent := [name for name in UNSUPPORTED if data.get(name)]):
-            # Passed over in silence, these would change what is charged.
-            raise Invalid(dict.fromkeys(sent, "This isn't supported."))
+        if isinstance(data, dict) and (unsupported := [name for name in UNSUPPORTED if data.get(name)]):
+            # Ignoring these fields would charge something else than the client expects.
+            raise Invalid(dict.fromkeys(unsupported, "This field isn't supported."))
         if isinstance(data, dict) and data.get("subscription_status", "active") not in (None, "active"):
-            raise Invalid({"subscription_status": "Only active subscriptions are made; give a later start_date."})
+            raise Invalid(
+                {"subscription_status": "Must be active. For a scheduled subscription, set a later start_date."}
+            )
         return super().to_internal_value(data)
 
     def validate(self, attrs: Any) -> Any:
         if not (attrs.get("customer_id") or attrs.get("external_customer_id")):
-            raise Invalid({"customer_id": "Name the customer, by customer_id or external_customer_id."})
+            raise Invalid({"customer_id": "Specify the customer by customer_id or external_customer_id."})
         if attrs["billing_cycle"] == "calendar" and attrs.get("billing_anchor"):
-            raise Invalid({"billing_anchor": "Only anniversary billing counts from an anchor."})
+            raise Invalid({"billing_anchor": "Only allowed with the billing cycle anniversary."})
         if attrs.get("payment_terms") and net_days_of(attrs["payment_terms"]) is None:
-            raise Invalid({"payment_terms": "Write them as 15 NET, 30 NET, … 90 NET."})
+            raise Invalid({"payment_terms": "Use 15 NET, 30 NET, … or 90 NET."})
         return attrs
 
 
 class CancelIn(serializers.Serializer[Any]):
-    """When the subscription is to end. What was used until then is invoiced."""
+    """When the subscription ends. Usage until then is invoiced."""
 
     cancellation_type = serializers.ChoiceField(CANCELLATIONS)
     cancel_at = MomentField(required=False, allow_null=True)
@@ -134,13 +139,13 @@ class CancelIn(serializers.Serializer[Any]):
 
     def validate(self, attrs: Any) -> Any:
         if attrs["cancellation_type"] == "scheduled_date" and not attrs.get("cancel_at"):
-            raise Invalid({"cancel_at": "This field is required for a scheduled_date."})
+            raise Invalid({"cancel_at": "This field is required for the cancellation type scheduled_date."})
         return attrs
 
 
 class PauseIn(serializers.Serializer[Any]):
     reason = TextField(255, allow_null=True)
-    pause_end = MomentField(required=False, allow_null=True, help_text="Resume by itself then.")
+    pause_end = MomentField(required=False, allow_null=True, help_text="Resume automatically at this time.")
 
 
 class ResumeIn(serializers.Serializer[Any]):

@@ -1,4 +1,4 @@
-"""What the lists of customers and subscriptions are asked by."""
+"""Filters of the lists of customers and subscriptions."""
 
 from datetime import datetime
 from typing import Any, ClassVar
@@ -27,17 +27,19 @@ class CustomerFilter(StateFilter):
 
 class SubscriptionFilter(ListFilter):
     sortable: ClassVar[dict[str, str]] = {
-        "created_at": "created_at", "updated_at": "updated_at", "start_date": "started_at",
-    }  # fmt: skip
+        "created_at": "created_at",
+        "updated_at": "updated_at",
+        "start_date": "started_at",
+    }
 
     subscription_ids = ManyFilter(field_name="public_id")
     customer_id = filters.CharFilter(field_name="customer__public_id")
     customer_ids = ManyFilter(field_name="customer__public_id")
     external_customer_id = filters.CharFilter(field_name="customer__external_id")
-    plan_id = filters.CharFilter(method="on_plan", label="On this plan, now or at another time.")
+    plan_id = filters.CharFilter(method="on_plan", label="Only subscriptions that are, were or will be on this plan.")
     billing_period = ManyFilter(field_name="interval", names=PERIODS)
-    subscription_status = ManyFilter(field_name="status", method="with_status", help_text="As of now.")
-    active_at = MomentFilter(method="live_at", label="Begun and not ended then.")
+    subscription_status = ManyFilter(field_name="status", method="with_status", help_text="The current status.")
+    active_at = MomentFilter(method="live_at", label="Only subscriptions live at this time.")
     lookup_key = filters.CharFilter(field_name="key")
 
     class Meta:
@@ -48,9 +50,9 @@ class SubscriptionFilter(ListFilter):
         return rows.filter(phases__superseded_at=None, phases__plan_version__plan__public_id=value).distinct()
 
     def with_status(self, rows: Any, name: str, value: list[str]) -> QuerySet[Any]:
-        found: QuerySet[Any] = rows.with_current(timezone.now()).filter(status__in=value)
-        return found
+        matching: QuerySet[Any] = rows.with_current(timezone.now()).filter(status__in=value)
+        return matching
 
     def live_at(self, rows: Any, name: str, value: datetime) -> QuerySet[Any]:
-        found: QuerySet[Any] = rows.live(value)
-        return found
+        matching: QuerySet[Any] = rows.live(value)
+        return matching

@@ -1,4 +1,4 @@
-"""How subscriptions are shown in webhook messages."""
+"""Render subscriptions for webhook messages."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -9,7 +9,7 @@ from customers.models import Subscription
 
 
 def render_subscriptions(ids: Sequence[int], at: datetime) -> Payload:
-    """Show subscriptions as the API does, with their status at the moment."""
+    """Render subscriptions as the API does, with their status at that time."""
     rows = Subscription.objects.filter(pk__in=ids).select_related("customer")
     return [(subscription["id"], subscription) for subscription in serialize_subscriptions(rows, now=at)]
 

@@ -1,4 +1,4 @@
-"""What clients of the API call things, and what we call them. The one place of the customers' translations."""
+"""The API's names for values of customers and subscriptions."""
 
 import re
 
@@ -11,6 +11,6 @@ PAYMENT_TERMS = re.compile(r"(\d{1,3}) NET")
 
 
 def net_days_of(terms: str) -> int | None:
-    """Read `30 NET` as 30 days; None for what isn't written so."""
-    found = PAYMENT_TERMS.fullmatch(terms)
-    return int(found[1]) if found else None
+    """Read `30 NET` as 30 days. None if the terms are written differently."""
+    match = PAYMENT_TERMS.fullmatch(terms)
+    return int(match[1]) if match else None

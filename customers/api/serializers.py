@@ -1,27 +1,39 @@
-"""What the API says of customers and subscriptions."""
+"""Customers, subscriptions and their entitlements in answers."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from catalog.api.names import CADENCES, PERIODS, PRICE_KINDS, RECURRING, name_of
+from catalog.api.names import CADENCES, ENTITLEMENT_RESETS, PERIODS, PRICE_KINDS, RECURRING
 from catalog.api.serializers import FeatureOut, PriceOut, StatusField
 from catalog.models import Price
 from catalog.selectors import prices_by_version
-from config.api.fields import ExactField, MetadataField
+from config.api.fields import (
+    ComputedInteger,
+    ComputedList,
+    ComputedText,
+    ConstantField,
+    ConstantText,
+    MetadataField,
+    NamedChoiceField,
+    QuantityField,
+    name_of,
+)
 from customers.api.names import CYCLES
+from customers.grants import FeatureGrant, GrantSource
 from customers.models import PhaseKind, Subscription, SubscriptionPhase
 from customers.periods import NoSuchPeriod, Period
-from customers.subscriptions import current_period, phase_chain
+from customers.subscriptions import get_billing_period, get_phases_by_subscription
 
 STATUSES = ["scheduled", "trialing", "active", "paused", "cancelled"]
 
 
 class CustomerOut(serializers.Serializer[Any]):
-    """Somebody who is billed."""
+    """A customer: a person or company that you bill."""
 
     id = serializers.CharField(source="public_id")
     external_id = serializers.CharField()
@@ -44,27 +56,39 @@ class CustomerOut(serializers.Serializer[Any]):
     updated_at = serializers.DateTimeField()
 
 
-class LineItemOut(serializers.Serializer[Any]):
-    """A price that a subscription pays now, from when to when."""
+@dataclass(frozen=True, slots=True)
+class SubscribedPrice:
+    """A price that a subscription currently pays, in the phase that holds it."""
 
-    id = serializers.CharField()
-    subscription_id = serializers.CharField()
-    price_id = serializers.CharField()
-    price_type = serializers.ChoiceField(list(PRICE_KINDS))
-    entity_type = serializers.ChoiceField(["plan"])
-    entity_id = serializers.CharField()
-    plan_display_name = serializers.CharField()
-    display_name = serializers.CharField()
-    meter_id = serializers.CharField(allow_null=True)
-    quantity = serializers.CharField()
-    currency = serializers.CharField()
-    billing_period = serializers.ChoiceField(list(PERIODS))
-    billing_period_count = serializers.IntegerField()
-    invoice_cadence = serializers.ChoiceField(list(CADENCES))
-    start_date = serializers.DateTimeField()
-    end_date = serializers.DateTimeField(allow_null=True)
+    subscription: Subscription
+    phase: SubscriptionPhase
+    price: Price
+
+
+class LineItemOut(serializers.Serializer[Any]):
+    """A price that a subscription currently pays, and its dates."""
+
+    id = ComputedText()
+    subscription_id = serializers.CharField(source="subscription.public_id")
+    price_id = serializers.CharField(source="price.public_id")
+    price_type = NamedChoiceField(PRICE_KINDS, source="price.kind")
+    entity_type = ConstantField("plan")
+    entity_id = serializers.CharField(source="phase.plan_version.plan.public_id")
+    plan_display_name = serializers.CharField(source="phase.plan_version.plan.name")
+    display_name = serializers.CharField(source="price.label")
+    meter_id = serializers.CharField(source="price.feature.public_id", allow_null=True)
+    quantity = QuantityField(source="price.quantity")
+    currency = serializers.CharField(source="price.currency")
+    billing_period = NamedChoiceField(PERIODS, source="price.interval")
+    billing_period_count = serializers.IntegerField(source="price.interval_count")
+    invoice_cadence = NamedChoiceField(CADENCES, source="price.cadence")
+    start_date = serializers.DateTimeField(source="phase.starts_at")
+    end_date = serializers.DateTimeField(source="phase.ends_at", allow_null=True)
     price = PriceOut()
-    status = serializers.ChoiceField(["published"])
+    status = ConstantField("published")
+
+    def get_id(self, item: SubscribedPrice) -> str:
+        return f"{item.subscription.public_id}:{item.price.public_id}"
 
 
 class PlanBrief(serializers.Serializer[Any]):
@@ -74,7 +98,7 @@ class PlanBrief(serializers.Serializer[Any]):
 
 
 class SubscriptionOut(serializers.Serializer[Any]):
-    """A customer's agreement to be billed, as it stands now. Made by `shown`, which loads what it needs."""
+    """A customer's subscription to a plan, with its current status."""
 
     id = serializers.CharField(source="public_id")
     customer_id = serializers.CharField(source="customer.public_id")
@@ -140,9 +164,9 @@ class SubscriptionOut(serializers.Serializer[Any]):
 
 
 def serialize_subscriptions(subscriptions: Iterable[Subscription], *, now: datetime) -> list[Any]:
-    """Write subscriptions as they stand at a moment, for any number of them in three queries."""
+    """Serialize subscriptions with their status at `now`: three queries, however many subscriptions."""
     rows: list[Any] = list(subscriptions)
-    chains = phase_chain([row.pk for row in rows])
+    chains = get_phases_by_subscription([row.pk for row in rows])
     phases = {row.pk: phase_now(chains.get(row.pk, []), now) for row in rows}
     priced = prices_by_version({phase.plan_version_id for phase in phases.values() if phase})
     for row in rows:
@@ -155,7 +179,7 @@ def serialize_subscriptions(subscriptions: Iterable[Subscription], *, now: datet
 
 
 def phase_now(chain: Sequence[SubscriptionPhase], now: datetime) -> SubscriptionPhase | None:
-    """Return the phase that holds the moment, else the nearest: the first before the start, the last after the end."""
+    """Return the phase at `now`: the first phase before the start, the last phase after the end."""
     for phase in chain:
         if phase.ends_at is None or phase.ends_at > now:
             return phase
@@ -173,80 +197,80 @@ def status_of(subscription: Subscription, phase: SubscriptionPhase | None, now: 
 
 def _period(subscription: Subscription, now: datetime) -> Period | None:
     try:
-        return current_period(subscription, now)
+        return get_billing_period(subscription, now)
     except NoSuchPeriod:
         return None
 
 
-def _items(subscription: Subscription, phase: SubscriptionPhase, prices: Iterable[Price]) -> list[dict[str, Any]]:
+def _items(subscription: Subscription, phase: SubscriptionPhase, prices: Iterable[Price]) -> list[SubscribedPrice]:
     terms = (subscription.currency, subscription.interval, subscription.interval_count)
-    mine = [price for price in prices if (price.currency, price.interval, price.interval_count) == terms]
-    for price in mine:
-        price.version = phase.plan_version
-    return [_item(subscription, phase, price) for price in mine]
-
-
-def _item(subscription: Subscription, phase: SubscriptionPhase, price: Price) -> dict[str, Any]:
-    return {
-        "id": f"{subscription.public_id}:{price.public_id}",
-        "subscription_id": subscription.public_id,
-        "price_id": price.public_id,
-        "price_type": name_of(PRICE_KINDS, price.kind),
-        "entity_type": "plan",
-        "entity_id": phase.plan_version.plan.public_id,
-        "plan_display_name": phase.plan_version.plan.name,
-        "display_name": price.label,
-        "meter_id": price.feature.public_id if price.feature else None,
-        "quantity": ExactField().to_representation(price.quantity),
-        "currency": price.currency,
-        "billing_period": name_of(PERIODS, price.interval),
-        "billing_period_count": price.interval_count,
-        "invoice_cadence": name_of(CADENCES, price.cadence),
-        "start_date": phase.starts_at,
-        "end_date": phase.ends_at,
-        "price": price,
-        "status": "published",
-    }
+    items = []
+    for price in prices:
+        if (price.currency, price.interval, price.interval_count) == terms:
+            price.version = phase.plan_version
+            items.append(SubscribedPrice(subscription, phase, price))
+    return items
 
 
 class GrantOut(serializers.Serializer[Any]):
-    """What all sources together grant. `usage_limit` null is unlimited."""
+    """The combined entitlement of all sources. A null `usage_limit` is unlimited."""
 
     is_enabled = serializers.BooleanField()
     is_soft_limit = serializers.BooleanField()
-    usage_limit = serializers.IntegerField(allow_null=True)
-    usage_reset_period = serializers.CharField(allow_null=True)
-    static_values = serializers.ListField(child=serializers.CharField())
+    usage_limit = ComputedInteger(allow_null=True)
+    usage_reset_period = ComputedText(allow_null=True)
+    static_values = ComputedList(child=serializers.CharField())
+
+    def get_usage_limit(self, grant: FeatureGrant) -> int | None:
+        return None if grant.limit is None else int(grant.limit)
+
+    def get_usage_reset_period(self, grant: FeatureGrant) -> str | None:
+        return name_of(ENTITLEMENT_RESETS, grant.reset)
+
+    def get_static_values(self, grant: FeatureGrant) -> list[str]:
+        return [source.entitlement.static_value for source in grant.sources if source.entitlement.static_value]
 
 
 class SourceOut(serializers.Serializer[Any]):
-    entitlement_id = serializers.CharField()
-    subscription_id = serializers.CharField()
-    entity_type = serializers.CharField()
-    entity_id = serializers.CharField()
-    entity_name = serializers.CharField()
-    is_enabled = serializers.BooleanField()
-    usage_limit = serializers.IntegerField(allow_null=True)
-    usage_reset_period = serializers.CharField(allow_null=True)
-    static_value = serializers.CharField()
-    quantity = serializers.IntegerField()
+    """The entitlement that one subscription's plan grants."""
+
+    entitlement_id = serializers.CharField(source="entitlement.public_id")
+    subscription_id = serializers.CharField(source="subscription.public_id")
+    entity_type = ConstantText("plan")
+    entity_id = serializers.CharField(source="plan_id")
+    entity_name = serializers.CharField(source="plan_name")
+    is_enabled = serializers.BooleanField(source="entitlement.is_enabled")
+    usage_limit = ComputedInteger(allow_null=True)
+    usage_reset_period = ComputedText(allow_null=True)
+    static_value = serializers.CharField(source="entitlement.static_value")
+    quantity = ComputedInteger()
+
+    def get_usage_limit(self, source: GrantSource) -> int | None:
+        units = source.entitlement.free_units
+        return None if units is None else int(units)
+
+    def get_usage_reset_period(self, source: GrantSource) -> str | None:
+        return name_of(ENTITLEMENT_RESETS, source.entitlement.reset)
+
+    def get_quantity(self, source: GrantSource) -> int:
+        return 1
 
 
 class GrantedFeature(serializers.Serializer[Any]):
     feature = FeatureOut()
-    entitlement = GrantOut()
+    entitlement = GrantOut(source="*")
     sources = SourceOut(many=True)
 
 
 class CustomerGrants(serializers.Serializer[Any]):
-    """What a customer may use now, over all live subscriptions."""
+    """A customer's current entitlements from all live subscriptions."""
 
-    customer_id = serializers.CharField()
+    customer_id = serializers.CharField(source="customer.public_id")
     features = GrantedFeature(many=True)
 
 
 class SubscriptionGrants(serializers.Serializer[Any]):
-    """What a subscription grants now."""
+    """A subscription's current entitlements."""
 
     subscription_id = serializers.CharField()
     plan_id = serializers.CharField(allow_null=True)
@@ -258,7 +282,7 @@ class PauseOut(serializers.Serializer[Any]):
 
 
 class CancelOut(serializers.Serializer[Any]):
-    """When it ends, and how it stands."""
+    """The end of the subscription, and its status."""
 
     subscription_id = serializers.CharField()
     cancellation_type = serializers.CharField()

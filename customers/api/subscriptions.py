@@ -1,4 +1,4 @@
-"""The doors to subscriptions: begin, read, cancel, pause, resume."""
+"""API views for subscriptions."""
 
 from datetime import datetime
 from typing import Any
@@ -10,18 +10,18 @@ from rest_framework.response import Response
 
 from catalog.api.names import PERIODS
 from catalog.models import Plan
-from config.api.filters import Pages
-from config.api.filters import apply_filters as chosen_rows
+from config.api.errors import invalid
+from config.api.filters import Pages, apply_filters, comma_separated
 from config.api.openapi import listed, operation, search_body
-from config.api.views import ApiView, get_or_404, invalid, read_body
+from config.api.views import ApiView, get_or_404, read_body
 from customers.api.bodies import CancelIn, PauseIn, ResumeIn, SubscriptionIn
-from customers.api.customers import customer_by_external_id, customer_of, grants_out
+from customers.api.customers import customer_of_body
 from customers.api.filters import SubscriptionFilter
 from customers.api.names import CYCLES, PRORATIONS, net_days_of
 from customers.api.serializers import CancelOut, PauseOut, SubscriptionGrants, SubscriptionOut, serialize_subscriptions
-from customers.grants import for_features, granted
+from customers.grants import filter_grants, list_grants
 from customers.models import Customer, Subscription
-from customers.signals import beginnings
+from customers.signals import start_hooks
 from customers.subscriptions import cancel, cancel_at_period_end, pause, resume, subscribe
 
 TAG = "Subscriptions"
@@ -29,29 +29,32 @@ WRITE = "customers:write"
 LIST = listed("SubscriptionList", SubscriptionOut)
 REASON = "Through the API"
 EXAMPLE = {
-    "external_customer_id": "acme", "plan_id": "plan_1", "currency": "USD", "billing_period": "MONTHLY",
+    "external_customer_id": "acme",
+    "plan_id": "plan_1",
+    "currency": "USD",
+    "billing_period": "MONTHLY",
     "billing_cycle": "anniversary",
-}  # fmt: skip
+}
 
 
 def subscription_of(subscription_id: str) -> Subscription:
     return get_or_404(Subscription.objects.select_related("customer"), "subscription", public_id=subscription_id)
 
 
-def shown_one(subscription: Subscription) -> Any:
-    """Write one subscription as it stands now."""
+def serialize_subscription(subscription: Subscription) -> Any:
+    """Serialize a subscription with its current status."""
     return serialize_subscriptions([subscription], now=timezone.now())[0]
 
 
 def listed_subscriptions(request: Request) -> Response:
     pages = Pages()
     rows = Subscription.objects.select_related("customer").order_by("-pk")
-    cut = pages.paginate_queryset(chosen_rows(request, rows, SubscriptionFilter), request) or []
+    cut = pages.paginate_queryset(apply_filters(request, rows, SubscriptionFilter), request) or []
     return pages.get_paginated_response(serialize_subscriptions(cut, now=timezone.now()))
 
 
 class Subscriptions(ApiView):
-    """Subscribe a customer to a plan, or list subscriptions."""
+    """Create or list subscriptions."""
 
     write_scope = WRITE
 
@@ -60,36 +63,40 @@ class Subscriptions(ApiView):
         return listed_subscriptions(request)
 
     @operation(
-        "createSubscription", "Subscribe a customer to a plan", tag=TAG, body=SubscriptionIn,
-        answers={201: SubscriptionOut}, errors=(400, 404, 409), example=EXAMPLE,
-        description="Only prices of the plan in this currency and billing period are charged; none: 400.",
-    )  # fmt: skip
+        "createSubscription",
+        "Create a subscription",
+        tag=TAG,
+        body=SubscriptionIn,
+        answers={201: SubscriptionOut},
+        errors=(400, 404, 409),
+        example=EXAMPLE,
+        description="The plan's prices in this currency and billing period are charged. Fails (400) if there are none.",
+    )
     def post(self, request: Request) -> Response:
-        asked, now = read_body(request, SubscriptionIn), timezone.now()
-        known = asked.get("customer_id")
-        customer = customer_of(known) if known else customer_by_external_id(asked["external_customer_id"])
+        body, now = read_body(request, SubscriptionIn), timezone.now()
+        customer = customer_of_body(body)
         with transaction.atomic():
-            subscription = self._begin(customer, asked, now)
-            for beginning in beginnings:
-                beginning(subscription, asked, now=now)
-        return Response(shown_one(subscription_of(subscription.public_id)), status=201)
+            subscription = self._subscribe(customer, body, now)
+            for start_hook in start_hooks:
+                start_hook(subscription, body, now=now)
+        return Response(serialize_subscription(subscription_of(subscription.public_id)), status=201)
 
-    def _begin(self, customer: Customer, asked: dict[str, Any], now: datetime) -> Subscription:
+    def _subscribe(self, customer: Customer, body: dict[str, Any], now: datetime) -> Subscription:
         return subscribe(
             customer,
-            get_or_404(Plan.objects.all(), "plan", public_id=asked["plan_id"]),
-            currency=asked["currency"].upper(),
-            interval=PERIODS[asked["billing_period"]],
-            interval_count=asked["billing_period_count"],
-            alignment=CYCLES[asked["billing_cycle"]],
-            starts_at=asked.get("start_date") or now,
-            anchor=asked.get("billing_anchor"),
-            trial_days=asked.get("trial_period_days"),
-            ends_at=asked.get("end_date"),
-            prorate=PRORATIONS[asked.get("proration_behavior", "create_prorations")],
-            key=asked.get("lookup_key") or None,
-            net_days=net_days_of(asked.get("payment_terms") or ""),
-            metadata=asked.get("metadata"),
+            get_or_404(Plan.objects.all(), "plan", public_id=body["plan_id"]),
+            currency=body["currency"].upper(),
+            interval=PERIODS[body["billing_period"]],
+            interval_count=body["billing_period_count"],
+            alignment=CYCLES[body["billing_cycle"]],
+            starts_at=body.get("start_date") or now,
+            anchor=body.get("billing_anchor"),
+            trial_days=body.get("trial_period_days"),
+            ends_at=body.get("end_date"),
+            prorate=PRORATIONS[body.get("proration_behavior", "create_prorations")],
+            key=body.get("lookup_key") or None,
+            net_days=net_days_of(body.get("payment_terms") or ""),
+            metadata=body.get("metadata"),
             now=now,
             by=None,
             reason=REASON,
@@ -97,46 +104,56 @@ class Subscriptions(ApiView):
 
 
 class SubscriptionSearch(ApiView):
-    """Find subscriptions by a body. Only reads."""
+    """Search subscriptions."""
 
     is_reading = True
 
-    @operation("querySubscription", "Search subscriptions", tag=TAG, body=search_body(SubscriptionFilter),
-               answers={200: LIST})  # fmt: skip
+    @operation(
+        "querySubscription", "Search subscriptions", tag=TAG, body=search_body(SubscriptionFilter), answers={200: LIST}
+    )
     def post(self, request: Request) -> Response:
         return listed_subscriptions(request)
 
 
 class OneSubscription(ApiView):
-    """Read a subscription as it stands now."""
+    """Retrieve a subscription with its current status."""
 
-    @operation("getSubscription", "Read a subscription", tag=TAG, answers={200: SubscriptionOut}, errors=(404,))
+    @operation("getSubscription", "Retrieve a subscription", tag=TAG, answers={200: SubscriptionOut}, errors=(404,))
     def get(self, request: Request, subscription_id: str) -> Response:
-        return Response(shown_one(subscription_of(subscription_id)))
+        return Response(serialize_subscription(subscription_of(subscription_id)))
 
 
 class SubscriptionCancel(ApiView):
-    """End a subscription: now, with its billing period, or at a date. What was used until then is invoiced."""
+    """Cancel a subscription now, at the end of its billing period, or on a date. Usage until then is invoiced."""
 
     write_scope = WRITE
 
     @operation(
-        "cancelSubscription", "Cancel a subscription", tag=TAG, body=CancelIn, answers={200: CancelOut},
-        errors=(400, 404), example={"cancellation_type": "end_of_period", "reason": "Moved to another product"},
-    )  # fmt: skip
+        "cancelSubscription",
+        "Cancel a subscription",
+        tag=TAG,
+        body=CancelIn,
+        answers={200: CancelOut},
+        errors=(400, 404),
+        example={"cancellation_type": "end_of_period", "reason": "Moved to another product"},
+    )
     def post(self, request: Request, subscription_id: str) -> Response:
-        subscription, asked, now = subscription_of(subscription_id), read_body(request, CancelIn), timezone.now()
-        kind, reason = asked["cancellation_type"], asked.get("reason") or ""
+        subscription, body, now = subscription_of(subscription_id), read_body(request, CancelIn), timezone.now()
+        kind, reason = body["cancellation_type"], body.get("reason") or ""
         if kind == "end_of_period":
             cancel_at_period_end(subscription, now=now, by=None, reason=reason or REASON)
         else:
-            at = asked["cancel_at"] if kind == "scheduled_date" else now
+            at = body["cancel_at"] if kind == "scheduled_date" else now
             if at < now and not reason:
                 raise invalid(
-                    {"reason": ["Say why it ends in the past: the fees invoiced for the time since are credited."]}
+                    {
+                        "reason": [
+                            "A reason is required to cancel in the past, because fees invoiced since then are credited."
+                        ]
+                    }
                 )
             cancel(subscription, at=at, now=now, by=None, reason=reason or REASON)
-        state = shown_one(subscription)["subscription_status"]
+        state = serialize_subscription(subscription)["subscription_status"]
         answer = {
             "subscription_id": subscription.public_id,
             "cancellation_type": kind,
@@ -150,40 +167,60 @@ class SubscriptionCancel(ApiView):
 
 
 class SubscriptionPause(ApiView):
-    """Stop serving and charging from now on, until it is resumed. The billing rhythm goes on."""
+    """Pause a subscription from now on, until it is resumed. Billing periods continue, without charges."""
 
     write_scope = WRITE
 
-    @operation("pauseSubscription", "Pause a subscription", tag=TAG, body=PauseIn, answers={200: PauseOut},
-               errors=(400, 404), example={"reason": "Asked by the customer"})  # fmt: skip
+    @operation(
+        "pauseSubscription",
+        "Pause a subscription",
+        tag=TAG,
+        body=PauseIn,
+        answers={200: PauseOut},
+        errors=(400, 404),
+        example={"reason": "Requested by the customer"},
+    )
     def post(self, request: Request, subscription_id: str) -> Response:
-        subscription, asked, now = subscription_of(subscription_id), read_body(request, PauseIn), timezone.now()
-        reason = asked.get("reason") or REASON
-        pause(subscription, at=now, until=asked.get("pause_end"), now=now, by=None, reason=reason)
-        return Response({"subscription": shown_one(subscription)})
+        subscription, body, now = subscription_of(subscription_id), read_body(request, PauseIn), timezone.now()
+        reason = body.get("reason") or REASON
+        pause(subscription, at=now, until=body.get("pause_end"), now=now, by=None, reason=reason)
+        return Response({"subscription": serialize_subscription(subscription)})
 
 
 class SubscriptionResume(ApiView):
-    """Serve and charge a paused subscription again from now on."""
+    """Resume a paused subscription from now on."""
 
     write_scope = WRITE
 
-    @operation("resumeSubscription", "Resume a subscription", tag=TAG, body=ResumeIn, answers={200: PauseOut},
-               errors=(400, 404), example={"reason": "Back from the break"})  # fmt: skip
+    @operation(
+        "resumeSubscription",
+        "Resume a subscription",
+        tag=TAG,
+        body=ResumeIn,
+        answers={200: PauseOut},
+        errors=(400, 404),
+        example={"reason": "Back from the break"},
+    )
     def post(self, request: Request, subscription_id: str) -> Response:
-        subscription, asked, now = subscription_of(subscription_id), read_body(request, ResumeIn), timezone.now()
-        resume(subscription, at=now, now=now, by=None, reason=asked.get("reason") or REASON)
-        return Response({"subscription": shown_one(subscription)})
+        subscription, body, now = subscription_of(subscription_id), read_body(request, ResumeIn), timezone.now()
+        resume(subscription, at=now, now=now, by=None, reason=body.get("reason") or REASON)
+        return Response({"subscription": serialize_subscription(subscription)})
 
 
 class SubscriptionEntitlements(ApiView):
-    """Tell what a subscription grants now."""
+    """Retrieve a subscription's current entitlements."""
 
-    @operation("getSubscriptionEntitlements", "What a subscription grants", tag=TAG,
-               answers={200: SubscriptionGrants}, errors=(404,))  # fmt: skip
+    @operation(
+        "getSubscriptionEntitlements",
+        "Retrieve a subscription's entitlements",
+        tag=TAG,
+        answers={200: SubscriptionGrants},
+        errors=(404,),
+    )
     def get(self, request: Request, subscription_id: str) -> Response:
         subscription = subscription_of(subscription_id)
-        wanted = [part for value in request.query_params.getlist("feature_ids") for part in value.split(",") if part]
-        features = grants_out(for_features(granted([subscription], now=timezone.now()), wanted))
-        plan = shown_one(subscription)["plan_id"]
-        return Response({"subscription_id": subscription.public_id, "plan_id": plan, "features": features})
+        feature_ids = comma_separated(request.query_params, "feature_ids")
+        grants = filter_grants(list_grants([subscription], now=timezone.now()), feature_ids)
+        plan_id = serialize_subscription(subscription)["plan_id"]
+        body = {"subscription_id": subscription.public_id, "plan_id": plan_id, "features": grants}
+        return Response(SubscriptionGrants(body).data)

@@ -1,4 +1,4 @@
-"""The /v1 doors of the customers app. `customers/usage` and what needs money are billing's."""
+"""URLs of the API views of customers. `customers/usage` and views that need money are in billing."""
 
 from django.urls import path, re_path
 

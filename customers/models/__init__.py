@@ -1,8 +1,7 @@
-"""Who is billed: customers, their subscriptions, and the dated phases of each subscription."""
+"""Customers, their subscriptions, and the dated phases of each subscription."""
 
 from customers.models.customers import Customer, CustomerAlias, CustomerQuerySet, CustomerState, TaxTreatment
 from customers.models.subscriptions import (
-    Alignment,
     PhaseKind,
     Subscription,
     SubscriptionPhase,
@@ -10,8 +9,9 @@ from customers.models.subscriptions import (
     SubscriptionStatus,
     TimestampRange,
 )
+from customers.periods import Alignment
 
-Period = TimestampRange  # migrations know it by this name
+Period = TimestampRange  # migrations import this name
 
 __all__ = [
     "Alignment",

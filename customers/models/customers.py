@@ -1,4 +1,4 @@
-"""Customers, who are billed, and the aliases of the external ids that senders get wrong."""
+"""Customers, and the aliases for wrong external ids that senders use."""
 
 from __future__ import annotations
 
@@ -29,29 +29,29 @@ class TaxTreatment(models.TextChoices):
 
 class CustomerQuerySet(models.QuerySet["Customer"]):
     def active(self) -> CustomerQuerySet:
-        """Keep customers who are not archived."""
+        """Keep customers that aren't archived."""
         return self.filter(state=CustomerState.ACTIVE)
 
 
 class Customer(Stamped):
-    """Somebody who is billed, known to client systems by an external id that never changes."""
+    """A company or person to bill. Client systems know the customer by an external id that never changes."""
 
     public_id = PublicIdField("cust")
     external_id = models.CharField(
         "external customer id",
         max_length=255,
         unique=True,
-        help_text="The external_customer_id that your events carry; capitals count. It can't be changed later.",
+        help_text="The external_customer_id that your events carry. Case-sensitive. It can't be changed later.",
     )
     name = models.CharField(max_length=255)
     email = models.EmailField(blank=True)
-    currency = CurrencyField(blank=True, help_text="For new subscriptions. Empty: the company's.")
+    currency = CurrencyField(blank=True, help_text="For new subscriptions. Leave blank to use the company's currency.")
     timezone = models.CharField(
         "time zone",
         max_length=64,
         default="UTC",
         validators=[validate_timezone],
-        help_text="Where billing days begin and end.",
+        help_text="Decides when billing days start and end.",
     )
     state = models.CharField(max_length=16, choices=CustomerState, default=CustomerState.ACTIVE)
     archived_at = models.DateTimeField(null=True, blank=True, editable=False)
@@ -61,7 +61,9 @@ class Customer(Stamped):
     address_city = models.CharField("city", max_length=255, blank=True)
     address_state = models.CharField("state or region", max_length=255, blank=True)
     address_postal_code = models.CharField("postal code", max_length=32, blank=True)
-    address_country = models.CharField(max_length=2, blank=True, help_text="Two capitals, ISO 3166, for example DE.")
+    address_country = models.CharField(
+        max_length=2, blank=True, help_text="The ISO 3166 code, two capital letters, for example DE."
+    )
     tax_id = models.CharField(max_length=64, blank=True)
     tax_treatment = models.CharField(max_length=16, choices=TaxTreatment, default=TaxTreatment.TAXABLE)
     tax_note = models.CharField(
@@ -72,7 +74,7 @@ class Customer(Stamped):
         help_text="Printed on invoices where no tax is charged, for example the certificate of exemption.",
     )
     net_days = models.PositiveIntegerField(
-        null=True, blank=True, help_text="Days to pay an invoice. Empty: the company's."
+        null=True, blank=True, help_text="Days to pay an invoice. Leave blank to use the company's payment terms."
     )
     metadata = models.JSONField(default=dict, blank=True)
 
@@ -85,7 +87,7 @@ class Customer(Stamped):
             models.CheckConstraint(
                 name="customer_external_id_trimmed",
                 condition=~Q(external_id="") & ~Q(external_id__regex=r"^\s|\s$"),
-                violation_error_message="The external customer id must not be empty, nor begin or end with a blank.",
+                violation_error_message="Enter an external customer id that doesn't start or end with a space.",
             ),
             models.CheckConstraint(
                 name="customer_archived_has_time",
@@ -108,12 +110,12 @@ class Customer(Stamped):
 
     @property
     def billing_currency(self) -> str:
-        """Name the currency that new subscriptions take: the customer's, else the company's."""
+        """Return the currency of new subscriptions: the customer's, or the company's if the customer has none."""
         return self.currency or settings.DEFAULT_CURRENCY
 
 
 class CustomerAlias(Stamped):
-    """A wrong external id that senders use, mapped to the customer it means. The ledger keeps what was sent."""
+    """A wrong external id that senders use, mapped to the right customer. The ledger keeps the id as sent."""
 
     alias = models.CharField("external id as sent", max_length=255, unique=True)
     customer = models.ForeignKey(Customer, models.PROTECT, related_name="aliases")
@@ -125,7 +127,7 @@ class CustomerAlias(Stamped):
         models.BigIntegerField(),
         default=list,
         editable=False,
-        help_text="Customers it meant before: its events that were counted for them are still to be moved.",
+        help_text="Former customers of this alias. Events counted for them are still to be moved.",
     )
 
     class Meta:

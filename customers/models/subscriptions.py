@@ -1,4 +1,4 @@
-"""Subscriptions, and each one's history as a chain of dated phases."""
+"""Subscriptions, and the history of each subscription as a chain of dated phases."""
 
 from __future__ import annotations
 
@@ -17,12 +17,13 @@ from django.urls import reverse
 from catalog.models import IntervalUnit, PlanVersion
 from config.db import CurrencyField, PublicIdField, Stamped, keep_rows
 from customers.models.customers import Customer
+from customers.periods import Alignment
 from customers.validators import validate_timezone
 
-
-class Alignment(models.TextChoices):
-    ANNIVERSARY = "anniversary", "Anniversary: counted from the anchor"
-    CALENDAR = "calendar", "Calendar: first of the month, quarter, year; Mondays"
+ALIGNMENT_LABELS = [
+    (Alignment.ANNIVERSARY.value, "Anniversary: periods are counted from the anchor"),
+    (Alignment.CALENDAR.value, "Calendar: periods start on the first of the month, quarter or year, or on Mondays"),
+]
 
 
 class PhaseKind(models.TextChoices):
@@ -43,11 +44,11 @@ class SubscriptionStatus(models.TextChoices):
 
 class SubscriptionQuerySet(QuerySet["Subscription"]):
     def live(self, at: datetime) -> SubscriptionQuerySet:
-        """Keep subscriptions that have begun and not ended at the moment; paused ones too."""
+        """Keep subscriptions that have started and not ended at the moment, paused subscriptions included."""
         return self.filter(Q(ended_at=None) | Q(ended_at__gt=at), started_at__lte=at)
 
     def with_current(self, at: datetime) -> SubscriptionQuerySet:
-        """Add `current_kind`, `current_plan` and `current_version` of the phase that holds the moment, and `status`."""
+        """Add `status`, and `current_kind`, `current_plan` and `current_version` of the phase at the moment."""
         phase = SubscriptionPhase.objects.filter(
             Q(ends_at=None) | Q(ends_at__gt=at),
             subscription=OuterRef("pk"),
@@ -60,7 +61,7 @@ class SubscriptionQuerySet(QuerySet["Subscription"]):
             current_version=Subquery(phase.values("plan_version__number")[:1]),
         ).annotate(
             status=Case(
-                # One that was cancelled before its start never begins.
+                # A subscription that was cancelled before its start never starts.
                 When(Q(ended_at__lte=at) | Q(ended_at=F("started_at")), then=Value(SubscriptionStatus.CANCELLED)),
                 When(started_at__gt=at, then=Value(SubscriptionStatus.SCHEDULED)),
                 When(current_kind=PhaseKind.TRIAL, then=Value(SubscriptionStatus.TRIALING)),
@@ -73,7 +74,7 @@ class SubscriptionQuerySet(QuerySet["Subscription"]):
 
 
 class Subscription(Stamped):
-    """A customer's agreement to be billed in one currency and rhythm. What it buys, and when, is in its phases."""
+    """A customer's agreement to be billed in one currency and interval. Its phases hold the plan for every moment."""
 
     public_id = PublicIdField("subs")
     customer = models.ForeignKey(Customer, models.PROTECT, related_name="subscriptions")
@@ -81,7 +82,9 @@ class Subscription(Stamped):
     currency = CurrencyField()
     interval = models.CharField("billing interval", max_length=16, choices=IntervalUnit, default=IntervalUnit.MONTH)
     interval_count = models.PositiveIntegerField(default=1)
-    alignment = models.CharField("billing cycle", max_length=16, choices=Alignment, default=Alignment.ANNIVERSARY)
+    alignment = models.CharField(
+        "billing cycle", max_length=16, choices=ALIGNMENT_LABELS, default=Alignment.ANNIVERSARY.value
+    )
     anchor = models.DateTimeField("billing anchor", help_text="Periods are counted from here.")
     timezone = models.CharField(
         "time zone",
@@ -91,11 +94,11 @@ class Subscription(Stamped):
         help_text="Taken from the customer at the start.",
     )
     started_at = models.DateTimeField()
-    ended_at = models.DateTimeField(null=True, blank=True, help_text="Not served or billed from this moment on.")
+    ended_at = models.DateTimeField(null=True, blank=True, help_text="Not served or billed from this time on.")
     cancelled_at = models.DateTimeField(
-        null=True, blank=True, editable=False, help_text="When the cancellation was asked for."
+        null=True, blank=True, editable=False, help_text="When the cancellation was requested."
     )
-    prorate = models.BooleanField(default=True, help_text="Charge fees for short periods by the day.")
+    prorate = models.BooleanField(default=True, help_text="Prorate fees by the day in short billing periods.")
     net_days = models.PositiveIntegerField(null=True, blank=True)
     metadata = models.JSONField(default=dict, blank=True)
     created_by = models.ForeignKey(
@@ -114,7 +117,7 @@ class Subscription(Stamped):
             models.CheckConstraint(
                 name="subscription_ends_after_start",
                 condition=Q(ended_at=None) | Q(ended_at__gte=F("started_at")),
-                violation_error_message="The subscription ends before it starts.",
+                violation_error_message="The subscription must not end before it starts.",
             ),
             models.CheckConstraint(name="subscription_interval_count", condition=Q(interval_count__gte=1)),
             models.CheckConstraint(name="subscription_currency_code", condition=Q(currency__regex="^[A-Z]{3}$")),
@@ -142,8 +145,11 @@ class TimestampRange(Func):
 
 
 class SubscriptionPhase(models.Model):
-    """A stretch of a subscription's life under one plan version. Rows are never edited: a change supersedes the row
-    and writes new ones, so the history also tells what was believed before, who changed it, and why."""
+    """A span of time of a subscription under one plan version.
+
+    Rows are never edited. A change supersedes rows and adds new ones, so the history also shows what was in force
+    before, who changed it, and why.
+    """
 
     subscription = models.ForeignKey(Subscription, models.PROTECT, related_name="phases")
     kind = models.CharField(max_length=8, choices=PhaseKind, default=PhaseKind.ACTIVE)

@@ -1,4 +1,4 @@
-"""Subscriptions: begin, change, cancel, pause, and read their history. Everything takes the clock as `now`."""
+"""Start, change, cancel and pause subscriptions, and read their history. The clock is passed in as `now`."""
 
 from customers.subscriptions.change import (
     CannotPause,
@@ -10,29 +10,28 @@ from customers.subscriptions.change import (
     cancel,
     cancel_at_period_end,
     change_plan,
-    end_of_period,
+    get_period_end,
     has_scheduled_change,
     pause,
     resume,
     withdraw_scheduled_change,
 )
 from customers.subscriptions.phases import (
-    ReasonRequired,
-    all_phases,
-    current_period,
-    phase_at,
-    phase_chain,
-    phases,
+    get_billing_period,
+    get_phase_at,
+    get_phase_history,
+    get_phases,
+    get_phases_by_subscription,
+    get_schedule,
     read_chain,
-    schedule_of,
 )
 from customers.subscriptions.start import (
     CustomerArchived,
     EndsBeforeStart,
     NoMatchingPrice,
     VersionNotPublished,
+    get_sellable_version,
     subscribe,
-    version_to_sell,
 )
 
 __all__ = [
@@ -44,24 +43,23 @@ __all__ = [
     "NotPaused",
     "NotYetStarted",
     "NothingScheduled",
-    "ReasonRequired",
     "SubscriptionEnded",
     "VersionNotPublished",
-    "all_phases",
     "cancel",
     "cancel_at_period_end",
     "change_plan",
-    "current_period",
-    "end_of_period",
+    "get_billing_period",
+    "get_period_end",
+    "get_phase_at",
+    "get_phase_history",
+    "get_phases",
+    "get_phases_by_subscription",
+    "get_schedule",
+    "get_sellable_version",
     "has_scheduled_change",
     "pause",
-    "phase_at",
-    "phase_chain",
-    "phases",
     "read_chain",
     "resume",
-    "schedule_of",
     "subscribe",
-    "version_to_sell",
     "withdraw_scheduled_change",
 ]

@@ -1,6 +1,6 @@
-"""A subscription's life as adjoining stretches, and the changes to it. Pure: no database, no clock.
+"""A subscription's phases as adjoining spans of time, and the changes to them. Pure: no database, no clock.
 
-A chain is a list of stretches in order, each ending where the next begins; only the last may be open. Every function
+A chain is a list of spans in order, each ending where the next starts; only the last can be open-ended. Every function
 returns a new chain.
 """
 
@@ -11,7 +11,7 @@ from datetime import datetime
 
 @dataclass(frozen=True, slots=True)
 class PhaseSpan:
-    """A span under one plan version. It holds its start and not its end; `ends_at` None is open."""
+    """A span of time in one kind of phase under one plan version. It excludes its end; `ends_at` None is open-ended."""
 
     kind: str
     version_id: int
@@ -22,71 +22,69 @@ class PhaseSpan:
         return self.starts_at <= at and (self.ends_at is None or at < self.ends_at)
 
     def overlaps(self, other: "PhaseSpan") -> bool:
-        """Tell whether some moment lies in both. Stretches that only touch don't overlap."""
-        return self._begins_before_end_of(other) and other._begins_before_end_of(self)
+        """Return whether the spans have time in common. Adjoining spans don't overlap."""
+        return self._starts_before_end_of(other) and other._starts_before_end_of(self)
 
-    def _begins_before_end_of(self, other: "PhaseSpan") -> bool:
+    def _starts_before_end_of(self, other: "PhaseSpan") -> bool:
         return other.ends_at is None or self.starts_at < other.ends_at
 
-    def is_like(self, other: "PhaseSpan") -> bool:
-        """Tell whether both say the same about their time."""
+    def has_same_content(self, other: "PhaseSpan") -> bool:
+        """Return whether both spans have the same kind and plan version."""
         return (self.kind, self.version_id) == (other.kind, other.version_id)
 
 
 Chain = list[PhaseSpan]
 
 
-def cut(chain: Chain, at: datetime) -> Chain:
-    """End the chain at a moment. What begins then or later goes."""
-    kept = [stretch for stretch in chain if stretch.starts_at < at]
-    return [
-        replace(stretch, ends_at=at) if stretch.ends_at is None or stretch.ends_at > at else stretch for stretch in kept
-    ]
+def end_chain(chain: Chain, at: datetime) -> Chain:
+    """End the chain at a moment. Later spans are removed."""
+    remaining = [span for span in chain if span.starts_at < at]
+    return [replace(span, ends_at=at) if span.ends_at is None or span.ends_at > at else span for span in remaining]
 
 
-def overlay(
+def change_spans(
     chain: Chain, change: Callable[[PhaseSpan], PhaseSpan], since: datetime, until: datetime | None = None
 ) -> Chain:
-    """Change every stretch between two moments, splitting those that reach beyond. The chain's ends stay."""
-    parts = split(split(chain, since), until)
+    """Change every span between two moments, splitting spans that reach further. The chain's ends stay."""
+    spans = split_span(split_span(chain, since), until)
     changed = [
-        change(part) if part.starts_at >= since and (until is None or part.starts_at < until) else part
-        for part in parts
+        change(span) if span.starts_at >= since and (until is None or span.starts_at < until) else span
+        for span in spans
     ]
-    return joined(changed)
+    return join_spans(changed)
 
 
-def split(chain: Chain, at: datetime | None) -> Chain:
-    """Divide the stretch that holds the moment, if one does and doesn't begin there."""
-    parts: Chain = []
-    for stretch in chain:
-        if at is not None and stretch.starts_at != at and stretch.contains(at):
-            parts += [replace(stretch, ends_at=at), replace(stretch, starts_at=at)]
+def split_span(chain: Chain, at: datetime | None) -> Chain:
+    """Split the span that contains the moment, unless the span starts there or no span contains it."""
+    spans: Chain = []
+    for span in chain:
+        if at is not None and span.starts_at != at and span.contains(at):
+            spans += [replace(span, ends_at=at), replace(span, starts_at=at)]
         else:
-            parts.append(stretch)
-    return parts
+            spans.append(span)
+    return spans
 
 
-def joined(chain: Chain) -> Chain:
-    """Make one of neighbours that say the same."""
-    result: Chain = []
-    for stretch in chain:
-        if result and result[-1].is_like(stretch):
-            result[-1] = replace(result[-1], ends_at=stretch.ends_at)
+def join_spans(chain: Chain) -> Chain:
+    """Join neighbors with the same content."""
+    spans: Chain = []
+    for span in chain:
+        if spans and spans[-1].has_same_content(span):
+            spans[-1] = replace(spans[-1], ends_at=span.ends_at)
         else:
-            result.append(stretch)
-    return result
+            spans.append(span)
+    return spans
 
 
-def first_difference(old: Chain, new: Chain) -> datetime | None:
-    """Return the first moment about which two chains disagree, None when they never do."""
+def find_first_difference(old: Chain, new: Chain) -> datetime | None:
+    """Return the earliest moment at which two chains differ, None if they are equal."""
     for before, after in zip(old, new, strict=False):
         if before == after:
             continue
-        if before.starts_at != after.starts_at or not before.is_like(after):
+        if before.starts_at != after.starts_at or not before.has_same_content(after):
             return min(before.starts_at, after.starts_at)
         ends = [end for end in (before.ends_at, after.ends_at) if end is not None]
         return min(ends)
     longer = max(old, new, key=len)
-    shared = min(len(old), len(new))
-    return longer[shared].starts_at if len(longer) > shared else None
+    shared_count = min(len(old), len(new))
+    return longer[shared_count].starts_at if len(longer) > shared_count else None

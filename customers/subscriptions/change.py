@@ -1,7 +1,6 @@
-"""Changes to a running subscription. Each writes the chain of phases anew, under the subscription's lock.
+"""Change a running subscription. Every change writes a new chain of phases, under the subscription's lock.
 
-Whatever was in force before `now` changes only with a reason (ReasonRequired). What reaches no further back than now
-needs none.
+A change of time before `now` needs a reason (ReasonRequired). Other changes don't.
 """
 
 from collections.abc import Iterator
@@ -22,21 +21,21 @@ from config.webhooks.outbox import emit
 from customers.models import PhaseKind, Subscription
 from customers.periods import NoSuchPeriod
 from customers.signals import subscription_changed
-from customers.subscriptions.chain import Chain, PhaseSpan, cut, joined, overlay, split
-from customers.subscriptions.phases import all_phases, current_period, read_chain, write_chain
-from customers.subscriptions.start import version_to_sell
+from customers.subscriptions.chain import Chain, PhaseSpan, change_spans, end_chain, join_spans, split_span
+from customers.subscriptions.phases import get_billing_period, get_phase_history, make_span, read_chain, write_chain
+from customers.subscriptions.start import get_sellable_version
 
 
 class SubscriptionEnded(Refused):
-    """The subscription has ended, or will have by then."""
+    """The subscription has ended, or ends before the change."""
 
 
 class NotYetStarted(Refused):
-    """The subscription hasn't begun by then."""
+    """The change is before the subscription's start."""
 
 
 class ChangeAlreadyScheduled(Refused):
-    """Another change is scheduled for later: withdraw it first."""
+    """Another change is scheduled: withdraw it first."""
 
 
 class NothingScheduled(Refused):
@@ -44,11 +43,11 @@ class NothingScheduled(Refused):
 
 
 class NotPaused(Refused):
-    """The subscription isn't paused then."""
+    """The subscription isn't paused at that time."""
 
 
 class CannotPause(Refused):
-    """Only an active subscription can be paused: not one in trial, nor one that is paused already."""
+    """Only an active subscription can be paused, not a subscription in trial or already paused."""
 
 
 def change_plan(
@@ -62,21 +61,21 @@ def change_plan(
 ) -> Subscription:
     """Move the subscription to another plan or version from a moment on: now, later, or earlier with a reason.
 
-    A trial, a pause and the end stay where they are. On that version already: nothing changes. Raises what
-    `version_to_sell` does, NotYetStarted, SubscriptionEnded, ChangeAlreadyScheduled.
+    Trials, pauses and the end stay. Nothing changes if the subscription is already on that version. Raises the errors
+    of `get_sellable_version`, NotYetStarted, SubscriptionEnded, ChangeAlreadyScheduled.
     """
-    with _locked(subscription, now=now, by=by) as locked:
+    with _lock_subscription(subscription, by=by) as locked:
         terms = Terms(locked.currency, locked.interval, locked.interval_count)
-        version = version_to_sell(plan_or_version, terms, now=now, by=by)
+        version = get_sellable_version(plan_or_version, terms, now=now, by=by)
         chain = read_chain(locked)
-        here = _stretch_at(locked, chain, at)
+        current = _find_span(locked, chain, at)
         for later in chain:
-            if later.starts_at > max(at, now) and later.version_id != here.version_id:
+            if later.starts_at > max(at, now) and later.version_id != current.version_id:
                 plan = PlanVersion.objects.select_related("plan").get(pk=later.version_id)
                 raise ChangeAlreadyScheduled(
                     f"A change to {plan} is scheduled for {later.starts_at:%Y-%m-%d}. Withdraw it first."
                 )
-        changed = overlay(chain, lambda part: replace(part, version_id=version.pk), at)
+        changed = change_spans(chain, lambda span: replace(span, version_id=version.pk), at)
         if write_chain(locked, changed, now=now, by=by, reason=reason):
             emit(WebhookEvent.SUBSCRIPTION_PLAN_CHANGED, "subscription", [locked.pk], at=now)
     return subscription
@@ -85,22 +84,22 @@ def change_plan(
 def cancel(
     subscription: Subscription, *, at: datetime, now: datetime, by: User | None, reason: str = ""
 ) -> Subscription:
-    """End the subscription at a moment, which it no longer holds: now, later, or earlier with a reason.
+    """End the subscription at a moment, excluding that moment: now, later, or earlier with a reason.
 
-    Before its start, it never begins. A cancellation that is scheduled already is replaced; to the same moment,
-    nothing changes. Raises SubscriptionEnded when it has ended, or is to end before then.
+    A subscription cancelled at or before its start never starts. A scheduled cancellation is replaced; nothing changes
+    if it is for the same moment. Raises SubscriptionEnded if the subscription has ended, or ends before that moment.
     """
-    with _locked(subscription, now=now, by=by) as locked:
+    with _lock_subscription(subscription, by=by) as locked:
         if locked.ended_at is not None and locked.ended_at == at:
             return subscription
         if locked.ended_at is not None and locked.ended_at <= now:
             raise SubscriptionEnded(f"The subscription ended on {locked.ended_at:%Y-%m-%d %H:%M} UTC.")
         if locked.cancelled_at is not None:
-            _restore_after_cancel(locked, now=now, by=by, reason=reason)
+            _undo_cancellation(locked, now=now, by=by, reason=reason)
         if locked.ended_at is not None and locked.ended_at < at:
-            raise SubscriptionEnded(f"The subscription ends on {locked.ended_at:%Y-%m-%d %H:%M} UTC anyhow.")
+            raise SubscriptionEnded(f"The subscription already ends on {locked.ended_at:%Y-%m-%d %H:%M} UTC.")
         locked.ended_at, locked.cancelled_at = max(at, locked.started_at), now
-        write_chain(locked, cut(read_chain(locked), at), now=now, by=by, reason=reason)
+        write_chain(locked, end_chain(read_chain(locked), at), now=now, by=by, reason=reason)
         _save_end(locked, by=by, reason=reason)
         emit(WebhookEvent.SUBSCRIPTION_CANCELLED, "subscription", [locked.pk], at=now)
     return subscription
@@ -109,48 +108,48 @@ def cancel(
 def cancel_at_period_end(
     subscription: Subscription, *, now: datetime, by: User | None, reason: str = ""
 ) -> Subscription:
-    """End the subscription when the billing period that holds now is over. Else as `cancel`.
+    """End the subscription at the end of the current billing period. Otherwise the same as `cancel`.
 
-    Raises SubscriptionEnded when it was cancelled before it began: it has no period.
+    Raises SubscriptionEnded if the subscription was cancelled before it started, since it has no billing period.
     """
-    whole_life = Subscription(pk=subscription.pk)
-    whole_life.refresh_from_db()
-    if whole_life.cancelled_at is not None and whole_life.ended_at is not None and whole_life.ended_at > now:
-        whole_life.ended_at = None  # the period's own end counts, not where a cancellation cut it short
-    return cancel(subscription, at=end_of_period(whole_life, now), now=now, by=by, reason=reason)
+    uncancelled = Subscription(pk=subscription.pk)
+    uncancelled.refresh_from_db()
+    if uncancelled.cancelled_at is not None and uncancelled.ended_at is not None and uncancelled.ended_at > now:
+        uncancelled.ended_at = None  # a scheduled cancellation must not shorten the period
+    return cancel(subscription, at=get_period_end(uncancelled, now), now=now, by=by, reason=reason)
 
 
-def end_of_period(subscription: Subscription, now: datetime) -> datetime:
-    """Return when the billing period that holds now is over; of an ended subscription, its end.
+def get_period_end(subscription: Subscription, now: datetime) -> datetime:
+    """Return the end of the current billing period, or the subscription's end if it has ended.
 
-    Raises SubscriptionEnded when it was cancelled before it began.
+    Raises SubscriptionEnded if the subscription was cancelled before it started.
     """
     try:
-        return current_period(subscription, now).end
+        return get_billing_period(subscription, now).end
     except NoSuchPeriod as error:
-        raise SubscriptionEnded("The subscription was cancelled before it began: it has no billing period.") from error
+        raise SubscriptionEnded(
+            "The subscription was cancelled before it started, so it has no billing period."
+        ) from error
 
 
 def withdraw_scheduled_change(
     subscription: Subscription, *, now: datetime, by: User | None, reason: str = ""
 ) -> Subscription:
-    """Undo what is to happen after now: a move to another plan, a pause, a cancellation, all of them.
+    """Undo everything scheduled after now: moves to another plan, pauses and a cancellation.
 
-    The end of a trial or of a running pause, and an end agreed at the start, are no changes and stay. Raises
+    The end of a trial or of a running pause, and an end date set at the start, aren't changes and stay. Raises
     SubscriptionEnded, NothingScheduled.
     """
-    with _locked(subscription, now=now, by=by) as locked:
+    with _lock_subscription(subscription, by=by) as locked:
         if locked.ended_at is not None and locked.ended_at <= now:
             raise SubscriptionEnded(f"The subscription ended on {locked.ended_at:%Y-%m-%d %H:%M} UTC.")
-        withdrawn = locked.cancelled_at is not None
-        if withdrawn:
-            _restore_after_cancel(locked, now=now, by=by, reason=reason)
-        chain = read_chain(locked)
-        here = next((part for part in chain if part.contains(now)), chain[0])
-        kept = overlay(chain, lambda part: _as_before(part, here), here.starts_at)
-        if not write_chain(locked, kept, now=now, by=by, reason=reason) and not withdrawn:
-            raise NothingScheduled("Nothing is scheduled for this subscription.")
-        if withdrawn:
+        was_cancelled = locked.cancelled_at is not None
+        if was_cancelled:
+            _undo_cancellation(locked, now=now, by=by, reason=reason)
+        chain = _withdraw_changes(read_chain(locked), now)
+        if not write_chain(locked, chain, now=now, by=by, reason=reason) and not was_cancelled:
+            raise NothingScheduled("This subscription has no scheduled change.")
+        if was_cancelled:
             _save_end(locked, by=by, reason=reason)
         emit(WebhookEvent.SUBSCRIPTION_UPDATED, "subscription", [locked.pk], at=now)
     return subscription
@@ -165,20 +164,19 @@ def pause(
     by: User | None,
     reason: str = "",
 ) -> Subscription:
-    """Stop serving and charging from a moment on, until another or until resumed. The billing rhythm goes on.
+    """Stop service and charges from a moment on, until `until` or until resumed. Billing periods stay the same.
 
     Raises CannotPause unless the subscription is active at that moment, NotYetStarted, SubscriptionEnded.
     """
-    with _locked(subscription, now=now, by=by) as locked:
+    with _lock_subscription(subscription, by=by) as locked:
         chain = read_chain(locked)
-        here = _stretch_at(locked, chain, at)
-        if here.kind != PhaseKind.ACTIVE:
-            raise CannotPause(
-                "The subscription is in trial then." if here.kind == PhaseKind.TRIAL else "It is paused then."
-            )
+        current = _find_span(locked, chain, at)
+        if current.kind != PhaseKind.ACTIVE:
+            status = "in trial" if current.kind == PhaseKind.TRIAL else "already paused"
+            raise CannotPause(f"The subscription is {status} at that time.")
         if until is not None and until <= at:
-            raise CannotPause("The pause ends before it begins.")
-        paused = overlay(chain, lambda part: replace(part, kind=PhaseKind.PAUSED), at, until)
+            raise CannotPause("The pause must end after it starts.")
+        paused = change_spans(chain, lambda span: replace(span, kind=PhaseKind.PAUSED), at, until)
         write_chain(locked, paused, now=now, by=by, reason=reason)
         emit(WebhookEvent.SUBSCRIPTION_PAUSED, "subscription", [locked.pk], at=now)
     return subscription
@@ -187,34 +185,31 @@ def pause(
 def resume(
     subscription: Subscription, *, at: datetime, now: datetime, by: User | None, reason: str = ""
 ) -> Subscription:
-    """Serve and charge a paused subscription again from a moment on.
+    """Resume service and charges of a paused subscription from a moment on.
 
     Raises NotPaused, NotYetStarted, SubscriptionEnded.
     """
-    with _locked(subscription, now=now, by=by) as locked:
+    with _lock_subscription(subscription, by=by) as locked:
         chain = read_chain(locked)
-        here = _stretch_at(locked, chain, at)
-        if here.kind != PhaseKind.PAUSED:
+        current = _find_span(locked, chain, at)
+        if current.kind != PhaseKind.PAUSED:
             raise NotPaused(f"The subscription isn't paused on {at:%Y-%m-%d %H:%M} UTC.")
-        resumed = overlay(chain, lambda part: replace(part, kind=PhaseKind.ACTIVE), at, here.ends_at)
+        resumed = change_spans(chain, lambda span: replace(span, kind=PhaseKind.ACTIVE), at, current.ends_at)
         write_chain(locked, resumed, now=now, by=by, reason=reason)
         emit(WebhookEvent.SUBSCRIPTION_RESUMED, "subscription", [locked.pk], at=now)
     return subscription
 
 
 def has_scheduled_change(subscription: Subscription, chain: Chain, now: datetime) -> bool:
-    """Tell whether `withdraw_scheduled_change` would find something to undo."""
+    """Return whether there is something for `withdraw_scheduled_change` to undo."""
     if subscription.ended_at is not None and subscription.ended_at <= now:
         return False
-    if subscription.cancelled_at is not None:
-        return True
-    here = next((part for part in chain if part.contains(now)), chain[0] if chain else None)
-    return here is not None and chain != overlay(chain, lambda part: _as_before(part, here), here.starts_at)
+    return subscription.cancelled_at is not None or chain != _withdraw_changes(chain, now)
 
 
 @contextmanager
-def _locked(subscription: Subscription, *, now: datetime, by: User | None) -> Iterator[Subscription]:
-    """Hold the subscription's row, and bring the caller's copy up to date at the end."""
+def _lock_subscription(subscription: Subscription, *, by: User | None) -> Iterator[Subscription]:
+    """Lock the subscription's row, and refresh the caller's copy at the end."""
     with transaction.atomic():
         locked = Subscription.objects.select_for_update(no_key=True).get(pk=subscription.pk)
         yield locked
@@ -222,41 +217,50 @@ def _locked(subscription: Subscription, *, now: datetime, by: User | None) -> It
         after_commit(subscription_changed, Subscription, subscription=subscription, by=by)
 
 
-def _stretch_at(subscription: Subscription, chain: Chain, at: datetime) -> PhaseSpan:
+def _find_span(subscription: Subscription, chain: Chain, at: datetime) -> PhaseSpan:
     if at < subscription.started_at:
         raise NotYetStarted(f"The subscription starts on {subscription.started_at:%Y-%m-%d %H:%M} UTC.")
-    here = next((part for part in chain if part.contains(at)), None)
-    if here is None:
-        raise SubscriptionEnded(f"The subscription has no phase on {at:%Y-%m-%d %H:%M} UTC: it has ended by then.")
-    return here
+    for span in chain:
+        if span.contains(at):
+            return span
+    raise SubscriptionEnded(f"The subscription has ended by {at:%Y-%m-%d %H:%M} UTC.")
 
 
-def _as_before(part: PhaseSpan, here: PhaseSpan) -> PhaseSpan:
-    """Give a later stretch the present plan, and no pause of its own."""
-    begins_a_pause = part.kind == PhaseKind.PAUSED and part.starts_at > here.starts_at
-    return replace(part, version_id=here.version_id, kind=PhaseKind.ACTIVE if begins_a_pause else part.kind)
+def _withdraw_changes(chain: Chain, now: datetime) -> Chain:
+    """Keep the current plan in later spans, and remove later pauses."""
+    if not chain:
+        return chain
+    current = next((span for span in chain if span.contains(now)), chain[0])
+
+    def withdraw(span: PhaseSpan) -> PhaseSpan:
+        is_later_pause = span.kind == PhaseKind.PAUSED and span.starts_at > current.starts_at
+        kind = PhaseKind.ACTIVE if is_later_pause else span.kind
+        return replace(span, version_id=current.version_id, kind=kind)
+
+    return change_spans(chain, withdraw, current.starts_at)
 
 
-def _restore_after_cancel(subscription: Subscription, *, now: datetime, by: User | None, reason: str) -> None:
-    """Put back what the cancellation cut off. The caller saves the subscription."""
+def _undo_cancellation(subscription: Subscription, *, now: datetime, by: User | None, reason: str) -> None:
+    """Put the phases back that the cancellation removed. The caller saves the subscription."""
     end = subscription.ended_at
-    tail = [part for part in split(_cut_off(subscription), end) if end is not None and part.starts_at >= end]
-    restored = joined([*read_chain(subscription), *tail])
+    superseded = split_span(_read_superseded_spans(subscription), end)
+    removed = [span for span in superseded if end is not None and span.starts_at >= end]
+    restored = join_spans([*read_chain(subscription), *removed])
     write_chain(subscription, restored, now=now, by=by, reason=reason)
     subscription.ended_at, subscription.cancelled_at = restored[-1].ends_at, None
 
 
-def _cut_off(subscription: Subscription) -> Chain:
-    """Return what the cancellation superseded, from the rows marked at its moment.
+def _read_superseded_spans(subscription: Subscription) -> Chain:
+    """Return the spans that the cancellation superseded, from the rows marked at its moment.
 
-    Other writes of that very moment marked rows too; where two overlap, the one written later is what was cut.
+    Other changes at exactly that moment marked rows too. Where two rows overlap, the cancellation superseded the newer.
     """
-    found: Chain = []
-    for phase in all_phases(subscription).filter(superseded_at=subscription.cancelled_at).order_by("-pk"):
-        part = PhaseSpan(phase.kind, phase.plan_version_id, phase.starts_at, phase.ends_at)
-        if not any(part.overlaps(other) for other in found):
-            found.append(part)
-    return sorted(found, key=lambda part: part.starts_at)
+    spans: Chain = []
+    for phase in get_phase_history(subscription).filter(superseded_at=subscription.cancelled_at).order_by("-pk"):
+        span = make_span(phase)
+        if not any(span.overlaps(other) for other in spans):
+            spans.append(span)
+    return sorted(spans, key=lambda span: span.starts_at)
 
 
 def _save_end(subscription: Subscription, *, by: User | None, reason: str) -> None:

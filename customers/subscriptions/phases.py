@@ -1,4 +1,4 @@
-"""The chain of phases in the database. Rows are only ever added, or marked as superseded."""
+"""Read and write the chain of phases in the database. Rows are only added, or marked as superseded."""
 
 from collections.abc import Iterable
 from datetime import datetime
@@ -7,57 +7,53 @@ from django.contrib.auth.models import User
 from django.db.models import Q, QuerySet
 
 from config.audit import recorded
-from config.refusals import Refused
+from config.refusals import ReasonRequired
 from customers.models import Subscription, SubscriptionPhase
 from customers.periods import Interval, Period, Schedule, period_containing
-from customers.subscriptions.chain import Chain, PhaseSpan, first_difference
+from customers.subscriptions.chain import Chain, PhaseSpan, find_first_difference
 
 
-class ReasonRequired(Refused):
-    """The change reaches back before now, so it needs a reason."""
+def get_phases(subscription: Subscription) -> QuerySet[SubscriptionPhase]:
+    """Return the phases in force, in order, with plans loaded. `get_phase_history` includes superseded phases."""
+    return get_phase_history(subscription).filter(superseded_at=None)
 
 
-def phases(subscription: Subscription) -> QuerySet[SubscriptionPhase]:
-    """Return the phases that hold now, in order, plans loaded. Superseded ones are in `all_phases`."""
-    return all_phases(subscription).filter(superseded_at=None)
-
-
-def all_phases(subscription: Subscription) -> QuerySet[SubscriptionPhase]:
-    """Return every phase that was ever written, in order of time, then of writing; plans and authors loaded."""
+def get_phase_history(subscription: Subscription) -> QuerySet[SubscriptionPhase]:
+    """Return every phase ever recorded, by start, then by time of recording, with plans and authors loaded."""
     related = ("plan_version__plan", "recorded_by")
     return (
         SubscriptionPhase.objects.filter(subscription=subscription).select_related(*related).order_by("starts_at", "pk")
     )
 
 
-def phase_at(subscription: Subscription, at: datetime) -> SubscriptionPhase | None:
-    """Return the phase that holds a moment, None before the start and from the end on."""
-    return phases(subscription).filter(Q(ends_at=None) | Q(ends_at__gt=at), starts_at__lte=at).first()
+def get_phase_at(subscription: Subscription, at: datetime) -> SubscriptionPhase | None:
+    """Return the phase in force at a moment, None before the subscription starts and once it has ended."""
+    return get_phases(subscription).filter(Q(ends_at=None) | Q(ends_at__gt=at), starts_at__lte=at).first()
 
 
-def phase_chain(subscriptions: Iterable[int]) -> dict[int, list[SubscriptionPhase]]:
-    """Return the phases of many subscriptions by subscription id, in order, plans loaded. One query."""
-    found: dict[int, list[SubscriptionPhase]] = {}
-    rows = SubscriptionPhase.objects.filter(subscription__in=set(subscriptions), superseded_at=None)
-    for phase in rows.select_related("plan_version__plan").order_by("starts_at", "pk"):
-        found.setdefault(phase.subscription_id, []).append(phase)
-    return found
+def get_phases_by_subscription(subscription_ids: Iterable[int]) -> dict[int, list[SubscriptionPhase]]:
+    """Return the phases in force of many subscriptions by subscription id, in order, with plans loaded. One query."""
+    phases_by_subscription: dict[int, list[SubscriptionPhase]] = {}
+    get_phases = SubscriptionPhase.objects.filter(subscription__in=set(subscription_ids), superseded_at=None)
+    for phase in get_phases.select_related("plan_version__plan").order_by("starts_at", "pk"):
+        phases_by_subscription.setdefault(phase.subscription_id, []).append(phase)
+    return phases_by_subscription
 
 
-def schedule_of(subscription: Subscription) -> Schedule:
-    """Return where the subscription's billing periods begin, for `customers.periods`."""
+def get_schedule(subscription: Subscription) -> Schedule:
+    """Return the schedule of the subscription's billing periods."""
     interval = Interval(subscription.interval, subscription.interval_count)
     return Schedule(interval, subscription.anchor, subscription.timezone, subscription.alignment)
 
 
-def current_period(subscription: Subscription, at: datetime, *, offset: int = 0) -> Period:
-    """Return the billing period that holds a moment, or the one `offset` later, clipped to the subscription's life.
+def get_billing_period(subscription: Subscription, at: datetime, *, offset: int = 0) -> Period:
+    """Return the billing period that contains a moment, or the period `offset` later, within the subscription's life.
 
-    Before the start it is the first one, after the end the last. Raises NoSuchPeriod where the offset leads outside,
-    or when the subscription was cancelled before it began.
+    A moment before the start gets the first period, a moment after the end the last. Raises NoSuchPeriod if the offset
+    leads outside the subscription's life, or the subscription was cancelled before it started.
     """
     return period_containing(
-        schedule_of(subscription),
+        get_schedule(subscription),
         at,
         offset=offset,
         started_at=subscription.started_at,
@@ -66,28 +62,35 @@ def current_period(subscription: Subscription, at: datetime, *, offset: int = 0)
 
 
 def read_chain(subscription: Subscription) -> Chain:
-    """Return the phases that hold now as plain stretches."""
-    return [_stretch(phase) for phase in phases(subscription)]
+    """Return the phases in force as plain spans."""
+    return [make_span(phase) for phase in get_phases(subscription)]
+
+
+def make_span(phase: SubscriptionPhase) -> PhaseSpan:
+    """Return a phase without its author and reason."""
+    return PhaseSpan(phase.kind, phase.plan_version_id, phase.starts_at, phase.ends_at)
 
 
 def write_chain(subscription: Subscription, chain: Chain, *, now: datetime, by: User | None, reason: str = "") -> bool:
-    """Make the chain the one that holds: supersede the phases that differ and add new ones. Tell if any did.
+    """Put a chain into force: supersede the phases that differ, and add new ones. Return whether any phase differed.
 
-    The caller holds the subscription's lock. A phase that is only shortened keeps its author and reason where another
-    follows it. Raises ReasonRequired when that changes what was in force before now and no reason is given.
+    The caller holds the subscription's lock. A phase that is only shortened keeps its author and reason if another
+    phase follows it. Raises ReasonRequired for a change of time before now without a reason.
     """
-    old = list(phases(subscription))
-    since = first_difference([_stretch(phase) for phase in old], chain)
+    old = list(get_phases(subscription))
+    since = find_first_difference([make_span(phase) for phase in old], chain)
     if since is None:
         return False
     if old and since < now and not reason.strip():
-        raise ReasonRequired(f"This changes the subscription from {since:%Y-%m-%d %H:%M} UTC, before now. Say why.")
+        raise ReasonRequired(
+            f"This changes the subscription from {since:%Y-%m-%d %H:%M} UTC, which is in the past. Enter a reason."
+        )
     with recorded(by=by, reason=reason):
-        _replace(subscription, old, chain, now=now, by=by, reason=reason)
+        _replace_phases(subscription, old, chain, now=now, by=by, reason=reason)
     return True
 
 
-def _replace(
+def _replace_phases(
     subscription: Subscription,
     old: list[SubscriptionPhase],
     chain: Chain,
@@ -96,29 +99,25 @@ def _replace(
     by: User | None,
     reason: str,
 ) -> None:
-    kept = {_stretch(phase) for phase in old} & set(chain)
-    explained = {(phase.kind, phase.plan_version_id, phase.starts_at): phase for phase in old}
+    unchanged = {make_span(phase) for phase in old} & set(chain)
+    old_by_start = {(phase.kind, phase.plan_version_id, phase.starts_at): phase for phase in old}
     for phase in old:
-        if _stretch(phase) not in kept:
+        if make_span(phase) not in unchanged:
             phase.superseded_at = now
             phase.save(update_fields=["superseded_at"])
-    for stretch in chain:
-        if stretch in kept:
+    for span in chain:
+        if span in unchanged:
             continue
-        earlier = explained.get((stretch.kind, stretch.version_id, stretch.starts_at))
-        if stretch is chain[-1]:
-            earlier = None  # where the chain ends, or no longer does, is this change's doing
+        earlier = old_by_start.get((span.kind, span.version_id, span.starts_at))
+        if span is chain[-1]:
+            earlier = None  # this change moved the end of the chain, so its author and reason are recorded
         SubscriptionPhase.objects.create(
             subscription=subscription,
-            kind=stretch.kind,
-            plan_version_id=stretch.version_id,
-            starts_at=stretch.starts_at,
-            ends_at=stretch.ends_at,
+            kind=span.kind,
+            plan_version_id=span.version_id,
+            starts_at=span.starts_at,
+            ends_at=span.ends_at,
             recorded_at=now,
             recorded_by=earlier.recorded_by if earlier else by,
             reason=earlier.reason if earlier else reason,
         )
-
-
-def _stretch(phase: SubscriptionPhase) -> PhaseSpan:
-    return PhaseSpan(phase.kind, phase.plan_version_id, phase.starts_at, phase.ends_at)

@@ -1,4 +1,4 @@
-"""Beginning a subscription."""
+"""Start subscriptions."""
 
 from dataclasses import replace
 from datetime import datetime
@@ -9,8 +9,8 @@ from django.db import transaction
 
 from catalog.models import Plan, PlanVersion
 from catalog.models.plans import PlanState
-from catalog.publishing import PlanArchived, published_version
-from catalog.selectors import Terms, prices_on_terms, terms_offered
+from catalog.publishing import PlanArchived, get_published_version
+from catalog.selectors import Terms, list_offered_terms, prices_on_terms
 from catalog.signals import after_commit
 from config.audit import recorded
 from config.refusals import Refused
@@ -28,15 +28,15 @@ class CustomerArchived(Refused):
 
 
 class NoMatchingPrice(Refused):
-    """The plan has no price in the currency and billing interval."""
+    """The plan has no price in that currency and billing interval."""
 
 
 class VersionNotPublished(Refused):
-    """A draft can't be subscribed to: publish it first."""
+    """The version is a draft, which has no subscribers: publish it first."""
 
 
 class EndsBeforeStart(Refused):
-    """A moment lies outside the subscription's life."""
+    """The subscription would end before it starts."""
 
 
 @transaction.atomic
@@ -60,20 +60,20 @@ def subscribe(
     by: User | None,
     reason: str = "",
 ) -> Subscription:
-    """Subscribe a customer to a plan from `starts_at` (past or future) to `ends_at`, which is not included.
+    """Subscribe a customer to a plan from `starts_at` (past or future) until `ends_at`, which is excluded.
 
-    A plan stands for its newest published version; its draft is published first, unless held back. The time zone is
-    the customer's. Periods count from `anchor`; without one from the start, with a trial from the trial's end, and
-    with calendar alignment from the local calendar start before it. `trial_days` None takes the version's, in local
-    calendar days. A second call makes a second subscription.
+    For a plan, its newest published version is used. Its draft is published first, unless the draft is on hold. The
+    time zone is the customer's. Periods are counted from `anchor`; if that is None, from the trial's end, or from the
+    start without a trial. Calendar alignment moves the anchor back to the start of the local calendar period.
+    `trial_days` are local calendar days; None uses the version's. A second call creates a second subscription.
 
     Raises CustomerArchived, PlanArchived, NothingPublished, VersionNotPublished, NoMatchingPrice, EndsBeforeStart,
-    and ValidationError for a draft that can't be published or a field that is wrong.
+    and ValidationError for an invalid field or a draft that can't be published.
     """
     customer = Customer.objects.select_for_update(no_key=True).get(pk=customer.pk)
     if customer.state == CustomerState.ARCHIVED:
-        raise CustomerArchived(f"{customer} is archived. Activate the customer, then subscribe.")
-    version = version_to_sell(plan, Terms(currency, interval, interval_count), now=now, by=by)
+        raise CustomerArchived(f"{customer} is archived. Activate the customer first.")
+    version = get_sellable_version(plan, Terms(currency, interval, interval_count), now=now, by=by)
     days = version.trial_days if trial_days is None else trial_days
     trial_ends_at = Schedule(Interval("day", days), starts_at, customer.timezone).boundary(1) if days else None
     if ends_at is not None and ends_at <= starts_at:
@@ -86,7 +86,7 @@ def subscribe(
         interval=interval,
         interval_count=interval_count,
         alignment=alignment,
-        anchor=_anchor(schedule, alignment, anchor or trial_ends_at or starts_at),
+        anchor=_align_anchor(schedule, alignment, anchor or trial_ends_at or starts_at),
         timezone=customer.timezone,
         started_at=starts_at,
         ended_at=ends_at,
@@ -98,40 +98,40 @@ def subscribe(
     subscription.full_clean(exclude=["customer", "created_by"])
     with recorded(by=by, reason=reason):
         subscription.save()
-    chain = _first_chain(version, starts_at, trial_ends_at, ends_at)
+    chain = _make_first_chain(version, starts_at, trial_ends_at, ends_at)
     write_chain(subscription, chain, now=now, by=by, reason=reason)
     emit(WebhookEvent.SUBSCRIPTION_CREATED, "subscription", [subscription.pk], at=now)
     after_commit(subscription_changed, Subscription, subscription=subscription, by=by)
     return subscription
 
 
-def version_to_sell(plan: Plan | PlanVersion, terms: Terms, *, now: datetime, by: User | None) -> PlanVersion:
-    """Return the published version that can be sold on these terms; a plan's draft is published if it is due.
+def get_sellable_version(plan: Plan | PlanVersion, terms: Terms, *, now: datetime, by: User | None) -> PlanVersion:
+    """Return the published version to sell on these terms. A plan's draft is published first, unless it is on hold.
 
-    Raises PlanArchived, NothingPublished, VersionNotPublished, ValidationError, and NoMatchingPrice, which names the
-    terms that there are.
+    Raises PlanArchived, NothingPublished, VersionNotPublished, ValidationError, and NoMatchingPrice, which lists the
+    terms that the version has prices for.
     """
     if isinstance(plan, PlanVersion):
         version = plan
         if not version.is_published:
             raise VersionNotPublished(f"{version} is a draft. Publish it first.")
     else:
-        version = published_version(plan, now=now, by=by)
+        version = get_published_version(plan, now=now, by=by)
     if version.plan.state == PlanState.ARCHIVED:
         raise PlanArchived(f"{version.plan} is archived. Activate it before you sell it.")
     if not prices_on_terms(version, terms).exists():
-        offered = ", ".join(map(str, terms_offered(version))) or "no prices at all"
-        raise NoMatchingPrice(f"{version} has no price in {terms}. It has: {offered}.")
+        offered = ", ".join(map(str, list_offered_terms(version))) or "none"
+        raise NoMatchingPrice(f"{version} has no price in {terms}. Available prices: {offered}.")
     return version
 
 
-def _anchor(schedule: Schedule, alignment: str, at: datetime) -> datetime:
+def _align_anchor(schedule: Schedule, alignment: str, at: datetime) -> datetime:
     if alignment == Alignment.CALENDAR:
-        return replace(schedule, anchor=at, alignment="calendar").boundary(0)
+        return replace(schedule, anchor=at, alignment=Alignment.CALENDAR).boundary(0)
     return at
 
 
-def _first_chain(
+def _make_first_chain(
     version: PlanVersion, starts_at: datetime, trial_ends_at: datetime | None, ends_at: datetime | None
 ) -> Chain:
     if trial_ends_at is None:

@@ -1,4 +1,4 @@
-"""Authenticate API requests by their key. `config.api.views.ApiView` checks the key's scopes."""
+"""Authenticate API requests by their key. `config.api.views.HasScope` checks what the key may do."""
 
 from typing import Any, cast
 
@@ -8,13 +8,12 @@ from rest_framework.authentication import BaseAuthentication
 from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.request import Request
 
-from config.api.errors import ServiceUnavailable, TooManyRequests
-from events.access import limits
+from config.api.errors import ServiceUnavailable
 from events.access.keys import Caller, KeyRefused, KeysUnavailable, authenticate
 
 
 class ApiKeyAuthentication(BaseAuthentication):
-    """Read the key from the x-api-key header. 401 if it is missing, unknown, revoked or expired."""
+    """Read the key in the x-api-key header. 401 when it is missing, unknown, revoked or expired."""
 
     def authenticate(self, request: Request) -> tuple[Caller, Caller]:
         try:
@@ -30,26 +29,12 @@ class ApiKeyAuthentication(BaseAuthentication):
 
 
 def caller_of(request: Request) -> Caller:
-    """Return the caller of a request whose view requires a key."""
+    """Return the caller of a request to a view that requires a key."""
     return cast(Caller, request.auth)
 
 
-def spend_request(request: Request, kind: str) -> None:
-    """Count a request against its key's limit of this kind. Raises TooManyRequests, which counts nothing."""
-    try:
-        limits.spend(caller_of(request), limits.Kind(kind))
-    except limits.RateLimited as error:
-        headers = {
-            "X-RateLimit-Limit": str(error.limit),
-            "X-RateLimit-Remaining": "0",
-            "X-RateLimit-Reset": str(error.reset_at),
-        }
-        message = f"The API key may send {error.limit} {error.kind} requests a minute. Wait as Retry-After says."
-        raise TooManyRequests(message, wait=error.retry_after_s, headers=headers) from error
-
-
 class ApiKeyScheme(OpenApiAuthenticationExtension):
-    """The description of the key in the OpenAPI schema."""
+    """How the key is described in the OpenAPI schema."""
 
     target_class = ApiKeyAuthentication
     name = "ApiKey"

@@ -1,25 +1,24 @@
-"""Usage alerts: which quantities are told of, and when they were reached."""
+"""Usage alerts and the periods in which they were reached."""
 
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from django.contrib import admin
 from django.http import HttpRequest
-from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from unfold.admin import TabularInline
 from unfold.contrib.filters.admin import AutocompleteSelectFilter, BooleanRadioFilter
 from unfold.decorators import display
 
-from config.office.base import AuditedHistory
+from config.numbers import number
+from config.office.base import AuditedHistory, BaseAdmin
 from config.office.dialogs import staff
-from config.office.readonly import SaysWhenEmpty
-from config.office.wording import moment
+from config.office.wording import moment, number_cell
 from events.models import UsageAlert, UsageAlertFiring
 
 
 class FiringsInline(TabularInline):
-    """The billing periods in which the alert was reached."""
+    """The billing periods in which an alert was reached."""
 
     model = UsageAlertFiring
     fields = ("fired", "period", "amount")
@@ -38,7 +37,7 @@ class FiringsInline(TabularInline):
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return bool(request.user.has_perm("events.view_usagealert"))
 
-    @display(description="Seen")
+    @display(description="Reached at")
     def fired(self, firing: UsageAlertFiring) -> str:
         return moment(firing.fired_at)
 
@@ -48,15 +47,16 @@ class FiringsInline(TabularInline):
         start, end = firing.period_start.astimezone(zone), firing.period_end.astimezone(zone)
         return f"{start:%Y-%m-%d} – {end:%Y-%m-%d}"
 
-    @display(description="Usage then")
+    @display(description="Usage at that time")
     def amount(self, firing: UsageAlertFiring) -> str:
-        return f"{firing.quantity:,f}"
+        return number(firing.quantity)
 
 
 @admin.register(UsageAlert)
-class UsageAlertAdmin(AuditedHistory, SaysWhenEmpty):
-    """Alerts on usage. Webhook endpoints are told of them as `usage.threshold_reached`."""
+class UsageAlertAdmin(AuditedHistory, BaseAdmin):
+    """Alerts on usage. Webhook endpoints receive them as `usage.threshold_reached`."""
 
+    actions: Any = None
     list_display = ("subscription", "feature", "quantity", "is_enabled", "created_by")
     list_filter = (
         ("subscription__customer", AutocompleteSelectFilter),
@@ -73,8 +73,8 @@ class UsageAlertAdmin(AuditedHistory, SaysWhenEmpty):
     autocomplete_fields = ("subscription", "feature")
     fields = ("subscription", "feature", "threshold", "is_enabled")
     inlines = (FiringsInline,)
-    empty_title = "No usage is watched yet"
-    empty_text = "An alert tells webhook endpoints, once a billing period, that usage reached a quantity."
+    empty_title = "No usage alerts yet"
+    empty_text = "An alert notifies webhook endpoints, once per billing period, when usage reaches a quantity."
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
         return ("subscription", "feature", "quantity", "is_enabled") if obj else self.fields
@@ -90,6 +90,6 @@ class UsageAlertAdmin(AuditedHistory, SaysWhenEmpty):
             obj.created_by = staff(request)
         super().save_model(request, obj, form, change)
 
-    @display(description="Told at", ordering="threshold")
+    @display(description="Threshold", ordering="threshold")
     def quantity(self, alert: UsageAlert) -> SafeString:
-        return format_html('<span class="ch-number">{}</span>', f"{alert.threshold:,f}")
+        return number_cell(alert.threshold)

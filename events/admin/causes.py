@@ -1,4 +1,4 @@
-"""Problems by cause: what they are worth, what mends each, and all of a cause dismissed at once."""
+"""Problems by cause, with the usage at risk, the fixes, and the dismissal of all problems of a cause."""
 
 from typing import Any
 from urllib.parse import urlencode
@@ -12,9 +12,9 @@ from django.utils import timezone
 from unfold.admin import ModelAdmin
 
 from catalog.models import Feature
-from config.office.dialogs import ReasonForm, back_to, confirm, staff
-from config.office.pages import clean
-from config.office.wording import number as format_number
+from config.numbers import number as format_number
+from config.office.dialogs import ReasonForm, confirm, open_page, staff
+from config.office.pages import clean_values
 from events.admin.pages.fixes import take_proof
 from events.diagnosis.billing_facts import write_amounts
 from events.fixing import PreviewBusy
@@ -30,12 +30,12 @@ from events.models.operations import MendingKind
 from events.reasons import Reason
 from events.tasks import enqueue_fixes
 
-AT_ONCE = 20_000  # problems that one click dismisses; more are a worker's
+AT_ONCE = 20_000  # problems dismissed in the request; a worker dismisses more
 RUNS_SHOWN = 5
 
 
 class CausesPages(ModelAdmin):
-    """The pages of problems by cause, for the admin of problems."""
+    """The pages of problems by cause, as a mixin for the admin of problems."""
 
     def get_urls(self) -> list[Any]:
         view = self.admin_site.admin_view
@@ -46,12 +46,12 @@ class CausesPages(ModelAdmin):
             *super().get_urls(),
         ]
 
-    def has_mend_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Tell whether this user may replay and dismiss: what "change" means for problems, which nobody edits."""
+    def has_fix_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Return whether the user can replay and dismiss problems. No one edits them, so "change" permits this."""
         return request.user.has_perm("events.change_problem")
 
     def causes_view(self, request: HttpRequest) -> HttpResponse:
-        """Show the open problems grouped by cause, with what mends each. Only for staff who may view problems."""
+        """Show the open problems grouped by cause, with the fixes for each."""
         if not self.has_view_permission(request):
             raise PermissionDenied
         causes = open_causes()
@@ -60,104 +60,104 @@ class CausesPages(ModelAdmin):
             **self.admin_site.each_context(request),
             "opts": self.opts,
             "title": "Problems",
-            "causes": [_shown(cause, names, request) for cause in causes],
+            "causes": [row_context(cause, names, request) for cause in causes],
             "total": sum(cause.problems for cause in causes),
             "is_capped": any(cause.is_capped for cause in causes) or len(causes) >= MAX_CAUSES,
             "cap": causes[0].read_at_most if causes else PROBLEMS_READ,
-            "may_mend": self.has_mend_permission(request),
+            "can_fix": self.has_fix_permission(request),
             "runs": list(MendingRun.objects.filter(finished_at=None)[:RUNS_SHOWN]),
             "proof": take_proof(request),
         }
         return TemplateResponse(request, "admin/events/problem/causes.html", context)
 
     def at_risk_view(self, request: HttpRequest) -> HttpResponse:
-        """Answer with what one cause is worth, which its row asks for once it is seen; and its fixes, looked at closer.
+        """Show the usage and amounts at risk for one cause. A row loads this when it becomes visible.
 
-        Only for staff who may view problems.
+        For an unknown customer it also has the fixes that need a closer look.
         """
         if not self.has_view_permission(request):
             raise PermissionDenied
-        given = {name: clean(str(value)) for name, value in request.GET.items()}
-        trouble = _named_trouble(given)
-        meant = nearly_named(trouble.external_id) if trouble.reason == Reason.UNKNOWN_CUSTOMER else None
-        offers = offers_for(trouble, known_names=known_names(), meant=meant)
+        values = clean_values(request.GET)
+        trouble = _named_trouble(values)
+        likely_customer = nearly_named(trouble.external_id) if trouble.reason == Reason.UNKNOWN_CUSTOMER else None
+        offers = offers_for(trouble, known_names=known_names(), meant=likely_customer)
         context: dict[str, Any] = {
-            "row": given.get("row", ""),
+            "row": values.get("row", ""),
             "address": f"{request.path}?{request.GET.urlencode()}",
-            "more_url": _detail_url(offers, given, request),
-            "fixes": _buttons(offers, request) if meant else [],
+            "more_url": _detail_url(offers, values, request),
+            "fixes": _buttons(offers, request) if likely_customer else [],
         }
         try:
-            key = cache_key({name: value for name, value in given.items() if name != "row"})
-            found = at_risk(trouble, offers, now=timezone.now(), key=key)
+            key = cache_key({name: value for name, value in values.items() if name != "row"})
+            risk = at_risk(trouble, offers, now=timezone.now(), key=key)
             context |= {
-                "at_risk": found,
-                "money": sorted((amount, currency) for currency, amount in found.amounts.items()),
-                "units": [(name, format_number(number), unit) for name, number, unit in found.units],
+                "at_risk": risk,
+                "money": sorted((amount, currency) for currency, amount in risk.amounts.items()),
+                "units": [(name, format_number(quantity), unit) for name, quantity, unit in risk.units],
             }
         except PreviewBusy:
             context["is_busy"] = True
         return render(request, "admin/events/problem/at_risk.html", context)
 
     def dismiss_cause_view(self, request: HttpRequest) -> HttpResponse:
-        """Ask why, then close the problems of a cause without counting their events. Only for staff who may mend."""
-        if not self.has_mend_permission(request):
+        """Ask for a reason, then close the problems of a cause without counting their events."""
+        if not self.has_fix_permission(request):
             raise PermissionDenied
-        given = {name: clean(str(value)) for name, value in request.GET.items()}
+        values = clean_values(request.GET)
         ids = list(
-            Problem.objects.filter(cause_of(given), state=ProblemState.OPEN)
+            Problem.objects.filter(cause_of(values), state=ProblemState.OPEN)
             .order_by("pk")
             .values_list("pk", flat=True)[: AT_ONCE + 1]
         )
         form = ReasonForm(data=request.POST or None, request=request)
         url = reverse("admin:events_problem_causes")
         if not form.is_valid():
-            return _dismissal_dialog(request, len(ids), form, _worth(given))
+            return _dismissal_dialog(request, len(ids), form, _value_at_risk(values))
         reason, now, by = form.cleaned_data["reason"], timezone.now(), staff(request)
         if len(ids) <= AT_ONCE:
-            return back_to(request, url, f"{dismiss(ids, reason=reason, now=now, by=by):,} problem(s) dismissed.")
+            return open_page(request, url, f"{dismiss(ids, reason=reason, now=now, by=by):,} problem(s) dismissed.")
         title = (
-            f"Dismiss “{Reason(given['cause']).label}” of {given.get('external_customer_id') or given['event_name']}"
+            f"Dismiss “{Reason(values['cause']).label}” of {values.get('external_customer_id') or values['event_name']}"
         )
         run = start_run(
-            MendingKind.DISMISS, "replay_cause", _cause_parameters(given), title=title, now=now, by=by, reason=reason
+            MendingKind.DISMISS, "replay_cause", _cause_parameters(values), title=title, now=now, by=by, reason=reason
         )
         enqueue_fixes()
-        return back_to(request, run.get_absolute_url(), "The problems are dismissed in the background.")
+        return open_page(request, run.get_absolute_url(), "The problems are being dismissed in the background.")
 
 
 def list_url(cause: Cause) -> str:
-    """Give the address of the list of a cause's open problems."""
+    """Return the address of the list of a cause's open problems."""
     return _list_url(cause_parameters(cause))
 
 
-def _cause_parameters(given: dict[str, str]) -> dict[str, str]:
-    return {name: given[name] for name in ("cause", "external_customer_id", "event_name", "feature") if name in given}
+def _cause_parameters(values: dict[str, str]) -> dict[str, str]:
+    return {name: values[name] for name in ("cause", "external_customer_id", "event_name", "feature") if name in values}
 
 
-def _list_url(given: dict[str, str]) -> str:
+def _list_url(values: dict[str, str]) -> str:
     names = {"cause": "reason", "feature": "feature__id__exact"}
-    query = {names.get(name, name): value for name, value in _cause_parameters(given).items()}
+    query = {names.get(name, name): value for name, value in _cause_parameters(values).items()}
     return f"{reverse('admin:events_problem_changelist')}?{urlencode(query)}"
 
 
-def _named_trouble(given: dict[str, str]) -> Trouble:
-    """Make out the cause that an address names. Raises PermissionDenied for one that nothing links to."""
-    if given.get("cause", "") not in Reason.values:
+def _named_trouble(values: dict[str, str]) -> Trouble:
+    """Return the cause that an address names. Raises PermissionDenied for values that no page links to."""
+    if values.get("cause", "") not in Reason.values:
         raise PermissionDenied
-    feature = given.get("feature", "")
-    first = Problem.objects.filter(cause_of(given), state=ProblemState.OPEN).order_by("pk").first()
+    feature = values.get("feature", "")
+    first = Problem.objects.filter(cause_of(values), state=ProblemState.OPEN).order_by("pk").first()
     return Trouble(
-        Reason(given["cause"]),
-        given.get("event_name", ""),
-        given.get("external_customer_id", ""),
+        Reason(values["cause"]),
+        values.get("event_name", ""),
+        values.get("external_customer_id", ""),
         Feature.objects.filter(pk=int(feature)).first() if feature.isdecimal() else None,
         first.occurred_at if first else None,
     )
 
 
-def _shown(cause: Cause, names: list[str], request: HttpRequest) -> dict[str, Any]:
-    """Give a cause its addresses: the list of its problems, its actions, and the fixes that this user may use."""
+def row_context(cause: Cause, names: list[str], request: HttpRequest) -> dict[str, Any]:
+    """Return a cause with links to its problems and actions, and the fixes that the user can apply."""
     replay = Offer("Replay", "replay_cause", cause_parameters(cause))
     return {
         "cause": cause,
@@ -170,41 +170,43 @@ def _shown(cause: Cause, names: list[str], request: HttpRequest) -> dict[str, An
 
 
 def _buttons(offers: list[Offer], request: HttpRequest) -> list[dict[str, str]]:
-    """Write those offers as buttons that this user may use."""
+    """Return the fixes that the user can apply, as buttons."""
     allowed = [offer for offer in offers if request.user.has_perms(offer.permissions)]
     return [{"label": offer.label, "url": offer.address(back="problems")} for offer in allowed]
 
 
-def _detail_url(offers: list[Offer], given: dict[str, str], request: HttpRequest) -> str:
-    """Lead from what is at risk to its parts: the preview of the likeliest fix, or the events for who may not fix."""
-    likeliest = next((one for one in offers if one.action), None)
+def _detail_url(offers: list[Offer], values: dict[str, str], request: HttpRequest) -> str:
+    """Link the usage at risk to the preview of the likeliest fix, or to the problems if the user can't apply it."""
+    likeliest = next((offer for offer in offers if offer.action), None)
     if likeliest is None or not request.user.has_perms(likeliest.permissions):
-        return _list_url(given)
-    filled = {"previewed": "1", **likeliest.assumed} if likeliest.assumed else {}
-    return likeliest.address(back="problems", **filled)
+        return _list_url(values)
+    parameters = {"previewed": "1", **likeliest.assumed} if likeliest.assumed else {}
+    return likeliest.address(back="problems", **parameters)
 
 
-def _worth(given: dict[str, str]) -> str:
-    """Say in a sentence what is given up with the problems of a cause, as far as it is known."""
-    trouble = _named_trouble(given)
-    meant = nearly_named(trouble.external_id) if trouble.reason == Reason.UNKNOWN_CUSTOMER else None
+def _value_at_risk(values: dict[str, str]) -> str:
+    """Describe in one sentence the usage that is lost by dismissing the problems, as far as it is known."""
+    trouble = _named_trouble(values)
+    likely_customer = nearly_named(trouble.external_id) if trouble.reason == Reason.UNKNOWN_CUSTOMER else None
     try:
-        found = at_risk(trouble, offers_for(trouble, known_names=known_names(), meant=meant), now=timezone.now())
+        risk = at_risk(
+            trouble, offers_for(trouble, known_names=known_names(), meant=likely_customer), now=timezone.now()
+        )
     except PreviewBusy:
-        return " What they are worth can't be told just now: they are being worked on."
-    if found.unknown:
+        return " The amount at risk isn't available, because these problems are being processed."
+    if risk.unknown:
         return ""
-    plus = " or more" if found.is_partial else ""
-    units = ", ".join(f"{format_number(number)} {unit} of {name}" for name, number, unit in found.units)
-    money = f"{write_amounts(found.amounts)}{plus}" if found.amounts else "no money as things stand"
-    return f" Mended, they would come to {money}{f' ({units})' if units else ''}."
+    plus = " or more" if risk.is_partial else ""
+    units = ", ".join(f"{format_number(quantity)} {unit} of {name}" for name, quantity, unit in risk.units)
+    money = f"{write_amounts(risk.amounts)}{plus}" if risk.amounts else "no amount currently"
+    return f" If fixed, they would amount to {money}{f' ({units})' if units else ''}."
 
 
 def _dismissal_dialog(request: HttpRequest, problems: int, form: Any, worth: str) -> HttpResponse:
-    counted = f"more than {AT_ONCE:,} problems" if problems > AT_ONCE else f"{problems:,} problem(s)"
+    count = f"more than {AT_ONCE:,} problems" if problems > AT_ONCE else f"{problems:,} problem(s)"
     text = (
-        f"The events of {counted} don't count, then, and leave this list. Dismissing can't be undone; the events stay"
-        f" on record.{worth}"
+        f"The events of {count} will not be counted, and leave this list. This can't be undone. The events stay in the"
+        f" ledger.{worth}"
     )
     dialog = confirm("Dismiss these problems?", text, "Dismiss")
     context = {"dialog": dialog, "form": form, "form_submit_text": dialog["form_submit_text"]}

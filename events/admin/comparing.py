@@ -1,4 +1,4 @@
-"""Two bodies of one event_id, side by side, line by line."""
+"""Compares two bodies with the same event_id, line by line."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,12 +11,12 @@ from django.utils.dateparse import parse_datetime
 
 from events.models import Event
 
-LONGEST = 2_000  # lines; a longer body is compared up to here
+LONGEST = 2_000  # lines; the rest of a longer body isn't compared
 
 
 @dataclass(frozen=True)
 class Pair:
-    """A line of the first body beside one of the repeat; either is empty where the other has one more."""
+    """A line of the first body and of the repeat. One is blank if only the other body has the line."""
 
     first: str
     repeat: str
@@ -27,7 +27,7 @@ class Pair:
 
 
 def event_body(event: Event) -> dict[str, Any]:
-    """Give what the ledger's event said, in the shape in which a conflicting repeat is kept."""
+    """Return the body of the ledger's event in the format of a stored repeat."""
     return {
         "event_name": event.event_name,
         "external_customer_id": event.external_customer_id,
@@ -38,12 +38,14 @@ def event_body(event: Event) -> dict[str, Any]:
 
 
 def compare(first: Event, repeat: dict[str, Any]) -> list[Pair]:
-    """Pair the lines of both bodies up, keys in the order of the alphabet, so that only contents differ."""
-    return list(_pairs(_lines(event_body(first)), _lines({**repeat, "timestamp": _same_form(repeat.get("timestamp"))})))
+    """Pair the lines of both bodies, with sorted keys, so that only values differ."""
+    return list(
+        _pairs(_lines(event_body(first)), _lines({**repeat, "timestamp": _in_ledger_format(repeat.get("timestamp"))}))
+    )
 
 
-def _same_form(timestamp: Any) -> Any:
-    """Write a time as the ledger's is written: PostgreSQL and Python spell the same moment differently."""
+def _in_ledger_format(timestamp: Any) -> Any:
+    """Format a time as in the ledger's body: PostgreSQL and Python format the same time differently."""
     moment = parse_datetime(timestamp) if isinstance(timestamp, str) else None
     return moment.astimezone(UTC).isoformat() if moment and moment.tzinfo else timestamp
 

@@ -1,4 +1,4 @@
-"""Repeats of an event_id: harmless ones, and conflicts, which keep both bodies to compare."""
+"""Duplicates of an event_id: harmless repeats, and conflicts, whose bodies can be compared."""
 
 from typing import Any
 
@@ -32,7 +32,7 @@ class KindFilter(DropdownFilter):
 
 
 class KeyFilter(DropdownFilter):
-    """Sent with a key."""
+    """Filter by the API key that sent the duplicate."""
 
     title = "API key"
     parameter_name = "key"
@@ -46,7 +46,7 @@ class KeyFilter(DropdownFilter):
 
 
 class DuplicateChangeList(KeysetChangeList):
-    """A page of repeats, each with the ledger's event it repeats: one query for the page."""
+    """A page of duplicates with the ledger's events that they repeat, read in one query."""
 
     def get_results(self, request: HttpRequest) -> None:
         super().get_results(request)
@@ -58,7 +58,7 @@ class DuplicateChangeList(KeysetChangeList):
 
 @admin.register(DuplicateEvent)
 class DuplicateEventAdmin(LongListAdmin):
-    """Who sends events twice. The first event of an id stands; a repeat with another body is a conflict."""
+    """Events sent twice. The first event with an ID counts; a repeat with a different body is a conflict."""
 
     keyset = Keyset("last_at")
     ordering = ("-last_at",)
@@ -70,21 +70,21 @@ class DuplicateEventAdmin(LongListAdmin):
         ("last_at", RangeDateTimeFilter),
     )
     search_fields = ("event_id",)
-    search_help_text = "Event id, exactly"
+    search_help_text = "Exact event ID"
     change_form_before_template = "admin/events/duplicateevent/comparison.html"
-    empty_title = "No event came twice"
-    empty_text = "When a client retries an event, the repeat is counted here and never twice in usage."
+    empty_title = "No duplicates"
+    empty_text = "If a client sends an event again, the duplicate is listed here and isn't counted as usage."
     export_columns = (
-        ("event_id", lambda row: row.event_id),
+        ("event_id", "event_id"),
         ("kind", lambda row: row.get_kind_display()),
-        ("count", lambda row: row.count),
-        ("source", lambda row: row.source),
+        ("count", "count"),
+        ("source", "source"),
         ("api_key", lambda row: str(row.api_key or "")),
-        ("event_name", lambda row: row.event_name),
-        ("external_customer_id", lambda row: row.external_customer_id),
-        ("first_at", lambda row: row.first_at),
-        ("last_at", lambda row: row.last_at),
-        ("body", lambda row: row.body),
+        ("event_name", "event_name"),
+        ("external_customer_id", "external_customer_id"),
+        ("first_at", "first_at"),
+        ("last_at", "last_at"),
+        ("body", "body"),
     )
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[DuplicateChangeList]:
@@ -95,12 +95,12 @@ class DuplicateEventAdmin(LongListAdmin):
         return (queryset.filter(event_id=term) if term else queryset), False
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> list[Any]:
-        return []  # the page is a template of its own
+        return []  # the page has its own template
 
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        """Show a repeat beside the first event, what differs marked."""
+        """Show a duplicate next to the first event, with differences marked."""
         row = self.get_object(request, object_id)
         context: dict[str, Any] = {"title": "Duplicate"}
         if row is not None and self.has_view_permission(request):
@@ -110,14 +110,14 @@ class DuplicateEventAdmin(LongListAdmin):
                 context["comparison"] = compare(first, row.body)
         return super().change_view(request, object_id, form_url, context | (extra_context or {}))
 
-    @display(description="Event id")
+    @display(description="Event ID")
     def event(self, row: Any) -> SafeString:
         link = reverse("admin:events_duplicateevent_change", args=[row.pk])
         return format_html('<a href="{}" class="ch-link">{}</a>', link, code(row.event_id))
 
     @display(description="Kind")
     def kind_badge(self, row: DuplicateEvent) -> SafeString:
-        return badge(row.get_kind_display(), "danger" if row.kind == DuplicateKind.CONFLICT else "default")
+        return badge(row.get_kind_display(), "danger" if row.kind == DuplicateKind.CONFLICT else "")
 
     @display(description="Times", formatting="price")
     def times(self, row: DuplicateEvent) -> SafeString:
@@ -136,7 +136,7 @@ class DuplicateEventAdmin(LongListAdmin):
     def name(self, row: DuplicateEvent) -> SafeString:
         return code(row.event_name)
 
-    @display(description="External customer id")
+    @display(description="External customer ID")
     def customer_text(self, row: DuplicateEvent) -> SafeString:
         return code(row.external_customer_id)
 

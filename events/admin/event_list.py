@@ -1,4 +1,4 @@
-"""Pages of the ledger: what of it a filter looks through, and what each event on a page means."""
+"""The change list of events: limits scans of the ledger, and adds values and open problems to each page."""
 
 from django.db.models import Max, Min
 from django.http import HttpRequest
@@ -8,21 +8,21 @@ from events.admin.meters import Meters
 from events.models import Event, EventState, Problem, ProblemState
 from events.reasons import Reason
 
-STRETCH = 200_000  # events that a page looks through for what has no index
+SCAN_LIMIT = 200_000  # events that a page scans for a filter without an index
 
 
 class EventChangeList(BoundedScanChangeList):
-    """A page of events, each with what it means and what keeps it from counting: three queries for them all.
+    """A page of events with their values and open problems, which take three queries.
 
-    A name, a source, a property or a time of occurrence has no index of its own: a page looks through 200,000 events
-    for it, and leads on.
+    Event names, sources, properties and times of occurrence have no index: a page scans up to 200,000 events for
+    them and links to the next ones.
     """
 
-    def stretch_of(self, request: HttpRequest) -> int | None:
-        given = {name for name, value in request.GET.items() if value}
-        is_found = given & {"q", "ids", "customer__id__exact"}
-        unindexed = given & {"event_name", "source", "property", "occurred_at_from_0", "occurred_at_to_0"}
-        return STRETCH if unindexed and not is_found else None
+    def scan_limit_of(self, request: HttpRequest) -> int | None:
+        filters = {name for name, value in request.GET.items() if value}
+        indexed = filters & {"q", "ids", "customer__id__exact"}
+        unindexed = filters & {"event_name", "source", "property", "occurred_at_from_0", "occurred_at_to_0"}
+        return SCAN_LIMIT if unindexed and not indexed else None
 
     def keys(self) -> tuple[int, int]:
         ends = Event.objects.aggregate(first=Min("pk"), last=Max("pk"))
@@ -33,14 +33,14 @@ class EventChangeList(BoundedScanChangeList):
     def get_results(self, request: HttpRequest) -> None:
         super().get_results(request)
         if self.looked_through:
-            reached = Event.objects.filter(pk__gte=self.floor).order_by("pk").values_list("received_at", flat=True)
-            self.looked_since = reached.first()
+            scanned = Event.objects.filter(pk__gte=self.floor).order_by("pk")
+            self.looked_since = scanned.values_list("received_at", flat=True).first()
         meters = Meters.load()
-        troubled = [row.pk for row in self.result_list if row.state in (EventState.PARTLY, EventState.PROBLEM)]
+        with_problems = [row.pk for row in self.result_list if row.state in (EventState.PARTLY, EventState.PROBLEM)]
         reasons: dict[int, list[str]] = {}
         for event_id, reason in (
-            Problem.objects.filter(event__in=troubled, state=ProblemState.OPEN).values_list("event_id", "reason")
-            if troubled
+            Problem.objects.filter(event__in=with_problems, state=ProblemState.OPEN).values_list("event_id", "reason")
+            if with_problems
             else ()
         ):
             reasons.setdefault(event_id, []).append(str(Reason(reason).label))

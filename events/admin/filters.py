@@ -1,4 +1,4 @@
-"""Filters of the events lists. What bounds time works on the primary key, so that it needs no index of its own."""
+"""Filters of the event lists. Filters by time of receipt use the primary key, so they need no index."""
 
 from contextlib import suppress
 from datetime import timedelta
@@ -17,7 +17,6 @@ from events.overview.dashboard import first_id_received_since
 from events.reasons import Reason
 
 DEFAULT_DAYS = 7
-
 
 EVENT_REASONS = tuple(
     reason
@@ -39,35 +38,33 @@ EVENT_REASONS = tuple(
 
 
 class PeriodFilter(DropdownFilter):
-    """Received in the last hour, day, week or month. The last week unless something else bounds the list."""
+    """Filter by time of receipt. Defaults to the last week, unless another filter limits the list."""
 
     title = "received"
     parameter_name = "received"
     all_option = ["", f"Last {DEFAULT_DAYS} days"]
     SPANS = {"hour": timedelta(hours=1), "day": timedelta(days=1), "month": timedelta(days=31)}
-    first_id: int | None = None  # the least ledger id that it lets through
+    first_id: int | None = None  # the lowest ledger ID that passes
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         return [("hour", "Last hour"), ("day", "Last 24 hours"), ("month", "Last 31 days"), ("all", "Any time")]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        if self.value() == "all" or (not self.value() and _bounded_otherwise(request)):
+        if self.value() == "all" or (not self.value() and _is_limited_otherwise(request)):
             return queryset
         since = timezone.now() - self.SPANS.get(self.value() or "", timedelta(days=DEFAULT_DAYS))
         self.first_id = first_id_received_since(since)
         return queryset.filter(pk__gte=self.first_id, received_at__gte=since)
 
 
-def _bounded_otherwise(request: HttpRequest) -> bool:
-    """Tell whether the request looks for something by an index, or in a range of its own."""
-    given = request.GET
-    return bool(given.get("q") or given.get("customer__id__exact") or given.get("reason") or given.get("ids")) or any(
-        given.get(f"received_at_{edge}_0") for edge in ("from", "to")
-    )
+def _is_limited_otherwise(request: HttpRequest) -> bool:
+    """Return whether the request has a filter that uses an index, or its own range."""
+    names = ("q", "customer__id__exact", "reason", "ids", "received_at_from_0", "received_at_to_0")
+    return any(request.GET.get(name) for name in names)
 
 
 class MomentRangeFilter(RangeDateTimeFilter):
-    """Between two moments, the first included and the second not. Senseless ones bound nothing."""
+    """Filter between two times, the first inclusive, the second exclusive. Invalid times are ignored."""
 
     name = ""
 
@@ -87,7 +84,7 @@ class ReceivedRangeFilter(MomentRangeFilter):
             self.first_id = first_id_received_since(since)
             queryset = queryset.filter(pk__gte=self.first_id, received_at__gte=since)
         if until:
-            # One minute for the slack below the moment, one for the slack above it.
+            # IDs follow the time of receipt within a minute: one minute for each side of the time.
             end = first_id_received_since(until + timedelta(minutes=2))
             queryset = queryset.filter(received_at__lt=until)
             self.last_id = end or None
@@ -96,7 +93,7 @@ class ReceivedRangeFilter(MomentRangeFilter):
 
 
 class OccurredRangeFilter(MomentRangeFilter):
-    """Occurred between two moments. With a customer and an event name, an index finds exactly these events."""
+    """Filter by time of occurrence. Combined with a customer and an event name, it uses an index."""
 
     name = "occurred between"
 
@@ -107,7 +104,7 @@ class OccurredRangeFilter(MomentRangeFilter):
 
 
 class StateFilter(DropdownFilter):
-    """How the event ended. Events that are not simply counted are few: they are found through their problems."""
+    """Filter by the state of the event."""
 
     title = "state"
     parameter_name = "state"
@@ -121,7 +118,7 @@ class StateFilter(DropdownFilter):
 
 
 class OpenReasonFilter(DropdownFilter):
-    """Has an open problem of this reason."""
+    """Filter by the reason of an open problem."""
 
     title = "open problem"
     parameter_name = "reason"
@@ -132,12 +129,12 @@ class OpenReasonFilter(DropdownFilter):
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         if self.value() not in Reason.values:
             return queryset
-        open_ones = Problem.objects.filter(event=OuterRef("pk"), state=ProblemState.OPEN, reason=self.value())
-        return queryset.filter(Exists(open_ones))
+        open_problems = Problem.objects.filter(event=OuterRef("pk"), state=ProblemState.OPEN, reason=self.value())
+        return queryset.filter(Exists(open_problems))
 
 
 class ExactTextFilter(TextFilter):
-    """Equals what is written; capitals count, as everywhere in usage."""
+    """Filter by the exact text, case-sensitive like everything in usage."""
 
     column = ""
 
@@ -151,14 +148,14 @@ class EventNameFilter(ExactTextFilter):
 
 
 class MeteredNameFilter(EventNameFilter):
-    """The event name, or a name that is mapped to it: what features of the name take."""
+    """Filter by the event name, including names mapped to it, as features do."""
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         name = self.value()
         if not name:
             return queryset
-        own = Feature.objects.metered().values("event_name")
-        mapped = EventNameAlias.objects.filter(event_name=name).exclude(alias__in=own)
+        metered_names = Feature.objects.metered().values("event_name")
+        mapped = EventNameAlias.objects.filter(event_name=name).exclude(alias__in=metered_names)
         return queryset.filter(event_name__in=[name, *mapped.values_list("alias", flat=True)])
 
 
@@ -168,12 +165,12 @@ class SourceFilter(ExactTextFilter):
 
 
 class ExternalIdFilter(ExactTextFilter):
-    title = "external customer id"
+    title = "external customer ID"
     parameter_name = column = "external_customer_id"
 
 
 class PropertyFilter(TextFilter):
-    """Has a property with a value, written `key:value`; a value that reads as JSON is also looked for as that."""
+    """Filter by a property, written `key:value`. A value that is valid JSON also matches as JSON."""
 
     title = "property (key:value)"
     parameter_name = "property"
@@ -185,7 +182,7 @@ class PropertyFilter(TextFilter):
             return queryset
         if not sign:
             return queryset.filter(properties__has_key=key)
-        wanted = Q(properties__contains={key: value})
-        with suppress(orjson.JSONDecodeError):  # a plain word: only the string was meant
-            wanted |= Q(properties__contains={key: orjson.loads(value)})
-        return queryset.filter(wanted)
+        condition = Q(properties__contains={key: value})
+        with suppress(orjson.JSONDecodeError):  # not JSON: matches as a string only
+            condition |= Q(properties__contains={key: orjson.loads(value)})
+        return queryset.filter(condition)

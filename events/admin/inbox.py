@@ -1,4 +1,4 @@
-"""Accepted events that wait to be processed."""
+"""Accepted events waiting to be processed."""
 
 from typing import Any
 
@@ -18,32 +18,32 @@ from events.overview import dashboard
 
 @admin.register(InboxEvent)
 class InboxEventAdmin(LongListAdmin):
-    """What is accepted and not processed yet: it is durable, and leaves this list within a second when workers run."""
+    """Events stored durably but not processed yet. A running worker processes them within a second."""
 
     list_display = ("event_id_text", "name", "customer_text", "occurred", "received", "source", "properties_text")
     list_display_links = ("event_id_text",)
     keyset = NumberedKeyset("request_id")
     ordering = ("-request_id", "-pk")
     search_fields = ("event_id",)
-    search_help_text = "Event id, exactly"
+    search_help_text = "Exact event ID"
     list_before_template = "admin/events/inboxevent/waiting.html"
     fields = (
         *("event_id", "event_name", "external_customer_id", "occurred_at", "has_timestamp", "received_at", "source"),
         *("api_key", "properties"),
     )
-    empty_title = "Nothing waits"
-    empty_text = "Every accepted event is processed: look for yours on the Events dashboard."
+    empty_title = "No waiting events"
+    empty_text = "All accepted events have been processed. See the Events dashboard."
 
     def get_search_results(self, request: HttpRequest, queryset: Any, search_term: str) -> tuple[Any, bool]:
         term = search_term.strip()
         return (queryset.called(term) if term else queryset), False
 
     def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> InboxEvent | None:
-        is_place = object_id.isascii() and object_id.isdecimal() and len(object_id) <= 18
-        return InboxEvent.objects.at(int(object_id)).first() if is_place else None
+        is_number = object_id.isascii() and object_id.isdecimal() and len(object_id) <= 18
+        return InboxEvent.objects.at(int(object_id)).first() if is_number else None
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        """Show what waits, the newest first, and how long the oldest has waited."""
+        """Show waiting events, newest first, and how long the oldest has been waiting."""
         now = timezone.now()
         context = {
             "title": "Waiting events",
@@ -52,7 +52,7 @@ class InboxEventAdmin(LongListAdmin):
         }
         return super().changelist_view(request, context | (extra_context or {}))
 
-    @display(description="Event id")
+    @display(description="Event ID")
     def event_id_text(self, event: InboxEvent) -> SafeString:
         return code(event.event_id)
 
@@ -60,7 +60,7 @@ class InboxEventAdmin(LongListAdmin):
     def name(self, event: InboxEvent) -> SafeString:
         return code(event.event_name)
 
-    @display(description="External customer id")
+    @display(description="External customer ID")
     def customer_text(self, event: InboxEvent) -> SafeString:
         return code(event.external_customer_id)
 

@@ -1,4 +1,4 @@
-"""API keys: made here and shown once, rotated, revoked. Never deleted, and the hash is never seen."""
+"""API keys: created and shown once, rotated and revoked. Keys are never deleted, and hashes never shown."""
 
 from datetime import timedelta
 from typing import Any
@@ -21,13 +21,13 @@ from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget, UnfoldAdminS
 
 from config.audit import recorded
 from config.office.base import AuditedHistory
-from config.office.dialogs import ReasonForm, back_to, confirm, staff
+from config.office.dialogs import ReasonForm, confirm, open_page, staff
 from config.office.shown_once import ShownOnceAdmin
 from config.office.wording import badge, code, moment
 from events.access.keys import KeyNotActive, clear_key_cache, make_key, revoke, rotate
 from events.models import ApiKey, Scope
 
-OVERLAPS = ((0, "at once"), (1, "in 1 hour"), (24, "in 24 hours"), (24 * 7, "in 7 days"))
+OVERLAPS = ((0, "immediately"), (1, "in 1 hour"), (24, "in 24 hours"), (24 * 7, "in 7 days"))
 
 
 class ScopesField(forms.MultipleChoiceField):
@@ -38,7 +38,7 @@ class ScopesField(forms.MultipleChoiceField):
 
 
 class NewKeyForm(forms.ModelForm):
-    """A new key: what for, what it may do, until when, how often."""
+    """Create a key: its name, scopes, expiry and rate limits."""
 
     scopes = ScopesField(initial=[Scope.EVENTS_WRITE.value], help_text='"Everything" includes all others.')
 
@@ -49,12 +49,12 @@ class NewKeyForm(forms.ModelForm):
     def clean_expires_at(self) -> Any:
         expires_at = self.cleaned_data["expires_at"]
         if expires_at and expires_at <= timezone.now():
-            raise ValidationError("This moment has passed: the key would never work.")
+            raise ValidationError("This time has passed, so the key would never work.")
         return expires_at
 
 
 class RotateForm(BaseDialogForm):
-    """A dialog that asks until when the old key goes on working."""
+    """Ask how long the old key keeps working."""
 
     overlap = forms.TypedChoiceField(
         label="The old key stops working", choices=OVERLAPS, coerce=int, initial=24, widget=UnfoldAdminSelectWidget
@@ -70,17 +70,17 @@ class KeyStateFilter(DropdownFilter):
 
     def queryset(self, request: HttpRequest, queryset: Any) -> Any:
         now = timezone.now()
-        wanted = {
+        condition = {
             "active": Q(revoked_at=None) & (Q(expires_at=None) | Q(expires_at__gt=now)),
             "expired": Q(revoked_at=None, expires_at__lte=now),
             "revoked": Q(revoked_at__isnull=False),
         }.get(self.value() or "")
-        return queryset.filter(wanted) if wanted is not None else queryset
+        return queryset.filter(condition) if condition is not None else queryset
 
 
 @admin.register(ApiKey)
 class ApiKeyAdmin(AuditedHistory, ShownOnceAdmin):
-    """The keys of client systems. A key is shown once, when it is made; only its hash is kept."""
+    """API keys of client systems. A key is shown once, when it is created; only its hash is stored."""
 
     list_display = ("name", "prefix_text", "state_badge", "scopes_text", "last_used", "expires", "created_by")
     list_filter = (KeyStateFilter,)
@@ -88,8 +88,8 @@ class ApiKeyAdmin(AuditedHistory, ShownOnceAdmin):
     search_fields = ("name", "prefix", "public_id")
     search_help_text = "Name or prefix"
     shown_once_template = "admin/events/apikey/secret.html"
-    empty_title = "No API key yet"
-    empty_text = "Client systems need one to send events: make the first."
+    empty_title = "No API keys yet"
+    empty_text = "Client systems need an API key to send events."
     actions_detail = ("rotate_key", "revoke_key")
     readonly_fields = ("state_badge", "prefix_text", "scopes_text", "expires", "revoked", "last_used", "replaces")
     fieldsets = (
@@ -103,10 +103,10 @@ class ApiKeyAdmin(AuditedHistory, ShownOnceAdmin):
     )
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False  # events refer to the key they came with
+        return False  # events refer to the key that sent them
 
-    def has_live_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
-        """Tell whether this user may rotate or revoke the key: it must not be revoked yet."""
+    def has_rotate_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
+        """Return whether the user can rotate or revoke the key, which must not be revoked already."""
         if not request.user.has_perm("events.change_apikey"):
             return False
         return not str(object_id).isdecimal() or ApiKey.objects.filter(pk=object_id, revoked_at=None).exists()
@@ -115,7 +115,7 @@ class ApiKeyAdmin(AuditedHistory, ShownOnceAdmin):
         return super().get_form(request, obj, change, **({} if obj else {"form": NewKeyForm}) | kwargs)
 
     def save_model(self, request: Any, obj: ApiKey, form: Any, change: bool) -> None:
-        """Make the key, whose secret goes into the answer and nowhere else; or save its name and limits."""
+        """Save the name and limits, or create the key. Its secret is only in the response, nowhere else."""
         if change:
             super().save_model(request, obj, form, change)
             clear_key_cache()
@@ -125,52 +125,53 @@ class ApiKeyAdmin(AuditedHistory, ShownOnceAdmin):
         obj.refresh_from_db()
 
     def response_add(self, request: Any, obj: ApiKey, post_url_continue: str | None = None) -> HttpResponse:
-        """Show the new key, this once."""
-        return self._show_secret(request, obj, request.new_secret, f"The key “{obj.name}” is made")
+        """Show the new key, which is never shown again."""
+        return self._show_secret(request, obj, request.new_secret, f"API key “{obj.name}” created")
 
     @action(
         description="Rotate",
         icon="autorenew",
-        permissions=["live"],
+        permissions=["rotate"],
         url_path="rotate",
         dialog=confirm(
-            "Replace this key by a new one?",
-            "The new key has the same name, scopes and limits, and is shown once. Put it into the client system before"
-            " the old one stops working.",
-            "Make the new key",
+            "Rotate this key?",
+            "The new key has the same name, scopes and limits, and is shown once. Update the client system before the"
+            " old key stops working.",
+            "Rotate key",
             RotateForm,
         ),
     )
     def rotate_key(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
-        """Make the key's successor and show it, this once."""
+        """Create a new key and show it once."""
         key = get_object_or_404(ApiKey, pk=object_id)
         overlap = timedelta(hours=form.cleaned_data["overlap"])
-        said = dict(OVERLAPS)[form.cleaned_data["overlap"]]
+        when = dict(OVERLAPS)[form.cleaned_data["overlap"]]
         try:
-            with recorded(by=staff(request), reason=f"Rotated: the old key stops working {said}"):
+            with recorded(by=staff(request), reason=f"Rotated: the old key stops working {when}"):
                 successor, secret = rotate(key, now=timezone.now(), overlap=overlap, by=staff(request))
         except KeyNotActive as error:
-            return back_to(request, _url(key), str(error), level=messages.ERROR)
-        return self._show_secret(request, successor, secret, f"The old key {key.prefix}… stops working {said}")
+            return open_page(request, _url(key), str(error), level=messages.ERROR)
+        return self._show_secret(request, successor, secret, f"The old key {key.prefix}… stops working {when}")
 
     @action(
         description="Revoke",
         icon="key_off",
         variant=ActionVariant.DANGER,
-        permissions=["live"],
+        permissions=["rotate"],
         url_path="revoke",
         dialog=confirm(
-            "Revoke this key for good?",
-            "Requests with it are refused with 401 within three seconds, and what they would have sent is not stored.",
+            "Revoke this key?",
+            "This can't be undone. Within three seconds, requests with this key get a 401 response, and their events"
+            " aren't stored.",
             "Revoke key",
             ReasonForm,
         ),
     )
     def revoke_key(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
-        """Close the key for good, with the reason given."""
+        """Revoke the key and record the reason."""
         with recorded(by=staff(request), reason=form.cleaned_data["reason"]):
             key = revoke(get_object_or_404(ApiKey, pk=object_id), now=timezone.now())
-        return back_to(request, _url(key), f"The key {key.prefix}… is revoked.")
+        return open_page(request, _url(key), f"The key {key.prefix}… was revoked.")
 
     def _show_secret(self, request: HttpRequest, key: ApiKey, secret: str, title: str) -> HttpResponse:
         return self.show_once(
@@ -196,7 +197,7 @@ class ApiKeyAdmin(AuditedHistory, ShownOnceAdmin):
             return badge("Expired", "warning")
         return badge("Active", "success")
 
-    @display(description="May")
+    @display(description="Scopes")
     def scopes_text(self, key: ApiKey) -> SafeString:
         labels = dict(Scope.choices)
         names = ((labels.get(scope, scope),) for scope in key.scopes)

@@ -1,4 +1,4 @@
-"""The Events dashboard, and the page of one event."""
+"""The Events dashboard and the page of an event."""
 
 from datetime import timedelta
 from typing import Any
@@ -8,7 +8,7 @@ from django.db.models import Q, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
-from django.urls import NoReverseMatch, path, reverse
+from django.urls import path, reverse
 from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
@@ -17,7 +17,7 @@ from unfold.decorators import action, display
 from unfold.enums import ActionVariant
 
 from catalog.models import Feature
-from config.office.dialogs import ReasonForm, back_to, confirm, staff, summary
+from config.office.dialogs import ReasonForm, confirm, open_page, staff
 from config.office.readonly import LongListAdmin
 from config.office.wording import badge, code, moment
 from customers.models import Customer
@@ -33,10 +33,12 @@ from events.admin.filters import (
     StateFilter,
 )
 from events.admin.meters import verdicts
+from events.admin.replays import describe_replay
 from events.fixing.offers import Trouble, nearly_named, offers_for
 from events.ledger.causes import Cause, open_causes
 from events.ledger.replaying import replay
 from events.ledger.voiding import NotVoidable, void_event
+from events.links import event_url
 from events.models import DuplicateEvent, Event, EventState, Problem, ProblemState
 from events.overview import charts, dashboard
 from events.reasons import EXPLANATIONS, Reason
@@ -47,14 +49,14 @@ VARIANTS = {
     EventState.COUNTED: "success",
     EventState.PARTLY: "warning",
     EventState.PROBLEM: "danger",
-    EventState.VOIDED: "default",
-    EventState.DISMISSED: "default",
+    EventState.VOIDED: "",
+    EventState.DISMISSED: "",
 }
 
 
 @admin.register(Event)
 class EventAdmin(LongListAdmin):
-    """Every event ever accepted and processed, newest first. What a sender said is never edited."""
+    """All processed events, newest first. The content of an event is never edited."""
 
     list_display = (
         "event_link",
@@ -79,26 +81,28 @@ class EventAdmin(LongListAdmin):
         ("received_at", ReceivedRangeFilter),
         ("occurred_at", OccurredRangeFilter),
     )
-    shows_history = True  # replays and voids
+    shows_history = True  # of replays and voiding
     list_select_related = ("customer",)
     search_fields = ("event_id",)
-    search_help_text = "Event id or customer id, exactly"
+    search_help_text = "Exact event ID or customer ID"
     list_before_template = "admin/events/event/dashboard.html"
     change_form_before_template = "admin/events/event/detail.html"
     actions_detail = ("debug_event", "replay_event", "void")
-    empty_title = "No events here"
+    empty_title = "No events in this period"
+    empty_text = "Send an event with an API key to POST /v1/events. It appears here within a second."
+    no_matches_text = "No events match the filters. Reset the filters, or choose a longer period."
     empty_link = ("Send a test event", "events_dry_run")
     export_columns = (
-        ("event_id", lambda event: event.event_id),
+        ("event_id", "event_id"),
         ("state", lambda event: event.get_state_display()),
-        ("event_name", lambda event: event.event_name),
-        ("external_customer_id", lambda event: event.external_customer_id),
-        ("customer", lambda event: event.customer.name if event.customer else ""),
-        ("occurred_at", lambda event: event.occurred_at),
-        ("received_at", lambda event: event.received_at),
-        ("processed_at", lambda event: event.processed_at),
-        ("source", lambda event: event.source),
-        ("properties", lambda event: event.properties),
+        ("event_name", "event_name"),
+        ("external_customer_id", "external_customer_id"),
+        ("customer", "customer__name"),
+        ("occurred_at", "occurred_at"),
+        ("received_at", "received_at"),
+        ("processed_at", "processed_at"),
+        ("source", "source"),
+        ("properties", "properties"),
     )
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[EventChangeList]:
@@ -113,29 +117,28 @@ class EventAdmin(LongListAdmin):
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Event], search_term: str
     ) -> tuple[QuerySet[Event], bool]:
-        """Find the event with this id, and the events of the customer with this external id. Exact, so always fast."""
+        """Find the event with this ID, or the events of the customer with this external ID, by exact match."""
         term = search_term.strip()
         if not term:
             return queryset, False
-        wanted = Q(pk__in=list(Event.objects.filter(event_id=term).values_list("pk", flat=True)))
-        known = Q(external_id=term) | Q(aliases__alias=term)
-        if customers := list(Customer.objects.filter(known).values_list("pk", flat=True)):
-            wanted |= Q(customer__in=customers)
+        condition = Q(pk__in=list(Event.objects.filter(event_id=term).values_list("pk", flat=True)))
+        matches = Q(external_id=term) | Q(aliases__alias=term)
+        if customers := list(Customer.objects.filter(matches).values_list("pk", flat=True)):
+            condition |= Q(customer__in=customers)
         else:
-            strangers = Problem.objects.filter(external_customer_id=term, state=ProblemState.OPEN)
-            wanted |= Q(pk__in=list(strangers.order_by().values_list("event_id", flat=True)[:FOUND_BY_EXTERNAL_ID]))
-        return queryset.filter(wanted), False
+            problems = Problem.objects.filter(external_customer_id=term, state=ProblemState.OPEN)
+            condition |= Q(pk__in=list(problems.order_by().values_list("event_id", flat=True)[:FOUND_BY_EXTERNAL_ID]))
+        return queryset.filter(condition), False
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        """Show the newest events under what matters of the last day. The last week, unless a filter says otherwise."""
+        """Show the events of the last week, or as filtered, below an overview of the last day."""
         context: dict[str, Any] = {"title": "Events dashboard"}
         if "_export" not in request.GET and "_popup" not in request.GET:
             context |= overview()
-        context |= {"empty_text": _empty_text(request)}
         return super().changelist_view(request, context | (extra_context or {}))
 
     def payload_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        """Show one event's payload in a dialog. Only for staff who may view events."""
+        """Show the payload of an event in a dialog."""
         if not self.has_view_permission(request):
             raise Http404
         event = get_object_or_404(Event, pk=_ledger_id(object_id))
@@ -149,7 +152,7 @@ class EventAdmin(LongListAdmin):
         return super().change_view(request, object_id, form_url, context | (extra_context or {}))
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> list[Any]:
-        return []  # the page is a template of its own
+        return []  # the page has its own template
 
     def has_void_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
         return request.user.has_perm("events.change_event") and not _is_voided(object_id)
@@ -159,7 +162,7 @@ class EventAdmin(LongListAdmin):
 
     @action(description="Open in debugger", icon="bug_report", permissions=["view"], url_path="debug")
     def debug_event(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        """Open the Event Debugger on this event."""
+        """Open this event in the Event Debugger."""
         event = get_object_or_404(Event, pk=_ledger_id(object_id))
         return HttpResponseRedirect(debugger_url(event) or _event_url(event))
 
@@ -169,18 +172,18 @@ class EventAdmin(LongListAdmin):
         permissions=["replay"],
         url_path="replay",
         dialog=confirm(
-            "Judge this event again?",
-            "It is judged by today's features and customers, and counted in the period of its own time if nothing keeps"
-            " it from counting any more. Safe to repeat: an event never counts twice.",
+            "Replay this event?",
+            "The event is processed with the current features and customers. If nothing prevents it from counting, it"
+            " counts in the period in which it occurred. Replaying is safe: an event never counts twice.",
             "Replay",
         ),
     )
     def replay_event(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
-        """Judge the event by today's configuration and say what came of it."""
+        """Replay the event with the current configuration and show the result."""
         event = get_object_or_404(Event, pk=_ledger_id(object_id))
         done = replay([event.pk], closing="Replayed from the event's page", by=staff(request))
-        self.log_change(request, event, f"Replayed: {summary(done)}")
-        return back_to(request, _event_url(event), summary(done))
+        self.log_change(request, event, f"Replayed: {describe_replay(done)}")
+        return open_page(request, _event_url(event), describe_replay(done))
 
     @action(
         description="Void",
@@ -189,22 +192,22 @@ class EventAdmin(LongListAdmin):
         permissions=["void"],
         url_path="void",
         dialog=confirm(
-            "Take this event back?",
-            "It counts no more, its usage goes and its problems close. The event stays on record, and its event_id"
-            " stays used: to count the usage after all, it must be sent again under a new one.",
+            "Void this event?",
+            "The event is no longer counted and its problems are closed. It stays in the ledger, and its event_id can't"
+            " be used again: to count the usage later, the client must send it with a new event_id.",
             "Void event",
             ReasonForm,
         ),
     )
     def void(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
-        """Take the event back, with the reason given."""
+        """Void the event and record the reason."""
         event = get_object_or_404(Event, pk=_ledger_id(object_id))
         try:
             void_event(event, reason=form.cleaned_data["reason"], now=timezone.now(), by=staff(request))
         except NotVoidable as error:
-            return back_to(request, _event_url(event), str(error), level=messages.WARNING)
+            return open_page(request, _event_url(event), str(error), level=messages.WARNING)
         self.log_change(request, event, f"Voided: {form.cleaned_data['reason']}")
-        return back_to(request, _event_url(event), "The event was voided. It counts no more.")
+        return open_page(request, _event_url(event), "The event was voided and is no longer counted.")
 
     @display(description="Event")
     def event_link(self, event: Event) -> SafeString:
@@ -212,9 +215,9 @@ class EventAdmin(LongListAdmin):
 
     @display(description="State")
     def state_badge(self, event: Any) -> SafeString:
-        shown = badge(event.get_state_display(), VARIANTS[EventState(event.state)])
-        said = ", ".join(event.open_reasons)
-        return format_html('{}<div class="ch-note">{}</div>', shown, said) if said else shown
+        state = badge(event.get_state_display(), VARIANTS[EventState(event.state)])
+        reasons = ", ".join(event.open_reasons)
+        return format_html('{}<div class="ch-note">{}</div>', state, reasons) if reasons else state
 
     @display(description="Event name")
     def name(self, event: Event) -> SafeString:
@@ -251,7 +254,7 @@ class EventAdmin(LongListAdmin):
 
 
 def overview() -> dict[str, Any]:
-    """Collect what the dashboard shows above the list: five queries, none of them over the ledger."""
+    """Return the overview above the list. Five queries, none of the ledger."""
     now = timezone.now()
     return {
         "waiting": dashboard.waiting(now=now),
@@ -263,7 +266,7 @@ def overview() -> dict[str, Any]:
 
 
 def _by_reason(causes: list[Cause]) -> list[dict[str, Any]]:
-    """Add causes up by reason, the most frequent first, for the badges that filter the list."""
+    """Add up causes by reason, most frequent first, for the badges that filter the list."""
     totals: dict[Reason, dict[str, Any]] = {}
     for cause in causes:
         total = totals.setdefault(cause.reason, {"reason": cause.reason, "problems": 0, "is_capped": False})
@@ -273,7 +276,7 @@ def _by_reason(causes: list[Cause]) -> list[dict[str, Any]]:
 
 
 def payload(event: Event) -> dict[str, Any]:
-    """Put the event together as its sender would send it."""
+    """Return the event as a client would send it."""
     return {
         "event_id": event.event_id,
         "event_name": event.event_name,
@@ -285,7 +288,7 @@ def payload(event: Event) -> dict[str, Any]:
 
 
 def event_context(event: Event) -> dict[str, Any]:
-    """Collect everything about one event for its page."""
+    """Return everything about an event for its page."""
     problems = list(Problem.objects.filter(event=event).select_related("feature", "closed_by").order_by("state", "-pk"))
     for problem in problems:
         problem.explanation = EXPLANATIONS[Reason(problem.reason)]  # type: ignore[attr-defined]
@@ -307,16 +310,16 @@ def event_context(event: Event) -> dict[str, Any]:
 
 
 def _fixes(event: Event, problem: Problem) -> list[dict[str, Any]]:
-    """Give an open problem the buttons that mend its cause, each with the permissions that it needs."""
+    """Return the fixes for the cause of an open problem, with the permissions they need."""
     if problem.state != ProblemState.OPEN:
         return []
-    reason, sent = Reason(problem.reason), problem.external_customer_id
-    meant = nearly_named(sent) if reason == Reason.UNKNOWN_CUSTOMER else None
+    reason, external_id = Reason(problem.reason), problem.external_customer_id
+    likely_customer = nearly_named(external_id) if reason == Reason.UNKNOWN_CUSTOMER else None
     names: list[str] = []
     if reason == Reason.UNKNOWN_EVENT_NAME:
         names = list(Feature.objects.metered().values_list("event_name", flat=True).distinct())
-    trouble = Trouble(reason, problem.event_name, sent, problem.feature, problem.occurred_at)
-    offers = offers_for(trouble, known_names=names, meant=meant)
+    trouble = Trouble(reason, problem.event_name, external_id, problem.feature, problem.occurred_at)
+    offers = offers_for(trouble, known_names=names, meant=likely_customer)
     return [
         {"label": offer.label, "url": offer.address(event=event.event_id), "permissions": offer.permissions}
         for offer in offers
@@ -324,7 +327,7 @@ def _fixes(event: Event, problem: Problem) -> list[dict[str, Any]]:
 
 
 def customer_html(event: Any) -> SafeString:
-    """Link the customer that the event is mapped to, or show the id as it was sent, marked as unknown."""
+    """Link to the event's customer, or show the ID that was sent, marked as unknown."""
     if event.customer is None:
         return format_html("{} {}", code(event.external_customer_id), badge("unknown", "danger"))
     link = reverse("admin:customers_customer_change", args=[event.customer_id])
@@ -337,20 +340,8 @@ def customer_html(event: Any) -> SafeString:
 
 
 def debugger_url(event: Event) -> str:
-    """Give the debugger's address for the event; empty where the debugger isn't installed."""
-    try:
-        return reverse("admin:events_debugger", query={"event": event.event_id})
-    except NoReverseMatch:
-        return ""
-
-
-def _empty_text(request: HttpRequest) -> str:
-    if set(request.GET) - {"received", "older_than", "newer_than"}:
-        return "No event passes these filters. Reset them, or look at a longer time."
-    return (
-        "No event was processed in this time. Send one with an API key to POST /v1/events: it shows here within a"
-        " second. Or look at any time."
-    )
+    """Return the address of the event in the Event Debugger."""
+    return event_url(event.event_id)
 
 
 def _event_url(event: Event) -> str:
@@ -359,7 +350,7 @@ def _event_url(event: Event) -> str:
 
 def _ledger_id(object_id: str) -> int:
     if not object_id.isascii() or not object_id.isdecimal() or len(object_id) > 18:
-        raise Http404(f"No event has the ledger id {object_id[:40]}.")
+        raise Http404(f"No event has the ledger ID {object_id[:40]}.")
     return int(object_id)
 
 

@@ -1,4 +1,4 @@
-"""What an event says to the features that take its name: the value, as it was sent, and whether it counts there."""
+"""The values of an event for the features of its name, and whether it counts for each."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
@@ -15,12 +15,12 @@ from events.reasons import Reason
 
 MISSING = object()
 COUNTS = "counts"
-LEFT_OUT = "left out by its filter"
+LEFT_OUT = "excluded by the feature's filter"
 
 
 @dataclass(frozen=True)
 class Reading:
-    """One feature's view of an event: the field's value, or that it is missing. A count has no field."""
+    """The value that a feature reads from an event. A count has no field."""
 
     feature: Feature
     value: Any
@@ -31,16 +31,16 @@ class Reading:
 
     @property
     def text(self) -> str:
-        """Write it as `tokens = 150`; a count as `1`."""
+        """Return the value as text, such as `tokens = 150`, or `1` for a count."""
         if self.feature.aggregation == Aggregation.COUNT:
             return "1"
-        shown = "missing" if self.is_missing else f'"{self.value}"' if isinstance(self.value, str) else self.value
-        return f"{self.feature.field} = {str(shown)[:60]}"
+        value = "missing" if self.is_missing else f'"{self.value}"' if isinstance(self.value, str) else self.value
+        return f"{self.feature.field} = {str(value)[:60]}"
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What became of an event at one feature: the value it read, and `said`: that it counts, or why it doesn't."""
+    """The result of an event for one feature. `said` is "counts", or the reason why it doesn't count."""
 
     feature: Feature
     text: str
@@ -48,18 +48,18 @@ class Verdict:
 
     @property
     def variant(self) -> str:
-        return {COUNTS: "success", LEFT_OUT: "default"}.get(self.said, "danger")
+        return {COUNTS: "success", LEFT_OUT: ""}.get(self.said, "danger")
 
 
 class Meters:
-    """The metered features by the event names that reach them, read once for a page of events."""
+    """The metered features by event name, loaded once for a page of events."""
 
     def __init__(self, features: dict[str, list[Feature]]) -> None:
         self._features = features
 
     @classmethod
     def load(cls) -> Self:
-        """Read the features and the names mapped to theirs. Two queries."""
+        """Load the features and the mapped event names in two queries."""
         by_name: dict[str, list[Feature]] = defaultdict(list)
         for feature in Feature.objects.metered().only("pk", "name", "event_name", "aggregation", "field", "state"):
             by_name[feature.event_name].append(feature)
@@ -67,14 +67,14 @@ class Meters:
         return cls({**aliases, **by_name})
 
     def readings(self, event: Event | InboxEvent) -> list[Reading]:
-        """List what each feature of the event's name reads in it, whether it counts there or not."""
+        """Return the value for each feature of the event's name, whether the event counts or not."""
         return [
             Reading(feature, _look_up(event.properties, feature.field))
             for feature in self._features.get(event.event_name, [])
         ]
 
     def values_of_interest(self, event: Event | InboxEvent) -> list[str]:
-        """Name each different value once; features that share a field share the value."""
+        """Return the distinct values as text. Features with the same field share a value."""
         return list(dict.fromkeys(self._texts(event)))
 
     def _texts(self, event: Event | InboxEvent) -> Iterator[str]:
@@ -82,40 +82,40 @@ class Meters:
 
 
 def verdicts(event: Event, problems: Iterable[Problem]) -> list[Verdict]:
-    """Judge a ledger event for each feature of its name, by processing's own SQL and the event's problems.
+    """Return the result of a ledger event for each feature of its name, from the SQL of processing and its problems.
 
-    What is open or dismissed in `problems` keeps it from counting, even where today's configuration would count it:
-    that takes a replay.
+    An open or dismissed problem keeps the event from counting, even if the current configuration would count it: that
+    takes a replay.
     """
     texts = {reading.feature.pk: reading.text for reading in Meters.load().readings(event)}
     blocking = {
-        problem.feature_id: _said_of(problem)
+        problem.feature_id: _problem_text(problem)
         for problem in problems
         if problem.state in (ProblemState.OPEN, ProblemState.DISMISSED)
     }
     counts = event.state in (EventState.COUNTED, EventState.PARTLY)
-    rest = blocking.get(None) or (COUNTS if counts else event.get_state_display().lower())
+    default = blocking.get(None) or (COUNTS if counts else event.get_state_display().lower())
     return [
         Verdict(
             reading.feature,
             texts.get(reading.feature.pk, ""),
-            blocking.get(reading.feature.pk) or (_said(reading.reason) if reading.reason else rest),
+            blocking.get(reading.feature.pk) or (_reason_text(reading.reason) if reading.reason else default),
         )
         for reading in read(subject_of(event, now=timezone.now()), event.event_name)
     ]
 
 
-def _said_of(problem: Problem) -> str:
-    said = _said(Reason(problem.reason))
-    return f"{said} (dismissed)" if problem.state == ProblemState.DISMISSED else said
+def _problem_text(problem: Problem) -> str:
+    text = _reason_text(Reason(problem.reason))
+    return f"{text} (dismissed)" if problem.state == ProblemState.DISMISSED else text
 
 
-def _said(reason: Reason) -> str:
+def _reason_text(reason: Reason) -> str:
     return LEFT_OUT if reason == Reason.FILTER_MISMATCH else str(reason.label)
 
 
 def _look_up(properties: Any, field: str) -> Any:
-    """Find a field by its whole name, else along the path that its dots spell."""
+    """Return the value of a field by its full name, or by its path of names separated by dots."""
     if not isinstance(properties, dict):
         return MISSING
     if field in properties:

@@ -1,4 +1,4 @@
-"""What the workers did: batches, large replays, and checks of usage against the ledger."""
+"""Work done in the background: processed batches, bulk fixes, and checks of usage against the ledger."""
 
 from datetime import datetime
 from typing import Any
@@ -20,25 +20,21 @@ from catalog.models import Feature
 from config.office.filters import RangeDateTimeFilter
 from config.office.keyset import Keyset
 from config.office.readonly import LongListAdmin, ReadOnlyAdmin
-from config.office.wording import badge, moment
+from config.office.wording import badge, moment, number_cell
 from customers.models import Customer
 from events.ledger.rebuilding import FIRST, LAST
 from events.models import MendingRun, ProcessedBatch, UsageCheck
 
 
-def _number(value: int) -> SafeString:
-    return format_html('<span class="ch-number">{}</span>', f"{value:,}")
-
-
-def _named(model: Any, key: str) -> Subquery:
-    """Look up the name of what a check's scope gives by id."""
-    given = Cast(KeyTextTransform(key, OuterRef("scope")), BigIntegerField())
-    return Subquery(model.objects.filter(pk=given).values("name"))
+def _name_in_scope(model: Any, key: str) -> Subquery:
+    """Return the name of the row whose ID is in the scope of a check."""
+    object_id = Cast(KeyTextTransform(key, OuterRef("scope")), BigIntegerField())
+    return Subquery(model.objects.filter(pk=object_id).values("name"))
 
 
 @admin.register(ProcessedBatch)
 class ProcessedBatchAdmin(LongListAdmin):
-    """One row for every transaction of the worker that took events from the inbox."""
+    """The transactions in which workers processed waiting events."""
 
     keyset = Keyset("finished_at")
     ordering = ("-finished_at",)
@@ -48,48 +44,48 @@ class ProcessedBatchAdmin(LongListAdmin):
         *("started_at", "finished_at", "oldest_received_at", "events", "counted", "partly", "problems"),
         *("duplicates", "conflicts"),
     )
-    empty_title = "No batch in this time"
-    empty_text = "A batch is logged when waiting events are processed. Without events there are none."
+    empty_title = "No processed batches"
+    empty_text = "A batch is logged whenever waiting events are processed."
 
     @display(description="Finished (UTC)")
     def finished(self, batch: ProcessedBatch) -> str:
         return moment(batch.finished_at)
 
-    @display(description="Took")
+    @display(description="Duration")
     def took(self, batch: ProcessedBatch) -> str:
         return f"{(batch.finished_at - batch.started_at).total_seconds():.2f} s"
 
-    @display(description="Oldest had waited")
+    @display(description="Longest wait")
     def waited(self, batch: ProcessedBatch) -> str:
         return f"{(batch.finished_at - batch.oldest_received_at).total_seconds():.2f} s"
 
     @display(description="Events", formatting="price")
     def taken(self, batch: ProcessedBatch) -> SafeString:
-        return _number(batch.events)
+        return number_cell(batch.events)
 
     @display(description="Counted", formatting="price")
     def counted_text(self, batch: ProcessedBatch) -> SafeString:
-        return _number(batch.counted)
+        return number_cell(batch.counted)
 
-    @display(description="Partly", formatting="price")
+    @display(description="Partly counted", formatting="price")
     def partly_text(self, batch: ProcessedBatch) -> SafeString:
-        return _number(batch.partly)
+        return number_cell(batch.partly)
 
     @display(description="Problems", formatting="price")
     def problems_text(self, batch: ProcessedBatch) -> SafeString:
-        return _number(batch.problems)
+        return number_cell(batch.problems)
 
     @display(description="Duplicates", formatting="price")
     def repeats(self, batch: ProcessedBatch) -> SafeString:
         if not batch.conflicts:
-            return _number(batch.duplicates)
-        noted = badge(f"{batch.conflicts:,} with another body", "warning")
-        return format_html('<span class="ch-number">{} {}</span>', noted, f"{batch.duplicates:,}")
+            return number_cell(batch.duplicates)
+        conflicts = badge(f"{batch.conflicts:,} with a different body", "warning")
+        return format_html('<span class="ch-number">{} {}</span>', conflicts, f"{batch.duplicates:,}")
 
 
 @admin.register(UsageCheck)
 class UsageCheckAdmin(ReadOnlyAdmin):
-    """Every recount of usage from the ledger: what was compared, what differed, and whether it was put right."""
+    """Recounts of usage from the ledger, with their differences and whether these were corrected."""
 
     list_display = ("started", "scope_text", "compared", "result", "applied", "started_by", "reason")
     list_select_related = ("started_by",)
@@ -99,8 +95,8 @@ class UsageCheckAdmin(ReadOnlyAdmin):
         *("started_at", "finished_at", "scope_text", "buckets", "differing", "differences", "applied_at"),
         *("started_by", "reason"),
     )
-    empty_title = "Usage was not checked yet"
-    empty_text = "Every night it is counted anew from the events and compared; `manage.py rebuild_usage` does so now."
+    empty_title = "No usage checks yet"
+    empty_text = "Usage is recounted from the ledger every night. To check now, run `manage.py rebuild_usage`."
 
     @display(description="Started (UTC)")
     def started(self, check: UsageCheck) -> str:
@@ -108,11 +104,13 @@ class UsageCheckAdmin(ReadOnlyAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[UsageCheck]:
         rows: QuerySet[UsageCheck] = super().get_queryset(request)
-        return rows.annotate(feature_name=_named(Feature, "feature"), customer_name=_named(Customer, "customer"))
+        return rows.annotate(
+            feature_name=_name_in_scope(Feature, "feature"), customer_name=_name_in_scope(Customer, "customer")
+        )
 
-    @display(description="Of")
+    @display(description="Scope")
     def scope_text(self, check: Any) -> str:
-        """Say in words what was compared: whose usage of what, and from when to when."""
+        """Describe what was compared: the feature, the customer and the period."""
         of = f" of {check.customer_name}" if check.customer_name else ""
         edges = [check.scope.get(name) for name in ("start", "end")]
         limits = [
@@ -124,13 +122,13 @@ class UsageCheckAdmin(ReadOnlyAdmin):
 
     @display(description="Hours compared", formatting="price")
     def compared(self, check: UsageCheck) -> SafeString:
-        return _number(check.buckets)
+        return number_cell(check.buckets)
 
     @display(description="Result")
     def result(self, check: UsageCheck) -> SafeString:
         if check.finished_at is None:
             return badge("running", "info")
-        return badge(f"{check.differing:,} differ", "danger") if check.differing else badge("equal", "success")
+        return badge(f"{check.differing:,} differ", "danger") if check.differing else badge("no differences", "success")
 
     @display(description="Applied (UTC)")
     def applied(self, check: Any) -> str:
@@ -139,7 +137,7 @@ class UsageCheckAdmin(ReadOnlyAdmin):
 
 @admin.register(MendingRun)
 class MendingRunAdmin(ReadOnlyAdmin):
-    """Replays and dismissals of many problems, with their progress. A worker does them."""
+    """Replays and dismissals of many problems in the background, with their progress."""
 
     change_form_template = "admin/events/mendingrun/change_form.html"
     list_display = ("started", "what", "state_text", "progress", "closed_text", "open_text", "started_by", "reason")
@@ -147,10 +145,10 @@ class MendingRunAdmin(ReadOnlyAdmin):
     list_filter = (("started_at", RangeDateTimeFilter),)
     sortable_by = ()
     fields = ()
-    empty_title = "No large replay yet"
+    empty_title = "No bulk fixes yet"
     empty_link = ("Problems by cause", "events_problem_causes")
     empty_text = (
-        "More than 20,000 problems are replayed or dismissed in the background. Begin with a cause in Problems."
+        "More than 20,000 problems are replayed or dismissed in the background. Start with a cause in Problems."
     )
 
     def get_urls(self) -> list[Any]:
@@ -158,7 +156,7 @@ class MendingRunAdmin(ReadOnlyAdmin):
         return [path("<int:run_id>/progress/", view, name="events_mendingrun_progress"), *super().get_urls()]
 
     def progress_view(self, request: HttpRequest, run_id: int) -> HttpResponse:
-        """Answer with the progress alone, which the page asks for every two seconds. For staff who may view runs."""
+        """Show only the progress, which the page loads every two seconds."""
         if not self.has_view_permission(request):
             raise PermissionDenied
         run = get_object_or_404(MendingRun.objects.select_related("started_by"), pk=run_id)
@@ -167,8 +165,8 @@ class MendingRunAdmin(ReadOnlyAdmin):
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        known = object_id.isdecimal() and len(object_id) < 19
-        run = MendingRun.objects.select_related("started_by").filter(pk=object_id).first() if known else None
+        is_number = object_id.isdecimal() and len(object_id) < 19
+        run = MendingRun.objects.select_related("started_by").filter(pk=object_id).first() if is_number else None
         context = (extra_context or {}) | (progress_of(run) | {"title": str(run)} if run else {})
         return super().change_view(request, object_id, form_url, context)
 
@@ -176,7 +174,7 @@ class MendingRunAdmin(ReadOnlyAdmin):
     def started(self, run: MendingRun) -> str:
         return moment(run.started_at)
 
-    @display(description="What")
+    @display(description="Action")
     def what(self, run: MendingRun) -> str:
         return f"{run.get_kind_display()}: {run.title}"
 
@@ -191,22 +189,22 @@ class MendingRunAdmin(ReadOnlyAdmin):
 
     @display(description="Problems closed", formatting="price")
     def closed_text(self, run: MendingRun) -> SafeString:
-        return _number(run.closed)
+        return number_cell(run.closed)
 
     @display(description="Still open", formatting="price")
     def open_text(self, run: MendingRun) -> SafeString:
-        return _number(run.still_open)
+        return number_cell(run.still_open)
 
 
 def progress_of(run: MendingRun) -> dict[str, Any]:
-    """Collect what the progress shows. The time left is judged by the rate so far."""
+    """Return the progress of a run. The remaining time is estimated from the rate so far."""
     now = timezone.now()
     seconds = max(((run.finished_at or now) - run.started_at).total_seconds(), 0.001)
-    left = max((run.events or 0) - run.done, 0)
-    share = 100 if run.finished_at else min(99, run.done * 100 // run.events) if run.events else 0
+    remaining = max((run.events or 0) - run.done, 0)
+    percent = 100 if run.finished_at else min(99, run.done * 100 // run.events) if run.events else 0
     return {
         "run": run,
-        "percent": share,
+        "percent": percent,
         "seconds": seconds,
-        "seconds_left": left / (run.done / seconds) if run.done and not run.finished_at else None,
+        "seconds_left": remaining / (run.done / seconds) if run.done and not run.finished_at else None,
     }

@@ -1,4 +1,4 @@
-"""Problems one by one: why each event doesn't count, and those that were chosen replayed or dismissed."""
+"""The list of problems: why events don't count, with actions to replay or dismiss selected problems."""
 
 from typing import Any
 
@@ -13,11 +13,12 @@ from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import AutocompleteSelectFilter, DropdownFilter
 from unfold.decorators import action, display
 
-from config.office.dialogs import staff, summary
+from config.office.dialogs import staff
 from config.office.readonly import LongListAdmin
 from config.office.wording import badge, code, moment
 from events.admin.causes import CausesPages
 from events.admin.filters import EVENT_REASONS, EventNameFilter, ExternalIdFilter
+from events.admin.replays import describe_replay
 from events.ledger.replaying import replay
 from events.ledger.voiding import dismiss
 from events.models import Problem, ProblemState
@@ -27,13 +28,13 @@ from events.wording import detail_html
 VARIANTS = {
     ProblemState.OPEN: "danger",
     ProblemState.RESOLVED: "success",
-    ProblemState.DISMISSED: "default",
-    ProblemState.VOIDED: "default",
+    ProblemState.DISMISSED: "",
+    ProblemState.VOIDED: "",
 }
 
 
 class ProblemStateFilter(DropdownFilter):
-    """Open ones, unless another state is asked for."""
+    """Filter by state. Defaults to open problems."""
 
     title = "state"
     parameter_name = "state"
@@ -61,7 +62,7 @@ class ProblemReasonFilter(DropdownFilter):
 
 @admin.register(Problem)
 class ProblemAdmin(CausesPages, LongListAdmin):
-    """Why events don't count. Problems are closed by mending the cause and replaying, or dismissed with a reason."""
+    """Why events don't count. Fixing the cause and replaying closes problems; so does dismissing them with a reason."""
 
     list_display = ("event_link", "reason_badge", "what", "name", "customer_text", "occurred", "found", "state_text")
     list_display_links = None
@@ -74,7 +75,7 @@ class ProblemAdmin(CausesPages, LongListAdmin):
         ("feature", AutocompleteSelectFilter),
     )
     search_fields = ("external_customer_id",)
-    search_help_text = "Event id or external customer id, exactly"
+    search_help_text = "Exact event ID or external customer ID"
     actions = ("replay_selected", "dismiss_selected")
     list_before_template = "admin/events/problem/to_causes.html"
     fields = (
@@ -82,23 +83,23 @@ class ProblemAdmin(CausesPages, LongListAdmin):
         *("occurred_at", "state", "created_at", "judged_at", "closed_at", "closed_by", "closing"),
     )
     readonly_fields = ("meaning",)
-    empty_title = "No problem here"
-    empty_text = "Every event that arrived counts, or was dealt with."
+    empty_title = "No open problems"
+    empty_text = "All events are counted, or their problems are closed."
     export_columns = (
-        ("event_id", lambda problem: problem.event.event_id),
+        ("event_id", "event__event_id"),
         ("reason", lambda problem: problem.get_reason_display()),
-        ("feature", lambda problem: problem.feature.name if problem.feature else ""),
-        ("event_name", lambda problem: problem.event_name),
-        ("external_customer_id", lambda problem: problem.external_customer_id),
-        ("occurred_at", lambda problem: problem.occurred_at),
+        ("feature", "feature__name"),
+        ("event_name", "event_name"),
+        ("external_customer_id", "external_customer_id"),
+        ("occurred_at", "occurred_at"),
         ("state", lambda problem: problem.get_state_display()),
-        ("detail", lambda problem: problem.detail),
-        ("closed_at", lambda problem: problem.closed_at),
-        ("closing", lambda problem: problem.closing),
+        ("detail", "detail"),
+        ("closed_at", "closed_at"),
+        ("closing", "closing"),
     )
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
-        """Leave out what was found and judged by where nothing was kept of it."""
+        """Leave out details that the problem doesn't have."""
         empty = {name for name in ("feature", "detail", "judged_by") if obj is not None and not getattr(obj, name)}
         return [name for name in self.fields if name not in empty]
 
@@ -109,23 +110,23 @@ class ProblemAdmin(CausesPages, LongListAdmin):
         by_event = queryset.filter(event__event_id=term)
         return (by_event if by_event.exists() else queryset.filter(external_customer_id=term)), False
 
-    # --- selected ones -------------------------------------------------------------------------------
+    # --- actions -------------------------------------------------------------------------------
 
-    @action(description="Replay selected", permissions=["mend"])
+    @action(description="Replay selected", permissions=["fix"])
     def replay_selected(self, request: HttpRequest, queryset: QuerySet[Problem]) -> None:
-        """Judge the events of the selected problems again."""
+        """Replay the events of the selected problems."""
         ids = list(queryset.order_by("event_id").values_list("event_id", flat=True).distinct())
         done = replay(ids, closing="Replayed from the list of problems", by=staff(request))
-        self.message_user(request, summary(done), messages.WARNING if done.still_open else messages.SUCCESS)
+        self.message_user(request, describe_replay(done), messages.WARNING if done.still_open else messages.SUCCESS)
 
-    @action(description="Dismiss selected…", permissions=["mend"])
+    @action(description="Dismiss selected…", permissions=["fix"])
     def dismiss_selected(self, request: HttpRequest, queryset: QuerySet[Problem]) -> HttpResponse | None:
-        """Ask why, then close the selected problems without counting their events."""
+        """Ask for a reason, then close the selected problems without counting their events."""
         reason = request.POST.get("reason", "").strip()
         ids = list(queryset.filter(state=ProblemState.OPEN).values_list("pk", flat=True))
         if reason:
-            done = dismiss(ids, reason=reason[:200], now=timezone.now(), by=staff(request))
-            self.message_user(request, f"{done:,} problem(s) dismissed.")
+            count = dismiss(ids, reason=reason[:200], now=timezone.now(), by=staff(request))
+            self.message_user(request, f"{count:,} problem(s) dismissed.")
             return None
         context = {
             **self.admin_site.each_context(request),
@@ -146,11 +147,11 @@ class ProblemAdmin(CausesPages, LongListAdmin):
     @display(description="Problem")
     def reason_badge(self, problem: Problem) -> SafeString:
         url = reverse("admin:events_problem_change", args=[problem.pk])
-        shown = badge(problem.get_reason_display(), "warning", title=EXPLANATIONS[Reason(problem.reason)].meaning)
+        reason = badge(problem.get_reason_display(), "warning", title=EXPLANATIONS[Reason(problem.reason)].meaning)
         note = format_html('<div class="ch-note">{}</div>', problem.feature.name) if problem.feature else ""
-        return format_html('<a href="{}">{}</a>{}', url, shown, note)
+        return format_html('<a href="{}">{}</a>{}', url, reason, note)
 
-    @display(description="Found")
+    @display(description="Details")
     def what(self, problem: Problem) -> SafeString:
         return detail_html(problem.detail)
 
@@ -158,7 +159,7 @@ class ProblemAdmin(CausesPages, LongListAdmin):
     def name(self, problem: Problem) -> SafeString:
         return code(problem.event_name)
 
-    @display(description="External customer id")
+    @display(description="External customer ID")
     def customer_text(self, problem: Problem) -> SafeString:
         return code(problem.external_customer_id)
 
@@ -172,13 +173,13 @@ class ProblemAdmin(CausesPages, LongListAdmin):
 
     @display(description="State")
     def state_text(self, problem: Problem) -> SafeString:
-        shown = badge(problem.get_state_display(), VARIANTS[ProblemState(problem.state)])
+        state = badge(problem.get_state_display(), VARIANTS[ProblemState(problem.state)])
         if not problem.closing:
-            return shown
-        who = f" · {problem.closed_by}" if problem.closed_by else ""
-        return format_html('{}<div class="ch-note">{}{}</div>', shown, problem.closing, who)
+            return state
+        author = f" · {problem.closed_by}" if problem.closed_by else ""
+        return format_html('{}<div class="ch-note">{}{}</div>', state, problem.closing, author)
 
-    @display(description="What it means")
+    @display(description="Explanation")
     def meaning(self, problem: Problem) -> str:
         explanation = EXPLANATIONS[Reason(problem.reason)]
         return f"{explanation.meaning} {explanation.fix}"

@@ -1,4 +1,4 @@
-"""Requests that were answered with 4xx: nothing of them was stored but this log."""
+"""Requests rejected with a 4xx status. Only this log of them is stored."""
 
 from django.contrib import admin
 from django.utils.html import format_html
@@ -9,7 +9,7 @@ from unfold.decorators import display
 from config.office.filters import RangeDateTimeFilter
 from config.office.keyset import Keyset
 from config.office.readonly import LongListAdmin
-from config.office.wording import badge, code, moment
+from config.office.wording import badge, code, moment, number_cell
 from events.admin.filters import ExactTextFilter
 from events.models import RefusedRequest
 from events.reasons import EXPLANATIONS, Reason
@@ -42,23 +42,23 @@ class KeyPrefixFilter(ExactTextFilter):
 
 @admin.register(RefusedRequest)
 class RefusedRequestAdmin(LongListAdmin):
-    """The newest refusals first; equal ones within a minute share a row."""
+    """Rejected requests, newest first. Identical requests within a minute share a row."""
 
     keyset = Keyset("last_at")
     ordering = ("-last_at",)
     list_display = ("last", "status_badge", "times", "key_text", "path", "field_text", "what", "advice")
     list_filter = (StatusFilter, KeyPrefixFilter, ("last_at", RangeDateTimeFilter))
     fields = ("last_at", "minute", "status", "reason", "count", "key_prefix", "path", "field", "message")
-    empty_title = "No request was refused"
-    empty_text = "Requests with a bad key or body, or above the rate limit, would show here, with the field at fault."
+    empty_title = "No rejected requests"
+    empty_text = "Requests with an invalid key or body, or above the rate limit, appear here."
     export_columns = (
-        ("last_at", lambda row: row.last_at),
-        ("status", lambda row: row.status),
-        ("count", lambda row: row.count),
-        ("key_prefix", lambda row: row.key_prefix),
-        ("path", lambda row: row.path),
-        ("field", lambda row: row.field),
-        ("message", lambda row: row.message),
+        ("last_at", "last_at"),
+        ("status", "status"),
+        ("count", "count"),
+        ("key_prefix", "key_prefix"),
+        ("path", "path"),
+        ("field", "field"),
+        ("message", "message"),
     )
 
     @display(description="Last (UTC)")
@@ -71,7 +71,7 @@ class RefusedRequestAdmin(LongListAdmin):
 
     @display(description="Times", formatting="price")
     def times(self, row: RefusedRequest) -> SafeString:
-        return format_html('<span class="ch-number">{}</span>', f"{row.count:,}")
+        return number_cell(row.count)
 
     @display(description="Key")
     def key_text(self, row: RefusedRequest) -> SafeString | str:

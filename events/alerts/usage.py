@@ -16,7 +16,7 @@ from config.webhooks.names import WebhookEvent
 from config.webhooks.outbox import emit
 from customers.models import Subscription
 from customers.periods import NoSuchPeriod, Period
-from customers.subscriptions import current_period
+from customers.subscriptions import get_billing_period
 from events.models import UsageAlert, UsageAlertFiring
 from events.usage.meter import UsageRequest, usage_many
 
@@ -87,7 +87,7 @@ def _reached(alerts: Sequence[UsageAlert], now: datetime) -> list[Reached]:
 
 def _period(alert: UsageAlert, now: datetime) -> Period | None:
     try:
-        return current_period(alert.subscription, now)
+        return get_billing_period(alert.subscription, now)
     except NoSuchPeriod:
         return None
 

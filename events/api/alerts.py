@@ -1,4 +1,4 @@
-"""The doors to alerts on usage."""
+"""API views for usage alerts."""
 
 from decimal import Decimal
 from typing import Any, ClassVar
@@ -24,21 +24,23 @@ SMALLEST = Decimal("0.000000000001")
 
 
 class AlertChange(serializers.Serializer[Any]):
-    """Switch an alert off, or on again."""
+    """Enable or disable an alert."""
 
     is_enabled = serializers.BooleanField()
 
 
 class AlertIn(serializers.Serializer[Any]):
-    """Whose usage of what is watched, and the quantity that is told of."""
+    """The subscription and feature whose usage to watch, and the threshold."""
 
     subscription_id = serializers.CharField(max_length=40)
     feature_id = serializers.CharField(max_length=40)
-    threshold = serializers.DecimalField(max_digits=30, decimal_places=12, min_value=SMALLEST, help_text="Above zero.")
+    threshold = serializers.DecimalField(
+        max_digits=30, decimal_places=12, min_value=SMALLEST, help_text="Must be positive."
+    )
 
 
 class AlertOut(serializers.Serializer[Any]):
-    """An alert on usage."""
+    """A usage alert."""
 
     id = serializers.CharField(source="public_id")
     subscription_id = serializers.CharField(source="subscription.public_id")
@@ -68,38 +70,58 @@ def alert_of(alert_id: str) -> UsageAlert:
 
 
 class Alerts(ApiView):
-    """Alerts tell by webhook, once a billing period, that a subscription's usage of a feature reached a quantity."""
+    """Create or list usage alerts.
+
+    An alert sends a webhook when a subscription's usage of a feature reaches a threshold, once per billing period.
+    """
 
     write_scope = Scope.CUSTOMERS_WRITE
 
-    @operation("listUsageAlerts", "List usage alerts", tag=TAG, answers={200: listed("UsageAlertList", AlertOut)},
-               filters=AlertFilter)  # fmt: skip
+    @operation(
+        "listUsageAlerts",
+        "List usage alerts",
+        tag=TAG,
+        answers={200: listed("UsageAlertList", AlertOut)},
+        filters=AlertFilter,
+    )
     def get(self, request: Request) -> Response:
         return page(request, alerts(), AlertFilter, AlertOut)
 
     @operation(
-        "createUsageAlert", "Create a usage alert", tag=TAG, body=AlertIn, answers={201: AlertOut},
-        errors=(400, 404, 409), example={"subscription_id": "subs_1", "feature_id": "feat_1", "threshold": "10000"},
-    )  # fmt: skip
+        "createUsageAlert",
+        "Create a usage alert",
+        tag=TAG,
+        body=AlertIn,
+        answers={201: AlertOut},
+        errors=(400, 404, 409),
+        example={"subscription_id": "subs_1", "feature_id": "feat_1", "threshold": "10000"},
+    )
     def post(self, request: Request) -> Response:
-        asked = read_body(request, AlertIn)
-        subscription = get_or_404(Subscription.objects.all(), "subscription", public_id=asked["subscription_id"])
-        feature = get_or_404(Feature.objects.all(), "feature", public_id=asked["feature_id"])
-        made = make_alert(subscription, feature, asked["threshold"], by=None)
-        return Response(AlertOut(alert_of(made.public_id)).data, status=201)
+        body = read_body(request, AlertIn)
+        subscription = get_or_404(Subscription.objects.all(), "subscription", public_id=body["subscription_id"])
+        feature = get_or_404(Feature.objects.all(), "feature", public_id=body["feature_id"])
+        alert = make_alert(subscription, feature, body["threshold"], by=None)
+        return Response(AlertOut(alert_of(alert.public_id)).data, status=201)
 
 
 class OneAlert(ApiView):
-    """Read an alert, switch it, or remove it."""
+    """Retrieve, update or delete a usage alert."""
 
     write_scope = Scope.CUSTOMERS_WRITE
 
-    @operation("getUsageAlert", "Read a usage alert", tag=TAG, answers={200: AlertOut}, errors=(404,))
+    @operation("getUsageAlert", "Retrieve a usage alert", tag=TAG, answers={200: AlertOut}, errors=(404,))
     def get(self, request: Request, alert_id: str) -> Response:
         return Response(AlertOut(alert_of(alert_id)).data)
 
-    @operation("updateUsageAlert", "Switch a usage alert", tag=TAG, body=AlertChange, answers={200: AlertOut},
-               errors=(400, 404), example={"is_enabled": False})  # fmt: skip
+    @operation(
+        "updateUsageAlert",
+        "Update a usage alert",
+        tag=TAG,
+        body=AlertChange,
+        answers={200: AlertOut},
+        errors=(400, 404),
+        example={"is_enabled": False},
+    )
     def put(self, request: Request, alert_id: str) -> Response:
         alert = alert_of(alert_id)
         alert.is_enabled = read_body(request, AlertChange)["is_enabled"]
@@ -107,7 +129,7 @@ class OneAlert(ApiView):
             alert.save(update_fields=["is_enabled", "updated_at"])
         return Response(AlertOut(alert).data)
 
-    @operation("deleteUsageAlert", "Remove a usage alert", tag=TAG, answers={204: None}, errors=(404,))
+    @operation("deleteUsageAlert", "Delete a usage alert", tag=TAG, answers={204: None}, errors=(404,))
     def delete(self, request: Request, alert_id: str) -> Response:
         alert_of(alert_id).delete()
         return Response(status=204)

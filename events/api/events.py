@@ -1,4 +1,4 @@
-"""The doors that read the ledger: lists, one event with its diagnosis, what goes on, and taking events back."""
+"""API views for stored events: list, diagnose one, monitor, and void."""
 
 from datetime import timedelta
 from decimal import Decimal
@@ -12,8 +12,9 @@ from rest_framework.exceptions import NotFound
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from config.api.errors import invalid
 from config.api.openapi import operation
-from config.api.views import ApiView, invalid, read_body, read_query
+from config.api.views import ApiView, read_body, read_query
 from config.db.text import is_text
 from events.api import tracker
 from events.api.ingest import EventIngest
@@ -42,36 +43,32 @@ from events.overview.event_list import (
 
 TAG = "Events"
 NAMES = {state: name for name, state in STATES.items()}
-WANTED = ("external_customer_id", "event_name", "event_id", "source", "reason")
+TEXT_FILTERS = ("external_customer_id", "event_name", "event_id", "source", "reason")
 LOOKUP = [
-    OpenApiParameter("id", str, required=True, description="The event's id, as it was sent."),
-    OpenApiParameter("external_customer_id", str, description="Only if it was sent for this customer."),
+    OpenApiParameter("id", str, required=True, description="The event's id, as sent."),
+    OpenApiParameter("external_customer_id", str, description="Only if the event was sent for this customer."),
 ]
 QUERY = {"event_name": "tokens.used", "external_customer_id": "acme", "page_size": 50}
 
 
-def listed_events(asked: dict[str, Any]) -> HttpResponse:
-    """Answer a page of the ledger."""
-    wanted = EventFilters(
-        **{name: asked.get(name) or "" for name in WANTED},
-        state=STATES.get(asked.get("state") or ""),
-        start=asked.get("start_time"),
-        end=asked.get("end_time"),
-        properties=asked.get("property_filters") or {},
+def listed_events(query: dict[str, Any]) -> HttpResponse:
+    """Answer with a page of processed events."""
+    filters = EventFilters(
+        **{name: query.get(name) or "" for name in TEXT_FILTERS},
+        state=STATES.get(query.get("state") or ""),
+        start=query.get("start_time"),
+        end=query.get("end_time"),
+        properties=query.get("property_filters") or {},
     )
-    after, before, size, offset = (
-        asked.get("iter_last_key") or "",
-        asked.get("iter_first_key") or "",
-        asked["page_size"],
-        asked["offset"],
-    )
+    after, before = query.get("iter_last_key") or "", query.get("iter_first_key") or ""
+    size, offset = query["page_size"], query["offset"]
     try:
         page = list_events(
-            wanted, size=size, after=after, before=before, offset=offset, is_oldest_first=asked["order"] == "asc"
+            filters, size=size, after=after, before=before, offset=offset, is_oldest_first=query["order"] == "asc"
         )
     except BadCursor as error:
         name = "iter_last_key" if after else "iter_first_key"
-        raise invalid({name: ["This cursor names no event."]}) from error
+        raise invalid({name: ["Invalid cursor. Send iter_first_key or iter_last_key of a previous answer."]}) from error
     events = [_event(page, event) for event in page.events]
     return exact_json(
         {
@@ -80,7 +77,7 @@ def listed_events(asked: dict[str, Any]) -> HttpResponse:
             "iter_first_key": cursor_of(page.events[0]) if events else None,
             "iter_last_key": cursor_of(page.events[-1]) if events else None,
             "offset": offset + len(events),
-            "total_count": count_events(wanted) if asked["count_total"] else None,
+            "total_count": count_events(filters) if query["count_total"] else None,
         }
     )
 
@@ -102,7 +99,7 @@ def _event(page: ListedEvents, event: Any) -> dict[str, Any]:
 
 
 def exact_json(body: Any) -> HttpResponse:
-    """Answer JSON in which a Decimal is a number, digit by digit, as it was sent."""
+    """Answer JSON in which Decimals are numbers, with exactly their digits."""
     content = orjson.dumps(body, default=_number, option=orjson.OPT_UTC_Z)
     return HttpResponse(content, content_type="application/json")
 
@@ -114,41 +111,54 @@ def _number(value: Any) -> Any:
 
 
 class Events(EventIngest):
-    """Events at one address: send one, or list what was processed."""
+    """Send an event, or list processed events."""
 
     @operation(
-        "listEvents", "List events", tag=TAG, answers={200: EventPage}, parameters=[EventListQuery],
-        description="Processed events, newest arrivals first. One that was accepted shows here within a second or so.",
-    )  # fmt: skip
+        "listEvents",
+        "List events",
+        tag=TAG,
+        answers={200: EventPage},
+        parameters=[EventListQuery],
+        description="Processed events, most recently received first. An accepted event appears within about a second.",
+    )
     def get(self, request: Request) -> HttpResponse:
-        asked = read_query(request, EventListQuery)
+        body = read_query(request, EventListQuery)
         try:
-            asked["property_filters"] = parse_property_filters(asked.get("property_filters") or "")
+            body["property_filters"] = parse_property_filters(body.get("property_filters") or "")
         except (ValueError, AttributeError, TypeError) as error:
-            raise invalid({"property_filters": ["Write them as model:small,large;region:eu."]}) from error
-        return listed_events(asked)
+            raise invalid({"property_filters": ["Use the format model:small,large;region:eu."]}) from error
+        return listed_events(body)
 
 
 class EventSearch(ApiView):
-    """List events by a body. Only reads."""
+    """Search events."""
 
     is_reading = True
 
     @operation(
-        "queryEvents", "Query events", tag=TAG, body=EventQuery, answers={200: EventPage}, example=QUERY,
-        description="Processed events, newest arrivals first. Pass `iter_last_key` on for the next page.",
-    )  # fmt: skip
+        "queryEvents",
+        "Search events",
+        tag=TAG,
+        body=EventQuery,
+        answers={200: EventPage},
+        example=QUERY,
+        description="Processed events, most recently received first. Send `iter_last_key` to get the next page.",
+    )
     def post(self, request: Request) -> HttpResponse:
         return listed_events(read_body(request, EventQuery))
 
 
 class EventLookup(ApiView):
-    """Diagnose one event by its id, which may hold any sign."""
+    """Retrieve one event by its id, which can contain any characters, with its diagnosis."""
 
     @operation(
-        "getEvent", "Look an event up, with its diagnosis", tag=TAG, answers={200: Lookup}, errors=(400, 404),
+        "getEvent",
+        "Retrieve an event with its diagnosis",
+        tag=TAG,
+        answers={200: Lookup},
+        errors=(400, 404),
         parameters=LOOKUP,
-    )  # fmt: skip
+    )
     def get(self, request: Request) -> HttpResponse:
         event_id = request.query_params.get("id", "").strip()
         if not event_id:
@@ -157,43 +167,49 @@ class EventLookup(ApiView):
         readable = is_text(event_id) and is_text(owner)
         answer = tracker.lookup(event_id, now=timezone.now(), external_customer_id=owner) if readable else None
         if answer is None:
-            raise NotFound("There is no such event. Its request may have been refused: ids are compared exactly.")
+            raise NotFound(
+                "There is no such event. Ids are case-sensitive. The request that sent the event may have been refused."
+            )
         return exact_json(answer)
 
 
 class EventMonitoring(ApiView):
-    """Tell what became of the last day's events, and what waits."""
+    """Retrieve the number of events of the last 24 hours by outcome, and of waiting events."""
 
-    @operation("getEventsMonitoring", "Watch the flow of events", tag=TAG, answers={200: Monitoring})
+    @operation("getEventsMonitoring", "Monitor events", tag=TAG, answers={200: Monitoring})
     def get(self, request: Request) -> Response:
         now = timezone.now()
-        waiting, whole = dashboard.waiting(now=now), dashboard.ended(since=now - timedelta(hours=24))
+        waiting, last_day = dashboard.waiting(now=now), dashboard.ended(since=now - timedelta(hours=24))
         points = [
             {"timestamp": hour.start}
             | {name: getattr(hour.ended, name) for name in ("events", "counted", "partly", "problems", "duplicates")}
             for hour in dashboard.volume(now=now, hours=24)
         ]
-        found = {
-            "total_count": whole.events,
+        body = {
+            "total_count": last_day.events,
             "consumption_lag": waiting.count,
             "post_processing_lag": waiting.oldest_s,
             "points": points,
         }
-        return Response(Monitoring(found).data)
+        return Response(Monitoring(body).data)
 
 
 class EventVoiding(ApiView):
-    """Take events back: they count no more, and stay on record with the reason."""
+    """Void events: they are no longer counted, and stay on record with the reason."""
 
     write_scope = Scope.BILLING_WRITE
 
     @operation(
-        "voidEvents", "Take events back", tag=TAG, body=VoidBody, answers={200: VoidAnswer},
+        "voidEvents",
+        "Void events",
+        tag=TAG,
+        body=VoidBody,
+        answers={200: VoidAnswer},
         example={"event_ids": ["req_8f14e45f"], "reason": "Sent by the load test"},
-        description="At most 500 at once. A finalized invoice stays as it is; the next one gives the difference back.",
-    )  # fmt: skip
+        description="At most 500 events per request. Finalized invoices don't change; the next invoice credits the "
+        "difference.",
+    )
     def post(self, request: Request) -> Response:
-        asked = read_body(request, VoidBody)
-        done = void_events(asked["event_ids"], reason=asked["reason"], now=timezone.now())
-        found = {"voided": done.voided, "already_voided": done.before, "final": done.final, "unknown": done.unknown}
-        return Response(VoidAnswer(found).data)
+        body = read_body(request, VoidBody)
+        result = void_events(body["event_ids"], reason=body["reason"], now=timezone.now())
+        return Response(VoidAnswer(result).data)

@@ -1,4 +1,4 @@
-"""What the list of problems is asked by."""
+"""Filters of the list of problems."""
 
 from typing import ClassVar
 
@@ -14,7 +14,7 @@ class ProblemFilter(filters.FilterSet):
     state = ManyFilter(
         field_name="state",
         names={name: str(state.value) for name, state in PROBLEM_STATES.items()},
-        help_text="open, resolved, dismissed, voided; all of them unless given.",
+        help_text="open, resolved, dismissed or voided. Defaults to all.",
     )
     event_name = filters.CharFilter(field_name="event_name")
     event_id = filters.CharFilter(field_name="event__event_id")

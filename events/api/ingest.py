@@ -1,4 +1,4 @@
-"""The doors that take events in: one, or a batch of up to a thousand."""
+"""API views that receive events: one, or a batch of up to 1,000."""
 
 from datetime import datetime
 from http import HTTPStatus
@@ -28,49 +28,49 @@ REFUSALS = {
     400: error_response(
         400,
         "validation_error",
-        "Malformed; nothing was stored. `details` names the field.",
+        "Invalid request; nothing was stored. `details` names the field.",
         f"{INVALID}event_name is required",
         {"event_name": ["is required"]},
     ),
     401: error_response(
-        401, "unauthorized", "The key is missing, unknown, revoked or expired.", "The API key is not known."
+        401, "unauthorized", "The API key is missing, unknown, revoked or expired.", "The API key is not known."
     ),
     403: error_response(
         403,
         "permission_denied",
-        "The key lacks the scope `events:write`.",
+        "The API key lacks the scope `events:write`.",
         "The API key lacks the scope events:write.",
     ),
     413: error_response(
-        413, "payload_too_large", "The body is over 32 MiB; it was not read.", PayloadTooLarge.default_detail
+        413, "payload_too_large", "The body exceeds 32 MiB; it was not read.", PayloadTooLarge.default_detail
     ),
     429: error_response(
         429,
         "too_many_requests",
-        "The key's limit is used up; `Retry-After` says for how many seconds.",
-        "The API key may send 60000 single requests a minute. Wait as Retry-After says.",
+        "The API key has reached its rate limit. Retry after the number of seconds in `Retry-After`.",
+        "This API key is limited to 60000 single requests per minute. Wait for the number of seconds in Retry-After.",
     ),
     503: error_response(
         503,
         "service_unavailable",
-        "The database can't be reached. Send the same again after `Retry-After` seconds.",
+        "The service is temporarily unavailable. Retry the same request after `Retry-After` seconds.",
         ServiceUnavailable.default_detail,
     ),
 }
 
 
-class IngestDoor(ApiView):
-    """What both doors share: key, limit, size, and that 202 is only said when the events are durable."""
+class IngestView(ApiView):
+    """The base of both ingest views: 202 is only answered once the events are stored durably."""
 
     write_scope = Scope.EVENTS_WRITE
     is_idempotent = False  # an event's own id makes it safe to repeat
 
     def perform_content_negotiation(self, request: Request, force: bool = False) -> tuple[BaseRenderer, str]:
-        """Answer JSON, whatever the client says that it accepts."""
+        """Answer JSON, whatever the Accept header says."""
         return JSON, JSON.media_type
 
-    def take(self, request: Request) -> accept.Accepted:
-        """Store the body's events, all or none. Raises what the API answers otherwise."""
+    def store(self, request: Request) -> accept.Accepted:
+        """Store the body's events, all or none. Raises API errors."""
         received_at = timezone.now()
         try:
             events = self.parse(read_body(request), received_at)
@@ -88,8 +88,11 @@ class IngestDoor(ApiView):
         raise NotImplementedError
 
 
-class EventIngest(IngestDoor):
-    """Receive one event. 202: stored for good, not yet counted. The answer holds its id, made if none was sent."""
+class EventIngest(IngestView):
+    """Receive one event. 202 means stored durably; it is counted shortly after.
+
+    The answer contains the event's id, generated if none was sent.
+    """
 
     def parse(self, body: bytes, received_at: datetime) -> list[IncomingEvent]:
         return [payload.parse_event(body, received_at=received_at)]
@@ -103,12 +106,12 @@ class EventIngest(IngestDoor):
         examples=[OpenApiExample("An event", value=ONE_EVENT, request_only=True)],
     )
     def post(self, request: Request) -> HttpResponse:
-        accepted = self.take(request)
+        accepted = self.store(request)
         return _accepted({"message": "Event accepted for processing", "event_id": accepted.event_ids[0]})
 
 
-class EventBulkIngest(IngestDoor):
-    """Receive 1 to 1,000 events. 202: all stored for good. One malformed event refuses the batch (400)."""
+class EventBulkIngest(IngestView):
+    """Receive 1 to 1,000 events. 202 means all are stored durably. One invalid event refuses the batch (400)."""
 
     limit = limits.Kind.BULK
 
@@ -124,7 +127,7 @@ class EventBulkIngest(IngestDoor):
         examples=[OpenApiExample("A batch", value={"events": [ONE_EVENT]}, request_only=True)],
     )
     def post(self, request: Request) -> HttpResponse:
-        self.take(request)
+        self.store(request)
         return _accepted({"message": "Events accepted for processing"})
 
 
@@ -133,7 +136,7 @@ def _accepted(body: dict[str, str]) -> HttpResponse:
 
 
 def read_body(request: Request) -> bytes:
-    """Return the body, whatever its content type. One over the limit is refused before more than that is read."""
+    """Return the body, whatever its content type. A body over the limit is refused without reading all of it."""
     meta = request.META
     encoding = meta.get("HTTP_CONTENT_ENCODING", "identity")
     if encoding not in ("", "identity"):
@@ -145,11 +148,11 @@ def read_body(request: Request) -> bytes:
             return bytes(request.body)
         return _read_chunked(request)
     except UnreadablePostError as error:
-        raise InvalidRequest("The connection ended before the body did.") from error
+        raise InvalidRequest("The connection was closed before the body was complete.") from error
 
 
 def _read_chunked(request: Request) -> bytes:
-    """Read a body whose length wasn't announced; Django would take it for empty."""
+    """Read a body without a Content-Length, which Django would treat as empty."""
     body = b""
     if "chunked" in request.META.get("HTTP_TRANSFER_ENCODING", "").lower():
         stream = request.META["wsgi.input"]

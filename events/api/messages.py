@@ -1,4 +1,4 @@
-"""How causes of problems and usage alerts are shown in webhook messages."""
+"""Render causes of problems and usage alerts for webhook messages."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -10,12 +10,12 @@ from events.ledger.causes import Cause
 
 
 def render_causes(causes: Sequence[Cause], at: datetime) -> Payload:
-    """Show causes of problems as the API does."""
+    """Render causes of problems as the API does."""
     return [(str(cause.reason), CauseOut(cause).data) for cause in causes]
 
 
 def render_alerts(reached: Sequence[Reached], at: datetime) -> Payload:
-    """Show usage alerts with the quantity and the billing period in which usage reached it."""
+    """Render usage alerts with the quantity and the billing period in which the threshold was reached."""
     for firing in reached:
         alert, subscription = firing.alert, firing.alert.subscription
         yield (

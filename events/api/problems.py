@@ -1,4 +1,4 @@
-"""The doors to events that don't count: why, and what to do about it."""
+"""API views for problems: events that aren't counted."""
 
 from typing import Any
 
@@ -31,29 +31,33 @@ CAUSE = {"cause": {"reason": "unknown_customer", "external_customer_id": "acme"}
 
 
 class Problems(ApiView):
-    """List events that don't count, newest first."""
+    """List problems, newest first: events that aren't counted, with the reason."""
 
     @operation(
-        "listProblems", "List problems", tag=TAG, answers={200: listed("ProblemList", ProblemOut)},
+        "listProblems",
+        "List problems",
+        tag=TAG,
+        answers={200: listed("ProblemList", ProblemOut)},
         filters=ProblemFilter,
-    )  # fmt: skip
+    )
     def get(self, request: Request) -> Response:
         rows = Problem.objects.select_related("event", "feature").defer("event__properties").order_by("-pk")
         return page(request, rows, ProblemFilter, ProblemOut)
 
 
 class ProblemCauses(ApiView):
-    """Group the open problems by cause, the largest group first."""
+    """List the causes of open problems, most frequent first."""
 
-    @operation("listProblemCauses", "Problems by cause", tag=TAG, answers={200: Causes})
+    @operation("listProblemCauses", "List problems by cause", tag=TAG, answers={200: Causes})
     def get(self, request: Request) -> Response:
         return Response({"items": CauseOut(open_causes(), many=True).data})
 
 
-def chosen_problems(asked: dict[str, Any]) -> QuerySet[Problem]:
-    cause = asked.get("cause") or {}
+def problems_in(body: dict[str, Any]) -> QuerySet[Problem]:
+    """Return the open problems that a body selects."""
+    cause = body.get("cause") or {}
     return problems_of(
-        ids=asked.get("problem_ids") or (),
+        ids=body.get("problem_ids") or (),
         reason=cause.get("reason", ""),
         event_name=cause.get("event_name") or "",
         external_id=cause.get("external_customer_id") or "",
@@ -62,34 +66,43 @@ def chosen_problems(asked: dict[str, Any]) -> QuerySet[Problem]:
 
 
 class ProblemReplay(ApiView):
-    """Judge events again by today's features and customers. What is still wrong stays open."""
+    """Replay events with the current features and customers. Problems that aren't fixed stay open."""
 
     write_scope = Scope.BILLING_WRITE
 
     @operation(
-        "replayProblems", "Replay events that didn't count", tag=TAG, body=ProblemChoice,
-        answers={200: ReplayAnswer}, example=CAUSE,
-        description="They count in the period of their own time. At most 20,000 at once; a second call goes on.",
-    )  # fmt: skip
+        "replayProblems",
+        "Replay problems",
+        tag=TAG,
+        body=ProblemChoice,
+        answers={200: ReplayAnswer},
+        example=CAUSE,
+        description="Replayed events count in the period in which they occurred. At most 20,000 events per request; "
+        "repeat the request while `has_more` is true.",
+    )
     def post(self, request: Request) -> Response:
-        rows = chosen_problems(read_body(request, ProblemChoice))
+        rows = problems_in(read_body(request, ProblemChoice))
         ids = list(rows.order_by("event_id").values_list("event_id", flat=True).distinct()[: MOST_AT_ONCE + 1])
-        done = replay(ids[:MOST_AT_ONCE], closing="Replayed through the API")
-        found = {"events": done.events, "closed": done.closed, "still_open": done.still_open}
-        return Response(found | {"has_more": len(ids) > MOST_AT_ONCE})
+        replayed = replay(ids[:MOST_AT_ONCE], closing="Replayed through the API")
+        body = {"events": replayed.events, "closed": replayed.closed, "still_open": replayed.still_open}
+        return Response(body | {"has_more": len(ids) > MOST_AT_ONCE})
 
 
 class ProblemDismissal(ApiView):
-    """Close problems without counting their events. The reason stays with them."""
+    """Dismiss problems without counting their events. The reason is stored."""
 
     write_scope = Scope.BILLING_WRITE
 
     @operation(
-        "dismissProblems", "Dismiss problems", tag=TAG, body=Dismissal, answers={200: DismissAnswer},
+        "dismissProblems",
+        "Dismiss problems",
+        tag=TAG,
+        body=Dismissal,
+        answers={200: DismissAnswer},
         example=CAUSE | {"reason": "A customer of the old system"},
-    )  # fmt: skip
+    )
     def post(self, request: Request) -> Response:
-        asked = read_body(request, Dismissal)
-        ids = list(chosen_problems(asked).order_by("pk").values_list("pk", flat=True)[: MOST_AT_ONCE + 1])
-        done = dismiss(ids[:MOST_AT_ONCE], reason=asked["reason"], now=timezone.now())
-        return Response({"dismissed": done, "has_more": len(ids) > MOST_AT_ONCE})
+        body = read_body(request, Dismissal)
+        ids = list(problems_in(body).order_by("pk").values_list("pk", flat=True)[: MOST_AT_ONCE + 1])
+        dismissed = dismiss(ids[:MOST_AT_ONCE], reason=body["reason"], now=timezone.now())
+        return Response({"dismissed": dismissed, "has_more": len(ids) > MOST_AT_ONCE})

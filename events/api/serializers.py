@@ -1,4 +1,4 @@
-"""Bodies of the doors that read events, usage and problems."""
+"""Events, usage and problems in requests and answers."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -19,7 +19,7 @@ PROBLEM_STATES = {str(state.label).lower(): state for state in ProblemState}
 
 
 class Values(serializers.DictField):
-    """Property names, each with the values that will do."""
+    """Property names, each with the accepted values."""
 
     def __init__(self, **kwargs: Any) -> None:
         child = serializers.ListField(child=serializers.CharField(), min_length=1, max_length=100)
@@ -27,7 +27,7 @@ class Values(serializers.DictField):
 
 
 class Moment(serializers.DateTimeField):
-    """A window's edge. One before 1970 or after 2200, such as a client's zero, is taken for that year's start."""
+    """The start or end of a time range, limited to the years 1970 to 2200."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(required=False, allow_null=True, **kwargs)
@@ -37,28 +37,30 @@ class Moment(serializers.DateTimeField):
 
 
 class EventQuery(serializers.Serializer[Any]):
-    """Which events to list. All that is given must hold."""
+    """The events to list. All filters must match."""
 
     external_customer_id = TextField(LONGEST_NAME)
     event_name = TextField(LONGEST_NAME)
     event_id = TextField(LONGEST_NAME)
     source = TextField(LONGEST_NAME)  # type: ignore[assignment]  # a field named as the base class's argument
-    state = serializers.ChoiceField(list(STATES), required=False, help_text="What became of it.")
-    reason = serializers.ChoiceField(Reason.choices, required=False, help_text="Of an open problem.")
-    start_time = Moment(help_text="Occurred at or after.")
-    end_time = Moment(help_text="Occurred before.")
-    property_filters = Values(help_text="Each property has one of its values.")
+    state = serializers.ChoiceField(list(STATES), required=False, help_text="The event's state.")
+    reason = serializers.ChoiceField(Reason.choices, required=False, help_text="The reason of an open problem.")
+    start_time = Moment(help_text="Only events at or after this time.")
+    end_time = Moment(help_text="Only events before this time.")
+    property_filters = Values(help_text="Only events whose properties have one of these values.")
     page_size = serializers.IntegerField(min_value=1, max_value=50, default=50)
     offset = serializers.IntegerField(min_value=0, max_value=10_000, default=0)
-    iter_first_key = TextField(600, help_text="Go on to what comes before this cursor.")
-    iter_last_key = TextField(600, help_text="Go on to what comes after this cursor.")
-    count_total = serializers.BooleanField(default=False, help_text="Count them, up to 10,000.")
-    sort = serializers.CharField(required=False, allow_blank=True, help_text="Ignored: the order is that of arrival.")
+    iter_first_key = TextField(600, help_text="The page before this cursor.")
+    iter_last_key = TextField(600, help_text="The page after this cursor.")
+    count_total = serializers.BooleanField(default=False, help_text="Count the matching events, up to 10,000.")
+    sort = serializers.CharField(
+        required=False, allow_blank=True, help_text="Ignored. Events are sorted by the time they were received."
+    )
     order = serializers.ChoiceField(["asc", "desc"], default="desc")
 
 
 class EventListQuery(EventQuery):
-    """The same as query parameters; `property_filters` as `model:small,large;region:eu`."""
+    """The filters as query parameters; `property_filters` in the format `model:small,large;region:eu`."""
 
     property_filters = TextField(2000)  # type: ignore[assignment]  # the same filter, written in one text
 
@@ -79,18 +81,18 @@ class ListedEvent(serializers.Serializer[Any]):
 
 
 class EventPage(serializers.Serializer[Any]):
-    """A page of events, newest arrivals first. Pass `iter_last_key` on for the next."""
+    """A page of events, most recently received first. Send `iter_last_key` to get the next page."""
 
     events = ListedEvent(many=True)
     has_more = serializers.BooleanField()
     iter_first_key = serializers.CharField(allow_null=True)
     iter_last_key = serializers.CharField(allow_null=True)
-    offset = serializers.IntegerField(help_text="Of the next page.")
+    offset = serializers.IntegerField(help_text="The offset of the next page.")
     total_count = serializers.IntegerField(allow_null=True)
 
 
 class DiagnosisStep(serializers.Serializer[Any]):
-    """One step of the troubleshooting guide."""
+    """A step of the diagnosis."""
 
     step = serializers.CharField()
     status = serializers.ChoiceField(["pass", "warning", "fail", "info"])
@@ -102,8 +104,11 @@ class DiagnosisStep(serializers.Serializer[Any]):
 
 
 class Lookup(serializers.Serializer[Any]):
-    """One event with all that is known of it. `debug_tracker` where it doesn't count, `processed_events` where it
-    does; `steps` always: the whole path, never stopping at the first failure."""
+    """An event with its diagnosis.
+
+    `processed_events` is present if the event is counted, `debug_tracker` if it isn't. `steps` lists all checks, also
+    those after the first failure.
+    """
 
     event = serializers.DictField()
     events = serializers.ListField(child=serializers.DictField())
@@ -114,24 +119,24 @@ class Lookup(serializers.Serializer[Any]):
 
 
 class UsageWindow(serializers.Serializer[Any]):
-    start_time = Moment(help_text="Default: 30 days ago.")
-    end_time = Moment(help_text="Default: now.")
+    start_time = Moment(help_text="Defaults to 30 days before end_time.")
+    end_time = Moment(help_text="Defaults to now.")
     window_size = serializers.ChoiceField(list(SIZES), required=False, allow_null=True, allow_blank=True)
-    timezone = TextField(64, help_text="Of the windows; default: the customer's.")
-    billing_anchor = Moment(help_text="MONTH windows begin on its day.")
+    timezone = TextField(64, help_text="The time zone of the windows. Defaults to the customer's.")
+    billing_anchor = Moment(help_text="MONTH windows start on this day of the month.")
     filters = Values()
     external_customer_id = TextField(LONGEST_NAME)
     customer_id = TextField(64)
 
 
 class MeterQuery(UsageWindow):
-    """Usage of one feature by one customer."""
+    """A customer's usage of one feature."""
 
-    meter_id = serializers.CharField(help_text="The meter's or the feature's id.")
+    meter_id = serializers.CharField(help_text="The id of the meter or the feature.")
 
 
 class UsageQuery(UsageWindow):
-    """Usage of an event name by one customer, as the feature that measures it this way adds it up."""
+    """A customer's usage by event name, as measured by the feature with this aggregation."""
 
     event_name = serializers.CharField(max_length=LONGEST_NAME)
     aggregation_type = serializers.ChoiceField(list(AGGREGATIONS))
@@ -145,7 +150,7 @@ class UsagePoint(serializers.Serializer[Any]):
 
 
 class UsageAnswer(serializers.Serializer[Any]):
-    """Usage as exact JSON numbers."""
+    """The usage, in exact JSON numbers."""
 
     type = serializers.CharField()
     event_name = serializers.CharField()
@@ -163,8 +168,11 @@ class Volume(serializers.Serializer[Any]):
 
 
 class Monitoring(serializers.Serializer[Any]):
-    """The last 24 hours. `consumption_lag` counts what waits to be processed (up to 10,001), `post_processing_lag`
-    is for how many seconds the oldest of it has."""
+    """Events of the last 24 hours.
+
+    `consumption_lag` is the number of events waiting to be processed (up to 10,001); `post_processing_lag` is the age
+    of the oldest in seconds.
+    """
 
     total_count = serializers.IntegerField()
     consumption_lag = serializers.IntegerField()
@@ -173,7 +181,7 @@ class Monitoring(serializers.Serializer[Any]):
 
 
 class VoidBody(serializers.Serializer[Any]):
-    """Which events to take back, and why."""
+    """The events to void, and the reason."""
 
     event_ids = serializers.ListField(
         child=serializers.CharField(max_length=LONGEST_NAME), min_length=1, max_length=500
@@ -183,13 +191,13 @@ class VoidBody(serializers.Serializer[Any]):
 
 class VoidAnswer(serializers.Serializer[Any]):
     voided = serializers.ListField(child=serializers.CharField())
-    already_voided = serializers.ListField(child=serializers.CharField())
+    already_voided = serializers.ListField(child=serializers.CharField(), source="before")
     final = serializers.ListField(child=serializers.CharField())
     unknown = serializers.ListField(child=serializers.CharField())
 
 
 class CauseBody(serializers.Serializer[Any]):
-    """A cause: what open problems have in common."""
+    """A cause of open problems."""
 
     reason = serializers.ChoiceField(Reason.choices)
     event_name = TextField(LONGEST_NAME)
@@ -198,7 +206,7 @@ class CauseBody(serializers.Serializer[Any]):
 
 
 class ProblemChoice(serializers.Serializer[Any]):
-    """Open problems: by id, or by cause."""
+    """Open problems, by id or by cause."""
 
     problem_ids = serializers.ListField(
         child=serializers.IntegerField(min_value=1, max_value=2**63 - 1), max_length=MOST_AT_ONCE, required=False
@@ -207,16 +215,16 @@ class ProblemChoice(serializers.Serializer[Any]):
 
     def validate(self, attrs: Any) -> Any:
         if bool(attrs.get("problem_ids")) == bool(attrs.get("cause")):
-            raise serializers.ValidationError("Give problem_ids, or a cause.")
+            raise serializers.ValidationError("Specify either problem_ids or a cause.")
         return attrs
 
 
 class Dismissal(ProblemChoice):
-    reason = serializers.CharField(max_length=255, help_text="Why they need not count.")
+    reason = serializers.CharField(max_length=255, help_text="The reason for not counting the events.")
 
 
 class ReplayAnswer(serializers.Serializer[Any]):
-    """What a replay did. `has_more`: the cause has more events than one call replays; call again."""
+    """The result of a replay. If `has_more` is true, repeat the request to replay the remaining events."""
 
     events = serializers.IntegerField()
     closed = serializers.IntegerField()
@@ -230,7 +238,7 @@ class DismissAnswer(serializers.Serializer[Any]):
 
 
 class ProblemOut(serializers.Serializer[Any]):
-    """Why one event doesn't count, for one feature or at all."""
+    """The reason why an event isn't counted, by one feature or at all."""
 
     id = serializers.CharField(source="pk")
     event_id = serializers.CharField(source="event.event_id")
@@ -251,7 +259,7 @@ class ProblemOut(serializers.Serializer[Any]):
 
 
 class CauseOut(serializers.Serializer[Any]):
-    """Open problems with one cause. `problems` stops at 10,000 read of one reason and name: `is_capped`."""
+    """Open problems with the same cause. If `is_capped` is true, there are more `problems` than counted."""
 
     reason = serializers.ChoiceField(Reason.choices)
     message = serializers.CharField(source="reason.label")
@@ -276,52 +284,57 @@ class EventBody(serializers.Serializer[Any]):
 
     event_name = serializers.CharField(
         max_length=LONGEST_NAME,
-        help_text="Which features it counts for. Capitals count; blanks around it are dropped. "
-        "A name that no feature has is accepted, and kept as a problem.",
+        help_text="Determines which features count the event. Case-sensitive; surrounding spaces are removed. Events "
+        "with a name that no feature has are accepted and stored as problems.",
     )
     external_customer_id = serializers.CharField(
         max_length=LONGEST_NAME,
-        help_text="Your id of the customer. An unknown one is accepted, and counted once the customer exists.",
+        help_text="Your id of the customer. Events of unknown customers are accepted, and counted once the customer "
+        "exists.",
     )
     event_id = serializers.CharField(
         max_length=LONGEST_NAME,
         required=False,
         allow_null=True,
-        help_text="The idempotency key: the first event with an id counts, for ever. Made if it is left out; "
-        "then sending the event again counts again.",
+        help_text="The idempotency key: only the first event with an id is counted. If you leave it out, an id is "
+        "generated, and sending the event again counts it again.",
     )
     timestamp = serializers.DateTimeField(
         required=False,
         allow_null=True,
-        help_text="When it occurred: RFC 3339 with a zone, to the microsecond. Now, if it is left out.",
+        help_text="When the event occurred: RFC 3339 with an offset, to the microsecond. Defaults to now.",
     )
     source = serializers.CharField(  # type: ignore[assignment]  # a field named as the base class's argument
-        max_length=LONGEST_NAME, required=False, allow_null=True, allow_blank=True, help_text="Which system sent it."
+        max_length=LONGEST_NAME,
+        required=False,
+        allow_null=True,
+        allow_blank=True,
+        help_text="The system that sent the event.",
     )
     properties = serializers.DictField(
         child=serializers.JSONField(allow_null=True),
         required=False,
         allow_null=True,
-        help_text="What is summed, compared or filtered by. Numbers are kept exactly as they are written: "
+        help_text="Values to aggregate, compare or filter by. Numbers are stored exactly as written: "
         "up to 100 digits, below 1e309.",
     )
 
 
 class EventBatchBody(serializers.Serializer[Any]):
-    """A batch of events: all are accepted, or none."""
+    """A batch of events. All are accepted, or none."""
 
     events = serializers.ListField(child=EventBody(), min_length=1, max_length=LARGEST_BATCH)
 
 
 class EventAccepted(serializers.Serializer[Any]):
-    """The event is stored for good, and will be counted."""
+    """The event is stored durably and will be counted."""
 
     message = serializers.CharField()
-    event_id = serializers.CharField(help_text="As sent, or made.")
+    event_id = serializers.CharField(help_text="As sent, or generated.")
 
 
 class EventsAccepted(serializers.Serializer[Any]):
-    """All events are stored for good, and will be counted."""
+    """All events are stored durably and will be counted."""
 
     message = serializers.CharField()
 

@@ -1,4 +1,4 @@
-"""The debugger's answer in the shape that clients of the public contract know: a pure translation of the steps."""
+"""Translate the diagnosis of an event into the shape of the public API."""
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Any
 
 from catalog.models import Feature, Price
-from customers.models import SubscriptionPhase
+from customers.models import PhaseKind, SubscriptionPhase
 from events.diagnosis import Diagnosis, DiagnosisStep, Place, Status, StepKey, look_up
 from events.diagnosis.context import Context
 
@@ -24,35 +24,35 @@ LOOKUP_FAILURES = (
 
 
 def lookup(event_id: str, *, now: datetime, external_customer_id: str = "") -> dict[str, Any] | None:
-    """Answer a look-up of an event; None where there is none of that id (and, if given, that customer).
+    """Diagnose an event; None if there is no event with the id (and, if specified, of the customer).
 
     `status` is "processed" when the event counts for at least one feature, "failed" with the first failure, else
     "processing". Beside the contract's fields, `steps` holds the whole diagnosis.
     """
-    found = look_up(event_id, now=now)
-    subject = found.subject
+    diagnosis = look_up(event_id, now=now)
+    subject = diagnosis.subject
     if subject is None or external_customer_id not in ("", subject.external_customer_id):
         return None
     context = Context(subject, now)
-    event = _event(found)
+    event = _event(diagnosis)
     counted = [reading for reading in context.readings if context.is_counted(reading)]
-    answer: dict[str, Any] = {"event": event, "events": [event], "steps": [_step(step) for step in found.steps]}
+    answer: dict[str, Any] = {"event": event, "events": [event], "steps": [_step(step) for step in diagnosis.steps]}
     if counted:
         answer["status"] = "processed"
         answer["processed_events"] = [
             item for reading in counted for item in _processed(context, reading.feature, reading.adds)
         ]
         return answer
-    failure = None if subject.place == Place.WAITING else _failure(found.steps)
+    failure = None if subject.place == Place.WAITING else _failure(diagnosis.steps)
     answer["status"] = "failed" if failure else "processing"
     answer["debug_tracker"] = _tracker(context, failure)
     return answer
 
 
-def _event(found: Diagnosis) -> dict[str, Any]:
-    subject = found.subject
+def _event(diagnosis: Diagnosis) -> dict[str, Any]:
+    subject = diagnosis.subject
     if subject is None:
-        raise ValueError("An unknown event has no answer")
+        raise ValueError("An unknown event can't be described")
     return {
         "id": subject.event_id,
         "external_customer_id": subject.external_customer_id,
@@ -94,7 +94,7 @@ def _tracker(context: Context, failure: dict[str, Any] | None) -> dict[str, Any]
     customer = context.customer.customer
     features = [reading.feature for reading in context.readings if context.name.is_known and reading.passes_filter]
     matches = _matches(context, features)
-    meters = [{"meter_id": one.public_id, "event_name": one.event_name, "meter": {}} for one in features]
+    meters = [{"meter_id": feature.public_id, "event_name": feature.event_name, "meter": {}} for feature in features]
     return {
         "customer_lookup": {
             "status": "found" if customer else "not_found",
@@ -109,12 +109,12 @@ def _tracker(context: Context, failure: dict[str, Any] | None) -> dict[str, Any]
             "error": None,
         },
         "price_lookup": {
-            "status": _found(features, matches),
+            "status": _lookup_status(features, matches),
             "matched_prices": [_price(match) for match in matches],
             "error": None,
         },
         "subscription_line_item_lookup": {
-            "status": _found(matches, matches),
+            "status": _lookup_status(matches, matches),
             "matched_line_items": [_line_item(match) for match in matches],
             "error": None,
         },
@@ -123,18 +123,18 @@ def _tracker(context: Context, failure: dict[str, Any] | None) -> dict[str, Any]
     }
 
 
-def _found(before: Sequence[Any], found: Sequence[Any]) -> str:
-    """Write a step's status: one that had nothing to start from wasn't processed."""
-    if not before:
+def _lookup_status(previous: Sequence[Any], matches: Sequence[Any]) -> str:
+    """Return a step's status. A step after one without matches isn't processed."""
+    if not previous:
         return "unprocessed"
-    return "found" if found else "not_found"
+    return "found" if matches else "not_found"
 
 
 type Match = tuple[SubscriptionPhase, Price]
 
 
 def _matches(context: Context, features: Sequence[Feature]) -> list[Match]:
-    """Pair the phases in force then with the prices of these features that they charge by."""
+    """Pair the phases at the event's time with the prices that they charge for these features."""
     pairs = ((phase, context.price_in(phase, feature.pk)) for phase in context.phases_at for feature in features)
     return [(phase, price) for phase, price in pairs if price is not None]
 
@@ -142,8 +142,8 @@ def _matches(context: Context, features: Sequence[Feature]) -> list[Match]:
 def _price(match: Match) -> dict[str, Any]:
     price = match[1]
     meter = price.feature.public_id if price.feature else None
-    shown = {"currency": price.currency, "name": price.label}
-    return {"price_id": price.public_id, "meter_id": meter, "status": "published", "price": shown}
+    summary = {"currency": price.currency, "name": price.label}
+    return {"price_id": price.public_id, "meter_id": meter, "status": "published", "price": summary}
 
 
 def _line_item(match: Match) -> dict[str, Any]:
@@ -154,14 +154,14 @@ def _line_item(match: Match) -> dict[str, Any]:
         "price_id": price.public_id,
         "start_date": phase.starts_at.isoformat(),
         "end_date": phase.ends_at.isoformat() if phase.ends_at else None,
-        "is_active_for_event": phase.kind != "paused",
+        "is_active_for_event": phase.kind != PhaseKind.PAUSED,
         "timestamp_within_range": True,
         "subscription_line_item": {},
     }
 
 
 def _processed(context: Context, feature: Feature, adds: Decimal | None) -> list[dict[str, Any]]:
-    """Write what a counted event came to: once for each subscription that prices the feature, or once without."""
+    """Describe a counted event: once per subscription that prices the feature, or once without any."""
     base = {
         "customer_id": context.customer.customer.public_id if context.customer.customer else None,
         "meter_id": feature.public_id,
@@ -169,6 +169,6 @@ def _processed(context: Context, feature: Feature, adds: Decimal | None) -> list
         "qty_total": f"{adds:f}" if adds is not None else "1",
         "processed_at": context.subject.processed_at.isoformat() if context.subject.processed_at else None,
     }
-    wanted = ("subscription_id", "sub_line_item_id", "price_id")
+    names = ("subscription_id", "sub_line_item_id", "price_id")
     items = [_line_item(match) for match in _matches(context, [feature])]
-    return [base | {name: item[name] for name in wanted} for item in items] or [base | dict.fromkeys(wanted)]
+    return [base | {name: item[name] for name in names} for item in items] or [base | dict.fromkeys(names)]

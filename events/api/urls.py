@@ -1,4 +1,4 @@
-"""The /v1 doors of the events app."""
+"""URLs of the API views of events."""
 
 from django.urls import path
 

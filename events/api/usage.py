@@ -1,4 +1,4 @@
-"""The doors that tell usage: by meter, or by event name."""
+"""API views for usage, by meter or by event name."""
 
 from datetime import timedelta
 from typing import Any
@@ -8,10 +8,12 @@ from django.http import HttpResponse
 from django.utils import timezone
 from rest_framework.request import Request
 
-from catalog.api.names import AGGREGATIONS, name_of
+from catalog.api.names import AGGREGATIONS
 from catalog.models import Feature
+from config.api.errors import invalid
+from config.api.fields import name_of
 from config.api.openapi import operation
-from config.api.views import ApiView, get_or_404, invalid, read_body
+from config.api.views import ApiView, get_or_404, read_body
 from customers.models import Customer
 from customers.periods import Period
 from events.api.events import exact_json
@@ -22,82 +24,97 @@ TAG = "Usage"
 DEFAULT_WINDOW = timedelta(days=30)
 
 
-def customer_asked(asked: dict[str, Any]) -> Customer:
-    """Find the customer that a body names by one id or the other. 400 without one, 404 where there is none."""
-    if asked.get("external_customer_id"):
-        return get_or_404(Customer.objects.all(), "customer", external_id=asked["external_customer_id"])
-    if asked.get("customer_id"):
-        return get_or_404(Customer.objects.all(), "customer", public_id=asked["customer_id"])
-    raise invalid({"external_customer_id": ["Name the customer: usage is a customer's own."]})
+def read_customer(body: dict[str, Any]) -> Customer:
+    """Return the customer that the body specifies by either id. 400 without an id, 404 for an unknown one."""
+    if body.get("external_customer_id"):
+        return get_or_404(Customer.objects.all(), "customer", external_id=body["external_customer_id"])
+    if body.get("customer_id"):
+        return get_or_404(Customer.objects.all(), "customer", public_id=body["customer_id"])
+    raise invalid({"external_customer_id": ["Specify the customer by external_customer_id or customer_id."]})
 
 
-def period_asked(asked: dict[str, Any]) -> Period:
-    """Read the window: the last 30 days unless given."""
-    end = asked.get("end_time") or timezone.now()
-    period = Period(asked.get("start_time") or end - DEFAULT_WINDOW, end)
+def read_period(body: dict[str, Any]) -> Period:
+    """Return the time range of the body, by default the last 30 days."""
+    end = body.get("end_time") or timezone.now()
+    period = Period(body.get("start_time") or end - DEFAULT_WINDOW, end)
     if period.start >= period.end:
-        raise invalid({"end_time": ["The window ends before it begins."]})
+        raise invalid({"end_time": ["end_time must be after start_time."]})
     return period
 
 
-def timezone_asked(asked: dict[str, Any], customer: Customer) -> str:
-    name = asked.get("timezone") or customer.timezone
+def read_timezone(body: dict[str, Any], customer: Customer) -> str:
+    """Return the time zone of the body, by default the customer's."""
+    name = body.get("timezone") or customer.timezone
     if name not in available_timezones():
-        raise invalid({"timezone": [f"{name} is no time zone. Write it like Europe/Berlin."]})
+        raise invalid({"timezone": [f"Unknown time zone {name}. Use a name such as Europe/Berlin."]})
     return str(name)
 
 
-def usage_answer(feature: Feature, asked: dict[str, Any]) -> HttpResponse:
-    """Work out what was asked, and answer in exact numbers."""
-    customer = customer_asked(asked)
-    wanted = MeterRequest(
+def usage_answer(feature: Feature, body: dict[str, Any]) -> HttpResponse:
+    """Calculate the usage and answer with exact numbers."""
+    customer = read_customer(body)
+    usage = MeterRequest(
         customer,
-        period_asked(asked),
-        asked.get("window_size") or "",
-        timezone_asked(asked, customer),
-        asked.get("billing_anchor"),
-        asked.get("filters") or {},
+        read_period(body),
+        body.get("window_size") or "",
+        read_timezone(body, customer),
+        body.get("billing_anchor"),
+        body.get("filters") or {},
     )
-    answer = meter(feature, wanted)
-    results = [{"window_size": span.start, "value": used.value} for span, used in answer.windows]
+    metered = meter(feature, usage)
     return exact_json(
         {
             "type": name_of(AGGREGATIONS, feature.aggregation),
             "event_name": feature.event_name,
-            "value": answer.total.value,
-            "results": results,
+            "value": metered.total.value,
+            "results": [{"window_size": span.start, "value": quantity.value} for span, quantity in metered.windows],
         }
     )
 
 
 class UsageByMeter(ApiView):
-    """Tell one feature's usage. 404 for a meter that isn't there."""
+    """Retrieve a customer's usage of one feature."""
 
     is_reading = True
 
     @operation(
-        "getUsageByMeter", "Usage of a feature", tag=TAG, body=MeterQuery, answers={200: UsageAnswer},
-        errors=(400, 404), example={"meter_id": "feat_1", "external_customer_id": "acme", "window_size": "DAY"},
-    )  # fmt: skip
+        "getUsageByMeter",
+        "Retrieve usage by meter",
+        tag=TAG,
+        body=MeterQuery,
+        answers={200: UsageAnswer},
+        errors=(400, 404),
+        example={"meter_id": "feat_1", "external_customer_id": "acme", "window_size": "DAY"},
+    )
     def post(self, request: Request) -> HttpResponse:
-        asked = read_body(request, MeterQuery)
-        feature = get_or_404(Feature.objects.metered(), "meter", public_id=asked["meter_id"])
-        return usage_answer(feature, asked)
+        body = read_body(request, MeterQuery)
+        feature = get_or_404(Feature.objects.metered(), "meter", public_id=body["meter_id"])
+        return usage_answer(feature, body)
 
 
 class UsageByName(ApiView):
-    """Tell an event name's usage, as the feature that measures it this way adds it up. 400 where none does."""
+    """Retrieve a customer's usage by event name and aggregation. Fails (400) if no feature measures it."""
 
     is_reading = True
 
     @operation(
-        "getUsageStatistics", "Usage of an event name", tag=TAG, body=UsageQuery, answers={200: UsageAnswer},
+        "getUsageStatistics",
+        "Retrieve usage by event name",
+        tag=TAG,
+        body=UsageQuery,
+        answers={200: UsageAnswer},
         errors=(400, 404),
-        example={"event_name": "tokens.used", "aggregation_type": "SUM", "property_name": "tokens",
-                 "external_customer_id": "acme"},
-    )  # fmt: skip
+        example={
+            "event_name": "tokens.used",
+            "aggregation_type": "SUM",
+            "property_name": "tokens",
+            "external_customer_id": "acme",
+        },
+    )
     def post(self, request: Request) -> HttpResponse:
-        asked = read_body(request, UsageQuery)
-        how = AGGREGATIONS[asked["aggregation_type"]]
-        feature = feature_measuring(asked["event_name"], how, asked.get("property_name") or "", asked.get("multiplier"))
-        return usage_answer(feature, asked)
+        body = read_body(request, UsageQuery)
+        aggregation = AGGREGATIONS[body["aggregation_type"]]
+        feature = feature_measuring(
+            body["event_name"], aggregation, body.get("property_name") or "", body.get("multiplier")
+        )
+        return usage_answer(feature, body)

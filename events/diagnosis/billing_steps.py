@@ -3,8 +3,8 @@
 from datetime import datetime
 
 from catalog.models.plans import EntitlementReset
+from config.numbers import number
 from config.office.links import page_of
-from config.office.wording import number
 from customers.models import PhaseKind
 from events import wording
 from events.diagnosis import late

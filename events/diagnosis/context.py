@@ -11,7 +11,7 @@ from catalog.models import Price
 from catalog.selectors import prices_by_version
 from customers.models import Customer, CustomerAlias, Subscription, SubscriptionPhase
 from customers.periods import Interval
-from customers.subscriptions import phase_chain
+from customers.subscriptions import get_phases_by_subscription
 from events.diagnosis.billing_facts import Facts, billing
 from events.diagnosis.near_miss import NearMiss, nearest, one_edit_patterns
 from events.diagnosis.readings import NameMatch, Reading, match_name
@@ -102,7 +102,7 @@ class Context:
     @cached_property
     def phases(self) -> list[SubscriptionPhase]:
         """Return the current history of the customer's subscriptions, oldest phase first, with their plans."""
-        chains = phase_chain(self.subscriptions)
+        chains = get_phases_by_subscription(self.subscriptions)
         phases = [phase for chain in chains.values() for phase in chain]
         for phase in phases:
             phase.subscription = self.subscriptions[phase.subscription_id]
@@ -161,7 +161,7 @@ class Context:
 def fits(price: Price, subscription: Subscription) -> bool:
     """Tell whether a price applies to a subscription: same currency, and an interval of the same length."""
     interval = Interval(subscription.interval, subscription.interval_count)
-    return price.currency == subscription.currency and interval.same_length(
+    return price.currency == subscription.currency and interval.has_same_length(
         Interval(price.interval, price.interval_count)
     )
 

@@ -9,11 +9,11 @@ from django.db import transaction
 from catalog.models import Feature, Plan, Price
 from catalog.models.plans import VersionState
 from catalog.models.prices import PriceKind, PriceModel
-from catalog.publishing import draft_of, publish
-from catalog.selectors import Terms, terms_offered
+from catalog.publishing import get_or_create_draft, publish
+from catalog.selectors import Terms, list_offered_terms
 from customers.models import Customer, Subscription
 from customers.periods import NoSuchPeriod
-from customers.subscriptions import change_plan, current_period, phase_at, subscribe
+from customers.subscriptions import change_plan, get_billing_period, get_phase_at, subscribe
 from events.fixing.base import Action, Field, FieldKind, FixRefused, parse_moment
 
 
@@ -50,7 +50,7 @@ class AddToPlan(Action):
                 f"{plan} already has a draft. Add the feature to the draft and publish it, so that no changes are lost."
             )
         with transaction.atomic():
-            draft = draft_of(plan, by=by, held=True)
+            draft = get_or_create_draft(plan, by=by, held=True)
             price = Price(
                 version=draft,
                 kind=PriceKind.USAGE,
@@ -76,14 +76,14 @@ class AddToPlan(Action):
 
     def _period_start(self) -> datetime:
         try:
-            return current_period(self.row(Subscription, "subscription"), self._moment()).start
+            return get_billing_period(self.row(Subscription, "subscription"), self._moment()).start
         except NoSuchPeriod as error:
             raise FixRefused(
                 "The subscription was cancelled before it started, so it has no billing period."
             ) from error
 
     def _plan(self) -> Plan:
-        phase = phase_at(self.row(Subscription, "subscription"), self._moment())
+        phase = get_phase_at(self.row(Subscription, "subscription"), self._moment())
         if phase is None:
             raise FixRefused("The subscription had no plan at that time.")
         return phase.plan_version.plan
@@ -156,6 +156,6 @@ def plans_on_offer() -> list[tuple[str, str]]:
             newest = max(versions, key=lambda version: version.number)
             choices += [
                 (f"{plan.pk}|{terms.currency}|{terms.interval}|{terms.interval_count}", f"{newest} · {terms}")
-                for terms in terms_offered(newest)
+                for terms in list_offered_terms(newest)
             ]
     return choices

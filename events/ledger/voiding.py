@@ -10,6 +10,7 @@ from django.contrib.auth.models import User
 from django.db import connection, transaction
 from django.db.models import QuerySet
 
+from config.refusals import ReasonRequired
 from events.ledger.processing import CONFIGURATION_LOCK, judge, prepare
 from events.ledger.replaying import CHUNK, prepare_recount, recount_touched, replay_chunk
 from events.models import Event, EventState, EventVoid, Problem, ProblemState
@@ -71,18 +72,14 @@ class HourIsFinal(NotVoidable):
     """Retention has removed other events of the same hour, so its usage can't be recounted."""
 
 
-class ReasonMissing(Exception):
-    """Voiding an event or dismissing a problem needs a reason."""
-
-
 def void_event(event: Event, *, reason: str, now: datetime, by: User | None = None) -> EventVoid:
     """Void an event: it no longer counts, and its usage is removed and its problems closed. It stays in the ledger.
 
-    Its event_id stays used: to count the usage after all, send it under a new event_id. Raises ReasonMissing,
+    Its event_id stays used: to count the usage after all, send it under a new event_id. Raises ReasonRequired,
     AlreadyVoided, or HourIsFinal if retention has removed events of the hour.
     """
     if not reason.strip():
-        raise ReasonMissing("Enter a reason for voiding the event.")
+        raise ReasonRequired("Enter a reason for voiding the event.")
     with transaction.atomic(), connection.cursor() as cursor:
         prepare(cursor)
         prepare_recount(cursor)
@@ -110,7 +107,7 @@ def dismiss(problems: Iterable[int], *, reason: str, now: datetime, by: User | N
     An event that doesn't count and has only dismissed problems becomes "dismissed".
     """
     if not reason.strip():
-        raise ReasonMissing("Enter a reason for dismissing the problem.")
+        raise ReasonRequired("Enter a reason for dismissing the problem.")
     ids = list(problems)
     with transaction.atomic():
         # Lock in the same order everywhere: configuration, events, problems.

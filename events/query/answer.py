@@ -11,7 +11,7 @@ from django.db import connection
 
 from catalog.models import Aggregation, EventNameAlias, Feature
 from catalog.models.features import Rounding
-from config.office.wording import number
+from config.numbers import number
 from customers.models import Customer
 from customers.periods import Period, windows
 from events import wording

@@ -10,7 +10,7 @@ from django.db.models import TextChoices
 from catalog.models import Feature
 from customers.models import Customer, Subscription
 from customers.periods import NoSuchPeriod, Period
-from customers.subscriptions import current_period
+from customers.subscriptions import get_billing_period
 from events import wording
 
 MOST_CUSTOMERS = 20
@@ -117,7 +117,7 @@ def _period(
 ) -> Period:
     if subscription is not None:
         try:
-            return current_period(subscription, now, offset=BILLING_PERIODS[window])
+            return get_billing_period(subscription, now, offset=BILLING_PERIODS[window])
         except NoSuchPeriod as error:
             raise QueryRefused("The subscription started later, so it has no such billing period.") from error
     if window == Window.CUSTOM:

@@ -1,8 +1,8 @@
-"""`make bench`: measure the product's figures against physical limits, in one run on this machine.
+"""Measure the product's performance figures against physical limits on this machine: `make bench`.
 
-Prints a table and, for every figure, one JSON line. ONLY=name measures one. It uses a PostgreSQL of its own, with fsync
-on, in a folder that it empties first, and takes some minutes. EVENTS=100000 fills the ledger with that many instead of
-ten million; KEEP=1 goes on with the data of the run before.
+Prints one JSON line for each figure, and a table of all figures. ONLY=name measures one figure. The benchmark takes
+several minutes and uses its own PostgreSQL with fsync on, in a folder that is emptied first. EVENTS=100000 fills the
+ledger with that number of events instead of ten million. KEEP=1 keeps the data of the previous run.
 """
 
 import argparse
@@ -11,15 +11,15 @@ import shutil
 import sys
 
 from config.server.postgres import EmbeddedPostgres
-from config.server.startup import data_dir
-from tests.bench.figures import Measured, print_table, select
+from config.server.startup import get_data_dir
+from tests.bench.figures import Figure, print_table, select
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
-    parser.add_argument("--only", help="measure this figure only (and those that come with it)")
+    parser.add_argument("--only", help="measure only this figure and the other figures of its benchmark")
     options = parser.parse_args()
-    folder = data_dir() / "bench"
+    folder = get_data_dir() / "bench"
     if os.environ.get("KEEP", "0") == "0":
         shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True, exist_ok=True)
@@ -28,15 +28,15 @@ def main() -> int:
     os.environ.pop("REDIS_URL", None)
     with EmbeddedPostgres(folder / "postgres") as url:
         os.environ["DATABASE_URL"] = url
-        import django
+        import django  # after the environment is set
 
         django.setup()
-        measured: list[Measured] = []
+        figures: list[Figure] = []
         for benchmark in select(options.only):
             for figure in benchmark():
-                measured.append(figure)
+                figures.append(figure)
                 print(figure.as_json, flush=True)
-    print_table(measured)
+    print_table(figures)
     return 0
 
 

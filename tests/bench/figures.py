@@ -1,4 +1,4 @@
-"""What is measured, and how it is shown."""
+"""The performance figures, and how they are shown."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -6,14 +6,14 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any
 
-Benchmark = Callable[[], "Iterator[Measured]"]
+Benchmark = Callable[[], "Iterator[Figure]"]
 
 
 @dataclass(frozen=True)
-class Measured:
-    """One figure, as it was seen, and on what data."""
+class Figure:
+    """One measured figure and the data it was measured with."""
 
-    figure: str
+    name: str
     value: float
     unit: str
     target: float
@@ -21,25 +21,25 @@ class Measured:
     data: dict[str, Any] = field(default_factory=dict)
 
     @property
-    def reached(self) -> bool:
+    def is_reached(self) -> bool:
         return self.value <= self.target if self.smaller_is_better else self.value >= self.target
 
     @property
     def as_json(self) -> str:
         return json.dumps(
             {
-                "figure": self.figure,
+                "figure": self.name,
                 "value": round(self.value, 4),
                 "unit": self.unit,
                 "target": self.target,
                 "better": "smaller" if self.smaller_is_better else "larger",
-                "reached": self.reached,
+                "reached": self.is_reached,
                 **self.data,
             }
         )
 
 
-# Which benchmark gives which figures, in the order of measuring.
+# Benchmarks and the figures they measure, in order.
 BENCHMARKS = {
     "tests.bench.ingest:bulk": ("bulk_ingest_eps", "bulk_ingest_ratio"),
     "tests.bench.ingest:single": ("single_ingest_ratio",),
@@ -52,24 +52,24 @@ BENCHMARKS = {
 
 
 def select(only: str | None) -> list[Benchmark]:
-    """Give the benchmarks that measure one figure, or all. Raises SystemExit for an unknown name."""
-    chosen = [place for place, figures in BENCHMARKS.items() if only is None or only in figures]
-    if not chosen:
-        known = ", ".join(name for figures in BENCHMARKS.values() for name in figures)
-        raise SystemExit(f"There is no figure {only!r}. Choose one of: {known}.")
-    return [load(place) for place in chosen]
+    """Return the benchmarks that measure a figure, or all benchmarks. Raises SystemExit for an unknown name."""
+    paths = [path for path, figures in BENCHMARKS.items() if only is None or only in figures]
+    if not paths:
+        names = ", ".join(name for figures in BENCHMARKS.values() for name in figures)
+        raise SystemExit(f"There is no figure {only!r}. Choose one of: {names}.")
+    return [load(path) for path in paths]
 
 
-def load(place: str) -> Benchmark:
-    module, name = place.split(":")
+def load(path: str) -> Benchmark:
+    module, name = path.split(":")
     benchmark: Benchmark = getattr(import_module(module), name)
     return benchmark
 
 
-def print_table(measured: list[Measured]) -> None:
-    """Print all figures, one a line."""
+def print_table(figures: list[Figure]) -> None:
+    """Print all figures, one per line."""
     print(f"\n{'figure':<24}{'value':>14} {'unit':<14}{'target':>10}  reached")
-    for one in measured:
-        sign = "≤" if one.smaller_is_better else "≥"
-        reached = "yes" if one.reached else "NO"
-        print(f"{one.figure:<24}{one.value:>14,.3f} {one.unit:<14}{sign}{one.target:>9,g}  {reached}")
+    for figure in figures:
+        sign = "≤" if figure.smaller_is_better else "≥"
+        reached = "yes" if figure.is_reached else "NO"
+        print(f"{figure.name:<24}{figure.value:>14,.3f} {figure.unit:<14}{sign}{figure.target:>9,g}  {reached}")

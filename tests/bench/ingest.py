@@ -1,4 +1,4 @@
-"""Events a second over HTTP, to processed usage; and single events beside a view that does nothing."""
+"""Measure events per second from HTTP to counted usage, and single events compared with an empty view."""
 
 import time
 from collections.abc import Iterator
@@ -9,32 +9,32 @@ from django.db import connection
 
 from config.server.supervisor import Services, running_services
 from tests.bench import world
-from tests.bench.figures import Measured
+from tests.bench.figures import Figure
 from tests.bench.load import Load, Plan, run
 
 BULK_SECONDS = 60
 SINGLE_SECONDS = 12
-EVENTS_IN_A_BATCH = 1_000
-SETTINGS = {"fsync": "on", "dedupe": "on, by event_id for ever", "cores": 2}
+BATCH_SIZE = 1_000
+SETTINGS = {"fsync": "on", "dedupe": "on, by event_id without limit", "cores": 2}
 
 
-def bulk() -> Iterator[Measured]:
-    """Send batches of 1,000 for a minute; count from the first request to the last event's usage."""
+def bulk() -> Iterator[Figure]:
+    """Send batches of 1,000 events for a minute, and measure from the first request until all events are counted."""
     key = world.make_company()
     with running_services(8700, log_dir=Path(settings.DATA_DIR) / "logs") as services:
-        run(Plan(f"{services.base_url}/v1/events/bulk", key, 4, 5, EVENTS_IN_A_BATCH, seed=9))  # warm up
+        run(Plan(f"{services.base_url}/v1/events/bulk", key, 4, 5, BATCH_SIZE, seed=9))  # warm up
         wait_until_counted()
         world.forget_events()
-        begun = time.perf_counter()
-        load = run(Plan(f"{services.base_url}/v1/events/bulk", key, 4, BULK_SECONDS, EVENTS_IN_A_BATCH))
+        started = time.perf_counter()
+        load = run(Plan(f"{services.base_url}/v1/events/bulk", key, 4, BULK_SECONDS, BATCH_SIZE))
         wait_until_counted()
-        seconds = time.perf_counter() - begun
-    events = load.requests * EVENTS_IN_A_BATCH
+        seconds = time.perf_counter() - started
+    events = load.requests * BATCH_SIZE
     check_all_counted(events)
     rate, rows = world.copy_rate(Path(settings.DATA_DIR))
     data = SETTINGS | {"events": events, "seconds": round(seconds, 1), "accepted_per_s": round(events / load.seconds)}
-    yield Measured("bulk_ingest_eps", events / seconds, "events/s", 10_000, data=data)
-    yield Measured(
+    yield Figure("bulk_ingest_eps", events / seconds, "events/s", 10_000, data=data)
+    yield Figure(
         "bulk_ingest_ratio",
         events / seconds / rate,
         "of COPY",
@@ -43,28 +43,29 @@ def bulk() -> Iterator[Measured]:
     )
 
 
-def single() -> Iterator[Measured]:
-    """Send single events, and as many requests to an empty view, by turns on the same server."""
+def single() -> Iterator[Figure]:
+    """Send single events, and requests to an empty view, in turn to the same server."""
     key = world.make_company()
     with running_services(8700, log_dir=Path(settings.DATA_DIR) / "logs") as services:
         loads: dict[str, list[Load]] = {"empty": [], "events": []}
         for turn in range(2):
-            loads["empty"].append(_single(services, "/bench/empty", key, turn + 3))
-            loads["events"].append(_single(services, "/v1/events", key, turn + 1))
+            loads["empty"].append(_send_single_events(services, "/bench/empty", key, turn + 3))
+            loads["events"].append(_send_single_events(services, "/v1/events", key, turn + 1))
         wait_until_counted()
     rates = {
-        name: sum(one.requests for one in turns) / sum(one.seconds for one in turns) for name, turns in loads.items()
+        name: sum(load.requests for load in turns) / sum(load.seconds for load in turns)
+        for name, turns in loads.items()
     }
     data = SETTINGS | {f"{name}_per_s": round(rate) for name, rate in rates.items()} | {"clients": 8}
-    yield Measured("single_ingest_ratio", rates["events"] / rates["empty"], "of empty view", 0.5, data=data)
+    yield Figure("single_ingest_ratio", rates["events"] / rates["empty"], "of empty view", 0.5, data=data)
 
 
-def _single(services: Services, path: str, key: str, seed: int) -> Load:
+def _send_single_events(services: Services, path: str, key: str, seed: int) -> Load:
     return run(Plan(f"{services.base_url}{path}", key, 8, SINGLE_SECONDS, 0, seed=seed))
 
 
 def wait_until_counted(timeout: float = 300) -> None:
-    """Return when the inbox is empty."""
+    """Wait until the inbox is empty."""
     until = time.monotonic() + timeout
     while time.monotonic() < until:
         with connection.cursor() as cursor:
@@ -76,7 +77,7 @@ def wait_until_counted(timeout: float = 300) -> None:
 
 
 def check_all_counted(events: int) -> None:
-    """Make sure that what was measured is right: every accepted event is in the ledger and counted, once."""
+    """Check that every accepted event is in the ledger and counted once."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT count(*), count(*) FILTER (WHERE state = 1) FROM events_event")
         ledger, counted = cursor.fetchone()

@@ -1,4 +1,4 @@
-"""How long an accepted event waits until its usage can be read, under load."""
+"""Measure the time from an accepted event until its usage is counted, under load."""
 
 import statistics
 import threading
@@ -13,24 +13,24 @@ from django.db import connection
 
 from config.server.supervisor import running_services
 from tests.bench import world
-from tests.bench.figures import Measured
-from tests.bench.ingest import EVENTS_IN_A_BATCH, SETTINGS, wait_until_counted
+from tests.bench.figures import Figure
+from tests.bench.ingest import BATCH_SIZE, SETTINGS, wait_until_counted
 from tests.bench.load import Plan, run, started
 
 FIND_RATE_S, LOAD_S = 15, 30
 PROBES_EVERY_S = 0.1
 
 
-def counted() -> Iterator[Measured]:
-    """Find the sustained rate, send at half of it, and see how long single events among them wait to be counted."""
+def counted() -> Iterator[Figure]:
+    """Find the sustained rate, send at half that rate, and measure how long single events wait to be counted."""
     key = world.make_company()
     with running_services(8700, log_dir=Path(settings.DATA_DIR) / "logs") as services:
         bulk = f"{services.base_url}/v1/events/bulk"
-        begun = time.perf_counter()
-        load = run(Plan(bulk, key, 4, FIND_RATE_S, EVENTS_IN_A_BATCH, seed=6))
+        started_at = time.perf_counter()
+        load = run(Plan(bulk, key, 4, FIND_RATE_S, BATCH_SIZE, seed=6))
         wait_until_counted()
-        sustained = load.requests * EVENTS_IN_A_BATCH / (time.perf_counter() - begun)
-        half = Plan(bulk, key, 4, LOAD_S, EVENTS_IN_A_BATCH, rate=sustained / 2 / EVENTS_IN_A_BATCH, seed=7)
+        sustained = load.requests * BATCH_SIZE / (time.perf_counter() - started_at)
+        half = Plan(bulk, key, 4, LOAD_S, BATCH_SIZE, rate=sustained / 2 / BATCH_SIZE, seed=7)
         with started(half) as clients:
             waits = probe(f"{services.base_url}/v1/events", key, LOAD_S - 3)
             clients.wait(LOAD_S + 30)
@@ -43,11 +43,11 @@ def counted() -> Iterator[Measured]:
         "median_s": round(statistics.median(waits), 3),
         "worst_s": round(max(waits), 3),
     }
-    yield Measured("counted_p95_s", p95, "s", 1, True, data)
+    yield Figure("counted_p95_s", p95, "s", 1, True, data)
 
 
 def probe(url: str, key: str, seconds: float) -> list[float]:
-    """Send an event every tenth of a second; measure from the 202 until it is seen counted, asking every 5 ms."""
+    """Send an event every tenth of a second, and measure from its 202 until it is counted, polling every 5 ms."""
     sent: dict[str, float] = {}
     seen: dict[str, float] = {}
     done = threading.Event()

@@ -1,4 +1,4 @@
-"""Clients that send requests over HTTP as fast as they are answered, in a process of their own."""
+"""HTTP clients, in a separate process, that send the next request as soon as the previous one has its response."""
 
 import json
 import socket
@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from config.settings import BASE_DIR
+from tests.bench.world_bodies import bulk_body, single_body
 
 
 @dataclass(frozen=True)
 class Load:
-    """What the clients did: requests answered 202, seconds from the first to the last."""
+    """The number of requests with response 202, and the seconds from the first to the last."""
 
     requests: int
     seconds: float
@@ -28,19 +29,19 @@ class Load:
 
 @dataclass(frozen=True)
 class Plan:
-    """What to send: where, how many clients, for how long, and how many requests a second at most (0: no limit)."""
+    """What the clients send. `rate` is the maximum number of requests per second, or 0 for no limit."""
 
     url: str
     key: str
     clients: int
     seconds: float
-    events: int  # in a bulk body; 0 sends single events
+    events: int  # per bulk request; 0 sends single events
     rate: float = 0
     seed: int = 1
 
 
 def run(plan: Plan) -> Load:
-    """Send in a process of its own, so that the clients don't share an interpreter with what measures."""
+    """Send in a separate process, so that the clients don't slow down the measuring process."""
     with started(plan) as process:
         out, _ = process.communicate(timeout=plan.seconds + 60)
     if process.returncode:
@@ -50,7 +51,7 @@ def run(plan: Plan) -> Load:
 
 @contextmanager
 def started(plan: Plan) -> Iterator["subprocess.Popen[str]"]:
-    """Start the clients; end them with the block at the latest."""
+    """Start the clients, and stop them at the end of the block."""
     command = [sys.executable, "-m", "tests.bench.load", json.dumps(vars(plan))]
     process = subprocess.Popen(command, cwd=BASE_DIR, stdout=subprocess.PIPE, text=True)
     try:
@@ -62,7 +63,7 @@ def started(plan: Plan) -> Iterator["subprocess.Popen[str]"]:
 
 
 class Client(threading.Thread):
-    """One connection that sends, waits for the answer, and sends again."""
+    """A connection that sends a request, waits for the response, and sends again."""
 
     def __init__(self, plan: Plan, number: int, body: bytes) -> None:
         super().__init__(daemon=True)
@@ -81,8 +82,8 @@ class Client(threading.Thread):
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             reader = connection.makefile("rb")
             while (now := time.monotonic()) - started < self.plan.seconds:
-                if pause and (ahead := started + self.done * pause - now) > 0:
-                    time.sleep(ahead)
+                if pause and (wait := started + self.done * pause - now) > 0:
+                    time.sleep(wait)
                 mark = f"{self.number:02}{self.done:06}".encode()
                 connection.sendall(self.head + self.body.replace(b"@@@@@@@@", mark))
                 status = reader.readline().split()[1]
@@ -98,8 +99,6 @@ class Client(threading.Thread):
 
 
 def main() -> None:
-    from tests.bench.world_bodies import bulk_body, single_body
-
     plan = Plan(**json.loads(sys.argv[1]))
     bodies = [
         bulk_body(plan.events, seed=plan.seed * 100 + no) if plan.events else single_body(seed=plan.seed * 100 + no)

@@ -1,4 +1,4 @@
-"""How fast the admin's pages of usage answer with ten million events in the ledger, over the server of `serve`."""
+"""Measure the response times of admin pages with ten million events in the ledger, on the server of `serve`."""
 
 import os
 import secrets
@@ -19,13 +19,13 @@ from config.server.supervisor import running_services
 from customers.models import Customer
 from events.models import Event, EventState
 from tests.bench import world
-from tests.bench.figures import Measured
+from tests.bench.figures import Figure
 from tests.bench.ingest import wait_until_counted
-from tests.bench.queries import LARGE, fill, more_customers
+from tests.bench.queries import LARGE, fill, make_more_customers
 
 ROUNDS = 25
-# One event in a hundred has something wrong with it, from some forty causes; some ids come twice.
-TROUBLE = """
+# One event in a hundred is a problem, with about forty different causes. Some ids are duplicates.
+PROBLEM_EVENTS = """
 INSERT INTO events_inboxrequest (
     received_at, event_ids, event_names, external_customer_ids, occurred_at, sources, properties
 )
@@ -40,54 +40,56 @@ GROUP BY no / 1000
 """
 
 
-def pages() -> Iterator[Measured]:
-    """Fill the ledger unless it is full, log in as staff do, and ask for every page by turns."""
+def pages() -> Iterator[Figure]:
+    """Fill the ledger unless it is full, log in, and request every page in turn."""
     world.make_company()
     if not Event.objects.filter(pk__gte=LARGE).exists():
         world.forget_events()
     with running_services(8700, log_dir=Path(settings.DATA_DIR) / "logs") as services:
-        make_full()
-        addresses = pages_to_measure()
-        with logged_in(services.base_url) as client:
+        fill_ledger()
+        addresses = list_pages()
+        with log_in(services.base_url) as client:
             times: dict[str, list[float]] = {name: [] for name in addresses}
             for turn in range(ROUNDS + 2):
                 for name, address in addresses.items():
-                    took = ask(client, address)
-                    if turn > 1:  # what is cached for good is cached by then
-                        times[name].append(took)
-    every = [one for found in times.values() for one in found]
-    p95 = {name: round(p95_of(found)) for name, found in times.items()}
+                    duration_ms = request_page(client, address)
+                    if turn > 1:  # caches are warm by then
+                        times[name].append(duration_ms)
+    all_times = [duration_ms for page_times in times.values() for duration_ms in page_times]
+    p95 = {name: round(compute_p95(page_times)) for name, page_times in times.items()}
     data = {
         "events": LARGE,
         "pages": len(times),
-        "requests": len(every),
+        "requests": len(all_times),
         "load_average": round(os.getloadavg()[0], 1),
-        "median_ms": round(statistics.median(every), 1),
-        "worst_ms": round(max(every), 1),
+        "median_ms": round(statistics.median(all_times), 1),
+        "worst_ms": round(max(all_times), 1),
         "p95_ms_by_page": dict(sorted(p95.items(), key=lambda item: -item[1])),
     }
-    yield Measured("admin_p95_ms", p95_of(every), "ms", 300, True, data)
+    yield Figure("admin_p95_ms", compute_p95(all_times), "ms", 300, True, data)
 
 
-def make_full() -> None:
-    """Have the worker count ten million events, and a hundredth as many with something wrong."""
-    more_customers()
-    there = Event.objects.order_by("-pk").values_list("pk", flat=True).first() or 0
-    if there < LARGE:
-        fill(there + 1, LARGE)
+def fill_ledger() -> None:
+    """Let the worker process ten million events, and a hundredth as many problems."""
+    make_more_customers()
+    last_pk = Event.objects.order_by("-pk").values_list("pk", flat=True).first() or 0
+    if last_pk < LARGE:
+        fill(last_pk + 1, LARGE)
     if not Event.objects.filter(event_id="trouble-1").exists():
         with connection.cursor() as cursor:
-            cursor.execute(TROUBLE, {"events": max(LARGE // 100, 1_000), "start": datetime(2026, 8, 1, tzinfo=UTC)})
+            cursor.execute(
+                PROBLEM_EVENTS, {"events": max(LARGE // 100, 1_000), "start": datetime(2026, 8, 1, tzinfo=UTC)}
+            )
         wait_until_counted()
     with connection.cursor() as cursor:
         cursor.execute("VACUUM ANALYZE events_event, events_problem, events_duplicateevent")
 
 
-def pages_to_measure() -> dict[str, str]:
-    """Name the pages and give their addresses: the dashboard with its filters, one event's path, problems, Home."""
+def list_pages() -> dict[str, str]:
+    """Return the pages by name: Home, the dashboard with its filters, the debugger, and problems."""
     events, debugger = reverse("admin:events_event_changelist"), reverse("admin:events_debugger")
     counted = Event.objects.filter(state=EventState.COUNTED).order_by("-pk")[LARGE // 2]
-    troubled = Event.objects.filter(state=EventState.PROBLEM).order_by("-pk")[:1].get()
+    problem = Event.objects.filter(state=EventState.PROBLEM).order_by("-pk")[:1].get()
     customer = Customer.objects.order_by("pk")[7].pk
     return {
         "home": reverse("admin:index"),
@@ -113,7 +115,7 @@ def pages_to_measure() -> dict[str, str]:
         "debugger, problems only": f"{debugger}?state=problems",
         "debugger, a name that has none": f"{debugger}?name=nothing.like.it",
         "debugger, a counted event": f"{debugger}?event={counted.event_id}",
-        "debugger, a problem": f"{debugger}?event={troubled.event_id}",
+        "debugger, a problem": f"{debugger}?event={problem.event_id}",
         "problems by cause": reverse("admin:events_problem_causes"),
         "problems one by one": reverse("admin:events_problem_changelist"),
         "duplicates": reverse("admin:events_duplicateevent_changelist"),
@@ -121,29 +123,29 @@ def pages_to_measure() -> dict[str, str]:
 
 
 @contextmanager
-def logged_in(base_url: str) -> Iterator[httpx.Client]:
-    """Log in through the admin's own form, as a new superuser."""
+def log_in(base_url: str) -> Iterator[httpx.Client]:
+    """Yield a client that is logged in as a new superuser through the login form."""
     password = secrets.token_urlsafe(16)
     user = User.objects.create_superuser(f"bench-{secrets.token_hex(4)}", password=password)
     login = reverse("admin:login")
     with httpx.Client(base_url=base_url, timeout=120) as client:
         client.get(login).raise_for_status()
         form = {"username": user.username, "password": password, "csrfmiddlewaretoken": client.cookies["csrftoken"]}
-        answer = client.post(login, data=form, headers={"Referer": f"{base_url}{login}"})
-        if answer.status_code != httpx.codes.FOUND:
-            raise SystemExit(f"The login answered {answer.status_code}.")
+        response = client.post(login, data=form, headers={"Referer": f"{base_url}{login}"})
+        if response.status_code != httpx.codes.FOUND:
+            raise SystemExit(f"The login responded {response.status_code}.")
         yield client
 
 
-def ask(client: httpx.Client, address: str) -> float:
-    """Give how many milliseconds a page took, from the request to the last byte."""
+def request_page(client: httpx.Client, address: str) -> float:
+    """Return the milliseconds from the request of a page to the last byte of the response."""
     started = time.perf_counter()
-    answer = client.get(address)
-    took = (time.perf_counter() - started) * 1_000
-    if answer.status_code != httpx.codes.OK:
-        raise SystemExit(f"{address} answered {answer.status_code}.")
-    return took
+    response = client.get(address)
+    duration_ms = (time.perf_counter() - started) * 1_000
+    if response.status_code != httpx.codes.OK:
+        raise SystemExit(f"{address} responded {response.status_code}.")
+    return duration_ms
 
 
-def p95_of(times: list[float]) -> float:
+def compute_p95(times: list[float]) -> float:
     return statistics.quantiles(times, n=20)[-1]

@@ -1,4 +1,4 @@
-"""Usage of one customer, feature and month, while the ledger grows a hundredfold; and the worker's memory meanwhile."""
+"""Measure usage queries and the worker's memory while the ledger grows a hundredfold."""
 
 import os
 import random
@@ -19,7 +19,7 @@ from customers.models import Customer
 from events.ledger.rollup import roll_up
 from events.usage.meter import usage
 from tests.bench import world
-from tests.bench.figures import Measured
+from tests.bench.figures import Figure
 from tests.bench.ingest import wait_until_counted
 from tests.bench.world import Memory
 from tests.bench.world_bodies import CUSTOMERS
@@ -46,35 +46,35 @@ GROUP BY no / 1000
 """
 
 
-def usage_queries() -> Iterator[Measured]:
+def usage_queries() -> Iterator[Figure]:
     """Fill the ledger through the worker to 100,000 events, then to 10 M (EVENTS), and query at both sizes.
 
     The worker's memory is compared between a tenth of the events and all of them. Every scheduled task has run before
-    the first reading, so that the imports and caches of a first run aren't taken for growth.
+    the first reading, so that the imports and caches of the first run don't count as growth.
     """
     world.make_company()
     world.forget_events()
-    more_customers()
+    make_more_customers()
     with running_services(8700, log_dir=Path(settings.DATA_DIR) / "logs") as services:
         fill(1, SMALL)
-        small = query_times()
+        small = time_queries()
         run_every_task()
         fill(SMALL + 1, MEDIUM)
-        memory_before = world.memory_of(services.pid("worker"))
+        memory_before = world.measure_memory(services.pid("worker"))
         fill(MEDIUM + 1, LARGE)
-        memory_after = world.memory_of(services.pid("worker"))
-        large = query_times()
-        yield from usage_figures(small, large)
-        yield memory_figure(memory_before, memory_after)
+        memory_after = world.measure_memory(services.pid("worker"))
+        large = time_queries()
+        yield from make_usage_figures(small, large)
+        yield make_memory_figure(memory_before, memory_after)
 
 
-def more_customers() -> None:
-    """Make the customers that the fill names beyond the company's thousand, unless they are there."""
+def make_more_customers() -> None:
+    """Create the customers of the generated events beyond the company's thousand, unless they exist."""
     extra = [Customer(external_id=f"cust_{no:04}", name=f"Customer {no}") for no in range(CUSTOMERS, 1_024)]
     Customer.objects.bulk_create(extra, ignore_conflicts=True)
 
 
-def usage_figures(small: list[float], large: list[float]) -> Iterator[Measured]:
+def make_usage_figures(small: list[float], large: list[float]) -> Iterator[Figure]:
     p95 = statistics.quantiles(large, n=20)[-1] * 1_000
     data = {
         "events": LARGE,
@@ -83,12 +83,12 @@ def usage_figures(small: list[float], large: list[float]) -> Iterator[Measured]:
         "median_ms": round(statistics.median(large) * 1_000, 3),
         "median_ms_at_100k": round(statistics.median(small) * 1_000, 3),
     }
-    yield Measured("usage_query_p95_ms", p95, "ms", 10, True, data)
-    yield Measured("usage_query_growth", statistics.median(large) / statistics.median(small), "times", 1.3, True, data)
+    yield Figure("usage_query_p95_ms", p95, "ms", 10, True, data)
+    yield Figure("usage_query_growth", statistics.median(large) / statistics.median(small), "times", 1.3, True, data)
 
 
 def run_every_task() -> None:
-    """Have the worker run each scheduled task, as often as it has processes, and wait until it took the last."""
+    """Enqueue each scheduled task once for each worker process, and wait until the queue is empty."""
     for schedule in DEFAULTS * CELERY_PROCESSES:
         app.send_task(schedule.task)
     messages = Path(settings.BROKER_DIR, "messages")
@@ -96,18 +96,18 @@ def run_every_task() -> None:
         time.sleep(0.02)
 
 
-def memory_figure(before: Memory, after: Memory) -> Measured:
+def make_memory_figure(before: Memory, after: Memory) -> Figure:
     data = {
         "mib_at_a_tenth": round(before.used, 1),
         "mib": round(after.used, 1),
         "mapped_mib_at_a_tenth": round(before.mapped, 1),
         "mapped_mib": round(after.mapped, 1),
     }
-    return Measured("worker_memory_ratio", after.used / before.used, "10M ÷ 1M", 1.1, True, data)
+    return Figure("worker_memory_ratio", after.used / before.used, "10M ÷ 1M", 1.1, True, data)
 
 
 def fill(first: int, last: int) -> None:
-    """Put events into the inbox, a chunk at a time, and wait until the worker has counted each."""
+    """Add events to the inbox in chunks, and wait after each chunk until the worker has counted it."""
     for start in range(first, last + 1, CHUNK):
         with connection.cursor() as cursor:
             end = min(start + CHUNK - 1, last)
@@ -118,8 +118,8 @@ def fill(first: int, last: int) -> None:
         cursor.execute("VACUUM ANALYZE events_usagebucket, events_usageday, events_uniquevalue")
 
 
-def query_times() -> list[float]:
-    """Time single usages of random customers and all features for one month."""
+def time_queries() -> list[float]:
+    """Measure usage queries of random customers and all features for one month."""
     dice = random.Random(5)
     features = list(Feature.objects.all())
     customers = list(Customer.objects.values_list("pk", flat=True))

@@ -1,4 +1,4 @@
-"""Invoices a second of a billing run over the workers, beside a COPY of the same rows; and the workers' memory."""
+"""Measure invoices per second of a billing run, compared with a COPY of the same rows, and the workers' memory."""
 
 import os
 import subprocess
@@ -16,21 +16,21 @@ from django.conf import settings
 
 from billing.models import BillingRun, Invoice, InvoiceLine, RunState
 from billing.tasks import run_billing
-from config.server.supervisor import CELERY_PROCESSES, child_environment
+from config.server.supervisor import CELERY_PROCESSES, make_environment
 from config.settings import BASE_DIR
 from tests.bench import subscribers
-from tests.bench.figures import Measured
+from tests.bench.figures import Figure
 from tests.bench.world import copy_seconds
 
 SMALL, LARGE = 10_000, int(os.environ.get("BENCH_SUBSCRIPTIONS", "100000"))
 WARM_UP = 1_000
 FEW_HOURS = 4
-COPIES = 3  # one takes less than a second, in which anything may happen
+COPIES = 3  # a single copy takes less than a second, which varies a lot
 
 
 @dataclass(frozen=True)
-class Seen:
-    """One run: how long it took, the processor time of the workers, and the most memory they ever held."""
+class RunFigures:
+    """One run with its duration, the processor time of the workers, and their peak memory."""
 
     seconds: float
     cpu_seconds: float
@@ -38,92 +38,92 @@ class Seen:
     run: BillingRun
 
 
-def speed() -> Iterator[Measured]:
-    """Bill 10,000 subscriptions with three lines each, from start to finish; then copy these invoices and lines."""
+def speed() -> Iterator[Figure]:
+    """Bill 10,000 subscriptions with three lines each, and then copy these invoices and lines."""
     plan = subscribers.make_plan()
-    with worker() as process:
+    with run_worker() as process:
         subscribers.subscribe(plan, WARM_UP, hours=FEW_HOURS, now=datetime.now(UTC))
         bill(process)
         subscribers.subscribe(plan, SMALL, now=datetime.now(UTC))
-        seen = bill(process)
-    invoices = Invoice.objects.filter(run=seen.run)
-    lines = InvoiceLine.objects.filter(invoice__run=seen.run)
-    check(seen.run, invoices.count(), lines.count())
+        figures = bill(process)
+    invoices = Invoice.objects.filter(run=figures.run)
+    lines = InvoiceLine.objects.filter(invoice__run=figures.run)
+    check_run(figures.run, invoices.count(), lines.count())
     folder = Path(settings.DATA_DIR)
     copying = fmean(copy_seconds(folder, invoices) + copy_seconds(folder, lines) for _ in range(COPIES))
     data = {
         "invoices": SMALL,
         "lines": SMALL * 3,
         "usage_buckets": SMALL * 2 * subscribers.HOURS,
-        "invoices_per_s": round(SMALL / seen.seconds),
-        "invoices_per_worker_cpu_s": round(SMALL / seen.cpu_seconds),
+        "invoices_per_s": round(SMALL / figures.seconds),
+        "invoices_per_worker_cpu_s": round(SMALL / figures.cpu_seconds),
         "copied_per_s": round(SMALL / copying),
         "workers": CELERY_PROCESSES,
         "fsync": "on",
     }
-    yield Measured("invoice_run_ratio", copying / seen.seconds, "of COPY", 0.1, data=data)
+    yield Figure("invoice_run_ratio", copying / figures.seconds, "of COPY", 0.1, data=data)
 
 
-def memory() -> Iterator[Measured]:
+def memory() -> Iterator[Figure]:
     """Bill 10,000 subscriptions, then 100,000 (BENCH_SUBSCRIPTIONS), with the same workers."""
     plan = subscribers.make_plan()
-    seen = []
-    with worker() as process:
+    figures = []
+    with run_worker() as process:
         for count in (SMALL, LARGE):
             subscribers.subscribe(plan, count, hours=FEW_HOURS, now=datetime.now(UTC))
-            seen.append(bill(process))
-    small, large = seen
+            figures.append(bill(process))
+    small, large = figures
     data = {
         "subscriptions": LARGE,
         "peak_mib_at_10k": round(small.peak_mib, 1),
         "peak_mib": round(large.peak_mib, 1),
         "invoices_per_s": round(LARGE / large.seconds),
     }
-    yield Measured("invoice_run_memory_ratio", large.peak_mib / small.peak_mib, "100k ÷ 10k", 1.1, True, data)
+    yield Figure("invoice_run_memory_ratio", large.peak_mib / small.peak_mib, "100k ÷ 10k", 1.1, True, data)
 
 
 @contextmanager
-def worker() -> Iterator[psutil.Process]:
-    """Run a worker alone: beat would finalize the drafts meanwhile."""
+def run_worker() -> Iterator[psutil.Process]:
+    """Run a worker without beat, which would finalize the drafts."""
     command = [sys.executable, "-W", "ignore", "-m", "celery", "--quiet", "-A", "config", "worker"]
     command += ["--concurrency", str(CELERY_PROCESSES), "--loglevel", "WARNING"]
-    with subprocess.Popen(command, cwd=BASE_DIR, env=child_environment()) as process:
+    with subprocess.Popen(command, cwd=BASE_DIR, env=make_environment()) as process:
         try:
             yield psutil.Process(process.pid)
         finally:
             process.terminate()
 
 
-def bill(process: psutil.Process) -> Seen:
-    """Have a worker run billing over all that is due, and wait until all of them have finished it."""
+def bill(process: psutil.Process) -> RunFigures:
+    """Bill everything that is due, and wait until the run has finished."""
     cpu, started = cpu_seconds(process), time.perf_counter()
-    known = BillingRun.objects.count()
+    count = BillingRun.objects.count()
     run_billing.delay()
-    while BillingRun.objects.filter(state=RunState.FINISHED).count() == known:
+    while BillingRun.objects.filter(state=RunState.FINISHED).count() == count:
         time.sleep(0.02)
     seconds = time.perf_counter() - started
     run = BillingRun.objects.latest("pk")
-    return Seen(seconds, cpu_seconds(process) - cpu, peak_mib(process), run)
+    return RunFigures(seconds, cpu_seconds(process) - cpu, peak_mib(process), run)
 
 
-def check(run: BillingRun, invoices: int, lines: int) -> None:
-    """Make sure that what was measured is right: every subscription has its invoice, of three lines."""
+def check_run(run: BillingRun, invoices: int, lines: int) -> None:
+    """Check that every subscription has its invoice with three lines."""
     if (run.failed, run.invoices_made, invoices, lines) != (0, SMALL, SMALL, SMALL * 3):
         raise SystemExit(
             f"Wrong: {run.invoices_made} invoices made, {run.failed} parked, {invoices} with {lines} lines."
         )
 
 
-def family(process: psutil.Process) -> list[psutil.Process]:
+def list_processes(process: psutil.Process) -> list[psutil.Process]:
     return [process, *process.children(recursive=True)]
 
 
 def cpu_seconds(process: psutil.Process) -> float:
-    """Tell the processor time of a worker and its processes so far."""
-    return sum(one.cpu_times().user + one.cpu_times().system for one in family(process))
+    """Return the processor time of a worker and its child processes."""
+    return sum(member.cpu_times().user + member.cpu_times().system for member in list_processes(process))
 
 
 def peak_mib(process: psutil.Process) -> float:
-    """Tell the most memory that a worker's processes ever held, each for itself, added up."""
-    texts = [Path(f"/proc/{one.pid}/status").read_text() for one in family(process)]
+    """Return the sum of the peak memory of a worker and its child processes."""
+    texts = [Path(f"/proc/{member.pid}/status").read_text() for member in list_processes(process)]
     return sum(int(text.split("VmHWM:")[1].split()[0]) for text in texts) / 1024

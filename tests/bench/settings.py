@@ -1,5 +1,5 @@
-"""The product's settings, with one more door: a view that does nothing, to compare with."""
+"""The product's settings, with an additional empty view for comparison."""
 
-from config.settings import *  # noqa: F403  all of them, as they are
+from config.settings import *  # noqa: F403  all settings
 
 ROOT_URLCONF = "tests.bench.urls"

@@ -1,4 +1,4 @@
-"""Subscribers that are due: customers with a fee and two usage prices, each with a month of real buckets."""
+"""Due subscribers: customers with a fee and two usage prices, and a month of usage."""
 
 import shutil
 from datetime import UTC, datetime, timedelta
@@ -19,7 +19,7 @@ TABLES = (
     *("customers_subscriptionphase", "customers_subscription", "customers_customer"),
     *("events_usagebucket", "events_usageday", "events_usagerollup"),
 )
-# Opened a month ago, so that the run makes one invoice each: the month's fee and usage.
+# Subscribed a month ago, so that the run creates one invoice each, with the month's fee and usage.
 SUBSCRIBE = (
     """
     INSERT INTO customers_customer (
@@ -63,7 +63,7 @@ SUBSCRIBE = (
     WHERE customer.id > %(known)s
     """,
 )
-HOURS = 24  # of usage for each customer and feature, on 24 different days
+HOURS = 24  # of usage per customer and feature, on 24 different days
 
 
 def make_plan() -> PlanVersion:
@@ -82,7 +82,7 @@ def make_plan() -> PlanVersion:
 
 
 def subscribe(version: PlanVersion, count: int, *, now: datetime, hours: int = HOURS) -> None:
-    """Let so many more customers subscribe to the plan, with some hours of usage, all due at the month's end."""
+    """Subscribe more customers to the plan, with some hours of usage, all due at the end of the month."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT COALESCE(max(id), 0) FROM customers_customer")
         known = cursor.fetchone()[0]
@@ -98,7 +98,7 @@ def subscribe(version: PlanVersion, count: int, *, now: datetime, hours: int = H
         }
         for statement in SUBSCRIBE:
             cursor.execute(statement, parameters)
-        cursor.execute("TRUNCATE events_usageday, events_usagerollup")  # these buckets came past it
+        cursor.execute("TRUNCATE events_usageday, events_usagerollup")  # the new buckets aren't in them yet
     roll_up(now=now)
     with connection.cursor() as cursor:
         cursor.execute(f"VACUUM ANALYZE {', '.join(TABLES)}")

@@ -1,4 +1,4 @@
-"""The product's addresses, and an empty DRF view beside them on the same server."""
+"""The product's URLs, and an empty DRF view on the same server."""
 
 from django.urls import include, path
 from rest_framework.request import Request
@@ -7,7 +7,7 @@ from rest_framework.views import APIView
 
 
 class Empty(APIView):
-    """Answer 202 and do nothing: as fast as a DRF view can be."""
+    """Respond 202 without doing anything, as fast as a DRF view can."""
 
     authentication_classes = ()
     permission_classes = ()

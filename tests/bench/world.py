@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import psutil
 from django.core.management import call_command
 from django.db import connection
 from django.db.models import QuerySet
@@ -31,7 +32,7 @@ EVENTS_TABLES = (
 
 
 def make_company() -> str:
-    """Migrate, make customers and features unless they are there, and a key without limits; give the key."""
+    """Migrate, create customers and features unless they exist, and return a new key without rate limits."""
     call_command("migrate", interactive=False, verbosity=0)
     if not Feature.objects.exists():
         for feature in FEATURES:
@@ -39,13 +40,13 @@ def make_company() -> str:
         Customer.objects.bulk_create(
             [Customer(external_id=f"cust_{no:04}", name=f"Customer {no}") for no in range(CUSTOMERS)]
         )
-    replay_fixed_causes(now=datetime.now(UTC))  # a new feature looks for earlier events once: have that behind us
+    replay_fixed_causes(now=datetime.now(UTC))  # a new feature checks earlier events once, which shouldn't be measured
     _, secret = make_key("bench", scopes=[Scope.ALL], single_per_minute=0, bulk_per_minute=0)
     return secret
 
 
 def forget_events() -> None:
-    """Empty everything that events left."""
+    """Delete all events and everything derived from them."""
     with connection.cursor() as cursor:
         cursor.execute("SET countinghouse.allow_truncate = 'on'")
         cursor.execute(f"TRUNCATE {', '.join(EVENTS_TABLES)} RESTART IDENTITY")
@@ -53,37 +54,35 @@ def forget_events() -> None:
 
 @dataclass(frozen=True)
 class Memory:
-    """MiB of a process and those it forked.
+    """MiB of memory of a process and its children.
 
-    `used` counts a page that several of them share once, which is what the machine gives. It grows without anything new
-    while forks write to pages they shared: `mapped`, each process for itself, doesn't.
+    `used` counts pages shared by several processes once. It also grows when forks write to shared pages. `mapped` is
+    the sum over the processes, and doesn't grow in that case.
     """
 
     used: float
     mapped: float
 
 
-def memory_of(pid: int) -> Memory:
-    """Tell how much memory a process and those it started use just now."""
-    import psutil
-
+def measure_memory(pid: int) -> Memory:
+    """Return the memory that a process and its children currently use."""
     process = psutil.Process(pid)
-    seen = [one.memory_full_info() for one in [process, *process.children(recursive=True)]]
-    return Memory(sum(one.pss for one in seen) / 2**20, sum(one.rss for one in seen) / 2**20)
+    infos = [member.memory_full_info() for member in [process, *process.children(recursive=True)]]
+    return Memory(sum(info.pss for info in infos) / 2**20, sum(info.rss for info in infos) / 2**20)
 
 
 def copy_rate(folder: Path) -> tuple[float, int]:
-    """Measure a raw COPY of the ledger's rows into a table with the same columns, constraints and indexes: rows/s."""
+    """Return the rows per second, and the number of rows, of a raw COPY of the ledger into a table like it."""
     rows = Event.objects.count()
     return rows / copy_seconds(folder, Event.objects.all()), rows
 
 
 def copy_seconds(folder: Path, rows: QuerySet[Any]) -> float:
-    """Time a raw COPY of rows into a table with the same columns, constraints and indexes."""
+    """Return the seconds of a raw COPY of rows into a table with the same columns, constraints and indexes."""
     path, table = folder / "rows.copy", connection.ops.quote_name(rows.model._meta.db_table)
     query, parameters = rows.order_by().query.sql_with_params()
     connection.ensure_connection()
-    with connection.connection.cursor() as cursor:  # psycopg's own: Django's takes no parameters for a COPY
+    with connection.connection.cursor() as cursor:  # psycopg's cursor, since Django's takes no parameters for COPY
         cursor.execute("DROP TABLE IF EXISTS bench_copy")
         cursor.execute(f"CREATE TABLE bench_copy (LIKE {table} INCLUDING ALL)")
         cursor.execute("CHECKPOINT")

@@ -1,4 +1,4 @@
-"""The bodies that the clients send. Needs no Django, so that clients start at once and stay small."""
+"""The request bodies that the clients send. Imports no Django, so that clients start fast and stay small."""
 
 import random
 from datetime import UTC, datetime, timedelta
@@ -7,12 +7,12 @@ CUSTOMERS = 1_000
 
 
 def single_body(*, seed: int) -> bytes:
-    """Write one event's body; its id begins with @@@@@@@@, to be filled in for each request."""
+    """Return the body of one event. Its id starts with @@@@@@@@, which each request replaces."""
     return _event(random.Random(seed), 1, datetime.now(UTC)).encode()
 
 
 def bulk_body(events: int, *, seed: int) -> bytes:
-    """Write a bulk body whose event ids begin with @@@@@@@@."""
+    """Return a bulk body whose event ids start with @@@@@@@@."""
     dice, now = random.Random(seed), datetime.now(UTC)
     return ('{"events":[' + ",".join(_event(dice, no, now) for no in range(events)) + "]}").encode()
 

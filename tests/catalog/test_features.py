@@ -32,7 +32,7 @@ ALL = [
 
 
 @pytest.fixture
-def heard(django_capture_on_commit_callbacks):
+def signals_of(django_capture_on_commit_callbacks):
     """Run a change as if committed, and return the names of the signals that it sent."""
 
     def listen(change) -> list[str]:
@@ -49,53 +49,53 @@ def heard(django_capture_on_commit_callbacks):
     return listen
 
 
-def test_a_new_metered_feature_is_announced(heard):
+def test_a_new_metered_feature_sends_a_signal(signals_of):
     feature = Feature(name="Calls", event_name="api.calls", aggregation="count")
 
-    assert heard(lambda: save_feature(feature, by=None)) == ["feature_created"]
+    assert signals_of(lambda: save_feature(feature, by=None)) == ["feature_created"]
 
 
-def test_a_feature_without_a_meter_concerns_no_events(heard):
-    assert heard(lambda: save_feature(Feature(name="SSO", kind="boolean"), by=None)) == []
+def test_a_feature_without_a_meter_sends_no_signal(signals_of):
+    assert signals_of(lambda: save_feature(Feature(name="SSO", kind="boolean"), by=None)) == []
 
 
-def test_renaming_a_feature_is_announced_to_nobody(heard):
+def test_renaming_a_feature_sends_no_signal(signals_of):
     feature = make_feature()
     feature.name = "Better name"
 
-    assert heard(lambda: save_feature(feature, by=None)) == []
+    assert signals_of(lambda: save_feature(feature, by=None)) == []
 
 
 @pytest.mark.parametrize(
     "change", [{"filters": {"model": ["a"]}}, {"counts_from": NOW}, {"event_name": "api.call"}, {"reset": "cumulative"}]
 )
-def test_what_decides_which_events_count_is_announced(heard, change):
+def test_a_change_of_the_matching_events_sends_a_signal(signals_of, change):
     feature = make_feature()
     for field, value in change.items():
         setattr(feature, field, value)
 
-    assert heard(lambda: save_feature(feature, by=None)) == ["matching_changed"]
+    assert signals_of(lambda: save_feature(feature, by=None)) == ["matching_changed"]
 
 
-def test_archiving_and_activating_are_announced_once(heard):
+def test_archiving_and_activating_send_one_signal_each(signals_of):
     feature = make_feature()
 
-    assert heard(lambda: archive_feature(feature, now=NOW, by=None)) == ["feature_archived"]
-    assert heard(lambda: archive_feature(feature, now=NOW, by=None)) == []
+    assert signals_of(lambda: archive_feature(feature, now=NOW, by=None)) == ["feature_archived"]
+    assert signals_of(lambda: archive_feature(feature, now=NOW, by=None)) == []
     assert feature.archived_at == NOW
-    assert heard(lambda: activate_feature(feature, by=None)) == ["feature_activated"]
-    assert heard(lambda: activate_feature(feature, by=None)) == []
+    assert signals_of(lambda: activate_feature(feature, by=None)) == ["feature_activated"]
+    assert signals_of(lambda: activate_feature(feature, by=None)) == []
     assert feature.archived_at is None
 
 
-def test_accepting_strings_is_announced(heard):
+def test_accepting_strings_sends_a_signal(signals_of):
     feature = make_feature(field="tokens", accept_numeric_strings=False)
 
-    assert heard(lambda: accept_numeric_strings(feature, by=None)) == ["strings_accepted"]
+    assert signals_of(lambda: accept_numeric_strings(feature, by=None)) == ["strings_accepted"]
     assert Feature.objects.get().accept_numeric_strings
 
 
-def test_a_change_is_signed_with_its_author_and_reason():
+def test_a_change_is_recorded_with_its_author_and_reason():
     feature, user = make_feature(), make_user(email="fin@example.com")
 
     archive_feature(feature, now=NOW, by=user, reason="Nobody sends it")
@@ -109,7 +109,7 @@ def test_a_change_is_signed_with_its_author_and_reason():
 @pytest.mark.parametrize(
     "change", [{"event_name": "other"}, {"aggregation": "max"}, {"field": "credits"}, {"reset": "cumulative"}]
 )
-def test_a_meter_that_has_counted_is_fixed(change):
+def test_a_meter_that_has_counted_events_can_not_change(change):
     feature = make_feature(name="Tokens", field="tokens", first_counted_at=NOW)
     for field, value in change.items():
         setattr(feature, field, value)
@@ -125,7 +125,7 @@ def test_filters_of_a_counted_meter_can_change():
     assert save_feature(feature, by=None).filters == {"model": ["a"]}
 
 
-def test_saving_an_old_copy_does_not_forget_that_events_have_counted():
+def test_saving_an_old_copy_keeps_the_time_of_the_first_counted_event():
     feature = make_feature()
     Feature.objects.filter(pk=feature.pk).update(first_counted_at=NOW)
 
@@ -134,7 +134,7 @@ def test_saving_an_old_copy_does_not_forget_that_events_have_counted():
     assert Feature.objects.get().first_counted_at == NOW
 
 
-def test_a_duplicate_has_counted_nothing_and_can_differ():
+def test_a_duplicate_has_no_usage_and_can_have_another_definition():
     original = make_feature(
         name="Storage",
         key="storage",
@@ -163,18 +163,18 @@ def test_a_duplicate_of_an_archived_feature_is_active():
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"aggregation": "sum"}, "Name the aggregation field"),
-        ({"aggregation": "sum_with_multiplier", "field": "x"}, "needs a multiplier above 0"),
-        ({"event_name": " api.calls"}, "must not begin or end with a blank"),
-        ({"unit_singular": "call"}, "singular and in the plural"),
+        ({"aggregation": "sum"}, "Enter the aggregation field"),
+        ({"aggregation": "sum_with_multiplier", "field": "x"}, "needs a positive multiplier"),
+        ({"event_name": " api.calls"}, "must not start or end with a space"),
+        ({"unit_singular": "call"}, "singular and the plural"),
         ({"kind": "boolean"}, "others neither"),
-        ({"filters": ["model"]}, "Write the filters as an object"),
-        ({"filters": {"model": "gpt-4"}}, "Give the values of model as a list of texts"),
-        ({"filters": {"size": [1]}}, "Give the values of size as a list of texts"),
-        ({"aggregation": "count", "multiplier": Decimal(2)}, "other aggregations take none"),
+        ({"filters": ["model"]}, "Enter the filters as an object"),
+        ({"filters": {"model": "gpt-4"}}, "Enter the values of model as a list of strings"),
+        ({"filters": {"size": [1]}}, "Enter the values of size as a list of strings"),
+        ({"aggregation": "count", "multiplier": Decimal(2)}, "Others have none"),
     ],
 )
-def test_an_impossible_meter_is_refused_in_words(wrong, message):
+def test_an_invalid_meter_is_refused_with_a_message(wrong, message):
     feature = Feature(**{"name": "Calls", "event_name": "api.calls", "aggregation": "count"} | wrong)
 
     with pytest.raises(ValidationError, match=message):
@@ -184,21 +184,21 @@ def test_an_impossible_meter_is_refused_in_words(wrong, message):
 # --- Aliases -----------------------------------------------------------------------------------------
 
 
-def test_a_wrong_name_is_mapped_once_and_can_be_pointed_elsewhere(heard):
+def test_a_wrong_name_is_mapped_once_and_can_be_mapped_to_another_name(signals_of):
     make_feature(event_name="model.usage")
     user = make_user()
 
-    assert heard(lambda: map_event_name("Model.Usage", "model.usage", by=user, reason="Old SDK")) == [
+    assert signals_of(lambda: map_event_name("Model.Usage", "model.usage", by=user, reason="Old SDK")) == [
         "event_name_mapped"
     ]
-    assert heard(lambda: map_event_name("Model.Usage", "model.usage", by=user)) == []
-    assert heard(lambda: map_event_name("Model.Usage", "other", by=user)) == ["event_name_mapped"]
+    assert signals_of(lambda: map_event_name("Model.Usage", "model.usage", by=user)) == []
+    assert signals_of(lambda: map_event_name("Model.Usage", "other", by=user)) == ["event_name_mapped"]
 
     alias = EventNameAlias.objects.get()
     assert (alias.event_name, alias.created_by) == ("other", user)
 
 
-def test_a_name_that_counts_by_itself_is_not_mapped_away():
+def test_the_event_name_of_an_active_feature_can_not_be_mapped():
     make_feature(event_name="api.calls")
 
     with pytest.raises(AliasIsInUse):

@@ -6,9 +6,9 @@ from catalog.selectors import (
     Terms,
     entitlements_by_version,
     fees,
+    list_offered_terms,
     prices_by_version,
     prices_on_terms,
-    terms_offered,
 )
 from tests.factories import make_feature, make_version
 
@@ -18,7 +18,7 @@ MONTHLY = Terms("USD", "month")
 FEE = {"kind": "fixed", "model": "flat", "unit_amount": Decimal(49)}
 
 
-def test_a_subscription_pays_the_prices_on_its_own_terms():
+def test_a_subscription_is_charged_the_prices_on_its_terms():
     version = make_version(
         {"name": "calls"},
         {"name": "fee", "position": -1, **FEE},
@@ -31,10 +31,10 @@ def test_a_subscription_pays_the_prices_on_its_own_terms():
     assert [price.name for price in fees(version, MONTHLY)] == ["fee"]
 
 
-def test_what_a_version_offers_can_be_said():
+def test_the_terms_of_a_version_are_listed():
     version = make_version({"interval": "year"}, {"currency": "EUR", "interval": "month", "interval_count": 2}, {})
 
-    assert [str(terms) for terms in terms_offered(version)] == ["EUR monthly × 2", "USD monthly", "USD annual"]
+    assert [str(terms) for terms in list_offered_terms(version)] == ["EUR monthly × 2", "USD monthly", "USD annual"]
 
 
 def test_prices_come_with_features_and_sorted_tiers_in_two_queries(django_assert_num_queries):
@@ -45,10 +45,10 @@ def test_prices_come_with_features_and_sorted_tiers_in_two_queries(django_assert
     ]
 
     with django_assert_num_queries(2):
-        found = prices_by_version(version.pk for version in versions)
+        prices_by_id = prices_by_version(version.pk for version in versions)
         bounds = {
             (price.feature_id, tuple(tier.up_to for tier in price.tiers.all()))
-            for prices in found.values()
+            for prices in prices_by_id.values()
             for price in prices
         }
 
@@ -61,6 +61,6 @@ def test_free_tiers_are_found_by_version_and_feature(django_assert_num_queries):
     version = make_version({"feature": calls}, free_units={calls: Decimal(10), tokens: Decimal(20)})
 
     with django_assert_num_queries(1):
-        found = entitlements_by_version([version.pk])
+        entitlements = entitlements_by_version([version.pk])
 
-    assert found[version.pk][tokens.pk].free_units == Decimal(20)
+    assert entitlements[version.pk][tokens.pk].free_units == Decimal(20)

@@ -4,7 +4,7 @@ import pytest
 
 from catalog.comparing import differences
 from catalog.models import PriceTier
-from catalog.publishing import draft_of
+from catalog.publishing import get_or_create_draft
 from catalog.wording import describe_free_tier, describe_meter, describe_price
 from tests.factories import make_draft, make_entitlement, make_feature, make_fee, make_price, make_version
 
@@ -18,20 +18,20 @@ pytestmark = pytest.mark.django_db
         (
             {"event_name": "chat", "field": "tokens", "filters": {"model": ["a", "b"], "region": ["eu"]}},
             (
-                "Adds up “tokens” of every “chat” event whose model is a or b and whose region is eu; "
+                "Sums “tokens” of every “chat” event whose model is a or b and whose region is eu; "
                 "starts at 0 each billing period."
             ),
         ),
         (
             {"event_name": "storage", "field": "gb", "aggregation": "latest", "reset": "cumulative"},
             (
-                "Takes the latest “gb” of the “storage” events; the running total of the customer's whole history, "
-                "billed anew every period."
+                "Takes the latest “gb” of the “storage” events; the running total of the customer's whole history "
+                "is billed every period."
             ),
         ),
         (
             {"event_name": "seen", "field": "user_id", "aggregation": "unique_count"},
-            "Counts the different values of “user_id” in the “seen” events; starts at 0 each billing period.",
+            "Counts the distinct values of “user_id” in the “seen” events; starts at 0 each billing period.",
         ),
         (
             {
@@ -40,12 +40,12 @@ pytestmark = pytest.mark.django_db
                 "aggregation": "sum_with_multiplier",
                 "multiplier": Decimal("0.001"),
             },
-            "Adds up “ms” × 0.001 of every “cpu” event; starts at 0 each billing period.",
+            "Sums “ms” × 0.001 of every “cpu” event; starts at 0 each billing period.",
         ),
-        ({"kind": "boolean"}, "Switched on or off by the plan; no events feed it."),
+        ({"kind": "boolean"}, "Switched on or off by the plan. Events don't affect it."),
     ],
 )
-def test_a_feature_says_what_counts(feature, sentence):
+def test_a_feature_is_described_by_what_it_counts(feature, sentence):
     assert describe_meter(make_feature(**feature)) == sentence
 
 
@@ -68,13 +68,13 @@ def test_a_feature_says_what_counts(feature, sentence):
         ({"model": "percentage", "rate_percent": Decimal("2.9")}, "2.9% of the value; per month"),
     ],
 )
-def test_a_price_says_what_it_charges(price, words):
+def test_a_price_is_described_by_what_it_charges(price, words):
     tokens = make_feature(field="tokens", unit_singular="token", unit_plural="tokens")
 
     assert describe_price(make_price(version=make_draft(), feature=tokens, **price)) == words
 
 
-def test_a_fee_says_when_it_is_invoiced():
+def test_a_fee_is_described_with_the_time_of_its_invoice():
     fee = make_fee(version=make_draft(), unit_amount=Decimal("49.5"), quantity=Decimal(3), interval_count=2)
 
     assert describe_price(fee) == "3 × $49.50 every 2 months, in advance"
@@ -88,27 +88,27 @@ def test_a_fee_says_when_it_is_invoiced():
         ({"free_units": None}, "Unlimited"),
     ],
 )
-def test_a_free_tier_says_what_it_grants(grant, words):
+def test_a_free_tier_is_described_by_what_it_grants(grant, words):
     calls = make_feature(unit_singular="call", unit_plural="calls")
 
     assert describe_free_tier(make_entitlement(version=make_draft(), feature=calls, **grant)) == words
 
 
-def test_a_draft_is_compared_with_what_is_sold_today():
+def test_a_draft_is_compared_with_the_published_version():
     tokens = make_feature(name="Tokens")
     version = make_version(
         {"feature": tokens, "unit_amount": Decimal("0.01")},
         {"feature": make_feature(name="Calls"), "unit_amount": Decimal(1)},
         free_units={tokens: Decimal(10)},
     )
-    draft = draft_of(version.plan, by=None)
+    draft = get_or_create_draft(version.plan, by=None)
     draft.prices.filter(feature=tokens).update(unit_amount=Decimal("0.02"))
     draft.prices.exclude(feature=tokens).delete()
     make_fee(version=draft, name="Base fee")
 
-    found = [(line.subject, line.before, line.after) for line in differences(draft)]
+    lines = [(line.subject, line.before, line.after) for line in differences(draft)]
 
-    assert found == [
+    assert lines == [
         ("Tokens (USD)", "$0.01 per unit; per month", "$0.02 per unit; per month"),
         ("Base fee (USD)", "", "$10.00 per month, in advance"),
         ("Calls (USD)", "$1.00 per unit; per month", ""),

@@ -1,4 +1,4 @@
-"""A large run's chunks wait in a queue of their own, so that what else the workers do isn't kept waiting."""
+"""A large run's chunks have their own queue, so that other tasks don't wait for them."""
 
 import socket
 from contextlib import suppress
@@ -15,7 +15,7 @@ CHUNKS = 20
 
 @pytest.fixture(params=["folder", pytest.param("redis", marks=pytest.mark.redis)])
 def broker(request, tmp_path):
-    """Let the application use a broker of the test's own: each of the two that the product knows."""
+    """Make the application use a separate broker: the file broker, or Redis."""
     options: dict[str, object] = {}
     if request.param == "folder":
         url = "folder://localhost"
@@ -23,17 +23,17 @@ def broker(request, tmp_path):
         options |= {"control_folder": str(tmp_path / "control"), "polling_interval": 0.01}
     else:
         url = request.getfixturevalue("redis_url")
-    before = {name: app.conf.get(name) for name in ("broker_transport_options", "broker_write_url")}
+    original = {name: app.conf.get(name) for name in ("broker_transport_options", "broker_write_url")}
     app.conf.update(broker_transport_options=options, broker_write_url=url)
     with Connection(url, transport_options=options) as connection:
         yield connection
         for queue in app.amqp.queues.consume_from.values():
             queue(connection.default_channel).purge()
-    app.conf.update(before)
+    app.conf.update(original)
 
 
-def taken(connection, count):
-    """Take so many messages as a worker with one process does, one by one, and name their tasks."""
+def receive(connection, count):
+    """Receive messages one by one, like a worker with one process, and return the names of their tasks."""
     names = []
 
     def take(message):
@@ -49,10 +49,10 @@ def taken(connection, count):
 
 
 @pytest.mark.parametrize("chunk", [bill_chunk, dry_run_chunk])
-def test_events_are_not_kept_waiting_by_a_large_run(broker, chunk):
+def test_events_do_not_wait_for_a_large_run(broker, chunk):
     for number in range(CHUNKS):
         chunk.apply_async((number,), connection=broker)
     assert nudge.send()
-    first = taken(broker, 3)
+    first = receive(broker, 3)
     assert "process_inbox" in first
-    assert taken(broker, CHUNKS + 1 - 3) == [chunk.name.split(".")[-1]] * (CHUNKS - 2)
+    assert receive(broker, CHUNKS + 1 - 3) == [chunk.name.split(".")[-1]] * (CHUNKS - 2)

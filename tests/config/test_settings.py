@@ -1,4 +1,4 @@
-"""A laptop needs no settings; a deployment is refused until its own are safe."""
+"""A laptop needs no settings. A deployment doesn't start with unsafe settings."""
 
 import os
 import secrets
@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from django.conf import settings
 
-from config.server.secret_key import laptop_secret_key
+from config.server.secret_key import load_laptop_secret_key
 
 PRODUCTION = {
     "SECRET_KEY": secrets.token_urlsafe(64),
@@ -32,7 +32,7 @@ def manage(*arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def shown(name: str, **env: str) -> str:
+def read_setting(name: str, **env: str) -> str:
     code = f"from django.conf import settings; print(settings.{name})"
     return subprocess.run(
         [sys.executable, "-c", code],
@@ -44,7 +44,7 @@ def shown(name: str, **env: str) -> str:
     ).stdout.strip()
 
 
-def test_check_deploy_has_nothing_to_say_about_production():
+def test_check_deploy_reports_no_issues_for_a_deployment():
     checked = manage("check", "--deploy", "--fail-level", "WARNING", **PRODUCTION)
     assert checked.returncode == 0, checked.stderr
     assert "no issues" in checked.stdout + checked.stderr
@@ -54,13 +54,13 @@ def test_check_deploy_has_nothing_to_say_about_production():
     "key",
     ["", "short", "a" * 80, "django-insecure-" + "x1y2z3w4v5" * 7, "change-me-" + "q8w7e6r5t4" * 7],
 )
-def test_a_deployment_refuses_a_secret_that_is_none(key: str):
+def test_a_deployment_refuses_a_guessable_secret_key(key: str):
     checked = manage("check", **{**PRODUCTION, "SECRET_KEY": key, "DEBUG": "0"})
     assert checked.returncode == 1
     assert "config.E001" in checked.stderr
 
 
-def test_the_web_server_refuses_it_too():
+def test_the_web_server_refuses_a_guessable_secret_key():
     started = subprocess.run(
         [sys.executable, "-c", "import config.wsgi"],
         cwd=settings.BASE_DIR,
@@ -70,7 +70,7 @@ def test_the_web_server_refuses_it_too():
         check=False,
     )
     assert started.returncode != 0
-    assert "SECRET_KEY is missing, short, or a demo's" in started.stderr
+    assert "SECRET_KEY is missing, too short, or an example" in started.stderr
 
 
 @pytest.mark.parametrize(
@@ -85,17 +85,17 @@ def test_the_web_server_refuses_it_too():
     ],
 )
 def test_a_secret_key_in_the_environment_means_a_deployment(name: str, env: dict[str, str], value: str):
-    assert shown(name, **env) == value
+    assert read_setting(name, **env) == value
 
 
-def test_the_laptops_key_is_made_once_for_its_owner_only(tmp_path: Path):
-    key = laptop_secret_key(tmp_path / "new")
+def test_a_laptops_key_is_generated_once_and_readable_by_its_owner_only(tmp_path: Path):
+    key = load_laptop_secret_key(tmp_path / "new")
     path = tmp_path / "new" / "secret_key"
     assert len(key) >= 64
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    assert laptop_secret_key(tmp_path / "new") == key
-    assert [found.name for found in path.parent.iterdir()] == ["secret_key"]
+    assert load_laptop_secret_key(tmp_path / "new") == key
+    assert [file.name for file in path.parent.iterdir()] == ["secret_key"]
 
 
-def test_two_laptops_have_two_keys(tmp_path: Path):
-    assert laptop_secret_key(tmp_path / "a") != laptop_secret_key(tmp_path / "b")
+def test_two_laptops_have_different_keys(tmp_path: Path):
+    assert load_laptop_secret_key(tmp_path / "a") != load_laptop_secret_key(tmp_path / "b")

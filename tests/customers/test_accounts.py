@@ -18,13 +18,13 @@ pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
-def heard(django_capture_on_commit_callbacks):
+def signals_of(django_capture_on_commit_callbacks):
     """Run a change as if committed, and return the names of the signals that it sent."""
 
-    def listen(change) -> list[str]:
+    def capture(change) -> list[str]:
         names: list[str] = []
-        known = ["customer_created", "customer_activated", "external_id_mapped"]
-        receivers = {name: lambda name=name, **kwargs: names.append(name) for name in known}
+        signal_names = ["customer_created", "customer_activated", "external_id_mapped"]
+        receivers = {name: lambda name=name, **kwargs: names.append(name) for name in signal_names}
         for name, receiver in receivers.items():
             getattr(signals, name).connect(receiver)
         with django_capture_on_commit_callbacks(execute=True):
@@ -33,26 +33,26 @@ def heard(django_capture_on_commit_callbacks):
             getattr(signals, name).disconnect(receiver)
         return names
 
-    return listen
+    return capture
 
 
-def test_a_new_customer_is_announced_and_a_renamed_one_is_not(heard):
+def test_a_new_customer_sends_a_signal_and_a_renamed_customer_sends_none(signals_of):
     customer = Customer(external_id="acme", name="Acme")
 
-    assert heard(lambda: save_customer(customer, by=None)) == ["customer_created"]
+    assert signals_of(lambda: save_customer(customer, by=None)) == ["customer_created"]
     customer.name = "Acme Corp"
-    assert heard(lambda: save_customer(customer, by=None)) == []
+    assert signals_of(lambda: save_customer(customer, by=None)) == []
 
 
-def test_an_activated_customer_is_announced_once(heard):
+def test_an_activated_customer_sends_one_signal(signals_of):
     customer = archive_customer(make_customer(), now=NOW, by=None)
     assert customer.archived_at == NOW
 
-    assert heard(lambda: activate_customer(customer, by=None)) == ["customer_activated"]
-    assert heard(lambda: activate_customer(customer, by=None)) == []
+    assert signals_of(lambda: activate_customer(customer, by=None)) == ["customer_activated"]
+    assert signals_of(lambda: activate_customer(customer, by=None)) == []
 
 
-def test_a_customer_with_open_subscriptions_is_not_archived():
+def test_a_customer_with_live_subscriptions_is_not_archived():
     subscription = make_subscription(customer=make_customer(name="Acme"))
 
     with pytest.raises(CustomerHasSubscriptions, match="Acme has a subscription that hasn't ended"):
@@ -67,11 +67,11 @@ def test_a_customer_with_open_subscriptions_is_not_archived():
     [
         ("timezone", "Mars/Olympus", "not a time zone"),
         ("currency", "usd", "three-letter ISO 4217 code"),
-        ("external_id", " acme", "begin or end with a blank"),
+        ("external_id", " acme", "start or end with a space"),
         ("email", "nobody", "valid email"),
     ],
 )
-def test_impossible_customers_are_refused_in_words(field, value, message):
+def test_an_invalid_customer_is_refused_with_a_message(field, value, message):
     customer = Customer(**{"external_id": "acme", "name": "Acme", field: value})
 
     with pytest.raises(ValidationError, match=message):
@@ -86,16 +86,16 @@ def test_an_external_id_never_changes():
         save_customer(customer, by=None)
 
 
-def test_a_wrong_external_id_is_mapped_and_can_be_pointed_elsewhere(heard):
+def test_a_wrong_external_id_is_mapped_and_can_be_mapped_to_another_customer(signals_of):
     first, second, user = make_customer(), make_customer(), make_user()
 
-    assert heard(lambda: map_external_id("ACME", first, by=user)) == ["external_id_mapped"]
-    assert heard(lambda: map_external_id("ACME", first, by=user)) == []
-    assert heard(lambda: map_external_id("ACME", second, by=user)) == ["external_id_mapped"]
+    assert signals_of(lambda: map_external_id("ACME", first, by=user)) == ["external_id_mapped"]
+    assert signals_of(lambda: map_external_id("ACME", first, by=user)) == []
+    assert signals_of(lambda: map_external_id("ACME", second, by=user)) == ["external_id_mapped"]
     assert CustomerAlias.objects.get().customer == second
 
 
-def test_the_id_of_a_customer_is_not_mapped_away():
+def test_the_external_id_of_a_customer_can_not_be_mapped():
     make_customer(external_id="acme", name="Acme")
 
     with pytest.raises(ExternalIdIsInUse, match="acme is the external id of Acme"):

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 import pytest
 
 from customers.periods import (
+    Alignment,
     Interval,
     NoSuchPeriod,
     Period,
@@ -37,7 +38,7 @@ MONTHLY = Interval("month")
         ("2022-12-31", "2022-12-31 00:00", "2023-01-31 00:00"),
     ],
 )
-def test_a_month_end_anchor_is_clamped_to_each_month_and_never_forgotten(at, start, end):
+def test_a_month_end_anchor_is_moved_to_the_end_of_shorter_months_only(at, start, end):
     schedule = Schedule(MONTHLY, utc("2023-01-31"))
     assert edges(period_containing(schedule, utc(at))) == (start, end)
 
@@ -56,7 +57,7 @@ def test_a_month_end_anchor_is_clamped_to_each_month_and_never_forgotten(at, sta
         (Interval("year", 2), "2024-01-01 06:00", "2026-01-01 06:00"),
     ],
 )
-def test_every_interval_counts_from_the_anchor_at_the_anchors_clock_time(interval, start, end):
+def test_every_interval_is_counted_from_the_anchor_at_the_anchors_clock_time(interval, start, end):
     schedule = Schedule(interval, utc("2024-01-01T06:00"))
     assert edges(period_containing(schedule, utc("2024-05-18T05:59"))) == (start, end)
 
@@ -75,7 +76,7 @@ def test_every_interval_counts_from_the_anchor_at_the_anchors_clock_time(interva
     ],
 )
 def test_calendar_periods_start_at_midnight_of_the_calendar_unit(interval, start, end):
-    schedule = Schedule(interval, utc("2024-02-14T15:00"), alignment="calendar")
+    schedule = Schedule(interval, utc("2024-02-14T15:00"), alignment=Alignment.CALENDAR)
     assert edges(period_containing(schedule, utc("2024-05-15T12:00"))) == (start, end)
 
 
@@ -98,13 +99,13 @@ def test_periods_follow_the_customers_clock_across_daylight_saving():
 @pytest.mark.parametrize(
     ("anchor", "at", "start"),
     [
-        # 02:30 doesn't exist in New York on 10 March 2024: an hour later, 03:30 in summer time.
+        # 02:30 doesn't exist in New York on 10 March 2024, so the time is an hour later, 03:30 in summer time.
         ("2024-03-09T07:30", "2024-03-10T12:00", "2024-03-10 07:30"),
-        # 01:30 exists twice on 3 November 2024: the first, still in summer time.
+        # 01:30 exists twice on 3 November 2024. The first, still in summer time, is used.
         ("2024-11-02T05:30", "2024-11-03T12:00", "2024-11-03 05:30"),
     ],
 )
-def test_skipped_local_times_move_forward_and_repeated_ones_are_taken_first(anchor, at, start):
+def test_a_skipped_local_time_moves_forward_and_of_a_repeated_time_the_first_is_used(anchor, at, start):
     schedule = Schedule(Interval("day"), utc(anchor), "America/New_York")
     assert edges(period_containing(schedule, utc(at)))[0] == start
 
@@ -120,13 +121,13 @@ def test_a_day_that_a_time_zone_skips_has_no_period():
     ]
 
 
-def test_the_first_period_is_short_up_to_the_anchor_day():
+def test_the_first_period_ends_at_the_anchor_day():
     schedule = Schedule(MONTHLY, utc("2024-02-15"))
     start = utc("2024-01-20")
     assert edges(period_containing(schedule, start, started_at=start)) == ("2024-01-20 00:00", "2024-02-15 00:00")
 
 
-def test_a_moment_before_the_start_answers_with_the_first_period_and_after_the_end_with_the_last():
+def test_a_moment_before_the_start_gets_the_first_period_and_a_moment_after_the_end_the_last():
     schedule = Schedule(MONTHLY, utc("2024-01-01"))
     start, end = utc("2024-02-10"), utc("2024-04-10")
     first = period_containing(schedule, utc("2023-06-01"), started_at=start, ended_at=end)
@@ -141,7 +142,7 @@ def test_an_end_on_a_boundary_leaves_no_empty_period():
     assert edges(last) == ("2024-02-01 00:00", "2024-03-01 00:00")
 
 
-def test_offsets_lead_to_neighbours_and_not_past_the_start():
+def test_offsets_lead_to_neighboring_periods_but_not_before_the_start():
     schedule = Schedule(MONTHLY, utc("2024-01-31"))
     at = utc("2024-03-01")
     assert edges(period_containing(schedule, at, offset=-1)) == ("2024-01-31 00:00", "2024-02-29 00:00")
@@ -150,12 +151,12 @@ def test_offsets_lead_to_neighbours_and_not_past_the_start():
         period_containing(schedule, at, offset=-1, started_at=utc("2024-02-29"))
 
 
-def test_a_century_of_days_ends_where_the_calendar_says():
+def test_a_century_of_days_stays_in_step_with_the_calendar():
     schedule = Schedule(Interval("day"), utc("1950-06-01T08:00"), "Europe/Berlin")
     assert edges(period_containing(schedule, utc("2050-06-01T12:00"))) == ("2050-06-01 07:00", "2050-06-02 07:00")
 
 
-def test_listed_periods_are_clipped_at_both_ends():
+def test_listed_periods_are_cut_off_at_both_ends():
     schedule = Schedule(MONTHLY, utc("2024-01-01"))
     periods = periods_between(schedule, utc("2024-01-15"), utc("2024-03-05"))
     assert [edges(period) for period in periods] == [
@@ -165,18 +166,18 @@ def test_listed_periods_are_clipped_at_both_ends():
     ]
 
 
-def test_nothing_lies_between_a_moment_and_itself():
+def test_an_empty_span_has_no_periods():
     assert periods_between(Schedule(MONTHLY, utc("2024-01-01")), utc("2024-01-15"), utc("2024-01-15")) == []
 
 
-def test_days_of_the_clock_change_last_23_and_25_hours():
+def test_days_on_which_the_clock_changes_last_23_and_25_hours():
     spring = windows(Period(utc("2024-03-30T23:00"), utc("2024-04-01T22:00")), "day", "Europe/Berlin")
     autumn = windows(Period(utc("2024-10-26T22:00"), utc("2024-10-28T23:00")), "day", "Europe/Berlin")
     assert [(day.end - day.start).total_seconds() / 3600 for day in spring] == [23, 24]
     assert [(day.end - day.start).total_seconds() / 3600 for day in autumn] == [25, 24]
 
 
-def test_report_windows_are_clipped_to_the_period():
+def test_report_windows_are_cut_off_at_the_periods_ends():
     period = Period(utc("2024-01-15T10:30"), utc("2024-03-04T00:00"))
     assert [edges(window) for window in windows(period, "month")] == [
         ("2024-01-15 10:30", "2024-02-01 00:00"),
@@ -188,7 +189,7 @@ def test_report_windows_are_clipped_to_the_period():
 
 
 def test_hour_windows_follow_the_zones_own_hours():
-    # Kolkata is half an hour off, so its hours begin at half past in UTC.
+    # Kolkata's offset has half an hour, so its hours start at half past in UTC.
     period = Period(utc("2024-01-01T00:00"), utc("2024-01-01T02:00"))
     assert [edges(window) for window in windows(period, "hour", "Asia/Kolkata")] == [
         ("2024-01-01 00:00", "2024-01-01 00:30"),
@@ -197,7 +198,7 @@ def test_hour_windows_follow_the_zones_own_hours():
     ]
 
 
-def test_a_period_holds_its_start_and_not_its_end():
+def test_a_period_includes_its_start_and_excludes_its_end():
     period = Period(utc("2024-01-01"), utc("2024-02-01"))
     assert period.contains(period.start)
     assert not period.contains(period.end)
@@ -205,7 +206,7 @@ def test_a_period_holds_its_start_and_not_its_end():
     assert period.overlaps(Period(utc("2024-01-31"), utc("2024-03-01")))
 
 
-def test_the_local_day_decides():
+def test_the_local_date_depends_on_the_time_zone():
     assert str(local_date(utc("2024-03-01T02:00"), "America/New_York")) == "2024-02-29"
 
 
@@ -214,11 +215,11 @@ def test_the_local_day_decides():
     [
         lambda: Interval("month", 0),
         lambda: Interval("fortnight"),
-        lambda: Schedule(MONTHLY, datetime(2024, 1, 1)),  # noqa: DTZ001 - a moment without a zone is the point
+        lambda: Schedule(MONTHLY, datetime(2024, 1, 1)),  # noqa: DTZ001 - the test needs a datetime without a zone
         lambda: Schedule(MONTHLY, utc("2024-01-01"), alignment="lunar"),
         lambda: period_containing(Schedule(MONTHLY, utc("2024-01-01")), datetime(2024, 1, 1)),  # noqa: DTZ001
     ],
 )
-def test_schedules_that_make_no_sense_are_refused(make):
+def test_invalid_intervals_and_schedules_are_refused(make):
     with pytest.raises(ValueError, match=r".+"):
         make()

@@ -1,4 +1,4 @@
-"""Periods tile time, whatever the interval, the anchor and the time zone."""
+"""Periods cover time without gaps for every interval, anchor and time zone."""
 
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
@@ -6,7 +6,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from customers.periods import Interval, Period, Schedule, period_containing, periods_between, windows
+from customers.periods import Alignment, Interval, Period, Schedule, period_containing, periods_between, windows
 
 ZONES = st.sampled_from(
     ["UTC", "America/New_York", "Europe/Berlin", "Asia/Kolkata", "Pacific/Apia", "Australia/Lord_Howe", "Africa/Cairo"]
@@ -19,7 +19,7 @@ SCHEDULES = st.builds(
     st.builds(Interval, UNITS, st.integers(1, 13)),
     MOMENTS,
     ZONES,
-    st.sampled_from(["anniversary", "calendar"]),
+    st.sampled_from(Alignment),
 )
 
 
@@ -36,7 +36,7 @@ def test_periods_are_adjacent(schedule, at):
 
 
 @given(SCHEDULES, MOMENTS, st.timedeltas(timedelta(0), timedelta(days=400)))
-def test_every_moment_of_a_period_answers_with_it(schedule, at, later):
+def test_every_moment_of_a_period_gets_that_period(schedule, at, later):
     period = period_containing(schedule, at)
     inside = min(at + later, period.end - timedelta.resolution)
     assert period_containing(schedule, inside) == period
@@ -55,6 +55,6 @@ def test_listed_periods_cover_the_span_without_gaps(schedule, start, length):
 
 @given(MOMENTS, st.timedeltas(timedelta(0), timedelta(days=3)), ZONES, st.sampled_from(["hour", "day", "week"]))
 def test_windows_cover_a_period_without_gaps(start, length, zone, unit):
-    found = windows(Period(start, start + length), unit, zone)
-    assert sum((window.end - window.start for window in found), timedelta(0)) == length
-    assert all(before.end == after.start for before, after in pairwise(found))
+    parts = windows(Period(start, start + length), unit, zone)
+    assert sum((window.end - window.start for window in parts), timedelta(0)) == length
+    assert all(before.end == after.start for before, after in pairwise(parts))

@@ -34,7 +34,7 @@ def test_the_schema_is_openapi_3_1():
     assert described()["openapi"].startswith("3.1.")
 
 
-def test_every_operation_is_named_once_and_says_what_refuses_it():
+def test_every_operation_has_a_unique_id_and_documented_errors():
     ids = [one["operationId"] for _, _, one in operations()]
     assert len(ids) == len(set(ids))
     for path, method, one in operations():
@@ -43,7 +43,7 @@ def test_every_operation_is_named_once_and_says_what_refuses_it():
         assert one["summary"], (method, path)
 
 
-def test_every_body_and_every_refusal_is_shown_by_an_example():
+def test_every_body_and_every_error_has_an_example():
     for path, method, one in operations():
         if "requestBody" in one:
             assert example_of(one) is not None, (method, path)
@@ -64,7 +64,7 @@ def one_connection() -> Iterator[None]:
 
 
 @pytest.mark.parametrize("tag", TAGS)
-def test_whatever_fits_the_schema_is_answered_as_it_says(tag, api):
+def test_any_request_that_fits_the_schema_is_answered_as_described(tag, api):
     schema = schemathesis.openapi.from_dict(pointing_at(make_one_of_everything(api)))
     schema.app = application
     _, key = make_key("Fuzz", scopes=[Scope.ALL], single_per_minute=0, bulk_per_minute=0)
@@ -88,7 +88,7 @@ def _try(operation: Any, key: str) -> None:
     run()
 
 
-def test_the_company_of_these_tests_has_one_of_everything_that_a_path_names(api):
+def test_the_test_company_has_one_of_every_object_in_a_path(api):
     named = make_one_of_everything(api)
     wanted = {
         parameter["name"]
@@ -99,7 +99,7 @@ def test_the_company_of_these_tests_has_one_of_everything_that_a_path_names(api)
     assert wanted <= set(named)
 
 
-def test_what_the_company_has_is_read_back(api):
+def test_every_object_of_the_company_can_be_retrieved(api):
     named = make_one_of_everything(api)
     for path, method, _ in operations():
         if method == "get" and "{" in path and path.count("{") == 1 and not path.endswith("/pdf"):

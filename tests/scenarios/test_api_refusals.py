@@ -1,4 +1,4 @@
-"""Every door refuses in one form: a wrong key, a missing scope, a limit, an unknown object, a method, a broken body."""
+"""Every endpoint refuses in one form: wrong keys, missing scopes, rate limits, unknown objects and invalid requests."""
 
 import json
 from datetime import timedelta
@@ -13,7 +13,7 @@ from events.models import Scope
 from tests.scenarios.described import example_of, operations
 
 pytestmark = pytest.mark.django_db
-DOORS = operations()
+ENDPOINTS = operations()
 
 
 def ask(client, path, method, operation, body=None):
@@ -22,8 +22,8 @@ def ask(client, path, method, operation, body=None):
             path = path.replace(f"{{{parameter['name']}}}", "none")
     if body is None and "requestBody" in operation:
         body = json.dumps(example_of(operation))
-    given = {"content_type": "application/json"} if body is not None else {"content_type": ""}
-    return client.generic(method.upper(), path, body or "", **given)
+    options = {"content_type": "application/json"} if body is not None else {"content_type": ""}
+    return client.generic(method.upper(), path, body or "", **options)
 
 
 def client_with(*scopes, **limits):
@@ -42,18 +42,18 @@ def check(answer, status, code, where):
 
 
 @pytest.mark.parametrize("key", ["", "sk_wrong", "sk_" + "x" * 43])
-def test_without_a_key_that_is_known_every_door_answers_401(key):
+def test_every_endpoint_answers_401_without_a_known_key(key):
     client = Client(headers={"x-api-key": key} if key else {})
-    for path, method, operation in DOORS:
+    for path, method, operation in ENDPOINTS:
         answer = ask(client, path, method, operation)
         check(answer, 401, "unauthorized", (method, path))
         assert answer.headers["www-authenticate"] == "x-api-key", (method, path)
 
 
-def test_without_the_scope_every_door_answers_403():
+def test_every_endpoint_answers_403_without_the_scope():
     """A key that may only send events reads nothing; one that may only read changes nothing."""
     sender, reader = client_with(Scope.EVENTS_WRITE), client_with(Scope.READ)
-    for path, method, operation in DOORS:
+    for path, method, operation in ENDPOINTS:
         if (path, method) not in (("/v1/events", "post"), ("/v1/events/bulk", "post")):
             body = check(ask(sender, path, method, operation), 403, "permission_denied", (method, path))
             assert body["message"].startswith("The API key lacks the scope "), (method, path)
@@ -61,9 +61,9 @@ def test_without_the_scope_every_door_answers_403():
             check(ask(reader, path, method, operation), 403, "permission_denied", (method, path))
 
 
-def test_over_the_limit_every_door_answers_429_and_when_to_come_back():
+def test_every_endpoint_answers_429_over_the_rate_limit():
     client = client_with(Scope.ALL, single_per_minute=1, bulk_per_minute=1)
-    for path, method, operation in DOORS:
+    for path, method, operation in ENDPOINTS:
         forget_counts()
         ask(client, path, method, operation)
         answer = ask(client, path, method, operation)
@@ -72,26 +72,26 @@ def test_over_the_limit_every_door_answers_429_and_when_to_come_back():
         assert (answer.headers["x-ratelimit-limit"], answer.headers["x-ratelimit-remaining"]) == ("1", "0")
 
 
-def test_what_a_path_names_and_isnt_there_is_404():
+def test_an_unknown_object_in_the_path_is_404():
     client = client_with(Scope.ALL, single_per_minute=0)
-    for path, method, operation in DOORS:
+    for path, method, operation in ENDPOINTS:
         if "{" in path and "404" in operation["responses"] and "/statement" not in path:
             body = check(ask(client, path, method, operation), 404, "not_found", (method, path))
             assert body["message"].startswith("There is no "), (method, path)
-    check(client.get("/v1/no/such/door"), 404, "not_found", "nowhere")
+    check(client.get("/v1/no/such/path"), 404, "not_found", "nowhere")
 
 
-def test_a_method_that_a_door_doesnt_know_is_405():
+def test_an_unsupported_method_of_an_endpoint_is_405():
     client = client_with(Scope.ALL, single_per_minute=0)
-    for path in {path for path, _, _ in DOORS}:
+    for path in {path for path, _, _ in ENDPOINTS}:
         answer = client.generic("PATCH", path.replace("{", "").replace("}", ""), "{}", content_type="application/json")
         check(answer, 405, "method_not_allowed", path)
 
 
 @pytest.mark.parametrize("body", ["{", "[]", '"text"', '{"a": NaN}', b"\xff"])
-def test_a_body_that_isnt_a_json_object_is_400_and_never_500(body):
+def test_a_body_that_is_not_a_json_object_is_400(body):
     client = client_with(Scope.ALL, single_per_minute=0, bulk_per_minute=0)
-    for path, method, operation in DOORS:
+    for path, method, operation in ENDPOINTS:
         if "requestBody" in operation and "{" not in path and "?" not in path:
             answer = ask(client, path, method, operation, body)
             if body != "[]":  # an empty list is as good as no body
@@ -99,7 +99,7 @@ def test_a_body_that_isnt_a_json_object_is_400_and_never_500(body):
             assert answer.status_code < 500, (method, path)
 
 
-def test_a_key_stops_working_when_it_expires_and_its_successor_goes_on():
+def test_an_expired_key_stops_working_and_its_successor_continues():
     key, secret = make_key("Shop", scopes=[Scope.READ])
     old = Client(headers={"x-api-key": secret})
     successor, fresh = rotate(key, now=timezone.now(), overlap=timedelta(hours=1))

@@ -18,7 +18,7 @@ from django.db import connection
 
 from config.webhooks.models import WebhookEndpoint
 from config.webhooks.names import WebhookEvent
-from config.webhooks.posting import signed
+from config.webhooks.posting import sign
 from customers.models import Customer, Subscription
 from events.access.keys import make_key
 from events.ledger.processing import process_batch
@@ -75,7 +75,7 @@ def test_the_examples_run(environment, monkeypatch, capsys):
     assert Subscription.objects.count() == 1
 
     body, now = '{"event_type": "invoice.update.payment", "invoice": {"total": "9.00"}}', datetime.now(UTC)
-    headers = signed("msg_1", body, [WebhookEndpoint.objects.get().secret], at=now)
+    headers = sign("msg_1", body, [WebhookEndpoint.objects.get().secret], at=now)
     known["receive"](body, headers)
     known["receive"](body, headers)
     assert capsys.readouterr().out == "invoice.update.payment 9.00\n"

@@ -10,9 +10,9 @@ from billing.invoicing.upcoming import upcoming
 from billing.models import Invoice
 from billing.runs.billing_run import run_to_end
 from catalog.models import Feature
-from catalog.publishing import draft_of, publish
+from catalog.publishing import get_or_create_draft, publish
 from customers.models import Subscription
-from customers.subscriptions import cancel, change_plan, current_period
+from customers.subscriptions import cancel, change_plan, get_billing_period
 from events import tasks
 from tests.admin_pages import submit, url
 from tests.factories import make_draft, make_fee, make_subscription
@@ -134,11 +134,11 @@ def test_5a_a_wrong_reset_is_fixed_with_a_new_feature(staff_client):
     assert guide.due() == Decimal("1.00")
     answers = {"name": "Credits each month", "event_name": "model.usage", "aggregation": "sum", "field": "credits"}
     submit(staff_client, url("catalog_feature_duplicate", guide.credits.pk), **answers, reset="periodic")
-    draft = draft_of(version.plan, by=None, held=True)
+    draft = get_or_create_draft(version.plan, by=None, held=True)
     draft.prices.update(feature=Feature.objects.get(name="Credits each month"))
     newer = publish(draft, now=timezone.now(), by=None)
     now = timezone.now()
-    at = current_period(guide.subscription, now).start
+    at = get_billing_period(guide.subscription, now).start
     change_plan(guide.subscription, newer, at=at, now=now, by=None, reason="Credits begin anew each month")
     tasks.replay_mended()
     assert guide.due() == 0

@@ -1,4 +1,4 @@
-"""The questions about money: what was received, what is given back. Amounts are in the invoice's currency."""
+"""Dialogs that record payments and refunds, in the invoice's currency."""
 
 import secrets
 from decimal import Decimal
@@ -11,21 +11,22 @@ from django.utils import timezone
 from unfold.forms import BaseDialogForm
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
 
-from billing.models import CreditNote, Invoice, PaymentMethod
-from billing.money import currency_places, format_amount
+from billing.models import CreditNote, Invoice, Payment, PaymentMethod
+from billing.money import ZERO, currency_places, format_amount
 from billing.settlement.payments import Receipt, calculate_refund_due, sum_refunds
+from config.office.dialogs import ReasonForm
 from customers.admin.forms import DayInput
 
 METHODS = [choice for choice in PaymentMethod.choices if choice[0] != PaymentMethod.WALLET]
 
 
 def amount_text(amount: Decimal, currency: str) -> str:
-    """Write an amount for an input: with its currency's decimals, without signs."""
+    """Format an amount for an input: with the currency's decimals, without symbols."""
     return f"{amount:.{currency_places(currency)}f}"
 
 
 class MoneyForm(BaseDialogForm):
-    """Ask for an amount that moved, when and how. `token` makes a second click the same payment."""
+    """Ask for an amount, date and method. `token` makes sure that submitting twice records once."""
 
     form_before_template = "admin/billing/payment/about.html"
 
@@ -38,35 +39,35 @@ class MoneyForm(BaseDialogForm):
         max_length=255,
         required=False,
         widget=UnfoldAdminTextInputWidget,
-        help_text="The bank's or the provider's. One is recorded once for an invoice.",
+        help_text="The bank's or payment provider's reference. Each can be used once per invoice.",
     )
     token = forms.CharField(max_length=64, required=False, widget=forms.HiddenInput)
 
     def __init__(self, request: HttpRequest, object_id: int | str | None = None, *args: Any, **kwargs: Any) -> None:
         super().__init__(request, object_id, *args, **kwargs)
-        self.subject = self.find()
-        self.fields["amount"].initial = amount_text(self.most(), self.subject.currency)
+        self.subject = self.load_subject()
+        self.fields["amount"].initial = amount_text(self.full_amount(), self.subject.currency)
         self.fields["amount"].label = f"Amount in {self.subject.currency}"
         self.fields["received_on"].initial = timezone.now().date()
         self.fields["token"].initial = secrets.token_hex(16)
 
-    def find(self) -> Any:
-        """Read what the money is about."""
+    def load_subject(self) -> Any:
+        """Return the invoice or the credit note."""
         raise NotImplementedError
 
-    def most(self) -> Decimal:
-        """Return the amount that is offered: all that is left."""
+    def full_amount(self) -> Decimal:
+        """Return the amount that is filled in: everything left to pay or refund."""
         raise NotImplementedError
 
-    def said(self) -> str:
-        """Say what is left, above the fields."""
+    def description(self) -> str:
+        """Describe what is left to pay or refund, above the fields."""
         raise NotImplementedError
 
     def get_before_template_context(self, request: HttpRequest, object_id: int | str | None = None) -> dict[str, Any]:
-        return {"description": self.said()}
+        return {"description": self.description()}
 
     def receipt(self) -> Receipt:
-        """Return what is to be recorded."""
+        """Return the form's values as the domain's `Receipt`."""
         data = self.cleaned_data
         return Receipt(
             amount=data["amount"],
@@ -79,39 +80,50 @@ class MoneyForm(BaseDialogForm):
 
 
 class PaymentForm(MoneyForm):
-    """Ask what was received for an invoice; all that is left is filled in."""
+    """Ask for a payment of an invoice."""
 
     note = forms.CharField(required=False, widget=UnfoldAdminTextareaWidget(attrs={"rows": 2}))
     field_order = ("amount", "received_on", "method", "reference", "note")
 
-    def find(self) -> Invoice:
+    def load_subject(self) -> Invoice:
         return get_object_or_404(Invoice.objects.select_related("customer"), pk=self.object_id)
 
-    def most(self) -> Decimal:
-        left: Decimal = self.subject.amount_remaining
-        return max(left, Decimal(0))
+    def full_amount(self) -> Decimal:
+        remaining: Decimal = self.subject.amount_remaining
+        return max(remaining, ZERO)
 
-    def said(self) -> str:
-        left = format_amount(self.subject.amount_remaining, self.subject.currency)
-        return f"{self.subject.customer} has {left} left to pay on {self.subject}. A part is fine; more is refused."
+    def description(self) -> str:
+        remaining = format_amount(self.subject.amount_remaining, self.subject.currency)
+        return f"{self.subject.customer} has {remaining} left to pay on {self.subject}. Partial payments are fine."
 
 
 class RefundForm(MoneyForm):
-    """Ask what was given back of a credit note; all that is left of it is filled in."""
+    """Ask for a refund of a credit note."""
 
     reason = forms.CharField(
-        max_length=255, widget=UnfoldAdminTextareaWidget(attrs={"rows": 2}), help_text="Kept with the refund."
+        max_length=255,
+        widget=UnfoldAdminTextareaWidget(attrs={"rows": 2}),
+        help_text="The reason is kept with the refund.",
     )
     field_order = ("amount", "received_on", "method", "reference", "reason")
 
-    def find(self) -> CreditNote:
+    def load_subject(self) -> CreditNote:
         return get_object_or_404(CreditNote.objects.select_related("customer", "invoice"), pk=self.object_id)
 
-    def most(self) -> Decimal:
+    def full_amount(self) -> Decimal:
         note = self.subject
-        left: Decimal = min(note.refund_due - sum_refunds(note), calculate_refund_due(note.invoice))
-        return max(left, Decimal(0))
+        remaining: Decimal = min(note.refund_due - sum_refunds(note), calculate_refund_due(note.invoice))
+        return max(remaining, ZERO)
 
-    def said(self) -> str:
-        left = format_amount(self.most(), self.subject.currency)
-        return f"{self.subject.customer} is owed {left} by {self.subject}. Record what was paid back outside."
+    def description(self) -> str:
+        remaining = format_amount(self.full_amount(), self.subject.currency)
+        return f"{remaining} of {self.subject} is due as a refund to {self.subject.customer}. Record a refund you made."
+
+
+class ReverseForm(ReasonForm):
+    """Show what reversing a payment does to its invoice, and ask for a reason."""
+
+    form_before_template = "admin/billing/payment/reverse.html"
+
+    def get_before_template_context(self, request: HttpRequest, object_id: int | str | None = None) -> dict[str, Any]:
+        return {"payment": Payment.objects.select_related("invoice__customer").filter(pk=object_id or 0).first()}

@@ -1,4 +1,4 @@
-"""The questions of the wallets' pages: how much credit, until when, and why."""
+"""Dialogs of wallets: granting, revoking and closing prepaid credit."""
 
 from datetime import UTC, datetime, time, timedelta
 from decimal import Decimal
@@ -12,7 +12,8 @@ from unfold.widgets import UnfoldAdminDecimalFieldWidget, UnfoldAdminSelectWidge
 
 from billing.models import CreditGrant, EntryKind, GrantKind, Wallet
 from billing.money import format_amount, known_currency
-from config.office.base import ReasonForm, moment
+from config.office.dialogs import ReasonForm
+from config.office.wording import local_day
 from customers.admin.forms import DayInput
 from customers.models import Customer
 
@@ -20,12 +21,17 @@ KINDS = [(kind, kind.label) for kind in (GrantKind.PURCHASED, GrantKind.PROMOTIO
 
 
 class GrantForm(ReasonForm):
-    """Ask how much credit to grant, until when, and why."""
+    """Ask for the amount, type and expiry of a credit grant, and the reason."""
 
     amount = forms.DecimalField(max_digits=24, decimal_places=4, min_value=Decimal("0.0001"), localize=False)
-    kind = forms.ChoiceField(choices=KINDS, initial=GrantKind.PROMOTIONAL, widget=UnfoldAdminSelectWidget())
+    kind = forms.ChoiceField(
+        label="Type", choices=KINDS, initial=GrantKind.PROMOTIONAL, widget=UnfoldAdminSelectWidget()
+    )
     last_day = forms.DateField(
-        label="Last day", required=False, widget=DayInput(), help_text="Usable to the end of it, UTC. Empty: for ever."
+        label="Last day",
+        required=False,
+        widget=DayInput(),
+        help_text="The credit expires at the end of this day, UTC. Leave blank for no expiry.",
     )
     field_order = ("currency", "amount", "kind", "last_day", "reason")
 
@@ -33,10 +39,10 @@ class GrantForm(ReasonForm):
         super().__init__(*args, **kwargs)
         self.fields["amount"].widget = UnfoldAdminDecimalFieldWidget()
 
-    def given(self) -> dict[str, Any]:
-        """Return what the domain's `grant` is asked for."""
-        last: Any = self.cleaned_data["last_day"]
-        expires_at = datetime.combine(last, time(), tzinfo=UTC) + timedelta(days=1) if last else None
+    def grant_arguments(self) -> dict[str, Any]:
+        """Return the arguments of `settlement.wallets.grant`, except for the wallet, the amount and the user."""
+        last_day: Any = self.cleaned_data["last_day"]
+        expires_at = datetime.combine(last_day, time(), tzinfo=UTC) + timedelta(days=1) if last_day else None
         return {
             "kind": self.cleaned_data["kind"],
             "reason": self.cleaned_data["reason"],
@@ -46,9 +52,11 @@ class GrantForm(ReasonForm):
 
 
 class CustomerGrantForm(GrantForm):
-    """Ask for the currency too: the customer's wallet in it is opened if there is none."""
+    """Ask for the currency as well. A wallet is created if the customer has none in it."""
 
-    currency = forms.CharField(max_length=3, widget=UnfoldAdminTextInputWidget(), help_text="Three capitals: USD.")
+    currency = forms.CharField(
+        max_length=3, widget=UnfoldAdminTextInputWidget(), help_text="Three letters, for example USD."
+    )
 
     def __init__(self, request: HttpRequest, object_id: int | str | None = None, *args: Any, **kwargs: Any) -> None:
         super().__init__(request, object_id, *args, **kwargs)
@@ -58,28 +66,28 @@ class CustomerGrantForm(GrantForm):
     def clean_currency(self) -> str:
         currency = str(self.cleaned_data["currency"]).upper()
         if not known_currency(currency):
-            raise forms.ValidationError("Write a currency of today as its three ISO 4217 capitals.")
+            raise forms.ValidationError("Enter a current ISO 4217 currency code, for example USD.")
         return currency
 
 
 class GrantChoice(forms.ModelChoiceField):
     def label_from_instance(self, obj: CreditGrant) -> str:
-        left = format_amount(obj.remaining, obj.wallet.currency)
-        until = f", until {moment(obj.expires_at)}" if obj.expires_at else ""
-        return f"{left} left of {obj}{until}: {obj.reason}"
+        remaining = format_amount(obj.remaining, obj.wallet.currency)
+        expiry = f", expires {local_day(obj.expires_at)}" if obj.expires_at else ""
+        return f"{remaining} remaining of {obj}{expiry}: {obj.reason}"
 
 
-class TakeBackForm(ReasonForm):
-    """Ask which credit to take out of a wallet, how much of it, and why."""
+class RevokeForm(ReasonForm):
+    """Ask which credit to revoke, the amount, and the reason."""
 
     form_before_template = "admin/billing/wallet/take_back.html"
     of = GrantChoice(queryset=CreditGrant.objects.none(), label="Credit", widget=UnfoldAdminSelectWidget())
     amount = forms.DecimalField(
-        max_digits=24, decimal_places=4, required=False, help_text="Empty: all that is left of it."
+        max_digits=24, decimal_places=4, required=False, help_text="Leave blank to revoke the remaining amount."
     )
     how = forms.ChoiceField(
-        label="As",
-        choices=[(EntryKind.TAKEN_BACK, "Taken back"), (EntryKind.EXPIRED, "Expired, ahead of its day")],
+        label="Record as",
+        choices=[(EntryKind.TAKEN_BACK, "Revoked"), (EntryKind.EXPIRED, "Expired early")],
         widget=UnfoldAdminSelectWidget(),
     )
     field_order = ("of", "amount", "how", "reason")
@@ -88,19 +96,22 @@ class TakeBackForm(ReasonForm):
         wallet_id = kwargs.get("object_id")
         super().__init__(*args, **kwargs)
         self.fields["amount"].widget = UnfoldAdminDecimalFieldWidget()
-        choice: Any = self.fields["of"]
-        choice.queryset = CreditGrant.objects.filter(remaining__gt=0).select_related("wallet").order_by("-pk")
-        if wallet_id is not None:
-            choice.queryset = choice.queryset.filter(wallet=wallet_id)
+        grants = CreditGrant.objects.filter(remaining__gt=0).select_related("wallet").order_by("-pk")
+        field: Any = self.fields["of"]
+        field.queryset = grants if wallet_id is None else grants.filter(wallet=wallet_id)
 
     def get_before_template_context(self, request: HttpRequest, object_id: int | str | None = None) -> dict[str, Any]:
-        return {"wallet": get_object_or_404(Wallet.objects.select_related("customer"), pk=object_id)}
+        return _wallet_context(object_id)
 
 
 class CloseForm(ReasonForm):
-    """Show what closing a wallet takes from its customer, and ask why."""
+    """Show the credit that the customer loses, and ask for a reason."""
 
     form_before_template = "admin/billing/wallet/close.html"
 
     def get_before_template_context(self, request: HttpRequest, object_id: int | str | None = None) -> dict[str, Any]:
-        return {"wallet": get_object_or_404(Wallet.objects.select_related("customer"), pk=object_id)}
+        return _wallet_context(object_id)
+
+
+def _wallet_context(object_id: int | str | None) -> dict[str, Any]:
+    return {"wallet": get_object_or_404(Wallet.objects.select_related("customer"), pk=object_id)}

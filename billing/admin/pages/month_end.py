@@ -1,17 +1,17 @@
-"""Month end in the admin: the report of a month, worked out by workers where it is large; the same as CSV and Excel."""
+"""The month-end report: checklist, invoiced revenue, usage by billing status and unbilled revenue.
+
+For few customers the whole report is calculated with the page. For many, workers calculate usage and unbilled revenue.
+"""
 
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from decimal import Decimal
+from typing import Any
 
-from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
-from django.shortcuts import render
-from django.template.response import TemplateResponse
-from django.urls import URLPattern, path, reverse
+from django.urls import reverse
 from django.utils import timezone
-from django.views.decorators.http import require_POST
 
-from billing.admin.shared import answer, sums
+from billing.admin.shared import format_totals
 from billing.models import LineKind, MonthEndReport
 from billing.money import format_amount
 from billing.month_end import background
@@ -19,200 +19,203 @@ from billing.month_end.checklist import checklist
 from billing.month_end.customer_ranges import customer_ranges, is_one_range
 from billing.month_end.months import Month
 from billing.month_end.report import BALANCE, HEADINGS, month_end, table_rows
-from billing.month_end.revenue import CurrencyBooks, books
+from billing.month_end.revenue import CurrencyBooks, RevenueRow, books
 from billing.month_end.totals import ChunkTotals, calculate_all
 from billing.month_end.usage import BILLED, STATUS_LABELS, UsageStatus
 from billing.tasks import enqueue_month_ends
+from config.office.dialogs import open_page, staff
 from config.office.files import table_file
+from config.office.pages import AdminPage, AdminView
 from events.fixing.causes import total_at_risk
 
-if TYPE_CHECKING:
-    from billing.admin.invoices import InvoiceAdmin
 
+class MonthEndPage(AdminPage):
+    """Show the report of `month` (2026-09), by default last month; download it if `format` is csv or xlsx.
 
-def urls(page: "InvoiceAdmin") -> list[URLPattern]:
-    """List the pages' addresses, under the invoice list's."""
-
-    def one_view(request: HttpRequest) -> HttpResponseBase:
-        return month_end_page(page, request)
-
-    @require_POST
-    def work_out_view(request: HttpRequest) -> HttpResponse:
-        return work_out_anew(page, request)
-
-    def progress_view(request: HttpRequest) -> HttpResponse:
-        return progress(page, request)
-
-    def at_risk_view(request: HttpRequest) -> HttpResponse:
-        return at_risk(page, request)
-
-    view = page.admin_site.admin_view
-    return [
-        path("month-end/", view(one_view), name="billing_month_end"),
-        path("month-end/work-out/", view(work_out_view), name="billing_month_end_work_out"),
-        path("month-end/progress/", view(progress_view), name="billing_month_end_progress"),
-        path("month-end/at-risk/", view(at_risk_view), name="billing_month_end_at_risk"),
-    ]
-
-
-def month_end_page(page: "InvoiceAdmin", request: HttpRequest) -> HttpResponseBase:
-    """Show a month's report, the last one's unless `month` says 2026-09; `format` csv or xlsx answers a file.
-
-    Of few customers all of it is worked out at once. Of more, where usage went and what is earned is what a worker
-    found last, or in `report`; where none has looked yet, the page asks for it. For staff who may view invoices.
+    For many customers, `report` selects one of the calculated reports, by default the latest.
     """
-    if not page.has_view_permission(request):
-        raise PermissionDenied
-    now, month = timezone.now(), _month(request)
-    context = {**page.admin_site.each_context(request), "opts": page.opts}
-    if month is None:
-        context |= {"title": "Month end", "month": Month.before(now), "problem": "Write the month as 2026-09."}
-        return TemplateResponse(request, "admin/billing/month_end/page.html", context)
-    is_small, report = is_one_range(), None
-    reports = [] if is_small else background.finished(month)
-    if is_small:
-        part: ChunkTotals | None = calculate_all(month, customer_ranges(), now=now)
-    else:
-        report = _chosen(request, reports)
-        part = ChunkTotals.from_json(report.found) if report else None
-    if part is not None and request.GET.get("format") in ("csv", "xlsx"):
-        found = month_end(month, now=now, totals=part, as_of=report.as_of if report else now)
-        return table_file(HEADINGS, table_rows(found), name=f"month-end-{month}", file_format=request.GET["format"])
-    context |= {"title": f"Month end, {month.first:%B %Y}", "month": month, **_standing(month, now)}
-    context["may_see_problems"] = request.user.has_perm("events.view_problem")
-    if part is not None:
-        context |= {"is_worked_out": True, **_found(part)}
-    if not is_small:
-        context |= _worked_out(month, report, now) | {"reports": reports if len(reports) > 1 else []}
-    return TemplateResponse(request, "admin/billing/month_end/page.html", context)
+
+    title = "Month end"
+    template_name = "admin/billing/month_end/page.html"
+
+    def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        now, month = timezone.now(), read_month(request)
+        if month is None:
+            return self.render(month=Month.before(now), problem="Enter the month as 2026-09.")
+        is_small = is_one_range()
+        reports = [] if is_small else background.finished(month)
+        report = select_report(request, reports)
+        totals = None
+        if is_small:
+            totals = calculate_all(month, customer_ranges(), now=now)
+        elif report is not None:
+            totals = ChunkTotals.from_json(report.found)
+        if totals is not None and request.GET.get("format") in ("csv", "xlsx"):
+            as_of = report.as_of if report else now
+            rows = table_rows(month_end(month, now=now, totals=totals, as_of=as_of))
+            return table_file(HEADINGS, rows, name=f"month-end-{month}", file_format=request.GET["format"])
+        context: dict[str, Any] = {} if totals is None else {"is_worked_out": True, **totals_context(totals)}
+        if not is_small:
+            context |= report_context(month, report, now)
+        return self.render(
+            title=f"Month end, {month.first:%B %Y}",
+            month=month,
+            tasks=[(task, format_totals(task.money)) for task in checklist(month, now=now)],
+            books=[books_context(currency_books) for currency_books in books(month)],
+            may_see_problems=request.user.has_perm("events.view_problem"),
+            reports=reports if len(reports) > 1 else [],
+            **context,
+        )
 
 
-def work_out_anew(page: "InvoiceAdmin", request: HttpRequest) -> HttpResponse:
-    """Have a worker work a month out, and show how far it is. While it is at it, a second call changes nothing.
+class MonthView(AdminView):
+    """A view of the month in the URL's query."""
 
-    For staff who may view invoices: it writes nothing but the report.
-    """
-    if not page.has_view_permission(request):
-        raise PermissionDenied
-    month, by = _month(request), request.user
-    if month is None:
-        raise PermissionDenied
-    background.start(month, now=timezone.now(), by=by)  # type: ignore[arg-type]  # staff
-    enqueue_month_ends()
-    if request.headers.get("HX-Request"):
-        return progress(page, request)
-    return answer(request, _address(month), f"{month.first:%B %Y} is being worked out.")
+    month: Month
 
+    def has_permission(self) -> bool:
+        month = read_month(self.request)
+        if month is None:
+            return False
+        self.month = month
+        return super().has_permission()
 
-def progress(page: "InvoiceAdmin", request: HttpRequest) -> HttpResponse:
-    """Answer with the progress of a month alone, which the page asks for every two seconds; once done, with the page.
-
-    For staff who may view invoices.
-    """
-    if not page.has_view_permission(request):
-        raise PermissionDenied
-    month = _month(request)
-    if month is None:
-        raise PermissionDenied
-    running = _running(month, timezone.now())
-    if running is None:
-        return HttpResponse(headers={"HX-Redirect": _address(month)})
-    return render(request, "admin/billing/month_end/progress.html", {"month": month, "running": running})
+    def show_progress(self) -> HttpResponse:
+        """Show the progress of the calculation; once it has finished, reload the page."""
+        progress = progress_context(self.month, timezone.now())
+        if progress is None:
+            return HttpResponse(headers={"HX-Redirect": month_url(self.month)})
+        return self.render(month=self.month, running=progress)
 
 
-def at_risk(page: "InvoiceAdmin", request: HttpRequest) -> HttpResponse:
-    """Answer with what open problems are worth, which the page asks for once it is there.
+class Recalculate(MonthView):
+    """Start a calculation of the month, unless one is running. It only writes the report."""
 
-    For staff who may view invoices and problems.
-    """
-    if not page.has_view_permission(request) or not request.user.has_perm("events.view_problem"):
-        raise PermissionDenied
-    found = total_at_risk(now=timezone.now())
-    context = {"at_risk": found, "money": sums(found.amounts.items())}
-    return render(request, "admin/billing/month_end/at_risk.html", context)
+    template_name = "admin/billing/month_end/progress.html"
+    http_method_names = ("post",)
+
+    def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        background.start(self.month, now=timezone.now(), by=staff(request))
+        enqueue_month_ends()
+        if request.headers.get("HX-Request"):
+            return self.show_progress()
+        return open_page(request, month_url(self.month), f"Calculating {self.month.first:%B %Y}.")
 
 
-def _month(request: HttpRequest) -> Month | None:
-    """Read the month that is asked for, the last one unless it is named. `None` if it can't be read."""
+class ProgressPanel(MonthView):
+    """Show the progress of the calculation. The page loads it every two seconds."""
+
+    template_name = "admin/billing/month_end/progress.html"
+
+    def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        return self.show_progress()
+
+
+class AtRiskAmount(AdminView):
+    """Show the amount at risk from open problems. It takes longer than the page, which loads it afterwards."""
+
+    template_name = "admin/billing/month_end/at_risk.html"
+
+    def has_permission(self) -> bool:
+        return super().has_permission() and self.request.user.has_perm("events.view_problem")
+
+    def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        at_risk = total_at_risk(now=timezone.now())
+        return self.render(at_risk=at_risk, money=format_totals(at_risk.amounts.items()))
+
+
+def read_month(request: HttpRequest) -> Month | None:
+    """Read `month` from the URL, by default last month. Return `None` if it isn't a month."""
+    name = request.GET.get("month")
     try:
-        named = request.GET.get("month")
-        return Month.named(named) if named else Month.before(timezone.now())
+        return Month.named(name) if name else Month.before(timezone.now())
     except ValueError:
         return None
 
 
-def _chosen(request: HttpRequest, reports: list[MonthEndReport]) -> MonthEndReport | None:
-    """Pick the report that is named, else the newest."""
-    named = request.GET.get("report", "")
-    return next((each for each in reports if str(each.pk) == named), reports[0] if reports else None)
-
-
-def _address(month: Month) -> str:
+def month_url(month: Month) -> str:
     return f"{reverse('admin:billing_month_end')}?month={month}"
 
 
-def _worked_out(month: Month, report: MonthEndReport | None, now: datetime) -> dict[str, Any]:
-    """Say of when a large month's figures are, and how far new ones are. Without any, they are asked for at once."""
-    running = _running(month, now)
+def select_report(request: HttpRequest, reports: list[MonthEndReport]) -> MonthEndReport | None:
+    """Return the report named in the URL, or the latest."""
+    report_id = request.GET.get("report", "")
+    latest = reports[0] if reports else None
+    return next((report for report in reports if str(report.pk) == report_id), latest)
+
+
+def report_context(month: Month, report: MonthEndReport | None, now: datetime) -> dict[str, Any]:
+    """Describe the report calculated by workers. If there is none, the page starts a calculation."""
+    progress = progress_context(month, now)
+    took = (report.finished_at - report.as_of).total_seconds() if report and report.finished_at else None
     return {
         "is_large": True,
         "report": report,
-        "took": (report.finished_at - report.as_of).total_seconds() if report and report.finished_at else None,
-        "running": running,
-        "is_asked_for": report is None and running is None and month.period.start <= now,
+        "took": took,
+        "running": progress,
+        "is_asked_for": report is None and progress is None and month.period.start <= now,
     }
 
 
-def _running(month: Month, now: datetime) -> dict[str, Any] | None:
-    found = background.progress(month)
-    if found is None:
+def progress_context(month: Month, now: datetime) -> dict[str, Any] | None:
+    """Describe the progress of the month's calculation, or return `None` if none is running."""
+    progress = background.progress(month)
+    if progress is None:
         return None
-    left = found.report.customers - found.done
-    seconds = (now - found.report.as_of).total_seconds() * left / found.done if found.done else None
-    return {"report": found.report, "done": found.done, "percent": found.percent, "seconds_left": seconds}
-
-
-def _standing(month: Month, now: datetime) -> dict[str, Any]:
+    remaining = progress.report.customers - progress.done
+    elapsed = (now - progress.report.as_of).total_seconds()
     return {
-        "tasks": [(task, sums(task.money)) for task in checklist(month, now=now)],
-        "books": [_books(one) for one in books(month)],
+        "report": progress.report,
+        "done": progress.done,
+        "percent": progress.percent,
+        "seconds_left": elapsed * remaining / progress.done if progress.done else None,
     }
 
 
-def _found(part: ChunkTotals) -> dict[str, Any]:
-    usage, accrual = part.usage, part.accrual
+def totals_context(totals: ChunkTotals) -> dict[str, Any]:
+    """Format usage by billing status, and unbilled revenue."""
+    usage, accrual = totals.usage, totals.accrual
     return {
         "usage": [
             (row.feature, STATUS_LABELS[row.status], f"{row.events:,}", row.status in BILLED) for row in usage.rows
         ],
         "usage_totals": [
-            (STATUS_LABELS[status], f"{events:,}", _tone(status)) for status, events in usage.totals().items()
+            (STATUS_LABELS[status], f"{events:,}", "ch-negative" if status >= UsageStatus.VOID else "")
+            for status, events in usage.totals().items()
         ],
         "counted": f"{usage.counted:,}",
         "difference": usage.difference,
         "accrual": [(row, f"{row.subscriptions:,}", format_amount(row.amount, row.currency)) for row in accrual.rows],
-        "accrued": sums(accrual.totals().items()),
+        "accrued": format_totals(accrual.totals().items()),
         "unrated": accrual.problems,
         "more_unrated": accrual.unrated - len(accrual.problems),
     }
 
 
-def _tone(status: UsageStatus) -> str:
-    return "ch-negative" if status >= UsageStatus.VOID else ""
-
-
-def _books(one: CurrencyBooks) -> dict[str, Any]:
-    def written(amount: Any) -> str:
-        return format_amount(amount, one.currency) if amount else ""
-
+def books_context(currency_books: CurrencyBooks) -> dict[str, Any]:
+    """Format the revenue and the receivables of one currency."""
+    currency = currency_books.currency
     return {
-        "currency": one.currency,
-        "rows": [
-            (LineKind(row.kind).label, row.plan, row.feature, written(row.charged), written(-row.voided),
-             written(-row.credited), format_amount(row.net, one.currency))
-            for row in one.rows
+        "currency": currency,
+        "rows": [_revenue_cells(row, currency) for row in currency_books.rows],
+        "net": format_amount(currency_books.net, currency),
+        "balance": [
+            (label, format_amount(sign * getattr(currency_books, name), currency)) for label, name, sign in BALANCE
         ],
-        "net": format_amount(one.net, one.currency),
-        "balance": [(label, format_amount(sign * getattr(one, name), one.currency)) for label, name, sign in BALANCE],
-        "checks": one.checks(),
-    }  # fmt: skip
+        "checks": currency_books.checks(),
+    }
+
+
+def _revenue_cells(row: RevenueRow, currency: str) -> tuple[str, ...]:
+    def unless_zero(amount: Decimal) -> str:
+        return format_amount(amount, currency) if amount else ""
+
+    return (
+        LineKind(row.kind).label,
+        row.plan,
+        row.feature,
+        unless_zero(row.charged),
+        unless_zero(-row.voided),
+        unless_zero(-row.credited),
+        format_amount(row.net, currency),
+    )

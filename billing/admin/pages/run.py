@@ -1,108 +1,90 @@
-"""The pages of one run: its progress as it happens, what it put aside, what a dry run found, and the files of it."""
+"""Views of one billing run: its progress, its findings as a file, and retrying what couldn't be billed."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
-from django.shortcuts import get_object_or_404, render
-from django.urls import URLPattern, path
+from django.shortcuts import get_object_or_404
 from django.utils import timezone
-from django.views.decorators.http import require_POST
 
-from billing.admin.findings import COLUMNS, outcome
-from billing.admin.shared import answer, run_money
+from billing.admin.findings import COLUMNS, describe_retry
+from billing.admin.shared import format_run_totals, plural
 from billing.models import BillingRun, RunKind, RunState
 from billing.runs import report
 from billing.runs.billing_run import CHUNK_SIZE, bill_subscriptions
 from billing.tasks import retry_subscriptions
+from config.office.dialogs import open_page
 from config.office.files import export
-
-if TYPE_CHECKING:
-    from billing.admin.runs import BillingRunAdmin
+from config.office.pages import AdminView
 
 PROBLEMS_SHOWN = 25
-MOST_AT_ONCE = 50  # subscriptions billed while somebody waits for the page
+MOST_AT_ONCE = 50  # subscriptions billed while the user waits for the page
 
 
-def urls(page: "BillingRunAdmin") -> list[URLPattern]:
-    """List the addresses below a run's own."""
+class RunView(AdminView):
+    """A view of one run."""
 
-    def progress_view(request: HttpRequest, run_id: int) -> HttpResponse:
-        return progress(page, request, run_id)
-
-    def csv_view(request: HttpRequest, run_id: int) -> HttpResponseBase:
-        return download(page, request, run_id)
-
-    @require_POST
-    def retry_view(request: HttpRequest, run_id: int) -> HttpResponse:
-        return retry(page, request, run_id)
-
-    view = page.admin_site.admin_view
-    return [
-        path("<int:run_id>/progress/", view(progress_view), name="billing_run_progress"),
-        path("<int:run_id>/csv/", view(csv_view), name="billing_run_csv"),
-        path("<int:run_id>/retry/", view(retry_view), name="billing_run_retry"),
-    ]
+    def load_run(self) -> BillingRun:
+        return get_object_or_404(BillingRun.objects.select_related("started_by"), pk=self.kwargs["run_id"])
 
 
-def progress(page: "BillingRunAdmin", request: HttpRequest, run_id: int) -> HttpResponse:
-    """Answer with the progress panel alone, which the page asks for again every two seconds while running."""
-    return render(request, "admin/billing/billingrun/progress.html", panel(request, _run(page, request, run_id)))
+class ProgressPanel(RunView):
+    """Show the progress of a run. The page loads it every two seconds while the run continues."""
+
+    template_name = "admin/billing/billingrun/progress.html"
+
+    def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        return self.render(**panel_context(request, self.load_run()))
 
 
-def download(page: "BillingRunAdmin", request: HttpRequest, run_id: int) -> HttpResponseBase:
-    """Send all that a run found as CSV, a row an invoice or a problem."""
-    run = _run(page, request, run_id)
-    rows = run.findings.select_related("subscription__customer").order_by("pk")
-    return export(rows, COLUMNS, name=f"Run {run.started_at:%Y-%m-%d %H.%M}", file_format="csv", at_most=None)
+class FindingsFile(RunView):
+    """Download all findings of a run as CSV, with a row per invoice or problem."""
+
+    def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        run = self.load_run()
+        findings = run.findings.select_related("subscription__customer").order_by("pk")
+        return export(findings, COLUMNS, name=f"Run {run.started_at:%Y-%m-%d %H.%M}", file_format="csv", at_most=None)
 
 
-def retry(page: "BillingRunAdmin", request: HttpRequest, run_id: int) -> HttpResponse:
-    """Bill what the run put aside once more: one subscription if the form names it, else all that still wait.
+class RetryFailed(RunView):
+    """Bill the run's parked subscriptions again: the one in the form, or all of them. Workers bill large numbers."""
 
-    For staff who may change billing standings. Many are handed to the workers.
-    """
-    run = _run(page, request, run_id)
-    if not request.user.has_perm("billing.change_billingstate"):
-        raise PermissionDenied
-    waiting = report.still_parked(run)
-    one = request.POST.get("subscription", "")
-    chosen = [pk for pk in waiting if not one or str(pk) == one]
-    here = run.get_absolute_url()
-    if len(chosen) > MOST_AT_ONCE:
-        for first in range(0, len(chosen), CHUNK_SIZE):
-            retry_subscriptions.delay(chosen[first : first + CHUNK_SIZE])
-        return answer(request, here, f"{len(chosen):,} subscriptions are being billed again. Reload to see what came.")
-    if not chosen:
-        return answer(request, here, "Nothing waits any more.", level=messages.INFO)
-    said, level = outcome(bill_subscriptions(chosen, as_of=timezone.now(), retrying=True))
-    return answer(request, here, said, level=level)
+    http_method_names = ("post",)
+
+    def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        if not request.user.has_perm("billing.change_billingstate"):
+            raise PermissionDenied
+        run = self.load_run()
+        subscription_id = request.POST.get("subscription", "")
+        parked = [pk for pk in report.still_parked(run) if subscription_id in ("", str(pk))]
+        url = run.get_absolute_url()
+        if not parked:
+            return open_page(request, url, "All subscriptions have been billed since.", level=messages.INFO)
+        if len(parked) > MOST_AT_ONCE:
+            for first in range(0, len(parked), CHUNK_SIZE):
+                retry_subscriptions.delay(parked[first : first + CHUNK_SIZE])
+            message = f"Billing {plural(len(parked), 'subscription')} again. Reload the page to see the results."
+            return open_page(request, url, message)
+        message, level = describe_retry(bill_subscriptions(parked, as_of=timezone.now(), retrying=True))
+        return open_page(request, url, message, level=level)
 
 
-def panel(request: HttpRequest, run: BillingRun) -> dict[str, Any]:
-    """Collect what the progress panel shows. What takes long to find is left out while the run goes on."""
+def panel_context(request: HttpRequest, run: BillingRun) -> dict[str, Any]:
+    """Collect the context of a run's panel. Slow figures are left out while the run continues."""
     is_running, is_dry = run.state == RunState.RUNNING, run.kind == RunKind.DRY
-    problems = report.problems(run)
     chunks = list(run.chunks.values_list("finished_at", flat=True))
     return {
         "run": run,
         "is_running": is_running,
         "is_dry": is_dry,
         "pace": report.pace(run, now=timezone.now()),
-        "money": run_money(run),
+        "money": format_run_totals(run),
         "chunks": len(chunks),
         "chunks_done": sum(finished_at is not None for finished_at in chunks),
-        "problems": problems.order_by("pk")[:PROBLEMS_SHOWN],
+        "problems": report.problems(run).order_by("pk")[:PROBLEMS_SHOWN],
         "more_problems": max(run.failed - PROBLEMS_SHOWN, 0),
         "can_retry": not is_dry and request.user.has_perm("billing.change_billingstate"),
         "waiting": 0 if is_dry else len(report.still_parked(run)),
         "changes": report.biggest_changes(run) if is_dry and not is_running else [],
     }
-
-
-def _run(page: "BillingRunAdmin", request: HttpRequest, run_id: int) -> BillingRun:
-    run = get_object_or_404(BillingRun.objects.select_related("started_by"), pk=run_id)
-    if not page.has_view_permission(request):
-        raise PermissionDenied
-    return run

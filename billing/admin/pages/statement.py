@@ -1,14 +1,13 @@
-"""A customer's statement in the admin: the page, and the same as PDF, CSV and Excel."""
+"""A customer's statement: on a page, and as PDF, CSV or Excel."""
 
 from calendar import monthrange
 from datetime import date
-from typing import TYPE_CHECKING, Any
+from decimal import Decimal
+from typing import Any
 
-from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponseBase, HttpResponseRedirect
 from django.shortcuts import get_object_or_404
-from django.template.response import TemplateResponse
-from django.urls import URLPattern, path, reverse
+from django.urls import reverse
 from django.utils import timezone
 from unfold.admin import ModelAdmin
 from unfold.decorators import action
@@ -16,111 +15,113 @@ from unfold.decorators import action
 from billing.documents.responses import build_file_response
 from billing.money import format_amount
 from billing.statements import formats
-from billing.statements.statement import CurrencyStatement, Statement, StatementTooLong, build_statement
+from billing.statements.statement import (
+    AccountMovements,
+    CurrencyStatement,
+    Statement,
+    StatementEntry,
+    StatementTooLong,
+    build_statement,
+)
 from config.office.files import table_file
+from config.office.pages import AdminPage
 from customers.admin import add_customer_action
 from customers.models import Customer
 from customers.periods import local_date
 
-if TYPE_CHECKING:
-    from billing.admin.invoices import InvoiceAdmin
-
-
-def urls(page: "InvoiceAdmin") -> list[URLPattern]:
-    """List the page's address, under the invoice list's."""
-
-    def one_view(request: HttpRequest, customer_id: int) -> HttpResponseBase:
-        return statement_page(page, request, customer_id)
-
-    return [path("statement/<int:customer_id>/", page.admin_site.admin_view(one_view), name="billing_statement")]
+FORMATS = ("pdf", "csv", "xlsx")
 
 
 @action(description="Statement", icon="account_balance_wallet", permissions=["view"])
 def open_statement(customers: ModelAdmin, request: HttpRequest, object_id: str) -> HttpResponseBase:
-    """Lead from a customer's page to the statement."""
+    """Open the customer's statement."""
     return HttpResponseRedirect(reverse("admin:billing_statement", args=[object_id]))
 
 
 add_customer_action("open_statement", open_statement)
 
 
-def statement_page(page: "InvoiceAdmin", request: HttpRequest, customer_id: int) -> HttpResponseBase:
-    """Show a customer's statement from `from` to `to`, or answer it as `format` pdf, csv or xlsx.
+class StatementPage(AdminPage):
+    """Show a customer's statement from `from` to `to`, or download it if `format` is pdf, csv or xlsx."""
 
-    For staff who may view invoices and customers. Without dates: the month before and this one.
-    """
-    if not page.has_view_permission(request) or not request.user.has_perm("customers.view_customer"):
-        raise PermissionDenied
-    customer = get_object_or_404(Customer, pk=customer_id)
-    try:
-        first, last = _range(request, customer)
-        found = build_statement(customer, first, last, currency=request.GET.get("currency", ""))
-    except (ValueError, StatementTooLong) as refused:
-        found, problem = None, str(refused) if isinstance(refused, StatementTooLong) else "Write days as 2026-09-01."
-    else:
-        problem = ""
-    wanted = request.GET.get("format", "")
-    if found is not None and wanted in ("pdf", "csv", "xlsx"):
-        return _file(found, wanted)
-    context = {
-        **page.admin_site.each_context(request),
-        "opts": page.opts,
-        "title": f"Statement of {customer}",
-        "customer": customer,
-        "problem": problem,
-        "requested": {"from": request.GET.get("from", ""), "to": request.GET.get("to", "")},
-    }
-    if found is not None:
-        context |= {"statement": found, "currencies": [_shown(one) for one in found.currencies]}
-        context["query"] = f"from={found.first}&to={found.last}"
-    return TemplateResponse(request, "admin/billing/statement.html", context)
+    template_name = "admin/billing/statement.html"
+
+    def has_permission(self) -> bool:
+        return super().has_permission() and self.request.user.has_perm("customers.view_customer")
+
+    def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        customer = get_object_or_404(Customer, pk=kwargs["customer_id"])
+        context: dict[str, Any] = {
+            "title": f"Statement for {customer}",
+            "customer": customer,
+            "requested": {"from": request.GET.get("from", ""), "to": request.GET.get("to", "")},
+        }
+        try:
+            first, last = read_days(request, customer)
+            statement = build_statement(customer, first, last, currency=request.GET.get("currency", ""))
+        except StatementTooLong as refusal:
+            return self.render(problem=str(refusal), **context)
+        except ValueError:
+            return self.render(problem="Enter dates as 2026-09-01.", **context)
+        if request.GET.get("format") in FORMATS:
+            return statement_file(statement, request.GET["format"])
+        return self.render(
+            statement=statement,
+            currencies=[currency_context(currency) for currency in statement.currencies],
+            query=f"from={statement.first}&to={statement.last}",
+            **context,
+        )
 
 
-def _range(request: HttpRequest, customer: Customer) -> tuple[date, date]:
-    """Read the range; what isn't given is the first of the month before, and the last of this one, where they are."""
+def read_days(request: HttpRequest, customer: Customer) -> tuple[date, date]:
+    """Read the first and the last day. By default, last month and this month in the customer's time zone."""
     today = local_date(timezone.now(), customer.timezone)
-    before = today.replace(year=today.year - (today.month == 1), month=(today.month - 2) % 12 + 1, day=1)
+    last_month = today.replace(year=today.year - (today.month == 1), month=(today.month - 2) % 12 + 1, day=1)
+    month_end = today.replace(day=monthrange(today.year, today.month)[1])
     first, last = request.GET.get("from", ""), request.GET.get("to", "")
-    until = today.replace(day=monthrange(today.year, today.month)[1])
     return (
-        date.fromisoformat(first) if first else before,
-        date.fromisoformat(last) if last else until,
+        date.fromisoformat(first) if first else last_month,
+        date.fromisoformat(last) if last else month_end,
     )
 
 
-def _file(found: Statement, wanted: str) -> HttpResponseBase:
-    name = formats.build_file_name(found)
-    if wanted == "pdf":
-        return build_file_response(formats.render_statement(found), f"{name}.pdf")
-    return table_file(formats.HEADINGS, formats.list_file_rows(found), name=name, file_format=wanted)
+def statement_file(statement: Statement, file_format: str) -> HttpResponseBase:
+    """Return the statement as a PDF, CSV or Excel file."""
+    name = formats.build_file_name(statement)
+    if file_format == "pdf":
+        return build_file_response(formats.render_statement(statement), f"{name}.pdf")
+    rows = formats.list_file_rows(statement)
+    return table_file(formats.HEADINGS, rows, name=name, file_format=file_format)
 
 
-def _shown(one: CurrencyStatement) -> dict[str, Any]:
-    def written(amount: Any) -> str:
-        return format_amount(amount, one.currency)
-
+def currency_context(statement: CurrencyStatement) -> dict[str, Any]:
+    """Format the accounts of one currency."""
+    accounts = formats.list_accounts(statement)
     return {
-        "currency": one.currency,
-        "accounts": [
-            {
-                "name": formats.ACCOUNTS[name],
-                "is_owed": name == "owed",
-                "opening": written(account.opening),
-                "rows": [
-                    {
-                        "on": entry.on,
-                        "text": entry.movement.text,
-                        "url": entry.movement.url,
-                        "up": written(entry.movement.amount) if entry.movement.amount >= 0 else "",
-                        "down": written(-entry.movement.amount) if entry.movement.amount < 0 else "",
-                        "balance": written(entry.balance),
-                    }
-                    for entry in account.entries
-                ],
-                "up": written(account.sum_movements(up=True)),
-                "down": written(-account.sum_movements(up=False)),
-                "closing": written(account.closing),
-            }
-            for name, account in formats.list_accounts(one)
-        ],
+        "currency": statement.currency,
+        "accounts": [_account_context(name, account, statement.currency) for name, account in accounts],
+    }
+
+
+def _account_context(name: str, account: AccountMovements, currency: str) -> dict[str, Any]:
+    return {
+        "name": formats.ACCOUNTS[name],
+        "is_owed": name == "owed",
+        "opening": format_amount(account.opening, currency),
+        "rows": [_entry_context(entry, currency) for entry in account.entries],
+        "up": format_amount(account.sum_movements(up=True), currency),
+        "down": format_amount(-account.sum_movements(up=False), currency),
+        "closing": format_amount(account.closing, currency),
+    }
+
+
+def _entry_context(entry: StatementEntry, currency: str) -> dict[str, Any]:
+    amount: Decimal = entry.movement.amount
+    return {
+        "on": entry.on,
+        "text": entry.movement.text,
+        "url": entry.movement.url,
+        "up": format_amount(amount, currency) if amount >= 0 else "",
+        "down": format_amount(-amount, currency) if amount < 0 else "",
+        "balance": format_amount(entry.balance, currency),
     }

@@ -1,4 +1,4 @@
-"""What the API says of an invoice's discounts and taxes: which, of what, how much; and each charge's part of them."""
+"""An invoice's discounts and taxes in answers, and each charge's part of the discounts."""
 
 from collections.abc import Iterable
 from decimal import Decimal
@@ -7,112 +7,98 @@ from typing import Any
 from rest_framework import serializers
 
 from billing.adjustments.conditions import EVERYTHING, EXEMPT, REVERSE_CHARGE
-from billing.lines import DISCOUNT, TAX, Adjusting
-from billing.money import ZERO, round_amount
+from billing.api.fields import ComputedMoney, MoneyField
+from billing.lines import Adjusting
+from billing.models import Invoice, InvoiceLine
+from billing.money import ZERO
+from config.api.fields import ComputedChoice, ComputedText
 
 EXEMPTIONS = {EXEMPT: "customer_exempt", REVERSE_CHARGE: "reverse_charge"}
 
 
-class AppliedCouponOut(serializers.Serializer[Any]):
-    """A discount that reduced the invoice."""
+def saved_id(row: Invoice | InvoiceLine) -> str | None:
+    """Return the public id; None for a row of a preview, which isn't saved."""
+    return row.public_id if row.pk else None
 
-    id = serializers.CharField(allow_null=True)
-    coupon_id = serializers.CharField(allow_null=True)
-    coupon_code = serializers.CharField(allow_null=True)
+
+class AppliedCouponOut(serializers.Serializer[Any]):
+    """A discount on the invoice."""
+
+    id = ComputedText(allow_null=True)
+    coupon_id = serializers.CharField(source="computation.discount.coupon_id", allow_null=True)
+    coupon_code = serializers.CharField(source="computation.discount.code", allow_null=True)
     description = serializers.CharField()
-    discount_type = serializers.ChoiceField(["fixed", "percentage"], allow_null=True)
-    discount_percentage = serializers.CharField(allow_null=True)
-    discounted_amount = serializers.CharField(help_text="What it took off.")
-    currency = serializers.CharField()
+    discount_type = ComputedChoice(["fixed", "percentage"], allow_null=True)
+    discount_percentage = serializers.CharField(source="computation.discount.percent_off", allow_null=True)
+    discounted_amount = ComputedMoney(currency="invoice.currency", help_text="The amount of the discount.")
+    currency = serializers.CharField(source="invoice.currency")
+
+    def get_id(self, line: InvoiceLine) -> str | None:
+        return saved_id(line)
+
+    def get_discount_type(self, line: InvoiceLine) -> str | None:
+        discount = line.computation.get("discount", {})
+        if "percent_off" in discount:
+            return "percentage"
+        return "fixed" if "amount_off" in discount else None
+
+    def get_discounted_amount(self, line: InvoiceLine) -> Decimal:
+        return -line.amount
 
 
 class AppliedTaxOut(serializers.Serializer[Any]):
-    """A tax of the invoice."""
+    """A tax on the invoice."""
 
-    id = serializers.CharField(allow_null=True)
-    tax_rate_id = serializers.CharField(allow_null=True)
-    tax_rate_code = serializers.CharField()
+    id = ComputedText(allow_null=True)
+    tax_rate_id = serializers.CharField(source="computation.tax.rate_id", allow_null=True)
+    tax_rate_code = serializers.CharField(source="computation.tax.code")
     description = serializers.CharField()
-    percentage_value = serializers.CharField()
-    tax_behavior = serializers.ChoiceField(["exclusive", "inclusive"])
-    taxable_amount = serializers.CharField()
-    tax_amount = serializers.CharField()
-    currency = serializers.CharField()
+    percentage_value = serializers.CharField(source="computation.tax.percentage")
+    tax_behavior = ComputedChoice(["exclusive", "inclusive"])
+    taxable_amount = ComputedMoney(currency="invoice.currency")
+    tax_amount = ComputedMoney(currency="invoice.currency")
+    currency = serializers.CharField(source="invoice.currency")
+
+    def get_id(self, line: InvoiceLine) -> str | None:
+        return saved_id(line)
+
+    def get_tax_behavior(self, line: InvoiceLine) -> str:
+        return "inclusive" if line.computation["tax"]["inclusive"] else "exclusive"
+
+    def get_taxable_amount(self, line: InvoiceLine) -> Decimal:
+        return Decimal(line.computation["tax"]["base"])
+
+    def get_tax_amount(self, line: InvoiceLine) -> Decimal:
+        return Decimal(line.computation["tax"]["amount"])
 
 
 class ExemptionOut(serializers.Serializer[Any]):
-    reason = serializers.CharField()
-    reason_code = serializers.ChoiceField(list(EXEMPTIONS.values()))
+    reason = serializers.CharField(source="tax_note")
+    reason_code = ComputedChoice(list(EXEMPTIONS.values()))
+
+    def get_reason_code(self, invoice: Invoice) -> str | None:
+        return EXEMPTIONS.get(invoice.tax_treatment)
 
 
 class TaxSummaryOut(serializers.Serializer[Any]):
-    """The invoice's tax: on top of its prices, and contained in them."""
+    """The invoice's tax: the part added to prices, and the part included in them."""
 
-    total_tax = serializers.CharField()
-    exclusive_tax = serializers.CharField()
-    inclusive_tax = serializers.CharField()
-    exemption = ExemptionOut(allow_null=True)
+    total_tax = ComputedMoney()
+    exclusive_tax = MoneyField(source="tax_total")
+    inclusive_tax = MoneyField(source="tax_included")
+    exemption = ExemptionOut(source="exempt_invoice", allow_null=True)
 
-
-def _money(amount: Decimal, currency: str) -> str:
-    return f"{round_amount(amount, currency):f}"
-
-
-def coupons_out(lines: Iterable[Adjusting], currency: str) -> list[dict[str, Any]]:
-    return [_coupon(line, currency) for line in lines if line.kind == DISCOUNT]
-
-
-def _coupon(line: Adjusting, currency: str) -> dict[str, Any]:
-    how = line.computation.get("discount", {})
-    kind = "percentage" if "percent_off" in how else "fixed" if "amount_off" in how else None
-    return {
-        "id": getattr(line, "public_id", None),
-        "coupon_id": how.get("coupon_id"),
-        "coupon_code": how.get("code"),
-        "description": line.description,
-        "discount_type": kind,
-        "discount_percentage": how.get("percent_off"),
-        "discounted_amount": _money(-line.amount, currency),
-        "currency": currency,
-    }
-
-
-def taxes_out(lines: Iterable[Adjusting], currency: str) -> list[dict[str, Any]]:
-    return [_tax(line, currency) for line in lines if line.kind == TAX]
-
-
-def _tax(line: Adjusting, currency: str) -> dict[str, Any]:
-    how = line.computation["tax"]
-    return {
-        "id": getattr(line, "public_id", None),
-        "tax_rate_id": how.get("rate_id"),
-        "tax_rate_code": how["code"],
-        "description": line.description,
-        "percentage_value": how["percentage"],
-        "tax_behavior": "inclusive" if how["inclusive"] else "exclusive",
-        "taxable_amount": _money(Decimal(how["base"]), currency),
-        "tax_amount": _money(Decimal(how["amount"]), currency),
-        "currency": currency,
-    }
-
-
-def tax_summary(tax: Decimal, included: Decimal, treatment: str, note: str, currency: str) -> dict[str, Any]:
-    code = EXEMPTIONS.get(treatment)
-    return {
-        "total_tax": _money(tax + included, currency),
-        "exclusive_tax": _money(tax, currency),
-        "inclusive_tax": _money(included, currency),
-        "exemption": {"reason": note, "reason_code": code} if code else None,
-    }
+    def get_total_tax(self, invoice: Invoice) -> Decimal:
+        return invoice.tax_total + invoice.tax_included
 
 
 def discounts_by_charge(lines: Iterable[Adjusting], charges: int) -> list[tuple[Decimal, Decimal]]:
-    """Return, for each charge by its place, what discounts of certain charges took off, and what the others did."""
-    own, whole = [ZERO] * charges, [ZERO] * charges
+    """Return for each charge the discounts limited to some charges, and its part of those on the whole invoice."""
+    limited, general = [ZERO] * charges, [ZERO] * charges
     for line in lines:
-        how = line.computation.get("discount")
-        for part in how["by_line"] if how else ():
-            taken = whole if how.get("scope") == EVERYTHING else own
+        discount = line.computation.get("discount")
+        for part in discount["by_line"] if discount else ():
+            amounts = general if discount.get("scope") == EVERYTHING else limited
             if part["place"] < charges:
-                taken[part["place"]] += Decimal(part["amount"])
-    return list(zip(own, whole, strict=True))
+                amounts[part["place"]] += Decimal(part["amount"])
+    return list(zip(limited, general, strict=True))

@@ -1,15 +1,15 @@
-"""Bodies of one-off invoices."""
+"""One-off invoices in requests."""
 
 from typing import Any
 
 from rest_framework import serializers
 
-from billing.api.serializers.credit_notes import amount_field
+from billing.api.fields import amount_field
 from config.api.fields import MetadataField, MomentField, TextField
 
 
 class ItemIn(serializers.Serializer[Any]):
-    """A charge: `quantity` × `unit_amount`, or an `amount` for the whole of it. Below zero it is a credit."""
+    """A line item: `quantity` × `unit_amount`, or an `amount`. A negative item is a credit."""
 
     display_name = TextField(512, required=True, allow_blank=False)
     quantity = serializers.DecimalField(max_digits=24, decimal_places=12, required=False, allow_null=True)
@@ -20,34 +20,35 @@ class ItemIn(serializers.Serializer[Any]):
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         if attrs.get("amount") is None and attrs.get("unit_amount") is None:
-            raise serializers.ValidationError({"amount": ["Give an amount, or a unit amount."]})
+            raise serializers.ValidationError({"amount": ["Specify an amount or a unit_amount."]})
         start, end = attrs.get("period_start"), attrs.get("period_end")
         if (start is None) != (end is None) or (start is not None and start >= end):
-            raise serializers.ValidationError({"period_end": ["Give both edges of a period, the end after the start."]})
+            raise serializers.ValidationError(
+                {"period_end": ["Specify both period_start and period_end, with the end after the start."]}
+            )
         return attrs
 
 
-class OneOffIn(serializers.Serializer[Any]):
-    """A one-off invoice. The totals are what you expect it to come to: with others it is refused."""
-
-    customer_id = serializers.CharField(max_length=64)
-    currency = serializers.CharField(max_length=3)
-    subtotal = amount_field(help_text="The items, before taxes.")
-    total = amount_field(required=False, allow_null=True, help_text="With taxes, if you know them.")
-    amount_due = amount_field(required=False, allow_null=True, help_text="Taken, and not compared: credit may pay it.")
-    invoice_type = serializers.ChoiceField(["ONE_OFF", "CREDIT"], default="ONE_OFF")
-    invoice_status = serializers.ChoiceField(["DRAFT", "FINALIZED"], default="DRAFT")
-    line_items = ItemIn(many=True, required=False, help_text="Without any, one item of the subtotal.")
-    description = TextField(2000)
-    due_date = MomentField(required=False, allow_null=True)
-    idempotency_key = TextField(255, help_text="One key makes one invoice.")
-    metadata = MetadataField(required=False)
-
-
 class InvoiceUpdate(serializers.Serializer[Any]):
-    """What can be changed: metadata unless it is void; the due date, and a one-off's items, of a draft."""
+    """The fields to change: metadata until the invoice is void; due date and a one-off's line items on a draft."""
 
     due_date = MomentField(required=False, allow_null=True)
     description = TextField(2000)
     line_items = ItemIn(many=True, required=False)
     metadata = MetadataField(required=False)
+
+
+class OneOffIn(InvoiceUpdate):
+    """A one-off invoice. It is refused if its items don't amount to the totals that you expect."""
+
+    customer_id = serializers.CharField(max_length=64)
+    currency = serializers.CharField(max_length=3)
+    subtotal = amount_field(help_text="The total of the line items, before taxes.")
+    total = amount_field(required=False, allow_null=True, help_text="The total with taxes, if you know it.")
+    amount_due = amount_field(
+        required=False, allow_null=True, help_text="Accepted but not checked, as prepaid credit may reduce the amount."
+    )
+    invoice_type = serializers.ChoiceField(["ONE_OFF", "CREDIT"], default="ONE_OFF")
+    invoice_status = serializers.ChoiceField(["DRAFT", "FINALIZED"], default="DRAFT")
+    line_items = ItemIn(many=True, required=False, help_text="Defaults to one item of the subtotal.")
+    idempotency_key = TextField(255, help_text="A repeated key returns the existing invoice.")

@@ -1,30 +1,28 @@
-"""Payments in requests and responses."""
+"""Payments in requests and answers."""
 
-from collections.abc import Iterable
 from typing import Any
 
 from django.db.models import QuerySet
 from rest_framework import serializers
 
-from billing.api.names import PAYMENT_METHODS, name_of
-from billing.api.serializers.credit_notes import amount_field
+from billing.api.fields import MoneyField, amount_field
+from billing.api.names import PAYMENT_METHODS
 from billing.models import Payment, PaymentKind
-from billing.money import money
-from config.api.fields import TextField
+from config.api.fields import BlankAsNullField, ComputedChoice, ConstantField, NamedChoiceField, TextField
 
 PAYMENT_STATES = ("SUCCEEDED", "REFUNDED")
 
 
 class PaymentIn(serializers.Serializer[Any]):
-    """A payment of a part, or of all that is left when no amount is given."""
+    """A payment of an invoice. Without an amount, the whole remaining amount."""
 
-    payment_status = serializers.ChoiceField(["SUCCEEDED"], help_text="Only money that was received is recorded.")
+    payment_status = serializers.ChoiceField(["SUCCEEDED"], help_text="Only received payments are recorded.")
     amount = amount_field(required=False, allow_null=True)
-    reference = TextField(255, help_text="One is recorded once for an invoice.")
+    reference = TextField(255, help_text="A reference is recorded once per invoice.")
 
 
 class PaymentCreate(serializers.Serializer[Any]):
-    """Money received outside, for an invoice. Nothing is collected."""
+    """A payment that you received for an invoice. Countinghouse doesn't collect payments."""
 
     amount = amount_field()
     currency = serializers.CharField(max_length=3)
@@ -32,7 +30,7 @@ class PaymentCreate(serializers.Serializer[Any]):
     destination_id = serializers.CharField(max_length=64, help_text="The invoice's id.")
     payment_method_type = serializers.ChoiceField(list(PAYMENT_METHODS))
     payment_method_id = TextField(
-        255, help_text="The bank's or the provider's reference, recorded once for an invoice."
+        255, help_text="The bank's or payment provider's reference. It is recorded once per invoice."
     )
     idempotency_key = TextField(255)
     received_on = serializers.DateField(required=False, allow_null=True)
@@ -40,66 +38,39 @@ class PaymentCreate(serializers.Serializer[Any]):
 
 
 class PaymentOut(serializers.Serializer[Any]):
-    """Money received, or below zero given back. Recorded once, and never changed."""
+    """A received payment, or with a negative amount a refund. Payments never change."""
 
-    id = serializers.CharField()
+    id = serializers.CharField(source="public_id")
     kind = serializers.ChoiceField(PaymentKind.choices)
-    amount = serializers.CharField()
+    amount = MoneyField()
     currency = serializers.CharField()
-    destination_type = serializers.ChoiceField(["INVOICE"])
-    destination_id = serializers.CharField()
-    invoice_number = serializers.CharField(allow_null=True)
-    customer_id = serializers.CharField()
-    payment_status = serializers.ChoiceField(PAYMENT_STATES)
-    payment_method_type = serializers.ChoiceField(list(PAYMENT_METHODS))
-    payment_method_id = serializers.CharField(allow_null=True)
+    destination_type = ConstantField("INVOICE")
+    destination_id = serializers.CharField(source="invoice.public_id")
+    invoice_number = serializers.CharField(source="invoice.number", allow_null=True)
+    customer_id = serializers.CharField(source="invoice.customer.public_id")
+    payment_status = ComputedChoice(PAYMENT_STATES)
+    payment_method_type = NamedChoiceField(PAYMENT_METHODS, source="method")
+    payment_method_id = BlankAsNullField(source="reference")
     received_on = serializers.DateField()
     note = serializers.CharField()
-    reason = serializers.CharField(allow_null=True)
-    reverses_id = serializers.CharField(allow_null=True)
-    credit_note_id = serializers.CharField(allow_null=True)
+    reason = BlankAsNullField()
+    reverses_id = serializers.CharField(source="reverses.public_id", allow_null=True)
+    credit_note_id = serializers.CharField(source="credit_note.public_id", allow_null=True)
     idempotency_key = serializers.CharField(allow_null=True)
-    status = serializers.ChoiceField(["published"])
-    succeeded_at = serializers.DateTimeField()
-    created_at = serializers.DateTimeField()
+    status = ConstantField("published")
+    succeeded_at = serializers.DateTimeField(source="recorded_at")
+    created_at = serializers.DateTimeField(source="recorded_at")
+
+    def get_payment_status(self, payment: Payment) -> str:
+        return "SUCCEEDED" if payment.kind == PaymentKind.PAYMENT else "REFUNDED"
 
 
 def payments() -> QuerySet[Payment]:
-    """Ask for payments with all that is written of them, newest first."""
+    """Load payments as `PaymentOut` needs them, newest first."""
     return Payment.objects.select_related("invoice__customer", "reverses", "credit_note").order_by("-pk")
 
 
-def serialize_payments(rows: Iterable[Payment]) -> list[Any]:
-    """Write payments that were loaded by `payments`."""
-    return list(PaymentOut([_payment(row) for row in rows], many=True).data)
-
-
-def _payment(row: Payment) -> dict[str, Any]:
-    return {
-        "id": row.public_id,
-        "kind": row.kind,
-        "amount": money(row.amount, row.currency),
-        "currency": row.currency,
-        "destination_type": "INVOICE",
-        "destination_id": row.invoice.public_id,
-        "invoice_number": row.invoice.number,
-        "customer_id": row.invoice.customer.public_id,
-        "payment_status": "SUCCEEDED" if row.kind == PaymentKind.PAYMENT else "REFUNDED",
-        "payment_method_type": name_of(PAYMENT_METHODS, row.method),
-        "payment_method_id": row.reference or None,
-        "received_on": row.received_on,
-        "note": row.note,
-        "reason": row.reason or None,
-        "reverses_id": row.reverses.public_id if row.reverses else None,
-        "credit_note_id": row.credit_note.public_id if row.credit_note else None,
-        "idempotency_key": row.idempotency_key,
-        "status": "published",
-        "succeeded_at": row.recorded_at,
-        "created_at": row.recorded_at,
-    }
-
-
 class Reversal(serializers.Serializer[Any]):
-    """Why a payment is taken back."""
+    """The reason for reversing a payment."""
 
     reason = TextField(255, required=True, allow_blank=False)

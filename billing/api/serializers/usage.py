@@ -1,27 +1,36 @@
-"""Bodies of the doors that tell usage together with its money."""
+"""Usage with its cost, and plan changes, in requests and answers."""
 
 from typing import Any
 
 from rest_framework import serializers
 
+from billing.api.fields import MoneyField
+from billing.explanation.spending import GrantUsage, PriceUsage, SubscriptionUsage
+from billing.money import format_amount
 from catalog.api.names import AGGREGATIONS, PERIODS, RECURRING
 from catalog.api.serializers import FeatureOut
-from config.api.fields import MetadataField, TextField
+from config.api.fields import (
+    ComputedBoolean,
+    ComputedInteger,
+    ComputedText,
+    MetadataField,
+    NamedChoiceField,
+    QuantityField,
+    TextField,
+)
 from customers.api.names import CYCLES, PRORATIONS
 from customers.api.serializers import PlanBrief, SourceOut, SubscriptionOut
 from events.api.serializers import Moment, Values
 from events.usage.windows import SIZES
 
-Number = serializers.DecimalField
 
-
-def number(**given: Any) -> serializers.DecimalField:
-    """Describe an exact JSON number."""
-    return Number(max_digits=None, decimal_places=None, coerce_to_string=False, **given)
+def number(**options: Any) -> serializers.DecimalField:
+    """Make a field for an exact JSON number."""
+    return serializers.DecimalField(max_digits=None, decimal_places=None, coerce_to_string=False, **options)
 
 
 class SubscriptionUsageIn(serializers.Serializer[Any]):
-    """Which subscription, and when: its current billing period unless given."""
+    """The subscription and the time range, which defaults to its current billing period."""
 
     subscription_id = serializers.CharField(max_length=64)
     start_time = Moment()
@@ -29,32 +38,50 @@ class SubscriptionUsageIn(serializers.Serializer[Any]):
 
 
 class ChargeOut(serializers.Serializer[Any]):
-    """One usage price: what was used, free units included, and what it costs."""
+    """The usage under one price, free units included, and its cost."""
 
-    subscription_line_item_id = serializers.CharField()
-    meter_id = serializers.CharField()
-    meter_display_name = serializers.CharField()
+    subscription_line_item_id = ComputedText()
+    meter_id = ComputedText()
+    meter_display_name = serializers.CharField(source="price.label")
     quantity = number()
     amount = number()
     currency = serializers.CharField()
-    display_amount = serializers.CharField()
-    is_overage = serializers.BooleanField()
+    display_amount = ComputedText()
+    is_overage = ComputedBoolean()
+
+    def get_subscription_line_item_id(self, usage: PriceUsage) -> str:
+        return f"{usage.subscription.public_id}:{usage.price.public_id}"
+
+    def get_meter_id(self, usage: PriceUsage) -> str:
+        return usage.price.feature.public_id if usage.price.feature else ""
+
+    def get_display_amount(self, usage: PriceUsage) -> str:
+        return format_amount(usage.amount, usage.currency)
+
+    def get_is_overage(self, usage: PriceUsage) -> bool:
+        return False
 
 
 class SubscriptionUsageOut(serializers.Serializer[Any]):
-    """A subscription's usage in money."""
+    """A subscription's usage and its cost."""
 
-    start_time = serializers.DateTimeField()
-    end_time = serializers.DateTimeField()
-    amount = number()
+    start_time = serializers.DateTimeField(source="window.start")
+    end_time = serializers.DateTimeField(source="window.end")
+    amount = number(source="total")
     currency = serializers.CharField()
-    display_amount = serializers.CharField()
-    has_overage = serializers.BooleanField()
+    display_amount = ComputedText()
+    has_overage = ComputedBoolean()
     charges = ChargeOut(many=True)
+
+    def get_display_amount(self, usage: SubscriptionUsage) -> str:
+        return format_amount(usage.total, usage.currency)
+
+    def get_has_overage(self, usage: SubscriptionUsage) -> bool:
+        return False
 
 
 class AnalyticsIn(serializers.Serializer[Any]):
-    """Whose usage, when (the last 30 days unless given), and how it is grouped."""
+    """The customer, the time range (the last 30 days by default) and the grouping."""
 
     external_customer_id = serializers.CharField(max_length=255)
     feature_ids = serializers.ListField(child=serializers.CharField(max_length=64), required=False, max_length=100)
@@ -65,75 +92,83 @@ class AnalyticsIn(serializers.Serializer[Any]):
         child=serializers.RegexField(r"^(feature_id|properties\..+)\Z", max_length=255),
         required=False,
         max_length=5,
-        help_text="feature_id, properties.<name>. An item for each feature there is always.",
+        help_text="feature_id or properties.<name>. Usage is always grouped by feature.",
     )
     property_filters = Values()
     timezone = TextField(64)
 
     def to_internal_value(self, data: Any) -> Any:
         if isinstance(data, dict) and data.get("sources"):
-            raise serializers.ValidationError({"sources": "This isn't supported: usage isn't kept by source."})
+            raise serializers.ValidationError({"sources": "Filtering by source isn't supported. Leave this field out."})
         return super().to_internal_value(data)
 
 
 class PointOut(serializers.Serializer[Any]):
-    timestamp = serializers.DateTimeField()
-    usage = serializers.CharField()
-    event_count = serializers.IntegerField()
+    """One window of the usage."""
+
+    timestamp = serializers.DateTimeField(source="period.start")
+    usage = QuantityField(source="usage.value")
+    event_count = serializers.IntegerField(source="usage.events")
 
 
 class AnalyticsItem(serializers.Serializer[Any]):
-    """A feature, or one group of its events. A group has no cost of its own: tiers price the whole."""
+    """The usage of a feature, or of one group of its events. Groups have no cost: tiers price the feature's total."""
 
-    feature_id = serializers.CharField()
-    meter_id = serializers.CharField()
-    name = serializers.CharField()
-    event_name = serializers.CharField()
-    aggregation_type = serializers.ChoiceField(list(AGGREGATIONS))
-    external_customer_id = serializers.CharField()
-    unit = serializers.CharField()
-    unit_plural = serializers.CharField()
-    total_usage = serializers.CharField()
-    total_cost = serializers.CharField(allow_null=True)
-    currency = serializers.CharField(allow_null=True)
-    event_count = serializers.IntegerField()
+    feature_id = serializers.CharField(source="feature.public_id")
+    meter_id = serializers.CharField(source="feature.public_id")
+    name = serializers.CharField(source="feature.name")
+    event_name = serializers.CharField(source="feature.event_name")
+    aggregation_type = NamedChoiceField(AGGREGATIONS, source="feature.aggregation")
+    external_customer_id = serializers.CharField(source="customer.external_id")
+    unit = serializers.CharField(source="feature.unit_singular")
+    unit_plural = serializers.CharField(source="feature.unit_plural")
+    total_usage = QuantityField(source="usage.value")
+    event_count = serializers.IntegerField(source="usage.events")
     properties = MetadataField(required=False)
-    points = PointOut(many=True)
+    total_cost = MoneyField(source="cost", allow_null=True)
+    currency = serializers.CharField(allow_null=True)
+    points = PointOut(source="windows", many=True)
 
 
 class AnalyticsOut(serializers.Serializer[Any]):
     currency = serializers.CharField(allow_null=True)
-    total_cost = serializers.CharField(allow_null=True)
+    total_cost = MoneyField(allow_null=True)
     items = AnalyticsItem(many=True)
 
 
 class FeatureUsage(serializers.Serializer[Any]):
-    feature = FeatureOut()
-    current_usage = serializers.CharField()
-    total_limit = serializers.IntegerField(allow_null=True)
-    is_unlimited = serializers.BooleanField()
-    is_enabled = serializers.BooleanField()
-    is_soft_limit = serializers.BooleanField()
-    usage_percent = serializers.CharField(allow_null=True)
-    next_usage_reset_at = serializers.DateTimeField(allow_null=True)
-    sources = SourceOut(many=True)
+    feature = FeatureOut(source="grant.feature")
+    current_usage = QuantityField(source="used")
+    total_limit = ComputedInteger(allow_null=True)
+    is_unlimited = ComputedBoolean()
+    is_enabled = serializers.BooleanField(source="grant.is_enabled")
+    is_soft_limit = serializers.BooleanField(source="grant.is_soft_limit")
+    usage_percent = QuantityField(source="percent", allow_null=True)
+    next_usage_reset_at = serializers.DateTimeField(source="reset_at", allow_null=True)
+    sources = SourceOut(source="grant.sources", many=True)
+
+    def get_total_limit(self, usage: GrantUsage) -> int | None:
+        return None if usage.grant.limit is None else int(usage.grant.limit)
+
+    def get_is_unlimited(self, usage: GrantUsage) -> bool:
+        return usage.grant.limit is None
 
 
 class PeriodOut(serializers.Serializer[Any]):
-    start_time = serializers.DateTimeField()
-    end_time = serializers.DateTimeField()
+    start_time = serializers.DateTimeField(source="start")
+    end_time = serializers.DateTimeField(source="end")
 
 
 class UsageSummary(serializers.Serializer[Any]):
-    """What a customer has used of what its plans grant, in the current billing period."""
+    """A customer's usage of its entitlements in the current billing period."""
 
-    customer_id = serializers.CharField()
+    customer_id = serializers.CharField(source="customer.public_id")
     period = PeriodOut(allow_null=True)
     features = FeatureUsage(many=True)
 
 
 class ChangeIn(serializers.Serializer[Any]):
-    """The plan to move to. Rhythm and currency stay as they are."""
+    """The new plan. The billing interval and currency don't change."""
 
     target_plan_id = serializers.CharField(max_length=64)
     proration_behavior = serializers.ChoiceField(list(PRORATIONS), default="create_prorations")
@@ -147,12 +182,12 @@ class ChangeIn(serializers.Serializer[Any]):
 
 class NextInvoice(serializers.Serializer[Any]):
     total = serializers.CharField()
-    difference = serializers.CharField(help_text="To what it would be without the change.")
+    difference = serializers.CharField(help_text="The difference from the total without the change.")
     currency = serializers.CharField()
 
 
 class ChangePreview(serializers.Serializer[Any]):
-    """What the change would do to the upcoming invoice. Nothing was changed."""
+    """The effect of a plan change on the upcoming invoice. Nothing is changed."""
 
     subscription_id = serializers.CharField()
     current_plan = PlanBrief()

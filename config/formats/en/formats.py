@@ -1,4 +1,4 @@
-"""Dates as the rest of the product writes them: year first, 24 hours, and the zone."""
+"""Date and time formats: year first, 24 hours, with the time zone."""
 
 DATE_FORMAT = SHORT_DATE_FORMAT = "Y-m-d"
 DATETIME_FORMAT = SHORT_DATETIME_FORMAT = "Y-m-d H:i T"

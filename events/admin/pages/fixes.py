@@ -1,18 +1,19 @@
-"""The page of a fix: what it would change; and, once applied, the proof of what it did."""
+"""The page of a fix: a preview of its changes, and the result once it is applied."""
 
 from typing import Any
 
 from django.contrib import messages
 from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied, ValidationError
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.http import urlencode
 
+from config.numbers import number
+from config.office.dialogs import open_page, refusal_text, staff
 from config.office.links import admin_url, page_of
-from config.office.pages import clean, ensure_may_view, page
-from config.office.wording import number
+from config.office.pages import AdminPage, clean_values
 from config.refusals import Refused
 from events.diagnosis.billing_facts import write_amounts
 from events.fixing import (
@@ -33,126 +34,126 @@ MOST_ROWS = 100
 PAGE_FIELDS = {"action", "back", "csrfmiddlewaretoken", "event", "previewed", "reason"}
 
 
-def fix(request: HttpRequest) -> HttpResponse:
-    """Show what a fix would change; a POST applies it, replays what waited, and goes back with the proof.
+class FixPage(AdminPage):
+    """Preview what a fix changes. A POST applies the fix, replays the waiting events and shows the result.
 
-    For staff who may make the change itself: 403 otherwise.
+    Requires the permissions for the change itself in addition to viewing events.
     """
-    user = ensure_may_view(request)
-    sent = request.POST if request.method == "POST" else request.GET
-    given = {name: clean(str(value)) for name, value in sent.items()}
-    try:
-        action = make_action(given.get("action", ""), _parameters(given))
-        if not user.has_perms(action.permissions):
-            raise PermissionDenied
-        if request.method == "POST":
-            return _apply(request, user, action, given)
-        return _fix_page(request, user, action, given)
-    except FixRefused as refused:
-        messages.error(request, str(refused))
-        return HttpResponseRedirect(_back(given))
 
+    permission = "events.view_event"
+    template_name = "admin/events/debugger_fix.html"
 
-def _fix_page(request: HttpRequest, user: User, action: Action, given: dict[str, str]) -> HttpResponse:
-    tried, refusal = None, ""
-    if _is_filled(action, given):
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        self.values = clean_values(request.POST if request.method == "POST" else request.GET)
         try:
-            tried = preview(action, now=timezone.now(), by=user)
-        except (Refused, ValidationError) as refused:
-            refusal = sentence_of(refused)
-    fields = [{"field": one, "value": given.get(one.name, one.initial)} for one in action.fields()]
-    names = {one.name for one in action.fields()} | {"reason"}
-    context = {
+            return super().dispatch(request, *args, **kwargs)
+        except FixRefused as refusal:
+            return open_page(request, back_url(self.values), str(refusal), level=messages.ERROR)
+
+    def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        action = self.read_action()
+        return self.render(title=action.title(), **fix_context(action, self.values, by=staff(request)))
+
+    def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        action, reason = self.read_action(), self.values.get("reason", "")
+        try:
+            applied = apply_fix(action, now=timezone.now(), by=staff(request), reason=reason)
+        except (Refused, ValidationError) as refusal:
+            query = {name: value for name, value in self.values.items() if name != "csrfmiddlewaretoken"}
+            url = f"{reverse('admin:events_debugger_fix')}?{urlencode(query)}"
+            return open_page(request, url, refusal_text(refusal), level=messages.ERROR)
+        if applied.run is not None:
+            enqueue_fixes()
+            message = f"{action.title()}: done. The events are being replayed in the background."
+            return open_page(request, applied.run.get_absolute_url(), message)
+        request.session["fix_proof"] = proof_context(action, applied)
+        return HttpResponseRedirect(back_url(self.values))
+
+    def read_action(self) -> Action:
+        """Return the fix that the request names. Raises FixRefused, and PermissionDenied if the user can't apply it."""
+        parameters = {name: value for name, value in self.values.items() if name not in PAGE_FIELDS}
+        action = make_action(self.values.get("action", ""), parameters)
+        if not staff(self.request).has_perms(action.permissions):
+            raise PermissionDenied
+        return action
+
+
+def fix_context(action: Action, values: dict[str, str], *, by: User) -> dict[str, Any]:
+    """Return the form of a fix, and the preview of its changes once the form is filled in."""
+    fields = action.fields()
+    is_filled = has_required_values(action, values)
+    result, refusal = None, ""
+    if is_filled:
+        try:
+            result = preview(action, now=timezone.now(), by=by)
+        except (Refused, ValidationError) as error:
+            refusal = refusal_text(error)
+    visible = {field.name for field in fields} | {"reason"}
+    return {
         "action": action,
-        "fields": fields,
-        "hidden": [(name, value) for name, value in given.items() if name not in names],
+        "fields": [{"field": field, "value": values.get(field.name, field.initial)} for field in fields],
+        "hidden": [(name, value) for name, value in values.items() if name not in visible],
         "waiting": count_waiting(action),
         "waiting_url": admin_url("events_problem_changelist", **action.listed()),
-        "preview": _preview(tried) if tried else None,
+        "preview": preview_context(result) if result else None,
         "refusal": refusal,
-        "event_id": given.get("event", ""),
-        "back_url": _back(given),
-        "reason": given.get("reason", ""),
-        "is_filled": _is_filled(action, given),
+        "event_id": values.get("event", ""),
+        "back_url": back_url(values),
+        "reason": values.get("reason", ""),
+        "is_filled": is_filled,
     }
-    return page(request, "debugger_fix.html", action.title(), **context)
 
 
-def _is_filled(action: Action, given: dict[str, str]) -> bool:
-    """Tell whether all that the fix needs is there; a first look at one with blanks to fill in shows no preview."""
-    return all(given.get(one.name, one.initial).strip() for one in action.fields() if one.is_required) and (
-        not action.fields() or "previewed" in given
-    )
+def has_required_values(action: Action, values: dict[str, str]) -> bool:
+    """Check that the fix can be previewed. A form with fields is previewed only after the first submit."""
+    fields = action.fields()
+    is_complete = all(values.get(field.name, field.initial).strip() for field in fields if field.is_required)
+    return is_complete and (not fields or "previewed" in values)
 
 
-def _apply(request: HttpRequest, user: User, action: Action, given: dict[str, str]) -> HttpResponse:
-    try:
-        done = apply_fix(action, now=timezone.now(), by=user, reason=given.get("reason", "").strip())
-    except (Refused, ValidationError) as refused:
-        messages.error(request, sentence_of(refused))
-        wanted = {name: value for name, value in given.items() if name != "csrfmiddlewaretoken"}
-        return HttpResponseRedirect(f"{reverse('admin:events_debugger_fix')}?{urlencode(wanted)}")
-    if done.run is not None:
-        enqueue_fixes()
-        messages.success(request, f"{action.title()}: done. Its events are replayed in the background.")
-        return HttpResponseRedirect(done.run.get_absolute_url())
-    request.session["fix_proof"] = _proof(action, done)
-    return HttpResponseRedirect(_back(given))
-
-
-def _back(given: dict[str, str]) -> str:
-    """Return to where the fix was chosen: the list of causes, the event, or the debugger."""
-    if given.get("back") == "problems":
+def back_url(values: dict[str, str]) -> str:
+    """Return the page where the fix was chosen: the causes of problems, the event, or the debugger."""
+    if values.get("back") == "problems":
         return reverse("admin:events_problem_causes")
-    return event_url(given["event"]) if given.get("event") else reverse("admin:events_debugger")
-
-
-def _parameters(given: dict[str, str]) -> dict[str, str]:
-    """Leave out what is the page's own, so that the rest names the fix alone."""
-    return {name: value for name, value in given.items() if name not in PAGE_FIELDS}
+    return event_url(values["event"]) if values.get("event") else reverse("admin:events_debugger")
 
 
 def take_proof(request: HttpRequest) -> dict[str, Any] | None:
-    """Return the proof of the fix that was just applied, once."""
+    """Return the result of the fix that was just applied, and forget it."""
     proof: dict[str, Any] | None = request.session.pop("fix_proof", None)
     return proof
 
 
-def sentence_of(refused: Exception) -> str:
-    """Write a refusal as one text for staff."""
-    return " ".join(refused.messages) if isinstance(refused, ValidationError) else str(refused)
-
-
-def _preview(tried: Preview) -> dict[str, Any]:
+def preview_context(result: Preview) -> dict[str, Any]:
     return {
-        "events": tried.events,
-        "is_partial": tried.is_partial,
-        "closed": tried.closed,
-        "still_open": tried.still_open,
-        "money": write_amounts(tried.money),
-        "has_money": bool(tried.money),
-        "left_out": tried.after.worth.left_out,
-        **_changes(tried.changes),
+        "events": result.events,
+        "is_partial": result.is_partial,
+        "closed": result.closed,
+        "still_open": result.still_open,
+        "money": write_amounts(result.money),
+        "has_money": bool(result.money),
+        "left_out": result.after.worth.left_out,
+        **changes_context(result.changes),
     }
 
 
-def _proof(action: Action, done: Applied) -> dict[str, Any]:
-    """Keep the proof as plain texts, for the session."""
+def proof_context(action: Action, applied: Applied) -> dict[str, Any]:
+    """Return the result of a fix as plain text, which the session can store."""
     return {
         "title": action.title(),
-        "events": done.replayed.events,
-        "closed": done.replayed.closed,
-        "still_open": done.replayed.still_open,
-        "money": write_amounts(done.money),
-        "has_money": bool(done.money),
-        "before": write_amounts(done.money_before.amounts),
-        "after": write_amounts(done.money_after.amounts),
-        **_changes(done.changes),
+        "events": applied.replayed.events,
+        "closed": applied.replayed.closed,
+        "still_open": applied.replayed.still_open,
+        "money": write_amounts(applied.money),
+        "has_money": bool(applied.money),
+        "before": write_amounts(applied.money_before.amounts),
+        "after": write_amounts(applied.money_after.amounts),
+        **changes_context(applied.changes),
     }
 
 
-def _changes(changes: tuple[CauseChange, ...]) -> dict[str, Any]:
-    """Write the first hundred rows, and how many more there are, as plain texts."""
+def changes_context(changes: tuple[CauseChange, ...]) -> dict[str, Any]:
+    """Return the first rows as plain text, and the number of the others."""
     rows = [
         {
             "customer": change.customer.name,
@@ -172,7 +173,7 @@ def _changes(changes: tuple[CauseChange, ...]) -> dict[str, Any]:
 
 
 def _usage_url(change: CauseChange) -> str:
-    """Link to the usage of the change's hours in the Query tool."""
+    """Link to the usage of these hours in the Query tool."""
     return admin_url(
         "events_query",
         feature=change.feature.pk,

@@ -1,28 +1,27 @@
-"""The admin pages of Usage Tracking that belong to no table: Event Debugger, fixes, dry run, Query tool, a panel."""
+"""The admin pages of Usage Tracking that belong to no table."""
 
-from django.contrib import admin
 from django.contrib.admin import AdminSite
 from django.urls import URLPattern, path
 
-from events.admin.pages import debugger, fixes, query, unbilled
+from config.office.pages import add_pages
+from events.admin.pages.debugger import Debugger, DryRun, LiveFeed
+from events.admin.pages.fixes import FixPage
+from events.admin.pages.query import QueryTool
+from events.admin.pages.unbilled import UnbilledPanel
 
 
 def urls(admin_site: AdminSite) -> list[URLPattern]:
-    """List the pages' addresses, each behind the admin's login."""
-    view = admin_site.admin_view
+    """Return the addresses of the pages."""
     return [
-        path("events/debugger/", view(debugger.debugger), name="events_debugger"),
-        path("events/debugger/feed/", view(debugger.live_feed), name="events_debugger_feed"),
-        path("events/debugger/fix/", view(fixes.fix), name="events_debugger_fix"),
-        path("events/debugger/dry-run/", view(debugger.dry_run_page), name="events_dry_run"),
-        path("events/query/", view(query.query_page), name="events_query"),
-        path("events/unbilled/", view(unbilled.unbilled_panel), name="events_unbilled"),
+        path("events/debugger/", Debugger.for_site(admin_site), name="events_debugger"),
+        path("events/debugger/feed/", LiveFeed.for_site(admin_site), name="events_debugger_feed"),
+        path("events/debugger/fix/", FixPage.for_site(admin_site), name="events_debugger_fix"),
+        path("events/debugger/dry-run/", DryRun.for_site(admin_site), name="events_dry_run"),
+        path("events/query/", QueryTool.for_site(admin_site), name="events_query"),
+        path("events/unbilled/", UnbilledPanel.for_site(admin_site), name="events_unbilled"),
     ]
 
 
 def attach() -> None:
-    """Add the pages to the admin, beside those that are there already. Called once, when the apps are ready."""
-    site = admin.site
-    earlier = getattr(site, "extra_urls", None)
-    # Unfold's own place for a site's further pages.
-    site.extra_urls = lambda: [*(earlier() if earlier else []), *urls(site)]  # type: ignore[attr-defined]
+    """Add the pages to the admin. Call once, from `AppConfig.ready`."""
+    add_pages(urls)

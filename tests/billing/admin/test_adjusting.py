@@ -1,4 +1,4 @@
-"""Taxes, discounts and prepaid credit in the admin: pages, actions, and who may."""
+"""Taxes, discounts and prepaid credit in the admin: pages, actions and permissions."""
 
 import io
 
@@ -19,7 +19,7 @@ from billing.models import (
     WalletEntry,
 )
 from config.audit import changes_of
-from tests.admin_pages import as_viewer, queries_of, submit, text_of, url
+from tests.admin_pages import as_viewer, count_queries, submit, text_of, url
 from tests.billing.adjusting import START, give, make_coupon, make_credit, make_tax
 from tests.billing.world import D, bill, utc
 from tests.factories import make_customer, make_feature, make_plan, make_subscription, make_version
@@ -57,34 +57,34 @@ def change(name, row):
 # --- invoices --------------------------------------------------------------------------------------------
 
 
-def test_an_invoices_page_shows_the_whole_order_of_its_computation(staff_client, invoice):
+def test_invoice_page_shows_each_step_from_subtotal_to_amount_due(staff_client, invoice):
     finalize(invoice, now=START)
     shown = page(staff_client, change("invoice", invoice))
-    order = [
+    steps = [
         "Subtotal", "$30.00", "Ten percent (TEN): 10% off", "-$3.00", "Taxable", "$27.00", "VAT 20% of $27.00", "$5.40",
-        "Total", "$32.40", "Prepaid credit", "-$5.00", "Amount due", "$27.40",
+        "Total", "$32.40", "Prepaid credit", "-$5.00", "To pay", "$27.40",
     ]  # fmt: skip
     foot = shown[shown.index('class="ch-invoice-totals"') :]
     places: list[int] = []
-    for text in order:
+    for text in steps:
         places.append(foot.index(text, places[-1] if places else 0))
     assert places == sorted(places)
 
 
-def test_an_invoices_credit_leads_to_its_movements(staff_client, invoice):
+def test_credit_on_an_invoice_links_to_its_transactions(staff_client, invoice):
     finalize(invoice, now=START)
-    leads = url("billing_walletentry_changelist", invoice__id__exact=invoice.pk)
-    assert leads in page(staff_client, change("invoice", invoice))
-    assert "Applied to an invoice" in page(staff_client, leads)
+    transactions_url = url("billing_walletentry_changelist", invoice__id__exact=invoice.pk)
+    assert transactions_url in page(staff_client, change("invoice", invoice))
+    assert "Applied to an invoice" in page(staff_client, transactions_url)
 
 
-def test_the_upcoming_invoices_page_shows_the_same_order(staff_client, invoice):
+def test_upcoming_invoice_shows_the_same_steps(staff_client, invoice):
     shown = page(staff_client, url("billing_subscription_upcoming", invoice.subscription_id))
     assert "VAT 20% of $30.00" in shown
     assert "$36.00" in shown
 
 
-def test_an_invoice_paid_from_credit_alone_can_still_be_voided(staff_client, customer, invoice):
+def test_invoice_paid_only_from_prepaid_credit_can_be_voided(staff_client, customer, invoice):
     make_credit(customer, 100)
     finalize(invoice, now=START)
     submit(staff_client, url("billing_invoice_void_one", invoice.pk), reason="Wrong")
@@ -99,7 +99,7 @@ def inline(prefix, **rows):
     return {f"{prefix}-TOTAL_FORMS": 0, f"{prefix}-INITIAL_FORMS": 0} | {f"{prefix}-{k}": v for k, v in rows.items()}
 
 
-def test_a_tax_is_added_and_then_only_its_name_changes(staff_client):
+def test_only_the_name_of_an_existing_tax_can_be_changed(staff_client):
     answers = {"code": "VAT", "name": "VAT", "percentage": "19", "country": "DE"}
     staff_client.post(url("billing_taxrate_add"), answers)
     rate = TaxRate.objects.get()
@@ -109,7 +109,7 @@ def test_a_tax_is_added_and_then_only_its_name_changes(staff_client):
     assert (rate.code, rate.name, rate.percentage) == ("VAT", "VAT Germany", 19)
 
 
-def test_a_tax_is_assigned_to_everybody_and_to_one_customer_on_its_page(staff_client, customer):
+def test_tax_is_assigned_to_all_customers_or_to_one_on_its_page(staff_client, customer):
     rate = make_tax(19)
     rate.assignments.all().delete()
     rows = {
@@ -121,7 +121,7 @@ def test_a_tax_is_assigned_to_everybody_and_to_one_customer_on_its_page(staff_cl
     assert list(TaxAssignment.objects.values_list("customer", "position")) == [(None, 1), (customer.pk, 2)]
 
 
-def test_a_tax_is_archived_with_a_reason_and_activated(staff_client, staff_user):
+def test_tax_is_archived_with_a_reason_and_activated_again(staff_client, staff_user):
     rate = make_tax(19)
     submit(staff_client, url("billing_taxrate_archive", rate.pk), reason="Rate of last year")
     rate.refresh_from_db()
@@ -136,11 +136,11 @@ def test_a_tax_is_archived_with_a_reason_and_activated(staff_client, staff_user)
 # --- discounts -------------------------------------------------------------------------------------------
 
 
-def coupon_answers(**given):
-    return {"code": "TEN", "name": "Ten", "percent_off": "10", "duration": "once", "scope": "everything"} | given
+def coupon_answers(**answers):
+    return {"code": "TEN", "name": "Ten", "percent_off": "10", "duration": "once", "scope": "everything"} | answers
 
 
-def test_a_discount_is_added(staff_client):
+def test_discount_is_added(staff_client):
     feature = make_feature()
     answers = coupon_answers(scope="chosen", features=[feature.pk], duration="repeated", periods=3)
     assert staff_client.post(url("billing_coupon_add"), answers).status_code == 302
@@ -149,21 +149,21 @@ def test_a_discount_is_added(staff_client):
 
 
 @pytest.mark.parametrize(
-    ("answers", "says"),
+    ("answers", "message"),
     [
-        ({"percent_off": ""}, "Give either a percentage above 0"),
-        ({"amount_off": "5", "currency": "USD"}, "Give either a percentage above 0"),
-        ({"duration": "repeated"}, "Say for how many invoices"),
-        ({"scope": "chosen"}, "Choose features or plans"),
+        ({"percent_off": ""}, "Enter either a positive percentage"),
+        ({"amount_off": "5", "currency": "USD"}, "Enter either a positive percentage"),
+        ({"duration": "repeated"}, "Enter a number of invoices"),
+        ({"scope": "chosen"}, "Select features or plans"),
     ],
 )
-def test_a_discount_that_cannot_be_is_refused_with_the_reason(staff_client, answers, says):
+def test_invalid_discount_is_refused_with_the_reason(staff_client, answers, message):
     shown = staff_client.post(url("billing_coupon_add"), coupon_answers(**answers)).content.decode()
-    assert says in shown
+    assert message in shown
     assert not Coupon.objects.exists()
 
 
-def test_a_discount_is_applied_and_ended_with_a_reason(staff_client, staff_user, customer):
+def test_discount_is_applied_and_ended_with_a_reason(staff_client, staff_user, customer):
     coupon = make_coupon(10)
     add = url("billing_couponapplication_add", coupon=coupon.pk)
     answers = {"coupon": coupon.pk, "customer": customer.pk, "reason": "Loyal"}
@@ -175,21 +175,21 @@ def test_a_discount_is_applied_and_ended_with_a_reason(staff_client, staff_user,
     assert application.ended_at is not None
 
 
-def test_a_discount_is_applied_only_where_it_can_be(staff_client, customer):
+def test_discount_that_does_not_apply_is_refused(staff_client, customer):
     other = make_subscription(plan=make_plan())
     archived, euros = make_coupon(10, archived_at=timezone.now()), make_coupon(amount=5, currency="EUR")
-    own = make_subscription(customer=customer, plan=make_plan())
-    for coupon, subscription, says in (
+    subscription_in_dollars = make_subscription(customer=customer, plan=make_plan())
+    for coupon, subscription, message in (
         (archived, None, "is archived"),
-        (euros, own, "is billed in USD"),
+        (euros, subscription_in_dollars, "is billed in USD"),
         (make_coupon(10), other, "isn&#x27;t a subscription of Acme"),
     ):
         answers = {"coupon": coupon.pk, "customer": customer.pk, "subscription": getattr(subscription, "pk", "")}
-        assert says in staff_client.post(url("billing_couponapplication_add"), answers).content.decode()
+        assert message in staff_client.post(url("billing_couponapplication_add"), answers).content.decode()
     assert not CouponApplication.objects.exists()
 
 
-def test_an_applied_discount_lists_the_invoices_that_it_reduced(staff_client, invoice):
+def test_applied_discount_lists_the_invoices_it_reduced(staff_client, invoice):
     shown = page(staff_client, change("couponapplication", CouponApplication.objects.get()))
     assert change("invoice", invoice) in shown
     assert "$3.00" in shown
@@ -199,12 +199,12 @@ def test_an_applied_discount_lists_the_invoices_that_it_reduced(staff_client, in
 # --- credit ----------------------------------------------------------------------------------------------
 
 
-def test_credit_is_offered_in_the_customers_currency(staff_client):
+def test_granting_credit_defaults_to_the_customers_currency(staff_client):
     yen = make_customer(name="Mirai", currency="JPY")
     assert 'value="JPY"' in page(staff_client, url("customers_customer_grant_credit", yen.pk))
 
 
-def test_a_movement_is_shown_with_its_currency(staff_client, customer):
+def test_transaction_is_shown_in_its_currency(staff_client, customer):
     answers = {"amount": "25", "currency": "usd", "kind": "promotional", "reason": "Outage"}
     submit(staff_client, url("customers_customer_grant_credit", customer.pk), **answers)
     shown = page(staff_client, url("billing_walletentry_change", WalletEntry.objects.get().pk))
@@ -212,25 +212,25 @@ def test_a_movement_is_shown_with_its_currency(staff_client, customer):
     assert "25.0000" not in shown
 
 
-def test_credit_is_granted_from_the_customers_page(staff_client, staff_user, customer):
+def test_credit_is_granted_on_the_customers_page(staff_client, staff_user, customer):
     answers = {"amount": "25", "currency": "usd", "kind": "promotional", "reason": "Outage", "last_day": "2099-12-31"}
     submit(staff_client, url("customers_customer_grant_credit", customer.pk), **answers)
-    given = CreditGrant.objects.get()
-    assert (given.remaining, given.granted_by, given.reason) == (25, staff_user, "Outage")
-    assert given.expires_at == utc(2100, 1, 1)
+    credit = CreditGrant.objects.get()
+    assert (credit.remaining, credit.granted_by, credit.reason) == (25, staff_user, "Outage")
+    assert credit.expires_at == utc(2100, 1, 1)
     assert "$25.00" in page(staff_client, url("customers_customer_change", customer.pk))
 
 
-def test_credit_is_granted_taken_back_and_the_wallet_closed(staff_client, customer):
+def test_credit_is_granted_and_revoked_and_the_wallet_closed(staff_client, customer):
     wallet = make_credit(customer, 50).wallet
     name = "billing_wallet_{}"
     submit(staff_client, url(name.format("grant_into"), wallet.pk), amount="10", kind="purchased", reason="Transfer")
-    given = CreditGrant.objects.get(kind="purchased")
-    answers = {"of": given.pk, "amount": "4", "how": "taken_back", "reason": "Too much"}
+    credit = CreditGrant.objects.get(kind="purchased")
+    answers = {"of": credit.pk, "amount": "4", "how": "taken_back", "reason": "Too much"}
     submit(staff_client, url(name.format("take_out"), wallet.pk), **answers)
     wallet.refresh_from_db()
     assert wallet.balance == 56
-    submit(staff_client, url(name.format("take_out"), wallet.pk), of=given.pk, how="expired", reason="Agreed")
+    submit(staff_client, url(name.format("take_out"), wallet.pk), of=credit.pk, how="expired", reason="Agreed")
     submit(staff_client, url(name.format("close"), wallet.pk), reason="Left us")
     wallet.refresh_from_db()
     assert (wallet.balance, wallet.state) == (0, "closed")
@@ -239,7 +239,7 @@ def test_credit_is_granted_taken_back_and_the_wallet_closed(staff_client, custom
     ]  # fmt: skip
 
 
-def test_moving_credit_needs_a_reason(staff_client, customer):
+def test_granting_and_revoking_credit_require_a_reason(staff_client, customer):
     wallet = make_credit(customer, 50).wallet
     for action, answers in (
         ("grant_into", {"amount": "1", "kind": "purchased"}),
@@ -251,7 +251,7 @@ def test_moving_credit_needs_a_reason(staff_client, customer):
     assert (wallet.balance, wallet.state, WalletEntry.objects.count()) == (50, "active", 1)
 
 
-def test_renaming_a_wallet_leaves_a_balance_that_moved_meanwhile(staff_client, customer):
+def test_renaming_a_wallet_keeps_its_balance(staff_client, customer):
     wallet = make_credit(customer, 50).wallet
     answers = {
         "name": "Main", "priority": "2", "description": "",
@@ -262,10 +262,10 @@ def test_renaming_a_wallet_leaves_a_balance_that_moved_meanwhile(staff_client, c
     assert (wallet.name, wallet.priority, wallet.balance) == ("Main", 2, 50)
 
 
-# --- who may, and what it costs --------------------------------------------------------------------------
+# --- permissions and queries ------------------------------------------------------------------------------
 
 
-def test_viewers_see_everything_and_move_nothing(customer, invoice):
+def test_viewers_can_see_everything_and_change_nothing(customer, invoice):
     viewer = as_viewer("billing")
     wallet, rate = Wallet.objects.get(), TaxRate.objects.get()
     for name in LISTS:
@@ -280,7 +280,7 @@ def test_viewers_see_everything_and_move_nothing(customer, invoice):
         url("billing_couponapplication_end_it", CouponApplication.objects.get().pk),
         url("customers_customer_grant_credit", customer.pk),
     ):
-        submit(viewer, address, reason="Mine", amount="5", kind="purchased", currency="USD")
+        submit(viewer, address, reason="Not allowed", amount="5", kind="purchased", currency="USD")
     wallet.refresh_from_db()
     assert (wallet.balance, wallet.state, WalletEntry.objects.count()) == (5, "active", 1)
     assert TaxRate.objects.get().archived_at is None
@@ -288,44 +288,44 @@ def test_viewers_see_everything_and_move_nothing(customer, invoice):
 
 
 @pytest.mark.parametrize("name", LISTS)
-def test_an_empty_list_says_what_to_do_next(staff_client, name):
+def test_empty_list_says_what_to_do_next(staff_client, name):
     shown = page(staff_client, url(f"billing_{name}_changelist"))
     assert any(
         title in shown
         for title in (
-            "No taxes: invoices are without", "No discounts yet", "No discount is applied", "Nobody has prepaid credit",
-            "No credit has moved",
+            "No taxes yet", "No discounts yet", "No applied discounts", "No prepaid credit yet",
+            "No credit transactions yet",
         )
     )  # fmt: skip
 
 
 @pytest.mark.parametrize("name", LISTS)
-def test_lists_cost_the_same_queries_whatever_their_length(staff_client, name):
-    def more():
-        owner = make_customer()
-        make_tax(10, of=owner)
-        give(make_coupon(10), owner)
-        make_credit(owner, 5)
+def test_list_length_does_not_change_query_count(staff_client, name):
+    def add_rows():
+        customer = make_customer()
+        make_tax(10, of=customer)
+        give(make_coupon(10), customer)
+        make_credit(customer, 5)
 
-    more()
+    add_rows()
     address = url(f"billing_{name}_changelist")
-    before = queries_of(staff_client, address)
+    before = count_queries(staff_client, address)
     for _ in range(4):
-        more()
-    assert queries_of(staff_client, address) == before
+        add_rows()
+    assert count_queries(staff_client, address) == before
 
 
-def test_movements_are_exported_as_shown(staff_client, customer):
+def test_transactions_are_exported_as_shown(staff_client, customer):
     make_credit(customer, 50)
     address = url("billing_walletentry_export")
     answer = staff_client.post(address, {"format": "1", "resource": "", "export_items": []})
-    sheet = openpyxl.load_workbook(io.BytesIO(answer.content)).active
+    sheet = openpyxl.load_workbook(io.BytesIO(answer.getvalue())).active
     rows = list(sheet.values)
-    assert rows[0][2:7] == ("Customer", "External id", "Kind", "Amount", "Balance after")
+    assert rows[0][2:7] == ("Customer", "External ID", "Type", "Amount", "Balance after")
     assert rows[1][2:7] == ("Acme", "acme", "Granted", 50, 50)
 
 
-def test_a_customers_own_taxes_are_set_on_its_page(staff_client, customer):
+def test_taxes_of_a_customer_are_set_on_the_customers_page(staff_client, customer):
     rate = make_tax(7)
     rate.assignments.all().delete()
     answers = {
@@ -337,7 +337,7 @@ def test_a_customers_own_taxes_are_set_on_its_page(staff_client, customer):
     assert TaxAssignment.objects.get().customer == customer
 
 
-def test_finalizing_says_before_what_it_takes_from_credit(staff_client, invoice):
+def test_finalize_dialog_shows_the_prepaid_credit_to_be_used(staff_client, invoice):
     shown = text_of(staff_client.get(url("billing_invoice_finalize_one", invoice.pk)))
     assert "$32.40" in shown
     assert "About $5.00 will be paid from prepaid credit" in shown

@@ -1,4 +1,4 @@
-"""The Home page, the sidebar, and the search over everything."""
+"""The Home page, the sidebar and the search."""
 
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -10,6 +10,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from billing.admin import home
+from billing.admin.first_steps import first_steps
 from billing.lifecycle.void import mark_paid
 from billing.models import BillingRun, BillingState, Invoice
 from billing.settlement.credit_notes import draft_credit_note, finalize_credit_note
@@ -29,15 +30,15 @@ pytestmark = pytest.mark.django_db
 NOW = datetime(2026, 3, 10, 12, tzinfo=UTC)
 
 
-def make_invoice(*, amount="10", state="draft", due_at=None, **given):
+def make_invoice(*, amount="10", state="draft", due_at=None, **fields):
     finalized = {} if state == "draft" else {"number": f"INV-{Invoice.objects.count()}", "finalized_at": NOW}
     return Invoice.objects.create(
-        customer=given.pop("customer", None) or make_customer(),
+        customer=fields.pop("customer", None) or make_customer(),
         kind="one_off",
         state=state,
         computed_at=NOW,
         due_at=due_at,
-        **{"currency": "USD", "subtotal": amount, "total": amount, "amount_due": amount} | finalized | given,
+        **{"currency": "USD", "subtotal": amount, "total": amount, "amount_due": amount} | finalized | fields,
     )
 
 
@@ -49,8 +50,8 @@ def client_of(role):
     return client
 
 
-def request_of(user, path="/admin/", **asked):
-    request = RequestFactory().get(path, asked)
+def request_of(user, path="/admin/", **query):
+    request = RequestFactory().get(path, query)
     request.user = user
     return request
 
@@ -58,15 +59,15 @@ def request_of(user, path="/admin/", **asked):
 # --- Home --------------------------------------------------------------------------------------------
 
 
-def test_an_empty_installation_is_told_what_to_do_first(staff_client):
+def test_new_installation_shows_the_first_steps(staff_client):
     page = staff_client.get("/admin/").content.decode()
     assert "Get started" in page
     assert "curl http://testserver/v1/events" in page
 
 
-def test_what_is_done_is_ticked_off_and_the_list_goes_in_the_end(staff_client):
+def test_first_steps_are_ticked_off_and_disappear_once_done(staff_client):
     def done():
-        return [step.is_done for step in home.first_steps()]
+        return [step.is_done for step in first_steps()]
 
     assert done() == [False] * 5
     make_feature(event_name="api.calls")
@@ -81,27 +82,27 @@ def test_what_is_done_is_ticked_off_and_the_list_goes_in_the_end(staff_client):
     assert "Get started" not in staff_client.get("/admin/").content.decode()
 
 
-def test_drafts_show_their_number_and_money_by_currency():
+def test_drafts_show_count_and_totals_by_currency():
     make_invoice(amount="10.50", finalize_at=NOW)
     make_invoice(amount="4.25")
     make_invoice(amount="900", currency="JPY")
     make_invoice(amount="7", state="finalized")
     queue = home.drafts_queue()
     assert (queue.count, queue.money) == ("3", [(Decimal(900), "JPY"), (Decimal("14.75"), "USD")])
-    assert queue.note == "the first is finalized 10 Mar 12:00 UTC"
+    assert queue.note == "next auto-finalizes 10 Mar 12:00 UTC"
 
 
-def test_overdue_shows_what_is_still_to_be_paid():
+def test_overdue_shows_the_amount_left_to_pay():
     part_paid = make_invoice(amount="10", state="finalized", due_at=NOW - timedelta(days=3))
     record_payment(part_paid, Receipt(Decimal(4), NOW.date()), now=NOW, by=None)
     make_invoice(amount="5", state="finalized", due_at=NOW + timedelta(seconds=1))
     paid = make_invoice(amount="5", state="finalized", due_at=NOW - timedelta(days=9))
     record_payment(paid, Receipt(Decimal(5), NOW.date()), now=NOW, by=None)
     queue = home.overdue_queue(now=NOW)
-    assert (queue.count, queue.money, queue.note) == ("1", [(Decimal(6), "USD")], "the oldest for 3 days")
+    assert (queue.count, queue.money, queue.note) == ("1", [(Decimal(6), "USD")], "oldest: 3 days overdue")
 
 
-def test_what_is_owed_to_customers_is_shown_with_its_money(staff_client):
+def test_refunds_due_show_their_amount(staff_client):
     assert list(home.refunds_queue()) == []
     invoice = make_finalized("100")
     mark_paid(invoice, now=NOW)
@@ -112,14 +113,14 @@ def test_what_is_owed_to_customers_is_shown_with_its_money(staff_client):
     assert list(staff_client.get(queue.url).context_data["cl"].queryset) == [invoice]
 
 
-def test_the_overdue_card_leads_to_just_the_overdue_invoices(staff_client):
+def test_overdue_links_to_the_overdue_invoices(staff_client):
     late = make_invoice(state="finalized", due_at=timezone.now() - timedelta(days=3))
     make_invoice(state="finalized", due_at=timezone.now() + timedelta(days=3))
     url = home.overdue_queue(now=timezone.now()).url
     assert list(staff_client.get(url).context_data["cl"].queryset) == [late]
 
 
-def test_what_was_mended_stays_a_problem_on_arrival_but_is_open_no_more(staff_client):
+def test_fixed_events_remain_problems_on_arrival_but_are_no_longer_open(staff_client):
     make_feature(event_name="api.calls")
     now = timezone.now()
     send(customer="late", at=now, received_at=now)
@@ -127,26 +128,26 @@ def test_what_was_mended_stays_a_problem_on_arrival_but_is_open_no_more(staff_cl
     make_customer(external_id="late")
     replay(list(Event.objects.values_list("pk", flat=True)), closing="Made the customer", by=None)
     home_page = staff_client.get("/admin/").content.decode()
-    assert "every event counts now" in home_page
+    assert "all events are counted" in home_page
     assert "Last 24 hours:" in home_page
     assert "1 with problems" in home_page
     assert "Problems on arrival, last 24 h" in staff_client.get("/admin/events/event/").content.decode()
 
 
-def test_waiting_events_are_urgent_after_a_minute():
+def test_waiting_events_become_urgent_after_a_minute():
     send(received_at=NOW)
     assert home.waiting_queue(now=NOW + timedelta(seconds=60)).tone == ""
     late = home.waiting_queue(now=NOW + timedelta(seconds=61))
-    assert (late.tone, late.note) == ("danger", "the oldest for 61 s: is a worker running?")
+    assert (late.tone, late.note) == ("danger", "oldest: 61 s. Is a worker running?")
 
 
-def test_problems_and_conflicts_lead_to_their_lists():
+def test_problems_and_conflicts_link_to_their_lists():
     make_customer(external_id="acme")
     send("wrong", event_id="e1", at=timezone.now())
     process()
     send("wrong", event_id="e1", at=timezone.now(), n=1, received_at=timezone.now())
     process()
-    assert home.problems_queue(open_causes()).note == "open now, from 1 cause"
+    assert home.problems_queue(open_causes()).note == "from 1 cause"
     conflicts = home.conflicts_queue(now=timezone.now())
     assert (conflicts.count, conflicts.url) == ("1", "/admin/events/duplicateevent/?kind=conflict")
 
@@ -159,7 +160,7 @@ def test_parked_subscriptions_are_counted():
     assert (queue.count, queue.tone) == ("1", "danger")
 
 
-def test_the_run_that_runs_shows_its_progress_and_a_finished_one_its_failures():
+def test_running_run_shows_progress_and_finished_run_shows_failures():
     assert home.runs_queue(now=NOW).count == "0"
     run = BillingRun.objects.create(kind="scheduled", as_of=NOW, started_at=NOW, subscriptions=10, done=4)
     assert home.runs_queue(now=NOW).count == "4/10"
@@ -173,7 +174,7 @@ def test_the_run_that_runs_shows_its_progress_and_a_finished_one_its_failures():
     )
 
 
-def test_home_costs_the_same_queries_whatever_there_is(staff_client, django_assert_max_num_queries):
+def test_amount_of_data_does_not_change_query_count(staff_client, django_assert_max_num_queries):
     def look():
         with django_assert_max_num_queries(QUERIES):
             assert staff_client.get("/admin/").status_code == 200
@@ -193,12 +194,12 @@ def test_home_costs_the_same_queries_whatever_there_is(staff_client, django_asse
     assert feature.problems.count() == 1
 
 
-# Session, user, badges; six looks for the first steps; causes and their features; waiting (2), parked, drafts, overdue,
-# to give back, run, conflicts; the chart, the last day, the invoices.
+# Session, user, badges; six for the first steps; causes and their features; waiting (2), parked, drafts, overdue,
+# refunds due, run, conflicts; the chart, the last day, the invoices.
 QUERIES = 22
 
 
-def test_a_role_sees_what_it_may():
+def test_roles_see_only_permitted_figures():
     make_invoice()
     operations = client_of("Operations").get("/admin/").content.decode()
     assert "Open problems" in operations
@@ -212,7 +213,7 @@ def test_a_role_sees_what_it_may():
 # --- the sidebar -------------------------------------------------------------------------------------
 
 
-def test_the_sidebar_has_every_page_in_the_words_of_the_guide(staff_user):
+def test_sidebar_lists_every_page(staff_user):
     shown = {
         section["title"]: [item["title"] for item in section["items"]] for section in navigation(request_of(staff_user))
     }
@@ -220,7 +221,7 @@ def test_the_sidebar_has_every_page_in_the_words_of_the_guide(staff_user):
     assert list(shown) == ["", "Customers", "Product Catalog", "Usage Tracking", "Billing", "Settings"]
 
 
-def test_every_page_of_the_sidebar_opens(staff_client, staff_user):
+def test_every_sidebar_page_opens(staff_client, staff_user):
     for section in navigation(request_of(staff_user)):
         for item in section["items"]:
             assert staff_client.get(item["link"], follow=True).status_code == 200, item["title"]
@@ -238,12 +239,12 @@ def test_every_page_of_the_sidebar_opens(staff_client, staff_user):
         ("/admin/auth/user/", "Staff"),
     ],
 )
-def test_the_open_page_is_marked(staff_user, path, title):
+def test_open_page_is_marked(staff_user, path, title):
     items = [item for section in navigation(request_of(staff_user, path)) for item in section["items"]]
     assert [item["title"] for item in items if item["active"]] == [title]
 
 
-def test_the_sidebar_lists_only_what_one_may_see():
+def test_sidebar_lists_only_permitted_pages():
     user = make_user()
     user.groups.add(Group.objects.get(name="Viewer"))
     titles = [item["title"] for section in navigation(request_of(user)) for item in section["items"]]
@@ -252,7 +253,7 @@ def test_the_sidebar_lists_only_what_one_may_see():
     assert [section["title"] for section in navigation(request_of(make_user()))] == [""]
 
 
-def test_badges_count_what_waits_in_one_query(staff_user, django_assert_num_queries):
+def test_badges_count_waiting_work_in_one_query(staff_user, django_assert_num_queries):
     make_customer(external_id="acme")
     send("wrong")
     process()
@@ -264,14 +265,14 @@ def test_badges_count_what_waits_in_one_query(staff_user, django_assert_num_quer
 
 
 @pytest.mark.parametrize(("count", "written"), [(0, "0"), (99, "99"), (100, "99+"), (101, "99+")])
-def test_a_count_that_was_cut_has_a_plus(count, written):
+def test_capped_count_has_a_plus(count, written):
     assert capped(count, 100) == written
 
 
 # --- the search --------------------------------------------------------------------------------------
 
 
-def test_the_search_finds_names_ids_and_whole_event_ids(staff_user):
+def test_search_finds_names_ids_and_complete_event_ids(staff_user):
     make_customer(external_id="cust_Nord", name="Nordwind")
     make_feature(name="North calls", event_name="api.calls")
     send("api.calls", customer="cust_Nord", event_id="Evt-1")
@@ -287,12 +288,12 @@ def test_the_search_finds_names_ids_and_whole_event_ids(staff_user):
     assert titles("  ") == []
 
 
-def test_the_search_page_answers(staff_client):
+def test_search_page_shows_results(staff_client):
     make_customer(name="Nordwind")
     assert "Nordwind" in staff_client.get(reverse("admin:search"), {"s": "nordw"}).content.decode()
 
 
-def test_the_search_finds_nothing_that_one_may_not_see():
+def test_search_finds_only_permitted_objects():
     make_customer(name="Nordwind")
     assert find(request_of(make_user(), s="nord"), "nord") == []
 
@@ -312,10 +313,10 @@ def test_the_search_finds_nothing_that_one_may_not_see():
         (200_000, "2 days"),
     ],
 )
-def test_spans_are_written_as_people_say_them(span, written):
+def test_durations_are_rounded_to_one_unit(span, written):
     assert seconds(span) == written
 
 
 @pytest.mark.parametrize(("text", "title"), [("problems", "Problems"), ("evt_1", "evt_1"), ("API keys", "API keys")])
-def test_ids_keep_their_small_letters_in_titles(text, title):
+def test_ids_in_titles_keep_their_case(text, title):
     assert as_title(text) == title

@@ -1,4 +1,4 @@
-"""Billing in the admin: lists, pages, actions, and who may."""
+"""Invoices in the admin: lists, pages, actions, exports and permissions."""
 
 import io
 from datetime import timedelta
@@ -6,7 +6,9 @@ from datetime import timedelta
 import openpyxl
 import pytest
 from django.contrib.auth.models import Permission
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
@@ -43,7 +45,7 @@ def plan(calls):
 
 @pytest.fixture
 def make_invoiced(plan, calls):
-    """Subscribe customers and bill September; returns the drafts of the period's end."""
+    """Subscribe customers, bill September and return the drafts for its usage."""
 
     def make(count=1):
         for _ in range(count):
@@ -77,13 +79,13 @@ def staff_with(*permissions):
     return client
 
 
-def test_an_empty_list_says_what_to_do_next(staff_client):
+def test_empty_list_says_what_to_do_next(staff_client):
     assert "No invoices yet" in page(staff_client, LIST)
     assert "No billing runs yet" in page(staff_client, "/admin/billing/billingrun/")
     assert "No live subscriptions" in page(staff_client, reverse("admin:billing_upcoming"))
 
 
-def test_the_list_shows_money_with_its_currency_and_finds_customers(staff_client, make_invoiced):
+def test_list_shows_totals_with_currency_and_searches_customers(staff_client, make_invoiced):
     [invoice] = make_invoiced()
     listed = page(staff_client, LIST)
     assert '<span class="ch-money">$32.50 <small>USD</small></span>' in listed
@@ -91,12 +93,8 @@ def test_the_list_shows_money_with_its_currency_and_finds_customers(staff_client
     assert str(invoice) not in page(staff_client, f"{LIST}?q=nobody")
 
 
-def test_the_list_costs_the_same_queries_whatever_its_length(
-    staff_client, make_invoiced, django_assert_max_num_queries
-):
+def test_list_length_does_not_change_query_count(staff_client, make_invoiced, django_assert_max_num_queries):
     make_invoiced(1)
-    from django.db import connection
-    from django.test.utils import CaptureQueriesContext
 
     page(staff_client, LIST)
     with CaptureQueriesContext(connection) as few:
@@ -106,10 +104,7 @@ def test_the_list_costs_the_same_queries_whatever_its_length(
         page(staff_client, LIST)
 
 
-def test_upcoming_costs_the_same_queries_whatever_its_length(staff_client, plan, django_assert_max_num_queries):
-    from django.db import connection
-    from django.test.utils import CaptureQueriesContext
-
+def test_number_of_upcoming_invoices_does_not_change_query_count(staff_client, plan, django_assert_max_num_queries):
     url = reverse("admin:billing_upcoming")
     make_subscription(customer=make_customer(), plan=plan, starts_at=START, now=START)
     page(staff_client, url)
@@ -121,16 +116,16 @@ def test_upcoming_costs_the_same_queries_whatever_its_length(staff_client, plan,
         page(staff_client, url)
 
 
-def test_the_page_shows_each_line_and_how_it_was_computed(staff_client, make_invoiced):
+def test_page_shows_each_line_with_its_calculation(staff_client, make_invoiced):
     [invoice] = make_invoiced()
     shown = page(staff_client, invoice.get_absolute_url())
     assert "API calls, 1–30 Sep 2026" in shown
     assert "350 used, 100 free, 250 × $0.01" in shown
-    assert "free: 100 each billing period, 100 used on this line" in shown
+    assert "free: 100 each billing period, 100 used here" in shown
     assert "counted from 350 events" in shown
 
 
-def test_a_line_leads_to_the_events_of_its_own_period(staff_client, make_invoiced, calls):
+def test_line_links_to_the_events_of_its_period(staff_client, make_invoiced, calls):
     [invoice] = make_invoiced()
     for number, at in enumerate([START - timedelta(microseconds=1), START, END - timedelta(microseconds=1), END]):
         send(customer=invoice.customer.external_id, at=at, event_id=f"edge-{number}")
@@ -144,7 +139,7 @@ def test_a_line_leads_to_the_events_of_its_own_period(staff_client, make_invoice
     assert {"edge-0", "edge-1", "edge-2", "edge-3", "mapped"} & found == {"edge-1", "edge-2", "mapped"}
 
 
-def test_a_line_is_counted_again_on_its_page(staff_client, make_invoiced, calls):
+def test_line_is_recounted(staff_client, make_invoiced, calls):
     [invoice] = make_invoiced()
     url = reverse("admin:billing_line_proof", args=[invoice.lines.get(kind="usage").pk])
     assert "everything matches" in page(staff_client, url)
@@ -154,14 +149,14 @@ def test_a_line_is_counted_again_on_its_page(staff_client, make_invoiced, calls)
     assert "$0.50" in shown
 
 
-def test_a_line_that_counts_no_events_says_so_where_it_would_be_counted_again(staff_client, make_invoiced):
+def test_recounting_a_fee_explains_that_it_has_no_events(staff_client, make_invoiced):
     [invoice] = make_invoiced()
     fee = invoice.lines.get(kind="fee")
     shown = page(staff_client, reverse("admin:billing_line_proof", args=[fee.pk]))
     assert shown.strip() == "<p>Only usage lines are counted from events. A fee is checked by its days.</p>"
 
 
-def test_finalizing_shows_its_effect_and_then_does_it(staff_client, staff_user, make_invoiced):
+def test_finalize_dialog_shows_the_total_first(staff_client, staff_user, make_invoiced):
     [invoice] = make_invoiced()
     dialog = page(staff_client, reverse("admin:billing_invoice_finalize_one", args=[invoice.pk]))
     assert "$32.50" in dialog
@@ -171,7 +166,7 @@ def test_finalizing_shows_its_effect_and_then_does_it(staff_client, staff_user, 
     assert "Draft → Finalized" in page(staff_client, invoice.get_absolute_url())
 
 
-def test_selected_drafts_are_finalized_after_a_preview_of_the_money(staff_client, make_invoiced):
+def test_selected_drafts_are_finalized_after_a_preview(staff_client, make_invoiced):
     drafts = make_invoiced(3)
     finalize(drafts[0], now=END)
     form = {"action": "finalize_selected", "_selected_action": [draft.pk for draft in drafts]}
@@ -183,7 +178,7 @@ def test_selected_drafts_are_finalized_after_a_preview_of_the_money(staff_client
     assert Invoice.objects.filter(state="draft", kind="cycle").count() == 0
 
 
-def test_voiding_asks_for_a_reason(staff_client, make_invoiced):
+def test_voiding_requires_a_reason(staff_client, make_invoiced):
     [invoice] = make_invoiced()
     finalize(invoice, now=END)
     assert "This field is required" in press(staff_client, invoice, "void_one")
@@ -192,7 +187,7 @@ def test_voiding_asks_for_a_reason(staff_client, make_invoiced):
     assert "Wrong customer" in page(staff_client, invoice.get_absolute_url())
 
 
-def test_voiding_says_first_what_the_customer_owes_less(staff_client, make_invoiced):
+def test_void_dialog_shows_how_much_less_the_customer_owes(staff_client, make_invoiced):
     [invoice] = make_invoiced()
     invoice = finalize(invoice, now=END)
     for action in ("void_one", "reissue_one"):
@@ -201,7 +196,7 @@ def test_voiding_says_first_what_the_customer_owes_less(staff_client, make_invoi
         assert f"Voiding {invoice} reduces what Acme owes by {amount} ." in dialog
 
 
-def test_a_standing_has_nothing_to_save(staff_client, make_invoiced):
+def test_billing_progress_has_no_save_button(staff_client, make_invoiced):
     make_invoiced()
     state = BillingState.objects.get()
     shown = page(staff_client, reverse("admin:billing_billingstate_change", args=[state.pk]))
@@ -209,21 +204,21 @@ def test_a_standing_has_nothing_to_save(staff_client, make_invoiced):
     assert 'name="_save"' not in shown
 
 
-def test_reissuing_leads_to_the_replacement(staff_client, make_invoiced):
+def test_reissuing_opens_the_replacement(staff_client, make_invoiced):
     [invoice] = make_invoiced()
     finalize(invoice, now=END)
     assert "Replaces" in press(staff_client, invoice, "reissue_one", reason="Wrong address")
     assert (invoice.state, invoice.replaced_by.total) == ("void", D("32.50"))
 
 
-def test_a_refusal_is_said_on_the_page(staff_client, make_invoiced):
+def test_refused_action_shows_the_reason(staff_client, make_invoiced):
     [invoice] = make_invoiced()
     finalize(invoice, now=END)
     void(invoice, reason="Wrong", by=None, now=END)
-    assert "Only finalized invoices can be paid" in press(staff_client, invoice, "pay_one", **RECEIVED)
+    assert "only a finalized invoice is paid" in press(staff_client, invoice, "pay_one", **RECEIVED)
 
 
-def test_recompute_and_paid(staff_client, make_invoiced, calls):
+def test_draft_is_recalculated_finalized_and_paid(staff_client, make_invoiced, calls):
     [invoice] = make_invoiced()
     use(invoice.customer, calls, utc(2026, 9, 6), 100)
     press(staff_client, invoice, "recompute_one")
@@ -233,7 +228,7 @@ def test_recompute_and_paid(staff_client, make_invoiced, calls):
     assert (invoice.state, invoice.amount_paid) == ("paid", D("33.50"))
 
 
-def test_viewers_see_and_change_nothing(make_invoiced):
+def test_viewers_can_see_invoices_and_change_nothing(make_invoiced):
     [invoice] = make_invoiced()
     viewer = staff_with("view_invoice", "view_billingrun")
     shown = page(viewer, invoice.get_absolute_url())
@@ -247,7 +242,7 @@ def test_viewers_see_and_change_nothing(make_invoiced):
     assert invoice.state == "draft"
 
 
-def test_pages_are_closed_without_the_permission(make_invoiced):
+def test_pages_require_the_view_permission(make_invoiced):
     [invoice] = make_invoiced()
     stranger = staff_with("view_customer")
     closed = [
@@ -261,14 +256,14 @@ def test_pages_are_closed_without_the_permission(make_invoiced):
     assert [stranger.get(url).status_code for url in closed] == [403] * 6
 
 
-def test_an_invoice_cant_be_edited_deleted_or_added(staff_client, make_invoiced):
+def test_invoices_cannot_be_edited_deleted_or_added(staff_client, make_invoiced):
     [invoice] = make_invoiced()
     assert staff_client.post(invoice.get_absolute_url(), {"total": "1"}).status_code == 403
     assert staff_client.post(reverse("admin:billing_invoice_delete", args=[invoice.pk])).status_code == 403
     assert staff_client.get(reverse("admin:billing_invoice_add")).status_code == 403
 
 
-def test_the_upcoming_page_shows_usage_so_far(staff_client, plan, calls):
+def test_upcoming_page_shows_usage_so_far(staff_client, plan, calls):
     now = timezone.now()
     customer = make_customer(name="Acme")
     subscription = make_subscription(customer=customer, plan=plan, starts_at=now - timedelta(days=3), now=now)
@@ -292,7 +287,7 @@ def test_parked_subscriptions_are_listed_and_billed_again(staff_client, plan):
     assert Invoice.objects.exists()
 
 
-def test_a_run_is_started_by_hand(staff_client, staff_user, plan, monkeypatch, django_capture_on_commit_callbacks):
+def test_run_is_started_by_staff(staff_client, staff_user, plan, monkeypatch, django_capture_on_commit_callbacks):
     handed: list[int] = []
     monkeypatch.setattr("billing.tasks.bill_chunk.delay", handed.append)
     url = reverse("admin:billing_billingrun_start")
@@ -307,13 +302,13 @@ def test_a_run_is_started_by_hand(staff_client, staff_user, plan, monkeypatch, d
 
 
 def exported(client, **form):
-    """Export the list and return the file's rows, each as a dict of its headings."""
+    """Export the list and return the rows of the file as dicts."""
     answer = client.post(f"{LIST}export/", {"format": "1", "resource": "0"} | form)
     header, *rows = openpyxl.load_workbook(io.BytesIO(answer.getvalue())).active.values
     return [dict(zip(header, row, strict=True)) for row in rows]
 
 
-def test_invoices_and_lines_are_exported_with_numbers_as_numbers(staff_client, make_invoiced):
+def test_export_keeps_numbers_as_numbers(staff_client, make_invoiced):
     make_invoiced()
     found = exported(staff_client)
     assert [(row["customer"], row["currency"], row["total"]) for row in found] == [
@@ -325,7 +320,7 @@ def test_invoices_and_lines_are_exported_with_numbers_as_numbers(staff_client, m
     assert "Platform fee, 1–30 Sep 2026" in answer.getvalue().decode()
 
 
-def test_an_export_has_days_in_the_chosen_zone_counts_of_events_and_sums_by_currency(staff_client, make_invoiced):
+def test_export_uses_the_selected_time_zone_and_adds_totals_by_currency(staff_client, make_invoiced):
     make_invoiced()
     make_draft("1500", currency="JPY", customer=make_customer(name="=HYPERLINK()", external_id="007"))
     assert 'name="timezone"' in page(staff_client, f"{LIST}export/")
@@ -341,8 +336,8 @@ def test_an_export_has_days_in_the_chosen_zone_counts_of_events_and_sums_by_curr
     assert [row["amount"] for row in lines[-2:]] == [1500, 62.5]
 
 
-def test_more_rows_than_a_file_holds_are_refused(staff_client, make_invoiced, monkeypatch):
+def test_export_with_too_many_rows_is_refused(staff_client, make_invoiced, monkeypatch):
     make_invoiced()
-    monkeypatch.setattr("billing.admin.exports.MOST_ROWS", 1)
+    monkeypatch.setattr("billing.admin.invoices.exports.MOST_ROWS", 1)
     page = staff_client.post(f"{LIST}export/", {"format": "0", "resource": "0"}, follow=True)
     assert "More than 1 rows" in page.content.decode()

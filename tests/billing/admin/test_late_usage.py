@@ -1,4 +1,4 @@
-"""Late usage in the admin: the queue, decisions with their preview, the policy, and what invoices show."""
+"""Late usage in the admin: the list, decisions with their preview, the policy, and corrected invoices."""
 
 import pytest
 from django.contrib.auth.models import Group
@@ -30,7 +30,7 @@ def subscription(db):
 
 @pytest.fixture
 def held(subscription):
-    """An adjustment of +$1.00 that waits for approval."""
+    """Return an adjustment of +$1.00 that waits for approval."""
     LatePolicy.objects.create(more_due="hold")
     arrive_many(2, IN_SEPTEMBER)
     invoice_at(OCTOBER)
@@ -39,17 +39,17 @@ def held(subscription):
     return adjustments(subscription)[0]
 
 
-def decide(client, action, *rows, **given):
+def decide(client, action, *rows, **answers):
     return client.post(
-        reverse(LIST), {"action": action, "_selected_action": [row.pk for row in rows], **given}, follow=True
+        reverse(LIST), {"action": action, "_selected_action": [row.pk for row in rows], **answers}, follow=True
     )
 
 
-def test_an_empty_queue_says_what_comes_here(staff_client):
-    assert "When an event comes, is voided or is replayed" in text_of(staff_client.get(reverse(LIST)))
+def test_empty_list_explains_late_usage(staff_client):
+    assert "If an event arrives, is voided or is replayed" in text_of(staff_client.get(reverse(LIST)))
 
 
-def test_the_queue_shows_what_is_open_with_its_money_and_the_sidebar_counts_what_waits(staff_client, held):
+def test_list_shows_open_amounts_and_the_sidebar_counts_adjustments_to_approve(staff_client, held):
     shown = text_of(staff_client.get(reverse(LIST)))
     for expected in ("Waiting for approval 1 · $1.00", "Acme", "API calls", "1–30 Sep 2026", "2 → 6", "$1.00 USD"):
         assert expected in shown
@@ -58,14 +58,14 @@ def test_the_queue_shows_what_is_open_with_its_money_and_the_sidebar_counts_what
     assert next(item for item in billing["items"] if item["title"] == "Late usage")["badge"] == "1"
 
 
-def test_the_queue_asks_the_same_number_of_queries_whatever_it_holds(staff_client, held, django_assert_max_num_queries):
+def test_list_uses_a_fixed_number_of_queries(staff_client, held, django_assert_max_num_queries):
     with django_assert_max_num_queries(22):
         staff_client.get(reverse(LIST))
 
 
-def test_approving_shows_its_effect_in_money_first(staff_client, staff_user, held):
+def test_approving_shows_the_amount_first(staff_client, staff_user, held):
     shown = text_of(decide(staff_client, "approve_selected", held))
-    assert "Approve 1 adjustment, $1.00: on the next invoice of each subscription" in shown
+    assert "Approve 1 adjustment, $1.00: billed on the next invoice of each subscription" in shown
     held.refresh_from_db()
     assert held.state == "held"
     shown = text_of(decide(staff_client, "approve_selected", held, confirmed="yes"))
@@ -75,7 +75,7 @@ def test_approving_shows_its_effect_in_money_first(staff_client, staff_user, hel
     assert "1 will be skipped because of its state" in text_of(decide(staff_client, "approve_selected", held))
 
 
-def test_ignoring_asks_why_and_the_history_keeps_it(staff_client, held):
+def test_waiving_requires_a_reason_and_can_be_reopened(staff_client, held):
     decide(staff_client, "ignore_selected", held, confirmed="yes", reason=" ")
     held.refresh_from_db()
     assert held.state == "held"
@@ -83,13 +83,13 @@ def test_ignoring_asks_why_and_the_history_keeps_it(staff_client, held):
     held.refresh_from_db()
     assert (held.state, held.reason) == ("ignored", "Our own outage")
     page = text_of(staff_client.get(reverse("admin:billing_lateadjustment_change", args=[held.pk])))
-    for expected in ("Ignored", "Our own outage", "corrects INV-000001", "$0.50 $1.50 $1.00", "6 × $0.25"):
+    for expected in ("Waived", "Our own outage", "corrects INV-000001", "$0.50 $1.50 $1.00", "6 × $0.25"):
         assert expected in page
     decide(staff_client, "take_up_selected", held, confirmed="yes")
-    assert [each.state for each in adjustments(held.subscription)] == ["cancelled", "held"]
+    assert [adjustment.state for adjustment in adjustments(held.subscription)] == ["cancelled", "held"]
 
 
-def test_a_viewer_may_look_and_not_decide(held):
+def test_viewers_cannot_decide(held):
     viewer = make_user()
     viewer.groups.add(Group.objects.get(name="Viewer"))
     client = Client()
@@ -103,7 +103,7 @@ def test_a_viewer_may_look_and_not_decide(held):
     assert (client.get(change).status_code, client.post(change, {}).status_code) == (200, 403)
 
 
-def test_the_policy_is_one_page_with_a_limit_a_currency(staff_client):
+def test_policy_is_one_page_with_a_limit_per_currency(staff_client):
     response = staff_client.get(reverse("admin:billing_latepolicy_changelist"), follow=True)
     assert response.status_code == 200
     limits = {
@@ -118,10 +118,10 @@ def test_the_policy_is_one_page_with_a_limit_a_currency(staff_client):
     policy = LatePolicy.objects.get()
     assert (policy.more_due, policy.less_due) == ("hold", "credit_note")
     assert LateLimit.objects.get().amount == D("0.50")
-    assert "Hold it for approval" in text_of(staff_client.get(page))
+    assert "Hold for approval" in text_of(staff_client.get(page))
 
 
-def test_the_corrected_invoice_says_what_corrects_it_and_the_next_one_shows_it(staff_client, subscription):
+def test_corrected_invoice_and_next_invoice_show_the_adjustment(staff_client, subscription):
     arrive_many(2, IN_SEPTEMBER)
     [september] = invoice_at(OCTOBER)
     arrive_many(4, IN_SEPTEMBER)
@@ -132,7 +132,7 @@ def test_the_corrected_invoice_says_what_corrects_it_and_the_next_one_shows_it(s
     assert f"$1.00 on {october}" in text_of(staff_client.get(september.get_absolute_url()))
     shown = text_of(staff_client.get(october.get_absolute_url()))
     for expected in (
-        "Late usage of earlier periods",
+        "Usage of earlier periods",
         "late usage: 6 calls used, 2 invoiced on INV-000001: $1.50 instead of $0.50",
         "charged before: 2 = $0.50",
         "counted from 6 events instead of 2",
@@ -147,7 +147,7 @@ def test_the_corrected_invoice_says_what_corrects_it_and_the_next_one_shows_it(s
     assert "the results differ" in text_of(staff_client.get(reverse("admin:billing_line_proof", args=[line.pk])))
 
 
-def test_what_was_credited_by_hand_before_has_its_own_column(staff_client, subscription):
+def test_manually_credited_amount_is_shown_separately(staff_client, subscription):
     ids = arrive_many(8, IN_SEPTEMBER)
     [september] = invoice_at(OCTOBER)
     note = draft_credit_note(september, {september.lines.get().pk: D("1.25")}, reason="billing_error", by=None)
@@ -157,8 +157,8 @@ def test_what_was_credited_by_hand_before_has_its_own_column(staff_client, subsc
     work_late(IN_OCTOBER)
     [late] = adjustments(subscription)
     # $2.00 was charged, and $1.25 of it credited.
-    for asked, shown in ({}, True), ({"credited": "yes"}, True), ({"credited": "no"}, False):
-        assert ("$1.25 USD -$0.75 USD" in text_of(staff_client.get(reverse(LIST), asked))) is shown
+    for query, is_listed in ({}, True), ({"credited": "yes"}, True), ({"credited": "no"}, False):
+        assert ("$1.25 USD -$0.75 USD" in text_of(staff_client.get(reverse(LIST), query))) is is_listed
     page = staff_client.get(reverse("admin:billing_lateadjustment_change", args=[late.pk]))
     assert "Credited manually Recalculated Difference" in text_of(page)
     assert "Amount $2.00 $1.25 $0.00 -$0.75" in text_of(page)

@@ -1,4 +1,4 @@
-"""Month end in a real browser: a large month is asked for by the page itself, followed, and shown when it is there."""
+"""Month end in a real browser: the page of a large month starts the calculation and shows its progress."""
 
 import pytest
 from django.core.cache import cache
@@ -16,7 +16,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
 @pytest.fixture
 def company(monkeypatch):
-    """Three customers with 10 calls each in September, at $0.10, and an event of a wrong name. A stretch holds one."""
+    """Create three customers with 10 calls at $0.10 each and one misnamed event. Each chunk holds one customer."""
     cache.clear()
     monkeypatch.setattr("billing.month_end.customer_ranges.SIZE", 1)
     calls = make_feature(name="Calls")
@@ -29,8 +29,8 @@ def company(monkeypatch):
     process()
 
 
-def test_a_large_month_is_followed_to_its_end(admin_browser, company, monkeypatch):
-    monkeypatch.setattr(tasks.continue_month_ends, "apply_async", lambda **given: None)
+def test_page_of_a_large_month_shows_the_progress_and_the_report(admin_browser, company, monkeypatch):
+    monkeypatch.setattr(tasks.continue_month_ends, "apply_async", lambda **options: None)
     page = admin_browser.open("/admin/billing/invoice/month-end/?month=2026-09")
     page.get_by_text("0 of 3 customers · waiting for a worker").wait_for()
     page.get_by_role("link", name="$0.10").wait_for()
@@ -40,8 +40,8 @@ def test_a_large_month_is_followed_to_its_end(admin_browser, company, monkeypatc
     assert tasks.continue_month_ends() == 2
     page.get_by_role("heading", name="Unbilled revenue", exact=True).wait_for()
     page.locator(".ch-amount", has_text="$3.00").wait_for()
-    monkeypatch.setattr(tasks.continue_month_ends, "apply_async", lambda **given: tasks.continue_month_ends())
+    monkeypatch.setattr(tasks.continue_month_ends, "apply_async", lambda **options: tasks.continue_month_ends())
     page.get_by_role("button", name="Recalculate").click()
-    page.get_by_text("September 2026 is being worked out").wait_for()
+    page.get_by_text("Calculating September 2026").wait_for()
     page.get_by_text("3 customers, calculated in").wait_for()
     assert MonthEndReport.objects.exclude(finished_at=None).count() == 2

@@ -1,4 +1,4 @@
-"""A change of a subscription in the admin says what it does in money before it is made."""
+"""Subscription changes in the admin show their effect on the next invoice before they are made."""
 
 from datetime import timedelta
 from decimal import Decimal
@@ -19,24 +19,24 @@ SEPTEMBER, ELEVENTH = utc(2026, 9, 1), utc(2026, 9, 11)
 
 @pytest.fixture
 def subscription() -> Subscription:
-    """Subscribe somebody three days ago at $10 a month in advance."""
+    """Create a subscription at $10 a month in advance that started three days ago."""
     start = timezone.now() - timedelta(days=3)
     return make_subscription(starts_at=start, now=start)
 
 
 @pytest.fixture
 def september(monkeypatch) -> Subscription:
-    """Subscribe somebody to $30 a month, invoice September's, and let it be the 11th."""
+    """Create a subscription at $30 a month, invoice September, and set the time to the 11th."""
     fee = {"kind": "fixed", "model": "flat", "cadence": "advance", "unit_amount": Decimal(30)}
-    found = make_subscription(plan=make_version(fee), starts_at=SEPTEMBER, now=SEPTEMBER)
+    subscription = make_subscription(plan=make_version(fee), starts_at=SEPTEMBER, now=SEPTEMBER)
     bill(SEPTEMBER)
     monkeypatch.setattr("customers.admin.forms.timezone.now", lambda: ELEVENTH)
-    return found
+    return subscription
 
 
 @pytest.fixture
-def dearer():
-    draft = make_draft(make_plan(published=False, name="Dearer"))
+def premium():
+    draft = make_draft(make_plan(published=False, name="Premium"))
     make_fee(version=draft, unit_amount=Decimal(30))
     return publish(draft, now=NOW, by=None).plan
 
@@ -49,33 +49,33 @@ def effect(client, subscription, change="plan", **answers):
     return text_of(preview(client, subscription, change, **answers))
 
 
-def test_the_dialog_says_what_a_dearer_plan_costs(staff_client, subscription, dearer):
+def test_more_expensive_plan_shows_the_higher_total(staff_client, subscription, premium):
     asked = url("customers_subscription_change_plan", subscription.pk)
     assert url("billing_change_effect", "plan", subscription.pk) in staff_client.get(asked).content.decode()
-    said = effect(staff_client, subscription, plan=dearer.pk, when="period_end")
+    said = effect(staff_client, subscription, plan=premium.pk, when="period_end")
     # The fee of the period that runs, $10, and the next one's: $30 instead of $10.
     assert "$40.00 instead of $20.00" in said
     assert "$20.00 more" in said
     assert subscription.phases.count() == 1
 
 
-def test_moving_to_the_same_plan_costs_nothing(staff_client, subscription):
+def test_same_plan_leaves_the_total_unchanged(staff_client, subscription):
     same = subscription.phases.get().plan_version.plan
     assert "upcoming charges still total $20.00" in effect(staff_client, subscription, plan=same.pk, when="now")
 
 
-def test_without_a_plan_or_a_day_nothing_is_worked_out(staff_client, subscription, dearer):
+def test_incomplete_form_has_no_preview(staff_client, subscription, premium):
     assert "Choose a plan" in effect(staff_client, subscription, when="now")
-    assert "Choose a plan" in effect(staff_client, subscription, plan=dearer.pk, when="date")
+    assert "Choose a plan" in effect(staff_client, subscription, plan=premium.pk, when="date")
 
 
-def test_a_day_that_cannot_be_says_why(staff_client, subscription, dearer):
-    answer = preview(staff_client, subscription, plan=dearer.pk, when="date", day="2020-01-01")
+def test_invalid_day_shows_the_reason(staff_client, subscription, premium):
+    answer = preview(staff_client, subscription, plan=premium.pk, when="date", day="2020-01-01")
     assert "ch-error" in answer.content.decode()
     assert subscription.phases.count() == 1
 
 
-def test_cancelling_says_what_is_credited_of_what_was_paid(staff_client, september):
+def test_cancelling_shows_the_credit_for_the_unused_days(staff_client, september):
     asked = url("customers_subscription_cancel", september.pk)
     assert url("billing_change_effect", "cancel", september.pk) in staff_client.get(asked).content.decode()
     # $30 were invoiced for September. 20 of its 30 days are unused from the 11th on: $20; and no fee for October.
@@ -91,8 +91,8 @@ def test_cancelling_says_what_is_credited_of_what_was_paid(staff_client, septemb
     assert september.ended_at is None
 
 
-def test_pausing_and_resuming_say_what_they_do(staff_client, september):
-    # Paused from the 11th until the 21st: ten days of September are given back, and October is charged.
+def test_pausing_and_resuming_show_their_effect(staff_client, september):
+    # Paused from the 11th until the 21st: ten days of September are credited, and October is charged.
     said = effect(staff_client, september, "pause", last_day="2026-09-21")
     assert "$20.00 instead of $30.00" in said
     assert "-$20.00 instead of $30.00" in effect(staff_client, september, "pause")
@@ -101,40 +101,40 @@ def test_pausing_and_resuming_say_what_they_do(staff_client, september):
     assert september.phases.filter(superseded_at=None).count() == 2
 
 
-def test_withdrawing_says_what_is_charged_after_all(staff_client, september):
+def test_withdrawing_a_cancellation_shows_the_charge(staff_client, september):
     cancel_at_period_end(september, now=ELEVENTH, by=None)
     assert "$30.00 instead of $0.00" in effect(staff_client, september, "withdraw")
 
 
-def test_a_change_that_cannot_be_says_why(staff_client, september):
+def test_impossible_change_shows_the_reason(staff_client, september):
     assert "ch-error" in preview(staff_client, september, "resume").content.decode()
     assert staff_client.post(url("billing_change_effect", "sell", september.pk)).status_code == 404
 
 
-def test_only_staff_who_may_change_subscriptions_are_told(subscription, dearer):
+def test_preview_requires_the_permission_to_change_subscriptions(subscription, premium):
     address = url("billing_change_effect", "plan", subscription.pk)
-    assert as_viewer("customers").post(address, {"plan": dearer.pk, "when": "now"}).status_code == 403
+    assert as_viewer("customers").post(address, {"plan": premium.pk, "when": "now"}).status_code == 403
 
 
 @pytest.mark.browser
 @pytest.mark.django_db(transaction=True)
-def test_choosing_a_plan_shows_its_price_in_the_browser(admin_browser, subscription, dearer):
+def test_choosing_a_plan_shows_the_effect_in_the_browser(admin_browser, subscription, premium):
     page = admin_browser.open(url("customers_subscription_change", subscription.pk))
     page.get_by_role("link", name="Change plan").click()
     dialog = page.locator("#dialog")
     dialog.get_by_text("Choose a plan").wait_for()
-    dialog.get_by_label("Plan").select_option(str(dearer.pk))
+    dialog.get_by_label("Plan").select_option(str(premium.pk))
     dialog.get_by_label("When the current period ends").check()
     dialog.get_by_text("$20.00 more").wait_for()
     dialog.get_by_label("Reason").fill("Outgrew it")
     dialog.get_by_role("button", name="Change plan").click()
-    page.get_by_text("Moved to Dearer.").wait_for()
+    page.get_by_text("Plan changed to Premium.").wait_for()
     assert subscription.phases.count() > 1
 
 
 @pytest.mark.browser
 @pytest.mark.django_db(transaction=True)
-def test_choosing_when_to_cancel_shows_what_is_credited_in_the_browser(admin_browser, september):
+def test_choosing_when_to_cancel_shows_the_credit_in_the_browser(admin_browser, september):
     page = admin_browser.open(url("customers_subscription_change", september.pk))
     page.get_by_role("link", name="Cancel").click()
     dialog = page.locator("#dialog")

@@ -1,4 +1,4 @@
-"""Runs in the admin: what a run would do before it is started, its progress, what it put aside, and dry billing_run."""
+"""Billing runs in the admin: previews, progress, failed subscriptions and dry runs."""
 
 import csv
 import io
@@ -42,12 +42,12 @@ def subscribed(plan, name="Acme"):
     return make_subscription(customer=make_customer(name=name), plan=plan, starts_at=START, now=START)
 
 
-def break_(subscription):
-    """Make a subscription one that can't be billed, behind the doors' backs."""
+def break_prices(subscription):
+    """Change a subscription in the database so that it can't be billed."""
     Subscription.objects.filter(pk=subscription.pk).update(interval="year")
 
 
-def mend(subscription):
+def fix_prices(subscription):
     Subscription.objects.filter(pk=subscription.pk).update(interval="month")
 
 
@@ -59,13 +59,13 @@ def dry_run(as_of):
     return run
 
 
-def test_the_dialog_says_what_a_run_would_do(staff_client, plan):
+def test_start_dialog_previews_the_run(staff_client, plan):
     dialog = reverse("admin:billing_billingrun_start")
     assert "Nothing is due" in page(staff_client, dialog)
     # Since September it owes the opening and a cycle a month, $30 each.
     months = (timezone.now().year - 2026) * 12 + timezone.now().month - 9
     subscribed(plan)
-    break_(subscribed(plan))
+    break_prices(subscribed(plan))
     shown = page(staff_client, dialog)
     assert f"{months + 1} invoice" in shown
     assert f"${30 * (months + 1)}.00" in shown
@@ -74,7 +74,7 @@ def test_the_dialog_says_what_a_run_would_do(staff_client, plan):
     assert not Invoice.objects.exists()
 
 
-def test_the_dialog_of_many_says_how_many(staff_client, plan, monkeypatch):
+def test_start_dialog_only_counts_many_subscriptions(staff_client, plan, monkeypatch):
     monkeypatch.setattr("billing.runs.report.outlook.__kwdefaults__", {"at_most": 1})
     subscribed(plan)
     subscribed(plan)
@@ -82,9 +82,7 @@ def test_the_dialog_of_many_says_how_many(staff_client, plan, monkeypatch):
     assert '<strong class="text-important">2</strong> subscriptions may be due' in shown
 
 
-def test_a_dry_run_is_started_as_of_a_moment(
-    staff_client, staff_user, plan, monkeypatch, django_capture_on_commit_callbacks
-):
+def test_dry_run_is_started_for_a_time(staff_client, staff_user, plan, monkeypatch, django_capture_on_commit_callbacks):
     subscribed(plan)
     handed: list[int] = []
     monkeypatch.setattr("billing.tasks.dry_run_chunk.delay", handed.append)
@@ -98,13 +96,13 @@ def test_a_dry_run_is_started_as_of_a_moment(
     assert BillingRun.objects.count() == 1
 
 
-def test_a_dry_runs_page_tells_money_problems_and_changes(staff_client, plan, calls):
+def test_dry_run_page_shows_amounts_problems_and_changes(staff_client, plan, calls):
     rising, falling = subscribed(plan, "Rising"), subscribed(plan, "Falling")
     for subscription, september, october in ((rising, 100, 900), (falling, 800, 200)):
         use(subscription.customer, calls, utc(2026, 9, 5), september)
         use(subscription.customer, calls, utc(2026, 10, 5), october)
     run_to_end(as_of=OCTOBER)
-    break_(subscribed(plan, "Broken"))
+    break_prices(subscribed(plan, "Broken"))
     run = dry_run(NOVEMBER)
     shown = page(staff_client, run.get_absolute_url())
     # $30 + $9.00 after $31.00, and $30 + $2.00 after $38.00: in all $71.
@@ -115,7 +113,7 @@ def test_a_dry_runs_page_tells_money_problems_and_changes(staff_client, plan, ca
     assert "would be $71.00" in page(staff_client, LIST)
 
 
-def test_a_dry_run_is_taken_away_as_csv(staff_client, plan, calls):
+def test_findings_of_a_dry_run_are_downloaded_as_csv(staff_client, plan, calls):
     subscription = subscribed(plan, "=Acme")
     use(subscription.customer, calls, utc(2026, 9, 5), 100)
     run_to_end(as_of=START)
@@ -137,19 +135,21 @@ def test_a_dry_run_is_taken_away_as_csv(staff_client, plan, calls):
     }
 
 
-def test_what_a_run_found_is_listed_and_filtered(staff_client, plan):
+def test_findings_are_listed_and_filtered(staff_client, plan):
     subscribed(plan, "Good")
-    break_(subscribed(plan, "Broken"))
+    break_prices(subscribed(plan, "Broken"))
     run = dry_run(START)
     both = page(staff_client, f"{FINDINGS}?run__id__exact={run.pk}")
     assert "Good" in both
     assert MISSING in both
     assert "Good" not in page(staff_client, f"{FINDINGS}?run__id__exact={run.pk}&outcome=problem")
     assert MISSING not in page(staff_client, f"{FINDINGS}?run__id__exact={run.pk}&outcome=invoice")
-    assert "A dry run lists here" in page(staff_client, f"{FINDINGS}?run__id__exact=999999")
+    assert "No matches" in page(staff_client, f"{FINDINGS}?run__id__exact=999999")
+    BillingRun.objects.all().delete()
+    assert "A dry run lists the invoices it expects here" in page(staff_client, FINDINGS)
 
 
-def test_a_running_runs_panel_counts_chunks_and_time_left(staff_client, plan, monkeypatch):
+def test_panel_of_a_running_run_shows_chunks_and_time_left(staff_client, plan, monkeypatch):
     monkeypatch.setattr(billing_run, "CHUNK_SIZE", 1)
     for _ in range(4):
         subscribed(plan)
@@ -163,16 +163,16 @@ def test_a_running_runs_panel_counts_chunks_and_time_left(staff_client, plan, mo
         assert text in shown, text
 
 
-def test_what_a_run_put_aside_is_billed_again_one_or_all(staff_client, plan):
+def test_failed_subscriptions_are_retried_one_or_all(staff_client, plan):
     broken = [subscribed(plan, f"Broken {number}") for number in range(3)]
     for subscription in broken:
-        break_(subscription)
+        break_prices(subscription)
     run = run_to_end(as_of=START)
     shown = page(staff_client, run.get_absolute_url())
     assert MISSING in shown
     assert "Retry all (3)" in shown
     for subscription in broken:
-        mend(subscription)
+        fix_prices(subscription)
     url = reverse("admin:billing_run_retry", args=[run.pk])
     staff_client.post(url, {"subscription": broken[0].pk})
     assert BillingState.objects.get(parked_at=None).subscription == broken[0]
@@ -182,25 +182,25 @@ def test_what_a_run_put_aside_is_billed_again_one_or_all(staff_client, plan):
     staff_client.post(url)
     assert not BillingState.objects.exclude(parked_at=None).exists()
     assert Invoice.objects.values("subscription").distinct().count() == 3
-    assert "Nothing waits any more" in staff_client.post(url, follow=True).content.decode()
+    assert "All subscriptions have been billed since" in staff_client.post(url, follow=True).content.decode()
 
 
-def test_many_are_billed_again_by_the_workers(staff_client, plan, monkeypatch):
+def test_workers_retry_many_failed_subscriptions(staff_client, plan, monkeypatch):
     monkeypatch.setattr("billing.admin.pages.run.MOST_AT_ONCE", 1)
     monkeypatch.setattr("billing.admin.pages.run.CHUNK_SIZE", 2)
     handed: list[list[int]] = []
     monkeypatch.setattr("billing.tasks.retry_subscriptions.delay", handed.append)
     broken = [subscribed(plan) for _ in range(3)]
     for subscription in broken:
-        break_(subscription)
+        break_prices(subscription)
     run = run_to_end(as_of=START)
-    said = staff_client.post(reverse("admin:billing_run_retry", args=[run.pk]), follow=True).content.decode()
-    assert "3 subscriptions are being billed again" in said
+    message = staff_client.post(reverse("admin:billing_run_retry", args=[run.pk]), follow=True).content.decode()
+    assert "Billing 3 subscriptions again" in message
     assert handed == [[broken[0].pk, broken[1].pk], [broken[2].pk]]
 
 
-def test_only_who_may_starts_runs_and_bills_again(plan):
-    break_(subscribed(plan))
+def test_starting_and_retrying_require_permissions(plan):
+    break_prices(subscribed(plan))
     run = run_to_end(as_of=START)
     viewer, stranger = staff_with("view_billingrun", "view_runfinding"), staff_with("view_customer")
     retry = reverse("admin:billing_run_retry", args=[run.pk])
@@ -214,10 +214,10 @@ def test_only_who_may_starts_runs_and_bills_again(plan):
     assert page(viewer, FINDINGS)
 
 
-def test_a_runs_page_costs_the_same_queries_whatever_it_found(staff_client, plan):
+def test_number_of_findings_does_not_change_query_count(staff_client, plan):
     def queries(count):
         for _ in range(count):
-            break_(subscribed(plan))
+            break_prices(subscribed(plan))
             subscribed(plan)
         run = run_to_end(as_of=START)
         dry = dry_run(NOVEMBER)

@@ -1,4 +1,4 @@
-"""Settling in the admin: payments, credit notes, one-off invoices, the review, receivables; and who may."""
+"""Payments, credit notes, one-off invoices, review and receivables in the admin."""
 
 import io
 
@@ -13,7 +13,7 @@ from billing.models import CreditNote, Invoice, NumberSeries, Payment
 from billing.settlement.credit_notes import draft_credit_note, finalize_credit_note
 from billing.settlement.payments import Receipt, record_payment
 from config.admin.search import find
-from tests.admin_pages import as_viewer, queries_of, submit, text_of, url
+from tests.admin_pages import as_viewer, count_queries, submit, text_of, url
 from tests.billing.invoices import later, make_draft, make_finalized
 from tests.billing.world import D
 from tests.factories import make_customer, make_user
@@ -36,12 +36,12 @@ def shown(client, address):
     return answer.content.decode()
 
 
-def credit(invoice, amount, **given):
-    note = draft_credit_note(invoice, {invoice.lines.first().pk: D(amount)}, reason="billing_error", by=None, **given)
+def credit(invoice, amount, **options):
+    note = draft_credit_note(invoice, {invoice.lines.first().pk: D(amount)}, reason="billing_error", by=None, **options)
     return finalize_credit_note(note, now=NOW, by=None)
 
 
-def test_the_payment_dialog_offers_the_rest_and_a_second_click_records_nothing(staff_client, staff_user):
+def test_payment_dialog_fills_in_the_amount_left_and_records_one_payment(staff_client, staff_user):
     invoice = make_finalized("100")
     record_payment(invoice, Receipt(D("39.50"), NOW.date()), now=NOW, by=None)
     dialog = shown(staff_client, url("billing_invoice_pay_one", invoice.pk))
@@ -53,18 +53,18 @@ def test_the_payment_dialog_offers_the_rest_and_a_second_click_records_nothing(s
     payment = invoice.payments.first()
     assert (payment.recorded_by, payment.reference, str(payment.received_on)) == (staff_user, "wire 7", "2026-10-02")
     page = shown(staff_client, invoice.get_absolute_url())
-    assert "Remaining amount due" in page
+    assert "Left to pay" in page
     assert "$40.50" in page
 
 
-def test_more_than_is_left_is_said_on_the_page(staff_client):
+def test_overpayment_is_refused_on_the_page(staff_client):
     invoice = make_finalized("100")
     press(staff_client, invoice, "pay_one", amount="100.01", **RECEIVED)
-    assert "$100.01 is more than the $100.00 due on" in shown(staff_client, invoice.get_absolute_url())
+    assert "$100.01 is more than the $100.00 that is left to pay" in shown(staff_client, invoice.get_absolute_url())
     assert not Payment.objects.exists()
 
 
-def test_a_payment_is_reversed_with_a_reason_after_its_effect_was_shown(staff_client):
+def test_payment_is_reversed_with_a_reason(staff_client):
     invoice = make_finalized("100")
     payment = record_payment(invoice, Receipt(D(100), NOW.date(), reference="wire 7"), now=NOW, by=None)
     assert "$100.00" in shown(staff_client, url("billing_payment_reverse_one", payment.pk))
@@ -77,18 +77,18 @@ def test_a_payment_is_reversed_with_a_reason_after_its_effect_was_shown(staff_cl
 
 def write_credit(client, invoice, button, **answers):
     line = f"line-{invoice.lines.first().pk}"
-    given = {line: "30", "reason": "service_issue", "refund_to": "outside", "memo": "Outage", "token": "t1"}
-    return client.post(url("billing_credit_invoice", invoice.pk), given | {button: "1"} | answers, follow=True)
+    form = {line: "30", "reason": "service_issue", "refund_to": "outside", "memo": "Outage", "token": "t1"}
+    return client.post(url("billing_credit_invoice", invoice.pk), form | {button: "1"} | answers, follow=True)
 
 
-def test_a_credit_note_is_written_with_lines_filled_in_and_its_effect_shown(staff_client, staff_user):
+def test_credit_note_is_created_with_lines_filled_in_and_its_effect_shown(staff_client, staff_user):
     invoice = make_finalized("100", "20")
     page = shown(staff_client, url("billing_credit_invoice", invoice.pk))
     assert 'value="100.00"' in page
     effect = staff_client.post(
         url("billing_credit_effect", invoice.pk), {f"line-{invoice.lines.first().pk}": "30", "refund_to": "outside"}
     )
-    assert "Takes $30.00 off what is to be paid of INV-000001: $90.00 is left." in effect.content.decode()
+    assert "Reduces the amount due on INV-000001 by $30.00, leaving $90.00." in effect.content.decode()
     assert "Credit at least one line" in staff_client.post(url("billing_credit_effect", invoice.pk)).content.decode()
     assert staff_client.get(url("billing_credit_effect", invoice.pk)).status_code == 405
     for _ in range(2):
@@ -101,14 +101,14 @@ def test_a_credit_note_is_written_with_lines_filled_in_and_its_effect_shown(staf
     assert "CN-000001" in shown(staff_client, invoice.get_absolute_url())
 
 
-def test_more_than_is_left_to_credit_is_said_where_it_was_typed(staff_client):
+def test_crediting_too_much_is_refused_in_the_form(staff_client):
     invoice = make_finalized("20")
     assert b"more than the $20.00 that is left" in write_credit(staff_client, invoice, "finalize").content
     assert b"This field is required" in write_credit(staff_client, invoice, "finalize", reason="").content
     assert not CreditNote.objects.exists()
 
 
-def test_a_refund_is_recorded_on_the_credit_note_and_the_note_voided_only_after_its_reversal(staff_client):
+def test_refunded_credit_note_is_voided_only_after_reversing_the_refund(staff_client):
     invoice = make_finalized("100")
     mark_paid(invoice, now=NOW)
     note = credit(invoice, "30")
@@ -118,19 +118,19 @@ def test_a_refund_is_recorded_on_the_credit_note_and_the_note_voided_only_after_
     press(staff_client, note, "refund_one", amount="30", reason="Wire of today", **RECEIVED)
     assert note.refunds.get().amount == D(-30)
     press(staff_client, note, "void_one", reason="Wrong")
-    assert "was refunded. Reverse that refund first" in shown(staff_client, note.get_absolute_url())
+    assert "was given back. Reverse that refund first" in shown(staff_client, note.get_absolute_url())
 
 
-def one_off(customer, *rows, **given):
+def one_off(customer, *rows, **fields):
     items = {}
     for place, row in enumerate(rows):
         for name, value in zip(("description", "quantity", "unit_amount", "first_day", "last_day"), row, strict=False):
             items[f"items-{place}-{name}"] = value
     form = {"customer": customer.pk, "items-TOTAL_FORMS": len(rows), "items-INITIAL_FORMS": 0, "token": "t1"}
-    return form | items | given
+    return form | items | fields
 
 
-def test_a_one_off_invoice_is_written_once_shown_and_edited(staff_client):
+def test_one_off_invoice_is_created_once_and_edited(staff_client):
     customer = make_customer(name="Acme", currency="JPY")
     address = url("billing_new_one_off")
     assert "New one-off invoice" in shown(staff_client, address)
@@ -152,7 +152,7 @@ def test_a_one_off_invoice_is_written_once_shown_and_edited(staff_client):
     assert b"never changes" in staff_client.post(edit, one_off(customer, ("Workshop", "1", "1"))).content
 
 
-def test_a_customers_page_leads_to_a_one_off_invoice_of_theirs(staff_client):
+def test_customer_page_links_to_a_new_one_off_invoice(staff_client):
     customer = make_customer(name="Acme")
     assert "One-off invoice" in shown(staff_client, customer.get_absolute_url())
     page = shown(staff_client, url("customers_customer_write_one_off", customer.pk))
@@ -160,24 +160,25 @@ def test_a_customers_page_leads_to_a_one_off_invoice_of_theirs(staff_client):
     assert as_viewer("customers").get(url("customers_customer_write_one_off", customer.pk)).status_code == 403
 
 
-def test_payments_and_credit_notes_are_found_from_anywhere(staff_user):
+def test_search_finds_payments_and_credit_notes(staff_user):
     invoice = make_finalized("100")
     record_payment(invoice, Receipt(D(1), NOW.date(), reference="wire 7"), now=NOW, by=None)
     credit(invoice, "5")
     request = RequestFactory().get("/")
     request.user = staff_user
-    assert [found.title for term in ("wire 7", "CN-000001") for found in find(request, term)] == ["wire 7", "CN-000001"]
+    titles = [result.title for term in ("wire 7", "CN-000001") for result in find(request, term)]
+    assert titles == ["wire 7", "CN-000001"]
 
 
-def test_what_is_missing_of_an_item_is_said_beside_it(staff_client):
+def test_missing_values_of_an_item_are_reported_in_the_form(staff_client):
     page = staff_client.post(url("billing_new_one_off"), one_off(make_customer(), ("Workshop", "1", ""))).content
-    assert b"Give an amount" in page
+    assert b"Enter an amount" in page
     page = staff_client.post(url("billing_new_one_off"), one_off(make_customer(), ("", "", ""))).content
     assert b"Write at least one item" in page
     assert not Invoice.objects.exists()
 
 
-def test_a_one_off_draft_is_deleted_and_a_draft_held_back_and_released(staff_client, staff_user):
+def test_draft_is_put_on_hold_released_and_deleted(staff_client, staff_user):
     draft = make_draft("10")
     press(staff_client, draft, "hold_one", reason="Ask first")
     assert (draft.held_by, draft.hold_reason) == (staff_user, "Ask first")
@@ -190,7 +191,7 @@ def test_a_one_off_draft_is_deleted_and_a_draft_held_back_and_released(staff_cli
     assert not Invoice.objects.exists()
 
 
-def test_the_result_of_finalizing_a_selection_says_what_was_skipped_and_why_and_is_exported(staff_client):
+def test_finalization_results_list_skipped_invoices_with_reasons_and_are_exported(staff_client):
     ready, held, done = make_draft("10"), make_draft("20"), make_finalized("30")
     hold(held, reason="Price is disputed", now=NOW, by=None)
     form = {"action": "finalize_selected", "_selected_action": [row.pk for row in (ready, held, done)]}
@@ -205,15 +206,15 @@ def test_the_result_of_finalizing_a_selection_says_what_was_skipped_and_why_and_
     answer = staff_client.get(url("billing_review_result"), {"format": "xlsx"})
     book = openpyxl.load_workbook(io.BytesIO(answer.getvalue()))
     header, *rows = book.active.values
-    found = [dict(zip(header, row, strict=True)) for row in rows]
-    assert [(row["Total"], row["Outcome"], row["Why"]) for row in found] == [
+    results = [dict(zip(header, row, strict=True)) for row in rows]
+    assert [(row["Total"], row["Outcome"], row["Reason"]) for row in results] == [
         (10, "finalized", None),
         (20, "skipped", "held back: Price is disputed"),
         (30, "skipped", "finalized already"),
     ]
 
 
-def test_the_review_counts_drafts_and_shows_why_one_is_held(staff_client):
+def test_review_counts_drafts_and_shows_hold_reasons(staff_client):
     assert "No drafts to review" in shown(staff_client, url("billing_review"))
     make_draft("10.50")
     hold(make_draft("4.25"), reason="Ask first", now=NOW, by=None)
@@ -224,7 +225,7 @@ def test_the_review_counts_drafts_and_shows_why_one_is_held(staff_client):
     assert "Ask first" not in shown(staff_client, url("billing_review", show="ready"))
 
 
-def test_every_number_of_the_receivables_leads_to_its_invoices(staff_client):
+def test_receivables_link_to_their_invoices(staff_client):
     assert "No receivables" in shown(staff_client, url("billing_aging"))
     acme = make_customer(name="Acme")
     late = make_finalized("100", customer=acme, due_at=later(-400))
@@ -239,7 +240,7 @@ def test_every_number_of_the_receivables_leads_to_its_invoices(staff_client):
     assert rows.splitlines()[1].endswith("107.0000,2")
 
 
-def test_a_series_is_added_made_default_and_keeps_its_prefix_once_it_was_used(staff_client):
+def test_number_series_becomes_default_and_keeps_its_prefix_once_used(staff_client):
     make_finalized("1")
     page = staff_client.post(
         url("billing_numberseries_add"), {"name": "2027", "used_for": "invoice", "prefix": "2027-", "width": "5"}
@@ -254,7 +255,7 @@ def test_a_series_is_added_made_default_and_keeps_its_prefix_once_it_was_used(st
     series.refresh_from_db()
     assert series.prefix == "2027-"
     assert (
-        b"something other than a digit"
+        b"end with a digit"
         in staff_client.post(
             url("billing_numberseries_add"), {"name": "x", "used_for": "invoice", "prefix": "INV-0", "width": "5"}
         ).content
@@ -269,7 +270,7 @@ def pages():
     return invoice, draft, payment, note
 
 
-def test_viewers_look_at_everything_and_change_nothing():
+def test_viewers_can_see_everything_and_change_nothing():
     invoice, draft, payment, note = pages()
     viewer = as_viewer("billing")
     for address in (
@@ -293,10 +294,10 @@ def test_viewers_look_at_everything_and_change_nothing():
     assert viewer.post(note.get_absolute_url(), {"total": "1"}).status_code == 403
 
 
-def test_the_role_finance_records_payments_and_writes_credit_notes():
-    clerk, client = make_user(), Client()
-    clerk.groups.add(Group.objects.get(name="Finance"))
-    client.force_login(clerk)
+def test_finance_role_records_payments_and_creates_credit_notes():
+    accountant, client = make_user(), Client()
+    accountant.groups.add(Group.objects.get(name="Finance"))
+    client.force_login(accountant)
     invoice = make_finalized("100")
     press(client, invoice, "pay_one", amount="20", **RECEIVED)
     write_credit(client, invoice, "finalize")
@@ -308,24 +309,24 @@ def test_the_role_finance_records_payments_and_writes_credit_notes():
 
 
 @pytest.mark.parametrize("name", ["review", "aging", "payment_changelist", "creditnote_changelist"])
-def test_lists_cost_the_same_queries_whatever_their_length(staff_client, name):
+def test_list_length_does_not_change_query_count(staff_client, name):
     pages()
-    few = queries_of(staff_client, url(f"billing_{name}"))
+    queries = count_queries(staff_client, url(f"billing_{name}"))
     for _ in range(6):
         pages()
-    assert queries_of(staff_client, url(f"billing_{name}")) == few
+    assert count_queries(staff_client, url(f"billing_{name}")) == queries
 
 
-def test_an_invoices_page_costs_the_same_queries_whatever_was_paid_and_credited(staff_client):
+def test_payments_and_credits_do_not_change_query_count_of_invoice_page(staff_client):
     invoice = pages()[0]
-    few = queries_of(staff_client, invoice.get_absolute_url())
+    queries = count_queries(staff_client, invoice.get_absolute_url())
     for number in range(5):
         record_payment(invoice, Receipt(D(1), NOW.date(), reference=f"wire {number}"), now=NOW, by=make_user())
         credit(invoice, "1")
-    assert queries_of(staff_client, invoice.get_absolute_url()) == few
+    assert count_queries(staff_client, invoice.get_absolute_url()) == queries
 
 
-def test_a_draft_that_was_typed_says_who_wrote_it(staff_client, staff_user):
+def test_one_off_draft_shows_who_created_it(staff_client, staff_user):
     staff_client.post(url("billing_new_one_off"), one_off(make_customer(), ("Workshop", "1", "5")))
     invoice = Invoice.objects.get()
     assert f"{staff_user} Drafted" in text_of(staff_client.get(invoice.get_absolute_url()))

@@ -1,4 +1,4 @@
-"""Settling in a real browser: a payment by its dialog, a credit note with its effect, a one-off invoice row by row."""
+"""Payments, credit notes and one-off invoices in a real browser."""
 
 import pytest
 
@@ -10,7 +10,7 @@ from tests.factories import make_customer
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
 
-def test_a_payment_is_recorded_and_a_credit_note_written_by_clicking(admin_browser):
+def test_payment_is_recorded_and_credit_note_created(admin_browser):
     invoice = make_finalized("100", "20", customer=make_customer(name="Ada Labs"))
     page = admin_browser.open(invoice.get_absolute_url())
     page.get_by_role("link", name="Record payment").click()
@@ -19,25 +19,25 @@ def test_a_payment_is_recorded_and_a_credit_note_written_by_clicking(admin_brows
     dialog.get_by_label("Amount in USD").fill("70")
     dialog.get_by_label("Reference").fill("wire 7")
     dialog.get_by_role("button", name="Record payment").click()
-    page.get_by_text("The payment of INV-000001 is recorded.").wait_for()
+    page.get_by_text("Payment recorded for INV-000001.").wait_for()
     page.get_by_role("cell", name="wire 7").wait_for()
 
     page.get_by_role("link", name="Credit note").click()
-    page.get_by_text("Takes $50.00 off what is to be paid of INV-000001: $0.00 is left.").wait_for()
-    page.get_by_role("textbox", name="Credit of Item 1").fill("40")
-    page.get_by_role("textbox", name="Credit of Item 2").fill("")
-    page.get_by_text("Takes $40.00 off what is to be paid of INV-000001: $10.00 is left.").wait_for()
+    page.get_by_text("Reduces the amount due on INV-000001 by $50.00, leaving $0.00.").wait_for()
+    page.get_by_role("textbox", name="Credit for Item 1").fill("40")
+    page.get_by_role("textbox", name="Credit for Item 2").fill("")
+    page.get_by_text("Reduces the amount due on INV-000001 by $40.00, leaving $10.00.").wait_for()
     page.get_by_label("Reason").select_option("service_issue")
     page.get_by_role("button", name="Finalize credit note").click()
     page.get_by_role("heading", name="Credit note CN-000001").wait_for()
     page.get_by_role("link", name="INV-000001").click()
-    page.get_by_text("Remaining amount due").wait_for()
+    page.get_by_text("Left to pay").wait_for()
     invoice.refresh_from_db()
     assert (invoice.amount_paid, invoice.amount_credited, invoice.amount_remaining) == (D(70), D(40), D(10))
     assert CreditNote.objects.get().reason == "service_issue"
 
 
-def test_the_button_of_a_dialog_is_in_sight_in_a_low_window(admin_browser):
+def test_dialog_button_is_visible_in_a_small_window(admin_browser):
     invoice = make_finalized("100", customer=make_customer(name="Ada Labs"))
     admin_browser.page.set_viewport_size({"width": 1280, "height": 480})
     page = admin_browser.open(invoice.get_absolute_url())
@@ -50,7 +50,7 @@ def test_the_button_of_a_dialog_is_in_sight_in_a_low_window(admin_browser):
     assert box["y"] + box["height"] <= frame["y"] + frame["height"] <= 480
 
 
-def test_a_one_off_invoice_is_written_row_by_row(admin_browser):
+def test_one_off_invoice_is_entered_row_by_row(admin_browser):
     make_customer(name="Ada Labs", currency="JPY")
     page = admin_browser.open("/admin/billing/invoice/one-off/")
     page.locator(".select2-selection").first.click()

@@ -42,7 +42,7 @@ def invoices(acme: Subscription) -> list[Any]:
     return list(Invoice.objects.order_by("pk"))
 
 
-def test_a_preview_is_the_current_periods_usage_and_the_next_fee(api, acme):
+def test_a_preview_charges_the_current_usage_and_the_next_fee(api, acme):
     shown = api.post("invoices/preview", {"subscription_id": acme.public_id, "hide_zero_charges_line_items": False})
     # 12 calls, 10 free: 2 × $0.50 = $1.00, and $49 for the next period
     assert (shown["total"], shown["amount_due"], shown["invoice_status"], shown["id"]) == (
@@ -59,7 +59,7 @@ def test_a_preview_is_the_current_periods_usage_and_the_next_fee(api, acme):
     assert "subscription_id" in api.post("invoices/preview", {}, status=400)["details"]
 
 
-def test_an_invoice_is_read_with_its_lines(api, invoices):
+def test_an_invoice_is_retrieved_with_its_lines(api, invoices):
     opening, cycle = (api.get(f"invoices/{one.public_id}") for one in invoices)
     assert (opening["billing_reason"], opening["total"]) == ("SUBSCRIPTION_CREATE", "49.00")
     # 15 calls, 10 free: 5 × $0.50 = $2.50, and $49
@@ -76,7 +76,7 @@ def test_a_draft_is_finalized_once_then_paid(api, invoices):
     assert api.post(f"{path}/finalize", status=400)["code"] == "invalid_operation"
     assert api.get(path)["invoice_status"] == "FINALIZED"
     over = api.put(f"{path}/payment", {"payment_status": "SUCCEEDED", "amount": "49.01"}, 400)
-    assert over["message"] == "$49.01 is more than the $49.00 due on INV-000001."
+    assert over["message"] == "$49.01 is more than the $49.00 that is left to pay on INV-000001."
     assert "payment_status" in api.put(f"{path}/payment", {"payment_status": "REFUNDED"}, 400)["details"]
     paid = api.put(f"{path}/payment", {"payment_status": "SUCCEEDED", "amount": "49.00"})
     assert (paid["payment_status"], paid["amount_paid"], paid["amount_remaining"]) == ("SUCCEEDED", "49.00", "0.00")
@@ -111,7 +111,7 @@ def test_invoices_are_listed_newest_first_and_searched(api, invoices):
     assert "amount_due_gt" in api.post("invoices/search", {"amount_due_gt": "much"}, status=400)["details"]
 
 
-def test_a_list_of_invoices_costs_the_same_queries_whatever_its_length(api, invoices, django_assert_num_queries):
+def test_the_number_of_invoices_does_not_change_query_count(api, invoices, django_assert_num_queries):
     api.get("plans")
     for limit in (1, 2):
         # the count, the invoices, their lines
@@ -119,7 +119,7 @@ def test_a_list_of_invoices_costs_the_same_queries_whatever_its_length(api, invo
             api.get("invoices", limit=limit)
 
 
-def test_changing_invoices_needs_its_scope(api, invoices):
+def test_changing_invoices_requires_the_billing_scope(api, invoices):
     reader = Api("read", "customers:write")
     path = f"invoices/{invoices[0].public_id}"
     assert "billing:write" in reader.post(f"{path}/finalize", status=403)["message"]

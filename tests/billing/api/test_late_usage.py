@@ -1,4 +1,4 @@
-"""Late usage over the API: listed, filtered, read, and on invoices."""
+"""Late usage through the API: lists, filters, single adjustments, and lines on invoices."""
 
 import pytest
 
@@ -27,7 +27,7 @@ def subscription(db):
     return made
 
 
-def test_late_adjustments_are_listed_and_read(api, subscription):
+def test_late_adjustments_are_listed_and_retrieved(api, subscription):
     [late] = adjustments(subscription)
     answer = api.get("late-adjustments")
     assert answer["pagination"]["total"] == 1
@@ -72,7 +72,7 @@ def test_late_adjustments_are_filtered(api, subscription, asked, number):
     assert len(api.get("late-adjustments", **asked)["items"]) == number
 
 
-def test_a_late_line_names_what_it_corrects_on_the_preview_and_on_the_invoice(api, subscription):
+def test_a_late_line_names_the_corrected_invoice_on_preview_and_invoice(api, subscription):
     arrive(IN_OCTOBER)
     [late] = adjustments(subscription)
     [october] = invoice_at(NOVEMBER)
@@ -88,7 +88,7 @@ def test_a_late_line_names_what_it_corrects_on_the_preview_and_on_the_invoice(ap
     assert (item["state"], item["line_item_id"]) == ("invoiced", lines[1]["id"])
 
 
-def test_what_was_credited_by_hand_before_is_told(api):
+def test_a_late_adjustment_shows_what_was_already_credited(api):
     version = make_version({"feature": make_feature(name="API calls"), "unit_amount": D("0.25")})
     customer = make_customer(external_id="acme")
     subscription = make_subscription(customer=customer, plan=version, starts_at=SEPTEMBER, now=SEPTEMBER)
@@ -99,7 +99,7 @@ def test_what_was_credited_by_hand_before_is_told(api):
     for event in Event.objects.filter(event_id__in=ids):
         void_event(event, reason="A mistake", now=OCTOBER)
     work_late(IN_OCTOBER)
-    # $1.00 was charged and $0.75 of it credited: $0.25 are left to give back.
+    # $1.00 was charged and $0.75 of it credited: $0.25 is still to be credited.
     [item] = api.get("late-adjustments", credited=True)["items"]
     told = {name: item[name] for name in ("amount_before", "amount_credited", "amount_after", "amount")}
     assert told == {"amount_before": "0.25", "amount_credited": "0.75", "amount_after": "0.00", "amount": "-0.25"}

@@ -1,4 +1,4 @@
-"""Payments, refunds, credit notes and prepaid credit are told of in the transaction that moves them, each once."""
+"""Payments, refunds, credit notes and prepaid credit send webhooks in their transaction, each once."""
 
 import pytest
 from django.db import transaction
@@ -21,7 +21,7 @@ from billing.settlement.wallets import (
 from config.webhooks.models import WebhookDelivery, WebhookMessage
 from tests.billing.invoices import later, make_draft, make_finalized
 from tests.billing.world import D
-from tests.config.webhooks.telling import body_of, make_endpoint, told
+from tests.config.webhooks.messages import last_body, make_endpoint, sent_messages
 from tests.factories import make_customer
 
 pytestmark = pytest.mark.django_db
@@ -30,7 +30,7 @@ SAID = "2026-10-02T00:00:00Z"
 
 
 def names():
-    return [name for name, _ in told()]
+    return [name for name, _ in sent_messages()]
 
 
 def draft(invoice, amount, **given):
@@ -41,37 +41,37 @@ def put_in(wallet, amount, **given):
     return grant_credit(wallet, D(amount), **{"kind": "purchased", "reason": "Prepaid", "now": NOW, "by": None} | given)
 
 
-def test_a_payment_and_its_reversal_are_told_of_with_the_invoice():
+def test_a_payment_and_its_reversal_send_webhooks_with_the_invoice():
     invoice = make_finalized()
     make_endpoint()
     payment = record_payment(invoice, Receipt(D(40), NOW.date(), reference="wire 7"), now=NOW, by=None)
     record_payment(invoice, Receipt(D(40), NOW.date(), reference="wire 7"), now=NOW, by=None)  # recorded already
     reversal = reverse_payment(payment, reason="Bounced", now=NOW, by=None)
     reverse_payment(payment, reason="Bounced", now=NOW, by=None)
-    assert told() == [
+    assert sent_messages() == [
         ("payment.success", payment.public_id),
         ("invoice.update.payment", invoice.public_id),
         ("payment.reversed", reversal.public_id),
         ("invoice.update.payment", invoice.public_id),
     ]
-    received = body_of("payment.success")
+    received = last_body("payment.success")
     assert (received["event_type"], received["timestamp"]) == ("payment.success", SAID)
     assert (received["payment"]["amount"], received["payment"]["payment_method_id"]) == ("40.00", "wire 7")
     assert received["payment"]["destination_id"] == invoice.public_id
-    back = body_of("payment.reversed")["payment"]
+    back = last_body("payment.reversed")["payment"]
     assert (back["amount"], back["reverses_id"], back["reason"]) == ("-40.00", payment.public_id, "Bounced")
 
 
-def test_a_payment_of_all_that_is_left_is_told_of_once():
+def test_a_full_payment_sends_one_webhook():
     invoice = make_finalized()
     make_endpoint(event_types=["payment.success"])
     mark_paid(invoice, now=NOW)
     mark_paid(invoice, now=NOW)
     assert names() == ["payment.success"]
-    assert body_of("payment.success")["payment"]["amount"] == "100.00"
+    assert last_body("payment.success")["payment"]["amount"] == "100.00"
 
 
-def test_a_refund_and_its_reversal_are_told_of():
+def test_a_refund_and_its_reversal_send_webhooks():
     invoice = mark_paid(make_finalized(), now=NOW)
     note = finalize_credit_note(draft(invoice, 30), now=NOW, by=None)
     make_endpoint()
@@ -79,33 +79,33 @@ def test_a_refund_and_its_reversal_are_told_of():
     row = record_refund(note.invoice, Receipt(D(30), NOW.date(), idempotency_key="r1"), **given)
     record_refund(note.invoice, Receipt(D(30), NOW.date(), idempotency_key="r1"), **given)
     reversal = reverse_payment(row, reason="The account is closed", now=NOW, by=None)
-    assert [each for each in told() if each[0].startswith("refund.")] == [
+    assert [each for each in sent_messages() if each[0].startswith("refund.")] == [
         ("refund.succeeded", row.public_id),
         ("refund.reversed", reversal.public_id),
     ]
-    shown = body_of("refund.succeeded")["refund"]
+    shown = last_body("refund.succeeded")["refund"]
     assert (shown["kind"], shown["amount"], shown["credit_note_id"]) == ("refund", "-30.00", note.public_id)
-    back = body_of("refund.reversed")["refund"]
+    back = last_body("refund.reversed")["refund"]
     assert (back["kind"], back["amount"], back["reverses_id"]) == ("reversal", "30.00", row.public_id)
 
 
-def test_a_credit_note_is_told_of_from_draft_to_void():
+def test_a_credit_note_sends_webhooks_from_draft_to_void():
     invoice = make_finalized()
     make_endpoint()
     note = draft(invoice, 30, idempotency_key="n1")
     draft(invoice, 30, idempotency_key="n1")  # the same again
-    assert told() == [("credit_note.created", note.public_id)]
-    drafted = body_of("credit_note.created")["credit_note"]
+    assert sent_messages() == [("credit_note.created", note.public_id)]
+    drafted = last_body("credit_note.created")["credit_note"]
     assert (drafted["credit_note_status"], drafted["total_amount"]) == ("DRAFT", "30.00")
     assert [line["amount"] for line in drafted["line_items"]] == ["30.00"]
     finalize_credit_note(note, now=NOW, by=None)
     finalize_credit_note(note, now=NOW, by=None)
-    final = body_of("credit_note.updated")
+    final = last_body("credit_note.updated")
     assert (final["timestamp"], final["credit_note"]["credit_note_number"]) == (SAID, "CN-000001")
     assert (final["credit_note"]["credit_note_status"], final["credit_note"]["refund_amount"]) == ("FINALIZED", "0.00")
     void_credit_note(note, reason="Credited twice", now=NOW, by=None)
     void_credit_note(note, reason="Credited twice", now=NOW, by=None)
-    ended = body_of("credit_note.updated")["credit_note"]
+    ended = last_body("credit_note.updated")["credit_note"]
     assert (ended["credit_note_status"], ended["void_reason"]) == ("VOIDED", "Credited twice")
     changed = ["credit_note.updated", "invoice.update.payment"]
     assert names() == ["credit_note.created", *changed, *changed]
@@ -116,10 +116,10 @@ def test_a_void_draft_changes_no_invoice():
     note = draft(invoice, 30)
     make_endpoint()
     void_credit_note(note, reason="Not needed", now=NOW, by=None)
-    assert told() == [("credit_note.updated", note.public_id)]
+    assert sent_messages() == [("credit_note.updated", note.public_id)]
 
 
-def test_a_refund_as_prepaid_credit_tells_of_the_wallet_that_it_opens():
+def test_a_refund_as_prepaid_credit_sends_a_webhook_for_the_new_wallet():
     invoice = mark_paid(make_finalized(), now=NOW)
     note = draft(invoice, 30, refund_to="wallet")
     make_endpoint()
@@ -128,12 +128,12 @@ def test_a_refund_as_prepaid_credit_tells_of_the_wallet_that_it_opens():
         "credit_note.updated", "invoice.update.payment", "refund.succeeded", "invoice.update.payment", "wallet.created",
         "wallet.transaction.created",
     ]  # fmt: skip
-    moved = body_of("wallet.transaction.created")["transaction"]
+    moved = last_body("wallet.transaction.created")["transaction"]
     assert (moved["type"], moved["amount"], moved["credit_balance_after"]) == ("credit", "30.00", "30.00")
-    assert moved["wallet_id"] == body_of("wallet.created")["wallet"]["id"]
+    assert moved["wallet_id"] == last_body("wallet.created")["wallet"]["id"]
 
 
-def test_a_wallet_is_told_of_from_opening_to_closing():
+def test_a_wallet_sends_webhooks_from_creation_to_closing():
     make_endpoint()
     customer = make_customer()
     wallet = open_wallet(customer, "USD", by=None, name="Prepaid")
@@ -147,48 +147,48 @@ def test_a_wallet_is_told_of_from_opening_to_closing():
     close_wallet(wallet, reason="Left", now=NOW, by=None)
     moved = "wallet.transaction.created"
     assert names() == ["wallet.created", moved, "wallet.updated", moved, moved, "wallet.terminated"]
-    assert {object_id for name, object_id in told() if name != moved} == {wallet.public_id}
+    assert {object_id for name, object_id in sent_messages() if name != moved} == {wallet.public_id}
     assert [each.public_id for each in WalletEntry.objects.order_by("pk")] == [
-        one for name, one in told() if name == moved
+        one for name, one in sent_messages() if name == moved
     ]
-    assert body_of("wallet.created")["wallet"]["balance"] == "0.00"
-    shown = body_of("wallet.updated")["wallet"]
+    assert last_body("wallet.created")["wallet"]["balance"] == "0.00"
+    shown = last_body("wallet.updated")["wallet"]
     assert (shown["name"], shown["balance"]) == ("Prepaid 2026", "50.00")
-    assert body_of("wallet.terminated")["wallet"]["wallet_status"] == "closed"
-    last = body_of(moved)["transaction"]
+    assert last_body("wallet.terminated")["wallet"]["wallet_status"] == "closed"
+    last = last_body(moved)["transaction"]
     assert (last["type"], last["amount"], last["transaction_reason"]) == ("debit", "30.00", "MANUAL_BALANCE_DEBIT")
 
 
-def test_credit_that_an_invoice_uses_is_told_of_and_what_its_void_returns():
+def test_credit_used_and_returned_by_an_invoice_sends_webhooks():
     customer = make_customer()
     put_in(get_or_open_wallet(customer, "USD", by=None), 60)
     invoice = make_draft(customer=customer)
     make_endpoint()
     finalize(invoice, now=NOW)
-    used = body_of("wallet.transaction.created")["transaction"]
+    used = last_body("wallet.transaction.created")["transaction"]
     assert (used["amount"], used["transaction_reason"]) == ("60.00", "INVOICE_PAYMENT")
     assert (used["reference_id"], used["credit_balance_after"]) == (invoice.public_id, "0.00")
     void(invoice, reason="Wrong", by=None, now=NOW)
     void(invoice, reason="Wrong", by=None, now=NOW)
-    back = body_of("wallet.transaction.created")["transaction"]
+    back = last_body("wallet.transaction.created")["transaction"]
     assert (back["amount"], back["transaction_reason"]) == ("60.00", "INVOICE_VOID_REFUND")
     assert names() == [
         "wallet.transaction.created", "invoice.update.finalized", "wallet.transaction.created", "invoice.update.voided",
     ]  # fmt: skip
 
 
-def test_credit_that_lapses_is_told_of_once():
+def test_expired_credit_sends_one_webhook():
     wallet = get_or_open_wallet(make_customer(), "USD", by=None)
     put_in(wallet, 60, expires_at=later(9))
     make_endpoint()
     assert expire_credits(now=later(9)) == 1
     assert expire_credits(now=later(9)) == 0
     assert names() == ["wallet.transaction.created"]
-    lapsed = body_of("wallet.transaction.created")["transaction"]
+    lapsed = last_body("wallet.transaction.created")["transaction"]
     assert (lapsed["amount"], lapsed["transaction_reason"]) == ("60.00", "CREDIT_EXPIRED")
 
 
-def test_what_is_taken_back_was_never_told():
+def test_a_rolled_back_change_sends_no_webhook():
     invoice = make_finalized()
     make_endpoint()
     with transaction.atomic():
@@ -198,7 +198,7 @@ def test_what_is_taken_back_was_never_told():
 
 
 @pytest.mark.parametrize("many", [1, 12])
-def test_many_movements_are_told_of_in_as_many_queries_as_one(many, django_assert_num_queries):
+def test_the_number_of_transactions_does_not_change_query_count(many, django_assert_num_queries):
     for _ in range(many):
         put_in(get_or_open_wallet(make_customer(), "USD", by=None), 5)
     make_endpoint()

@@ -1,4 +1,4 @@
-"""Billing runs through the API: start, follow, dry runs and what they find."""
+"""Billing runs through the API: start, progress, dry runs and findings."""
 
 from datetime import timedelta
 
@@ -31,7 +31,7 @@ def acme(db):
     return make_subscription(customer=customer, plan=make_version(FEE), starts_at=start, now=start)
 
 
-def test_a_run_is_started_and_read(api, acme):
+def test_a_billing_run_is_started_and_retrieved(api, acme):
     begun = api.post("runs", status=202)
     assert (begun["kind"], begun["state"], begun["subscriptions"]) == ("manual", "running", 1)
     read = api.get(f"runs/{begun['id']}")
@@ -41,13 +41,13 @@ def test_a_run_is_started_and_read(api, acme):
     assert [run["id"] for run in api.get("runs")["items"]] == [begun["id"]]
 
 
-def test_where_nothing_is_due_no_run_is_made(api):
+def test_no_billing_run_is_created_if_nothing_is_due(api):
     answer = api.post("runs", status=200)
     assert (answer["id"], answer["state"], answer["invoices"]) == (None, "finished", 0)
     assert not BillingRun.objects.exists()
 
 
-def test_a_dry_run_lists_what_would_be_invoiced_and_writes_nothing(api, acme):
+def test_a_dry_run_lists_expected_invoices_without_creating_them(api, acme):
     begun = api.post("runs", {"dry_run": True}, status=202)
     found = api.get(f"runs/{begun['id']}/findings")
     assert found["pagination"]["total"] == 1
@@ -57,13 +57,13 @@ def test_a_dry_run_lists_what_would_be_invoiced_and_writes_nothing(api, acme):
     assert not Invoice.objects.exists()
 
 
-def test_a_dry_run_looks_ahead_and_a_run_never(api, acme):
+def test_only_a_dry_run_accepts_a_future_time(api, acme):
     ahead = (timezone.now() + timedelta(days=60)).isoformat()
     begun = api.post("runs", {"dry_run": True, "as_of": ahead}, status=202)
     # The opening, and the advance fees of the two periods that begin within sixty days.
     assert api.get(f"runs/{begun['id']}")["amounts"] in ({"USD": "98.00"}, {"USD": "147.00"})
     refused = api.post("runs", {"as_of": ahead}, status=400)
-    assert "Only a dry run looks at another moment" in refused["message"]
+    assert "Only a dry run accepts as_of" in refused["message"]
     far = (timezone.now() + timedelta(days=900)).isoformat()
     assert "at most a year ahead" in api.post("runs", {"dry_run": True, "as_of": far}, status=400)["message"]
 
@@ -89,6 +89,6 @@ def test_runs_are_filtered_by_kind_and_state(api, acme):
     assert api.get("runs", state="running")["items"] == []
 
 
-def test_a_run_that_isnt_there_is_named(api):
+def test_an_unknown_billing_run_is_not_found(api):
     assert api.get("runs/run_none", status=404)["message"] == "There is no billing run run_none."
     assert api.get("runs/run_none/findings", status=404)["http_status_code"] == 404

@@ -1,4 +1,4 @@
-"""Usage with its money through the API, and changes of plan."""
+"""Usage with its cost through the API, and plan changes."""
 
 from collections.abc import Callable, Sized
 from datetime import timedelta
@@ -38,7 +38,7 @@ def acme(api, db: None) -> Subscription:
     return subscription
 
 
-def test_a_subscriptions_usage_is_told_in_money(api, acme):
+def test_a_subscriptions_usage_is_returned_with_its_cost(api, acme):
     found = api.post("subscriptions/usage", {"subscription_id": acme.public_id})
     # 15 tokens, 10 free: 5 × $0.50
     assert (found["amount"], found["currency"], found["display_amount"]) == (Decimal("2.50"), "USD", "$2.50")
@@ -46,7 +46,7 @@ def test_a_subscriptions_usage_is_told_in_money(api, acme):
     assert (charge["quantity"], charge["amount"], charge["meter_display_name"]) == (15, Decimal("2.50"), "Tokens")
 
 
-def test_windows_next_to_each_other_add_up(api, acme):
+def test_costs_of_adjacent_windows_add_up(api, acme):
     now = timezone.now()
     cut = now - timedelta(days=1, hours=12)
     first = {"start_time": now - timedelta(days=3), "end_time": cut}
@@ -61,7 +61,7 @@ def test_windows_next_to_each_other_add_up(api, acme):
     assert "end_time" in api.post("subscriptions/usage", backwards, status=400)["details"]
 
 
-def test_analytics_tell_usage_and_cost_of_each_feature(api, acme):
+def test_analytics_return_usage_and_cost_of_each_feature(api, acme):
     found = api.post("events/analytics", {"external_customer_id": "acme", "group_by": ["feature_id"]})
     assert (found["currency"], found["total_cost"]) == ("USD", "2.50")
     (item,) = found["items"]
@@ -72,7 +72,7 @@ def test_analytics_tell_usage_and_cost_of_each_feature(api, acme):
     assert used == ["8", "7"]
 
 
-def test_analytics_group_usage_by_what_events_carry(api, acme):
+def test_analytics_group_usage_by_event_properties(api, acme):
     asked = {"external_customer_id": "acme", "group_by": ["properties.model"]}
     items = api.post("events/analytics", asked)["items"]
     assert [(one["properties"], one["total_usage"], one["event_count"]) for one in items] == [
@@ -86,7 +86,7 @@ def test_analytics_group_usage_by_what_events_carry(api, acme):
     api.post("events/analytics", {"external_customer_id": "nobody"}, status=404)
 
 
-def test_a_customers_usage_is_told_against_its_limits(api, acme):
+def test_a_customers_usage_is_returned_with_its_limits(api, acme):
     found = api.get("customers/usage", customer_lookup_key="acme")
     (feature,) = found["features"]
     assert (feature["current_usage"], feature["total_limit"], feature["usage_percent"]) == ("15", 10, "150")
@@ -95,7 +95,7 @@ def test_a_customers_usage_is_told_against_its_limits(api, acme):
     assert "customer_id" in api.get("customers/usage", status=400)["details"]
 
 
-def test_a_change_of_plan_is_previewed_in_money_then_made(api, acme):
+def test_a_plan_change_is_previewed_then_executed(api, acme):
     feature = make_feature(name="Other", event_name="other")
     tokens = acme.phases.get().plan_version.prices.get().feature
     dearer = make_version(
@@ -116,7 +116,7 @@ def test_a_change_of_plan_is_previewed_in_money_then_made(api, acme):
     api.post(f"{path}/preview", asked | {"target_plan_id": "plan_none"}, status=404)
 
 
-def test_more_features_cost_no_more_queries(api, acme):
+def test_the_number_of_features_does_not_change_query_count(api, acme):
     def count(asked: Callable[[], object]) -> int:
         api.get("plans")  # the key is looked up every few seconds: not among what is counted
         with CaptureQueriesContext(connection) as queries:

@@ -1,6 +1,8 @@
 """The upcoming invoice is the invoice, as of now."""
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from billing.invoicing.upcoming import upcoming, upcoming_many
 from billing.models import BillingState, Invoice
@@ -89,8 +91,6 @@ def test_many_cost_the_queries_of_one(calls, django_assert_num_queries):
         use(customer, calls, utc(2026, 9, 5), 100)
     bill(START)
     now = utc(2026, 9, 10)
-    from django.db import connection
-    from django.test.utils import CaptureQueriesContext
 
     with CaptureQueriesContext(connection) as one:
         upcoming_many(found[:1], now=now)

@@ -7,9 +7,10 @@ from billing.late_usage.decisions import approve, ignore, reopen_ignored
 from billing.late_usage.policy import Policy, decide
 from billing.lifecycle.finalize import finalize_due
 from billing.models import LateAdjustment, LateLimit, LatePolicy, LateState
-from billing.refusals import ReasonMissing
 from billing.runs.late_usage import credit_reductions
+from billing.settlement.credit_notes import void_credit_note
 from billing.settlement.payments import pay_remaining_amount
+from config.refusals import ReasonRequired
 from events.diagnosis import StepKey, diagnose
 from events.ledger.voiding import void_event
 from events.models import Event
@@ -110,7 +111,7 @@ def test_an_ignored_difference_stays_ignored_and_later_ones_count_from_there(sub
     arrive_many(2, IN_SEPTEMBER)
     work_late(IN_OCTOBER)
     pk = adjustments(subscription)[0].pk
-    with pytest.raises(ReasonMissing):
+    with pytest.raises(ReasonRequired):
         ignore([pk], reason=" ", by=None, now=IN_OCTOBER)
     [gone] = ignore([pk], reason="Our outage made them late", by=make_user(), now=IN_OCTOBER)
     assert (gone.state, gone.reason) == ("ignored", "Our outage made them late")
@@ -139,8 +140,6 @@ def test_the_policy_can_credit_reductions_on_their_own_invoice(subscription):
 
 
 def test_a_void_credit_note_leaves_the_reduction_to_staff(subscription):
-    from billing.settlement.credit_notes import void_credit_note
-
     LatePolicy.objects.create(less_due="credit_note")
     [first, *_] = arrive_many(4, IN_SEPTEMBER)
     invoice_at(OCTOBER)

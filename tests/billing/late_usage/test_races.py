@@ -6,8 +6,9 @@ import pytest
 from django.db import connections, transaction
 
 from billing.invoicing import compute
-from billing.late_usage import reconcile
+from billing.late_usage import checks, reconcile
 from billing.late_usage.reconcile import reconcile_due
+from billing.lifecycle.finalize import finalize
 from billing.models import Invoice, LateAdjustment
 from billing.runs import billing_run
 from events.ledger.processing import process_batch
@@ -90,7 +91,6 @@ def test_a_batch_that_commits_between_calculating_and_finalizing_is_late(subscri
     monkeypatch.undo()
     [invoice] = Invoice.objects.all()
     assert (invoice.total, InboxEvent.objects.count()) == (D(1), 0)
-    from billing.lifecycle.finalize import finalize
 
     finalize(invoice, now=OCTOBER)
     work_late(OCTOBER)
@@ -101,7 +101,6 @@ def test_an_event_that_arrives_while_its_period_is_recalculated_is_not_lost(subs
     arrive(IN_SEPTEMBER)
     invoice_at(OCTOBER)
     arrive(IN_SEPTEMBER)
-    from billing.late_usage import checks
 
     checks.find_checks(now=OCTOBER)
 

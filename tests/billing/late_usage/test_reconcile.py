@@ -5,17 +5,27 @@ import pytest
 from billing.explanation.proof import prove
 from billing.explanation.text import explain_line
 from billing.invoicing.upcoming import upcoming
+from billing.late_usage.decisions import approve
 from billing.lifecycle.finalize import finalize, finalize_due
 from billing.lifecycle.recompute import recompute
 from billing.lifecycle.void import reissue, void
 from billing.models import Invoice, LateAdjustment, LateCheck
+from billing.runs.late_usage import bill_ended, check_recent
 from customers.subscriptions import cancel, change_plan
 from events.ledger.voiding import void_event
 from events.models import Event, LedgerHorizon, TouchedUsage
 from tests.billing.adjusting import give, make_coupon, make_tax
 from tests.billing.late import adjustments, arrive, arrive_many, invoice_at, work_late
 from tests.billing.world import D, amounts, bill, invoices_of, lines, utc
-from tests.factories import make_customer, make_draft, make_entitlement, make_feature, make_subscription, make_version
+from tests.factories import (
+    make_customer,
+    make_draft,
+    make_entitlement,
+    make_feature,
+    make_price,
+    make_subscription,
+    make_version,
+)
 
 pytestmark = pytest.mark.django_db
 SEPTEMBER, OCTOBER, NOVEMBER, DECEMBER = utc(2026, 9, 1), utc(2026, 10, 1), utc(2026, 11, 1), utc(2026, 12, 1)
@@ -286,7 +296,6 @@ def test_a_running_total_changes_in_every_later_period(customer):
 def test_lifetime_free_units_used_by_late_usage_are_missing_later(customer, calls):
     draft = make_draft()
     make_entitlement(version=draft, feature=calls, free_units=5, reset="never")
-    from tests.factories import make_price
 
     make_price(version=draft, feature=calls, unit_amount=D(1))
     subscription = make_subscription(customer=customer, plan=draft.plan, starts_at=SEPTEMBER, now=SEPTEMBER)
@@ -491,8 +500,6 @@ def test_reissuing_a_corrected_invoice_leaves_out_charges_of_later_invoices(cust
 
 
 def test_an_ended_subscription_gets_an_invoice_for_its_late_usage(customer, calls):
-    from billing.runs.late_usage import bill_ended
-
     subscription = subscribed(customer, {"feature": calls, "unit_amount": D(1)})
     arrive(utc(2026, 9, 5))
     cancel(subscription, at=utc(2026, 9, 11), now=utc(2026, 9, 11), by=None)
@@ -518,8 +525,6 @@ def test_an_ended_subscription_gets_an_invoice_for_its_late_usage(customer, call
 
 
 def test_an_ended_subscription_is_refunded_voided_usage(customer, calls):
-    from billing.runs.late_usage import bill_ended
-
     subscription = subscribed(customer, {"feature": calls, "unit_amount": D(1)})
     first, _ = arrive(utc(2026, 9, 5), utc(2026, 9, 5))
     cancel(subscription, at=utc(2026, 9, 11), now=utc(2026, 9, 11), by=None)
@@ -533,8 +538,6 @@ def test_an_ended_subscription_is_refunded_voided_usage(customer, calls):
 @pytest.fixture
 def over_late_usage(customer, calls):
     """An invoice over two late calls, $2.00, of a subscription that has ended."""
-    from billing.runs.late_usage import bill_ended
-
     subscription = subscribed(customer, {"feature": calls, "unit_amount": D(1)})
     cancel(subscription, at=utc(2026, 9, 11), now=utc(2026, 9, 11), by=None)
     invoice_at(utc(2026, 9, 11))
@@ -545,9 +548,6 @@ def over_late_usage(customer, calls):
 
 
 def test_a_void_late_invoice_is_not_drafted_again_until_staff_approve(over_late_usage):
-    from billing.late_usage.decisions import approve
-    from billing.runs.late_usage import bill_ended
-
     subscription = over_late_usage.subscription
     void(over_late_usage, reason="Agreed by phone", by=None, now=IN_SEPTEMBER)
     work_late(IN_OCTOBER)
@@ -559,8 +559,6 @@ def test_a_void_late_invoice_is_not_drafted_again_until_staff_approve(over_late_
 
 
 def test_a_reissued_late_invoice_charges_late_usage_once(over_late_usage):
-    from billing.runs.late_usage import bill_ended
-
     again = reissue(over_late_usage, reason="Wrong address", by=None, now=IN_SEPTEMBER)
     assert (again.kind, again.total) == ("late", D(2))
     finalize(again, now=IN_SEPTEMBER)
@@ -593,9 +591,9 @@ def test_a_late_line_can_be_verified_until_a_later_line_corrects_it(customer, ca
     # 5 × 1.00 + 2 × 0.10 = 5.20
     assert explain_line(late, "USD")[:4] == [
         "charged before: 4 = $4.00",
-        "recalculated: 7 = $5.20",
+        "worked out anew: 7 = $5.20",
         "  tier 1, over 0 up to 5: 5 × $1.00 = $5.00",
-        "  tier 2, over 5 without limit: 2 × $0.10 = $0.20",
+        "  tier 2, over 5 without end: 2 × $0.10 = $0.20",
     ]
     original = prove(september.lines.get())
     assert (original.agrees, list(original.corrected_by)) == (False, [late])
@@ -623,8 +621,6 @@ def test_a_refund_includes_its_discounts_and_taxes(customer, calls):
 
 
 def test_the_nightly_check_finds_usage_that_changed_without_a_note(customer, calls):
-    from billing.runs.late_usage import check_recent
-
     subscription = subscribed(customer, {"feature": calls, "unit_amount": D(1)})
     arrive(IN_SEPTEMBER)
     invoice_at(OCTOBER)

@@ -7,11 +7,13 @@ import pytest
 from auditlog.models import LogEntry
 from django.db import Error, IntegrityError, connection, connections, transaction
 
-from billing.lifecycle.finalize import CannotChange, MoneyAttached, ReasonMissing, finalize, finalize_due
+from billing.lifecycle.finalize import CannotChange, MoneyAttached, finalize, finalize_due
 from billing.lifecycle.recompute import recompute
 from billing.lifecycle.void import delete_draft, mark_paid, reissue, void
 from billing.models import Invoice, InvoiceLine, NumberSeries
 from config.db.bulk_insert import copy_in
+from config.refusals import ReasonRequired
+from customers.subscriptions import cancel
 from tests.billing.invoices import make_draft
 from tests.billing.world import D, amounts, bill, lines, use, utc
 from tests.factories import make_customer, make_feature, make_subscription, make_user, make_version
@@ -94,7 +96,7 @@ def test_a_draft_is_neither_paid_nor_voided_nor_deleted(draft):
 
 def test_a_void_needs_a_reason_and_keeps_it_in_the_history(draft):
     finalize(draft, now=END)
-    with pytest.raises(ReasonMissing):
+    with pytest.raises(ReasonRequired):
         void(draft, reason=" ", by=None, now=END)
     by = make_user()
     done = void(draft, reason="Wrong customer", by=by, now=END)
@@ -119,8 +121,6 @@ def test_a_reissued_invoice_takes_in_what_came_since(draft, customer, calls):
 
 
 def test_a_fee_is_reissued_as_it_was_although_a_later_invoice_corrected_it(customer):
-    from customers.subscriptions import cancel
-
     fee = {"kind": "fixed", "model": "flat", "cadence": "advance", "unit_amount": D(30)}
     subscription = make_subscription(customer=customer, plan=make_version(fee), starts_at=START, now=START)
     [opening] = bill(START)

@@ -1,6 +1,8 @@
 """One-off invoices: hand-written items, totals in every currency's decimals, made once by their reference."""
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from billing.lifecycle.finalize import CannotChange, finalize, finalize_due
 from billing.lifecycle.one_off import Item, Terms, create_one_off, update_one_off
@@ -123,9 +125,6 @@ def test_a_picked_series_draws_its_own_numbers_without_a_gap():
 
 
 def test_writing_costs_the_same_queries_whatever_the_number_of_items(django_assert_max_num_queries):
-    from django.db import connection
-    from django.test.utils import CaptureQueriesContext
-
     customer = make_customer()
     write(("Setup", D(1)), customer=customer)
     with CaptureQueriesContext(connection) as few:

@@ -9,9 +9,9 @@ from billing.lifecycle.finalize import CannotChange, finalize, finalize_due
 from billing.lifecycle.review import finalize_many, hold, most_changed_first, release, waiting, with_before
 from billing.lifecycle.void import mark_paid, void
 from billing.models import Invoice, NumberSeries
-from billing.refusals import ReasonMissing
 from billing.settlement.aging import BUCKETS, read_row, sum_by_currency, sum_by_customer, unpaid_invoices
 from billing.settlement.payments import Receipt, record_payment
+from config.refusals import ReasonRequired
 from tests.billing.invoices import ISSUED, later, make_draft, make_finalized
 from tests.billing.world import D, bill, use, utc
 from tests.factories import make_customer, make_feature, make_subscription, make_user, make_version
@@ -52,7 +52,7 @@ def test_beside_a_draft_stands_the_invoice_of_the_period_before():
 
 def test_a_draft_that_is_held_back_isnt_finalized_until_it_is_released():
     draft, by = make_draft("10", finalize_at=ISSUED), make_user()
-    with pytest.raises(ReasonMissing):
+    with pytest.raises(ReasonRequired):
         hold(draft, reason=" ", now=NOW, by=by)
     held = hold(draft, reason="Price is disputed", now=NOW, by=by)
     assert (held.held_at, held.held_by, held.hold_reason) == (NOW, by, "Price is disputed")
@@ -104,7 +104,7 @@ def test_what_is_owed_is_added_up_by_customer_currency_and_age():
     make_finalized("7", customer=zen)
     mark_paid(make_finalized("1000", customer=zen), now=NOW)
     at = ISSUED + timedelta(days=30 + 31)
-    rows = [read_row(values) for values in sum_by_customer(at)]
+    rows = [read_row(found) for found in sum_by_customer(at)]
     assert [(row.name, row.currency, [row.amounts[bucket] for bucket in BUCKETS], row.invoices) for row in rows] == [
         ("Acme", "JPY", [0, 0, 900, 0, 0], 1),
         ("Acme", "USD", [5, 0, 60, 0, 0], 2),

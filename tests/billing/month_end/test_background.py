@@ -249,7 +249,7 @@ def test_figures_stay_while_newer_ones_are_calculated(five, few_at_once, staff_c
     continue_month_ends()
     use(Customer.objects.first(), calls, utc(2026, 9, 21), 10)
     answer = staff_client.post(again, follow=True)
-    assert "is being worked out" in answer.content.decode()
+    assert "Calculating September 2026" in answer.content.decode()
     page = staff_client.get(address).content.decode()
     assert "0 of 5 customers" in page
     assert "$5.00" in page

@@ -23,7 +23,7 @@ from billing.settlement.credit_notes import draft_credit_note, finalize_credit_n
 from billing.settlement.payments import Receipt, record_payment
 from customers.periods import Period
 from customers.subscriptions import cancel, pause
-from tests.admin_pages import as_viewer, queries_of, url
+from tests.admin_pages import as_viewer, count_queries, url
 from tests.billing.adjusting import make_credit, make_tax
 from tests.billing.invoices import make_draft
 from tests.billing.late import arrive_many, invoice_at, work_late
@@ -280,7 +280,7 @@ def test_the_page_shows_the_report_and_exports_it(plan, calls, staff_client):
     book = staff_client.get(url("billing_month_end", month="2026-09", format="xlsx"))
     sheet = openpyxl.load_workbook(io.BytesIO(b"".join(book.streaming_content))).active
     assert ("2026-09", "Invoiced", "USD", "Recurring fee", "Growth", None, None, 30) in list(sheet.values)
-    assert "Write the month as" in staff_client.get(url("billing_month_end", month="sometime")).content.decode()
+    assert "Enter the month as" in staff_client.get(url("billing_month_end", month="sometime")).content.decode()
     out = io.StringIO()
     call_command("month_end", "2026-09", stdout=out)
     assert "Usage not billed,Growth,Calls,,2.50" in out.getvalue()
@@ -300,9 +300,9 @@ def test_it_costs_the_same_queries_whatever_the_number_of_customers(plan, calls,
             use(customer, calls, utc(2026, 9, 20), 25)
 
     add(1)
-    few = queries_of(staff_client, address)
+    few = count_queries(staff_client, address)
     add(6)
-    assert queries_of(staff_client, address) == few
+    assert count_queries(staff_client, address) == few
 
 
 def test_the_report_needs_permission_to_view_invoices(client):

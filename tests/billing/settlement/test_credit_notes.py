@@ -2,11 +2,12 @@
 
 import pytest
 from django.db import Error, IntegrityError, connection, transaction
+from django.test.utils import CaptureQueriesContext
 
 from billing.lifecycle.finalize import MoneyAttached, finalize
 from billing.lifecycle.void import mark_paid, void
 from billing.models import CreditNote, NumberSeries, Wallet
-from billing.refusals import CannotCredit, CannotPay, ReasonMissing
+from billing.refusals import CannotCredit, CannotPay
 from billing.settlement.credit_notes import (
     calculate_creditable_amount,
     draft_credit_note,
@@ -23,6 +24,7 @@ from billing.settlement.payments import (
     sum_refunds,
 )
 from billing.settlement.wallets import CreditSpent
+from config.refusals import ReasonRequired
 from tests.billing.invoices import at_once, later, make_draft, make_finalized
 from tests.billing.world import D
 from tests.factories import make_user
@@ -130,7 +132,7 @@ def test_credited_amounts_are_positive_with_the_decimals_of_the_currency(amount,
 
 def test_a_credit_note_needs_a_reason_an_amount_and_lines_of_one_finalized_invoice():
     invoice, other = make_finalized("100"), make_finalized("100")
-    with pytest.raises(ReasonMissing):
+    with pytest.raises(ReasonRequired):
         draft(invoice, "1", reason="")
     with pytest.raises(CannotCredit, match="at least one line"):
         draft(invoice, "0")
@@ -179,7 +181,7 @@ def test_concurrent_credit_notes_are_numbered_without_a_gap():
 def test_voiding_a_credit_note_keeps_its_number_and_makes_the_amount_due_again():
     invoice = make_finalized("100")
     note = credit(invoice, "100")
-    with pytest.raises(ReasonMissing):
+    with pytest.raises(ReasonRequired):
         void_credit_note(note, reason="", now=NOW, by=None)
     void_note = void_credit_note(note, reason="Was right after all", now=NOW, by=None)
     assert (void_note.state, void_note.number) == ("void", "CN-000001")
@@ -345,12 +347,9 @@ def test_postgresql_refuses_to_credit_more_than_was_charged():
 
 
 def test_the_number_of_lines_does_not_change_the_query_count_of_drafting(django_assert_max_num_queries):
-    from django.db import connection as default
-    from django.test.utils import CaptureQueriesContext
-
     short, long = make_finalized("1", "1"), make_finalized(*["1"] * 20)
     draft(make_finalized("1"), "1")
-    with CaptureQueriesContext(default) as queries:
+    with CaptureQueriesContext(connection) as queries:
         draft(short, "1", "1")
     with django_assert_max_num_queries(len(queries)):
         draft(long, *["1"] * 20)

@@ -7,8 +7,9 @@ from django.db import Error, IntegrityError, connection, transaction
 from billing.lifecycle.finalize import MoneyAttached
 from billing.lifecycle.void import mark_paid, void
 from billing.models import Invoice, Payment
-from billing.refusals import CannotPay, ReasonMissing
+from billing.refusals import CannotPay
 from billing.settlement.payments import Receipt, calculate_refund_due, record_payment, record_refund, reverse_payment
+from config.refusals import ReasonRequired
 from tests.billing.invoices import at_once, later, make_draft, make_finalized
 from tests.billing.world import D
 from tests.factories import make_user
@@ -107,7 +108,7 @@ def test_two_concurrent_payments_cannot_exceed_the_amount_due():
 def test_a_reversal_makes_the_amount_due_again_and_keeps_the_payment():
     invoice = make_finalized("100")
     payment = pay(invoice, "100", "wire 7")
-    with pytest.raises(ReasonMissing):
+    with pytest.raises(ReasonRequired):
         reverse_payment(payment, reason=" ", now=later(3), by=None)
     reversal = reverse_payment(payment, reason="Bounced", now=later(3), by=None)
     assert (reversal.amount, reversal.reverses, reversal.reason, reversal.reference) == (

@@ -7,6 +7,7 @@ from decimal import Decimal
 import pytest
 from django.db import Error, connection, connections, transaction
 from django.db.models import Sum
+from django.test.utils import CaptureQueriesContext
 
 from billing.invoicing.upcoming import upcoming
 from billing.lifecycle.finalize import finalize, finalize_due
@@ -15,7 +16,6 @@ from billing.models import CreditGrant, Invoice, Wallet, WalletEntry
 from billing.settlement.wallets import (
     CannotGrant,
     CreditSpent,
-    NoReason,
     WalletClosed,
     close_wallet,
     debit_wallet,
@@ -26,6 +26,7 @@ from billing.settlement.wallets import (
     revoke_credit,
 )
 from billing.tasks import expire_credits as expire_task
+from config.refusals import ReasonRequired
 from customers.subscriptions import cancel
 from tests.billing.adjusting import END, START, make_credit, totals
 from tests.billing.world import D, bill, use, utc
@@ -220,7 +221,7 @@ def test_expired_credit_is_not_used_and_is_written_off_once(customer):
 
 def test_revoking_credit_needs_a_reason_and_is_limited_to_the_remaining_credit(customer):
     grant = make_credit(customer, 50)
-    with pytest.raises(NoReason):
+    with pytest.raises(ReasonRequired):
         revoke_credit(grant, reason=" ", now=END, by=None)
     with pytest.raises(CreditSpent, match=r"Only \$50.00 of this credit remains"):
         revoke_credit(grant, reason="Fraud", now=END, by=None, amount=D(51))
@@ -240,7 +241,7 @@ def test_a_reference_grants_credit_once(customer):
         ("0", {}, CannotGrant),
         ("-1", {}, CannotGrant),
         ("0.001", {}, CannotGrant),
-        ("1", {"reason": " "}, NoReason),
+        ("1", {"reason": " "}, ReasonRequired),
         ("1", {"expires_at": START}, CannotGrant),
     ],
 )
@@ -333,8 +334,6 @@ def test_concurrent_expiry_runs_write_off_credit_once():
 
 
 def test_the_number_of_invoices_does_not_change_the_query_count_for_credit(customer):
-    from django.test.utils import CaptureQueriesContext
-
     def count_queries(count):
         for _ in range(count):
             owner = make_customer()

@@ -17,7 +17,7 @@ from billing.settlement.wallets import get_or_open_wallet, grant_credit
 from billing.statements import statement as statements
 from billing.statements.formats import list_file_rows, render_statement
 from billing.statements.statement import StatementTooLong, build_statement
-from tests.admin_pages import as_viewer, queries_of, text_of
+from tests.admin_pages import as_viewer, count_queries, text_of
 from tests.billing.invoices import make_draft
 from tests.billing.world import D, utc
 from tests.factories import make_customer, make_user
@@ -172,7 +172,7 @@ def test_the_statement_is_shown_and_downloaded_in_the_admin(busy, staff_client):
     sheet = openpyxl.load_workbook(io.BytesIO(b"".join(staff_client.get(f"{url}&format=xlsx").streaming_content)))
     last = list(sheet.active.values)[-1]
     assert (last[0].date(), last[-1]) == (date(2026, 9, 30), 47)
-    assert "Write days as" in staff_client.get(f"{url}x").content.decode()
+    assert "Enter dates as" in staff_client.get(f"{url}x").content.decode()
 
 
 def test_the_customers_page_links_to_the_statement(busy, staff_client):
@@ -185,12 +185,12 @@ def test_the_customers_page_links_to_the_statement(busy, staff_client):
 def test_the_number_of_movements_does_not_change_the_query_count(acme, staff_client):
     url = reverse("admin:billing_statement", args=[acme.pk], query={"from": "2026-09-01", "to": "2026-09-30"})
     pay(charge(acme, "1", utc(2026, 9, 2)), "1", date(2026, 9, 3))
-    queries = queries_of(staff_client, url)
+    queries = count_queries(staff_client, url)
     for day in range(2, 12):
         invoice = charge(acme, "2", utc(2026, 9, day))
         credit(invoice, "1", utc(2026, 9, day) + timedelta(hours=1))
         pay(invoice, "1", date(2026, 9, 3))
-    assert queries_of(staff_client, url) == queries
+    assert count_queries(staff_client, url) == queries
 
 
 def test_only_staff_who_can_view_invoices_and_customers_see_the_statement(acme, client):

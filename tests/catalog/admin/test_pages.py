@@ -4,8 +4,8 @@ import pytest
 
 from catalog.features import map_event_name
 from catalog.models import Feature, PlanVersion
-from catalog.publishing import draft_of
-from tests.admin_pages import queries_of, url
+from catalog.publishing import get_or_create_draft
+from tests.admin_pages import count_queries, url
 from tests.factories import (
     NOW,
     make_draft,
@@ -30,66 +30,66 @@ def fill_the_catalog(rounds: int) -> None:
             {"feature": feature},
             free_units={feature: Decimal(5)},
         )
-        draft_of(version.plan, by=None)
+        get_or_create_draft(version.plan, by=None)
         map_event_name(f"wrong-{rounds}-{number}", "api.calls", by=make_user())
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_an_empty_list_says_what_to_do_next(staff_client, model):
+def test_an_empty_list_shows_what_to_do_next(staff_client, model):
     page = staff_client.get(url(f"catalog_{model}_changelist")).content.decode()
 
     assert "This page yielded into no results" not in page
-    assert any(words in page for words in ("yet", "spells its events right"))
+    assert any(words in page for words in ("yet", "No event name aliases"))
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_a_list_costs_the_same_queries_whatever_it_holds(staff_client, model):
+def test_list_length_does_not_change_query_count(staff_client, model):
     fill_the_catalog(1)
-    few = queries_of(staff_client, url(f"catalog_{model}_changelist"))
+    few = count_queries(staff_client, url(f"catalog_{model}_changelist"))
     fill_the_catalog(3)
 
-    assert queries_of(staff_client, url(f"catalog_{model}_changelist")) == few
+    assert count_queries(staff_client, url(f"catalog_{model}_changelist")) == few
 
 
 @pytest.mark.parametrize("state", ["draft", "published"])
-def test_a_version_page_costs_the_same_queries_whatever_it_holds(staff_client, state):
+def test_prices_of_a_version_do_not_change_query_count(staff_client, state):
     fill_the_catalog(1)
-    few = queries_of(
+    few = count_queries(
         staff_client, url("catalog_planversion_change", PlanVersion.objects.filter(state=state).latest("pk").pk)
     )
     fill_the_catalog(4)
 
-    many = queries_of(
+    many = count_queries(
         staff_client, url("catalog_planversion_change", PlanVersion.objects.filter(state=state).latest("pk").pk)
     )
     assert many == few
 
 
-def test_a_feature_page_costs_the_same_queries_however_many_plans_price_it(staff_client):
+def test_plans_of_a_feature_do_not_change_query_count(staff_client):
     feature = make_feature()
     make_version({"feature": feature})
-    few = queries_of(staff_client, url("catalog_feature_change", feature.pk))
+    few = count_queries(staff_client, url("catalog_feature_change", feature.pk))
     for _ in range(3):
         make_version({"feature": feature})
 
-    assert queries_of(staff_client, url("catalog_feature_change", feature.pk)) == few
+    assert count_queries(staff_client, url("catalog_feature_change", feature.pk)) == few
 
 
-def test_a_plan_page_costs_the_same_queries_however_many_versions_it_has(staff_client):
+def test_versions_of_a_plan_do_not_change_query_count(staff_client):
     def queries(versions: int) -> int:
         plan = make_plan()
         for number in range(2, versions + 1):
             PlanVersion.objects.create(plan=plan, number=number, state="published", published_at=NOW)
-        return queries_of(staff_client, url("catalog_plan_change", plan.pk))
+        return count_queries(staff_client, url("catalog_plan_change", plan.pk))
 
     assert queries(6) == queries(2)
 
 
-def test_a_price_page_costs_the_same_queries_however_many_tiers_it_has(staff_client):
+def test_tiers_of_a_price_do_not_change_query_count(staff_client):
     def queries(tiers: int) -> int:
         bounds = [(Decimal(n), Decimal(1)) for n in range(1, tiers)]
         price = make_price(version=make_draft(), model="volume", tiers=[*bounds, (None, Decimal(1))])
-        return queries_of(staff_client, url("catalog_price_change", price.pk))
+        return count_queries(staff_client, url("catalog_price_change", price.pk))
 
     assert queries(12) == queries(2)
 
@@ -107,15 +107,15 @@ def test_features_are_found_by_name_event_and_key(staff_client, found, search):
     assert ({"Tokens", "API calls"} - {found}).pop() not in page
 
 
-def test_a_feature_page_says_in_words_what_counts(staff_client):
+def test_a_feature_page_describes_the_meter(staff_client):
     feature = make_feature(event_name="chat.completion", field="tokens", filters={"model": ["a"]})
 
     page = staff_client.get(url("catalog_feature_change", feature.pk)).content.decode()
 
-    assert "Adds up “tokens” of every “chat.completion” event whose model is a" in page
+    assert "Sums “tokens” of every “chat.completion” event whose model is a" in page
 
 
-def test_a_meter_that_has_counted_is_shown_but_not_edited(staff_client):
+def test_a_meter_with_usage_is_read_only(staff_client):
     feature = make_feature(name="Tokens", field="tokens", first_counted_at=NOW)
 
     page = staff_client.get(url("catalog_feature_change", feature.pk)).content.decode()
@@ -147,7 +147,7 @@ def test_a_feature_is_added_with_its_author_in_the_history(staff_client, staff_u
     assert "staff" in page
 
 
-def test_impossible_filters_are_refused_beside_the_field(staff_client):
+def test_invalid_filters_show_an_error_at_the_field(staff_client):
     feature = make_feature()
     answers = {
         "name": "Calls",
@@ -163,7 +163,7 @@ def test_impossible_filters_are_refused_beside_the_field(staff_client):
     )
 
     assert response.status_code == 200
-    assert "as a list of texts" in response.content.decode()
+    assert "as a list of strings" in response.content.decode()
 
 
 def test_a_feature_in_use_can_not_be_deleted(staff_client):

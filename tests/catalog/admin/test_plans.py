@@ -4,7 +4,7 @@ from html import unescape
 import pytest
 
 from catalog.models import PlanVersion, Price
-from catalog.publishing import draft_of
+from catalog.publishing import get_or_create_draft
 from tests.admin_pages import submit, url
 from tests.factories import (
     make_draft,
@@ -24,7 +24,7 @@ NO_TIERS = {
 }
 
 
-def test_a_new_plan_leads_on_to_its_draft(staff_client):
+def test_adding_a_plan_opens_its_draft(staff_client):
     response = staff_client.post(
         url("catalog_plan_add"),
         {"name": "Starter", "display_order": "0", "versions-TOTAL_FORMS": "0", "versions-INITIAL_FORMS": "0"},
@@ -35,7 +35,7 @@ def test_a_new_plan_leads_on_to_its_draft(staff_client):
     assert not draft.is_held
 
 
-def test_a_price_is_typed_with_its_tiers(staff_client):
+def test_a_price_is_added_with_its_tiers(staff_client):
     draft, tokens = make_draft(), make_feature(field="tokens")
     answers = {
         "version": draft.pk,
@@ -81,7 +81,7 @@ def test_a_price_is_typed_with_its_tiers(staff_client):
     assert (flat.model, flat.unit_amount, flat.tiers.count()) == ("per_unit", Decimal("0.5"), 0)
 
 
-def test_the_price_page_says_what_is_missing(staff_client):
+def test_an_incomplete_price_shows_what_is_missing(staff_client):
     draft = make_draft()
     answers = {"version": draft.pk, "kind": "usage", "currency": "USD", "interval": "month", "interval_count": "1"}
     answers |= {"cadence": "arrears", "model": "package", "quantity": "1", "package_rounding": "up", "unit_amount": "1"}
@@ -90,19 +90,19 @@ def test_the_price_page_says_what_is_missing(staff_client):
     page = staff_client.post(url("catalog_price_add"), answers | NO_TIERS).content.decode()
 
     assert "A usage price needs a feature" in page
-    assert "A package price needs a package size above 0" in page
+    assert "A package price needs a positive package size" in page
 
 
-def test_a_published_version_takes_no_new_price(staff_client):
+def test_no_price_can_be_added_to_a_published_version(staff_client):
     version = make_version({}, name="Pro")
     answers = {"version": version.pk, "kind": "fixed", "currency": "USD", "interval": "month", "model": "flat"}
 
     page = staff_client.post(url("catalog_price_add"), answers | NO_TIERS).content.decode()
 
-    assert "Pro v1 is published and never changes" in page
+    assert "Pro v1 is published and can&#x27;t be changed" in page
 
 
-def test_a_published_version_and_its_prices_are_only_shown(staff_client):
+def test_a_published_version_and_its_prices_are_read_only(staff_client):
     version = make_version({}, free_units={make_feature(): Decimal(5)})
     price = version.prices.get()
 
@@ -115,7 +115,7 @@ def test_a_published_version_and_its_prices_are_only_shown(staff_client):
     assert staff_client.post(url("catalog_planversion_delete", version.pk), {"post": "yes"}).status_code == 403
 
 
-def test_a_draft_says_what_keeps_it_from_being_published(staff_client):
+def test_a_draft_shows_why_it_cannot_be_published(staff_client):
     price = make_price(version=make_draft(), name="Tokens", model="volume")
 
     page = staff_client.get(url("catalog_planversion_change", price.version_id)).content.decode()
@@ -123,9 +123,9 @@ def test_a_draft_says_what_keeps_it_from_being_published(staff_client):
     assert "Tokens (USD, monthly): tiers: Volume needs tiers." in page
 
 
-def test_publishing_shows_what_changes_asks_why_and_is_done_once(staff_client, staff_user):
+def test_publishing_shows_the_changes_requires_a_note_and_happens_once(staff_client, staff_user):
     version = make_version({"feature": make_feature(name="Calls"), "unit_amount": Decimal(1)})
-    draft = draft_of(version.plan, by=None, held=True)
+    draft = get_or_create_draft(version.plan, by=None, held=True)
     draft.prices.update(unit_amount=Decimal(2))
     address = url("catalog_planversion_publish_version", draft.pk)
 
@@ -141,7 +141,7 @@ def test_publishing_shows_what_changes_asks_why_and_is_done_once(staff_client, s
     assert submit(staff_client, address, note="Again").status_code == 403
 
 
-def test_publishing_with_faults_changes_nothing(staff_client):
+def test_publishing_an_incomplete_version_changes_nothing(staff_client):
     draft = make_draft()
     address = url("catalog_planversion_publish_version", draft.pk)
 
@@ -151,10 +151,10 @@ def test_publishing_with_faults_changes_nothing(staff_client):
     assert not draft.is_published
     assert draft.note == ""
     page = staff_client.get(url("catalog_planversion_change", draft.pk)).content.decode()
-    assert "nothing to sell" in page
+    assert "the version has no prices and no free tiers" in page
 
 
-def test_a_new_version_made_by_staff_is_held_back(staff_client):
+def test_a_new_version_created_by_staff_is_on_hold(staff_client):
     version = make_version({})
 
     response = submit(staff_client, url("catalog_planversion_new_version", version.pk))
@@ -204,9 +204,9 @@ def tiered_answers(draft, feature, **more):
 
 
 @pytest.mark.parametrize("model", ["graduated", "volume", "graduated_percentage"])
-def test_a_price_that_goes_by_tiers_is_not_saved_without_any(staff_client, model):
+def test_a_tiered_price_needs_a_tier(staff_client, model):
     answers = tiered_answers(make_draft(), make_feature(field="tokens"), model=model)
-    assert "goes by tiers, and has none" in staff_client.post(url("catalog_price_add"), answers).content.decode()
+    assert "needs tiers. Add a tier below" in staff_client.post(url("catalog_price_add"), answers).content.decode()
     assert not Price.objects.exists()
 
 
@@ -215,7 +215,7 @@ def tier(number, up_to, amount, **more):
     return {f"tiers-{number}-{name}": value for name, value in named.items()}
 
 
-def test_the_last_tier_is_not_taken_away(staff_client):
+def test_the_last_tier_cannot_be_deleted(staff_client):
     draft, tokens = make_draft(), make_feature(field="tokens")
     answers = tiered_answers(draft, tokens, **{"tiers-TOTAL_FORMS": "1"}, **tier(0, "", "0.01"))
     staff_client.post(url("catalog_price_add"), answers)
@@ -223,11 +223,11 @@ def test_the_last_tier_is_not_taken_away(staff_client):
     counts = {"tiers-TOTAL_FORMS": "1", "tiers-INITIAL_FORMS": "1"}
     gone = tier(0, "", "0.01", id=price.tiers.get().pk, price=price.pk, DELETE="on")
     refused = staff_client.post(url("catalog_price_change", price.pk), answers | counts | gone)
-    assert "goes by tiers, and has none" in refused.content.decode()
+    assert "needs tiers. Add a tier below" in refused.content.decode()
     assert price.tiers.count() == 1
 
 
-def test_a_versions_history_reads_tier_by_tier(staff_client):
+def test_a_versions_history_shows_each_tier(staff_client):
     draft, tokens = make_draft(), make_feature(name="Tokens", field="tokens")
     two = {"tiers-TOTAL_FORMS": "2"}
     answers = tiered_answers(draft, tokens, **two, **tier(0, "1000", "0.01"), **tier(1, "", "0.0025"))

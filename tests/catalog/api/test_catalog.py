@@ -1,4 +1,4 @@
-"""Features, plans, prices and entitlements through the API: they gather in the plan's draft."""
+"""Features, plans, prices and entitlements through the API. Changes are made in the plan's draft."""
 
 from decimal import Decimal
 from typing import Any
@@ -16,18 +16,18 @@ METER = {"name": "Tokens", "event_name": "tokens.used", "aggregation": {"type": 
 TOKENS = {"name": "Tokens", "type": "metered", "lookup_key": "tokens", "meter": METER | {"reset_usage": "NEVER"}}
 
 
-def price(plan: Any, **given: Any) -> dict[str, Any]:
+def price(plan: Any, **values: Any) -> dict[str, Any]:
     """Return the body of a monthly fee of $49 in advance, as the client sends it."""
     fee = {
         "entity_type": "PLAN", "entity_id": plan["id"], "type": "FIXED", "billing_model": "FLAT_FEE",
         "billing_period": "MONTHLY", "billing_period_count": 1, "invoice_cadence": "ADVANCE",
         "price_unit_type": "FIAT", "currency": "usd", "amount": "49.00",
     }  # fmt: skip
-    return fee | given
+    return fee | values
 
 
-def usage(plan: Any, feature: Any, **given: Any) -> dict[str, Any]:
-    return price(plan, type="USAGE", invoice_cadence="ARREAR", meter_id=feature["meter_id"], amount="0.0025") | given
+def usage(plan: Any, feature: Any, **values: Any) -> dict[str, Any]:
+    return price(plan, type="USAGE", invoice_cadence="ARREAR", meter_id=feature["meter_id"], amount="0.0025") | values
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ def plan(api: Api) -> Any:
 # --- Features -----------------------------------------------------------------------------------------
 
 
-def test_a_feature_is_made_with_its_meter(api, feature):
+def test_a_feature_is_created_with_its_meter(api, feature):
     assert feature["status"] == "published"
     assert feature["meter"]["aggregation"] == {"type": "SUM", "field": "tokens", "multiplier": None}
     assert feature["meter"]["reset_usage"] == "NEVER"
@@ -66,18 +66,18 @@ def test_a_feature_is_made_with_its_meter(api, feature):
         ({"metadata": {"a": {"b": 1}}}, "metadata.a"),
     ],
 )  # fmt: skip
-def test_a_malformed_feature_is_refused_by_field(api, change, field):
+def test_an_invalid_feature_is_refused_by_field(api, change, field):
     refused = api.post("features", TOKENS | change, status=400)
     assert refused["code"] == "validation_error"
     assert field in refused["details"]
     assert field in refused["message"]
 
 
-def test_a_lookup_key_is_taken_once(api, feature):
+def test_a_lookup_key_is_unique(api, feature):
     assert api.post("features", TOKENS, status=409)["code"] == "already_exists"
 
 
-def test_a_feature_is_changed_and_archived(api, feature):
+def test_a_feature_is_updated_and_archived(api, feature):
     changed = api.put(f"features/{feature['id']}", {"name": "T", "filters": [{"key": "model", "values": ["x"]}]})
     assert (changed["name"], changed["meter"]["filters"]) == ("T", [{"key": "model", "values": ["x"]}])
     assert api.delete(f"features/{feature['id']}") == {"message": "Feature archived"}
@@ -91,14 +91,14 @@ def test_a_feature_is_copied(api, feature):
     assert copy["id"] != feature["id"]
 
 
-def test_features_are_searched_by_the_filters_of_the_list(api, feature):
+def test_features_are_searched_with_the_filters_of_the_list(api, feature):
     make_feature(name="Calls")
     body = {"feature_ids": [feature["id"], "feat_none"], "limit": 10, "unknown": 1}
-    assert [one["name"] for one in api.post("features/search", body)["items"]] == ["Tokens"]
-    assert [one["name"] for one in api.get("features", name_contains="call")["items"]] == ["Calls"]
+    assert [item["name"] for item in api.post("features/search", body)["items"]] == ["Tokens"]
+    assert [item["name"] for item in api.get("features", name_contains="call")["items"]] == ["Calls"]
     assert api.post("features/search", {"status": "archived"})["items"] == []
     by_name = api.post("features/search", {"sort": [{"field": "name", "direction": "asc"}]})["items"]
-    assert [one["name"] for one in by_name] == ["Calls", "Tokens"]
+    assert [item["name"] for item in by_name] == ["Calls", "Tokens"]
     page = api.get("features", limit=1, offset=1)
     assert (len(page["items"]), page["pagination"]) == (1, {"total": 2, "limit": 1, "offset": 1})
     assert "limit" in api.get("features", limit=0, status=400)["details"]
@@ -109,17 +109,17 @@ def test_features_are_searched_by_the_filters_of_the_list(api, feature):
 # --- Plans --------------------------------------------------------------------------------------------
 
 
-def test_a_plan_gathers_prices_in_a_draft_and_answers_exact_amounts(api, plan, feature):
+def test_prices_are_added_to_a_draft_and_returned_exactly(api, plan, feature):
     fee = api.post("prices", price(plan), status=201)
     per_unit = api.post("prices", usage(plan, feature, lookup_key="tokens-usd"), status=201)
     assert (fee["amount"], fee["currency"], fee["billing_cadence"]) == ("49", "USD", "RECURRING")
     assert (per_unit["amount"], per_unit["meter"]["id"], per_unit["plan_version"]) == ("0.0025", feature["id"], 1)
-    assert [one["id"] for one in api.get(f"plans/{plan['id']}")["prices"]] == [fee["id"], per_unit["id"]]
+    assert [item["id"] for item in api.get(f"plans/{plan['id']}")["prices"]] == [fee["id"], per_unit["id"]]
     assert api.get("prices/lookup/tokens-usd")["id"] == per_unit["id"]
     assert not Price.objects.get(public_id=fee["id"]).version.is_published
 
 
-def test_tiers_and_packages_are_written_as_they_were_sent(api, plan, feature):
+def test_tiers_and_packages_are_returned_as_sent(api, plan, feature):
     tiers = [{"up_to": 1000, "unit_amount": "0.8", "flat_amount": "5"}, {"up_to": None, "unit_amount": "0.4"}]
     tiered = usage(plan, feature, billing_model="TIERED", tier_mode="SLAB", tiers=tiers, amount=None)
     made = api.post("prices", tiered, status=201)
@@ -134,7 +134,7 @@ def test_tiers_and_packages_are_written_as_they_were_sent(api, plan, feature):
 
 
 @pytest.mark.parametrize("bounds", [(1000, 500, None), (500, 500, None), (500, 1000), (None, 500), (None, None)])
-def test_tiers_that_do_not_rise_to_an_open_one_are_refused(api, plan, feature, bounds):
+def test_unsorted_tiers_are_refused(api, plan, feature, bounds):
     tiers = [{"up_to": up_to, "unit_amount": "0.01"} for up_to in bounds]
     tiered = usage(plan, feature, billing_model="TIERED", tier_mode="SLAB", tiers=tiers, amount=None)
     refused = api.post("prices", tiered, status=400)
@@ -157,43 +157,43 @@ def test_tiers_that_do_not_rise_to_an_open_one_are_refused(api, plan, feature, b
         ({"entity_type": "SUBSCRIPTION"}, "entity_type"),
     ],
 )
-def test_a_malformed_price_is_refused_by_field(api, plan, change, field):
+def test_an_invalid_price_is_refused_by_field(api, plan, change, field):
     assert field in api.post("prices", price(plan, **change), status=400)["details"]
     assert Price.objects.count() == 0
 
 
-def test_bulk_makes_all_prices_or_none(api, plan):
+def test_bulk_creates_all_prices_or_none(api, plan):
     api.post("prices/bulk", {"items": [price(plan), price({"id": "plan_none"})]}, status=404)
     assert Price.objects.count() == 0
     made = api.post("prices/bulk", {"items": [price(plan), price(plan, currency="EUR")]}, status=201)
-    assert [one["currency"] for one in made["items"]] == ["USD", "EUR"]
+    assert [item["currency"] for item in made["items"]] == ["USD", "EUR"]
 
 
-def test_a_published_price_is_changed_in_a_draft(api):
+def test_a_published_price_is_updated_in_a_draft(api):
     plan = make_plan()
     (old,) = api.post("prices/search", {"plan_ids": [plan.public_id]})["items"]
     new = api.put(f"prices/{old['id']}", {"amount": "12"})
     assert (new["amount"], new["plan_version"]) == ("12", 2)
     assert api.get(f"prices/{old['id']}")["amount"] == "10"
-    assert [one["id"] for one in api.get("prices", plan_ids=plan.public_id)["items"]] == [new["id"]]
+    assert [item["id"] for item in api.get("prices", plan_ids=plan.public_id)["items"]] == [new["id"]]
     assert api.delete(f"prices/{new['id']}") == {"message": "Price deleted"}
     assert api.delete(f"prices/{old['id']}", status=400)["code"] == "invalid_operation"
 
 
-def test_a_plan_is_changed_copied_and_archived(api, plan):
+def test_a_plan_is_updated_copied_and_archived(api, plan):
     api.post("prices", price(plan), status=201)
     api.post("plans", {"name": "Twin", "lookup_key": "growth"}, status=409)
     assert api.put(f"plans/{plan['id']}", {"description": "For teams"})["description"] == "For teams"
     copy = api.post(f"plans/{plan['id']}/clone", {"name": "Copy"}, status=201)
-    assert [one["amount"] for one in copy["prices"]] == ["49"]
+    assert [item["amount"] for item in copy["prices"]] == ["49"]
     assert api.delete(f"plans/{plan['id']}") == {"message": "Plan archived"}
     added = api.post("prices", price(plan), status=201)  # its draft is there already
     assert added["entity_id"] == plan["id"]
     found = api.post("plans/search", {"status": "published", "expand": "prices"})
-    assert [(one["name"], len(one["prices"])) for one in found["items"]] == [("Copy", 1)]
+    assert [(item["name"], len(item["prices"])) for item in found["items"]] == [("Copy", 1)]
 
 
-def test_a_list_of_plans_with_prices_costs_the_same_queries_whatever_its_length(api, django_assert_num_queries):
+def test_the_number_of_plans_does_not_change_query_count(api, django_assert_num_queries):
     for _ in range(3):
         make_plan()
     api.get("plans")  # the key's first use is noted
@@ -206,20 +206,20 @@ def test_a_list_of_plans_with_prices_costs_the_same_queries_whatever_its_length(
 # --- Entitlements -------------------------------------------------------------------------------------
 
 
-def test_a_free_tier_is_granted_changed_and_taken_away(api, plan, feature):
+def test_an_entitlement_is_created_updated_and_deleted(api, plan, feature):
     body = {"plan_id": plan["id"], "feature_id": feature["id"], "feature_type": "metered", "usage_limit": 1000}
     made = api.post("entitlements", body | {"usage_reset_period": "MONTHLY"}, status=201)
     assert (made["usage_limit"], made["usage_reset_period"], made["plan_id"]) == (1000, "MONTHLY", plan["id"])
     assert api.post("entitlements", body, status=409)["code"] == "already_exists"
     assert api.get(f"entitlements/{made['id']}")["feature"]["name"] == "Tokens"
     assert api.put(f"entitlements/{made['id']}", {"usage_limit": None})["usage_limit"] is None
-    assert [one["id"] for one in api.get(f"plans/{plan['id']}/entitlements")["items"]] == [made["id"]]
-    assert [one["id"] for one in api.post("entitlements/search", {"plan_ids": [plan["id"]]})["items"]] == [made["id"]]
+    assert [item["id"] for item in api.get(f"plans/{plan['id']}/entitlements")["items"]] == [made["id"]]
+    assert [item["id"] for item in api.post("entitlements/search", {"plan_ids": [plan["id"]]})["items"]] == [made["id"]]
     assert api.delete(f"entitlements/{made['id']}") == {"message": "Entitlement deleted"}
     assert api.get("entitlements")["items"] == []
 
 
-def test_entitlements_in_bulk_are_all_made_or_none(api, plan, feature):
+def test_bulk_creates_all_entitlements_or_none(api, plan, feature):
     body = {"plan_id": plan["id"], "feature_id": feature["id"], "feature_type": "metered"}
     api.post("entitlements/bulk", {"items": [body, body]}, status=409)
     assert api.get("entitlements")["items"] == []
@@ -239,14 +239,14 @@ def test_a_published_version_keeps_its_entitlement_when_the_draft_changes(api, p
 # --- Keys ---------------------------------------------------------------------------------------------
 
 
-def test_changing_the_catalog_needs_its_scope(api, plan):
+def test_changing_the_catalog_requires_the_catalog_scope(api, plan):
     reader = Api("read")
     assert reader.post("plans", {"name": "No"}, status=403)["message"] == "The API key lacks the scope catalog:write."
     assert reader.post("plans/search", {})["pagination"]["total"] == 1
     assert Api("catalog:write").post("plans", {"name": "Yes"}, status=201)["name"] == "Yes"
 
 
-def test_signs_that_no_database_keeps_are_refused(api):
+def test_characters_that_the_database_cannot_store_are_refused(api):
     for name in ("a\0b", "\ud800"):
         api.post("plans", {"name": name}, status=400)
         api.post("plans", {"name": "P", "metadata": {name: "x"}}, status=400)

@@ -41,23 +41,23 @@ def test_each_status_has_its_code(api: Client, path: str, status: int, code: str
     assert body_of(api.get(path), status)["code"] == code
 
 
-def test_an_unknown_path_answers_posts_too(api: Client):
+def test_an_unknown_path_is_404_for_posts_too(api: Client):
     enforcing = Client(enforce_csrf_checks=True)
     body_of(enforcing.post("/v1/nope", "{}", content_type="application/json"), 404)
 
 
-def test_half_a_character_is_answered_in_characters(api: Client):
+def test_an_unpaired_surrogate_is_replaced_in_the_error(api: Client):
     response = api.post("/v1/test/kind", '{"kind": "\\ud800"}', content_type="application/json")
     assert body_of(response, 400)["details"] == {"kind": ['"\ufffd" is not a valid choice.']}
     response = api.post("/v1/test/kind", '{"kind": {"\\udfff": 1}}', content_type="application/json")
     assert "kind" in body_of(response, 400)["details"]
 
 
-def test_details_travel_with_the_error(api: Client):
+def test_the_error_contains_its_details(api: Client):
     assert api.get("/v1/test/state").json()["details"] == {"status": "finalized"}
 
 
-def test_a_throttled_client_is_told_when_to_come_back(api: Client):
+def test_a_throttled_client_is_told_when_to_retry(api: Client):
     assert api.get("/v1/test/throttled")["Retry-After"] == "2"
 
 
@@ -65,11 +65,11 @@ def test_a_missing_key_is_401_and_names_the_scheme(api: Client):
     assert api.get("/v1/test/closed")["WWW-Authenticate"] == "ApiKey"
 
 
-def test_what_broke_inside_stays_inside(api: Client):
+def test_an_unexpected_exception_is_not_revealed(api: Client):
     assert "42" not in api.get("/v1/test/broken").content.decode()
 
 
-def test_a_wrong_field_is_named(api: Client):
+def test_an_invalid_field_is_named(api: Client):
     response = api.post("/v1/test/open", {"amount": "ten"}, content_type="application/json")
     body = body_of(response, 400)
     assert body["code"] == "validation_error"
@@ -82,30 +82,30 @@ def test_malformed_json_is_a_validation_error(api: Client, text: str | bytes):
     assert body_of(response, 400)["code"] == "validation_error"
 
 
-def test_a_method_that_is_not_offered(api: Client):
+def test_an_unsupported_method_is_405(api: Client):
     assert body_of(api.delete("/v1/test/open"), 405)["code"] == "method_not_allowed"
 
 
-def test_a_format_that_is_not_offered(api: Client):
+def test_an_unsupported_format_is_refused(api: Client):
     assert body_of(api.get("/v1/test/open", HTTP_ACCEPT="text/csv"), 406)["code"] == "not_acceptable"
 
 
-def test_a_body_that_is_not_json(api: Client):
+def test_a_body_that_is_not_json_is_415(api: Client):
     response = api.post("/v1/test/open", "a=1", content_type="application/x-www-form-urlencoded")
     assert body_of(response, 415)["code"] == "unsupported_media_type"
 
 
-def test_a_body_over_the_limit(api: Client, settings: Settings):
+def test_a_body_over_the_limit_is_413(api: Client, settings: Settings):
     settings.DATA_UPLOAD_MAX_MEMORY_SIZE = 20
     response = api.post("/v1/test/open", {"amount": "1" * 40}, content_type="application/json")
     assert body_of(response, 413)["code"] == "payload_too_large"
 
 
-def test_a_fraction_is_read_as_written(api: Client):
+def test_a_fraction_is_parsed_exactly(api: Client):
     text = '{"amount": 1234567890123456789.00000000000000000001}'
     response = api.generic("POST", "/v1/test/open", text, content_type="application/json")
     assert response.json() == {"amount": "1234567890123456789.00000000000000000001"}
 
 
-def test_browsers_get_pages_and_not_json(api: Client):
+def test_browsers_get_html_pages(api: Client):
     assert api.get("/nowhere")["Content-Type"].startswith("text/html")

@@ -1,4 +1,4 @@
-"""An `Idempotency-Key` makes a write happen once: for threads at once, after a kill, and for a day."""
+"""An `Idempotency-Key` makes a write run once: for concurrent threads, after a crash, and for a day."""
 
 import json
 import threading
@@ -46,7 +46,7 @@ def sender(db):
     return Sender()
 
 
-def test_the_same_request_is_carried_out_once_and_answered_the_same(sender):
+def test_a_repeated_request_runs_once_with_the_same_answer(sender):
     first, second = sender.send("customers", ACME), sender.send("customers", ACME)
     assert (first.status_code, second.status_code) == (201, 201)
     assert first.content == second.content
@@ -55,7 +55,7 @@ def test_the_same_request_is_carried_out_once_and_answered_the_same(sender):
     assert Customer.objects.count() == 1
 
 
-def test_blanks_and_the_order_of_names_make_no_other_request(sender):
+def test_whitespace_and_key_order_do_not_make_a_different_request(sender):
     sender.send("customers", '{"external_id": "acme", "name": "Acme Ltd"}')
     again = sender.send("customers", b'{ "name":"Acme Ltd",\n "external_id":"acme" }')
     assert (again.status_code, again.headers["Idempotent-Replayed"]) == (201, "true")
@@ -69,25 +69,25 @@ def test_blanks_and_the_order_of_names_make_no_other_request(sender):
         ("plans", ACME, "POST"),
     ],
 )
-def test_a_key_that_was_used_for_another_request_is_refused(sender, path, body, method):
+def test_a_key_used_for_a_different_request_is_refused(sender, path, body, method):
     sender.send("customers", ACME)
     refused = sender.send(path, body, method=method)
     assert refused.status_code == 409
     assert refused.json()["code"] == "idempotency_key_reused"
 
 
-def test_numbers_are_compared_as_they_are_written(sender):
+def test_numbers_are_compared_as_written(sender):
     sender.send("plans", '{"name": "A", "display_order": 1}')
     assert sender.send("plans", '{"name": "A", "display_order": 2}').status_code == 409
 
 
-def test_keys_of_two_callers_have_nothing_to_do_with_each_other(sender):
+def test_the_same_key_of_two_callers_is_independent(sender):
     sender.send("customers", ACME)
     other = Sender().send("customers", ACME | {"external_id": "other"})
     assert (other.status_code, other.json()["external_id"]) == (201, "other")
 
 
-def test_what_was_refused_may_be_sent_again_once_its_cause_is_mended(sender):
+def test_a_refused_request_can_be_sent_again_once_the_cause_is_fixed(sender):
     plan = make_plan()
     body = {
         "external_customer_id": "acme", "plan_id": plan.public_id, "currency": "USD", "billing_period": "MONTHLY",
@@ -121,7 +121,7 @@ def test_a_malformed_key_is_refused(sender, key):
     assert (refused.status_code, list(refused.json()["details"])) == (400, ["Idempotency-Key"])
 
 
-def test_reading_and_events_take_no_notice_of_a_key(sender):
+def test_reads_and_events_ignore_the_key(sender):
     sender.send("customers/search", {"limit": 1})
     event = {"event_name": "api.calls", "external_customer_id": "acme"}
     assert sender.send("events", event).status_code == 202
@@ -129,7 +129,7 @@ def test_reading_and_events_take_no_notice_of_a_key(sender):
     assert not KeptAnswer.objects.exists()
 
 
-def test_an_answer_is_kept_for_a_day(sender):
+def test_an_answer_is_stored_for_a_day(sender):
     sender.send("customers", ACME)
     later = timezone.now() + timedelta(hours=24, seconds=1)
     assert forget_old_answers(now=later - timedelta(minutes=1)) == 0
@@ -170,7 +170,7 @@ def test_while_the_database_is_gone_the_answer_is_503(transactional_db, monkeypa
 
 
 @pytest.mark.django_db(transaction=True)
-def test_of_many_requests_at_once_one_is_carried_out(transactional_db):
+def test_one_of_many_concurrent_requests_runs(transactional_db):
     sender = Sender()
     ready = threading.Barrier(6)
 
@@ -206,7 +206,7 @@ def waits_for_a_lock():
 
 @pytest.mark.slow
 @pytest.mark.django_db(transaction=True)
-def test_a_request_that_was_killed_half_way_is_carried_out_by_the_next(transactional_db):
+def test_a_request_killed_halfway_runs_with_the_next_attempt(transactional_db):
     secret = make_key("Sender")[1]
     run_to_end(as_of=make_subscription().started_at)
     path = f"/v1/invoices/{Invoice.objects.get().public_id}/finalize"
@@ -235,7 +235,7 @@ def test_a_request_that_was_killed_half_way_is_carried_out_by_the_next(transacti
 
 @pytest.mark.slow
 @pytest.mark.django_db(transaction=True)
-def test_a_second_request_is_told_that_the_first_is_at_work(transactional_db):
+def test_a_second_request_is_told_that_the_first_is_in_progress(transactional_db):
     secret = make_key("Sender")[1]
     run_to_end(as_of=make_subscription().started_at)
     path = f"/v1/invoices/{Invoice.objects.get().public_id}/finalize"

@@ -1,4 +1,4 @@
-"""Lists are paged in constant time: a page begins at its cursor by the index, and no total is counted to the end."""
+"""Lists are paginated in constant time: cursors use the index, and large totals are estimated."""
 
 import json
 
@@ -12,14 +12,14 @@ from config.api import pagination
 from config.api.filters import Pages
 from customers.models import Customer
 from tests.factories import make_customer, make_plan, make_subscription
-from tests.multiplying import make_many
+from tests.many_rows import make_many
 
 
 def ids_of(page):
     return [one["external_id"] for one in page["items"]]
 
 
-def test_pages_follow_each_other_by_cursor_also_while_rows_are_added(api):
+def test_cursors_skip_no_rows_while_rows_are_added(api):
     for number in range(5):
         make_customer(external_id=f"c-{number}")
     page = api.get("customers", limit=2)
@@ -32,7 +32,7 @@ def test_pages_follow_each_other_by_cursor_also_while_rows_are_added(api):
     assert seen == [["c-2", "c-1"], ["c-0"]]
 
 
-def test_a_list_that_is_oldest_first_is_paged_by_cursor_too(db):
+def test_a_list_ordered_oldest_first_has_cursors_too(db):
     for number in range(3):
         make_customer(external_id=f"c-{number}")
     rows, seen = Customer.objects.order_by("pk"), []
@@ -45,7 +45,7 @@ def test_a_list_that_is_oldest_first_is_paged_by_cursor_too(db):
     assert seen == [["c-0", "c-1"], ["c-2"]]
 
 
-def test_searches_are_paged_by_cursor_too(api):
+def test_searches_have_cursors_too(api):
     for number in range(3):
         make_customer(external_id=f"c-{number}")
     first = api.post("customers/search", {"limit": 2})
@@ -75,7 +75,7 @@ def test_a_sorted_list_is_paged_by_offset(api):
     assert "offset" in api.post("subscriptions/search", asked | {"cursor": cursor}, 400)["details"]["cursor"][0]
 
 
-def test_a_total_is_counted_so_far_and_estimated_beyond(api, monkeypatch):
+def test_a_total_is_counted_up_to_a_limit_and_estimated_above(api, monkeypatch):
     for _ in range(6):
         make_customer()
     monkeypatch.setattr(pagination, "MOST_COUNTED", 6)
@@ -97,7 +97,7 @@ def plans_of(queries):
 
 
 @pytest.mark.parametrize("path", ["customers", "subscriptions", "invoices"])
-def test_a_page_in_the_middle_of_many_rows_is_found_by_the_index_in_as_many_queries_as_the_first(api, path):
+def test_a_page_in_the_middle_uses_the_index_and_as_many_queries_as_the_first(api, path):
     make_many(20_000, 20_000)
     api.get(path, limit=1)  # the key is remembered from now on
     with CaptureQueriesContext(connection) as first:

@@ -1,4 +1,4 @@
-"""Doors that fail in every way, for the tests of the error body."""
+"""Views that fail in every way, for the tests of the error body."""
 
 from django.core.exceptions import PermissionDenied
 from django.urls import path
@@ -41,6 +41,7 @@ class Kind(serializers.Serializer):
 
 
 class Open(APIView):
+    authentication_classes = []
     permission_classes = [AllowAny]
     raises: Exception | None = None
     form: type[serializers.Serializer] = Amount

@@ -1,4 +1,4 @@
-"""Ranges of moments in the admin's lists: in the current time zone, with both edges."""
+"""Time ranges in list filters: in the current time zone, with both edges included."""
 
 import pytest
 

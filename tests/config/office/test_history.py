@@ -1,4 +1,4 @@
-"""The change log is only ever added to, also by SQL."""
+"""The change log is append-only, also for SQL."""
 
 import pytest
 from auditlog.models import LogEntry
@@ -29,13 +29,13 @@ def author():
         "UPDATE auditlog_logentry SET actor_id = NULL; SET CONSTRAINTS ALL IMMEDIATE",
     ],
 )
-def test_what_it_says_is_neither_changed_nor_deleted(author, statement):
+def test_change_log_entries_cannot_be_changed_or_deleted(author, statement):
     refusal = pytest.raises(DatabaseError, match="the change log is only ever added to")
     with refusal, transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(statement)
 
 
-def test_a_user_who_is_deleted_stays_named_by_address(author):
+def test_a_deleted_user_is_still_named_by_email(author):
     author.delete()
     entry = LogEntry.objects.get(object_repr="Calls")
     assert (entry.actor, entry.actor_email) == (None, "ada@example.com")

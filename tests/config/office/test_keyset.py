@@ -1,4 +1,4 @@
-"""Keyset pages: every row once, in order, both ways."""
+"""Keyset pages show every row once, in order, in both directions."""
 
 import json
 from datetime import timedelta
@@ -18,7 +18,7 @@ def refuse(number, minutes):
     return RefusedRequest.objects.create(minute=when, last_at=when, status=400, path="/v1", message=str(number))
 
 
-def test_older_pages_show_every_row_once_also_those_of_the_same_moment():
+def test_older_pages_show_every_row_once_including_equal_times():
     for number, minutes in enumerate([0, 1, 1, 1, 1, 2]):
         refuse(number, minutes)
     keyset, seen, cursor = Keyset("last_at"), [], ""
@@ -35,7 +35,7 @@ def test_newer_goes_back_to_the_nearest_rows():
     assert [row.message for row in nearest] == ["2", "3"]
 
 
-def test_by_primary_key_alone():
+def test_pages_by_primary_key():
     for number in range(3):
         send(event_id=f"e{number}")
     keyset = Keyset()
@@ -57,7 +57,7 @@ def wait_together(*requests):
         cursor.execute("ANALYZE events_inboxrequest")
 
 
-def test_by_the_key_of_another_table_both_ways():
+def test_pages_by_the_key_of_another_table_in_both_directions():
     wait_together(["a", "b", "c"], ["d"], ["e", "f"])
     keyset, seen, cursor = NumberedKeyset("request_id"), [], ""
     while page := list(keyset.older(InboxEvent.objects.all(), cursor)[:2]):
@@ -71,7 +71,7 @@ def test_by_the_key_of_another_table_both_ways():
             keyset.older(InboxEvent.objects.all(), wrong)
 
 
-def test_a_page_of_what_waits_reads_hardly_more_requests_than_it_shows():
+def test_a_page_of_waiting_events_reads_few_other_requests():
     wait_together(*[[f"{request}-{event}" for event in range(10)] for request in range(300)])
     keyset = NumberedKeyset("request_id")
     newest = list(keyset.older(InboxEvent.objects.all(), "")[:50])
@@ -92,6 +92,6 @@ def requests_read(plan):
 
 
 @pytest.mark.parametrize("cursor", ["x", "2026-03-10~1", "2026-03-10T12:00:00~1", "now~1", "~", "1" * 30])
-def test_a_cursor_that_names_no_row_is_refused(cursor):
+def test_an_invalid_cursor_is_rejected(cursor):
     with pytest.raises(BadCursor):
         Keyset("last_at").older(RefusedRequest.objects.all(), cursor)

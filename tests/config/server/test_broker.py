@@ -1,4 +1,4 @@
-"""The broker of a machine without Redis: a folder, which any number of processes start on at once."""
+"""The file broker, which is used without Redis, is safe for several processes that start at the same time."""
 
 import os
 import signal
@@ -19,7 +19,7 @@ options = {"data_folder_in": folder, "data_folder_out": folder, "control_folder"
 print("ready", flush=True)
 sys.stdin.readline()
 while True:
-    exchange = f"all-{int(time.time() * 100)}"  # a new one every hundredth of a second, by all processes at once
+    exchange = f"all-{int(time.time() * 100)}"  # a new exchange every hundredth of a second, for all processes
     with Connection(transport="config.server.broker:Transport", transport_options=options) as connection:
         Queue(name, Exchange(exchange, type="fanout"), channel=connection.default_channel).declare()
     print(exchange, flush=True)
@@ -36,8 +36,8 @@ def connect(folder):
     return Connection(transport="config.server.broker:Transport", transport_options=options)
 
 
-def binder(folder, name):
-    """Start a process that binds queues until it is killed, once it is told to go."""
+def start_binder(folder, name):
+    """Start a process that waits for a line of input and then binds queues until it is killed."""
     process = subprocess.Popen(
         [sys.executable, "-c", BIND, folder, name],
         cwd=BASE_DIR,
@@ -49,8 +49,8 @@ def binder(folder, name):
     return process
 
 
-def test_processes_that_start_at_once_and_are_killed_amid_it_leave_a_table_that_the_next_can_read(folder):
-    binders = [binder(folder, f"process-{number}") for number in range(4)]
+def test_processes_killed_while_binding_queues_leave_readable_tables(folder):
+    binders = [start_binder(folder, f"process-{number}") for number in range(4)]
     try:
         for process in binders:
             process.stdin.write("go\n")
@@ -69,7 +69,7 @@ def test_processes_that_start_at_once_and_are_killed_amid_it_leave_a_table_that_
                 assert name in {row.queue for row in connection.default_channel.get_table(exchange)}
 
 
-def test_a_queue_is_bound_once_and_unbound_when_it_goes(folder):
+def test_a_queue_is_bound_once_and_unbound_when_it_is_deleted(folder):
     with connect(folder) as connection:
         channel: Channel = connection.default_channel
         first, second = (Queue(name, Exchange("all", type="fanout"), channel=channel) for name in ("first", "second"))

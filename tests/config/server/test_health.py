@@ -1,4 +1,4 @@
-"""The health check says whether an event could be stored."""
+"""The health check reports whether events can be stored."""
 
 import pytest
 from django.db import OperationalError, connection
@@ -7,21 +7,21 @@ from django.test import Client
 from config.server import health
 
 
-def test_ready_once_the_inbox_is_there(client: Client, db: None):
+def test_the_server_is_ready_if_the_inbox_exists(client: Client, db: None):
     response = client.get("/healthz")
     assert response.status_code == 200
     assert response.json() == {"status": "ok"}
 
 
-def test_not_ready_before_the_inbox_is_migrated(client: Client, db: None, monkeypatch: pytest.MonkeyPatch):
+def test_the_server_is_not_ready_before_the_migration(client: Client, db: None, monkeypatch: pytest.MonkeyPatch):
     with monkeypatch.context() as patch:
-        patch.setattr(health._inbox_model()._meta, "db_table", "no_such_table")
+        patch.setattr(health._get_inbox_model()._meta, "db_table", "no_such_table")
         response = client.get("/healthz")
     assert response.status_code == 503
     assert "isn't migrated" in response.json()["reason"]
 
 
-def test_not_ready_while_the_database_is_away(client: Client, db: None, monkeypatch: pytest.MonkeyPatch):
+def test_the_server_is_not_ready_without_the_database(client: Client, db: None, monkeypatch: pytest.MonkeyPatch):
     def refuse() -> None:
         raise OperationalError("connection refused")
 

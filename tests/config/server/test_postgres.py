@@ -1,4 +1,4 @@
-"""Our own PostgreSQL: it starts, is shared, survives being killed, and says plainly why it can't start."""
+"""The embedded PostgreSQL starts, is shared by processes, recovers from being killed, and reports problems."""
 
 import os
 import signal
@@ -11,6 +11,7 @@ import pytest
 
 from config.server.postgres import DATABASE, ROLE, EmbeddedPostgres
 from config.server.problems import StartupProblem
+from config.server.startup import check_database
 
 
 @pytest.fixture(scope="module")
@@ -35,64 +36,64 @@ def setting(server: EmbeddedPostgres, name: str) -> object:
     ("name", "value"),
     [("fsync", "on"), ("listen_addresses", ""), ("max_wal_size", "4GB"), ("TimeZone", "UTC"), ("jit", "off")],
 )
-def test_it_runs_with_our_settings(cluster: EmbeddedPostgres, name: str, value: str):
+def test_the_server_runs_with_the_projects_settings(cluster: EmbeddedPostgres, name: str, value: str):
     assert setting(cluster, name) == value
 
 
-def kill_9(server: EmbeddedPostgres) -> None:
-    """Kill the server; return once it is gone, which an unreaped zombie is too."""
-    postmaster = server.postmaster()
-    assert postmaster
-    os.kill(postmaster.pid, signal.SIGKILL)
+def kill_server(server: EmbeddedPostgres) -> None:
+    """Kill the server and wait until it has ended. An unreaped zombie has ended too."""
+    process = server.find_process()
+    assert process
+    os.kill(process.pid, signal.SIGKILL)
     until = time.monotonic() + 30
-    while server.postmaster() is not None:
+    while server.find_process() is not None:
         assert time.monotonic() < until
         time.sleep(0.02)
 
 
 def test_a_committed_row_survives_kill_9(cluster: EmbeddedPostgres):
     query(cluster.url(), "CREATE TABLE kept AS SELECT 42 AS answer")
-    kill_9(cluster)
+    kill_server(cluster)
     assert query(cluster.start(), "SELECT answer FROM kept") == [(42,)]
 
 
-def test_a_pid_file_that_names_another_program_is_stale(cluster: EmbeddedPostgres):
+def test_a_pid_file_with_the_pid_of_another_program_is_ignored(cluster: EmbeddedPostgres):
     pid_file = cluster.pgdata / "postmaster.pid"
     lines = pid_file.read_text().split("\n")
-    kill_9(cluster)
+    kill_server(cluster)
     pid_file.write_text("\n".join([str(os.getpid()), *lines[1:]]))
     assert query(cluster.start(), "SELECT 1") == [(1,)]
 
 
-def test_starting_a_running_server_gives_the_same_one(cluster: EmbeddedPostgres):
-    before = cluster.postmaster()
+def test_starting_a_running_server_keeps_its_process(cluster: EmbeddedPostgres):
+    before = cluster.find_process()
     cluster.start()
-    assert cluster.postmaster() == before
+    assert cluster.find_process() == before
 
 
-def test_the_last_one_out_stops_it(tmp_path: Path):
+def test_the_last_user_stops_the_server(tmp_path: Path):
     first, second = EmbeddedPostgres(tmp_path), EmbeddedPostgres(tmp_path)
     assert first.start() == second.start()
     first.release()
     assert query(second.url(), "SELECT 1") == [(1,)]
     second.release()
-    assert second.postmaster() is None
+    assert second.find_process() is None
 
 
-def test_releasing_twice_does_nothing(tmp_path: Path):
+def test_a_second_release_does_nothing(tmp_path: Path):
     server = EmbeddedPostgres(tmp_path)
     with server:
         server.release()
         server.release()
-    assert server.postmaster() is None
+    assert server.find_process() is None
 
 
-def test_a_long_path_gets_a_short_socket(tmp_path: Path):
+def test_a_long_path_gets_a_short_socket_path(tmp_path: Path):
     with EmbeddedPostgres(tmp_path / ("long " * 20) / ("path-" * 20)) as url:
         assert query(url, "SELECT 1") == [(1,)]
 
 
-def test_an_interrupted_initdb_is_begun_again(tmp_path: Path):
+def test_an_interrupted_initdb_is_repeated(tmp_path: Path):
     server = EmbeddedPostgres(tmp_path)
     server.pgdata.mkdir()
     (server.pgdata / "half").write_text("made")
@@ -100,13 +101,13 @@ def test_an_interrupted_initdb_is_begun_again(tmp_path: Path):
         assert query(url, "SELECT 1") == [(1,)]
 
 
-def test_somebody_elses_data_is_one_clear_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_another_users_data_is_refused_with_a_clear_message(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(os, "geteuid", lambda: 54321)
     with pytest.raises(StartupProblem, match=r"belongs to the user \w+: run as that user, or set DATA_DIR"):
         EmbeddedPostgres(tmp_path).start()
 
 
-def test_data_of_another_version_is_one_clear_sentence(tmp_path: Path):
+def test_data_of_another_version_is_refused_with_a_clear_message(tmp_path: Path):
     server = EmbeddedPostgres(tmp_path)
     server.pgdata.mkdir()
     (server.pgdata / "PG_VERSION").write_text("12\n")
@@ -114,23 +115,21 @@ def test_data_of_another_version_is_one_clear_sentence(tmp_path: Path):
         server.start()
 
 
-def test_a_folder_that_cannot_be_made_is_one_clear_sentence(tmp_path: Path):
+def test_a_folder_that_can_not_be_created_is_reported_with_a_clear_message(tmp_path: Path):
     (tmp_path / "file").touch()
-    with pytest.raises(StartupProblem, match="can't be made"):
+    with pytest.raises(StartupProblem, match="can't be created"):
         EmbeddedPostgres(tmp_path / "file" / "postgres").start()
 
 
-def test_a_server_that_will_not_start_names_its_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("config.server.postgres.START_TRIES", 1)
+def test_the_error_of_a_server_that_does_not_start_names_the_log_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("config.server.postgres.START_ATTEMPTS", 1)
     server = EmbeddedPostgres(tmp_path, settings={"shared_buffers": "no"})
     with pytest.raises(StartupProblem, match=r"failed at pg_ctl \(see .*server\.log\)"):
         server.start()
     server.release()
 
 
-def test_a_wrong_password_is_told_from_a_wrong_address(cluster: EmbeddedPostgres):
-    from config.server.startup import check_database
-
+def test_a_wrong_password_is_reported_as_such(cluster: EmbeddedPostgres):
     query(cluster.url(), "CREATE ROLE clerk LOGIN PASSWORD 'right'")
     access = cluster.pgdata / "pg_hba.conf"
     access.write_text("local all clerk scram-sha-256\n" + access.read_text())

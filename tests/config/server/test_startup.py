@@ -1,4 +1,4 @@
-"""What is wrong with the environment is said in one sentence, and the exit code is 1."""
+"""Problems of the environment are reported in one sentence, with exit code 1."""
 
 import os
 import shutil
@@ -10,7 +10,7 @@ import pytest
 from django.conf import settings
 
 from config.server.problems import StartupProblem
-from config.server.startup import check_database, check_redis, without_password
+from config.server.startup import check_database, check_redis, hide_password
 from tests.services import free_port
 
 ROOT = Path(settings.BASE_DIR)
@@ -22,51 +22,51 @@ def run(*command: str, **env: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_a_malformed_database_url_ends_manage_py_with_one_sentence():
-    ended = run(sys.executable, "manage.py", "migrate", DATABASE_URL="my database")
-    assert ended.returncode == 1
-    assert ended.stderr.startswith("DATABASE_URL is malformed")
-    assert len(ended.stderr.splitlines()) == 1
+def test_manage_py_reports_a_malformed_database_url_in_one_sentence():
+    process = run(sys.executable, "manage.py", "migrate", DATABASE_URL="my database")
+    assert process.returncode == 1
+    assert process.stderr.startswith("DATABASE_URL is malformed")
+    assert len(process.stderr.splitlines()) == 1
 
 
-def test_an_unreachable_redis_ends_serve_with_one_sentence():
-    ended = run(sys.executable, "manage.py", "serve", REDIS_URL=f"redis://:hush@127.0.0.1:{free_port()}/0")
-    assert ended.returncode == 1
-    assert ended.stderr.startswith("Redis can't be reached (REDIS_URL=redis://@127.0.0.1:")
-    assert len(ended.stderr.splitlines()) == 1
-    assert "hush" not in ended.stderr
+def test_serve_reports_an_unreachable_redis_in_one_sentence():
+    process = run(sys.executable, "manage.py", "serve", REDIS_URL=f"redis://:hush@127.0.0.1:{free_port()}/0")
+    assert process.returncode == 1
+    assert process.stderr.startswith("Redis can't be reached (REDIS_URL=redis://@127.0.0.1:")
+    assert len(process.stderr.splitlines()) == 1
+    assert "hush" not in process.stderr
 
 
 @pytest.mark.parametrize("url", ["my database", "mysql://u@h/d", "postgresql://u@h:port/d", "postgresql://[::1/d"])
-def test_a_malformed_database_url(url: str):
+def test_a_malformed_database_url_is_reported(url: str):
     with pytest.raises(StartupProblem, match="DATABASE_URL is malformed"):
         check_database(url)
 
 
-def test_an_unreachable_database():
+def test_an_unreachable_database_is_reported():
     with pytest.raises(StartupProblem, match=r"can't be reached \(DATABASE_URL=postgresql://u@127"):
         check_database(f"postgresql://u:hush@127.0.0.1:{free_port()}/d")
 
 
-def test_an_unknown_database():
+def test_an_unknown_database_is_reported():
     url = os.environ["DATABASE_URL"].replace("/countinghouse?", "/nowhere?")
     with pytest.raises(StartupProblem, match="has no such database"):
         check_database(url)
 
 
-def test_an_unknown_user():
+def test_an_unknown_user_is_reported():
     url = os.environ["DATABASE_URL"].replace("countinghouse@", "nobody-of-ours@")
     with pytest.raises(StartupProblem, match="has no such user"):
         check_database(url)
 
 
-def test_a_malformed_redis_url():
+def test_a_malformed_redis_url_is_reported():
     with pytest.raises(StartupProblem, match="REDIS_URL is malformed"):
         check_redis("localhost:6379")
 
 
 @pytest.mark.redis
-def test_a_redis_that_answers(redis_url: str):
+def test_a_running_redis_is_accepted(redis_url: str):
     check_redis(redis_url)
 
 
@@ -78,28 +78,28 @@ def test_a_redis_that_answers(redis_url: str):
         ("p@ssword without a scheme", "not a URL"),
     ],
 )
-def test_a_message_never_shows_a_password(url: str, shown: str):
-    assert without_password(url) == shown
+def test_messages_contain_no_password(url: str, shown: str):
+    assert hide_password(url) == shown
 
 
-def test_an_old_python_is_named():
+def test_an_old_python_version_is_reported():
     pretend = "import runpy, sys; sys.version_info = (3, 9, 2); runpy.run_path('manage.py', run_name='__main__')"
-    ended = run(sys.executable, "-c", pretend)
-    assert ended.returncode == 1
-    assert ended.stderr.startswith("Countinghouse needs Python 3.12 or newer; this is Python 3.9")
-    assert len(ended.stderr.splitlines()) == 1
+    process = run(sys.executable, "-c", pretend)
+    assert process.returncode == 1
+    assert process.stderr.startswith("Countinghouse needs Python 3.12 or newer, but this is Python 3.9")
+    assert len(process.stderr.splitlines()) == 1
 
 
-def test_a_missing_interpreter_is_named(tmp_path: Path):
+def test_a_missing_python_interpreter_is_reported(tmp_path: Path):
     programs = tmp_path / "bin"
     programs.mkdir()
     for name in ("bash", "make", "ls", "rm", "touch", "grep"):
-        found = shutil.which(name)
-        assert found, name
-        (programs / name).symlink_to(found)
+        program = shutil.which(name)
+        assert program, name
+        (programs / name).symlink_to(program)
     for name in ("Makefile", "requirements-dev.txt"):
         shutil.copy(ROOT / name, tmp_path)
-    ended = subprocess.run(
+    process = subprocess.run(
         [str(programs / "make"), "setup", "SHELL=" + str(programs / "bash")],
         cwd=tmp_path,
         env={"PATH": str(programs), "HOME": str(tmp_path)},
@@ -107,5 +107,5 @@ def test_a_missing_interpreter_is_named(tmp_path: Path):
         text=True,
         check=False,
     )
-    assert ended.returncode != 0
-    assert "Countinghouse needs Python 3.13 or 3.12" in ended.stderr
+    assert process.returncode != 0
+    assert "Countinghouse needs Python 3.13 or 3.12" in process.stderr

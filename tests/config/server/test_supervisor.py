@@ -1,4 +1,4 @@
-"""`manage.py serve` for real: web, worker and beat as processes, with and without Redis."""
+"""`manage.py serve` runs web, worker and beat as processes, with and without Redis."""
 
 import contextlib
 import os
@@ -15,6 +15,7 @@ from typing import Any
 import httpx
 import psutil
 import pytest
+import redis
 from django.conf import settings
 
 from tests.services import free_port
@@ -22,13 +23,13 @@ from tests.services import free_port
 pytestmark = pytest.mark.slow
 
 
-def hear_ctrl_c() -> None:
-    """Undo what a shell does to the jobs it puts in the background: they, and what they start, ignore Ctrl-C."""
+def enable_ctrl_c() -> None:
+    """Restore the handling of Ctrl-C, which background jobs of a shell and their children ignore."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 class Serve:
-    """A running `manage.py serve`, its output, and its processes by what they run."""
+    """A running `manage.py serve`, its output and its processes."""
 
     def __init__(self, port: int, env: dict[str, str]) -> None:
         self.port = port
@@ -39,7 +40,7 @@ class Serve:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            preexec_fn=hear_ctrl_c,  # noqa: PLW1509 it takes no lock that another thread could hold
+            preexec_fn=enable_ctrl_c,  # noqa: PLW1509 it takes no lock that another thread could hold
         )
         self.lines: list[str] = []
         self._reader = threading.Thread(target=self._read, daemon=True)
@@ -59,16 +60,16 @@ class Serve:
             time.sleep(0.05)
         raise AssertionError(f"{text!r} wasn't printed:\n{''.join(self.lines)}")
 
-    def running(self, word: str) -> list[psutil.Process]:
-        """Return the services' own processes that have this word in their command."""
-        found = []
+    def find_services(self, word: str) -> list[psutil.Process]:
+        """Return the service processes that have this word in their command."""
+        services = []
         for child in psutil.Process(self.process.pid).children():
             with contextlib.suppress(psutil.Error):
                 if word in child.cmdline():
-                    found.append(child)
-        return found
+                    services.append(child)
+        return services
 
-    def everything(self) -> list[psutil.Process]:
+    def list_processes(self) -> list[psutil.Process]:
         return [self.process_info(), *self.process_info().children(recursive=True)]
 
     def process_info(self) -> psutil.Process:
@@ -81,7 +82,7 @@ class Serve:
 
 @pytest.fixture
 def env(tmp_path: Path, fresh_database_url: str) -> dict[str, str]:
-    static = {"STATIC_ROOT": str(settings.DATA_DIR / "served-static")}  # collected once for all these tests
+    static = {"STATIC_ROOT": str(settings.DATA_DIR / "served-static")}  # collected once for all tests of this module
     return {"DATA_DIR": str(tmp_path), "DATABASE_URL": fresh_database_url, **static}
 
 
@@ -96,65 +97,65 @@ def serve(env: dict[str, str]) -> Iterator[Serve]:
             server.stop()
 
 
-def healthy(port: int) -> bool:
+def is_healthy(port: int) -> bool:
     with contextlib.suppress(httpx.HTTPError):
         return httpx.get(f"http://127.0.0.1:{port}/healthz", timeout=2).status_code == 200
     return False
 
 
-def still_alive(processes: list[psutil.Process]) -> list[psutil.Process]:
-    """Keep the processes that still run. A grandchild that ended waits for the machine's first process to reap it."""
-    found = []
+def find_running(processes: list[psutil.Process]) -> list[psutil.Process]:
+    """Return the processes that are still running. A zombie has ended and waits for the init process."""
+    running = []
     for process in processes:
         with contextlib.suppress(psutil.NoSuchProcess):
             if process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
-                found.append(process)
-    return found
+                running.append(process)
+    return running
 
 
 def wait_until(condition: object, timeout_s: float = 30) -> None:
     assert callable(condition)
     until = time.monotonic() + timeout_s
     while not condition():
-        assert time.monotonic() < until, "it didn't happen in time"
+        assert time.monotonic() < until, "the condition wasn't met in time"
         time.sleep(0.1)
 
 
-def test_one_life_of_the_services(serve: Serve):
-    assert healthy(serve.port)
+def test_killed_services_are_restarted_and_all_stop_at_the_end(serve: Serve):
+    assert is_healthy(serve.port)
     page = httpx.get(f"http://127.0.0.1:{serve.port}/admin/login/", timeout=20)
     assert page.status_code == 200
     assert "script-src 'self' 'unsafe-eval'" in page.headers["Content-Security-Policy"]
-    assert all(len(serve.running(word)) == 1 for word in ("granian", "worker", "beat"))
+    assert all(len(serve.find_services(word)) == 1 for word in ("granian", "worker", "beat"))
 
     for word in ("granian", "worker", "beat"):
-        killed = serve.running(word)[0]
+        killed = serve.find_services(word)[0]
         killed.kill()
-        wait_until(lambda word=word, killed=killed: serve.running(word) and serve.running(word) != [killed])
-    wait_until(lambda: healthy(serve.port))
+        wait_until(lambda word=word, killed=killed: serve.find_services(word) and serve.find_services(word) != [killed])
+    wait_until(lambda: is_healthy(serve.port))
 
-    everything = serve.everything()
+    processes = serve.list_processes()
     assert serve.stop() == 0
     assert "Stopped." in serve.lines[-1]
-    wait_until(lambda: not still_alive(everything))
+    wait_until(lambda: not find_running(processes))
 
 
-def test_ctrl_c_ends_it_cleanly_too(serve: Serve):
-    everything = serve.everything()
+def test_ctrl_c_stops_all_processes(serve: Serve):
+    processes = serve.list_processes()
     assert serve.stop(signal.SIGINT) == 0
-    wait_until(lambda: not still_alive(everything))
+    wait_until(lambda: not find_running(processes))
 
 
-def test_killing_it_leaves_nothing_behind(serve: Serve):
-    everything = serve.everything()
+def test_killing_the_supervisor_ends_all_processes(serve: Serve):
+    processes = serve.list_processes()
     serve.process.kill()
-    wait_until(lambda: not still_alive(everything), 40)
+    wait_until(lambda: not find_running(processes), 40)
 
 
-def test_a_taken_port_gives_the_next_one(env: dict[str, str]):
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-        ended = subprocess.run(
+def test_the_next_free_port_is_used_if_the_port_is_taken(env: dict[str, str]):
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        process = subprocess.run(
             [sys.executable, "manage.py", "serve", "--port", str(port), "--run", "echo at $BASE_URL; exit 3"],
             cwd=settings.BASE_DIR,
             env={**os.environ, **env},
@@ -163,19 +164,17 @@ def test_a_taken_port_gives_the_next_one(env: dict[str, str]):
             timeout=150,
             check=False,
         )
-    assert f"Port {port} on 127.0.0.1 is taken; using" in ended.stdout
-    assert "at http://127.0.0.1:" in ended.stdout
-    assert ended.returncode == 3
+    assert f"Port {port} on 127.0.0.1 is taken; using" in process.stdout
+    assert "at http://127.0.0.1:" in process.stdout
+    assert process.returncode == 3
 
 
 @pytest.mark.redis
-def test_the_worker_takes_its_work_from_redis(env: dict[str, str], redis_url: str, tmp_path: Path):
-    import redis
-
+def test_the_worker_receives_tasks_from_redis(env: dict[str, str], redis_url: str, tmp_path: Path):
     server = Serve(free_port(), {**env, "REDIS_URL": redis_url})
     try:
         server.wait_for("Countinghouse is at")
-        client: Any = redis.Redis.from_url(redis_url)  # its types are those of its asynchronous twin too
+        client: Any = redis.Redis.from_url(redis_url)  # its types include those of the asynchronous client
         wait_until(lambda: client.exists("_kombu.binding.celery"))
         wait_until(lambda: client.info("commandstats").get("cmdstat_lpush", {}).get("calls", 0) > 0)
         wait_until(lambda: client.llen("celery") == 0)

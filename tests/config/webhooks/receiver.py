@@ -1,4 +1,4 @@
-"""A receiver of webhooks for tests: a real HTTP server that keeps what it was sent and answers as it is told."""
+"""A receiver of webhooks for tests: an HTTP server that records requests and responds as configured."""
 
 import json
 import threading

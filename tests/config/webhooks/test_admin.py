@@ -1,4 +1,4 @@
-"""Settings → Webhooks: endpoints are made, tested, rotated and removed; deliveries are looked at and sent again."""
+"""Webhooks in the admin: create, test, rotate and remove endpoints; view deliveries and send them again."""
 
 import re
 from datetime import UTC, datetime
@@ -9,7 +9,7 @@ from django.test import Client
 from django.urls import reverse
 
 from config.tasks import deliver_webhooks
-from config.webhooks.endpoints import change_endpoint, make_endpoint, send_test
+from config.webhooks.endpoints import change_endpoint, create_endpoint, send_test
 from config.webhooks.models import DeliveryState, WebhookDelivery, WebhookEndpoint
 from config.webhooks.names import CHOSEN
 from tests.config.webhooks.receiver import receiving
@@ -44,7 +44,7 @@ def test_an_endpoint_is_added_and_its_secret_is_shown_once(staff_client):
         assert endpoint.secret not in staff_client.get(page).content.decode()
 
 
-def test_what_there_is_to_be_told_of_is_listed_by_subject(staff_client):
+def test_events_are_listed_by_subject(staff_client):
     page = staff_client.get(f"{ENDPOINTS}add/").content.decode()
     subjects = ["Invoices", "Payments and refunds", "Credit notes", "Prepaid credit", "Subscriptions", "Usage"]
     assert re.findall(r"<label>([^<]+)</label>", page) == subjects
@@ -57,11 +57,11 @@ def test_a_private_address_is_refused_in_the_form(staff_client):
     assert not WebhookEndpoint.objects.exists()
 
 
-def test_a_disabled_endpoint_says_why_and_is_enabled_again(staff_client):
-    endpoint = make_endpoint(HOOKS, by=None)
-    WebhookEndpoint.objects.update(is_enabled=False, disabled_reason="Disabled by itself: it answered that it is gone.")
+def test_a_disabled_endpoint_shows_the_reason_and_can_be_enabled(staff_client):
+    endpoint = create_endpoint(HOOKS, by=None)
+    WebhookEndpoint.objects.update(is_enabled=False, disabled_reason="Automatically disabled: gone.")
     page = f"{ENDPOINTS}{endpoint.pk}/change/"
-    assert "Mend the receiver, enable it here" in staff_client.get(page).content.decode()
+    assert "Fix the receiver, then enable the endpoint" in staff_client.get(page).content.decode()
     assert "Webhooks in trouble" in staff_client.get("/admin/").content.decode()
     staff_client.post(page, {"url": HOOKS, "description": "", "is_enabled": "on"})
     endpoint.refresh_from_db()
@@ -70,7 +70,7 @@ def test_a_disabled_endpoint_says_why_and_is_enabled_again(staff_client):
 
 
 def test_a_rotation_shows_the_new_secret(staff_client):
-    endpoint = make_endpoint(HOOKS, by=None)
+    endpoint = create_endpoint(HOOKS, by=None)
     shown = staff_client.post(address("webhookendpoint_rotate", endpoint), SENT).content.decode()
     endpoint.refresh_from_db()
     assert endpoint.secret in shown
@@ -78,7 +78,7 @@ def test_a_rotation_shows_the_new_secret(staff_client):
 
 
 def test_an_endpoint_is_removed_with_a_reason(staff_client):
-    endpoint = make_endpoint(HOOKS, by=None)
+    endpoint = create_endpoint(HOOKS, by=None)
     send_test(endpoint, now=datetime.now(UTC))
     staff_client.post(address("webhookendpoint_remove", endpoint), SENT)
     assert WebhookEndpoint.objects.exists()
@@ -88,11 +88,11 @@ def test_an_endpoint_is_removed_with_a_reason(staff_client):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_delivery_shows_what_was_sent_and_answered_and_is_sent_again(staff_client, settings):
+def test_a_delivery_shows_message_and_response_and_can_be_sent_again(staff_client, settings):
     settings.WEBHOOK_PRIVATE_TARGETS = True
     with receiving() as receiver:
         receiver.statuses, receiver.answer = [500], b"no paper left"
-        endpoint = make_endpoint(receiver.url, by=None)
+        endpoint = create_endpoint(receiver.url, by=None)
         subscription = make_subscription()
         deliver_webhooks()
     delivery = WebhookDelivery.objects.get()
@@ -105,11 +105,11 @@ def test_a_delivery_shows_what_was_sent_and_answered_and_is_sent_again(staff_cli
     assert (delivery.state, delivery.tries) == (DeliveryState.PENDING, 0)
     change_endpoint(endpoint, by=None, now=datetime.now(UTC), is_enabled=False)
     said = staff_client.post(address("webhookdelivery_resend", delivery), SENT, follow=True).content.decode()
-    assert "The endpoint is disabled: enable it first." in said
+    assert "The endpoint is disabled. Enable it first." in said
 
 
-def test_the_list_of_deliveries_costs_the_same_queries_whatever_its_length(staff_client, django_assert_max_num_queries):
-    make_endpoint(HOOKS, by=None)
+def test_the_number_of_deliveries_does_not_change_query_count(staff_client, django_assert_max_num_queries):
+    create_endpoint(HOOKS, by=None)
     for _ in range(12):
         make_subscription()
     staff_client.get(DELIVERIES)
@@ -121,8 +121,8 @@ def test_the_list_of_deliveries_costs_the_same_queries_whatever_its_length(staff
 @pytest.mark.parametrize(
     ("role", "may"), [("Viewer", False), ("Finance", False), ("Operations", True), ("Owner", True)]
 )
-def test_who_may_change_webhooks(role, may):
-    endpoint = make_endpoint(HOOKS, by=None)
+def test_roles_that_can_change_webhooks(role, may):
+    endpoint = create_endpoint(HOOKS, by=None)
     delivery = send_test(endpoint, now=datetime.now(UTC))
     client = as_role(role)
     assert client.get(ENDPOINTS).status_code == client.get(f"{DELIVERIES}{delivery.pk}/change/").status_code == 200

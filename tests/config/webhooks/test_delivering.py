@@ -1,4 +1,4 @@
-"""Messages are delivered at least once: signed, later and later while they fail, each endpoint at its own pace."""
+"""Signed messages are delivered at least once, with growing waits while an endpoint fails."""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +14,7 @@ from config.webhooks.delivering import LEASE, claim, deliver_due, prune_messages
 from config.webhooks.endpoints import (
     EndpointDisabled,
     change_endpoint,
-    make_endpoint,
+    create_endpoint,
     remove_endpoint,
     rotate_secret,
     send_again,
@@ -45,7 +45,7 @@ def receiver():
 
 @pytest.fixture
 def endpoint(receiver):
-    return make_endpoint(receiver.url, by=None)
+    return create_endpoint(receiver.url, by=None)
 
 
 def test_a_message_is_delivered_and_its_signature_verifies(receiver, endpoint):
@@ -64,7 +64,7 @@ def test_a_message_is_delivered_and_its_signature_verifies(receiver, endpoint):
     assert deliver_webhooks() == 0
 
 
-def test_a_refused_message_is_sent_again_later_and_later_and_then_no_more(receiver, endpoint):
+def test_a_rejected_message_is_retried_with_growing_waits_and_then_fails(receiver, endpoint):
     receiver.statuses = [500]
     delivery = send_test(endpoint, now=utc_now())
     now, waits = utc_now() + SECOND, []
@@ -81,7 +81,7 @@ def test_a_refused_message_is_sent_again_later_and_later_and_then_no_more(receiv
     assert len({request.body for request in receiver.received}) == 1
 
 
-def test_a_failed_message_is_sent_again_by_hand_with_the_same_id(receiver, endpoint):
+def test_staff_send_a_failed_message_again_with_the_same_id(receiver, endpoint):
     delivery = send_test(endpoint, now=utc_now())
     deliver_webhooks()
     send_again(delivery, now=utc_now())
@@ -91,7 +91,7 @@ def test_a_failed_message_is_sent_again_by_hand_with_the_same_id(receiver, endpo
     assert delivery.attempts.count() == 2
 
 
-def test_an_endpoint_that_nothing_answers_at_is_tried_again(endpoint):
+def test_an_unreachable_endpoint_is_retried(endpoint):
     change_endpoint(endpoint, by=None, now=utc_now(), url="http://127.0.0.1:9/hooks")
     delivery = send_test(endpoint, now=utc_now())
     deliver_webhooks()
@@ -108,21 +108,21 @@ def test_a_redirect_is_not_followed(receiver, endpoint):
     assert (delivery.state, delivery.last_error, len(receiver.received)) == ("pending", "HTTP 302", 1)
 
 
-def test_of_a_long_answer_only_the_beginning_is_kept(receiver, endpoint):
+def test_only_the_beginning_of_a_long_response_is_stored(receiver, endpoint):
     receiver.answer = b"\0" + b"x" * 5_000_000
     send_test(endpoint, now=utc_now())
     deliver_webhooks()
     assert WebhookAttempt.objects.get().response == "\ufffd" + "x" * 499
 
 
-def test_an_endpoint_that_takes_nothing_for_three_days_is_disabled_and_can_be_enabled_again(receiver, endpoint):
+def test_an_endpoint_that_fails_for_three_days_is_disabled_and_can_be_enabled(receiver, endpoint):
     receiver.statuses = [503]
     first, now = send_test(endpoint, now=utc_now()), utc_now() + SECOND
     deliver_due(now=now)
     later = send_test(endpoint, now=utc_now())
     deliver_due(now=now + timedelta(days=3, minutes=1))
     endpoint.refresh_from_db()
-    assert (endpoint.is_enabled, endpoint.disabled_reason[:38]) == (False, "Disabled by itself: nothing was taken ")
+    assert (endpoint.is_enabled, endpoint.disabled_reason[:38]) == (False, "Automatically disabled: no message was")
     assert deliver_due(now=now + timedelta(days=9)) == 0  # what waits, waits
     with pytest.raises(EndpointDisabled):
         send_again(first, now=now)
@@ -135,7 +135,7 @@ def test_an_endpoint_that_takes_nothing_for_three_days_is_disabled_and_can_be_en
     assert later.state == "delivered"
 
 
-def test_a_success_ends_the_failing(receiver, endpoint):
+def test_a_success_clears_the_failures(receiver, endpoint):
     receiver.statuses = [500, 200]
     send_test(endpoint, now=utc_now())
     now = utc_now() + SECOND
@@ -147,14 +147,14 @@ def test_a_success_ends_the_failing(receiver, endpoint):
     assert (endpoint.failing_since, endpoint.last_success_at is not None) == (None, True)
 
 
-def test_an_endpoint_that_says_it_is_gone_is_disabled_at_once(receiver, endpoint):
+def test_an_endpoint_that_responds_with_gone_is_disabled_immediately(receiver, endpoint):
     receiver.statuses = [410]
     send_test(endpoint, now=utc_now())
     deliver_webhooks()
     endpoint.refresh_from_db()
     assert (endpoint.is_enabled, endpoint.disabled_reason) == (
         False,
-        "Disabled by itself: it answered that it is gone (410).",
+        "Automatically disabled: the endpoint responded with 410 (gone).",
     )
 
 
@@ -171,10 +171,10 @@ def test_after_a_rotation_both_secrets_verify_for_a_day(receiver, endpoint):
     assert len(receiver.received[1].headers["webhook-signature"].split()) == 1
 
 
-def test_an_endpoint_that_hangs_holds_up_no_other(receiver, endpoint):
+def test_a_hanging_endpoint_delays_no_other(receiver, endpoint):
     receiver.hangs_s = 1.5
     with receiving() as quick:
-        other = make_endpoint(quick.url, by=None)
+        other = create_endpoint(quick.url, by=None)
         for _ in range(6):
             send_test(endpoint, now=utc_now())
         for _ in range(12):
@@ -212,7 +212,7 @@ def test_two_workers_share_the_deliveries(receiver, endpoint):
     assert len({request.headers["webhook-id"] for request in receiver.received}) == len(receiver.received) == 20
 
 
-def test_what_a_dead_worker_had_claimed_is_sent_by_the_next(receiver, endpoint):
+def test_claims_of_a_dead_worker_are_sent_by_the_next(receiver, endpoint):
     delivery, now = send_test(endpoint, now=utc_now()), utc_now() + SECOND
     assert [one.pk for one in claim(now)] == [delivery.pk]
     assert claim(now) == []
@@ -220,7 +220,7 @@ def test_what_a_dead_worker_had_claimed_is_sent_by_the_next(receiver, endpoint):
     assert len(receiver.received) == 1
 
 
-def test_an_endpoint_that_is_removed_while_a_message_is_on_its_way_disturbs_nothing(receiver, endpoint):
+def test_removing_an_endpoint_during_a_delivery_is_safe(receiver, endpoint):
     receiver.hangs_s = 0.5
     send_test(endpoint, now=utc_now())
 
@@ -239,7 +239,7 @@ def test_an_endpoint_that_is_removed_while_a_message_is_on_its_way_disturbs_noth
     assert not WebhookDelivery.objects.exists()
 
 
-def test_messages_are_removed_after_the_logs_days(endpoint, settings, monkeypatch):
+def test_messages_are_deleted_after_log_days(endpoint, settings, monkeypatch):
     monkeypatch.setattr(delivering, "CHUNK", 1)
     for _ in range(3):
         send_test(endpoint, now=utc_now())

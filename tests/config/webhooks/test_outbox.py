@@ -1,4 +1,4 @@
-"""What happens to invoices and subscriptions is told in the transaction that does it, and to those who want it."""
+"""Webhooks are written in the transaction of the change, for the endpoints that receive the event."""
 
 import pytest
 from django.db import transaction
@@ -20,13 +20,13 @@ from customers.subscriptions import (
     resume,
     withdraw_scheduled_change,
 )
-from tests.config.webhooks.telling import body_of, make_endpoint, told
+from tests.config.webhooks.messages import last_body, make_endpoint, sent_messages
 from tests.factories import NOW, START, make_plan, make_subscription
 
 pytestmark = pytest.mark.django_db
 
 
-def test_an_invoice_is_told_of_from_draft_to_payment():
+def test_an_invoice_sends_webhooks_from_draft_to_payment():
     subscription = make_subscription()
     make_endpoint()
     run_to_end(as_of=START)
@@ -37,30 +37,32 @@ def test_an_invoice_is_told_of_from_draft_to_payment():
     mark_paid(invoice, now=NOW)
     mark_paid(invoice, now=NOW)
     names = ["invoice.create.drafted", "invoice.update", "invoice.update.finalized", "invoice.update.payment"]
-    assert [each for each in told() if each[0].startswith("invoice.")] == [(name, invoice.public_id) for name in names]
-    body = body_of("invoice.update.payment")
+    assert [each for each in sent_messages() if each[0].startswith("invoice.")] == [
+        (name, invoice.public_id) for name in names
+    ]
+    body = last_body("invoice.update.payment")
     assert (body["event_type"], body["timestamp"]) == ("invoice.update.payment", "2026-03-10T12:00:00Z")
     shown = body["invoice"]
     assert (shown["id"], shown["invoice_number"], shown["total"]) == (invoice.public_id, "INV-000001", "10.00")
     assert (shown["payment_status"], shown["subscription_id"]) == ("SUCCEEDED", subscription.public_id)
-    assert body_of("invoice.create.drafted")["invoice"]["invoice_status"] == "DRAFT"
+    assert last_body("invoice.create.drafted")["invoice"]["invoice_status"] == "DRAFT"
 
 
-def test_a_void_invoice_and_its_replacement_are_told_of():
+def test_voiding_and_reissuing_send_webhooks():
     make_subscription()
     run_to_end(as_of=START)
     invoice = finalize(Invoice.objects.get(), now=START)
     make_endpoint()
     void(invoice, reason="Wrong plan", by=None, now=NOW)
     replacement = reissue(invoice, reason="Wrong plan", by=None, now=NOW)
-    assert told() == [
+    assert sent_messages() == [
         ("invoice.update.voided", invoice.public_id),
         ("invoice.create.drafted", replacement.public_id),
     ]
 
 
 @pytest.mark.parametrize("many", [1, 12])
-def test_many_invoices_are_told_of_in_as_many_queries_as_one(many, django_assert_num_queries):
+def test_the_number_of_invoices_does_not_change_query_count(many, django_assert_num_queries):
     for _ in range(many):
         make_subscription()
     run_to_end(as_of=START)
@@ -72,16 +74,16 @@ def test_many_invoices_are_told_of_in_as_many_queries_as_one(many, django_assert
     assert WebhookDelivery.objects.count() == 2 * many
 
 
-def test_drafts_whose_grace_period_is_over_are_told_of_when_they_are_finalized():
+def test_auto_finalizing_drafts_sends_webhooks():
     make_subscription()
     make_subscription()
     run_to_end(as_of=START)
     make_endpoint()
     finalize_due(now=NOW)
-    assert [name for name, _ in told()] == ["invoice.update.finalized"] * 2
+    assert [name for name, _ in sent_messages()] == ["invoice.update.finalized"] * 2
 
 
-def test_a_subscription_is_told_of_through_its_life():
+def test_a_subscription_sends_webhooks_throughout_its_life():
     make_endpoint()
     subscription = make_subscription()
     other = make_plan()
@@ -93,15 +95,15 @@ def test_a_subscription_is_told_of_through_its_life():
     withdraw_scheduled_change(subscription, now=NOW, by=None)
     cancel(subscription, at=NOW, now=NOW, by=None)
     names = ["created", "paused", "resumed", "plan_changed", "cancelled", "updated", "cancelled"]
-    assert told() == [(f"subscription.{name}", subscription.public_id) for name in names]
-    assert body_of("subscription.plan_changed")["subscription"]["plan"]["id"] == other.public_id
-    assert body_of("subscription.paused")["subscription"]["subscription_status"] == "paused"
+    assert sent_messages() == [(f"subscription.{name}", subscription.public_id) for name in names]
+    assert last_body("subscription.plan_changed")["subscription"]["plan"]["id"] == other.public_id
+    assert last_body("subscription.paused")["subscription"]["subscription_status"] == "paused"
     with pytest.raises(SubscriptionEnded):
         cancel(subscription, at=NOW.replace(month=5), now=NOW, by=None)
-    assert len(told()) == 7
+    assert len(sent_messages()) == 7
 
 
-def test_only_those_who_want_to_know_are_told():
+def test_only_endpoints_with_the_event_receive_it():
     everything = make_endpoint()
     payments = make_endpoint(event_types=[WebhookEvent.INVOICE_PAYMENT])
     make_endpoint(is_enabled=False)
@@ -122,7 +124,7 @@ def test_without_endpoints_nothing_is_written_or_rendered():
     assert not WebhookMessage.objects.exists()
 
 
-def test_what_is_taken_back_was_never_told():
+def test_a_rolled_back_change_sends_nothing():
     make_endpoint()
     with transaction.atomic():
         make_subscription()

@@ -1,4 +1,4 @@
-"""Messages reach public addresses only: however the address is written, and whatever its name resolves to."""
+"""Messages reach public addresses only, however the address is written and whatever its name resolves to."""
 
 import ipaddress
 import socket
@@ -28,7 +28,7 @@ def test_private_addresses_are_not_public(address):
 
 
 @pytest.mark.parametrize("address", ["93.184.216.34", "1.1.1.1", "2606:4700:4700::1111", "::ffff:1.1.1.1"])
-def test_addresses_of_the_open_internet_are_public(address):
+def test_internet_addresses_are_public(address):
     assert is_public(ipaddress.ip_address(address))
 
 
@@ -50,7 +50,7 @@ def test_an_address_that_is_not_public_https_is_refused(url):
 @pytest.mark.parametrize(
     "url", ["https://example.com/hooks?source=billing", "https://example.com:8443/", "https://1.1.1.1/"]
 )
-def test_a_public_https_address_is_taken(url):
+def test_a_public_https_address_is_accepted(url):
     assert check_url(url).scheme == "https"
 
 
@@ -91,9 +91,9 @@ def test_the_checked_address_is_connected_to_and_the_name_is_not_looked_up_again
     assert [host for host in asked if host != "127.0.0.1"] == ["hooks.example.com"]
 
 
-def test_an_endpoint_that_answers_byte_by_byte_for_ever_is_cut_off(monkeypatch, settings):
+def test_a_response_that_never_ends_is_cut_off(monkeypatch, settings):
     settings.WEBHOOK_PRIVATE_TARGETS = True
-    monkeypatch.setattr(posting, "WHOLE_S", 1)
+    monkeypatch.setattr(posting, "TOTAL_S", 1)
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
         def drip():
@@ -108,11 +108,11 @@ def test_an_endpoint_that_answers_byte_by_byte_for_ever_is_cut_off(monkeypatch, 
         dripping.start()
         answer = post(f"http://127.0.0.1:{listener.getsockname()[1]}/", "{}", {})
         dripping.join(10)
-    assert (answer.status, answer.error) == (None, "There was no whole answer within 1 seconds.")
+    assert (answer.status, answer.error) == (None, "No complete response within 1 seconds.")
     assert answer.duration_ms < 5_000
 
 
-def test_a_name_that_nobody_knows_is_an_answer_of_its_own(monkeypatch):
+def test_an_unknown_host_name_is_a_failed_attempt(monkeypatch):
     def unknown(*args, **kwargs):
         raise socket.gaierror(-2, "Name or service not known")
 

@@ -21,7 +21,7 @@ def acme(api: Api):
     return api.post("customers", ACME, status=201)
 
 
-def test_a_customer_is_made_and_read_by_either_id(api, acme):
+def test_a_customer_is_created_and_retrieved_by_either_id(api, acme):
     assert acme["id"].startswith("cust_")
     assert (acme["billing_currency"], acme["address_country"], acme["status"]) == ("EUR", "DE", "published")
     assert acme["metadata"] == {"tier": "gold"}
@@ -36,7 +36,7 @@ def test_an_external_id_with_a_slash_is_found(api):
     assert api.get("customers/external/a/b entitlements")["external_id"] == "a/b entitlements"
 
 
-def test_an_external_id_is_taken_once(api, acme):
+def test_an_external_id_is_unique(api, acme):
     assert api.post("customers", ACME, status=409)["code"] == "already_exists"
 
 
@@ -54,12 +54,12 @@ def test_an_external_id_is_taken_once(api, acme):
         ({"metadata": ["a"]}, "metadata"),
     ],
 )
-def test_a_malformed_customer_is_refused_by_field(api, change, field):
+def test_an_invalid_customer_is_refused_by_field(api, change, field):
     assert field in api.post("customers", ACME | change, status=400)["details"]
     assert not Customer.objects.exists()
 
 
-def test_a_customer_is_changed_by_either_id(api, acme):
+def test_a_customer_is_updated_by_either_id(api, acme):
     assert api.put(f"customers?id={acme['id']}", {"name": "Acme SE"})["name"] == "Acme SE"
     assert api.put("customers?external_customer_id=acme", {"metadata": {"a": "1"}})["metadata"] == {"a": "1"}
     assert api.put(f"customers/{acme['id']}", {"contact": "+49 30 1"})["contact"] == "+49 30 1"
@@ -68,7 +68,7 @@ def test_a_customer_is_changed_by_either_id(api, acme):
     assert refused["code"] == "invalid_operation"
 
 
-def test_a_customer_is_archived_unless_it_is_subscribed(api, acme):
+def test_a_customer_is_archived_unless_a_subscription_is_live(api, acme):
     api.delete(f"customers/{acme['id']}", status=204)
     assert api.get(f"customers/{acme['id']}")["status"] == "archived"
     subscribed = make_subscription().customer
@@ -79,16 +79,16 @@ def test_a_customer_is_archived_unless_it_is_subscribed(api, acme):
 
 def test_customers_are_listed_newest_first_and_searched_by_the_same_filters(api, acme):
     other = make_customer(external_id="other", name="Other", email="X@other.test")
-    assert [one["external_id"] for one in api.get("customers")["items"]] == ["other", "acme"]
-    assert [one["id"] for one in api.get("customers", email="x@OTHER.test")["items"]] == [other.public_id]
+    assert [item["external_id"] for item in api.get("customers")["items"]] == ["other", "acme"]
+    assert [item["id"] for item in api.get("customers", email="x@OTHER.test")["items"]] == [other.public_id]
     body = {"external_ids": ["acme", "nobody"], "limit": 5, "offset": 0}
     found = api.post("customers/search", body)
-    assert ([one["id"] for one in found["items"]], found["pagination"]["total"]) == ([acme["id"]], 1)
+    assert ([item["id"] for item in found["items"]], found["pagination"]["total"]) == ([acme["id"]], 1)
     assert api.post("customers/search", {"customer_ids": [other.public_id]})["items"][0]["name"] == "Other"
     assert api.post("customers/search", {"filters": [{"field": "name"}]}, status=400)["details"]["filters"]
 
 
-def test_a_list_of_customers_costs_two_queries(api, django_assert_num_queries):
+def test_a_list_of_customers_takes_two_queries(api, django_assert_num_queries):
     for _ in range(3):
         make_customer()
     api.get("customers", limit=1)
@@ -96,7 +96,7 @@ def test_a_list_of_customers_costs_two_queries(api, django_assert_num_queries):
         api.get("customers")
 
 
-def test_events_that_came_too_early_count_once_the_customer_is_made(api):
+def test_events_sent_before_the_customer_was_created_are_counted(api):
     make_feature(event_name="tokens.used")
     api.post("events", {"event_name": "tokens.used", "external_customer_id": "acme"}, status=202)
     process_batch()
@@ -106,7 +106,7 @@ def test_events_that_came_too_early_count_once_the_customer_is_made(api):
     assert Event.objects.get().state == EventState.COUNTED
 
 
-def test_entitlements_add_up_over_live_subscriptions(api, acme):
+def test_entitlements_of_live_subscriptions_add_up(api, acme):
     feature = make_feature(name="Tokens")
     customer = Customer.objects.get()
     for units in (1000, 500):
@@ -121,7 +121,7 @@ def test_entitlements_add_up_over_live_subscriptions(api, acme):
     assert api.get(f"customers/{acme['id']}/entitlements", feature_ids="feat_none")["features"] == []
 
 
-def test_changing_customers_needs_its_scope(api, acme):
+def test_changing_customers_requires_the_customers_scope(api, acme):
     reader = Api("read", "catalog:write")
     assert "customers:write" in reader.delete(f"customers/{acme['id']}", status=403)["message"]
     assert reader.post("customers/search", {})["pagination"]["total"] == 1

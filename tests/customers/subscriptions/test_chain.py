@@ -2,58 +2,65 @@ from datetime import UTC, datetime
 
 import pytest
 
-from customers.subscriptions.chain import PhaseSpan, cut, first_difference, joined, overlay, split
+from customers.subscriptions.chain import (
+    PhaseSpan,
+    change_spans,
+    end_chain,
+    find_first_difference,
+    join_spans,
+    split_span,
+)
 
 
 def day(number: int) -> datetime:
     return datetime(2026, 1, number, tzinfo=UTC)
 
 
-def stretch(kind: str, start: int, end: int | None = None, version: int = 1) -> PhaseSpan:
+def span(kind: str, start: int, end: int | None = None, version: int = 1) -> PhaseSpan:
     return PhaseSpan(kind, version, day(start), day(end) if end else None)
 
 
-TRIAL_THEN_ACTIVE = [stretch("trial", 1, 10), stretch("active", 10)]
+TRIAL_THEN_ACTIVE = [span("trial", 1, 10), span("active", 10)]
 
 
-def paused(part: PhaseSpan) -> PhaseSpan:
-    return PhaseSpan("paused", part.version_id, part.starts_at, part.ends_at)
+def pause(phase: PhaseSpan) -> PhaseSpan:
+    return PhaseSpan("paused", phase.version_id, phase.starts_at, phase.ends_at)
 
 
 @pytest.mark.parametrize(
-    ("at", "left"),
+    ("at", "remaining"),
     [
-        (15, [stretch("trial", 1, 10), stretch("active", 10, 15)]),
-        (10, [stretch("trial", 1, 10)]),
-        (5, [stretch("trial", 1, 5)]),
+        (15, [span("trial", 1, 10), span("active", 10, 15)]),
+        (10, [span("trial", 1, 10)]),
+        (5, [span("trial", 1, 5)]),
         (1, []),
     ],
 )
-def test_cutting_ends_the_chain_at_the_moment(at, left):
-    assert cut(TRIAL_THEN_ACTIVE, day(at)) == left
+def test_ending_a_chain_removes_later_spans(at, remaining):
+    assert end_chain(TRIAL_THEN_ACTIVE, day(at)) == remaining
 
 
-def test_splitting_keeps_both_halves():
-    assert split([stretch("active", 1)], day(5)) == [stretch("active", 1, 5), stretch("active", 5)]
-    assert split([stretch("active", 1, 5)], day(5)) == [stretch("active", 1, 5)]
+def test_splitting_a_span_keeps_both_halves():
+    assert split_span([span("active", 1)], day(5)) == [span("active", 1, 5), span("active", 5)]
+    assert split_span([span("active", 1, 5)], day(5)) == [span("active", 1, 5)]
 
 
-def test_an_overlay_changes_only_its_span():
-    assert overlay([stretch("active", 1)], paused, day(5), day(8)) == [
-        stretch("active", 1, 5),
-        stretch("paused", 5, 8),
-        stretch("active", 8),
+def test_a_change_applies_only_between_its_start_and_end():
+    assert change_spans([span("active", 1)], pause, day(5), day(8)) == [
+        span("active", 1, 5),
+        span("paused", 5, 8),
+        span("active", 8),
     ]
 
 
-def test_an_overlay_without_end_reaches_the_end():
-    assert overlay(TRIAL_THEN_ACTIVE, paused, day(5)) == [stretch("trial", 1, 5), stretch("paused", 5)]
+def test_an_open_ended_change_applies_until_the_end():
+    assert change_spans(TRIAL_THEN_ACTIVE, pause, day(5)) == [span("trial", 1, 5), span("paused", 5)]
 
 
-def test_neighbours_that_say_the_same_become_one():
-    assert joined([stretch("active", 1, 5), stretch("active", 5, 9), stretch("active", 9, version=2)]) == [
-        stretch("active", 1, 9),
-        stretch("active", 9, version=2),
+def test_neighbors_with_the_same_content_are_joined():
+    assert join_spans([span("active", 1, 5), span("active", 5, 9), span("active", 9, version=2)]) == [
+        span("active", 1, 9),
+        span("active", 9, version=2),
     ]
 
 
@@ -63,13 +70,13 @@ def test_neighbours_that_say_the_same_become_one():
         (TRIAL_THEN_ACTIVE, TRIAL_THEN_ACTIVE, None),
         ([], TRIAL_THEN_ACTIVE, 1),
         (TRIAL_THEN_ACTIVE, [], 1),
-        (TRIAL_THEN_ACTIVE, cut(TRIAL_THEN_ACTIVE, day(15)), 15),
-        (TRIAL_THEN_ACTIVE, cut(TRIAL_THEN_ACTIVE, day(10)), 10),
-        (TRIAL_THEN_ACTIVE, cut(TRIAL_THEN_ACTIVE, day(4)), 4),
-        (TRIAL_THEN_ACTIVE, overlay(TRIAL_THEN_ACTIVE, paused, day(12), day(13)), 12),
-        ([stretch("active", 1)], [stretch("active", 1, version=2)], 1),
-        ([stretch("active", 1, 5)], [stretch("active", 1, 7)], 5),
+        (TRIAL_THEN_ACTIVE, end_chain(TRIAL_THEN_ACTIVE, day(15)), 15),
+        (TRIAL_THEN_ACTIVE, end_chain(TRIAL_THEN_ACTIVE, day(10)), 10),
+        (TRIAL_THEN_ACTIVE, end_chain(TRIAL_THEN_ACTIVE, day(4)), 4),
+        (TRIAL_THEN_ACTIVE, change_spans(TRIAL_THEN_ACTIVE, pause, day(12), day(13)), 12),
+        ([span("active", 1)], [span("active", 1, version=2)], 1),
+        ([span("active", 1, 5)], [span("active", 1, 7)], 5),
     ],
 )
-def test_the_first_moment_two_chains_differ(old, new, since):
-    assert first_difference(old, new) == (day(since) if since else None)
+def test_the_first_difference_is_the_earliest_moment_that_changed(old, new, since):
+    assert find_first_difference(old, new) == (day(since) if since else None)

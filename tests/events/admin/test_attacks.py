@@ -1,4 +1,4 @@
-"""The pages of Usage Tracking under attack: staff who may only look, and senders who send scripts and formulas."""
+"""Attacks on the pages of Usage Tracking: staff without permission, and clients that send scripts and formulas."""
 
 import csv
 from io import BytesIO, StringIO
@@ -144,7 +144,7 @@ def test_every_address_of_the_admin_is_attacked(world):
 
 
 @pytest.mark.parametrize("role", ["Viewer", ""])
-def test_who_may_not_mend_changes_nothing_by_any_post(world, role):
+def test_staff_without_permission_change_nothing_by_any_post(world, role):
     client, before = client_of(role), everything()
     answers = {}
     for address, given in attacks(world):
@@ -161,7 +161,7 @@ def test_staff_without_any_right_see_no_page(world):
     assert {client.get(address).status_code for address in addresses()} <= {302, 403, 404, 405}
 
 
-def test_a_stranger_is_sent_to_the_login(world):
+def test_anonymous_users_are_sent_to_the_login(world):
     for address in addresses():
         answer = Client().get(address)
         assert answer.status_code == 302, address
@@ -267,6 +267,6 @@ def test_no_export_holds_a_formula(formulas, staff_client, page):
 def test_the_query_tools_file_holds_no_formula(formulas, staff_client):
     query = {"feature": formulas.pk, "group": "property", "property": FORMULA, "window": "month"}
     answer = staff_client.get(url("events_query", **query, format="csv"))
-    cells = [cell for row in csv.reader(StringIO(answer.content.decode("utf-8-sig"))) for cell in row]
+    cells = [cell for row in csv.reader(StringIO(answer.getvalue().decode("utf-8-sig"))) for cell in row]
     assert any(FORMULA in cell for cell in cells)
     assert not [cell for cell in cells if cell.startswith(("=", "+", "@", "\t"))]

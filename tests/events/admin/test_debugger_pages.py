@@ -1,4 +1,4 @@
-"""The pages: what they show, to whom, what their buttons do, and that they cost the same whatever the ledger holds."""
+"""The Event Debugger and Query tool: content, permissions, buttons, and query counts."""
 
 from datetime import timedelta
 from decimal import Decimal
@@ -82,7 +82,7 @@ def test_the_live_view_marks_problems_and_repeats(staff_client, acme, tokens):
     assert "?event=bad" in page
 
 
-def test_the_live_view_can_be_narrowed(staff_client, acme, tokens):
+def test_the_live_view_can_be_filtered(staff_client, acme, tokens):
     send("model.usage", event_id="good", tokens=1, source="web")
     send("Model.Usage", event_id="bad", tokens=1)
     process()
@@ -95,7 +95,7 @@ def test_the_live_view_can_be_narrowed(staff_client, acme, tokens):
     assert ids(customer="nobody") == []
 
 
-def test_refused_requests_stand_beside_with_what_helps(staff_client):
+def test_refused_requests_show_how_to_fix_them(staff_client):
     RefusedRequest.objects.create(
         minute=NOON,
         status=401,
@@ -115,7 +115,9 @@ def test_an_empty_live_view_says_what_to_do(staff_client):
     assert "No refused requests" in page
 
 
-def test_the_live_feed_costs_the_same_however_many_events(staff_client, acme, tokens, django_assert_num_queries):
+def test_the_number_of_events_does_not_change_queries_of_the_live_feed(
+    staff_client, acme, tokens, django_assert_num_queries
+):
     feed = reverse("admin:events_debugger_feed")
     counts = []
     for how_many in (2, 40):
@@ -140,7 +142,7 @@ def test_an_id_whose_first_event_is_gone_shows_its_repeats(staff_client):
     assert "Only duplicates are known" in html(staff_client, DEBUGGER, event="gone")
 
 
-def test_a_waiting_event_is_asked_for_again(staff_client, acme, tokens):
+def test_the_page_of_a_waiting_event_reloads(staff_client, acme, tokens):
     send("model.usage", event_id="waiting", tokens=1)
     page = html(staff_client, DEBUGGER, event="waiting")
     assert "Waiting to be processed" in page
@@ -156,7 +158,9 @@ def test_what_was_sent_is_shown_as_text_and_never_as_html(staff_client, tokens):
         assert "<img src=x>" not in page
 
 
-def test_an_events_page_costs_the_same_however_many_events(staff_client, priced, django_assert_max_num_queries):
+def test_the_number_of_events_does_not_change_queries_of_the_diagnosis(
+    staff_client, priced, django_assert_max_num_queries
+):
     for number in range(30):
         send("model.usage", event_id=f"e-{number}", tokens=1)
     process()
@@ -187,7 +191,7 @@ def test_a_fix_is_previewed_applied_and_proved(staff_client, priced, staff_user)
     assert 'id="proof"' not in html(staff_client, DEBUGGER, event="e-1")
 
 
-def test_a_fix_with_blanks_asks_for_them_first(staff_client, tokens):
+def test_a_fix_with_missing_values_asks_for_them_first(staff_client, tokens):
     send("model.usage", event_id="e-1", customer="newcomer", tokens=1)
     process()
     given = {"event": "e-1", "action": "create_customer", "external_id": "newcomer", "name": "newcomer"}
@@ -208,14 +212,14 @@ def test_a_fix_needs_the_permission_for_what_it_changes(priced):
     assert client_with("view_event", "add_eventnamealias").post(FIX, MAPPING).status_code == 302
 
 
-def test_a_fix_is_only_applied_with_the_forms_own_token(staff_user, priced):
+def test_a_fix_requires_the_csrf_token(staff_user, priced):
     strict = Client(enforce_csrf_checks=True)
     strict.force_login(staff_user)
     assert strict.post(FIX, MAPPING).status_code == 403
     assert not EventNameAlias.objects.exists()
 
 
-def test_a_fix_that_is_none_is_said_to_be(staff_client):
+def test_an_unknown_fix_shows_an_error(staff_client):
     answer = staff_client.get(FIX, {"action": "no_such"}, follow=True)
     assert "This fix doesn&#x27;t exist." in answer.content.decode()
 
@@ -241,7 +245,7 @@ def test_a_test_event_is_sent_from_the_page(staff_client, acme, tokens):
     assert viewer.post(reverse("admin:events_dry_run"), {"payload": payload, "send": "1"}).status_code == 403
 
 
-def test_the_query_page_holds_the_whole_query_in_its_address(staff_client, acme, tokens):
+def test_the_address_of_the_query_tool_holds_the_whole_query(staff_client, acme, tokens):
     send("model.usage", tokens=1234, model="gpt-4")
     send("model.usage", tokens=6, model="=cmd()")
     process()
@@ -252,13 +256,13 @@ def test_the_query_page_holds_the_whole_query_in_its_address(staff_client, acme,
     assert "1,240" in page
     assert "Both match." in page
     assert 'data-type="bar"' in page
-    table = staff_client.get(url, given | {"format": "csv"}).content.decode().splitlines()
+    table = staff_client.get(url, given | {"format": "csv"}).getvalue().decode("utf-8-sig").splitlines()
     assert table[0] == "model,external_customer_id,quantity,events,from,to,feature"
     assert table[1].startswith("'=cmd(),acme,6,1,2026-03-01T00:00:00+00:00")
     assert table[2].startswith("gpt-4,acme,1234,1,")
 
 
-def test_the_query_page_says_what_to_do_when_there_is_nothing(staff_client, acme, tokens):
+def test_an_empty_query_answer_shows_what_to_do(staff_client, acme, tokens):
     url = reverse("admin:events_query")
     assert "Choose a feature</h2>" in html(staff_client, url)
     assert "No events have been counted for this feature" in html(staff_client, url, feature=tokens.pk, window="month")

@@ -58,7 +58,7 @@ def test_it_shows_newest_first_with_state_customer_and_value(acme, staff_client)
         assert text in page
 
 
-def test_what_waits_shows_as_a_banner_and_in_a_list(acme, staff_client):
+def test_waiting_events_are_shown_in_a_banner_and_a_list(acme, staff_client):
     name = arrive()
     assert "1 event waiting" in staff_client.get(LIST).content.decode()
     assert name in staff_client.get("/admin/events/inboxevent/").content.decode()
@@ -83,7 +83,7 @@ def test_pages_lead_through_all_events_and_back(acme, staff_client, monkeypatch)
     assert first.newer_url == ""
 
 
-def test_a_senseless_page_address_shows_the_first_page(acme, staff_client):
+def test_an_invalid_page_address_shows_the_first_page(acme, staff_client):
     name = arrive("model.usage", tokens=1)
     process()
     assert shown(staff_client, older_than="nonsense") == [name]
@@ -157,11 +157,11 @@ def test_a_range_of_time_holds_its_start_and_not_its_end(acme, staff_client):
         ("received_at_from_0", "x"),
     ],
 )
-def test_senseless_filters_are_no_error(acme, staff_client, name, value):
+def test_invalid_filters_are_ignored(acme, staff_client, name, value):
     assert shown(staff_client, **{name: value}) == []
 
 
-def test_the_list_costs_the_same_queries_whatever_it_shows(acme, staff_client, django_assert_max_num_queries):
+def test_the_number_of_listed_events_does_not_change_query_count(acme, staff_client, django_assert_max_num_queries):
     def look(expected):
         with django_assert_max_num_queries(QUERIES):
             assert len(shown(staff_client)) == expected
@@ -194,7 +194,7 @@ def test_no_query_counts_the_ledger(acme, staff_client, django_assert_max_num_qu
 @pytest.mark.parametrize(
     "model", ["event", "problem", "duplicateevent", "refusedrequest", "processedbatch", "inboxevent"]
 )
-def test_no_list_offers_to_count_by_filter(staff_client, model, django_assert_max_num_queries):
+def test_no_list_counts_rows_per_filter(staff_client, model, django_assert_max_num_queries):
     with django_assert_max_num_queries(QUERIES):
         page = staff_client.get(f"/admin/events/{model}/", {"_facets": "True"}, follow=True).content.decode()
     assert "Show counts" not in page
@@ -209,7 +209,7 @@ def test_the_payload_shows_on_click(acme, staff_client):
     assert "<script>" not in page
 
 
-def test_the_page_of_an_event_tells_everything_about_it(acme, staff_client):
+def test_the_page_of_an_event_shows_everything_about_it(acme, staff_client):
     name = arrive("model.usage", tokens="12", source="gateway")
     arrive("model.usage", tokens="12", source="gateway", event_id=name)
     process()
@@ -231,7 +231,7 @@ def said(client, name):
     return {verdict.feature.name: verdict.said for verdict in response.context_data["verdicts"]}
 
 
-def test_the_page_of_an_event_says_for_each_feature_whether_it_counts(staff_client):
+def test_the_page_of_an_event_shows_for_each_feature_whether_it_counts(staff_client):
     make_customer(external_id="acme")
     now = timezone.now()
     shared = {"event_name": "model.usage", "field": "tokens"}
@@ -245,21 +245,21 @@ def test_the_page_of_an_event_says_for_each_feature_whether_it_counts(staff_clie
     neither = arrive("model.usage", model="lark-mini", tokens=5, seconds=1)
     process()
     assert said(staff_client, name) == {
-        "Lark Mini": "left out by its filter",
+        "Lark Mini": "excluded by the feature's filter",
         "Lark Pro": "counts",
         "Gone": str(Reason.FEATURE_ARCHIVED.label),
         "Later": str(Reason.BEFORE_FEATURE_START.label),
         "Seconds": str(Reason.AGGREGATION_FIELD_MISSING.label),
     }
     assert said(staff_client, strange)["Lark Pro"] == "Unknown customer"
-    assert said(staff_client, strange)["Lark Mini"] == "left out by its filter"
+    assert said(staff_client, strange)["Lark Mini"] == "excluded by the feature's filter"
     assert said(staff_client, neither)["Seconds"] == "counts"
     assert act(staff_client, neither, "void", reason="Sent twice").status_code < 400
     assert said(staff_client, neither)["Seconds"] == "voided"
 
 
 @pytest.mark.parametrize("object_id", ["0", "999999", "x", "-1", "9" * 30])
-def test_an_event_that_is_not_there_is_no_error(staff_client, object_id):
+def test_a_missing_event_is_not_found(staff_client, object_id):
     assert staff_client.get(f"{LIST}{object_id}/change/").status_code in (302, 404)
     assert staff_client.get(f"{LIST}{object_id}/payload/").status_code == 404
 
@@ -269,7 +269,7 @@ def act(client, name, action, **data):
     return client.post(url, {"_form_submitted": "1"} | data, headers={"HX-Request": "true"})
 
 
-def test_voiding_takes_an_event_back_with_a_reason(acme, staff_client, staff_user):
+def test_voiding_an_event_requires_a_reason(acme, staff_client, staff_user):
     name = arrive("model.usage", tokens=5)
     process()
     assert UsageBucket.objects.get().total == 5
@@ -304,7 +304,7 @@ def test_replaying_counts_an_event_whose_customer_came_later(staff_client):
 
 @pytest.mark.parametrize("action", ["void", "replay_event"])
 @pytest.mark.parametrize("role", ["Viewer", "Finance"])
-def test_who_only_looks_neither_sees_nor_calls_an_action(acme, role, action):
+def test_viewers_neither_see_nor_call_actions(acme, role, action):
     name = arrive("model.usage", tokens=5)
     process()
     client = client_of(role)
@@ -321,7 +321,7 @@ def test_without_a_role_nothing_shows(acme):
     assert client.get(LIST, {"_export": "csv"}).status_code == 403
 
 
-def test_nobody_adds_edits_or_deletes_events(acme, staff_client):
+def test_no_one_adds_edits_or_deletes_events(acme, staff_client):
     name = arrive("model.usage", tokens=5)
     process()
     assert staff_client.get(f"{LIST}add/").status_code == 403
@@ -352,12 +352,12 @@ def test_cells_keep_numbers_and_disarm_formulas(value, written):
     assert cell(value) == written
 
 
-def test_an_empty_list_says_what_to_do(staff_client):
+def test_an_empty_list_shows_what_to_do(staff_client):
     assert "POST /v1/events" in staff_client.get(LIST).content.decode()
-    assert "No event passes these filters" in staff_client.get(LIST, {"source": "x"}).content.decode()
+    assert "No events match the filters" in staff_client.get(LIST, {"source": "x"}).content.decode()
 
 
-def test_what_waits_is_paged_and_found_by_its_exact_id(staff_client, monkeypatch):
+def test_waiting_events_are_paged_and_found_by_exact_id(staff_client, monkeypatch):
     monkeypatch.setattr("events.admin.inbox.InboxEventAdmin.list_per_page", 2)
     names = [arrive() for _ in range(5)]
     url = waiting = "/admin/events/inboxevent/"
@@ -376,7 +376,7 @@ def test_what_waits_is_paged_and_found_by_its_exact_id(staff_client, monkeypatch
         assert staff_client.get(f"{waiting}{page}/change/").status_code == 302
 
 
-def test_what_waits_can_only_be_looked_at(staff_client):
+def test_waiting_events_are_read_only(staff_client):
     arrive()
     event = InboxEvent.objects.get()
     assert staff_client.get(f"/admin/events/inboxevent/{event.pk}/change/").status_code == 200
@@ -394,7 +394,7 @@ def test_properties_are_shown_as_json(acme, staff_client):
 @pytest.fixture
 def thirty_with_two_rare_ones(monkeypatch):
     """Thirty events, of which the 4th and the 17th have a source that no other has; a page looks through ten."""
-    monkeypatch.setattr("events.admin.event_list.STRETCH", 10)
+    monkeypatch.setattr("events.admin.event_list.SCAN_LIMIT", 10)
     make_customer(external_id="acme")
     make_feature()
     for number in range(1, 31):
@@ -403,7 +403,7 @@ def thirty_with_two_rare_ones(monkeypatch):
     process()
 
 
-def test_what_has_no_index_is_looked_for_in_a_stretch_and_leads_on(thirty_with_two_rare_ones, staff_client):
+def test_filters_without_an_index_scan_a_limited_range_and_link_to_the_next(thirty_with_two_rare_ones, staff_client):
     seen, said = [], []
     address = "/admin/events/event/?source=rare"
     while address:
@@ -417,14 +417,14 @@ def test_what_has_no_index_is_looked_for_in_a_stretch_and_leads_on(thirty_with_t
     assert "10 events back to" in staff_client.get("/admin/events/event/?source=rare").content.decode()
 
 
-def test_a_stretch_is_walked_back_to_newer_ones(thirty_with_two_rare_ones, staff_client):
+def test_scanned_ranges_link_back_to_newer_events(thirty_with_two_rare_ones, staff_client):
     middle = ledger("e-10").pk
     page = staff_client.get("/admin/events/event/", {"source": "rare", "newer_than": middle}).context_data["cl"]
     assert [row.event_id for row in page.result_list] == ["e-17"]
     assert staff_client.get("/admin/events/event/" + page.newer_url).context_data["cl"].result_count == 0
 
 
-def test_what_has_an_index_is_found_at_once(thirty_with_two_rare_ones, staff_client):
+def test_filters_with_an_index_need_no_scan(thirty_with_two_rare_ones, staff_client):
     customer = ledger("e-4").customer_id
     page = staff_client.get("/admin/events/event/", {"source": "rare", "customer__id__exact": customer})
     assert [row.event_id for row in page.context_data["cl"].result_list] == ["e-17", "e-4"]
@@ -432,5 +432,5 @@ def test_what_has_an_index_is_found_at_once(thirty_with_two_rare_ones, staff_cli
 
 
 @pytest.mark.parametrize("cursor", ["x", "9" * 40, "-1", "²"])
-def test_a_senseless_cursor_shows_the_first_page(thirty_with_two_rare_ones, staff_client, cursor):
+def test_an_invalid_cursor_shows_the_first_page(thirty_with_two_rare_ones, staff_client, cursor):
     assert staff_client.get("/admin/events/event/", {"source": "usual", "older_than": cursor}).status_code == 200

@@ -50,13 +50,13 @@ def test_a_new_key_is_shown_once_and_works(staff_client, staff_user):
         {"single_per_minute": "-1"},
     ],
 )
-def test_a_senseless_key_is_not_made(staff_client, wrong):
+def test_an_invalid_key_is_not_created(staff_client, wrong):
     response = staff_client.post(f"{LIST}add/", {"name": "Gateway", "scopes": ["read"]} | wrong)
     assert response.status_code == 200
     assert not ApiKey.objects.exists()
 
 
-def test_rotating_shows_the_new_key_and_ends_the_old(staff_client):
+def test_rotating_shows_the_new_key_and_expires_the_old(staff_client):
     key, old_secret = make_key("Gateway", scopes=["events:write"])
     new_secret = secret_in(act(staff_client, key, "rotate_key", overlap="24"))
     assert authenticate(new_secret, now=timezone.now()).scopes == {"events:write"}
@@ -67,7 +67,7 @@ def test_rotating_shows_the_new_key_and_ends_the_old(staff_client):
     assert ApiKey.objects.count() == 2
 
 
-def test_revoking_needs_a_reason_and_is_on_record(staff_client):
+def test_revoking_requires_a_reason_and_is_recorded(staff_client):
     key, secret = make_key("Gateway")
     act(staff_client, key, "revoke_key", reason="")
     assert authenticate(secret, now=timezone.now())
@@ -102,7 +102,7 @@ def test_keys_are_never_deleted(staff_client):
 
 
 @pytest.mark.parametrize("role", ["Viewer", "Finance"])
-def test_who_only_looks_makes_and_closes_none(role):
+def test_viewers_neither_create_nor_revoke_keys(role):
     key, secret = make_key("Gateway")
     user = make_user()
     user.groups.add(Group.objects.get(name=role))
@@ -116,7 +116,7 @@ def test_who_only_looks_makes_and_closes_none(role):
     assert ApiKey.objects.count() == 1
 
 
-def test_the_list_says_which_keys_work(staff_client, django_assert_num_queries):
+def test_the_list_shows_which_keys_work(staff_client, django_assert_num_queries):
     now = timezone.now()
     for number in range(3):
         make_key(f"Active {number}", created_by=make_user())
@@ -133,11 +133,11 @@ def test_the_list_says_which_keys_work(staff_client, django_assert_num_queries):
         assert len(names()) == 5
 
 
-def test_without_keys_it_says_what_to_do(staff_client):
-    assert "make the first" in staff_client.get(LIST).content.decode()
+def test_without_keys_the_list_shows_what_to_do(staff_client):
+    assert "Client systems need an API key" in staff_client.get(LIST).content.decode()
 
 
-def test_a_keys_history_says_who_changed_what(staff_client):
+def test_a_keys_history_shows_who_changed_what(staff_client):
     key, _ = make_key("Gateway")
     key.name = "Gateway, Berlin"
     key.save()

@@ -1,4 +1,4 @@
-"""Duplicates, refused requests, batches and usage checks: logs to look at, bounded and read-only."""
+"""Duplicates, refused requests, batches and usage checks are bounded, read-only lists."""
 
 from datetime import timedelta
 
@@ -71,7 +71,7 @@ def test_refused_requests_show_field_message_and_what_to_do(staff_client):
 
 
 @pytest.mark.parametrize("model", ["duplicateevent", "refusedrequest", "processedbatch", "usagecheck", "inboxevent"])
-def test_empty_logs_say_what_they_are_for(staff_client, model):
+def test_empty_logs_explain_their_purpose(staff_client, model):
     page = staff_client.get(f"/admin/events/{model}/").content.decode()
     assert "ch-empty" in page
 
@@ -81,18 +81,18 @@ def test_nothing_in_a_log_is_added(staff_client, model):
     assert staff_client.get(f"/admin/events/{model}/add/").status_code == 403
 
 
-def test_batches_and_checks_say_how_it_went(conflict, staff_client):
-    assert "1 with another body" in staff_client.get("/admin/events/processedbatch/").content.decode()
+def test_batches_and_checks_show_their_results(conflict, staff_client):
+    assert "1 with a different body" in staff_client.get("/admin/events/processedbatch/").content.decode()
     batch = ProcessedBatch.objects.first()
     assert staff_client.get(f"/admin/events/processedbatch/{batch.pk}/change/").status_code == 200
     for differing in (0, 2):
         UsageCheck.objects.create(started_at=NOON, finished_at=NOON, buckets=10, differing=differing)
     page = staff_client.get("/admin/events/usagecheck/").content.decode()
-    assert "equal" in page
+    assert "no differences" in page
     assert "2 differ" in page
 
 
-def test_a_check_says_in_words_what_it_compared(staff_client, django_assert_max_num_queries):
+def test_a_check_describes_what_it_compared(staff_client, django_assert_max_num_queries):
     calls, pine = make_feature(name="Calls"), make_customer(name="Harbour & Pine")
     all_time = {"start": FIRST.isoformat(), "end": LAST.isoformat()}
     for scope in (
@@ -108,13 +108,13 @@ def test_a_check_says_in_words_what_it_compared(staff_client, django_assert_max_
     assert "All features, all time" in page
 
 
-def test_what_nobody_changes_offers_no_history(conflict, staff_client):
+def test_rows_that_never_change_offer_no_history(conflict, staff_client):
     page = staff_client.get(f"/admin/events/processedbatch/{ProcessedBatch.objects.first().pk}/change/")
     assert "/history/" not in page.content.decode()
 
 
 @pytest.mark.parametrize(("model", "queries"), [("duplicateevent", 6), ("refusedrequest", 4), ("processedbatch", 4)])
-def test_logs_cost_the_same_queries_whatever_their_length(
+def test_the_length_of_logs_does_not_change_query_count(
     conflict, staff_client, django_assert_num_queries, model, queries
 ):
     now = timezone.now()

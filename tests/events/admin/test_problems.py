@@ -1,4 +1,4 @@
-"""Problems by cause, with what mends them, and one by one."""
+"""Problems by cause with their fixes, and the list of problems."""
 
 from urllib.parse import parse_qsl, urlsplit
 
@@ -33,7 +33,7 @@ def viewer_client():
     return client
 
 
-def test_each_cause_offers_its_fix_filled_in(acme, staff_client):
+def test_every_cause_offers_its_fix_filled_in(acme, staff_client):
     send("Model.Usage")
     send("model.usage", customer="stranger", tokens=1)
     send("model.usage", tokens="12")
@@ -47,11 +47,11 @@ def test_each_cause_offers_its_fix_filled_in(acme, staff_client):
     assert f"{fix}accept_numeric_strings&amp;feature={acme.pk}&amp;back=problems" in page
 
 
-def test_without_problems_it_says_so(staff_client):
+def test_without_problems_the_page_says_so(staff_client):
     assert "No open problem" in staff_client.get(CAUSES).content.decode()
 
 
-def test_each_number_leads_to_exactly_its_problems(acme, staff_client):
+def test_every_number_links_to_exactly_its_problems(acme, staff_client):
     other = make_feature(name="Credits", event_name="model.usage", field="credits")
     for _ in range(2):
         send("model.usage", tokens="12", credits=1)
@@ -77,7 +77,7 @@ def apply(client, url):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_mended_cause_is_replayed_whole(staff_client, staff_user):
+def test_all_problems_of_a_fixed_cause_are_replayed(staff_client, staff_user):
     make_feature(event_name="model.usage", field="tokens")
     names = [send("model.usage", customer="later", tokens=number) for number in range(3)]
     process()
@@ -91,7 +91,7 @@ def test_a_mended_cause_is_replayed_whole(staff_client, staff_user):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_what_is_still_wrong_stays_open(staff_client):
+def test_problems_that_remain_stay_open(staff_client):
     make_customer(external_id="acme")
     send("wrong")
     process()
@@ -151,7 +151,7 @@ def test_a_viewer_sees_causes_and_no_action(acme, viewer_client, staff_client, a
     assert Problem.objects.get().state == ProblemState.OPEN
 
 
-def test_the_list_shows_open_ones_unless_asked(acme, staff_client):
+def test_the_list_shows_open_problems_by_default(acme, staff_client):
     send("wrong")
     process()
     Problem.objects.update(state=ProblemState.DISMISSED, closing="x", closed_at="2026-01-01T00:00Z")
@@ -167,7 +167,7 @@ def test_the_list_shows_open_ones_unless_asked(acme, staff_client):
     assert names(state="all", q="acme") == {"wrong", "wrong too"}
 
 
-def test_the_list_costs_the_same_queries_whatever_its_length(acme, staff_client, django_assert_num_queries):
+def test_the_number_of_problems_does_not_change_query_count(acme, staff_client, django_assert_num_queries):
     def look(expected):
         # Session, user, badges, the page with event, feature and who closed it; two for the feature filter.
         with django_assert_num_queries(4):

@@ -50,7 +50,7 @@ def test_four_workers_count_every_event_once():
     assert not list(compare(Scope()))
 
 
-def test_replays_and_voids_beside_running_workers_keep_usage_equal_to_the_ledger():
+def test_replays_and_voids_during_processing_keep_usage_equal_to_the_ledger():
     customer, calls = make_customer(external_id="acme"), make_feature()
     first = [send(at=NOON + timedelta(seconds=no)) for no in range(60)]
     process()

@@ -1,4 +1,4 @@
-"""The ledger through the API: lists, one event's diagnosis, taking back, and what goes on."""
+"""Events through the API: lists, the diagnosis of one event, voiding, and monitoring."""
 
 from typing import Any
 
@@ -41,7 +41,7 @@ def ids(page: dict[str, Any]) -> list[str]:
     return [event["id"] for event in page["events"]]
 
 
-def test_events_are_listed_newest_arrivals_first_with_what_became_of_them(sent):
+def test_events_are_listed_most_recently_received_first_with_their_state(sent):
     page = sent.get("events")
     assert ids(page) == ["e4", "e3", "e2", "e1", "e0"]
     assert [event["state"] for event in page["events"]] == ["problem", "problem", "counted", "counted", "counted"]
@@ -51,7 +51,7 @@ def test_events_are_listed_newest_arrivals_first_with_what_became_of_them(sent):
     assert page["events"][2]["properties"] == {"tokens": 12345678901234567890, "model": "small"}
 
 
-def test_a_cursor_goes_on_and_back(sent):
+def test_cursors_lead_to_the_next_and_previous_page(sent):
     first = sent.post("events/query", {"page_size": 2})
     assert (ids(first), first["has_more"]) == (["e4", "e3"], True)
     second = sent.post("events/query", {"page_size": 2, "iter_last_key": first["iter_last_key"]})
@@ -84,25 +84,25 @@ def test_a_cursor_goes_on_and_back(sent):
         ({"offset": 3}, ["e1", "e0"]),
     ],
 )
-def test_events_are_found_by_what_they_are(sent, wanted, expected):
+def test_events_are_filtered(sent, wanted, expected):
     assert ids(sent.post("events/query", wanted)) == expected
 
 
-def test_a_get_list_takes_property_filters_in_one_text(sent):
+def test_a_list_accepts_property_filters_as_one_text(sent):
     assert ids(sent.get("events", property_filters="model:large,huge")) == ["e1"]
     assert sent.get("events", count_total="true")["total_count"] == 5
     sent.get("events", property_filters="model", status=400)
     assert "page_size" in sent.get("events", page_size=51, status=400)["details"]
 
 
-def test_a_page_costs_the_same_queries_whatever_its_size(sent, django_assert_num_queries):
+def test_page_size_does_not_change_query_count(sent, django_assert_num_queries):
     # the page, its open problems, its customers
     for size in (3, 5):
         with django_assert_num_queries(3):
             sent.post("events/query", {"page_size": size})
 
 
-def test_a_lookup_of_a_counted_event_says_what_it_added(sent):
+def test_the_lookup_of_a_counted_event_shows_the_added_quantity(sent):
     found = sent.get("events/lookup", id="e1", external_customer_id="acme")
     assert found["status"] == "processed"
     assert found["event"]["properties"] == {"tokens": 2.5, "model": "large"}
@@ -110,7 +110,7 @@ def test_a_lookup_of_a_counted_event_says_what_it_added(sent):
     assert "debug_tracker" not in found
 
 
-def test_a_lookup_of_a_failed_event_names_the_failure_and_walks_on(sent):
+def test_the_lookup_of_a_failed_event_shows_the_failure_and_later_steps(sent):
     found = sent.get("events/lookup", id="e3", external_customer_id="acme")
     assert found["status"] == "failed"
     assert found["debug_tracker"]["customer_lookup"]["status"] == "found"
@@ -122,14 +122,14 @@ def test_a_lookup_of_a_failed_event_names_the_failure_and_walks_on(sent):
     assert unknown["debug_tracker"]["failure_point"]["failure_point_type"] == "customer_lookup"
 
 
-def test_a_lookup_finds_only_that_customers_event(sent):
+def test_a_lookup_finds_only_events_of_the_customer(sent):
     assert sent.get("events/lookup", id="e1", external_customer_id="nobody", status=404)["code"] == "not_found"
     sent.get("events/lookup", id="no such", external_customer_id="acme", status=404)
     sent.get("events/lookup", id="a\0b", external_customer_id="acme", status=404)
     assert sent.get("events/lookup", status=400)["details"] == {"id": ["This field is required."]}
 
 
-def test_events_are_taken_back_once(sent):
+def test_events_are_voided_once(sent):
     asked = {"event_ids": ["e0", "e1", "no such"], "reason": "Load test"}
     answer = {"voided": ["e0", "e1"], "already_voided": [], "final": [], "unknown": ["no such"]}
     assert sent.post("events/void", asked) == answer
@@ -140,7 +140,7 @@ def test_events_are_taken_back_once(sent):
     }
 
 
-def test_taking_back_needs_its_own_scope(sent):
+def test_voiding_requires_the_billing_scope(sent):
     reader = Api("read", "events:write")
     refused = reader.post("events/void", {"event_ids": ["e0"], "reason": "?"}, status=403)
     assert refused["message"] == "The API key lacks the scope billing:write."
@@ -148,7 +148,7 @@ def test_taking_back_needs_its_own_scope(sent):
     assert Api("events:write").get("events", status=403)["message"] == "The API key lacks the scope read."
 
 
-def test_monitoring_counts_the_last_day(sent):
+def test_monitoring_counts_the_last_24_hours(sent):
     send(sent, "waits", "acme", {"tokens": 1})
     found = sent.get("events/monitoring")
     assert (found["total_count"], found["consumption_lag"], len(found["points"])) == (5, 1, 24)

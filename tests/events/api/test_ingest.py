@@ -1,4 +1,4 @@
-"""The ingest doors over real HTTP, against the web server that a deployment runs."""
+"""The ingest endpoints over real HTTP, against the web server that a deployment runs."""
 
 import gzip
 import json
@@ -18,7 +18,7 @@ from drf_spectacular.generators import SchemaGenerator
 
 from events.access.keys import make_key, revoke
 from events.models import Scope
-from tests.web_server import database_url, forget_what_was_sent, granian
+from tests.web_server import database_url, delete_stored_requests, granian
 
 pytestmark = pytest.mark.django_db  # asks for the database; what the server does there is committed
 
@@ -58,7 +58,7 @@ class Web:
 def web(web_server: str, django_db_blocker: Any) -> Iterator[Web]:
     with django_db_blocker.unblock():
         yield Web(web_server, database_url(), make_keys())
-        forget_what_was_sent()
+        delete_stored_requests()
 
 
 def make_keys() -> dict[str, str]:
@@ -103,7 +103,7 @@ def test_an_event_is_accepted_and_waits(web):
     assert web.ask("SELECT properties FROM events_inboxevent WHERE event_id = 'single-1'") == [({"tokens": 3},)]
 
 
-def test_an_id_that_was_left_out_is_made_and_told(web):
+def test_a_missing_id_is_generated_and_returned(web):
     made = web.post("/v1/events", EVENT).json()["event_id"]
     assert made.startswith("event_")
     (row,) = web.ask("SELECT has_timestamp, received_at = occurred_at FROM events_inboxevent WHERE event_id = %s", made)
@@ -118,7 +118,7 @@ def test_a_batch_is_accepted_with_ids_repeated_or_not(web):
     assert web.waiting() == before + 1000
 
 
-def test_requests_side_by_side_are_all_stored(web):
+def test_concurrent_requests_are_all_stored(web):
     before = web.waiting()
     answers = []
 
@@ -137,7 +137,7 @@ def test_requests_side_by_side_are_all_stored(web):
     assert web.ask("SELECT count(DISTINCT event_id) FROM events_inboxevent WHERE event_id LIKE 'side-%%'") == [(60,)]
 
 
-def test_numbers_and_strings_are_stored_as_they_were_sent(web):
+def test_numbers_and_strings_are_stored_as_sent(web):
     body = '{"event_name": "a", "external_customer_id": "b", "event_id": "%s", "properties": {"n": %s}}'
     web.post("/v1/events", body % ("number", "12345678901234567890.10"))
     web.post("/v1/events", body % ("string", '"1000"'))
@@ -152,7 +152,7 @@ def test_the_content_type_does_not_matter(web):
         assert web.post("/v1/events", EVENT, content_type=content_type).status_code == 202
 
 
-def test_a_body_may_come_in_chunks(web):
+def test_a_chunked_body_is_accepted(web):
     content = json.dumps({"events": [EVENT | {"event_id": "chunked"}] * 500}).encode()
     parts = iter([content[start : start + 1000] for start in range(0, len(content), 1000)])
     assert web.post("/v1/events/bulk", parts).status_code == 202
@@ -215,7 +215,7 @@ BAD_EVENTS = {
 
 
 @pytest.mark.parametrize(("body", "field"), BAD_EVENTS.values(), ids=BAD_EVENTS.keys())
-def test_a_malformed_event_is_refused_with_its_field_and_stores_nothing(web, body, field):
+def test_an_invalid_event_is_refused_by_field_and_not_stored(web, body, field):
     before = web.waiting()
     said = refusal(web.post("/v1/events", body), 400)
     assert said["code"] == "validation_error"
@@ -228,7 +228,7 @@ IN_A_BATCH = {name: bad for name, bad in BAD_EVENTS.items() if bad[1] != "body" 
 
 
 @pytest.mark.parametrize(("body", "field"), IN_A_BATCH.values(), ids=IN_A_BATCH.keys())
-def test_one_malformed_event_refuses_the_whole_batch_with_its_index(web, body, field):
+def test_one_invalid_event_refuses_the_whole_batch_by_index(web, body, field):
     before = web.waiting()
     bad = body if isinstance(body, str) else json.dumps(body)
     good = json.dumps(EVENT)
@@ -250,14 +250,14 @@ def test_one_malformed_event_refuses_the_whole_batch_with_its_index(web, body, f
         ('{"events": [' + ",".join([json.dumps(EVENT)] * 3) + "]", "body"),
     ],
 )
-def test_a_malformed_batch_is_refused(web, body, field):
+def test_an_invalid_batch_is_refused(web, body, field):
     before = web.waiting()
     said = refusal(web.post("/v1/events/bulk", body), 400)
     assert list(said["details"]) == [field]
     assert web.waiting() == before
 
 
-def test_a_compressed_body_is_not_understood(web):
+def test_a_compressed_body_is_refused(web):
     body = gzip.compress(json.dumps(EVENT).encode())
     said = refusal(web.post("/v1/events", body, content_encoding="gzip"), 415)
     assert said["message"] == "Send the body without a Content-Encoding."
@@ -274,12 +274,12 @@ def test_a_body_over_32_mib_is_refused(web, path):
     assert web.waiting() == before
 
 
-def test_a_body_of_exactly_32_mib_is_read(web):
+def test_a_body_of_exactly_32_mib_is_accepted(web):
     event = json.dumps(EVENT).encode()
     assert web.post("/v1/events", event + b" " * (32 * MIB - len(event))).status_code == 202
 
 
-def test_a_body_that_is_announced_too_large_is_refused_unread(web):
+def test_a_body_with_a_too_large_content_length_is_refused_unread(web):
     address = urlsplit(web.base_url)
     head = f"Host: localhost\r\nx-api-key: {web.key}\r\nContent-Length: {33 * MIB}"
     with socket.create_connection((address.hostname, address.port), 10) as client:
@@ -288,7 +288,7 @@ def test_a_body_that_is_announced_too_large_is_refused_unread(web):
 
 
 @pytest.mark.parametrize("path", ["/v1/events", "/v1/events/bulk"])
-def test_without_a_good_key_nothing_is_taken(web, path):
+def test_without_a_valid_key_nothing_is_accepted(web, path):
     before = web.waiting()
     revoked, expired = web.keys["revoked"], web.keys["expired"]
     messages = {
@@ -308,31 +308,33 @@ def test_without_a_good_key_nothing_is_taken(web, path):
 
 
 @pytest.mark.parametrize("path", ["/v1/events", "/v1/events/bulk"])
-def test_a_key_without_the_scope_is_told_which(web, path):
+def test_a_key_without_the_scope_is_refused_by_name_of_the_scope(web, path):
     said = refusal(web.post(path, EVENT, key=web.keys["reader"]), 403)
     assert (said["code"], said["message"]) == ("permission_denied", "The API key lacks the scope events:write.")
 
 
-def test_a_key_that_is_used_up_is_told_when_to_come_back(web):
+def test_a_key_over_its_rate_limit_is_told_when_to_retry(web):
     key = web.keys["one a minute"]
     for path, body, kind in (("/v1/events", EVENT, "single"), ("/v1/events/bulk", {"events": [EVENT]}, "bulk")):
         assert web.post(path, body, key=key).status_code == 202
         response = web.post(path, body, key=key)
         said = refusal(response, 429)
         assert said["code"] == "too_many_requests"
-        assert said["message"] == f"The API key may send 1 {kind} requests a minute. Wait as Retry-After says."
+        assert said["message"] == (
+            f"This API key is limited to 1 {kind} requests per minute. Wait for the number of seconds in Retry-After."
+        )
         assert 1 <= int(response.headers["retry-after"]) <= 60
         assert response.headers["x-ratelimit-limit"] == "1"
         assert response.headers["x-ratelimit-remaining"] == "0"
         assert 0 < int(response.headers["x-ratelimit-reset"]) - time.time() <= 61
 
 
-def test_other_methods_and_addresses_are_refused(web):
+def test_other_methods_and_paths_are_refused(web):
     assert refusal(httpx.put(f"{web.base_url}/v1/events", headers={"x-api-key": web.key}), 405)
     assert refusal(web.post("/v1/events/", EVENT), 404)
 
 
-def test_a_host_that_is_not_ours_is_refused(web):
+def test_an_unknown_host_is_refused(web):
     assert refusal(web.post("/v1/events", EVENT, host="evil.example"), 400)
 
 
@@ -346,7 +348,7 @@ def test_refusals_are_logged_with_the_key_and_the_field(web):
     assert ("external_customer_id", "/v1/events", "bad_request") in rows
 
 
-def test_without_a_database_the_answer_is_503_at_once(web):
+def test_without_a_database_the_answer_is_an_immediate_503(web):
     with granian("postgresql://nobody@127.0.0.1:1/nothing") as base_url:
         down = Web(base_url, "", web.keys)
         for path in ("/v1/events", "/v1/events/bulk"):
@@ -370,7 +372,7 @@ def test_without_a_database_the_answer_is_503_at_once(web):
         ("/v1/events/bulk", "ingestEventsBulk", "EventBatchBodyRequest", "EventsAccepted"),
     ],
 )
-def test_the_schema_describes_the_doors(path, operation, body, answer):
+def test_the_schema_describes_the_ingest_endpoints(path, operation, body, answer):
     schema = SchemaGenerator().get_schema(request=None, public=True)
     post = schema["paths"][path]["post"]
     assert post["operationId"] == operation

@@ -37,7 +37,7 @@ def test_problems_are_listed_newest_first_and_filtered(troubled):
     assert troubled.get("problems", state="dismissed,resolved")["items"] == []
 
 
-def test_a_list_of_problems_costs_the_same_queries_whatever_its_length(troubled, django_assert_num_queries):
+def test_the_number_of_problems_does_not_change_query_count(troubled, django_assert_num_queries):
     for limit in (1, 3):
         with django_assert_num_queries(2):
             troubled.get("problems", limit=limit)
@@ -53,7 +53,7 @@ def test_problems_are_grouped_by_cause(troubled):
     assert causes[0]["fix"]
 
 
-def test_a_cause_is_replayed_once_it_is_mended(troubled):
+def test_a_cause_is_replayed_once_it_is_fixed(troubled):
     cause = {"cause": {"reason": "unknown_customer", "external_customer_id": "new"}}
     assert troubled.post("problems/replay", cause) == {"events": 2, "closed": 0, "still_open": 2, "has_more": False}
     save_customer(Customer(external_id="new", name="New"), by=None)
@@ -71,8 +71,8 @@ def test_problems_are_dismissed_with_a_reason(troubled):
     assert troubled.post("problems/dismiss", chosen | {"reason": "Again"})["dismissed"] == 0
 
 
-def test_nothing_is_replayed_without_saying_what(troubled):
+def test_a_replay_without_problems_is_refused(troubled):
     assert troubled.post("problems/replay", {}, status=400)["message"] == (
-        "Request validation failed: Give problem_ids, or a cause."
+        "Request validation failed: Specify either problem_ids or a cause."
     )
     Api("events:write", "read").post("problems/replay", {"problem_ids": [1]}, status=403)

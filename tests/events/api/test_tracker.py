@@ -1,4 +1,4 @@
-"""The debugger's answer in the contract's shape: what it says of events that count, wait, or don't."""
+"""The lookup of an event in the public API's shape: counted, waiting and failed events."""
 
 from datetime import timedelta
 from decimal import Decimal
@@ -28,7 +28,7 @@ def subscription(acme, tokens):
     return make_subscription(customer=acme, plan=make_version({"feature": tokens}))
 
 
-def test_a_counted_event_is_processed_and_says_for_what(subscription, acme, tokens):
+def test_a_counted_event_is_processed_with_its_prices(subscription, acme, tokens):
     event_id = send("model.usage", tokens=Decimal("2.50"))
     process()
     answer = lookup(event_id, now=LATER)
@@ -41,7 +41,7 @@ def test_a_counted_event_is_processed_and_says_for_what(subscription, acme, toke
     assert answer["event"]["properties"] == {"tokens": Decimal("2.50")}
 
 
-def test_usage_that_no_plan_prices_is_processed_without_a_price(acme, tokens):
+def test_usage_without_a_price_is_processed_without_a_price(acme, tokens):
     event_id = send("model.usage", tokens=1)
     process()
     [item] = lookup(event_id, now=LATER)["processed_events"]
@@ -56,7 +56,7 @@ def test_usage_that_no_plan_prices_is_processed_without_a_price(acme, tokens):
         ({"tokens": "many"}, "attributed_to_customer", "not_a_number"),
     ],
 )
-def test_an_event_that_does_not_count_names_its_failure_point(subscription, sent, point, code):
+def test_an_uncounted_event_names_its_failure_point(subscription, sent, point, code):
     event_id = send(**{"event_name": "model.usage", "tokens": 1} | sent)
     process()
     answer = lookup(event_id, now=LATER)
@@ -66,7 +66,7 @@ def test_an_event_that_does_not_count_names_its_failure_point(subscription, sent
     assert [step["step"] for step in answer["steps"]][:3] == ["request", "shape", "event_name"]
 
 
-def test_the_tracker_says_what_each_step_found(subscription, acme, tokens):
+def test_the_tracker_shows_the_result_of_each_step(subscription, acme, tokens):
     event_id = send("model.usage", tokens="many")
     process()
     tracker = lookup(event_id, now=LATER)["debug_tracker"]
@@ -80,7 +80,7 @@ def test_the_tracker_says_what_each_step_found(subscription, acme, tokens):
     assert (item["subscription_id"], item["timestamp_within_range"]) == (subscription.public_id, True)
 
 
-def test_steps_that_had_nothing_to_start_from_are_unprocessed(acme):
+def test_steps_after_one_without_matches_are_unprocessed(acme):
     event_id = send("nothing.like.it")
     process()
     tracker = lookup(event_id, now=LATER)["debug_tracker"]

@@ -1,4 +1,4 @@
-"""Usage through the API: by meter and by event name, in exact numbers, whole or in windows."""
+"""Usage through the API: by meter and by event name, in exact numbers, in total or in windows."""
 
 from typing import Any
 
@@ -35,7 +35,7 @@ def test_usage_of_a_meter_is_one_number(api, tokens):
     assert found == {"type": "SUM", "event_name": "tokens.used", "value": pytest.approx(14.5), "results": []}
 
 
-def test_usage_is_cut_into_days_of_the_time_zone(api, tokens):
+def test_usage_is_split_into_days_of_the_time_zone(api, tokens):
     asked = JANUARY | {"end_time": "2026-01-04T00:00:00Z", "meter_id": tokens.public_id, "window_size": "DAY"}
     days = api.post("events/usage/meter", asked)["results"]
     assert [(one["window_size"][:10], float(one["value"])) for one in days] == [
@@ -47,7 +47,7 @@ def test_usage_is_cut_into_days_of_the_time_zone(api, tokens):
     assert local[1]["window_size"] == "2026-01-01T15:00:00Z"
 
 
-def test_quarters_of_an_hour_begin_on_the_clock(api, tokens):
+def test_quarters_of_an_hour_start_on_the_clock(api, tokens):
     asked = JANUARY | {
         "start_time": "2026-01-02T10:05:00Z",
         "end_time": "2026-01-02T11:00:00Z",
@@ -65,7 +65,7 @@ def test_quarters_of_an_hour_begin_on_the_clock(api, tokens):
     assert too_fine["code"] == "invalid_operation"
 
 
-def test_months_begin_on_the_anchors_day(api, tokens):
+def test_months_start_on_the_anchors_day(api, tokens):
     asked = JANUARY | {
         "meter_id": tokens.public_id, "window_size": "MONTH", "billing_anchor": "2025-12-02T00:00:00Z",
     }  # fmt: skip
@@ -76,7 +76,7 @@ def test_months_begin_on_the_anchors_day(api, tokens):
     ]
 
 
-def test_usage_of_an_event_name_is_that_of_the_feature_that_measures_it(api, tokens):
+def test_usage_by_event_name_is_that_of_the_measuring_feature(api, tokens):
     asked = JANUARY | {"event_name": "tokens.used", "aggregation_type": "SUM", "property_name": "tokens"}
     assert float(api.post("events/usage", asked)["value"]) == 14.5
     assert float(api.post("events/usage", asked | {"filters": {"model": ["small"]}})["value"]) == 10.0
@@ -86,7 +86,7 @@ def test_usage_of_an_event_name_is_that_of_the_feature_that_measures_it(api, tok
     )
 
 
-def test_what_is_missing_or_unknown_is_named(api, tokens):
+def test_missing_and_unknown_fields_are_named(api, tokens):
     meter = {"meter_id": tokens.public_id}
     assert "external_customer_id" in api.post("events/usage/meter", meter, status=400)["details"]
     api.post("events/usage/meter", JANUARY | {"meter_id": "feat_none"}, status=404)
@@ -97,7 +97,7 @@ def test_what_is_missing_or_unknown_is_named(api, tokens):
     assert "window_size" in api.post("events/usage/meter", JANUARY | meter | {"window_size": "1S"}, 400)["details"]
 
 
-def test_a_window_costs_the_same_queries_however_it_is_cut(api, tokens, django_assert_max_num_queries):
+def test_the_window_size_does_not_change_query_count(api, tokens, django_assert_max_num_queries):
     for size in ("WEEK", "DAY"):
         with django_assert_max_num_queries(4):
             api.post("events/usage/meter", JANUARY | {"meter_id": tokens.public_id, "window_size": size})

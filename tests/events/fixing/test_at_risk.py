@@ -9,7 +9,7 @@ from django.core.cache import cache
 from catalog.features import archive_feature
 from events.fixing.causes import TotalAtRisk, total_at_risk
 from events.models import UsageBucket
-from tests.admin_pages import queries_of, url
+from tests.admin_pages import count_queries, url
 from tests.events.senders import NOON, process, send
 from tests.factories import make_customer, make_feature, make_subscription, make_version
 
@@ -98,7 +98,7 @@ def test_an_unknown_customer_has_units_and_no_amount(tokens, staff_client):
 @pytest.mark.parametrize(
     ("event", "said"),
     [
-        ({"tokens": "sixty"}, "the text is no number"),
+        ({"tokens": "sixty"}, "the text isn&#x27;t a number"),
         ({"credits": 1}, "the value is missing"),
         ({"tokens": Decimal("1e400")}, "unknown"),
     ],
@@ -112,7 +112,7 @@ def test_units_that_cant_be_added_up_are_unknown(tokens, staff_client, event, sa
 def test_units_of_an_unknown_event_name_are_unknown(tokens, staff_client):
     send("something.else", tokens=1)
     process()
-    assert "no feature adds it up" in shown(staff_client)
+    assert "no feature counts it" in shown(staff_client)
 
 
 def test_only_the_first_of_many_are_rated_and_the_amount_has_a_plus(tokens, staff_client, monkeypatch):
@@ -132,7 +132,7 @@ def test_dismissing_shows_the_amount_at_risk(tokens, staff_client):
     row = staff_client.get(url("events_problem_causes")).context_data["causes"][0]
     # 120 - 10 free = 110 × $0.02
     assert (
-        "Mended, they would come to $2.20 (120 tokens of Tokens)."
+        "If fixed, they would amount to $2.20 (120 tokens of Tokens)."
         in staff_client.get(row["dismiss_url"]).content.decode()
     )
 
@@ -145,12 +145,12 @@ def test_any_number_of_causes_costs_the_same_queries(tokens, staff_client):
     send("wrong.0", tokens=1)
     send("model.usage", customer="stranger-0", tokens=1)
     process()
-    few = queries_of(staff_client, url("events_problem_causes"))
+    few = count_queries(staff_client, url("events_problem_causes"))
     for number in range(1, 15):
         send(f"wrong.{number}", tokens=1)
         send("model.usage", customer=f"stranger-{number}", tokens=1)
     process()
-    assert queries_of(staff_client, url("events_problem_causes")) == few
+    assert count_queries(staff_client, url("events_problem_causes")) == few
 
 
 def test_the_largest_causes_add_up_each_fixed_separately(tokens, staff_client, monkeypatch):

@@ -9,7 +9,7 @@ from django.db import connection
 
 from catalog.features import archive_feature
 from catalog.models import EventNameAlias, PlanVersion
-from catalog.publishing import draft_of
+from catalog.publishing import get_or_create_draft
 from config.refusals import Refused
 from customers.accounts import archive_customer
 from customers.models import Customer
@@ -202,7 +202,7 @@ def test_an_invalid_price_is_refused(acme, tokens, amount):
 
 def test_an_existing_draft_is_not_published(acme, tokens):
     subscription = make_subscription(customer=acme)
-    draft_of(subscription.phases.get().plan_version.plan, by=None)
+    get_or_create_draft(subscription.phases.get().plan_version.plan, by=None)
     given = {"subscription": subscription.pk, "feature": tokens.pk, "at": NOON.isoformat(), "unit_amount": "1"}
     with pytest.raises(FixRefused, match="already has a draft"):
         fix("add_to_plan", **given, since="period")

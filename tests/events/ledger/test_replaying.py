@@ -7,11 +7,12 @@ import pytest
 from django.db import DatabaseError, connection, transaction
 
 from catalog.models import EventNameAlias, Feature
+from config.refusals import ReasonRequired
 from customers.models import Customer, CustomerAlias
 from events.fixing.fixed import replay_fixed_causes
 from events.ledger.rebuilding import Scope, compare, rebuild_usage
 from events.ledger.replaying import replay
-from events.ledger.voiding import AlreadyVoided, ReasonMissing, dismiss, void_event
+from events.ledger.voiding import AlreadyVoided, dismiss, void_event
 from events.models import Event, EventState, Problem, ProblemState, UsageBucket, UsageCheck
 from events.usage.meter import usage
 from tests.events.senders import NOON, ledger, open_reasons, process, send
@@ -236,7 +237,7 @@ def test_voiding_needs_a_reason():
     make_feature()
     event_id = send()
     process()
-    with pytest.raises(ReasonMissing):
+    with pytest.raises(ReasonRequired):
         void_event(ledger(event_id), reason="  ", now=NOON)
 
 

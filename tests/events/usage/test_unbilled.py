@@ -9,7 +9,7 @@ from django.urls import reverse
 
 from events.reasons import Reason
 from events.usage.unbilled import unbilled
-from tests.admin_pages import as_viewer, queries_of
+from tests.admin_pages import as_viewer, count_queries
 from tests.events.senders import NOON, process, send
 from tests.factories import make_customer, make_feature, make_subscription, make_version
 
@@ -95,10 +95,10 @@ def test_the_number_of_queries_is_constant(plan, staff_client, monkeypatch):
 
     send_of(1)
     send_of(2)
-    few = queries_of(staff_client, panel)
+    few = count_queries(staff_client, panel)
     for number in range(3, 12):
         send_of(number)
-    assert queries_of(staff_client, panel) == few
+    assert count_queries(staff_client, panel) == few
 
 
 def test_viewing_requires_permission_to_view_events(plan):

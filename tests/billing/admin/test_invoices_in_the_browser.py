@@ -1,4 +1,4 @@
-"""Invoices in a real browser: read one, count a line again, finalize and void it by their dialogs."""
+"""Invoices in a real browser: the invoice page, recounting a line, finalizing and voiding."""
 
 import re
 
@@ -22,7 +22,7 @@ def invoice():
     return draft
 
 
-def test_an_invoice_is_read_checked_finalized_and_voided(admin_browser, invoice):
+def test_invoice_is_recounted_finalized_and_voided(admin_browser, invoice):
     page = admin_browser.open("/admin/billing/invoice/")
     page.get_by_role("link", name=str(invoice)).click()
     # 100 × 1 + 50 × 0.5
@@ -41,18 +41,18 @@ def test_an_invoice_is_read_checked_finalized_and_voided(admin_browser, invoice)
     page.get_by_role("link", name=re.compile("Void$")).click()
     dialog.get_by_label("Reason").fill("Wrong customer")
     dialog.get_by_role("button", name="Void").click()
-    page.get_by_text("INV-000001 is void.", exact=True).wait_for()  # not the dialog's own text
+    page.get_by_text("INV-000001 is voided.", exact=True).wait_for()  # not the dialog's own text
     invoice.refresh_from_db()
     assert (invoice.state, invoice.void_reason) == ("void", "Wrong customer")
 
 
-def test_the_upcoming_pages_open(admin_browser, invoice):
+def test_upcoming_pages_open(admin_browser, invoice):
     page = admin_browser.open("/admin/billing/invoice/upcoming/")
     page.get_by_role("link", name="Ada Labs").click()
     page.get_by_text("The invoice will be drafted on").wait_for()
 
 
-def test_an_invoice_is_taken_as_a_pdf(admin_browser, invoice):
+def test_invoice_is_downloaded_as_a_pdf(admin_browser, invoice):
     page = admin_browser.open(invoice.get_absolute_url())
     with page.expect_download() as download:
         page.get_by_role("link", name=re.compile("PDF$")).click()

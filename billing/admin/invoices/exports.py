@@ -1,6 +1,6 @@
-"""Invoices and their lines as CSV and Excel: numbers as numbers, one currency a column, ids as text, days as days.
+"""Exports of invoices and their lines as CSV and Excel, with totals by currency.
 
-Written while it is sent (CSV) or row by row into a file (Excel), so memory doesn't grow with the rows.
+Rows are streamed (CSV) or written to a temporary file (Excel), so memory use doesn't grow with the number of rows.
 """
 
 from collections import defaultdict
@@ -49,23 +49,23 @@ MONEY = {
 
 
 class TooManyRows(ValueError):
-    """The list is longer than a file holds. The message is for staff."""
+    """The export has too many rows. The message is shown to staff."""
 
 
 class ZonedExportForm(ExportForm):
-    """Ask for format, rows, and the time zone that moments are written in."""
+    """Ask for the format, the kind of rows, and the time zone of dates and times."""
 
     timezone = forms.ChoiceField(
         choices=[(zone, zone) for zone in ("UTC", *sorted(available_timezones() - {"UTC"}))],
         required=False,
         widget=UnfoldAdminSelectWidget,
         label="Time zone",
-        help_text="Of all dates and times in the file.",
+        help_text="Used for all dates and times in the file.",
     )
 
 
 class InvoiceResource(resources.Resource):
-    """One row an invoice, in the list's order; at the end a row of sums for each currency."""
+    """A row per invoice, in the list's order, and at the end a row with the totals of each currency."""
 
     name, columns = "Invoices", INVOICE_COLUMNS
 
@@ -76,45 +76,45 @@ class InvoiceResource(resources.Resource):
     def get_user_visible_fields(self) -> list[fields.Field]:
         return [fields.Field(column_name=heading) for heading in self.columns]
 
-    def chosen(self, invoices: QuerySet[Invoice]) -> QuerySet[Any]:
-        """Return the rows that the export holds, from the invoices that the list shows."""
+    def select(self, invoices: QuerySet[Invoice]) -> QuerySet[Any]:
+        """Return the exported rows for the invoices in the list."""
         return invoices
 
 
 class LineResource(InvoiceResource):
-    """One row a line of the listed invoices, with what it was computed from and how many events it counts."""
+    """A row per line of the invoices in the list, with the values it was calculated from."""
 
     name, columns = "Invoice lines", LINE_COLUMNS
 
-    def chosen(self, invoices: QuerySet[Invoice]) -> QuerySet[Any]:
+    def select(self, invoices: QuerySet[Invoice]) -> QuerySet[Any]:
         lines = InvoiceLine.objects.filter(invoice__in=invoices.order_by().values("pk"))
         return lines.order_by("-invoice_id", "position")
 
 
 def rows_of(resource: InvoiceResource, invoices: QuerySet[Invoice], zone: str) -> Iterator[Sequence[Any]]:
-    """Give an export row by row: amounts with their currency's decimals, moments in the zone; sums at the end."""
+    """Yield the rows with amounts rounded to their currency and times in the zone, then the totals."""
     headings = list(resource.columns)
-    place, info = headings.index("currency"), ZoneInfo(zone)
-    sums: dict[str, dict[int, Decimal]] = defaultdict(lambda: defaultdict(Decimal))
-    money = {i for i, heading in enumerate(headings) if heading in MONEY}
-    chosen = resource.chosen(invoices).values_list(*(F(name) for name in resource.columns.values()))
-    for row in chosen.iterator(chunk_size=2_000):
-        cells, currency = list(row), row[place]
+    currency_column, tzinfo = headings.index("currency"), ZoneInfo(zone)
+    totals: dict[str, dict[int, Decimal]] = defaultdict(lambda: defaultdict(Decimal))
+    money_columns = {i for i, heading in enumerate(headings) if heading in MONEY}
+    rows = resource.select(invoices).values_list(*(F(name) for name in resource.columns.values()))
+    for row in rows.iterator(chunk_size=2_000):
+        cells, currency = list(row), row[currency_column]
         for i, value in enumerate(cells):
-            if i in money:
+            if i in money_columns:
                 cells[i] = round_amount(value, currency)
-                sums[currency][i] += cells[i]
+                totals[currency][i] += cells[i]
             elif isinstance(value, datetime):
-                cells[i] = value.astimezone(info).replace(tzinfo=None)
+                cells[i] = value.astimezone(tzinfo).replace(tzinfo=None)
         yield cells
-    for currency, amounts in sorted(sums.items()):
-        total: list[Any] = [amounts.get(i) for i in range(len(headings))]
-        total[0], total[place] = "Total", currency
-        yield total
+    for currency, amounts in sorted(totals.items()):
+        total_row: list[Any] = [amounts.get(i) for i in range(len(headings))]
+        total_row[0], total_row[currency_column] = "Total", currency
+        yield total_row
 
 
-class ExportsMoney(ExportMixin):
-    """Let staff who may see the list take it as CSV or Excel, as filtered and sorted, at most MOST_ROWS rows."""
+class InvoiceExport(ExportMixin):
+    """Export the list, as filtered and sorted, as CSV or Excel; at most MOST_ROWS rows."""
 
     export_form_class = ZonedExportForm
     formats = FORMATS
@@ -125,11 +125,14 @@ class ExportsMoney(ExportMixin):
     def _do_file_export(
         self, file_format: Any, request: HttpRequest, queryset: QuerySet[Invoice], export_form: Any = None
     ) -> HttpResponseBase:
-        """Answer the file. The library's own would hold it whole in memory. `TooManyRows` is said on the page."""
+        """Return the file, without holding all of it in memory as the library does.
+
+        The page shows the message of `TooManyRows`.
+        """
         form = export_form.cleaned_data
         resource = self.get_export_resource_classes(request)[int(form["resource"] or 0)]()
-        if resource.chosen(queryset).order_by()[MOST_ROWS : MOST_ROWS + 1].exists():
-            raise TooManyRows(f"More than {MOST_ROWS:,} rows: narrow the list by a filter, and take it in parts.")
+        if resource.select(queryset).order_by()[MOST_ROWS : MOST_ROWS + 1].exists():
+            raise TooManyRows(f"More than {MOST_ROWS:,} rows. Filter the list to export fewer.")
         headings = [*resource.columns]
         zone = form.get("timezone") or "UTC"
         name = self.get_export_filename(request, queryset, file_format).rpartition(".")[0]

@@ -22,7 +22,7 @@ def order(customer, **given):
     return {"customer_id": customer.public_id, "currency": "usd", "line_items": [item], **sums, **given}
 
 
-def test_a_one_off_invoice_is_written_as_a_draft_and_once_by_its_key(api, acme):
+def test_a_one_off_invoice_is_created_as_a_draft_once_per_key(api, acme):
     made = api.post("invoices", order(acme, idempotency_key="order-7", description="PO 7"), 201)
     assert (made["invoice_type"], made["invoice_status"], made["total"], made["description"]) == (
         "ONE_OFF", "DRAFT", "500.00", "PO 7",
@@ -33,7 +33,7 @@ def test_a_one_off_invoice_is_written_as_a_draft_and_once_by_its_key(api, acme):
     assert (again["id"], Invoice.objects.count()) == (made["id"], 1)
 
 
-def test_without_items_the_subtotal_is_the_item_and_it_can_be_finalized_at_once(api, acme):
+def test_without_items_the_subtotal_becomes_the_only_item(api, acme):
     body = order(acme, invoice_status="FINALIZED", description="Workshop", due_date="2027-01-31T00:00:00Z")
     made = api.post("invoices", body | {"line_items": []}, 201)
     assert (made["invoice_number"], made["invoice_status"]) == ("INV-000001", "FINALIZED")
@@ -41,19 +41,19 @@ def test_without_items_the_subtotal_is_the_item_and_it_can_be_finalized_at_once(
     assert [line["display_name"] for line in made["line_items"]] == ["Workshop"]
 
 
-def test_totals_that_the_items_dont_come_to_are_refused(api, acme):
+def test_totals_that_differ_from_the_items_are_refused(api, acme):
     details = api.post("invoices", order(acme, subtotal="499.99"), 400)["details"]
-    assert details == {"subtotal": ["The items come to $500.00."]}
+    assert details == {"subtotal": ["The line items amount to $500.00."]}
     rate = TaxRate.objects.create(code="vat", name="VAT", percentage=D(19))
     TaxAssignment.objects.create(rate=rate, customer=acme)
     assert api.post("invoices", order(acme, total="600"), 400)["details"] == {
-        "total": ["With taxes the items come to $595.00."]
+        "total": ["With taxes, the line items amount to $595.00."]
     }
     made = api.post("invoices", order(acme, total="595.00"), 201)
     assert (made["total_tax"], made["total"], Invoice.objects.count()) == ("95.00", "595.00", 1)
 
 
-def test_what_makes_no_invoice_is_refused_by_field_or_sentence(api, acme):
+def test_an_invalid_one_off_invoice_is_refused(api, acme):
     assert "customer_id" in api.post("invoices", {}, 400)["details"]
     api.post("invoices", order(acme, customer_id="cust_none"), 404)
     item = {"display_name": "Setup"}
@@ -64,7 +64,7 @@ def test_what_makes_no_invoice_is_refused_by_field_or_sentence(api, acme):
     assert api.post("invoices", below | {"invoice_type": "CREDIT", "total": "-5"}, 201)["total"] == "-5.00"
 
 
-def test_a_draft_is_changed_and_of_a_finalized_invoice_only_the_metadata(api, acme):
+def test_a_draft_can_be_updated_but_a_finalized_invoice_only_its_metadata(api, acme):
     made = api.post("invoices", order(acme), 201)
     path = f"invoices/{made['id']}"
     item = {"display_name": "Setup", "amount": "300"}
@@ -76,7 +76,7 @@ def test_a_draft_is_changed_and_of_a_finalized_invoice_only_the_metadata(api, ac
     assert "never changes" in api.put(path, {"line_items": [item]}, 400)["message"]
 
 
-def test_an_invoice_is_paid_in_parts_and_a_reference_counts_once(api):
+def test_an_invoice_is_paid_in_parts_and_a_reference_is_recorded_once(api):
     path = f"invoices/{make_finalized('100').public_id}"
     part = {"payment_status": "SUCCEEDED", "amount": "40.00", "reference": "wire 7"}
     for _ in range(2):
@@ -87,7 +87,7 @@ def test_an_invoice_is_paid_in_parts_and_a_reference_counts_once(api):
     assert api.put(f"{path}/payment", {"payment_status": "SUCCEEDED"})["amount_paid"] == "100.00"
 
 
-def test_a_payment_is_recorded_read_listed_and_reversed(api):
+def test_a_payment_is_recorded_retrieved_listed_and_reversed(api):
     invoice = make_finalized("100")
     body = {
         "amount": "40.00", "currency": "USD", "destination_type": "INVOICE", "destination_id": invoice.public_id,
@@ -109,7 +109,7 @@ def test_a_payment_is_recorded_read_listed_and_reversed(api):
     assert Payment.objects.count() == 2
 
 
-def test_a_credit_note_is_drafted_finalized_and_voided(api):
+def test_a_credit_note_is_created_finalized_and_voided(api):
     invoice = make_finalized("60", "40")
     line = invoice.lines.order_by("position")[0].public_id
     body = {
@@ -132,7 +132,7 @@ def test_a_credit_note_is_drafted_finalized_and_voided(api):
     assert api.post("creditnotes/search", {"credit_note_status": ["VOIDED"]})["pagination"]["total"] == 1
 
 
-def test_a_credit_note_without_lines_takes_all_that_is_left_and_a_paid_one_becomes_credit(api):
+def test_a_credit_note_without_lines_credits_the_remaining_amount(api):
     invoice = make_finalized("60", "40")
     api.put(f"invoices/{invoice.public_id}/payment", {"payment_status": "SUCCEEDED"})
     body = {"invoice_id": invoice.public_id, "reason": "DUPLICATE", "process_credit_note": True}
@@ -142,7 +142,7 @@ def test_a_credit_note_without_lines_takes_all_that_is_left_and_a_paid_one_becom
     assert "at least one line" in api.post("creditnotes", body, 400)["message"]
 
 
-def test_a_credit_note_of_wrong_lines_or_drafts_is_refused(api):
+def test_a_credit_note_for_unknown_lines_or_drafts_is_refused(api):
     invoice, other = make_finalized("60"), make_finalized("60")
     line = {"invoice_line_item_id": other.lines.get().public_id, "amount": "1"}
     body = {"invoice_id": invoice.public_id, "reason": "DUPLICATE", "line_items": [line]}
@@ -152,7 +152,7 @@ def test_a_credit_note_of_wrong_lines_or_drafts_is_refused(api):
     assert "only a finalized invoice" in api.post("creditnotes", draft, 400)["message"]
 
 
-def test_settling_needs_its_scope(acme):
+def test_payments_and_credit_notes_require_the_billing_scope(acme):
     reader, invoice = Api("read", "customers:write"), make_finalized("1")
     for path, body in (
         ("invoices", order(acme)),
@@ -164,7 +164,7 @@ def test_settling_needs_its_scope(acme):
     assert reader.get("payments")["items"] == []
 
 
-def test_lists_cost_the_same_queries_whatever_their_length(api, django_assert_num_queries):
+def test_list_length_does_not_change_query_count(api, django_assert_num_queries):
     for _ in range(3):
         invoice = make_finalized("100")
         api.put(f"invoices/{invoice.public_id}/payment", {"payment_status": "SUCCEEDED", "amount": "1"})

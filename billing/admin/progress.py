@@ -1,4 +1,4 @@
-"""Where each subscription stands, and the queue of those that can't be billed."""
+"""Billing progress in the admin: each subscription's, and the parked subscriptions to bill again."""
 
 from typing import Any
 
@@ -13,22 +13,22 @@ from unfold.decorators import action, display
 from unfold.enums import ActionVariant
 from unfold.forms import BaseDialogForm
 
-from billing.admin.findings import outcome
-from billing.admin.shared import answer
+from billing.admin.findings import describe_retry
 from billing.models import BillingState
-from billing.runs.billing_run import Tally, bill_subscriptions
+from billing.runs.billing_run import bill_subscriptions
+from config.office.dialogs import open_page
 from config.office.filters import RangeDateTimeFilter
 from config.office.permissions import WrittenBySystem
 
 
 class ParkedFilter(admin.SimpleListFilter):
-    """Keep subscriptions that could not be billed."""
+    """Filter subscriptions by whether they can be billed."""
 
     title = "parked"
     parameter_name = "parked"
 
     def lookups(self, request: HttpRequest, model_admin: object) -> list[tuple[str, str]]:
-        return [("yes", "Can't be billed"), ("no", "In order")]
+        return [("yes", "Can't be billed"), ("no", "Can be billed")]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[BillingState]) -> QuerySet[BillingState]:
         if self.value() in ("yes", "no"):
@@ -38,7 +38,7 @@ class ParkedFilter(admin.SimpleListFilter):
 
 @admin.register(BillingState)
 class BillingStateAdmin(WrittenBySystem, ModelAdmin):
-    """How far each subscription is billed, when it is due next, and why it is parked. Written by the system."""
+    """How far each subscription is billed, when it is next due, and why it is parked. Created by the system."""
 
     list_display = ("customer", "subscription_link", "status", "reason", "billed", "due", "tries")
     list_select_related = ("subscription__customer",)
@@ -46,7 +46,7 @@ class BillingStateAdmin(WrittenBySystem, ModelAdmin):
     list_filter_submit = True
     list_per_page = 50
     search_fields = ("subscription__public_id", "subscription__customer__name", "subscription__customer__external_id")
-    search_help_text = "Customer's name or external id, subscription id"
+    search_help_text = "Customer's name or external ID, or subscription ID"
     ordering = ("-parked_at", "due_at")
     actions = ("retry_selected",)
     actions_detail = ("retry_one",)
@@ -56,10 +56,10 @@ class BillingStateAdmin(WrittenBySystem, ModelAdmin):
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        """Show where a subscription stands. There is nothing to save: billing it again is all that staff can do."""
-        nothing = dict.fromkeys(("show_history", "show_save", "show_save_and_continue"), False)
-        shown: HttpResponse = super().change_view(request, object_id, form_url, nothing | (extra_context or {}))
-        return shown
+        """Hide the save buttons: staff can only bill the subscription again."""
+        hidden = dict.fromkeys(("show_history", "show_save", "show_save_and_continue"), False)
+        response: HttpResponse = super().change_view(request, object_id, form_url, hidden | (extra_context or {}))
+        return response
 
     @display(description="Customer", ordering="subscription__customer__name", header=True)
     def customer(self, state: BillingState) -> list[str]:
@@ -69,15 +69,15 @@ class BillingStateAdmin(WrittenBySystem, ModelAdmin):
     def subscription_link(self, state: BillingState) -> str:
         subscription = state.subscription
         name = subscription.key or subscription.public_id
-        return format_html('<a class="text-link" href="{}">{}</a>', subscription.get_absolute_url(), name)
+        return format_html('<a class="ch-link" href="{}">{}</a>', subscription.get_absolute_url(), name)
 
-    @display(description="State", label={"parked": "danger", "waiting": "info", "done": "success"})
+    @display(description="State", label={"parked": "danger", "scheduled": "info", "done": "success"})
     def status(self, state: BillingState) -> tuple[str, str]:
         if state.parked_at:
             return "parked", "Can't be billed"
-        return ("done", "Nothing more to bill") if state.due_at is None else ("waiting", "In order")
+        return ("done", "Nothing left to bill") if state.due_at is None else ("scheduled", "Scheduled")
 
-    @display(description="Why")
+    @display(description="Reason")
     def reason(self, state: BillingState) -> str:
         return state.parked_reason or "—"
 
@@ -85,19 +85,19 @@ class BillingStateAdmin(WrittenBySystem, ModelAdmin):
     def billed(self, state: BillingState) -> str:
         return f"{state.billed_until:%Y-%m-%d %H:%M}" if state.billed_until else "—"
 
-    @display(description="Due next (UTC)", ordering="due_at")
+    @display(description="Next due (UTC)", ordering="due_at")
     def due(self, state: BillingState) -> str:
         return f"{state.due_at:%Y-%m-%d %H:%M}" if state.due_at else "—"
 
-    @display(description="Tries, next (UTC)")
+    @display(description="Attempts, next (UTC)")
     def tries(self, state: BillingState) -> str:
         return f"{state.attempts}, {state.retry_at:%Y-%m-%d %H:%M}" if state.retry_at else "—"
 
     @admin.action(description="Bill again now", permissions=["change"])
     def retry_selected(self, request: HttpRequest, queryset: QuerySet[BillingState]) -> None:
-        """Bill the selected subscriptions now, whatever their waiting time."""
-        said, level = outcome(_retry(queryset))
-        self.message_user(request, said, level)
+        """Bill the selected subscriptions now, without waiting for their next attempt."""
+        message, level = _retry(queryset)
+        self.message_user(request, message, level)
 
     @action(
         description="Bill again now",
@@ -105,15 +105,17 @@ class BillingStateAdmin(WrittenBySystem, ModelAdmin):
         variant=ActionVariant.PRIMARY,
         permissions=["change"],
         dialog={
-            "title": "Bill this subscription now",
-            "description": "Drafts every invoice that it owes. If it still can't be billed, the reason is kept.",
+            "title": "Bill this subscription now?",
+            "description": "Drafts all invoices that are due. If the subscription still can't be billed, the reason is "
+            "shown here.",
             "form_submit_text": "Bill now",
         },
     )
     def retry_one(self, request: HttpRequest, form: BaseDialogForm, object_id: int) -> HttpResponse:
-        said, level = outcome(_retry(BillingState.objects.filter(pk=object_id)))
-        return answer(request, reverse("admin:billing_billingstate_change", args=[object_id]), said, level=level)
+        message, level = _retry(BillingState.objects.filter(pk=object_id))
+        return open_page(request, reverse("admin:billing_billingstate_change", args=[object_id]), message, level=level)
 
 
-def _retry(chosen: QuerySet[BillingState]) -> Tally:
-    return bill_subscriptions(list(chosen.values_list("pk", flat=True)), as_of=timezone.now(), retrying=True)
+def _retry(states: QuerySet[BillingState]) -> tuple[str, int]:
+    subscription_ids = list(states.values_list("pk", flat=True))
+    return describe_retry(bill_subscriptions(subscription_ids, as_of=timezone.now(), retrying=True))

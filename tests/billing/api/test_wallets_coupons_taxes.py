@@ -1,4 +1,4 @@
-"""Wallets, coupons and taxes through the API, and what invoices say of them."""
+"""Wallets, coupons and taxes through the API, and on invoices."""
 
 from datetime import timedelta
 
@@ -39,7 +39,7 @@ def subscription(acme):
 # --- wallets ---------------------------------------------------------------------------------------------
 
 
-def test_a_wallet_is_opened_topped_up_and_read(api, acme):
+def test_a_wallet_is_created_topped_up_and_retrieved(api, acme):
     body = {"external_customer_id": "acme", "currency": "usd", "initial_credits_to_load": "25", "conversion_rate": "1"}
     wallet = api.post("wallets", body)
     assert (wallet["balance"], wallet["currency"], wallet["wallet_status"]) == ("25.00", "USD", "active")
@@ -55,7 +55,7 @@ def test_a_wallet_is_opened_topped_up_and_read(api, acme):
     assert CreditGrant.objects.count() == 3
 
 
-def test_a_wallets_movements_are_listed_newest_first(api, acme, subscription):
+def test_a_wallets_transactions_are_listed_newest_first(api, acme, subscription):
     wallet = make_credit(acme, 50).wallet
     run_to_end(as_of=timezone.now())
     invoice = Invoice.objects.get()
@@ -71,7 +71,7 @@ def test_a_wallets_movements_are_listed_newest_first(api, acme, subscription):
     assert api.post("wallets/transactions/search", asked)["pagination"]["total"] == 1
 
 
-def test_the_balance_now_reckons_with_what_is_used_and_unpaid(api, acme, subscription):
+def test_the_real_time_balance_deducts_usage_and_unpaid_invoices(api, acme, subscription):
     wallet = make_credit(acme, 150).wallet
     run_to_end(as_of=timezone.now())
     shown = api.get(f"wallets/{wallet.public_id}/balance/real-time")
@@ -92,7 +92,7 @@ def test_a_customers_wallets_are_a_plain_list(api, acme):
     assert api.get("customers/wallets", status=400)["code"] == "validation_error"
 
 
-def test_a_wallet_is_changed_debited_and_closed(api, acme):
+def test_a_wallet_is_updated_debited_and_closed(api, acme):
     wallet = make_credit(acme, 50).wallet
     path = f"wallets/{wallet.public_id}"
     assert api.put(path, {"name": "Main", "priority": 3})["name"] == "Main"
@@ -116,7 +116,7 @@ def test_a_wallet_is_changed_debited_and_closed(api, acme):
         ({"initial_credits_to_load": "1", "initial_credits_to_load_expiry_date": 20261399}, "non_field_errors"),
     ],
 )
-def test_a_wallet_that_cannot_be(api, acme, body, field):
+def test_an_invalid_wallet_is_refused(api, acme, body, field):
     asked = {"external_customer_id": "acme", "currency": "USD"} | body
     assert field in api.post("wallets", asked, status=400)["details"]
     assert not Wallet.objects.exists()
@@ -131,7 +131,7 @@ def test_unknown_wallets_and_customers_are_not_found(api):
 # --- coupons ---------------------------------------------------------------------------------------------
 
 
-def test_a_coupon_is_made_applied_and_ended(api, acme):
+def test_a_coupon_is_created_applied_and_ended(api, acme):
     made = api.post(
         "coupons",
         {
@@ -153,7 +153,7 @@ def test_a_coupon_is_made_applied_and_ended(api, acme):
     assert api.get(f"coupons/associations/{first['id']}")["end_date"] is not None
 
 
-def test_a_coupon_of_chosen_features_and_plans_names_them(api):
+def test_a_coupon_limited_to_features_and_plans_lists_them(api):
     calls, plan = make_feature(name="Calls"), make_plan()
     body = {
         "name": "Ten", "type": "fixed", "amount_off": "10", "currency": "USD", "cadence": "forever", "scope": "chosen",
@@ -192,12 +192,12 @@ def test_a_coupon_is_renamed_and_archived(api, acme):
         ({"type": "percentage", "percentage_off": "1", "rules": {"a": 1}}, "rules"),
     ],
 )
-def test_a_coupon_that_cannot_be(api, body, field):
+def test_an_invalid_coupon_is_refused(api, body, field):
     asked = {"name": "X", "cadence": "once"} | body
     assert field in api.post("coupons", asked, status=400)["details"]
 
 
-def test_a_code_is_taken_once(api):
+def test_coupon_and_tax_codes_are_unique(api):
     make_coupon(10, code="TEN")
     body = {"name": "X", "coupon_code": "TEN", "type": "percentage", "percentage_off": "1", "cadence": "once"}
     assert api.post("coupons", body, status=409)["code"] == "already_exists"
@@ -206,7 +206,7 @@ def test_a_code_is_taken_once(api):
 # --- taxes -----------------------------------------------------------------------------------------------
 
 
-def test_a_tax_is_made_assigned_and_taken_away(api, acme, subscription):
+def test_a_tax_is_created_assigned_and_unassigned(api, acme, subscription):
     made = api.post("taxes/rates", {"code": "VAT", "name": "VAT", "percentage_value": "19"}, status=201)
     assert (made["percentage_value"], made["tax_behavior"], made["tax_rate_status"]) == ("19", "exclusive", "ACTIVE")
     body = {"tax_rate_code": "VAT", "entity_type": "customer", "external_customer_id": "acme", "priority": 2}
@@ -222,7 +222,7 @@ def test_a_tax_is_made_assigned_and_taken_away(api, acme, subscription):
     api.get(f"taxes/associations/{assigned['id']}", status=404)
 
 
-def test_a_tax_is_renamed_and_archived_and_its_percentage_stays(api):
+def test_a_tax_is_renamed_and_archived_but_keeps_its_percentage(api):
     rate = make_tax(19, code="VAT")
     path = f"taxes/rates/{rate.public_id}"
     assert api.put(path, {"name": "VAT Germany", "percentage_value": "7"})["percentage_value"] == "19"
@@ -245,7 +245,7 @@ def test_a_tax_is_renamed_and_archived_and_its_percentage_stays(api):
         ({"start_date": "2026-01-01T00:00:00Z"}, "start_date"),
     ],
 )
-def test_an_assignment_that_cannot_be(api, body, field):
+def test_an_invalid_tax_assignment_is_refused(api, body, field):
     make_tax(19, code="VAT")
     assert field in api.post("taxes/associations", {"tax_rate_code": "VAT"} | body, status=400)["details"]
 
@@ -253,7 +253,7 @@ def test_an_assignment_that_cannot_be(api, body, field):
 # --- invoices --------------------------------------------------------------------------------------------
 
 
-def test_a_preview_and_the_invoice_say_the_same_of_discounts_and_taxes(api, acme, subscription):
+def test_a_preview_shows_the_same_discounts_and_taxes_as_the_invoice(api, acme, subscription):
     give(make_coupon(25, scope="usage", code="QUARTER"), acme, starts_at=timezone.now() - timedelta(days=60))
     give(make_coupon(amount=10, code="TEN"), acme, starts_at=timezone.now() - timedelta(days=60))
     make_tax("8.25", code="SALES", name="Sales tax")
@@ -280,7 +280,7 @@ def test_a_preview_and_the_invoice_say_the_same_of_discounts_and_taxes(api, acme
     assert preview["tax_summary"]["exclusive_tax"] == "0.41"
 
 
-def test_an_exempt_customers_invoice_says_why(api, acme, subscription):
+def test_an_exempt_customers_invoice_names_the_reason(api, acme, subscription):
     api.put(f"customers/{acme.public_id}", {"tax_treatment": "reverse_charge", "tax_note": "Art. 196"})
     make_tax(19)
     preview = api.post("invoices/preview", {"subscription_id": subscription.public_id})
@@ -289,7 +289,7 @@ def test_an_exempt_customers_invoice_says_why(api, acme, subscription):
 
 
 @pytest.mark.parametrize("path", ["coupons", "coupons/associations", "taxes/rates", "taxes/associations", "wallets"])
-def test_lists_cost_the_same_queries_whatever_their_length(api, path):
+def test_list_length_does_not_change_query_count(api, path):
     def queries():
         with CaptureQueriesContext(connection) as found:
             api.get(path)
@@ -309,7 +309,7 @@ def test_lists_cost_the_same_queries_whatever_their_length(api, path):
     assert queries() == before
 
 
-def test_a_key_that_reads_changes_no_money(acme):
+def test_a_read_only_key_cannot_change_wallets_coupons_or_taxes(acme):
     reader = Api("read")
     reader.get("wallets")
     for path in ("wallets", "coupons", "taxes/rates", "taxes/associations", "coupons/associations"):
@@ -326,7 +326,7 @@ def _subscribe(api, acme, status=201, **more):
     return api.post("subscriptions", body | more, status=status)
 
 
-def test_a_subscription_begins_with_its_coupons_and_taxes(api, acme):
+def test_a_subscription_starts_with_its_coupons_and_taxes(api, acme):
     first, second = make_coupon(50, code="HALF"), make_coupon(amount=1, code="ONE")
     rate = make_tax(20, code="VAT")
     rate.assignments.all().delete()
@@ -341,7 +341,7 @@ def test_a_subscription_begins_with_its_coupons_and_taxes(api, acme):
     assert (preview["subtotal"], preview["total"]) == ("10.00", "4.80")
 
 
-def test_a_subscription_does_not_begin_with_a_coupon_that_is_not_there(api, acme):
+def test_a_subscription_with_an_unknown_coupon_is_refused(api, acme):
     assert "coupons" in _subscribe(api, acme, status=400, coupons=["NONE"])["details"]
     archived = make_coupon(50, code="OLD", archived_at=timezone.now())
     assert _subscribe(api, acme, status=400, coupons=[archived.code])["message"] == "OLD is archived."
@@ -350,7 +350,7 @@ def test_a_subscription_does_not_begin_with_a_coupon_that_is_not_there(api, acme
     assert not acme.subscriptions.exists()
 
 
-def test_a_subscriptions_coupons_and_taxes_are_modified(api, acme, subscription):
+def test_a_subscriptions_coupons_and_taxes_are_updated(api, acme, subscription):
     make_coupon(50, code="HALF")
     rate = make_tax(20, code="VAT")
     rate.assignments.all().delete()

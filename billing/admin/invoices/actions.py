@@ -1,0 +1,220 @@
+"""Actions on one invoice's page: review, finalize, take payments, credit, void and reissue."""
+
+from collections.abc import Callable
+from typing import Any
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import get_object_or_404
+from django.urls import reverse
+from django.utils import timezone
+from unfold.decorators import action
+from unfold.enums import ActionVariant
+from unfold.forms import BaseDialogForm
+
+from billing.admin import documents
+from billing.admin.forms.invoices import FinalizeForm, VoidForm
+from billing.admin.forms.payments import PaymentForm
+from billing.lifecycle import finalize, recompute, review, void
+from billing.models import Invoice, InvoiceKind, InvoiceState
+from billing.settlement.credit_notes import calculate_creditable_amount
+from billing.settlement.payments import record_payment
+from config.office.dialogs import ReasonForm, open_page, staff
+from config.refusals import Refused
+
+
+def allowed_actions(invoice: Invoice) -> set[str]:
+    """Return the names of the actions that the invoice's state allows."""
+    if invoice.is_draft:
+        return {"pdf_one"} | _draft_actions(invoice)
+    if invoice.state == InvoiceState.VOID:
+        is_replaced = Invoice.objects.filter(replaces=invoice).exists()
+        actions = {"pdf_one"} if is_replaced else {"pdf_one", "reissue_one"}
+    else:
+        actions = {"pdf_one"} | _finalized_actions(invoice)
+    # Only the invoices of subscriptions can be calculated again.
+    return actions if invoice.subscription_id is not None else actions - {"reissue_one"}
+
+
+def _draft_actions(invoice: Invoice) -> set[str]:
+    actions = {"release_one"} if invoice.held_at else {"finalize_one", "hold_one"}
+    if invoice.subscription_id is not None:
+        actions.add("recompute_one")
+    if invoice.kind == InvoiceKind.ONE_OFF:
+        actions |= {"edit_one", "delete_draft_one"}
+    return actions
+
+
+def _finalized_actions(invoice: Invoice) -> set[str]:
+    actions = set()
+    if invoice.state == InvoiceState.FINALIZED and invoice.amount_remaining > 0:
+        actions.add("pay_one")
+    if calculate_creditable_amount(invoice):
+        actions.add("credit_one")
+    # An invoice paid from prepaid credit alone can be voided: the credit is returned.
+    is_paid_or_credited = bool(invoice.amount_paid or invoice.amount_credited)
+    if invoice.state == InvoiceState.FINALIZED or not is_paid_or_credited:
+        actions |= {"void_one", "reissue_one"}
+    return actions
+
+
+class InvoiceActions:
+    """The actions of an invoice's page, for its admin class."""
+
+    def has_pay_permission(self, request: HttpRequest, object_id: int | str | None = None) -> bool:
+        return request.user.has_perm("billing.add_payment")
+
+    def has_credit_permission(self, request: HttpRequest, object_id: int | str | None = None) -> bool:
+        return request.user.has_perm("billing.add_creditnote")
+
+    def has_write_permission(self, request: HttpRequest, object_id: int | str | None = None) -> bool:
+        return request.user.has_perm("billing.add_invoice")
+
+    @action(description="PDF", icon="picture_as_pdf", permissions=["view"])
+    def pdf_one(self, request: HttpRequest, object_id: int) -> HttpResponse:
+        """Download the invoice as a PDF."""
+        return documents.one_pdf(request, object_id)
+
+    @action(
+        description="Finalize",
+        icon="verified",
+        variant=ActionVariant.PRIMARY,
+        permissions=["change"],
+        dialog={"title": "Finalize this invoice?", "form_class": FinalizeForm, "form_submit_text": "Finalize"},
+    )
+    def finalize_one(self, request: HttpRequest, form: BaseDialogForm, object_id: int) -> HttpResponse:
+        return _change(request, object_id, finalize.finalize, "{} is finalized.", by=staff(request))
+
+    @action(
+        description="Recalculate",
+        icon="refresh",
+        permissions=["change"],
+        dialog={
+            "title": "Recalculate this draft?",
+            "description": "Its lines are calculated again from the current usage and plan.",
+            "form_submit_text": "Recalculate",
+        },
+    )
+    def recompute_one(self, request: HttpRequest, form: BaseDialogForm, object_id: int) -> HttpResponse:
+        return _change(request, object_id, recompute.recompute, "{} was recalculated.")
+
+    @action(
+        description="Record payment",
+        icon="payments",
+        variant=ActionVariant.PRIMARY,
+        permissions=["pay"],
+        dialog={"title": "Record a payment", "form_class": PaymentForm, "form_submit_text": "Record payment"},
+    )
+    def pay_one(self, request: HttpRequest, form: PaymentForm, object_id: int) -> HttpResponse:
+        """Record a payment. Submitting the same dialog twice records one payment."""
+        invoice = form.subject
+        try:
+            payment = record_payment(invoice, form.receipt(), now=timezone.now(), by=staff(request))
+        except Refused as refusal:
+            return open_page(request, invoice.get_absolute_url(), str(refusal), level=messages.ERROR)
+        is_paid = payment.invoice.state == InvoiceState.PAID
+        message = f"{payment.invoice} is paid." if is_paid else f"Payment recorded for {payment.invoice}."
+        return open_page(request, invoice.get_absolute_url(), message)
+
+    @action(description="Credit note", icon="undo", permissions=["credit"])
+    def credit_one(self, request: HttpRequest, object_id: int) -> HttpResponse:
+        """Open a new credit note with the invoice's lines filled in."""
+        return HttpResponseRedirect(reverse("admin:billing_credit_invoice", args=[object_id]))
+
+    @action(description="Edit", icon="edit", permissions=["change"])
+    def edit_one(self, request: HttpRequest, object_id: int) -> HttpResponse:
+        """Open the form of a one-off draft."""
+        return HttpResponseRedirect(reverse("admin:billing_edit_one_off", args=[object_id]))
+
+    @action(
+        description="Put on hold",
+        icon="pause_circle",
+        permissions=["change"],
+        dialog={
+            "title": "Put this draft on hold?",
+            "description": "It can't be finalized, manually or automatically, until you release it.",
+            "form_class": ReasonForm,
+            "form_submit_text": "Put on hold",
+        },
+    )
+    def hold_one(self, request: HttpRequest, form: BaseDialogForm, object_id: int) -> HttpResponse:
+        reason = form.cleaned_data["reason"]
+        return _change(request, object_id, review.hold, "{} is on hold.", by=staff(request), reason=reason)
+
+    @action(
+        description="Release",
+        icon="play_circle",
+        permissions=["change"],
+        dialog={
+            "title": "Release this draft?",
+            "description": "It is finalized automatically after its grace period, or now if that has ended.",
+            "form_submit_text": "Release",
+        },
+    )
+    def release_one(self, request: HttpRequest, form: BaseDialogForm, object_id: int) -> HttpResponse:
+        return _change(request, object_id, review.release, "{} is released.", by=staff(request))
+
+    @action(
+        description="Reissue",
+        icon="published_with_changes",
+        permissions=["change"],
+        dialog={
+            "title": "Void and reissue this invoice?",
+            "description": "The invoice is voided, and a replacement is drafted from current data.",
+            "form_class": VoidForm,
+            "form_submit_text": "Reissue",
+        },
+    )
+    def reissue_one(self, request: HttpRequest, form: BaseDialogForm, object_id: int) -> HttpResponse:
+        reason = form.cleaned_data["reason"]
+        message = "{} replaces the voided invoice."
+        return _change(request, object_id, void.reissue, message, by=staff(request), reason=reason)
+
+    @action(
+        description="Void",
+        icon="block",
+        variant=ActionVariant.DANGER,
+        permissions=["change"],
+        dialog={
+            "title": "Void this invoice?",
+            "description": "The invoice keeps its number and can't be restored. To replace it, reissue it. Prepaid "
+            "credit and discounts used on the invoice are returned; prepaid credit it granted is revoked.",
+            "form_class": VoidForm,
+            "form_submit_text": "Void",
+        },
+    )
+    def void_one(self, request: HttpRequest, form: BaseDialogForm, object_id: int) -> HttpResponse:
+        reason = form.cleaned_data["reason"]
+        return _change(request, object_id, void.void, "{} is voided.", by=staff(request), reason=reason)
+
+    @action(
+        description="Delete draft",
+        icon="delete",
+        variant=ActionVariant.DANGER,
+        permissions=["change"],
+        dialog={
+            "title": "Delete this draft?",
+            "description": "It has no number yet. Deleting it can't be undone.",
+            "form_submit_text": "Delete draft",
+        },
+    )
+    def delete_draft_one(self, request: HttpRequest, form: BaseDialogForm, object_id: int) -> HttpResponse:
+        invoice = get_object_or_404(Invoice, pk=object_id)
+        message = f"{invoice} is deleted."
+        try:
+            void.delete_draft(invoice)
+        except Refused as refusal:
+            return open_page(request, invoice.get_absolute_url(), str(refusal), level=messages.ERROR)
+        return open_page(request, reverse("admin:billing_invoice_changelist"), message)
+
+
+def _change(
+    request: HttpRequest, object_id: int, change: Callable[..., Invoice], message: str, **arguments: Any
+) -> HttpResponse:
+    """Change an invoice and open its page, with the message or the reason for a refusal."""
+    invoice = get_object_or_404(Invoice, pk=object_id)
+    try:
+        changed = change(invoice, now=timezone.now(), **arguments)
+    except Refused as refusal:
+        return open_page(request, invoice.get_absolute_url(), str(refusal), level=messages.ERROR)
+    return open_page(request, changed.get_absolute_url(), message.format(changed))

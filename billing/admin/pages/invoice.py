@@ -1,0 +1,94 @@
+"""The page of one invoice, and the views for its lines and credit notes."""
+
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.shortcuts import get_object_or_404
+from django.urls import reverse
+
+from billing.admin import documents
+from billing.admin.pages.late_adjustment import corrections_of
+from billing.admin.shared import CREDIT_NOTE_COLORS, INVOICE_COLORS
+from billing.explanation import page
+from billing.explanation.proof import NotUsage, prove
+from billing.explanation.text import get_timezone
+from billing.explanation.totals import list_total_rows
+from billing.lines import charges_of
+from billing.models import CreditNoteState, Invoice, InvoiceLine, InvoiceState
+from billing.money import format_amount
+from billing.settlement.payments import calculate_refund_due
+from billing.wording import dates
+from config.office.pages import AdminView
+from customers.periods import Period
+
+
+def format_period(invoice: Invoice) -> str:
+    """Format an invoice's period in its time zone."""
+    if invoice.period_start is None or invoice.period_end is None:
+        return "—"
+    return dates(Period(invoice.period_start, invoice.period_end), get_timezone(invoice))
+
+
+def page_context(invoice: Invoice) -> dict[str, Any]:
+    """Collect the context of the invoice's page."""
+    lines = list(invoice.lines.select_related("feature"))
+    for line in lines:
+        line.invoice = invoice
+    credit_url = reverse("admin:billing_walletentry_changelist", query={"invoice__id__exact": invoice.pk})
+    upcoming_url = ""
+    if invoice.subscription_id:
+        upcoming_url = reverse("admin:billing_subscription_upcoming", args=[invoice.subscription_id])
+    return {
+        "invoice": invoice,
+        "title": str(invoice),
+        "period": format_period(invoice),
+        "groups": page.group_lines(charges_of(lines)[0], invoice.currency),
+        "steps": list_total_rows(invoice, lines, credit_url),
+        "paid": format_amount(invoice.amount_due, invoice.currency),
+        "payments": list(invoice.payments.select_related("recorded_by")),
+        "credit_notes": [
+            (note, CREDIT_NOTE_COLORS[CreditNoteState(note.state)]) for note in invoice.credit_notes.all()
+        ],
+        "give_back": calculate_refund_due(invoice),
+        "to_pay": format_amount(invoice.amount_remaining, invoice.currency),
+        "state_kind": INVOICE_COLORS[InvoiceState(invoice.state)],
+        "changes": page.list_history(invoice),
+        "written_by": page.find_author(invoice),
+        "corrected_by": corrections_of(invoice),
+        "replaced_by": Invoice.objects.filter(replaces=invoice).first(),
+        "upcoming_url": upcoming_url,
+    }
+
+
+class LineProof(AdminView):
+    """Count the events of a line again, and show whether they match the line or why it has no events."""
+
+    template_name = "admin/billing/invoice/proof.html"
+
+    def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        lines = InvoiceLine.objects.select_related("invoice", "price", "feature")
+        line = get_object_or_404(lines, pk=kwargs["line_id"])
+        try:
+            return self.render(proof=prove(line), line=line)
+        except NotUsage as refusal:
+            return self.render(refused=str(refusal))
+
+
+class LineEvents(AdminView):
+    """Download the events that a line counts as CSV."""
+
+    def has_permission(self) -> bool:
+        return super().has_permission() and self.request.user.has_perm("events.view_event")
+
+    def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        lines = InvoiceLine.objects.select_related("invoice__customer", "invoice__subscription", "feature")
+        return documents.line_events(get_object_or_404(lines, pk=kwargs["line_id"]))
+
+
+class CreditNotePdf(AdminView):
+    """Download a credit note as a PDF."""
+
+    permission = "billing.view_creditnote"
+
+    def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        return documents.one_credit_note(request, kwargs["note_id"])

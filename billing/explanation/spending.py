@@ -1,0 +1,205 @@
+"""A customer's usage together with its cost: by price, by feature or event property, and against entitlements."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+
+from billing.invoicing.spending import Cost, spent
+from billing.money import ZERO
+from catalog.models import Feature, Price
+from customers.grants import FeatureGrant, filter_grants, list_grants
+from customers.models import Customer, Subscription
+from customers.periods import NoSuchPeriod, Period
+from customers.subscriptions import get_billing_period
+from events.diagnosis.billing_facts import FreeTier, billing
+from events.usage.meter import Quantity, UsageRequest, usage_many
+from events.usage.search import Search, usage_by
+from events.usage.windows import MeterRequest, features_used, meter_many
+
+
+@dataclass(frozen=True, slots=True)
+class PriceUsage:
+    """The quantity used under one price, free units included, and its cost."""
+
+    subscription: Subscription
+    price: Price
+    quantity: Decimal
+    amount: Decimal
+    currency: str
+
+
+@dataclass(frozen=True, slots=True)
+class SubscriptionUsage:
+    """A subscription's usage in a window, and its cost."""
+
+    window: Period
+    total: Decimal
+    currency: str
+    charges: Sequence[PriceUsage]
+
+
+def period_now(subscription: Subscription, now: datetime) -> Period:
+    """Return the current billing period; an empty one at the start while there is none."""
+    try:
+        return get_billing_period(subscription, now)
+    except NoSuchPeriod:
+        return Period(subscription.started_at, subscription.started_at)
+
+
+def subscription_usage(subscription: Subscription, window: Period) -> SubscriptionUsage:
+    """Calculate a subscription's usage and its cost in a window."""
+    costs = spent([subscription.pk], window)
+    prices = Price.objects.select_related("feature").in_bulk([cost.price_id for cost in costs])
+    start = max(window.start, subscription.started_at)
+    requests = [UsageRequest(subscription.customer_id, cost.feature_id, start, window.end) for cost in costs]
+    charges = [
+        PriceUsage(subscription, prices[cost.price_id], usage.value, cost.amount, cost.currency)
+        for cost, usage in zip(costs, usage_many(requests), strict=True)
+    ]
+    return SubscriptionUsage(window, _total(costs), subscription.currency, charges)
+
+
+@dataclass(frozen=True, slots=True)
+class WindowUsage:
+    """The usage in one window."""
+
+    period: Period
+    usage: Quantity
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureCost:
+    """A customer's usage of a feature, and its cost if there is one: in one currency, for all of the usage."""
+
+    feature: Feature
+    customer: Customer
+    usage: Quantity
+    cost: Decimal | None = None
+    currency: str | None = None
+    windows: Sequence[WindowUsage] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class GroupUsage(FeatureCost):
+    """The usage of the events with these property values. A group has no cost: tiers price the feature's total."""
+
+    properties: dict[str, str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class UsageAnalytics:
+    items: Sequence[FeatureCost]
+    total_cost: Decimal | None = None
+    currency: str | None = None
+
+
+def usage_analytics(usage: MeterRequest, feature_ids: Sequence[str], properties: Sequence[str]) -> UsageAnalytics:
+    """Calculate a customer's usage and cost by feature; with properties, the usage by their values instead.
+
+    Without feature ids, all features that the customer used.
+    """
+    if feature_ids:
+        rows = Feature.objects.metered().filter(public_id__in=feature_ids)
+    else:
+        rows = Feature.objects.filter(pk__in=features_used(usage.customer.pk, usage.period))
+    features = list(rows.order_by("name", "pk"))
+    if properties:
+        return UsageAnalytics([group for feature in features for group in _groups(feature, usage, properties)])
+    return _by_feature(features, usage)
+
+
+def _by_feature(features: Sequence[Feature], usage: MeterRequest) -> UsageAnalytics:
+    costs = [] if usage.filters else spent(_subscriptions(usage.customer, usage.period), usage.period)
+    currencies = {cost.currency for cost in costs}
+    currency = currencies.pop() if len(currencies) == 1 else None
+    items = []
+    for feature, metered in zip(features, meter_many(features, usage), strict=True):
+        cost = _total([cost for cost in costs if cost.feature_id == feature.pk]) if currency else None
+        windows = [WindowUsage(period, quantity) for period, quantity in metered.windows]
+        items.append(FeatureCost(feature, usage.customer, metered.total, cost, currency, windows))
+    return UsageAnalytics(items, _total(costs) if currency else None, currency)
+
+
+def _subscriptions(customer: Customer, period: Period) -> list[int]:
+    rows = Subscription.objects.filter(customer=customer, started_at__lt=period.end)
+    return [row.pk for row in rows if row.ended_at is None or row.ended_at > period.start]
+
+
+def _groups(feature: Feature, usage: MeterRequest, names: Sequence[str]) -> list[GroupUsage]:
+    period, search = usage.period, Search(include=usage.filters)
+    quantities = usage_by(usage.customer.pk, feature, period.start, period.end, properties=names, search=search)
+    return [
+        GroupUsage(
+            feature,
+            usage.customer,
+            quantity,
+            properties=dict(zip(names, [value or "" for value in values], strict=True)),
+        )
+        for values, quantity in quantities.items()
+    ]
+
+
+def _total(costs: Sequence[Cost]) -> Decimal:
+    return sum((cost.amount for cost in costs), ZERO)
+
+
+@dataclass(frozen=True, slots=True)
+class GrantUsage:
+    """The usage of a granted feature, and when it is reset."""
+
+    grant: FeatureGrant
+    used: Decimal = ZERO
+    reset_at: datetime | None = None
+
+    @property
+    def percent(self) -> Decimal | None:
+        limit = self.grant.limit
+        return round(self.used * 100 / limit, 2) if limit else None
+
+
+@dataclass(frozen=True, slots=True)
+class CustomerUsage:
+    """A customer's usage of its entitlements. `period` is that of the first live subscription."""
+
+    customer: Customer
+    period: Period | None
+    features: Sequence[GrantUsage]
+
+
+def customer_usage(customer: Customer, feature_ids: Sequence[str], *, now: datetime) -> CustomerUsage:
+    """Calculate what a customer has used of its entitlements in the current billing periods."""
+    live = list(Subscription.objects.filter(customer=customer).live(now).order_by("started_at", "pk"))
+    grants = filter_grants(list_grants(live, now=now), feature_ids)
+    period = get_billing_period(live[0], now) if live else None
+    return CustomerUsage(customer, period, _used(customer, grants, now))
+
+
+def _used(customer: Customer, grants: Sequence[FeatureGrant], now: datetime) -> list[GrantUsage]:
+    """Calculate the usage of each grant. The number of queries only grows with the subscriptions."""
+    metered: dict[Subscription, list[Feature]] = {}
+    for grant in grants:
+        if grant.feature.event_name:
+            metered.setdefault(grant.sources[0].subscription, []).append(grant.feature)
+    tiers: dict[int, FreeTier | None] = {}
+    for subscription, features in metered.items():
+        ids = [feature.pk for feature in features]
+        facts = billing().facts(subscription_id=subscription.pk, feature_ids=ids, at=now, now=now)
+        tiers |= {pk: fact.free_tier for pk, fact in facts.items()}
+    windows = {
+        feature.pk: get_billing_period(subscription, now)
+        for subscription, features in metered.items()
+        for feature in features
+    }
+    requests = [UsageRequest(customer.pk, pk, window.start, window.end) for pk, window in windows.items()]
+    usage = dict(zip(windows, usage_many(requests), strict=True))
+    rows = []
+    for grant in grants:
+        pk, tier = grant.feature.pk, tiers.get(grant.feature.pk)
+        if pk not in windows:
+            rows.append(GrantUsage(grant))
+        elif tier is not None:
+            rows.append(GrantUsage(grant, tier.used, tier.window.end))
+        else:
+            rows.append(GrantUsage(grant, usage[pk].value, windows[pk].end))
+    return rows
