@@ -121,7 +121,7 @@ def test_page_shows_each_line_with_its_calculation(staff_client, make_invoiced):
     shown = page(staff_client, invoice.get_absolute_url())
     assert "API calls, 1–30 Sep 2026" in shown
     assert "350 used, 100 free, 250 × $0.01" in shown
-    assert "free: 100 each billing period, 100 used here" in shown
+    assert "free: 100 each billing period, 100 used on this line" in shown
     assert "counted from 350 events" in shown
 
 
@@ -215,7 +215,7 @@ def test_refused_action_shows_the_reason(staff_client, make_invoiced):
     [invoice] = make_invoiced()
     finalize(invoice, now=END)
     void(invoice, reason="Wrong", by=None, now=END)
-    assert "only a finalized invoice is paid" in press(staff_client, invoice, "pay_one", **RECEIVED)
+    assert "Only finalized invoices can be paid" in press(staff_client, invoice, "pay_one", **RECEIVED)
 
 
 def test_draft_is_recalculated_finalized_and_paid(staff_client, make_invoiced, calls):

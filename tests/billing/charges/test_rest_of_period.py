@@ -61,7 +61,7 @@ def test_free_units_are_given_once(calls):
     line = second.lines.get()
     assert (line.quantity, line.free_units, line.billable_quantity, line.events_count) == (3, 1, 2, 3)
     assert (line.period_start, line.period_end) == (utc(2026, 9, 15), utc(2026, 9, 20))
-    assert "less what the period came to before: 4 = $0.00" in explain_line(line, "USD")
+    assert "less the amount already charged for the period: 4 = $0.00" in explain_line(line, "USD")
 
 
 @pytest.mark.parametrize(
