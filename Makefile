@@ -7,7 +7,6 @@ VENV := .venv
 PYTHON := $(VENV)/bin/python
 READY := $(VENV)/.installed
 LOCK := requirements-dev.txt
-# What the word check reads.
 
 # Use the first suitable interpreter: 3.13, else 3.12, on PATH or installed by pyenv. PYTHON_BIN=... names another.
 define make_venv

@@ -61,6 +61,8 @@ def _subtract(
 
 
 def _describe(charge: Charge, earlier: Charge, elapsed: Period, subscription: BilledSubscription) -> str:
+    if not (earlier.quantity or earlier.amount):
+        return charge.description
     amount = format_amount(earlier.amount, subscription.currency)
     return f"{charge.description}; minus {amount} invoiced for {wording.dates(elapsed, subscription.timezone)}"
 

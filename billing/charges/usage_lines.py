@@ -77,7 +77,8 @@ def calculate_usage(
     price charges single events.
     """
     if charge.charged_before is None:
-        return _rate_charge(subscription, charge, readings, values)
+        charges = _rate_charge(subscription, charge, readings, values)
+        return [charge for charge in charges if charge.events_count or charge.quantity or charge.amount]
     earlier, charge = charge.charged_before, replace(charge, charged_before=None)
     readings_count, grants_count = len(charge.meter_queries()), len(charge.grants)
     charges = _rate_charge(subscription, charge, readings[:readings_count], values[:grants_count])
@@ -91,20 +92,20 @@ def _rate_charge(
     readings: Sequence[MeterReading],
     values: Sequence[Sequence[Decimal]],
 ) -> list[Charge]:
+    """Return the usage line, even if nothing was used, and the true-up."""
     usage = _usage_by_grant(charge, readings)
     rated = _rate_single_events(charge, usage, values) if charge.needs_events else None
     with exact():
         free = sum((grant.free for grant in usage), ZERO)
         billable = sum((grant.counted for grant in usage), ZERO) - free
     if charge.is_trial:
-        return [_trial_line(subscription, charge, usage, free)] if sum(grant.events for grant in usage) else []
+        return [_trial_line(subscription, charge, usage, free)]
     if rated is None:
         rated = rate(billable, charge.price.terms)
     else:
         free += rated.free_units_used
     line = _usage_line(subscription, charge, usage, rated, free)
-    usage_lines = [line] if line.events_count or line.quantity or line.amount else []
-    return usage_lines + calculate_true_up(subscription, charge.price, charge.plan, charge.active, line.amount)
+    return [line, *calculate_true_up(subscription, charge.price, charge.plan, charge.active, line.amount)]
 
 
 def _rate_single_events(

@@ -9,7 +9,7 @@ from decimal import Decimal
 from django.db import transaction
 
 from billing.charges.late_items import NOTHING, Figures, figures_by_price
-from billing.charges.next_invoice import late_invoice
+from billing.charges.next_invoice import is_issued, late_invoice
 from billing.explanation.proof import read_windows
 from billing.invoicing.compute import InvoiceRequest, compute_invoices
 from billing.invoicing.conditions import attach_conditions
@@ -220,7 +220,7 @@ def _bill(subscription_id: int, now: datetime) -> Invoice | None:
         return None
     subscription = load_subscriptions([subscription_id])[subscription_id]
     invoice = late_invoice(subscription, now)
-    if invoice is None:
+    if invoice is None or is_issued(subscription, invoice):  # one was issued at this very moment: the next call bills
         return None
     attach_conditions([subscription], lock=True)
     [computed] = compute_invoices([InvoiceRequest(subscription, invoice)])
