@@ -1,23 +1,23 @@
-"""What is refused of invoices, payments and credit notes. Every text is a sentence for the person who asked."""
+"""Errors of refused changes to invoices, payments and credit notes. Their messages are for the user."""
 
 from config.refusals import Refused
 
 
 class CannotChange(Refused):
-    """The invoice isn't in a state that allows this."""
+    """The invoice's state doesn't allow this change."""
 
 
 class MoneyAttached(CannotChange):
-    """The invoice can't be voided: money was paid on it, or credited."""
+    """The invoice can't be voided because it has a payment or credit."""
 
 
 class Corrected(MoneyAttached):
-    """The invoice can't be voided: a credit note corrects it."""
+    """The invoice can't be voided because it has a credit note."""
 
 
 class CannotPay(CannotChange):
-    """The payment doesn't fit the invoice: its state, its currency, or what is left to pay."""
+    """The payment is invalid for the invoice's state, currency or amount due."""
 
 
 class CannotCredit(CannotChange):
-    """The credit note doesn't fit its invoice, or isn't in a state that allows this."""
+    """The credit note is invalid for its invoice, or its state doesn't allow this change."""

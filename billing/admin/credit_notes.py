@@ -20,8 +20,8 @@ from billing.admin.forms.payments import RefundForm
 from billing.admin.shared import CREDIT_NOTE_COLORS, link, money_cell
 from billing.explanation import page
 from billing.models import CreditNote, CreditNoteState
-from billing.settlement.credit_notes import effect_of, finalize_credit_note, void_credit_note
-from billing.settlement.payments import refund, refunded
+from billing.settlement.credit_notes import calculate_effect, finalize_credit_note, void_credit_note
+from billing.settlement.payments import record_refund, sum_refunds
 from config.office.base import OfficeAdmin
 from config.office.dialogs import ReasonForm, carry_out, staff
 from config.office.filters import RangeDateTimeFilter
@@ -118,7 +118,7 @@ class CreditNoteAdmin(WrittenBySystem, OfficeAdmin):
         allowed = {"pdf_one"}
         if note is not None and note.state != CreditNoteState.VOID:
             allowed |= {"void_one"} | ({"finalize_one"} if note.is_draft else set())
-            if note.refund_due > refunded(note):
+            if note.refund_due > sum_refunds(note):
                 allowed.add("refund_one")
         actions = super().get_actions_detail(request, object_id)
         return [offered for offered in actions if offered.action_name.rsplit("billing_creditnote_", 1)[-1] in allowed]
@@ -173,7 +173,7 @@ class CreditNoteAdmin(WrittenBySystem, OfficeAdmin):
         note, reason = form.subject, form.cleaned_data["reason"]
         return carry_out(
             request,
-            lambda: refund(
+            lambda: record_refund(
                 note.invoice, form.receipt(), reason=reason, credit_note=note, now=timezone.now(), by=staff(request)
             ),
             done=f"Refund recorded for {note}.",
@@ -205,10 +205,10 @@ class CreditNoteAdmin(WrittenBySystem, OfficeAdmin):
 
 def page_context(note: CreditNote) -> dict[str, Any]:
     """Collect the context of the credit note's page."""
-    refunded_amount = refunded(note)
+    refunded_amount = sum_refunds(note)
     effect = ""
     if note.is_draft:
-        effect = describe_effect(note.invoice, effect_of(note.invoice, note.total), note.refund_to)
+        effect = describe_effect(note.invoice, calculate_effect(note.invoice, note.total), note.refund_to)
     return {
         "note": note,
         "title": str(note),
@@ -218,5 +218,5 @@ def page_context(note: CreditNote) -> dict[str, Any]:
         "to_give_back": note.refund_due - refunded_amount,
         "effect": effect,
         "state_kind": CREDIT_NOTE_COLORS[CreditNoteState(note.state)],
-        "note_changes": page.history_of(note, note.currency),
+        "note_changes": page.list_history(note),
     }

@@ -13,7 +13,8 @@ from billing.admin.forms.wallets import CustomerGrantForm
 from billing.admin.shared import OptionalTab, link, money_cell
 from billing.models import Wallet
 from billing.money import format_amount
-from billing.settlement.wallets import grant, wallet_for
+from billing.settlement import wallets
+from billing.settlement.wallets import get_or_open_wallet
 from config.office.dialogs import carry_out, staff
 from config.office.links import page_of
 from config.office.permissions import ReadOnlyInline
@@ -63,8 +64,8 @@ def grant_credit(customers: ModelAdmin, request: HttpRequest, form: CustomerGran
     amount, currency = form.cleaned_data["amount"], form.cleaned_data["currency"]
 
     def grant_to_wallet() -> None:
-        wallet = wallet_for(customer, currency, by=staff(request))
-        grant(wallet, amount, by=staff(request), **form.grant_arguments())
+        wallet = get_or_open_wallet(customer, currency, by=staff(request))
+        wallets.grant_credit(wallet, amount, by=staff(request), **form.grant_arguments())
 
     done = f"Granted {format_amount(amount, currency)} of credit to {customer}."
     return carry_out(request, grant_to_wallet, done=done, then=page_of(customer))

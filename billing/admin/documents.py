@@ -6,10 +6,10 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, St
 from django.shortcuts import get_object_or_404
 
 from billing.documents import credit_notes
-from billing.documents.answers import file_response, pdf_response, site_url
-from billing.documents.archive import MOST_DOCUMENTS, zipped
+from billing.documents.archive import MOST_DOCUMENTS, stream_zip
 from billing.documents.invoices import RELATED
-from billing.explanation.line_events import TooManyEvents, table_of
+from billing.documents.responses import build_file_response, build_invoice_response, get_site_url
+from billing.explanation.line_events import TooManyEvents, build_event_table
 from billing.explanation.proof import NotUsage
 from billing.models import CreditNote, Invoice, InvoiceLine
 from config.office.files import table_file
@@ -17,13 +17,15 @@ from config.office.files import table_file
 
 def one_pdf(request: HttpRequest, object_id: int | str) -> HttpResponse:
     """Return the PDF of one invoice, or 404."""
-    return pdf_response(get_object_or_404(Invoice.objects.select_related(*RELATED), pk=object_id))
+    return build_invoice_response(get_object_or_404(Invoice.objects.select_related(*RELATED), pk=object_id))
 
 
 def one_credit_note(request: HttpRequest, object_id: int | str) -> HttpResponse:
     """Return the PDF of one credit note, or 404."""
     note = get_object_or_404(CreditNote.objects.select_related(*credit_notes.RELATED), pk=object_id)
-    return file_response(credit_notes.credit_note_pdf(note, site_url=site_url()), credit_notes.file_name(note))
+    return build_file_response(
+        credit_notes.render_credit_note(note, site_url=get_site_url()), credit_notes.build_file_name(note)
+    )
 
 
 def many_pdfs(request: HttpRequest, invoices: QuerySet[Invoice]) -> HttpResponseBase | None:
@@ -34,7 +36,7 @@ def many_pdfs(request: HttpRequest, invoices: QuerySet[Invoice]) -> HttpResponse
             request, f"Download at most {MOST_DOCUMENTS} invoices at once. Filter the list to download fewer."
         )
         return None
-    response = StreamingHttpResponse(zipped(ids, site_url=site_url()), content_type="application/zip")
+    response = StreamingHttpResponse(stream_zip(ids, site_url=get_site_url()), content_type="application/zip")
     response.headers["Content-Disposition"] = 'attachment; filename="invoices.zip"'
     return response
 
@@ -42,7 +44,7 @@ def many_pdfs(request: HttpRequest, invoices: QuerySet[Invoice]) -> HttpResponse
 def line_events(line: InvoiceLine) -> HttpResponseBase:
     """Return the events of a usage line as CSV, or its distinct values; 404 for other lines."""
     try:
-        headings, rows = table_of(line)
+        headings, rows = build_event_table(line)
     except (NotUsage, TooManyEvents) as refusal:
         raise Http404(str(refusal)) from refusal
     name = f"{line.invoice}-{line.position}-events".replace(" ", "-")

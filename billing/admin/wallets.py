@@ -17,7 +17,7 @@ from billing.admin.shared import OptionalTab, money_cell
 from billing.admin.wallet_transactions import EntriesInline
 from billing.models import CreditGrant, EntryKind, Wallet, WalletState
 from billing.money import format_amount
-from billing.settlement.wallets import change_wallet, close_wallet, grant, save_new, take_back
+from billing.settlement.wallets import change_wallet, close_wallet, grant_credit, revoke_credit, save_wallet
 from config.office.base import OfficeAdmin
 from config.office.dialogs import carry_out, staff
 from config.office.links import page_of
@@ -112,7 +112,7 @@ class WalletAdmin(OfficeAdmin):
             changes = {name: form.cleaned_data[name] for name in form.changed_data}
             change_wallet(obj, now=timezone.now(), by=staff(request), **changes)
         else:
-            save_new(obj, by=staff(request))
+            save_wallet(obj, by=staff(request))
 
     def has_delete_permission(self, request: HttpRequest, obj: Wallet | None = None) -> bool:
         """Wallets can't be deleted, because their transactions are kept. They can be closed."""
@@ -163,7 +163,7 @@ class WalletAdmin(OfficeAdmin):
         wallet, amount = get_object_or_404(Wallet, pk=object_id), form.cleaned_data["amount"]
         return carry_out(
             request,
-            lambda: grant(wallet, amount, by=staff(request), **form.grant_arguments()),
+            lambda: grant_credit(wallet, amount, by=staff(request), **form.grant_arguments()),
             done=f"Granted {format_amount(amount, wallet.currency)} of credit.",
             then=page_of(wallet),
         )
@@ -179,7 +179,7 @@ class WalletAdmin(OfficeAdmin):
         credit = get_object_or_404(CreditGrant, pk=data["of"].pk, wallet=wallet)
         return carry_out(
             request,
-            lambda: take_back(
+            lambda: revoke_credit(
                 credit,
                 reason=data["reason"],
                 now=timezone.now(),

@@ -14,7 +14,12 @@ from billing.api.serializers.credit_notes import CreditNoteIn, CreditNoteOut, cr
 from billing.api.serializers.invoices import VoidIn
 from billing.models import CreditNote, CreditNoteState, Invoice
 from billing.refusals import CannotCredit
-from billing.settlement.credit_notes import creditable, draft_credit_note, finalize_credit_note, void_credit_note
+from billing.settlement.credit_notes import (
+    draft_credit_note,
+    finalize_credit_note,
+    list_creditable_lines,
+    void_credit_note,
+)
 from config.api.errors import invalid
 from config.api.filters import page
 from config.api.openapi import listed, operation, search_body
@@ -84,9 +89,9 @@ class CreditNotes(ApiView):
 
 def amounts_of(invoice: Invoice, line_items: list[dict[str, Any]]) -> dict[int, Decimal]:
     """Return the amounts to credit by the invoice line's key. Without line items, the remaining amount of each line."""
-    charges = {charge.line.public_id: charge for charge in creditable(invoice)}
+    charges = {charge.line.public_id: charge for charge in list_creditable_lines(invoice)}
     if not line_items:
-        return {charge.line.pk: charge.left for charge in charges.values()}
+        return {charge.line.pk: charge.remaining for charge in charges.values()}
     amounts: dict[int, Decimal] = {}
     for index, item in enumerate(line_items):
         charge = charges.get(item["invoice_line_item_id"])

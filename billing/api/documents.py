@@ -18,9 +18,9 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from billing.api.invoices import TAG
-from billing.documents.answers import pdf_response
 from billing.documents.invoices import RELATED
-from billing.explanation.line_events import events_of
+from billing.documents.responses import build_invoice_response
+from billing.explanation.line_events import list_events
 from billing.models import Invoice, InvoiceLine
 from config.api.fields import QuantityField
 from config.api.openapi import operation
@@ -83,7 +83,7 @@ class InvoicePdf(ApiView):
     def get(self, request: Request, invoice_id: str) -> HttpResponse:
         query, invoice = read_query(request, PdfQuery), invoice_of(invoice_id)
         if not query["url"]:
-            return pdf_response(invoice)
+            return build_invoice_response(invoice)
         address = reverse("shared_document", args=[signing.dumps(invoice.public_id, salt=SALT)])
         return Response({"presigned_url": request.build_absolute_uri(address)})
 
@@ -134,7 +134,7 @@ class LineEvents(ApiView):
         query = read_query(request, LineEventsQuery)
         lines = InvoiceLine.objects.select_related("invoice", "feature").filter(invoice__public_id=invoice_id)
         line, size = get_or_404(lines, "invoice line", public_id=line_id), query["page_size"]
-        events = list(events_of(line, most=size + 1, after=_place(query["iter_last_key"])))
+        events = list(list_events(line, most=size + 1, after=_place(query["iter_last_key"])))
         body = {
             "items": events[:size],
             "has_more": len(events) > size,
@@ -169,4 +169,4 @@ class SharedDocument(APIView):
             invoice_id = signing.loads(token, salt=SALT, max_age=LINK_HOLDS_S)
         except signing.BadSignature as error:
             raise NotFound("This link is invalid or has expired.") from error
-        return pdf_response(invoice_of(invoice_id))
+        return build_invoice_response(invoice_of(invoice_id))

@@ -7,7 +7,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from billing.money import money
-from billing.statements.statement import statement
+from billing.statements.statement import build_statement
 from config.api.openapi import operation
 from config.api.views import ApiView, read_query
 from customers.api.customers import customer_of
@@ -86,5 +86,5 @@ class CustomerStatement(ApiView):
     def get(self, request: Request, customer_id: str) -> Response:
         customer, query = customer_of(customer_id), read_query(request, StatementQuery)
         currency = query["currency"].upper()
-        account = statement(customer, query["from_date"], query["to_date"], currency=currency)
+        account = build_statement(customer, query["from_date"], query["to_date"], currency=currency)
         return Response(StatementOut(account).data)

@@ -22,9 +22,9 @@ from billing.api.serializers.wallets import (
     wallets,
 )
 from billing.models import CreditGrant, EntryKind, Wallet
-from billing.settlement.balances import balance_of
+from billing.settlement.balances import calculate_balance
 from billing.settlement.top_ups import Credit, open_with_credit, top_up
-from billing.settlement.wallets import change_wallet, close_wallet, debit
+from billing.settlement.wallets import change_wallet, close_wallet, debit_wallet
 from config.api.errors import invalid
 from config.api.filters import page
 from config.api.openapi import Message, listed, operation, search_body
@@ -122,7 +122,7 @@ class WalletBalance(ApiView):
         remaining = Prefetch("grants", CreditGrant.objects.filter(remaining__gt=0))
         wallet = get_or_404(wallets().prefetch_related(remaining), "wallet", public_id=wallet_id)
         now = timezone.now()
-        context = {"balance": balance_of(wallet, now=now), "now": now}
+        context = {"balance": calculate_balance(wallet, now=now), "now": now}
         return Response(BalanceOut(wallet, context=context).data)
 
 
@@ -173,7 +173,7 @@ class WalletDebit(ApiView):
     )
     def post(self, request: Request, wallet_id: str) -> Response:
         wallet, body = wallet_of(wallet_id), read_body(request, DebitIn)
-        debit(wallet, body["amount"], reason=body.get("description") or REASON, now=timezone.now(), by=None)
+        debit_wallet(wallet, body["amount"], reason=body.get("description") or REASON, now=timezone.now(), by=None)
         return _answer(wallet)
 
 

@@ -1,6 +1,6 @@
-"""How a person gets in: two logins and an API key, made once for a data folder and kept beside the data.
+"""The demo's two logins and its API key, created once for each data folder and stored in it.
 
-The database holds only hashes, so what is shown on every run is kept in `demo.json`, readable by its owner only.
+The database stores only hashes. The secrets that every run prints are in `demo.json`, readable only by its owner.
 """
 
 import json
@@ -22,7 +22,7 @@ OWNER_LOGIN, VIEWER_LOGIN = "owner", "viewer"
 
 @dataclass(frozen=True)
 class Access:
-    """What the demo prints: the passwords of its two logins, and its API key."""
+    """The secrets that the demo prints: the passwords of its two logins, and its API key."""
 
     owner_password: str
     viewer_password: str
@@ -30,36 +30,36 @@ class Access:
 
 
 def open_access(data_dir: Path, *, now: datetime) -> tuple[Access, User]:
-    """Return the demo's secrets and its owner, making what isn't there or doesn't fit any more. Safe to repeat.
+    """Return the demo's secrets and its owner. Missing or invalid secrets are created again. Safe to repeat.
 
-    Raises StartupProblem when the secrets can't be kept in the folder.
+    Raises StartupProblem if the secrets can't be stored in the folder.
     """
     path = data_dir / "demo.json"
-    kept = _read(path)
+    stored = _read_secrets(path)
     access = Access(
-        owner_password=kept.get("owner_password") or secrets.token_urlsafe(9),
-        viewer_password=kept.get("viewer_password") or secrets.token_urlsafe(9),
-        api_key=_working_key(kept.get("api_key", ""), now),
+        owner_password=stored.get("owner_password") or secrets.token_urlsafe(9),
+        viewer_password=stored.get("viewer_password") or secrets.token_urlsafe(9),
+        api_key=_get_valid_key(stored.get("api_key", ""), now),
     )
-    _write(path, access)
-    owner = _login(OWNER_LOGIN, access.owner_password, "Owner")
-    _login(VIEWER_LOGIN, access.viewer_password, "Viewer")
+    _write_secrets(path, access)
+    owner = _get_or_create_user(OWNER_LOGIN, access.owner_password, "Owner")
+    _get_or_create_user(VIEWER_LOGIN, access.viewer_password, "Viewer")
     return access, owner
 
 
-def _working_key(kept: str, now: datetime) -> str:
-    """Return the kept key if it still opens the API; else make a new one, in place of the demo's earlier ones."""
+def _get_valid_key(stored_key: str, now: datetime) -> str:
+    """Return the stored API key if it is valid. Otherwise revoke the demo's keys and create one."""
     try:
-        authenticate(kept, now=now)
+        authenticate(stored_key, now=now)
     except KeyRefused:
-        for earlier in ApiKey.objects.filter(name=KEY_NAME, revoked_at=None):
-            revoke(earlier, now=now)
+        for old_key in ApiKey.objects.filter(name=KEY_NAME, revoked_at=None):
+            revoke(old_key, now=now)
         return make_key(KEY_NAME)[1]
-    return kept
+    return stored_key
 
 
-def _login(username: str, password: str, role: str) -> User:
-    """Return the staff user of this name, given this password where need be. Only a new one is given the role."""
+def _get_or_create_user(username: str, password: str, role: str) -> User:
+    """Return the staff user with this name and password. Only a new user gets the role."""
     defaults = {"is_staff": True, "email": f"{username}@larkspur.example"}
     user, is_new = User.objects.get_or_create(username=username, defaults=defaults)
     if is_new:
@@ -70,18 +70,18 @@ def _login(username: str, password: str, role: str) -> User:
     return user
 
 
-def _read(path: Path) -> dict[str, str]:
+def _read_secrets(path: Path) -> dict[str, str]:
     try:
-        kept = json.loads(path.read_text())
+        secrets_by_name = json.loads(path.read_text())
     except (OSError, ValueError):
         return {}
-    return kept if isinstance(kept, dict) else {}
+    return secrets_by_name if isinstance(secrets_by_name, dict) else {}
 
 
-def _write(path: Path, access: Access) -> None:
+def _write_secrets(path: Path, access: Access) -> None:
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(descriptor, "w") as file:
             json.dump(asdict(access), file, indent=2)
     except OSError as error:
-        raise StartupProblem(f"The demo's logins can't be kept in {path}: {error.strerror}.") from error
+        raise StartupProblem(f"The demo's logins can't be stored in {path}: {error.strerror}.") from error

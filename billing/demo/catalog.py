@@ -1,4 +1,4 @@
-"""What the demo company sells: features, and two plans with their price list in every currency."""
+"""The features and plans of the demo company: two plans with prices in every currency."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -7,7 +7,7 @@ from typing import Any
 
 from django.contrib.auth.models import User
 
-from billing.demo.story import Story
+from billing.demo.timeline import Timeline
 from catalog.features import archive_feature, save_feature
 from catalog.models import Entitlement, Feature, Plan, PlanVersion, Price, PriceTier
 from catalog.models.plans import VersionState
@@ -58,7 +58,7 @@ FEATURES: tuple[dict[str, Any], ...] = (
         "reset": "cumulative",
         "unit_singular": "GB",
         "unit_plural": "GB",
-        "description": "Every change of what is stored, in GB; deleting sends a negative number.",
+        "description": "Changes of the stored volume in GB. Deleting data sends a negative number.",
     },
     {
         "key": USERS,
@@ -76,15 +76,15 @@ FEATURES: tuple[dict[str, Any], ...] = (
         "aggregation": "count",
         "unit_singular": "image",
         "unit_plural": "images",
-        "description": "Withdrawn: no longer sold.",
+        "description": "No longer sold.",
     },
 )
 ARCHIVED = (IMAGES,)
 
 
 @dataclass(frozen=True)
-class Offer:
-    """A price of a plan, with its amount in each of CURRENCIES. Tiers are (up to and including, amounts)."""
+class UsageOffer:
+    """A usage price of a plan, with an amount for each of CURRENCIES. Tiers are (up to and including, amounts)."""
 
     feature: str
     model: PriceModel
@@ -95,39 +95,39 @@ class Offer:
 
 @dataclass(frozen=True)
 class PlanOffer:
-    """A plan: its monthly fee in advance, its free units a month, and what usage costs."""
+    """A plan: its monthly fee in advance, its free units per month, and its usage prices."""
 
     key: str
     name: str
     description: str
     fee: tuple[str, ...]
     free: Mapping[str, int]
-    offers: tuple[Offer, ...] = field(default_factory=tuple)
+    offers: tuple[UsageOffer, ...] = field(default_factory=tuple)
 
 
 STARTER = PlanOffer(
     key="starter",
     name="Starter",
-    description="For small teams: a low fee, generous free units, then so much a unit.",
+    description="For small teams: a low fee, many free units, then a price per unit.",
     fee=("29", "27", "4400"),
     free={API_CALLS: 1_000, MINI: 1_000_000, PRO: 100_000, STORAGE: 5, USERS: 3},
     offers=(
-        Offer(API_CALLS, PriceModel.PER_UNIT, ("0.005", "0.0047", "0.7")),
-        Offer(MINI, PriceModel.PER_UNIT, ("0.0000009", "0.0000008", "0.00014")),
-        Offer(PRO, PriceModel.PER_UNIT, ("0.000012", "0.000011", "0.0018")),
-        Offer(STORAGE, PriceModel.PER_UNIT, ("0.30", "0.28", "45")),
-        Offer(USERS, PriceModel.PER_UNIT, ("4", "3.70", "600")),
+        UsageOffer(API_CALLS, PriceModel.PER_UNIT, ("0.005", "0.0047", "0.7")),
+        UsageOffer(MINI, PriceModel.PER_UNIT, ("0.0000009", "0.0000008", "0.00014")),
+        UsageOffer(PRO, PriceModel.PER_UNIT, ("0.000012", "0.000011", "0.0018")),
+        UsageOffer(STORAGE, PriceModel.PER_UNIT, ("0.30", "0.28", "45")),
+        UsageOffer(USERS, PriceModel.PER_UNIT, ("4", "3.70", "600")),
     ),
 )
 SCALE = PlanOffer(
     key="scale",
     name="Scale",
-    description="For products that grow: API calls by the thousand, tokens cheaper the more are used.",
+    description="For growing products: API calls by the thousand, and tokens with volume discounts.",
     fee=("199", "185", "29800"),
     free={API_CALLS: 2_000, MINI: 2_000_000, STORAGE: 10, USERS: 10},
     offers=(
-        Offer(API_CALLS, PriceModel.PACKAGE, ("3.50", "3.25", "520"), package_size=1_000),
-        Offer(
+        UsageOffer(API_CALLS, PriceModel.PACKAGE, ("3.50", "3.25", "520"), package_size=1_000),
+        UsageOffer(
             MINI,
             PriceModel.GRADUATED,
             tiers=(
@@ -136,7 +136,7 @@ SCALE = PlanOffer(
                 (None, ("0.0000004", "0.00000038", "0.00006")),
             ),
         ),
-        Offer(
+        UsageOffer(
             PRO,
             PriceModel.GRADUATED,
             tiers=(
@@ -145,31 +145,31 @@ SCALE = PlanOffer(
                 (None, ("0.000006", "0.0000056", "0.0009")),
             ),
         ),
-        Offer(STORAGE, PriceModel.PER_UNIT, ("0.25", "0.23", "38")),
-        Offer(USERS, PriceModel.PER_UNIT, ("3", "2.80", "450")),
+        UsageOffer(STORAGE, PriceModel.PER_UNIT, ("0.25", "0.23", "38")),
+        UsageOffer(USERS, PriceModel.PER_UNIT, ("3", "2.80", "450")),
     ),
 )
 PLANS = (STARTER, SCALE)
 
 
-def make_catalog(story: Story, *, by: User) -> dict[str, Plan]:
-    """Make the features and published plans that aren't there yet; return the plans by key. Safe to repeat."""
-    features = {row["key"]: make_feature(row, story, by=by) for row in FEATURES}
-    return {offer.key: make_plan(offer, features, story, by=by) for offer in PLANS}
+def make_catalog(timeline: Timeline, *, by: User) -> dict[str, Plan]:
+    """Create the missing features and published plans, and return the plans by key. Safe to repeat."""
+    features = {row["key"]: make_feature(row, timeline, by=by) for row in FEATURES}
+    return {offer.key: make_plan(offer, features, timeline, by=by) for offer in PLANS}
 
 
-def make_feature(row: dict[str, Any], story: Story, *, by: User) -> Feature:
-    """Return the feature with this key, made as the row says if there is none."""
-    if found := Feature.objects.filter(key=row["key"]).first():
-        return found
+def make_feature(row: dict[str, Any], timeline: Timeline, *, by: User) -> Feature:
+    """Return the feature with the row's key, creating it if it is missing."""
+    if existing := Feature.objects.filter(key=row["key"]).first():
+        return existing
     feature = save_feature(Feature(**row), by=by, reason=REASON)
     if feature.key in ARCHIVED:
-        archive_feature(feature, now=story.offers_published_at, by=by, reason="No longer sold")
+        archive_feature(feature, now=timeline.offers_published_at, by=by, reason="No longer sold")
     return feature
 
 
-def make_plan(offer: PlanOffer, features: Mapping[str, Feature], story: Story, *, by: User) -> Plan:
-    """Return the plan with this key, made and published if need be. One whose making was cut short is finished."""
+def make_plan(offer: PlanOffer, features: Mapping[str, Feature], timeline: Timeline, *, by: User) -> Plan:
+    """Return the plan with the offer's key, creating and publishing it if needed, also after an interrupted run."""
     with recorded(by=by, reason=REASON):
         defaults = {"name": offer.name, "description": offer.description, "display_order": PLANS.index(offer)}
         plan, _ = Plan.objects.get_or_create(key=offer.key, defaults=defaults)
@@ -178,12 +178,12 @@ def make_plan(offer: PlanOffer, features: Mapping[str, Feature], story: Story, *
         version = get_or_create_draft(plan, by=by)
         version.prices.all().delete()
         version.entitlements.all().delete()
-        _fill(version, offer, features)
-        publish(version, now=story.offers_published_at, by=by, reason=REASON)
+        _add_contents(version, offer, features)
+        publish(version, now=timeline.offers_published_at, by=by, reason=REASON)
     return plan
 
 
-def _fill(version: PlanVersion, offer: PlanOffer, features: Mapping[str, Feature]) -> None:
+def _add_contents(version: PlanVersion, offer: PlanOffer, features: Mapping[str, Feature]) -> None:
     for place, currency in enumerate(CURRENCIES):
         _add_fee(version, offer, currency, Decimal(offer.fee[place]))
         for position, usage in enumerate(offer.offers, start=1):
@@ -205,7 +205,9 @@ def _add_fee(version: PlanVersion, offer: PlanOffer, currency: str, amount: Deci
     )
 
 
-def _add_price(version: PlanVersion, offer: Offer, feature: Feature, currency: str, position: int, place: int) -> Price:
+def _add_price(
+    version: PlanVersion, offer: UsageOffer, feature: Feature, currency: str, position: int, place: int
+) -> Price:
     return Price.objects.create(
         version=version,
         feature=feature,

@@ -1,8 +1,8 @@
-"""The demo company itself, as its invoices show it."""
+"""The demo company's profile, which its invoices show."""
 
 from django.contrib.auth.models import User
 
-from billing.demo.story import COMPANY
+from billing.demo.timeline import COMPANY
 from billing.models import CompanyProfile
 from billing.models.company import ONLY
 from config.audit import recorded
@@ -18,12 +18,12 @@ PROFILE = {
     "email": "billing@larkspur.example",
     "website": "larkspur.example",
     "bank_details": "Example Bank\nIBAN DE00 0000 0000 0000 0000 00\nBIC EXAMPLEXXX",
-    "payment_terms": "Please name the invoice's number in your transfer.",
-    "footer": f"{COMPANY} GmbH · made for a demonstration",
+    "payment_terms": "Please state the invoice number in your transfer.",
+    "footer": f"{COMPANY} GmbH · demo data",
 }
 
 
 def make_company(*, by: User) -> CompanyProfile:
-    """Fill in the company's profile unless somebody has; return it. A second call changes nothing."""
+    """Return the company's profile, creating it if it is missing. An existing profile isn't changed."""
     with recorded(by=by):
         return CompanyProfile.objects.get_or_create(pk=ONLY, defaults=PROFILE)[0]

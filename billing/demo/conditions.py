@@ -1,4 +1,4 @@
-"""What the demo's customers pay beside the price list: taxes by country, a discount, credit paid in advance."""
+"""Taxes by country, a discount, and prepaid credit of the demo's customers."""
 
 from datetime import datetime
 from decimal import Decimal
@@ -7,10 +7,10 @@ from django.contrib.auth.models import User
 
 from billing.adjustments.coupons import apply_coupon, save_coupon
 from billing.adjustments.tax_rates import assign, save_rate
-from billing.demo.clients import COPPERLINE, KESTREL
-from billing.demo.story import Story, midnight
+from billing.demo.customers import COPPERLINE, KESTREL
+from billing.demo.timeline import Timeline, midnight
 from billing.models import Coupon, CouponDuration, GrantKind, TaxRate
-from billing.settlement.wallets import grant, wallet_for
+from billing.settlement.wallets import get_or_open_wallet, grant_credit
 from customers.models import Customer
 
 REASON = "Demo"
@@ -22,16 +22,16 @@ COUPON = "LAUNCH20"
 PREPAID = Decimal(50)
 
 
-def make_conditions(story: Story, *, now: datetime, by: User) -> None:
-    """Set up taxes, a coupon and a wallet, unless they are there. Safe to repeat."""
+def make_conditions(timeline: Timeline, *, now: datetime, by: User) -> None:
+    """Create the taxes, the coupon and the wallet that are missing. Safe to repeat."""
     for row in TAXES:
         rate = TaxRate.objects.filter(code=row["code"]).first() or save_rate(TaxRate(**row), by=by, reason=REASON)
         if rate.archived_at is None:
             assign(rate, by=by, reason=REASON)
-    _reduce(story, now=now, by=by)
+    _add_discount(timeline, now=now, by=by)
     copperline = Customer.objects.get(external_id=COPPERLINE)
-    wallet = wallet_for(copperline, copperline.currency, by=by)
-    grant(
+    wallet = get_or_open_wallet(copperline, copperline.currency, by=by)
+    grant_credit(
         wallet,
         PREPAID,
         kind=GrantKind.PURCHASED,
@@ -42,8 +42,8 @@ def make_conditions(story: Story, *, now: datetime, by: User) -> None:
     )
 
 
-def _reduce(story: Story, *, now: datetime, by: User) -> None:
-    """Take a fifth off the first three invoices of one customer."""
+def _add_discount(timeline: Timeline, *, now: datetime, by: User) -> None:
+    """Apply a coupon of 20 % to the first three invoices of one customer."""
     kestrel = Customer.objects.get(external_id=KESTREL)
     coupon = Coupon.objects.filter(code=COUPON).first()
     if coupon is None:
@@ -52,5 +52,5 @@ def _reduce(story: Story, *, now: datetime, by: User) -> None:
         )
         coupon = save_coupon(offer, by=by, reason=REASON)
     if not kestrel.coupons.filter(coupon=coupon).exists():
-        begins = midnight(story.begins_on, kestrel.timezone)
+        begins = midnight(timeline.begins_on, kestrel.timezone)
         apply_coupon(coupon, kestrel, starts_at=begins, now=now, by=by, reason=REASON)

@@ -1,7 +1,7 @@
-"""What the demo's customers use: two months of events with the rhythm of days and weeks. Pure, and always the same.
+"""The usage of the demo's customers: two months of events with daily and weekly patterns. Pure and reproducible.
 
-A day of a customer is drawn from a generator seeded with both, so an event's id, time and values don't depend on when
-it is asked for: a later run sends the same events, and more.
+The random generator of each day is seeded with the customer and the day. An event's id, time and values therefore don't
+depend on when the demo runs: a later run sends the same events, and more.
 """
 
 import random
@@ -11,46 +11,48 @@ from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from billing.demo.clients import CLIENTS, Client
-from billing.demo.story import Story
+from billing.demo.customers import CUSTOMERS, DemoCustomer
+from billing.demo.timeline import Timeline
 
-type WireEvent = dict[str, Any]
+type DemoEvent = dict[str, Any]
 
-# How much of a day's usage falls into each hour of the customer's own clock.
+# The weight of each hour of the day in the customer's time zone.
 HOURS = (1, 1, 1, 1, 1, 2, 4, 7, 12, 15, 16, 14, 11, 14, 16, 15, 13, 10, 7, 5, 4, 3, 2, 1)
 WEEKEND = 0.4
 GROWTH_A_DAY = 0.006
 MODELS = ("lark-mini", "lark-pro", "lark-pro-preview")
 MODEL_WEIGHTS = (70, 25, 5)
-MODEL_CALLS = 0.5  # how many of the API calls run a model
+MODEL_CALLS = 0.5  # the share of API calls that use a model
 PATHS = ("/v1/chat", "/v1/embed", "/v1/search", "/v1/files")
 ONE_DAY = timedelta(days=1)
 
 
-def all_usage(story: Story, *, until: datetime) -> list[WireEvent]:
-    """Return every customer's usage from its subscription's start up to a moment, in the order it occurred."""
-    found = [event for client in CLIENTS if client.plan for event in usage_of(client, story, until=until)]
-    return sorted(found, key=lambda event: (event["timestamp"], event["event_id"]))
+def list_usage(timeline: Timeline, *, until: datetime) -> list[DemoEvent]:
+    """Return the usage of all customers from the start of their subscriptions until a time, by time."""
+    events = [
+        event for customer in CUSTOMERS if customer.plan for event in iterate_usage(customer, timeline, until=until)
+    ]
+    return sorted(events, key=lambda event: (event["timestamp"], event["event_id"]))
 
 
-def usage_of(client: Client, story: Story, *, until: datetime) -> Iterator[WireEvent]:
-    """Give a customer's usage, day by day, from its subscription's start up to a moment, or to its end if earlier."""
-    zone = ZoneInfo(client.timezone)
-    end = min(until, client.ends_at(story) or until)
-    day = client.starts_at(story).astimezone(zone).date()
-    last = end.astimezone(zone).date()
-    while day <= last:
-        yield from (event for event in _day(client, story, day) if moment_of(event) < end)
+def iterate_usage(customer: DemoCustomer, timeline: Timeline, *, until: datetime) -> Iterator[DemoEvent]:
+    """Yield a customer's usage by day, from the start of its subscription until a time or the subscription's end."""
+    zone = ZoneInfo(customer.timezone)
+    end = min(until, customer.ends_at(timeline) or until)
+    day = customer.starts_at(timeline).astimezone(zone).date()
+    last_day = end.astimezone(zone).date()
+    while day <= last_day:
+        yield from (event for event in _build_day(customer, timeline, day) if parse_time(event) < end)
         day += ONE_DAY
 
 
-def moment_of(event: WireEvent) -> datetime:
-    """Return when an event occurred."""
+def parse_time(event: DemoEvent) -> datetime:
+    """Return the time at which an event occurred."""
     return datetime.fromisoformat(event["timestamp"])
 
 
-def wire_event(event_id: str, name: str, customer: str, at: datetime, **properties: Any) -> WireEvent:
-    """Write an event as the API takes it, the time in UTC to the millisecond."""
+def build_event(event_id: str, name: str, customer: str, at: datetime, **properties: Any) -> DemoEvent:
+    """Build the JSON body of an event, with its time in UTC to the millisecond."""
     return {
         "event_id": event_id,
         "event_name": name,
@@ -61,37 +63,41 @@ def wire_event(event_id: str, name: str, customer: str, at: datetime, **properti
     }
 
 
-def _day(client: Client, story: Story, day: date) -> Iterator[WireEvent]:
-    draw = random.Random(f"{client.external_id} {day}")  # noqa: S311  plausible, not secret
-    requests = _requests(client, story, day, draw)
-    prefix = f"{client.external_id}.{day:%Y%m%d}"
+def _build_day(customer: DemoCustomer, timeline: Timeline, day: date) -> Iterator[DemoEvent]:
+    generator = random.Random(f"{customer.external_id} {day}")  # noqa: S311  plausible, not secret
+    requests = _draw_request_count(customer, timeline, day, generator)
+    prefix = f"{customer.external_id}.{day:%Y%m%d}"
     for number in range(requests):
-        at = _moment(client, day, draw)
-        yield wire_event(f"{prefix}.call.{number}", "api.calls", client.external_id, at, path=draw.choice(PATHS))
-        if draw.random() < MODEL_CALLS:
-            model = draw.choices(MODELS, MODEL_WEIGHTS)[0]
-            tokens = int(draw.lognormvariate(8.4, 0.7))
-            yield wire_event(
-                *(f"{prefix}.model.{number}", "model.usage", client.external_id, at + timedelta(milliseconds=850)),
+        at = _draw_time(customer, day, generator)
+        yield build_event(
+            f"{prefix}.call.{number}", "api.calls", customer.external_id, at, path=generator.choice(PATHS)
+        )
+        if generator.random() < MODEL_CALLS:
+            model = generator.choices(MODELS, MODEL_WEIGHTS)[0]
+            tokens = int(generator.lognormvariate(8.4, 0.7))
+            yield build_event(
+                *(f"{prefix}.model.{number}", "model.usage", customer.external_id, at + timedelta(milliseconds=850)),
                 model=model,
                 tokens=tokens,
             )
-    for user in draw.sample(range(client.users), k=min(client.users, requests, 1 + client.users // 3)):
-        at = _moment(client, day, draw)
+    for user in generator.sample(range(customer.users), k=min(customer.users, requests, 1 + customer.users // 3)):
+        at = _draw_time(customer, day, generator)
         user_id = f"user-{user + 1:03}"
-        yield wire_event(f"{prefix}.user.{user}", "active.users", client.external_id, at, user_id=user_id)
-    stored = Decimal(draw.randint(-40, 160)) / 100
-    yield wire_event(f"{prefix}.stored", "storage.usage", client.external_id, _moment(client, day, draw), gb=stored)
+        yield build_event(f"{prefix}.user.{user}", "active.users", customer.external_id, at, user_id=user_id)
+    stored = Decimal(generator.randint(-40, 160)) / 100
+    yield build_event(
+        f"{prefix}.stored", "storage.usage", customer.external_id, _draw_time(customer, day, generator), gb=stored
+    )
 
 
-def _requests(client: Client, story: Story, day: date, draw: random.Random) -> int:
-    growth = 1 + GROWTH_A_DAY * (day - story.begins_on).days
+def _draw_request_count(customer: DemoCustomer, timeline: Timeline, day: date, generator: random.Random) -> int:
+    growth = 1 + GROWTH_A_DAY * (day - timeline.begins_on).days
     weekday = WEEKEND if day.weekday() >= 5 else 1
-    return max(1, round(client.requests_a_day * growth * weekday * draw.uniform(0.85, 1.15)))
+    return max(1, round(customer.requests_a_day * growth * weekday * generator.uniform(0.85, 1.15)))
 
 
-def _moment(client: Client, day: date, draw: random.Random) -> datetime:
-    """Draw a moment of the customer's day. An hour that its clock skips is taken as an hour later."""
-    hour = draw.choices(range(24), HOURS)[0]
-    local = datetime.combine(day, time(hour), ZoneInfo(client.timezone))
-    return local.astimezone(UTC) + timedelta(milliseconds=draw.randrange(3_600_000))
+def _draw_time(customer: DemoCustomer, day: date, generator: random.Random) -> datetime:
+    """Draw a time of the customer's day. In an hour that daylight saving skips, it is an hour later."""
+    hour = generator.choices(range(24), HOURS)[0]
+    local = datetime.combine(day, time(hour), ZoneInfo(customer.timezone))
+    return local.astimezone(UTC) + timedelta(milliseconds=generator.randrange(3_600_000))

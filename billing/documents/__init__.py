@@ -1,1 +1,1 @@
-"""What finance hands out as PDF: invoices, credit notes, statements."""
+"""PDF documents: invoices, credit notes, statements."""

@@ -1,20 +1,20 @@
-"""Many invoices as one ZIP file, written while it is sent, so that memory doesn't grow with the number."""
+"""A ZIP file of many invoices, written while it is sent, so that memory doesn't grow with their number."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from itertools import batched
 from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 
-from billing.documents.invoices import PARTS, RELATED, file_name, invoice_pdf
+from billing.documents.invoices import PARTS, RELATED, build_file_name, render_invoice
 from billing.models import Invoice
 from billing.models.company import seller
 
 MOST_DOCUMENTS = 500
-AT_ONCE = 25
+BATCH = 25
 
 
-class _Outbox:
-    """A file that can only be written to, and gives away what was written."""
+class _WriteBuffer:
+    """A write-only file whose content can be taken out piece by piece."""
 
     def __init__(self) -> None:
         self.parts: list[bytes] = []
@@ -24,44 +24,44 @@ class _Outbox:
         return len(part)
 
     def flush(self) -> None:
-        """Nothing is held back."""
+        """Do nothing: every write is complete."""
 
     def close(self) -> None:
-        """Nothing is open."""
+        """Do nothing: no file is open."""
 
     def take(self) -> bytes:
         parts, self.parts = self.parts, []
         return b"".join(parts)
 
 
-def zipped(invoice_ids: Sequence[int], *, site_url: str = "") -> Iterator[bytes]:
-    """Give a ZIP of the invoices' PDFs piece by piece, in the order of the ids. The same invoices, the same bytes.
+def stream_zip(invoice_ids: Sequence[int], *, site_url: str = "") -> Iterator[bytes]:
+    """Yield a ZIP file of the invoices' PDFs in pieces, in the order of the IDs. Unchanged invoices give the same file.
 
-    At most MOST_DOCUMENTS ids are taken, otherwise `ValueError`: a PDF takes some hundredths of a second.
+    Raises `ValueError` for more than MOST_DOCUMENTS ids, because each PDF takes some hundredths of a second.
     """
     if len(invoice_ids) > MOST_DOCUMENTS:
-        raise ValueError(f"At most {MOST_DOCUMENTS} documents go into one archive")
-    return _pieces(invoice_ids, site_url)
+        raise ValueError(f"At most {MOST_DOCUMENTS} documents fit into one archive")
+    return _stream_pieces(invoice_ids, site_url)
 
 
-def _pieces(invoice_ids: Sequence[int], site_url: str) -> Iterator[bytes]:
-    outbox, company = _Outbox(), seller()
-    with ZipFile(outbox, "w", ZIP_DEFLATED) as archive:
-        for invoice in _invoices(invoice_ids):
-            pdf = invoice_pdf(invoice, site_url=site_url, sold_by=company)
-            archive.writestr(_entry(file_name(invoice), invoice.finalized_at or invoice.computed_at), pdf)
-            yield outbox.take()
-    yield outbox.take()
+def _stream_pieces(invoice_ids: Sequence[int], site_url: str) -> Iterator[bytes]:
+    buffer, company = _WriteBuffer(), seller()
+    with ZipFile(buffer, "w", ZIP_DEFLATED) as archive:
+        for invoice in _load_invoices(invoice_ids):
+            pdf = render_invoice(invoice, site_url=site_url, sold_by=company)
+            archive.writestr(_build_entry(build_file_name(invoice), invoice.finalized_at or invoice.computed_at), pdf)
+            yield buffer.take()
+    yield buffer.take()
 
 
-def _invoices(invoice_ids: Iterable[int]) -> Iterator[Invoice]:
-    """Read the invoices with all that their documents say, a few at a time."""
-    for some in batched(invoice_ids, AT_ONCE):
-        rows = Invoice.objects.select_related(*RELATED).prefetch_related(*PARTS).in_bulk(some)
-        yield from (rows[pk] for pk in some if pk in rows)
+def _load_invoices(invoice_ids: Iterable[int]) -> Iterator[Invoice]:
+    """Load the invoices with the related rows of their documents, in batches."""
+    for batch in batched(invoice_ids, BATCH):
+        invoices = Invoice.objects.select_related(*RELATED).prefetch_related(*PARTS).in_bulk(batch)
+        yield from (invoices[pk] for pk in batch if pk in invoices)
 
 
-def _entry(name: str, made_at: datetime) -> ZipInfo:
+def _build_entry(name: str, made_at: datetime) -> ZipInfo:
     entry = ZipInfo(name, made_at.timetuple()[:6])
     entry.compress_type = ZIP_DEFLATED
     return entry

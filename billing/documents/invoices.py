@@ -1,13 +1,20 @@
-"""An invoice as a document: what its page shows, as it was frozen when it was finalized."""
+"""The document of an invoice. It shows the same content as the invoice's page."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
-from billing.documents.content import Document, document, paying, row, table, total
+from billing.documents.content import (
+    Document,
+    build_document,
+    build_row,
+    build_table,
+    build_total,
+    list_payment_details,
+)
 from billing.documents.rendering import render
 from billing.explanation import page
 from billing.explanation.page import CREDITED, PAID, PREPAID
-from billing.explanation.text import timezone_of
+from billing.explanation.text import get_timezone
 from billing.lifecycle.finalize import billed_to
 from billing.models import CreditNoteState, EntryKind, Invoice, InvoiceLine, InvoiceState
 from billing.models.company import seller
@@ -21,119 +28,122 @@ RELATED = ("customer", "subscription", "replaces", "replaced_by")
 PARTS = ("lines__feature", "payments", "credit_notes", "credit_entries__grant")
 
 
-def invoice_pdf(invoice: Invoice, *, site_url: str = "", sold_by: Mapping[str, str] | None = None) -> bytes:
-    """Lay an invoice out as PDF: the same bytes each time, as long as nothing happens to it.
+def render_invoice(invoice: Invoice, *, site_url: str = "", sold_by: Mapping[str, str] | None = None) -> bytes:
+    """Render an invoice as PDF. An unchanged invoice gives the same bytes.
 
-    A draft shows customer and company as they are now, a finalized invoice as they were then. `site_url` is where its
-    page is linked to; `sold_by` saves looking up the company's profile.
+    A draft shows customer and company as they are now, a finalized invoice as they were when it was finalized.
+    `site_url` is the base of the link to its page; `sold_by` saves reading the company's profile.
     """
-    made = invoice_document(invoice, site_url=site_url, sold_by=sold_by)
-    return render(made, made_at=invoice.finalized_at or invoice.computed_at)
+    document = build_invoice_document(invoice, site_url=site_url, sold_by=sold_by)
+    return render(document, made_at=invoice.finalized_at or invoice.computed_at)
 
 
-def file_name(invoice: Invoice) -> str:
-    """Name the file: the invoice's number, or a draft's id."""
+def build_file_name(invoice: Invoice) -> str:
+    """Build the file name from the invoice's number, or from a draft's ID."""
     return f"{invoice.number or invoice.public_id}.pdf"
 
 
-def invoice_document(invoice: Invoice, *, site_url: str = "", sold_by: Mapping[str, str] | None = None) -> Document:
-    """Collect what the invoice says, as text and numbers written for people."""
+def build_invoice_document(
+    invoice: Invoice, *, site_url: str = "", sold_by: Mapping[str, str] | None = None
+) -> Document:
+    """Build the content of an invoice, with numbers and dates formatted for people."""
     lines = list(invoice.lines.all())
     for line in lines:
         line.invoice = invoice
     company = invoice.seller or sold_by or seller()
-    return document(
+    return build_document(
         f"Invoice {invoice.number}" if invoice.number else "Draft invoice",
         seller=company,
         buyer=invoice.billed_to or billed_to(invoice.customer),
         state="" if invoice.state == InvoiceState.FINALIZED else invoice.get_state_display().upper(),
         alarming=invoice.state in STAMPS,
         stamp=STAMPS.get(InvoiceState(invoice.state), ""),
-        facts=_facts(invoice),
-        notes=_notes(invoice),
-        **table(COLUMNS, _groups(lines, invoice.currency)),
-        empty="Nothing was left to charge.",
-        totals=_totals(invoice),
-        closing=[] if invoice.state in (InvoiceState.VOID, InvoiceState.PAID) else paying(company),
+        facts=_list_facts(invoice),
+        notes=_list_notes(invoice),
+        **build_table(COLUMNS, _build_groups(lines, invoice.currency)),
+        empty="There are no charges on this invoice.",
+        totals=_build_totals(invoice),
+        closing=[] if invoice.state in (InvoiceState.VOID, InvoiceState.PAID) else list_payment_details(company),
         link=f"{site_url.rstrip('/')}{invoice.get_absolute_url()}" if site_url else "",
-        foot=_foot(invoice, company),
+        foot=_build_footer(invoice, company),
     )
 
 
-def _foot(invoice: Invoice, company: Mapping[str, str]) -> list[str]:
+def _build_footer(invoice: Invoice, company: Mapping[str, str]) -> list[str]:
     ids = [invoice.public_id, *([invoice.subscription.public_id] if invoice.subscription is not None else [])]
     return [company.get("footer") or company["name"], " · ".join(ids)]
 
 
-def _facts(invoice: Invoice) -> list[tuple[str, str]]:
-    zone = timezone_of(invoice)
-    said = [("Invoice number", invoice.number or "—")]
-    said += [(label, local_day(at, zone)) for label, at in (
-        ("Issued", invoice.issued_at), ("Due", invoice.due_at), ("Paid", invoice.paid_at),
-    ) if at]  # fmt: skip
+def _list_facts(invoice: Invoice) -> list[tuple[str, str]]:
+    zone = get_timezone(invoice)
+    facts = [("Invoice number", invoice.number or "—")]
+    dates_by_label = (("Issued", invoice.issued_at), ("Due", invoice.due_at), ("Paid", invoice.paid_at))
+    facts += [(label, _format_day(at, zone)) for label, at in dates_by_label if at]
     if invoice.period_start is not None and invoice.period_end is not None:
         period = Period(invoice.period_start, max(invoice.period_end, invoice.period_start + INSTANT))
-        said += [("For", invoice.get_kind_display()), ("Period", dates(period, zone)), ("Time zone", zone)]
-    return [*said, ("Currency", invoice.currency)]
+        facts += [("For", invoice.get_kind_display()), ("Period", dates(period, zone)), ("Time zone", zone)]
+    return [*facts, ("Currency", invoice.currency)]
 
 
-def local_day(at: datetime, zone: str) -> str:
+def _format_day(at: datetime, zone: str) -> str:
     return day(local_date(at, zone))
 
 
-def _notes(invoice: Invoice) -> list[str]:
-    said = []
+def _list_notes(invoice: Invoice) -> list[str]:
+    notes = []
     if invoice.is_draft:
-        said.append("This is a draft. It has no number, can still change, and isn't to be paid.")
+        notes.append("This is a draft. It has no number and can still change. Please don't pay it.")
     if invoice.voided_at is not None:
-        replaced = getattr(invoice, "replaced_by", None)
-        by = f" It is replaced by {replaced}." if replaced is not None else ""
-        when = local_day(invoice.voided_at, timezone_of(invoice))
-        said.append(f"Void since {when}: {invoice.void_reason}. Nothing is to be paid.{by}")
+        replacement = getattr(invoice, "replaced_by", None)
+        replaced = f" It is replaced by {replacement}." if replacement is not None else ""
+        voided_on = _format_day(invoice.voided_at, get_timezone(invoice))
+        notes.append(f"Voided on {voided_on}: {invoice.void_reason}. Nothing is due.{replaced}")
     if invoice.replaces is not None:
-        said.append(f"Replaces invoice {invoice.replaces.number}.")
-    return [*said, *filter(None, (invoice.tax_note, invoice.memo))]
+        notes.append(f"Replaces invoice {invoice.replaces.number}.")
+    return [*notes, *filter(None, (invoice.tax_note, invoice.memo))]
 
 
-def _groups(lines: Sequence[InvoiceLine], currency: str) -> list[tuple[str, list[Document]]]:
-    grouped = page.groups(lines, currency)
-    return [(group.title, [_row(shown, currency) for shown in group.rows]) for group in grouped]
+def _build_groups(lines: Sequence[InvoiceLine], currency: str) -> list[tuple[str, list[Document]]]:
+    groups = page.group_lines(lines, currency)
+    return [(group.title, [_build_line_row(row, currency) for row in group.rows]) for group in groups]
 
 
-def _row(shown: page.LineRow, currency: str) -> Document:
-    price = shown.line.unit_amount
+def _build_line_row(row: page.LineRow, currency: str) -> Document:
+    price = row.line.unit_amount
     unit_price = at_price(price, currency) if price is not None else ""
-    cells = (shown.quantity, shown.free, shown.billable, unit_price, shown.amount)
-    return row(shown.title, cells, detail=shown.detail, steps=shown.steps, negative=shown.is_negative)
+    cells = (row.quantity, row.free, row.billable, unit_price, row.amount)
+    return build_row(row.title, cells, detail=row.detail, steps=row.steps, negative=row.is_negative)
 
 
-def _totals(invoice: Invoice) -> list[Document]:
+def _build_totals(invoice: Invoice) -> list[Document]:
     currency = invoice.currency
     steps = {
-        PREPAID: _credits(invoice) if invoice.credits_applied else [],
-        CREDITED: _credit_notes(invoice) if invoice.amount_credited else [],
-        PAID: _payments(invoice) if invoice.amount_paid else [],
+        PREPAID: _list_credits(invoice) if invoice.credits_applied else [],
+        CREDITED: _list_credit_notes(invoice) if invoice.amount_credited else [],
+        PAID: _list_payments(invoice) if invoice.amount_paid else [],
     }
     if invoice.tax_included:
-        steps["Total"] = [f"contains {format_amount(invoice.tax_included, currency)} of tax"]
+        steps["Total"] = [f"includes {format_amount(invoice.tax_included, currency)} of tax"]
     rows = [
-        total(label, amount, currency, grand=label == "Total", steps=steps.get(label, ()))
-        for label, amount in page.totals(invoice)
+        build_total(label, amount, currency, grand=label == "Total", steps=steps.get(label, ()))
+        for label, amount in page.list_totals(invoice)
     ]
     if invoice.state == InvoiceState.VOID:
         return rows
     label = "Amount due once finalized" if invoice.is_draft else "Amount due"
-    return [*rows, total(label, invoice.amount_remaining, currency, grand=True)]
+    return [*rows, build_total(label, invoice.amount_remaining, currency, grand=True)]
 
 
-def _credits(invoice: Invoice) -> list[str]:
-    """Name the credits that were used: which grant, how much of it."""
+def _list_credits(invoice: Invoice) -> list[str]:
+    """List the grants that paid part of the invoice, each with its amount."""
     entries = [entry for entry in invoice.credit_entries.all() if entry.kind == EntryKind.APPLIED]
-    written = ((entry, format_amount(-entry.amount, invoice.currency)) for entry in entries)
-    return [f"{entry.grant}: {amount}" for entry, amount in sorted(written, key=lambda pair: pair[0].pk)]
+    return [
+        f"{entry.grant}: {format_amount(-entry.amount, invoice.currency)}"
+        for entry in sorted(entries, key=lambda entry: entry.pk)
+    ]
 
 
-def _credit_notes(invoice: Invoice) -> list[str]:
+def _list_credit_notes(invoice: Invoice) -> list[str]:
     notes = [note for note in invoice.credit_notes.all() if note.state == CreditNoteState.FINALIZED]
     return [
         f"{note.number}: {format_amount(note.total, invoice.currency)}"
@@ -141,10 +151,10 @@ def _credit_notes(invoice: Invoice) -> list[str]:
     ]
 
 
-def _payments(invoice: Invoice) -> list[str]:
+def _list_payments(invoice: Invoice) -> list[str]:
     return [
         f"{day(payment.received_on)}, {payment.get_kind_display().lower()}, "
         f"{payment.reference or payment.get_method_display().lower()}: "
         f"{format_amount(payment.amount, invoice.currency)}"
-        for payment in sorted(invoice.payments.all(), key=lambda each: (each.received_on, each.pk))
+        for payment in sorted(invoice.payments.all(), key=lambda payment: (payment.received_on, payment.pk))
     ]

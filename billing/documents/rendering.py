@@ -1,4 +1,4 @@
-"""From a document's plain values to a PDF. The same values give the same bytes, on every machine."""
+"""Render a document's plain values as PDF. The same values give the same bytes on every machine."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -19,40 +19,42 @@ FONT_PACKAGES = (
     "justmytype_intl_sea",
     "justmytype_intl_south_asia",
 )
-SCRIPTS = ("Arabic", "Hebrew", "Devanagari", "Bengali", "Tamil", "Telugu", "Thai", "Lao", "Khmer", "Myanmar",
-           "Ethiopic")  # fmt: skip
+SCRIPTS = (
+    *("Arabic", "Hebrew", "Devanagari", "Bengali", "Tamil", "Telugu"),
+    *("Thai", "Lao", "Khmer", "Myanmar", "Ethiopic"),
+)
 HAN = {"JP": "JP", "KR": "KR", "TW": "TC", "HK": "TC", "MO": "TC"}
 
 
 def render(document: Mapping[str, Any], *, made_at: datetime) -> bytes:
-    """Lay a document out as PDF. `made_at` is the date of creation that the file carries.
+    """Render a document as PDF. `made_at` is stored in the file as its creation date.
 
-    No system font is used, so the bytes don't depend on the machine. A character that no bundled font has is printed
-    as an empty box. Safe in threads.
+    System fonts aren't used, so the bytes don't depend on the machine. A character that is missing in the bundled fonts
+    is printed as an empty box. Safe in threads.
     """
     return typst.compile(
-        _template(),
+        _read_template(),
         format="pdf",
-        font_paths=_fonts(),
+        font_paths=_load_fonts(),
         sys_inputs={"document": orjson.dumps(document).decode()},
         timestamp=int(made_at.timestamp()),
     )
 
 
-def fonts_for(country: str) -> list[str]:
-    """Name the fonts to look for a character in, in order. Chinese characters look as in the country named."""
-    first = HAN.get(country, "SC")
-    east = [first, *(han for han in ("SC", "JP", "KR", "TC") if han != first)]
-    return ["Noto Sans", *(f"Noto Sans {script}" for script in (*SCRIPTS, *east)), "Noto Sans Symbols 2"]
+def list_fonts(country: str) -> list[str]:
+    """List the fonts in the order in which characters are looked up. Chinese characters follow the country's style."""
+    preferred = HAN.get(country, "SC")
+    east_asian = [preferred, *(style for style in ("SC", "JP", "KR", "TC") if style != preferred)]
+    return ["Noto Sans", *(f"Noto Sans {script}" for script in (*SCRIPTS, *east_asian)), "Noto Sans Symbols 2"]
 
 
 @cache
-def _template() -> bytes:
+def _read_template() -> bytes:
     return TEMPLATE.read_bytes()
 
 
 @cache
-def _fonts() -> typst.Fonts:
+def _load_fonts() -> typst.Fonts:
     specs = [find_spec(package) for package in FONT_PACKAGES]
     folders = [folder for spec in specs if spec is not None for folder in spec.submodule_search_locations or ()]
     return typst.Fonts(include_system_fonts=False, font_paths=folders)

@@ -1,78 +1,94 @@
-"""The events behind an invoice line: exactly those that were counted in its windows."""
+"""The events that an invoice line counts."""
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from billing.explanation.proof import NotUsage, spans_recorded
-from billing.explanation.text import timezone_of
+from billing.explanation.proof import NotUsage, read_windows
+from billing.explanation.text import get_timezone
 from billing.models import InvoiceLine, LineKind
 from catalog.models import Aggregation, Feature
 from config.refusals import Refused
 from customers.periods import Period
 from events.usage.contributing_events import CountedEvent, events_behind, values_behind
 
-MOST_EXPORTED = 1_000_000  # with a line of headings, what an Excel sheet can hold
+MOST_EXPORTED = 1_000_000  # with a row of headings, this fits into an Excel sheet
 COUNTED = (LineKind.USAGE, LineKind.LATE_USAGE)
 EVENT_HEADINGS = ("event_id", "event_name", "occurred_at ({})", "received_at ({})", "value", "adds")
 VALUE_HEADINGS = ("value", "window", "events", "first_at ({})", "last_at ({})")
 
 
 class TooManyEvents(Refused):
-    """The line counts more events than a file holds. The message says what to do."""
+    """The line counts more events than fit into a file. The message says what to do."""
 
 
-def windows_of(line: InvoiceLine) -> list[Period]:
-    """List the windows that a usage line was counted in; of late usage, those of its period's usage as it is with it.
+def list_windows(line: InvoiceLine) -> list[Period]:
+    """List the windows of a usage line's events. For late usage, those of its whole period, recalculated.
 
     Raises `NotUsage` for other lines.
     """
     if line.kind not in COUNTED or line.feature is None:
-        raise NotUsage("Only usage lines are counted from events.")
-    return recorded_windows(line.computation)
+        raise NotUsage("Only usage lines have events.")
+    return read_counted_windows(line.computation)
 
 
-def recorded_windows(how: dict[str, Any]) -> list[Period]:
-    """List the windows that a usage line's computation recorded; of late usage, those of its period."""
-    parts = [again["computation"] for again in how["again"]] if "again" in how else [how]
-    return [span for part in parts for span in spans_recorded(part)]
+def read_counted_windows(computation: dict[str, Any]) -> list[Period]:
+    """Read the windows from a usage line's computation. For late usage, those of its recalculated period."""
+    if "again" not in computation:
+        return read_windows(computation)
+    return [window for line in computation["again"] for window in read_windows(line["computation"])]
 
 
-def events_of(line: InvoiceLine, *, most: int, after: tuple[datetime, int] | None = None) -> Iterator[CountedEvent]:
-    """Give the events that a line counts, by time, at most `most`, from behind a place on. Raises `NotUsage`."""
-    windows = windows_of(line)
+def list_events(line: InvoiceLine, *, most: int, after: tuple[datetime, int] | None = None) -> Iterator[CountedEvent]:
+    """Yield the events that a line counts, by time, at most `most`, those after `after`. Raises `NotUsage`."""
+    windows = list_windows(line)
     return events_behind(line.invoice.customer_id, _feature(line), windows, most=most, after=after)
 
 
-def table_of(line: InvoiceLine) -> tuple[list[str], Iterator[Sequence[Any]]]:
-    """Give a line's events as a table, headings first, moments in the invoice's time zone; of a unique count, its
-    distinct values.
+def build_event_table(line: InvoiceLine) -> tuple[list[str], Iterator[Sequence[Any]]]:
+    """Return the headings and rows of a line's events, with times in the invoice's time zone.
 
-    Raises `NotUsage`, and `TooManyEvents` for more than MOST_EXPORTED.
+    For a unique count, the rows are its distinct values. Raises `NotUsage`, and `TooManyEvents` for more than
+    MOST_EXPORTED.
     """
-    windows, feature, zone = windows_of(line), _feature(line), timezone_of(line.invoice)
+    windows, feature, zone = list_windows(line), _feature(line), get_timezone(line.invoice)
     if (line.events_count or 0) > MOST_EXPORTED:
         raise TooManyEvents(
-            f"This line counts {line.events_count:,} events, more than a file holds. Use the API's pages."
+            f"This line counts {line.events_count:,} events, more than fit into a file. Use the API instead."
         )
-    customer_id, at = line.invoice.customer_id, _local(zone)
+    customer_id, timezone = line.invoice.customer_id, ZoneInfo(zone)
     if feature.aggregation == Aggregation.UNIQUE_COUNT:
         values = values_behind(customer_id, feature, windows, most=MOST_EXPORTED)
         rows: Iterator[Sequence[Any]] = (
-            (one.value, one.window, one.events, at(one.first_at), at(one.last_at)) for one in values
+            (
+                value.value,
+                value.window,
+                value.events,
+                _to_local(value.first_at, timezone),
+                _to_local(value.last_at, timezone),
+            )
+            for value in values
         )
         return [heading.format(zone) for heading in VALUE_HEADINGS], rows
-    found = events_behind(customer_id, feature, windows, most=MOST_EXPORTED)
+    events = events_behind(customer_id, feature, windows, most=MOST_EXPORTED)
     rows = (
-        (one.event_id, one.event_name, at(one.occurred_at), at(one.received_at), one.value, one.number) for one in found
+        (
+            event.event_id,
+            event.event_name,
+            _to_local(event.occurred_at, timezone),
+            _to_local(event.received_at, timezone),
+            event.value,
+            event.number,
+        )
+        for event in events
     )
     return [heading.format(zone) for heading in EVENT_HEADINGS], rows
 
 
-def _local(zone: str) -> Any:
-    info = ZoneInfo(zone)
-    return lambda moment: moment.astimezone(info).replace(tzinfo=None)
+def _to_local(moment: datetime, timezone: ZoneInfo) -> datetime:
+    """Return the local time without its zone, which spreadsheets don't know; the headings name the zone."""
+    return moment.astimezone(timezone).replace(tzinfo=None)
 
 
 def _feature(line: InvoiceLine) -> Feature:

@@ -1,4 +1,4 @@
-"""What an invoice's page shows: lines in groups with how each came about, totals, history. Plain values."""
+"""The content of an invoice's page as plain values: lines in groups with their calculation, totals, history."""
 
 import re
 from collections.abc import Sequence
@@ -7,7 +7,7 @@ from decimal import Decimal
 
 from auditlog.models import LogEntry
 
-from billing.explanation.text import explain
+from billing.explanation.text import explain_line
 from billing.invoicing.rows import rows_of
 from billing.lines import Charge
 from billing.models import CreditNote, Invoice, InvoiceLine, LineKind
@@ -20,9 +20,9 @@ from events.links import occurred_between
 PREPAID, CREDITED, PAID = "Prepaid credit", "Credit notes", "Paid"
 GROUPS = (
     ("Recurring fees", (LineKind.FEE,)),
-    ("Changes of fees", (LineKind.PRORATION,)),
+    ("Fee changes", (LineKind.PRORATION,)),
     ("Usage", (LineKind.USAGE, LineKind.TRUE_UP)),
-    ("Usage of earlier periods", (LineKind.LATE_USAGE,)),
+    ("Late usage of earlier periods", (LineKind.LATE_USAGE,)),
     ("Other", (LineKind.ITEM, LineKind.CREDIT)),
     ("Discounts", (LineKind.DISCOUNT,)),
     ("Taxes", (LineKind.TAX,)),
@@ -31,7 +31,7 @@ GROUPS = (
 
 @dataclass(frozen=True, slots=True)
 class LineRow:
-    """A line as shown: what it says, how it was computed, what it comes to."""
+    """A line as it is shown: title, quantities, amount, and the steps of its calculation."""
 
     line: InvoiceLine
     title: str
@@ -50,61 +50,60 @@ class LineRow:
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
-    """Lines of a kind under one heading."""
+class LineGroup:
+    """The lines under one heading."""
 
     title: str
     rows: Sequence[LineRow]
 
 
-def groups(lines: Sequence[InvoiceLine], currency: str) -> list[Group]:
-    """Put lines under their headings, in the invoice's order; headings without lines are left out."""
-    found = []
+def group_lines(lines: Sequence[InvoiceLine], currency: str) -> list[LineGroup]:
+    """Group lines under their headings, in the invoice's order. Headings without lines are omitted."""
+    groups = []
     for title, kinds in GROUPS:
-        rows = [row_of(line, currency) for line in lines if line.kind in kinds]
+        rows = [_build_row(line, currency) for line in lines if line.kind in kinds]
         if rows:
-            found.append(Group(title, rows))
-    return found
+            groups.append(LineGroup(title, rows))
+    return groups
 
 
-def row_of(line: InvoiceLine, currency: str) -> LineRow:
+def _build_row(line: InvoiceLine, currency: str) -> LineRow:
     title, _, detail = line.description.partition(" · ")
-    counted = line.kind in (LineKind.USAGE, LineKind.LATE_USAGE)
+    is_usage = line.kind in (LineKind.USAGE, LineKind.LATE_USAGE)
     return LineRow(
         line=line,
         title=title,
         detail=detail,
-        steps=explain(line, currency),
-        quantity=number(line.quantity) if counted or line.quantity != 1 else "",
+        steps=explain_line(line, currency),
+        quantity=number(line.quantity) if is_usage or line.quantity != 1 else "",
         free=number(line.free_units) if line.free_units else "",
-        billable=number(line.billable_quantity) if counted else "",
+        billable=number(line.billable_quantity) if is_usage else "",
         amount=format_amount(line.amount, currency),
         is_negative=line.amount < 0,
-        events_url=events_url(line) if counted and line.pk else "",
+        events_url=build_events_url(line) if is_usage and line.pk else "",
     )
 
 
-def events_url(line: InvoiceLine) -> str:
-    """Return the address of the events that a usage line may count: the customer's, of the feature's names, that
-    occurred in the line's period."""
+def build_events_url(line: InvoiceLine) -> str:
+    """Build the URL of the customer's events with the feature's event name in the line's period."""
     if line.feature is None:
         return ""
-    where: dict[str, str | int] = {
+    filters: dict[str, str | int] = {
         "customer__id__exact": line.invoice.customer_id,
         "event_name": line.feature.event_name,
         "received": "all",
         **occurred_between(line.period_start, line.period_end),
     }
-    return admin_url("events_event_changelist", **where)
+    return admin_url("events_event_changelist", **filters)
 
 
-def unsaved(lines: Sequence[Charge]) -> list[InvoiceLine]:
-    """Make rows of worked-out lines that are only shown, never saved."""
+def build_unsaved_lines(lines: Sequence[Charge]) -> list[InvoiceLine]:
+    """Build rows for calculated lines that are shown but never saved."""
     return rows_of(Invoice(), lines)
 
 
-def totals(invoice: Invoice) -> list[tuple[str, Decimal]]:
-    """List what stands at the foot: from the subtotal to what is still to be paid."""
+def list_totals(invoice: Invoice) -> list[tuple[str, Decimal]]:
+    """List the totals of an invoice, from the subtotal to the payments, leaving out those that are zero."""
     rows = [("Subtotal", invoice.subtotal)]
     rows += [("Discounts", -invoice.discount_total)] if invoice.discount_total else []
     rows += [("Tax", invoice.tax_total)] if invoice.tax_total else []
@@ -116,8 +115,8 @@ def totals(invoice: Invoice) -> list[tuple[str, Decimal]]:
 
 
 @dataclass(frozen=True, slots=True)
-class LineChange:
-    """An entry of the history: when, who, why, and each field before and after."""
+class HistoryEntry:
+    """A saved change: when, who, why, and each field before and after."""
 
     at: object
     who: str
@@ -125,40 +124,35 @@ class LineChange:
     fields: Sequence[tuple[str, str, str]]
 
 
-def written_by(invoice: Invoice) -> str:
-    """Say who wrote the invoice: whoever typed it, or started its run, else the system."""
+def find_author(invoice: Invoice) -> str:
+    """Return the name of the user who created the invoice or started its billing run, else that of the system."""
     entry = changes_of([invoice]).filter(action=LogEntry.Action.CREATE).first()
-    by = entry.actor if entry and entry.actor else invoice.run.started_by if invoice.run else None
-    return str(by or "Countinghouse")
+    author = entry.actor if entry and entry.actor else invoice.run.started_by if invoice.run else None
+    return str(author or "Countinghouse")
 
 
 AMOUNT = re.compile(r"-?\d+\.\d{4}\Z")
 HIDDEN = {"billed to", "seller", "series", "updated at", "computed at"}
 
 
-def readable(value: str, currency: str) -> str:
-    """Write a value of the log as people read it: amounts in the currency, a dash for nothing."""
+def _format_logged_value(value: str, currency: str) -> str:
+    """Format a value of the change log: amounts in the currency, a dash for an empty value."""
     if AMOUNT.match(value):
         return format_amount(Decimal(value), currency)
     return "—" if value in ("None", "") else value
 
 
-def history(invoice: Invoice) -> list[LineChange]:
-    """List what became of the invoice, the newest first, without saves that changed nothing people see."""
-    return history_of(invoice, invoice.currency)
-
-
-def history_of(row: Invoice | CreditNote, currency: str) -> list[LineChange]:
-    """List what became of an invoice or a credit note after it was written, as `history` does."""
+def list_history(row: Invoice | CreditNote) -> list[HistoryEntry]:
+    """List the changes of an invoice or credit note since its creation, newest first, without internal changes."""
     entries = changes_of([row]).exclude(action=LogEntry.Action.CREATE)
-    found = []
+    history = []
     for entry in entries:
-        shown = [
-            (name, readable(before, currency), readable(after, currency))
+        changes = [
+            (name, _format_logged_value(before, row.currency), _format_logged_value(after, row.currency))
             for name, (before, after) in entry.changes_display_dict.items()
             if name.lower() not in HIDDEN
         ]
         reason = (entry.additional_data or {}).get("reason", "")
-        if shown or reason:
-            found.append(LineChange(entry.timestamp, str(entry.actor or "Countinghouse"), reason, shown))
-    return found
+        if changes or reason:
+            history.append(HistoryEntry(entry.timestamp, str(entry.actor or "Countinghouse"), reason, changes))
+    return history

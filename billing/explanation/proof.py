@@ -1,4 +1,4 @@
-"""Proof of an invoice line: its usage counted again, priced again, and compared with what the line says."""
+"""Proof of an invoice line: its usage is counted and priced again and compared with the figures of the line."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -31,7 +31,7 @@ class NotUsage(Refused):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One figure of a line: what the invoice says, and what counting again gives."""
+    """One figure of a line, as it is on the invoice and as it is recalculated."""
 
     name: str
     on_invoice: Decimal
@@ -48,9 +48,9 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """The figures of a line, compared. Where they differ, usage changed after the line was computed.
+    """The compared figures of a line. If they differ, usage changed after the line was calculated.
 
-    `corrected_by` are the late lines since, of invoices that aren't void, that charge such a difference.
+    `corrected_by` are the later late-usage lines, of invoices that aren't void, that charge the difference.
     """
 
     findings: tuple[Finding, ...]
@@ -62,29 +62,29 @@ class Proof:
 
 
 def prove(line: InvoiceLine) -> Proof:
-    """Count a usage line's events again in its windows, rate them by its price, and compare. Writes nothing.
+    """Count a usage line's events again, rate them by its price, and compare the figures. Writes nothing.
 
-    A late line is compared by what it says that its whole period comes to. Raises `NotUsage` for other lines.
+    For a late-usage line, the figures of its whole period are compared. Raises `NotUsage` for other lines.
     """
     if line.kind == LineKind.LATE_USAGE:
-        stated, counted = _stated(line), _counted_again(line)
+        stated, counted = _read_late_figures(line), _recalculate_period(line)
     elif line.kind == LineKind.USAGE and line.events_count is not None and line.events_checksum is not None:
-        again = _again(line)
+        charge = _recalculate_charge(line)
         stated = Figures(line.quantity, amount=line.amount, events=line.events_count, checksum=line.events_checksum)
-        counted = next(iter(figures_by_price([again]).values()), NOTHING) if again is not None else NOTHING
+        counted = next(iter(figures_by_price([charge]).values()), NOTHING) if charge is not None else NOTHING
     else:
-        raise NotUsage("Only usage lines are counted from events. A fee is checked by its days.")
+        raise NotUsage("Only usage lines are counted from events. Check a fee by its number of days.")
     findings = (
         Finding("Quantity", stated.quantity, counted.quantity),
         Finding("Events", Decimal(stated.events), Decimal(counted.events)),
         Finding("Checksum", Decimal(stated.checksum), Decimal(counted.checksum)),
         Finding("Amount", stated.amount, counted.amount),
     )
-    return Proof(findings, tuple(corrections_of(line)))
+    return Proof(findings, tuple(list_corrections(line)))
 
 
-def corrections_of(line: InvoiceLine) -> QuerySet[InvoiceLine]:
-    """Find the late lines that correct a usage or late line: later ones of its price and period, no void ones."""
+def list_corrections(line: InvoiceLine) -> QuerySet[InvoiceLine]:
+    """List the late-usage lines that correct a line: later lines of its price and period, except on void invoices."""
     period_start = line.invoice.period_start if line.kind == LineKind.USAGE else line.period_start
     if period_start is None:
         return InvoiceLine.objects.none()
@@ -98,7 +98,7 @@ def corrections_of(line: InvoiceLine) -> QuerySet[InvoiceLine]:
     return late.exclude(invoice__state=InvoiceState.VOID).select_related("invoice").order_by("pk")
 
 
-def _stated(line: InvoiceLine) -> Figures:
+def _read_late_figures(line: InvoiceLine) -> Figures:
     after = line.computation["late"]["after"]
     return Figures(
         Decimal(after["quantity"]),
@@ -108,28 +108,28 @@ def _stated(line: InvoiceLine) -> Figures:
     )
 
 
-def _counted_again(line: InvoiceLine) -> Figures:
+def _recalculate_period(line: InvoiceLine) -> Figures:
     if line.period_start is None or line.period_end is None or line.price_id is None:
-        raise NotUsage("The line names no period.")
+        raise NotUsage("The line has no period.")
     known_at = (line.adjusts_invoice or line.invoice).computed_at
     period = Period(line.period_start, line.period_end)
     lines = usage_of_period(line.invoice.subscription_id or 0, period, known_at=known_at)
     return figures_by_price(lines).get(line.price_id, NOTHING)
 
 
-def _again(line: InvoiceLine) -> Charge | None:
-    subscription, charge = _billed_subscription(line), _charge(line)
+def _recalculate_charge(line: InvoiceLine) -> Charge | None:
+    subscription, charge = _build_subscription(line), _build_charge(line)
     requests = [
         UsageRequest(subscription.customer_id, query.feature_id, query.window.start, query.window.end)
         for query in charge.meter_queries()
     ]
     values = read_event_values(subscription.customer_id, charge) if charge.needs_events else []
     lines = calculate_usage(subscription, charge, usage_many(requests), values)
-    return next((each for each in lines if each.kind == LineKind.USAGE), None)
+    return next((charge for charge in lines if charge.kind == LineKind.USAGE), None)
 
 
-def _billed_subscription(line: InvoiceLine) -> BilledSubscription:
-    """Make as much of a subscription as rating a line needs."""
+def _build_subscription(line: InvoiceLine) -> BilledSubscription:
+    """Build a subscription with the values that rating a line needs."""
     invoice = line.invoice
     start = line.period_start or invoice.computed_at
     return BilledSubscription(
@@ -141,8 +141,8 @@ def _billed_subscription(line: InvoiceLine) -> BilledSubscription:
     )
 
 
-def _charge(line: InvoiceLine) -> UsageCharge:
-    """Build the line's charge from what it recorded: windows and allowances, and the price, which never changes."""
+def _build_charge(line: InvoiceLine) -> UsageCharge:
+    """Build the charge from the line's recorded windows and allowances, and from its price, which never changes."""
     price = line.price
     if price is None:
         raise NotUsage("The line has no price.")
@@ -151,7 +151,7 @@ def _charge(line: InvoiceLine) -> UsageCharge:
         Interval(price.interval, price.interval_count),
     )
     less, is_trial = line.computation.get("less"), bool(line.computation.get("trial"))
-    charge = _of_windows(plan, price.pk, line.computation["windows"], is_trial=is_trial)
+    charge = _build_window_charge(plan, price.pk, line.computation["windows"], is_trial=is_trial)
     if less is None:
         return charge
     version_id = Price.objects.get(pk=less["price_id"]).version_id
@@ -159,41 +159,38 @@ def _charge(line: InvoiceLine) -> UsageCharge:
         price.currency, Interval(price.interval, price.interval_count)
     )
     return replace(
-        charge, charged_before=_of_windows(before, less["price_id"], less["windows"], is_trial=less["trial"])
+        charge, charged_before=_build_window_charge(before, less["price_id"], less["windows"], is_trial=less["trial"])
     )
 
 
-def _of_windows(plan: PlanTerms, price_id: int, recorded: Sequence[dict[str, Any]], *, is_trial: bool) -> UsageCharge:
-    usage_price = next(each for each in plan.usage if each.price_id == price_id)
-    found = tuple(grant_of(window) for window in recorded)
-    windows = tuple(window for grant in found for window in grant.windows)
-    return UsageCharge(usage_price, plan, windows, found, is_trial, active=windows)
+def _build_window_charge(
+    plan: PlanTerms, price_id: int, recorded: Sequence[dict[str, Any]], *, is_trial: bool
+) -> UsageCharge:
+    usage_price = next(usage_price for usage_price in plan.usage if usage_price.price_id == price_id)
+    grants = tuple(_read_grant(window) for window in recorded)
+    windows = tuple(window for grant in grants for window in grant.windows)
+    return UsageCharge(usage_price, plan, windows, grants, is_trial, active=windows)
 
 
-def spans_of(line: InvoiceLine) -> list[Period]:
-    """List the windows whose usage a usage line charges."""
-    return spans_recorded(line.computation)
-
-
-def spans_recorded(how: dict[str, Any]) -> list[Period]:
-    """List the windows that a computation recorded, without what an invoice before charged of them."""
-    since = datetime.fromisoformat(how["less"]["until"]) if "less" in how else None
-    spans = [_period(span) for window in how.get("windows", ()) for span in window["spans"]]
+def read_windows(computation: dict[str, Any]) -> list[Period]:
+    """Read the windows whose usage a line charges, without the part that an earlier invoice charged."""
+    since = datetime.fromisoformat(computation["less"]["until"]) if "less" in computation else None
+    windows = [_read_period(span) for window in computation.get("windows", ()) for span in window["spans"]]
     if since is None:
-        return spans
-    return [Period(max(span.start, since), span.end) for span in spans if span.end > since]
+        return windows
+    return [Period(max(window.start, since), window.end) for window in windows if window.end > since]
 
 
-def grant_of(window: dict[str, Any]) -> Grant:
-    """Read an allowance and its windows back from what a line recorded of them."""
+def _read_grant(window: dict[str, Any]) -> Grant:
+    """Read an allowance and its windows from a line's computation."""
     limit = window["limit"]
     before = window.get("before")
     return Grant(
-        windows=tuple(_period(span) for span in window["spans"]),
+        windows=tuple(_read_period(span) for span in window["spans"]),
         limit=None if limit is None else Decimal(limit),
-        used_in=None if before is None else _period(before),
+        used_in=None if before is None else _read_period(before),
     )
 
 
-def _period(span: dict[str, Any]) -> Period:
+def _read_period(span: dict[str, Any]) -> Period:
     return Period(datetime.fromisoformat(span["from"]), datetime.fromisoformat(span["to"]))

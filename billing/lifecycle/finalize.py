@@ -25,8 +25,8 @@ from billing.models import (
 from billing.models.company import seller
 from billing.notifications import notify
 from billing.refusals import CannotChange
-from billing.settlement.payments import locked_invoice, settle
-from billing.settlement.wallets import apply_credits, lock_wallets
+from billing.settlement.invoice_credit import apply_credits, lock_wallets
+from billing.settlement.payments import lock_invoice, set_payment_state
 from config.audit import recorded
 from config.refusals import Refused
 from config.webhooks.names import WebhookEvent
@@ -47,7 +47,7 @@ def finalize(invoice: Invoice, *, now: datetime, by: User | None = None) -> Invo
     void or on hold.
     """
     with transaction.atomic():
-        locked = locked_invoice(invoice)
+        locked = lock_invoice(invoice)
         if locked.state == InvoiceState.VOID:
             raise CannotChange(f"{locked} is void. Reissue it instead.")
         if locked.held_at is not None:
@@ -74,7 +74,7 @@ def _finalize(drafts: Sequence[Invoice], before: Snapshot, *, now: datetime, by:
         invoice.series, invoice.number = series, number
     apply_credits(drafts, wallets, now=now, by=by)
     for invoice in drafts:
-        settle(invoice, now=now)
+        set_payment_state(invoice, now=now)
     with recorded(by=by):
         save_changes(drafts, before)
     _notify_finalized(drafts, now=now)

@@ -13,7 +13,7 @@ from billing.models import Invoice, InvoiceKind, InvoiceLine, LineKind, NumberSe
 from billing.money import ZERO, exact, format_amount, known_currency, round_amount
 from billing.notifications import notify
 from billing.refusals import CannotChange
-from billing.settlement.payments import locked_invoice
+from billing.settlement.payments import lock_invoice
 from config.audit import recorded
 from config.webhooks.names import WebhookEvent
 from customers.models import Customer
@@ -112,7 +112,7 @@ def update_one_off(
 ) -> Invoice:
     """Replace a draft's items and terms. Raises `CannotChange` unless it is a one-off draft."""
     with transaction.atomic():
-        locked = locked_invoice(invoice)
+        locked = lock_invoice(invoice)
         if locked.kind != InvoiceKind.ONE_OFF:
             raise CannotChange("A subscription's invoice has no editable items. Recalculate it instead.")
         if not locked.is_draft:
@@ -151,7 +151,7 @@ def amend(
     The due date and memo of a draft can change, and the metadata of any invoice that isn't void. Raises `CannotChange`.
     """
     with transaction.atomic():
-        locked = locked_invoice(invoice)
+        locked = lock_invoice(invoice)
         state = locked.get_state_display().lower()
         if not locked.is_draft and (due_at is not None or memo is not None):
             raise CannotChange(f"{locked} is {state}: only its metadata can change.")

@@ -14,7 +14,7 @@ from django.db.models.functions import Abs, Coalesce
 from billing.lifecycle.finalize import finalize
 from billing.models import Invoice, InvoiceState
 from billing.refusals import CannotChange
-from billing.settlement.payments import locked_invoice
+from billing.settlement.payments import lock_invoice
 from config.audit import recorded
 from config.refusals import ReasonRequired, Refused
 
@@ -75,7 +75,7 @@ def hold(invoice: Invoice, *, reason: str, now: datetime, by: User | None) -> In
     if not reason.strip():
         raise ReasonRequired("Enter a reason for putting the draft on hold.")
     with transaction.atomic():
-        locked = locked_invoice(invoice)
+        locked = lock_invoice(invoice)
         if not locked.is_draft:
             raise CannotChange(f"{locked} is {locked.get_state_display().lower()}: only a draft can be put on hold.")
         locked.held_at, locked.held_by, locked.hold_reason = locked.held_at or now, by, reason.strip()
@@ -85,7 +85,7 @@ def hold(invoice: Invoice, *, reason: str, now: datetime, by: User | None) -> In
 def release(invoice: Invoice, *, now: datetime, by: User | None) -> Invoice:
     """Take a draft off hold, so that it can be finalized again, also automatically. Any other is returned unchanged."""
     with transaction.atomic():
-        locked = locked_invoice(invoice)
+        locked = lock_invoice(invoice)
         if locked.held_at is None:
             return locked
         locked.held_at, locked.held_by, locked.hold_reason = None, None, ""

@@ -28,8 +28,8 @@ from billing.models import (
 )
 from billing.notifications import notify
 from billing.refusals import CannotChange, Corrected, MoneyAttached
-from billing.settlement.payments import pay_the_rest
-from billing.settlement.wallets import return_credits
+from billing.settlement.invoice_credit import return_credits
+from billing.settlement.payments import pay_remaining_amount
 from config.audit import recorded
 from config.refusals import ReasonRequired
 from config.webhooks.names import WebhookEvent
@@ -131,4 +131,4 @@ def delete_draft(invoice: Invoice) -> None:
 
 def mark_paid(invoice: Invoice, *, now: datetime, by: User | None = None) -> Invoice:
     """Record a payment of the amount due on a finalized invoice. A paid invoice is returned unchanged."""
-    return pay_the_rest(invoice, now=now, by=by)
+    return pay_remaining_amount(invoice, now=now, by=by)

@@ -12,7 +12,7 @@ from enum import IntEnum
 from itertools import batched, pairwise
 
 from billing.charges.subscription import BilledSubscription
-from billing.explanation.line_events import recorded_windows
+from billing.explanation.line_events import read_counted_windows
 from billing.invoicing.subscriptions import load_terms
 from billing.models import InvoiceLine, InvoiceState, LineKind
 from billing.month_end.customer_ranges import CustomerRange
@@ -177,7 +177,7 @@ def _of_lines(period: Period, customers: CustomerRange) -> Iterator[tuple[Pair, 
     columns = ("invoice__customer_id", "feature_id", "feature__reset", "invoice__state", "computation")
     for customer_id, feature_id, reset, state, computation in lines.order_by().values_list(*columns).iterator(2_000):
         status = _status(state, is_trial=bool(computation.get("trial")))
-        for span in recorded_windows(computation):
+        for span in read_counted_windows(computation):
             # A running total charges all earlier usage too.
             since = period.start if reset == UsageReset.CUMULATIVE else span.start
             if since < span.end:

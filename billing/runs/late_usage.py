@@ -10,7 +10,7 @@ from django.db import transaction
 
 from billing.charges.late_items import NOTHING, Figures, figures_by_price
 from billing.charges.next_invoice import late_invoice
-from billing.explanation.proof import spans_of
+from billing.explanation.proof import read_windows
 from billing.invoicing.compute import InvoiceRequest, compute_invoices
 from billing.invoicing.conditions import attach_conditions
 from billing.invoicing.issue import issue_invoice
@@ -32,8 +32,8 @@ from billing.models import (
     LineKind,
 )
 from billing.refusals import CannotCredit
-from billing.settlement.credit_notes import creditable, draft_credit_note, finalize_credit_note
-from billing.settlement.payments import locked_invoice
+from billing.settlement.credit_notes import draft_credit_note, finalize_credit_note, list_creditable_lines
+from billing.settlement.payments import lock_invoice
 from config.audit import recorded
 from config.refusals import Refused
 from customers.periods import Period
@@ -85,7 +85,7 @@ def _differing(lines: Sequence[InvoiceLine]) -> set[tuple[int, Period]]:
 
 
 def _is_pruned(line: InvoiceLine, horizon: datetime) -> bool:
-    edges = [edge for span in spans_of(line) for edge in (span.start, span.end)]
+    edges = [edge for span in read_windows(line.computation) for edge in (span.start, span.end)]
     return any(floor_hour(edge) != edge and floor_hour(edge) < horizon for edge in edges)
 
 
@@ -114,7 +114,7 @@ def _charged(lines: Sequence[InvoiceLine]) -> dict[Key, Figures]:
 
 
 def _counted(lines: Sequence[InvoiceLine]) -> dict[Key, Figures]:
-    line_spans = [(line, span) for line in lines for span in spans_of(line)]
+    line_spans = [(line, span) for line in lines for span in read_windows(line.computation)]
     requests = [
         UsageRequest(line.invoice.customer_id, line.feature_id or 0, span.start, span.end) for line, span in line_spans
     ]
@@ -148,7 +148,7 @@ def credit_reductions(*, now: datetime) -> list[CreditNote]:
 def _credit(pk: int, now: datetime) -> CreditNote | None:
     invoice = Invoice.objects.get(late_adjustments=pk)
     with transaction.atomic():
-        locked = locked_invoice(invoice)
+        locked = lock_invoice(invoice)
         row = _locked(pk)
         if row is None:
             return None
@@ -180,9 +180,9 @@ def _locked(pk: int) -> LateAdjustment | None:
 def _amounts(invoice: Invoice, row: LateAdjustment) -> Iterator[tuple[int, Decimal]]:
     """Spread the reduction, less the discounts of its charge, over the invoice's lines of its price."""
     remaining = -row.amount - row.discount_back
-    for charge in creditable(invoice):
-        if charge.line.price_id == row.price_id and remaining > 0 and charge.left > 0:
-            amount = min(remaining, charge.left)
+    for charge in list_creditable_lines(invoice):
+        if charge.line.price_id == row.price_id and remaining > 0 and charge.remaining > 0:
+            amount = min(remaining, charge.remaining)
             remaining -= amount
             yield charge.line.pk, amount
     if remaining > 0:

@@ -1,4 +1,4 @@
-"""Receivables by age: what customers still owe on finalized invoices, by how long ago it fell due."""
+"""Receivables by age: unpaid amounts of finalized invoices, by the number of days since they became due."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -19,7 +19,7 @@ TITLES = {CURRENT: "Not due yet", "1-30": "1–30 days", "31-60": "31–60", "61
 
 @dataclass(frozen=True, slots=True)
 class AgingRow:
-    """What one customer owes in one currency, by age, and how many invoices that is."""
+    """The amounts that one customer owes in one currency, by age, and the number of unpaid invoices."""
 
     customer_id: int
     name: str
@@ -33,8 +33,8 @@ class AgingRow:
         return sum(self.amounts.values(), ZERO)
 
 
-def within(bucket: str, at: datetime) -> Q:
-    """Describe the invoices of an age. What falls due at this very moment isn't due yet; 30 days later it is 1–30."""
+def age_filter(bucket: str, at: datetime) -> Q:
+    """Build the filter for invoices of an age. Due exactly at `at` isn't overdue; 30 days later it is "1–30 days"."""
     if bucket == CURRENT:
         return Q(due_at__gte=at) | Q(due_at=None)
     after, until = DAYS[bucket]
@@ -42,39 +42,41 @@ def within(bucket: str, at: datetime) -> Q:
     return past if until is None else past & Q(due_at__gte=at - timedelta(days=until))
 
 
-def owed(at: datetime) -> QuerySet[Any]:
-    """Keep invoices with something left to pay, each with its age as `bucket` and what is `left`."""
-    ages = [When(within(bucket, at), then=Value(bucket)) for bucket in BUCKETS]
-    rows = Invoice.objects.to_pay().annotate(left=REMAINING)
-    return rows.annotate(bucket=Case(*ages, output_field=CharField()))
+def unpaid_invoices(at: datetime) -> QuerySet[Any]:
+    """Select the invoices with an amount to pay, each with its age as `bucket` and that amount as `remaining`."""
+    ages = [When(age_filter(bucket, at), then=Value(bucket)) for bucket in BUCKETS]
+    invoices = Invoice.objects.to_pay().annotate(remaining=REMAINING)
+    return invoices.annotate(bucket=Case(*ages, output_field=CharField()))
 
 
-def by_customer(at: datetime) -> QuerySet[Any, Any]:
-    """Add up what is owed by customer and currency, one column an age, the most overdue first. One query."""
-    sums = {f"age{place}": Sum("left", filter=Q(bucket=bucket), default=ZERO) for place, bucket in enumerate(BUCKETS)}
+def sum_by_customer(at: datetime) -> QuerySet[Any, Any]:
+    """Add up unpaid amounts by customer and currency, with a column for each age; most overdue first. One query."""
+    sums = {
+        f"age{place}": Sum("remaining", filter=Q(bucket=bucket), default=ZERO) for place, bucket in enumerate(BUCKETS)
+    }
     names = ("customer", "currency", "customer__name", "customer__external_id")
-    found = owed(at).order_by().values(*names).annotate(**sums, count=Count("pk"), whole=Sum("left"))
-    late = F("whole") - F("age0")
-    rows: QuerySet[Any, Any] = found.annotate(late=late)
-    return rows.order_by("-late", "-whole", "customer__name", "customer", "currency")
+    by_customer = unpaid_invoices(at).order_by().values(*names)
+    sums_by_customer = by_customer.annotate(**sums, count=Count("pk"), total=Sum("remaining"))
+    rows: QuerySet[Any, Any] = sums_by_customer.annotate(overdue=F("total") - F("age0"))
+    return rows.order_by("-overdue", "-total", "customer__name", "customer", "currency")
 
 
-def row_of(found: dict[str, Any]) -> AgingRow:
-    """Read a row of `by_customer`."""
+def read_row(values: dict[str, Any]) -> AgingRow:
+    """Make an `AgingRow` from a row of `sum_by_customer`."""
     return AgingRow(
-        found["customer"],
-        found["customer__name"],
-        found["customer__external_id"],
-        found["currency"],
-        {bucket: found[f"age{place}"] for place, bucket in enumerate(BUCKETS)},
-        found["count"],
+        values["customer"],
+        values["customer__name"],
+        values["customer__external_id"],
+        values["currency"],
+        {bucket: values[f"age{place}"] for place, bucket in enumerate(BUCKETS)},
+        values["count"],
     )
 
 
-def totals(at: datetime) -> dict[str, dict[str, Decimal]]:
-    """Add up what everybody owes: by currency, then by age. One query."""
-    found: dict[str, dict[str, Decimal]] = {}
-    rows = owed(at).order_by("currency").values_list("currency", "bucket").annotate(amount=Sum("left"))
+def sum_by_currency(at: datetime) -> dict[str, dict[str, Decimal]]:
+    """Add up the unpaid amounts of all customers, by currency and age. One query."""
+    amounts: dict[str, dict[str, Decimal]] = {}
+    rows = unpaid_invoices(at).order_by("currency").values_list("currency", "bucket").annotate(amount=Sum("remaining"))
     for currency, bucket, amount in rows:
-        found.setdefault(currency, dict.fromkeys(BUCKETS, ZERO))[bucket] += amount
-    return found
+        amounts.setdefault(currency, dict.fromkeys(BUCKETS, ZERO))[bucket] += amount
+    return amounts

@@ -1,4 +1,4 @@
-"""What a customer's credit is worth just now: what can be used, less what is used already and what isn't paid."""
+"""The current balance of a customer's prepaid credit: usable credit, less unbilled charges and unpaid invoices."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -9,13 +9,16 @@ from django.db.models import F, Sum
 from billing.invoicing.upcoming import upcoming_many
 from billing.models import Invoice, InvoiceState, Wallet
 from billing.money import ZERO
-from billing.settlement.wallets import usable
+from billing.settlement.wallets import sum_usable_credit
 from customers.models import Subscription
 
 
 @dataclass(frozen=True, slots=True)
 class Balance:
-    """Amounts in the wallet's currency. `usable` is of this wallet alone; the rest is the customer's."""
+    """Amounts in the wallet's currency. `usable` is the credit of this wallet; the others are for the whole customer.
+
+    `used` is the total of drafts and upcoming invoices, `unpaid` that of finalized invoices that aren't paid.
+    """
 
     usable: Decimal
     used: Decimal
@@ -26,15 +29,19 @@ class Balance:
         return self.usable - self.used - self.unpaid
 
 
-def balance_of(wallet: Wallet, *, now: datetime) -> Balance:
-    """Work out a wallet's balance as of now. Below zero: the customer owes more than is in it.
+def calculate_balance(wallet: Wallet, *, now: datetime) -> Balance:
+    """Calculate a wallet's current balance. It is negative if the customer owes more than the wallet holds.
 
-    Used is what drafts and upcoming invoices come to; one that can't be worked out counts as nothing.
+    An upcoming invoice that can't be calculated isn't included.
     """
-    mine = Invoice.objects.filter(customer=wallet.customer_id, currency=wallet.currency)
-    open_ones = mine.filter(state=InvoiceState.FINALIZED).aggregate(sum=Sum(F("amount_due") - F("amount_paid")))["sum"]
-    drafts = mine.filter(state=InvoiceState.DRAFT).aggregate(sum=Sum("total"))["sum"]
+    invoices = Invoice.objects.filter(customer=wallet.customer_id, currency=wallet.currency)
+    unpaid_invoices = invoices.filter(state=InvoiceState.FINALIZED)
+    unpaid = unpaid_invoices.aggregate(sum=Sum(F("amount_due") - F("amount_paid")))["sum"]
+    drafts = invoices.filter(state=InvoiceState.DRAFT).aggregate(sum=Sum("total"))["sum"]
     live = Subscription.objects.live(now).filter(customer=wallet.customer_id, currency=wallet.currency)
-    coming = upcoming_many(list(live.values_list("pk", flat=True)), now=now).values()
-    used = sum((each.total + sum((earlier.total for earlier in each.earlier), ZERO) for each in coming), ZERO)
-    return Balance(usable(wallet, now=now), used + (drafts or ZERO), open_ones or ZERO)
+    upcoming_invoices = upcoming_many(list(live.values_list("pk", flat=True)), now=now).values()
+    upcoming_total = sum(
+        (upcoming.total + sum((earlier.total for earlier in upcoming.earlier), ZERO) for upcoming in upcoming_invoices),
+        ZERO,
+    )
+    return Balance(sum_usable_credit(wallet, now=now), upcoming_total + (drafts or ZERO), unpaid or ZERO)

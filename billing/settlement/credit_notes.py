@@ -1,6 +1,6 @@
-"""Credit notes: drafted from an invoice's lines, finalized with a number of their own series, void.
+"""Credit notes: drafted from an invoice's lines, finalized with a number from their own series, voided.
 
-Every function locks the invoice's row first. A draft holds what it credits, so two of them never promise a line twice.
+Every function locks the invoice first. Drafts count as credited, so two drafts never credit the same amount twice.
 """
 
 from collections.abc import Iterable, Mapping
@@ -32,15 +32,15 @@ from billing.models import (
 from billing.money import ZERO, format_amount, round_amount, times
 from billing.notifications import notify, notify_credit_note
 from billing.refusals import CannotCredit
-from billing.settlement.payments import locked_invoice, refund_as_credit, refunded, settle
+from billing.settlement.payments import lock_invoice, refund_as_credit, set_payment_state, sum_refunds
 from config.audit import recorded
 from config.refusals import ReasonRequired
 from config.webhooks.names import WebhookEvent
 
 
 @dataclass(frozen=True, slots=True)
-class Parts:
-    """An amount without tax on top, that tax, and the tax that the amount contains."""
+class TaxedAmount:
+    """An amount without exclusive tax, its exclusive tax, and the inclusive tax that the amount contains."""
 
     amount: Decimal = ZERO
     tax: Decimal = ZERO
@@ -48,70 +48,72 @@ class Parts:
 
 
 @dataclass(frozen=True, slots=True)
-class Creditable:
-    """A charge of an invoice, after its discounts, and what credit notes took of it."""
+class CreditableLine:
+    """An invoice line that is a charge, its amounts after discounts, and the amounts credited so far."""
 
     line: InvoiceLine
-    charged: Parts
-    credited: Parts
+    charged: TaxedAmount
+    credited: TaxedAmount
 
     @property
-    def left(self) -> Decimal:
-        """What can still be credited, without tax on top. Nothing of a line that is a credit itself."""
+    def remaining(self) -> Decimal:
+        """Return the amount that can still be credited, without exclusive tax. Zero for a negative line."""
         return max(self.charged.amount - self.credited.amount, ZERO)
 
-    def parts_of(self, amount: Decimal, currency: str) -> Parts:
-        """Return the taxes of a part. The parts of a charge, rounded each, add up to its whole taxes.
+    def split_tax(self, amount: Decimal, currency: str) -> TaxedAmount:
+        """Calculate the taxes of an amount to credit. The taxes of all credited amounts add up to those of the charge.
 
-        No part is below zero or above what is left, also where a void between them gave another tax back than its
-        share; the part that takes the rest of the charge takes the rest of its taxes.
+        No tax is negative or more than remains, even where voiding a credit note in between returned a different tax
+        than its share. Crediting the rest of the charge credits the rest of its taxes.
         """
         share = Fraction(self.credited.amount + amount) / Fraction(self.charged.amount)
-        tax, included = (
-            min(max(round_amount(times(whole, share), currency) - taken, ZERO), whole - taken)
-            for whole, taken in (
+        tax, tax_included = (
+            min(max(round_amount(times(charged, share), currency) - credited, ZERO), charged - credited)
+            for charged, credited in (
                 (self.charged.tax, self.credited.tax),
                 (self.charged.tax_included, self.credited.tax_included),
             )
         )
-        return Parts(amount, tax, included)
+        return TaxedAmount(amount, tax, tax_included)
 
 
 @dataclass(frozen=True, slots=True)
-class Effect:
-    """What a credit note does: `adjusts` comes off what is to be paid, `refund` goes back, `left` stays to be paid."""
+class CreditEffect:
+    """The effect of a credit note on its invoice: `reduction` of the amount due, `refund_due`, `remaining` to pay."""
 
     total: Decimal
-    adjusts: Decimal
-    refund: Decimal
-    left: Decimal
+    reduction: Decimal
+    refund_due: Decimal
+    remaining: Decimal
 
 
-def creditable(invoice: Invoice) -> list[Creditable]:
-    """List an invoice's charges with what is left of each, in order. Two queries. Drafts count as credited.
+def list_creditable_lines(invoice: Invoice) -> list[CreditableLine]:
+    """List an invoice's charges in order, with the amount that can be credited of each. Drafts count as credited.
 
-    A charge is credited after its discounts; tax that its price contains is in the amount, tax on top comes with it.
+    A charge is credited after its discounts. The amount contains inclusive tax; exclusive tax is added. Two queries.
     """
     live = CreditNoteLine.objects.filter(invoice_line__invoice=invoice).exclude(credit_note__state=CreditNoteState.VOID)
     sums = live.values_list("invoice_line").order_by()
-    taken = {
-        line: Parts(*amounts) for line, *amounts in sums.annotate(Sum("amount"), Sum("tax_amount"), Sum("tax_included"))
+    credited = {
+        line_id: TaxedAmount(*amounts)
+        for line_id, *amounts in sums.annotate(Sum("amount"), Sum("tax_amount"), Sum("tax_included"))
     }
     charges = invoice.lines.exclude(kind__in=ADJUSTMENT_KINDS).order_by("position")
     return [
-        Creditable(
+        CreditableLine(
             line,
-            Parts(line.amount - line.discount_amount, line.tax_amount, line.tax_included),
-            taken.get(line.pk, Parts()),
+            TaxedAmount(line.amount - line.discount_amount, line.tax_amount, line.tax_included),
+            credited.get(line.pk, TaxedAmount()),
         )
         for line in charges
     ]
 
 
-def effect_of(invoice: Invoice, total: Decimal) -> Effect:
-    """Work out what crediting a total does to an invoice as it stands."""
-    adjusts = min(total, max(invoice.amount_remaining, ZERO))
-    return Effect(total, adjusts, total - adjusts, max(invoice.amount_remaining, ZERO) - adjusts)
+def calculate_effect(invoice: Invoice, total: Decimal) -> CreditEffect:
+    """Calculate the effect that crediting a total has on an invoice."""
+    amount_due = max(invoice.amount_remaining, ZERO)
+    reduction = min(total, amount_due)
+    return CreditEffect(total, reduction, refund_due=total - reduction, remaining=amount_due - reduction)
 
 
 def draft_credit_note(
@@ -127,23 +129,23 @@ def draft_credit_note(
     is_late: bool = False,
     by: User | None,
 ) -> CreditNote:
-    """Draft a credit note over amounts before tax, by the keys of the invoice's lines; taxes follow from the lines.
+    """Draft a credit note of amounts before tax, by invoice line key; the taxes are calculated from the lines.
 
-    What waits to be given back of the same usage is held for approval, unless the note itself is for that (`is_late`).
+    Pending refunds of late usage on the same lines are held for approval, unless the note is such a refund (`is_late`).
     A second call with the same key returns the first draft. Raises `CannotCredit` for an invoice that isn't finalized,
-    for lines that aren't its own, for more than is left of a line or of the invoice; `ReasonRequired`.
+    for lines of another invoice, and for more than remains of a line or of the invoice; `ReasonRequired`.
     """
     if reason not in CreditReason.values:
-        raise ReasonRequired("Say why the invoice is credited.")
+        raise ReasonRequired("Choose a reason for the credit note.")
     with transaction.atomic():
-        locked = locked_invoice(invoice)
-        known = _by_key(locked, idempotency_key)
-        if known is not None:
-            return known
+        locked = lock_invoice(invoice)
+        existing = _find_by_key(locked, idempotency_key)
+        if existing is not None:
+            return existing
         if locked.state not in (InvoiceState.FINALIZED, InvoiceState.PAID):
             state = locked.get_state_display().lower()
-            raise CannotCredit(f"{locked} is {state}: only a finalized invoice is credited.")
-        lines = credit_lines(locked, amounts)
+            raise CannotCredit(f"{locked} is {state}. Only finalized invoices can be credited.")
+        lines = build_credit_lines(locked, amounts)
         note = CreditNote(
             invoice=locked,
             customer_id=locked.customer_id,
@@ -155,9 +157,9 @@ def draft_credit_note(
             idempotency_key=idempotency_key,
             metadata=dict(metadata or {}),
             created_by=by,
-            **totals_of(lines),
+            **sum_credit_lines(lines),
         )
-        refuse_over_total(locked, note.total)
+        check_total(locked, note.total)
         with recorded(by=by):
             note.save()
         for line in lines:
@@ -169,34 +171,34 @@ def draft_credit_note(
         return note
 
 
-def credit_lines(invoice: Invoice, amounts: Mapping[int, Decimal]) -> list[CreditNoteLine]:
-    """Make the unsaved lines of a credit note; amounts of zero are left out. Raises `CannotCredit`."""
-    found = {each.line.pk: each for each in creditable(invoice)}
-    if set(amounts) - set(found):
-        raise CannotCredit(f"A line that isn't of {invoice} can't be credited by its credit note.")
-    chosen = [(found[key], amounts[key]) for key in found if amounts.get(key)]
-    if not chosen:
-        raise CannotCredit("Credit at least one line, by an amount above zero.")
-    for each, amount in chosen:
-        _refuse_over_line(each, amount, invoice.currency)
+def build_credit_lines(invoice: Invoice, amounts: Mapping[int, Decimal]) -> list[CreditNoteLine]:
+    """Build the unsaved lines of a credit note; amounts of zero are skipped. Raises `CannotCredit`."""
+    creditable_lines = {creditable.line.pk: creditable for creditable in list_creditable_lines(invoice)}
+    if set(amounts) - set(creditable_lines):
+        raise CannotCredit(f"Choose only lines of {invoice}.")
+    credited_lines = [(line, amounts[key]) for key, line in creditable_lines.items() if amounts.get(key)]
+    if not credited_lines:
+        raise CannotCredit("Enter a positive amount for at least one line.")
+    for creditable, amount in credited_lines:
+        _check_line_amount(creditable, amount, invoice.currency)
     rows = []
-    for position, (each, amount) in enumerate(chosen, start=1):
-        parts = each.parts_of(amount, invoice.currency)
+    for position, (creditable, amount) in enumerate(credited_lines, start=1):
+        taxed = creditable.split_tax(amount, invoice.currency)
         rows.append(
             CreditNoteLine(
-                invoice_line=each.line,
+                invoice_line=creditable.line,
                 position=position,
-                description=each.line.description,
-                amount=parts.amount,
-                tax_amount=parts.tax,
-                tax_included=parts.tax_included,
+                description=creditable.line.description,
+                amount=taxed.amount,
+                tax_amount=taxed.tax,
+                tax_included=taxed.tax_included,
             )
         )
     return rows
 
 
-def totals_of(lines: Iterable[CreditNoteLine]) -> dict[str, Decimal]:
-    """Add up lines into the totals of their credit note."""
+def sum_credit_lines(lines: Iterable[CreditNoteLine]) -> dict[str, Decimal]:
+    """Add up lines to the totals of their credit note, by column."""
     rows = list(lines)
     subtotal = sum((line.amount for line in rows), ZERO)
     tax_total = sum((line.tax_amount for line in rows), ZERO)
@@ -205,23 +207,23 @@ def totals_of(lines: Iterable[CreditNoteLine]) -> dict[str, Decimal]:
 
 
 def finalize_credit_note(note: CreditNote, *, now: datetime, by: User | None) -> CreditNote:
-    """Give a draft its number and let it take effect: off what is to be paid, the rest owed back to the customer.
+    """Number a draft and apply it: it reduces the amount due, and the rest becomes a refund due to the customer.
 
-    What is owed back becomes prepaid credit at once if the credit note says so. Finalized already: returned as it is.
-    Raises `CannotCredit` if void. The number is drawn in this transaction.
+    With `refund_to` wallet, the refund is granted as prepaid credit immediately. A finalized credit note is returned
+    unchanged. Raises `CannotCredit` if it is void. The number is drawn in this transaction.
     """
     with transaction.atomic():
-        invoice = locked_invoice(note.invoice)
-        locked = _locked(note)
+        invoice = lock_invoice(note.invoice)
+        locked = _lock_note(note)
         if locked.state == CreditNoteState.VOID:
-            raise CannotCredit(f"{locked} is void. Write a new one.")
+            raise CannotCredit(f"{locked} is void. Create a new credit note.")
         if locked.state == CreditNoteState.FINALIZED:
             return locked
-        locked.refund_due = effect_of(invoice, locked.total).refund
+        locked.refund_due = calculate_effect(invoice, locked.total).refund_due
         [(locked.series, locked.number)] = draw_numbers(SeriesUse.CREDIT_NOTE, [locked.series_id])
         locked.state, locked.finalized_at, locked.finalized_by = CreditNoteState.FINALIZED, now, by
         locked.billed_to = invoice.billed_to
-        _apply(invoice, locked, locked.total, now=now, by=by)
+        _save_and_apply(invoice, locked, locked.total, now=now, by=by)
         check_again(locked, now=now)
         if locked.refund_due and locked.refund_to == RefundTo.WALLET:
             refund_as_credit(locked, now=now, by=by)
@@ -229,42 +231,43 @@ def finalize_credit_note(note: CreditNote, *, now: datetime, by: User | None) ->
 
 
 def void_credit_note(note: CreditNote, *, reason: str, now: datetime, by: User | None) -> CreditNote:
-    """Void a credit note; a finalized one keeps its number, and its invoice is due again by its total.
+    """Void a credit note. A finalized one keeps its number, and its total becomes due on the invoice again.
 
-    Void already: returned as it is. Raises `CannotCredit` where its refund was paid out, `ReasonRequired`.
+    A void credit note is returned unchanged. Raises `CannotCredit` if it was refunded, `ReasonRequired`.
     """
     if not reason.strip():
-        raise ReasonRequired("Say why the credit note is voided.")
+        raise ReasonRequired("Enter a reason for voiding the credit note.")
     with transaction.atomic():
-        invoice = locked_invoice(note.invoice)
-        locked = _locked(note)
+        invoice = lock_invoice(note.invoice)
+        locked = _lock_note(note)
         if locked.state == CreditNoteState.VOID:
             return locked
-        if paid_out := refunded(locked):
-            amount = format_amount(paid_out, locked.currency)
-            raise CannotCredit(f"{amount} of {locked} was given back. Reverse that refund first.")
+        if refunds := sum_refunds(locked):
+            refunded = format_amount(refunds, locked.currency)
+            raise CannotCredit(f"{refunded} of {locked} was refunded. Reverse that refund first.")
         was_final = locked.state == CreditNoteState.FINALIZED
         locked.state, locked.voided_at, locked.voided_by = CreditNoteState.VOID, now, by
         locked.void_reason = reason.strip()
-        _apply(invoice, locked, -locked.total if was_final else ZERO, now=now, by=by, reason=locked.void_reason)
+        amount = -locked.total if was_final else ZERO
+        _save_and_apply(invoice, locked, amount, now=now, by=by, reason=locked.void_reason)
         release_credited(locked)
         check_again(locked, now=now)
         return locked
 
 
-def _locked(note: CreditNote) -> CreditNote:
+def _lock_note(note: CreditNote) -> CreditNote:
     return CreditNote.objects.select_for_update(of=("self",)).select_related("customer").get(pk=note.pk)
 
 
-def _apply(
+def _save_and_apply(
     invoice: Invoice, note: CreditNote, amount: Decimal, *, now: datetime, by: User | None, reason: str = ""
 ) -> None:
-    """Save a credit note with what it changes of its invoice, and tell of both."""
+    """Save a credit note and its effect on the invoice, and send the webhooks of both."""
     with recorded(by=by, reason=reason):
         note.save()
         if amount:
             invoice.amount_credited += amount
-            settle(invoice, now=now)
+            set_payment_state(invoice, now=now)
             invoice.save(update_fields=["amount_credited", "state", "paid_at", "updated_at"])
     notify_credit_note(WebhookEvent.CREDIT_NOTE_UPDATED, note, now=now)
     if amount:
@@ -272,31 +275,31 @@ def _apply(
     note.invoice = invoice
 
 
-def _by_key(invoice: Invoice, key: str | None) -> CreditNote | None:
-    found = CreditNote.objects.filter(idempotency_key=key).select_related("invoice").first() if key else None
-    if found is not None and found.invoice_id != invoice.pk:
-        raise CannotCredit(f"This key was used for a credit note on {found.invoice}.")
-    return found
+def _find_by_key(invoice: Invoice, key: str | None) -> CreditNote | None:
+    note = CreditNote.objects.filter(idempotency_key=key).select_related("invoice").first() if key else None
+    if note is not None and note.invoice_id != invoice.pk:
+        raise CannotCredit(f"This idempotency key was already used for a credit note of {note.invoice}.")
+    return note
 
 
-def _refuse_over_line(each: Creditable, amount: Decimal, currency: str) -> None:
+def _check_line_amount(creditable: CreditableLine, amount: Decimal, currency: str) -> None:
     if amount < 0 or amount != round_amount(amount, currency):
-        raise CannotCredit(f"An amount to credit is above zero, and in whole units of {currency}.")
-    if amount > each.left:
-        wanted, left = format_amount(amount, currency), format_amount(each.left, currency)
-        raise CannotCredit(f"{wanted} is more than the {left} that is left to credit of “{each.line.description}”.")
+        raise CannotCredit(f"Enter positive amounts with no more decimals than {currency} allows.")
+    if amount > creditable.remaining:
+        excess, remaining = format_amount(amount, currency), format_amount(creditable.remaining, currency)
+        raise CannotCredit(f"{excess} is more than the remaining {remaining} of “{creditable.line.description}”.")
 
 
-def refuse_over_total(invoice: Invoice, total: Decimal) -> None:
-    """Refuse to credit more than the invoice came to: lines below zero lowered what its other lines charged."""
-    left = left_to_credit(invoice)
-    if total > left:
-        wanted, most = format_amount(total, invoice.currency), format_amount(left, invoice.currency)
-        raise CannotCredit(f"{wanted} with tax is more than the {most} that is left to credit of {invoice}.")
+def check_total(invoice: Invoice, total: Decimal) -> None:
+    """Refuse to credit more than the invoice's total, which negative lines make less than its charges add up to."""
+    remaining = calculate_creditable_amount(invoice)
+    if total > remaining:
+        excess, most = format_amount(total, invoice.currency), format_amount(remaining, invoice.currency)
+        raise CannotCredit(f"{excess} including tax is more than the {most} that can still be credited of {invoice}.")
 
 
-def left_to_credit(invoice: Invoice) -> Decimal:
-    """Return what can still be credited of an invoice with tax: its total less all credit notes, drafts too."""
+def calculate_creditable_amount(invoice: Invoice) -> Decimal:
+    """Calculate the amount of an invoice, with tax, that no credit note has credited yet. Drafts count as credited."""
     live = invoice.credit_notes.exclude(state=CreditNoteState.VOID)
     credited: dict[str, Any] = live.aggregate(total=Sum("total"))
     return max(invoice.total - (credited["total"] or ZERO), ZERO)

@@ -8,7 +8,7 @@ from typing import Any
 from django.db import transaction
 
 from billing.models import CreditGrant, GrantKind, Wallet
-from billing.settlement.wallets import grant, open_wallet
+from billing.settlement.wallets import grant_credit, open_wallet
 from customers.models import Customer
 
 
@@ -26,7 +26,9 @@ def open_with_credit(customer: Customer, currency: str, credit: Credit, *, now: 
         wallet = open_wallet(customer, currency, by=None, **details)
         if credit.amount:
             kind, expires_at = GrantKind.PROMOTIONAL, credit.expires_at
-            grant(wallet, credit.amount, kind=kind, reason="Initial credit", now=now, by=None, expires_at=expires_at)
+            grant_credit(
+                wallet, credit.amount, kind=kind, reason="Initial credit", now=now, by=None, expires_at=expires_at
+            )
     return wallet
 
 
@@ -35,11 +37,11 @@ def top_up(
 ) -> CreditGrant:
     """Grant credit and its promotional bonus; return the first grant. A repeated reference grants nothing."""
     with transaction.atomic():
-        granted = grant(
+        granted = grant_credit(
             wallet, credit.amount or Decimal(0), kind=kind, reference=reference, expires_at=credit.expires_at, **details
         )
         if bonus.amount:
-            grant(
+            grant_credit(
                 wallet,
                 bonus.amount,
                 kind=GrantKind.PROMOTIONAL,

@@ -1,7 +1,7 @@
-"""What moves a customer's account, each kind read with a fixed number of queries.
+"""The kinds of movements on a customer's accounts, each read with a fixed number of queries.
 
-A source answers what it came to before a moment, by currency, and what it moved in a window. Amounts above zero are
-owed by the customer. Two accounts are kept apart: what is owed, and prepaid credit.
+A source sums its movements before a moment, by currency, and lists its movements in a window. There are two accounts:
+the amount owed, in which positive amounts are owed by the customer, and prepaid credit.
 """
 
 from collections.abc import Callable, Iterator
@@ -23,7 +23,7 @@ TICK = timedelta(microseconds=1)
 
 @dataclass(frozen=True, slots=True)
 class Movement:
-    """One thing that moved an account of the customer. `rank` orders what happened at the same moment."""
+    """A movement on one of the customer's accounts. `rank` orders movements of the same moment."""
 
     account: str
     currency: str
@@ -38,9 +38,9 @@ class Movement:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A kind of movement: its rows, when they happened, and what each moves.
+    """A kind of movement: its rows, the column with their time, and their amount.
 
-    `at` names a moment or, with `by_day`, a day: what has only a day is listed last in it.
+    `at` is a column with a time or, with `by_day`, a date. Rows with only a date are listed at the end of that day.
     """
 
     account: str
@@ -53,23 +53,27 @@ class Source:
     currency: str = "currency"
     by_day: bool = False
 
-    def before(self, customer_id: int, moment: datetime, zone: str) -> Iterator[tuple[str, Decimal]]:
-        """Add up what was moved before the moment, by currency."""
+    def sum_before(self, customer_id: int, moment: datetime, zone: str) -> Iterator[tuple[str, Decimal]]:
+        """Add up the amounts before the moment, by currency."""
         edge = local_date(moment, zone) if self.by_day else moment
         rows = self.rows(customer_id).order_by().filter(**{f"{self.at}__lt": edge})
-        yield from rows.values_list(self.currency).annotate(moved=Sum(self.amount))
+        yield from rows.values_list(self.currency).annotate(movement_total=Sum(self.amount))
 
-    def within(self, customer_id: int, window: Period, zone: str, most: int) -> Iterator[Movement]:
-        """List what was moved in the window, at most so many."""
+    def list_within(self, customer_id: int, window: Period, zone: str, most: int) -> Iterator[Movement]:
+        """Yield the movements in the window, at most `most`."""
         start, end = window.start, window.end
         edges = (local_date(start, zone), local_date(end, zone)) if self.by_day else (start, end)
         rows = self.rows(customer_id).filter(**{f"{self.at}__gte": edges[0], f"{self.at}__lt": edges[1]})
-        for row in rows.annotate(moved=self.amount, moved_in=F(self.currency)).order_by(self.at, "pk")[:most]:
+        for row in rows.annotate(movement_amount=self.amount, movement_currency=F(self.currency)).order_by(
+            self.at, "pk"
+        )[:most]:
             reference, text, url = self.describe(row)
             at = getattr(row, self.at)
             if self.by_day:
                 at = local_midnight(at + timedelta(days=1), zone) - TICK
-            yield Movement(self.account, row.moved_in, at, self.rank, self.kind, reference, text, row.moved, url)
+            yield Movement(
+                self.account, row.movement_currency, at, self.rank, self.kind, reference, text, row.movement_amount, url
+            )
 
 
 def _invoices(customer_id: int) -> QuerySet[Invoice]:
@@ -107,31 +111,31 @@ def _entries(customer_id: int) -> QuerySet[WalletEntry]:
     )
 
 
-def _of_invoice(words: str) -> Callable[[Invoice], tuple[str, str, str]]:
+def _describe_invoice(template: str) -> Callable[[Invoice], tuple[str, str, str]]:
     def describe(invoice: Invoice) -> tuple[str, str, str]:
         number = invoice.number or ""
-        return number, words.format(number=number, kind=invoice.get_kind_display()), invoice.get_absolute_url()
+        return number, template.format(number=number, kind=invoice.get_kind_display()), invoice.get_absolute_url()
 
     return describe
 
 
-def _of_note(words: str) -> Callable[[CreditNote], tuple[str, str, str]]:
+def _describe_credit_note(template: str) -> Callable[[CreditNote], tuple[str, str, str]]:
     def describe(note: CreditNote) -> tuple[str, str, str]:
         return (
             note.number or "",
-            words.format(number=note.number, invoice=note.invoice),
+            template.format(number=note.number, invoice=note.invoice),
             note.invoice.get_absolute_url(),
         )
 
     return describe
 
 
-def _of_payment(payment: Payment) -> tuple[str, str, str]:
+def _describe_payment(payment: Payment) -> tuple[str, str, str]:
     text = f"{payment.get_kind_display()}, {payment.invoice}, {payment.get_method_display().lower()}"
     return payment.reference, text, page_of(payment) or payment.invoice.get_absolute_url()
 
 
-def _of_entry(entry: WalletEntry) -> tuple[str, str, str]:
+def _describe_entry(entry: WalletEntry) -> tuple[str, str, str]:
     invoice = entry.invoice
     reason = entry.reason or (entry.grant.reason if entry.kind == EntryKind.GRANTED else "")
     about = f": {invoice.number}" if invoice is not None else f": {reason}" if reason else ""
@@ -139,14 +143,46 @@ def _of_entry(entry: WalletEntry) -> tuple[str, str, str]:
     return entry.public_id, f"{EntryKind(entry.kind).label}{about}", url
 
 
-USED, CHARGED = "credits_applied", "total"
+CREDIT_USED, TOTAL = "credits_applied", "total"
 SOURCES = (
-    Source(OWED, "Invoice", 1, _invoices, "finalized_at", F(CHARGED), _of_invoice("Invoice {number}, {kind}")),
-    Source(OWED, "Prepaid credit", 2, _with_credit, "finalized_at", -F(USED), _of_invoice("Prepaid credit, {number}")),
-    Source(OWED, "Credit note", 3, _credit_notes, "finalized_at", -F(CHARGED), _of_note("{number}, off {invoice}")),
-    Source(OWED, "Void", 4, _void, "voided_at", -F(CHARGED), _of_invoice("{number} voided")),
-    Source(OWED, "Prepaid credit", 5, _void_with_credit, "voided_at", F(USED), _of_invoice("Credit of {number} back")),
-    Source(OWED, "Void", 6, _void_credit_notes, "voided_at", F(CHARGED), _of_note("{number} voided, off {invoice}")),
-    Source(OWED, "Payment", 7, _payments, "received_on", -F("amount"), _of_payment, by_day=True),
-    Source(CREDIT, "Prepaid credit", 8, _entries, "at", F("amount"), _of_entry, "wallet__currency"),
+    Source(OWED, "Invoice", 1, _invoices, "finalized_at", F(TOTAL), _describe_invoice("Invoice {number}, {kind}")),
+    Source(
+        OWED,
+        "Prepaid credit",
+        2,
+        _with_credit,
+        "finalized_at",
+        -F(CREDIT_USED),
+        _describe_invoice("Prepaid credit, {number}"),
+    ),
+    Source(
+        OWED,
+        "Credit note",
+        3,
+        _credit_notes,
+        "finalized_at",
+        -F(TOTAL),
+        _describe_credit_note("{number} for {invoice}"),
+    ),
+    Source(OWED, "Void", 4, _void, "voided_at", -F(TOTAL), _describe_invoice("{number} voided")),
+    Source(
+        OWED,
+        "Prepaid credit",
+        5,
+        _void_with_credit,
+        "voided_at",
+        F(CREDIT_USED),
+        _describe_invoice("Prepaid credit of {number} returned"),
+    ),
+    Source(
+        OWED,
+        "Void",
+        6,
+        _void_credit_notes,
+        "voided_at",
+        F(TOTAL),
+        _describe_credit_note("{number} for {invoice} voided"),
+    ),
+    Source(OWED, "Payment", 7, _payments, "received_on", -F("amount"), _describe_payment, by_day=True),
+    Source(CREDIT, "Prepaid credit", 8, _entries, "at", F("amount"), _describe_entry, "wallet__currency"),
 )

@@ -1,4 +1,4 @@
-"""The statement: opening balance, every movement with the balance after it, closing balance, for each currency."""
+"""A customer's statement for each currency: opening balance, movements with running balance, closing balance."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -17,12 +17,12 @@ LONGEST_DAYS = 3_660
 
 
 class StatementTooLong(Refused):
-    """The range holds more movements than a statement lists, or is upside down. The message says what to do."""
+    """The range has too many days or movements, or ends before it starts. The message says what to do."""
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
-    """A movement on its day, with the balance after it."""
+class StatementEntry:
+    """A movement with its local date and the balance after it."""
 
     on: date
     movement: Movement
@@ -31,10 +31,10 @@ class Entry:
 
 @dataclass(slots=True)
 class AccountMovements:
-    """One account in one currency: its balance before the first day, what moved, the balance after the last."""
+    """One account in one currency: the balance before the first day, the movements, the balance after the last day."""
 
     opening: Decimal = ZERO
-    entries: list[Entry] = field(default_factory=list)
+    entries: list[StatementEntry] = field(default_factory=list)
 
     @property
     def closing(self) -> Decimal:
@@ -44,15 +44,15 @@ class AccountMovements:
     def is_empty(self) -> bool:
         return not self.entries and not self.opening
 
-    def moved(self, *, up: bool) -> Decimal:
-        """Add up what raised the balance, or what lowered it."""
+    def sum_movements(self, *, up: bool) -> Decimal:
+        """Add up the movements that increased the balance, or those that decreased it."""
         amounts = (entry.movement.amount for entry in self.entries)
         return sum((amount for amount in amounts if (amount > 0) == up), ZERO)
 
 
 @dataclass(frozen=True, slots=True)
 class CurrencyStatement:
-    """What a customer owes in one currency, and the prepaid credit they have in it."""
+    """A customer's accounts in one currency: the amount owed, and prepaid credit."""
 
     currency: str
     owed: AccountMovements
@@ -61,7 +61,7 @@ class CurrencyStatement:
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """A customer's statement over whole days in their time zone, both included."""
+    """A customer's statement from the first to the last day, inclusive, in the customer's time zone."""
 
     customer: Customer
     first: date
@@ -70,38 +70,41 @@ class Statement:
     currencies: Sequence[CurrencyStatement]
 
 
-def statement(customer: Customer, first: date, last: date, *, currency: str = "") -> Statement:
-    """Work out a statement from the first to the last day, in the customer's time zone. Writes nothing.
+def build_statement(customer: Customer, first: date, last: date, *, currency: str = "") -> Statement:
+    """Build a statement from the first to the last day, in the customer's time zone. Writes nothing.
 
-    An invoice is charged on the day it was finalized and taken back on the day it was voided. Drafts aren't in it. A
-    currency without movement and balance is left out. Raises `StatementTooLong`.
+    An invoice is charged on the day it was finalized and reversed on the day it was voided. Drafts aren't included. A
+    currency without movements and balance is omitted. Raises `StatementTooLong`.
     """
     if not first <= last or last - first > timedelta(days=LONGEST_DAYS):
-        raise StatementTooLong("A statement goes from a day to a later one, at most ten years on.")
+        raise StatementTooLong("Choose a last day that isn't before the first day, at most ten years later.")
     zone = customer.timezone
     window = Period(local_midnight(first, zone), local_midnight(last + timedelta(days=1), zone))
     accounts: dict[tuple[str, str], AccountMovements] = defaultdict(AccountMovements)
     for source in SOURCES:
-        for code, amount in source.before(customer.pk, window.start, zone):
+        for code, amount in source.sum_before(customer.pk, window.start, zone):
             accounts[code, source.account].opening += amount
-    _run(accounts, _movements(customer.pk, window, zone), zone)
+    _add_entries(accounts, _list_movements(customer.pk, window, zone), zone)
     codes = sorted({code for (code, _), account in accounts.items() if not account.is_empty})
-    chosen = [code for code in codes if currency in ("", code)]
-    found = [CurrencyStatement(code, accounts[code, OWED], accounts[code, CREDIT]) for code in chosen]
-    return Statement(customer, first, last, zone, found)
+    currencies = [
+        CurrencyStatement(code, accounts[code, OWED], accounts[code, CREDIT])
+        for code in codes
+        if currency in ("", code)
+    ]
+    return Statement(customer, first, last, zone, currencies)
 
 
-def _movements(customer_id: int, window: Period, zone: str) -> list[Movement]:
-    found: list[Movement] = []
+def _list_movements(customer_id: int, window: Period, zone: str) -> list[Movement]:
+    movements: list[Movement] = []
     for source in SOURCES:
-        found += source.within(customer_id, window, zone, MOST_MOVEMENTS + 1)
-    if len(found) > MOST_MOVEMENTS:
-        raise StatementTooLong(f"More than {MOST_MOVEMENTS:,} movements: choose a shorter range.")
-    return sorted(found, key=lambda movement: (movement.at, movement.rank))
+        movements += source.list_within(customer_id, window, zone, MOST_MOVEMENTS + 1)
+    if len(movements) > MOST_MOVEMENTS:
+        raise StatementTooLong(f"The range has more than {MOST_MOVEMENTS:,} movements. Choose a shorter range.")
+    return sorted(movements, key=lambda movement: (movement.at, movement.rank))
 
 
-def _run(accounts: dict[tuple[str, str], AccountMovements], movements: Iterable[Movement], zone: str) -> None:
+def _add_entries(accounts: dict[tuple[str, str], AccountMovements], movements: Iterable[Movement], zone: str) -> None:
     for movement in movements:
         account = accounts[movement.currency, movement.account]
         balance = account.closing + movement.amount
-        account.entries.append(Entry(local_date(movement.at, zone), movement, balance))
+        account.entries.append(StatementEntry(local_date(movement.at, zone), movement, balance))

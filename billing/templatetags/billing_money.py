@@ -4,7 +4,7 @@ from decimal import Decimal
 
 from django import template
 
-from billing.explanation.text import checksum as write_checksum
+from billing.explanation.text import format_checksum
 from billing.money import format_amount
 from config.numbers import number
 
@@ -13,17 +13,17 @@ register = template.Library()
 
 @register.filter
 def money(amount: Decimal, currency: str) -> str:
-    """Write an amount in its currency: $1,234.50."""
+    """Format an amount in its currency: $1,234.50."""
     return format_amount(amount, currency)
 
 
 @register.filter
 def quantity(value: Decimal) -> str:
-    """Write a quantity in full, without trailing zeros."""
+    """Format a quantity with all its decimals."""
     return number(value)
 
 
 @register.filter
 def checksum(value: Decimal) -> str:
-    """Write a checksum as 16 hexadecimal digits."""
-    return write_checksum(int(value))
+    """Format a checksum as 16 hexadecimal digits."""
+    return format_checksum(int(value))

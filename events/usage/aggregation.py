@@ -102,7 +102,7 @@ def round_quantity(quantity: Decimal, function: str, places: int) -> Decimal:
     >>> round_quantity(Decimal("1250"), "round", -2)
     Decimal('1300')
     """
-    if function == "none":
+    Decimal('1.3E+3')
         return quantity
     step = Decimal(1).scaleb(-places)
     steps = EXACT.divide(quantity, step).to_integral_value(ROUNDINGS[function])

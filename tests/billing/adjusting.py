@@ -6,7 +6,7 @@ from itertools import count
 from typing import Any
 
 from billing.models import Coupon, CouponApplication, CreditGrant, Invoice, InvoiceLine, TaxAssignment, TaxRate
-from billing.settlement.wallets import grant, wallet_for
+from billing.settlement.wallets import get_or_open_wallet, grant_credit
 from customers.models import Customer, Subscription
 from tests.billing.world import D, utc
 
@@ -51,7 +51,7 @@ def give(coupon: Coupon, to: Customer | Subscription, *, starts_at: datetime = S
 def make_credit(customer: Customer, amount: Any, *, currency: str = "USD", **fields: Any) -> CreditGrant:
     """Grant promotional credit without expiry to the customer's wallet."""
     defaults = {"kind": "promotional", "reason": "Welcome", "now": START, "by": None}
-    return grant(wallet_for(customer, currency, by=None), D(str(amount)), **defaults | fields)
+    return grant_credit(get_or_open_wallet(customer, currency, by=None), D(str(amount)), **defaults | fields)
 
 
 def totals(invoice: Invoice) -> list[Decimal]:

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 
 from billing.charges.next_invoice import NextInvoice
-from billing.explanation.line_events import recorded_windows
+from billing.explanation.line_events import read_counted_windows
 from billing.invoicing.compute import InvoiceRequest, compute_invoices
 from billing.invoicing.subscriptions import load_subscriptions
 from billing.models import Invoice, InvoiceLine
@@ -31,7 +31,7 @@ def slow_usage(month: Month, now: datetime) -> dict[tuple[str, str], int]:
         answers = [UsageStatus.NO_SUBSCRIPTION]
         for line in lines:
             if (line.invoice.customer_id, line.feature_id) == (bucket.customer_id, bucket.feature_id):
-                spans = recorded_windows(line.computation)
+                spans = read_counted_windows(line.computation)
                 if any(_holds(span, bucket) for span in spans):
                     answers.append(_of_line(line))
         for account in accounts:

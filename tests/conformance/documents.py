@@ -28,9 +28,9 @@ from billing.models import (
 from billing.money import ZERO
 from billing.refusals import CannotChange, CannotCredit, Corrected, MoneyAttached
 from billing.runs.billing_run import run_to_end
-from billing.settlement.credit_notes import creditable, draft_credit_note, finalize_credit_note
-from billing.settlement.payments import Receipt, refund, reverse_payment
-from billing.settlement.wallets import grant, wallet_for
+from billing.settlement.credit_notes import draft_credit_note, finalize_credit_note, list_creditable_lines
+from billing.settlement.payments import Receipt, record_refund, reverse_payment
+from billing.settlement.wallets import get_or_open_wallet, grant_credit
 from customers.models import Customer
 from events.access.keys import make_key
 from events.models import Scope
@@ -51,7 +51,7 @@ def void_invoice(inputs: Inputs, policy: Policy) -> dict[str, Any]:
     """Void an invoice. The credit that the invoice had used returns to the customer's wallet."""
     customer = make_customer()
     invoice = invoice_like(inputs, customer)
-    wallet = wallet_for(customer, CURRENCY, by=None)
+    wallet = get_or_open_wallet(customer, CURRENCY, by=None)
     try:
         # A repeated call of the domain returns the void invoice as it is; the door refuses it.
         done = void_again(invoice) if inputs["status"] == "voided" else void_once(invoice)
@@ -113,12 +113,12 @@ def give_back(invoice: Invoice, amount: Decimal) -> None:
     elif amount:
         note = credit(invoice, amount)
         receipt = Receipt(amount, LATER.date())
-        refund(invoice, receipt, reason="As the vector says", credit_note=note, now=LATER, by=None)
+        record_refund(invoice, receipt, reason="As the vector says", credit_note=note, now=LATER, by=None)
 
 
 def give(customer: Customer, amount: Decimal) -> None:
-    wallet = wallet_for(customer, CURRENCY, by=None)
-    grant(wallet, amount, kind=GrantKind.PROMOTIONAL, reason="As the vector says", now=JANUARY, by=None)
+    wallet = get_or_open_wallet(customer, CURRENCY, by=None)
+    grant_credit(wallet, amount, kind=GrantKind.PROMOTIONAL, reason="As the vector says", now=JANUARY, by=None)
 
 
 def make_invoice(customer: Customer, amount: Decimal) -> Invoice:
@@ -129,7 +129,7 @@ def make_invoice(customer: Customer, amount: Decimal) -> Invoice:
 
 def credit(invoice: Invoice, amount: Decimal) -> CreditNote:
     """Credit an amount of an invoice's only charge. Raises `CannotCredit`."""
-    [charge] = creditable(invoice)
+    [charge] = list_creditable_lines(invoice)
     note = draft_credit_note(invoice, {charge.line.pk: amount}, reason=CreditReason.BILLING_ERROR, by=None)
     return finalize_credit_note(note, now=LATER, by=None)
 
@@ -172,7 +172,7 @@ def rerate_period(inputs: Inputs, policy: Policy) -> dict[str, Any]:
 
 def repeat_request(inputs: Inputs, policy: Policy) -> dict[str, Any]:
     """Top up a wallet over the API, several times with one `Idempotency-Key`."""
-    wallet = wallet_for(make_customer(), CURRENCY, by=None)
+    wallet = get_or_open_wallet(make_customer(), CURRENCY, by=None)
     body = {"transaction_reason": "PURCHASED_CREDIT_DIRECT", "amount": str(inputs["effect_amount"])}
     key = inputs.get("idempotency_key")
     headers = {} if key is None else {"Idempotency-Key": key}

@@ -10,7 +10,7 @@ from django.test import Client
 
 from billing import tasks
 from billing.explanation.proof import prove
-from billing.explanation.text import print_invoice
+from billing.explanation.text import format_invoice
 from billing.invoicing.upcoming import upcoming
 from billing.lifecycle import finalize, void
 from billing.models import BillingRun, Invoice
@@ -161,16 +161,16 @@ def test_the_printed_invoice_can_be_checked_by_hand(subscription):
     process_inbox()
     run_and_return(SEPTEMBER)
     [invoice] = run_and_return(OCTOBER)
-    printed = print_invoice(finalize.finalize(invoice, now=OCTOBER))
+    printed = format_invoice(finalize.finalize(invoice, now=OCTOBER))
     for expected in (
         "Invoice INV-000001",
         "Ada Labs (ada-labs)",
         "Billing period, 1–30 Sep 2026 (UTC)",
-        "free: 10 each billing period, 10 used here",
+        "free: 10 each billing period, 10 used on this line",
         "tier 1, over 0 up to 1,000: 1,000 × $0.01 = $10.00",
-        "tier 2, over 1,000 without end: 800.5 × $0.005 + flat $2.00 = $6.0025",
-        "exactly 16.0025, rounded once to $16.00",
-        "cumulative: the running total of all time, charged every period",
+        "tier 2, over 1,000 without limit: 800.5 × $0.005 + flat $2.00 = $6.0025",
+        "exactly 16.0025, rounded to $16.00",
+        "cumulative: the running total since the start, charged every period",
         "counted from 25 events, checksum ",
     ):
         assert expected in printed

@@ -1,4 +1,4 @@
-"""The demo: what its customers send ends where it says, and its printed invoice is right on any day of the year."""
+"""The demo's events become the expected problems, and its printed invoice is right on any day of the year."""
 
 import math
 import os
@@ -21,14 +21,14 @@ from django.core.management import call_command
 
 from billing.demo.access import open_access
 from billing.demo.catalog import make_catalog
-from billing.demo.clients import CLIENTS, PRINTED, make_customers, make_subscriptions, story_told
 from billing.demo.conditions import make_conditions
-from billing.demo.mistakes import mistakes, repeats
-from billing.demo.running import invoice_to_print
-from billing.demo.story import Story
-from billing.demo.usage import WireEvent, all_usage, moment_of, usage_of
+from billing.demo.customers import CUSTOMERS, PRINTED, load_timeline, make_customers, make_subscriptions
+from billing.demo.mistakes import list_mistakes, list_repeats
+from billing.demo.timeline import Timeline
+from billing.demo.usage import DemoEvent, iterate_usage, list_usage, parse_time
+from billing.demo.worker import find_printed_invoice
 from billing.explanation.proof import prove
-from billing.explanation.text import print_invoice
+from billing.explanation.text import format_invoice
 from billing.models import Invoice
 from billing.runs.billing_run import run_to_end
 from config.server.problems import StartupProblem
@@ -47,35 +47,35 @@ LEAP_YEAR = datetime(2028, 3, 15, 12, tzinfo=UTC)
 encode = msgspec.json.Encoder(decimal_format="number").encode
 
 
-def send(events: Sequence[WireEvent], now: datetime) -> None:
-    """Take events in and count them, as the API and the worker do."""
-    for part in batched(events, 1_000):
-        accept(parse_batch(encode({"events": part}), received_at=now), api_key_id=None, received_at=now)
+def send(events: Sequence[DemoEvent], now: datetime) -> None:
+    """Accept events and count them, as the API and the worker do."""
+    for batch in batched(events, 1_000):
+        accept(parse_batch(encode({"events": batch}), received_at=now), api_key_id=None, received_at=now)
     while process_batch().events:
         pass
 
 
-def make_company(now: datetime) -> Story:
-    """Make the catalog and customers of a demo that is first run at `now`."""
-    owner, story = make_user(), story_told(now)
-    make_catalog(story, by=owner)
-    make_customers(story, by=owner)
-    make_conditions(story, now=now, by=owner)
-    return story
+def make_company(now: datetime) -> Timeline:
+    """Create the catalog and customers of a demo that is first run at `now`."""
+    owner, timeline = make_user(), load_timeline(now)
+    make_catalog(timeline, by=owner)
+    make_customers(timeline, by=owner)
+    make_conditions(timeline, now=now, by=owner)
+    return timeline
 
 
 def cents(exact: Decimal) -> Decimal:
     return exact.quantize(D("0.01"), ROUND_HALF_UP)
 
 
-def expected_amounts(events: Sequence[WireEvent], first: datetime, last: datetime) -> list[Decimal]:
-    """Work out the printed invoice's lines from the events and the Scale plan's EUR prices, in the plainest way."""
-    before = [event for event in events if moment_of(event) < last]
-    period = [event for event in before if moment_of(event) >= first]
+def expected_amounts(events: Sequence[DemoEvent], first: datetime, last: datetime) -> list[Decimal]:
+    """Calculate the printed invoice's lines from the events and the Scale plan's EUR prices, without product code."""
+    before = [event for event in events if parse_time(event) < last]
+    period = [event for event in before if parse_time(event) >= first]
 
-    def values(of: Sequence[WireEvent], name: str, field: str, *models: str) -> list[Decimal]:
-        named = [event["properties"] for event in of if event["event_name"] == name]
-        return [D(str(each[field])) for each in named if not models or each["model"] in models]
+    def values(events: Sequence[DemoEvent], name: str, field: str, *models: str) -> list[Decimal]:
+        properties = [event["properties"] for event in events if event["event_name"] == name]
+        return [D(str(values[field])) for values in properties if not models or values["model"] in models]
 
     calls = sum(event["event_name"] == "api.calls" for event in period)
     mini = max(sum(values(period, "model.usage", "tokens", "lark-mini")) - 2_000_000, D(0))
@@ -106,57 +106,59 @@ def expected_amounts(events: Sequence[WireEvent], first: datetime, last: datetim
     ],
     ids=["first of a month", "last of a month", "leap year"],
 )
-def test_the_printed_invoice_equals_a_recomputation_on_any_day(now: datetime, first: str, last: str) -> None:
-    story = make_company(now)
-    used = list(usage_of(PRINTED, story, until=now))
-    send(used, now)
-    send(repeats(used), now)
-    make_subscriptions(story, make_catalog(story, by=make_user()), by=make_user())
+def test_the_printed_invoice_equals_an_independent_calculation_on_any_day(now: datetime, first: str, last: str) -> None:
+    timeline = make_company(now)
+    events = list(iterate_usage(PRINTED, timeline, until=now))
+    send(events, now)
+    send(list_repeats(events), now)
+    make_subscriptions(timeline, make_catalog(timeline, by=make_user()), by=make_user())
     run_to_end(as_of=now)
 
-    invoice = invoice_to_print(now=now)
+    invoice = find_printed_invoice(now=now)
 
     assert invoice is not None
     lines = list(invoice.lines.all())
     edges = [datetime.fromisoformat(day).replace(tzinfo=ZoneInfo("Europe/Berlin")) for day in (first, last)]
     assert [invoice.period_start, invoice.period_end] == edges
-    amounts = expected_amounts(used, *edges)
+    amounts = expected_amounts(events, *edges)
     assert all(amounts[1:4])
     charged = [amount for amount in amounts if amount]
     vat = cents(sum(amounts) * D("0.19"))
     assert [line.amount for line in lines] == [*charged, vat]
     assert (invoice.subtotal, invoice.tax_total, invoice.total) == (sum(amounts), vat, sum(amounts) + vat)
     assert all(prove(line).agrees for line in lines if line.kind == "usage")
-    assert "Brightwater Analytics GmbH" in print_invoice(invoice)
+    assert "Brightwater Analytics GmbH" in format_invoice(invoice)
 
 
 @pytest.mark.django_db
-def test_every_customer_is_billed_in_its_own_currency_and_rhythm() -> None:
-    story = make_company(LEAP_YEAR)
-    plans = make_catalog(story, by=make_user())
-    subscriptions = make_subscriptions(story, plans, by=make_user())
+def test_every_customer_is_billed_by_its_currency_and_period() -> None:
+    timeline = make_company(LEAP_YEAR)
+    plans = make_catalog(timeline, by=make_user())
+    subscriptions = make_subscriptions(timeline, plans, by=make_user())
 
     run = run_to_end(as_of=LEAP_YEAR)
 
     assert run is not None
     assert run.failed == 0
-    assert not Invoice.objects.filter(subscription__key="fjord-health-1").exists()  # it is in trial
+    assert not Invoice.objects.filter(subscription__key="fjord-health-1").exists()  # in trial
     assert sorted(run.amounts) == ["EUR", "JPY", "USD"]
-    assert len(subscriptions) == len([client for client in CLIENTS if client.plan]) == 12
+    assert len(subscriptions) == len([customer for customer in CUSTOMERS if customer.plan]) == 12
     # Tinta cancelled on 21 February: 20 of the leap year's 29 days of a fee of €27.
     assert Invoice.objects.get(subscription__key="tinta-estudio-1").total == D("18.62")
 
 
 @pytest.mark.django_db
-def test_every_mistake_ends_as_the_problem_it_is_known_by() -> None:
-    story = make_company(LEAP_YEAR)
+def test_every_mistake_becomes_a_problem_with_the_expected_reason() -> None:
+    timeline = make_company(LEAP_YEAR)
     reasons = []
-    for mistake in mistakes(story):
+    for mistake in list_mistakes(timeline):
         send(mistake.events, LEAP_YEAR)
         ids = [event["event_id"] for event in mistake.events]
-        found = Problem.objects.filter(event__event_id__in=ids)
-        assert found.values("event").distinct().count() == (0 if mistake.counts else len(ids)), mistake.says
-        reasons.append(sorted(set(found.values_list("reason", flat=True))))
+        problems = Problem.objects.filter(event__event_id__in=ids)
+        assert problems.values("event").distinct().count() == (0 if mistake.is_counted else len(ids)), (
+            mistake.description
+        )
+        reasons.append(sorted(set(problems.values_list("reason", flat=True))))
     assert reasons == [
         ["unknown_event_name"],
         ["unknown_customer"],
@@ -171,31 +173,31 @@ def test_every_mistake_ends_as_the_problem_it_is_known_by() -> None:
 
 
 def test_a_later_day_sends_the_same_events_and_more() -> None:
-    story = Story(LEAP_YEAR.date())
-    earlier = all_usage(story, until=datetime(2028, 2, 10, tzinfo=UTC))
-    later = all_usage(story, until=datetime(2028, 2, 12, tzinfo=UTC))
+    timeline = Timeline(LEAP_YEAR.date())
+    earlier = list_usage(timeline, until=datetime(2028, 2, 10, tzinfo=UTC))
+    later = list_usage(timeline, until=datetime(2028, 2, 12, tzinfo=UTC))
     assert later[: len(earlier)] == earlier
     assert len(later) > len(earlier) > 5_000
     assert len({event["event_id"] for event in later}) == len(later)
 
 
 @pytest.mark.parametrize("now", [FIRST_OF_MONTH, LAST_OF_MONTH], ids=["first of a month", "last of a month"])
-def test_two_months_are_plausible_in_size(now: datetime) -> None:
-    assert 35_000 < len(all_usage(Story(now.date()), until=now)) < 110_000
+def test_the_number_of_events_is_plausible(now: datetime) -> None:
+    assert 35_000 < len(list_usage(Timeline(now.date()), until=now)) < 110_000
 
 
 @pytest.mark.django_db
-def test_making_the_company_twice_makes_it_once() -> None:
+def test_creating_the_company_twice_creates_it_once() -> None:
     for _ in range(2):
-        story = make_company(LEAP_YEAR)
-        make_subscriptions(story, make_catalog(story, by=make_user()), by=make_user())
-    assert Customer.objects.count() == len(CLIENTS)
+        timeline = make_company(LEAP_YEAR)
+        make_subscriptions(timeline, make_catalog(timeline, by=make_user()), by=make_user())
+    assert Customer.objects.count() == len(CUSTOMERS)
     assert Subscription.objects.count() == 12
-    assert story_told(datetime(2028, 5, 1, tzinfo=UTC)) == story
+    assert load_timeline(datetime(2028, 5, 1, tzinfo=UTC)) == timeline
 
 
 @pytest.mark.django_db
-def test_logins_and_key_outlast_a_run_and_are_made_anew_when_they_no_longer_fit(tmp_path: Path) -> None:
+def test_logins_and_key_are_kept_between_runs_and_created_again_when_invalid(tmp_path: Path) -> None:
     access, owner = open_access(tmp_path, now=LEAP_YEAR)
     assert open_access(tmp_path, now=LEAP_YEAR) == (access, owner)
     assert (tmp_path / "demo.json").stat().st_mode & 0o777 == 0o600
@@ -203,16 +205,16 @@ def test_logins_and_key_outlast_a_run_and_are_made_anew_when_they_no_longer_fit(
     revoke(ApiKey.objects.get(), now=LEAP_YEAR)
     owner.set_password("changed by its owner")
     owner.save()
-    again, _ = open_access(tmp_path, now=LEAP_YEAR)
+    new_access, _ = open_access(tmp_path, now=LEAP_YEAR)
 
-    assert again.owner_password == access.owner_password
+    assert new_access.owner_password == access.owner_password
     assert User.objects.get(username="owner").check_password(access.owner_password)
-    assert again.api_key != access.api_key
-    assert authenticate(again.api_key, now=LEAP_YEAR).name == "Demo"
+    assert new_access.api_key != access.api_key
+    assert authenticate(new_access.api_key, now=LEAP_YEAR).name == "Demo"
 
 
 @pytest.mark.django_db
-def test_the_owner_may_change_and_the_viewer_only_look(tmp_path: Path) -> None:
+def test_the_owner_can_change_data_and_the_viewer_can_only_view_it(tmp_path: Path) -> None:
     open_access(tmp_path, now=LEAP_YEAR)
     owner, viewer = User.objects.get(username="owner"), User.objects.get(username="viewer")
     assert owner.has_perm("billing.change_invoice")
@@ -220,14 +222,14 @@ def test_the_owner_may_change_and_the_viewer_only_look(tmp_path: Path) -> None:
     assert not any(".view_" not in permission for permission in viewer.get_all_permissions())
 
 
-def test_a_deployment_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_demo_refuses_to_run_in_a_deployment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SECRET_KEY", "a deployment's")
     with pytest.raises(StartupProblem, match="SECRET_KEY is set"):
         call_command("demo", "--once")
 
 
 @pytest.mark.slow
-def test_the_command_prints_an_invoice_and_a_second_run_adds_nothing_twice(
+def test_the_command_prints_an_invoice_and_a_second_run_repeats_nothing(
     tmp_path: Path, fresh_database_url: str
 ) -> None:
     static = str(settings.DATA_DIR / "served-static")
@@ -246,20 +248,20 @@ def test_the_command_prints_an_invoice_and_a_second_run_adds_nothing_twice(
             ]
         return finished.stdout, [count[0] for count in counts if count]
 
-    first, made = run()
-    second, found = run()
+    first_output, first_counts = run()
+    second_output, second_counts = run()
 
-    assert made == found
-    assert "Invoice INV-000002" in first
-    assert invoice_in(first) == invoice_in(second)
-    assert re.search(r"curl http://127\.0\.0\.1:\d+/v1/events", first)
-    assert "24 × the wrong case: Model.Usage" in second
-    sent = re.search(r"([\d,]+) events sent", second)
+    assert first_counts == second_counts
+    assert "Invoice INV-000002" in first_output
+    assert cut_invoice(first_output) == cut_invoice(second_output)
+    assert re.search(r"curl http://127\.0\.0\.1:\d+/v1/events", first_output)
+    assert "24 × the wrong case: Model.Usage" in second_output
+    sent = re.search(r"([\d,]+) events sent", second_output)
     assert sent
-    assert int(sent[1].replace(",", "")) < 1_000  # what happened since
+    assert int(sent[1].replace(",", "")) < 1_000  # the usage since the first run
 
 
-def invoice_in(output: str) -> str:
-    """Cut the printed invoice out of what the demo said."""
+def cut_invoice(output: str) -> str:
+    """Cut the printed invoice out of the demo's output."""
     edge = "═" * 96
     return output[output.index(edge) : output.rindex(edge)]

@@ -48,7 +48,7 @@ def test_an_invoice_is_written_paid_in_parts_credited_and_the_rest_becomes_credi
     assert [one.id for one in sdk.payments.list_payments().items] == [part.id]
     with pytest.raises(ErrorResponse) as refused:
         sdk.invoices.update_invoice_payment_status(id=made.id, payment_status="SUCCEEDED", amount="100.01")
-    assert "$100.00 that is left to pay" in refused.value.data.message
+    assert "$100.00 due on" in refused.value.data.message
 
     note = sdk.credit_notes.create_credit_note(
         invoice_id=made.id,
@@ -66,5 +66,5 @@ def test_an_invoice_is_written_paid_in_parts_credited_and_the_rest_becomes_credi
     assert Wallet.objects.get(customer=customer).balance == Decimal(50)
     with pytest.raises(ErrorResponse) as kept:
         sdk.credit_notes.void_credit_note(id=note.id)
-    assert "was given back" in kept.value.data.message
+    assert "was refunded" in kept.value.data.message
     assert sdk.invoices.update_invoice(id=made.id, metadata={"erp": "9"}).metadata == {"erp": "9"}

@@ -15,7 +15,7 @@ from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget, U
 from billing.admin.forms.payments import amount_text
 from billing.models import CreditNote, CreditReason, Invoice, NumberSeries, RefundTo, SeriesUse
 from billing.money import format_amount
-from billing.settlement.credit_notes import Creditable, Effect, effect_of
+from billing.settlement.credit_notes import CreditableLine, CreditEffect, calculate_effect
 
 
 class CreditForm(forms.Form):
@@ -45,7 +45,7 @@ class CreditForm(forms.Form):
     )
     token = forms.CharField(max_length=64, required=False, widget=forms.HiddenInput)
 
-    def __init__(self, lines: Sequence[Creditable], currency: str, data: Any = None) -> None:
+    def __init__(self, lines: Sequence[CreditableLine], currency: str, data: Any = None) -> None:
         super().__init__(data, initial={"token": secrets.token_hex(16)})
         self.lines = lines
         self.fields["memo"].widget.attrs["rows"] = 2
@@ -54,7 +54,7 @@ class CreditForm(forms.Form):
                 required=False,
                 max_digits=24,
                 decimal_places=4,
-                initial=amount_text(creditable.left, currency),
+                initial=amount_text(creditable.remaining, currency),
                 widget=UnfoldAdminTextInputWidget(
                     attrs={
                         "inputmode": "decimal",
@@ -65,10 +65,10 @@ class CreditForm(forms.Form):
             )
 
     @staticmethod
-    def field_name(creditable: Creditable) -> str:
+    def field_name(creditable: CreditableLine) -> str:
         return f"line-{creditable.line.pk}"
 
-    def rows(self) -> list[tuple[Creditable, BoundField]]:
+    def rows(self) -> list[tuple[CreditableLine, BoundField]]:
         """Pair each line with its field."""
         return [(creditable, self[self.field_name(creditable)]) for creditable in self.lines]
 
@@ -85,22 +85,22 @@ class FinalizeNoteForm(BaseDialogForm):
 
     def get_before_template_context(self, request: HttpRequest, object_id: int | str | None = None) -> dict[str, Any]:
         note = get_object_or_404(CreditNote.objects.select_related("invoice"), pk=object_id)
-        effect = describe_effect(note.invoice, effect_of(note.invoice, note.total), note.refund_to)
+        effect = describe_effect(note.invoice, calculate_effect(note.invoice, note.total), note.refund_to)
         return {"description": f"{effect} The credit note gets the next number and can no longer be changed."}
 
 
-def describe_effect(invoice: Invoice, effect: Effect, refund_to: str) -> str:
+def describe_effect(invoice: Invoice, effect: CreditEffect, refund_to: str) -> str:
     """Describe what a credit note does to its invoice, in money."""
 
     def amount(value: Decimal) -> str:
         return format_amount(value, invoice.currency)
 
     sentences = []
-    if effect.adjusts:
+    if effect.reduction:
         sentences.append(
-            f"Reduces the amount due on {invoice} by {amount(effect.adjusts)}, leaving {amount(effect.left)}."
+            f"Reduces the amount due on {invoice} by {amount(effect.reduction)}, leaving {amount(effect.remaining)}."
         )
-    if effect.refund:
+    if effect.refund_due:
         destination = "becomes prepaid credit" if refund_to == RefundTo.WALLET else "is due as a refund"
-        sentences.append(f"{amount(effect.refund)} was already paid and {destination}.")
+        sentences.append(f"{amount(effect.refund_due)} was already paid and {destination}.")
     return " ".join(sentences)

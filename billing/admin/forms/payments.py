@@ -13,7 +13,7 @@ from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget, U
 
 from billing.models import CreditNote, Invoice, Payment, PaymentMethod
 from billing.money import ZERO, currency_places, format_amount
-from billing.settlement.payments import Receipt, refunded, to_refund
+from billing.settlement.payments import Receipt, calculate_refund_due, sum_refunds
 from config.office.dialogs import ReasonForm
 from customers.admin.forms import DayInput
 
@@ -112,7 +112,7 @@ class RefundForm(MoneyForm):
 
     def full_amount(self) -> Decimal:
         note = self.subject
-        remaining: Decimal = min(note.refund_due - refunded(note), to_refund(note.invoice))
+        remaining: Decimal = min(note.refund_due - sum_refunds(note), calculate_refund_due(note.invoice))
         return max(remaining, ZERO)
 
     def description(self) -> str:

@@ -17,7 +17,7 @@ from billing.admin.forms.invoices import FinalizeForm, VoidForm
 from billing.admin.forms.payments import PaymentForm
 from billing.lifecycle import finalize, recompute, review, void
 from billing.models import Invoice, InvoiceKind, InvoiceState
-from billing.settlement.credit_notes import left_to_credit
+from billing.settlement.credit_notes import calculate_creditable_amount
 from billing.settlement.payments import record_payment
 from config.office.dialogs import ReasonForm, open_page, staff
 from config.refusals import Refused
@@ -49,7 +49,7 @@ def _finalized_actions(invoice: Invoice) -> set[str]:
     actions = set()
     if invoice.state == InvoiceState.FINALIZED and invoice.amount_remaining > 0:
         actions.add("pay_one")
-    if left_to_credit(invoice):
+    if calculate_creditable_amount(invoice):
         actions.add("credit_one")
     # An invoice paid from prepaid credit alone can be voided: the credit is returned.
     is_paid_or_credited = bool(invoice.amount_paid or invoice.amount_credited)

@@ -51,7 +51,7 @@ class PaymentFilter(admin.SimpleListFilter):
             return queryset.filter(held_at__isnull=False)
         bucket = value.removeprefix("age-")
         if bucket in aging.BUCKETS:
-            return queryset.filter(aging.within(bucket, timezone.now()), pk__in=Invoice.objects.to_pay())
+            return queryset.filter(aging.age_filter(bucket, timezone.now()), pk__in=Invoice.objects.to_pay())
         return queryset
 
 

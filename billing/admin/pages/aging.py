@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from billing.models import Invoice
 from billing.money import ZERO, format_amount
-from billing.settlement.aging import BUCKETS, CURRENT, TITLES, AgingRow, by_customer, row_of, totals
+from billing.settlement.aging import BUCKETS, CURRENT, TITLES, AgingRow, read_row, sum_by_currency, sum_by_customer
 from config.office.files import MOST_ROWS, table_file
 from config.office.pages import AdminPage
 
@@ -28,18 +28,18 @@ class AgingPage(AdminPage):
     def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         now = timezone.now()
         currency = request.GET.get("currency", "")
-        customers = by_customer(now)
+        customers = sum_by_customer(now)
         if currency:
             customers = customers.filter(currency=currency)
         if request.GET.get("format") in ("csv", "xlsx"):
-            rows = (_file_row(row_of(customer)) for customer in customers[:MOST_ROWS])
+            rows = (_file_row(read_row(customer)) for customer in customers[:MOST_ROWS])
             return table_file(HEADINGS, rows, name="receivables-by-age", file_format=request.GET["format"])
         page = Paginator(customers, PER_PAGE).get_page(request.GET.get("page"))
         return self.render(
             as_of=now,
             titles=list(TITLES.values()),
-            rows=[customer_context(row_of(customer)) for customer in page],
-            totals=[total_context(code, ages) for code, ages in totals(now).items() if currency in ("", code)],
+            rows=[customer_context(read_row(customer)) for customer in page],
+            totals=[total_context(code, ages) for code, ages in sum_by_currency(now).items() if currency in ("", code)],
             refunds_due=Invoice.objects.to_refund().count(),
             page_obj=page,
             currency=currency,

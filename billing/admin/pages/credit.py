@@ -10,14 +10,14 @@ from django.utils import timezone
 from billing.admin.forms.credit_notes import CreditForm, describe_effect
 from billing.models import CreditNote, Invoice
 from billing.settlement.credit_notes import (
-    credit_lines,
-    creditable,
+    build_credit_lines,
+    calculate_creditable_amount,
+    calculate_effect,
+    check_total,
     draft_credit_note,
-    effect_of,
     finalize_credit_note,
-    left_to_credit,
-    refuse_over_total,
-    totals_of,
+    list_creditable_lines,
+    sum_credit_lines,
 )
 from config.office.dialogs import staff
 from config.office.pages import AdminPage, AdminView
@@ -31,7 +31,7 @@ class CreditView(AdminView):
 
     def load_form(self) -> tuple[Invoice, CreditForm]:
         invoice = get_object_or_404(Invoice.objects.select_related("customer"), pk=self.kwargs["invoice_id"])
-        lines = [line for line in creditable(invoice) if line.charged.amount > 0]
+        lines = [line for line in list_creditable_lines(invoice) if line.charged.amount > 0]
         data = self.request.POST if self.request.method == "POST" else None
         return invoice, CreditForm(lines, invoice.currency, data)
 
@@ -61,7 +61,7 @@ class NewCreditNote(CreditView, AdminPage):
             invoice=invoice,
             form=form,
             problem=problem,
-            remaining_amount=left_to_credit(invoice),
+            remaining_amount=calculate_creditable_amount(invoice),
             may_finalize=self.request.user.has_perm("billing.change_creditnote"),
             has_tax=any(line.charged.tax for line in form.lines),
         )
@@ -80,9 +80,9 @@ class CreditEffect(CreditView):
         if line_errors:
             return self.render(invoice=invoice, problem=line_errors[0])
         try:
-            totals = totals_of(credit_lines(invoice, form.amounts()))
-            refuse_over_total(invoice, totals["total"])
-            effect = effect_of(invoice, totals["total"])
+            totals = sum_credit_lines(build_credit_lines(invoice, form.amounts()))
+            check_total(invoice, totals["total"])
+            effect = calculate_effect(invoice, totals["total"])
         except Refused as refusal:
             return self.render(invoice=invoice, problem=str(refusal))
         refund_to = form.cleaned_data.get("refund_to", "")

@@ -11,12 +11,12 @@ from billing.admin.pages.late_adjustment import corrections_of
 from billing.admin.shared import CREDIT_NOTE_COLORS, INVOICE_COLORS
 from billing.explanation import page
 from billing.explanation.proof import NotUsage, prove
-from billing.explanation.text import timezone_of
-from billing.explanation.totals import steps_of
+from billing.explanation.text import get_timezone
+from billing.explanation.totals import list_total_rows
 from billing.lines import split_lines
 from billing.models import CreditNoteState, Invoice, InvoiceLine, InvoiceState
 from billing.money import format_amount
-from billing.settlement.payments import to_refund
+from billing.settlement.payments import calculate_refund_due
 from billing.wording import dates
 from config.office.pages import AdminView
 from customers.periods import Period
@@ -26,7 +26,7 @@ def format_period(invoice: Invoice) -> str:
     """Format an invoice's period in its time zone."""
     if invoice.period_start is None or invoice.period_end is None:
         return "—"
-    return dates(Period(invoice.period_start, invoice.period_end), timezone_of(invoice))
+    return dates(Period(invoice.period_start, invoice.period_end), get_timezone(invoice))
 
 
 def page_context(invoice: Invoice) -> dict[str, Any]:
@@ -42,18 +42,18 @@ def page_context(invoice: Invoice) -> dict[str, Any]:
         "invoice": invoice,
         "title": str(invoice),
         "period": format_period(invoice),
-        "groups": page.groups(split_lines(lines)[0], invoice.currency),
-        "steps": steps_of(invoice, lines, credit_url),
+        "groups": page.group_lines(split_lines(lines)[0], invoice.currency),
+        "steps": list_total_rows(invoice, lines, credit_url),
         "paid": format_amount(invoice.amount_due, invoice.currency),
         "payments": list(invoice.payments.select_related("recorded_by")),
         "credit_notes": [
             (note, CREDIT_NOTE_COLORS[CreditNoteState(note.state)]) for note in invoice.credit_notes.all()
         ],
-        "give_back": to_refund(invoice),
+        "give_back": calculate_refund_due(invoice),
         "to_pay": format_amount(invoice.amount_remaining, invoice.currency),
         "state_kind": INVOICE_COLORS[InvoiceState(invoice.state)],
-        "changes": page.history(invoice),
-        "written_by": page.written_by(invoice),
+        "changes": page.list_history(invoice),
+        "written_by": page.find_author(invoice),
         "corrected_by": corrections_of(invoice),
         "replaced_by": Invoice.objects.filter(replaces=invoice).first(),
         "upcoming_url": upcoming_url,

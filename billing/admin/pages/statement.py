@@ -12,11 +12,17 @@ from django.utils import timezone
 from unfold.admin import ModelAdmin
 from unfold.decorators import action
 
-from billing.documents.answers import file_response
+from billing.documents.responses import build_file_response
 from billing.money import format_amount
-from billing.statements import presenting
-from billing.statements.statement import AccountMovements, CurrencyStatement, Entry, Statement, StatementTooLong
-from billing.statements.statement import statement as load_statement
+from billing.statements import formats
+from billing.statements.statement import (
+    AccountMovements,
+    CurrencyStatement,
+    Statement,
+    StatementEntry,
+    StatementTooLong,
+    build_statement,
+)
 from config.office.files import table_file
 from config.office.pages import AdminPage
 from customers.admin import add_customer_action
@@ -52,7 +58,7 @@ class StatementPage(AdminPage):
         }
         try:
             first, last = read_days(request, customer)
-            statement = load_statement(customer, first, last, currency=request.GET.get("currency", ""))
+            statement = build_statement(customer, first, last, currency=request.GET.get("currency", ""))
         except StatementTooLong as refusal:
             return self.render(problem=str(refusal), **context)
         except ValueError:
@@ -81,16 +87,16 @@ def read_days(request: HttpRequest, customer: Customer) -> tuple[date, date]:
 
 def statement_file(statement: Statement, file_format: str) -> HttpResponseBase:
     """Return the statement as a PDF, CSV or Excel file."""
-    name = presenting.file_name(statement)
+    name = formats.build_file_name(statement)
     if file_format == "pdf":
-        return file_response(presenting.statement_pdf(statement), f"{name}.pdf")
-    rows = presenting.table_rows(statement)
-    return table_file(presenting.HEADINGS, rows, name=name, file_format=file_format)
+        return build_file_response(formats.render_statement(statement), f"{name}.pdf")
+    rows = formats.list_file_rows(statement)
+    return table_file(formats.HEADINGS, rows, name=name, file_format=file_format)
 
 
 def currency_context(statement: CurrencyStatement) -> dict[str, Any]:
     """Format the accounts of one currency."""
-    accounts = presenting.accounts_of(statement)
+    accounts = formats.list_accounts(statement)
     return {
         "currency": statement.currency,
         "accounts": [_account_context(name, account, statement.currency) for name, account in accounts],
@@ -99,17 +105,17 @@ def currency_context(statement: CurrencyStatement) -> dict[str, Any]:
 
 def _account_context(name: str, account: AccountMovements, currency: str) -> dict[str, Any]:
     return {
-        "name": presenting.ACCOUNTS[name],
+        "name": formats.ACCOUNTS[name],
         "is_owed": name == "owed",
         "opening": format_amount(account.opening, currency),
         "rows": [_entry_context(entry, currency) for entry in account.entries],
-        "up": format_amount(account.moved(up=True), currency),
-        "down": format_amount(-account.moved(up=False), currency),
+        "up": format_amount(account.sum_movements(up=True), currency),
+        "down": format_amount(-account.sum_movements(up=False), currency),
         "closing": format_amount(account.closing, currency),
     }
 
 
-def _entry_context(entry: Entry, currency: str) -> dict[str, Any]:
+def _entry_context(entry: StatementEntry, currency: str) -> dict[str, Any]:
     amount: Decimal = entry.movement.amount
     return {
         "on": entry.on,

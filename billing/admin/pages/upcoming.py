@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from billing.admin.shared import format_totals, money_cell
 from billing.explanation import page as invoice_page
-from billing.explanation.totals import steps_coming
+from billing.explanation.totals import list_upcoming_total_rows
 from billing.invoicing.compute import ComputedInvoice
 from billing.invoicing.upcoming import Upcoming, upcoming, upcoming_many
 from billing.models import InvoiceKind
@@ -96,8 +96,8 @@ def _invoice_context(subscription: Subscription, invoice: ComputedInvoice) -> di
         "kind": InvoiceKind(next_invoice.kind).label,
         "period": dates(next_invoice.period, subscription.timezone),
         "due_at": next_invoice.due_at,
-        "groups": invoice_page.groups(invoice_page.unsaved(invoice.lines), subscription.currency),
-        "steps": steps_coming(invoice.adjusted, subscription.currency),
+        "groups": invoice_page.group_lines(invoice_page.build_unsaved_lines(invoice.lines), subscription.currency),
+        "steps": list_upcoming_total_rows(invoice.adjusted, subscription.currency),
         "note": invoice.adjusted.note,
         "total": format_amount(invoice.total, subscription.currency),
     }

@@ -1,4 +1,4 @@
-"""`manage.py conformance [DIR]`: run golden vectors against the product."""
+"""`manage.py conformance [PATH]` runs golden test vectors against the product."""
 
 from contextlib import nullcontext
 from pathlib import Path
@@ -13,8 +13,8 @@ from tests.conformance.scratch import NoScratchDatabase, scratch_database
 
 class Command(BaseCommand):
     help = (
-        "Run golden billing vectors and show what passed, failed, and wasn't run and why. Fails on any core vector. "
-        "Vectors of usage and invoices run in a database of their own, made for the run and dropped after it."
+        "Run golden billing vectors and show which passed, failed or were skipped, and why. Fails if a core vector "
+        "fails. Vectors of usage and invoices run in a temporary database."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -22,7 +22,7 @@ class Command(BaseCommand):
             "directory",
             nargs="?",
             default="",
-            help="a folder of vector files, or one of them; ours by default",
+            help="a folder of vector files or one file (default: the project's vectors)",
         )
 
     def handle(self, *args: Any, directory: str, **options: Any) -> None:
@@ -53,7 +53,7 @@ class Command(BaseCommand):
             for reason, count in report.reasons(status).items():
                 self.stdout.write(f"{status.capitalize()} ({count}): {reason}")
         for name, count in report.unread().items():
-            self.stdout.write(f"Passed, but not looked at ({count}): {name}")
+            self.stdout.write(f"Passed, with unread inputs ({count}): {name}")
 
     def _show_failures(self, report: Report) -> None:
         for profile in (CORE, VARIANT):

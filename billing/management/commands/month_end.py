@@ -1,4 +1,4 @@
-"""`manage.py month_end 2026-09`: the month's report as CSV, for any number of customers."""
+"""`manage.py month_end 2026-09` prints the month-end report as CSV."""
 
 import csv
 from typing import Any
@@ -12,7 +12,7 @@ from config.office.files import cell
 
 
 class Command(BaseCommand):
-    """Print a month's report as CSV. Reads only."""
+    """Print a month-end report as CSV. Read-only."""
 
     help = "Prints the month-end report of a month as CSV."
 
@@ -23,7 +23,7 @@ class Command(BaseCommand):
         try:
             month = Month.named(options["month"])
         except ValueError as error:
-            raise CommandError("Write the month as 2026-09.") from error
+            raise CommandError("Enter the month as YYYY-MM, for example 2026-09.") from error
         writer = csv.writer(self.stdout, lineterminator="\n")
         writer.writerow(HEADINGS)
         for row in table_rows(month_end(month, now=timezone.now())):

@@ -62,7 +62,7 @@ def test_invoice_page_shows_each_step_from_subtotal_to_amount_due(staff_client, 
     shown = page(staff_client, change("invoice", invoice))
     steps = [
         "Subtotal", "$30.00", "Ten percent (TEN): 10% off", "-$3.00", "Taxable", "$27.00", "VAT 20% of $27.00", "$5.40",
-        "Total", "$32.40", "Prepaid credit", "-$5.00", "To pay", "$27.40",
+        "Total", "$32.40", "Prepaid credit", "-$5.00", "Amount due", "$27.40",
     ]  # fmt: skip
     foot = shown[shown.index('class="ch-invoice-totals"') :]
     places: list[int] = []

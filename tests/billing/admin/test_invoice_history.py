@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from billing.explanation.page import history
+from billing.explanation.page import list_history
 from tests.billing.world import bill, utc
 from tests.factories import make_customer, make_subscription, make_version
 
@@ -16,12 +16,12 @@ def test_history_leaves_out_saves_without_a_visible_change():
     fee = {"kind": "fixed", "name": "Base fee", "unit_amount": 10}
     make_subscription(customer=make_customer(), plan=make_version(fee), starts_at=start, now=start)
     [invoice] = [draft for draft in bill(utc(2026, 10, 1)) if draft.kind == "cycle"]
-    before = len(history(invoice))
+    before = len(list_history(invoice))
 
     invoice.computed_at += timedelta(seconds=1)
     invoice.save()
-    assert len(history(invoice)) == before
+    assert len(list_history(invoice)) == before
 
     invoice.memo = "Thank you"
     invoice.save()
-    assert len(history(invoice)) == before + 1
+    assert len(list_history(invoice)) == before + 1

@@ -12,7 +12,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
-from billing.explanation.page import events_url
+from billing.explanation.page import build_events_url
 from billing.lifecycle.finalize import finalize
 from billing.lifecycle.void import void
 from billing.models import BillingRun, BillingState, Invoice
@@ -121,7 +121,7 @@ def test_page_shows_each_line_with_its_calculation(staff_client, make_invoiced):
     shown = page(staff_client, invoice.get_absolute_url())
     assert "API calls, 1–30 Sep 2026" in shown
     assert "350 used, 100 free, 250 × $0.01" in shown
-    assert "free: 100 each billing period, 100 used here" in shown
+    assert "free: 100 each billing period, 100 used on this line" in shown
     assert "counted from 350 events" in shown
 
 
@@ -132,7 +132,7 @@ def test_line_links_to_the_events_of_its_period(staff_client, make_invoiced, cal
     EventNameAlias.objects.create(alias="api.call", event_name="api.calls")
     send("api.call", customer=invoice.customer.external_id, at=START, event_id="mapped")
     process()
-    url = events_url(invoice.lines.get(kind="usage"))
+    url = build_events_url(invoice.lines.get(kind="usage"))
     assert url in page(staff_client, invoice.get_absolute_url()).replace("&amp;", "&")
     listed = staff_client.get(url).context_data["cl"].queryset
     found = {event.event_id for event in listed}
@@ -215,7 +215,7 @@ def test_refused_action_shows_the_reason(staff_client, make_invoiced):
     [invoice] = make_invoiced()
     finalize(invoice, now=END)
     void(invoice, reason="Wrong", by=None, now=END)
-    assert "only a finalized invoice is paid" in press(staff_client, invoice, "pay_one", **RECEIVED)
+    assert "Only finalized invoices can be paid" in press(staff_client, invoice, "pay_one", **RECEIVED)
 
 
 def test_draft_is_recalculated_finalized_and_paid(staff_client, make_invoiced, calls):

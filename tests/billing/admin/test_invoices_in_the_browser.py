@@ -28,7 +28,7 @@ def test_invoice_is_recounted_finalized_and_voided(admin_browser, invoice):
     # 100 × 1 + 50 × 0.5
     page.locator(".ch-amount", has_text="$125.00").wait_for()
     page.get_by_text("Show calculation").click()
-    page.get_by_text("tier 2, over 100 without end: 50 × $0.50 = $25.00").wait_for()
+    page.get_by_text("tier 2, over 100 without limit: 50 × $0.50 = $25.00").wait_for()
     page.get_by_role("button", name="Recount events").click()
     page.get_by_text("Recounted: everything matches").wait_for()
 

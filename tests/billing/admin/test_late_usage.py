@@ -132,7 +132,7 @@ def test_corrected_invoice_and_next_invoice_show_the_adjustment(staff_client, su
     assert f"$1.00 on {october}" in text_of(staff_client.get(september.get_absolute_url()))
     shown = text_of(staff_client.get(october.get_absolute_url()))
     for expected in (
-        "Usage of earlier periods",
+        "Late usage of earlier periods",
         "late usage: 6 calls used, 2 invoiced on INV-000001: $1.50 instead of $0.50",
         "charged before: 2 = $0.50",
         "counted from 6 events instead of 2",

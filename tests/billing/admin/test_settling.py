@@ -53,14 +53,14 @@ def test_payment_dialog_fills_in_the_amount_left_and_records_one_payment(staff_c
     payment = invoice.payments.first()
     assert (payment.recorded_by, payment.reference, str(payment.received_on)) == (staff_user, "wire 7", "2026-10-02")
     page = shown(staff_client, invoice.get_absolute_url())
-    assert "Left to pay" in page
+    assert "Remaining amount due" in page
     assert "$40.50" in page
 
 
 def test_overpayment_is_refused_on_the_page(staff_client):
     invoice = make_finalized("100")
     press(staff_client, invoice, "pay_one", amount="100.01", **RECEIVED)
-    assert "$100.01 is more than the $100.00 that is left to pay" in shown(staff_client, invoice.get_absolute_url())
+    assert "$100.01 is more than the $100.00 due on" in shown(staff_client, invoice.get_absolute_url())
     assert not Payment.objects.exists()
 
 
@@ -118,7 +118,7 @@ def test_refunded_credit_note_is_voided_only_after_reversing_the_refund(staff_cl
     press(staff_client, note, "refund_one", amount="30", reason="Wire of today", **RECEIVED)
     assert note.refunds.get().amount == D(-30)
     press(staff_client, note, "void_one", reason="Wrong")
-    assert "was given back. Reverse that refund first" in shown(staff_client, note.get_absolute_url())
+    assert "was refunded. Reverse that refund first" in shown(staff_client, note.get_absolute_url())
 
 
 def one_off(customer, *rows, **fields):

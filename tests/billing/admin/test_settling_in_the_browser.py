@@ -31,7 +31,7 @@ def test_payment_is_recorded_and_credit_note_created(admin_browser):
     page.get_by_role("button", name="Finalize credit note").click()
     page.get_by_role("heading", name="Credit note CN-000001").wait_for()
     page.get_by_role("link", name="INV-000001").click()
-    page.get_by_text("Left to pay").wait_for()
+    page.get_by_text("Remaining amount due").wait_for()
     invoice.refresh_from_db()
     assert (invoice.amount_paid, invoice.amount_credited, invoice.amount_remaining) == (D(70), D(40), D(10))
     assert CreditNote.objects.get().reason == "service_issue"

@@ -76,7 +76,7 @@ def test_a_draft_is_finalized_once_then_paid(api, invoices):
     assert api.post(f"{path}/finalize", status=400)["code"] == "invalid_operation"
     assert api.get(path)["invoice_status"] == "FINALIZED"
     over = api.put(f"{path}/payment", {"payment_status": "SUCCEEDED", "amount": "49.01"}, 400)
-    assert over["message"] == "$49.01 is more than the $49.00 that is left to pay on INV-000001."
+    assert over["message"] == "$49.01 is more than the $49.00 due on INV-000001."
     assert "payment_status" in api.put(f"{path}/payment", {"payment_status": "REFUNDED"}, 400)["details"]
     paid = api.put(f"{path}/payment", {"payment_status": "SUCCEEDED", "amount": "49.00"})
     assert (paid["payment_status"], paid["amount_paid"], paid["amount_remaining"]) == ("SUCCEEDED", "49.00", "0.00")

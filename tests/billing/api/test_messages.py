@@ -8,15 +8,15 @@ from billing.lifecycle.void import mark_paid, void
 from billing.models import CreditGrant, Wallet, WalletEntry
 from billing.notifications import notify_wallet_entries
 from billing.settlement.credit_notes import draft_credit_note, finalize_credit_note, void_credit_note
-from billing.settlement.payments import Receipt, record_payment, refund, reverse_payment
+from billing.settlement.payments import Receipt, record_payment, record_refund, reverse_payment
 from billing.settlement.wallets import (
     change_wallet,
     close_wallet,
-    debit,
+    debit_wallet,
     expire_credits,
-    grant,
+    get_or_open_wallet,
+    grant_credit,
     open_wallet,
-    wallet_for,
 )
 from config.webhooks.models import WebhookDelivery, WebhookMessage
 from tests.billing.invoices import later, make_draft, make_finalized
@@ -38,7 +38,7 @@ def draft(invoice, amount, **given):
 
 
 def put_in(wallet, amount, **given):
-    return grant(wallet, D(amount), **{"kind": "purchased", "reason": "Prepaid", "now": NOW, "by": None} | given)
+    return grant_credit(wallet, D(amount), **{"kind": "purchased", "reason": "Prepaid", "now": NOW, "by": None} | given)
 
 
 def test_a_payment_and_its_reversal_send_webhooks_with_the_invoice():
@@ -76,8 +76,8 @@ def test_a_refund_and_its_reversal_send_webhooks():
     note = finalize_credit_note(draft(invoice, 30), now=NOW, by=None)
     make_endpoint()
     given = {"reason": "Overcharged", "credit_note": note, "now": NOW, "by": None}
-    row = refund(note.invoice, Receipt(D(30), NOW.date(), idempotency_key="r1"), **given)
-    refund(note.invoice, Receipt(D(30), NOW.date(), idempotency_key="r1"), **given)
+    row = record_refund(note.invoice, Receipt(D(30), NOW.date(), idempotency_key="r1"), **given)
+    record_refund(note.invoice, Receipt(D(30), NOW.date(), idempotency_key="r1"), **given)
     reversal = reverse_payment(row, reason="The account is closed", now=NOW, by=None)
     assert [each for each in sent_messages() if each[0].startswith("refund.")] == [
         ("refund.succeeded", row.public_id),
@@ -137,12 +137,12 @@ def test_a_wallet_sends_webhooks_from_creation_to_closing():
     make_endpoint()
     customer = make_customer()
     wallet = open_wallet(customer, "USD", by=None, name="Prepaid")
-    assert wallet_for(customer, "USD", by=None) == wallet
+    assert get_or_open_wallet(customer, "USD", by=None) == wallet
     put_in(wallet, 50, reference="order 1")
     put_in(wallet, 50, reference="order 1")  # granted already
     change_wallet(wallet, now=NOW, by=None, name="Prepaid 2026")
     change_wallet(wallet, now=NOW, by=None, name="Prepaid 2026")  # called so already
-    debit(wallet, D(20), reason="Granted too much", now=NOW, by=None)
+    debit_wallet(wallet, D(20), reason="Granted too much", now=NOW, by=None)
     close_wallet(wallet, reason="Left", now=NOW, by=None)
     close_wallet(wallet, reason="Left", now=NOW, by=None)
     moved = "wallet.transaction.created"
@@ -161,7 +161,7 @@ def test_a_wallet_sends_webhooks_from_creation_to_closing():
 
 def test_credit_used_and_returned_by_an_invoice_sends_webhooks():
     customer = make_customer()
-    put_in(wallet_for(customer, "USD", by=None), 60)
+    put_in(get_or_open_wallet(customer, "USD", by=None), 60)
     invoice = make_draft(customer=customer)
     make_endpoint()
     finalize(invoice, now=NOW)
@@ -178,7 +178,7 @@ def test_credit_used_and_returned_by_an_invoice_sends_webhooks():
 
 
 def test_expired_credit_sends_one_webhook():
-    wallet = wallet_for(make_customer(), "USD", by=None)
+    wallet = get_or_open_wallet(make_customer(), "USD", by=None)
     put_in(wallet, 60, expires_at=later(9))
     make_endpoint()
     assert expire_credits(now=later(9)) == 1
@@ -200,7 +200,7 @@ def test_a_rolled_back_change_sends_no_webhook():
 @pytest.mark.parametrize("many", [1, 12])
 def test_the_number_of_transactions_does_not_change_query_count(many, django_assert_num_queries):
     for _ in range(many):
-        put_in(wallet_for(make_customer(), "USD", by=None), 5)
+        put_in(get_or_open_wallet(make_customer(), "USD", by=None), 5)
     make_endpoint()
     make_endpoint()
     assert Wallet.objects.count() == CreditGrant.objects.count() == many

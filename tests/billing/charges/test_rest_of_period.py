@@ -6,9 +6,9 @@ An end can be moved only until it is reached. Here a run with a faster clock has
 
 import pytest
 
-from billing.explanation.line_events import events_of
+from billing.explanation.line_events import list_events
 from billing.explanation.proof import prove
-from billing.explanation.text import explain
+from billing.explanation.text import explain_line
 from billing.invoicing.upcoming import upcoming
 from billing.lifecycle.finalize import finalize_due
 from billing.lifecycle.void import reissue
@@ -61,7 +61,7 @@ def test_free_units_are_given_once(calls):
     line = second.lines.get()
     assert (line.quantity, line.free_units, line.billable_quantity, line.events_count) == (3, 1, 2, 3)
     assert (line.period_start, line.period_end) == (utc(2026, 9, 15), utc(2026, 9, 20))
-    assert "less what the period came to before: 4 = $0.00" in explain(line, "USD")
+    assert "less the amount already charged for the period: 4 = $0.00" in explain_line(line, "USD")
 
 
 @pytest.mark.parametrize(
@@ -144,7 +144,7 @@ def test_the_line_is_proved_and_shows_its_own_events(calls):
     _, second = gone_on(subscription, 4, 3)
     line = second.lines.get()
     assert prove(line).agrees
-    assert [event.occurred_at for event in events_of(line, most=10)] == [SECOND] * 3
+    assert [event.occurred_at for event in list_events(line, most=10)] == [SECOND] * 3
     assert check_recent(now=utc(2026, 9, 21)) == 0
 
 

@@ -1,4 +1,4 @@
-"""Behind every usage line are its events: exactly those that it counts."""
+"""The events of a usage line are exactly those that it counts."""
 
 import csv
 import io
@@ -8,7 +8,7 @@ import pytest
 from django.urls import reverse
 
 from billing.explanation import line_events
-from billing.explanation.line_events import events_of, table_of, windows_of
+from billing.explanation.line_events import build_event_table, list_events, list_windows
 from billing.explanation.proof import NotUsage
 from billing.models import InvoiceLine
 from customers.models import Customer
@@ -23,7 +23,7 @@ TICK = timedelta(microseconds=1)
 
 
 def billed(*features, fees=()):
-    """Sell features at a cent a unit to acme from 1 September on, where the events are already counted; bill it."""
+    """Sell features for a cent per unit to acme from 1 September, with the events already counted; bill them."""
     plan = make_version(*fees, *({"feature": feature, "unit_amount": D("0.01")} for feature in features))
     customer = Customer.objects.get(external_id="acme")
     make_subscription(customer=customer, plan=plan, starts_at=START, now=START)
@@ -37,7 +37,7 @@ def acme(db):
 
 
 def ids(line, **given):
-    return [event.event_id for event in events_of(line, **{"most": 100} | given)]
+    return [event.event_id for event in list_events(line, **{"most": 100} | given)]
 
 
 def rows(answer):
@@ -45,7 +45,7 @@ def rows(answer):
     return list(csv.reader(io.StringIO(text)))
 
 
-def test_exactly_the_events_of_the_lines_window_are_given_in_their_order(acme):
+def test_exactly_the_events_in_the_lines_window_are_listed_in_order(acme):
     calls = make_feature()
     for name, at in [("before", START - TICK), ("first", START), ("last", END - TICK), ("after", END)]:
         send(at=at, event_id=name)
@@ -58,19 +58,19 @@ def test_exactly_the_events_of_the_lines_window_are_given_in_their_order(acme):
     assert ids(line, most=2) == ["first", "second"]
 
 
-def test_pages_go_on_where_the_last_one_ended(acme):
+def test_a_page_starts_after_the_last_event_of_the_page_before(acme):
     calls = make_feature()
     for number in range(7):
         send(at=START + timedelta(hours=number // 3), event_id=f"call-{number}")  # three share a moment
     line = billed(calls).lines.get(kind="usage")
     found, after = [], None
-    while page := list(events_of(line, most=2, after=after)):
+    while page := list(list_events(line, most=2, after=after)):
         found += [event.event_id for event in page]
         after = (page[-1].occurred_at, page[-1].id)
     assert found == [f"call-{number}" for number in range(7)]
 
 
-def test_a_sum_gives_what_each_event_adds(acme, staff_client):
+def test_a_sum_lists_the_amount_that_each_event_adds(acme, staff_client):
     tokens = make_feature(field="n", aggregation="sum_with_multiplier", multiplier=D("0.5"))
     send(at=START + timedelta(hours=1), event_id="=evil()", n=3)
     send(at=START + timedelta(hours=2), event_id="b", n=D("1.25"))
@@ -88,19 +88,19 @@ def test_a_sum_gives_what_each_event_adds(acme, staff_client):
     assert sum(D(row[5]) for row in found) == line.quantity
 
 
-def test_a_unique_count_gives_its_distinct_values(acme):
+def test_a_unique_count_lists_its_distinct_values(acme):
     users = make_feature(aggregation="unique_count", field="user")
     for number, user in enumerate(["ada", "bob", "ada", 7]):
         send(at=START + timedelta(hours=number), event_id=f"seen-{number}", user=user)
     line = billed(users).lines.get(kind="usage")
-    headings, table = table_of(line)
+    headings, table = build_event_table(line)
     assert headings[0] == "value"
     found = list(table)
     assert [(row[0], row[1], row[2]) for row in found] == [("ada", 1, 2), ("bob", 1, 1), ("7", 1, 1)]
     assert len(found) == line.quantity
 
 
-def test_a_cumulative_line_goes_back_to_the_beginning(acme):
+def test_a_cumulative_line_lists_all_events_since_the_start(acme):
     seats = make_feature(field="n", reset="cumulative")
     send(at=utc(2025, 1, 1), event_id="old", n=5)
     send(at=START, event_id="new", n=2)
@@ -109,7 +109,7 @@ def test_a_cumulative_line_goes_back_to_the_beginning(acme):
     assert ids(line) == ["old", "new"]
 
 
-def test_late_usage_gives_all_events_of_its_period(acme):
+def test_late_usage_lists_all_events_of_its_period(acme):
     calls = make_feature()
     send(at=START, event_id="in time")
     invoice = billed(calls)
@@ -128,22 +128,22 @@ def test_fees_have_no_events(acme, staff_client, api):
     send(at=START)
     line = billed(make_feature(), fees=[fee]).lines.get(kind="fee")
     with pytest.raises(NotUsage):
-        windows_of(line)
+        list_windows(line)
     assert staff_client.get(reverse("admin:billing_line_events", args=[line.pk])).status_code == 404
     refused = api.get(f"invoices/{line.invoice.public_id}/lines/{line.public_id}/events", 400)
     assert refused["message"] == "Only usage lines are counted from events."
 
 
-def test_more_than_a_file_holds_is_refused(acme, monkeypatch):
+def test_more_events_than_fit_into_a_file_are_refused(acme, monkeypatch):
     monkeypatch.setattr(line_events, "MOST_EXPORTED", 1)
     send(at=START)
     send(at=START)
     line = billed(make_feature()).lines.get(kind="usage")
     with pytest.raises(line_events.TooManyEvents, match="2 events"):
-        table_of(line)
+        build_event_table(line)
 
 
-def test_the_api_pages_through_them(acme, api, django_assert_num_queries):
+def test_the_api_returns_the_events_in_pages(acme, api, django_assert_num_queries):
     calls = make_feature()
     for number in range(5):
         send(at=START + timedelta(minutes=number), event_id=f"call-{number}")
@@ -163,7 +163,7 @@ def test_the_api_pages_through_them(acme, api, django_assert_num_queries):
         api.get(path, page_size=2)
 
 
-def test_who_may_not_see_events_may_not_export_them(acme, client):
+def test_staff_who_cannot_view_events_cannot_export_them(acme, client):
     send(at=START)
     line = billed(make_feature()).lines.get(kind="usage")
     url = reverse("admin:billing_line_events", args=[line.pk])

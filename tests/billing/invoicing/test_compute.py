@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from billing.explanation.text import explain
+from billing.explanation.text import explain_line
 from billing.models import BillingState, InvoiceKind
 from catalog.publishing import publish
 from customers.subscriptions import cancel, cancel_at_period_end, change_plan, pause, resume
@@ -437,5 +437,5 @@ def test_the_explanation_of_a_prorated_fee_with_a_quantity_gives_its_amount(cust
     [opening] = bill(SEPTEMBER)
     [line] = opening.lines.all()
     # Three at $30 are $90; ten days of thirty are a third of it.
-    assert (line.amount, explain(line, "USD")) == (D(30), ["3 × $30.00 × 10/30 days"])
+    assert (line.amount, explain_line(line, "USD")) == (D(30), ["3 × $30.00 × 10/30 days"])
     assert subscription.invoices.count() == 1

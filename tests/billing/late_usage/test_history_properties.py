@@ -22,8 +22,13 @@ from billing.models import CreditNote, Invoice, InvoiceLine, InvoiceState, LateA
 from billing.runs.billing_run import bill_subscriptions
 from billing.runs.billing_states import parked, refresh_states
 from billing.runs.late_usage import bill_ended, credit_reductions
-from billing.settlement.credit_notes import creditable, draft_credit_note, finalize_credit_note, void_credit_note
-from billing.settlement.payments import pay_the_rest
+from billing.settlement.credit_notes import (
+    draft_credit_note,
+    finalize_credit_note,
+    list_creditable_lines,
+    void_credit_note,
+)
+from billing.settlement.payments import pay_remaining_amount
 from config.refusals import Refused
 from customers.models import Subscription
 from customers.subscriptions import cancel, change_plan, pause, resume
@@ -124,11 +129,11 @@ class Story:
         reissue(self.invoice(no), reason="Wrong", by=None, now=self.now)
 
     def pay(self, no):
-        pay_the_rest(self.invoice(no), now=self.now, by=None)
+        pay_remaining_amount(self.invoice(no), now=self.now, by=None)
 
     def credit(self, no, part):
         invoice = self.invoice(no)
-        amounts = {each.line.pk: (each.left / part).quantize(D("0.01")) for each in creditable(invoice)}
+        amounts = {each.line.pk: (each.remaining / part).quantize(D("0.01")) for each in list_creditable_lines(invoice)}
         note = draft_credit_note(invoice, amounts, reason="billing_error", by=None)
         finalize_credit_note(note, now=self.now, by=None)
 

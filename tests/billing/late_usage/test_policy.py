@@ -9,7 +9,7 @@ from billing.lifecycle.finalize import finalize_due
 from billing.models import LateAdjustment, LateLimit, LatePolicy, LateState
 from billing.runs.late_usage import credit_reductions
 from billing.settlement.credit_notes import void_credit_note
-from billing.settlement.payments import pay_the_rest
+from billing.settlement.payments import pay_remaining_amount
 from config.refusals import ReasonRequired
 from events.diagnosis import StepKey, diagnose
 from events.ledger.voiding import void_event
@@ -239,7 +239,7 @@ def test_a_paid_invoice_is_corrected_as_well(subscription):
     [september] = bill(OCTOBER)
     finalize_due(now=OCTOBER)
     september.refresh_from_db()
-    pay_the_rest(september, now=OCTOBER)
+    pay_remaining_amount(september, now=OCTOBER)
     arrive(IN_SEPTEMBER)
     work_late(IN_OCTOBER)
     assert states(subscription) == [(D(1), "waiting")]

@@ -3,7 +3,7 @@
 import pytest
 
 from billing.explanation.proof import prove
-from billing.explanation.text import explain
+from billing.explanation.text import explain_line
 from billing.invoicing.upcoming import upcoming
 from billing.late_usage.decisions import approve
 from billing.lifecycle.finalize import finalize, finalize_due
@@ -589,11 +589,11 @@ def test_a_late_line_can_be_verified_until_a_later_line_corrects_it(customer, ca
     assert prove(late).agrees
     assert [finding.on_invoice for finding in prove(late).findings if finding.name != "Checksum"] == [7, 7, D("5.20")]
     # 5 × 1.00 + 2 × 0.10 = 5.20
-    assert explain(late, "USD")[:4] == [
+    assert explain_line(late, "USD")[:4] == [
         "charged before: 4 = $4.00",
-        "worked out anew: 7 = $5.20",
+        "recalculated: 7 = $5.20",
         "  tier 1, over 0 up to 5: 5 × $1.00 = $5.00",
-        "  tier 2, over 5 without end: 2 × $0.10 = $0.20",
+        "  tier 2, over 5 without limit: 2 × $0.10 = $0.20",
     ]
     original = prove(september.lines.get())
     assert (original.agrees, list(original.corrected_by)) == (False, [late])

@@ -14,10 +14,10 @@ from billing.lifecycle.finalize import finalize, finalize_due
 from billing.lifecycle.void import reissue, void
 from billing.models import Invoice, InvoiceState
 from billing.runs.billing_run import run_to_end
-from billing.settlement import payments, wallets
+from billing.settlement import invoice_credit, payments
 from billing.settlement.credit_notes import draft_credit_note, finalize_credit_note
 from billing.settlement.payments import Receipt, record_payment
-from billing.settlement.wallets import grant, open_wallet
+from billing.settlement.wallets import grant_credit, open_wallet
 from tests.billing.adjusting import give, make_coupon, make_credit
 from tests.billing.invoices import ISSUED, make_draft, make_finalized
 from tests.billing.late import arrive, invoice_at, work_late
@@ -117,7 +117,7 @@ def test_finalizing_a_negative_invoice_while_a_credit_note_adds_to_the_wallet(mo
     make_credit(customer, 7, now=ISSUED)
     note = draft_credit_note(paid, {paid.lines.get().pk: D(50)}, reason="billing_error", refund_to="wallet", by=None)
     below = make_draft("-20", customer=customer)
-    with lingering(monkeypatch, payments, "wallet_of") as reached:
+    with lingering(monkeypatch, payments, "get_or_open_invoice_wallet") as reached:
         errors = one_behind_the_other(
             lambda: finalize_credit_note(note, now=ISSUED, by=None), lambda: finalize(below, now=ISSUED), reached
         )
@@ -129,10 +129,10 @@ def test_finalizing_a_negative_invoice_while_one_paid_from_two_wallets_is_voided
     customer = make_customer()
     for priority, amount in enumerate((10, 100)):
         wallet = open_wallet(customer, "USD", by=None, priority=priority)
-        grant(wallet, D(amount), kind="promotional", reason="Welcome", now=ISSUED, by=None)
+        grant_credit(wallet, D(amount), kind="promotional", reason="Welcome", now=ISSUED, by=None)
     used = make_finalized("60", customer=customer)  # takes the first wallet's $10 and $50 of the second's
     below = make_draft("-20", customer=customer)
-    with lingering(monkeypatch, wallets, "wallet_of") as reached:
+    with lingering(monkeypatch, invoice_credit, "get_or_open_invoice_wallet") as reached:
         errors = one_behind_the_other(
             lambda: finalize(below, now=ISSUED), lambda: void(used, reason="Wrong", by=None, now=ISSUED), reached
         )

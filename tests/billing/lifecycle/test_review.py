@@ -10,7 +10,7 @@ from billing.lifecycle.review import finalize_many, hold, most_changed_first, re
 from billing.lifecycle.void import mark_paid, void
 from billing.models import Invoice, NumberSeries
 from billing.refusals import CannotChange
-from billing.settlement.aging import BUCKETS, by_customer, owed, row_of, totals
+from billing.settlement.aging import BUCKETS, read_row, sum_by_currency, sum_by_customer, unpaid_invoices
 from billing.settlement.payments import Receipt, record_payment
 from config.refusals import ReasonRequired
 from tests.billing.invoices import ISSUED, later, make_draft, make_finalized
@@ -92,7 +92,7 @@ def test_changing_the_default_series_keeps_earlier_numbers():
 def test_an_invoice_ages_from_its_due_date(days, age):
     invoice = make_finalized("100")
     at = invoice.due_at + timedelta(days=days)
-    assert [row.bucket for row in owed(at)] == [age]
+    assert [row.bucket for row in unpaid_invoices(at)] == [age]
 
 
 def test_unpaid_amounts_are_totaled_by_customer_currency_and_age():
@@ -104,13 +104,13 @@ def test_unpaid_amounts_are_totaled_by_customer_currency_and_age():
     make_finalized("7", customer=zen)
     mark_paid(make_finalized("1000", customer=zen), now=NOW)
     at = ISSUED + timedelta(days=30 + 31)
-    rows = [row_of(annotated) for annotated in by_customer(at)]
+    rows = [read_row(customer_rows) for customer_rows in sum_by_customer(at)]
     assert [(row.name, row.currency, [row.amounts[bucket] for bucket in BUCKETS], row.invoices) for row in rows] == [
         ("Acme", "JPY", [0, 0, 900, 0, 0], 1),
         ("Acme", "USD", [5, 0, 60, 0, 0], 2),
         ("Zen", "USD", [0, 0, 7, 0, 0], 1),
     ]
-    assert totals(at) == {
+    assert sum_by_currency(at) == {
         "JPY": {"current": 0, "1-30": 0, "31-60": 900, "61-90": 0, "over-90": 0},
         "USD": {"current": 5, "1-30": 0, "31-60": 67, "61-90": 0, "over-90": 0},
     }

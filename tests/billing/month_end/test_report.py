@@ -10,7 +10,7 @@ from django.core.cache import cache
 from django.core.management import call_command
 from django.urls import reverse
 
-from billing.explanation.line_events import events_of
+from billing.explanation.line_events import list_events
 from billing.lifecycle.finalize import finalize
 from billing.lifecycle.void import void
 from billing.models import BillingState
@@ -133,7 +133,7 @@ def test_late_usage_is_left_out_until_it_is_on_an_invoice(plan, calls):
     work_late(NOW)
     late = next(line for invoice in invoice_at(utc(2026, 11, 1)) for line in invoice.lines.filter(kind="late_usage"))
     assert went(now=utc(2026, 11, 1)) == {"INVOICED": 3}
-    assert len(list(events_of(late, most=10))) == 3
+    assert len(list(list_events(late, most=10))) == 3
 
 
 def test_a_trial_is_free(plan, calls):

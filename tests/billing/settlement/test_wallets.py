@@ -1,4 +1,4 @@
-"""Prepaid credit: granted, used by invoices, given back, expired, taken back. Never below zero, never twice."""
+"""Prepaid credit is granted, used by invoices, returned, expired and revoked; never negative, never twice."""
 
 import threading
 from datetime import timedelta
@@ -18,12 +18,12 @@ from billing.settlement.wallets import (
     CreditSpent,
     WalletClosed,
     close_wallet,
-    debit,
+    debit_wallet,
     expire_credits,
-    grant,
+    get_or_open_wallet,
+    grant_credit,
     open_wallet,
-    take_back,
-    wallet_for,
+    revoke_credit,
 )
 from billing.tasks import expire_credits as expire_task
 from config.refusals import ReasonRequired
@@ -39,7 +39,7 @@ def customer(db):
 
 
 def invoice_of(customer, amount=30):
-    """Make a draft over a fee."""
+    """Make a draft invoice for a fee."""
     fee = {"kind": "fixed", "model": "flat", "cadence": "advance", "unit_amount": D(amount)}
     subscription = make_subscription(customer=customer, plan=make_version(fee), starts_at=START, now=START)
     bill(START)
@@ -51,46 +51,46 @@ def ledger():
 
 
 def balance():
-    """Return the wallet's balance, after checking that it is the sum of its entries and of what its grants hold."""
+    """Return the wallet's balance, after checking that it is the sum of its entries and of its grants."""
     wallet = Wallet.objects.get()
     assert wallet.balance == (wallet.entries.aggregate(sum=Sum("amount"))["sum"] or 0)
     assert wallet.balance == (wallet.grants.aggregate(sum=Sum("remaining"))["sum"] or 0)
     return wallet.balance
 
 
-def test_a_grant_is_in_the_ledger_and_in_the_balance(customer):
-    given = make_credit(customer, 50)
-    assert (given.remaining, balance(), ledger()) == (50, 50, [("granted", 50, 50)])
+def test_a_grant_adds_a_ledger_entry_and_increases_the_balance(customer):
+    grant = make_credit(customer, 50)
+    assert (grant.remaining, balance(), ledger()) == (50, 50, [("granted", 50, 50)])
 
 
-def test_an_invoice_is_paid_from_credit_when_it_is_finalized(customer):
+def test_an_invoice_uses_credit_when_it_is_finalized(customer):
     draft = invoice_of(customer)
     make_credit(customer, 50)
     assert draft.credits_applied == 0
-    done = finalize(draft, now=START)
-    assert (done.credits_applied, done.amount_due, done.state, balance()) == (D(30), 0, "paid", D(20))
+    invoice = finalize(draft, now=START)
+    assert (invoice.credits_applied, invoice.amount_due, invoice.state, balance()) == (D(30), 0, "paid", D(20))
     assert ledger() == [("granted", 50, 50), ("applied", -30, 20)]
     finalize(draft, now=START)
     assert balance() == D(20)
 
 
-def test_what_credit_leaves_is_still_to_be_paid(customer):
+def test_the_amount_that_credit_does_not_cover_is_due(customer):
     make_credit(customer, 5)
-    done = finalize(invoice_of(customer), now=START)
-    assert (done.state, done.amount_due, balance()) == ("finalized", D(25), 0)
+    invoice = finalize(invoice_of(customer), now=START)
+    assert (invoice.state, invoice.amount_due, balance()) == ("finalized", D(25), 0)
 
 
-def test_a_draft_shows_what_would_be_used_and_the_next_one_what_is_then_left(customer):
+def test_drafts_show_the_credit_they_would_use_in_order(customer):
     make_credit(customer, 40)
     assert [invoice_of(customer).credits_applied for _ in range(2)] == [D(30), D(10)]
     assert balance() == 40
 
 
-def test_the_upcoming_invoice_reckons_with_what_drafts_will_use(customer):
+def test_the_upcoming_invoice_accounts_for_the_credit_that_drafts_will_use(customer):
     make_credit(customer, 40)
     draft = invoice_of(customer)
-    coming = upcoming(draft.subscription_id, now=utc(2026, 9, 10)).invoice
-    assert (coming.adjusted.credits, coming.adjusted.due) == (D(10), D(20))
+    upcoming_invoice = upcoming(draft.subscription_id, now=utc(2026, 9, 10)).invoice
+    assert (upcoming_invoice.adjusted.credits, upcoming_invoice.adjusted.due) == (D(10), D(20))
 
 
 def test_credit_that_expires_first_is_used_first_then_the_lower_priority(customer):
@@ -98,39 +98,39 @@ def test_credit_that_expires_first_is_used_first_then_the_lower_priority(custome
     sooner = make_credit(customer, 10, priority=1)
     ending = make_credit(customer, 10, priority=9, expires_at=START + timedelta(days=9))
     finalize(invoice_of(customer, 15), now=START)
-    for each, left in ((ending, 0), (sooner, 5), (later, 10)):
-        each.refresh_from_db()
-        assert each.remaining == left
+    for grant, remaining in ((ending, 0), (sooner, 5), (later, 10)):
+        grant.refresh_from_db()
+        assert grant.remaining == remaining
 
 
-def test_wallets_of_lower_priority_are_used_first_and_other_currencies_not(customer):
+def test_wallets_are_used_by_priority_and_only_in_the_invoices_currency(customer):
     wallets = [
         open_wallet(customer, currency, by=None, name=name, priority=priority)
         for name, currency, priority in (("Reserve", "USD", 5), ("First", "USD", 1), ("Euros", "EUR", 0))
     ]
     for wallet in wallets:
-        grant(wallet, D(10), kind="purchased", reason="Paid", now=START, by=None)
+        grant_credit(wallet, D(10), kind="purchased", reason="Paid", now=START, by=None)
     finalize(invoice_of(customer, 15), now=START)
     assert dict(Wallet.objects.values_list("name", "balance")) == {"Reserve": 5, "First": 0, "Euros": 10}
 
 
-def test_a_void_gives_the_credit_back_once(customer):
-    given = make_credit(customer, 50)
-    done = finalize(invoice_of(customer), now=START)
+def test_voiding_an_invoice_returns_its_credit_once(customer):
+    grant = make_credit(customer, 50)
+    invoice = finalize(invoice_of(customer), now=START)
     for _ in range(2):
-        void(done, reason="Wrong", by=None, now=END)
-    given.refresh_from_db()
-    assert (given.remaining, balance(), ledger()[-1]) == (50, 50, ("returned", 30, 50))
+        void(invoice, reason="Wrong", by=None, now=END)
+    grant.refresh_from_db()
+    assert (grant.remaining, balance(), ledger()[-1]) == (50, 50, ("returned", 30, 50))
 
 
 def test_a_reissued_invoice_uses_the_credit_again(customer):
     make_credit(customer, 50)
-    done = finalize(invoice_of(customer), now=START)
-    again = finalize(reissue(done, reason="Wrong", by=None, now=START), now=START)
-    assert (totals(again), balance()) == (totals(done), 20)
+    invoice = finalize(invoice_of(customer), now=START)
+    replacement = finalize(reissue(invoice, reason="Wrong", by=None, now=START), now=START)
+    assert (totals(replacement), balance()) == (totals(invoice), 20)
 
 
-def test_an_invoice_below_zero_becomes_credit_once_and_a_void_takes_it_back(customer):
+def test_a_negative_invoice_grants_credit_once_and_voiding_it_revokes_the_credit(customer):
     opening = finalize(invoice_of(customer), now=START)
     cancel(opening.subscription, at=utc(2026, 9, 11), now=utc(2026, 9, 11), by=None)
     [draft] = bill(utc(2026, 9, 11))
@@ -138,14 +138,14 @@ def test_an_invoice_below_zero_becomes_credit_once_and_a_void_takes_it_back(cust
     final = finalize(draft, now=END)
     finalize(final, now=END)
     assert (final.state, totals(final)[3:], balance()) == ("paid", [D(-20), D(-20), 0], 20)
-    assert CreditGrant.objects.get().reason == "INV-000002 came to -$20.00"
+    assert CreditGrant.objects.get().reason == "INV-000002 totals -$20.00"
     void(final, reason="Wrong", by=None, now=END)
     assert (balance(), ledger()) == (0, [("granted", 20, 20), ("taken_back", -20, 0)])
 
 
 @pytest.fixture
 def spent(customer):
-    """An invoice of -$20.00, and one of $5.00 that its credit paid."""
+    """An invoice of -$20.00, and an invoice of $5.00 paid with its credit."""
     opening = finalize(invoice_of(customer), now=START)
     cancel(opening.subscription, at=utc(2026, 9, 11), now=utc(2026, 9, 11), by=None)
     final = finalize(bill(utc(2026, 9, 11))[0], now=END)
@@ -153,50 +153,51 @@ def spent(customer):
 
 
 @pytest.mark.parametrize("change", [void, reissue])
-def test_an_invoice_whose_credit_is_used_is_not_voided_and_says_where_it_is(spent, change):
+def test_an_invoice_whose_credit_is_spent_cannot_be_voided_and_the_message_names_the_uses(spent, change):
     final, _ = spent
-    says = (
-        "$5.00 of the $20.00 of prepaid credit that INV-000002 gave is used: $5.00 paid INV-000003. Void INV-000003 "
-        "first, which gives it back, or let INV-000002 stand and put the difference on a one-off invoice."
+    message = (
+        "$5.00 of the $20.00 of prepaid credit that INV-000002 granted is spent: $5.00 paid INV-000003. Void "
+        "INV-000003 first, which returns the credit, or keep INV-000002 and charge the difference with a one-off "
+        "invoice."
     )
     with pytest.raises(CreditSpent) as refused:
         change(final, reason="Wrong", by=None, now=END)
-    assert str(refused.value) == says
+    assert str(refused.value) == message
     final.refresh_from_db()
     assert (final.state, balance()) == ("paid", 15)
 
 
-def test_an_invoice_whose_credit_is_used_is_reissued_once_what_used_it_is_void(spent):
+def test_an_invoice_whose_credit_is_spent_can_be_reissued_after_the_uses_are_voided(spent):
     final, other = spent
     void(other, reason="To correct INV-000002", by=None, now=END)
-    again = finalize(reissue(final, reason="Wrong address", by=None, now=END), now=END)
-    assert (totals(again), balance()) == (totals(final), 20)
-    other_again = finalize(reissue(other, reason="To correct INV-000002", by=None, now=END), now=END)
-    assert (totals(other_again), other_again.state, balance()) == (totals(other), "paid", 15)
+    replacement = finalize(reissue(final, reason="Wrong address", by=None, now=END), now=END)
+    assert (totals(replacement), balance()) == (totals(final), 20)
+    other_replacement = finalize(reissue(other, reason="To correct INV-000002", by=None, now=END), now=END)
+    assert (totals(other_replacement), other_replacement.state, balance()) == (totals(other), "paid", 15)
     assert ledger() == [
         ("granted", 20, 20), ("applied", -5, 15), ("returned", 5, 20), ("taken_back", -20, 0),
         ("granted", 20, 20), ("applied", -5, 15),
     ]  # fmt: skip
 
 
-def test_what_was_taken_out_of_the_wallet_by_hand_is_named_and_leaves_a_one_off_invoice(spent):
-    debit(Wallet.objects.get(), D(8), reason="Paid back by bank", now=END, by=None)
-    says = (
-        "$13.00 of the $20.00 of prepaid credit that INV-000002 gave is used: $5.00 paid INV-000003, $8.00 taken out "
-        "of the wallet (Paid back by bank). Let INV-000002 stand and put the difference on a one-off invoice."
+def test_credit_revoked_by_hand_is_named_when_its_invoice_cannot_be_voided(spent):
+    debit_wallet(Wallet.objects.get(), D(8), reason="Paid back by bank", now=END, by=None)
+    message = (
+        "$13.00 of the $20.00 of prepaid credit that INV-000002 granted is spent: $5.00 paid INV-000003, $8.00 was "
+        "taken from the wallet (Paid back by bank). Keep INV-000002 and charge the difference with a one-off invoice."
     )
     with pytest.raises(CreditSpent) as refused:
         void(spent[0], reason="Wrong", by=None, now=END)
-    assert str(refused.value) == says
+    assert str(refused.value) == message
 
 
-def test_credit_that_went_with_its_closed_wallet_is_named(spent):
+def test_credit_revoked_by_closing_the_wallet_is_named_when_its_invoice_cannot_be_voided(spent):
     close_wallet(Wallet.objects.get(), reason="The customer left", now=END, by=None)
-    with pytest.raises(CreditSpent, match=r"\$15\.00 taken out of the wallet \(The customer left\)"):
+    with pytest.raises(CreditSpent, match=r"\$15\.00 was taken from the wallet \(The customer left\)"):
         void(spent[0], reason="Wrong", by=None, now=END)
 
 
-def test_an_invoice_of_the_same_batch_uses_what_one_below_zero_gave(customer):
+def test_an_invoice_uses_the_credit_of_a_negative_invoice_in_the_same_batch(customer):
     opening = finalize(invoice_of(customer), now=START)
     cancel(opening.subscription, at=utc(2026, 9, 11), now=utc(2026, 9, 11), by=None)
     bill(utc(2026, 9, 11))
@@ -211,31 +212,31 @@ def test_expired_credit_is_not_used_and_is_written_off_once(customer):
     make_credit(customer, 7)
     draft = invoice_of(customer)
     assert expire_credits(now=utc(2026, 9, 9)) == 0
-    done = finalize(draft, now=utc(2026, 9, 10))
-    assert (done.credits_applied, balance()) == (D(7), 50)
+    invoice = finalize(draft, now=utc(2026, 9, 10))
+    assert (invoice.credits_applied, balance()) == (D(7), 50)
     assert [expire_credits(now=utc(2026, 9, 10)) for _ in range(2)] == [1, 0]
     assert (balance(), ledger()[-1]) == (0, ("expired", -50, 0))
     assert expire_task() == 0
 
 
-def test_credit_is_taken_back_with_a_reason_and_only_what_is_left(customer):
-    given = make_credit(customer, 50)
+def test_revoking_credit_needs_a_reason_and_is_limited_to_the_remaining_credit(customer):
+    grant = make_credit(customer, 50)
     with pytest.raises(ReasonRequired):
-        take_back(given, reason=" ", now=END, by=None)
-    with pytest.raises(CreditSpent, match=r"Only \$50.00 of it is left"):
-        take_back(given, reason="Fraud", now=END, by=None, amount=D(51))
-    assert take_back(given, reason="Fraud", now=END, by=None, amount=D(20)).remaining == 30
-    assert [take_back(given, reason="Fraud", now=END, by=None).remaining for _ in range(2)] == [0, 0]
+        revoke_credit(grant, reason=" ", now=END, by=None)
+    with pytest.raises(CreditSpent, match=r"Only \$50.00 of this credit remains"):
+        revoke_credit(grant, reason="Fraud", now=END, by=None, amount=D(51))
+    assert revoke_credit(grant, reason="Fraud", now=END, by=None, amount=D(20)).remaining == 30
+    assert [revoke_credit(grant, reason="Fraud", now=END, by=None).remaining for _ in range(2)] == [0, 0]
     assert (balance(), len(ledger())) == (0, 3)
 
 
-def test_a_reference_grants_once(customer):
+def test_a_reference_grants_credit_once(customer):
     first, second = (make_credit(customer, 10, reference="payment-1") for _ in range(2))
     assert (first, balance()) == (second, 10)
 
 
 @pytest.mark.parametrize(
-    ("amount", "given", "error"),
+    ("amount", "options", "error"),
     [
         ("0", {}, CannotGrant),
         ("-1", {}, CannotGrant),
@@ -244,19 +245,19 @@ def test_a_reference_grants_once(customer):
         ("1", {"expires_at": START}, CannotGrant),
     ],
 )
-def test_what_cannot_be_granted(customer, amount, given, error):
+def test_credit_needs_a_valid_amount_a_reason_and_a_future_expiry(customer, amount, options, error):
     with pytest.raises(error):
-        make_credit(customer, amount, **given)
+        make_credit(customer, amount, **options)
 
 
-def test_a_closed_wallet_is_empty_and_takes_nothing_more(customer):
-    given = make_credit(customer, 50)
-    wallet = close_wallet(given.wallet, reason="Left us", now=END, by=None)
+def test_a_closed_wallet_is_empty_and_receives_no_credit(customer):
+    grant = make_credit(customer, 50)
+    wallet = close_wallet(grant.wallet, reason="Left us", now=END, by=None)
     assert (wallet.state, wallet.balance, ledger()[-1]) == ("closed", 0, ("taken_back", -50, 0))
     assert close_wallet(wallet, reason="Again", now=END, by=None).closed_at == END
     with pytest.raises(WalletClosed):
-        grant(wallet, D(1), kind="purchased", reason="Paid", now=END, by=None)
-    assert wallet_for(customer, "USD", by=None) != wallet
+        grant_credit(wallet, D(1), kind="purchased", reason="Paid", now=END, by=None)
+    assert get_or_open_wallet(customer, "USD", by=None) != wallet
 
 
 @pytest.mark.parametrize(
@@ -273,19 +274,19 @@ def test_a_closed_wallet_is_empty_and_takes_nothing_more(customer):
         ),
     ],
 )
-def test_postgresql_itself_keeps_the_ledger(customer, statement):
+def test_postgresql_refuses_to_change_the_ledger_and_its_balances(customer, statement):
     make_credit(customer, 50)
     with pytest.raises(Error), transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(statement)
     assert balance() == 50
 
 
-def _all_at_once(works):
-    def run(work):
-        work()
+def _run_concurrently(jobs):
+    def run(job):
+        job()
         connections.close_all()
 
-    threads = [threading.Thread(target=run, args=(work,)) for work in works]
+    threads = [threading.Thread(target=run, args=(job,)) for job in jobs]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -297,8 +298,8 @@ def test_two_workers_never_spend_the_same_credit():
     customer = make_customer()
     drafts = [invoice_of(customer) for _ in range(6)]
     make_credit(customer, 100)
-    _all_at_once([lambda draft=draft: finalize(draft, now=START) for draft in drafts])
-    # 100 pays three invoices of 30 in full and 10 of the fourth, whoever comes first.
+    _run_concurrently([lambda draft=draft: finalize(draft, now=START) for draft in drafts])
+    # 100 pays three invoices of 30 in full and 10 of the fourth, in any order.
     used = sorted(Invoice.objects.values_list("credits_applied", flat=True))
     assert used == [0, 0, D(10), D(30), D(30), D(30)]
     assert balance() == 0
@@ -306,50 +307,51 @@ def test_two_workers_never_spend_the_same_credit():
 
 
 @pytest.mark.django_db(transaction=True)
-def test_finalizing_granting_voiding_and_expiring_side_by_side_keep_the_balance():
+def test_concurrent_finalizing_granting_voiding_and_expiring_keep_the_balance_right():
     customer = make_customer()
     make_credit(customer, 60, expires_at=utc(2026, 9, 20))
-    done = finalize(invoice_of(customer), now=START)
+    invoice = finalize(invoice_of(customer), now=START)
     drafts = [invoice_of(customer) for _ in range(2)]
-    works = [
+    jobs = [
         *(lambda draft=draft: finalize(draft, now=START) for draft in drafts),
-        lambda: void(done, reason="Wrong", by=None, now=START),
+        lambda: void(invoice, reason="Wrong", by=None, now=START),
         lambda: make_credit(customer, 5, reference="once"),
         lambda: make_credit(customer, 5, reference="once"),
         lambda: expire_credits(now=utc(2026, 9, 10)),
     ]
-    _all_at_once(works)
+    _run_concurrently(jobs)
     assert CreditGrant.objects.count() == 2
     paid = Invoice.objects.exclude(state="void").aggregate(sum=Sum("credits_applied"))["sum"]
     assert balance() == Decimal(65) - paid
 
 
 @pytest.mark.django_db(transaction=True)
-def test_two_runs_of_the_expiry_write_off_once():
+def test_concurrent_expiry_runs_write_off_credit_once():
     customer = make_customer()
     make_credit(customer, 60, expires_at=utc(2026, 9, 20))
-    _all_at_once([lambda: expire_credits(now=utc(2026, 9, 20))] * 3)
+    _run_concurrently([lambda: expire_credits(now=utc(2026, 9, 20))] * 3)
     assert ledger() == [("granted", 60, 60), ("expired", -60, 0)]
 
 
-def test_finalizing_many_costs_no_more_queries_for_credit(customer):
-    def queries(count):
+def test_the_number_of_invoices_does_not_change_the_query_count_for_credit(customer):
+    def count_queries(count):
         for _ in range(count):
             owner = make_customer()
             make_credit(owner, 5)
             invoice_of(owner)
-        with CaptureQueriesContext(connection) as found:
+        with CaptureQueriesContext(connection) as captured:
             finalize_due(now=START)
-        return [query["sql"] for query in found if "billing_wallet" in query["sql"] or "creditgrant" in query["sql"]]
+        statements = [query["sql"] for query in captured]
+        return sum("billing_wallet" in sql or "creditgrant" in sql for sql in statements)
 
-    assert len(queries(1)) == len(queries(4))
+    assert count_queries(1) == count_queries(4)
 
 
-def test_usage_is_paid_from_credit_too(customer):
+def test_usage_charges_are_paid_from_credit(customer):
     feature = make_feature()
     version = make_version({"feature": feature, "unit_amount": D("0.01")})
     make_subscription(customer=customer, plan=version, starts_at=START, now=START)
     use(customer, feature, utc(2026, 9, 5), 500)
     make_credit(customer, "2.5")
-    done = finalize(bill(END)[0], now=END)
-    assert totals(done)[3:] == [D(5), D("2.5"), D("2.5")]
+    invoice = finalize(bill(END)[0], now=END)
+    assert totals(invoice)[3:] == [D(5), D("2.5"), D("2.5")]

@@ -1,7 +1,7 @@
-"""When the demo plays. Pure.
+"""The dates of the demo. Pure.
 
-Everything is counted from the day on which the demo was made, which the database remembers: so a later run, with
-another today, sends the same events again and only adds what happened since.
+All dates depend on the day on which the demo was created, which the database stores. A later run therefore sends the
+same events again, and adds only those since.
 """
 
 from dataclasses import dataclass
@@ -12,8 +12,8 @@ COMPANY = "Larkspur AI"
 
 
 @dataclass(frozen=True, slots=True)
-class Story:
-    """The dates of the demo, all from the day (UTC) it was made: usage begins on the first of the month before."""
+class Timeline:
+    """The dates that follow from the day (UTC) of creation. Usage begins on the first day of the month before."""
 
     made_on: date
 
@@ -23,14 +23,14 @@ class Story:
 
     @property
     def offers_published_at(self) -> datetime:
-        """A week before the first customer can subscribe, anywhere on earth."""
+        """Return a time that is before the first subscription in every time zone."""
         return midnight(self.begins_on - timedelta(days=7), "UTC")
 
     def day(self, number: int) -> date:
-        """Return a day of the month in which usage begins; 1 is the first."""
+        """Return a day of the month in which usage begins, counted from 1."""
         return self.begins_on.replace(day=number)
 
 
 def midnight(day: date, zone: str) -> datetime:
-    """Return the moment, in UTC, at which a day begins in a time zone."""
+    """Return the time, in UTC, at which a day begins in a time zone."""
     return datetime.combine(day, time(), ZoneInfo(zone)).astimezone(UTC)
