@@ -100,7 +100,7 @@ def round_quantity(quantity: Decimal, function: str, places: int) -> Decimal:
     Negative places round to tens, hundreds and so on.
 
     >>> round_quantity(Decimal("1250"), "round", -2)
-    Decimal('1300')
+    Decimal('1.3E+3')
     """
     if function == "none":
         return quantity

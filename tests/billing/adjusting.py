@@ -14,26 +14,26 @@ START, END = utc(2026, 9, 1), utc(2026, 10, 1)
 _numbers = count(1)
 
 
-def make_tax(percentage: Any = 20, *, of: Customer | Subscription | None = None, **given: Any) -> TaxRate:
+def make_tax(percentage: Any = 20, *, of: Customer | Subscription | None = None, **fields: Any) -> TaxRate:
     """Make a tax of 20% on top and have everybody without own taxes pay it, or only a customer or a subscription."""
     position = next(_numbers)
     rate = TaxRate.objects.create(
-        **{"code": f"tax-{position}", "name": "VAT", "percentage": D(str(percentage))} | given
+        **{"code": f"tax-{position}", "name": "VAT", "percentage": D(str(percentage))} | fields
     )
     owner = {"customer": of} if isinstance(of, Customer) else {"subscription": of}
     TaxAssignment.objects.create(rate=rate, position=position, **owner)
     return rate
 
 
-def make_coupon(percent: Any = None, amount: Any = None, **given: Any) -> Coupon:
+def make_coupon(percent: Any = None, amount: Any = None, **fields: Any) -> Coupon:
     """Create a coupon for all invoices: 10% by default; an amount is in USD."""
     off: dict[str, Any] = {"percent_off": D(str(percent or 10))}
     if amount is not None:
-        off = {"amount_off": D(str(amount)), "currency": given.pop("currency", "USD")}
-    features, plans = given.pop("features", ()), given.pop("plans", ())
+        off = {"amount_off": D(str(amount)), "currency": fields.pop("currency", "USD")}
+    features, plans = fields.pop("features", ()), fields.pop("plans", ())
     number = next(_numbers)
     coupon = Coupon.objects.create(
-        **{"code": f"COUPON{number}", "name": f"Coupon {number}", "duration": "forever"} | off | given
+        **{"code": f"COUPON{number}", "name": f"Coupon {number}", "duration": "forever"} | off | fields
     )
     coupon.features.set(features)
     coupon.plans.set(plans)
@@ -48,10 +48,10 @@ def give(coupon: Coupon, to: Customer | Subscription, *, starts_at: datetime = S
     )
 
 
-def make_credit(customer: Customer, amount: Any, *, currency: str = "USD", **given: Any) -> CreditGrant:
+def make_credit(customer: Customer, amount: Any, *, currency: str = "USD", **fields: Any) -> CreditGrant:
     """Grant promotional credit without expiry to the customer's wallet."""
     defaults = {"kind": "promotional", "reason": "Welcome", "now": START, "by": None}
-    return grant_credit(get_or_open_wallet(customer, currency, by=None), D(str(amount)), **defaults | given)
+    return grant_credit(get_or_open_wallet(customer, currency, by=None), D(str(amount)), **defaults | fields)
 
 
 def totals(invoice: Invoice) -> list[Decimal]:

@@ -15,13 +15,13 @@ from tests.factories import make_customer
 ISSUED = utc(2026, 10, 1)
 
 
-def make_draft(*amounts: Any, currency: str = "USD", **given: Any) -> Invoice:
+def make_draft(*amounts: Any, currency: str = "USD", **fields: Any) -> Invoice:
     """Make a draft with a line of each amount, $100 unless told otherwise, without taxes."""
     total = sum((D(amount) for amount in amounts or ("100",)), D(0))
     invoice = Invoice.objects.create(
-        **{"customer": given.pop("customer", None) or make_customer(), "kind": "one_off", "currency": currency}
+        **{"customer": fields.pop("customer", None) or make_customer(), "kind": "one_off", "currency": currency}
         | {"subtotal": total, "total": total, "amount_due": total, "computed_at": ISSUED}
-        | given
+        | fields
     )
     for position, amount in enumerate(amounts or ("100",), start=1):
         InvoiceLine.objects.create(
@@ -30,9 +30,9 @@ def make_draft(*amounts: Any, currency: str = "USD", **given: Any) -> Invoice:
     return invoice
 
 
-def make_finalized(*amounts: Any, **given: Any) -> Invoice:
+def make_finalized(*amounts: Any, **fields: Any) -> Invoice:
     """Make an invoice as `make_draft` does, finalized on 1 October 2026."""
-    return finalize(make_draft(*amounts, **given), now=ISSUED)
+    return finalize(make_draft(*amounts, **fields), now=ISSUED)
 
 
 def later(days: int = 1) -> Any:
@@ -54,7 +54,7 @@ def at_once(*jobs: Callable[[], Any]) -> list[Any]:
         finally:
             connections.close_all()
 
-    threads = [threading.Thread(target=run, args=each) for each in enumerate(jobs)]
+    threads = [threading.Thread(target=run, args=place_and_job) for place_and_job in enumerate(jobs)]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -43,7 +43,7 @@ class ReviewPage(AdminPage):
         drafts = most_changed_first(with_previous(filter_drafts(show, currency)))
         page = Paginator(drafts, PER_PAGE).get_page(request.GET.get("page"))
         return self.render(
-            total_drafts=total_drafts(),
+            waiting=total_drafts(),
             rows=[_row_context(invoice) for invoice in page],
             page_obj=page,
             show=show,

@@ -41,7 +41,7 @@ def invoice(*charges: Charge, currency: str = "USD", credit: tuple[str, ...] = (
 
 
 def remaining(result: InvoiceTotals) -> list[Decimal]:
-    return [each.remaining for each in result.charges]
+    return [adjusted.remaining for adjusted in result.charges]
 
 
 def used(result: InvoiceTotals) -> list[tuple[int, Decimal]]:
@@ -100,7 +100,7 @@ def test_each_tax_is_rounded_once_over_its_charges():
     result = invoice(*(charge("0.13") for _ in range(3)), taxes=(VAT,))
     # 20 % of 0.39 is 0.078; charge by charge it would be three times 0.03.
     assert result.tax == Decimal("0.08")
-    assert [each.tax for each in result.charges] == [Decimal("0.03"), Decimal("0.03"), Decimal("0.02")]
+    assert [adjusted.tax for adjusted in result.charges] == [Decimal("0.03"), Decimal("0.03"), Decimal("0.02")]
 
 
 def test_several_taxes_are_each_rounded():
@@ -118,7 +118,7 @@ def test_an_inclusive_tax_is_part_of_the_price():
     # A sixth of 130 is 21.666...
     assert (result.tax, result.tax_included, result.taxable) == (0, Decimal("21.67"), Decimal("108.33"))
     assert (result.total, result.discount) == (130, 0)
-    assert [each.tax_included for each in result.charges] == [20, Decimal("1.67")]
+    assert [adjusted.tax_included for adjusted in result.charges] == [20, Decimal("1.67")]
 
 
 def test_an_exclusive_tax_is_charged_on_the_price_without_inclusive_taxes():

@@ -32,12 +32,12 @@ def metered(customer, *amounts, currency="USD"):
     return subscription, features
 
 
-def fee(customer, amount=30, **given):
+def fee(customer, amount=30, **options):
     terms = {"kind": "fixed", "model": "flat", "cadence": "advance", "unit_amount": D(amount)}
-    return make_subscription(customer=customer, plan=make_version(terms), starts_at=START, now=START, **given)
+    return make_subscription(customer=customer, plan=make_version(terms), starts_at=START, now=START, **options)
 
 
-def said(invoice):
+def describe(invoice):
     return [(line.kind, line.description, line.amount) for line in invoice.lines.all()][-3:]
 
 
@@ -50,7 +50,7 @@ def test_percentages_come_before_amounts_then_tax_then_credit(customer):
     [invoice] = bill(END)
     # 80 + 20 = 100; 25% of 80 is 20, and 10 more: 70 is taxed, 8.25% of it is 5.775.
     assert totals(invoice) == [D(100), D(30), D("5.78"), D("75.78"), D(5), D("70.78")]
-    assert said(invoice) == [
+    assert describe(invoice) == [
         ("discount", "A quarter off (QUARTER): 25% off", D(-20)),
         ("discount", "Ten off (TEN): $10.00 off", D(-10)),
         ("tax", "Sales tax 8.25% of $70.00", D("5.78")),
@@ -76,7 +76,7 @@ def test_two_taxes_are_charged_on_the_same_amount(customer):
     make_tax(2, name="County")
     [invoice] = bill(END)
     assert invoice.tax_total == D(8)
-    assert said(invoice)[1:] == [("tax", "State 6% of $100.00", D(6)), ("tax", "County 2% of $100.00", D(2))]
+    assert describe(invoice)[1:] == [("tax", "State 6% of $100.00", D(6)), ("tax", "County 2% of $100.00", D(2))]
 
 
 @pytest.mark.parametrize(
@@ -104,7 +104,7 @@ def test_an_inclusive_tax_doesnt_change_the_total_and_has_its_own_line(customer)
     [invoice] = bill(END)
     assert totals(invoice) == [D(120), D(0), D(0), D(120), D(0), D(120)]
     assert invoice.tax_included == D(20)
-    assert said(invoice)[-1] == ("tax", "VAT 20% of $100.00: $20.00 contained in the prices", D(0))
+    assert describe(invoice)[-1] == ("tax", "VAT 20% of $100.00: $20.00 contained in the prices", D(0))
     assert adds_up(invoice)
 
 
@@ -125,7 +125,7 @@ def test_under_reverse_charge_the_tax_is_shown_and_not_charged(customer):
     make_tax(20)
     [invoice] = bill(END)
     assert (invoice.total, invoice.tax_note) == (D(100), "Reverse charge: the recipient accounts for the tax.")
-    assert said(invoice)[-1] == ("tax", "VAT 20% of $100.00: owed by the recipient", D(0))
+    assert describe(invoice)[-1] == ("tax", "VAT 20% of $100.00: owed by the recipient", D(0))
 
 
 def test_a_subscriptions_taxes_replace_the_customers_and_those_the_companys(customer):
@@ -147,16 +147,16 @@ def test_a_company_tax_with_a_country_applies_to_customers_there(customer):
 
 
 @pytest.mark.parametrize(
-    ("given", "dues"),
+    ("coupon_terms", "dues"),
     [
         ({"duration": "once"}, [27, 30, 30, 30]),
         ({"duration": "repeated", "periods": 3}, [27, 27, 27, 30]),
         ({"duration": "forever"}, [27, 27, 27, 27]),
     ],
 )
-def test_a_discount_lasts_for_one_invoice_some_or_all(customer, given, dues):
+def test_a_discount_lasts_for_one_invoice_some_or_all(customer, coupon_terms, dues):
     subscription = fee(customer)
-    give(make_coupon(10, **given), subscription)
+    give(make_coupon(10, **coupon_terms), subscription)
     bill(utc(2026, 12, 1))
     assert [invoice.total for invoice in Invoice.objects.order_by("period_end", "pk")] == dues
 
@@ -190,7 +190,7 @@ def test_voiding_returns_the_discount_and_the_reissued_invoice_is_equal(customer
     assert totals(again) == totals(invoice) == [D(30), D(3), D("5.4"), D("32.4"), D(5), D("27.4")]
     assert lines(again) == lines(invoice)
     assert CouponUse.objects.filter(returned_at=None).get().invoice == again
-    assert [each.total for each in bill(utc(2026, 10, 1))] == [D(36)]
+    assert [invoice.total for invoice in bill(utc(2026, 10, 1))] == [D(36)]
 
 
 def test_recalculating_and_finalizing_keep_the_drafts_discount_use(customer):
@@ -211,7 +211,7 @@ def test_a_credited_fee_credits_no_more_than_was_paid_for_it(customer):
     [final] = bill(utc(2026, 9, 11))
     # 20 of 30 days unused: $20 of the fee, less $2 of its discount.
     assert (final.subtotal, final.discount_total, final.total) == (D(-20), D(-2), D(-18))
-    assert said(final)[-1] == ("discount", "Discounts of credited fees, reversed", D(2))
+    assert describe(final)[-1] == ("discount", "Discounts of credited fees, reversed", D(2))
     assert adds_up(final)
 
 

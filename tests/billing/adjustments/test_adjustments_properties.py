@@ -49,7 +49,7 @@ def invoices(draw: st.DrawFn) -> tuple[list[Charge], Conditions, str]:
             st.lists(st.tuples(KINDS, AMOUNTS, st.integers(1, 2), st.booleans()), max_size=5)
         )
     ]  # fmt: skip
-    coupons = [replace(each, id=number) for number, each in enumerate(draw(st.lists(COUPONS, max_size=4)), start=1)]
+    coupons = [replace(coupon, id=number) for number, coupon in enumerate(draw(st.lists(COUPONS, max_size=4)), start=1)]
     conditions = Conditions(
         treatment=draw(st.sampled_from(["taxable", "exempt", "reverse_charge"])),
         taxes=tuple(draw(st.lists(LEVIES, max_size=3, unique_by=lambda levy: levy.code))),
@@ -66,55 +66,55 @@ def invoices(draw: st.DrawFn) -> tuple[list[Charge], Conditions, str]:
 @given(invoices())
 def test_the_total_is_the_sum_of_the_lines_as_shown(invoice):
     items, conditions, currency = invoice
-    found = adjust(items, conditions, currency=currency, at=AT)
-    assert found.total == sum(item.amount for item in items) + sum(line.amount for line in found.lines)
-    assert found.total == found.subtotal - found.discount + found.tax
-    assert found.taxable + found.tax_included == found.subtotal - found.discount
-    for amount in (found.subtotal, found.discount, found.tax, found.tax_included, found.total, found.credits):
+    totals = adjust(items, conditions, currency=currency, at=AT)
+    assert totals.total == sum(item.amount for item in items) + sum(line.amount for line in totals.lines)
+    assert totals.total == totals.subtotal - totals.discount + totals.tax
+    assert totals.taxable + totals.tax_included == totals.subtotal - totals.discount
+    for amount in (totals.subtotal, totals.discount, totals.tax, totals.tax_included, totals.total, totals.credits):
         assert amount == round_amount(amount, currency)
 
 
 @given(invoices())
 def test_the_charges_discounts_and_taxes_add_up_to_the_invoices(invoice):
     items, conditions, currency = invoice
-    found = adjust(items, conditions, currency=currency, at=AT)
-    assert len(found.charges) == len(items)
-    assert sum(part.discount for part in found.charges) == found.discount
-    assert sum(part.tax for part in found.charges) == found.tax
-    assert sum(part.tax_included for part in found.charges) == found.tax_included
+    totals = adjust(items, conditions, currency=currency, at=AT)
+    assert len(totals.charges) == len(items)
+    assert sum(part.discount for part in totals.charges) == totals.discount
+    assert sum(part.tax for part in totals.charges) == totals.tax
+    assert sum(part.tax_included for part in totals.charges) == totals.tax_included
 
 
 @given(invoices())
 def test_credit_never_pays_more_than_is_available_or_due(invoice):
     items, conditions, currency = invoice
     before = sum(lot.available for lot in conditions.credit[currency])
-    found = adjust(items, conditions, currency=currency, at=AT)
+    totals = adjust(items, conditions, currency=currency, at=AT)
     after = sum(lot.available for lot in conditions.credit[currency])
     assert min(lot.available for lot in [*conditions.credit[currency], AvailableCredit(0, Decimal(0))]) >= 0
-    if found.total > 0:
-        assert found.credits == min(found.total, before) == before - after
+    if totals.total > 0:
+        assert totals.credits == min(totals.total, before) == before - after
     else:
-        assert (found.credits, found.due, after) == (found.total, 0, before)
+        assert (totals.credits, totals.due, after) == (totals.total, 0, before)
 
 
 @given(invoices())
 def test_a_discount_never_makes_a_charge_negative_and_respects_its_limit(invoice):
     items, conditions, currency = invoice
-    found = adjust(items, conditions, currency=currency, at=AT)
-    for item, part in zip(items, found.charges, strict=True):
+    totals = adjust(items, conditions, currency=currency, at=AT)
+    for item, part in zip(items, totals.charges, strict=True):
         if item.amount >= 0:
             assert 0 <= part.discount <= item.amount
         else:
             assert part.discount == -item.discount_back
-    assert all(use.amount > 0 for use in found.uses)
-    for each in conditions.coupons:
-        assert each.limit is None or len(each.used) <= each.limit
+    assert all(use.amount > 0 for use in totals.uses)
+    for coupon in conditions.coupons:
+        assert coupon.limit is None or len(coupon.used) <= coupon.limit
 
 
 @given(invoices())
 def test_an_untaxed_customer_pays_no_tax(invoice):
     items, conditions, currency = invoice
-    found = adjust(items, conditions, currency=currency, at=AT)
+    totals = adjust(items, conditions, currency=currency, at=AT)
     if conditions.treatment != "taxable":
-        assert (found.tax, found.tax_included) == (0, 0)
-        assert found.note
+        assert (totals.tax, totals.tax_included) == (0, 0)
+        assert totals.note

@@ -34,7 +34,7 @@ def test_applying_a_coupon_twice_applies_it_once_until_it_ends():
 
 @pytest.mark.django_db
 @pytest.mark.parametrize(
-    ("given", "says"),
+    ("terms", "message"),
     [
         ({"archived_at": START}, "is archived"),
         ({"redeem_after": END}, "can be applied from 2026-10-01"),
@@ -42,10 +42,10 @@ def test_applying_a_coupon_twice_applies_it_once_until_it_ends():
         ({"max_redemptions": 1}, "can't be applied again: its limit is 1"),
     ],
 )
-def test_a_coupon_that_cant_be_applied_is_refused_with_a_reason(given, says):
-    coupon = make_coupon(10, **given)
+def test_a_coupon_that_cant_be_applied_is_refused_with_a_reason(terms, message):
+    coupon = make_coupon(10, **terms)
     give(coupon, make_customer())
-    with pytest.raises(CannotApply, match=says):
+    with pytest.raises(CannotApply, match=message):
         apply_coupon(coupon, make_customer(), now=START, by=None)
 
 
@@ -96,20 +96,20 @@ def test_run_size_does_not_change_query_count_with_discounts_taxes_and_credit():
             make_tax(5, of=customer)
             make_credit(customer, 5)
         refresh_states()
-        with CaptureQueriesContext(connection) as found:
+        with CaptureQueriesContext(connection) as executed:
             run_to_end(as_of=START)
-        return len(found)
+        return len(executed)
 
     assert queries(2) == queries(12)
     assert {invoice.total for invoice in Invoice.objects.all()} == {D("28.35")}
 
 
-def _all_at_once(works):
-    def run(work):
-        work()
+def _all_at_once(jobs):
+    def run(job):
+        job()
         connections.close_all()
 
-    threads = [threading.Thread(target=run, args=(work,)) for work in works]
+    threads = [threading.Thread(target=run, args=(job,)) for job in jobs]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -122,8 +122,8 @@ def test_two_workers_use_a_one_time_discount_once():
     subscriptions = [subscribed(customer) for _ in range(4)]
     give(make_coupon(10, duration="once"), customer)
     refresh_states()
-    works = [lambda each=each: bill_subscriptions([each.pk], as_of=START) for each in subscriptions]
-    _all_at_once(works)
+    jobs = [lambda each=each: bill_subscriptions([each.pk], as_of=START) for each in subscriptions]
+    _all_at_once(jobs)
     assert sorted(Invoice.objects.values_list("total", flat=True)) == [27, 30, 30, 30]
     assert CouponUse.objects.get().number == 1
 

@@ -40,10 +40,10 @@ def test_a_backdated_subscription_can_be_billed_and_finalized_in_one_run(subscri
 def test_drafts_of_two_periods_dont_change_when_finalized_together(subscription):
     bill(OCTOBER)
     bill(NOVEMBER)
-    said = [lines(invoice) for invoice in invoices_of(subscription)]
+    expected = [lines(invoice) for invoice in invoices_of(subscription)]
     finalize_due(now=NOVEMBER + GRACE)
-    assert [lines(invoice) for invoice in invoices_of(subscription)] == said
-    assert said[1] == [("Support, 1–30 Sep 2026", D("4.95")), ("Platform, 1–31 Oct 2026", D("9.99"))]
+    assert [lines(invoice) for invoice in invoices_of(subscription)] == expected
+    assert expected[1] == [("Support, 1–30 Sep 2026", D("4.95")), ("Platform, 1–31 Oct 2026", D("9.99"))]
 
 
 def test_recalculating_a_draft_after_the_next_periods_invoice_doesnt_change_it(subscription):
@@ -81,10 +81,10 @@ def test_drafts_finalized_together_credit_a_plan_change_once(subscription):
     better = make_version({**PLATFORM, "unit_amount": D(31), "name": "Better"}, name="Better")
     change_plan(subscription, better, at=utc(2026, 10, 17), now=utc(2026, 10, 17), by=None)
     bill(NOVEMBER)
-    said = [invoice.total for invoice in invoices_of(subscription)]
+    expected = [invoice.total for invoice in invoices_of(subscription)]
     finalize_due(now=NOVEMBER + GRACE)
     first, second, third = invoices_of(subscription)
-    assert [first.total, second.total, third.total] == said
+    assert [first.total, second.total, third.total] == expected
     assert lines(second) == [
         ("Support, 1–30 Sep 2026", D("4.95")),
         ("Platform, 1–16 Oct 2026: 16 of 31 days plus $4.83 that another invoice credits", D("9.99")),

@@ -25,10 +25,10 @@ def storage(db):
     return make_feature(name="Storage", event_name="stored", field="gb", reset="cumulative")
 
 
-def stored(storage, version, gigabytes, **given):
+def stored(storage, version, gigabytes, **terms):
     customer = make_customer()
     use(customer, storage, utc(2026, 9, 2), gigabytes)
-    return make_subscription(customer=customer, plan=version, starts_at=SEPTEMBER, now=SEPTEMBER, **given)
+    return make_subscription(customer=customer, plan=version, starts_at=SEPTEMBER, now=SEPTEMBER, **terms)
 
 
 def priced(storage, minimum):

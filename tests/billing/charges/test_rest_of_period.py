@@ -154,7 +154,10 @@ def test_late_usage_of_the_first_part_changes_the_second(calls):
     arrive_many(2, FIRST)
     work_late(utc(2026, 9, 21))
     # 6 calls less 5 free are 1 by 14 September, and 9 less 5 are 4 in all, of which 2 are invoiced.
-    assert [(each.invoice, each.amount_before, each.amount_after) for each in adjustments(subscription)] == [
+    assert [
+        (adjustment.invoice, adjustment.amount_before, adjustment.amount_after)
+        for adjustment in adjustments(subscription)
+    ] == [
         (first, D(0), D(1)),
         (second, D(2), D(3)),
     ]

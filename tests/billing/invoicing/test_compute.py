@@ -35,8 +35,8 @@ def customer(db):
     return make_customer(name="Acme")
 
 
-def subscribed(customer, version, starts_at=SEPTEMBER, **given):
-    return make_subscription(customer=customer, plan=version, starts_at=starts_at, now=starts_at, **given)
+def subscribed(customer, version, starts_at=SEPTEMBER, **terms):
+    return make_subscription(customer=customer, plan=version, starts_at=starts_at, now=starts_at, **terms)
 
 
 def test_the_opening_invoice_charges_advance_fees(customer):
@@ -97,8 +97,11 @@ def test_three_missed_months_are_caught_up_in_order(customer, calls):
     subscribed(customer, make_version(FEE, {"feature": calls, "unit_amount": D("0.01")}))
     for month, used in ((9, 100), (10, 200), (11, 300)):
         use(customer, calls, utc(2026, month, 15), used)
-    found = bill(utc(2026, 12, 3))
-    assert [(each.kind, each.period_start, each.total) for each in sorted(found, key=lambda each: each.pk)] == [
+    invoices = bill(utc(2026, 12, 3))
+    assert [
+        (invoice.kind, invoice.period_start, invoice.total)
+        for invoice in sorted(invoices, key=lambda invoice: invoice.pk)
+    ] == [
         ("opening", utc(2026, 9, 1), D(30)),
         ("cycle", utc(2026, 9, 1), D(31)),
         ("cycle", utc(2026, 10, 1), D(32)),
@@ -108,13 +111,13 @@ def test_three_missed_months_are_caught_up_in_order(customer, calls):
 
 def test_short_months_keep_the_anchors_day(customer):
     subscribed(customer, make_version(FEE), starts_at=utc(2026, 1, 31))
-    found = bill(utc(2026, 4, 30))
-    assert [(each.period_start, each.period_end) for each in found if each.kind == "cycle"] == [
+    invoices = bill(utc(2026, 4, 30))
+    assert [(invoice.period_start, invoice.period_end) for invoice in invoices if invoice.kind == "cycle"] == [
         (utc(2026, 1, 31), utc(2026, 2, 28)),
         (utc(2026, 2, 28), utc(2026, 3, 31)),
         (utc(2026, 3, 31), utc(2026, 4, 30)),
     ]
-    assert {each.total for each in found} == {D(30)}
+    assert {invoice.total for invoice in invoices} == {D(30)}
 
 
 def test_months_start_at_local_midnight_across_daylight_saving(calls):
@@ -288,7 +291,7 @@ def test_a_cumulative_feature_is_charged_once_when_the_plan_changes(customer):
 
 
 @pytest.mark.parametrize(
-    ("price", "amount", "says"),
+    ("price", "amount", "description"),
     [
         # 1,000 × 0.10 + 1,500 × 0.08 = 100 + 120
         ({"model": "graduated", "tiers": [(1000, D("0.10")), (None, D("0.08"))]}, D(220), "2,500 in 2 tiers"),
@@ -311,11 +314,11 @@ def test_a_cumulative_feature_is_charged_once_when_the_plan_changes(customer):
         ({"unit_amount": D(1), "maximum_amount": D(800)}, D(800), "2,500 × $1.00"),
     ],
 )
-def test_every_pricing_model(customer, calls, price, amount, says):
+def test_every_pricing_model(customer, calls, price, amount, description):
     subscribed(customer, make_version({"feature": calls, **price}))
     use(customer, calls, utc(2026, 9, 10), 2500)
     [cycle] = bill(utc(2026, 10, 1))
-    assert lines(cycle) == [(f"API calls, 1–30 Sep 2026 · 2,500 calls used, {says}", amount)]
+    assert lines(cycle) == [(f"API calls, 1–30 Sep 2026 · 2,500 calls used, {description}", amount)]
 
 
 def test_a_lines_computation_records_its_tiers(customer, calls):
@@ -385,7 +388,7 @@ def test_a_lifetime_allowance_is_used_up_once(customer, calls):
         use(customer, calls, utc(2026, month, 10), quantity)
     september, october, november = bill(utc(2026, 12, 1))
     # 1,000 - 700 = 300 left for October: 500 - 300 = 200. Nothing left for November.
-    assert [amounts(each) for each in (september, october, november)] == [[D(0)], [D(200)], [D(400)]]
+    assert [amounts(invoice) for invoice in (september, october, november)] == [[D(0)], [D(200)], [D(400)]]
 
 
 def test_a_monthly_allowance_of_a_daily_billed_plan_lasts_the_month(customer, calls):
@@ -398,7 +401,7 @@ def test_a_monthly_allowance_of_a_daily_billed_plan_lasts_the_month(customer, ca
         use(customer, calls, utc(2026, 9, day, 9), 60)
     bill(utc(2026, 9, 4))
     # 60 free; then 40 of 60 free, 20 charged; then 60 charged
-    assert [each.total for each in invoices_of(subscription)] == [D(0), D(20), D(60)]
+    assert [invoice.total for invoice in invoices_of(subscription)] == [D(0), D(20), D(60)]
 
 
 @pytest.mark.parametrize(

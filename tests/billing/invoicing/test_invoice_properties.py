@@ -98,18 +98,18 @@ def change(subscription: Subscription, story: Customer, calls: Any, at: datetime
         pause(subscription, at=at, until=at + 2 * DAY, now=at, by=None)
 
 
-def said(subscription: Subscription, now: datetime) -> list[Any]:
+def describe(subscription: Subscription, now: datetime) -> list[Any]:
     """List what is shown as due by a moment: lines, and every sum of the foot."""
     return [
         (
-            [(line.description, line.amount) for line in each.lines]
-            + [(line.description, line.amount) for line in each.adjusted.lines],
+            [(line.description, line.amount) for line in computed.lines]
+            + [(line.description, line.amount) for line in computed.adjusted.lines],
             [
-                each.adjusted.subtotal, each.adjusted.discount, each.adjusted.tax, each.adjusted.total,
-                each.adjusted.credits, each.adjusted.due,
+                computed.adjusted.subtotal, computed.adjusted.discount, computed.adjusted.tax, computed.adjusted.total,
+                computed.adjusted.credits, computed.adjusted.due,
             ],
         )
-        for each in upcoming(subscription.pk, now=now).earlier
+        for computed in upcoming(subscription.pk, now=now).earlier
     ]  # fmt: skip
 
 
@@ -119,7 +119,7 @@ def said(subscription: Subscription, now: datetime) -> list[Any]:
 def test_the_preview_equals_the_invoice(story):
     with transaction.atomic():
         subscription = begin(story)
-        shown = said(subscription, OCTOBER)
+        shown = describe(subscription, OCTOBER)
         made = bill(OCTOBER)
         assert [(lines(invoice), totals(invoice)) for invoice in made] == shown
         assert all(adds_up(invoice) for invoice in made)

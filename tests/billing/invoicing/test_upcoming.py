@@ -31,7 +31,7 @@ def subscription(customer, calls):
     return make_subscription(customer=customer, plan=version, starts_at=START, now=START)
 
 
-def said(computed):
+def describe(computed):
     return [(line.description, line.amount) for line in computed.lines]
 
 
@@ -39,7 +39,7 @@ def test_it_equals_the_invoice_issued_at_the_same_moment(subscription, customer,
     bill(START)
     use(customer, calls, utc(2026, 9, 5), 700)
     coming = upcoming(subscription.pk, now=END)
-    preview = [said(computed) for computed in coming.earlier]
+    preview = [describe(computed) for computed in coming.earlier]
     [invoice] = bill(END)
     assert [lines(invoice)] == preview
     assert invoice.total == D(36)
@@ -50,7 +50,7 @@ def test_it_shows_usage_so_far_and_the_next_periods_fee(subscription, customer, 
     use(customer, calls, utc(2026, 9, 5), 150)
     use(customer, calls, utc(2026, 9, 20), 1000)
     coming = upcoming(subscription.pk, now=utc(2026, 9, 10))
-    assert said(coming.invoice) == [
+    assert describe(coming.invoice) == [
         ("Platform fee, 1–31 Oct 2026", D(30)),
         ("API calls, 1–9 Sep 2026 · 150 used, 100 free, 50 × $0.01", D("0.5")),
     ]
@@ -65,7 +65,7 @@ def test_it_saves_nothing(subscription):
 
 def test_invoices_that_are_already_due_come_first(subscription):
     coming = upcoming(subscription.pk, now=utc(2026, 10, 15))
-    assert [each.request.invoice.kind for each in coming.earlier] == ["opening", "cycle"]
+    assert [computed.request.invoice.kind for computed in coming.earlier] == ["opening", "cycle"]
     assert coming.invoice.request.invoice.period.start == END
 
 
@@ -84,15 +84,15 @@ def test_a_subscription_cancelled_at_the_periods_end_owes_no_next_fee(subscripti
 
 def test_the_number_of_subscriptions_does_not_change_query_count(calls, django_assert_num_queries):
     version = make_version(FEE, {"feature": calls, "unit_amount": D("0.01")})
-    found = []
+    subscription_ids = []
     for _ in range(5):
         customer = make_customer()
-        found.append(make_subscription(customer=customer, plan=version, starts_at=START, now=START).pk)
+        subscription_ids.append(make_subscription(customer=customer, plan=version, starts_at=START, now=START).pk)
         use(customer, calls, utc(2026, 9, 5), 100)
     bill(START)
     now = utc(2026, 9, 10)
 
     with CaptureQueriesContext(connection) as one:
-        upcoming_many(found[:1], now=now)
+        upcoming_many(subscription_ids[:1], now=now)
     with django_assert_num_queries(len(one)):
-        upcoming_many(found, now=now)
+        upcoming_many(subscription_ids, now=now)

@@ -197,13 +197,15 @@ def test_concurrent_finalizing_leaves_no_gap_in_the_numbers(calls):
         use(customer, calls, utc(2026, 9, 5), 100)
     drafts = bill(END)
 
-    def work(own):
-        for invoice in own:
+    def work(thread_drafts):
+        for invoice in thread_drafts:
             finalize(invoice, now=END)
         connections.close_all()
 
     # Each thread has half of the drafts, and all of them the middle ones.
-    threads = [threading.Thread(target=work, args=(own,)) for own in (drafts[:6], drafts[2:], drafts[2:6])]
+    threads = [
+        threading.Thread(target=work, args=(thread_drafts,)) for thread_drafts in (drafts[:6], drafts[2:], drafts[2:6])
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -58,12 +58,12 @@ def lingering(monkeypatch, module, name):
     """Have the first call of a function linger after its work; the event says that it does."""
     reached, does = threading.Event(), getattr(module, name)
 
-    def slowly(*args, **given):
-        found = does(*args, **given)
+    def slowly(*args, **kwargs):
+        result = does(*args, **kwargs)
         if not reached.is_set():
             reached.set()
             time.sleep(PAUSE)
-        return found
+        return result
 
     with monkeypatch.context() as patch:
         patch.setattr(module, name, slowly)

@@ -17,10 +17,10 @@ pytestmark = pytest.mark.django_db
 NOW = later()
 
 
-def write(*items, customer=None, currency="USD", **given):
-    found = [Item(*item) if isinstance(item, tuple) else item for item in items]
+def write(*items, customer=None, currency="USD", **options):
+    item_list = [Item(*item) if isinstance(item, tuple) else item for item in items]
     return create_one_off(
-        customer or make_customer(), found, currency=currency, now=NOW, by=given.pop("by", None), **given
+        customer or make_customer(), item_list, currency=currency, now=NOW, by=options.pop("by", None), **options
     )
 
 

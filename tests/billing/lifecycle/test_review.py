@@ -26,7 +26,7 @@ def test_drafts_are_counted_and_totaled_by_currency():
     hold(make_draft("4.25"), reason="Ask first", now=NOW, by=None)
     make_draft("900", currency="JPY")
     make_finalized("7")
-    assert [(each.currency, each.drafts, each.held, each.total) for each in total_drafts()] == [
+    assert [(row.currency, row.drafts, row.held, row.total) for row in total_drafts()] == [
         ("JPY", 1, 0, D(900)),
         ("USD", 2, 1, D("14.75")),
     ]
@@ -41,11 +41,10 @@ def test_a_draft_is_compared_with_the_previous_periods_invoice():
     use(customer, calls, utc(2026, 9, 5), 700)
     [august] = bill(utc(2026, 9, 1))
     [september] = bill(utc(2026, 10, 1))
-    found = {row.pk: row for row in with_previous(Invoice.objects.drafts())}
-    assert (found[september.pk].before_id, found[september.pk].before_total, found[september.pk].change) == (
-        august.pk, D(5), D(2),
-    )  # fmt: skip
-    assert (found[august.pk].before_id, found[august.pk].change) == (None, None)
+    annotated = {row.pk: row for row in with_previous(Invoice.objects.drafts())}
+    later_draft, first_draft = annotated[september.pk], annotated[august.pk]
+    assert (later_draft.before_id, later_draft.before_total, later_draft.change) == (august.pk, D(5), D(2))
+    assert (first_draft.before_id, first_draft.change) == (None, None)
     assert [row.pk for row in most_changed_first(with_previous(Invoice.objects.drafts()))] == [september.pk, august.pk]
     void(finalize(august, now=NOW), reason="Wrong", by=None, now=NOW)
     assert with_previous(Invoice.objects.drafts()).get().before_id is None
@@ -70,7 +69,7 @@ def test_finalizing_many_reports_the_result_of_each():
     ready, held, done = make_draft("10"), make_draft("20"), make_finalized("30")
     hold(held, reason="Price is disputed", now=NOW, by=None)
     outcomes = finalize_many(Invoice.objects.order_by("-pk"), now=NOW, by=None)
-    assert [(each.invoice.pk, each.invoice.number, each.skipped) for each in outcomes] == [
+    assert [(row.invoice.pk, row.invoice.number, row.skipped) for row in outcomes] == [
         (ready.pk, "INV-000002", ""),
         (held.pk, None, "on hold: Price is disputed"),
         (done.pk, "INV-000001", "already finalized"),
@@ -105,7 +104,7 @@ def test_unpaid_amounts_are_totaled_by_customer_currency_and_age():
     make_finalized("7", customer=zen)
     mark_paid(make_finalized("1000", customer=zen), now=NOW)
     at = ISSUED + timedelta(days=30 + 31)
-    rows = [read_row(found) for found in sum_by_customer(at)]
+    rows = [read_row(customer_rows) for customer_rows in sum_by_customer(at)]
     assert [(row.name, row.currency, [row.amounts[bucket] for bucket in BUCKETS], row.invoices) for row in rows] == [
         ("Acme", "JPY", [0, 0, 900, 0, 0], 1),
         ("Acme", "USD", [5, 0, 60, 0, 0], 2),
