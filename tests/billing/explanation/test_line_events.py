@@ -54,7 +54,7 @@ def test_exactly_the_events_in_the_lines_window_are_listed_in_order(acme):
     send("api.other", at=START, event_id="of another name")
     line = billed(calls).lines.get(kind="usage")
     assert list_ids(line) == ["first", "second", "last"]
-    assert len(ids(line)) == line.events_count
+    assert len(list_ids(line)) == line.events_count
     assert list_ids(line, most=2) == ["first", "second"]
 
 
