@@ -69,7 +69,7 @@ CASES = {
 }
 
 
-def collected(api: Api) -> dict[str, Any]:
+def collect_examples(api: Api) -> dict[str, Any]:
     """Call every operation, send every webhook, and return the responses and webhooks, the same each time."""
     first = dict(_list_responses(api, {}, is_first=True))
     api.post("webhooks", {"url": "https://example.com/hooks"}, 201)
