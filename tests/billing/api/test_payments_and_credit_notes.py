@@ -149,7 +149,7 @@ def test_a_credit_note_for_unknown_lines_or_drafts_is_refused(api):
     assert "line_items[0].invoice_line_item_id" in api.post("creditnotes", body, 400)["details"]
     assert "reason" in api.post("creditnotes", {"invoice_id": invoice.public_id}, 400)["details"]
     draft = {"invoice_id": make_draft("1").public_id, "reason": "DUPLICATE"}
-    assert "only a finalized invoice" in api.post("creditnotes", draft, 400)["message"]
+    assert "Only finalized invoices can be credited" in api.post("creditnotes", draft, 400)["message"]
 
 
 def test_payments_and_credit_notes_require_the_billing_scope(acme):

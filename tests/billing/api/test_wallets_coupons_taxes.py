@@ -97,7 +97,7 @@ def test_a_wallet_is_updated_debited_and_closed(api, acme):
     path = f"wallets/{wallet.public_id}"
     assert api.put(path, {"name": "Main", "priority": 3})["name"] == "Main"
     assert api.post(f"{path}/debit", {"amount": "20"})["balance"] == "30.00"
-    assert "Only $30.00 is left" in api.post(f"{path}/debit", {"amount": "31"}, status=400)["message"]
+    assert "Only $30.00 remains" in api.post(f"{path}/debit", {"amount": "31"}, status=400)["message"]
     assert api.post(f"{path}/terminate") == {"message": "Wallet closed"}
     assert api.get(path)["wallet_status"] == "closed"
     refused = api.post(f"{path}/top-up", {"transaction_reason": "FREE_CREDIT_GRANT", "amount": "1"}, status=400)

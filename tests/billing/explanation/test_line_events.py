@@ -131,7 +131,7 @@ def test_fees_have_no_events(acme, staff_client, api):
         list_windows(line)
     assert staff_client.get(reverse("admin:billing_line_events", args=[line.pk])).status_code == 404
     refused = api.get(f"invoices/{line.invoice.public_id}/lines/{line.public_id}/events", 400)
-    assert refused["message"] == "Only usage lines are counted from events."
+    assert refused["message"] == "Only usage lines have events."
 
 
 def test_more_events_than_fit_into_a_file_are_refused(acme, monkeypatch):
