@@ -103,7 +103,7 @@ def test_credit_note_is_created_with_lines_filled_in_and_its_effect_shown(staff_
 
 def test_crediting_too_much_is_refused_in_the_form(staff_client):
     invoice = make_finalized("20")
-    assert b"more than the $20.00 that is left" in write_credit(staff_client, invoice, "finalize").content
+    assert b"more than the remaining $20.00" in write_credit(staff_client, invoice, "finalize").content
     assert b"This field is required" in write_credit(staff_client, invoice, "finalize", reason="").content
     assert not CreditNote.objects.exists()
 
