@@ -5,26 +5,21 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Protocol
 
+from billing.kinds import ADJUSTMENT_KINDS, LineKind
 from billing.money import ZERO
 from customers.periods import Period
-
-FEE, USAGE, TRUE_UP, PRORATION = "fee", "usage", "true_up", "proration"
-LATE_USAGE, DISCOUNT, TAX = "late_usage", "discount", "tax"
-USAGE_KINDS = (USAGE, TRUE_UP, LATE_USAGE)
-ADJUSTMENT_KINDS = (DISCOUNT, TAX)
-COMPUTED_KINDS = (FEE, USAGE, TRUE_UP, PRORATION, LATE_USAGE, *ADJUSTMENT_KINDS)
 
 
 @dataclass(slots=True)
 class Charge:
-    """One charge of an invoice, from its calculation to its row. Lines of discounts and taxes have the same shape.
+    """One charge of an invoice, from its calculation to its row. Lines of discounts and taxes have the same fields.
 
-    `amount` is rounded to the currency, `exact_amount` isn't. `discount_back` is the discount on a fee that is
-    credited: so much less is credited. `adjust` fills in the last three fields: `reductions` maps applied coupons to
-    what they took off, `tax` comes on top of the amount, and `tax_included` is part of it.
+    `amount` is rounded to the currency, `exact_amount` isn't. `discount_back` is the discount that a credited fee had:
+    the credit is smaller by it. `adjust` sets the last three fields: `reductions` maps applied coupons to the amounts
+    that they deduct, `tax` is added to the amount, and `tax_included` is part of the amount.
     """
 
-    kind: str
+    kind: LineKind
     amount: Decimal
     description: str = ""
     period: Period | None = None
@@ -50,17 +45,17 @@ class Charge:
 
     @property
     def discount(self) -> Decimal:
-        """The charge's part of the discounts, less what it gives back. Negative if it only gives back."""
+        """The charge's discounts minus `discount_back`. Negative for a credited fee that had a discount."""
         return sum(self.reductions.values(), ZERO) - self.discount_back
 
     @property
     def remaining(self) -> Decimal:
-        """The amount less the discounts so far."""
+        """The amount minus the discounts so far."""
         return self.amount - self.discount
 
 
 class Adjusting(Protocol):
-    """A written line of a discount or a tax, or one that is only shown."""
+    """A line of a discount or tax: a saved row, or a charge that isn't saved."""
 
     @property
     def kind(self) -> str: ...
@@ -72,7 +67,7 @@ class Adjusting(Protocol):
     def computation(self) -> Any: ...
 
 
-def charges_of[Line: Adjusting](lines: Sequence[Line]) -> tuple[list[Line], list[Line]]:
-    """Part an invoice's lines into its charges, in their order, and the lines of discounts and taxes."""
+def split_lines[Line: Adjusting](lines: Sequence[Line]) -> tuple[list[Line], list[Line]]:
+    """Split an invoice's lines into its charges and its lines of discounts and taxes."""
     charges = [line for line in lines if line.kind not in ADJUSTMENT_KINDS]
     return charges, [line for line in lines if line.kind in ADJUSTMENT_KINDS]

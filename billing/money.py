@@ -33,7 +33,7 @@ _MINOR_UNITS = {
     **dict.fromkeys(("CLF", "UYW"), 4),
 }
 
-# Codes of ISO 4217 that nobody pays in, but contracts and bonds are kept in: units of account, next-day funds.
+# ISO 4217 codes that aren't used for payments, only in contracts and bonds: units of account, next-day funds.
 _UNITS_OF_ACCOUNT = frozenset(("BOV", "CHE", "CHW", "COU", "MXV", "USN", "VED"))
 
 _MODES = {
@@ -44,7 +44,7 @@ _MODES = {
 
 
 class UnknownCurrency(ValueError):
-    """The code isn't that of a currency, today's or a former one's (ISO 4217, upper case)."""
+    """The code isn't an upper-case ISO 4217 currency code, current or former."""
 
 
 def exact() -> AbstractContextManager[Context]:
@@ -53,15 +53,14 @@ def exact() -> AbstractContextManager[Context]:
 
 
 def known_currency(currency: str) -> bool:
-    """Tell whether new prices may use the code: upper-case ISO 4217, legal tender somewhere today."""
+    """Return whether new prices can use the code: upper-case ISO 4217, legal tender somewhere today."""
     return currency in _tender()
 
 
 def currency_places(currency: str) -> int:
     """Return how many decimals amounts of the currency have by ISO 4217: USD 2, JPY 0, BHD 3.
 
-    Units of account have theirs, and currencies of the past still do, for invoices that outlive them. Raises
-    `UnknownCurrency`.
+    Units of account and former currencies are included, because old invoices use them. Raises `UnknownCurrency`.
     """
     if currency in _tender() or currency in _UNITS_OF_ACCOUNT:
         return _MINOR_UNITS.get(currency, 2)
@@ -71,15 +70,22 @@ def currency_places(currency: str) -> int:
 
 
 def round_amount(amount: Decimal, currency: str) -> Decimal:
-    """Round to what the currency can pay. Halves go away from zero. Once per line; totals add lines."""
+    """Round to the currency's precision, halves away from zero. Call once per invoice line; totals add rounded lines.
+
+    >>> round_amount(Decimal("1.005"), "USD"), round_amount(Decimal("-0.5"), "JPY")
+    (Decimal('1.01'), Decimal('-1'))
+    """
     return round_to(amount, currency_places(currency))
 
 
 def round_to(number: Decimal, places: int, mode: str = "half_up") -> Decimal:
-    """Round to decimal places; negative places round to tens, hundreds and so on. Never answers minus zero.
+    """Round to decimal places; negative places round to tens, hundreds and so on. Never returns minus zero.
 
-    `mode` is one of half_up (halves away from zero), ceil, floor, and none, which leaves the number as it is. Money
-    uses the first only.
+    `mode` is half_up (halves away from zero), ceil, floor, or none, which doesn't round. Amounts of money always use
+    half_up.
+
+    >>> round_to(Decimal("1250"), -2), round_to(Decimal("2.1"), 0, "ceil")
+    (Decimal('1300'), Decimal('3'))
     """
     if mode == "none":
         return number
@@ -89,60 +95,64 @@ def round_to(number: Decimal, places: int, mode: str = "half_up") -> Decimal:
 
 
 def times(amount: Decimal, factor: Fraction) -> Decimal:
-    """Multiply by a fraction, unrounded: exact where decimals can be, else to 120 digits."""
+    """Multiply by a fraction without rounding: exactly if a decimal can be exact, else to 120 digits."""
     return _EXACT.divide(_EXACT.multiply(amount, factor.numerator), factor.denominator)
 
 
 def to_decimal(number: Fraction) -> Decimal:
-    """Write a fraction as a decimal: exact where decimals can be, else to 120 digits."""
+    """Convert a fraction to a decimal: exactly if a decimal can be exact, else to 120 digits."""
     return _EXACT.divide(number.numerator, number.denominator)
 
 
 def allocate(amount: Decimal, weights: Sequence[Decimal | Fraction], places: int) -> list[Decimal]:
-    """Split an amount by weight so that the parts add up to it, to the smallest unit.
+    """Split an amount by weight so that the parts add up to it.
 
-    Each part gets its share rounded down; the units left over go to the largest remainders, the earlier part
-    first where they tie. The amount is rounded to `places` decimals before. When all weights are
-    zero the parts are equal. A negative amount splits like the positive one. Raises `ValueError` for a
-    negative weight, and for no weights unless the amount is zero.
+    Each part is its share rounded down. The remaining units go to the largest remainders, and to the earlier part if
+    remainders are equal. The amount is rounded to `places` decimals first. If all weights are zero, the parts are
+    equal. Raises `ValueError` for a negative weight, and for no weights unless the amount is zero.
+
+    >>> allocate(Decimal("10.00"), [Decimal(1), Decimal(1), Decimal(1)], 2)
+    [Decimal('3.34'), Decimal('3.33'), Decimal('3.33')]
     """
     if any(weight < 0 for weight in weights):
         raise ValueError("Weights can't be negative")
     total = round_to(amount, places)
     if not weights and total:
         raise ValueError("There is nothing to split the amount over")
-    whole = sum((Fraction(weight) for weight in weights), Fraction(0))
-    ratios = [Fraction(weight) / whole if whole else Fraction(1, len(weights)) for weight in weights]
+    total_weight = sum((Fraction(weight) for weight in weights), Fraction(0))
+    ratios = [Fraction(weight) / total_weight if total_weight else Fraction(1, len(weights)) for weight in weights]
     sign = -1 if total < 0 else 1
     parts = spread(abs(total), [Fraction(abs(total)) * ratio for ratio in ratios], places)
     return [sign * part + ZERO for part in parts]
 
 
 def spread(total: Decimal, shares: Sequence[Fraction | Decimal], places: int) -> list[Decimal]:
-    """Round exact shares, of either sign, so that they add up to their rounded total.
+    """Round exact shares, positive or negative, so that they add up to their rounded total.
 
-    The total must have no more than `places` decimals and be what the sum of the shares rounds to; otherwise
-    `ValueError`.
+    Raises `ValueError` unless the total has at most `places` decimals and is the rounded sum of the shares.
+
+    >>> spread(Decimal("0.08"), [Decimal("0.026")] * 3, 2)
+    [Decimal('0.03'), Decimal('0.03'), Decimal('0.02')]
     """
     unit = Fraction(Decimal(1).scaleb(-places))
     in_units = [Fraction(share) / unit for share in shares]
     floors = [share.numerator // share.denominator for share in in_units]
-    left = Fraction(total) / unit - sum(floors)
-    if left.denominator != 1 or not 0 <= left <= len(shares):
+    remaining_units = Fraction(total) / unit - sum(floors)
+    if remaining_units.denominator != 1 or not 0 <= remaining_units <= len(shares):
         raise ValueError("The total isn't the rounded sum of its shares")
     by_remainder = sorted(range(len(floors)), key=lambda i: (floors[i] - in_units[i], i))
-    for i in by_remainder[: int(left)]:
+    for i in by_remainder[: int(remaining_units)]:
         floors[i] += 1
     return [times(Decimal(units), unit) + ZERO for units in floors]
 
 
 def format_amount(amount: Decimal, currency: str, locale: str = "en_US") -> str:
-    """Write an amount for people, rounded to the currency: $1,234.50, -¥12, BHD 0.500."""
+    """Format an amount for people, rounded to the currency: $1,234.50, -¥12, BHD 0.500."""
     return _format(round_amount(amount, currency), currency, currency_places(currency), locale)
 
 
 def format_price(unit_amount: Decimal, currency: str, locale: str = "en_US") -> str:
-    """Write a unit price for people with all the decimals it has, and at least the currency's: $0.0025."""
+    """Format a unit price for people with all its decimals, and at least the currency's: $0.0025."""
     exponent = unit_amount.normalize(_EXACT).as_tuple().exponent
     decimals = -exponent if isinstance(exponent, int) else 0
     return _format(unit_amount, currency, max(decimals, currency_places(currency)), locale)
@@ -173,5 +183,5 @@ def _territory_currencies() -> Iterator[tuple[str, object, object, bool]]:
 
 
 def money(amount: Decimal, currency: str) -> str:
-    """Write an amount with its currency's decimals: "12.50", "1250" yen."""
+    """Format an amount for machines, with its currency's decimals: "12.50", "1250" yen."""
     return f"{round_amount(amount, currency):f}"

@@ -1,4 +1,4 @@
-"""How invoice lines write dates (in the customer's time zone), quantities with their units, and prices in full."""
+"""Format the dates (in the customer's time zone), quantities and unit prices of invoice lines."""
 
 from datetime import date
 from decimal import Decimal
@@ -8,9 +8,9 @@ from billing.money import format_price
 from customers.periods import Period
 
 
-@lru_cache(maxsize=4096)  # a run's invoices are over the same few periods, with some lines each
+@lru_cache(maxsize=4096)  # the lines of a run's invoices share a few periods
 def dates(period: Period, timezone: str) -> str:
-    """Write a period's days, the last one included: 1–30 Sep 2026, 15 Sep – 14 Oct 2026."""
+    """Format a period's days, including the last one: 1–30 Sep 2026, 15 Sep – 14 Oct 2026."""
     first, last = period.days(timezone)
     if first == last:
         return day(first)
@@ -22,7 +22,7 @@ def dates(period: Period, timezone: str) -> str:
 
 
 def day(when: date) -> str:
-    """Write a day: 1 Sep 2026."""
+    """Format a day: 1 Sep 2026."""
     return f"{when.day} {when:%b %Y}"
 
 
@@ -38,7 +38,7 @@ def unit(singular: str, plural: str, quantity: Decimal) -> str:
     return f" {name}" if name else ""
 
 
-@lru_cache(maxsize=4096)  # a run writes the same few prices on every invoice, and locale formatting is slow
+@lru_cache(maxsize=4096)  # a run's invoices share a few prices, and locale formatting is slow
 def at_price(unit_amount: Decimal, currency: str) -> str:
-    """Write a unit price with all its decimals: $0.002."""
+    """Format a unit price with all its decimals: $0.002."""
     return format_price(unit_amount, currency)

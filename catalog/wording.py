@@ -4,9 +4,10 @@ from decimal import Decimal
 
 from babel.numbers import format_currency
 
+from catalog.kinds import PackageRounding
 from catalog.models import Aggregation, Entitlement, Feature, IntervalUnit, Price, PriceTier
 from catalog.models.features import FeatureKind
-from catalog.models.prices import PackageRounding, PriceKind, PriceModel
+from catalog.models.prices import PriceKind, PriceModel
 from config.numbers import number
 
 _VERBS = {

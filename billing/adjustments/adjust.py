@@ -1,12 +1,17 @@
 """Discounts, taxes and prepaid credit of an invoice's charges, in one fixed order. Pure.
 
-1. A credited fee gives back less by the discount that it had.
-2. Coupons for certain charges, then coupons for all: percentages, each of what the one before left, then amounts.
-   A discount is rounded once and spread over its charges by largest remainder; negative charges take no part.
-3. Taxes on what is left, each rounded once.
+1. The credit of a fee that had a discount is reduced by that discount.
+2. Coupons for certain charges, then coupons for the whole invoice. Percentages come first, each of the amount that the
+   coupons before it leave; then amounts. A discount is rounded once and split over its charges by largest remainder.
+   Negative charges get no discount.
+3. Taxes on the remaining amount, each rounded once.
 4. Prepaid credit pays a positive total. A negative total becomes credit.
 
-Billing runs, the upcoming invoice, recalculated and reissued invoices and invoices written by hand all use `adjust`.
+Example: charges of $80.00 and $20.00, coupons of 25% and $10.00, a tax of 8.25% and prepaid credit of $50.00. The
+coupons deduct $25.00 and $10.00, the tax on $65.00 is $5.36, the total $70.36. $50.00 are paid from credit and $20.36
+are due.
+
+Billing runs, the upcoming invoice, recalculated, reissued and one-off invoices all use `adjust`.
 """
 
 from collections.abc import Iterable, Sequence
@@ -15,27 +20,21 @@ from datetime import datetime
 from decimal import Decimal
 
 from billing.adjustments.adjustment_lines import discount_lines, tax_lines
-from billing.adjustments.conditions import (
-    EVERYTHING,
-    REVERSE_CHARGE,
-    TAXABLE,
-    AppliedCoupon,
-    AvailableCredit,
-    Conditions,
-    CouponUse,
-)
+from billing.adjustments.conditions import AppliedCoupon, AvailableCredit, Conditions, CouponUse
 from billing.adjustments.credit import take_credit
 from billing.adjustments.taxes import ChargedTax, compute_taxes
+from billing.kinds import CouponScope
 from billing.lines import Charge
 from billing.money import ZERO, allocate, currency_places
+from customers.kinds import TaxTreatment
 
 
 @dataclass(frozen=True, slots=True)
 class InvoiceTotals:
     """An invoice's totals. `subtotal` - `discount` + `tax` = `total` = the sum of charges and `lines`.
 
-    `credits` is what prepaid credit would pay; if negative, what the negative total would add to it. Either way
-    `total` - `credits` = `due`.
+    `credits` is the prepaid credit that pays a positive total. If the total is negative, `credits` is the total, which
+    is added to the customer's credit. `total` - `credits` = `due`.
     """
 
     subtotal: Decimal = ZERO
@@ -43,7 +42,7 @@ class InvoiceTotals:
     tax: Decimal = ZERO
     tax_included: Decimal = ZERO
     credits: Decimal = ZERO
-    treatment: str = TAXABLE
+    treatment: TaxTreatment = TaxTreatment.TAXABLE
     note: str = ""
     charges: tuple[Charge, ...] = ()
     lines: tuple[Charge, ...] = ()
@@ -59,7 +58,7 @@ class InvoiceTotals:
 
     @property
     def taxable(self) -> Decimal:
-        """What is left to be taxed, without the tax that prices contain."""
+        """The amount that is taxed: charges minus discounts, without the tax that prices include."""
         return self.subtotal - self.discount - self.tax_included
 
 
@@ -72,10 +71,10 @@ def adjust(
     subscription_id: int | None = None,
     with_discounts: bool = True,
 ) -> InvoiceTotals:
-    """Discount and tax charges, which are changed, and take prepaid credit into account.
+    """Calculate an invoice's totals. Sets the charges' discounts and taxes.
 
-    Coupons and credit that the invoice takes are used up in the conditions. `at` is when the invoice falls due: it
-    decides which coupons run and which credit hasn't expired.
+    Coupons and credit that the invoice uses are used up in the conditions. `at` is when the invoice is due: it decides
+    which coupons are live and which credit hasn't expired.
     """
     coupons = conditions.live_coupons(at, currency, subscription_id) if with_discounts else []
     uses = _apply_coupons(charges, coupons, currency)
@@ -83,7 +82,7 @@ def adjust(
         [charge.remaining for charge in charges],
         conditions.taxes_of(subscription_id, currency),
         currency,
-        reverse_charge=conditions.treatment == REVERSE_CHARGE,
+        reverse_charge=conditions.treatment == TaxTreatment.REVERSE_CHARGE,
     )
     _add_taxes(charges, taxes)
     subtotal = sum((charge.amount for charge in charges), ZERO)
@@ -114,11 +113,11 @@ def _apply_coupons(charges: Sequence[Charge], coupons: Iterable[AppliedCoupon], 
 
 
 def _order(coupon: AppliedCoupon) -> tuple[bool, bool, int]:
-    return coupon.scope == EVERYTHING, coupon.percent_off is None, coupon.id
+    return coupon.scope == CouponScope.EVERYTHING, coupon.percent_off is None, coupon.id
 
 
 def _apply_coupon(charges: Sequence[Charge], coupon: AppliedCoupon, currency: str) -> Decimal:
-    """Take a coupon off the charges that it covers, and return how much."""
+    """Deduct a coupon from the charges that it covers, and return the amount."""
     covered = [charge for charge in charges if charge.remaining > 0 and coupon.covers(charge)]
     remaining = [charge.remaining for charge in covered]
     amount = coupon.reduction_of(sum(remaining, ZERO), currency)
@@ -138,7 +137,7 @@ def _add_taxes(charges: Sequence[Charge], taxes: Iterable[ChargedTax]) -> None:
 
 
 def _apply_credit(credit: Iterable[AvailableCredit], total: Decimal, at: datetime) -> Decimal:
-    """Use credit that hasn't expired for a total, and return how much. A negative total is credit as a whole."""
+    """Use credit that hasn't expired for a total, and return the amount. All of a negative total becomes credit."""
     if total <= 0:
         return total
     usable = [grant for grant in credit if grant.expires_at is None or grant.expires_at > at]

@@ -7,26 +7,29 @@ from typing import Any
 from billing import wording
 from billing.adjustments.conditions import CouponUse
 from billing.adjustments.taxes import ChargedTax
-from billing.lines import DISCOUNT, TAX, Charge
+from billing.kinds import LineKind
+from billing.lines import Charge
 from billing.money import ZERO, format_amount
 from config.numbers import number
 
 
 def discount_lines(charges: Sequence[Charge], uses: Iterable[CouponUse], currency: str) -> list[Charge]:
-    """List what credited fees give back of their discounts, then a line for each coupon."""
+    """List a line for the discounts of credited fees, then a line for each coupon."""
     lines = [_coupon_line(use, charges, currency) for use in uses]
-    taken_back = [(place, -charge.discount_back) for place, charge in enumerate(charges) if charge.discount_back]
-    if taken_back:
-        amount = -sum((amount for _, amount in taken_back), ZERO)
-        description = "Discounts of the fees that are credited, taken back"
-        computation = {"discount": {"by_line": _by_line(taken_back, charges)}}
-        lines.insert(0, Charge(DISCOUNT, amount, description, exact_amount=amount, computation=computation))
+    reversed_discounts = [
+        (place, -charge.discount_back) for place, charge in enumerate(charges) if charge.discount_back
+    ]
+    if reversed_discounts:
+        amount = -sum((amount for _, amount in reversed_discounts), ZERO)
+        description = "Discounts of credited fees, reversed"
+        computation = {"discount": {"by_line": _by_line(reversed_discounts, charges)}}
+        lines.insert(0, Charge(LineKind.DISCOUNT, amount, description, exact_amount=amount, computation=computation))
     return lines
 
 
 def _coupon_line(use: CouponUse, charges: Sequence[Charge], currency: str) -> Charge:
     coupon = use.coupon
-    how: dict[str, Any] = {
+    details: dict[str, Any] = {
         "coupon_id": coupon.coupon_id,
         "code": coupon.code,
         "name": coupon.name,
@@ -34,24 +37,26 @@ def _coupon_line(use: CouponUse, charges: Sequence[Charge], currency: str) -> Ch
         "use": use.number,
     }
     if coupon.percent_off is not None:
-        how["percent_off"] = wording.plain(coupon.percent_off)
+        details["percent_off"] = wording.plain(coupon.percent_off)
         off = f"{number(coupon.percent_off)}% off"
     else:
-        how["amount_off"] = wording.plain(coupon.amount_off or ZERO)
+        details["amount_off"] = wording.plain(coupon.amount_off or ZERO)
         off = f"{format_amount(coupon.amount_off or ZERO, currency)} off"
     if coupon.limit is not None:
-        how["of"] = coupon.limit
+        details["of"] = coupon.limit
     reductions = [
         (place, charge.reductions[coupon.id]) for place, charge in enumerate(charges) if coupon.id in charge.reductions
     ]
-    how["by_line"] = _by_line(reductions, charges)
+    details["by_line"] = _by_line(reductions, charges)
     limit = f", invoice {use.number} of {coupon.limit}" if (coupon.limit or 1) > 1 else ""
     description = f"{coupon.name} ({coupon.code}): {off}{limit}"
-    return Charge(DISCOUNT, -use.amount, description, exact_amount=-use.amount, computation={"discount": how})
+    return Charge(
+        LineKind.DISCOUNT, -use.amount, description, exact_amount=-use.amount, computation={"discount": details}
+    )
 
 
 def _by_line(amounts: Iterable[tuple[int, Decimal]], charges: Sequence[Charge]) -> list[dict[str, Any]]:
-    """Describe what was taken off which charge. `place` counts the charges as they were adjusted, from 0."""
+    """List the reduction of each charge. `place` is the charge's index, from 0."""
     return [
         {
             "place": place,
@@ -75,7 +80,7 @@ def _tax_line(charged: ChargedTax, currency: str) -> Charge:
         description += ": owed by the recipient"
     if tax.is_inclusive and charged.amount:
         description += f": {format_amount(charged.amount, currency)} contained in the prices"
-    how = {
+    details = {
         "rate_id": tax.rate_id,
         "code": tax.code,
         "name": tax.name,
@@ -85,6 +90,6 @@ def _tax_line(charged: ChargedTax, currency: str) -> Charge:
         "amount": wording.plain(charged.amount),
         "charged": is_charged,
     }
-    # A tax that prices contain adds nothing to the total.
+    # A tax that prices include adds nothing to the total.
     amount = ZERO if tax.is_inclusive else charged.amount
-    return Charge(TAX, amount, description, exact_amount=amount, computation={"tax": how})
+    return Charge(LineKind.TAX, amount, description, exact_amount=amount, computation={"tax": details})

@@ -1,26 +1,26 @@
-"""What a customer's invoices are reduced by, taxed by, and paid from, as plain values. Pure."""
+"""A customer's coupons, taxes and prepaid credit as plain values. Pure."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from fractions import Fraction
 
-from billing.lines import FEE, PRORATION, USAGE_KINDS, Charge
+from billing.kinds import FEE_KINDS, USAGE_KINDS, CouponScope
+from billing.lines import Charge
 from billing.money import ZERO, round_amount, times
+from customers.kinds import TaxTreatment
 
-EVERYTHING, FEES, USAGE, CHOSEN = "everything", "fees", "usage", "chosen"
-TAXABLE, EXEMPT, REVERSE_CHARGE = "taxable", "exempt", "reverse_charge"
 NOTES = {
-    EXEMPT: "The customer is exempt from tax.",
-    REVERSE_CHARGE: "Reverse charge: the recipient accounts for the tax.",
+    TaxTreatment.EXEMPT: "The customer is exempt from tax.",
+    TaxTreatment.REVERSE_CHARGE: "Reverse charge: the recipient accounts for the tax.",
 }
 
 
 @dataclass(slots=True)
 class AppliedCoupon:
-    """A coupon at work for a customer. `used` are the numbers of the invoices that it reduced and that aren't void.
+    """A coupon that is applied to a customer. `used` holds the numbers of its uses on invoices that aren't void.
 
-    `coupon_id` is what clients know it by.
+    `coupon_id` is the coupon's public id.
     """
 
     id: int
@@ -29,7 +29,7 @@ class AppliedCoupon:
     percent_off: Decimal | None = None
     amount_off: Decimal | None = None
     currency: str = ""
-    scope: str = EVERYTHING
+    scope: CouponScope = CouponScope.EVERYTHING
     feature_ids: frozenset[int] = frozenset()
     version_ids: frozenset[int] = frozenset()
     subscription_id: int | None = None
@@ -40,35 +40,36 @@ class AppliedCoupon:
     used: set[int] = field(default_factory=set)
 
     def is_live(self, at: datetime, currency: str, subscription_id: int | None) -> bool:
-        """Tell whether it reduces an invoice that falls due at the moment. Its start is in, its end isn't."""
-        begun = self.starts_at is None or self.starts_at <= at
-        over = self.ended_at is not None and self.ended_at <= at
+        """Return whether it reduces an invoice that is due at a moment. A coupon with an end at the moment doesn't."""
+        has_started = self.starts_at is None or self.starts_at <= at
+        has_ended = self.ended_at is not None and self.ended_at <= at
         fits = self.currency in ("", currency) and self.subscription_id in (None, subscription_id)
-        return begun and not over and fits and (self.limit is None or len(self.used) < self.limit)
+        return has_started and not has_ended and fits and (self.limit is None or len(self.used) < self.limit)
 
     def covers(self, charge: Charge) -> bool:
-        is_fee, is_usage = charge.kind in (FEE, PRORATION), charge.kind in USAGE_KINDS
-        if self.scope == CHOSEN:
+        """Return whether the coupon's scope includes a charge."""
+        is_fee, is_usage = charge.kind in FEE_KINDS, charge.kind in USAGE_KINDS
+        if self.scope == CouponScope.CHOSEN:
             return (is_usage and charge.feature_id in self.feature_ids) or (
                 is_fee and charge.plan_version_id in self.version_ids
             )
-        return {EVERYTHING: True, FEES: is_fee, USAGE: is_usage}[self.scope]
+        return {CouponScope.EVERYTHING: True, CouponScope.FEES: is_fee, CouponScope.USAGE: is_usage}[self.scope]
 
     def reduction_of(self, amount: Decimal, currency: str) -> Decimal:
-        """Return what the coupon takes off an amount: rounded, and never more than the amount."""
-        off = self.amount_off or ZERO
+        """Return the discount on an amount: rounded, and never more than the amount. 25% of $0.99 is $0.25."""
+        discount = self.amount_off or ZERO
         if self.percent_off is not None:
-            off = times(amount, Fraction(self.percent_off) / 100)
-        return round_amount(min(off, amount), currency)
+            discount = times(amount, Fraction(self.percent_off) / 100)
+        return round_amount(min(discount, amount), currency)
 
     def next_number(self) -> int:
-        """Return which use the next one is, from 1: the lowest number that is free."""
+        """Return the number of the next use: the lowest one, from 1, that no invoice has."""
         return next(number for number in range(1, len(self.used) + 2) if number not in self.used)
 
 
 @dataclass(frozen=True, slots=True)
 class CouponUse:
-    """A coupon's reduction of an invoice, its `number`th."""
+    """The discount of a coupon on an invoice. `number` counts the coupon's uses."""
 
     coupon: AppliedCoupon
     number: int
@@ -77,7 +78,7 @@ class CouponUse:
 
 @dataclass(frozen=True, slots=True)
 class CustomerTax:
-    """A tax that a customer pays. `currency` of "" is any; `rate_id` is what clients know it by."""
+    """A tax that a customer pays. A `currency` of "" is any; `rate_id` is the rate's public id."""
 
     code: str
     name: str
@@ -89,7 +90,7 @@ class CustomerTax:
 
 @dataclass(slots=True)
 class AvailableCredit:
-    """What is left of one grant of prepaid credit."""
+    """The remaining amount of one grant of prepaid credit."""
 
     grant_id: int
     available: Decimal
@@ -98,13 +99,13 @@ class AvailableCredit:
 
 @dataclass(slots=True)
 class Conditions:
-    """What a customer's invoices are reduced by, taxed by, and paid from. Its subscriptions in one batch share it.
+    """A customer's coupons, taxes and prepaid credit. The customer's subscriptions in a batch share one object.
 
-    Taxes are the subscription's own, else the customer's own, else the company's. `credit` is by currency, in the order
-    of use. Invoices worked out one after the other use up coupons and credit here.
+    A subscription's taxes apply first, or else the customer's, or else the company's. `credit` is by currency, in the
+    order of use. Invoices that are calculated one after another use up coupons and credit here.
     """
 
-    treatment: str = TAXABLE
+    treatment: TaxTreatment = TaxTreatment.TAXABLE
     note: str = ""
     taxes: tuple[CustomerTax, ...] = ()
     subscription_taxes: dict[int, tuple[CustomerTax, ...]] = field(default_factory=dict)
@@ -112,7 +113,7 @@ class Conditions:
     credit: dict[str, list[AvailableCredit]] = field(default_factory=dict)
 
     def taxes_of(self, subscription_id: int | None, currency: str) -> list[CustomerTax]:
-        if self.treatment == EXEMPT:
+        if self.treatment == TaxTreatment.EXEMPT:
             return []
         taxes = self.subscription_taxes.get(subscription_id or 0) or self.taxes
         return [tax for tax in taxes if tax.currency in ("", currency)]
@@ -122,5 +123,5 @@ class Conditions:
 
     @property
     def why_untaxed(self) -> str:
-        """What the invoice says where the customer isn't charged tax."""
-        return "" if self.treatment == TAXABLE else self.note or NOTES[self.treatment]
+        """The invoice's note on why the customer isn't charged tax."""
+        return "" if self.treatment == TaxTreatment.TAXABLE else self.note or NOTES[self.treatment]

@@ -1,4 +1,4 @@
-"""Discounts at work: a coupon applied to a customer or a subscription, ended, archived."""
+"""Save and archive coupons; apply them to customers and subscriptions, and end that."""
 
 from datetime import datetime
 from typing import Any
@@ -15,11 +15,11 @@ from customers.models import Customer, Subscription
 
 
 class CannotApply(Refused):
-    """The coupon can't be applied here or now. The message is for staff."""
+    """The coupon can't be applied to this customer or subscription, or not now. The message is for staff."""
 
 
 def save_coupon(coupon: Coupon, *, by: User | None, reason: str = "") -> Coupon:
-    """Check and write a coupon. What it takes off is fixed from its making on. Raises `ValidationError`."""
+    """Validate and save a coupon. Its discount can't change once it is created. Raises `ValidationError`."""
     coupon.full_clean()
     with recorded(by=by, reason=reason):
         coupon.save()
@@ -27,7 +27,7 @@ def save_coupon(coupon: Coupon, *, by: User | None, reason: str = "") -> Coupon:
 
 
 def archive_coupon(coupon: Coupon, *, now: datetime, by: User | None, reason: str = "") -> Coupon:
-    """Let nobody apply the coupon any more; where it is applied it goes on. Archived already: nothing happens."""
+    """Archive a coupon: it can't be applied any more, but stays where it is applied."""
     with transaction.atomic():
         locked = Coupon.objects.select_for_update().get(pk=coupon.pk)
         if locked.archived_at is None:
@@ -49,21 +49,21 @@ def apply_coupon(
     reason: str = "",
     metadata: dict[str, Any] | None = None,
 ) -> CouponApplication:
-    """Put a coupon to work for a customer, or for one of its subscriptions, from a moment on: now unless given.
+    """Apply a coupon to a customer, or to one of its subscriptions, from `starts_at` or else from now on.
 
-    At work there already: what is there is returned. Raises `CannotApply`: archived, not redeemable now, applied as
-    often as it may be, or of another currency than the subscription.
+    If it is applied there already, that application is returned. Raises `CannotApply` if the coupon is archived, can't
+    be redeemed now, has reached its limit, or has another currency than the subscription.
     """
     with transaction.atomic():
         locked = Coupon.objects.select_for_update().get(pk=coupon.pk)
-        mine = CouponApplication.objects.filter(coupon=locked, customer=customer, subscription=subscription)
-        there = mine.filter(ended_at=None).first()
-        if there is not None:
-            return there
+        applications = CouponApplication.objects.filter(coupon=locked, customer=customer, subscription=subscription)
+        existing = applications.filter(ended_at=None).first()
+        if existing is not None:
+            return existing
         check_applicable(locked, customer, subscription, now=now)
         starts_at = starts_at or now
         if ends_at is not None and ends_at <= starts_at:
-            raise CannotApply("It would end before it starts.")
+            raise CannotApply("The end must be after the start.")
         with recorded(by=by, reason=reason):
             return CouponApplication.objects.create(
                 coupon=locked, customer=customer, subscription=subscription, starts_at=starts_at, ended_at=ends_at,
@@ -72,27 +72,25 @@ def apply_coupon(
 
 
 def check_applicable(coupon: Coupon, customer: Customer, subscription: Subscription | None, *, now: datetime) -> None:
-    """Refuse, by `CannotApply`, what can't be applied to a customer or a subscription at a moment."""
+    """Raise `CannotApply` if the coupon can't be applied to a customer or subscription now."""
     if subscription is not None and subscription.customer_id != customer.pk:
         raise CannotApply(f"{subscription.public_id} isn't a subscription of {customer}.")
     if coupon.archived_at is not None:
         raise CannotApply(f"{coupon} is archived.")
     if coupon.redeem_after is not None and now < coupon.redeem_after:
-        raise CannotApply(f"{coupon} can be applied from {coupon.redeem_after:%Y-%m-%d %H:%M} UTC on.")
+        raise CannotApply(f"{coupon} can be applied from {coupon.redeem_after:%Y-%m-%d %H:%M} UTC.")
     if coupon.redeem_by is not None and now >= coupon.redeem_by:
         raise CannotApply(f"{coupon} could be applied until {coupon.redeem_by:%Y-%m-%d %H:%M} UTC.")
     if coupon.max_redemptions is not None and coupon.applications.count() >= coupon.max_redemptions:
-        raise CannotApply(f"{coupon} is applied as often as it may be: {coupon.max_redemptions}.")
+        raise CannotApply(f"{coupon} can't be applied again: its limit is {coupon.max_redemptions}.")
     if subscription is not None and coupon.currency not in ("", subscription.currency):
-        raise CannotApply(
-            f"{coupon} takes off {coupon.currency}; the subscription is billed in {subscription.currency}."
-        )
+        raise CannotApply(f"{coupon} is in {coupon.currency}; the subscription is billed in {subscription.currency}.")
 
 
 def end_application(
     application: CouponApplication, *, at: datetime, by: User | None, reason: str = ""
 ) -> CouponApplication:
-    """End a coupon's work: invoices that fall due from the moment on aren't reduced. Ended before that: as it is."""
+    """End a coupon's application: invoices due from `at` on get no discount. An earlier end stays."""
     with transaction.atomic():
         locked = CouponApplication.objects.select_for_update(of=("self",)).get(pk=application.pk)
         if locked.ended_at is None or locked.ended_at > at:
@@ -102,15 +100,15 @@ def end_application(
         return locked
 
 
-def off(coupon: Coupon) -> str:
-    """Say what a coupon takes off: "25%", "$10.00"."""
+def describe_reduction(coupon: Coupon) -> str:
+    """Describe a coupon's discount: "25%", "$10.00"."""
     if coupon.percent_off is not None:
         return f"{number(coupon.percent_off)}%"
     return format_amount(coupon.amount_off, coupon.currency) if coupon.amount_off is not None else ""
 
 
-def how_long(coupon: Coupon) -> str:
-    """Say for how many invoices a coupon lasts."""
+def describe_duration(coupon: Coupon) -> str:
+    """Describe for how many invoices a coupon applies."""
     if coupon.duration == CouponDuration.REPEATED:
         return f"{coupon.periods} invoices"
-    return "one invoice" if coupon.duration == CouponDuration.ONCE else "for ever"
+    return "one invoice" if coupon.duration == CouponDuration.ONCE else "all invoices"

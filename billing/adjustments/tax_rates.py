@@ -1,4 +1,4 @@
-"""Tax rates: made, archived, assigned to the company, a customer or a subscription."""
+"""Save and archive tax rates, and assign them to the company, a customer or a subscription."""
 
 from datetime import datetime
 from typing import Any
@@ -13,11 +13,11 @@ from customers.models import Customer, Subscription
 
 
 class RateArchived(Refused):
-    """The rate is archived: nobody pays it any more."""
+    """The rate is archived and can't be assigned."""
 
 
 def save_rate(rate: TaxRate, *, by: User | None, reason: str = "") -> TaxRate:
-    """Check and write a tax rate. Raises `ValidationError`."""
+    """Validate and save a tax rate. Raises `ValidationError`."""
     rate.full_clean()
     with recorded(by=by, reason=reason):
         rate.save()
@@ -25,9 +25,9 @@ def save_rate(rate: TaxRate, *, by: User | None, reason: str = "") -> TaxRate:
 
 
 def set_archived(rate: TaxRate, *, at: datetime | None, by: User | None, reason: str = "") -> TaxRate:
-    """Archive a rate at a moment, or (`None`) bring it back. Archived, it is as if nobody was assigned to it.
+    """Archive a rate at a moment, or restore it (`None`). An archived rate isn't charged to anyone it is assigned to.
 
-    Invoices worked out before keep it. As it should be already: nothing happens.
+    Existing invoices keep it. Nothing happens if the rate is in that state already.
     """
     with transaction.atomic():
         locked = TaxRate.objects.select_for_update().get(pk=rate.pk)
@@ -49,20 +49,19 @@ def assign(
     metadata: dict[str, Any] | None = None,
     reason: str = "",
 ) -> TaxAssignment:
-    """Have a customer or a subscription pay a tax; neither: everybody without own taxes.
+    """Charge a tax to a customer or a subscription, or else to all customers without taxes of their own.
 
-    Without a position it comes after the owner's others. Assigned already: what is there is returned. Raises
-    `RateArchived`.
+    By default the tax comes after the owner's other taxes. An existing assignment is returned. Raises `RateArchived`.
     """
     with transaction.atomic():
         locked = TaxRate.objects.select_for_update().get(pk=rate.pk)
         if locked.archived_at is not None:
             raise RateArchived(f"{locked.code} is archived.")
-        owned = TaxAssignment.objects.filter(customer=customer, subscription=subscription)
-        there = owned.filter(rate=locked).first()
-        if there is not None:
-            return there
-        last = owned.order_by("-position").first()
+        assignments = TaxAssignment.objects.filter(customer=customer, subscription=subscription)
+        existing = assignments.filter(rate=locked).first()
+        if existing is not None:
+            return existing
+        last = assignments.order_by("-position").first()
         after = last.position + 1 if last else 1
         with recorded(by=by, reason=reason):
             return TaxAssignment.objects.create(
@@ -72,6 +71,6 @@ def assign(
 
 
 def unassign(assignment: TaxAssignment, *, by: User | None, reason: str = "") -> None:
-    """End an assignment. Drafts that are recomputed, and invoices from now on, are without the tax."""
+    """Delete an assignment. Drafts that are recalculated, and later invoices, don't charge the tax."""
     with recorded(by=by, reason=reason):
         assignment.delete()

@@ -1,4 +1,4 @@
-"""Taxes: one rounding per tax on the invoice, and every charge's part of it, so that charges add up to the total."""
+"""Calculate taxes: each is rounded once per invoice and split over the charges, so that the parts add up to it."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -25,10 +25,10 @@ class ChargedTax:
 def compute_taxes(
     amounts: Sequence[Decimal], taxes: Iterable[CustomerTax], currency: str, *, reverse_charge: bool = False
 ) -> list[ChargedTax]:
-    """Tax what discounts leave of each charge.
+    """Tax each charge's amount after discounts.
 
-    A tax is rounded once, over all charges, and spread over them by largest remainder. An inclusive tax is part of the
-    price; any other comes on top of the price without the inclusive ones. Reverse charge leaves prices as they are.
+    A tax is rounded once, over all charges, and split over them by largest remainder. An inclusive tax is part of the
+    price; any other tax is added to the price without the inclusive taxes. Under reverse charge prices don't change.
 
     Three charges of 0.13 at 20%: 20% of 0.39 is 0.078, so the tax is 0.08 (0.03 + 0.03 + 0.02), not three times 0.03.
     """

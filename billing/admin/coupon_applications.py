@@ -17,7 +17,14 @@ from unfold.contrib.filters.admin import AutocompleteSelectFilter, DropdownFilte
 from unfold.decorators import action, display
 from unfold.enums import ActionVariant
 
-from billing.adjustments.coupons import CannotApply, apply_coupon, check_applicable, end_application, how_long, off
+from billing.adjustments.coupons import (
+    CannotApply,
+    apply_coupon,
+    check_applicable,
+    describe_duration,
+    describe_reduction,
+    end_application,
+)
 from billing.admin.shared import OptionalTab, link
 from billing.models import CouponApplication, CouponUse
 from billing.money import format_amount
@@ -52,7 +59,7 @@ class ApplicationsInline(ReadOnlyInline):
 
     @admin.display(description="Discount")
     def show_coupon(self, application: CouponApplication) -> str:
-        text = f"{application.coupon.code}: {off(application.coupon)}"
+        text = f"{application.coupon.code}: {describe_reduction(application.coupon)}"
         return format_html('<a class="ch-link" href="{}">{}</a>', page_of(application), text)
 
     @admin.display(description="From")
@@ -230,7 +237,10 @@ class CouponApplicationAdmin(OfficeAdmin):
 
     @display(description="Discount", header=True, ordering="coupon__code")
     def show_coupon(self, application: CouponApplication) -> list[str]:
-        return [application.coupon.code, f"{off(application.coupon)}, {how_long(application.coupon)}"]
+        return [
+            application.coupon.code,
+            f"{describe_reduction(application.coupon)}, {describe_duration(application.coupon)}",
+        ]
 
     @display(description="Customer", header=True, ordering="customer__name")
     def show_customer(self, application: CouponApplication) -> list[str]:

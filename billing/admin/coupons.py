@@ -14,11 +14,11 @@ from unfold.contrib.filters.admin import ChoicesDropdownFilter
 from unfold.decorators import action, display
 from unfold.enums import ActionVariant
 
-from billing.adjustments.coupons import archive_coupon, how_long, off
+from billing.adjustments.coupons import archive_coupon, describe_duration, describe_reduction
 from billing.admin.coupon_applications import ApplicationsInline
 from billing.admin.taxes import ArchivedFilter
+from billing.kinds import CouponScope
 from billing.models import Coupon
-from billing.models.coupons import CouponScope
 from config.office.base import OfficeAdmin
 from config.office.dialogs import ReasonForm, carry_out, staff
 from config.office.links import page_of
@@ -61,7 +61,7 @@ class CouponAdmin(OfficeAdmin):
         ("Percentage off", "percent_off"),
         ("Amount off", "amount_off"),
         ("Currency", "currency"),
-        ("Duration", how_long),
+        ("Duration", describe_duration),
         ("Applies to", lambda coupon: coupon.get_scope_display()),
         ("Applied", "applied"),
         ("Archived at (UTC)", "archived_at"),
@@ -97,11 +97,11 @@ class CouponAdmin(OfficeAdmin):
 
     @display(description="Amount off")
     def show_off(self, coupon: Coupon) -> str:
-        return format_html('<span class="ch-money">{}</span>', off(coupon))
+        return format_html('<span class="ch-money">{}</span>', describe_reduction(coupon))
 
     @display(description="Duration", ordering="duration")
     def show_duration(self, coupon: Coupon) -> str:
-        return how_long(coupon).capitalize()
+        return describe_duration(coupon).capitalize()
 
     @display(description="Applies to", ordering="scope")
     def show_scope(self, coupon: Coupon) -> str:

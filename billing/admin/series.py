@@ -7,7 +7,7 @@ from unfold.admin import ModelAdmin
 from unfold.decorators import action, display
 from unfold.forms import BaseDialogForm
 
-from billing.invoicing.numbering import make_default
+from billing.invoicing.numbering import set_default_series
 from billing.models import NumberSeries
 from config.office.base import AuditedHistory
 from config.office.dialogs import carry_out, staff
@@ -58,7 +58,7 @@ class NumberSeriesAdmin(AuditedHistory, ModelAdmin):
         series = get_object_or_404(NumberSeries, pk=object_id)
         return carry_out(
             request,
-            lambda: make_default(series, by=staff(request)),
+            lambda: set_default_series(series, by=staff(request)),
             done=f"{series} is now the default series for {series.get_used_for_display().lower()}.",
             then=page_of(series),
         )

@@ -17,9 +17,10 @@ from billing.api.serializers.invoices import (
 from billing.api.serializers.one_off import InvoiceUpdate, OneOffIn
 from billing.api.serializers.payments import PaymentIn
 from billing.invoicing.upcoming import upcoming
-from billing.lifecycle.finalize import CannotChange, finalize
+from billing.lifecycle.finalize import finalize
 from billing.lifecycle.void import void
 from billing.models import Invoice, InvoiceState, PaymentMethod
+from billing.refusals import CannotChange
 from billing.settlement.payments import Receipt, record_payment
 from config.api.filters import list_parameters, page
 from config.api.openapi import Message, listed, operation, search_body

@@ -10,7 +10,7 @@ from rest_framework.request import Request
 
 from billing.api.serializers.one_off import InvoiceUpdate, OneOffIn
 from billing.lifecycle.finalize import finalize
-from billing.lifecycle.one_off import Item, Terms, amend, create_one_off, update_one_off
+from billing.lifecycle.one_off import Item, OneOffTerms, amend, create_one_off, update_one_off
 from billing.models import Invoice
 from billing.money import format_amount
 from config.api.errors import invalid
@@ -36,7 +36,7 @@ def create(request: Request) -> Invoice:
     items = read_items(body.get("line_items")) or [
         Item(body.get("description") or "One-off charge", None, amount=body["subtotal"])
     ]
-    terms = Terms(
+    terms = OneOffTerms(
         memo=body.get("description") or "",
         due_at=body.get("due_date"),
         metadata=body.get("metadata"),
@@ -67,7 +67,7 @@ def update(request: Request, invoice: Invoice) -> Invoice:
     memo = body.get("description")
     with transaction.atomic():
         if body.get("line_items"):
-            terms = Terms(
+            terms = OneOffTerms(
                 memo=invoice.memo if memo is None else memo,
                 due_at=body.get("due_date") or invoice.due_at,
                 series=invoice.series,

@@ -8,7 +8,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from billing.api.serializers.usage import ChangeIn, ChangeOut, ChangePreview
-from billing.invoicing.previews import effect_of_plan
+from billing.invoicing.previews import preview_plan_change
 from billing.money import money
 from catalog.api.names import PERIODS
 from catalog.models import Plan
@@ -66,7 +66,7 @@ class ChangePreviewing(ApiView):
         subscription = subscription_of(subscription_id)
         plan, at, now = _read_change(request, subscription)
         phase = get_phase_at(subscription, now)
-        effect = effect_of_plan(subscription, plan, at=at, now=now, reason=REASON)
+        effect = preview_plan_change(subscription, plan, at=at, now=now, reason=REASON)
         preview: dict[str, Any] = {
             "subscription_id": subscription.public_id,
             "current_plan": phase.plan_version.plan if phase else plan,

@@ -1,12 +1,15 @@
-"""Free units: over which windows an allowance is granted, and what was used of it before. Pure.
+"""Free units: in which windows an allowance applies, and where earlier usage already took from it. Pure.
 
-- each billing period: the whole allowance for every plan version in force in it (shrunk with a short period only
-  where the free tier asks for that);
-- each day, week, month: local days, or weeks and months of the billing anchor; what isn't used lapses;
-- never: one allowance for the subscription's life, counted from its first active phase.
+How often an allowance of 100 units is granted depends on its reset:
 
-A month that began before the window counts what was used in it since this plan version came into force. A cumulative
-feature states its total anew every period, so its allowance comes off every time, whatever the reset.
+- each billing period: 100 for every plan version in force in the period. If the allowance is prorated, a period of 15
+  of 30 days has 50.
+- each day, week or month: 100 for each local day, or for each week or month counted from the billing anchor. Unused
+  units expire.
+- never: 100 for the life of the subscription, counted from its first active phase.
+
+If a month began before the window, units used earlier in the month, since this plan version came into force, count. A
+cumulative feature reports its total every period, so the allowance is deducted every period, whatever the reset.
 """
 
 from dataclasses import dataclass
@@ -14,49 +17,54 @@ from datetime import datetime
 from decimal import Decimal
 from fractions import Fraction
 
-from billing.charges.subscription import ACTIVE, Allowance, BilledSubscription, MeteredFeature
+from billing.charges.subscription import Allowance, BilledSubscription, MeteredFeature
 from billing.money import ZERO, times
 from billing.rating.proration import factor
+from catalog.kinds import EntitlementReset
+from customers.kinds import PhaseKind
 from customers.periods import Interval, Period, Schedule, Unit, periods_between, windows
 
 NO_ALLOWANCE = Allowance(ZERO)
-_UNITS: dict[str, Unit] = {"weekly": "week", "monthly": "month"}
+_UNITS: dict[EntitlementReset, Unit] = {EntitlementReset.WEEKLY: "week", EntitlementReset.MONTHLY: "month"}
 
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """One allowance for the usage of some windows. `used_in` is where usage before them took from it."""
+    """One allowance for the usage of some windows. Earlier usage in the window `used_in` takes from it as well."""
 
     windows: tuple[Period, ...]
     limit: Decimal | None
     used_in: Period | None = None
 
 
-def grants(
+def list_grants(
     subscription: BilledSubscription,
     allowance: Allowance,
     feature: MeteredFeature,
     version_id: int,
-    used: tuple[Period, ...],
+    windows_used: tuple[Period, ...],
     *,
     active: tuple[Period, ...],
 ) -> list[Grant]:
-    """Cut the windows in which a feature was used into one grant per allowance.
+    """Divide the windows of a feature's usage into one grant per allowance.
 
-    What shrinks with a short period shrinks to the days of the windows in which the feature was `active`.
+    A prorated allowance is prorated to the days of the `active` windows.
     """
-    if allowance.limit is None or not allowance.limit or feature.is_cumulative or allowance.reset == "period":
-        return [Grant(used, _period_limit(subscription, allowance, active))]
-    if allowance.reset == "never":
-        return [_lifetime(subscription, allowance, used)]
-    found: list[Grant] = []
+    if (
+        allowance.limit is None
+        or not allowance.limit
+        or feature.is_cumulative
+        or allowance.reset == EntitlementReset.PERIOD
+    ):
+        return [Grant(windows_used, _period_limit(subscription, allowance, active))]
+    if allowance.reset == EntitlementReset.NEVER:
+        return [_lifetime_grant(subscription, allowance, windows_used)]
     since = _in_force_since(subscription, version_id)
-    for window in used:
-        found += [
-            Grant((inside,), allowance.limit, _before(whole, inside, since))
-            for whole, inside in _granted_in(subscription, allowance.reset, window)
-        ]
-    return found
+    return [
+        Grant((part,), allowance.limit, _earlier_part(full, part, since))
+        for window in windows_used
+        for full, part in _reset_periods(subscription, allowance.reset, window)
+    ]
 
 
 def _period_limit(subscription: BilledSubscription, allowance: Allowance, active: tuple[Period, ...]) -> Decimal | None:
@@ -67,32 +75,37 @@ def _period_limit(subscription: BilledSubscription, allowance: Allowance, active
     return times(allowance.limit, share)
 
 
-def _lifetime(subscription: BilledSubscription, allowance: Allowance, used: tuple[Period, ...]) -> Grant:
-    opened = subscription.first_active() or subscription.started_at
-    before = Period(opened, used[0].start) if opened < used[0].start else None
-    return Grant(used, allowance.limit, before)
+def _lifetime_grant(subscription: BilledSubscription, allowance: Allowance, windows_used: tuple[Period, ...]) -> Grant:
+    first_active, start = subscription.first_active() or subscription.started_at, windows_used[0].start
+    return Grant(windows_used, allowance.limit, Period(first_active, start) if first_active < start else None)
 
 
 def _in_force_since(subscription: BilledSubscription, version_id: int) -> datetime:
-    starts = (phase.start for phase in subscription.phases if phase.kind == ACTIVE and phase.version_id == version_id)
+    starts = (
+        phase.start
+        for phase in subscription.phases
+        if phase.kind == PhaseKind.ACTIVE and phase.version_id == version_id
+    )
     return max(min(starts), subscription.started_at)
 
 
-def _granted_in(subscription: BilledSubscription, reset: str, window: Period) -> list[tuple[Period, Period]]:
-    """List the days, weeks or months of a window: each whole, and the part of it inside."""
-    if reset == "daily":
-        return [(inside, inside) for inside in windows(window, "day", subscription.timezone)]
+def _reset_periods(
+    subscription: BilledSubscription, reset: EntitlementReset, window: Period
+) -> list[tuple[Period, Period]]:
+    """List the days, weeks or months of a window: each in full, and its part inside the window."""
+    if reset == EntitlementReset.DAILY:
+        return [(day, day) for day in windows(window, "day", subscription.timezone)]
     base = subscription.schedule
     schedule = Schedule(Interval(_UNITS[reset]), base.anchor, base.timezone, base.alignment)
     parts = periods_between(schedule, window.start, window.end)
-    return [(_whole(schedule, part), part) for part in parts]
+    return [(_full_period(schedule, part), part) for part in parts]
 
 
-def _whole(schedule: Schedule, part: Period) -> Period:
+def _full_period(schedule: Schedule, part: Period) -> Period:
     n = schedule.index_at(part.start)
     return Period(schedule.boundary(n), schedule.boundary(n + 1))
 
 
-def _before(whole: Period, inside: Period, since: datetime) -> Period | None:
-    start = max(whole.start, since)
-    return Period(start, inside.start) if start < inside.start else None
+def _earlier_part(full: Period, part: Period, since: datetime) -> Period | None:
+    start = max(full.start, since)
+    return Period(start, part.start) if start < part.start else None

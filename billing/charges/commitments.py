@@ -1,21 +1,26 @@
-"""Minimum commitments of usage prices: what the usage of a period lacks to them. Pure."""
+"""Minimum commitments of usage prices. Pure."""
 
 from collections.abc import Sequence
 from decimal import Decimal
 from fractions import Fraction
 
-from billing import lines, wording
+from billing import wording
 from billing.charges.subscription import BilledSubscription, PlanTerms, UsagePrice
+from billing.kinds import LineKind
 from billing.lines import Charge
 from billing.money import format_amount, round_amount, times
 from billing.rating.proration import calendar_days, factor
 from customers.periods import Period
 
 
-def true_up(
+def calculate_true_up(
     subscription: BilledSubscription, price: UsagePrice, plan: PlanTerms, active: Sequence[Period], charged: Decimal
 ) -> list[Charge]:
-    """Charge what the usage lacks to the minimum commitment, which shrinks to the active days. No line if nothing."""
+    """Charge the difference between a period's usage charges and the minimum commitment, if the usage is below it.
+
+    The minimum is prorated to the active days: of a minimum of $60.00 for June, a subscription that starts on 16 June
+    owes $30.00. With $5.00 of usage the true-up is $25.00; with $30.00 or more there is none.
+    """
     if price.minimum is None:
         return []
     span = Period(active[0].start, active[-1].end)
@@ -25,11 +30,11 @@ def true_up(
     missing = round_amount(due, subscription.currency) - charged
     if missing <= 0:
         return []
-    says = format_amount(due, subscription.currency)
-    line = Charge(
-        kind=lines.TRUE_UP,
+    minimum = format_amount(due, subscription.currency)
+    charge = Charge(
+        kind=LineKind.TRUE_UP,
         description=f"{price.label}, {wording.dates(span, subscription.timezone)} · "
-        f"minimum commitment {says}, less {format_amount(charged, subscription.currency)} of usage",
+        f"minimum commitment {minimum}, less {format_amount(charged, subscription.currency)} of usage",
         period=span,
         amount=missing,
         exact_amount=missing,
@@ -40,16 +45,18 @@ def true_up(
         computation={
             "label": price.label,
             "minimum": wording.plain(price.minimum),
-            "days": _days(subscription, full, active, share),
+            "days": _count_days(subscription, full, active, share),
             "due": wording.plain(due),
             "charged": wording.plain(charged),
         },
         label=price.label,
     )
-    return [line]
+    return [charge]
 
 
-def _days(subscription: BilledSubscription, full: Period, active: Sequence[Period], share: Fraction) -> dict[str, int]:
-    of = calendar_days(full.start, full.end, subscription.timezone)
-    spans = [calendar_days(window.start, window.end, subscription.timezone) for window in active]
-    return {"charged": of if share == 1 else sum(spans), "of": of}
+def _count_days(
+    subscription: BilledSubscription, full: Period, active: Sequence[Period], share: Fraction
+) -> dict[str, int]:
+    days = calendar_days(full.start, full.end, subscription.timezone)
+    active_days = sum(calendar_days(window.start, window.end, subscription.timezone) for window in active)
+    return {"charged": days if share == 1 else active_days, "of": days}

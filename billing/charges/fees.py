@@ -1,26 +1,35 @@
-"""Recurring fees: what is due of each by the phases as they stand, less what other invoices hold of it. Pure.
+"""Recurring fees: what is due by the current phases, minus what other invoices already hold. Pure.
 
-One rule serves opening, cycle, final, reissue and recompute: a fee's line is what is due for its period minus what
-stands on invoices that aren't void. Nothing invoiced yet makes a fee line; a difference makes a proration line.
+One rule serves every kind of invoice, also reissued and recalculated ones: a fee's charge is the amount due for a
+period minus the amounts on invoices that aren't void. If nothing is invoiced yet, the charge is a fee line; otherwise
+the difference is a proration line. Example: a fee of $30.00, in advance, for June (30 days).
+
+| event | due | invoiced before | line |
+|---|---|---|---|
+| June begins | $30.00 | none | fee $30.00 |
+| cancelled on 21 June: 20 of 30 days | $20.00 | $30.00 | proration -$10.00 |
+| the cancellation is withdrawn | $30.00 | $20.00 | proration $10.00 |
 """
 
 from dataclasses import dataclass, field
 from decimal import Decimal
 from fractions import Fraction
 
-from billing import lines, wording
-from billing.charges.next_invoice import CYCLE, FINAL, LATE, OPENING, NextInvoice, last_index
-from billing.charges.subscription import ACTIVE, BilledSubscription, Fee, InvoicedFee, Phase
+from billing import wording
+from billing.charges.next_invoice import NextInvoice, period_index
+from billing.charges.subscription import BilledSubscription, Fee, InvoicedFee, Phase
+from billing.kinds import InvoiceKind, LineKind
 from billing.lines import Charge
 from billing.money import ZERO, exact, format_amount, round_amount, times
 from billing.rating.proration import calendar_days, factor
 from config.numbers import number
+from customers.kinds import PhaseKind
 from customers.periods import Period
 
 
 @dataclass(slots=True)
-class _Due:
-    """What of a fee is due for one period: the days in force, as a share of the whole period."""
+class _FeeDue:
+    """What is due of a fee for one billing period: the windows in force, and their share of the full period."""
 
     fee: Fee | None
     version_id: int | None
@@ -30,100 +39,115 @@ class _Due:
     windows: list[Period] = field(default_factory=list)
     invoiced: list[InvoicedFee] = field(default_factory=list)
 
+    @property
+    def invoiced_amount(self) -> Decimal:
+        return sum((fee.amount for fee in self.invoiced), ZERO)
 
-def fee_lines(subscription: BilledSubscription, step: NextInvoice) -> list[Charge]:
-    """List the step's fee and proration lines: its own period first, then the next period's advance fees."""
-    if step.kind == LATE:
+
+def calculate_fees(subscription: BilledSubscription, invoice: NextInvoice) -> list[Charge]:
+    """List an invoice's fee and proration charges: its own period first, then the next period's advance fees."""
+    if invoice.kind == InvoiceKind.LATE:
         return []
-    n = last_index(subscription, step)
-    found = [] if step.kind == OPENING else _given_back(subscription, n)
-    found += _period_lines(subscription, n, in_advance_only=step.kind == OPENING)
-    if step.kind == CYCLE and (subscription.ended_at is None or subscription.ended_at > step.period.end):
-        found += _period_lines(subscription, n + 1, in_advance_only=True)
-    if step.kind == FINAL:
-        later = {subscription.schedule.index_at(fee.service.start) for fee in subscription.invoiced}
-        for index in sorted(index for index in later if index > n):
-            # Nothing is due behind the end, of what arrears fees were invoiced either. Where the end was taken back,
-            # their own periods' invoices charge them.
-            has_ended = (
-                subscription.ended_at is not None and subscription.ended_at <= subscription.full_period(index).start
-            )
-            found += _period_lines(subscription, index, in_advance_only=not has_ended)
-    return found
+    n = period_index(subscription, invoice)
+    charges = [] if invoice.kind == InvoiceKind.OPENING else _settled_period_charges(subscription, n)
+    charges += _period_charges(subscription, n, in_advance_only=invoice.kind == InvoiceKind.OPENING)
+    goes_on = subscription.ended_at is None or subscription.ended_at > invoice.period.end
+    if invoice.kind == InvoiceKind.CYCLE and goes_on:
+        charges += _period_charges(subscription, n + 1, in_advance_only=True)
+    if invoice.kind == InvoiceKind.FINAL:
+        charges += _later_period_charges(subscription, n)
+    return charges
 
 
-def _given_back(subscription: BilledSubscription, n: int) -> list[Charge]:
-    """Charge earlier periods for what an end gave back that was moved on, or taken back, since."""
+def _settled_period_charges(subscription: BilledSubscription, n: int) -> list[Charge]:
+    """Charge again what a settlement credited for earlier periods, if the end has been moved or removed since."""
     settled = {subscription.schedule.index_at(fee.service.start) for fee in subscription.invoiced if fee.settles}
     earlier = sorted(index for index in settled if index < n)
-    return [line for index in earlier for line in _period_lines(subscription, index, in_advance_only=False)]
+    return [charge for index in earlier for charge in _period_charges(subscription, index, in_advance_only=False)]
 
 
-def _period_lines(subscription: BilledSubscription, n: int, *, in_advance_only: bool) -> list[Charge]:
-    """List a period's lines. With `in_advance_only` its arrears fees, due or invoiced, are left to another invoice."""
+def _later_period_charges(subscription: BilledSubscription, n: int) -> list[Charge]:
+    """Credit fees that are invoiced for periods after a subscription's end."""
+    charges: list[Charge] = []
+    later = {subscription.schedule.index_at(fee.service.start) for fee in subscription.invoiced}
+    for index in sorted(index for index in later if index > n):
+        # After the end nothing is due, so invoiced arrears fees are credited as well. If the end has been removed,
+        # the later periods' own invoices charge the arrears fees.
+        start = subscription.full_period(index).start
+        has_ended = subscription.ended_at is not None and subscription.ended_at <= start
+        charges += _period_charges(subscription, index, in_advance_only=not has_ended)
+    return charges
+
+
+def _period_charges(subscription: BilledSubscription, n: int, *, in_advance_only: bool) -> list[Charge]:
+    """List a period's charges. `in_advance_only` leaves its arrears fees, due or invoiced, to another invoice."""
     full = subscription.full_period(n)
-    dues: dict[int, _Due] = {}
-    for phase, window in subscription.windows(full, ACTIVE):
+    dues: dict[int, _FeeDue] = {}
+    for phase, window in subscription.windows(full, PhaseKind.ACTIVE):
         for fee in subscription.plan(phase.version_id).fees:
             if fee.in_advance or not in_advance_only:
-                blank = _Due(fee, phase.version_id, _label(subscription, fee, phase), fee.in_advance)
-                due = dues.setdefault(fee.price_id, blank)
+                new = _FeeDue(fee, phase.version_id, _label(subscription, fee, phase), fee.in_advance)
+                due = dues.setdefault(fee.price_id, new)
                 due.windows.append(window)
                 due.share += factor(full, window, subscription.timezone)
     if not subscription.prorate:
-        _whole_fees(dues)
+        _keep_one_full_fee(dues)
     for invoiced in subscription.invoiced:
-        is_left_out = in_advance_only and not invoiced.in_advance
-        if not is_left_out and subscription.schedule.index_at(invoiced.service.start) == n:
-            blank = _Due(None, invoiced.version_id, invoiced.label, invoiced.in_advance)
-            dues.setdefault(invoiced.price_id, blank).invoiced.append(invoiced)
-    found = (_line(subscription, full, price_id, due) for price_id, due in dues.items())
-    return [line for line in found if line is not None]
+        is_excluded = in_advance_only and not invoiced.in_advance
+        if not is_excluded and subscription.schedule.index_at(invoiced.service.start) == n:
+            new = _FeeDue(None, invoiced.version_id, invoiced.label, invoiced.in_advance)
+            dues.setdefault(invoiced.price_id, new).invoiced.append(invoiced)
+    charges = (_charge(subscription, full, price_id, due) for price_id, due in dues.items())
+    return [charge for charge in charges if charge is not None]
 
 
 def _label(subscription: BilledSubscription, fee: Fee, phase: Phase) -> str:
     return fee.label or f"{subscription.plan(phase.version_id).name} fee"
 
 
-def _whole_fees(dues: dict[int, _Due]) -> None:
-    """Without proration one fee a period is due in full: in advance the first in force, in arrears the last."""
+def _keep_one_full_fee(dues: dict[int, _FeeDue]) -> None:
+    """Make one fee a period due in full, for a subscription without proration.
+
+    In advance it is the first fee in force, in arrears the last. A change from a $30.00 to a $60.00 plan within June
+    charges $30.00 if the fees are in advance and $60.00 if they are in arrears.
+    """
     for in_advance in (True, False):
-        mine = {key: due for key, due in dues.items() if due.in_advance == in_advance}
-        edges = [due.windows[0].start if in_advance else due.windows[-1].end for due in mine.values()]
-        keep = (min if in_advance else max)(edges, default=None)
-        for (price_id, due), edge in zip(mine.items(), edges, strict=True):
+        dues_by_price = {price_id: due for price_id, due in dues.items() if due.in_advance == in_advance}
+        edges = [due.windows[0].start if in_advance else due.windows[-1].end for due in dues_by_price.values()]
+        kept_edge = (min if in_advance else max)(edges, default=None)
+        for (price_id, due), edge in zip(dues_by_price.items(), edges, strict=True):
             due.share = Fraction(1)
-            if edge != keep:
+            if edge != kept_edge:
                 del dues[price_id]
 
 
-def _line(subscription: BilledSubscription, full: Period, price_id: int, due: _Due) -> Charge | None:
+def _charge(subscription: BilledSubscription, full: Period, price_id: int, due: _FeeDue) -> Charge | None:
     with exact():
-        whole = due.fee.unit_amount * due.fee.quantity if due.fee else ZERO
-    exact_due = times(whole, due.share)
+        full_amount = due.fee.unit_amount * due.fee.quantity if due.fee else ZERO
+    exact_due = times(full_amount, due.share)
     amount = round_amount(exact_due, subscription.currency)
     if not due.invoiced:
-        return _fee_line(subscription, full, price_id, due, exact_due, amount) if amount else None
-    invoiced = sum((fee.amount for fee in due.invoiced), ZERO)
-    if amount == invoiced:
+        return _fee_charge(subscription, full, price_id, due, exact_due, amount) if amount else None
+    if amount == due.invoiced_amount:
         return None
-    return _proration_line(subscription, full, price_id, due, exact_due, amount - invoiced)
+    return _proration_charge(subscription, full, price_id, due, exact_due, amount - due.invoiced_amount)
 
 
-def _fee_line(
-    subscription: BilledSubscription, full: Period, price_id: int, due: _Due, exact_due: Decimal, amount: Decimal
+def _fee_charge(
+    subscription: BilledSubscription, full: Period, price_id: int, due: _FeeDue, exact_due: Decimal, amount: Decimal
 ) -> Charge:
     assert due.fee is not None  # noqa: S101  only a fee in force is due
     span = Period(due.windows[0].start, due.windows[-1].end)
-    charged, of = _days(subscription, full, due)
-    says = f"{due.label}, {wording.dates(span, subscription.timezone)}"
+    charged_days, days = _count_days(subscription, full, due)
+    description = f"{due.label}, {wording.dates(span, subscription.timezone)}"
     if due.share != 1:
-        says += f" · {charged} of {of} days"
+        description += f" · {charged_days} of {days} days"
     if due.fee.quantity != 1:
-        says += f" · {number(due.fee.quantity)} × {wording.at_price(due.fee.unit_amount, subscription.currency)}"
+        price = wording.at_price(due.fee.unit_amount, subscription.currency)
+        description += f" · {number(due.fee.quantity)} × {price}"
     return Charge(
-        kind=lines.FEE,
-        description=says,
+        kind=LineKind.FEE,
+        description=description,
         period=span,
         amount=amount,
         exact_amount=exact_due,
@@ -132,87 +156,90 @@ def _fee_line(
         quantity=due.fee.quantity,
         billable_quantity=due.fee.quantity,
         unit_amount=due.fee.unit_amount,
-        computation=_computation(full, due, charged, of),
+        computation=_computation(full, due, charged_days, days),
         label=due.label,
     )
 
 
-def _proration_line(
-    subscription: BilledSubscription, full: Period, price_id: int, due: _Due, exact_due: Decimal, difference: Decimal
+def _proration_charge(
+    subscription: BilledSubscription, full: Period, price_id: int, due: _FeeDue, exact_due: Decimal, difference: Decimal
 ) -> Charge:
-    invoiced = sum((fee.amount for fee in due.invoiced), ZERO)
     with exact():
-        exact_difference = exact_due - invoiced
-    held = due.invoiced[0].service
-    charged, of = _days(subscription, full, due)
+        exact_difference = exact_due - due.invoiced_amount
+    invoiced_service = due.invoiced[0].service
+    charged_days, days = _count_days(subscription, full, due)
     if difference < 0:
-        span = _unused(held, due.windows)
-        unused = calendar_days(held.start, held.end, subscription.timezone) - charged
-        says = f"{due.label}, {wording.dates(span, subscription.timezone)}: credit for {unused} unused of {of} days"
+        span = _unused_period(invoiced_service, due.windows)
+        invoiced_days = calendar_days(invoiced_service.start, invoiced_service.end, subscription.timezone)
+        reason = f"credit for {invoiced_days - charged_days} unused of {days} days"
     else:
-        span = Period(due.windows[0].start, due.windows[-1].end) if due.windows else held
-        says = (
-            f"{due.label}, {wording.dates(span, subscription.timezone)}: {charged} of {of} days"
-            f" {_apart_from(invoiced, subscription.currency)}"
-        )
+        span = Period(due.windows[0].start, due.windows[-1].end) if due.windows else invoiced_service
+        reason = f"{charged_days} of {days} days {_describe_invoiced(due.invoiced_amount, subscription.currency)}"
     return Charge(
-        kind=lines.PRORATION,
-        description=says,
+        kind=LineKind.PRORATION,
+        description=f"{due.label}, {wording.dates(span, subscription.timezone)}: {reason}",
         period=span,
         amount=difference,
         exact_amount=exact_difference,
         price_id=price_id,
         plan_version_id=due.version_id,
         unit_amount=difference,
-        computation=_computation(full, due, charged, of)
-        | {"due": wording.plain(exact_due), "invoiced_before": wording.plain(invoiced)},
+        computation=_computation(full, due, charged_days, days)
+        | {"due": wording.plain(exact_due), "invoiced_before": wording.plain(due.invoiced_amount)},
         label=due.label,
         discount_back=_discount_back(subscription, due, difference),
     )
 
 
-def _apart_from(invoiced: Decimal, currency: str) -> str:
-    """Say what other invoices hold of a fee. A draft worked out anew may find that a later one credits part of it."""
+def _describe_invoiced(invoiced: Decimal, currency: str) -> str:
+    """Describe what other invoices hold of a fee. It can be negative if a later invoice credits part of the fee."""
     if invoiced < 0:
         return f"plus {format_amount(-invoiced, currency)} that another invoice credits"
     return f"less {format_amount(invoiced, currency)} invoiced before"
 
 
-def _discount_back(subscription: BilledSubscription, due: _Due, difference: Decimal) -> Decimal:
-    """Return what of the discounts on the invoiced fee goes with a credit: as much of them as of the fee."""
-    invoiced = sum((fee.amount for fee in due.invoiced), ZERO)
+def _discount_back(subscription: BilledSubscription, due: _FeeDue, difference: Decimal) -> Decimal:
+    """Return the discount that a credited fee had, in proportion to the part that is credited.
+
+    A fee of $30.00 was invoiced with a discount of $3.00. A credit of $10.00 has $1.00 of it: $9.00 are credited.
+    """
     discounts = sum((fee.discount for fee in due.invoiced), ZERO)
-    if difference >= 0 or invoiced <= 0 or not discounts:
+    if difference >= 0 or due.invoiced_amount <= 0 or not discounts:
         return ZERO
-    return round_amount(times(discounts, Fraction(-difference) / Fraction(invoiced)), subscription.currency)
+    share = Fraction(-difference) / Fraction(due.invoiced_amount)
+    return round_amount(times(discounts, share), subscription.currency)
 
 
-def _unused(held: Period, windows: list[Period]) -> Period:
-    """Say which stretch of an invoiced service wasn't used: its end, else the gap that a pause left."""
+def _unused_period(invoiced_service: Period, windows: list[Period]) -> Period:
+    """Return which part of an invoiced service wasn't used: its end, or else the gap that a pause left."""
     if not windows:
-        return held
-    if windows[-1].end < held.end:
-        return Period(windows[-1].end, held.end)
-    return Period(windows[0].end, windows[-1].start) if len(windows) > 1 else held
+        return invoiced_service
+    if windows[-1].end < invoiced_service.end:
+        return Period(windows[-1].end, invoiced_service.end)
+    return Period(windows[0].end, windows[-1].start) if len(windows) > 1 else invoiced_service
 
 
-def _days(subscription: BilledSubscription, full: Period, due: _Due) -> tuple[int, int]:
-    of = calendar_days(full.start, full.end, subscription.timezone)
+def _count_days(subscription: BilledSubscription, full: Period, due: _FeeDue) -> tuple[int, int]:
+    """Return how many days are charged, and how many the full period has."""
+    days = calendar_days(full.start, full.end, subscription.timezone)
     if due.share == 1:
-        return of, of
-    return sum(calendar_days(window.start, window.end, subscription.timezone) for window in due.windows), of
+        return days, days
+    return sum(calendar_days(window.start, window.end, subscription.timezone) for window in due.windows), days
 
 
-def _computation(full: Period, due: _Due, charged: int, of: int) -> dict[str, object]:
-    how: dict[str, object] = {
-        "days": {"charged": charged, "of": of},
+def _computation(full: Period, due: _FeeDue, charged_days: int, days: int) -> dict[str, object]:
+    computation: dict[str, object] = {
+        "days": {"charged": charged_days, "of": days},
         "period": {"from": full.start.isoformat(), "to": full.end.isoformat()},
         "label": due.label,
         "in_advance": due.in_advance,
     }
     if due.fee is not None:
-        how["fee"] = wording.plain(due.fee.unit_amount)
-        how |= {"quantity": wording.plain(due.fee.quantity)} if due.fee.quantity != 1 else {}
+        computation["fee"] = wording.plain(due.fee.unit_amount)
+        if due.fee.quantity != 1:
+            computation["quantity"] = wording.plain(due.fee.quantity)
     if due.windows:
-        how["windows"] = [{"from": each.start.isoformat(), "to": each.end.isoformat()} for each in due.windows]
-    return how
+        computation["windows"] = [
+            {"from": window.start.isoformat(), "to": window.end.isoformat()} for window in due.windows
+        ]
+    return computation

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Protocol
 
-from billing.lines import LATE_USAGE, TRUE_UP, USAGE
+from billing.kinds import USAGE_KINDS, LineKind
 from billing.money import ZERO, exact
 from customers.periods import Period
 
@@ -75,13 +75,13 @@ def figures_by_price(lines: Iterable[ChargedLine]) -> dict[int, Figures]:
     """Add up the usage lines of every price, including true-ups to a minimum; skip other lines."""
     by_price: dict[int, Figures] = {}
     for line in lines:
-        if line.price_id is not None and line.kind in (USAGE, TRUE_UP, LATE_USAGE):
+        if line.price_id is not None and line.kind in USAGE_KINDS:
             by_price[line.price_id] = by_price.get(line.price_id, NOTHING).plus(_figures(line))
     return by_price
 
 
 def _figures(line: ChargedLine) -> Figures:
-    if line.kind == TRUE_UP:
+    if line.kind == LineKind.TRUE_UP:
         return Figures(amount=line.amount)
     return Figures(
         line.quantity,

@@ -5,30 +5,31 @@ from typing import Any
 
 from billing import wording
 from billing.charges.late_items import Figures, LateItem
-from billing.charges.next_invoice import OPENING, NextInvoice
-from billing.lines import LATE_USAGE, Charge
+from billing.charges.next_invoice import NextInvoice
+from billing.kinds import InvoiceKind, LineKind
+from billing.lines import Charge
 from billing.money import format_amount
 from config.numbers import number
 
 
-def due_items(items: Iterable[LateItem], step: NextInvoice) -> list[LateItem]:
+def due_items(items: Iterable[LateItem], invoice: NextInvoice) -> list[LateItem]:
     """Filter to the adjustments that an invoice includes: those of periods that ended by its period's start.
 
     An opening invoice includes none. A final invoice without a period of its own includes all. A draft that is
     recomputed includes what other invoices settled of its own period.
     """
-    if step.kind == OPENING:
+    if invoice.kind == InvoiceKind.OPENING:
         return []
-    if step.period.start >= step.period.end:
+    if invoice.period.start >= invoice.period.end:
         return list(items)
-    return [item for item in items if item.is_settling or item.period.end <= step.period.start]
+    return [item for item in items if item.is_settling or item.period.end <= invoice.period.start]
 
 
 def late_line(item: LateItem, currency: str, timezone: str) -> Charge:
     """Write an adjustment as an invoice line: the difference, with what was charged and what the period charges now."""
     difference = item.after.minus(item.before)
     return Charge(
-        kind=LATE_USAGE,
+        kind=LineKind.LATE_USAGE,
         description=f"{item.label}, {wording.dates(item.period, timezone)} · {_describe(item, currency)}",
         period=item.period,
         amount=difference.amount,

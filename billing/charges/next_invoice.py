@@ -4,87 +4,97 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from billing.charges.subscription import BilledSubscription
+from billing.kinds import InvoiceKind
 from customers.periods import INSTANT, Period
-
-OPENING, CYCLE, FINAL, LATE = "opening", "cycle", "final", "late"
 
 
 @dataclass(frozen=True, slots=True)
 class NextInvoice:
-    """One invoice to come: its kind, the period that it names, and when it is due.
+    """An invoice that is due or upcoming: its kind, its period, and when it is due.
 
-    A `final` step with an empty period settles fees only: the usage up to the end is invoiced already.
+    A final invoice with an empty period only settles fees: the usage up to the end is already invoiced.
     """
 
-    kind: str
+    kind: InvoiceKind
     period: Period
     due_at: datetime
 
     @property
     def is_settlement(self) -> bool:
-        """Whether it only brings fees into line with an end behind what is billed. There can be several to one end."""
-        return self.kind == FINAL and self.period.start >= self.period.end
+        """Whether it only corrects fees because the subscription ended before its billed period did.
+
+        A subscription can have several settlements if its end moves.
+        """
+        return self.kind == InvoiceKind.FINAL and self.period.start >= self.period.end
 
 
 def next_invoice(subscription: BilledSubscription) -> NextInvoice | None:
-    """Return what is to be invoiced next; `None` when nothing ever will, as things stand."""
+    """Return the next invoice, or `None` if the subscription has had its last one.
+
+    A subscription that is billed monthly from 1 September: an opening invoice on 1 September for the fees in advance,
+    then a cycle invoice on the first of each month. Cancelled on 20 October: a final invoice on 20 October. If the
+    cancellation is recorded on 5 November, after October was billed in full, the final invoice is a settlement.
+    """
     progress = subscription.progress
     if subscription.ended_at is not None and progress.closed_at == subscription.ended_at:
         return None
     since = progress.billed_until or subscription.started_at
     if subscription.ended_at is not None and since >= subscription.ended_at:
-        return NextInvoice(FINAL, Period(subscription.ended_at, subscription.ended_at), subscription.ended_at)
-    n = subscription.schedule.index_at(since)
-    period = _clipped(subscription, n, since)
+        end = subscription.ended_at
+        return NextInvoice(InvoiceKind.FINAL, Period(end, end), end)
+    period = _clip_period(subscription, subscription.schedule.index_at(since), since)
     opens_at = None if progress.opened else subscription.first_active()
-    if opens_at is not None and (opens_at < period.end):
-        opening = _clipped(
-            subscription, subscription.schedule.index_at(max(opens_at, period.start)), subscription.started_at
-        )
-        return NextInvoice(OPENING, opening, opens_at)
-    return NextInvoice(FINAL if period.end == subscription.ended_at else CYCLE, period, period.end)
+    if opens_at is not None and opens_at < period.end:
+        opening_index = subscription.schedule.index_at(max(opens_at, period.start))
+        opening_period = _clip_period(subscription, opening_index, subscription.started_at)
+        return NextInvoice(InvoiceKind.OPENING, opening_period, opens_at)
+    kind = InvoiceKind.FINAL if period.end == subscription.ended_at else InvoiceKind.CYCLE
+    return NextInvoice(kind, period, period.end)
 
 
 def late_invoice(subscription: BilledSubscription, at: datetime) -> NextInvoice | None:
-    """Return the invoice that takes late usage of a subscription which gets no other, if something is due of it."""
+    """Return an invoice for late usage only, if some is due and the subscription gets no other invoice."""
     is_due = any(item.after.amount != item.before.amount for item in subscription.late)
-    return NextInvoice(LATE, Period(at, at), at) if is_due and next_invoice(subscription) is None else None
+    if not is_due or next_invoice(subscription) is not None:
+        return None
+    return NextInvoice(InvoiceKind.LATE, Period(at, at), at)
 
 
-def mark_invoiced(subscription: BilledSubscription, step: NextInvoice) -> None:
-    """Move the subscription's billing progress past a step. One for late usage leaves it where it is."""
+def mark_invoiced(subscription: BilledSubscription, invoice: NextInvoice) -> None:
+    """Move the billing progress past an invoice. An invoice for late usage doesn't move it."""
     progress = subscription.progress
-    if step.kind == LATE:
+    if invoice.kind == InvoiceKind.LATE:
         return
-    if step.kind == OPENING:
+    if invoice.kind == InvoiceKind.OPENING:
         progress.opened = True
         return
-    progress.billed_until = max(step.period.end, progress.billed_until or step.period.end)
+    progress.billed_until = max(invoice.period.end, progress.billed_until or invoice.period.end)
     opens_at = subscription.first_active()
-    # From here on the period's end has invoiced the advance fees, so there is no opening of its own.
-    progress.opened = progress.opened or (opens_at is not None and opens_at <= step.period.end)
-    if step.kind == FINAL:
+    # This invoice charges the advance fees of a subscription that opens at its end: no opening invoice follows.
+    progress.opened = progress.opened or (opens_at is not None and opens_at <= invoice.period.end)
+    if invoice.kind == InvoiceKind.FINAL:
         progress.closed_at = subscription.ended_at
 
 
-def is_issued(subscription: BilledSubscription, step: NextInvoice) -> bool:
-    """Tell whether a step's invoice is there. A settlement never is: it charges what differs by then, and that once."""
-    return not step.is_settlement and (step.kind, step.period.start) in subscription.issued
+def is_issued(subscription: BilledSubscription, invoice: NextInvoice) -> bool:
+    """Return whether the invoice already exists. Never true of a settlement: each one charges what is still open."""
+    return not invoice.is_settlement and (invoice.kind, invoice.period.start) in subscription.issued
 
 
-def reopen(subscription: BilledSubscription) -> None:
-    """Let a subscription go on whose end was invoiced and then taken back or moved."""
+def reopen_billing(subscription: BilledSubscription) -> None:
+    """Continue to bill a subscription whose end was invoiced and has since been moved or removed."""
     if subscription.progress.closed_at is not None and subscription.progress.closed_at != subscription.ended_at:
         subscription.progress.closed_at = None
 
 
-def _clipped(subscription: BilledSubscription, n: int, since: datetime) -> Period:
+def _clip_period(subscription: BilledSubscription, n: int, since: datetime) -> Period:
     full = subscription.full_period(n)
     end = full.end if subscription.ended_at is None else min(full.end, subscription.ended_at)
     return Period(max(full.start, since), end)
 
 
-def last_index(subscription: BilledSubscription, step: NextInvoice) -> int:
-    """Return the number of the schedule's period that a step is about; of an empty one, the period it ends."""
-    at = step.period.start if step.period.start < step.period.end else step.period.end - INSTANT
+def period_index(subscription: BilledSubscription, invoice: NextInvoice) -> int:
+    """Return the index of the invoice's period in the schedule. An empty period belongs to the one that it ends."""
+    period = invoice.period
+    at = period.start if period.start < period.end else period.end - INSTANT
     return subscription.schedule.index_at(max(at, subscription.started_at))

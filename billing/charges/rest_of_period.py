@@ -1,4 +1,9 @@
-"""An invoice that begins within a billing period: what the whole comes to, less what it came to before. Pure."""
+"""Usage charges of an invoice that begins within a billing period. Pure.
+
+The charge is that of the whole period minus that of the part which is already invoiced. Example: 5 free units and
+$1.00 per unit; 4 units were used up to 14 September, when the subscription ended, and 3 more once it continued. The
+first invoice charges $0.00. The second charges 7 - 5 = 2 units, $2.00 - $0.00 = $2.00, and not 3 - 5 = 0 units.
+"""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -6,64 +11,66 @@ from typing import Any
 
 from billing import wording
 from billing.charges.subscription import BilledSubscription
-from billing.lines import USAGE, Charge
+from billing.kinds import LineKind
+from billing.lines import Charge
 from billing.money import ZERO, exact, format_amount
 from customers.periods import Period
 
 
-def differences(
-    whole: Sequence[Charge], before: Sequence[Charge], begun: Period, subscription: BilledSubscription
+def subtract_charges(
+    charges: Sequence[Charge], earlier_charges: Sequence[Charge], elapsed: Period, subscription: BilledSubscription
 ) -> list[Charge]:
-    """Subtract lines of one charge up to a moment, the end of `begun`, from those of its whole period.
+    """Subtract a price's charges for the `elapsed` part of a period from its charges for the whole period.
 
-    What doesn't differ is left out. Each line records both sides, so that it can be worked out again.
+    Charges that are equal are left out. Each result records both sides, so that it can be proved again.
     """
-    found = []
-    for kind in dict.fromkeys(line.kind for line in (*whole, *before)):
-        line = next((each for each in whole if each.kind == kind), None)
-        less = next((each for each in before if each.kind == kind), None)
-        found += _difference(line, less, begun, subscription)
-    return found
+    differences = []
+    for kind in dict.fromkeys(charge.kind for charge in (*charges, *earlier_charges)):
+        charge = next((charge for charge in charges if charge.kind == kind), None)
+        earlier = next((charge for charge in earlier_charges if charge.kind == kind), None)
+        differences += _subtract(charge, earlier, elapsed, subscription)
+    return differences
 
 
-def _difference(
-    line: Charge | None, less: Charge | None, begun: Period, subscription: BilledSubscription
+def _subtract(
+    charge: Charge | None, earlier: Charge | None, elapsed: Period, subscription: BilledSubscription
 ) -> list[Charge]:
-    if less is None:
-        return [line] if line is not None else []
-    base = line or replace(less, amount=ZERO, exact_amount=ZERO)
+    if earlier is None:
+        return [charge] if charge is not None else []
+    base = charge or replace(earlier, amount=ZERO, exact_amount=ZERO)
     with exact():
         result = replace(
             base,
-            description=_describe(base, less, begun, subscription),
-            period=Period(begun.end, max(base.period.end, begun.end)) if base.period else None,
-            amount=base.amount - less.amount,
-            exact_amount=base.exact_amount - less.exact_amount,
+            description=_describe(base, earlier, elapsed, subscription),
+            period=Period(elapsed.end, max(base.period.end, elapsed.end)) if base.period else None,
+            amount=base.amount - earlier.amount,
+            exact_amount=base.exact_amount - earlier.exact_amount,
         )
-        if base.kind == USAGE:
+        if base.kind == LineKind.USAGE:
             result = replace(
                 result,
-                quantity=base.quantity - less.quantity,
-                free_units=base.free_units - less.free_units,
-                billable_quantity=base.billable_quantity - less.billable_quantity,
-                events_count=(base.events_count or 0) - (less.events_count or 0),
-                events_checksum=(base.events_checksum or 0) ^ (less.events_checksum or 0),
+                quantity=base.quantity - earlier.quantity,
+                free_units=base.free_units - earlier.free_units,
+                billable_quantity=base.billable_quantity - earlier.billable_quantity,
+                events_count=(base.events_count or 0) - (earlier.events_count or 0),
+                events_checksum=(base.events_checksum or 0) ^ (earlier.events_checksum or 0),
             )
-    result = replace(result, computation={**base.computation, "less": _recorded(less, begun)})
-    return [result] if result.amount or result.events_count or (result.kind == USAGE and result.quantity) else []
+    result = replace(result, computation={**base.computation, "less": _describe_earlier(earlier, elapsed)})
+    has_usage = result.kind == LineKind.USAGE and bool(result.quantity)
+    return [result] if result.amount or result.events_count or has_usage else []
 
 
-def _describe(line: Charge, less: Charge, begun: Period, subscription: BilledSubscription) -> str:
-    before = format_amount(less.amount, subscription.currency)
-    return f"{line.description}; less {before} by {wording.dates(begun, subscription.timezone)}"
+def _describe(charge: Charge, earlier: Charge, elapsed: Period, subscription: BilledSubscription) -> str:
+    amount = format_amount(earlier.amount, subscription.currency)
+    return f"{charge.description}; minus {amount} invoiced for {wording.dates(elapsed, subscription.timezone)}"
 
 
-def _recorded(less: Charge, begun: Period) -> dict[str, Any]:
+def _describe_earlier(earlier: Charge, elapsed: Period) -> dict[str, Any]:
     return {
-        "until": begun.end.isoformat(),
-        "price_id": less.price_id,
-        "trial": bool(less.computation.get("trial")),
-        "quantity": wording.plain(less.quantity),
-        "amount": wording.plain(less.amount),
-        "windows": less.computation.get("windows", []),
+        "until": elapsed.end.isoformat(),
+        "price_id": earlier.price_id,
+        "trial": bool(earlier.computation.get("trial")),
+        "quantity": wording.plain(earlier.quantity),
+        "amount": wording.plain(earlier.amount),
+        "windows": earlier.computation.get("windows", []),
     }

@@ -1,6 +1,7 @@
-"""What billing knows about a subscription, as plain values: its rhythm, phases, plans, and how far it is billed.
+"""A subscription as billing sees it: its schedule, phases, plans and billing progress, as plain values.
 
-Pure: no Django, no clock. `loading` fills these from the database; fees and usage are worked out from them alone.
+Pure: no Django, no clock. `billing.invoicing.subscriptions` reads these from the database. Fees and usage are
+calculated from them alone.
 """
 
 from dataclasses import dataclass, field
@@ -9,14 +10,15 @@ from decimal import Decimal
 
 from billing.adjustments.conditions import Conditions
 from billing.charges.late_items import LateItem
+from billing.kinds import InvoiceKind
 from billing.rating.terms import Terms
+from catalog.kinds import Aggregation, EntitlementReset
+from customers.kinds import PhaseKind
 from customers.periods import Period, Schedule
-
-TRIAL, ACTIVE, PAUSED = "trial", "active", "paused"
 
 
 class CannotBill(Exception):
-    """The subscription can't be billed as it stands. The message tells staff why and what to mend."""
+    """The subscription can't be billed. The message tells staff why and what to fix."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +27,7 @@ class MeteredFeature:
 
     id: int
     name: str
-    aggregation: str
+    aggregation: Aggregation
     is_cumulative: bool
     unit_singular: str = ""
     unit_plural: str = ""
@@ -58,7 +60,7 @@ class Allowance:
     """Free units of a feature. `limit` of `None` is unlimited; `reset` is one of `EntitlementReset`."""
 
     limit: Decimal | None
-    reset: str = "period"
+    reset: EntitlementReset = EntitlementReset.PERIOD
     is_prorated: bool = False
 
 
@@ -77,9 +79,9 @@ class PlanTerms:
 
 @dataclass(frozen=True, slots=True)
 class Phase:
-    """A stretch of the subscription's life. `end` of `None` is open."""
+    """A range of time under one plan version. An `end` of `None` is open."""
 
-    kind: str
+    kind: PhaseKind
     version_id: int
     start: datetime
     end: datetime | None = None
@@ -93,10 +95,9 @@ class Phase:
 
 @dataclass(frozen=True, slots=True)
 class InvoicedFee:
-    """A fee or a proration that stands on an invoice which isn't void. `discount` is its part of discounts there.
+    """A fee or proration line of an invoice that isn't void. `discount` is the line's part of the invoice's discounts.
 
-    `invoice_id` is the invoice's as it is written; a worked-out one has none. `settles` says that it is
-    on a settlement.
+    `invoice_id` is `None` if the invoice is calculated and not saved yet. `settles` means that it is a settlement.
     """
 
     price_id: int
@@ -121,11 +122,11 @@ class BillingProgress:
 
 @dataclass(slots=True)
 class BilledSubscription:
-    """A subscription as billing sees it. `invoiced` holds the fees of recent invoices, `issued` which these are,
-    settlements of an end apart.
+    """A subscription with all that its invoices are calculated from.
 
-    Without `conditions` charges are worked out, and no discounts, taxes and credit.
-    `late` holds what earlier periods have to charge after all, for the next invoice.
+    `invoiced` holds the fees of recent invoices. `issued` holds the kinds and period starts of recent invoices, without
+    settlements. Without `conditions` only charges are calculated, and no discounts, taxes or credit. `late` holds late
+    usage of earlier periods, which the next invoice charges.
     """
 
     subscription_id: int
@@ -139,7 +140,7 @@ class BilledSubscription:
     plans: dict[int, PlanTerms] = field(default_factory=dict)
     progress: BillingProgress = field(default_factory=BillingProgress)
     invoiced: list[InvoicedFee] = field(default_factory=list)
-    issued: set[tuple[str, datetime]] = field(default_factory=set)
+    issued: set[tuple[InvoiceKind, datetime]] = field(default_factory=set)
     conditions: Conditions | None = None
     late: list[LateItem] = field(default_factory=list)
 
@@ -151,39 +152,39 @@ class BilledSubscription:
         """Return period n of the schedule, whatever the subscription's start and end."""
         return Period(self.schedule.boundary(n), self.schedule.boundary(n + 1))
 
-    def windows(self, period: Period, *kinds: str) -> list[tuple[Phase, Period]]:
-        """List the parts of a period that lie in phases of these kinds, and in the subscription's life."""
+    def windows(self, period: Period, *kinds: PhaseKind) -> list[tuple[Phase, Period]]:
+        """List the phases of these kinds, each with its part of the period and of the subscription's lifetime."""
         end = period.end if self.ended_at is None else min(period.end, self.ended_at)
         start = max(period.start, self.started_at)
         if start >= end:
             return []
-        lived = Period(start, end)
-        found = ((phase, phase.within(lived)) for phase in self.phases if phase.kind in kinds)
-        return [(phase, window) for phase, window in found if window is not None]
+        lifetime = Period(start, end)
+        windows = ((phase, phase.within(lifetime)) for phase in self.phases if phase.kind in kinds)
+        return [(phase, window) for phase, window in windows if window is not None]
 
     def first_active(self) -> datetime | None:
-        """Return when it first has to be paid for: after a trial; `None` if never."""
-        starts = [max(phase.start, self.started_at) for phase in self.phases if phase.kind == ACTIVE]
-        opens = min(starts, default=None)
-        if opens is None or (self.ended_at is not None and opens >= self.ended_at):
+        """Return the start of the first active phase, after any trial; `None` if the subscription ends before it."""
+        starts = [max(phase.start, self.started_at) for phase in self.phases if phase.kind == PhaseKind.ACTIVE]
+        first = min(starts, default=None)
+        if first is None or (self.ended_at is not None and first >= self.ended_at):
             return None
-        return opens
+        return first
 
     def plan(self, version_id: int) -> PlanTerms:
-        """Return a phase's plan. Raises `CannotBill` when it has prices, but none in this currency and interval."""
+        """Return a version's terms. Raises `CannotBill` if it has prices, but none in this currency and interval."""
         plan = self.plans[version_id]
         if plan.is_priced_otherwise:
             interval = self.schedule.interval
             every = interval.unit.replace("_", "-") if interval.count == 1 else f"{interval.count} {interval.unit}s"
             raise CannotBill(
                 f"{plan.name} v{plan.number} has no prices in {self.currency} per {every}. "
-                "Publish a version that has them and move the subscription to it."
+                "Publish a version with these prices and move the subscription to it."
             )
         return plan
 
 
 def period_in_force(subscription: BilledSubscription, at: datetime) -> Period:
-    """Return the billing period that holds a moment, clipped to the subscription's life."""
+    """Return the billing period that contains a moment, between the subscription's start and end."""
     full = subscription.full_period(subscription.schedule.index_at(at))
     end = full.end if subscription.ended_at is None else min(full.end, subscription.ended_at)
     return Period(max(full.start, subscription.started_at), end)

@@ -1,27 +1,30 @@
-"""Which windows of a billing period each usage price charges, and what the meter is asked about them. Pure.
+"""Which windows of a billing period each usage price charges, and which usage the meter has to count. Pure.
 
-Usage is never prorated. Within a period every plan version in force rates its own windows. A version that was paused
-and resumed keeps one line over its windows, so that neither tiers nor free units begin anew. In a trial all units are
-free, and the line says so; usage during a pause isn't billed. A cumulative feature is charged once a period, at the
-end of its last active window, by the version in force then, whose minimum shrinks by all days it was priced on.
+Usage is never prorated. Every plan version that is in force in a period rates the usage of its own windows. A version
+that was paused and resumed has one line for all its windows, so its tiers and free units don't start again. During a
+trial all units are free, and the line says so; usage during a pause isn't billed. A cumulative feature is charged once
+a period, at the end of its last active window, by the version in force then. Its minimum is prorated to all days on
+which the feature was priced.
 
-Where an invoice begins within a billing period, as the one before was to be the last, it charges what the whole period
-comes to by its end, less what it came to by its start. So free units, tiers and minimums don't begin anew.
+An invoice that begins within a billing period, because the subscription was to end there, charges the usage of the
+whole period minus the usage that is already invoiced. So free units, tiers and minimums don't start again.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from billing.charges.allowances import NO_ALLOWANCE, Grant, grants
-from billing.charges.next_invoice import OPENING, NextInvoice
-from billing.charges.subscription import ACTIVE, TRIAL, BilledSubscription, PlanTerms, UsagePrice
+from billing.charges.allowances import NO_ALLOWANCE, Grant, list_grants
+from billing.charges.next_invoice import NextInvoice
+from billing.charges.subscription import BilledSubscription, PlanTerms, UsagePrice
+from billing.kinds import InvoiceKind
+from customers.kinds import PhaseKind
 from customers.periods import Period
 
 
 @dataclass(frozen=True, slots=True)
-class Ask:
-    """A question to the meter: a feature's usage in a window."""
+class MeterQuery:
+    """Usage that the meter has to count: a feature's in a window."""
 
     feature_id: int
     window: Period
@@ -29,11 +32,11 @@ class Ask:
 
 @dataclass(frozen=True, slots=True)
 class UsageCharge:
-    """One usage price over the windows in which it applies, cut into allowances.
+    """One usage price over the windows in which it applies, divided into allowances.
 
-    `active` are the days that what is agreed for a whole period is due for: the windows, and of a running total, which
-    is read in the last of them, all windows of the period in which its feature was priced. `less` is what the same
-    period came to up to where this charge begins.
+    `active` are the windows that a minimum commitment is due for. They are `windows`, except for a cumulative feature,
+    which is read in its last window only: then they are all windows of the period in which the feature was priced.
+    `charged_before` is the charge for the part of the billing period that is already invoiced.
     """
 
     price: UsagePrice
@@ -42,7 +45,7 @@ class UsageCharge:
     grants: tuple[Grant, ...]
     is_trial: bool = False
     active: tuple[Period, ...] = ()
-    less: "UsageCharge | None" = None
+    charged_before: "UsageCharge | None" = None
 
     @property
     def span(self) -> Period:
@@ -50,60 +53,68 @@ class UsageCharge:
 
     @property
     def needs_events(self) -> bool:
-        """Whether single events are priced, here or in what is less, which another version may price so."""
-        own = self.price.terms.needs_events and not self.is_trial
-        return own or (self.less is not None and self.less.needs_events)
+        """Whether single events are priced, here or in `charged_before`, which can be of another plan version."""
+        if self.price.terms.needs_events and not self.is_trial:
+            return True
+        return self.charged_before is not None and self.charged_before.needs_events
 
-    def asks(self) -> list[Ask]:
-        """List what the meter is asked: every grant's windows, then what was used before it; then what is less."""
-        found: list[Ask] = []
+    def meter_queries(self) -> list[MeterQuery]:
+        """List each grant's windows and the window of its earlier usage; then the same of `charged_before`."""
+        queries: list[MeterQuery] = []
         for grant in self.grants:
             spans = grant.windows if grant.used_in is None else (*grant.windows, grant.used_in)
-            found += [Ask(self.price.feature.id, span) for span in spans]
-        return found if self.less is None else found + self.less.asks()
+            queries += [MeterQuery(self.price.feature.id, span) for span in spans]
+        return queries if self.charged_before is None else queries + self.charged_before.meter_queries()
 
 
-def charges(subscription: BilledSubscription, step: NextInvoice, *, until: datetime | None = None) -> list[UsageCharge]:
-    """List the usage prices that the step's period is charged by. `until` leaves out what comes after a moment."""
-    if step.kind == OPENING or step.period.start >= step.period.end:
+def list_usage_charges(
+    subscription: BilledSubscription, invoice: NextInvoice, *, until: datetime | None = None
+) -> list[UsageCharge]:
+    """List the usage prices that apply in the invoice's period. `until` leaves out what comes after a moment."""
+    if invoice.kind == InvoiceKind.OPENING or invoice.period.start >= invoice.period.end:
         return []
-    start, end = step.period.start, step.period.end if until is None else min(until, step.period.end)
+    start, end = invoice.period.start, invoice.period.end if until is None else min(until, invoice.period.end)
     if end <= start:
         return []
-    begun = max(subscription.schedule.boundary(subscription.schedule.index_at(start)), subscription.started_at)
-    found = _charges(subscription, Period(begun, end))
-    if begun >= start:
-        return found
-    before = _charges(subscription, Period(begun, start))
-    return [replace(charge, less=_same(charge, before)) for charge in found]
+    period_start = max(subscription.schedule.boundary(subscription.schedule.index_at(start)), subscription.started_at)
+    charges = _charges_in(subscription, Period(period_start, end))
+    if period_start >= start:
+        return charges
+    charges_before = _charges_in(subscription, Period(period_start, start))
+    return [replace(charge, charged_before=_find_same_price(charge, charges_before)) for charge in charges]
 
 
-def _same(charge: UsageCharge, among: Sequence[UsageCharge]) -> UsageCharge | None:
-    """Find the charge of the same price; of a running total, which is charged once a period, of its feature."""
-    for each in among:
-        same_price = (each.price.price_id, each.is_trial) == (charge.price.price_id, charge.is_trial)
-        if same_price or (each.price.feature.is_cumulative and each.price.feature.id == charge.price.feature.id):
-            return each
+def _find_same_price(charge: UsageCharge, charges: Sequence[UsageCharge]) -> UsageCharge | None:
+    """Find the charge of the same price; for a cumulative feature, which is charged once a period, of the feature."""
+    feature = charge.price.feature
+    for other in charges:
+        is_same_price = (other.price.price_id, other.is_trial) == (charge.price.price_id, charge.is_trial)
+        if is_same_price or (other.price.feature.is_cumulative and other.price.feature.id == feature.id):
+            return other
     return None
 
 
-def _charges(subscription: BilledSubscription, period: Period) -> list[UsageCharge]:
-    parts: dict[tuple[int, bool], _Part] = {}
-    active: dict[int, tuple[Period, ...]] = {}
-    for phase, window in subscription.windows(period, ACTIVE, TRIAL):
-        plan = subscription.plan(phase.version_id)
+def _charges_in(subscription: BilledSubscription, period: Period) -> list[UsageCharge]:
+    price_windows: dict[tuple[int, bool], _PriceWindows] = {}
+    active_by_feature: dict[int, tuple[Period, ...]] = {}
+    for phase, window in subscription.windows(period, PhaseKind.ACTIVE, PhaseKind.TRIAL):
+        plan, is_trial = subscription.plan(phase.version_id), phase.kind == PhaseKind.TRIAL
         for price in plan.usage:
-            part = parts.setdefault((price.price_id, phase.kind == TRIAL), _Part(price, plan, phase.kind == TRIAL))
-            part.windows = _joined(part.windows, window)
-            if not part.is_trial:
-                active[price.feature.id] = _joined(active.get(price.feature.id, ()), window)
-    found = [_charge(subscription, part, active.get(part.price.feature.id, ())) for part in parts.values()]
-    return [charge for charge in found if _is_last_word(charge, found)]
+            applied = price_windows.setdefault((price.price_id, is_trial), _PriceWindows(price, plan, is_trial))
+            applied.windows = _append_window(applied.windows, window)
+            if not is_trial:
+                active = active_by_feature.get(price.feature.id, ())
+                active_by_feature[price.feature.id] = _append_window(active, window)
+    charges = [
+        _usage_charge(subscription, applied, active_by_feature.get(applied.price.feature.id, ()))
+        for applied in price_windows.values()
+    ]
+    return [charge for charge in charges if _is_charged(charge, charges)]
 
 
 @dataclass(slots=True)
-class _Part:
-    """Where a price applies within a period."""
+class _PriceWindows:
+    """The windows of a period in which a price applies."""
 
     price: UsagePrice
     plan: PlanTerms
@@ -111,27 +122,30 @@ class _Part:
     windows: tuple[Period, ...] = ()
 
 
-def _joined(windows: tuple[Period, ...], window: Period) -> tuple[Period, ...]:
+def _append_window(windows: tuple[Period, ...], window: Period) -> tuple[Period, ...]:
     if windows and windows[-1].end == window.start:
         return (*windows[:-1], Period(windows[-1].start, window.end))
     return (*windows, window)
 
 
-def _charge(subscription: BilledSubscription, part: _Part, priced: tuple[Period, ...]) -> UsageCharge:
-    feature, plan = part.price.feature, part.plan
-    windows = part.windows[-1:] if feature.is_cumulative else part.windows
-    active = priced if feature.is_cumulative and not part.is_trial else windows
-    allowance = plan.allowances.get(feature.id, NO_ALLOWANCE)
-    cut = [Grant(windows, None)]
-    if not part.is_trial:
-        cut = grants(subscription, allowance, feature, plan.version_id, windows, active=active)
-    return UsageCharge(part.price, plan, windows, tuple(cut), part.is_trial, active)
+def _usage_charge(
+    subscription: BilledSubscription, applied: _PriceWindows, feature_active: tuple[Period, ...]
+) -> UsageCharge:
+    feature, plan = applied.price.feature, applied.plan
+    windows = applied.windows[-1:] if feature.is_cumulative else applied.windows
+    active = feature_active if feature.is_cumulative and not applied.is_trial else windows
+    grants = [Grant(windows, None)]
+    if not applied.is_trial:
+        allowance = plan.allowances.get(feature.id, NO_ALLOWANCE)
+        grants = list_grants(subscription, allowance, feature, plan.version_id, windows, active=active)
+    return UsageCharge(applied.price, plan, windows, tuple(grants), applied.is_trial, active)
 
 
-def _is_last_word(charge: UsageCharge, found: Sequence[UsageCharge]) -> bool:
-    """A running total is stated once a period: by the last version, active or in trial, that prices the feature."""
+def _is_charged(charge: UsageCharge, charges: Sequence[UsageCharge]) -> bool:
+    """Return whether the charge counts. A cumulative feature is charged once a period: by the last version with a price
+    for it, active or in trial.
+    """
     feature = charge.price.feature
     if not feature.is_cumulative:
         return True
-    rivals = [each for each in found if each.price.feature.id == feature.id]
-    return charge.span.end == max(each.span.end for each in rivals)
+    return charge.span.end == max(other.span.end for other in charges if other.price.feature.id == feature.id)

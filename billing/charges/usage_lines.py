@@ -1,27 +1,29 @@
-"""The lines that a usage charge makes of what the meter answers, with how each was worked out. Pure."""
+"""Rate a usage charge by what the meter counted: its lines, with how each was calculated. Pure."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any, Protocol
 
-from billing import lines, wording
+from billing import wording
 from billing.charges.allowances import Grant
-from billing.charges.commitments import true_up
-from billing.charges.rest_of_period import differences
+from billing.charges.commitments import calculate_true_up
+from billing.charges.rest_of_period import subtract_charges
 from billing.charges.subscription import BilledSubscription
 from billing.charges.usage_charges import UsageCharge
+from billing.kinds import LineKind
 from billing.lines import Charge
 from billing.money import ZERO, exact, round_amount
 from billing.rating.percentage import free_first, rate_events
 from billing.rating.rate import Rated, RatedPart, rate
 from billing.rating.terms import Model
+from catalog.kinds import Aggregation
 from config.numbers import number
 from customers.periods import Period
 
 
 class MeterReading(Protocol):
-    """What `events.usage` answers: the value, how many events it came from, and their checksum."""
+    """What `events.usage` counted: the value, the number of events, and their checksum."""
 
     @property
     def value(self) -> Decimal: ...
@@ -32,26 +34,24 @@ class MeterReading(Protocol):
 
 
 @dataclass(slots=True)
-class _Used:
-    """A grant's usage, as its feature adds up, and how much of it was free.
-
-    `taken` is how much was, where single events took from it.
-    """
+class _GrantUsage:
+    """The usage of one grant's windows. `free_taken` is how much of it was free, if single events are priced."""
 
     grant: Grant
     quantity: Decimal
     used_before: Decimal
     events: int
     checksum: int
-    taken: Decimal | None = None
+    free_taken: Decimal | None = None
 
     @property
     def counted(self) -> Decimal:
+        """The usage without a negative total, which counts as zero."""
         return max(self.quantity, ZERO)
 
     @property
-    def left(self) -> Decimal | None:
-        """What of the allowance is still there. `None` is unlimited."""
+    def remaining_allowance(self) -> Decimal | None:
+        """The free units that earlier usage has left of the allowance. `None` is unlimited."""
         if not self.grant.limit:
             return self.grant.limit
         with exact():
@@ -59,109 +59,112 @@ class _Used:
 
     @property
     def free(self) -> Decimal:
-        if self.taken is not None:
-            return self.taken
-        left = self.left
-        return self.counted if left is None else min(self.counted, left)
+        if self.free_taken is not None:
+            return self.free_taken
+        allowance = self.remaining_allowance
+        return self.counted if allowance is None else min(self.counted, allowance)
 
 
-def usage_lines(
+def calculate_usage(
     subscription: BilledSubscription,
     charge: UsageCharge,
-    metered: Sequence[MeterReading],
+    readings: Sequence[MeterReading],
     values: Sequence[Sequence[Decimal]] = (),
 ) -> list[Charge]:
-    """Rate a charge by the answers to its `asks`, and by its events' values, grant by grant, where these are priced.
+    """Return the usage line, unless nothing was used and nothing is due, and the minimum commitment's true-up.
 
-    The usage line, left out when nothing was used and nothing is due, then the minimum commitment's true-up.
+    `readings` answer the charge's `meter_queries`. `values` are the values of each grant's events, needed only if the
+    price charges single events.
     """
-    if charge.less is None:
-        return _whole_lines(subscription, charge, metered, values)
-    own, less = replace(charge, less=None), charge.less
-    asked, valued = len(own.asks()), len(own.grants)
-    whole = _whole_lines(subscription, own, metered[:asked], values[:valued])
-    return differences(
-        whole, _whole_lines(subscription, less, metered[asked:], values[valued:]), less.span, subscription
-    )
+    if charge.charged_before is None:
+        return _rate_charge(subscription, charge, readings, values)
+    earlier, charge = charge.charged_before, replace(charge, charged_before=None)
+    readings_count, grants_count = len(charge.meter_queries()), len(charge.grants)
+    charges = _rate_charge(subscription, charge, readings[:readings_count], values[:grants_count])
+    earlier_charges = _rate_charge(subscription, earlier, readings[readings_count:], values[grants_count:])
+    return subtract_charges(charges, earlier_charges, earlier.span, subscription)
 
 
-def _whole_lines(
+def _rate_charge(
     subscription: BilledSubscription,
     charge: UsageCharge,
-    metered: Sequence[MeterReading],
+    readings: Sequence[MeterReading],
     values: Sequence[Sequence[Decimal]],
 ) -> list[Charge]:
-    used = _sort_out(charge, metered)
-    rated = _rate_single(charge, used, values) if charge.needs_events else None
+    usage = _usage_by_grant(charge, readings)
+    rated = _rate_single_events(charge, usage, values) if charge.needs_events else None
     with exact():
-        free = sum((each.free for each in used), ZERO)
-        billable = sum((each.counted for each in used), ZERO) - free
+        free = sum((grant.free for grant in usage), ZERO)
+        billable = sum((grant.counted for grant in usage), ZERO) - free
     if charge.is_trial:
-        return [_trial_line(subscription, charge, used, free)] if sum(each.events for each in used) else []
+        return [_trial_line(subscription, charge, usage, free)] if sum(grant.events for grant in usage) else []
     if rated is None:
         rated = rate(billable, charge.price.terms)
     else:
         free += rated.free_units_used
-    line = _usage_line(subscription, charge, used, rated, free)
-    shown = [line] if line.events_count or line.quantity or line.amount else []
-    return shown + true_up(subscription, charge.price, charge.plan, charge.active, line.amount)
+    line = _usage_line(subscription, charge, usage, rated, free)
+    usage_lines = [line] if line.events_count or line.quantity or line.amount else []
+    return usage_lines + calculate_true_up(subscription, charge.price, charge.plan, charge.active, line.amount)
 
 
-def _rate_single(charge: UsageCharge, used: Sequence[_Used], values: Sequence[Sequence[Decimal]]) -> Rated:
-    """Price single events, after each grant's free units came off its own."""
+def _rate_single_events(
+    charge: UsageCharge, usage: Sequence[_GrantUsage], values: Sequence[Sequence[Decimal]]
+) -> Rated:
+    """Price single events after each grant's free units are deducted from its events."""
     billed: list[Decimal] = []
-    for each, own in zip(used, values, strict=True):
-        each.taken, rest = free_first(own, each.left)
-        billed += rest
+    for grant, event_values in zip(usage, values, strict=True):
+        grant.free_taken, billed_values = free_first(event_values, grant.remaining_allowance)
+        billed += billed_values
     return rate_events(billed, charge.price.terms)
 
 
-def _sort_out(charge: UsageCharge, metered: Sequence[MeterReading]) -> list[_Used]:
-    answers = iter(metered)
-    found: list[_Used] = []
+def _usage_by_grant(charge: UsageCharge, readings: Sequence[MeterReading]) -> list[_GrantUsage]:
+    remaining = iter(readings)
+    usage: list[_GrantUsage] = []
     for grant in charge.grants:
-        parts = [next(answers) for _ in grant.windows]
-        before = ZERO if grant.used_in is None else next(answers).value
+        windows = [next(remaining) for _ in grant.windows]
+        used_before = ZERO if grant.used_in is None else next(remaining).value
         checksum = 0
-        for part in parts:
-            checksum ^= part.checksum
-        quantity = _combined(charge.price.feature.aggregation, parts)
-        found.append(_Used(grant, quantity, before, sum(part.events for part in parts), checksum))
-    return found
+        for window in windows:
+            checksum ^= window.checksum
+        quantity = _combine(charge.price.feature.aggregation, windows)
+        usage.append(_GrantUsage(grant, quantity, used_before, sum(window.events for window in windows), checksum))
+    return usage
 
 
-def _combined(aggregation: str, parts: Sequence[MeterReading]) -> Decimal:
-    """Add up the windows that a pause separates, in the feature's own way.
+def _combine(aggregation: Aggregation, readings: Sequence[MeterReading]) -> Decimal:
+    """Combine the windows that a pause separates, as the feature's aggregation asks.
 
-    Distinct values can't be told apart across windows: the largest count is taken, which never charges one twice.
+    Windows of 10 and 4 units: a sum is 14, a maximum 10, the latest 4. A unique count is 10: the two windows may count
+    the same users, and nobody must be charged for twice.
     """
-    counted = [part for part in parts if part.events]
+    counted = [reading for reading in readings if reading.events]
     if len(counted) < 2:
-        return counted[0].value if counted else parts[-1].value
-    values = [part.value for part in counted]
+        return counted[0].value if counted else readings[-1].value
+    values = [reading.value for reading in counted]
     with exact():
-        if aggregation in ("max", "unique_count"):
+        if aggregation in (Aggregation.MAX, Aggregation.UNIQUE_COUNT):
             return max(values)
-        if aggregation == "min":
+        if aggregation == Aggregation.MIN:
             return min(values)
-        if aggregation == "latest":
+        if aggregation == Aggregation.LATEST:
             return values[-1]
-        if aggregation == "average":
-            weighted = sum((part.value * part.events for part in counted), ZERO)
-            return weighted / sum(part.events for part in counted)
+        if aggregation == Aggregation.AVERAGE:
+            weighted = sum((reading.value * reading.events for reading in counted), ZERO)
+            return weighted / sum(reading.events for reading in counted)
         return sum(values, ZERO)
 
 
 def _usage_line(
-    subscription: BilledSubscription, charge: UsageCharge, used: list[_Used], rated: Rated, free: Decimal
+    subscription: BilledSubscription, charge: UsageCharge, usage: list[_GrantUsage], rated: Rated, free: Decimal
 ) -> Charge:
     with exact():
-        quantity = sum((each.quantity for each in used), ZERO)
+        quantity = sum((grant.quantity for grant in usage), ZERO)
     checksum = 0
-    for each in used:
-        checksum ^= each.checksum
+    for grant in usage:
+        checksum ^= grant.checksum
     return Charge(
-        kind=lines.USAGE,
+        kind=LineKind.USAGE,
         description=_describe(subscription, charge, quantity, free, rated),
         period=charge.span,
         amount=round_amount(rated.amount, subscription.currency),
@@ -173,16 +176,18 @@ def _usage_line(
         billable_quantity=rated.billable_quantity,
         unit_amount=_unit_amount(charge, rated),
         feature_id=charge.price.feature.id,
-        events_count=sum(each.events for each in used),
+        events_count=sum(grant.events for grant in usage),
         events_checksum=checksum,
-        computation=_computation(charge, used, rated),
+        computation=_computation(charge, usage, rated),
         label=charge.price.label,
     )
 
 
-def _trial_line(subscription: BilledSubscription, charge: UsageCharge, used: list[_Used], free: Decimal) -> Charge:
+def _trial_line(
+    subscription: BilledSubscription, charge: UsageCharge, usage: list[_GrantUsage], free: Decimal
+) -> Charge:
     nothing = Rated(ZERO, free, free, ZERO, ())
-    return _usage_line(subscription, charge, used, nothing, free)
+    return _usage_line(subscription, charge, usage, nothing, free)
 
 
 def _unit_amount(charge: UsageCharge, rated: Rated) -> Decimal | None:
@@ -212,7 +217,7 @@ def _describe(
 
 
 def _priced(subscription: BilledSubscription, charge: UsageCharge, rated: Rated) -> str:
-    """Say how the amount comes about where one sentence can; tiers are shown below the line."""
+    """Describe how the amount is calculated, if one phrase can; tiers are listed below the line."""
     terms, units = charge.price.terms, rated.billable_quantity
     price = wording.at_price(terms.unit_amount, subscription.currency)
     if terms.model is Model.FLAT:
@@ -234,52 +239,52 @@ def _priced(subscription: BilledSubscription, charge: UsageCharge, rated: Rated)
     return f"{number(units)} in {len(tiers)} {'tier' if len(tiers) == 1 else 'tiers'}"
 
 
-def _computation(charge: UsageCharge, used: list[_Used], rated: Rated) -> dict[str, Any]:
+def _computation(charge: UsageCharge, usage: list[_GrantUsage], rated: Rated) -> dict[str, Any]:
     terms, feature = charge.price.terms, charge.price.feature
-    how: dict[str, Any] = {
+    computation: dict[str, Any] = {
         "label": charge.price.label,
         "model": terms.model.value,
         "reset": "cumulative" if feature.is_cumulative else "periodic",
         "plan": f"{charge.plan.name} v{charge.plan.number}",
-        "windows": [_window(each) for each in used],
-        "tiers": [_step(part) for part in rated.parts],
+        "windows": [_describe_grant(grant) for grant in usage],
+        "tiers": [_describe_part(part) for part in rated.parts],
     }
     if charge.is_trial:
-        how["trial"] = True
+        computation["trial"] = True
     allowance = charge.plan.allowances.get(feature.id)
     if allowance is not None and not charge.is_trial:
         limit = "unlimited" if allowance.limit is None else wording.plain(allowance.limit)
-        how["free"] = {"units": limit, "reset": allowance.reset}
+        computation["free"] = {"units": limit, "reset": allowance.reset}
     if terms.conversion is not None:
-        how["conversion"] = {
+        computation["conversion"] = {
             "multiply_by": wording.plain(terms.conversion.multiply_by),
             "divide_by": wording.plain(terms.conversion.divide_by),
             "rounding": terms.conversion.rounding,
         }
     if terms.model is Model.PACKAGE:
-        how["package"] = {"size": wording.plain(terms.package_size), "rounding": terms.package_rounding}
-    return how
+        computation["package"] = {"size": wording.plain(terms.package_size), "rounding": terms.package_rounding}
+    return computation
 
 
-def _window(used: _Used) -> dict[str, Any]:
-    grant = used.grant
-    found: dict[str, Any] = {
-        "spans": [_span(each) for each in grant.windows],
-        "quantity": wording.plain(used.quantity),
-        "free": wording.plain(used.free),
+def _describe_grant(usage: _GrantUsage) -> dict[str, Any]:
+    grant = usage.grant
+    description: dict[str, Any] = {
+        "spans": [_span(window) for window in grant.windows],
+        "quantity": wording.plain(usage.quantity),
+        "free": wording.plain(usage.free),
         "limit": None if grant.limit is None else wording.plain(grant.limit),
     }
     if grant.used_in is not None:
-        found["before"] = {**_span(grant.used_in), "quantity": wording.plain(used.used_before)}
-    return found
+        description["before"] = {**_span(grant.used_in), "quantity": wording.plain(usage.used_before)}
+    return description
 
 
 def _span(period: Period) -> dict[str, str]:
     return {"from": period.start.isoformat(), "to": period.end.isoformat()}
 
 
-def _step(part: RatedPart) -> dict[str, Any]:
-    found: dict[str, Any] = {
+def _describe_part(part: RatedPart) -> dict[str, Any]:
+    description: dict[str, Any] = {
         "kind": part.kind,
         "quantity": wording.plain(part.quantity),
         "unit_amount": wording.plain(part.unit_amount),
@@ -287,11 +292,11 @@ def _step(part: RatedPart) -> dict[str, Any]:
         "amount": wording.plain(part.amount),
     }
     if part.tier is not None:
-        found["tier"] = part.tier
-        found["from"] = wording.plain(part.from_quantity or ZERO)
-        found["to"] = None if part.up_to is None else wording.plain(part.up_to)
+        description["tier"] = part.tier
+        description["from"] = wording.plain(part.from_quantity or ZERO)
+        description["to"] = None if part.up_to is None else wording.plain(part.up_to)
     if part.rate_percent is not None:
-        found["rate_percent"] = wording.plain(part.rate_percent)
+        description["rate_percent"] = wording.plain(part.rate_percent)
     if part.cap_amount is not None:
-        found["cap"] = wording.plain(part.cap_amount)
-    return found
+        description["cap"] = wording.plain(part.cap_amount)
+    return description

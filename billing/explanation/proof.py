@@ -12,11 +12,12 @@ from billing.charges.allowances import Grant
 from billing.charges.late_items import NOTHING, Figures, figures_by_price
 from billing.charges.subscription import BilledSubscription, PlanTerms
 from billing.charges.usage_charges import UsageCharge
-from billing.charges.usage_lines import usage_lines
-from billing.invoicing.compute import values_of
+from billing.charges.usage_lines import calculate_usage
+from billing.invoicing.compute import read_event_values
 from billing.invoicing.plan_terms import load_catalog
+from billing.kinds import LineKind
 from billing.late_usage.reconcile import usage_of_period
-from billing.lines import LATE_USAGE, USAGE, Charge
+from billing.lines import Charge
 from billing.models import InvoiceLine, InvoiceState
 from catalog.models import Price
 from config.refusals import Refused
@@ -65,9 +66,9 @@ def prove(line: InvoiceLine) -> Proof:
 
     For a late-usage line, the figures of its whole period are compared. Raises `NotUsage` for other lines.
     """
-    if line.kind == LATE_USAGE:
+    if line.kind == LineKind.LATE_USAGE:
         stated, counted = _read_late_figures(line), _recalculate_period(line)
-    elif line.kind == USAGE and line.events_count is not None and line.events_checksum is not None:
+    elif line.kind == LineKind.USAGE and line.events_count is not None and line.events_checksum is not None:
         charge = _recalculate_charge(line)
         stated = Figures(line.quantity, amount=line.amount, events=line.events_count, checksum=line.events_checksum)
         counted = next(iter(figures_by_price([charge]).values()), NOTHING) if charge is not None else NOTHING
@@ -84,11 +85,11 @@ def prove(line: InvoiceLine) -> Proof:
 
 def list_corrections(line: InvoiceLine) -> QuerySet[InvoiceLine]:
     """List the late-usage lines that correct a line: later lines of its price and period, except on void invoices."""
-    period_start = line.invoice.period_start if line.kind == USAGE else line.period_start
+    period_start = line.invoice.period_start if line.kind == LineKind.USAGE else line.period_start
     if period_start is None:
         return InvoiceLine.objects.none()
     late = InvoiceLine.objects.filter(
-        kind=LATE_USAGE,
+        kind=LineKind.LATE_USAGE,
         price=line.price_id,
         late_adjustment__subscription=line.invoice.subscription_id,
         late_adjustment__period_start=period_start,
@@ -119,12 +120,12 @@ def _recalculate_period(line: InvoiceLine) -> Figures:
 def _recalculate_charge(line: InvoiceLine) -> Charge | None:
     subscription, charge = _build_subscription(line), _build_charge(line)
     requests = [
-        UsageRequest(subscription.customer_id, ask.feature_id, ask.window.start, ask.window.end)
-        for ask in charge.asks()
+        UsageRequest(subscription.customer_id, query.feature_id, query.window.start, query.window.end)
+        for query in charge.meter_queries()
     ]
-    values = values_of(subscription.customer_id, charge) if charge.needs_events else []
-    lines = usage_lines(subscription, charge, usage_many(requests), values)
-    return next((charge for charge in lines if charge.kind == USAGE), None)
+    values = read_event_values(subscription.customer_id, charge) if charge.needs_events else []
+    lines = calculate_usage(subscription, charge, usage_many(requests), values)
+    return next((charge for charge in lines if charge.kind == LineKind.USAGE), None)
 
 
 def _build_subscription(line: InvoiceLine) -> BilledSubscription:
@@ -157,7 +158,9 @@ def _build_charge(line: InvoiceLine) -> UsageCharge:
     before = load_catalog([version_id])[version_id].terms(
         price.currency, Interval(price.interval, price.interval_count)
     )
-    return replace(charge, less=_build_window_charge(before, less["price_id"], less["windows"], is_trial=less["trial"]))
+    return replace(
+        charge, charged_before=_build_window_charge(before, less["price_id"], less["windows"], is_trial=less["trial"])
+    )
 
 
 def _build_window_charge(

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
-from billing.invoicing.spending import Cost, spent
+from billing.invoicing.spending import Cost, calculate_costs
 from billing.money import ZERO
 from catalog.models import Feature, Price
 from customers.grants import FeatureGrant, filter_grants, list_grants
@@ -49,7 +49,7 @@ def get_current_period(subscription: Subscription, now: datetime) -> Period:
 
 def calculate_subscription_usage(subscription: Subscription, window: Period) -> SubscriptionUsage:
     """Calculate a subscription's usage and its cost in a window."""
-    costs = spent([subscription.pk], window)
+    costs = calculate_costs([subscription.pk], window)
     prices = Price.objects.select_related("feature").in_bulk([cost.price_id for cost in costs])
     start = max(window.start, subscription.started_at)
     requests = [UsageRequest(subscription.customer_id, cost.feature_id, start, window.end) for cost in costs]
@@ -112,7 +112,8 @@ def calculate_usage_analytics(
 
 
 def _calculate_by_feature(features: Sequence[Feature], usage: MeterRequest) -> UsageAnalytics:
-    costs = [] if usage.filters else spent(_list_subscription_ids(usage.customer, usage.period), usage.period)
+    subscription_ids = _list_subscription_ids(usage.customer, usage.period)
+    costs = [] if usage.filters else calculate_costs(subscription_ids, usage.period)
     currencies = {cost.currency for cost in costs}
     currency = currencies.pop() if len(currencies) == 1 else None
     items = []

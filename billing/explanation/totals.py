@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from billing.adjustments.adjust import InvoiceTotals
-from billing.lines import ADJUSTMENT_KINDS, DISCOUNT, TAX, Adjusting
+from billing.kinds import ADJUSTMENT_KINDS, LineKind
+from billing.lines import Adjusting
 from billing.models import Invoice, InvoiceLine
 from billing.money import ZERO, format_amount
 
@@ -59,8 +60,8 @@ def _list_rows_to_total(
     if not adjustments:
         return [_build_row("Total", total, currency, is_grand=True)]
     rows = [_build_row("Subtotal", subtotal, currency)]
-    rows += [_build_adjustment_row(line, currency) for line in adjustments if line.kind == DISCOUNT]
-    taxes = [_build_adjustment_row(line, currency) for line in adjustments if line.kind == TAX]
+    rows += [_build_adjustment_row(line, currency) for line in adjustments if line.kind == LineKind.DISCOUNT]
+    taxes = [_build_adjustment_row(line, currency) for line in adjustments if line.kind == LineKind.TAX]
     rows += [_build_row("Taxable", taxable, currency), *taxes] if taxes else []
     return [*rows, _build_row("Total", total, currency, is_grand=True)]
 

@@ -11,14 +11,14 @@ from decimal import Decimal
 
 from django.db.models import Q
 
-from billing.charges.next_invoice import CYCLE, FINAL, NextInvoice
+from billing.charges.next_invoice import NextInvoice
 from billing.charges.subscription import BilledSubscription, period_in_force
-from billing.charges.usage_charges import UsageCharge, charges
-from billing.charges.usage_lines import usage_lines
+from billing.charges.usage_charges import UsageCharge, list_usage_charges
+from billing.charges.usage_lines import calculate_usage
 from billing.facts.late_usage import late_facts
-from billing.invoicing.compute import EXPECTED_ERRORS, InvoiceRequest, compute_invoices, values_of
+from billing.invoicing.compute import EXPECTED_ERRORS, InvoiceRequest, compute_invoices, read_event_values
 from billing.invoicing.subscriptions import load_subscriptions
-from billing.lines import TRUE_UP, USAGE
+from billing.kinds import InvoiceKind
 from billing.models import Invoice, InvoiceLine, InvoiceState, LineKind
 from billing.money import ZERO, exact, format_amount
 from config.office.links import admin_url
@@ -45,7 +45,7 @@ class BillingAnswers:
         base = Facts(period, standing, subscription.timezone, _upcoming_url(subscription_id), _invoice_fact(invoice))
         late_usage = late_facts(subscription, invoice, period)
         try:
-            period_charges = charges(subscription, NextInvoice(CYCLE, period, period.end))
+            period_charges = list_usage_charges(subscription, NextInvoice(InvoiceKind.CYCLE, period, period.end))
         except EXPECTED_ERRORS as error:
             return {pk: late_usage.added_to(replace(base, problem=str(error)), pk) for pk in feature_ids}
         covering = [
@@ -75,7 +75,7 @@ class BillingAnswers:
                 ):
                     period = period_in_force(subscription, moment)
                     requests[subscription.subscription_id, period] = InvoiceRequest(
-                        subscription, NextInvoice(CYCLE, period, period.end)
+                        subscription, NextInvoice(InvoiceKind.CYCLE, period, period.end)
                     )
         first_requests = list(requests.values())[:MOST_PERIODS]
         amounts: dict[str, Decimal] = defaultdict(Decimal)
@@ -83,8 +83,8 @@ class BillingAnswers:
         for computed in compute_invoices(first_requests):
             failed += bool(computed.problem)
             for line in computed.lines:
-                if line.kind in (USAGE, TRUE_UP):
-                    amounts[computed.work.subscription.currency] += line.amount
+                if line.kind in (LineKind.USAGE, LineKind.TRUE_UP):
+                    amounts[computed.request.subscription.currency] += line.amount
         rated = len(first_requests) - failed
         return Worth(dict(amounts), rated, len(requests) - rated)
 
@@ -101,7 +101,10 @@ def period_status(period: Period, now: datetime) -> PeriodStatus:
 def invoice_of(subscription_id: int, at: datetime) -> Invoice | None:
     """Return the live invoice that charges the usage of a moment, if there is one."""
     invoices = Invoice.objects.filter(
-        subscription_id=subscription_id, kind__in=(CYCLE, FINAL), period_start__lte=at, period_end__gt=at
+        subscription_id=subscription_id,
+        kind__in=(InvoiceKind.CYCLE, InvoiceKind.FINAL),
+        period_start__lte=at,
+        period_end__gt=at,
     )
     return invoices.exclude(state=InvoiceState.VOID).order_by("-pk").first()
 
@@ -119,13 +122,14 @@ def _covers(charge: UsageCharge, at: datetime) -> bool:
 
 
 def _count(subscription: BilledSubscription, metered: Sequence[UsageCharge]) -> dict[int, list[Quantity]]:
-    """Count the usage of charges with one query. Quantities are by the charge's identity, in the order of its asks."""
-    asks = [(charge, ask) for charge in metered for ask in charge.asks()]
+    """Count the usage of charges with one query. Quantities are by the charge's identity, in its queries' order."""
+    queries = [(charge, query) for charge in metered for query in charge.meter_queries()]
     requests = [
-        UsageRequest(subscription.customer_id, ask.feature_id, ask.window.start, ask.window.end) for _, ask in asks
+        UsageRequest(subscription.customer_id, query.feature_id, query.window.start, query.window.end)
+        for _, query in queries
     ]
     quantities: dict[int, list[Quantity]] = defaultdict(list)
-    for (charge, _), quantity in zip(asks, usage_many(requests), strict=True):
+    for (charge, _), quantity in zip(queries, usage_many(requests), strict=True):
         quantities[id(charge)].append(quantity)
     return quantities
 
@@ -135,8 +139,8 @@ def _facts_of(
 ) -> Facts:
     tier = _free_tier(charge, quantities, at)
     try:
-        values = values_of(subscription.customer_id, charge) if charge.needs_events else ()
-        lines = usage_lines(subscription, charge, quantities, values)
+        values = read_event_values(subscription.customer_id, charge) if charge.needs_events else ()
+        lines = calculate_usage(subscription, charge, quantities, values)
     except EXPECTED_ERRORS as error:
         return replace(base, free_tier=tier, problem=str(error))
     facts = tuple(LineFact(line.description, format_amount(line.amount, subscription.currency)) for line in lines)

@@ -1,6 +1,7 @@
-"""Invoices: worked out from facts by `draft_lines`, for many at once by `compute_invoices`, and written by `issue`.
+"""Calculate invoices from facts: `compute_invoices` for many at once, `calculate_charges` for one.
 
-The billing run, recomputing a draft, reissuing a void invoice and the upcoming invoice all go this way, so they agree.
+Billing runs, recalculated drafts, reissued invoices and the upcoming invoice all use these, so they agree.
+`issue_invoices` saves the result.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -11,14 +12,15 @@ from functools import partial
 
 from billing.adjustments.adjust import InvoiceTotals, adjust
 from billing.adjustments.conditions import Conditions
-from billing.charges.fees import fee_lines
+from billing.charges.fees import calculate_fees
 from billing.charges.late_lines import due_items, late_line
 from billing.charges.next_invoice import NextInvoice, is_issued
 from billing.charges.subscription import BilledSubscription, CannotBill, InvoicedFee
-from billing.charges.usage_charges import Ask, UsageCharge, charges
-from billing.charges.usage_lines import usage_lines
+from billing.charges.usage_charges import MeterQuery, UsageCharge, list_usage_charges
+from billing.charges.usage_lines import calculate_usage
 from billing.invoicing.rows import charge_of
-from billing.lines import FEE, LATE_USAGE, PRORATION, Charge
+from billing.kinds import FEE_KINDS, LineKind
+from billing.lines import Charge
 from billing.models import InvoiceLine
 from billing.money import UnknownCurrency
 from billing.rating.rate import QuantityOutOfRange
@@ -30,22 +32,22 @@ EXPECTED_ERRORS = (CannotBill, UnknownCurrency, QuantityOutOfRange)
 
 @dataclass(slots=True)
 class InvoiceRequest:
-    """One invoice to work out. `until` leaves out usage after a moment, for an invoice whose period goes on.
+    """An invoice to calculate. `until` leaves out usage after a moment, for an invoice whose period isn't over.
 
-    `kept` are written lines of it that stay, and count in what it comes to.
+    `kept` are saved lines of the invoice that stay; the totals include them.
     """
 
     subscription: BilledSubscription
-    step: NextInvoice
+    invoice: NextInvoice
     until: datetime | None = None
     kept: Sequence[InvoiceLine] = ()
 
 
 @dataclass(slots=True)
 class ComputedInvoice:
-    """What one piece of work came to: its charges and what these come to, or why it can't be billed."""
+    """Charges and totals of one invoice, or the reason it can't be billed."""
 
-    work: InvoiceRequest
+    request: InvoiceRequest
     lines: list[Charge] = field(default_factory=list)
     problem: str = ""
     adjusted: InvoiceTotals = field(default_factory=InvoiceTotals)
@@ -55,94 +57,95 @@ class ComputedInvoice:
         return self.adjusted.total
 
 
-def draft_lines(
+def calculate_charges(
     subscription: BilledSubscription,
-    step: NextInvoice,
-    found: Sequence[UsageCharge],
-    metered: Sequence[Quantity],
-    values: Callable[[UsageCharge], Sequence[Sequence[Decimal]]],
+    invoice: NextInvoice,
+    usage_charges: Sequence[UsageCharge],
+    quantities: Sequence[Quantity],
+    read_values: Callable[[UsageCharge], Sequence[Sequence[Decimal]]],
 ) -> list[Charge]:
-    """Work out an invoice's lines: fees, usage, then late usage of earlier periods.
+    """Return an invoice's charges: fees, usage, then late usage of earlier periods.
 
-    Pure, given the answers to the charges' `asks` in their order. `values` is asked for the single events' values of a
-    charge whose price needs them. Raises one of `EXPECTED_ERRORS`.
+    `quantities` answer the usage charges' meter queries, in their order. `read_values` returns the values of single
+    events for a charge whose price needs them. Raises one of `EXPECTED_ERRORS`.
     """
-    answers = iter(metered)
-    lines = fee_lines(subscription, step)
-    for charge in found:
-        mine = [next(answers) for _ in charge.asks()]
-        lines += usage_lines(subscription, charge, mine, values(charge) if charge.needs_events else ())
-    return lines + [
-        late_line(item, subscription.currency, subscription.timezone) for item in due_items(subscription.late, step)
-    ]
+    remaining = iter(quantities)
+    charges = calculate_fees(subscription, invoice)
+    for usage_charge in usage_charges:
+        readings = [next(remaining) for _ in usage_charge.meter_queries()]
+        values = read_values(usage_charge) if usage_charge.needs_events else ()
+        charges += calculate_usage(subscription, usage_charge, readings, values)
+    late_items = due_items(subscription.late, invoice)
+    return charges + [late_line(item, subscription.currency, subscription.timezone) for item in late_items]
 
 
-def compute_invoices(works: Sequence[InvoiceRequest]) -> list[ComputedInvoice]:
-    """Work out many invoices with one question to the meter. One that can't be billed carries its problem.
+def compute_invoices(requests: Sequence[InvoiceRequest]) -> list[ComputedInvoice]:
+    """Calculate many invoices, with one query to the meter. An invoice that can't be billed has a `problem`.
 
     Invoices of one customer use up discounts and credit in the order given.
     """
-    results = [ComputedInvoice(work) for work in works]
-    planned = [_planned(result) for result in results]
-    requests = [_request(result.work, ask) for result, own in zip(results, planned, strict=True) for ask in _asks(own)]
-    answers = iter(usage_many(requests) if requests else [])
-    for result, own in zip(results, planned, strict=True):
-        mine = [next(answers) for _ in _asks(own)]
-        if not result.problem:
-            _work_out(result, own, mine)
-    return results
+    invoices = [ComputedInvoice(request) for request in requests]
+    usage_charges = [_usage_charges(invoice) for invoice in invoices]
+    usage_requests = [
+        _usage_request(invoice.request, query)
+        for invoice, charges in zip(invoices, usage_charges, strict=True)
+        for query in _meter_queries(charges)
+    ]
+    remaining = iter(usage_many(usage_requests) if usage_requests else [])
+    for invoice, charges in zip(invoices, usage_charges, strict=True):
+        quantities = [next(remaining) for _ in _meter_queries(charges)]
+        if not invoice.problem:
+            _compute(invoice, charges, quantities)
+    return invoices
 
 
-def _planned(result: ComputedInvoice) -> list[UsageCharge]:
-    work = result.work
+def _usage_charges(computed: ComputedInvoice) -> list[UsageCharge]:
+    request = computed.request
     try:
-        return charges(work.subscription, work.step, until=work.until)
+        return list_usage_charges(request.subscription, request.invoice, until=request.until)
     except EXPECTED_ERRORS as error:
-        result.problem = str(error)
+        computed.problem = str(error)
         return []
 
 
-def _work_out(result: ComputedInvoice, own: list[UsageCharge], metered: list[Quantity]) -> None:
-    work = result.work
+def _compute(computed: ComputedInvoice, usage_charges: list[UsageCharge], quantities: list[Quantity]) -> None:
+    request = computed.request
+    read_values = partial(read_event_values, request.subscription.customer_id)
     try:
-        result.lines = draft_lines(
-            work.subscription, work.step, own, metered, partial(values_of, work.subscription.customer_id)
+        computed.lines = calculate_charges(
+            request.subscription, request.invoice, usage_charges, quantities, read_values
         )
-        result.adjusted = _adjusted(work, result.lines)
+        computed.adjusted = _adjust(request, computed.lines)
     except EXPECTED_ERRORS as error:
-        result.problem = str(error)
+        computed.problem = str(error)
 
 
-def _adjusted(work: InvoiceRequest, lines: Sequence[Charge]) -> InvoiceTotals:
-    """Reduce and tax the charges, unless there is such an invoice already, which then has what it used."""
-    subscription, step = work.subscription, work.step
-    charges_to_adjust = [*map(charge_of, work.kept), *lines]
-    is_open = subscription.conditions is not None and not is_issued(subscription, step)
+def _adjust(request: InvoiceRequest, charges: Sequence[Charge]) -> InvoiceTotals:
+    """Discount and tax the charges, unless the invoice exists already and has used its discounts."""
+    subscription, invoice = request.subscription, request.invoice
+    is_open = subscription.conditions is not None and not is_issued(subscription, invoice)
     conditions = subscription.conditions if subscription.conditions is not None and is_open else Conditions()
     return adjust(
-        charges_to_adjust,
+        [*map(charge_of, request.kept), *charges],
         conditions,
         currency=subscription.currency,
-        at=step.due_at,
+        at=invoice.due_at,
         subscription_id=subscription.subscription_id,
     )
 
 
-def _asks(own: Iterable[UsageCharge]) -> list[Ask]:
-    return [ask for charge in own for ask in charge.asks()]
+def _meter_queries(usage_charges: Iterable[UsageCharge]) -> list[MeterQuery]:
+    return [query for charge in usage_charges for query in charge.meter_queries()]
 
 
-def _request(work: InvoiceRequest, ask: Ask) -> UsageRequest:
-    return UsageRequest(work.subscription.customer_id, ask.feature_id, ask.window.start, ask.window.end)
+def _usage_request(request: InvoiceRequest, query: MeterQuery) -> UsageRequest:
+    return UsageRequest(request.subscription.customer_id, query.feature_id, query.window.start, query.window.end)
 
 
-def values_of(customer_id: int, charge: UsageCharge) -> list[list[Decimal]]:
-    """Read the values of the events that a charge rates one by one, a list for each of its grants.
-
-    Only prices with amounts per event need them.
-    """
+def read_event_values(customer_id: int, charge: UsageCharge) -> list[list[Decimal]]:
+    """Read the values of the events of each of a charge's grants. Only prices that charge single events need them."""
     feature = Feature.objects.get(pk=charge.price.feature.id)
-    grants = charge.grants if charge.less is None else (*charge.grants, *charge.less.grants)
+    grants = charge.grants if charge.charged_before is None else (*charge.grants, *charge.charged_before.grants)
     return [
         [value for span in grant.windows for value in event_values(customer_id, feature, span.start, span.end)]
         for grant in grants
@@ -150,26 +153,26 @@ def values_of(customer_id: int, charge: UsageCharge) -> list[list[Decimal]]:
 
 
 def record_on_subscription(computed: ComputedInvoice) -> None:
-    """Note on the subscription which fees and late usage an invoice holds, so that the next one includes them once."""
-    subscription = computed.work.subscription
-    taken = {line.adjustment_id for line in computed.lines if line.kind == LATE_USAGE}
-    subscription.late = [item for item in subscription.late if item.adjustment_id not in taken]
+    """Add an invoice's fees and late usage to the subscription, so that its next invoice doesn't charge them again."""
+    subscription = computed.request.subscription
+    charged = {charge.adjustment_id for charge in computed.lines if charge.kind == LineKind.LATE_USAGE}
+    subscription.late = [item for item in subscription.late if item.adjustment_id not in charged]
     subscription.invoiced += fees_of(computed)
 
 
 def fees_of(computed: ComputedInvoice) -> list[InvoicedFee]:
-    """List the fees that a worked-out invoice holds."""
+    """List the fees of a calculated invoice."""
     return [
         InvoicedFee(
-            price_id=line.price_id,
-            version_id=line.plan_version_id,
-            label=line.label,
-            service=line.period,
-            amount=line.amount,
-            in_advance=line.computation["in_advance"],
-            discount=line.discount,
-            settles=computed.work.step.is_settlement,
+            price_id=charge.price_id,
+            version_id=charge.plan_version_id,
+            label=charge.label,
+            service=charge.period,
+            amount=charge.amount,
+            in_advance=charge.computation["in_advance"],
+            discount=charge.discount,
+            settles=computed.request.invoice.is_settlement,
         )
-        for line in computed.lines
-        if line.kind in (FEE, PRORATION) and line.price_id is not None and line.period is not None
+        for charge in computed.lines
+        if charge.kind in FEE_KINDS and charge.price_id is not None and charge.period is not None
     ]

@@ -1,4 +1,4 @@
-"""Reads customers' discounts, taxes and prepaid credit: a fixed number of queries, however many customers."""
+"""Read customers' coupons, taxes and prepaid credit: a fixed number of queries, however many customers."""
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable
@@ -8,75 +8,78 @@ from django.db.models import F, Q, QuerySet, Sum
 
 from billing.adjustments.conditions import AppliedCoupon, AvailableCredit, Conditions, CustomerTax
 from billing.charges.subscription import BilledSubscription
+from billing.kinds import CouponScope
 from billing.models import Coupon, CouponApplication, CouponUse, CreditGrant, Invoice, InvoiceState, TaxAssignment
 from catalog.models import PlanVersion
+from customers.kinds import TaxTreatment
 from customers.models import Customer
 
 
 def attach_conditions(
     subscriptions: Iterable[BilledSubscription], *, leaving_out: Collection[int] = (), lock: bool = False
 ) -> None:
-    """Give subscriptions their customers' conditions, those of one customer the same. See `load_conditions`."""
+    """Set the subscriptions' conditions. A customer's subscriptions share one object. See `load_conditions`."""
     subscriptions = list(subscriptions)
-    known = load_conditions(
+    conditions = load_conditions(
         {subscription.customer_id for subscription in subscriptions}, leaving_out=leaving_out, lock=lock
     )
     for subscription in subscriptions:
-        subscription.conditions = known[subscription.customer_id]
+        subscription.conditions = conditions[subscription.customer_id]
 
 
 def load_conditions(
     customer_ids: Collection[int], *, leaving_out: Collection[int] = (), lock: bool = False
 ) -> dict[int, Conditions]:
-    """Read what customers' invoices are reduced by, taxed by, and paid from.
+    """Read customers' coupons, taxes and prepaid credit.
 
-    `leaving_out` are invoices whose uses of coupons and credit aren't reckoned with: they are worked out anew. Other
-    drafts keep what they show of the credit. With `lock`, in a transaction, nobody else uses these coupons meanwhile.
+    `leaving_out` are invoices that are recalculated: the coupons and credit that they use are available. Credit that
+    other drafts show is reserved for them. `lock` keeps other transactions from using the coupons until this one ends.
     """
-    found: dict[int, Conditions] = {}
+    conditions: dict[int, Conditions] = {}
     countries: dict[int, str] = {}
     fields = ("pk", "tax_treatment", "tax_note", "address_country")
     for pk, treatment, note, country in Customer.objects.filter(pk__among=customer_ids).values_list(*fields):
-        found[pk] = Conditions(treatment=treatment, note=note)
+        conditions[pk] = Conditions(treatment=TaxTreatment(treatment), note=note)
         countries[pk] = country.upper()
-    _add_taxes(found, countries)
-    _add_coupons(found, leaving_out, lock)
-    _add_credit(found, leaving_out)
-    return found
+    _add_taxes(conditions, countries)
+    _add_coupons(conditions, leaving_out, lock)
+    _add_credit(conditions, leaving_out)
+    return conditions
 
 
-def _add_taxes(found: dict[int, Conditions], countries: dict[int, str]) -> None:
-    mine = Q(customer__among=found) | Q(subscription__customer__among=found) | Q(customer=None, subscription=None)
-    rows = TaxAssignment.objects.filter(mine, rate__archived_at=None).select_related("rate")
+def _add_taxes(conditions: dict[int, Conditions], countries: dict[int, str]) -> None:
+    of_customers = Q(customer__among=conditions) | Q(subscription__customer__among=conditions)
+    of_company = Q(customer=None, subscription=None)
+    rows = TaxAssignment.objects.filter(of_customers | of_company, rate__archived_at=None).select_related("rate")
     defaults: list[tuple[CustomerTax, str]] = []
-    own: dict[int, list[CustomerTax]] = defaultdict(list)
-    of_subscription: dict[int, list[CustomerTax]] = defaultdict(list)
+    customer_taxes: dict[int, list[CustomerTax]] = defaultdict(list)
+    subscription_taxes: dict[int, list[CustomerTax]] = defaultdict(list)
     owners: dict[int, int] = {}
     for row in rows.annotate(owner=F("subscription__customer")).order_by("position", "pk"):
         rate = row.rate
-        levy = CustomerTax(rate.code, rate.name, rate.percentage, rate.is_inclusive, row.currency, rate.public_id)
+        tax = CustomerTax(rate.code, rate.name, rate.percentage, rate.is_inclusive, row.currency, rate.public_id)
         if row.subscription_id is not None:
-            of_subscription[row.subscription_id].append(levy)
+            subscription_taxes[row.subscription_id].append(tax)
             owners[row.subscription_id] = row.owner
         elif row.customer_id is not None:
-            own[row.customer_id].append(levy)
+            customer_taxes[row.customer_id].append(tax)
         else:
-            defaults.append((levy, rate.country))
-    for pk, conditions in found.items():
-        company = [levy for levy, country in defaults if country in ("", countries[pk])]
-        conditions.taxes = tuple(own.get(pk, company))
-    for subscription_id, levies in of_subscription.items():
-        found[owners[subscription_id]].subscription_taxes[subscription_id] = tuple(levies)
+            defaults.append((tax, rate.country))
+    for customer_id, customer_conditions in conditions.items():
+        company_taxes = [tax for tax, country in defaults if country in ("", countries[customer_id])]
+        customer_conditions.taxes = tuple(customer_taxes.get(customer_id, company_taxes))
+    for subscription_id, taxes in subscription_taxes.items():
+        conditions[owners[subscription_id]].subscription_taxes[subscription_id] = tuple(taxes)
 
 
 def lock_coupons(customer_ids: Collection[int]) -> None:
-    """Keep others from using customers' coupons, in the order of `load_conditions`. In a transaction."""
+    """Lock customers' coupons in the order of `load_conditions`, until the transaction ends."""
     rows = CouponApplication.objects.filter(customer__among=customer_ids).order_by("pk")
     list(rows.select_for_update(no_key=True, of=("self",)).values_list("pk", flat=True))
 
 
-def _add_coupons(found: dict[int, Conditions], leaving_out: Collection[int], lock: bool) -> None:
-    rows = CouponApplication.objects.filter(customer__among=found).select_related("coupon").order_by("pk")
+def _add_coupons(conditions: dict[int, Conditions], leaving_out: Collection[int], lock: bool) -> None:
+    rows = CouponApplication.objects.filter(customer__among=conditions).select_related("coupon").order_by("pk")
     applications = list(rows.select_for_update(no_key=True, of=("self",)) if lock else rows)
     if not applications:
         return
@@ -85,13 +88,13 @@ def _add_coupons(found: dict[int, Conditions], leaving_out: Collection[int], loc
     for application_id, number in uses.values_list("application", "number"):
         used[application_id].add(number)
     coupons = {row.coupon_id for row in applications}
-    features = _many(Coupon.features.through.objects.filter(coupon__in=coupons), "coupon", "feature")
-    versions = _many(PlanVersion.objects.filter(plan__in=_plans(coupons)), "plan", "pk")
-    plans = _many(Coupon.plans.through.objects.filter(coupon__in=coupons), "coupon", "plan")
+    features = _group(Coupon.features.through.objects.filter(coupon__in=coupons), "coupon", "feature")
+    versions = _group(PlanVersion.objects.filter(plan__in=_plans(coupons)), "plan", "pk")
+    plans = _group(Coupon.plans.through.objects.filter(coupon__in=coupons), "coupon", "plan")
     for row in applications:
-        chosen = [versions[plan] for plan in plans[row.coupon_id]]
-        found[row.customer_id].coupons.append(
-            _applied(row, features[row.coupon_id], {pk for own in chosen for pk in own}, used[row.pk])
+        version_ids = {pk for plan in plans[row.coupon_id] for pk in versions[plan]}
+        conditions[row.customer_id].coupons.append(
+            _applied_coupon(row, features[row.coupon_id], version_ids, used[row.pk])
         )
 
 
@@ -99,14 +102,14 @@ def _plans(coupons: Collection[int]) -> QuerySet[Any, Any]:
     return Coupon.plans.through.objects.filter(coupon__in=coupons).values("plan")
 
 
-def _many(rows: QuerySet[Any], key: str, value: str) -> dict[int, set[int]]:
-    found: dict[int, set[int]] = defaultdict(set)
-    for owner, owned in rows.values_list(key, value):
-        found[owner].add(owned)
-    return found
+def _group(rows: QuerySet[Any], key: str, value: str) -> dict[int, set[int]]:
+    groups: dict[int, set[int]] = defaultdict(set)
+    for row_key, row_value in rows.values_list(key, value):
+        groups[row_key].add(row_value)
+    return groups
 
 
-def _applied(row: CouponApplication, features: set[int], versions: set[int], used: set[int]) -> AppliedCoupon:
+def _applied_coupon(row: CouponApplication, features: set[int], versions: set[int], used: set[int]) -> AppliedCoupon:
     coupon = row.coupon
     return AppliedCoupon(
         id=row.pk,
@@ -115,7 +118,7 @@ def _applied(row: CouponApplication, features: set[int], versions: set[int], use
         percent_off=coupon.percent_off,
         amount_off=coupon.amount_off,
         currency=coupon.currency,
-        scope=coupon.scope,
+        scope=CouponScope(coupon.scope),
         feature_ids=frozenset(features),
         version_ids=frozenset(versions),
         subscription_id=row.subscription_id,
@@ -128,23 +131,23 @@ def _applied(row: CouponApplication, features: set[int], versions: set[int], use
 
 
 def in_order_of_use(grants: QuerySet[CreditGrant]) -> QuerySet[CreditGrant]:
-    """Order credit as it is used: what expires first, then by the wallet's and the grant's priority, then by age."""
+    """Order credit as it is used: first to expire first, then by priority of wallet and grant, then oldest first."""
     soonest = F("expires_at").asc(nulls_last=True)
     return grants.order_by(soonest, "wallet__priority", "priority", "pk")
 
 
-def _add_credit(found: dict[int, Conditions], leaving_out: Collection[int]) -> None:
-    grants = in_order_of_use(CreditGrant.objects.filter(wallet__customer__among=found, remaining__gt=0))
+def _add_credit(conditions: dict[int, Conditions], leaving_out: Collection[int]) -> None:
+    grants = in_order_of_use(CreditGrant.objects.filter(wallet__customer__among=conditions, remaining__gt=0))
     fields = ("wallet__customer", "wallet__currency", "pk", "remaining", "expires_at")
     for customer_id, currency, pk, remaining, expires_at in grants.values_list(*fields):
-        found[customer_id].credit.setdefault(currency, []).append(AvailableCredit(pk, remaining, expires_at))
-    if not any(conditions.credit for conditions in found.values()):
+        conditions[customer_id].credit.setdefault(currency, []).append(AvailableCredit(pk, remaining, expires_at))
+    if not any(customer_conditions.credit for customer_conditions in conditions.values()):
         return
-    drafts = Invoice.objects.filter(customer__among=found, state=InvoiceState.DRAFT, credits_applied__gt=0)
+    drafts = Invoice.objects.filter(customer__among=conditions, state=InvoiceState.DRAFT, credits_applied__gt=0)
     shown = drafts.exclude(pk__in=leaving_out).order_by().values_list("customer", "currency")
     for customer_id, currency, amount in shown.annotate(amount=Sum("credits_applied")):
-        left = amount
-        for lot in found[customer_id].credit.get(currency, []):
-            part = min(lot.available, left)
-            lot.available -= part
-            left -= part
+        remaining = amount
+        for credit in conditions[customer_id].credit.get(currency, []):
+            reserved = min(credit.available, remaining)
+            credit.available -= reserved
+            remaining -= reserved

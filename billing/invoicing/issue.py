@@ -1,4 +1,4 @@
-"""Write computed invoices and their lines as rows."""
+"""Save calculated invoices and their lines as rows."""
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
@@ -9,68 +9,75 @@ from django.db import transaction
 from billing.invoicing.compute import ComputedInvoice
 from billing.invoicing.late_adjustments import attach_to_lines
 from billing.invoicing.rows import rows_of
-from billing.invoicing.totals import set_parts, set_totals, uses_of
+from billing.invoicing.totals import coupon_use_rows, set_charge_adjustments, set_totals
 from billing.models import BillingRun, CouponUse, Invoice, InvoiceLine
 from billing.notifications import notify
 from config.db.bulk_insert import copy_in, new_row
 from config.webhooks.names import WebhookEvent
 
 
-def issue(
+def issue_invoice(
     computed: ComputedInvoice, *, now: datetime, run: BillingRun | None = None, replaces: Invoice | None = None
 ) -> Invoice:
-    """Write one worked-out invoice as a draft, lines and all. `IntegrityError` if its period has a live one already."""
-    return issue_many([computed], now=now, run=run, replaces=replaces)[0]
+    """Save one calculated invoice with its lines as a draft. See `issue_invoices`."""
+    return issue_invoices([computed], now=now, run=run, replaces=replaces)[0]
 
 
-def issue_many(
-    many: Sequence[ComputedInvoice], *, now: datetime, run: BillingRun | None = None, replaces: Invoice | None = None
+def issue_invoices(
+    computed_invoices: Sequence[ComputedInvoice],
+    *,
+    now: datetime,
+    run: BillingRun | None = None,
+    replaces: Invoice | None = None,
 ) -> list[Invoice]:
-    """Write worked-out invoices as drafts in a fixed number of statements, all or none."""
-    invoices = [draft_invoice(each, now=now) for each in many]
-    for invoice in invoices:
-        invoice.run, invoice.replaces = run, replaces
+    """Save calculated invoices as drafts, all or none, in a fixed number of statements.
+
+    Raises `IntegrityError` if one's period already has an invoice of its kind that isn't void.
+    """
+    drafts = [draft_invoice(computed, now=now) for computed in computed_invoices]
+    for draft in drafts:
+        draft.run, draft.replaces = run, replaces
     with transaction.atomic():
-        copy_in(invoices)
-        rows = [invoice_rows(invoice, each) for invoice, each in zip(invoices, many, strict=True)]
-        copy_in([row for own in rows for row in own])
-        write_uses(zip(invoices, many, strict=True))
-        notify(WebhookEvent.INVOICE_DRAFTED, invoices, now=now)
-        attach_to_lines([each.lines for each in many], rows)
-    return invoices
+        copy_in(drafts)
+        rows = [invoice_rows(draft, computed) for draft, computed in zip(drafts, computed_invoices, strict=True)]
+        copy_in([row for draft_rows in rows for row in draft_rows])
+        save_coupon_uses(zip(drafts, computed_invoices, strict=True))
+        notify(WebhookEvent.INVOICE_DRAFTED, drafts, now=now)
+        attach_to_lines([computed.lines for computed in computed_invoices], rows)
+    return drafts
 
 
 def draft_invoice(computed: ComputedInvoice, *, now: datetime) -> Invoice:
-    """Make the unsaved draft of a worked-out invoice. Its grace period begins now."""
-    subscription, step = computed.work.subscription, computed.work.step
+    """Return the unsaved draft of a calculated invoice. Its grace period begins now."""
+    subscription, invoice = computed.request.subscription, computed.request.invoice
     columns = {
         "customer_id": subscription.customer_id,
         "subscription_id": subscription.subscription_id,
-        "kind": step.kind,
+        "kind": invoice.kind,
         "currency": subscription.currency,
-        "period_start": step.period.start,
-        "period_end": step.period.end,
+        "period_start": invoice.period.start,
+        "period_end": invoice.period.end,
         "computed_at": now,
         "finalize_at": now + timedelta(days=settings.INVOICE_GRACE_DAYS),
     }
-    invoice = new_row(Invoice, columns)
-    set_totals(invoice, computed.adjusted)
-    return invoice
+    draft = new_row(Invoice, columns)
+    set_totals(draft, computed.adjusted)
+    return draft
 
 
-def write_uses(found: Iterable[tuple[Invoice, ComputedInvoice]]) -> None:
-    """Write which discounts written drafts use: one statement for all of them, none without discounts."""
-    uses = [use for invoice, computed in found for use in uses_of(invoice, computed.adjusted)]
+def save_coupon_uses(invoices: Iterable[tuple[Invoice, ComputedInvoice]]) -> None:
+    """Save which coupons the drafts use: one statement for all drafts, or none if they use none."""
+    uses = [use for draft, computed in invoices for use in coupon_use_rows(draft, computed.adjusted)]
     if uses:
         CouponUse.objects.bulk_create(uses)
 
 
 def invoice_rows(invoice: Invoice, computed: ComputedInvoice) -> list[InvoiceLine]:
-    """Make the unsaved rows of an invoice: its charges, each with its part of discounts and taxes, then these.
+    """Return an invoice's unsaved rows: its charges with their discounts and taxes, then lines of discounts and taxes.
 
-    Kept lines are brought up to date, and numbered before.
+    Kept lines come first and get their current discounts and taxes.
     """
-    kept = computed.work.kept
-    base = max((line.position for line in kept), default=0)
-    set_parts(kept, computed.adjusted.charges[: len(kept)])
-    return rows_of(invoice, [*computed.lines, *computed.adjusted.lines], after=base)
+    kept = computed.request.kept
+    last_position = max((line.position for line in kept), default=0)
+    set_charge_adjustments(kept, computed.adjusted.charges[: len(kept)])
+    return rows_of(invoice, [*computed.lines, *computed.adjusted.lines], after=last_position)

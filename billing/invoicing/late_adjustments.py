@@ -9,7 +9,8 @@ from collections.abc import Collection, Iterable, Sequence
 from django.db.models import F, Q, QuerySet
 
 from billing.charges.late_items import Figures, LateItem
-from billing.lines import LATE_USAGE, Charge
+from billing.kinds import LineKind
+from billing.lines import Charge
 from billing.models import BillingState, CreditNote, Invoice, InvoiceLine, InvoiceState, LateAdjustment, LateState
 from billing.models.late import OPEN_STATES
 from config.audit import recorded
@@ -122,7 +123,7 @@ def attach_to_lines(lines: Iterable[Sequence[Charge]], rows: Iterable[Sequence[I
 
 def move_aside(lines: QuerySet[InvoiceLine]) -> QuerySet[InvoiceLine]:
     """Move a draft's late lines behind all others, so that new lines can take over their adjustments; return them."""
-    ids = list(lines.filter(kind=LATE_USAGE).values_list("pk", flat=True))
+    ids = list(lines.filter(kind=LineKind.LATE_USAGE).values_list("pk", flat=True))
     late_lines = InvoiceLine.objects.filter(pk__in=ids)
     if ids:
         late_lines.update(position=F("position") + ASIDE)

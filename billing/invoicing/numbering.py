@@ -1,4 +1,4 @@
-"""Drawing numbers: one after the other, without a gap, from the series that was picked or the default one."""
+"""Draw invoice and credit note numbers, without gaps, from the chosen series or the default one."""
 
 from collections.abc import Sequence
 
@@ -11,38 +11,39 @@ from config.audit import recorded
 FIRST = {SeriesUse.INVOICE: ("invoices", "INV-"), SeriesUse.CREDIT_NOTE: ("credit notes", "CN-")}
 
 
-def default_series(use: SeriesUse) -> NumberSeries:
-    """Return the series that numbers come from unless another was picked. Made the first time it is asked for."""
-    found = NumberSeries.objects.filter(used_for=use, is_default=True).first()
-    if found is not None:
-        return found
+def get_default_series(use: SeriesUse) -> NumberSeries:
+    """Return the series for documents without a series of their own. It is created on the first call."""
+    series = NumberSeries.objects.filter(used_for=use, is_default=True).first()
+    if series is not None:
+        return series
     name, prefix = FIRST[use]
-    made, _ = NumberSeries.objects.get_or_create(
+    series, _ = NumberSeries.objects.get_or_create(
         name=name, defaults={"prefix": prefix, "used_for": use, "is_default": True}
     )
-    return made
+    return series
 
 
-def draw_numbers(use: SeriesUse, picked: Sequence[int | None]) -> list[tuple[NumberSeries, str]]:
-    """Draw a number for each picked series, `None` being the default one, in their order.
+def draw_numbers(use: SeriesUse, series_ids: Sequence[int | None]) -> list[tuple[NumberSeries, str]]:
+    """Draw a number from each chosen series, in their order; `None` is the default series.
 
-    The series are locked until the transaction ends, so others who want a number wait; a rollback loses none.
+    The series are locked until the transaction ends. Other transactions wait for their numbers, and a rollback leaves
+    no gap.
     """
-    default = default_series(use).pk if None in picked else 0
-    keys = [default if key is None else key for key in picked]
+    default = get_default_series(use).pk if None in series_ids else 0
+    keys = [default if key is None else key for key in series_ids]
     locked = NumberSeries.objects.select_for_update(no_key=True).filter(pk__in=keys).order_by("pk")
-    series = {each.pk: each for each in locked}
-    drawn = [(series[key], series[key].draw()) for key in keys]
-    for each in series.values():
-        each.save(update_fields=["next_number"])
-    return drawn
+    series_by_id = {series.pk: series for series in locked}
+    numbers = [(series_by_id[key], series_by_id[key].draw()) for key in keys]
+    for series in series_by_id.values():
+        series.save(update_fields=["next_number"])
+    return numbers
 
 
-def make_default(series: NumberSeries, *, by: User | None) -> None:
-    """Draw numbers from a series from now on, unless another is picked. It takes over from the default one before."""
+def set_default_series(series: NumberSeries, *, by: User | None) -> None:
+    """Make a series the default one, in place of the current default."""
     with transaction.atomic(), recorded(by=by):
         rows = NumberSeries.objects.select_for_update(no_key=True).filter(used_for=series.used_for).order_by("pk")
-        for each in sorted(rows, key=lambda row: row.pk == series.pk):  # the old one lets go first
-            if each.is_default != (each.pk == series.pk):
-                each.is_default = each.pk == series.pk
-                each.save(update_fields=["is_default"])
+        for row in sorted(rows, key=lambda row: row.pk == series.pk):  # the old default first: only one can be it
+            if row.is_default != (row.pk == series.pk):
+                row.is_default = row.pk == series.pk
+                row.save(update_fields=["is_default"])

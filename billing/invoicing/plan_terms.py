@@ -1,4 +1,4 @@
-"""From the catalog's rows to what billing works with: terms, fees, free tiers, in one currency and interval."""
+"""Read the catalog's rows as billing's values: terms, fees and free units, in one currency and interval."""
 
 from collections import defaultdict
 from collections.abc import Iterable
@@ -7,6 +7,7 @@ from decimal import Decimal
 from billing.charges.subscription import Allowance, Fee, MeteredFeature, PlanTerms, UsagePrice
 from billing.money import ZERO
 from billing.rating.terms import Conversion, Model, Terms, Tier
+from catalog.kinds import Aggregation, EntitlementReset, PackageRounding
 from catalog.models import Entitlement, Feature, PlanVersion, Price, PriceTier
 from catalog.models.prices import Cadence, PriceKind
 from customers.periods import Interval
@@ -16,7 +17,7 @@ type Catalog = dict[int, "Version"]
 
 
 class Version:
-    """One plan version with all that it charges and grants, as read from the database."""
+    """A plan version with its prices and entitlements, as read from the database."""
 
     def __init__(self, row: PlanVersion) -> None:
         self.row = row
@@ -25,13 +26,13 @@ class Version:
         self._terms: dict[tuple[str, Interval], PlanTerms] = {}
 
     def terms(self, currency: str, interval: Interval) -> PlanTerms:
-        """Pick what applies to a subscription in this currency and interval; three months are a quarter."""
+        """Return the terms for a subscription in this currency and interval. Three months are equal to a quarter."""
         key = (currency, interval)
         if key not in self._terms:
-            self._terms[key] = self._pick(currency, interval)
+            self._terms[key] = self._select(currency, interval)
         return self._terms[key]
 
-    def _pick(self, currency: str, interval: Interval) -> PlanTerms:
+    def _select(self, currency: str, interval: Interval) -> PlanTerms:
         fitting = [
             (price, tiers)
             for price, tiers in self.prices
@@ -43,13 +44,13 @@ class Version:
             number=self.row.number,
             fees=tuple(fee_of(price) for price, _ in fitting if price.kind == PriceKind.FIXED),
             usage=tuple(usage_price_of(price, tiers) for price, tiers in fitting if price.kind == PriceKind.USAGE),
-            allowances={each.feature_id: allowance_of(each) for each in self.entitlements},
+            allowances={row.feature_id: allowance_of(row) for row in self.entitlements},
             is_priced_otherwise=bool(self.prices) and not fitting,
         )
 
 
 def load_catalog(version_ids: Iterable[int]) -> Catalog:
-    """Read plan versions with their prices, tiers and free tiers, in four queries."""
+    """Read plan versions with their prices, tiers and entitlements, in four queries."""
     ids = set(version_ids)
     catalog = {row.pk: Version(row) for row in PlanVersion.objects.filter(pk__in=ids).select_related("plan")}
     tiers: dict[int, list[PriceTier]] = defaultdict(list)
@@ -64,7 +65,7 @@ def load_catalog(version_ids: Iterable[int]) -> Catalog:
 
 
 def terms_of(price: Price, tiers: Iterable[PriceTier]) -> Terms:
-    """Turn a usage price into the terms that rating reads. Its maximum becomes the terms' cap."""
+    """Return the terms by which a usage price is rated. The price's maximum is the terms' cap."""
     model = Model(price.model)
     amount = price.unit_amount if price.unit_amount is not None else ZERO
     return Terms(
@@ -72,7 +73,7 @@ def terms_of(price: Price, tiers: Iterable[PriceTier]) -> Terms:
         unit_amount=ZERO if model is Model.FLAT else amount,
         flat_amount=amount if model is Model.FLAT else ZERO,
         package_size=price.package_size if price.package_size is not None else Decimal(1),
-        package_rounding="down" if price.package_rounding == "down" else "up",
+        package_rounding=PackageRounding(price.package_rounding),
         tiers=tuple(tier_of(tier) for tier in tiers),
         cap_amount=price.maximum_amount,
         conversion=conversion_of(price),
@@ -96,14 +97,14 @@ def tier_of(tier: PriceTier) -> Tier:
 
 
 def conversion_of(price: Price) -> Conversion | None:
-    """Return how usage is converted before it is priced; `None` when it isn't."""
-    found = Conversion(price.convert_multiply_by, price.convert_divide_by, ROUNDINGS[price.convert_rounding])
-    return None if found == Conversion() else found
+    """Return how usage is converted before it is priced; `None` if it isn't."""
+    conversion = Conversion(price.convert_multiply_by, price.convert_divide_by, ROUNDINGS[price.convert_rounding])
+    return None if conversion == Conversion() else conversion
 
 
 def usage_price_of(price: Price, tiers: Iterable[PriceTier]) -> UsagePrice:
     if price.feature is None:
-        raise ValueError("A usage price has a feature: the database says so")
+        raise ValueError("A usage price has a feature by a constraint of the database")
     return UsagePrice(price.pk, price.label, metered_of(price.feature), terms_of(price, tiers), price.minimum_amount)
 
 
@@ -111,7 +112,7 @@ def metered_of(feature: Feature) -> MeteredFeature:
     return MeteredFeature(
         id=feature.pk,
         name=feature.name,
-        aggregation=feature.aggregation,
+        aggregation=Aggregation(feature.aggregation),
         is_cumulative=feature.is_cumulative,
         unit_singular=feature.unit_singular,
         unit_plural=feature.unit_plural,
@@ -124,4 +125,4 @@ def fee_of(price: Price) -> Fee:
 
 
 def allowance_of(entitlement: Entitlement) -> Allowance:
-    return Allowance(entitlement.free_units, entitlement.reset, entitlement.is_prorated)
+    return Allowance(entitlement.free_units, EntitlementReset(entitlement.reset), entitlement.is_prorated)

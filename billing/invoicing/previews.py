@@ -1,4 +1,4 @@
-"""What a change would do to the next invoice: made, looked at, and taken back, in one transaction."""
+"""Preview how a change affects the next invoice: make it, calculate, and roll it back, in one transaction."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,8 +14,8 @@ from customers.subscriptions import change_plan
 
 
 @dataclass(frozen=True, slots=True)
-class Effect:
-    """What is to be invoiced next, as things are and after the change, in the subscription's currency."""
+class ChangePreview:
+    """The next invoice's total before and after a change, in the subscription's currency."""
 
     before: Decimal
     after: Decimal
@@ -29,28 +29,30 @@ class Effect:
         return self.before - self.after
 
 
-def effect_of(subscription: Subscription, change: Callable[[], object], *, now: datetime) -> Effect:
-    """Work out what a change would do to the subscription's upcoming invoice and those due before it. Writes nothing.
+def preview_change(subscription: Subscription, change: Callable[[], object], *, now: datetime) -> ChangePreview:
+    """Return how a change affects the subscription's upcoming invoice and the invoices due before it. Saves nothing.
 
-    Raises what the change raises where it can't be made.
+    Raises what the change raises if it can't be made.
     """
     before = _due(subscription, now)
     with transaction.atomic():
         change()
         after = _due(subscription, now)
         transaction.set_rollback(True)
-    return Effect(before, after)
+    return ChangePreview(before, after)
 
 
-def effect_of_plan(subscription: Subscription, plan: Plan, *, at: datetime, now: datetime, reason: str) -> Effect:
-    """Work out what moving to a plan would do, as `effect_of`. Raises what `change_plan` raises."""
+def preview_plan_change(
+    subscription: Subscription, plan: Plan, *, at: datetime, now: datetime, reason: str
+) -> ChangePreview:
+    """Preview a change of plan, as `preview_change` does. Raises what `change_plan` raises."""
 
     def change() -> None:
         change_plan(subscription, plan, at=at, now=now, by=None, reason=reason)
 
-    return effect_of(subscription, change, now=now)
+    return preview_change(subscription, change, now=now)
 
 
 def _due(subscription: Subscription, now: datetime) -> Decimal:
-    whole = upcoming(subscription.pk, now=now)
-    return sum((invoice.total for invoice in whole.earlier), whole.total)
+    result = upcoming(subscription.pk, now=now)
+    return sum((invoice.total for invoice in result.earlier), result.total)

@@ -1,7 +1,8 @@
-"""Charges and the rows of invoices: one becomes the other here, and nowhere else."""
+"""Convert charges to the rows of invoices and back. Nothing else converts them."""
 
 from collections.abc import Iterable
 
+from billing.kinds import LineKind
 from billing.lines import Charge
 from billing.models import Invoice, InvoiceLine
 from billing.money import ZERO
@@ -15,9 +16,9 @@ COPIED_COLUMNS = (
 
 
 def rows_of(invoice: Invoice, charges: Iterable[Charge], *, after: int = 0) -> list[InvoiceLine]:
-    """Return the unsaved rows of charges in their order, numbered past a position.
+    """Return the unsaved rows of charges in their order, with positions after a given one.
 
-    A charge without a period of its own, which is a discount's or a tax's line, gets the invoice's.
+    Lines of discounts and taxes have no period of their own and get the invoice's.
     """
     return [_row(invoice, charge, position) for position, charge in enumerate(charges, start=after + 1)]
 
@@ -38,9 +39,9 @@ def _row(invoice: Invoice, charge: Charge, position: int) -> InvoiceLine:
 
 
 def charge_of(line: InvoiceLine) -> Charge:
-    """Return what discounts and taxes need to know of a charge that is a row."""
+    """Return a saved line as a charge, with the fields that discounts and taxes need."""
     return Charge(
-        line.kind,
+        LineKind(line.kind),
         line.amount,
         line.description,
         feature_id=line.feature_id,

@@ -1,7 +1,9 @@
-"""What usage costs in any window of time, by the invoices' own rating. Only reads.
+"""What usage costs in any window of time, by the same rating as invoices. Only reads.
 
-A window costs what the usage up to its end costs, less what the usage up to its start does, billing period by billing
-period. So windows next to each other add up to the whole, also where tiers or free units run out inside one.
+In each billing period, the cost of a window is the cost of the usage up to its end minus the cost of the usage up to
+its start. So the costs of adjoining windows add up, also if tiers or free units run out within one. Example: 5 free
+units, then $1.00 each; 4 units are used in the first half of the month and 3 in the second. The halves cost $0.00 and
+$2.00, the month $2.00.
 """
 
 from collections import defaultdict
@@ -9,11 +11,11 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 
-from billing.charges.next_invoice import CYCLE, NextInvoice
+from billing.charges.next_invoice import NextInvoice
 from billing.charges.subscription import BilledSubscription, period_in_force
 from billing.invoicing.compute import InvoiceRequest, compute_invoices
 from billing.invoicing.subscriptions import load_subscriptions
-from billing.lines import USAGE
+from billing.kinds import InvoiceKind, LineKind
 from billing.money import ZERO
 from config.refusals import Refused
 from customers.periods import Period
@@ -22,7 +24,7 @@ MOST_PERIODS = 200
 
 
 class CannotRate(Refused):
-    """The usage can't be rated as things stand. The text says why."""
+    """The usage can't be rated. The message says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,37 +38,37 @@ class Cost:
     amount: Decimal
 
 
-def spent(subscription_ids: Collection[int], window: Period) -> list[Cost]:
-    """Rate the usage of subscriptions in a window; a minimum commitment's top-up is not in it. Raises CannotRate."""
+def calculate_costs(subscription_ids: Collection[int], window: Period) -> list[Cost]:
+    """Rate the usage of subscriptions in a window, without minimum commitments. Raises `CannotRate`."""
     subscriptions = load_subscriptions(subscription_ids)
-    works: list[InvoiceRequest] = []
+    requests: list[InvoiceRequest] = []
     signs: list[int] = []
     for subscription in subscriptions.values():
         for period in _periods(subscription, window):
-            step = NextInvoice(CYCLE, period, period.end)
-            works.append(InvoiceRequest(subscription, step, until=min(window.end, period.end)))
+            invoice = NextInvoice(InvoiceKind.CYCLE, period, period.end)
+            requests.append(InvoiceRequest(subscription, invoice, until=min(window.end, period.end)))
             signs.append(1)
             if window.start > period.start:
-                works.append(InvoiceRequest(subscription, step, until=window.start))
+                requests.append(InvoiceRequest(subscription, invoice, until=window.start))
                 signs.append(-1)
-    return _added_up(works, signs)
+    return _sum_costs(requests, signs)
 
 
-def _added_up(works: list[InvoiceRequest], signs: list[int]) -> list[Cost]:
+def _sum_costs(requests: list[InvoiceRequest], signs: list[int]) -> list[Cost]:
     amounts: dict[tuple[int, int, int, str], Decimal] = defaultdict(lambda: ZERO)
-    for computed, sign in zip(compute_invoices(works), signs, strict=True):
+    for computed, sign in zip(compute_invoices(requests), signs, strict=True):
         if computed.problem:
             raise CannotRate(computed.problem)
-        subscription = computed.work.subscription
+        subscription = computed.request.subscription
         for line in computed.lines:
-            if line.kind == USAGE and line.price_id is not None and line.feature_id is not None:
+            if line.kind == LineKind.USAGE and line.price_id is not None and line.feature_id is not None:
                 key = (subscription.subscription_id, line.price_id, line.feature_id, subscription.currency)
                 amounts[key] += sign * line.amount
     return [Cost(*key, amount) for key, amount in amounts.items()]
 
 
 def _periods(subscription: BilledSubscription, window: Period) -> Iterator[Period]:
-    """Give the billing periods that the window touches, clipped to the subscription's life."""
+    """Yield the billing periods that the window overlaps, between the subscription's start and end."""
     at = max(window.start, subscription.started_at)
     end = window.end if subscription.ended_at is None else min(window.end, subscription.ended_at)
     for _ in range(MOST_PERIODS):
@@ -76,4 +78,4 @@ def _periods(subscription: BilledSubscription, window: Period) -> Iterator[Perio
         yield period
         at = period.end
     if at < end:
-        raise CannotRate(f"That is more than {MOST_PERIODS} billing periods: ask for a shorter window.")
+        raise CannotRate(f"The window spans more than {MOST_PERIODS} billing periods. Choose a shorter one.")

@@ -1,4 +1,4 @@
-"""Reads what billing has to know about subscriptions: a fixed number of queries, however many there are."""
+"""Read subscriptions for billing: a fixed number of queries, however many subscriptions."""
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
@@ -6,20 +6,20 @@ from datetime import datetime
 
 from django.db.models import Q
 
-from billing.charges.next_invoice import FINAL
 from billing.charges.subscription import BilledSubscription, BillingProgress, InvoicedFee, Phase
 from billing.invoicing.late_adjustments import waiting_items
 from billing.invoicing.plan_terms import Catalog, load_catalog
-from billing.lines import FEE, PRORATION
+from billing.kinds import FEE_KINDS, InvoiceKind
 from billing.models import BillingState, Invoice, InvoiceLine, InvoiceState
 from billing.models.invoices import SETTLEMENT
 from catalog.models.prices import Cadence
+from customers.kinds import PhaseKind
 from customers.models import Subscription, SubscriptionPhase
 from customers.periods import Period
 from customers.subscriptions import get_schedule
 
-# What a subscription knows of its subscription's own row: a run reads thousands.
-KNOWN = (
+# The columns that billing needs: a run reads thousands of rows.
+COLUMNS = (
     *("customer_id", "currency", "interval", "interval_count", "alignment", "anchor", "timezone"),
     *("started_at", "ended_at", "prorate"),
 )
@@ -28,10 +28,10 @@ KNOWN = (
 def load_subscriptions(
     subscription_ids: Collection[int], *, leaving_out: Collection[int] = (), since: datetime | None = None
 ) -> dict[int, BilledSubscription]:
-    """Read the subscriptions with their phases, plans, standing and what recent invoices hold of their fees.
+    """Read subscriptions with their phases, plans, billing progress, late usage and the fees on recent invoices.
 
-    `leaving_out` are invoices to ignore: the draft that is recalculated, the invoice to be replaced.
-    `since` reaches back to invoices of earlier periods.
+    `leaving_out` are invoices to ignore: the draft that is recalculated, the invoice that is replaced. `since` includes
+    invoices of earlier periods, back to the one of that moment.
     """
     subscriptions = load_terms(subscription_ids)
     late = waiting_items(subscription_ids, leaving_out)
@@ -42,58 +42,57 @@ def load_subscriptions(
 
 
 def load_terms(subscription_ids: Collection[int]) -> dict[int, BilledSubscription]:
-    """Read the subscriptions with their phases, plans and standing only: enough to rate usage, and not to bill."""
+    """Read subscriptions with only their phases, plans and billing progress: enough to rate usage, not to bill."""
     states = BillingState.objects.filter(pk__among=subscription_ids)
-    known = states.values_list("pk", "opened", "billed_until", "closed_at")
-    standings = {pk: BillingProgress(opened, billed_until, closed_at) for pk, opened, billed_until, closed_at in known}
+    rows = states.values_list("pk", "opened", "billed_until", "closed_at")
+    progress = {pk: BillingProgress(opened, billed_until, closed_at) for pk, opened, billed_until, closed_at in rows}
     phases = _phases(subscription_ids)
     catalog = load_catalog({phase.version_id for chain in phases.values() for phase in chain})
-    subscriptions = Subscription.objects.filter(pk__among=subscription_ids).only(*KNOWN)
+    subscriptions = Subscription.objects.filter(pk__among=subscription_ids).only(*COLUMNS)
     return {
-        row.pk: _billed_subscription(row, phases[row.pk], catalog, standings.get(row.pk, BillingProgress()))
+        row.pk: _billed_subscription(row, phases[row.pk], catalog, progress.get(row.pk, BillingProgress()))
         for row in subscriptions
     }
 
 
-def load_subscriptions_as_of(wanted: Sequence[tuple[int, datetime]]) -> list[BilledSubscription]:
-    """Read subscriptions as they were known at a moment each: with the phases that held then, changed since or not.
+def load_subscriptions_as_of(moments: Sequence[tuple[int, datetime]]) -> list[BilledSubscription]:
+    """Read each subscription as it was known at a moment: with the phases recorded then, even if changed since.
 
-    Enough to charge usage anew on the terms of an earlier invoice: what was invoiced and billed isn't read. A
-    subscription that wasn't known yet is read as it is now.
+    Enough to rate usage again on the terms of an earlier invoice; billing progress and invoiced fees aren't read. A
+    subscription that wasn't recorded yet at its moment is read as it is now.
     """
-    ids = {pk for pk, _ in wanted}
+    ids = {pk for pk, _ in moments}
     rows = list(
         SubscriptionPhase.objects.filter(subscription_id__in=ids).order_by("subscription_id", "starts_at", "pk")
     )
     catalog = load_catalog({row.plan_version_id for row in rows})
     subscriptions = Subscription.objects.in_bulk(ids)
-    found = []
-    for pk, moment in wanted:
-        own = [row for row in rows if row.subscription_id == pk]
-        held = [row for row in own if _held_at(row, moment)] or [row for row in own if row.superseded_at is None]
-        subscription = _billed_subscription(
-            subscriptions[pk], [_phase(row) for row in held], catalog, BillingProgress()
-        )
-        subscription.ended_at = None  # as known then: the phases end where it ended
-        found.append(subscription)
-    return found
+    result = []
+    for pk, moment in moments:
+        versions = [row for row in rows if row.subscription_id == pk]
+        current = [row for row in versions if row.superseded_at is None]
+        phases = [_phase(row) for row in [row for row in versions if _is_known_at(row, moment)] or current]
+        subscription = _billed_subscription(subscriptions[pk], phases, catalog, BillingProgress())
+        subscription.ended_at = None  # the end as known then is the end of the last phase
+        result.append(subscription)
+    return result
 
 
-def _held_at(row: SubscriptionPhase, moment: datetime) -> bool:
+def _is_known_at(row: SubscriptionPhase, moment: datetime) -> bool:
     return row.recorded_at <= moment and (row.superseded_at is None or row.superseded_at > moment)
 
 
 def _phases(subscription_ids: Collection[int]) -> dict[int, list[Phase]]:
-    found: dict[int, list[Phase]] = defaultdict(list)
+    phases: dict[int, list[Phase]] = defaultdict(list)
     rows = SubscriptionPhase.objects.filter(subscription_id__among=subscription_ids, superseded_at=None)
     columns = ("subscription_id", "kind", "plan_version_id", "starts_at", "ends_at")
-    for subscription_id, *phase in rows.order_by("subscription_id", "starts_at").values_list(*columns):
-        found[subscription_id].append(Phase(*phase))
-    return found
+    for subscription_id, kind, *phase in rows.order_by("subscription_id", "starts_at").values_list(*columns):
+        phases[subscription_id].append(Phase(PhaseKind(kind), *phase))
+    return phases
 
 
 def _phase(row: SubscriptionPhase) -> Phase:
-    return Phase(row.kind, row.plan_version_id, row.starts_at, row.ends_at)
+    return Phase(PhaseKind(row.kind), row.plan_version_id, row.starts_at, row.ends_at)
 
 
 def _billed_subscription(
@@ -116,9 +115,9 @@ def _billed_subscription(
 
 
 def _recent_since(subscription: BilledSubscription, earliest: datetime | None) -> datetime:
-    """Say from when on invoices matter: the start of the period before the one that is next to be billed.
+    """Return from when on invoices matter: the start of the period before the one that is billed next.
 
-    `earliest` is where an invoice that is worked out anew begins: all that its whole billing period was charged counts.
+    `earliest` is the start of an invoice that is recalculated: all fees of its billing period matter.
     """
     since = subscription.progress.billed_until or subscription.started_at
     if subscription.ended_at is not None:
@@ -137,16 +136,16 @@ def _add_invoiced(
     if not subscriptions:
         return
     since = min(_recent_since(subscription, since) for subscription in subscriptions.values())
-    own = Invoice.objects.filter(subscription_id__among=list(subscriptions))
-    # A settlement gave fees of any of its subscription's periods back, and an end that moves on charges them again.
-    settled = own.filter(SETTLEMENT).values("subscription_id")
-    invoices = own.filter(Q(period_end__gte=since) | Q(subscription_id__in=settled))
+    all_invoices = Invoice.objects.filter(subscription_id__among=list(subscriptions))
+    # A settlement can credit fees of any period, and an end that moves later charges them again.
+    settled = all_invoices.filter(SETTLEMENT).values("subscription_id")
+    invoices = all_invoices.filter(Q(period_end__gte=since) | Q(subscription_id__in=settled))
     live = invoices.exclude(state=InvoiceState.VOID).exclude(pk__in=leaving_out)
     periods = live.values_list("subscription_id", "kind", "period_start", "period_end")
     for subscription_id, kind, period_start, period_end in periods:
-        is_settlement = kind == FINAL and period_start == period_end
+        is_settlement = kind == InvoiceKind.FINAL and period_start == period_end
         if subscription_id is not None and period_start is not None and not is_settlement:
-            subscriptions[subscription_id].issued.add((kind, period_start))
+            subscriptions[subscription_id].issued.add((InvoiceKind(kind), period_start))
     for line in _fee_lines(live):
         if line.invoice.subscription_id is not None and line.price_id is not None:
             subscriptions[line.invoice.subscription_id].invoiced.append(_invoiced_fee(line))
@@ -154,7 +153,7 @@ def _add_invoiced(
 
 def _fee_lines(invoices: "Iterable[Invoice]") -> Iterable[InvoiceLine]:
     lines = InvoiceLine.objects.filter(
-        invoice__in=invoices, kind__in=(FEE, PRORATION), price__isnull=False, period_start__isnull=False
+        invoice__in=invoices, kind__in=FEE_KINDS, price__isnull=False, period_start__isnull=False
     )
     return (
         lines.select_related("invoice", "price")
@@ -169,7 +168,7 @@ def _fee_lines(invoices: "Iterable[Invoice]") -> Iterable[InvoiceLine]:
 
 def _invoiced_fee(line: InvoiceLine) -> InvoicedFee:
     if line.price is None or line.period_start is None or line.period_end is None:
-        raise ValueError("Only fee lines with a price and a period are read")
+        raise ValueError("A fee line has a price and a period")
     label = line.computation.get("label", "Recurring fee")
     service = Period(line.period_start, line.period_end)
     return InvoicedFee(
@@ -181,5 +180,5 @@ def _invoiced_fee(line: InvoiceLine) -> InvoicedFee:
         in_advance=line.price.cadence == Cadence.ADVANCE,
         discount=line.discount_amount,
         invoice_id=line.invoice_id,
-        settles=line.invoice.kind == FINAL and line.invoice.period_start == line.invoice.period_end,
+        settles=line.invoice.kind == InvoiceKind.FINAL and line.invoice.period_start == line.invoice.period_end,
     )

@@ -1,7 +1,4 @@
-"""Writes what an invoice comes to onto its rows: totals, each charge's part, the lines of discounts and taxes.
-
-`add_up` is for charges of any source, given their customer.
-"""
+"""Set an invoice's totals, each line's discounts and taxes, and the lines of discounts and taxes."""
 
 from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
@@ -14,7 +11,7 @@ from billing.lines import Charge
 from billing.models import CouponUse, Invoice, InvoiceLine
 
 
-def add_up(
+def calculate_totals(
     invoice: Invoice,
     charges: Sequence[InvoiceLine],
     *,
@@ -22,11 +19,11 @@ def add_up(
     with_discounts: bool = False,
     conditions: Conditions | None = None,
 ) -> list[InvoiceLine]:
-    """Set a draft's totals from its charges; return the unsaved lines of discounts and taxes that come after them.
+    """Set a draft's totals from its charges, and return the unsaved lines of discounts and taxes.
 
-    Sets on the invoice: subtotal, discounts, taxes, total, credit as it would be used, amount due; on each charge its
-    part of discounts and taxes. Saves nothing. The customer's taxes as of now; their discounts, which `at` decides,
-    only when asked for (then write `uses_of` too, in the same transaction).
+    Sets on the invoice: subtotal, discounts, taxes, total, credit that would be used, amount due; on each charge its
+    part of discounts and taxes. Saves nothing. Taxes are the customer's current ones. Coupons that are live `at` the
+    moment apply only `with_discounts`; then save `coupon_use_rows` too, in the same transaction.
     """
     if conditions is None:
         leaving_out = [invoice.pk] if invoice.pk else []
@@ -41,13 +38,13 @@ def add_up(
         with_discounts=with_discounts,
     )
     set_totals(invoice, adjusted)
-    set_parts(charges, adjusted.charges)
+    set_charge_adjustments(charges, adjusted.charges)
     after = max((line.position for line in charges), default=0)
     return rows_of(invoice, adjusted.lines, after=after)
 
 
 def set_totals(invoice: Invoice, adjusted: InvoiceTotals) -> None:
-    """Set what the invoice comes to."""
+    """Set the invoice's totals."""
     invoice.subtotal = adjusted.subtotal
     invoice.discount_total = adjusted.discount
     invoice.tax_total = adjusted.tax
@@ -59,25 +56,25 @@ def set_totals(invoice: Invoice, adjusted: InvoiceTotals) -> None:
     invoice.amount_due = adjusted.due
 
 
-def set_parts(lines: Iterable[InvoiceLine], charges: Iterable[Charge]) -> None:
-    """Set each row's part of discounts and taxes from its adjusted charge."""
+def set_charge_adjustments(lines: Iterable[InvoiceLine], charges: Iterable[Charge]) -> None:
+    """Set each line's discounts and taxes from its adjusted charge."""
     for line, charge in zip(lines, charges, strict=True):
         line.discount_amount, line.tax_amount, line.tax_included = charge.discount, charge.tax, charge.tax_included
 
 
-def save_parts(charges: Sequence[InvoiceLine]) -> None:
-    """Write the parts of charges that are in the database already."""
+def save_charge_adjustments(charges: Sequence[InvoiceLine]) -> None:
+    """Save the discounts and taxes of lines that exist already."""
     InvoiceLine.objects.bulk_update(charges, ["discount_amount", "tax_amount", "tax_included"])
 
 
-def uses_of(invoice: Invoice, adjusted: InvoiceTotals) -> list[CouponUse]:
-    """Make the unsaved rows that say which discounts the invoice used."""
+def coupon_use_rows(invoice: Invoice, adjusted: InvoiceTotals) -> list[CouponUse]:
+    """Return the unsaved rows of the coupons that the invoice uses."""
     return [
         CouponUse(invoice=invoice, application_id=use.coupon.id, number=use.number, amount=use.amount)
         for use in adjusted.uses
     ]
 
 
-def forget_uses(invoices: Collection[Invoice]) -> None:
-    """Take drafts' uses of discounts away, before they are decided anew."""
+def delete_coupon_uses(invoices: Collection[Invoice]) -> None:
+    """Delete drafts' uses of coupons, before they are calculated again."""
     CouponUse.objects.filter(invoice__in=invoices).delete()

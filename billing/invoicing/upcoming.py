@@ -1,4 +1,4 @@
-"""The upcoming invoice: what the run would write for a subscription, as of a moment. Same code, writes nothing."""
+"""The upcoming invoice: what a billing run would charge, as of a moment. Same code as the run; saves nothing."""
 
 from collections.abc import Collection
 from dataclasses import dataclass, field
@@ -6,30 +6,29 @@ from datetime import datetime
 from decimal import Decimal
 
 from billing.charges.next_invoice import (
-    LATE,
-    OPENING,
     NextInvoice,
     is_issued,
     late_invoice,
     mark_invoiced,
     next_invoice,
-    reopen,
+    reopen_billing,
 )
 from billing.invoicing.compute import ComputedInvoice, InvoiceRequest, compute_invoices, record_on_subscription
 from billing.invoicing.conditions import attach_conditions
 from billing.invoicing.subscriptions import load_subscriptions
+from billing.kinds import InvoiceKind
 from billing.money import ZERO
 from customers.periods import Period
 
 
 @dataclass(slots=True)
 class Upcoming:
-    """What a subscription will be invoiced for next.
+    """A subscription's next invoices.
 
-    `invoice` is the one for the period that holds the moment: usage so far, fees in arrears, the next period's fees
-    in advance; of a subscription that has ended, its late usage. `earlier` are those that come before it: due already
-    and waiting for the next run, or for a trial's end. `problem` says why nothing can be worked out. All empty: nothing
-    will be invoiced any more.
+    `invoice` is the one of the current period: usage so far, fees in arrears, the next period's fees in advance. For a
+    subscription that has ended it has late usage. `earlier` are invoices before it, which are due and not issued yet,
+    or due at a trial's end. `problem` is the reason why an invoice can't be calculated. If all are empty, nothing more
+    will be invoiced.
     """
 
     subscription_id: int
@@ -43,48 +42,53 @@ class Upcoming:
 
     @property
     def period(self) -> Period | None:
-        return self.invoice.work.step.period if self.invoice is not None else None
+        return self.invoice.request.invoice.period if self.invoice is not None else None
 
 
 def upcoming(subscription_id: int, *, now: datetime) -> Upcoming:
-    """Work out a subscription's upcoming invoice as of a moment. Raises `KeyError` if there is no such subscription."""
+    """Calculate a subscription's upcoming invoice as of a moment. Raises `KeyError` if the subscription is unknown."""
     return upcoming_many([subscription_id], now=now)[subscription_id]
 
 
 def upcoming_many(subscription_ids: Collection[int], *, now: datetime) -> dict[int, Upcoming]:
-    """Work out many upcoming invoices, with a number of queries that doesn't depend on how many."""
+    """Calculate many upcoming invoices. The number of queries doesn't depend on how many."""
     subscriptions = load_subscriptions(subscription_ids)
     attach_conditions(subscriptions.values())
-    found = {pk: Upcoming(pk) for pk in subscriptions}
+    upcoming_by_id = {pk: Upcoming(pk) for pk in subscriptions}
     for subscription in subscriptions.values():
-        reopen(subscription)
-    going = set(subscriptions)
-    while going:
-        steps = {pk: next_invoice(subscriptions[pk]) or late_invoice(subscriptions[pk], now) for pk in going}
-        works = [InvoiceRequest(subscriptions[pk], step, until=now) for pk, step in steps.items() if step is not None]
-        going = set()
-        for computed in compute_invoices(works):
-            if _take_over(found[computed.work.subscription.subscription_id], computed, now):
-                going.add(computed.work.subscription.subscription_id)
-    return found
+        reopen_billing(subscription)
+    open_ids = set(subscriptions)
+    while open_ids:
+        invoices = {pk: next_invoice(subscriptions[pk]) or late_invoice(subscriptions[pk], now) for pk in open_ids}
+        requests = [
+            InvoiceRequest(subscriptions[pk], invoice, until=now)
+            for pk, invoice in invoices.items()
+            if invoice is not None
+        ]
+        open_ids = set()
+        for computed in compute_invoices(requests):
+            pk = computed.request.subscription.subscription_id
+            if _add_invoice(upcoming_by_id[pk], computed, now):
+                open_ids.add(pk)
+    return upcoming_by_id
 
 
-def _take_over(upcoming_: Upcoming, computed: ComputedInvoice, now: datetime) -> bool:
-    """Put a worked-out invoice where it belongs; tell whether the subscription's next one is to be looked at too."""
-    subscription, step = computed.work.subscription, computed.work.step
+def _add_invoice(result: Upcoming, computed: ComputedInvoice, now: datetime) -> bool:
+    """Add a calculated invoice to a subscription's result, and return whether another invoice follows it."""
+    subscription, invoice = computed.request.subscription, computed.request.invoice
     if computed.problem:
-        upcoming_.problem = computed.problem
+        result.problem = computed.problem
         return False
-    if step.kind == LATE or (step.due_at > now and not _opens_now(step, now)):
-        upcoming_.invoice = computed
+    if invoice.kind == InvoiceKind.LATE or (invoice.due_at > now and not _opens_this_period(invoice, now)):
+        result.invoice = computed
         return False
-    # What is due, or is a start yet to come within this period, leads on to the period's own invoice.
-    if computed.lines and not is_issued(subscription, step):
-        upcoming_.earlier.append(computed)
+    # The invoice is due, or opens within the current period: the current period's own invoice follows.
+    if computed.lines and not is_issued(subscription, invoice):
+        result.earlier.append(computed)
     record_on_subscription(computed)
-    mark_invoiced(subscription, step)
+    mark_invoiced(subscription, invoice)
     return True
 
 
-def _opens_now(step: NextInvoice, now: datetime) -> bool:
-    return step.kind == OPENING and step.period.contains(now)
+def _opens_this_period(invoice: NextInvoice, now: datetime) -> bool:
+    return invoice.kind == InvoiceKind.OPENING and invoice.period.contains(now)

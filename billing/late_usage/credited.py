@@ -4,9 +4,9 @@ from collections.abc import Collection, Iterable
 from datetime import datetime
 from fractions import Fraction
 
+from billing.kinds import USAGE_KINDS, LineKind
 from billing.late_usage.checks import add_checks
 from billing.late_usage.difference import NOT_CREDITED, Credited
-from billing.lines import LATE_USAGE, USAGE_KINDS
 from billing.models import (
     BillingState,
     CreditNote,
@@ -82,7 +82,7 @@ def _credited_periods(note: CreditNote, rows: Iterable[CreditNoteLine]) -> set[t
     """Return the usage prices that a note's lines credit, each with the start of its period."""
     lines: Iterable[InvoiceLine] = (row.invoice_line for row in rows)
     return {
-        (line.price_id, line.period_start if line.kind == LATE_USAGE else note.invoice.period_start)
+        (line.price_id, line.period_start if line.kind == LineKind.LATE_USAGE else note.invoice.period_start)
         for line in lines
         if line.kind in USAGE_KINDS
     }

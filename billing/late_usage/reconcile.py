@@ -10,13 +10,14 @@ from typing import Any
 from django.db import transaction
 
 from billing.charges.late_items import figures_by_price
-from billing.charges.next_invoice import CYCLE, NextInvoice
+from billing.charges.next_invoice import NextInvoice
 from billing.charges.subscription import BilledSubscription
-from billing.charges.usage_charges import Ask, UsageCharge, charges
-from billing.charges.usage_lines import usage_lines
-from billing.invoicing.compute import EXPECTED_ERRORS, values_of
+from billing.charges.usage_charges import MeterQuery, UsageCharge, list_usage_charges
+from billing.charges.usage_lines import calculate_usage
+from billing.invoicing.compute import EXPECTED_ERRORS, read_event_values
 from billing.invoicing.late_adjustments import after_of, before_of, set_figures
 from billing.invoicing.subscriptions import load_subscriptions_as_of
+from billing.kinds import InvoiceKind
 from billing.late_usage.checks import OF_USAGE, ready_checks
 from billing.late_usage.credited import credited_by_hand
 from billing.late_usage.difference import (
@@ -165,7 +166,10 @@ def _calculate_periods(billed_periods: list[BilledPeriod]) -> None:
     """Rate the current usage of the periods, with one query of the meter. Remove periods that can't be counted."""
     horizon = ledger_horizon()
     planned = [
-        (billed, charges(billed.subscription, NextInvoice(CYCLE, billed.period, billed.period.end)))
+        (
+            billed,
+            list_usage_charges(billed.subscription, NextInvoice(InvoiceKind.CYCLE, billed.period, billed.period.end)),
+        )
         for billed in billed_periods
     ]
     if horizon is not None:
@@ -176,28 +180,28 @@ def _calculate_periods(billed_periods: list[BilledPeriod]) -> None:
         ]
         billed_periods[:] = [billed for billed, _ in planned]
     requests = [
-        UsageRequest(billed.subscription.customer_id, ask.feature_id, ask.window.start, ask.window.end)
+        UsageRequest(billed.subscription.customer_id, query.feature_id, query.window.start, query.window.end)
         for billed, period_charges in planned
         for charge in period_charges
-        for ask in charge.asks()
+        for query in charge.meter_queries()
     ]
     answers = iter(usage_many(requests) if requests else [])
     for billed, period_charges in planned:
         for charge in period_charges:
-            quantities = [next(answers) for _ in charge.asks()]
-            values = values_of(billed.subscription.customer_id, charge) if charge.needs_events else ()
-            billed.lines += usage_lines(billed.subscription, charge, quantities, values)
+            quantities = [next(answers) for _ in charge.meter_queries()]
+            values = read_event_values(billed.subscription.customer_id, charge) if charge.needs_events else ()
+            billed.lines += calculate_usage(billed.subscription, charge, quantities, values)
 
 
 def _is_pruned(charge: UsageCharge, horizon: datetime) -> bool:
     """Whether counting needs events that retention may have removed: parts of hours, or single values."""
-    return any(_needs_ledger(charge, ask, horizon) for ask in charge.asks())
+    return any(_needs_ledger(charge, query, horizon) for query in charge.meter_queries())
 
 
-def _needs_ledger(charge: UsageCharge, ask: Ask, horizon: datetime) -> bool:
-    edges = (ask.window.start, ask.window.end)
+def _needs_ledger(charge: UsageCharge, query: MeterQuery, horizon: datetime) -> bool:
+    edges = (query.window.start, query.window.end)
     cut_hours = [floor_hour(edge) for edge in edges if floor_hour(edge) != edge]
-    return any(hour < horizon for hour in cut_hours) or (charge.needs_events and ask.window.start < horizon)
+    return any(hour < horizon for hour in cut_hours) or (charge.needs_events and query.window.start < horizon)
 
 
 def _lock_adjustments(subscription_id: int, starts: Collection[datetime]) -> dict[datetime, list[LateAdjustment]]:

@@ -1,6 +1,6 @@
-"""What becomes of an invoice after it is drafted: recomputed, finalized, paid, void, replaced.
+"""Finalize drafts: one by one, or automatically once their grace period is over.
 
-Every function locks the invoice's row first, so two of them never work on one invoice at once.
+Every function of this package locks the invoice's row first, so two of them never change one invoice at once.
 """
 
 import logging
@@ -16,7 +16,7 @@ from django.db import transaction
 from billing.invoicing.compute import EXPECTED_ERRORS
 from billing.invoicing.numbering import draw_numbers
 from billing.isolation import isolate
-from billing.lifecycle.recompute import Before, _recompute, as_they_are, save_changed
+from billing.lifecycle.recompute import Snapshot, recompute_drafts, save_changes, snapshot
 from billing.models import (
     Invoice,
     InvoiceState,
@@ -24,7 +24,7 @@ from billing.models import (
 )
 from billing.models.company import seller
 from billing.notifications import notify
-from billing.refusals import CannotChange, Corrected, MoneyAttached
+from billing.refusals import CannotChange
 from billing.settlement.invoice_credit import apply_credits, lock_wallets
 from billing.settlement.payments import lock_invoice, set_payment_state
 from config.audit import recorded
@@ -33,44 +33,39 @@ from config.webhooks.names import WebhookEvent
 from customers.models import Customer
 
 BATCH = 500
-
-
 REFUSALS = (Refused, ValidationError, *EXPECTED_ERRORS)
-
 
 logger = logging.getLogger(__name__)
 
 
-__all__ = ["CannotChange", "Corrected", "MoneyAttached"]
-
-
 def finalize(invoice: Invoice, *, now: datetime, by: User | None = None) -> Invoice:
-    """Give a draft its number and freeze it. Finalized already: returned as it is. `CannotChange` if void or held back.
+    """Give a draft its number and freeze it. An invoice that is already finalized is returned unchanged.
 
-    The number is the next of the series picked for it, else of the default one; it is drawn in this transaction, so a
-    failure leaves no gap. Prepaid credit is taken as it is by now. An invoice of nothing to pay is paid at once. One
-    below zero becomes credit of the customer.
+    The number is the next one of the draft's series, or else of the default series. It is drawn in this transaction, so
+    a failure leaves no gap. The invoice uses the prepaid credit that is available now. An invoice with nothing to pay
+    becomes paid immediately. A negative total becomes credit of the customer. Raises `CannotChange` if the invoice is
+    void or on hold.
     """
     with transaction.atomic():
         locked = lock_invoice(invoice)
         if locked.state == InvoiceState.VOID:
             raise CannotChange(f"{locked} is void. Reissue it instead.")
         if locked.held_at is not None:
-            raise CannotChange(f"{locked} is held back: {locked.hold_reason}. Release it first.")
+            raise CannotChange(f"{locked} is on hold: {locked.hold_reason}. Release it first.")
         if locked.is_draft:
-            _finalize([locked], as_they_are([locked]), now=now, by=by)
+            _finalize([locked], snapshot([locked]), now=now, by=by)
         return locked
 
 
-def _finalize(drafts: Sequence[Invoice], before: Before, *, now: datetime, by: User | None) -> None:
+def _finalize(drafts: Sequence[Invoice], before: Snapshot, *, now: datetime, by: User | None) -> None:
     """Finalize locked drafts, in their order, and save what changed on them since `before`.
 
-    Whoever draws a number makes all others wait who want one: it is drawn when nothing else is left to be waited for.
+    Drawing a number makes other transactions wait for theirs, so numbers are drawn after all other locks are taken.
     """
-    sold_by, wallets = seller(), lock_wallets(drafts, by=by)
+    company, wallets = seller(), lock_wallets(drafts, by=by)
     for invoice in drafts:
         invoice.state = InvoiceState.FINALIZED
-        invoice.billed_to, invoice.seller = billed_to(invoice.customer), sold_by
+        invoice.billed_to, invoice.seller = billed_to(invoice.customer), company
         invoice.issued_at = invoice.finalized_at = now
         invoice.due_at = invoice.due_at or now + timedelta(days=net_days(invoice))
         invoice.finalized_by = by
@@ -81,18 +76,18 @@ def _finalize(drafts: Sequence[Invoice], before: Before, *, now: datetime, by: U
     for invoice in drafts:
         set_payment_state(invoice, now=now)
     with recorded(by=by):
-        save_changed(drafts, before)
+        save_changes(drafts, before)
     _notify_finalized(drafts, now=now)
 
 
 def _notify_finalized(invoices: Sequence[Invoice], *, now: datetime) -> None:
     notify(WebhookEvent.INVOICE_FINALIZED, invoices, now=now)
-    paid_at_once = [invoice for invoice in invoices if invoice.state == InvoiceState.PAID]
-    notify(WebhookEvent.INVOICE_PAYMENT, paid_at_once, now=now)
+    paid = [invoice for invoice in invoices if invoice.state == InvoiceState.PAID]
+    notify(WebhookEvent.INVOICE_PAYMENT, paid, now=now)
 
 
 def billed_to(customer: Customer) -> dict[str, Any]:
-    """Copy what an invoice says about its customer, so that later edits don't reach it."""
+    """Return a copy of the customer's details for the invoice, so that later edits don't change the invoice."""
     fields = (
         "external_id", "name", "email", "contact", "address_line1", "address_line2", "address_city",
         "address_state", "address_postal_code", "address_country", "tax_id",
@@ -101,29 +96,29 @@ def billed_to(customer: Customer) -> dict[str, Any]:
 
 
 def net_days(invoice: Invoice) -> int:
-    """Return the days to pay: the subscription's, else the customer's, else the company's."""
-    own = (invoice.subscription.net_days if invoice.subscription else None, invoice.customer.net_days)
-    return next((days for days in own if days is not None), settings.INVOICE_DUE_DAYS)
+    """Return the days to pay: the subscription's, or else the customer's, or else the company's."""
+    terms = (invoice.subscription.net_days if invoice.subscription else None, invoice.customer.net_days)
+    return next((days for days in terms if days is not None), settings.INVOICE_DUE_DAYS)
 
 
 def finalize_due(*, now: datetime) -> int:
-    """Finalize all drafts whose grace period is over, recomputed first; return how many. A batch a transaction.
+    """Recalculate and finalize all drafts whose grace period is over, and return how many. One transaction per batch.
 
-    Drafts that somebody else holds, or that can't be worked out any more, are passed over and stay drafts. One that is
-    refused doesn't stop the others of its batch: it is held back, with the reason.
+    Drafts that are locked, or that can't be calculated any more, are skipped and stay drafts. A draft that is refused
+    is put on hold with the reason; the others of its batch are finalized.
     """
     finalized, after = 0, 0
     while True:
-        done, after = finalize_next(after, now=now)
-        finalized += done
+        count, after = finalize_next(after, now=now)
+        finalized += count
         if not after:
             return finalized
 
 
 def finalize_next(after: int, *, now: datetime) -> tuple[int, int]:
-    """Finalize the next batch of drafts that are due, past a key; return how many, and past which key to go on.
+    """Finalize the next batch of due drafts with keys above `after`. See `finalize_due`.
 
-    That is 0 when none are left. See `finalize_due`.
+    Returns how many were finalized, and the `after` of the next batch: 0 if there is none.
     """
     due = Invoice.objects.due_for_finalizing(now).filter(pk__gt=after).order_by("pk")
     batch = list(due.values_list("pk", flat=True)[:BATCH])
@@ -139,8 +134,8 @@ def finalize_next(after: int, *, now: datetime) -> tuple[int, int]:
 
 def _finalize_batch(keys: Sequence[int], *, now: datetime) -> int:
     due = _locked_due(keys, now=now)
-    before = as_they_are(due)
-    ready = _recompute(due, now=now)
+    before = snapshot(due)
+    ready = recompute_drafts(due, now=now)
     if ready:
         _finalize(ready, before, now=now, by=None)
     return len(ready)

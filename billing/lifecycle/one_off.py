@@ -1,4 +1,4 @@
-"""One-off invoices: written by hand, item by item; drafts until somebody finalizes them. Taxed as the customer is."""
+"""One-off invoices: items entered by staff or the API, with the customer's taxes. Never finalized automatically."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from decimal import Decimal
 from django.contrib.auth.models import User
 from django.db import IntegrityError, transaction
 
-from billing.invoicing.totals import add_up
+from billing.invoicing.totals import calculate_totals
 from billing.models import Invoice, InvoiceKind, InvoiceLine, LineKind, NumberSeries, SeriesUse
 from billing.money import ZERO, exact, format_amount, known_currency, round_amount
 from billing.notifications import notify
@@ -22,9 +22,9 @@ from customers.periods import Period
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """A hand-written charge: quantity × unit amount, rounded once to the currency; or an `amount` for the whole of it.
+    """An entered charge: quantity × unit amount, rounded once to the currency, or a total `amount`.
 
-    Below zero it is a credit. Quantities are above zero.
+    3 × $0.335 is $1.005, rounded to $1.01. A negative amount is a credit. Quantities are positive.
     """
 
     description: str
@@ -43,10 +43,10 @@ class Item:
 
 
 @dataclass(frozen=True, slots=True)
-class Terms:
-    """What a one-off invoice says beside its items. Without a due date it is due in the customer's days to pay.
+class OneOffTerms:
+    """A one-off invoice's data other than its items. Without a due date the customer's days to pay apply.
 
-    `is_credit` allows a total below zero: finalized, it becomes prepaid credit of the customer.
+    `is_credit` allows a negative total, which becomes prepaid credit of the customer when the invoice is finalized.
     """
 
     memo: str = ""
@@ -56,7 +56,7 @@ class Terms:
     is_credit: bool = False
 
 
-PLAIN = Terms()
+PLAIN = OneOffTerms()
 
 
 def create_one_off(
@@ -64,21 +64,21 @@ def create_one_off(
     items: Sequence[Item],
     *,
     currency: str,
-    terms: Terms = PLAIN,
+    terms: OneOffTerms = PLAIN,
     external_reference: str | None = None,
     now: datetime,
     by: User | None,
 ) -> Invoice:
-    """Write a draft. It isn't finalized by itself.
+    """Create a draft.
 
-    A second call with the same external reference returns the first invoice, whatever became of it. Raises
-    `CannotChange` for items or a currency that make no invoice, and for a reference of another customer's invoice.
+    A second call with the same external reference returns the first invoice, in whatever state it is. Raises
+    `CannotChange` for invalid items or an unknown currency, and for a reference of another customer's invoice.
     """
-    known = _known(customer, external_reference)
-    if known is not None:
-        return known
+    existing = _find_by_reference(customer, external_reference)
+    if existing is not None:
+        return existing
     if not known_currency(currency):
-        raise CannotChange(f"{currency} is no currency: write its three ISO 4217 capitals.")
+        raise CannotChange(f"{currency} isn't a currency. Enter its ISO 4217 code, such as USD.")
     invoice = Invoice(
         customer=customer,
         kind=InvoiceKind.ONE_OFF,
@@ -88,35 +88,37 @@ def create_one_off(
     )
     try:
         with transaction.atomic():
-            _write(invoice, items, terms, now=now, by=by)
+            _save_draft(invoice, items, terms, now=now, by=by)
             notify(WebhookEvent.INVOICE_DRAFTED, [invoice], now=now)
     except IntegrityError:
-        known = _known(customer, external_reference)  # somebody else was first; the database had us wait for them
-        if known is None:
+        existing = _find_by_reference(customer, external_reference)  # a concurrent request created it first
+        if existing is None:
             raise
-        return known
+        return existing
     return invoice
 
 
-def _known(customer: Customer, external_reference: str | None) -> Invoice | None:
+def _find_by_reference(customer: Customer, external_reference: str | None) -> Invoice | None:
     if not external_reference:
         return None
-    known = Invoice.objects.filter(external_reference=external_reference).first()
-    if known is not None and known.customer_id != customer.pk:
-        raise CannotChange(f"The reference {external_reference} is of another customer's invoice.")
-    return known
+    existing = Invoice.objects.filter(external_reference=external_reference).first()
+    if existing is not None and existing.customer_id != customer.pk:
+        raise CannotChange(f"The reference {external_reference} belongs to another customer's invoice.")
+    return existing
 
 
-def update_one_off(invoice: Invoice, items: Sequence[Item], *, terms: Terms, now: datetime, by: User | None) -> Invoice:
-    """Write a draft's items and terms anew. Raises `CannotChange` unless it is a one-off draft."""
+def update_one_off(
+    invoice: Invoice, items: Sequence[Item], *, terms: OneOffTerms, now: datetime, by: User | None
+) -> Invoice:
+    """Replace a draft's items and terms. Raises `CannotChange` unless it is a one-off draft."""
     with transaction.atomic():
         locked = lock_invoice(invoice)
         if locked.kind != InvoiceKind.ONE_OFF:
-            raise CannotChange("A subscription's invoice is computed: recompute it instead.")
+            raise CannotChange("A subscription's invoice has no editable items. Recalculate it instead.")
         if not locked.is_draft:
-            raise CannotChange(f"{locked} is {locked.get_state_display().lower()} and never changes.")
+            raise CannotChange(f"{locked} is {locked.get_state_display().lower()} and can't change.")
         locked.lines.all().delete()
-        _write(locked, items, terms, now=now, by=by)
+        _save_draft(locked, items, terms, now=now, by=by)
         notify(WebhookEvent.INVOICE_UPDATED, [locked], now=now)
         return locked
 
@@ -124,15 +126,15 @@ def update_one_off(invoice: Invoice, items: Sequence[Item], *, terms: Terms, now
 def preview_one_off(
     customer: Customer, items: Sequence[Item], *, currency: str, now: datetime
 ) -> tuple[Invoice, list[InvoiceLine]]:
-    """Work out what items would come to: the unsaved invoice, and its charges with the lines of taxes. Nothing stored.
+    """Return the invoice that `create_one_off` would save, and its charges with the lines of taxes. Saves nothing.
 
     Raises `CannotChange` as `create_one_off` does.
     """
     if not known_currency(currency):
-        raise CannotChange(f"{currency} is no currency: write its three ISO 4217 capitals.")
+        raise CannotChange(f"{currency} isn't a currency. Enter its ISO 4217 code, such as USD.")
     invoice = Invoice(customer=customer, kind=InvoiceKind.ONE_OFF, currency=currency, computed_at=now)
-    charges = charges_of(invoice, items)
-    return invoice, [*charges, *add_up(invoice, charges, at=now)]
+    charges = item_lines(invoice, items)
+    return invoice, [*charges, *calculate_totals(invoice, charges, at=now)]
 
 
 def amend(
@@ -144,17 +146,17 @@ def amend(
     now: datetime,
     by: User | None,
 ) -> Invoice:
-    """Change what an invoice says beside its charges; what is `None` stays. Metadata unless it is void, else of drafts.
+    """Change an invoice's due date, memo or metadata; `None` leaves a value as it is.
 
-    Raises `CannotChange`.
+    The due date and memo of a draft can change, and the metadata of any invoice that isn't void. Raises `CannotChange`.
     """
     with transaction.atomic():
         locked = lock_invoice(invoice)
         state = locked.get_state_display().lower()
         if not locked.is_draft and (due_at is not None or memo is not None):
-            raise CannotChange(f"{locked} is {state}: of its fields only the metadata changes.")
+            raise CannotChange(f"{locked} is {state}: only its metadata can change.")
         if locked.voided_at is not None:
-            raise CannotChange(f"{locked} is void and never changes.")
+            raise CannotChange(f"{locked} is void and can't change.")
         locked.due_at = locked.due_at if due_at is None else due_at
         locked.memo = locked.memo if memo is None else memo.strip()
         locked.metadata = locked.metadata if metadata is None else dict(metadata)
@@ -164,26 +166,26 @@ def amend(
         return locked
 
 
-def _write(invoice: Invoice, items: Sequence[Item], terms: Terms, *, now: datetime, by: User | None) -> None:
-    charges = charges_of(invoice, items)
-    after = add_up(invoice, charges, at=now)
+def _save_draft(invoice: Invoice, items: Sequence[Item], terms: OneOffTerms, *, now: datetime, by: User | None) -> None:
+    charges = item_lines(invoice, items)
+    tax_lines = calculate_totals(invoice, charges, at=now)
     if invoice.total < 0 and not terms.is_credit:
         total = format_amount(invoice.total, invoice.currency)
-        raise CannotChange(f"The items come to {total}. Say that it is a credit, or charge at least as much.")
+        raise CannotChange(f"The items total {total}. Mark the invoice as a credit, or charge at least as much.")
     if terms.series is not None and terms.series.used_for != SeriesUse.INVOICE:
-        raise CannotChange(f"{terms.series} isn't a series of invoices.")
+        raise CannotChange(f"{terms.series} isn't a series for invoices.")
     invoice.memo, invoice.due_at, invoice.series = terms.memo.strip(), terms.due_at, terms.series
     invoice.metadata = invoice.metadata if terms.metadata is None else dict(terms.metadata)
     invoice.computed_at = now
     with recorded(by=by):
         invoice.save()
-    InvoiceLine.objects.bulk_create([*charges, *after])
+    InvoiceLine.objects.bulk_create([*charges, *tax_lines])
 
 
-def charges_of(invoice: Invoice, items: Sequence[Item]) -> list[InvoiceLine]:
-    """Make the unsaved lines of items, in their order. Raises `CannotChange` for none, or for one that can't be."""
+def item_lines(invoice: Invoice, items: Sequence[Item]) -> list[InvoiceLine]:
+    """Return the unsaved lines of items, in their order. Raises `CannotChange` if there are none, or one is invalid."""
     if not items:
-        raise CannotChange("Write at least one item.")
+        raise CannotChange("Enter at least one item.")
     return [_charge(invoice, item, position) for position, item in enumerate(items, start=1)]
 
 
@@ -191,7 +193,7 @@ def _charge(invoice: Invoice, item: Item, position: int) -> InvoiceLine:
     if not item.description.strip():
         raise CannotChange(f"Item {position} needs a description.")
     if item.quantity <= ZERO:
-        raise CannotChange(f"Item {position}: a quantity is above zero; a credit has an amount below zero.")
+        raise CannotChange(f"Item {position}: enter a positive quantity. A credit has a negative amount.")
     return InvoiceLine(
         invoice=invoice,
         position=position,

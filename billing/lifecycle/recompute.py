@@ -1,4 +1,4 @@
-"""Writes locked drafts anew: lines only where something changed, the invoices' own rows in one statement."""
+"""Recalculate drafts. Lines are saved only where something changed, the invoices themselves in one statement."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -13,11 +13,11 @@ from billing.charges.next_invoice import NextInvoice
 from billing.charges.subscription import BilledSubscription
 from billing.invoicing.compute import ComputedInvoice, InvoiceRequest, compute_invoices, fees_of
 from billing.invoicing.conditions import load_conditions
-from billing.invoicing.issue import invoice_rows, write_uses
+from billing.invoicing.issue import invoice_rows, save_coupon_uses
 from billing.invoicing.late_adjustments import attach_to_lines, move_aside
 from billing.invoicing.subscriptions import load_subscriptions
-from billing.invoicing.totals import forget_uses, save_parts, set_totals
-from billing.lines import COMPUTED_KINDS, LATE_USAGE
+from billing.invoicing.totals import delete_coupon_uses, save_charge_adjustments, set_totals
+from billing.kinds import COMPUTED_KINDS, LineKind
 from billing.models import (
     BillingState,
     Invoice,
@@ -32,169 +32,172 @@ from config.db.bulk_update import update_in
 from config.webhooks.names import WebhookEvent
 from customers.periods import Period
 
-type Before = Mapping[int, Invoice]
+type Snapshot = Mapping[int, Invoice]
 KEYS = ("id", "public_id")
 
 
-def as_they_are(invoices: Sequence[Invoice]) -> Before:
-    """Keep invoices as they are now, by their keys, to tell later what changed."""
+def snapshot(invoices: Sequence[Invoice]) -> Snapshot:
+    """Copy invoices, by their keys, so that `save_changes` finds what changed."""
     return {invoice.pk: copy(invoice) for invoice in invoices}
 
 
-def save_changed(invoices: Sequence[Invoice], before: Before) -> None:
-    """Write what changed on locked invoices since `as_they_are`, in two statements, the history's among them."""
+def save_changes(invoices: Sequence[Invoice], before: Snapshot) -> None:
+    """Save what changed on locked invoices since the snapshot, with its history, in two statements."""
     pairs = [(before[invoice.pk], invoice) for invoice in invoices]
     columns = {
         field.attname
         for field in Invoice._meta.concrete_fields
-        if any(getattr(was, field.attname) != getattr(now, field.attname) for was, now in pairs)
+        if any(getattr(old, field.attname) != getattr(new, field.attname) for old, new in pairs)
     }
     if columns:
         update_in(invoices, {*columns, "updated_at"})
         record_changes(pairs)
 
 
-def write_again(found: Sequence[tuple[Invoice, ComputedInvoice]], kept: Mapping[int, Sequence[InvoiceLine]]) -> None:
-    """Set what locked drafts come to now, and write their lines; those of a draft whose lines are the same stay.
+def rewrite_lines(
+    invoices: Sequence[tuple[Invoice, ComputedInvoice]], kept: Mapping[int, Sequence[InvoiceLine]]
+) -> None:
+    """Set the drafts' new totals and replace their calculated lines, except where the lines are equal.
 
-    The drafts themselves are saved by the caller. `kept` are lines of theirs that stay, brought up to date.
+    The caller saves the drafts. `kept` are the drafts' lines that stay; their discounts and taxes are updated.
     """
-    drafts = [draft for draft, _ in found]
-    written = _computed_lines(drafts)
+    drafts = [draft for draft, _ in invoices]
+    saved_lines = _computed_lines(drafts)
     changed: list[tuple[Invoice, ComputedInvoice]] = []
     rows: list[list[InvoiceLine]] = []
-    for draft, computed in found:
+    for draft, computed in invoices:
         set_totals(draft, computed.adjusted)
-        fresh = invoice_rows(draft, computed)
-        if not _are_the_same(written.get(draft.pk, []), fresh):
+        new_lines = invoice_rows(draft, computed)
+        if not _are_equal(saved_lines.get(draft.pk, []), new_lines):
             changed.append((draft, computed))
-            rows.append(fresh)
+            rows.append(new_lines)
     if changed:
         old = InvoiceLine.objects.filter(invoice__among=[draft.pk for draft, _ in changed], kind__in=COMPUTED_KINDS)
-        old.exclude(kind=LATE_USAGE).delete()
+        old.exclude(kind=LineKind.LATE_USAGE).delete()
         carried = move_aside(old)
-        copy_in([row for own in rows for row in own])
+        copy_in([row for draft_rows in rows for row in draft_rows])
         attach_to_lines([computed.lines for _, computed in changed], rows)
         carried.delete()
-    forget_uses(drafts)
-    save_parts([line for draft in drafts for line in kept.get(draft.pk, [])])
-    write_uses(found)
+    delete_coupon_uses(drafts)
+    save_charge_adjustments([line for draft in drafts for line in kept.get(draft.pk, [])])
+    save_coupon_uses(invoices)
 
 
 def _computed_lines(drafts: Sequence[Invoice]) -> dict[int, list[InvoiceLine]]:
-    found: dict[int, list[InvoiceLine]] = {}
+    lines_by_invoice: dict[int, list[InvoiceLine]] = {}
     lines = InvoiceLine.objects.filter(invoice__among=[draft.pk for draft in drafts], kind__in=COMPUTED_KINDS)
     for line in lines.order_by("invoice", "position"):
-        found.setdefault(line.invoice_id, []).append(line)
-    return found
+        lines_by_invoice.setdefault(line.invoice_id, []).append(line)
+    return lines_by_invoice
 
 
-def _are_the_same(written: Sequence[InvoiceLine], fresh: Sequence[InvoiceLine]) -> bool:
-    """Tell whether lines say the same, their proofs too. Late usage is always written anew: adjustments hang on it."""
-    if len(written) != len(fresh) or any(line.kind == LATE_USAGE for line in (*written, *fresh)):
+def _are_equal(saved: Sequence[InvoiceLine], new: Sequence[InvoiceLine]) -> bool:
+    """Return whether lines are equal, proofs included. Late usage never is: adjustments refer to its saved lines."""
+    if len(saved) != len(new) or any(line.kind == LineKind.LATE_USAGE for line in (*saved, *new)):
         return False
-    return all(_says(old) == _says(new) for old, new in zip(written, fresh, strict=True))
+    return all(_contents(old) == _contents(line) for old, line in zip(saved, new, strict=True))
 
 
-def _says(line: InvoiceLine) -> dict[str, Any]:
-    says = {field.attname: getattr(line, field.attname) for field in line._meta.concrete_fields}
-    says["computation"] = json.loads(json.dumps(line.computation))  # as the database gives it back
-    return {name: value for name, value in says.items() if name not in KEYS}
+def _contents(line: InvoiceLine) -> dict[str, Any]:
+    contents = {field.attname: getattr(line, field.attname) for field in line._meta.concrete_fields}
+    contents["computation"] = json.loads(json.dumps(line.computation))  # as the database returns it
+    return {name: value for name, value in contents.items() if name not in KEYS}
 
 
 def recompute(invoice: Invoice, *, now: datetime) -> Invoice:
-    """Work a draft out anew from the usage and phases as they are now. Lines that people added stay.
+    """Recalculate a subscription's draft from its current usage and phases. Lines that people added stay.
 
-    Raises `CannotChange` if it isn't a draft, isn't a subscription's, or can't be worked out.
+    Raises `CannotChange` if the invoice isn't a draft, isn't a subscription's, or can't be calculated.
     """
     with transaction.atomic():
         locked = Invoice.objects.select_for_update(no_key=True, of=("self",)).get(pk=invoice.pk)
         if not locked.is_draft:
-            raise CannotChange(f"{locked} is finalized and never changes.")
+            raise CannotChange(f"{locked} is finalized and can't change.")
         if locked.subscription_id is None:
-            raise CannotChange("A one-off invoice isn't computed: its lines are written by hand.")
-        before = as_they_are([locked])
-        if not _recompute([locked], now=now):
-            raise CannotChange(compute_again([locked])[0].problem)
-        save_changed([locked], before)
+            raise CannotChange("A one-off invoice can't be recalculated: its lines are entered by hand.")
+        before = snapshot([locked])
+        if not recompute_drafts([locked], now=now):
+            raise CannotChange(recompute_invoices([locked])[0].problem)
+        save_changes([locked], before)
         notify(WebhookEvent.INVOICE_UPDATED, [locked], now=now)
         return locked
 
 
-def _recompute(drafts: Sequence[Invoice], *, now: datetime) -> list[Invoice]:
-    """Rewrite the computed lines of locked drafts; return those that could be worked out, and one-off ones as is.
+def recompute_drafts(drafts: Sequence[Invoice], *, now: datetime) -> list[Invoice]:
+    """Recalculate locked drafts. Return those that could be calculated, and one-off drafts unchanged.
 
-    Sets on the drafts what they come to; the caller saves them.
+    Saves their lines and sets their totals; the caller saves the drafts.
     """
-    ours = [draft for draft in drafts if draft.subscription_id is not None]
-    _lock_billing_states(ours)
-    done = [draft for draft in drafts if draft.subscription_id is None]
-    kept = InvoiceLine.objects.filter(invoice__in=ours).exclude(kind__in=COMPUTED_KINDS)
-    by_hand: dict[int, list[InvoiceLine]] = {}
-    for line in kept.order_by("invoice", "position"):
-        by_hand.setdefault(line.invoice_id, []).append(line)
-    fresh = zip(ours, compute_again(ours, kept=by_hand), strict=True)
-    good = [(draft, computed) for draft, computed in fresh if not computed.problem]
-    write_again(good, by_hand)
-    replaced = [draft for draft, _ in good]
-    for draft in replaced:
+    one_off_drafts = [draft for draft in drafts if draft.subscription_id is None]
+    subscription_drafts = [draft for draft in drafts if draft.subscription_id is not None]
+    lock_billing_states(subscription_drafts)
+    kept: dict[int, list[InvoiceLine]] = {}
+    added_lines = InvoiceLine.objects.filter(invoice__in=subscription_drafts).exclude(kind__in=COMPUTED_KINDS)
+    for line in added_lines.order_by("invoice", "position"):
+        kept.setdefault(line.invoice_id, []).append(line)
+    results = zip(subscription_drafts, recompute_invoices(subscription_drafts, kept=kept), strict=True)
+    recomputed = [(draft, computed) for draft, computed in results if not computed.problem]
+    rewrite_lines(recomputed, kept)
+    for draft, _ in recomputed:
         draft.computed_at = now
-    return sorted([*done, *replaced], key=lambda draft: draft.pk)
+    return sorted([*one_off_drafts, *(draft for draft, _ in recomputed)], key=lambda draft: draft.pk)
 
 
-def compute_again(
+def recompute_invoices(
     invoices: Sequence[Invoice], *, kept: Mapping[int, Sequence[InvoiceLine]] | None = None
 ) -> list[ComputedInvoice]:
-    """Work out invoices of subscriptions once more, each as if it weren't there. In a transaction.
+    """Calculate invoices of subscriptions again, each as if it didn't exist. Call within a transaction.
 
-    Those of one subscription follow one another, in their keys' order: each reckons with what the ones before it come
-    to now, and with what those after it say so far. `kept` are their lines that stay, by invoice.
+    Invoices of one subscription are calculated one after another, in the order of their keys. Each takes into account
+    the new amounts of those before it and the saved amounts of those after it. `kept` are lines that stay, by invoice.
     """
     conditions = load_conditions(
         {invoice.customer_id for invoice in invoices}, leaving_out=[invoice.pk for invoice in invoices], lock=True
     )
-    found: dict[int, ComputedInvoice] = {}
-    waiting = sorted(invoices, key=lambda invoice: invoice.pk)
-    while waiting:
-        # Two invoices of one subscription lean on each other's fees, and only one takes its late usage.
-        firsts = {invoice.subscription_id: invoice for invoice in reversed(waiting)}
-        chosen = sorted(firsts.values(), key=lambda invoice: invoice.pk)
-        computed = _compute_round(chosen, conditions, kept or {}, found)
-        found |= dict(zip([invoice.pk for invoice in chosen], computed, strict=True))
-        waiting = [invoice for invoice in waiting if invoice.pk not in found]
-    return [found[invoice.pk] for invoice in invoices]
+    computed: dict[int, ComputedInvoice] = {}
+    remaining = sorted(invoices, key=lambda invoice: invoice.pk)
+    while remaining:
+        # Invoices of one subscription depend on each other's fees, and only one of them takes its late usage.
+        first_by_subscription = {invoice.subscription_id: invoice for invoice in reversed(remaining)}
+        batch = sorted(first_by_subscription.values(), key=lambda invoice: invoice.pk)
+        results = _compute_batch(batch, conditions, kept or {}, computed)
+        computed |= dict(zip([invoice.pk for invoice in batch], results, strict=True))
+        remaining = [invoice for invoice in remaining if invoice.pk not in computed]
+    return [computed[invoice.pk] for invoice in invoices]
 
 
-def _compute_round(
+def _compute_batch(
     invoices: Sequence[Invoice],
     conditions: Mapping[int, Conditions],
     kept: Mapping[int, Sequence[InvoiceLine]],
-    done: Mapping[int, ComputedInvoice],
+    computed: Mapping[int, ComputedInvoice],
 ) -> list[ComputedInvoice]:
     ids = [invoice.subscription_id for invoice in invoices if invoice.subscription_id is not None]
     subscriptions = load_subscriptions(ids, leaving_out=[invoice.pk for invoice in invoices], since=_earliest(invoices))
     for subscription in subscriptions.values():
         subscription.conditions = conditions[subscription.customer_id]
-        _reckon_with(subscription, done)
-    works = [
+        _apply_computed(subscription, computed)
+    requests = [
         InvoiceRequest(
             subscriptions[invoice.subscription_id or 0], next_invoice_of(invoice), kept=kept.get(invoice.pk, ())
         )
         for invoice in invoices
     ]
-    return compute_invoices(works)
+    return compute_invoices(requests)
 
 
-def _reckon_with(subscription: BilledSubscription, done: Mapping[int, ComputedInvoice]) -> None:
-    """Put what invoices come to now, by their keys, in the place of what is written of them."""
-    worked_out = {pk: each for pk, each in done.items() if not each.problem}
-    mine = [
-        each for each in worked_out.values() if each.work.subscription.subscription_id == subscription.subscription_id
+def _apply_computed(subscription: BilledSubscription, computed: Mapping[int, ComputedInvoice]) -> None:
+    """Replace the saved fees of recalculated invoices by their new fees, and leave out late usage that they charge."""
+    recomputed = {pk: invoice for pk, invoice in computed.items() if not invoice.problem}
+    earlier_invoices = [
+        invoice
+        for invoice in recomputed.values()
+        if invoice.request.subscription.subscription_id == subscription.subscription_id
     ]
-    subscription.invoiced = [fee for fee in subscription.invoiced if fee.invoice_id not in worked_out]
-    subscription.invoiced += [fee for each in mine for fee in fees_of(each)]
-    taken = {line.adjustment_id for each in mine for line in each.lines}
-    subscription.late = [item for item in subscription.late if item.adjustment_id not in taken]
+    subscription.invoiced = [fee for fee in subscription.invoiced if fee.invoice_id not in recomputed]
+    subscription.invoiced += [fee for invoice in earlier_invoices for fee in fees_of(invoice)]
+    charged = {charge.adjustment_id for invoice in earlier_invoices for charge in invoice.lines}
+    subscription.late = [item for item in subscription.late if item.adjustment_id not in charged]
 
 
 def _earliest(invoices: Sequence[Invoice]) -> datetime | None:
@@ -202,14 +205,16 @@ def _earliest(invoices: Sequence[Invoice]) -> datetime | None:
 
 
 def next_invoice_of(invoice: Invoice) -> NextInvoice:
-    """Return the step that a subscription's invoice was made for."""
+    """Return the kind, period and due date that a subscription's invoice was calculated for."""
     if invoice.period_start is None or invoice.period_end is None:
         raise CannotChange(f"{invoice} has no period.")
     period = Period(invoice.period_start, invoice.period_end)
-    return NextInvoice(invoice.kind, period, period.start if invoice.kind == InvoiceKind.OPENING else period.end)
+    return NextInvoice(
+        InvoiceKind(invoice.kind), period, period.start if invoice.kind == InvoiceKind.OPENING else period.end
+    )
 
 
-def _lock_billing_states(invoices: Sequence[Invoice]) -> None:
-    """Keep runs, and whoever works on late usage, out of these subscriptions. After the invoices' own locks."""
+def lock_billing_states(invoices: Sequence[Invoice]) -> None:
+    """Keep billing runs and late usage checks away from these subscriptions. Call after locking the invoices."""
     ids = [invoice.subscription_id for invoice in invoices]
     list(BillingState.objects.select_for_update().filter(pk__in=ids).order_by("pk").values_list("pk", flat=True))

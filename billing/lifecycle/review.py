@@ -1,4 +1,4 @@
-"""The review of drafts: what waits, what changed since the period before, what is held back and why."""
+"""Review drafts before they are finalized: totals, changes since the previous period, drafts on hold."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -20,8 +20,8 @@ from config.refusals import ReasonRequired, Refused
 
 
 @dataclass(frozen=True, slots=True)
-class Waiting:
-    """Drafts of one currency: how many there are and are held back, and what they come to."""
+class DraftTotals:
+    """The drafts of one currency: how many, how many of them on hold, and their total."""
 
     currency: str
     drafts: int
@@ -31,85 +31,85 @@ class Waiting:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of one chosen invoice: its number, or why it was passed over."""
+    """The result for one selected invoice: finalized, or the reason why it was skipped."""
 
     invoice: Invoice
     skipped: str = ""
 
 
-def waiting() -> list[Waiting]:
-    """Count the drafts and add them up, by currency. One query."""
+def total_drafts() -> list[DraftTotals]:
+    """Count and total the drafts by currency, in one query."""
     rows = Invoice.objects.drafts().order_by("currency").values("currency")
-    found = rows.annotate(drafts=Count("pk"), held=Count("held_at"), total=Sum("total"))
-    return [Waiting(row["currency"], row["drafts"], row["held"], row["total"]) for row in found]
+    totals = rows.annotate(drafts=Count("pk"), held=Count("held_at"), total=Sum("total"))
+    return [DraftTotals(row["currency"], row["drafts"], row["held"], row["total"]) for row in totals]
 
 
-def with_before(invoices: QuerySet[Invoice]) -> QuerySet[Any]:
-    """Add to each invoice the one before it of the same subscription and kind: `before_id`, `before_total`, `change`.
+def with_previous(invoices: QuerySet[Invoice]) -> QuerySet[Any]:
+    """Annotate invoices with the previous invoice of the same subscription and kind.
 
-    They are null where there is none; void ones and drafts of other periods to come don't count as before.
+    `before_id`, `before_total` and `change` are null if there is none. Void invoices don't count.
     """
-    same = Invoice.objects.filter(
+    earlier = Invoice.objects.filter(
         subscription=OuterRef("subscription"), kind=OuterRef("kind"), period_start__lt=OuterRef("period_start")
     )
-    before = same.exclude(state=InvoiceState.VOID).order_by("-period_start", "-pk")
+    previous = earlier.exclude(state=InvoiceState.VOID).order_by("-period_start", "-pk")
     amount = DecimalField(max_digits=24, decimal_places=4)
-    found: QuerySet[Any] = invoices.annotate(
-        before_id=Subquery(before.values("pk")[:1]),
-        before_total=Subquery(before.values("total")[:1], output_field=amount),
+    annotated: QuerySet[Any] = invoices.annotate(
+        before_id=Subquery(previous.values("pk")[:1]),
+        before_total=Subquery(previous.values("total")[:1], output_field=amount),
     ).annotate(change=F("total") - F("before_total"))
-    return found
+    return annotated
 
 
 def most_changed_first(invoices: QuerySet[Any]) -> QuerySet[Any]:
-    """Order invoices that have their `change` by how much it is, either way; those without one before come last."""
-    found: QuerySet[Any] = invoices.annotate(size=Coalesce(Abs("change"), Decimal(-1)))
-    return found.order_by("-size", "pk")
+    """Order invoices by the size of their `change`, up or down. Invoices without a previous one come last."""
+    sized: QuerySet[Any] = invoices.annotate(size=Coalesce(Abs("change"), Decimal(-1)))
+    return sized.order_by("-size", "pk")
 
 
 def hold(invoice: Invoice, *, reason: str, now: datetime, by: User | None) -> Invoice:
-    """Keep a draft from being finalized until it is released. Held already: the reason is replaced.
+    """Put a draft on hold: it can't be finalized until it is released. If it is on hold, the reason is replaced.
 
-    Raises `CannotChange` unless it is a draft, `ReasonRequired`.
+    Raises `CannotChange` unless the invoice is a draft, and `ReasonRequired`.
     """
     if not reason.strip():
-        raise ReasonRequired("Say why the draft is held back.")
+        raise ReasonRequired("Enter a reason for putting the draft on hold.")
     with transaction.atomic():
         locked = lock_invoice(invoice)
         if not locked.is_draft:
-            raise CannotChange(f"{locked} is {locked.get_state_display().lower()}: only a draft is held back.")
+            raise CannotChange(f"{locked} is {locked.get_state_display().lower()}: only a draft can be put on hold.")
         locked.held_at, locked.held_by, locked.hold_reason = locked.held_at or now, by, reason.strip()
-        return _keep(locked, by=by, reason=locked.hold_reason)
+        return _save_hold(locked, by=by, reason=locked.hold_reason)
 
 
 def release(invoice: Invoice, *, now: datetime, by: User | None) -> Invoice:
-    """Let a draft that was held back be finalized again, by itself too. Not held back: returned as it is."""
+    """Take a draft off hold, so that it can be finalized again, also automatically. Any other is returned unchanged."""
     with transaction.atomic():
         locked = lock_invoice(invoice)
         if locked.held_at is None:
             return locked
         locked.held_at, locked.held_by, locked.hold_reason = None, None, ""
-        return _keep(locked, by=by)
+        return _save_hold(locked, by=by)
 
 
-def _keep(invoice: Invoice, *, by: User | None, reason: str = "") -> Invoice:
+def _save_hold(invoice: Invoice, *, by: User | None, reason: str = "") -> Invoice:
     with recorded(by=by, reason=reason):
         invoice.save(update_fields=["held_at", "held_by", "hold_reason", "updated_at"])
     return invoice
 
 
-def why_not(invoice: Invoice) -> str:
-    """Say why finalizing would pass an invoice over; an empty string if it wouldn't."""
+def reason_to_skip(invoice: Invoice) -> str:
+    """Return why finalizing would skip an invoice, or an empty string."""
     if not invoice.is_draft:
-        return f"{invoice.get_state_display().lower()} already"
-    return f"held back: {invoice.hold_reason}" if invoice.held_at else ""
+        return f"already {invoice.get_state_display().lower()}"
+    return f"on hold: {invoice.hold_reason}" if invoice.held_at else ""
 
 
 def finalize_many(invoices: Iterable[Invoice], *, now: datetime, by: User | None) -> Sequence[Outcome]:
-    """Finalize drafts one by one, in the order of their keys; say of each what became of it. One refused stops none."""
+    """Finalize drafts one by one, in the order of their keys. A draft that is refused doesn't stop the others."""
     outcomes = []
-    for invoice in sorted(invoices, key=lambda each: each.pk):
-        reason = why_not(invoice)
+    for invoice in sorted(invoices, key=lambda invoice: invoice.pk):
+        reason = reason_to_skip(invoice)
         if reason:
             outcomes.append(Outcome(invoice, reason))
             continue

@@ -6,17 +6,17 @@ from django.contrib.auth.models import User
 from django.db import transaction
 
 from billing.invoicing.conditions import lock_coupons
-from billing.invoicing.issue import issue
+from billing.invoicing.issue import issue_invoice
 from billing.invoicing.late_adjustments import cancel_open, move_to_replacement, release, release_own
 from billing.late_usage.checks import OF_USAGE
 from billing.late_usage.reconcile import reconcile
 from billing.lifecycle.recompute import (
-    _lock_billing_states,
-    _recompute,
-    as_they_are,
-    compute_again,
+    lock_billing_states,
     next_invoice_of,
-    save_changed,
+    recompute_drafts,
+    recompute_invoices,
+    save_changes,
+    snapshot,
 )
 from billing.models import (
     BillingState,
@@ -36,34 +36,33 @@ from config.webhooks.names import WebhookEvent
 
 
 def void(invoice: Invoice, *, reason: str, by: User | None, now: datetime) -> Invoice:
-    """Void a finalized invoice; it keeps its number. Its period can then be invoiced again, by `reissue`.
+    """Void a finalized invoice; it keeps its number. `reissue` can then invoice its period again.
 
-    Prepaid credit and uses of discounts go back to the customer; credit that it gave is taken back. Void already:
-    returned as it is. Raises `MoneyAttached` if anything was paid, its kind `Corrected` if it has a credit note,
-    `CreditSpent` if the credit that it gave is used up, `CannotChange` for a draft (delete it), `ReasonRequired`
-    without a reason. Late usage that it carried waits for the next invoice; of a subscription that has ended, for
-    approval or for the replacement.
+    The customer gets back prepaid credit and coupon uses; credit that the invoice granted is revoked. Late usage on the
+    invoice waits for the next invoice or, if the subscription has ended, for approval. A void invoice is returned
+    unchanged. Raises `MoneyAttached` if anything was paid, `Corrected` (a `MoneyAttached`) if there is a credit note,
+    `CreditSpent` if the credit that it granted is used, `CannotChange` for a draft, `ReasonRequired` without a reason.
     """
     return _void(invoice, reason=reason, by=by, now=now)
 
 
 def _void(invoice: Invoice, *, reason: str, by: User | None, now: datetime, is_replaced: bool = False) -> Invoice:
     if not reason.strip():
-        raise ReasonRequired("Say why the invoice is voided.")
+        raise ReasonRequired("Enter a reason for voiding the invoice.")
     with transaction.atomic():
         locked = Invoice.objects.select_for_update(no_key=True, of=("self",)).get(pk=invoice.pk)
         if locked.state == InvoiceState.VOID:
             return locked
         if locked.is_draft:
-            raise CannotChange("A draft isn't voided: recompute or delete it.")
+            raise CannotChange("A draft can't be voided. Recalculate or delete it.")
         if locked.amount_paid:
-            raise MoneyAttached(f"{locked} has a payment. Refund it first, or write a credit note.")
+            raise MoneyAttached(f"{locked} has a payment. Refund it first, or create a credit note.")
         if locked.credit_notes.exclude(state=CreditNoteState.VOID).exists():
-            raise Corrected(f"{locked} has a credit note. Void that first.")
+            raise Corrected(f"{locked} has a credit note. Void the credit note first.")
         locked.state, locked.voided_at, locked.voided_by = InvoiceState.VOID, now, by
         locked.void_reason, locked.paid_at = reason.strip(), None
-        _lock_billing_states([locked])
-        lock_coupons([locked.customer_id])  # before the wallets: a replacement will use them
+        lock_billing_states([locked])
+        lock_coupons([locked.customer_id])  # before the wallets, because a replacement will use the coupons
         return_credits(locked, now=now, by=by)
         CouponUse.objects.filter(invoice=locked, returned_at=None).update(returned_at=now)
         with recorded(by=by, reason=locked.void_reason):
@@ -79,54 +78,57 @@ def _void(invoice: Invoice, *, reason: str, by: User | None, now: datetime, is_r
 
 
 def _state_of_returned(invoice: Invoice) -> LateState:
-    """Have what an ended subscription's void invoice carried wait for approval: the next hour would draft it again."""
+    """Return the state of late usage on a void invoice.
+
+    If the subscription has ended, the usage is held for approval: otherwise the next run would draft it again.
+    """
     is_ended = BillingState.objects.filter(pk=invoice.subscription_id, due_at=None).exists()
     return LateState.HELD if is_ended else LateState.WAITING
 
 
 def reissue(invoice: Invoice, *, reason: str, by: User | None, now: datetime) -> Invoice:
-    """Void an invoice, if it isn't yet, and draft its replacement from what is known now, in one transaction.
+    """Void an invoice, unless it is void already, and draft its replacement from current data, in one transaction.
 
-    Replaced already: the replacement is returned. If the replacement can't be worked out, nothing is voided
-    (`CannotChange`). It is made also when nothing is left to charge. It carries the late usage that the void one did,
-    unless somebody decided about it since.
+    An existing replacement is returned. If the replacement can't be calculated, nothing is voided (`CannotChange`). It
+    is created even if nothing is left to charge. It has the late usage of the void invoice, unless staff have decided
+    about it since.
     """
     with transaction.atomic():
-        old = _void(invoice, reason=reason, by=by, now=now, is_replaced=True)
-        replacement = Invoice.objects.filter(replaces=old).first()
+        voided = _void(invoice, reason=reason, by=by, now=now, is_replaced=True)
+        replacement = Invoice.objects.filter(replaces=voided).first()
         if replacement is not None:
             return replacement
-        if old.subscription_id is None:
-            raise CannotChange("A one-off invoice isn't computed: write a new one.")
-        _lock_billing_states([old])
-        move_to_replacement(old)
-        computed = compute_again([old])[0]
+        if voided.subscription_id is None:
+            raise CannotChange("A one-off invoice can't be reissued. Create a new one.")
+        lock_billing_states([voided])
+        move_to_replacement(voided)
+        computed = recompute_invoices([voided])[0]
         if computed.problem:
             raise CannotChange(computed.problem)
-        return _settled(issue(computed, now=now, replaces=old), now=now)
+        return _subtract_settled_usage(issue_invoice(computed, now=now, replaces=voided), now=now)
 
 
-def _settled(draft: Invoice, *, now: datetime) -> Invoice:
-    """Take off a replacement, which charges all usage of its period, what was settled of it as late usage elsewhere."""
+def _subtract_settled_usage(draft: Invoice, *, now: datetime) -> Invoice:
+    """Subtract late usage that other invoices charge from a replacement, which charges all usage of its period."""
     period = next_invoice_of(draft).period
     has_usage = draft.kind in OF_USAGE and period.start < period.end
     if has_usage and reconcile(draft.subscription_id or 0, [period], now=now, settling=True):
-        before = as_they_are([draft])
-        save_changed(_recompute([draft], now=now), before)
+        before = snapshot([draft])
+        save_changes(recompute_drafts([draft], now=now), before)
     return draft
 
 
 def delete_draft(invoice: Invoice) -> None:
-    """Delete a draft that isn't a subscription's. One of a subscription is recomputed: its period must be invoiced."""
+    """Delete a one-off draft. A subscription's draft can't be deleted, because its period must be invoiced."""
     with transaction.atomic():
         locked = Invoice.objects.select_for_update(no_key=True, of=("self",)).get(pk=invoice.pk)
         if not locked.is_draft:
-            raise CannotChange(f"{locked} is finalized and can't be deleted: void it.")
+            raise CannotChange(f"{locked} is finalized and can't be deleted. Void it instead.")
         if locked.subscription_id is not None:
-            raise CannotChange("A subscription's draft isn't deleted: recompute it, or finalize and void it.")
+            raise CannotChange("A subscription's draft can't be deleted. Recalculate it, or finalize and void it.")
         locked.delete()
 
 
 def mark_paid(invoice: Invoice, *, now: datetime, by: User | None = None) -> Invoice:
-    """Record a payment of all that is left on a finalized invoice. Paid already: returned as it is, else refused."""
+    """Record a payment of the amount due on a finalized invoice. A paid invoice is returned unchanged."""
     return pay_remaining_amount(invoice, now=now, by=by)

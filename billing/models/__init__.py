@@ -1,9 +1,10 @@
+from billing.kinds import CouponScope, InvoiceKind, LineKind
 from billing.models.company import CompanyProfile
-from billing.models.coupons import Coupon, CouponApplication, CouponDuration, CouponScope, CouponUse
+from billing.models.coupons import Coupon, CouponApplication, CouponDuration, CouponUse
 from billing.models.credit_notes import CreditNote, CreditNoteLine, CreditNoteState, CreditReason, RefundTo
-from billing.models.invoices import Invoice, InvoiceKind, InvoiceState
+from billing.models.invoices import Invoice, InvoiceState
 from billing.models.late import LateAdjustment, LateCheck, LateLimit, LatePolicy, LateState
-from billing.models.lines import InvoiceLine, LineKind
+from billing.models.lines import InvoiceLine
 from billing.models.month_ends import MonthEndChunk, MonthEndReport
 from billing.models.payments import Payment, PaymentKind, PaymentMethod
 from billing.models.runs import BillingRun, BillingState, RunChunk, RunFinding, RunKind, RunState

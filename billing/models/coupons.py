@@ -11,6 +11,7 @@ from django.db import models
 from django.db.models import F, Q
 from django.urls import reverse
 
+from billing.kinds import CouponScope
 from billing.models.invoices import Invoice
 from billing.money import known_currency, round_amount
 from catalog.models import Feature, Plan
@@ -28,13 +29,6 @@ class CouponDuration(models.TextChoices):
     ONCE = "once", "One invoice"
     REPEATED = "repeated", "A number of invoices"
     FOREVER = "forever", "Forever"
-
-
-class CouponScope(models.TextChoices):
-    EVERYTHING = "everything", "The whole invoice"
-    FEES = "fees", "Recurring fees"
-    USAGE = "usage", "Usage"
-    CHOSEN = "chosen", "Selected features, and fees of selected plans"
 
 
 class Coupon(Stamped):
@@ -63,7 +57,7 @@ class Coupon(Stamped):
         validators=[MinValueValidator(1)],
         help_text="Only for a discount limited to a number of invoices.",
     )
-    scope = models.CharField("applies to", max_length=16, choices=CouponScope, default=CouponScope.EVERYTHING)
+    scope = models.CharField("applies to", max_length=16, choices=CouponScope.choices, default=CouponScope.EVERYTHING)
     features = models.ManyToManyField(
         Feature, blank=True, related_name="+", help_text="The discount applies to their usage."
     )

@@ -13,18 +13,11 @@ from django.db import models
 from django.db.models import F, Q
 from django.urls import reverse
 
+from billing.kinds import InvoiceKind
 from billing.models.series import NumberSeries
 from config.db import AmountField, CurrencyField, PublicIdField, Stamped, keep_rows
-from customers.models import Customer, Subscription, TaxTreatment
-
-
-class InvoiceKind(models.TextChoices):
-    OPENING = "opening", "Subscription start"
-    CYCLE = "cycle", "Billing period"
-    CHANGE = "change", "Subscription change"
-    FINAL = "final", "Subscription end"
-    LATE = "late", "Late usage"
-    ONE_OFF = "one_off", "One-off"
+from customers.kinds import TaxTreatment
+from customers.models import Customer, Subscription
 
 
 class InvoiceState(models.TextChoices):
@@ -124,7 +117,7 @@ class Invoice(Stamped):
     )
     customer = models.ForeignKey(Customer, models.PROTECT, related_name="invoices")
     subscription = models.ForeignKey(Subscription, models.PROTECT, null=True, blank=True, related_name="invoices")
-    kind = models.CharField(max_length=8, choices=InvoiceKind)
+    kind = models.CharField(max_length=8, choices=InvoiceKind.choices)
     state = models.CharField(max_length=16, choices=InvoiceState, default=InvoiceState.DRAFT)
     currency = CurrencyField()
     period_start = models.DateTimeField(null=True, blank=True)
@@ -134,7 +127,7 @@ class Invoice(Stamped):
     tax_total = AmountField(default=0, help_text="Exclusive tax, added to the subtotal.")
     tax_included = AmountField(default=0, db_default=0, help_text="Inclusive tax, contained in the prices.")
     tax_treatment = models.CharField(
-        max_length=16, choices=TaxTreatment, default=TaxTreatment.TAXABLE, db_default=TaxTreatment.TAXABLE
+        max_length=16, choices=TaxTreatment.choices, default=TaxTreatment.TAXABLE, db_default=TaxTreatment.TAXABLE
     )
     tax_note = models.CharField(
         max_length=255, blank=True, default="", db_default="", help_text="The reason printed on an invoice without tax."

@@ -6,22 +6,10 @@ import pgtrigger
 from django.db import models
 from django.db.models import Q
 
+from billing.kinds import LineKind
 from billing.models.invoices import Invoice
 from catalog.models import Feature, PlanVersion, Price
 from config.db import AmountField, NumericField, PublicIdField, UnitPriceField, keep_rows
-
-
-class LineKind(models.TextChoices):
-    FEE = "fee", "Recurring fee"
-    USAGE = "usage", "Usage"
-    TRUE_UP = "true_up", "Minimum commitment"
-    PRORATION = "proration", "Proration"
-    LATE_USAGE = "late_usage", "Late usage"
-    CREDIT = "credit", "Credit"
-    DISCOUNT = "discount", "Discount"
-    TAX = "tax", "Tax"
-    ITEM = "item", "Item"
-
 
 LINES_NEVER_CHANGE = """
         RAISE EXCEPTION 'the lines of a finalized invoice never change: correct them by a new line or a credit note'
@@ -57,7 +45,7 @@ class InvoiceLine(models.Model):
     public_id = PublicIdField("line")
     invoice = models.ForeignKey(Invoice, models.CASCADE, related_name="lines")
     position = models.PositiveIntegerField()
-    kind = models.CharField(max_length=16, choices=LineKind)
+    kind = models.CharField(max_length=16, choices=LineKind.choices)
     description = models.CharField(max_length=512)
     feature = models.ForeignKey(Feature, models.PROTECT, null=True, blank=True, db_index=False, related_name="+")
     price = models.ForeignKey(Price, models.PROTECT, null=True, blank=True, db_index=False, related_name="+")

@@ -32,7 +32,7 @@ class PaymentMethod(models.TextChoices):
 
 FREEZE_PAYMENT = """
     IF TG_OP <> 'INSERT' THEN
-        RAISE EXCEPTION 'payments never change: reverse the payment, and record it anew'
+        RAISE EXCEPTION 'payments never change: reverse the payment, and record it again'
             USING ERRCODE = 'restrict_violation';
     END IF;
     IF NOT EXISTS (

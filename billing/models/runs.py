@@ -7,7 +7,7 @@ from django.db import models
 from django.db.models import Q
 from django.urls import reverse
 
-from billing.models.invoices import InvoiceKind
+from billing.kinds import InvoiceKind
 from config.db import AmountField, CurrencyField, PublicIdField
 from customers.models import Subscription
 
@@ -109,7 +109,7 @@ class RunFinding(models.Model):
     run = models.ForeignKey(BillingRun, models.CASCADE, db_index=False, related_name="findings")
     subscription = models.ForeignKey(Subscription, models.PROTECT, db_index=False, related_name="+")
     problem = models.TextField(blank=True)
-    kind = models.CharField(max_length=8, choices=InvoiceKind, blank=True)
+    kind = models.CharField(max_length=8, choices=InvoiceKind.choices, blank=True)
     period_start = models.DateTimeField(null=True)
     period_end = models.DateTimeField(null=True)
     currency = CurrencyField()

@@ -10,12 +10,12 @@ from itertools import batched, chain
 
 from django.db.models import Max, Q
 
-from billing.charges.next_invoice import CYCLE, NextInvoice
+from billing.charges.next_invoice import NextInvoice
 from billing.charges.subscription import BilledSubscription
 from billing.invoicing.compute import ComputedInvoice, InvoiceRequest, compute_invoices
 from billing.invoicing.subscriptions import load_terms
 from billing.isolation import isolate, unexpected_error
-from billing.lines import USAGE
+from billing.kinds import LineKind
 from billing.models import Invoice, InvoiceKind
 from billing.money import ZERO
 from billing.month_end.customer_ranges import CustomerRange
@@ -82,11 +82,11 @@ def earned_by(month: Month, customers: CustomerRange) -> Earned:
     problems: dict[int, str] = {}
     for batch in batched(live.order_by("pk").values_list("pk", "ended_at"), BATCH_SIZE):
         for computed in _rated(list(_requests(dict(batch), end))):
-            subscription = computed.work.subscription
+            subscription = computed.request.subscription
             if computed.problem:
                 problems[subscription.subscription_id] = computed.problem
             for line in computed.lines:
-                if line.kind == USAGE and line.amount:
+                if line.kind == LineKind.USAGE and line.amount:
                     key = (subscription.currency, line.plan_version_id, line.feature_id)
                     amounts[key] += line.amount
                     subscriptions[key].add(subscription.subscription_id)
@@ -118,7 +118,7 @@ def _requests(ends: dict[int, datetime | None], end: datetime) -> Iterator[Invoi
         since = covered.get(pk, subscription.started_at)
         while since < until[pk]:
             period = _period(subscription, since)
-            yield InvoiceRequest(subscription, NextInvoice(CYCLE, period, period.end), until=end)
+            yield InvoiceRequest(subscription, NextInvoice(InvoiceKind.CYCLE, period, period.end), until=end)
             since = period.end
 
 

@@ -11,7 +11,7 @@ from datetime import datetime
 from enum import IntEnum
 from itertools import batched, pairwise
 
-from billing.charges.subscription import ACTIVE, PAUSED, TRIAL, BilledSubscription
+from billing.charges.subscription import BilledSubscription
 from billing.explanation.line_events import read_counted_windows
 from billing.invoicing.subscriptions import load_terms
 from billing.models import InvoiceLine, InvoiceState, LineKind
@@ -19,6 +19,7 @@ from billing.month_end.customer_ranges import CustomerRange
 from billing.month_end.months import Month
 from catalog.models import Feature
 from catalog.models.features import UsageReset
+from customers.kinds import PhaseKind
 from customers.models import Subscription
 from customers.periods import Period
 from events.usage.contributing_events import counted_by_pair
@@ -207,13 +208,13 @@ def subscription_windows(
     subscription: BilledSubscription, feature_id: int, period: Period, now: datetime
 ) -> Iterator[tuple[Period, UsageStatus]]:
     """Yield the billing status of usage without invoice lines, by a subscription's phases and billing progress."""
-    for _, window in subscription.windows(period, PAUSED):
+    for _, window in subscription.windows(period, PhaseKind.PAUSED):
         yield window, UsageStatus.PAUSED
     billed = subscription.progress.billed_until or subscription.started_at
     running = subscription.schedule.boundary(subscription.schedule.index_at(max(now, subscription.started_at)))
     if subscription.ended_at is not None and subscription.ended_at <= now:
         running = subscription.ended_at
-    for phase, window in subscription.windows(period, ACTIVE, TRIAL):
+    for phase, window in subscription.windows(period, PhaseKind.ACTIVE, PhaseKind.TRIAL):
         plan = subscription.plans[phase.version_id]
         if not any(price.feature.id == feature_id for price in plan.usage):
             yield window, UsageStatus.NO_PRICE

@@ -1,4 +1,4 @@
-"""Percentage prices over single events: a rate of each amount, allowances, limits and fixed amounts per event."""
+"""Rate single events by a percentage price: a rate of each amount, free amounts, limits, a fixed amount per event."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -11,15 +11,15 @@ from billing.rating.terms import Model, Terms
 
 @dataclass(slots=True)
 class _Allowance:
-    """What is left free. It ends for good as soon as either limit, the events or their amount, is used up."""
+    """The remaining free events and free amount. The allowance ends as soon as either is used up."""
 
     events: int | None
     amount: Decimal | None
     used: Decimal = ZERO
 
     def take(self, amount: Decimal) -> Decimal:
-        """Use the allowance for an event and return how much of its amount is free."""
-        if not self._open():
+        """Take an event from the allowance and return how much of its amount is free."""
+        if not self._is_open():
             return ZERO
         free = amount if self.amount is None else min(amount, self.amount)
         self.used += free
@@ -30,42 +30,47 @@ class _Allowance:
         return free
 
     def covers(self, amount: Decimal) -> bool:
-        """Tell whether the event would be wholly free."""
-        return self._open() and (self.amount is None or amount <= self.amount)
+        """Return whether the whole event would be free."""
+        return self._is_open() and (self.amount is None or amount <= self.amount)
 
-    def _open(self) -> bool:
+    def _is_open(self) -> bool:
         if self.events is None and self.amount is None:
             return False
         return (self.events is None or self.events > 0) and (self.amount is None or self.amount > 0)
 
 
 def free_first(amounts: Sequence[Decimal], units: Decimal | None) -> tuple[Decimal, list[Decimal]]:
-    """Take free units off events, in the order they occurred; return how many were taken, and what is to be priced.
+    """Deduct free units from events in the order they occurred. Return the deducted units and the amounts to price.
 
-    `units` of `None` are unlimited. An event that the units cover wholly is left out: it pays nothing, and uses nothing
-    of the price's own allowance. What is left of the one that uses them up is an event to be priced. A negative amount
-    stays, and takes and gives none.
+    `units` of `None` are unlimited. An event within the free units isn't priced at all, and doesn't count against the
+    price's own allowance. The remainder of the event that uses them up is priced as an event. A negative amount is kept
+    and neither uses nor adds free units.
+
+    >>> free_first([Decimal(30), Decimal(50), Decimal(20)], Decimal(60))
+    (Decimal('60'), [Decimal('20'), Decimal('20')])
     """
     with exact():
-        taken, rest = ZERO, []
+        deducted, priced = ZERO, []
         for amount in amounts:
-            left = None if units is None else units - taken
-            if amount >= 0 and (left is None or (left > 0 and amount <= left)):
-                taken += amount
-            elif amount > 0 and left is not None and left > 0:
-                taken += left
-                rest.append(amount - left)
+            remaining = None if units is None else units - deducted
+            if amount >= 0 and (remaining is None or (remaining > 0 and amount <= remaining)):
+                deducted += amount
+            elif amount > 0 and remaining is not None and remaining > 0:
+                deducted += remaining
+                priced.append(amount - remaining)
             else:
-                rest.append(amount)
-        return taken, rest
+                priced.append(amount)
+        return deducted, priced
 
 
 def rate_events(amounts: Iterable[Decimal], terms: Terms) -> Rated:
     """Price events by their amounts, in the order they occurred.
 
-    An event within the allowance pays nothing, not even the minimum. One that crosses it pays the rate on the excess
-    and the fixed amount in full. Minimum and maximum apply to what an event pays in all. A negative amount pays
-    nothing and gives nothing back. Terms other than percentage are priced on the sum of the amounts.
+    An event within the allowance costs nothing, not even the minimum. An event that exceeds it costs the rate on the
+    excess plus the full fixed amount. The minimum and maximum limit the cost of each event. A negative amount costs
+    nothing and isn't credited. Prices of other models are rated on the sum of the amounts.
+
+    2% plus 0.50 per event, 100 free: events of 80 and 70 cost 0 and 2% of 50 + 0.50 = 1.50.
     """
     with exact():
         if terms.model is not Model.PERCENTAGE:

@@ -1,7 +1,8 @@
-"""Proration: what part of a recurring fee a part of its period costs. Usage is never prorated.
+"""Proration of recurring fees by calendar days in the customer's time zone. Usage is never prorated.
 
-Lengths are calendar days in the customer's time zone, whatever the clock does on them. The day of a change belongs
-to the new state and the day of termination isn't charged, so the charge and the credit of a day never overlap.
+A day with a clock change is one day. The day of a change belongs to the new plan, and the day of cancellation isn't
+charged, so no day is both charged and credited. Example: a $30.00 fee for June, cancelled on 21 June at any time of the
+day: 20 of 30 days are $20.00.
 """
 
 from datetime import datetime, timedelta
@@ -16,10 +17,10 @@ def calendar_days(start: datetime, end: datetime, timezone: str) -> int:
 
 
 def factor(period: Period, service: Period, timezone: str) -> Fraction:
-    """Return how much of a period a service takes up, exactly, from 0 to 1.
+    """Return which share of a period a service takes, exactly, from 0 to 1.
 
-    Only what lies inside the period counts. A period that begins and ends on one local day is measured in elapsed
-    time, having no days.
+    The part of the service outside the period doesn't count. A period within one local day is measured in elapsed time,
+    because it has no full day.
     """
     first, last = local_date(period.start, timezone), local_date(period.end, timezone)
     if first == last:
@@ -29,9 +30,9 @@ def factor(period: Period, service: Period, timezone: str) -> Fraction:
 
 
 def _elapsed_factor(period: Period, service: Period) -> Fraction:
-    whole = period.end - period.start
-    part = min(period.end, service.end) - max(period.start, service.start)
-    if part <= timedelta(0) or whole <= timedelta(0):
+    length = period.end - period.start
+    overlap = min(period.end, service.end) - max(period.start, service.start)
+    if overlap <= timedelta(0) or length <= timedelta(0):
         return Fraction(0)
     microsecond = timedelta.resolution
-    return Fraction(part // microsecond, whole // microsecond)
+    return Fraction(overlap // microsecond, length // microsecond)

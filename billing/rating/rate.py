@@ -1,7 +1,6 @@
-"""Rating: from a quantity and the terms of a price to an exact amount, with how it came about.
+"""Rate a quantity by the terms of a price: an exact amount, with the steps of its calculation.
 
-Pure: no Django, no clock, no rounding of money. Invoices, previews, simulations, late adjustments, proofs and tests
-all call `rate`.
+Pure: no Django, no clock, no rounding of money. Invoices, previews, late adjustments and proofs all use `rate`.
 """
 
 from collections.abc import Sequence
@@ -11,6 +10,7 @@ from typing import Literal
 
 from billing.money import ZERO, exact, round_to
 from billing.rating.terms import Conversion, Model, Terms, Tier
+from catalog.kinds import PackageRounding
 
 PartKind = Literal["units", "packages", "tier", "flat", "percentage", "cap"]
 HUNDRED = Decimal(100)
@@ -21,16 +21,15 @@ class QuantityOutOfRange(ValueError):
 
 
 class EventsNeeded(ValueError):
-    """The price charges single events, so their total alone can't be rated."""
+    """The price charges single events, so their total can't be rated."""
 
 
 @dataclass(frozen=True, slots=True)
 class RatedPart:
-    """One step of how an amount came about; the steps of a `Rated` add up to its amount.
+    """One step of a calculation; the steps of a `Rated` add up to its amount.
 
-    `quantity` counts units, packages (`packages`), or the amount that a percentage is taken of. `tier` counts from
-    1, and lies above `from_quantity` up to and including `up_to`. A `cap` part is negative: what the price's cap
-    takes off.
+    `quantity` counts units, packages, or the amount that a percentage is taken of. `tier` counts from 1; it holds
+    quantities above `from_quantity`, up to and including `up_to`. A `cap` part is the negative amount above the cap.
     """
 
     kind: PartKind
@@ -49,8 +48,8 @@ class RatedPart:
 class Rated:
     """A rated quantity. `amount` is exact: the invoice line rounds it, once.
 
-    `quantity` is as metered, `free_units_used` of it were free, and `billable_quantity` is what was priced, after
-    any conversion.
+    `quantity` is the metered quantity, `free_units_used` of it were free, and `billable_quantity` was priced, after any
+    conversion.
     """
 
     amount: Decimal
@@ -61,9 +60,11 @@ class Rated:
 
 
 def rate(quantity: Decimal, terms: Terms) -> Rated:
-    """Price a quantity, without its free units. Negative usage counts as zero.
+    """Price a quantity from which free units are already deducted. Negative usage counts as zero.
 
-    Raises `QuantityOutOfRange` past a bounded last tier, and `EventsNeeded` for terms that `rate_events` must price.
+    Raises `QuantityOutOfRange` above a last tier that has an end, and `EventsNeeded` for terms that only `rate_events`
+    can price. Tiers up to 10 at $1.00 and above at $0.50, for 15 units: graduated 10 × 1.00 + 5 × 0.50 = 12.50, volume
+    15 × 0.50 = 7.50.
     """
     with exact():
         billable = convert_quantity(max(quantity, ZERO), terms.conversion)
@@ -79,7 +80,7 @@ def rated(
     billable_quantity: Decimal,
     free_units_used: Decimal = ZERO,
 ) -> Rated:
-    """Add up the parts of a price, and take off what lies above its cap."""
+    """Add up the parts of a price, and deduct the amount above its cap."""
     with exact():
         total = sum((part.amount for part in parts), ZERO)
         if terms.cap_amount is not None and total > terms.cap_amount:
@@ -89,7 +90,7 @@ def rated(
 
 
 def convert_quantity(quantity: Decimal, conversion: Conversion | None) -> Decimal:
-    """Turn a metered quantity into the priced one: multiplied, divided, rounded."""
+    """Convert a metered quantity to the priced one: multiply, divide, round. 1,500 MB / 1,000, rounded up, is 2 GB."""
     if conversion is None:
         return quantity
     with exact():
@@ -119,7 +120,7 @@ def _unit_parts(billable: Decimal, terms: Terms) -> list[RatedPart]:
 
 def _package_parts(billable: Decimal, terms: Terms) -> list[RatedPart]:
     count, remainder = divmod(billable, terms.package_size)
-    if remainder and terms.package_rounding == "up":
+    if remainder and terms.package_rounding == PackageRounding.UP:
         count += 1
     return [RatedPart("packages", count * terms.unit_amount, count, terms.unit_amount)] if count else []
 
@@ -133,10 +134,10 @@ def _flat_parts(billable: Decimal, terms: Terms) -> list[RatedPart]:
 def _percentage_parts(billable: Decimal, terms: Terms) -> list[RatedPart]:
     if terms.needs_events:
         raise EventsNeeded("The price has amounts or allowances per event")
-    taxed = max(billable - (terms.free_amount or ZERO), ZERO)
-    if not taxed:
+    charged = max(billable - (terms.free_amount or ZERO), ZERO)
+    if not charged:
         return []
-    return [RatedPart("percentage", taxed * terms.rate_percent / HUNDRED, taxed, rate_percent=terms.rate_percent)]
+    return [RatedPart("percentage", charged * terms.rate_percent / HUNDRED, charged, rate_percent=terms.rate_percent)]
 
 
 def _volume_parts(billable: Decimal, terms: Terms) -> list[RatedPart]:
@@ -157,7 +158,7 @@ def _graduated_parts(billable: Decimal, terms: Terms) -> list[RatedPart]:
         if billable <= lower and (number > 1 or not terms.charge_at_zero):
             return parts
         top = billable if tier.up_to is None else min(billable, tier.up_to)
-        if top > lower or not billable:  # a first tier up to zero holds nothing, and charges nothing else
+        if top > lower or not billable:  # a first tier up to zero is empty and charges only for a quantity of zero
             parts.append(_tier_part(number, tier, lower, top - lower, terms.model))
         lower = top
     if billable > lower:

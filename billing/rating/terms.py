@@ -1,16 +1,17 @@
-"""What a price charges for, as plain values: the terms that rating reads, built from a plan's rows."""
+"""The terms of a price as plain values."""
 
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
 
 from billing.money import ZERO
+from catalog.kinds import PackageRounding
 
 ONE = Decimal(1)
 
 
 class Model(StrEnum):
-    """How a quantity becomes an amount."""
+    """How a quantity is priced."""
 
     PER_UNIT = "per_unit"
     PACKAGE = "package"
@@ -23,9 +24,9 @@ class Model(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Tier:
-    """One step of a tiered price. Holds quantities up to and including `up_to`; `None` is open.
+    """A tier of a price, for quantities up to and including `up_to`; `None` has no limit.
 
-    `rate_percent` takes the unit amount's place in graduated percentage prices.
+    Graduated percentage prices use `rate_percent` instead of the unit amount.
     """
 
     up_to: Decimal | None = None
@@ -36,9 +37,9 @@ class Tier:
 
 @dataclass(frozen=True, slots=True)
 class Conversion:
-    """How a metered quantity becomes a priced one: bytes to gigabytes, rounded up.
+    """How a metered quantity is converted before it is priced: bytes to gigabytes, rounded up.
 
-    `rounding` is one of `money.round_to`'s modes, to whole units. Free units come off the metered quantity before.
+    `rounding` is one of the modes of `money.round_to`, to whole units. Free units are deducted before the conversion.
     """
 
     multiply_by: Decimal = ONE
@@ -50,7 +51,7 @@ class Conversion:
 class Terms:
     """The terms of a price.
 
-    `unit_amount` is the amount per unit, or per package. `flat_amount` is the flat model's whole amount.
+    `unit_amount` is the amount per unit, or per package. `flat_amount` is the amount of the flat model.
     `cap_amount` limits the total. `charge_at_zero` says whether a flat amount (the first tier's, or the flat model's)
     is due when nothing is billable.
     """
@@ -59,7 +60,7 @@ class Terms:
     unit_amount: Decimal = ZERO
     flat_amount: Decimal = ZERO
     package_size: Decimal = ONE
-    package_rounding: str = "up"
+    package_rounding: PackageRounding = PackageRounding.UP
     tiers: tuple[Tier, ...] = ()
     cap_amount: Decimal | None = None
     conversion: Conversion | None = None
@@ -72,12 +73,12 @@ class Terms:
     per_event_max: Decimal | None = None
 
     def __post_init__(self) -> None:
-        # A plain string, as a database row gives it, must not slip past the comparisons and be priced at nothing.
+        # A plain string from a database row would fail the `is` comparisons and be priced at zero.
         object.__setattr__(self, "model", Model(self.model))
 
     @property
     def needs_events(self) -> bool:
-        """Whether the amount depends on single events, so that a total alone can't be rated."""
+        """Whether the amount depends on single events, so that their total can't be rated."""
         per_event = (self.free_events, self.per_event_min, self.per_event_max)
         return self.model is Model.PERCENTAGE and (
             self.fixed_amount_per_event != 0 or any(value is not None for value in per_event)

@@ -18,13 +18,14 @@ from django.db import connection, transaction
 from django.db.models import QuerySet
 
 from billing import wording
-from billing.charges.next_invoice import OPENING, NextInvoice, is_issued, mark_invoiced, next_invoice, reopen
+from billing.charges.next_invoice import NextInvoice, is_issued, mark_invoiced, next_invoice, reopen_billing
 from billing.charges.subscription import BilledSubscription
 from billing.invoicing.compute import ComputedInvoice, InvoiceRequest, compute_invoices, record_on_subscription
 from billing.invoicing.conditions import attach_conditions
-from billing.invoicing.issue import issue_many
+from billing.invoicing.issue import issue_invoices
 from billing.invoicing.subscriptions import load_subscriptions
 from billing.isolation import isolate, unexpected_error
+from billing.kinds import InvoiceKind
 from billing.models import BillingRun, BillingState, RunChunk, RunFinding, RunKind, RunState
 from billing.money import ZERO
 from billing.runs.billing_states import advance, close_due, due, park, refresh_states, save_states, unpark
@@ -241,7 +242,7 @@ def _bill_batch(ids: Sequence[int], *, as_of: datetime, run: BillingRun | None, 
     attach_conditions(subscriptions.values(), lock=True)
     batch = [_Progress(state, subscriptions[state.pk]) for state in states]
     for progress in batch:
-        reopen(progress.subscription)
+        reopen_billing(progress.subscription)
     _compute_due(batch, as_of, marks_of([progress.subscription.customer_id for progress in batch]))
     return _save(batch, as_of, run)
 
@@ -256,11 +257,11 @@ def _compute_due(
     """
     continuing = list(batch)
     while True:
-        steps = [(progress, next_invoice(progress.subscription)) for progress in continuing]
+        next_invoices = [(progress, next_invoice(progress.subscription)) for progress in continuing]
         requests = [
-            (progress, InvoiceRequest(progress.subscription, step))
-            for progress, step in steps
-            if step is not None and _may_bill(progress, step, as_of, closed_until)
+            (progress, InvoiceRequest(progress.subscription, invoice))
+            for progress, invoice in next_invoices
+            if invoice is not None and _may_bill(progress, invoice, as_of, closed_until)
         ]
         if not requests:
             return
@@ -271,30 +272,30 @@ def _compute_due(
 
 
 def _may_bill(
-    progress: _Progress, step: NextInvoice, as_of: datetime, closed_until: Mapping[int, datetime] | None
+    progress: _Progress, invoice: NextInvoice, as_of: datetime, closed_until: Mapping[int, datetime] | None
 ) -> bool:
-    has_usage = step.kind != OPENING and step.period.start < step.period.end
+    has_usage = invoice.kind != InvoiceKind.OPENING and invoice.period.start < invoice.period.end
     if closed_until is None or not has_usage:
-        return step.due_at <= as_of
+        return invoice.due_at <= as_of
     closed = closed_until.get(progress.subscription.customer_id)
-    return step.due_at <= as_of and closed is not None and step.period.end <= closed
+    return invoice.due_at <= as_of and closed is not None and invoice.period.end <= closed
 
 
 def _collect(progress: _Progress, computed: ComputedInvoice) -> None:
     if computed.problem:
         progress.problem = computed.problem
         return
-    subscription, step = progress.subscription, computed.work.step
+    subscription, invoice = progress.subscription, computed.request.invoice
     # An invoice that exists although the billing state doesn't show it (its row was lost) is not made again.
-    if computed.lines and not is_issued(subscription, step):
+    if computed.lines and not is_issued(subscription, invoice):
         progress.computed.append(computed)
         record_on_subscription(computed)
-    mark_invoiced(subscription, step)
+    mark_invoiced(subscription, invoice)
 
 
 def _save(batch: Sequence[_Progress], as_of: datetime, run: BillingRun | None) -> Tally:
     computed = [invoice for progress in batch for invoice in progress.computed]
-    invoices = issue_many(computed, now=as_of, run=run)
+    invoices = issue_invoices(computed, now=as_of, run=run)
     for progress in batch:
         advance(progress.state, progress.subscription)
         if progress.problem:
@@ -326,6 +327,6 @@ def _dry_run_batch(ids: Sequence[int], *, as_of: datetime) -> dict[int, Expected
     attach_conditions(subscriptions.values())
     batch = [_Progress(BillingState(subscription_id=pk), subscriptions[pk]) for pk in sorted(subscriptions)]
     for progress in batch:
-        reopen(progress.subscription)
+        reopen_billing(progress.subscription)
     _compute_due(batch, as_of)
     return {progress.state.pk: ExpectedInvoices(progress.computed, progress.problem) for progress in batch}

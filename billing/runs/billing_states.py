@@ -97,8 +97,8 @@ def advance(state: BillingState, subscription: BilledSubscription) -> None:
     """Copy the subscription's billing progress to its state, with its next due date. The caller saves it."""
     progress = subscription.progress
     state.opened, state.billed_until, state.closed_at = progress.opened, progress.billed_until, progress.closed_at
-    step = next_invoice(subscription)
-    state.due_at = None if step is None else step.due_at
+    invoice = next_invoice(subscription)
+    state.due_at = None if invoice is None else invoice.due_at
 
 
 def unpark(state: BillingState) -> None:

@@ -110,7 +110,7 @@ def tally_of(by_subscription: Mapping[int, ExpectedInvoices]) -> Tally:
     problems = {pk: expected.problem for pk, expected in by_subscription.items() if expected.problem}
     tally = Tally(len(by_subscription), problems=problems)
     tally.count(
-        (computed.work.subscription.currency, computed.total)
+        (computed.request.subscription.currency, computed.total)
         for expected in by_subscription.values()
         for computed in expected.computed
     )
@@ -123,22 +123,22 @@ def findings(run: BillingRun, by_subscription: Mapping[int, ExpectedInvoices]) -
     rows = []
     for subscription_id, expected in by_subscription.items():
         for computed in expected.computed:
-            step, total = computed.work.step, computed.total
-            previous = totals.get(subscription_id) if step.kind in COMPARED else None
+            invoice, total = computed.request.invoice, computed.total
+            previous = totals.get(subscription_id) if invoice.kind in COMPARED else None
             rows.append(
                 RunFinding(
                     run=run,
                     subscription_id=subscription_id,
-                    kind=step.kind,
-                    period_start=step.period.start,
-                    period_end=step.period.end,
-                    currency=computed.work.subscription.currency,
+                    kind=invoice.kind,
+                    period_start=invoice.period.start,
+                    period_end=invoice.period.end,
+                    currency=computed.request.subscription.currency,
                     lines=len(computed.lines),
                     total=total,
                     change=None if previous is None else total - previous,
                 )
             )
-            if step.kind in COMPARED:
+            if invoice.kind in COMPARED:
                 totals[subscription_id] = total
     return rows
 

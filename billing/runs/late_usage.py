@@ -13,7 +13,7 @@ from billing.charges.next_invoice import late_invoice
 from billing.explanation.proof import read_windows
 from billing.invoicing.compute import InvoiceRequest, compute_invoices
 from billing.invoicing.conditions import attach_conditions
-from billing.invoicing.issue import issue
+from billing.invoicing.issue import issue_invoice
 from billing.invoicing.late_adjustments import after_of, before_of
 from billing.invoicing.subscriptions import load_subscriptions
 from billing.late_usage.checks import OF_USAGE, add_checks
@@ -219,9 +219,9 @@ def _bill(subscription_id: int, now: datetime) -> Invoice | None:
     if state is None:
         return None
     subscription = load_subscriptions([subscription_id])[subscription_id]
-    step = late_invoice(subscription, now)
-    if step is None:
+    invoice = late_invoice(subscription, now)
+    if invoice is None:
         return None
     attach_conditions([subscription], lock=True)
-    [computed] = compute_invoices([InvoiceRequest(subscription, step)])
-    return issue(computed, now=now) if computed.lines else None
+    [computed] = compute_invoices([InvoiceRequest(subscription, invoice)])
+    return issue_invoice(computed, now=now) if computed.lines else None

@@ -16,8 +16,8 @@ from django.db.models import Sum
 
 from billing.invoicing.late_adjustments import release_credited
 from billing.invoicing.numbering import draw_numbers
+from billing.kinds import ADJUSTMENT_KINDS
 from billing.late_usage.credited import check_again, hold_reductions
-from billing.lines import ADJUSTMENT_KINDS
 from billing.models import (
     CreditNote,
     CreditNoteLine,

@@ -16,8 +16,9 @@ from catalog.api.names import (
     RESETS,
     STATUSES,
 )
+from catalog.kinds import PackageRounding
 from catalog.models import Entitlement, Feature, Plan, Price, PriceTier
-from catalog.models.prices import PackageRounding, PriceModel
+from catalog.models.prices import PriceModel
 from config.api.fields import ExactField, MetadataField, name_of, plain
 
 TIER_MODES = {PriceModel.VOLUME: "VOLUME", PriceModel.GRADUATED: "SLAB", PriceModel.GRADUATED_PERCENTAGE: "SLAB"}

@@ -1,5 +1,6 @@
-from catalog.models.features import Aggregation, EventNameAlias, Feature, UsageReset
-from catalog.models.plans import Entitlement, EntitlementReset, Plan, PlanVersion
+from catalog.kinds import Aggregation, EntitlementReset
+from catalog.models.features import EventNameAlias, Feature, UsageReset
+from catalog.models.plans import Entitlement, Plan, PlanVersion
 from catalog.models.prices import IntervalUnit, Price, PriceTier
 
 __all__ = [

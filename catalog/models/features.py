@@ -12,25 +12,9 @@ from django.db.models import F, Q
 from django.db.models.functions import Now
 from django.urls import reverse
 
+from catalog.kinds import Aggregation
 from catalog.validators import validate_filters
 from config.db import NumericField, PublicIdField, Stamped
-
-
-class Aggregation(models.TextChoices):
-    COUNT = "count", "Count"
-    SUM = "sum", "Sum"
-    MAX = "max", "Max"
-    MIN = "min", "Min"
-    UNIQUE_COUNT = "unique_count", "Unique count"
-    LATEST = "latest", "Latest"
-    AVERAGE = "average", "Average"
-    SUM_WITH_MULTIPLIER = "sum_with_multiplier", "Sum with multiplier"
-    WEIGHTED_SUM = "weighted_sum", "Weighted sum (by time)"
-
-    @property
-    def is_numeric(self) -> bool:
-        """Return whether events need a number in the aggregation field."""
-        return self not in (Aggregation.COUNT, Aggregation.UNIQUE_COUNT)
 
 
 class UsageReset(models.TextChoices):
@@ -100,7 +84,7 @@ class Feature(Stamped):
         blank=True,
         help_text="Exactly as your systems send it. Case-sensitive: model.usage and Model.Usage are different events.",
     )
-    aggregation = models.CharField(max_length=24, choices=Aggregation, blank=True)
+    aggregation = models.CharField(max_length=24, choices=Aggregation.choices, blank=True)
     field = models.CharField(
         "aggregation field",
         max_length=255,

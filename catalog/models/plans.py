@@ -9,6 +9,7 @@ from django.db import models
 from django.db.models import Q
 from django.urls import reverse
 
+from catalog.kinds import EntitlementReset
 from catalog.models.features import Feature
 from config.db import NumericField, PublicIdField, Stamped, keep_rows
 
@@ -120,16 +121,6 @@ def keep_published(name: str, version_ids: str = "OLD.version_id, NEW.version_id
     )
 
 
-class EntitlementReset(models.TextChoices):
-    """When the free units are granted again."""
-
-    PERIOD = "period", "Each billing period"
-    DAILY = "daily", "Each day"
-    WEEKLY = "weekly", "Each week"
-    MONTHLY = "monthly", "Each month from the billing anchor"
-    NEVER = "never", "Never: one allowance for the whole subscription"
-
-
 class Entitlement(Stamped):
     """What a plan version includes of a feature: free units, on or off, or a fixed value."""
 
@@ -137,7 +128,7 @@ class Entitlement(Stamped):
     version = models.ForeignKey(PlanVersion, models.CASCADE, related_name="entitlements")
     feature = models.ForeignKey(Feature, models.PROTECT, related_name="entitlements")
     free_units = NumericField(null=True, blank=True, help_text="Units free of charge. Leave blank for unlimited.")
-    reset = models.CharField(max_length=16, choices=EntitlementReset, default=EntitlementReset.PERIOD)
+    reset = models.CharField(max_length=16, choices=EntitlementReset.choices, default=EntitlementReset.PERIOD)
     is_prorated = models.BooleanField(default=False, help_text="Prorate the free units in a short billing period.")
     is_soft_limit = models.BooleanField(
         default=True, help_text="For access control in your own product: customers can exceed the free units."

@@ -6,6 +6,7 @@ from auditlog.registry import auditlog
 from django.db import models
 from django.db.models import Q
 
+from catalog.kinds import PackageRounding
 from catalog.models.features import Feature, Rounding
 from catalog.models.plans import PlanVersion, keep_published
 from config.db import AmountField, CurrencyField, NumericField, PublicIdField, Stamped, UnitPriceField, keep_rows
@@ -40,11 +41,6 @@ class Cadence(models.TextChoices):
     ADVANCE = "advance", "In advance"
 
 
-class PackageRounding(models.TextChoices):
-    UP = "up", "Up: a partly used package is charged"
-    DOWN = "down", "Down: only full packages are charged"
-
-
 class Price(Stamped):
     """One price of a plan version, in one currency and for one billing interval."""
 
@@ -68,7 +64,7 @@ class Price(Stamped):
     )
     quantity = NumericField(default=1, help_text="Only for recurring fees: how many are charged.")
     package_size = NumericField(null=True, blank=True)
-    package_rounding = models.CharField(max_length=4, choices=PackageRounding, default=PackageRounding.UP)
+    package_rounding = models.CharField(max_length=4, choices=PackageRounding.choices, default=PackageRounding.UP)
     charge_at_zero = models.BooleanField(
         default=True, help_text="Charge the first tier's flat amount even without usage."
     )

@@ -1,8 +1,8 @@
 """Customers, their subscriptions, and the dated phases of each subscription."""
 
-from customers.models.customers import Customer, CustomerAlias, CustomerQuerySet, CustomerState, TaxTreatment
+from customers.kinds import PhaseKind, TaxTreatment
+from customers.models.customers import Customer, CustomerAlias, CustomerQuerySet, CustomerState
 from customers.models.subscriptions import (
-    PhaseKind,
     Subscription,
     SubscriptionPhase,
     SubscriptionQuerySet,

@@ -13,18 +13,13 @@ from django.db.models import Q
 from django.urls import reverse
 
 from config.db import CurrencyField, PublicIdField, Stamped
+from customers.kinds import TaxTreatment
 from customers.validators import validate_timezone
 
 
 class CustomerState(models.TextChoices):
     ACTIVE = "active", "Active"
     ARCHIVED = "archived", "Archived"
-
-
-class TaxTreatment(models.TextChoices):
-    TAXABLE = "taxable", "Taxable"
-    EXEMPT = "exempt", "Exempt"
-    REVERSE_CHARGE = "reverse_charge", "Reverse charge"
 
 
 class CustomerQuerySet(models.QuerySet["Customer"]):
@@ -65,7 +60,7 @@ class Customer(Stamped):
         max_length=2, blank=True, help_text="The ISO 3166 code, two capital letters, for example DE."
     )
     tax_id = models.CharField(max_length=64, blank=True)
-    tax_treatment = models.CharField(max_length=16, choices=TaxTreatment, default=TaxTreatment.TAXABLE)
+    tax_treatment = models.CharField(max_length=16, choices=TaxTreatment.choices, default=TaxTreatment.TAXABLE)
     tax_note = models.CharField(
         max_length=255,
         blank=True,

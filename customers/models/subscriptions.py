@@ -16,6 +16,7 @@ from django.urls import reverse
 
 from catalog.models import IntervalUnit, PlanVersion
 from config.db import CurrencyField, PublicIdField, Stamped, keep_rows
+from customers.kinds import PhaseKind
 from customers.models.customers import Customer
 from customers.periods import Alignment
 from customers.validators import validate_timezone
@@ -24,12 +25,6 @@ ALIGNMENT_LABELS = [
     (Alignment.ANNIVERSARY.value, "Anniversary: periods are counted from the anchor"),
     (Alignment.CALENDAR.value, "Calendar: periods start on the first of the month, quarter or year, or on Mondays"),
 ]
-
-
-class PhaseKind(models.TextChoices):
-    TRIAL = "trial", "Trial"
-    ACTIVE = "active", "Active"
-    PAUSED = "paused", "Paused"
 
 
 class SubscriptionStatus(models.TextChoices):
@@ -152,7 +147,7 @@ class SubscriptionPhase(models.Model):
     """
 
     subscription = models.ForeignKey(Subscription, models.PROTECT, related_name="phases")
-    kind = models.CharField(max_length=8, choices=PhaseKind, default=PhaseKind.ACTIVE)
+    kind = models.CharField(max_length=8, choices=PhaseKind.choices, default=PhaseKind.ACTIVE)
     plan_version = models.ForeignKey(PlanVersion, models.PROTECT, related_name="phases")
     starts_at = models.DateTimeField()
     ends_at = models.DateTimeField(null=True, blank=True)

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from catalog.models.plans import EntitlementReset
+from catalog.kinds import EntitlementReset
 from config.numbers import number
 from config.office.links import page_of
 from customers.models import PhaseKind

@@ -1,4 +1,4 @@
-"""Shorthand for tests of discounts, taxes and credit: makers that default everything, and an invoice's totals."""
+"""Helpers for tests of discounts, taxes and credit: factories with defaults, and an invoice's totals."""
 
 from datetime import datetime
 from decimal import Decimal
@@ -26,7 +26,7 @@ def make_tax(percentage: Any = 20, *, of: Customer | Subscription | None = None,
 
 
 def make_coupon(percent: Any = None, amount: Any = None, **given: Any) -> Coupon:
-    """Make a coupon for ever: 10% unless told otherwise; an amount is in USD."""
+    """Create a coupon for all invoices: 10% by default; an amount is in USD."""
     off: dict[str, Any] = {"percent_off": D(str(percent or 10))}
     if amount is not None:
         off = {"amount_off": D(str(amount)), "currency": given.pop("currency", "USD")}
@@ -49,7 +49,7 @@ def give(coupon: Coupon, to: Customer | Subscription, *, starts_at: datetime = S
 
 
 def make_credit(customer: Customer, amount: Any, *, currency: str = "USD", **given: Any) -> CreditGrant:
-    """Grant promotional credit for ever into the customer's wallet."""
+    """Grant promotional credit without expiry to the customer's wallet."""
     defaults = {"kind": "promotional", "reason": "Welcome", "now": START, "by": None}
     return grant_credit(get_or_open_wallet(customer, currency, by=None), D(str(amount)), **defaults | given)
 

@@ -1,4 +1,4 @@
-"""Makers of one-off invoices with lines, for tests of what becomes of an invoice after it is issued."""
+"""Factories of one-off invoices with lines, for tests of what happens after an invoice is issued."""
 
 import threading
 from collections.abc import Callable

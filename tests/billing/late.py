@@ -1,4 +1,4 @@
-"""Shorthand for tests of late usage: events through the inbox, and what becomes of them."""
+"""Helpers for tests of late usage: events through the inbox, and the adjustments that follow."""
 
 from datetime import datetime, timedelta
 from typing import Any

@@ -1,4 +1,4 @@
-"""A slow second way to a month's usage and accrual: hour by hour, all subscriptions read whole, nothing left out."""
+"""A slow, simple calculation of a month's usage and accrual to compare with: hour by hour, all subscriptions."""
 
 from collections import Counter, defaultdict
 from datetime import datetime, timedelta

@@ -1,4 +1,4 @@
-"""Rounding, splitting and writing money."""
+"""Rounding, splitting and formatting money."""
 
 from decimal import Decimal
 from fractions import Fraction
@@ -32,11 +32,11 @@ from billing.money import (
         ("12345678901234567890123456789.005", "EUR", "12345678901234567890123456789.01"),
     ],
 )
-def test_halves_go_away_from_zero_at_the_currencys_precision(amount, currency, rounded):
+def test_halves_are_rounded_away_from_zero_at_the_currencys_precision(amount, currency, rounded):
     assert round_amount(Decimal(amount), currency) == Decimal(rounded)
 
 
-def test_nothing_is_ever_minus_zero():
+def test_no_result_is_minus_zero():
     assert str(round_amount(Decimal("-0.001"), "USD")) == "0.00"
     assert str(round_to(Decimal("-0.4"), 0, "ceil")) == "0"
 
@@ -50,7 +50,7 @@ def test_nothing_is_ever_minus_zero():
         ("none", ["1.6", "2.5", "-2.5"]),
     ],
 )
-def test_quantities_may_round_in_other_ways(mode, rounded):
+def test_quantities_can_be_rounded_in_other_ways(mode, rounded):
     assert [round_to(Decimal(number), 0, mode) for number in ("1.6", "2.5", "-2.5")] == list(map(Decimal, rounded))
 
 
@@ -62,7 +62,7 @@ def test_negative_places_round_to_tens_and_hundreds():
     ("currency", "places"),
     [("USD", 2), ("JPY", 0), ("KRW", 0), ("BHD", 3), ("IQD", 3), ("HUF", 2), ("IDR", 2), ("RSD", 2), ("CLF", 4)],
 )
-def test_precision_is_iso_4217s_even_where_coins_are_gone(currency, places):
+def test_precision_follows_iso_4217_even_if_coins_no_longer_exist(currency, places):
     assert currency_places(currency) == places
 
 
@@ -79,7 +79,7 @@ def test_units_of_account_have_two_decimals_and_are_not_offered(currency):
 
 
 @pytest.mark.parametrize("currency", ["usd", "XXX", "XAU", "", "POINTS"])
-def test_codes_that_nobody_ever_paid_with_are_refused(currency):
+def test_codes_that_were_never_currencies_are_refused(currency):
     assert not known_currency(currency)
     with pytest.raises(UnknownCurrency):
         currency_places(currency)
@@ -102,12 +102,12 @@ def test_the_last_cents_go_to_the_largest_remainders_and_ties_to_the_earlier(amo
 
 
 @pytest.mark.parametrize(("amount", "weights"), [("1.00", []), ("1.00", [2, -1])])
-def test_a_split_that_loses_money_is_refused(amount, weights):
+def test_a_split_without_valid_weights_is_refused(amount, weights):
     with pytest.raises(ValueError, match=r".+"):
         allocate(Decimal(amount), [Decimal(weight) for weight in weights], 2)
 
 
-def test_exact_shares_of_either_sign_are_rounded_to_their_total():
+def test_positive_and_negative_shares_are_rounded_to_their_total():
     shares = [Fraction(1, 3), Fraction(-1, 6), Fraction(1, 3)]
     assert spread(Decimal("0.50"), shares, 2) == [Decimal("0.34"), Decimal("-0.17"), Decimal("0.33")]
 
@@ -134,7 +134,7 @@ def test_products_keep_every_digit():
         ("1000000", "CHF", "CHF\N{NO-BREAK SPACE}1,000,000.00"),
     ],
 )
-def test_amounts_are_written_with_their_currency(amount, currency, text):
+def test_amounts_are_formatted_with_their_currency(amount, currency, text):
     assert format_amount(Decimal(amount), currency) == text
 
 
@@ -147,5 +147,5 @@ def test_amounts_are_written_with_their_currency(amount, currency, text):
         ("100", "JPY", "¥100"),
     ],
 )
-def test_unit_prices_are_written_with_all_their_decimals(price, currency, text):
+def test_unit_prices_are_formatted_with_all_their_decimals(price, currency, text):
     assert format_price(Decimal(price), currency) == text

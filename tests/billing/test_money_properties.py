@@ -1,4 +1,4 @@
-"""What splitting money promises for every amount and weight."""
+"""Rules that hold for splitting every amount by any weights."""
 
 from decimal import Decimal
 from fractions import Fraction

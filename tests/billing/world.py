@@ -1,4 +1,4 @@
-"""Shorthand for billing tests: moments, usage put straight into the buckets, and invoices as (description, amount)."""
+"""Helpers for billing tests: moments, usage written to the buckets, and invoices as (description, amount)."""
 
 from datetime import UTC, datetime
 from decimal import Decimal

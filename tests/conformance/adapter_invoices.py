@@ -1,21 +1,14 @@
-"""invoices.json against `fee_lines`, `usage_lines` with `true_up`, and `adjust`."""
+"""invoices.json against `calculate_fees`, `calculate_usage` with `calculate_true_up`, and `adjust`."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from billing.adjustments.adjust import adjust
-from billing.adjustments.conditions import (
-    CHOSEN,
-    EVERYTHING,
-    REVERSE_CHARGE,
-    TAXABLE,
-    AppliedCoupon,
-    AvailableCredit,
-    Conditions,
-    CustomerTax,
-)
-from billing.lines import TRUE_UP, Charge
+from billing.adjustments.conditions import AppliedCoupon, AvailableCredit, Conditions, CustomerTax
+from billing.kinds import CouponScope, LineKind
+from billing.lines import Charge
 from billing.money import ZERO
+from customers.kinds import TaxTreatment
 from customers.periods import Period
 from tests.conformance import adapter_pricing
 from tests.conformance.registry import Category, Inputs, NotOffered, Policy
@@ -35,7 +28,7 @@ def invoice(inputs: Inputs, policy: Policy) -> dict[str, Any]:
     charges = [line for own in lines for line in own]
     lots = [AvailableCredit(place, number(amount)) for place, amount in enumerate(inputs.get("credits") or ())]
     conditions = Conditions(
-        treatment=REVERSE_CHARGE if inputs.get("reverse_charge") else TAXABLE,
+        treatment=TaxTreatment.REVERSE_CHARGE if inputs.get("reverse_charge") else TaxTreatment.TAXABLE,
         taxes=taxes(rows, inputs.get("taxes") or ()),
         coupons=coupons(inputs, [row["id"] for row in rows]),
         credit={currency: lots},
@@ -48,7 +41,7 @@ def invoice(inputs: Inputs, policy: Policy) -> dict[str, Any]:
         "taxable": result.taxable,
         "tax": result.tax,
         "total": max(result.total, ZERO),
-        "topup": sum((line.amount for line in charges if line.kind == TRUE_UP), ZERO),
+        "topup": sum((line.amount for line in charges if line.kind == LineKind.TRUE_UP), ZERO),
         "credits_applied": max(result.credits, ZERO),
         "credits_left": sum((lot.available for lot in lots), ZERO),
         "account_credit_created": max(-result.credits, ZERO),
@@ -112,7 +105,7 @@ def coupon(row: Mapping[str, Any], pk: int, line_ids: Sequence[str] = ()) -> App
         "Coupon",
         percent_off=optional_number(row.get("percent_off")),
         amount_off=optional_number(row.get("amount_off")),
-        scope=EVERYTHING if named is None else CHOSEN,
+        scope=CouponScope.EVERYTHING if named is None else CouponScope.CHOSEN,
         feature_ids=places,
         version_ids=places,
     )

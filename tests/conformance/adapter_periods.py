@@ -4,7 +4,8 @@ from datetime import datetime
 from typing import Any
 
 from billing.charges.next_invoice import next_invoice
-from billing.charges.subscription import ACTIVE, BilledSubscription, Phase
+from billing.charges.subscription import BilledSubscription, Phase
+from customers.kinds import PhaseKind
 from customers.periods import (
     Interval,
     Period,
@@ -84,10 +85,10 @@ def following(inputs: Inputs, policy: Policy) -> dict[str, Any]:
     """Return the end of the period that a subscription is invoiced for next."""
     moments = Moments(inputs)
     after, ended_at = moments.read(inputs["current_start"]), moments.optional(inputs.get("ended_at"))
-    step = next_invoice(unpaid(schedule(inputs, moments, after), after, ended_at))
-    if step is None:
+    invoice = next_invoice(unpaid(schedule(inputs, moments, after), after, ended_at))
+    if invoice is None:
         raise LookupError("The subscription has no next invoice")
-    return {"result": moments.write(step.period.end)}
+    return {"result": moments.write(invoice.period.end)}
 
 
 def calendar_next(inputs: Inputs, policy: Policy) -> dict[str, Any]:
@@ -105,13 +106,13 @@ def listing(inputs: Inputs, policy: Policy) -> dict[str, Any]:
     subscription = unpaid(periods, started_at, until)
     cuts = sorted(moments.read(cut) for cut in inputs.get("splits") or ())
     subscription.phases = tuple(
-        Phase(ACTIVE, 1, *edges) for edges in zip([started_at, *cuts], [*cuts, None], strict=True)
+        Phase(PhaseKind.ACTIVE, 1, *edges) for edges in zip([started_at, *cuts], [*cuts, None], strict=True)
     )
     return {
         "periods": [
             moments.write_period(window)
             for period in periods_between(periods, started_at, until)
-            for _, window in subscription.windows(period, ACTIVE)
+            for _, window in subscription.windows(period, PhaseKind.ACTIVE)
         ]
     }
 

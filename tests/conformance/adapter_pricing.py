@@ -1,4 +1,4 @@
-"""pricing.json against the usage lines of invoices (`usage_lines`, which calls `rate`), and `billing.money`."""
+"""pricing.json against the usage lines of invoices (`calculate_usage`, which calls `rate`), and `billing.money`."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -6,8 +6,9 @@ from decimal import Decimal
 from typing import Any
 
 from billing.adjustments.adjust import InvoiceTotals, adjust
-from billing.adjustments.conditions import EVERYTHING, AppliedCoupon, Conditions
-from billing.lines import FEE, TRUE_UP, USAGE, Charge
+from billing.adjustments.conditions import AppliedCoupon, Conditions
+from billing.kinds import CouponScope, LineKind
+from billing.lines import Charge
 from billing.money import ZERO, allocate, currency_places, round_amount
 from billing.rating.rate import QuantityOutOfRange, convert_quantity
 from billing.rating.terms import Conversion, Model, Terms, Tier
@@ -115,8 +116,8 @@ def charge(inputs: Inputs, policy: Policy) -> dict[str, Any]:
 def charge_incremental(inputs: Inputs, policy: Policy) -> dict[str, Any]:
     """Bill the rest of a period whose beginning is invoiced; of one that isn't, the whole."""
     lines = incremental_lines(inputs, policy)
-    gross = amount_of([line for line in lines if line.kind == USAGE], policy)
-    topup = amount_of([line for line in lines if line.kind == TRUE_UP], policy)
+    gross = amount_of([line for line in lines if line.kind == LineKind.USAGE], policy)
+    topup = amount_of([line for line in lines if line.kind == LineKind.TRUE_UP], policy)
     percent_off = optional_number(inputs.get("percentage_discount"))
     if percent_off is None:
         return {"gross": gross, "discount": ZERO, "minimum_topup": topup, "net": amount_of(lines, policy)}
@@ -180,7 +181,7 @@ def allocation(inputs: Inputs, policy: Policy) -> dict[str, Any]:
 
 def discount(inputs: Inputs, policy: Policy) -> dict[str, Any]:
     result = discounted(
-        [Charge(FEE, number(inputs["amount"]))],
+        [Charge(LineKind.FEE, number(inputs["amount"]))],
         currency_with(int(inputs["scale"]), inputs.get("currency")),
         percent_off=optional_number(inputs.get("percent_off")),
         amount_off=optional_number(inputs.get("amount_off")),
@@ -192,7 +193,11 @@ def discounted(
     charges: list[Charge], currency: str, *, percent_off: Decimal | None = None, amount_off: Decimal | None = None
 ) -> InvoiceTotals:
     """Total an invoice, with a coupon if there is one."""
-    coupons = [AppliedCoupon(1, "coupon", "Coupon", percent_off=percent_off, amount_off=amount_off, scope=EVERYTHING)]
+    coupons = [
+        AppliedCoupon(
+            1, "coupon", "Coupon", percent_off=percent_off, amount_off=amount_off, scope=CouponScope.EVERYTHING
+        )
+    ]
     has_coupon = percent_off is not None or amount_off is not None
     return adjust(charges, Conditions(coupons=coupons if has_coupon else []), currency=currency, at=MONTH.end)
 
@@ -222,7 +227,7 @@ CATEGORY = Category(
     },
     declined={
         "tier_boundary=next_tier": "a quantity on a tier's bound belongs to that tier",
-        "negative_quantity=error": "usage below zero is charged as none",
+        "negative_quantity=error": "negative usage is charged as zero",
         "beyond_last_tier=covered_only": "a price whose last tier is bounded can't be published",
     },
     informative=frozenset({"currency"}),  # the scale is named beside it

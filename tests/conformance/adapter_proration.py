@@ -1,4 +1,4 @@
-"""proration.json against the fees that invoices charge: `fee_lines`, and `adjust` where there is a discount.
+"""proration.json against the fees that invoices charge: `calculate_fees`, and `adjust` where there is a discount.
 
 A plan change is a subscription with two phases, billed before and after the change.
 """
@@ -9,12 +9,13 @@ from decimal import Decimal
 from typing import Any
 
 from billing.adjustments.conditions import AppliedCoupon, Conditions
-from billing.charges.subscription import ACTIVE, BilledSubscription, Fee, MeteredFeature, Phase, UsagePrice
+from billing.charges.subscription import BilledSubscription, Fee, MeteredFeature, Phase, UsagePrice
 from billing.invoicing.compute import ComputedInvoice
 from billing.lines import Charge
 from billing.money import ZERO, to_decimal
 from billing.rating.proration import calendar_days, factor
 from billing.rating.terms import Model, Terms
+from customers.kinds import PhaseKind
 from customers.periods import Interval, Period, Schedule
 from tests.conformance.registry import Category, Inputs, NotOffered, Policy
 from tests.conformance.subscriptions import (
@@ -101,7 +102,7 @@ def opened(
     subscription = billed_subscription(
         schedule_of(period, timezone),
         [plan(OLD, fees=fees, usage=usage), plan(NEW, fees=new_fees, usage=usage)],
-        [Phase(ACTIVE, OLD, period.start)],
+        [Phase(PhaseKind.ACTIVE, OLD, period.start)],
         currency=currency,
         conditions=conditions,
     )
@@ -122,7 +123,10 @@ def changed(
 ) -> ComputedInvoice:
     """Change the plan after the period's fees are invoiced; return the last invoice, at its end."""
     subscription = opened(period, old, timezone, currency=currency, new_fees=new, usage=usage, conditions=conditions)
-    subscription.phases = (Phase(ACTIVE, OLD, period.start, change_at), Phase(ACTIVE, NEW, change_at))
+    subscription.phases = (
+        Phase(PhaseKind.ACTIVE, OLD, period.start, change_at),
+        Phase(PhaseKind.ACTIVE, NEW, change_at),
+    )
     subscription.ended_at = period.end
     return bill(subscription)
 
@@ -140,7 +144,9 @@ def restarted(
 def opened_at(start: datetime, period: Period, fees: Sequence[Fee], timezone: str, currency: str) -> ComputedInvoice:
     """Return the first invoice of a subscription that begins at a moment."""
     schedule = Schedule(schedule_of(period, timezone).interval, start, timezone)
-    return bill(billed_subscription(schedule, [plan(NEW, fees=fees)], [Phase(ACTIVE, NEW, start)], currency=currency))
+    return bill(
+        billed_subscription(schedule, [plan(NEW, fees=fees)], [Phase(PhaseKind.ACTIVE, NEW, start)], currency=currency)
+    )
 
 
 def lines(inputs: Inputs, policy: Policy) -> dict[str, Any]:
@@ -234,7 +240,7 @@ def months(inputs: Inputs, policy: Policy) -> dict[str, Any]:
 def paid_by_the_cycle(schedule: Schedule, start: datetime, end: datetime | None) -> BilledSubscription:
     terms = plan(NEW, fees=[fee(NEW, BILLION)])
     return billed_subscription(
-        schedule, [terms], [Phase(ACTIVE, NEW, start)], currency=YEN, started_at=start, ended_at=end
+        schedule, [terms], [Phase(PhaseKind.ACTIVE, NEW, start)], currency=YEN, started_at=start, ended_at=end
     )
 
 

@@ -1,4 +1,4 @@
-"""Comparing what a vector expects with what the product answers: by value, never as text."""
+"""Compare a vector's expected result with the product's result: by value, never as text."""
 
 from collections.abc import Mapping
 from datetime import datetime

@@ -9,12 +9,12 @@ from typing import Any
 from django.test import RequestFactory
 from django.urls import resolve
 
+from billing.kinds import LineKind
 from billing.late_usage.checks import find_checks
 from billing.late_usage.reconcile import reconcile_due
-from billing.lifecycle.finalize import CannotChange, Corrected, MoneyAttached, finalize, finalize_due
+from billing.lifecycle.finalize import finalize, finalize_due
 from billing.lifecycle.one_off import Item, create_one_off
 from billing.lifecycle.void import mark_paid, void
-from billing.lines import LATE_USAGE
 from billing.models import (
     CreditNote,
     CreditReason,
@@ -26,7 +26,7 @@ from billing.models import (
     WalletEntry,
 )
 from billing.money import ZERO
-from billing.refusals import CannotCredit
+from billing.refusals import CannotChange, CannotCredit, Corrected, MoneyAttached
 from billing.runs.billing_run import run_to_end
 from billing.settlement.credit_notes import draft_credit_note, finalize_credit_note, list_creditable_lines
 from billing.settlement.payments import Receipt, record_refund, reverse_payment
@@ -48,7 +48,7 @@ LATER = datetime(2026, 2, 10, tzinfo=UTC)
 
 
 def void_invoice(inputs: Inputs, policy: Policy) -> dict[str, Any]:
-    """Void an invoice. What goes back to the customer's wallet is the credit that the invoice had used."""
+    """Void an invoice. The credit that the invoice had used returns to the customer's wallet."""
     customer = make_customer()
     invoice = invoice_like(inputs, customer)
     wallet = get_or_open_wallet(customer, CURRENCY, by=None)
@@ -75,7 +75,7 @@ def void_once(invoice: Invoice) -> Invoice:
 
 
 def void_again(invoice: Invoice) -> Invoice:
-    """Void an invoice, and ask the API to void it once more."""
+    """Void an invoice, and ask the API to void it again."""
     done = void_once(invoice)
     if post(f"invoices/{invoice.public_id}/void", {"reason": "As the vector says"}, make_api_key()) >= 400:
         raise CannotChange("It is void already")
@@ -106,7 +106,7 @@ def invoice_like(inputs: Inputs, customer: Customer) -> Invoice:
 
 
 def give_back(invoice: Invoice, amount: Decimal) -> None:
-    """Give back what was paid of an invoice: all of it by reversing the payment, a part by a credit note."""
+    """Refund what was paid of an invoice: all of it by reversing the payment, a part by a credit note."""
     payment = invoice.payments.get()
     if amount >= payment.amount:
         reverse_payment(payment, reason="As the vector says", now=LATER, by=None)
@@ -150,7 +150,7 @@ def credit_notes(inputs: Inputs, policy: Policy) -> dict[str, Any]:
 
 
 def rerate_period(inputs: Inputs, policy: Policy) -> dict[str, Any]:
-    """Bill a period, let its usage become another, and see what the next invoice says about it.
+    """Bill a period, change its usage, and return the next invoice's late usage.
 
     The feature charges its latest value, so that amounts need no computing here.
     """
@@ -166,7 +166,7 @@ def rerate_period(inputs: Inputs, policy: Policy) -> dict[str, Any]:
         reconcile_due(now=known_at)
         run_to_end(as_of=billed_at)
         finalize_due(now=billed_at)
-    late = InvoiceLine.objects.filter(invoice__subscription=subscription, kind=LATE_USAGE).first()
+    late = InvoiceLine.objects.filter(invoice__subscription=subscription, kind=LineKind.LATE_USAGE).first()
     return {"to_bill": late.amount if late else ZERO}
 
 
@@ -191,7 +191,7 @@ def make_api_key() -> str:
 
 
 def post(path: str, body: Mapping[str, Any], api_key: str, headers: Mapping[str, str] | None = None) -> int:
-    """Have the API's door carry a request out, and give the answer's status."""
+    """Send a request to the API view, and return the status of the response."""
     url = f"/v1/{path}"
     request = RequestFactory(headers={"x-api-key": api_key, **(headers or {})}).post(
         url, json.dumps(body), content_type="application/json"

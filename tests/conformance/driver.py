@@ -37,7 +37,7 @@ CORE, VARIANT = "core", "variant"
 
 
 class Status(StrEnum):
-    """What became of a vector."""
+    """The result of a vector."""
 
     PASSED = "passed"
     FAILED = "failed"
@@ -47,7 +47,7 @@ class Status(StrEnum):
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one vector. `detail` is why it wasn't run, or what came instead of the expected.
+    """The result of one vector. `detail` is why it wasn't run, or the unexpected result.
 
     `unread` names inputs that nothing looked at: the vector says more than what was checked.
     """
@@ -103,7 +103,7 @@ class Report:
 
 
 def _malformed(vector: Mapping[str, Any]) -> str | None:
-    """Say what keeps a vector from being run at all."""
+    """Return why a vector can't be run."""
     for name, kind in (("op", str), ("inputs", dict), ("expected", dict)):
         if not isinstance(vector.get(name), kind):
             return f"its {name} is of the wrong type" if name in vector else f"it has no {name}"
@@ -123,7 +123,7 @@ def run(files: Iterable[VectorFile]) -> Report:
 
 
 def run_vector(name: str, vector: Mapping[str, Any]) -> Outcome:
-    """Call the product with a vector's inputs and judge what it answers."""
+    """Call the product with a vector's inputs and compare the result."""
     if problem := _malformed(vector):
         return Outcome(vector, name, Status.FAILED, f"not in the format: {problem}")
     category, policy = CATEGORIES[name], vector.get("policy", {})
@@ -147,7 +147,7 @@ def run_vector(name: str, vector: Mapping[str, Any]) -> Outcome:
 
 
 class Watched(dict[str, Any]):
-    """A vector's inputs, which remember who was asked for."""
+    """A vector's inputs, which record which of them were read."""
 
     def __init__(self, inputs: Mapping[str, Any]) -> None:
         super().__init__(inputs)
@@ -162,7 +162,7 @@ class Watched(dict[str, Any]):
         return super().get(name, default)
 
     def unread(self) -> set[str]:
-        """Name what was never asked for, other than nulls and empty lists."""
+        """List the inputs that were never read, except nulls and empty lists."""
         return {name for name, value in self.items() if name not in self._seen and value not in (None, [], {})}
 
 

@@ -67,7 +67,7 @@ def arrival(events: Iterable[Mapping[str, Any]]) -> datetime:
 
 
 def make_meter(aggregation: Mapping[str, Any], policy: Policy, **definition: Any) -> Feature:
-    """Make the feature that a vector's aggregation describes. Raises `NotOffered` for other types."""
+    """Create the feature of a vector's aggregation. Raises `NotOffered` for other types."""
     kind = aggregation["type"]
     if kind not in Aggregation.values:
         raise NotOffered(f"aggregation {kind}: {NOT_SOLD.get(kind, 'no feature adds up like this')}")
@@ -84,7 +84,7 @@ def make_meter(aggregation: Mapping[str, Any], policy: Policy, **definition: Any
 
 @dataclass
 class Metered:
-    """A vector of usage: its events in the ledger, and how to ask for what they come to."""
+    """A vector of usage: its events in the ledger, and queries for their usage."""
 
     inputs: Inputs
     policy: Policy
@@ -117,7 +117,7 @@ class Metered:
         return [level, *(event for event in events if datetime.fromisoformat(event["timestamp"]) >= self.start)]
 
     def _chosen(self) -> dict[str, Any]:
-        """Give properties that pass the feature's filters."""
+        """Return properties that pass the feature's filters."""
         return {name: values[0] for name, values in (self.inputs.get("include") or {}).items()}
 
     def _refuse_removals(self) -> None:

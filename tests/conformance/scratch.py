@@ -1,4 +1,4 @@
-"""A database for one run of the vectors, beside the one in use: nothing of anybody's is read, written or in the way."""
+"""A separate database for one run of the vectors, so that the run neither reads nor changes existing data."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -7,10 +7,9 @@ from decimal import Decimal
 
 from billing.adjustments.adjust import InvoiceTotals, adjust
 from billing.adjustments.conditions import Conditions
-from billing.charges.fees import fee_lines
+from billing.charges.fees import calculate_fees
 from billing.charges.next_invoice import mark_invoiced, next_invoice
 from billing.charges.subscription import (
-    ACTIVE,
     Allowance,
     BilledSubscription,
     BillingProgress,
@@ -20,13 +19,14 @@ from billing.charges.subscription import (
     PlanTerms,
     UsagePrice,
 )
-from billing.charges.usage_charges import UsageCharge, charges
-from billing.charges.usage_lines import usage_lines
+from billing.charges.usage_charges import UsageCharge, list_usage_charges
+from billing.charges.usage_lines import calculate_usage
 from billing.invoicing.compute import ComputedInvoice, InvoiceRequest, record_on_subscription
 from billing.lines import Charge
 from billing.money import ZERO, exact
 from billing.rating.proration import calendar_days
 from billing.rating.terms import Terms
+from customers.kinds import PhaseKind
 from customers.periods import Interval, Period, Schedule
 from events.usage.meter import Quantity
 from tests.conformance.registry import NotOffered, Policy
@@ -88,16 +88,16 @@ def billed_subscription(
 
 
 def bill(subscription: BilledSubscription) -> ComputedInvoice:
-    """Calculate the subscription's next invoice of fees, and let the subscription know that it was written."""
-    step = next_invoice(subscription)
-    if step is None:
+    """Calculate the subscription's next invoice of fees, and record it on the subscription."""
+    invoice = next_invoice(subscription)
+    if invoice is None:
         raise LookupError("The subscription has no next invoice")
-    lines = fee_lines(subscription, step)
+    lines = calculate_fees(subscription, invoice)
     computed = ComputedInvoice(
-        InvoiceRequest(subscription, step), lines, adjusted=adjust_lines(lines, subscription, step.due_at)
+        InvoiceRequest(subscription, invoice), lines, adjusted=adjust_lines(lines, subscription, invoice.due_at)
     )
     record_on_subscription(computed)
-    mark_invoiced(subscription, step)
+    mark_invoiced(subscription, invoice)
     return computed
 
 
@@ -114,7 +114,7 @@ def adjust_lines(lines: Iterable[Charge], subscription: BilledSubscription, at: 
 
 def invoices_until(subscription: BilledSubscription, target: datetime | None) -> Iterator[ComputedInvoice]:
     """Bill the subscription until nothing more is due by a moment; with no moment, until it has ended."""
-    while (step := next_invoice(subscription)) is not None and (target is None or step.due_at <= target):
+    while (invoice := next_invoice(subscription)) is not None and (target is None or invoice.due_at <= target):
         yield bill(subscription)
 
 
@@ -134,7 +134,7 @@ def fee_for(
     subscription = billed_subscription(
         schedule_of(period, timezone),
         [terms],
-        [Phase(ACTIVE, version_id, service.start, service.end)],
+        [Phase(PhaseKind.ACTIVE, version_id, service.start, service.end)],
         currency=currency,
         ended_at=period.end,
         is_opened=True,
@@ -161,7 +161,7 @@ class Usage:
         return billed_subscription(
             schedule,
             [plan(self.place, usage=[price], allowances=allowances)],
-            [Phase(ACTIVE, self.place, active.start, active.end)],
+            [Phase(PhaseKind.ACTIVE, self.place, active.start, active.end)],
             currency=currency,
             is_opened=True,
         )
@@ -176,12 +176,12 @@ def usage_for(usage: Usage, currency: str, *, days: int | None = None, active_da
         active = Period(START, days_from_start(active_days))
     subscription = usage.subscription(schedule, active, currency)
     [charge] = next_charges(subscription)
-    return usage_lines(subscription, charge, [metered(usage.quantity)], [usage.values])
+    return calculate_usage(subscription, charge, [metered(usage.quantity)], [usage.values])
 
 
 def next_charges(subscription: BilledSubscription) -> list[UsageCharge]:
-    step = next_invoice(subscription)
-    return [] if step is None else charges(subscription, step)
+    invoice = next_invoice(subscription)
+    return [] if invoice is None else list_usage_charges(subscription, invoice)
 
 
 def metered(value: Decimal) -> Quantity:
@@ -205,10 +205,10 @@ def usage_in_two(usage: Usage, earlier: Decimal, currency: str) -> Instalments:
     subscription = usage.subscription(Schedule(Interval("month"), START), MONTH, currency)
     subscription.progress.billed_until = days_from_start(15)
     [charge] = next_charges(subscription)
-    if charge.less is None:
+    if charge.charged_before is None:
         raise LookupError("The invoice begins within the period")
     before = metered(earlier)
     return Instalments(
-        usage_lines(subscription, charge.less, [before]),
-        usage_lines(subscription, charge, [metered(usage.quantity), before]),
+        calculate_usage(subscription, charge.charged_before, [before]),
+        calculate_usage(subscription, charge, [metered(usage.quantity), before]),
     )

@@ -1,4 +1,4 @@
-"""`manage.py conformance` prints what became of every operation and fails on a core vector."""
+"""`manage.py conformance` prints the result of every operation and fails if a core vector fails."""
 
 import json
 import os
@@ -38,7 +38,7 @@ def folder(tmp_path):
     return write
 
 
-def test_the_table_names_operations_and_models(folder):
+def test_the_table_lists_operations_and_models(folder):
     out = StringIO()
     call_command("conformance", str(folder(vector())), stdout=out)
     assert out.getvalue().splitlines()[1].split() == ["pricing", "charge", "per_unit", "1", "0", "0", "0"]
@@ -59,7 +59,7 @@ def test_the_projects_own_vectors_are_the_default_and_leave_nothing_behind(fresh
 
 
 @pytest.mark.slow
-def test_a_user_who_may_not_make_databases_is_told_so(fresh_database_url, tmp_path):
+def test_a_user_without_permission_to_create_databases_gets_an_explanation(fresh_database_url, tmp_path):
     role = f"reader_{secrets.token_hex(4)}"
     with psycopg.connect(fresh_database_url, autocommit=True) as connection:
         connection.execute(f"CREATE ROLE {role} LOGIN".encode())
@@ -72,7 +72,7 @@ def test_a_user_who_may_not_make_databases_is_told_so(fresh_database_url, tmp_pa
 
 
 def conformance(database_url):
-    """Run the command as a person does."""
+    """Run the command in a terminal."""
     command = [sys.executable, "manage.py", "conformance"]
     environment = os.environ | {"DATABASE_URL": database_url}
     root = OWN_VECTORS.parents[2]
@@ -88,14 +88,14 @@ def conformance(database_url):
         {"inputs": {"model": {"type": "per_unit"}}},
     ],
 )
-def test_a_failed_core_vector_fails_the_command_and_says_what_came(folder, broken):
+def test_a_failed_core_vector_fails_the_command_and_shows_the_result(folder, broken):
     out = StringIO()
     with pytest.raises(CommandError, match="1 core vectors failed"):
         call_command("conformance", str(folder(vector(**broken))), stdout=out)
     assert "Failed (core) one: expected" in out.getvalue()
 
 
-def test_a_failed_variant_is_shown_and_fails_nothing(folder):
+def test_a_failed_variant_is_shown_and_doesnt_fail_the_command(folder):
     out = StringIO()
     call_command("conformance", str(folder(vector(profile="variant", expected={"amount": "7"}))), stdout=out)
     assert "Failed (variant) one" in out.getvalue()
@@ -109,28 +109,28 @@ def test_a_failed_variant_is_shown_and_fails_nothing(folder):
         ({"profile": "variant", "policy": {"colour": "blue"}}, "by rule", "colour=blue: "),
     ],
 )
-def test_what_is_not_run_is_named_and_never_counted_as_passed(folder, changes, status, reason):
+def test_vectors_that_arent_run_are_listed_and_dont_count_as_passed(folder, changes, status, reason):
     out = StringIO()
     call_command("conformance", str(folder(vector(**changes))), stdout=out)
     assert f"{status.capitalize()} (1): {reason}" in out.getvalue()
     assert "0 passed, 0 failed" in out.getvalue()
 
 
-def test_an_input_that_nothing_looks_at_is_named(folder):
+def test_an_unused_input_is_listed(folder):
     out = StringIO()
     inputs = {**vector()["inputs"], "colour": "blue", "shape": None}
     call_command("conformance", str(folder(vector(inputs=inputs))), stdout=out)
     assert "Passed, but not looked at (1): pricing charge: colour" in out.getvalue()
 
 
-def test_profile_and_policy_may_be_left_out(folder):
+def test_profile_and_policy_are_optional(folder):
     short = vector()
     del short["profile"], short["policy"]
     [outcome] = run(read(folder(short))).outcomes
     assert (outcome.status, outcome.profile) == ("passed", "core")
 
 
-def test_folders_within_the_folder_are_read_too(tmp_path):
+def test_subfolders_are_read(tmp_path):
     for name in ("shared", "heldout"):
         (tmp_path / name).mkdir()
         content = {"category": "pricing", "vectors": [vector()]}
@@ -152,7 +152,7 @@ def test_folders_within_the_folder_are_read_too(tmp_path):
         ({"category": "pricing", "schema": "2", "vectors": []}, "is of schema 2"),
     ],
 )
-def test_what_cannot_be_read_is_refused_before_any_vector_runs(tmp_path, content, message):
+def test_an_unreadable_file_is_refused_before_any_vector_runs(tmp_path, content, message):
     if content is not None:
         text = content if isinstance(content, str) else json.dumps(content)
         (tmp_path / "pricing.json").write_text(text)
@@ -172,7 +172,7 @@ def test_what_cannot_be_read_is_refused_before_any_vector_runs(tmp_path, content
         (vector(policy=[]), "its policy is no object"),
     ],
 )
-def test_a_vector_that_is_not_in_the_format_fails_alone(folder, broken, problem):
+def test_a_malformed_vector_doesnt_fail_the_others(folder, broken, problem):
     out = StringIO()
     with pytest.raises(CommandError, match="1 core vectors failed"):
         call_command("conformance", str(folder(broken, vector(id="two"))), stdout=out)
@@ -180,7 +180,7 @@ def test_a_vector_that_is_not_in_the_format_fails_alone(folder, broken, problem)
     assert "1 passed, 1 failed" in out.getvalue()
 
 
-def test_what_is_odd_about_a_file_is_said(folder):
+def test_a_files_oddities_are_reported(folder):
     place = folder(vector())
     (place / "manifest.json").write_text("{}")
     (place / "short.json").write_text(json.dumps({"category": "pricing", "count": 2, "vectors": [vector(id="two")]}))

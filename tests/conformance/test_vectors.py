@@ -59,39 +59,39 @@ def report(django_db_setup, django_db_blocker):
 
 
 @pytest.mark.parametrize("category", CATEGORIES)
-def test_every_core_vector_holds(report, category):
+def test_every_core_vector_passes(report, category):
     failed = [each for each in report.failures() if each.category == category]
     assert not failed, "\n".join(f"{each.vector['id']}: {each.detail}" for each in failed)
 
 
-def test_every_variant_on_offer_holds(report):
+def test_every_offered_variant_passes(report):
     failed = report.failures("variant")
     assert not failed, "\n".join(f"{each.vector['id']}: {each.detail}" for each in failed)
 
 
-def test_what_is_left_out_is_a_whole_operation_or_type(report):
+def test_only_whole_operations_or_types_are_left_out(report):
     assert all(": " in reason for reason in report.reasons(Status.NOT_OFFERED) | report.reasons(Status.BY_RULE))
     assert {reason.split(":")[0] for reason in report.reasons(Status.NOT_OFFERED, "core")} == LEFT_OUT
     assert not report.reasons(Status.BY_RULE, "core")
 
 
-def test_the_documentation_says_how_many_pass(report):
+def test_the_documentation_states_how_many_pass(report):
     total = report.total()
     line = ", ".join(f"{total[status]} {status}" for status in Status)
     assert f"`{line}`" in " ".join((OWN_VECTORS.parents[2] / "docs" / "conformance.md").read_text().split())
 
 
-def test_nothing_that_a_vector_says_is_overlooked(report):
+def test_every_input_of_a_vector_is_used(report):
     assert not report.unread()
 
 
-def test_every_vector_has_a_name_of_its_own(report):
+def test_vector_names_are_unique(report):
     ids = [each.vector["id"] for each in report.outcomes]
     assert len(set(ids)) == len(ids)
 
 
 @pytest.mark.django_db
-def test_a_run_leaves_no_rows_behind(report):
+def test_a_run_leaves_no_rows(report):
     assert not Event.objects.exists()
     assert not InboxEvent.objects.exists()
 
@@ -127,5 +127,5 @@ def test_results_are_compared_by_value(expected, got):
         (None, Decimal(0)),
     ],
 )
-def test_other_results_are_told_apart(expected, got):
+def test_different_results_are_recognized(expected, got):
     assert not same(expected, got)

@@ -55,7 +55,7 @@ def currency_for(policy: Policy) -> str:
 
 
 def rounds_like_money(policy: Policy) -> bool:
-    """Tell whether some currency's amounts are what the vector compares."""
+    """Return whether some currency has the vector's precision."""
     return policy.get("rounding") == "half_up" and int(policy.get("scale", 0)) in CURRENCIES
 
 

@@ -13,7 +13,7 @@ from unfold.widgets import (
     UnfoldBooleanSwitchWidget,
 )
 
-from billing.lifecycle.one_off import Item, Terms
+from billing.lifecycle.one_off import Item, OneOffTerms
 from billing.models import Invoice, InvoiceLine, NumberSeries, SeriesUse
 from billing.wording import plain
 from customers.admin.forms import DayInput
@@ -65,11 +65,11 @@ class OneOffForm(forms.Form):
         customer = self.cleaned_data.get("customer")
         return self.cleaned_data["currency"].upper() or (customer.billing_currency if customer else "")
 
-    def terms(self) -> Terms:
+    def terms(self) -> OneOffTerms:
         """Return the details as the domain's `Terms`."""
         data, customer = self.cleaned_data, self.cleaned_data["customer"]
         due_at = local_midnight(data["due_on"], customer.timezone) if data["due_on"] else None
-        return Terms(memo=data["memo"], due_at=due_at, series=data["series"], is_credit=data["is_credit"])
+        return OneOffTerms(memo=data["memo"], due_at=due_at, series=data["series"], is_credit=data["is_credit"])
 
 
 class ItemForm(forms.Form):

@@ -13,7 +13,7 @@ from billing.explanation import page
 from billing.explanation.proof import NotUsage, prove
 from billing.explanation.text import get_timezone
 from billing.explanation.totals import list_total_rows
-from billing.lines import charges_of
+from billing.lines import split_lines
 from billing.models import CreditNoteState, Invoice, InvoiceLine, InvoiceState
 from billing.money import format_amount
 from billing.settlement.payments import calculate_refund_due
@@ -42,7 +42,7 @@ def page_context(invoice: Invoice) -> dict[str, Any]:
         "invoice": invoice,
         "title": str(invoice),
         "period": format_period(invoice),
-        "groups": page.group_lines(charges_of(lines)[0], invoice.currency),
+        "groups": page.group_lines(split_lines(lines)[0], invoice.currency),
         "steps": list_total_rows(invoice, lines, credit_url),
         "paid": format_amount(invoice.amount_due, invoice.currency),
         "payments": list(invoice.payments.select_related("recorded_by")),

@@ -5,7 +5,7 @@ from typing import Any
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 
-from billing.invoicing.previews import effect_of
+from billing.invoicing.previews import preview_change
 from config.office.pages import AdminView
 from config.refusals import Refused
 from customers.admin.forms import CancelForm, ChangeForm, ChangePlanForm, PauseForm, ResumeForm, WithdrawForm
@@ -37,7 +37,7 @@ class ChangeEffect(AdminView):
         context: dict[str, Any] = {"subscription": subscription, "change": change, "is_asked": is_complete}
         if is_complete:
             try:
-                context["effect"] = effect_of(
+                context["effect"] = preview_change(
                     subscription,
                     lambda: form.apply(subscription, now=form.now, by=None, reason="Preview"),
                     now=form.now,

@@ -14,7 +14,14 @@ from django.utils import timezone
 
 from billing.admin.pages.invoice import format_period
 from billing.admin.shared import format_totals
-from billing.lifecycle.review import Outcome, finalize_many, most_changed_first, waiting, why_not, with_before
+from billing.lifecycle.review import (
+    Outcome,
+    finalize_many,
+    most_changed_first,
+    reason_to_skip,
+    total_drafts,
+    with_previous,
+)
 from billing.models import Invoice
 from config.office.dialogs import staff
 from config.office.files import table_file
@@ -33,10 +40,10 @@ class ReviewPage(AdminPage):
 
     def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         show, currency = request.GET.get("show", ""), request.GET.get("currency", "")
-        drafts = most_changed_first(with_before(filter_drafts(show, currency)))
+        drafts = most_changed_first(with_previous(filter_drafts(show, currency)))
         page = Paginator(drafts, PER_PAGE).get_page(request.GET.get("page"))
         return self.render(
-            waiting=waiting(),
+            total_drafts=total_drafts(),
             rows=[_row_context(invoice) for invoice in page],
             page_obj=page,
             show=show,
@@ -72,7 +79,7 @@ def preview_selection(
     model_admin: "ModelAdmin[Invoice]", request: HttpRequest, invoices: Sequence[Invoice]
 ) -> HttpResponse:
     """Show which of the selected invoices will be finalized, and why the others will be skipped."""
-    rows = [(invoice, why_not(invoice)) for invoice in invoices]
+    rows = [(invoice, reason_to_skip(invoice)) for invoice in invoices]
     drafts = [invoice for invoice, reason in rows if not reason]
     context = {
         **model_admin.admin_site.each_context(request),

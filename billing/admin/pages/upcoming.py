@@ -81,7 +81,7 @@ def _row_context(subscription: Subscription, preview: Upcoming) -> dict[str, Any
     return {
         "subscription": subscription,
         "period": dates(preview.period, subscription.timezone) if preview.period else "—",
-        "due_at": invoice.work.step.due_at if invoice else None,
+        "due_at": invoice.request.invoice.due_at if invoice else None,
         "total": preview.total,
         "money": money_cell(preview.total, subscription.currency),
         "lines": len(invoice.lines) if invoice else 0,
@@ -91,7 +91,7 @@ def _row_context(subscription: Subscription, preview: Upcoming) -> dict[str, Any
 
 
 def _invoice_context(subscription: Subscription, invoice: ComputedInvoice) -> dict[str, Any]:
-    next_invoice = invoice.work.step
+    next_invoice = invoice.request.invoice
     return {
         "kind": InvoiceKind(next_invoice.kind).label,
         "period": dates(next_invoice.period, subscription.timezone),

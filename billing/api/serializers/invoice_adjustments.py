@@ -6,14 +6,15 @@ from typing import Any
 
 from rest_framework import serializers
 
-from billing.adjustments.conditions import EVERYTHING, EXEMPT, REVERSE_CHARGE
 from billing.api.fields import ComputedMoney, MoneyField
+from billing.kinds import CouponScope
 from billing.lines import Adjusting
 from billing.models import Invoice, InvoiceLine
 from billing.money import ZERO
 from config.api.fields import ComputedChoice, ComputedText
+from customers.kinds import TaxTreatment
 
-EXEMPTIONS = {EXEMPT: "customer_exempt", REVERSE_CHARGE: "reverse_charge"}
+EXEMPTIONS: dict[str, str] = {TaxTreatment.EXEMPT: "customer_exempt", TaxTreatment.REVERSE_CHARGE: "reverse_charge"}
 
 
 def saved_id(row: Invoice | InvoiceLine) -> str | None:
@@ -98,7 +99,7 @@ def discounts_by_charge(lines: Iterable[Adjusting], charges: int) -> list[tuple[
     for line in lines:
         discount = line.computation.get("discount")
         for part in discount["by_line"] if discount else ():
-            amounts = general if discount.get("scope") == EVERYTHING else limited
+            amounts = general if discount.get("scope") == CouponScope.EVERYTHING else limited
             if part["place"] < charges:
                 amounts[part["place"]] += Decimal(part["amount"])
     return list(zip(limited, general, strict=True))

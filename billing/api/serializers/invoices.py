@@ -19,7 +19,8 @@ from billing.api.serializers.invoice_adjustments import (
 from billing.invoicing.rows import rows_of
 from billing.invoicing.totals import set_totals
 from billing.invoicing.upcoming import Upcoming
-from billing.lines import USAGE_KINDS, charges_of
+from billing.kinds import USAGE_KINDS
+from billing.lines import split_lines
 from billing.models import Invoice, InvoiceKind, InvoiceLine, LineKind
 from catalog.models import Price
 from config.api.fields import (
@@ -151,7 +152,7 @@ class InvoiceOut(serializers.Serializer[Any]):
     def to_representation(self, instance: Any) -> Any:
         """Group the invoice's lines first. The context may give other `lines` than the saved ones, or none."""
         lines = self.context["lines"] if "lines" in self.context else instance.lines.all()
-        charges, adjustments = charges_of(list(lines))
+        charges, adjustments = split_lines(list(lines))
         for line, discounts in zip(charges, discounts_by_charge(adjustments, len(charges)), strict=True):
             line.limited_discount, line.general_discount = discounts
         hide_zero = self.context.get("hide_zero", False)
@@ -189,7 +190,7 @@ def serialize_preview(upcoming: Upcoming, subscription: Subscription, *, hide_ze
     invoice = Invoice(
         customer=subscription.customer,
         subscription=subscription,
-        kind=computed.work.step.kind if computed else InvoiceKind.CYCLE,
+        kind=computed.request.invoice.kind if computed else InvoiceKind.CYCLE,
         currency=subscription.currency,
         period_start=period.start if period else None,
         period_end=period.end if period else None,

@@ -1,6 +1,6 @@
 # mypy: disable-error-code="comparison-overlap"
 # Decimal("5") == 5 is true, and what the tables below say.
-"""From charges to the amount due, in one order."""
+"""Charges, discounts, taxes and credit are combined in one order."""
 
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -48,7 +48,7 @@ def used(result: InvoiceTotals) -> list[tuple[int, Decimal]]:
     return [(use.coupon.id, use.amount) for use in result.uses]
 
 
-def test_totals_add_the_charges_as_they_are_shown():
+def test_totals_add_rounded_charges():
     result = invoice(charge("10.33"), charge("10.33"))
     assert (result.subtotal, result.total, result.due) == (Decimal("20.66"),) * 3
 
@@ -62,7 +62,7 @@ def test_coupons_for_certain_charges_come_first_then_percentages_then_fixed_amou
     assert list(result.charges[0].reductions) == [3, 2, 1]
 
 
-def test_percentages_apply_to_what_the_one_before_left():
+def test_each_percentage_applies_to_the_amount_after_the_one_before():
     assert invoice(charge("100"), coupons=[percent(1, "10"), percent(2, "10")]).total == 81
 
 
@@ -72,7 +72,7 @@ def test_a_discounts_cents_go_to_the_largest_remainders():
     assert result.discount == Decimal("0.10")
 
 
-def test_discounts_stop_at_what_is_left():
+def test_discounts_never_exceed_the_remaining_amount():
     result = invoice(charge("30"), charge("5", 7), coupons=[fixed(1, "20", 7), fixed(2, "80")])
     assert (result.discount, result.total) == (35, 0)
     assert used(result) == [(1, 5), (2, 30)]
@@ -82,11 +82,11 @@ def test_a_discount_of_less_than_half_a_cent_is_not_used():
     assert used(invoice(charge("0.04"), coupons=[percent(1, "10")])) == []
 
 
-def test_negative_charges_take_no_part_in_discounts():
+def test_negative_charges_get_no_discount():
     assert remaining(invoice(charge("100"), charge("-30"), coupons=[percent(1, "10")])) == [90, -30]
 
 
-def test_a_credited_fee_gives_back_less_by_the_discount_that_it_had():
+def test_the_credit_of_a_discounted_fee_is_reduced_by_its_discount():
     result = invoice(charge("-40", discount_back=Decimal(4)), charge("100"), taxes=(VAT,))
     assert (remaining(result), result.discount, result.tax, result.total) == (
         [-36, 100],
@@ -113,7 +113,7 @@ def test_a_tax_that_is_assigned_twice_is_charged_once():
     assert invoice(charge("100"), taxes=(VAT, in_dollars)).tax == 20
 
 
-def test_an_inclusive_tax_is_inside_the_price():
+def test_an_inclusive_tax_is_part_of_the_price():
     result = invoice(charge("120"), charge("10"), taxes=(VAT_INCLUDED,))
     # A sixth of 130 is 21.666...
     assert (result.tax, result.tax_included, result.taxable) == (0, Decimal("21.67"), Decimal("108.33"))
@@ -121,7 +121,7 @@ def test_an_inclusive_tax_is_inside_the_price():
     assert [each.tax_included for each in result.charges] == [20, Decimal("1.67")]
 
 
-def test_a_tax_on_top_is_taken_of_the_price_without_the_included_one():
+def test_an_exclusive_tax_is_charged_on_the_price_without_inclusive_taxes():
     result = invoice(charge("120"), taxes=(VAT_INCLUDED, CustomerTax("city", "City", Decimal(1))))
     assert (result.tax_included, result.tax, result.taxable, result.total) == (20, 1, 100, 121)
 
@@ -149,13 +149,13 @@ def test_credit_pays_the_total_with_its_tax():
     assert (result.total, result.credits, result.due) == (60, 60, 0)
 
 
-def test_a_negative_total_becomes_credit_and_uses_none():
+def test_a_negative_total_becomes_credit_and_uses_no_credit():
     result = invoice(charge("8.02"), charge("-483.83"), credit=("10",))
     assert (result.subtotal, result.total, result.credits) == (Decimal("-475.81"),) * 3
     assert result.due == 0
 
 
-def test_credited_charges_give_back_their_tax():
+def test_credited_charges_credit_their_tax():
     result = invoice(charge("100"), charge("-40"), taxes=(VAT,))
     assert (result.tax, result.total) == (12, 72)
 

@@ -1,4 +1,4 @@
-"""Invoices of subscriptions with discounts, taxes and prepaid credit, in the one order. Expected amounts by hand."""
+"""Subscription invoices with discounts, taxes and prepaid credit. Expected amounts are calculated by hand."""
 
 import pytest
 from django.db import Error, transaction
@@ -41,7 +41,7 @@ def said(invoice):
     return [(line.kind, line.description, line.amount) for line in invoice.lines.all()][-3:]
 
 
-def test_the_order_is_line_discounts_then_amounts_then_tax_then_credit(customer):
+def test_percentages_come_before_amounts_then_tax_then_credit(customer):
     _, (first, _) = metered(customer, 80, 20)
     give(make_coupon(25, scope="chosen", features=[first], code="QUARTER", name="A quarter off"), customer)
     give(make_coupon(amount=10, code="TEN", name="Ten off"), customer)
@@ -70,7 +70,7 @@ def test_two_percentages_apply_one_after_the_other(customer):
     assert totals(bill(END)[0])[:4] == [D(100), D(19), D(0), D(81)]
 
 
-def test_two_taxes_are_taken_of_the_same_amount(customer):
+def test_two_taxes_are_charged_on_the_same_amount(customer):
     metered(customer, 100)
     make_tax(6, name="State")
     make_tax(2, name="County")
@@ -90,7 +90,7 @@ def test_tax_is_rounded_to_the_currency(customer, currency, used, tax, total):
     assert (invoice.tax_total, invoice.total) == (D(tax), D(total))
 
 
-def test_a_third_of_a_dinar_is_kept_to_the_fils(customer):
+def test_dinar_amounts_have_three_decimals(customer):
     metered(customer, 10, currency="BHD")
     give(make_coupon("33.333", currency=""), customer)
     make_tax(5)
@@ -98,7 +98,7 @@ def test_a_third_of_a_dinar_is_kept_to_the_fils(customer):
     assert totals(bill(END)[0])[:4] == [D(10), D("3.333"), D("0.333"), D("7.000")]
 
 
-def test_a_tax_inside_the_prices_leaves_the_total_and_is_told_apart(customer):
+def test_an_inclusive_tax_doesnt_change_the_total_and_has_its_own_line(customer):
     metered(customer, 120)
     make_tax(20, is_inclusive=True)
     [invoice] = bill(END)
@@ -118,7 +118,7 @@ def test_an_exempt_customer_pays_no_tax_and_the_invoice_says_why(customer):
     assert not invoice.lines.filter(kind="tax").exists()
 
 
-def test_under_reverse_charge_the_tax_is_named_and_not_charged(customer):
+def test_under_reverse_charge_the_tax_is_shown_and_not_charged(customer):
     customer.tax_treatment = "reverse_charge"
     customer.save()
     metered(customer, 100)
@@ -128,7 +128,7 @@ def test_under_reverse_charge_the_tax_is_named_and_not_charged(customer):
     assert said(invoice)[-1] == ("tax", "VAT 20% of $100.00: owed by the recipient", D(0))
 
 
-def test_own_taxes_outrank_the_companys_and_a_subscriptions_the_customers(customer):
+def test_a_subscriptions_taxes_replace_the_customers_and_those_the_companys(customer):
     subscription, _ = metered(customer, 100)
     make_tax(20)
     make_tax(7, of=customer)
@@ -137,7 +137,7 @@ def test_own_taxes_outrank_the_companys_and_a_subscriptions_the_customers(custom
     assert upcoming(subscription.pk, now=utc(2026, 9, 20)).total == D(105)
 
 
-def test_a_company_tax_of_a_country_is_for_customers_there(customer):
+def test_a_company_tax_with_a_country_applies_to_customers_there(customer):
     subscription, _ = metered(customer, 100)
     make_tax(19, country="DE")
     assert upcoming(subscription.pk, now=utc(2026, 9, 20)).total == D(100)
@@ -154,14 +154,14 @@ def test_a_company_tax_of_a_country_is_for_customers_there(customer):
         ({"duration": "forever"}, [27, 27, 27, 27]),
     ],
 )
-def test_a_discount_lasts_once_or_for_some_invoices_or_for_ever(customer, given, dues):
+def test_a_discount_lasts_for_one_invoice_some_or_all(customer, given, dues):
     subscription = fee(customer)
     give(make_coupon(10, **given), subscription)
     bill(utc(2026, 12, 1))
     assert [invoice.total for invoice in Invoice.objects.order_by("period_end", "pk")] == dues
 
 
-def test_a_discount_that_has_nothing_to_reduce_is_not_used_up(customer):
+def test_an_invoice_without_charges_doesnt_use_up_a_discount(customer):
     feature = make_feature(name="Gigabytes", field="gb")
     version = make_version({"feature": feature, "unit_amount": D(1)})
     make_subscription(customer=customer, plan=version, starts_at=START, now=START)
@@ -171,14 +171,14 @@ def test_a_discount_that_has_nothing_to_reduce_is_not_used_up(customer):
     assert [invoice.total for invoice in bill(utc(2026, 11, 1))] == [D(0), D(50)]
 
 
-def test_a_discount_of_a_customer_is_used_by_one_of_two_invoices_of_one_run(customer):
+def test_two_invoices_of_one_run_use_a_one_time_discount_once(customer):
     fee(customer)
     fee(customer)
     give(make_coupon(10, duration="once"), customer)
     assert sorted(invoice.total for invoice in bill(START)) == [27, 30]
 
 
-def test_a_voided_invoice_gives_its_discount_back_and_the_reissued_one_equals_it(customer):
+def test_voiding_returns_the_discount_and_the_reissued_invoice_is_equal(customer):
     fee(customer)
     give(make_coupon(10, duration="once"), customer)
     make_tax(20)
@@ -193,7 +193,7 @@ def test_a_voided_invoice_gives_its_discount_back_and_the_reissued_one_equals_it
     assert [each.total for each in bill(utc(2026, 10, 1))] == [D(36)]
 
 
-def test_recomputing_and_finalizing_keep_what_the_draft_used(customer):
+def test_recalculating_and_finalizing_keep_the_drafts_discount_use(customer):
     fee(customer)
     give(make_coupon(10, duration="once"), customer)
     [invoice] = bill(START)
@@ -202,7 +202,7 @@ def test_recomputing_and_finalizing_keep_what_the_draft_used(customer):
     assert (Invoice.objects.get().total, CouponUse.objects.count()) == (D(27), 1)
 
 
-def test_a_credited_fee_gives_back_no_more_than_was_paid_for_it(customer):
+def test_a_credited_fee_credits_no_more_than_was_paid_for_it(customer):
     subscription = fee(customer)
     give(make_coupon(10, duration="once"), customer)
     [opening] = bill(START)
@@ -211,7 +211,7 @@ def test_a_credited_fee_gives_back_no_more_than_was_paid_for_it(customer):
     [final] = bill(utc(2026, 9, 11))
     # 20 of 30 days unused: $20 of the fee, less $2 of its discount.
     assert (final.subtotal, final.discount_total, final.total) == (D(-20), D(-2), D(-18))
-    assert said(final)[-1] == ("discount", "Discounts of the fees that are credited, taken back", D(2))
+    assert said(final)[-1] == ("discount", "Discounts of credited fees, reversed", D(2))
     assert adds_up(final)
 
 
@@ -238,7 +238,7 @@ def test_a_discount_runs_from_its_start_until_its_end(customer):
     assert [invoice.total for invoice in bill(utc(2026, 11, 1))] == [D(30), D(27), D(30)]
 
 
-def test_a_discount_of_fees_leaves_usage_and_one_of_usage_leaves_fees(customer):
+def test_a_discount_on_fees_excludes_usage_and_the_reverse(customer):
     feature = make_feature(name="Calls")
     terms = {"kind": "fixed", "model": "flat", "cadence": "arrears", "unit_amount": D(30)}
     version = make_version(terms, {"feature": feature, "unit_amount": D(1)})
@@ -253,7 +253,7 @@ def test_a_discount_of_fees_leaves_usage_and_one_of_usage_leaves_fees(customer):
     }
 
 
-def test_lines_written_by_hand_are_taxed(customer):
+def test_items_of_one_off_invoices_are_taxed(customer):
     make_tax(20)
     items = [Item("Setup", D(100)), Item("Rebate", D(-10))]
     invoice = create_one_off(customer, items, currency="USD", now=START, by=None)
@@ -261,7 +261,7 @@ def test_lines_written_by_hand_are_taxed(customer):
     assert (invoice.lines.count(), adds_up(invoice)) == (3, True)
 
 
-def test_lines_added_to_a_subscriptions_draft_are_taxed_with_it(customer):
+def test_lines_added_to_a_subscriptions_draft_are_taxed(customer):
     metered(customer, 100)
     make_tax(20)
     [invoice] = bill(END)
@@ -271,7 +271,7 @@ def test_lines_added_to_a_subscriptions_draft_are_taxed_with_it(customer):
     assert adds_up(again)
 
 
-def test_what_a_finalized_invoice_used_never_changes(customer):
+def test_the_discount_use_of_a_finalized_invoice_cant_change(customer):
     fee(customer)
     give(make_coupon(10), customer)
     [invoice] = bill(START)

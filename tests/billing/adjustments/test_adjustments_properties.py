@@ -1,4 +1,4 @@
-"""What every adjusted invoice promises, whatever discounts, taxes and credit there are."""
+"""Rules that hold for every invoice, with any discounts, taxes and credit."""
 
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -75,7 +75,7 @@ def test_the_total_is_the_sum_of_the_lines_as_shown(invoice):
 
 
 @given(invoices())
-def test_the_charges_parts_add_up_to_the_invoices(invoice):
+def test_the_charges_discounts_and_taxes_add_up_to_the_invoices(invoice):
     items, conditions, currency = invoice
     found = adjust(items, conditions, currency=currency, at=AT)
     assert len(found.charges) == len(items)
@@ -85,7 +85,7 @@ def test_the_charges_parts_add_up_to_the_invoices(invoice):
 
 
 @given(invoices())
-def test_credit_pays_no_more_than_there_is_and_no_more_than_is_due(invoice):
+def test_credit_never_pays_more_than_is_available_or_due(invoice):
     items, conditions, currency = invoice
     before = sum(lot.available for lot in conditions.credit[currency])
     found = adjust(items, conditions, currency=currency, at=AT)
@@ -98,7 +98,7 @@ def test_credit_pays_no_more_than_there_is_and_no_more_than_is_due(invoice):
 
 
 @given(invoices())
-def test_a_discount_never_turns_a_charge_around_and_is_used_as_often_as_it_may_be(invoice):
+def test_a_discount_never_makes_a_charge_negative_and_respects_its_limit(invoice):
     items, conditions, currency = invoice
     found = adjust(items, conditions, currency=currency, at=AT)
     for item, part in zip(items, found.charges, strict=True):
@@ -112,7 +112,7 @@ def test_a_discount_never_turns_a_charge_around_and_is_used_as_often_as_it_may_b
 
 
 @given(invoices())
-def test_without_tax_to_charge_there_is_none(invoice):
+def test_an_untaxed_customer_pays_no_tax(invoice):
     items, conditions, currency = invoice
     found = adjust(items, conditions, currency=currency, at=AT)
     if conditions.treatment != "taxable":

@@ -1,4 +1,4 @@
-"""Discounts applied, ended, archived; who may have one, and side by side."""
+"""Coupons are applied, ended and archived, also concurrently."""
 
 import threading
 from datetime import timedelta
@@ -23,7 +23,7 @@ def subscribed(customer):
 
 
 @pytest.mark.django_db
-def test_applying_twice_is_applying_once_and_after_its_end_it_is_applied_anew():
+def test_applying_a_coupon_twice_applies_it_once_until_it_ends():
     coupon, customer = make_coupon(10), make_customer()
     first = apply_coupon(coupon, customer, now=START, by=None)
     assert apply_coupon(coupon, customer, now=END, by=None) == first
@@ -39,10 +39,10 @@ def test_applying_twice_is_applying_once_and_after_its_end_it_is_applied_anew():
         ({"archived_at": START}, "is archived"),
         ({"redeem_after": END}, "can be applied from 2026-10-01"),
         ({"redeem_by": START}, "could be applied until 2026-09-01"),
-        ({"max_redemptions": 1}, "as often as it may be: 1"),
+        ({"max_redemptions": 1}, "can't be applied again: its limit is 1"),
     ],
 )
-def test_a_coupon_that_cannot_be_applied_says_why(given, says):
+def test_a_coupon_that_cant_be_applied_is_refused_with_a_reason(given, says):
     coupon = make_coupon(10, **given)
     give(coupon, make_customer())
     with pytest.raises(CannotApply, match=says):
@@ -50,16 +50,16 @@ def test_a_coupon_that_cannot_be_applied_says_why(given, says):
 
 
 @pytest.mark.django_db
-def test_an_amount_is_for_subscriptions_of_its_currency():
+def test_a_fixed_amount_applies_to_subscriptions_in_its_currency():
     subscription = make_subscription(plan=make_plan())
-    with pytest.raises(CannotApply, match="takes off EUR; the subscription is billed in USD"):
+    with pytest.raises(CannotApply, match="is in EUR; the subscription is billed in USD"):
         apply_coupon(
             make_coupon(amount=5, currency="EUR"), subscription.customer, subscription=subscription, now=START, by=None
         )
 
 
 @pytest.mark.django_db
-def test_an_archived_coupon_goes_on_where_it_is_applied():
+def test_an_archived_coupon_still_applies_where_it_is_applied():
     customer = make_customer()
     subscribed(customer)
     application = give(make_coupon(10), customer)
@@ -79,13 +79,13 @@ def test_an_archived_coupon_goes_on_where_it_is_applied():
         {"duration": "once", "periods": 2},
     ],
 )
-def test_postgresql_itself_refuses_a_coupon_of_nothing(wrong):
+def test_the_database_refuses_a_coupon_without_a_discount(wrong):
     with pytest.raises(IntegrityError), transaction.atomic():
         Coupon.objects.create(**{"code": "X", "name": "X", "percent_off": 10, "duration": "forever"} | wrong)
 
 
 @pytest.mark.django_db
-def test_a_run_costs_the_same_queries_whatever_its_size_with_discounts_taxes_and_credit():
+def test_run_size_does_not_change_query_count_with_discounts_taxes_and_credit():
     make_tax(20)
 
     def queries(count):
@@ -117,7 +117,7 @@ def _all_at_once(works):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_two_workers_use_a_discount_of_one_invoice_once():
+def test_two_workers_use_a_one_time_discount_once():
     customer = make_customer()
     subscriptions = [subscribed(customer) for _ in range(4)]
     give(make_coupon(10, duration="once"), customer)
@@ -129,7 +129,7 @@ def test_two_workers_use_a_discount_of_one_invoice_once():
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_coupon_for_two_is_applied_by_two_of_many_at_once():
+def test_concurrent_requests_respect_a_coupons_redemption_limit():
     coupon = make_coupon(10, max_redemptions=2)
     customers = [make_customer() for _ in range(5)]
     refused = []
@@ -145,7 +145,7 @@ def test_a_coupon_for_two_is_applied_by_two_of_many_at_once():
 
 
 @pytest.mark.django_db
-def test_an_ended_discount_reduces_what_fell_due_before():
+def test_an_ended_discount_still_reduces_invoices_due_before_its_end():
     customer = make_customer()
     subscribed(customer)
     application = give(make_coupon(10), customer)

@@ -80,7 +80,7 @@ def test_a_draft_is_finalized_once_then_paid(api, invoices):
     assert "payment_status" in api.put(f"{path}/payment", {"payment_status": "REFUNDED"}, 400)["details"]
     paid = api.put(f"{path}/payment", {"payment_status": "SUCCEEDED", "amount": "49.00"})
     assert (paid["payment_status"], paid["amount_paid"], paid["amount_remaining"]) == ("SUCCEEDED", "49.00", "0.00")
-    assert api.post(f"{path}/void", status=400)["message"].endswith("Refund it first, or write a credit note.")
+    assert api.post(f"{path}/void", status=400)["message"].endswith("Refund it first, or create a credit note.")
 
 
 def test_a_finalized_invoice_is_voided_with_a_reason(api, invoices):

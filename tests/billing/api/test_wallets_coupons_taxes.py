@@ -147,7 +147,7 @@ def test_a_coupon_is_created_applied_and_ended(api, acme):
     assert api.get("coupons/code/SUMMER")["total_redemptions"] == 1
     other = make_customer()
     refused = api.post("coupons/associations", {"coupon_id": made["id"], "customer_id": other.public_id}, status=400)
-    assert refused["message"] == "SUMMER is applied as often as it may be: 1."
+    assert refused["message"] == "SUMMER can't be applied again: its limit is 1."
     api.delete(f"coupons/associations/{first['id']}")
     assert api.get("coupons/associations", active_only="true")["pagination"]["total"] == 0
     assert api.get(f"coupons/associations/{first['id']}")["end_date"] is not None

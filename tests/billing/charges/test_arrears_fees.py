@@ -1,4 +1,4 @@
-"""A fee in arrears is charged once, by its own period's invoice, whatever becomes of the invoices beside it."""
+"""An arrears fee is charged once, by its own period's invoice, whatever happens to other invoices."""
 
 from datetime import timedelta
 
@@ -27,17 +27,17 @@ def subscription(db):
 
 
 def live(subscription):
-    """Return a subscription's invoices that aren't void, by the periods that they are about."""
+    """Return a subscription's invoices that aren't void, by period."""
     return list(subscription.invoices.exclude(state="void").order_by("period_end", "kind", "pk"))
 
 
-def test_a_backdated_subscription_that_is_billed_and_finalized_in_one_go(subscription):
+def test_a_backdated_subscription_can_be_billed_and_finalized_in_one_run(subscription):
     bill(DECEMBER)
     finalize_due(now=DECEMBER + GRACE)
     assert [amounts(invoice) for invoice in invoices_of(subscription)] == [[D("9.99")], MONTHLY, MONTHLY, MONTHLY]
 
 
-def test_drafts_of_two_periods_that_are_finalized_together_say_what_they_said(subscription):
+def test_drafts_of_two_periods_dont_change_when_finalized_together(subscription):
     bill(OCTOBER)
     bill(NOVEMBER)
     said = [lines(invoice) for invoice in invoices_of(subscription)]
@@ -46,7 +46,7 @@ def test_drafts_of_two_periods_that_are_finalized_together_say_what_they_said(su
     assert said[1] == [("Support, 1–30 Sep 2026", D("4.95")), ("Platform, 1–31 Oct 2026", D("9.99"))]
 
 
-def test_a_draft_that_is_recomputed_behind_the_next_periods_invoice_stays_as_it_is(subscription):
+def test_recalculating_a_draft_after_the_next_periods_invoice_doesnt_change_it(subscription):
     bill(NOVEMBER)
     for invoice in invoices_of(subscription):
         recompute(invoice, now=NOVEMBER)
@@ -54,7 +54,7 @@ def test_a_draft_that_is_recomputed_behind_the_next_periods_invoice_stays_as_it_
 
 
 @pytest.mark.parametrize("place", [0, 1, 2])
-def test_a_reissued_invoice_says_what_the_first_one_said_although_later_periods_are_invoiced(subscription, place):
+def test_a_reissued_invoice_equals_the_first_even_if_later_periods_are_invoiced(subscription, place):
     for month in (OCTOBER, NOVEMBER, DECEMBER):
         bill(month)
         finalize_due(now=month + GRACE)
@@ -64,7 +64,7 @@ def test_a_reissued_invoice_says_what_the_first_one_said_although_later_periods_
     assert lines(again) == lines(chosen)
 
 
-def test_an_end_behind_invoiced_periods_gives_back_their_arrears_too(subscription):
+def test_an_end_before_invoiced_periods_credits_their_arrears_fees(subscription):
     for month in (OCTOBER, NOVEMBER, DECEMBER):
         bill(month)
         finalize_due(now=month + GRACE)
@@ -75,7 +75,7 @@ def test_an_end_behind_invoiced_periods_gives_back_their_arrears_too(subscriptio
     assert sum(invoice.total for invoice in live(subscription)) == D("14.94")
 
 
-def test_drafts_finalized_together_share_out_a_change_of_plan_once(subscription):
+def test_drafts_finalized_together_credit_a_plan_change_once(subscription):
     """The change is recorded when October's fee stands on a draft, and credited by the next: $9.99 × 15/31 = $4.83."""
     bill(OCTOBER)
     better = make_version({**PLATFORM, "unit_amount": D(31), "name": "Better"}, name="Better")

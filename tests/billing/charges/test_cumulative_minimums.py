@@ -1,4 +1,4 @@
-"""What a running total is charged at least, in periods with a pause, a trial or a change of plan. $1 a GB."""
+"""Minimum commitments of cumulative features in periods with a pause, a trial or a plan change. $1.00 per GB."""
 
 import pytest
 
@@ -35,7 +35,7 @@ def priced(storage, minimum):
     return make_version({"feature": storage, "unit_amount": D(1), "minimum_amount": D(minimum)})
 
 
-def test_a_minimum_counts_the_days_before_a_pause_too(storage):
+def test_a_minimum_includes_the_days_before_a_pause(storage):
     subscription = stored(storage, priced(storage, 90), 5)
     now = utc(2026, 9, 11)
     pause(subscription, at=now, until=utc(2026, 9, 21), now=now, by=None)
@@ -63,21 +63,21 @@ def test_a_period_that_ends_paused_owes_the_minimum_of_its_active_days(storage):
     assert amounts(bill(OCTOBER)[0]) == [D(5), D(25)]
 
 
-def test_the_last_versions_minimum_holds_for_the_whole_period_as_its_price_does(storage):
+def test_the_last_versions_minimum_applies_to_the_whole_period(storage):
     subscription = stored(storage, priced(storage, 60), 5)
     now = utc(2026, 9, 16)
     change_plan(subscription, priced(storage, 90), at=now, now=now, by=None)
     assert amounts(bill(OCTOBER)[0]) == [D(5), D(85)]
 
 
-def test_days_of_a_trial_owe_no_minimum(storage):
+def test_trial_days_owe_no_minimum(storage):
     subscription = stored(storage, priced(storage, 90), 5, trial_days=10)
     # Periods count from the trial's end on 11 September: the one behind it owes all of $90.
     cycle = bill(utc(2026, 10, 11))[-1]
     assert (subscription.started_at, amounts(cycle)) == (SEPTEMBER, [D(5), D(85)])
 
 
-def test_free_units_that_shrink_with_a_short_period_shrink_by_the_same_days(storage):
+def test_prorated_free_units_are_prorated_by_the_same_days(storage):
     draft = make_draft()
     make_price(version=draft, feature=storage, unit_amount=D(1))
     make_entitlement(version=draft, feature=storage, free_units=90, is_prorated=True)

@@ -1,4 +1,4 @@
-"""Free units of a plan beside a percentage of single events: 2% and $0.50 an event. Amounts are worked out by hand."""
+"""Free units with a percentage price of single events: 2% plus $0.50 per event. Amounts are calculated by hand."""
 
 import pytest
 
@@ -39,7 +39,7 @@ def pay(day, *values, month=9):
         arrive(utc(2026, month, day, 9, minute), event_name="payment", amount=value)
 
 
-def test_free_units_come_off_the_events_in_their_order(sold):
+def test_free_units_are_deducted_from_events_in_order(sold):
     sold(free_units=150)
     pay(5, 100, 300, 50)
     [cycle] = invoice_at(OCTOBER)
@@ -51,7 +51,7 @@ def test_free_units_come_off_the_events_in_their_order(sold):
     assert prove(line).agrees
 
 
-def test_free_units_of_each_day_come_off_its_own_events(sold):
+def test_daily_free_units_are_deducted_from_the_days_own_events(sold):
     sold(free_units=100, reset="daily")
     pay(5, 60, 80)
     pay(6, 100)
@@ -59,7 +59,7 @@ def test_free_units_of_each_day_come_off_its_own_events(sold):
     assert amounts(invoice_at(OCTOBER)[0]) == [D("1.30")]
 
 
-def test_free_units_that_never_begin_anew_are_used_up_once(sold):
+def test_free_units_without_reset_are_used_up_once(sold):
     sold(free_units=150, reset="never")
     pay(5, 100)
     pay(5, 100, month=10)
@@ -68,7 +68,7 @@ def test_free_units_that_never_begin_anew_are_used_up_once(sold):
     assert (amounts(september), amounts(october)) == ([D(0)], [D("1.50")])
 
 
-def test_unlimited_free_units_leave_no_event_to_pay_for(sold):
+def test_unlimited_free_units_make_all_events_free(sold):
     sold(free_units=None)
     pay(5, 100, 300)
     assert lines(invoice_at(OCTOBER)[0]) == [("Payments, 1–30 Sep 2026 · 400 used, unlimited", D(0))]
@@ -82,14 +82,14 @@ def test_the_prices_own_free_events_come_after_the_free_units(sold):
     assert lines(cycle) == [("Payments, 1–30 Sep 2026 · 450 used, 400 free, 2% of 50", D("1.50"))]
 
 
-def test_a_refund_takes_and_gives_back_no_free_units(sold):
+def test_a_refund_neither_uses_nor_returns_free_units(sold):
     sold(free_units=150)
     pay(5, 100, -100, 60)
     # 100 and 50 of 60 are free: 10 × 2% + 0.50
     assert amounts(invoice_at(OCTOBER)[0]) == [D("0.70")]
 
 
-def test_a_late_event_takes_the_free_units_that_its_time_gives_it(sold):
+def test_a_late_event_uses_free_units_by_its_time_of_occurrence(sold):
     subscription = sold(free_units=150)
     pay(5, 100, 300)
     [september] = invoice_at(OCTOBER)

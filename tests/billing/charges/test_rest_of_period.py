@@ -1,7 +1,7 @@
-"""A last invoice within a period, and the subscription goes on: the next one charges what the whole period comes to,
-less what it came to before. Free units, tiers, maxima and minimums don't begin anew.
+"""A subscription continues after a final invoice within a period: the next invoice charges the usage of the whole
+period minus the usage already invoiced. Free units, tiers, maximums and minimums don't start again.
 
-An end can be moved only until it has come, by the clock of whoever moves it; a run by a faster clock has invoiced it.
+An end can be moved only until it is reached. Here a run with a faster clock has already invoiced it.
 """
 
 import pytest
@@ -35,12 +35,12 @@ def subscribed(*prices, terms=None, **given):
 
 
 def end(subscription, day):
-    """Move the end, by a clock that shows 2 September."""
+    """Move the end, as of 2 September."""
     cancel(subscription, at=utc(2026, 9, day), now=utc(2026, 9, 2), by=None, reason="Agreed")
 
 
 def gone_on(subscription, before, after, **given):
-    """Bill an end on 15 September after some events, then, with more of them, one on 20 September."""
+    """Bill an end on 15 September after some events, then an end on 20 September after more events."""
     arrive_many(before, FIRST, **given)
     end(subscription, 15)
     [first] = invoice_at(utc(2026, 9, 15))
@@ -56,7 +56,7 @@ def test_free_units_are_given_once(calls):
     assert lines(first) == [("API calls, 1–14 Sep 2026 · 4 calls used, 4 free", D(0))]
     # 4 + 3 - 5 free = 2
     assert lines(second) == [
-        ("API calls, 1–19 Sep 2026 · 7 calls used, 5 free, 2 × $1.00; less $0.00 by 1–14 Sep 2026", D(2))
+        ("API calls, 1–19 Sep 2026 · 7 calls used, 5 free, 2 × $1.00; minus $0.00 invoiced for 1–14 Sep 2026", D(2))
     ]
     line = second.lines.get()
     assert (line.quantity, line.free_units, line.billable_quantity, line.events_count) == (3, 1, 2, 3)
@@ -79,7 +79,7 @@ def test_free_units_are_given_once(calls):
         ({"unit_amount": D("1.50"), "minimum_amount": D(15)}, None, [[D(6), D(1)], [D("4.50"), D(-1)]]),
     ],
 )
-def test_tiers_packages_and_minimums_do_not_begin_anew(calls, price, free, billed):
+def test_tiers_packages_and_minimums_do_not_start_again(calls, price, free, billed):
     first, second = gone_on(subscribed({"feature": calls, **price}), 4, 3)
     assert [amounts(first), amounts(second)] == billed
 
@@ -97,7 +97,7 @@ def test_a_maximum_is_charged_once():
     assert [first.total, second.total] == [D(10), D(6)]
 
 
-def test_a_running_total_is_charged_once_also_by_another_version():
+def test_a_running_total_is_charged_once_across_two_versions():
     stored = make_feature(name="Stored", event_name="stored", field="gb", reset="cumulative")
     subscription = subscribed({"feature": stored, "unit_amount": D(1)})
     dearer = make_version({"feature": stored, "unit_amount": D(2)}, now=SEPTEMBER)
@@ -113,7 +113,7 @@ def test_a_running_total_is_charged_once_also_by_another_version():
     assert prove(second.lines.get()).agrees
 
 
-def test_a_rest_without_usage_has_no_line(calls):
+def test_the_rest_of_a_period_without_usage_has_no_line(calls):
     subscription = subscribed({"feature": calls, "unit_amount": D(1)})
     arrive(FIRST)
     end(subscription, 15)
@@ -122,7 +122,7 @@ def test_a_rest_without_usage_has_no_line(calls):
     assert invoice_at(utc(2026, 9, 20)) == []
 
 
-def test_an_end_that_is_taken_back_leaves_one_periods_free_units(calls):
+def test_withdrawing_an_end_grants_the_periods_free_units_once(calls):
     subscription = subscribed({"feature": calls, "unit_amount": D(1)}, free_units={calls: 5})
     arrive_many(4, FIRST)
     end(subscription, 15)
@@ -139,7 +139,7 @@ def test_an_end_that_is_taken_back_leaves_one_periods_free_units(calls):
     assert lines(again) == lines(september)
 
 
-def test_the_line_proves_itself_and_opens_to_its_own_events(calls):
+def test_the_line_is_proved_and_shows_its_own_events(calls):
     subscription = subscribed({"feature": calls, "unit_amount": D(1)}, free_units={calls: 5})
     _, second = gone_on(subscription, 4, 3)
     line = second.lines.get()
@@ -182,7 +182,7 @@ def test_a_running_total_that_was_priced_by_single_events_before_is_charged_once
     assert prove(second.lines.get()).agrees
 
 
-def test_a_running_total_that_was_free_in_a_trial_before_proves_itself():
+def test_a_running_total_after_a_free_trial_is_proved():
     stored = make_feature(name="Stored", event_name="stored", field="gb", reset="cumulative")
     subscription = subscribed(
         {"feature": stored, "model": "graduated", "tiers": [(5, D(1), D(7)), (None, D("0.10"))]},

@@ -1,4 +1,4 @@
-"""From phases, prices and usage to invoice lines. Every amount is worked out by hand."""
+"""Phases, prices and usage become invoice lines. Every amount is calculated by hand."""
 
 from datetime import timedelta
 
@@ -39,7 +39,7 @@ def subscribed(customer, version, starts_at=SEPTEMBER, **given):
     return make_subscription(customer=customer, plan=version, starts_at=starts_at, now=starts_at, **given)
 
 
-def test_the_start_invoices_the_fees_due_in_advance(customer):
+def test_the_opening_invoice_charges_advance_fees(customer):
     subscribed(customer, make_version(FEE))
     [opening] = bill(utc(2026, 9, 1))
     assert opening.kind == InvoiceKind.OPENING
@@ -47,7 +47,7 @@ def test_the_start_invoices_the_fees_due_in_advance(customer):
     assert (opening.period_start, opening.period_end) == (utc(2026, 9, 1), utc(2026, 10, 1))
 
 
-def test_a_periods_end_invoices_its_usage_and_the_next_periods_fee(customer, calls):
+def test_a_periods_invoice_charges_its_usage_and_the_next_advance_fee(customer, calls):
     version = make_version(FEE, {"feature": calls, "unit_amount": D("0.002")}, free_units={calls: 10_000})
     subscribed(customer, version)
     bill(utc(2026, 9, 1))
@@ -66,19 +66,19 @@ def test_a_periods_end_invoices_its_usage_and_the_next_periods_fee(customer, cal
     assert cycle.total == D("40.00")
 
 
-def test_nothing_happens_before_a_period_is_over(customer):
+def test_a_period_isnt_invoiced_before_it_ends(customer):
     subscribed(customer, make_version(FEE))
     bill(utc(2026, 9, 1))
     assert bill(utc(2026, 10, 1) - timedelta(seconds=1)) == []
 
 
-def test_nothing_to_show_makes_no_invoice(customer, calls):
+def test_a_period_without_fees_and_usage_has_no_invoice(customer, calls):
     subscription = subscribed(customer, make_version({"feature": calls}))
     assert bill(utc(2026, 10, 1)) == []
     assert BillingState.objects.get(pk=subscription.pk).billed_until == utc(2026, 10, 1)
 
 
-def test_free_usage_makes_an_invoice_of_zero_that_shows_it(customer, calls):
+def test_free_usage_is_shown_on_an_invoice_of_zero(customer, calls):
     subscribed(customer, make_version({"feature": calls}, free_units={calls: 1000}))
     use(customer, calls, utc(2026, 9, 2), 400)
     [cycle] = bill(utc(2026, 10, 1))
@@ -106,7 +106,7 @@ def test_three_missed_months_are_caught_up_in_order(customer, calls):
     ]
 
 
-def test_month_ends_keep_the_anchors_day(customer):
+def test_short_months_keep_the_anchors_day(customer):
     subscribed(customer, make_version(FEE), starts_at=utc(2026, 1, 31))
     found = bill(utc(2026, 4, 30))
     assert [(each.period_start, each.period_end) for each in found if each.kind == "cycle"] == [
@@ -117,7 +117,7 @@ def test_month_ends_keep_the_anchors_day(customer):
     assert {each.total for each in found} == {D(30)}
 
 
-def test_months_begin_at_local_midnight_across_daylight_saving(calls):
+def test_months_start_at_local_midnight_across_daylight_saving(calls):
     customer = make_customer(timezone="Europe/Berlin")
     version = make_version({"feature": calls, "unit_amount": D(1)})
     subscribed(customer, version, starts_at=utc(2026, 2, 28, 23))  # 1 March, 0:00 there
@@ -163,7 +163,7 @@ def test_a_plan_change_splits_fees_by_days_and_rates_usage_by_window(customer, c
     assert cycle.total == D(95)
 
 
-def test_fees_in_arrears_are_split_by_days_too(customer):
+def test_arrears_fees_are_prorated_by_days(customer):
     arrears = {**FEE, "cadence": "arrears"}
     basic = make_version(arrears, name="Basic")
     pro = make_version({**arrears, "unit_amount": D(60), "name": "Pro fee"}, name="Pro")
@@ -202,7 +202,7 @@ def test_cancelling_at_the_periods_end_invoices_usage_and_no_next_fee(customer, 
     assert bill(utc(2026, 12, 1)) == []
 
 
-def test_an_end_set_back_behind_the_billed_period_credits_what_was_paid_in_advance(customer):
+def test_an_end_before_the_billed_period_credits_fees_paid_in_advance(customer):
     subscription = subscribed(customer, make_version(FEE))
     bill(utc(2026, 10, 1))
     cancel(subscription, at=utc(2026, 9, 16), now=utc(2026, 10, 5), by=None, reason="Agreed by phone")
@@ -214,7 +214,7 @@ def test_an_end_set_back_behind_the_billed_period_credits_what_was_paid_in_advan
     ]
 
 
-def test_a_trial_is_free_and_says_so_and_the_first_fee_comes_at_its_end(customer, calls):
+def test_a_trial_is_shown_as_free_and_the_first_fee_is_due_at_its_end(customer, calls):
     version = make_version(FEE, {"feature": calls, "unit_amount": D("0.01")})
     subscribed(customer, version, trial_days=14)
     use(customer, calls, utc(2026, 9, 3), 500)
@@ -229,7 +229,7 @@ def test_a_trial_is_free_and_says_so_and_the_first_fee_comes_at_its_end(customer
     assert amounts(cycle) == [D(30), D(1)]
 
 
-def test_a_trial_that_ends_within_a_period_is_followed_by_a_short_fee(customer, calls):
+def test_a_trial_that_ends_within_a_period_is_followed_by_a_prorated_fee(customer, calls):
     version = make_version(FEE, {"feature": calls, "unit_amount": D("0.01")})
     subscribed(customer, version, trial_days=14, anchor=SEPTEMBER)
     use(customer, calls, utc(2026, 9, 3), 500)
@@ -245,7 +245,7 @@ def test_a_trial_that_ends_within_a_period_is_followed_by_a_short_fee(customer, 
     ]
 
 
-def test_a_pause_charges_neither_fees_nor_usage_and_free_units_dont_begin_anew(customer, calls):
+def test_a_pause_charges_nothing_and_doesnt_renew_free_units(customer, calls):
     version = make_version(FEE, {"feature": calls, "unit_amount": D(1)}, free_units={calls: 100})
     subscription = subscribed(customer, version)
     bill(utc(2026, 9, 1))
@@ -318,7 +318,7 @@ def test_every_pricing_model(customer, calls, price, amount, says):
     assert lines(cycle) == [(f"API calls, 1–30 Sep 2026 · 2,500 calls used, {says}", amount)]
 
 
-def test_tiers_are_kept_with_the_line(customer, calls):
+def test_a_lines_computation_records_its_tiers(customer, calls):
     tiers = [(1000, D("0.10")), (None, D("0.08"), D(5))]
     subscribed(customer, make_version({"feature": calls, "model": "graduated", "tiers": tiers}))
     use(customer, calls, utc(2026, 9, 10), 2500)
@@ -333,7 +333,7 @@ def test_tiers_are_kept_with_the_line(customer, calls):
     ]  # fmt: skip
 
 
-def test_a_minimum_commitment_is_topped_up_by_a_line_of_its_own(customer, calls):
+def test_a_minimum_commitment_has_a_line_for_the_difference(customer, calls):
     subscribed(customer, make_version({"feature": calls, "unit_amount": D("0.01"), "minimum_amount": D(50)}))
     use(customer, calls, utc(2026, 9, 10), 1200)
     [cycle] = bill(utc(2026, 10, 1))
@@ -343,7 +343,7 @@ def test_a_minimum_commitment_is_topped_up_by_a_line_of_its_own(customer, calls)
     ]
 
 
-def test_a_commitment_shrinks_with_a_short_period(customer, calls):
+def test_a_minimum_commitment_is_prorated_in_a_short_period(customer, calls):
     version = make_version({"feature": calls, "unit_amount": D("0.01"), "minimum_amount": D(60)})
     subscription = subscribed(customer, version)
     cancel(subscription, at=utc(2026, 9, 11), now=utc(2026, 9, 11), by=None)
@@ -363,7 +363,7 @@ def test_a_commitment_shrinks_with_a_short_period(customer, calls):
         ("never", [(5, 150), (6, 90)], 140),
     ],
 )
-def test_free_units_are_granted_as_their_reset_says(customer, calls, reset, used, billed):
+def test_free_units_are_granted_by_their_reset(customer, calls, reset, used, billed):
 
     draft = make_draft()
     make_price(version=draft, feature=calls, unit_amount=D(1))
@@ -409,7 +409,7 @@ def test_a_monthly_allowance_of_a_daily_billed_plan_lasts_the_month(customer, ca
         ("USD", "0.001", 1235, "1.24"),  # 1.235 dollars
     ],
 )
-def test_a_line_is_rounded_once_to_what_the_currency_can_pay(calls, currency, unit_amount, used, amount):
+def test_a_line_is_rounded_once_to_the_currencys_precision(calls, currency, unit_amount, used, amount):
     customer = make_customer()
     subscribed(
         customer,
@@ -421,14 +421,14 @@ def test_a_line_is_rounded_once_to_what_the_currency_can_pay(calls, currency, un
     assert cycle.total == D(amount)
 
 
-def test_a_short_first_period_is_charged_by_its_days(customer):
+def test_a_short_first_period_is_prorated_by_days(customer):
     subscribed(customer, make_version(FEE), starts_at=utc(2026, 9, 16), alignment="calendar")
     opening, cycle = bill(utc(2026, 10, 1))
     assert lines(opening) == [("Platform fee, 16–30 Sep 2026 · 15 of 30 days", D(15))]
     assert lines(cycle) == [("Platform fee, 1–31 Oct 2026", D(30))]
 
 
-def test_the_steps_of_a_short_fee_of_several_multiply_out_to_its_amount(customer):
+def test_the_explanation_of_a_prorated_fee_with_a_quantity_gives_its_amount(customer):
     version = make_version(FEE | {"quantity": 3, "name": "Seats"})
     subscription = subscribed(customer, version, ends_at=utc(2026, 9, 11))
     [opening] = bill(SEPTEMBER)

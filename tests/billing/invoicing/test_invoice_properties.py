@@ -1,4 +1,4 @@
-"""What holds of any customer's invoices: a preview comes true, a reissue is the same, a crash changes nothing."""
+"""Rules that hold for all invoices: previews and reissues are equal to the invoice, and a crash changes nothing."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -129,7 +129,7 @@ def test_the_preview_equals_the_invoice(story):
 @pytest.mark.django_db
 @ANY_CUSTOMER
 @given(CUSTOMERS)
-def test_void_and_reissue_equals_the_first(story):
+def test_a_reissued_invoice_equals_the_voided_one(story):
     with transaction.atomic():
         begin(story)
         for invoice in bill(OCTOBER):
@@ -148,7 +148,7 @@ def test_void_and_reissue_equals_the_first(story):
 @pytest.mark.django_db
 @settings(max_examples=6, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.lists(CUSTOMERS, min_size=2, max_size=3), st.data())
-def test_a_run_in_any_order_interrupted_anywhere_ends_in_the_same_invoices(stories, data):
+def test_an_interrupted_run_in_any_order_gives_the_same_invoices(stories, data):
     with transaction.atomic(), pytest.MonkeyPatch.context() as patch:
         patch.setattr(billing_run, "CHUNK_SIZE", 1)
         for story in stories:

@@ -35,7 +35,7 @@ def said(computed):
     return [(line.description, line.amount) for line in computed.lines]
 
 
-def test_it_equals_the_invoice_of_the_same_moment(subscription, customer, calls):
+def test_it_equals_the_invoice_issued_at_the_same_moment(subscription, customer, calls):
     bill(START)
     use(customer, calls, utc(2026, 9, 5), 700)
     coming = upcoming(subscription.pk, now=END)
@@ -57,16 +57,16 @@ def test_it_shows_usage_so_far_and_the_next_periods_fee(subscription, customer, 
     assert coming.earlier == []
 
 
-def test_it_writes_nothing(subscription):
+def test_it_saves_nothing(subscription):
     upcoming(subscription.pk, now=utc(2026, 9, 10))
     assert not Invoice.objects.exists()
     assert not BillingState.objects.exists()
 
 
-def test_what_is_due_already_comes_before_it(subscription):
+def test_invoices_that_are_already_due_come_first(subscription):
     coming = upcoming(subscription.pk, now=utc(2026, 10, 15))
-    assert [each.work.step.kind for each in coming.earlier] == ["opening", "cycle"]
-    assert coming.invoice.work.step.period.start == END
+    assert [each.request.invoice.kind for each in coming.earlier] == ["opening", "cycle"]
+    assert coming.invoice.request.invoice.period.start == END
 
 
 def test_an_ended_subscription_has_none(subscription):
@@ -82,7 +82,7 @@ def test_a_subscription_cancelled_at_the_periods_end_owes_no_next_fee(subscripti
     assert upcoming(subscription.pk, now=utc(2026, 9, 20)).total == 0
 
 
-def test_many_cost_the_queries_of_one(calls, django_assert_num_queries):
+def test_the_number_of_subscriptions_does_not_change_query_count(calls, django_assert_num_queries):
     version = make_version(FEE, {"feature": calls, "unit_amount": D("0.01")})
     found = []
     for _ in range(5):

@@ -82,7 +82,7 @@ def test_a_batch_that_commits_between_calculating_and_finalizing_is_late(subscri
 
     def compute_many(works):
         found = worked_out(works)
-        if works[0].step.kind == "cycle":
+        if works[0].invoice.kind == "cycle":
             in_thread(process_batch).join(20)  # the invoice is worked out and not written yet
         return found
 

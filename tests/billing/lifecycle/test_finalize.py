@@ -1,4 +1,4 @@
-"""From a draft to a number, a payment, a void and a replacement."""
+"""Drafts are finalized, paid, voided and reissued."""
 
 import threading
 from datetime import timedelta
@@ -7,10 +7,11 @@ import pytest
 from auditlog.models import LogEntry
 from django.db import Error, IntegrityError, connection, connections, transaction
 
-from billing.lifecycle.finalize import CannotChange, MoneyAttached, finalize, finalize_due
+from billing.lifecycle.finalize import finalize, finalize_due
 from billing.lifecycle.recompute import recompute
 from billing.lifecycle.void import delete_draft, mark_paid, reissue, void
 from billing.models import Invoice, InvoiceLine, NumberSeries
+from billing.refusals import CannotChange, MoneyAttached
 from config.db.bulk_insert import copy_in
 from config.refusals import ReasonRequired
 from customers.subscriptions import cancel
@@ -53,7 +54,7 @@ def test_finalizing_draws_the_next_number_and_copies_the_customer(draft, custome
     assert Invoice.objects.get().billed_to["name"] == "Acme"
 
 
-def test_finalizing_twice_is_finalizing_once(draft):
+def test_finalizing_twice_changes_nothing(draft):
     first = finalize(draft, now=END)
     again = finalize(draft, now=END + timedelta(days=1))
     assert (again.number, again.finalized_at) == (first.number, first.finalized_at)
@@ -67,7 +68,7 @@ def test_a_failure_leaves_no_gap_in_the_numbers(draft):
     assert finalize(draft, now=END).number == "INV-000001"
 
 
-def test_an_invoice_of_zero_gets_its_number_and_is_paid_at_once(customer, calls):
+def test_an_invoice_of_zero_gets_a_number_and_is_paid_immediately(customer, calls):
     version = make_version({"feature": calls}, free_units={calls: 1000})
     make_subscription(customer=customer, plan=version, starts_at=START, now=START)
     use(customer, calls, utc(2026, 9, 5), 10)
@@ -84,7 +85,7 @@ def test_paying_settles_the_amount_due(draft):
         void(paid, reason="Wrong", by=None, now=END)
 
 
-def test_a_draft_is_neither_paid_nor_voided_nor_deleted(draft):
+def test_a_subscriptions_draft_cant_be_paid_voided_or_deleted(draft):
     for refused in (
         lambda: mark_paid(draft, now=END, by=None),
         lambda: void(draft, reason="Wrong", by=None, now=END),
@@ -94,7 +95,7 @@ def test_a_draft_is_neither_paid_nor_voided_nor_deleted(draft):
             refused()
 
 
-def test_a_void_needs_a_reason_and_keeps_it_in_the_history(draft):
+def test_voiding_requires_a_reason_and_records_it_in_the_history(draft):
     finalize(draft, now=END)
     with pytest.raises(ReasonRequired):
         void(draft, reason=" ", by=None, now=END)
@@ -114,13 +115,13 @@ def test_a_reissued_invoice_equals_the_first(draft):
     assert reissue(draft, reason="Again", by=None, now=END) == replacement
 
 
-def test_a_reissued_invoice_takes_in_what_came_since(draft, customer, calls):
+def test_a_reissued_invoice_includes_usage_since_the_first(draft, customer, calls):
     finalize(draft, now=END)
     use(customer, calls, utc(2026, 9, 6), 100)
     assert reissue(draft, reason="Late events", by=None, now=END).total == D(6)
 
 
-def test_a_fee_is_reissued_as_it_was_although_a_later_invoice_corrected_it(customer):
+def test_a_fee_is_reissued_unchanged_even_if_a_later_invoice_corrected_it(customer):
     fee = {"kind": "fixed", "model": "flat", "cadence": "advance", "unit_amount": D(30)}
     subscription = make_subscription(customer=customer, plan=make_version(fee), starts_at=START, now=START)
     [opening] = bill(START)
@@ -133,13 +134,13 @@ def test_a_fee_is_reissued_as_it_was_although_a_later_invoice_corrected_it(custo
     assert again.total == D(30)
 
 
-def test_recomputing_a_draft_takes_in_new_usage(draft, customer, calls):
+def test_recalculating_a_draft_includes_new_usage(draft, customer, calls):
     use(customer, calls, utc(2026, 9, 6), 250)
     fresh = recompute(draft, now=END + timedelta(hours=1))
     assert (fresh.total, amounts(fresh), fresh.computed_at) == (D("7.5"), [D("7.5")], END + timedelta(hours=1))
 
 
-def test_recomputing_a_finalized_invoice_is_refused(draft):
+def test_recalculating_a_finalized_invoice_is_refused(draft):
     finalize(draft, now=END)
     with pytest.raises(CannotChange):
         recompute(draft, now=END)
@@ -155,7 +156,7 @@ def test_drafts_are_finalized_when_their_grace_period_is_over(draft, customer, c
     assert finalize_due(now=END + timedelta(days=4)) == 0
 
 
-def test_drafts_of_one_subscription_are_recomputed_in_turn_and_stay_as_they_were(customer, calls):
+def test_drafts_of_one_subscription_are_recalculated_in_order_and_dont_change(customer, calls):
     fee = {"kind": "fixed", "model": "flat", "cadence": "advance", "unit_amount": D(30)}
     version = make_version(fee, {"feature": calls, "unit_amount": D("0.01")})
     make_subscription(customer=customer, plan=version, starts_at=START, now=START)
@@ -180,7 +181,7 @@ def test_drafts_of_one_subscription_are_recomputed_in_turn_and_stay_as_they_were
         "DELETE FROM billing_invoiceline",
     ],
 )
-def test_postgresql_itself_refuses_to_change_a_finalized_invoice(draft, statement):
+def test_the_database_refuses_to_change_a_finalized_invoice(draft, statement):
     finalize(draft, now=END)
     with pytest.raises(Error), transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(statement)
@@ -188,7 +189,7 @@ def test_postgresql_itself_refuses_to_change_a_finalized_invoice(draft, statemen
 
 
 @pytest.mark.django_db(transaction=True)
-def test_numbers_have_no_gap_when_many_finalize_at_once(calls):
+def test_concurrent_finalizing_leaves_no_gap_in_the_numbers(calls):
     version = make_version({"feature": calls, "unit_amount": D("0.01")})
     for _ in range(8):
         customer = make_customer()
@@ -211,7 +212,7 @@ def test_numbers_have_no_gap_when_many_finalize_at_once(calls):
     assert numbers == [f"INV-{n:06d}" for n in range(1, 9)]
 
 
-def test_no_line_comes_to_a_finalized_invoice_by_any_way(draft, customer):
+def test_no_line_can_be_added_to_a_finalized_invoice(draft, customer):
     line = draft.lines.get()
     other = Invoice.objects.create(customer=customer, kind="one_off", currency="USD", computed_at=END)
     item = InvoiceLine(invoice=other, position=1, kind="item", description="By hand", amount=D(0))
@@ -232,7 +233,7 @@ def test_no_line_comes_to_a_finalized_invoice_by_any_way(draft, customer):
     assert list(draft.lines.all()) == [line]
 
 
-def test_one_draft_that_is_refused_is_held_back_and_stops_no_other(db):
+def test_a_refused_draft_is_put_on_hold_and_the_others_are_finalized(db):
     strange, good = make_draft("-5", currency="ZZZ", finalize_at=END), make_draft("7", finalize_at=END)
     assert finalize_due(now=END) == 1
     good.refresh_from_db()
@@ -243,7 +244,7 @@ def test_one_draft_that_is_refused_is_held_back_and_stops_no_other(db):
     assert finalize_due(now=END) == 0
 
 
-def test_credit_below_zero_stays_in_a_currency_of_the_past(db):
+def test_a_negative_invoice_in_a_former_currency_becomes_credit(db):
     kuna = make_draft("-5", currency="HRK", finalize_at=END)
     assert finalize_due(now=END) == 1
     wallet = kuna.customer.wallets.get()

@@ -1,4 +1,4 @@
-"""Many drafts that fall due at once: few statements, lines that stay, one history, and numbers without a gap."""
+"""Many drafts are finalized together: few statements, unchanged lines kept, one history entry, no gap in numbers."""
 
 from contextlib import suppress
 from datetime import timedelta
@@ -52,7 +52,7 @@ def line_keys():
     return list(InvoiceLine.objects.order_by("pk").values_list("pk", "invoice"))
 
 
-def test_lines_stay_unless_they_came_to_something_else(subscribed, calls):
+def test_lines_are_replaced_only_if_they_changed(subscribed, calls):
     quiet, late = subscribed(2)
     before = line_keys()
     use(late.customer, calls, utc(2026, 9, 6), 100)
@@ -63,7 +63,7 @@ def test_lines_stay_unless_they_came_to_something_else(subscribed, calls):
     assert list(Invoice.objects.order_by("pk").values_list("total", flat=True)) == [D(25), D(26)]
 
 
-def test_a_proof_that_changed_is_written_although_the_amount_is_the_same(subscribed, calls):
+def test_a_changed_proof_is_saved_even_if_the_amount_is_the_same(subscribed, calls):
     [invoice] = subscribed(1)
     use(invoice.customer, calls, utc(2026, 9, 6), 0)
     finalize_due(now=END)
@@ -71,7 +71,7 @@ def test_a_proof_that_changed_is_written_although_the_amount_is_the_same(subscri
     assert (line.amount, line.events_count, line.events_checksum) == (D(5), 500, 0)  # 7 of either hour, by XOR
 
 
-def test_the_history_says_in_one_entry_what_became_of_a_draft(subscribed):
+def test_finalizing_a_draft_adds_one_history_entry(subscribed):
     [draft] = subscribed(1)
     later = END + timedelta(hours=2)
     finalize_due(now=later)
@@ -85,7 +85,7 @@ def test_the_history_says_in_one_entry_what_became_of_a_draft(subscribed):
     assert (stored.computed_at, stored.updated_at > draft.updated_at) == (later, True)
 
 
-def test_many_drafts_take_as_many_statements_as_few(subscribed):
+def test_the_number_of_drafts_does_not_change_statement_count(subscribed):
     subscribed(2)
     with CaptureQueriesContext(
         connection,
@@ -97,7 +97,7 @@ def test_many_drafts_take_as_many_statements_as_few(subscribed):
     assert len(many) <= len(few)
 
 
-def test_batches_go_on_where_the_one_before_ended(subscribed, monkeypatch):
+def test_each_batch_continues_after_the_one_before(subscribed, monkeypatch):
     monkeypatch.setattr(finalize, "BATCH", 2)
     drafts = subscribed(5)
     assert finalize_next(0, now=END) == (2, drafts[1].pk)
@@ -107,7 +107,7 @@ def test_batches_go_on_where_the_one_before_ended(subscribed, monkeypatch):
     assert [draft.number for draft in Invoice.objects.order_by("pk")] == [f"INV-00000{n}" for n in range(1, 6)]
 
 
-def test_a_turn_that_took_long_enough_hands_the_rest_over(subscribed, monkeypatch, django_capture_on_commit_callbacks):
+def test_a_task_past_its_time_limit_enqueues_the_rest(subscribed, monkeypatch, django_capture_on_commit_callbacks):
     monkeypatch.setattr(finalize, "BATCH", 2)
     drafts, asked = subscribed(3), []
     monkeypatch.setattr(jobs, "LONGEST_RUN_S", -1)
@@ -120,7 +120,7 @@ def test_a_turn_that_took_long_enough_hands_the_rest_over(subscribed, monkeypatc
     assert numbers() == ["INV-000001", "INV-000002", "INV-000003"]
 
 
-def test_one_refused_draft_among_many_leaves_no_gap(db):
+def test_a_refused_draft_leaves_no_gap_in_the_numbers(db):
     drafts = [make_draft("7", finalize_at=END) for _ in range(4)]
     strange = make_draft("-5", currency="ZZZ", finalize_at=END)
     drafts += [make_draft("7", finalize_at=END) for _ in range(4)]
@@ -131,7 +131,7 @@ def test_one_refused_draft_among_many_leaves_no_gap(db):
     assert (strange.state, strange.held_at) == ("draft", END)
 
 
-def test_a_crash_at_any_statement_loses_and_doubles_nothing(subscribed, calls, monkeypatch):
+def test_a_crash_at_any_statement_loses_and_duplicates_nothing(subscribed, calls, monkeypatch):
     monkeypatch.setattr(finalize, "BATCH", 3)
     drafts = subscribed(6)
     for draft in drafts:

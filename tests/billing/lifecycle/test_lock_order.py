@@ -1,4 +1,4 @@
-"""Two who move the money of one customer wait for each other, and never for ever. Real threads."""
+"""Concurrent changes to one customer's money wait for each other without a deadlock. Real threads."""
 
 import threading
 import time
@@ -94,7 +94,7 @@ def invoice(db):
     return made
 
 
-def test_voiding_an_invoice_while_its_late_usage_is_worked_out(invoice):
+def test_voiding_an_invoice_while_its_late_usage_is_calculated(invoice):
     find_checks(now=OCTOBER)
     reached = threading.Event()
     reconciling = held_open(lambda: reconcile_due(now=OCTOBER), reached)
@@ -110,7 +110,7 @@ def test_voiding_an_invoice_while_a_run_bills_its_late_usage(invoice):
     assert Invoice.objects.get(pk=invoice.pk).state == InvoiceState.VOID
 
 
-def test_finalizing_below_zero_while_a_credit_note_goes_into_the_wallet(monkeypatch):
+def test_finalizing_a_negative_invoice_while_a_credit_note_adds_to_the_wallet(monkeypatch):
     customer = make_customer()
     paid = make_finalized("100", customer=customer)
     record_payment(paid, Receipt(D(100), ISSUED.date()), now=ISSUED, by=None)
@@ -125,7 +125,7 @@ def test_finalizing_below_zero_while_a_credit_note_goes_into_the_wallet(monkeypa
     assert customer.wallets.get().balance == D(77)  # 7 + 50 + 20
 
 
-def test_finalizing_below_zero_while_an_invoice_paid_from_two_wallets_is_voided(monkeypatch):
+def test_finalizing_a_negative_invoice_while_one_paid_from_two_wallets_is_voided(monkeypatch):
     customer = make_customer()
     for priority, amount in enumerate((10, 100)):
         wallet = open_wallet(customer, "USD", by=None, priority=priority)
@@ -140,7 +140,7 @@ def test_finalizing_below_zero_while_an_invoice_paid_from_two_wallets_is_voided(
     assert sorted(wallet.balance for wallet in customer.wallets.all()) == [D(30), D(100)]
 
 
-def test_reissuing_while_another_draft_takes_the_same_discount_and_credit(monkeypatch):
+def test_reissuing_while_another_draft_uses_the_same_discount_and_credit(monkeypatch):
     customer = make_customer(external_id="acme")
     for name in ("API calls", "Seats"):
         feature = make_feature(name=name)

@@ -1,14 +1,15 @@
-"""The review of drafts: counts and money, the period before, holding back; and what is owed by age."""
+"""Draft review: counts and totals, comparison with the previous period, drafts on hold; unpaid amounts by age."""
 
 from datetime import timedelta
 
 import pytest
 
-from billing.invoicing.numbering import make_default
-from billing.lifecycle.finalize import CannotChange, finalize, finalize_due
-from billing.lifecycle.review import finalize_many, hold, most_changed_first, release, waiting, with_before
+from billing.invoicing.numbering import set_default_series
+from billing.lifecycle.finalize import finalize, finalize_due
+from billing.lifecycle.review import finalize_many, hold, most_changed_first, release, total_drafts, with_previous
 from billing.lifecycle.void import mark_paid, void
 from billing.models import Invoice, NumberSeries
+from billing.refusals import CannotChange
 from billing.settlement.aging import BUCKETS, read_row, sum_by_currency, sum_by_customer, unpaid_invoices
 from billing.settlement.payments import Receipt, record_payment
 from config.refusals import ReasonRequired
@@ -20,18 +21,18 @@ pytestmark = pytest.mark.django_db
 NOW = later()
 
 
-def test_drafts_are_counted_and_added_up_by_currency():
+def test_drafts_are_counted_and_totaled_by_currency():
     make_draft("10.50")
     hold(make_draft("4.25"), reason="Ask first", now=NOW, by=None)
     make_draft("900", currency="JPY")
     make_finalized("7")
-    assert [(each.currency, each.drafts, each.held, each.total) for each in waiting()] == [
+    assert [(each.currency, each.drafts, each.held, each.total) for each in total_drafts()] == [
         ("JPY", 1, 0, D(900)),
         ("USD", 2, 1, D("14.75")),
     ]
 
 
-def test_beside_a_draft_stands_the_invoice_of_the_period_before():
+def test_a_draft_is_compared_with_the_previous_periods_invoice():
     calls = make_feature(name="API calls")
     customer = make_customer()
     version = make_version({"feature": calls, "unit_amount": D("0.01")})
@@ -40,24 +41,24 @@ def test_beside_a_draft_stands_the_invoice_of_the_period_before():
     use(customer, calls, utc(2026, 9, 5), 700)
     [august] = bill(utc(2026, 9, 1))
     [september] = bill(utc(2026, 10, 1))
-    found = {row.pk: row for row in with_before(Invoice.objects.drafts())}
+    found = {row.pk: row for row in with_previous(Invoice.objects.drafts())}
     assert (found[september.pk].before_id, found[september.pk].before_total, found[september.pk].change) == (
         august.pk, D(5), D(2),
     )  # fmt: skip
     assert (found[august.pk].before_id, found[august.pk].change) == (None, None)
-    assert [row.pk for row in most_changed_first(with_before(Invoice.objects.drafts()))] == [september.pk, august.pk]
+    assert [row.pk for row in most_changed_first(with_previous(Invoice.objects.drafts()))] == [september.pk, august.pk]
     void(finalize(august, now=NOW), reason="Wrong", by=None, now=NOW)
-    assert with_before(Invoice.objects.drafts()).get().before_id is None
+    assert with_previous(Invoice.objects.drafts()).get().before_id is None
 
 
-def test_a_draft_that_is_held_back_isnt_finalized_until_it_is_released():
+def test_a_draft_on_hold_isnt_finalized_until_it_is_released():
     draft, by = make_draft("10", finalize_at=ISSUED), make_user()
     with pytest.raises(ReasonRequired):
         hold(draft, reason=" ", now=NOW, by=by)
     held = hold(draft, reason="Price is disputed", now=NOW, by=by)
     assert (held.held_at, held.held_by, held.hold_reason) == (NOW, by, "Price is disputed")
     assert finalize_due(now=NOW) == 0
-    with pytest.raises(CannotChange, match="held back: Price is disputed"):
+    with pytest.raises(CannotChange, match="on hold: Price is disputed"):
         finalize(draft, now=NOW)
     assert release(draft, now=NOW, by=by).held_at is None
     assert finalize_due(now=NOW) == 1
@@ -65,21 +66,21 @@ def test_a_draft_that_is_held_back_isnt_finalized_until_it_is_released():
         hold(draft, reason="Late", now=NOW, by=by)
 
 
-def test_finalizing_many_says_of_each_what_became_of_it():
+def test_finalizing_many_reports_the_result_of_each():
     ready, held, done = make_draft("10"), make_draft("20"), make_finalized("30")
     hold(held, reason="Price is disputed", now=NOW, by=None)
     outcomes = finalize_many(Invoice.objects.order_by("-pk"), now=NOW, by=None)
     assert [(each.invoice.pk, each.invoice.number, each.skipped) for each in outcomes] == [
         (ready.pk, "INV-000002", ""),
-        (held.pk, None, "held back: Price is disputed"),
-        (done.pk, "INV-000001", "finalized already"),
+        (held.pk, None, "on hold: Price is disputed"),
+        (done.pk, "INV-000001", "already finalized"),
     ]
 
 
-def test_the_default_series_changes_hands_and_earlier_numbers_stay():
+def test_changing_the_default_series_keeps_earlier_numbers():
     first = make_finalized("1")
     yearly = NumberSeries.objects.create(name="2027", prefix="2027-")
-    make_default(yearly, by=None)
+    set_default_series(yearly, by=None)
     assert (make_finalized("1").number, first.number) == ("2027-000001", "INV-000001")
     assert NumberSeries.objects.get(used_for="invoice", is_default=True) == yearly
 
@@ -95,7 +96,7 @@ def test_an_invoice_ages_from_its_due_date(days, age):
     assert [row.bucket for row in unpaid_invoices(at)] == [age]
 
 
-def test_what_is_owed_is_added_up_by_customer_currency_and_age():
+def test_unpaid_amounts_are_totaled_by_customer_currency_and_age():
     acme, zen = make_customer(name="Acme", external_id="acme"), make_customer(name="Zen")
     part = make_finalized("100", customer=acme)
     record_payment(part, Receipt(D(40), NOW.date()), now=NOW, by=None)

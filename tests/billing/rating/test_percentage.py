@@ -38,19 +38,19 @@ def amounts(*values: int) -> list[Decimal]:
         ({"cap_amount": Decimal(5)}, [100, 300], "5"),
     ],
 )
-def test_events_pay_a_rate_of_their_amount(terms, events, amount):
+def test_events_are_charged_a_rate_of_their_amount(terms, events, amount):
     price = Terms(Model.PERCENTAGE, rate_percent=Decimal(2), **terms)
     assert rate_events(amounts(*events), price).amount == Decimal(amount)
 
 
-def test_what_was_free_and_what_was_charged_is_shown():
+def test_free_and_charged_amounts_are_shown():
     price = Terms(Model.PERCENTAGE, rate_percent=Decimal(2), free_amount=Decimal(150))
     rated = rate_events(amounts(100, 300), price)
     assert (rated.quantity, rated.free_units_used, rated.billable_quantity) == (400, 150, 250)
     assert [(part.kind, part.quantity, part.amount) for part in rated.parts] == [("percentage", 250, 5)]
 
 
-def test_other_prices_take_the_sum_of_the_events():
+def test_other_models_are_rated_on_the_sum_of_the_events():
     tiers = (Tier(Decimal(100), rate_percent=Decimal(3)), Tier(rate_percent=Decimal(1), flat_amount=Decimal(2)))
     price = Terms(Model.GRADUATED_PERCENTAGE, tiers=tiers)
     assert rate_events(amounts(60, 90), price).amount == Decimal("5.5")

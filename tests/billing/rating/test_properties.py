@@ -1,4 +1,4 @@
-"""What rating promises for every price and quantity."""
+"""Rules that hold for the rating of every price and quantity."""
 
 from dataclasses import replace
 
@@ -42,7 +42,7 @@ def test_an_amount_is_the_sum_of_its_parts(terms, quantity):
 
 
 @given(tiered_terms((Model.GRADUATED,)), QUANTITIES)
-def test_the_parts_of_a_graduated_price_hold_every_unit_once(terms, quantity):
+def test_graduated_parts_contain_every_unit_once(terms, quantity):
     parts = rate(quantity, terms).parts
     with exact():
         assert sum((part.quantity for part in parts), ZERO) == quantity
@@ -63,5 +63,5 @@ def test_splitting_a_graduated_tier_changes_nothing(terms, quantity, cut):
 
 
 @given(ANY_TERMS, QUANTITIES)
-def test_nothing_costs_less_than_nothing(terms, quantity):
+def test_no_amount_is_negative(terms, quantity):
     assert rate(quantity, terms).amount >= 0

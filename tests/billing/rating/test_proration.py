@@ -1,4 +1,4 @@
-"""What part of a fee a part of its period costs."""
+"""The share of a fee for a part of its period."""
 
 from datetime import UTC, datetime, timedelta
 from fractions import Fraction
@@ -37,11 +37,11 @@ MARCH = span("2024-03-01", "2024-04-01")
         ("2024-03-01", "2024-03-15T00:00:01", 14),
     ],
 )
-def test_days_of_the_service_over_days_of_the_period(start, end, days):
+def test_the_factor_is_service_days_over_period_days(start, end, days):
     assert factor(MARCH, span(start, end), "UTC") == Fraction(days, 31)
 
 
-def test_days_are_the_customers():
+def test_days_are_counted_in_the_customers_time_zone():
     # From local midnight to local midnight in New York, over the clock change of 10 March.
     period = span("2024-03-01T05:00", "2024-04-01T04:00")
     assert factor(period, span("2024-03-11T04:00", "2024-04-01T04:00"), "America/New_York") == Fraction(21, 31)
@@ -49,7 +49,7 @@ def test_days_are_the_customers():
     assert factor(period, span("2024-03-15T02:00", "2024-04-01T04:00"), "America/New_York") == Fraction(18, 31)
 
 
-def test_a_period_within_a_day_is_measured_in_time():
+def test_a_period_within_one_day_is_measured_in_elapsed_time():
     period = span("2024-03-01T00:00", "2024-03-01T08:00")
     assert factor(period, span("2024-03-01T06:00", "2024-03-01T09:00"), "UTC") == Fraction(1, 4)
 

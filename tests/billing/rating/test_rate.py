@@ -1,6 +1,6 @@
 # mypy: disable-error-code="comparison-overlap"
 # Decimal("5") == 5 is true, and what the tables below say.
-"""What a quantity costs, and how that came about."""
+"""The price of a quantity, and how it is calculated."""
 
 from dataclasses import replace
 from decimal import Decimal
@@ -55,23 +55,23 @@ def test_each_model_prices_a_quantity(terms, quantity, amount):
 
 
 @pytest.mark.parametrize("terms", [GRADUATED, VOLUME])
-def test_the_first_tiers_flat_amount_is_due_without_usage_unless_the_price_says_not(terms):
+def test_the_first_tiers_flat_amount_is_due_without_usage_by_default(terms):
     assert rate(ZERO, terms).amount == 1
     assert rate(ZERO, replace(terms, charge_at_zero=False)).amount == 0
 
 
-def test_a_first_tier_up_to_zero_charges_its_flat_amount_for_no_usage_only():
+def test_a_first_tier_up_to_zero_charges_its_flat_amount_only_without_usage():
     terms = Terms(Model.GRADUATED, tiers=(Tier(D("0"), D("1"), D("5")), Tier(None, D("2"), D("1"))))
     assert [rate(D(quantity), terms).amount for quantity in ("0", "3")] == [5, 7]
 
 
 @pytest.mark.parametrize("terms", [PER_UNIT, PACKAGE, GRADUATED, VOLUME])
-def test_negative_usage_costs_what_none_costs(terms):
+def test_negative_usage_costs_the_same_as_none(terms):
     assert rate(D("-5"), terms).amount == rate(ZERO, terms).amount
 
 
 @pytest.mark.parametrize("model", [Model.GRADUATED, Model.VOLUME, Model.GRADUATED_PERCENTAGE])
-def test_a_quantity_past_a_bounded_last_tier_is_refused(model):
+def test_a_quantity_above_a_bounded_last_tier_is_refused(model):
     terms = Terms(model, tiers=TIERS[:2])
     assert rate(D("20"), terms).quantity == 20
     with pytest.raises(QuantityOutOfRange):
@@ -102,7 +102,7 @@ def test_conversions(conversion, converted):
     assert convert_quantity(D("1400"), conversion) == D(converted)
 
 
-def test_every_tier_shows_how_its_amount_came_about():
+def test_every_tier_shows_how_its_amount_is_calculated():
     parts = rate(D("25"), GRADUATED).parts
     assert [(part.tier, part.from_quantity, part.up_to, part.quantity) for part in parts] == [
         (1, 0, 10, 10),
@@ -116,16 +116,16 @@ def test_every_tier_shows_how_its_amount_came_about():
     ]
 
 
-def test_a_cap_is_a_part_of_its_own():
+def test_a_cap_is_a_separate_part():
     parts = rate(D("1000"), replace(PER_UNIT, cap_amount=D("50"))).parts
     assert [(part.kind, part.amount) for part in parts] == [("units", 250), ("cap", -200)]
 
 
-def test_packages_are_shown_by_their_number():
+def test_packages_are_counted():
     (part,) = rate(D("250"), PACKAGE).parts
     assert (part.kind, part.quantity, part.unit_amount) == ("packages", 3, 5)
 
 
-def test_a_percentage_with_amounts_per_event_cannot_be_priced_by_its_total():
+def test_a_percentage_with_amounts_per_event_cannot_be_rated_on_the_total():
     with pytest.raises(EventsNeeded):
         rate(D("100"), Terms(Model.PERCENTAGE, rate_percent=D("2"), fixed_amount_per_event=D("0.1")))

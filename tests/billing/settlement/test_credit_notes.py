@@ -4,10 +4,10 @@ import pytest
 from django.db import Error, IntegrityError, connection, transaction
 from django.test.utils import CaptureQueriesContext
 
-from billing.lifecycle.finalize import MoneyAttached, finalize
+from billing.lifecycle.finalize import finalize
 from billing.lifecycle.void import mark_paid, void
 from billing.models import CreditNote, NumberSeries, Wallet
-from billing.refusals import CannotCredit, CannotPay
+from billing.refusals import CannotCredit, CannotPay, MoneyAttached
 from billing.settlement.credit_notes import (
     calculate_creditable_amount,
     draft_credit_note,

@@ -4,10 +4,9 @@ import pytest
 from auditlog.models import LogEntry
 from django.db import Error, IntegrityError, connection, transaction
 
-from billing.lifecycle.finalize import MoneyAttached
 from billing.lifecycle.void import mark_paid, void
 from billing.models import Invoice, Payment
-from billing.refusals import CannotPay
+from billing.refusals import CannotPay, MoneyAttached
 from billing.settlement.payments import Receipt, calculate_refund_due, record_payment, record_refund, reverse_payment
 from config.refusals import ReasonRequired
 from tests.billing.invoices import at_once, later, make_draft, make_finalized

@@ -1,0 +1,39 @@
+"""The kinds of invoices, lines and coupons: one list for calculations, which don't import Django, and models."""
+
+from config.enums import LabeledEnum
+
+
+class InvoiceKind(LabeledEnum):
+    OPENING = "opening", "Subscription start"
+    CYCLE = "cycle", "Billing period"
+    CHANGE = "change", "Subscription change"
+    FINAL = "final", "Subscription end"
+    LATE = "late", "Late usage"
+    ONE_OFF = "one_off", "One-off"
+
+
+class LineKind(LabeledEnum):
+    FEE = "fee", "Recurring fee"
+    USAGE = "usage", "Usage"
+    TRUE_UP = "true_up", "Minimum commitment"
+    PRORATION = "proration", "Proration"
+    LATE_USAGE = "late_usage", "Late usage"
+    CREDIT = "credit", "Credit"
+    DISCOUNT = "discount", "Discount"
+    TAX = "tax", "Tax"
+    ITEM = "item", "Item"
+
+
+FEE_KINDS = (LineKind.FEE, LineKind.PRORATION)
+USAGE_KINDS = (LineKind.USAGE, LineKind.TRUE_UP, LineKind.LATE_USAGE)
+ADJUSTMENT_KINDS = (LineKind.DISCOUNT, LineKind.TAX)
+COMPUTED_KINDS = (*FEE_KINDS, *USAGE_KINDS, *ADJUSTMENT_KINDS)
+
+
+class CouponScope(LabeledEnum):
+    """Which charges a coupon reduces."""
+
+    EVERYTHING = "everything", "The whole invoice"
+    FEES = "fees", "Recurring fees"
+    USAGE = "usage", "Usage"
+    CHOSEN = "chosen", "Selected features, and fees of selected plans"
