@@ -69,7 +69,7 @@ lint: setup ## Check style, templates, types, layers, migrations and wording
 
 .PHONY: examples
 examples: setup ## Record the schema's examples of responses and webhooks from real ones
-	@WRITE_EXAMPLES=1 $(PYTHON) -m pytest -q tests/scenarios/test_answers_as_shown.py
+	@WRITE_EXAMPLES=1 $(PYTHON) -m pytest -q tests/scenarios/test_examples.py
 
 .PHONY: bench
 bench: setup ## Measure speed (ONLY=name for one figure)

@@ -13,7 +13,12 @@ from billing.api.serializers.usage import (
     SubscriptionUsageOut,
     UsageSummary,
 )
-from billing.explanation.spending import customer_usage, period_now, subscription_usage, usage_analytics
+from billing.explanation.spending import (
+    calculate_customer_usage,
+    calculate_subscription_usage,
+    calculate_usage_analytics,
+    get_current_period,
+)
 from config.api.errors import invalid
 from config.api.filters import comma_separated
 from config.api.openapi import operation
@@ -46,11 +51,11 @@ class SubscriptionUsage(ApiView):
     def post(self, request: Request) -> HttpResponse:
         body = read_body(request, SubscriptionUsageIn)
         subscription = subscription_of(body["subscription_id"])
-        current = period_now(subscription, timezone.now())
+        current = get_current_period(subscription, timezone.now())
         window = Period(body.get("start_time") or current.start, body.get("end_time") or current.end)
         if window.start > window.end:
             raise invalid({"end_time": ["end_time must not be before start_time."]})
-        return exact_json(SubscriptionUsageOut(subscription_usage(subscription, window)).data)
+        return exact_json(SubscriptionUsageOut(calculate_subscription_usage(subscription, window)).data)
 
 
 class UsageAnalytics(ApiView):
@@ -79,7 +84,9 @@ class UsageAnalytics(ApiView):
             filters=body.get("property_filters") or {},
         )
         properties = [name.partition(".")[2] for name in body.get("group_by") or () if name != "feature_id"]
-        return exact_json(AnalyticsOut(usage_analytics(usage, body.get("feature_ids") or [], properties)).data)
+        return exact_json(
+            AnalyticsOut(calculate_usage_analytics(usage, body.get("feature_ids") or [], properties)).data
+        )
 
 
 class CustomerUsage(ApiView):
@@ -106,5 +113,5 @@ class CustomerUsage(ApiView):
             customer = customer_by_external_id(query["customer_lookup_key"])
         else:
             raise invalid({"customer_id": ["Specify the customer by customer_id or customer_lookup_key."]})
-        usage = customer_usage(customer, comma_separated(query, "feature_ids"), now=timezone.now())
+        usage = calculate_customer_usage(customer, comma_separated(query, "feature_ids"), now=timezone.now())
         return Response(UsageSummary(usage).data)

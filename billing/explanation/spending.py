@@ -39,7 +39,7 @@ class SubscriptionUsage:
     charges: Sequence[PriceUsage]
 
 
-def period_now(subscription: Subscription, now: datetime) -> Period:
+def get_current_period(subscription: Subscription, now: datetime) -> Period:
     """Return the current billing period; an empty one at the start while there is none."""
     try:
         return get_billing_period(subscription, now)
@@ -47,7 +47,7 @@ def period_now(subscription: Subscription, now: datetime) -> Period:
         return Period(subscription.started_at, subscription.started_at)
 
 
-def subscription_usage(subscription: Subscription, window: Period) -> SubscriptionUsage:
+def calculate_subscription_usage(subscription: Subscription, window: Period) -> SubscriptionUsage:
     """Calculate a subscription's usage and its cost in a window."""
     costs = calculate_costs([subscription.pk], window)
     prices = Price.objects.select_related("feature").in_bulk([cost.price_id for cost in costs])
@@ -57,7 +57,7 @@ def subscription_usage(subscription: Subscription, window: Period) -> Subscripti
         PriceUsage(subscription, prices[cost.price_id], usage.value, cost.amount, cost.currency)
         for cost, usage in zip(costs, usage_many(requests), strict=True)
     ]
-    return SubscriptionUsage(window, _total(costs), subscription.currency, charges)
+    return SubscriptionUsage(window, _sum_costs(costs), subscription.currency, charges)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +94,9 @@ class UsageAnalytics:
     currency: str | None = None
 
 
-def usage_analytics(usage: MeterRequest, feature_ids: Sequence[str], properties: Sequence[str]) -> UsageAnalytics:
+def calculate_usage_analytics(
+    usage: MeterRequest, feature_ids: Sequence[str], properties: Sequence[str]
+) -> UsageAnalytics:
     """Calculate a customer's usage and cost by feature; with properties, the usage by their values instead.
 
     Without feature ids, all features that the customer used.
@@ -105,28 +107,29 @@ def usage_analytics(usage: MeterRequest, feature_ids: Sequence[str], properties:
         rows = Feature.objects.filter(pk__in=features_used(usage.customer.pk, usage.period))
     features = list(rows.order_by("name", "pk"))
     if properties:
-        return UsageAnalytics([group for feature in features for group in _groups(feature, usage, properties)])
-    return _by_feature(features, usage)
+        return UsageAnalytics([group for feature in features for group in _list_groups(feature, usage, properties)])
+    return _calculate_by_feature(features, usage)
 
 
-def _by_feature(features: Sequence[Feature], usage: MeterRequest) -> UsageAnalytics:
-    costs = [] if usage.filters else calculate_costs(_subscriptions(usage.customer, usage.period), usage.period)
+def _calculate_by_feature(features: Sequence[Feature], usage: MeterRequest) -> UsageAnalytics:
+    subscription_ids = _list_subscription_ids(usage.customer, usage.period)
+    costs = [] if usage.filters else calculate_costs(subscription_ids, usage.period)
     currencies = {cost.currency for cost in costs}
     currency = currencies.pop() if len(currencies) == 1 else None
     items = []
     for feature, metered in zip(features, meter_many(features, usage), strict=True):
-        cost = _total([cost for cost in costs if cost.feature_id == feature.pk]) if currency else None
+        cost = _sum_costs([cost for cost in costs if cost.feature_id == feature.pk]) if currency else None
         windows = [WindowUsage(period, quantity) for period, quantity in metered.windows]
         items.append(FeatureCost(feature, usage.customer, metered.total, cost, currency, windows))
-    return UsageAnalytics(items, _total(costs) if currency else None, currency)
+    return UsageAnalytics(items, _sum_costs(costs) if currency else None, currency)
 
 
-def _subscriptions(customer: Customer, period: Period) -> list[int]:
+def _list_subscription_ids(customer: Customer, period: Period) -> list[int]:
     rows = Subscription.objects.filter(customer=customer, started_at__lt=period.end)
     return [row.pk for row in rows if row.ended_at is None or row.ended_at > period.start]
 
 
-def _groups(feature: Feature, usage: MeterRequest, names: Sequence[str]) -> list[GroupUsage]:
+def _list_groups(feature: Feature, usage: MeterRequest, names: Sequence[str]) -> list[GroupUsage]:
     period, search = usage.period, Search(include=usage.filters)
     quantities = usage_by(usage.customer.pk, feature, period.start, period.end, properties=names, search=search)
     return [
@@ -140,7 +143,7 @@ def _groups(feature: Feature, usage: MeterRequest, names: Sequence[str]) -> list
     ]
 
 
-def _total(costs: Sequence[Cost]) -> Decimal:
+def _sum_costs(costs: Sequence[Cost]) -> Decimal:
     return sum((cost.amount for cost in costs), ZERO)
 
 
@@ -167,15 +170,15 @@ class CustomerUsage:
     features: Sequence[GrantUsage]
 
 
-def customer_usage(customer: Customer, feature_ids: Sequence[str], *, now: datetime) -> CustomerUsage:
+def calculate_customer_usage(customer: Customer, feature_ids: Sequence[str], *, now: datetime) -> CustomerUsage:
     """Calculate what a customer has used of its entitlements in the current billing periods."""
     live = list(Subscription.objects.filter(customer=customer).live(now).order_by("started_at", "pk"))
     grants = filter_grants(list_grants(live, now=now), feature_ids)
     period = get_billing_period(live[0], now) if live else None
-    return CustomerUsage(customer, period, _used(customer, grants, now))
+    return CustomerUsage(customer, period, _calculate_grant_usage(customer, grants, now))
 
 
-def _used(customer: Customer, grants: Sequence[FeatureGrant], now: datetime) -> list[GrantUsage]:
+def _calculate_grant_usage(customer: Customer, grants: Sequence[FeatureGrant], now: datetime) -> list[GrantUsage]:
     """Calculate the usage of each grant. The number of queries only grows with the subscriptions."""
     metered: dict[Subscription, list[Feature]] = {}
     for grant in grants:

@@ -38,9 +38,9 @@ def _format_head(invoice: Invoice) -> Iterator[str]:
 
 def _format_lines(invoice: Invoice) -> Iterator[str]:
     for line in invoice.lines.all():
-        first, *rest = wrap(line.description, WIDTH - AMOUNT_WIDTH - 2)
-        yield _align(first, format_amount(line.amount, invoice.currency))
-        yield from rest
+        first_line, *more_lines = wrap(line.description, WIDTH - AMOUNT_WIDTH - 2)
+        yield _align(first_line, format_amount(line.amount, invoice.currency))
+        yield from more_lines
         yield from (f"    {step}" for step in explain_line(line, invoice.currency))
         yield ""
 
@@ -175,5 +175,5 @@ def _explain_tier(part: dict[str, Any], currency: str, package: dict[str, Any] |
     return f"tier {part['tier']}, over {number(Decimal(part['from']))} {up_to}: {product}"
 
 
-def _align(left: str, right: str) -> str:
-    return f"{left}{right:>{WIDTH - len(left)}}"
+def _align(label: str, amount: str) -> str:
+    return f"{label}{amount:>{WIDTH - len(label)}}"

@@ -1,6 +1,6 @@
-"""A month of one customer: catalog, subscription, events by HTTP, the worker, the run, an invoice counted by hand.
+"""A month of one customer, from catalog and events to an invoice with amounts calculated by hand.
 
-Nimbus sells an AI API. Ada Labs is on Pro, $49.00 a month in advance, from 1 September 2026, in UTC.
+Nimbus sells an AI API. Ada Labs is on Pro, $49.00 per month in advance, from 1 September 2026, in UTC.
 """
 
 from decimal import Decimal
@@ -80,7 +80,7 @@ def event(name, number, day, hour=12, **properties):
 
 
 def usage():
-    """What Ada Labs did in September, and the mistakes of its sender."""
+    """Yield the events of Ada Labs in September, with mistakes."""
     yield from (event("api.call", n, 1 + n, user=f"user-{n % 5}") for n in range(25))
     yield event("model.usage", 1, 3, tokens=700)
     yield event("model.usage", 2, 17, tokens=1100.5)
@@ -88,21 +88,21 @@ def usage():
     yield event("file.stored", 2, 20, gb=8.5)
     yield event("support.hour", 1, 21, hours=0.75)
     yield event("api.call", 7, 8, user="user-2")  # sent again: the same event_id
-    yield event("model.usage", 3, 9, tokens="900")  # text, no number: a problem, not usage
-    yield event("Model.Usage", 4, 9, tokens=900)  # no feature of that name
+    yield event("model.usage", 3, 9, tokens="900")  # text instead of a number: a problem, not usage
+    yield event("Model.Usage", 4, 9, tokens=900)  # no feature has this event name
 
 
 def send(events):
     _, secret = make_key("Sender")
-    answer = Client().post(
+    response = Client().post(
         "/v1/events/bulk", {"events": list(events)}, content_type="application/json", headers={"x-api-key": secret}
     )
-    assert answer.status_code == 202, answer.content
+    assert response.status_code == 202, response.content
 
 
 @pytest.mark.django_db(transaction=True)
 def test_a_month_from_the_first_event_to_the_paid_invoice(subscription, monkeypatch):
-    [opening] = run_and_return(SEPTEMBER)
+    [opening] = bill(SEPTEMBER)
     assert lines(opening) == [("Pro, 1–30 Sep 2026", D(49))]
 
     send(usage())
@@ -111,12 +111,12 @@ def test_a_month_from_the_first_event_to_the_paid_invoice(subscription, monkeypa
     assert Event.objects.filter(state=EventState.PROBLEM).count() == 2
 
     preview = [(line.description, line.amount) for line in upcoming(subscription.pk, now=OCTOBER).earlier[0].lines]
-    [invoice] = run_and_return(OCTOBER)
+    [invoice] = bill(OCTOBER)
     assert lines(invoice) == preview
     assert lines(invoice) == [
         # The next month in advance.
         ("Pro, 1–31 Oct 2026", D("49.00")),
-        # 25 calls, one sent twice and counted once. 25 - 10 = 15; 15 × 0.25 = 3.75
+        # 25 calls; one was sent twice and is counted once. 25 - 10 = 15; 15 × 0.25 = 3.75
         ("API calls, 1–30 Sep 2026 · 25 calls used, 10 free, 15 × $0.25", D("3.75")),
         # 700 + 1,100.5 = 1,800.5. 1,000 × 0.01 = 10; 800.5 × 0.005 = 4.0025, + 2 flat = 6.0025. 16.0025 → 16.00
         ("Tokens, 1–30 Sep 2026 · 1,800.5 used, 1,800.5 in 2 tiers", D("16.00")),
@@ -133,14 +133,14 @@ def test_a_month_from_the_first_event_to_the_paid_invoice(subscription, monkeypa
     assert invoice.total == D("180.80")
     assert all(prove(line).agrees for line in invoice.lines.filter(kind="usage"))
 
-    done = finalize.finalize(invoice, now=OCTOBER)
-    assert (done.number, done.state, done.amount_remaining) == ("INV-000001", "finalized", D("180.80"))
-    paid = void.mark_paid(done, now=OCTOBER, by=None)
+    finalized = finalize.finalize(invoice, now=OCTOBER)
+    assert (finalized.number, finalized.state, finalized.amount_remaining) == ("INV-000001", "finalized", D("180.80"))
+    paid = void.mark_paid(finalized, now=OCTOBER, by=None)
     assert (paid.state, paid.amount_remaining) == ("paid", D(0))
 
 
 @pytest.mark.django_db(transaction=True)
-def test_the_tasks_do_the_same_by_themselves(subscription, monkeypatch):
+def test_the_scheduled_tasks_bill_the_same_month_automatically(subscription, monkeypatch):
     send(usage())
     process_inbox()
     monkeypatch.setattr("billing.tasks.timezone.now", lambda: OCTOBER)
@@ -159,8 +159,8 @@ def test_the_tasks_do_the_same_by_themselves(subscription, monkeypatch):
 def test_the_printed_invoice_can_be_checked_by_hand(subscription):
     send(usage())
     process_inbox()
-    run_and_return(SEPTEMBER)
-    [invoice] = run_and_return(OCTOBER)
+    bill(SEPTEMBER)
+    [invoice] = bill(OCTOBER)
     printed = format_invoice(finalize.finalize(invoice, now=OCTOBER))
     for expected in (
         "Invoice INV-000001",
@@ -177,8 +177,8 @@ def test_the_printed_invoice_can_be_checked_by_hand(subscription):
     assert "Amount due          $180.80" in printed
 
 
-def run_and_return(as_of):
-    """Run billing and return the invoices that it made."""
+def bill(as_of):
+    """Run billing and return the new invoices."""
     before = set(Invoice.objects.values_list("pk", flat=True))
     run_to_end(as_of=as_of)
     return list(Invoice.objects.exclude(pk__in=before).order_by("pk"))

@@ -1,7 +1,7 @@
-"""A year of a company, billed month by month by the tasks under a set clock. Every amount is worked out by hand.
+"""A year of a company, billed monthly by the tasks with a set clock. Every amount is calculated by hand.
 
-2025, billed on the first of each month at 06:05 UTC, when it is past midnight in New York too. Calls are counted,
-tokens added up, and storage is a running total of all time.
+The year is 2025. Billing runs on the first of each month at 06:05 UTC, when it is past midnight in New York too. Calls
+are counted, tokens are summed, and storage is a running total since the start.
 """
 
 from collections.abc import Callable
@@ -29,9 +29,9 @@ MONTHS = [utc(2025, month, 1, 6, 5) for month in range(1, 13)] + [utc(2026, 1, 1
 ADVANCE = {"kind": "fixed", "model": "flat", "cadence": "advance"}
 ARREARS = {**ADVANCE, "cadence": "arrears"}
 
-# What every customer is invoiced, in order. Lines that aren't explained are the next month's fee alone.
+# The invoice totals of every customer, in order. Totals without an explanation are only the next month's fee.
 EXPECTED = {
-    # $31 a month in advance by New York's calendar, from 15 January; 1,000 calls free a month, then $0.01.
+    # $31 per month in advance by New York's calendar, from 15 January; 1,000 free calls per month, then $0.01.
     "Hudson": [
         "17.00",  # 15-31 January: 17 of 31 days × 31
         "36.00",  # January: 1,500 calls, 500 × 0.01 = 5.00, + 31 for February
@@ -85,7 +85,7 @@ EXPECTED = {
         "30.00",
         "30.00",
         "30.00",
-        # April: 100 calls × 0.01 = 1.00, 300 × 0.005 = 1.50. Of the old fee 15 of 30 days are given back, -15;
+        # April: 100 calls × 0.01 = 1.00, 300 × 0.005 = 1.50. 15 of 30 days of the old fee are credited, -15;
         # 15 of 30 days of the new one are 30; May is 60. 1 + 1.50 - 15 + 30 + 60
         "77.50",
         "60.00",
@@ -105,7 +105,7 @@ EXPECTED = {
         "30.00",
         "30.00",
         "30.00",
-        "-20.00",  # June: 10 of 30 days are 10, of 30 invoiced; July is paused as far as anyone knows
+        "-20.00",  # June: 10 of 30 days are 10, of 30 invoiced; at that time the pause has no end
         "45.48",  # July: 16 of 31 days × 30 = 15.4838…, + 30 for August
         "30.00",
         "30.00",
@@ -142,13 +142,13 @@ EXPECTED = {
     ],
     # $0.10 for each GB stored at the month's end, 5 of them free.
     "Glacier": [
-        "0.70",  # 12 GB came in January: 7 × 0.10
+        "0.70",  # 12 GB were added in January: 7 × 0.10
         "0.70",
         "1.55",  # and 8.5 in March: 20.5 in all, 15.5 × 0.10
         "1.55",
         "1.55",
         "1.55",
-        "0.55",  # 10 were removed in July: 10.5 are left, 5.5 × 0.10
+        "0.55",  # 10 GB were removed in July: 10.5 GB remain, 5.5 × 0.10
         "0.55",
         "0.55",
         "0.55",
@@ -159,68 +159,68 @@ EXPECTED = {
 
 
 class Year:
-    """The company: its customers, what they use, and what they change, each at its time."""
+    """The company: its customers, their usage and their changes, each with its time."""
 
     def __init__(self) -> None:
         self.calls = make_feature(name="API calls")
         self.tokens = make_feature(name="Tokens", event_name="model.usage", field="tokens")
         self.storage = make_feature(name="Stored data", event_name="file.stored", field="gb", reset="cumulative")
         self.subscriptions: dict[str, Subscription] = {}
-        self.happenings: list[tuple[datetime, Callable[[datetime], object]]] = []
-        self.sign_up()
-        self.change()
-        self.consume()
+        self.scheduled: list[tuple[datetime, Callable[[datetime], object]]] = []
+        self.add_customers()
+        self.add_changes()
+        self.add_usage()
 
     def at(self, moment: datetime, do: Callable[[datetime], object]) -> None:
-        self.happenings.append((moment, do))
+        self.scheduled.append((moment, do))
 
-    def joins(self, name: str, moment: datetime, plan: Any, *, timezone: str = "UTC", **given: Any) -> None:
+    def add_customer(self, name: str, moment: datetime, plan: Any, *, timezone: str = "UTC", **terms: Any) -> None:
         customer = make_customer(name=name, external_id=name.lower(), timezone=timezone)
 
         def subscribe(now: datetime) -> None:
-            terms = {"customer": customer, "plan": plan, "starts_at": now, "now": now}
-            self.subscriptions[name] = make_subscription(**terms | given)
+            defaults = {"customer": customer, "plan": plan, "starts_at": now, "now": now}
+            self.subscriptions[name] = make_subscription(**defaults | terms)
 
         self.at(moment, subscribe)
 
-    def sign_up(self) -> None:
-        def version(*prices: dict[str, Any], **given: Any) -> Any:
-            return make_version(*prices, now=utc(2024, 12, 1), **given)
+    def add_customers(self) -> None:
+        def version(*prices: dict[str, Any], **terms: Any) -> Any:
+            return make_version(*prices, now=utc(2024, 12, 1), **terms)
 
         calls, tokens = {"feature": self.calls}, {"feature": self.tokens}
         hudson = version(
             {**ADVANCE, "unit_amount": D(31)}, {**calls, "unit_amount": D("0.01")}, free_units={self.calls: 1000}
         )
-        self.joins("Hudson", utc(2025, 1, 15, 5), hudson, timezone="America/New_York", alignment="calendar")
+        self.add_customer("Hudson", utc(2025, 1, 15, 5), hudson, timezone="America/New_York", alignment="calendar")
         packages = {**tokens, "currency": "EUR", "model": "package", "package_size": 1000, "unit_amount": D(2)}
         nordlicht = version({**ARREARS, "currency": "EUR", "unit_amount": D(45)}, packages)
-        self.joins("Nordlicht", utc(2025, 1, 30, 23), nordlicht, timezone="Europe/Berlin", currency="EUR")
+        self.add_customer("Nordlicht", utc(2025, 1, 30, 23), nordlicht, timezone="Europe/Berlin", currency="EUR")
         tiers = [(1000, D("1.50")), (None, D("0.75"))]
         graduated = {**tokens, "currency": "JPY", "model": "graduated", "tiers": tiers}
         sakura = version({**ADVANCE, "currency": "JPY", "unit_amount": D(9800)}, graduated)
         tokyo = {"timezone": "Asia/Tokyo", "alignment": "calendar", "currency": "JPY"}
-        self.joins("Sakura", utc(2024, 12, 31, 15), sakura, **tokyo)
-        self.joins("Atlas", utc(2025, 3, 1), version({**ADVANCE, "interval": "year", "unit_amount": D(1200)}),
+        self.add_customer("Sakura", utc(2024, 12, 31, 15), sakura, **tokyo)
+        self.add_customer("Atlas", utc(2025, 3, 1), version({**ADVANCE, "interval": "year", "unit_amount": D(1200)}),
                    interval="year")  # fmt: skip
         basic = version({**ADVANCE, "unit_amount": D(30)}, {**calls, "unit_amount": D("0.01")})
         self.pro = version({**ADVANCE, "unit_amount": D(60)}, {**calls, "unit_amount": D("0.005")})
-        self.joins("Brook", utc(2025, 1, 1), basic)
-        self.joins("Cedar", utc(2025, 1, 1), version({**ADVANCE, "unit_amount": D(30)}))
+        self.add_customer("Brook", utc(2025, 1, 1), basic)
+        self.add_customer("Cedar", utc(2025, 1, 1), version({**ADVANCE, "unit_amount": D(30)}))
         delta = version({**ADVANCE, "unit_amount": D(30)}, {**calls, "unit_amount": D("0.10")})
-        self.joins("Delta", utc(2025, 1, 1), delta)
+        self.add_customer("Delta", utc(2025, 1, 1), delta)
         elm = version({**ADVANCE, "unit_amount": D(20)}, {**calls, "unit_amount": D(1)})
-        self.joins("Elm", utc(2025, 2, 1), elm, trial_days=14)
+        self.add_customer("Elm", utc(2025, 2, 1), elm, trial_days=14)
         glacier = version({"feature": self.storage, "unit_amount": D("0.10")}, free_units={self.storage: 5})
-        self.joins("Glacier", utc(2025, 1, 1), glacier)
+        self.add_customer("Glacier", utc(2025, 1, 1), glacier)
 
-    def change(self) -> None:
-        named = self.subscriptions
-        self.at(utc(2025, 4, 16), lambda now: change_plan(named["Brook"], self.pro, at=now, now=now, by=None))
-        self.at(utc(2025, 6, 11), lambda now: pause(named["Cedar"], at=now, now=now, by=None))
-        self.at(utc(2025, 7, 16), lambda now: resume(named["Cedar"], at=now, now=now, by=None))
-        self.at(utc(2025, 9, 11), lambda now: cancel(named["Delta"], at=now, now=now, by=None))
+    def add_changes(self) -> None:
+        subscriptions = self.subscriptions
+        self.at(utc(2025, 4, 16), lambda now: change_plan(subscriptions["Brook"], self.pro, at=now, now=now, by=None))
+        self.at(utc(2025, 6, 11), lambda now: pause(subscriptions["Cedar"], at=now, now=now, by=None))
+        self.at(utc(2025, 7, 16), lambda now: resume(subscriptions["Cedar"], at=now, now=now, by=None))
+        self.at(utc(2025, 9, 11), lambda now: cancel(subscriptions["Delta"], at=now, now=now, by=None))
 
-    def consume(self) -> None:
+    def add_usage(self) -> None:
         for name, feature, moment, value in (
             ("Hudson", self.calls, utc(2025, 1, 20), 1500),
             ("Hudson", self.calls, utc(2025, 2, 10), 900),
@@ -247,21 +247,21 @@ class Year:
             ("Glacier", self.storage, utc(2025, 3, 20), "8.5"),
             ("Glacier", self.storage, utc(2025, 7, 2), -10),
         ):
-            self.at(moment, self.usage(name, feature, value))
+            self.at(moment, self.use_feature(name, feature, value))
 
-    def usage(self, name: str, feature: Feature, value: Any) -> Callable[[datetime], object]:
+    def use_feature(self, name: str, feature: Feature, value: Any) -> Callable[[datetime], object]:
         return lambda now: use(self.subscriptions[name].customer, feature, now, value)
 
-    def live_until(self, moment: datetime) -> None:
-        """Let everything happen, in its order, that is due before a moment."""
-        for when, do in sorted((each for each in self.happenings if each[0] < moment), key=lambda each: each[0]):
+    def run_until(self, moment: datetime) -> None:
+        """Run everything scheduled before a time, in order."""
+        for when, do in sorted((entry for entry in self.scheduled if entry[0] < moment), key=lambda entry: entry[0]):
             do(when)
-        self.happenings = [each for each in self.happenings if each[0] >= moment]
+        self.scheduled = [entry for entry in self.scheduled if entry[0] >= moment]
 
 
 @pytest.fixture
 def clock(monkeypatch):
-    """Set the tasks' clock, and let their chunks run at once."""
+    """Set the tasks' clock, and run their chunks immediately."""
     monkeypatch.setattr("billing.tasks.bill_chunk.delay", tasks.bill_chunk)
 
     def set_to(moment: datetime) -> None:
@@ -270,10 +270,10 @@ def clock(monkeypatch):
     return set_to
 
 
-def bill_all_of(year: Year, clock: Callable[[datetime], None]) -> None:
-    """Live the year, and run the hourly tasks on the first of each month."""
+def bill_year(year: Year, clock: Callable[[datetime], None]) -> None:
+    """Run the year, with the hourly tasks on the first of each month."""
     for moment in MONTHS:
-        year.live_until(moment)
+        year.run_until(moment)
         clock(moment)
         tasks.run_billing()
         tasks.finalize_due()
@@ -281,9 +281,9 @@ def bill_all_of(year: Year, clock: Callable[[datetime], None]) -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_year_comes_to_what_was_worked_out_by_hand(clock):
+def test_a_year_of_invoices_equals_the_amounts_calculated_by_hand(clock):
     year = Year()
-    bill_all_of(year, clock)
+    bill_year(year, clock)
     for name, expected in EXPECTED.items():
         totals = year.subscriptions[name].invoices.order_by("pk").values_list("total", flat=True)
         assert list(totals) == [D(amount) for amount in expected], name
@@ -298,9 +298,9 @@ def test_a_year_comes_to_what_was_worked_out_by_hand(clock):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_any_invoice_of_the_year_voided_and_reissued_is_the_same_again(clock):
+def test_voiding_and_reissuing_any_invoice_gives_the_same_amounts(clock):
     year = Year()
-    bill_all_of(year, clock)
+    bill_year(year, clock)
     # Cedar's credit of July is spent on its next invoice, which keeps it from being voided.
     for invoice in Invoice.objects.exclude(customer__name="Cedar").order_by("pk"):
         old = list(invoice.lines.filter(kind="usage").values_list("description", "amount", "computation"))
@@ -311,16 +311,16 @@ def test_any_invoice_of_the_year_voided_and_reissued_is_the_same_again(clock):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_every_invoice_of_the_year_is_what_was_foreseen_a_moment_before(clock):
+def test_every_invoice_equals_its_preview_just_before(clock):
     year = Year()
     for moment in MONTHS:
-        year.live_until(moment)
-        seen = {}
+        year.run_until(moment)
+        previews = {}
         for name, subscription in year.subscriptions.items():
-            seen[name] = [computed.total for computed in upcoming(subscription.pk, now=moment).earlier]
+            previews[name] = [computed.total for computed in upcoming(subscription.pk, now=moment).earlier]
         known = set(Invoice.objects.values_list("pk", flat=True))
         clock(moment)
         tasks.run_billing()
         for name, subscription in year.subscriptions.items():
             made = subscription.invoices.exclude(pk__in=known).order_by("pk").values_list("total", flat=True)
-            assert list(made) == seen[name], (name, moment)
+            assert list(made) == previews[name], (name, moment)

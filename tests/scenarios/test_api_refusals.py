@@ -10,10 +10,10 @@ from django.utils import timezone
 from events.access.keys import clear_key_cache, make_key, rotate
 from events.access.limits import forget_counts
 from events.models import Scope
-from tests.scenarios.described import example_of, operations
+from tests.scenarios.schema import get_example, list_operations
 
 pytestmark = pytest.mark.django_db
-ENDPOINTS = operations()
+ENDPOINTS = list_operations()
 
 
 def ask(client, path, method, operation, body=None):
@@ -21,7 +21,7 @@ def ask(client, path, method, operation, body=None):
         if parameter.get("in") == "path":
             path = path.replace(f"{{{parameter['name']}}}", "none")
     if body is None and "requestBody" in operation:
-        body = json.dumps(example_of(operation))
+        body = json.dumps(get_example(operation))
     options = {"content_type": "application/json"} if body is not None else {"content_type": ""}
     return client.generic(method.upper(), path, body or "", **options)
 

@@ -1,6 +1,6 @@
-"""Everything is killed at random while clients send and retry. At the end nothing is lost and nothing counts twice.
+"""Processes are killed at random while clients send and retry. No event is lost and none counts twice.
 
-CHAOS_SECONDS (20) says for how long; CHAOS_SEED repeats an order of kills.
+CHAOS_SECONDS (20) sets the duration; CHAOS_SEED repeats an order of kills.
 """
 
 import contextlib
@@ -46,7 +46,7 @@ Feature.objects.create(name="Users", event_name="tokens", aggregation="unique_co
 
 @dataclass
 class World:
-    """The running product and the servers below it, each of which can be killed."""
+    """The running product and its servers, each of which can be killed."""
 
     folder: Path
     postgres: EmbeddedPostgres
@@ -95,7 +95,7 @@ class World:
             )
 
     def kill_services(self, word: str) -> None:
-        """Kill a service with all that it started, with a signal it can't hear."""
+        """Kill a service and its children with SIGKILL."""
         assert self.serve
         for child in psutil.Process(self.serve.pid).children():
             with contextlib.suppress(psutil.NoSuchProcess):
@@ -160,7 +160,7 @@ def wait_until(condition: Any, timeout_s: float) -> None:
 
 
 def make_event(client: int, no: int) -> dict[str, Any]:
-    """One of several kinds of events, some of them wrong; the number decides which."""
+    """Make a valid or invalid event, depending on the number."""
     event: dict[str, Any] = {
         "event_id": f"{client}-{no}",
         "event_name": ["calls", "tokens", "tokens"][no % 3],
@@ -178,7 +178,7 @@ def make_event(client: int, no: int) -> dict[str, Any]:
 
 
 def send_until_accepted(client: int, port: int, key: str, until: float, accepted: list[dict[str, Any]]) -> None:
-    """Send batch after batch; repeat each, as a client must, until it is answered 202."""
+    """Send batches, retrying each until the response is 202, as clients do."""
     no = 0
     with httpx.Client(headers={"x-api-key": key}, timeout=5) as http:
         while time.monotonic() < until:
@@ -186,10 +186,10 @@ def send_until_accepted(client: int, port: int, key: str, until: float, accepted
             give_up = time.monotonic() + 90
             while True:
                 with contextlib.suppress(httpx.HTTPError):
-                    answer = http.post(f"http://127.0.0.1:{port}/v1/events/bulk", json={"events": batch})
-                    if answer.status_code == 202:
+                    response = http.post(f"http://127.0.0.1:{port}/v1/events/bulk", json={"events": batch})
+                    if response.status_code == 202:
                         break
-                    assert answer.status_code >= 500, answer.text
+                    assert response.status_code >= 500, response.text
                 assert time.monotonic() < give_up, "not accepted in time"
                 time.sleep(0.05)
             accepted.extend(batch)
@@ -197,7 +197,7 @@ def send_until_accepted(client: int, port: int, key: str, until: float, accepted
 
 
 def expected_usage(events: list[dict[str, Any]]) -> dict[tuple[str, str], Decimal]:
-    """Work out usage one event after another, by nothing but the rules."""
+    """Calculate usage event by event, without product code."""
     usage: Counter[tuple[str, str]] = Counter()
     users: dict[str, set[str]] = {}
     for event in events:
@@ -211,7 +211,7 @@ def expected_usage(events: list[dict[str, Any]]) -> dict[tuple[str, str], Decima
                 usage[customer, "Tokens"] += n
             users.setdefault(customer, set()).add(event["properties"]["user"])
     counts = {pair: Decimal(value) for pair, value in usage.items()}
-    return counts | {(customer, "Users"): Decimal(len(known)) for customer, known in users.items()}
+    return counts | {(customer, "Users"): Decimal(len(values)) for customer, values in users.items()}
 
 
 def expected_problems(events: list[dict[str, Any]]) -> Counter[tuple[str, str]]:
@@ -237,7 +237,7 @@ GROUP BY c.id, c.external_id, f.id, f.name, f.aggregation
 """
 
 
-def test_whatever_is_killed_nothing_is_lost_and_nothing_counts_twice(world: World):
+def test_no_event_is_lost_or_counted_twice_when_processes_are_killed(world: World):
     world.manage("shell", "-v", "0", "-c", SETUP)
     key = world.manage("create_api_key", "chaos")
     until = time.monotonic() + SECONDS
@@ -257,9 +257,9 @@ def test_whatever_is_killed_nothing_is_lost_and_nothing_counts_twice(world: Worl
     kills = [lambda: world.kill_services("granian"), lambda: world.kill_services("worker"), world.kill_postgres]
     kills.append(world.kill_redis)
     while time.monotonic() < until:
-        for one in dice.sample(kills, len(kills)):
+        for kill_random in dice.sample(kills, len(kills)):
             time.sleep(dice.uniform(0.5, 1.5))
-            one()
+            kill_random()
     for thread in clients:
         thread.join(120)
     assert not failures
@@ -275,6 +275,6 @@ def test_whatever_is_killed_nothing_is_lost_and_nothing_counts_twice(world: Worl
         sent = Counter(event["event_id"] for event in events)
         assert Counter(row[0] for row in rows("SELECT event_id FROM events_event")) == sent
         assert {(row[0], row[1]): row[2] for row in rows(USAGE)} == expected_usage(events)
-        found = rows("SELECT e.event_id, p.reason FROM events_problem p JOIN events_event e ON e.id = p.event_id")
-        assert Counter(found) == expected_problems(events)
+        problems = rows("SELECT e.event_id, p.reason FROM events_problem p JOIN events_event e ON e.id = p.event_id")
+        assert Counter(problems) == expected_problems(events)
     assert world.manage("rebuild_usage") == "Usage matches the ledger."

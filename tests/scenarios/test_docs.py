@@ -1,4 +1,4 @@
-"""The examples in docs/api.md run as they stand, against a server."""
+"""The examples in docs/api.md run unchanged against a server."""
 
 import ast
 import os
@@ -34,7 +34,7 @@ def blocks(language):
 
 @contextmanager
 def counting():
-    """Count events as they come, as a worker does."""
+    """Count incoming events, as a worker does."""
     done = Signal()
 
     def work():
@@ -58,16 +58,16 @@ def environment(live_server):
 
 
 def test_the_examples_run(environment, monkeypatch, capsys):
-    for _ in range(2):  # twice is once
+    for _ in range(2):  # the second run changes nothing
         subprocess.run(
             ["bash", "-euo", "pipefail", "-c", "\n".join(blocks("sh"))], env=environment, check=True, timeout=60
         )
     assert Customer.objects.get().name == "Acme Ltd"
     for name in ("COUNTINGHOUSE_URL", "COUNTINGHOUSE_KEY"):
         monkeypatch.setenv(name, environment[name])
-    known: dict[str, Any] = {}
+    namespace: dict[str, Any] = {}
     with counting():
-        exec(compile("\n".join(blocks("python")), "docs/api.md", "exec"), known)
+        exec(compile("\n".join(blocks("python")), "docs/api.md", "exec"), namespace)
     printed = capsys.readouterr().out.splitlines()
     # 20 events of 100 tokens: 1,000 × $0.01 + 1,000 × $0.005
     assert printed == ["2000 15.00 USD", "['acme']", "Acme Ltd 1"]
@@ -76,17 +76,17 @@ def test_the_examples_run(environment, monkeypatch, capsys):
 
     body, now = '{"event_type": "invoice.update.payment", "invoice": {"total": "9.00"}}', datetime.now(UTC)
     headers = sign("msg_1", body, [WebhookEndpoint.objects.get().secret], at=now)
-    known["receive"](body, headers)
-    known["receive"](body, headers)
+    namespace["receive"](body, headers)
+    namespace["receive"](body, headers)
     assert capsys.readouterr().out == "invoice.update.payment 9.00\n"
 
 
-def test_the_python_examples_need_only_what_clients_install():
+def test_the_python_examples_import_only_documented_packages():
     tree = ast.parse("\n".join(blocks("python")))
-    named = {name.name for node in ast.walk(tree) if isinstance(node, ast.Import) for name in node.names}
-    named |= {str(node.module) for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
-    assert named == {"flexprice", "httpx", "os", "random", "standardwebhooks.webhooks", "time", "uuid"}
+    modules = {name.name for node in ast.walk(tree) if isinstance(node, ast.Import) for name in node.names}
+    modules |= {str(node.module) for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+    assert modules == {"flexprice", "httpx", "os", "random", "standardwebhooks.webhooks", "time", "uuid"}
 
 
-def test_every_kind_of_webhook_is_listed():
+def test_the_docs_list_every_webhook():
     assert [event for event in WebhookEvent.values if f"`{event}`" not in TEXT] == []

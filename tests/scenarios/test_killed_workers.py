@@ -1,4 +1,4 @@
-"""Workers are killed in a billing run, or while they finalize; the next ones finish it, without doubles or gaps."""
+"""Workers killed during a billing run or while finalizing: the next workers finish without duplicates or gaps."""
 
 import contextlib
 import os
@@ -30,16 +30,16 @@ FEE = {"kind": "fixed", "model": "flat", "cadence": "advance", "unit_amount": D(
 
 
 def environment(folder: Path) -> dict[str, str]:
-    """Return what a process of its own needs to work on this test's database, with a broker of its own."""
-    given = connection.settings_dict
-    host = given["OPTIONS"].get("host") or given["HOST"]
-    url = f"postgresql://{given['USER']}:{given['PASSWORD']}@/{given['NAME']}?host={quote(host, safe='')}"
+    """Return the environment of a separate process on this test's database, with a separate broker."""
+    database = connection.settings_dict
+    host = database["OPTIONS"].get("host") or database["HOST"]
+    url = f"postgresql://{database['USER']}:{database['PASSWORD']}@/{database['NAME']}?host={quote(host, safe='')}"
     return {**os.environ, "DATABASE_URL": url, "DATA_DIR": str(folder), "DJANGO_SETTINGS_MODULE": "config.settings"}
 
 
 @contextmanager
 def worker(folder: Path) -> Iterator["subprocess.Popen[bytes]"]:
-    """Run a Celery worker of two processes; killed with all that it started, at the end at the latest."""
+    """Run a Celery worker of two processes, and kill it with its children at the end."""
     command = [sys.executable, "-W", "ignore", "-m", "celery", "--quiet", "-A", "config", "worker"]
     command += ["--concurrency", "2", "--loglevel", "ERROR", "--without-gossip", "--without-mingle"]
     process = subprocess.Popen(command, cwd=settings.BASE_DIR, env=environment(folder), start_new_session=True)
@@ -74,7 +74,7 @@ def finished_chunks() -> int:
 def wait_for(count: int, seconds: float = 90) -> None:
     until = time.monotonic() + seconds
     while finished_chunks() < count:
-        assert time.monotonic() < until, "the workers don't get on"
+        assert time.monotonic() < until, "the workers make no progress"
         time.sleep(0.001)
 
 
@@ -91,7 +91,7 @@ def company(monkeypatch):
 
 
 @pytest.mark.parametrize("after", [1, 9])
-def test_a_run_whose_workers_are_killed_is_finished_by_the_next_ones(company, tmp_path, after):
+def test_a_run_whose_workers_are_killed_is_finished_by_the_next_workers(company, tmp_path, after):
     run = start_run(as_of=END, now=END)
     chunks = run.chunks.count()
     assert chunks == SUBSCRIPTIONS // IN_A_CHUNK
@@ -99,7 +99,7 @@ def test_a_run_whose_workers_are_killed_is_finished_by_the_next_ones(company, tm
     with worker(tmp_path) as first:
         wait_for(after)
         kill(first)
-    # What is there belongs to whole chunks: nothing of the one that was being worked on.
+    # Only whole chunks are stored, nothing of the interrupted chunk.
     made = RunChunk.objects.aggregate(made=Sum("invoices_made"))["made"]
     assert after <= finished_chunks() < chunks
     assert Invoice.objects.count() == made
@@ -127,8 +127,8 @@ finalize.finalize_due(now=datetime.fromisoformat("{now}"))
 """
 
 
-def finalizing_process(folder: Path) -> "subprocess.Popen[bytes]":
-    """Finalize what is due in a process of its own, three drafts a transaction."""
+def start_finalizing(folder: Path) -> "subprocess.Popen[bytes]":
+    """Finalize due drafts in a separate process, three drafts per transaction."""
     command = [sys.executable, "manage.py", "shell", "-c", FINALIZE.format(now=END.isoformat())]
     quiet = subprocess.DEVNULL
     return subprocess.Popen(
@@ -136,30 +136,30 @@ def finalizing_process(folder: Path) -> "subprocess.Popen[bytes]":
     )
 
 
-def finalized() -> int:
+def count_finalized() -> int:
     return Invoice.objects.exclude(number=None).count()
 
 
-def test_processes_that_are_killed_while_they_finalize_leave_no_gap_and_no_double(company, tmp_path):
+def test_processes_killed_while_finalizing_leave_no_gaps_and_no_duplicates(company, tmp_path):
     billing_run.run_to_end(as_of=END)
     drafts = Invoice.objects.count()
-    processes = [finalizing_process(tmp_path), finalizing_process(tmp_path)]
+    processes = [start_finalizing(tmp_path), start_finalizing(tmp_path)]
     try:
         for process, after in zip(processes, (1, 30), strict=True):
             until = time.monotonic() + 90
-            while finalized() < after:
+            while count_finalized() < after:
                 assert time.monotonic() < until, "nothing is finalized"
                 time.sleep(0.001)
             kill(process)
     finally:
         for process in processes:
             kill(process)
-    done = finalized()
+    done = count_finalized()
     numbers = list(Invoice.objects.exclude(number=None).order_by("number").values_list("number", flat=True))
     assert numbers == [f"INV-{number:06}" for number in range(1, done + 1)]
     assert 30 <= done < drafts
-    # PostgreSQL may need a moment to see that the processes are gone, and lets their drafts go then.
-    while finalized() < drafts:
+    # PostgreSQL can take a moment to notice that the processes are gone and to release their locks.
+    while count_finalized() < drafts:
         finalize_due(now=END)
     numbers = list(Invoice.objects.order_by("number").values_list("number", flat=True))
     assert numbers == [f"INV-{number:06}" for number in range(1, drafts + 1)]

@@ -1,6 +1,6 @@
-"""A sender that comes late: events by HTTP after the invoice, a void by the API, the tasks, and the next invoice.
+"""Late usage: events sent after the invoice, an event voided by the API, the tasks, and the next invoice.
 
-Nimbus sells API calls: 1,000 free a month, then $0.01 each up to 5,000 and $0.005 above. Ada Labs is billed monthly,
+Nimbus sells API calls: 1,000 free per month, then $0.01 each up to 5,000 and $0.005 above. Ada Labs is billed monthly,
 in UTC.
 """
 
@@ -38,8 +38,8 @@ def event(event_id, when, n):
     }
 
 
-def at(monkeypatch, moment):
-    """Let the tasks' clock stand at a moment, and run them as the schedule does."""
+def run_tasks(monkeypatch, moment):
+    """Run the scheduled tasks at a set time."""
     monkeypatch.setattr("billing.tasks.timezone.now", lambda: moment)
     monkeypatch.setattr("billing.tasks.bill_chunk.delay", tasks.bill_chunk)
     process_inbox()
@@ -50,28 +50,28 @@ def at(monkeypatch, moment):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_what_comes_late_is_on_the_next_invoice_and_what_is_taken_back_too(api, subscription, monkeypatch):
+def test_late_and_voided_events_are_adjusted_on_the_next_invoice(api, subscription, monkeypatch):
     in_time = [event("a-1", utc(2026, 9, 3), 3000), event("a-2", utc(2026, 9, 17), 1500)]
     api.post("events/bulk", {"events": in_time}, 202)
-    at(monkeypatch, OCTOBER)
+    run_tasks(monkeypatch, OCTOBER)
     [september] = Invoice.objects.all()
     # 4,500 - 1,000 free = 3,500 × 0.01
     assert (september.total, september.state) == (D("35.00"), "finalized")
 
     api.post("events", event("b-1", utc(2026, 9, 28), 4500), 202)  # three days late
     api.post("events", event("c-1", utc(2026, 10, 5), 1200), 202)
-    at(monkeypatch, utc(2026, 10, 6))
+    run_tasks(monkeypatch, utc(2026, 10, 6))
     [waiting] = api.get("late-adjustments")["items"]
     # 9,000 - 1,000 = 8,000: 5,000 × 0.01 + 3,000 × 0.005 = 65.00, of which 35.00 are invoiced
     assert (waiting["state"], waiting["amount"]) == ("waiting", "30.00")
 
     api.post("events/void", {"event_ids": ["a-2"], "reason": "Sent twice under two ids"})
-    at(monkeypatch, utc(2026, 10, 7))
+    run_tasks(monkeypatch, utc(2026, 10, 7))
     [waiting] = api.get("late-adjustments")["items"]
     # 7,500 - 1,000 = 6,500: 50.00 + 1,500 × 0.005 = 57.50
     assert (waiting["quantity_after"], waiting["amount"]) == ("7500", "22.50")
 
-    at(monkeypatch, NOVEMBER)
+    run_tasks(monkeypatch, NOVEMBER)
     october = Invoice.objects.order_by("pk").last()
     late = "late usage: 7,500 calls used, 4,500 invoiced on INV-000001: $57.50 instead of $35.00"
     assert lines(october) == [
@@ -81,6 +81,6 @@ def test_what_comes_late_is_on_the_next_invoice_and_what_is_taken_back_too(api, 
     assert (october.total, october.state) == (D("24.50"), "finalized")
     assert all(prove(line).agrees for line in october.lines.all())
 
-    at(monkeypatch, utc(2026, 11, 2))
+    run_tasks(monkeypatch, utc(2026, 11, 2))
     assert tasks.check_invoiced_usage() == 0
     assert Invoice.objects.count() == 2

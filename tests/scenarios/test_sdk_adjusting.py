@@ -34,10 +34,10 @@ def test_the_client_discounts_taxes_and_prepays_an_invoice(sdk):
     )
     assert (assigned.tax_rate_id, assigned.entity_id) == (rate.id, customer.public_id)
     wallet = sdk.wallets.create_wallet(currency="USD", customer_id=customer.public_id, initial_credits_to_load="5")
-    done = sdk.wallets.top_up_wallet(
+    top_up = sdk.wallets.top_up_wallet(
         id=wallet.id, transaction_reason="PURCHASED_CREDIT_DIRECT", amount="20", idempotency_key="p1"
     )
-    assert (done.wallet.balance, done.wallet_transaction.credit_balance_after) == ("25.00", "25.00")
+    assert (top_up.wallet.balance, top_up.wallet_transaction.credit_balance_after) == ("25.00", "25.00")
     now = datetime.now(UTC)
     subscription = sdk.subscriptions.create_subscription(
         plan_id=plan.public_id, currency="USD", billing_period="MONTHLY", billing_cycle="anniversary",
@@ -51,14 +51,14 @@ def test_the_client_discounts_taxes_and_prepays_an_invoice(sdk):
     assert (invoice.total_discount, invoice.total_tax, invoice.total) == ("4.90", "8.82", "52.92")
     assert (invoice.total_prepaid_credits_applied, invoice.amount_due) == ("25.00", "27.92")
     assert [tax.tax_amount for tax in invoice.taxes] == ["8.82"]
-    assert [each.discounted_amount for each in invoice.coupon_applications] == ["4.90"]
+    assert [application.discounted_amount for application in invoice.coupon_applications] == ["4.90"]
     sdk.invoices.finalize_invoice(id=invoice.id)
     listed = sdk.wallets.get_wallet_transactions(id_path_parameter=wallet.id)
     assert [entry.amount for entry in listed.items][:2] == ["20.00", "5.00"]
     assert sdk.wallets.get_wallet_balance(id=wallet.id).balance == "0.00"
     sdk.invoices.void_invoice(id=invoice.id)
     assert sdk.wallets.get_wallet(id=wallet.id).balance == "25.00"
-    assert [each.id for each in sdk.wallets.get_wallets_by_customer_id(id=customer.public_id)] == [wallet.id]
+    assert [wallet.id for wallet in sdk.wallets.get_wallets_by_customer_id(id=customer.public_id)] == [wallet.id]
     sdk.wallets.terminate_wallet(id=wallet.id)
     with pytest.raises(ErrorResponse, match="is closed"):
         sdk.wallets.top_up_wallet(id=wallet.id, transaction_reason="FREE_CREDIT_GRANT", amount="1")

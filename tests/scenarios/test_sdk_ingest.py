@@ -1,4 +1,4 @@
-"""The official Flexprice client, as it is installed from its package, sends events to the real web process."""
+"""The official Flexprice client from its package sends events to the real web process."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.django_db
 
 @dataclass
 class Shop:
-    """A sender with the client and with plain HTTP, and a look into the inbox."""
+    """A sender with the client and plain HTTP, and access to the inbox."""
 
     base_url: str
     key: str
@@ -49,7 +49,7 @@ def shop(web_server: str, django_db_blocker: Any) -> Iterator[Shop]:
         delete_stored_requests()
 
 
-def test_a_single_event(shop):
+def test_a_single_event_is_accepted(shop):
     with shop.client() as sdk:
         answer = sdk.events.ingest_event(
             event_name="tokens.used",
@@ -63,13 +63,13 @@ def test_a_single_event(shop):
     assert shop.stored("sdk-1") == [("tokens.used", "acme", '{"model": "small", "tokens": "1000"}')]
 
 
-def test_an_event_with_nothing_but_what_is_required(shop):
+def test_an_event_with_only_required_fields_is_accepted(shop):
     with shop.client() as sdk:
         answer = sdk.events.ingest_event(event_name="api.calls", external_customer_id="acme")
     assert shop.stored(answer["event_id"]) == [("api.calls", "acme", "{}")]
 
 
-def test_events_in_bulk(shop):
+def test_events_are_accepted_in_bulk(shop):
     events = [
         {"event_name": "api.calls", "external_customer_id": "acme", "event_id": f"sdk-bulk-{number}"}
         for number in range(1000)
@@ -80,7 +80,7 @@ def test_events_in_bulk(shop):
     assert len(shop.stored("sdk-bulk-0")) == len(shop.stored("sdk-bulk-999")) == 1
 
 
-def test_a_refused_event_is_the_clients_own_error(shop):
+def test_a_refused_event_raises_the_clients_error(shop):
     with shop.client() as sdk, pytest.raises(ErrorResponse) as refused:
         sdk.events.ingest_event(event_name=" ", external_customer_id="acme")
     assert refused.value.data.code == "validation_error"
@@ -102,7 +102,7 @@ def test_an_empty_batch_is_refused(shop):
     assert str(refused.value) == "Request validation failed: events must contain at least one event"
 
 
-def test_a_wrong_key_and_a_missing_scope_are_told_apart(shop):
+def test_a_wrong_key_and_a_missing_scope_have_different_errors(shop):
     for key, status, word in (("sk_wrong", 401, "not known"), (shop.reader, 403, "events:write")):
         with shop.client(key) as sdk, pytest.raises(FlexpriceDefaultError) as refused:
             sdk.events.ingest_event(event_name="api.calls", external_customer_id="acme")
@@ -110,7 +110,7 @@ def test_a_wrong_key_and_a_missing_scope_are_told_apart(shop):
         assert word in refused.value.body
 
 
-def test_a_number_by_http_counts_and_a_string_by_the_client_is_a_problem_to_mend(shop):
+def test_a_number_sent_by_http_counts_and_text_sent_by_the_client_is_a_problem(shop):
     feature = make_feature(event_name="model.usage", field="tokens")
     make_customer(external_id="acme")
     event = {"event_name": "model.usage", "external_customer_id": "acme"}

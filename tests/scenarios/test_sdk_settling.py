@@ -1,4 +1,4 @@
-"""The official Flexprice client settles invoices: a one-off, a payment in part, a credit note, a refund."""
+"""The official Flexprice client settles a one-off invoice: a partial payment, a credit note, a refund."""
 
 from collections.abc import Iterator
 from decimal import Decimal
@@ -21,9 +21,9 @@ def sdk(live_server: Any) -> Iterator[Flexprice]:
         yield client
 
 
-def test_an_invoice_is_written_paid_in_parts_credited_and_the_rest_becomes_credit(sdk):
+def test_an_invoice_is_created_paid_in_part_and_credited(sdk):
     customer = make_customer(external_id="acme")
-    made = sdk.invoices.create_invoice(
+    invoice = sdk.invoices.create_invoice(
         customer_id=customer.public_id,
         currency="usd",
         subtotal="500.00",
@@ -32,39 +32,39 @@ def test_an_invoice_is_written_paid_in_parts_credited_and_the_rest_becomes_credi
         line_items=[{"display_name": "Setup", "quantity": "2", "amount": "500.00"}],
         idempotency_key="order-7",
     )
-    assert (made.invoice_type, made.invoice_status, made.total) == ("ONE_OFF", "DRAFT", "500.00")
-    sdk.invoices.finalize_invoice(id=made.id)
+    assert (invoice.invoice_type, invoice.invoice_status, invoice.total) == ("ONE_OFF", "DRAFT", "500.00")
+    sdk.invoices.finalize_invoice(id=invoice.id)
 
     part = sdk.payments.create_payment(
         amount="400.00",
         currency="USD",
         destination_type="INVOICE",
-        destination_id=made.id,
+        destination_id=invoice.id,
         payment_method_type="OFFLINE",
         idempotency_key="wire 7",
     )
     assert (part.amount, part.payment_status) == ("400.00", "SUCCEEDED")
     assert sdk.payments.get_payment(id=part.id).id == part.id
-    assert [one.id for one in sdk.payments.list_payments().items] == [part.id]
+    assert [payment.id for payment in sdk.payments.list_payments().items] == [part.id]
     with pytest.raises(ErrorResponse) as refused:
-        sdk.invoices.update_invoice_payment_status(id=made.id, payment_status="SUCCEEDED", amount="100.01")
+        sdk.invoices.update_invoice_payment_status(id=invoice.id, payment_status="SUCCEEDED", amount="100.01")
     assert "$100.00 due on" in refused.value.data.message
 
     note = sdk.credit_notes.create_credit_note(
-        invoice_id=made.id,
+        invoice_id=invoice.id,
         reason="BILLING_ERROR",
-        process_credit_note=False,  # the client asks for it to be finalized at once unless told otherwise
-        line_items=[{"invoice_line_item_id": made.line_items[0].id, "amount": "150.00"}],
+        process_credit_note=False,  # the client's default finalizes the credit note immediately
+        line_items=[{"invoice_line_item_id": invoice.line_items[0].id, "amount": "150.00"}],
     )
     assert (note.credit_note_status, note.credit_note_type, note.total_amount) == ("DRAFT", "REFUND", "150.00")
     done = sdk.credit_notes.process_credit_note(id=note.id)
     assert (done.credit_note_status, done.credit_note_number) == ("FINALIZED", "CN-000001")
-    # $100 was left to pay: that is gone, and $50 was paid too much
-    settled = sdk.invoices.get_invoice(id=made.id)
+    # $100 was due; the other $50 of the credit note is refunded as credit
+    settled = sdk.invoices.get_invoice(id=invoice.id)
     assert (settled.payment_status, settled.amount_paid, settled.amount_remaining) == ("SUCCEEDED", "350.00", "0.00")
     assert settled.adjustment_amount == "150.00"
     assert Wallet.objects.get(customer=customer).balance == Decimal(50)
     with pytest.raises(ErrorResponse) as kept:
         sdk.credit_notes.void_credit_note(id=note.id)
     assert "was refunded" in kept.value.data.message
-    assert sdk.invoices.update_invoice(id=made.id, metadata={"erp": "9"}).metadata == {"erp": "9"}
+    assert sdk.invoices.update_invoice(id=invoice.id, metadata={"erp": "9"}).metadata == {"erp": "9"}

@@ -1,4 +1,4 @@
-"""The official Flexprice client, as it is installed from its package, walks a whole story against the server."""
+"""The official Flexprice client from its package covers a customer's whole lifecycle against the server."""
 
 import json
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 @dataclass
 class Shop:
-    """A company's backend: the client, plain HTTP for what the client has no words for, and where its story begins."""
+    """A company's backend: the client, plain HTTP for requests that the client lacks, and the time its story begins."""
 
     sdk: Flexprice
     url: str
@@ -53,7 +53,7 @@ def shop(live_server: Any) -> Iterator[Shop]:
 
 @dataclass
 class Sold:
-    """What the story is about: the objects as the client got them."""
+    """The objects that the client created."""
 
     customer: Any
     calls: Any
@@ -71,8 +71,8 @@ def meter(event_name: str, **aggregation: Any) -> dict[str, Any]:
     }
 
 
-def usage_price(plan: Any, feature: Any, **given: Any) -> dict[str, Any]:
-    return fee(plan) | {"type_": "USAGE", "invoice_cadence": "ARREAR", "meter_id": feature.meter_id} | given
+def usage_price(plan: Any, feature: Any, **options: Any) -> dict[str, Any]:
+    return fee(plan) | {"type_": "USAGE", "invoice_cadence": "ARREAR", "meter_id": feature.meter_id} | options
 
 
 def fee(plan: Any) -> dict[str, Any]:
@@ -85,7 +85,7 @@ def fee(plan: Any) -> dict[str, Any]:
 
 @pytest.fixture
 def sold(shop: Shop) -> Sold:
-    """Sell: calls at $0.50 with 10 free, tokens by tiers, $49 a month in advance, to Acme for 40 days now."""
+    """Sell calls at $0.50 with 10 free, tokens by tiers, and $49 per month in advance to Acme, since 40 days ago."""
     sdk = shop.sdk
     customer = sdk.customers.create_customer(external_id="acme", name="Acme Ltd", metadata={"deal": "7"})
     calls = sdk.features.create_feature(
@@ -111,7 +111,7 @@ def sold(shop: Shop) -> Sold:
 
 
 def send_calls(shop: Shop) -> None:
-    """Send 12 calls of the first day, one by itself and the rest in bulk, the first one twice."""
+    """Send 12 calls of the first day, one separately and the rest in bulk, the first call twice."""
     at = (shop.begins + timedelta(days=1)).isoformat()
     call = {"event_name": "api.calls", "external_customer_id": "acme", "timestamp": at}
     shop.sdk.events.ingest_event(**call, event_id="call-0")
@@ -126,13 +126,13 @@ def send_tokens(shop: Shop) -> None:
     process_batch()
 
 
-def test_what_was_made_is_read_back(shop, sold):
+def test_created_objects_can_be_retrieved(shop, sold):
     sdk = shop.sdk
     assert sdk.customers.get_customer_by_external_id(external_id="acme").id == sold.customer.id
     assert sdk.customers.query_customer(external_ids=["acme"], limit=5).items[0].metadata == {"deal": "7"}
     updated = sdk.customers.update_customer(external_customer_id="acme", email="billing@acme.test")
     assert (updated.name, updated.email) == ("Acme Ltd", "billing@acme.test")
-    assert [one.id for one in sdk.features.query_feature(feature_ids=[sold.calls.id]).items] == [sold.calls.id]
+    assert [feature.id for feature in sdk.features.query_feature(feature_ids=[sold.calls.id]).items] == [sold.calls.id]
     plan = sdk.plans.get_plan(id=sold.plan.id)
     assert [price.amount for price in plan.prices] == ["49", "0.5", None]
     assert plan.prices[2].tiers[0].up_to == 1000
@@ -144,23 +144,23 @@ def test_what_was_made_is_read_back(shop, sold):
     subscription = sdk.subscriptions.get_subscription(id=sold.subscription.id)
     assert (subscription.subscription_status, subscription.start_date) == ("active", shop.begins)
     assert len(subscription.line_items) == 3
-    found = sdk.subscriptions.query_subscription(external_customer_id="acme", subscription_status=["active"])
-    assert [one.id for one in found.items] == [sold.subscription.id]
+    subscriptions = sdk.subscriptions.query_subscription(external_customer_id="acme", subscription_status=["active"])
+    assert [item.id for item in subscriptions.items] == [sold.subscription.id]
     grants = sdk.customers.get_customer_entitlements(id=sold.customer.id)
     assert grants.features[0].entitlement.usage_limit == 10
 
 
-def test_events_are_counted_once_and_a_failed_one_is_explained_and_mended(shop, sold):
+def test_events_are_counted_once_and_a_failed_event_is_explained_and_fixed(shop, sold):
     sdk = shop.sdk
     send_calls(shop)
     send_tokens(shop)
     window = {"start_time": shop.begins, "end_time": shop.begins + timedelta(days=2)}
     used = sdk.events.get_usage_by_meter(meter_id=sold.calls.meter_id, external_customer_id="acme", **window)
     assert used.value == 12  # call-0 was sent twice
-    named = sdk.events.get_usage_statistics(
+    statistics = sdk.events.get_usage_statistics(
         event_name="api.calls", aggregation_type="COUNT", external_customer_id="acme", **window
     )
-    assert named.value == 12
+    assert statistics.value == 12
     page = sdk.events.list_raw_events(external_customer_id="acme", event_name="api.calls", page_size=5)
     assert (len(page.events), page.has_more) == (5, True)
     after = sdk.events.list_raw_events(event_name="api.calls", page_size=50, iter_last_key=page.iter_last_key)
@@ -190,14 +190,13 @@ def test_usage_becomes_invoices_that_are_finalized_paid_and_voided(shop, sold):
     send_tokens(shop)
 
     preview = sdk.invoices.get_invoice_preview(subscription_id=sold.subscription.id)
-    # the period that began 40 days ago is due, and not in it: tokens $12.50, the next fee $49
+    # the first period is due and not included: tokens $12.50, the next fee $49
     assert (preview.total, preview.invoice_status) == ("61.50", "DRAFT")
     spent = sdk.subscriptions.get_subscription_usage(subscription_id=sold.subscription.id)
     assert (spent.amount, spent.currency) == (12.5, "USD")
 
     run_to_end(as_of=datetime.now(UTC))
-    found = sdk.invoices.query_invoice(external_customer_id="acme", invoice_status=["DRAFT"])
-    cycle, opening = found.items
+    cycle, opening = sdk.invoices.query_invoice(external_customer_id="acme", invoice_status=["DRAFT"]).items
     # 12 calls, 10 free: $1.00, and the second month's fee
     assert (opening.total, cycle.total) == ("49.00", "50.00")
     calls = next(line for line in cycle.line_items if line.meter_id == sold.calls.id)
@@ -237,9 +236,9 @@ def test_a_subscription_is_paused_resumed_and_cancelled_and_its_customer_archive
     assert sdk.features.delete_feature(id=sold.calls.id).message == "Feature archived"
 
 
-def test_a_plan_is_changed(shop, sold):
+def test_a_subscription_changes_its_plan(shop, sold):
     sdk = shop.sdk
-    other = sdk.plans.clone_plan(id=sold.plan.id, name="Growth, dearer")
+    other = sdk.plans.clone_plan(id=sold.plan.id, name="Growth Plus")
     (platform,) = [price for price in sdk.plans.get_plan(id=other.id).prices if price.type == "FIXED"]
     assert sdk.prices.update_price(id=platform.id, amount="99").amount == "99"
     change = {
@@ -247,12 +246,12 @@ def test_a_plan_is_changed(shop, sold):
         "billing_cycle": "anniversary", "billing_period": "MONTHLY", "proration_behavior": "create_prorations",
     }  # fmt: skip
     preview = sdk.subscriptions.preview_subscription_change(**change, change_at="end_of_period")
-    assert (preview.current_plan.name, preview.target_plan.name) == ("Growth", "Growth, dearer")
+    assert (preview.current_plan.name, preview.target_plan.name) == ("Growth", "Growth Plus")
     assert sdk.subscriptions.execute_subscription_change(**change).is_scheduled is False
     assert sdk.subscriptions.get_subscription(id=sold.subscription.id).plan_id == other.id
 
 
-def test_refusals_are_the_clients_typed_errors(shop, sold):
+def test_refused_requests_raise_the_clients_typed_errors(shop, sold):
     sdk = shop.sdk
     with pytest.raises(ErrorResponse) as malformed:
         sdk.customers.create_customer(external_id="other", name="Other", email="no address")
@@ -261,14 +260,14 @@ def test_refusals_are_the_clients_typed_errors(shop, sold):
     with pytest.raises(FlexpriceDefaultError) as taken:
         sdk.customers.create_customer(external_id="acme", name="Acme again")
     assert taken.value.status_code == 409
-    for ask in (
+    for request in (
         lambda: sdk.customers.get_customer_by_external_id(external_id="nobody"),
         lambda: sdk.plans.get_plan(id="plan_none"),
         lambda: sdk.events.get_event(id="never sent", external_customer_id="acme"),
         lambda: sdk.invoices.get_invoice(id="inv_none"),
     ):
         with pytest.raises(ErrorResponse) as unknown:
-            ask()
+            request()
         assert unknown.value.data.code == "not_found"
     with shop.read_only() as reader, pytest.raises(FlexpriceDefaultError) as forbidden:
         reader.plans.create_plan(name="No")

@@ -1,4 +1,4 @@
-"""The official Flexprice client, unmodified, from a new customer to a credit note, by every way of sending events."""
+"""The official Flexprice client, unmodified, from a new customer to a credit note, with every way to send events."""
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
@@ -17,39 +17,41 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 def sell(shop: Shop) -> dict[str, Any]:
-    """Sell calls ($0.50, 10 free), tokens by tiers, images in packs of 100 at $5, and $49 a month; 10 % tax."""
+    """Sell calls ($0.50, 10 free), tokens by tiers, images in packs of 100 at $5, and $49 per month, with 10 % tax."""
     sdk = shop.sdk
-    made: dict[str, Any] = {"customer": sdk.customers.create_customer(external_id="acme", name="Acme Ltd")}
+    objects: dict[str, Any] = {"customer": sdk.customers.create_customer(external_id="acme", name="Acme Ltd")}
     sdk.tax_rates.create_tax_rate(code="VAT", name="VAT", percentage_value="10")
     taxed = sdk.tax_associations.create_tax_association(
-        tax_rate_code="VAT", entity_type="customer", entity_id=made["customer"].id
+        tax_rate_code="VAT", entity_type="customer", entity_id=objects["customer"].id
     )
     assert taxed.tax_rate_id
-    plan = made["plan"] = sdk.plans.create_plan(name="Growth", lookup_key="growth")
+    plan = objects["plan"] = sdk.plans.create_plan(name="Growth", lookup_key="growth")
     sdk.prices.create_price(**fee(plan))
     for name, aggregation in (
         ("calls", {"type": "COUNT"}),
         ("tokens", {"type": "SUM", "field": "n"}),
         ("images", {"type": "SUM", "field": "n"}),
     ):
-        made[name] = sdk.features.create_feature(
+        objects[name] = sdk.features.create_feature(
             name=name.title(), type_="metered", lookup_key=name, meter=meter(name, **aggregation)
         )
-        shop.put(f"features/{made[name].id}", {"accept_numeric_strings": True})  # this client sends nothing but text
-    sdk.prices.create_price(**usage_price(plan, made["calls"], amount="0.50"))
+        shop.put(
+            f"features/{objects[name].id}", {"accept_numeric_strings": True}
+        )  # this client sends all values as text
+    sdk.prices.create_price(**usage_price(plan, objects["calls"], amount="0.50"))
     tiers = [{"up_to": 1000, "unit_amount": "0.01"}, {"unit_amount": "0.005"}]
-    tiered = usage_price(plan, made["tokens"], billing_model="TIERED", tier_mode="SLAB", tiers=tiers)
+    tiered = usage_price(plan, objects["tokens"], billing_model="TIERED", tier_mode="SLAB", tiers=tiers)
     sdk.prices.create_price(**tiered | {"amount": None})
     packs = {"billing_model": "PACKAGE", "amount": "5", "transform_quantity": {"divide_by": 100, "round": "up"}}
-    sdk.prices.create_price(**usage_price(plan, made["images"]) | packs)
+    sdk.prices.create_price(**usage_price(plan, objects["images"]) | packs)
     sdk.entitlements.create_entitlement(
-        plan_id=plan.id, feature_id=made["calls"].id, feature_type="metered", usage_limit=10
+        plan_id=plan.id, feature_id=objects["calls"].id, feature_type="metered", usage_limit=10
     )
-    made["subscription"] = sdk.subscriptions.create_subscription(
+    objects["subscription"] = sdk.subscriptions.create_subscription(
         external_customer_id="acme", plan_id=plan.id, currency="usd", billing_period="MONTHLY",
         billing_cycle="anniversary", start_date=shop.begins,
     )  # fmt: skip
-    return made
+    return objects
 
 
 def send(shop: Shop) -> None:
@@ -74,13 +76,13 @@ def send(shop: Shop) -> None:
     process_batch()
 
 
-def test_the_whole_story(shop):
+def test_a_customer_is_billed_from_creation_to_cancellation(shop):
     sdk, sold = shop.sdk, sell(shop)
     send(shop)
     window = {"start_time": shop.begins, "end_time": shop.begins + timedelta(days=2)}
-    for name, used in (("calls", 12), ("tokens", 1500), ("images", 250)):
-        found = sdk.events.get_usage_by_meter(meter_id=sold[name].meter_id, external_customer_id="acme", **window)
-        assert found.value == used, name
+    for name, quantity in (("calls", 12), ("tokens", 1500), ("images", 250)):
+        usage = sdk.events.get_usage_by_meter(meter_id=sold[name].meter_id, external_customer_id="acme", **window)
+        assert usage.value == quantity, name
     analytics = sdk.events.get_usage_analytics(external_customer_id="acme", **window)
     # 2 calls × $0.50; 1,000 × $0.01 + 500 × $0.005; 3 packs × $5
     costs = {item.feature_id: item.total_cost for item in analytics.items}
@@ -98,9 +100,9 @@ def test_the_whole_story(shop):
     paying = {
         "destination_type": "INVOICE", "destination_id": opening.id, "payment_method_type": "CARD", "currency": "usd",
     }  # fmt: skip
-    once = {"Idempotency-Key": "card-1"}
-    first = sdk.payments.create_payment(amount="50.00", **paying, http_headers=once)
-    assert sdk.payments.create_payment(amount="50.00", **paying, http_headers=once).id == first.id
+    headers = {"Idempotency-Key": "card-1"}
+    first = sdk.payments.create_payment(amount="50.00", **paying, http_headers=headers)
+    assert sdk.payments.create_payment(amount="50.00", **paying, http_headers=headers).id == first.id
     assert sdk.invoices.get_invoice(id=opening.id).amount_remaining == "3.90"
     sdk.payments.create_payment(amount="3.90", **paying)
     paid = sdk.invoices.get_invoice(id=opening.id)
@@ -125,18 +127,18 @@ def test_the_whole_story(shop):
 
     sdk.invoices.finalize_invoice(id=cycle.id)
     settled = sdk.invoices.get_invoice(id=cycle.id)
-    # $30 that were paid in, and the $11 that the credit note gave back as credit
+    # the top-up of $30, and the credit note's $11
     assert (settled.total, settled.total_prepaid_credits_applied) == ("85.25", "41.00")
     assert sdk.invoices.void_invoice(id=cycle.id).message == "Invoice voided"
     assert sdk.invoices.get_invoice(id=cycle.id).invoice_status == "VOIDED"
-    assert sdk.wallets.get_wallet_balance(id=wallet.id).balance == "30.00"  # given back
+    assert sdk.wallets.get_wallet_balance(id=wallet.id).balance == "30.00"  # returned
 
     ended = sdk.subscriptions.cancel_subscription(id=sold["subscription"].id, cancellation_type="immediate")
     assert ended.status == "cancelled"
 
 
 @pytest.mark.parametrize(
-    ("status", "ask"),
+    ("status", "request_"),
     [
         (400, lambda sdk: sdk.customers.create_customer(external_id="a", name="A", email="nowhere")),
         (400, lambda sdk: sdk.events.ingest_event(event_name="calls", external_customer_id="acme", timestamp="soon")),
@@ -150,9 +152,9 @@ def test_the_whole_story(shop):
         (404, lambda sdk: sdk.events.get_event(id="never", external_customer_id="acme")),
     ],
 )
-def test_every_refusal_is_an_exception_of_the_client(shop, status, ask):
+def test_every_refused_request_raises_an_exception_of_the_client(shop, status, request_):
     with pytest.raises(FlexpriceError) as refused:
-        ask(shop.sdk)
+        request_(shop.sdk)
     assert isinstance(refused.value, (ErrorResponse, FlexpriceDefaultError))
     assert refused.value.status_code == status
     if isinstance(refused.value, ErrorResponse):

@@ -153,7 +153,7 @@ def test_recounting_a_fee_explains_that_it_has_no_events(staff_client, make_invo
     [invoice] = make_invoiced()
     fee = invoice.lines.get(kind="fee")
     shown = page(staff_client, reverse("admin:billing_line_proof", args=[fee.pk]))
-    assert shown.strip() == "<p>Only usage lines are counted from events. A fee is checked by its days.</p>"
+    assert shown.strip() == "<p>Only usage lines are counted from events. Check a fee by its number of days.</p>"
 
 
 def test_finalize_dialog_shows_the_total_first(staff_client, staff_user, make_invoiced):

@@ -89,7 +89,10 @@ def test_credit_note_is_created_with_lines_filled_in_and_its_effect_shown(staff_
         url("billing_credit_effect", invoice.pk), {f"line-{invoice.lines.first().pk}": "30", "refund_to": "outside"}
     )
     assert "Reduces the amount due on INV-000001 by $30.00, leaving $90.00." in effect.content.decode()
-    assert "Credit at least one line" in staff_client.post(url("billing_credit_effect", invoice.pk)).content.decode()
+    assert (
+        "Enter a positive amount for at least one line"
+        in staff_client.post(url("billing_credit_effect", invoice.pk)).content.decode()
+    )
     assert staff_client.get(url("billing_credit_effect", invoice.pk)).status_code == 405
     for _ in range(2):
         write_credit(staff_client, invoice, "draft")
@@ -103,7 +106,7 @@ def test_credit_note_is_created_with_lines_filled_in_and_its_effect_shown(staff_
 
 def test_crediting_too_much_is_refused_in_the_form(staff_client):
     invoice = make_finalized("20")
-    assert b"more than the $20.00 that is left" in write_credit(staff_client, invoice, "finalize").content
+    assert b"more than the remaining $20.00" in write_credit(staff_client, invoice, "finalize").content
     assert b"This field is required" in write_credit(staff_client, invoice, "finalize", reason="").content
     assert not CreditNote.objects.exists()
 

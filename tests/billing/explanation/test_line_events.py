@@ -36,8 +36,8 @@ def acme(db):
     return make_customer(external_id="acme", name="Acme", timezone="Europe/Berlin")
 
 
-def ids(line, **given):
-    return [event.event_id for event in list_events(line, **{"most": 100} | given)]
+def list_ids(line, **options):
+    return [event.event_id for event in list_events(line, **{"most": 100} | options)]
 
 
 def rows(answer):
@@ -53,9 +53,9 @@ def test_exactly_the_events_in_the_lines_window_are_listed_in_order(acme):
     send(customer="other", at=START, event_id="of somebody else")
     send("api.other", at=START, event_id="of another name")
     line = billed(calls).lines.get(kind="usage")
-    assert ids(line) == ["first", "second", "last"]
-    assert len(ids(line)) == line.events_count
-    assert ids(line, most=2) == ["first", "second"]
+    assert list_ids(line) == ["first", "second", "last"]
+    assert len(list_ids(line)) == line.events_count
+    assert list_ids(line, most=2) == ["first", "second"]
 
 
 def test_a_page_starts_after_the_last_event_of_the_page_before(acme):
@@ -63,11 +63,11 @@ def test_a_page_starts_after_the_last_event_of_the_page_before(acme):
     for number in range(7):
         send(at=START + timedelta(hours=number // 3), event_id=f"call-{number}")  # three share a moment
     line = billed(calls).lines.get(kind="usage")
-    found, after = [], None
+    event_ids, after = [], None
     while page := list(list_events(line, most=2, after=after)):
-        found += [event.event_id for event in page]
+        event_ids += [event.event_id for event in page]
         after = (page[-1].occurred_at, page[-1].id)
-    assert found == [f"call-{number}" for number in range(7)]
+    assert event_ids == [f"call-{number}" for number in range(7)]
 
 
 def test_a_sum_lists_the_amount_that_each_event_adds(acme, staff_client):
@@ -77,15 +77,15 @@ def test_a_sum_lists_the_amount_that_each_event_adds(acme, staff_client):
     send(at=START + timedelta(hours=3), event_id="no number", n="x")
     line = billed(tokens).lines.get(kind="usage")
     answer = staff_client.get(reverse("admin:billing_line_events", args=[line.pk]))
-    heading, *found = rows(answer)
+    heading, *events = rows(answer)
     assert heading == [
         "event_id", "event_name", "occurred_at (Europe/Berlin)", "received_at (Europe/Berlin)", "value", "adds",
     ]  # fmt: skip
-    assert [(row[0], row[2], row[4], D(row[5])) for row in found] == [
+    assert [(row[0], row[2], row[4], D(row[5])) for row in events] == [
         ("'=evil()", "2026-09-01 03:00:00", "3", D("1.5")),  # 01:00 UTC is 03:00 in Berlin
         ("b", "2026-09-01 04:00:00", "1.25", D("0.625")),
     ]
-    assert sum(D(row[5]) for row in found) == line.quantity
+    assert sum(D(row[5]) for row in events) == line.quantity
 
 
 def test_a_unique_count_lists_its_distinct_values(acme):
@@ -95,9 +95,9 @@ def test_a_unique_count_lists_its_distinct_values(acme):
     line = billed(users).lines.get(kind="usage")
     headings, table = build_event_table(line)
     assert headings[0] == "value"
-    found = list(table)
-    assert [(row[0], row[1], row[2]) for row in found] == [("ada", 1, 2), ("bob", 1, 1), ("7", 1, 1)]
-    assert len(found) == line.quantity
+    values = list(table)
+    assert [(row[0], row[1], row[2]) for row in values] == [("ada", 1, 2), ("bob", 1, 1), ("7", 1, 1)]
+    assert len(values) == line.quantity
 
 
 def test_a_cumulative_line_lists_all_events_since_the_start(acme):
@@ -106,7 +106,7 @@ def test_a_cumulative_line_lists_all_events_since_the_start(acme):
     send(at=START, event_id="new", n=2)
     line = billed(seats).lines.get(kind="usage")
     assert line.quantity == 7
-    assert ids(line) == ["old", "new"]
+    assert list_ids(line) == ["old", "new"]
 
 
 def test_late_usage_lists_all_events_of_its_period(acme):
@@ -120,7 +120,7 @@ def test_late_usage_lists_all_events_of_its_period(acme):
         invoice=invoice, kind="late_usage", feature=calls, adjusts=first, events_count=1, events_checksum=0,
         computation={"again": [{"computation": first.computation}]},
     )  # fmt: skip
-    assert ids(late) == ["in time", "late"]
+    assert list_ids(late) == ["in time", "late"]
 
 
 def test_fees_have_no_events(acme, staff_client, api):
@@ -131,7 +131,7 @@ def test_fees_have_no_events(acme, staff_client, api):
         list_windows(line)
     assert staff_client.get(reverse("admin:billing_line_events", args=[line.pk])).status_code == 404
     refused = api.get(f"invoices/{line.invoice.public_id}/lines/{line.public_id}/events", 400)
-    assert refused["message"] == "Only usage lines are counted from events."
+    assert refused["message"] == "Only usage lines have events."
 
 
 def test_more_events_than_fit_into_a_file_are_refused(acme, monkeypatch):

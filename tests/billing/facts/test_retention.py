@@ -20,7 +20,7 @@ def test_a_subscription_that_was_never_billed_needs_all_events_since_its_start()
     assert oldest_needed(NOW) == MARCH
 
 
-def test_a_billed_subscription_needs_its_open_period_and_a_draft_its_own():
+def test_a_billed_subscription_needs_its_open_period_and_a_draft_needs_its_period():
     subscription = make_subscription(starts_at=MARCH)
     BillingState.objects.create(subscription=subscription, billed_until=APRIL)
     assert oldest_needed(NOW) == APRIL
@@ -36,7 +36,7 @@ def test_a_billed_subscription_needs_its_open_period_and_a_draft_its_own():
     assert oldest_needed(NOW) == MARCH
 
 
-def test_without_subscriptions_nothing_is_needed():
+def test_without_subscriptions_no_events_are_needed():
     assert oldest_needed(NOW) is None
 
 

@@ -222,7 +222,7 @@ def test_the_credited_tax_is_a_share_of_the_invoices_tax_and_adds_up_to_it():
     first_note = credit(invoice, "30.01")
     # 17.10 × 30.01 ÷ 90 = 5.7019
     assert (first_note.subtotal, first_note.tax_total, first_note.total) == (D("30.01"), D("5.70"), D("35.71"))
-    with pytest.raises(CannotCredit, match=r"\$60\.00 is more than the \$59\.99"):
+    with pytest.raises(CannotCredit, match=r"\$60\.00 is more than the remaining \$59\.99"):
         draft(invoice, "60")
     last_note = credit(invoice, "59.99")
     assert (last_note.tax_total, reload(invoice).amount_credited, invoice.state) == (D("11.40"), D("107.10"), "paid")

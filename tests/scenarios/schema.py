@@ -1,4 +1,4 @@
-"""The served schema for tests that walk through it, and a company that has one of everything it speaks of."""
+"""The API's OpenAPI schema, and a sample company with an object of every kind in the schema."""
 
 from copy import deepcopy
 from functools import cache
@@ -16,36 +16,40 @@ from tests.billing.late import make_late_adjustment
 from tests.factories import START
 
 JSON = "application/json"
-type Named = dict[str, list[str]]  # what things are called, by the names of parameters and fields
+type SampleIds = dict[str, list[str]]  # the sample company's ids by names of parameters and fields
 
 
 @cache
-def described() -> dict[str, Any]:
-    """Return the schema as it is served."""
+def load_schema() -> dict[str, Any]:
+    """Return the schema that the API serves."""
     schema: dict[str, Any] = SchemaGenerator().get_schema(request=None, public=True)
     return schema
 
 
-def operations() -> list[tuple[str, str, Any]]:
-    """List every operation: its path, its method, and what is said of it."""
-    return [(path, method, one) for path, methods in described()["paths"].items() for method, one in methods.items()]
+def list_operations() -> list[tuple[str, str, Any]]:
+    """List every operation with its path and method."""
+    return [
+        (path, method, operation)
+        for path, methods in load_schema()["paths"].items()
+        for method, operation in methods.items()
+    ]
 
 
-def example_of(operation: Any) -> Any:
-    """Return the first example of an operation's body; None where it has none."""
+def get_example(operation: Any) -> Any:
+    """Return the first example of an operation's body, or None."""
     body = operation.get("requestBody")
     examples = list(body["content"][JSON].get("examples", {}).values()) if body else []
     return examples[0]["value"] if examples else None
 
 
-def problems_of(body: Any, schema: Any) -> list[str]:
-    """Say where a body differs from what a part of the schema says of it."""
-    validator = Draft202012Validator(schema | {"components": described()["components"]}, validate_formats=True)
+def find_violations(body: Any, schema: Any) -> list[str]:
+    """List the errors of a body against a part of the schema."""
+    validator = Draft202012Validator(schema | {"components": load_schema()["components"]}, validate_formats=True)
     return [f"{error.instance_path}: {error.message}" for error in validator.iter_errors(body)]
 
 
-def make_one_of_everything(api: Api) -> Named:
-    """Make a company through the API, and return what its things are called, by the names of parameters and fields."""
+def make_sample_company(api: Api) -> SampleIds:
+    """Make a company with an object of every kind through the API, and return the ids of its objects."""
     customer = api.post("customers", {"external_id": "acme", "name": "Acme Ltd"}, 201)
     meter = {"event_name": "api.calls", "aggregation": {"type": "COUNT"}, "reset_usage": "BILLING_PERIOD"}
     feature = api.post("features", {"name": "Calls", "type": "metered", "lookup_key": "calls", "meter": meter}, 201)
@@ -55,9 +59,9 @@ def make_one_of_everything(api: Api) -> Named:
         "billing_period_count": 1, "price_unit_type": "FIAT",
     }  # fmt: skip
     fee = {"type": "FIXED", "billing_model": "FLAT_FEE", "invoice_cadence": "ADVANCE", "amount": "49"}
-    used = {"type": "USAGE", "billing_model": "FLAT_FEE", "invoice_cadence": "ARREAR", "amount": "0.5"}
+    usage = {"type": "USAGE", "billing_model": "FLAT_FEE", "invoice_cadence": "ARREAR", "amount": "0.5"}
     price = api.post("prices", monthly | fee, 201)
-    api.post("prices", monthly | used | {"meter_id": feature["meter_id"], "lookup_key": "calls"}, 201)
+    api.post("prices", monthly | usage | {"meter_id": feature["meter_id"], "lookup_key": "calls"}, 201)
     free = {"plan_id": plan["id"], "feature_id": feature["id"], "feature_type": "metered", "usage_limit": 10}
     entitlement = api.post("entitlements", free, 201)
     subscription = api.post(
@@ -68,8 +72,12 @@ def make_one_of_everything(api: Api) -> Named:
         },
         201,
     )  # fmt: skip
-    for name, whom in (("api.calls", "acme"), ("api.calls", "nobody"), ("no.such", "acme")):
-        api.post("events", {"event_name": name, "external_customer_id": whom, "event_id": f"{name}-{whom}"}, 202)
+    for name, customer_key in (("api.calls", "acme"), ("api.calls", "nobody"), ("no.such", "acme")):
+        api.post(
+            "events",
+            {"event_name": name, "external_customer_id": customer_key, "event_id": f"{name}-{customer_key}"},
+            202,
+        )
     process_batch()
     run_to_end(as_of=START)
     draft = api.get("invoices")["items"][0]
@@ -79,11 +87,11 @@ def make_one_of_everything(api: Api) -> Named:
     one_off = {"customer_id": customer["id"], "currency": "USD", "line_items": items} | amounts
     invoice = api.post("invoices", one_off, 201)
     api.post(f"invoices/{invoice['id']}/finalize")
-    paid = {
+    payment_body = {
         "amount": "40.00", "currency": "USD", "destination_type": "INVOICE", "destination_id": invoice["id"],
         "payment_method_type": "BANK_TRANSFER",
     }  # fmt: skip
-    payment = api.post("payments", paid, 201)
+    payment = api.post("payments", payment_body, 201)
     line = invoice["line_items"][0]["id"]
     lines = [{"invoice_line_item_id": line, "amount": "10.00"}]
     note = api.post("creditnotes", {"invoice_id": invoice["id"], "reason": "BILLING_ERROR", "line_items": lines}, 201)
@@ -99,7 +107,7 @@ def make_one_of_everything(api: Api) -> Named:
     alert = api.post("alerts", watched, 201)
     endpoint = api.post("webhooks", {"url": "https://example.com/hooks"}, 201)
     delivery = api.post(f"webhooks/{endpoint['id']}/test", status=201)
-    named = {
+    ids = {
         "customer_id": [customer["id"]], "external_id": ["acme"], "external_customer_id": ["acme", "nobody"],
         "feature_id": [feature["id"]], "meter_id": [feature["meter_id"]], "feature_ids": [feature["id"]],
         "plan_id": [plan["id"]], "target_plan_id": [plan["id"]], "plan_ids": [plan["id"]],
@@ -115,28 +123,28 @@ def make_one_of_everything(api: Api) -> Named:
         "late_adjustment_id": [late.public_id],
         "event_name": ["api.calls", "no.such"], "event_id": ["api.calls-acme"], "event_ids": ["api.calls-acme"],
     }  # fmt: skip
-    return {name: [*ids, "none"] for name, ids in named.items()}
+    return {name: [*values, "none"] for name, values in ids.items()}
 
 
-def pointing_at(named: Named) -> dict[str, Any]:
-    """Return the schema with what a client sends narrowed to things that are there, and one that isn't."""
-    schema = deepcopy(described())
+def narrow_schema(ids: SampleIds) -> dict[str, Any]:
+    """Return the schema with the ids in requests limited to existing objects and one that doesn't exist."""
+    schema = deepcopy(load_schema())
     for methods in schema["paths"].values():
         for operation in methods.values():
             for parameter in operation.get("parameters", []):
-                if parameter.get("name") in named:
-                    _narrow(parameter["schema"], named[parameter["name"]])
+                if parameter.get("name") in ids:
+                    _narrow(parameter["schema"], ids[parameter["name"]])
     for name, component in schema["components"]["schemas"].items():
         if name.endswith("Request"):
-            for field, described_ in component.get("properties", {}).items():
-                if field in named:
-                    _narrow(described_, named[field])
+            for field, field_schema in component.get("properties", {}).items():
+                if field in ids:
+                    _narrow(field_schema, ids[field])
     return schema
 
 
-def _narrow(described_: dict[str, Any], values: list[str]) -> None:
-    if described_.get("type") == "array":
-        described_["items"] = {"type": "string", "enum": values}
+def _narrow(field_schema: dict[str, Any], values: list[str]) -> None:
+    if field_schema.get("type") == "array":
+        field_schema["items"] = {"type": "string", "enum": values}
     else:
-        described_.clear()
-        described_.update({"type": "string", "enum": values})
+        field_schema.clear()
+        field_schema.update({"type": "string", "enum": values})

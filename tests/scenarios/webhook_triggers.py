@@ -1,4 +1,4 @@
-"""What can happen to the company of these tests, so that every message is told: billed, paid, credited, used, ended."""
+"""Changes to the sample company that send every kind of webhook: billing, payments, credit, usage, cancellation."""
 
 from datetime import timedelta
 
@@ -15,37 +15,37 @@ from events.alerts.usage import check_alerts
 from events.ledger.processing import process_batch
 from tests.api import Api
 from tests.factories import make_plan
-from tests.scenarios.described import Named
+from tests.scenarios.schema import SampleIds
 
 
-def settle(api: Api, named: Named) -> None:
+def pay_and_credit(api: Api, ids: SampleIds) -> None:
     """Pay, credit and refund through the API, and move credit."""
     reason = {"reason": "Wrong"}
-    api.post(f"payments/{named['payment_id'][0]}/reverse", reason)
-    note = named["credit_note_id"][0]
+    api.post(f"payments/{ids['payment_id'][0]}/reverse", reason)
+    note = ids["credit_note_id"][0]
     api.post(f"creditnotes/{note}/finalize")
     api.post(f"creditnotes/{note}/void", reason)
-    invoice = named["destination_id"][0]
+    invoice = ids["destination_id"][0]
     api.put(f"invoices/{invoice}/payment", {"payment_status": "SUCCEEDED"})
-    line = {"invoice_line_item_id": named["invoice_line_item_id"][0], "amount": "10.00"}
-    back = {"invoice_id": invoice, "reason": "BILLING_ERROR", "line_items": [line], "process_credit_note": True}
-    api.post("creditnotes", back, 201)
-    refund = next(one for one in api.get("payments")["items"] if one["kind"] == "refund")
+    line = {"invoice_line_item_id": ids["invoice_line_item_id"][0], "amount": "10.00"}
+    credit_note = {"invoice_id": invoice, "reason": "BILLING_ERROR", "line_items": [line], "process_credit_note": True}
+    api.post("creditnotes", credit_note, 201)
+    refund = next(payment for payment in api.get("payments")["items"] if payment["kind"] == "refund")
     api.post(f"payments/{refund['id']}/reverse", reason)
-    wallet = named["wallet_id"][0]
+    wallet = ids["wallet_id"][0]
     api.put(f"wallets/{wallet}", {"name": "Prepaid 2026"})
     api.post(f"wallets/{wallet}/terminate")
 
 
 def bill(draft: Invoice) -> None:
-    """Work a draft out anew and finalize it; void it again."""
+    """Recalculate a draft, finalize it and void it."""
     now = timezone.now()
     recompute(draft, now=now)
     void(finalize(draft, now=now), reason="Wrong", by=None, now=now)
 
 
-def use(api: Api) -> None:
-    """Use more than the alert is set to, in the period that holds now, and let problems and alerts be looked for."""
+def exceed_alert(api: Api) -> None:
+    """Exceed the alert's threshold in the current period, and check alerts and problems."""
     now = timezone.now()
     for number in range(15):
         body = {"event_name": "api.calls", "external_customer_id": "acme", "event_id": f"more-{number}"}
@@ -55,25 +55,25 @@ def use(api: Api) -> None:
     notify_new_causes(now=now)
 
 
-def change_and_end(api: Api, named: Named) -> None:
-    """Change a subscription in every way, and end it."""
-    address = f"subscriptions/{named['subscription_id'][0]}"
+def change_and_cancel(api: Api, ids: SampleIds) -> None:
+    """Change a subscription in every way, and cancel it."""
+    address = f"subscriptions/{ids['subscription_id'][0]}"
     api.post(f"{address}/pause", {})
     api.post(f"{address}/resume", {})
-    moved = {
+    plan_change = {
         "target_plan_id": make_plan(name="Scale", key="scale").public_id,
         "proration_behavior": "create_prorations",
     }
-    api.post(f"{address}/change/execute", moved)
+    api.post(f"{address}/change/execute", plan_change)
     api.post(f"{address}/cancel", {"cancellation_type": "end_of_period"})
-    subscription = Subscription.objects.get(public_id=named["subscription_id"][0])
+    subscription = Subscription.objects.get(public_id=ids["subscription_id"][0])
     withdraw_scheduled_change(subscription, now=timezone.now(), by=None)
     api.post(f"{address}/cancel", {"cancellation_type": "immediate"})
 
 
-def let_all_happen(api: Api, named: Named, draft: Invoice) -> None:
-    """Let everything happen once that anybody is told of."""
+def trigger_all_webhooks(api: Api, ids: SampleIds, draft: Invoice) -> None:
+    """Make every change that sends a webhook."""
     bill(draft)
-    settle(api, named)
-    use(api)
-    change_and_end(api, named)
+    pay_and_credit(api, ids)
+    exceed_alert(api)
+    change_and_cancel(api, ids)

@@ -1,0 +1,180 @@
+"""Examples of API responses and webhooks of the sample company, with ids and times that are the same every time."""
+
+import hashlib
+import json
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from itertools import product
+from typing import Any
+
+from django.db import transaction
+
+from billing.models import BillingRun, Invoice
+from billing.runs.billing_run import run_to_end, unfinished_chunks
+from billing.runs.dry_run import dry_run_chunk
+from config.webhooks.models import WebhookMessage
+from events.ledger.processing import process_batch
+from tests.api import Api
+from tests.scenarios.schema import JSON, SampleIds, get_example, list_operations, make_sample_company
+from tests.scenarios.webhook_triggers import trigger_all_webhooks
+
+NOW = datetime(2026, 4, 2, 9, 30, tzinfo=UTC)  # after the company's first period
+APRIL = datetime(2026, 4, 1, tzinfo=UTC)
+ID = re.compile(r"\b([a-z]+)_([0-9a-f]{24})\b")
+KEY = re.compile(r'("id": "|"iter_last_key": "\d+-)(\d+)(?=")')  # ids of problems, and page keys
+SECRET = re.compile(r"whsec_[A-Za-z0-9+/=]+")
+TOKEN = re.compile(r"/documents/[^/\"?]+")
+MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|\+00:00)")
+
+
+@dataclass(frozen=True)
+class Case:
+    """The request of an operation whose example isn't enough."""
+
+    query: str = ""
+    fields: Callable[[Api], dict[str, Any]] | None = None
+    prepare: Callable[[Api, SampleIds], Any] | None = None
+    is_first: bool = False
+
+
+def _make_other_feature(api: Api) -> dict[str, Any]:
+    meter = {"event_name": "files.stored", "aggregation": {"type": "MAX", "field": "bytes"}}
+    feature = {"name": "Storage", "type": "metered", "lookup_key": "storage", "meter": meter}
+    return {"feature_id": api.post("features", feature, 201)["id"]}
+
+
+CASES = {
+    "createCustomer": Case(is_first=True),
+    "createPlan": Case(is_first=True),
+    "createCoupon": Case(is_first=True),
+    "updateCustomer": Case("external_customer_id=acme"),
+    "getCustomerStatement": Case("from_date=2026-03-01&to_date=2026-04-30"),
+    "getCustomerUsageSummary": Case("customer_lookup_key=acme"),
+    "getCustomerWallets": Case("lookup_key=acme"),
+    "getEvent": Case("id=api.calls-acme"),
+    "getInvoicePdf": Case("url=true"),
+    "createEntitlement": Case(fields=_make_other_feature),
+    "createEntitlementsBulk": Case(fields=_make_other_feature),
+    "resumeSubscription": Case(
+        prepare=lambda api, ids: api.post(f"subscriptions/{ids['subscription_id'][0]}/pause", {})
+    ),
+    "debitWallet": Case(
+        prepare=lambda api, ids: api.post(
+            f"wallets/{ids['wallet_id'][0]}/top-up",
+            {"transaction_reason": "FREE_CREDIT_GRANT", "credits_to_add": "50"},
+        )
+    ),
+}
+
+
+def collect_examples(api: Api) -> dict[str, Any]:
+    """Call every operation, send every webhook, and return the responses and webhooks, the same each time."""
+    first = dict(_list_responses(api, {}, is_first=True))
+    api.post("webhooks", {"url": "https://example.com/hooks"}, 201)
+    ids, draft = _make_company(api)
+    answers = dict(_list_responses(api, ids, is_first=False)) | first
+    trigger_all_webhooks(api, ids, draft)
+    newest_first = WebhookMessage.objects.order_by("-pk")
+    messages = {row.event_type: json.loads(row.body) for row in newest_first}  # keeps the oldest of each kind
+    examples = {"answers": dict(sorted(answers.items())), "messages": dict(sorted(messages.items()))}
+    return _normalize(examples)
+
+
+def _make_company(api: Api) -> tuple[SampleIds, Invoice]:
+    """Make the company and an invoice for a month of usage; return the ids and a draft."""
+    ids = make_sample_company(api)
+    tokens = {"event_name": "api.calls", "aggregation": {"type": "SUM", "field": "tokens"}}
+    api.post("features", {"name": "Tokens", "type": "metered", "lookup_key": "tokens", "meter": tokens}, 201)
+    events = [
+        {
+            "event_id": f"march-{number}", "event_name": "api.calls", "external_customer_id": "acme",
+            "timestamp": f"2026-03-{number:02}T08:00:00Z", "properties": {"tokens": 100 + number},
+        }
+        for number in range(1, 25)
+    ]  # fmt: skip
+    api.post("events/bulk", {"events": events}, 202)
+    process_batch()
+    run = BillingRun.objects.get(public_id=ids["run_id"][0])
+    for chunk_id in unfinished_chunks(run):
+        dry_run_chunk(chunk_id, now=NOW)
+    run_to_end(as_of=APRIL)
+    month = Invoice.objects.filter(kind="cycle").latest("period_start")
+    api.post(f"invoices/{month.public_id}/finalize")
+    ids["invoice_id"].insert(0, month.public_id)
+    ids["line_id"].insert(0, month.lines.get(kind="usage").public_id)
+    return ids, Invoice.objects.get(kind="opening")
+
+
+def _list_responses(api: Api, ids: SampleIds, *, is_first: bool) -> Iterator[tuple[str, Any]]:
+    for path, method, operation in list_operations():
+        case = CASES.get(operation["operationId"], Case())
+        if case.is_first == is_first and (statuses := list_shown_statuses(operation)):
+            response = _call(api, ids, case, path, method, operation)
+            yield operation["operationId"], dict.fromkeys(statuses, response)
+
+
+def list_shown_statuses(operation: Any) -> list[str]:
+    """Return the statuses of success with a JSON body."""
+    responses = operation["responses"].items()
+    return [status for status, response in responses if status < "300" and JSON in response.get("content", {})]
+
+
+def _call(api: Api, ids: SampleIds, case: Case, path: str, method: str, operation: Any) -> Any:
+    """Send an operation's example with the ids of existing objects, until one of the combinations is accepted."""
+    example = get_example(operation)
+    refusals = []
+    for chosen_ids in _list_combinations(ids, path, example):
+        with transaction.atomic():
+            if case.prepare is not None:
+                case.prepare(api, ids)
+            body = _replace_ids(example, chosen_ids | (case.fields(api) if case.fields else {}))
+            address = path.format(**chosen_ids)
+            content = {} if body is None else {"data": json.dumps(body), "content_type": "application/json"}
+            response = api.client.generic(method.upper(), f"{address}?{case.query}", **content)
+            transaction.set_rollback(True)
+        if str(response.status_code) in operation["responses"] and response.status_code < 300:
+            return json.loads(response.content)
+        refusals.append(response.content.decode())
+    raise AssertionError(f"{operation['operationId']} has no accepted request: {refusals}")
+
+
+def _list_combinations(ids: SampleIds, path: str, example: Any) -> Iterator[dict[str, str]]:
+    names = [name for name in ids if f"{{{name}}}" in path or f'"{name}"' in json.dumps(example)]
+    for values in product(*(ids[name][:-1] for name in names)):
+        yield dict(zip(names, values, strict=True))
+
+
+def _replace_ids(body: Any, chosen_ids: dict[str, Any]) -> Any:
+    if isinstance(body, list):
+        return [_replace_ids(item, chosen_ids) for item in body]
+    if not isinstance(body, dict):
+        return body
+    return {
+        name: ([chosen_ids[name]] if isinstance(value, list) else chosen_ids[name])
+        if name in chosen_ids and not isinstance(value, dict)
+        else _replace_ids(value, chosen_ids)
+        for name, value in body.items()
+    }
+
+
+def _normalize(examples: dict[str, Any]) -> dict[str, Any]:
+    """Replace ids by their order, and times of the database's clock by NOW."""
+    known: dict[str, str] = {}
+
+    def rename(match: re.Match[str]) -> str:
+        digits = hashlib.sha256(f"{match[1]}{len(known)}".encode()).hexdigest()[:24]
+        return known.setdefault(match[0], f"{match[1]}_{digits}")
+
+    def number(match: re.Match[str]) -> str:
+        return known.setdefault(match[0], f"{match[1]}{len(known)}")
+
+    def move(match: re.Match[str]) -> str:
+        at = datetime.fromisoformat(match[0])
+        return f"{NOW:%Y-%m-%dT%H:%M:%SZ}" if abs(at - datetime.now(UTC)) < timedelta(days=1) else match[0]
+
+    text = json.dumps(examples).replace("http://testserver/", "https://billing.example.com/")
+    text = SECRET.sub("whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD", TOKEN.sub("/documents/eyJpbnZvaWNlIjoi", text))
+    normalized: dict[str, Any] = json.loads(MOMENT.sub(move, KEY.sub(number, ID.sub(rename, text))))
+    return normalized
