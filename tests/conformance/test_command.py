@@ -120,7 +120,7 @@ def test_an_unused_input_is_listed(folder):
     out = StringIO()
     inputs = {**vector()["inputs"], "colour": "blue", "shape": None}
     call_command("conformance", str(folder(vector(inputs=inputs))), stdout=out)
-    assert "Passed, but not looked at (1): pricing charge: colour" in out.getvalue()
+    assert "Passed, with unread inputs (1): pricing charge: colour" in out.getvalue()
 
 
 def test_profile_and_policy_are_optional(folder):

@@ -62,11 +62,11 @@ def test_a_disabled_endpoint_shows_the_reason_and_can_be_enabled(staff_client):
     WebhookEndpoint.objects.update(is_enabled=False, disabled_reason="Automatically disabled: gone.")
     page = f"{ENDPOINTS}{endpoint.pk}/change/"
     assert "Fix the receiver, then enable the endpoint" in staff_client.get(page).content.decode()
-    assert "Webhooks in trouble" in staff_client.get("/admin/").content.decode()
+    assert "Failing webhooks" in staff_client.get("/admin/").content.decode()
     staff_client.post(page, {"url": HOOKS, "description": "", "is_enabled": "on"})
     endpoint.refresh_from_db()
     assert (endpoint.is_enabled, endpoint.disabled_reason) == (True, "")
-    assert "Webhooks in trouble" not in staff_client.get("/admin/").content.decode()
+    assert "Failing webhooks" not in staff_client.get("/admin/").content.decode()
 
 
 def test_a_rotation_shows_the_new_secret(staff_client):
