@@ -66,9 +66,15 @@ def apply_coupon(
             raise CannotApply("The end must be after the start.")
         with recorded(by=by, reason=reason):
             return CouponApplication.objects.create(
-                coupon=locked, customer=customer, subscription=subscription, starts_at=starts_at, ended_at=ends_at,
-                reason=reason, applied_by=by, metadata=metadata or {},
-            )  # fmt: skip
+                coupon=locked,
+                customer=customer,
+                subscription=subscription,
+                starts_at=starts_at,
+                ended_at=ends_at,
+                reason=reason,
+                applied_by=by,
+                metadata=metadata or {},
+            )
 
 
 def check_applicable(coupon: Coupon, customer: Customer, subscription: Subscription | None, *, now: datetime) -> None:

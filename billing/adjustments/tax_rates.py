@@ -65,9 +65,13 @@ def assign(
         after = last.position + 1 if last else 1
         with recorded(by=by, reason=reason):
             return TaxAssignment.objects.create(
-                rate=locked, customer=customer, subscription=subscription, currency=currency,
-                position=after if position is None else position, metadata=metadata or {},
-            )  # fmt: skip
+                rate=locked,
+                customer=customer,
+                subscription=subscription,
+                currency=currency,
+                position=after if position is None else position,
+                metadata=metadata or {},
+            )
 
 
 def unassign(assignment: TaxAssignment, *, by: User | None, reason: str = "") -> None:

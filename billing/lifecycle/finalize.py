@@ -89,9 +89,18 @@ def _notify_finalized(invoices: Sequence[Invoice], *, now: datetime) -> None:
 def billed_to(customer: Customer) -> dict[str, Any]:
     """Return a copy of the customer's details for the invoice, so that later edits don't change the invoice."""
     fields = (
-        "external_id", "name", "email", "contact", "address_line1", "address_line2", "address_city",
-        "address_state", "address_postal_code", "address_country", "tax_id",
-    )  # fmt: skip
+        "external_id",
+        "name",
+        "email",
+        "contact",
+        "address_line1",
+        "address_line2",
+        "address_city",
+        "address_state",
+        "address_postal_code",
+        "address_country",
+        "tax_id",
+    )
     return {field: value for field in fields if (value := getattr(customer, field))}
 
 

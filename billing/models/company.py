@@ -67,9 +67,23 @@ class CompanyProfile(Stamped):
 
 
 COPIED = (
-    "name", "logo_text", "address_line1", "address_line2", "address_city", "address_state", "address_postal_code",
-    "address_country", "tax_id", "registration", "email", "phone", "website", "bank_details", "payment_terms", "footer",
-)  # fmt: skip
+    "name",
+    "logo_text",
+    "address_line1",
+    "address_line2",
+    "address_city",
+    "address_state",
+    "address_postal_code",
+    "address_country",
+    "tax_id",
+    "registration",
+    "email",
+    "phone",
+    "website",
+    "bank_details",
+    "payment_terms",
+    "footer",
+)
 
 
 def seller() -> dict[str, Any]:

@@ -55,13 +55,28 @@ def checklist(month: Month, *, now: datetime) -> list[Task]:
         _task("Drafts to finalize", drafts, F("total"), drafts_url, "Their revenue isn't in the month yet."),
         _parked(),
         _problems(),
-        _task("Late usage to settle", late, F("amount"), admin_url("billing_lateadjustment_changelist"),
-              "Usage that arrived after its period was invoiced."),
-        _task("Draft credit notes", notes, F("total"), admin_url("billing_creditnote_changelist"),
-              "They don't reduce any balance until they are finalized."),
-        _task("Overdue invoices", overdue, F("amount_due") - F("amount_paid") - F("amount_credited"),
-              admin_url("billing_invoice_changelist", payment="overdue"), "Finalized, and past their due date."),
-    ]  # fmt: skip
+        _task(
+            "Late usage to settle",
+            late,
+            F("amount"),
+            admin_url("billing_lateadjustment_changelist"),
+            "Usage that arrived after its period was invoiced.",
+        ),
+        _task(
+            "Draft credit notes",
+            notes,
+            F("total"),
+            admin_url("billing_creditnote_changelist"),
+            "They don't reduce any balance until they are finalized.",
+        ),
+        _task(
+            "Overdue invoices",
+            overdue,
+            F("amount_due") - F("amount_paid") - F("amount_credited"),
+            admin_url("billing_invoice_changelist", payment="overdue"),
+            "Finalized, and past their due date.",
+        ),
+    ]
 
 
 def _task(name: str, rows: QuerySet[Any], amount: Any, url: str, hint: str) -> Task:

@@ -127,8 +127,12 @@ def _by_line(when: Q) -> Iterable[tuple[Any, ...]]:
 
 def _credit_lines(month: Month) -> Iterator[tuple[Any, ...]]:
     """Yield what credit notes credited, taxes separately. Notes voided in the month count with the opposite sign."""
-    names = ("credit_note__currency", "invoice_line__kind", "invoice_line__plan_version__plan__name",
-             "invoice_line__feature__name")  # fmt: skip
+    names = (
+        "credit_note__currency",
+        "invoice_line__kind",
+        "invoice_line__plan_version__plan__name",
+        "invoice_line__feature__name",
+    )
     numbered = CreditNoteLine.objects.filter(credit_note__finalized_at__isnull=False).order_by()
     for sign, when in ((1, "credit_note__finalized_at"), (-1, "credit_note__voided_at")):
         sums = numbered.filter(_within(when, month)).values_list(*names)

@@ -200,3 +200,17 @@ def test_a_running_total_after_a_free_trial_is_proved():
     # 7.00 + 5 × 1.00 + 10 × 0.10
     assert [trial.total, second.total] == [D(0), D(13)]
     assert prove(second.lines.get()).agrees
+
+
+def test_late_usage_of_a_first_part_without_usage_leaves_the_line_of_the_rest_proved(calls):
+    subscription = subscribed({"feature": calls, "unit_amount": D(1)})
+    end(subscription, 15)
+    invoice_at(utc(2026, 9, 15))
+    end(subscription, 20)
+    arrive_many(3, SECOND)
+    [second] = invoice_at(utc(2026, 9, 20))
+    assert lines(second) == [("API calls, 1–19 Sep 2026 · 3 calls used, 3 × $1.00", D(3))]
+    arrive(FIRST)
+    line = second.lines.get()
+    assert (line.quantity, line.period_start) == (3, utc(2026, 9, 15))
+    assert prove(line).agrees
