@@ -137,7 +137,7 @@ def _combine(aggregation: Aggregation, readings: Sequence[MeterReading]) -> Deci
     """Combine the windows that a pause separates, as the feature's aggregation asks.
 
     Windows of 10 and 4 units: a sum is 14, a maximum 10, the latest 4. A unique count is 10: the two windows may count
-    the same users, and nobody must be charged for twice.
+    the same users, and no user must be charged for twice.
     """
     counted = [reading for reading in readings if reading.events]
     if len(counted) < 2:

@@ -110,8 +110,8 @@ def test_customer_ranges_add_up_to_a_slow_second_calculation(world, monkeypatch,
     for name in ("2026-08", "2026-09", "2026-10"):
         month = Month.named(name)
         part = ChunkTotals()
-        for stretch in customer_ranges():
-            part.add(ChunkTotals.from_json(compute_chunk(month, stretch, now=NOW).as_json()))
+        for customers in customer_ranges():
+            part.add(ChunkTotals.from_json(compute_chunk(month, customers, now=NOW).as_json()))
         found = {(row.feature.name, row.status.name): row.events for row in part.usage.rows}
         assert found == slow_usage(month, NOW)
         assert part.earned == slow_accrual(month)
@@ -155,8 +155,8 @@ def test_a_killed_worker_loses_only_its_current_chunk(five, few_at_once, monkeyp
 def test_a_failing_month_does_not_stop_others(five, few_at_once, monkeypatch):
     failing, other = (background.start(month, now=NOW, by=None) for month in (SEPTEMBER, SEPTEMBER.next))
 
-    def fail(month, stretch, *, now):
-        return compute_chunk(month, stretch, now=now) if month != SEPTEMBER else 1 // 0
+    def fail(month, customers, *, now):
+        return compute_chunk(month, customers, now=now) if month != SEPTEMBER else 1 // 0
 
     with monkeypatch.context() as patched:
         patched.setattr("billing.month_end.background.compute_chunk", fail)
