@@ -7,6 +7,8 @@ VENV := .venv
 PYTHON := $(VENV)/bin/python
 READY := $(VENV)/.installed
 LOCK := requirements-dev.txt
+NODE := tests/node
+NODE_READY := $(NODE)/node_modules/.installed
 
 # Use the first suitable interpreter: 3.13, else 3.12, on PATH or installed by pyenv. PYTHON_BIN=... names another.
 define make_venv
@@ -44,6 +46,10 @@ setup: ## Create .venv and install the locked packages
 	@if [ -e $(READY) ] && ! $(PYTHON) -c '' 2>/dev/null; then rm -f $(READY); fi
 	@$(MAKE) --silent --no-print-directory $(READY)
 
+# Node is needed only to develop: linters of the OpenAPI schema, and the TypeScript client that the tests drive.
+$(NODE_READY): $(NODE)/package-lock.json
+	@cd $(NODE) && npm ci --silent && touch node_modules/.installed
+
 .PHONY: demo
 demo: setup ## Start everything, create a demo company, send its usage, bill it, keep serving (ONCE=1: stop instead)
 	@$(PYTHON) manage.py demo $(if $(filter-out 0,$(ONCE)),--once)
@@ -54,11 +60,16 @@ serve: setup ## Run web, worker and beat on PORT (8000), without demo data
 
 # One process per core, at most four: each has its own PostgreSQL database.
 .PHONY: test
-test: setup ## Run every test (ARGS="-k name")
+test: setup $(NODE_READY) ## Run every test (ARGS="-k name")
 	@$(PYTHON) -m pytest -n auto --maxprocesses 4 $(ARGS)
 
+# Downloads more than fifty packages from the package index that pip is configured for, so it isn't part of `make test`.
+.PHONY: test-clients
+test-clients: setup ## Run a company's first month with every version of the official Python client since 2.0.1
+	@$(PYTHON) -m pytest -m clients tests/scenarios/test_sdk_versions.py $(ARGS)
+
 .PHONY: lint
-lint: setup ## Check style, templates, types, layers, migrations and wording
+lint: setup lint-schema ## Check style, templates, types, layers, migrations, wording and the OpenAPI schema
 	@$(PYTHON) -m ruff check .
 	@$(PYTHON) -m ruff format --check .
 	@$(VENV)/bin/djlint --lint --quiet templates
@@ -67,13 +78,23 @@ lint: setup ## Check style, templates, types, layers, migrations and wording
 	@$(PYTHON) manage.py makemigrations --check --dry-run
 	@$(PYTHON) -m tests.words
 
+.PHONY: lint-schema
+lint-schema: setup $(NODE_READY) ## Check the OpenAPI schema with Redocly's and Spectral's recommended rules
+	@$(PYTHON) manage.py spectacular --format openapi-json --file $(NODE)/openapi.json
+	@cd $(NODE) && REDOCLY_SUPPRESS_UPDATE_NOTICE=true npx --no-install redocly lint openapi.json
+	@cd $(NODE) && npx --no-install spectral lint --quiet --fail-severity warn openapi.json
+
 .PHONY: examples
-examples: setup ## Record the schema's examples of responses and webhooks from real ones
-	@WRITE_EXAMPLES=1 $(PYTHON) -m pytest -q tests/scenarios/test_examples.py
+examples: setup ## Record the schema's examples from real responses and webhooks, and the table of the official client
+	@WRITE_EXAMPLES=1 $(PYTHON) -m pytest -q tests/scenarios/test_examples.py tests/scenarios/test_sdk_operations.py
 
 .PHONY: bench
 bench: setup ## Measure speed (ONLY=name for one figure)
 	@$(PYTHON) -m tests.bench $(if $(ONLY),--only $(ONLY))
+
+.PHONY: performance
+performance: setup ## Write the last results of make bench to docs/performance.md and its chart
+	@$(PYTHON) -m tests.bench.report
 
 .PHONY: conformance
 conformance: setup ## Check the product against golden vectors (VECTORS=dir)
@@ -85,6 +106,26 @@ lock: setup ## Resolve the dependencies of pyproject.toml again
 	$(PYTHON) -m uv pip compile "$$@" --upgrade pyproject.toml -o requirements.txt; \
 	$(PYTHON) -m uv pip compile "$$@" --upgrade -c requirements.txt --extra dev pyproject.toml -o requirements-dev.txt
 
+.PHONY: sbom
+sbom: setup ## Write sbom.json: the locked packages of a deployment as CycloneDX
+	@$(PYTHON) -W ignore -m cyclonedx_py requirements requirements.txt --pyproject pyproject.toml --mc-type application \
+		--output-reproducible --of JSON -o sbom.json
+	@echo "sbom.json lists $$(grep -c '"bom-ref": "requirements-' sbom.json) packages"
+
+.PHONY: compose-secrets
+compose-secrets: ## Write random secrets for compose.yaml to secrets/, where there are none yet
+	@python3 config/server/compose_secrets.py secrets
+
+# Images can be published again under the same tag; a digest names one image for ever.
+.PHONY: pin-images
+pin-images: ## Write the digests of the images into Dockerfile and compose.yaml (needs docker and its registry)
+	@for image in $$(sed -nE 's/^ *(FROM|image:) ([^ @]+:[^ @]+).*/\2/p' Dockerfile compose.yaml | sort -u); do \
+		digest=$$(docker buildx imagetools inspect "$$image" --format '{{.Manifest.Digest}}'); \
+		case "$$digest" in sha256:*) ;; *) echo "$$image has no digest" >&2; exit 1 ;; esac; \
+		sed -i -E "s#(FROM|image:) $$image(@sha256:[0-9a-f]{64})?#\1 $$image@$$digest#" Dockerfile compose.yaml; \
+		echo "$$image@$$digest"; \
+	done
+
 .PHONY: clean
 clean: ## Remove .venv, the data in DATA_DIR (.data) and caches
-	@rm -rf $(VENV) $${DATA_DIR:-.data} .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	@rm -rf $(VENV) $(NODE)/node_modules $(NODE)/openapi.json $${DATA_DIR:-.data} .mypy_cache .pytest_cache .ruff_cache .import_linter_cache

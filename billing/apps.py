@@ -8,18 +8,26 @@ class BillingConfig(AppConfig):
 
     def ready(self) -> None:
         """Add billing's admin pages, and register with usage tracking, customers and webhooks."""
-        from billing.admin.pages import urls
+        from billing.admin.pages import customer, urls
         from billing.api import messages
-        from billing.api.subscription_conditions import begin
+        from billing.api.subscription_conditions import assign_taxes, begin
+        from billing.approvals import register_operations
         from billing.facts.answers import BillingAnswers
         from billing.facts.retention import oldest_needed
+        from billing.runs.at_once import invoice_change, invoice_start
         from config.office.pages import add_pages
-        from customers.signals import start_hooks
+        from customers.admin import set_customer_overview
+        from customers.signals import customer_hooks, invoice_change_hooks, invoice_start_hooks, start_hooks
         from events.diagnosis.billing_facts import register
         from events.ledger.retention import floors
 
         add_pages(urls.urls)
+        register_operations()
+        set_customer_overview(customer.overview_context)
         messages.register()
         register(BillingAnswers())
         floors.append(oldest_needed)
         start_hooks.append(begin)
+        customer_hooks.append(assign_taxes)
+        invoice_start_hooks.append(invoice_start)
+        invoice_change_hooks.append(invoice_change)

@@ -12,6 +12,10 @@ class InvoiceKind(LabeledEnum):
     ONE_OFF = "one_off", "One-off"
 
 
+# Invoices of fees in advance only. They don't close the usage of their period.
+IN_ADVANCE_KINDS = (InvoiceKind.OPENING, InvoiceKind.CHANGE)
+
+
 class LineKind(LabeledEnum):
     FEE = "fee", "Recurring fee"
     USAGE = "usage", "Usage"

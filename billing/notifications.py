@@ -1,9 +1,9 @@
-"""Webhook messages about invoices, payments, credit notes and prepaid credit. Call within the change's transaction."""
+"""Webhook messages about invoices, payments, credit and late usage. Call within the change's transaction."""
 
 from collections.abc import Sequence
 from datetime import datetime
 
-from billing.models import CreditNote, Invoice, Payment, PaymentKind, Wallet, WalletEntry
+from billing.models import CreditNote, Invoice, LateAdjustment, MonthClosing, Payment, PaymentKind, Wallet, WalletEntry
 from config.webhooks.names import WebhookEvent
 from config.webhooks.outbox import emit
 
@@ -15,9 +15,16 @@ def notify(event: WebhookEvent, invoices: Sequence[Invoice], *, now: datetime) -
 
 
 def notify_payment(payment: Payment, *, now: datetime) -> None:
-    """Report a saved payment or refund, or the reversal of either. A refund's amount is negative."""
+    """Report a saved payment or refund, or the reversal of either. A refund's amount is negative.
+
+    A row that uses the surplus of a payment also reports that payment, with its new unapplied amount.
+    """
+    if payment.source_id and payment.source_id != payment.reverses_id:
+        emit(WebhookEvent.PAYMENT_UPDATED, "payment", [payment.source_id], at=now)
     is_reversal = payment.kind == PaymentKind.REVERSAL
     reported = payment.reverses if is_reversal and payment.reverses else payment
+    if reported.kind == PaymentKind.APPLIED:
+        return
     if reported.kind == PaymentKind.REFUND:
         event = WebhookEvent.REFUND_REVERSED if is_reversal else WebhookEvent.REFUND_SUCCEEDED
         emit(event, "refund", [payment.pk], at=now)
@@ -40,3 +47,14 @@ def notify_wallet_entries(entries: Sequence[WalletEntry], *, now: datetime) -> N
     """Report saved movements of prepaid credit, one message each."""
     if entries:
         emit(WebhookEvent.WALLET_MOVED, "transaction", [entry.pk for entry in entries], at=now)
+
+
+def notify_late_usage(adjustments: Sequence[LateAdjustment], *, now: datetime) -> None:
+    """Report decisions about saved late adjustments, one message each."""
+    if adjustments:
+        emit(WebhookEvent.LATE_USAGE_UPDATED, "late_adjustment", [adjustment.pk for adjustment in adjustments], at=now)
+
+
+def notify_month(event: WebhookEvent, closing: MonthClosing, *, now: datetime) -> None:
+    """Report that a month was closed or reopened."""
+    emit(event, "month", [closing.pk], at=now)

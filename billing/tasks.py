@@ -6,7 +6,6 @@ from functools import partial
 
 from celery import shared_task
 from django.db import transaction
-from django.utils import timezone
 
 from billing.late_usage.checks import find_checks
 from billing.late_usage.reconcile import reconcile_due
@@ -15,7 +14,8 @@ from billing.models import BillingRun, RunKind
 from billing.month_end import background
 from billing.runs import billing_run, dry_run
 from billing.runs.late_usage import bill_ended, check_recent, credit_reductions
-from billing.settlement import wallets
+from billing.settlement import credit_expiry
+from config.db.clock import read_clock
 from config.jobs import enqueue_on_commit, gc_paused, run_for_a_turn
 
 log = logging.getLogger(__name__)
@@ -27,7 +27,7 @@ def run_billing() -> int:
 
     Safe to run twice or concurrently. A run whose workers died continues where it stopped, and so does a dry run.
     """
-    now = timezone.now()
+    now = read_clock()
     run = billing_run.start_run(as_of=now, now=now)
     enqueued = 0 if run is None else enqueue_chunks(run)
     return enqueued + sum(enqueue_chunks(dry) for dry in dry_run.unfinished_dry_runs())
@@ -40,7 +40,7 @@ def enqueue_chunks(run: BillingRun) -> int:
     for chunk_id in chunks:
         transaction.on_commit(partial(task.delay, chunk_id))
     if not chunks:
-        billing_run.add_up_run(run.pk, now=timezone.now())
+        billing_run.add_up_run(run.pk, now=read_clock())
     return len(chunks)
 
 
@@ -48,21 +48,21 @@ def enqueue_chunks(run: BillingRun) -> int:
 def dry_run_chunk(chunk_id: int) -> int:
     """Calculate one chunk of a dry run; return how many invoices it would make. A second call does nothing."""
     with gc_paused():
-        tally = dry_run.dry_run_chunk(chunk_id, now=timezone.now())
+        tally = dry_run.dry_run_chunk(chunk_id, now=read_clock())
     return 0 if tally is None else tally.invoices
 
 
 @shared_task(name="billing.tasks.retry_subscriptions")
 def retry_subscriptions(subscription_ids: list[int]) -> int:
     """Bill parked subscriptions now, before their retry is due; return how many invoices were made. Safe to repeat."""
-    return billing_run.bill_subscriptions(subscription_ids, as_of=timezone.now(), retrying=True).invoices
+    return billing_run.bill_subscriptions(subscription_ids, as_of=read_clock(), retrying=True).invoices
 
 
 @shared_task(name="billing.tasks.bill_chunk")
 def bill_chunk(chunk_id: int) -> int:
     """Bill one chunk of a run; return how many invoices were made. A second or concurrent call makes none."""
     with gc_paused():
-        tally = billing_run.bill_chunk(chunk_id, now=timezone.now())
+        tally = billing_run.bill_chunk(chunk_id, now=read_clock())
     return 0 if tally is None else tally.invoices
 
 
@@ -78,7 +78,7 @@ def finalize_due(after: int = 0) -> int:
         nonlocal after
         while True:
             with gc_paused():
-                finalized, after = finalize.finalize_next(after, now=timezone.now())
+                finalized, after = finalize.finalize_next(after, now=read_clock())
             if not after:
                 return
             yield finalized
@@ -92,7 +92,7 @@ def adjust_late_usage() -> int:
 
     Safe to run twice or concurrently.
     """
-    now = timezone.now()
+    now = read_clock()
     find_checks(now=now)
     checked = reconcile_due(now=now)
     credit_reductions(now=now)
@@ -102,19 +102,19 @@ def adjust_late_usage() -> int:
 @shared_task(name="billing.tasks.bill_late_usage")
 def bill_late_usage() -> int:
     """Draft invoices for late usage of subscriptions that get no other invoice; return how many. Safe to repeat."""
-    return len(bill_ended(now=timezone.now()))
+    return len(bill_ended(now=read_clock()))
 
 
 @shared_task(name="billing.tasks.check_invoiced_usage")
 def check_invoiced_usage() -> int:
     """Compare the usage on recent invoices with current usage; return how many periods differ. Safe to repeat."""
-    return check_recent(now=timezone.now())
+    return check_recent(now=read_clock())
 
 
 @shared_task(name="billing.tasks.expire_credits")
 def expire_credits() -> int:
     """Write off expired prepaid credit; return the number of grants. Safe to repeat and to run concurrently."""
-    return wallets.expire_credits(now=timezone.now())
+    return credit_expiry.expire_credits(now=read_clock())
 
 
 @shared_task(name="billing.tasks.go_on_with_month_ends")
@@ -132,7 +132,7 @@ def _month_end_chunks() -> Iterator[int]:
     errors = []
     for report_id in background.unfinished():
         try:
-            while background.calculate_chunk(report_id, now=timezone.now()):
+            while background.calculate_chunk(report_id, now=read_clock()):
                 yield 1
         except Exception as error:
             log.exception("Month end %s failed", report_id)

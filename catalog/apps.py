@@ -10,6 +10,8 @@ class CatalogConfig(AppConfig):
 
     def ready(self) -> None:
         from catalog.admin.tier_history import TierHistory
+        from catalog.approvals import register_operations
         from config.office.history import register_child_history
 
         register_child_history(TierHistory())
+        register_operations()

@@ -21,7 +21,7 @@ from config.audit import recorded
 from config.refusals import Refused
 
 METER_FIELDS = ("event_name", "aggregation", "field", "reset", "multiplier")
-MATCHING_FIELDS = (*METER_FIELDS, "filters", "counts_from")
+MATCHING_FIELDS = (*METER_FIELDS, "field_aliases", "filters", "counts_from")
 
 
 class MeterIsFixed(Refused):
@@ -64,6 +64,38 @@ def accept_numeric_strings(feature: Feature, *, by: User | None, reason: str = "
     return save_feature(feature, by=by, reason=reason)
 
 
+def alias_property(feature: Feature, name: str, *, by: User | None, reason: str = "") -> Feature:
+    """Read the property `name` where the aggregation field is missing, also in earlier events. Safe to repeat.
+
+    Raises NoSuchField for a feature without a field, and ValidationError for an invalid name.
+    """
+    feature.refresh_from_db()
+    if not feature.field:
+        raise NoSuchField(f"{feature.name} counts events and reads no property.")
+    if name in (feature.field, *feature.field_aliases):
+        return feature
+    feature.field_aliases = [*feature.field_aliases, name]
+    return save_feature(feature, by=by, reason=reason)
+
+
+def extend_filter(feature: Feature, name: str, value: str, *, by: User | None, reason: str = "") -> Feature:
+    """Let the feature also count events whose property `name` is `value`, earlier ones included. Safe to repeat.
+
+    Raises NoSuchField if the feature doesn't filter by the property.
+    """
+    feature.refresh_from_db()
+    if name not in feature.filters:
+        raise NoSuchField(f"{feature.name} doesn't filter by “{name}”.")
+    if value in feature.filters[name]:
+        return feature
+    feature.filters = {**feature.filters, name: [*feature.filters[name], value]}
+    return save_feature(feature, by=by, reason=reason)
+
+
+class NoSuchField(Refused):
+    """The feature doesn't read or filter by this property."""
+
+
 def duplicate_as_new_feature(
     feature: Feature, *, name: str, by: User | None, key: str | None = None, **definition: Any
 ) -> Feature:
@@ -98,6 +130,12 @@ def map_event_name(alias: str, event_name: str, *, by: User | None, reason: str 
         mapping.save()
     after_commit(event_name_mapped, EventNameAlias, alias=mapping, by=by)
     return mapping
+
+
+def unmap_event_name(mapping: EventNameAlias, *, by: User | None, reason: str = "") -> None:
+    """Stop counting events sent as the alias. Usage is counted again without them."""
+    with recorded(by=by, reason=reason):
+        mapping.delete()
 
 
 class AliasIsInUse(Refused):

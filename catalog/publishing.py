@@ -1,5 +1,7 @@
 """Plan versions: prices and free tiers are edited in a draft, which publishing makes permanent."""
 
+import hashlib
+import json
 from datetime import datetime
 from typing import Any
 
@@ -7,9 +9,12 @@ from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
 from django.db import models, transaction
 
+from catalog.comparing import differences
 from catalog.models import Entitlement, Plan, PlanVersion, Price, PriceTier
 from catalog.models.plans import PlanState, VersionState
 from catalog.validation import find_publishing_problems
+from config.approvals.gate import Action, ApprovalNeeded, require_approval
+from config.approvals.kinds import ApprovalKind, Operation
 from config.audit import recorded
 from config.refusals import Refused
 
@@ -18,8 +23,16 @@ class PlanArchived(Refused):
     """The plan is archived: activate it first."""
 
 
+class NoDraft(Refused):
+    """The plan has no draft to publish."""
+
+
 class NothingPublished(Refused):
     """The plan has no published version, and no draft that can be published."""
+
+
+class PublishFirst(Refused):
+    """The plan's draft needs approval before it can be used: publish it first."""
 
 
 @transaction.atomic
@@ -49,7 +62,8 @@ def get_or_create_draft(plan: Plan, *, by: User | None, held: bool = False) -> P
 def publish(version: PlanVersion, *, now: datetime, by: User | None, reason: str = "") -> PlanVersion:
     """Make a draft permanent. New subscriptions use it from now on. A second call changes nothing.
 
-    Raises PlanArchived, and one ValidationError that lists every problem of the prices and free tiers.
+    Raises PlanArchived, one ValidationError that lists every problem of the prices and
+    free tiers, and ApprovalNeeded.
     """
     plan = _lock_plan(version.plan)
     locked = PlanVersion.objects.select_for_update().get(pk=version.pk)
@@ -58,6 +72,7 @@ def publish(version: PlanVersion, *, now: datetime, by: User | None, reason: str
             raise PlanArchived(f"{plan} is archived. Activate it before you publish a version.")
         if problems := find_publishing_problems(locked):
             raise ValidationError(problems)
+        require_approval(_describe(locked, reason), by=by)
         locked.state, locked.published_at, locked.published_by = VersionState.PUBLISHED, now, by
         with recorded(by=by, reason=reason or locked.note):
             locked.save()
@@ -65,21 +80,81 @@ def publish(version: PlanVersion, *, now: datetime, by: User | None, reason: str
     return version
 
 
+def _describe(draft: PlanVersion, reason: str) -> Action:
+    """Describe a draft to who decides about publishing it, with the differences from the published version."""
+    changes = [
+        f"{change.subject}: {change.before or 'new'} → {change.after or 'removed'}" for change in differences(draft)
+    ]
+    return Action(
+        Operation.PUBLISH,
+        [ApprovalKind.PRICES],
+        [draft],
+        {"reason": reason, "checksum": _fingerprint(draft)},
+        title=f"Publish {draft}",
+        effect="\n".join(["New subscriptions use these prices, and the version can't be changed anymore.", *changes]),
+    )
+
+
+def _fingerprint(version: PlanVersion) -> str:
+    """Return a hash of everything that a version charges, so that no other prices are published than were approved."""
+    rows: list[models.Model] = [version, *version.prices.order_by("pk")]
+    rows += PriceTier.objects.filter(price__version=version).order_by("pk")
+    rows += version.entitlements.order_by("pk")
+    return hashlib.sha256(json.dumps([_values(row) for row in rows]).encode()).hexdigest()
+
+
+def _values(row: models.Model) -> list[str]:
+    excluded = {"public_id", "created_at", "updated_at", "note", "is_held", "state", "published_at", "published_by"}
+    return [str(field.value_from_object(row)) for field in row._meta.concrete_fields if field.name not in excluded]
+
+
+@transaction.atomic
+def publish_at_once(version: PlanVersion, *, now: datetime, by: User | None, reason: str) -> PlanVersion:
+    """Publish a draft as a part of something else, which can't wait for approval: raises PublishFirst for that."""
+    try:
+        return publish(version, now=now, by=by, reason=reason)
+    except ApprovalNeeded as needed:
+        raise PublishFirst(f"Publishing {version} needs approval. Publish it first, on its page.") from needed
+
+
+def get_newest_published(plan: Plan) -> PlanVersion:
+    """Return the version that staff can sell: the newest published one. Raises NothingPublished."""
+    newest = plan.versions.filter(state=VersionState.PUBLISHED).order_by("-number").first()
+    if newest is None:
+        raise NothingPublished(f"{plan} has no published version. Add its prices, then publish it.")
+    return newest
+
+
+@transaction.atomic
+def publish_draft(plan: Plan, *, note: str = "", now: datetime, by: User | None) -> PlanVersion:
+    """Publish the plan's draft, with a note of what changed. Raises NoDraft, and what `publish` raises."""
+    draft = _lock_plan(plan).versions.filter(state=VersionState.DRAFT).first()
+    if draft is None:
+        raise NoDraft(f"{plan} has no draft. Change its prices or open a new version first.")
+    return publish_with_note(draft, note=note, now=now, by=by)
+
+
+@transaction.atomic
+def publish_with_note(version: PlanVersion, *, note: str, now: datetime, by: User | None) -> PlanVersion:
+    """Publish a draft, with a note of what changed that replaces its own. Raises what `publish` raises."""
+    if note and not version.is_published:
+        version.note = note
+        version.save(update_fields=["note", "updated_at"])
+    return publish(version, now=now, by=by, reason=note)
+
+
 @transaction.atomic
 def get_published_version(plan: Plan, *, now: datetime, by: User | None) -> PlanVersion:
     """Return the version that a new subscription uses: the newest published one.
 
-    A draft is published first, unless it is on hold. Raises NothingPublished, PlanArchived, and ValidationError for a
-    draft that can't be published.
+    A draft is published first, unless it is on hold. Raises NothingPublished, PlanArchived, PublishFirst, and
+    ValidationError for a draft that can't be published.
     """
     plan = _lock_plan(plan)
-    newest = plan.versions.filter(state=VersionState.PUBLISHED).order_by("-number").first()
     draft = plan.versions.filter(state=VersionState.DRAFT).first()
     if draft is not None and not draft.is_held:
-        return publish(draft, now=now, by=by, reason="Published for a new subscription")
-    if newest is None:
-        raise NothingPublished(f"{plan} has no published version. Add its prices, then publish it.")
-    return newest
+        return publish_at_once(draft, now=now, by=by, reason="Published for a new subscription")
+    return get_newest_published(plan)
 
 
 def _lock_plan(plan: Plan) -> Plan:

@@ -1,5 +1,5 @@
 from django.apps import AppConfig, apps
-from django.db.models.signals import post_migrate, pre_save
+from django.db.models.signals import post_migrate, post_save, pre_migrate, pre_save
 
 VERBOSE_NAMES = {
     "auth": "Staff",
@@ -16,17 +16,35 @@ class ConfigConfig(AppConfig):
 
     def ready(self) -> None:
         from auditlog.models import LogEntry
+        from auditlog.registry import auditlog
+        from django.contrib.auth.models import Group, User
 
-        from config.audit import sign_entry
+        from config import timeouts
+        from config.approvals import messages, rules
+        from config.audit import note_password, record_password, sign_entry
         from config.db import lookups
         from config.installation import roles, schedules
         from config.server import checks  # noqa: F401  importing the module registers its checks
+        from config.signin import receivers
 
         lookups.register()
+        receivers.connect()
+        messages.register()
+        rules.register_operation()
+        auditlog.register(User, exclude_fields=["password", "last_login"], m2m_fields={"groups", "user_permissions"})
+        pre_save.connect(note_password, sender=User, dispatch_uid="config.password.note")
+        post_save.connect(record_password, sender=User, dispatch_uid="config.password.record")
+        auditlog.register(Group, m2m_fields={"permissions"})
+        for schedule in apps.get_app_config("django_celery_beat").get_models():
+            if schedule.__name__ != "PeriodicTasks":  # a counter that the scheduler watches
+                auditlog.register(schedule, exclude_fields=["last_run_at", "total_run_count", "date_changed"])
         for label, name in VERBOSE_NAMES.items():
             apps.get_app_config(label).verbose_name = name
         pre_save.connect(sign_entry, sender=LogEntry, dispatch_uid="catalog.history")
+        pre_migrate.connect(timeouts.limit_migrations, sender=self, dispatch_uid="config.timeouts")
+        post_migrate.connect(timeouts.end_migrations, sender=self, dispatch_uid="config.timeouts")
         post_migrate.connect(schedules.install_after_migrate, sender=self, dispatch_uid="config.schedules")
+        post_migrate.connect(rules.install_after_migrate, sender=self, dispatch_uid="config.approval_rules")
         # After the last app, so that the permissions of all models can be created.
         post_migrate.connect(
             roles.install_after_migrate, sender=apps.get_app_config("billing"), dispatch_uid="config.roles"

@@ -8,12 +8,16 @@ from celery import Celery
 from celery.signals import worker_process_init
 from kombu.transport import TRANSPORT_ALIASES
 
+from config import timeouts
+from config.server.heartbeat import WorkerHeartbeat
+
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 TRANSPORT_ALIASES["folder"] = "config.server.broker:Transport"
 
 app = Celery("countinghouse")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
+app.steps["worker"].add(WorkerHeartbeat)
 
 
 @worker_process_init.connect
@@ -21,3 +25,9 @@ def collect_less_often(**kwargs: Any) -> None:
     """Collect cyclic garbage every 50,000 objects: a batch creates many more, and nearly all are freed without it."""
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)
+
+
+@worker_process_init.connect
+def limit_waiting(**kwargs: Any) -> None:
+    """Let a task wait for the database only so long, so that a lock that someone forgot doesn't stop every worker."""
+    timeouts.use(timeouts.TASKS)

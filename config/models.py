@@ -1,11 +1,23 @@
 from config.api.models import KeptAnswer
+from config.approvals.models import Approval, ApprovalRule
+from config.change_log.models import ChangeLogCheck, ChangeLogCopy, ChangeSeal
 from config.installation.models import InstalledGrant, InstalledSchedule
+from config.signin.models import CacheEntry, SignInEvent, SignInRules, StaffSession
 from config.webhooks.models import WebhookAttempt, WebhookDelivery, WebhookEndpoint, WebhookMessage
 
 __all__ = [
+    "Approval",
+    "ApprovalRule",
+    "CacheEntry",
+    "ChangeLogCheck",
+    "ChangeLogCopy",
+    "ChangeSeal",
     "InstalledGrant",
     "InstalledSchedule",
     "KeptAnswer",
+    "SignInEvent",
+    "SignInRules",
+    "StaffSession",
     "WebhookAttempt",
     "WebhookDelivery",
     "WebhookEndpoint",

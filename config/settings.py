@@ -11,8 +11,11 @@ from kombu import Queue
 
 from config.api.openapi_names import OPENAPI_ENUM_NAMES
 from config.office.theme import UNFOLD  # noqa: F401  read by django-unfold
+from config.server.secret_files import load_secret_files
 from config.server.secret_key import load_laptop_secret_key
+from config.signin.providers import read_providers
 
+load_secret_files()
 env = environ.Env()
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -22,11 +25,14 @@ DATA_DIR = Path(env.str("DATA_DIR", default=str(BASE_DIR / ".data"))).expanduser
 DEBUG = env.bool("DEBUG", default="SECRET_KEY" not in env.ENVIRON)
 HTTPS = env.bool("HTTPS", default=not DEBUG)
 SECRET_KEY = env.str("SECRET_KEY", default="") or (load_laptop_secret_key(DATA_DIR) if DEBUG else "")
+SECRET_KEY_FALLBACKS = env.list("SECRET_KEY_FALLBACKS", default=[])  # earlier keys, for sessions, links and secrets
 LOCAL_HOSTS = ["localhost", "127.0.0.1", "[::1]"]
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=LOCAL_HOSTS)
 CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
+TRUSTED_PROXIES = env.list("TRUSTED_PROXIES", default=["127.0.0.0/8", "::1/128"])  # whose X-Forwarded-* are believed
 PORT = env.int("PORT", default=8000)
 DATABASE_URL = env.str("DATABASE_URL", default="")
+DATABASE_OWNER_URL = env.str("DATABASE_OWNER_URL", default="")  # for `migrate`; by default, DATABASE_URL
 REDIS_URL = env.str("REDIS_URL", default="")
 
 # --- Company -----------------------------------------------------------------------------------------
@@ -36,6 +42,7 @@ INVOICE_GRACE_DAYS = env.int("INVOICE_GRACE_DAYS", default=0)  # days a draft wa
 INVOICE_DUE_DAYS = env.int("INVOICE_DUE_DAYS", default=30)
 LEDGER_DAYS = env.int("LEDGER_DAYS", default=0)  # how long events are kept after they occurred; 0 means forever
 LOG_DAYS = env.int("LOG_DAYS", default=30)  # how long refused requests, batches and checks are kept
+SIGN_IN_LOG_DAYS = env.int("SIGN_IN_LOG_DAYS", default=400)  # 0 means forever
 ACCEPT_NUMERIC_STRINGS = env.bool("ACCEPT_NUMERIC_STRINGS", default=False)  # for new features
 RATE_LIMIT_SINGLE_PER_MINUTE = env.int("RATE_LIMIT_SINGLE_PER_MINUTE", default=60000)  # per key; 0 means no limit
 RATE_LIMIT_BULK_PER_MINUTE = env.int("RATE_LIMIT_BULK_PER_MINUTE", default=6000)
@@ -59,6 +66,10 @@ INSTALLED_APPS = [
     "django.contrib.humanize",
     "django.contrib.postgres",
     "django.contrib.staticfiles",
+    "allauth.account",
+    "allauth.mfa",
+    "allauth.socialaccount",
+    "allauth.socialaccount.providers.openid_connect",
     "auditlog",
     "csp",
     "django_celery_beat",
@@ -75,8 +86,12 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "config.server.requests.ForwardedMiddleware",
+    "config.server.requests.RequestIdMiddleware",
+    "config.server.headers.BrowserHeadersMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "events.access.middleware.RefusalLogMiddleware",
+    "config.server.refused.RefusedMiddleware",
     "events.access.middleware.IngestLaneMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
@@ -85,12 +100,14 @@ MIDDLEWARE = [
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
+    "allauth.account.middleware.AccountMiddleware",
+    "config.signin.middleware.SignInMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "auditlog.middleware.AuditlogMiddleware",
+    "config.approvals.middleware.ApprovalMiddleware",
 ]
 
 ROOT_URLCONF = "config.urls"
-WSGI_APPLICATION = "config.wsgi.application"
 APPEND_SLASH = False  # a redirected POST becomes a GET, and the admin adds its own slashes
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 SITE_ID = 1
@@ -113,20 +130,27 @@ TEMPLATES = [
 ]
 
 # --- Database, cache, files --------------------------------------------------------------------------
-# The threads of a web process share connections through psycopg's pool. Other processes keep one connection, since
-# Celery would close a pool after every task.
-DATABASE_POOL_SIZE = env.int("DATABASE_POOL_SIZE", default=0)
+# Each thread keeps its connection, which opens with the timeouts of the thread's work: see config/timeouts.py.
 DATABASES = {"default": env.db_url("DATABASE_URL", default="postgresql:///countinghouse")}
-DATABASES["default"]["CONN_MAX_AGE"] = 0 if DATABASE_POOL_SIZE else 60
-DATABASES["default"]["CONN_HEALTH_CHECKS"] = not DATABASE_POOL_SIZE
-DATABASES["default"].setdefault("OPTIONS", {}).setdefault("connect_timeout", 5)
-if DATABASE_POOL_SIZE:
-    DATABASES["default"]["OPTIONS"]["pool"] = {"min_size": 1, "max_size": DATABASE_POOL_SIZE, "timeout": 2}
+DATABASE_OWNER = env.db_url("DATABASE_OWNER_URL") if DATABASE_OWNER_URL else dict(DATABASES["default"])
+DATABASE_ROLE, DATABASE_ROLE_PASSWORD = (DATABASES["default"].get(name, "") for name in ("USER", "PASSWORD"))
+for database in (DATABASES["default"], DATABASE_OWNER):
+    database["OPTIONS"] = {"connect_timeout": 5} | database.get("OPTIONS", {})
+DATABASES["default"]["CONN_MAX_AGE"] = 60
+DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
 
+# The default cache counts attempts to sign in and codes that were used. It is in PostgreSQL, so that all processes
+# share it, no attempt is forgotten by a restart, and sign-in works while Redis doesn't. Figures of slow pages have
+# their own.
 CACHES = {
-    "default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": REDIS_URL}
+    "default": {
+        "BACKEND": "django.core.cache.backends.db.DatabaseCache",
+        "LOCATION": "config_cache",
+        "OPTIONS": {"MAX_ENTRIES": 100_000},
+    },
+    "figures": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": REDIS_URL}
     if REDIS_URL
-    else {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}
+    else {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"},
 }
 
 STATIC_URL = "/static/"
@@ -150,19 +174,54 @@ FORMAT_MODULE_PATH = ["config.formats"]
 USE_TZ = True
 TIME_ZONE = "UTC"
 
-# --- Security ----------------------------------------------------------------------------------------
+# --- Sign-in -----------------------------------------------------------------------------------------
+AUTHENTICATION_BACKENDS = ["config.signin.backends.StaffBackend"]
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
-    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 10}},
+    {"NAME": "config.signin.passwords.RecordedPasswordValidator", "OPTIONS": {"min_length": 10}},
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
     {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
 ]
-LOGIN_URL = "admin:login"
+LOGIN_URL = "account_login"
 LOGIN_REDIRECT_URL = "admin:index"
+SESSION_ENGINE = "config.signin.sessions"
+SESSION_COOKIE_AGE = 7 * 24 * 60 * 60  # the longest that the rules for signing in allow; they end sessions sooner
+ACCOUNT_ADAPTER = "config.signin.adapters.AccountAdapter"
+ACCOUNT_EMAIL_VERIFICATION = "none"  # owners enter the addresses
+ACCOUNT_FORMS = {"login": "config.signin.forms.SignInForm"}
+ACCOUNT_LOGIN_METHODS = {"username", "email"}
+ACCOUNT_LOGOUT_REDIRECT_URL = "account_login"
+ACCOUNT_REAUTHENTICATION_TIMEOUT = 0  # `config.signin.confirming` decides, by the rules
+ACCOUNT_SESSION_REMEMBER = True
+ACCOUNT_SIGNUP_FIELDS = ["email*", "username*", "password1*"]
+# Attempts by address (ip), account (key) and signed-in colleague (user), before a password or code is checked.
+ACCOUNT_RATE_LIMITS = {
+    "login": "30/m/ip",
+    "login_failed": "30/15m/ip,10/15m/key",
+    "reauthenticate": "10/m/user",
+}
+MFA_ADAPTER = "config.signin.adapters.FactorAdapter"
+MFA_ALLOW_UNVERIFIED_EMAIL = True
+MFA_PASSKEY_LOGIN_ENABLED = True
+MFA_RECOVERY_CODES_SHOW_ONCE = True
+MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
+MFA_TOTP_ISSUER = "Countinghouse"
+MFA_TOTP_TOLERANCE = 1  # a code works half a minute early or late, as clocks differ
+SOCIALACCOUNT_ADAPTER = "config.signin.adapters.ProviderAdapter"
+SOCIALACCOUNT_LOGIN_ON_GET = True  # a form would be stopped by form-action in the CSP when the provider redirects
+SOCIALACCOUNT_PROVIDERS = {"openid_connect": {"OAUTH_PKCE_ENABLED": True, "APPS": read_providers(env)}}
+
+# --- Security ----------------------------------------------------------------------------------------
+# With HTTPS, browsers accept the names only from this very host over HTTPS: a neighbour can't plant a cookie.
+COOKIE_PREFIX = "__Host-" if HTTPS else ""
+SESSION_COOKIE_NAME = f"{COOKIE_PREFIX}sessionid"
 SESSION_COOKIE_SECURE = HTTPS
 SESSION_COOKIE_HTTPONLY = True
-SESSION_COOKIE_AGE = 12 * 60 * 60
+SESSION_COOKIE_SAMESITE = "Lax"  # a link to an invoice in an email opens it
+CSRF_COOKIE_NAME = f"{COOKIE_PREFIX}csrftoken"
 CSRF_COOKIE_SECURE = HTTPS
+CSRF_COOKIE_HTTPONLY = True  # pages have the token in their forms
+CSRF_COOKIE_SAMESITE = "Lax"
 SECURE_SSL_REDIRECT = HTTPS
 SECURE_REDIRECT_EXEMPT = [r"^healthz$"]  # load balancers check it over plain HTTP
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if HTTPS else None
@@ -175,8 +234,8 @@ X_FRAME_OPTIONS = "DENY"
 DATA_UPLOAD_MAX_MEMORY_SIZE = 32 * 1024 * 1024  # the largest batch of events, as documented in the API
 DATA_UPLOAD_MAX_NUMBER_FIELDS = 5000
 
-# Unfold's pages use Alpine attributes, which Alpine compiles to functions ('unsafe-eval'), and style attributes. Inline
-# scripts need the request's nonce: <script nonce="{{ CSP_NONCE }}">.
+# Unfold's pages use Alpine attributes, which Alpine compiles to functions ('unsafe-eval'), and style attributes and
+# elements. Inline scripts need the request's nonce: <script nonce="{{ CSP_NONCE }}">.
 # See docs/decisions/0005-content-security-policy.md.
 CONTENT_SECURITY_POLICY = {
     "DIRECTIVES": {
@@ -187,7 +246,10 @@ CONTENT_SECURITY_POLICY = {
         "font-src": [SELF, "data:"],
         "connect-src": [SELF],
         "object-src": [NONE],
-        "base-uri": [SELF],
+        "media-src": [NONE],
+        "manifest-src": [NONE],
+        "worker-src": [NONE],
+        "base-uri": [NONE],
         "form-action": [SELF],
         "frame-ancestors": [NONE],
     },
@@ -197,6 +259,7 @@ CONTENT_SECURITY_POLICY = {
 REST_FRAMEWORK = {
     "DEFAULT_RENDERER_CLASSES": ["config.api.renderers.ExactJSONRenderer"],
     "DEFAULT_PARSER_CLASSES": ["config.api.parsers.ExactJSONParser"],
+    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "config.api.parsers.JsonNegotiation",
     "DEFAULT_AUTHENTICATION_CLASSES": ["events.access.authentication.ApiKeyAuthentication"],
     "DEFAULT_THROTTLE_CLASSES": ["events.access.throttling.KeyThrottle"],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
@@ -212,8 +275,9 @@ REST_FRAMEWORK = {
 
 SPECTACULAR_SETTINGS = {
     "TITLE": "Countinghouse API",
-    "DESCRIPTION": "Send usage events, manage the catalog and customers, and retrieve invoices.",
     "VERSION": "1",
+    "CONTACT": {"name": COMPANY_NAME},
+    "SERVERS": [{"url": "/", "description": "This server"}],
     "SERVE_INCLUDE_SCHEMA": False,
     "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
     "SERVE_AUTHENTICATION": [],
@@ -227,7 +291,10 @@ SPECTACULAR_SETTINGS = {
     "WEBHOOKS": "billing.api.messages.MESSAGES",
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
+        "config.api.openapi_parts.tidy",
+        "config.api.openapi_parts.introduce",
         "config.api.openapi_hooks.describe_all",
+        "config.api.openapi_hooks.close_bodies",
         "config.api.openapi_hooks.show_examples",
     ],
 }
@@ -264,20 +331,30 @@ CELERY_WORKER_SEND_TASK_EVENTS = False
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_TIMEZONE = "UTC"
 CELERY_ENABLE_UTC = True
-CELERY_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"
+CELERY_BEAT_SCHEDULER = "config.server.scheduler:Scheduler"
 CELERY_BEAT_MAX_LOOP_INTERVAL = 1
 DJANGO_CELERY_BEAT_TZ_AWARE = True
 
+# --- Imports and exports -----------------------------------------------------------------------------
+IMPORT_EXPORT_EXPORT_PERMISSION_CODE = "view"  # an export shows what the list shows
+IMPORT_EXPORT_IMPORT_PERMISSION_CODE = "add"
+
 # --- Audit and logs ----------------------------------------------------------------------------------
-AUDITLOG_CID_HEADER = "x-correlation-id"
+AUDITLOG_CID_HEADER = "x-request-id"
 AUDITLOG_STORE_JSON_CHANGES = True
+
+# Where the change log is copied to: file:///path, syslog+udp://host:514, syslog+tcp://host:601,
+# syslog+unix:///dev/log, or https://address, whose messages are signed with the secret.
+CHANGE_LOG_STREAM = env.str("CHANGE_LOG_STREAM", default="")
+CHANGE_LOG_STREAM_SECRET = env.str("CHANGE_LOG_STREAM_SECRET", default="")
 
 LOG_LEVEL = env.str("LOG_LEVEL", default="INFO")
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"line": {"format": "{asctime} {levelname} {name} {message}", "style": "{"}},
-    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "filters": {"request_id": {"()": "config.server.requests.RequestIdFilter"}},
+    "formatters": {"line": {"format": "{asctime} {levelname} {name} [{request_id}] {message}", "style": "{"}},
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["request_id"]}},
     "root": {"handlers": ["console"], "level": LOG_LEVEL},
     "loggers": {
         "django.server": {"level": "WARNING"},

@@ -3,6 +3,7 @@
 from datetime import datetime
 
 from django.contrib.auth.models import User
+from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.db.models import Q
 
@@ -25,7 +26,8 @@ class ExternalIdIsInUse(Refused):
 def save_customer(customer: Customer, *, by: User | None, reason: str = "") -> Customer:
     """Validate and save a new or edited customer. Events that arrived before a new customer was created then count.
 
-    Raises ValidationError, and ExternalIdIsInUse for a changed external id.
+    Raises ValidationError, which says how to activate an archived customer with the external id of a new one, and
+    ExternalIdIsInUse for a changed external id.
     """
     before = Customer.objects.select_for_update(no_key=True).filter(pk=customer.pk).first() if customer.pk else None
     if before is not None and before.external_id != customer.external_id:
@@ -33,6 +35,8 @@ def save_customer(customer: Customer, *, by: User | None, reason: str = "") -> C
             f"The external id {before.external_id} can't change, since events carry it. "
             "Map the other id to the customer instead."
         )
+    if before is None:
+        _check_archived(customer)
     customer.full_clean()
     with recorded(by=by, reason=reason):
         customer.save()
@@ -41,6 +45,17 @@ def save_customer(customer: Customer, *, by: User | None, reason: str = "") -> C
     elif before.state == CustomerState.ARCHIVED and customer.state == CustomerState.ACTIVE:
         after_commit(customer_activated, Customer, customer=customer, by=by)
     return customer
+
+
+def _check_archived(customer: Customer) -> None:
+    """Refuse a new customer whose external id belongs to an archived one, and say how to get that one back."""
+    archived = Customer.objects.filter(external_id=customer.external_id, state=CustomerState.ARCHIVED).first()
+    if archived is not None:
+        message = (
+            f"{archived} has this external ID and is archived. Activate it: on its page in the admin, "
+            f"or with POST /v1/customers/{archived.public_id}/activate."
+        )
+        raise ValidationError({"external_id": ValidationError(message, code="unique")})
 
 
 @transaction.atomic

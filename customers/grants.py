@@ -68,6 +68,10 @@ def list_grants(subscriptions: Sequence[Subscription], *, now: datetime) -> list
     return sorted(grants.values(), key=lambda grant: (grant.feature.name, grant.feature.pk))
 
 
-def filter_grants(grants: Iterable[FeatureGrant], feature_ids: Sequence[str]) -> list[FeatureGrant]:
-    """Keep the grants of features with these public ids, or all grants if the list is empty."""
-    return [grant for grant in grants if not feature_ids or grant.feature.public_id in feature_ids]
+def filter_grants(
+    grants: Iterable[FeatureGrant], feature_ids: Sequence[str], feature_keys: Sequence[str] = ()
+) -> list[FeatureGrant]:
+    """Keep the grants of features with one of these public ids or keys, or all grants if there are none."""
+    if not feature_ids and not feature_keys:
+        return list(grants)
+    return [grant for grant in grants if grant.feature.public_id in feature_ids or grant.feature.key in feature_keys]

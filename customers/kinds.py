@@ -1,4 +1,4 @@
-"""The kinds of a subscription's phases and how customers are taxed, for models and for code without Django."""
+"""The kinds of phases, when changes are invoiced and how customers are taxed, for models and code without Django."""
 
 from config.enums import LabeledEnum
 
@@ -7,6 +7,13 @@ class PhaseKind(LabeledEnum):
     TRIAL = "trial", "Trial"
     ACTIVE = "active", "Active"
     PAUSED = "paused", "Paused"
+
+
+class ChangeInvoicing(LabeledEnum):
+    """When a change that leaves something to pay is invoiced. A credit always goes on the next invoice."""
+
+    IMMEDIATE = "immediate", "At once"
+    NEXT_INVOICE = "next_invoice", "With the next invoice"
 
 
 class TaxTreatment(LabeledEnum):

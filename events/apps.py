@@ -11,7 +11,9 @@ class EventsConfig(AppConfig):
         from events import receivers
         from events.admin.pages import urls
         from events.api import messages
+        from events.approvals import register_operations
 
         urls.attach()
         receivers.connect()
         messages.register()
+        register_operations()

@@ -13,16 +13,21 @@ def event_url(event_id: str) -> str:
 
 
 def occurred_between(since: datetime | None, until: datetime | None) -> dict[str, str]:
-    """Return the query parameters of the list of events for a time range; None leaves that end open.
+    """Return the query parameters of the list of events for a time range; None leaves that end open."""
+    return between("occurred_at", since, until)
 
-    In the current time zone, as the list's filter reads them.
+
+def between(column: str, since: datetime | None, until: datetime | None) -> dict[str, str]:
+    """Return the query parameters of a list's time filter; None leaves that end open.
+
+    In the current time zone, as the filter reads them.
     """
     query: dict[str, str] = {}
     for edge, moment in (("from", since), ("to", until)):
         if moment is not None:
             local = timezone.localtime(moment)
             query |= {
-                f"occurred_at_{edge}_0": local.date().isoformat(),
-                f"occurred_at_{edge}_1": local.time().isoformat(),
+                f"{column}_{edge}_0": local.date().isoformat(),
+                f"{column}_{edge}_1": local.time().isoformat(),
             }
     return query

@@ -71,7 +71,7 @@ EXPLANATIONS: dict[Reason, Explanation] = {
     ),
     Reason.NOT_A_NUMBER: Explanation(
         "The value of the aggregation field isn't a JSON number.",
-        "Send a number without quotes, or let the feature accept numeric strings.",
+        "Send a number without quotes, or let the feature accept numeric strings, as official Flexprice SDKs need.",
         "2B",
     ),
     Reason.UNUSABLE_VALUE: Explanation(

@@ -6,12 +6,17 @@ from collections.abc import Iterator
 
 import pglock
 from celery import shared_task
-from django.utils import timezone
 
 from config.api.idempotency import forget_old_answers
+from config.db.clock import read_clock
+from config.db.encrypted import encrypt_again
 from config.jobs import LONGEST_RUN_S, enqueue_on_commit, run_for_a_turn
+from config.signin.factors import encrypt_factors_again
+from config.signin.log import prune_log
+from config.signin.sessions import prune_sessions
 from config.webhooks.delivering import prune_messages
 from events.alerts.causes import notify_new_causes as notify_open_causes
+from events.alerts.conflicts import notify_new_conflicts
 from events.alerts.usage import check_alerts as check_usage_alerts
 from events.fixing import runs
 from events.fixing.fixed import replay_fixed_causes
@@ -55,7 +60,7 @@ def process_inbox() -> int:
 @shared_task(name="events.tasks.replay_mended")
 def replay_mended() -> int:
     """Count events whose cause was fixed since they were processed; return how many were replayed."""
-    return replay_fixed_causes(now=timezone.now()).events
+    return replay_fixed_causes(now=read_clock()).events
 
 
 @shared_task(name="events.tasks.go_on_mending")
@@ -73,7 +78,7 @@ def _fix_chunks() -> Iterator[int]:
         runs.begin(run_id)
         has_more = True
         while has_more:
-            has_more = runs.fix_chunk(run_id, now=timezone.now())
+            has_more = runs.fix_chunk(run_id, now=read_clock())
             yield 1
 
 
@@ -84,21 +89,22 @@ def enqueue_fixes() -> None:
 
 @shared_task(name="events.tasks.tell_of_causes")
 def notify_new_causes() -> int:
-    """Send webhooks for new causes of problems; return how many."""
+    """Send webhooks for new causes of problems and of conflicts; return how many."""
     with pglock.advisory(NOTIFY_LOCK, timeout=0) as is_alone:
-        return notify_open_causes(now=timezone.now()) if is_alone else 0
+        now = read_clock()
+        return notify_open_causes(now=now) + notify_new_conflicts(now=now) if is_alone else 0
 
 
 @shared_task(name="events.tasks.check_alerts")
 def check_alerts() -> int:
     """Send webhooks for usage alerts that are reached; return how many."""
-    return check_usage_alerts(now=timezone.now())
+    return check_usage_alerts(now=read_clock())
 
 
 @shared_task(name="events.tasks.check_usage")
 def check_usage() -> int:
     """Recount all usage from the ledger and report how many hours differ. Changes nothing."""
-    check = rebuild_usage(Scope(), apply=False, now=timezone.now(), reason="Nightly check")
+    check = rebuild_usage(Scope(), apply=False, now=read_clock(), reason="Nightly check")
     if check.differing:
         log.error("usage differs from the ledger in %s hours: see usage check %s", check.differing, check.pk)
     return check.differing
@@ -107,13 +113,20 @@ def check_usage() -> int:
 @shared_task(name="events.tasks.roll_up")
 def roll_up() -> None:
     """Add up the usage of past days, so that long periods are read fast."""
-    roll_up_days(now=timezone.now())
+    roll_up_days(now=read_clock())
 
 
 @shared_task(name="events.tasks.prune")
 def prune() -> int:
-    """Delete events, logs, saved API responses and webhook messages whose retention is over; return how many events."""
-    now = timezone.now()
+    """Delete events, logs, sessions, saved API responses and webhook messages that are over; return how many events.
+
+    Secrets are encrypted with the present SECRET_KEY, in case it was changed.
+    """
+    now = read_clock()
+    encrypt_again()
+    encrypt_factors_again()
+    prune_log(now=now)
+    prune_sessions()
     forget_old_answers(now=now)
     prune_messages(now=now)
     return prune_old(now=now).events

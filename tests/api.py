@@ -11,6 +11,15 @@ from events.access.keys import make_key
 from events.models import Scope
 
 
+def check_error(body: dict[str, Any], status: int) -> None:
+    """Check that an error has the one form; `error` repeats it for clients that read errors there."""
+    assert set(body) == {"code", "message", "http_status_code", "details", "success", "error"}
+    assert body["message"]
+    assert (body["http_status_code"], body["success"]) == (status, False)
+    repeated = {name: body[name] for name in ("code", "message", "details")}
+    assert body["error"] == repeated | {"internal_error": None}
+
+
 class Api:
     """Send requests with a key with these scopes, and check the status of every response."""
 
@@ -42,8 +51,7 @@ class Api:
         assert response.headers["content-type"] == "application/json"
         body = json.loads(response.content, parse_float=Decimal)
         if status >= 400:
-            assert set(body) == {"code", "message", "http_status_code", "details"}
-            assert body["http_status_code"] == status
+            check_error(body, status)
         return body
 
 

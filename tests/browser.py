@@ -6,6 +6,7 @@ A test fails if the browser's console contains an error, such as a script or sty
 import os
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,6 +24,14 @@ FLAGS = [
     "--disable-sync",
     "--no-first-run",
 ]
+# A click on a label is followed by the browser's click on its field: the pair counts once.
+COUNT_CLICKS = """
+addEventListener('click', event => {
+    const label = event.target.closest('label')
+    if (event.isTrusted && !(label?.control && label.control !== event.target)) window.countClick()
+}, true)
+addEventListener('change', event => { if (event.target.matches('select')) window.countClick() }, true)
+"""
 
 
 @dataclass
@@ -32,6 +41,7 @@ class AdminBrowser:
     page: Page
     url: str
     console_errors: list[str] = field(default_factory=list)
+    clicks: int = 0
 
     def open(self, path: str) -> Page:
         """Open a path and return the page once its scripts have run. Fails unless the status is 2xx."""
@@ -40,9 +50,36 @@ class AdminBrowser:
         assert response.ok, f"{path} responded {response.status}"
         return self.page
 
+    @contextmanager
+    def job(self, *, clicks: int, start: str = "/admin/") -> Iterator[Page]:
+        """Start a job, at Home by default. Fail if it takes more clicks, across pages, than its budget.
+
+        A choice in a list and Enter in a form count as clicks; typing, Tab and Ctrl+K don't.
+        """
+        page, before = self.open(start), self.clicks
+        yield page
+        page.evaluate("0")  # clicks are reported in order with this answer
+        taken = self.clicks - before
+        assert taken <= clicks, f"The job took {taken} clicks, {clicks} are enough"
+
+    def find(self, words: str, result: str, *, detail: str = "") -> Page:
+        """Open the search with Ctrl+K, type the words, and click the result with this title, and this detail below."""
+        page = self.page
+        page.keyboard.press("Control+k")
+        page.locator("#search-input-command").press_sequentially(words)
+        link = page.locator("#command-results").get_by_role("link", name=result).filter(has_text=detail)
+        with page.expect_navigation(wait_until="load"):
+            link.first.click()
+        return page
+
     def listen(self) -> None:
         self.page.on("console", self._on_console)
         self.page.on("pageerror", lambda error: self.console_errors.append(str(error)))
+        self.page.expose_function("countClick", self._on_click)
+        self.page.add_init_script(COUNT_CLICKS)
+
+    def _on_click(self) -> None:
+        self.clicks += 1
 
     def _on_console(self, message: ConsoleMessage) -> None:
         if message.type == "error":
@@ -77,4 +114,4 @@ def admin_browser(chromium: Browser, live_server: Any, staff_user: User) -> Iter
     browser.listen()
     yield browser
     context.close()
-    assert not browser.console_errors
+    assert not browser.console_errors, browser.console_errors

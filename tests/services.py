@@ -1,9 +1,11 @@
 """A pytest plugin, loaded before Django, that starts the services that the tests use.
 
 The run has one PostgreSQL under DATA_DIR/test, with a database for each xdist worker, and one redis-server for the
-tests marked `redis`. Both are stopped when the run ends.
+tests marked `redis`. Both are stopped when the run ends. The server's files are kept, and with them an empty migrated
+database, which later runs copy until a migration changes.
 """
 
+import hashlib
 import os
 import shutil
 import socket
@@ -15,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from config.server.postgres import TEST_SETTINGS, EmbeddedPostgres
+from config.server.postgres import APP_ROLE, TEST_SETTINGS, EmbeddedPostgres
 from config.server.problems import StartupProblem
 from config.server.startup import get_data_dir
 
@@ -31,7 +33,7 @@ def pytest_load_initial_conftests() -> Generator[None]:
 
 
 def start_services() -> None:
-    """Start PostgreSQL for this run and set DATABASE_URL, unless the environment sets it."""
+    """Start PostgreSQL for this run and set both of its URLs, unless the environment sets DATABASE_URL."""
     if "PYTEST_XDIST_WORKER" in os.environ:
         return  # everything is inherited from the run that started this worker
     os.environ["DATA_DIR"] = str(TEST_DIR)
@@ -39,13 +41,23 @@ def start_services() -> None:
     for name in ("REDIS_URL", "SECRET_KEY", "DEBUG", "HTTPS", "ALLOWED_HOSTS", "STATIC_ROOT"):
         os.environ.pop(name, None)
     if os.environ.get("DATABASE_URL"):
+        os.environ.setdefault("DATABASE_OWNER_URL", os.environ["DATABASE_URL"])
         return
     server = EmbeddedPostgres(TEST_DIR / "postgres", settings=TEST_SETTINGS)
     try:
-        os.environ["DATABASE_URL"] = server.start()
+        os.environ["DATABASE_OWNER_URL"] = server.start()
+        os.environ["DATABASE_URL"] = server.url(role=APP_ROLE)
     except StartupProblem as problem:
         raise pytest.UsageError(str(problem)) from problem
     servers.append(server)
+    os.environ["MIGRATED_DATABASE"] = f"migrated_{_hash_migrations()}"
+
+
+def _hash_migrations() -> str:
+    """Return a hash of all migrations: ours, and those of the locked packages."""
+    root = Path(__file__).parent.parent
+    files = [*sorted(root.glob("*/migrations/*.py")), *sorted(root.glob("requirements*.txt"))]
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:16]
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

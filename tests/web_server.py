@@ -14,7 +14,9 @@ import pytest
 from django.conf import settings
 from django.db import connection
 
+from config.server.supervisor import WEB
 from events.models import ApiKey, InboxRequest, RefusedRequest
+from tests.owner import as_owner
 from tests.services import free_port
 
 
@@ -22,10 +24,10 @@ from tests.services import free_port
 def granian(database_url: str, **environment: str) -> Iterator[str]:
     """Start Granian like `serve` does, yield its address once it is ready, and stop it at the end."""
     port = free_port()
-    command = [sys.executable, "-W", "ignore", "-m", "granian", "config.wsgi:application", "--interface", "wsgi"]
-    command += ["--host", "127.0.0.1", "--port", str(port), "--blocking-threads", "4", "--log-level", "critical"]
+    command = [sys.executable, "-W", "ignore", "-m", *WEB, "--host", "127.0.0.1", "--port", str(port)]
+    command += ["--log-level", "critical"]
     secret = "for-this-test-run-only-0123456789-abcdefghij-klmnopqrst"
-    env = {"SECRET_KEY": secret, "DEBUG": "0", "HTTPS": "0", "LOG_LEVEL": "ERROR", "DATABASE_POOL_SIZE": "4"}
+    env = {"SECRET_KEY": secret, "DEBUG": "0", "HTTPS": "0", "LOG_LEVEL": "ERROR"}
     server = subprocess.Popen(
         command, env=os.environ | env | {"DATABASE_URL": database_url} | environment, cwd=settings.BASE_DIR
     )
@@ -38,16 +40,19 @@ def granian(database_url: str, **environment: str) -> Iterator[str]:
 
 
 def delete_stored_requests() -> None:
-    """Delete keys, requests and the change log, which the server saved outside the tests' transactions."""
-    for model in (InboxRequest, RefusedRequest, ApiKey):
-        model.objects.all().delete()
-    with connection.cursor() as cursor:
-        cursor.execute("TRUNCATE auditlog_logentry")
+    """Delete keys, requests and the change log, which the server saved outside the tests' transactions.
+
+    Call it after the server has ended: it writes refused requests with a delay.
+    """
+    with as_owner(), connection.cursor() as cursor:
+        for model in (InboxRequest, RefusedRequest, ApiKey):
+            model.objects.all().delete()
+        cursor.execute("TRUNCATE auditlog_logentry, config_changeseal")
     connection.close()
 
 
 def _wait_until_ready(base_url: str, server: subprocess.Popen[bytes]) -> None:
-    until = time.monotonic() + 30
+    until = time.monotonic() + 120
     while time.monotonic() < until and server.poll() is None:
         try:
             httpx.get(f"{base_url}/healthz", timeout=5)
@@ -71,3 +76,5 @@ def web_server(django_db_setup: None, django_db_blocker: Any) -> Iterator[str]:
         url = database_url()
     with granian(url) as base_url:
         yield base_url
+    with django_db_blocker.unblock():
+        delete_stored_requests()

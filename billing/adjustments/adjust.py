@@ -20,8 +20,8 @@ from datetime import datetime
 from decimal import Decimal
 
 from billing.adjustments.adjustment_lines import discount_lines, tax_lines
-from billing.adjustments.conditions import AppliedCoupon, AvailableCredit, Conditions, CouponUse
-from billing.adjustments.credit import take_credit
+from billing.adjustments.conditions import AppliedCoupon, Conditions, CouponUse, PastUse
+from billing.adjustments.credit import AvailableCredit, reserve_credit
 from billing.adjustments.taxes import ChargedTax, compute_taxes
 from billing.kinds import CouponScope
 from billing.lines import Charge
@@ -68,16 +68,16 @@ def adjust(
     *,
     currency: str,
     at: datetime,
+    credit_at: datetime | None = None,
     subscription_id: int | None = None,
-    with_discounts: bool = True,
 ) -> InvoiceTotals:
     """Calculate an invoice's totals. Sets the charges' discounts and taxes.
 
     Coupons and credit that the invoice uses are used up in the conditions. `at` is when the invoice is due: it decides
-    which coupons are live and which credit hasn't expired.
+    which coupons are live. Credit that hasn't expired at `credit_at`, or else at that time, can be used.
     """
-    coupons = conditions.live_coupons(at, currency, subscription_id) if with_discounts else []
-    uses = _apply_coupons(charges, coupons, currency)
+    coupons = conditions.live_coupons(at, currency, subscription_id)
+    uses = _apply_coupons(charges, coupons, currency, subscription_id)
     taxes = compute_taxes(
         [charge.remaining for charge in charges],
         conditions.taxes_of(subscription_id, currency),
@@ -93,7 +93,7 @@ def adjust(
         discount=discount,
         tax=tax,
         tax_included=sum((charge.tax_included for charge in charges), ZERO),
-        credits=_apply_credit(conditions.credit.get(currency, []), subtotal - discount + tax, at),
+        credits=_apply_credit(conditions.credit.get(currency, []), subtotal - discount + tax, credit_at or at),
         treatment=conditions.treatment,
         note=conditions.why_untaxed,
         charges=tuple(charges),
@@ -102,13 +102,15 @@ def adjust(
     )
 
 
-def _apply_coupons(charges: Sequence[Charge], coupons: Iterable[AppliedCoupon], currency: str) -> list[CouponUse]:
+def _apply_coupons(
+    charges: Sequence[Charge], coupons: Iterable[AppliedCoupon], currency: str, subscription_id: int | None
+) -> list[CouponUse]:
     uses = []
     for coupon in sorted(coupons, key=_order):
         amount = _apply_coupon(charges, coupon, currency)
         if amount:
             uses.append(CouponUse(coupon, coupon.next_number(), amount))
-            coupon.used.add(uses[-1].number)
+            coupon.used[uses[-1].number] = PastUse(amount, subscription_id)
     return uses
 
 
@@ -140,8 +142,4 @@ def _apply_credit(credit: Iterable[AvailableCredit], total: Decimal, at: datetim
     """Use credit that hasn't expired for a total, and return the amount. All of a negative total becomes credit."""
     if total <= 0:
         return total
-    usable = [grant for grant in credit if grant.expires_at is None or grant.expires_at > at]
-    used = take_credit([grant.available for grant in usable], total)
-    for grant, part in zip(usable, used, strict=True):
-        grant.available -= part
-    return sum(used, ZERO)
+    return reserve_credit(credit, total, at)

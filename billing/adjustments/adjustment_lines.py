@@ -42,6 +42,8 @@ def _coupon_line(use: CouponUse, charges: Sequence[Charge], currency: str) -> Ch
     else:
         details["amount_off"] = wording.plain(coupon.amount_off or ZERO)
         off = f"{format_amount(coupon.amount_off or ZERO, currency)} off"
+        if coupon.keeps_rest and use.number > 1:
+            off += f", the rest of {format_amount(use.amount, currency)}"
     if coupon.limit is not None:
         details["of"] = coupon.limit
     reductions = [

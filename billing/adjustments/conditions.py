@@ -1,10 +1,12 @@
 """A customer's coupons, taxes and prepaid credit as plain values. Pure."""
 
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from fractions import Fraction
 
+from billing.adjustments.credit import AvailableCredit
 from billing.kinds import FEE_KINDS, USAGE_KINDS, CouponScope
 from billing.lines import Charge
 from billing.money import ZERO, round_amount, times
@@ -16,11 +18,19 @@ NOTES = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class PastUse:
+    """An invoice that a coupon has reduced, by how much, and the invoice's subscription."""
+
+    amount: Decimal
+    subscription_id: int | None = None
+
+
 @dataclass(slots=True)
 class AppliedCoupon:
-    """A coupon that is applied to a customer. `used` holds the numbers of its uses on invoices that aren't void.
+    """A coupon that is applied to a customer. `used` holds its uses on invoices that aren't void, by number.
 
-    `coupon_id` is the coupon's public id.
+    `coupon_id` is the coupon's public id. If it `keeps_rest`, its amount is used up over several invoices.
     """
 
     id: int
@@ -37,14 +47,24 @@ class AppliedCoupon:
     ended_at: datetime | None = None
     limit: int | None = None
     coupon_id: str = ""
-    used: set[int] = field(default_factory=set)
+    keeps_rest: bool = False
+    used: dict[int, PastUse] = field(default_factory=dict)
 
     def is_live(self, at: datetime, currency: str, subscription_id: int | None) -> bool:
-        """Return whether it reduces an invoice that is due at a moment. A coupon with an end at the moment doesn't."""
+        """Return whether it applies to an invoice that is due at a moment. One that ends at the moment doesn't."""
         has_started = self.starts_at is None or self.starts_at <= at
         has_ended = self.ended_at is not None and self.ended_at <= at
         fits = self.currency in ("", currency) and self.subscription_id in (None, subscription_id)
-        return has_started and not has_ended and fits and (self.limit is None or len(self.used) < self.limit)
+        return has_started and not has_ended and fits
+
+    def is_used_up(self, uses: Collection[PastUse]) -> bool:
+        """Return whether these uses reach the coupon's limit."""
+        if self.keeps_rest:
+            return self._rest_after(uses) <= 0
+        return self.limit is not None and len(uses) >= self.limit
+
+    def _rest_after(self, uses: Iterable[PastUse]) -> Decimal:
+        return (self.amount_off or ZERO) - sum((use.amount for use in uses), ZERO)
 
     def covers(self, charge: Charge) -> bool:
         """Return whether the coupon's scope includes a charge."""
@@ -56,8 +76,11 @@ class AppliedCoupon:
         return {CouponScope.EVERYTHING: True, CouponScope.FEES: is_fee, CouponScope.USAGE: is_usage}[self.scope]
 
     def reduction_of(self, amount: Decimal, currency: str) -> Decimal:
-        """Return the discount on an amount: rounded, and never more than the amount. 25% of $0.99 is $0.25."""
-        discount = self.amount_off or ZERO
+        """Return the discount on an amount: rounded, and never more than the amount. 25% of $0.99 is $0.25.
+
+        "$50.00 off, once" that keeps the rest takes $30.00 off an invoice of $30.00, and $20.00 off the next one.
+        """
+        discount = self._rest_after(self.used.values()) if self.keeps_rest else self.amount_off or ZERO
         if self.percent_off is not None:
             discount = times(amount, Fraction(self.percent_off) / 100)
         return round_amount(min(discount, amount), currency)
@@ -89,15 +112,6 @@ class CustomerTax:
 
 
 @dataclass(slots=True)
-class AvailableCredit:
-    """The remaining amount of one grant of prepaid credit."""
-
-    grant_id: int
-    available: Decimal
-    expires_at: datetime | None = None
-
-
-@dataclass(slots=True)
 class Conditions:
     """A customer's coupons, taxes and prepaid credit. The customer's subscriptions in a batch share one object.
 
@@ -119,9 +133,36 @@ class Conditions:
         return [tax for tax in taxes if tax.currency in ("", currency)]
 
     def live_coupons(self, at: datetime, currency: str, subscription_id: int | None) -> list[AppliedCoupon]:
-        return [coupon for coupon in self.coupons if coupon.is_live(at, currency, subscription_id)]
+        """List the coupons that reduce an invoice, each code once, however often it is applied.
+
+        The subscription's own application comes before the customer's. A coupon's limit counts the subscription's
+        invoices with any of its live applications: "$50.00 off, once" for a customer and its only subscription takes
+        $50.00 off one invoice, and nothing off the next.
+        """
+        applications: dict[str, list[AppliedCoupon]] = {}
+        for coupon in self.coupons:
+            if coupon.is_live(at, currency, subscription_id):
+                applications.setdefault(coupon.code, []).append(coupon)
+        chosen = (_choose(live, subscription_id) for live in applications.values())
+        return [coupon for coupon in chosen if coupon is not None]
 
     @property
     def why_untaxed(self) -> str:
         """The invoice's note on why the customer isn't charged tax."""
         return "" if self.treatment == TaxTreatment.TAXABLE else self.note or NOTES[self.treatment]
+
+
+def _choose(applications: Sequence[AppliedCoupon], subscription_id: int | None) -> AppliedCoupon | None:
+    """Choose which application of one coupon reduces an invoice of the subscription; `None` if it is used up."""
+    earlier = [
+        use
+        for application in applications
+        for use in application.used.values()
+        if use.subscription_id == subscription_id
+    ]
+    usable = [
+        application
+        for application in applications
+        if not application.is_used_up(application.used.values()) and not application.is_used_up(earlier)
+    ]
+    return min(usable, key=lambda application: (application.subscription_id is None, application.id), default=None)

@@ -4,12 +4,15 @@ from datetime import datetime
 from typing import Any
 
 from django.contrib.auth.models import User
+from django.core.exceptions import ValidationError
 from django.db import transaction
 
 from billing.models import TaxAssignment, TaxRate
 from config.audit import recorded
 from config.refusals import Refused
 from customers.models import Customer, Subscription
+
+TERMS = {"currency": "currency", "priority": "position", "metadata": "metadata"}  # the columns of terms
 
 
 class RateArchived(Refused):
@@ -51,7 +54,8 @@ def assign(
 ) -> TaxAssignment:
     """Charge a tax to a customer or a subscription, or else to all customers without taxes of their own.
 
-    By default the tax comes after the owner's other taxes. An existing assignment is returned. Raises `RateArchived`.
+    By default the tax comes after the owner's other taxes. An existing assignment is returned; if its currency is
+    another, or a given position or metadata, raises `ValidationError` with the field. Raises `RateArchived`.
     """
     with transaction.atomic():
         locked = TaxRate.objects.select_for_update().get(pk=rate.pk)
@@ -60,6 +64,7 @@ def assign(
         assignments = TaxAssignment.objects.filter(customer=customer, subscription=subscription)
         existing = assignments.filter(rate=locked).first()
         if existing is not None:
+            _check_same_terms(existing, currency=currency, priority=position, metadata=metadata)
             return existing
         last = assignments.order_by("-position").first()
         after = last.position + 1 if last else 1
@@ -72,6 +77,19 @@ def assign(
                 position=after if position is None else position,
                 metadata=metadata or {},
             )
+
+
+def _check_same_terms(assignment: TaxAssignment, **terms: Any) -> None:
+    """Raise `ValidationError` for the first term that differs: a second assignment would charge the tax twice.
+
+    A term of None is not compared.
+    """
+    for name, value in terms.items():
+        current = getattr(assignment, TERMS[name])
+        if value not in (None, current):
+            text = f"{assignment.rate.code} is already assigned there with the {name} {current or 'none'}."
+            hint = "End that assignment first." if name == "currency" else "Change that assignment instead."
+            raise ValidationError({name: ValidationError(f"{text} {hint}", code="unique")})
 
 
 def unassign(assignment: TaxAssignment, *, by: User | None, reason: str = "") -> None:

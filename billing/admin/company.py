@@ -11,6 +11,11 @@ from billing.models.company import ONLY
 from config.office.base import OfficeAdmin
 
 
+def company_name(request: HttpRequest) -> str:
+    """Return the name that the sidebar shows: the company of these books."""
+    return CompanyProfile.current().name
+
+
 @admin.register(CompanyProfile)
 class CompanyProfileAdmin(OfficeAdmin):
     """The company profile printed on documents. Finalized invoices keep their own copy."""

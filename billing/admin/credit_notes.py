@@ -10,20 +10,20 @@ from django.utils import timezone
 from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesDropdownFilter
 from unfold.dataclasses import UnfoldAction
-from unfold.decorators import action, display
+from unfold.decorators import display
 from unfold.enums import ActionVariant
 from unfold.forms import BaseDialogForm
 
 from billing.admin import documents
 from billing.admin.forms.credit_notes import FinalizeNoteForm, describe_effect
 from billing.admin.forms.payments import RefundForm
-from billing.admin.shared import CREDIT_NOTE_COLORS, link, money_cell
+from billing.admin.shared import CREDIT_NOTE_COLORS, link, money_cell, rounded
 from billing.explanation import page
 from billing.models import CreditNote, CreditNoteState
 from billing.settlement.credit_notes import calculate_effect, finalize_credit_note, void_credit_note
-from billing.settlement.payments import record_refund, sum_refunds
+from billing.settlement.refunds import record_refund, sum_refunds
 from config.office.base import OfficeAdmin
-from config.office.dialogs import ReasonForm, carry_out, staff
+from config.office.dialogs import ReasonForm, action, carry_out, staff
 from config.office.filters import RangeDateTimeFilter
 from config.office.permissions import WrittenBySystem
 
@@ -44,7 +44,7 @@ class CreditNoteAdmin(WrittenBySystem, OfficeAdmin):
         "day",
     )
     list_display_links = ("title",)
-    list_select_related = ("customer", "invoice")
+    list_select_related = ("customer", "invoice__subscription", "invoice__customer")
     list_filter = (
         ("state", ChoicesDropdownFilter),
         ("reason", ChoicesDropdownFilter),
@@ -58,21 +58,23 @@ class CreditNoteAdmin(WrittenBySystem, OfficeAdmin):
     export_columns = (
         ("ID", "public_id"),
         ("Number", "number"),
-        ("State", lambda note: note.get_state_display()),
+        ("Status", lambda note: note.get_state_display()),
         ("Invoice", lambda note: note.invoice.number),
         ("Customer", lambda note: note.customer.name),
         ("External ID", lambda note: note.customer.external_id),
         ("Reason", lambda note: note.get_reason_display()),
         ("Currency", "currency"),
-        ("Before tax", "subtotal"),
-        ("Tax", "tax_total"),
-        ("Total", "total"),
-        ("Refund due", "refund_due"),
+        ("Before tax", rounded("subtotal")),
+        ("Tax", rounded("tax_total")),
+        ("Total", rounded("total")),
+        ("Refund due", rounded("refund_due")),
+        ("Issue date", lambda note: note.issued_on),
         ("Finalized at (UTC)", "finalized_at"),
     )
     empty_icon = "undo"
     empty_title = "No credit notes yet"
     empty_text = "Open a finalized or paid invoice and select “Credit note”."
+    empty_link = ("Invoices", "billing_invoice_changelist")
 
     def get_readonly_fields(self, request: HttpRequest, obj: CreditNote | None = None) -> list[str]:
         return [field.name for field in CreditNote._meta.fields]
@@ -93,7 +95,7 @@ class CreditNoteAdmin(WrittenBySystem, OfficeAdmin):
     def show_reason(self, note: CreditNote) -> str:
         return note.get_reason_display()
 
-    @display(description="State", ordering="state", label=CREDIT_NOTE_COLORS)
+    @display(description="Status", ordering="state", label=CREDIT_NOTE_COLORS)
     def state_badge(self, note: CreditNote) -> tuple[str, str]:
         return note.state, note.get_state_display()
 
@@ -103,11 +105,11 @@ class CreditNoteAdmin(WrittenBySystem, OfficeAdmin):
 
     @display(description="Refund due", ordering="refund_due")
     def money_back(self, note: CreditNote) -> SafeString | str:
-        return money_cell(note.refund_due, note.currency) if note.refund_due else "—"
+        return money_cell(note.refund_due, note.currency) if note.refund_due else "–"
 
-    @display(description="Finalized", ordering="finalized_at")
+    @display(description="Issue date", ordering="finalized_at")
     def day(self, note: CreditNote) -> str:
-        return f"{note.finalized_at:%Y-%m-%d}" if note.finalized_at else "—"
+        return str(note.issued_on or "–")
 
     def has_refund_permission(self, request: HttpRequest, object_id: int | str | None = None) -> bool:
         return request.user.has_perm("billing.add_payment")
@@ -157,7 +159,7 @@ class CreditNoteAdmin(WrittenBySystem, OfficeAdmin):
         return carry_out(
             request,
             lambda: finalize_credit_note(note, now=timezone.now(), by=staff(request)),
-            done="The credit note is finalized.",
+            done="The credit note was finalized.",
             then=note.get_absolute_url(),
         )
 
@@ -166,6 +168,7 @@ class CreditNoteAdmin(WrittenBySystem, OfficeAdmin):
         icon="payments",
         variant=ActionVariant.PRIMARY,
         permissions=["refund"],
+        confirmed=True,
         dialog={"title": "Record a refund", "form_class": RefundForm, "form_submit_text": "Record refund"},
     )
     def refund_one(self, request: HttpRequest, form: RefundForm, object_id: int) -> HttpResponse:

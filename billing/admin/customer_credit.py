@@ -2,20 +2,20 @@
 
 from typing import Any
 
-from django.contrib import admin
+from django.contrib import admin, messages
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
+from django.utils import timezone
 from django.utils.safestring import SafeString
 from unfold.admin import ModelAdmin
-from unfold.decorators import action
 
 from billing.admin.forms.wallets import CustomerGrantForm
 from billing.admin.shared import OptionalTab, link, money_cell
 from billing.models import Wallet
 from billing.money import format_amount
-from billing.settlement import wallets
-from billing.settlement.wallets import get_or_open_wallet
-from config.office.dialogs import carry_out, staff
+from billing.settlement.top_ups import grant_to_customer
+from config.office.dialogs import action, open_page, staff
 from config.office.links import page_of
 from config.office.permissions import ReadOnlyInline
 from customers.admin import add_customer_action, add_customer_tab
@@ -34,13 +34,17 @@ class WalletsInline(ReadOnlyInline):
     per_page = 20
     verbose_name_plural = "prepaid credit"
 
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Wallet]:
+        wallets: QuerySet[Wallet] = super().get_queryset(request).with_usable(timezone.now())
+        return wallets
+
     @admin.display(description="Wallet")
     def show_wallet(self, wallet: Wallet) -> SafeString | str:
         return link(wallet)
 
     @admin.display(description="Balance")
-    def show_balance(self, wallet: Wallet) -> SafeString:
-        return money_cell(wallet.balance, wallet.currency)
+    def show_balance(self, wallet: Any) -> SafeString:
+        return money_cell(wallet.usable, wallet.currency)
 
 
 add_customer_tab(WalletsInline)
@@ -63,12 +67,10 @@ def grant_credit(customers: ModelAdmin, request: HttpRequest, form: CustomerGran
     customer = get_object_or_404(Customer, pk=object_id)
     amount, currency = form.cleaned_data["amount"], form.cleaned_data["currency"]
 
-    def grant_to_wallet() -> None:
-        wallet = get_or_open_wallet(customer, currency, by=staff(request))
-        wallets.grant_credit(wallet, amount, by=staff(request), **form.grant_arguments())
-
-    done = f"Granted {format_amount(amount, currency)} of credit to {customer}."
-    return carry_out(request, grant_to_wallet, done=done, then=page_of(customer))
+    approval = grant_to_customer(customer, currency, amount, by=staff(request), **form.grant_arguments())
+    if approval is not None:
+        return open_page(request, page_of(customer), f"Waiting for approval: {approval}.", level=messages.WARNING)
+    return open_page(request, page_of(customer), f"Granted {format_amount(amount, currency)} of credit to {customer}.")
 
 
 def may_grant(customers: ModelAdmin, request: HttpRequest, object_id: Any = None) -> bool:

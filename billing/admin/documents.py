@@ -8,11 +8,11 @@ from django.shortcuts import get_object_or_404
 from billing.documents import credit_notes
 from billing.documents.archive import MOST_DOCUMENTS, stream_zip
 from billing.documents.invoices import RELATED
-from billing.documents.responses import build_file_response, build_invoice_response, get_site_url
+from billing.documents.responses import build_credit_note_response, build_invoice_response, get_site_url
 from billing.explanation.line_events import TooManyEvents, build_event_table
 from billing.explanation.proof import NotUsage
 from billing.models import CreditNote, Invoice, InvoiceLine
-from config.office.files import table_file
+from config.office.files import file_name, table_file
 
 
 def one_pdf(request: HttpRequest, object_id: int | str) -> HttpResponse:
@@ -22,9 +22,8 @@ def one_pdf(request: HttpRequest, object_id: int | str) -> HttpResponse:
 
 def one_credit_note(request: HttpRequest, object_id: int | str) -> HttpResponse:
     """Return the PDF of one credit note, or 404."""
-    note = get_object_or_404(CreditNote.objects.select_related(*credit_notes.RELATED), pk=object_id)
-    return build_file_response(
-        credit_notes.render_credit_note(note, site_url=get_site_url()), credit_notes.build_file_name(note)
+    return build_credit_note_response(
+        get_object_or_404(CreditNote.objects.select_related(*credit_notes.RELATED), pk=object_id)
     )
 
 
@@ -37,7 +36,7 @@ def many_pdfs(request: HttpRequest, invoices: QuerySet[Invoice]) -> HttpResponse
         )
         return None
     response = StreamingHttpResponse(stream_zip(ids, site_url=get_site_url()), content_type="application/zip")
-    response.headers["Content-Disposition"] = 'attachment; filename="invoices.zip"'
+    response.headers["Content-Disposition"] = f'attachment; filename="{file_name("invoices")}.zip"'
     return response
 
 

@@ -1,6 +1,5 @@
 """Findings of billing runs in the admin: expected invoices of dry runs, and subscriptions that couldn't be billed."""
 
-from decimal import Decimal
 from typing import Any
 
 from django.contrib import admin, messages
@@ -12,19 +11,13 @@ from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesDropdownFilter
 from unfold.decorators import display
 
-from billing.admin.shared import money_cell, plural
+from billing.admin.shared import money_cell, plural, rounded
 from billing.models import RunFinding
-from billing.money import round_amount
-from billing.runs.billing_run import Tally
+from billing.runs.tally import Tally
 from billing.wording import dates
 from config.office.files import Column
 from config.office.readonly import LongListAdmin
 from customers.periods import Period
-
-
-def _rounded(amount: Decimal | None, currency: str) -> Decimal | None:
-    return None if amount is None else round_amount(amount, currency)
-
 
 COLUMNS: tuple[Column, ...] = (
     ("customer_external_id", lambda finding: finding.subscription.customer.external_id),
@@ -35,8 +28,8 @@ COLUMNS: tuple[Column, ...] = (
     ("period_end", lambda finding: finding.period_end),
     ("currency", lambda finding: finding.currency),
     ("lines", lambda finding: finding.lines),
-    ("total", lambda finding: _rounded(finding.total, finding.currency)),
-    ("change", lambda finding: _rounded(finding.change, finding.currency)),
+    ("total", rounded("total")),
+    ("change", rounded("change")),
     ("problem", lambda finding: finding.problem),
 )
 
@@ -83,25 +76,25 @@ class RunFindingAdmin(LongListAdmin):
 
     @display(description="Invoice")
     def kind_shown(self, finding: RunFinding) -> str:
-        return finding.get_kind_display() or "—"
+        return finding.get_kind_display() or "–"
 
     @display(description="Period")
     def period(self, finding: RunFinding) -> str:
         if finding.period_start is None or finding.period_end is None:
-            return "—"
+            return "–"
         return dates(Period(finding.period_start, finding.period_end), finding.subscription.timezone)
 
     @display(description="Total")
     def money(self, finding: RunFinding) -> SafeString | str:
-        return "—" if finding.total is None else money_cell(finding.total, finding.currency)
+        return "–" if finding.total is None else money_cell(finding.total, finding.currency)
 
     @display(description="Change from previous period")
     def money_change(self, finding: RunFinding) -> SafeString | str:
-        return "—" if finding.change is None else money_cell(finding.change, finding.currency)
+        return "–" if finding.change is None else money_cell(finding.change, finding.currency)
 
     @display(description="Problem")
     def problem_shown(self, finding: RunFinding) -> str:
-        return finding.problem or "—"
+        return finding.problem or "–"
 
 
 def describe_retry(tally: Tally) -> tuple[str, int]:

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 from django.urls import reverse
 
-from catalog.models import Feature, Plan
+from catalog.models import Feature, PlanVersion
+from catalog.models.plans import VersionState
 from customers.models import Customer, Subscription
 from events.models import ApiKey, Event
 
@@ -24,21 +25,15 @@ class SetupStep:
 def first_steps() -> Iterator[SetupStep]:
     """Yield the steps to the first billed event, in order. Each checks whether a table has a row."""
     yield SetupStep(
-        "Create a feature",
-        "What you charge for: an event name, and how its events are aggregated.",
-        reverse("admin:catalog_feature_add"),
-        Feature.objects.exists(),
-    )
-    yield SetupStep(
-        "Create a plan",
-        "Prices and free units of your features. Publish its first version.",
-        reverse("admin:catalog_plan_add"),
-        Plan.objects.exists(),
+        "Set up a plan",
+        "A recurring fee, and the features that you charge for: which events count, free units and prices.",
+        reverse("admin:billing_plan_setup"),
+        Feature.objects.exists() and PlanVersion.objects.filter(state=VersionState.PUBLISHED).exists(),
     )
     yield SetupStep(
         "Create a customer and a subscription",
         "Your events carry the customer's external ID.",
-        reverse("admin:customers_subscription_add" if Customer.objects.exists() else "admin:customers_customer_add"),
+        _subscription_url(),
         Subscription.objects.exists(),
     )
     yield SetupStep(
@@ -54,3 +49,11 @@ def first_steps() -> Iterator[SetupStep]:
         Event.objects.exists(),
         is_curl=True,
     )
+
+
+def _subscription_url() -> str:
+    """Return where the first customer is created or, if there is one, subscribed."""
+    customer = Customer.objects.active().order_by("pk").first()
+    if customer is None:
+        return reverse("admin:customers_customer_add")
+    return reverse("admin:customers_subscription_add", query={"customer": customer.pk})

@@ -1,12 +1,13 @@
-"""The Home page: work waiting for staff, event volume and the latest invoices."""
+"""The Home page: what needs attention. Panels with figures and charts load after it."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
 from typing import Any
 
+from django.contrib.auth.models import User
 from django.db.models import Count, Min, Q, QuerySet, Sum
 from django.db.models.expressions import Combinable
 from django.http import HttpRequest
@@ -19,17 +20,19 @@ from billing.models import BillingRun, BillingState, Invoice
 from billing.models.invoices import REMAINING
 from billing.models.runs import RunState
 from config.admin.sidebar import capped
+from config.approvals.requests import MOST_COUNTED, count_waiting
+from config.office.dialogs import staff
 from config.templatetags.countinghouse import seconds
 from config.webhooks.models import WebhookEndpoint
+from events.access.grants import keys_beyond_rights
 from events.admin.causes import list_url
+from events.admin.conflicts import open_conflicts_url
 from events.ledger.causes import Cause, open_causes
-from events.models.ledger import DuplicateKind
-from events.overview import charts, dashboard
+from events.ledger.conflicts import ConflictCause, open_conflicts
+from events.overview import dashboard
+from events.wording import minute
 
-CHART_HOURS = 48
-CONFLICT_DAYS = 7
 CAUSES_SHOWN = 6
-INVOICES_SHOWN = 8
 LATE_AFTER_S = 60
 PARKED_CAP = 1_001
 
@@ -45,7 +48,10 @@ class Tone(StrEnum):
 
 @dataclass(frozen=True)
 class Queue:
-    """Work waiting for staff: its size, a note, and a link to the list to work through."""
+    """Work waiting for staff: its size, a note, and a link to the list to work through.
+
+    Without a warning or danger, and unless it is running, the note says that all is in order.
+    """
 
     name: str
     count: str
@@ -53,33 +59,37 @@ class Queue:
     url: str
     tone: Tone = Tone.PLAIN
     money: list[tuple[Decimal, str]] = field(default_factory=list)
+    is_running: bool = False
+
+    @property
+    def needs_attention(self) -> bool:
+        return self.is_running or self.tone in (Tone.WARNING, Tone.DANGER)
 
 
 @dataclass(frozen=True)
 class InvoiceTotals:
-    """The number of invoices in a queue, their amounts by currency, and the earliest of their dates."""
+    """The number of invoices in a queue, their amounts by currency, how many have a date, and the earliest date."""
 
     count: int
+    dated: int
     amounts: list[tuple[Decimal, str]]
     earliest: datetime | None
 
 
 def dashboard_context(request: HttpRequest, *, now: datetime) -> dict[str, Any]:
     """Collect what this user may see, in a fixed number of queries on indexes and short tables."""
-    user = request.user
-    may_see_events = user.has_perm("events.view_event")
-    may_see_invoices = user.has_perm("billing.view_invoice")
-    causes = open_causes() if user.has_perm("events.view_problem") else []
+    has_perm = request.user.has_perm
+    causes = open_causes() if has_perm("events.view_problem") else []
     steps = list(first_steps())
+    all_queues = list(queues(request, causes, now=now))
     return {
         "steps": [] if all(step.is_done for step in steps) else steps,
-        "queues": list(queues(request, causes, now=now)),
+        "queues": [queue for queue in all_queues if queue.needs_attention],
+        "in_order": [queue for queue in all_queues if not queue.needs_attention],
         "causes": [(cause, list_url(cause)) for cause in causes[:CAUSES_SHOWN]],
         "more_causes": max(len(causes) - CAUSES_SHOWN, 0),
-        "chart": charts.by_hour(dashboard.volume(now=now, hours=CHART_HOURS)) if may_see_events else None,
-        "last_day": dashboard.ended(since=now - timedelta(days=1)) if may_see_events else None,
-        "invoices": latest_invoices() if may_see_invoices else [],
-        "may_see_invoices": may_see_invoices,
+        "may_see_events": has_perm("events.view_event"),
+        "may_see_invoices": has_perm("billing.view_invoice"),
         "api_url": request.build_absolute_uri("/v1/events"),
     }
 
@@ -99,9 +109,13 @@ def queues(request: HttpRequest, causes: list[Cause], *, now: datetime) -> Itera
     if has_perm("billing.view_billingrun"):
         yield runs_queue(now=now)
     if has_perm("events.view_duplicateevent"):
-        yield conflicts_queue(now=now)
+        yield conflicts_queue(open_conflicts())
     if has_perm("config.view_webhookendpoint"):
         yield from webhooks_queue()
+    if has_perm("events.view_apikey"):
+        yield from keys_queue()
+    if has_perm("config.view_approval"):
+        yield from approvals_queue(staff(request), now=now)
 
 
 def problems_queue(causes: list[Cause]) -> Queue:
@@ -120,7 +134,7 @@ def waiting_queue(*, now: datetime) -> Queue:
     waiting = dashboard.waiting(now=now)
     url = reverse("admin:events_inboxevent_changelist")
     if not waiting.count:
-        return Queue("Events waiting", "0", "all processed", url, Tone.GOOD)
+        return Queue("Events waiting", "0", "all events are processed", url, Tone.GOOD)
     is_late = waiting.oldest_s > LATE_AFTER_S
     note = f"oldest: {seconds(waiting.oldest_s)}{'. Is a worker running?' if is_late else ''}"
     tone = Tone.DANGER if is_late else Tone.PLAIN
@@ -136,13 +150,15 @@ def parked_queue() -> Queue:
 
 
 def drafts_queue() -> Queue:
-    """Add up draft invoices by currency."""
-    drafts = total_by_currency(Invoice.objects.drafts(), "total", date="finalize_at")
+    """Add up draft invoices by currency. The note says which draft finalizes next; drafts on hold never do."""
+    drafts = total_by_currency(Invoice.objects.drafts(), "total", date="finalize_at", when=Q(held_at=None))
     note = "no drafts to review"
     if drafts.earliest:
-        note = f"next auto-finalizes {timezone.localtime(drafts.earliest):%d %b %H:%M %Z}"
+        note = f"next auto-finalizes {minute(drafts.earliest)}"
     elif drafts.count:
         note = "to review and finalize"
+    if drafts.count and drafts.count > drafts.dated:
+        note = f"{note}; {drafts.count - drafts.dated:,} on hold"
     tone = Tone.WARNING if drafts.count else Tone.GOOD
     return Queue("Draft invoices", f"{drafts.count:,}", note, reverse("admin:billing_review"), tone, drafts.amounts)
 
@@ -170,23 +186,28 @@ def runs_queue(*, now: datetime) -> Queue:
     run = BillingRun.objects.order_by("-started_at").first()
     if run is None:
         url = reverse("admin:billing_billingrun_changelist")
-        return Queue("Billing runs", "0", "none yet; runs start every hour", url)
+        return Queue("Billing runs", "0", "no billing run yet; runs start every hour", url)
     if run.state == RunState.RUNNING:
         progress = f"{run.done:,}/{run.subscriptions:,}"
-        return Queue("Billing run", progress, "subscriptions done, running", run.get_absolute_url())
-    finished_at = timezone.localtime(run.finished_at or run.started_at)
-    failures = f"; {run.failed:,} failed" if run.failed else ""
-    note = f"invoices in the last run, {finished_at:%d %b %H:%M %Z}{failures}"
-    tone = Tone.DANGER if run.failed else Tone.GOOD
-    return Queue("Last billing run", f"{run.invoices_made:,}", note, run.get_absolute_url(), tone)
+        return Queue("Billing run", progress, "subscriptions done, running", run.get_absolute_url(), is_running=True)
+    finished_at = minute(run.finished_at or run.started_at)
+    if run.failed:
+        note = f"invoices in the last run, {finished_at}; {run.failed:,} failed"
+        return Queue("Last billing run", f"{run.invoices_made:,}", note, run.get_absolute_url(), Tone.DANGER)
+    note = f"{plural(run.invoices_made, 'invoice')} in the last billing run, {finished_at}"
+    return Queue("Last billing run", f"{run.invoices_made:,}", note, run.get_absolute_url(), Tone.GOOD)
 
 
-def conflicts_queue(*, now: datetime) -> Queue:
-    """Count recent events that reused the ID of another event with different content."""
-    count = dashboard.conflicts_since(now - timedelta(days=CONFLICT_DAYS))
-    url = f"{reverse('admin:events_duplicateevent_changelist')}?kind={DuplicateKind.CONFLICT}"
-    note = f"same event ID, different content, last {CONFLICT_DAYS} days"
-    return Queue("Conflicts", capped(count, dashboard.CONFLICT_CAP), note, url, Tone.WARNING if count else Tone.GOOD)
+def conflicts_queue(causes: list[ConflictCause]) -> Queue:
+    """Count the events that used the ID of another event and that no one has dismissed, with the likeliest mistake."""
+    url = open_conflicts_url()
+    if not causes:
+        return Queue("Conflicts", "0", "no event used the ID of another", url, Tone.GOOD)
+    plus = "+" if any(cause.is_capped for cause in causes) else ""
+    labels = dict.fromkeys(str(cause.difference.label).lower() for cause in causes)
+    note = f"not counted: the ID of another event, with {', '.join(labels)}"
+    tone = Tone.DANGER if any(cause.is_serious for cause in causes) else Tone.WARNING
+    return Queue("Conflicts", f"{sum(cause.events for cause in causes):,}{plus}", note, url, tone)
 
 
 def webhooks_queue() -> Iterator[Queue]:
@@ -202,23 +223,45 @@ def webhooks_queue() -> Iterator[Queue]:
     yield Queue("Failing webhooks", f"{len(endpoints):,}", note, url, Tone.DANGER if disabled else Tone.WARNING)
 
 
-def total_by_currency(invoices: QuerySet[Invoice], amount: str | Combinable, *, date: str) -> InvoiceTotals:
-    """Count invoices, sum an amount by currency and find the earliest date, in one query."""
+def keys_queue() -> Iterator[Queue]:
+    """Count API keys whose responsible colleague lost permissions. Yield no queue if there are none."""
+    if keys := keys_beyond_rights():
+        url = f"{reverse('admin:events_apikey_changelist')}?state=beyond"
+        note = "can do more than the colleague who is responsible"
+        yield Queue("API keys to decide on", f"{len(keys):,}", note, url, Tone.WARNING)
+
+
+def approvals_queue(user: User, *, now: datetime) -> Iterator[Queue]:
+    """Count the requests for approval, and those that this user can decide. Yield no queue if none is waiting."""
+    waiting, decidable = count_waiting(user, now=now)
+    if waiting:
+        url = f"{reverse('admin:config_approval_changelist')}?status__exact=requested"
+        note = f"{decidable:,} for you to decide" if decidable else "for someone else to decide"
+        yield Queue(
+            "Approvals waiting", capped(waiting, MOST_COUNTED), note, url, Tone.WARNING if decidable else Tone.PLAIN
+        )
+
+
+def total_by_currency(
+    invoices: QuerySet[Invoice], amount: str | Combinable, *, date: str, when: Q | None = None
+) -> InvoiceTotals:
+    """Count invoices and sum an amount by currency; find the earliest date of those that `when` matches. One query."""
     totals = list(
         invoices.order_by("currency")
         .values("currency")
-        .annotate(number_of=Count("pk"), amount=Sum(amount), earliest=Min(date))
+        .annotate(
+            number_of=Count("pk"),
+            amount=Sum(amount),
+            dated=Count("pk", filter=when),
+            earliest=Min(date, filter=when),
+        )
     )
     return InvoiceTotals(
         count=sum(row["number_of"] for row in totals),
+        dated=sum(row["dated"] for row in totals),
         amounts=[(row["amount"], row["currency"]) for row in totals],
         earliest=min((row["earliest"] for row in totals if row["earliest"]), default=None),
     )
-
-
-def latest_invoices() -> list[Invoice]:
-    """Return the newest invoices with their customers."""
-    return list(Invoice.objects.select_related("customer").order_by("-pk")[:INVOICES_SHOWN])
 
 
 def dashboard_callback(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:

@@ -1,13 +1,10 @@
-"""Late usage adjustments in the admin: the list, the page of one, and the decisions about them."""
+"""Late usage adjustments in the admin: the list, and the page of one."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
-from django.contrib import admin, messages
+from django.contrib import admin
 from django.db.models import Count, QuerySet, Sum
 from django.http import HttpRequest, HttpResponse
-from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html
@@ -15,68 +12,15 @@ from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesDropdownFilter, DropdownFilter
 from unfold.decorators import display
 
+from billing.admin.late_decisions import RELATED, LateDecisions
 from billing.admin.pages.late_adjustment import COLORS, credit_notes_url, format_period, page_context
-from billing.admin.shared import format_totals, link, money_cell, plural
-from billing.late_usage import decisions
+from billing.admin.shared import format_totals, link, money_cell, rounded
 from billing.models import LateAdjustment, LateState
 from billing.models.late import OPEN_STATES
 from config.numbers import number
 from config.office.base import OfficeAdmin
-from config.office.dialogs import staff
 from config.office.filters import RangeDateTimeFilter
 from config.office.permissions import WrittenBySystem
-from config.refusals import Refused
-
-RELATED = (
-    "subscription__customer",
-    "feature",
-    "price__feature",
-    "price__version__plan",
-    "invoice",
-    "line__invoice",
-    "credit_note",
-    "decided_by",
-)
-
-
-@dataclass(frozen=True)
-class Decision:
-    """A decision about selected adjustments, the states it applies to, and its wording."""
-
-    action: str
-    verb: str
-    done: str
-    effect: str
-    states: Sequence[LateState]
-    decide: Callable[..., list[LateAdjustment]]
-    needs_reason: bool = False
-
-
-APPROVE = Decision(
-    action="approve_selected",
-    verb="Approve",
-    done="approved",
-    effect="billed on the next invoice of each subscription",
-    states=(LateState.HELD, LateState.SMALL),
-    decide=decisions.approve,
-)
-WAIVE = Decision(
-    action="ignore_selected",
-    verb="Waive",
-    done="waived",
-    effect="never charged or credited",
-    states=OPEN_STATES,
-    decide=decisions.ignore,
-    needs_reason=True,
-)
-REOPEN = Decision(
-    action="take_up_selected",
-    verb="Reopen",
-    done="reopened",
-    effect="recalculated for the next invoice",
-    states=(LateState.IGNORED,),
-    decide=decisions.reopen_ignored,
-)
 
 
 def billed_on(adjustment: LateAdjustment) -> str:
@@ -102,7 +46,7 @@ class CreditedFilter(DropdownFilter):
 
 
 @admin.register(LateAdjustment)
-class LateAdjustmentAdmin(WrittenBySystem, OfficeAdmin):
+class LateAdjustmentAdmin(LateDecisions, WrittenBySystem, OfficeAdmin):
     """Changes to invoiced periods. Created by the system; staff approve, waive or reopen them."""
 
     list_display = (
@@ -137,6 +81,7 @@ class LateAdjustmentAdmin(WrittenBySystem, OfficeAdmin):
     search_help_text = "Customer's name or external ID, feature, or number of the corrected invoice"
     ordering = ("-pk",)
     actions = ("approve_selected", "ignore_selected", "take_up_selected")
+    actions_detail = ("approve_one", "waive_one", "reopen_one")
     change_form_template = "admin/billing/late/change_form.html"
     empty_title = "No late usage"
     empty_text = (
@@ -154,11 +99,11 @@ class LateAdjustmentAdmin(WrittenBySystem, OfficeAdmin):
         ("Quantity before", "quantity_before"),
         ("Quantity after", "quantity_after"),
         ("Currency", "currency"),
-        ("Amount before", "amount_before"),
-        ("Amount after", "amount_after"),
-        ("Credited manually", "credited"),
-        ("Difference", "amount"),
-        ("State", lambda adjustment: adjustment.get_state_display()),
+        ("Amount before", rounded("amount_before")),
+        ("Amount after", rounded("amount_after")),
+        ("Credited manually", rounded("credited")),
+        ("Difference", rounded("amount")),
+        ("Status", lambda adjustment: adjustment.get_state_display()),
         ("Billed on", billed_on),
         ("Reason", "reason"),
     )
@@ -201,7 +146,7 @@ class LateAdjustmentAdmin(WrittenBySystem, OfficeAdmin):
     @display(description="Credited", ordering="credited")
     def credited_before(self, adjustment: LateAdjustment) -> SafeString | str:
         if not adjustment.credited:
-            return "—"
+            return "–"
         amount = money_cell(adjustment.credited, adjustment.currency)
         return format_html('<a class="ch-link" href="{}">{}</a>', credit_notes_url(adjustment), amount)
 
@@ -209,7 +154,7 @@ class LateAdjustmentAdmin(WrittenBySystem, OfficeAdmin):
     def money(self, adjustment: LateAdjustment) -> SafeString:
         return money_cell(adjustment.amount, adjustment.currency)
 
-    @display(description="State", ordering="state", label=COLORS)
+    @display(description="Status", ordering="state", label=COLORS)
     def state_badge(self, adjustment: LateAdjustment) -> tuple[str, str]:
         return adjustment.state, adjustment.get_state_display()
 
@@ -217,62 +162,11 @@ class LateAdjustmentAdmin(WrittenBySystem, OfficeAdmin):
     def where(self, adjustment: LateAdjustment) -> SafeString | str:
         if adjustment.line is not None:
             return link(adjustment.line.invoice)
-        return billed_on(adjustment) or adjustment.reason or "—"
+        return billed_on(adjustment) or adjustment.reason or "–"
 
     @display(description="Detected", ordering="created_at")
     def since(self, adjustment: LateAdjustment) -> str:
-        return f"{timezone.localtime(adjustment.created_at):%d %b %H:%M %Z}"
-
-    @admin.action(description="Approve: bill on the next invoice", permissions=["change"])
-    def approve_selected(self, request: HttpRequest, queryset: QuerySet[LateAdjustment]) -> HttpResponse | None:
-        return self.decide_selected(request, queryset, APPROVE)
-
-    @admin.action(description="Waive: never bill the difference", permissions=["change"])
-    def ignore_selected(self, request: HttpRequest, queryset: QuerySet[LateAdjustment]) -> HttpResponse | None:
-        return self.decide_selected(request, queryset, WAIVE)
-
-    @admin.action(description="Reopen waived adjustments", permissions=["change"])
-    def take_up_selected(self, request: HttpRequest, queryset: QuerySet[LateAdjustment]) -> HttpResponse | None:
-        return self.decide_selected(request, queryset, REOPEN)
-
-    def decide_selected(
-        self, request: HttpRequest, queryset: QuerySet[LateAdjustment], decision: Decision
-    ) -> HttpResponse | None:
-        """Preview a decision about the selected adjustments; once confirmed, apply it."""
-        adjustments = list(queryset.select_related(*RELATED).order_by("pk"))
-        matching = [adjustment for adjustment in adjustments if adjustment.state in decision.states]
-        reason = request.POST.get("reason", "")
-        if "confirmed" in request.POST:
-            arguments = {"reason": reason} if decision.needs_reason else {}
-            ids = [adjustment.pk for adjustment in matching]
-            try:
-                decided = decision.decide(ids, by=staff(request), now=timezone.now(), **arguments)
-            except Refused as refusal:
-                self.message_user(request, str(refusal), messages.ERROR)
-            else:
-                self.message_user(request, f"{describe(decided)}: {decision.done}.", messages.SUCCESS)
-                return None
-        context = {
-            **self.admin_site.each_context(request),
-            "title": f"{decision.verb} late usage",
-            "opts": self.opts,
-            "chosen": [(row, format_period(row), row.state in decision.states) for row in adjustments],
-            "fitting": matching,
-            "skipped": len(adjustments) - len(matching),
-            "counted": describe(matching),
-            "verb": decision.verb,
-            "effect": decision.effect,
-            "action": decision.action,
-            "needs_reason": decision.needs_reason,
-            "reason": reason,
-        }
-        return TemplateResponse(request, "admin/billing/late/decide.html", context)
-
-
-def describe(adjustments: Sequence[LateAdjustment]) -> str:
-    """Count adjustments and add their amounts: 2 adjustments, $1.50."""
-    totals = format_totals((adjustment.currency, adjustment.amount) for adjustment in adjustments)
-    return f"{plural(len(adjustments), 'adjustment')}, {totals or 'no amount'}"
+        return f"{timezone.localtime(adjustment.created_at):%Y-%m-%d %H:%M %Z}"
 
 
 def open_queues() -> list[dict[str, Any]]:

@@ -1,34 +1,103 @@
 """Payments in the admin: payments, reversals and refunds, and reversing one."""
 
+from typing import Any
+
 from django.contrib import admin
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
+from django.utils.html import format_html
 from django.utils.safestring import SafeString
-from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesDropdownFilter, RangeDateFilter
-from unfold.decorators import action, display
+from unfold.contrib.filters.admin import (
+    AutocompleteSelectFilter,
+    ChoicesDropdownFilter,
+    DropdownFilter,
+    RangeDateFilter,
+)
+from unfold.decorators import display
 from unfold.enums import ActionVariant
 from unfold.forms import BaseDialogForm
 
 from billing.admin.forms.payments import ReverseForm
-from billing.admin.shared import link, money_cell
-from billing.models import Payment, PaymentKind
-from billing.settlement.payments import reverse_payment
+from billing.admin.forms.surplus import ApplySurplusForm, SurplusForm, SurplusRefundForm
+from billing.admin.shared import link, money_cell, rounded
+from billing.models import Payment, PaymentKind, PaymentMethod
+from billing.money import format_amount
+from billing.settlement.payments import credit_surplus, reverse_payment
+from billing.settlement.surplus import apply_surplus, refund_surplus
 from config.office.base import OfficeAdmin
-from config.office.dialogs import carry_out, staff
-from config.office.permissions import NeverChanged
+from config.office.dialogs import action, carry_out, staff
+from config.office.links import page_of
+from config.office.permissions import NeverChanged, ReadOnlyInline
 
-COLORS = {PaymentKind.PAYMENT: "success", PaymentKind.REVERSAL: "danger", PaymentKind.REFUND: "warning"}
+COLORS = {
+    PaymentKind.PAYMENT: "success",
+    PaymentKind.APPLIED: "info",
+    PaymentKind.REVERSAL: "danger",
+    PaymentKind.REFUND: "warning",
+}
+
+
+class UnappliedFilter(DropdownFilter):
+    """Filter payments by whether a part of them is unapplied."""
+
+    title = "Unapplied"
+    parameter_name = "unapplied"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("yes", "With an unapplied amount")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        return queryset.filter(surplus__gt=0, unapplied__gt=0) if self.value() == "yes" else queryset
+
+
+class SurplusUsesInline(ReadOnlyInline):
+    """What became of the part of a payment that was more than the amount due."""
+
+    model = Payment
+    fk_name = "source"
+    fields = ("show_day", "show_kind", "show_invoice", "show_used", "reason")
+    readonly_fields = fields
+    ordering = ("pk",)
+    tab = True
+    per_page = 20
+    verbose_name_plural = "use of the surplus"
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Payment]:
+        uses: QuerySet[Payment] = super().get_queryset(request).select_related("invoice")
+        return uses
+
+    @admin.display(description="Date")
+    def show_day(self, use: Payment) -> SafeString:
+        return format_html('<a class="ch-link" href="{}">{}</a>', page_of(use), f"{use.received_on:%Y-%m-%d}")
+
+    @admin.display(description="Kind")
+    def show_kind(self, use: Payment) -> str:
+        is_credit = use.method == PaymentMethod.WALLET and use.kind == PaymentKind.REFUND
+        return "Added to prepaid credit" if is_credit else use.get_kind_display()
+
+    @admin.display(description="Invoice")
+    def show_invoice(self, use: Payment) -> SafeString | str:
+        return link(use.invoice)
+
+    @admin.display(description="Amount used")
+    def show_used(self, use: Payment) -> SafeString:
+        return money_cell(-use.surplus, use.currency)
 
 
 @admin.register(Payment)
 class PaymentAdmin(NeverChanged, OfficeAdmin):
     """Payments, recorded on invoices, and refunds, recorded on credit notes. They never change."""
 
-    list_display = ("day", "customer_name", "invoice_link", "kind_badge", "money", "show_method", "show_reference")
+    list_display = (
+        *("day", "customer_name", "invoice_link", "kind_badge", "money", "show_unapplied"),
+        *("show_method", "show_reference"),
+    )
     list_display_links = ("day",)
-    list_select_related = ("invoice__customer", "recorded_by", "reverses", "reversed_by", "credit_note")
+    list_select_related = ("invoice__customer", "recorded_by", "reverses", "reversed_by", "credit_note", "source")
     list_filter = (
         ("kind", ChoicesDropdownFilter),
+        UnappliedFilter,
         ("method", ChoicesDropdownFilter),
         ("invoice__customer", AutocompleteSelectFilter),
         ("received_on", RangeDateFilter),
@@ -41,13 +110,15 @@ class PaymentAdmin(NeverChanged, OfficeAdmin):
             None,
             {"fields": (("invoice_link", "customer_name_only"), ("kind", "amount_text"), ("received_on", "method"))},
         ),
+        ("Surplus", {"fields": (("show_applied", "show_surplus"), ("show_unapplied", "source_link"))}),
         (
             "Details",
             {"fields": ("reference", "note", "reason", ("reverses_link", "reversed_link"), "credit_note_link")},
         ),
         ("Recorded", {"fields": (("recorded_by", "recorded_at"), "public_id")}),
     )
-    actions_detail = ("reverse_one",)
+    inlines = (SurplusUsesInline,)
+    actions_detail = ("apply_rest", "credit_rest", "refund_rest", "reverse_one")
     export_columns = (
         ("ID", "public_id"),
         ("Date", "received_on"),
@@ -56,7 +127,9 @@ class PaymentAdmin(NeverChanged, OfficeAdmin):
         ("Invoice", lambda payment: payment.invoice.number),
         ("Kind", lambda payment: payment.get_kind_display()),
         ("Currency", "currency"),
-        ("Amount", "amount"),
+        ("Amount", rounded("amount")),
+        ("Applied", rounded("applied")),
+        ("Unapplied", rounded("unapplied")),
         ("Method", lambda payment: payment.get_method_display()),
         ("Reference", "reference"),
         ("Reason", "reason"),
@@ -65,6 +138,11 @@ class PaymentAdmin(NeverChanged, OfficeAdmin):
     empty_icon = "payments"
     empty_title = "No payments yet"
     empty_text = "Open a finalized invoice and select “Record payment”, or use the API."
+    empty_link = ("Unpaid invoices", "billing_invoice_changelist")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Payment]:
+        payments: QuerySet[Payment] = super().get_queryset(request).with_unapplied()
+        return payments
 
     @display(description="Date", ordering="received_on")
     def day(self, payment: Payment) -> str:
@@ -95,13 +173,29 @@ class PaymentAdmin(NeverChanged, OfficeAdmin):
     def amount_text(self, payment: Payment) -> SafeString:
         return money_cell(payment.amount, payment.currency)
 
+    @display(description="Applied to the invoice")
+    def show_applied(self, payment: Payment) -> SafeString:
+        return money_cell(payment.applied, payment.currency)
+
+    @display(description="More than the amount due")
+    def show_surplus(self, payment: Payment) -> SafeString | str:
+        return money_cell(payment.surplus, payment.currency) if payment.surplus else "–"
+
+    @display(description="Unapplied", ordering="unapplied")
+    def show_unapplied(self, payment: Any) -> SafeString | str:
+        return money_cell(payment.unapplied, payment.currency) if payment.unapplied else "–"
+
+    @display(description="Surplus of")
+    def source_link(self, payment: Payment) -> SafeString | str:
+        return link(payment.source)
+
     @display(description="Method", ordering="method")
     def show_method(self, payment: Payment) -> str:
         return payment.get_method_display()
 
     @display(description="Reference", ordering="reference")
     def show_reference(self, payment: Payment) -> str:
-        return payment.reference or "—"
+        return payment.reference or "–"
 
     @display(description="Reverses")
     def reverses_link(self, payment: Payment) -> SafeString | str:
@@ -135,4 +229,58 @@ class PaymentAdmin(NeverChanged, OfficeAdmin):
             lambda: reverse_payment(payment, reason=form.cleaned_data["reason"], now=timezone.now(), by=staff(request)),
             done=f"{payment} is reversed.",
             then=payment.invoice.get_absolute_url(),
+        )
+
+    def has_use_permission(self, request: HttpRequest, object_id: int | str | None = None) -> bool:
+        has_rest = Payment.objects.with_money_left().filter(pk=object_id or 0).exists()
+        return request.user.has_perm("billing.add_payment") and has_rest
+
+    @action(
+        description="Apply to an invoice",
+        icon="receipt_long",
+        variant=ActionVariant.PRIMARY,
+        permissions=["use"],
+        dialog={"title": "Apply to an invoice", "form_class": ApplySurplusForm, "form_submit_text": "Apply"},
+    )
+    def apply_rest(self, request: HttpRequest, form: ApplySurplusForm, object_id: int) -> HttpResponse:
+        """Pay another invoice of the customer from the unapplied part."""
+        invoice, amount = form.cleaned_data["invoice"], form.cleaned_data["amount"]
+        return carry_out(
+            request,
+            lambda: apply_surplus(form.payment, invoice, amount=amount, now=timezone.now(), by=staff(request)),
+            done=f"Applied to {invoice}.",
+            then=page_of(form.payment),
+        )
+
+    @action(
+        description="Add to prepaid credit",
+        icon="account_balance_wallet",
+        permissions=["use"],
+        dialog={"title": "Add to prepaid credit", "form_class": SurplusForm, "form_submit_text": "Add"},
+    )
+    def credit_rest(self, request: HttpRequest, form: SurplusForm, object_id: int) -> HttpResponse:
+        """Turn the unapplied part into prepaid credit of the customer."""
+        amount = form.cleaned_data["amount"]
+        return carry_out(
+            request,
+            lambda: credit_surplus(form.payment, amount=amount, now=timezone.now(), by=staff(request)),
+            done=f"{format_amount(amount, form.payment.currency)} is prepaid credit.",
+            then=page_of(form.payment),
+        )
+
+    @action(
+        description="Record a refund",
+        icon="undo",
+        permissions=["use"],
+        confirmed=True,
+        dialog={"title": "Record a refund", "form_class": SurplusRefundForm, "form_submit_text": "Record refund"},
+    )
+    def refund_rest(self, request: HttpRequest, form: SurplusRefundForm, object_id: int) -> HttpResponse:
+        """Record a refund of the unapplied part. Submitting the same dialog twice records one refund."""
+        payment, reason = form.subject, form.cleaned_data["reason"]
+        return carry_out(
+            request,
+            lambda: refund_surplus(payment, form.receipt(), reason=reason, now=timezone.now(), by=staff(request)),
+            done=f"Refund of {format_amount(form.receipt().amount, payment.currency)} recorded.",
+            then=page_of(payment),
         )

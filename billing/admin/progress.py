@@ -9,14 +9,15 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html
 from unfold.admin import ModelAdmin
-from unfold.decorators import action, display
+from unfold.decorators import display
 from unfold.enums import ActionVariant
 from unfold.forms import BaseDialogForm
 
 from billing.admin.findings import describe_retry
 from billing.models import BillingState
 from billing.runs.billing_run import bill_subscriptions
-from config.office.dialogs import open_page
+from config.office.base import DeclaredLookups
+from config.office.dialogs import action, open_page
 from config.office.filters import RangeDateTimeFilter
 from config.office.permissions import WrittenBySystem
 
@@ -37,7 +38,7 @@ class ParkedFilter(admin.SimpleListFilter):
 
 
 @admin.register(BillingState)
-class BillingStateAdmin(WrittenBySystem, ModelAdmin):
+class BillingStateAdmin(DeclaredLookups, WrittenBySystem, ModelAdmin):
     """How far each subscription is billed, when it is next due, and why it is parked. Created by the system."""
 
     list_display = ("customer", "subscription_link", "status", "reason", "billed", "due", "tries")
@@ -71,7 +72,7 @@ class BillingStateAdmin(WrittenBySystem, ModelAdmin):
         name = subscription.key or subscription.public_id
         return format_html('<a class="ch-link" href="{}">{}</a>', subscription.get_absolute_url(), name)
 
-    @display(description="State", label={"parked": "danger", "scheduled": "info", "done": "success"})
+    @display(description="Status", label={"parked": "danger", "scheduled": "info", "done": "success"})
     def status(self, state: BillingState) -> tuple[str, str]:
         if state.parked_at:
             return "parked", "Can't be billed"
@@ -79,19 +80,19 @@ class BillingStateAdmin(WrittenBySystem, ModelAdmin):
 
     @display(description="Reason")
     def reason(self, state: BillingState) -> str:
-        return state.parked_reason or "—"
+        return state.parked_reason or "–"
 
     @display(description="Billed until (UTC)", ordering="billed_until")
     def billed(self, state: BillingState) -> str:
-        return f"{state.billed_until:%Y-%m-%d %H:%M}" if state.billed_until else "—"
+        return f"{state.billed_until:%Y-%m-%d %H:%M}" if state.billed_until else "–"
 
     @display(description="Next due (UTC)", ordering="due_at")
     def due(self, state: BillingState) -> str:
-        return f"{state.due_at:%Y-%m-%d %H:%M}" if state.due_at else "—"
+        return f"{state.due_at:%Y-%m-%d %H:%M}" if state.due_at else "–"
 
     @display(description="Attempts, next (UTC)")
     def tries(self, state: BillingState) -> str:
-        return f"{state.attempts}, {state.retry_at:%Y-%m-%d %H:%M}" if state.retry_at else "—"
+        return f"{state.attempts}, {state.retry_at:%Y-%m-%d %H:%M}" if state.retry_at else "–"
 
     @admin.action(description="Bill again now", permissions=["change"])
     def retry_selected(self, request: HttpRequest, queryset: QuerySet[BillingState]) -> None:

@@ -10,7 +10,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from unfold.admin import ModelAdmin
 from unfold.contrib.filters.admin import ChoicesDropdownFilter
-from unfold.decorators import action, display
+from unfold.decorators import display
 from unfold.enums import ActionVariant
 from unfold.forms import BaseDialogForm
 
@@ -21,13 +21,14 @@ from billing.models import BillingRun, RunKind, RunState
 from billing.runs.billing_run import start_run
 from billing.runs.dry_run import start_dry_run
 from billing.tasks import enqueue_chunks
-from config.office.dialogs import open_page, staff
+from config.office.base import DeclaredLookups
+from config.office.dialogs import action, open_page, staff
 from config.office.filters import RangeDateTimeFilter
 from config.office.permissions import NeverChanged
 
 
 @admin.register(BillingRun)
-class BillingRunAdmin(NeverChanged, ModelAdmin):
+class BillingRunAdmin(DeclaredLookups, NeverChanged, ModelAdmin):
     """Billing runs. The system starts one every hour; staff can start others."""
 
     change_form_template = "admin/billing/billingrun/change_form.html"
@@ -55,7 +56,7 @@ class BillingRunAdmin(NeverChanged, ModelAdmin):
     def started(self, run: BillingRun) -> str:
         return f"{run.started_at:%Y-%m-%d %H:%M} UTC"
 
-    @display(description="State", ordering="state", label={RunState.RUNNING: "info", RunState.FINISHED: "success"})
+    @display(description="Status", ordering="state", label={RunState.RUNNING: "info", RunState.FINISHED: "success"})
     def state_badge(self, run: BillingRun) -> tuple[str, str]:
         return run.state, run.get_state_display()
 
@@ -76,7 +77,7 @@ class BillingRunAdmin(NeverChanged, ModelAdmin):
     @display(description="Invoiced")
     def money(self, run: BillingRun) -> SafeString:
         prefix = "would be " if run.kind == RunKind.DRY else ""
-        return format_html('<span class="ch-money">{}{}</span>', prefix, format_run_totals(run) or "—")
+        return format_html('<span class="ch-money">{}{}</span>', prefix, format_run_totals(run) or "–")
 
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None

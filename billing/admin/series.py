@@ -3,24 +3,30 @@
 from django.contrib import admin
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
-from unfold.admin import ModelAdmin
-from unfold.decorators import action, display
+from unfold.decorators import display
 from unfold.forms import BaseDialogForm
 
 from billing.invoicing.numbering import set_default_series
 from billing.models import NumberSeries
-from config.office.base import AuditedHistory
-from config.office.dialogs import carry_out, staff
+from config.office.base import AuditedHistory, BaseAdmin
+from config.office.dialogs import action, carry_out, staff
 from config.office.links import page_of
 
 
 @admin.register(NumberSeries)
-class NumberSeriesAdmin(AuditedHistory, ModelAdmin):
+class NumberSeriesAdmin(AuditedHistory, BaseAdmin):
     """The numbers of invoices and credit notes. A number is used when a document is finalized, and only once."""
 
     list_display = ("name", "used_for", "example", "prefix", "width", "is_default")
     list_filter = ("used_for",)
     search_fields = ("name", "prefix")
+    list_title = "Number series"
+    empty_icon = "tag"
+    empty_title = "No number series yet"
+    empty_text = (
+        "The first finalized invoice creates the series INV- and the first credit note CN-. To use other prefixes, "
+        "add a series before you finalize."
+    )
     fields = ("name", "used_for", "prefix", "width", "is_default", "next_number")
     actions_detail = ("make_default",)
 

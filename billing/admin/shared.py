@@ -1,7 +1,8 @@
 """Helpers shared by billing's admin pages: formatted amounts, links and badge colors."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 from django.db.models import Model
@@ -10,16 +11,11 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from unfold.forms import PaginationInlineFormSet
 
-from billing.models import BillingRun, CreditNoteState, InvoiceState
-from billing.money import format_amount
-from config.office.links import page_of
+from billing.models import BillingRun, CreditNoteState
+from billing.money import format_amount, round_amount
+from config.office.files import Source, read_value
+from config.office.links import admin_url, page_of
 
-INVOICE_COLORS = {
-    InvoiceState.DRAFT: "info",
-    InvoiceState.FINALIZED: "warning",
-    InvoiceState.PAID: "success",
-    InvoiceState.VOID: "danger",
-}
 CREDIT_NOTE_COLORS = {
     CreditNoteState.DRAFT: "info",
     CreditNoteState.FINALIZED: "success",
@@ -35,6 +31,16 @@ def money_cell(amount: Decimal, currency: str) -> SafeString:
     )
 
 
+def rounded(amount: str, currency: str = "currency") -> Source:
+    """Return the source of an export's column: an amount with its currency's decimals, by two attribute paths."""
+
+    def read(row: Any) -> Decimal | None:
+        value = read_value(row, amount)
+        return None if value is None else round_amount(value, read_value(row, currency))
+
+    return read
+
+
 def format_totals(amounts: Iterable[tuple[str, Decimal]]) -> str:
     """Add amounts by currency and format the totals: $18,203.40 + €90.00. Empty if there are none."""
     totals: dict[str, Decimal] = {}
@@ -46,6 +52,11 @@ def format_totals(amounts: Iterable[tuple[str, Decimal]]) -> str:
 def format_run_totals(run: BillingRun) -> str:
     """Format the amounts that a run invoiced, or would invoice, by currency."""
     return format_totals((currency, Decimal(amount)) for currency, amount in run.amounts.items())
+
+
+def unapplied_url(*, customer: int) -> str:
+    """Return the address of a customer's payments with an unapplied amount."""
+    return admin_url("billing_payment_changelist", unapplied="yes", invoice__customer__id__exact=customer)
 
 
 def plural(count: int, noun: str) -> str:
@@ -68,3 +79,8 @@ class OptionalTab(PaginationInlineFormSet):
         if data is not None and f"{prefix}-{TOTAL_FORM_COUNT}" not in data:
             kwargs["data"] = {f"{prefix}-{TOTAL_FORM_COUNT}": 0, f"{prefix}-{INITIAL_FORM_COUNT}": 0}
         super().__init__(*args, **kwargs)
+
+
+def amount_formatter(currency: str) -> Callable[[Decimal], str]:
+    """Return the function that formats amounts of a currency, for charts."""
+    return partial(format_amount, currency=currency)

@@ -1,24 +1,23 @@
 """Tax rates in the admin, and their assignments."""
 
+from datetime import datetime
+from functools import partial
 from typing import Any
 
 from django.contrib import admin
+from django.contrib.auth.models import User
 from django.db.models import Count, QuerySet
-from django.http import HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404
-from django.utils import timezone
+from django.http import HttpRequest
 from unfold.admin import TabularInline
 from unfold.contrib.filters.admin import BooleanRadioFilter, DropdownFilter, FieldTextFilter
-from unfold.decorators import action, display
-from unfold.enums import ActionVariant
+from unfold.decorators import display
 
 from billing.adjustments.tax_rates import set_archived
 from billing.admin.shared import OptionalTab
 from billing.models import TaxAssignment, TaxRate
 from config.numbers import number
+from config.office.archiving import ArchivingByTime, activate_action, archive_action
 from config.office.base import OfficeAdmin
-from config.office.dialogs import OptionalReasonForm, ReasonForm, carry_out, staff
-from config.office.links import page_of
 from config.office.wording import trim_zeros
 from customers.admin import add_customer_tab, add_subscription_tab
 
@@ -26,7 +25,7 @@ from customers.admin import add_customer_tab, add_subscription_tab
 class ArchivedFilter(DropdownFilter):
     """Filter by whether a tax or a discount is archived."""
 
-    title = "State"
+    title = "Status"
     parameter_name = "archived"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
@@ -83,7 +82,7 @@ add_subscription_tab(OwnTaxesInline)
 
 
 @admin.register(TaxRate)
-class TaxRateAdmin(OfficeAdmin):
+class TaxRateAdmin(ArchivingByTime, OfficeAdmin):
     """A tax rate. Its percentage can't be changed: add another rate, so that existing invoices keep theirs."""
 
     list_display = ("show_name", "show_percentage", "show_kind", "country", "show_assigned", "show_state")
@@ -150,57 +149,18 @@ class TaxRateAdmin(OfficeAdmin):
     def show_assigned(self, rate: TaxRate) -> str:
         return f"{rate.assigned}×" if rate.assigned else "No"  # type: ignore[attr-defined]  # annotated
 
-    @display(description="State", label={"active": "success", "archived": "warning"})
+    @display(description="Status", label={"active": "success", "archived": "warning"})
     def show_state(self, rate: TaxRate) -> tuple[str, str]:
         return ("active", "Active") if rate.archived_at is None else ("archived", "Archived")
 
-    def has_archive_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
-        return self._can_change(request, object_id, is_archived=False)
+    @staticmethod
+    def archive_with(rate: TaxRate, *, now: datetime, by: User | None, reason: str) -> TaxRate:
+        return set_archived(rate, at=now, by=by, reason=reason)
 
-    def has_activate_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
-        return self._can_change(request, object_id, is_archived=True)
-
-    def _can_change(self, request: HttpRequest, object_id: Any, *, is_archived: bool) -> bool:
-        rates = TaxRate.objects.filter(pk=object_id, archived_at__isnull=not is_archived)
-        return bool(self.has_change_permission(request)) and rates.exists()
-
-    @action(
-        description="Archive",
-        icon="archive",
-        variant=ActionVariant.DANGER,
-        permissions=["archive"],
-        dialog={
-            "title": "Archive this tax?",
-            "description": "This tax will no longer be charged to anyone. Existing invoices keep it; drafts lose it "
-            "when they are recalculated.",
-            "form_class": ReasonForm,
-            "form_submit_text": "Archive",
-        },
+    activate_with = staticmethod(partial(set_archived, at=None))
+    archive = archive_action(
+        "tax",
+        "This tax will no longer be charged to anyone. Existing invoices keep it; drafts lose it when they are "
+        "recalculated.",
     )
-    def archive(self, request: HttpRequest, form: ReasonForm, object_id: str) -> HttpResponse:
-        return self._set_archived(request, form.cleaned_data["reason"], object_id, is_archived=True)
-
-    @action(
-        description="Activate",
-        icon="unarchive",
-        variant=ActionVariant.SUCCESS,
-        permissions=["activate"],
-        dialog={
-            "title": "Activate this tax?",
-            "description": "The tax is charged again to the customers and subscriptions it is assigned to.",
-            "form_class": OptionalReasonForm,
-            "form_submit_text": "Activate",
-        },
-    )
-    def activate(self, request: HttpRequest, form: OptionalReasonForm, object_id: str) -> HttpResponse:
-        return self._set_archived(request, form.cleaned_data["reason"], object_id, is_archived=False)
-
-    def _set_archived(self, request: HttpRequest, reason: str, object_id: str, *, is_archived: bool) -> HttpResponse:
-        rate = get_object_or_404(TaxRate, pk=object_id)
-        at = timezone.now() if is_archived else None
-        return carry_out(
-            request,
-            lambda: set_archived(rate, at=at, by=staff(request), reason=reason),
-            done=f"{rate.code} is {'archived' if is_archived else 'active'}.",
-            then=page_of(rate),
-        )
+    activate = activate_action("tax", "The tax is charged again to the customers and subscriptions it is assigned to.")

@@ -9,7 +9,7 @@ from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesDropdownFilter
 from unfold.decorators import display
 
-from billing.admin.shared import OptionalTab, link, money_cell
+from billing.admin.shared import OptionalTab, link, money_cell, rounded
 from billing.models import EntryKind, WalletEntry
 from config.office.base import OfficeAdmin
 from config.office.filters import RangeDateTimeFilter
@@ -78,8 +78,8 @@ class WalletEntryAdmin(NeverChanged, OfficeAdmin):
         ("Customer", "wallet__customer__name"),
         ("External ID", "wallet__customer__external_id"),
         ("Type", lambda entry: entry.get_kind_display()),
-        ("Amount", "amount"),
-        ("Balance after", "balance_after"),
+        ("Amount", rounded("amount", "wallet__currency")),
+        ("Balance after", rounded("balance_after", "wallet__currency")),
         ("Currency", "wallet__currency"),
         ("Invoice", lambda entry: str(entry.invoice) if entry.invoice else ""),
         ("Reason", "reason"),

@@ -9,17 +9,18 @@ from django.shortcuts import get_object_or_404
 from django.utils import timezone
 from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesDropdownFilter, FieldTextFilter
-from unfold.decorators import action, display
+from unfold.decorators import display
 from unfold.enums import ActionVariant
 
+from billing.adjustments.credit import is_unexpired
 from billing.admin.forms.wallets import CloseForm, GrantForm, RevokeForm
-from billing.admin.shared import OptionalTab, money_cell
+from billing.admin.shared import OptionalTab, money_cell, rounded
 from billing.admin.wallet_transactions import EntriesInline
 from billing.models import CreditGrant, EntryKind, Wallet, WalletState
-from billing.money import format_amount
+from billing.money import ZERO, format_amount
 from billing.settlement.wallets import change_wallet, close_wallet, grant_credit, revoke_credit, save_wallet
 from config.office.base import OfficeAdmin
-from config.office.dialogs import carry_out, staff
+from config.office.dialogs import action, carry_out, staff
 from config.office.links import page_of
 from config.office.permissions import ReadOnlyInline
 from config.office.wording import local_day
@@ -49,11 +50,15 @@ class GrantsInline(ReadOnlyInline):
 
     @admin.display(description="Remaining")
     def show_remaining(self, credit: CreditGrant) -> SafeString:
-        return money_cell(credit.remaining, credit.wallet.currency)
+        is_usable = is_unexpired(credit.expires_at, timezone.now())
+        return money_cell(credit.remaining if is_usable else ZERO, credit.wallet.currency)
 
     @admin.display(description="Expires")
     def show_expiry(self, credit: CreditGrant) -> str:
-        return local_day(credit.expires_at) if credit.expires_at else "never"
+        if credit.expires_at is None:
+            return "never"
+        is_expired = not is_unexpired(credit.expires_at, timezone.now())
+        return f"expired {local_day(credit.expires_at)}" if is_expired else local_day(credit.expires_at)
 
 
 @admin.register(Wallet)
@@ -84,9 +89,9 @@ class WalletAdmin(OfficeAdmin):
         ("External ID", "customer__external_id"),
         ("Name", "name"),
         ("Currency", "currency"),
-        ("Balance", "balance"),
+        ("Balance", rounded("usable")),
         ("Next expiry (UTC)", "expiring_at"),
-        ("State", lambda wallet: wallet.get_state_display()),
+        ("Status", lambda wallet: wallet.get_state_display()),
     )
     empty_icon = "account_balance_wallet"
     empty_title = "No prepaid credit yet"
@@ -100,8 +105,9 @@ class WalletAdmin(OfficeAdmin):
         return (*self.readonly_fields, "customer", "currency") if obj else self.readonly_fields
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Wallet]:
-        next_expiry = Min("grants__expires_at", filter=Q(grants__remaining__gt=0))
-        wallets: QuerySet[Wallet] = super().get_queryset(request).annotate(expiring_at=next_expiry)
+        now = timezone.now()
+        next_expiry = Min("grants__expires_at", filter=Q(grants__remaining__gt=0, grants__expires_at__gt=now))
+        wallets: QuerySet[Wallet] = super().get_queryset(request).with_usable(now).annotate(expiring_at=next_expiry)
         return wallets
 
     def parts_of(self, obj: Wallet) -> list[CreditGrant]:
@@ -122,15 +128,15 @@ class WalletAdmin(OfficeAdmin):
     def show_customer(self, wallet: Wallet) -> list[str]:
         return [wallet.customer.name, wallet.customer.external_id]
 
-    @display(description="Balance", ordering="balance")
-    def show_balance(self, wallet: Wallet) -> SafeString:
-        return money_cell(wallet.balance, wallet.currency)
+    @display(description="Balance", ordering="usable")
+    def show_balance(self, wallet: Any) -> SafeString:
+        return money_cell(wallet.usable, wallet.currency)
 
     @display(description="Next expiry", ordering="expiring_at")
     def show_expiry(self, wallet: Wallet) -> str:
         return local_day(getattr(wallet, "expiring_at", None))
 
-    @display(description="State", ordering="state", label=COLORS)
+    @display(description="Status", ordering="state", label=COLORS)
     def show_state(self, wallet: Wallet) -> tuple[str, str]:
         return wallet.state, wallet.get_state_display()
 
@@ -138,7 +144,7 @@ class WalletAdmin(OfficeAdmin):
         return request.user.has_perm("billing.add_creditgrant") and self._is_open(object_id)
 
     def has_take_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
-        has_credit = Wallet.objects.filter(pk=object_id, balance__gt=0).exists()
+        has_credit = CreditGrant.objects.usable(timezone.now()).filter(wallet=object_id).exists()
         return request.user.has_perm("billing.change_creditgrant") and has_credit
 
     def has_close_permission(self, request: HttpRequest, object_id: Any = None) -> bool:

@@ -8,8 +8,8 @@ from django.utils import timezone
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from billing.adjustments.coupons import apply_coupon, archive_coupon, end_application, save_coupon
-from billing.api.filters import ApplicationFilter, CouponFilter
+from billing.adjustments.coupons import activate_coupon, apply_coupon, archive_coupon, end_application, save_coupon
+from billing.api.filters.coupons import ApplicationFilter, CouponFilter
 from billing.api.serializers.coupons import (
     AssociationIn,
     AssociationOut,
@@ -25,6 +25,7 @@ from catalog.models import Feature, Plan
 from config.api.errors import invalid
 from config.api.filters import page
 from config.api.openapi import Message, listed, operation, search_body
+from config.api.reasons import OptionalReasonIn, reason_in
 from config.api.views import ApiView, get_or_404, read_body
 from customers.api.customers import customer_by_external_id, customer_of
 from customers.api.subscriptions import subscription_of
@@ -52,11 +53,22 @@ def coupon_by_code(code: str) -> Coupon:
     return get_or_404(coupons(), "coupon", code=code)
 
 
+def coupons_named(values: list[str]) -> list[Coupon]:
+    """Return the coupons with these ids or codes, each once. 400 names the first unknown one."""
+    named: dict[int, Coupon] = {}
+    for value in values:
+        coupon = Coupon.objects.filter(public_id=value).first() or Coupon.objects.filter(code=value).first()
+        if coupon is None:
+            raise invalid({"coupons": [f"There is no coupon “{value}”."]})
+        named[coupon.pk] = coupon
+    return list(named.values())
+
+
 def all_of[Row: (Feature, Plan)](rows: QuerySet[Row], field: str, ids: list[str]) -> list[Row]:
     """Return the rows with these ids, in their order. 400 names the first unknown id."""
     by_id = {row.public_id: row for row in rows.filter(public_id__in=ids)}
     if unknown := [public_id for public_id in ids if public_id not in by_id]:
-        raise invalid({field: [f"There is no object with the id {unknown[0]}."]})
+        raise invalid({field: [f"There is no object with the id “{unknown[0]}”."]})
     return [by_id[public_id] for public_id in ids]
 
 
@@ -72,6 +84,9 @@ class Coupons(ApiView):
     @operation(
         "createCoupon",
         "Create a coupon",
+        refusals="A fixed coupon has an `amount_off` and a `currency`, a percentage coupon a `percentage_off`, and "
+        "only a repeated coupon has `duration_in_periods`. `keeps_rest` is only allowed for a fixed coupon that "
+        "applies once. The `scope` chosen needs `feature_ids` or `plan_ids` that exist, and no other scope has them.",
         tag=TAG,
         body=CouponIn,
         answers={201: CouponOut},
@@ -147,6 +162,26 @@ class OneCoupon(ApiView):
         return Response({"message": "Coupon archived"})
 
 
+class CouponActivation(ApiView):
+    """Activate an archived coupon: it can be applied again."""
+
+    write_scope = WRITE
+
+    @operation(
+        "activateCoupon",
+        "Activate a coupon",
+        tag=TAG,
+        body=OptionalReasonIn,
+        answers={200: CouponOut},
+        errors=(400, 404),
+        example={"reason": "The campaign continues"},
+    )
+    def post(self, request: Request, coupon_id: str) -> Response:
+        reason = reason_in(read_body(request, OptionalReasonIn))
+        activate_coupon(coupon_of(coupon_id), by=None, reason=reason)
+        return Response(CouponOut(coupon_of(coupon_id)).data)
+
+
 class CouponAssociations(ApiView):
     """Apply a coupon, or list applied coupons."""
 
@@ -165,6 +200,8 @@ class CouponAssociations(ApiView):
     @operation(
         "createCouponAssociation",
         "Apply a coupon",
+        refusals="Specify the coupon by `coupon_code` or `coupon_id`, and the owner by `subscription_id`, "
+        "`customer_id` or `external_customer_id`.",
         tag=TAG,
         body=AssociationIn,
         answers={201: AssociationOut},
@@ -213,7 +250,7 @@ class OneCouponAssociation(ApiView):
         "End an applied coupon",
         tag=TAG,
         answers={200: Message},
-        errors=(404,),
+        errors=(400, 404),
         description="Future invoices won't be discounted. Existing invoices keep their discount.",
     )
     def delete(self, request: Request, association_id: str) -> Response:

@@ -8,7 +8,7 @@ from django.utils import timezone
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from billing.api.filters import CreditNoteFilter
+from billing.api.filters.credit_notes import CreditNoteFilter
 from billing.api.names import CREDIT_REASONS
 from billing.api.serializers.credit_notes import CreditNoteIn, CreditNoteOut, credit_notes
 from billing.api.serializers.invoices import VoidIn
@@ -23,7 +23,9 @@ from billing.settlement.credit_notes import (
 from config.api.errors import invalid
 from config.api.filters import page
 from config.api.openapi import listed, operation, search_body
-from config.api.views import ApiView, get_or_404, read_body
+from config.api.views import ApiView, get_or_404, read_body, waiting_response
+from config.approvals.gate import ApprovalNeeded
+from config.approvals.requests import request_approval
 
 WRITE = "billing:write"
 TAG = "Credit notes"
@@ -56,9 +58,12 @@ class CreditNotes(ApiView):
     @operation(
         "createCreditNote",
         "Create a credit note",
+        refusals="`line_items` must be charges of the invoice: `invoice_line_item_id`, with an `amount` no larger "
+        "than what remains.",
         tag=TAG,
         body=CreditNoteIn,
         answers={201: CreditNoteOut},
+        may_wait=True,
         errors=(400, 404),
         example={
             "invoice_id": "inv_1",
@@ -66,7 +71,8 @@ class CreditNotes(ApiView):
             "line_items": [{"invoice_line_item_id": "line_1", "amount": "10.00"}],
         },
         description="The amount can't exceed the remaining amount of a line or of the invoice. A credit note reduces "
-        "the amount due; if the invoice is already paid, it is refunded.",
+        "the amount due; if the invoice is already paid, it is refunded. If finalizing it needs approval (202), the "
+        "draft is created: it is the `object_id`.",
     )
     def post(self, request: Request) -> Response:
         body = read_body(request, CreditNoteIn)
@@ -83,8 +89,18 @@ class CreditNotes(ApiView):
                 by=None,
             )
             if body["process_credit_note"] and note.is_draft:
-                finalize_credit_note(note, now=timezone.now(), by=None)
+                return _finalize_or_wait(note)
         return _answer(note, status=201)
+
+
+def _finalize_or_wait(note: CreditNote) -> Response:
+    """Finalize a new credit note. If that needs approval, the draft stays, and the approval is requested."""
+    now = timezone.now()
+    try:
+        finalized = finalize_credit_note(note, now=now, by=None)
+    except ApprovalNeeded as needed:
+        return waiting_response(request_approval(needed, now=now))
+    return _answer(finalized, status=201)
 
 
 def amounts_of(invoice: Invoice, line_items: list[dict[str, Any]]) -> dict[int, Decimal]:
@@ -130,7 +146,14 @@ class CreditNoteFinalize(ApiView):
 
     write_scope = WRITE
 
-    @operation("processCreditNote", "Finalize a credit note", tag=TAG, answers={200: CreditNoteOut}, errors=(400, 404))
+    @operation(
+        "processCreditNote",
+        "Finalize a credit note",
+        tag=TAG,
+        answers={200: CreditNoteOut},
+        may_wait=True,
+        errors=(400, 404),
+    )
     def post(self, request: Request, credit_note_id: str) -> Response:
         note = credit_note_of(credit_note_id)
         if note.state != CreditNoteState.DRAFT:
@@ -149,6 +172,7 @@ class CreditNoteVoid(ApiView):
         tag=TAG,
         body=VoidIn,
         answers={200: CreditNoteOut},
+        may_wait=True,
         errors=(400, 404),
         example={"reason": "Credited twice by mistake"},
     )

@@ -1,6 +1,5 @@
 """API views for documents: an invoice's PDF, by API key or by a link that is valid for an hour; a line's events."""
 
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django.core import signing
@@ -18,16 +17,17 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from billing.api.invoices import TAG
+from billing.api.serializers.invoice_actions import ExplanationOut, ProofOut
+from billing.documents import credit_notes
 from billing.documents.invoices import RELATED
-from billing.documents.responses import build_invoice_response
-from billing.explanation.line_events import list_events
-from billing.models import Invoice, InvoiceLine
+from billing.documents.responses import build_credit_note_response, build_invoice_response
+from billing.explanation.line_events import list_events, position_of, read_position
+from billing.explanation.proof import prove
+from billing.models import CreditNote, Invoice, InvoiceLine
 from config.api.fields import QuantityField
 from config.api.openapi import operation
 from config.api.views import ApiView, get_or_404, read_query
-from events.usage.contributing_events import CountedEvent
 
-EPOCH, MICROSECOND = datetime(1970, 1, 1, tzinfo=UTC), timedelta(microseconds=1)
 LINK_HOLDS_S = 3600
 SALT = "billing.documents.invoice"
 PDF = "application/pdf"
@@ -88,6 +88,23 @@ class InvoicePdf(ApiView):
         return Response({"presigned_url": request.build_absolute_uri(address)})
 
 
+class CreditNotePdf(ApiView):
+    """Download a credit note as PDF."""
+
+    content_negotiation_class = AnyType
+
+    @operation(
+        "getCreditNotePdf",
+        "Download a credit note as PDF",
+        tag="Credit notes",
+        errors=(404,),
+        answers={(200, PDF): FILE},
+    )
+    def get(self, request: Request, credit_note_id: str) -> HttpResponse:
+        notes = CreditNote.objects.select_related(*credit_notes.RELATED)
+        return build_credit_note_response(get_or_404(notes, "credit note", public_id=credit_note_id))
+
+
 class LineEventsQuery(serializers.Serializer[Any]):
     """The page of a line's events."""
 
@@ -132,27 +149,49 @@ class LineEvents(ApiView):
     )
     def get(self, request: Request, invoice_id: str, line_id: str) -> Response:
         query = read_query(request, LineEventsQuery)
-        lines = InvoiceLine.objects.select_related("invoice", "feature").filter(invoice__public_id=invoice_id)
-        line, size = get_or_404(lines, "invoice line", public_id=line_id), query["page_size"]
-        events = list(list_events(line, most=size + 1, after=_place(query["iter_last_key"])))
+        line, size = line_of(invoice_id, line_id), query["page_size"]
+        events = list(list_events(line, most=size + 1, after=read_position(query["iter_last_key"])))
         body = {
             "items": events[:size],
             "has_more": len(events) > size,
-            "iter_last_key": _key(events[:size][-1]) if events else None,
+            "iter_last_key": position_of(events[:size][-1]) if events else None,
             "events_count": line.events_count,
         }
         return Response(LineEventPage(body).data)
 
 
-def _key(event: CountedEvent) -> str:
-    return f"{(event.occurred_at - EPOCH) // MICROSECOND}-{event.id}"
+class LineProof(ApiView):
+    """Count a usage line's events again and compare the figures. Fails (400) for a line that isn't counted."""
+
+    @operation(
+        "getInvoiceLineProof",
+        "Recount an invoice line",
+        tag=TAG,
+        answers={200: ProofOut},
+        errors=(400, 404),
+        description="Nothing changes. For late usage, the figures of the whole period are compared.",
+    )
+    def get(self, request: Request, invoice_id: str, line_id: str) -> Response:
+        return Response(ProofOut(prove(line_of(invoice_id, line_id))).data)
 
 
-def _place(key: str) -> tuple[datetime, int] | None:
-    if not key:
-        return None
-    since, _, number = key.partition("-")
-    return EPOCH + int(since) * MICROSECOND, int(number)
+class LineExplanation(ApiView):
+    """Explain how an invoice line was calculated: free units, tiers, days, rounding, events."""
+
+    @operation(
+        "getInvoiceLineExplanation",
+        "Explain an invoice line",
+        tag=TAG,
+        answers={200: ExplanationOut},
+        errors=(404,),
+    )
+    def get(self, request: Request, invoice_id: str, line_id: str) -> Response:
+        return Response(ExplanationOut(line_of(invoice_id, line_id)).data)
+
+
+def line_of(invoice_id: str, line_id: str) -> InvoiceLine:
+    lines = InvoiceLine.objects.select_related("invoice", "price", "feature").filter(invoice__public_id=invoice_id)
+    return get_or_404(lines, "invoice line", public_id=line_id)
 
 
 class SharedDocument(APIView):

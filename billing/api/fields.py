@@ -6,7 +6,7 @@ from typing import Any
 from rest_framework import serializers
 
 from billing.money import money
-from config.api.fields import FromMethod
+from config.api.fields import FromMethod, NumberIn
 
 
 class MoneyField(serializers.CharField):
@@ -43,6 +43,6 @@ class ArchivableStatusField(serializers.ChoiceField):
         return "published" if instance.archived_at is None else "archived"
 
 
-def amount_field(**options: Any) -> serializers.DecimalField:
+def amount_field(**options: Any) -> NumberIn:
     """Make a field for an amount in a request: at most four decimals."""
-    return serializers.DecimalField(max_digits=24, decimal_places=4, **options)
+    return NumberIn(max_digits=24, decimal_places=4, **options)

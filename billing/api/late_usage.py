@@ -1,21 +1,27 @@
 """API views for late usage: changes to invoiced periods, and their status."""
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from django.db.models import QuerySet
+from django.utils import timezone
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from billing.api.fields import MoneyField
-from billing.api.filters import LateAdjustmentFilter
+from billing.api.filters.late_usage import LateAdjustmentFilter
+from billing.late_usage.decisions import APPROVABLE, REOPENABLE, WAIVABLE, approve, ignore, reopen_ignored
 from billing.models import LateAdjustment, LateState
 from config.api.fields import QuantityField
 from config.api.filters import page
 from config.api.openapi import listed, operation
-from config.api.views import ApiView, get_or_404
+from config.api.reasons import ReasonIn
+from config.api.views import ApiView, get_all_or_404, get_or_404, read_body
 
 TAG = "Late usage"
+WRITE = "billing:write"
+MOST_AT_ONCE = 1000
 RELATED = ("subscription__customer", "feature", "price", "invoice", "adjusts", "line__invoice", "credit_note")
 
 
@@ -72,8 +78,27 @@ def late_adjustments() -> QuerySet[LateAdjustment]:
     return LateAdjustment.objects.select_related(*RELATED).order_by("-pk")
 
 
+class DecisionIn(serializers.Serializer[Any]):
+    """The late adjustments to decide about."""
+
+    late_adjustment_ids = serializers.ListField(
+        child=serializers.CharField(max_length=64), min_length=1, max_length=MOST_AT_ONCE
+    )
+
+
+class WaiverIn(DecisionIn, ReasonIn):
+    """The late adjustments to waive, and the reason."""
+
+
+class DecisionOut(serializers.Serializer[Any]):
+    """The result of a decision. Adjustments whose state doesn't allow it are skipped and not in `items`."""
+
+    items = LateAdjustmentOut(many=True)
+    skipped = serializers.ListField(child=serializers.CharField(), help_text="The ids that were skipped.")
+
+
 class LateAdjustments(ApiView):
-    """List late adjustments, newest first. They are created automatically; staff decide in the admin."""
+    """List late adjustments, newest first. They are created automatically."""
 
     @operation(
         "listLateAdjustments",
@@ -95,3 +120,72 @@ class OneLateAdjustment(ApiView):
     def get(self, request: Request, late_adjustment_id: str) -> Response:
         adjustment = get_or_404(late_adjustments(), "late adjustment", public_id=late_adjustment_id)
         return Response(LateAdjustmentOut(adjustment).data)
+
+
+def decide(
+    ids: Sequence[str], states: Sequence[LateState], decision: Callable[[Sequence[int]], list[LateAdjustment]]
+) -> Response:
+    """Decide about the adjustments with these ids, and answer the result. 404 if an id is unknown."""
+    rows = get_all_or_404(LateAdjustment.objects.all(), "late adjustment", ids)
+    decided = decision([row.pk for row in rows.values()])
+    items = late_adjustments().filter(pk__in=[row.pk for row in decided])
+    skipped = sorted(name for name, row in rows.items() if row.state not in states)
+    return Response(DecisionOut({"items": items, "skipped": skipped}).data)
+
+
+class LateApproval(ApiView):
+    """Approve late adjustments that are on hold or below the limit: they are billed on the next invoice."""
+
+    write_scope = WRITE
+
+    @operation(
+        "approveLateAdjustments",
+        "Approve late usage",
+        tag=TAG,
+        body=DecisionIn,
+        answers={200: DecisionOut},
+        errors=(400, 404),
+        example={"late_adjustment_ids": ["late_1"]},
+    )
+    def post(self, request: Request) -> Response:
+        ids = read_body(request, DecisionIn)["late_adjustment_ids"]
+        return decide(ids, APPROVABLE, lambda keys: approve(keys, by=None, now=timezone.now()))
+
+
+class LateWaiver(ApiView):
+    """Waive open late adjustments: the difference is never charged or credited. The reason is stored."""
+
+    write_scope = WRITE
+
+    @operation(
+        "waiveLateAdjustments",
+        "Waive late usage",
+        tag=TAG,
+        body=WaiverIn,
+        answers={200: DecisionOut},
+        errors=(400, 404),
+        example={"late_adjustment_ids": ["late_1"], "reason": "Agreed with the customer"},
+    )
+    def post(self, request: Request) -> Response:
+        body, now = read_body(request, WaiverIn), timezone.now()
+        ids, reason = body["late_adjustment_ids"], body["reason"]
+        return decide(ids, WAIVABLE, lambda keys: ignore(keys, reason=reason, by=None, now=now))
+
+
+class LateReopening(ApiView):
+    """Reopen waived late adjustments with the current usage. `items` are the new open adjustments of their periods."""
+
+    write_scope = WRITE
+
+    @operation(
+        "reopenLateAdjustments",
+        "Reopen late usage",
+        tag=TAG,
+        body=DecisionIn,
+        answers={200: DecisionOut},
+        errors=(400, 404),
+        example={"late_adjustment_ids": ["late_1"]},
+    )
+    def post(self, request: Request) -> Response:
+        ids, now = read_body(request, DecisionIn)["late_adjustment_ids"], timezone.now()
+        return decide(ids, REOPENABLE, lambda keys: reopen_ignored(keys, by=None, now=now))

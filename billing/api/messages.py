@@ -8,14 +8,21 @@ from django.db.models import QuerySet
 from drf_spectacular.utils import OpenApiResponse, OpenApiWebhook, extend_schema, inline_serializer
 from rest_framework import serializers
 
+from billing.api.late_usage import LateAdjustmentOut, late_adjustments
 from billing.api.serializers.credit_notes import CreditNoteOut, credit_notes
 from billing.api.serializers.invoices import InvoiceOut, invoice_headers
+from billing.api.serializers.month_ends import MonthClosingOut
 from billing.api.serializers.payments import PaymentOut, payments
-from billing.api.serializers.wallets import EntryOut, WalletOut, movements, wallets
+from billing.api.serializers.wallet_transactions import EntryOut, movements
+from billing.api.serializers.wallets import WalletOut, wallets
+from billing.models import MonthClosing
+from config.approvals.serializers import ApprovalOut
 from config.webhooks.names import WebhookEvent
 from config.webhooks.outbox import Payload, register_renderer
-from customers.api.serializers import SubscriptionOut
-from events.api.serializers import CauseOut
+from customers.api.serializers.subscriptions import SubscriptionOut
+from events.api.keys import KeyOut
+from events.api.serializers.conflicts import ConflictOut
+from events.api.serializers.problems import CauseOut
 
 ACKNOWLEDGED = OpenApiResponse(
     description="Any 2xx acknowledges the message. Any other status, or no response within 15 seconds, is retried."
@@ -53,7 +60,12 @@ CARRIED: dict[str, tuple[str, type[serializers.Serializer[Any]]]] = {
     "wallet": ("wallet", WalletOut),
     "subscription": ("subscription", SubscriptionOut),
     "usage": ("usage", ReachedOut),
+    "late_adjustment": ("late_adjustment", LateAdjustmentOut),
+    "api_key": ("api_key", KeyOut),
+    "approval": ("approval", ApprovalOut),
+    "month": ("month", MonthClosingOut),
     "problem": ("problem", CauseOut),
+    "conflict": ("conflict", ConflictOut),
     "webhook": ("webhook", TestedOut),
 }
 
@@ -120,11 +132,23 @@ def render_wallet_entries(ids: Sequence[int], at: datetime) -> Payload:
     return _render(movements().filter(pk__in=ids).order_by("pk"), EntryOut)
 
 
+def render_months(ids: Sequence[int], at: datetime) -> Payload:
+    """Render closed and reopened months as the API does, without their later changes."""
+    return _render(MonthClosing.objects.filter(pk__in=ids), MonthClosingOut)
+
+
+def render_late_adjustments(ids: Sequence[int], at: datetime) -> Payload:
+    """Render late adjustments as the API does."""
+    return _render(late_adjustments().filter(pk__in=ids).order_by("pk"), LateAdjustmentOut)
+
+
 def register() -> None:
     """Register the renderers of this app's objects."""
     register_renderer("invoice", render_invoices)
     register_renderer("payment", render_payments)
     register_renderer("refund", render_payments)
     register_renderer("credit_note", render_credit_notes)
+    register_renderer("late_adjustment", render_late_adjustments)
     register_renderer("wallet", render_wallets)
     register_renderer("transaction", render_wallet_entries)
+    register_renderer("month", render_months)

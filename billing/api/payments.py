@@ -1,21 +1,40 @@
-"""API views for payments: list, record and reverse."""
+"""API views for payments: list, record and reverse; use the part that is more than the amount due."""
+
+from typing import Any
 
 from django.utils import timezone
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from billing.api.filters import PaymentFilter
+from billing.api.filters.payments import PaymentFilter
 from billing.api.names import PAYMENT_METHODS
-from billing.api.serializers.payments import PaymentCreate, PaymentOut, Reversal, payments
-from billing.models import Invoice
-from billing.settlement.payments import Receipt, record_payment, reverse_payment
+from billing.api.serializers.payments import (
+    PaymentCreate,
+    PaymentOut,
+    Reversal,
+    SurplusIn,
+    SurplusRefund,
+    SurplusToInvoice,
+    payments,
+)
+from billing.models import Invoice, Payment
+from billing.settlement.payments import Receipt, credit_surplus, record_payment, reverse_payment
+from billing.settlement.surplus import apply_surplus, refund_surplus
 from config.api.errors import invalid
 from config.api.filters import page
-from config.api.openapi import listed, operation
+from config.api.openapi import Message, listed, operation
 from config.api.views import ApiView, get_or_404, read_body
 
 TAG = "Payments"
 WRITE = "billing:write"
+
+
+def payment_of(payment_id: str) -> Payment:
+    return get_or_404(payments(), "payment", public_id=payment_id)
+
+
+def _answer(payment: Payment) -> Response:
+    return Response(PaymentOut(payments().get(pk=payment.pk)).data)
 
 
 class Payments(ApiView):
@@ -36,6 +55,7 @@ class Payments(ApiView):
     @operation(
         "createPayment",
         "Record a payment",
+        refusals="`currency` must be the invoice's.",
         tag=TAG,
         body=PaymentCreate,
         answers={201: PaymentOut},
@@ -48,8 +68,8 @@ class Payments(ApiView):
             "payment_method_type": "BANK_TRANSFER",
             "payment_method_id": "wire 7",
         },
-        description="The amount can't exceed the remaining amount of the invoice. A reference is recorded once per "
-        "invoice: a second request with the same reference returns the existing payment.",
+        description="What is more than the amount due becomes prepaid credit of the customer, or stays unapplied. A "
+        "reference is recorded once per invoice: a repeated request with it returns the existing payment.",
     )
     def post(self, request: Request) -> Response:
         body, now = read_body(request, PaymentCreate), timezone.now()
@@ -63,17 +83,33 @@ class Payments(ApiView):
             reference=body.get("payment_method_id") or "",
             note=body.get("note") or "",
             idempotency_key=body.get("idempotency_key") or None,
+            surplus_to=body["overpayment"],
         )
         payment = record_payment(invoice, receipt, now=now, by=None)
         return Response(PaymentOut(payments().get(pk=payment.pk)).data, status=201)
 
 
 class OnePayment(ApiView):
-    """Retrieve a payment."""
+    """Retrieve or reverse a payment."""
+
+    write_scope = WRITE
 
     @operation("getPayment", "Retrieve a payment", tag=TAG, answers={200: PaymentOut}, errors=(404,))
     def get(self, request: Request, payment_id: str) -> Response:
-        return Response(PaymentOut(get_or_404(payments(), "payment", public_id=payment_id)).data)
+        return Response(PaymentOut(payment_of(payment_id)).data)
+
+    @operation(
+        "deletePayment",
+        "Reverse a payment without a reason",
+        tag=TAG,
+        answers={200: Message},
+        errors=(400, 404),
+        description="Payments are never deleted: the payment is reversed, as with `reversePayment`.",
+    )
+    def delete(self, request: Request, payment_id: str) -> Response:
+        payment = get_or_404(payments(), "payment", public_id=payment_id)
+        reverse_payment(payment, reason="Deleted through the API", now=timezone.now(), by=None)
+        return Response({"message": "Payment reversed"})
 
 
 class PaymentReversal(ApiView):
@@ -91,6 +127,80 @@ class PaymentReversal(ApiView):
         example={"reason": "Bounced"},
     )
     def post(self, request: Request, payment_id: str) -> Response:
-        payment, body = get_or_404(payments(), "payment", public_id=payment_id), read_body(request, Reversal)
-        reversal = reverse_payment(payment, reason=body["reason"], now=timezone.now(), by=None)
-        return Response(PaymentOut(payments().get(pk=reversal.pk)).data)
+        payment, body = payment_of(payment_id), read_body(request, Reversal)
+        return _answer(reverse_payment(payment, reason=body["reason"], now=timezone.now(), by=None))
+
+
+class PaymentApplication(ApiView):
+    """Pay an invoice from the unapplied amount of a payment."""
+
+    write_scope = WRITE
+
+    @operation(
+        "applyPayment",
+        "Apply an unapplied amount to an invoice",
+        tag=TAG,
+        body=SurplusToInvoice,
+        answers={200: PaymentOut},
+        errors=(400, 404),
+        example={"invoice_id": "inv_1", "amount": "15.00"},
+        description="The invoice must be the customer's, finalized and in the payment's currency.",
+    )
+    def post(self, request: Request, payment_id: str) -> Response:
+        payment, body = payment_of(payment_id), read_body(request, SurplusToInvoice)
+        invoice = get_or_404(Invoice.objects.all(), "invoice", public_id=body["invoice_id"])
+        key = body.get("idempotency_key") or None
+        row = apply_surplus(
+            payment, invoice, amount=body.get("amount"), now=timezone.now(), by=None, idempotency_key=key
+        )
+        return _answer(row)
+
+
+class PaymentCredit(ApiView):
+    """Add the unapplied amount of a payment to the customer's prepaid credit."""
+
+    write_scope = WRITE
+
+    @operation(
+        "creditPayment",
+        "Turn an unapplied amount into prepaid credit",
+        tag=TAG,
+        body=SurplusIn,
+        answers={200: PaymentOut},
+        errors=(400, 404),
+        example={"amount": "5.00"},
+    )
+    def post(self, request: Request, payment_id: str) -> Response:
+        payment, body = payment_of(payment_id), read_body(request, SurplusIn)
+        key = body.get("idempotency_key") or None
+        row = credit_surplus(payment, amount=body.get("amount"), now=timezone.now(), by=None, idempotency_key=key)
+        return _answer(row)
+
+
+class PaymentRefund(ApiView):
+    """Record a refund of the unapplied amount of a payment."""
+
+    write_scope = WRITE
+
+    @operation(
+        "refundPayment",
+        "Record a refund of an unapplied amount",
+        tag=TAG,
+        body=SurplusRefund,
+        answers={200: PaymentOut},
+        may_wait=True,
+        errors=(400, 404),
+        example={"amount": "5.00", "reason": "Paid twice", "payment_method_type": "BANK_TRANSFER"},
+        description="Refunds of credit notes are recorded on the credit note.",
+    )
+    def post(self, request: Request, payment_id: str) -> Response:
+        payment: Any = payment_of(payment_id)  # with its `unapplied` amount
+        body, now = read_body(request, SurplusRefund), timezone.now()
+        receipt = Receipt(
+            amount=body.get("amount") or payment.unapplied,
+            received_on=body.get("received_on") or now.date(),
+            method=PAYMENT_METHODS[body["payment_method_type"]],
+            reference=body.get("payment_method_id") or "",
+            idempotency_key=body.get("idempotency_key") or None,
+        )
+        return _answer(refund_surplus(payment, receipt, reason=body["reason"], now=now, by=None))

@@ -1,5 +1,6 @@
 """API views for plan changes: preview the effect on the next invoice, and execute."""
 
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -7,24 +8,39 @@ from django.utils import timezone
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from billing.api.serializers.invoices import InvoiceOut, invoices
 from billing.api.serializers.usage import ChangeIn, ChangeOut, ChangePreview
+from billing.invoicing.previews import ChangePreview as Effect
 from billing.invoicing.previews import preview_plan_change
+from billing.kinds import InvoiceKind
 from billing.money import money
 from catalog.api.names import PERIODS
 from catalog.models import Plan
 from config.api.errors import invalid
 from config.api.openapi import operation
 from config.api.views import ApiView, get_or_404, read_body
-from customers.api.names import PRORATIONS
+from customers.api.names import CYCLES, PRORATIONS
+from customers.api.schedules import list_schedules
 from customers.api.subscriptions import REASON, TAG, serialize_subscription, subscription_of
+from customers.kinds import ChangeInvoicing
 from customers.models import Subscription
-from customers.subscriptions import change_plan, get_period_end, get_phase_at
+from customers.subscriptions import ScheduledKind, change_plan, get_period_end, get_phase_at
 
 EXAMPLE = {"target_plan_id": "plan_2", "proration_behavior": "create_prorations"}
 
 
-def _read_change(request: Request, subscription: Subscription) -> tuple[Plan, datetime, datetime]:
-    """Return the target plan, the time of the change, and now. 400 for changes that a plan change can't make."""
+@dataclass(frozen=True, slots=True)
+class RequestedChange:
+    """A plan change as the request describes it, and the time of the request."""
+
+    plan: Plan
+    at: datetime
+    now: datetime
+    invoicing: ChangeInvoicing
+
+
+def _read_change(request: Request, subscription: Subscription) -> RequestedChange:
+    """Read the body. 400 for changes that a plan change can't make."""
     body, now = read_body(request, ChangeIn), timezone.now()
     period = body.get("billing_period")
     if period and PERIODS[period] != subscription.interval:
@@ -35,6 +51,10 @@ def _read_change(request: Request, subscription: Subscription) -> tuple[Plan, da
                 ]
             }
         )
+    if body.get("billing_period_count") not in (None, subscription.interval_count):
+        raise invalid({"billing_period_count": ["A plan change can't change the billing interval."]})
+    if body.get("billing_cycle") and CYCLES[body["billing_cycle"]] != subscription.alignment:
+        raise invalid({"billing_cycle": ["A plan change can't change the billing cycle. Leave this field out."]})
     if PRORATIONS[body["proration_behavior"]] != subscription.prorate:
         raise invalid(
             {
@@ -45,17 +65,18 @@ def _read_change(request: Request, subscription: Subscription) -> tuple[Plan, da
         )
     plan = get_or_404(Plan.objects.all(), "plan", public_id=body["target_plan_id"])
     at = now if body["change_at"] == "immediate" else get_period_end(subscription, now)
-    return plan, at, now
+    return RequestedChange(plan, at, now, ChangeInvoicing(body["invoicing"]))
 
 
 class ChangePreviewing(ApiView):
-    """Preview the effect of a plan change on the upcoming invoice. Nothing is changed."""
+    """Preview the effect of a plan change on invoices. Nothing is changed."""
 
     is_reading = True
 
     @operation(
         "previewSubscriptionChange",
         "Preview a plan change",
+        refusals="`billing_period`, `billing_period_count` and `billing_cycle` must be those of the subscription.",
         tag=TAG,
         body=ChangeIn,
         answers={200: ChangePreview},
@@ -64,31 +85,56 @@ class ChangePreviewing(ApiView):
     )
     def post(self, request: Request, subscription_id: str) -> Response:
         subscription = subscription_of(subscription_id)
-        plan, at, now = _read_change(request, subscription)
-        phase = get_phase_at(subscription, now)
-        effect = preview_plan_change(subscription, plan, at=at, now=now, reason=REASON)
+        change = _read_change(request, subscription)
+        phase = get_phase_at(subscription, change.now)
+        effect = preview_plan_change(
+            subscription, change.plan, at=change.at, now=change.now, reason=REASON, invoicing=change.invoicing
+        )
+        currency = subscription.currency
+        immediate = {"total": money(effect.immediate, currency), "currency": currency} if effect.at_once else None
         preview: dict[str, Any] = {
             "subscription_id": subscription.public_id,
-            "current_plan": phase.plan_version.plan if phase else plan,
-            "target_plan": plan,
-            "effective_date": at,
+            "current_plan": phase.plan_version.plan if phase else change.plan,
+            "target_plan": change.plan,
+            "effective_date": change.at,
+            "immediate_invoice": immediate,
             "upcoming_invoice": {
-                "total": money(effect.after, subscription.currency),
-                "difference": money(effect.difference, subscription.currency),
-                "currency": subscription.currency,
+                "total": money(effect.later, currency),
+                "difference": money(effect.difference, currency),
+                "currency": currency,
             },
+            "full_period": _full_period(effect, currency),
         }
         return Response(ChangePreview(preview).data)
 
 
+def _full_period(effect: Effect, currency: str) -> dict[str, Any] | None:
+    before, after = effect.period_before, effect.period_after
+    if before is None or after is None:
+        return None
+    return {
+        "start": before.period.start,
+        "end": before.period.end,
+        "total_before": money(before.total, currency),
+        "total_after": money(after.total, currency),
+        "difference": money(effect.period_difference, currency),
+        "currency": currency,
+    }
+
+
 class ChangeExecution(ApiView):
-    """Change a subscription's plan, now or at the end of its billing period. Unused fees are credited."""
+    """Change a subscription's plan, now or at the end of its billing period.
+
+    If the change leaves something to pay, the difference is invoiced when the change takes effect, or with the next
+    invoice if `invoicing` says so. A credit for unused fees goes on the next invoice.
+    """
 
     write_scope = "customers:write"
 
     @operation(
         "executeSubscriptionChange",
         "Change a subscription's plan",
+        refusals="`billing_period`, `billing_period_count` and `billing_cycle` must be those of the subscription.",
         tag=TAG,
         body=ChangeIn,
         answers={200: ChangeOut},
@@ -97,8 +143,20 @@ class ChangeExecution(ApiView):
     )
     def post(self, request: Request, subscription_id: str) -> Response:
         subscription = subscription_of(subscription_id)
-        plan, at, now = _read_change(request, subscription)
-        change_plan(subscription, plan, at=at, now=now, by=None, reason=REASON)
-        return Response(
-            {"effective_date": at, "is_scheduled": at > now, "subscription": serialize_subscription(subscription)}
+        change = _read_change(request, subscription)
+        change_plan(
+            subscription, change.plan, at=change.at, now=change.now, by=None, reason=REASON, invoicing=change.invoicing
         )
+        invoice = invoices().filter(subscription=subscription, kind=InvoiceKind.CHANGE, computed_at=change.now).first()
+        is_scheduled = change.at > change.now
+        schedules = list_schedules([subscription], change.now) if is_scheduled else []
+        plan_change = next((one for one in schedules if one.change.kind == ScheduledKind.PLAN_CHANGE), None)
+        answer = {
+            "effective_date": change.at,
+            "is_scheduled": is_scheduled,
+            "schedule_id": plan_change.id if plan_change else None,
+            "scheduled_at": change.at if is_scheduled else None,
+            "invoice": InvoiceOut(invoice).data if invoice else None,
+            "subscription": serialize_subscription(subscription),
+        }
+        return Response(dict.fromkeys(ChangeOut.nulls) | answer)

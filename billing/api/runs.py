@@ -125,6 +125,7 @@ class Runs(ApiView):
     @operation(
         "startBillingRun",
         "Start a billing run or a dry run",
+        refusals="`as_of` needs `dry_run`.",
         tag=TAG,
         body=RunIn,
         answers={202: RunOut, 200: RunOut},

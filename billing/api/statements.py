@@ -8,6 +8,7 @@ from rest_framework.response import Response
 
 from billing.money import money
 from billing.statements.statement import build_statement
+from config.api.fields import DayIn
 from config.api.openapi import operation
 from config.api.views import ApiView, read_query
 from customers.api.customers import customer_of
@@ -16,8 +17,8 @@ from customers.api.customers import customer_of
 class StatementQuery(serializers.Serializer[Any]):
     """The range of days, in the customer's time zone."""
 
-    from_date = serializers.DateField(help_text="The first day.")
-    to_date = serializers.DateField(help_text="The last day, inclusive.")
+    from_date = DayIn(help_text="The first day.")
+    to_date = DayIn(help_text="The last day, inclusive.")
     currency = serializers.RegexField(r"^[A-Za-z]{3}$", default="", help_text="Only accounts in this currency.")
 
 
@@ -78,6 +79,7 @@ class CustomerStatement(ApiView):
     @operation(
         "getCustomerStatement",
         "Retrieve a customer's statement",
+        refusals="`to_date` can't be before `from_date`, or more than ten years later.",
         tag="Customers",
         parameters=[StatementQuery],
         answers={200: StatementOut},

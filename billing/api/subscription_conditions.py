@@ -1,8 +1,8 @@
-"""API views for a subscription's coupons and taxes: those it starts with, and later changes."""
+"""API views for a subscription's coupons and taxes: those it starts with, and later changes; a new customer's taxes."""
 
 from collections.abc import Iterator
 from datetime import datetime
-from typing import Any
+from typing import Any, ClassVar
 
 from django.db import transaction
 from django.utils import timezone
@@ -12,18 +12,19 @@ from rest_framework.response import Response
 
 from billing.adjustments.coupons import apply_coupon, end_application
 from billing.adjustments.tax_rates import assign, unassign
-from billing.api.coupons import coupon_by_code
+from billing.api.coupons import coupon_by_code, coupons_named
 from billing.api.serializers.coupons import associations
 from billing.api.serializers.taxes import assignments
 from billing.api.taxes import rate_by_code, rate_of
 from billing.models import Coupon
-from config.api.errors import invalid
+from config.api.contract import ContractAnswer
 from config.api.fields import MomentField, TextField
 from config.api.openapi import operation
+from config.api.unknown_names import Unused
 from config.api.views import ApiView, get_or_404, read_body
-from customers.api.serializers import SubscriptionOut
+from customers.api.serializers.subscriptions import SubscriptionOut
 from customers.api.subscriptions import TAG, serialize_subscription, subscription_of
-from customers.models import Subscription
+from customers.models import Customer, Subscription
 
 REASON = "Through the API"
 Invalid = serializers.ValidationError
@@ -43,22 +44,28 @@ def begin(subscription: Subscription, body: dict[str, Any], *, now: datetime) ->
             starts_at=starts_at or min(now, subscription.started_at),
             ends_at=ends_at,
         )
+    _assign_overrides(body, subscription=subscription)
+
+
+def assign_taxes(customer: Customer, body: dict[str, Any]) -> None:
+    """Assign the taxes in a new customer's body. One that can't be assigned refuses the whole request."""
+    _assign_overrides(body, customer=customer)
+
+
+def _assign_overrides(body: dict[str, Any], **owner: Any) -> None:
     for override in body.get("tax_rate_overrides") or []:
         assign(
             rate_by_code(override["tax_rate_code"]),
-            subscription=subscription,
             by=None,
             currency=(override.get("currency") or "").upper(),
             position=override.get("priority"),
             reason=REASON,
+            **owner,
         )
 
 
 def _coupons_to_apply(body: dict[str, Any]) -> Iterator[tuple[Coupon, datetime | None, datetime | None]]:
-    for id_or_code in body.get("coupons") or []:
-        coupon = Coupon.objects.filter(public_id=id_or_code).first() or Coupon.objects.filter(code=id_or_code).first()
-        if coupon is None:
-            raise invalid({"coupons": [f"There is no coupon {id_or_code}."]})
+    for coupon in coupons_named(body.get("coupons") or []):
         yield coupon, None, None
     for application in body.get("subscription_coupons") or []:
         coupon = coupon_by_code(application["coupon_code"])
@@ -67,6 +74,11 @@ def _coupons_to_apply(body: dict[str, Any]) -> Iterator[tuple[Coupon, datetime |
 
 class CouponParams(serializers.Serializer[Any]):
     """The coupon to add, or the applied coupon to remove."""
+
+    unused: ClassVar[dict[str, Unused]] = {
+        "subscription_id": Unused("The subscription is the one in the path. Leave this field out."),
+        "subscription_line_item_id": Unused("The coupon's scope determines what it discounts."),
+    }
 
     action = serializers.ChoiceField(["add", "remove"])
     coupon_code = TextField(64, allow_null=True)
@@ -84,6 +96,10 @@ class CouponParams(serializers.Serializer[Any]):
 class TaxParams(serializers.Serializer[Any]):
     """The tax to add, or the assigned tax to remove."""
 
+    unused: ClassVar[dict[str, Unused]] = {
+        "effective_date": Unused("Taxes are assigned and removed from now on. Leave this field out.")
+    }
+
     action = serializers.ChoiceField(["add", "remove"])
     tax_rate_id = TextField(64, allow_null=True)
     tax_association_id = TextField(64, allow_null=True)
@@ -98,6 +114,14 @@ class TaxParams(serializers.Serializer[Any]):
 class ModifyIn(serializers.Serializer[Any]):
     """The change to make to the subscription's coupons or taxes."""
 
+    unused: ClassVar[dict[str, Unused]] = dict.fromkeys(
+        (
+            *("addon_bulk_params", "addon_params", "checkout", "grouped_invoicing_params", "inheritance_params"),
+            *("line_item_change_params", "quantity_change_params", "trial_end_params"),
+        ),
+        Unused("Only coupons and taxes can be modified here."),
+    )
+
     type = serializers.ChoiceField(["coupon", "tax"])
     coupon_params = CouponParams(required=False, allow_null=True)
     tax_params = TaxParams(required=False, allow_null=True)
@@ -109,7 +133,9 @@ class ModifyIn(serializers.Serializer[Any]):
         return attrs
 
 
-class ModifyOut(serializers.Serializer[Any]):
+class ModifyOut(ContractAnswer):
+    nulls: ClassVar[tuple[str, ...]] = ("changed_resources", "checkout_session")
+
     subscription = SubscriptionOut()
 
 
@@ -121,6 +147,8 @@ class SubscriptionModify(ApiView):
     @operation(
         "executeSubscriptionModify",
         "Update a subscription's coupons or taxes",
+        refusals="`tax_params` or `coupon_params` are required, with the fields that their `action` needs: "
+        "`coupon_code`, `coupon_id`, `tax_rate_id`, `tax_association_id`.",
         tag=TAG,
         body=ModifyIn,
         answers={200: ModifyOut},
@@ -134,7 +162,7 @@ class SubscriptionModify(ApiView):
                 _modify_coupon(subscription, body["coupon_params"], now)
             else:
                 _modify_tax(subscription, body["tax_params"])
-        return Response({"subscription": serialize_subscription(subscription)})
+        return Response(dict.fromkeys(ModifyOut.nulls) | {"subscription": serialize_subscription(subscription)})
 
 
 def _modify_coupon(subscription: Subscription, params: dict[str, Any], now: datetime) -> None:

@@ -2,12 +2,13 @@
 
 from typing import Any
 
+from django.db.models import Q
 from django.utils import timezone
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from billing.adjustments.tax_rates import assign, save_rate, set_archived, unassign
-from billing.api.filters import AssignmentFilter, RateFilter
+from billing.api.filters.taxes import AssignmentFilter, RateFilter
 from billing.api.serializers.taxes import (
     INACTIVE,
     AssignmentChange,
@@ -22,7 +23,8 @@ from billing.api.serializers.taxes import (
 from billing.models import TaxAssignment, TaxRate
 from config.api.errors import invalid
 from config.api.filters import page
-from config.api.openapi import Message, listed, operation
+from config.api.openapi import listed, operation
+from config.api.reasons import OptionalReasonIn, reason_in
 from config.api.views import ApiView, get_or_404, read_body
 from config.audit import recorded
 from customers.api.customers import customer_by_external_id, customer_of
@@ -54,6 +56,17 @@ def _rate_answer(rate: TaxRate, status: int = 200) -> Response:
 
 def _assignment_answer(assignment: TaxAssignment) -> Response:
     return Response(AssignmentOut(assignment_of(assignment.public_id)).data)
+
+
+def rates_named(values: list[str]) -> list[TaxRate]:
+    """Return the active tax rates with these ids or codes, each once. 400 names the first unknown one."""
+    named: dict[int, TaxRate] = {}
+    for value in values:
+        rate = TaxRate.objects.filter(Q(public_id=value) | Q(code=value), archived_at=None).first()
+        if rate is None:
+            raise invalid({"tax_rates": [f"There is no active tax rate “{value}”."]})
+        named[rate.pk] = rate
+    return list(named.values())
 
 
 class TaxRates(ApiView):
@@ -100,6 +113,7 @@ class OneTaxRate(ApiView):
     @operation(
         "updateTaxRate",
         "Update a tax rate",
+        refusals="`code` must be the current code.",
         tag=TAG,
         body=RateChange,
         answers={200: RateOut},
@@ -132,6 +146,25 @@ class OneTaxRate(ApiView):
         return Response(status=204)
 
 
+class TaxRateActivation(ApiView):
+    """Activate an archived tax rate: it is charged again to those it is assigned to."""
+
+    write_scope = WRITE
+
+    @operation(
+        "activateTaxRate",
+        "Activate a tax rate",
+        tag=TAG,
+        body=OptionalReasonIn,
+        answers={200: RateOut},
+        errors=(400, 404),
+        example={"reason": "Still in force"},
+    )
+    def post(self, request: Request, rate_id: str) -> Response:
+        reason = reason_in(read_body(request, OptionalReasonIn)) or REASON
+        return _rate_answer(set_archived(rate_of(rate_id), at=None, by=None, reason=reason))
+
+
 class TaxAssociations(ApiView):
     """Assign a tax rate to a customer, a subscription or everyone, or list the assignments."""
 
@@ -146,12 +179,15 @@ class TaxAssociations(ApiView):
     @operation(
         "createTaxAssociation",
         "Assign a tax",
+        refusals="`entity_type` is required with `entity_id`. A subscription is specified by `entity_id`, a customer "
+        "by `entity_id` or `external_customer_id`. `tax_behavior` must be the tax rate's.",
         tag=TAG,
         body=AssignmentIn,
         answers={200: AssignmentOut},
-        errors=(400, 404),
+        errors=(400, 404, 409),
         example={"tax_rate_code": "VAT-DE", "entity_type": "customer", "external_customer_id": "acme"},
-        description="If the tax is already assigned there, the existing assignment is returned.",
+        description="If the tax is already assigned there in the same way, the existing assignment is returned. With "
+        "another currency, priority or metadata the answer is `409`: change or end the existing assignment.",
     )
     def post(self, request: Request) -> Response:
         body = read_body(request, AssignmentIn)
@@ -214,7 +250,9 @@ class OneTaxAssociation(ApiView):
             assignment.save()
         return _assignment_answer(assignment)
 
-    @operation("deleteTaxAssociation", "End an assigned tax", tag=TAG, answers={200: Message}, errors=(404,))
+    @operation("deleteTaxAssociation", "End an assigned tax", tag=TAG, answers={200: AssignmentOut}, errors=(404,))
     def delete(self, request: Request, association_id: str) -> Response:
-        unassign(assignment_of(association_id), by=None, reason="Deleted through the API")
-        return Response({"message": "Tax association ended"})
+        assignment = assignment_of(association_id)
+        answer = AssignmentOut(assignment).data
+        unassign(assignment, by=None, reason="Deleted through the API")
+        return Response(answer)

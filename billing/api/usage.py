@@ -14,6 +14,7 @@ from billing.api.serializers.usage import (
     UsageSummary,
 )
 from billing.explanation.spending import (
+    Grouping,
     calculate_customer_usage,
     calculate_subscription_usage,
     calculate_usage_analytics,
@@ -28,6 +29,7 @@ from customers.api.subscriptions import subscription_of
 from customers.periods import Period
 from events.api.events import exact_json
 from events.api.usage import read_period, read_timezone
+from events.usage.search import TooManyGroups
 from events.usage.windows import MeterRequest
 
 TAG = "Usage"
@@ -42,6 +44,7 @@ class SubscriptionUsage(ApiView):
     @operation(
         "getSubscriptionUsage",
         "Retrieve a subscription's usage and cost",
+        refusals="`end_time` can't be before `start_time`.",
         tag=TAG,
         body=SubscriptionUsageIn,
         answers={200: SubscriptionUsageOut},
@@ -59,13 +62,16 @@ class SubscriptionUsage(ApiView):
 
 
 class UsageAnalytics(ApiView):
-    """Retrieve a customer's usage and its cost by feature, or its usage by event properties."""
+    """Retrieve a customer's usage and its cost by feature, or its usage by source or event properties."""
 
     is_reading = True
 
     @operation(
         "getUsageAnalytics",
         "Retrieve usage and cost by feature",
+        refusals="`end_time` must be after `start_time`. `timezone` must be an IANA name. At most 800 windows of "
+        "`window_size` are calculated; `group_by` has at most 1,000 groups of a feature, 4,000 windows over "
+        "all features, and 20,000 points: one for each group and window.",
         tag=TAG,
         body=AnalyticsIn,
         answers={200: AnalyticsOut},
@@ -82,11 +88,16 @@ class UsageAnalytics(ApiView):
             body.get("window_size") or "",
             read_timezone(body, customer),
             filters=body.get("property_filters") or {},
+            sources=body.get("sources") or [],
         )
-        properties = [name.partition(".")[2] for name in body.get("group_by") or () if name != "feature_id"]
-        return exact_json(
-            AnalyticsOut(calculate_usage_analytics(usage, body.get("feature_ids") or [], properties)).data
-        )
+        names = body.get("group_by") or []
+        properties = [name.partition(".")[2] for name in names if name.startswith("properties.")]
+        grouping = Grouping(properties, by_source="source" in names)
+        try:
+            analytics = calculate_usage_analytics(usage, body.get("feature_ids") or [], grouping)
+        except TooManyGroups as error:
+            raise invalid({"group_by": [str(error)]}) from error
+        return exact_json(AnalyticsOut(analytics).data)
 
 
 class CustomerUsage(ApiView):
@@ -95,6 +106,7 @@ class CustomerUsage(ApiView):
     @operation(
         "getCustomerUsageSummary",
         "Retrieve a customer's usage summary",
+        refusals="Specify the customer by `customer_id` or `customer_lookup_key`.",
         tag="Customers",
         answers={200: UsageSummary},
         errors=(400, 404),
@@ -102,6 +114,8 @@ class CustomerUsage(ApiView):
             OpenApiParameter("customer_id", str),
             OpenApiParameter("customer_lookup_key", str),
             OpenApiParameter("feature_ids", str, many=True),
+            OpenApiParameter("feature_lookup_keys", str, many=True),
+            OpenApiParameter("subscription_ids", str, many=True),
         ],
         description="The current billing period is that of the first live subscription that grants the feature.",
     )
@@ -113,5 +127,11 @@ class CustomerUsage(ApiView):
             customer = customer_by_external_id(query["customer_lookup_key"])
         else:
             raise invalid({"customer_id": ["Specify the customer by customer_id or customer_lookup_key."]})
-        usage = calculate_customer_usage(customer, comma_separated(query, "feature_ids"), now=timezone.now())
+        usage = calculate_customer_usage(
+            customer,
+            comma_separated(query, "feature_ids"),
+            now=timezone.now(),
+            feature_keys=comma_separated(query, "feature_lookup_keys"),
+            subscription_ids=comma_separated(query, "subscription_ids"),
+        )
         return Response(UsageSummary(usage).data)

@@ -2,23 +2,18 @@
 
 from django.db.models import Prefetch
 from django.utils import timezone
-from drf_spectacular.utils import OpenApiParameter
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from billing.api.filters import EntryFilter, WalletFilter
+from billing.api.filters.wallets import EntryFilter, WalletFilter
+from billing.api.serializers.wallet_transactions import GRANT_REASONS, DebitIn, EntryOut, TopUpIn, TopUpOut, movements
 from billing.api.serializers.wallets import (
-    GRANT_REASONS,
     BalanceOut,
-    DebitIn,
-    EntryOut,
-    TopUpIn,
-    TopUpOut,
+    CustomerOfWallets,
     WalletChange,
     WalletIn,
     WalletOut,
     end_of_day,
-    movements,
     wallets,
 )
 from billing.models import CreditGrant, EntryKind, Wallet
@@ -27,8 +22,8 @@ from billing.settlement.top_ups import Credit, open_with_credit, top_up
 from billing.settlement.wallets import change_wallet, close_wallet, debit_wallet
 from config.api.errors import invalid
 from config.api.filters import page
-from config.api.openapi import Message, listed, operation, search_body
-from config.api.views import ApiView, get_or_404, read_body
+from config.api.openapi import listed, operation, search_body
+from config.api.views import ApiView, get_or_404, read_body, read_query, waiting_response
 from customers.api.customers import customer_by_external_id, customer_of, customer_of_body
 from customers.models import Customer
 
@@ -64,11 +59,17 @@ class Wallets(ApiView):
     @operation(
         "createWallet",
         "Create a wallet",
+        refusals="Specify the customer by `customer_id` or `external_customer_id`. `currency` must be a current ISO "
+        "4217 code, and `conversion_rate` must be 1. `initial_credits_to_load_expiry_date` is a day as "
+        "YYYYMMDD.",
         tag=TAG,
         body=WalletIn,
         answers={200: WalletOut},
+        may_wait=True,
         errors=(400, 404),
         example=EXAMPLE,
+        description="If the initial credit needs approval (202), the wallet is created without it: it is the "
+        "`object_id`.",
     )
     def post(self, request: Request) -> Response:
         body, now = read_body(request, WalletIn), timezone.now()
@@ -77,7 +78,8 @@ class Wallets(ApiView):
         expires_at = expires_at or end_of_day(body.get("initial_credits_to_load_expiry_date"))
         credit = Credit(body.get("initial_credits_to_load"), expires_at)
         customer, currency, name = customer_of_body(body), body["currency"].upper(), body.get("name") or ""
-        return _answer(open_with_credit(customer, currency, credit, now=now, name=name, **details))
+        wallet, approval = open_with_credit(customer, currency, credit, now=now, name=name, **details)
+        return waiting_response(approval) if approval else _answer(wallet)
 
 
 class WalletSearch(ApiView):
@@ -119,9 +121,9 @@ class WalletBalance(ApiView):
 
     @operation("getWalletBalance", "Retrieve a wallet's balance", tag=TAG, answers={200: BalanceOut}, errors=(404,))
     def get(self, request: Request, wallet_id: str) -> Response:
-        remaining = Prefetch("grants", CreditGrant.objects.filter(remaining__gt=0))
-        wallet = get_or_404(wallets().prefetch_related(remaining), "wallet", public_id=wallet_id)
         now = timezone.now()
+        grants = Prefetch("grants", CreditGrant.objects.usable(now))
+        wallet = get_or_404(wallets().prefetch_related(grants), "wallet", public_id=wallet_id)
         context = {"balance": calculate_balance(wallet, now=now), "now": now}
         return Response(BalanceOut(wallet, context=context).data)
 
@@ -134,9 +136,12 @@ class WalletTopUp(ApiView):
     @operation(
         "topUpWallet",
         "Top up a wallet",
+        refusals="Specify either `amount` or `credits_to_add`. `expiry_date` and `bonus_credits_expiry_date` are "
+        "days as YYYYMMDD.",
         tag=TAG,
         body=TopUpIn,
         answers={200: TopUpOut},
+        may_wait=True,
         errors=(400, 404),
         example={"transaction_reason": "PURCHASED_CREDIT_DIRECT", "amount": "100", "idempotency_key": "payment-1"},
     )
@@ -154,7 +159,9 @@ class WalletTopUp(ApiView):
             now=timezone.now(),
             by=None,
         )
-        return Response(TopUpOut(movements().get(grant=grant, kind=EntryKind.GRANTED)).data)
+        entry = movements().get(grant=grant, kind=EntryKind.GRANTED)
+        entry.wallet = wallet_of(wallet_id)
+        return Response(TopUpOut(entry).data)
 
 
 class WalletDebit(ApiView):
@@ -165,6 +172,7 @@ class WalletDebit(ApiView):
     @operation(
         "debitWallet",
         "Debit a wallet",
+        refusals="Specify either `amount` or `credits`.",
         tag=TAG,
         body=DebitIn,
         answers={200: WalletOut},
@@ -182,10 +190,11 @@ class WalletTerminate(ApiView):
 
     write_scope = WRITE
 
-    @operation("terminateWallet", "Close a wallet", tag=TAG, answers={200: Message}, errors=(404,))
+    @operation("terminateWallet", "Close a wallet", tag=TAG, answers={200: WalletOut}, errors=(404,))
     def post(self, request: Request, wallet_id: str) -> Response:
-        close_wallet(wallet_of(wallet_id), reason="Terminated through the API", now=timezone.now(), by=None)
-        return Response({"message": "Wallet closed"})
+        wallet = wallet_of(wallet_id)
+        close_wallet(wallet, reason="Terminated through the API", now=timezone.now(), by=None)
+        return _answer(wallet)
 
 
 class WalletTransactions(ApiView):
@@ -239,16 +248,14 @@ class CustomerWallets(ApiView):
     @operation(
         "getCustomerWallets",
         "List a customer's wallets by id or external id",
+        refusals="Specify the customer by `id` or `lookup_key`.",
         tag=TAG,
         answers={200: WalletOut(many=True)},
         errors=(400, 404),
-        parameters=[
-            OpenApiParameter("id", str),
-            OpenApiParameter("lookup_key", str, description="The customer's external id."),
-        ],
+        parameters=[CustomerOfWallets],
     )
     def get(self, request: Request) -> Response:
-        query = request.query_params
+        query = read_query(request, CustomerOfWallets)
         if query.get("id"):
             return _wallets_of(customer_of(query["id"]))
         if query.get("lookup_key"):

@@ -7,7 +7,7 @@ the difference is a proration line. Example: a fee of $30.00, in advance, for Ju
 | event | due | invoiced before | line |
 |---|---|---|---|
 | June begins | $30.00 | none | fee $30.00 |
-| cancelled on 21 June: 20 of 30 days | $20.00 | $30.00 | proration -$10.00 |
+| canceled on 21 June: 20 of 30 days | $20.00 | $30.00 | proration -$10.00 |
 | the cancellation is withdrawn | $30.00 | $20.00 | proration $10.00 |
 """
 
@@ -18,7 +18,7 @@ from fractions import Fraction
 from billing import wording
 from billing.charges.next_invoice import NextInvoice, period_index
 from billing.charges.subscription import BilledSubscription, Fee, InvoicedFee, Phase
-from billing.kinds import InvoiceKind, LineKind
+from billing.kinds import IN_ADVANCE_KINDS, InvoiceKind, LineKind
 from billing.lines import Charge
 from billing.money import ZERO, exact, format_amount, round_amount, times
 from billing.rating.proration import calendar_days, factor
@@ -45,12 +45,17 @@ class _FeeDue:
 
 
 def calculate_fees(subscription: BilledSubscription, invoice: NextInvoice) -> list[Charge]:
-    """List an invoice's fee and proration charges: its own period first, then the next period's advance fees."""
+    """List an invoice's fee and proration charges: its own period first, then the next period's advance fees.
+
+    An opening or change invoice has only its own period's advance fees.
+    """
     if invoice.kind == InvoiceKind.LATE:
         return []
     n = period_index(subscription, invoice)
-    charges = [] if invoice.kind == InvoiceKind.OPENING else _settled_period_charges(subscription, n)
-    charges += _period_charges(subscription, n, in_advance_only=invoice.kind == InvoiceKind.OPENING)
+    if invoice.kind in IN_ADVANCE_KINDS:
+        return _period_charges(subscription, n, in_advance_only=True)
+    charges = _settled_period_charges(subscription, n)
+    charges += _period_charges(subscription, n, in_advance_only=False)
     goes_on = subscription.ended_at is None or subscription.ended_at > invoice.period.end
     if invoice.kind == InvoiceKind.CYCLE and goes_on:
         charges += _period_charges(subscription, n + 1, in_advance_only=True)

@@ -6,7 +6,7 @@ from typing import Any
 from billing import wording
 from billing.charges.late_items import Figures, LateItem
 from billing.charges.next_invoice import NextInvoice
-from billing.kinds import InvoiceKind, LineKind
+from billing.kinds import IN_ADVANCE_KINDS, LineKind
 from billing.lines import Charge
 from billing.money import format_amount
 from config.numbers import number
@@ -15,10 +15,10 @@ from config.numbers import number
 def due_items(items: Iterable[LateItem], invoice: NextInvoice) -> list[LateItem]:
     """Filter to the adjustments that an invoice includes: those of periods that ended by its period's start.
 
-    An opening invoice includes none. A final invoice without a period of its own includes all. A draft that is
-    recomputed includes what other invoices settled of its own period.
+    An opening or change invoice includes none. A final invoice without a period of its own includes all. A draft that
+    is recomputed includes what other invoices settled of its own period.
     """
-    if invoice.kind == InvoiceKind.OPENING:
+    if invoice.kind in IN_ADVANCE_KINDS:
         return []
     if invoice.period.start >= invoice.period.end:
         return list(items)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from billing.charges.subscription import BilledSubscription
-from billing.kinds import InvoiceKind
+from billing.kinds import IN_ADVANCE_KINDS, InvoiceKind
 from customers.periods import INSTANT, Period
 
 
@@ -32,8 +32,9 @@ def next_invoice(subscription: BilledSubscription) -> NextInvoice | None:
     """Return the next invoice, or `None` if the subscription has had its last one.
 
     A subscription that is billed monthly from 1 September: an opening invoice on 1 September for the fees in advance,
-    then a cycle invoice on the first of each month. Cancelled on 20 October: a final invoice on 20 October. If the
+    then a cycle invoice on the first of each month. Canceled on 20 October: a final invoice on 20 October. If the
     cancellation is recorded on 5 November, after October was billed in full, the final invoice is a settlement.
+    A change on 12 September that is invoiced at once: a change invoice on 12 September, for the rest of the month.
     """
     progress = subscription.progress
     if subscription.ended_at is not None and progress.closed_at == subscription.ended_at:
@@ -48,6 +49,9 @@ def next_invoice(subscription: BilledSubscription) -> NextInvoice | None:
         opening_index = subscription.schedule.index_at(max(opens_at, period.start))
         opening_period = _clip_period(subscription, opening_index, subscription.started_at)
         return NextInvoice(InvoiceKind.OPENING, opening_period, opens_at)
+    change_at = progress.change_at
+    if change_at is not None and progress.opened and period.contains(change_at):
+        return NextInvoice(InvoiceKind.CHANGE, Period(change_at, period.end), change_at)
     kind = InvoiceKind.FINAL if period.end == subscription.ended_at else InvoiceKind.CYCLE
     return NextInvoice(kind, period, period.end)
 
@@ -65,8 +69,11 @@ def mark_invoiced(subscription: BilledSubscription, invoice: NextInvoice) -> Non
     progress = subscription.progress
     if invoice.kind == InvoiceKind.LATE:
         return
+    if progress.change_at is not None and progress.change_at <= invoice.period.end:
+        progress.change_at = None  # this invoice includes the change
     if invoice.kind == InvoiceKind.OPENING:
         progress.opened = True
+    if invoice.kind in IN_ADVANCE_KINDS:
         return
     progress.billed_until = max(invoice.period.end, progress.billed_until or invoice.period.end)
     opens_at = subscription.first_active()

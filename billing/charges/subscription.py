@@ -113,11 +113,12 @@ class InvoicedFee:
 
 @dataclass(slots=True)
 class BillingProgress:
-    """How far a subscription is billed."""
+    """How far a subscription is billed. `change_at` is when a change is to be invoiced on an invoice of its own."""
 
     opened: bool = False
     billed_until: datetime | None = None
     closed_at: datetime | None = None
+    change_at: datetime | None = None
 
 
 @dataclass(slots=True)

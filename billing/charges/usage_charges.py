@@ -17,7 +17,7 @@ from datetime import datetime
 from billing.charges.allowances import NO_ALLOWANCE, Grant, list_grants
 from billing.charges.next_invoice import NextInvoice
 from billing.charges.subscription import BilledSubscription, PlanTerms, UsagePrice
-from billing.kinds import InvoiceKind
+from billing.kinds import IN_ADVANCE_KINDS
 from customers.kinds import PhaseKind
 from customers.periods import Period
 
@@ -71,7 +71,7 @@ def list_usage_charges(
     subscription: BilledSubscription, invoice: NextInvoice, *, until: datetime | None = None
 ) -> list[UsageCharge]:
     """List the usage prices that apply in the invoice's period. `until` leaves out what comes after a moment."""
-    if invoice.kind == InvoiceKind.OPENING or invoice.period.start >= invoice.period.end:
+    if invoice.kind in IN_ADVANCE_KINDS or invoice.period.start >= invoice.period.end:
         return []
     start, end = invoice.period.start, invoice.period.end if until is None else min(until, invoice.period.end)
     if end <= start:

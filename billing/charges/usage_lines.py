@@ -34,7 +34,7 @@ class MeterReading(Protocol):
 
 
 @dataclass(slots=True)
-class _GrantUsage:
+class GrantUsage:
     """The usage of one grant's windows. `free_taken` is how much of it was free, if single events are priced."""
 
     grant: Grant
@@ -77,8 +77,8 @@ def calculate_usage(
     price charges single events.
     """
     if charge.charged_before is None:
-        charges = _rate_charge(subscription, charge, readings, values)
-        return [charge for charge in charges if charge.events_count or charge.quantity or charge.amount]
+        lines = _rate_charge(subscription, charge, readings, values)
+        return [line for line in lines if line.events_count or line.quantity or line.amount]
     earlier, charge = charge.charged_before, replace(charge, charged_before=None)
     readings_count, grants_count = len(charge.meter_queries()), len(charge.grants)
     charges = _rate_charge(subscription, charge, readings[:readings_count], values[:grants_count])
@@ -93,7 +93,7 @@ def _rate_charge(
     values: Sequence[Sequence[Decimal]],
 ) -> list[Charge]:
     """Return the usage line, even if nothing was used, and the true-up."""
-    usage = _usage_by_grant(charge, readings)
+    usage = usage_by_grant(charge, readings)
     rated = _rate_single_events(charge, usage, values) if charge.needs_events else None
     with exact():
         free = sum((grant.free for grant in usage), ZERO)
@@ -108,9 +108,7 @@ def _rate_charge(
     return [line, *calculate_true_up(subscription, charge.price, charge.plan, charge.active, line.amount)]
 
 
-def _rate_single_events(
-    charge: UsageCharge, usage: Sequence[_GrantUsage], values: Sequence[Sequence[Decimal]]
-) -> Rated:
+def _rate_single_events(charge: UsageCharge, usage: Sequence[GrantUsage], values: Sequence[Sequence[Decimal]]) -> Rated:
     """Price single events after each grant's free units are deducted from its events."""
     billed: list[Decimal] = []
     for grant, event_values in zip(usage, values, strict=True):
@@ -119,9 +117,10 @@ def _rate_single_events(
     return rate_events(billed, charge.price.terms)
 
 
-def _usage_by_grant(charge: UsageCharge, readings: Sequence[MeterReading]) -> list[_GrantUsage]:
+def usage_by_grant(charge: UsageCharge, readings: Sequence[MeterReading]) -> list[GrantUsage]:
+    """Return the usage of each of a charge's grants. `readings` answer the charge's `meter_queries`."""
     remaining = iter(readings)
-    usage: list[_GrantUsage] = []
+    usage: list[GrantUsage] = []
     for grant in charge.grants:
         windows = [next(remaining) for _ in grant.windows]
         used_before = ZERO if grant.used_in is None else next(remaining).value
@@ -129,7 +128,7 @@ def _usage_by_grant(charge: UsageCharge, readings: Sequence[MeterReading]) -> li
         for window in windows:
             checksum ^= window.checksum
         quantity = _combine(charge.price.feature.aggregation, windows)
-        usage.append(_GrantUsage(grant, quantity, used_before, sum(window.events for window in windows), checksum))
+        usage.append(GrantUsage(grant, quantity, used_before, sum(window.events for window in windows), checksum))
     return usage
 
 
@@ -157,7 +156,7 @@ def _combine(aggregation: Aggregation, readings: Sequence[MeterReading]) -> Deci
 
 
 def _usage_line(
-    subscription: BilledSubscription, charge: UsageCharge, usage: list[_GrantUsage], rated: Rated, free: Decimal
+    subscription: BilledSubscription, charge: UsageCharge, usage: list[GrantUsage], rated: Rated, free: Decimal
 ) -> Charge:
     with exact():
         quantity = sum((grant.quantity for grant in usage), ZERO)
@@ -185,7 +184,7 @@ def _usage_line(
 
 
 def _trial_line(
-    subscription: BilledSubscription, charge: UsageCharge, usage: list[_GrantUsage], free: Decimal
+    subscription: BilledSubscription, charge: UsageCharge, usage: list[GrantUsage], free: Decimal
 ) -> Charge:
     nothing = Rated(ZERO, free, free, ZERO, ())
     return _usage_line(subscription, charge, usage, nothing, free)
@@ -240,7 +239,7 @@ def _priced(subscription: BilledSubscription, charge: UsageCharge, rated: Rated)
     return f"{number(units)} in {len(tiers)} {'tier' if len(tiers) == 1 else 'tiers'}"
 
 
-def _computation(charge: UsageCharge, usage: list[_GrantUsage], rated: Rated) -> dict[str, Any]:
+def _computation(charge: UsageCharge, usage: list[GrantUsage], rated: Rated) -> dict[str, Any]:
     terms, feature = charge.price.terms, charge.price.feature
     computation: dict[str, Any] = {
         "label": charge.price.label,
@@ -267,7 +266,7 @@ def _computation(charge: UsageCharge, usage: list[_GrantUsage], rated: Rated) ->
     return computation
 
 
-def _describe_grant(usage: _GrantUsage) -> dict[str, Any]:
+def _describe_grant(usage: GrantUsage) -> dict[str, Any]:
     grant = usage.grant
     description: dict[str, Any] = {
         "spans": [_span(window) for window in grant.windows],

@@ -52,7 +52,7 @@ class DemoCustomer:
         return midnight(timeline.day(self.begins_on_day), self.timezone)
 
     def ends_at(self, timeline: Timeline) -> datetime | None:
-        """Return when the subscription was cancelled, if it was."""
+        """Return when the subscription was canceled, if it was."""
         return midnight(timeline.day(self.cancelled_on_day), self.timezone) if self.cancelled_on_day else None
 
 

@@ -72,12 +72,13 @@ def list_late_events(timeline: Timeline) -> list[DemoEvent]:
 
 
 def list_repeats(events: Sequence[DemoEvent]) -> list[DemoEvent]:
-    """List the first events again, as a client would retry them: most unchanged, the last three with other properties.
+    """List the first events again: most unchanged, as in a retry, two with other properties, one of another customer.
 
     They are calls of the customer whose invoice is printed, because repeats must not change its quantities.
     """
     calls = [event for event in events if (event["external_customer_id"], event["event_name"]) == _REPEATED][:25]
-    return calls[:22] + [{**event, "properties": {"path": "/v1/retry"}} for event in calls[22:]]
+    changed: list[DemoEvent] = [{**event, "properties": {"path": "/v1/retry"}} for event in calls[22:24]]
+    return calls[:22] + changed + [{**event, "external_customer_id": KESTREL} for event in calls[24:]]
 
 
 _REPEATED = (BRIGHTWATER, "api.calls")

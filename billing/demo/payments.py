@@ -1,6 +1,6 @@
 """Payments and a credit note for the demo's invoices: most are paid, one in part, one is credited in part."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from fractions import Fraction
 
 from django.contrib.auth.models import User
@@ -15,6 +15,7 @@ from billing.settlement.credit_notes import draft_credit_note, finalize_credit_n
 from billing.settlement.payments import Receipt, record_payment
 
 SLOW_PAYERS = (MIRAI, QUAYSIDE)
+PAID_AFTER = timedelta(days=12)
 HALF = Fraction(1, 2)
 
 
@@ -26,11 +27,13 @@ def settle_invoices(*, now: datetime, by: User) -> None:
 
 
 def record_full_payments(*, now: datetime, by: User) -> None:
-    """Mark the opening invoices of subscriptions as paid, except those of slow payers."""
-    opening = Q(kind=InvoiceKind.OPENING, state=InvoiceState.FINALIZED)
-    slow = Q(customer__external_id__in=SLOW_PAYERS)
-    for invoice in Invoice.objects.filter(opening & ~slow, customer__metadata__has_key=MADE_ON):
-        mark_paid(invoice, now=now, by=by)
+    """Record payments of opening invoices, and of later ones after some days, except those of slow payers."""
+    opening, later = Q(kind=InvoiceKind.OPENING), Q(kind=InvoiceKind.CYCLE, issued_at__lte=now - PAID_AFTER)
+    payable = Invoice.objects.filter(opening | later, state=InvoiceState.FINALIZED, customer__metadata__has_key=MADE_ON)
+    slow = Q(customer__external_id__in=SLOW_PAYERS) | Q(customer__external_id=PALISADE, kind=InvoiceKind.CYCLE)
+    for invoice in payable.exclude(slow).order_by("pk"):
+        paid_at = invoice.issued_at + PAID_AFTER if invoice.issued_at else now
+        mark_paid(invoice, now=min(paid_at, now), by=by)
 
 
 def record_partial_payment(*, now: datetime, by: User) -> None:
@@ -42,7 +45,7 @@ def record_partial_payment(*, now: datetime, by: User) -> None:
 
 
 def credit_partially(*, now: datetime, by: User) -> None:
-    """Credit half of the last usage line of a customer that cancelled."""
+    """Credit half of the last usage line of a customer that canceled."""
     invoice = _find_first_unpaid(TINTA, InvoiceKind.FINAL)
     if invoice is None or invoice.credit_notes.exists():
         return

@@ -48,7 +48,7 @@ def _list_rows(mistakes: Sequence[Mistake], late_count: int) -> Iterator[str]:
             yield _format_row("Event Debugger" if mistake.is_counted else "Problems", count, mistake.description)
     yield _format_row("Event Debugger", late_count, "a call received after its month was invoiced: Quayside Legal")
     if duplicates := DuplicateEvent.objects.count():
-        yield _format_row("Duplicates", duplicates, "a repeated event_id, some with different properties")
+        yield _format_row("Duplicates", duplicates, "a repeated event_id, some with different content")
     if refused := RefusedRequest.objects.count():
         yield _format_row("Refused requests", refused, "a wrong API key (401), or no event_name (400)")
 

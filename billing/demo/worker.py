@@ -1,17 +1,19 @@
-"""Have the Celery worker count the demo's events and bill them, and wait for the results."""
+"""Wait until the Celery worker has counted the demo's events, and bill what was due since they began."""
 
 import time
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from django.contrib.auth.models import User
 from django.db import connection
+from django.db.models import Min
 from django_celery_beat.models import PeriodicTask
 
 from billing.demo.customers import PRINTED
-from billing.models import BillingRun, Invoice, InvoiceKind, InvoiceState, RunKind, RunState
-from billing.runs import billing_run
-from billing.tasks import enqueue_chunks, finalize_due
+from billing.lifecycle.finalize import finalize_due
+from billing.models import BillingRun, Invoice, InvoiceKind, InvoiceState
+from billing.runs.billing_run import run_to_end
+from billing.runs.billing_states import due, refresh_states
 from config.server.problems import StartupProblem
 from customers.models import Subscription
 from customers.subscriptions import get_billing_period
@@ -19,6 +21,7 @@ from events.models import InboxEvent
 
 POLL_S = 0.2
 STALLED_S = 90
+BILLED_AFTER = timedelta(hours=12)
 BILLING_TASKS = ("billing.tasks.run_billing", "billing.tasks.finalize_due")
 
 
@@ -33,23 +36,24 @@ def wait_until_counted(report: Callable[[int], None] = lambda remaining: None) -
     _wait(InboxEvent.objects.count, report, "The worker doesn't process the events in the inbox")
 
 
-def bill(*, now: datetime, by: User, report: Callable[[int], None] = lambda remaining: None) -> BillingRun | None:
-    """Have the worker bill and finalize everything that is due. Return the run, or `None` if nothing was due.
+def bill(*, now: datetime, by: User, report: Callable[[int], None] = lambda remaining: None) -> list[BillingRun]:
+    """Bill and finalize every period half a day after it was due, as a schedule would have; return the runs.
 
-    If a scheduled run is already in progress, wait for that run. Raises StartupProblem if it doesn't finish.
+    Invoices then have the dates of their time: issue dates are in UTC, and half a day later every time zone has reached
+    them. This process bills, because the worker uses the current time.
     """
-    run = billing_run.start_run(as_of=now, now=now, kind=RunKind.MANUAL, by=by)
-    if run is not None:
-        enqueue_chunks(run)
-        _wait(run.chunks.filter(finished_at=None).count, report, "The worker doesn't start the billing run")
-        _wait(
-            BillingRun.objects.filter(pk=run.pk, state=RunState.RUNNING).count, report, "The billing run doesn't finish"
-        )
-        run.refresh_from_db()
-    if (due := Invoice.objects.due_for_finalizing(now)).exists():
-        finalize_due.delay()
-        _wait(due.count, report, "The worker doesn't finalize the invoices")
-    return run
+    runs: list[BillingRun] = []
+    refresh_states()
+    while (moment := due(now).aggregate(moment=Min("due_at"))["moment"]) is not None:
+        report(due(now).count())
+        billed_at = min(moment + BILLED_AFTER, now)
+        run = run_to_end(as_of=billed_at, by=by)
+        finalize_due(now=billed_at)
+        if run is None or (runs and run.as_of == runs[-1].as_of):
+            break  # what is still due can't be billed
+        runs.append(run)
+    report(0)
+    return runs
 
 
 def find_printed_invoice(*, now: datetime) -> Invoice | None:

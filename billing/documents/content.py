@@ -129,6 +129,7 @@ def build_document(
         "seller": format_seller(seller),
         "buyer": format_buyer(buyer),
         "buyer_label": "Billed to",
+        "summary": [],
         "facts": [],
         "notes": [],
         "first_number": first_number,

@@ -4,7 +4,6 @@ from decimal import Decimal
 
 from billing.documents.content import Document, build_document, build_row, build_table, build_total
 from billing.documents.rendering import render
-from billing.explanation.text import get_timezone
 from billing.lifecycle.finalize import billed_to
 from billing.models import CreditNote, CreditNoteState, RefundTo
 from billing.models.company import seller
@@ -52,17 +51,16 @@ def build_credit_note_document(note: CreditNote, *, site_url: str = "") -> Docum
 
 
 def _list_facts(note: CreditNote) -> list[tuple[str, str]]:
-    zone = get_timezone(note.invoice)
-    facts = [("Credit note number", note.number or "—"), ("For invoice", str(note.invoice))]
-    for label, at in (("Invoice issued", note.invoice.issued_at), ("Issued", note.finalized_at)):
-        facts += [(label, day(local_date(at, zone)))] if at is not None else []
+    facts = [("Credit note number", note.number or "–"), ("For invoice", str(note.invoice))]
+    for label, on in (("Invoice issued", note.invoice.issued_on), ("Issued", note.issued_on)):
+        facts += [(label, day(on))] if on is not None else []
     return [*facts, ("Reason", note.get_reason_display()), ("Currency", note.currency)]
 
 
 def _list_notes(note: CreditNote) -> list[str]:
     notes = ["This is a draft. It has no number and can still change."] if note.is_draft else []
     if note.voided_at is not None:
-        voided_on = day(local_date(note.voided_at, get_timezone(note.invoice)))
+        voided_on = day(local_date(note.voided_at, note.invoice.timezone))
         notes.append(f"Voided on {voided_on}: {note.void_reason}. Nothing is credited.")
     return [*notes, *filter(None, (note.memo,))]
 

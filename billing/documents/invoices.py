@@ -1,7 +1,6 @@
 """The document of an invoice. It shows the same content as the invoice's page."""
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 
 from billing.documents.content import (
     Document,
@@ -14,9 +13,8 @@ from billing.documents.content import (
 from billing.documents.rendering import render
 from billing.explanation import page
 from billing.explanation.page import CREDITED, PAID, PREPAID
-from billing.explanation.text import get_timezone
 from billing.lifecycle.finalize import billed_to
-from billing.models import CreditNoteState, EntryKind, Invoice, InvoiceLine, InvoiceState
+from billing.models import CreditNoteState, EntryKind, Invoice, InvoiceLine, InvoiceState, LineKind
 from billing.models.company import seller
 from billing.money import format_amount
 from billing.wording import at_price, dates, day
@@ -58,6 +56,7 @@ def build_invoice_document(
         state="" if invoice.state == InvoiceState.FINALIZED else invoice.get_state_display().upper(),
         alarming=invoice.state in STAMPS,
         stamp=STAMPS.get(InvoiceState(invoice.state), ""),
+        summary=_summarize(invoice),
         facts=_list_facts(invoice),
         notes=_list_notes(invoice),
         **build_table(COLUMNS, _build_groups(lines, invoice.currency)),
@@ -69,24 +68,30 @@ def build_invoice_document(
     )
 
 
+def _summarize(invoice: Invoice) -> list[tuple[str, str]]:
+    """Return what is shown at the top: the amount due, and when it is due or was paid. Nothing is due on a draft."""
+    if invoice.is_draft or invoice.state == InvoiceState.VOID:
+        return []
+    label, on = ("Paid", invoice.paid_on) if invoice.state == InvoiceState.PAID else ("Due", invoice.due_on)
+    day_of = [(label, day(on))] if on is not None else []
+    return [("Amount due", format_amount(invoice.amount_remaining, invoice.currency)), *day_of]
+
+
 def _build_footer(invoice: Invoice, company: Mapping[str, str]) -> list[str]:
     ids = [invoice.public_id, *([invoice.subscription.public_id] if invoice.subscription is not None else [])]
     return [company.get("footer") or company["name"], " · ".join(ids)]
 
 
 def _list_facts(invoice: Invoice) -> list[tuple[str, str]]:
-    zone = get_timezone(invoice)
-    facts = [("Invoice number", invoice.number or "—")]
-    dates_by_label = (("Issued", invoice.issued_at), ("Due", invoice.due_at), ("Paid", invoice.paid_at))
-    facts += [(label, _format_day(at, zone)) for label, at in dates_by_label if at]
+    zone = invoice.timezone
+    facts = [("Invoice number", invoice.number or "–")]
+    facts += [("PO number", invoice.po_number)] if invoice.po_number else []
+    days_by_label = (("Issued", invoice.issued_on), ("Due", invoice.due_on), ("Paid", invoice.paid_on))
+    facts += [(label, day(on)) for label, on in days_by_label if on]
     if invoice.period_start is not None and invoice.period_end is not None:
         period = Period(invoice.period_start, max(invoice.period_end, invoice.period_start + INSTANT))
         facts += [("For", invoice.get_kind_display()), ("Period", dates(period, zone)), ("Time zone", zone)]
     return [*facts, ("Currency", invoice.currency)]
-
-
-def _format_day(at: datetime, zone: str) -> str:
-    return day(local_date(at, zone))
 
 
 def _list_notes(invoice: Invoice) -> list[str]:
@@ -96,7 +101,7 @@ def _list_notes(invoice: Invoice) -> list[str]:
     if invoice.voided_at is not None:
         replacement = getattr(invoice, "replaced_by", None)
         replaced = f" It is replaced by {replacement}." if replacement is not None else ""
-        voided_on = _format_day(invoice.voided_at, get_timezone(invoice))
+        voided_on = day(local_date(invoice.voided_at, invoice.timezone))
         notes.append(f"Voided on {voided_on}: {invoice.void_reason}. Nothing is due.{replaced}")
     if invoice.replaces is not None:
         notes.append(f"Replaces invoice {invoice.replaces.number}.")
@@ -110,6 +115,8 @@ def _build_groups(lines: Sequence[InvoiceLine], currency: str) -> list[tuple[str
 
 def _build_line_row(row: page.LineRow, currency: str) -> Document:
     price = row.line.unit_amount
+    if price is None and row.line.kind == LineKind.ITEM:  # entered as a total
+        price = row.line.amount
     unit_price = at_price(price, currency) if price is not None else ""
     cells = (row.quantity, row.free, row.billable, unit_price, row.amount)
     return build_row(row.title, cells, detail=row.detail, steps=row.steps, negative=row.is_negative)
@@ -155,6 +162,7 @@ def _list_payments(invoice: Invoice) -> list[str]:
     return [
         f"{day(payment.received_on)}, {payment.get_kind_display().lower()}, "
         f"{payment.reference or payment.get_method_display().lower()}: "
-        f"{format_amount(payment.amount, invoice.currency)}"
+        f"{format_amount(payment.applied, invoice.currency)}"
         for payment in sorted(invoice.payments.all(), key=lambda payment: (payment.received_on, payment.pk))
+        if payment.applied
     ]

@@ -27,14 +27,23 @@ HAN = {"JP": "JP", "KR": "KR", "TW": "TC", "HK": "TC", "MO": "TC"}
 
 
 def render(document: Mapping[str, Any], *, made_at: datetime) -> bytes:
-    """Render a document as PDF. `made_at` is stored in the file as its creation date.
+    """Render a document as PDF/A-3a and PDF/UA-1. `made_at` is stored in the file as its creation date.
 
     System fonts aren't used, so the bytes don't depend on the machine. A character that is missing in the bundled fonts
-    is printed as an empty box. Safe in threads.
+    is printed as an empty box, which the two standards forbid: such a document is a plain PDF. Safe in threads.
     """
+    try:
+        return _compile(document, made_at)
+    except typst.TypstError:
+        return _compile(document, made_at, is_standard=False)
+
+
+def _compile(document: Mapping[str, Any], made_at: datetime, *, is_standard: bool = True) -> bytes:
+    """Compile a PDF for archives (PDF/A-3, which can hold an electronic invoice) and screen readers (PDF/UA)."""
     return typst.compile(
         _read_template(),
         format="pdf",
+        pdf_standards=["a-3a", "ua-1"] if is_standard else None,
         font_paths=_load_fonts(),
         sys_inputs={"document": orjson.dumps(document).decode()},
         timestamp=int(made_at.timestamp()),

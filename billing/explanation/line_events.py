@@ -1,12 +1,11 @@
 """The events that an invoice line counts."""
 
 from collections.abc import Iterator, Sequence
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from billing.explanation.proof import NotUsage, read_windows
-from billing.explanation.text import get_timezone
 from billing.models import InvoiceLine, LineKind
 from catalog.models import Aggregation, Feature
 from config.refusals import Refused
@@ -14,6 +13,8 @@ from customers.periods import Period
 from events.usage.contributing_events import CountedEvent, events_behind, values_behind
 
 MOST_EXPORTED = 1_000_000  # with a row of headings, this fits into an Excel sheet
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MICROSECOND = timedelta(microseconds=1)
 COUNTED = (LineKind.USAGE, LineKind.LATE_USAGE)
 EVENT_HEADINGS = ("event_id", "event_name", "occurred_at ({})", "received_at ({})", "value", "adds")
 VALUE_HEADINGS = ("value", "window", "events", "first_at ({})", "last_at ({})")
@@ -46,13 +47,32 @@ def list_events(line: InvoiceLine, *, most: int, after: tuple[datetime, int] | N
     return events_behind(line.invoice.customer_id, _feature(line), windows, most=most, after=after)
 
 
+def position_of(event: CountedEvent) -> str:
+    """Write an event's position in its line, for the address of the next page."""
+    return f"{(event.occurred_at - EPOCH) // MICROSECOND}-{event.id}"
+
+
+def read_position(text: str) -> tuple[datetime, int] | None:
+    """Read a position that `position_of` wrote; None for an empty text. Raises ValueError."""
+    if not text:
+        return None
+    since, _, number = text.partition("-")
+    try:
+        at = EPOCH + int(since) * MICROSECOND
+    except OverflowError as error:
+        raise ValueError(text) from error
+    if int(number).bit_length() > 63:
+        raise ValueError(text)
+    return at, int(number)
+
+
 def build_event_table(line: InvoiceLine) -> tuple[list[str], Iterator[Sequence[Any]]]:
     """Return the headings and rows of a line's events, with times in the invoice's time zone.
 
     For a unique count, the rows are its distinct values. Raises `NotUsage`, and `TooManyEvents` for more than
     MOST_EXPORTED.
     """
-    windows, feature, zone = list_windows(line), _feature(line), get_timezone(line.invoice)
+    windows, feature, zone = list_windows(line), _feature(line), line.invoice.timezone
     if (line.events_count or 0) > MOST_EXPORTED:
         raise TooManyEvents(
             f"This line counts {line.events_count:,} events, more than fit into a file. Use the API instead."

@@ -14,8 +14,8 @@ from billing.models import CreditNote, Invoice, InvoiceLine, LineKind
 from billing.money import format_amount
 from config.audit import changes_of
 from config.numbers import number
+from config.office.history import author_of, get_key
 from config.office.links import admin_url
-from events.links import occurred_between
 
 PREPAID, CREDITED, PAID = "Prepaid credit", "Credit notes", "Paid"
 GROUPS = (
@@ -75,7 +75,7 @@ def _build_row(line: InvoiceLine, currency: str) -> LineRow:
         title=title,
         detail=detail,
         steps=explain_line(line, currency),
-        quantity=number(line.quantity) if is_usage or line.quantity != 1 else "",
+        quantity=number(line.quantity) if is_usage or line.kind == LineKind.ITEM or line.quantity != 1 else "",
         free=number(line.free_units) if line.free_units else "",
         billable=number(line.billable_quantity) if is_usage else "",
         amount=format_amount(line.amount, currency),
@@ -85,16 +85,8 @@ def _build_row(line: InvoiceLine, currency: str) -> LineRow:
 
 
 def build_events_url(line: InvoiceLine) -> str:
-    """Build the URL of the customer's events with the feature's event name in the line's period."""
-    if line.feature is None:
-        return ""
-    filters: dict[str, str | int] = {
-        "customer__id__exact": line.invoice.customer_id,
-        "event_name": line.feature.event_name,
-        "received": "all",
-        **occurred_between(line.period_start, line.period_end),
-    }
-    return admin_url("events_event_changelist", **filters)
+    """Build the URL of the page with exactly the events that the line counts."""
+    return admin_url("billing_line_event_list", line.pk) if line.feature else ""
 
 
 def build_unsaved_lines(lines: Sequence[Charge]) -> list[InvoiceLine]:
@@ -125,10 +117,14 @@ class HistoryEntry:
 
 
 def find_author(invoice: Invoice) -> str:
-    """Return the name of the user who created the invoice or started its billing run, else that of the system."""
+    """Return who created the invoice or started its billing run: a user, an API key, or the system."""
     entry = changes_of([invoice]).filter(action=LogEntry.Action.CREATE).first()
-    author = entry.actor if entry and entry.actor else invoice.run.started_by if invoice.run else None
-    return str(author or "Countinghouse")
+    run_author = invoice.run.started_by if invoice.run else None
+    return str(run_author) if run_author and not (entry and entry.actor) else _author(entry)
+
+
+def _author(entry: LogEntry | None) -> str:
+    return author_of(entry) if entry and (entry.actor or get_key(entry)) else "Countinghouse"
 
 
 AMOUNT = re.compile(r"-?\d+\.\d{4}\Z")
@@ -139,7 +135,7 @@ def _format_logged_value(value: str, currency: str) -> str:
     """Format a value of the change log: amounts in the currency, a dash for an empty value."""
     if AMOUNT.match(value):
         return format_amount(Decimal(value), currency)
-    return "—" if value in ("None", "") else value
+    return "–" if value in ("None", "") else value
 
 
 def list_history(row: Invoice | CreditNote) -> list[HistoryEntry]:
@@ -154,5 +150,5 @@ def list_history(row: Invoice | CreditNote) -> list[HistoryEntry]:
         ]
         reason = (entry.additional_data or {}).get("reason", "")
         if changes or reason:
-            history.append(HistoryEntry(entry.timestamp, str(entry.actor or "Countinghouse"), reason, changes))
+            history.append(HistoryEntry(entry.timestamp, _author(entry), reason, changes))
     return history

@@ -8,19 +8,22 @@ from decimal import Decimal
 from billing.invoicing.spending import Cost, calculate_costs
 from billing.money import ZERO
 from catalog.models import Feature, Price
+from config.limits import MOST_POINTS, MOST_WINDOWS_OF_GROUPS
 from customers.grants import FeatureGrant, filter_grants, list_grants
 from customers.models import Customer, Subscription
 from customers.periods import NoSuchPeriod, Period
 from customers.subscriptions import get_billing_period
 from events.diagnosis.billing_facts import FreeTier, billing
 from events.usage.meter import Quantity, UsageRequest, usage_many
-from events.usage.search import Search, usage_by
-from events.usage.windows import MeterRequest, features_used, meter_many
+from events.usage.search import TooManyGroups, usage_by
+from events.usage.windows import MeterRequest, cut, features_used, meter_many
+
+NOTHING = Quantity(ZERO, 0, 0)
 
 
 @dataclass(frozen=True, slots=True)
 class PriceUsage:
-    """The quantity used under one price, free units included, and its cost."""
+    """The quantity that one price rates, free units included, and its cost."""
 
     subscription: Subscription
     price: Price
@@ -51,11 +54,8 @@ def calculate_subscription_usage(subscription: Subscription, window: Period) -> 
     """Calculate a subscription's usage and its cost in a window."""
     costs = calculate_costs([subscription.pk], window)
     prices = Price.objects.select_related("feature").in_bulk([cost.price_id for cost in costs])
-    start = max(window.start, subscription.started_at)
-    requests = [UsageRequest(subscription.customer_id, cost.feature_id, start, window.end) for cost in costs]
     charges = [
-        PriceUsage(subscription, prices[cost.price_id], usage.value, cost.amount, cost.currency)
-        for cost, usage in zip(costs, usage_many(requests), strict=True)
+        PriceUsage(subscription, prices[cost.price_id], cost.quantity, cost.amount, cost.currency) for cost in costs
     ]
     return SubscriptionUsage(window, _sum_costs(costs), subscription.currency, charges)
 
@@ -82,9 +82,21 @@ class FeatureCost:
 
 @dataclass(frozen=True, slots=True)
 class GroupUsage(FeatureCost):
-    """The usage of the events with these property values. A group has no cost: tiers price the feature's total."""
+    """The usage of a source's events, or of those with these property values.
+
+    A group has no cost: tiers price the feature's total.
+    """
 
     properties: dict[str, str] | None = None
+    source: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Grouping:
+    """What each feature's usage is split by: values of properties, the source of the events, or both."""
+
+    properties: Sequence[str] = ()
+    by_source: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,26 +106,24 @@ class UsageAnalytics:
     currency: str | None = None
 
 
-def calculate_usage_analytics(
-    usage: MeterRequest, feature_ids: Sequence[str], properties: Sequence[str]
-) -> UsageAnalytics:
-    """Calculate a customer's usage and cost by feature; with properties, the usage by their values instead.
+def calculate_usage_analytics(usage: MeterRequest, feature_ids: Sequence[str], grouping: Grouping) -> UsageAnalytics:
+    """Calculate a customer's usage and cost by feature; with a grouping, the usage by group instead.
 
-    Without feature ids, all features that the customer used.
+    Without feature ids, all features that the customer used. Raises TooManyGroups if the answer would be too long.
     """
     if feature_ids:
         rows = Feature.objects.metered().filter(public_id__in=feature_ids)
     else:
         rows = Feature.objects.filter(pk__in=features_used(usage.customer.pk, usage.period))
     features = list(rows.order_by("name", "pk"))
-    if properties:
-        return UsageAnalytics([group for feature in features for group in _list_groups(feature, usage, properties)])
+    if grouping.properties or grouping.by_source:
+        return UsageAnalytics(_list_all_groups(features, usage, grouping))
     return _calculate_by_feature(features, usage)
 
 
 def _calculate_by_feature(features: Sequence[Feature], usage: MeterRequest) -> UsageAnalytics:
     subscription_ids = _list_subscription_ids(usage.customer, usage.period)
-    costs = [] if usage.filters else calculate_costs(subscription_ids, usage.period)
+    costs = [] if usage.search else calculate_costs(subscription_ids, usage.period)
     currencies = {cost.currency for cost in costs}
     currency = currencies.pop() if len(currencies) == 1 else None
     items = []
@@ -129,18 +139,49 @@ def _list_subscription_ids(customer: Customer, period: Period) -> list[int]:
     return [row.pk for row in rows if row.ended_at is None or row.ended_at > period.start]
 
 
-def _list_groups(feature: Feature, usage: MeterRequest, names: Sequence[str]) -> list[GroupUsage]:
-    period, search = usage.period, Search(include=usage.filters)
-    quantities = usage_by(usage.customer.pk, feature, period.start, period.end, properties=names, search=search)
-    return [
-        GroupUsage(
-            feature,
-            usage.customer,
-            quantity,
-            properties=dict(zip(names, [value or "" for value in values], strict=True)),
+def _list_all_groups(features: Sequence[Feature], usage: MeterRequest, grouping: Grouping) -> list[GroupUsage]:
+    windows = len(cut(usage))
+    if windows * len(features) > MOST_WINDOWS_OF_GROUPS:
+        raise TooManyGroups(
+            f"Grouped usage has at most {MOST_WINDOWS_OF_GROUPS:,} windows over all features. "
+            "Choose larger windows, a shorter time, or fewer features."
         )
-        for values, quantity in quantities.items()
-    ]
+    groups: list[GroupUsage] = []
+    for feature in features:
+        groups += _list_groups(feature, usage, grouping)
+        if len(groups) * windows > MOST_POINTS:
+            raise TooManyGroups(
+                f"There are more than {MOST_POINTS:,} points: one for each group and window. "
+                "Choose larger windows, a shorter time, or fewer groups."
+            )
+    return groups
+
+
+def _list_groups(feature: Feature, usage: MeterRequest, grouping: Grouping) -> list[GroupUsage]:
+    windows = [(window, _usage_by_group(feature, usage, window, grouping)) for window in cut(usage)]
+    groups = []
+    for key, quantity in _usage_by_group(feature, usage, usage.period, grouping).items():
+        source, values = (key[0], key[1:]) if grouping.by_source else (None, key)
+        properties = dict(zip(grouping.properties, [value or "" for value in values], strict=True))
+        points = [WindowUsage(window, by_key.get(key, NOTHING)) for window, by_key in windows]
+        groups.append(
+            GroupUsage(feature, usage.customer, quantity, windows=points, properties=properties, source=source)
+        )
+    return groups
+
+
+def _usage_by_group(
+    feature: Feature, usage: MeterRequest, window: Period, grouping: Grouping
+) -> dict[tuple[str | None, ...], Quantity]:
+    return usage_by(
+        usage.customer.pk,
+        feature,
+        window.start,
+        window.end,
+        properties=grouping.properties,
+        by_source=grouping.by_source,
+        search=usage.search,
+    )
 
 
 def _sum_costs(costs: Sequence[Cost]) -> Decimal:
@@ -170,10 +211,23 @@ class CustomerUsage:
     features: Sequence[GrantUsage]
 
 
-def calculate_customer_usage(customer: Customer, feature_ids: Sequence[str], *, now: datetime) -> CustomerUsage:
-    """Calculate what a customer has used of its entitlements in the current billing periods."""
-    live = list(Subscription.objects.filter(customer=customer).live(now).order_by("started_at", "pk"))
-    grants = filter_grants(list_grants(live, now=now), feature_ids)
+def calculate_customer_usage(
+    customer: Customer,
+    feature_ids: Sequence[str],
+    *,
+    now: datetime,
+    feature_keys: Sequence[str] = (),
+    subscription_ids: Sequence[str] = (),
+) -> CustomerUsage:
+    """Calculate what a customer has used of its entitlements in the current billing periods.
+
+    Features and subscriptions can be limited to these public ids and keys; without any, all of them are included.
+    """
+    subscriptions = Subscription.objects.filter(customer=customer)
+    if subscription_ids:
+        subscriptions = subscriptions.filter(public_id__in=subscription_ids)
+    live = list(subscriptions.live(now).order_by("started_at", "pk"))
+    grants = filter_grants(list_grants(live, now=now), feature_ids, feature_keys)
     period = get_billing_period(live[0], now) if live else None
     return CustomerUsage(customer, period, _calculate_grant_usage(customer, grants, now))
 

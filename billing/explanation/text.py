@@ -1,11 +1,12 @@
 """An invoice as text for a terminal. Each line shows its calculation, so that it can be checked by hand."""
 
 from collections.abc import Iterator
+from datetime import datetime
 from decimal import Decimal
 from textwrap import wrap
 from typing import Any
 
-from billing.models import Invoice, InvoiceLine, LineKind
+from billing.models import Invoice, InvoiceLine, LineKind, status_of
 from billing.money import format_amount, format_price
 from billing.wording import dates
 from config.numbers import number
@@ -15,24 +16,24 @@ WIDTH = 96
 AMOUNT_WIDTH = 16
 
 
-def format_invoice(invoice: Invoice) -> str:
+def format_invoice(invoice: Invoice, *, now: datetime) -> str:
     """Format an invoice and its lines as text, 96 characters wide, with dates in the subscription's time zone."""
-    lines = [*_format_head(invoice), "", *_format_lines(invoice), *_format_totals(invoice)]
+    lines = [*_format_head(invoice, now), "", *_format_lines(invoice), *_format_totals(invoice)]
     return "\n".join(line.rstrip() for line in lines) + "\n"
 
 
-def _format_head(invoice: Invoice) -> Iterator[str]:
+def _format_head(invoice: Invoice, now: datetime) -> Iterator[str]:
     yield "═" * WIDTH
     title = f"Invoice {invoice.number}" if invoice.number else "Invoice (draft)"
-    yield _align(title, invoice.get_state_display().upper())
+    yield _align(title, str(status_of(invoice, now).label).upper())
     billed_to = invoice.billed_to or {"name": invoice.customer.name, "external_id": invoice.customer.external_id}
     yield f"{billed_to['name']} ({billed_to['external_id']})"
     if invoice.period_start is not None and invoice.period_end is not None:
         period = Period(invoice.period_start, max(invoice.period_end, invoice.period_start + INSTANT))
-        zone = get_timezone(invoice)
+        zone = invoice.timezone
         yield f"{invoice.get_kind_display()}, {dates(period, zone)} ({zone})"
-    if invoice.issued_at is not None and invoice.due_at is not None:
-        yield f"Issued {invoice.issued_at:%Y-%m-%d}, due {invoice.due_at:%Y-%m-%d}"
+    if invoice.issued_on is not None and invoice.due_on is not None:
+        yield f"Issued {invoice.issued_on}, due {invoice.due_on}"
     yield "═" * WIDTH
 
 
@@ -56,11 +57,6 @@ def _format_totals(invoice: Invoice) -> Iterator[str]:
         yield _align("", f"{label:>16} {format_amount(amount, invoice.currency):>{AMOUNT_WIDTH}}")
     yield _align("", f"{'Amount due':>16} {format_amount(invoice.amount_due, invoice.currency):>{AMOUNT_WIDTH}}")
     yield "═" * WIDTH
-
-
-def get_timezone(invoice: Invoice) -> str:
-    """Return the time zone in which the invoice's days are counted."""
-    return invoice.subscription.timezone if invoice.subscription is not None else invoice.customer.timezone
 
 
 def explain_line(line: InvoiceLine, currency: str) -> list[str]:
@@ -96,7 +92,7 @@ def explain_line(line: InvoiceLine, currency: str) -> list[str]:
         steps.append(f"exactly {exact}, rounded to {format_amount(line.amount, currency)}")
     if line.events_count is not None:
         events = "1 event" if line.events_count == 1 else f"{line.events_count:,} events"
-        steps.append(f"counted from {events}, checksum {format_checksum(line.events_checksum)}")
+        steps.append(f"counted from {events}")
     return steps
 
 
@@ -112,20 +108,12 @@ def _explain_late(line: InvoiceLine, computation: dict[str, Any], currency: str)
         yield from (f"  {_explain_tier(part, currency, package)}" for part in parts)
         if recalculated["kind"] == LineKind.TRUE_UP:
             yield f"  minimum commitment: {format_amount(Decimal(recalculated['amount']), currency)}"
-    yield (
-        f"counted from {int(after['events']):,} events instead of {int(before['events']):,};"
-        f" checksum of the added and removed events {format_checksum(line.events_checksum)}"
-    )
+    yield f"counted from {int(after['events']):,} events instead of {int(before['events']):,}"
 
 
 def _format_exact_price(amount: str, currency: str) -> str:
     """Format an unrounded amount with up to twelve decimals, without trailing zeros."""
     return format_price(Decimal(amount).quantize(Decimal("1e-12")), currency)
-
-
-def format_checksum(value: int | None) -> str:
-    """Format a checksum as 16 hexadecimal digits."""
-    return f"{(value or 0) & 0xFFFF_FFFF_FFFF_FFFF:016x}"
 
 
 def _explain_free_units(line: InvoiceLine, computation: dict[str, Any]) -> Iterator[str]:

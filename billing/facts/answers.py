@@ -19,8 +19,8 @@ from billing.facts.late_usage import late_facts
 from billing.invoicing.compute import EXPECTED_ERRORS, InvoiceRequest, compute_invoices, read_event_values
 from billing.invoicing.subscriptions import load_subscriptions
 from billing.kinds import InvoiceKind
-from billing.models import Invoice, InvoiceLine, InvoiceState, LineKind
-from billing.money import ZERO, exact, format_amount
+from billing.models import Invoice, InvoiceLine, InvoiceState, LineKind, status_of
+from billing.money import ZERO, exact, format_amount, money
 from config.office.links import admin_url
 from customers.models import Subscription
 from customers.periods import Period
@@ -42,7 +42,8 @@ class BillingAnswers:
         period = period_in_force(subscription, at)
         standing = period_status(period, now)
         invoice = invoice_of(subscription_id, at)
-        base = Facts(period, standing, subscription.timezone, _upcoming_url(subscription_id), _invoice_fact(invoice))
+        upcoming_url, fact = _upcoming_url(subscription_id), _invoice_fact(invoice, now)
+        base = Facts(period, standing, subscription.timezone, upcoming_url, fact)
         late_usage = late_facts(subscription, invoice, period)
         try:
             period_charges = list_usage_charges(subscription, NextInvoice(InvoiceKind.CYCLE, period, period.end))
@@ -62,34 +63,46 @@ class BillingAnswers:
         }
 
     def worth(self, moments: Collection[tuple[int, datetime]], *, now: datetime) -> Worth:
-        moments_by_customer: dict[int, set[datetime]] = defaultdict(set)
-        for customer_id, moment in moments:
-            moments_by_customer[customer_id].add(moment)
-        rows = Subscription.objects.filter(customer_id__in=list(moments_by_customer)).order_by("pk")
-        subscriptions = load_subscriptions(list(rows.values_list("pk", flat=True)[:MOST_PERIODS]))
-        requests = {}
-        for subscription in subscriptions.values():
-            for moment in moments_by_customer[subscription.customer_id]:
-                if subscription.started_at <= moment and (
-                    subscription.ended_at is None or moment < subscription.ended_at
-                ):
-                    period = period_in_force(subscription, moment)
-                    requests[subscription.subscription_id, period] = InvoiceRequest(
-                        subscription, NextInvoice(InvoiceKind.CYCLE, period, period.end)
-                    )
-        first_requests = list(requests.values())[:MOST_PERIODS]
+        requests = _requests(moments)
         amounts: dict[str, Decimal] = defaultdict(Decimal)
         failed = 0
-        for computed in compute_invoices(first_requests):
+        for computed in compute_invoices(requests[:MOST_PERIODS]):
             failed += bool(computed.problem)
             for line in computed.lines:
                 if line.kind in (LineKind.USAGE, LineKind.TRUE_UP):
                     amounts[computed.request.subscription.currency] += line.amount
-        rated = len(first_requests) - failed
+        rated = len(requests[:MOST_PERIODS]) - failed
         return Worth(dict(amounts), rated, len(requests) - rated)
+
+    def periods(self, moments: Collection[tuple[int, datetime]]) -> dict[int, set[Period]]:
+        periods: dict[int, set[Period]] = defaultdict(set)
+        for request in _requests(moments)[:MOST_PERIODS]:
+            periods[request.subscription.customer_id].add(request.invoice.period)
+        return dict(periods)
 
     def write_amount(self, amount: Decimal, currency: str) -> str:
         return format_amount(amount, currency)
+
+    def write_digits(self, amount: Decimal, currency: str) -> str:
+        return money(amount, currency)
+
+
+def _requests(moments: Collection[tuple[int, datetime]]) -> list[InvoiceRequest]:
+    """List the billing periods that include these (customer id, time) pairs, each once, by subscription."""
+    moments_by_customer: dict[int, set[datetime]] = defaultdict(set)
+    for customer_id, moment in moments:
+        moments_by_customer[customer_id].add(moment)
+    rows = Subscription.objects.filter(customer_id__in=list(moments_by_customer)).order_by("pk")
+    subscriptions = load_subscriptions(list(rows.values_list("pk", flat=True)[:MOST_PERIODS]))
+    requests = {}
+    for subscription in subscriptions.values():
+        for moment in moments_by_customer[subscription.customer_id]:
+            if subscription.started_at <= moment and (subscription.ended_at is None or moment < subscription.ended_at):
+                period = period_in_force(subscription, moment)
+                requests[subscription.subscription_id, period] = InvoiceRequest(
+                    subscription, NextInvoice(InvoiceKind.CYCLE, period, period.end)
+                )
+    return list(requests.values())
 
 
 def period_status(period: Period, now: datetime) -> PeriodStatus:
@@ -109,11 +122,11 @@ def invoice_of(subscription_id: int, at: datetime) -> Invoice | None:
     return invoices.exclude(state=InvoiceState.VOID).order_by("-pk").first()
 
 
-def _invoice_fact(invoice: Invoice | None) -> InvoiceFact | None:
+def _invoice_fact(invoice: Invoice | None, now: datetime) -> InvoiceFact | None:
     if invoice is None:
         return None
     url = admin_url("billing_invoice_change", invoice.pk)
-    return InvoiceFact(str(invoice), invoice.get_state_display(), url, invoice.computed_at, not invoice.is_draft)
+    return InvoiceFact(str(invoice), str(status_of(invoice, now).label), url, invoice.computed_at, not invoice.is_draft)
 
 
 def _covers(charge: UsageCharge, at: datetime) -> bool:

@@ -12,6 +12,7 @@ from functools import partial
 
 from billing.adjustments.adjust import InvoiceTotals, adjust
 from billing.adjustments.conditions import Conditions
+from billing.adjustments.credit import credit_moment
 from billing.charges.fees import calculate_fees
 from billing.charges.late_lines import due_items, late_line
 from billing.charges.next_invoice import NextInvoice, is_issued
@@ -19,7 +20,7 @@ from billing.charges.subscription import BilledSubscription, CannotBill, Invoice
 from billing.charges.usage_charges import MeterQuery, UsageCharge, list_usage_charges
 from billing.charges.usage_lines import calculate_usage
 from billing.invoicing.rows import charge_of
-from billing.kinds import FEE_KINDS, LineKind
+from billing.kinds import FEE_KINDS, InvoiceKind, LineKind
 from billing.lines import Charge
 from billing.models import InvoiceLine
 from billing.money import UnknownCurrency
@@ -34,13 +35,15 @@ EXPECTED_ERRORS = (CannotBill, UnknownCurrency, QuantityOutOfRange)
 class InvoiceRequest:
     """An invoice to calculate. `until` leaves out usage after a moment, for an invoice whose period isn't over.
 
-    `kept` are saved lines of the invoice that stay; the totals include them.
+    `kept` are saved lines of the invoice that stay; the totals include them. `now` is when an invoice that was due
+    earlier is calculated: credit that has expired since can't pay it, unless its period ended before.
     """
 
     subscription: BilledSubscription
     invoice: NextInvoice
     until: datetime | None = None
     kept: Sequence[InvoiceLine] = ()
+    now: datetime | None = None
 
 
 @dataclass(slots=True)
@@ -55,6 +58,11 @@ class ComputedInvoice:
     @property
     def total(self) -> Decimal:
         return self.adjusted.total
+
+    @property
+    def is_needed(self) -> bool:
+        """Whether to issue the invoice. A change that leaves nothing to pay is left to the next invoice."""
+        return bool(self.lines) and (self.request.invoice.kind != InvoiceKind.CHANGE or self.total > 0)
 
 
 def calculate_charges(
@@ -116,8 +124,22 @@ def _compute(computed: ComputedInvoice, usage_charges: list[UsageCharge], quanti
             request.subscription, request.invoice, usage_charges, quantities, read_values
         )
         computed.adjusted = _adjust(request, computed.lines)
+        _leave_credit_to_next_invoice(computed)
     except EXPECTED_ERRORS as error:
         computed.problem = str(error)
+
+
+def _leave_credit_to_next_invoice(computed: ComputedInvoice) -> None:
+    """Leave out the charges of a change invoice that they would make negative: the next invoice has them.
+
+    Upgraded from $499.00 to $998.00 a year on 1 February, a draft of $456.62. Downgraded to $100.00 on 10 February,
+    before it is finalized: -$342.97 for the rest of the year, on the invoice of the next 1 January.
+    """
+    request = computed.request
+    if request.invoice.kind == InvoiceKind.CHANGE and computed.total < 0:
+        without = _adjust(request, [])
+        if without.total > computed.total:
+            computed.lines, computed.adjusted = [], without
 
 
 def _adjust(request: InvoiceRequest, charges: Sequence[Charge]) -> InvoiceTotals:
@@ -130,6 +152,7 @@ def _adjust(request: InvoiceRequest, charges: Sequence[Charge]) -> InvoiceTotals
         conditions,
         currency=subscription.currency,
         at=invoice.due_at,
+        credit_at=credit_moment(invoice.period.end, max(invoice.due_at, request.now or invoice.due_at)),
         subscription_id=subscription.subscription_id,
     )
 

@@ -4,12 +4,22 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable
 from typing import Any
 
-from django.db.models import F, Q, QuerySet, Sum
+from django.db.models import F, Q, QuerySet
 
-from billing.adjustments.conditions import AppliedCoupon, AvailableCredit, Conditions, CustomerTax
+from billing.adjustments.conditions import AppliedCoupon, Conditions, CustomerTax, PastUse
+from billing.adjustments.credit import AvailableCredit, credit_moment, reserve_credit
 from billing.charges.subscription import BilledSubscription
 from billing.kinds import CouponScope
-from billing.models import Coupon, CouponApplication, CouponUse, CreditGrant, Invoice, InvoiceState, TaxAssignment
+from billing.models import (
+    Coupon,
+    CouponApplication,
+    CouponUse,
+    CreditGrant,
+    Invoice,
+    InvoiceState,
+    TaxAssignment,
+    TaxRate,
+)
 from catalog.models import PlanVersion
 from customers.kinds import TaxTreatment
 from customers.models import Customer
@@ -56,20 +66,24 @@ def _add_taxes(conditions: dict[int, Conditions], countries: dict[int, str]) -> 
     subscription_taxes: dict[int, list[CustomerTax]] = defaultdict(list)
     owners: dict[int, int] = {}
     for row in rows.annotate(owner=F("subscription__customer")).order_by("position", "pk"):
-        rate = row.rate
-        tax = CustomerTax(rate.code, rate.name, rate.percentage, rate.is_inclusive, row.currency, rate.public_id)
+        tax = customer_tax(row.rate, row.currency)
         if row.subscription_id is not None:
             subscription_taxes[row.subscription_id].append(tax)
             owners[row.subscription_id] = row.owner
         elif row.customer_id is not None:
             customer_taxes[row.customer_id].append(tax)
         else:
-            defaults.append((tax, rate.country))
+            defaults.append((tax, row.rate.country))
     for customer_id, customer_conditions in conditions.items():
         company_taxes = [tax for tax, country in defaults if country in ("", countries[customer_id])]
         customer_conditions.taxes = tuple(customer_taxes.get(customer_id, company_taxes))
     for subscription_id, taxes in subscription_taxes.items():
         conditions[owners[subscription_id]].subscription_taxes[subscription_id] = tuple(taxes)
+
+
+def customer_tax(rate: TaxRate, currency: str = "") -> CustomerTax:
+    """Return a tax rate as a value. A currency limits it to invoices in that currency."""
+    return CustomerTax(rate.code, rate.name, rate.percentage, rate.is_inclusive, currency, rate.public_id)
 
 
 def lock_coupons(customer_ids: Collection[int]) -> None:
@@ -79,14 +93,16 @@ def lock_coupons(customer_ids: Collection[int]) -> None:
 
 
 def _add_coupons(conditions: dict[int, Conditions], leaving_out: Collection[int], lock: bool) -> None:
-    rows = CouponApplication.objects.filter(customer__among=conditions).select_related("coupon").order_by("pk")
+    of_customers = CouponApplication.objects.filter(customer__among=conditions, invoice=None)
+    rows = of_customers.select_related("coupon").order_by("pk")
     applications = list(rows.select_for_update(no_key=True, of=("self",)) if lock else rows)
     if not applications:
         return
     uses = CouponUse.objects.filter(application__in=applications, returned_at=None).exclude(invoice__in=leaving_out)
-    used: dict[int, set[int]] = defaultdict(set)
-    for application_id, number in uses.values_list("application", "number"):
-        used[application_id].add(number)
+    used: dict[int, dict[int, PastUse]] = defaultdict(dict)
+    rows_of_uses = uses.values_list("application", "number", "amount", "invoice__subscription")
+    for application_id, number, amount, subscription_id in rows_of_uses:
+        used[application_id][number] = PastUse(amount, subscription_id)
     coupons = {row.coupon_id for row in applications}
     features = _group(Coupon.features.through.objects.filter(coupon__in=coupons), "coupon", "feature")
     versions = _group(PlanVersion.objects.filter(plan__in=_plans(coupons)), "plan", "pk")
@@ -109,24 +125,34 @@ def _group(rows: QuerySet[Any], key: str, value: str) -> dict[int, set[int]]:
     return groups
 
 
-def _applied_coupon(row: CouponApplication, features: set[int], versions: set[int], used: set[int]) -> AppliedCoupon:
-    coupon = row.coupon
-    return AppliedCoupon(
+def _applied_coupon(
+    row: CouponApplication, features: set[int], versions: set[int], used: dict[int, PastUse]
+) -> AppliedCoupon:
+    return applied_coupon(
+        row.coupon,
         id=row.pk,
+        feature_ids=frozenset(features),
+        version_ids=frozenset(versions),
+        subscription_id=row.subscription_id,
+        starts_at=row.starts_at,
+        ended_at=row.ended_at,
+        used=dict(used),
+    )
+
+
+def applied_coupon(coupon: Coupon, **columns: Any) -> AppliedCoupon:
+    """Return a coupon with its terms as a value. `columns` are those of its application."""
+    return AppliedCoupon(
         code=coupon.code,
         name=coupon.name,
         percent_off=coupon.percent_off,
         amount_off=coupon.amount_off,
         currency=coupon.currency,
         scope=CouponScope(coupon.scope),
-        feature_ids=frozenset(features),
-        version_ids=frozenset(versions),
-        subscription_id=row.subscription_id,
-        starts_at=row.starts_at,
-        ended_at=row.ended_at,
         limit=coupon.limit,
         coupon_id=coupon.public_id,
-        used=set(used),
+        keeps_rest=coupon.keeps_rest,
+        **columns,
     )
 
 
@@ -144,10 +170,8 @@ def _add_credit(conditions: dict[int, Conditions], leaving_out: Collection[int])
     if not any(customer_conditions.credit for customer_conditions in conditions.values()):
         return
     drafts = Invoice.objects.filter(customer__among=conditions, state=InvoiceState.DRAFT, credits_applied__gt=0)
-    shown = drafts.exclude(pk__in=leaving_out).order_by().values_list("customer", "currency")
-    for customer_id, currency, amount in shown.annotate(amount=Sum("credits_applied")):
-        remaining = amount
-        for credit in conditions[customer_id].credit.get(currency, []):
-            reserved = min(credit.available, remaining)
-            credit.available -= reserved
-            remaining -= reserved
+    shown = drafts.exclude(pk__in=leaving_out).order_by("pk")
+    names = ("customer", "currency", "credits_applied", "period_end", "computed_at")
+    for customer_id, currency, amount, period_end, computed_at in shown.values_list(*names):
+        at = credit_moment(period_end, computed_at)
+        reserve_credit(conditions[customer_id].credit.get(currency, []), amount, at)

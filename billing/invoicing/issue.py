@@ -32,11 +32,14 @@ def issue_invoices(
 ) -> list[Invoice]:
     """Save calculated invoices as drafts, all or none, in a fixed number of statements.
 
-    Raises `IntegrityError` if one's period already has an invoice of its kind that isn't void.
+    A draft that replaces a void invoice keeps its memo and PO number, and is never finalized automatically. Raises
+    `IntegrityError` if one's period already has an invoice of its kind that isn't void.
     """
     drafts = [draft_invoice(computed, now=now) for computed in computed_invoices]
     for draft in drafts:
         draft.run, draft.replaces = run, replaces
+        if replaces is not None:
+            draft.memo, draft.po_number, draft.finalize_at = replaces.memo, replaces.po_number, None
     with transaction.atomic():
         copy_in(drafts)
         rows = [invoice_rows(draft, computed) for draft, computed in zip(drafts, computed_invoices, strict=True)]

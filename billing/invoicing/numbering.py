@@ -6,6 +6,7 @@ from django.contrib.auth.models import User
 from django.db import transaction
 
 from billing.models import NumberSeries, SeriesUse
+from billing.refusals import CannotChange
 from config.audit import recorded
 
 FIRST = {SeriesUse.INVOICE: ("invoices", "INV-"), SeriesUse.CREDIT_NOTE: ("credit notes", "CN-")}
@@ -37,6 +38,17 @@ def draw_numbers(use: SeriesUse, series_ids: Sequence[int | None]) -> list[tuple
     for series in series_by_id.values():
         series.save(update_fields=["next_number"])
     return numbers
+
+
+def save_series(series: NumberSeries, *, by: User | None) -> NumberSeries:
+    """Validate and save a series. Raises `ValidationError`, and `CannotChange` for the prefix of used numbers."""
+    before = NumberSeries.objects.filter(pk=series.pk).first() if series.pk else None
+    if before is not None and before.next_number > 1 and before.prefix != series.prefix:
+        raise CannotChange(f"{before} has numbered documents, so its prefix can't change. Create another series.")
+    series.full_clean()
+    with recorded(by=by):
+        series.save(update_fields=["name", "prefix", "width"] if before else None)
+    return series
 
 
 def set_default_series(series: NumberSeries, *, by: User | None) -> None:

@@ -3,7 +3,8 @@
 In each billing period, the cost of a window is the cost of the usage up to its end minus the cost of the usage up to
 its start. So the costs of adjoining windows add up, also if tiers or free units run out within one. Example: 5 free
 units, then $1.00 each; 4 units are used in the first half of the month and 3 in the second. The halves cost $0.00 and
-$2.00, the month $2.00.
+$2.00, the month $2.00. Quantities are those of the lines, so each is the quantity that its amount was calculated from:
+3 units at $1.00, then, after a change of plan, 2 at $2.00, and not twice the 5 units of the month.
 """
 
 from collections import defaultdict
@@ -16,7 +17,7 @@ from billing.charges.subscription import BilledSubscription, period_in_force
 from billing.invoicing.compute import InvoiceRequest, compute_invoices
 from billing.invoicing.subscriptions import load_subscriptions
 from billing.kinds import InvoiceKind, LineKind
-from billing.money import ZERO
+from billing.money import ZERO, exact
 from config.refusals import Refused
 from customers.periods import Period
 
@@ -29,12 +30,13 @@ class CannotRate(Refused):
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What one price charges for a feature's usage in the window."""
+    """The quantity that one price rates in the window, free units included, and what it charges for it."""
 
     subscription_id: int
     price_id: int
     feature_id: int
     currency: str
+    quantity: Decimal
     amount: Decimal
 
 
@@ -55,6 +57,7 @@ def calculate_costs(subscription_ids: Collection[int], window: Period) -> list[C
 
 
 def _sum_costs(requests: list[InvoiceRequest], signs: list[int]) -> list[Cost]:
+    quantities: dict[tuple[int, int, int, str], Decimal] = defaultdict(lambda: ZERO)
     amounts: dict[tuple[int, int, int, str], Decimal] = defaultdict(lambda: ZERO)
     for computed, sign in zip(compute_invoices(requests), signs, strict=True):
         if computed.problem:
@@ -63,8 +66,10 @@ def _sum_costs(requests: list[InvoiceRequest], signs: list[int]) -> list[Cost]:
         for line in computed.lines:
             if line.kind == LineKind.USAGE and line.price_id is not None and line.feature_id is not None:
                 key = (subscription.subscription_id, line.price_id, line.feature_id, subscription.currency)
-                amounts[key] += sign * line.amount
-    return [Cost(*key, amount) for key, amount in amounts.items()]
+                with exact():
+                    quantities[key] += sign * line.quantity
+                    amounts[key] += sign * line.amount
+    return [Cost(*key, quantities[key], amount) for key, amount in amounts.items() if amount or quantities[key]]
 
 
 def _periods(subscription: BilledSubscription, window: Period) -> Iterator[Period]:

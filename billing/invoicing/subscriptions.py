@@ -44,8 +44,11 @@ def load_subscriptions(
 def load_terms(subscription_ids: Collection[int]) -> dict[int, BilledSubscription]:
     """Read subscriptions with only their phases, plans and billing progress: enough to rate usage, not to bill."""
     states = BillingState.objects.filter(pk__among=subscription_ids)
-    rows = states.values_list("pk", "opened", "billed_until", "closed_at")
-    progress = {pk: BillingProgress(opened, billed_until, closed_at) for pk, opened, billed_until, closed_at in rows}
+    rows = states.values_list("pk", "opened", "billed_until", "closed_at", "change_at")
+    progress = {
+        pk: BillingProgress(opened, billed_until, closed_at, change_at)
+        for pk, opened, billed_until, closed_at, change_at in rows
+    }
     phases = _phases(subscription_ids)
     catalog = load_catalog({phase.version_id for chain in phases.values() for phase in chain})
     subscriptions = Subscription.objects.filter(pk__among=subscription_ids).only(*COLUMNS)

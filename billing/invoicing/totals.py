@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 
 from billing.adjustments.adjust import InvoiceTotals, adjust
-from billing.adjustments.conditions import Conditions
+from billing.adjustments.conditions import AppliedCoupon, CustomerTax
 from billing.invoicing.conditions import load_conditions
 from billing.invoicing.rows import charge_of, rows_of
 from billing.lines import Charge
@@ -16,31 +16,29 @@ def calculate_totals(
     charges: Sequence[InvoiceLine],
     *,
     at: datetime,
-    with_discounts: bool = False,
-    conditions: Conditions | None = None,
-) -> list[InvoiceLine]:
-    """Set a draft's totals from its charges, and return the unsaved lines of discounts and taxes.
+    coupons: Sequence[AppliedCoupon] = (),
+    taxes: Sequence[CustomerTax] = (),
+) -> tuple[list[InvoiceLine], InvoiceTotals]:
+    """Set a one-off draft's totals from its charges. Return the unsaved lines of discounts and taxes, and the totals.
 
     Sets on the invoice: subtotal, discounts, taxes, total, credit that would be used, amount due; on each charge its
-    part of discounts and taxes. Saves nothing. Taxes are the customer's current ones. Coupons that are live `at` the
-    moment apply only `with_discounts`; then save `coupon_use_rows` too, in the same transaction.
+    part of discounts and taxes. Saves nothing. Taxes are the given ones, or else the customer's current ones. Of
+    coupons only the given ones apply; save their uses in the same transaction.
     """
-    if conditions is None:
-        leaving_out = [invoice.pk] if invoice.pk else []
-        lock = with_discounts and invoice.pk is not None
-        conditions = load_conditions([invoice.customer_id], leaving_out=leaving_out, lock=lock)[invoice.customer_id]
+    leaving_out = [invoice.pk] if invoice.pk else []
+    conditions = load_conditions([invoice.customer_id], leaving_out=leaving_out)[invoice.customer_id]
+    conditions.coupons, conditions.taxes = list(coupons), tuple(taxes) or conditions.taxes
     adjusted = adjust(
         [charge_of(line) for line in charges],
         conditions,
         currency=invoice.currency,
         at=at,
         subscription_id=invoice.subscription_id,
-        with_discounts=with_discounts,
     )
     set_totals(invoice, adjusted)
     set_charge_adjustments(charges, adjusted.charges)
     after = max((line.position for line in charges), default=0)
-    return rows_of(invoice, adjusted.lines, after=after)
+    return rows_of(invoice, adjusted.lines, after=after), adjusted
 
 
 def set_totals(invoice: Invoice, adjusted: InvoiceTotals) -> None:

@@ -27,8 +27,8 @@ class Upcoming:
 
     `invoice` is the one of the current period: usage so far, fees in arrears, the next period's fees in advance. For a
     subscription that has ended it has late usage. `earlier` are invoices before it, which are due and not issued yet,
-    or due at a trial's end. `problem` is the reason why an invoice can't be calculated. If all are empty, nothing more
-    will be invoiced.
+    or due at a trial's end or at a scheduled change. `problem` is the reason why an invoice can't be calculated. If all
+    are empty, nothing more will be invoiced.
     """
 
     subscription_id: int
@@ -61,7 +61,7 @@ def upcoming_many(subscription_ids: Collection[int], *, now: datetime) -> dict[i
     while open_ids:
         invoices = {pk: next_invoice(subscriptions[pk]) or late_invoice(subscriptions[pk], now) for pk in open_ids}
         requests = [
-            InvoiceRequest(subscriptions[pk], invoice, until=now)
+            InvoiceRequest(subscriptions[pk], invoice, until=now, now=now)
             for pk, invoice in invoices.items()
             if invoice is not None
         ]
@@ -79,16 +79,18 @@ def _add_invoice(result: Upcoming, computed: ComputedInvoice, now: datetime) -> 
     if computed.problem:
         result.problem = computed.problem
         return False
-    if invoice.kind == InvoiceKind.LATE or (invoice.due_at > now and not _opens_this_period(invoice, now)):
+    if invoice.kind == InvoiceKind.LATE or (invoice.due_at > now and not _is_within_this_period(invoice, now)):
         result.invoice = computed
         return False
-    # The invoice is due, or opens within the current period: the current period's own invoice follows.
-    if computed.lines and not is_issued(subscription, invoice):
+    # The invoice is due, or is of an opening or change within the current period, whose own invoice follows.
+    if computed.is_needed and not is_issued(subscription, invoice):
         result.earlier.append(computed)
-    record_on_subscription(computed)
+        record_on_subscription(computed)
     mark_invoiced(subscription, invoice)
     return True
 
 
-def _opens_this_period(invoice: NextInvoice, now: datetime) -> bool:
+def _is_within_this_period(invoice: NextInvoice, now: datetime) -> bool:
+    if invoice.kind == InvoiceKind.CHANGE:
+        return True  # it is only next if its moment is within the period that is billed next
     return invoice.kind == InvoiceKind.OPENING and invoice.period.contains(now)

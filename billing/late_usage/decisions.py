@@ -9,9 +9,14 @@ from django.db import transaction
 from billing.late_usage.reconcile import reconcile
 from billing.models import BillingState, LateAdjustment, LateState
 from billing.models.late import OPEN_STATES
+from billing.notifications import notify_late_usage
 from config.audit import recorded
 from config.refusals import ReasonRequired
 from customers.periods import Period
+
+APPROVABLE = (LateState.HELD, LateState.SMALL)
+WAIVABLE = OPEN_STATES
+REOPENABLE = (LateState.IGNORED,)
 
 
 def approve(ids: Iterable[int], *, by: User | None, now: datetime) -> list[LateAdjustment]:
@@ -19,7 +24,7 @@ def approve(ids: Iterable[int], *, by: User | None, now: datetime) -> list[LateA
 
     Others are skipped. A second call changes nothing.
     """
-    return _decide(ids, (LateState.HELD, LateState.SMALL), LateState.WAITING, reason="", by=by, now=now)
+    return _decide(ids, APPROVABLE, LateState.WAITING, reason="", by=by, now=now)
 
 
 def ignore(ids: Iterable[int], *, reason: str, by: User | None, now: datetime) -> list[LateAdjustment]:
@@ -29,13 +34,13 @@ def ignore(ids: Iterable[int], *, reason: str, by: User | None, now: datetime) -
     """
     if not reason.strip():
         raise ReasonRequired("Enter a reason for waiving this difference.")
-    return _decide(ids, OPEN_STATES, LateState.IGNORED, reason=reason.strip()[:255], by=by, now=now)
+    return _decide(ids, WAIVABLE, LateState.IGNORED, reason=reason.strip()[:255], by=by, now=now)
 
 
 def reopen_ignored(ids: Iterable[int], *, by: User | None, now: datetime) -> list[LateAdjustment]:
     """Reopen ignored adjustments with the usage as it is now; return what is open of their periods then."""
     with transaction.atomic():
-        ignored = _locked(ids, (LateState.IGNORED,))
+        ignored = _locked(ids, REOPENABLE)
         with recorded(by=by):
             for adjustment in ignored:
                 adjustment.state, adjustment.reason = LateState.CANCELLED, "Reopened"
@@ -46,12 +51,14 @@ def reopen_ignored(ids: Iterable[int], *, by: User | None, now: datetime) -> lis
             for adjustment in ignored
         }
         price_ids = {adjustment.price_id for adjustment in ignored}
-        return [
+        reopened = [
             adjustment
             for subscription_id, period in sorted(periods, key=lambda pair: (pair[0], pair[1].start))
             for adjustment in reconcile(subscription_id, [period], now=now)
             if adjustment.price_id in price_ids
         ]
+        notify_late_usage([*ignored, *reopened], now=now)
+        return reopened
 
 
 def _decide(
@@ -63,6 +70,7 @@ def _decide(
             adjustment.state, adjustment.reason = state, reason
             adjustment.decided_at, adjustment.decided_by, adjustment.returned_by = now, by, None
             adjustment.save()
+        notify_late_usage(adjustments, now=now)
         return adjustments
 
 

@@ -4,9 +4,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 
+from django.contrib.auth.models import User
+from django.db import transaction
+
 from billing.models import LateLimit, LatePolicy, LateState
 from billing.models.late import LessDue, MoreDue
 from billing.money import format_amount
+from config.audit import recorded
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +44,27 @@ def read_policy() -> Policy:
         credits_less=row.less_due == LessDue.CREDIT_NOTE,
         limits=dict(LateLimit.objects.values_list("currency", "amount")),
     )
+
+
+def change_policy(
+    *, more_due: MoreDue, less_due: LessDue, limits: Mapping[str, Decimal], by: User | None
+) -> LatePolicy:
+    """Replace the policy and its limits by currency. Applies to differences calculated from now on."""
+    with transaction.atomic(), recorded(by=by):
+        row = LatePolicy.objects.select_for_update().get_or_create(pk=1)[0]
+        row.more_due, row.less_due = more_due, less_due
+        row.full_clean()
+        row.save()
+        saved = {limit.currency: limit for limit in row.limits.all()}
+        for currency, amount in limits.items():
+            limit = saved.pop(currency, None) or LateLimit(policy=row, currency=currency)
+            if limit.amount != amount:
+                limit.amount = amount
+                limit.full_clean()
+                limit.save()
+        for limit in saved.values():
+            limit.delete()
+    return row
 
 
 def decide(amount: Decimal, currency: str, policy: Policy, *, credit_reason: str = "") -> Decision:

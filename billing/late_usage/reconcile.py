@@ -105,7 +105,7 @@ def reconcile(
     """Update the open adjustments of a subscription's billed periods to current usage; return those that are open.
 
     Each adjustment holds the difference between what its price charges now and what was invoiced, credited or ignored
-    for the period. An adjustment without a difference is cancelled. Safe to repeat. The caller holds the lock on the
+    for the period. An adjustment without a difference is canceled. Safe to repeat. The caller holds the lock on the
     subscription's billing progress. A void period without a replacement has no adjustments, nor has a period whose
     events retention has removed. `settling` is for a draft that replaces a void invoice: the differences are taken off
     it at once, regardless of the policy. Raises one of `EXPECTED_ERRORS`.

@@ -19,21 +19,27 @@ from billing.isolation import isolate
 from billing.lifecycle.recompute import Snapshot, recompute_drafts, save_changes, snapshot
 from billing.models import (
     Invoice,
+    InvoiceKind,
+    InvoiceLine,
     InvoiceState,
+    LineKind,
     SeriesUse,
 )
 from billing.models.company import seller
+from billing.money import format_amount
 from billing.notifications import notify
 from billing.refusals import CannotChange
 from billing.settlement.invoice_credit import apply_credits, lock_wallets
 from billing.settlement.payments import lock_invoice, set_payment_state
+from config.approvals.gate import Action, ApprovalNeeded, require_approval
+from config.approvals.kinds import ApprovalKind, Operation
 from config.audit import recorded
 from config.refusals import Refused
 from config.webhooks.names import WebhookEvent
 from customers.models import Customer
 
 BATCH = 500
-REFUSALS = (Refused, ValidationError, *EXPECTED_ERRORS)
+REFUSALS = (Refused, ValidationError, ApprovalNeeded, *EXPECTED_ERRORS)
 
 logger = logging.getLogger(__name__)
 
@@ -43,8 +49,8 @@ def finalize(invoice: Invoice, *, now: datetime, by: User | None = None) -> Invo
 
     The number is the next one of the draft's series, or else of the default series. It is drawn in this transaction, so
     a failure leaves no gap. The invoice uses the prepaid credit that is available now. An invoice with nothing to pay
-    becomes paid immediately. A negative total becomes credit of the customer. Raises `CannotChange` if the invoice is
-    void or on hold.
+    becomes paid immediately. A negative total becomes credit of the customer, which can need approval if people wrote
+    its lines (`ApprovalNeeded`). Raises `CannotChange` if the invoice is void or on hold.
     """
     with transaction.atomic():
         locked = lock_invoice(invoice)
@@ -62,6 +68,7 @@ def _finalize(drafts: Sequence[Invoice], before: Snapshot, *, now: datetime, by:
 
     Drawing a number makes other transactions wait for theirs, so numbers are drawn after all other locks are taken.
     """
+    _check_credits(drafts, by=by)
     company, wallets = seller(), lock_wallets(drafts, by=by)
     for invoice in drafts:
         invoice.state = InvoiceState.FINALIZED
@@ -78,6 +85,31 @@ def _finalize(drafts: Sequence[Invoice], before: Snapshot, *, now: datetime, by:
     with recorded(by=by):
         save_changes(drafts, before)
     _notify_finalized(drafts, now=now)
+
+
+def _check_credits(drafts: Sequence[Invoice], *, by: User | None) -> None:
+    """Ask for approval of credit that lines written by people grant. Other negative totals follow from the plan."""
+    negative = [draft for draft in drafts if draft.total < 0]
+    if not negative:
+        return
+    items = InvoiceLine.objects.filter(invoice__in=negative, kind=LineKind.ITEM, amount__lt=0)
+    written = set(items.values_list("invoice", flat=True))
+    for draft in negative:
+        if draft.pk in written:
+            require_approval(_describe_credit(draft), by=by)
+
+
+def _describe_credit(draft: Invoice) -> Action:
+    amount = format_amount(-draft.total, draft.currency)
+    return Action(
+        Operation.FINALIZE_CREDIT,
+        [ApprovalKind.CREDIT],
+        [draft],
+        {},
+        title=f"Finalize {draft} of {draft.customer}, which grants {amount}",
+        effect=f"The invoice is negative: {draft.customer} gets {amount} of prepaid credit.",
+        amounts={draft.currency: -draft.total},
+    )
 
 
 def _notify_finalized(invoices: Sequence[Invoice], *, now: datetime) -> None:
@@ -144,10 +176,20 @@ def finalize_next(after: int, *, now: datetime) -> tuple[int, int]:
 def _finalize_batch(keys: Sequence[int], *, now: datetime) -> int:
     due = _locked_due(keys, now=now)
     before = snapshot(due)
-    ready = recompute_drafts(due, now=now)
+    ready = _delete_empty_changes(recompute_drafts(due, now=now))
     if ready:
         _finalize(ready, before, now=now, by=None)
     return len(ready)
+
+
+def _delete_empty_changes(drafts: Sequence[Invoice]) -> list[Invoice]:
+    """Delete drafts of changes that later changes left without charges, and return the others."""
+    changes = [draft.pk for draft in drafts if draft.kind == InvoiceKind.CHANGE]
+    empty = {draft.pk: draft for draft in Invoice.objects.filter(pk__in=changes, lines=None)} if changes else {}
+    with recorded(by=None, reason="Later changes left nothing to pay"):
+        for draft in list(empty.values()):
+            draft.delete()
+    return [draft for draft in drafts if draft.pk not in empty]
 
 
 def _locked_due(keys: Sequence[int], *, now: datetime) -> list[Invoice]:
@@ -164,6 +206,8 @@ def _hold_refused(key: int, error: Exception, *, now: datetime) -> int:
     if not isinstance(error, REFUSALS):
         raise error
     message = "; ".join(error.messages) if isinstance(error, ValidationError) else str(error)
+    if isinstance(error, ApprovalNeeded):
+        message = "the credit that it grants needs approval. Release the draft and finalize it by hand."
     reason = f"It couldn't be finalized: {message}"[:255]
     with transaction.atomic(), recorded(by=None, reason=reason):
         for draft in _locked_due([key], now=now):

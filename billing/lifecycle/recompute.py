@@ -17,7 +17,7 @@ from billing.invoicing.issue import invoice_rows, save_coupon_uses
 from billing.invoicing.late_adjustments import attach_to_lines, move_aside
 from billing.invoicing.subscriptions import load_subscriptions
 from billing.invoicing.totals import delete_coupon_uses, save_charge_adjustments, set_totals
-from billing.kinds import COMPUTED_KINDS, LineKind
+from billing.kinds import COMPUTED_KINDS, IN_ADVANCE_KINDS, LineKind
 from billing.models import (
     BillingState,
     Invoice,
@@ -112,12 +112,12 @@ def recompute(invoice: Invoice, *, now: datetime) -> Invoice:
     with transaction.atomic():
         locked = Invoice.objects.select_for_update(no_key=True, of=("self",)).get(pk=invoice.pk)
         if not locked.is_draft:
-            raise CannotChange(f"{locked} is finalized and can't change.")
+            raise CannotChange(f"{locked} was finalized and can't change.")
         if locked.subscription_id is None:
             raise CannotChange("A one-off invoice can't be recalculated: its lines are entered by hand.")
         before = snapshot([locked])
         if not recompute_drafts([locked], now=now):
-            raise CannotChange(recompute_invoices([locked])[0].problem)
+            raise CannotChange(recompute_invoices([locked], now=now)[0].problem)
         save_changes([locked], before)
         notify(WebhookEvent.INVOICE_UPDATED, [locked], now=now)
         return locked
@@ -135,7 +135,7 @@ def recompute_drafts(drafts: Sequence[Invoice], *, now: datetime) -> list[Invoic
     added_lines = InvoiceLine.objects.filter(invoice__in=subscription_drafts).exclude(kind__in=COMPUTED_KINDS)
     for line in added_lines.order_by("invoice", "position"):
         kept.setdefault(line.invoice_id, []).append(line)
-    results = zip(subscription_drafts, recompute_invoices(subscription_drafts, kept=kept), strict=True)
+    results = zip(subscription_drafts, recompute_invoices(subscription_drafts, now=now, kept=kept), strict=True)
     recomputed = [(draft, computed) for draft, computed in results if not computed.problem]
     rewrite_lines(recomputed, kept)
     for draft, _ in recomputed:
@@ -144,7 +144,7 @@ def recompute_drafts(drafts: Sequence[Invoice], *, now: datetime) -> list[Invoic
 
 
 def recompute_invoices(
-    invoices: Sequence[Invoice], *, kept: Mapping[int, Sequence[InvoiceLine]] | None = None
+    invoices: Sequence[Invoice], *, now: datetime, kept: Mapping[int, Sequence[InvoiceLine]] | None = None
 ) -> list[ComputedInvoice]:
     """Calculate invoices of subscriptions again, each as if it didn't exist. Call within a transaction.
 
@@ -160,7 +160,7 @@ def recompute_invoices(
         # Invoices of one subscription depend on each other's fees, and only one of them takes its late usage.
         first_by_subscription = {invoice.subscription_id: invoice for invoice in reversed(remaining)}
         batch = sorted(first_by_subscription.values(), key=lambda invoice: invoice.pk)
-        results = _compute_batch(batch, conditions, kept or {}, computed)
+        results = _compute_batch(batch, conditions, kept or {}, computed, now)
         computed |= dict(zip([invoice.pk for invoice in batch], results, strict=True))
         remaining = [invoice for invoice in remaining if invoice.pk not in computed]
     return [computed[invoice.pk] for invoice in invoices]
@@ -171,6 +171,7 @@ def _compute_batch(
     conditions: Mapping[int, Conditions],
     kept: Mapping[int, Sequence[InvoiceLine]],
     computed: Mapping[int, ComputedInvoice],
+    now: datetime,
 ) -> list[ComputedInvoice]:
     ids = [invoice.subscription_id for invoice in invoices if invoice.subscription_id is not None]
     subscriptions = load_subscriptions(ids, leaving_out=[invoice.pk for invoice in invoices], since=_earliest(invoices))
@@ -179,7 +180,10 @@ def _compute_batch(
         _apply_computed(subscription, computed)
     requests = [
         InvoiceRequest(
-            subscriptions[invoice.subscription_id or 0], next_invoice_of(invoice), kept=kept.get(invoice.pk, ())
+            subscriptions[invoice.subscription_id or 0],
+            next_invoice_of(invoice, subscriptions[invoice.subscription_id or 0]),
+            kept=kept.get(invoice.pk, ()),
+            now=now,
         )
         for invoice in invoices
     ]
@@ -204,14 +208,19 @@ def _earliest(invoices: Sequence[Invoice]) -> datetime | None:
     return min((invoice.period_start for invoice in invoices if invoice.period_start is not None), default=None)
 
 
-def next_invoice_of(invoice: Invoice) -> NextInvoice:
-    """Return the kind, period and due date that a subscription's invoice was calculated for."""
+def next_invoice_of(invoice: Invoice, subscription: BilledSubscription | None = None) -> NextInvoice:
+    """Return the kind, period and due date that a subscription's invoice was calculated for.
+
+    An opening invoice is due when the subscription becomes active; without the subscription, at the period's start.
+    """
     if invoice.period_start is None or invoice.period_end is None:
         raise CannotChange(f"{invoice} has no period.")
     period = Period(invoice.period_start, invoice.period_end)
-    return NextInvoice(
-        InvoiceKind(invoice.kind), period, period.start if invoice.kind == InvoiceKind.OPENING else period.end
-    )
+    kind = InvoiceKind(invoice.kind)
+    if kind not in IN_ADVANCE_KINDS:
+        return NextInvoice(kind, period, period.end)
+    opens_at = subscription.first_active() if subscription is not None and kind == InvoiceKind.OPENING else None
+    return NextInvoice(kind, period, max(period.start, opens_at or period.start))
 
 
 def lock_billing_states(invoices: Sequence[Invoice]) -> None:

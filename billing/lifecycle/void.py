@@ -5,11 +5,13 @@ from datetime import datetime
 from django.contrib.auth.models import User
 from django.db import transaction
 
+from billing.adjustments.coupons import set_invoice_coupons
 from billing.invoicing.conditions import lock_coupons
 from billing.invoicing.issue import issue_invoice
 from billing.invoicing.late_adjustments import cancel_open, move_to_replacement, release, release_own
 from billing.late_usage.checks import OF_USAGE
 from billing.late_usage.reconcile import reconcile
+from billing.lifecycle.extra_lines import copy_extra_lines
 from billing.lifecycle.recompute import (
     lock_billing_states,
     next_invoice_of,
@@ -23,13 +25,17 @@ from billing.models import (
     CouponUse,
     CreditNoteState,
     Invoice,
+    InvoiceLine,
     InvoiceState,
     LateState,
 )
+from billing.money import format_amount
 from billing.notifications import notify
 from billing.refusals import CannotChange, Corrected, MoneyAttached
 from billing.settlement.invoice_credit import return_credits
 from billing.settlement.payments import pay_remaining_amount
+from config.approvals.gate import Action, require_approval
+from config.approvals.kinds import ApprovalKind, Operation
 from config.audit import recorded
 from config.refusals import ReasonRequired
 from config.webhooks.names import WebhookEvent
@@ -41,18 +47,41 @@ def void(invoice: Invoice, *, reason: str, by: User | None, now: datetime) -> In
     The customer gets back prepaid credit and coupon uses; credit that the invoice granted is revoked. Late usage on the
     invoice waits for the next invoice or, if the subscription has ended, for approval. A void invoice is returned
     unchanged. Raises `MoneyAttached` if anything was paid, `Corrected` (a `MoneyAttached`) if there is a credit note,
-    `CreditSpent` if the credit that it granted is used, `CannotChange` for a draft, `ReasonRequired` without a reason.
+    `CreditSpent` if the credit that it granted is used, `CannotChange` for a draft, `ReasonRequired` without a reason,
+    `ApprovalNeeded`.
     """
-    return _void(invoice, reason=reason, by=by, now=now)
+    with transaction.atomic():
+        voided, is_changed = _void(invoice, reason=reason, by=by, now=now)
+        if is_changed:
+            require_approval(_describe_void(voided, Operation.VOID_INVOICE, reason), by=by)
+        return voided
 
 
-def _void(invoice: Invoice, *, reason: str, by: User | None, now: datetime, is_replaced: bool = False) -> Invoice:
+def _describe_void(voided: Invoice, operation: Operation, reason: str) -> Action:
+    amount = format_amount(voided.total, voided.currency)
+    is_reissued = operation == Operation.REISSUE_INVOICE
+    return Action(
+        operation,
+        [ApprovalKind.VOID],
+        [voided],
+        {"reason": reason.strip()},
+        title=f"{operation.label} {voided} of {voided.customer}: {amount}",
+        effect=f"{amount} is no longer due. Prepaid credit and discounts used on it are returned."
+        + (" A replacement is drafted from current data." if is_reissued else ""),
+        amounts={voided.currency: voided.total},
+    )
+
+
+def _void(
+    invoice: Invoice, *, reason: str, by: User | None, now: datetime, is_replaced: bool = False
+) -> tuple[Invoice, bool]:
+    """Return the void invoice, and whether it wasn't void before."""
     if not reason.strip():
         raise ReasonRequired("Enter a reason for voiding the invoice.")
     with transaction.atomic():
         locked = Invoice.objects.select_for_update(no_key=True, of=("self",)).get(pk=invoice.pk)
         if locked.state == InvoiceState.VOID:
-            return locked
+            return locked, False
         if locked.is_draft:
             raise CannotChange("A draft can't be voided. Recalculate or delete it.")
         if locked.amount_paid:
@@ -74,7 +103,7 @@ def _void(invoice: Invoice, *, reason: str, by: User | None, now: datetime, is_r
             release(locked, _state_of_returned(locked))
         if locked.kind in OF_USAGE and not next_invoice_of(locked).is_settlement:
             cancel_open(locked)
-        return locked
+        return locked, True
 
 
 def _state_of_returned(invoice: Invoice) -> LateState:
@@ -91,10 +120,11 @@ def reissue(invoice: Invoice, *, reason: str, by: User | None, now: datetime) ->
 
     An existing replacement is returned. If the replacement can't be calculated, nothing is voided (`CannotChange`). It
     is created even if nothing is left to charge. It has the late usage of the void invoice, unless staff have decided
-    about it since.
+    about it since, and the void invoice's extra lines, memo and PO number. Only a person finalizes it. Voiding can need
+    approval (`ApprovalNeeded`).
     """
     with transaction.atomic():
-        voided = _void(invoice, reason=reason, by=by, now=now, is_replaced=True)
+        voided, is_changed = _void(invoice, reason=reason, by=by, now=now, is_replaced=True)
         replacement = Invoice.objects.filter(replaces=voided).first()
         if replacement is not None:
             return replacement
@@ -102,10 +132,18 @@ def reissue(invoice: Invoice, *, reason: str, by: User | None, now: datetime) ->
             raise CannotChange("A one-off invoice can't be reissued. Create a new one.")
         lock_billing_states([voided])
         move_to_replacement(voided)
-        computed = recompute_invoices([voided])[0]
+        extra_lines = copy_extra_lines(voided)
+        computed = recompute_invoices([voided], now=now, kept={voided.pk: extra_lines})[0]
         if computed.problem:
             raise CannotChange(computed.problem)
-        return _subtract_settled_usage(issue_invoice(computed, now=now, replaces=voided), now=now)
+        draft = issue_invoice(computed, now=now, replaces=voided)
+        for line in extra_lines:
+            line.invoice = draft
+        InvoiceLine.objects.bulk_create(extra_lines)
+        replacement = _subtract_settled_usage(draft, now=now)
+        if is_changed:
+            require_approval(_describe_void(voided, Operation.REISSUE_INVOICE, reason), by=by)
+        return replacement
 
 
 def _subtract_settled_usage(draft: Invoice, *, now: datetime) -> Invoice:
@@ -123,9 +161,10 @@ def delete_draft(invoice: Invoice) -> None:
     with transaction.atomic():
         locked = Invoice.objects.select_for_update(no_key=True, of=("self",)).get(pk=invoice.pk)
         if not locked.is_draft:
-            raise CannotChange(f"{locked} is finalized and can't be deleted. Void it instead.")
+            raise CannotChange(f"{locked} was finalized and can't be deleted. Void it instead.")
         if locked.subscription_id is not None:
             raise CannotChange("A subscription's draft can't be deleted. Recalculate it, or finalize and void it.")
+        set_invoice_coupons(locked, [], [], now=locked.computed_at, by=None)
         locked.delete()
 
 

@@ -5,10 +5,11 @@ from billing.models.credit_notes import CreditNote, CreditNoteLine, CreditNoteSt
 from billing.models.invoices import Invoice, InvoiceState
 from billing.models.late import LateAdjustment, LateCheck, LateLimit, LatePolicy, LateState
 from billing.models.lines import InvoiceLine
-from billing.models.month_ends import MonthEndChunk, MonthEndReport
-from billing.models.payments import Payment, PaymentKind, PaymentMethod
+from billing.models.month_ends import MonthClosing, MonthEndChunk, MonthEndReport
+from billing.models.payments import Payment, PaymentKind, PaymentMethod, SurplusUse
 from billing.models.runs import BillingRun, BillingState, RunChunk, RunFinding, RunKind, RunState
 from billing.models.series import NumberSeries, SeriesUse
+from billing.models.statuses import InvoiceStatus, has_status, status_label, status_of
 from billing.models.taxes import TaxAssignment, TaxRate
 from billing.models.wallets import CreditGrant, EntryKind, GrantKind, Wallet, WalletEntry, WalletState
 
@@ -32,12 +33,14 @@ __all__ = [
     "InvoiceKind",
     "InvoiceLine",
     "InvoiceState",
+    "InvoiceStatus",
     "LateAdjustment",
     "LateCheck",
     "LateLimit",
     "LatePolicy",
     "LateState",
     "LineKind",
+    "MonthClosing",
     "MonthEndChunk",
     "MonthEndReport",
     "NumberSeries",
@@ -50,9 +53,13 @@ __all__ = [
     "RunKind",
     "RunState",
     "SeriesUse",
+    "SurplusUse",
     "TaxAssignment",
     "TaxRate",
     "Wallet",
     "WalletEntry",
     "WalletState",
+    "has_status",
+    "status_label",
+    "status_of",
 ]

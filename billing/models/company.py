@@ -1,13 +1,16 @@
 """The company profile that invoices, credit notes and statements print."""
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from auditlog.registry import auditlog
 from django.conf import settings
+from django.contrib.auth.models import User
 from django.core.validators import RegexValidator
-from django.db import models
+from django.db import models, transaction
 from django.db.models import Q
 
+from config.audit import recorded
 from config.db import Stamped
 
 ONLY = 1
@@ -90,6 +93,17 @@ def seller() -> dict[str, Any]:
     """Return the profile's current values for a document, without empty fields."""
     profile = CompanyProfile.current()
     return {field: value for field in COPIED if (value := getattr(profile, field))}
+
+
+def save_profile(values: Mapping[str, Any], *, by: User | None) -> CompanyProfile:
+    """Change these fields of the profile. Finalized documents keep their copies. Raises `ValidationError`."""
+    with transaction.atomic(), recorded(by=by):
+        profile = CompanyProfile.objects.select_for_update().filter(pk=ONLY).first() or CompanyProfile.current()
+        for name, value in values.items():
+            setattr(profile, name, value or "")
+        profile.full_clean()
+        profile.save()
+    return profile
 
 
 auditlog.register(CompanyProfile, exclude_fields=["updated_at"])

@@ -1,14 +1,20 @@
 """Coupons, the customers and subscriptions they are applied to, and the invoices they reduced."""
 
+from __future__ import annotations
+
+from datetime import datetime
 from typing import ClassVar
 
 import pgtrigger
 from auditlog.registry import auditlog
 from django.conf import settings
+from django.contrib.postgres.constraints import ExclusionConstraint
+from django.contrib.postgres.fields import RangeBoundary, RangeOperators
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
-from django.db.models import F, Q
+from django.db.models import F, Q, QuerySet
+from django.db.models.functions import Coalesce
 from django.urls import reverse
 
 from billing.kinds import CouponScope
@@ -17,6 +23,7 @@ from billing.money import known_currency, round_amount
 from catalog.models import Feature, Plan
 from config.db import AmountField, CurrencyField, PublicIdField, Stamped, keep_rows
 from customers.models import Customer, Subscription
+from customers.models.subscriptions import TimestampRange
 
 
 def check_currency(currency: str) -> None:
@@ -64,6 +71,12 @@ class Coupon(Stamped):
     plans = models.ManyToManyField(
         Plan, blank=True, related_name="+", help_text="The discount applies to their recurring fees."
     )
+    keeps_rest = models.BooleanField(
+        "keep the rest",
+        default=False,
+        db_default=False,
+        help_text="For an amount off one invoice: what an invoice doesn't use is taken off the next ones.",
+    )
     redeem_after = models.DateTimeField(null=True, blank=True, help_text="The discount can be applied from this time.")
     redeem_by = models.DateTimeField(null=True, blank=True, help_text="The discount can be applied before this time.")
     max_redemptions = models.PositiveIntegerField(
@@ -95,6 +108,11 @@ class Coupon(Stamped):
                 violation_error_message="Enter a number of invoices if, and only if, the discount is limited to it.",
             ),
             models.CheckConstraint(
+                name="coupon_keeps_rest_of_an_amount",
+                condition=Q(keeps_rest=False) | Q(amount_off__isnull=False, duration="once"),
+                violation_error_message="Only an amount off one invoice can keep the rest for the next ones.",
+            ),
+            models.CheckConstraint(
                 name="coupon_redeemable_in_order",
                 condition=Q(redeem_after=None) | Q(redeem_by=None) | Q(redeem_by__gt=F("redeem_after")),
                 violation_error_message="“Redeem by” must be later than “redeem after”.",
@@ -108,6 +126,7 @@ class Coupon(Stamped):
                 | pgtrigger.Q(old__percent_off__df=pgtrigger.F("new__percent_off"))
                 | pgtrigger.Q(old__amount_off__df=pgtrigger.F("new__amount_off"))
                 | pgtrigger.Q(old__currency__df=pgtrigger.F("new__currency"))
+                | pgtrigger.Q(old__keeps_rest__df=pgtrigger.F("new__keeps_rest"))
                 | pgtrigger.Q(old__duration__df=pgtrigger.F("new__duration"))
                 | pgtrigger.Q(old__periods__df=pgtrigger.F("new__periods"))
                 | pgtrigger.Q(old__scope__df=pgtrigger.F("new__scope")),
@@ -129,12 +148,30 @@ class Coupon(Stamped):
 
     @property
     def limit(self) -> int | None:
-        """The number of invoices that one application reduces; `None` for all."""
+        """The number of invoices that one application reduces; `None` for all, or until its amount is used up."""
+        if self.keeps_rest:
+            return None
         return {CouponDuration.ONCE: 1, CouponDuration.FOREVER: None}.get(self.duration, self.periods)  # type: ignore[call-overload, no-any-return]  # a duration is kept as its text
 
 
+class CouponApplicationQuerySet(QuerySet["CouponApplication"]):
+    """Questions about many applications, one query each. The clock is passed in."""
+
+    def ending_after(self, at: datetime) -> CouponApplicationQuerySet:
+        """Keep applications that haven't ended at the moment. Those that start later are kept."""
+        return self.filter(Q(ended_at=None) | Q(ended_at__gt=at))
+
+    def overlapping(self, starts_at: datetime, ends_at: datetime | None) -> CouponApplicationQuerySet:
+        """Keep applications that are active in a span of time, for a moment at least."""
+        before_end = Q() if ends_at is None else Q(starts_at__lt=ends_at)
+        return self.ending_after(starts_at).filter(before_end).exclude(ended_at=F("starts_at"))
+
+
 class CouponApplication(Stamped):
-    """A coupon applied to a customer or to one subscription, active until it is ended or used up."""
+    """A coupon applied to a customer, to one subscription, or to one one-off invoice.
+
+    It is active until it is ended or used up. One of an invoice reduces no other invoice.
+    """
 
     public_id = PublicIdField("couponassoc")
     coupon = models.ForeignKey(Coupon, models.PROTECT, related_name="applications")
@@ -147,6 +184,15 @@ class CouponApplication(Stamped):
         related_name="coupons",
         help_text="Leave blank to apply the discount to all of the customer's subscriptions.",
     )
+    invoice = models.ForeignKey(
+        Invoice,
+        models.PROTECT,
+        null=True,
+        blank=True,
+        editable=False,
+        related_name="own_coupons",
+        help_text="The one-off invoice that it reduces; empty for invoices of subscriptions.",
+    )
     starts_at = models.DateTimeField(help_text="Reduces invoices due for billing from this time.")
     ended_at = models.DateTimeField(
         null=True, blank=True, help_text="Invoices due for billing from this time are not reduced."
@@ -157,15 +203,29 @@ class CouponApplication(Stamped):
     )
     metadata = models.JSONField(default=dict, blank=True)
 
+    objects = CouponApplicationQuerySet.as_manager()
+
     class Meta:
         ordering: ClassVar = ["-pk"]
         verbose_name = "applied discount"
         constraints: ClassVar = [
+            ExclusionConstraint(
+                name="coupon_applied_once_at_a_time",
+                expressions=[
+                    ("coupon", RangeOperators.EQUAL),
+                    ("customer", RangeOperators.EQUAL),
+                    # Two nulls would never be equal: 0 stands for all subscriptions of the customer.
+                    (Coalesce("subscription_id", 0, output_field=models.BigIntegerField()), RangeOperators.EQUAL),
+                    (TimestampRange("starts_at", "ended_at", RangeBoundary()), RangeOperators.OVERLAPS),
+                ],
+                condition=Q(invoice=None),
+                violation_error_message="This discount is applied there already.",
+            ),
             models.UniqueConstraint(
-                fields=["coupon", "customer", "subscription"],
-                name="coupon_applied_once",
-                condition=Q(ended_at=None),
-                nulls_distinct=False,
+                fields=["coupon", "invoice"], name="coupon_applied_once_to_invoice", condition=Q(invoice__isnull=False)
+            ),
+            models.CheckConstraint(
+                name="coupon_of_invoice_or_subscription", condition=Q(invoice=None) | Q(subscription=None)
             ),
             models.CheckConstraint(
                 name="coupon_application_in_order", condition=Q(ended_at=None) | Q(ended_at__gte=F("starts_at"))

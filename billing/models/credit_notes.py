@@ -1,5 +1,6 @@
 """Credit notes and their lines. The database rejects changes to finalized ones."""
 
+from datetime import date
 from decimal import Decimal
 from typing import ClassVar
 
@@ -15,6 +16,7 @@ from billing.models.lines import InvoiceLine
 from billing.models.series import NumberSeries
 from config.db import AmountField, CurrencyField, PublicIdField, Stamped, keep_rows
 from customers.models import Customer
+from customers.periods import local_date
 
 
 class CreditNoteState(models.TextChoices):
@@ -29,7 +31,7 @@ class CreditReason(models.TextChoices):
     ORDER_CHANGE = "order_change", "Order change"
     DUPLICATE = "duplicate", "Duplicate"
     UNSATISFACTORY = "unsatisfactory", "Unsatisfactory"
-    SUBSCRIPTION_CANCELLATION = "subscription_cancellation", "Subscription cancelled"
+    SUBSCRIPTION_CANCELLATION = "subscription_cancellation", "Subscription canceled"
     FRAUDULENT = "fraudulent", "Fraudulent"
 
 
@@ -110,7 +112,7 @@ class CreditNote(Stamped):
     )
     invoice = models.ForeignKey(Invoice, models.PROTECT, related_name="credit_notes")
     customer = models.ForeignKey(Customer, models.PROTECT, related_name="credit_notes")
-    state = models.CharField(max_length=16, choices=CreditNoteState, default=CreditNoteState.DRAFT)
+    state = models.CharField("status", max_length=16, choices=CreditNoteState, default=CreditNoteState.DRAFT)
     currency = CurrencyField()
     reason = models.CharField(max_length=32, choices=CreditReason)
     memo = models.TextField("explanation", blank=True, help_text="Shown to the customer.")
@@ -189,6 +191,11 @@ class CreditNote(Stamped):
     @property
     def is_draft(self) -> bool:
         return self.state == CreditNoteState.DRAFT
+
+    @property
+    def issued_on(self) -> date | None:
+        """The issue date in the invoice's time zone, as on the document."""
+        return None if self.finalized_at is None else local_date(self.finalized_at, self.invoice.timezone)
 
 
 class CreditNoteLine(models.Model):

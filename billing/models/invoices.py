@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 from typing import ClassVar
 
@@ -10,7 +10,9 @@ import pgtrigger
 from auditlog.registry import auditlog
 from django.conf import settings
 from django.db import models
-from django.db.models import F, Q
+from django.db.models import F, Func, Q
+from django.db.models.expressions import Combinable
+from django.db.models.functions import Cast, Coalesce
 from django.urls import reverse
 
 from billing.kinds import InvoiceKind
@@ -18,6 +20,7 @@ from billing.models.series import NumberSeries
 from config.db import AmountField, CurrencyField, PublicIdField, Stamped, keep_rows
 from customers.kinds import TaxTreatment
 from customers.models import Customer, Subscription
+from customers.periods import local_date
 
 
 class InvoiceState(models.TextChoices):
@@ -60,7 +63,7 @@ SETTLING_COLUMNS = (
 
 SETTLE_INVOICE = """
     IF TG_OP = 'INSERT' OR NEW.amount_paid <> (
-        SELECT coalesce(sum(amount), 0) FROM billing_payment WHERE invoice_id = NEW.id
+        SELECT coalesce(sum(amount - surplus), 0) FROM billing_payment WHERE invoice_id = NEW.id
     ) OR NEW.amount_credited <> (
         SELECT coalesce(sum(total), 0) FROM billing_creditnote WHERE invoice_id = NEW.id AND state = 'finalized'
     ) THEN
@@ -71,8 +74,16 @@ SETTLE_INVOICE = """
 """
 
 
+def remaining_of[Amount: (Decimal, Combinable)](due: Amount, credited: Amount, paid: Amount) -> Amount:
+    """Calculate the amount left to pay, of amounts or of columns; negative if a refund is due.
+
+    Of $100.00 due, a credit note of $40.00 and a payment of $10.00 leave $50.00.
+    """
+    return due - credited - paid
+
+
 SETTLED = F("amount_paid") + F("amount_credited")
-REMAINING = F("amount_due") - F("amount_credited") - F("amount_paid")
+REMAINING = remaining_of(F("amount_due"), F("amount_credited"), F("amount_paid"))
 
 
 IS_SETTLED = Q(amount_due=SETTLED) | Q(amount_due__gte=0, amount_due__lt=SETTLED)
@@ -81,6 +92,12 @@ IS_SETTLED = Q(amount_due=SETTLED) | Q(amount_due__gte=0, amount_due__lt=SETTLED
 # A final invoice with an empty period. It corrects fees that were billed beyond the subscription's end. If the end
 # moves several times, there are several such invoices, each for the remaining difference.
 SETTLEMENT = Q(kind="final", period_start=F("period_end"))
+
+
+def local_day(column: str) -> Cast:
+    """Return the day of a column's time in the invoice's time zone, as its document shows it."""
+    zone = Coalesce("subscription__timezone", "customer__timezone")
+    return Cast(Func(zone, F(column), function="timezone", output_field=models.DateTimeField()), models.DateField())
 
 
 class InvoiceQuerySet(models.QuerySet["Invoice"]):
@@ -118,7 +135,7 @@ class Invoice(Stamped):
     customer = models.ForeignKey(Customer, models.PROTECT, related_name="invoices")
     subscription = models.ForeignKey(Subscription, models.PROTECT, null=True, blank=True, related_name="invoices")
     kind = models.CharField(max_length=8, choices=InvoiceKind.choices)
-    state = models.CharField(max_length=16, choices=InvoiceState, default=InvoiceState.DRAFT)
+    state = models.CharField("status", max_length=16, choices=InvoiceState, default=InvoiceState.DRAFT)
     currency = CurrencyField()
     period_start = models.DateTimeField(null=True, blank=True)
     period_end = models.DateTimeField(null=True, blank=True)
@@ -148,7 +165,22 @@ class Invoice(Stamped):
     seller = models.JSONField(
         default=dict, db_default={}, blank=True, help_text="The company profile, copied when the invoice is finalized."
     )
+    tax_rates = models.ManyToManyField(
+        "billing.TaxRate",
+        blank=True,
+        editable=False,
+        related_name="+",
+        help_text="Charged on this one-off invoice instead of the customer's taxes.",
+    )
     memo = models.TextField(blank=True)
+    po_number = models.CharField(
+        "PO number",
+        max_length=64,
+        blank=True,
+        default="",
+        db_default="",
+        help_text="The number of the customer's purchase order, printed on the invoice.",
+    )
     computed_at = models.DateTimeField(help_text="Events counted before this time are included.")
     finalize_at = models.DateTimeField(null=True, blank=True, help_text="When the grace period ends.")
     held_at = models.DateTimeField(null=True, blank=True, help_text="When the draft was put on hold.")
@@ -278,7 +310,7 @@ class Invoice(Stamped):
     @property
     def amount_remaining(self) -> Decimal:
         """The amount left to pay, in the invoice's currency; negative if a refund is due."""
-        return self.amount_due - self.amount_credited - self.amount_paid
+        return remaining_of(self.amount_due, self.amount_credited, self.amount_paid)
 
     @property
     def is_settled(self) -> bool:
@@ -288,6 +320,29 @@ class Invoice(Stamped):
     @property
     def is_draft(self) -> bool:
         return self.state == InvoiceState.DRAFT
+
+    @property
+    def timezone(self) -> str:
+        """The time zone of the invoice's days: the subscription's, or of a one-off invoice the customer's."""
+        return self.subscription.timezone if self.subscription is not None else self.customer.timezone
+
+    @property
+    def issued_on(self) -> date | None:
+        """The issue date in the invoice's time zone, as on its document."""
+        return self._day_of(self.issued_at)
+
+    @property
+    def due_on(self) -> date | None:
+        """The due date in the invoice's time zone."""
+        return self._day_of(self.due_at)
+
+    @property
+    def paid_on(self) -> date | None:
+        """The day of full payment in the invoice's time zone."""
+        return self._day_of(self.paid_at)
+
+    def _day_of(self, at: datetime | None) -> date | None:
+        return None if at is None else local_date(at, self.timezone)
 
 
 auditlog.register(Invoice, exclude_fields=["updated_at"])

@@ -94,7 +94,7 @@ class LateAdjustment(Stamped):
     checksum_before = models.BigIntegerField()
     checksum_after = models.BigIntegerField()
     again = models.JSONField(default=list, help_text="The recalculated lines.")
-    state = models.CharField(max_length=16, choices=LateState)
+    state = models.CharField("status", max_length=16, choices=LateState)
     reason = models.CharField(
         max_length=255, blank=True, help_text="Why the adjustment was waived or is no longer needed."
     )

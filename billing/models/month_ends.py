@@ -1,10 +1,14 @@
-"""Month-end reports and the progress of their calculation."""
+"""Month-end reports, the progress of their calculation, and closed months."""
 
 from typing import ClassVar
 
+import pgtrigger
+from auditlog.registry import auditlog
 from django.conf import settings
 from django.db import models
 from django.db.models import F, Q
+
+from config.db import PublicIdField, keep_rows
 
 
 class MonthEndReport(models.Model):
@@ -58,3 +62,53 @@ class MonthEndChunk(models.Model):
 
     def __str__(self) -> str:
         return f"{self.first_id}-{self.last_id}"
+
+
+FREEZE_CLOSING = """
+    IF to_jsonb(NEW) - reopening IS DISTINCT FROM to_jsonb(OLD) - reopening OR OLD.reopened_at IS NOT NULL THEN
+        RAISE EXCEPTION 'the figures of a closed month never change: reopen it' USING ERRCODE = 'restrict_violation';
+    END IF;
+    RETURN NEW;
+"""
+
+
+class MonthClosing(models.Model):
+    """A closed month: who closed it, when, and the report's rows at that moment. Reopening needs a reason."""
+
+    public_id = PublicIdField("mclo")
+    month = models.DateField(help_text="The first day of the month.")
+    closed_at = models.DateTimeField()
+    closed_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+")
+    figures = models.JSONField(help_text="The rows of the month-end report, with amounts as texts.")
+    reopened_at = models.DateTimeField(null=True)
+    reopened_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+")
+    reopen_reason = models.CharField(max_length=255, blank=True, default="")
+
+    class Meta:
+        ordering: ClassVar = ["-month", "-pk"]
+        permissions: ClassVar = [("close_monthclosing", "Can close and reopen months")]
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["month"], name="month_closed_once", condition=Q(reopened_at=None)),
+            models.CheckConstraint(name="closed_month_named_by_first_day", condition=Q(month__day=1)),
+            models.CheckConstraint(
+                name="month_reopened_with_reason",
+                condition=Q(reopened_at=None, reopen_reason="") | Q(reopened_at__isnull=False) & ~Q(reopen_reason=""),
+            ),
+        ]
+        triggers: ClassVar = [
+            keep_rows(),
+            pgtrigger.Protect(name="keep_month_closing", operation=pgtrigger.Delete),
+            pgtrigger.Trigger(
+                name="freeze_month_closing",
+                operation=pgtrigger.Update,
+                when=pgtrigger.Before,
+                declare=[("reopening", "text[] := ARRAY['reopened_at', 'reopened_by_id', 'reopen_reason']")],
+                func=FREEZE_CLOSING,
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.month:%Y-%m}, closed on {self.closed_at:%Y-%m-%d}"
+
+
+auditlog.register(MonthClosing, exclude_fields=["figures"])

@@ -1,12 +1,16 @@
 """Payments, reversals and refunds. Rows are written once and never change."""
 
-from typing import ClassVar
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any, ClassVar
 
 import pgtrigger
 from auditlog.registry import auditlog
 from django.conf import settings
 from django.db import models
 from django.db.models import Q
+from django.db.models.functions import Coalesce
 from django.urls import reverse
 
 from billing.models.credit_notes import CreditNote
@@ -16,8 +20,16 @@ from config.db import AmountField, CurrencyField, PublicIdField, keep_rows
 
 class PaymentKind(models.TextChoices):
     PAYMENT = "payment", "Payment"
+    APPLIED = "applied", "Applied from a surplus"
     REVERSAL = "reversal", "Reversal"
     REFUND = "refund", "Refund"
+
+
+class SurplusUse(models.TextChoices):
+    """What becomes of the part of a payment that is more than the amount due."""
+
+    CREDIT = "credit", "Add to the customer's prepaid credit"
+    UNAPPLIED = "unapplied", "Keep unapplied"
 
 
 class PaymentMethod(models.TextChoices):
@@ -37,7 +49,8 @@ FREEZE_PAYMENT = """
     END IF;
     IF NOT EXISTS (
         SELECT FROM billing_invoice
-        WHERE id = NEW.invoice_id AND currency = NEW.currency AND state IN ('finalized', 'paid')
+        WHERE id = NEW.invoice_id AND currency = NEW.currency
+            AND (state IN ('finalized', 'paid') OR state = 'void' AND NEW.amount = NEW.surplus)
     ) THEN
         RAISE EXCEPTION 'a payment needs a finalized invoice of its currency' USING ERRCODE = 'check_violation';
     END IF;
@@ -45,22 +58,64 @@ FREEZE_PAYMENT = """
 """
 COUNTED = """
     IF (SELECT amount_paid FROM billing_invoice WHERE id = NEW.invoice_id)
-        IS DISTINCT FROM (SELECT sum(amount) FROM billing_payment WHERE invoice_id = NEW.invoice_id)
+        IS DISTINCT FROM (SELECT sum(amount - surplus) FROM billing_payment WHERE invoice_id = NEW.invoice_id)
     THEN
         RAISE EXCEPTION 'the payments of invoice % don''t add up to its amount paid', NEW.invoice_id
             USING ERRCODE = 'check_violation';
+    END IF;
+    IF (SELECT sum(surplus) FROM billing_payment WHERE id = NEW.source_id OR source_id = NEW.source_id) < 0 THEN
+        RAISE EXCEPTION 'more than the surplus of payment % is used', NEW.source_id USING ERRCODE = 'check_violation';
     END IF;
     RETURN NULL;
 """
 
 
+class PaymentQuerySet(models.QuerySet["Payment"]):
+    """Questions about many payments, one query each."""
+
+    def with_unapplied(self) -> models.QuerySet[Any]:
+        """Add `unapplied`: the part of a payment that is neither applied to an invoice, refunded, nor credit."""
+        uses = self.model.objects.filter(source=models.OuterRef("pk")).order_by().values("source")
+        used = models.Subquery(uses.annotate(used=models.Sum("surplus")).values("used"))
+        unapplied = models.Case(
+            models.When(kind=PaymentKind.PAYMENT, then=models.F("surplus") + Coalesce(used, models.Value(Decimal(0)))),
+            default=models.Value(Decimal(0)),
+            output_field=AmountField(),
+        )
+        return self.annotate(unapplied=unapplied)
+
+    def with_money_left(self) -> models.QuerySet[Any]:
+        """Keep payments with an unapplied part, and add it as `unapplied`."""
+        return self.with_unapplied().filter(kind=PaymentKind.PAYMENT, surplus__gt=0, unapplied__gt=0)
+
+
 class Payment(models.Model):
-    """Money received for an invoice (positive), or a reversal or refund (negative) with its reason."""
+    """Money received for an invoice (positive), or a reversal or refund (negative) with its reason.
+
+    `amount` is the money that moved, `applied` the part that pays the invoice; the rest is `surplus`. A payment of
+    $120.00 for an invoice of $100.00 has a surplus of $20.00. A row that uses a surplus names the payment as its
+    `source` and has a negative surplus: applied to another invoice of $15.00, its amount is 0 and its surplus -$15.00.
+    """
 
     public_id = PublicIdField("pay")
     invoice = models.ForeignKey(Invoice, models.PROTECT, related_name="payments")
     kind = models.CharField(max_length=8, choices=PaymentKind, default=PaymentKind.PAYMENT)
     amount = AmountField(help_text="In the invoice's currency; negative for reversals and refunds.")
+    surplus = AmountField(
+        default=0,
+        db_default=0,
+        editable=False,
+        help_text="The part that is more than the amount due; negative if it is taken from the surplus of the source.",
+    )
+    source = models.ForeignKey(
+        "self",
+        models.PROTECT,
+        null=True,
+        blank=True,
+        editable=False,
+        related_name="uses",
+        help_text="The payment whose surplus is used.",
+    )
     currency = CurrencyField()
     received_on = models.DateField("date", help_text="The date of the transfer.")
     method = models.CharField(max_length=16, choices=PaymentMethod, default=PaymentMethod.BANK_TRANSFER)
@@ -84,6 +139,8 @@ class Payment(models.Model):
         settings.AUTH_USER_MODEL, models.PROTECT, null=True, editable=False, related_name="+"
     )
 
+    objects = PaymentQuerySet.as_manager()
+
     class Meta:
         ordering: ClassVar = ["-id"]
         constraints: ClassVar = [
@@ -95,10 +152,22 @@ class Payment(models.Model):
             models.CheckConstraint(
                 name="payment_sign_fits_kind",
                 condition=Q(kind="payment", amount__gt=0)
-                | Q(kind="reversal") & ~Q(amount=0)
+                | Q(kind="applied", amount=0)
+                | Q(kind="reversal") & ~Q(amount=0, surplus=0)
                 | Q(kind="refund", amount__lt=0),
             ),
-            models.CheckConstraint(name="payment_back_has_reason", condition=Q(kind="payment") | ~Q(reason="")),
+            models.CheckConstraint(
+                name="payment_surplus_fits_kind",
+                condition=Q(kind="payment", surplus__gte=0, surplus__lte=models.F("amount"), source=None)
+                | Q(kind="applied", surplus__lt=0, source__isnull=False)
+                | Q(kind="refund", surplus=0, source=None)
+                | Q(kind="refund", surplus=models.F("amount"), source__isnull=False)
+                | Q(kind="reversal", surplus=0, source=None)
+                | Q(kind="reversal", source__isnull=False) & ~Q(surplus=0),
+            ),
+            models.CheckConstraint(
+                name="payment_back_has_reason", condition=Q(kind__in=["payment", "applied"]) | ~Q(reason="")
+            ),
             models.CheckConstraint(
                 name="payment_reversal_names_what",
                 condition=Q(kind="reversal", reverses__isnull=False) | ~Q(kind="reversal") & Q(reverses=None),
@@ -107,6 +176,7 @@ class Payment(models.Model):
         indexes: ClassVar = [
             models.Index(fields=["received_on"], name="payment_by_day"),
             models.Index(fields=["reference"], name="payment_by_reference"),
+            models.Index(fields=["invoice"], name="payment_with_surplus", condition=Q(surplus__gt=0)),
         ]
         triggers: ClassVar = [
             keep_rows(),
@@ -130,6 +200,11 @@ class Payment(models.Model):
 
     def get_absolute_url(self) -> str:
         return reverse("admin:billing_payment_change", args=[self.pk])
+
+    @property
+    def applied(self) -> Decimal:
+        """The amount that the row adds to the invoice's paid amount."""
+        return self.amount - self.surplus
 
 
 auditlog.register(Payment)

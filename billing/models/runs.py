@@ -20,6 +20,9 @@ class BillingState(models.Model):
     billed_until = models.DateTimeField(null=True, help_text="The end of the last invoiced period.")
     opened = models.BooleanField(default=False, help_text="Whether the fees due at the start have been invoiced.")
     closed_at = models.DateTimeField(null=True, help_text="The end of the subscription, once invoiced.")
+    change_at = models.DateTimeField(
+        null=True, help_text="When a change is to be invoiced that doesn't wait for the period's end."
+    )
     parked_at = models.DateTimeField(null=True)
     parked_reason = models.TextField(blank=True)
     attempts = models.PositiveIntegerField(default=0)
@@ -56,7 +59,7 @@ class BillingRun(models.Model):
 
     public_id = PublicIdField("run")
     kind = models.CharField(max_length=16, choices=RunKind)
-    state = models.CharField(max_length=16, choices=RunState, default=RunState.RUNNING)
+    state = models.CharField("status", max_length=16, choices=RunState, default=RunState.RUNNING)
     as_of = models.DateTimeField(help_text="Periods that ended by this time are invoiced.")
     started_at = models.DateTimeField()
     finished_at = models.DateTimeField(null=True)

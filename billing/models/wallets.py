@@ -1,5 +1,8 @@
 """Prepaid credit: wallets, credit grants, and an append-only ledger of transactions."""
 
+from __future__ import annotations
+
+from datetime import datetime
 from typing import ClassVar
 
 import pgtrigger
@@ -7,6 +10,7 @@ from auditlog.registry import auditlog
 from django.conf import settings
 from django.db import models
 from django.db.models import F, Q
+from django.db.models.functions import Coalesce
 from django.urls import reverse
 
 from billing.models.coupons import check_currency
@@ -28,6 +32,16 @@ class WalletState(models.TextChoices):
     CLOSED = "closed", "Closed"
 
 
+class WalletQuerySet(models.QuerySet["Wallet"]):
+    """Questions about many wallets, one query each. The clock is passed in."""
+
+    def with_usable(self, at: datetime) -> WalletQuerySet:
+        """Add `usable`: the remaining credit that hasn't expired at the moment. It is at most the balance."""
+        grants = CreditGrant.objects.usable(at).filter(wallet=models.OuterRef("pk")).order_by().values("wallet")
+        total = models.Subquery(grants.annotate(total=models.Sum("remaining")).values("total"))
+        return self.annotate(usable=Coalesce(total, models.Value(0), output_field=AmountField()))
+
+
 class Wallet(Stamped):
     """A customer's prepaid credit in one currency. Its balance is the sum of its ledger, kept by the database."""
 
@@ -40,9 +54,11 @@ class Wallet(Stamped):
         default=0, help_text="If credits expire at the same time, wallets with lower numbers are used first."
     )
     balance = AmountField(default=0, editable=False)
-    state = models.CharField(max_length=8, choices=WalletState, default=WalletState.ACTIVE, editable=False)
+    state = models.CharField("status", max_length=8, choices=WalletState, default=WalletState.ACTIVE, editable=False)
     closed_at = models.DateTimeField(null=True, editable=False)
     metadata = models.JSONField(default=dict, blank=True)
+
+    objects = WalletQuerySet.as_manager()
 
     class Meta:
         ordering: ClassVar = ["customer", "priority", "pk"]
@@ -91,6 +107,15 @@ class GrantKind(models.TextChoices):
     PROMOTIONAL = "promotional", "Promotional"
     CORRECTION = "correction", "Correction"
     INVOICE = "invoice", "From a negative invoice"
+    OVERPAYMENT = "overpayment", "From an overpayment"
+
+
+class CreditGrantQuerySet(models.QuerySet["CreditGrant"]):
+    """Questions about many grants, one query each. The clock is passed in."""
+
+    def usable(self, at: datetime) -> CreditGrantQuerySet:
+        """Keep grants with remaining credit that hasn't expired at the moment."""
+        return self.filter(Q(expires_at=None) | Q(expires_at__gt=at), remaining__gt=0)
 
 
 class CreditGrant(Stamped):
@@ -129,6 +154,8 @@ class CreditGrant(Stamped):
         help_text="The caller's unique reference; a repeated request grants nothing.",
     )
     metadata = models.JSONField(default=dict, blank=True)
+
+    objects = CreditGrantQuerySet.as_manager()
 
     class Meta:
         ordering: ClassVar = ["-pk"]

@@ -8,7 +8,8 @@ from typing import Any
 
 from django.db.models import Count, F, QuerySet, Sum
 
-from billing.models import BillingState, CreditNote, CreditNoteState, Invoice, InvoiceState, LateAdjustment
+from billing.models import BillingState, CreditNote, CreditNoteState, Invoice, InvoiceState, LateAdjustment, Payment
+from billing.models.invoices import REMAINING
 from billing.models.late import OPEN_STATES
 from billing.month_end.months import Month
 from billing.runs.dry_run import latest_settled
@@ -47,7 +48,7 @@ def checklist(month: Month, *, now: datetime) -> list[Task]:
     end = month.period.end
     drafts = Invoice.objects.filter(state=InvoiceState.DRAFT, period_end__lte=end)
     until = {"period_end_to_0": f"{end:%Y-%m-%d}", "period_end_to_1": f"{end:%H:%M:%S}"}
-    drafts_url = admin_url("billing_invoice_changelist", state__exact="draft", **until)
+    drafts_url = admin_url("billing_invoice_changelist", status="draft", **until)
     late = LateAdjustment.objects.filter(state__in=OPEN_STATES)
     notes = CreditNote.objects.filter(state=CreditNoteState.DRAFT)
     overdue = Invoice.objects.overdue(now)
@@ -70,9 +71,16 @@ def checklist(month: Month, *, now: datetime) -> list[Task]:
             "They don't reduce any balance until they are finalized.",
         ),
         _task(
+            "Unapplied payments",
+            Payment.objects.with_money_left(),
+            F("unapplied"),
+            admin_url("billing_payment_changelist", unapplied="yes"),
+            "Received, but neither applied to an invoice, refunded, nor added to prepaid credit.",
+        ),
+        _task(
             "Overdue invoices",
             overdue,
-            F("amount_due") - F("amount_paid") - F("amount_credited"),
+            REMAINING,
             admin_url("billing_invoice_changelist", payment="overdue"),
             "Finalized, and past their due date.",
         ),

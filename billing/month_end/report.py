@@ -16,6 +16,7 @@ from billing.month_end.totals import ChunkTotals, calculate_all
 from billing.month_end.usage import STATUS_LABELS, UsageTable
 
 HEADINGS = ("month", "section", "currency", "item", "plan", "feature", "events", "amount")
+AS_OF = "As of"
 BALANCE = (
     ("Open at the start", "opening", 1),
     ("Invoiced", "invoiced", 1),
@@ -54,7 +55,7 @@ def month_end(
 def table_rows(report: MonthEnd) -> Iterator[Sequence[Any]]:
     """Yield the report's rows under HEADINGS: its moment, revenue, balance, checks, usage, accrual."""
     name = str(report.month)
-    yield name, "As of", "", f"{report.as_of.astimezone(UTC):%Y-%m-%d %H:%M} UTC: usage, accrual", "", "", None, None
+    yield name, AS_OF, "", f"{report.as_of.astimezone(UTC):%Y-%m-%d %H:%M} UTC: usage, accrual", "", "", None, None
     for currency_books in report.books:
         yield from _books_rows(name, currency_books)
     for used in report.usage.rows:

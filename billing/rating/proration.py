@@ -1,7 +1,7 @@
 """Proration of recurring fees by calendar days in the customer's time zone. Usage is never prorated.
 
 A day with a clock change is one day. The day of a change belongs to the new plan, and the day of cancellation isn't
-charged, so no day is both charged and credited. Example: a $30.00 fee for June, cancelled on 21 June at any time of the
+charged, so no day is both charged and credited. Example: a $30.00 fee for June, canceled on 21 June at any time of the
 day: 20 of 30 days are $20.00.
 """
 

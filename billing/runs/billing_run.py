@@ -6,11 +6,9 @@ Starting a run while another is running continues the running one.
 """
 
 import logging
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from decimal import Decimal
 from typing import Any
 
 from django.contrib.auth.models import User
@@ -25,10 +23,10 @@ from billing.invoicing.conditions import attach_conditions
 from billing.invoicing.issue import issue_invoices
 from billing.invoicing.subscriptions import load_subscriptions
 from billing.isolation import isolate, unexpected_error
-from billing.kinds import InvoiceKind
+from billing.kinds import IN_ADVANCE_KINDS, InvoiceKind
 from billing.models import BillingRun, BillingState, RunChunk, RunFinding, RunKind, RunState
-from billing.money import ZERO
 from billing.runs.billing_states import advance, close_due, due, park, refresh_states, save_states, unpark
+from billing.runs.tally import ExpectedInvoices, Tally
 from config.db.bulk_insert import copy_in
 from config.jobs import claim, cut_into_ranges
 from customers.models import Subscription
@@ -56,45 +54,7 @@ ADD_UP_AMOUNTS = """
 
 
 @dataclass(slots=True)
-class Tally:
-    """The result for some subscriptions: how many were processed, their invoices and amounts, and who was parked.
-
-    `amounts` are by currency, and `problems` are the reasons for parking, by subscription.
-    """
-
-    done: int = 0
-    invoices: int = 0
-    amounts: dict[str, Decimal] = field(default_factory=lambda: defaultdict(lambda: ZERO))
-    problems: dict[int, str] = field(default_factory=dict)
-
-    @property
-    def failed(self) -> int:
-        return len(self.problems)
-
-    def count(self, totals: Iterable[tuple[str, Decimal]]) -> None:
-        """Count invoices, given as currency and total."""
-        for currency, total in totals:
-            self.invoices += 1
-            self.amounts[currency] += total
-
-    def add(self, other: "Tally") -> None:
-        self.done += other.done
-        self.invoices += other.invoices
-        self.problems |= other.problems
-        for currency, amount in other.amounts.items():
-            self.amounts[currency] += amount
-
-
-@dataclass(slots=True)
-class ExpectedInvoices:
-    """The invoices that billing a subscription would make, and the reason for which it would then be parked."""
-
-    computed: list[ComputedInvoice] = field(default_factory=list)
-    problem: str = ""
-
-
-@dataclass(slots=True)
-class _Progress:
+class Progress:
     """A subscription on its way through a batch: the invoices calculated so far, and why it stopped."""
 
     state: BillingState
@@ -220,13 +180,14 @@ def bill_subscriptions(
     for part in isolate(
         subscription_ids,
         lambda ids: _bill_batch(ids, as_of=as_of, run=run, retrying=retrying),
-        lambda subscription_id, error: _park_unexpected(subscription_id, error, as_of),
+        lambda subscription_id, error: park_unexpected(subscription_id, error, as_of),
     ):
         tally.add(part)
     return tally
 
 
-def _park_unexpected(subscription_id: int, error: Exception, as_of: datetime) -> Tally:
+def park_unexpected(subscription_id: int, error: Exception, as_of: datetime) -> Tally:
+    """Park a subscription that failed for an unexpected reason."""
     logger.error("Subscription %s can't be billed", subscription_id, exc_info=error)
     with transaction.atomic():
         state = BillingState.objects.select_for_update().get(pk=subscription_id)
@@ -240,28 +201,33 @@ def _bill_batch(ids: Sequence[int], *, as_of: datetime, run: BillingRun | None, 
     states = list(due_states.filter(pk__among=ids).select_for_update(skip_locked=True, of=("self",)).order_by("pk"))
     subscriptions = load_subscriptions([state.pk for state in states])
     attach_conditions(subscriptions.values(), lock=True)
-    batch = [_Progress(state, subscriptions[state.pk]) for state in states]
+    batch = [Progress(state, subscriptions[state.pk]) for state in states]
     for progress in batch:
         reopen_billing(progress.subscription)
-    _compute_due(batch, as_of, marks_of([progress.subscription.customer_id for progress in batch]))
-    return _save(batch, as_of, run)
+    compute_due(batch, as_of, marks_of([progress.subscription.customer_id for progress in batch]))
+    return save_batch(batch, as_of, run)
 
 
-def _compute_due(
-    batch: Sequence[_Progress], as_of: datetime, closed_until: Mapping[int, datetime] | None = None
+def compute_due(
+    batch: Sequence[Progress],
+    as_of: datetime,
+    closed_until: Mapping[int, datetime] | None = None,
+    *,
+    kinds: Collection[InvoiceKind] = tuple(InvoiceKind),
 ) -> None:
     """Calculate the batch in rounds: the first due invoice of every subscription, then the next, until none is due.
 
     `closed_until` is when each customer's usage is closed: usage that arrives later is late usage. `None` is for a dry
-    run, which closes nothing and takes all usage into account.
+    run, which closes nothing and takes all usage into account. An invoice of another kind than `kinds` isn't made, nor
+    any after it.
     """
     continuing = list(batch)
     while True:
         next_invoices = [(progress, next_invoice(progress.subscription)) for progress in continuing]
         requests = [
-            (progress, InvoiceRequest(progress.subscription, invoice))
+            (progress, InvoiceRequest(progress.subscription, invoice, now=as_of))
             for progress, invoice in next_invoices
-            if invoice is not None and _may_bill(progress, invoice, as_of, closed_until)
+            if invoice is not None and invoice.kind in kinds and _may_bill(progress, invoice, as_of, closed_until)
         ]
         if not requests:
             return
@@ -272,28 +238,29 @@ def _compute_due(
 
 
 def _may_bill(
-    progress: _Progress, invoice: NextInvoice, as_of: datetime, closed_until: Mapping[int, datetime] | None
+    progress: Progress, invoice: NextInvoice, as_of: datetime, closed_until: Mapping[int, datetime] | None
 ) -> bool:
-    has_usage = invoice.kind != InvoiceKind.OPENING and invoice.period.start < invoice.period.end
+    has_usage = invoice.kind not in IN_ADVANCE_KINDS and invoice.period.start < invoice.period.end
     if closed_until is None or not has_usage:
         return invoice.due_at <= as_of
     closed = closed_until.get(progress.subscription.customer_id)
     return invoice.due_at <= as_of and closed is not None and invoice.period.end <= closed
 
 
-def _collect(progress: _Progress, computed: ComputedInvoice) -> None:
+def _collect(progress: Progress, computed: ComputedInvoice) -> None:
     if computed.problem:
         progress.problem = computed.problem
         return
     subscription, invoice = progress.subscription, computed.request.invoice
     # An invoice that exists although the billing state doesn't show it (its row was lost) is not made again.
-    if computed.lines and not is_issued(subscription, invoice):
+    if computed.is_needed and not is_issued(subscription, invoice):
         progress.computed.append(computed)
         record_on_subscription(computed)
     mark_invoiced(subscription, invoice)
 
 
-def _save(batch: Sequence[_Progress], as_of: datetime, run: BillingRun | None) -> Tally:
+def save_batch(batch: Sequence[Progress], as_of: datetime, run: BillingRun | None = None) -> Tally:
+    """Save a batch's invoices and billing progress, and park the subscriptions that have a problem."""
     computed = [invoice for progress in batch for invoice in progress.computed]
     invoices = issue_invoices(computed, now=as_of, run=run)
     for progress in batch:
@@ -325,8 +292,8 @@ def _expect_failure(subscription_id: int, error: Exception) -> dict[int, Expecte
 def _dry_run_batch(ids: Sequence[int], *, as_of: datetime) -> dict[int, ExpectedInvoices]:
     subscriptions = load_subscriptions(ids)
     attach_conditions(subscriptions.values())
-    batch = [_Progress(BillingState(subscription_id=pk), subscriptions[pk]) for pk in sorted(subscriptions)]
+    batch = [Progress(BillingState(subscription_id=pk), subscriptions[pk]) for pk in sorted(subscriptions)]
     for progress in batch:
         reopen_billing(progress.subscription)
-    _compute_due(batch, as_of)
+    compute_due(batch, as_of)
     return {progress.state.pk: ExpectedInvoices(progress.computed, progress.problem) for progress in batch}

@@ -29,6 +29,7 @@ ADD_MISSING = """
     WHERE state.subscription_id IS NULL
     ON CONFLICT DO NOTHING
 """
+ADD_ONE = ADD_MISSING.replace("IS NULL", "IS NULL AND subscription.id = %s")
 NOTICE_ENDS = """
     UPDATE billing_billingstate AS state
     SET due_at = COALESCE(LEAST(subscription.ended_at, state.closed_at), subscription.started_at)
@@ -45,7 +46,15 @@ NOTICE_OPENINGS = """
       AND NOT state.opened AND state.due_at > phase.starts_at
       AND (state.billed_until IS NULL OR state.billed_until < phase.starts_at)
 """
-SAVED = ("due_at", "billed_until", "opened", "closed_at", "parked_at", "parked_reason", "attempts", "retry_at")
+NOTICE_CHANGE = """
+    UPDATE billing_billingstate
+    SET change_at = LEAST(change_at, %(at)s), due_at = LEAST(due_at, %(at)s)
+    WHERE subscription_id = %(subscription_id)s AND opened
+"""
+SAVED = (
+    *("due_at", "billed_until", "opened", "closed_at", "change_at"),
+    *("parked_at", "parked_reason", "attempts", "retry_at"),
+)
 
 
 def refresh_states() -> None:
@@ -53,6 +62,21 @@ def refresh_states() -> None:
     with transaction.atomic(), connection.cursor() as cursor:
         for statement in (ADD_MISSING, NOTICE_ENDS, NOTICE_OPENINGS):
             cursor.execute(statement)
+
+
+def add_state(subscription_id: int) -> None:
+    """Create a new subscription's row, unless it exists."""
+    with connection.cursor() as cursor:
+        cursor.execute(ADD_ONE, [subscription_id])
+
+
+def notice_change(subscription_id: int, *, at: datetime) -> None:
+    """Have a change invoiced when it takes effect, at `at`. Call it in the transaction of the change.
+
+    If the opening invoice isn't made yet, it includes the change, and nothing is noticed.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(NOTICE_CHANGE, {"at": at, "subscription_id": subscription_id})
 
 
 def due(as_of: datetime) -> QuerySet[BillingState]:
@@ -97,6 +121,7 @@ def advance(state: BillingState, subscription: BilledSubscription) -> None:
     """Copy the subscription's billing progress to its state, with its next due date. The caller saves it."""
     progress = subscription.progress
     state.opened, state.billed_until, state.closed_at = progress.opened, progress.billed_until, progress.closed_at
+    state.change_at = progress.change_at
     invoice = next_invoice(subscription)
     state.due_at = None if invoice is None else invoice.due_at
 

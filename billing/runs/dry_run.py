@@ -14,14 +14,13 @@ from django.db.models import Exists, F, OuterRef, Q, QuerySet
 
 from billing.models import BillingRun, Invoice, InvoiceKind, InvoiceState, RunFinding, RunKind, RunState
 from billing.runs.billing_run import (
-    ExpectedInvoices,
-    Tally,
     add_up_run,
     claim_chunk,
     cut_into_chunks,
     dry_run,
     finish_chunk,
 )
+from billing.runs.tally import ExpectedInvoices, Tally
 from config.db.bulk_insert import copy_in
 from config.refusals import Refused
 from customers.models import PhaseKind, Subscription, SubscriptionPhase

@@ -32,7 +32,7 @@ from billing.models import (
     LineKind,
 )
 from billing.refusals import CannotCredit
-from billing.settlement.credit_notes import draft_credit_note, finalize_credit_note, list_creditable_lines
+from billing.settlement.credit_notes import apply_credit_note, draft_credit_note, list_creditable_lines
 from billing.settlement.payments import lock_invoice
 from config.audit import recorded
 from config.refusals import Refused
@@ -160,7 +160,7 @@ def _credit(pk: int, now: datetime) -> CreditNote | None:
                 draft = draft_credit_note(
                     locked, amounts, reason=reason, memo=MEMO, idempotency_key=key, is_late=True, by=None
                 )
-                note = finalize_credit_note(draft, now=now, by=None)
+                note = apply_credit_note(draft, now=now, by=None)
         except CannotCredit as refused:
             row.reason = f"Deducted on the next invoice: {refused}"[:255]
             row.save()
@@ -223,5 +223,5 @@ def _bill(subscription_id: int, now: datetime) -> Invoice | None:
     if invoice is None or is_issued(subscription, invoice):  # one was issued at this very moment: the next call bills
         return None
     attach_conditions([subscription], lock=True)
-    [computed] = compute_invoices([InvoiceRequest(subscription, invoice)])
+    [computed] = compute_invoices([InvoiceRequest(subscription, invoice, now=now)])
     return issue_invoice(computed, now=now) if computed.lines else None

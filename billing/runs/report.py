@@ -8,9 +8,10 @@ from decimal import Decimal
 from django.db.models import F, QuerySet, Window
 from django.db.models.functions import Abs, RowNumber
 
+from billing.lifecycle.review import CustomerChange, largest_changes, percent_of
 from billing.models import BillingRun, RunFinding
-from billing.runs.billing_run import Tally
 from billing.runs.dry_run import expected_now, tally_of
+from billing.runs.tally import Tally
 from config.jobs import percent_done
 
 MOST_SHOWN = 10
@@ -65,12 +66,16 @@ def biggest_changes(run: BillingRun) -> list[AmountChange]:
     return [_change(finding) for finding in largest.order_by("currency", Abs("change").desc(), "pk")]
 
 
+def customers_by_change(run: BillingRun) -> list[CustomerChange]:
+    """List the customers whose invoices of a dry run differ most from the period before, by currency."""
+    return largest_changes(run.findings.all(), "subscription__customer", most=MOST_SHOWN)
+
+
 def _change(finding: RunFinding) -> AmountChange:
     if finding.change is None or finding.total is None:
         raise ValueError("Only invoices with an invoice before them are compared")
     before = finding.total - finding.change
-    percent = round(finding.change * 100 / before) if before else None
-    return AmountChange(finding, before, finding.change, percent)
+    return AmountChange(finding, before, finding.change, percent_of(finding.change, before))
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,9 +5,10 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from django.db.models import Case, CharField, Count, F, Q, QuerySet, Sum, Value, When
+from django.db.models import Case, CharField, Count, F, OuterRef, Q, QuerySet, Subquery, Sum, Value, When
+from django.db.models.functions import Coalesce
 
-from billing.models import Invoice
+from billing.models import Invoice, Payment
 from billing.models.invoices import REMAINING
 from billing.money import ZERO
 
@@ -19,7 +20,10 @@ TITLES = {CURRENT: "Not due yet", "1-30": "1–30 days", "31-60": "31–60", "61
 
 @dataclass(frozen=True, slots=True)
 class AgingRow:
-    """The amounts that one customer owes in one currency, by age, and the number of unpaid invoices."""
+    """The amounts that one customer owes in one currency, by age, and the number of unpaid invoices.
+
+    `unapplied` is money received that pays no invoice yet. The total doesn't deduct it.
+    """
 
     customer_id: int
     name: str
@@ -27,6 +31,7 @@ class AgingRow:
     currency: str
     amounts: dict[str, Decimal]
     invoices: int
+    unapplied: Decimal = ZERO
 
     @property
     def total(self) -> Decimal:
@@ -50,15 +55,23 @@ def unpaid_invoices(at: datetime) -> QuerySet[Any]:
 
 
 def sum_by_customer(at: datetime) -> QuerySet[Any, Any]:
-    """Add up unpaid amounts by customer and currency, with a column for each age; most overdue first. One query."""
+    """Add up unpaid amounts by customer and currency, with a column for each age. One query.
+
+    Amounts of different currencies aren't compared: rows are in the order of currencies, then most overdue first.
+    """
     sums = {
         f"age{place}": Sum("remaining", filter=Q(bucket=bucket), default=ZERO) for place, bucket in enumerate(BUCKETS)
     }
     names = ("customer", "currency", "customer__name", "customer__external_id")
     by_customer = unpaid_invoices(at).order_by().values(*names)
+    of_customer = Payment.objects.filter(invoice__customer=OuterRef("customer"), currency=OuterRef("currency"))
+    unapplied: QuerySet[Any, Any] = of_customer.exclude(surplus=0).order_by().values("currency")
     sums_by_customer = by_customer.annotate(**sums, count=Count("pk"), total=Sum("remaining"))
-    rows: QuerySet[Any, Any] = sums_by_customer.annotate(overdue=F("total") - F("age0"))
-    return rows.order_by("-overdue", "-total", "customer__name", "customer", "currency")
+    rows: QuerySet[Any, Any] = sums_by_customer.annotate(
+        overdue=F("total") - F("age0"),
+        unapplied=Coalesce(Subquery(unapplied.annotate(sum=Sum("surplus")).values("sum")), ZERO),
+    )
+    return rows.order_by("currency", "-overdue", "-total", "customer__name", "customer")
 
 
 def read_row(values: dict[str, Any]) -> AgingRow:
@@ -70,6 +83,7 @@ def read_row(values: dict[str, Any]) -> AgingRow:
         values["currency"],
         {bucket: values[f"age{place}"] for place, bucket in enumerate(BUCKETS)},
         values["count"],
+        values["unapplied"],
     )
 
 

@@ -32,7 +32,10 @@ from billing.models import (
 from billing.money import ZERO, format_amount, round_amount, times
 from billing.notifications import notify, notify_credit_note
 from billing.refusals import CannotCredit
-from billing.settlement.payments import lock_invoice, refund_as_credit, set_payment_state, sum_refunds
+from billing.settlement.payments import lock_invoice, set_payment_state
+from billing.settlement.refunds import refund_as_credit, sum_refunds
+from config.approvals.gate import Action, require_approval
+from config.approvals.kinds import ApprovalKind, Operation
 from config.audit import recorded
 from config.refusals import ReasonRequired
 from config.webhooks.names import WebhookEvent
@@ -210,30 +213,70 @@ def finalize_credit_note(note: CreditNote, *, now: datetime, by: User | None) ->
     """Number a draft and apply it: it reduces the amount due, and the rest becomes a refund due to the customer.
 
     With `refund_to` wallet, the refund is granted as prepaid credit immediately. A finalized credit note is returned
-    unchanged. Raises `CannotCredit` if it is void. The number is drawn in this transaction.
+    unchanged. Raises `CannotCredit` if it is void, `ApprovalNeeded`. The number is drawn in this transaction.
     """
     with transaction.atomic():
         invoice = lock_invoice(note.invoice)
         locked = _lock_note(note)
-        if locked.state == CreditNoteState.VOID:
-            raise CannotCredit(f"{locked} is void. Create a new credit note.")
-        if locked.state == CreditNoteState.FINALIZED:
-            return locked
-        locked.refund_due = calculate_effect(invoice, locked.total).refund_due
-        [(locked.series, locked.number)] = draw_numbers(SeriesUse.CREDIT_NOTE, [locked.series_id])
-        locked.state, locked.finalized_at, locked.finalized_by = CreditNoteState.FINALIZED, now, by
-        locked.billed_to = invoice.billed_to
-        _save_and_apply(invoice, locked, locked.total, now=now, by=by)
-        check_again(locked, now=now)
-        if locked.refund_due and locked.refund_to == RefundTo.WALLET:
-            refund_as_credit(locked, now=now, by=by)
-        return locked
+        if locked.is_draft:
+            require_approval(_describe_note(invoice, locked), by=by)
+        return _finalize(invoice, locked, now=now, by=by)
+
+
+def apply_credit_note(note: CreditNote, *, now: datetime, by: User | None) -> CreditNote:
+    """Finalize a credit note as `finalize_credit_note` does, without approval: for refunds of late usage."""
+    with transaction.atomic():
+        return _finalize(lock_invoice(note.invoice), _lock_note(note), now=now, by=by)
+
+
+def _finalize(invoice: Invoice, note: CreditNote, *, now: datetime, by: User | None) -> CreditNote:
+    if note.state == CreditNoteState.VOID:
+        raise CannotCredit(f"{note} is void. Create a new credit note.")
+    if note.state == CreditNoteState.FINALIZED:
+        return note
+    note.refund_due = calculate_effect(invoice, note.total).refund_due
+    [(note.series, note.number)] = draw_numbers(SeriesUse.CREDIT_NOTE, [note.series_id])
+    note.state, note.finalized_at, note.finalized_by = CreditNoteState.FINALIZED, now, by
+    note.billed_to = invoice.billed_to
+    _save_and_apply(invoice, note, note.total, now=now, by=by)
+    check_again(note, now=now)
+    if note.refund_due and note.refund_to == RefundTo.WALLET:
+        refund_as_credit(note, now=now, by=by)
+    return note
+
+
+def _describe_note(invoice: Invoice, note: CreditNote) -> Action:
+    effect = calculate_effect(invoice, note.total)
+    total, refund = (format_amount(amount, note.currency) for amount in (note.total, effect.refund_due))
+    is_wallet = note.refund_to == RefundTo.WALLET and bool(effect.refund_due)
+    how = "is granted as prepaid credit" if is_wallet else "is due to the customer as a refund"
+    reduction = format_amount(effect.reduction, note.currency)
+    effects = [f"{reduction} is no longer due on {invoice}."] if effect.reduction else []
+    effects += [f"{refund} {how}."] if effect.refund_due else []
+    return Action(
+        Operation.FINALIZE_CREDIT_NOTE,
+        [ApprovalKind.CREDIT_NOTE, *([ApprovalKind.REFUND, ApprovalKind.CREDIT] if is_wallet else [])],
+        [note],
+        {
+            "lines": {line.invoice_line.public_id: str(line.total) for line in _lines_of(note)},
+            "refund_to": note.refund_to,
+            "refund_due": str(effect.refund_due),
+        },
+        title=f"Finalize {note} on {invoice} of {note.customer}: {total}",
+        effect=" ".join(effects),
+        amounts={note.currency: note.total},
+    )
+
+
+def _lines_of(note: CreditNote) -> Iterable[CreditNoteLine]:
+    return note.lines.select_related("invoice_line").order_by("position")
 
 
 def void_credit_note(note: CreditNote, *, reason: str, now: datetime, by: User | None) -> CreditNote:
     """Void a credit note. A finalized one keeps its number, and its total becomes due on the invoice again.
 
-    A void credit note is returned unchanged. Raises `CannotCredit` if it was refunded, `ReasonRequired`.
+    A void credit note is returned unchanged. Raises `CannotCredit` if it was refunded, `ReasonRequired`,
+    `ApprovalNeeded`.
     """
     if not reason.strip():
         raise ReasonRequired("Enter a reason for voiding the credit note.")
@@ -252,7 +295,22 @@ def void_credit_note(note: CreditNote, *, reason: str, now: datetime, by: User |
         _save_and_apply(invoice, locked, amount, now=now, by=by, reason=locked.void_reason)
         release_credited(locked)
         check_again(locked, now=now)
+        if was_final:
+            require_approval(_describe_void(locked), by=by)
         return locked
+
+
+def _describe_void(note: CreditNote) -> Action:
+    total = format_amount(note.total, note.currency)
+    return Action(
+        Operation.VOID_CREDIT_NOTE,
+        [ApprovalKind.VOID],
+        [note],
+        {"reason": note.void_reason},
+        title=f"Void credit note {note} of {note.customer}: {total}",
+        effect=f"{total} becomes due on {note.invoice} again.",
+        amounts={note.currency: note.total},
+    )
 
 
 def _lock_note(note: CreditNote) -> CreditNote:

@@ -11,12 +11,12 @@ from decimal import Decimal
 from django.contrib.auth.models import User
 from django.db.models import Q
 
-from billing.adjustments.credit import take_credit
+from billing.adjustments.credit import credit_moment, is_unexpired, take_credit
 from billing.invoicing.conditions import in_order_of_use
 from billing.models import CreditGrant, EntryKind, GrantKind, Invoice, Wallet, WalletEntry, WalletState
 from billing.money import ZERO, format_amount
 from billing.notifications import notify_wallet_entries
-from billing.settlement.wallets import CreditSpent, WalletClosed, add_entry, get_or_open_invoice_wallet, grant_credit
+from billing.settlement.wallets import CreditSpent, WalletClosed, add_credit, add_entry, get_or_open_invoice_wallet
 from customers.models import Customer
 
 
@@ -48,17 +48,17 @@ def apply_credits(
 ) -> None:
     """Pay locked invoices, in their order, from their customers' credit. Sets the amounts due; the caller saves them.
 
-    `wallets` are those of `lock_wallets`. The credit that expires first is used first. A negative invoice adds to the
+    `wallets` are those of `lock_wallets`. Credit is used that hasn't expired at the
+    invoice's `credit_moment`; the credit that expires first is used first. A negative invoice adds to the
     customer's credit, and the invoices after it can use that credit. Call it in the transaction that finalizes the
     invoices. The number of queries doesn't depend on the number of positive invoices.
     """
     for invoice in invoices:
         if invoice.total < 0:
             _grant_negative_total(invoice, now=now, by=by)
-    unexpired = Q(expires_at=None) | Q(expires_at__gt=now)
     grants: dict[tuple[int, str], list[CreditGrant]] = defaultdict(list)
     if wallets:
-        for grant in in_order_of_use(CreditGrant.objects.filter(unexpired, wallet__in=wallets, remaining__gt=0)):
+        for grant in in_order_of_use(CreditGrant.objects.filter(wallet__in=wallets, remaining__gt=0)):
             wallet = wallets[grant.wallet_id]
             grants[wallet.customer_id, wallet.currency].append(grant)
     entries = [
@@ -72,12 +72,14 @@ def apply_credits(
 def _grant_negative_total(invoice: Invoice, *, now: datetime, by: User | None) -> None:
     wallet = get_or_open_invoice_wallet(invoice, by=by)
     reason = f"{invoice} totals {format_amount(invoice.total, invoice.currency)}"
-    grant_credit(wallet, -invoice.total, kind=GrantKind.INVOICE, reason=reason, now=now, by=by, invoice=invoice)
+    add_credit(wallet, -invoice.total, kind=GrantKind.INVOICE, reason=reason, now=now, by=by, invoice=invoice)
 
 
 def _pay_invoice(
-    invoice: Invoice, grants: Sequence[CreditGrant], *, now: datetime, by: User | None
+    invoice: Invoice, credit: Sequence[CreditGrant], *, now: datetime, by: User | None
 ) -> Iterator[WalletEntry]:
+    usable_at = credit_moment(invoice.period_end, now)
+    grants = [grant for grant in credit if is_unexpired(grant.expires_at, usable_at)]
     amounts = take_credit([grant.remaining for grant in grants], invoice.total)
     invoice.credits_applied = min(invoice.total, ZERO) + sum(amounts, ZERO)
     invoice.amount_due = invoice.total - invoice.credits_applied

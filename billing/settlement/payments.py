@@ -1,31 +1,31 @@
-"""Payments, reversals and refunds of invoices. Each is a new row, inserted while the invoice is locked.
+"""Payments of invoices and their reversals. Each is a new row, inserted while the invoice is locked.
 
 An invoice's paid amount is the sum of its rows; PostgreSQL checks it. Payments are recorded here, not collected.
 """
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import date, datetime
 from decimal import Decimal
+from typing import Any
 
 from django.contrib.auth.models import User
 from django.db import transaction
-from django.db.models import Sum
+from django.db.models import Q
 
 from billing.models import (
     CreditGrant,
-    CreditNote,
-    CreditNoteState,
     GrantKind,
     Invoice,
     InvoiceState,
     Payment,
     PaymentKind,
     PaymentMethod,
+    SurplusUse,
 )
 from billing.money import ZERO, format_amount, round_amount
 from billing.notifications import notify, notify_payment
 from billing.refusals import CannotPay
-from billing.settlement.wallets import get_or_open_invoice_wallet, grant_credit, revoke_credit
+from billing.settlement.wallets import add_credit, get_or_open_invoice_wallet, revoke_credit
 from config.audit import recorded
 from config.refusals import ReasonRequired
 from config.webhooks.names import WebhookEvent
@@ -33,7 +33,10 @@ from config.webhooks.names import WebhookEvent
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """The details of a payment or refund. `amount` is positive, in the invoice's currency."""
+    """The details of a payment or refund. `amount` is positive, in the invoice's currency.
+
+    `surplus_to` is what becomes of the part of a payment that is more than the amount due.
+    """
 
     amount: Decimal
     received_on: date
@@ -41,6 +44,19 @@ class Receipt:
     reference: str = ""
     note: str = ""
     idempotency_key: str | None = None
+    surplus_to: str = SurplusUse.CREDIT
+
+
+def inputs_of(receipt: Receipt, reason: str) -> dict[str, Any]:
+    """Return a receipt and its reason as the inputs of a request for approval."""
+    return {**asdict(receipt), "reason": reason.strip()}
+
+
+def receipt_of(inputs: dict[str, Any]) -> Receipt:
+    """Return the receipt of a request for approval."""
+    values = {name: value for name, value in inputs.items() if name != "reason"}
+    amount, received_on = Decimal(values.pop("amount")), date.fromisoformat(values.pop("received_on"))
+    return Receipt(amount, received_on, **values)
 
 
 def lock_invoice(invoice: Invoice) -> Invoice:
@@ -55,9 +71,10 @@ def lock_invoice(invoice: Invoice) -> Invoice:
 def record_payment(invoice: Invoice, receipt: Receipt, *, now: datetime, by: User | None) -> Payment:
     """Record a full or partial payment of a finalized invoice, which reduces its amount due.
 
-    A second call with the same reference or key returns the first payment, unless that was reversed. Raises `CannotPay`
-    for more than the amount due, for a reference that was recorded with another amount, and for a draft or void
-    invoice.
+    What is more than the amount due becomes prepaid credit of the customer or stays unapplied, as the receipt says. A
+    payment of $120.00 for $100.00 pays the invoice, and grants $20.00 of credit. A second call with the same reference
+    or key returns the first payment, unless that was reversed. Raises `CannotPay` for a reference that was recorded
+    with another amount, and for a draft or void invoice.
     """
     with transaction.atomic():
         locked = lock_invoice(invoice)
@@ -69,10 +86,71 @@ def record_payment(invoice: Invoice, receipt: Receipt, *, now: datetime, by: Use
             invoice=locked,
             kind=PaymentKind.PAYMENT,
             amount=receipt.amount,
+            surplus=max(receipt.amount - max(locked.amount_remaining, ZERO), ZERO),
             attempt=1 + _count_attempts(locked, receipt.reference),
-            **_common_columns(locked, receipt, now, by),
+            **common_columns(locked, receipt, now, by),
         )
-        return _save_payment(locked, payment, now=now, by=by)
+        save_payment(locked, payment, now=now, by=by)
+        if payment.surplus and receipt.surplus_to == SurplusUse.CREDIT:
+            credit_surplus(payment, now=now, by=by)
+        return payment
+
+
+def credit_surplus(
+    payment: Payment,
+    *,
+    amount: Decimal | None = None,
+    now: datetime,
+    by: User | None,
+    idempotency_key: str | None = None,
+) -> Payment:
+    """Turn the unapplied part of a payment, or an amount of it, into prepaid credit of the customer.
+
+    A second call with the same key returns the first row. Raises `CannotPay` for more than is unapplied.
+    """
+    with transaction.atomic():
+        locked = lock_invoice(payment.invoice)
+        receipt = Receipt(ZERO, now.date(), PaymentMethod.WALLET, payment.reference, idempotency_key=idempotency_key)
+        existing = find_by_key(locked, receipt)
+        if existing is not None:
+            return existing
+        credited = take_surplus(payment, amount)
+        row = Payment(
+            invoice=locked,
+            kind=PaymentKind.REFUND,
+            amount=-credited,
+            surplus=-credited,
+            source=payment,
+            reason=f"Surplus of {payment}"[:255],
+            **common_columns(locked, receipt, now, by),
+        )
+        save_payment(locked, row, now=now, by=by, reason=row.reason)
+        add_credit(
+            get_or_open_invoice_wallet(locked, by=by),
+            credited,
+            kind=GrantKind.OVERPAYMENT,
+            reason=row.reason,
+            reference=row.public_id,
+            now=now,
+            by=by,
+        )
+        return row
+
+
+def take_surplus(payment: Payment, amount: Decimal | None) -> Decimal:
+    """Return the amount to use of a payment's surplus: by default all that is unapplied. Call with its invoice locked.
+
+    Raises `CannotPay` for more than is unapplied.
+    """
+    unapplied: Decimal = Payment.objects.with_unapplied().values_list("unapplied", flat=True).get(pk=payment.pk)
+    if not unapplied:
+        raise CannotPay(f"Nothing of {payment} is unapplied.")
+    taken = unapplied if amount is None else amount
+    check_amount(taken, payment.currency)
+    if taken > unapplied:
+        excess, most = format_amount(taken, payment.currency), format_amount(unapplied, payment.currency)
+        raise CannotPay(f"{excess} is more than the unapplied {most} of {payment}.")
+    return taken
 
 
 def reverse_payment(
@@ -81,82 +159,55 @@ def reverse_payment(
     """Reverse a payment or refund that bounced or was recorded by mistake, by a row of the opposite amount.
 
     The amount becomes due on the invoice again. If the row is already reversed, its reversal is returned. Reversing a
-    refund into the wallet revokes that credit, or raises `CreditSpent` if it was spent. Raises `CannotPay` for a
-    reversal, `ReasonRequired` without a reason.
+    refund into the wallet revokes that credit, or raises `CreditSpent` if it was spent. Uses of a payment's surplus are
+    reversed with it, except a refund that was paid out: that must be reversed first. Raises `CannotPay` for such a
+    payment and for a reversal, `ReasonRequired` without a reason.
     """
     if not reason.strip():
         raise ReasonRequired("Enter a reason for reversing the payment.")
     with transaction.atomic():
-        locked = lock_invoice(payment.invoice)
+        lock_invoices_of(payment)
         existing = Payment.objects.filter(reverses=payment).first()
         if existing is not None:
             return existing
         if payment.kind == PaymentKind.REVERSAL:
             raise CannotPay("A reversal can't be reversed. Record the payment again.")
-        if payment.method == PaymentMethod.WALLET:
-            _revoke_refunded_credit(payment, reason=reason, now=now, by=by)
-        receipt = Receipt(-payment.amount, received_on or now.date(), payment.method, payment.reference)
-        row = Payment(
-            invoice=locked,
-            kind=PaymentKind.REVERSAL,
-            amount=-payment.amount,
-            reverses=payment,
-            credit_note=payment.credit_note,
-            reason=reason.strip(),
-            **_common_columns(locked, receipt, now, by),
-        )
-        return _save_payment(locked, row, now=now, by=by, reason=row.reason)
+        on = received_on or now.date()
+        for use in payment.uses.filter(reversed_by=None).exclude(kind=PaymentKind.REVERSAL).order_by("-pk"):
+            if use.kind == PaymentKind.REFUND and use.method != PaymentMethod.WALLET:
+                refunded = format_amount(-use.amount, use.currency)
+                raise CannotPay(f"{refunded} of {payment} was refunded. Reverse that refund first.")
+            _reverse(use, reason.strip(), on, now=now, by=by)
+        return _reverse(payment, reason.strip(), on, now=now, by=by)
 
 
-def record_refund(
-    invoice: Invoice,
-    receipt: Receipt,
-    *,
-    reason: str,
-    credit_note: CreditNote | None = None,
-    now: datetime,
-    by: User | None,
-) -> Payment:
-    """Record a refund to the customer: of a credit note on a paid invoice, or of a negative invoice.
-
-    A second call with the same key returns the first refund. Raises `CannotPay` for more than the refund due,
-    `ReasonRequired`.
-    """
-    if not reason.strip():
-        raise ReasonRequired("Enter a reason for the refund.")
-    with transaction.atomic():
-        locked = lock_invoice(invoice)
-        existing = _find_by_key(locked, receipt)
-        if existing is not None:
-            return existing
-        _check_refund(locked, receipt, credit_note)
-        row = Payment(
-            invoice=locked,
-            kind=PaymentKind.REFUND,
-            amount=-receipt.amount,
-            credit_note=credit_note,
-            reason=reason.strip(),
-            **_common_columns(locked, receipt, now, by),
-        )
-        return _save_payment(locked, row, now=now, by=by, reason=row.reason)
+def lock_invoices_of(payment: Payment, *others: Invoice) -> None:
+    """Lock the invoices that share a payment's money, and others, in the order of their keys."""
+    source_id = payment.source_id or payment.pk
+    shared = Payment.objects.filter(Q(source=source_id) | Q(pk=source_id)).values("invoice")
+    named = [payment.invoice_id, *(invoice.pk for invoice in others)]
+    invoices = Invoice.objects.filter(Q(pk__in=shared) | Q(pk__in=named))
+    list(invoices.select_for_update(no_key=True, of=("self",)).order_by("pk").values_list("pk", flat=True))
 
 
-def refund_as_credit(note: CreditNote, *, now: datetime, by: User | None) -> Payment:
-    """Refund the remaining refund due of a finalized credit note as prepaid credit. Once per note."""
-    with transaction.atomic():
-        amount = min(note.refund_due - sum_refunds(note), calculate_refund_due(lock_invoice(note.invoice)))
-        receipt = Receipt(amount, now.date(), PaymentMethod.WALLET, idempotency_key=f"wallet:{note.public_id}")
-        row = record_refund(note.invoice, receipt, reason=f"Credit note {note}", credit_note=note, now=now, by=by)
-        grant_credit(
-            get_or_open_invoice_wallet(note.invoice, by=by),
-            amount,
-            kind=GrantKind.CORRECTION,
-            reason=f"Credit note {note}",
-            reference=row.public_id,
-            now=now,
-            by=by,
-        )
-        return row
+def _reverse(payment: Payment, reason: str, received_on: date, *, now: datetime, by: User | None) -> Payment:
+    """Reverse one row. Its invoice and that of its source are locked."""
+    locked = lock_invoice(payment.invoice)
+    if payment.method == PaymentMethod.WALLET:
+        _revoke_refunded_credit(payment, reason=reason, now=now, by=by)
+    receipt = Receipt(-payment.amount, received_on, payment.method, payment.reference)
+    row = Payment(
+        invoice=locked,
+        kind=PaymentKind.REVERSAL,
+        amount=-payment.amount,
+        surplus=-payment.surplus,
+        source=(payment.source or payment) if payment.surplus else None,
+        reverses=payment,
+        credit_note=payment.credit_note,
+        reason=reason,
+        **common_columns(locked, receipt, now, by),
+    )
+    return save_payment(locked, row, now=now, by=by, reason=row.reason)
 
 
 def pay_remaining_amount(invoice: Invoice, *, now: datetime, by: User | None = None) -> Invoice:
@@ -177,17 +228,6 @@ def set_payment_state(invoice: Invoice, *, now: datetime) -> None:
         invoice.state, invoice.paid_at = InvoiceState.FINALIZED, None
 
 
-def sum_refunds(credit_note: CreditNote) -> Decimal:
-    """Add up the refunds of a credit note, less reversed ones. Never negative."""
-    total: Decimal | None = credit_note.refunds.aggregate(total=Sum("amount"))["total"]
-    return -(total or ZERO)
-
-
-def calculate_refund_due(invoice: Invoice) -> Decimal:
-    """Calculate the amount paid or credited beyond an invoice's total, which is owed to the customer. Usually zero."""
-    return max(-invoice.amount_remaining, ZERO) if invoice.finalized_at and not invoice.voided_at else ZERO
-
-
 def _revoke_refunded_credit(payment: Payment, *, reason: str, now: datetime, by: User | None) -> None:
     grant = CreditGrant.objects.filter(reference=payment.public_id).select_related("wallet").first()
     if grant is None:
@@ -195,18 +235,22 @@ def _revoke_refunded_credit(payment: Payment, *, reason: str, now: datetime, by:
     revoke_credit(grant, reason=reason, amount=grant.amount, now=now, by=by)
 
 
-def _save_payment(invoice: Invoice, payment: Payment, *, now: datetime, by: User | None, reason: str = "") -> Payment:
+def save_payment(invoice: Invoice, payment: Payment, *, now: datetime, by: User | None, reason: str = "") -> Payment:
+    """Save a new row and its effect on the locked invoice, and send the webhooks of both."""
     with recorded(by=by, reason=reason):
         payment.save()
-        invoice.amount_paid += payment.amount
-        set_payment_state(invoice, now=now)
-        invoice.save(update_fields=["amount_paid", "state", "paid_at", "updated_at"])
+        if payment.applied:
+            invoice.amount_paid += payment.applied
+            set_payment_state(invoice, now=now)
+            invoice.save(update_fields=["amount_paid", "state", "paid_at", "updated_at"])
     notify_payment(payment, now=now)
-    notify(WebhookEvent.INVOICE_PAYMENT, [invoice], now=now)
+    if payment.applied:
+        notify(WebhookEvent.INVOICE_PAYMENT, [invoice], now=now)
     return payment
 
 
-def _common_columns(invoice: Invoice, receipt: Receipt, now: datetime, by: User | None) -> dict[str, object]:
+def common_columns(invoice: Invoice, receipt: Receipt, now: datetime, by: User | None) -> dict[str, object]:
+    """Return the columns that a receipt sets on a row, of any kind."""
     return {
         "currency": invoice.currency,
         "received_on": receipt.received_on,
@@ -219,7 +263,8 @@ def _common_columns(invoice: Invoice, receipt: Receipt, now: datetime, by: User 
     }
 
 
-def _find_by_key(invoice: Invoice, receipt: Receipt) -> Payment | None:
+def find_by_key(invoice: Invoice, receipt: Receipt) -> Payment | None:
+    """Find the row that was recorded with the receipt's key. Raises `CannotPay` if it is another invoice's."""
     if receipt.idempotency_key is None:
         return None
     payment = Payment.objects.filter(idempotency_key=receipt.idempotency_key).select_related("invoice").first()
@@ -229,7 +274,7 @@ def _find_by_key(invoice: Invoice, receipt: Receipt) -> Payment | None:
 
 
 def _find_recorded(invoice: Invoice, receipt: Receipt) -> Payment | None:
-    payment = _find_by_key(invoice, receipt)
+    payment = find_by_key(invoice, receipt)
     reference = receipt.reference.strip()
     if payment is None and reference:
         unreversed = invoice.payments.filter(kind=PaymentKind.PAYMENT, reference=reference, reversed_by=None)
@@ -249,31 +294,13 @@ def _count_attempts(invoice: Invoice, reference: str) -> int:
 
 
 def _check_payment(invoice: Invoice, receipt: Receipt) -> None:
-    currency, remaining_amount = invoice.currency, invoice.amount_remaining
     if invoice.state not in (InvoiceState.FINALIZED, InvoiceState.PAID):
         state = invoice.get_state_display().lower()
         raise CannotPay(f"{invoice} is {state}. Only finalized invoices can be paid.")
-    if remaining_amount < 0:
-        refund_due = format_amount(-remaining_amount, currency)
-        raise CannotPay(f"{invoice} can't be paid: a refund of {refund_due} is due to the customer.")
-    _check_amount(receipt.amount, currency)
-    if receipt.amount > remaining_amount:
-        amount, due = format_amount(receipt.amount, currency), format_amount(remaining_amount, currency)
-        raise CannotPay(f"{amount} is more than the {due} due on {invoice}.")
+    check_amount(receipt.amount, invoice.currency)
 
 
-def _check_refund(invoice: Invoice, receipt: Receipt, credit_note: CreditNote | None) -> None:
-    refund_due, source = calculate_refund_due(invoice), str(invoice)
-    if credit_note is not None:
-        if credit_note.invoice_id != invoice.pk or credit_note.state != CreditNoteState.FINALIZED:
-            raise CannotPay(f"{credit_note} isn't a finalized credit note of {invoice}.")
-        refund_due, source = min(refund_due, credit_note.refund_due - sum_refunds(credit_note)), str(credit_note)
-    _check_amount(receipt.amount, invoice.currency)
-    if receipt.amount > refund_due:
-        amount, due = format_amount(receipt.amount, invoice.currency), format_amount(refund_due, invoice.currency)
-        raise CannotPay(f"{amount} is more than the refund of {due} due on {source}.")
-
-
-def _check_amount(amount: Decimal, currency: str) -> None:
+def check_amount(amount: Decimal, currency: str) -> None:
+    """Raise `CannotPay` unless the amount is positive and has no more decimals than its currency."""
     if amount <= 0 or amount != round_amount(amount, currency):
         raise CannotPay(f"Enter a positive amount with no more decimals than {currency} allows.")

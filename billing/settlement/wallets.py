@@ -1,12 +1,12 @@
-"""Wallets of prepaid credit: opened and closed, credit granted, revoked, debited and expired. Never negative.
+"""Wallets of prepaid credit: opened and closed, credit granted, revoked and debited. Never negative.
 
 Every function locks the wallets first, in the order of their keys, so that two never spend the same credit. Balances
 change only through ledger entries: the database updates the grant and the wallet when an entry is inserted.
 """
 
-from collections.abc import Collection
 from datetime import datetime
 from decimal import Decimal
+from typing import Any
 
 from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
@@ -18,13 +18,14 @@ from billing.invoicing.conditions import in_order_of_use
 from billing.models import CreditGrant, EntryKind, Invoice, Wallet, WalletEntry, WalletState
 from billing.money import ZERO, currency_places, format_amount, known_currency, round_amount
 from billing.notifications import notify_wallet, notify_wallet_entries
+from config.approvals.gate import Action, require_approval
+from config.approvals.kinds import ApprovalKind, Operation
 from config.audit import recorded
 from config.refusals import ReasonRequired, Refused
 from config.webhooks.names import WebhookEvent
 from customers.models import Customer
 
 DEFAULT_NAME = "Prepaid credit"
-BATCH = 500
 
 
 class CannotGrant(Refused):
@@ -117,13 +118,64 @@ def grant_credit(
     expires_at: datetime | None = None,
     priority: int = 0,
     reference: str | None = None,
+    metadata: dict[str, str] | None = None,
+) -> CreditGrant:
+    """Give a customer credit: `add_credit`, which can need approval (`ApprovalNeeded`)."""
+    with transaction.atomic():
+        existing = find_grant(lock_open_wallet(wallet), reference)
+        if existing is not None:
+            return existing
+        terms: dict[str, Any] = {
+            "expires_at": expires_at,
+            "priority": priority,
+            "reference": reference,
+            "metadata": metadata or {},
+        }
+        grant = add_credit(wallet, amount, kind=kind, reason=reason, now=now, by=by, **terms)
+        inputs = {"amount": amount, "kind": kind, "reason": reason.strip(), **terms}
+        require_approval(describe_grant(wallet, amount, Operation.GRANT_CREDIT, inputs), by=by)
+        return grant
+
+
+def describe_grant(wallet: Wallet, amount: Decimal, operation: Operation, inputs: dict[str, Any]) -> Action:
+    """Describe giving credit to who decides about it."""
+    granted = format_amount(amount, wallet.currency)
+    return Action(
+        operation,
+        [ApprovalKind.CREDIT],
+        [wallet],
+        inputs,
+        title=f"Grant {granted} of prepaid credit to {wallet.customer}",
+        effect=f"{wallet.customer} can pay invoices of {granted} with it.",
+        amounts={wallet.currency: amount},
+    )
+
+
+def find_grant(wallet: Wallet, reference: str | None, invoice: Invoice | None = None) -> CreditGrant | None:
+    """Return the grant with this reference, or of this invoice: the same request was made before."""
+    same_request = Q(wallet=wallet, reference=reference) if reference else Q(invoice=invoice)
+    return CreditGrant.objects.filter(same_request).first() if reference or invoice else None
+
+
+def add_credit(
+    wallet: Wallet,
+    amount: Decimal,
+    *,
+    kind: str,
+    reason: str,
+    now: datetime,
+    by: User | None,
+    expires_at: datetime | None = None,
+    priority: int = 0,
+    reference: str | None = None,
     invoice: Invoice | None = None,
     metadata: dict[str, str] | None = None,
 ) -> CreditGrant:
     """Add credit to a wallet: a positive amount with the currency's decimals. `expires_at` is exclusive.
 
-    A repeated `reference`, or invoice, returns the first grant and adds nothing. Raises `ReasonRequired`,
-    `CannotGrant`, `WalletClosed`.
+    For credit that follows from something else, such as a negative invoice or a payment of too much. People give credit
+    with `grant_credit`. A repeated `reference`, or invoice, returns the first grant and adds nothing. Raises
+    `ReasonRequired`, `CannotGrant`, `WalletClosed`.
     """
     if not reason.strip():
         raise ReasonRequired("Enter a reason for granting the credit.")
@@ -132,8 +184,8 @@ def grant_credit(
         raise CannotGrant("Enter an expiry date in the future.")
     with transaction.atomic():
         locked = lock_open_wallet(wallet)
-        same_request = Q(wallet=locked, reference=reference) if reference else Q(invoice=invoice)
-        if (reference or invoice) and (existing := CreditGrant.objects.filter(same_request).first()):
+        existing = find_grant(locked, reference, invoice)
+        if existing is not None:
             return existing
         with recorded(by=by, reason=reason.strip()):
             grant = CreditGrant.objects.create(
@@ -228,11 +280,11 @@ def debit_wallet(wallet: Wallet, amount: Decimal, *, reason: str, now: datetime,
     _check_amount(amount, wallet.currency)
     with transaction.atomic():
         locked = lock_open_wallet(wallet)
-        unexpired = Q(expires_at=None) | Q(expires_at__gt=now)
-        grants = list(in_order_of_use(locked.grants.filter(unexpired, remaining__gt=0)))
+        grants = list(in_order_of_use(CreditGrant.objects.usable(now).filter(wallet=locked)))
         amounts = take_credit([grant.remaining for grant in grants], amount)
         if sum(amounts, ZERO) < amount:
-            raise CreditSpent(f"Only {format_amount(locked.balance, wallet.currency)} remains in the wallet.")
+            usable = format_amount(sum_usable_credit(locked, now=now), wallet.currency)
+            raise CreditSpent(f"Only {usable} remains in the wallet.")
         entries = [
             WalletEntry(
                 wallet=locked,
@@ -272,34 +324,7 @@ def close_wallet(wallet: Wallet, *, reason: str, now: datetime, by: User | None)
         return locked
 
 
-def expire_credits(*, now: datetime) -> int:
-    """Write off the remaining credit of expired grants and return their number. One transaction per batch of wallets.
-
-    Safe to repeat and to run concurrently: an expired grant has no remaining credit to write off again.
-    """
-    expired = 0
-    while True:
-        with transaction.atomic():
-            due = CreditGrant.objects.filter(remaining__gt=0, expires_at__lte=now).order_by("wallet")
-            wallets = set(due.values_list("wallet", flat=True)[:BATCH])
-            if not wallets:
-                return expired
-            list(Wallet.objects.select_for_update(no_key=True, of=("self",)).filter(pk__in=wallets).order_by("pk"))
-            expired += _expire_grants(wallets, now)
-
-
-def _expire_grants(wallets: Collection[int], now: datetime) -> int:
-    grants = CreditGrant.objects.filter(wallet__in=wallets, remaining__gt=0, expires_at__lte=now).order_by("pk")
-    entries = [
-        WalletEntry(wallet_id=grant.wallet_id, grant=grant, kind=EntryKind.EXPIRED, amount=-grant.remaining, at=now)
-        for grant in grants
-    ]
-    notify_wallet_entries(WalletEntry.objects.bulk_create(entries), now=now)
-    return len(entries)
-
-
 def sum_usable_credit(wallet: Wallet, *, now: datetime) -> Decimal:
     """Add up the remaining credit of a wallet that hasn't expired, in its currency."""
-    grants = wallet.grants.filter(Q(expires_at=None) | Q(expires_at__gt=now), remaining__gt=0)
-    total: Decimal | None = grants.aggregate(sum=Sum("remaining"))["sum"]
+    total: Decimal | None = CreditGrant.objects.usable(now).filter(wallet=wallet).aggregate(sum=Sum("remaining"))["sum"]
     return total or ZERO

@@ -93,7 +93,8 @@ def _void_with_credit(customer_id: int) -> QuerySet[Invoice]:
 
 
 def _payments(customer_id: int) -> QuerySet[Payment]:
-    return Payment.objects.filter(invoice__customer_id=customer_id).select_related("invoice")
+    """Select the movements of money. An earlier payment's surplus that is applied to an invoice moves none."""
+    return Payment.objects.filter(invoice__customer_id=customer_id).exclude(amount=0).select_related("invoice")
 
 
 def _credit_notes(customer_id: int) -> QuerySet[CreditNote]:

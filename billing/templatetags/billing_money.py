@@ -1,12 +1,16 @@
-"""Money and quantities in templates."""
+"""Money, quantities and the status of invoices in templates."""
 
 from decimal import Decimal
 
 from django import template
+from django.utils import timezone
+from django.utils.safestring import SafeString
 
-from billing.explanation.text import format_checksum
+from billing.explanation.status import INVOICE_COLORS
+from billing.models import Invoice, status_of
 from billing.money import format_amount
 from config.numbers import number
+from config.office.wording import badge
 
 register = template.Library()
 
@@ -26,4 +30,11 @@ def quantity(value: Decimal) -> str:
 @register.filter
 def checksum(value: Decimal) -> str:
     """Format a checksum as 16 hexadecimal digits."""
-    return format_checksum(int(value))
+    return f"{int(value) & 0xFFFF_FFFF_FFFF_FFFF:016x}"
+
+
+@register.simple_tag
+def invoice_status(invoice: Invoice) -> SafeString:
+    """Show an invoice's current status as a badge."""
+    status = status_of(invoice, timezone.now())
+    return badge(str(status.label), INVOICE_COLORS[status])

@@ -3,15 +3,14 @@
 from typing import Any
 
 from django import forms
-from django.contrib import admin, messages
-from django.core.exceptions import ValidationError
+from django.contrib import admin
 from django.db import transaction
 from django.db.models import Count, Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from django.utils.html import format_html
 from unfold.contrib.filters.admin import ChoicesDropdownFilter, FieldTextFilter
-from unfold.decorators import action, display
+from unfold.decorators import display
 from unfold.forms import BaseDialogForm
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
@@ -21,11 +20,10 @@ from catalog.models.features import FeatureKind, FeatureState
 from catalog.wording import describe_meter
 from config.office.archiving import Archiving, activate_action, archive_action
 from config.office.base import OfficeAdmin
-from config.office.dialogs import open_page, refusal_text, staff
+from config.office.dialogs import action, open_page, staff
 from config.office.filters import RangeDateTimeFilter
 from config.office.links import page_of
 from config.office.wording import trim_zeros
-from config.refusals import Refused
 
 STATE_COLORS = {FeatureState.ACTIVE: "success", FeatureState.ARCHIVED: "warning"}
 FIXED_FIELDS = ("kind", *METER_FIELDS)
@@ -99,7 +97,7 @@ class FeatureAdmin(Archiving, OfficeAdmin):
         ("Aggregation field", "field"),
         ("Usage reset", lambda feature: feature.get_reset_display().partition(":")[0]),
         ("Plans", "plan_count"),
-        ("State", lambda feature: feature.get_state_display()),
+        ("Status", lambda feature: feature.get_state_display()),
         ("First counted at (UTC)", "first_counted_at"),
     )
     empty_icon = "category"
@@ -110,6 +108,7 @@ class FeatureAdmin(Archiving, OfficeAdmin):
     )
     readonly_fields = ("sentence", "public_id", "first_counted_at", "archived_at", "created_at", "used_in")
     conditional_fields = {
+        "field_aliases": "typeof kind === 'undefined' || (kind == 'metered' && aggregation != 'count')",
         **dict.fromkeys(METERED_ONLY, "typeof kind === 'undefined' || kind == 'metered'"),
         "field": "typeof kind === 'undefined' || (kind == 'metered' && aggregation != 'count')",
         "multiplier": "typeof kind === 'undefined' || (kind == 'metered' && aggregation == 'sum_with_multiplier')",
@@ -146,7 +145,7 @@ class FeatureAdmin(Archiving, OfficeAdmin):
             return format_html('<span title="{}">none</span>', FREE)
         return count
 
-    @display(description="State", ordering="state", label=STATE_COLORS)
+    @display(description="Status", ordering="state", label=STATE_COLORS)
     def show_state(self, feature: Feature) -> tuple[str, str]:
         return feature.state, feature.get_state_display()
 
@@ -166,7 +165,7 @@ class FeatureAdmin(Archiving, OfficeAdmin):
 
     def get_fieldsets(self, request: HttpRequest, obj: Feature | None = None) -> list[Any]:
         names = [("name", "key"), "description", "kind"]
-        meter: list[Any] = ["event_name", "aggregation", "field", "multiplier", "reset", "filters"]
+        meter: list[Any] = ["event_name", "aggregation", "field", "field_aliases", "multiplier", "reset", "filters"]
         units: list[Any] = [("unit_singular", "unit_plural"), "accept_numeric_strings", "counts_from"]
         rounding: list[Any] = [("rounding", "rounding_places")]
         if obj is None:
@@ -224,11 +223,8 @@ class FeatureAdmin(Archiving, OfficeAdmin):
             definition["counts_from"] = timezone.now()
         if definition["aggregation"] != Aggregation.SUM_WITH_MULTIPLIER:
             definition["multiplier"] = None
-        try:
-            with transaction.atomic():
-                copy = duplicate_as_new_feature(original, by=staff(request), **definition)
-        except (Refused, ValidationError) as refusal:
-            return open_page(request, page_of(original), refusal_text(refusal), level=messages.ERROR)
+        with transaction.atomic():
+            copy = duplicate_as_new_feature(original, by=staff(request), **definition)
         return open_page(request, page_of(copy), "Feature duplicated. Add it to a plan to charge for it.")
 
     archive_with = staticmethod(archive_feature)

@@ -8,7 +8,7 @@ from django.db.models import Count, Max, Q, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils.html import format_html
 from unfold.contrib.filters.admin import ChoicesDropdownFilter
-from unfold.decorators import action, display
+from unfold.decorators import display
 from unfold.enums import ActionVariant
 from unfold.forms import BaseDialogForm
 
@@ -19,13 +19,14 @@ from catalog.publishing import get_or_create_draft
 from config.audit import recorded
 from config.office.archiving import Archiving, activate_action, archive_action
 from config.office.base import OfficeAdmin
-from config.office.dialogs import open_page, staff
+from config.office.dialogs import AT_ONCE, action, open_page, staff
 from config.office.filters import RangeDateTimeFilter
-from config.office.links import page_of
+from config.office.links import admin_url, page_of
 from config.office.permissions import ReadOnlyInline
 from config.office.wording import badge, local_day
 
 STATE_COLORS = {PlanState.ACTIVE: "success", PlanState.ARCHIVED: "warning"}
+SETUP_PERMISSIONS = ("catalog.add_plan", "catalog.add_planversion", "catalog.add_price", "catalog.add_feature")
 VERSION_COLORS = {VersionState.PUBLISHED: "success", VersionState.DRAFT: "info"}
 
 
@@ -47,7 +48,7 @@ class VersionsInline(ReadOnlyInline):
     def show_number(self, version: PlanVersion) -> str:
         return format_html('<a class="text-link" href="{}">Version {}</a>', page_of(version), version.number)
 
-    @admin.display(description="State")
+    @admin.display(description="Status")
     def show_state(self, version: PlanVersion) -> str:
         return badge(version.get_state_display(), VERSION_COLORS[VersionState(version.state)])
 
@@ -79,7 +80,7 @@ class PlanAdmin(Archiving, OfficeAdmin):
         ("Published version", "published_number"),
         ("Prices", "price_count"),
         ("Draft version", "draft_number"),
-        ("State", lambda plan: plan.get_state_display()),
+        ("Status", lambda plan: plan.get_state_display()),
         ("Created at (UTC)", "created_at"),
     )
     empty_icon = "sell"
@@ -118,9 +119,9 @@ class PlanAdmin(Archiving, OfficeAdmin):
     @display(description="Draft", ordering="draft_number", label=True)
     def show_draft(self, plan: Plan) -> str:
         number = getattr(plan, "draft_number", None)
-        return f"Version {number}" if number else ""
+        return f"Version {number}" if number else "–"
 
-    @display(description="State", ordering="state", label=STATE_COLORS)
+    @display(description="Status", ordering="state", label=STATE_COLORS)
     def show_state(self, plan: Plan) -> tuple[str, str]:
         return plan.state, plan.get_state_display()
 
@@ -141,10 +142,18 @@ class PlanAdmin(Archiving, OfficeAdmin):
         with recorded(by=staff(request)):
             super().save_model(request, obj, form, change)
 
+    def add_view(self, request: HttpRequest, form_url: str = "", extra_context: Any = None) -> HttpResponse:
+        """Open the form that sets up a plan with its prices, for staff who may add all of them."""
+        url = admin_url("billing_plan_setup")
+        if url and request.method == "GET" and not request.GET and request.user.has_perms(SETUP_PERMISSIONS):
+            return HttpResponseRedirect(url)
+        response: HttpResponse = super().add_view(request, form_url, extra_context)
+        return response
+
     @transaction.atomic
     def response_add(self, request: HttpRequest, obj: Plan, post_url_continue: str | None = None) -> HttpResponse:
         """Open the first version, where staff add prices."""
-        draft = get_or_create_draft(obj, by=staff(request))
+        draft = get_or_create_draft(obj, by=staff(request), held=True)
         if "_addanother" in request.POST or "_popup" in request.POST:
             response: HttpResponse = super().response_add(request, obj, post_url_continue)
             return response
@@ -165,6 +174,7 @@ class PlanAdmin(Archiving, OfficeAdmin):
         icon="add",
         variant=ActionVariant.PRIMARY,
         permissions=["new_version"],
+        attrs=AT_ONCE,
         dialog={
             "title": "Create a new version?",
             "description": "The new version is a copy of the published version and stays a draft until you publish it. "

@@ -11,16 +11,18 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from unfold.admin import TabularInline
 from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesDropdownFilter, FieldTextFilter
+from unfold.decorators import action as form_button
 from unfold.decorators import display
 from unfold.forms import PaginationInlineFormSet
 
 from catalog.models import PlanVersion, Price, PriceTier
+from catalog.models.plans import VersionState
 from catalog.models.prices import PriceModel
 from catalog.wording import describe_price
 from config.audit import recorded
 from config.office.base import OfficeAdmin
 from config.office.dialogs import staff
-from config.office.links import page_of
+from config.office.links import admin_url, page_of
 from config.office.wording import trim_zeros
 
 TIERED = ("graduated", "volume", "graduated_percentage")
@@ -31,7 +33,8 @@ FIELDS_OF_MODEL = {
         *("per_event_minimum", "per_event_maximum"),
     ),
 }
-PUBLISHED_FIELDS = ("words", "version", "kind", "feature", "currency", "cadence", "model", "public_id")
+SAVE_AND_PUBLISH = "catalog_price_save_and_publish"  # the name that Unfold gives the button
+PUBLISHED_FIELDS = ("words", "description", "version", "kind", "feature", "currency", "cadence", "model", "public_id")
 
 
 def _only(*models: str) -> str:
@@ -101,7 +104,9 @@ class PriceAdmin(OfficeAdmin):
     autocomplete_fields = ("version", "feature")
     readonly_fields = ("words", "public_id", "created_at")
     inlines = (TiersInline,)
+    change_form_after_template = "admin/catalog/price/staircase.html"
     add_inlines = (TiersInline,)
+    actions_submit_line = ("save_and_publish",)
     export_columns = (
         ("ID", "public_id"),
         ("Plan", "version__plan__name"),
@@ -155,7 +160,15 @@ class PriceAdmin(OfficeAdmin):
     # --- The page ------------------------------------------------------------------------------------
 
     def get_fieldsets(self, request: HttpRequest, obj: Price | None = None) -> list[Any]:
-        terms = ["version", "kind", "feature", "name", ("currency", "interval", "interval_count"), "cadence"]
+        terms = [
+            "version",
+            "kind",
+            "feature",
+            "name",
+            "description",
+            ("currency", "interval", "interval_count"),
+            "cadence",
+        ]
         amounts = ["model", "unit_amount", "quantity", *FIELDS_OF_MODEL[PriceModel.PACKAGE]]
         amounts += [*FIELDS_OF_MODEL[PriceModel.PERCENTAGE], "charge_at_zero"]
         if obj is not None and obj.version.is_published:
@@ -211,7 +224,18 @@ class PriceAdmin(OfficeAdmin):
 
     def _open_version(self, request: HttpRequest, price: Price, response: HttpResponse) -> HttpResponse:
         stays = {"_continue", "_addanother", "_popup", "_saveasnew"} & set(request.POST)
+        if SAVE_AND_PUBLISH in request.POST:
+            return HttpResponseRedirect(admin_url("catalog_planversion_publish_version", price.version_id))
         return response if stays else HttpResponseRedirect(page_of(price.version))
+
+    @form_button(description="Save and publish…", permissions=["publish"])
+    def save_and_publish(self, request: HttpRequest, price: Price) -> None:
+        """Open the publishing of the version, with its preview, once the price and its tiers are saved."""
+
+    def has_publish_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
+        """Return whether the user may publish the version of the price. Unfold asks without a price while it saves."""
+        drafts = PlanVersion.objects.filter(prices=object_id, state=VersionState.DRAFT)
+        return request.user.has_perm("catalog.change_planversion") and (object_id is None or drafts.exists())
 
     def has_change_permission(self, request: HttpRequest, obj: Price | None = None) -> bool:
         return super().has_change_permission(request, obj) and not (obj is not None and obj.version.is_published)

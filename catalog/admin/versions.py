@@ -12,7 +12,7 @@ from django.utils import timezone
 from django.utils.html import format_html
 from unfold.admin import TabularInline
 from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesDropdownFilter
-from unfold.decorators import action, display
+from unfold.decorators import display
 from unfold.enums import ActionVariant
 from unfold.forms import BaseDialogForm
 from unfold.widgets import UnfoldAdminTextInputWidget
@@ -21,12 +21,12 @@ from catalog.admin.plans import VERSION_COLORS
 from catalog.comparing import differences
 from catalog.models import Entitlement, PlanVersion, Price
 from catalog.models.plans import VersionState
-from catalog.publishing import get_or_create_draft, publish
+from catalog.publishing import get_or_create_draft, publish_with_note
 from catalog.validation import find_publishing_problems
 from catalog.wording import describe_free_tier, describe_price
 from config.audit import recorded
 from config.office.base import OfficeAdmin
-from config.office.dialogs import carry_out, open_page, staff
+from config.office.dialogs import AT_ONCE, action, carry_out, open_page, staff
 from config.office.filters import RangeDateTimeFilter
 from config.office.links import page_of
 from config.office.permissions import ReadOnlyInline
@@ -118,7 +118,7 @@ class PlanVersionAdmin(OfficeAdmin):
     export_columns = (
         ("Plan", "plan__name"),
         ("Version", "number"),
-        ("State", lambda version: version.get_state_display()),
+        ("Status", lambda version: version.get_state_display()),
         ("Prices", "price_count"),
         ("Published at (UTC)", "published_at"),
         ("Published by", "published_by__username"),
@@ -140,7 +140,7 @@ class PlanVersionAdmin(OfficeAdmin):
     def show_version(self, version: PlanVersion) -> str:
         return str(version)
 
-    @display(description="State", ordering="state", label=VERSION_COLORS)
+    @display(description="Status", ordering="state", label=VERSION_COLORS)
     def show_state(self, version: PlanVersion) -> tuple[str, str]:
         return version.state, version.get_state_display()
 
@@ -222,19 +222,19 @@ class PlanVersionAdmin(OfficeAdmin):
         version = PlanVersion.objects.select_related("plan").get(pk=object_id)
         note = form.cleaned_data["note"]
 
-        def work() -> None:
-            if not version.is_published:
-                version.note = note
-                version.save(update_fields=["note", "updated_at"])
-            publish(version, now=timezone.now(), by=staff(request), reason=note)
-
-        return carry_out(request, work, done=f"{version} was published.", then=page_of(version))
+        return carry_out(
+            request,
+            lambda: publish_with_note(version, note=note, now=timezone.now(), by=staff(request)),
+            done=f"{version} was published.",
+            then=page_of(version),
+        )
 
     @action(
         description="New version",
         icon="add",
         variant=ActionVariant.PRIMARY,
         permissions=["new_version"],
+        attrs=AT_ONCE,
         dialog={
             "title": "Create a new version?",
             "description": "The new version copies the latest published one and stays a draft until you publish it. "

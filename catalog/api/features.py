@@ -6,14 +6,17 @@ from django.utils import timezone
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from catalog.api.bodies import CloneIn, FeatureChange, FeatureIn, filters_of, meter_columns, shared_columns
+from catalog.api.bodies.features import FeatureChange, FeatureIn, filters_of, meter_columns
+from catalog.api.bodies.plans import CloneIn
+from catalog.api.bodies.shared import shared_columns
 from catalog.api.filters import FeatureFilter
-from catalog.api.serializers import FeatureOut, MeterOut
-from catalog.features import archive_feature, duplicate_as_new_feature, save_feature
+from catalog.api.serializers.features import FeatureOut, MeterOut
+from catalog.features import activate_feature, archive_feature, duplicate_as_new_feature, save_feature
 from catalog.models import Feature
 from catalog.models.features import FeatureKind
 from config.api.filters import page
 from config.api.openapi import Message, listed, operation, search_body
+from config.api.reasons import OptionalReasonIn, reason_in
 from config.api.views import ApiView, get_or_404, read_body
 
 TAG = "Features"
@@ -47,6 +50,8 @@ class Features(ApiView):
     @operation(
         "createFeature",
         "Create a feature",
+        refusals="`unit_singular` and `unit_plural` go together. `multiplier` is only allowed with "
+        "SUM_WITH_MULTIPLIER. `field_aliases` need an aggregation `field`.",
         tag=TAG,
         body=FeatureIn,
         answers={201: FeatureOut},
@@ -82,6 +87,7 @@ class OneFeature(ApiView):
     @operation(
         "updateFeature",
         "Update a feature",
+        refusals="`unit_singular` and `unit_plural` go together. `field_aliases` need an aggregation `field`.",
         tag=TAG,
         body=FeatureChange,
         answers={200: FeatureOut},
@@ -109,6 +115,25 @@ class OneFeature(ApiView):
         return Response({"message": "Feature archived"})
 
 
+class FeatureActivation(ApiView):
+    """Activate an archived feature: it counts events again. Its uncounted events are counted automatically."""
+
+    write_scope = WRITE
+
+    @operation(
+        "activateFeature",
+        "Activate a feature",
+        tag=TAG,
+        body=OptionalReasonIn,
+        answers={200: FeatureOut},
+        errors=(400, 404),
+        example={"reason": "Sold again"},
+    )
+    def post(self, request: Request, feature_id: str) -> Response:
+        reason = reason_in(read_body(request, OptionalReasonIn))
+        return Response(FeatureOut(activate_feature(feature_of(feature_id), by=None, reason=reason)).data)
+
+
 class FeatureClone(ApiView):
     """Copy a feature without its usage, for example to change its meter."""
 
@@ -117,6 +142,7 @@ class FeatureClone(ApiView):
     @operation(
         "cloneFeature",
         "Copy a feature",
+        refusals="`unit_singular` and `unit_plural` go together.",
         tag=TAG,
         body=CloneIn,
         answers={201: FeatureOut},

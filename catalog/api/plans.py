@@ -1,37 +1,38 @@
 """API views for plans."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any
 
 from django.utils import timezone
-from drf_spectacular.utils import OpenApiParameter
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from catalog.api.bodies import CloneIn, PlanChange, PlanIn, shared_columns
+from catalog.api.bodies.plans import CloneIn, PlanChange, PlanIn
+from catalog.api.bodies.shared import shared_columns
 from catalog.api.filters import PlanFilter
-from catalog.api.serializers import EntitlementOut, PlanOut
+from catalog.api.serializers.entitlements import EntitlementOut
+from catalog.api.serializers.plans import PlanOut
 from catalog.drafting import clone_plan, get_newest_versions
 from catalog.models import Entitlement, Plan, Price
-from catalog.plans import archive_plan
-from config.api.filters import Pages, apply_filters, list_parameters
+from catalog.plans import activate_plan, archive_plan
+from config.api.filters import Pages, apply_filters, read_expansions
 from config.api.openapi import Message, listed, operation, search_body
+from config.api.reasons import OptionalReasonIn, reason_in
 from config.api.views import ApiView, get_or_404, read_body
 from config.audit import recorded
 
 TAG = "Plans"
 WRITE = "catalog:write"
 LIST = listed("PlanList", PlanOut)
-EXPAND = [OpenApiParameter("expand", str, description="prices, entitlements: include those of the newest version.")]
+ALL = ("prices", "entitlements")
 
 
 def plan_of(plan_id: str) -> Plan:
     return get_or_404(Plan.objects.all(), "plan", public_id=plan_id)
 
 
-def expansions(plans: Iterable[Plan], expand: str) -> dict[str, Any]:
-    """Load the prices and entitlements to include in plans: three queries, however many plans."""
-    names = {name.strip() for name in expand.split(",")}
+def expansions(plans: Iterable[Plan], names: Collection[str]) -> dict[str, Any]:
+    """Load those of `prices` and `entitlements` to include in plans: three queries, however many plans."""
     ids = [plan.pk for plan in plans]
     versions = get_newest_versions().filter(plan__in=ids).values("pk")
     context: dict[str, Any] = {}
@@ -56,7 +57,7 @@ def listed_plans(request: Request) -> Response:
     pages = Pages()
     rows = apply_filters(request, Plan.objects.order_by("-pk"), PlanFilter)
     plans = pages.paginate_queryset(rows, request) or []
-    context = expansions(plans, str(list_parameters(request).get("expand", "")))
+    context = expansions(plans, read_expansions(request, PlanFilter))
     return pages.get_paginated_response(PlanOut(plans, many=True, context=context).data)
 
 
@@ -65,7 +66,7 @@ class Plans(ApiView):
 
     write_scope = WRITE
 
-    @operation("listPlans", "List plans", tag=TAG, answers={200: LIST}, filters=PlanFilter, parameters=EXPAND)
+    @operation("listPlans", "List plans", tag=TAG, answers={200: LIST}, filters=PlanFilter)
     def get(self, request: Request) -> Response:
         return listed_plans(request)
 
@@ -108,7 +109,7 @@ class OnePlan(ApiView):
     @operation("getPlan", "Retrieve a plan", tag=TAG, answers={200: PlanOut}, errors=(404,))
     def get(self, request: Request, plan_id: str) -> Response:
         plan = plan_of(plan_id)
-        return Response(PlanOut(plan, context=expansions([plan], "prices,entitlements")).data)
+        return Response(PlanOut(plan, context=expansions([plan], ALL)).data)
 
     @operation(
         "updatePlan",
@@ -138,6 +139,25 @@ class OnePlan(ApiView):
         return Response({"message": "Plan archived"})
 
 
+class PlanActivation(ApiView):
+    """Activate an archived plan: it accepts new subscriptions again."""
+
+    write_scope = WRITE
+
+    @operation(
+        "activatePlan",
+        "Activate a plan",
+        tag=TAG,
+        body=OptionalReasonIn,
+        answers={200: PlanOut},
+        errors=(400, 404),
+        example={"reason": "Sold again"},
+    )
+    def post(self, request: Request, plan_id: str) -> Response:
+        plan, reason = plan_of(plan_id), reason_in(read_body(request, OptionalReasonIn))
+        return Response(PlanOut(activate_plan(plan, by=None, reason=reason)).data)
+
+
 class PlanClone(ApiView):
     """Copy a plan, with the prices and entitlements of its newest version in a draft."""
 
@@ -154,7 +174,7 @@ class PlanClone(ApiView):
     )
     def post(self, request: Request, plan_id: str) -> Response:
         copy = clone_plan(plan_of(plan_id), **shared_columns(read_body(request, CloneIn)))
-        return Response(PlanOut(copy, context=expansions([copy], "prices,entitlements")).data, status=201)
+        return Response(PlanOut(copy, context=expansions([copy], ALL)).data, status=201)
 
 
 class PlanEntitlements(ApiView):
@@ -169,6 +189,6 @@ class PlanEntitlements(ApiView):
     )
     def get(self, request: Request, plan_id: str) -> Response:
         plan = plan_of(plan_id)
-        rows = expansions([plan], "entitlements")["entitlements"].get(plan.pk, [])
+        rows = expansions([plan], ["entitlements"])["entitlements"].get(plan.pk, [])
         pagination = {"total": len(rows), "limit": max(len(rows), 1), "offset": 0}
         return Response({"items": EntitlementOut(rows, many=True).data, "pagination": pagination})

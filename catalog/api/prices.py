@@ -7,21 +7,21 @@ from django.db.models import QuerySet
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from catalog.api.bodies import (
-    EntitlementChange,
-    EntitlementIn,
-    EntitlementsIn,
+from catalog.api.bodies.entitlements import EntitlementChange, EntitlementIn, EntitlementsIn, entitlement_columns
+from catalog.api.bodies.prices import (
     PriceChange,
     PriceIn,
+    PriceRemoval,
     PricesIn,
-    entitlement_columns,
     price_change_terms,
     price_terms,
+    refuse_unused,
 )
 from catalog.api.filters import EntitlementFilter, PriceFilter
 from catalog.api.names import PRICE_KINDS
 from catalog.api.plans import plan_of
-from catalog.api.serializers import EntitlementOut, Entitlements, PriceOut, Prices
+from catalog.api.serializers.entitlements import EntitlementOut, Entitlements
+from catalog.api.serializers.prices import PriceOut, Prices
 from catalog.drafting import (
     AlreadyGranted,
     KeyIsTaken,
@@ -41,6 +41,15 @@ from config.api.openapi import Message, listed, operation, search_body
 from config.api.views import ApiView, get_or_404, read_body
 
 TAG = "Prices"
+RULES_OF_MODELS = (
+    "A FIXED price is a FLAT_FEE (`billing_model`) with an `amount`; a USAGE price has the `meter_id` of a feature and "
+    "the `invoice_cadence` ARREAR. A TIERED price requires a `tier_mode`. The plan (`entity_id`) must exist."
+)
+RULES_OF_FIELDS = (
+    "A TIERED price has `tiers` and no `amount`; `tiers` are in the order of `up_to`, which the last leaves null. Only "
+    "a PACKAGE price has a `transform_quantity`, only a USAGE price a `meter_id`, a `minimum_amount` and a "
+    "`maximum_amount`, and only a FIXED price a `min_quantity` and `trial_period_days`."
+)
 GRANTS = "Entitlements"
 WRITE = "catalog:write"
 PRICE_LIST, GRANT_LIST = listed("PriceList", PriceOut), listed("EntitlementList", EntitlementOut)
@@ -93,7 +102,7 @@ def _add_price(body: dict[str, Any]) -> Price:
     if PRICE_KINDS[body["type"]] == PriceKind.USAGE:
         feature = Feature.objects.metered().filter(public_id=body["meter_id"]).first()
         if feature is None:
-            raise invalid({"meter_id": [f"There is no meter {body['meter_id']}."]})
+            raise invalid({"meter_id": [f"There is no meter “{body['meter_id']}”."]})
     return add_price(plan_of(body["entity_id"]), price_terms(body, feature))
 
 
@@ -107,6 +116,7 @@ class PriceCollection(DraftView):
     @operation(
         "createPrice",
         "Create a price",
+        refusals=f"{RULES_OF_MODELS} {RULES_OF_FIELDS}",
         tag=TAG,
         body=PriceIn,
         answers={201: PriceOut},
@@ -123,6 +133,7 @@ class PriceBulk(DraftView):
     @operation(
         "createPricesBulk",
         "Create prices",
+        refusals=f"{RULES_OF_MODELS} {RULES_OF_FIELDS}",
         tag=TAG,
         body=PricesIn,
         answers={201: Prices},
@@ -164,6 +175,7 @@ class OnePrice(DraftView):
     @operation(
         "updatePrice",
         "Update a price",
+        refusals=RULES_OF_FIELDS,
         tag=TAG,
         body=PriceChange,
         answers={200: PriceOut},
@@ -172,11 +184,21 @@ class OnePrice(DraftView):
         description="Updates the price in the plan's draft and returns it. Subscriptions keep their plan version.",
     )
     def put(self, request: Request, price_id: str) -> Response:
-        terms = price_change_terms(read_body(request, PriceChange))
-        return Response(PriceOut(change_price(price_of(price_id), terms)).data)
+        price, body = price_of(price_id), read_body(request, PriceChange)
+        refuse_unused(price, body)
+        return Response(PriceOut(change_price(price, price_change_terms(body))).data)
 
-    @operation("deletePrice", "Delete a price", tag=TAG, answers={200: Message}, errors=(400, 404))
+    @operation(
+        "deletePrice",
+        "Delete a price",
+        tag=TAG,
+        body=PriceRemoval,
+        answers={200: Message},
+        errors=(400, 404),
+        example={},
+    )
     def delete(self, request: Request, price_id: str) -> Response:
+        read_body(request, PriceRemoval)
         remove_price(price_of(price_id))
         return Response({"message": "Price deleted"})
 
@@ -196,7 +218,9 @@ def grant_of(entitlement_id: str) -> Entitlement:
 def _add_entitlement(body: dict[str, Any]) -> Entitlement:
     feature = Feature.objects.filter(public_id=body["feature_id"]).first()
     if feature is None:
-        raise invalid({"feature_id": [f"There is no feature {body['feature_id']}."]})
+        raise invalid({"feature_id": [f"There is no feature “{body['feature_id']}”."]})
+    if body.get("feature_type") not in (None, feature.kind):
+        raise invalid({"feature_type": [f"The feature is {feature.kind}."]})
     columns = {"feature": feature} | entitlement_columns(body)
     return add_entitlement(plan_of(body.get("plan_id") or body["entity_id"]), columns)
 
@@ -213,6 +237,8 @@ class EntitlementCollection(DraftView):
     @operation(
         "createEntitlement",
         "Create an entitlement",
+        refusals="`plan_id` is required, or `entity_id` with the `entity_type` PLAN. `feature_id` must "
+        "exist, and `feature_type` must be the feature's.",
         tag=GRANTS,
         body=EntitlementIn,
         answers={201: EntitlementOut},
@@ -229,6 +255,8 @@ class EntitlementBulk(DraftView):
     @operation(
         "createEntitlementsBulk",
         "Create entitlements",
+        refusals="`plan_id` is required for each item, or `entity_id` with the `entity_type` PLAN. `feature_id` must "
+        "exist, and `feature_type` must be the feature's.",
         tag=GRANTS,
         body=EntitlementsIn,
         answers={201: Entitlements},
@@ -268,6 +296,7 @@ class OneEntitlement(DraftView):
     @operation(
         "updateEntitlement",
         "Update an entitlement",
+        refusals="`feature_type` must be the feature's.",
         tag=GRANTS,
         body=EntitlementChange,
         answers={200: EntitlementOut},

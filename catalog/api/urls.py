@@ -2,17 +2,23 @@
 
 from django.urls import path
 
-from catalog.api import features, plans, prices
+from catalog.api import features, plans, prices, versions
 
 urlpatterns = [
     path("features", features.Features.as_view()),
     path("features/search", features.FeatureSearch.as_view()),
     path("features/<str:feature_id>", features.OneFeature.as_view()),
+    path("features/<str:feature_id>/activate", features.FeatureActivation.as_view()),
     path("features/<str:feature_id>/clone", features.FeatureClone.as_view()),
     path("meters/<str:meter_id>", features.OneMeter.as_view()),
     path("plans", plans.Plans.as_view()),
     path("plans/search", plans.PlanSearch.as_view()),
     path("plans/<str:plan_id>", plans.OnePlan.as_view()),
+    path("plans/<str:plan_id>/versions", versions.PlanVersions.as_view()),
+    path("plans/<str:plan_id>/publish", versions.PlanPublication.as_view()),
+    path("event-names/aliases", versions.EventNameAliases.as_view()),
+    path("event-names/aliases/<path:event_name_alias>", versions.OneEventNameAlias.as_view()),
+    path("plans/<str:plan_id>/activate", plans.PlanActivation.as_view()),
     path("plans/<str:plan_id>/clone", plans.PlanClone.as_view()),
     path("plans/<str:plan_id>/entitlements", plans.PlanEntitlements.as_view()),
     path("prices", prices.PriceCollection.as_view()),

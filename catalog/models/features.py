@@ -7,6 +7,7 @@ from typing import ClassVar
 import pgtrigger
 from auditlog.registry import auditlog
 from django.conf import settings
+from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import F, Q
 from django.db.models.functions import Now
@@ -56,7 +57,7 @@ def accept_numeric_strings_default() -> bool:
 
 
 METER_COLUMNS = (
-    *("event_name", "aggregation", "field", "multiplier"),
+    *("event_name", "aggregation", "field", "field_aliases", "multiplier"),
     *("filters", "accept_numeric_strings", "counts_from", "archived_at"),
 )
 METER_CHANGED = reduce(
@@ -91,6 +92,14 @@ class Feature(Stamped):
         blank=True,
         help_text="The event property to aggregate, for example credits. Use dots for nested properties.",
     )
+    field_aliases = ArrayField(
+        models.CharField(max_length=255),
+        verbose_name="other names of the field",
+        default=list,
+        db_default=[],
+        blank=True,
+        help_text="Properties that are read if the aggregation field is missing, for example token for tokens.",
+    )
     multiplier = NumericField(
         null=True, blank=True, help_text="Only for Sum with multiplier: every value is multiplied by this number."
     )
@@ -107,8 +116,10 @@ class Feature(Stamped):
         max_length=64, blank=True, help_text="The name of several units, for example tokens."
     )
     accept_numeric_strings = models.BooleanField(
+        "does your client send numbers as text?",
         default=accept_numeric_strings_default,
-        help_text='Count "2" as the number 2. If off, an event with such a value becomes a problem.',
+        help_text='Count "2" as the number 2. The official Flexprice SDKs send all values as text. If off, such an '
+        "event becomes a problem.",
     )
     rounding = models.CharField("quantity rounding", max_length=8, choices=Rounding, default=Rounding.NONE)
     rounding_places = models.SmallIntegerField(
@@ -119,7 +130,7 @@ class Feature(Stamped):
         blank=True,
         help_text="Count events that occurred at or after this time. Leave blank to count all events.",
     )
-    state = models.CharField(max_length=16, choices=FeatureState, default=FeatureState.ACTIVE)
+    state = models.CharField("status", max_length=16, choices=FeatureState, default=FeatureState.ACTIVE)
     archived_at = models.DateTimeField(null=True, blank=True, editable=False)
     first_counted_at = models.DateTimeField(
         null=True,
@@ -152,6 +163,11 @@ class Feature(Stamped):
                 | Q(aggregation="count", field="")
                 | ~Q(aggregation="count") & ~Q(field=""),
                 violation_error_message="Enter the aggregation field. Only Count has none.",
+            ),
+            models.CheckConstraint(
+                name="feature_aliases_have_field",
+                condition=Q(field_aliases=[]) | ~Q(field=""),
+                violation_error_message="Only a feature with an aggregation field has other names for it.",
             ),
             models.CheckConstraint(
                 name="feature_multiplier",

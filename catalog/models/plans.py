@@ -27,7 +27,7 @@ class Plan(Stamped):
     key = models.CharField("lookup key", max_length=255, unique=True, null=True, blank=True)
     description = models.TextField(blank=True)
     display_order = models.IntegerField(default=0)
-    state = models.CharField(max_length=16, choices=PlanState, default=PlanState.ACTIVE)
+    state = models.CharField("status", max_length=16, choices=PlanState, default=PlanState.ACTIVE)
     archived_at = models.DateTimeField(null=True, blank=True, editable=False)
     metadata = models.JSONField(default=dict, blank=True)
 
@@ -57,7 +57,7 @@ class PlanVersion(Stamped):
 
     plan = models.ForeignKey(Plan, models.PROTECT, related_name="versions")
     number = models.PositiveIntegerField(editable=False)
-    state = models.CharField(max_length=16, choices=VersionState, default=VersionState.DRAFT, editable=False)
+    state = models.CharField("status", max_length=16, choices=VersionState, default=VersionState.DRAFT, editable=False)
     trial_days = models.PositiveIntegerField(default=0, help_text="Free days at the start of a subscription.")
     is_held = models.BooleanField(
         "on hold",

@@ -51,6 +51,9 @@ class Price(Stamped):
     name = models.CharField(
         max_length=255, blank=True, help_text="Shown on the invoice line. Leave blank to use the feature's name."
     )
+    description = models.TextField(
+        blank=True, default="", db_default="", help_text="For staff and API clients. Not printed on invoices."
+    )
     key = models.CharField("lookup key", max_length=255, null=True, blank=True, db_index=True)
     currency = CurrencyField()
     interval = models.CharField("billing interval", max_length=16, choices=IntervalUnit, default=IntervalUnit.MONTH)

@@ -1,6 +1,8 @@
 """The Settings pages of the admin, registered when Django's autodiscovery imports this package."""
 
-from config.admin import system
+from config.admin import staff, system
+from config.approvals import admin as approvals
+from config.signin import admin as signin
 from config.webhooks import admin as webhooks
 
-__all__ = ["system", "webhooks"]
+__all__ = ["approvals", "signin", "staff", "system", "webhooks"]

@@ -1,10 +1,11 @@
 """The sidebar, with badges for what needs attention."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 from django.apps import apps
-from django.db.models import F, QuerySet, Value
+from django.db.models import QuerySet, Value
 from django.db.models.functions import Now
 from django.http import HttpRequest
 from django.urls import NoReverseMatch, reverse
@@ -16,7 +17,8 @@ BADGE_LIMIT = 100
 class Item:
     """A page in the sidebar, shown to staff with the permission.
 
-    `badge` names one of the counts. `covers` names another page for which this item is highlighted.
+    `url_name` names a page of the admin, or is a path outside of it. `badge` names one of the counts. `covers` names
+    another page for which this item is highlighted.
     """
 
     title: str
@@ -29,20 +31,35 @@ class Item:
 
 @dataclass(frozen=True)
 class Section:
-    """A heading in the sidebar and its pages."""
+    """A heading in the sidebar and its pages. It is open at first for staff who work there: who have the permission."""
 
     title: str
     items: tuple[Item, ...] = field(default_factory=tuple)
+    worked_on_with: str = ""
+
+    @property
+    def key(self) -> str:
+        return self.title.lower().replace(" ", "-")
+
+    def is_worked_on_by(self, request: HttpRequest) -> bool:
+        return bool(self.worked_on_with) and request.user.has_perm(self.worked_on_with)
 
 
 SECTIONS = (
-    Section("", (Item("Home", "home", "index"),)),
+    Section(
+        "",
+        (
+            Item("Home", "home", "index"),
+            Item("Approvals", "approval", "config_approval_changelist", "config.view_approval", badge="approvals"),
+        ),
+    ),
     Section(
         "Customers",
         (
             Item("Customers", "groups", "customers_customer_changelist", "customers.view_customer"),
             Item("Subscriptions", "autorenew", "customers_subscription_changelist", "customers.view_subscription"),
         ),
+        "customers.change_customer",
     ),
     Section(
         "Product Catalog",
@@ -50,6 +67,7 @@ SECTIONS = (
             Item("Features", "category", "catalog_feature_changelist", "catalog.view_feature"),
             Item("Plans", "sell", "catalog_plan_changelist", "catalog.view_plan"),
         ),
+        "catalog.change_plan",
     ),
     Section(
         "Usage Tracking",
@@ -68,6 +86,7 @@ SECTIONS = (
             Item("Duplicates", "content_copy", "events_duplicateevent_changelist", "events.view_duplicateevent"),
             Item("Refused requests", "block", "events_refusedrequest_changelist", "events.view_refusedrequest"),
         ),
+        "events.change_event",
     ),
     Section(
         "Billing",
@@ -83,7 +102,7 @@ SECTIONS = (
                 *("Late usage", "history_toggle_off", "billing_lateadjustment_changelist"),
                 *("billing.view_lateadjustment", "late"),
             ),
-            Item("Runs", "play_circle", "billing_billingrun_changelist", "billing.view_billingrun"),
+            Item("Billing runs", "play_circle", "billing_billingrun_changelist", "billing.view_billingrun"),
             Item(
                 *("Discounts", "percent_discount", "billing_coupon_changelist", "billing.view_coupon"),
                 covers="billing_couponapplication_changelist",
@@ -93,6 +112,7 @@ SECTIONS = (
                 covers="billing_walletentry_changelist",
             ),
         ),
+        "billing.change_invoice",
     ),
     Section(
         "Settings",
@@ -102,12 +122,16 @@ SECTIONS = (
             Item("Taxes", "assured_workload", "billing_taxrate_changelist", "billing.view_taxrate"),
             Item("Late usage policy", "tune", "billing_latepolicy_changelist", "billing.view_latepolicy"),
             Item("API keys", "key", "events_apikey_changelist", "events.view_apikey"),
+            Item("API reference", "api", "/v1/docs", "events.view_apikey"),
             Item(
                 *("Webhooks", "webhook", "config_webhookendpoint_changelist", "config.view_webhookendpoint"),
                 covers="config_webhookdelivery_changelist",
             ),
+            Item("Approval rules", "rule_settings", "config_approvalrule_changelist", "config.view_approvalrule"),
             Item("Staff", "badge", "auth_user_changelist", "auth.view_user"),
             Item("Roles", "admin_panel_settings", "auth_group_changelist", "auth.view_group"),
+            Item("Sign-in rules", "passkey", "config_signinrules_changelist", "config.view_signinrules"),
+            Item("Sign-in log", "login", "config_signinevent_changelist", "config.view_signinevent"),
             Item(
                 "Schedules",
                 "schedule",
@@ -127,23 +151,46 @@ BADGE_VARIANTS = {
     "overdue": "danger",
     "refunds": "warning",
     "late": "warning",
+    "approvals": "warning",
 }
-SETTLED = F("amount_paid") + F("amount_credited")  # of an invoice: more than is due means a refund
 
 
 def navigation(request: HttpRequest) -> list[dict[str, Any]]:
     """Return the pages that the user can view, by section, with the open page marked. Runs one query."""
     badges = _badges(request)
-    links = {item: link for section in SECTIONS for item in section.items if (link := _link(item, request))}
+    links = permitted_pages(request)
     active = _active(links, request.path)
+    sections = [section for section in SECTIONS if any(item in links for item in section.items)]
+    works_here = [section for section in sections if section.is_worked_on_by(request)]
+    opened = works_here or [section for section in sections if section.worked_on_with]
     return [
-        {
-            "title": section.title,
-            "items": [_entry(item, links[item], badges, item is active) for item in section.items if item in links],
-        }
-        for section in SECTIONS
-        if any(item in links for item in section.items)
+        _group(section, [_entry(item, links[item], badges, item is active) for item in section.items if item in links])
+        | {"is_open": section in opened}
+        for section in sections
     ]
+
+
+def permitted_pages(request: HttpRequest) -> dict[Item, str]:
+    """Return the addresses of the pages that the user can view, in the order of the sidebar."""
+    return {item: link for section in SECTIONS for item in section.items if (link := _link(item, request))}
+
+
+def page_of(path: str) -> tuple[Section, Item] | None:
+    """Return the sidebar's page to which an address belongs, and its section."""
+    items = {item: _address(item.url_name) for section in SECTIONS for item in section.items}
+    active = _active(items, path)
+    return next(((section, item) for section in SECTIONS for item in section.items if item is active), None)
+
+
+def _group(section: Section, items: list[dict[str, Any]]) -> dict[str, Any]:
+    variants = {item["badge_variant"] for item in items if "badge" in item}
+    return {
+        "title": section.title,
+        "key": section.key,
+        "items": items,
+        "is_active": any(item["active"] for item in items),
+        "alert": next((variant for variant in ("danger", "warning") if variant in variants), ""),
+    }
 
 
 def _link(item: Item, request: HttpRequest) -> str:
@@ -165,6 +212,8 @@ def _active(links: dict[Item, str], path: str) -> Item | None:
 
 
 def _address(url_name: str) -> str:
+    if url_name.startswith("/"):  # a page outside of the admin
+        return url_name
     try:
         return reverse(f"admin:{url_name}") if url_name else ""
     except NoReverseMatch:  # the page's app isn't installed
@@ -186,17 +235,19 @@ def capped(count: int, limit: int) -> str:
 def _badges(request: HttpRequest) -> dict[str, int]:
     """Count what needs attention, up to the limit. One query that reads few index entries, however large the tables."""
     queries: list[QuerySet[Any, Any]] = []
-    for name, label, conditions in (
-        ("problems", "events.Problem", {"state": 1}),
-        ("parked", "billing.BillingState", {"parked_at__isnull": False}),
-        ("drafts", "billing.Invoice", {"state": "draft"}),
-        ("overdue", "billing.Invoice", {"state": "finalized", "due_at__lt": Now(), "amount_due__gt": 0}),
-        ("refunds", "billing.Invoice", {"state__in": ["finalized", "paid"], "amount_due__lt": SETTLED}),
-        ("late", "billing.LateAdjustment", {"state": "held"}),
-    ):
+    selections: tuple[tuple[str, str, Callable[[Any], QuerySet[Any]]], ...] = (
+        ("problems", "events.Problem", lambda problems: problems.filter(state=1)),
+        ("parked", "billing.BillingState", lambda states: states.filter(parked_at__isnull=False)),
+        ("drafts", "billing.Invoice", lambda invoices: invoices.drafts()),
+        ("overdue", "billing.Invoice", lambda invoices: invoices.overdue(Now())),
+        ("refunds", "billing.Invoice", lambda invoices: invoices.to_refund()),
+        ("approvals", "config.Approval", lambda approvals: approvals.filter(status="requested")),
+        ("late", "billing.LateAdjustment", lambda adjustments: adjustments.filter(state="held")),
+    )
+    for name, label, select in selections:
         model = apps.get_model(label)
         if request.user.has_perm(f"{model._meta.app_label}.view_{model._meta.model_name}"):
-            rows = model._default_manager.filter(**conditions).order_by()
+            rows = select(model._default_manager.all()).order_by()
             queries.append(rows.values_list(Value(name))[:BADGE_LIMIT])
     if not queries:
         return {}

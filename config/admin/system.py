@@ -1,20 +1,20 @@
-"""Settings pages that belong to no app: schedules, staff, roles and the change log."""
+"""Settings pages that belong to no app: schedules and the change log."""
 
 from typing import Any
 
+from allauth.account.admin import EmailAddress
+from allauth.mfa.admin import Authenticator
+from allauth.socialaccount.admin import SocialAccount, SocialApp, SocialToken
 from auditlog.admin import LogEntryAdmin as BaseLogEntryAdmin
 from auditlog.models import LogEntry
 from django import forms
 from django.contrib import admin
-from django.contrib.auth.admin import GroupAdmin as BaseGroupAdmin
-from django.contrib.auth.admin import UserAdmin as BaseUserAdmin
-from django.contrib.auth.models import Group, User
-from django.db.models import Count, QuerySet
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils.html import format_html, format_html_join
-from django.utils.safestring import mark_safe
-from django.utils.timezone import localtime
+from django.utils.safestring import SafeString, mark_safe
+from django.utils.timezone import localtime, now
 from django_celery_beat import admin as beat_admin
 from django_celery_beat.models import (
     ClockedSchedule,
@@ -23,20 +23,29 @@ from django_celery_beat.models import (
     PeriodicTask,
     SolarSchedule,
 )
-from unfold.admin import ModelAdmin, TabularInline
-from unfold.contrib.filters.admin import RelatedDropdownFilter
+from unfold.admin import TabularInline
 from unfold.decorators import display
-from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
+from config.change_log.models import ChangeSeal
+from config.change_log.sealing import seal_entries
+from config.change_log.status import read_status
+from config.change_log.verifying import check_change_log
+from config.office.base import BaseAdmin
+from config.office.dialogs import action, confirm, open_page, staff
 from config.office.filters import RangeDateTimeFilter
 from config.office.history import change_of
+from config.office.wording import code
 
 # The libraries imported above registered admin classes without Unfold's styles. The classes below replace them.
 for model in (PeriodicTask, IntervalSchedule, CrontabSchedule, ClockedSchedule, SolarSchedule):
     admin.site.unregister(model)
-for model in (User, Group, LogEntry):
-    admin.site.unregister(model)
+admin.site.unregister(LogEntry)
+# Colleagues manage these at Sign-in and security, and owners on the colleague's page.
+for unused in (Authenticator, EmailAddress, SocialAccount, SocialApp, SocialToken):
+    admin.site.unregister(unused)
+
+admin.site.empty_value_display = "–"  # docs/words.md
 
 
 class TaskSelect(UnfoldAdminSelectWidget, beat_admin.TaskSelectWidget):
@@ -54,15 +63,15 @@ class PeriodicTaskForm(beat_admin.PeriodicTaskForm):
 
 
 @admin.register(PeriodicTask)
-class PeriodicTaskAdmin(beat_admin.PeriodicTaskAdmin, ModelAdmin):
+class PeriodicTaskAdmin(beat_admin.PeriodicTaskAdmin, BaseAdmin):
     """When each background task runs. Edits take effect within a second, and upgrades keep them."""
 
     form = PeriodicTaskForm
     delete_confirmation_template = "admin/config/delete_schedule.html"  # Unfold's page needs a script of another page
     change_form_template = None  # the library's template has an inline script, which the CSP blocks
-    list_display = ("name", "is_enabled", "schedule_text", "last_run_at", "total_run_count")
+    list_display = ("name", "is_enabled", "schedule_text", "last_run", "run_count")
     list_filter = ("enabled", ("last_run_at", RangeDateTimeFilter))
-    list_filter_submit = True
+    list_title = "Schedules"
     list_select_related = ("interval", "crontab", "solar", "clocked")
     search_fields = ("name", "task", "description")
     autocomplete_fields = ("interval", "crontab", "clocked")
@@ -75,6 +84,14 @@ class PeriodicTaskAdmin(beat_admin.PeriodicTaskAdmin, ModelAdmin):
         ("Execution", {"fields": ("expires", "expire_seconds", "queue", "priority"), "classes": ("collapse",)}),
     )
     readonly_fields = ("last_run_at",)
+
+    @display(description="Last run (UTC)", ordering="last_run_at")
+    def last_run(self, task: PeriodicTask) -> str:
+        return f"{task.last_run_at:%Y-%m-%d %H:%M:%S}" if task.last_run_at else "–"
+
+    @display(description="Runs", ordering="total_run_count")
+    def run_count(self, task: PeriodicTask) -> int:
+        return int(task.total_run_count)
 
     @display(description="Enabled", boolean=True, ordering="enabled")
     def is_enabled(self, task: PeriodicTask) -> bool:
@@ -103,7 +120,7 @@ class TasksInline(TabularInline):
 
 
 @admin.register(IntervalSchedule)
-class IntervalScheduleAdmin(ModelAdmin):
+class IntervalScheduleAdmin(BaseAdmin):
     """Schedules that run again a set time after the last run."""
 
     list_display = ("__str__", "every", "period")
@@ -113,7 +130,7 @@ class IntervalScheduleAdmin(ModelAdmin):
 
 
 @admin.register(CrontabSchedule)
-class CrontabScheduleAdmin(ModelAdmin):
+class CrontabScheduleAdmin(BaseAdmin):
     """Schedules that run at certain times of the day, week or month."""
 
     list_display = ("human_readable", "__str__", "timezone")
@@ -124,7 +141,7 @@ class CrontabScheduleAdmin(ModelAdmin):
 
 
 @admin.register(ClockedSchedule)
-class ClockedScheduleAdmin(ModelAdmin):
+class ClockedScheduleAdmin(BaseAdmin):
     """Schedules that run once, at a certain time."""
 
     list_display = ("clocked_time",)
@@ -132,67 +149,61 @@ class ClockedScheduleAdmin(ModelAdmin):
     inlines = (TasksInline,)
 
 
-@admin.register(User)
-class UserAdmin(BaseUserAdmin, ModelAdmin):
-    """People who can log in, with the roles that grant their permissions."""
+class RequestFilter(admin.SimpleListFilter):
+    """The changes of one request. The list's links choose it."""
 
-    form = UserChangeForm
-    add_form = UserCreationForm
-    change_password_form = AdminPasswordChangeForm
-    list_display = ("username", "full_name", "email", "group_names", "is_active", "last_login")
-    list_filter = ("is_active", "is_superuser", ("groups", RelatedDropdownFilter))
-    list_filter_submit = True
-    search_fields = ("username", "first_name", "last_name", "email")
-    autocomplete_fields = ("groups",)
-    filter_horizontal = ("user_permissions",)
-    readonly_fields = ("last_login", "date_joined")
+    title = "request"
+    parameter_name = "request"
 
-    def get_queryset(self, request: HttpRequest) -> QuerySet[User]:
-        return super().get_queryset(request).prefetch_related("groups")
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [(request_id, request_id)] if (request_id := request.GET.get("request")) else []
 
-    @display(description="Name", ordering="last_name")
-    def full_name(self, user: User) -> str:
-        return user.get_full_name()
-
-    @display(description="Roles")
-    def group_names(self, user: User) -> str:
-        return ", ".join(group.name for group in user.groups.all())
-
-
-@admin.register(Group)
-class GroupAdmin(BaseGroupAdmin, ModelAdmin):
-    """Roles: named sets of permissions for staff."""
-
-    list_display = ("name", "member_count")
-    search_fields = ("name",)
-
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Group]:
-        return super().get_queryset(request).annotate(members=Count("user"))
-
-    @display(description="Staff", ordering="members")
-    def member_count(self, group: Any) -> int:
-        return int(group.members)
+    def queryset(self, request: HttpRequest, queryset: QuerySet[LogEntry]) -> QuerySet[LogEntry]:
+        return queryset.filter(cid=self.value()) if self.value() else queryset
 
 
 @admin.register(LogEntry)
-class LogEntryAdmin(BaseLogEntryAdmin, ModelAdmin):
+class LogEntryAdmin(BaseLogEntryAdmin, BaseAdmin):
     """Every change, with its author, time, and the values before and after. Entries can't be edited or deleted."""
 
     date_hierarchy = None
-    list_display = ("when", "who", "what", "about", "fields_changed", "why")
+    list_display = ("when", "who", "what", "about", "fields_changed", "why", "request_link")
     list_display_links = ("when",)
-    list_filter = ("action", ("timestamp", RangeDateTimeFilter))
-    list_filter_submit = True
+    list_filter = ("action", ("timestamp", RangeDateTimeFilter), RequestFilter)
+    list_before_template = "admin/config/change_log_status.html"
+    actions_list = ("verify",)
+    list_title = "Change log"
     list_fullwidth = True
-    search_fields = ("object_repr", "object_pk", "actor__username", "cid")
-    search_help_text = "Object, or user name of the author"
+    search_fields = ("object_repr", "object_pk", "actor__username", "additional_data__api_key", "cid")
+    search_help_text = "Object, author or API key, or request ID"
     show_full_result_count = False
-    fieldsets = ((None, {"fields": ("when", "who", "what", "about", "why", "edits")}),)
-    readonly_fields = ("when", "who", "what", "about", "why", "edits")
+    fieldsets = (
+        (None, {"fields": ("when", "who", "what", "about", "why", "edits")}),
+        ("Evidence", {"fields": ("request_text", "address", "seal")}),
+    )
+    readonly_fields = ("when", "who", "what", "about", "why", "edits", "request_text", "address", "seal")
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        response: HttpResponse = super().changelist_view(request, {"title": "Change log"} | (extra_context or {}))
-        return response
+        return super().changelist_view(request, {"chain": read_status()} | (extra_context or {}))
+
+    def has_verify_permission(self, request: HttpRequest, object_id: object = None) -> bool:
+        return bool(self.has_view_permission(request))
+
+    @action(
+        description="Verify",
+        icon="verified_user",
+        permissions=["verify"],
+        dialog=confirm(
+            "Verify the change log?",
+            "Compares every entry with its seal, and every seal with the chain. Changes nothing.",
+            "Verify",
+        ),
+    )
+    def verify(self, request: HttpRequest, form: Any) -> HttpResponse:
+        """Chain the newest entries, verify all, and show the result above the list."""
+        seal_entries()
+        check_change_log(now=now(), by=staff(request))
+        return open_page(request, reverse("admin:auditlog_logentry_changelist"))
 
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
@@ -236,6 +247,32 @@ class LogEntryAdmin(BaseLogEntryAdmin, ModelAdmin):
     @display(description="Reason")
     def why(self, entry: LogEntry) -> str:
         return change_of(entry).reason or "–"
+
+    @display(description="Request")
+    def request_link(self, entry: LogEntry) -> SafeString | str:
+        """Link to all changes of the same request."""
+        if not entry.cid:
+            return "–"
+        return format_html(
+            '<a class="ch-link ch-code" href="?request={}" title="{}">{}</a>', entry.cid, entry.cid, entry.cid[:8]
+        )
+
+    @display(description="Request")
+    def request_text(self, entry: LogEntry) -> SafeString | str:
+        if not entry.cid:
+            return "–"
+        url = reverse("admin:auditlog_logentry_changelist")
+        link = '{} · <a class="ch-link" href="{}?request={}">All changes of this request</a>'
+        return format_html(link, code(entry.cid), url, entry.cid)
+
+    @display(description="From")
+    def address(self, entry: LogEntry) -> str:
+        return entry.remote_addr or "–"
+
+    @display(description="Seal")
+    def seal(self, entry: LogEntry) -> SafeString | str:
+        seal = ChangeSeal.objects.filter(pk=entry.pk, number__isnull=False).first()
+        return code(f"{seal.number}:{bytes(seal.hash or b'').hex()}") if seal else "chained within seconds"
 
     @display(description="Changes")
     def edits(self, entry: LogEntry) -> str:

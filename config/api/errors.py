@@ -1,4 +1,9 @@
-"""Errors of the API. Every error has one body: `{"code", "message", "http_status_code", "details"}`."""
+"""Errors of the API. Every error has one body, which names its code, message and details.
+
+    {"code", "message", "http_status_code", "details", "success": false, "error": {"code", "message", "details", …}}
+
+`success` and `error` repeat it in the form that some clients read; `internal_error` in it is null.
+"""
 
 from collections.abc import Mapping
 from http import HTTPStatus
@@ -15,6 +20,7 @@ CODES = {
     404: "not_found",
     405: "method_not_allowed",
     406: "not_acceptable",
+    408: "request_timeout",
     409: "already_exists",
     413: "payload_too_large",
     415: "unsupported_media_type",
@@ -138,12 +144,12 @@ def error_body(status: int, message: str, *, code: str = "", details: Any = None
     """
     if not isinstance(details, dict):
         details = {"non_field_errors": details} if details else {}
-    return {
+    error = {
         "code": code or CODES.get(status, "internal_error" if status >= 500 else "validation_error"),
         "message": writable(message),
-        "http_status_code": int(status),
         "details": _writable_in(details),
     }
+    return error | {"http_status_code": int(status), "success": False, "error": error | {"internal_error": None}}
 
 
 def _writable_in(details: Any) -> Any:

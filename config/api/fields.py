@@ -1,12 +1,17 @@
 """Serializer fields of the API: exact numbers as strings, the API's names for our values, computed fields."""
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
-from typing import Any
+from itertools import islice
+from typing import Any, ClassVar
 
+from django.core.validators import MaxLengthValidator
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
+
+from config.inputs import CALENDAR_RULE, LARGEST, NUMBER_RULE, is_in_calendar, is_number
+from config.limits import LONGEST_METADATA, LONGEST_METADATA_KEY, MOST_METADATA
 
 
 def plain(number: Decimal) -> str:
@@ -31,6 +36,29 @@ class ExactField(serializers.Field[Decimal, Any, str, Any]):
         return plain(value)
 
 
+class NumberIn(serializers.DecimalField):
+    """A number in ASCII digits, as a string or a JSON number, by default at most 10^15 either side of 0."""
+
+    default_error_messages: ClassVar[dict[str, Any]] = {"invalid": NUMBER_RULE}
+
+    def __init__(self, **kwargs: Any) -> None:
+        kwargs.setdefault("max_value", LARGEST)
+        kwargs.setdefault("min_value", -LARGEST)
+        super().__init__(**kwargs)
+
+    def to_internal_value(self, data: Any) -> Decimal:
+        if isinstance(data, str) and not is_number(data):
+            self.fail("invalid")
+        return super().to_internal_value(data)
+
+
+class DayIn(serializers.DateField):
+    """A day in a request, between the years 1970 and 2200."""
+
+    def to_internal_value(self, value: Any) -> date:
+        return _in_calendar(super().to_internal_value(value))
+
+
 class QuantityField(serializers.CharField):
     """An exact number as a string of plain digits, described as any text."""
 
@@ -39,14 +67,18 @@ class QuantityField(serializers.CharField):
 
 
 class MetadataField(serializers.DictField):
-    """The client's own key-value pairs. Keys and values are strings."""
+    """The client's own key-value pairs: at most 50, with keys of 100 and values of 500 characters."""
 
     def __init__(self, **kwargs: Any) -> None:
-        super().__init__(child=serializers.CharField(allow_blank=True, trim_whitespace=False), **kwargs)
+        kwargs.setdefault(
+            "validators", [MaxLengthValidator(MOST_METADATA, f"Metadata has at most {MOST_METADATA} keys.")]
+        )
+        child = serializers.CharField(allow_blank=True, trim_whitespace=False, max_length=LONGEST_METADATA)
+        super().__init__(child=child, **kwargs)
 
     def run_child_validation(self, data: Any) -> Any:
-        name = serializers.CharField(allow_blank=True)
-        for key in data:
+        name = serializers.CharField(allow_blank=True, max_length=LONGEST_METADATA_KEY)
+        for key in islice(data, MOST_METADATA + 1):  # with more keys, the whole is refused
             name.run_validation(str(key))
         return super().run_child_validation(data)
 
@@ -58,10 +90,13 @@ class MomentField(serializers.DateTimeField):
     """A date and time between the years 1970 and 2200, which billing calendars cover."""
 
     def to_internal_value(self, value: Any) -> datetime:
-        moment = super().to_internal_value(value)
-        if not 1970 <= moment.year <= 2200:
-            raise serializers.ValidationError("Enter a date between 1970 and 2200.")
-        return moment
+        return _in_calendar(super().to_internal_value(value))
+
+
+def _in_calendar[Day: date](day: Day) -> Day:
+    if not is_in_calendar(day):
+        raise serializers.ValidationError(CALENDAR_RULE)
+    return day
 
 
 class TextField(serializers.CharField):

@@ -1,11 +1,14 @@
 """Filters and pages, shared by lists (GET) and searches (POST)."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
-from typing import Any
+from decimal import Decimal
+from functools import reduce
+from operator import or_
+from typing import Any, ClassVar
 
 from django import forms
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.http import QueryDict
 from django_filters import Filter, FilterSet, IsoDateTimeFilter
 from django_filters.fields import IsoDateTimeField
@@ -14,6 +17,8 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.serializers import BaseSerializer
 
+from config.api.conditions import apply_conditions
+from config.api.ordering import apply_order
 from config.api.pagination import LimitOffsetPages
 from config.db.text import is_text
 
@@ -34,23 +39,38 @@ class ManyWidget(forms.Widget):
 
 
 class ManyField(forms.Field):
+    """Several values, of the `choices` if there are any. 400 names a value that isn't one of them."""
+
     widget = ManyWidget
+
+    def __init__(self, *args: Any, choices: Collection[str] | None = None, **kwargs: Any) -> None:
+        self.choices = choices
+        super().__init__(*args, **kwargs)
 
     def clean(self, value: Any) -> list[str]:
         if len(value) > MOST_VALUES:
             raise forms.ValidationError(f"Enter at most {MOST_VALUES} values.")
         if not all(map(is_text, value)):
             raise forms.ValidationError("Contains characters that aren't allowed.")
+        if self.choices is not None and (unknown := [item for item in value if item not in self.choices]):
+            raise forms.ValidationError(f"{unknown[0]} isn't one of these values: {', '.join(self.choices)}.")
         return [str(item) for item in value]
 
 
 class ManyFilter(Filter):
-    """Keep rows with one of the values: `names` maps the API's names to our values."""
+    """Keep rows with one of the values: `names` maps the API's names to our values.
+
+    `unmatched` are the names of the public contract that no row of ours can have. Other names are refused.
+    """
 
     field_class = ManyField
 
-    def __init__(self, *args: Any, names: Mapping[str, str] | None = None, **kwargs: Any) -> None:
+    def __init__(
+        self, *args: Any, names: Mapping[str, Any] | None = None, unmatched: Collection[str] = (), **kwargs: Any
+    ) -> None:
         self.names = names
+        if names is not None:
+            kwargs["choices"] = [*names, *unmatched]
         super().__init__(*args, **kwargs)
 
     def filter(self, qs: QuerySet[Any], value: Any) -> QuerySet[Any]:
@@ -62,6 +82,46 @@ class ManyFilter(Filter):
         values = value if self.names is None else [self.names[name] for name in value if name in self.names]
         rows = qs.filter(**{f"{self.field_name}__in": values})
         return rows.distinct() if self.distinct else rows
+
+
+class ConstantFilter(ManyFilter):
+    """Keep all rows if the value that every row has is among the values, else none."""
+
+    def __init__(self, value: str, *, others: Collection[str]) -> None:
+        self.value = value
+        super().__init__(field_name="", names={value: value}, unmatched=others)  # there is no column
+
+    def filter(self, qs: QuerySet[Any], value: Any) -> QuerySet[Any]:
+        return qs if not value or self.value in value else qs.none()
+
+
+def any_of(conditions: Mapping[str, Q], names: Collection[str]) -> Q:
+    """Return the condition that one of the named conditions is true; no row matches other names."""
+    return reduce(or_, (conditions[name] for name in names if name in conditions), Q(pk__in=[]))
+
+
+STATUSES = {"published": "published", "archived": "archived"}
+
+
+class StatusFilterSet(FilterSet):
+    """The filter by status that all lists have. Without it, archived objects are left out."""
+
+    published: ClassVar[Q] = Q()
+    archived: ClassVar[Q] = Q(pk__in=[])
+
+    status = ManyFilter(
+        method="with_status",
+        names=STATUSES,
+        unmatched=["deleted"],
+        help_text="published or archived. Defaults to published.",
+    )
+
+    def with_status(self, rows: QuerySet[Any], name: str, value: list[str]) -> QuerySet[Any]:
+        return rows.filter(any_of({"published": self.published, "archived": self.archived}, value))
+
+    def filter_queryset(self, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        rows: QuerySet[Any] = super().filter_queryset(queryset)
+        return rows if self.form.cleaned_data["status"] else rows.filter(self.published)
 
 
 class MomentField(IsoDateTimeField):
@@ -106,13 +166,8 @@ def list_parameters(request: Request) -> QueryDict:
     """Return the parameters of a list: the query parameters, or a search's body in the same form."""
     if request.method == "GET":
         return request.query_params
-    body = request.data or {}
-    if not isinstance(body, dict):
-        raise ValidationError({"body": ["Send a JSON object."]})
-    if body.get("filters"):
-        raise ValidationError({"filters": ["Generic filters aren't supported. Use the filter fields instead."]})
     parameters = QueryDict(mutable=True)
-    for name, value in body.items():
+    for name, value in _body_of(request).items():
         if isinstance(value, list):
             parameters.setlist(name, [_text(item) for item in value if not isinstance(item, (dict, list))])
         elif value is not None and not isinstance(value, dict):
@@ -120,7 +175,16 @@ def list_parameters(request: Request) -> QueryDict:
     return parameters
 
 
+def _body_of(request: Request) -> dict[str, Any]:
+    body = request.data or {}
+    if not isinstance(body, dict):
+        raise ValidationError({"body": ["Send a JSON object."]})
+    return body
+
+
 def _text(value: Any) -> str:
+    if isinstance(value, Decimal) and value == value.to_integral_value():
+        return f"{value:.0f}"  # in JSON, 12.0 is the integer 12
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
@@ -134,22 +198,21 @@ def apply_filters(request: Request, rows: QuerySet[Any], filterset: type[FilterS
     filters = filterset(data=parameters, queryset=rows)
     if not filters.is_valid():
         raise ValidationError({name: [str(error) for error in errors] for name, errors in filters.errors.items()})
-    return _sorted(request, filters.qs, getattr(filterset, "sortable", {}))
+    read_expansions(request, filterset)
+    rows = filters.qs
+    if request.method != "GET":
+        rows = apply_conditions(rows, filterset, _body_of(request))
+    return apply_order(rows, filterset, parameters, _body_of(request) if request.method != "GET" else {})
 
 
-def _sorted(request: Request, rows: QuerySet[Any], sortable: Mapping[str, str]) -> QuerySet[Any]:
-    sort = request.data.get("sort") if request.method == "POST" and isinstance(request.data, dict) else None
-    if not isinstance(sort, list):
-        return rows
-    columns = []
-    for key in sort:
-        name = str(key.get("field")) if isinstance(key, dict) else ""
-        if name not in sortable:
-            fields = ", ".join(sorted(sortable))
-            reason = f"Sort by one of these fields: {fields}." if fields else "This list can't be sorted."
-            raise ValidationError({"sort": [reason]})
-        columns.append(("" if key.get("direction") == "asc" else "-") + sortable[name])
-    return rows.order_by(*columns, "-pk") if columns else rows
+def read_expansions(request: Request, filterset: type[FilterSet]) -> list[str]:
+    """Return the names in `expand`. 400 for a name that the list can't expand."""
+    possible = getattr(filterset, "expandable", ())
+    names = [name.strip() for name in str(list_parameters(request).get("expand") or "").split(",") if name.strip()]
+    if unknown := [name for name in names if name not in possible]:
+        possible_names = f"Possible: {', '.join(possible)}." if possible else "Leave it out: items are complete."
+        raise ValidationError({"expand": [f"Can't expand {unknown[0]}. {possible_names}"]})
+    return names
 
 
 def page(

@@ -2,6 +2,7 @@
 
 import logging
 import math
+import sys
 from typing import Any
 
 from django.core.exceptions import (
@@ -11,10 +12,10 @@ from django.core.exceptions import (
     SuspiciousOperation,
     ValidationError,
 )
-from django.db import IntegrityError, InterfaceError, OperationalError
-from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.db import DataError, IntegrityError, InterfaceError, OperationalError
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse, UnreadablePostError
 from django.views import defaults
-from psycopg.errors import UniqueViolation
+from psycopg.errors import ExclusionViolation, NumericValueOutOfRange, UniqueViolation
 from rest_framework import exceptions
 from rest_framework.response import Response
 from rest_framework.views import set_rollback
@@ -31,10 +32,10 @@ from config.api.errors import (
     invalid,
 )
 from config.refusals import Refused
+from config.server.refused import Refusal, is_api_path, respond
+from config.timeouts import describe
 
 logger = logging.getLogger(__name__)
-
-API_PREFIX = "/v1/"
 
 
 def as_api_error(exc: Exception) -> Exception:
@@ -45,11 +46,15 @@ def as_api_error(exc: Exception) -> Exception:
         return _model_error(exc)
     if isinstance(exc, exceptions.ValidationError):
         return invalid(flat(exc.detail))
-    if isinstance(exc, IntegrityError) and isinstance(exc.__cause__, UniqueViolation):
+    if isinstance(exc, IntegrityError) and isinstance(exc.__cause__, (UniqueViolation, ExclusionViolation)):
         return AlreadyExists("Another request has just created an object with this identifier.")
+    if isinstance(exc, DataError) and isinstance(exc.__cause__, NumericValueOutOfRange):
+        return InvalidRequest("A number in the request is too large.")
+    if isinstance(exc, UnreadablePostError):
+        return InvalidRequest("The connection was closed before the body was complete.")
     if isinstance(exc, (OperationalError, InterfaceError)):
         logger.error("The database couldn't process a request", exc_info=exc)
-        return ServiceUnavailable()
+        return ServiceUnavailable(describe(exc))
     return exc
 
 
@@ -105,18 +110,16 @@ def _headers_of(exc: exceptions.APIException) -> dict[str, str]:
 
 
 def is_api(request: HttpRequest) -> bool:
-    return request.path.startswith(API_PREFIX) or request.path == API_PREFIX.rstrip("/")
+    return is_api_path(request.path)
 
 
 def _json(status: int, message: str) -> JsonResponse:
     return JsonResponse(error_body(status, message), status=status)
 
 
-def unavailable() -> JsonResponse:
-    """Answer 503 outside of a DRF view."""
-    refusal = ServiceUnavailable()
-    body = error_body(refusal.status_code, refusal.message, code=refusal.code)
-    return JsonResponse(body, status=refusal.status_code, headers={"Retry-After": str(refusal.wait)})
+def unavailable(error: Exception, path: str) -> HttpResponse:
+    """Answer 503 outside of a DRF view: in JSON to API clients, with a page to browsers."""
+    return respond(Refusal(503, describe(error), {"Retry-After": str(ServiceUnavailable.wait)}), path)
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
@@ -131,9 +134,7 @@ def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 
 def permission_denied(request: HttpRequest, exception: Exception) -> HttpResponse:
-    """Answer 403: JSON to API clients, Django's page to browsers."""
-    if not is_api(request):
-        return defaults.permission_denied(request, exception)
+    """Answer 403 to API clients. The admin has a page of its own."""
     return _json(403, str(exception) or "You do not have permission to perform this action.")
 
 
@@ -145,7 +146,10 @@ def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    """Answer 500 without details: those are in the log."""
+    """Answer 500 without details, which are in the log; or 503 if the database is unavailable or took too long."""
+    error = sys.exc_info()[1]
+    if isinstance(error, (OperationalError, InterfaceError)):
+        return unavailable(error, request.path)
     if is_api(request):
         return _json(500, "An unexpected error occurred. Nothing was changed.")
     return defaults.server_error(request)

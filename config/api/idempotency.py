@@ -1,11 +1,15 @@
 """The `Idempotency-Key` header: a write that is sent twice runs once, and both requests get the same answer.
 
+An `idempotency_key` in the body is older: the operation itself returns what it made before. `check_body_key` refuses
+one that comes with another body, so that no one believes that the second request was carried out.
+
 The answer is stored in the transaction of the write, so a crash leaves both or neither. Refusals change nothing and
 aren't stored: the same request can be sent again once the cause is fixed.
 """
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -15,12 +19,14 @@ from django.utils import timezone
 from rest_framework.request import Request
 
 from config.api.errors import InvalidRequest, KeyInUse, KeyReused
-from config.api.models import KeptAnswer
+from config.api.models import KeptAnswer, SentBody
+from config.db.text import is_text
 
 HEADER = "Idempotency-Key"
 REPLAYED = "Idempotent-Replayed"
 KEPT_FOR = timedelta(hours=24)
 LONGEST_KEY = 255
+KEY_RULE = f"Enter 1 to {LONGEST_KEY} printable ASCII characters."
 
 
 class Answered(Exception):
@@ -60,8 +66,7 @@ def claim(request: Request, *, caller_id: int) -> Claim:
     """
     key = request.headers.get(HEADER, "")
     if not key.strip() or len(key) > LONGEST_KEY or not key.isascii() or not key.isprintable():
-        reason = f"Enter 1 to {LONGEST_KEY} printable ASCII characters."
-        raise InvalidRequest(f"{HEADER}: {reason}", {HEADER: [reason]})
+        raise InvalidRequest(f"{HEADER}: {KEY_RULE}", {HEADER: [KEY_RULE]})
     new_claim = Claim(caller_id, key, fingerprint_of(request))
     if not _lock(f"{caller_id}:{key}"):
         raise KeyInUse
@@ -74,6 +79,21 @@ def claim(request: Request, *, caller_id: int) -> Claim:
     if kept.fingerprint != new_claim.fingerprint:
         raise KeyReused
     raise Answered(_again(kept))
+
+
+def check_body_key(request: Request) -> None:
+    """Remember what was sent with the body's `idempotency_key`. Raises `KeyReused` if that was another body before.
+
+    Call it in the transaction of the write, which a refusal rolls back, so that a corrected body can be sent again.
+    """
+    body = request.data
+    key = body.get("idempotency_key") if isinstance(body, Mapping) else None
+    if not key or not isinstance(key, str) or len(key) > LONGEST_KEY or not is_text(key):
+        return  # the operation has no key, or refuses it
+    fingerprint = fingerprint_of(request)
+    SentBody.objects.bulk_create([SentBody(path=request.path, key=key, fingerprint=fingerprint)], ignore_conflicts=True)
+    if SentBody.objects.get(path=request.path, key=key).fingerprint != fingerprint:
+        raise KeyReused("This idempotency_key was used with another body. Use a new key for each new request.")
 
 
 def fingerprint_of(request: Request) -> str:

@@ -6,7 +6,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from config.api.errors import KeyInUse, KeyReused
+from config.api.errors import KeyInUse, KeyReused, error_body
+from config.api.idempotency import HEADER, KEY_RULE
 from config.api.views import ApiView
 
 EXAMPLES = Path(__file__).parent / "openapi_examples.json"
@@ -17,6 +18,9 @@ DESCRIPTION = (
     "once, and return the same response for 24 hours. Failed requests can be sent again with the same key."
 )
 
+KEY_INVALID = "The Idempotency-Key is invalid."
+OPEN_BODIES = ("ingestEvent", "ingestEventsBulk")
+CHOICES = ("allOf", "oneOf", "anyOf")
 KEY_CONFLICT = "A request with the Idempotency-Key is in progress, or the key was used for a different request."
 RETRY_AFTER = {"description": "The number of seconds to wait.", "schema": {"type": "integer"}, "required": True}
 SIGNATURE = {
@@ -49,7 +53,7 @@ def describe_all(result: dict[str, Any], generator: Any, **kwargs: Any) -> dict[
         if not view_class.is_once(method):
             continue
         operation.setdefault("parameters", []).append({"$ref": f"#/components/parameters/{PARAMETER}"})
-        _add_conflict(operation["responses"])
+        _add_refusals(operation["responses"])
     for message in _operations(result.get("webhooks", {})):
         message["parameters"] = [_header(name, description) for name, description in SIGNATURE.items()]
     return result
@@ -69,10 +73,36 @@ def show_examples(result: dict[str, Any], generator: Any, **kwargs: Any) -> dict
     for operation in _operations(result["paths"]):
         for status, answer in examples()["answers"].get(operation["operationId"], {}).items():
             operation["responses"][status]["content"][JSON]["example"] = answer
+        waiting = operation["responses"].get("202", {}).get("content", {}).get(JSON, {})
+        if waiting.get("schema") == {"$ref": "#/components/schemas/ApprovalOut"}:
+            waiting["example"] = examples()["answers"].get("getApproval", {}).get("200")
     for name, methods in result.get("webhooks", {}).items():
         if name in examples()["messages"]:
             methods["post"]["requestBody"]["content"][JSON]["example"] = examples()["messages"][name]
     return result
+
+
+def close_bodies(result: dict[str, Any], generator: Any, **kwargs: Any) -> dict[str, Any]:
+    """Describe that a body can't have other fields than those described. Events can: they are stored without them."""
+    for operation in _operations(result["paths"]):
+        if operation["operationId"] not in OPEN_BODIES:
+            for content in operation.get("requestBody", {}).get("content", {}).values():
+                _close(content["schema"], result["components"]["schemas"])
+    return result
+
+
+def _close(schema: dict[str, Any], components: dict[str, Any]) -> None:
+    if "$ref" in schema:
+        schema = components[schema["$ref"].rpartition("/")[2]]
+    parts = [*schema.get("properties", {}).values(), *(part for name in CHOICES for part in schema.get(name, []))]
+    if "properties" in schema:
+        if "additionalProperties" in schema:
+            return  # closed already, as a part of another body
+        schema["additionalProperties"] = False
+    if isinstance(schema.get("items"), dict):
+        parts.append(schema["items"])
+    for part in parts:
+        _close(part, components)
 
 
 def _operations(paths: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -83,15 +113,21 @@ def _header(name: str, description: str) -> dict[str, Any]:
     return {"in": "header", "name": name, "description": description, "required": True, "schema": {"type": "string"}}
 
 
-def _add_conflict(responses: dict[str, Any]) -> None:
+def _add_refusals(responses: dict[str, Any]) -> None:
+    """Add the 400 of an invalid key, and the 409 of a key in use or used for another request."""
+    invalid = error_body(400, f"{HEADER}: {KEY_RULE}", details={HEADER: [KEY_RULE]})
+    _add_examples(responses, "400", KEY_INVALID, {"invalid_idempotency_key": {"value": invalid}})
     examples: dict[str, Any] = {
-        code: {"value": {"code": code, "message": message, "http_status_code": 409, "details": {}}}
-        for code, message in CONFLICTS.items()
+        code: {"value": error_body(409, message, code=code)} for code, message in CONFLICTS.items()
     }
-    if "409" in responses:
-        content = responses["409"]["content"][JSON]
+    _add_examples(responses, "409", KEY_CONFLICT, examples)
+
+
+def _add_examples(responses: dict[str, Any], status: str, description: str, examples: dict[str, Any]) -> None:
+    if status in responses:
+        content = responses[status]["content"][JSON]
         content["examples"] = content.get("examples", {}) | examples
-        responses["409"]["description"] += f" {KEY_CONFLICT}"
+        responses[status]["description"] += f" {description}"
         return
     content = {"schema": {"$ref": "#/components/schemas/ErrorBody"}, "examples": examples}
-    responses["409"] = {"description": KEY_CONFLICT, "content": {JSON: content}}
+    responses[status] = {"description": description, "content": {JSON: content}}

@@ -1,6 +1,10 @@
 """Names of the enums in the OpenAPI schema, one for each list of values that several fields share."""
 
 OPENAPI_ENUM_NAMES: dict[str, str | list[str]] = {
+    "AlertEntityEnum": ["feature"],
+    "ApiKeyTypeEnum": ["private_key"],
+    "CouponActionEnum": ["add", "remove"],
+    "LineItemsActionEnum": ["add", "update", "remove"],
     "AggregationEnum": [
         *("COUNT", "SUM", "AVG", "COUNT_UNIQUE", "LATEST", "SUM_WITH_MULTIPLIER", "MAX", "WEIGHTED_SUM", "MIN")
     ],
@@ -15,6 +19,11 @@ OPENAPI_ENUM_NAMES: dict[str, str | list[str]] = {
     "BillingRunStateEnum": "billing.models.RunState",
     "DeliveryStatusEnum": "config.webhooks.models.DeliveryState",
     "DiagnosisStepStatusEnum": ["pass", "warning", "fail", "info"],
+    "FixActionEnum": [
+        *("accept_numeric_strings", "activate_customer", "activate_feature", "add_to_plan", "alias_property"),
+        *("count_earlier", "create_customer", "create_subscription", "extend_filter", "map_customer"),
+        *("map_event_name", "replay", "replay_cause"),
+    ],
     "EntitlementResetEnum": ["MONTHLY", "WEEKLY", "DAILY", "NEVER"],
     "EntitlementResetAskedEnum": ["MONTHLY", "WEEKLY", "DAILY", "NEVER", "ANNUAL", "QUARTERLY", "HALF_YEARLY"],
     "EventStateEnum": ["counted", "partly_counted", "problem", "voided", "dismissed"],
@@ -22,6 +31,9 @@ OPENAPI_ENUM_NAMES: dict[str, str | list[str]] = {
     "InvoiceStatusEnum": ["DRAFT", "FINALIZED", "VOIDED"],
     "InvoiceStatusAskedEnum": ["DRAFT", "FINALIZED"],
     "LateAdjustmentStateEnum": "billing.models.LateState",
+    "ConflictStateEnum": "events.models.duplicates.ConflictState",
+    "DifferenceEnum": "events.models.duplicates.Difference",
+    "DuplicateKindEnum": "events.models.duplicates.DuplicateKind",
     "LineEntityEnum": ["plan"],
     "LookupStatusEnum": ["processed", "processing", "failed"],
     "PriceEntityEnum": ["PLAN"],

@@ -9,10 +9,19 @@ from django.core.validators import RegexValidator
 from django.db import models
 from django.db.models.functions import Now
 
+from config.inputs import NumberField
+
 CURRENCY_CODE = RegexValidator(r"^[A-Z]{3}\Z", "Enter the currency as a three-letter ISO 4217 code, for example USD.")
 
 
-class NumericField(models.DecimalField):
+class DecimalField(models.DecimalField):
+    """An exact number, whose forms accept ASCII digits only."""
+
+    def formfield(self, **kwargs: Any) -> Any:
+        return super().formfield(**{"form_class": NumberField} | kwargs)
+
+
+class NumericField(DecimalField):
     """An exact number of any size: PostgreSQL's unconstrained `numeric`, Python's `Decimal`. For quantities."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -32,7 +41,7 @@ class NumericField(models.DecimalField):
         return self.get_prep_value(value)
 
 
-class AmountField(models.DecimalField):
+class AmountField(DecimalField):
     """An amount of money, already rounded to its currency. Four places hold every ISO 4217 currency."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -41,7 +50,7 @@ class AmountField(models.DecimalField):
         super().__init__(*args, **kwargs)
 
 
-class UnitPriceField(models.DecimalField):
+class UnitPriceField(DecimalField):
     """A price of one unit, to twelve places; never rounded to the currency."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -66,16 +75,17 @@ def make_public_id(prefix: str) -> str:
 
 
 class PublicIdField(models.CharField):
-    """The id in the API and in URLs. Primary keys stay internal."""
+    """The id in the API and in URLs. Primary keys stay internal, so pages call this the ID."""
 
     def __init__(self, prefix: str = "", **kwargs: Any) -> None:
         self.prefix = prefix
-        kwargs.update(max_length=40, unique=True, editable=False, default=partial(make_public_id, prefix))
+        default = partial(make_public_id, prefix)
+        kwargs.update(verbose_name="ID", max_length=40, unique=True, editable=False, default=default)
         super().__init__(**kwargs)
 
     def deconstruct(self) -> Any:
         name, path, args, kwargs = super().deconstruct()
-        for key in ("max_length", "unique", "editable", "default"):
+        for key in ("verbose_name", "max_length", "unique", "editable", "default"):
             kwargs.pop(key, None)
         return name, path, args, kwargs | {"prefix": self.prefix}
 

@@ -11,8 +11,9 @@ from django.db import transaction
 from config.installation.models import InstalledGrant
 
 OUR_APPS = ("catalog", "customers", "events", "billing")
-OURS_IN_CONFIG = ("webhookendpoint", "webhookmessage", "webhookdelivery")
+OURS_IN_CONFIG = ("webhookendpoint", "webhookmessage", "webhookdelivery", "approval", "approvalrule")
 STAFF_APPS = ("auth", "auditlog", "django_celery_beat")
+STAFF_IN_CONFIG = ("signinevent", "signinrules")
 
 
 @dataclass(frozen=True)
@@ -20,7 +21,7 @@ class Role:
     """A named set of permissions. `changes` are models whose rows it can add, change and delete; it can view the rest.
 
     For rows that the system writes, "change" is the permission for staff's actions: void an event, replay or dismiss a
-    problem, rotate or revoke a key.
+    problem, dismiss a conflict, rotate or revoke a key.
     """
 
     name: str
@@ -30,16 +31,21 @@ class Role:
 
 CATALOG = ("catalog.*",)
 CUSTOMERS = ("customers.*",)
-EVENTS = ("events.event", "events.problem", "events.apikey", "events.usagecheck", "events.usagealert")
+EVENTS = (
+    *("events.event", "events.problem", "events.duplicateevent", "events.apikey", "events.usagecheck"),
+    "events.usagealert",
+)
 MONEY = ("billing.*",)
 WEBHOOKS = ("config.webhookendpoint", "config.webhookdelivery")
-SETTINGS = tuple(f"{app}.*" for app in STAFF_APPS)
+APPROVALS = ("config.approval",)  # decide about what they may do themselves
+RULES = ("config.approvalrule",)
+SETTINGS = (*(f"{app}.*" for app in STAFF_APPS), "config.signinrules")
 
 ROLES = (
     Role("Viewer"),
-    Role("Operations", CATALOG + CUSTOMERS + EVENTS + WEBHOOKS),
-    Role("Finance", CUSTOMERS + MONEY),
-    Role("Owner", CATALOG + CUSTOMERS + EVENTS + MONEY + WEBHOOKS + SETTINGS, can_view_staff=True),
+    Role("Operations", CATALOG + CUSTOMERS + EVENTS + WEBHOOKS + APPROVALS),
+    Role("Finance", CUSTOMERS + MONEY + APPROVALS),
+    Role("Owner", CATALOG + CUSTOMERS + EVENTS + MONEY + WEBHOOKS + SETTINGS + APPROVALS + RULES, can_view_staff=True),
 )
 
 
@@ -76,7 +82,8 @@ def permissions_of(role: Role, existing: Iterable[str]) -> Iterator[str]:
     for name in existing:
         app, _, codename = name.partition(".")
         action, _, model = codename.partition("_")
-        can_view = app in OUR_APPS or model in OURS_IN_CONFIG or (role.can_view_staff and app in STAFF_APPS)
+        is_of_staff = app in STAFF_APPS or model in STAFF_IN_CONFIG
+        can_view = app in OUR_APPS or model in OURS_IN_CONFIG or (role.can_view_staff and is_of_staff)
         if (action == "view" and can_view) or (action != "view" and {f"{app}.*", f"{app}.{model}"} & set(role.changes)):
             yield name
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
+from auditlog.context import disable_auditlog
 from django.apps import AppConfig
 from django.db import transaction
 from django_celery_beat.models import CrontabSchedule, IntervalSchedule, PeriodicTask
@@ -69,11 +70,34 @@ DEFAULTS = (
         "Sends new messages to the webhook endpoints, and retries failed ones when their retry is due.",
     ),
     Schedule(
+        "Expire requests for approval",
+        "config.tasks.expire_approvals",
+        At(hour="*", minute="50"),
+        3000,
+        "Closes requests for approval that no one has decided in time.",
+    ),
+    Schedule(
+        "Seal the change log",
+        "config.tasks.seal_change_log",
+        Every(seconds=5),
+        30,
+        "Chains new entries of the change log, so that later edits are noticed, and copies them to CHANGE_LOG_STREAM if"
+        " it is set.",
+    ),
+    Schedule(
+        "Verify the change log",
+        "config.tasks.verify_change_log",
+        At(hour="2", minute="50"),
+        3600,
+        "Compares every entry of the change log with its seal. Changes nothing.",
+    ),
+    Schedule(
         "Send webhooks for new problem causes",
         "events.tasks.tell_of_causes",
         Every(seconds=60),
         50,
-        "Tells webhook endpoints that events have a new problem: once for each cause, for any number of events.",
+        "Tells webhook endpoints that events have a new problem or a conflict: once for each cause, for any number of"
+        " events.",
     ),
     Schedule(
         "Check usage alerts",
@@ -168,7 +192,7 @@ def install_schedules() -> int:
     """
     added = 0
     for schedule in DEFAULTS:
-        with transaction.atomic():
+        with transaction.atomic(), disable_auditlog():  # the change log holds what people change
             _, is_new = InstalledSchedule.objects.get_or_create(task=schedule.task)
             if is_new:
                 _add(schedule)

@@ -1,15 +1,14 @@
-"""Buttons to archive a row and to activate it again, for models with the states "active" and "archived"."""
+"""Buttons to archive a row and to activate it again, for models with a `state` or with an `archived_at`."""
 
 from collections.abc import Callable
 from typing import Any, ClassVar
 
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
-from unfold.decorators import action
 from unfold.enums import ActionVariant
 from unfold.forms import BaseDialogForm
 
-from config.office.dialogs import OptionalReasonForm, ReasonForm, carry_out, confirm, staff
+from config.office.dialogs import OptionalReasonForm, ReasonForm, action, carry_out, confirm, staff
 from config.office.links import page_of
 
 ACTIVE, ARCHIVED = "active", "archived"
@@ -35,6 +34,14 @@ class Archiving:
 
     def _can_change_in_state(self: Any, request: HttpRequest, object_id: Any, state: str) -> bool:
         return bool(self.has_change_permission(request) and self.is_in_state(object_id, state))
+
+
+class ArchivingByTime(Archiving):
+    """As `Archiving`, for models without a state: a row with an `archived_at` is archived."""
+
+    def is_in_state(self: Any, object_id: Any, state: str) -> bool:
+        rows = self.model._default_manager.filter(pk=object_id, archived_at__isnull=state == ACTIVE)
+        return bool(rows.exists())
 
 
 def archive_action(noun: str, description: str) -> Any:

@@ -1,10 +1,10 @@
 """The admin classes that the apps' admin pages extend: `BaseAdmin`, and `OfficeAdmin` for records that staff edit."""
 
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, ClassVar
 
 from django import forms
-from django.core.exceptions import PermissionDenied
+from django.core.exceptions import PermissionDenied, ValidationError
 from django.db.models import Model
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
@@ -13,12 +13,49 @@ from unfold.admin import ModelAdmin
 
 from config.office.exports import ExportsList
 from config.office.history import history_of
+from config.refusals import Refused
 
 LATEST_CHANGES = 5
+RANGE_ENDS = ("from", "to", "from_0", "from_1", "to_0", "to_1")
+LOOKUPS = ("exact", "in", "isnull", "icontains", "gte", "lte", "gt", "lt", "id__exact", "pk__exact", "pk__in")
 NOT_FILTERS = {"p", "o", "q", "all", "e", "older_than", "newer_than", "_popup", "_to_field", "_facets"}
 
 
-class BaseAdmin(ModelAdmin):
+class DeclaredLookups:
+    """Accept only the filters of `list_filter` in a list's address. Comes before `ModelAdmin`.
+
+    Django accepts any lookup of any column, by which `?secret__startswith=a` would reveal a secret letter by letter,
+    and `__regex` would keep the database busy.
+    """
+
+    list_filter: ClassVar[Any] = ()
+    get_list_filter: Callable[..., Any]
+
+    def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest | None = None) -> bool:
+        filters = self.list_filter if request is None else self.get_list_filter(request)
+        return any(lookup in _parameters(item) for item in filters)
+
+
+def _parameters(item: Any) -> set[str]:
+    """Return the parameters of a filter: a class, a field, or a field with its class."""
+    if isinstance(item, type):
+        name = str(getattr(item, "parameter_name", ""))
+        return {name, *(f"{name}_{end}" for end in RANGE_ENDS)}
+    name = item[0] if isinstance(item, (list, tuple)) else item
+    return {name, *(f"{name}__{suffix}" for suffix in LOOKUPS), *(f"{name}_{end}" for end in RANGE_ENDS)}
+
+
+class RefusedForm(forms.ModelForm):
+    """A form that isn't valid, for the reason why saving it was refused."""
+
+    refusal = ""
+
+    def clean(self) -> Any:
+        super().clean()
+        raise ValidationError(self.refusal)
+
+
+class BaseAdmin(DeclaredLookups, ModelAdmin):
     """A list that explains what to do when it is empty, or when nothing matches its filters.
 
     `empty_link` is a button for the empty list: its text and the name of an admin page. `list_title` replaces the
@@ -44,6 +81,28 @@ class BaseAdmin(ModelAdmin):
             text, page = self.empty_link
             context |= {"empty_link_text": text, "empty_link_url": reverse(f"admin:{page}")}
         return super().changelist_view(request, context | (extra_context or {}))  # type: ignore[no-any-return]
+
+    def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        """Show the form again with the reason if saving is refused. Nothing is saved then."""
+        try:
+            return super().changeform_view(request, *args, **kwargs)  # type: ignore[no-any-return]
+        except Refused as refusal:
+            request.refusal = str(refusal)  # type: ignore[attr-defined]  # `get_form` reads it
+            return super().changeform_view(request, *args, **kwargs)  # type: ignore[no-any-return]
+
+    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
+        form = super().get_form(request, obj, change, **kwargs)
+        if refusal := getattr(request, "refusal", ""):
+            return type(form.__name__, (RefusedForm, form), {"refusal": refusal})
+        return form
+
+    def get_changelist_instance(self, request: HttpRequest) -> Any:
+        """Name the filter by state as the column: status."""
+        changelist = super().get_changelist_instance(request)
+        for spec in changelist.filter_specs:
+            if str(spec.title) == "state":
+                spec.title = "status"
+        return changelist
 
 
 class AuditedHistory:

@@ -1,62 +1,51 @@
-"""The export button of a list: its rows as filtered, searched and sorted, as CSV or Excel."""
+"""The CSV and Excel buttons of a list: its rows as filtered, searched and sorted."""
 
-from collections.abc import Sequence
-from datetime import UTC, datetime
-from functools import partial
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponseBase
-from import_export import resources
-from import_export.admin import ExportMixin
-from import_export.fields import Field
-from import_export.formats.base_formats import CSV, XLSX
-from unfold.contrib.import_export.forms import ExportForm
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.template.response import TemplateResponse
 
-from config.office.files import Column, Source, export, read_value
+from config.office.files import Column, export, file_name
+
+FORMATS = {"csv": "CSV", "xlsx": "Excel"}
 
 
-class ListedRows(resources.Resource):
-    """The rows of a list. The export page shows the names of the columns."""
+class ExportsList:
+    """Let staff who can view a list download its rows. Comes before `ModelAdmin`; without columns there is no export.
 
-    def __init__(self, columns: Sequence[Column] = (), **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.columns = columns
-
-    @classmethod
-    def get_display_name(cls) -> str:
-        return "The list as shown"
-
-    def get_user_visible_fields(self) -> list[Field]:
-        return [Field(column_name=heading) for heading, _ in self.columns]
-
-
-class ExportsList(ExportMixin):
-    """Let staff who can view a list export it. Comes before `ModelAdmin`."""
+    `export_at_most` limits the rows of a file; None means all.
+    """
 
     export_columns: Sequence[Column] = ()
-    export_form_class = ExportForm
-    resource_classes = (ListedRows,)
+    export_at_most: int | None = None
+    opts: Any
+    has_view_permission: Callable[..., bool]
+    get_changelist_instance: Callable[..., Any]
 
-    def has_export_permission(self, request: HttpRequest) -> bool:
-        return bool(self.has_view_permission(request))
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        """Show a page of the list, or with `_export` ("csv" or "xlsx") respond with its rows as a file."""
+        file_format = request.GET.get("_export", "")
+        if file_format in FORMATS and self.can_export() and self.has_view_permission(request):
+            query = request.GET.copy()
+            del query["_export"]
+            request.GET = query  # type: ignore[assignment]
+            return self.export_list(request, self.get_changelist_instance(request).queryset, file_format)  # type: ignore[return-value]  # a stream is a response, too
+        context = {
+            "can_export": self.can_export(),
+            "export_formats": FORMATS.items(),
+            "export_at_most": self.export_at_most,
+        }
+        response: HttpResponse = super().changelist_view(request, context | (extra_context or {}))  # type: ignore[misc]
+        if isinstance(response, TemplateResponse) and response.context_data is not None:
+            response.context_data["export_query"] = request.GET.urlencode()
+        return response
 
-    def get_export_formats(self) -> list[type]:
-        return [CSV, XLSX]
+    def can_export(self) -> bool:
+        return bool(self.export_columns)
 
-    def get_export_resource_kwargs(self, request: HttpRequest, **kwargs: Any) -> dict[str, Any]:
-        return {"columns": self.export_columns}
-
-    def _do_file_export(
-        self, file_format: Any, request: HttpRequest, queryset: QuerySet[Any], export_form: Any = None
-    ) -> HttpResponseBase:
-        """Write the file row by row. The library's own method would hold it in memory."""
-        columns = [(heading, partial(_value_in_utc, source=source)) for heading, source in self.export_columns]
-        name = self.get_export_filename(request, queryset, file_format).rpartition(".")[0]
-        return export(queryset, columns, name=name, file_format=file_format.get_extension(), at_most=None)
-
-
-def _value_in_utc(row: Any, source: Source) -> Any:
-    """Return a column's value; a time as UTC without its zone, so that Excel takes it for a time."""
-    value = read_value(row, source)
-    return value.astimezone(UTC).replace(tzinfo=None) if isinstance(value, datetime) else value
+    def export_list(self, request: HttpRequest, rows: QuerySet[Any], file_format: str) -> HttpResponseBase:
+        """Respond with the rows of the list as a file."""
+        name = file_name(str(self.opts.verbose_name_plural))
+        return export(rows, self.export_columns, name=name, file_format=file_format, at_most=self.export_at_most)

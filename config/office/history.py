@@ -97,10 +97,21 @@ def _change(entry: LogEntry, labels: dict[tuple[type, int], str], *, always: boo
 
 
 def author_of(entry: LogEntry) -> str:
-    """Return the name of the person who made a change, or "The system"."""
+    """Return the name of the person or API key that made a change, or "The system", and who approved it."""
+    approver = (entry.additional_data or {}).get("approved_by", "")
+    return f"{_author(entry)}, approved by {approver}" if approver else _author(entry)
+
+
+def _author(entry: LogEntry) -> str:
     if entry.actor is None:
-        return entry.actor_email or "The system"
+        key = get_key(entry)
+        return f"API key {key}" if key else entry.actor_email or "The system"
     return str(entry.actor.get_full_name() or entry.actor.get_username())
+
+
+def get_key(entry: LogEntry) -> str:
+    """Return the name and prefix of the API key that made a change, or an empty string."""
+    return str((entry.additional_data or {}).get("api_key", ""))
 
 
 def edits_of(model: type[Model] | None, changes: dict[str, Any]) -> Iterable[Edit]:

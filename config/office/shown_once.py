@@ -4,6 +4,7 @@ from typing import Any
 
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
+from unfold.admin import ModelAdmin
 
 from config.office.base import BaseAdmin
 
@@ -26,12 +27,14 @@ class ShownOnceAdmin(BaseAdmin):
 
     def show_once(self, request: HttpRequest, *, title: str, secret: str, **facts: Any) -> HttpResponse:
         """Respond with the secret, in the dialog or as a page. Browsers and proxies don't store the response."""
-        context = {
-            **self.admin_site.each_context(request),
-            "opts": self.opts,
-            "title": title,
-            "secret": secret,
-            **facts,
-        }
-        headers = {"Cache-Control": "no-store", "HX-Retarget": "#dialog", "HX-Reselect": "#dialog"}
-        return TemplateResponse(request, self.shown_once_template, context, headers=headers)
+        return respond_once(request, self, self.shown_once_template, title=title, secret=secret, **facts)
+
+
+def respond_once(
+    request: HttpRequest, model_admin: ModelAdmin, template: str, *, title: str, secret: str, **facts: Any
+) -> HttpResponse:
+    """Respond with a secret. Browsers and proxies don't store the response."""
+    frame = model_admin.admin_site.each_context(request)
+    context = {**frame, "opts": model_admin.opts, "title": title, "secret": secret, **facts}
+    headers = {"Cache-Control": "no-store", "HX-Retarget": "#dialog", "HX-Reselect": "#dialog"}
+    return TemplateResponse(request, template, context, headers=headers)

@@ -5,6 +5,7 @@ from typing import Any
 from django.conf import settings
 from django.http import HttpRequest
 from django.templatetags.static import static
+from django.urls import reverse
 
 
 def logo(request: HttpRequest) -> str:
@@ -17,20 +18,33 @@ def stylesheet(request: HttpRequest) -> str:
     return static("config/admin.css")
 
 
+def shell_script(request: HttpRequest) -> str:
+    """Return the address of the script of the frame: the sidebar, and controls for the keyboard."""
+    return static("config/shell.js")
+
+
+def charts_script(request: HttpRequest) -> str:
+    """Return the address of the script that draws charts."""
+    return static("config/charts.js")
+
+
 def environment(request: HttpRequest) -> list[str]:
     """Label every page, so that a trial installation isn't mistaken for the live one."""
     return ["Live", "success"] if settings.HTTPS else ["Local", "info"]
 
 
-def subheader(request: HttpRequest) -> str:
-    """Return the company name, shown below the product name."""
-    return str(settings.COMPANY_NAME)
+def account_links(request: HttpRequest) -> list[dict[str, Any]]:
+    """Return the links of the user's menu."""
+    links = [{"title": "Sign-in and security", "link": reverse("mfa_index")}]
+    if request.user.is_authenticated and request.user.has_usable_password():
+        links.append({"title": "Change password", "link": reverse("admin:password_change")})
+    return links
 
 
 UNFOLD: dict[str, Any] = {
     "SITE_TITLE": "Countinghouse",
     "SITE_HEADER": "Countinghouse",
-    "SITE_SUBHEADER": subheader,
+    "SITE_SUBHEADER": "billing.admin.company.company_name",
     "SITE_ICON": logo,
     "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": logo}],
     "SITE_URL": None,
@@ -40,6 +54,7 @@ UNFOLD: dict[str, Any] = {
     "ENVIRONMENT": environment,
     "DASHBOARD_CALLBACK": "billing.admin.home.dashboard_callback",
     "STYLES": [stylesheet],
+    "SCRIPTS": [shell_script, charts_script],
     "BORDER_RADIUS": "6px",
     "COLORS": {
         "primary": {
@@ -56,10 +71,11 @@ UNFOLD: dict[str, Any] = {
             "950": "oklch(27.7% .046 192.5)",
         },
     },
-    "COMMAND": {"search_models": False, "show_history": True, "search_callback": "config.admin.search.find"},
+    "ACCOUNT": {"navigation": account_links},
+    "COMMAND": {"search_models": False, "show_history": True},
     "SIDEBAR": {
         "show_search": True,
-        "show_all_applications": lambda request: request.user.is_superuser,
+        "show_all_applications": False,
         "navigation": "config.admin.sidebar.navigation",
     },
 }

@@ -6,10 +6,12 @@ exchange's queues the same way, and a process that reads half a table crashes.
 
 Here, messages and tables are written to a draft that is renamed, so that they appear complete, and the reader whose
 rename succeeds receives the message. A message is lost if its worker is killed. No task depends on a single message,
-since every task processes all waiting work and is enqueued again by the schedule.
+since every task processes all waiting work and is enqueued again by the schedule. A file that isn't a message is set
+aside as `.<name>.malformed`.
 """
 
 import fcntl
+import logging
 import os
 import time
 import uuid
@@ -23,6 +25,7 @@ from kombu.transport import filesystem
 from kombu.utils.json import dumps, loads
 
 MAX_WAIT_S = 0.25
+logger = logging.getLogger(__name__)
 
 
 class Channel(filesystem.Channel):
@@ -91,10 +94,26 @@ class Channel(filesystem.Channel):
             except FileNotFoundError:
                 continue  # another worker has claimed it
             try:
-                return loads(claimed.read_text())
-            finally:
-                claimed.unlink()
+                message = _read_message(claimed)
+            except (ValueError, RecursionError) as error:
+                aside = claimed.with_name(f".{name}.malformed")
+                claimed.rename(aside)
+                logger.error("%s isn't a message (%s). It is set aside.", aside, error)
+                continue
+            claimed.unlink()
+            return message
         raise Empty
+
+
+def _read_message(path: Path) -> Any:
+    """Read a message's file. Raises ValueError if it isn't a message, which would end the worker."""
+    message = loads(path.read_text())
+    properties = message.get("properties") if isinstance(message, dict) else None
+    if not isinstance(properties, dict) or not isinstance(properties.get("delivery_info"), dict):
+        raise ValueError("it has no delivery information")
+    if "delivery_tag" not in properties or not isinstance(message.get("body"), str):
+        raise ValueError("it has no body or no tag")
+    return message
 
 
 class Transport(filesystem.Transport):

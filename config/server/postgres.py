@@ -15,6 +15,7 @@ import re
 import shutil
 import stat
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
@@ -28,9 +29,11 @@ from urllib.parse import quote
 import psutil
 import psycopg
 
+from config.server.memory import choose_shared_buffers, measure_memory
 from config.server.problems import StartupProblem
 
 DATABASE = ROLE = SYSTEM_USER = "countinghouse"
+APP_ROLE = "countinghouse_app"  # web and workers connect as this role, migrations as the owner
 MAX_SOCKET_PATH = 100  # a Unix socket's path has at most 107 bytes, including the file's name
 START_ATTEMPTS = 15
 START_TIMEOUT_S = 300  # recovery after a crash replays up to max_wal_size
@@ -38,7 +41,6 @@ START_TIMEOUT_S = 300  # recovery after a crash replays up to max_wal_size
 SERVER_SETTINGS: Mapping[str, str] = {
     "listen_addresses": "''",
     "max_connections": "200",
-    "shared_buffers": "256MB",
     "effective_cache_size": "2GB",
     "work_mem": "16MB",
     "maintenance_work_mem": "256MB",
@@ -56,6 +58,7 @@ SERVER_SETTINGS: Mapping[str, str] = {
 }
 # For tests only, whose data needn't survive a power cut.
 TEST_SETTINGS: Mapping[str, str] = {
+    "shared_buffers": "256MB",
     "fsync": "off",
     "full_page_writes": "off",
     "synchronous_commit": "off",
@@ -63,18 +66,30 @@ TEST_SETTINGS: Mapping[str, str] = {
     "autovacuum": "off",
 }
 
+_started: list["EmbeddedPostgres"] = []
+
 
 def ensure_database(data_dir: Path) -> str:
     """Return the URL of the database: DATABASE_URL, or the embedded server's, which is started if necessary.
 
     The embedded server runs at least as long as this process, and is stopped at its end unless other processes use it.
-    Sets DATABASE_URL, so that child processes use the same server without locking it.
+    Sets DATABASE_URL and DATABASE_OWNER_URL, so that child processes use the same server without locking it.
     """
     if not os.environ.get("DATABASE_URL"):
         server = EmbeddedPostgres(data_dir / "postgres")
-        os.environ["DATABASE_URL"] = server.start()
+        os.environ["DATABASE_OWNER_URL"] = server.start()
+        os.environ["DATABASE_URL"] = server.url(role=APP_ROLE)
         atexit.register(server.release)
+        _started.append(server)
     return os.environ["DATABASE_URL"]
+
+
+def restart_killed_servers() -> None:
+    """Start the embedded server again if this process started it and it was killed. Raises StartupProblem."""
+    for server in _started:
+        if server.find_process() is None:
+            sys.stderr.write("The embedded PostgreSQL ended and is restarted.\n")
+            server.start()
 
 
 class EmbeddedPostgres:
@@ -84,7 +99,8 @@ class EmbeddedPostgres:
         self.folder = folder.absolute()
         self.pgdata = self.folder / "data"
         self.log = self.folder / "server.log"
-        self.settings = {**SERVER_SETTINGS, **(settings or {})}
+        buffers = {"shared_buffers": choose_shared_buffers(measure_memory())}
+        self.settings = {**SERVER_SETTINGS, **buffers, **(settings or {})}
         self._owner_pid = os.getpid()
         self._users_lock: IO[Any] | None = None
 
@@ -97,7 +113,7 @@ class EmbeddedPostgres:
         self.release()
 
     def start(self) -> str:
-        """Return the URL of the server, which is created and started if necessary.
+        """Return the owner's URL of the server, which is created and started if necessary.
 
         Safe to call from many processes concurrently. A server that was killed recovers. Raises StartupProblem if the
         folder belongs to another user or can't be written, or the server doesn't start.
@@ -129,9 +145,9 @@ class EmbeddedPostgres:
             self._users_lock.close()
             self._users_lock = None
 
-    def url(self, database: str = DATABASE) -> str:
+    def url(self, database: str = DATABASE, *, role: str = ROLE) -> str:
         """Return the connection URL, which contains the socket's folder and works on this machine only."""
-        return f"postgresql://{ROLE}@/{database}?host={quote(str(self._get_socket_dir()), safe='')}"
+        return f"postgresql://{role}@/{database}?host={quote(str(self._get_socket_dir()), safe='')}"
 
     def find_process(self) -> psutil.Process | None:
         """Return the server's process, or None if it isn't running, even if there is an old pid file."""
@@ -248,6 +264,8 @@ class EmbeddedPostgres:
         with psycopg.connect(self.url("postgres"), autocommit=True, connect_timeout=30) as connection:
             if not connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [DATABASE]).fetchone():
                 connection.execute(f"CREATE DATABASE {DATABASE}".encode())
+            if not connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [APP_ROLE]).fetchone():
+                connection.execute(f"CREATE ROLE {APP_ROLE} LOGIN".encode())
 
     def _run(self, program: str, *arguments: str, account: dict[str, Any]) -> None:
         with tempfile.TemporaryFile() as output:

@@ -10,6 +10,7 @@ import psycopg
 
 from config.server.postgres import ensure_database
 from config.server.problems import StartupProblem
+from config.server.secret_files import load_secret_files
 
 __all__ = ["StartupProblem", "check_database", "check_redis", "get_data_dir", "prepare"]
 
@@ -23,6 +24,7 @@ COMMANDS_WITHOUT_DATABASE = {
     "makemessages",
     "spectacular",
 }
+MIGRATING_COMMANDS = {"migrate", "serve", "demo"}  # they create the role of DATABASE_URL if necessary
 COMMANDS_WITH_BROKER = {"serve", "demo", "bench"}
 
 
@@ -37,14 +39,29 @@ def prepare(argv: list[str]) -> None:
     command = argv[1] if len(argv) > 1 else "help"
     if command in COMMANDS_WITHOUT_DATABASE or command.startswith("-") or {"--help", "-h"} & set(argv[2:]):
         return
+    load_secret_files()
     # With autoreload, runserver starts itself as a child process, for which the parent keeps the server running.
-    check_database(ensure_database(get_data_dir()))
+    url, owner_url = ensure_database(get_data_dir()), os.environ.get("DATABASE_OWNER_URL")
+    if owner_url and command in MIGRATING_COMMANDS:
+        check_form(url, "DATABASE_URL")  # its role may not exist yet
+        check_database(owner_url, "DATABASE_OWNER_URL")
+    else:
+        check_database(url)
     if command in COMMANDS_WITH_BROKER and os.environ.get("REDIS_URL"):
         check_redis(os.environ["REDIS_URL"])
 
 
-def check_database(url: str) -> None:
-    """Connect to the database. Raises StartupProblem if the URL is malformed or the connection fails."""
+def check_database(url: str, variable: str = "DATABASE_URL") -> None:
+    """Connect to the database. Raises StartupProblem if the variable's URL is malformed or the connection fails."""
+    check_form(url, variable)
+    try:
+        psycopg.connect(url, connect_timeout=5).close()
+    except psycopg.OperationalError as error:
+        raise StartupProblem(_describe_connection_error(url, str(error), variable)) from error
+
+
+def check_form(url: str, variable: str) -> None:
+    """Raise StartupProblem if the variable's URL is malformed."""
     try:
         parts = urlsplit(url)
         if parts.scheme not in SCHEMES:
@@ -54,25 +71,21 @@ def check_database(url: str) -> None:
         psycopg.conninfo.conninfo_to_dict(url)
     except (ValueError, psycopg.ProgrammingError) as error:
         raise StartupProblem(
-            f"DATABASE_URL is malformed ({hide_password(url)}): write it as "
+            f"{variable} is malformed ({hide_password(url)}): write it as "
             "postgresql://user:password@host:5432/name, with special characters percent-encoded."
         ) from error
-    try:
-        psycopg.connect(url, connect_timeout=5).close()
-    except psycopg.OperationalError as error:
-        raise StartupProblem(_describe_connection_error(url, str(error))) from error
 
 
-def _describe_connection_error(url: str, error: str) -> str:
+def _describe_connection_error(url: str, error: str, variable: str) -> str:
     safe_url = hide_password(url)
     if "password authentication failed" in error or "no password supplied" in error:
-        return f"The database refused the user or password in DATABASE_URL ({safe_url})."
+        return f"The database refused the user or password in {variable} ({safe_url})."
     if re.search(r'database ".*" does not exist', error):
-        return f"The database server has no such database (DATABASE_URL={safe_url}): create it, or correct the name."
+        return f"The database server has no such database ({variable}={safe_url}): create it, or correct the name."
     if re.search(r'role ".*" does not exist', error):
-        return f"The database server has no such user (DATABASE_URL={safe_url})."
+        return f"The database server has no such user ({variable}={safe_url})."
     reason = " ".join(error.strip().splitlines()[0].split())
-    return f"The database can't be reached (DATABASE_URL={safe_url}): {reason}"
+    return f"The database can't be reached ({variable}={safe_url}): {reason}"
 
 
 def check_redis(url: str) -> None:

@@ -26,6 +26,7 @@ import httpx
 from django.conf import settings
 from django.core.management import call_command
 
+from config.server.postgres import restart_killed_servers
 from config.server.problems import StartupProblem
 from config.server.secret_key import load_laptop_secret_key
 from config.server.static import collect_if_needed
@@ -38,7 +39,12 @@ STEADY_S = 10  # a process that ran this long is restarted at once; others wait 
 MAX_PAUSE_S = 10.0
 MAX_STARTS = 3  # while waiting for the first response
 WEB_WORKERS = 2
-WEB_THREADS = 4  # per web worker; each can hold one database connection
+# HTTP/2 is left to the proxy. A client has 30 seconds, Granian's default, to send its headers or the next request.
+# A process that is asked to stop while it starts would miss that, so it is killed after a while.
+WEB = (
+    *("granian", "config.rsgi:application", "--interface", "rsgi", "--http", "1", "--no-ws"),
+    *("--backpressure", "2000", "--workers-kill-timeout", "10"),
+)
 CELERY_PROCESSES = 2
 # Celery warns root about pickled messages, but messages are JSON only.
 IGNORE_ROOT_WARNING = ["-W", "ignore:You're running the worker with superuser privileges"]
@@ -154,9 +160,17 @@ class Services:
 
     def _watch(self) -> None:
         while not self._stopping.wait(0.2):
+            self._restart_database()
             for child in self.children:
                 if child.process and child.process.poll() is not None:
                     self._restart(child)
+
+    def _restart_database(self) -> None:
+        try:
+            restart_killed_servers()
+        except StartupProblem as problem:
+            sys.stderr.write(f"{problem}\n")
+            self._stopping.wait(MAX_PAUSE_S)
 
     def _restart(self, child: Child) -> None:
         child.signal_group(signal.SIGKILL)  # its remaining processes hold its port and its tasks
@@ -221,13 +235,12 @@ def find_free_port(first: int) -> int:
 
 
 def _make_services(port: int, env: Mapping[str, str], log_dir: Path | None) -> Services:
-    def make_child(name: str, *command: str, **variables: str) -> Child:
+    def make_child(name: str, *command: str) -> Child:
         log = log_dir / f"{name}.log" if log_dir else None
-        return Child(name, [sys.executable, *IGNORE_ROOT_WARNING, "-m", *command], {**env, **variables}, log)
+        return Child(name, [sys.executable, *IGNORE_ROOT_WARNING, "-m", *command], env, log)
 
-    web = ["granian", "config.wsgi:application", "--interface", "wsgi", "--host", HOST, "--port", str(port)]
-    web += ["--workers", str(WEB_WORKERS), "--blocking-threads", str(WEB_THREADS), "--no-ws"]
-    web += ["--respawn-failed-workers", "--workers-kill-timeout", "10", "--log-level", "warning"]
+    web = [*WEB, "--host", HOST, "--port", str(port), "--workers", str(WEB_WORKERS)]
+    web += ["--respawn-failed-workers", "--log-level", "warning"]
     worker = [
         "celery",
         "--quiet",
@@ -241,11 +254,7 @@ def _make_services(port: int, env: Mapping[str, str], log_dir: Path | None) -> S
     ]
     worker += ["--without-gossip", "--without-mingle", "--without-heartbeat"]
     beat = ["celery", "--quiet", "-A", "config", "beat", "--loglevel", "WARNING", "--pidfile="]
-    pool = env.get("DATABASE_POOL_SIZE", str(WEB_THREADS))
-    return Services(
-        port,
-        [make_child("web", *web, DATABASE_POOL_SIZE=pool), make_child("worker", *worker), make_child("beat", *beat)],
-    )
+    return Services(port, [make_child("web", *web), make_child("worker", *worker), make_child("beat", *beat)])
 
 
 def _parent_death_command() -> list[str]:

@@ -6,7 +6,7 @@ from typing import Any
 
 from django import forms
 from django.apps import apps
-from django.contrib import admin, messages
+from django.contrib import admin
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404
@@ -17,17 +17,17 @@ from django.utils.safestring import SafeString
 from django.utils.timezone import localtime
 from unfold.admin import TabularInline
 from unfold.contrib.filters.admin import BooleanRadioFilter, ChoicesDropdownFilter, RelatedDropdownFilter
-from unfold.decorators import action, display
+from unfold.decorators import display
 from unfold.enums import ActionVariant
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
 from config.audit import recorded
 from config.office.base import AuditedHistory
-from config.office.dialogs import ReasonForm, confirm, open_page, staff
+from config.office.dialogs import ReasonForm, action, confirm, open_page, staff
 from config.office.readonly import LongListAdmin
 from config.office.shown_once import ShownOnceAdmin
 from config.office.wording import badge, code, moment
-from config.refusals import Refused
+from config.signin.confirming import ConfirmedForms
 from config.templatetags.countinghouse import pretty_json
 from config.webhooks.delivering import DISABLED_AFTER, TRIES
 from config.webhooks.endpoints import (
@@ -53,6 +53,9 @@ OBJECTS = {
     "wallet": "billing.Wallet",
     "subscription": "customers.Subscription",
     "usage": "events.UsageAlert",
+    "late_adjustment": "billing.LateAdjustment",
+    "api_key": "events.ApiKey",
+    "approval": "config.Approval",
     "webhook": "config.WebhookEndpoint",
 }
 
@@ -65,14 +68,24 @@ SUBJECTS = {
     "wallet": "Prepaid credit",
     "subscription": "Subscriptions",
     "usage": "Usage",
+    "late_adjustment": "Usage",
     "problem": "Usage",
+    "conflict": "Usage",
+    "month": "Month end",
+    "api_key": "API keys",
+    "approval": "Approvals",
 }
+ORDER = list(SUBJECTS.values())
+
+
+def subject(choice: tuple[str, str]) -> str:
+    return SUBJECTS[choice[0].partition(".")[0]]
 
 
 def by_subject() -> list[tuple[str, list[tuple[str, str]]]]:
     """Return the event types grouped by subject, as choices of a form."""
-    grouped = groupby(CHOSEN, lambda choice: SUBJECTS[choice[0].partition(".")[0]])
-    return [(subject, list(choices)) for subject, choices in grouped]
+    in_order = sorted(CHOSEN, key=lambda choice: ORDER.index(subject(choice)))
+    return [(name, list(choices)) for name, choices in groupby(in_order, subject)]
 
 
 class EndpointForm(forms.ModelForm):
@@ -100,7 +113,7 @@ class EndpointForm(forms.ModelForm):
 
 
 @admin.register(WebhookEndpoint)
-class WebhookEndpointAdmin(AuditedHistory, ShownOnceAdmin):
+class WebhookEndpointAdmin(ConfirmedForms, AuditedHistory, ShownOnceAdmin):
     """Addresses that receive webhooks. A signing secret is shown once, when it is created."""
 
     form = EndpointForm
@@ -148,14 +161,16 @@ class WebhookEndpointAdmin(AuditedHistory, ShownOnceAdmin):
         """Open the list of deliveries to all endpoints."""
         return HttpResponseRedirect(reverse("admin:config_webhookdelivery_changelist"))
 
-    @action(description="Send a test", icon="send", permissions=["change"], url_path="test")
-    def send_test_message(self, request: HttpRequest, object_id: str) -> HttpResponse:
+    @action(
+        description="Send a test",
+        icon="send",
+        permissions=["change"],
+        url_path="test",
+        dialog=confirm("Send a test message?", "The endpoint receives a message of the type webhook.test.", "Send"),
+    )
+    def send_test_message(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
         """Send a `webhook.test` message and open its delivery."""
-        endpoint = get_object_or_404(WebhookEndpoint, pk=object_id)
-        try:
-            delivery = send_test(endpoint, now=timezone.now())
-        except Refused as refusal:
-            return open_page(request, endpoint.get_absolute_url(), str(refusal), level=messages.ERROR)
+        delivery = send_test(get_object_or_404(WebhookEndpoint, pk=object_id), now=timezone.now())
         url = reverse("admin:config_webhookdelivery_change", args=[delivery.pk])
         return open_page(request, url, "The test will be sent within seconds. Reload the page to see the response.")
 
@@ -164,6 +179,7 @@ class WebhookEndpointAdmin(AuditedHistory, ShownOnceAdmin):
         icon="autorenew",
         permissions=["change"],
         url_path="rotate",
+        confirmed=True,
         dialog=confirm(
             "Rotate the signing secret?",
             "The new secret is shown once. For 24 hours messages are signed with both secrets: update the receiver"
@@ -214,7 +230,7 @@ class WebhookEndpointAdmin(AuditedHistory, ShownOnceAdmin):
     def address(self, endpoint: WebhookEndpoint) -> SafeString:
         return format_html('<span class="ch-wrap">{}</span>', endpoint.url)
 
-    @display(description="State")
+    @display(description="Status")
     def state_badge(self, endpoint: WebhookEndpoint) -> SafeString:
         if not endpoint.is_enabled:
             return badge("Disabled", "danger", title=endpoint.disabled_reason or "Disabled manually")
@@ -321,10 +337,7 @@ class WebhookDeliveryAdmin(LongListAdmin):
         """Send the message again."""
         delivery = get_object_or_404(WebhookDelivery, pk=object_id)
         url = reverse("admin:config_webhookdelivery_change", args=[delivery.pk])
-        try:
-            send_again(delivery, now=timezone.now())
-        except Refused as refusal:
-            return open_page(request, url, str(refusal), level=messages.ERROR)
+        send_again(delivery, now=timezone.now())
         self.log_change(request, delivery, "Sent again")
         return open_page(
             request, url, "The message will be sent again within seconds. Reload the page to see the response."
@@ -358,7 +371,7 @@ class WebhookDeliveryAdmin(LongListAdmin):
         url = delivery.endpoint.get_absolute_url()
         return format_html('<a class="ch-link ch-wrap" href="{}">{}</a>', url, delivery.endpoint.url)
 
-    @display(description="State")
+    @display(description="Status")
     def state_badge(self, delivery: WebhookDelivery) -> SafeString:
         at = delivery.next_try_at
         title = f"Next attempt at {localtime(at):%Y-%m-%d %H:%M:%S}" if at and delivery.endpoint.is_enabled else ""

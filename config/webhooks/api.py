@@ -74,6 +74,8 @@ def delivery_of(delivery_id: str) -> WebhookDelivery:
 class Endpoints(ApiView):
     """Create or list webhook endpoints."""
 
+    shown_once = "secret"
+
     @operation(
         "listWebhooks",
         "List webhook endpoints",
@@ -87,6 +89,7 @@ class Endpoints(ApiView):
     @operation(
         "createWebhook",
         "Create a webhook endpoint",
+        refusals="`url` must be a complete address of at most 1,000 ASCII characters, without spaces.",
         tag=TAG,
         body=EndpointIn,
         answers={201: EndpointWithSecret},
@@ -113,6 +116,7 @@ class OneEndpoint(ApiView):
     @operation(
         "updateWebhook",
         "Update a webhook endpoint",
+        refusals="`url` must be a complete address of at most 1,000 ASCII characters, without spaces.",
         tag=TAG,
         body=EndpointChange,
         answers={200: EndpointOut},
@@ -147,6 +151,8 @@ def _columns(body: dict[str, Any]) -> dict[str, Any]:
 
 class SecretRotation(ApiView):
     """Rotate an endpoint's secret. For 24 hours, messages are signed with both the old and the new secret."""
+
+    shown_once = "secret"
 
     @operation(
         "rotateWebhookSecret", "Rotate a webhook's secret", tag=TAG, answers={200: EndpointWithSecret}, errors=(404,)

@@ -13,6 +13,7 @@ from django.db.models.functions import Now
 from django.urls import reverse
 
 from config.db import PublicIdField, Stamped
+from config.db.encrypted import EncryptedTextField
 from config.webhooks.names import CHOSEN, WebhookEvent
 
 EXCERPT = 500
@@ -38,8 +39,8 @@ class WebhookEndpoint(Stamped):
         help_text="Leave blank to receive all events.",
     )
     is_enabled = models.BooleanField("enabled", default=True)
-    secret = models.CharField(max_length=100, default=make_secret, editable=False)
-    old_secret = models.CharField(max_length=100, blank=True, editable=False)
+    secret = EncryptedTextField(default=make_secret, editable=False)
+    old_secret = EncryptedTextField(blank=True, editable=False)
     old_secret_until = models.DateTimeField(null=True, editable=False)
     failing_since = models.DateTimeField(null=True, editable=False)
     last_success_at = models.DateTimeField(null=True, editable=False)

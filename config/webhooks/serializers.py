@@ -48,7 +48,7 @@ class EndpointOut(serializers.Serializer[Any]):
 class EndpointWithSecret(EndpointOut):
     """A webhook endpoint with its signing secret, which is only returned here."""
 
-    secret = serializers.CharField()
+    secret = serializers.CharField(allow_null=True, help_text="Null if a request is repeated with its Idempotency-Key.")
 
 
 class DeliveryOut(serializers.Serializer[Any]):

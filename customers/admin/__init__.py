@@ -4,6 +4,7 @@ Higher apps add their own tabs and actions to these pages:
 
     add_customer_tab(InvoicesInline)  # an Unfold inline with `tab = True`
     add_customer_action("statement", open_statement)  # a function decorated with Unfold's `action`
+    set_customer_overview(overview)  # what the page shows instead of the form
 """
 
 from collections.abc import Callable
@@ -11,11 +12,19 @@ from typing import Any
 
 from unfold.admin import StackedInline, TabularInline
 
-from customers.admin import aliases, customers, subscriptions
-from customers.admin.customers import LAST, MENU, CustomerAdmin
-from customers.admin.subscriptions import SubscriptionAdmin
+from customers.admin import aliases, customers
+from customers.admin.customers import LAST, MENU, NOTICES, OVERVIEW, CustomerAdmin, Notice, Overview
+from customers.admin.subscriptions.subscription_admin import SubscriptionAdmin
 
-__all__ = ["add_customer_action", "add_customer_tab", "add_subscription_tab", "aliases", "customers", "subscriptions"]
+__all__ = [
+    "add_customer_action",
+    "add_customer_notice",
+    "add_customer_tab",
+    "add_subscription_tab",
+    "aliases",
+    "customers",
+    "set_customer_overview",
+]
 
 Tab = type[TabularInline] | type[StackedInline]
 
@@ -36,6 +45,23 @@ def add_customer_action(name: str, act: Callable[..., Any], allowed: Callable[..
         setattr(CustomerAdmin, f"has_{name}_permission", allowed)
     if name not in MENU:
         MENU.insert(-len(LAST), name)
+
+
+def set_customer_overview(overview: Overview) -> None:
+    """Show an overview on the pages of customers: a function of the request and the customer to the page's context.
+
+    Its `overview_template` is the template. The form moves to the page's Edit button.
+    """
+    OVERVIEW[:] = [overview]
+
+
+def add_customer_notice(notice: Notice) -> None:
+    """Show a text with a link above customers' pages: (request, customer) → (text, URL) or `None`.
+
+    A repeated call changes nothing.
+    """
+    if notice not in NOTICES:
+        NOTICES.append(notice)
 
 
 def add_subscription_tab(inline: Tab) -> None:

@@ -1,16 +1,19 @@
 """Customers, with their subscriptions and aliases."""
 
+from collections.abc import Callable
 from typing import Any
 from zoneinfo import available_timezones
 
-from django.contrib import admin
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
 from django.db.models import Count, Exists, OuterRef, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.urls import reverse
+from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from django.utils.html import format_html
 from import_export.admin import ImportMixin
+from import_export.formats.base_formats import XLSX
 from unfold.contrib.filters.admin import ChoicesDropdownFilter, DropdownFilter, FieldTextFilter
 from unfold.contrib.import_export.forms import ImportForm
 from unfold.decorators import action, display
@@ -25,13 +28,17 @@ from config.office.links import page_of
 from config.office.permissions import ReadOnlyInline
 from config.office.wording import badge, local_day
 from customers.accounts import activate_customer, archive_customer, save_customer
-from customers.admin.importing import CustomerRows
-from customers.admin.subscriptions import STATUS_COLORS, status_of
+from customers.admin.importing import EXPORTED, AnyCsv, CustomerRows
+from customers.admin.subscriptions.status import STATUS_COLORS, status_of
 from customers.models import Customer, CustomerAlias, CustomerState, Subscription, SubscriptionStatus
 
 STATE_COLORS = {CustomerState.ACTIVE: "success", CustomerState.ARCHIVED: "warning"}
 LAST = ("archive", "activate")
+Overview = Callable[[HttpRequest, Customer], dict[str, Any]]
+OVERVIEW: list[Overview] = []  # what a customer's page shows; a higher app provides it
 MENU = [*LAST]  # the menu of a customer's page; higher apps add to it
+type Notice = Callable[[HttpRequest, Customer], tuple[str, str] | None]
+NOTICES: list[Notice] = []  # texts with links above the page; higher apps add to them
 
 
 class SubscribedFilter(DropdownFilter):
@@ -137,27 +144,19 @@ class CustomerAdmin(Archiving, ImportMixin, OfficeAdmin):
     )
     add_fieldsets = fieldsets[:3]
     readonly_fields = ("state", "archived_at", "public_id", "created_at")
-    import_export_change_list_template = "admin/import_export/change_list_import_export.html"
+    import_export_change_list_template = "admin/office/import_list.html"
     import_form_class = ImportForm
-    export_columns = (
-        ("ID", "public_id"),
-        ("External ID", "external_id"),
-        ("Name", "name"),
-        ("Email", "email"),
-        ("Currency", "billing_currency"),
-        ("Time zone", "timezone"),
-        ("Running subscriptions", "running_count"),
-        ("State", lambda customer: customer.get_state_display()),
-        ("Created at (UTC)", "created_at"),
-    )
+    export_columns = EXPORTED
     empty_icon = "groups"
     empty_title = "No customers yet"
     empty_text = (
         "Add a customer with the external ID that your events contain, import a list, or use the API. "
         "Events that arrived earlier are kept, and you can replay them once the customer exists."
     )
+    change_form_before_template = "admin/customers/customer/notices.html"
     # As separate buttons, the actions would leave no room for the customer's name.
-    actions_detail: tuple[Any, ...] = ("subscribe", {"title": "More", "icon": "more_horiz", "items": MENU})
+    change_form_template = "admin/customers/customer/change_form.html"
+    actions_detail: tuple[Any, ...] = ("edit", "subscribe", {"title": "More", "icon": "more_horiz", "items": MENU})
 
     # --- The list ------------------------------------------------------------------------------------
 
@@ -179,7 +178,7 @@ class CustomerAdmin(Archiving, ImportMixin, OfficeAdmin):
             return f"{count} running" if count else "–"
         return format_html('<span class="text-orange-700 dark:text-orange-400">{}</span>', "none (not billed)")
 
-    @display(description="State", ordering="state", label=STATE_COLORS)
+    @display(description="Status", ordering="state", label=STATE_COLORS)
     def show_state(self, customer: Customer) -> tuple[str, str]:
         return customer.state, customer.get_state_display()
 
@@ -188,6 +187,41 @@ class CustomerAdmin(Archiving, ImportMixin, OfficeAdmin):
         return local_day(customer.created_at)
 
     # --- The page ------------------------------------------------------------------------------------
+
+    def get_urls(self) -> list[URLPattern]:
+        form = self.admin_site.admin_view(self.edit_view)
+        edit: URLPattern = path("<path:object_id>/edit/", form, name="customers_customer_edit_form")
+        return [edit, *super().get_urls()]
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """Show the customer's overview. Its form has an address of its own, which also answers here if posted."""
+        context = extra_context or {}
+        if request.method == "GET" and OVERVIEW:
+            customer = self.get_object(request, object_id)
+            if customer is not None and self.has_view_permission(request, customer):
+                context = {**context, "title": customer.name, **OVERVIEW[0](request, customer)}
+        response: HttpResponse = super().change_view(request, object_id, form_url, context)
+        return response
+
+    def edit_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Show or save the customer's form."""
+        if not self.has_change_permission(request):
+            raise PermissionDenied
+        response: HttpResponse = super().change_view(request, object_id, "", {"show_history": False})
+        return response
+
+    def response_change(self, request: HttpRequest, obj: Customer) -> HttpResponse:
+        """Open the customer's overview after saving."""
+        messages.success(request, f"{obj} was saved.")
+        return HttpResponseRedirect(page_of(obj))
+
+    def get_inlines(self, request: HttpRequest, obj: Any) -> Any:
+        """Leave the tabs to the form: the overview shows what they list."""
+        match = request.resolver_match
+        is_overview = request.method == "GET" and match is not None and match.url_name == "customers_customer_change"
+        return [] if is_overview and OVERVIEW else super().get_inlines(request, obj)
 
     def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         if db_field.name == "timezone":
@@ -202,6 +236,9 @@ class CustomerAdmin(Archiving, ImportMixin, OfficeAdmin):
     def parts_of(self, obj: Customer) -> list[CustomerAlias]:
         return list(obj.aliases.select_related("customer"))
 
+    def facts_of(self, request: HttpRequest, obj: Customer) -> dict[str, Any]:
+        return {"notices": [notice for report in NOTICES if (notice := report(request, obj)) is not None]}
+
     def save_model(self, request: HttpRequest, obj: Customer, form: Any, change: bool) -> None:
         save_customer(obj, by=staff(request))
 
@@ -213,7 +250,7 @@ class CustomerAdmin(Archiving, ImportMixin, OfficeAdmin):
         return bool(self.has_add_permission(request) and self.has_change_permission(request))
 
     def get_import_formats(self) -> list[type]:
-        return self.get_export_formats()
+        return [AnyCsv, XLSX]
 
     def get_import_resource_classes(self, request: HttpRequest) -> list[type]:
         return [CustomerRows]
@@ -222,6 +259,13 @@ class CustomerAdmin(Archiving, ImportMixin, OfficeAdmin):
         return {"by": staff(request)}
 
     # --- Actions -------------------------------------------------------------------------------------
+
+    def has_edit_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
+        return bool(self.has_change_permission(request))
+
+    @action(description="Edit", icon="edit", permissions=["edit"])
+    def edit(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        return HttpResponseRedirect(reverse("admin:customers_customer_edit_form", args=[object_id]))
 
     def has_subscribe_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
         return request.user.has_perm("customers.add_subscription") and self.is_in_state(object_id, CustomerState.ACTIVE)

@@ -1,12 +1,68 @@
-"""Imports customers from a CSV or Excel file: creates new customers and updates those with a known external ID."""
+"""Import customers from a CSV or Excel file: create new customers and update those with a known external ID.
 
+The list's export and the import share `COLUMNS`, so an exported file can be edited and imported again.
+"""
+
+import re
 from typing import Any
 
 from django.contrib.auth.models import User
+from django.core.exceptions import ValidationError
+from import_export.formats.base_formats import CSV
 from import_export.resources import ModelResource
+from tablib import Dataset
 
+from config.office.files import Column, unguard_formula
 from customers.accounts import save_customer
 from customers.models import Customer
+
+COLUMNS = {
+    "external_id": "External ID",
+    "name": "Name",
+    "email": "Email",
+    "contact": "Contact",
+    "currency": "Currency",
+    "timezone": "Time zone",
+    "net_days": "Net days",
+    "tax_id": "Tax ID",
+    "tax_treatment": "Tax treatment",
+    "tax_note": "Tax note",
+    "address_line1": "Address line 1",
+    "address_line2": "Address line 2",
+    "address_postal_code": "Postal code",
+    "address_city": "City",
+    "address_state": "State or region",
+    "address_country": "Country",
+}
+# Exported for reading only: an import leaves these columns out.
+CALCULATED_COLUMNS: tuple[Column, ...] = (
+    ("Billing currency", "billing_currency"),
+    ("Running subscriptions", "running_count"),
+    ("Status", lambda customer: customer.get_state_display()),
+    ("ID", "public_id"),
+    ("Created at (UTC)", "created_at"),
+)
+EXPORTED: tuple[Column, ...] = (*((heading, field) for field, heading in COLUMNS.items()), *CALCULATED_COLUMNS)
+SEPARATORS = ",;\t|"
+QUOTED = re.compile(r'"[^"]*"')
+SEPARATOR_LINE = re.compile(r"sep=(.)\r?\n")
+
+
+class AnyCsv(CSV):
+    """A CSV file as spreadsheets save it: any usual separator, in UTF-8, UTF-16 or Windows' Western encoding."""
+
+    def create_dataset(self, in_stream: bytes, **kwargs: Any) -> Any:
+        text = decode(in_stream)
+        stated = SEPARATOR_LINE.match(text)
+        text = text[stated.end() :] if stated else text
+        dataset = super().create_dataset(text, delimiter=stated[1] if stated else find_separator(text), **kwargs)
+        return Dataset(*(map(unguard_formula, row) for row in dataset), headers=dataset.headers)
+
+    def is_binary(self) -> bool:
+        return True
+
+    def get_read_mode(self) -> str:
+        return "rb"
 
 
 class CustomerRows(ModelResource):
@@ -15,11 +71,7 @@ class CustomerRows(ModelResource):
     class Meta:
         model = Customer
         import_id_fields = ("external_id",)
-        fields = (
-            *("external_id", "name", "email", "contact", "currency", "timezone", "net_days", "tax_id", "tax_treatment"),
-            *("address_line1", "address_line2", "address_postal_code", "address_city", "address_state"),
-            "address_country",
-        )
+        fields = tuple(COLUMNS)
         skip_unchanged = True
         report_skipped = True
         clean_model_instances = True
@@ -29,5 +81,59 @@ class CustomerRows(ModelResource):
         super().__init__(**kwargs)
         self.by = by
 
+    def before_import(self, dataset: Any, **kwargs: Any) -> None:
+        """Name the columns by their fields. Raises ValidationError for unknown columns."""
+        dataset.headers = field_names(dataset.headers or [])
+
+    def after_import(self, dataset: Any, result: Any, **kwargs: Any) -> None:
+        """Leave the sequence of the primary keys alone: files have no keys, and the application may not set it."""
+
     def do_instance_save(self, instance: Customer, is_create: bool) -> None:
         save_customer(instance, by=self.by, reason="Imported from a file")
+
+
+def decode(content: bytes) -> str:
+    """Decode a text file by its mark, else as UTF-8, else as Windows' Western encoding, in which Excel saves CSV."""
+    if content.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return content.decode("utf-16", errors="replace")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return content.decode("cp1252", errors="replace")
+
+
+def find_separator(text: str) -> str:
+    """Return the separator that comes most often in the first line, outside quotes.
+
+    >>> find_separator('external_id;"Name, or company, as printed"')
+    ';'
+    """
+    headings = QUOTED.sub("", text.partition("\n")[0])
+    return max(SEPARATORS, key=headings.count)
+
+
+def field_names(headings: list[str]) -> list[str]:
+    """Return the field of each heading: the export's heading or the field's name, in any case and punctuation.
+
+    Columns that are exported for reading only keep their heading, and the import leaves them out. Raises
+    ValidationError, naming the columns, if some are unknown, named twice, or the external ID is missing.
+    """
+    by_heading = {_letters(name): field for field, heading in COLUMNS.items() for name in (field, heading)}
+    calculated = {_letters(heading) for heading, _ in CALCULATED_COLUMNS}
+    fields = [by_heading.get(_letters(heading or ""), heading or "") for heading in headings]
+    unknown = [name for name in fields if name and name not in COLUMNS and _letters(name) not in calculated]
+    if unknown:
+        raise ValidationError(
+            f"Unknown columns: {', '.join(unknown)}. The columns are {', '.join(COLUMNS.values())}. "
+            "Rename or remove the others."
+        )
+    if "external_id" not in fields:
+        raise ValidationError("The file has no column External ID, which says which customer a row is about.")
+    if twice := sorted({name for name in fields if name in COLUMNS and fields.count(name) > 1}):
+        raise ValidationError(f"These columns come twice: {', '.join(COLUMNS[name] for name in twice)}.")
+    return fields
+
+
+def _letters(heading: str) -> str:
+    """Reduce a heading to its letters and digits, so that "Time zone", "time_zone" and "timezone" are the same."""
+    return "".join(filter(str.isalnum, heading.casefold()))

@@ -1,27 +1,34 @@
 """Request bodies that change customers and subscriptions."""
 
-from typing import Any
+from typing import Any, ClassVar
+from zoneinfo import available_timezones
 
 from rest_framework import serializers
 
 from catalog.api.names import PERIODS
 from config.api.fields import MetadataField, MomentField, TextField
-from customers.api.names import CANCELLATIONS, CYCLES, PRORATIONS, net_days_of
+from config.api.unknown_names import Unused
+from customers.api.names import CANCELLATIONS, CYCLES, PRORATIONS, PauseMode, net_days_of
 
 Invalid = serializers.ValidationError
 COLUMNS = (
     *("name", "email", "contact", "timezone", "tax_treatment", "tax_note", "metadata"),
     *("address_line1", "address_line2", "address_city", "address_state", "address_postal_code", "address_country"),
 )
-UNSUPPORTED = (
-    *("addons", "auto_invoice_threshold", "checkout", "commitment_amount", "credit_grants"),
-    *("enable_true_up", "inheritance", "line_item_commitments", "line_item_coupons", "line_items", "overage_factor"),
-    *("override_entitlements", "override_line_items", "phases"),
-)
+NO_COMMITMENTS = "Commitments aren't supported."
+ON_PLAN = "A subscription pays the prices of its plan. Add a plan with these prices."
+INVOICED = "What was used until the end is always invoiced. Use generate_invoice."
 
 
 class CustomerChange(serializers.Serializer[Any]):
-    """The fields to change; the others keep their values. The external id can't be changed."""
+    """The fields to change; the others keep their values. An external id can't be changed once events carry it."""
+
+    unused: ClassVar[dict[str, Unused]] = {
+        "contact_persons": Unused("Contact persons aren't stored. Use contact, email or metadata."),
+        "integration_entity_mapping": Unused("Integrations aren't supported. Use metadata."),
+        "parent_customer_id": Unused("Customers have no parents: every customer is billed separately."),
+        "parent_customer_external_id": Unused("Customers have no parents: every customer is billed separately."),
+    }
 
     name = serializers.CharField(max_length=255, required=False)
     external_id = TextField(255, allow_blank=False)
@@ -40,11 +47,31 @@ class CustomerChange(serializers.Serializer[Any]):
     metadata = MetadataField(required=False, allow_null=True)
 
 
+class TaxOverrideIn(serializers.Serializer[Any]):
+    """A tax for the customer, instead of the company's taxes, or for the subscription, instead of its customer's."""
+
+    unused: ClassVar[dict[str, Unused]] = {
+        "auto_apply": Unused("An assigned tax is always applied. Leave this field out.", (True,)),
+        "metadata": Unused("Assign the tax with POST /v1/taxes/associations to store metadata."),
+        "tax_behavior": Unused("An assignment has its tax rate's behavior. Leave this field out."),
+    }
+
+    tax_rate_code = serializers.CharField(max_length=64)
+    currency = serializers.RegexField(r"^[A-Za-z]{3}\Z", required=False, allow_blank=True, allow_null=True)
+    priority = serializers.IntegerField(min_value=0, max_value=10_000, required=False, allow_null=True)
+
+
 class CustomerIn(CustomerChange):
     """A new customer. Events already received with its external id are counted."""
 
+    unused: ClassVar[dict[str, Unused]] = CustomerChange.unused | {
+        "onboarding_workflow_name": Unused("There are no onboarding workflows."),
+        "skip_onboarding_workflow": Unused("There are no onboarding workflows.", (True, False)),
+    }
+
     name = serializers.CharField(max_length=255)
     external_id = serializers.CharField(max_length=255)  # type: ignore[assignment]  # required for a new one
+    tax_rate_overrides = serializers.ListField(child=TaxOverrideIn(), required=False, allow_null=True, max_length=20)
 
 
 def customer_columns(body: dict[str, Any]) -> dict[str, Any]:
@@ -66,22 +93,48 @@ class SubscriptionCouponIn(serializers.Serializer[Any]):
     start_date = MomentField(required=False, allow_null=True)
     end_date = MomentField(required=False, allow_null=True)
 
-    def to_internal_value(self, data: Any) -> Any:
-        if isinstance(data, dict) and data.get("price_id"):
-            raise Invalid({"price_id": "This field isn't supported. The coupon's scope determines what it discounts."})
-        return super().to_internal_value(data)
+    unused: ClassVar[dict[str, Unused]] = {
+        "price_id": Unused("This field isn't supported. The coupon's scope determines what it discounts.")
+    }
 
 
-class TaxOverrideIn(serializers.Serializer[Any]):
-    """A tax for the subscription, instead of its customer's taxes."""
-
-    tax_rate_code = serializers.CharField(max_length=64)
-    currency = serializers.RegexField(r"^[A-Za-z]{3}\Z", required=False, allow_blank=True, allow_null=True)
-    priority = serializers.IntegerField(min_value=0, max_value=10_000, required=False, allow_null=True)
+def trial_days(**options: Any) -> serializers.IntegerField:
+    """Make the field for a trial's length; 0 is no trial."""
+    return serializers.IntegerField(min_value=0, max_value=3650, required=False, allow_null=True, **options)
 
 
 class SubscriptionIn(serializers.Serializer[Any]):
     """A new subscription to a plan. It publishes the plan's draft, unless the draft is on hold."""
+
+    unused: ClassVar[dict[str, Unused]] = {
+        "addons": Unused("Add-ons aren't supported."),
+        "auto_invoice_threshold": Unused("Invoices are made at the end of each billing period, not at a threshold."),
+        "billing_cadence": Unused("Subscriptions recur.", ("RECURRING",)),
+        "checkout": Unused("There is no checkout. Record payments with POST /v1/payments."),
+        "collection_method": Unused("Invoices are sent.", ("send_invoice", "charge_automatically")),
+        "commitment_amount": Unused(NO_COMMITMENTS),
+        "commitment_duration": Unused(NO_COMMITMENTS),
+        "credit_grants": Unused("Add credit to a wallet: POST /v1/wallets/{id}/top-up."),
+        "enable_true_up": Unused(NO_COMMITMENTS, (False,)),
+        "fx_rates": Unused("Amounts aren't converted: every subscription has one currency."),
+        "gateway_payment_method_id": Unused("Payments aren't collected. Record them with POST /v1/payments."),
+        "include_price_ids": Unused(ON_PLAN),
+        "inheritance": Unused("Every subscription is billed to its own customer."),
+        "line_item_commitments": Unused(NO_COMMITMENTS),
+        "line_item_coupons": Unused("The coupon's scope determines what it discounts. Use coupons."),
+        "line_item_grouping": Unused("Every charge has its own line.", ("per_charge_period",)),
+        "line_items": Unused(ON_PLAN),
+        "overage_factor": Unused(NO_COMMITMENTS),
+        "override_entitlements": Unused("Entitlements are those of the plan. Add a plan with other entitlements."),
+        "override_line_items": Unused(ON_PLAN),
+        "payment_behavior": Unused("Subscriptions don't wait for a payment. Use default_active.", ("default_active",)),
+        "phases": Unused("Create the subscription, then schedule its plan changes."),
+        "proration_mode": Unused("Use proration_behavior."),
+        "quantity": Unused("The quantity of a fee is set on its price, as min_quantity."),
+        "subscription_status": Unused(
+            "Must be active. For a scheduled subscription, set a later start_date.", ("active",)
+        ),
+    }
 
     customer_id = TextField(64, allow_null=True)
     external_customer_id = TextField(255, allow_null=True)
@@ -93,7 +146,14 @@ class SubscriptionIn(serializers.Serializer[Any]):
     billing_anchor = MomentField(required=False, allow_null=True)
     start_date = MomentField(required=False, allow_null=True, help_text="Defaults to now.")
     end_date = MomentField(required=False, allow_null=True)
-    trial_period_days = serializers.IntegerField(min_value=0, max_value=3650, required=False, allow_null=True)
+    cancel_at = MomentField(required=False, allow_null=True, help_text="The same as end_date.")
+    cancel_at_period_end = serializers.BooleanField(
+        default=False, help_text="End after the current billing period, or after the trial."
+    )
+    timezone = TextField(64, allow_null=True, help_text="Of the billing periods. Defaults to the customer's.")
+    trial_period_days = trial_days()
+    trial_days = trial_days(help_text="The same as trial_period_days.")
+    trial_end = MomentField(required=False, allow_null=True, help_text="Instead of trial_period_days.")
     proration_behavior = serializers.ChoiceField(list(PRORATIONS), required=False)
     payment_terms = TextField(16, allow_null=True, help_text="15 NET to 90 NET.")
     lookup_key = TextField(255, allow_null=True)
@@ -104,21 +164,12 @@ class SubscriptionIn(serializers.Serializer[Any]):
         max_length=20,
         help_text="Ids or codes of coupons to apply to the subscription.",
     )
+    coupon = TextField(64, allow_null=True, help_text="The id or code of a coupon, in addition to coupons.")
     subscription_coupons = serializers.ListField(
         child=SubscriptionCouponIn(), required=False, allow_null=True, max_length=20
     )
     tax_rate_overrides = serializers.ListField(child=TaxOverrideIn(), required=False, allow_null=True, max_length=20)
     metadata = MetadataField(required=False, allow_null=True)
-
-    def to_internal_value(self, data: Any) -> Any:
-        if isinstance(data, dict) and (unsupported := [name for name in UNSUPPORTED if data.get(name)]):
-            # Ignoring these fields would charge something else than the client expects.
-            raise Invalid(dict.fromkeys(unsupported, "This field isn't supported."))
-        if isinstance(data, dict) and data.get("subscription_status", "active") not in (None, "active"):
-            raise Invalid(
-                {"subscription_status": "Must be active. For a scheduled subscription, set a later start_date."}
-            )
-        return super().to_internal_value(data)
 
     def validate(self, attrs: Any) -> Any:
         if not (attrs.get("customer_id") or attrs.get("external_customer_id")):
@@ -127,14 +178,63 @@ class SubscriptionIn(serializers.Serializer[Any]):
             raise Invalid({"billing_anchor": "Only allowed with the billing cycle anniversary."})
         if attrs.get("payment_terms") and net_days_of(attrs["payment_terms"]) is None:
             raise Invalid({"payment_terms": "Use 15 NET, 30 NET, … or 90 NET."})
+        if attrs.get("timezone") and attrs["timezone"] not in available_timezones():
+            raise Invalid({"timezone": "Use a name such as Europe/Berlin."})
+        return self._without_second_names(attrs)
+
+    def _without_second_names(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        """Move values to the fields' first names. Refuse two different values."""
+        for second, first in (("cancel_at", "end_date"), ("trial_days", "trial_period_days")):
+            value = attrs.pop(second, None)
+            if value is not None and attrs.setdefault(first, value) != value:
+                raise Invalid({second: f"Specify either {second} or {first}."})
+        if attrs.get("trial_end") and attrs.get("trial_period_days") is not None:
+            raise Invalid({"trial_end": "Specify either trial_end or trial_period_days."})
+        if attrs["cancel_at_period_end"] and attrs.get("end_date"):
+            raise Invalid({"cancel_at_period_end": "Specify either cancel_at_period_end or end_date."})
+        if attrs.get("coupon"):
+            attrs["coupons"] = [*(attrs.get("coupons") or []), attrs["coupon"]]
         return attrs
+
+
+class SubscriptionChange(serializers.Serializer[Any]):
+    """The subscription's end. Null and false undo a scheduled cancellation."""
+
+    unused: ClassVar[dict[str, Unused]] = {
+        "parent_subscription_id": Unused("Every subscription is billed to its own customer."),
+        "status": Unused("Use the endpoints cancel, pause and resume."),
+    }
+
+    cancel_at = MomentField(required=False, allow_null=True, help_text="Cancel at this time, which is in the future.")
+    cancel_at_period_end = serializers.BooleanField(required=False)
+    reason = TextField(255, allow_null=True)
+
+    def validate(self, attrs: Any) -> Any:
+        if attrs.get("cancel_at") and "cancel_at_period_end" in attrs:
+            raise Invalid({"cancel_at": "Send either cancel_at or cancel_at_period_end."})
+        if not {"cancel_at", "cancel_at_period_end"} & set(attrs):
+            raise Invalid({"cancel_at": "Send cancel_at or cancel_at_period_end."})
+        return attrs
+
+
+def own_proration() -> serializers.ChoiceField:
+    """Make the field for a proration behavior that can't differ from the subscription's."""
+    return serializers.ChoiceField(
+        list(PRORATIONS), required=False, allow_null=True, help_text="Must be the subscription's."
+    )
 
 
 class CancelIn(serializers.Serializer[Any]):
     """When the subscription ends. Usage until then is invoiced."""
 
+    unused: ClassVar[dict[str, Unused]] = {
+        "cancel_immediately_invoice_policy": Unused(INVOICED, ("generate_invoice",)),
+        "cancel_immediately_inovice_policy": Unused(INVOICED, ("generate_invoice",)),
+    }
+
     cancellation_type = serializers.ChoiceField(CANCELLATIONS)
     cancel_at = MomentField(required=False, allow_null=True)
+    proration_behavior = own_proration()
     reason = TextField(255, allow_null=True)
 
     def validate(self, attrs: Any) -> Any:
@@ -143,10 +243,31 @@ class CancelIn(serializers.Serializer[Any]):
         return attrs
 
 
+UNUSED_OF_PAUSES = {"metadata": Unused("A pause has no metadata. Use reason.")}
+
+
 class PauseIn(serializers.Serializer[Any]):
-    reason = TextField(255, allow_null=True)
+    """When the pause starts and ends. During a trial, the period ends with the trial."""
+
+    unused: ClassVar[dict[str, Unused]] = UNUSED_OF_PAUSES
+
+    proration_behavior = own_proration()
+    pause_mode = serializers.ChoiceField(list(PauseMode), default=PauseMode.IMMEDIATE)
+    pause_start = MomentField(required=False, allow_null=True, help_text="Only for the mode scheduled.")
     pause_end = MomentField(required=False, allow_null=True, help_text="Resume automatically at this time.")
+    reason = TextField(255, allow_null=True)
+
+    def validate(self, attrs: Any) -> Any:
+        is_scheduled = attrs["pause_mode"] == PauseMode.SCHEDULED
+        if is_scheduled and not attrs.get("pause_start"):
+            raise Invalid({"pause_start": "This field is required for the mode scheduled."})
+        if attrs.get("pause_start") and not is_scheduled:
+            raise Invalid({"pause_start": "Only allowed with the mode scheduled."})
+        return attrs
 
 
 class ResumeIn(serializers.Serializer[Any]):
+    unused: ClassVar[dict[str, Unused]] = UNUSED_OF_PAUSES
+
+    proration_behavior = own_proration()
     reason = TextField(255, allow_null=True)

@@ -3,31 +3,31 @@
 from collections.abc import Mapping
 from typing import Any
 
+from django.db import transaction
 from django.utils import timezone
 from drf_spectacular.utils import OpenApiParameter
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from config.api.errors import invalid
-from config.api.filters import comma_separated, page
-from config.api.openapi import listed, operation, search_body
+from config.api.filters import comma_separated, page, read_expansions
+from config.api.openapi import expand_parameter, listed, operation, search_body
 from config.api.views import ApiView, get_or_404, read_body
-from customers.accounts import archive_customer, save_customer
+from customers.accounts import activate_customer, archive_customer, save_customer
 from customers.api.bodies import CustomerChange, CustomerIn, customer_columns
-from customers.api.filters import CustomerFilter
-from customers.api.serializers import (
-    CustomerGrants,
-    CustomerOut,
-    SubscriptionOut,
-    serialize_subscriptions,
-)
+from customers.api.filters import CustomerFilter, SubscriptionFilter
+from customers.api.serializers.customers import CustomerOut
+from customers.api.serializers.grants import CustomerGrants
+from customers.api.serializers.subscriptions import SubscriptionOut, serialize_subscriptions
 from customers.grants import filter_grants, list_grants
 from customers.models import Customer, Subscription
+from customers.signals import customer_hooks
 
 TAG = "Customers"
 WRITE = "customers:write"
 LIST = listed("CustomerList", CustomerOut)
 EXAMPLE = {"external_id": "acme", "name": "Acme Ltd", "email": "billing@acme.test", "timezone": "Europe/Berlin"}
+FEATURES = [OpenApiParameter("feature_ids", str, many=True, description="Only these features.")]
 WHICH = [OpenApiParameter("id", str), OpenApiParameter("external_customer_id", str)]
 
 
@@ -66,6 +66,7 @@ class Customers(ApiView):
     @operation(
         "createCustomer",
         "Create a customer",
+        refusals="`timezone` must be an IANA name.",
         tag=TAG,
         body=CustomerIn,
         answers={201: CustomerOut},
@@ -75,11 +76,16 @@ class Customers(ApiView):
     def post(self, request: Request) -> Response:
         body = read_body(request, CustomerIn)
         customer = Customer(external_id=body["external_id"], **customer_columns(body))
-        return Response(CustomerOut(save_customer(customer, by=None)).data, status=201)
+        with transaction.atomic():
+            save_customer(customer, by=None)
+            for customer_hook in customer_hooks:
+                customer_hook(customer, body)
+        return Response(CustomerOut(customer).data, status=201)
 
     @operation(
         "updateCustomer",
         "Update a customer by id or external id",
+        refusals="Specify the customer by `id` or `external_customer_id`. `timezone` must be an IANA name.",
         tag=TAG,
         body=CustomerChange,
         answers={200: CustomerOut},
@@ -141,6 +147,17 @@ class OneCustomer(ApiView):
         return Response(status=204)
 
 
+class CustomerActivate(ApiView):
+    """Activate an archived customer. Its new events are counted again; an active customer doesn't change."""
+
+    write_scope = WRITE
+
+    @operation("activateCustomer", "Activate a customer", tag=TAG, answers={200: CustomerOut}, errors=(404,))
+    def post(self, request: Request, customer_id: str) -> Response:
+        customer = activate_customer(customer_of(customer_id), by=None, reason="Activated through the API")
+        return Response(CustomerOut(customer).data)
+
+
 class CustomerByExternalId(ApiView):
     """Retrieve a customer by the external id that its events carry."""
 
@@ -171,6 +188,7 @@ class CustomerEntitlements(ApiView):
         tag=TAG,
         answers={200: CustomerGrants},
         errors=(404,),
+        parameters=FEATURES,
     )
     def get(self, request: Request, customer_id: str) -> Response:
         return customer_grants(request, customer_of(customer_id))
@@ -185,6 +203,7 @@ class EntitlementsByExternalId(ApiView):
         tag=TAG,
         answers={200: CustomerGrants},
         errors=(404,),
+        parameters=FEATURES,
     )
     def get(self, request: Request, external_id: str) -> Response:
         return customer_grants(request, customer_by_external_id(external_id))
@@ -199,9 +218,11 @@ class SubscriptionsByExternalId(ApiView):
         tag=TAG,
         errors=(404,),
         answers={200: listed("CustomerSubscriptionList", SubscriptionOut)},
+        parameters=[expand_parameter(SubscriptionFilter)],
     )
     def get(self, request: Request, external_id: str) -> Response:
         customer = customer_by_external_id(external_id)
+        read_expansions(request, SubscriptionFilter)
         rows = Subscription.objects.filter(customer=customer).select_related("customer").order_by("-started_at", "-pk")
         items = serialize_subscriptions(rows[:1000], now=timezone.now())
         return Response({"items": items, "pagination": {"total": len(items), "limit": 1000, "offset": 0}})

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from config.webhooks.outbox import Payload, register_renderer
-from customers.api.serializers import serialize_subscriptions
+from customers.api.serializers.subscriptions import serialize_subscriptions
 from customers.models import Subscription
 
 

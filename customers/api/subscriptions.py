@@ -1,5 +1,6 @@
 """API views for subscriptions."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -10,19 +11,28 @@ from rest_framework.response import Response
 
 from catalog.api.names import PERIODS
 from catalog.models import Plan
-from config.api.errors import invalid
+from config.api.errors import InvalidRequest, invalid
 from config.api.filters import Pages, apply_filters, comma_separated
 from config.api.openapi import listed, operation, search_body
 from config.api.views import ApiView, get_or_404, read_body
-from customers.api.bodies import CancelIn, PauseIn, ResumeIn, SubscriptionIn
-from customers.api.customers import customer_of_body
+from customers.api.bodies import CancelIn, PauseIn, ResumeIn, SubscriptionChange, SubscriptionIn
+from customers.api.customers import FEATURES, customer_of_body
 from customers.api.filters import SubscriptionFilter
-from customers.api.names import CYCLES, PRORATIONS, net_days_of
-from customers.api.serializers import CancelOut, PauseOut, SubscriptionGrants, SubscriptionOut, serialize_subscriptions
+from customers.api.names import CYCLES, PRORATIONS, PauseMode, net_days_of
+from customers.api.serializers.grants import SubscriptionGrants
+from customers.api.serializers.subscriptions import CancelOut, PauseOut, SubscriptionOut, serialize_subscriptions
 from customers.grants import filter_grants, list_grants
 from customers.models import Customer, Subscription
-from customers.signals import start_hooks
-from customers.subscriptions import cancel, cancel_at_period_end, pause, resume, subscribe
+from customers.signals import invoice_start, start_hooks
+from customers.subscriptions import (
+    cancel,
+    cancel_at_period_end,
+    get_period_end,
+    pause,
+    resume,
+    subscribe,
+    undo_scheduled_cancellation,
+)
 
 TAG = "Subscriptions"
 WRITE = "customers:write"
@@ -41,6 +51,14 @@ def subscription_of(subscription_id: str) -> Subscription:
     return get_or_404(Subscription.objects.select_related("customer"), "subscription", public_id=subscription_id)
 
 
+def check_proration(subscription: Subscription, body: Mapping[str, Any]) -> None:
+    """Refuse a body whose proration behavior differs from the subscription's."""
+    behavior = body.get("proration_behavior")
+    if behavior and PRORATIONS[behavior] != subscription.prorate:
+        reason = "The proration behavior of a subscription can't be changed. Leave this field out."
+        raise invalid({"proration_behavior": [reason]})
+
+
 def serialize_subscription(subscription: Subscription) -> Any:
     """Serialize a subscription with its current status."""
     return serialize_subscriptions([subscription], now=timezone.now())[0]
@@ -51,6 +69,13 @@ def listed_subscriptions(request: Request) -> Response:
     rows = Subscription.objects.select_related("customer").order_by("-pk")
     cut = pages.paginate_queryset(apply_filters(request, rows, SubscriptionFilter), request) or []
     return pages.get_paginated_response(serialize_subscriptions(cut, now=timezone.now()))
+
+
+def past_without_reason(verb: str) -> InvalidRequest:
+    """Make the 400 for a change of the past that has no reason."""
+    return invalid(
+        {"reason": [f"A reason is required to {verb} in the past, because fees invoiced since then are credited."]}
+    )
 
 
 class Subscriptions(ApiView):
@@ -65,20 +90,30 @@ class Subscriptions(ApiView):
     @operation(
         "createSubscription",
         "Create a subscription",
+        refusals="Specify the customer by `customer_id` or `external_customer_id`. `start_date`, `trial_end` and "
+        "`cancel_at` must be in this order, and `end_date` is the same as `cancel_at`, `trial_days` the same as "
+        "`trial_period_days`: specify one of them, and none with `cancel_at_period_end` or `trial_end`. `timezone` "
+        "must be an IANA name. `billing_anchor` needs the `billing_cycle` anniversary. `payment_terms` are 15 NET to "
+        "90 NET. `coupons` and tax rates must exist, and the plan must have prices in this `currency` and "
+        "`billing_period`.",
         tag=TAG,
         body=SubscriptionIn,
         answers={201: SubscriptionOut},
         errors=(400, 404, 409),
         example=EXAMPLE,
-        description="The plan's prices in this currency and billing period are charged. Fails (400) if there are none.",
+        description="The plan's prices in this currency and billing period are charged. Fails (400) if there are none. "
+        "Fees in advance that are due at the start are invoiced at once.",
     )
     def post(self, request: Request) -> Response:
         body, now = read_body(request, SubscriptionIn), timezone.now()
         customer = customer_of_body(body)
         with transaction.atomic():
             subscription = self._subscribe(customer, body, now)
+            if body["cancel_at_period_end"]:
+                cancel_at_period_end(subscription, now=now, by=None, reason=REASON)
             for start_hook in start_hooks:
                 start_hook(subscription, body, now=now)
+        invoice_start(subscription, now=now)
         return Response(serialize_subscription(subscription_of(subscription.public_id)), status=201)
 
     def _subscribe(self, customer: Customer, body: dict[str, Any], now: datetime) -> Subscription:
@@ -92,6 +127,8 @@ class Subscriptions(ApiView):
             starts_at=body.get("start_date") or now,
             anchor=body.get("billing_anchor"),
             trial_days=body.get("trial_period_days"),
+            trial_ends_at=body.get("trial_end"),
+            zone=body.get("timezone") or None,
             ends_at=body.get("end_date"),
             prorate=PRORATIONS[body.get("proration_behavior", "create_prorations")],
             key=body.get("lookup_key") or None,
@@ -116,11 +153,41 @@ class SubscriptionSearch(ApiView):
 
 
 class OneSubscription(ApiView):
-    """Retrieve a subscription with its current status."""
+    """Retrieve a subscription with its current status, or set and undo its cancellation."""
+
+    write_scope = WRITE
 
     @operation("getSubscription", "Retrieve a subscription", tag=TAG, answers={200: SubscriptionOut}, errors=(404,))
     def get(self, request: Request, subscription_id: str) -> Response:
         return Response(serialize_subscription(subscription_of(subscription_id)))
+
+    @operation(
+        "updateSubscription",
+        "Set or undo a subscription's cancellation",
+        refusals="Specify either `cancel_at` or `cancel_at_period_end`.",
+        tag=TAG,
+        body=SubscriptionChange,
+        answers={200: SubscriptionOut},
+        errors=(400, 404),
+        example={"cancel_at_period_end": False},
+        description="Nothing changes if no cancellation is scheduled and none is requested.",
+    )
+    def put(self, request: Request, subscription_id: str) -> Response:
+        subscription, body, now = (
+            subscription_of(subscription_id),
+            read_body(request, SubscriptionChange),
+            timezone.now(),
+        )
+        reason = body.get("reason") or REASON
+        if body.get("cancel_at_period_end"):
+            cancel_at_period_end(subscription, now=now, by=None, reason=reason)
+        elif body.get("cancel_at"):
+            if body["cancel_at"] < now:
+                raise invalid({"cancel_at": ["Must be in the future. To cancel in the past, use the cancel endpoint."]})
+            cancel(subscription, at=body["cancel_at"], now=now, by=None, reason=reason)
+        else:
+            undo_scheduled_cancellation(subscription, now=now, by=None, reason=reason)
+        return Response(serialize_subscription(subscription))
 
 
 class SubscriptionCancel(ApiView):
@@ -131,6 +198,7 @@ class SubscriptionCancel(ApiView):
     @operation(
         "cancelSubscription",
         "Cancel a subscription",
+        refusals="`cancel_at` is required for the cancellation type scheduled_date.",
         tag=TAG,
         body=CancelIn,
         answers={200: CancelOut},
@@ -139,19 +207,14 @@ class SubscriptionCancel(ApiView):
     )
     def post(self, request: Request, subscription_id: str) -> Response:
         subscription, body, now = subscription_of(subscription_id), read_body(request, CancelIn), timezone.now()
+        check_proration(subscription, body)
         kind, reason = body["cancellation_type"], body.get("reason") or ""
         if kind == "end_of_period":
             cancel_at_period_end(subscription, now=now, by=None, reason=reason or REASON)
         else:
             at = body["cancel_at"] if kind == "scheduled_date" else now
             if at < now and not reason:
-                raise invalid(
-                    {
-                        "reason": [
-                            "A reason is required to cancel in the past, because fees invoiced since then are credited."
-                        ]
-                    }
-                )
+                raise past_without_reason("cancel")
             cancel(subscription, at=at, now=now, by=None, reason=reason or REASON)
         state = serialize_subscription(subscription)["subscription_status"]
         answer = {
@@ -161,19 +224,23 @@ class SubscriptionCancel(ApiView):
             "processed_at": now,
             "status": state,
             "reason": reason,
-            "message": "Subscription cancelled" if state == "cancelled" else "Subscription ends at the effective date",
+            "message": "Subscription canceled" if state == "cancelled" else "Subscription ends at the effective date",
         }
         return Response(CancelOut(answer).data)
 
 
 class SubscriptionPause(ApiView):
-    """Pause a subscription from now on, until it is resumed. Billing periods continue, without charges."""
+    """Pause a subscription now, at the end of its billing period or trial, or at a set time, until it is resumed.
+
+    Billing periods continue, without charges.
+    """
 
     write_scope = WRITE
 
     @operation(
         "pauseSubscription",
         "Pause a subscription",
+        refusals="`pause_start` is required for the mode scheduled, and `pause_end` must be after it.",
         tag=TAG,
         body=PauseIn,
         answers={200: PauseOut},
@@ -182,9 +249,17 @@ class SubscriptionPause(ApiView):
     )
     def post(self, request: Request, subscription_id: str) -> Response:
         subscription, body, now = subscription_of(subscription_id), read_body(request, PauseIn), timezone.now()
+        check_proration(subscription, body)
+        starts_at = {
+            PauseMode.IMMEDIATE: lambda: now,
+            PauseMode.SCHEDULED: lambda: body["pause_start"],
+            PauseMode.PERIOD_END: lambda: get_period_end(subscription, now),
+        }[body["pause_mode"]]()
+        if starts_at < now and not body.get("reason"):
+            raise past_without_reason("pause")
         reason = body.get("reason") or REASON
-        pause(subscription, at=now, until=body.get("pause_end"), now=now, by=None, reason=reason)
-        return Response({"subscription": serialize_subscription(subscription)})
+        pause(subscription, at=starts_at, until=body.get("pause_end"), now=now, by=None, reason=reason)
+        return Response(dict.fromkeys(PauseOut.nulls) | {"subscription": serialize_subscription(subscription)})
 
 
 class SubscriptionResume(ApiView):
@@ -195,6 +270,7 @@ class SubscriptionResume(ApiView):
     @operation(
         "resumeSubscription",
         "Resume a subscription",
+        refusals="`proration_behavior` must be the subscription's.",
         tag=TAG,
         body=ResumeIn,
         answers={200: PauseOut},
@@ -203,8 +279,9 @@ class SubscriptionResume(ApiView):
     )
     def post(self, request: Request, subscription_id: str) -> Response:
         subscription, body, now = subscription_of(subscription_id), read_body(request, ResumeIn), timezone.now()
+        check_proration(subscription, body)
         resume(subscription, at=now, now=now, by=None, reason=body.get("reason") or REASON)
-        return Response({"subscription": serialize_subscription(subscription)})
+        return Response(dict.fromkeys(PauseOut.nulls) | {"subscription": serialize_subscription(subscription)})
 
 
 class SubscriptionEntitlements(ApiView):
@@ -216,6 +293,7 @@ class SubscriptionEntitlements(ApiView):
         tag=TAG,
         answers={200: SubscriptionGrants},
         errors=(404,),
+        parameters=FEATURES,
     )
     def get(self, request: Request, subscription_id: str) -> Response:
         subscription = subscription_of(subscription_id)

@@ -2,22 +2,31 @@
 
 from django.urls import path, re_path
 
-from customers.api import customers, subscriptions
+from customers.api import aliases, customers, schedules, subscription_parts, subscriptions
 
-CUSTOMER = r"customers/(?P<customer_id>(?!(?:search|usage|wallets|external|portal)(?:/|$))[^/]+)"
-SUBSCRIPTION = r"subscriptions/(?P<subscription_id>(?!(?:search|usage)(?:/|$))[^/]+)"
+CUSTOMER = r"customers/(?P<customer_id>(?!(?:search|usage|wallets|external|portal|aliases)(?:/|$))[^/]+)"
+SUBSCRIPTION = r"subscriptions/(?P<subscription_id>(?!(?:search|usage|schedules)(?:/|$))[^/]+)"
 
 urlpatterns = [
     path("customers", customers.Customers.as_view()),
+    path("customers/aliases", aliases.CustomerAliases.as_view()),
     path("customers/search", customers.CustomerSearch.as_view()),
     # An external id may hold a slash, which the official client doesn't encode.
     path("customers/external/<path:external_id>/entitlements", customers.EntitlementsByExternalId.as_view()),
     path("customers/external/<path:external_id>/subscriptions", customers.SubscriptionsByExternalId.as_view()),
     path("customers/external/<path:external_id>", customers.CustomerByExternalId.as_view()),
     re_path(f"^{CUSTOMER}$", customers.OneCustomer.as_view()),
+    re_path(f"^{CUSTOMER}/activate$", customers.CustomerActivate.as_view()),
     re_path(f"^{CUSTOMER}/entitlements$", customers.CustomerEntitlements.as_view()),
     path("subscriptions", subscriptions.Subscriptions.as_view()),
     path("subscriptions/search", subscriptions.SubscriptionSearch.as_view()),
+    path("subscriptions/lineitems/search", subscription_parts.LineItemSearch.as_view()),
+    re_path(f"^{SUBSCRIPTION}/v2$", subscription_parts.SubscriptionV2.as_view()),
+    re_path(f"^{SUBSCRIPTION}/pauses$", subscription_parts.SubscriptionPauses.as_view()),
+    path("subscriptions/schedules", schedules.AllSchedules.as_view()),
+    path("subscriptions/schedules/<str:schedule_id>", schedules.OneSchedule.as_view()),
+    path("subscriptions/schedules/<str:schedule_id>/cancel", schedules.ScheduleCancel.as_view()),
+    re_path(f"^{SUBSCRIPTION}/schedules$", schedules.SubscriptionSchedules.as_view()),
     re_path(f"^{SUBSCRIPTION}$", subscriptions.OneSubscription.as_view()),
     re_path(f"^{SUBSCRIPTION}/cancel$", subscriptions.SubscriptionCancel.as_view()),
     re_path(f"^{SUBSCRIPTION}/pause$", subscriptions.SubscriptionPause.as_view()),

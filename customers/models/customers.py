@@ -48,7 +48,7 @@ class Customer(Stamped):
         validators=[validate_timezone],
         help_text="Decides when billing days start and end.",
     )
-    state = models.CharField(max_length=16, choices=CustomerState, default=CustomerState.ACTIVE)
+    state = models.CharField("status", max_length=16, choices=CustomerState, default=CustomerState.ACTIVE)
     archived_at = models.DateTimeField(null=True, blank=True, editable=False)
     contact = models.CharField(max_length=255, blank=True)
     address_line1 = models.CharField("address, line 1", max_length=255, blank=True)

@@ -10,8 +10,10 @@ from auditlog.registry import auditlog
 from django.conf import settings
 from django.contrib.postgres.constraints import ExclusionConstraint
 from django.contrib.postgres.fields import DateTimeRangeField, RangeBoundary, RangeOperators
+from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models import Case, CharField, F, Func, OuterRef, Q, QuerySet, Subquery, Value, When
+from django.db.models.functions import Coalesce, Greatest, Now
 from django.urls import reverse
 
 from catalog.models import IntervalUnit, PlanVersion
@@ -34,7 +36,7 @@ class SubscriptionStatus(models.TextChoices):
     TRIALING = "trialing", "In trial"
     ACTIVE = "active", "Active"
     PAUSED = "paused", "Paused"
-    CANCELLED = "cancelled", "Cancelled"
+    CANCELLED = "cancelled", "Canceled"
 
 
 class SubscriptionQuerySet(QuerySet["Subscription"]):
@@ -56,7 +58,7 @@ class SubscriptionQuerySet(QuerySet["Subscription"]):
             current_version=Subquery(phase.values("plan_version__number")[:1]),
         ).annotate(
             status=Case(
-                # A subscription that was cancelled before its start never starts.
+                # A subscription that was canceled before its start never starts.
                 When(Q(ended_at__lte=at) | Q(ended_at=F("started_at")), then=Value(SubscriptionStatus.CANCELLED)),
                 When(started_at__gt=at, then=Value(SubscriptionStatus.SCHEDULED)),
                 When(current_kind=PhaseKind.TRIAL, then=Value(SubscriptionStatus.TRIALING)),
@@ -68,12 +70,34 @@ class SubscriptionQuerySet(QuerySet["Subscription"]):
         return cast(SubscriptionQuerySet, annotated)
 
 
+class TimestampRange(Func):
+    function = "TSTZRANGE"
+    output_field = DateTimeRangeField()
+
+
+class Forever(Func):
+    template = "'infinity'::timestamptz"
+    output_field = models.DateTimeField()
+
+
+# The time in which a subscription holds its lookup key: from its creation until its end, if that is later.
+KEY_HELD = TimestampRange("created_at", Greatest("created_at", Coalesce("ended_at", Forever())))
+KEY_IN_USE = "Subscription with this Lookup key already exists and hasn't ended."
+
+
 class Subscription(Stamped):
     """A customer's agreement to be billed in one currency and interval. Its phases hold the plan for every moment."""
 
     public_id = PublicIdField("subs")
     customer = models.ForeignKey(Customer, models.PROTECT, related_name="subscriptions")
-    key = models.CharField("lookup key", max_length=255, unique=True, null=True, blank=True)
+    key = models.CharField(
+        "lookup key",
+        max_length=255,
+        db_index=True,
+        null=True,
+        blank=True,
+        help_text="Your own identifier. Another subscription can have it once this one has ended.",
+    )
     currency = CurrencyField()
     interval = models.CharField("billing interval", max_length=16, choices=IntervalUnit, default=IntervalUnit.MONTH)
     interval_count = models.PositiveIntegerField(default=1)
@@ -91,7 +115,7 @@ class Subscription(Stamped):
     started_at = models.DateTimeField()
     ended_at = models.DateTimeField(null=True, blank=True, help_text="Not served or billed from this time on.")
     cancelled_at = models.DateTimeField(
-        null=True, blank=True, editable=False, help_text="When the cancellation was requested."
+        "canceled", null=True, blank=True, editable=False, help_text="When the cancellation was requested."
     )
     prorate = models.BooleanField(default=True, help_text="Prorate fees by the day in short billing periods.")
     net_days = models.PositiveIntegerField(null=True, blank=True)
@@ -109,6 +133,13 @@ class Subscription(Stamped):
             models.Index(fields=["-started_at", "-id"], name="subscription_newest_first"),
         ]
         constraints: ClassVar = [
+            ExclusionConstraint(
+                name="subscription_key_until_end",
+                expressions=[("key", RangeOperators.EQUAL), (KEY_HELD, RangeOperators.OVERLAPS)],
+                condition=Q(key__isnull=False),
+                violation_error_code="unique",
+                violation_error_message=KEY_IN_USE,
+            ),
             models.CheckConstraint(
                 name="subscription_ends_after_start",
                 condition=Q(ended_at=None) | Q(ended_at__gte=F("started_at")),
@@ -130,13 +161,15 @@ class Subscription(Stamped):
     def __str__(self) -> str:
         return f"{self.customer} · {self.key or self.public_id}"
 
+    def clean(self) -> None:
+        if not self.key:
+            return
+        others = Subscription.objects.filter(key=self.key).exclude(pk=self.pk)
+        if others.filter(Q(ended_at=None) | Q(ended_at__gt=Now())).exists():
+            raise ValidationError({"key": ValidationError(KEY_IN_USE, code="unique")})
+
     def get_absolute_url(self) -> str:
         return reverse("admin:customers_subscription_change", args=[self.pk])
-
-
-class TimestampRange(Func):
-    function = "TSTZRANGE"
-    output_field = DateTimeRangeField()
 
 
 class SubscriptionPhase(models.Model):

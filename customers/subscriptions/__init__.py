@@ -1,21 +1,7 @@
 """Start, change, cancel and pause subscriptions, and read their history. The clock is passed in as `now`."""
 
-from customers.subscriptions.change import (
-    CannotPause,
-    ChangeAlreadyScheduled,
-    NothingScheduled,
-    NotPaused,
-    NotYetStarted,
-    SubscriptionEnded,
-    cancel,
-    cancel_at_period_end,
-    change_plan,
-    get_period_end,
-    has_scheduled_change,
-    pause,
-    resume,
-    withdraw_scheduled_change,
-)
+from customers.subscriptions.cancellation import cancel, cancel_at_period_end, get_period_end
+from customers.subscriptions.change import change_plan, pause, resume
 from customers.subscriptions.phases import (
     get_billing_period,
     get_phase_at,
@@ -24,6 +10,22 @@ from customers.subscriptions.phases import (
     get_phases_by_subscription,
     get_schedule,
     read_chain,
+)
+from customers.subscriptions.refusals import (
+    CannotPause,
+    ChangeAlreadyScheduled,
+    NothingScheduled,
+    NotPaused,
+    NotYetStarted,
+    SubscriptionEnded,
+)
+from customers.subscriptions.scheduled import (
+    ScheduledChange,
+    ScheduledKind,
+    has_scheduled_change,
+    list_scheduled_changes,
+    undo_scheduled_cancellation,
+    withdraw_scheduled_change,
 )
 from customers.subscriptions.start import (
     CustomerArchived,
@@ -43,6 +45,8 @@ __all__ = [
     "NotPaused",
     "NotYetStarted",
     "NothingScheduled",
+    "ScheduledChange",
+    "ScheduledKind",
     "SubscriptionEnded",
     "VersionNotPublished",
     "cancel",
@@ -57,9 +61,11 @@ __all__ = [
     "get_schedule",
     "get_sellable_version",
     "has_scheduled_change",
+    "list_scheduled_changes",
     "pause",
     "read_chain",
     "resume",
     "subscribe",
+    "undo_scheduled_cancellation",
     "withdraw_scheduled_change",
 ]

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from customers.kinds import PhaseKind
+
 
 @dataclass(frozen=True, slots=True)
 class PhaseSpan:
@@ -52,6 +54,18 @@ def change_spans(
         for span in spans
     ]
     return join_spans(changed)
+
+
+def find_trial_end(chain: Chain, at: datetime) -> datetime | None:
+    """Return the end of the trial that runs at a moment, also if the plan changes within it. None without a trial."""
+    end: datetime | None = None
+    for span in chain:
+        is_running = span.contains(at) if end is None else span.starts_at == end
+        if is_running and span.kind == PhaseKind.TRIAL:
+            end = span.ends_at
+        elif end is not None:
+            break
+    return end
 
 
 def split_span(chain: Chain, at: datetime | None) -> Chain:

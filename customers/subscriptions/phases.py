@@ -50,7 +50,7 @@ def get_billing_period(subscription: Subscription, at: datetime, *, offset: int 
     """Return the billing period that contains a moment, or the period `offset` later, within the subscription's life.
 
     A moment before the start gets the first period, a moment after the end the last. Raises NoSuchPeriod if the offset
-    leads outside the subscription's life, or the subscription was cancelled before it started.
+    leads outside the subscription's life, or the subscription was canceled before it started.
     """
     return period_containing(
         get_schedule(subscription),

@@ -51,6 +51,8 @@ def subscribe(
     starts_at: datetime,
     anchor: datetime | None = None,
     trial_days: int | None = None,
+    trial_ends_at: datetime | None = None,
+    zone: str | None = None,
     ends_at: datetime | None = None,
     prorate: bool = True,
     key: str | None = None,
@@ -63,9 +65,10 @@ def subscribe(
     """Subscribe a customer to a plan from `starts_at` (past or future) until `ends_at`, which is excluded.
 
     For a plan, its newest published version is used. Its draft is published first, unless the draft is on hold. The
-    time zone is the customer's. Periods are counted from `anchor`; if that is None, from the trial's end, or from the
-    start without a trial. Calendar alignment moves the anchor back to the start of the local calendar period.
-    `trial_days` are local calendar days; None uses the version's. A second call creates a second subscription.
+    time zone is `zone`, by default the customer's. Periods are counted from `anchor`; if that is None, from the trial's
+    end, or from the start without a trial. Calendar alignment moves the anchor back to the start of the local calendar
+    period. The trial ends at `trial_ends_at`, or after `trial_days` local calendar days; without both, it has the
+    version's length. A second call creates a second subscription.
 
     Raises CustomerArchived, PlanArchived, NothingPublished, VersionNotPublished, NoMatchingPrice, EndsBeforeStart,
     and ValidationError for an invalid field or a draft that can't be published.
@@ -74,11 +77,15 @@ def subscribe(
     if customer.state == CustomerState.ARCHIVED:
         raise CustomerArchived(f"{customer} is archived. Activate the customer first.")
     version = get_sellable_version(plan, Terms(currency, interval, interval_count), now=now, by=by)
-    days = version.trial_days if trial_days is None else trial_days
-    trial_ends_at = Schedule(Interval("day", days), starts_at, customer.timezone).boundary(1) if days else None
+    zone = zone or customer.timezone
+    if trial_ends_at is None:
+        days = version.trial_days if trial_days is None else trial_days
+        trial_ends_at = Schedule(Interval("day", days), starts_at, zone).boundary(1) if days else None
+    elif trial_ends_at <= starts_at:
+        raise EndsBeforeStart("The trial ends before the subscription starts.")
     if ends_at is not None and ends_at <= starts_at:
         raise EndsBeforeStart("The subscription ends before it starts.")
-    schedule = Schedule(Interval(interval, interval_count), starts_at, customer.timezone)
+    schedule = Schedule(Interval(interval, interval_count), starts_at, zone)
     subscription = Subscription(
         customer=customer,
         key=key,
@@ -87,7 +94,7 @@ def subscribe(
         interval_count=interval_count,
         alignment=alignment,
         anchor=_align_anchor(schedule, alignment, anchor or trial_ends_at or starts_at),
-        timezone=customer.timezone,
+        timezone=zone,
         started_at=starts_at,
         ended_at=ends_at,
         prorate=prorate,

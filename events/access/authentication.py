@@ -11,6 +11,8 @@ from rest_framework.request import Request
 from config.api.errors import ServiceUnavailable
 from events.access.keys import Caller, KeyRefused, KeysUnavailable, authenticate
 
+REFUSED_KEY = "countinghouse.refused_key"  # in the environment of a request: the prefix of its revoked or expired key
+
 
 class ApiKeyAuthentication(BaseAuthentication):
     """Read the key in the x-api-key header. 401 when it is missing, unknown, revoked or expired."""
@@ -19,6 +21,7 @@ class ApiKeyAuthentication(BaseAuthentication):
         try:
             caller = authenticate(request.META.get("HTTP_X_API_KEY", "").strip(), now=timezone.now())
         except KeyRefused as refusal:
+            request.META[REFUSED_KEY] = refusal.prefix
             raise AuthenticationFailed(str(refusal)) from refusal
         except KeysUnavailable as error:
             raise ServiceUnavailable from error

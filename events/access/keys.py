@@ -19,6 +19,13 @@ from django.contrib.auth.models import User
 from django.db import DatabaseError, InterfaceError, OperationalError, transaction
 from django.db.models import Q
 
+from config.approvals.gate import Action, find_needed_approval, require_approval
+from config.approvals.kinds import ApprovalKind, Operation
+from config.approvals.requests import request_approval
+from config.refusals import Refused
+from config.webhooks.names import WebhookEvent
+from config.webhooks.outbox import emit
+from events.access.grants import check_scopes
 from events.models import ApiKey, Scope
 
 logger = logging.getLogger(__name__)
@@ -26,20 +33,28 @@ logger = logging.getLogger(__name__)
 PREFIX_LENGTH = 12
 CACHE_S = 3.0  # how long a process may accept a key that was revoked or changed elsewhere
 OUTAGE_PAUSE_S = 1.0  # how long the database isn't asked again after it was unavailable
+MOVES_MONEY = {Scope.ALL.value, Scope.BILLING_WRITE.value}  # scopes that can need approval
 LAST_USED_EVERY = timedelta(minutes=1)
 
 _shape = re.compile(r"sk_[A-Za-z0-9_-]{20,120}", re.ASCII).fullmatch
 
 
 class KeyRefused(Exception):
-    """The key isn't accepted; the message says why: missing, unknown, revoked or expired."""
+    """The key isn't accepted; the message says why: missing, unknown, revoked or expired.
+
+    `prefix` is that of a revoked or expired key, and blank if there is no such key.
+    """
+
+    def __init__(self, message: str, prefix: str = "") -> None:
+        super().__init__(message)
+        self.prefix = prefix
 
 
 class KeysUnavailable(Exception):
     """The keys can't be checked, because the database is unavailable."""
 
 
-class KeyNotActive(Exception):
+class KeyNotActive(Refused):
     """The key is revoked, expired or already replaced, so it can't be rotated."""
 
 
@@ -48,6 +63,8 @@ class Caller:
     """The holder of an API key: `request.user` in every API view."""
 
     key_id: int
+    family_id: int
+    responsible_id: int | None
     name: str
     prefix: str
     scopes: frozenset[str]
@@ -55,10 +72,14 @@ class Caller:
     revoked_at: datetime | None
     single_per_minute: int | None
     bulk_per_minute: int | None
+    awaits_approval: bool = False
 
     is_authenticated: ClassVar[bool] = True
     is_active: ClassVar[bool] = True
     is_anonymous: ClassVar[bool] = False
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.prefix}…)"
 
     def may(self, scope: str) -> bool:
         return scope in self.scopes or Scope.ALL in self.scopes
@@ -72,12 +93,21 @@ def make_key(
     single_per_minute: int | None = None,
     bulk_per_minute: int | None = None,
     created_by: User | None = None,
+    responsible_id: int | None = None,
     replaces: ApiKey | None = None,
+    overlap: timedelta = timedelta(0),
 ) -> tuple[ApiKey, str]:
-    """Create a key and return it with its secret, which can't be retrieved again.
+    """Create a key and return it with its secret, which can't be retrieved again. Sends a webhook.
 
-    A limit of None is the company's limit; 0 means no limit.
+    A key that can move money may need approval: it is created, but refused until someone else has approved it.
+    `overlap` is how long the key that it `replaces` works after that.
+
+    A limit of None is the company's limit; 0 means no limit. The colleague who creates a key is responsible for it; a
+    key that another key creates has that key's `responsible_id`. Raises `ScopesRefused` if `created_by` may not grant
+    a scope.
     """
+    if created_by is not None:
+        check_scopes(created_by, scopes := list(scopes))
     secret = f"sk_{secrets.token_urlsafe(32)}"
     while ApiKey.objects.filter(prefix=secret[:PREFIX_LENGTH]).exists():
         secret = f"sk_{secrets.token_urlsafe(32)}"
@@ -89,12 +119,62 @@ def make_key(
         expires_at=expires_at,
         single_per_minute=single_per_minute,
         bulk_per_minute=bulk_per_minute,
+        family=(replaces.family or replaces.pk) if replaces else None,
         created_by=created_by,
+        responsible_id=responsible_id if created_by is None else created_by.pk,
         replaces=replaces,
     )
-    key.full_clean(exclude=["created_by"])
-    key.save(force_insert=True)
+    key.full_clean(exclude=["created_by", "responsible"])
+    event = WebhookEvent.API_KEY_ROTATED if replaces else WebhookEvent.API_KEY_CREATED
+    with transaction.atomic():
+        key.save(force_insert=True)
+        if (needed := find_needed_approval(_describe(key, overlap), by=created_by)) is not None:
+            key.awaits_approval = True
+            key.save(update_fields=["awaits_approval"])
+            request_approval(needed, now=key.created_at)
+        emit(event, "api_key", [key.pk], at=key.created_at)
     return key, secret
+
+
+def _describe(key: ApiKey, overlap: timedelta) -> Action:
+    """Describe a new key to who decides about it. Only those that can move money are covered by a rule."""
+    moves_money = bool(MOVES_MONEY & set(key.scopes))
+    scopes = ", ".join(f"“{Scope(scope).label}”" for scope in key.scopes)
+    effect = f"Client systems can use the key: {scopes}."
+    if key.replaces is not None:
+        hours = overlap // timedelta(hours=1)
+        when = f"{hours} hours after the approval" if hours else "with the approval"
+        effect += f" The key that it replaces, {key.replaces.prefix}…, stops working {when}."
+    return Action(
+        Operation.ACTIVATE_KEY,
+        [ApprovalKind.API_KEY] if moves_money else [],
+        [key],
+        {"scopes": sorted(key.scopes), "overlap_s": int(overlap.total_seconds())},
+        title=f"Activate the API key {key}",
+        effect=effect,
+    )
+
+
+def activate(key: ApiKey, *, overlap: timedelta, now: datetime, by: User | None) -> ApiKey:
+    """Let an approved key be used, and end the key that it replaces. An active key is returned unchanged."""
+    with transaction.atomic():
+        key = ApiKey.objects.select_for_update(of=("self",)).select_related("replaces").get(pk=key.pk)
+        if key.revoked_at is not None:
+            raise KeyNotActive(f"{key} is revoked.")
+        if not key.awaits_approval:
+            return key
+        require_approval(_describe(key, overlap), by=by)
+        key.awaits_approval = False
+        key.save(update_fields=["awaits_approval", "updated_at"])
+        if key.replaces is not None:
+            _expire(key.replaces, overlap=overlap, now=now)
+    clear_key_cache()
+    return key
+
+
+def _expire(key: ApiKey, *, overlap: timedelta, now: datetime) -> None:
+    key.expires_at = min(key.expires_at or now + overlap, now + overlap)
+    key.save(update_fields=["expires_at", "updated_at"])
 
 
 def authenticate(presented: str, *, now: datetime) -> Caller:
@@ -113,9 +193,14 @@ def authenticate(presented: str, *, now: datetime) -> Caller:
         caller = _look_up_unless_down(presented, digest, now)
         _cache[digest] = (caller, time.monotonic() + CACHE_S)
     if caller.revoked_at is not None:
-        raise KeyRefused(f"The API key {caller.prefix}… was revoked on {caller.revoked_at:%Y-%m-%d %H:%M} UTC.")
+        message = f"The API key {caller.prefix}… was revoked on {caller.revoked_at:%Y-%m-%d %H:%M} UTC."
+        raise KeyRefused(message, caller.prefix)
+    if caller.awaits_approval:
+        message = f"The API key {caller.prefix}… waits for approval by a second colleague."
+        raise KeyRefused(message, caller.prefix)
     if caller.expires_at is not None and caller.expires_at <= now:
-        raise KeyRefused(f"The API key {caller.prefix}… expired on {caller.expires_at:%Y-%m-%d %H:%M} UTC.")
+        message = f"The API key {caller.prefix}… expired on {caller.expires_at:%Y-%m-%d %H:%M} UTC."
+        raise KeyRefused(message, caller.prefix)
     return caller
 
 
@@ -124,12 +209,16 @@ def rotate(
 ) -> tuple[ApiKey, str]:
     """Create a key with the same name, scopes and limits. The old key expires after `overlap`, unless it does earlier.
 
+    If the new key needs approval, the old one works until then. Both have the same idempotency keys, so a request that
+    is repeated with the new key isn't carried out again.
     Raises KeyNotActive if the key is revoked, expired or replaced: of two concurrent rotations, one creates a key.
+    Raises `ScopesRefused` if `by` may not grant the key's scopes, because the new secret would be theirs.
     """
     with transaction.atomic():
         key = ApiKey.objects.select_for_update().get(pk=key.pk)
-        if key.revoked_at or (key.expires_at and key.expires_at <= now) or key.replaced_by.exists():
-            raise KeyNotActive(f"{key} is revoked, expired or already replaced.")
+        is_replaced = key.replaced_by.exclude(awaits_approval=True, revoked_at__isnull=False).exists()
+        if key.revoked_at or key.awaits_approval or (key.expires_at and key.expires_at <= now) or is_replaced:
+            raise KeyNotActive(f"{key} is revoked, expired, waiting for approval or already replaced.")
         successor, secret = make_key(
             key.name,
             scopes=key.scopes,
@@ -137,10 +226,12 @@ def rotate(
             single_per_minute=key.single_per_minute,
             bulk_per_minute=key.bulk_per_minute,
             created_by=by,
+            responsible_id=key.responsible_id,
             replaces=key,
+            overlap=overlap,
         )
-        key.expires_at = min(key.expires_at or now + overlap, now + overlap)
-        key.save(update_fields=["expires_at", "updated_at"])
+        if not successor.awaits_approval:
+            _expire(key, overlap=overlap, now=now)
     clear_key_cache()
     return successor, secret
 
@@ -152,6 +243,17 @@ def revoke(key: ApiKey, *, now: datetime) -> ApiKey:
         if key.revoked_at is None:
             key.revoked_at = now
             key.save(update_fields=["revoked_at", "updated_at"])
+            emit(WebhookEvent.API_KEY_REVOKED, "api_key", [key.pk], at=now)
+    clear_key_cache()
+    return key
+
+
+def change_key(key: ApiKey, **values: str | int | None) -> ApiKey:
+    """Change the key's name and limits. Other processes use the old limits for up to three more seconds."""
+    for name, value in values.items():
+        setattr(key, name, value)
+    key.full_clean(exclude=["created_by", "responsible"])
+    key.save(update_fields=[*values, "updated_at"])
     clear_key_cache()
     return key
 
@@ -160,11 +262,6 @@ def clear_key_cache() -> None:
     """Make this process look up every key again, after a key has changed."""
     _cache.clear()
     _outage.ends = 0.0
-
-
-def prefix_of(presented: str) -> str:
-    """Return the part of a sent key that may be logged: nothing, unless it has the form of a key."""
-    return presented[:PREFIX_LENGTH] if _shape(presented) else ""
 
 
 # Only existing keys are cached, so their number bounds the cache.
@@ -199,11 +296,14 @@ def _look_up(presented: str, digest: str, now: datetime) -> Caller:
     _touch(key.pk, now)
     return Caller(
         key_id=key.pk,
+        family_id=key.family or key.pk,
+        responsible_id=key.responsible_id,
         name=key.name,
         prefix=key.prefix,
         scopes=frozenset(key.scopes),
         expires_at=key.expires_at,
         revoked_at=key.revoked_at,
+        awaits_approval=key.awaits_approval,
         single_per_minute=key.single_per_minute,
         bulk_per_minute=key.bulk_per_minute,
     )

@@ -6,6 +6,7 @@ own requests, so the limit is per process; no request is refused because Redis i
 
 import logging
 import math
+import threading
 import time
 from enum import StrEnum
 from functools import cache
@@ -49,7 +50,7 @@ def spend(caller: Caller, kind: Kind) -> None:
     if limit == 0:
         return
     item, name = _item(limit), f"{caller.key_id}:{kind}"
-    allowed_at = _hit_shared(item, name) if settings.REDIS_URL else _hit(_local(), item, name)
+    allowed_at = _hit_shared(item, name) if settings.REDIS_URL else _hit_local(item, name)
     if allowed_at is not None:
         raise RateLimited(kind, limit, math.ceil(allowed_at))
 
@@ -70,6 +71,10 @@ def forget_counts() -> None:
     _shared.cache_clear()
 
 
+# The library's memory storage isn't thread-safe: two threads may start its timer twice, which raises an error.
+_counting = threading.Lock()
+
+
 class _Redis:
     """When Redis may be asked again, by the monotonic clock."""
 
@@ -86,7 +91,12 @@ def _hit_shared(item: RateLimitItemPerMinute, name: str) -> float | None:
         except RedisError as error:
             _redis.pause_ends = time.monotonic() + REDIS_PAUSE_S
             logger.warning("Redis is unavailable, so this process counts its own requests: %s", error)
-    return _hit(_local(), item, name)
+    return _hit_local(item, name)
+
+
+def _hit_local(item: RateLimitItemPerMinute, name: str) -> float | None:
+    with _counting:
+        return _hit(_local(), item, name)
 
 
 def _hit(limiter: SlidingWindowCounterRateLimiter, item: RateLimitItemPerMinute, name: str) -> float | None:

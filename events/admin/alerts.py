@@ -5,6 +5,7 @@ from zoneinfo import ZoneInfo
 
 from django.contrib import admin
 from django.http import HttpRequest
+from django.utils import timezone
 from django.utils.safestring import SafeString
 from unfold.admin import TabularInline
 from unfold.contrib.filters.admin import AutocompleteSelectFilter, BooleanRadioFilter
@@ -88,6 +89,8 @@ class UsageAlertAdmin(AuditedHistory, BaseAdmin):
     def save_model(self, request: HttpRequest, obj: UsageAlert, form: Any, change: bool) -> None:
         if not change:
             obj.created_by = staff(request)
+        elif "is_enabled" in form.changed_data:
+            obj.checked_until = timezone.now()  # periods that ended while it was disabled aren't looked at
         super().save_model(request, obj, form, change)
 
     @display(description="Threshold", ordering="threshold")

@@ -13,7 +13,7 @@ from unfold.admin import ModelAdmin
 
 from catalog.models import Feature
 from config.numbers import number as format_number
-from config.office.dialogs import ReasonForm, confirm, open_page, staff
+from config.office.dialogs import ReasonForm, confirm, open_page, show_dialog, staff
 from config.office.pages import clean_values
 from events.admin.pages.fixes import take_proof
 from events.diagnosis.billing_facts import write_amounts
@@ -209,5 +209,4 @@ def _dismissal_dialog(request: HttpRequest, problems: int, form: Any, worth: str
         f" ledger.{worth}"
     )
     dialog = confirm("Dismiss these problems?", text, "Dismiss")
-    context = {"dialog": dialog, "form": form, "form_submit_text": dialog["form_submit_text"]}
-    return render(request, "unfold/helpers/dialog.html", context)
+    return show_dialog(request, dialog, form, cancel_url=reverse("admin:events_problem_causes"))

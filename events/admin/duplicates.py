@@ -3,21 +3,29 @@
 from typing import Any
 
 from django.contrib import admin
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
 from django.urls import reverse
+from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import DropdownFilter
+from unfold.decorators import action as list_action
 from unfold.decorators import display
 
+from config.office.dialogs import ReasonForm, action, confirm, open_page, staff
 from config.office.filters import RangeDateTimeFilter
 from config.office.keyset import Keyset, KeysetChangeList
 from config.office.readonly import LongListAdmin
 from config.office.wording import badge, code, moment
 from events.admin.comparing import compare
+from events.admin.conflicts import ConflictPages, ConflictStateFilter, DifferenceFilter, describe_dismissal
 from events.admin.filters import EventNameFilter, ExternalIdFilter, SourceFilter
+from events.ledger.conflicts import dismiss_conflicts
+from events.links import event_url
 from events.models import ApiKey, DuplicateEvent, Event
-from events.models.ledger import DuplicateKind
+from events.models.duplicates import IS_OPEN, DuplicateKind
 
 
 class KindFilter(DropdownFilter):
@@ -57,26 +65,34 @@ class DuplicateChangeList(KeysetChangeList):
 
 
 @admin.register(DuplicateEvent)
-class DuplicateEventAdmin(LongListAdmin):
+class DuplicateEventAdmin(ConflictPages, LongListAdmin):
     """Events sent twice. The first event with an ID counts; a repeat with a different body is a conflict."""
 
     keyset = Keyset("last_at")
     ordering = ("-last_at",)
-    list_display = ("event", "kind_badge", "times", "source_text", "key_text", "name", "customer_text", "first", "last")
+    list_display = (
+        *("event", "kind_badge", "state_text", "times", "source_text", "key_text", "name", "customer_text"),
+        *("first", "last"),
+    )
     list_display_links = None
-    list_select_related = ("api_key",)
+    list_select_related = ("api_key", "dismissed_by")
     list_filter = (
-        *(KindFilter, KeyFilter, SourceFilter, EventNameFilter, ExternalIdFilter),
+        *(KindFilter, ConflictStateFilter, DifferenceFilter, KeyFilter),
+        *(SourceFilter, EventNameFilter, ExternalIdFilter),
         ("last_at", RangeDateTimeFilter),
     )
     search_fields = ("event_id",)
     search_help_text = "Exact event ID"
+    list_before_template = "admin/events/duplicateevent/causes.html"
+    actions = ("dismiss_selected",)
+    actions_detail = ("dismiss_one",)
     change_form_before_template = "admin/events/duplicateevent/comparison.html"
     empty_title = "No duplicates"
     empty_text = "If a client sends an event again, the duplicate is listed here and isn't counted as usage."
     export_columns = (
         ("event_id", "event_id"),
         ("kind", lambda row: row.get_kind_display()),
+        ("differs", lambda row: ", ".join(row.differs)),
         ("count", "count"),
         ("source", "source"),
         ("api_key", lambda row: str(row.api_key or "")),
@@ -84,6 +100,8 @@ class DuplicateEventAdmin(LongListAdmin):
         ("external_customer_id", "external_customer_id"),
         ("first_at", "first_at"),
         ("last_at", "last_at"),
+        ("dismissed_at", "dismissed_at"),
+        ("dismissal", "dismissal"),
         ("body", "body"),
     )
 
@@ -106,18 +124,71 @@ class DuplicateEventAdmin(LongListAdmin):
         if row is not None and self.has_view_permission(request):
             first = Event.objects.filter(event_id=row.event_id).select_related("customer").first()
             context |= {"duplicate": row, "first": first, "subtitle": row.event_id}
+            context["debugger_url"] = event_url(row.event_id)
             if row.body is not None and first is not None:
                 context["comparison"] = compare(first, row.body)
         return super().change_view(request, object_id, form_url, context | (extra_context or {}))
 
+    def has_dismiss_one_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
+        return self.has_dismiss_permission(request) and DuplicateEvent.objects.open().filter(pk=object_id).exists()
+
+    @action(
+        description="Dismiss",
+        icon="done",
+        permissions=["dismiss_one"],
+        url_path="dismiss",
+        dialog=confirm(
+            "Dismiss this conflict?",
+            "The event stays uncounted, and Home no longer shows the conflict.",
+            "Dismiss",
+            ReasonForm,
+        ),
+    )
+    def dismiss_one(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
+        """Dismiss this conflict with a reason."""
+        rows = DuplicateEvent.objects.filter(pk=object_id)
+        count = dismiss_conflicts(rows, reason=form.cleaned_data["reason"], now=timezone.now(), by=staff(request))
+        url = reverse("admin:events_duplicateevent_change", args=[object_id])
+        return open_page(request, url, describe_dismissal(count))
+
+    @list_action(description="Dismiss selected…", permissions=["dismiss"])
+    def dismiss_selected(self, request: HttpRequest, queryset: QuerySet[DuplicateEvent]) -> HttpResponse | None:
+        """Ask for a reason, then dismiss the selected conflicts."""
+        ids = list(queryset.filter(IS_OPEN).order_by("pk").values_list("pk", flat=True))
+        if reason := request.POST.get("reason", "").strip():
+            rows = DuplicateEvent.objects.filter(pk__in=ids)
+            count = dismiss_conflicts(rows, reason=reason, now=timezone.now(), by=staff(request))
+            self.message_user(request, describe_dismissal(count))
+            return None
+        context = {
+            **self.admin_site.each_context(request),
+            "opts": self.opts,
+            "title": f"Dismiss {len(ids):,} conflict{'' if len(ids) == 1 else 's'}",
+            "ids": ids,
+            "asked": "reason" in request.POST,
+        }
+        return TemplateResponse(request, "admin/events/duplicateevent/dismiss.html", context)
+
     @display(description="Event ID")
     def event(self, row: Any) -> SafeString:
         link = reverse("admin:events_duplicateevent_change", args=[row.pk])
-        return format_html('<a href="{}" class="ch-link">{}</a>', link, code(row.event_id))
+        debugger = format_html('<a class="ch-link" href="{}">Open in debugger</a>', event_url(row.event_id))
+        name = format_html('<a href="{}" class="ch-link">{}</a>', link, code(row.event_id))
+        return format_html('{}<div class="ch-note">{}</div>', name, debugger)
 
     @display(description="Kind")
     def kind_badge(self, row: DuplicateEvent) -> SafeString:
-        return badge(row.get_kind_display(), "danger" if row.kind == DuplicateKind.CONFLICT else "")
+        kind = badge(row.get_kind_display(), "danger" if row.kind == DuplicateKind.CONFLICT else "")
+        return format_html('{}<div class="ch-note">{}</div>', kind, ", ".join(row.differs)) if row.differs else kind
+
+    @display(description="Status")
+    def state_text(self, row: DuplicateEvent) -> SafeString | str:
+        if row.state is None:
+            return "–"
+        if row.is_open:
+            return badge(str(row.state.label), "danger")
+        author = f" · {row.dismissed_by}" if row.dismissed_by else ""
+        return format_html('{}<div class="ch-note">{}{}</div>', badge(str(row.state.label)), row.dismissal, author)
 
     @display(description="Times", formatting="price")
     def times(self, row: DuplicateEvent) -> SafeString:

@@ -3,7 +3,7 @@
 from datetime import timedelta
 from typing import Any
 
-from django.contrib import admin, messages
+from django.contrib import admin
 from django.db.models import Q, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404
@@ -13,16 +13,17 @@ from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import AutocompleteSelectFilter
-from unfold.decorators import action, display
+from unfold.decorators import display
 from unfold.enums import ActionVariant
 
 from catalog.models import Feature
-from config.office.dialogs import ReasonForm, confirm, open_page, staff
+from config.office.dialogs import ReasonForm, action, confirm, open_page, staff
 from config.office.readonly import LongListAdmin
 from config.office.wording import badge, code, moment
 from customers.models import Customer
 from events.admin.event_list import EventChangeList
 from events.admin.filters import (
+    CountsForFilter,
     MeteredNameFilter,
     OccurredRangeFilter,
     OpenReasonFilter,
@@ -37,13 +38,14 @@ from events.admin.replays import describe_replay
 from events.fixing.offers import Trouble, nearly_named, offers_for
 from events.ledger.causes import Cause, open_causes
 from events.ledger.replaying import replay
-from events.ledger.voiding import NotVoidable, void_event
+from events.ledger.voiding import void_event
 from events.links import event_url
 from events.models import DuplicateEvent, Event, EventState, Problem, ProblemState
 from events.overview import charts, dashboard
 from events.reasons import EXPLANATIONS, Reason
 
 CHART_HOURS = 24
+CHART_TITLE = "Events per hour by state on arrival, last 24 hours (UTC)"
 FOUND_BY_EXTERNAL_ID = 10_000
 VARIANTS = {
     EventState.COUNTED: "success",
@@ -75,6 +77,7 @@ class EventAdmin(LongListAdmin):
         StateFilter,
         OpenReasonFilter,
         MeteredNameFilter,
+        CountsForFilter,
         ("customer", AutocompleteSelectFilter),
         SourceFilter,
         PropertyFilter,
@@ -131,9 +134,9 @@ class EventAdmin(LongListAdmin):
         return queryset.filter(condition), False
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        """Show the events of the last week, or as filtered, below an overview of the last day."""
+        """Show the events of the last week below an overview of the last day, or the events that match the filters."""
         context: dict[str, Any] = {"title": "Events dashboard"}
-        if "_export" not in request.GET and "_popup" not in request.GET:
+        if not request.GET:
             context |= overview()
         return super().changelist_view(request, context | (extra_context or {}))
 
@@ -202,10 +205,7 @@ class EventAdmin(LongListAdmin):
     def void(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
         """Void the event and record the reason."""
         event = get_object_or_404(Event, pk=_ledger_id(object_id))
-        try:
-            void_event(event, reason=form.cleaned_data["reason"], now=timezone.now(), by=staff(request))
-        except NotVoidable as error:
-            return open_page(request, _event_url(event), str(error), level=messages.WARNING)
+        void_event(event, reason=form.cleaned_data["reason"], now=timezone.now(), by=staff(request))
         self.log_change(request, event, f"Voided: {form.cleaned_data['reason']}")
         return open_page(request, _event_url(event), "The event was voided and is no longer counted.")
 
@@ -213,7 +213,7 @@ class EventAdmin(LongListAdmin):
     def event_link(self, event: Event) -> SafeString:
         return format_html('<a href="{}" class="ch-link">{}</a>', _event_url(event), code(event.event_id))
 
-    @display(description="State")
+    @display(description="Status")
     def state_badge(self, event: Any) -> SafeString:
         state = badge(event.get_state_display(), VARIANTS[EventState(event.state)])
         reasons = ", ".join(event.open_reasons)
@@ -244,7 +244,7 @@ class EventAdmin(LongListAdmin):
     def source_text(self, event: Event) -> str:
         return event.source or "–"
 
-    @display(description="")
+    @display(description="Sent as")
     def payload(self, event: Event) -> SafeString:
         return format_html(
             '<a href="{0}" class="ch-link" hx-get="{0}" hx-target="#modal-content" hx-select="#payload"'
@@ -260,7 +260,7 @@ def overview() -> dict[str, Any]:
         "waiting": dashboard.waiting(now=now),
         "last_day": dashboard.ended(since=now - timedelta(hours=CHART_HOURS)),
         "per_minute": dashboard.arriving_per_minute(now=now),
-        "chart": charts.by_hour(dashboard.volume(now=now, hours=CHART_HOURS)),
+        "chart": charts.by_hour(dashboard.volume(now=now, hours=CHART_HOURS), CHART_TITLE),
         "reasons": _by_reason(open_causes()),
     }
 

@@ -61,7 +61,9 @@ class Meters:
     def load(cls) -> Self:
         """Load the features and the mapped event names in two queries."""
         by_name: dict[str, list[Feature]] = defaultdict(list)
-        for feature in Feature.objects.metered().only("pk", "name", "event_name", "aggregation", "field", "state"):
+        for feature in Feature.objects.metered().only(
+            "pk", "name", "event_name", "aggregation", "field", "field_aliases", "state"
+        ):
             by_name[feature.event_name].append(feature)
         aliases = {alias.alias: by_name[alias.event_name] for alias in EventNameAlias.objects.all()}
         return cls({**aliases, **by_name})
@@ -69,8 +71,7 @@ class Meters:
     def readings(self, event: Event | InboxEvent) -> list[Reading]:
         """Return the value for each feature of the event's name, whether the event counts or not."""
         return [
-            Reading(feature, _look_up(event.properties, feature.field))
-            for feature in self._features.get(event.event_name, [])
+            Reading(feature, _read(event.properties, feature)) for feature in self._features.get(event.event_name, [])
         ]
 
     def values_of_interest(self, event: Event | InboxEvent) -> list[str]:
@@ -112,6 +113,12 @@ def _problem_text(problem: Problem) -> str:
 
 def _reason_text(reason: Reason) -> str:
     return LEFT_OUT if reason == Reason.FILTER_MISMATCH else str(reason.label)
+
+
+def _read(properties: Any, feature: Feature) -> Any:
+    """Return the value of the feature's field, or of the first of its other names that was sent."""
+    values = (_look_up(properties, name) for name in (feature.field, *feature.field_aliases))
+    return next((value for value in values if value is not MISSING), MISSING)
 
 
 def _look_up(properties: Any, field: str) -> Any:

@@ -96,7 +96,7 @@ class UsageCheckAdmin(ReadOnlyAdmin):
         *("started_by", "reason"),
     )
     empty_title = "No usage checks yet"
-    empty_text = "Usage is recounted from the ledger every night. To check now, run `manage.py rebuild_usage`."
+    empty_text = "Usage is recounted from the ledger every night. To check now, run “manage.py rebuild_usage”."
 
     @display(description="Started (UTC)")
     def started(self, check: UsageCheck) -> str:
@@ -178,7 +178,7 @@ class MendingRunAdmin(ReadOnlyAdmin):
     def what(self, run: MendingRun) -> str:
         return f"{run.get_kind_display()}: {run.title}"
 
-    @display(description="State")
+    @display(description="Status")
     def state_text(self, run: MendingRun) -> SafeString:
         return badge("running", "info") if run.finished_at is None else badge("finished", "success")
 

@@ -17,7 +17,7 @@ from config.office.dialogs import staff
 from config.office.readonly import LongListAdmin
 from config.office.wording import badge, code, moment
 from events.admin.causes import CausesPages
-from events.admin.filters import EVENT_REASONS, EventNameFilter, ExternalIdFilter
+from events.admin.filters import EVENT_REASONS, EventNameFilter, ExternalIdFilter, OccurredRangeFilter
 from events.admin.replays import describe_replay
 from events.ledger.replaying import replay
 from events.ledger.voiding import dismiss
@@ -36,7 +36,7 @@ VARIANTS = {
 class ProblemStateFilter(DropdownFilter):
     """Filter by state. Defaults to open problems."""
 
-    title = "state"
+    title = "status"
     parameter_name = "state"
     all_option = ["", "Open"]
 
@@ -50,6 +50,8 @@ class ProblemStateFilter(DropdownFilter):
 
 
 class ProblemReasonFilter(DropdownFilter):
+    """Filter by reason. Links can name several, with commas between them."""
+
     title = "reason"
     parameter_name = "reason"
 
@@ -57,7 +59,8 @@ class ProblemReasonFilter(DropdownFilter):
         return [(reason.value, str(reason.label)) for reason in EVENT_REASONS]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        return queryset.filter(reason=self.value()) if self.value() in Reason.values else queryset
+        reasons = [reason for reason in (self.value() or "").split(",") if reason in Reason.values]
+        return queryset.filter(reason__in=reasons) if reasons else queryset
 
 
 @admin.register(Problem)
@@ -73,6 +76,7 @@ class ProblemAdmin(CausesPages, LongListAdmin):
         EventNameFilter,
         ExternalIdFilter,
         ("feature", AutocompleteSelectFilter),
+        ("occurred_at", OccurredRangeFilter),
     )
     search_fields = ("external_customer_id",)
     search_help_text = "Exact event ID or external customer ID"
@@ -171,7 +175,7 @@ class ProblemAdmin(CausesPages, LongListAdmin):
     def found(self, problem: Problem) -> str:
         return moment(problem.created_at)
 
-    @display(description="State")
+    @display(description="Status")
     def state_text(self, problem: Problem) -> SafeString:
         state = badge(problem.get_state_display(), VARIANTS[ProblemState(problem.state)])
         if not problem.closing:

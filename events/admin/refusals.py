@@ -42,14 +42,14 @@ class KeyPrefixFilter(ExactTextFilter):
 
 @admin.register(RefusedRequest)
 class RefusedRequestAdmin(LongListAdmin):
-    """Rejected requests, newest first. Identical requests within a minute share a row."""
+    """Rejected requests, newest first. Identical requests within a minute share a row; those of strangers, an hour."""
 
     keyset = Keyset("last_at")
     ordering = ("-last_at",)
-    list_display = ("last", "status_badge", "times", "key_text", "path", "field_text", "what", "advice")
+    list_display = ("last", "status_badge", "times", "key_text", "path", "field_text", "what", "origin", "advice")
     list_filter = (StatusFilter, KeyPrefixFilter, ("last_at", RangeDateTimeFilter))
-    fields = ("last_at", "minute", "status", "reason", "count", "key_prefix", "path", "field", "message")
-    empty_title = "No rejected requests"
+    fields = ("last_at", "minute", "status", "reason", "count", "key_prefix", "path", "field", "message", "origin")
+    empty_title = "No refused requests"
     empty_text = "Requests with an invalid key or body, or above the rate limit, appear here."
     export_columns = (
         ("last_at", "last_at"),
@@ -59,6 +59,8 @@ class RefusedRequestAdmin(LongListAdmin):
         ("path", "path"),
         ("field", "field"),
         ("message", "message"),
+        ("first_address", "first_address"),
+        ("last_address", "last_address"),
     )
 
     @display(description="Last (UTC)")
@@ -75,7 +77,7 @@ class RefusedRequestAdmin(LongListAdmin):
 
     @display(description="Key")
     def key_text(self, row: RefusedRequest) -> SafeString | str:
-        return code(f"{row.key_prefix}…") if row.key_prefix else "none"
+        return code(f"{row.key_prefix}…") if row.key_prefix else "not valid"
 
     @display(description="Field")
     def field_text(self, row: RefusedRequest) -> SafeString | str:
@@ -84,6 +86,11 @@ class RefusedRequestAdmin(LongListAdmin):
     @display(description="Message")
     def what(self, row: RefusedRequest) -> SafeString:
         return format_html('<span class="ch-wrap">{}</span>', row.message)
+
+    @display(description="From")
+    def origin(self, row: RefusedRequest) -> str:
+        addresses = dict.fromkeys(address for address in (row.first_address, row.last_address) if address)
+        return " … ".join(addresses) or "–"
 
     @display(description="What to do")
     def advice(self, row: RefusedRequest) -> SafeString:

@@ -5,18 +5,18 @@ from typing import Any, ClassVar
 
 import django_filters as filters
 from django.db.models import QuerySet
+from django.utils import timezone
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from catalog.models import Feature
-from config.api.fields import ExactField
+from config.api.fields import ExactField, NumberIn
 from config.api.filters import page
 from config.api.openapi import listed, operation
 from config.api.views import ApiView, get_or_404, read_body
-from config.audit import recorded
 from customers.models import Subscription
-from events.alerts.usage import make_alert
+from events.alerts.usage import make_alert, set_enabled
 from events.models import Scope, UsageAlert
 
 TAG = "Alerts"
@@ -34,9 +34,7 @@ class AlertIn(serializers.Serializer[Any]):
 
     subscription_id = serializers.CharField(max_length=40)
     feature_id = serializers.CharField(max_length=40)
-    threshold = serializers.DecimalField(
-        max_digits=30, decimal_places=12, min_value=SMALLEST, help_text="Must be positive."
-    )
+    threshold = NumberIn(max_digits=30, decimal_places=12, min_value=SMALLEST, help_text="Must be positive.")
 
 
 class AlertOut(serializers.Serializer[Any]):
@@ -72,7 +70,8 @@ def alert_of(alert_id: str) -> UsageAlert:
 class Alerts(ApiView):
     """Create or list usage alerts.
 
-    An alert sends a webhook when a subscription's usage of a feature reaches a threshold, once per billing period.
+    An alert sends a webhook when a subscription's usage of a feature reaches a threshold, once per billing period, or
+    once if the feature's usage is a running total.
     """
 
     write_scope = Scope.CUSTOMERS_WRITE
@@ -124,10 +123,8 @@ class OneAlert(ApiView):
     )
     def put(self, request: Request, alert_id: str) -> Response:
         alert = alert_of(alert_id)
-        alert.is_enabled = read_body(request, AlertChange)["is_enabled"]
-        with recorded(by=None):
-            alert.save(update_fields=["is_enabled", "updated_at"])
-        return Response(AlertOut(alert).data)
+        is_enabled = read_body(request, AlertChange)["is_enabled"]
+        return Response(AlertOut(set_enabled(alert, is_enabled, by=None, now=timezone.now())).data)
 
     @operation("deleteUsageAlert", "Delete a usage alert", tag=TAG, answers={204: None}, errors=(404,))
     def delete(self, request: Request, alert_id: str) -> Response:

@@ -7,7 +7,6 @@ from typing import Any
 import orjson
 from django.http import HttpResponse
 from django.utils import timezone
-from drf_spectacular.utils import OpenApiParameter
 from rest_framework.exceptions import NotFound
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -16,14 +15,16 @@ from config.api.errors import invalid
 from config.api.openapi import operation
 from config.api.views import ApiView, read_body, read_query
 from config.db.text import is_text
+from config.limits import MOST_FILTERED
 from events.api import tracker
 from events.api.ingest import EventIngest
-from events.api.serializers import (
+from events.api.serializers.diagnosis import Lookup, LookupQuery, OwnerQuery
+from events.api.serializers.events import (
     STATES,
     EventListQuery,
     EventPage,
     EventQuery,
-    Lookup,
+    ListedEvent,
     Monitoring,
     VoidAnswer,
     VoidBody,
@@ -44,10 +45,7 @@ from events.overview.event_list import (
 TAG = "Events"
 NAMES = {state: name for name, state in STATES.items()}
 TEXT_FILTERS = ("external_customer_id", "event_name", "event_id", "source", "reason")
-LOOKUP = [
-    OpenApiParameter("id", str, required=True, description="The event's id, as sent."),
-    OpenApiParameter("external_customer_id", str, description="Only if the event was sent for this customer."),
-]
+NO_EVENT = "There is no such event. Ids are case-sensitive. The request that sent the event may have been refused."
 QUERY = {"event_name": "tokens.used", "external_customer_id": "acme", "page_size": 50}
 
 
@@ -95,6 +93,7 @@ def _event(page: ListedEvents, event: Any) -> dict[str, Any]:
         "ingested_at": event.received_at,
         "state": NAMES[event.state],
         "reasons": page.reasons.get(event.pk, []),
+        **dict.fromkeys(ListedEvent.nulls),
     }
 
 
@@ -116,6 +115,8 @@ class Events(EventIngest):
     @operation(
         "listEvents",
         "List events",
+        refusals="`property_filters` have the form `model:small,large;region:eu`. `iter_first_key` and "
+        "`iter_last_key` must be those of a previous answer.",
         tag=TAG,
         answers={200: EventPage},
         parameters=[EventListQuery],
@@ -126,7 +127,8 @@ class Events(EventIngest):
         try:
             body["property_filters"] = parse_property_filters(body.get("property_filters") or "")
         except (ValueError, AttributeError, TypeError) as error:
-            raise invalid({"property_filters": ["Use the format model:small,large;region:eu."]}) from error
+            reason = f"Use the format model:small,large;region:eu, with at most {MOST_FILTERED} properties."
+            raise invalid({"property_filters": [reason]}) from error
         return listed_events(body)
 
 
@@ -138,6 +140,8 @@ class EventSearch(ApiView):
     @operation(
         "queryEvents",
         "Search events",
+        refusals="The values of `property_filters` can't be blank. `iter_first_key` and `iter_last_key` must be "
+        "those of a previous answer.",
         tag=TAG,
         body=EventQuery,
         answers={200: EventPage},
@@ -157,20 +161,40 @@ class EventLookup(ApiView):
         tag=TAG,
         answers={200: Lookup},
         errors=(400, 404),
-        parameters=LOOKUP,
+        parameters=[LookupQuery],
     )
     def get(self, request: Request) -> HttpResponse:
-        event_id = request.query_params.get("id", "").strip()
-        if not event_id:
-            raise invalid({"id": ["This field is required."]})
-        owner = request.query_params.get("external_customer_id", "").strip()
-        readable = is_text(event_id) and is_text(owner)
-        answer = tracker.lookup(event_id, now=timezone.now(), external_customer_id=owner) if readable else None
-        if answer is None:
-            raise NotFound(
-                "There is no such event. Ids are case-sensitive. The request that sent the event may have been refused."
-            )
-        return exact_json(answer)
+        return looked_up(request, LookupQuery)
+
+
+class OneEvent(ApiView):
+    """Retrieve one event by its id, with its diagnosis. For ids with `?` or `#`, use `GET /v1/events/lookup`."""
+
+    @operation(
+        "getEventById",
+        "Retrieve an event by its id",
+        tag=TAG,
+        answers={200: Lookup},
+        errors=(400, 404),
+        parameters=[OwnerQuery],
+    )
+    def get(self, request: Request, event_id: str) -> HttpResponse:
+        return looked_up(request, OwnerQuery, event_id=event_id)
+
+
+def looked_up(request: Request, reader: type[OwnerQuery], **path: str) -> HttpResponse:
+    """Answer with an event and its diagnosis. 404 if there is none with the id, of that customer and time."""
+    if not all(is_text(str(value)) for value in (*request.query_params.values(), *path.values())):
+        raise NotFound(NO_EVENT)
+    query = read_query(request, reader)
+    period = (query.get("start_time"), query.get("end_time"))
+    owner = query.get("external_customer_id") or ""
+    answer = tracker.lookup(
+        path.get("event_id") or query["id"], now=timezone.now(), external_customer_id=owner, period=period
+    )
+    if answer is None:
+        raise NotFound(NO_EVENT)
+    return exact_json(answer)
 
 
 class EventMonitoring(ApiView):

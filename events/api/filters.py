@@ -5,7 +5,7 @@ from typing import ClassVar
 import django_filters as filters
 
 from config.api.filters import ManyFilter, MomentFilter
-from events.api.serializers import PROBLEM_STATES
+from events.api.serializers.problems import PROBLEM_STATES
 from events.models import Problem
 
 

@@ -7,12 +7,16 @@ from django.utils import timezone
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from catalog.models import Feature
+from config.api.errors import ServiceUnavailable
 from config.api.filters import page
 from config.api.openapi import listed, operation
-from config.api.views import ApiView, read_body
+from config.api.views import ApiView, get_or_404, read_body, read_query
 from events.api.filters import ProblemFilter
-from events.api.serializers import (
+from events.api.serializers.problems import (
     MOST_AT_ONCE,
+    AtRiskOut,
+    CauseBody,
     CauseOut,
     Causes,
     Dismissal,
@@ -21,10 +25,15 @@ from events.api.serializers import (
     ProblemOut,
     ReplayAnswer,
 )
+from events.fixing import PreviewBusy
+from events.fixing.at_risk import AtRisk, at_risk
+from events.fixing.causes import known_names
+from events.fixing.offers import Trouble, nearly_named, offers_for
 from events.ledger.causes import open_causes
 from events.ledger.replaying import replay
 from events.ledger.voiding import dismiss, problems_of
 from events.models import Problem, Scope
+from events.reasons import Reason
 
 TAG = "Problems"
 CAUSE = {"cause": {"reason": "unknown_customer", "external_customer_id": "acme"}}
@@ -50,7 +59,43 @@ class ProblemCauses(ApiView):
 
     @operation("listProblemCauses", "List problems by cause", tag=TAG, answers={200: Causes})
     def get(self, request: Request) -> Response:
-        return Response({"items": CauseOut(open_causes(), many=True).data})
+        return Response({"items": CauseOut(open_causes(), many=True, context={"names": known_names()}).data})
+
+
+class ProblemsAtRisk(ApiView):
+    """Retrieve what fixing a cause would add: units by feature, and amounts by currency. Read-only."""
+
+    @operation(
+        "getProblemsAtRisk",
+        "Retrieve the usage at risk of a cause",
+        tag=TAG,
+        parameters=[CauseBody],
+        answers={200: AtRiskOut},
+        errors=(400, 404),
+        description="The preview of the likeliest fix, for the first 500 events.",
+    )
+    def get(self, request: Request) -> Response:
+        query = read_query(request, CauseBody)
+        return Response(AtRiskOut(_measure(read_trouble(query))).data)
+
+
+def read_trouble(cause: dict[str, Any]) -> Trouble:
+    """Return the cause that a body or query names."""
+    feature_id = cause.get("feature_id") or ""
+    feature = get_or_404(Feature.objects.all(), "feature", public_id=feature_id) if feature_id else None
+    first = problems_in({"cause": cause}).order_by("pk").first()
+    reason, name = Reason(cause["reason"]), cause.get("event_name") or ""
+    external_id = cause.get("external_customer_id") or ""
+    return Trouble(reason, name, external_id, feature, first.occurred_at if first else None)
+
+
+def _measure(trouble: Trouble) -> AtRisk:
+    likely = nearly_named(trouble.external_id) if trouble.reason == Reason.UNKNOWN_CUSTOMER else None
+    offers = offers_for(trouble, known_names=known_names(), meant=likely)
+    try:
+        return at_risk(trouble, offers, now=timezone.now())
+    except PreviewBusy as busy:
+        raise ServiceUnavailable(str(busy)) from busy
 
 
 def problems_in(body: dict[str, Any]) -> QuerySet[Problem]:
@@ -73,6 +118,7 @@ class ProblemReplay(ApiView):
     @operation(
         "replayProblems",
         "Replay problems",
+        refusals="Specify either `problem_ids` or a `cause`.",
         tag=TAG,
         body=ProblemChoice,
         answers={200: ReplayAnswer},
@@ -96,6 +142,7 @@ class ProblemDismissal(ApiView):
     @operation(
         "dismissProblems",
         "Dismiss problems",
+        refusals="Specify either `problem_ids` or a `cause`.",
         tag=TAG,
         body=Dismissal,
         answers={200: DismissAnswer},

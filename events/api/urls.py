@@ -1,11 +1,17 @@
 """URLs of the API views of events."""
 
-from django.urls import path
+from django.urls import path, re_path
 
 from events.api import (
+    alert_settings,
     alerts,
+    checks,
+    conflicts,
     events,
+    fixes,
     ingest,
+    keys,
+    logs,
     problems,
     usage,
 )
@@ -19,10 +25,29 @@ urlpatterns = [
     path("events/usage/meter", usage.UsageByMeter.as_view()),
     path("events/monitoring", events.EventMonitoring.as_view()),
     path("events/void", events.EventVoiding.as_view()),
+    path("events/dry-run", checks.DryRun.as_view()),
+    path("events/unbilled", checks.Unbilled.as_view()),
+    path("events/duplicates", conflicts.Duplicates.as_view()),
+    path("events/conflicts", conflicts.ConflictCauses.as_view()),
+    path("events/conflicts/dismiss", conflicts.ConflictsDismissal.as_view()),
+    re_path(r"^events/(?P<event_id>(?!analytics$).+)$", events.OneEvent.as_view()),
+    path("requests/refused", logs.Refused.as_view()),
+    path("usage/checks", logs.Checks.as_view()),
     path("problems", problems.Problems.as_view()),
     path("problems/causes", problems.ProblemCauses.as_view()),
     path("problems/replay", problems.ProblemReplay.as_view()),
     path("problems/dismiss", problems.ProblemDismissal.as_view()),
+    path("problems/causes/at-risk", problems.ProblemsAtRisk.as_view()),
+    path("fixes", fixes.Fixes.as_view()),
+    path("fixes/preview", fixes.FixPreview.as_view()),
+    path("fixes/runs", fixes.FixRuns.as_view()),
+    path("fixes/runs/<str:fix_run_id>", fixes.OneFixRun.as_view()),
+    path("secrets/api/keys", keys.Keys.as_view()),
+    path("secrets/api/keys/<str:key_id>", keys.OneKey.as_view()),
+    path("secrets/api/keys/<str:key_id>/rotate", keys.KeyRotation.as_view()),
     path("alerts", alerts.Alerts.as_view()),
+    path("alerts/setting", alert_settings.Settings.as_view()),
+    path("alerts/setting/search", alert_settings.SettingSearch.as_view()),
+    path("alerts/setting/<str:alert_id>", alert_settings.OneSetting.as_view()),
     path("alerts/<str:alert_id>", alerts.OneAlert.as_view()),
 ]

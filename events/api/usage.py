@@ -17,7 +17,7 @@ from config.api.views import ApiView, get_or_404, read_body
 from customers.models import Customer
 from customers.periods import Period
 from events.api.events import exact_json
-from events.api.serializers import MeterQuery, UsageAnswer, UsageQuery
+from events.api.serializers.usage import MeterQuery, UsageAnswer, UsageQuery
 from events.usage.windows import MeterRequest, feature_measuring, meter
 
 TAG = "Usage"
@@ -80,6 +80,8 @@ class UsageByMeter(ApiView):
     @operation(
         "getUsageByMeter",
         "Retrieve usage by meter",
+        refusals="Specify the customer by `external_customer_id` or `customer_id`. `timezone` must be an IANA name. "
+        "`end_time` must be after `start_time`.",
         tag=TAG,
         body=MeterQuery,
         answers={200: UsageAnswer},
@@ -100,6 +102,9 @@ class UsageByName(ApiView):
     @operation(
         "getUsageStatistics",
         "Retrieve usage by event name",
+        refusals="Specify the customer by `external_customer_id` or `customer_id`. A feature must measure this "
+        "`aggregation_type` of `property_name` for the `event_name`. `timezone` must be an IANA name. "
+        "`end_time` must be after `start_time`.",
         tag=TAG,
         body=UsageQuery,
         answers={200: UsageAnswer},

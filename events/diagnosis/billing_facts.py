@@ -123,8 +123,14 @@ class BillingFacts(Protocol):
     def worth(self, moments: Collection[tuple[int, datetime]], *, now: datetime) -> Worth:
         """Rate the usage of the billing periods that include these (customer id, time) pairs, each period once."""
 
+    def periods(self, moments: Collection[tuple[int, datetime]]) -> Mapping[int, Collection[Period]]:
+        """Return the billing periods that `worth` rates, by customer id. Customers without one are left out."""
+
     def write_amount(self, amount: Decimal, currency: str) -> str:
         """Write an amount with its currency."""
+
+    def write_digits(self, amount: Decimal, currency: str) -> str:
+        """Write an amount with the currency's decimals, without the currency, as the API does."""
 
 
 class NoBilling:
@@ -138,8 +144,14 @@ class NoBilling:
     def worth(self, moments: Collection[tuple[int, datetime]], *, now: datetime) -> Worth:
         return Worth()
 
+    def periods(self, moments: Collection[tuple[int, datetime]]) -> Mapping[int, Collection[Period]]:
+        return {}
+
     def write_amount(self, amount: Decimal, currency: str) -> str:
         return f"{amount:f} {currency}"
+
+    def write_digits(self, amount: Decimal, currency: str) -> str:
+        return f"{amount:f}"
 
 
 _providers: list[BillingFacts] = [NoBilling()]

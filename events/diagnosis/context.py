@@ -9,11 +9,11 @@ from django.db import connection
 
 from catalog.models import Price
 from catalog.selectors import prices_by_version
+from config.near_miss import NearMiss, compose, nearest, one_edit_patterns
 from customers.models import Customer, CustomerAlias, Subscription, SubscriptionPhase
 from customers.periods import Interval
 from customers.subscriptions import get_phases_by_subscription
 from events.diagnosis.billing_facts import Facts, billing
-from events.diagnosis.near_miss import NearMiss, nearest, one_edit_patterns
 from events.diagnosis.readings import NameMatch, Reading, match_name
 from events.diagnosis.subject import Place, Subject
 from events.models import DuplicateEvent, EventState, EventVoid, Problem, ProblemState
@@ -50,7 +50,26 @@ class Context:
 
     @property
     def readings(self) -> tuple[Reading, ...]:
+        """Return how each feature of the event name reads the event."""
         return self.name.readings
+
+    @cached_property
+    def relevant(self) -> tuple[Reading, ...]:
+        """Return the readings that the diagnosis is about.
+
+        A feature that leaves the event to another feature has no say: by its filter, its start or its archiving. If all
+        do, the one is relevant whose filter has the fewest mismatches, because it is the likeliest to be meant.
+        """
+        counting = tuple(reading for reading in self.readings if not reading.yields)
+        if counting:
+            return counting
+        matching = tuple(reading for reading in self.readings if reading.passes_filter)
+        return matching or tuple(sorted(self.readings, key=lambda reading: len(reading.mismatches))[:1])
+
+    @cached_property
+    def others(self) -> tuple[Reading, ...]:
+        """Return the readings of features that leave the event to another one."""
+        return tuple(reading for reading in self.readings if reading not in self.relevant)
 
     @cached_property
     def problems(self) -> dict[int | None, list[Problem]]:
@@ -130,7 +149,7 @@ class Context:
     @cached_property
     def facts(self) -> dict[tuple[int, int], Facts]:
         """Return billing's facts by (subscription id, feature id), for every subscription in `phases_at`."""
-        features = [reading.feature.pk for reading in self.readings]
+        features = [reading.feature.pk for reading in self.relevant]
         facts_by_key: dict[tuple[int, int], Facts] = {}
         if not features:
             return facts_by_key
@@ -173,6 +192,7 @@ def holds(phase: SubscriptionPhase, at: datetime) -> bool:
 
 def similar_external_ids(sent: str) -> list[str]:
     """List similar external ids, at most 200, with a single query."""
+    sent = compose(sent)
     half = (len(sent) - 1) // 2
     with connection.cursor() as cursor:
         cursor.execute(

@@ -7,7 +7,7 @@ from events.diagnosis.steps import Comparison, DiagnosisStep, Evidence, Status, 
 from events.diagnosis.subject import Place, Subject, find_subject, was_pruned
 from events.links import event_url
 from events.models import DuplicateEvent
-from events.models.ledger import DuplicateKind
+from events.models.duplicates import DuplicateKind
 from events.reasons import Reason
 
 FIRST_EVENT = "First event, which is kept"
@@ -27,9 +27,10 @@ def duplicate_step(context: Context) -> DiagnosisStep:
     if not conflicts:
         sentence = f"The same event_id came {times} with the same content. It counts once."
         return DiagnosisStep(StepKey.DUPLICATE, Status.WARNING, sentence, Reason.DUPLICATE_SAME_BODY, evidence)
+    names = dict.fromkeys(str(part.label).lower() for conflict in conflicts for part in conflict.differences)
     sentence = (
-        f"The same event_id came {times}, with different content. The first event is kept: to count the other one "
-        "instead, void this event or send the other one under a new event_id."
+        f"The same event_id came {times}, with {', '.join(names) or 'different content'}. The first event is kept: to "
+        "count the other one instead, void this event or send the other one under a new event_id."
     )
     comparisons = [_comparison(context, conflict) for conflict in conflicts[:5]]
     return DiagnosisStep(StepKey.DUPLICATE, Status.WARNING, sentence, Reason.DUPLICATE_CONFLICT, evidence, comparisons)
@@ -46,7 +47,7 @@ def _pasted_duplicate(context: Context) -> DiagnosisStep:
     reason = Reason.DUPLICATE_SAME_BODY
     if first is not None:
         rows = _side_by_side(_content(first), _content(context.subject))
-        if any(left != right for _, left, right in rows):
+        if any(left != right for name, left, right in rows if name != "timestamp" or "none" not in (left, right)):
             reason = Reason.DUPLICATE_CONFLICT
             comparisons = [Comparison(FIRST_EVENT, "Pasted", rows)]
     return DiagnosisStep(StepKey.DUPLICATE, Status.FAIL, sentence, reason, evidence, comparisons)

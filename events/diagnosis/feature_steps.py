@@ -1,6 +1,8 @@
 """The steps about the event name and the features it feeds: is the name known, is the feature active, does it match."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+
+from django.template.defaultfilters import pluralize
 
 from catalog.models import Feature
 from config.office.links import admin_url, page_of
@@ -10,6 +12,8 @@ from events.diagnosis.readings import Reading
 from events.diagnosis.steps import DiagnosisStep, Evidence, Fix, Status, StepKey
 from events.diagnosis.stored import configuration_changes, replay_fix, stored_problem
 from events.reasons import Reason
+
+MOST_NAMED = 5
 
 
 def name_step(context: Context) -> DiagnosisStep:
@@ -102,20 +106,18 @@ def filter_step(context: Context, reading: Reading) -> DiagnosisStep:
     if not feature.filters:
         sentence = "The feature has no filter: it counts every event with its name."
         return reading.step(StepKey.FILTER, Status.PASS, sentence)
-    properties = context.subject.parsed
-    evidence = []
-    for name, allowed in feature.filters.items():
-        choices = " or ".join(map(str, allowed if isinstance(allowed, list) else [allowed]))
-        evidence.append(Evidence(f"{name} must be", f"{choices}; sent: {_property_text(properties, name)}"))
+    evidence = _filter_evidence(context, reading)
     if not reading.passes_filter:
-        other = next((other for other in context.readings if other is not reading and other.passes_filter), None)
-        if other is not None:
-            sentence = f"The event doesn't match this filter, and doesn't need to: {other.feature.name} counts it."
-            return reading.step(StepKey.FILTER, Status.INFO, sentence, evidence=evidence)
         sentence = "The event name is right, but the properties don't match the filter."
-        fix = Fix("Open the feature", url=page_of(feature))
+        if context.others:
+            others = len(context.others)
+            sentence += (
+                f" Nor do they match the filter{pluralize(others)} of {others} other feature{pluralize(others)}."
+            )
         return reading.step(
-            StepKey.FILTER, Status.FAIL, sentence, Reason.FILTER_MISMATCH, evidence=evidence, fixes=[fix]
+            *(StepKey.FILTER, Status.FAIL, sentence, Reason.FILTER_MISMATCH),
+            evidence=evidence,
+            fixes=filter_fixes(reading),
         )
     stored = stored_problem(context, feature, Reason.FILTER_MISMATCH)
     if stored := stored or stored_problem(context, None, Reason.FILTER_MISMATCH):
@@ -128,6 +130,57 @@ def filter_step(context: Context, reading: Reading) -> DiagnosisStep:
             fixes=[replay_fix(context)],
         )
     return reading.step(StepKey.FILTER, Status.PASS, "The properties match the filter.", evidence=evidence)
+
+
+def filter_fixes(reading: Reading) -> list[Fix]:
+    """Offer to extend the filter by each value that was sent, and to open the feature."""
+    feature = reading.feature
+    fixes = [
+        Fix(
+            f"Also count {name} = {wording.quoted(value)} in {feature.name}",
+            action="extend_filter",
+            parameters={"feature": str(feature.pk), "property": name, "value": value},
+        )
+        for name, value in reading.mismatches.items()
+        if value is not None
+    ]
+    return [*fixes, Fix("Open the feature", url=page_of(feature))]
+
+
+def other_features_step(context: Context) -> Iterator[DiagnosisStep]:
+    """Report in one step the features of the event name that leave the event to another one."""
+    if not context.others:
+        return
+    names = ", ".join(reading.feature.name for reading in context.others[:MOST_NAMED])
+    more = f" and {len(context.others) - MOST_NAMED} more" if len(context.others) > MOST_NAMED else ""
+    evidence = [
+        Evidence(reading.feature.name, _why_not(context, reading), page_of(reading.feature))
+        for reading in context.others
+    ]
+    if context.relevant[0].yields:
+        fixes = [fix for reading in context.others[:MOST_NAMED] for fix in filter_fixes(reading) if fix.action]
+        sentence = f"Other features of this event name don't count the event either: {names}{more}."
+        yield DiagnosisStep(StepKey.FILTER, Status.INFO, sentence, evidence=evidence, fixes=fixes)
+        return
+    sentence = (
+        f"Other features of this event name leave the event to {context.relevant[0].feature.name}: {names}{more}."
+    )
+    yield DiagnosisStep(StepKey.FILTER, Status.INFO, sentence, evidence=evidence)
+
+
+def _why_not(context: Context, reading: Reading) -> str:
+    if reading.mismatches:
+        return "; ".join(f"{item.label} {item.value}" for item in _filter_evidence(context, reading))
+    return str(reading.reason.label) if reading.reason else ""
+
+
+def _filter_evidence(context: Context, reading: Reading) -> list[Evidence]:
+    evidence = []
+    for name, allowed in reading.feature.filters.items():
+        choices = " or ".join(map(str, allowed if isinstance(allowed, list) else [allowed]))
+        sent = _property_text(context.subject.parsed, name)
+        evidence.append(Evidence(f"{name} must be", f"{choices}; sent: {sent}"))
+    return evidence
 
 
 def _feature_evidence(feature: Feature) -> Evidence:

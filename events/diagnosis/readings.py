@@ -1,35 +1,51 @@
 """How each feature counts an event. Uses the SQL of the processing, so that the two can't disagree."""
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
 from django.db import connection
 
 from catalog.models import EventNameAlias, Feature
-from events.diagnosis.near_miss import NearMiss, nearest
+from config.near_miss import NearMiss, nearest
 from events.diagnosis.steps import Comparison, DiagnosisStep, Evidence, Fix, Status, StepKey
 from events.diagnosis.subject import Subject
 from events.reasons import Reason
 from events.sql import statement
+
+# As in find.sql: these reasons don't matter if another feature of the event name counts the event.
+YIELDING = (Reason.FILTER_MISMATCH, Reason.FEATURE_ARCHIVED, Reason.BEFORE_FEATURE_START)
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
     """How a feature counts the event. `reason` is why it wouldn't count today; `value_reason` concerns only the value.
 
+    `mismatches` are the properties that don't match the filter, with the text of the value that was sent, or None.
+    `has_number`: the value is a number, or a text that contains only a number.
     `value` is the JSON text of the field, cut to 200 characters; `adds` is its contribution to a numeric aggregation.
     """
 
     feature: Feature
     by_alias: bool
     reason: Reason | None
-    passes_filter: bool
+    mismatches: Mapping[str, str | None]
     value_reason: Reason | None
     value_type: str | None
     value: str | None
     adds: Decimal | None
     unique_key: str | None
+    has_number: bool
+
+    @property
+    def passes_filter(self) -> bool:
+        return not self.mismatches
+
+    @property
+    def yields(self) -> bool:
+        """Tell whether another feature of the event name could count the event instead, so that this is no problem."""
+        return self.reason in YIELDING
 
     def step(
         self,
@@ -92,23 +108,13 @@ def read(subject: Subject, event_name: str) -> tuple[Reading, ...]:
             feature=features[row[0]],
             by_alias=row[1],
             reason=Reason(row[2]) if row[2] else None,
-            passes_filter=row[3],
+            mismatches=json.loads(row[3]),
             value_reason=Reason(row[4]) if row[4] else None,
             value_type=row[5],
             value=row[6],
             adds=row[7],
             unique_key=row[8],
+            has_number=row[9],
         )
         for row in rows
     )
-
-
-def holds_numeric_string(subject: Subject, feature: Feature) -> bool:
-    """Tell whether the field contains a string that would count if the feature accepted numeric strings."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT event_number(COALESCE(properties -> %(field)s, event_path(properties, %(field)s))) IS NOT NULL"
-            " FROM (SELECT %(properties)s::jsonb AS properties) AS event",
-            {"field": feature.field, "properties": subject.properties},
-        )
-        return bool(cursor.fetchone()[0])

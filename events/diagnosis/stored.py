@@ -11,9 +11,10 @@ COMPARED_FIELDS = {
     "event_name": "Event name",
     "aggregation": "Aggregation",
     "field": "Aggregation field",
+    "field_aliases": "Other names of the field",
     "filters": "Filters",
     "accept_numeric_strings": "Accepts numeric strings",
-    "state": "State",
+    "state": "Status",
     "counts_from": "Counts from",
 }
 
@@ -40,7 +41,7 @@ def configuration_changes(problem: Problem | None, feature: Feature) -> tuple[Co
 def _plain(value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
-    if value in (None, "", {}):
+    if value in (None, "", {}, []):
         return "none"
     return str(value.isoformat()) if hasattr(value, "isoformat") else str(value)
 

@@ -48,7 +48,7 @@ def subscription_step(context: Context) -> DiagnosisStep:
 
 def _no_phase(context: Context, customer: Customer) -> DiagnosisStep:
     reason, sentence, nearest_phase = _between_phases(context, customer)
-    parameters = {"customer": str(customer.pk), "starts_at": context.subject.occurred_at.isoformat()}
+    parameters = {"customer": str(customer.pk), "at": context.subject.occurred_at.isoformat()}
     fixes = [Fix("Create a subscription", action="create_subscription", parameters=parameters)]
     if nearest_phase is not None:
         fixes.append(_history_fix(nearest_phase))
@@ -85,7 +85,7 @@ def _between_phases(context: Context, customer: Customer) -> tuple[Reason, str, 
         )
         return Reason.SUBSCRIPTION_ENDED, sentence, last
     if context.subscriptions:
-        sentence = f"{customer.name}'s subscription was cancelled before it started, so nothing is billed."
+        sentence = f"{customer.name}'s subscription was canceled before it started, so nothing is billed."
     else:
         sentence = f"{customer.name} has never had a subscription, so nothing is billed."
     return Reason.NO_SUBSCRIPTION_AT_TIME, sentence, None

@@ -52,13 +52,11 @@ def _not_counted(context: Context, reading: Reading, contribution: str, evidence
     if reason is None:
         verb = "will" if place == Place.WAITING else "would"
         return reading.step(StepKey.USAGE, Status.INFO, f"It {verb} add {contribution}.", evidence=evidence)
-    if reason == Reason.FILTER_MISMATCH and any(other.passes_filter for other in context.readings):
-        sentence = "It adds nothing here: by its filter, another feature counts it."
-        return reading.step(StepKey.USAGE, Status.INFO, sentence, evidence=evidence)
     verb = "adds" if place == Place.LEDGER else "would add"
     sentence = f"It {verb} nothing: {reason.label.lower()}."
     if reading.value_reason is None:
-        sentence += f" Once fixed, it adds {contribution}."
+        condition = f"If {reading.feature.name} counted it" if reading.mismatches else "Once fixed"
+        sentence += f" {condition}, it {'would add' if reading.mismatches else 'adds'} {contribution}."
     return reading.step(StepKey.USAGE, Status.FAIL, sentence, reason, evidence=evidence)
 
 

@@ -1,11 +1,13 @@
 """The steps about the aggregation field: was it sent, and can its value be counted."""
 
-from catalog.models import Aggregation
+from collections.abc import Mapping
+
+from catalog.models import Aggregation, Feature
+from config.near_miss import nearest
 from config.office.links import page_of
 from events import wording
 from events.diagnosis.context import Context
-from events.diagnosis.near_miss import nearest
-from events.diagnosis.readings import Reading, holds_numeric_string
+from events.diagnosis.readings import Reading
 from events.diagnosis.steps import DiagnosisStep, Evidence, Fix, Status, StepKey
 from events.diagnosis.stored import configuration_changes, replay_fix, stored_problem
 from events.reasons import Reason
@@ -30,7 +32,13 @@ def field_step(context: Context, reading: Reading) -> DiagnosisStep:
         Evidence("Properties sent", ", ".join(sent[:50]) or "none", is_code=bool(sent)),
     ]
     if reading.value_reason != Reason.AGGREGATION_FIELD_MISSING:
-        return reading.step(StepKey.FIELD, Status.PASS, f"The field {feature.field} was sent.", evidence=evidence)
+        name = next((name for name in feature.field_aliases if name in sent), "")
+        is_alias = name and _is_missing(context.subject.parsed, feature.field)
+        sentence = (
+            f"{name} was sent, and is read as {feature.field}." if is_alias else f"The field {feature.field} was sent."
+        )
+        return reading.step(StepKey.FIELD, Status.PASS, sentence, evidence=evidence)
+    fixes = []
     if reading.value_type == "null":
         sentence = f"The field {feature.field} is null; it needs a value."
     elif not sent:
@@ -39,8 +47,10 @@ def field_step(context: Context, reading: Reading) -> DiagnosisStep:
         name = wording.quoted(similar.name)
         sentence = f"The field {feature.field} is missing. The event has {name}, which {similar.how}."
         evidence.append(Evidence("Probably meant", similar.name, is_code=True))
+        fixes.append(_alias_fix(feature, similar.name))
     else:
         sentence = f"The field {feature.field} is missing from the event's properties."
+        fixes.append(_alias_fix(feature))
     stored = stored_problem(context, feature, Reason.AGGREGATION_FIELD_MISSING)
     return reading.step(
         StepKey.FIELD,
@@ -48,9 +58,28 @@ def field_step(context: Context, reading: Reading) -> DiagnosisStep:
         sentence,
         Reason.AGGREGATION_FIELD_MISSING,
         evidence=evidence,
-        fixes=[Fix("Open the feature", url=page_of(feature))],
+        fixes=[*fixes, Fix("Open the feature", url=page_of(feature))],
         comparisons=configuration_changes(stored, feature),
     )
+
+
+def _alias_fix(feature: Feature, name: str = "") -> Fix:
+    """Offer to read the property as the feature's field; without a name, to choose among those that were sent."""
+    parameters = {"feature": str(feature.pk)} | ({"property": name} if name else {})
+    label = f"Read {wording.quoted(name)} as {feature.field}" if name else f"Read another property as {feature.field}"
+    return Fix(label, action="alias_property", parameters=parameters)
+
+
+def _is_missing(properties: Mapping[str, object], field: str) -> bool:
+    """Tell whether a field is neither a property nor the path of one that its dots spell."""
+    value: object = properties
+    if field in properties:
+        return False
+    for part in field.split("."):
+        if not isinstance(value, dict) or part not in value:
+            return True
+        value = value[part]
+    return False
 
 
 def value_step(context: Context, reading: Reading) -> DiagnosisStep:
@@ -91,8 +120,11 @@ def _bad_value(context: Context, reading: Reading, evidence: list[Evidence]) -> 
     fixes = [Fix("Open the feature", url=page_of(feature))]
     if reason == Reason.NOT_A_NUMBER:
         sentence = f"{feature.get_aggregation_display()} needs a JSON number; the field holds {value}."
-        if holds_numeric_string(context.subject, feature):
-            sentence += " The string contains a number: you can let the feature accept numeric strings."
+        if reading.has_number:
+            sentence += (
+                " The string contains a number: official Flexprice SDKs send numbers as text. Let the feature accept"
+                " numeric strings, or send the number without quotes."
+            )
             parameters = {"feature": str(feature.pk)}
             fixes.insert(0, Fix("Accept numeric strings", action="accept_numeric_strings", parameters=parameters))
     elif reason == Reason.UNUSABLE_VALUE:

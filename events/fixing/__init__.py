@@ -3,24 +3,22 @@
 A preview makes the change in a transaction that is rolled back, so it shows exactly what would happen.
 """
 
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from decimal import Decimal
 
 from django.contrib.auth.models import User
 from django.db import OperationalError, connection, transaction
 
-from catalog.models import EventNameAlias, Feature
 from customers.models import Customer
-from events.diagnosis.billing_facts import Worth, billing
+from events.diagnosis.billing_facts import Worth
 from events.fixing.base import Action, Field, FixRefused
+from events.fixing.measuring import CauseChange, Measured, Scope, compare, measure, scope_of
 from events.fixing.registry import make_action
 from events.fixing.runs import start_run
 from events.ledger.replaying import Replayed, replay, replay_chunk
-from events.models import Event, MendingRun, Problem, ProblemState
+from events.models import MendingRun, Problem, ProblemState
 from events.models.operations import MendingKind
-from events.usage.meter import UsageRequest, floor_hour, usage_many
 
 __all__ = [
     "Action",
@@ -39,7 +37,6 @@ __all__ = [
 
 MOST_EVENTS = 5_000
 AT_ONCE = 20_000  # events that a request replays; more are left to a worker
-HOUR = timedelta(hours=1)
 
 
 class PreviewBusy(FixRefused):
@@ -47,42 +44,8 @@ class PreviewBusy(FixRefused):
 
 
 @dataclass(frozen=True, slots=True)
-class CauseChange:
-    """A customer's usage of a feature before and after a fix, over the hours [start, end) of the events."""
-
-    customer: Customer
-    feature: Feature
-    before: Decimal
-    after: Decimal
-    events_before: int
-    events_after: int
-    start: datetime
-    end: datetime
-
-    @property
-    def difference(self) -> Decimal:
-        return self.after - self.before
-
-
-@dataclass(frozen=True, slots=True)
-class Measured:
-    """Usage as (value, events) by (customer, feature), and the amounts of its billing periods."""
-
-    usage: dict[tuple[int, int], tuple[Decimal, int]]
-    worth: Worth
-
-
-@dataclass(frozen=True, slots=True)
-class _Keys:
-    """What is measured: windows of usage by (customer, feature), and (customer, moment) for the amounts."""
-
-    windows: dict[tuple[int, int], tuple[datetime, datetime]]
-    moments: frozenset[tuple[int, datetime]]
-
-
-@dataclass(frozen=True, slots=True)
 class Preview:
-    """What a fix would change. `events` were tried; `is_partial`: more are waiting."""
+    """What a fix would change. `events` were tried; `is_partial`: more are waiting; `notes`: what else starts."""
 
     events: int
     is_partial: bool
@@ -91,6 +54,7 @@ class Preview:
     changes: tuple[CauseChange, ...]
     before: Measured
     after: Measured
+    notes: tuple[str, ...] = ()
 
     @property
     def money(self) -> dict[str, Decimal]:
@@ -110,10 +74,24 @@ class Applied:
     money_before: Worth
     money_after: Worth
     run: MendingRun | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def money(self) -> dict[str, Decimal]:
         return difference(self.money_before, self.money_after)
+
+
+@dataclass(frozen=True, slots=True)
+class _Trial:
+    """The result of a change that was rolled back."""
+
+    events: int
+    is_partial: bool
+    replayed: Replayed
+    scope: Scope
+    after: Measured
+    customers: dict[int, Customer]
+    notes: tuple[str, ...]
 
 
 def difference(before: Worth, after: Worth) -> dict[str, Decimal]:
@@ -129,17 +107,18 @@ def preview(action: Action, *, now: datetime, by: User | None, most: int = MOST_
     Raises Refused and ValidationError as applying the fix would, and PreviewBusy if workers hold the rows too long.
     """
     try:
-        tried, is_partial, replayed, keys, after, customers = _try_out(action, now=now, by=by, most=most)
+        trial = _try_out(action, now=now, by=by, most=most)
     except OperationalError as error:
         raise PreviewBusy("These events are being processed. Try the preview again in a moment.") from error
-    before = _measure(keys, now)
-    changes = _changes(before, after, customers, keys)
-    return Preview(tried, is_partial, replayed.closed, replayed.still_open, changes, before, after)
+    before, replayed = measure(trial.scope, now), trial.replayed
+    changes = compare(before, trial.after, trial.customers, trial.scope)
+    return Preview(
+        *(trial.events, trial.is_partial, replayed.closed, replayed.still_open, changes, before, trial.after),
+        notes=trial.notes,
+    )
 
 
-def _try_out(
-    action: Action, *, now: datetime, by: User | None, most: int
-) -> tuple[int, bool, Replayed, _Keys, Measured, dict[int, Customer]]:
+def _try_out(action: Action, *, now: datetime, by: User | None, most: int) -> _Trial:
     """Make the change, measure the result, and roll everything back, with all that waits for a commit."""
     with transaction.atomic():
         with connection.cursor() as cursor:
@@ -149,11 +128,12 @@ def _try_out(
         tried = ids[:most]
         action.apply(now=now, by=by, reason="Preview of a fix")
         replayed = replay_chunk(tried, "", by) if tried else Replayed()
-        keys = _keys(action, tried)
-        after = _measure(keys, now)
-        customers = Customer.objects.in_bulk({customer for customer, _ in keys.windows})
+        scope = scope_of(action, tried)
+        after = measure(scope, now)
+        customers = Customer.objects.in_bulk({customer for customer, _, _ in scope.usage})
+        notes = action.notes(now=now)
         transaction.set_rollback(True)
-    return len(tried), len(ids) > most, replayed, keys, after, customers
+    return _Trial(len(tried), len(ids) > most, replayed, scope, after, customers, notes)
 
 
 def apply_fix(action: Action, *, now: datetime, by: User | None, reason: str = "") -> Applied:
@@ -162,16 +142,17 @@ def apply_fix(action: Action, *, now: datetime, by: User | None, reason: str = "
     More than 20,000 events are left to a worker, and `run` shows its progress. Raises what `preview` raises, without
     making the change.
     """
-    before = preview(action, now=now, by=by).before
+    trial = preview(action, now=now, by=by)
+    before, notes = trial.before, trial.notes
     ids = waiting_events(action, AT_ONCE + 1)
     if len(ids) > AT_ONCE:
         return _apply_with_a_run(action, before.worth, now=now, by=by, reason=reason)
     action.apply(now=now, by=by, reason=reason or action.closing())
     replayed = replay(ids, closing=action.closing(), by=by) if ids else Replayed()
-    keys = _keys(action, ids[:MOST_EVENTS])
-    after = _measure(keys, now)
-    customers = Customer.objects.in_bulk({customer for customer, _ in keys.windows})
-    return Applied(replayed, _changes(before, after, customers, keys), before.worth, after.worth)
+    scope = scope_of(action, ids[:MOST_EVENTS])
+    after = measure(scope, now)
+    customers = Customer.objects.in_bulk({customer for customer, _, _ in scope.usage})
+    return Applied(replayed, compare(before, after, customers, scope), before.worth, after.worth, notes=notes)
 
 
 @transaction.atomic
@@ -195,64 +176,3 @@ def waiting_events(action: Action, limit: int) -> list[int]:
 def count_waiting(action: Action) -> int:
     """Count the events that wait for the fix, up to one more than a preview includes."""
     return len(waiting_events(action, MOST_EVENTS + 1))
-
-
-def _keys(action: Action, ids: Sequence[int]) -> _Keys:
-    """Choose what to measure: the hours of the events, or the period of a price change."""
-    windows: dict[tuple[int, int], tuple[datetime, datetime]] = {}
-    moments: set[tuple[int, datetime]] = set()
-    rows = Event.objects.filter(pk__in=ids, customer__isnull=False).values_list(
-        "customer_id", "event_name", "occurred_at"
-    )
-    features = _features_by_name({name for _, name, _ in rows})
-    for customer, name, at in rows:
-        moments.add((customer, at))
-        for feature in features.get(name, ()):
-            _widen(windows, (customer, feature), at)
-    for customer, feature, at in action.concerns():
-        moments.add((customer, at))
-        _widen(windows, (customer, feature), at)
-    return _Keys(windows, frozenset(moments))
-
-
-def _widen(windows: dict[tuple[int, int], tuple[datetime, datetime]], key: tuple[int, int], at: datetime) -> None:
-    hour = floor_hour(at)
-    start, end = windows.get(key, (hour, hour + HOUR))
-    windows[key] = (min(start, hour), max(end, hour + HOUR))
-
-
-def _features_by_name(names: Iterable[str]) -> dict[str, list[int]]:
-    """Return the features that count each event name, by their event name or an alias."""
-    event_names = set(names)
-    aliases = dict(EventNameAlias.objects.filter(alias__in=event_names).values_list("alias", "event_name"))
-    by_name: dict[str, list[int]] = {}
-    for pk, name in (
-        Feature.objects.metered()
-        .filter(event_name__in=event_names | set(aliases.values()))
-        .values_list("pk", "event_name")
-    ):
-        by_name.setdefault(name, []).append(pk)
-    return {name: by_name.get(name) or by_name.get(aliases.get(name, ""), []) for name in event_names}
-
-
-def _measure(keys: _Keys, now: datetime) -> Measured:
-    requests = [UsageRequest(customer, feature, *window) for (customer, feature), window in keys.windows.items()]
-    quantities = zip(keys.windows, usage_many(requests), strict=True)
-    usage = {key: (quantity.value, quantity.events) for key, quantity in quantities}
-    return Measured(usage, billing().worth(keys.moments, now=now))
-
-
-def _changes(before: Measured, after: Measured, customers: dict[int, Customer], keys: _Keys) -> tuple[CauseChange, ...]:
-    """Compare usage before and after, the greatest change in events first."""
-    features = Feature.objects.in_bulk({feature for _, feature in after.usage})
-    rows = []
-    for key, (value, events) in after.usage.items():
-        customer, feature = key
-        value_before, events_before = before.usage.get(key, (Decimal(0), 0))
-        if customer in customers and (value != value_before or events != events_before):
-            window = keys.windows[key]
-            rows.append(
-                CauseChange(customers[customer], features[feature], value_before, value, events_before, events, *window)
-            )
-    rows.sort(key=lambda row: (row.events_before - row.events_after, row.customer.name, row.feature.name))
-    return tuple(rows)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 
-from django.core.cache import cache
+from django.core.cache import caches
 from django.core.exceptions import ValidationError
 
 from catalog.models import Feature
@@ -50,11 +50,11 @@ def at_risk(trouble: Trouble, offers: Sequence[Offer], *, now: datetime, key: st
 
     With a `key`, the result is cached for two minutes. Raises PreviewBusy while workers hold the rows.
     """
-    result: AtRisk | None = cache.get(f"at_risk:{key}") if key else None
+    result: AtRisk | None = caches["figures"].get(f"at_risk:{key}") if key else None
     if result is None:
         result = _calculate(trouble, offers, now)
         if key:
-            cache.set(f"at_risk:{key}", result, CACHED_S)
+            caches["figures"].set(f"at_risk:{key}", result, CACHED_S)
     return result
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, ClassVar
+from zoneinfo import ZoneInfo
 
 from django.contrib.auth.models import User
 from django.db.models import Q
@@ -28,7 +29,7 @@ class FieldKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """A form field that staff fill in before a fix is applied. A choice has `choices`."""
+    """A form field that staff fill in before a fix is applied. A choice has `choices`; a moment is in `zone`."""
 
     name: str
     label: str
@@ -37,6 +38,17 @@ class Field:
     help: str = ""
     choices: tuple[tuple[str, str], ...] = ()
     is_required: bool = True
+    zone: str = "UTC"
+
+    def written(self, value: str) -> str:
+        """Write a value as the input shows it: browsers drop a moment that has seconds or an offset."""
+        if self.kind != FieldKind.MOMENT or not value:
+            return value
+        try:
+            moment = parse_moment(value, self.zone)
+        except FixRefused:
+            return value
+        return f"{moment.astimezone(ZoneInfo(self.zone)):%Y-%m-%dT%H:%M}"
 
 
 class Action(ABC):
@@ -85,14 +97,18 @@ class Action(ABC):
         """List the (customer, feature, moment) whose usage is priced differently, for a fix that replays nothing."""
         return []
 
+    def notes(self, *, now: datetime) -> tuple[str, ...]:
+        """Say in sentences what else the fix starts, such as a recurring fee. For the preview."""
+        return ()
+
     def closing(self) -> str:
         return self.title()
 
 
-def parse_moment(text: str) -> datetime:
-    """Parse an ISO 8601 moment, in UTC unless it has a time zone. Raises FixRefused."""
+def parse_moment(text: str, zone: str = "UTC") -> datetime:
+    """Parse an ISO 8601 moment, in `zone` unless it has a time zone of its own. Returns UTC. Raises FixRefused."""
     try:
         moment = datetime.fromisoformat(text)
     except ValueError as error:
-        raise FixRefused("Enter the time as 2026-01-31T12:00, in UTC.") from error
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+        raise FixRefused(f"Enter the time as 2026-01-31T12:00, in {zone}.") from error
+    return (moment if moment.tzinfo else moment.replace(tzinfo=ZoneInfo(zone))).astimezone(UTC)

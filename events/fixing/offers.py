@@ -5,10 +5,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from catalog.models import Feature
+from config.near_miss import nearest
 from config.office.links import admin_url
 from customers.models import Customer
 from events.diagnosis.context import similar_external_ids
-from events.diagnosis.near_miss import nearest
+from events.fixing.properties import sent_names
 from events.fixing.registry import ACTIONS
 from events.reasons import Reason
 
@@ -112,6 +113,21 @@ def _earlier(trouble: Trouble, known_names: Iterable[str], meant: Customer | Non
     return [earlier, *_open_feature(trouble, known_names, meant)]
 
 
+def _filter(trouble: Trouble, known_names: Iterable[str], meant: Customer | None) -> list[Offer]:
+    extend = Offer("Extend a filter", "extend_filter", {"event_name": trouble.event_name}, is_complete=False)
+    return [extend, *_open_feature(trouble, known_names, meant)]
+
+
+def _field(trouble: Trouble, known_names: Iterable[str], meant: Customer | None) -> list[Offer]:
+    if trouble.feature is None:
+        return _open_feature(trouble, known_names, meant)
+    near = nearest(trouble.feature.field, sent_names(trouble.feature))
+    label = f"Read {near.name if near else 'another property'} as {trouble.feature.field}"
+    parameters = {"feature": str(trouble.feature.pk)} | ({"property": near.name} if near else {})
+    alias = Offer(label, "alias_property", parameters, is_complete=near is not None)
+    return [alias, *_open_feature(trouble, known_names, meant)]
+
+
 def _open_feature(trouble: Trouble, known_names: Iterable[str], meant: Customer | None) -> list[Offer]:
     if trouble.feature is None:
         url = admin_url("catalog_feature_changelist", q=trouble.event_name)
@@ -127,8 +143,8 @@ _OFFERS: dict[Reason, Callable[[Trouble, Iterable[str], Customer | None], list[O
     Reason.FEATURE_ARCHIVED: _of_feature("Activate the feature", "activate_feature"),
     Reason.NOT_A_NUMBER: _of_feature("Accept numeric strings", "accept_numeric_strings"),
     Reason.BEFORE_FEATURE_START: _earlier,
-    Reason.FILTER_MISMATCH: _open_feature,
-    Reason.AGGREGATION_FIELD_MISSING: _open_feature,
+    Reason.FILTER_MISMATCH: _filter,
+    Reason.AGGREGATION_FIELD_MISSING: _field,
     Reason.UNUSABLE_VALUE: _open_feature,
     Reason.VALUE_OUT_OF_RANGE: _open_feature,
 }

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from events.fixing import actions, selling
+from events.fixing import actions, properties, selling
 from events.fixing.base import Action, FixRefused
 
 ACTIONS: dict[str, type[Action]] = {
@@ -11,6 +11,7 @@ ACTIONS: dict[str, type[Action]] = {
         *(actions.CreateCustomer, actions.MapCustomer, actions.ActivateCustomer),
         *(actions.MapEventName, actions.ActivateFeature, actions.AcceptNumericStrings, actions.CountEarlier),
         *(actions.Replay, actions.ReplayCause),
+        *(properties.AliasProperty, properties.ExtendFilter),
         *(selling.AddToPlan, selling.CreateSubscription),
     )
 }

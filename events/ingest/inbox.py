@@ -11,6 +11,7 @@ from django.db import DataError, InterfaceError, InternalError, OperationalError
 from psycopg.pq import DiagnosticField, ExecStatus
 from psycopg.pq.abc import PGresult
 
+from config.timeouts import INGEST, is_timeout
 from events.ingest.group_commit import GroupCommit
 
 logger = logging.getLogger(__name__)
@@ -40,8 +41,8 @@ def store(rows: bytes) -> None:
     try:
         try:
             _copy(rows)
-        except (OperationalError, InterfaceError):
-            if connection.in_atomic_block:
+        except (OperationalError, InterfaceError) as error:
+            if connection.in_atomic_block or is_timeout(error):
                 raise
             connection.close()
             _copy(rows)
@@ -92,7 +93,9 @@ class _SharedConnection:
 
     def _connect(self) -> psycopg.Connection:
         self.close()
-        self._connection = psycopg.connect(**connection.get_connection_params(), autocommit=True)
+        parameters = connection.get_connection_params()
+        parameters["options"] = f"{parameters.get('options', '')} {INGEST.as_options()}"
+        self._connection = psycopg.connect(**parameters, autocommit=True)
         self._connection.pgconn.nonblocking = 0
         return self._connection
 

@@ -80,12 +80,19 @@ def check_properties(text: str, path: str) -> None:
 def check_fields_once(text: str) -> None:
     """Refuse an event or batch with a repeated field, because it isn't clear which value was meant."""
     body = _load(text, "body")
+    if not isinstance(body, _Object):
+        _check_keys_of_items(body, "")
+        return
     _check_keys(body, "")
     for field, events in body:
         if field == "events" and isinstance(events, list):
-            for index, event in enumerate(events):
-                if isinstance(event, _Object):
-                    _check_keys(event, f"events[{index}]")
+            _check_keys_of_items(events, "events")
+
+
+def _check_keys_of_items(events: list[Any], path: str) -> None:
+    for index, event in enumerate(events):
+        if isinstance(event, _Object):
+            _check_keys(event, f"{path}[{index}]")
 
 
 def check_text(value: str, path: str) -> None:

@@ -19,9 +19,8 @@ from msgspec import UNSET, Meta, Raw, UnsetType
 from events.ingest import json_check
 from events.ingest.json_check import DEEPEST, LONGEST_KEY, LONGEST_STRING, MOST_PROPERTIES, PayloadRefused, join
 
-__all__ = ["LARGEST_BATCH", "LARGEST_BODY", "IncomingEvent", "PayloadRefused", "parse_batch", "parse_event"]
+__all__ = ["LARGEST_BATCH", "IncomingEvent", "PayloadRefused", "parse_batch", "parse_event"]
 
-LARGEST_BODY = 32 * 1024 * 1024
 LARGEST_BATCH = 1000
 LONGEST_NAME = 255
 BATCH_PATHS = tuple(f"events[{index}]" for index in range(LARGEST_BATCH))
@@ -79,22 +78,21 @@ _unusual_number = re.compile(rb"[:,\[\s]-?(?:[0-9.]{40}|[0-9.]+[eE])").search
 
 def parse_event(body: bytes, *, received_at: datetime) -> IncomingEvent:
     """Read the body of a single event. Raises PayloadRefused, which names the field."""
-    try:
-        body.decode()
-        event = _event_decoder.decode(body)
-    except (UnicodeDecodeError, msgspec.DecodeError, RecursionError) as error:
-        _refuse(body, error)
-    return _accept([event], body, received_at, [""])[0]
+    return check_events([decode(_event_decoder, body)], body, received_at, [""])[0]
 
 
 def parse_batch(body: bytes, *, received_at: datetime) -> list[IncomingEvent]:
     """Read the body of a batch. Raises PayloadRefused with the invalid field, such as `events[17].timestamp`."""
+    return check_events(decode(_batch_decoder, body).events, body, received_at, BATCH_PATHS)
+
+
+def decode[Body](decoder: msgspec.json.Decoder[Body], body: bytes) -> Body:
+    """Decode a body with a decoder of its structs. Raises PayloadRefused."""
     try:
         body.decode()
-        events = _batch_decoder.decode(body).events
+        return decoder.decode(body)
     except (UnicodeDecodeError, msgspec.DecodeError, RecursionError) as error:
         _refuse(body, error)
-    return _accept(events, body, received_at, BATCH_PATHS)
 
 
 def _refuse(body: bytes, error: Exception) -> NoReturn:
@@ -106,8 +104,13 @@ def _refuse(body: bytes, error: Exception) -> NoReturn:
     json_check.explain_malformed(body.decode())
 
 
-def _accept(events: list[WireEvent], body: bytes, received_at: datetime, paths: Sequence[str]) -> list[IncomingEvent]:
-    """Check what the decoder's types don't cover, and fill in the fields that the sender omitted."""
+def check_events(
+    events: list[WireEvent], body: bytes, received_at: datetime, paths: Sequence[str]
+) -> list[IncomingEvent]:
+    """Check what the decoder's types don't cover, and fill in the fields that the sender omitted.
+
+    `paths` are the events' places in the body. Raises PayloadRefused.
+    """
     properties = [_properties_of(event) for event in events]
     joined = b"[" + b",".join(properties) + b"]"
     for index in _doubtful(properties, joined):

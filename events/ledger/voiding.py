@@ -10,7 +10,7 @@ from django.contrib.auth.models import User
 from django.db import connection, transaction
 from django.db.models import QuerySet
 
-from config.refusals import ReasonRequired
+from config.refusals import ReasonRequired, Refused
 from events.ledger.processing import CONFIGURATION_LOCK, judge, prepare
 from events.ledger.replaying import CHUNK, prepare_recount, recount_touched, replay_chunk
 from events.models import Event, EventState, EventVoid, Problem, ProblemState
@@ -60,7 +60,7 @@ def problems_of(
     return rows.filter(**{name: value for name, value in conditions.items() if value})
 
 
-class NotVoidable(Exception):
+class NotVoidable(Refused):
     """The event can't be voided."""
 
 

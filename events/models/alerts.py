@@ -52,6 +52,9 @@ class UsageAlert(Stamped):
         help_text="Sent when usage in the current billing period, including free units, reaches this quantity.",
     )
     is_enabled = models.BooleanField("enabled", default=True)
+    checked_until = models.DateTimeField(
+        db_default=Now(), editable=False, help_text="Periods that ended by this time are no longer looked at."
+    )
     created_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.PROTECT, null=True, editable=False, related_name="+"
     )
@@ -104,4 +107,4 @@ class UsageAlertFiring(models.Model):
         return f"{self.quantity:f} on {self.fired_at:%Y-%m-%d}"
 
 
-auditlog.register(UsageAlert, exclude_fields=["updated_at"])
+auditlog.register(UsageAlert, exclude_fields=["checked_until", "updated_at"])

@@ -1,11 +1,13 @@
 """API keys, and the log of refused requests."""
 
-from typing import ClassVar
+from datetime import datetime
+from typing import ClassVar, Self
 
 from auditlog.registry import auditlog
 from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
+from django.db.models import Q
 from django.urls import reverse
 
 from config.db import PublicIdField, Stamped
@@ -21,11 +23,19 @@ class Scope(models.TextChoices):
     CATALOG_WRITE = "catalog:write", "Change features and plans"
     CUSTOMERS_WRITE = "customers:write", "Change customers and subscriptions"
     BILLING_WRITE = "billing:write", "Change invoices and credits"
+    KEYS_WRITE = "keys:write", "Manage API keys"
+    APPROVALS_WRITE = "approvals:write", "Decide about approvals"
 
 
 def all_scopes() -> list[str]:
     """Give a new key every scope."""
     return [Scope.ALL]
+
+
+class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
+    def usable(self, now: datetime) -> Self:
+        """Select the keys that are neither revoked, expired nor waiting for approval."""
+        return self.filter(Q(expires_at=None) | Q(expires_at__gt=now), revoked_at=None, awaits_approval=False)
 
 
 class ApiKey(Stamped):
@@ -43,6 +53,12 @@ class ApiKey(Stamped):
     scopes = ArrayField(models.CharField(max_length=32, choices=Scope), default=all_scopes)
     expires_at = models.DateTimeField(null=True, blank=True)
     revoked_at = models.DateTimeField(null=True, blank=True, editable=False)
+    awaits_approval = models.BooleanField(
+        default=False,
+        db_default=False,
+        editable=False,
+        help_text="Requests with the key are refused until it is approved.",
+    )
     last_used_at = models.DateTimeField(null=True, blank=True, editable=False)
     single_per_minute = models.PositiveIntegerField(
         "single requests per minute",
@@ -59,9 +75,24 @@ class ApiKey(Stamped):
     replaces = models.ForeignKey(
         "self", models.PROTECT, null=True, blank=True, editable=False, related_name="replaced_by"
     )
+    family = models.BigIntegerField(
+        null=True,
+        editable=False,
+        help_text="The primary key of the first key of its rotations. Blank for that key itself.",
+    )
     created_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.PROTECT, null=True, editable=False, related_name="+"
     )
+    responsible = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        models.PROTECT,
+        null=True,
+        editable=False,
+        related_name="+",
+        help_text="The colleague whose permissions limit the key.",
+    )
+
+    objects = ApiKeyQuerySet.as_manager()
 
     class Meta:
         ordering: ClassVar = ["-created_at"]
@@ -75,9 +106,12 @@ class ApiKey(Stamped):
 
 
 class RefusedRequest(models.Model):
-    """Requests that were answered with 4xx. Equal requests within a minute share a row, so that a flood stays small."""
+    """Requests that were answered with 4xx. Equal requests within a minute share a row, so that a flood stays small.
 
-    minute = models.DateTimeField(help_text="The minute of arrival, UTC.")
+    Requests without a key that exists share a row for each hour, status and endpoint, whatever they contain.
+    """
+
+    minute = models.DateTimeField(help_text="The minute of arrival, or the hour without a key that exists, UTC.")
     key_prefix = models.CharField(max_length=16, blank=True)
     status = models.PositiveSmallIntegerField()
     reason = models.CharField(max_length=32, choices=Reason)
@@ -86,6 +120,8 @@ class RefusedRequest(models.Model):
     message = models.CharField(max_length=512)
     count = models.PositiveBigIntegerField(default=1)
     last_at = models.DateTimeField()
+    first_address = models.GenericIPAddressField(null=True, blank=True, help_text="Where the first request came from.")
+    last_address = models.GenericIPAddressField(null=True, blank=True, help_text="Where the last request came from.")
 
     class Meta:
         ordering: ClassVar = ["-last_at", "-pk"]

@@ -1,4 +1,4 @@
-"""Events: the inbox, the ledger, and the logs of duplicates and voids."""
+"""Events: the inbox, the ledger, and the log of voids."""
 
 from typing import ClassVar, Self
 
@@ -130,7 +130,7 @@ class Event(models.Model):
     occurred_at = models.DateTimeField()
     received_at = models.DateTimeField()
     processed_at = models.DateTimeField()
-    state = models.PositiveSmallIntegerField(choices=EventState)
+    state = models.PositiveSmallIntegerField("status", choices=EventState)
     has_timestamp = models.BooleanField()
     event_id = models.TextField()
     event_name = models.TextField()
@@ -143,6 +143,7 @@ class Event(models.Model):
         constraints: ClassVar = [models.UniqueConstraint(fields=["event_id"], name="event_once_for_ever")]
         indexes: ClassVar = [
             models.Index(fields=["customer", "event_name", "occurred_at"], name="event_usage"),
+            models.Index(fields=["customer", "-id"], name="event_of_customer"),
             BrinIndex(fields=["received_at"], name="event_received", autosummarize=True),
             # For the dashboard's filter: only the rare states, so that counted events don't pay for the index.
             models.Index(fields=["state", "-id"], name="event_not_counted", condition=~Q(state=1)),
@@ -173,45 +174,6 @@ class PrunedEventId(models.Model):
     """The id of an event that retention removed from the ledger: sending it again is still a duplicate."""
 
     event_id = models.TextField(primary_key=True)
-
-    def __str__(self) -> str:
-        return self.event_id
-
-
-class DuplicateKind(models.TextChoices):
-    SAME = "same", "Same content"
-    CONFLICT = "conflict", "Different content"
-
-
-class DuplicateEvent(models.Model):
-    """Duplicates of an event_id. Equal duplicates share a row; different content is kept for comparison."""
-
-    event_id = models.TextField()
-    kind = models.CharField(max_length=8, choices=DuplicateKind)
-    body_hash = models.CharField(
-        max_length=32, blank=True, help_text="Tells different contents apart; empty for the same content."
-    )
-    body = models.JSONField(null=True, help_text="The duplicate's content, if it differs from the ledger's event.")
-    source = models.TextField(blank=True)
-    api_key = models.ForeignKey(
-        ApiKey, models.DO_NOTHING, null=True, db_constraint=False, db_index=False, related_name="+"
-    )
-    event_name = models.TextField()
-    external_customer_id = models.TextField()
-    count = models.PositiveBigIntegerField(default=1)
-    first_at = models.DateTimeField()
-    last_at = models.DateTimeField()
-
-    class Meta:
-        ordering: ClassVar = ["-last_at", "-pk"]
-        constraints: ClassVar = [
-            models.UniqueConstraint(
-                fields=["event_id", "kind", "body_hash", "source", "api_key"],
-                name="duplicate_once",
-                nulls_distinct=False,
-            )
-        ]
-        indexes: ClassVar = [models.Index(fields=["kind", "-last_at", "-id"], name="duplicate_newest")]
 
     def __str__(self) -> str:
         return self.event_id

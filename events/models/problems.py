@@ -29,7 +29,7 @@ class Problem(models.Model):
     event_name = models.TextField()
     external_customer_id = models.TextField()
     occurred_at = models.DateTimeField()
-    state = models.PositiveSmallIntegerField(choices=ProblemState, default=ProblemState.OPEN)
+    state = models.PositiveSmallIntegerField("status", choices=ProblemState, default=ProblemState.OPEN)
     created_at = models.DateTimeField()
     judged_at = models.DateTimeField(help_text="When processing or a replay last found the problem.")
     closed_at = models.DateTimeField(null=True)
@@ -66,6 +66,7 @@ class Problem(models.Model):
                 condition=Q(state=1),
             ),
             models.Index(fields=["state", "-id"], name="problem_newest"),
+            models.Index(fields=["external_customer_id", "state", "-id"], name="problem_of_customer"),
         ]
 
     def __str__(self) -> str:

@@ -11,12 +11,10 @@ from django.db import connection
 from django.db.models import Func, IntegerField, Max, Sum
 from django.db.models.functions import TruncHour
 
-from events.models import DuplicateEvent, InboxRequest, ProcessedBatch
-from events.models.ledger import DuplicateKind
+from events.models import InboxRequest, ProcessedBatch
 from events.sql import statement
 
 WAITING_CAP = 10_001
-CONFLICT_CAP = 1_001
 # How far out of order the times of arrival from different processes can be.
 ARRIVAL_SLACK = timedelta(minutes=1)
 
@@ -112,12 +110,6 @@ def volume(*, now: datetime, hours: int) -> list[Hour]:
 def last_processed_at() -> datetime | None:
     """Return when the last batch finished; None before the first."""
     return cast(datetime | None, ProcessedBatch.objects.aggregate(last=Max("finished_at"))["last"])
-
-
-def conflicts_since(moment: datetime) -> int:
-    """Count duplicates with different content received since a given time, up to CONFLICT_CAP."""
-    recent = DuplicateEvent.objects.filter(kind=DuplicateKind.CONFLICT, last_at__gte=moment)
-    return recent.order_by()[:CONFLICT_CAP].count()
 
 
 def first_id_received_since(moment: datetime) -> int:

@@ -11,6 +11,7 @@ from django.db.models import Q, QuerySet, TextField
 from django.db.models.fields.json import KeyTextTransform
 from django.db.models.functions import Cast
 
+from config.limits import MOST_FILTERED
 from customers.models import Customer
 from events.models import Event, EventState, Problem, ProblemState
 from events.overview.dashboard import first_id_received_since
@@ -123,10 +124,18 @@ def _filtered(filters: EventFilters) -> QuerySet[Event]:
 
 
 def _sent_for(external_id: str) -> Q:
-    """Match a customer's events, using the index if the customer exists."""
-    customer = Customer.objects.filter(external_id=external_id).values_list("pk", flat=True).first()
+    """Match a customer's events, using the index if the customer exists.
+
+    Events from before the customer existed have no customer until they are replayed.
+    """
     sent = Q(external_customer_id=external_id)
-    return sent if customer is None else sent & (Q(customer=customer) | Q(customer=None))
+    customer = Customer.objects.filter(external_id=external_id).values_list("pk", flat=True).first()
+    if customer is None:
+        return sent
+    unknown = Problem.objects.filter(external_customer_id=external_id, reason=Reason.UNKNOWN_CUSTOMER)
+    if unknown.exclude(state=ProblemState.RESOLVED).exists():
+        return sent & (Q(customer=customer) | Q(customer=None))
+    return sent & Q(customer=customer)
 
 
 def _reasons(page: Sequence[Event]) -> dict[int, list[Reason]]:
@@ -138,11 +147,18 @@ def _reasons(page: Sequence[Event]) -> dict[int, list[Reason]]:
 
 
 def parse_property_filters(text: str) -> dict[str, list[str]]:
-    """Read `model:small,large;region:eu`, or the same as JSON. Raises ValueError."""
-    if not text:
-        return {}
+    """Read `model:small,large;region:eu`, or the same as JSON. Raises ValueError, also for too many properties."""
+    filters: dict[str, list[str]] = {}
     if text.lstrip().startswith("{"):
-        return {str(name): [str(value) for value in values] for name, values in json.loads(text).items()}
+        filters = {str(name): [str(value) for value in values] for name, values in json.loads(text).items()}
+    elif text:
+        filters = _parse_pairs(text)
+    if len(filters) > MOST_FILTERED:
+        raise ValueError(text)
+    return filters
+
+
+def _parse_pairs(text: str) -> dict[str, list[str]]:
     filters = {}
     for part in text.split(";"):
         name, colon, values = part.partition(":")

@@ -9,7 +9,7 @@ from django.utils.text import Truncator
 
 from events.links import event_url
 from events.models import DuplicateEvent, Event, EventState, Problem, ProblemState, RefusedRequest
-from events.models.ledger import DuplicateKind
+from events.models.duplicates import DuplicateKind
 from events.overview.dashboard import waiting_events
 from events.reasons import EXPLANATIONS, Reason
 
@@ -156,7 +156,7 @@ def _refused() -> list[dict[str, Any]]:
             "reason": str(Reason(row.reason).label),
             "fix": EXPLANATIONS[Reason(row.reason)].fix,
             "at": row.last_at.isoformat(),
-            "key_prefix": f"{row.key_prefix}…" if row.key_prefix else "no key",
+            "key_prefix": f"{row.key_prefix}…" if row.key_prefix else "no valid key",
             "path": row.path,
             "field": row.field,
             "message": row.message,

@@ -4,19 +4,30 @@ SELECT
     feature.id,
     named.name <> feature.event_name AS by_alias,
     {reason} AS reason,
-    event_passes(event.properties, feature.filters) AS passes,
+    (
+        SELECT COALESCE(jsonb_object_agg(allowed.key, sent.value), '{}')
+        FROM jsonb_each(feature.filters) AS allowed
+        CROSS JOIN LATERAL (
+            SELECT event_text(COALESCE(
+                event.properties -> allowed.key, event_path(event.properties, allowed.key)
+            )) AS value
+        ) AS sent
+        WHERE NOT COALESCE(allowed.value @> to_jsonb(sent.value), false)
+    ) AS mismatches,
     (
         SELECT {reason}
         FROM (
             SELECT
-                feature.id, feature.aggregation, feature.field, feature.multiplier, feature.accept_numeric_strings,
+                feature.id, feature.aggregation, feature.field, feature.field_aliases, feature.multiplier,
+                feature.accept_numeric_strings,
                 '{}'::jsonb AS filters, NULL::timestamptz AS archived_at, NULL::timestamptz AS counts_from
         ) AS feature
     ) AS value_reason,
     jsonb_typeof(reading.value) AS value_type,
     left(reading.value::text, 200) AS value,
     {number} AS number,
-    {unique_key} AS unique_key
+    {unique_key} AS unique_key,
+    event_number(reading.value) IS NOT NULL AS has_number
 FROM (
     SELECT
         %(event_name)s::text AS event_name, %(properties)s::jsonb AS properties,

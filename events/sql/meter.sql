@@ -9,7 +9,7 @@ FROM catalog_eventnamealias AS also
 JOIN catalog_feature AS feature ON feature.kind = 'metered' AND feature.event_name = also.event_name
 WHERE NOT EXISTS (SELECT FROM catalog_feature AS own WHERE own.kind = 'metered' AND own.event_name = also.alias)
 
--- :reading  The feature's field in the event, and the number in it.
+-- :reading  The feature's field in the event, or else the first of its other names, and the number in it.
 SELECT
     field.value,
     CASE
@@ -20,7 +20,14 @@ FROM (
     SELECT CASE
         WHEN feature.field = '' THEN NULL
         WHEN event.properties ? feature.field THEN event.properties -> feature.field
-        ELSE event_path(event.properties, feature.field)
+        WHEN feature.field_aliases = '{}' THEN event_path(event.properties, feature.field)
+        ELSE COALESCE(event_path(event.properties, feature.field), (
+            SELECT event.properties -> alias.name
+            FROM unnest(feature.field_aliases) WITH ORDINALITY AS alias (name, no)
+            WHERE event.properties ? alias.name
+            ORDER BY alias.no
+            LIMIT 1
+        ))
     END AS value
     OFFSET 0
 ) AS field

@@ -12,19 +12,20 @@ SELECT
         )
         WHEN feature.field <> '' THEN jsonb_build_object(
             'field', feature.field,
-            'type', jsonb_typeof(COALESCE(event.properties -> feature.field, event_path(event.properties, feature.field))),
-            'value', left(COALESCE(event.properties -> feature.field, event_path(event.properties, feature.field))::text, 200)
+            'type', jsonb_typeof(reading.value),
+            'value', left(reading.value::text, 200)
         )
         ELSE '{}'
     END,
     CASE WHEN feature.id IS NULL THEN '{}' ELSE jsonb_build_object(
         'event_name', feature.event_name, 'aggregation', feature.aggregation, 'field', feature.field,
-        'filters', feature.filters, 'accept_numeric_strings', feature.accept_numeric_strings,
+        'field_aliases', feature.field_aliases, 'filters', feature.filters, 'accept_numeric_strings', feature.accept_numeric_strings,
         'state', feature.state, 'counts_from', feature.counts_from, 'updated_at', feature.updated_at
     ) END,
     event.event_name, event.external_customer_id, event.occurred_at, 1, clock_timestamp(), clock_timestamp(), ''
 FROM finding
 JOIN batch AS event ON event.id = finding.id
 LEFT JOIN catalog_feature AS feature ON feature.id = finding.feature_id
+LEFT JOIN LATERAL ({reading}) AS reading ON true
 ON CONFLICT (event_id, feature_id, reason) WHERE state = 1 DO UPDATE SET judged_at = excluded.judged_at,
     detail = excluded.detail, judged_by = excluded.judged_by

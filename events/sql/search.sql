@@ -27,6 +27,7 @@ AND NOT EXISTS (
         END
     ) IS NOT TRUE
 )
+AND (cardinality(%(sources)s::text[]) = 0 OR event.source = ANY(%(sources)s::text[]))
 AND event.received_at >= COALESCE(%(received_from)s::timestamptz, '-infinity')
 AND event.received_at < COALESCE(%(received_before)s::timestamptz, 'infinity')
 
@@ -45,10 +46,10 @@ JOIN events_event AS event
     AND feature.id = %(feature)s
 
 -- :columns
-event.properties, event.received_at,
+event.properties, event.received_at, event.source,
 
--- :key  The group's values as text, in the order of the names; null for a missing property.
-(
+-- :key  With `by_source` the source first; then the group's values as text, in the order of the names; null for a missing property.
+CASE WHEN %(by_source)s::boolean THEN ARRAY[event.source] ELSE ARRAY[]::text[] END || (
     SELECT array_agg(event_text({sent}) ORDER BY wanted.place)
     FROM unnest(%(group_by)s::text[]) WITH ORDINALITY AS wanted (property, place)
 )
@@ -62,3 +63,4 @@ SELECT
 FROM ({rows}) AS event
 WHERE {chosen}
 GROUP BY 1
+LIMIT %(most)s

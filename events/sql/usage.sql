@@ -94,11 +94,30 @@ GROUP BY no
 -- :values
 SELECT number FROM ({edge_rows}) AS row ORDER BY occurred_at, id
 
--- :behind  The events that count in the spans, by time, after a given event.
-SELECT occurred_at, id, event_id, event_name, received_at, value, number FROM ({edge_rows}) AS row
-WHERE (occurred_at, id) > (%(after_at)s, %(after_id)s)
-ORDER BY occurred_at, id
+-- :behind_scope  One event name of a feature in one span.
+(SELECT * FROM catalog_feature WHERE id = edge.feature_id) AS feature
+JOIN events_event AS event
+    ON event.customer_id = edge.customer_id AND event.event_name = named.name
+    AND event.occurred_at >= edge.start AND event.occurred_at < edge."end"
+
+-- :behind  The events that count in the spans, by time, after a given event. The index on customer, name and time has
+-- the order of each name, so a page reads only the events up to its last one.
+SELECT row.occurred_at, row.id, row.event_id, row.event_name, row.received_at, row.value, row.number
+FROM ({edge}) AS edge
+JOIN ({names}) AS named ON named.id = edge.feature_id
+CROSS JOIN LATERAL (
+    SELECT * FROM ({edge_rows}) AS counted
+    WHERE (occurred_at, id) > (%(after_at)s, %(after_id)s)
+    ORDER BY occurred_at, id
+    LIMIT %(most)s
+) AS row
+ORDER BY row.occurred_at, row.id
 LIMIT %(most)s
+
+-- :counts_scope  One event of an outer query on the ledger, for one feature.
+(SELECT events_event.*) AS event
+JOIN catalog_feature AS feature ON feature.id = %s
+JOIN ({names}) AS named ON named.id = feature.id AND named.name = event.event_name
 
 -- :values_behind  The distinct values that count in each span.
 SELECT no, min(value), count(*), min(occurred_at), max(occurred_at)

@@ -7,6 +7,8 @@ from decimal import Decimal
 from typing import Any
 
 from django.db import connection
+from django.db.models import BooleanField
+from django.db.models.expressions import RawSQL
 
 from catalog.models import Feature
 from customers.periods import Period
@@ -56,7 +58,13 @@ def events_behind(
     after_at, after_id = after or (BEGINNING, 0)
     parameters = _parameters(customer_id, feature, windows, since=after_at)
     parameters |= {"after_at": after_at, "after_id": after_id, "most": most}
-    return (CountedEvent(*row) for row in _rows("behind", parameters))
+    return (CountedEvent(*row) for row in _rows("behind", parameters, scope="behind_scope"))
+
+
+def counts_for(feature: Feature) -> RawSQL:
+    """Return the condition, for a queryset of the ledger, that an event counts for a feature."""
+    rows = counted(scope=sections("usage")["counts_scope"])
+    return RawSQL(f"EXISTS ({compose(rows)})", [feature.pk], output_field=BooleanField())  # noqa: S611  no input
 
 
 def values_behind(
@@ -83,11 +91,11 @@ def _parameters(customer_id: int, feature: Feature, windows: Sequence[Period], *
     }
 
 
-def _rows(name: str, parameters: dict[str, Any]) -> Iterator[tuple[Any, ...]]:
+def _rows(name: str, parameters: dict[str, Any], *, scope: str = "edge_scope") -> Iterator[tuple[Any, ...]]:
     parts = sections("usage")
-    rows = counted(scope=parts["edge_scope"].replace("{edge}", parts["edge"]), columns=COLUMNS)
+    rows = counted(scope=parts[scope].replace("{edge}", parts["edge"]), columns=COLUMNS)
     with connection.chunked_cursor() as cursor:
-        cursor.execute(compose(parts[name], edge_rows=rows), parameters)
+        cursor.execute(compose(parts[name], edge=parts["edge"], edge_rows=rows), parameters)
         while chunk := cursor.fetchmany(2_000):
             yield from chunk
 

@@ -16,6 +16,8 @@ from typing import Any
 from django.db import connection
 
 from catalog.models import Aggregation, Feature
+from config.limits import MOST_GROUPS
+from config.refusals import Refused
 from events.sql import compose, counted, sections
 from events.usage.aggregation import Sums, aggregate, round_quantity
 from events.usage.meter import BEGINNING, Quantity
@@ -24,6 +26,10 @@ MOST_FOUND = 10_000
 FOREVER = datetime.max.replace(tzinfo=BEGINNING.tzinfo)
 Key = tuple[str | None, ...]
 Values = Mapping[str, Sequence[str]]
+
+
+class TooManyGroups(Refused):
+    """Usage by group would have too many groups or points."""
 
 
 class Operator(StrEnum):
@@ -58,12 +64,14 @@ class Condition:
 class Search:
     """Select events that meet all conditions, match `include` like a feature's filters, and match no part of `exclude`.
 
-    A missing property meets no condition. The time of arrival is in [received_from, received_before).
+    With `sources`, only events of these sources. A missing property meets no condition. The time of arrival is in
+    [received_from, received_before).
     """
 
     conditions: Sequence[Condition] = ()
     include: Values = dataclasses.field(default_factory=dict)
     exclude: Sequence[Values] = ()
+    sources: Sequence[str] = ()
     received_from: datetime | None = None
     received_before: datetime | None = None
 
@@ -73,6 +81,7 @@ class Search:
             "conditions": json.dumps([condition.as_json for condition in self.conditions]),
             "include": json.dumps(self.include),
             "exclude": json.dumps(list(self.exclude)),
+            "sources": list(self.sources),
             "received_from": self.received_from,
             "received_before": self.received_before,
         }
@@ -109,15 +118,19 @@ def usage_by(
     end: datetime,
     *,
     properties: Sequence[str] = (),
+    by_source: bool = False,
     search: Search | None = None,
 ) -> dict[Key, Quantity]:
     """Calculate the usage of [start, end) for each combination of the properties' values, sorted by value.
 
+    Raises TooManyGroups above a thousand groups.
+
+    With `by_source`, a key starts with the source, which is blank for events without one.
     Values are text, or None for a missing property; these groups come last. A cumulative feature counts from the
     beginning, and a weighted sum starts each group at the group's level.
     """
     parameters = (search or Search()).parameters
-    parameters |= {"customer": customer_id, "feature": feature.pk, "group_by": list(properties)}
+    parameters |= {"customer": customer_id, "feature": feature.pk, "group_by": list(properties), "by_source": by_source}
     by_time = feature.aggregation == Aggregation.WEIGHTED_SUM
     first = BEGINNING if feature.is_cumulative and not by_time else start
     sums = _add_up(parameters | {"start": first, "end": end})
@@ -137,8 +150,11 @@ def _quantity(feature: Feature, sums: Sums, before: Sums, start: datetime, end: 
 def _add_up(parameters: dict[str, Any]) -> dict[Key, Sums]:
     names = ("count", "total", "weighted", "maximum", "minimum", "latest", "distinct", "checksum")
     with connection.cursor() as cursor:
-        cursor.execute(_query("sums"), parameters)
-        return {tuple(key or ()): Sums(**dict(zip(names, sums, strict=True))) for key, *sums in cursor.fetchall()}
+        cursor.execute(_query("sums"), parameters | {"most": MOST_GROUPS + 1})
+        rows = cursor.fetchall()
+    if len(rows) > MOST_GROUPS:
+        raise TooManyGroups(f"There are more than {MOST_GROUPS:,} groups. Filter by property, or group by another one.")
+    return {tuple(key or ()): Sums(**dict(zip(names, sums, strict=True))) for key, *sums in rows}
 
 
 @cache

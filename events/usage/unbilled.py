@@ -3,11 +3,13 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from django.core.cache import cache
+from django.core.cache import caches
 from django.db import connection
+from django.db.models import Q, Sum
 
-from catalog.models import Feature
-from customers.models import Customer
+from catalog.models import Feature, Price
+from customers.models import Customer, SubscriptionPhase
+from events.models import UsageBucket
 from events.reasons import Reason
 from events.sql import statement
 
@@ -33,11 +35,41 @@ def unbilled(*, now: datetime, keep: bool = True) -> list[Unbilled]:
 
     Doesn't include trials and paused subscriptions, which are unbilled on purpose.
     """
-    groups: list[Unbilled] | None = cache.get("unbilled") if keep else None
+    groups: list[Unbilled] | None = caches["figures"].get("unbilled") if keep else None
     if groups is None:
         groups = _read(now)
-        cache.set("unbilled", groups, CACHED_S)
+        caches["figures"].set("unbilled", groups, CACHED_S)
     return groups
+
+
+@dataclass(frozen=True)
+class UnbilledFeature:
+    """A customer's unbilled events of a feature since the start of the month (UTC)."""
+
+    feature: Feature
+    events: int
+    is_subscribed: bool
+
+
+def unbilled_features(customer: Customer, *, now: datetime) -> list[UnbilledFeature]:
+    """List a customer's features with usage this month but no price in a plan that it had, most events first.
+
+    Usage on a trial or pause isn't listed: it is unbilled on purpose. Three queries, from hourly totals.
+    """
+    since = now.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+    hours = UsageBucket.objects.filter(customer=customer, hour__gte=since, hour__lt=now).order_by()
+    used = dict(hours.values_list("feature").annotate(events=Sum("count")))
+    lived = SubscriptionPhase.objects.filter(
+        Q(ends_at=None) | Q(ends_at__gt=since),
+        subscription__customer=customer,
+        superseded_at=None,
+        starts_at__lte=now,
+    )
+    versions = list(lived.values_list("plan_version", flat=True))
+    priced = set(Price.objects.filter(version__in=versions, feature__in=used).values_list("feature", flat=True))
+    features = Feature.objects.in_bulk(used.keys() - priced)
+    rows = [UnbilledFeature(feature, used[pk], bool(versions)) for pk, feature in features.items() if used[pk]]
+    return sorted(rows, key=lambda row: (-row.events, row.feature.pk))
 
 
 def _read(now: datetime) -> list[Unbilled]:

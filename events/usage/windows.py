@@ -48,6 +48,12 @@ class MeterRequest:
     timezone: str = "UTC"
     anchor: datetime | None = None
     filters: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    sources: Sequence[str] = ()
+
+    @property
+    def search(self) -> Search | None:
+        """Select the events to measure; None for all, which the hourly totals know."""
+        return Search(include=self.filters, sources=self.sources) if self.filters or self.sources else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +73,7 @@ def meter_many(features: Sequence[Feature], request: MeterRequest) -> list[Meter
     """Calculate the usage of several features; without filters, in as many queries as for a single feature."""
     spans = [request.period, *cut(request)]
     pairs = [(feature, span) for feature in features for span in spans]
-    if request.filters:
-        search = Search(include=request.filters)
+    if search := request.search:
         quantities = [usage_of(request.customer.pk, feature, span.start, span.end, search) for feature, span in pairs]
     else:
         requests = [UsageRequest(request.customer.pk, feature.pk, span.start, span.end) for feature, span in pairs]

@@ -44,8 +44,14 @@ BENCHMARKS = {
     "tests.bench.ingest:bulk": ("bulk_ingest_eps", "bulk_ingest_ratio"),
     "tests.bench.ingest:single": ("single_ingest_ratio",),
     "tests.bench.latency:counted": ("counted_p95_s",),
-    "tests.bench.queries:usage_queries": ("usage_query_p95_ms", "usage_query_growth", "worker_memory_ratio"),
-    "tests.bench.pages:pages": ("admin_p95_ms",),
+    "tests.bench.growth:growth": (
+        "usage_query_p95_ms",
+        "usage_query_growth",
+        "worker_memory_ratio",
+        "admin_ratio",
+        "admin_growth",
+        "event_bytes",
+    ),
     "tests.bench.runs:speed": ("invoice_run_ratio",),
     "tests.bench.runs:memory": ("invoice_run_memory_ratio",),
 }

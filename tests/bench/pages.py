@@ -1,4 +1,4 @@
-"""Measure the response times of admin pages with ten million events in the ledger, on the server of `serve`."""
+"""Measure the response times of admin pages, those about events and an empty one, on the server of `serve`."""
 
 import os
 import secrets
@@ -7,23 +7,20 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from pathlib import Path
+from typing import Any
 
 import httpx
-from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import connection
 from django.urls import reverse
 
-from config.server.supervisor import running_services
 from customers.models import Customer
 from events.models import Event, EventState
-from tests.bench import world
 from tests.bench.figures import Figure
 from tests.bench.ingest import wait_until_counted
-from tests.bench.queries import LARGE, fill, make_more_customers
 
 ROUNDS = 25
+Data = dict[str, Any]
 # One event in a hundred is a problem, with about forty different causes. Some ids are duplicates.
 PROBLEM_EVENTS = """
 INSERT INTO events_inboxrequest (
@@ -40,58 +37,70 @@ GROUP BY no / 1000
 """
 
 
-def pages() -> Iterator[Figure]:
-    """Fill the ledger unless it is full, log in, and request every page in turn."""
-    world.make_company()
-    if not Event.objects.filter(pk__gte=LARGE).exists():
-        world.forget_events()
-    with running_services(8700, log_dir=Path(settings.DATA_DIR) / "logs") as services:
-        fill_ledger()
-        addresses = list_pages()
-        with log_in(services.base_url) as client:
-            times: dict[str, list[float]] = {name: [] for name in addresses}
-            for turn in range(ROUNDS + 2):
-                for name, address in addresses.items():
-                    duration_ms = request_page(client, address)
-                    if turn > 1:  # caches are warm by then
-                        times[name].append(duration_ms)
-    all_times = [duration_ms for page_times in times.values() for duration_ms in page_times]
-    p95 = {name: round(compute_p95(page_times)) for name, page_times in times.items()}
-    data = {
-        "events": LARGE,
-        "pages": len(times),
-        "requests": len(all_times),
-        "load_average": round(os.getloadavg()[0], 1),
-        "median_ms": round(statistics.median(all_times), 1),
-        "worst_ms": round(max(all_times), 1),
-        "p95_ms_by_page": dict(sorted(p95.items(), key=lambda item: -item[1])),
-    }
-    yield Figure("admin_p95_ms", compute_p95(all_times), "ms", 300, True, data)
+EMPTY = "an empty page"
 
 
-def fill_ledger() -> None:
-    """Let the worker process ten million events, and a hundredth as many problems."""
-    make_more_customers()
-    last_pk = Event.objects.order_by("-pk").values_list("pk", flat=True).first() or 0
-    if last_pk < LARGE:
-        fill(last_pk + 1, LARGE)
-    if not Event.objects.filter(event_id="trouble-1").exists():
-        with connection.cursor() as cursor:
-            cursor.execute(
-                PROBLEM_EVENTS, {"events": max(LARGE // 100, 1_000), "start": datetime(2026, 8, 1, tzinfo=UTC)}
-            )
-        wait_until_counted()
+def time_pages(base_url: str) -> dict[str, list[float]]:
+    """Log in and request every page in turn. Returns the milliseconds of each request, by page."""
+    addresses = list_pages()
+    times: dict[str, list[float]] = {name: [] for name in addresses}
+    with log_in(base_url) as client:
+        for turn in range(ROUNDS + 2):
+            for name, address in addresses.items():
+                duration_ms = request_page(client, address)
+                if turn > 1:  # caches are warm by then
+                    times[name].append(duration_ms)
+    return times
+
+
+def make_page_figures(small: dict[str, list[float]], large: dict[str, list[float]], data: Data) -> Iterator[Figure]:
+    """Compare the pages about events with an empty page, and with the same pages at a hundredth of the events."""
+    medians = {name: statistics.median(times) for name, times in large.items()}
+    growth = {name: median / statistics.median(small[name]) for name, median in medians.items()}
+    requests = [duration_ms for name, times in large.items() if name != EMPTY for duration_ms in times]
+    data = data | {"pages": len(medians) - 1, "requests": len(requests), "load_average": round(os.getloadavg()[0], 1)}
+    slowest = sorted(medians, key=lambda name: -medians[name])[:5]
+    yield Figure(
+        "admin_ratio",
+        compute_p95(requests) / compute_p95(large[EMPTY]),
+        "of empty page",
+        3,
+        True,
+        data
+        | {
+            "p95_ms": round(compute_p95(requests), 1),
+            "empty_p95_ms": round(compute_p95(large[EMPTY]), 1),
+            "slowest_median_ms": {name: round(medians[name], 1) for name in slowest},
+        },
+    )
+    growing = sorted(growth, key=lambda name: -growth[name])[:5]
+    yield Figure(
+        "admin_growth",
+        sum(medians.values()) / sum(statistics.median(times) for times in small.values()),
+        "times",
+        1.2,
+        True,
+        data | {"growing_most": {name: round(growth[name], 2) for name in growing}},
+    )
+
+
+def add_problems(events: int) -> None:
+    """Let the worker process events with problems, and duplicates."""
+    with connection.cursor() as cursor:
+        cursor.execute(PROBLEM_EVENTS, {"events": max(events, 1_000), "start": datetime(2026, 8, 1, tzinfo=UTC)})
+    wait_until_counted()
     with connection.cursor() as cursor:
         cursor.execute("VACUUM ANALYZE events_event, events_problem, events_duplicateevent")
 
 
 def list_pages() -> dict[str, str]:
-    """Return the pages by name: Home, the dashboard with its filters, the debugger, and problems."""
+    """Return the pages by name: an empty one, Home, the dashboard with its filters, the debugger, and problems."""
     events, debugger = reverse("admin:events_event_changelist"), reverse("admin:events_debugger")
-    counted = Event.objects.filter(state=EventState.COUNTED).order_by("-pk")[LARGE // 2]
+    counted = Event.objects.filter(state=EventState.COUNTED).order_by("-pk")[Event.objects.count() // 2]
     problem = Event.objects.filter(state=EventState.PROBLEM).order_by("-pk")[:1].get()
     customer = Customer.objects.order_by("pk")[7].pk
     return {
+        EMPTY: reverse("bench_empty_page"),
         "home": reverse("admin:index"),
         "events": events,
         "events, page in the middle": f"{events}?older_than={counted.pk}",
@@ -130,7 +139,7 @@ def log_in(base_url: str) -> Iterator[httpx.Client]:
     login = reverse("admin:login")
     with httpx.Client(base_url=base_url, timeout=120) as client:
         client.get(login).raise_for_status()
-        form = {"username": user.username, "password": password, "csrfmiddlewaretoken": client.cookies["csrftoken"]}
+        form = {"login": user.username, "password": password, "csrfmiddlewaretoken": client.cookies["csrftoken"]}
         response = client.post(login, data=form, headers={"Referer": f"{base_url}{login}"})
         if response.status_code != httpx.codes.FOUND:
             raise SystemExit(f"The login responded {response.status_code}.")

@@ -1,8 +1,8 @@
 """Due subscribers: customers with a fee and two usage prices, and a month of usage."""
 
-import shutil
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from pathlib import Path
 
 from django.conf import settings
 from django.core.management import call_command
@@ -69,7 +69,8 @@ HOURS = 24  # of usage per customer and feature, on 24 different days
 def make_plan() -> PlanVersion:
     """Migrate, empty the tables, and make the plan: $20 in arrears, calls at $0.01, tokens in three tiers."""
     call_command("migrate", interactive=False, verbosity=0)
-    shutil.rmtree(settings.DATA_DIR / "broker", ignore_errors=True)
+    for message in Path(settings.BROKER_DIR, "messages").glob("*.msg"):  # this process keeps using the folder
+        message.unlink(missing_ok=True)
     with connection.cursor() as cursor:
         cursor.execute("SET countinghouse.allow_truncate = 'on'")
         cursor.execute(f"TRUNCATE {', '.join(TABLES)} RESTART IDENTITY CASCADE")

@@ -62,7 +62,7 @@ def test_a_deployment_refuses_a_guessable_secret_key(key: str):
 
 def test_the_web_server_refuses_a_guessable_secret_key():
     started = subprocess.run(
-        [sys.executable, "-c", "import config.wsgi"],
+        [sys.executable, "-c", "import config.rsgi"],
         cwd=settings.BASE_DIR,
         env={**os.environ, **PRODUCTION, "SECRET_KEY": "short"},
         capture_output=True,

@@ -4,7 +4,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from billing.adjustments.adjust import adjust
-from billing.adjustments.conditions import AppliedCoupon, AvailableCredit, Conditions, CustomerTax
+from billing.adjustments.conditions import AppliedCoupon, Conditions, CustomerTax
+from billing.adjustments.credit import AvailableCredit
 from billing.kinds import CouponScope, LineKind
 from billing.lines import Charge
 from billing.money import ZERO
@@ -90,7 +91,10 @@ def taxes(rows: Iterable[Mapping[str, Any]], default: Sequence[Mapping[str, Any]
 def coupons(inputs: Inputs, line_ids: Sequence[str]) -> list[AppliedCoupon]:
     """Read discounts. Those of certain lines are coupons for the lines' plan, or feature."""
     rows = [
-        *({**row, "code": "line", "applies_to": [row["line"]]} for row in inputs.get("line_discounts") or ()),
+        *(
+            {**row, "code": f"line {row['line']}", "applies_to": [row["line"]]}
+            for row in inputs.get("line_discounts") or ()
+        ),
         *(inputs.get("coupons") or ()),
     ]
     return [coupon(row, pk, line_ids) for pk, row in enumerate(rows, start=1)]
@@ -101,7 +105,7 @@ def coupon(row: Mapping[str, Any], pk: int, line_ids: Sequence[str] = ()) -> App
     places = frozenset(place for place, line_id in enumerate(line_ids, start=1) if named and line_id in named)
     return AppliedCoupon(
         pk,
-        row.get("code") or "",
+        row.get("code") or f"coupon {pk}",
         "Coupon",
         percent_off=optional_number(row.get("percent_off")),
         amount_off=optional_number(row.get("amount_off")),

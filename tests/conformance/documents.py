@@ -29,7 +29,8 @@ from billing.money import ZERO
 from billing.refusals import CannotChange, CannotCredit, Corrected, MoneyAttached
 from billing.runs.billing_run import run_to_end
 from billing.settlement.credit_notes import draft_credit_note, finalize_credit_note, list_creditable_lines
-from billing.settlement.payments import Receipt, record_refund, reverse_payment
+from billing.settlement.payments import Receipt, reverse_payment
+from billing.settlement.refunds import record_refund
 from billing.settlement.wallets import get_or_open_wallet, grant_credit
 from customers.models import Customer
 from events.access.keys import make_key

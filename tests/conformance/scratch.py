@@ -7,6 +7,8 @@ from typing import Any
 from django.core.management import call_command
 from django.db import ProgrammingError, connection
 
+from config.db.owner import as_owner
+
 RUN_LOCK = 7_301_010
 
 
@@ -23,7 +25,8 @@ def scratch_database() -> Iterator[None]:
     """
     own = connection.settings_dict["NAME"]
     scratch = f"{own}_conformance"
-    home = connection.copy()
+    with as_owner():
+        home = connection.copy()
     name = home.ops.quote_name(scratch)
     try:
         with home.cursor() as cursor:
@@ -52,5 +55,4 @@ def switch_to(database: str) -> None:
     """Let the next query of this process go to another database of the same server."""
     postgresql: Any = connection
     postgresql.close()
-    postgresql.close_pool()
     connection.settings_dict["NAME"] = database

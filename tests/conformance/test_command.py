@@ -14,6 +14,7 @@ from django.core.management import CommandError, call_command
 
 from tests.conformance.driver import run
 from tests.conformance.files import OWN_VECTORS, read
+from tests.owner import owner_url
 
 
 def vector(**changes):
@@ -61,20 +62,21 @@ def test_the_projects_own_vectors_are_the_default_and_leave_nothing_behind(fresh
 @pytest.mark.slow
 def test_a_user_without_permission_to_create_databases_gets_an_explanation(fresh_database_url, tmp_path):
     role = f"reader_{secrets.token_hex(4)}"
-    with psycopg.connect(fresh_database_url, autocommit=True) as connection:
+    with psycopg.connect(owner_url(fresh_database_url), autocommit=True) as connection:
         connection.execute(f"CREATE ROLE {role} LOGIN".encode())
         parts = urlsplit(fresh_database_url)
-        done = conformance(urlunsplit(parts._replace(netloc=f"{role}@{parts.netloc.rpartition('@')[2]}")))
+        reader_url = urlunsplit(parts._replace(netloc=f"{role}@{parts.netloc.rpartition('@')[2]}"))
+        done = conformance(reader_url, DATABASE_OWNER_URL=reader_url)
         connection.execute(f"DROP ROLE {role}".encode())
     assert done.returncode == 1
     assert "which the server refused to make" in done.stderr
     assert "Traceback" not in done.stderr
 
 
-def conformance(database_url):
+def conformance(database_url, **variables):
     """Run the command in a terminal."""
     command = [sys.executable, "manage.py", "conformance"]
-    environment = os.environ | {"DATABASE_URL": database_url}
+    environment = os.environ | {"DATABASE_URL": database_url} | variables
     root = OWN_VECTORS.parents[2]
     return subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, check=False, timeout=300)
 

@@ -104,8 +104,7 @@ def test_a_check_of_correct_usage_reports_nothing(acme, caplog):
     assert UsageCheck.objects.get().buckets == 1
 
 
-def test_pruning_depends_on_the_clock_and_the_setting(acme, settings):
-    settings.LEDGER_DAYS = 30
+def test_pruning_depends_on_the_clock_and_the_setting(acme, retention_of_thirty_days):
     long_ago = timezone.now() - timedelta(days=31)
     send(at=long_ago, received_at=long_ago)
     kept = send(at=timezone.now(), received_at=timezone.now())

@@ -1,29 +1,30 @@
 """The API's OpenAPI schema, and a sample company with an object of every kind in the schema."""
 
 from copy import deepcopy
-from functools import cache
+from decimal import Decimal
 from typing import Any
 
-from drf_spectacular.generators import SchemaGenerator
+from django.utils import timezone
 from jsonschema_rs import Draft202012Validator
 
+from billing.models import Wallet
 from billing.runs.billing_run import run_to_end
+from billing.settlement.wallets import grant_credit
 from catalog.models import Price
+from config.api.schema import load_schema
+from config.approvals.kinds import ApprovalKind
+from config.approvals.models import Approval, ApprovalRule
 from customers.models import Subscription
+from events.fixing.runs import start_run
 from events.ledger.processing import process_batch
+from events.models.operations import MendingKind
 from tests.api import Api
+from tests.approving import requested, require
 from tests.billing.late import make_late_adjustment
-from tests.factories import START
+from tests.factories import START, make_user
 
 JSON = "application/json"
 type SampleIds = dict[str, list[str]]  # the sample company's ids by names of parameters and fields
-
-
-@cache
-def load_schema() -> dict[str, Any]:
-    """Return the schema that the API serves."""
-    schema: dict[str, Any] = SchemaGenerator().get_schema(request=None, public=True)
-    return schema
 
 
 def list_operations() -> list[tuple[str, str, Any]]:
@@ -79,6 +80,9 @@ def make_sample_company(api: Api) -> SampleIds:
             202,
         )
     process_batch()
+    conflict = {"event_name": "api.calls", "external_customer_id": "acme", "event_id": "no.such-acme"}
+    api.post("events", conflict | {"source": "gateway"}, 202)
+    process_batch()
     run_to_end(as_of=START)
     draft = api.get("invoices")["items"][0]
     late = make_late_adjustment(Subscription.objects.get(), Price.objects.get(feature__isnull=False))
@@ -87,14 +91,22 @@ def make_sample_company(api: Api) -> SampleIds:
     one_off = {"customer_id": customer["id"], "currency": "USD", "line_items": items} | amounts
     invoice = api.post("invoices", one_off, 201)
     api.post(f"invoices/{invoice['id']}/finalize")
+    one_off_draft = api.post("invoices", one_off, 201)
     payment_body = {
         "amount": "40.00", "currency": "USD", "destination_type": "INVOICE", "destination_id": invoice["id"],
         "payment_method_type": "BANK_TRANSFER",
     }  # fmt: skip
     payment = api.post("payments", payment_body, 201)
+    small = {"subtotal": "10.00", "total": "10.00", "amount_due": "10.00"}
+    paid = api.post("invoices", {"customer_id": customer["id"], "currency": "USD", "line_items": []} | small, 201)
+    api.post(f"invoices/{paid['id']}/finalize")
+    more = {"amount": "30.00", "destination_id": paid["id"], "overpayment": "unapplied"}
+    overpaid = api.post("payments", payment_body | more, 201)
     line = invoice["line_items"][0]["id"]
     lines = [{"invoice_line_item_id": line, "amount": "10.00"}]
     note = api.post("creditnotes", {"invoice_id": invoice["id"], "reason": "BILLING_ERROR", "line_items": lines}, 201)
+    refund = make_refund(api, customer["id"])
+    alias = api.post("event-names/aliases", {"alias": "api.call", "event_name": "api.calls"})["alias"]
     coupon_in = {"name": "Summer", "coupon_code": "SUMMER26", "type": "percentage", "percentage_off": "25"}
     coupon = api.post("coupons", coupon_in | {"cadence": "forever"}, 201)
     discount = api.post("coupons/associations", {"coupon_code": "SUMMER26", "external_customer_id": "acme"}, 201)
@@ -107,23 +119,64 @@ def make_sample_company(api: Api) -> SampleIds:
     alert = api.post("alerts", watched, 201)
     endpoint = api.post("webhooks", {"url": "https://example.com/hooks"}, 201)
     delivery = api.post(f"webhooks/{endpoint['id']}/test", status=201)
+    key = api.post("secrets/api/keys", {"name": "Reports", "scopes": ["read"]}, 201)["secret"]
+    series = api.post("number-series", {"name": "US invoices", "prefix": "US-"}, 201)
+    fix = {"reason": "unknown_customer", "external_customer_id": "nobody"}
+    fix_run = start_run(MendingKind.REPLAY, "replay_cause", fix, title="Replay", now=START, by=None)
+    later = {"pause_mode": "scheduled", "pause_start": "2031-01-01T00:00:00Z"}
+    api.post(f"subscriptions/{subscription['id']}/pause", later)
+    (schedule,) = api.get("subscriptions/schedules")["schedules"]
+    approval = make_approval(wallet["id"])
     ids = {
+        "approval_id": [approval.public_id], "rule": ["void"],
         "customer_id": [customer["id"]], "external_id": ["acme"], "external_customer_id": ["acme", "nobody"],
         "feature_id": [feature["id"]], "meter_id": [feature["meter_id"]], "feature_ids": [feature["id"]],
         "plan_id": [plan["id"]], "target_plan_id": [plan["id"]], "plan_ids": [plan["id"]],
         "price_id": [price["id"]], "key": ["calls"], "entitlement_id": [entitlement["id"]],
         "subscription_id": [subscription["id"]],
-        "entity_id": [plan["id"], customer["id"], subscription["id"]],
-        "invoice_id": [draft["id"], invoice["id"]], "line_id": [draft["line_items"][0]["id"], line],
-        "invoice_line_item_id": [line], "destination_id": [invoice["id"]], "payment_id": [payment["id"]],
-        "credit_note_id": [note["id"]], "coupon_id": [coupon["id"]], "coupon_code": ["SUMMER26"],
+        "entity_id": [plan["id"], customer["id"], subscription["id"], feature["id"]],
+        "parent_entity_id": [subscription["id"]],
+        "invoice_id": [draft["id"], invoice["id"], one_off_draft["id"]],
+        "line_id": [draft["line_items"][0]["id"], line],
+        "invoice_line_item_id": [line], "destination_id": [invoice["id"]],
+        "payment_id": [payment["id"], overpaid["id"]],
+        "refund_id": [refund["id"]], "event_name_alias": [alias],
+        "credit_note_id": [note["id"], refund["credit_note_id"]],
+        "coupon_id": [coupon["id"]], "coupon_code": ["SUMMER26"],
         "code": ["SUMMER26", "VAT-DE"], "association_id": [discount["id"], tax["id"]], "rate_id": [rate["id"]],
         "tax_rate_code": ["VAT-DE"], "wallet_id": [wallet["id"]], "run_id": [run["id"]], "alert_id": [alert["id"]],
-        "endpoint_id": [endpoint["id"]], "delivery_id": [delivery["id"]],
-        "late_adjustment_id": [late.public_id],
+        "key_id": [key["id"]], "month": ["2026-03"], "series_id": [series["id"]],
+        "subscription_ids": [subscription["id"]], "fix_run_id": [str(fix_run.pk)],
+        "late_adjustment_ids": [late.public_id],
+        "invoice_ids": [draft["id"]], "endpoint_id": [endpoint["id"]], "delivery_id": [delivery["id"]],
+        "late_adjustment_id": [late.public_id], "schedule_id": [schedule["id"]],
         "event_name": ["api.calls", "no.such"], "event_id": ["api.calls-acme"], "event_ids": ["api.calls-acme"],
     }  # fmt: skip
     return {name: [*values, "none"] for name, values in ids.items()}
+
+
+def make_approval(wallet_id: str) -> Approval:
+    """Request the approval of credit in the name of a colleague. The rule is switched off again."""
+    mia = make_user(username="mia", first_name="Mia", last_name="Chen", is_superuser=True)
+    make_user(username="ben", first_name="Ben", last_name="Ortiz", is_superuser=True)
+    require(ApprovalKind.CREDIT)
+    wallet, terms = Wallet.objects.get(public_id=wallet_id), {"kind": "promotional", "reason": "Outage of 28 February"}
+    now = timezone.now()
+    approval = requested(lambda: grant_credit(wallet, Decimal(250), now=now, by=mia, **terms), now=now)
+    ApprovalRule.objects.update(mode="off")
+    return approval
+
+
+def make_refund(api: Api, customer_id: str) -> Any:
+    """Make a paid one-off invoice of $20, credit $5 of it, and refund $3; return the refund."""
+    item = {"display_name": "Training", "amount": "20.00"}
+    body = {"customer_id": customer_id, "currency": "USD", "line_items": [item], "subtotal": "20.00"}
+    invoice = api.post("invoices", body | {"invoice_status": "FINALIZED"}, 201)
+    api.put(f"invoices/{invoice['id']}/payment", {"payment_status": "SUCCEEDED"})
+    line = {"invoice_line_item_id": invoice["line_items"][0]["id"], "amount": "5.00"}
+    note_in = {"invoice_id": invoice["id"], "reason": "BILLING_ERROR", "line_items": [line], "refund_to": "outside"}
+    note = api.post("creditnotes", note_in | {"process_credit_note": True}, 201)
+    return api.post(f"creditnotes/{note['id']}/refund", {"amount": "3.00", "reason": "Billed twice"}, 201)
 
 
 def narrow_schema(ids: SampleIds) -> dict[str, Any]:

@@ -265,7 +265,7 @@ def clock(monkeypatch):
     monkeypatch.setattr("billing.tasks.bill_chunk.delay", tasks.bill_chunk)
 
     def set_to(moment: datetime) -> None:
-        monkeypatch.setattr("billing.tasks.timezone.now", lambda: moment)
+        monkeypatch.setattr("billing.tasks.read_clock", lambda: moment)
 
     return set_to
 

@@ -1,5 +1,6 @@
 """The served OpenAPI schema against the API itself: whatever fits the schema is answered as the schema says."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -17,17 +18,23 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from config.wsgi import application
+from config.api.schema import load_schema
+from config.rsgi import handler as application
 from events.access.keys import make_key
 from events.models import Scope
-from tests.scenarios.schema import get_example, list_operations, load_schema, make_sample_company, narrow_schema
+from tests.scenarios.schema import get_example, list_operations, make_sample_company, narrow_schema
 
 CHECKS = [
     *(not_a_server_error, status_code_conformance, content_type_conformance),
     *(response_headers_conformance, response_schema_conformance),
 ]
 TAGS = sorted({one["tags"][0] for _, _, one in list_operations()})
-EXAMPLES_EACH = 8  # of about 150 operations: a minute or so
+# Rules for every operation, which the description of each 400 states: the reasons that they give.
+GENERAL_REASONS = re.compile(
+    r"[Nn]ull characters|NUL character|characters that aren't allowed|between 1970 and 2200|[Cc]ursor"
+    r"|time zone|currency code|isn't a currency|Specify the value under|Enter a valid"
+)
+EXAMPLES_EACH = 20  # of about 170 operations: a few minutes
 
 
 def test_the_schema_is_openapi_3_1():
@@ -52,6 +59,19 @@ def test_every_body_and_every_error_has_an_example():
                 assert answer["content"]["application/json"].get("examples"), (method, path, status)
 
 
+def refusal_is_described(context: Any, response: Any, case: Any) -> None:
+    """Fail if a request that fits the schema is refused for a rule that the description of the 400 doesn't name."""
+    body = response.json() if response.status_code == 400 else {}
+    if body.get("code") != "validation_error" or GENERAL_REASONS.search(body["message"]):
+        return
+    rules = case.operation.definition.raw["responses"]["400"]["description"]
+    names = [re.sub(r"\[\d+\]", "", name).rpartition(".")[2] for name in body["details"]]
+    named_in_message = [name for name in re.findall(r"`(\w+)`", rules) if name in body["message"]]
+    is_named = all(f"`{name}`" in rules or name == "non_field_errors" for name in names)
+    if not (named_in_message or (is_named and "`" in rules.partition("field's type.")[2])):
+        raise AssertionError(f"The 400 doesn't describe this refusal: {body['message']}")
+
+
 @contextmanager
 def one_connection() -> Iterator[None]:
     """Keep requests in the test's transaction. Django's own client, when it is used, undoes this."""
@@ -63,6 +83,7 @@ def one_connection() -> Iterator[None]:
         signal.connect(close_old_connections)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tag", TAGS)
 def test_any_request_that_fits_the_schema_is_answered_as_described(tag, api):
     schema = schemathesis.openapi.from_dict(narrow_schema(make_sample_company(api)))
@@ -82,7 +103,7 @@ def _try(operation: Any, key: str) -> None:
     @given(case=operation.as_strategy())
     def run(case: Any) -> None:
         with transaction.atomic():  # every case finds the same company
-            case.call_and_validate(headers={"x-api-key": key}, checks=CHECKS)
+            case.call_and_validate(headers={"x-api-key": key}, checks=[*CHECKS, refusal_is_described])
             transaction.set_rollback(True)
 
     run()

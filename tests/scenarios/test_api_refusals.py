@@ -10,6 +10,7 @@ from django.utils import timezone
 from events.access.keys import clear_key_cache, make_key, rotate
 from events.access.limits import forget_counts
 from events.models import Scope
+from tests.api import check_error
 from tests.scenarios.schema import get_example, list_operations
 
 pytestmark = pytest.mark.django_db
@@ -34,9 +35,8 @@ def check(answer, status, code, where):
     assert answer.status_code == status, (where, answer.content.decode())
     assert answer.headers["content-type"] == "application/json", where
     body = answer.json()
-    assert set(body) == {"code", "message", "http_status_code", "details"}, where
-    assert (body["code"], body["http_status_code"]) == (code, status), where
-    assert body["message"], where
+    check_error(body, status)
+    assert body["code"] == code, where
     assert isinstance(body["details"], dict), where
     return body
 
@@ -112,3 +112,11 @@ def test_an_expired_key_stops_working_and_its_successor_continues():
     assert new.get("/v1/plans").status_code == 200
     assert successor.scopes == [Scope.READ]
     check(new.post("/v1/plans", {"name": "No"}, content_type="application/json"), 403, "permission_denied", "its scope")
+
+
+@pytest.mark.parametrize("day", [20261399, 99991231, 144115188075855873, -20261231])
+def test_credit_that_expires_on_no_day_is_refused(api, day):
+    api.post("customers", {"external_id": "acme", "name": "Acme"}, status=201)
+    body = {"external_customer_id": "acme", "currency": "USD", "initial_credits_to_load_expiry_date": day}
+    refused = api.post("wallets", body | {"initial_credits_to_load": "1"}, status=400)
+    assert refused["details"] == {"non_field_errors": ["Enter a day as YYYYMMDD, for example 20261231."]}

@@ -25,7 +25,7 @@ import psycopg
 import pytest
 from django.conf import settings
 
-from config.server.postgres import EmbeddedPostgres
+from config.server.postgres import APP_ROLE, EmbeddedPostgres
 from tests.services import free_port
 
 pytestmark = pytest.mark.slow
@@ -61,6 +61,7 @@ class World:
     def env(self) -> dict[str, str]:
         return os.environ | {
             "DATABASE_URL": self.url,
+            "DATABASE_OWNER_URL": self.postgres.url(),
             "REDIS_URL": f"redis://127.0.0.1:{self.redis_port}/0",
             "DATA_DIR": str(self.folder / "data"),
             "STATIC_ROOT": str(settings.DATA_DIR / "served-static"),
@@ -129,8 +130,9 @@ def kill(process: psutil.Process) -> None:
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[World]:
     postgres = EmbeddedPostgres(tmp_path / "postgres")
+    postgres.start()
     port = free_port()
-    world = World(tmp_path, postgres, postgres.start(), free_port(), port)
+    world = World(tmp_path, postgres, postgres.url(role=APP_ROLE), free_port(), port)
     try:
         world.start_redis()
         world.start_serve()

@@ -70,8 +70,14 @@ def test_the_examples_run(environment, monkeypatch, capsys):
         exec(compile("\n".join(blocks("python")), "docs/api.md", "exec"), namespace)
     printed = capsys.readouterr().out.splitlines()
     # 20 events of 100 tokens: 1,000 × $0.01 + 1,000 × $0.005
-    assert printed == ["2000 15.00 USD", "['acme']", "Acme Ltd 1"]
-    assert Event.objects.count() == 21
+    assert printed == [
+        "2000 15.00 USD",
+        "['acme']",
+        "Acme Ltd 1",
+        "Count events named “Tokens.used” as “tokens.used” 1",
+        "sk_ ['read']",
+    ]
+    assert Event.objects.count() == 23
     assert Subscription.objects.count() == 1
 
     body, now = '{"event_type": "invoice.update.payment", "invoice": {"total": "9.00"}}', datetime.now(UTC)

@@ -6,13 +6,19 @@ import os
 from django.utils import timezone
 
 from config.api.openapi_hooks import EXAMPLES, examples
+from config.api.schema import load_schema
+from events.models import ApiKey
 from tests.scenarios.examples import NOW, collect_examples, list_shown_statuses
-from tests.scenarios.schema import JSON, find_violations, list_operations, load_schema
+from tests.scenarios.schema import JSON, find_violations, list_operations
 
 
-def test_the_examples_equal_the_real_responses_and_webhooks(api, monkeypatch):
+def test_the_examples_equal_the_real_responses_and_webhooks(api, monkeypatch, entries_of_requests):
     monkeypatch.setattr(timezone, "now", lambda: NOW)
     current = collect_examples(api)
+    # An approval is carried out in the name of the colleague who requested it.
+    by_keys = [entry.additional_data or {} for entry in entries_of_requests if entry.actor_id is None]
+    assert {entry.get("api_key") for entry in by_keys} == {str(ApiKey.objects.get(name="Test"))}
+    assert len(by_keys) > 100
     if os.environ.get("WRITE_EXAMPLES"):
         EXAMPLES.write_text(json.dumps(current, indent=1, ensure_ascii=False) + "\n")
         examples.cache_clear()

@@ -40,7 +40,7 @@ def event(event_id, when, n):
 
 def run_tasks(monkeypatch, moment):
     """Run the scheduled tasks at a set time."""
-    monkeypatch.setattr("billing.tasks.timezone.now", lambda: moment)
+    monkeypatch.setattr("billing.tasks.read_clock", lambda: moment)
     monkeypatch.setattr("billing.tasks.bill_chunk.delay", tasks.bill_chunk)
     process_inbox()
     tasks.run_billing()

@@ -15,7 +15,7 @@ from events.access.keys import make_key
 from events.ledger.processing import process_batch
 from events.models import Problem, Scope, UsageBucket
 from tests.factories import make_customer, make_feature
-from tests.web_server import database_url, delete_stored_requests
+from tests.web_server import database_url
 
 pytestmark = pytest.mark.django_db
 
@@ -46,7 +46,6 @@ def shop(web_server: str, django_db_blocker: Any) -> Iterator[Shop]:
         _, secret = make_key("Shop")
         _, reader = make_key("Reader", scopes=[Scope.READ])
         yield Shop(web_server, secret, reader, database_url())
-        delete_stored_requests()
 
 
 def test_a_single_event_is_accepted(shop):

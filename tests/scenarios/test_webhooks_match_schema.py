@@ -4,11 +4,12 @@ import pytest
 from standardwebhooks.webhooks import Webhook
 
 from billing.models import Invoice
+from config.api.schema import load_schema
 from config.tasks import deliver_webhooks
 from config.webhooks.models import WebhookEndpoint
 from config.webhooks.names import WebhookEvent
 from tests.config.webhooks.receiver import receiving
-from tests.scenarios.schema import JSON, find_violations, load_schema, make_sample_company
+from tests.scenarios.schema import JSON, find_violations, make_sample_company
 from tests.scenarios.webhook_triggers import trigger_all_webhooks
 
 pytestmark = pytest.mark.django_db(transaction=True)

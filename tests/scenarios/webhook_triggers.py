@@ -1,19 +1,31 @@
 """Changes to the sample company that send every kind of webhook: billing, payments, credit, usage, cancellation."""
 
 from datetime import timedelta
+from decimal import Decimal
+from typing import Any
 
+from django.contrib.auth.models import User
 from django.utils import timezone
 
 from billing.lifecycle.finalize import finalize
 from billing.lifecycle.recompute import recompute
 from billing.lifecycle.void import void
-from billing.models import Invoice
+from billing.models import Invoice, LateAdjustment, Wallet
+from billing.settlement.wallets import grant_credit
+from catalog.models import Price
+from config.approvals.kinds import ApprovalKind
+from config.approvals.models import Approval, ApprovalRule
+from config.approvals.people import Person
+from config.approvals.requests import approve, expire_due, reject, withdraw
 from customers.models import Subscription
 from customers.subscriptions import withdraw_scheduled_change
 from events.alerts.causes import notify_new_causes
+from events.alerts.conflicts import notify_new_conflicts
 from events.alerts.usage import check_alerts
 from events.ledger.processing import process_batch
 from tests.api import Api
+from tests.approving import requested, require
+from tests.billing.late import make_late_adjustment
 from tests.factories import make_plan
 from tests.scenarios.schema import SampleIds
 
@@ -27,6 +39,7 @@ def pay_and_credit(api: Api, ids: SampleIds) -> None:
     api.post(f"creditnotes/{note}/void", reason)
     invoice = ids["destination_id"][0]
     api.put(f"invoices/{invoice}/payment", {"payment_status": "SUCCEEDED"})
+    api.post(f"payments/{ids['payment_id'][1]}/credit", {"amount": "5.00"})
     line = {"invoice_line_item_id": ids["invoice_line_item_id"][0], "amount": "10.00"}
     credit_note = {"invoice_id": invoice, "reason": "BILLING_ERROR", "line_items": [line], "process_credit_note": True}
     api.post("creditnotes", credit_note, 201)
@@ -45,7 +58,7 @@ def bill(draft: Invoice) -> None:
 
 
 def exceed_alert(api: Api) -> None:
-    """Exceed the alert's threshold in the current period, and check alerts and problems."""
+    """Exceed the alert's threshold in the current period, and check alerts, problems and conflicts."""
     now = timezone.now()
     for number in range(15):
         body = {"event_name": "api.calls", "external_customer_id": "acme", "event_id": f"more-{number}"}
@@ -53,6 +66,10 @@ def exceed_alert(api: Api) -> None:
     process_batch()
     check_alerts(now=now + timedelta(minutes=1))
     notify_new_causes(now=now)
+    repeated = {"event_name": "api.calls", "external_customer_id": "nobody", "event_id": "more-0"}
+    api.post("events", repeated, 202)
+    process_batch()
+    notify_new_conflicts(now=now)
 
 
 def change_and_cancel(api: Api, ids: SampleIds) -> None:
@@ -71,9 +88,50 @@ def change_and_cancel(api: Api, ids: SampleIds) -> None:
     api.post(f"{address}/cancel", {"cancellation_type": "immediate"})
 
 
+def decide_and_manage_keys(api: Api, ids: SampleIds) -> None:
+    """Waive late usage; create, rotate and revoke an API key."""
+    subscription = Subscription.objects.get(public_id=ids["subscription_id"][0])
+    price = Price.objects.filter(feature__isnull=False).earliest("pk")
+    late = LateAdjustment.objects.filter(state="waiting").first() or make_late_adjustment(subscription, price)
+    body = {"late_adjustment_ids": [late.public_id], "reason": "Agreed with the customer"}
+    api.post("late-adjustments/waive", body)
+    key = api.post("secrets/api/keys", {"name": "Reports", "scopes": ["read"]}, 201)["secret"]
+    successor = api.post(f"secrets/api/keys/{key['id']}/rotate", {}, 201)["secret"]
+    api.delete(f"secrets/api/keys/{successor['id']}", status=204)
+
+
+def close_month(api: Api, month: str) -> None:
+    """Close a month, and reopen it."""
+    api.post(f"month-ends/{month}/close", {})
+    api.post(f"month-ends/{month}/reopen", {"reason": "A credit note is missing"})
+
+
+def decide_about_approvals(ids: SampleIds) -> None:
+    """Request approvals, and approve, reject and withdraw one each; let one fail and the others expire."""
+    now, wallet = timezone.now(), Wallet.objects.get(public_id=ids["wallet_id"][0])
+    mia, ben = User.objects.get(username="mia"), User.objects.get(username="ben")
+    terms = {"kind": "promotional", "reason": "Outage of 28 February", "by": mia}
+
+    def request(amount: int, **more: Any) -> Approval:
+        return requested(lambda: grant_credit(wallet, Decimal(amount), now=now, **terms, **more), now=now)
+
+    require(ApprovalKind.CREDIT)
+    request(1)
+    approve(request(2), by=Person(ben), reason="Agreed", now=now)
+    reject(request(3), by=Person(ben), reason="Credit the invoice instead", now=now)
+    withdraw(request(4), by=Person(mia), now=now)
+    soon = now + timedelta(hours=1)
+    approve(request(5, expires_at=soon), by=Person(ben), now=soon)
+    expire_due(now=now + timedelta(days=8))
+    ApprovalRule.objects.update(mode="off")
+
+
 def trigger_all_webhooks(api: Api, ids: SampleIds, draft: Invoice) -> None:
     """Make every change that sends a webhook."""
+    decide_about_approvals(ids)
+    decide_and_manage_keys(api, ids)
     bill(draft)
     pay_and_credit(api, ids)
     exceed_alert(api)
     change_and_cancel(api, ids)
+    close_month(api, ids["month"][0])

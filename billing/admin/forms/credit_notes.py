@@ -14,8 +14,9 @@ from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget, U
 
 from billing.admin.forms.payments import amount_text
 from billing.models import CreditNote, CreditReason, Invoice, NumberSeries, RefundTo, SeriesUse
-from billing.money import format_amount
+from billing.money import ZERO, format_amount
 from billing.settlement.credit_notes import CreditableLine, CreditEffect, calculate_effect
+from config.inputs import NumberField
 
 
 class CreditForm(forms.Form):
@@ -50,15 +51,16 @@ class CreditForm(forms.Form):
         self.lines = lines
         self.fields["memo"].widget.attrs["rows"] = 2
         for creditable in lines:
-            self.fields[self.field_name(creditable)] = forms.DecimalField(
+            self.fields[self.field_name(creditable)] = NumberField(
                 required=False,
                 max_digits=24,
                 decimal_places=4,
-                initial=amount_text(creditable.remaining, currency),
+                initial=amount_text(ZERO, currency),
                 widget=UnfoldAdminTextInputWidget(
                     attrs={
                         "inputmode": "decimal",
                         "class": "ch-amount-input",
+                        "data-remaining": amount_text(creditable.remaining, currency),
                         "aria-label": f"Credit for {creditable.line.description}",
                     }
                 ),

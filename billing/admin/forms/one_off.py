@@ -7,16 +7,19 @@ from django import forms
 from django.contrib import admin
 from django.contrib.admin.widgets import AutocompleteSelect
 from unfold.widgets import (
+    UnfoldAdminSelect2MultipleWidget,
     UnfoldAdminSelectWidget,
     UnfoldAdminTextareaWidget,
     UnfoldAdminTextInputWidget,
     UnfoldBooleanSwitchWidget,
 )
 
+from billing.kinds import CouponScope
 from billing.lifecycle.one_off import Item, OneOffTerms
-from billing.models import Invoice, InvoiceLine, NumberSeries, SeriesUse
+from billing.models import Coupon, Invoice, InvoiceLine, NumberSeries, SeriesUse, TaxRate
 from billing.wording import plain
-from customers.admin.forms import DayInput
+from config.inputs import DayField, NumberField
+from config.office.dialogs import DayInput
 from customers.models import Customer
 from customers.periods import Period, local_date, local_midnight
 
@@ -37,7 +40,7 @@ class OneOffForm(forms.Form):
         widget=UnfoldAdminTextInputWidget(attrs={"class": "uppercase"}),
         help_text="Three letters, for example USD. Leave blank to use the customer's currency.",
     )
-    due_on = forms.DateField(
+    due_on = DayField(
         label="Due date",
         required=False,
         widget=DayInput(),
@@ -49,6 +52,21 @@ class OneOffForm(forms.Form):
         required=False,
         empty_label="Default series",
         widget=UnfoldAdminSelectWidget,
+    )
+    po_number = forms.CharField(label="PO number", max_length=64, required=False, widget=UnfoldAdminTextInputWidget)
+    coupons = forms.ModelMultipleChoiceField(
+        Coupon.objects.filter(archived_at=None, scope=CouponScope.EVERYTHING).order_by("code"),
+        label="Discounts",
+        required=False,
+        widget=UnfoldAdminSelect2MultipleWidget,
+        help_text="They reduce this invoice only.",
+    )
+    tax_rates = forms.ModelMultipleChoiceField(
+        TaxRate.objects.filter(archived_at=None).order_by("name"),
+        label="Taxes",
+        required=False,
+        widget=UnfoldAdminSelect2MultipleWidget,
+        help_text="Charged instead of the customer's taxes. Leave blank to charge those.",
     )
     memo = forms.CharField(
         required=False, widget=UnfoldAdminTextareaWidget(attrs={"rows": 2}), help_text="Shown to the customer."
@@ -69,27 +87,50 @@ class OneOffForm(forms.Form):
         """Return the details as the domain's `Terms`."""
         data, customer = self.cleaned_data, self.cleaned_data["customer"]
         due_at = local_midnight(data["due_on"], customer.timezone) if data["due_on"] else None
-        return OneOffTerms(memo=data["memo"], due_at=due_at, series=data["series"], is_credit=data["is_credit"])
+        return OneOffTerms(
+            memo=data["memo"],
+            po_number=data["po_number"],
+            due_at=due_at,
+            series=data["series"],
+            is_credit=data["is_credit"],
+            coupons=list(data["coupons"]),
+            tax_rates=list(data["tax_rates"]),
+        )
+
+
+class DraftForm(forms.Form):
+    """What people add to a subscription's draft, except for its extra lines."""
+
+    po_number = forms.CharField(
+        label="PO number",
+        max_length=64,
+        required=False,
+        widget=UnfoldAdminTextInputWidget,
+        help_text="The number of the customer's purchase order, printed on the invoice.",
+    )
+    memo = forms.CharField(
+        required=False, widget=UnfoldAdminTextareaWidget(attrs={"rows": 2}), help_text="Shown to the customer."
+    )
 
 
 class ItemForm(forms.Form):
-    """One item. Empty rows are ignored. Days are in the customer's time zone and include the last day."""
+    """One item. Empty rows are ignored. Days are in the invoice's time zone and include the last day."""
 
     description = forms.CharField(max_length=512, required=False, widget=UnfoldAdminTextInputWidget)
-    quantity = forms.DecimalField(
+    quantity = NumberField(
         max_digits=24,
         decimal_places=12,
         required=False,
         widget=UnfoldAdminTextInputWidget(attrs={"inputmode": "decimal", "placeholder": "1"}),
     )
-    unit_amount = forms.DecimalField(
+    unit_amount = NumberField(
         max_digits=24,
         decimal_places=12,
         required=False,
         widget=UnfoldAdminTextInputWidget(attrs={"inputmode": "decimal"}),
     )
-    first_day = forms.DateField(label="From", required=False, widget=DayInput())
-    last_day = forms.DateField(label="To", required=False, widget=DayInput())
+    first_day = DayField(label="From", required=False, widget=DayInput())
+    last_day = DayField(label="To", required=False, widget=DayInput())
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -137,8 +178,11 @@ def initial_details(invoice: Invoice) -> dict[str, Any]:
     return {
         "customer": invoice.customer,
         "currency": invoice.currency,
-        "due_on": local_date(invoice.due_at, invoice.customer.timezone) if invoice.due_at else None,
+        "due_on": invoice.due_on,
         "series": invoice.series_id,
+        "po_number": invoice.po_number,
+        "coupons": Coupon.objects.filter(applications__invoice=invoice),
+        "tax_rates": invoice.tax_rates.all(),
         "memo": invoice.memo,
         "is_credit": invoice.total < 0,
     }

@@ -11,11 +11,12 @@ from django.utils import timezone
 from unfold.forms import BaseDialogForm
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
 
-from billing.models import CreditNote, Invoice, Payment, PaymentMethod
+from billing.models import CreditNote, Invoice, Payment, PaymentMethod, SurplusUse
 from billing.money import ZERO, currency_places, format_amount
-from billing.settlement.payments import Receipt, calculate_refund_due, sum_refunds
-from config.office.dialogs import ReasonForm
-from customers.admin.forms import DayInput
+from billing.settlement.payments import Receipt
+from billing.settlement.refunds import calculate_refund_due, sum_refunds
+from config.inputs import DayField, NumberField
+from config.office.dialogs import DayInput, ReasonForm
 
 METHODS = [choice for choice in PaymentMethod.choices if choice[0] != PaymentMethod.WALLET]
 
@@ -30,10 +31,10 @@ class MoneyForm(BaseDialogForm):
 
     form_before_template = "admin/billing/payment/about.html"
 
-    amount = forms.DecimalField(
+    amount = NumberField(
         max_digits=24, decimal_places=4, widget=UnfoldAdminTextInputWidget(attrs={"inputmode": "decimal"})
     )
-    received_on = forms.DateField(label="Date", widget=DayInput())
+    received_on = DayField(label="Date", widget=DayInput())
     method = forms.ChoiceField(choices=METHODS, widget=UnfoldAdminSelectWidget)
     reference = forms.CharField(
         max_length=255,
@@ -76,6 +77,7 @@ class MoneyForm(BaseDialogForm):
             reference=data["reference"],
             note=data.get("note", ""),
             idempotency_key=f"admin:{data['token']}" if data["token"] else None,
+            surplus_to=data.get("surplus_to") or SurplusUse.CREDIT,
         )
 
 
@@ -83,7 +85,14 @@ class PaymentForm(MoneyForm):
     """Ask for a payment of an invoice."""
 
     note = forms.CharField(required=False, widget=UnfoldAdminTextareaWidget(attrs={"rows": 2}))
-    field_order = ("amount", "received_on", "method", "reference", "note")
+    surplus_to = forms.ChoiceField(
+        label="If it is more than the amount due",
+        choices=SurplusUse.choices,
+        initial=SurplusUse.CREDIT,
+        required=False,
+        widget=UnfoldAdminSelectWidget,
+    )
+    field_order = ("amount", "received_on", "method", "reference", "note", "surplus_to")
 
     def load_subject(self) -> Invoice:
         return get_object_or_404(Invoice.objects.select_related("customer"), pk=self.object_id)

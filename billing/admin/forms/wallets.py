@@ -12,9 +12,9 @@ from unfold.widgets import UnfoldAdminDecimalFieldWidget, UnfoldAdminSelectWidge
 
 from billing.models import CreditGrant, EntryKind, GrantKind, Wallet
 from billing.money import format_amount, known_currency
-from config.office.dialogs import ReasonForm
+from config.inputs import DayField, NumberField
+from config.office.dialogs import DayInput, ReasonForm
 from config.office.wording import local_day
-from customers.admin.forms import DayInput
 from customers.models import Customer
 
 KINDS = [(kind, kind.label) for kind in (GrantKind.PURCHASED, GrantKind.PROMOTIONAL, GrantKind.CORRECTION)]
@@ -23,11 +23,11 @@ KINDS = [(kind, kind.label) for kind in (GrantKind.PURCHASED, GrantKind.PROMOTIO
 class GrantForm(ReasonForm):
     """Ask for the amount, type and expiry of a credit grant, and the reason."""
 
-    amount = forms.DecimalField(max_digits=24, decimal_places=4, min_value=Decimal("0.0001"), localize=False)
+    amount = NumberField(max_digits=24, decimal_places=4, min_value=Decimal("0.0001"), localize=False)
     kind = forms.ChoiceField(
         label="Type", choices=KINDS, initial=GrantKind.PROMOTIONAL, widget=UnfoldAdminSelectWidget()
     )
-    last_day = forms.DateField(
+    last_day = DayField(
         label="Last day",
         required=False,
         widget=DayInput(),
@@ -82,7 +82,7 @@ class RevokeForm(ReasonForm):
 
     form_before_template = "admin/billing/wallet/take_back.html"
     of = GrantChoice(queryset=CreditGrant.objects.none(), label="Credit", widget=UnfoldAdminSelectWidget())
-    amount = forms.DecimalField(
+    amount = NumberField(
         max_digits=24, decimal_places=4, required=False, help_text="Leave blank to revoke the remaining amount."
     )
     how = forms.ChoiceField(
@@ -96,7 +96,7 @@ class RevokeForm(ReasonForm):
         wallet_id = kwargs.get("object_id")
         super().__init__(*args, **kwargs)
         self.fields["amount"].widget = UnfoldAdminDecimalFieldWidget()
-        grants = CreditGrant.objects.filter(remaining__gt=0).select_related("wallet").order_by("-pk")
+        grants = CreditGrant.objects.usable(timezone.now()).select_related("wallet").order_by("-pk")
         field: Any = self.fields["of"]
         field.queryset = grants if wallet_id is None else grants.filter(wallet=wallet_id)
 
@@ -114,4 +114,5 @@ class CloseForm(ReasonForm):
 
 
 def _wallet_context(object_id: int | str | None) -> dict[str, Any]:
-    return {"wallet": get_object_or_404(Wallet.objects.select_related("customer"), pk=object_id)}
+    wallets = Wallet.objects.with_usable(timezone.now()).select_related("customer")
+    return {"wallet": get_object_or_404(wallets, pk=object_id)}

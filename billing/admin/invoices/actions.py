@@ -3,12 +3,10 @@
 from collections.abc import Callable
 from typing import Any
 
-from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404
 from django.urls import reverse
 from django.utils import timezone
-from unfold.decorators import action
 from unfold.enums import ActionVariant
 from unfold.forms import BaseDialogForm
 
@@ -16,11 +14,11 @@ from billing.admin import documents
 from billing.admin.forms.invoices import FinalizeForm, VoidForm
 from billing.admin.forms.payments import PaymentForm
 from billing.lifecycle import finalize, recompute, review, void
-from billing.models import Invoice, InvoiceKind, InvoiceState
+from billing.models import Invoice, InvoiceKind, InvoiceState, SurplusUse
+from billing.money import format_amount
 from billing.settlement.credit_notes import calculate_creditable_amount
 from billing.settlement.payments import record_payment
-from config.office.dialogs import ReasonForm, open_page, staff
-from config.refusals import Refused
+from config.office.dialogs import ReasonForm, action, open_page, staff
 
 
 def allowed_actions(invoice: Invoice) -> set[str]:
@@ -38,16 +36,13 @@ def allowed_actions(invoice: Invoice) -> set[str]:
 
 def _draft_actions(invoice: Invoice) -> set[str]:
     actions = {"release_one"} if invoice.held_at else {"finalize_one", "hold_one"}
-    if invoice.subscription_id is not None:
-        actions.add("recompute_one")
-    if invoice.kind == InvoiceKind.ONE_OFF:
-        actions |= {"edit_one", "delete_draft_one"}
-    return actions
+    actions |= {"recompute_one"} if invoice.subscription_id is not None else {"delete_draft_one"}
+    return actions | {"edit_one"}
 
 
 def _finalized_actions(invoice: Invoice) -> set[str]:
     actions = set()
-    if invoice.state == InvoiceState.FINALIZED and invoice.amount_remaining > 0:
+    if invoice.state in (InvoiceState.FINALIZED, InvoiceState.PAID):  # a paid one, too: customers pay twice
         actions.add("pay_one")
     if calculate_creditable_amount(invoice):
         actions.add("credit_one")
@@ -83,7 +78,7 @@ class InvoiceActions:
         dialog={"title": "Finalize this invoice?", "form_class": FinalizeForm, "form_submit_text": "Finalize"},
     )
     def finalize_one(self, request: HttpRequest, form: BaseDialogForm, object_id: int) -> HttpResponse:
-        return _change(request, object_id, finalize.finalize, "{} is finalized.", by=staff(request))
+        return _change(request, object_id, finalize.finalize, "{} was finalized.", by=staff(request))
 
     @action(
         description="Recalculate",
@@ -108,12 +103,13 @@ class InvoiceActions:
     def pay_one(self, request: HttpRequest, form: PaymentForm, object_id: int) -> HttpResponse:
         """Record a payment. Submitting the same dialog twice records one payment."""
         invoice = form.subject
-        try:
-            payment = record_payment(invoice, form.receipt(), now=timezone.now(), by=staff(request))
-        except Refused as refusal:
-            return open_page(request, invoice.get_absolute_url(), str(refusal), level=messages.ERROR)
+        payment = record_payment(invoice, form.receipt(), now=timezone.now(), by=staff(request))
         is_paid = payment.invoice.state == InvoiceState.PAID
         message = f"{payment.invoice} is paid." if is_paid else f"Payment recorded for {payment.invoice}."
+        if payment.surplus:
+            surplus = format_amount(payment.surplus, payment.currency)
+            is_credit = form.receipt().surplus_to == SurplusUse.CREDIT
+            message += f" {surplus} {'is prepaid credit' if is_credit else 'stays unapplied'}."
         return open_page(request, invoice.get_absolute_url(), message)
 
     @action(description="Credit note", icon="undo", permissions=["credit"])
@@ -123,8 +119,10 @@ class InvoiceActions:
 
     @action(description="Edit", icon="edit", permissions=["change"])
     def edit_one(self, request: HttpRequest, object_id: int) -> HttpResponse:
-        """Open the form of a one-off draft."""
-        return HttpResponseRedirect(reverse("admin:billing_edit_one_off", args=[object_id]))
+        """Open the form of a draft: the items of a one-off invoice, the extra lines of a subscription's."""
+        kind = get_object_or_404(Invoice, pk=object_id).kind
+        page = "billing_edit_one_off" if kind == InvoiceKind.ONE_OFF else "billing_edit_draft"
+        return HttpResponseRedirect(reverse(f"admin:{page}", args=[object_id]))
 
     @action(
         description="Put on hold",
@@ -152,7 +150,7 @@ class InvoiceActions:
         },
     )
     def release_one(self, request: HttpRequest, form: BaseDialogForm, object_id: int) -> HttpResponse:
-        return _change(request, object_id, review.release, "{} is released.", by=staff(request))
+        return _change(request, object_id, review.release, "{} was released.", by=staff(request))
 
     @action(
         description="Reissue",
@@ -185,7 +183,7 @@ class InvoiceActions:
     )
     def void_one(self, request: HttpRequest, form: BaseDialogForm, object_id: int) -> HttpResponse:
         reason = form.cleaned_data["reason"]
-        return _change(request, object_id, void.void, "{} is voided.", by=staff(request), reason=reason)
+        return _change(request, object_id, void.void, "{} was voided.", by=staff(request), reason=reason)
 
     @action(
         description="Delete draft",
@@ -201,20 +199,13 @@ class InvoiceActions:
     def delete_draft_one(self, request: HttpRequest, form: BaseDialogForm, object_id: int) -> HttpResponse:
         invoice = get_object_or_404(Invoice, pk=object_id)
         message = f"{invoice} is deleted."
-        try:
-            void.delete_draft(invoice)
-        except Refused as refusal:
-            return open_page(request, invoice.get_absolute_url(), str(refusal), level=messages.ERROR)
+        void.delete_draft(invoice)
         return open_page(request, reverse("admin:billing_invoice_changelist"), message)
 
 
 def _change(
     request: HttpRequest, object_id: int, change: Callable[..., Invoice], message: str, **arguments: Any
 ) -> HttpResponse:
-    """Change an invoice and open its page, with the message or the reason for a refusal."""
-    invoice = get_object_or_404(Invoice, pk=object_id)
-    try:
-        changed = change(invoice, now=timezone.now(), **arguments)
-    except Refused as refusal:
-        return open_page(request, invoice.get_absolute_url(), str(refusal), level=messages.ERROR)
+    """Change an invoice and open its page, with the message."""
+    changed = change(get_object_or_404(Invoice, pk=object_id), now=timezone.now(), **arguments)
     return open_page(request, changed.get_absolute_url(), message.format(changed))

@@ -1,6 +1,8 @@
 """Invoices in the admin: the list, the page of one invoice, and actions on selected invoices."""
 
+from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import urlencode
 
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
@@ -9,8 +11,12 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpRespons
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.safestring import SafeString
-from unfold.admin import ModelAdmin
-from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesDropdownFilter, FieldTextFilter
+from unfold.contrib.filters.admin import (
+    AutocompleteSelectFilter,
+    ChoicesDropdownFilter,
+    DropdownFilter,
+    FieldTextFilter,
+)
 from unfold.dataclasses import UnfoldAction
 from unfold.decorators import action, display
 
@@ -19,11 +25,30 @@ from billing.admin.invoices.actions import InvoiceActions, allowed_actions
 from billing.admin.invoices.exports import InvoiceExport
 from billing.admin.pages import review
 from billing.admin.pages.invoice import format_period, page_context
-from billing.admin.shared import INVOICE_COLORS, money_cell
-from billing.models import Invoice, InvoiceState
+from billing.admin.shared import money_cell
+from billing.explanation.status import INVOICE_COLORS
+from billing.invoicing.search import search_invoices
+from billing.models import Invoice, InvoiceState, InvoiceStatus, has_status, status_of
 from billing.settlement import aging
+from config.office.base import BaseAdmin
 from config.office.filters import RangeDateTimeFilter
+from config.office.pages import clean_text
 from config.office.permissions import WrittenBySystem
+
+
+class StatusFilter(DropdownFilter):
+    """Filter invoices by their status."""
+
+    title = "Status"
+    parameter_name = "status"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [(value, str(label)) for value, label in InvoiceStatus.choices]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Invoice]) -> QuerySet[Invoice]:
+        if self.value() not in InvoiceStatus.values:
+            return queryset
+        return queryset.filter(has_status(InvoiceStatus(self.value()), timezone.now()))
 
 
 class PaymentFilter(admin.SimpleListFilter):
@@ -35,7 +60,8 @@ class PaymentFilter(admin.SimpleListFilter):
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         ages = [(f"age-{bucket}", f"Overdue {title}") for bucket, title in aging.TITLES.items() if bucket in aging.DAYS]
         return [
-            *[("overdue", "Overdue"), ("open", "Unpaid"), ("age-current", "Not yet due"), *ages],
+            *[("open", "Unpaid"), ("partly", "Partly paid"), ("overdue", "Overdue")],
+            *[("age-current", "Not yet due"), *ages],
             *[("back", "Refund due"), ("held", "On hold")],
         ]
 
@@ -45,6 +71,8 @@ class PaymentFilter(admin.SimpleListFilter):
             return queryset.filter(pk__in=Invoice.objects.overdue(timezone.now()))
         if value == "open":
             return queryset.filter(pk__in=Invoice.objects.to_pay())
+        if value == "partly":
+            return queryset.filter(pk__in=Invoice.objects.to_pay().filter(amount_paid__gt=0))
         if value == "back":
             return queryset.filter(pk__in=Invoice.objects.to_refund())
         if value == "held":
@@ -55,21 +83,37 @@ class PaymentFilter(admin.SimpleListFilter):
         return queryset
 
 
+def saved_views(query: str, now: datetime) -> list[tuple[str, str, bool]]:
+    """List the tabs above the list: their names, their queries, and whether they are open."""
+    month_start = f"{now.astimezone(UTC):%Y-%m}-01"
+    views: tuple[tuple[str, dict[str, str]], ...] = (
+        ("All", {}),
+        ("Drafts", {"status": InvoiceStatus.DRAFT.value}),
+        ("Open", {"payment": "open"}),
+        ("Overdue", {"payment": "overdue"}),
+        ("Partly paid", {"payment": "partly"}),
+        ("This month", {"issued_at_from_0": month_start}),
+    )
+    return [(name, urlencode(values), urlencode(values) == query) for name, values in views]
+
+
 @admin.register(Invoice)
-class InvoiceAdmin(WrittenBySystem, InvoiceActions, InvoiceExport, ModelAdmin):
+class InvoiceAdmin(WrittenBySystem, InvoiceActions, InvoiceExport, BaseAdmin):
     """Invoices are created by the system. Staff review, finalize, void and reissue them, and record payments."""
 
     change_form_template = "admin/billing/invoice/change_form.html"
     import_export_change_list_template = "admin/billing/invoice/change_list.html"
-    list_display = ("title", "customer_name", "period", "kind_badge", "state_badge", "money", "money_due", "due_on")
+    list_display = ("title", "customer_name", "period", "kind_badge", "status_badge", "money", "money_due", "due_on")
     list_display_links = ("title",)
     list_select_related = ("customer", "subscription")
     list_filter = (
-        ("state", ChoicesDropdownFilter),
+        StatusFilter,
         ("kind", ChoicesDropdownFilter),
         PaymentFilter,
         ("currency", FieldTextFilter),
         ("customer", AutocompleteSelectFilter),
+        ("issued_at", RangeDateTimeFilter),
+        ("due_at", RangeDateTimeFilter),
         ("period_end", RangeDateTimeFilter),
     )
     list_filter_submit = True
@@ -78,8 +122,9 @@ class InvoiceAdmin(WrittenBySystem, InvoiceActions, InvoiceExport, ModelAdmin):
     list_per_page = 50
     show_full_result_count = False
     date_hierarchy = "period_end"
-    search_fields = ("number", "public_id", "customer__name", "customer__external_id")
-    search_help_text = "Invoice number, or the customer's name or external ID"
+    search_fields = ("number",)  # shows the search box; `get_search_results` searches
+    search_help_text = "Number or its ending, customer, amount, issue or due date, PO number"
+    list_before_template = "admin/billing/invoice/views.html"
     ordering = ("-pk",)
     actions = ("finalize_selected", "pdf_selected")
     actions_list = ("new_one_off",)
@@ -87,6 +132,17 @@ class InvoiceAdmin(WrittenBySystem, InvoiceActions, InvoiceExport, ModelAdmin):
         *("pdf_one", "finalize_one", "recompute_one", "pay_one", "credit_one", "edit_one", "hold_one", "release_one"),
         *("reissue_one", "void_one", "delete_draft_one"),
     )
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        """Show the list below its saved views."""
+        views = saved_views(request.GET.urlencode(), timezone.now())
+        response: HttpResponse = super().changelist_view(request, {"views": views, **(extra_context or {})})
+        return response
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Invoice], search_term: str
+    ) -> tuple[QuerySet[Invoice], bool]:
+        return search_invoices(queryset, clean_text(search_term)), False
 
     def get_readonly_fields(self, request: HttpRequest, obj: Invoice | None = None) -> list[str]:
         return [field.name for field in Invoice._meta.fields]
@@ -114,9 +170,10 @@ class InvoiceAdmin(WrittenBySystem, InvoiceActions, InvoiceExport, ModelAdmin):
     def kind_badge(self, invoice: Invoice) -> str:
         return invoice.get_kind_display()
 
-    @display(description="State", ordering="state", label=INVOICE_COLORS)
-    def state_badge(self, invoice: Invoice) -> tuple[str, str]:
-        return invoice.state, invoice.get_state_display()
+    @display(description="Status", ordering="state", label=INVOICE_COLORS)
+    def status_badge(self, invoice: Invoice) -> tuple[str, str]:
+        status = status_of(invoice, timezone.now())
+        return status, str(status.label)
 
     @display(description="Total", ordering="total")
     def money(self, invoice: Invoice) -> SafeString:
@@ -126,11 +183,11 @@ class InvoiceAdmin(WrittenBySystem, InvoiceActions, InvoiceExport, ModelAdmin):
     def money_due(self, invoice: Invoice) -> SafeString | str:
         is_refund_due = invoice.state == InvoiceState.PAID and invoice.amount_remaining != 0
         is_open = invoice.state == InvoiceState.FINALIZED or is_refund_due
-        return money_cell(invoice.amount_remaining, invoice.currency) if is_open else "—"
+        return money_cell(invoice.amount_remaining, invoice.currency) if is_open else "–"
 
     @display(description="Due date", ordering="due_at")
     def due_on(self, invoice: Invoice) -> str:
-        return f"{invoice.due_at:%Y-%m-%d}" if invoice.due_at else "—"
+        return str(invoice.due_on or "–")
 
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
@@ -142,7 +199,7 @@ class InvoiceAdmin(WrittenBySystem, InvoiceActions, InvoiceExport, ModelAdmin):
             raise PermissionDenied("Invoices can't be edited here.")
         context = extra_context or {}
         if invoice is not None:
-            context = {"show_history": False, **context, **page_context(invoice)}
+            context = {"show_history": False, **context, **page_context(invoice, now=timezone.now())}
         response: HttpResponse = super().change_view(request, object_id, form_url, context)
         return response
 

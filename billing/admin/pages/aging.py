@@ -9,14 +9,17 @@ from django.http import HttpRequest, HttpResponseBase
 from django.urls import reverse
 from django.utils import timezone
 
+from billing.admin.shared import amount_formatter, unapplied_url
 from billing.models import Invoice
 from billing.money import ZERO, format_amount
 from billing.settlement.aging import BUCKETS, CURRENT, TITLES, AgingRow, read_row, sum_by_currency, sum_by_customer
-from config.office.files import MOST_ROWS, table_file
+from config.office.charts import Chart, ChartColor, Series
+from config.office.files import MOST_ROWS, file_name, table_file
 from config.office.pages import AdminPage
 
 PER_PAGE = 100
-HEADINGS = ("Customer", "External ID", "Currency", *TITLES.values(), "Total", "Invoices")
+AGE_COLORS = (ChartColor.GOOD, ChartColor.CAUTION, *[ChartColor.BAD] * (len(BUCKETS) - 2))
+HEADINGS = ("Customer", "External ID", "Currency", *TITLES.values(), "Total", "Invoices", "Unapplied payments")
 
 
 class AgingPage(AdminPage):
@@ -33,18 +36,40 @@ class AgingPage(AdminPage):
             customers = customers.filter(currency=currency)
         if request.GET.get("format") in ("csv", "xlsx"):
             rows = (_file_row(read_row(customer)) for customer in customers[:MOST_ROWS])
-            return table_file(HEADINGS, rows, name="receivables-by-age", file_format=request.GET["format"])
+            name = file_name("receivables by age")
+            return table_file(HEADINGS, rows, name=name, file_format=request.GET["format"])
+        sums = {code: ages for code, ages in sum_by_currency(now).items() if currency in ("", code)}
         page = Paginator(customers, PER_PAGE).get_page(request.GET.get("page"))
         return self.render(
             as_of=now,
             titles=list(TITLES.values()),
             rows=[customer_context(read_row(customer)) for customer in page],
-            totals=[total_context(code, ages) for code, ages in sum_by_currency(now).items() if currency in ("", code)],
+            totals=[total_context(code, ages) for code, ages in sums.items()],
+            charts=aging_charts(sums),
             refunds_due=Invoice.objects.to_refund().count(),
             page_obj=page,
             currency=currency,
             list_url=reverse("admin:billing_invoice_changelist"),
         )
+
+
+def aging_charts(sums: dict[str, dict[str, Decimal]]) -> list[Chart]:
+    """Return a chart per currency of the unpaid amounts by age. Each bar leads to its invoices."""
+    invoices = reverse("admin:billing_invoice_changelist")
+    return [
+        Chart(
+            title="Receivables by days since the due date",
+            heading="Age",
+            tab=currency,
+            labels=[TITLES[bucket] for bucket in BUCKETS],
+            series=[Series("Unpaid", [amounts[bucket] for bucket in BUCKETS], AGE_COLORS)],
+            unit=currency,
+            write=amount_formatter(currency),
+            links=[f"{invoices}?currency__icontains={currency}&payment=age-{bucket}" for bucket in BUCKETS],
+            is_horizontal=True,
+        )
+        for currency, amounts in sums.items()
+    ]
 
 
 def customer_context(row: AgingRow) -> dict[str, Any]:
@@ -56,6 +81,8 @@ def customer_context(row: AgingRow) -> dict[str, Any]:
         "cells": list(_age_cells(row.amounts, row.currency, query)),
         "total": format_amount(row.total, row.currency),
         "total_url": f"{reverse('admin:billing_invoice_changelist')}?{query}&payment=open",
+        "unapplied": format_amount(row.unapplied, row.currency) if row.unapplied else "",
+        "unapplied_url": unapplied_url(customer=row.customer_id),
     }
 
 
@@ -81,4 +108,4 @@ def _age_cells(amounts: dict[str, Decimal], currency: str, query: str) -> Iterat
 
 def _file_row(row: AgingRow) -> list[Any]:
     amounts = (row.amounts[bucket] for bucket in BUCKETS)
-    return [row.name, row.external_id, row.currency, *amounts, row.total, row.invoices]
+    return [row.name, row.external_id, row.currency, *amounts, row.total, row.invoices, row.unapplied]

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from django.contrib import messages
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404
@@ -19,6 +20,8 @@ from billing.settlement.credit_notes import (
     list_creditable_lines,
     sum_credit_lines,
 )
+from config.approvals.gate import ApprovalNeeded
+from config.approvals.requests import request_approval
 from config.office.dialogs import staff
 from config.office.pages import AdminPage, AdminView
 from config.refusals import Refused
@@ -79,6 +82,8 @@ class CreditEffect(CreditView):
         line_errors = [str(errors[0]) for name, errors in form.errors.items() if name.startswith("line-")]
         if line_errors:
             return self.render(invoice=invoice, problem=line_errors[0])
+        if not form.amounts():
+            return self.render(invoice=invoice)
         try:
             totals = sum_credit_lines(build_credit_lines(invoice, form.amounts()))
             check_total(invoice, totals["total"])
@@ -91,7 +96,10 @@ class CreditEffect(CreditView):
 
 @transaction.atomic
 def write_credit_note(request: HttpRequest, invoice: Invoice, form: CreditForm) -> CreditNote:
-    """Create the credit note; finalize it if the user asked for that and has the permission."""
+    """Create the credit note; finalize it if the user asked for that and has the permission.
+
+    If finalizing it needs approval, the draft stays, and the approval is requested.
+    """
     data = form.cleaned_data
     note = draft_credit_note(
         invoice,
@@ -104,5 +112,10 @@ def write_credit_note(request: HttpRequest, invoice: Invoice, form: CreditForm) 
         by=staff(request),
     )
     if "finalize" in request.POST and request.user.has_perm("billing.change_creditnote"):
-        note = finalize_credit_note(note, now=timezone.now(), by=staff(request))
+        now = timezone.now()
+        try:
+            return finalize_credit_note(note, now=now, by=staff(request))
+        except ApprovalNeeded as needed:
+            request_approval(needed, now=now)
+            messages.warning(request, f"{note} is a draft. Finalizing it waits for approval.")
     return note

@@ -1,22 +1,25 @@
 """The page of one invoice, and the views for its lines and credit notes."""
 
+from datetime import datetime
 from typing import Any
 
-from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.db.models import F, Q
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.urls import reverse
 
 from billing.admin import documents
 from billing.admin.pages.late_adjustment import corrections_of
-from billing.admin.shared import CREDIT_NOTE_COLORS, INVOICE_COLORS
+from billing.admin.shared import CREDIT_NOTE_COLORS
 from billing.explanation import page
+from billing.explanation.composition import composition
 from billing.explanation.proof import NotUsage, prove
-from billing.explanation.text import get_timezone
+from billing.explanation.status import INVOICE_COLORS
 from billing.explanation.totals import list_total_rows
 from billing.lines import split_lines
-from billing.models import CreditNoteState, Invoice, InvoiceLine, InvoiceState
+from billing.models import CreditNoteState, Invoice, InvoiceLine, Payment, status_of
 from billing.money import format_amount
-from billing.settlement.payments import calculate_refund_due
+from billing.settlement.refunds import calculate_refund_due
 from billing.wording import dates
 from config.office.pages import AdminView
 from customers.periods import Period
@@ -25,12 +28,19 @@ from customers.periods import Period
 def format_period(invoice: Invoice) -> str:
     """Format an invoice's period in its time zone."""
     if invoice.period_start is None or invoice.period_end is None:
-        return "—"
-    return dates(Period(invoice.period_start, invoice.period_end), get_timezone(invoice))
+        return "–"
+    return dates(Period(invoice.period_start, invoice.period_end), invoice.timezone)
 
 
-def page_context(invoice: Invoice) -> dict[str, Any]:
+def list_payments(invoice: Invoice) -> list[Payment]:
+    """List the payments that concern the invoice, newest first, without later uses of what they had beyond it."""
+    uses = Q(source__isnull=False, amount=F("surplus")) & ~Q(reverses=F("source"))
+    return list(invoice.payments.exclude(uses).select_related("recorded_by", "source"))
+
+
+def page_context(invoice: Invoice, *, now: datetime) -> dict[str, Any]:
     """Collect the context of the invoice's page."""
+    status = status_of(invoice, now)
     lines = list(invoice.lines.select_related("feature"))
     for line in lines:
         line.invoice = invoice
@@ -45,13 +55,15 @@ def page_context(invoice: Invoice) -> dict[str, Any]:
         "groups": page.group_lines(split_lines(lines)[0], invoice.currency),
         "steps": list_total_rows(invoice, lines, credit_url),
         "paid": format_amount(invoice.amount_due, invoice.currency),
-        "payments": list(invoice.payments.select_related("recorded_by")),
+        "composition": composition(invoice),
+        "payments": list_payments(invoice),
         "credit_notes": [
             (note, CREDIT_NOTE_COLORS[CreditNoteState(note.state)]) for note in invoice.credit_notes.all()
         ],
         "give_back": calculate_refund_due(invoice),
         "to_pay": format_amount(invoice.amount_remaining, invoice.currency),
-        "state_kind": INVOICE_COLORS[InvoiceState(invoice.state)],
+        "status": status,
+        "state_kind": INVOICE_COLORS[status],
         "changes": page.list_history(invoice),
         "written_by": page.find_author(invoice),
         "corrected_by": corrections_of(invoice),
@@ -72,17 +84,6 @@ class LineProof(AdminView):
             return self.render(proof=prove(line), line=line)
         except NotUsage as refusal:
             return self.render(refused=str(refusal))
-
-
-class LineEvents(AdminView):
-    """Download the events that a line counts as CSV."""
-
-    def has_permission(self) -> bool:
-        return super().has_permission() and self.request.user.has_perm("events.view_event")
-
-    def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        lines = InvoiceLine.objects.select_related("invoice__customer", "invoice__subscription", "feature")
-        return documents.line_events(get_object_or_404(lines, pk=kwargs["line_id"]))
 
 
 class CreditNotePdf(AdminView):

@@ -7,26 +7,41 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
+from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.urls import reverse
 from django.utils import timezone
 
 from billing.admin.shared import format_totals
-from billing.models import LineKind, MonthEndReport
+from billing.models import LineKind, MonthClosing, MonthEndReport
 from billing.money import format_amount
 from billing.month_end import background
 from billing.month_end.checklist import checklist
+from billing.month_end.closing import (
+    LaterChange,
+    close_month,
+    closed_rows,
+    current_closing,
+    list_later_changes,
+    list_reopenings,
+    reopen_month,
+)
 from billing.month_end.customer_ranges import customer_ranges, is_one_range
+from billing.month_end.latest import latest_report
 from billing.month_end.months import Month
 from billing.month_end.report import BALANCE, HEADINGS, month_end, table_rows
 from billing.month_end.revenue import CurrencyBooks, RevenueRow, books
 from billing.month_end.totals import ChunkTotals, calculate_all
 from billing.month_end.usage import BILLED, STATUS_LABELS, UsageStatus
 from billing.tasks import enqueue_month_ends
+from config.numbers import number
 from config.office.dialogs import open_page, staff
-from config.office.files import table_file
-from config.office.pages import AdminPage, AdminView
+from config.office.files import file_name, table_file
+from config.office.pages import AdminPage, AdminView, clean_text
+from config.refusals import Refused
 from events.fixing.causes import total_at_risk
+
+CLOSE = "billing.close_monthclosing"
 
 
 class MonthEndPage(AdminPage):
@@ -50,6 +65,9 @@ class MonthEndPage(AdminPage):
             totals = calculate_all(month, customer_ranges(), now=now)
         elif report is not None:
             totals = ChunkTotals.from_json(report.found)
+        closing = current_closing(month)
+        if closing is not None and "closed" in request.GET and request.GET.get("format") in ("csv", "xlsx"):
+            return closed_file(closing, request.GET["format"])
         if totals is not None and request.GET.get("format") in ("csv", "xlsx"):
             as_of = report.as_of if report else now
             rows = table_rows(month_end(month, now=now, totals=totals, as_of=as_of))
@@ -57,10 +75,16 @@ class MonthEndPage(AdminPage):
         context: dict[str, Any] = {} if totals is None else {"is_worked_out": True, **totals_context(totals)}
         if not is_small:
             context |= report_context(month, report, now)
+        tasks = checklist(month, now=now)
         return self.render(
             title=f"Month end, {month.first:%B %Y}",
             month=month,
-            tasks=[(task, format_totals(task.money)) for task in checklist(month, now=now)],
+            **closing_context(closing, month, totals, now=now),
+            reopenings=list_reopenings(month),
+            may_close=request.user.has_perm(CLOSE),
+            is_over=month.period.end <= now,
+            open_tasks=sum(not task.is_done for task in tasks),
+            tasks=[(task, format_totals(task.money)) for task in tasks],
             books=[books_context(currency_books) for currency_books in books(month)],
             may_see_problems=request.user.has_perm("events.view_problem"),
             reports=reports if len(reports) > 1 else [],
@@ -86,6 +110,36 @@ class MonthView(AdminView):
         if progress is None:
             return HttpResponse(headers={"HX-Redirect": month_url(self.month)})
         return self.render(month=self.month, running=progress)
+
+
+class CloseMonth(MonthView):
+    """Close the month with the figures of its report."""
+
+    permission = CLOSE
+    http_method_names = ("post",)
+
+    def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        now = timezone.now()
+        try:
+            close_month(latest_report(self.month, now=now), now=now, by=staff(request))
+        except Refused as refusal:
+            return open_page(request, month_url(self.month), str(refusal), level=messages.ERROR)
+        return open_page(request, month_url(self.month), f"{self.month.first:%B %Y} is closed.")
+
+
+class ReopenMonth(MonthView):
+    """Reopen the month, with a reason."""
+
+    permission = CLOSE
+    http_method_names = ("post",)
+
+    def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        reason = clean_text(request.POST.get("reason", ""))[:255]
+        try:
+            reopen_month(self.month, reason=reason, now=timezone.now(), by=staff(request))
+        except Refused as refusal:
+            return open_page(request, month_url(self.month), str(refusal), level=messages.ERROR)
+        return open_page(request, month_url(self.month), f"{self.month.first:%B %Y} is open again.")
 
 
 class Recalculate(MonthView):
@@ -135,6 +189,29 @@ def read_month(request: HttpRequest) -> Month | None:
 
 def month_url(month: Month) -> str:
     return f"{reverse('admin:billing_month_end')}?month={month}"
+
+
+def closing_context(
+    closing: MonthClosing | None, month: Month, totals: ChunkTotals | None, *, now: datetime
+) -> dict[str, Any]:
+    """Describe a month's closing and the figures that changed since; None if they can't be compared yet."""
+    if closing is None or totals is None:
+        return {"closing": closing, "later_changes": None}
+    changes = list_later_changes(closing, table_rows(month_end(month, now=now, totals=totals)))
+    return {"closing": closing, "later_changes": [_change_cells(change) for change in changes]}
+
+
+def _change_cells(change: LaterChange) -> tuple[LaterChange, str, str, str]:
+    def text(amount: Decimal) -> str:
+        return format_amount(amount, change.currency) if change.currency else number(amount)
+
+    return change, text(change.before), text(change.after), text(change.difference)
+
+
+def closed_file(closing: MonthClosing, file_format: str) -> HttpResponseBase:
+    """Respond with the figures that were kept when the month was closed."""
+    name = file_name(f"month end {closing.month:%Y-%m} as closed")
+    return table_file(HEADINGS, closed_rows(closing), name=name, file_format=file_format)
 
 
 def select_report(request: HttpRequest, reports: list[MonthEndReport]) -> MonthEndReport | None:

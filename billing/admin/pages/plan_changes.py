@@ -5,12 +5,28 @@ from typing import Any
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 
-from billing.invoicing.previews import preview_change
+from billing.invoicing.previews import ChangePreview, preview_change
+from billing.wording import dates
 from config.office.pages import AdminView
 from config.refusals import Refused
-from customers.admin.forms import CancelForm, ChangeForm, ChangePlanForm, PauseForm, ResumeForm, WithdrawForm
+from customers.admin.subscriptions.change_forms import (
+    CancelForm,
+    ChangeForm,
+    ChangePlanForm,
+    PauseForm,
+    ResumeForm,
+    WithdrawForm,
+)
 from customers.models import Subscription
 
+PERIOD_NAMES = {
+    "day": "day",
+    "week": "week",
+    "month": "month",
+    "quarter": "quarter",
+    "half_year": "half-year",
+    "year": "year",
+}
 FORMS: dict[str, type[ChangeForm]] = {
     form.change: form for form in (ChangePlanForm, CancelForm, PauseForm, ResumeForm, WithdrawForm)
 }
@@ -33,15 +49,24 @@ class ChangeEffect(AdminView):
         subscription = get_object_or_404(Subscription, pk=subscription_id)
         form = FORMS[change](request, subscription_id, data=request.POST)
         form.is_valid()  # The reason may still be missing.
-        is_complete = not {"plan", "when", "day", "last_day"} & set(form.errors)
+        is_complete = not {"plan", "when", "day", "last_day", "scheduled"} & set(form.errors)
         context: dict[str, Any] = {"subscription": subscription, "change": change, "is_asked": is_complete}
         if is_complete:
             try:
-                context["effect"] = preview_change(
+                effect = preview_change(
                     subscription,
                     lambda: form.apply(subscription, now=form.now, by=None, reason="Preview"),
                     now=form.now,
                 )
+                context |= {"effect": effect, "period": describe_period(subscription, effect)}
             except Refused as refusal:
                 context["problem"] = str(refusal)
         return self.render(**context)
+
+
+def describe_period(subscription: Subscription, effect: ChangePreview) -> dict[str, str] | None:
+    """Return the words for the whole period that a preview compares: "month", and its dates."""
+    if effect.period_before is None or effect.period_after is None:
+        return None
+    name = PERIOD_NAMES[subscription.interval] if subscription.interval_count == 1 else "period"
+    return {"name": name, "dates": dates(effect.period_before.period, subscription.timezone)}

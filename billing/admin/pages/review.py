@@ -1,10 +1,12 @@
-"""Review of drafts: the list to review, and the preview and results of finalizing selected invoices."""
+"""Review of drafts: the list to review, and the previews and results of finalizing or holding many."""
 
 from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 
+from django.contrib import messages
 from django.contrib.admin import ModelAdmin
+from django.core.exceptions import PermissionDenied
 from django.core.paginator import Paginator
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
@@ -12,45 +14,85 @@ from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils import timezone
 
+from billing.admin.pages.change_charts import change_charts
 from billing.admin.pages.invoice import format_period
-from billing.admin.shared import format_totals
+from billing.admin.shared import format_totals, plural
 from billing.lifecycle.review import (
+    CustomerChange,
+    DraftOrder,
+    DraftSearch,
+    DraftView,
     Outcome,
     finalize_many,
-    most_changed_first,
+    hold_many,
+    largest_changes,
+    percent_of,
     reason_to_skip,
     total_drafts,
-    with_previous,
 )
 from billing.models import Invoice
-from config.office.dialogs import staff
-from config.office.files import table_file
-from config.office.pages import AdminPage
+from config.office.dialogs import ReasonForm, staff
+from config.office.files import file_name, table_file
+from config.office.pages import AdminPage, clean_text
 
 PER_PAGE = 50
+MOST_LISTED = 200
 RESULT_KEY = "finalized_selection"
 HEADINGS = ("Invoice ID", "Number", "Customer", "External ID", "Currency", "Total", "Outcome", "Reason")
 
 
 class ReviewPage(AdminPage):
-    """List drafts, those that changed most first, each next to the previous invoice."""
+    """List drafts, those that changed most first, each next to the previous invoice; finalize or hold the selected."""
 
     title = "Drafts to review"
     template_name = "admin/billing/review/list.html"
 
     def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        show, currency = request.GET.get("show", ""), request.GET.get("currency", "")
-        drafts = most_changed_first(with_previous(filter_drafts(show, currency)))
+        search = read_search(request)
+        drafts = search.drafts().select_related("customer", "subscription", "held_by")
         page = Paginator(drafts, PER_PAGE).get_page(request.GET.get("page"))
         return self.render(
             waiting=total_drafts(),
             rows=[_row_context(invoice) for invoice in page],
             page_obj=page,
-            show=show,
-            currency=currency,
-            may_change=self.model_admin.has_change_permission(request) if self.model_admin else False,
+            charts=change_charts(largest_changes(search.drafts()), _review_url),
+            matching=format_totals(search.totals().items()),
+            search=search,
+            views=DraftView.choices,
+            orders=DraftOrder.choices,
+            is_narrowed=search.view != DraftView.ALL or bool(search.currency or search.text),
+            may_change=self.may_change(),
             now=timezone.now(),
         )
+
+    def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        """Preview or carry out what the form asks for: `action` is finalize_selected or hold_selected."""
+        if not self.may_change() or self.model_admin is None:
+            raise PermissionDenied
+        drafts = list(select_drafts(request))
+        if not drafts:
+            messages.warning(request, "Select at least one draft.")
+            return HttpResponseRedirect(request.get_full_path())
+        if request.POST.get("action") == "hold_selected":
+            return self.hold(drafts)
+        if "confirmed" in request.POST:
+            return finalize_selection(request, drafts)
+        return preview_selection(self.model_admin, request, drafts)
+
+    def may_change(self) -> bool:
+        return self.model_admin is not None and self.model_admin.has_change_permission(self.request)
+
+    def hold(self, drafts: Sequence[Invoice]) -> HttpResponse:
+        """Ask for a reason, then put the drafts on hold and open the list again."""
+        form = ReasonForm(self.request, None, self.request.POST if "confirmed" in self.request.POST else None)
+        if not form.is_valid():
+            money = format_totals((draft.currency, draft.total) for draft in drafts)
+            self.template_name = "admin/billing/review/hold.html"
+            return self.render(title="Put drafts on hold", form=form, drafts=drafts, money=money, **listing(drafts))
+        outcomes = hold_many(drafts, reason=form.cleaned_data["reason"], now=timezone.now(), by=staff(self.request))
+        held = sum(not outcome.skipped for outcome in outcomes)
+        messages.success(self.request, f"{plural(held, 'draft')} put on hold.")
+        return HttpResponseRedirect(self.request.get_full_path())
 
 
 class ReviewResult(AdminPage):
@@ -65,7 +107,7 @@ class ReviewResult(AdminPage):
         outcomes = [Outcome(invoices[pk], skipped) for pk, skipped in results if pk in invoices]
         if request.GET.get("format") in ("csv", "xlsx"):
             rows = (_file_row(outcome) for outcome in outcomes)
-            return table_file(HEADINGS, rows, name="finalized", file_format=request.GET["format"])
+            return table_file(HEADINGS, rows, name=file_name("finalization results"), file_format=request.GET["format"])
         finalized = [outcome.invoice for outcome in outcomes if not outcome.skipped]
         return self.render(
             outcomes=outcomes,
@@ -73,6 +115,30 @@ class ReviewResult(AdminPage):
             skipped=len(outcomes) - len(finalized),
             money=format_totals((invoice.currency, invoice.total) for invoice in finalized),
         )
+
+
+def _review_url(change: CustomerChange) -> str:
+    query = {"q": change.external_id, "currency": change.currency}
+    return reverse("admin:billing_review", query=query)
+
+
+def read_search(request: HttpRequest) -> DraftSearch:
+    """Read the search from the address. Unknown values are ignored."""
+    view, order = request.GET.get("show", ""), request.GET.get("sort", "")
+    return DraftSearch(
+        view=DraftView(view) if view in DraftView.values else DraftView.ALL,
+        currency=request.GET.get("currency", ""),
+        text=clean_text(request.GET.get("q", "")),
+        order=DraftOrder(order) if order in DraftOrder.values else DraftOrder.CHANGE,
+    )
+
+
+def select_drafts(request: HttpRequest) -> QuerySet[Any]:
+    """Return the selected invoices, or with `all_matching` every draft that the search in the address matches."""
+    if request.POST.get("all_matching"):
+        return read_search(request).drafts().select_related("customer")
+    ids = [key for key in request.POST.getlist("_selected_action") if key.isdecimal() and len(key) < 19]
+    return Invoice.objects.filter(pk__in=ids).select_related("customer")
 
 
 def preview_selection(
@@ -86,6 +152,7 @@ def preview_selection(
         "title": "Finalize invoices",
         "opts": model_admin.opts,
         "rows": rows,
+        **listing(rows),
         "drafts": drafts,
         "skipped": len(rows) - len(drafts),
         "done_already": sum(not invoice.is_draft for invoice in invoices),
@@ -95,19 +162,16 @@ def preview_selection(
     return TemplateResponse(request, "admin/billing/invoice/finalize_selected.html", context)
 
 
+def listing(rows: Sequence[Any]) -> dict[str, Any]:
+    """Return the rows that a confirmation lists, and how many it leaves out."""
+    return {"listed": rows[:MOST_LISTED], "more": max(len(rows) - MOST_LISTED, 0)}
+
+
 def finalize_selection(request: HttpRequest, invoices: Sequence[Invoice]) -> HttpResponse:
     """Finalize the selected invoices and open the page with the results."""
     outcomes = finalize_many(invoices, now=timezone.now(), by=staff(request))
     request.session[RESULT_KEY] = [(outcome.invoice.pk, outcome.skipped) for outcome in outcomes]
     return HttpResponseRedirect(reverse("admin:billing_review_result"))
-
-
-def filter_drafts(show: str, currency: str) -> QuerySet[Invoice]:
-    """Return drafts: those on hold if `show` is held, the others if it is ready; of one currency if given."""
-    drafts = Invoice.objects.drafts().select_related("customer", "subscription", "held_by")
-    if show in ("held", "ready"):
-        drafts = drafts.filter(held_at__isnull=show == "ready")
-    return drafts.filter(currency=currency) if currency else drafts
 
 
 def _row_context(invoice: Any) -> dict[str, Any]:
@@ -116,7 +180,7 @@ def _row_context(invoice: Any) -> dict[str, Any]:
         "invoice": invoice,
         "before": previous_total,
         "change": invoice.change,
-        "percent": round(invoice.change * 100 / previous_total) if previous_total and invoice.change else None,
+        "percent": percent_of(invoice.change, previous_total),
         "period": format_period(invoice) if invoice.period_start and invoice.period_end else "",
     }
 

@@ -6,16 +6,19 @@ from django.contrib import messages
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import get_object_or_404
+from django.urls import reverse
 from django.utils import timezone
 
 from billing.admin.findings import COLUMNS, describe_retry
+from billing.admin.pages.change_charts import change_charts
 from billing.admin.shared import format_run_totals, plural
+from billing.lifecycle.review import CustomerChange
 from billing.models import BillingRun, RunKind, RunState
 from billing.runs import report
 from billing.runs.billing_run import CHUNK_SIZE, bill_subscriptions
 from billing.tasks import retry_subscriptions
 from config.office.dialogs import open_page
-from config.office.files import export
+from config.office.files import export, file_name
 from config.office.pages import AdminView
 
 PROBLEMS_SHOWN = 25
@@ -44,7 +47,9 @@ class FindingsFile(RunView):
     def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         run = self.load_run()
         findings = run.findings.select_related("subscription__customer").order_by("pk")
-        return export(findings, COLUMNS, name=f"Run {run.started_at:%Y-%m-%d %H.%M}", file_format="csv", at_most=None)
+        return export(
+            findings, COLUMNS, name=file_name(f"billing run {run.pk} findings"), file_format="csv", at_most=None
+        )
 
 
 class RetryFailed(RunView):
@@ -87,4 +92,9 @@ def panel_context(request: HttpRequest, run: BillingRun) -> dict[str, Any]:
         "can_retry": not is_dry and request.user.has_perm("billing.change_billingstate"),
         "waiting": 0 if is_dry else len(report.still_parked(run)),
         "changes": report.biggest_changes(run) if is_dry and not is_running else [],
+        "charts": change_charts(report.customers_by_change(run), _customer_url) if is_dry and not is_running else [],
     }
+
+
+def _customer_url(change: CustomerChange) -> str:
+    return reverse("admin:customers_customer_change", args=[change.customer_id])

@@ -80,7 +80,7 @@ def _row_context(subscription: Subscription, preview: Upcoming) -> dict[str, Any
     invoice = preview.invoice
     return {
         "subscription": subscription,
-        "period": dates(preview.period, subscription.timezone) if preview.period else "—",
+        "period": dates(preview.period, subscription.timezone) if preview.period else "–",
         "due_at": invoice.request.invoice.due_at if invoice else None,
         "total": preview.total,
         "money": money_cell(preview.total, subscription.currency),

@@ -4,19 +4,25 @@ from django.contrib.admin import AdminSite
 from django.db.models import Model
 from django.urls import URLPattern, path
 
+from billing.admin import home_money
 from billing.admin.pages import (
     aging,
     credit,
     invoice,
+    line_events,
     month_end,
     one_off,
     plan_changes,
+    plan_setup,
     review,
     run,
+    staircase,
     statement,
     upcoming,
+    usage_by_day,
 )
 from billing.models import BillingRun, Invoice
+from catalog.models import Plan
 from config.office.pages import AdminView
 
 # Routes below a model's list, each with its view and its URL name. Who may see the page depends on the model's admin
@@ -25,9 +31,13 @@ INVOICE_PAGES: list[tuple[str, type[AdminView], str]] = [
     ("aging/", aging.AgingPage, "billing_aging"),
     ("change-effect/<slug:change>/<int:subscription_id>/", plan_changes.ChangeEffect, "billing_change_effect"),
     ("credit-note/<int:note_id>/pdf/", invoice.CreditNotePdf, "billing_credit_note_pdf"),
-    ("line/<int:line_id>/events.csv", invoice.LineEvents, "billing_line_events"),
+    ("home/", home_money.MoneyPanel, "billing_home_money"),
+    ("line/<int:line_id>/events/", line_events.LineEventsPage, "billing_line_event_list"),
+    ("line/<int:line_id>/events.csv", line_events.LineEventsFile, "billing_line_events"),
     ("line/<int:line_id>/proof/", invoice.LineProof, "billing_line_proof"),
     ("month-end/", month_end.MonthEndPage, "billing_month_end"),
+    ("month-end/close/", month_end.CloseMonth, "billing_month_close"),
+    ("month-end/reopen/", month_end.ReopenMonth, "billing_month_reopen"),
     ("month-end/at-risk/", month_end.AtRiskAmount, "billing_month_end_at_risk"),
     ("month-end/progress/", month_end.ProgressPanel, "billing_month_end_progress"),
     ("month-end/work-out/", month_end.Recalculate, "billing_month_end_work_out"),
@@ -38,9 +48,12 @@ INVOICE_PAGES: list[tuple[str, type[AdminView], str]] = [
     ("statement/<int:customer_id>/", statement.StatementPage, "billing_statement"),
     ("upcoming/", upcoming.UpcomingList, "billing_upcoming"),
     ("upcoming/<int:subscription_id>/", upcoming.UpcomingPage, "billing_subscription_upcoming"),
+    ("usage-by-day/<int:subscription_id>/", usage_by_day.SubscriptionUsage, "billing_usage_by_day"),
     ("<int:invoice_id>/credit/", credit.NewCreditNote, "billing_credit_invoice"),
     ("<int:invoice_id>/credit/effect/", credit.CreditEffect, "billing_credit_effect"),
     ("<int:invoice_id>/items/", one_off.EditOneOff, "billing_edit_one_off"),
+    ("<int:invoice_id>/draft/", one_off.EditDraft, "billing_edit_draft"),
+    ("<int:invoice_id>/draft/effect/", one_off.DraftEffect, "billing_draft_effect"),
 ]
 RUN_PAGES: list[tuple[str, type[AdminView], str]] = [
     ("<int:run_id>/csv/", run.FindingsFile, "billing_run_csv"),
@@ -49,9 +62,21 @@ RUN_PAGES: list[tuple[str, type[AdminView], str]] = [
 ]
 
 
+PLAN_PAGES: list[tuple[str, type[AdminView], str]] = [
+    ("setup/", plan_setup.PlanSetup, "billing_plan_setup"),
+    ("setup/calculation/", plan_setup.PlanCalculation, "billing_plan_calculation"),
+    ("staircase/price/<int:price_id>/", staircase.PriceStaircase, "billing_price_staircase"),
+    ("staircase/<int:subscription_id>/<int:feature_id>/", staircase.UsageStaircase, "billing_usage_staircase"),
+]
+
+
 def urls(site: AdminSite) -> list[URLPattern]:
     """Return the pages' URL patterns. A site's extra URLs come before its models' lists, which match any path."""
-    return [*_urls_below(Invoice, INVOICE_PAGES, site), *_urls_below(BillingRun, RUN_PAGES, site)]
+    return [
+        *_urls_below(Invoice, INVOICE_PAGES, site),
+        *_urls_below(BillingRun, RUN_PAGES, site),
+        *_urls_below(Plan, PLAN_PAGES, site),
+    ]
 
 
 def _urls_below(model: type[Model], pages: list[tuple[str, type[AdminView], str]], site: AdminSite) -> list[URLPattern]:

@@ -1,7 +1,7 @@
 """Coupons and their applications, in requests and answers."""
 
 from decimal import Decimal
-from typing import Any
+from typing import Any, ClassVar
 
 from django.db.models import Count, OuterRef, Prefetch, Q, QuerySet, Subquery
 from django.db.models.functions import Coalesce
@@ -9,6 +9,7 @@ from rest_framework import serializers
 
 from billing.api.fields import ArchivableStatusField, MoneyField, amount_field
 from billing.models import Coupon, CouponApplication, CouponDuration, CouponScope
+from config.api.contract import ContractRecord
 from config.api.fields import (
     BlankAsNullField,
     ComputedChoice,
@@ -16,9 +17,11 @@ from config.api.fields import (
     ConstantField,
     MetadataField,
     MomentField,
+    NumberIn,
     QuantityField,
     TextField,
 )
+from config.api.unknown_names import Unused
 
 CADENCES = {
     "once": CouponDuration.ONCE,
@@ -29,8 +32,10 @@ FIXED, PERCENTAGE = TYPES = ("fixed", "percentage")
 Invalid = serializers.ValidationError
 
 
-class CouponOut(serializers.Serializer[Any]):
+class CouponOut(ContractRecord):
     """A discount of a fixed amount or a percentage."""
+
+    nulls: ClassVar[tuple[str, ...]] = ("rules",)
 
     id = serializers.CharField(source="public_id")
     name = serializers.CharField()
@@ -42,6 +47,9 @@ class CouponOut(serializers.Serializer[Any]):
     cadence = serializers.ChoiceField(list(CADENCES), source="duration")
     duration_in_periods = serializers.IntegerField(
         source="periods", allow_null=True, help_text="The number of invoices that the coupon discounts."
+    )
+    keeps_rest = serializers.BooleanField(
+        help_text="Whether what an invoice doesn't use of the amount is taken off the next ones."
     )
     scope = serializers.ChoiceField(CouponScope.values)
     feature_ids = ComputedList(child=serializers.CharField())
@@ -67,14 +75,19 @@ class CouponOut(serializers.Serializer[Any]):
         return [plan.public_id for plan in coupon.plans.all()]
 
 
-class AssociationOut(serializers.Serializer[Any]):
+class AssociationOut(ContractRecord):
     """A coupon applied to a customer or a subscription."""
+
+    nulls: ClassVar[tuple[str, ...]] = ("subscription_line_item", "subscription_line_item_id", "subscription_phase_id")
 
     id = serializers.CharField(source="public_id")
     coupon_id = serializers.CharField(source="coupon.public_id")
     coupon = CouponOut()
     customer_id = serializers.CharField(source="customer.public_id")
     subscription_id = serializers.CharField(source="subscription.public_id", allow_null=True)
+    invoice_id = serializers.CharField(
+        source="invoice.public_id", allow_null=True, help_text="The one-off invoice that it reduces, and no other."
+    )
     start_date = serializers.DateTimeField(source="starts_at")
     end_date = serializers.DateTimeField(source="ended_at", allow_null=True)
     times_used = serializers.IntegerField(help_text="The number of discounted invoices, without voided ones.")
@@ -95,7 +108,7 @@ def coupons() -> QuerySet[Coupon]:
 def associations() -> QuerySet[CouponApplication]:
     """Load applications as `AssociationOut` needs them, newest first."""
     used = Count("uses", filter=Q(uses__returned_at=None))
-    rows: QuerySet[CouponApplication] = CouponApplication.objects.select_related("customer", "subscription")
+    rows: QuerySet[CouponApplication] = CouponApplication.objects.select_related("customer", "subscription", "invoice")
     return rows.prefetch_related(Prefetch("coupon", coupons())).annotate(times_used=used).order_by("-pk")
 
 
@@ -109,27 +122,29 @@ class CouponChange(serializers.Serializer[Any]):
 class CouponIn(CouponChange):
     """A new coupon. Its discount can't be changed later."""
 
+    unused: ClassVar[dict[str, Unused]] = {
+        "rules": Unused("Rules aren't supported. Use scope, feature_ids and plan_ids instead.")
+    }
+
     name = serializers.CharField(max_length=255)
     type = serializers.ChoiceField(TYPES)
     cadence = serializers.ChoiceField(list(CADENCES))
     coupon_code = TextField(64, allow_null=True, help_text="Generated if you don't specify a code.")
     amount_off = amount_field(required=False, allow_null=True)
-    percentage_off = serializers.DecimalField(
+    percentage_off = NumberIn(
         max_digits=9, decimal_places=6, min_value=Decimal("0.000001"), max_value=100, required=False, allow_null=True
     )
     currency = serializers.RegexField(r"^[A-Za-z]{3}\Z", required=False, allow_null=True, allow_blank=True)
     duration_in_periods = serializers.IntegerField(min_value=1, max_value=10_000, required=False, allow_null=True)
+    keeps_rest = serializers.BooleanField(
+        default=False, help_text="For an amount off once: take what an invoice doesn't use off the next ones."
+    )
     max_redemptions = serializers.IntegerField(min_value=1, max_value=2**31 - 1, required=False, allow_null=True)
     redeem_after = MomentField(required=False, allow_null=True)
     redeem_before = MomentField(required=False, allow_null=True)
     scope = serializers.ChoiceField(CouponScope.values, default=CouponScope.EVERYTHING.value)
     feature_ids = serializers.ListField(child=serializers.CharField(max_length=64), required=False, max_length=500)
     plan_ids = serializers.ListField(child=serializers.CharField(max_length=64), required=False, max_length=500)
-
-    def to_internal_value(self, data: Any) -> Any:
-        if isinstance(data, dict) and data.get("rules"):
-            raise Invalid({"rules": "Rules aren't supported. Use scope, feature_ids and plan_ids instead."})
-        return super().to_internal_value(data)
 
     def validate(self, attrs: Any) -> Any:
         needed = "amount_off" if attrs["type"] == FIXED else "percentage_off"
@@ -138,6 +153,8 @@ class CouponIn(CouponChange):
             raise Invalid({needed: f"This field is required for a {attrs['type']} coupon."})
         if attrs.get(other):
             raise Invalid({other: f"This field isn't allowed for a {attrs['type']} coupon."})
+        if attrs["keeps_rest"] and (attrs["type"] != FIXED or attrs["cadence"] != CouponDuration.ONCE):
+            raise Invalid({"keeps_rest": "Only a fixed coupon that applies once can keep the rest."})
         if attrs["type"] == FIXED and not attrs.get("currency"):
             raise Invalid({"currency": "This field is required for a fixed coupon."})
         if (attrs["cadence"] == CouponDuration.REPEATED) != bool(attrs.get("duration_in_periods")):
@@ -159,6 +176,7 @@ def coupon_columns(body: dict[str, Any]) -> dict[str, Any]:
         "currency": body["currency"].upper() if is_fixed else "",
         "duration": CADENCES[body["cadence"]],
         "periods": body.get("duration_in_periods"),
+        "keeps_rest": body["keeps_rest"],
         "scope": body["scope"],
         "redeem_after": body.get("redeem_after"),
         "redeem_by": body.get("redeem_before"),

@@ -1,7 +1,7 @@
 """Credit notes in requests and answers."""
 
 from decimal import Decimal
-from typing import Any
+from typing import Any, ClassVar
 
 from django.db.models import Prefetch, QuerySet
 from rest_framework import serializers
@@ -9,6 +9,8 @@ from rest_framework import serializers
 from billing.api.fields import ComputedMoney, MoneyField, amount_field
 from billing.api.names import CREDIT_NOTE_STATES, CREDIT_REASONS
 from billing.models import CreditNote, CreditNoteLine, RefundTo
+from billing.settlement.credit_notes import calculate_effect
+from config.api.contract import ContractRecord
 from config.api.fields import (
     BlankAsNullField,
     ComputedChoice,
@@ -17,10 +19,17 @@ from config.api.fields import (
     NamedChoiceField,
     TextField,
 )
+from config.api.unknown_names import Unused
+from config.limits import MOST_ITEMS
 
 
 class CreditLineIn(serializers.Serializer[Any]):
     """An amount to credit on one invoice line, after its discounts. Tax on top of it is added automatically."""
+
+    unused: ClassVar[dict[str, Unused]] = {
+        "display_name": Unused("A credit line has the invoice line's name. Use the credit note's memo."),
+        "metadata": Unused("Credit lines have no metadata. Use the credit note's metadata."),
+    }
 
     invoice_line_item_id = serializers.CharField(max_length=64)
     amount = amount_field()
@@ -29,10 +38,15 @@ class CreditLineIn(serializers.Serializer[Any]):
 class CreditNoteIn(serializers.Serializer[Any]):
     """A draft credit note. Without line items, it credits the invoice's whole remaining amount."""
 
+    unused: ClassVar[dict[str, Unused]] = {
+        "credit_note_number": Unused("Credit notes are numbered when they are finalized. Leave this field out."),
+        "refund_target": Unused("Use refund_to.", ("PREPAID_WALLET",)),
+    }
+
     invoice_id = serializers.CharField(max_length=64)
     reason = serializers.ChoiceField(list(CREDIT_REASONS))
     memo = TextField(2000)
-    line_items = CreditLineIn(many=True, required=False)
+    line_items = CreditLineIn(many=True, required=False, max_length=MOST_ITEMS)  # type: ignore[call-arg]  # a list takes it
     refund_to = serializers.ChoiceField(
         RefundTo.choices, default=RefundTo.WALLET, help_text="Where a paid amount is refunded to."
     )
@@ -41,10 +55,13 @@ class CreditNoteIn(serializers.Serializer[Any]):
     metadata = MetadataField(required=False)
 
 
-class CreditLineOut(serializers.Serializer[Any]):
+class CreditLineOut(ContractRecord):
     """The amount credited on one invoice line."""
 
+    nulls: ClassVar[tuple[str, ...]] = ("created_at", "metadata", "status", "updated_at")
+
     id = serializers.CharField(source="public_id")
+    credit_note_id = serializers.CharField(source="credit_note.public_id")
     invoice_line_item_id = serializers.CharField(source="invoice_line.public_id")
     display_name = serializers.CharField(source="description")
     amount = MoneyField(currency="credit_note.currency")
@@ -52,8 +69,10 @@ class CreditLineOut(serializers.Serializer[Any]):
     currency = serializers.CharField(source="credit_note.currency")
 
 
-class CreditNoteOut(serializers.Serializer[Any]):
+class CreditNoteOut(ContractRecord):
     """An amount credited on an invoice. ADJUSTMENT reduces the amount due; REFUND refunds a paid amount."""
+
+    nulls: ClassVar[tuple[str, ...]] = ("customer", "invoice", "refund_status", "subscription")
 
     id = serializers.CharField(source="public_id")
     credit_note_number = serializers.CharField(source="number", allow_null=True)
@@ -83,7 +102,7 @@ class CreditNoteOut(serializers.Serializer[Any]):
     def get_refund_amount(self, note: CreditNote) -> Decimal:
         if not note.is_draft:
             return note.refund_due
-        return max(note.total - max(note.invoice.amount_remaining, Decimal(0)), Decimal(0))
+        return calculate_effect(note.invoice, note.total).refund_due
 
     def get_credit_note_type(self, note: CreditNote) -> str:
         return "REFUND" if self.get_refund_amount(note) else "ADJUSTMENT"

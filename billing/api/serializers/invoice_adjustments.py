@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from decimal import Decimal
-from typing import Any
+from typing import Any, ClassVar
 
 from rest_framework import serializers
 
@@ -11,7 +11,8 @@ from billing.kinds import CouponScope
 from billing.lines import Adjusting
 from billing.models import Invoice, InvoiceLine
 from billing.money import ZERO
-from config.api.fields import ComputedChoice, ComputedText
+from config.api.contract import ContractRecord
+from config.api.fields import ComputedChoice, ComputedText, ConstantField
 from customers.kinds import TaxTreatment
 
 EXEMPTIONS: dict[str, str] = {TaxTreatment.EXEMPT: "customer_exempt", TaxTreatment.REVERSE_CHARGE: "reverse_charge"}
@@ -22,10 +23,17 @@ def saved_id(row: Invoice | InvoiceLine) -> str | None:
     return row.public_id if row.pk else None
 
 
-class AppliedCouponOut(serializers.Serializer[Any]):
+class AppliedCouponOut(ContractRecord):
     """A discount on the invoice."""
 
+    nulls: ClassVar[tuple[str, ...]] = (
+        *("applied_at", "coupon_association_id", "coupon_snapshot", "created_at", "final_price"),
+        *("invoice_line_item_id", "metadata", "original_price", "status", "updated_at"),
+    )
+
     id = ComputedText(allow_null=True)
+    invoice_id = ComputedText(allow_null=True)
+    subscription_id = serializers.CharField(source="invoice.subscription.public_id", allow_null=True)
     coupon_id = serializers.CharField(source="computation.discount.coupon_id", allow_null=True)
     coupon_code = serializers.CharField(source="computation.discount.code", allow_null=True)
     description = serializers.CharField()
@@ -37,6 +45,9 @@ class AppliedCouponOut(serializers.Serializer[Any]):
     def get_id(self, line: InvoiceLine) -> str | None:
         return saved_id(line)
 
+    def get_invoice_id(self, line: InvoiceLine) -> str | None:
+        return saved_id(line.invoice)
+
     def get_discount_type(self, line: InvoiceLine) -> str | None:
         discount = line.computation.get("discount", {})
         if "percent_off" in discount:
@@ -47,10 +58,17 @@ class AppliedCouponOut(serializers.Serializer[Any]):
         return -line.amount
 
 
-class AppliedTaxOut(serializers.Serializer[Any]):
+class AppliedTaxOut(ContractRecord):
     """A tax on the invoice."""
 
+    nulls: ClassVar[tuple[str, ...]] = (
+        *("applied_at", "created_at", "external_tax_details", "idempotency_key", "metadata", "provider", "status"),
+        *("tax_association_id", "tax_rate", "tax_transaction_id", "tax_transaction_type", "updated_at"),
+    )
+
     id = ComputedText(allow_null=True)
+    entity_type = ConstantField("invoice")
+    entity_id = ComputedText(allow_null=True)
     tax_rate_id = serializers.CharField(source="computation.tax.rate_id", allow_null=True)
     tax_rate_code = serializers.CharField(source="computation.tax.code")
     description = serializers.CharField()
@@ -62,6 +80,9 @@ class AppliedTaxOut(serializers.Serializer[Any]):
 
     def get_id(self, line: InvoiceLine) -> str | None:
         return saved_id(line)
+
+    def get_entity_id(self, line: InvoiceLine) -> str | None:
+        return saved_id(line.invoice)
 
     def get_tax_behavior(self, line: InvoiceLine) -> str:
         return "inclusive" if line.computation["tax"]["inclusive"] else "exclusive"

@@ -1,12 +1,13 @@
 """Invoices in answers: amounts as strings with the decimals of their currency."""
 
 from datetime import datetime
-from typing import Any
+from decimal import Decimal
+from typing import Any, ClassVar
 
-from django.db.models import Prefetch, QuerySet
+from django.db.models import F, OuterRef, Prefetch, Q, QuerySet, Subquery, Sum
 from rest_framework import serializers
 
-from billing.api.fields import MoneyField
+from billing.api.fields import ComputedMoney, MoneyField
 from billing.api.names import INVOICE_STATUSES, PAYMENT_STATUSES, REASONS, TYPES, status_in, type_of
 from billing.api.serializers.invoice_adjustments import (
     EXEMPTIONS,
@@ -21,8 +22,10 @@ from billing.invoicing.totals import set_totals
 from billing.invoicing.upcoming import Upcoming
 from billing.kinds import USAGE_KINDS
 from billing.lines import split_lines
-from billing.models import Invoice, InvoiceKind, InvoiceLine, LineKind
+from billing.models import Invoice, InvoiceKind, InvoiceLine, LineKind, Payment
+from catalog.api.names import PERIODS
 from catalog.models import Price
+from config.api.contract import ContractRecord
 from config.api.fields import (
     BlankAsNullField,
     ComputedChoice,
@@ -30,9 +33,12 @@ from config.api.fields import (
     ComputedTime,
     ConstantField,
     MetadataField,
+    NamedChoiceField,
     QuantityField,
+    TextField,
 )
-from customers.api.serializers import CustomerOut
+from config.api.unknown_names import Unused
+from customers.api.serializers.customers import CustomerOut
 from customers.models import Subscription
 
 LINES = InvoiceLine.objects.select_related(
@@ -42,7 +48,10 @@ LINES = InvoiceLine.objects.select_related(
 
 def invoice_headers() -> QuerySet[Invoice]:
     """Load invoices as `InvoiceOut` needs them without their lines, newest first."""
-    return Invoice.objects.select_related("customer", "subscription").order_by("-pk")
+    received = Payment.objects.filter(Q(source=None) | Q(reverses=F("source")), invoice=OuterRef("pk"))
+    overpaid = received.exclude(surplus=0).order_by().values("invoice").annotate(sum=Sum("surplus")).values("sum")
+    headers: QuerySet[Invoice] = Invoice.objects.annotate(overpaid=Subquery(overpaid))
+    return headers.select_related("customer", "subscription", "replaced_by").order_by("-pk")
 
 
 def invoices() -> QuerySet[Invoice]:
@@ -50,8 +59,14 @@ def invoices() -> QuerySet[Invoice]:
     return invoice_headers().prefetch_related(Prefetch("lines", LINES))
 
 
-class LineOut(serializers.Serializer[Any]):
+class LineOut(ContractRecord):
     """A charge. For usage, `quantity` is the charged quantity, after `adjusted_entitlement_quantity` free units."""
+
+    nulls: ClassVar[tuple[str, ...]] = (
+        *("commitment_info", "created_at", "custom_currency", "fx_conversion", "metadata", "parent_line_item_id"),
+        *("prepaid_credits_applied", "price_unit", "price_unit_amount", "price_unit_id", "status", "updated_at"),
+        *("usage_analytics", "usage_breakdown"),
+    )
 
     id = ComputedText(allow_null=True)
     invoice_id = ComputedText(allow_null=True)
@@ -65,6 +80,8 @@ class LineOut(serializers.Serializer[Any]):
     entity_id = serializers.CharField(source="price.version.plan.public_id", allow_null=True)
     plan_display_name = serializers.CharField(source="price.version.plan.name", allow_null=True)
     subscription_id = serializers.CharField(source="invoice.subscription.public_id", allow_null=True)
+    subscription_line_item_id = ComputedText(allow_null=True)
+    customer_id = serializers.CharField(source="invoice.customer.public_id")
     quantity = QuantityField(source="billable_quantity")
     adjusted_entitlement_quantity = QuantityField(source="free_units")
     usage_quantity = QuantityField(source="quantity", help_text="The total quantity used.")
@@ -95,6 +112,10 @@ class LineOut(serializers.Serializer[Any]):
     def get_invoice_id(self, line: InvoiceLine) -> str | None:
         return saved_id(line.invoice)
 
+    def get_subscription_line_item_id(self, line: InvoiceLine) -> str | None:
+        subscription = line.invoice.subscription
+        return f"{subscription.public_id}:{line.price.public_id}" if subscription and line.price else None
+
     def get_price_type(self, line: InvoiceLine) -> str:
         return "USAGE" if line.kind in USAGE_KINDS else "FIXED"
 
@@ -102,18 +123,33 @@ class LineOut(serializers.Serializer[Any]):
         return "plan" if line.price else None
 
 
-class InvoiceOut(serializers.Serializer[Any]):
+class InvoiceOut(ContractRecord):
     """The amounts that a customer owes. A preview has no id and isn't stored."""
+
+    nulls: ClassVar[tuple[str, ...]] = (
+        *("billing_sequence", "checkout_session", "custom_currency", "fx_conversion", "hosted_invoice_url"),
+        *("invoice_pdf_url", "is_manually_edited", "recalculated_invoice_id", "refunded_amount"),
+        *("source_type", "subscription", "version"),
+    )
 
     id = ComputedText(allow_null=True)
     invoice_number = serializers.CharField(source="number", allow_null=True)
-    invoice_status = ComputedChoice(list(INVOICE_STATUSES))
+    invoice_status = ComputedChoice(
+        list(INVOICE_STATUSES),
+        help_text="DRAFT: Draft in the admin. FINALIZED: Open, Partly paid, Overdue or Paid. VOIDED: Void.",
+    )
     invoice_type = ComputedChoice(TYPES)
-    payment_status = ComputedChoice(list(PAYMENT_STATUSES))
+    payment_status = ComputedChoice(
+        list(PAYMENT_STATUSES),
+        help_text="PENDING: Draft, Open, Partly paid (amount_paid is positive) or Overdue (after due_date). SUCCEEDED:"
+        " Paid. VOIDED: Void.",
+    )
     billing_reason = ComputedChoice(list(dict.fromkeys(REASONS.values())))
+    billing_period = NamedChoiceField(PERIODS, source="subscription.interval", allow_null=True)
     customer_id = serializers.CharField(source="customer.public_id")
     customer = CustomerOut()
     subscription_id = serializers.CharField(source="subscription.public_id", allow_null=True)
+    subscription_customer_id = ComputedText(allow_null=True)
     currency = serializers.CharField()
     subtotal = MoneyField()
     total_discount = MoneyField(source="discount_total")
@@ -128,17 +164,27 @@ class InvoiceOut(serializers.Serializer[Any]):
     amount_due = MoneyField()
     amount_paid = MoneyField()
     amount_remaining = MoneyField(help_text="If negative, the amount to refund.")
+    overpaid_amount = ComputedMoney(
+        help_text="What the invoice's payments were more than the amount due. It is prepaid credit, or unapplied."
+    )
     adjustment_amount = MoneyField(source="amount_credited", help_text="The total of the invoice's credit notes.")
     period_start = serializers.DateTimeField(allow_null=True)
     period_end = serializers.DateTimeField(allow_null=True)
     description = serializers.CharField(source="memo")
+    po_number = serializers.CharField(help_text="The number of the customer's purchase order.")
     issue_date = serializers.DateTimeField(source="issued_at", allow_null=True)
     due_date = serializers.DateTimeField(source="due_at", allow_null=True)
     finalized_at = serializers.DateTimeField(allow_null=True)
     paid_at = serializers.DateTimeField(allow_null=True)
     voided_at = serializers.DateTimeField(allow_null=True)
     void_reason = BlankAsNullField()
+    recalculated_invoice_id = serializers.CharField(
+        source="replaced_by.public_id", default=None, allow_null=True, help_text="The invoice that replaces it."
+    )
+    held_at = serializers.DateTimeField(allow_null=True, help_text="When the draft was put on hold.")
+    hold_reason = BlankAsNullField()
     last_computed_at = serializers.DateTimeField(source="computed_at", allow_null=True)
+    idempotency_key = serializers.CharField(source="external_reference", allow_null=True)
     metadata = MetadataField()
     status = ConstantField("published")
     line_items = LineOut(source="charges", many=True, help_text="The charges, which add up to the subtotal.")
@@ -165,6 +211,9 @@ class InvoiceOut(serializers.Serializer[Any]):
     def get_id(self, invoice: Invoice) -> str | None:
         return saved_id(invoice)
 
+    def get_subscription_customer_id(self, invoice: Invoice) -> str | None:
+        return invoice.customer.public_id if invoice.subscription else None
+
     def get_invoice_status(self, invoice: Invoice) -> str:
         return status_in(INVOICE_STATUSES, invoice.state)
 
@@ -173,6 +222,9 @@ class InvoiceOut(serializers.Serializer[Any]):
 
     def get_payment_status(self, invoice: Invoice) -> str:
         return status_in(PAYMENT_STATUSES, invoice.state)
+
+    def get_overpaid_amount(self, invoice: Invoice) -> Decimal:
+        return getattr(invoice, "overpaid", None) or Decimal(0)
 
     def get_billing_reason(self, invoice: Invoice) -> str:
         return REASONS[InvoiceKind(invoice.kind)]
@@ -215,8 +267,23 @@ def _attach_related(lines: list[InvoiceLine]) -> None:
         line.adjusts = None  # a preview doesn't name the corrected line
 
 
+class InvoiceQuery(serializers.Serializer[Any]):
+    """An invoice is always complete."""
+
+    unused: ClassVar[dict[str, Unused]] = {
+        "expand_by_source": Unused("Use POST /v1/events/analytics with group_by source.", ("false",)),
+        "group_by": Unused("Use POST /v1/events/analytics with group_by."),
+    }
+
+    expand = TextField(255, help_text="Accepted without effect: an invoice includes everything.")
+
+
 class PreviewIn(serializers.Serializer[Any]):
     """The subscription whose upcoming invoice to preview. It covers the current billing period."""
+
+    unused: ClassVar[dict[str, Unused]] = dict.fromkeys(
+        ("period_start", "period_end"), Unused("A preview covers the current billing period. Leave this field out.")
+    )
 
     subscription_id = serializers.CharField(max_length=64)
     hide_zero_charges_line_items = serializers.BooleanField(default=False)

@@ -1,28 +1,54 @@
 """Payments in requests and answers."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 from django.db.models import QuerySet
 from rest_framework import serializers
 
 from billing.api.fields import MoneyField, amount_field
 from billing.api.names import PAYMENT_METHODS
-from billing.models import Payment, PaymentKind
-from config.api.fields import BlankAsNullField, ComputedChoice, ConstantField, NamedChoiceField, TextField
+from billing.models import Payment, PaymentKind, SurplusUse
+from config.api.contract import ContractRecord
+from config.api.fields import BlankAsNullField, ComputedChoice, ConstantField, DayIn, NamedChoiceField, TextField
+from config.api.unknown_names import Unused
 
+NOT_COLLECTED = "Payments aren't collected here. Record a payment when you have received it."
 PAYMENT_STATES = ("SUCCEEDED", "REFUNDED")
+OVERPAYMENT = (
+    "What becomes of the part that is more than the amount due: credit adds it to the customer's prepaid credit, "
+    "unapplied keeps it with the payment."
+)
 
 
 class PaymentIn(serializers.Serializer[Any]):
     """A payment of an invoice. Without an amount, the whole remaining amount."""
 
-    payment_status = serializers.ChoiceField(["SUCCEEDED"], help_text="Only received payments are recorded.")
+    payment_status = serializers.ChoiceField(
+        ["SUCCEEDED", "PENDING"],
+        help_text="With PENDING, the amount of a partial payment is required.",
+    )
     amount = amount_field(required=False, allow_null=True)
     reference = TextField(255, help_text="A reference is recorded once per invoice.")
+    overpayment = serializers.ChoiceField(SurplusUse.values, default=SurplusUse.CREDIT.value, help_text=OVERPAYMENT)
+
+    def validate(self, attrs: Any) -> Any:
+        if attrs["payment_status"] == "PENDING" and attrs.get("amount") is None:
+            raise serializers.ValidationError({"amount": "This field is required for a partial payment."})
+        return attrs
 
 
 class PaymentCreate(serializers.Serializer[Any]):
     """A payment that you received for an invoice. Countinghouse doesn't collect payments."""
+
+    unused: ClassVar[dict[str, Unused]] = {
+        "process_payment": Unused("A payment is recorded once you have received it. Use true.", (True,)),
+        "save_card_and_make_default": Unused(NOT_COLLECTED, (False,)),
+        "cancel_url": Unused(NOT_COLLECTED),
+        "success_url": Unused(NOT_COLLECTED),
+        "gateway_options": Unused(NOT_COLLECTED),
+        "payment_gateway": Unused(NOT_COLLECTED),
+        "metadata": Unused("Payments have no metadata. Use note."),
+    }
 
     amount = amount_field()
     currency = serializers.CharField(max_length=3)
@@ -33,16 +59,56 @@ class PaymentCreate(serializers.Serializer[Any]):
         255, help_text="The bank's or payment provider's reference. It is recorded once per invoice."
     )
     idempotency_key = TextField(255)
-    received_on = serializers.DateField(required=False, allow_null=True)
+    received_on = DayIn(required=False, allow_null=True)
     note = TextField(2000)
+    overpayment = serializers.ChoiceField(SurplusUse.values, default=SurplusUse.CREDIT.value, help_text=OVERPAYMENT)
 
 
-class PaymentOut(serializers.Serializer[Any]):
+class SurplusIn(serializers.Serializer[Any]):
+    """The part of the unapplied amount to use. Without an amount, all of it."""
+
+    amount = amount_field(required=False, allow_null=True)
+    idempotency_key = TextField(255)
+
+
+class SurplusToInvoice(SurplusIn):
+    """The invoice to pay. Without an amount, as much as is unapplied and due."""
+
+    invoice_id = serializers.CharField(max_length=64)
+
+
+class SurplusRefund(SurplusIn):
+    """A refund of unapplied money that you paid out."""
+
+    reason = TextField(255, required=True, allow_blank=False)
+    payment_method_type = serializers.ChoiceField(list(PAYMENT_METHODS), default="BANK_TRANSFER")
+    payment_method_id = TextField(255, help_text="The bank's or payment provider's reference.")
+    received_on = DayIn(required=False, allow_null=True, help_text="The day of the refund.")
+
+
+class PaymentOut(ContractRecord):
     """A received payment, or with a negative amount a refund. Payments never change."""
+
+    nulls: ClassVar[tuple[str, ...]] = (
+        *("attempts", "error_message", "failed_at", "gateway_metadata", "gateway_payment_id", "gateway_tracking_id"),
+        *("metadata", "payment_gateway", "payment_url", "refunded_at", "save_card_and_make_default"),
+        *("track_attempts", "voided_at"),
+    )
 
     id = serializers.CharField(source="public_id")
     kind = serializers.ChoiceField(PaymentKind.choices)
-    amount = MoneyField()
+    amount = MoneyField(help_text="The money that moved. 0 if the surplus of an earlier payment is applied.")
+    applied_amount = MoneyField(source="applied", help_text="The part that the invoice's paid amount changed by.")
+    overpaid_amount = MoneyField(
+        source="surplus",
+        help_text="The part that was more than the amount due. Negative if it is taken from the source's.",
+    )
+    unapplied_amount = MoneyField(
+        source="unapplied", help_text="The part that is neither applied to an invoice, refunded, nor prepaid credit."
+    )
+    source_id = serializers.CharField(
+        source="source.public_id", allow_null=True, help_text="The payment whose overpaid amount is used."
+    )
     currency = serializers.CharField()
     destination_type = ConstantField("INVOICE")
     destination_id = serializers.CharField(source="invoice.public_id")
@@ -60,14 +126,16 @@ class PaymentOut(serializers.Serializer[Any]):
     status = ConstantField("published")
     succeeded_at = serializers.DateTimeField(source="recorded_at")
     created_at = serializers.DateTimeField(source="recorded_at")
+    updated_at = serializers.DateTimeField(source="recorded_at")
 
     def get_payment_status(self, payment: Payment) -> str:
-        return "SUCCEEDED" if payment.kind == PaymentKind.PAYMENT else "REFUNDED"
+        return "SUCCEEDED" if payment.kind in (PaymentKind.PAYMENT, PaymentKind.APPLIED) else "REFUNDED"
 
 
 def payments() -> QuerySet[Payment]:
     """Load payments as `PaymentOut` needs them, newest first."""
-    return Payment.objects.select_related("invoice__customer", "reverses", "credit_note").order_by("-pk")
+    rows = Payment.objects.with_unapplied().select_related("invoice__customer", "reverses", "credit_note", "source")
+    return rows.order_by("-pk")
 
 
 class Reversal(serializers.Serializer[Any]):

@@ -1,12 +1,13 @@
 """Tax rates and their assignments, in requests and answers."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 from django.db.models import QuerySet
 from rest_framework import serializers
 
 from billing.api.fields import ArchivableStatusField
 from billing.models import TaxAssignment, TaxRate
+from config.api.contract import ContractRecord
 from config.api.fields import (
     BlankAsNullField,
     ComputedBoolean,
@@ -14,9 +15,11 @@ from config.api.fields import (
     ComputedText,
     ConstantField,
     MetadataField,
+    NumberIn,
     QuantityField,
     TextField,
 )
+from config.api.unknown_names import Unused
 
 ENTITIES = ("tenant", "customer", "subscription")
 BEHAVIORS = ("exclusive", "inclusive")
@@ -28,8 +31,10 @@ def behavior_of(rate: TaxRate) -> str:
     return "inclusive" if rate.is_inclusive else "exclusive"
 
 
-class RateOut(serializers.Serializer[Any]):
+class RateOut(ContractRecord):
     """A tax rate."""
+
+    nulls: ClassVar[tuple[str, ...]] = ("fixed_value",)
 
     id = serializers.CharField(source="public_id")
     code = serializers.CharField()
@@ -53,8 +58,10 @@ class RateOut(serializers.Serializer[Any]):
         return ACTIVE if rate.archived_at is None else INACTIVE
 
 
-class AssignmentOut(serializers.Serializer[Any]):
+class AssignmentOut(ContractRecord):
     """A tax rate assigned to a customer, to a subscription, or (tenant) to everyone without taxes of their own."""
+
+    nulls: ClassVar[tuple[str, ...]] = ("end_date", "start_date")
 
     id = serializers.CharField(source="public_id")
     tax_rate_id = serializers.CharField(source="rate.public_id")
@@ -101,9 +108,14 @@ class RateFields(serializers.Serializer[Any]):
 class RateIn(RateFields):
     """A new tax rate. Its code, percentage and behavior can't be changed later."""
 
+    unused: ClassVar[dict[str, Unused]] = {
+        "scope": Unused("Tax rates are your own. Use INTERNAL.", ("INTERNAL",)),
+        "tax_rate_type": Unused("Taxes are a percentage.", ("percentage",)),
+    }
+
     code = serializers.CharField(max_length=64)
     name = serializers.CharField(max_length=255)
-    percentage_value = serializers.DecimalField(max_digits=9, decimal_places=6, min_value=0, max_value=100)
+    percentage_value = NumberIn(max_digits=9, decimal_places=6, min_value=0, max_value=100)
     tax_behavior = serializers.ChoiceField(BEHAVIORS, default="exclusive")
     country = serializers.RegexField(r"^[A-Za-z]{2}\Z", required=False, allow_blank=True, allow_null=True)
 
@@ -111,18 +123,34 @@ class RateIn(RateFields):
 class RateChange(RateFields):
     """The fields to change; the others keep their values. An inactive tax rate is no longer charged to anyone."""
 
+    unused: ClassVar[dict[str, Unused]] = dict.fromkeys(
+        ("percentage_value", "tax_behavior", "country"), Unused("This can't be changed. Create a new tax rate.")
+    )
+
     name = serializers.CharField(max_length=255, required=False)
     code = TextField(64, allow_null=True, help_text="Must be the current code.")
     tax_rate_status = serializers.ChoiceField(STATUSES, required=False, allow_null=True)
 
 
+UNUSED_OF_ASSIGNMENTS = {"auto_apply": Unused("An assigned tax is always applied. Leave this field out.", (True,))}
+
+
 class AssignmentChange(serializers.Serializer[Any]):
+    unused: ClassVar[dict[str, Unused]] = UNUSED_OF_ASSIGNMENTS | {
+        "tax_behavior": Unused("An assignment has its tax rate's behavior. Leave this field out.")
+    }
+
     priority = serializers.IntegerField(min_value=0, max_value=10_000, required=False, allow_null=True)
     metadata = MetadataField(required=False, allow_null=True)
 
 
 class AssignmentIn(AssignmentChange):
     """The tax rate, and who is charged for it. Without an entity, everyone without taxes of their own."""
+
+    unused: ClassVar[dict[str, Unused]] = UNUSED_OF_ASSIGNMENTS | {
+        "start_date": Unused("Taxes are assigned from now on. Leave this field out."),
+        "end_date": Unused("Taxes are assigned from now on. Delete the association when it ends."),
+    }
 
     tax_rate_code = serializers.CharField(max_length=64)
     entity_type = serializers.ChoiceField(ENTITIES, required=False, allow_null=True)
@@ -132,14 +160,6 @@ class AssignmentIn(AssignmentChange):
     tax_behavior = serializers.ChoiceField(
         BEHAVIORS, required=False, allow_null=True, help_text="Must be the tax rate's behavior."
     )
-
-    def to_internal_value(self, data: Any) -> Any:
-        unsupported = [name for name in ("start_date", "end_date") if isinstance(data, dict) and data.get(name)]
-        if unsupported:
-            raise Invalid(dict.fromkeys(unsupported, "This field isn't supported: taxes are assigned from now on."))
-        if isinstance(data, dict) and data.get("auto_apply") is False:
-            raise Invalid({"auto_apply": "An assigned tax is always applied. Leave this field out."})
-        return super().to_internal_value(data)
 
     def validate(self, attrs: Any) -> Any:
         entity = attrs.get("entity_type")

@@ -1,26 +1,32 @@
 """Usage with its cost, and plan changes, in requests and answers."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 from rest_framework import serializers
 
 from billing.api.fields import MoneyField
-from billing.explanation.spending import GrantUsage, PriceUsage, SubscriptionUsage
+from billing.api.serializers.invoices import InvoiceOut
+from billing.explanation.spending import FeatureCost, GrantUsage, PriceUsage, SubscriptionUsage
 from billing.money import format_amount
 from catalog.api.names import AGGREGATIONS, PERIODS, RECURRING
-from catalog.api.serializers import FeatureOut
+from catalog.api.serializers.features import FeatureOut
+from config.api.contract import ContractAnswer
 from config.api.fields import (
     ComputedBoolean,
     ComputedInteger,
+    ComputedList,
     ComputedText,
     MetadataField,
     NamedChoiceField,
     QuantityField,
     TextField,
 )
+from config.api.unknown_names import Unused
 from customers.api.names import CYCLES, PRORATIONS
-from customers.api.serializers import PlanBrief, SourceOut, SubscriptionOut
-from events.api.serializers import Moment, Values
+from customers.api.serializers.grants import SourceOut
+from customers.api.serializers.subscriptions import PlanBrief, SubscriptionOut
+from customers.kinds import ChangeInvoicing
+from events.api.serializers.fields import Moment, Values
 from events.usage.windows import SIZES
 
 
@@ -32,13 +38,19 @@ def number(**options: Any) -> serializers.DecimalField:
 class SubscriptionUsageIn(serializers.Serializer[Any]):
     """The subscription and the time range, which defaults to its current billing period."""
 
+    unused: ClassVar[dict[str, Unused]] = {
+        "lifetime_usage": Unused("Specify start_time and end_time instead.", (False,))
+    }
+
     subscription_id = serializers.CharField(max_length=64)
     start_time = Moment()
     end_time = Moment()
 
 
-class ChargeOut(serializers.Serializer[Any]):
+class ChargeOut(ContractAnswer):
     """The usage under one price, free units included, and its cost."""
+
+    nulls: ClassVar[tuple[str, ...]] = ("filter_values", "overage_factor", "price")
 
     subscription_line_item_id = ComputedText()
     meter_id = ComputedText()
@@ -62,8 +74,10 @@ class ChargeOut(serializers.Serializer[Any]):
         return False
 
 
-class SubscriptionUsageOut(serializers.Serializer[Any]):
+class SubscriptionUsageOut(ContractAnswer):
     """A subscription's usage and its cost."""
+
+    nulls: ClassVar[tuple[str, ...]] = ("commitment_amount", "commitment_utilized", "overage_amount", "overage_factor")
 
     start_time = serializers.DateTimeField(source="window.start")
     end_time = serializers.DateTimeField(source="window.end")
@@ -83,36 +97,51 @@ class SubscriptionUsageOut(serializers.Serializer[Any]):
 class AnalyticsIn(serializers.Serializer[Any]):
     """The customer, the time range (the last 30 days by default) and the grouping."""
 
+    unused: ClassVar[dict[str, Unused]] = {
+        "breakdown_bucket": Unused("Use window_size.", (False,)),
+        "expand": Unused("Items are complete. Leave this field out."),
+        "include_children": Unused("Customers have no children.", (False,)),
+    }
+
     external_customer_id = serializers.CharField(max_length=255)
     feature_ids = serializers.ListField(child=serializers.CharField(max_length=64), required=False, max_length=100)
     start_time = Moment()
     end_time = Moment()
     window_size = serializers.ChoiceField(list(SIZES), required=False, allow_null=True, allow_blank=True)
     group_by = serializers.ListField(
-        child=serializers.RegexField(r"^(feature_id|properties\..+)\Z", max_length=255),
+        child=serializers.RegexField(r"^(feature_id|source|properties\..+)\Z", max_length=255),
         required=False,
         max_length=5,
-        help_text="feature_id or properties.<name>. Usage is always grouped by feature.",
+        help_text="feature_id, source or properties.<name>. Usage is always grouped by feature.",
     )
     property_filters = Values()
+    sources = serializers.ListField(
+        child=serializers.CharField(max_length=255, allow_blank=True), required=False, allow_null=True, max_length=100
+    )
     timezone = TextField(64)
 
-    def to_internal_value(self, data: Any) -> Any:
-        if isinstance(data, dict) and data.get("sources"):
-            raise serializers.ValidationError({"sources": "Filtering by source isn't supported. Leave this field out."})
-        return super().to_internal_value(data)
 
-
-class PointOut(serializers.Serializer[Any]):
+class PointOut(ContractAnswer):
     """One window of the usage."""
+
+    nulls: ClassVar[tuple[str, ...]] = (
+        *("buckets", "computed_commitment_utilized_amount", "computed_overage_amount", "computed_true_up_amount"),
+        *("cost", "discount", "subtotal"),
+    )
 
     timestamp = serializers.DateTimeField(source="period.start")
     usage = QuantityField(source="usage.value")
     event_count = serializers.IntegerField(source="usage.events")
 
 
-class AnalyticsItem(serializers.Serializer[Any]):
+class AnalyticsItem(ContractAnswer):
     """The usage of a feature, or of one group of its events. Groups have no cost: tiers price the feature's total."""
+
+    nulls: ClassVar[tuple[str, ...]] = (
+        *("add_on_id", "addon", "bucket_summaries", "commitment_info", "feature", "group", "meter", "plan"),
+        *("plan_id", "price", "price_id", "reporting_unit", "sub_line_item_id", "subscription_id"),
+        *("subscription_line_item", "subtotal", "total_discount", "total_usage_display", "window_size"),
+    )
 
     feature_id = serializers.CharField(source="feature.public_id")
     meter_id = serializers.CharField(source="feature.public_id")
@@ -124,19 +153,32 @@ class AnalyticsItem(serializers.Serializer[Any]):
     unit_plural = serializers.CharField(source="feature.unit_plural")
     total_usage = QuantityField(source="usage.value")
     event_count = serializers.IntegerField(source="usage.events")
-    properties = MetadataField(required=False)
+    properties = MetadataField(allow_null=True, default=None)
+    source = serializers.CharField(allow_null=True, default=None)  # type: ignore[assignment]  # the base's argument
+    sources = ComputedList(child=serializers.CharField(), allow_null=True)
     total_cost = MoneyField(source="cost", allow_null=True)
     currency = serializers.CharField(allow_null=True)
     points = PointOut(source="windows", many=True)
 
+    def get_sources(self, item: FeatureCost) -> list[str] | None:
+        source: str | None = getattr(item, "source", None)
+        return None if source is None else [source]
 
-class AnalyticsOut(serializers.Serializer[Any]):
+
+class AnalyticsOut(ContractAnswer):
+    nulls: ClassVar[tuple[str, ...]] = ("custom_analytics", "subtotal", "total_discount")
+
     currency = serializers.CharField(allow_null=True)
     total_cost = MoneyField(allow_null=True)
     items = AnalyticsItem(many=True)
 
 
-class FeatureUsage(serializers.Serializer[Any]):
+class FeatureUsage(ContractAnswer):
+    nulls: ClassVar[tuple[str, ...]] = (
+        *("buckets", "grant_duration_unit", "grant_duration_value", "grant_measure", "grant_quota", "grant_state"),
+        "grant_unlimited",
+    )
+
     feature = FeatureOut(source="grant.feature")
     current_usage = QuantityField(source="used")
     total_limit = ComputedInteger(allow_null=True)
@@ -154,13 +196,17 @@ class FeatureUsage(serializers.Serializer[Any]):
         return usage.grant.limit is None
 
 
-class PeriodOut(serializers.Serializer[Any]):
+class PeriodOut(ContractAnswer):
+    nulls: ClassVar[tuple[str, ...]] = ("period",)
+
     start_time = serializers.DateTimeField(source="start")
     end_time = serializers.DateTimeField(source="end")
 
 
-class UsageSummary(serializers.Serializer[Any]):
+class UsageSummary(ContractAnswer):
     """A customer's usage of its entitlements in the current billing period."""
+
+    nulls: ClassVar[tuple[str, ...]] = ("pagination",)
 
     customer_id = serializers.CharField(source="customer.public_id")
     period = PeriodOut(allow_null=True)
@@ -170,6 +216,10 @@ class UsageSummary(serializers.Serializer[Any]):
 class ChangeIn(serializers.Serializer[Any]):
     """The new plan. The billing interval and currency don't change."""
 
+    unused: ClassVar[dict[str, Unused]] = {
+        "metadata": Unused("A plan change has no metadata. Use the subscription's metadata.")
+    }
+
     target_plan_id = serializers.CharField(max_length=64)
     proration_behavior = serializers.ChoiceField(list(PRORATIONS), default="create_prorations")
     billing_cadence = serializers.ChoiceField([RECURRING], default=RECURRING)
@@ -177,26 +227,70 @@ class ChangeIn(serializers.Serializer[Any]):
     billing_period_count = serializers.IntegerField(min_value=1, required=False)
     billing_cycle = serializers.ChoiceField(list(CYCLES), required=False)
     change_at = serializers.ChoiceField(["immediate", "end_of_period"], default="immediate")
-    metadata = MetadataField(required=False)
+    invoicing = serializers.ChoiceField(
+        ChangeInvoicing.choices,
+        default=ChangeInvoicing.IMMEDIATE,
+        help_text="When the difference of fees in advance is invoiced. A credit always goes on the next invoice.",
+    )
 
 
-class NextInvoice(serializers.Serializer[Any]):
+class InvoicedAtOnce(serializers.Serializer[Any]):
+    """The total that the change invoices at once."""
+
     total = serializers.CharField()
-    difference = serializers.CharField(help_text="The difference from the total without the change.")
     currency = serializers.CharField()
 
 
-class ChangePreview(serializers.Serializer[Any]):
-    """The effect of a plan change on the upcoming invoice. Nothing is changed."""
+class NextInvoice(serializers.Serializer[Any]):
+    """The total of the upcoming invoice after the change, and what the change costs in all."""
+
+    total = serializers.CharField()
+    difference = serializers.CharField(
+        help_text="What the change costs, invoiced at once or later, compared to the total without the change."
+    )
+    currency = serializers.CharField()
+
+
+class FullPeriod(serializers.Serializer[Any]):
+    """What a whole billing period costs with the usage of the last full one, before and after the change.
+
+    With lasting discounts and tax, without prepaid credit.
+    """
+
+    start = serializers.DateTimeField()
+    end = serializers.DateTimeField()
+    total_before = serializers.CharField()
+    total_after = serializers.CharField()
+    difference = serializers.CharField()
+    currency = serializers.CharField()
+
+
+class ChangePreview(ContractAnswer):
+    """The effect of a plan change on invoices. Nothing is changed."""
+
+    nulls: ClassVar[tuple[str, ...]] = (
+        *("change_type", "metadata", "new_billing_cycle", "next_invoice_preview", "proration_details", "warnings"),
+    )
 
     subscription_id = serializers.CharField()
     current_plan = PlanBrief()
     target_plan = PlanBrief()
     effective_date = serializers.DateTimeField()
+    immediate_invoice = InvoicedAtOnce(allow_null=True)
     upcoming_invoice = NextInvoice()
+    full_period = FullPeriod(allow_null=True, help_text="`null` if no billing period is over yet since the start.")
 
 
-class ChangeOut(serializers.Serializer[Any]):
+class ChangeOut(ContractAnswer):
+    """The changed subscription, and the invoice that the change made at once, if any."""
+
+    nulls: ClassVar[tuple[str, ...]] = (
+        *("change_type", "credit_grants", "metadata", "new_subscription", "old_subscription", "proration_applied"),
+    )
+
     effective_date = serializers.DateTimeField()
     is_scheduled = serializers.BooleanField()
+    schedule_id = serializers.CharField(allow_null=True)
+    scheduled_at = serializers.DateTimeField(allow_null=True)
+    invoice = InvoiceOut(allow_null=True)
     subscription = SubscriptionOut()

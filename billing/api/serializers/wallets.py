@@ -1,61 +1,46 @@
-"""Wallets and their transactions, in requests and answers. A credit is worth one unit of the wallet's currency."""
+"""Wallets in requests and answers. A credit is worth one unit of the wallet's currency."""
 
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
-from typing import Any
+from typing import Any, ClassVar
 
 from django.db.models import QuerySet
+from django.utils import timezone
 from rest_framework import serializers
 
 from billing.api.fields import ComputedMoney, MoneyField
-from billing.models import EntryKind, GrantKind, Wallet, WalletEntry, WalletState
+from billing.models import GrantKind, Wallet, WalletState
+from config.api.contract import ContractRecord
 from config.api.fields import (
-    ComputedChoice,
-    ComputedMetadata,
-    ComputedText,
     ComputedTime,
     ConstantField,
     ConstantText,
     MetadataField,
     MomentField,
+    NumberIn,
     TextField,
 )
+from config.api.unknown_names import Unused
 
 STATES = {"active": WalletState.ACTIVE, "closed": WalletState.CLOSED}
-GRANT_REASONS = {
-    "PURCHASED_CREDIT_DIRECT": GrantKind.PURCHASED,
-    "FREE_CREDIT_GRANT": GrantKind.PROMOTIONAL,
-    "SUBSCRIPTION_CREDIT_GRANT": GrantKind.PROMOTIONAL,
-    "PURCHASED_CREDIT_BONUS": GrantKind.PROMOTIONAL,
-    "CREDIT_ADJUSTMENT": GrantKind.CORRECTION,
-    "CREDIT_NOTE": GrantKind.CORRECTION,
-}
-KIND_REASONS = {
-    GrantKind.PURCHASED: "PURCHASED_CREDIT_DIRECT",
-    GrantKind.PROMOTIONAL: "FREE_CREDIT_GRANT",
-    GrantKind.CORRECTION: "CREDIT_ADJUSTMENT",
-    GrantKind.INVOICE: "CREDIT_ADJUSTMENT",
-}
-ENTRY_REASONS = {
-    EntryKind.APPLIED: "INVOICE_PAYMENT",
-    EntryKind.RETURNED: "INVOICE_VOID_REFUND",
-    EntryKind.EXPIRED: "CREDIT_EXPIRED",
-    EntryKind.TAKEN_BACK: "MANUAL_BALANCE_DEBIT",
-}
-MOST = Decimal(10) ** 15
-REASONS = sorted({*KIND_REASONS.values(), *ENTRY_REASONS.values()})
+PAID_FOR = (GrantKind.PURCHASED, GrantKind.OVERPAYMENT)
 
 
-class WalletOut(serializers.Serializer[Any]):
+class WalletOut(ContractRecord):
     """A customer's prepaid credit in one currency."""
+
+    nulls: ClassVar[tuple[str, ...]] = (
+        *("alert_settings", "alert_state", "auto_topup", "config", "credits_available_breakdown"),
+        *("real_time_balance", "real_time_credit_balance"),
+    )
 
     id = serializers.CharField(source="public_id")
     customer_id = serializers.CharField(source="customer.public_id")
     name = serializers.CharField()
     description = serializers.CharField()
     currency = serializers.CharField()
-    balance = MoneyField(help_text="Includes credit that has expired since last night.")
-    credit_balance = MoneyField(source="balance")
+    balance = MoneyField(source="usable", help_text="The credit that hasn't expired.")
+    credit_balance = MoneyField(source="usable")
     conversion_rate = ConstantText("1")
     topup_conversion_rate = ConstantText("1")
     priority = serializers.IntegerField()
@@ -68,20 +53,22 @@ class WalletOut(serializers.Serializer[Any]):
 
 
 class BreakdownOut(serializers.Serializer[Any]):
-    """The remaining credit by origin."""
+    """The remaining credit by origin, without expired credit."""
 
     free = ComputedMoney()
     purchased = ComputedMoney()
 
     def get_free(self, wallet: Wallet) -> Decimal:
-        return sum((grant.remaining for grant in wallet.grants.all() if grant.kind != GrantKind.PURCHASED), Decimal(0))
+        return sum((grant.remaining for grant in wallet.grants.all() if grant.kind not in PAID_FOR), Decimal(0))
 
     def get_purchased(self, wallet: Wallet) -> Decimal:
-        return sum((grant.remaining for grant in wallet.grants.all() if grant.kind == GrantKind.PURCHASED), Decimal(0))
+        return sum((grant.remaining for grant in wallet.grants.all() if grant.kind in PAID_FOR), Decimal(0))
 
 
 class BalanceOut(WalletOut):
     """A wallet with its real-time balance, from the context's `balance` as of its `now`."""
+
+    nulls: ClassVar[tuple[str, ...]] = ("alert_settings", "alert_state", "auto_topup", "config", "is_cached_fallback")
 
     real_time_balance = ComputedMoney(help_text="The usable credit, less unbilled usage and unpaid invoices.")
     real_time_credit_balance = ComputedMoney()
@@ -109,87 +96,16 @@ class BalanceOut(WalletOut):
         return now
 
 
-class EntryOut(serializers.Serializer[Any]):
-    """A wallet transaction."""
-
-    id = serializers.CharField(source="public_id")
-    wallet_id = serializers.CharField(source="wallet.public_id")
-    customer_id = serializers.CharField(source="wallet.customer.public_id")
-    type = ComputedChoice(["credit", "debit"])
-    amount = ComputedMoney(currency="wallet.currency")
-    credit_amount = ComputedMoney(currency="wallet.currency")
-    currency = serializers.CharField(source="wallet.currency")
-    credit_balance_before = ComputedMoney(currency="wallet.currency")
-    credit_balance_after = MoneyField(source="balance_after", currency="wallet.currency")
-    credits_available = ComputedMoney(
-        currency="wallet.currency", help_text="The remaining part of the credit that this transaction granted."
-    )
-    transaction_status = ConstantField("completed")
-    transaction_reason = ComputedChoice(REASONS)
-    reference_type = ComputedText(allow_null=True)
-    reference_id = serializers.CharField(source="invoice.public_id", allow_null=True)
-    idempotency_key = ComputedText(allow_null=True)
-    description = serializers.CharField(source="reason")
-    priority = serializers.IntegerField(source="grant.priority")
-    expiry_date = serializers.DateTimeField(source="grant.expires_at", allow_null=True)
-    conversion_rate = ConstantText("1")
-    metadata = ComputedMetadata()
-    status = ConstantField("published")
-    created_at = serializers.DateTimeField(source="at")
-
-    def get_type(self, entry: WalletEntry) -> str:
-        return "credit" if entry.amount > 0 else "debit"
-
-    def get_amount(self, entry: WalletEntry) -> Decimal:
-        return abs(entry.amount)
-
-    get_credit_amount = get_amount
-
-    def get_credit_balance_before(self, entry: WalletEntry) -> Decimal:
-        return entry.balance_after - entry.amount
-
-    def get_credits_available(self, entry: WalletEntry) -> Decimal:
-        return entry.grant.remaining if entry.kind == EntryKind.GRANTED else Decimal(0)
-
-    def get_transaction_reason(self, entry: WalletEntry) -> str:
-        if entry.kind == EntryKind.GRANTED:
-            return KIND_REASONS[GrantKind(entry.grant.kind)]
-        return ENTRY_REASONS[EntryKind(entry.kind)]
-
-    def get_reference_type(self, entry: WalletEntry) -> str | None:
-        return "INVOICE" if entry.invoice else None
-
-    def get_idempotency_key(self, entry: WalletEntry) -> str | None:
-        return entry.grant.reference if entry.kind == EntryKind.GRANTED else None
-
-    def get_metadata(self, entry: WalletEntry) -> dict[str, Any]:
-        return entry.grant.metadata if entry.kind == EntryKind.GRANTED else {}
-
-
-class TopUpOut(serializers.Serializer[Any]):
-    wallet = WalletOut()
-    wallet_transaction = EntryOut(source="*")
-    invoice_id = ComputedText(allow_null=True)
-
-    def get_invoice_id(self, entry: WalletEntry) -> None:
-        return None
-
-
 def wallets() -> QuerySet[Wallet]:
     """Load wallets as `WalletOut` needs them, newest first."""
-    return Wallet.objects.select_related("customer").order_by("-created_at", "-pk")
+    usable_wallets = Wallet.objects.with_usable(timezone.now())
+    return usable_wallets.select_related("customer").order_by("-created_at", "-pk")
 
 
-def movements() -> QuerySet[WalletEntry]:
-    """Load wallet transactions as `EntryOut` needs them, newest first."""
-    return WalletEntry.objects.select_related("wallet__customer", "grant", "invoice").order_by("-pk")
-
-
-class AmountIn(serializers.DecimalField):
+class AmountIn(NumberIn):
     """An amount of money, or of credits: each is worth one unit of the currency."""
 
     def __init__(self, **kwargs: Any) -> None:
-        kwargs.setdefault("max_value", MOST)
         super().__init__(max_digits=24, decimal_places=4, required=False, allow_null=True, **kwargs)
 
 
@@ -199,22 +115,20 @@ def end_of_day(digits: int | None) -> datetime | None:
         return None
     try:
         day = date(digits // 10000, digits // 100 % 100, digits % 100)
-    except ValueError as error:
+        return datetime.combine(day, time(), tzinfo=UTC) + timedelta(days=1)
+    except (ValueError, OverflowError) as error:
         raise serializers.ValidationError("Enter a day as YYYYMMDD, for example 20261231.") from error
-    return datetime.combine(day, time(), tzinfo=UTC) + timedelta(days=1)
-
-
-def exactly_one_amount(body: dict[str, Any], first: str, second: str) -> Decimal:
-    """Return the one amount that the body specifies under either name. Raises `ValidationError` for none or both."""
-    amounts = [body[name] for name in (first, second) if body.get(name) is not None]
-    if len(amounts) != 1:
-        raise serializers.ValidationError({first: f"Specify either {first} or {second}."})
-    amount: Decimal = amounts[0]
-    return amount
 
 
 class WalletChange(serializers.Serializer[Any]):
     """The fields to change; the others keep their values."""
+
+    unused: ClassVar[dict[str, Unused]] = {
+        "alert_settings": Unused("Wallets have no alerts. Use the webhooks of wallet transactions."),
+        "auto_topup": Unused("Wallets aren't topped up automatically. Use POST /v1/wallets/{id}/top-up."),
+        "config": Unused("Credit pays any charge. Leave this field out."),
+        "price_unit": Unused("Wallets hold a currency. Leave this field out."),
+    }
 
     name = TextField(255, allow_null=True)
     description = TextField(2000, allow_null=True)
@@ -247,30 +161,14 @@ class WalletIn(WalletChange):
         return attrs
 
 
-class TopUpIn(serializers.Serializer[Any]):
-    """Credit to add to a wallet. A repeated `idempotency_key` adds nothing."""
+class CustomerOfWallets(serializers.Serializer[Any]):
+    """The customer whose wallets to list."""
 
-    transaction_reason = serializers.ChoiceField(sorted(GRANT_REASONS))
-    amount = AmountIn()
-    credits_to_add = AmountIn()
-    bonus_credits_to_add = AmountIn(min_value=Decimal(0))
-    bonus_credits_expiry_date_utc = MomentField(required=False, allow_null=True)
-    expiry_date_utc = MomentField(required=False, allow_null=True)
-    priority = serializers.IntegerField(min_value=0, max_value=10_000, required=False, allow_null=True)
-    idempotency_key = TextField(200, allow_null=True)
-    description = TextField(255, allow_null=True)
-    metadata = MetadataField(required=False, allow_null=True)
+    unused: ClassVar[dict[str, Unused]] = {
+        "expand": Unused("Wallets are complete. Leave this parameter out."),
+        "from_cache": Unused("Balances aren't cached.", ("false",)),
+        "include_real_time_balance": Unused("Use GET /v1/wallets/{id}/balance/real-time.", ("false",)),
+    }
 
-    def validate(self, attrs: Any) -> Any:
-        return attrs | {"amount": exactly_one_amount(attrs, "amount", "credits_to_add")}
-
-
-class DebitIn(serializers.Serializer[Any]):
-    """Credit to debit from a wallet."""
-
-    amount = AmountIn()
-    credits = AmountIn()
-    description = TextField(255, allow_null=True)
-
-    def validate(self, attrs: Any) -> Any:
-        return attrs | {"amount": exactly_one_amount(attrs, "amount", "credits")}
+    id = TextField(64)
+    lookup_key = TextField(255, help_text="The customer's external id.")

@@ -2,6 +2,7 @@
 
 import os
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from decimal import Decimal
@@ -118,19 +119,20 @@ class Command(BaseCommand):
     def bill(self, owner: User) -> None:
         """Bill everything that is due, and print the totals."""
         with self.countdown("Billing completed periods") as report:
-            run = worker.bill(now=timezone.now(), by=owner, report=report)
+            runs = worker.bill(now=timezone.now(), by=owner, report=report)
         settle_invoices(now=timezone.now(), by=owner)
-        if run is None:
-            self.say("There is nothing new to bill.")
-        else:
-            amounts = ", ".join(format_amount(Decimal(amount), currency) for currency, amount in run.amounts.items())
-            self.say(f"{run.invoices_made} invoices for {run.done} subscriptions: {amounts}.")
+        totals: dict[str, Decimal] = defaultdict(Decimal)
+        for currency, amount in (pair for run in runs for pair in run.amounts.items()):
+            totals[currency] += Decimal(amount)
+        amounts = ", ".join(format_amount(amount, currency) for currency, amount in sorted(totals.items()))
+        count = sum(run.invoices_made for run in runs)
+        self.say(f"{count} invoices: {amounts}." if count else "There is nothing new to bill.")
 
     def show_invoice(self) -> None:
         """Print one invoice of the last completed period, each line with its calculation."""
         invoice = worker.find_printed_invoice(now=timezone.now())
         if invoice is not None:
-            self.say(f"\n{format_invoice(invoice)}")
+            self.say(f"\n{format_invoice(invoice, now=timezone.now())}")
 
     def say(self, text: str) -> None:
         self.console.print(text, markup=False, soft_wrap=True)

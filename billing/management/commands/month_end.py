@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from billing.month_end.months import Month
 from billing.month_end.report import HEADINGS, month_end, table_rows
-from config.office.files import cell
+from config.office.files import csv_row
 
 
 class Command(BaseCommand):
@@ -27,4 +27,4 @@ class Command(BaseCommand):
         writer = csv.writer(self.stdout, lineterminator="\n")
         writer.writerow(HEADINGS)
         for row in table_rows(month_end(month, now=timezone.now())):
-            writer.writerow([cell(value) for value in row])
+            writer.writerow(csv_row(row))

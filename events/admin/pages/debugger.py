@@ -11,7 +11,7 @@ from django.utils import timezone
 from django.utils.http import urlencode
 
 from config.office.dialogs import staff
-from config.office.links import page_of
+from config.office.links import admin_url, page_of
 from config.office.pages import AdminPage, AdminView, clean_text
 from events.admin.pages.fixes import take_proof
 from events.diagnosis import DiagnosisStep, Fix, Place, look_up
@@ -24,20 +24,10 @@ from events.ingest.payload import PayloadRefused
 from events.links import event_url
 from events.models import Event
 from events.overview.live import Filters, feed
+from events.samples import sample_json
 
 LONGEST_PASTE = 1024 * 1024
 MOST_CHOICES = 50  # events of a batch to choose from
-SAMPLE = """curl --request POST \\
-  --url https://billing.example.com/v1/events \\
-  --header 'Content-Type: application/json' \\
-  --header 'x-api-key: <your_api_key>' \\
-  --data '{
-    "event_name": "model.usage",
-    "external_customer_id": "cust_123",
-    "properties": {
-      "credits": 2
-    }
-  }'"""
 STATES = (
     ("", "All"),
     ("problems", "Problems and duplicates"),
@@ -96,7 +86,9 @@ class DryRun(AdminPage):
             return self.refuse(payload, "This is more than 1 MB. Paste one event or a smaller batch.")
         index = int(chosen) if chosen.isascii() and chosen.isdecimal() and len(chosen) < 5 else 0
         context = dry_run_context(self.request, payload, index, timezone.now()) if payload else {}
-        return self.render(payload=payload or SAMPLE, may_send=self.may_send, chosen=index, **context)
+        return self.render(
+            payload=payload or sample_command(self.request), may_send=self.may_send, chosen=index, **context
+        )
 
     def send(self, payload: str) -> HttpResponse:
         """Send the pasted events and open the diagnosis of the first one."""
@@ -117,10 +109,23 @@ class DryRun(AdminPage):
 
     @property
     def may_send(self) -> bool:
-        return staff(self.request).has_perm("events.add_inboxevent")
+        return staff(self.request).has_perm("events.add_event")
 
     def refuse(self, payload: str, refusal: str) -> HttpResponse:
-        return self.render(payload=payload or SAMPLE, may_send=self.may_send, chosen=0, refusal=refusal)
+        return self.render(
+            payload=payload or sample_command(self.request), may_send=self.may_send, chosen=0, refusal=refusal
+        )
+
+
+def sample_command(request: HttpRequest) -> str:
+    """Return a curl command with the company's own names, to edit and check."""
+    return (
+        "curl --request POST \\\n"
+        f"  --url {request.build_absolute_uri('/v1/events')} \\\n"
+        "  --header 'Content-Type: application/json' \\\n"
+        "  --header 'x-api-key: <your_api_key>' \\\n"
+        f"  --data '{sample_json()}'"
+    )
 
 
 def live_context(request: HttpRequest) -> dict[str, Any]:
@@ -153,6 +158,11 @@ def diagnosis_context(request: HttpRequest, event_id: str) -> dict[str, Any]:
         "is_waiting": subject is not None and subject.place == Place.WAITING,
         "ledger_url": page_of(Event(pk=subject.pk)) if subject and is_in_ledger else "",
         "proof": take_proof(request),
+        "staircase_urls": [
+            admin_url("billing_usage_staircase", *pair, at=subject.occurred_at.isoformat())
+            for pair in diagnosis.tiered
+            if subject
+        ],
     }
 
 

@@ -15,6 +15,8 @@ from config.office.dialogs import open_page, refusal_text, staff
 from config.office.links import admin_url, page_of
 from config.office.pages import AdminPage, clean_values
 from config.refusals import Refused
+from customers.periods import Period
+from events import wording
 from events.diagnosis.billing_facts import write_amounts
 from events.fixing import (
     Action,
@@ -91,7 +93,7 @@ def fix_context(action: Action, values: dict[str, str], *, by: User) -> dict[str
     visible = {field.name for field in fields} | {"reason"}
     return {
         "action": action,
-        "fields": [{"field": field, "value": values.get(field.name, field.initial)} for field in fields],
+        "fields": [{"field": field, "value": field.written(values.get(field.name, field.initial))} for field in fields],
         "hidden": [(name, value) for name, value in values.items() if name not in visible],
         "waiting": count_waiting(action),
         "waiting_url": admin_url("events_problem_changelist", **action.listed()),
@@ -132,6 +134,10 @@ def preview_context(result: Preview) -> dict[str, Any]:
         "still_open": result.still_open,
         "money": write_amounts(result.money),
         "has_money": bool(result.money),
+        "amount_before": write_amounts(result.before.worth.amounts),
+        "amount_after": write_amounts(result.after.worth.amounts),
+        "periods": result.after.worth.periods,
+        "notes": result.notes,
         "left_out": result.after.worth.left_out,
         **changes_context(result.changes),
     }
@@ -148,6 +154,7 @@ def proof_context(action: Action, applied: Applied) -> dict[str, Any]:
         "has_money": bool(applied.money),
         "before": write_amounts(applied.money_before.amounts),
         "after": write_amounts(applied.money_after.amounts),
+        "notes": list(applied.notes),
         **changes_context(applied.changes),
     }
 
@@ -166,6 +173,8 @@ def changes_context(changes: tuple[CauseChange, ...]) -> dict[str, Any]:
             "difference": f"{'+' if change.difference >= 0 else ''}{number(change.difference)}",
             "unit": change.feature.unit_for(change.after),
             "events": f"{change.events_before:,} → {change.events_after:,}",
+            "scope": wording.span(Period(change.start, change.end), change.customer.timezone),
+            "is_billed": change.is_billed,
         }
         for change in changes[:MOST_ROWS]
     ]
@@ -173,7 +182,7 @@ def changes_context(changes: tuple[CauseChange, ...]) -> dict[str, Any]:
 
 
 def _usage_url(change: CauseChange) -> str:
-    """Link to the usage of these hours in the Query tool."""
+    """Link to this usage in the Query tool."""
     return admin_url(
         "events_query",
         feature=change.feature.pk,

@@ -1,15 +1,16 @@
 """The Query tool: usage of one feature in a time range, grouped, charted and explained."""
 
+from decimal import Decimal
 from typing import Any
 from zoneinfo import available_timezones
 
-import orjson
 from django.http import HttpRequest, HttpResponseBase
 from django.utils import timezone
 
 from catalog.models import Feature
 from config.numbers import number
-from config.office.files import table_file
+from config.office.charts import Chart, Series
+from config.office.files import file_name, table_file
 from config.office.links import admin_url
 from config.office.pages import AdminPage, clean_text, clean_values
 from customers.models import Customer
@@ -18,8 +19,7 @@ from events.links import occurred_between
 from events.query.answer import Answer, AnswerRow, answer, last_counted_at
 from events.query.request import MOST_CUSTOMERS, Grouping, Query, QueryRefused, Window, read_query
 
-COLORS = ("var(--color-primary-600)", "#d97706", "#2563eb", "#9333ea", "#dc2626", "#0891b2", "#65a30d", "#db2777")
-FILE_COLUMNS = ("external_customer_id", "quantity", "events", "from", "to", "feature")
+FILE_COLUMNS = ("external_customer_id", "quantity", "events", "from (UTC)", "to (UTC)", "feature")
 MOST_FEATURES = 500
 MOST_SUGGESTED = 200
 
@@ -92,7 +92,6 @@ def answer_context(request: HttpRequest, result: Answer) -> dict[str, Any]:
         "rows": [row_context(row, result) for row in result.rows],
         "customer_rows": [row_context(row, result) for row in result.by_customer],
         "chart": _chart(result),
-        "chart_options": _chart_options(result),
         "csv_url": f"?{csv_address.urlencode()}",
         "recount_url": f"?{recount.urlencode()}",
         "events_url": _events_url(query),
@@ -132,7 +131,7 @@ def _events_url(query: Query, row: AnswerRow | None = None) -> str:
     customers = [row.customer] if row and row.customer else list(query.customers)
     start = (row and row.start) or query.period.start
     end = (row and row.end) or query.period.end
-    filters: dict[str, str | int] = {"event_name": query.feature.event_name}
+    filters: dict[str, str | int] = {"counts_for": query.feature.pk}
     if len(customers) == 1:
         filters["customer__id__exact"] = customers[0].pk
     else:
@@ -143,58 +142,30 @@ def _events_url(query: Query, row: AnswerRow | None = None) -> str:
     return admin_url("events_event_changelist", **filters, **occurred_between(since, end))
 
 
-def _chart(result: Answer) -> str:
-    """Return the data of the chart: one bar per group, stacked by customer if there are several."""
+def _chart(result: Answer) -> Chart | None:
+    """Return one bar per group, stacked by customer if there are several."""
     if not result.rows or not result.events:
-        return ""
-    labels = [row.label for row in result.rows]
-    if result.query.group != Grouping.PROPERTY and len(result.by_customer) > 1 and result.total is not None:
-        return _json({"labels": labels, "datasets": _stacks(result)})
-    bars = {"label": result.query.feature.name, "data": [float(row.quantity) for row in result.rows]}
-    return _json({"labels": labels, "datasets": [bars | {"backgroundColor": COLORS[0], "maxBarThickness": 36}]})
-
-
-def _chart_options(result: Answer) -> str:
-    """Return the options of the chart. Only stacked bars need a legend."""
-    is_stacked = len(result.by_customer) > 1 and result.query.group != Grouping.PROPERTY
-    gray = "#8a94a3"
-    axis = {
-        "stacked": True,
-        "ticks": {"color": gray, "maxRotation": 0, "autoSkipPadding": 12},
-        "border": {"display": False},
-    }
-    return _json(
-        {
-            "responsive": True,
-            "maintainAspectRatio": False,
-            "animation": False,
-            "scales": {
-                "x": axis | {"grid": {"display": False}},
-                "y": axis | {"beginAtZero": True, "grid": {"color": "rgba(138, 148, 163, .22)"}},
-            },
-            "plugins": {
-                "legend": {"display": is_stacked, "position": "bottom", "labels": {"color": gray, "boxWidth": 12}}
-            },
-        }
+        return None
+    query = result.query
+    heading = query.property or str(query.group)
+    is_stacked = query.group != Grouping.PROPERTY and len(result.by_customer) > 1 and result.total is not None
+    whole = Series(query.feature.name, [row.quantity for row in result.rows])
+    return Chart(
+        title=f"By {heading}",
+        heading=heading.capitalize(),
+        labels=[row.label for row in result.rows],
+        series=_stacks(result) if is_stacked else [whole],
+        unit=query.feature.unit_for(Decimal(0)),
+        links=[_events_url(query, row) for row in result.rows],
+        has_table=False,
     )
 
 
-def _stacks(result: Answer) -> list[dict[str, Any]]:
-    names = [customer.name for customer in result.customers]
+def _stacks(result: Answer) -> list[Series]:
     return [
-        {
-            "label": name,
-            "data": [float(row.parts[index]) for row in result.rows],
-            "backgroundColor": COLORS[index % len(COLORS)],
-            "stack": "all",
-            "maxBarThickness": 36,
-        }
-        for index, name in enumerate(names)
+        Series(customer.name, [row.parts[index] for row in result.rows])
+        for index, customer in enumerate(result.customers)
     ]
-
-
-def _json(value: object) -> str:
-    return orjson.dumps(value).decode()
 
 
 def answer_file(result: Answer) -> HttpResponseBase:
@@ -208,10 +179,10 @@ def answer_file(result: Answer) -> HttpResponseBase:
             row.customer.external_id if row.customer else all_ids,
             row.quantity,
             row.events,
-            (row.start or query.period.start).isoformat(),
-            (row.end or query.period.end).isoformat(),
+            row.start or query.period.start,
+            row.end or query.period.end,
             query.feature.name,
         ]
         for row in result.rows or result.by_customer
     )
-    return table_file(headings, table, name="usage", file_format="csv")
+    return table_file(headings, table, name=file_name(f"usage {query.feature.name}"), file_format="csv")

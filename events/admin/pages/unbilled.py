@@ -26,9 +26,9 @@ class UnbilledPanel(AdminView):
 def row_context(row: Unbilled, now: datetime) -> dict[str, Any]:
     """Add links to a row: its events, and the usage of each customer."""
     month = now.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
-    filters: dict[str, str | int] = {"event_name": row.feature.event_name, "received": "all"}
+    filters: dict[str, str | int] = {"counts_for": row.feature.pk, "received": "all"}
     if row.customer:
-        filters = {"event_name": row.feature.event_name, "customer__id__exact": row.customer.pk}
+        filters = {"counts_for": row.feature.pk, "customer__id__exact": row.customer.pk}
     return {
         "usage": row,
         "reason": row.reason.label if row.reason == Reason.FEATURE_NOT_IN_PLAN else "No subscription",

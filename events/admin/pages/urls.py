@@ -4,6 +4,7 @@ from django.contrib.admin import AdminSite
 from django.urls import URLPattern, path
 
 from config.office.pages import add_pages
+from events.admin.pages.charts import EventCharts
 from events.admin.pages.debugger import Debugger, DryRun, LiveFeed
 from events.admin.pages.fixes import FixPage
 from events.admin.pages.query import QueryTool
@@ -13,6 +14,7 @@ from events.admin.pages.unbilled import UnbilledPanel
 def urls(admin_site: AdminSite) -> list[URLPattern]:
     """Return the addresses of the pages."""
     return [
+        path("events/charts/", EventCharts.for_site(admin_site), name="events_charts"),
         path("events/debugger/", Debugger.for_site(admin_site), name="events_debugger"),
         path("events/debugger/feed/", LiveFeed.for_site(admin_site), name="events_debugger_feed"),
         path("events/debugger/fix/", FixPage.for_site(admin_site), name="events_debugger_fix"),

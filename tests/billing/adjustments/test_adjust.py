@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from billing.adjustments.adjust import InvoiceTotals, adjust
-from billing.adjustments.conditions import AppliedCoupon, AvailableCredit, Conditions, CustomerTax
-from billing.adjustments.credit import take_credit
+from billing.adjustments.conditions import AppliedCoupon, Conditions, CustomerTax
+from billing.adjustments.credit import AvailableCredit, take_credit
 from billing.lines import Charge
 
 AT = datetime(2026, 9, 1, tzinfo=UTC)

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from billing.adjustments.adjust import adjust
-from billing.adjustments.conditions import AppliedCoupon, AvailableCredit, Conditions, CustomerTax
+from billing.adjustments.conditions import AppliedCoupon, Conditions, CustomerTax
+from billing.adjustments.credit import AvailableCredit
 from billing.lines import Charge
 from billing.money import round_amount
 

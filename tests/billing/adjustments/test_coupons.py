@@ -8,6 +8,9 @@ from django.db import IntegrityError, connection, connections, transaction
 from django.test.utils import CaptureQueriesContext
 
 from billing.adjustments.coupons import CannotApply, apply_coupon, archive_coupon, end_application
+from billing.lifecycle.finalize import finalize
+from billing.lifecycle.recompute import recompute
+from billing.lifecycle.void import reissue
 from billing.models import Coupon, CouponApplication, CouponUse, Invoice
 from billing.runs.billing_run import bill_subscriptions, run_to_end
 from billing.runs.billing_states import refresh_states
@@ -151,3 +154,147 @@ def test_an_ended_discount_still_reduces_invoices_due_before_its_end():
     application = give(make_coupon(10), customer)
     end_application(application, at=utc(2026, 9, 15), by=None)
     assert [invoice.total for invoice in bill(utc(2026, 10, 1))] == [27, 30]
+
+
+YEAR_END = utc(2027, 1, 1)
+
+
+@pytest.mark.django_db
+def test_applying_a_coupon_with_an_end_twice_applies_it_once():
+    customer = make_customer()
+    coupon = make_coupon(10, max_redemptions=1)
+    subscription = subscribed(customer)
+    terms = {"subscription": subscription, "by": None, "ends_at": YEAR_END}
+    first = apply_coupon(coupon, customer, now=START, **terms)
+    assert apply_coupon(coupon, customer, now=START + timedelta(seconds=1), **terms) == first
+    assert apply_coupon(coupon, customer, now=END, subscription=subscription, by=None) == first
+    assert CouponApplication.objects.count() == 1
+    assert [invoice.discount_total for invoice in bill(START)] == [3]
+
+
+@pytest.mark.django_db
+def test_a_past_application_that_is_repeated_is_returned():
+    coupon, customer = make_coupon(10), make_customer()
+    terms = {"starts_at": START, "ends_at": END, "now": YEAR_END, "by": None}
+    assert apply_coupon(coupon, customer, **terms) == apply_coupon(coupon, customer, **terms)
+
+
+@pytest.mark.django_db
+def test_a_coupon_that_was_ended_continues_from_that_end_if_it_is_applied_again():
+    coupon, customer = make_coupon(10), make_customer()
+    end_application(apply_coupon(coupon, customer, now=START, by=None), at=END, by=None)
+    again = apply_coupon(coupon, customer, starts_at=START, now=YEAR_END, by=None)
+    assert (again.starts_at, again.ended_at) == (END, None)
+
+
+@pytest.mark.django_db
+def test_a_coupon_that_starts_later_must_be_ended_before_it_can_start_now():
+    coupon, customer = make_coupon(10), make_customer()
+    apply_coupon(coupon, customer, starts_at=END, now=START, by=None)
+    with pytest.raises(CannotApply, match=r"is applied there from 2026-10-01 00:00 UTC\. End that first\."):
+        apply_coupon(coupon, customer, now=START, by=None)
+    assert apply_coupon(coupon, customer, ends_at=END, now=START, by=None).ended_at == END
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("ended_at", [None, YEAR_END])
+def test_the_database_refuses_two_applications_of_a_coupon_at_one_time(ended_at):
+    customer = make_customer()
+    first = give(make_coupon(10), customer)
+    with pytest.raises(IntegrityError, match="coupon_applied_once_at_a_time"), transaction.atomic():
+        CouponApplication.objects.create(coupon=first.coupon, customer=customer, starts_at=END, ended_at=ended_at)
+
+
+@pytest.mark.django_db
+def test_a_coupon_of_a_customer_and_of_its_subscription_reduces_an_invoice_once():
+    customer = make_customer()
+    subscription = subscribed(customer)
+    coupon = make_coupon(amount=20, duration="once")
+    give(coupon, customer)
+    own = give(coupon, subscription)
+    assert [invoice.discount_total for invoice in bill(START)] == [20]
+    assert list(CouponUse.objects.values_list("application", flat=True)) == [own.pk]
+    assert [invoice.discount_total for invoice in bill(END)] == [0]
+
+
+@pytest.mark.django_db
+def test_another_subscription_still_has_the_customers_coupon():
+    customer = make_customer()
+    coupon = make_coupon(amount=20, duration="once")
+    give(coupon, customer)
+    give(coupon, subscribed(customer))
+    subscribed(customer)
+    assert [invoice.discount_total for invoice in bill(START)] == [20, 20]
+    assert [invoice.discount_total for invoice in bill(END)] == [0, 0]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_requests_with_an_end_apply_a_coupon_once():
+    coupon, customer = make_coupon(10), make_customer()
+
+    def apply():
+        apply_coupon(coupon, customer, ends_at=YEAR_END, now=START, by=None)
+
+    _all_at_once([apply, apply])
+    assert CouponApplication.objects.count() == 1
+
+
+@pytest.mark.django_db
+def test_an_amount_off_once_keeps_what_an_invoice_does_not_use_if_it_says_so():
+    customer = make_customer()
+    coupon = make_coupon(amount=70, duration="once", keeps_rest=True)
+    application = give(coupon, customer)
+    subscribed(customer)
+    drafts = bill(utc(2026, 12, 1))
+    # A fee of $30.00 a month: $70.00 take $30.00, $30.00 and $10.00 off.
+    assert [draft.discount_total for draft in drafts] == [30, 30, 10, 0]
+    assert [use.amount for use in application.uses.all()] == [30, 30, 10]
+    line = drafts[2].lines.get(kind="discount")
+    assert line.description == f"{coupon.name} ({coupon.code}): $70.00 off, the rest of $10.00"
+    reissued = void_and_reissue(drafts[0])
+    assert reissued.discount_total == 30
+
+
+@pytest.mark.django_db
+def test_without_the_option_an_amount_off_once_is_lost_if_the_invoice_is_smaller():
+    customer = make_customer()
+    give(make_coupon(amount=70, duration="once"), customer)
+    subscribed(customer)
+    assert [draft.discount_total for draft in bill(END)] == [30, 0]
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("terms", [{"percent_off": 10}, {"amount_off": 5, "currency": "USD", "duration": "forever"}])
+def test_only_an_amount_off_one_invoice_can_keep_the_rest(terms):
+    with pytest.raises(IntegrityError, match="coupon_keeps_rest_of_an_amount"), transaction.atomic():
+        Coupon.objects.create(**{"code": "X", "name": "X", "duration": "once", "keeps_rest": True} | terms)
+
+
+def test_the_api_creates_a_coupon_that_keeps_the_rest(api):
+    body = {"name": "Welcome", "type": "fixed", "amount_off": "70", "currency": "USD", "cadence": "once"}
+    assert api.post("coupons", body | {"keeps_rest": True}, 201)["keeps_rest"] is True
+    assert api.post("coupons", body, 201)["keeps_rest"] is False
+    refused = api.post("coupons", body | {"keeps_rest": True, "cadence": "forever"}, status=400)
+    assert "keeps_rest" in refused["details"]
+
+
+def void_and_reissue(draft):
+    return reissue(finalize(draft, now=utc(2026, 12, 1)), reason="Wrong", now=utc(2026, 12, 1), by=None)
+
+
+@pytest.mark.django_db
+def test_a_recalculated_opening_invoice_asks_for_coupons_when_the_trial_ended_as_the_run_did():
+    customer, trial_end = make_customer(), utc(2026, 9, 10)
+    make_subscription(
+        customer=customer,
+        plan=make_version(FEE),
+        starts_at=START,
+        trial_days=9,
+        alignment="calendar",
+        now=START,
+    )
+    application = give(make_coupon(10), customer)
+    end_application(application, at=utc(2026, 9, 5), by=None)
+    [draft] = bill(trial_end)
+    assert (draft.kind, draft.discount_total) == ("opening", 0)
+    assert recompute(draft, now=trial_end).discount_total == 0

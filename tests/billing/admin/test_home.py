@@ -1,5 +1,6 @@
 """The Home page, the sidebar and the search."""
 
+import re
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
@@ -12,7 +13,7 @@ from django.utils import timezone
 from billing.admin import home
 from billing.admin.first_steps import first_steps
 from billing.lifecycle.void import mark_paid
-from billing.models import BillingRun, BillingState, Invoice
+from billing.models import BillingRun, BillingState, CompanyProfile, Invoice
 from billing.settlement.credit_notes import draft_credit_note, finalize_credit_note
 from billing.settlement.payments import Receipt, record_payment
 from config.admin.search import find
@@ -20,8 +21,10 @@ from config.admin.sidebar import SECTIONS, capped, navigation
 from config.templatetags.countinghouse import as_title, seconds
 from events.access.keys import make_key
 from events.ledger.causes import open_causes
+from events.ledger.conflicts import open_conflicts
 from events.ledger.replaying import replay
 from events.models import Event
+from tests.admin_pages import text_of
 from tests.billing.invoices import make_finalized
 from tests.events.senders import process, send
 from tests.factories import make_customer, make_feature, make_plan, make_subscription, make_user
@@ -69,16 +72,16 @@ def test_first_steps_are_ticked_off_and_disappear_once_done(staff_client):
     def done():
         return [step.is_done for step in first_steps()]
 
-    assert done() == [False] * 5
+    assert done() == [False] * 4
     make_feature(event_name="api.calls")
     make_plan()
-    assert done() == [True, True, False, False, False]
+    assert done() == [True, False, False, False]
     make_subscription(customer=make_customer(external_id="acme"))
     make_key("Gateway")
     send()
-    assert done() == [True, True, True, True, False]
+    assert done() == [True, True, True, False]
     process()
-    assert done() == [True] * 5
+    assert done() == [True] * 4
     assert "Get started" not in staff_client.get("/admin/").content.decode()
 
 
@@ -89,7 +92,15 @@ def test_drafts_show_count_and_totals_by_currency():
     make_invoice(amount="7", state="finalized")
     queue = home.drafts_queue()
     assert (queue.count, queue.money) == ("3", [(Decimal(900), "JPY"), (Decimal("14.75"), "USD")])
-    assert queue.note == "next auto-finalizes 10 Mar 12:00 UTC"
+    assert queue.note == "next auto-finalizes 2026-03-10 12:00 UTC"
+
+
+def test_a_draft_on_hold_is_never_the_next_to_finalize():
+    held = make_invoice(finalize_at=NOW - timedelta(days=2), held_at=NOW, hold_reason="Disputed")
+    assert home.drafts_queue().note == "to review and finalize; 1 on hold"
+    make_invoice(finalize_at=NOW + timedelta(days=1))
+    assert held.finalize_at < NOW
+    assert home.drafts_queue().note == "next auto-finalizes 2026-03-11 12:00 UTC; 1 on hold"
 
 
 def test_overdue_shows_the_amount_left_to_pay():
@@ -129,8 +140,6 @@ def test_fixed_events_remain_problems_on_arrival_but_are_no_longer_open(staff_cl
     replay(list(Event.objects.values_list("pk", flat=True)), closing="Made the customer", by=None)
     home_page = staff_client.get("/admin/").content.decode()
     assert "all events are counted" in home_page
-    assert "Last 24 hours:" in home_page
-    assert "1 with problems" in home_page
     assert "Problems on arrival, last 24 h" in staff_client.get("/admin/events/event/").content.decode()
 
 
@@ -148,8 +157,8 @@ def test_problems_and_conflicts_link_to_their_lists():
     send("wrong", event_id="e1", at=timezone.now(), n=1, received_at=timezone.now())
     process()
     assert home.problems_queue(open_causes()).note == "from 1 cause"
-    conflicts = home.conflicts_queue(now=timezone.now())
-    assert (conflicts.count, conflicts.url) == ("1", "/admin/events/duplicateevent/?kind=conflict")
+    conflicts = home.conflicts_queue(open_conflicts())
+    assert (conflicts.count, conflicts.url) == ("1", "/admin/events/duplicateevent/?state=open")
 
 
 def test_parked_subscriptions_are_counted():
@@ -169,7 +178,7 @@ def test_running_run_shows_progress_and_finished_run_shows_failures():
     queue = home.runs_queue(now=NOW)
     assert (queue.count, queue.note, queue.tone) == (
         "9",
-        "invoices in the last run, 10 Mar 12:00 UTC; 1 failed",
+        "invoices in the last run, 2026-03-10 12:00 UTC; 1 failed",
         "danger",
     )
 
@@ -194,20 +203,69 @@ def test_amount_of_data_does_not_change_query_count(staff_client, django_assert_
     assert feature.problems.count() == 1
 
 
-# Session, user, badges; six for the first steps; causes and their features; waiting (2), parked, drafts, overdue,
-# refunds due, run, conflicts; the chart, the last day, the invoices.
-QUERIES = 22
+# Session, user, company, badges; six for the first steps; causes and their features; waiting (2), parked, drafts,
+# overdue, refunds due, run, conflicts, webhooks, API keys, approvals.
+QUERIES = 23
+
+
+def test_home_shows_what_needs_attention_and_says_that_all_else_is_in_order(staff_client):
+    page = text_of(staff_client.get("/admin/"))
+    assert "Everything is in order: all events are counted , all events are processed ," in page
+    make_invoice(amount="5", state="finalized", due_at=timezone.now() - timedelta(days=3))
+    response = staff_client.get("/admin/")
+    assert [queue.name for queue in response.context_data["queues"]] == ["Overdue invoices"]
+    assert "All else in order: all events are counted" in text_of(response)
+
+
+def test_running_run_stays_in_sight_until_it_is_done(staff_client):
+    BillingRun.objects.create(kind="scheduled", as_of=NOW, started_at=NOW, subscriptions=10, done=4)
+    assert [queue.count for queue in staff_client.get("/admin/").context_data["queues"]] == ["4/10"]
+
+
+def test_money_shows_four_figures_and_charts_by_currency(staff_client):
+    make_invoice(amount="10", state="finalized", due_at=timezone.now() - timedelta(days=40))
+    Invoice.objects.create(
+        customer=make_customer(),
+        kind="one_off",
+        state="finalized",
+        number="INV-NOW",
+        computed_at=timezone.now(),
+        finalized_at=timezone.now(),
+        currency="EUR",
+        subtotal="7",
+        total="7",
+        amount_due="7",
+    )
+    response = staff_client.get(reverse("admin:billing_home_money"))
+    assert [(tile.name, tile.amounts) for tile in response.context_data["tiles"]] == [
+        ("Invoiced this month", ["€7.00"]),
+        ("Open", ["€7.00", "$10.00"]),
+        ("Overdue", ["$10.00"]),
+        ("Upcoming", []),
+    ]
+    [euros, dollars] = response.context_data["aging"]
+    assert (euros.tab, euros.rows[0]) == ("EUR", ("Not due yet", euros.links[0], [("€7.00", "")]))
+    assert dollars.rows[2][2] == [("$10.00", "")]
+
+
+def test_the_company_of_the_books_is_named_above_the_sidebar(staff_client, settings):
+    assert f"> {settings.COMPANY_NAME} <" in " ".join(staff_client.get("/admin/").content.decode().split())
+    CompanyProfile.objects.create(name="Larkspur AI GmbH")
+    page = staff_client.get("/admin/").content.decode()
+    assert "Larkspur AI GmbH" in page
+    assert settings.COMPANY_NAME not in page
 
 
 def test_roles_see_only_permitted_figures():
     make_invoice()
     operations = client_of("Operations").get("/admin/").content.decode()
-    assert "Open problems" in operations
+    assert "all events are counted" in operations
     client = Client()
     client.force_login(make_user())
     page = client.get("/admin/").content.decode()
-    assert "Open problems" not in page
-    assert "Latest invoices" not in page
+    assert "all events are counted" not in page
+    assert "Calculating revenue" not in page
+    assert client.get(reverse("admin:billing_home_money")).status_code == 403
 
 
 # --- the sidebar -------------------------------------------------------------------------------------
@@ -264,6 +322,63 @@ def test_badges_count_waiting_work_in_one_query(staff_user, django_assert_num_qu
     assert {item["title"]: item["badge"] for item in items if "badge" in item} == {"Problems": "1", "Review": "1"}
 
 
+@pytest.mark.parametrize(
+    ("role", "opened"),
+    [
+        ("Finance", ["Customers", "Billing"]),
+        ("Operations", ["Customers", "Product Catalog", "Usage Tracking"]),
+        ("Owner", ["Customers", "Product Catalog", "Usage Tracking", "Billing"]),
+        ("Viewer", ["Customers", "Product Catalog", "Usage Tracking", "Billing"]),
+    ],
+)
+def test_sections_of_the_role_are_open_and_settings_folded(role, opened):
+    user = make_user()
+    user.groups.add(Group.objects.get(name=role))
+    sections = navigation(request_of(user))
+    assert [section["title"] for section in sections if section["is_open"] and section["title"]] == opened
+    assert not sections[-1]["is_open"]
+
+
+def test_settings_are_folded_for_a_superuser_too(staff_user):
+    assert [section["title"] for section in navigation(request_of(staff_user)) if section["is_open"]] == [
+        "Customers",
+        "Product Catalog",
+        "Usage Tracking",
+        "Billing",
+    ]
+
+
+def test_a_folded_section_shows_that_work_is_waiting(staff_user):
+    make_invoice()
+    sections = {section["title"]: section for section in navigation(request_of(staff_user, "/admin/auth/user/"))}
+    assert (sections["Billing"]["alert"], sections["Customers"]["alert"]) == ("warning", "")
+    assert sections["Settings"]["is_active"]
+
+
+@pytest.mark.parametrize(
+    ("path", "title"),
+    [
+        ("/admin/customers/customer/", "Customers · Countinghouse"),
+        ("/admin/auditlog/logentry/", "Change log · Countinghouse"),
+        ("/admin/django_celery_beat/periodictask/", "Schedules · Countinghouse"),
+        ("/admin/auth/user/", "Staff · Countinghouse"),
+        ("/admin/billing/invoice/upcoming/", "Upcoming invoices · Upcoming · Countinghouse"),
+        ("/admin/", "Home · Countinghouse"),
+    ],
+)
+def test_titles_use_the_names_of_the_sidebar(staff_client, path, title):
+    page = staff_client.get(path).content.decode()
+    assert " ".join(re.search(r"<title>(.*?)</title>", page, re.S)[1].split()) == title
+    assert "Select " not in re.search(r"<h1[^>]*>(.*?)</h1>", page, re.S)[1]
+
+
+def test_an_objects_page_is_named_after_the_object(staff_client):
+    customer = make_customer(name="Acme GmbH")
+    page = " ".join(staff_client.get(f"/admin/customers/customer/{customer.pk}/change/").content.decode().split())
+    assert f"<title> {customer} · Customers · Countinghouse</title>" in page
+    assert f'<h1 class="ch-crumb">{customer}</h1>' in page
+
+
 @pytest.mark.parametrize(("count", "written"), [(0, "0"), (99, "99"), (100, "99+"), (101, "99+")])
 def test_capped_count_has_a_plus(count, written):
     assert capped(count, 100) == written
@@ -279,13 +394,53 @@ def test_search_finds_names_ids_and_complete_event_ids(staff_user):
     process()
 
     def titles(term):
-        return [result.title for result in find(request_of(staff_user, s=term), term.lower())]
+        return [result.title for result in find(request_of(staff_user), term)]
 
     assert titles("nor") == ["Nordwind", "North calls"]
     assert titles("cust_nord") == ["Nordwind"]
     assert titles("Evt-1") == ["Evt-1"]
     assert titles("Evt") == []
-    assert titles("  ") == []
+    assert titles("") == []
+
+
+def test_search_finds_pages_and_actions_by_the_words_staff_use(staff_user):
+    def titles(term):
+        return [result.title for result in find(request_of(staff_user), term)]
+
+    assert titles("billing r") == ["Billing runs", "Run billing"]
+    assert titles("record payment") == ["Record payment"]
+    assert titles("invite") == ["Add colleague"]
+    assert titles("receivables") == ["Receivables"]
+
+
+@pytest.mark.parametrize("term", ["INV-000042", "000042", "42", "inv-0000", "1234.5", "$1,234.50", "1234.50 USD"])
+def test_search_finds_invoices_by_part_of_the_number_and_by_amount(staff_user, term):
+    make_invoice(
+        amount="1234.50", state="finalized", number="INV-000042", customer=make_customer(name="Acme", external_id="a")
+    )
+    make_invoice(amount="7", state="finalized", number="X-1", customer=make_customer(name="Birch", external_id="b"))
+    results = find(request_of(staff_user), term)
+    assert [(result.title, result.description) for result in results] == [
+        ("INV-000042", "Invoice · Acme · 1,234.5 · USD · Finalized")
+    ]
+
+
+def test_search_finds_staff_by_name(staff_user):
+    make_user(username="mia@larkspur.example", first_name="Mia", last_name="Berg")
+    assert [result.description for result in find(request_of(staff_user), "berg")] == ["Staff · Mia Berg"]
+
+
+def test_search_offers_only_permitted_pages_and_actions():
+    viewer = make_user()
+    viewer.groups.add(Group.objects.get(name="Viewer"))
+    assert [result.title for result in find(request_of(viewer), "billing")] == ["Billing runs"]
+    assert find(request_of(make_user()), "billing") == []
+
+
+def test_search_sees_changes_at_once(staff_client):
+    assert "Nordwind" not in staff_client.get(reverse("admin:search"), {"s": "nordw"}).content.decode()
+    make_customer(name="Nordwind")
+    assert "Nordwind" in staff_client.get(reverse("admin:search"), {"s": "nordw"}).content.decode()
 
 
 def test_search_page_shows_results(staff_client):
@@ -293,9 +448,27 @@ def test_search_page_shows_results(staff_client):
     assert "Nordwind" in staff_client.get(reverse("admin:search"), {"s": "nordw"}).content.decode()
 
 
+@pytest.mark.parametrize(
+    ("words", "action"),
+    [
+        ("why is usage missing", "Fix problems"),
+        ("void an invoice", "Void or reissue invoice"),
+        ("purchase order", "Edit draft"),
+        ("upgrade the plan", "Change subscription"),
+        ("price increase", "Change prices"),
+        ("waive late usage", "Decide on late usage"),
+        ("rotate key", "Rotate API key"),
+        ("export to excel", "Export invoices"),
+    ],
+)
+def test_search_finds_actions_by_the_words_staff_use(staff_user, words, action):
+    assert action in [result.title for result in find(request_of(staff_user), words)]
+    assert find(request_of(make_user()), words) == []
+
+
 def test_search_finds_only_permitted_objects():
     make_customer(name="Nordwind")
-    assert find(request_of(make_user(), s="nord"), "nord") == []
+    assert find(request_of(make_user()), "nord") == []
 
 
 # --- how things are written --------------------------------------------------------------------------

@@ -18,10 +18,11 @@ from billing.lifecycle.void import void
 from billing.models import BillingRun, BillingState, Invoice
 from billing.money import format_amount
 from billing.runs.billing_run import run_to_end
+from billing.settlement.payments import Receipt, record_payment
 from catalog.models import EventNameAlias
 from customers.models import Subscription
 from tests.admin_pages import text_of
-from tests.billing.invoices import make_draft
+from tests.billing.invoices import ISSUED, make_draft, make_finalized
 from tests.billing.world import D, bill, use, utc
 from tests.events.senders import process, send
 from tests.factories import make_customer, make_feature, make_subscription, make_user, make_version
@@ -134,9 +135,8 @@ def test_line_links_to_the_events_of_its_period(staff_client, make_invoiced, cal
     process()
     url = build_events_url(invoice.lines.get(kind="usage"))
     assert url in page(staff_client, invoice.get_absolute_url()).replace("&amp;", "&")
-    listed = staff_client.get(url).context_data["cl"].queryset
-    found = {event.event_id for event in listed}
-    assert {"edge-0", "edge-1", "edge-2", "edge-3", "mapped"} & found == {"edge-1", "edge-2", "mapped"}
+    listed = {row["event"].event_id for row in staff_client.get(url).context_data["rows"]}
+    assert {"edge-0", "edge-1", "edge-2", "edge-3", "mapped"} & listed == {"edge-1", "edge-2", "mapped"}
 
 
 def test_line_is_recounted(staff_client, make_invoiced, calls):
@@ -301,10 +301,10 @@ def test_run_is_started_by_staff(staff_client, staff_user, plan, monkeypatch, dj
     assert "every 2s" in page(staff_client, run.get_absolute_url())
 
 
-def exported(client, **form):
-    """Export the list and return the rows of the file as dicts."""
+def exported(client, sheet="Export", **form):
+    """Export the list and return the rows of a sheet of the file as dicts."""
     answer = client.post(f"{LIST}export/", {"format": "1", "resource": "0"} | form)
-    header, *rows = openpyxl.load_workbook(io.BytesIO(answer.getvalue())).active.values
+    header, *rows = openpyxl.load_workbook(io.BytesIO(answer.getvalue()))[sheet].values
     return [dict(zip(header, row, strict=True)) for row in rows]
 
 
@@ -314,26 +314,41 @@ def test_export_keeps_numbers_as_numbers(staff_client, make_invoiced):
     assert [(row["customer"], row["currency"], row["total"]) for row in found] == [
         ("Acme", "USD", 32.5),
         ("Acme", "USD", 30),
-        (None, "USD", 62.5),
     ]
     answer = staff_client.post(f"{LIST}export/", {"format": "0", "resource": "1"})
     assert "Platform fee, 1–30 Sep 2026" in answer.getvalue().decode()
 
 
-def test_export_uses_the_selected_time_zone_and_adds_totals_by_currency(staff_client, make_invoiced):
+def test_exports_have_the_status_of_lists(staff_client):
+    customer = make_customer()
+    make_draft("1", customer=customer)
+    _, part, _, done = [
+        make_finalized(amount, customer=customer, due_at=timezone.now() + timedelta(days=days))
+        for amount, days in (("2", 9), ("3", 9), ("4", -9), ("5", 9))
+    ]
+    record_payment(part, Receipt(D(1), ISSUED.date()), now=ISSUED, by=None)
+    record_payment(done, Receipt(D(5), ISSUED.date()), now=ISSUED, by=None)
+    void(make_finalized("6", customer=customer), reason="Wrong", now=ISSUED, by=None)
+    expected = ["Void", "Paid", "Overdue", "Partly paid", "Open", "Draft"]
+    assert [row["status"] for row in exported(staff_client)] == expected
+    assert [row["invoice_status"] for row in exported(staff_client, resource="1")] == expected
+
+
+def test_export_uses_the_selected_time_zone_and_adds_up_by_currency(staff_client, make_invoiced):
     make_invoiced()
     make_draft("1500", currency="JPY", customer=make_customer(name="=HYPERLINK()", external_id="007"))
     assert 'name="timezone"' in page(staff_client, f"{LIST}export/")
-    *invoices, yen, dollars = exported(staff_client, timezone="Asia/Tokyo")
-    assert invoices[0]["customer"] == "'=HYPERLINK()"
+    invoices = exported(staff_client, timezone="Asia/Tokyo")
+    assert invoices[0]["customer"] == "=HYPERLINK()"
     assert invoices[0]["customer_external_id"] == "007"
     assert [str(row["period_end"]) for row in invoices[1:]] == ["2026-10-01 09:00:00"] * 2
-    assert (yen["id"], yen["currency"], yen["total"]) == ("Total", "JPY", 1500)
+    yen, dollars = exported(staff_client, "Totals")
+    assert (yen["currency"], yen["total"]) == ("JPY", 1500)
     assert (dollars["currency"], dollars["total"], dollars["amount_due"]) == ("USD", 62.5, 62.5)
     lines = exported(staff_client, resource="1")
     usage = next(row for row in lines if row["kind"] == "usage")
     assert (usage["quantity"], usage["events_count"], usage["amount"]) == (350, 350, 2.5)
-    assert [row["amount"] for row in lines[-2:]] == [1500, 62.5]
+    assert [row["amount"] for row in exported(staff_client, "Totals", resource="1")] == [1500, 62.5]
 
 
 def test_export_with_too_many_rows_is_refused(staff_client, make_invoiced, monkeypatch):
@@ -341,3 +356,13 @@ def test_export_with_too_many_rows_is_refused(staff_client, make_invoiced, monke
     monkeypatch.setattr("billing.admin.invoices.exports.MOST_ROWS", 1)
     page = staff_client.post(f"{LIST}export/", {"format": "0", "resource": "0"}, follow=True)
     assert "More than 1 rows" in page.content.decode()
+
+
+def test_the_list_is_exported_as_filtered_with_one_click(staff_client, make_invoiced, monkeypatch):
+    make_invoiced()
+    make_draft("7", customer=make_customer(name="Bob", external_id="bob"))
+    answer = staff_client.get(LIST, {"kind__exact": "one_off", "_export": "csv"})
+    assert "Bob,,USD" in answer.getvalue().decode()
+    assert "Acme" not in answer.getvalue().decode()
+    monkeypatch.setattr("billing.admin.invoices.exports.MOST_ROWS", 1)
+    assert "More than 1 rows" in staff_client.get(LIST, {"_export": "csv"}, follow=True).content.decode()

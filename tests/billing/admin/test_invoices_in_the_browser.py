@@ -36,12 +36,12 @@ def test_invoice_is_recounted_finalized_and_voided(admin_browser, invoice):
     dialog = page.locator("#dialog")
     dialog.get_by_text("$125.00").wait_for()
     dialog.get_by_role("button", name="Finalize").click()
-    page.get_by_text("INV-000001 is finalized.").wait_for()
+    page.get_by_text("INV-000001 was finalized.").wait_for()
 
     page.get_by_role("link", name=re.compile("Void$")).click()
     dialog.get_by_label("Reason").fill("Wrong customer")
     dialog.get_by_role("button", name="Void").click()
-    page.get_by_text("INV-000001 is voided.", exact=True).wait_for()  # not the dialog's own text
+    page.get_by_text("INV-000001 was voided.", exact=True).wait_for()  # not the dialog's own text
     invoice.refresh_from_db()
     assert (invoice.state, invoice.void_reason) == ("void", "Wrong customer")
 

@@ -9,7 +9,7 @@ from billing.models import LateLimit, LatePolicy
 from billing.settlement.credit_notes import draft_credit_note, finalize_credit_note
 from events.ledger.voiding import void_event
 from events.models import Event
-from tests.admin_pages import text_of
+from tests.admin_pages import submit, text_of, url
 from tests.billing.late import adjustments, arrive, arrive_many, invoice_at, work_late
 from tests.billing.world import D, utc
 from tests.factories import make_customer, make_feature, make_subscription, make_user, make_version
@@ -89,6 +89,21 @@ def test_waiving_requires_a_reason_and_can_be_reopened(staff_client, held):
     assert [adjustment.state for adjustment in adjustments(held.subscription)] == ["cancelled", "held"]
 
 
+def test_one_adjustment_is_decided_on_its_page(staff_client, held):
+    def decide_one(action, **answers):
+        submit(staff_client, url(f"billing_lateadjustment_{action}_one", held.pk), **answers)
+        return [adjustment.state for adjustment in adjustments(held.subscription)]
+
+    page = text_of(staff_client.get(held.get_absolute_url()))
+    assert "Approve" in page
+    assert "Reopen" not in page
+    assert decide_one("waive", reason="") == ["held"]
+    assert decide_one("waive", reason="Our own outage") == ["ignored"]
+    assert decide_one("reopen") == ["cancelled", "held"]
+    held = adjustments(held.subscription)[1]
+    assert decide_one("approve") == ["cancelled", "waiting"]
+
+
 def test_viewers_cannot_decide(held):
     viewer = make_user()
     viewer.groups.add(Group.objects.get(name="Viewer"))
@@ -96,6 +111,7 @@ def test_viewers_cannot_decide(held):
     client.force_login(viewer)
     assert client.get(reverse(LIST)).status_code == 200
     decide(client, "approve_selected", held, confirmed="yes")
+    assert submit(client, url("billing_lateadjustment_approve_one", held.pk)).status_code == 403
     held.refresh_from_db()
     assert held.state == "held"
     assert client.post(reverse("admin:billing_latepolicy_change", args=[1]), {}).status_code == 403

@@ -10,8 +10,9 @@ from catalog.publishing import publish
 from customers.models import Subscription
 from customers.subscriptions import cancel_at_period_end, pause
 from tests.admin_pages import as_viewer, text_of, url
-from tests.billing.world import bill, utc
-from tests.factories import NOW, make_draft, make_fee, make_plan, make_subscription, make_version
+from tests.billing.adjusting import give, make_coupon, make_credit, make_tax
+from tests.billing.world import bill, use, utc
+from tests.factories import NOW, make_draft, make_feature, make_fee, make_plan, make_subscription, make_version
 
 pytestmark = pytest.mark.django_db
 SEPTEMBER, ELEVENTH = utc(2026, 9, 1), utc(2026, 9, 11)
@@ -30,7 +31,7 @@ def september(monkeypatch) -> Subscription:
     fee = {"kind": "fixed", "model": "flat", "cadence": "advance", "unit_amount": Decimal(30)}
     subscription = make_subscription(plan=make_version(fee), starts_at=SEPTEMBER, now=SEPTEMBER)
     bill(SEPTEMBER)
-    monkeypatch.setattr("customers.admin.forms.timezone.now", lambda: ELEVENTH)
+    monkeypatch.setattr("customers.admin.subscriptions.change_forms.timezone.now", lambda: ELEVENTH)
     return subscription
 
 
@@ -57,6 +58,74 @@ def test_more_expensive_plan_shows_the_higher_total(staff_client, subscription, 
     assert "$40.00 instead of $20.00" in said
     assert "$20.00 more" in said
     assert subscription.phases.count() == 1
+
+
+@pytest.fixture
+def larger():
+    """A plan at $60 a month with 500 free calls, then $0.10 each."""
+
+    def make(calls):
+        fee = {"kind": "fixed", "model": "flat", "cadence": "advance", "unit_amount": Decimal(60)}
+        return make_version(fee, {"feature": calls, "unit_amount": Decimal("0.1")}, free_units={calls: 500}).plan
+
+    return make
+
+
+@pytest.fixture
+def october(monkeypatch):
+    """A subscription at $30 a month and $0.20 a call with 700 calls in September and 40 in October; 11 October."""
+    calls = make_feature(event_name="api.calls", name="API calls")
+    fee = {"kind": "fixed", "model": "flat", "cadence": "advance", "unit_amount": Decimal(30)}
+    version = make_version(fee, {"feature": calls, "unit_amount": Decimal("0.2")})
+    subscription = make_subscription(plan=version, starts_at=SEPTEMBER, now=SEPTEMBER)
+    use(subscription.customer, calls, utc(2026, 9, 20), 700)
+    use(subscription.customer, calls, utc(2026, 10, 5), 40)
+    bill(SEPTEMBER)
+    bill(utc(2026, 10, 1))
+    monkeypatch.setattr("customers.admin.subscriptions.change_forms.timezone.now", lambda: utc(2026, 10, 11))
+    return subscription, calls
+
+
+def test_a_whole_month_with_last_months_usage_is_compared(staff_client, october, larger):
+    subscription, calls = october
+    make_tax(20)
+    give(make_coupon(10), subscription)
+    make_credit(subscription.customer, 500)
+    said = effect(staff_client, subscription, plan=larger(calls).pk, when="now")
+    # Today: $30.00 + 700 × $0.20 = $170.00, less 10 %, with 20 % tax. Then: $60.00 + 200 × $0.10 = $80.00.
+    assert "A whole month with last month's usage (1–30 Sep 2026): $183.60 → $86.40" in said
+    assert subscription.phases.count() == 1
+    same = subscription.phases.get().plan_version.plan
+    assert "$183.60 → $183.60" in effect(staff_client, subscription, plan=same.pk, when="period_end")
+
+
+def test_a_discount_of_one_invoice_is_not_part_of_a_whole_month(staff_client, october, larger):
+    subscription, calls = october
+    give(make_coupon(10, duration="once"), subscription)
+    assert "$170.00 → $80.00" in effect(staff_client, subscription, plan=larger(calls).pk, when="now")
+
+
+def test_a_whole_month_is_compared_only_if_one_is_over(staff_client, subscription, premium):
+    assert "whole month" not in effect(staff_client, subscription, plan=premium.pk, when="now")
+
+
+def test_cancelling_compares_no_whole_month(staff_client, october):
+    assert "whole month" not in effect(staff_client, october[0], "cancel", when="now")
+
+
+def test_the_api_compares_the_same_period(api, october, larger, monkeypatch):
+    subscription, calls = october
+    monkeypatch.setattr("billing.api.plan_changes.timezone.now", lambda: utc(2026, 10, 11))
+    asked = {"target_plan_id": larger(calls).public_id, "proration_behavior": "create_prorations"}
+    answer = api.post(f"subscriptions/{subscription.public_id}/change/preview", asked)
+    assert answer["full_period"] == {
+        "start": "2026-09-01T00:00:00Z",
+        "end": "2026-10-01T00:00:00Z",
+        "total_before": "170.00",
+        "total_after": "80.00",
+        "difference": "-90.00",
+        "currency": "USD",
+    }
 
 
 def test_same_plan_leaves_the_total_unchanged(staff_client, subscription):

@@ -7,13 +7,14 @@ from billing.lifecycle.finalize import finalize
 from billing.lifecycle.void import mark_paid, void
 from billing.models import CreditGrant, Wallet, WalletEntry
 from billing.notifications import notify_wallet_entries
+from billing.settlement.credit_expiry import expire_credits
 from billing.settlement.credit_notes import draft_credit_note, finalize_credit_note, void_credit_note
-from billing.settlement.payments import Receipt, record_payment, record_refund, reverse_payment
+from billing.settlement.payments import Receipt, record_payment, reverse_payment
+from billing.settlement.refunds import record_refund
 from billing.settlement.wallets import (
     change_wallet,
     close_wallet,
     debit_wallet,
-    expire_credits,
     get_or_open_wallet,
     grant_credit,
     open_wallet,

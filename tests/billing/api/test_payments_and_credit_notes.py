@@ -23,13 +23,15 @@ def order(customer, **given):
 
 
 def test_a_one_off_invoice_is_created_as_a_draft_once_per_key(api, acme):
-    made = api.post("invoices", order(acme, idempotency_key="order-7", description="PO 7"), 201)
+    body = order(acme, idempotency_key="order-7", description="PO 7")
+    made = api.post("invoices", body, 201)
     assert (made["invoice_type"], made["invoice_status"], made["total"], made["description"]) == (
         "ONE_OFF", "DRAFT", "500.00", "PO 7",
     )  # fmt: skip
     line = made["line_items"][0]
     assert (line["display_name"], line["quantity"], line["amount"]) == ("Setup", "2", "500.00")
-    again = api.post("invoices", order(acme, idempotency_key="order-7"), 201)
+    again = api.post("invoices", body, 201)
+    api.post("invoices", order(acme, idempotency_key="order-7", description="PO 8"), 409)
     assert (again["id"], Invoice.objects.count()) == (made["id"], 1)
 
 
@@ -99,9 +101,7 @@ def test_a_payment_is_recorded_retrieved_listed_and_reversed(api):
         "40.00", "CARD", "SUCCEEDED", "INV-000001",
     )  # fmt: skip
     assert api.get(f"payments/{made['id']}") == made
-    assert "currency" in api.post("payments", body | {"currency": "EUR"}, 400)["details"]
-    assert "more than" in api.post("payments", body | {"amount": "100", "idempotency_key": "k2",
-                                                       "payment_method_id": "ch_2"}, 400)["message"]  # fmt: skip
+    assert "currency" in api.post("payments", body | {"currency": "EUR", "idempotency_key": "k2"}, 400)["details"]
     back = api.post(f"payments/{made['id']}/reverse", {"reason": "Bounced"})
     assert (back["amount"], back["payment_status"], back["reverses_id"]) == ("-40.00", "REFUNDED", made["id"])
     listed = api.get("payments", destination_id=invoice.public_id)

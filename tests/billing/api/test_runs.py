@@ -90,5 +90,5 @@ def test_runs_are_filtered_by_kind_and_state(api, acme):
 
 
 def test_an_unknown_billing_run_is_not_found(api):
-    assert api.get("runs/run_none", status=404)["message"] == "There is no billing run run_none."
+    assert api.get("runs/run_none", status=404)["message"] == "There is no billing run “run_none”."
     assert api.get("runs/run_none/findings", status=404)["http_status_code"] == 404

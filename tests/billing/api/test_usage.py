@@ -9,11 +9,13 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from billing.explanation import spending
 from billing.invoicing.upcoming import upcoming
 from customers.models import Subscription
 from customers.subscriptions import change_plan
 from events.fixing.fixed import replay_fixed_causes
 from events.ledger.processing import process_batch
+from events.usage import search
 from tests.factories import make_customer, make_feature, make_subscription, make_version
 
 pytestmark = pytest.mark.django_db
@@ -29,11 +31,12 @@ def acme(api, db: None) -> Subscription:
     start = now - timedelta(days=3)
     subscription = make_subscription(customer=customer, plan=version, starts_at=start, now=start)
     for days, number, model in ((2, 8, "small"), (1, 5, "small"), (1, 2, "large")):
+        source = {"source": "gateway"} if days == 1 else {}
         event = {
             "event_name": "tokens.used", "external_customer_id": "acme",
             "timestamp": (now - timedelta(days=days)).isoformat(), "properties": {"tokens": number, "model": model},
         }  # fmt: skip
-        api.post("events", event, status=202)
+        api.post("events", event | source, status=202)
     process_batch()
     return subscription
 
@@ -81,9 +84,27 @@ def test_analytics_group_usage_by_event_properties(api, acme):
     ]
     filtered = {"external_customer_id": "acme", "property_filters": {"model": ["large"]}}
     assert api.post("events/analytics", filtered)["items"][0]["total_usage"] == "2"
-    assert "sources" in api.post("events/analytics", asked | {"sources": ["a"]}, status=400)["details"]
-    assert "group_by[0]" in api.post("events/analytics", asked | {"group_by": ["source"]}, status=400)["details"]
+    assert "group_by[0]" in api.post("events/analytics", asked | {"group_by": ["model"]}, status=400)["details"]
     api.post("events/analytics", {"external_customer_id": "nobody"}, status=404)
+
+
+def test_analytics_group_usage_by_source_with_a_point_per_window(api, acme):
+    """Of 15 tokens, 8 were sent without a source on the first day, and 7 by the gateway on the second."""
+    asked = {"external_customer_id": "acme", "group_by": ["source"], "window_size": "DAY"}
+    items = api.post("events/analytics", asked)["items"]
+    assert [(one["source"], one["sources"], one["total_usage"]) for one in items] == [
+        ("", [""], "8"),
+        ("gateway", ["gateway"], "7"),
+    ]
+    used = [[point["usage"] for point in one["points"] if point["usage"] != "0"] for one in items]
+    assert used == [["8"], ["7"]]
+    both = api.post("events/analytics", asked | {"group_by": ["source", "properties.model"]})["items"]
+    assert {(one["source"], one["properties"]["model"]) for one in both} >= {("gateway", "small")}
+
+
+def test_analytics_of_one_source_leave_out_the_others_and_have_no_cost(api, acme):
+    (item,) = api.post("events/analytics", {"external_customer_id": "acme", "sources": ["gateway"]})["items"]
+    assert (item["total_usage"], item["event_count"], item["total_cost"]) == ("7", 2, None)
 
 
 def test_a_customers_usage_is_returned_with_its_limits(api, acme):
@@ -93,6 +114,11 @@ def test_a_customers_usage_is_returned_with_its_limits(api, acme):
     assert feature["next_usage_reset_at"] == found["period"]["end_time"]
     assert api.get("customers/usage", customer_id=acme.customer.public_id) == found
     assert "customer_id" in api.get("customers/usage", status=400)["details"]
+    key, subscription = feature["feature"]["lookup_key"], acme.public_id
+    limited = {"feature_lookup_keys": "other", "subscription_ids": subscription}
+    assert api.get("customers/usage", customer_lookup_key="acme", **limited)["features"] == []
+    assert len(api.get("customers/usage", customer_lookup_key="acme", subscription_ids=subscription)["features"]) == 1
+    assert key is None or api.get("customers/usage", customer_lookup_key="acme", feature_lookup_keys=key) == found
 
 
 def test_a_plan_change_is_previewed_then_executed(api, acme):
@@ -140,3 +166,41 @@ def test_the_number_of_features_does_not_change_query_count(api, acme):
     replay_fixed_causes(now=timezone.now())
     assert (len(summary()), len(analytics())) == (4, 4)
     assert [count(summary), count(analytics)] == before
+
+
+def test_each_price_has_the_quantity_that_it_charges_after_a_plan_change(api):
+    now = timezone.now()
+    feature = make_feature(name="Calls", event_name="calls")
+    customer = make_customer(external_id="acme")
+    start, change = now - timedelta(days=4), now - timedelta(days=2)
+    first = make_version({"feature": feature, "unit_amount": Decimal(1)}, name="First")
+    second = make_version({"feature": feature, "unit_amount": Decimal(2)}, name="Second")
+    subscription = make_subscription(customer=customer, plan=first, starts_at=start, now=start)
+    change_plan(subscription, second, at=change, now=change, by=None)
+    for days in (3, 3, 3, 1, 1):
+        event = {"event_name": "calls", "external_customer_id": "acme", "timestamp": now - timedelta(days=days)}
+        api.post("events", event, status=202)
+    process_batch()
+
+    def charges(**window):
+        answer = api.post("subscriptions/usage", {"subscription_id": subscription.public_id} | window)
+        return [(charge["quantity"], charge["amount"]) for charge in answer["charges"]]
+
+    assert charges() == [(3, Decimal("3.00")), (2, Decimal("4.00"))]
+    assert charges(start_time=change) == [(2, Decimal("4.00"))]
+    assert charges(end_time=change) == [(3, Decimal("3.00"))]
+
+
+def test_grouped_usage_is_limited(api, acme, monkeypatch):
+    asked = {"external_customer_id": "acme", "group_by": ["properties.model"], "window_size": "DAY"}
+    api.post("events/analytics", asked)
+    with monkeypatch.context() as patch:
+        patch.setattr(search, "MOST_GROUPS", 1)
+        error = api.post("events/analytics", asked, status=400)
+        reason = "There are more than 1 groups. Filter by property, or group by another one."
+        assert error["details"] == {"group_by": [reason]}
+        api.post("events/analytics", asked | {"property_filters": {"model": ["small"]}})
+    for limit in ("MOST_POINTS", "MOST_WINDOWS_OF_GROUPS"):
+        with monkeypatch.context() as patch:
+            patch.setattr(spending, limit, 3)
+            assert "group_by" in api.post("events/analytics", asked, status=400)["details"]

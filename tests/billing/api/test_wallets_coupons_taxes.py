@@ -98,7 +98,7 @@ def test_a_wallet_is_updated_debited_and_closed(api, acme):
     assert api.put(path, {"name": "Main", "priority": 3})["name"] == "Main"
     assert api.post(f"{path}/debit", {"amount": "20"})["balance"] == "30.00"
     assert "Only $30.00 remains" in api.post(f"{path}/debit", {"amount": "31"}, status=400)["message"]
-    assert api.post(f"{path}/terminate") == {"message": "Wallet closed"}
+    assert api.post(f"{path}/terminate")["wallet_status"] == "closed"
     assert api.get(path)["wallet_status"] == "closed"
     refused = api.post(f"{path}/top-up", {"transaction_reason": "FREE_CREDIT_GRANT", "amount": "1"}, status=400)
     assert (refused["code"], refused["message"]) == ("invalid_operation", "Main (USD) is closed.")
@@ -218,19 +218,44 @@ def test_a_tax_is_created_assigned_and_unassigned(api, acme, subscription):
     assert api.post("taxes/associations", own)["entity_type"] == "subscription"
     assert api.get("taxes/associations", entity_type="customer")["pagination"]["total"] == 1
     assert api.put(f"taxes/associations/{assigned['id']}", {"priority": 7})["priority"] == 7
-    api.delete(f"taxes/associations/{assigned['id']}")
+    ended = api.client.delete(f"/v1/taxes/associations/{assigned['id']}")
+    assert (ended.json()["id"], ended.json()["priority"]) == (assigned["id"], 7)
     api.get(f"taxes/associations/{assigned['id']}", status=404)
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [({"currency": "EUR"}, "currency"), ({"priority": 3}, "priority"), ({"currency": ""}, "currency")],
+)
+def test_a_tax_that_is_assigned_on_other_terms_is_refused_with_the_field(api, acme, changes, field):
+    api.post("taxes/rates", {"code": "VAT", "name": "VAT", "percentage_value": "19"}, status=201)
+    body = {"tax_rate_code": "VAT", "entity_type": "customer", "external_customer_id": "acme"}
+    first = {"currency": "USD"} if changes != {"currency": "EUR"} else {}
+    assigned = api.post("taxes/associations", body | first | {"priority": 2})
+    refused = api.post("taxes/associations", body | first | changes, status=409)
+    assert (refused["code"], list(refused["details"])) == ("already_exists", [field])
+    assert [one["id"] for one in api.get("taxes/associations")["items"]] == [assigned["id"]]
+
+
+def test_one_tax_cannot_be_given_two_currencies_for_a_new_customer(api):
+    api.post("taxes/rates", {"code": "VAT", "name": "VAT", "percentage_value": "19"}, status=201)
+    overrides = [{"tax_rate_code": "VAT", "currency": currency} for currency in ("eur", "usd")]
+    refused = api.post("customers", {"external_id": "new", "name": "New", "tax_rate_overrides": overrides}, status=409)
+    assert refused["message"] == "VAT is already assigned there with the currency EUR. End that assignment first."
+    api.get("customers/external/new", status=404)
 
 
 def test_a_tax_is_renamed_and_archived_but_keeps_its_percentage(api):
     rate = make_tax(19, code="VAT")
     path = f"taxes/rates/{rate.public_id}"
-    assert api.put(path, {"name": "VAT Germany", "percentage_value": "7"})["percentage_value"] == "19"
+    assert api.put(path, {"name": "VAT Germany"})["percentage_value"] == "19"
+    assert "Create a new tax rate" in api.put(path, {"percentage_value": "7"}, status=400)["message"]
     assert "code" in api.put(path, {"code": "OTHER"}, status=400)["details"]
     assert api.put(path, {"tax_rate_status": "INACTIVE"})["status"] == "archived"
     assert api.put(path, {"tax_rate_status": "ACTIVE"})["status"] == "published"
     api.delete(path, status=204)
-    assert api.get("taxes/rates", taxrate_codes="VAT")["pagination"]["total"] == 1
+    assert api.get("taxes/rates", taxrate_codes="VAT")["pagination"]["total"] == 0
+    assert api.get("taxes/rates?taxrate_codes=VAT&status=archived")["pagination"]["total"] == 1
     assert "archived" in api.post("taxes/associations", {"tax_rate_code": "VAT"}, status=400)["message"]
 
 
@@ -367,3 +392,28 @@ def test_a_subscriptions_coupons_and_taxes_are_updated(api, acme, subscription):
     api.post(path, {"type": "tax", "tax_params": {"action": "remove", "tax_association_id": assigned["id"]}})
     assert api.post("invoices/preview", {"subscription_id": subscription.public_id})["total"] == "20.00"
     assert "type" in api.post(path, {"type": "quantity_change"}, status=400)["details"]
+
+
+def test_an_archived_coupon_and_tax_rate_are_activated(api):
+    coupon = api.post(
+        "coupons",
+        {"name": "Summer", "coupon_code": "SUN", "type": "percentage", "percentage_off": "5", "cadence": "once"},
+        201,
+    )
+    rate = api.post("taxes/rates", {"code": "VAT", "name": "VAT", "percentage_value": "19"}, 201)
+    api.delete(f"coupons/{coupon['id']}")
+    api.delete(f"taxes/rates/{rate['id']}", status=204)
+    for _ in range(2):
+        assert api.post(f"coupons/{coupon['id']}/activate", {"reason": "Again"})["status"] == "published"
+        assert api.post(f"taxes/rates/{rate['id']}/activate")["tax_rate_status"] == "ACTIVE"
+
+
+def test_a_new_customer_has_the_taxes_of_its_request(api):
+    rate = make_tax(7, of=make_customer())
+    body = {"external_id": "new", "name": "New"}
+    made = api.post("customers", body | {"tax_rate_overrides": [{"tax_rate_code": rate.code, "currency": "usd"}]}, 201)
+    [row] = api.get("taxes/associations", external_customer_id="new")["items"]
+    assert (row["tax_rate_id"], row["entity_id"], row["currency"]) == (rate.public_id, made["id"], "USD")
+    unknown = body | {"external_id": "other", "tax_rate_overrides": [{"tax_rate_code": "NONE"}]}
+    api.post("customers", unknown, status=404)
+    assert api.get("customers", external_id="other")["items"] == []

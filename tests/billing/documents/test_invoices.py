@@ -1,6 +1,7 @@
 """The PDF of an invoice has exactly the content of the invoice, and the same bytes each time."""
 
 import io
+import re
 from datetime import timedelta
 from zipfile import ZipFile
 
@@ -110,8 +111,41 @@ def test_an_invoice_shows_the_parties_the_charges_and_their_calculation(company,
     ):  # fmt: skip
         assert phrase in content, phrase
     # 30 + 2.50 + (100 × 0.02 + 5) + 50 × 0.015 = 40.25
-    assert content.count("$40.25") == 3
+    assert content.count("$40.25") == 4
     assert "DRAFT" not in content
+
+
+def test_the_amount_due_and_the_due_date_stand_at_the_top(company, make_invoiced):
+    invoice = make_invoiced()
+    assert "Amount due" not in text(invoice).partition("From")[0]  # a draft
+    finalize(reload(invoice), now=END)
+    top = text(invoice).partition("From")[0]
+    assert "Amount due" in top
+    assert "$40.25" in top
+    assert "31 Oct 2026" in top
+
+
+def test_the_file_is_for_archives_and_screen_readers(company, make_invoiced):
+    document = PdfReader(io.BytesIO(render_invoice(reload(make_invoiced()))))
+    metadata = document.xmp_metadata.stream.get_data().decode()
+    assert "<pdfaid:part>3</pdfaid:part>" in metadata
+    assert "<pdfaid:conformance>A</pdfaid:conformance>" in metadata
+    assert "<pdfuaid:part>1</pdfuaid:part>" in metadata
+
+
+def test_a_character_without_a_glyph_is_printed_in_a_plain_file(company):
+    document = PdfReader(io.BytesIO(render_invoice(make_one_off(("Emoji \N{ROCKET}", D(5))))))
+    assert "$5.00" in document.pages[0].extract_text()
+    assert document.xmp_metadata is None or "pdfaid" not in document.xmp_metadata.stream.get_data().decode()
+
+
+def test_an_item_shows_its_quantity_and_unit_price(company):
+    printed = text(make_one_off(("Onboarding", D("250.00"))))
+    assert re.search(r"Onboarding\s+1\s+\$250.00\s+\$250.00", printed)
+
+
+def test_no_checksum_is_printed(company, make_invoiced):
+    assert "checksum" not in text(make_invoiced())
 
 
 def test_later_edits_do_not_change_the_file_of_a_finalized_invoice(company, make_invoiced):

@@ -5,17 +5,24 @@ import io
 from datetime import timedelta
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
+from billing.admin.pages import line_events as line_events_page
 from billing.explanation import line_events
 from billing.explanation.line_events import build_event_table, list_events, list_windows
+from billing.explanation.page import build_events_url
 from billing.explanation.proof import NotUsage
 from billing.models import InvoiceLine
 from customers.models import Customer
+from events.models import Event
 from tests.admin_pages import as_viewer
 from tests.billing.world import D, bill, utc
 from tests.events.senders import process, send
 from tests.factories import make_customer, make_feature, make_subscription, make_user, make_version
+from tests.many_rows import copy_row, count_rows_read
+from tests.owner import as_owner
 
 pytestmark = pytest.mark.django_db
 START, END = utc(2026, 9, 1), utc(2026, 10, 1)
@@ -121,6 +128,51 @@ def test_late_usage_lists_all_events_of_its_period(acme):
         computation={"again": [{"computation": first.computation}]},
     )  # fmt: skip
     assert list_ids(late) == ["in time", "late"]
+
+
+def test_a_line_lists_only_the_events_of_its_features_filter(acme, staff_client):
+    big = make_feature(name="Big calls", filters={"model": ["big"]})
+    small = make_feature(name="Small calls", filters={"model": ["small"]})
+    for number, model in enumerate(["big", "small", "big", "other"]):
+        send(at=START + timedelta(hours=number), event_id=f"{model}-{number}", model=model)
+    invoice = billed(big, small)
+    url = build_events_url(invoice.lines.get(kind="usage", feature=big))
+    listed = [row["event"].event_id for row in staff_client.get(url).context_data["rows"]]
+    assert listed == ["big-0", "big-2"]
+    events = reverse("admin:events_event_changelist")
+    of_query_tool = staff_client.get(events, {"counts_for": small.pk, "received": "all"}).context_data["cl"].result_list
+    assert [event.event_id for event in of_query_tool] == ["small-1"]
+
+
+def test_the_page_of_a_lines_events_marks_those_counted_later_and_leads_to_the_next_page(
+    acme, staff_client, monkeypatch
+):
+    monkeypatch.setattr(line_events_page, "PAGE_SIZE", 2)
+    for number in range(3):
+        send(at=START + timedelta(hours=number), event_id=f"call-{number}")
+    line = billed(make_feature()).lines.get(kind="usage")
+    with as_owner():
+        Event.objects.filter(event_id="call-0").update(received_at=line.invoice.computed_at + TICK)
+    url = reverse("admin:billing_line_event_list", args=[line.pk])
+    first = staff_client.get(url).context_data
+    assert [(row["event"].event_id, row["is_late"]) for row in first["rows"]] == [("call-0", True), ("call-1", False)]
+    second = staff_client.get(url + first["next_page"]).context_data
+    assert [row["event"].event_id for row in second["rows"]] == ["call-2"]
+    assert second["next_page"] == ""
+    assert staff_client.get(url, {"after": "nonsense"}).status_code == 404
+
+
+def test_the_first_page_of_a_line_reads_only_its_own_events(acme):
+    calls = make_feature()
+    send(at=START, event_id="first")
+    line = billed(calls).lines.get(kind="usage")
+    event = Event.objects.get(event_id="first")
+    copy_row(
+        event, 20_000, id="1000000 + n", event_id="'copy-' || n", occurred_at="occurred_at + n * interval '1 second'"
+    )
+    with CaptureQueriesContext(connection) as queries:
+        assert len(list_ids(line, most=101)) == 101
+    assert count_rows_read(queries[-1]["sql"], "events_event") <= 102
 
 
 def test_fees_have_no_events(acme, staff_client, api):

@@ -40,8 +40,7 @@ def test_without_subscriptions_no_events_are_needed():
     assert oldest_needed(NOW) is None
 
 
-def test_pruning_keeps_the_events_of_an_open_period(settings):
-    settings.LEDGER_DAYS = 30
+def test_pruning_keeps_the_events_of_an_open_period(retention_of_thirty_days):
     make_feature()
     make_subscription(customer=make_customer(external_id="acme"), starts_at=APRIL)
     before, after = APRIL - timedelta(days=1), APRIL + timedelta(days=1)

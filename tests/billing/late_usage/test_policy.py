@@ -18,6 +18,7 @@ from tests.billing.adjusting import make_tax
 from tests.billing.late import adjustments, arrive, arrive_many, invoice_at, work_late
 from tests.billing.world import D, amounts, bill, utc
 from tests.factories import make_customer, make_feature, make_subscription, make_user, make_version
+from tests.owner import as_owner
 
 pytestmark = pytest.mark.django_db
 SEPTEMBER, OCTOBER, NOVEMBER, DECEMBER = utc(2026, 9, 1), utc(2026, 10, 1), utc(2026, 11, 1), utc(2026, 12, 1)
@@ -217,7 +218,8 @@ def test_the_debugger_shows_that_a_late_event_is_held_or_ignored(subscription):
 def test_the_debugger_describes_a_voided_event(subscription):
     first, _ = arrive(IN_SEPTEMBER, IN_SEPTEMBER)
     invoice_at(OCTOBER)
-    Event.objects.update(processed_at=IN_SEPTEMBER)
+    with as_owner():
+        Event.objects.update(processed_at=IN_SEPTEMBER)
     void_event(Event.objects.get(event_id=first), reason="A mistake", now=IN_OCTOBER)
     work_late(IN_OCTOBER)
     assert said(first, IN_OCTOBER) == "voided. The difference, -$1.00, goes on the subscription's next invoice."

@@ -92,7 +92,7 @@ def test_a_draft_can_be_edited_until_it_is_finalized():
 
 def test_the_items_of_a_subscriptions_draft_cant_be_edited():
     make_subscription()
-    with pytest.raises(CannotChange, match="Recalculate it"):
+    with pytest.raises(CannotChange, match="Add extra lines to its draft"):
         update_one_off(bill(utc(2026, 1, 1))[0], [Item("x", D(1))], terms=OneOffTerms(), now=NOW, by=None)
 
 

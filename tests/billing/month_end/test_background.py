@@ -72,7 +72,7 @@ def world(plan, calls):
     august, september, tenth = utc(2026, 8, 1), utc(2026, 9, 1), utc(2026, 9, 10)
     late = make_customer(external_id="acme")
     make_subscription(customer=late, plan=plan, starts_at=august, now=august)
-    customers = [late, make_customer()]  # of the second nobody sold anything to
+    customers = [late, make_customer()]  # the second has no subscription
     for terms in (plan, wide):
         customers += [sell(terms, at)[0] for at in (august, utc(2026, 8, 15, 13), september, tenth)]
         customers.append(sell(terms, september, trial_days=12)[0])

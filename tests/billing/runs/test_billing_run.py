@@ -23,6 +23,7 @@ from customers.models import Subscription
 from customers.subscriptions import cancel, cancel_at_period_end, withdraw_scheduled_change
 from tests.billing.world import D, bill, use, utc
 from tests.factories import make_customer, make_feature, make_subscription, make_version
+from tests.web_server import database_url
 
 pytestmark = pytest.mark.django_db
 START, END = utc(2026, 9, 1), utc(2026, 10, 1)
@@ -276,10 +277,7 @@ billing_run.run_to_end(as_of=datetime(2026, 9, 1, tzinfo=UTC))
 @pytest.mark.django_db(transaction=True)
 def test_a_killed_run_is_finished_by_the_next_without_duplicates():
     make_customers(6, FEE)
-    settings = connection.settings_dict
-    host = settings["OPTIONS"].get("host") or settings["HOST"]
-    url = f"postgresql://{settings['USER']}:{settings['PASSWORD']}@/{settings['NAME']}?host={host.replace('/', '%2F')}"
-    environment = {**os.environ, "DATABASE_URL": url, "DJANGO_SETTINGS_MODULE": "config.settings"}
+    environment = {**os.environ, "DATABASE_URL": database_url(), "DJANGO_SETTINGS_MODULE": "config.settings"}
     root = Path(__file__).parents[3]
     with subprocess.Popen(
         [sys.executable, "-c", KILLED], stdout=subprocess.PIPE, text=True, env=environment, cwd=root

@@ -13,13 +13,13 @@ from billing.invoicing.upcoming import upcoming
 from billing.lifecycle.finalize import finalize, finalize_due
 from billing.lifecycle.void import reissue, void
 from billing.models import CreditGrant, Invoice, Wallet, WalletEntry
+from billing.settlement.credit_expiry import expire_credits
 from billing.settlement.wallets import (
     CannotGrant,
     CreditSpent,
     WalletClosed,
     close_wallet,
     debit_wallet,
-    expire_credits,
     get_or_open_wallet,
     grant_credit,
     open_wallet,
@@ -31,6 +31,7 @@ from customers.subscriptions import cancel
 from tests.billing.adjusting import END, START, make_credit, totals
 from tests.billing.world import D, bill, use, utc
 from tests.factories import make_customer, make_feature, make_subscription, make_version
+from tests.owner import as_owner
 
 
 @pytest.fixture
@@ -276,7 +277,7 @@ def test_a_closed_wallet_is_empty_and_receives_no_credit(customer):
 )
 def test_postgresql_refuses_to_change_the_ledger_and_its_balances(customer, statement):
     make_credit(customer, 50)
-    with pytest.raises(Error), transaction.atomic(), connection.cursor() as cursor:
+    with as_owner(), pytest.raises(Error), transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(statement)
     assert balance() == 50
 

@@ -1,10 +1,13 @@
 """Every error of the API has the same body, whatever went wrong and wherever."""
 
+import gzip
 from typing import Any
 
 import pytest
 from django.test import Client
 from pytest_django import Settings
+
+from tests.api import check_error
 
 pytestmark = pytest.mark.urls("tests.config.api.urls_for_errors")
 
@@ -18,9 +21,7 @@ def body_of(response: Any, status: int) -> dict[str, Any]:
     assert response.status_code == status
     assert response["Content-Type"] == "application/json"
     body: dict[str, Any] = response.json()
-    assert set(body) == {"code", "message", "http_status_code", "details"}
-    assert body["http_status_code"] == status
-    assert body["message"]
+    check_error(body, status)
     return body
 
 
@@ -90,9 +91,24 @@ def test_an_unsupported_format_is_refused(api: Client):
     assert body_of(api.get("/v1/test/open", HTTP_ACCEPT="text/csv"), 406)["code"] == "not_acceptable"
 
 
-def test_a_body_that_is_not_json_is_415(api: Client):
-    response = api.post("/v1/test/open", "a=1", content_type="application/x-www-form-urlencoded")
-    assert body_of(response, 415)["code"] == "unsupported_media_type"
+@pytest.mark.parametrize("content_type", ["application/x-www-form-urlencoded", "text/plain", ""])
+def test_a_body_is_read_as_json_whatever_its_content_type(api: Client, content_type: str):
+    sent = {"content_type": content_type}
+    assert api.generic("POST", "/v1/test/kind", '{"kind": "fee"}', **sent).json() == {"kind": "fee"}
+    response = api.generic("POST", "/v1/test/kind", "kind=fee", **sent)
+    assert body_of(response, 400)["message"].startswith("JSON parse error")
+
+
+def test_a_compressed_body_is_read_within_the_limit(api: Client, settings: Settings):
+    settings.DATA_UPLOAD_MAX_MEMORY_SIZE = 100
+
+    def post(body: bytes, encoding: str = "gzip") -> Any:
+        return api.generic("POST", "/v1/test/kind", body, headers={"content-encoding": encoding})
+
+    assert post(gzip.compress(b'{"kind": "fee"}')).json() == {"kind": "fee"}
+    assert body_of(post(gzip.compress(b'{"kind": "fee"}' + b" " * 100)), 413)["code"] == "payload_too_large"
+    assert body_of(post(b'{"kind": "fee"}'), 400)["message"].startswith("The body can't be decompressed")
+    assert body_of(post(b'{"kind": "fee"}', "br"), 415)["code"] == "unsupported_media_type"
 
 
 def test_a_body_over_the_limit_is_413(api: Client, settings: Settings):

@@ -22,6 +22,7 @@ from events.access.keys import make_key
 from events.models import Scope
 from events.tasks import prune
 from tests.factories import make_customer, make_plan, make_subscription
+from tests.owner import as_owner
 from tests.web_server import database_url, granian
 
 ACME = {"external_id": "acme", "name": "Acme Ltd"}
@@ -196,7 +197,7 @@ def until(condition, seconds=30):
 
 
 def waits_for_a_lock():
-    with connection.cursor() as cursor:
+    with as_owner(), connection.cursor() as cursor:
         waiting = (
             "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
         )

@@ -11,6 +11,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from config.api.errors import AlreadyExists, InvalidOperation
+from config.api.views import ApiView
 from config.urls import handler400, handler403, handler404, handler500
 from config.urls import urlpatterns as real_patterns
 
@@ -40,7 +41,7 @@ class Kind(serializers.Serializer):
     kind = serializers.ChoiceField(["fee", "usage"])
 
 
-class Open(APIView):
+class Open(ApiView):
     authentication_classes = []
     permission_classes = [AllowAny]
     raises: Exception | None = None

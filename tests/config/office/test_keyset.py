@@ -9,6 +9,7 @@ from django.db import connection
 from config.office.keyset import BadCursor, Keyset, NumberedKeyset
 from events.models import InboxEvent, RefusedRequest
 from tests.events.senders import NOON, send
+from tests.owner import as_owner
 
 pytestmark = pytest.mark.django_db
 
@@ -54,6 +55,7 @@ def wait_together(*requests):
                 " array_agg(now()), now(), array_agg(''::text), array_agg('{}'::jsonb) FROM unnest(%s::text[]) AS id",
                 [ids],
             )
+    with as_owner(), connection.cursor() as cursor:
         cursor.execute("ANALYZE events_inboxrequest")
 
 

@@ -4,6 +4,8 @@ import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
+from uuid import uuid4
 
 import pytest
 from kombu import Connection, Exchange, Queue
@@ -80,3 +82,29 @@ def test_a_queue_is_bound_once_and_unbound_when_it_is_deleted(folder):
         first.delete()
         assert {row.queue for row in channel.get_table("all")} == {"second"}
         assert channel.get_table("never-declared") == []
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"half a mess",
+        b"\xff\xfe",
+        b"[]",
+        b"{}",
+        b"[" * 5000,
+        b'{"body": "e30=", "properties": {}}',
+        b'{"body": 1, "properties": {"delivery_info": {}, "delivery_tag": "1"}}',
+    ],
+)
+def test_a_file_that_isnt_a_message_is_set_aside(folder, caplog, content):
+    name = f"tasks-{uuid4().hex}"  # the library remembers what it bound in this process
+    path = Path(folder, f"000000000000001_first.{name}.msg")
+    with connect(folder) as connection:
+        queue = connection.SimpleQueue(name)
+        queue.put({"id": 7})
+        path.write_bytes(content)
+        assert queue.get(timeout=5).payload == {"id": 7}
+    assert not path.exists()
+    assert Path(folder, f".{path.name}.malformed").read_bytes() == content
+    assert "isn't a message" in caplog.text

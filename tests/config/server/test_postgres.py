@@ -9,6 +9,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from config.server import postgres
 from config.server.postgres import DATABASE, ROLE, EmbeddedPostgres
 from config.server.problems import StartupProblem
 from config.server.startup import check_database
@@ -55,6 +56,22 @@ def test_a_committed_row_survives_kill_9(cluster: EmbeddedPostgres):
     query(cluster.url(), "CREATE TABLE kept AS SELECT 42 AS answer")
     kill_server(cluster)
     assert query(cluster.start(), "SELECT answer FROM kept") == [(42,)]
+
+
+def test_a_killed_server_is_restarted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.delenv("DATABASE_URL")
+    monkeypatch.setenv("DATABASE_OWNER_URL", "")  # restored at the end
+    monkeypatch.setattr(postgres, "_started", [])
+    monkeypatch.setattr("atexit.register", lambda function: None)
+    url = postgres.ensure_database(tmp_path)
+    (server,) = postgres._started
+    running = server.find_process()
+    postgres.restart_killed_servers()
+    assert server.find_process() == running
+    kill_server(server)
+    postgres.restart_killed_servers()
+    assert query(url, "SELECT 1") == [(1,)]
+    server.release()
 
 
 def test_a_pid_file_with_the_pid_of_another_program_is_ignored(cluster: EmbeddedPostgres):

@@ -55,7 +55,7 @@ def test_an_unknown_database_is_reported():
 
 
 def test_an_unknown_user_is_reported():
-    url = os.environ["DATABASE_URL"].replace("countinghouse@", "nobody-of-ours@")
+    url = os.environ["DATABASE_URL"].replace("countinghouse_app@", "nobody-of-ours@")
     with pytest.raises(StartupProblem, match="has no such user"):
         check_database(url)
 

@@ -121,12 +121,14 @@ def wait_until(condition: object, timeout_s: float = 30) -> None:
         time.sleep(0.1)
 
 
-def test_killed_services_are_restarted_and_all_stop_at_the_end(serve: Serve):
+def test_killed_services_are_restarted_and_all_stop_at_the_end(serve: Serve, env: dict[str, str]):
     assert is_healthy(serve.port)
     page = httpx.get(f"http://127.0.0.1:{serve.port}/admin/login/", timeout=20)
     assert page.status_code == 200
     assert "script-src 'self' 'unsafe-eval'" in page.headers["Content-Security-Policy"]
     assert all(len(serve.find_services(word)) == 1 for word in ("granian", "worker", "beat"))
+    alive = Path(env["DATA_DIR"]) / "alive"  # what health checks of containers look at
+    wait_until(lambda: {path.name for path in alive.glob("*")} == {"worker", "beat"})
 
     for word in ("granian", "worker", "beat"):
         killed = serve.find_services(word)[0]

@@ -72,17 +72,17 @@ def test_a_delivery_is_retrieved_and_resent(api, settings):
         endpoint = api.post("webhooks", {"url": receiver.url, "event_types": ["subscription.created"]}, 201)
         subscription = make_subscription()
         deliver_webhooks()
-        found = api.get(f"webhooks/deliveries?endpoint_id={endpoint['id']}&status=pending")
+        found = api.get(f"webhook-deliveries?endpoint_id={endpoint['id']}&status=pending")
         (delivery,) = found["items"]
         assert (delivery["event_type"], delivery["object_id"]) == ("subscription.created", subscription.public_id)
         assert (delivery["tries"], delivery["last_status"], delivery["last_error"]) == (1, 500, "HTTP 500")
-        whole = api.get(f"webhooks/deliveries/{delivery['id']}")
+        whole = api.get(f"webhook-deliveries/{delivery['id']}")
         assert json.loads(whole["body"])["subscription"]["id"] == subscription.public_id
         assert [(one["status"], one["response"]) for one in whole["attempts"]] == [(500, "no paper")]
 
-        assert api.post(f"webhooks/deliveries/{delivery['id']}/resend")["tries"] == 0
+        assert api.post(f"webhook-deliveries/{delivery['id']}/resend")["tries"] == 0
         deliver_due(now=datetime.now(UTC) + timedelta(seconds=1))
-        whole = api.get(f"webhooks/deliveries/{delivery['id']}")
+        whole = api.get(f"webhook-deliveries/{delivery['id']}")
         assert (whole["status"], len(whole["attempts"])) == ("delivered", 2)
         assert {request.headers["webhook-id"] for request in receiver.received} == {delivery["message_id"]}
 
@@ -90,7 +90,7 @@ def test_a_delivery_is_retrieved_and_resent(api, settings):
         assert (tested["event_type"], tested["status"]) == ("webhook.test", "pending")
         api.put(f"webhooks/{endpoint['id']}", {"is_enabled": False})
         assert api.post(f"webhooks/{endpoint['id']}/test", status=400)["code"] == "invalid_operation"
-        assert api.post(f"webhooks/deliveries/{delivery['id']}/resend", status=400)["code"] == "invalid_operation"
+        assert api.post(f"webhook-deliveries/{delivery['id']}/resend", status=400)["code"] == "invalid_operation"
 
 
 def test_the_number_of_deliveries_does_not_change_query_count(api, django_assert_max_num_queries):
@@ -98,4 +98,4 @@ def test_the_number_of_deliveries_does_not_change_query_count(api, django_assert
     for _ in range(5):
         make_subscription()
     with django_assert_max_num_queries(2):
-        assert len(api.get("webhooks/deliveries")["items"]) == 5
+        assert len(api.get("webhook-deliveries")["items"]) == 5

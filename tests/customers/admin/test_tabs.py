@@ -29,6 +29,6 @@ def test_another_app_adds_its_tab_once(staff_client, monkeypatch):
     add_customer_tab(NotesTab)
     add_customer_tab(NotesTab)
 
-    page = staff_client.get(url("customers_customer_change", make_customer().pk)).content.decode()
+    page = staff_client.get(url("customers_customer_edit_form", make_customer().pk)).content.decode()
     assert CustomerAdmin.inlines.count(NotesTab) == 1
     assert "Notes of another app" in page

@@ -1,8 +1,11 @@
 """Subscriptions through the API."""
 
+from datetime import datetime
 from typing import Any
 
 import pytest
+from django.db import IntegrityError, transaction
+from django.utils import timezone
 
 from catalog.models import Plan
 from customers.models import Subscription
@@ -98,6 +101,19 @@ def test_a_subscription_is_cancelled_at_period_end_or_on_a_date(api, acme):
     assert "cancel_at" in api.post(f"{path}/cancel", dated | {"cancel_at": None}, status=400)["details"]
 
 
+def test_only_a_cancellation_still_ahead_at_the_periods_end_is_reported_as_one(api, acme):
+    path, now = f"subscriptions/{acme['id']}", timezone.now()
+    within = now + (datetime.fromisoformat(acme["current_period_end"]) - now) / 2
+    api.post(f"{path}/cancel", {"cancellation_type": "scheduled_date", "cancel_at": within.isoformat()})
+    cut = api.get(path)
+    assert (cut["current_period_end"], cut["cancel_at_period_end"]) == (cut["cancel_at"], False)
+    api.post(f"{path}/cancel", {"cancellation_type": "end_of_period"})
+    assert api.get(path)["cancel_at_period_end"] is True
+    api.post(f"{path}/cancel", {"cancellation_type": "immediate"})
+    ended = api.get(path)
+    assert (ended["subscription_status"], ended["cancel_at_period_end"]) == ("cancelled", False)
+
+
 def test_cancelling_in_the_past_requires_a_reason(api, acme):
     path, past = f"subscriptions/{acme['id']}", {"cancellation_type": "scheduled_date", "cancel_at": acme["start_date"]}
     assert "reason" in api.post(f"{path}/cancel", past, status=400)["details"]
@@ -114,7 +130,7 @@ def test_a_scheduled_subscription_has_no_period_to_end_with(api, acme, plan):
     }
     for ask, given in asks.items():
         refused = api.post(f"{path}/{ask}", given, status=400)
-        assert "cancelled before it started" in refused["message"]
+        assert "canceled before it started" in refused["message"]
 
 
 def test_a_subscription_is_paused_and_resumed(api, acme):
@@ -165,3 +181,26 @@ def test_dates_outside_the_supported_years_are_refused_or_limited(api, acme, pla
     assert api.post("subscriptions/usage", usage, status=400)["code"] == "invalid_operation"
     assert api.get("subscriptions", start_time="1477-12-24T10:36:25+20:26")["pagination"]["total"] == 1
     assert "end_time" in api.get("subscriptions", end_time="0001-01-01T00:00:00+20:26", status=400)["details"]
+
+
+def test_a_lookup_key_is_free_again_when_its_subscription_has_ended(api, plan):
+    make_customer(external_id="acme")
+    first = api.post("subscriptions", body(plan, lookup_key="main"), status=201)
+    refused = api.post("subscriptions", body(plan, lookup_key="main"), status=409)
+    assert "hasn't ended" in refused["message"]
+    api.post(f"subscriptions/{first['id']}/cancel", {"cancellation_type": "end_of_period"})
+    api.post("subscriptions", body(plan, lookup_key="main"), status=409)  # it ends later
+    api.post(f"subscriptions/{first['id']}/cancel", {"cancellation_type": "immediate"})
+    second = api.post("subscriptions", body(plan, lookup_key="main"), status=201)
+    assert second["id"] != first["id"]
+    api.post("subscriptions", body(plan, lookup_key="main"), status=409)
+    assert {item["id"] for item in api.get("subscriptions", lookup_key="main")["items"]} == {first["id"], second["id"]}
+
+
+def test_the_database_allows_one_running_subscription_per_lookup_key():
+    first = make_subscription(key="main")
+    second = make_subscription()
+    with pytest.raises(IntegrityError, match="subscription_key_until_end"), transaction.atomic():
+        Subscription.objects.filter(pk=second.pk).update(key="main")
+    Subscription.objects.filter(pk=first.pk).update(ended_at=first.started_at)
+    Subscription.objects.filter(pk=second.pk).update(key="main")

@@ -9,7 +9,7 @@ from django.test.utils import CaptureQueriesContext
 from catalog.plans import archive_plan
 from catalog.publishing import NothingPublished, PlanArchived, get_or_create_draft
 from customers.accounts import archive_customer
-from customers.admin.subscriptions import status_of
+from customers.admin.subscriptions.status import status_of
 from customers.models import Subscription
 from customers.subscriptions import (
     CustomerArchived,

@@ -1,5 +1,8 @@
 import socket
+import sys
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
@@ -11,6 +14,8 @@ from tests.services import free_port
 
 CALLER = Caller(
     key_id=1,
+    family_id=1,
+    responsible_id=None,
     name="Shop",
     prefix="sk_x",
     scopes=frozenset({"all"}),
@@ -65,6 +70,34 @@ def test_keys_without_a_limit_have_the_companys_limit(settings):
 def test_zero_means_no_limit(settings, own):
     settings.RATE_LIMIT_SINGLE_PER_MINUTE = 0
     assert allowed(replace(CALLER, single_per_minute=own), of=500) == 500
+
+
+@pytest.fixture
+def frequent_switches():
+    """Switch between threads every microsecond, so that a race of some instructions happens in every run."""
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(interval)
+
+
+def test_concurrent_requests_are_counted_exactly(frequent_switches):
+    if time.time() % 60 > 55:
+        time.sleep(5)  # the weight of the previous minute would allow further requests
+    caller = replace(CALLER, single_per_minute=500)
+    # The library's memory starts a thread after each pause: all requests of a round would start it.
+    together = threading.Barrier(8, action=lambda: time.sleep(0.02), timeout=10)
+
+    def send():
+        count = 0
+        for _ in range(100):
+            together.wait()
+            count += allowed(caller, of=1)
+        return count
+
+    with ThreadPoolExecutor(8) as threads:
+        counts = [result.result() for result in [threads.submit(send) for _ in range(8)]]
+    assert sum(counts) == 500
 
 
 # --- With Redis ---------------------------------------------------------------------------------------

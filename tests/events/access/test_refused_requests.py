@@ -4,6 +4,7 @@ import pytest
 from django.db import connection
 
 from events.access import refused_requests
+from events.access.keys import make_key, revoke
 from events.access.refused_requests import MAX_DIFFERENT, flush, record_refusal
 from events.models import RefusedRequest
 
@@ -118,3 +119,32 @@ def test_without_a_database_refusals_are_kept_for_later(monkeypatch):
     connection.close()
     flush()
     assert RefusedRequest.objects.get().count == 2
+
+
+@pytest.mark.django_db
+def test_strangers_cant_fill_the_table(client):
+    for number in range(20):
+        key = f"sk_{number:03}{'x' * 40}"
+        for path in ("/v1/customers", f"/v1/customers/{number}", f"/v1/events/a/{number}"):
+            address = f"203.0.113.{number}"
+            response = client.get(path, headers={"x-api-key": key}, REMOTE_ADDR=address)
+            assert response.status_code == 401
+    rows = RefusedRequest.objects.order_by("path").values_list("path", "count", "field", "key_prefix", "message")
+    unknown = "The API key is not known."
+    assert list(rows) == [
+        ("/v1/customers", 20, "", "", unknown),
+        ("/v1/customers/{customer_id}", 20, "", "", unknown),
+        ("/v1/events/{event_id}", 20, "", "", unknown),
+    ]
+    row = RefusedRequest.objects.first()
+    assert (row.minute.minute, row.first_address, row.last_address) == (0, "203.0.113.0", "203.0.113.19")
+
+
+@pytest.mark.django_db
+def test_a_known_key_is_named_whether_it_is_still_valid_or_not(client):
+    key, secret = make_key("Shop", scopes=["read"])
+    client.post("/v1/customers", {}, content_type="application/json", headers={"x-api-key": secret})
+    revoke(key, now=NOW)
+    client.get("/v1/customers/acme", headers={"x-api-key": secret})
+    rows = RefusedRequest.objects.order_by("status").values_list("status", "path", "key_prefix")
+    assert list(rows) == [(401, "/v1/customers/acme", key.prefix), (403, "/v1/customers", key.prefix)]

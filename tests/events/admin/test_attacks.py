@@ -130,10 +130,14 @@ def attacks(feature) -> list[tuple[str, dict[str, Any]]]:
         (url("events_problem_changelist"), {"action": name, "_selected_action": selected, "reason": "because"})
         for name in ("replay_selected", "dismiss_selected", "delete_selected")
     ]
+    conflicts = [row.pk for row in DuplicateEvent.objects.all()]
+    dismissed = {"action": "dismiss_selected", "_selected_action": conflicts, "reason": "because"}
+    actions.append((url("events_duplicateevent_changelist"), dismissed))
+    conflict_cause = (url("events_duplicateevent_dismiss_cause") + "?key=0&difference=properties", yes)
     dismissal = url("events_problem_dismiss_cause") + "?cause=unknown_event_name&event_name=Model.Usage"
     test_event = '{"event_name": "model.usage", "external_customer_id": "acme", "properties": {"tokens": 3}}'
     dry_run = (url("events_dry_run"), {"payload": test_event, "send": "1"})
-    return [*fixes, *actions, (dismissal, yes), dry_run, *((address, yes) for address in addresses())]
+    return [*fixes, *actions, conflict_cause, (dismissal, yes), dry_run, *((address, yes) for address in addresses())]
 
 
 def test_every_address_of_the_admin_is_attacked(world):

@@ -38,7 +38,7 @@ def test_staff_log_in_and_land_on_home(admin_browser: AdminBrowser) -> None:
     page = admin_browser.page
     page.context.clear_cookies()
     page.goto(f"{admin_browser.url}/admin/")
-    page.fill("input[name=username]", "staff")
+    page.fill("input[name=login]", "staff")
     page.fill("input[name=password]", "correct-horse-battery")
     page.click("button[type=submit]")
     expect(page.get_by_text("Get started")).to_be_visible()
@@ -91,7 +91,7 @@ def test_voiding_an_event_requires_a_reason_in_the_dialog(usage: None, admin_bro
 def test_fixing_a_cause_returns_to_problems(usage: None, admin_browser: AdminBrowser) -> None:
     page = admin_browser.open("/admin/")
     page.get_by_role("link", name=re.compile("Open problems")).click()
-    expect(page.locator(".ch-table")).to_contain_text("Model.Usage")
+    expect(page.locator(".ch-causes")).to_contain_text("Model.Usage")
     page.locator("td[data-name=Problems]").get_by_role("link", name="1", exact=True).click()
     expect(page.locator("#result_list")).to_contain_text("evt-2")
     page.get_by_role("link", name="← Group by cause").click()
@@ -141,6 +141,7 @@ def test_an_invoice_is_opened_from_home(usage: None, admin_browser: AdminBrowser
         customer=make_customer(name="Nordwind"), kind="one_off", currency="USD", computed_at=timezone.now()
     )
     page = admin_browser.open("/admin/")
+    page.locator(".ch-queue").filter(has_text="Draft invoices").click()
     page.get_by_role("link", name=str(invoice)).click()
     expect(page.locator("body")).to_contain_text("Nordwind")
 

@@ -255,10 +255,10 @@ def test_the_address_of_the_query_tool_holds_the_whole_query(staff_client, acme,
     page = html(staff_client, url, **given)
     assert "1,240" in page
     assert "Both match." in page
-    assert 'data-type="bar"' in page
+    assert "&quot;kind&quot;:&quot;bar&quot;" in page
     table = staff_client.get(url, given | {"format": "csv"}).getvalue().decode("utf-8-sig").splitlines()
-    assert table[0] == "model,external_customer_id,quantity,events,from,to,feature"
-    assert table[1].startswith("'=cmd(),acme,6,1,2026-03-01T00:00:00+00:00")
+    assert table[0] == "model,external_customer_id,quantity,events,from (UTC),to (UTC),feature"
+    assert table[1].startswith("'=cmd(),acme,6,1,2026-03-01 00:00:00")
     assert table[2].startswith("gpt-4,acme,1234,1,")
 
 

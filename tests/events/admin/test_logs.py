@@ -8,6 +8,7 @@ from django.utils import timezone
 from events.admin.comparing import compare
 from events.ledger.rebuilding import FIRST, LAST
 from events.models import DuplicateEvent, ProcessedBatch, RefusedRequest, UsageCheck
+from tests.admin_pages import submit
 from tests.events.senders import NOON, ledger, process, send
 from tests.factories import make_customer, make_feature
 
@@ -40,18 +41,44 @@ def test_bodies_of_different_length_are_paired_line_by_line(conflict):
 
 
 def test_duplicates_filter_by_kind_and_source(conflict, staff_client):
-    send("model.usage", event_id="e1", tokens=5, source="retry")
+    send("model.usage", event_id="e1", tokens=5, source="gateway")
     process()
 
     def sources(**asked):
         response = staff_client.get("/admin/events/duplicateevent/", asked)
         return [row.source for row in response.context_data["cl"].result_list]
 
-    assert set(sources()) == {"batch", "retry"}
+    assert set(sources()) == {"batch", "gateway"}
     assert sources(kind="conflict") == ["batch"]
-    assert sources(kind="same") == ["retry"]
-    assert sources(source="retry") == ["retry"]
+    assert sources(kind="same") == ["gateway"]
+    assert sources(source="gateway") == ["gateway"]
     assert sources(q="E1") == []
+
+
+def test_conflicts_are_listed_by_cause_with_links_to_the_debugger_and_dismissed(conflict, staff_client):
+    page = staff_client.get("/admin/events/duplicateevent/", {"state": "open"})
+    text = page.content.decode()
+    assert "Another source" in text
+    assert "/debugger/?event=e1" in text
+    [row] = page.context_data["conflict_causes"]
+    dialog = staff_client.get(row["dismiss_url"]).content.decode()
+    assert "Dismiss these conflicts?" in dialog
+    submit(staff_client, row["dismiss_url"], reason="The gateway was fixed")
+    conflict.refresh_from_db()
+    assert (conflict.state, conflict.dismissal) == ("dismissed", "The gateway was fixed")
+    page = staff_client.get("/admin/events/duplicateevent/", {"state": "open"})
+    assert (page.context_data["conflict_causes"], len(page.context_data["cl"].result_list)) == ([], 0)
+
+
+def test_one_or_some_conflicts_are_dismissed(conflict, staff_client):
+    chosen = {"action": "dismiss_selected", "_selected_action": [conflict.pk]}
+    assert "Dismiss 1 conflict" in staff_client.post("/admin/events/duplicateevent/", chosen).content.decode()
+    staff_client.post("/admin/events/duplicateevent/", chosen | {"reason": "Fixed"})
+    assert DuplicateEvent.objects.get().dismissal == "Fixed"
+    DuplicateEvent.objects.update(dismissed_at=None, dismissed_by=None, dismissal="")
+    submit(staff_client, f"/admin/events/duplicateevent/{conflict.pk}/dismiss/", reason="Fixed again")
+    assert DuplicateEvent.objects.get().dismissal == "Fixed again"
+    assert "Fixed again" in staff_client.get(f"/admin/events/duplicateevent/{conflict.pk}/change/").content.decode()
 
 
 def test_refused_requests_show_field_message_and_what_to_do(staff_client):
@@ -66,7 +93,7 @@ def test_refused_requests_show_field_message_and_what_to_do(staff_client):
     listed = first.context_data["cl"]
     assert [row.message for row in listed.result_list[:2]] == ["not a time 0", "not a time 1"]
     older = staff_client.get("/admin/events/refusedrequest/" + listed.older_url).context_data["cl"]
-    assert [row.message for row in older.result_list] == [f"not a time {number}" for number in range(50, 60)]
+    assert [row.message for row in older.result_list] == [f"not a time {number}" for number in range(25, 50)]
     assert staff_client.get("/admin/events/refusedrequest/", {"status": "401"}).context_data["cl"].result_count == 0
 
 
@@ -113,7 +140,7 @@ def test_rows_that_never_change_offer_no_history(conflict, staff_client):
     assert "/history/" not in page.content.decode()
 
 
-@pytest.mark.parametrize(("model", "queries"), [("duplicateevent", 6), ("refusedrequest", 4), ("processedbatch", 4)])
+@pytest.mark.parametrize(("model", "queries"), [("duplicateevent", 8), ("refusedrequest", 5), ("processedbatch", 5)])
 def test_the_length_of_logs_does_not_change_query_count(
     conflict, staff_client, django_assert_num_queries, model, queries
 ):

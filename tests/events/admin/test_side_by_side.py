@@ -14,6 +14,7 @@ from events.models import DuplicateEvent, Event, InboxEvent, UsageBucket
 from events.usage.meter import usage
 from tests.events.senders import NOON, ledger, process, send
 from tests.factories import make_customer, make_feature
+from tests.owner import as_owner
 
 pytestmark = pytest.mark.django_db(transaction=True)
 HOUR = timedelta(hours=1)
@@ -88,13 +89,13 @@ def test_a_failed_batch_leaves_its_events_waiting():
     make_customer(external_id="acme")
     make_feature()
     send()
-    with connection.cursor() as cursor:
+    with as_owner(), connection.cursor() as cursor:
         cursor.execute("ALTER TABLE events_usagebucket ADD CONSTRAINT no_more CHECK (count < 1)")
     try:
         with pytest.raises(Exception, match="no_more"):
             process()
     finally:
-        with connection.cursor() as cursor:
+        with as_owner(), connection.cursor() as cursor:
             cursor.execute("ALTER TABLE events_usagebucket DROP CONSTRAINT no_more")
     assert (InboxEvent.objects.count(), Event.objects.count(), UsageBucket.objects.count()) == (1, 0, 0)
     assert process().counted == 1

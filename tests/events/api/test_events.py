@@ -5,10 +5,11 @@ from typing import Any
 import pytest
 
 from catalog.models import Feature
+from customers.models import Customer
 from events.ledger.processing import process_batch
 from events.models import Event, EventState
 from tests.api import Api
-from tests.factories import make_customer, make_feature
+from tests.factories import make_customer, make_feature, make_subscription, make_version
 
 pytestmark = pytest.mark.django_db
 
@@ -102,12 +103,20 @@ def test_page_size_does_not_change_query_count(sent, django_assert_num_queries):
             sent.post("events/query", {"page_size": size})
 
 
-def test_the_lookup_of_a_counted_event_shows_the_added_quantity(sent):
+def test_the_lookup_of_a_billed_event_shows_the_added_quantity(sent):
+    version = make_version({"feature": Feature.objects.get()})
+    make_subscription(customer=Customer.objects.get(), plan=version)
     found = sent.get("events/lookup", id="e1", external_customer_id="acme")
     assert found["status"] == "processed"
     assert found["event"]["properties"] == {"tokens": 2.5, "model": "large"}
     assert [item["qty_total"] for item in found["processed_events"]] == ["2.5"]
-    assert "debug_tracker" not in found
+    assert found["debug_tracker"] is None
+
+
+def test_the_lookup_of_an_event_that_no_subscription_bills_says_so(sent):
+    found = sent.get("events/lookup", id="e1", external_customer_id="acme")
+    assert found["status"] == "failed"
+    assert found["debug_tracker"]["failure_point"]["failure_point_type"] == "price_lookup"
 
 
 def test_the_lookup_of_a_failed_event_shows_the_failure_and_later_steps(sent):

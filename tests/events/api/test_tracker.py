@@ -5,6 +5,7 @@ from decimal import Decimal
 
 import pytest
 
+from customers.subscriptions import cancel, pause
 from events.api.tracker import lookup
 from tests.events.senders import NOON, process, send
 from tests.factories import make_customer, make_feature, make_subscription, make_version
@@ -33,7 +34,7 @@ def test_a_counted_event_is_processed_with_its_prices(subscription, acme, tokens
     process()
     answer = lookup(event_id, now=LATER)
     assert answer["status"] == "processed"
-    assert "debug_tracker" not in answer
+    assert answer["debug_tracker"] is None
     [item] = answer["processed_events"]
     assert (item["qty_total"], item["customer_id"], item["feature_id"]) == ("2.50", acme.public_id, tokens.public_id)
     assert item["subscription_id"] == subscription.public_id
@@ -41,11 +42,59 @@ def test_a_counted_event_is_processed_with_its_prices(subscription, acme, tokens
     assert answer["event"]["properties"] == {"tokens": Decimal("2.50")}
 
 
-def test_usage_without_a_price_is_processed_without_a_price(acme, tokens):
+def failure_of(event_id):
+    answer = lookup(event_id, now=LATER)
+    assert (answer["status"], answer["processed_events"]) == ("failed", None)
+    failure = answer["debug_tracker"]["failure_point"]
+    return failure["failure_point_type"], failure["error"]["code"]
+
+
+def sent_event():
     event_id = send("model.usage", tokens=1)
     process()
-    [item] = lookup(event_id, now=LATER)["processed_events"]
-    assert (item["subscription_id"], item["price_id"], item["qty_total"]) == (None, None, "1")
+    return event_id
+
+
+def test_usage_that_no_plan_prices_fails_at_the_price(acme, tokens):
+    event_id = sent_event()
+    assert failure_of(event_id) == ("price_lookup", "feature_not_in_plan")
+    tracker = lookup(event_id, now=LATER)["debug_tracker"]
+    assert (tracker["price_lookup"]["status"], tracker["subscription_line_item_lookup"]["status"]) == (
+        "not_found",
+        "unprocessed",
+    )
+
+
+def test_usage_without_a_subscription_fails_at_the_subscription(acme, tokens):
+    make_version({"feature": tokens})
+    event_id = sent_event()
+    assert failure_of(event_id) == ("subscription_line_item_lookup", "no_subscription_at_time")
+    tracker = lookup(event_id, now=LATER)["debug_tracker"]
+    assert (tracker["price_lookup"]["status"], tracker["subscription_line_item_lookup"]["status"]) == (
+        "found",
+        "not_found",
+    )
+
+
+def test_usage_that_only_another_plan_prices_fails_at_the_subscription(acme, tokens):
+    make_version({"feature": tokens})
+    make_subscription(customer=acme)
+    assert failure_of(sent_event()) == ("subscription_line_item_lookup", "feature_not_in_plan")
+
+
+def test_usage_after_the_subscriptions_end_or_in_a_pause_fails_at_the_subscription(subscription):
+    event_id = sent_event()
+    pause(subscription, at=NOON - timedelta(days=1), now=NOON, by=None, reason="Holiday")
+    assert failure_of(event_id) == ("subscription_line_item_lookup", "subscription_paused")
+    [item] = lookup(event_id, now=LATER)["debug_tracker"]["subscription_line_item_lookup"]["matched_line_items"]
+    assert item["is_active_for_event"] is False
+    cancel(subscription, at=NOON - timedelta(days=2), now=NOON, by=None, reason="Left")
+    assert failure_of(event_id) == ("subscription_line_item_lookup", "subscription_ended")
+
+
+def test_usage_in_a_trial_is_processed(acme, tokens):
+    make_subscription(customer=acme, plan=make_version({"feature": tokens}), trial_days=365)
+    assert lookup(sent_event(), now=LATER)["status"] == "processed"
 
 
 @pytest.mark.parametrize(
@@ -62,7 +111,7 @@ def test_an_uncounted_event_names_its_failure_point(subscription, sent, point, c
     answer = lookup(event_id, now=LATER)
     failure = answer["debug_tracker"]["failure_point"]
     assert (answer["status"], failure["failure_point_type"], failure["error"]["code"]) == ("failed", point, code)
-    assert "processed_events" not in answer
+    assert answer["processed_events"] is None
     assert [step["step"] for step in answer["steps"]][:3] == ["request", "shape", "event_name"]
 
 

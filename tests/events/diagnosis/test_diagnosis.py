@@ -5,7 +5,7 @@ from decimal import Decimal
 
 import pytest
 
-from catalog.features import archive_feature, map_event_name, save_feature
+from catalog.features import alias_property, archive_feature, map_event_name, save_feature
 from customers.accounts import archive_customer, map_external_id
 from customers.models import Customer
 from customers.subscriptions import cancel, change_plan, pause
@@ -140,11 +140,10 @@ def test_another_feature_may_count_the_event_by_its_filter(acme):
     make_feature(name="Other calls", filters={"model": ["claude"]})
     steps = walk_of("api.calls", model="claude")
     assert {step.feature: step.status for step in steps if step.key == StepKey.FILTER} == {
-        "GPT calls": Status.INFO,
+        "": Status.INFO,  # the other features share a step
         "Other calls": Status.PASS,
     }
     assert {step.feature: step.status for step in steps if step.key == StepKey.USAGE} == {
-        "GPT calls": Status.INFO,
         "Other calls": Status.PASS,
     }
 
@@ -223,7 +222,7 @@ def test_a_missing_subscription_can_be_created_from_the_events_time(acme, tokens
     step = one(walk_of(tokens=1), StepKey.SUBSCRIPTION)
     assert (step.status, step.reason) == (Status.FAIL, "no_subscription_at_time")
     assert step.sentence == "Acme has never had a subscription, so nothing is billed."
-    assert step.fixes[0].parameters["starts_at"] == NOON.isoformat()
+    assert step.fixes[0].parameters["at"] == NOON.isoformat()
 
 
 def test_an_event_before_the_subscription_says_by_how_much(acme, tokens):
@@ -378,3 +377,65 @@ def test_diagnosing_writes_nothing_and_its_cost_is_constant(acme, tokens, django
     with django_assert_max_num_queries(32) as captured:
         diagnose(event, now=LATER)
     assert not [query for query in captured if query["sql"].startswith(("INSERT", "UPDATE", "DELETE"))]
+
+
+@pytest.fixture
+def models(acme):
+    """Two features count model.usage, each of one model; only the small one is sold."""
+    big = make_feature(name="Big", event_name="model.usage", field="tokens", filters={"model": ["big"]})
+    small = make_feature(name="Small", event_name="model.usage", field="tokens", filters={"model": ["small"]})
+    subscribed(acme, small)
+    return big, small
+
+
+def test_a_feature_whose_filter_leaves_the_event_out_has_one_step_and_no_blame(models):
+    steps = walk_of(model="small", tokens=5)
+    assert [step.key for step in steps if step.feature == "Big"] == []
+    assert len(steps) == len(StepKey) + 1  # the features that leave the event to another one share a step
+    assert {step.status for step in steps} <= {Status.PASS, Status.INFO}
+    [others] = [step for step in steps if step.key == StepKey.FILTER and not step.feature]
+    assert others.sentence == "Other features of this event name leave the event to Small: Big."
+    assert others.evidence[0].value == "model must be big; sent: small"
+
+
+def test_only_the_feature_that_should_count_is_blamed_for_a_bad_value(models):
+    steps = walk_of(model="small", tokens="many")
+    failed = [(step.key, step.feature) for step in steps if step.status == Status.FAIL]
+    assert failed == [(StepKey.VALUE, "Small"), (StepKey.USAGE, "Small")]
+
+
+def test_an_archived_feature_is_not_blamed_if_another_counts_the_event(acme, tokens):
+    subscribed(acme, tokens)
+    old = make_feature(name="A former feature", event_name="model.usage")
+    archive_feature(old, now=NOON - DAY, by=None)
+    steps = walk_of(tokens=5)
+    assert not [step for step in steps if step.status == Status.FAIL]
+    assert "A former feature" in steps[7].sentence
+
+
+def test_an_event_that_matches_no_filter_offers_to_extend_each_and_promises_nothing(models):
+    steps = walk_of(model="tiny", tokens=5)
+    filters = [step for step in steps if step.key == StepKey.FILTER]
+    fixes = [fix for step in filters for fix in step.fixes if fix.action]
+    assert [(fix.label, fix.action) for fix in fixes] == [
+        ("Also count model = “tiny” in Big", "extend_filter"),
+        ("Also count model = “tiny” in Small", "extend_filter"),
+    ]
+    usage = one(steps, StepKey.USAGE)
+    assert usage.sentence == "It adds nothing: no feature's filter matches. If Big counted it, it would add 5 units."
+
+
+def test_the_feature_with_the_nearest_filter_is_assumed(acme):
+    make_feature(name="Far", event_name="model.usage", filters={"model": ["big"], "region": ["us"]})
+    make_feature(name="Near", event_name="model.usage", filters={"model": ["small"], "region": ["eu"]})
+    steps = walk_of(model="tiny", region="eu")
+    assert one(steps, StepKey.USAGE).feature == "Near"
+
+
+def test_a_misspelled_property_can_be_read_as_the_field(acme, tokens):
+    step = one(walk_of(token=5), StepKey.FIELD)
+    fix = step.fixes[0]
+    assert (fix.label, fix.action, fix.parameters["property"]) == ("Read “token” as tokens", "alias_property", "token")
+    alias_property(tokens, "token", by=None)
+    step = one(walk_of(token=5), StepKey.FIELD)
+    assert (step.status, step.sentence) == (Status.PASS, "token was sent, and is read as tokens.")

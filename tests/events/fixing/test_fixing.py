@@ -9,15 +9,24 @@ from django.db import connection
 
 from catalog.features import archive_feature
 from catalog.models import EventNameAlias, PlanVersion
-from catalog.publishing import get_or_create_draft
+from catalog.publishing import get_or_create_draft, publish
 from config.refusals import Refused
 from customers.accounts import archive_customer
 from customers.models import Customer
-from events.fixing import FixRefused, PreviewBusy, apply_fix, make_action, preview
+from events.fixing import Field, FixRefused, PreviewBusy, apply_fix, make_action, preview
+from events.fixing.base import FieldKind
 from events.ledger.rebuilding import Scope, compare
 from events.models import EventState, Problem, ProblemState, UsageBucket
 from tests.events.senders import NOON, ledger, process, send
-from tests.factories import make_customer, make_draft, make_feature, make_fee, make_subscription, make_version
+from tests.factories import (
+    make_customer,
+    make_draft,
+    make_feature,
+    make_fee,
+    make_price,
+    make_subscription,
+    make_version,
+)
 
 pytestmark = pytest.mark.django_db
 LATER = NOON + timedelta(hours=1)
@@ -219,6 +228,57 @@ def test_subscribing_the_customer_bills_earlier_usage(acme, tokens):
     assert acme.subscriptions.get().started_at.isoformat() == "2026-03-01T00:00:00+00:00"
 
 
+def test_a_new_subscription_starts_at_midnight_of_the_customer_and_its_fee_is_announced(tokens):
+    customer = make_customer(external_id="tulip", timezone="Europe/Amsterdam", currency="EUR")
+    draft = make_draft()
+    for currency in ("EUR", "USD"):
+        make_fee(version=draft, currency=currency, unit_amount=Decimal(49), name="Base")
+    publish(draft, now=NOON, by=None)
+    make_version({"feature": tokens})  # sold in USD only
+    send_three(customer="tulip")
+    action = make_action("create_subscription", {"customer": str(customer.pk), "at": NOON.isoformat()})
+    plan, starts_at = action.fields()
+    assert [value for value, _ in plan.choices] == [f"{draft.plan_id}|EUR|month|1"]
+    assert starts_at.label == "Starts at (Europe/Amsterdam)"
+    assert starts_at.initial == "2026-03-01T00:00"
+    values = {"customer": customer.pk, "at": NOON.isoformat(), "plan": plan.initial, "starts_at": starts_at.initial}
+    notes = try_out("create_subscription", **values).notes
+    assert notes[0] == "A fee starts: Base, €49.00 per month, in advance, from 2026-03-01 (Europe/Amsterdam)."
+    fix("create_subscription", **values)
+    assert customer.subscriptions.get().started_at.isoformat() == "2026-02-28T23:00:00+00:00"
+
+
+@pytest.mark.parametrize(
+    ("value", "written"),
+    [
+        ("2026-03-01T00:00", "2026-03-01T00:00"),
+        ("2026-02-28T23:00:00+00:00", "2026-03-01T00:00"),
+        ("2026-03-01T00:00:59.5+01:00", "2026-03-01T00:00"),
+        ("soon", "soon"),
+    ],
+)
+def test_a_moment_is_written_as_browsers_accept_it(value, written):
+    field = Field("starts_at", "Starts at", kind=FieldKind.MOMENT, zone="Europe/Amsterdam")
+    assert field.written(value) == written
+
+
+def test_a_new_subscription_does_not_publish_the_plans_draft(acme, tokens):
+    version = make_version({"feature": tokens})
+    make_price(version=get_or_create_draft(version.plan, by=None), feature=make_feature(event_name="other"))
+    fix("create_subscription", customer=acme.pk, plan=f"{version.plan_id}|USD|month|1", starts_at="2026-03-01T00:00")
+    assert acme.subscriptions.get().phases.get().plan_version == version
+
+
+def test_a_preview_shows_usage_and_amount_of_the_same_billing_period(subscription, tokens):
+    send("model.usage", at=NOON - DAY, tokens=50)
+    send_three("Model.Usage")
+    [change] = try_out("map_event_name", alias="Model.Usage", event_name="model.usage").changes
+    assert (change.before, change.after, change.is_billed) == (50, 173, True)
+    assert (change.start.isoformat(), change.end.isoformat()) == (
+        "2026-03-01T00:00:00+00:00", "2026-04-01T00:00:00+00:00",
+    )  # fmt: skip
+
+
 def test_a_second_application_changes_nothing_more(subscription, tokens):
     send_three("Model.Usage")
     fix("map_event_name", alias="Model.Usage", event_name="model.usage")
@@ -264,3 +324,54 @@ def test_a_preview_fails_while_workers_hold_the_rows(subscription, tokens):
         other.close()
     assert not EventNameAlias.objects.exists()
     assert try_out("map_event_name", alias="Model.Usage", event_name="model.usage").closed == 3
+
+
+def test_another_name_of_a_field_lets_earlier_and_later_events_count(subscription, tokens):
+    ids = [send("model.usage", at=NOON, token=100), send("model.usage", at=NOON, token=20, tokens=3)]
+    process()
+    result = try_out("alias_property", feature=tokens.pk, property="token")
+    assert (result.events, result.closed, usage_of(result.changes)) == (1, 1, [(3, 103)])
+    assert result.money == {"USD": Decimal("1.86")}  # 103 tokens - 10 free = 93 × $0.02; before, 3 were free
+    fix("alias_property", feature=tokens.pk, property="token")
+    later = send("model.usage", at=NOON, token=7)
+    process()
+    assert all_counted([*ids, later])
+    assert nothing_open()
+    tokens.refresh_from_db()
+    assert tokens.field_aliases == ["token"]
+
+
+def test_the_form_of_another_name_lists_what_was_sent(subscription, tokens):
+    for properties in ({"amount": 1}, {"amount": 2, "unit": "x"}):
+        send("model.usage", **properties)
+    process()
+    [field] = make_action("alias_property", {"feature": str(tokens.pk)}).fields()
+    assert field.choices == (("amount", "amount (2 events)"), ("unit", "unit (1 events)"))
+    assert fix("alias_property", feature=tokens.pk, choice="amount").replayed.closed == 2
+
+
+def test_a_filter_is_extended_by_a_value_that_was_sent(acme):
+    feature = make_feature(name="Small", event_name="model.usage", field="tokens", filters={"model": ["small"]})
+    send_three(model="small-v2", customer="acme")
+    [field] = make_action("extend_filter", {"event_name": "model.usage"}).fields()
+    assert [label for _, label in field.choices] == ["model = “small-v2” in Small (3 events)"]
+    values = {"event_name": "model.usage", "choice": field.choices[0][0]}
+    assert usage_of(try_out("extend_filter", **values).changes) == [(0, 123)]
+    fix("extend_filter", **values)
+    feature.refresh_from_db()
+    assert feature.filters == {"model": ["small", "small-v2"]}
+    assert nothing_open()
+
+
+@pytest.mark.parametrize(
+    ("name", "given"),
+    [
+        ("alias_property", {"choice": ""}),
+        ("extend_filter", {"property": "region", "value": "eu"}),
+        ("extend_filter", {"choice": "[1]"}),
+        ("extend_filter", {"choice": "nonsense"}),
+    ],
+)
+def test_a_property_that_cannot_be_read_is_refused(tokens, name, given):
+    with pytest.raises(Refused):
+        try_out(name, feature=tokens.pk, **given)

@@ -10,6 +10,8 @@ from events.ingest import accept as ingestion
 from events.ingest.accept import ContentRefused, InboxUnavailable, accept
 from events.ingest.payload import IncomingEvent
 from events.models import InboxEvent
+from tests.owner import owner_url
+from tests.web_server import database_url
 
 NOW = datetime(2026, 3, 10, 12, tzinfo=UTC)
 
@@ -164,7 +166,7 @@ def test_a_refused_event_does_not_affect_others_in_the_same_commit():
 
 def end_all_connections():
     """End every other connection to the test database, as a restart of the server does."""
-    with psycopg.connect(**connection.get_connection_params(), autocommit=True) as other:
+    with psycopg.connect(owner_url(database_url()), autocommit=True) as other:
         other.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
             " WHERE datname = current_database() AND pid <> pg_backend_pid()"

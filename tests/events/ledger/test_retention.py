@@ -32,9 +32,8 @@ YEAR = (NOON - 365 * DAY, NOON + DAY)
 
 
 @pytest.fixture(autouse=True)
-def thirty_days(settings, monkeypatch):
+def thirty_days(retention_of_thirty_days, monkeypatch):
     """Keep events for thirty days; no app needs them longer."""
-    settings.LEDGER_DAYS = 30
     monkeypatch.setattr(retention, "floors", [])
 
 

@@ -4,7 +4,7 @@ from datetime import timedelta
 from decimal import Decimal
 
 import pytest
-from django.core.cache import cache
+from django.core.cache import caches
 from django.urls import reverse
 
 from events.reasons import Reason
@@ -19,7 +19,7 @@ LATER = NOON + timedelta(hours=2)
 
 @pytest.fixture(autouse=True)
 def nothing_kept():
-    cache.clear()
+    caches["figures"].clear()
 
 
 @pytest.fixture

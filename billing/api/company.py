@@ -1,0 +1,175 @@
+"""API views for the company: its profile on documents, and the number series of invoices and credit notes."""
+
+from typing import Any, ClassVar
+
+import django_filters as filters
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from billing.invoicing.numbering import save_series, set_default_series
+from billing.models import CompanyProfile, NumberSeries, SeriesUse
+from billing.models.company import COPIED, save_profile
+from config.api.fields import TextField
+from config.api.filters import page
+from config.api.openapi import listed, operation
+from config.api.views import ApiView, get_or_404, read_body
+
+TAG = "Company"
+FIELDS = (*COPIED, "site_url")
+
+
+class CompanyChange(serializers.Serializer[Any]):
+    """The fields to change; the others keep their values. Finalized documents don't change."""
+
+    name = TextField(255, allow_blank=False)
+    logo_text = TextField(64)
+    address_line1 = TextField()
+    address_line2 = TextField()
+    address_city = TextField()
+    address_state = TextField()
+    address_postal_code = TextField(32)
+    address_country = TextField(2)
+    tax_id = TextField(64)
+    registration = TextField()
+    email = serializers.EmailField(max_length=254, required=False, allow_blank=True)
+    phone = TextField(64)
+    website = TextField()
+    bank_details = TextField(1000)
+    payment_terms = TextField(1000)
+    footer = TextField()
+    site_url = serializers.URLField(required=False, allow_blank=True)
+
+
+class CompanyOut(serializers.Serializer[Any]):
+    """The company on invoices, credit notes and statements."""
+
+    def get_fields(self) -> dict[str, serializers.Field[Any, Any, Any, Any]]:
+        return {name: serializers.CharField() for name in FIELDS}
+
+
+class Company(ApiView):
+    """Retrieve or update the company profile. Requires a key with all scopes to update."""
+
+    @operation("getCompany", "Retrieve the company profile", tag=TAG, answers={200: CompanyOut}, errors=())
+    def get(self, request: Request) -> Response:
+        return Response(CompanyOut(CompanyProfile.current()).data)
+
+    @operation(
+        "updateCompany",
+        "Update the company profile",
+        refusals="`address_country` must be a two-letter country code in capitals.",
+        tag=TAG,
+        body=CompanyChange,
+        answers={200: CompanyOut},
+        example={"name": "Example GmbH", "address_country": "DE", "tax_id": "VAT DE123456789"},
+        description="Requires an API key with all scopes.",
+    )
+    def put(self, request: Request) -> Response:
+        return Response(CompanyOut(save_profile(read_body(request, CompanyChange), by=None)).data)
+
+
+class SeriesChange(serializers.Serializer[Any]):
+    """The fields to change. The prefix can't change once a number has been used."""
+
+    name = TextField(32, allow_blank=False)
+    prefix = TextField(32, allow_blank=False)
+    width = serializers.IntegerField(min_value=1, max_value=18, required=False)
+
+
+class SeriesIn(SeriesChange):
+    """A new number series."""
+
+    name = TextField(32, required=True, allow_blank=False)
+    prefix = TextField(32, required=True, allow_blank=False)
+    used_for = serializers.ChoiceField(SeriesUse.choices, default=SeriesUse.INVOICE.value)
+
+
+class SeriesOut(serializers.Serializer[Any]):
+    """A gapless sequence of numbers. A document gets its number when it is finalized."""
+
+    id = serializers.CharField(source="pk")
+    name = serializers.CharField()
+    used_for = serializers.ChoiceField(SeriesUse.choices)
+    prefix = serializers.CharField()
+    width = serializers.IntegerField()
+    next_number = serializers.CharField(source="number", help_text="The next document's number.")
+    is_default = serializers.BooleanField()
+
+
+class SeriesFilter(filters.FilterSet):
+    used_for = filters.CharFilter(field_name="used_for", label="invoice or credit_note.")
+
+    class Meta:
+        model = NumberSeries
+        fields: ClassVar[list[str]] = []
+
+
+def series_of(series_id: str) -> NumberSeries:
+    number = series_id if series_id.isascii() and series_id.isdecimal() and len(series_id) < 19 else "0"
+    return get_or_404(NumberSeries.objects.all(), "number series", pk=number)
+
+
+class SeriesCollection(ApiView):
+    """Create a number series, or list number series."""
+
+    @operation(
+        "listNumberSeries",
+        "List number series",
+        tag=TAG,
+        answers={200: listed("NumberSeriesList", SeriesOut)},
+        filters=SeriesFilter,
+    )
+    def get(self, request: Request) -> Response:
+        return page(request, NumberSeries.objects.order_by("-pk"), SeriesFilter, SeriesOut)
+
+    @operation(
+        "createNumberSeries",
+        "Create a number series",
+        refusals="`prefix` can't end with a digit.",
+        tag=TAG,
+        body=SeriesIn,
+        answers={201: SeriesOut},
+        errors=(400, 409),
+        example={"name": "EU invoices", "prefix": "EU-", "width": 6},
+        description="Requires an API key with all scopes.",
+    )
+    def post(self, request: Request) -> Response:
+        series = save_series(NumberSeries(**read_body(request, SeriesIn)), by=None)
+        return Response(SeriesOut(series).data, status=201)
+
+
+class OneSeries(ApiView):
+    """Retrieve or update a number series."""
+
+    @operation("getNumberSeries", "Retrieve a number series", tag=TAG, answers={200: SeriesOut}, errors=(404,))
+    def get(self, request: Request, series_id: str) -> Response:
+        return Response(SeriesOut(series_of(series_id)).data)
+
+    @operation(
+        "updateNumberSeries",
+        "Update a number series",
+        refusals="`prefix` can't end with a digit.",
+        tag=TAG,
+        body=SeriesChange,
+        answers={200: SeriesOut},
+        errors=(400, 404, 409),
+        example={"width": 8},
+        description="Requires an API key with all scopes.",
+    )
+    def put(self, request: Request, series_id: str) -> Response:
+        series = series_of(series_id)
+        for name, value in read_body(request, SeriesChange).items():
+            setattr(series, name, value)
+        return Response(SeriesOut(save_series(series, by=None)).data)
+
+
+class DefaultSeries(ApiView):
+    """Make a series the default: documents finalized from now on are numbered from it, unless another was selected."""
+
+    @operation(
+        "makeNumberSeriesDefault", "Make a number series the default", tag=TAG, answers={200: SeriesOut}, errors=(404,)
+    )
+    def post(self, request: Request, series_id: str) -> Response:
+        set_default_series(series_of(series_id), by=None)
+        return Response(SeriesOut(series_of(series_id)).data)

@@ -1,0 +1,54 @@
+"""Filters of payments."""
+
+from typing import ClassVar
+
+import django_filters as filters
+from django.db.models import Q, QuerySet
+
+from billing.api.filters.shared import values_by_name
+from billing.api.names import PAYMENT_METHODS
+from billing.models import (
+    Payment,
+    PaymentKind,
+)
+from config.api.filters import ConstantFilter, ManyFilter, MomentFilter, StatusFilterSet, any_of
+from config.api.unknown_names import Unused
+
+
+class PaymentFilter(StatusFilterSet):
+    sortable: ClassVar[dict[str, str]] = {"created_at": "recorded_at", "amount": "amount"}
+    unused: ClassVar[dict[str, Unused]] = dict.fromkeys(
+        ("gateway_payment_id", "gateway_tracking_id", "payment_gateway"), Unused("Payments have no gateway.")
+    )
+
+    start_time = MomentFilter(
+        field_name="recorded_at", lookup_expr="gte", help_text="Only payments recorded at or after this time."
+    )
+    end_time = MomentFilter(
+        field_name="recorded_at", lookup_expr="lt", help_text="Only payments recorded before this time."
+    )
+    payment_ids = ManyFilter(field_name="public_id")
+    destination_id = filters.CharFilter(field_name="invoice__public_id", label="The invoice's id.")
+    destination_type = ConstantFilter("INVOICE", others=["CUSTOMER"])
+    payment_method_type = ManyFilter(
+        field_name="method", names=PAYMENT_METHODS, unmatched=["ACH", "PAYMENT_LINK", "UPI"]
+    )
+    payment_status = ManyFilter(
+        method="with_payment_status",
+        names={"SUCCEEDED": True, "REFUNDED": False},
+        unmatched=["INITIATED", "PENDING", "PROCESSING", "OVERPAID", "FAILED", "PARTIALLY_REFUNDED", "VOIDED"],
+    )
+    customer_id = filters.CharFilter(field_name="invoice__customer__public_id")
+    currency = filters.CharFilter(field_name="currency", lookup_expr="iexact")
+    kind = ManyFilter(
+        field_name="kind", names=values_by_name(PaymentKind), help_text="payment, applied, reversal, refund."
+    )
+
+    class Meta:
+        model = Payment
+        fields: ClassVar[list[str]] = []
+
+    def with_payment_status(self, rows: QuerySet[Payment], name: str, value: list[str]) -> QuerySet[Payment]:
+        succeeded = Q(kind__in=[PaymentKind.PAYMENT, PaymentKind.APPLIED])
+        conditions = {"SUCCEEDED": succeeded, "REFUNDED": ~succeeded}
+        return rows.filter(any_of(conditions, value))

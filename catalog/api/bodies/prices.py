@@ -1,0 +1,234 @@
+"""Request bodies that change prices, and their translation into columns and tiers."""
+
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any, ClassVar
+
+from rest_framework import serializers
+
+from catalog.api.bodies.shared import PLANS_ONLY, VERSIONED, Invalid
+from catalog.api.names import CADENCES, PERIODS, PRICE_KINDS
+from catalog.drafting import PriceTerms, Tier
+from catalog.models import Price
+from catalog.models.prices import PriceKind, PriceModel
+from config.api.fields import MetadataField, NumberIn, TextField
+from config.api.unknown_names import Unused
+
+
+class AmountIn(NumberIn):
+    """A price: 0 or more, with up to twelve decimals, as a string or a number."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(max_digits=30, decimal_places=12, min_value=Decimal(0), **kwargs)
+
+
+class LimitIn(NumberIn):
+    """An amount per billing period: 0 or more, with up to four decimals."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(
+            max_digits=24, decimal_places=4, min_value=Decimal(0), required=False, allow_null=True, **kwargs
+        )
+
+
+class TierIn(serializers.Serializer[Any]):
+    up_to = serializers.IntegerField(min_value=1, max_value=10**18, required=False, allow_null=True)
+    unit_amount = AmountIn()
+    flat_amount = AmountIn(required=False, allow_null=True)
+
+
+class TransformIn(serializers.Serializer[Any]):
+    divide_by = serializers.IntegerField(min_value=1, max_value=10**15)
+    round = serializers.ChoiceField(["up", "down"], default="up")
+
+
+UNUSED_OF_PRICES = {
+    "bucket_size": Unused("Bucketed prices aren't supported. Usage is priced over the whole period."),
+    "group_id": Unused("Prices have no groups. Use metadata."),
+}
+
+
+class PriceFields(serializers.Serializer[Any]):
+    """The fields that new and changed prices share."""
+
+    lookup_key = TextField(allow_null=True)
+    description = TextField(10_000, allow_null=True)
+    minimum_amount = LimitIn(help_text="The least that a usage price charges per billing period.")
+    maximum_amount = LimitIn(help_text="The most that a usage price charges per billing period.")
+
+    def validate_tiers(self, tiers: Any) -> Any:
+        """Refuse unsorted tiers: if they were sorted automatically, a typing error would change the price."""
+        bounds = [tier.get("up_to") for tier in tiers or []]
+        if bounds and (bounds[-1] is not None or None in bounds[:-1] or bounds[:-1] != sorted(set(bounds[:-1]))):
+            raise Invalid("Sort the tiers by ascending up_to. The last tier's up_to must be null.")
+        return tiers
+
+
+class PriceChange(PriceFields):
+    """The fields to change in the plan's draft; the others keep their values."""
+
+    unused: ClassVar[dict[str, Unused]] = UNUSED_OF_PRICES | {
+        "billing_model": Unused("A price's model can't be changed. Delete the price and create a new one."),
+        "tier_mode": Unused("A price's tier mode can't be changed. Delete the price and create a new one."),
+        "effective_from": Unused(VERSIONED),
+        "price_unit_amount": Unused("Only prices in a currency are supported."),
+        "price_unit_tiers": Unused("Only prices in a currency are supported."),
+    }
+
+    amount = AmountIn(required=False)
+    display_name = TextField()
+    metadata = MetadataField(required=False)
+    tiers = TierIn(many=True, required=False)
+    transform_quantity = TransformIn(required=False)
+
+
+class PriceIn(PriceFields):
+    """A new price, added to the plan's draft. The plan's next subscription publishes the draft."""
+
+    unused: ClassVar[dict[str, Unused]] = UNUSED_OF_PRICES | {
+        "billing_cadence": Unused("Prices recur.", ("RECURRING",)),
+        "start_date": Unused(VERSIONED),
+        "end_date": Unused(VERSIONED),
+        "filter_values": Unused("Set the filters on the feature's meter: one feature for each set of values."),
+        "parent_price_id": Unused(PLANS_ONLY),
+        "price_unit_config": Unused("Only prices in a currency are supported."),
+        "quantity": Unused("Use min_quantity for the quantity of a fee."),
+        "commitment_amount": Unused("Use minimum_amount, the least that the price charges per billing period."),
+    }
+
+    entity_type = serializers.ChoiceField(["PLAN"], default="PLAN", help_text="Prices belong to plans.")
+    entity_id = serializers.CharField(max_length=64, help_text="The plan's id.")
+    type = serializers.ChoiceField(list(PRICE_KINDS))
+    billing_model = serializers.ChoiceField(["FLAT_FEE", "PACKAGE", "TIERED"])
+    billing_period = serializers.ChoiceField(list(PERIODS))
+    billing_period_count = serializers.IntegerField(min_value=1, max_value=1000, default=1)
+    invoice_cadence = serializers.ChoiceField(list(CADENCES), default="ARREAR")
+    price_unit_type = serializers.ChoiceField(["FIAT"], default="FIAT")
+    currency = serializers.RegexField(r"^[A-Za-z]{3}\Z")
+    amount = AmountIn(required=False, allow_null=True)
+    meter_id = TextField(64, allow_null=True)
+    display_name = TextField(allow_null=True)
+    metadata = MetadataField(required=False, allow_null=True)
+    min_quantity = serializers.IntegerField(min_value=0, max_value=10**15, required=False, allow_null=True)
+    tier_mode = serializers.ChoiceField(["VOLUME", "SLAB"], required=False, allow_null=True)
+    tiers = TierIn(many=True, required=False, allow_null=True)
+    transform_quantity = TransformIn(required=False, allow_null=True)
+    trial_period_days = serializers.IntegerField(min_value=0, max_value=3650, required=False)
+
+    def validate(self, attrs: Any) -> Any:
+        model, usage = attrs["billing_model"], attrs["type"] == "USAGE"
+        wrong = {}
+        if usage and not attrs.get("meter_id"):
+            wrong["meter_id"] = "This field is required for a usage price."
+        if not usage and model != "FLAT_FEE":
+            wrong["billing_model"] = "A FIXED price must be a FLAT_FEE."
+        if usage and attrs["invoice_cadence"] == "ADVANCE":
+            wrong["invoice_cadence"] = "A usage price must be invoiced in arrears. Use ARREAR."
+        if model != "TIERED" and attrs.get("amount") is None:
+            wrong["amount"] = "This field is required."
+        if model == "TIERED" and not (attrs.get("tiers") and attrs.get("tier_mode")):
+            wrong["tiers"] = "A TIERED price requires tiers and tier_mode."
+        if model == "PACKAGE" and not attrs.get("transform_quantity"):
+            wrong["transform_quantity"] = "A PACKAGE price requires transform_quantity with divide_by."
+        if wrong := wrong | unused_by(model, attrs):
+            raise Invalid(wrong)
+        return attrs
+
+
+def unused_by(model: str, attrs: Mapping[str, Any]) -> dict[str, str]:
+    """Return the fields that another model or kind of price would use, each with the reason against it."""
+    of_tiers, of_packages = "Only allowed for a TIERED price.", "Only allowed for a PACKAGE price."
+    reasons = {} if model == "TIERED" else {"tiers": of_tiers, "tier_mode": of_tiers}
+    if model == "TIERED":
+        reasons["amount"] = "A TIERED price has no amount of its own. Use unit_amount and flat_amount of its tiers."
+    if model != "PACKAGE":
+        reasons["transform_quantity"] = of_packages
+    if attrs["type"] == "USAGE":
+        reasons |= {
+            "min_quantity": "Only allowed for a FIXED price.",
+            "trial_period_days": "Only allowed for a FIXED price.",
+        }
+    else:
+        reasons["meter_id"] = "Only allowed for a USAGE price."
+        reasons |= dict.fromkeys(("minimum_amount", "maximum_amount"), "Only allowed for a USAGE price.")
+    return {name: reason for name, reason in reasons.items() if attrs.get(name)}
+
+
+def refuse_unused(price: Price, body: Mapping[str, Any]) -> None:
+    """Refuse a change of fields that the price's model and kind don't use."""
+    model = "TIERED" if price.is_tiered else "PACKAGE" if price.model == PriceModel.PACKAGE else "FLAT_FEE"
+    kind = "USAGE" if price.kind == PriceKind.USAGE else "FIXED"
+    if wrong := unused_by(model, {**body, "type": kind}):
+        raise Invalid(wrong)
+
+
+def price_terms(body: dict[str, Any], feature: Any) -> PriceTerms:
+    """Translate a new price's body into columns and tiers."""
+    usage, model = body["type"] == "USAGE", body["billing_model"]
+    tiered = {"VOLUME": PriceModel.VOLUME, "SLAB": PriceModel.GRADUATED}
+    models = {
+        "FLAT_FEE": PriceModel.PER_UNIT if usage else PriceModel.FLAT,
+        "PACKAGE": PriceModel.PACKAGE,
+        "TIERED": tiered.get(body.get("tier_mode") or ""),
+    }
+    columns = _price_columns(body) | {
+        "kind": PRICE_KINDS[body["type"]],
+        "feature": feature,
+        "model": models[model],
+        "currency": body["currency"].upper(),
+        "interval": PERIODS[body["billing_period"]],
+        "interval_count": body["billing_period_count"],
+        "cadence": CADENCES[body["invoice_cadence"]],
+        "unit_amount": None if model == "TIERED" else body["amount"],
+        "charge_at_zero": False,
+    }
+    if body.get("min_quantity") is not None and columns["kind"] == PriceKind.FIXED:
+        columns |= {"quantity": Decimal(body["min_quantity"]), "model": PriceModel.PER_UNIT}
+    tiers = _tiers_of(body.get("tiers")) if model == "TIERED" else None
+    return PriceTerms(columns, tiers, body.get("trial_period_days"))
+
+
+def price_change_terms(body: dict[str, Any]) -> PriceTerms:
+    """Translate a changed price's body into columns and tiers."""
+    return PriceTerms(_price_columns(body), _tiers_of(body.get("tiers")))
+
+
+def _tiers_of(tiers: Any) -> list[Tier] | None:
+    if tiers is None:
+        return None
+    return [
+        Tier(
+            None if tier.get("up_to") is None else Decimal(tier["up_to"]),
+            tier["unit_amount"],
+            tier.get("flat_amount") or Decimal(0),
+        )
+        for tier in tiers
+    ]
+
+
+def _price_columns(body: dict[str, Any]) -> dict[str, Any]:
+    columns: dict[str, Any] = {}
+    if body.get("amount") is not None:
+        columns["unit_amount"] = body["amount"]
+    if body.get("display_name") is not None:
+        columns["name"] = body["display_name"]
+    if "lookup_key" in body:
+        columns["key"] = body["lookup_key"] or None
+    if body.get("metadata") is not None:
+        columns["metadata"] = body["metadata"]
+    if "description" in body:
+        columns["description"] = body["description"] or ""
+    columns |= {name: body[name] for name in ("minimum_amount", "maximum_amount") if name in body}
+    if package := body.get("transform_quantity"):
+        columns |= {"package_size": Decimal(package["divide_by"]), "package_rounding": package["round"]}
+    return columns
+
+
+class PriceRemoval(serializers.Serializer[Any]):
+    """A price is deleted from the plan's draft. Subscriptions keep their plan version."""
+
+    unused: ClassVar[dict[str, Unused]] = {"end_date": Unused(VERSIONED)}
+
+
+class PricesIn(serializers.Serializer[Any]):
+    items = serializers.ListField(child=PriceIn(), min_length=1, max_length=100)

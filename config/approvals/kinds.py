@@ -1,0 +1,64 @@
+"""The actions that can need approval: the kinds that rules cover, and the operations that are carried out."""
+
+from django.db import models
+
+
+class ApprovalKind(models.TextChoices):
+    """A kind of action. Each has one rule, except changes of the rules themselves."""
+
+    VOID = "void", "Void invoices and credit notes"
+    CREDIT_NOTE = "credit_note", "Finalize credit notes"
+    REFUND = "refund", "Refund payments"
+    CREDIT = "credit", "Grant prepaid credit"
+    PRICES = "prices", "Publish prices"
+    BULK_FINALIZE = "bulk_finalize", "Finalize many invoices at once"
+    API_KEY = "api_key", "Create or rotate API keys that can move money"
+    RULES = "rules", "Relax an approval rule"
+
+
+WITH_AMOUNT = frozenset(
+    {
+        ApprovalKind.VOID,
+        ApprovalKind.CREDIT_NOTE,
+        ApprovalKind.REFUND,
+        ApprovalKind.CREDIT,
+        ApprovalKind.BULK_FINALIZE,
+    }
+)
+
+
+class Operation(models.TextChoices):
+    """What is carried out once it is approved."""
+
+    VOID_INVOICE = "invoice.void", "Void invoice"
+    REISSUE_INVOICE = "invoice.reissue", "Void and reissue invoice"
+    FINALIZE_CREDIT = "invoice.finalize", "Finalize negative invoice"
+    FINALIZE_MANY = "invoices.finalize", "Finalize invoices"
+    VOID_CREDIT_NOTE = "credit_note.void", "Void credit note"
+    FINALIZE_CREDIT_NOTE = "credit_note.finalize", "Finalize credit note"
+    REFUND = "refund.record", "Record refund"
+    REFUND_SURPLUS = "payment.refund_surplus", "Refund surplus"
+    GRANT_CREDIT = "wallet.grant", "Grant credit"
+    TOP_UP = "wallet.top_up", "Top up wallet"
+    PUBLISH = "plan_version.publish", "Publish prices"
+    ACTIVATE_KEY = "api_key.activate", "Activate API key"
+    CHANGE_RULE = "approval_rule.update", "Relax approval rule"
+
+
+class RuleMode(models.TextChoices):
+    """When an action needs approval."""
+
+    OFF = "off", "Never"
+    ABOVE = "above", "Above an amount"
+    ALWAYS = "always", "Always"
+
+
+class ApprovalStatus(models.TextChoices):
+    """The status of a request. Only requested ones can be decided."""
+
+    REQUESTED = "requested", "Waiting"
+    APPROVED = "approved", "Approved"
+    REJECTED = "rejected", "Rejected"
+    WITHDRAWN = "withdrawn", "Withdrawn"
+    EXPIRED = "expired", "Expired"
+    FAILED = "failed", "Not carried out"

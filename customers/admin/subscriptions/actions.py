@@ -1,0 +1,136 @@
+"""The actions of a subscription's page: change plan, pause, resume, withdraw, cancel."""
+
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse
+from django.utils import timezone
+from unfold.enums import ActionVariant
+
+from config.office.dialogs import action, carry_out, staff
+from config.office.links import page_of
+from customers import subscriptions
+from customers.admin.subscriptions.change_forms import (
+    CancelForm,
+    ChangeForm,
+    ChangePlanForm,
+    PauseForm,
+    ResumeForm,
+    WithdrawForm,
+)
+from customers.admin.subscriptions.status import RUNNING, status_of
+from customers.models import Subscription, SubscriptionStatus
+
+
+class SubscriptionActions:
+    """The actions of a subscription's page, for its admin class."""
+
+    def has_change_plan_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
+        return self._can_change(request, object_id, *RUNNING)
+
+    def has_pause_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
+        return self._can_change(request, object_id, SubscriptionStatus.ACTIVE, SubscriptionStatus.TRIALING)
+
+    def has_resume_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
+        return self._can_change(request, object_id, SubscriptionStatus.PAUSED)
+
+    def has_cancel_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
+        return self._can_change(request, object_id, *RUNNING)
+
+    def has_withdraw_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
+        if not self._can_change(request, object_id, *RUNNING):
+            return False
+        subscription = Subscription.objects.get(pk=object_id)
+        return subscriptions.has_scheduled_change(subscription, subscriptions.read_chain(subscription), timezone.now())
+
+    def _can_change(self: Any, request: HttpRequest, object_id: Any, *statuses: str) -> bool:
+        """Return whether the user can change this subscription and its current status is one of these."""
+        if not self.has_change_permission(request):
+            return False
+        cache: dict[str, str | None] = request.__dict__.setdefault("_subscription_status", {})
+        if (key := str(object_id)) not in cache:
+            subscription = Subscription.objects.with_current(timezone.now()).filter(pk=object_id).first()
+            cache[key] = status_of(subscription)[0] if subscription else None
+        return cache[key] in statuses
+
+    @action(
+        description="Change plan",
+        icon="swap_horiz",
+        variant=ActionVariant.PRIMARY,
+        permissions=["change_plan"],
+        dialog={
+            "title": "Change the plan",
+            "description": "The new prices apply from then on. Trial, pause and end date don't change. A credit always"
+            " goes on the next invoice.",
+            "form_class": ChangePlanForm,
+            "form_submit_text": "Change plan",
+        },
+    )
+    def change_plan(self, request: HttpRequest, form: ChangePlanForm, object_id: str) -> HttpResponse:
+        return self._change(request, object_id, form, f"Plan changed to {form.cleaned_data['plan']}.")
+
+    @action(
+        description="Pause",
+        icon="pause",
+        permissions=["pause"],
+        dialog={
+            "title": "Pause this subscription?",
+            "description": "The subscription isn't served or charged until it is resumed.",
+            "form_class": PauseForm,
+            "form_submit_text": "Pause",
+        },
+    )
+    def pause(self, request: HttpRequest, form: PauseForm, object_id: str) -> HttpResponse:
+        return self._change(request, object_id, form, "Subscription paused.")
+
+    @action(
+        description="Resume",
+        icon="play_arrow",
+        variant=ActionVariant.SUCCESS,
+        permissions=["resume"],
+        dialog={
+            "title": "Resume this subscription?",
+            "description": "The subscription is served and charged again from now on.",
+            "form_class": ResumeForm,
+            "form_submit_text": "Resume",
+        },
+    )
+    def resume(self, request: HttpRequest, form: ResumeForm, object_id: str) -> HttpResponse:
+        return self._change(request, object_id, form, "Subscription resumed.")
+
+    @action(
+        description="Withdraw scheduled changes",
+        icon="undo",
+        permissions=["withdraw"],
+        dialog={
+            "title": "Withdraw scheduled changes?",
+            "description": "The subscription continues without the scheduled cancellation, plan change or pause.",
+            "form_class": WithdrawForm,
+            "form_submit_text": "Withdraw",
+        },
+    )
+    def withdraw(self, request: HttpRequest, form: WithdrawForm, object_id: str) -> HttpResponse:
+        return self._change(request, object_id, form, "Scheduled changes withdrawn.")
+
+    @action(
+        description="Cancel",
+        icon="cancel",
+        variant=ActionVariant.DANGER,
+        permissions=["cancel"],
+        dialog={
+            "title": "Cancel this subscription?",
+            "description": "Usage so far is always invoiced. A canceled subscription can't be reopened.",
+            "form_class": CancelForm,
+            "form_submit_text": "Cancel the subscription",
+        },
+    )
+    def cancel(self, request: HttpRequest, form: CancelForm, object_id: str) -> HttpResponse:
+        return self._change(request, object_id, form, "Cancellation recorded.")
+
+    def _change(self, request: HttpRequest, object_id: str, form: ChangeForm, done: str) -> HttpResponse:
+        subscription = Subscription.objects.select_related("customer").get(pk=object_id)
+        reason = form.cleaned_data["reason"]
+
+        def work() -> None:
+            form.apply(subscription, now=form.now, by=staff(request), reason=reason)
+
+        return carry_out(request, work, done=done, then=page_of(subscription))

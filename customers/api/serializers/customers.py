@@ -1,0 +1,37 @@
+"""Customers in answers."""
+
+from typing import ClassVar
+
+from rest_framework import serializers
+
+from catalog.api.serializers.fields import StatusField
+from config.api.contract import ContractRecord
+from config.api.fields import (
+    MetadataField,
+)
+
+
+class CustomerOut(ContractRecord):
+    """A customer: a person or company that you bill."""
+
+    nulls: ClassVar[tuple[str, ...]] = ("contact_persons", "integrations", "parent_customer", "parent_customer_id")
+
+    id = serializers.CharField(source="public_id")
+    external_id = serializers.CharField()
+    name = serializers.CharField()
+    email = serializers.CharField()
+    contact = serializers.CharField()
+    billing_currency = serializers.CharField()
+    timezone = serializers.CharField()
+    tax_treatment = serializers.ChoiceField(["taxable", "exempt", "reverse_charge"])
+    tax_note = serializers.CharField()
+    address_line1 = serializers.CharField()
+    address_line2 = serializers.CharField()
+    address_city = serializers.CharField()
+    address_state = serializers.CharField()
+    address_postal_code = serializers.CharField()
+    address_country = serializers.CharField()
+    metadata = MetadataField()
+    status = StatusField()
+    created_at = serializers.DateTimeField()
+    updated_at = serializers.DateTimeField()

@@ -1,0 +1,260 @@
+"""Subscriptions, with their status and the prices they pay, in answers."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, ClassVar
+
+from django.db.models import F
+from drf_spectacular.utils import extend_schema_field
+from rest_framework import serializers
+
+from catalog.api.names import CADENCES, PERIODS, PRICE_KINDS, RECURRING
+from catalog.api.serializers.plans import PlanOut
+from catalog.api.serializers.prices import PriceOut
+from catalog.models import Price
+from catalog.selectors import prices_by_version
+from config.api.contract import ContractAnswer, ContractRecord
+from config.api.fields import (
+    ComputedText,
+    ConstantField,
+    MetadataField,
+    NamedChoiceField,
+    QuantityField,
+    name_of,
+)
+from customers.api.names import CYCLES
+from customers.api.serializers.customers import CustomerOut
+from customers.models import PhaseKind, Subscription, SubscriptionPhase
+from customers.periods import NoSuchPeriod, Period, period_containing
+from customers.subscriptions import get_billing_period, get_phases_by_subscription, get_schedule
+
+STATUSES = ["scheduled", "trialing", "active", "paused", "cancelled"]
+
+
+@dataclass(frozen=True, slots=True)
+class SubscribedPrice:
+    """A price that a subscription currently pays, in the phase that holds it."""
+
+    subscription: Subscription
+    phase: SubscriptionPhase
+    price: Price
+
+
+class LineItemOut(ContractRecord):
+    """A price that a subscription currently pays, and its dates."""
+
+    nulls: ClassVar[tuple[str, ...]] = (
+        *("addon_association_id", "commitment_amount", "commitment_duration", "commitment_overage_factor"),
+        *("commitment_quantity", "commitment_time_buckets", "commitment_true_up_enabled", "commitment_type"),
+        *("commitment_windowed", "created_at", "metadata", "meter", "price_unit", "price_unit_id"),
+        *("subscription_phase_id", "trial_period", "updated_at"),
+    )
+
+    id = ComputedText()
+    subscription_id = serializers.CharField(source="subscription.public_id")
+    customer_id = serializers.CharField(source="subscription.customer.public_id")
+    price_id = serializers.CharField(source="price.public_id")
+    price_type = NamedChoiceField(PRICE_KINDS, source="price.kind")
+    entity_type = ConstantField("plan")
+    entity_id = serializers.CharField(source="phase.plan_version.plan.public_id")
+    plan_display_name = serializers.CharField(source="phase.plan_version.plan.name")
+    display_name = serializers.CharField(source="price.label")
+    meter_id = serializers.CharField(source="price.feature.public_id", allow_null=True)
+    meter_display_name = serializers.CharField(source="price.feature.name", allow_null=True)
+    quantity = QuantityField(source="price.quantity")
+    currency = serializers.CharField(source="price.currency")
+    billing_period = NamedChoiceField(PERIODS, source="price.interval")
+    billing_period_count = serializers.IntegerField(source="price.interval_count")
+    invoice_cadence = NamedChoiceField(CADENCES, source="price.cadence")
+    start_date = serializers.DateTimeField(source="phase.starts_at")
+    end_date = serializers.DateTimeField(source="phase.ends_at", allow_null=True)
+    price = PriceOut()
+    status = ConstantField("published")
+
+    def get_id(self, item: SubscribedPrice) -> str:
+        return f"{item.subscription.public_id}:{item.price.public_id}"
+
+
+class PlanBrief(serializers.Serializer[Any]):
+    id = serializers.CharField(source="public_id")
+    name = serializers.CharField()
+    lookup_key = serializers.CharField(source="key", allow_null=True)
+    description = serializers.CharField()
+
+
+class SubscriptionOut(ContractRecord):
+    """A customer's subscription to a plan, with its current status."""
+
+    nulls: ClassVar[tuple[str, ...]] = (
+        *("active_pause_id", "auto_invoice_threshold", "checkout_session", "collection_method", "commitment_amount"),
+        *("commitment_duration", "coupon_associations", "credit_grants", "enable_true_up", "entitlements"),
+        *("gateway_payment_method_id", "latest_invoice", "line_item_grouping", "overage_factor"),
+        *("parent_subscription_id", "pauses", "payment_behavior", "phases", "synced_price_sequence", "version"),
+    )
+
+    id = serializers.CharField(source="public_id")
+    customer_id = serializers.CharField(source="customer.public_id")
+    customer = CustomerOut()
+    invoicing_customer_id = serializers.CharField(source="customer.public_id")
+    plan_id = serializers.CharField(source="now_plan.public_id", default=None, allow_null=True)
+    plan = PlanOut(source="now_plan", allow_null=True)
+    plan_version = serializers.IntegerField(source="now_phase.plan_version.number", default=None, allow_null=True)
+    subscription_type = ConstantField("standalone")
+    subscription_status = serializers.ChoiceField(STATUSES, source="now_status")
+    status = serializers.SerializerMethodField()
+    lookup_key = serializers.CharField(source="key", allow_null=True)
+    currency = serializers.CharField()
+    billing_period = serializers.SerializerMethodField()
+    billing_period_count = serializers.IntegerField(source="interval_count")
+    billing_cadence = serializers.SerializerMethodField()
+    billing_cycle = serializers.ChoiceField(list(CYCLES), source="alignment")
+    billing_anchor = serializers.DateTimeField(source="anchor")
+    timezone = serializers.CharField()
+    customer_timezone = serializers.CharField(source="customer.timezone")
+    start_date = serializers.DateTimeField(source="started_at")
+    end_date = serializers.DateTimeField(source="ended_at", allow_null=True)
+    cancelled_at = serializers.DateTimeField(allow_null=True)
+    cancel_at = serializers.SerializerMethodField()
+    cancel_at_period_end = serializers.BooleanField(source="now_ends_with_period")
+    current_period_start = serializers.DateTimeField(source="now_period.start", default=None, allow_null=True)
+    current_period_end = serializers.DateTimeField(source="now_period.end", default=None, allow_null=True)
+    trial_start = serializers.DateTimeField(source="now_trial.starts_at", default=None, allow_null=True)
+    trial_end = serializers.DateTimeField(source="now_trial.ends_at", default=None, allow_null=True)
+    pause_status = serializers.SerializerMethodField()
+    proration_behavior = serializers.SerializerMethodField()
+    payment_terms = ComputedText(allow_null=True)
+    metadata = MetadataField()
+    line_items = LineItemOut(source="now_items", many=True)
+    created_at = serializers.DateTimeField()
+    updated_at = serializers.DateTimeField()
+
+    def get_payment_terms(self, subscription: Any) -> str | None:
+        return None if subscription.net_days is None else f"{subscription.net_days} NET"
+
+    @extend_schema_field(serializers.ChoiceField(["published"]))
+    def get_status(self, subscription: Any) -> str:
+        return "published"
+
+    @extend_schema_field(serializers.ChoiceField(list(PERIODS)))
+    def get_billing_period(self, subscription: Any) -> str | None:
+        return name_of(PERIODS, subscription.interval)
+
+    @extend_schema_field(serializers.ChoiceField([RECURRING]))
+    def get_billing_cadence(self, subscription: Any) -> str:
+        return RECURRING
+
+    @extend_schema_field(serializers.DateTimeField(allow_null=True))
+    def get_cancel_at(self, subscription: Any) -> str | None:
+        if subscription.cancelled_at is None or subscription.ended_at is None:
+            return None
+        return serializers.DateTimeField().to_representation(subscription.ended_at)
+
+    @extend_schema_field(serializers.ChoiceField(["none", "active"]))
+    def get_pause_status(self, subscription: Any) -> str:
+        return "active" if subscription.now_status == "paused" else "none"
+
+    @extend_schema_field(serializers.ChoiceField(["create_prorations", "none"]))
+    def get_proration_behavior(self, subscription: Any) -> str:
+        return "create_prorations" if subscription.prorate else "none"
+
+
+def serialize_subscriptions(subscriptions: Iterable[Subscription], *, now: datetime) -> list[Any]:
+    """Serialize subscriptions with their status at `now`: at most four queries, however many subscriptions."""
+    return list(SubscriptionOut(load_subscriptions(subscriptions, now=now), many=True).data)
+
+
+def load_subscriptions(subscriptions: Iterable[Subscription], *, now: datetime) -> list[Any]:
+    """Attach the status at `now` to subscriptions, as `SubscriptionOut` needs it: at most four queries."""
+    rows: list[Any] = list(subscriptions)
+    chains = get_phases_by_subscription([row.pk for row in rows])
+    phases = {row.pk: phase_now(chains.get(row.pk, []), now) for row in rows}
+    priced = prices_by_version({phase.plan_version_id for phase in phases.values() if phase})
+    for row in rows:
+        phase = phases[row.pk]
+        row.now_phase, row.now_plan = phase, phase.plan_version.plan if phase else None
+        row.now_status, row.now_period = status_of(row, phase, now), _period(row, now)
+        row.now_trial = next((part for part in chains.get(row.pk, []) if part.kind == PhaseKind.TRIAL), None)
+        row.now_items = _items(row, phase, priced.get(phase.plan_version_id, [])) if phase else []
+    trials = [pk for pk, chain in chains.items() if chain[-1].kind == PhaseKind.TRIAL]
+    ends = dict.fromkeys(trials, True) | dict.fromkeys(_shortened_trials(trials), False)
+    for row in rows:
+        row.now_ends_with_period = _is_cancellation_scheduled(row) and ends.get(row.pk, _ends_with_period(row, now))
+    return rows
+
+
+def phase_now(chain: Sequence[SubscriptionPhase], now: datetime) -> SubscriptionPhase | None:
+    """Return the phase at `now`: the first phase before the start, the last phase after the end."""
+    for phase in chain:
+        if phase.ends_at is None or phase.ends_at > now:
+            return phase
+    return chain[-1] if chain else None
+
+
+def status_of(subscription: Subscription, phase: SubscriptionPhase | None, now: datetime) -> str:
+    ended = subscription.ended_at
+    if ended is not None and (ended <= now or ended == subscription.started_at):
+        return "cancelled"
+    if subscription.started_at > now or phase is None:
+        return "scheduled"
+    return {PhaseKind.TRIAL: "trialing", PhaseKind.PAUSED: "paused"}.get(PhaseKind(phase.kind), "active")
+
+
+def _period(subscription: Subscription, now: datetime) -> Period | None:
+    try:
+        return get_billing_period(subscription, now)
+    except NoSuchPeriod:
+        return None
+
+
+def _shortened_trials(subscription_ids: Sequence[int]) -> set[int]:
+    """Return which of the subscriptions were canceled for a date before their trial's end. At most one query."""
+    if not subscription_ids:
+        return set()
+    replaced = SubscriptionPhase.objects.filter(
+        subscription__in=subscription_ids, kind=PhaseKind.TRIAL, superseded_at=F("subscription__cancelled_at")
+    )
+    return set(replaced.filter(ends_at__gt=F("subscription__ended_at")).values_list("subscription_id", flat=True))
+
+
+def _is_cancellation_scheduled(subscription: Any) -> bool:
+    return subscription.cancelled_at is not None and subscription.now_status != "cancelled"
+
+
+def _ends_with_period(subscription: Subscription, now: datetime) -> bool:
+    """Return whether the subscription ends when its billing period would end without a cancellation.
+
+    Canceled on the 12th for the 20th of the month: false, although the current period then ends on the 20th, too.
+    """
+    whole = period_containing(get_schedule(subscription), now, started_at=subscription.started_at)
+    return subscription.ended_at == whole.end
+
+
+def _items(subscription: Subscription, phase: SubscriptionPhase, prices: Iterable[Price]) -> list[SubscribedPrice]:
+    terms = (subscription.currency, subscription.interval, subscription.interval_count)
+    items = []
+    for price in prices:
+        if (price.currency, price.interval, price.interval_count) == terms:
+            price.version = phase.plan_version
+            items.append(SubscribedPrice(subscription, phase, price))
+    return items
+
+
+class PauseOut(ContractAnswer):
+    nulls: ClassVar[tuple[str, ...]] = ("pause",)
+
+    subscription = SubscriptionOut()
+
+
+class CancelOut(ContractAnswer):
+    """The end of the subscription, and its status."""
+
+    nulls: ClassVar[tuple[str, ...]] = ("proration_details", "proration_invoice", "total_credit_amount")
+
+    subscription_id = serializers.CharField()
+    cancellation_type = serializers.CharField()
+    effective_date = serializers.DateTimeField()
+    processed_at = serializers.DateTimeField()
+    status = serializers.ChoiceField(STATUSES)
+    reason = serializers.CharField()
+    message = serializers.CharField()

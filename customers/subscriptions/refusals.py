@@ -1,0 +1,27 @@
+"""What the functions of this package raise when a change isn't possible."""
+
+from config.refusals import Refused
+
+
+class SubscriptionEnded(Refused):
+    """The subscription has ended, or ends before the change."""
+
+
+class NotYetStarted(Refused):
+    """The change is before the subscription's start."""
+
+
+class ChangeAlreadyScheduled(Refused):
+    """Another change is scheduled: withdraw it first."""
+
+
+class NothingScheduled(Refused):
+    """There is no scheduled change to withdraw."""
+
+
+class NotPaused(Refused):
+    """The subscription isn't paused at that time."""
+
+
+class CannotPause(Refused):
+    """Only an active subscription can be paused, not a subscription in trial or already paused."""
