@@ -14,7 +14,7 @@ from django.urls import reverse
 
 from config.db import PublicIdField, Stamped
 from config.db.encrypted import EncryptedTextField
-from config.webhooks.names import CHOSEN, WebhookEvent
+from config.webhooks.names import chosen_event_types, event_types
 
 EXCERPT = 500
 MOST_ENDPOINTS = 50
@@ -32,7 +32,7 @@ class WebhookEndpoint(Stamped):
     url = models.CharField("address", max_length=1000, help_text="An https:// address that accepts POST requests.")
     description = models.CharField(max_length=255, blank=True)
     event_types = ArrayField(
-        models.CharField(max_length=40, choices=CHOSEN),
+        models.CharField(max_length=40, choices=chosen_event_types),
         default=list,
         blank=True,
         verbose_name="events",
@@ -65,7 +65,7 @@ class WebhookMessage(models.Model):
     """A message as sent. It is written in the transaction of the change it reports, and never altered."""
 
     public_id = PublicIdField("msg")
-    event_type = models.CharField(max_length=40, choices=WebhookEvent)
+    event_type = models.CharField(max_length=40, choices=event_types)
     object_id = models.CharField(max_length=255, help_text="The public ID of the object.")
     body = models.TextField(help_text="The exact JSON that is signed and sent.")
     created_at = models.DateTimeField(db_default=Now(), db_index=True)

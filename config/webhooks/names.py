@@ -47,3 +47,13 @@ class WebhookEvent(models.TextChoices):
 
 
 CHOSEN = [(event.value, event.label) for event in WebhookEvent if event is not WebhookEvent.TEST]
+
+
+def event_types() -> list[tuple[str, str]]:
+    """Return the event types as choices of a model field. Migrations name this function, not its result."""
+    return WebhookEvent.choices
+
+
+def chosen_event_types() -> list[tuple[str, str]]:
+    """Return the event types that an endpoint can be limited to. The test message isn't one: it is always received."""
+    return CHOSEN

@@ -7,7 +7,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("events", "0016_add_scope_for_keys"),
+        ("events", "0016_look_up_scopes"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 

@@ -27,6 +27,11 @@ class Scope(models.TextChoices):
     APPROVALS_WRITE = "approvals:write", "Decide about approvals"
 
 
+def scope_choices() -> list[tuple[str, str]]:
+    """Return the scopes as choices of a model field. Migrations name this function, not its result."""
+    return Scope.choices
+
+
 def all_scopes() -> list[str]:
     """Give a new key every scope."""
     return [Scope.ALL]
@@ -50,7 +55,7 @@ class ApiKey(Stamped):
         help_text="The key's first characters, to tell keys apart.",
     )
     secret_hash = models.CharField(max_length=64, editable=False)
-    scopes = ArrayField(models.CharField(max_length=32, choices=Scope), default=all_scopes)
+    scopes = ArrayField(models.CharField(max_length=32, choices=scope_choices), default=all_scopes)
     expires_at = models.DateTimeField(null=True, blank=True)
     revoked_at = models.DateTimeField(null=True, blank=True, editable=False)
     awaits_approval = models.BooleanField(

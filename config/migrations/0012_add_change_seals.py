@@ -9,7 +9,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("config", "0014_add_approvals"),
+        ("config", "0011_add_approvals"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 

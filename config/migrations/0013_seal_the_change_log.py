@@ -63,7 +63,7 @@ DROP FUNCTION seal_new_changes();
 class Migration(migrations.Migration):
     dependencies = [
         ("auditlog", "0017_add_actor_email"),
-        ("config", "0015_add_change_seals"),
+        ("config", "0012_add_change_seals"),
     ]
 
     operations = [migrations.RunSQL(SEAL, FORGET)]

@@ -10,7 +10,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
     dependencies = [
         ("auth", "0012_alter_user_first_name_max_length"),
-        ("config", "0012_add_late_usage_and_key_events"),
+        ("config", "0009_add_sent_bodies"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 

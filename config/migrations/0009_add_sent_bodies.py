@@ -9,7 +9,7 @@ import config.webhooks.models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("config", "0010_add_conflict_events"),
+        ("config", "0008_look_up_event_types"),
     ]
 
     operations = [
