@@ -56,8 +56,9 @@ def prune_ledger(*, now: datetime) -> int:
     horizon = floor_hour(min([now - timedelta(days=settings.LEDGER_DAYS), *needed]))
     _move_horizon(horizon, now)
     removed = 0
-    while count := _remove_chunk(horizon):
-        removed += count
+    while ids := _remember_chunk(horizon):
+        wait_for_running_batches()
+        removed += _remove_chunk(ids, horizon)
     return removed
 
 
@@ -67,11 +68,24 @@ def _move_horizon(horizon: datetime, now: datetime) -> None:
     wait_for_running_batches()
 
 
-def _remove_chunk(horizon: datetime) -> int:
+def _remember_chunk(horizon: datetime) -> list[int]:
+    """Make the ids of the oldest events known forever. Returns their ledger ids, none if nothing is left to remove.
+
+    This commits before the rows go. In a single transaction, a batch that began before it would see neither the row,
+    once it is removed, nor the id: a repeat of $0.25 that arrived at that moment would be billed a second time.
+    """
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(section("retention", "choose"), {"horizon": horizon, "limit": CHUNK})
         ids = [row[0] for row in cursor.fetchall()]
+        cursor.execute(section("retention", "remember"), {"ids": ids})
+        return ids
+
+
+def _remove_chunk(ids: list[int], horizon: datetime) -> int:
+    """Remove events whose ids are known, with their problems and voids. Returns how many were still there."""
+    with transaction.atomic(), connection.cursor() as cursor:
         for step in ("problems", "voids", "events"):
             cursor.execute(section("retention", step), {"ids": ids})
-        LedgerHorizon.objects.filter(hour=horizon).update(events=F("events") + len(ids))
-        return len(ids)
+        removed: int = cursor.rowcount
+        LedgerHorizon.objects.filter(hour=horizon).update(events=F("events") + removed)
+        return removed

@@ -193,17 +193,17 @@ def test_after_a_kill_between_chunks_the_next_call_continues(acme, monkeypatch):
     remove = retention._remove_chunk
     done: list[int] = []
 
-    def killed_after_one(horizon):
+    def killed_after_one(ids, horizon):
         if done:
             raise KilledError
-        done.append(remove(horizon))
+        done.append(remove(ids, horizon))
         return done[0]
 
     monkeypatch.setattr(retention, "_remove_chunk", killed_after_one)
     with pytest.raises(KilledError):
         prune(now=NOON)
     monkeypatch.setattr(retention, "_remove_chunk", remove)
-    assert (Event.objects.count(), PrunedEventId.objects.count()) == (2, 1)
+    assert (Event.objects.count(), PrunedEventId.objects.count()) == (2, 2)
     assert usage(acme.pk, calls, *YEAR).value == 3
     assert prune(now=NOON).events == 2
     assert (Event.objects.count(), PrunedEventId.objects.count()) == (0, 3)
@@ -214,7 +214,7 @@ def test_after_a_kill_within_a_chunk_nothing_is_lost(acme):
     [event_id] = send_aged(90, event_name="unknown")
 
     def die(execute, sql, params, many, context):
-        if "DELETE FROM events_event " in sql:
+        if "DELETE FROM events_event AS" in sql:
             raise OperationalError("server closed the connection unexpectedly")
         return execute(sql, params, many, context)
 
@@ -222,8 +222,25 @@ def test_after_a_kill_within_a_chunk_nothing_is_lost(acme):
         prune(now=NOON)
     assert kept_ids() == {event_id}
     assert open_reasons(event_id) == ["unknown_event_name"]
-    assert not PrunedEventId.objects.exists()
     assert prune(now=NOON).events == 1
+    assert not Event.objects.exists()
+
+
+def test_a_repeat_between_remembering_and_removing_an_event_is_a_duplicate(acme, monkeypatch):
+    calls = make_feature()
+    [event_id] = send_aged(90)
+
+    def die(ids, horizon):
+        raise KilledError
+
+    monkeypatch.setattr(retention, "_remove_chunk", die)
+    with pytest.raises(KilledError):
+        prune(now=NOON)
+    send(event_id=event_id, at=NOON - 90 * DAY)
+    send(event_id=event_id, at=NOON - 90 * DAY, other="body")
+    result = process()
+    assert (result.duplicates, result.conflicts) == (2, 1)
+    assert usage(acme.pk, calls, *YEAR).value == 1
 
 
 def test_logs_are_kept_for_the_configured_days(settings):
