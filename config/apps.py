@@ -20,6 +20,7 @@ class ConfigConfig(AppConfig):
         from django.contrib.auth.models import Group, User
 
         from config import timeouts
+        from config.alarms import messages as alarm_messages
         from config.approvals import messages, rules
         from config.audit import note_password, record_password, sign_entry
         from config.db import lookups
@@ -30,6 +31,7 @@ class ConfigConfig(AppConfig):
         lookups.register()
         receivers.connect()
         messages.register()
+        alarm_messages.register()
         rules.register_operation()
         auditlog.register(User, exclude_fields=["password", "last_login"], m2m_fields={"groups", "user_permissions"})
         pre_save.connect(note_password, sender=User, dispatch_uid="config.password.note")

@@ -1,3 +1,4 @@
+from config.alarms.models import Alarm
 from config.api.models import KeptAnswer
 from config.approvals.models import Approval, ApprovalRule
 from config.change_log.models import ChangeLogCheck, ChangeLogCopy, ChangeSeal
@@ -6,6 +7,7 @@ from config.signin.models import CacheEntry, SignInEvent, SignInRules, StaffSess
 from config.webhooks.models import WebhookAttempt, WebhookDelivery, WebhookEndpoint, WebhookMessage
 
 __all__ = [
+    "Alarm",
     "Approval",
     "ApprovalRule",
     "CacheEntry",

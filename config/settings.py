@@ -335,6 +335,13 @@ CELERY_BEAT_SCHEDULER = "config.server.scheduler:Scheduler"
 CELERY_BEAT_MAX_LOOP_INTERVAL = 1
 DJANGO_CELERY_BEAT_TZ_AWARE = True
 
+# --- Alarms ------------------------------------------------------------------------------------------
+ALARM_EMAILS = env.list("ALARM_EMAILS", default=[])  # who gets an email about each alarm
+SITE_URL = env.str("SITE_URL", default="").rstrip("/")  # the address of this installation, for links in emails
+vars().update(env.email_url("EMAIL_URL", default="consolemail://"))  # smtp+tls://user:password@host:587
+EMAIL_TIMEOUT = 10
+DEFAULT_FROM_EMAIL = SERVER_EMAIL = env.str("EMAIL_FROM", default="countinghouse@localhost")
+
 # --- Imports and exports -----------------------------------------------------------------------------
 IMPORT_EXPORT_EXPORT_PERMISSION_CODE = "view"  # an export shows what the list shows
 IMPORT_EXPORT_IMPORT_PERMISSION_CODE = "add"

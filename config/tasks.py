@@ -5,6 +5,8 @@ import logging
 import pglock
 from celery import shared_task
 
+from config.alarms.checks import run_checks
+from config.alarms.mail import send_notices
 from config.approvals.requests import expire_due
 from config.change_log.copying import copy_entries
 from config.change_log.sealing import seal_entries
@@ -16,6 +18,7 @@ logger = logging.getLogger(__name__)
 
 WEBHOOKS_LOCK = 7_301_101
 COPY_LOCK = 7_301_103
+ALARMS_LOCK = 7_301_104
 
 
 @shared_task(name="config.tasks.deliver_webhooks")
@@ -26,6 +29,17 @@ def deliver_webhooks() -> int:
     """
     with pglock.advisory(WEBHOOKS_LOCK, timeout=0) as is_alone:
         return deliver_due(now=read_clock()) if is_alone else 0
+
+
+@shared_task(name="config.tasks.check_for_alarms")
+def check_for_alarms() -> int:
+    """Run the checks that raise and clear alarms, and send the emails that are due; return how much is wrong."""
+    with pglock.advisory(ALARMS_LOCK, timeout=0) as is_alone:
+        if not is_alone:
+            return 0
+        wrong = run_checks(now=read_clock())
+        send_notices(now=read_clock())
+        return wrong
 
 
 @shared_task(name="config.tasks.expire_approvals")

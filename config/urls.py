@@ -31,6 +31,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("v1/sign-ins", SignIns.as_view()),
     path("v1/", include("config.webhooks.urls")),
     path("v1/", include("config.approvals.urls")),
+    path("v1/", include("config.alarms.urls")),
     path("v1/", include("config.change_log.urls")),
     path("v1", unknown_path),
     path("v1/<path:path>", csrf_exempt(unknown_path)),

@@ -16,6 +16,8 @@ from billing.demo.usage import DemoEvent, list_usage
 from billing.models import Wallet
 from billing.settlement.wallets import grant_credit
 from catalog.models import Feature
+from config.alarms.kinds import AlarmKind
+from config.alarms.raising import Finding, raise_alarm
 from config.approvals.kinds import ApprovalKind
 from config.webhooks.models import WebhookEndpoint
 from customers.models import Subscription
@@ -58,6 +60,7 @@ def make_settings(now: datetime) -> None:
     WebhookEndpoint.objects.create(url="https://hooks.example.com/billing", description="ERP", secret="whsec_dGVzdA==")
     make_key("Gateway")
     make_approval()
+    raise_alarm(Finding(AlarmKind.DISK_LOW, "The disk has 1 GB left.", "Extend the disk."), now=now)
 
 
 def make_approval() -> None:

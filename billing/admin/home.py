@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Any
 
 from django.contrib.auth.models import User
-from django.db.models import Count, Min, Q, QuerySet, Sum
+from django.db.models import Count, F, Min, Q, QuerySet, Sum
 from django.db.models.expressions import Combinable
 from django.http import HttpRequest
 from django.urls import reverse
@@ -20,6 +20,7 @@ from billing.models import BillingRun, BillingState, Invoice
 from billing.models.invoices import REMAINING
 from billing.models.runs import RunState
 from config.admin.sidebar import capped
+from config.alarms.models import Alarm
 from config.approvals.requests import MOST_COUNTED, count_waiting
 from config.office.dialogs import staff
 from config.templatetags.countinghouse import seconds
@@ -33,6 +34,7 @@ from events.overview import dashboard
 from events.wording import minute
 
 CAUSES_SHOWN = 6
+ALARMS_SHOWN = 10
 LATE_AFTER_S = 60
 PARKED_CAP = 1_001
 
@@ -83,6 +85,7 @@ def dashboard_context(request: HttpRequest, *, now: datetime) -> dict[str, Any]:
     steps = list(first_steps())
     all_queues = list(queues(request, causes, now=now))
     return {
+        "alarms": list(shown_alarms()) if has_perm("config.view_alarm") else [],
         "steps": [] if all(step.is_done for step in steps) else steps,
         "queues": [queue for queue in all_queues if queue.needs_attention],
         "in_order": [queue for queue in all_queues if not queue.needs_attention],
@@ -92,6 +95,12 @@ def dashboard_context(request: HttpRequest, *, now: datetime) -> dict[str, Any]:
         "may_see_invoices": has_perm("billing.view_invoice"),
         "api_url": request.build_absolute_uri("/v1/events"),
     }
+
+
+def shown_alarms() -> QuerySet[Alarm]:
+    """Select the first open alarms, those first that no one has acknowledged."""
+    alarms = Alarm.objects.open().select_related("acknowledged_by")
+    return alarms.order_by(F("acknowledged_at").asc(nulls_first=True), "pk")[:ALARMS_SHOWN]
 
 
 def queues(request: HttpRequest, causes: list[Cause], *, now: datetime) -> Iterator[Queue]:

@@ -16,6 +16,7 @@ from billing.api.serializers.payments import PaymentOut, payments
 from billing.api.serializers.wallet_transactions import EntryOut, movements
 from billing.api.serializers.wallets import WalletOut, wallets
 from billing.models import MonthClosing
+from config.alarms.serializers import AlarmOut
 from config.approvals.serializers import ApprovalOut
 from config.webhooks.names import WebhookEvent
 from config.webhooks.outbox import Payload, register_renderer
@@ -63,6 +64,7 @@ CARRIED: dict[str, tuple[str, type[serializers.Serializer[Any]]]] = {
     "late_adjustment": ("late_adjustment", LateAdjustmentOut),
     "api_key": ("api_key", KeyOut),
     "approval": ("approval", ApprovalOut),
+    "alarm": ("alarm", AlarmOut),
     "month": ("month", MonthClosingOut),
     "problem": ("problem", CauseOut),
     "conflict": ("conflict", ConflictOut),

@@ -1,8 +1,9 @@
 """The Settings pages of the admin, registered when Django's autodiscovery imports this package."""
 
 from config.admin import staff, system
+from config.alarms import admin as alarms
 from config.approvals import admin as approvals
 from config.signin import admin as signin
 from config.webhooks import admin as webhooks
 
-__all__ = ["approvals", "signin", "staff", "system", "webhooks"]
+__all__ = ["alarms", "approvals", "signin", "staff", "system", "webhooks"]

@@ -51,6 +51,7 @@ SECTIONS = (
         (
             Item("Home", "home", "index"),
             Item("Approvals", "approval", "config_approval_changelist", "config.view_approval", badge="approvals"),
+            Item("Alarms", "notifications_active", "config_alarm_changelist", "config.view_alarm", badge="alarms"),
         ),
     ),
     Section(
@@ -145,6 +146,7 @@ SECTIONS = (
     ),
 )
 BADGE_VARIANTS = {
+    "alarms": "danger",
     "problems": "danger",
     "parked": "danger",
     "drafts": "warning",
@@ -242,6 +244,7 @@ def _badges(request: HttpRequest) -> dict[str, int]:
         ("overdue", "billing.Invoice", lambda invoices: invoices.overdue(Now())),
         ("refunds", "billing.Invoice", lambda invoices: invoices.to_refund()),
         ("approvals", "config.Approval", lambda approvals: approvals.filter(status="requested")),
+        ("alarms", "config.Alarm", lambda alarms: alarms.unacknowledged()),
         ("late", "billing.LateAdjustment", lambda adjustments: adjustments.filter(state="held")),
     )
     for name, label, select in selections:

@@ -32,6 +32,7 @@ TAGS = {
     "API keys": "Keys of other systems and their scopes.",
     "Sign-ins": "Who signed in, who failed to, and what changed about it.",
     "Approvals": "Actions that wait for a second person, and the rules that say which do.",
+    "Alarms": "What operations and finance must look at, and who takes care of it.",
     "Change log": "Whether the record of all changes is as it was written.",
     "Webhooks": "Endpoints of other systems, and the deliveries to them.",
     "Messages": "What webhooks deliver.",

@@ -11,7 +11,7 @@ from django.db import transaction
 from config.installation.models import InstalledGrant
 
 OUR_APPS = ("catalog", "customers", "events", "billing")
-OURS_IN_CONFIG = ("webhookendpoint", "webhookmessage", "webhookdelivery", "approval", "approvalrule")
+OURS_IN_CONFIG = ("webhookendpoint", "webhookmessage", "webhookdelivery", "approval", "approvalrule", "alarm")
 STAFF_APPS = ("auth", "auditlog", "django_celery_beat")
 STAFF_IN_CONFIG = ("signinevent", "signinrules")
 
@@ -38,14 +38,19 @@ EVENTS = (
 MONEY = ("billing.*",)
 WEBHOOKS = ("config.webhookendpoint", "config.webhookdelivery")
 APPROVALS = ("config.approval",)  # decide about what they may do themselves
+ALARMS = ("config.alarm",)  # acknowledge them
 RULES = ("config.approvalrule",)
 SETTINGS = (*(f"{app}.*" for app in STAFF_APPS), "config.signinrules")
 
 ROLES = (
     Role("Viewer"),
-    Role("Operations", CATALOG + CUSTOMERS + EVENTS + WEBHOOKS + APPROVALS),
-    Role("Finance", CUSTOMERS + MONEY + APPROVALS),
-    Role("Owner", CATALOG + CUSTOMERS + EVENTS + MONEY + WEBHOOKS + SETTINGS + APPROVALS + RULES, can_view_staff=True),
+    Role("Operations", CATALOG + CUSTOMERS + EVENTS + WEBHOOKS + APPROVALS + ALARMS),
+    Role("Finance", CUSTOMERS + MONEY + APPROVALS + ALARMS),
+    Role(
+        "Owner",
+        CATALOG + CUSTOMERS + EVENTS + MONEY + WEBHOOKS + SETTINGS + APPROVALS + RULES + ALARMS,
+        can_view_staff=True,
+    ),
 )
 
 

@@ -70,6 +70,13 @@ DEFAULTS = (
         "Sends new messages to the webhook endpoints, and retries failed ones when their retry is due.",
     ),
     Schedule(
+        "Check for alarms",
+        "config.tasks.check_for_alarms",
+        Every(seconds=30),
+        25,
+        "Checks that everything works, and raises alarms. If this schedule doesn't run, a web process checks instead.",
+    ),
+    Schedule(
         "Expire requests for approval",
         "config.tasks.expire_approvals",
         At(hour="*", minute="50"),

@@ -56,6 +56,7 @@ OBJECTS = {
     "late_adjustment": "billing.LateAdjustment",
     "api_key": "events.ApiKey",
     "approval": "config.Approval",
+    "alarm": "config.Alarm",
     "webhook": "config.WebhookEndpoint",
 }
 
@@ -74,6 +75,7 @@ SUBJECTS = {
     "month": "Month end",
     "api_key": "API keys",
     "approval": "Approvals",
+    "alarm": "Alarms",
 }
 ORDER = list(SUBJECTS.values())
 

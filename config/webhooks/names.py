@@ -43,6 +43,8 @@ class WebhookEvent(models.TextChoices):
     APPROVAL_WITHDRAWN = "approval.withdrawn", "Approval withdrawn by its requester"
     APPROVAL_EXPIRED = "approval.expired", "Approval expired without a decision"
     APPROVAL_FAILED = "approval.failed", "Approval given, but the action was refused"
+    ALARM_OPENED = "alarm.opened", "Alarm opened"
+    ALARM_CLEARED = "alarm.cleared", "Alarm cleared"
     TEST = "webhook.test", "Test message"
 
 

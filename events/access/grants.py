@@ -86,6 +86,7 @@ def permissions_by_scope() -> dict[str, set[str]]:
         Scope.BILLING_WRITE: of("billing", "add_", "change_"),
         Scope.KEYS_WRITE: {"events.add_apikey", "events.change_apikey"},
         Scope.APPROVALS_WRITE: {"config.change_approval"},
+        Scope.ALARMS_WRITE: {"config.change_alarm"},
     }
     webhooks = {"config.add_webhookendpoint", "config.change_webhookendpoint", "config.delete_webhookendpoint"}
     others = {"events.change_event", "events.change_problem", "config.change_approvalrule", "config.view_signinevent"}

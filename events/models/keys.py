@@ -25,6 +25,7 @@ class Scope(models.TextChoices):
     BILLING_WRITE = "billing:write", "Change invoices and credits"
     KEYS_WRITE = "keys:write", "Manage API keys"
     APPROVALS_WRITE = "approvals:write", "Decide about approvals"
+    ALARMS_WRITE = "alarms:write", "Acknowledge alarms"
 
 
 def scope_choices() -> list[tuple[str, str]]:

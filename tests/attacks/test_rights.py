@@ -44,6 +44,7 @@ def colleague(role):
                 "billing:write",
                 "keys:write",
                 "approvals:write",
+                "alarms:write",
             ],
         ),
     ],

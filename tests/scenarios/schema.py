@@ -11,6 +11,8 @@ from billing.models import Wallet
 from billing.runs.billing_run import run_to_end
 from billing.settlement.wallets import grant_credit
 from catalog.models import Price
+from config.alarms.kinds import AlarmKind
+from config.alarms.raising import Finding, raise_alarm
 from config.api.schema import load_schema
 from config.approvals.kinds import ApprovalKind
 from config.approvals.models import Approval, ApprovalRule
@@ -127,7 +129,9 @@ def make_sample_company(api: Api) -> SampleIds:
     api.post(f"subscriptions/{subscription['id']}/pause", later)
     (schedule,) = api.get("subscriptions/schedules")["schedules"]
     approval = make_approval(wallet["id"])
+    alarm = raise_alarm(DISK_LOW, now=timezone.now())
     ids = {
+        "alarm_id": [alarm.public_id],
         "approval_id": [approval.public_id], "rule": ["void"],
         "customer_id": [customer["id"]], "external_id": ["acme"], "external_customer_id": ["acme", "nobody"],
         "feature_id": [feature["id"]], "meter_id": [feature["meter_id"]], "feature_ids": [feature["id"]],
@@ -153,6 +157,14 @@ def make_sample_company(api: Api) -> SampleIds:
         "event_name": ["api.calls", "no.such"], "event_id": ["api.calls-acme"], "event_ids": ["api.calls-acme"],
     }  # fmt: skip
     return {name: [*values, "none"] for name, values in ids.items()}
+
+
+DISK_LOW = Finding(
+    AlarmKind.DISK_LOW,
+    "The disk of app-1 has 1 GB left.",
+    "Delete files, or extend the disk.",
+    about="app-1",
+)
 
 
 def make_approval(wallet_id: str) -> Approval:

@@ -108,6 +108,7 @@ COVERED: dict[str, str | tuple[str, ...]] = {
     "catalog.price.change": "updatePrice",
     "catalog.price.delete": "deletePrice",
     "catalog.price.save_and_publish": ("updatePrice", "publishPlan"),
+    "config.alarm.acknowledge_one": "acknowledgeAlarm",
     "config.approval.approve_one": "approveApproval",
     "config.approval.reject_one": "rejectApproval",
     "config.approval.withdraw_one": "withdrawApproval",

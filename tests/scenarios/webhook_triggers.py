@@ -13,6 +13,8 @@ from billing.lifecycle.void import void
 from billing.models import Invoice, LateAdjustment, Wallet
 from billing.settlement.wallets import grant_credit
 from catalog.models import Price
+from config.alarms.kinds import AlarmKind
+from config.alarms.raising import Finding, clear_alarm, raise_alarm
 from config.approvals.kinds import ApprovalKind
 from config.approvals.models import Approval, ApprovalRule
 from config.approvals.people import Person
@@ -126,8 +128,22 @@ def decide_about_approvals(ids: SampleIds) -> None:
     ApprovalRule.objects.update(mode="off")
 
 
+def open_and_clear_alarm() -> None:
+    """Raise an alarm, and clear it."""
+    finding = Finding(
+        AlarmKind.SCHEDULE_MISSED,
+        "The schedule “Verify the change log” didn't run at 02:50 UTC.",
+        "Check that beat and a worker are running.",
+        about="Verify the change log",
+        url="/admin/django_celery_beat/periodictask/",
+    )
+    raise_alarm(finding, now=timezone.now())
+    clear_alarm(finding.kind, finding.about, now=timezone.now())
+
+
 def trigger_all_webhooks(api: Api, ids: SampleIds, draft: Invoice) -> None:
     """Make every change that sends a webhook."""
+    open_and_clear_alarm()
     decide_about_approvals(ids)
     decide_and_manage_keys(api, ids)
     bill(draft)

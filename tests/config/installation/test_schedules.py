@@ -39,6 +39,7 @@ def test_tasks_keep_their_names_for_schedules_and_messages_of_earlier_releases()
         "billing.tasks.go_on_with_month_ends",
         "billing.tasks.retry_subscriptions",
         "billing.tasks.run_billing",
+        "config.tasks.check_for_alarms",
         "config.tasks.deliver_webhooks",
         "config.tasks.expire_approvals",
         "config.tasks.seal_change_log",
