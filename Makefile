@@ -80,7 +80,7 @@ lint: setup lint-schema ## Check style, templates, types, layers, migrations, wo
 
 .PHONY: lint-schema
 lint-schema: setup $(NODE_READY) ## Check the OpenAPI schema with Redocly's and Spectral's recommended rules
-	@$(PYTHON) manage.py spectacular --format openapi-json --file $(NODE)/openapi.json
+	@$(PYTHON) manage.py spectacular --fail-on-warn --format openapi-json --file $(NODE)/openapi.json
 	@cd $(NODE) && REDOCLY_SUPPRESS_UPDATE_NOTICE=true npx --no-install redocly lint openapi.json
 	@cd $(NODE) && npx --no-install spectral lint --quiet --fail-severity warn openapi.json
 

@@ -15,6 +15,7 @@ from django.conf import settings
 from django.db import connection
 
 from config.server.supervisor import WEB
+from config.signin.models import CacheEntry, SignInEvent
 from events.models import ApiKey, InboxRequest, RefusedRequest
 from tests.owner import as_owner
 from tests.services import free_port
@@ -40,12 +41,12 @@ def granian(database_url: str, **environment: str) -> Iterator[str]:
 
 
 def delete_stored_requests() -> None:
-    """Delete keys, requests and the change log, which the server saved outside the tests' transactions.
+    """Delete keys, requests, counts of sign-ins and the change log, which the server saved outside tests' transactions.
 
     Call it after the server has ended: it writes refused requests with a delay.
     """
     with as_owner(), connection.cursor() as cursor:
-        for model in (InboxRequest, RefusedRequest, ApiKey):
+        for model in (InboxRequest, RefusedRequest, ApiKey, CacheEntry, SignInEvent):
             model.objects.all().delete()
         cursor.execute("TRUNCATE auditlog_logentry, config_changeseal")
     connection.close()

@@ -3,6 +3,7 @@
 OPENAPI_ENUM_NAMES: dict[str, str | list[str]] = {
     "AlertEntityEnum": ["feature"],
     "ApiKeyTypeEnum": ["private_key"],
+    "ApprovalKindEnum": "config.approvals.kinds.ApprovalKind",
     "CouponActionEnum": ["add", "remove"],
     "LineItemsActionEnum": ["add", "update", "remove"],
     "AggregationEnum": [

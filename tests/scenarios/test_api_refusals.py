@@ -65,8 +65,8 @@ def test_every_endpoint_answers_429_over_the_rate_limit():
     client = client_with(Scope.ALL, single_per_minute=1, bulk_per_minute=1)
     for path, method, operation in ENDPOINTS:
         forget_counts()
-        ask(client, path, method, operation)
-        answer = ask(client, path, method, operation)
+        for _ in range(3):  # a third, because a new minute may begin before the second
+            answer = ask(client, path, method, operation)
         check(answer, 429, "too_many_requests", (method, path))
         assert 1 <= int(answer.headers["retry-after"]) <= 60, (method, path)
         assert (answer.headers["x-ratelimit-limit"], answer.headers["x-ratelimit-remaining"]) == ("1", "0")

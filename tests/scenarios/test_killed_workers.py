@@ -8,22 +8,26 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from django.conf import settings
 from django.db.models import Sum
+from django.utils import timezone
 
 from billing.lifecycle.finalize import finalize_due
 from billing.models import BillingRun, BillingState, Invoice, RunChunk
 from billing.runs import billing_run
 from billing.runs.billing_run import start_run
-from tests.billing.world import D, use, utc
+from tests.billing.world import D, use
 from tests.factories import make_customer, make_feature, make_subscription, make_version
 from tests.web_server import database_url
 
 pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
-START, END = utc(2026, 9, 1), utc(2026, 10, 1)
+# The last whole month: its fees are due today and those of the next month aren't, whatever the workers' clock says.
+END = timezone.now().replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+START = (END - timedelta(days=1)).replace(day=1)
 SUBSCRIPTIONS, IN_A_CHUNK = 60, 3
 FEE = {"kind": "fixed", "model": "flat", "cadence": "advance", "unit_amount": D(30)}
 
@@ -88,14 +92,14 @@ def wait_until_finished(run: BillingRun, seconds: float = 30) -> None:
 
 @pytest.fixture
 def company(monkeypatch):
-    """Subscribe sixty customers, each with 100 calls in September: an opening of $30, and a cycle of $31."""
+    """Subscribe sixty customers, each with 100 calls in the month: an opening of $30, and a cycle of $31."""
     monkeypatch.setattr(billing_run, "CHUNK_SIZE", IN_A_CHUNK)
     calls = make_feature(name="API calls")
     plan = make_version(FEE, {"feature": calls, "unit_amount": D("0.01")})
     for _ in range(SUBSCRIPTIONS):
         customer = make_customer()
         make_subscription(customer=customer, plan=plan, starts_at=START, now=START)
-        use(customer, calls, utc(2026, 9, 5), 100)
+        use(customer, calls, START + timedelta(days=4), 100)
 
 
 @pytest.mark.parametrize("after", [1, 9])
@@ -113,7 +117,7 @@ def test_a_run_whose_workers_are_killed_is_finished_by_the_next_workers(company,
     assert Invoice.objects.count() == made
     assert BillingState.objects.exclude(billed_until=None).count() == finished_chunks() * IN_A_CHUNK
     with worker(tmp_path):
-        tick(tmp_path)  # once: another hour would start the next run
+        tick(tmp_path)
         wait_for(chunks)
         wait_until_finished(run)
     run.refresh_from_db()

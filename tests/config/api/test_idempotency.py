@@ -22,7 +22,7 @@ from events.access.keys import make_key
 from events.models import Scope
 from events.tasks import prune
 from tests.factories import make_customer, make_plan, make_subscription
-from tests.owner import as_owner
+from tests.locks import is_someone_waiting
 from tests.web_server import database_url, granian
 
 ACME = {"external_id": "acme", "name": "Acme Ltd"}
@@ -196,15 +196,6 @@ def until(condition, seconds=30):
         time.sleep(0.05)
 
 
-def waits_for_a_lock():
-    with as_owner(), connection.cursor() as cursor:
-        waiting = (
-            "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
-        )
-        cursor.execute(waiting)
-        return cursor.fetchone()[0] > 0
-
-
 @pytest.mark.slow
 @pytest.mark.django_db(transaction=True)
 def test_a_request_killed_halfway_runs_with_the_next_attempt(transactional_db):
@@ -222,7 +213,7 @@ def test_a_request_killed_halfway_runs_with_the_next_attempt(transactional_db):
     with ThreadPoolExecutor(1) as pool, granian(database_url()) as base_url, transaction.atomic():
         Invoice.objects.select_for_update().get()  # holds the request in its middle
         sent = pool.submit(send, base_url)
-        until(waits_for_a_lock)
+        until(is_someone_waiting)
         for process in psutil.Process().children(recursive=True):
             if "granian" in " ".join(process.cmdline()):
                 process.kill()
@@ -245,7 +236,7 @@ def test_a_second_request_is_told_that_the_first_is_in_progress(transactional_db
         with transaction.atomic():
             Invoice.objects.select_for_update().get()
             first = pool.submit(httpx.post, base_url + path, headers=headers, timeout=60)
-            until(waits_for_a_lock)
+            until(is_someone_waiting)
             second = httpx.post(base_url + path, headers=headers, timeout=60)
         assert (second.status_code, second.json()["code"]) == (409, "request_in_progress")
         assert second.headers["Retry-After"] == "1"

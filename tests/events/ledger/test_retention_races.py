@@ -16,15 +16,10 @@ from events.models import DuplicateEvent, Event, PrunedEventId
 from events.usage.meter import usage
 from tests.events.senders import NOON, process, send
 from tests.factories import make_customer, make_feature
+from tests.locks import is_someone_waiting
 
 pytestmark = pytest.mark.django_db(transaction=True)
 LONG_AGO = NOON - timedelta(days=90)
-
-
-def is_waiting_for_a_lock() -> bool:
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted)")
-        return bool(cursor.fetchone()[0])
 
 
 def process_in_thread() -> BatchResult:
@@ -48,7 +43,7 @@ def test_a_repeat_that_arrives_while_its_event_is_removed_counts_once(retention_
         if "DELETE FROM events_event " in sql and params["ids"]:
             batches.append(pool.submit(process_in_thread))
             stop = time.monotonic() + 30
-            while not (batches[0].done() or is_waiting_for_a_lock()) and time.monotonic() < stop:
+            while not (batches[0].done() or is_someone_waiting()) and time.monotonic() < stop:
                 threading.Event().wait(0.01)
         return result
 
