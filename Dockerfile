@@ -13,7 +13,7 @@ WORKDIR /srv/app
 
 # The numbers are fixed, so that volumes and `compose.yaml` can name them. The folders are mounted there.
 RUN groupadd --gid 10001 app && useradd --uid 10001 --gid app --no-create-home --shell /usr/sbin/nologin app \
-    && install -d -o app -g app /srv/data /certs/ca /certs/postgres /certs/redis
+    && install -d -o app -g app /srv/data /certs/ca /certs/postgres /certs/redis /backups
 
 COPY --from=packages /srv/venv /srv/venv
 COPY manage.py ./

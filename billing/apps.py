@@ -15,6 +15,7 @@ class BillingConfig(AppConfig):
         from billing.facts.answers import BillingAnswers
         from billing.facts.retention import oldest_needed
         from billing.runs.at_once import invoice_change, invoice_start
+        from billing.self_test.alarms import register_self_test_alarm
         from config.office.pages import add_pages
         from customers.admin import set_customer_overview
         from customers.signals import customer_hooks, invoice_change_hooks, invoice_start_hooks, start_hooks
@@ -23,6 +24,7 @@ class BillingConfig(AppConfig):
 
         add_pages(urls.urls)
         register_operations()
+        register_self_test_alarm()
         set_customer_overview(customer.overview_context)
         messages.register()
         register(BillingAnswers())

@@ -4,7 +4,9 @@ import logging
 from collections.abc import Iterator
 from functools import partial
 
+import pglock
 from celery import shared_task
+from django.conf import settings
 from django.db import transaction
 
 from billing.late_usage.checks import find_checks
@@ -14,11 +16,14 @@ from billing.models import BillingRun, RunKind
 from billing.month_end import background
 from billing.runs import billing_run, dry_run
 from billing.runs.late_usage import bill_ended, check_recent, credit_reductions
+from billing.self_test.running import run_self_test
 from billing.settlement import credit_expiry
 from config.db.clock import read_clock
 from config.jobs import enqueue_on_commit, gc_paused, run_for_a_turn
 
 log = logging.getLogger(__name__)
+
+SELF_TEST_LOCK = 7_301_040
 
 
 @shared_task(name="billing.tasks.run_billing")
@@ -115,6 +120,15 @@ def check_invoiced_usage() -> int:
 def expire_credits() -> int:
     """Write off expired prepaid credit; return the number of grants. Safe to repeat and to run concurrently."""
     return credit_expiry.expire_credits(now=read_clock())
+
+
+@shared_task(name="billing.tasks.self_test")
+def self_test() -> int:
+    """Run the self-test if SELF_TEST is on; return how many stages passed. Of two calls at once, one runs."""
+    if not settings.SELF_TEST:
+        return 0
+    with pglock.advisory(SELF_TEST_LOCK, timeout=0) as is_alone:
+        return len(run_self_test(now=read_clock()).stages) if is_alone else 0
 
 
 @shared_task(name="billing.tasks.go_on_with_month_ends")

@@ -23,15 +23,19 @@ class ConfigConfig(AppConfig):
         from config.alarms import messages as alarm_messages
         from config.approvals import messages, rules
         from config.audit import note_password, record_password, sign_entry
+        from config.backups.alarms import register_backup_alarms
         from config.db import lookups
         from config.installation import roles, schedules
         from config.server import checks  # noqa: F401  importing the module registers its checks
+        from config.server.alarms import register_broker_alarm
         from config.signin import receivers
 
         lookups.register()
         receivers.connect()
         messages.register()
         alarm_messages.register()
+        register_backup_alarms()
+        register_broker_alarm()
         rules.register_operation()
         auditlog.register(User, exclude_fields=["password", "last_login"], m2m_fields={"groups", "user_permissions"})
         pre_save.connect(note_password, sender=User, dispatch_uid="config.password.note")

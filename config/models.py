@@ -1,6 +1,7 @@
 from config.alarms.models import Alarm
 from config.api.models import KeptAnswer
 from config.approvals.models import Approval, ApprovalRule
+from config.backups.models import Backup
 from config.change_log.models import ChangeLogCheck, ChangeLogCopy, ChangeSeal
 from config.installation.models import InstalledGrant, InstalledSchedule
 from config.signin.models import CacheEntry, SignInEvent, SignInRules, StaffSession
@@ -10,6 +11,7 @@ __all__ = [
     "Alarm",
     "Approval",
     "ApprovalRule",
+    "Backup",
     "CacheEntry",
     "ChangeLogCheck",
     "ChangeLogCopy",

@@ -34,6 +34,12 @@ PORT = env.int("PORT", default=8000)
 DATABASE_URL = env.str("DATABASE_URL", default="")
 DATABASE_OWNER_URL = env.str("DATABASE_OWNER_URL", default="")  # for `migrate`; by default, DATABASE_URL
 REDIS_URL = env.str("REDIS_URL", default="")
+BACKUP_DIR = Path(env.str("BACKUP_DIR")).expanduser().absolute() if env.str("BACKUP_DIR", default="") else None
+BACKUP_KEEP = env.int("BACKUP_KEEP", default=14)  # how many backups are kept
+BACKUP_MAX_HOURS = env.int("BACKUP_MAX_HOURS", default=26)  # when the newest verified backup is too old
+
+SELF_TEST = env.bool("SELF_TEST", default=False)  # send, count and invoice known usage every few minutes
+SELF_TEST_URL = env.str("SELF_TEST_URL", default=f"http://127.0.0.1:{PORT}")  # where the worker reaches the product
 
 # --- Company -----------------------------------------------------------------------------------------
 COMPANY_NAME = env.str("COMPANY_NAME", default="Example Company")

@@ -29,6 +29,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("v1/docs", SpectacularSwaggerSplitView.as_view(url_name="schema"), name="docs"),
     *[path("v1/", include(f"{app}.api.urls")) for app in API_APPS],
     path("v1/sign-ins", SignIns.as_view()),
+    path("v1/", include("config.backups.urls")),
     path("v1/", include("config.webhooks.urls")),
     path("v1/", include("config.approvals.urls")),
     path("v1/", include("config.alarms.urls")),

@@ -7,13 +7,16 @@ class EventsConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        """Register the admin pages without a table, the signal receivers and the webhook messages."""
+        """Register the admin pages without a table, the signal receivers, the webhook messages and the checks."""
+        from config.backups.checks import register_backup_check
         from events import receivers
         from events.admin.pages import urls
         from events.api import messages
         from events.approvals import register_operations
+        from events.ledger.rebuilding import describe_difference
 
         urls.attach()
         receivers.connect()
         messages.register()
         register_operations()
+        register_backup_check("usage", describe_difference)

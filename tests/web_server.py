@@ -20,6 +20,8 @@ from events.models import ApiKey, InboxRequest, RefusedRequest
 from tests.owner import as_owner
 from tests.services import free_port
 
+SECRET_KEY = "for-this-test-run-only-0123456789-abcdefghij-klmnopqrst"
+
 
 @contextmanager
 def granian(database_url: str, **environment: str) -> Iterator[str]:
@@ -27,8 +29,7 @@ def granian(database_url: str, **environment: str) -> Iterator[str]:
     port = free_port()
     command = [sys.executable, "-W", "ignore", "-m", *WEB, "--host", "127.0.0.1", "--port", str(port)]
     command += ["--log-level", "critical"]
-    secret = "for-this-test-run-only-0123456789-abcdefghij-klmnopqrst"
-    env = {"SECRET_KEY": secret, "DEBUG": "0", "HTTPS": "0", "LOG_LEVEL": "ERROR"}
+    env = {"SECRET_KEY": SECRET_KEY, "DEBUG": "0", "HTTPS": "0", "LOG_LEVEL": "ERROR"}
     server = subprocess.Popen(
         command, env=os.environ | env | {"DATABASE_URL": database_url} | environment, cwd=settings.BASE_DIR
     )

@@ -19,6 +19,7 @@ from billing.admin.shared import plural
 from billing.models import BillingRun, BillingState, Invoice
 from billing.models.invoices import REMAINING
 from billing.models.runs import RunState
+from billing.self_test.status import read_status
 from config.admin.sidebar import capped
 from config.alarms.models import Alarm
 from config.approvals.requests import MOST_COUNTED, count_waiting
@@ -117,6 +118,8 @@ def queues(request: HttpRequest, causes: list[Cause], *, now: datetime) -> Itera
         yield from refunds_queue()
     if has_perm("billing.view_billingrun"):
         yield runs_queue(now=now)
+    if has_perm("billing.view_selftest"):
+        yield from self_test_queue(now=now)
     if has_perm("events.view_duplicateevent"):
         yield conflicts_queue(open_conflicts())
     if has_perm("config.view_webhookendpoint"):
@@ -205,6 +208,22 @@ def runs_queue(*, now: datetime) -> Queue:
         return Queue("Last billing run", f"{run.invoices_made:,}", note, run.get_absolute_url(), Tone.DANGER)
     note = f"{plural(run.invoices_made, 'invoice')} in the last billing run, {finished_at}"
     return Queue("Last billing run", f"{run.invoices_made:,}", note, run.get_absolute_url(), Tone.GOOD)
+
+
+def self_test_queue(*, now: datetime) -> Iterator[Queue]:
+    """Say whether billing works end to end, by the latest self-test. Yield no queue if the self-test is off."""
+    status = read_status(now=now)
+    if status is None:
+        return
+    url = reverse("admin:billing_selftest_changelist")
+    if status.latest is None:
+        yield Queue("Self-test", "–", "the first self-test runs within three minutes", url)
+        return
+    age = seconds(max((now - status.latest.finished_at).total_seconds(), 0.0))
+    if status.problem:
+        yield Queue("Self-test", "failed", f"{age} ago. {status.problem}", url, Tone.DANGER)
+    else:
+        yield Queue("Self-test", "OK", f"billing works end to end, {age} ago", url, Tone.GOOD)
 
 
 def conflicts_queue(causes: list[ConflictCause]) -> Queue:

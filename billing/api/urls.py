@@ -19,6 +19,7 @@ from billing.api import (
     receivables,
     refunds,
     runs,
+    self_tests,
     statements,
     subscription_conditions,
     taxes,
@@ -27,6 +28,8 @@ from billing.api import (
 )
 
 urlpatterns = [
+    path("self-tests", self_tests.SelfTests.as_view()),
+    path("self-tests/webhook", self_tests.receive_webhook),
     path("invoices", invoices.Invoices.as_view()),
     path("invoices/search", invoices.InvoiceSearch.as_view()),
     path("invoices/preview", invoices.InvoicePreview.as_view()),

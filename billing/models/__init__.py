@@ -8,6 +8,7 @@ from billing.models.lines import InvoiceLine
 from billing.models.month_ends import MonthClosing, MonthEndChunk, MonthEndReport
 from billing.models.payments import Payment, PaymentKind, PaymentMethod, SurplusUse
 from billing.models.runs import BillingRun, BillingState, RunChunk, RunFinding, RunKind, RunState
+from billing.models.self_tests import SelfTest, SelfTestStage
 from billing.models.series import NumberSeries, SeriesUse
 from billing.models.statuses import InvoiceStatus, has_status, status_label, status_of
 from billing.models.taxes import TaxAssignment, TaxRate
@@ -52,6 +53,8 @@ __all__ = [
     "RunFinding",
     "RunKind",
     "RunState",
+    "SelfTest",
+    "SelfTestStage",
     "SeriesUse",
     "SurplusUse",
     "TaxAssignment",

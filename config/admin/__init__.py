@@ -3,7 +3,8 @@
 from config.admin import staff, system
 from config.alarms import admin as alarms
 from config.approvals import admin as approvals
+from config.backups import admin as backups
 from config.signin import admin as signin
 from config.webhooks import admin as webhooks
 
-__all__ = ["alarms", "approvals", "signin", "staff", "system", "webhooks"]
+__all__ = ["alarms", "approvals", "backups", "signin", "staff", "system", "webhooks"]

@@ -139,6 +139,8 @@ SECTIONS = (
                 "django_celery_beat_periodictask_changelist",
                 "django_celery_beat.view_periodictask",
             ),
+            Item("Self-test", "labs", "billing_selftest_changelist", "billing.view_selftest"),
+            Item("Backups", "backup", "config_backup_changelist", "config.view_backup"),
             Item("Usage checks", "fact_check", "events_usagecheck_changelist", "events.view_usagecheck"),
             Item("Processed batches", "inventory", "events_processedbatch_changelist", "events.view_processedbatch"),
             Item("Change log", "history", "auditlog_logentry_changelist", "auditlog.view_logentry"),

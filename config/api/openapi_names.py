@@ -42,6 +42,7 @@ OPENAPI_ENUM_NAMES: dict[str, str | list[str]] = {
     "PublishedEnum": ["published"],
     "ReasonEnum": "events.reasons.Reason",
     "RecordStatusEnum": ["published", "archived"],
+    "SelfTestStageEnum": "billing.models.SelfTestStage",
     "TaxExemptionEnum": ["customer_exempt", "reverse_charge"],
     "TaxEntityEnum": ["tenant", "customer", "subscription"],
     "WalletTransactionEnum": ["credit", "debit"],

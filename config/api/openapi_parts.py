@@ -34,6 +34,8 @@ TAGS = {
     "Approvals": "Actions that wait for a second person, and the rules that say which do.",
     "Alarms": "What operations and finance must look at, and who takes care of it.",
     "Change log": "Whether the record of all changes is as it was written.",
+    "Backups": "Backups that were made on the server, and whether they were proved.",
+    "Self-tests": "Whether billing works end to end, stage by stage.",
     "Webhooks": "Endpoints of other systems, and the deliveries to them.",
     "Messages": "What webhooks deliver.",
 }

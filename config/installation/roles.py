@@ -11,7 +11,10 @@ from django.db import transaction
 from config.installation.models import InstalledGrant
 
 OUR_APPS = ("catalog", "customers", "events", "billing")
-OURS_IN_CONFIG = ("webhookendpoint", "webhookmessage", "webhookdelivery", "approval", "approvalrule", "alarm")
+OURS_IN_CONFIG = (
+    *("webhookendpoint", "webhookmessage", "webhookdelivery", "approval", "approvalrule"),
+    *("alarm", "backup"),
+)
 STAFF_APPS = ("auth", "auditlog", "django_celery_beat")
 STAFF_IN_CONFIG = ("signinevent", "signinrules")
 

@@ -92,6 +92,14 @@ DEFAULTS = (
         " it is set.",
     ),
     Schedule(
+        "Back up the database",
+        "config.tasks.back_up",
+        At(hour="1", minute="40"),
+        3600,
+        "Makes a backup in BACKUP_DIR and restores it into a scratch database to compare it. Does nothing if BACKUP_DIR"
+        " isn't set.",
+    ),
+    Schedule(
         "Verify the change log",
         "config.tasks.verify_change_log",
         At(hour="2", minute="50"),
@@ -154,6 +162,14 @@ DEFAULTS = (
         At(hour="3", minute="30"),
         3600,
         "Compares the usage on recent invoices with current usage, and recalculates periods that differ.",
+    ),
+    Schedule(
+        "Self-test",
+        "billing.tasks.self_test",
+        Every(seconds=180),
+        120,
+        "Sends known usage over HTTP, counts and invoices it, and compares each result. Nothing of it is stored. Does"
+        " nothing unless SELF_TEST is on.",
     ),
     Schedule(
         "Write off expired credit",

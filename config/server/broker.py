@@ -6,8 +6,8 @@ exchange's queues the same way, and a process that reads half a table crashes.
 
 Here, messages and tables are written to a draft that is renamed, so that they appear complete, and the reader whose
 rename succeeds receives the message. A message is lost if its worker is killed. No task depends on a single message,
-since every task processes all waiting work and is enqueued again by the schedule. A file that isn't a message is set
-aside as `.<name>.malformed`.
+since every task processes all waiting work and is enqueued again by the schedule. A file that isn't a message is moved
+to the folder `broken`, and the reader goes on with the next one at once.
 """
 
 import fcntl
@@ -25,6 +25,7 @@ from kombu.transport import filesystem
 from kombu.utils.json import dumps, loads
 
 MAX_WAIT_S = 0.25
+BROKEN = "broken"
 logger = logging.getLogger(__name__)
 
 
@@ -96,13 +97,22 @@ class Channel(filesystem.Channel):
             try:
                 message = _read_message(claimed)
             except (ValueError, RecursionError) as error:
-                aside = claimed.with_name(f".{name}.malformed")
-                claimed.rename(aside)
-                logger.error("%s isn't a message (%s). It is set aside.", aside, error)
+                logger.error("%s isn't a message (%s). It is set aside.", _set_aside(claimed, name), error)
                 continue
             claimed.unlink()
             return message
         raise Empty
+
+
+def list_broken(folder: Path) -> list[Path]:
+    """List the files of a message folder that were set aside, the oldest first."""
+    return sorted((folder / BROKEN).glob("*.msg"))
+
+
+def _set_aside(claimed: Path, name: str) -> Path:
+    folder = claimed.parent / BROKEN
+    folder.mkdir(exist_ok=True)
+    return claimed.rename(folder / name)
 
 
 def _read_message(path: Path) -> Any:

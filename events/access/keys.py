@@ -114,7 +114,7 @@ def make_key(
     key = ApiKey(
         name=name,
         prefix=secret[:PREFIX_LENGTH],
-        secret_hash=_hash(secret),
+        secret_hash=hash_secret(secret),
         scopes=list(scopes),
         expires_at=expires_at,
         single_per_minute=single_per_minute,
@@ -185,7 +185,7 @@ def authenticate(presented: str, *, now: datetime) -> Caller:
     """
     if not presented:
         raise KeyRefused("No API key was sent: put it in the x-api-key header.")
-    digest = _hash(presented)
+    digest = hash_secret(presented)
     cached = _cache.get(digest)
     if cached is not None and cached[1] > time.monotonic():
         caller = cached[0]
@@ -324,5 +324,6 @@ def _touch(key_id: int, now: datetime) -> None:
         logger.warning("The last use of API key %s couldn't be recorded", key_id, exc_info=True)
 
 
-def _hash(secret: str) -> str:
+def hash_secret(secret: str) -> str:
+    """Return the hash under which a key is stored."""
     return hashlib.sha256(secret.encode("utf-8", "surrogateescape")).hexdigest()

@@ -31,11 +31,15 @@ def close_usage(until: Mapping[int, datetime]) -> None:
     Call it before reading the usage to invoice, outside a transaction: it returns once every batch without the marks
     has ended, so that a change is either recorded or included in the usage. A mark never moves back. Safe to repeat.
     """
-    if not until:
-        return
+    if until:
+        mark_closed(until)
+        wait_for_running_batches()
+
+
+def mark_closed(until: Mapping[int, datetime]) -> None:
+    """Set the marks of these customers, who have no usage in a batch that is being processed."""
     with connection.cursor() as cursor:
         cursor.execute(section("late", "close"), {"customers": list(until), "until": list(until.values())})
-    wait_for_running_batches()
 
 
 def marks_of(customer_ids: list[int]) -> dict[int, datetime]:

@@ -1,5 +1,6 @@
 """Process events from the inbox into the ledger, one transaction per batch. Every event ends in exactly one state."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -35,19 +36,35 @@ def process_batch(limit: int = BATCH_SIZE) -> BatchResult:
     run concurrently: each request is claimed by one worker. If the worker is killed, the events remain in the inbox.
     """
     with transaction.atomic(), connection.cursor() as cursor:
-        prepare(cursor)
-        pglock.advisory(CONFIGURATION_LOCK, xact=True, shared=True).acquire()
-        cursor.execute("SELECT clock_timestamp()")
-        started_at = cursor.fetchone()[0]
-        if not (events := claim(cursor, limit)):
-            return BatchResult()
-        judge(cursor)
-        cursor.execute(statement("append"))
-        duplicates, conflicts = log_duplicates(cursor) if cursor.rowcount < events else (0, 0)
-        partly, problems = record_problems(cursor)
-        count_hits(cursor)
-        result = BatchResult(events, events - duplicates - partly - problems, partly, problems, duplicates, conflicts)
-        log_batch(cursor, started_at, result)
+        started_at = begin(cursor)
+        requests = choose(cursor, limit)
+        return _process(cursor, requests, started_at) if requests else BatchResult()
+
+
+def process_requests(requests: Sequence[int]) -> BatchResult:
+    """Process these requests as a batch, in the caller's transaction. The self-test does, and rolls it back."""
+    with connection.cursor() as cursor:
+        return _process(cursor, requests, begin(cursor))
+
+
+def begin(cursor: Any) -> datetime:
+    """Prepare the transaction of a batch, and return when it began. Replays wait until it has ended."""
+    prepare(cursor)
+    pglock.advisory(CONFIGURATION_LOCK, xact=True, shared=True).acquire()
+    cursor.execute("SELECT clock_timestamp()")
+    started_at: datetime = cursor.fetchone()[0]
+    return started_at
+
+
+def _process(cursor: Any, requests: Sequence[int], started_at: datetime) -> BatchResult:
+    events = take(cursor, requests)
+    judge(cursor)
+    cursor.execute(statement("append"))
+    duplicates, conflicts = log_duplicates(cursor) if cursor.rowcount < events else (0, 0)
+    partly, problems = record_problems(cursor)
+    count_hits(cursor)
+    result = BatchResult(events, events - duplicates - partly - problems, partly, problems, duplicates, conflicts)
+    log_batch(cursor, started_at, result)
     return result
 
 
@@ -60,17 +77,20 @@ def prepare(cursor: Any) -> None:
     )
 
 
-def claim(cursor: Any, limit: int) -> int:
-    """Move the oldest waiting requests into the batch until it has `limit` events. Returns the number of events.
+def choose(cursor: Any, limit: int) -> list[int]:
+    """Lock the oldest waiting requests of customers that no other worker holds, until they have `limit` events.
 
     The commit doesn't wait for the disk: if it is lost, the requests are still waiting and are processed again.
     """
     cursor.execute("SET LOCAL synchronous_commit = off")
     cursor.execute(section("claim", "choose"), {"limit": limit})
-    requests = cursor.fetchone()[0]
-    if not requests:
-        return 0
-    cursor.execute(section("claim", "take"), {"requests": requests})
+    requests: list[int] = cursor.fetchone()[0]
+    return requests
+
+
+def take(cursor: Any, requests: Sequence[int]) -> int:
+    """Move the events of the requests into the batch. Returns the number of events."""
+    cursor.execute(section("claim", "take"), {"requests": list(requests)})
     return int(cursor.rowcount)
 
 

@@ -115,3 +115,9 @@ def rebuild_usage(scope: Scope, *, apply: bool, now: datetime, reason: str = "",
     check.differing, check.differences, check.finished_at = len(hours), listed, now
     check.save()
     return check
+
+
+def describe_difference(now: datetime) -> str:
+    """Recount all usage and say how many hours differ, or return an empty string. Checks restored backups."""
+    differing = rebuild_usage(Scope(), apply=False, now=now, reason="Backup").differing
+    return f"{differing:,} hours of usage differ from the events" if differing else ""

@@ -98,6 +98,13 @@ class ApiKey(Stamped):
         help_text="The colleague whose permissions limit the key.",
     )
 
+    is_self_test = models.BooleanField(
+        default=False,
+        db_default=False,
+        editable=False,
+        help_text="The product's own key: what it sends is counted by the self-test only, and never stored.",
+    )
+
     objects = ApiKeyQuerySet.as_manager()
 
     class Meta:

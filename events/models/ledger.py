@@ -14,6 +14,14 @@ from customers.models import Customer
 from events.models.keys import ApiKey
 
 
+class CustomersRequests(models.Manager["InboxRequest"]):
+    """The requests of customers. What the self-test sends is in the inbox for a second, and belongs to no one."""
+
+    def get_queryset(self) -> models.QuerySet["InboxRequest"]:
+        own_keys = ApiKey.objects.filter(is_self_test=True).values("pk")
+        return super().get_queryset().exclude(api_key__in=own_keys)
+
+
 class InboxRequest(models.Model):
     """The events of an accepted request until they are processed. One row per request is quick to write.
 
@@ -32,6 +40,9 @@ class InboxRequest(models.Model):
     occurred_at = ArrayField(models.DateTimeField(null=True))
     sources = ArrayField(models.TextField())
     properties = ArrayField(models.JSONField())
+
+    objects = CustomersRequests()
+    with_self_test: ClassVar[models.Manager["InboxRequest"]] = models.Manager()
 
     class Meta:
         ordering: ClassVar = ["pk"]

@@ -1,6 +1,6 @@
 -- Claims the oldest waiting requests, and finds the customers of their events.
 
--- :choose  Locks the oldest requests that no other worker holds, one by one, until they have enough events.
+-- :choose  Locks the oldest requests of customers that no other worker holds, one by one, until they have enough events.
 SELECT events_claim(%(limit)s)
 
 -- :take  Moves the claimed requests' events into the batch. After a rollback they are waiting again.

@@ -13,9 +13,10 @@ from django.contrib.auth.models import User
 from django.core.cache import caches
 from django.db import transaction
 
-from billing.models import BillingRun, Invoice
+from billing.models import BillingRun, Invoice, SelfTest
 from billing.runs.billing_run import run_to_end, unfinished_chunks
 from billing.runs.dry_run import dry_run_chunk
+from config.backups.models import Backup
 from config.signin.models import SignInEvent, SignInKind
 from config.webhooks.models import WebhookMessage
 from events.access.keys import clear_key_cache
@@ -63,6 +64,23 @@ def _make_sign_in() -> None:
     )
 
 
+def _make_backup() -> None:
+    Backup.objects.create(
+        name="2026-04-02T01-40-00Z",
+        started_at=NOW,
+        finished_at=NOW,
+        size=61_300_000,
+        tables=98,
+        rows=812_406,
+        verified_at=NOW,
+    )
+
+
+def _make_self_test() -> None:
+    stages = {"accepted": 24, "counted": 61, "invoiced": 108, "finalized": 22, "document": 161, "webhook": 9}
+    SelfTest.objects.create(started_at=NOW, finished_at=NOW, stages=stages)
+
+
 def _decide_as(username: str) -> None:
     """Make a colleague responsible for the API key, so that it decides in their name."""
     ApiKey.objects.filter(name="Test").update(responsible=User.objects.get(username=username))
@@ -89,6 +107,8 @@ CASES = {
     "resumeSubscription": Case(
         prepare=lambda api, ids: api.post(f"subscriptions/{ids['subscription_id'][0]}/pause", {})
     ),
+    "listBackups": Case(prepare=lambda api, ids: _make_backup()),
+    "listSelfTests": Case(prepare=lambda api, ids: _make_self_test()),
     "listSignIns": Case(prepare=lambda api, ids: _make_sign_in()),
     "reopenMonth": Case(prepare=lambda api, ids: api.post(f"month-ends/{ids['month'][0]}/close", {})),
     "debitWallet": Case(

@@ -55,6 +55,7 @@ class Command(BaseCommand):
                 "Run the demo without SECRET_KEY, on a separate database."
             )
         os.environ.setdefault("COMPANY_NAME", COMPANY)
+        os.environ.setdefault("SELF_TEST", "on")
         self.console = Console(highlight=False, soft_wrap=True)
         try:
             self.serve(options["port"], once=options["once"])

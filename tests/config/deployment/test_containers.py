@@ -41,9 +41,10 @@ def test_a_service_that_keeps_running_is_checked(name):
     assert LONG_RUNNING[name]["restart"] == "unless-stopped"
 
 
-def test_only_migrations_have_the_password_of_the_tables_owner():
+def test_only_migrations_and_backups_have_the_password_of_the_tables_owner():
     assert [name for name, service in SERVICES.items() if "database_owner_url" in service.get("secrets", ())] == [
-        "migrate"
+        "migrate",
+        "backup",
     ]
 
 

@@ -40,6 +40,8 @@ def test_tasks_keep_their_names_for_schedules_and_messages_of_earlier_releases()
         "billing.tasks.retry_subscriptions",
         "billing.tasks.run_billing",
         "config.tasks.check_for_alarms",
+        "billing.tasks.self_test",
+        "config.tasks.back_up",
         "config.tasks.deliver_webhooks",
         "config.tasks.expire_approvals",
         "config.tasks.seal_change_log",

@@ -10,7 +10,7 @@ from uuid import uuid4
 import pytest
 from kombu import Connection, Exchange, Queue
 
-from config.server.broker import Channel
+from config.server.broker import Channel, list_broken
 from config.settings import BASE_DIR
 
 BIND = """
@@ -106,5 +106,5 @@ def test_a_file_that_isnt_a_message_is_set_aside(folder, caplog, content):
         path.write_bytes(content)
         assert queue.get(timeout=5).payload == {"id": 7}
     assert not path.exists()
-    assert Path(folder, f".{path.name}.malformed").read_bytes() == content
-    assert "isn't a message" in caplog.text
+    assert [broken.read_bytes() for broken in list_broken(Path(folder))] == [content]
+    assert f"{folder}/broken/{path.name} isn't a message" in caplog.text

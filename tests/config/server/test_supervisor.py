@@ -14,10 +14,12 @@ from typing import Any
 
 import httpx
 import psutil
+import psycopg
 import pytest
 import redis
 from django.conf import settings
 
+from config.server.postgres import APP_ROLE, EmbeddedPostgres
 from tests.services import free_port
 
 pytestmark = pytest.mark.slow
@@ -59,6 +61,10 @@ class Serve:
             assert self.process.poll() is None, "".join(self.lines)
             time.sleep(0.05)
         raise AssertionError(f"{text!r} wasn't printed:\n{''.join(self.lines)}")
+
+    @property
+    def base_url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
 
     def find_services(self, word: str) -> list[psutil.Process]:
         """Return the service processes that have this word in their command."""
@@ -183,3 +189,75 @@ def test_the_worker_receives_tasks_from_redis(env: dict[str, str], redis_url: st
         assert not (tmp_path / "broker").exists()
     finally:
         server.stop()
+
+
+@pytest.fixture(scope="module")
+def own_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("own")
+
+
+@pytest.fixture(scope="module")
+def own_server(own_folder: Path) -> Iterator[Serve]:
+    """Run `serve` with an embedded PostgreSQL of its own."""
+    static = {"STATIC_ROOT": str(settings.DATA_DIR / "served-static")}
+    server = Serve(free_port(), {"DATA_DIR": str(own_folder), "DATABASE_URL": "", "DATABASE_OWNER_URL": "", **static})
+    try:
+        server.wait_for("Countinghouse is at")
+        yield server
+    finally:
+        if server.process.poll() is None:
+            server.stop()
+
+
+def test_a_killed_postgresql_is_restarted_and_no_accepted_event_is_lost(own_server: Serve, own_folder: Path):
+    postgres = EmbeddedPostgres(own_folder / "postgres")
+    key = make_key(postgres)
+    statuses: list[int] = []
+    accepted: list[str] = []
+
+    def send() -> int:
+        event = {"event_id": f"event-{len(statuses)}", "event_name": "calls", "external_customer_id": "acme"}
+        answer = httpx.post(f"{own_server.base_url}/v1/events", json=event, headers={"x-api-key": key}, timeout=30)
+        statuses.append(answer.status_code)
+        if answer.status_code == 202:
+            accepted.append(event["event_id"])
+        return answer.status_code
+
+    wait_until(lambda: send() == 202)
+    postmaster = postgres.find_process()
+    postmaster.kill()
+    wait_until(lambda: send() == 503)
+    wait_until(lambda: send() == 202, 60)
+    own_server.wait_for("The embedded PostgreSQL ended and is restarted.")
+    assert set(statuses) == {202, 503}
+    assert postgres.find_process() != postmaster
+    wait_until(lambda: set(accepted) == find_in_ledger(postgres, accepted), 60)
+
+
+def test_a_malformed_message_is_set_aside_and_the_worker_goes_on(own_server: Serve, own_folder: Path):
+    postgres = EmbeddedPostgres(own_folder / "postgres")
+    key = make_key(postgres)
+    messages = own_folder / "broker" / "messages"
+    (messages / "000000000000001_x.celery.msg").write_bytes(b"half a mess")
+    wait_until((messages / "broken" / "000000000000001_x.celery.msg").exists)
+    worker = own_server.find_services("worker")
+    event = {"event_id": "after", "event_name": "calls", "external_customer_id": "acme"}
+    httpx.post(f"{own_server.base_url}/v1/events", json=event, headers={"x-api-key": key}).raise_for_status()
+    wait_until(lambda: find_in_ledger(postgres, ["after"]) == {"after"})
+    assert own_server.find_services("worker") == worker
+
+
+def make_key(postgres: EmbeddedPostgres) -> str:
+    """Create an API key in the server's database."""
+    env = os.environ | {"DATABASE_URL": postgres.url(role=APP_ROLE), "DATABASE_OWNER_URL": postgres.url()}
+    command = [sys.executable, "manage.py", "create_api_key", "Test"]
+    return subprocess.run(
+        command, cwd=settings.BASE_DIR, env=env, capture_output=True, text=True, check=True
+    ).stdout.strip()
+
+
+def find_in_ledger(postgres: EmbeddedPostgres, event_ids: list[str]) -> set[str]:
+    """Return which of the events are in the ledger."""
+    with psycopg.connect(postgres.url()) as server:
+        rows = server.execute("SELECT event_id FROM events_event WHERE event_id = ANY(%s)", [event_ids]).fetchall()
+    return {row[0] for row in rows}

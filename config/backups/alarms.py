@@ -1,0 +1,38 @@
+"""The alarms about backups."""
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+
+from django.conf import settings
+from django.urls import reverse
+
+from config.alarms.checks import register_check
+from config.alarms.kinds import AlarmKind
+from config.alarms.raising import Finding
+from config.backups.models import Backup
+
+MAKE_ONE = "Run manage.py backup --verify, and see docs/backup.md. Until then, a lost disk loses what came after it."
+
+
+def register_backup_alarms() -> None:
+    """Register the check of backups."""
+    register_check("backups", [AlarmKind.BACKUP_FAILED, AlarmKind.BACKUP_OLD], find_backups)
+
+
+def find_backups(now: datetime) -> Iterator[Finding]:
+    """Find a failed backup, and that the newest verified one is older than BACKUP_MAX_HOURS.
+
+    Without BACKUP_DIR and without any backup, backups are made in another way, and nothing is found.
+    """
+    latest, url = Backup.objects.first(), reverse("admin:config_backup_changelist")
+    if latest is None and settings.BACKUP_DIR is None:
+        return
+    if latest is not None and latest.problem:
+        yield Finding(AlarmKind.BACKUP_FAILED, f"The last backup failed: {latest.problem}", MAKE_ONE, url=url)
+    verified = Backup.objects.exclude(verified_at=None).first()
+    oldest = now - timedelta(hours=settings.BACKUP_MAX_HOURS)
+    if verified is None:
+        yield Finding(AlarmKind.BACKUP_OLD, "There is no verified backup.", MAKE_ONE, url=url)
+    elif verified.started_at < oldest:
+        message = f"The last verified backup is of {verified.started_at:%Y-%m-%d %H:%M} UTC."
+        yield Finding(AlarmKind.BACKUP_OLD, message, MAKE_ONE, url=url)
