@@ -77,6 +77,7 @@ lint: setup lint-schema ## Check style, templates, types, layers, migrations, wo
 	@$(VENV)/bin/lint-imports
 	@$(PYTHON) manage.py makemigrations --check --dry-run
 	@$(PYTHON) -m tests.words
+	@DJANGO_SETTINGS_MODULE=config.settings $(PYTHON) -m tests.migrations
 
 .PHONY: lint-schema
 lint-schema: setup $(NODE_READY) ## Check the OpenAPI schema with Redocly's and Spectral's recommended rules

@@ -6,6 +6,7 @@ from typing import Any
 import psycopg
 import pytest
 from django.core.management import call_command
+from django.core.management.base import CommandError
 from django.db import OperationalError, connection, transaction
 from django.test import Client, override_settings
 from django.urls import path
@@ -13,6 +14,8 @@ from django.urls import path
 from config import timeouts
 from config.timeouts import Timeouts
 from config.urls import handler500, urlpatterns
+from events.models import ApiKey
+from tests.migrations import LAST_RELEASE
 from tests.owner import owner_url
 from tests.web_server import database_url
 
@@ -77,3 +80,24 @@ def test_a_migration_doesnt_wait_for_a_lock_for_long(monkeypatch):
             cursor.execute("SELECT count(*) FROM django_migrations")
     call_command("migrate", "config", verbosity=0)
     assert show("lock_timeout") == "0"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_migration_that_gets_no_lock_says_what_to_do_and_changes_nothing(monkeypatch):
+    monkeypatch.setattr(timeouts, "MIGRATIONS", Timeouts(statement=0, lock=1, idle_in_transaction=0))
+    with psycopg.connect(owner_url(database_url())) as other:
+        other.execute("SELECT count(*) FROM events_apikey")
+        with pytest.raises(CommandError, match="another session uses it"):
+            call_command("migrate", "events", LAST_RELEASE["events"], verbosity=0)
+    ApiKey.objects.create(name="Still there", prefix="sk_", is_self_test=True)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_index_whose_build_was_interrupted_is_built_again():
+    with psycopg.connect(owner_url(database_url()), autocommit=True) as owner:
+        owner.execute("CREATE TABLE built AS SELECT 1 AS n FROM generate_series(1, 2)")
+        with pytest.raises(psycopg.errors.UniqueViolation):
+            owner.execute("CREATE UNIQUE INDEX CONCURRENTLY half_built ON built (n)")
+        call_command("migrate", "config", verbosity=0)
+        assert owner.execute("SELECT to_regclass('half_built')").fetchone() == (None,)
+        owner.execute("DROP TABLE built")
