@@ -8,6 +8,7 @@ from billing.lifecycle.finalize import finalize
 from billing.lifecycle.review import finalize_many
 from billing.lifecycle.void import reissue, void
 from billing.models import CreditGrant, CreditNote, Invoice, Payment, Wallet
+from billing.personal_data.erasing import start_erasure
 from billing.settlement.credit_notes import finalize_credit_note, void_credit_note
 from billing.settlement.payments import receipt_of
 from billing.settlement.refunds import record_refund
@@ -17,6 +18,8 @@ from billing.settlement.wallets import grant_credit
 from config.approvals.kinds import Operation
 from config.approvals.models import Approval
 from config.approvals.operations import register
+from config.personal_data.models import PersonalDataErasure
+from customers.models import Customer
 
 WRITE = ("billing:write",)
 
@@ -87,6 +90,11 @@ def _top_up(approval: Approval, now: datetime) -> CreditGrant:
     return top_up(wallet, credit, bonus=bonus, now=now, by=approval.requested_by, **terms)
 
 
+def _erase_personal_data(approval: Approval, now: datetime) -> PersonalDataErasure:
+    customer = Customer.objects.get(pk=approval.object_key)
+    return start_erasure(customer, reason=approval.inputs["reason"], now=now, by=approval.requested_by)
+
+
 def _moment(text: Any) -> datetime | None:
     return datetime.fromisoformat(text) if text else None
 
@@ -104,3 +112,9 @@ def register_operations() -> None:
     register(Operation.REFUND_SURPLUS, _refund_surplus, permissions=("billing.add_payment",), scopes=WRITE)
     register(Operation.GRANT_CREDIT, _grant_credit, permissions=("billing.add_creditgrant",), scopes=WRITE)
     register(Operation.TOP_UP, _top_up, permissions=("billing.add_creditgrant",), scopes=WRITE)
+    register(
+        Operation.ERASE_PERSONAL_DATA,
+        _erase_personal_data,
+        permissions=("config.add_personaldataerasure",),
+        scopes=("personal_data",),
+    )

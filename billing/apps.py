@@ -1,4 +1,5 @@
 from django.apps import AppConfig
+from django.db.models.signals import post_migrate
 
 
 class BillingConfig(AppConfig):
@@ -14,6 +15,7 @@ class BillingConfig(AppConfig):
         from billing.approvals import register_operations
         from billing.facts.answers import BillingAnswers
         from billing.facts.retention import oldest_needed
+        from billing.personal_data.functions import install_functions
         from billing.runs.at_once import invoice_change, invoice_start
         from billing.self_test.alarms import register_self_test_alarm
         from config.office.pages import add_pages
@@ -23,6 +25,7 @@ class BillingConfig(AppConfig):
         from events.ledger.retention import floors
 
         add_pages(urls.urls)
+        post_migrate.connect(install_functions, sender=self, dispatch_uid="billing.personal_data")
         register_operations()
         register_self_test_alarm()
         set_customer_overview(customer.overview_context)

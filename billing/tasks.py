@@ -14,6 +14,7 @@ from billing.late_usage.reconcile import reconcile_due
 from billing.lifecycle import finalize
 from billing.models import BillingRun, RunKind
 from billing.month_end import background
+from billing.personal_data import erasing
 from billing.runs import billing_run, dry_run
 from billing.runs.late_usage import bill_ended, check_recent, credit_reductions
 from billing.self_test.running import run_self_test
@@ -158,3 +159,33 @@ def _month_end_chunks() -> Iterator[int]:
 def enqueue_month_ends() -> None:
     """Enqueue the task that continues month ends once the transaction is committed."""
     enqueue_on_commit(continue_month_ends, expires=60)
+
+
+@shared_task(name="billing.tasks.erase_personal_data")
+def erase_personal_data() -> int:
+    """Continue erasures of personal data, one transaction per step; return how many steps were done.
+
+    Runs for about half a minute, then enqueues itself; if it is killed, the schedule continues.
+    """
+
+    def do_steps() -> Iterator[int]:
+        while erasing.continue_erasure(now=read_clock()):
+            yield 1
+
+    return run_for_a_turn(do_steps(), enqueue_erasures)
+
+
+def enqueue_erasures() -> None:
+    """Enqueue the task that continues erasures once the transaction is committed."""
+    enqueue_on_commit(erase_personal_data, expires=60)
+
+
+@shared_task(name="billing.tasks.erase_later_personal_data")
+def erase_later_personal_data() -> int:
+    """Erase what arrived about erased customers, and documents that needn't be kept any more; return how many rows.
+
+    Runs for about half a minute, then enqueues itself. Safe to repeat; who was looked through longest ago comes first.
+    """
+    now = read_clock()
+    rows = (erasing.erase_later_data(erasure, now=now) for erasure in erasing.due_for_check(now=now))
+    return run_for_a_turn(rows, lambda: enqueue_on_commit(erase_later_personal_data))

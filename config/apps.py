@@ -17,12 +17,13 @@ class ConfigConfig(AppConfig):
     def ready(self) -> None:
         from auditlog.models import LogEntry
         from auditlog.registry import auditlog
+        from auditlog.signals import pre_log
         from django.contrib.auth.models import Group, User
 
         from config import timeouts
         from config.alarms import messages as alarm_messages
         from config.approvals import messages, rules
-        from config.audit import note_password, record_password, sign_entry
+        from config.audit import note_logged, note_password, protect_entry, record_password, sign_entry
         from config.backups.alarms import register_backup_alarms
         from config.db import lookups
         from config.installation import roles, schedules
@@ -46,7 +47,9 @@ class ConfigConfig(AppConfig):
                 auditlog.register(schedule, exclude_fields=["last_run_at", "total_run_count", "date_changed"])
         for label, name in VERBOSE_NAMES.items():
             apps.get_app_config(label).verbose_name = name
+        pre_log.connect(note_logged, dispatch_uid="config.personal_data.note")
         pre_save.connect(sign_entry, sender=LogEntry, dispatch_uid="catalog.history")
+        pre_save.connect(protect_entry, sender=LogEntry, dispatch_uid="config.personal_data.protect")  # after signing
         pre_migrate.connect(timeouts.limit_migrations, sender=self, dispatch_uid="config.timeouts")
         post_migrate.connect(timeouts.end_migrations, sender=self, dispatch_uid="config.timeouts")
         post_migrate.connect(schedules.install_after_migrate, sender=self, dispatch_uid="config.schedules")

@@ -18,6 +18,7 @@ from django.db.models import Model, Q, QuerySet
 from django.db.models.signals import pre_save
 
 from config.db.bulk_insert import copy_in
+from config.personal_data.entries import protect, with_keys
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,7 @@ class _Behalf:
 _behalf: ContextVar[_Behalf | None] = ContextVar("behalf", default=None)
 _explanation: ContextVar[_Explanation | None] = ContextVar("explanation", default=None)
 _api_key: ContextVar[str] = ContextVar("api_key", default="")
+_logged: ContextVar[Model | None] = ContextVar("logged", default=None)
 
 
 @contextmanager
@@ -78,6 +80,23 @@ def name_key(key: str) -> None:
     _api_key.set(key)
 
 
+def note_logged(sender: Any, instance: Model, **kwargs: Any) -> None:
+    """Note the row whose change is about to be logged, for `protect_entry`."""
+    _logged.set(instance)
+
+
+def protect_entry(sender: Any, instance: LogEntry, **kwargs: Any) -> None:
+    """Encrypt the personal values of a log entry before it is saved, after it was signed."""
+    row = _logged.get()
+    if row is not None and (str(instance.object_pk), instance.content_type_id) == (str(row.pk), _type_of(row)):
+        _logged.set(None)
+        protect([(instance, row)])
+
+
+def _type_of(row: Model) -> int:
+    return ContentType.objects.get_for_model(row).pk
+
+
 def sign_entry(sender: Any, instance: LogEntry, **kwargs: Any) -> None:
     """Add author and reason to a log entry before it is saved. Without an author, the request's user is kept."""
     if behalf := _behalf.get():
@@ -103,18 +122,20 @@ def _sign_on_behalf(entry: LogEntry, behalf: _Behalf) -> None:
 def record_changes(pairs: Iterable[tuple[Model, Model]]) -> None:
     """Write a log entry for each row that changed, given the rows before and after, as saving the rows would.
 
-    Call it after changing many rows in one statement, in the same transaction. It takes one statement.
+    Call it after changing many rows in one statement, in the same transaction. It takes two statements.
     """
-    entries = [entry for before, after in pairs if (entry := _make_entry(before, after)) is not None]
-    for entry in entries:
+    rows = [(entry, after) for before, after in pairs if (entry := _make_entry(before, after)) is not None]
+    for entry, _ in rows:
         pre_save.send(sender=LogEntry, instance=entry, raw=False, using=None, update_fields=None)
-    copy_in(entries)
+    protect(rows)
+    copy_in([entry for entry, _ in rows])
 
 
 def record_change(row: Model, name: str, before: str, after: str) -> None:
     """Write a log entry for a change of a row that none of its fields hold, unless both texts are equal."""
     if before == after:
         return
+    note_logged(type(row), row)
     LogEntry(
         content_type=ContentType.objects.get_for_model(row),
         object_pk=str(row.pk),
@@ -170,7 +191,7 @@ def _make_entry(before: Model, after: Model) -> LogEntry | None:
 def changes_of(objects: Iterable[Model], *, also: Q | None = None) -> QuerySet[LogEntry]:
     """Return the recorded changes of the objects, newest first, with authors loaded. One query for any number.
 
-    `also` adds further entries, such as those of deleted rows.
+    `also` adds further entries, such as those of deleted rows. `read_entry` shows the personal values of an entry.
     """
     by_type: dict[int, list[int]] = {}
     for row in objects:
@@ -179,4 +200,4 @@ def changes_of(objects: Iterable[Model], *, also: Q | None = None) -> QuerySet[L
     for content_type, keys in by_type.items():
         condition |= Q(content_type=content_type, object_id__in=keys)
     entries: QuerySet[LogEntry] = LogEntry.objects.filter(condition if also is None else condition | also)
-    return entries.select_related("actor", "content_type").order_by("-timestamp", "-pk")
+    return with_keys(entries).select_related("actor", "content_type").order_by("-timestamp", "-pk")

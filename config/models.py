@@ -4,6 +4,7 @@ from config.approvals.models import Approval, ApprovalRule
 from config.backups.models import Backup
 from config.change_log.models import ChangeLogCheck, ChangeLogCopy, ChangeSeal
 from config.installation.models import InstalledGrant, InstalledSchedule
+from config.personal_data.models import PersonalDataErasure, PersonalKey
 from config.signin.models import CacheEntry, SignInEvent, SignInRules, StaffSession
 from config.webhooks.models import WebhookAttempt, WebhookDelivery, WebhookEndpoint, WebhookMessage
 
@@ -19,6 +20,8 @@ __all__ = [
     "InstalledGrant",
     "InstalledSchedule",
     "KeptAnswer",
+    "PersonalDataErasure",
+    "PersonalKey",
     "SignInEvent",
     "SignInRules",
     "StaffSession",

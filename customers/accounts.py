@@ -18,6 +18,10 @@ class CustomerHasSubscriptions(Refused):
     """The customer has subscriptions that haven't ended: cancel them first."""
 
 
+class PersonalDataIsErased(Refused):
+    """The customer's personal data was erased: the customer can't be changed, activated or billed any more."""
+
+
 class ExternalIdIsInUse(Refused):
     """The external id belongs to another customer, or can't change since events may carry it."""
 
@@ -30,6 +34,8 @@ def save_customer(customer: Customer, *, by: User | None, reason: str = "") -> C
     ExternalIdIsInUse for a changed external id.
     """
     before = Customer.objects.select_for_update(no_key=True).filter(pk=customer.pk).first() if customer.pk else None
+    if before is not None and before.erased_at is not None:
+        raise PersonalDataIsErased(f"The personal data of {before} was erased, so the customer can't change.")
     if before is not None and before.external_id != customer.external_id:
         raise ExternalIdIsInUse(
             f"The external id {before.external_id} can't change, since events carry it. "
@@ -100,6 +106,8 @@ def map_external_id(alias: str, customer: Customer, *, by: User | None, reason: 
     mapping = CustomerAlias.objects.select_for_update().filter(alias=alias).first() or CustomerAlias(alias=alias)
     if mapping.pk and mapping.customer_id == customer.pk:
         return mapping
+    if customer.erased_at is not None:
+        raise PersonalDataIsErased(f"The personal data of {customer} was erased. Map the id to another customer.")
     mapping.customer, mapping.reason, mapping.created_by = customer, reason, by
     mapping.full_clean()
     with recorded(by=by, reason=reason):

@@ -44,12 +44,12 @@ class Api:
         return self._read(self.client.generic(method.upper(), f"/v1/{path}", data, **options), status)
 
     def _read(self, response: Any, status: int) -> Any:
-        assert response.status_code == status, response.content.decode()
+        assert response.status_code == status, response.getvalue().decode()
         if status == 204:
             assert response.content == b""
             return None
         assert response.headers["content-type"] == "application/json"
-        body = json.loads(response.content, parse_float=Decimal)
+        body = json.loads(response.getvalue(), parse_float=Decimal)
         if status >= 400:
             check_error(body, status)
         return body

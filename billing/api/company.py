@@ -9,7 +9,7 @@ from rest_framework.response import Response
 
 from billing.invoicing.numbering import save_series, set_default_series
 from billing.models import CompanyProfile, NumberSeries, SeriesUse
-from billing.models.company import COPIED, save_profile
+from billing.models.company import COPIED, MOST_YEARS, save_profile
 from config.api.fields import TextField
 from config.api.filters import page
 from config.api.openapi import listed, operation
@@ -17,6 +17,7 @@ from config.api.views import ApiView, get_or_404, read_body
 
 TAG = "Company"
 FIELDS = (*COPIED, "site_url")
+RETENTION = "Years after the end of its year that a document is kept although the customer's personal data was erased."
 
 
 class CompanyChange(serializers.Serializer[Any]):
@@ -38,6 +39,7 @@ class CompanyChange(serializers.Serializer[Any]):
     bank_details = TextField(1000)
     payment_terms = TextField(1000)
     footer = TextField()
+    retention_years = serializers.IntegerField(min_value=1, max_value=MOST_YEARS, required=False)
     site_url = serializers.URLField(required=False, allow_blank=True)
 
 
@@ -45,7 +47,8 @@ class CompanyOut(serializers.Serializer[Any]):
     """The company on invoices, credit notes and statements."""
 
     def get_fields(self) -> dict[str, serializers.Field[Any, Any, Any, Any]]:
-        return {name: serializers.CharField() for name in FIELDS}
+        texts: dict[str, serializers.Field[Any, Any, Any, Any]] = {name: serializers.CharField() for name in FIELDS}
+        return texts | {"retention_years": serializers.IntegerField(help_text=RETENTION)}
 
 
 class Company(ApiView):

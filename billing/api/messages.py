@@ -8,7 +8,9 @@ from django.db.models import QuerySet
 from drf_spectacular.utils import OpenApiResponse, OpenApiWebhook, extend_schema, inline_serializer
 from rest_framework import serializers
 
+from billing.api import personal_data
 from billing.api.late_usage import LateAdjustmentOut, late_adjustments
+from billing.api.personal_data import ErasedOut
 from billing.api.serializers.credit_notes import CreditNoteOut, credit_notes
 from billing.api.serializers.invoices import InvoiceOut, invoice_headers
 from billing.api.serializers.month_ends import MonthClosingOut
@@ -63,6 +65,7 @@ CARRIED: dict[str, tuple[str, type[serializers.Serializer[Any]]]] = {
     "usage": ("usage", ReachedOut),
     "late_adjustment": ("late_adjustment", LateAdjustmentOut),
     "api_key": ("api_key", KeyOut),
+    "customer": ("customer", ErasedOut),
     "approval": ("approval", ApprovalOut),
     "alarm": ("alarm", AlarmOut),
     "month": ("month", MonthClosingOut),
@@ -154,3 +157,4 @@ def register() -> None:
     register_renderer("wallet", render_wallets)
     register_renderer("transaction", render_wallet_entries)
     register_renderer("month", render_months)
+    personal_data.register()

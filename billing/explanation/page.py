@@ -16,6 +16,7 @@ from config.audit import changes_of
 from config.numbers import number
 from config.office.history import author_of, get_key
 from config.office.links import admin_url
+from config.personal_data.entries import read_entry
 
 PREPAID, CREDITED, PAID = "Prepaid credit", "Credit notes", "Paid"
 GROUPS = (
@@ -142,7 +143,7 @@ def list_history(row: Invoice | CreditNote) -> list[HistoryEntry]:
     """List the changes of an invoice or credit note since its creation, newest first, without internal changes."""
     entries = changes_of([row]).exclude(action=LogEntry.Action.CREATE)
     history = []
-    for entry in entries:
+    for entry in map(read_entry, entries):
         changes = [
             (name, _format_logged_value(before, row.currency), _format_logged_value(after, row.currency))
             for name, (before, after) in entry.changes_display_dict.items()

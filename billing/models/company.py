@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 from auditlog.registry import auditlog
 from django.conf import settings
 from django.contrib.auth.models import User
-from django.core.validators import RegexValidator
+from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
 from django.db import models, transaction
 from django.db.models import Q
 
@@ -14,6 +14,7 @@ from config.audit import recorded
 from config.db import Stamped
 
 ONLY = 1
+MOST_YEARS = 100
 
 
 class CompanyProfile(Stamped):
@@ -50,6 +51,14 @@ class CompanyProfile(Stamped):
         blank=True, max_length=1000, help_text="For example the interest charged on late payments."
     )
     footer = models.CharField(max_length=255, blank=True, help_text="Printed at the bottom of every page.")
+    retention_years = models.PositiveSmallIntegerField(
+        "documents are kept for",
+        default=10,
+        db_default=10,
+        validators=[MinValueValidator(1), MaxValueValidator(MOST_YEARS)],
+        help_text="Years after the end of the year of an invoice, credit note or payment in which its personal data is "
+        "kept although the customer's was erased, because tax law requires it.",
+    )
     site_url = models.URLField(
         "address of this site",
         blank=True,
@@ -100,7 +109,7 @@ def save_profile(values: Mapping[str, Any], *, by: User | None) -> CompanyProfil
     with transaction.atomic(), recorded(by=by):
         profile = CompanyProfile.objects.select_for_update().filter(pk=ONLY).first() or CompanyProfile.current()
         for name, value in values.items():
-            setattr(profile, name, value or "")
+            setattr(profile, name, "" if value is None else value)
         profile.full_clean()
         profile.save()
     return profile

@@ -14,7 +14,7 @@ from django.urls import reverse
 from billing.models.invoices import Invoice
 from billing.models.lines import InvoiceLine
 from billing.models.series import NumberSeries
-from config.db import AmountField, CurrencyField, PublicIdField, Stamped, keep_rows
+from config.db import UNLESS_ERASING, AmountField, CurrencyField, PublicIdField, Stamped, keep_rows
 from customers.models import Customer
 from customers.periods import local_date
 
@@ -40,7 +40,8 @@ class RefundTo(models.TextChoices):
     WALLET = "wallet", "Prepaid credit"
 
 
-FREEZE_CREDIT_NOTE = """
+FREEZE_CREDIT_NOTE = f"""
+    {UNLESS_ERASING}
     IF TG_OP = 'DELETE' THEN
         IF OLD.state = 'draft' THEN RETURN OLD; END IF;
         RAISE EXCEPTION 'credit note % can''t be deleted: void it', OLD.public_id USING ERRCODE = 'restrict_violation';
@@ -62,7 +63,7 @@ FREEZE_CREDIT_NOTE = """
             USING ERRCODE = 'restrict_violation';
     END IF;
     RETURN NEW;
-"""
+"""  # noqa: S608  no value is inserted
 SETTLING_COLUMNS = "ARRAY['state', 'voided_at', 'voided_by_id', 'void_reason', 'metadata', 'updated_at']"
 CREDITED = """
     IF (SELECT amount_credited FROM billing_invoice WHERE id = NEW.invoice_id) IS DISTINCT FROM (
@@ -75,7 +76,8 @@ CREDITED = """
     RETURN NULL;
 """
 # The invoice row is locked so that two credit notes written at the same time can't credit the same amount.
-FREEZE_CREDIT_NOTE_LINE = """
+FREEZE_CREDIT_NOTE_LINE = f"""
+    {UNLESS_ERASING}
     IF EXISTS (
         SELECT FROM billing_creditnote WHERE id IN (OLD.credit_note_id, NEW.credit_note_id) AND state <> 'draft'
     ) THEN
@@ -95,7 +97,7 @@ FREEZE_CREDIT_NOTE_LINE = """
             USING ERRCODE = 'check_violation';
     END IF;
     RETURN NEW;
-"""
+"""  # noqa: S608  no value is inserted
 
 
 class CreditNote(Stamped):

@@ -17,7 +17,7 @@ from django.urls import reverse
 
 from billing.kinds import InvoiceKind
 from billing.models.series import NumberSeries
-from config.db import AmountField, CurrencyField, PublicIdField, Stamped, keep_rows
+from config.db import UNLESS_ERASING, AmountField, CurrencyField, PublicIdField, Stamped, keep_rows
 from customers.kinds import TaxTreatment
 from customers.models import Customer, Subscription
 from customers.periods import local_date
@@ -30,7 +30,8 @@ class InvoiceState(models.TextChoices):
     VOID = "void", "Void"
 
 
-FREEZE_INVOICE = """
+FREEZE_INVOICE = f"""
+    {UNLESS_ERASING}
     IF TG_OP = 'DELETE' THEN
         IF OLD.state = 'draft' THEN RETURN OLD; END IF;
         RAISE EXCEPTION 'invoice % is finalized and can''t be deleted: void it', OLD.number

@@ -9,7 +9,7 @@ from django.db.models import Q
 from billing.kinds import LineKind
 from billing.models.invoices import Invoice
 from catalog.models import Feature, PlanVersion, Price
-from config.db import AmountField, NumericField, PublicIdField, UnitPriceField, keep_rows
+from config.db import UNLESS_ERASING, AmountField, NumericField, PublicIdField, UnitPriceField, keep_rows
 
 LINES_NEVER_CHANGE = """
         RAISE EXCEPTION 'the lines of a finalized invoice never change: correct them by a new line or a credit note'
@@ -18,6 +18,7 @@ LINES_NEVER_CHANGE = """
 
 
 FREEZE_LINE = f"""
+    {UNLESS_ERASING}
     IF EXISTS (
         SELECT FROM billing_invoice
         WHERE id IN (OLD.invoice_id, CASE WHEN TG_OP = 'UPDATE' THEN NEW.invoice_id END) AND state <> 'draft'

@@ -15,7 +15,7 @@ from django.urls import reverse
 
 from billing.models.credit_notes import CreditNote
 from billing.models.invoices import Invoice
-from config.db import AmountField, CurrencyField, PublicIdField, keep_rows
+from config.db import UNLESS_ERASING, AmountField, CurrencyField, PublicIdField, keep_rows
 
 
 class PaymentKind(models.TextChoices):
@@ -42,7 +42,8 @@ class PaymentMethod(models.TextChoices):
     OTHER = "other", "Other"
 
 
-FREEZE_PAYMENT = """
+FREEZE_PAYMENT = f"""
+    {UNLESS_ERASING}
     IF TG_OP <> 'INSERT' THEN
         RAISE EXCEPTION 'payments never change: reverse the payment, and record it again'
             USING ERRCODE = 'restrict_violation';

@@ -16,7 +16,7 @@ from django.urls import reverse
 from billing.models.coupons import check_currency
 from billing.models.invoices import Invoice
 from billing.money import format_amount
-from config.db import AmountField, CurrencyField, PublicIdField, Stamped, keep_rows
+from config.db import AmountField, CurrencyField, PublicIdField, Stamped, keep_rows, protect_unless_erasing
 from customers.models import Customer
 
 BY_LEDGER = """
@@ -259,7 +259,7 @@ class WalletEntry(models.Model):
             pgtrigger.Trigger(
                 name="move_balances", operation=pgtrigger.Insert, when=pgtrigger.Before, func=MOVE_BALANCES
             ),
-            pgtrigger.Protect(name="keep_entry", operation=pgtrigger.Update | pgtrigger.Delete),
+            protect_unless_erasing("keep_entry", pgtrigger.Update | pgtrigger.Delete),
         ]
 
     def __str__(self) -> str:

@@ -16,6 +16,7 @@ AREAS = (
     ("Billing", ("billing.",)),
     ("Webhooks", ("config.webhook",)),
     ("Staff, roles and sign-ins", ("auth.", "config.signin")),
+    ("Personal data", ("config.personaldata",)),
     ("Schedules", ("django_celery_beat.",)),
     ("Change log", ("auditlog.",)),
 )

@@ -36,6 +36,7 @@ from config.office.dialogs import action, confirm, open_page, staff
 from config.office.filters import RangeDateTimeFilter
 from config.office.history import change_of
 from config.office.wording import code
+from config.personal_data.entries import about_customers, read_entry, with_keys
 
 # The libraries imported above registered admin classes without Unfold's styles. The classes below replace them.
 for model in (PeriodicTask, IntervalSchedule, CrontabSchedule, ClockedSchedule, SolarSchedule):
@@ -175,13 +176,23 @@ class LogEntryAdmin(BaseLogEntryAdmin, BaseAdmin):
     list_title = "Change log"
     list_fullwidth = True
     search_fields = ("object_repr", "object_pk", "actor__username", "additional_data__api_key", "cid")
-    search_help_text = "Object, author or API key, or request ID"
+    search_help_text = "Object, customer, author or API key, or request ID"
     show_full_result_count = False
     fieldsets = (
         (None, {"fields": ("when", "who", "what", "about", "why", "edits")}),
         ("Evidence", {"fields": ("request_text", "address", "seal")}),
     )
     readonly_fields = ("when", "who", "what", "about", "why", "edits", "request_text", "address", "seal")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[LogEntry]:
+        return with_keys(super().get_queryset(request))
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[LogEntry], search_term: str
+    ) -> tuple[QuerySet[LogEntry], bool]:
+        """Find entries by their texts, and those about customers, whose names are encrypted, by the customers."""
+        found, may_repeat = super().get_search_results(request, queryset, search_term)
+        return (found | queryset.filter(about_customers(search_term)) if search_term else found), may_repeat
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         return super().changelist_view(request, {"chain": read_status()} | (extra_context or {}))
@@ -228,6 +239,7 @@ class LogEntryAdmin(BaseLogEntryAdmin, BaseAdmin):
     @display(description="Object")
     def about(self, entry: LogEntry) -> str:
         """Return the name and type of the row, with a link if it has a page."""
+        read_entry(entry)
         kind, model = entry.content_type.name, entry.content_type.model_class()
         has_page = model in admin.site._registry and entry.action != LogEntry.Action.DELETE
         page = f"admin:{entry.content_type.app_label}_{entry.content_type.model}_change"

@@ -13,6 +13,7 @@ class ApprovalKind(models.TextChoices):
     PRICES = "prices", "Publish prices"
     BULK_FINALIZE = "bulk_finalize", "Finalize many invoices at once"
     API_KEY = "api_key", "Create or rotate API keys that can move money"
+    PERSONAL_DATA = "personal_data", "Erase personal data of customers"
     RULES = "rules", "Relax an approval rule"
 
 
@@ -42,6 +43,7 @@ class Operation(models.TextChoices):
     TOP_UP = "wallet.top_up", "Top up wallet"
     PUBLISH = "plan_version.publish", "Publish prices"
     ACTIVATE_KEY = "api_key.activate", "Activate API key"
+    ERASE_PERSONAL_DATA = "customer.erase", "Erase personal data"
     CHANGE_RULE = "approval_rule.update", "Relax approval rule"
 
 

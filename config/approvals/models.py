@@ -16,7 +16,7 @@ from django.db.models import F, Q
 from django.urls import reverse
 
 from config.approvals.kinds import WITH_AMOUNT, ApprovalKind, ApprovalStatus, Operation, RuleMode
-from config.db import PublicIdField, Stamped, keep_rows
+from config.db import UNLESS_ERASING, PublicIdField, Stamped, keep_rows
 from config.numbers import number
 
 EXPIRES_DAYS = 7
@@ -80,7 +80,8 @@ class ApprovalQuerySet(models.QuerySet["Approval"]):
         return self.filter(status=ApprovalStatus.REQUESTED, expires_at__gt=now)
 
 
-FREEZE = """
+FREEZE = f"""
+    {UNLESS_ERASING}
     IF TG_OP = 'DELETE' OR OLD.status <> 'requested' OR
        (NEW.public_id, NEW.kind, NEW.operation, NEW.about, NEW.inputs, NEW.amounts, NEW.digest, NEW.reason,
         NEW.requested_by_id, NEW.requested_key, NEW.requested_family, NEW.responsible_id, NEW.requested_at,

@@ -12,6 +12,7 @@ from django.db.models.functions import Now
 from config.change_log.models import ChangeLogCopy, ChangeSeal
 from config.change_log.targets import CopyFailed, Entry, make_target
 from config.office.history import author_of, get_key
+from config.personal_data.entries import mask_entries
 
 logger = logging.getLogger(__name__)
 
@@ -45,9 +46,10 @@ def copy_entries(*, longest_s: float = LONGEST_S) -> int:
 
 
 def read_entries(*, after: int, most: int = AT_ONCE) -> list[Entry]:
-    """Return the next entries of the chain, as they are copied."""
+    """Return the next entries of the chain, as they are copied: with personal data of customers encrypted or erased."""
     seals = list(ChangeSeal.objects.filter(number__gt=after).order_by("number")[:most])
     entries = LogEntry.objects.select_related("actor", "content_type").in_bulk([seal.entry_id for seal in seals])
+    mask_entries(entries)
     return [_describe(seal, entries.get(seal.entry_id)) for seal in seals]
 
 

@@ -100,6 +100,26 @@ class Stamped(models.Model):
         abstract = True
 
 
+# Erasing personal data changes texts of rows that are frozen otherwise. Only functions of the owner do so.
+UNLESS_ERASING = "IF TG_OP = 'UPDATE' AND is_erasing() THEN RETURN NEW; END IF;"
+
+
+def protect_unless_erasing(
+    name: str, operation: Any, condition: pgtrigger.Condition | None = None
+) -> pgtrigger.Trigger:
+    """Create a trigger as `pgtrigger.Protect` does, which lets personal data be erased."""
+    return pgtrigger.Trigger(
+        name=name,
+        operation=operation,
+        when=pgtrigger.Before,
+        condition=condition,
+        func=f"""
+            {UNLESS_ERASING}
+            RAISE EXCEPTION 'rows of % never change so', TG_TABLE_NAME USING ERRCODE = 'restrict_violation';
+        """,
+    )
+
+
 def keep_rows() -> pgtrigger.Trigger:
     """Create a trigger that refuses TRUNCATE, which would bypass the triggers that protect the table's rows.
 

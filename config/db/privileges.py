@@ -66,6 +66,7 @@ EXCEPTIONS: Mapping[str, Rights] = {
     "customers_subscriptionphase": Rights(insert=True, update=True),
     "events_apikey": Rights(insert=True, update=True),
     "config_approval": Rights(insert=True, update=True),
+    "config_personaldataerasure": Rights(insert=True, update=True),
     "billing_monthclosing": Rights(insert=True, update=True),
     "billing_numberseries": Rights(insert=True, update=True),
     # Money that moved. Corrections are further rows.

@@ -16,7 +16,7 @@ OURS_IN_CONFIG = (
     *("alarm", "backup"),
 )
 STAFF_APPS = ("auth", "auditlog", "django_celery_beat")
-STAFF_IN_CONFIG = ("signinevent", "signinrules")
+STAFF_IN_CONFIG = ("signinevent", "signinrules", "personaldataerasure")
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,7 @@ WEBHOOKS = ("config.webhookendpoint", "config.webhookdelivery")
 APPROVALS = ("config.approval",)  # decide about what they may do themselves
 ALARMS = ("config.alarm",)  # acknowledge them
 RULES = ("config.approvalrule",)
+PERSONAL_DATA = ("config.personaldataerasure",)
 SETTINGS = (*(f"{app}.*" for app in STAFF_APPS), "config.signinrules")
 
 ROLES = (
@@ -51,7 +52,7 @@ ROLES = (
     Role("Finance", CUSTOMERS + MONEY + APPROVALS + ALARMS),
     Role(
         "Owner",
-        CATALOG + CUSTOMERS + EVENTS + MONEY + WEBHOOKS + SETTINGS + APPROVALS + RULES + ALARMS,
+        CATALOG + CUSTOMERS + EVENTS + MONEY + WEBHOOKS + SETTINGS + APPROVALS + RULES + ALARMS + PERSONAL_DATA,
         can_view_staff=True,
     ),
 )

@@ -143,6 +143,20 @@ DEFAULTS = (
         "Continues month ends of many customers that were started and aren't finished.",
     ),
     Schedule(
+        "Continue erasures of personal data",
+        "billing.tasks.erase_personal_data",
+        Every(seconds=15),
+        60,
+        "Continues erasures of customers' personal data that were started and aren't finished.",
+    ),
+    Schedule(
+        "Erase personal data that needn't be kept",
+        "billing.tasks.erase_later_personal_data",
+        At(hour="4", minute="10"),
+        3600,
+        "Erases what arrived about erased customers, and their documents once the law no longer requires them.",
+    ),
+    Schedule(
         "Calculate late usage",
         "billing.tasks.adjust_late_usage",
         Every(seconds=60),

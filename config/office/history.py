@@ -15,6 +15,7 @@ from django.db.models import DecimalField, Field, Model, Q
 
 from config.audit import changes_of
 from config.numbers import number
+from config.personal_data.entries import read_entry
 
 LONGEST_VALUE = 120
 
@@ -82,6 +83,7 @@ def change_of(entry: LogEntry) -> Change:
 
 
 def _change(entry: LogEntry, labels: dict[tuple[type, int], str], *, always: bool = False) -> Change:
+    read_entry(entry)
     model: type[Model] | None = entry.content_type.model_class()
     is_update = entry.action == LogEntry.Action.UPDATE
     label = labels.get((model, entry.object_id), "") if model else ""

@@ -16,7 +16,18 @@ HEALTH = "/healthz"
 # Each checks or sets a password, which takes a third of a second of a processor on purpose.
 SIGN_IN = ("/admin/login/", "/admin/password_change/", "/set-password/")
 HEAVY = frozenset({"/v1/schema", "/v1/events/analytics", "/v1/events/query", "/v1/events/usage", "/v1/customers/usage"})
-HEAVY_ENDINGS = ("/search", "/pdf", "/pdf/", "/zip/", "/export/", "/statement", "/statement/", "/preview", "/proof")
+HEAVY_ENDINGS = (
+    "/search",
+    "/pdf",
+    "/pdf/",
+    "/zip/",
+    "/export/",
+    "/statement",
+    "/statement/",
+    "/preview",
+    "/proof",
+    "/personal-data",
+)
 HEAVY_BEGINNINGS = ("/v1/documents/", "/v1/month-ends/", "/admin/events/query/")
 EXPORT = "_export="
 

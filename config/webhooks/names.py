@@ -22,6 +22,7 @@ class WebhookEvent(models.TextChoices):
     WALLET_UPDATED = "wallet.updated", "Wallet updated"
     WALLET_TERMINATED = "wallet.terminated", "Wallet closed"
     WALLET_MOVED = "wallet.transaction.created", "Wallet transaction created"
+    PERSONAL_DATA_ERASED = "customer.personal_data_erased", "Personal data of a customer erased"
     SUBSCRIPTION_CREATED = "subscription.created", "Subscription created"
     SUBSCRIPTION_UPDATED = "subscription.updated", "Scheduled change or cancellation withdrawn"
     SUBSCRIPTION_PLAN_CHANGED = "subscription.plan_changed", "Subscription plan changed"

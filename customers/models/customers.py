@@ -12,7 +12,7 @@ from django.db import models
 from django.db.models import Q
 from django.urls import reverse
 
-from config.db import CurrencyField, PublicIdField, Stamped
+from config.db import CurrencyField, PublicIdField, Stamped, protect_unless_erasing
 from customers.kinds import TaxTreatment
 from customers.validators import validate_timezone
 
@@ -50,6 +50,12 @@ class Customer(Stamped):
     )
     state = models.CharField("status", max_length=16, choices=CustomerState, default=CustomerState.ACTIVE)
     archived_at = models.DateTimeField(null=True, blank=True, editable=False)
+    erased_at = models.DateTimeField(
+        null=True,
+        blank=True,
+        editable=False,
+        help_text="When the erasure of the customer's personal data began. The customer can't be changed after that.",
+    )
     contact = models.CharField(max_length=255, blank=True)
     address_line1 = models.CharField("address, line 1", max_length=255, blank=True)
     address_line2 = models.CharField("address, line 2", max_length=255, blank=True)
@@ -88,12 +94,13 @@ class Customer(Stamped):
                 name="customer_archived_has_time",
                 condition=Q(state="archived", archived_at__isnull=False) | Q(state="active", archived_at=None),
             ),
+            models.CheckConstraint(
+                name="customer_erased_is_archived", condition=Q(erased_at=None) | Q(state="archived")
+            ),
         ]
         triggers: ClassVar = [
-            pgtrigger.Protect(
-                name="keep_external_id",
-                operation=pgtrigger.Update,
-                condition=pgtrigger.Q(old__external_id__df=pgtrigger.F("new__external_id")),
+            protect_unless_erasing(
+                "keep_external_id", pgtrigger.Update, pgtrigger.Q(old__external_id__df=pgtrigger.F("new__external_id"))
             )
         ]
 

@@ -17,7 +17,7 @@ from django.db.models.functions import Coalesce, Greatest, Now
 from django.urls import reverse
 
 from catalog.models import IntervalUnit, PlanVersion
-from config.db import CurrencyField, PublicIdField, Stamped, keep_rows
+from config.db import CurrencyField, PublicIdField, Stamped, keep_rows, protect_unless_erasing
 from customers.kinds import PhaseKind
 from customers.models.customers import Customer
 from customers.periods import Alignment
@@ -206,10 +206,10 @@ class SubscriptionPhase(models.Model):
         ]
         triggers: ClassVar = [
             keep_rows(),
-            pgtrigger.Protect(
-                name="keep_phase",
-                operation=pgtrigger.Update,
-                condition=pgtrigger.Q(old__superseded_at__isnull=False)
+            protect_unless_erasing(
+                "keep_phase",
+                pgtrigger.Update,
+                pgtrigger.Q(old__superseded_at__isnull=False)
                 | pgtrigger.Q(new__superseded_at__isnull=True)
                 | pgtrigger.Q(old__starts_at__df=pgtrigger.F("new__starts_at"))
                 | pgtrigger.Q(old__ends_at__df=pgtrigger.F("new__ends_at"))

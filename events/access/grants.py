@@ -87,6 +87,7 @@ def permissions_by_scope() -> dict[str, set[str]]:
         Scope.KEYS_WRITE: {"events.add_apikey", "events.change_apikey"},
         Scope.APPROVALS_WRITE: {"config.change_approval"},
         Scope.ALARMS_WRITE: {"config.change_alarm"},
+        Scope.PERSONAL_DATA: {f"config.{action}_personaldataerasure" for action in ("view", "add")},
     }
     webhooks = {"config.add_webhookendpoint", "config.change_webhookendpoint", "config.delete_webhookendpoint"}
     others = {"events.change_event", "events.change_problem", "config.change_approvalrule", "config.view_signinevent"}

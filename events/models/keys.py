@@ -26,6 +26,7 @@ class Scope(models.TextChoices):
     KEYS_WRITE = "keys:write", "Manage API keys"
     APPROVALS_WRITE = "approvals:write", "Decide about approvals"
     ALARMS_WRITE = "alarms:write", "Acknowledge alarms"
+    PERSONAL_DATA = "personal_data", "Export and erase personal data"
 
 
 def scope_choices() -> list[tuple[str, str]]:

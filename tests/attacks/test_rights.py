@@ -32,8 +32,8 @@ def colleague(role):
     ("role", "missing"),
     [
         ("Owner", []),
-        ("Operations", ["all", "billing:write"]),
-        ("Finance", ["all", "events:write", "catalog:write", "keys:write"]),
+        ("Operations", ["all", "billing:write", "personal_data"]),
+        ("Finance", ["all", "events:write", "catalog:write", "keys:write", "personal_data"]),
         (
             "Viewer",
             [
@@ -45,6 +45,7 @@ def colleague(role):
                 "keys:write",
                 "approvals:write",
                 "alarms:write",
+                "personal_data",
             ],
         ),
     ],

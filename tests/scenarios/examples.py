@@ -45,12 +45,19 @@ class Case:
     fields: Callable[[Api], dict[str, Any]] | None = None
     prepare: Callable[[Api, SampleIds], Any] | None = None
     is_first: bool = False
+    path_ids: Callable[[Api], dict[str, str]] | None = None
 
 
 def _make_other_feature(api: Api) -> dict[str, Any]:
     meter = {"event_name": "files.stored", "aggregation": {"type": "MAX", "field": "bytes"}}
     feature = {"name": "Storage", "type": "metered", "lookup_key": "storage", "meter": meter}
     return {"feature_id": api.post("features", feature, 201)["id"]}
+
+
+def _make_former_customer(api: Api) -> dict[str, str]:
+    """Make a customer without subscriptions, whose personal data can be erased."""
+    customer = {"external_id": "cust-4711", "name": "Anna Miller", "email": "anna.miller@example.com"}
+    return {"customer_id": api.post("customers", customer, 201)["id"]}
 
 
 def _make_sign_in() -> None:
@@ -109,6 +116,9 @@ CASES = {
     ),
     "listBackups": Case(prepare=lambda api, ids: _make_backup()),
     "listSelfTests": Case(prepare=lambda api, ids: _make_self_test()),
+    "exportCustomerPersonalData": Case(path_ids=_make_former_customer),
+    "getCustomerErasure": Case(path_ids=_make_former_customer),
+    "eraseCustomerPersonalData": Case(path_ids=_make_former_customer),
     "listSignIns": Case(prepare=lambda api, ids: _make_sign_in()),
     "reopenMonth": Case(prepare=lambda api, ids: api.post(f"month-ends/{ids['month'][0]}/close", {})),
     "debitWallet": Case(
@@ -183,14 +193,15 @@ def _call(api: Api, ids: SampleIds, case: Case, path: str, method: str, operatio
             if case.prepare is not None:
                 case.prepare(api, ids)
             body = _replace_ids(example, chosen_ids | (case.fields(api) if case.fields else {}))
-            address = path.format(**chosen_ids)
+            address = path.format(**chosen_ids | (case.path_ids(api) if case.path_ids else {}))
             content = {} if body is None else {"data": json.dumps(body), "content_type": "application/json"}
             response = api.client.generic(method.upper(), f"{address}?{case.query}", **content)
+            text = response.getvalue().decode()
             transaction.set_rollback(True)
         clear_key_cache()
         if str(response.status_code) in operation["responses"] and response.status_code < 300:
-            return json.loads(response.content)
-        refusals.append(response.content.decode())
+            return json.loads(text)
+        refusals.append(text)
     raise AssertionError(f"{operation['operationId']} has no accepted request: {refusals}")
 
 

@@ -11,6 +11,7 @@ from billing.lifecycle.finalize import finalize
 from billing.lifecycle.recompute import recompute
 from billing.lifecycle.void import void
 from billing.models import Invoice, LateAdjustment, Wallet
+from billing.personal_data.erasing import continue_erasure
 from billing.settlement.wallets import grant_credit
 from catalog.models import Price
 from config.alarms.kinds import AlarmKind
@@ -102,6 +103,14 @@ def decide_and_manage_keys(api: Api, ids: SampleIds) -> None:
     api.delete(f"secrets/api/keys/{successor['id']}", status=204)
 
 
+def erase_personal_data(api: Api) -> None:
+    """Erase a customer's personal data."""
+    customer = api.post("customers", {"external_id": "former", "name": "Former Customer Ltd"}, 201)
+    api.post(f"customers/{customer['id']}/personal-data/erasure", {"reason": "Request of 28 November"})
+    while continue_erasure(now=timezone.now()):
+        pass
+
+
 def close_month(api: Api, month: str) -> None:
     """Close a month, and reopen it."""
     api.post(f"month-ends/{month}/close", {})
@@ -151,3 +160,4 @@ def trigger_all_webhooks(api: Api, ids: SampleIds, draft: Invoice) -> None:
     exceed_alert(api)
     change_and_cancel(api, ids)
     close_month(api, ids["month"][0])
+    erase_personal_data(api)

@@ -12,6 +12,7 @@ from billing.admin.pages import (
     line_events,
     month_end,
     one_off,
+    personal_data,
     plan_changes,
     plan_setup,
     review,
@@ -24,6 +25,7 @@ from billing.admin.pages import (
 from billing.models import BillingRun, Invoice
 from catalog.models import Plan
 from config.office.pages import AdminView
+from customers.models import Customer
 
 # Routes below a model's list, each with its view and its URL name. Who may see the page depends on the model's admin
 # unless the view has a permission of its own.
@@ -55,6 +57,10 @@ INVOICE_PAGES: list[tuple[str, type[AdminView], str]] = [
     ("<int:invoice_id>/draft/", one_off.EditDraft, "billing_edit_draft"),
     ("<int:invoice_id>/draft/effect/", one_off.DraftEffect, "billing_draft_effect"),
 ]
+CUSTOMER_PAGES: list[tuple[str, type[AdminView], str]] = [
+    ("<int:customer_id>/personal-data/", personal_data.PersonalDataPage, "billing_personal_data"),
+    ("<int:customer_id>/personal-data/export/", personal_data.PersonalDataFile, "billing_personal_data_file"),
+]
 RUN_PAGES: list[tuple[str, type[AdminView], str]] = [
     ("<int:run_id>/csv/", run.FindingsFile, "billing_run_csv"),
     ("<int:run_id>/progress/", run.ProgressPanel, "billing_run_progress"),
@@ -74,6 +80,7 @@ def urls(site: AdminSite) -> list[URLPattern]:
     """Return the pages' URL patterns. A site's extra URLs come before its models' lists, which match any path."""
     return [
         *_urls_below(Invoice, INVOICE_PAGES, site),
+        *_urls_below(Customer, CUSTOMER_PAGES, site),
         *_urls_below(BillingRun, RUN_PAGES, site),
         *_urls_below(Plan, PLAN_PAGES, site),
     ]

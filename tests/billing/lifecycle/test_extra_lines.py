@@ -11,6 +11,7 @@ from billing.lifecycle.void import reissue
 from billing.models import LineKind
 from billing.refusals import CannotChange
 from config.audit import changes_of
+from config.personal_data.entries import read_entry
 from tests.billing.adjusting import make_tax
 from tests.billing.late import arrive
 from tests.billing.world import D, bill, lines, utc
@@ -61,7 +62,8 @@ def test_extra_lines_memo_and_po_number_are_in_the_history_with_their_author(dra
     by = make_user()
     set_extra_lines(draft, [SETUP], now=LATER, by=by)
     amend(draft, memo="Thank you", po_number="PO 4711", now=LATER, by=by)
-    changes = [change for entry in changes_of([draft]).filter(actor=by) for change in entry.changes_dict.items()]
+    entries = map(read_entry, changes_of([draft]).filter(actor=by))
+    changes = [change for entry in entries for change in entry.changes_dict.items()]
     assert ("extra lines", ["", "Setup $500.00"]) in changes
     assert ("po_number", ["", "PO 4711"]) in changes
     assert ("memo", ["", "Thank you"]) in changes

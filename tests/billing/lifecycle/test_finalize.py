@@ -13,6 +13,7 @@ from billing.lifecycle.void import delete_draft, mark_paid, reissue, void
 from billing.models import Invoice, InvoiceLine, NumberSeries
 from billing.refusals import CannotChange, MoneyAttached
 from config.db.bulk_insert import copy_in
+from config.personal_data.entries import read_entry
 from config.refusals import ReasonRequired
 from customers.subscriptions import cancel
 from tests.billing.invoices import make_draft
@@ -102,7 +103,7 @@ def test_voiding_requires_a_reason_and_records_it_in_the_history(draft):
     by = make_user()
     done = void(draft, reason="Wrong customer", by=by, now=END)
     assert (done.state, done.number, done.void_reason) == ("void", "INV-000001", "Wrong customer")
-    entry = LogEntry.objects.get_for_object(draft).first()
+    entry = read_entry(LogEntry.objects.get_for_object(draft).first())
     assert (entry.actor, entry.additional_data["reason"]) == (by, "Wrong customer")
 
 

@@ -1,0 +1,1 @@
+"""What is stored about a person: where it is, how the change log keeps it, and how it can be erased."""
