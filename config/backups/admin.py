@@ -15,7 +15,8 @@ class BackupAdmin(LongListAdmin):
     """Backups by `manage.py backup`, or by the schedule. `manage.py restore` restores one."""
 
     list_title = "Backups"
-    list_display = ("__str__", "state", "started", "took", "size_text", "rows_text", "verified")
+    list_display = ("started", "state", "took", "size_text", "rows_text", "verified", "problem")
+    list_display_links = ("started",)
     fields = ("name", "state", "started", "took", "size_text", "tables", "rows_text", "verified", "problem")
     readonly_fields = fields
     empty_icon = "backup"

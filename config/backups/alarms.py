@@ -11,7 +11,7 @@ from config.alarms.kinds import AlarmKind
 from config.alarms.raising import Finding
 from config.backups.models import Backup
 
-MAKE_ONE = "Run manage.py backup --verify, and see docs/backup.md. Until then, a lost disk loses what came after it."
+MAKE_ONE = "Run manage.py backup --verify, and see docs/backup.md."
 
 
 def register_backup_alarms() -> None:
