@@ -16,6 +16,7 @@ class BillingConfig(AppConfig):
         from billing.facts.answers import BillingAnswers
         from billing.facts.retention import oldest_needed
         from billing.personal_data.functions import install_functions
+        from billing.proofs.checks import defaults
         from billing.runs.at_once import invoice_change, invoice_start
         from billing.self_test.alarms import register_self_test_alarm
         from config.office.pages import add_pages
@@ -28,6 +29,7 @@ class BillingConfig(AppConfig):
         post_migrate.connect(install_functions, sender=self, dispatch_uid="billing.personal_data")
         register_operations()
         register_self_test_alarm()
+        defaults.register()
         set_customer_overview(customer.overview_context)
         messages.register()
         register(BillingAnswers())

@@ -1,4 +1,4 @@
-"""The kinds of invoices, lines and coupons: one list for calculations, which don't import Django, and models."""
+"""The kinds of invoices, lines, coupons and proofs, for calculations, which don't import Django, and for models."""
 
 from config.enums import LabeledEnum
 
@@ -41,3 +41,32 @@ class CouponScope(LabeledEnum):
     FEES = "fees", "Recurring fees"
     USAGE = "usage", "Usage"
     CHOSEN = "chosen", "Selected features, and fees of selected plans"
+
+
+class ProofKind(LabeledEnum):
+    """What is proved every night."""
+
+    USAGE = "usage", "Usage counted again from events"
+    LINES = "lines", "Invoice lines recalculated"
+    RECEIVABLES = "receivables", "Invoices and payments added up"
+    WALLETS = "wallets", "Prepaid credit added up"
+    NUMBERS = "numbers", "Numbers without gaps"
+    CHANGE_LOG = "change_log", "Change log intact"
+    RECONCILIATION = "reconciliation", "All events accounted for"
+    BACKUP = "backup", "Last backup restored"
+
+
+class ProofSubject(LabeledEnum):
+    """The kind of object that differs."""
+
+    INVOICE = "invoice", "Invoice"
+    LINE = "line", "Invoice line"
+    USAGE = "usage", "Hour of usage"
+    WALLET = "wallet", "Wallet"
+    GRANT = "grant", "Grant"
+    ENTRY = "entry", "Credit transaction"
+    SERIES = "series", "Number series"
+    CREDIT_NOTE = "credit_note", "Credit note"
+    CHANGE = "change", "Change log entry"
+    CUSTOMER = "customer", "Customer"
+    BACKUP = "backup", "Backup"

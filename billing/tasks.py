@@ -1,4 +1,7 @@
-"""Celery tasks for billing runs, finalizing, late usage, month ends and expired credit. Only here is the clock read."""
+"""Celery tasks for billing runs, finalizing, late usage, month ends, proofs and expired credit.
+
+Only here is the clock read.
+"""
 
 import logging
 from collections.abc import Iterator
@@ -15,6 +18,7 @@ from billing.lifecycle import finalize
 from billing.models import BillingRun, RunKind
 from billing.month_end import background
 from billing.personal_data import erasing
+from billing.proofs import runs as proof_runs
 from billing.runs import billing_run, dry_run
 from billing.runs.late_usage import bill_ended, check_recent, credit_reductions
 from billing.self_test.running import run_self_test
@@ -189,3 +193,32 @@ def erase_later_personal_data() -> int:
     now = read_clock()
     rows = (erasing.erase_later_data(erasure, now=now) for erasure in erasing.due_for_check(now=now))
     return run_for_a_turn(rows, lambda: enqueue_on_commit(erase_later_personal_data))
+
+
+@shared_task(name="billing.tasks.start_proofs")
+def start_nightly_proofs() -> int:
+    """Start the proofs of the night, unless those of an earlier night are still running. Safe to repeat."""
+    proof_runs.start_nightly(now=read_clock())
+    enqueue_proofs()
+    return 1
+
+
+@shared_task(name="billing.tasks.go_on_with_proofs")
+def continue_proofs() -> int:
+    """Prove what was started, one transaction per part; return how many parts were proved.
+
+    Runs for about half a minute, then enqueues itself; if it is killed, the schedule continues. Safe to run twice or
+    concurrently.
+    """
+    return run_for_a_turn(_proof_parts(), enqueue_proofs)
+
+
+def _proof_parts() -> Iterator[int]:
+    for run_id in proof_runs.unfinished():
+        while proof_runs.prove_part(run_id, now=read_clock()):
+            yield 1
+
+
+def enqueue_proofs() -> None:
+    """Enqueue the task that continues proofs once the transaction is committed."""
+    enqueue_on_commit(continue_proofs, expires=60)

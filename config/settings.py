@@ -328,6 +328,7 @@ CELERY_TASK_ROUTES = {
     "billing.tasks.bill_chunk": {"queue": "runs"},
     "billing.tasks.foresee_chunk": {"queue": "runs"},
     "billing.tasks.finalize_due": {"queue": "runs"},
+    "billing.tasks.go_on_with_proofs": {"queue": "runs"},
 }
 CELERY_TASK_SERIALIZER = "json"
 CELERY_ACCEPT_CONTENT = ["json"]

@@ -1,10 +1,9 @@
 """The Home page: what needs attention. Panels with figures and charts load after it."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from enum import StrEnum
 from typing import Any
 
 from django.contrib.auth.models import User
@@ -15,11 +14,12 @@ from django.urls import reverse
 from django.utils import timezone
 
 from billing.admin.first_steps import first_steps
+from billing.admin.home_checks import check_queues
+from billing.admin.home_queue import Queue, Tone
 from billing.admin.shared import plural
 from billing.models import BillingRun, BillingState, Invoice
 from billing.models.invoices import REMAINING
 from billing.models.runs import RunState
-from billing.self_test.status import read_status
 from config.admin.sidebar import capped
 from config.alarms.models import Alarm
 from config.approvals.requests import MOST_COUNTED, count_waiting
@@ -38,35 +38,6 @@ CAUSES_SHOWN = 6
 ALARMS_SHOWN = 10
 LATE_AFTER_S = 60
 PARKED_CAP = 1_001
-
-
-class Tone(StrEnum):
-    """How a queue is colored, from no color to the most urgent."""
-
-    PLAIN = ""
-    GOOD = "good"
-    WARNING = "warning"
-    DANGER = "danger"
-
-
-@dataclass(frozen=True)
-class Queue:
-    """Work waiting for staff: its size, a note, and a link to the list to work through.
-
-    Without a warning or danger, and unless it is running, the note says that all is in order.
-    """
-
-    name: str
-    count: str
-    note: str
-    url: str
-    tone: Tone = Tone.PLAIN
-    money: list[tuple[Decimal, str]] = field(default_factory=list)
-    is_running: bool = False
-
-    @property
-    def needs_attention(self) -> bool:
-        return self.is_running or self.tone in (Tone.WARNING, Tone.DANGER)
 
 
 @dataclass(frozen=True)
@@ -118,8 +89,7 @@ def queues(request: HttpRequest, causes: list[Cause], *, now: datetime) -> Itera
         yield from refunds_queue()
     if has_perm("billing.view_billingrun"):
         yield runs_queue(now=now)
-    if has_perm("billing.view_selftest"):
-        yield from self_test_queue(now=now)
+    yield from check_queues(request, now=now)
     if has_perm("events.view_duplicateevent"):
         yield conflicts_queue(open_conflicts())
     if has_perm("config.view_webhookendpoint"):
@@ -208,22 +178,6 @@ def runs_queue(*, now: datetime) -> Queue:
         return Queue("Last billing run", f"{run.invoices_made:,}", note, run.get_absolute_url(), Tone.DANGER)
     note = f"{plural(run.invoices_made, 'invoice')} in the last billing run, {finished_at}"
     return Queue("Last billing run", f"{run.invoices_made:,}", note, run.get_absolute_url(), Tone.GOOD)
-
-
-def self_test_queue(*, now: datetime) -> Iterator[Queue]:
-    """Say whether billing works end to end, by the latest self-test. Yield no queue if the self-test is off."""
-    status = read_status(now=now)
-    if status is None:
-        return
-    url = reverse("admin:billing_selftest_changelist")
-    if status.latest is None:
-        yield Queue("Self-test", "–", "the first self-test runs within three minutes", url)
-        return
-    age = seconds(max((now - status.latest.finished_at).total_seconds(), 0.0))
-    if status.problem:
-        yield Queue("Self-test", "failed", f"{age} ago. {status.problem}", url, Tone.DANGER)
-    else:
-        yield Queue("Self-test", "OK", f"billing works end to end, {age} ago", url, Tone.GOOD)
 
 
 def conflicts_queue(causes: list[ConflictCause]) -> Queue:

@@ -103,7 +103,8 @@ def _rate_charge(
     if rated is None:
         rated = rate(billable, charge.price.terms)
     else:
-        free += rated.free_units_used
+        with exact():
+            free += rated.free_units_used
     line = _usage_line(subscription, charge, usage, rated, free)
     return [line, *calculate_true_up(subscription, charge.price, charge.plan, charge.active, line.amount)]
 

@@ -28,6 +28,7 @@ TAGS = {
     "Taxes": "Tax rates, and who pays them.",
     "Billing runs": "Billing everything that is due, or a dry run of it.",
     "Month end": "Checklist, revenue, receivables, usage by billing status and unbilled revenue.",
+    "Proofs": "What was calculated again by other means, and what differed.",
     "Company": "The company on documents, and the numbers of documents.",
     "API keys": "Keys of other systems and their scopes.",
     "Sign-ins": "Who signed in, who failed to, and what changed about it.",

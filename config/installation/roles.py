@@ -1,4 +1,4 @@
-"""The roles of a new installation: viewer, operations, finance, owner. Later releases keep staff's edits."""
+"""The roles of a new installation: viewer, auditor, operations, finance, owner. Later releases keep staff's edits."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -46,8 +46,11 @@ RULES = ("config.approvalrule",)
 PERSONAL_DATA = ("config.personaldataerasure",)
 SETTINGS = (*(f"{app}.*" for app in STAFF_APPS), "config.signinrules")
 
+PROOFS = ("billing.proofrun",)  # start proofs, which change nothing
+
 ROLES = (
     Role("Viewer"),
+    Role("Auditor", PROOFS, can_view_staff=True),
     Role("Operations", CATALOG + CUSTOMERS + EVENTS + WEBHOOKS + APPROVALS + ALARMS),
     Role("Finance", CUSTOMERS + MONEY + APPROVALS + ALARMS),
     Role(

@@ -157,6 +157,21 @@ DEFAULTS = (
         "Erases what arrived about erased customers, and their documents once the law no longer requires them.",
     ),
     Schedule(
+        "Prove billing",
+        "billing.tasks.start_proofs",
+        At(hour="3", minute="40"),
+        3600,
+        "Counts usage and calculates lines, receivables, credit and numbers again by other means, and names every"
+        " difference. Changes nothing.",
+    ),
+    Schedule(
+        "Continue proofs",
+        "billing.tasks.go_on_with_proofs",
+        Every(seconds=15),
+        60,
+        "Continues proofs that were started and aren't finished.",
+    ),
+    Schedule(
         "Calculate late usage",
         "billing.tasks.adjust_late_usage",
         Every(seconds=60),

@@ -94,6 +94,11 @@ GROUP BY no
 -- :values
 SELECT number FROM ({edge_rows}) AS row ORDER BY occurred_at, id
 
+-- :in_spans  The events that count in the spans, span by span, by time: for a proof that adds them up elsewhere.
+SELECT no, occurred_at, hashtextextended(event_id, 0), number, unique_key
+FROM ({edge_rows}) AS row
+ORDER BY no, occurred_at, id
+
 -- :behind_scope  One event name of a feature in one span.
 (SELECT * FROM catalog_feature WHERE id = edge.feature_id) AS feature
 JOIN events_event AS event

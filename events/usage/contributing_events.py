@@ -75,6 +75,38 @@ def values_behind(
     return (DistinctValue(*row) for row in _rows("values_behind", parameters))
 
 
+@dataclass(frozen=True, slots=True)
+class FeatureSpan:
+    """A customer's events of a feature that occurred from `start` up to `end`."""
+
+    customer_id: int
+    feature_id: int
+    start: datetime
+    end: datetime
+
+
+def events_in(spans: Sequence[FeatureSpan]) -> Iterator[tuple[int, datetime, int, Decimal | None, str | None]]:
+    """Yield the events that count in each span, by time and arrival: its index, time, hash, number and unique value.
+
+    The ledger alone is read, no stored usage. Streams, so memory use is constant.
+    """
+    parameters: dict[str, Any] = {
+        "edge_no": list(range(len(spans))),
+        "edge_customer": [span.customer_id for span in spans],
+        "edge_feature": [span.feature_id for span in spans],
+        "edge_start": [span.start for span in spans],
+        "edge_end": [span.end for span in spans],
+        "edge_first_day": [span.start for span in spans],
+        "edge_last_day": [span.end for span in spans],
+    }
+    parts = sections("usage")
+    rows = counted(scope=parts["edge_scope"].replace("{edge}", parts["edge"]), columns="edge.no,")
+    with connection.chunked_cursor() as cursor:
+        cursor.execute(compose(parts["in_spans"], edge_rows=rows), parameters)
+        while chunk := cursor.fetchmany(2_000):
+            yield from chunk
+
+
 def _parameters(customer_id: int, feature: Feature, windows: Sequence[Period], *, since: datetime) -> dict[str, Any]:
     """Return the windows as arrays, cut off before `since`."""
     if feature.is_cumulative and windows:

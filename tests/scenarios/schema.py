@@ -7,7 +7,7 @@ from typing import Any
 from django.utils import timezone
 from jsonschema_rs import Draft202012Validator
 
-from billing.models import Wallet
+from billing.models import ProofDifference, ProofResult, ProofRun, Wallet
 from billing.runs.billing_run import run_to_end
 from billing.settlement.wallets import grant_credit
 from catalog.models import Price
@@ -131,7 +131,7 @@ def make_sample_company(api: Api) -> SampleIds:
     approval = make_approval(wallet["id"])
     alarm = raise_alarm(DISK_LOW, now=timezone.now())
     ids = {
-        "alarm_id": [alarm.public_id],
+        "alarm_id": [alarm.public_id], "proof_id": [make_proof().public_id],
         "approval_id": [approval.public_id], "rule": ["void"],
         "customer_id": [customer["id"]], "external_id": ["acme"], "external_customer_id": ["acme", "nobody"],
         "feature_id": [feature["id"]], "meter_id": [feature["meter_id"]], "feature_ids": [feature["id"]],
@@ -165,6 +165,21 @@ DISK_LOW = Finding(
     "Delete files, or extend the disk.",
     about="app-1",
 )
+
+
+def make_proof() -> ProofRun:
+    """Make the finished proofs of a night, in which the amount of a line differs."""
+    now = timezone.now()
+    run = ProofRun.objects.create(is_nightly=True, started_at=now, finished_at=now)
+    scope = "Lines of invoices: September 2026, October 2026, November 2026; part 13 of 30 of everything older"
+    result = ProofResult.objects.create(
+        run=run, kind="lines", scope=scope, checked=2_314, waiting=2, differing=1, seconds=41.5, finished_at=now
+    )
+    figures = {"figure": "Amount", "stated": "12.00", "calculated": "10.00"}
+    ProofDifference.objects.create(
+        result=result, subject="line", subject_id=1, name="INV-000042 · Calls, 1–30 Sep 2026", **figures
+    )
+    return run
 
 
 def make_approval(wallet_id: str) -> Approval:

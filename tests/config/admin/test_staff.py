@@ -94,10 +94,10 @@ def test_the_change_log_says_who_added_whom_without_the_password(staff_client, s
 @pytest.mark.parametrize(
     ("path", "permission", "roles"),
     [
-        ("/admin/billing/invoice/", "view invoice", "Finance, Operations, Owner, Viewer"),
+        ("/admin/billing/invoice/", "view invoice", "Auditor, Finance, Operations, Owner, Viewer"),
         ("/admin/catalog/feature/add/", "add feature", "Operations, Owner"),
-        ("/admin/events/debugger/", "view event", "Finance, Operations, Owner, Viewer"),
-        ("/admin/auth/user/", "view user", "Owner"),
+        ("/admin/events/debugger/", "view event", "Auditor, Finance, Operations, Owner, Viewer"),
+        ("/admin/auth/user/", "view user", "Auditor, Owner"),
     ],
 )
 def test_a_page_without_permission_says_who_has_it(staff_user, path, permission, roles):

@@ -16,7 +16,7 @@ def may(role, permission):
     return user.has_perm(permission)
 
 
-@pytest.mark.parametrize("role", ["Viewer", "Operations", "Finance", "Owner"])
+@pytest.mark.parametrize("role", ["Viewer", "Auditor", "Operations", "Finance", "Owner"])
 @pytest.mark.parametrize(
     "permission", ["events.view_event", "customers.view_customer", "catalog.view_plan", "billing.view_invoice"]
 )
@@ -36,14 +36,15 @@ def test_every_role_can_view_the_business_data(role, permission):
         ("billing.add_creditgrant", {"Finance", "Owner"}),
         ("billing.add_taxrate", {"Finance", "Owner"}),
         ("billing.add_couponapplication", {"Finance", "Owner"}),
-        ("auth.view_user", {"Owner"}),
+        ("billing.start_proofrun", {"Auditor", "Finance", "Owner"}),
+        ("auth.view_user", {"Auditor", "Owner"}),
         ("auth.change_user", {"Owner"}),
         ("django_celery_beat.change_periodictask", {"Owner"}),
-        ("auditlog.view_logentry", {"Owner"}),
+        ("auditlog.view_logentry", {"Auditor", "Owner"}),
     ],
 )
 def test_each_role_can_change_only_its_own_data(permission, roles):
-    assert {role for role in ("Viewer", "Operations", "Finance", "Owner") if may(role, permission)} == roles
+    assert {role for role in ("Viewer", "Auditor", "Operations", "Finance", "Owner") if may(role, permission)} == roles
 
 
 def test_a_viewer_changes_nothing():

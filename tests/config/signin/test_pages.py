@@ -193,6 +193,8 @@ def test_secrets_of_second_factors_follow_a_new_secret_key(settings):
     [
         ("Viewer", "Billing", "View"),
         ("Viewer", "Staff, roles and sign-ins", "–"),
+        ("Auditor", "Staff, roles and sign-ins", "View"),
+        ("Auditor", "Billing", "View, change some"),
         ("Operations", "Customers", "View, change"),
         ("Finance", "Billing", "View, change"),
         ("Finance", "API keys", "View"),

@@ -1,0 +1,13 @@
+"""Billing's own checks."""
+
+from billing.proofs.checks.base import register_check
+from billing.proofs.checks.books import Numbers, Receivables, Wallets
+from billing.proofs.checks.change_log import ChangeLog
+from billing.proofs.checks.invoice_lines import InvoiceLines
+from billing.proofs.checks.usage import Usage
+
+
+def register() -> None:
+    """Register the checks of every night. A backup registers its own once there is one."""
+    for check in (Usage(), InvoiceLines(), Receivables(), Wallets(), Numbers(), ChangeLog()):
+        register_check(check)

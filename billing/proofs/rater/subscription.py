@@ -1,0 +1,127 @@
+"""A subscription with its phases and plan versions, as the rows say it."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from fractions import Fraction
+from typing import Any, NamedTuple
+
+from billing.proofs.rater.numbers import read, read_optional
+from billing.proofs.rater.pricing import Price
+from billing.proofs.rater.tally import Feature
+from billing.proofs.rater.time import LAST, Cycle, Span, overlap, read_moment, share
+
+TRIAL, ACTIVE = "trial", "active"
+
+
+class Phase(NamedTuple):
+    """Time under one plan version: a trial, active, or paused."""
+
+    kind: str
+    version: int
+    span: Span
+
+
+@dataclass(frozen=True)
+class Fee:
+    """A recurring fee for each full period."""
+
+    price: int
+    amount: Fraction
+    in_advance: bool
+
+
+@dataclass(frozen=True)
+class FreeUnits:
+    """What a plan version includes of a feature; `units` of None are unlimited."""
+
+    units: Fraction | None
+    reset: str = "period"
+    is_prorated: bool = False
+
+
+NOTHING_FREE = FreeUnits(Fraction(0))
+
+
+@dataclass(frozen=True)
+class Version:
+    """What one plan version charges."""
+
+    fees: tuple[Fee, ...]
+    prices: tuple[Price, ...]
+    free: dict[int, FreeUnits]
+
+    @classmethod
+    def read(cls, data: dict[str, Any]) -> "Version":
+        return cls(
+            tuple(
+                Fee(fee["price"], read(fee["amount"]) * read(fee["quantity"]), fee["advance"]) for fee in data["fees"]
+            ),
+            tuple(Price.read(price) for price in data["usage"]),
+            {
+                int(feature): FreeUnits(read_optional(free["units"]), free["reset"], free["prorated"])
+                for feature, free in data["free"].items()
+            },
+        )
+
+
+@dataclass(frozen=True)
+class Subscription:
+    """A subscription in one currency, whose amounts have a number of decimals."""
+
+    cycle: Cycle
+    started_at: datetime
+    prorates: bool
+    places: int
+    phases: tuple[Phase, ...]
+    versions: dict[int, Version]
+    features: dict[int, Feature]
+
+    @classmethod
+    def read(cls, data: dict[str, Any]) -> "Subscription":
+        """Read a subscription. Its end is the end of its last phase."""
+        return cls(
+            Cycle.read(data["cycle"]),
+            read_moment(data["started_at"]),
+            data["prorate"],
+            data["places"],
+            tuple(_read_phase(phase) for phase in data["phases"]),
+            {int(number): Version.read(version) for number, version in data["versions"].items()},
+            {feature["feature"]: Feature.read(feature) for feature in data["features"]},
+        )
+
+    @property
+    def zone(self) -> str:
+        return self.cycle.zone
+
+    def full_period(self, at: datetime) -> Span:
+        """Return the full billing period that a moment is in, whatever the start and end of the subscription."""
+        return self.cycle.full(self.cycle.number_at(at))
+
+    def within(self, span: Span, *kinds: str) -> Iterator[tuple[Phase, Span]]:
+        """Yield the phases of these kinds with their part of a span, from the subscription's start on."""
+        lifetime = Span(max(span.start, self.started_at), span.end)
+        for phase in self.phases:
+            part = overlap(phase.span, lifetime) if phase.kind in kinds else None
+            if part is not None:
+                yield phase, part
+
+    def first_active(self) -> datetime:
+        """Return when the first active phase began, without the trial before it."""
+        starts = [max(phase.span.start, self.started_at) for phase in self.phases if phase.kind == ACTIVE]
+        return min(starts, default=self.started_at)
+
+    def active_since(self, version: int) -> datetime:
+        """Return when a plan version first came into force."""
+        starts = [phase.span.start for phase in self.phases if phase.kind == ACTIVE and phase.version == version]
+        return max(min(starts, default=self.started_at), self.started_at)
+
+    def share_of_period(self, windows: tuple[Span, ...]) -> Fraction:
+        """Return which share of their full billing period some windows take, by local days."""
+        full = self.full_period(windows[0].start)
+        return sum((share(full, window, self.zone) for window in windows), Fraction(0))
+
+
+def _read_phase(data: dict[str, Any]) -> Phase:
+    end = LAST if data["end"] is None else read_moment(data["end"])
+    return Phase(data["kind"], data["version"], Span(read_moment(data["start"]), end))
