@@ -16,7 +16,7 @@ RUN groupadd --gid 10001 app && useradd --uid 10001 --gid app --no-create-home -
     && install -d -o app -g app /srv/data /certs/ca /certs/postgres /certs/redis /backups
 
 COPY --from=packages /srv/venv /srv/venv
-COPY manage.py ./
+COPY manage.py pyproject.toml ./
 COPY config config
 COPY catalog catalog
 COPY customers customers

@@ -10,11 +10,13 @@ class BillingConfig(AppConfig):
     def ready(self) -> None:
         """Add billing's admin pages, and register with usage tracking, customers and webhooks."""
         from billing.admin.pages import customer, urls
+        from billing.alarms import register_checks
         from billing.api import messages
         from billing.api.subscription_conditions import assign_taxes, begin
         from billing.approvals import register_operations
         from billing.facts.answers import BillingAnswers
         from billing.facts.retention import oldest_needed
+        from billing.metrics import register_sources
         from billing.personal_data.functions import install_functions
         from billing.proofs.checks import defaults
         from billing.runs.at_once import invoice_change, invoice_start
@@ -30,6 +32,8 @@ class BillingConfig(AppConfig):
         register_operations()
         register_self_test_alarm()
         defaults.register()
+        register_checks()
+        register_sources()
         set_customer_overview(customer.overview_context)
         messages.register()
         register(BillingAnswers())

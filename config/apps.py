@@ -27,7 +27,10 @@ class ConfigConfig(AppConfig):
         from config.backups.alarms import register_backup_alarms
         from config.db import lookups
         from config.installation import roles, schedules
-        from config.server import checks  # noqa: F401  importing the module registers its checks
+        from config.monitoring import task_records
+        from config.monitoring.checks import register_checks
+        from config.monitoring.metrics import register_sources
+        from config.server import checks, log  # noqa: F401  importing the module registers its checks
         from config.server.alarms import register_broker_alarm
         from config.signin import receivers
 
@@ -37,6 +40,11 @@ class ConfigConfig(AppConfig):
         alarm_messages.register()
         register_backup_alarms()
         register_broker_alarm()
+        task_records.connect()
+        log.connect()
+        log.report_errors()
+        register_sources()
+        register_checks()
         rules.register_operation()
         auditlog.register(User, exclude_fields=["password", "last_login"], m2m_fields={"groups", "user_permissions"})
         pre_save.connect(note_password, sender=User, dispatch_uid="config.password.note")

@@ -9,7 +9,6 @@ from celery.signals import worker_process_init
 from kombu.transport import TRANSPORT_ALIASES
 
 from config import timeouts
-from config.server.heartbeat import WorkerHeartbeat
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 TRANSPORT_ALIASES["folder"] = "config.server.broker:Transport"
@@ -17,7 +16,7 @@ TRANSPORT_ALIASES["folder"] = "config.server.broker:Transport"
 app = Celery("countinghouse")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
-app.steps["worker"].add(WorkerHeartbeat)
+app.steps["worker"].add("config.monitoring.worker:WorkerHeartbeat")  # by name: it needs Django's apps
 
 
 @worker_process_init.connect

@@ -10,6 +10,7 @@ MOST_WINDOWS_OF_GROUPS = 4_000  # of all features, each with a statement of its 
 MOST_METADATA, LONGEST_METADATA_KEY, LONGEST_METADATA = 50, 100, 500  # keys, and their lengths
 
 MIB = 1024 * 1024
+GIB = 1024 * MIB
 MOST_BODY = MIB
 MOST_UPLOAD = 10 * MIB
 BATCHES_OF_EVENTS = "/v1/events/bulk"

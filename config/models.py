@@ -4,6 +4,7 @@ from config.approvals.models import Approval, ApprovalRule
 from config.backups.models import Backup
 from config.change_log.models import ChangeLogCheck, ChangeLogCopy, ChangeSeal
 from config.installation.models import InstalledGrant, InstalledSchedule
+from config.monitoring.models import DatabaseSize, Heartbeat, TaskRecord
 from config.personal_data.models import PersonalDataErasure, PersonalKey
 from config.signin.models import CacheEntry, SignInEvent, SignInRules, StaffSession
 from config.webhooks.models import WebhookAttempt, WebhookDelivery, WebhookEndpoint, WebhookMessage
@@ -17,6 +18,8 @@ __all__ = [
     "ChangeLogCheck",
     "ChangeLogCopy",
     "ChangeSeal",
+    "DatabaseSize",
+    "Heartbeat",
     "InstalledGrant",
     "InstalledSchedule",
     "KeptAnswer",
@@ -25,6 +28,7 @@ __all__ = [
     "SignInEvent",
     "SignInRules",
     "StaffSession",
+    "TaskRecord",
     "WebhookAttempt",
     "WebhookDelivery",
     "WebhookEndpoint",

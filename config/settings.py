@@ -3,11 +3,13 @@
 A SECRET_KEY in the environment means a deployment, in which DEBUG is off and HTTPS is on by default.
 """
 
+import os
 from pathlib import Path
 
 import environ
 from csp.constants import NONCE, NONE, SELF, UNSAFE_EVAL, UNSAFE_INLINE
 from kombu import Queue
+from pythonjsonlogger.core import RESERVED_ATTRS
 
 from config.api.openapi_names import OPENAPI_ENUM_NAMES
 from config.office.theme import UNFOLD  # noqa: F401  read by django-unfold
@@ -96,6 +98,7 @@ MIDDLEWARE = [
     "config.server.requests.RequestIdMiddleware",
     "config.server.headers.BrowserHeadersMiddleware",
     "django.middleware.security.SecurityMiddleware",
+    "config.server.probes.ProbeMiddleware",
     "events.access.middleware.RefusalLogMiddleware",
     "config.server.refused.RefusedMiddleware",
     "events.access.middleware.IngestLaneMiddleware",
@@ -229,7 +232,7 @@ CSRF_COOKIE_SECURE = HTTPS
 CSRF_COOKIE_HTTPONLY = True  # pages have the token in their forms
 CSRF_COOKIE_SAMESITE = "Lax"
 SECURE_SSL_REDIRECT = HTTPS
-SECURE_REDIRECT_EXEMPT = [r"^healthz$"]  # load balancers check it over plain HTTP
+SECURE_REDIRECT_EXEMPT = [r"^(livez|readyz|healthz|metrics)$"]  # asked inside the network, over plain HTTP
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if HTTPS else None
 SECURE_HSTS_SECONDS = 365 * 24 * 60 * 60 if HTTPS else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = HTTPS
@@ -347,7 +350,16 @@ ALARM_EMAILS = env.list("ALARM_EMAILS", default=[])  # who gets an email about e
 SITE_URL = env.str("SITE_URL", default="").rstrip("/")  # the address of this installation, for links in emails
 vars().update(env.email_url("EMAIL_URL", default="consolemail://"))  # smtp+tls://user:password@host:587
 EMAIL_TIMEOUT = 10
+DISK_ALARM_GB = env.float("DISK_ALARM_GB", default=2)  # alarm below this much space, if the database is embedded
+DATABASE_QUOTA_GB = env.float("DATABASE_QUOTA_GB", default=0)  # alarm at 90 % of it; 0 means no quota
 DEFAULT_FROM_EMAIL = SERVER_EMAIL = env.str("EMAIL_FROM", default="countinghouse@localhost")
+
+# --- Metrics and logs --------------------------------------------------------------------------------
+METRICS_TOKEN = env.str("METRICS_TOKEN", default="")  # who sends it reads /metrics; without both, it is off
+METRICS_ADDRESSES = env.list("METRICS_ADDRESSES", default=[])  # networks that read /metrics without the token
+ACCESS_LOG = env.bool("ACCESS_LOG", default=False)  # a line for each request
+if METRICS_TOKEN or METRICS_ADDRESSES:
+    os.environ.setdefault("PROMETHEUS_MULTIPROC_DIR", str(DATA_DIR / "metrics"))  # read when its library is imported
 
 # --- Imports and exports -----------------------------------------------------------------------------
 IMPORT_EXPORT_EXPORT_PERMISSION_CODE = "view"  # an export shows what the list shows
@@ -363,13 +375,29 @@ CHANGE_LOG_STREAM = env.str("CHANGE_LOG_STREAM", default="")
 CHANGE_LOG_STREAM_SECRET = env.str("CHANGE_LOG_STREAM_SECRET", default="")
 
 LOG_LEVEL = env.str("LOG_LEVEL", default="INFO")
+LOG_FORMAT = env.str("LOG_FORMAT", default="console")  # or json: an object on each line
+ERROR_HANDLER = env.str("ERROR_HANDLER", default="logging.NullHandler")  # a class that gets each error, too
+SENTRY_DSN = env.str("SENTRY_DSN", default="")
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "filters": {"request_id": {"()": "config.server.requests.RequestIdFilter"}},
-    "formatters": {"line": {"format": "{asctime} {levelname} {name} [{request_id}] {message}", "style": "{"}},
-    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["request_id"]}},
-    "root": {"handlers": ["console"], "level": LOG_LEVEL},
+    "filters": {"context": {"()": "config.server.log.ContextFilter"}},
+    "formatters": {
+        "console": {"format": "{asctime} {levelname} {name} [{context}] {message}", "style": "{"},
+        "json": {
+            "()": "pythonjsonlogger.orjson.OrjsonFormatter",
+            "fmt": "{levelname}{name}{message}{request_id}{task}{task_id}",
+            "style": "{",
+            "rename_fields": {"levelname": "level", "name": "logger"},
+            "reserved_attrs": [*RESERVED_ATTRS, "context"],
+            "timestamp": "time",
+        },
+    },
+    "handlers": {
+        "console": {"class": "logging.StreamHandler", "formatter": LOG_FORMAT, "filters": ["context"]},
+        "errors": {"class": ERROR_HANDLER, "level": "ERROR", "filters": ["context"]},
+    },
+    "root": {"handlers": ["console", "errors"], "level": LOG_LEVEL},
     "loggers": {
         "django.server": {"level": "WARNING"},
         # A task every second would fill the log.

@@ -6,21 +6,18 @@ import pglock
 from celery import shared_task
 from django.conf import settings
 
-from config.alarms.checks import run_checks
-from config.alarms.mail import send_notices
 from config.approvals.requests import expire_due
 from config.backups.running import back_up as make_backup
 from config.change_log.copying import copy_entries
 from config.change_log.sealing import seal_entries
 from config.change_log.verifying import check_change_log
 from config.db.clock import read_clock
-from config.webhooks.delivering import deliver_due
+from config.monitoring.rounds import run_round
+from config.webhooks.delivering import WEBHOOKS_LOCK, deliver_due
 
 logger = logging.getLogger(__name__)
 
-WEBHOOKS_LOCK = 7_301_101
 COPY_LOCK = 7_301_103
-ALARMS_LOCK = 7_301_104
 
 
 @shared_task(name="config.tasks.deliver_webhooks")
@@ -36,12 +33,7 @@ def deliver_webhooks() -> int:
 @shared_task(name="config.tasks.check_for_alarms")
 def check_for_alarms() -> int:
     """Run the checks that raise and clear alarms, and send the emails that are due; return how much is wrong."""
-    with pglock.advisory(ALARMS_LOCK, timeout=0) as is_alone:
-        if not is_alone:
-            return 0
-        wrong = run_checks(now=read_clock())
-        send_notices(now=read_clock())
-        return wrong
+    return run_round()
 
 
 @shared_task(name="config.tasks.back_up")

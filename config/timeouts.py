@@ -41,6 +41,7 @@ INGEST = Timeouts(statement=10, lock=3, idle_in_transaction=30)
 WEB = Timeouts(statement=30, lock=5, idle_in_transaction=60)
 HEAVY = Timeouts(statement=60, lock=5, idle_in_transaction=120)
 HEALTH = Timeouts(statement=2, lock=1, idle_in_transaction=5)
+WATCHER = Timeouts(statement=10, lock=2, idle_in_transaction=60)
 TASKS = Timeouts(statement=60 * 60, lock=60, idle_in_transaction=15 * 60)
 # A migration that waits for a table makes everyone who comes after it wait, too.
 MIGRATIONS = Timeouts(statement=0, lock=10, idle_in_transaction=0)

@@ -1,4 +1,4 @@
-"""Route URLs to the admin, the API under /v1 (no trailing slashes), and the health check."""
+"""Route URLs to the admin and the API under /v1 (no trailing slashes). `config/server/probes.py` answers probes."""
 
 from django.contrib import admin
 from django.urls import URLPattern, URLResolver, include, path
@@ -11,7 +11,6 @@ from config.admin.search import Search
 from config.api.handlers import unknown_path
 from config.api.schema import SchemaView
 from config.server.favicon import favicon
-from config.server.health import healthz
 from config.signin.api import SignIns
 
 # Each app lists its API views in `api/urls.py`.
@@ -19,7 +18,6 @@ API_APPS = ("catalog", "customers", "events", "billing")
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("", RedirectView.as_view(pattern_name="admin:index"), name="home"),
-    path("healthz", healthz, name="healthz"),
     path("favicon.ico", favicon, name="favicon"),
     path("set-password/<uidb64>/<token>/", SetPassword.as_view(), name="set_password"),
     path("admin/search/", Search.for_site(admin.site), name="search"),  # before Unfold's own
@@ -34,6 +32,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("v1/", include("config.approvals.urls")),
     path("v1/", include("config.alarms.urls")),
     path("v1/", include("config.change_log.urls")),
+    path("v1/", include("config.monitoring.urls")),
     path("v1", unknown_path),
     path("v1/<path:path>", csrf_exempt(unknown_path)),
 ]

@@ -11,12 +11,16 @@ class EventsConfig(AppConfig):
         from config.backups.checks import register_backup_check
         from events import receivers
         from events.admin.pages import urls
+        from events.alarms import register_checks
         from events.api import messages
         from events.approvals import register_operations
         from events.ledger.rebuilding import describe_difference
+        from events.metrics import register_sources
 
         urls.attach()
         receivers.connect()
         messages.register()
         register_operations()
         register_backup_check("usage", describe_difference)
+        register_checks()
+        register_sources()

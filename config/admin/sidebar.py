@@ -142,6 +142,7 @@ SECTIONS = (
             ),
             Item("Self-test", "labs", "billing_selftest_changelist", "billing.view_selftest"),
             Item("Backups", "backup", "config_backup_changelist", "config.view_backup"),
+            Item("System", "monitor_heart", "system", "config.view_alarm"),
             Item("Usage checks", "fact_check", "events_usagecheck_changelist", "events.view_usagecheck"),
             Item("Processed batches", "inventory", "events_processedbatch_changelist", "events.view_processedbatch"),
             Item("Change log", "history", "auditlog_logentry_changelist", "auditlog.view_logentry"),

@@ -39,25 +39,28 @@ def _due(now: datetime) -> AlarmQuerySet:
 def _send_if_due(key: int, now: datetime) -> int:
     with transaction.atomic():
         alarm = _due(now).select_for_update(no_key=True, skip_locked=True).filter(pk=key).first()
-        if alarm is None or not _send(alarm):
+        if alarm is None or not mail_directly(make_subject(alarm), make_text(alarm)):
             return 0
         is_over = alarm.cleared_at is not None
         Alarm.objects.filter(pk=key).update(**{"clearing_mailed_at" if is_over else "mailed_at": now})
         return 1
 
 
-def _send(alarm: Alarm) -> bool:
+def mail_directly(subject: str, text: str) -> bool:
+    """Send an email about something that can't be stored as an alarm; return whether it was sent."""
+    if not settings.ALARM_EMAILS:
+        return False
     try:
-        EmailMessage(make_subject(alarm), make_text(alarm), to=settings.ALARM_EMAILS).send()
+        EmailMessage(f"[{settings.COMPANY_NAME}] {subject}", text, to=settings.ALARM_EMAILS).send()
     except (SMTPException, OSError) as error:
-        logger.warning("An email about the alarm %s couldn't be sent: %s", alarm.public_id, error)
+        logger.warning("An email couldn't be sent: %s", error)
         return False
     return True
 
 
 def make_subject(alarm: Alarm) -> str:
-    """Return the subject: `[Larkspur] Alarm: Events wait to be counted: …`, on one line."""
-    text = " ".join(f"[{settings.COMPANY_NAME}] {SUBJECTS[alarm.status]}: {alarm.message}".split())
+    """Return the subject, `Alarm: Events have waited for 3 minutes.`, on one line and not too long."""
+    text = " ".join(f"{SUBJECTS[alarm.status]}: {alarm.message}".split())
     return text if len(text) <= LONGEST_SUBJECT else f"{text[: LONGEST_SUBJECT - 1]}…"
 
 

@@ -34,6 +34,7 @@ TAGS = {
     "Sign-ins": "Who signed in, who failed to, and what changed about it.",
     "Approvals": "Actions that wait for a second person, and the rules that say which do.",
     "Alarms": "What operations and finance must look at, and who takes care of it.",
+    "System": "Processes, schedules, queues and the database of this installation.",
     "Change log": "Whether the record of all changes is as it was written.",
     "Backups": "Backups that were made on the server, and whether they were proved.",
     "Self-tests": "Whether billing works end to end, stage by stage.",

@@ -9,9 +9,10 @@ slowly holds no thread, and an export that fails halfway is an error instead of 
 import asyncio
 from collections.abc import Iterable
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from io import BytesIO
 from tempfile import NamedTemporaryFile, TemporaryDirectory
+from time import perf_counter
 from typing import Any
 from urllib.parse import quote
 
@@ -19,10 +20,13 @@ from django.core.handlers.wsgi import WSGIHandler
 from granian.rsgi import HTTPProtocol, ProtocolClosed, ProtocolError, Scope  # type: ignore[attr-defined]  # they are public
 
 from config.limits import MIB, MOST_BODY, most_body
+from config.monitoring.watcher import Watcher
 from config.server.callers import is_known, name_caller
 from config.server.lanes import CallerBusy, Lane, LaneFull, Lanes
+from config.server.observing import Observer
 from config.server.refused import REFUSAL, Refusal, render
 
+ALIVE = "/livez"
 STALLED_S = 10.0  # without any progress
 BODY_S = 30.0  # for a whole body, and a second more for each of these
 BYTES_PER_S = 256 * 1024
@@ -59,6 +63,7 @@ class Incoming:
     path: str
     protocol: HTTPProtocol
     held: int = 0
+    began: float = field(default_factory=perf_counter)
 
 
 class BodyRefused(Exception):
@@ -85,19 +90,28 @@ class Front:
         self._lanes = Lanes()
         self._held = 0
         self._folder = TemporaryDirectory(prefix="countinghouse-")
+        self._observer = Observer()
+        self._watcher = Watcher(each_time=self._lanes.show if self._observer.counts else None)
+
+    def __rsgi_init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._watcher.start()
 
     def __rsgi_del__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._watcher.stop()
         self._lanes.close()
         self._folder.cleanup()
 
     async def __rsgi__(self, scope: Scope, protocol: HTTPProtocol) -> None:
+        if scope.path == ALIVE:  # whatever the threads do
+            protocol.response_str(200, [("Content-Type", "application/json")], '{"status": "ok"}')
+            return
         incoming = Incoming(make_environ(scope), scope.path, protocol)
         try:
             await self._serve(incoming)
         except BodyRefused as refused:
-            _refuse(incoming, refused.refusal)
+            self._refuse(incoming, refused.refusal)
         except LaneFull:
-            _refuse(incoming, BUSY)
+            self._refuse(incoming, BUSY)
         finally:
             self._held -= incoming.held
 
@@ -187,8 +201,14 @@ class Front:
                 incoming.protocol.response_empty(status, headers)
             else:
                 self._send_stream(incoming.protocol, status, headers, response, loop)
+            self._observer.note(incoming.environ, status, perf_counter() - incoming.began)
         finally:
             response.close()
+
+    def _refuse(self, incoming: Incoming, refusal: Refusal) -> None:
+        headers, body = render(refusal, incoming.path)
+        incoming.protocol.response_bytes(refusal.status, list(headers.items()), body)
+        self._observer.note(incoming.environ, refusal.status, perf_counter() - incoming.began)
 
     def _send_stream(
         self,
@@ -223,11 +243,6 @@ class Front:
 def _too_large(limit: int) -> LeftUnread:
     message = f"The body is larger than {limit // MIB} MiB, the limit for this request. Send less at a time."
     return LeftUnread(Refusal(413, message, {"Connection": "close"}))
-
-
-def _refuse(incoming: Incoming, refusal: Refusal) -> None:
-    headers, body = render(refusal, incoming.path)
-    incoming.protocol.response_bytes(refusal.status, list(headers.items()), body)
 
 
 def make_environ(scope: Scope) -> dict[str, Any]:

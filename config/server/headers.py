@@ -27,7 +27,9 @@ class BrowserHeadersMiddleware:
         headers = response.headers
         headers["Permissions-Policy"] = PERMISSIONS_POLICY
         headers["Cross-Origin-Resource-Policy"] = "same-origin"
-        if headers.get("Content-Type", "").startswith(("application/json", "text/csv", "application/zip")):
+        if headers.get("Content-Type", "").startswith(
+            ("application/json", "text/csv", "text/plain", "application/zip")
+        ):
             headers["Content-Security-Policy"] = DATA_POLICY
         elif headers.get("X-Frame-Options") == "SAMEORIGIN":  # a form that the admin shows inside another
             policy = headers.get("Content-Security-Policy", "")

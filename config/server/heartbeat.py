@@ -1,9 +1,7 @@
 """Worker and beat write a file every few seconds while they work. `compose.yaml` checks its age."""
 
 from pathlib import Path
-from typing import Any
 
-from celery import bootsteps
 from django.conf import settings
 
 PERIOD_S = 5.0
@@ -14,13 +12,3 @@ def mark_alive(name: str) -> None:
     path: Path = settings.DATA_DIR / "alive" / name
     path.parent.mkdir(parents=True, exist_ok=True)
     path.touch()
-
-
-class WorkerHeartbeat(bootsteps.StartStopStep):
-    """Write the worker's file from the loop that also receives messages: if that hangs, the file gets old."""
-
-    requires = ("celery.worker.components:Timer",)
-
-    def start(self, parent: Any) -> None:
-        mark_alive("worker")
-        parent.timer.call_repeatedly(PERIOD_S, mark_alive, ("worker",))

@@ -9,10 +9,11 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 
 from config import timeouts
+from config.server.observing import LANE_THREADS, LANES
 from config.timeouts import Timeouts
 
 EVENTS = frozenset({("POST", "/v1/events"), ("POST", "/v1/events/bulk")})
-HEALTH = "/healthz"
+PROBES = frozenset({"/readyz", "/healthz", "/metrics"})
 # Each checks or sets a password, which takes a third of a second of a processor on purpose.
 SIGN_IN = ("/admin/login/", "/admin/password_change/", "/set-password/")
 HEAVY = frozenset({"/v1/schema", "/v1/events/analytics", "/v1/events/query", "/v1/events/usage", "/v1/customers/usage"})
@@ -47,6 +48,8 @@ class Lane:
         self.name = name
         self.most = threads + waiting
         self.inside = 0
+        self.busiest = 0  # since it was shown last
+        self.threads = threads
         self.pool = ThreadPoolExecutor(threads, name, initializer=timeouts.use, initargs=(limits,))
 
     async def run[Result](self, work: Callable[..., Result], *arguments: object) -> Result:
@@ -54,6 +57,7 @@ class Lane:
         if self.inside >= self.most:
             raise LaneFull
         self.inside += 1
+        self.busiest = max(self.busiest, self.inside)
         try:
             return await asyncio.get_running_loop().run_in_executor(self.pool, work, *arguments)
         finally:
@@ -94,22 +98,30 @@ class Lanes:
         self.events = Lane("events", 8, 200, timeouts.INGEST)
         self.sign_in = Lane("sign-in", 2, 50, timeouts.WEB)
         self.heavy = Lane("heavy", 3, 100, timeouts.HEAVY)
-        self.health = Lane("health", 1, 200, timeouts.HEALTH)
+        self.health = Lane("health", 2, 200, timeouts.HEALTH)
         self.ordinary = Lane("ordinary", 4, 100, timeouts.WEB)
         self.turns = Turns(at_once=2, waiting=10)
+        self.all = (self.events, self.sign_in, self.heavy, self.health, self.ordinary)
 
     def choose(self, method: str, path: str, query: str) -> Lane:
         """Return the lane of a request."""
         if (method, path) in EVENTS:
             return self.events
-        if path == HEALTH:
+        if path in PROBES:
             return self.health
         if method == "POST" and path.startswith(SIGN_IN):
             return self.sign_in
         is_heavy = path in HEAVY or path.endswith(HEAVY_ENDINGS) or path.startswith(HEAVY_BEGINNINGS) or EXPORT in query
         return self.heavy if is_heavy else self.ordinary
 
+    def show(self) -> None:
+        """Set the metrics of the lanes."""
+        for lane in self.all:
+            LANES.labels(lane.name).set(lane.busiest)
+            LANE_THREADS.labels(lane.name).set(lane.threads)
+            lane.busiest = lane.inside
+
     def close(self) -> None:
         """Finish the requests in progress and end the threads."""
-        for lane in (self.events, self.sign_in, self.heavy, self.health, self.ordinary):
+        for lane in self.all:
             lane.pool.shutdown(wait=True)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from uuid import uuid4
 
-from auditlog.cid import get_cid, set_cid
+from auditlog.cid import set_cid
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 
@@ -16,6 +16,8 @@ Address = IPv4Address | IPv6Address
 GetResponse = Callable[[HttpRequest], HttpResponse]
 
 REQUEST_ID = "HTTP_X_REQUEST_ID"
+ROUTE = "countinghouse.route"  # in the environment of an answered request
+DIRECT = frozenset({"/v1/events", "/v1/events/bulk", "/livez", "/readyz", "/healthz", "/metrics"})  # not resolved
 FORWARDED = ("HTTP_X_FORWARDED_PROTO", "HTTP_X_FORWARDED_HOST", "HTTP_FORWARDED")
 
 _is_request_id = re.compile(r"[A-Za-z0-9._:-]{1,64}", re.ASCII).fullmatch
@@ -67,7 +69,7 @@ class ForwardedMiddleware:
 
 
 class RequestIdMiddleware:
-    """Give each request an id, which is in its log lines, its changes in the change log, and the answer.
+    """Give each request an id, which is in its log lines, the change log and the answer. Note its route.
 
     A client can choose the id in the header X-Request-Id: 1 to 64 letters, digits and `._:-`. Others are replaced.
     """
@@ -83,15 +85,17 @@ class RequestIdMiddleware:
         set_cid(request)
         response = self.get_response(request)
         response.headers["X-Request-Id"] = request_id
+        request.META[ROUTE] = _route_of(request)
         return response
 
 
-class RequestIdFilter(logging.Filter):
-    """Add the id of the current request to log lines, or a dash outside of requests."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        record.request_id = get_cid() or "-"
-        return True
+def _route_of(request: HttpRequest) -> str:
+    """Return the route of an answered request: few values, whatever clients ask for."""
+    if (match := request.resolver_match) is not None:
+        return f"/{match.route}"
+    if request.path_info in DIRECT:
+        return request.path_info
+    return settings.STATIC_URL if request.path_info.startswith(settings.STATIC_URL) else "unmatched"
 
 
 def parse_address(entry: str) -> Address | None:

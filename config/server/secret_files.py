@@ -16,6 +16,9 @@ NAMES = (
     "DATABASE_OWNER_URL",
     "REDIS_URL",
     "CHANGE_LOG_STREAM_SECRET",
+    "EMAIL_URL",
+    "METRICS_TOKEN",
+    "SENTRY_DSN",
 )
 
 

@@ -146,17 +146,17 @@ class Services:
             child.finish(until)
 
     def wait_until_ready(self) -> None:
-        """Wait until /healthz responds 200. Raises StartupProblem if it doesn't in time."""
+        """Wait until /readyz responds 200. Raises StartupProblem if it doesn't in time."""
         until = time.monotonic() + READY_TIMEOUT_S
         while time.monotonic() < until:
             with contextlib.suppress(httpx.HTTPError):
-                if httpx.get(f"{self.base_url}/healthz", timeout=2).status_code == httpx.codes.OK:
+                if httpx.get(f"{self.base_url}/readyz", timeout=2).status_code == httpx.codes.OK:
                     return
             for child in self.children:
                 if child.starts > MAX_STARTS:
                     raise StartupProblem(f"The {child.name} process keeps ending{_read_last_log_line(child)}")
             time.sleep(0.1)
-        raise StartupProblem(f"{self.base_url}/healthz didn't respond with 200 within {READY_TIMEOUT_S} seconds.")
+        raise StartupProblem(f"{self.base_url}/readyz didn't respond with 200 within {READY_TIMEOUT_S} seconds.")
 
     def _watch(self) -> None:
         while not self._stopping.wait(0.2):

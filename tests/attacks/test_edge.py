@@ -54,7 +54,7 @@ class Events:
 
     def send(self, count: int) -> None:
         """Send events, each of which must be accepted, and ask for the health."""
-        assert self.client.get("/healthz").json() == {"status": "ok"}
+        assert self.client.get("/healthz").status_code == 200
         for _ in range(count):
             body = {"event_name": "edge", "external_customer_id": "acme", "properties": {"n": 1}}
             response = self.client.post("/v1/events", json=body)

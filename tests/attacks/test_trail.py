@@ -9,7 +9,7 @@ from django.contrib import admin
 from django.test import Client
 
 from config.change_log.sealing import seal_entries
-from config.server.requests import RequestIdFilter
+from config.server.log import ContextFilter
 from events.access.keys import make_key
 from tests.admin_pages import as_viewer, submit, text_of, url
 from tests.api import Api
@@ -62,7 +62,7 @@ def test_a_login_that_renews_the_hash_isnt_a_changed_password(settings):
 def test_the_changes_of_one_request_are_linked_in_answers_logs_and_the_change_log(staff_client, caplog):
     make_customer(name="Other Company")
     client = Client(headers={"x-api-key": make_key("Sync")[1], "X-Request-Id": "import-7"})
-    caplog.handler.addFilter(RequestIdFilter())
+    caplog.handler.addFilter(ContextFilter())
     with caplog.at_level(logging.WARNING):
         answer = client.post("/v1/customers", {"external_id": "acme", "name": "Acme"}, content_type="application/json")
         logging.getLogger("x").warning("in the request's context")

@@ -159,6 +159,7 @@ COVERED: dict[str, str | tuple[str, ...]] = {
     "page.app_list": NAVIGATION,
     "page.index": NAVIGATION,
     "page.search": NAVIGATION,
+    "page.system": "getSystem",
     "page.auth_user_password_change": STAFF,
     "page.billing_aging": "getReceivablesAging",
     "page.billing_change_effect": "previewSubscriptionChange",

@@ -1,37 +1,25 @@
-"""Worker and beat write a file while they work, which a health check of their container looks at."""
+"""Beat writes a file while it works, which a health check of its container looks at."""
 
 from celery.utils.imports import symbol_by_name
 from django_celery_beat.schedulers import DatabaseScheduler
 
-from config.celery import app
-from config.server.heartbeat import PERIOD_S, WorkerHeartbeat, mark_alive
 from config.server.scheduler import Scheduler
 
 
-class Timer:
+class Pulse:
     def __init__(self):
-        self.calls = []
+        self.beats = 0
 
-    def call_repeatedly(self, seconds, function, arguments):
-        self.calls.append((seconds, function, arguments))
-
-
-class Worker:
-    timer = Timer()
+    def beat(self):
+        self.beats += 1
 
 
-def test_a_worker_writes_its_file_at_once_and_every_few_seconds(settings, tmp_path):
-    settings.DATA_DIR = tmp_path
-    WorkerHeartbeat(None).start(Worker)
-    assert (tmp_path / "alive" / "worker").exists()
-    assert Worker.timer.calls == [(PERIOD_S, mark_alive, ("worker",))]
-    assert WorkerHeartbeat in app.steps["worker"]
-
-
-def test_beat_writes_its_file_with_each_tick(settings, tmp_path, monkeypatch):
+def test_beat_notes_with_each_tick_that_it_lives(settings, tmp_path, monkeypatch):
     settings.DATA_DIR = tmp_path
     scheduler = symbol_by_name(settings.CELERY_BEAT_SCHEDULER)
     assert scheduler is Scheduler
     monkeypatch.setattr(DatabaseScheduler, "tick", lambda self, *arguments: 1.0)
+    monkeypatch.setattr(Scheduler, "pulse", pulse := Pulse())
     assert Scheduler.tick(object.__new__(Scheduler)) == 1.0
     assert (tmp_path / "alive" / "beat").exists()
+    assert pulse.beats == 1

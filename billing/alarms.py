@@ -1,0 +1,52 @@
+"""The checks of billing: that runs go on, and that every subscription can be billed."""
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+
+from django.db.models import Max
+
+from billing.models import BillingRun, BillingState
+from billing.models.runs import RunState
+from config.alarms.checks import register_check
+from config.alarms.kinds import AlarmKind
+from config.alarms.raising import Finding
+from config.office.links import admin_url
+
+STUCK_AFTER = timedelta(minutes=15)
+MOST_COUNTED = 1_001
+
+
+def find_stuck(now: datetime) -> Iterator[Finding]:
+    """Find runs of which no part was finished for a quarter of an hour."""
+    running = BillingRun.objects.filter(state=RunState.RUNNING, started_at__lt=now - STUCK_AFTER)
+    for run in running.annotate(last_at=Max("chunks__finished_at")).order_by("pk"):
+        last_at = run.last_at or run.started_at
+        if now - last_at > STUCK_AFTER:
+            yield Finding(
+                AlarmKind.RUN_STUCK,
+                f"{run} is stuck at {run.done:,} of {run.subscriptions:,} subscriptions since {last_at:%H:%M} UTC.",
+                "Check that a worker takes tasks from the queue “runs” (System). The hourly schedule continues the "
+                "run; starting one at Billing runs does so now.",
+                about=run.public_id,
+                url=run.get_absolute_url(),
+            )
+
+
+def find_parked(now: datetime) -> Iterator[Finding]:
+    """Find subscriptions that couldn't be billed."""
+    parked = BillingState.objects.filter(parked_at__isnull=False)
+    if count := parked.order_by()[:MOST_COUNTED].count():
+        first = parked.select_related("subscription__customer").order_by("parked_at").first()
+        example = f" The first, {first.subscription}: {first.parked_reason}" if first else ""
+        yield Finding(
+            AlarmKind.BILLING_FAILING,
+            f"{count:,} {'subscription' if count == 1 else 'subscriptions'} can't be billed.{example}",
+            "Open Upcoming, where each has its reason. Fix the reason, then retry. The others are billed meanwhile.",
+            url=f"{admin_url('billing_upcoming')}?parked=1",
+        )
+
+
+def register_checks() -> None:
+    """Register the checks of billing."""
+    register_check("billing runs", [AlarmKind.RUN_STUCK], find_stuck)
+    register_check("parked subscriptions", [AlarmKind.BILLING_FAILING], find_parked)

@@ -1,0 +1,46 @@
+"""Metrics of billing: runs, parked subscriptions, drafts, late usage."""
+
+from collections.abc import Iterator
+from datetime import datetime
+
+from django.db.models import Count
+from prometheus_client.core import Metric
+
+from billing.models import BillingRun, BillingState, Invoice, LateAdjustment, RunKind
+from billing.models.late import OPEN_STATES
+from billing.models.runs import RunState
+from config.monitoring.exposition import register_metrics
+from config.monitoring.metrics import gauge, labeled
+
+
+def read_runs(now: datetime) -> Iterator[Metric]:
+    """Yield the progress of the running billing run, and the result of the last one."""
+    runs = BillingRun.objects.exclude(kind=RunKind.DRY)
+    running = runs.filter(state=RunState.RUNNING).first()
+    yield gauge(
+        "run_subscriptions", "Subscriptions of the running billing run.", running.subscriptions if running else 0
+    )
+    yield gauge("run_done", "Those that are done.", running.done if running else 0)
+    last = runs.filter(state=RunState.FINISHED, finished_at__isnull=False).order_by("-finished_at").first()
+    if last and last.finished_at:
+        yield gauge("run_last_age_seconds", "When the last run finished.", (now - last.finished_at).total_seconds())
+        yield gauge("run_last_seconds", "How long it took.", (last.finished_at - last.started_at).total_seconds())
+        yield gauge("run_last_invoices", "The invoices that it made.", last.invoices_made)
+        yield gauge("run_last_failed", "The subscriptions that it couldn't bill.", last.failed)
+
+
+def read_billing(now: datetime) -> Iterator[Metric]:
+    """Yield what waits: parked subscriptions, drafts, late usage."""
+    parked = BillingState.objects.filter(parked_at__isnull=False).count()
+    yield gauge("subscriptions_parked", "Subscriptions that can't be billed.", parked)
+    yield gauge("invoices_draft", "Draft invoices.", Invoice.objects.drafts().count())
+    states = LateAdjustment.objects.filter(state__in=OPEN_STATES).order_by().values_list("state").annotate(Count("pk"))
+    yield labeled(
+        "late_adjustments", "Late usage that is to be decided or invoiced, by status.", "status", dict(states)
+    )
+
+
+def register_sources() -> None:
+    """Register the sources of this module."""
+    register_metrics("runs", read_runs)
+    register_metrics("billing", read_billing)

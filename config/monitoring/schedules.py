@@ -1,0 +1,68 @@
+"""Every schedule against its plan: when it ran, when it should have, and whether it fails."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django_celery_beat.models import PeriodicTask
+
+from config.monitoring.models import TaskRecord
+
+LATE_AFTER_INTERVAL = timedelta(seconds=90)
+LATE_AFTER_TIME = timedelta(minutes=5)
+FAILING_AFTER = timedelta(seconds=60)
+
+
+@dataclass(frozen=True, slots=True)
+class ScheduleStatus:
+    """A schedule, the record of its task if it ever ran, and when it was due last or is due next."""
+
+    schedule: PeriodicTask
+    record: TaskRecord | None
+    due_at: datetime | None
+    is_missed: bool
+    is_failing: bool
+
+    @property
+    def plan(self) -> str:
+        if self.schedule.crontab:
+            return str(self.schedule.crontab.human_readable)
+        return str(self.schedule.interval or self.schedule.clocked or self.schedule.solar or "never")
+
+
+def read_schedules(*, now: datetime) -> list[ScheduleStatus]:
+    """Return the status of each schedule by name. Two queries."""
+    records = TaskRecord.objects.in_bulk()
+    schedules = PeriodicTask.objects.select_related("interval", "crontab", "clocked", "solar").order_by("name")
+    return [_status(schedule, records.get(schedule.task), now) for schedule in schedules]
+
+
+def _status(schedule: PeriodicTask, record: TaskRecord | None, now: datetime) -> ScheduleStatus:
+    due_at = next_due(schedule, record) if schedule.enabled else None
+    tolerance = LATE_AFTER_INTERVAL if schedule.interval else LATE_AFTER_TIME
+    is_failing = bool(
+        schedule.enabled
+        and record
+        and record.failing_since
+        and (schedule.interval is None or now - record.failing_since >= FAILING_AFTER)
+    )
+    is_missed = due_at is not None and now > due_at + tolerance
+    return ScheduleStatus(schedule, record, due_at, is_missed, is_failing)
+
+
+def next_due(schedule: PeriodicTask, record: TaskRecord | None) -> datetime | None:
+    """Return when the schedule is due after its last start or, before the first, after it was saved or switched on.
+
+    It is None for schedules that run once or by the sun. Beat empties `last_run_at` of a schedule that is switched off.
+    """
+    if schedule.last_run_at is None:
+        since = max(schedule.date_changed, record.started_at) if record else schedule.date_changed
+    else:
+        since = record.started_at if record else schedule.last_run_at
+    if schedule.interval:
+        next_at: datetime = since + schedule.interval.schedule.run_every
+        return next_at
+    if schedule.crontab:
+        start, delta, _ = schedule.crontab.schedule.remaining_delta(since)
+        due: datetime = start + delta
+        return due
+    return None

@@ -1,0 +1,72 @@
+"""The state of the installation in one value, for the page System and the API."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from config.alarms.models import Alarm
+from config.monitoring.disk import Space, measure_disk
+from config.monitoring.models import SILENT_AFTER, Heartbeat, Process
+from config.monitoring.queues import Queue, read_queues
+from config.monitoring.schedules import ScheduleStatus, read_schedules
+from config.monitoring.sizes import growth_per_day, measure_database
+from config.version import VERSION
+
+SHOWN_FOR = timedelta(hours=1)  # processes that are no longer alive
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessStatus:
+    """A process and whether it is alive; without a heartbeat, a kind of process that was never seen or not lately."""
+
+    process: Process
+    heartbeat: Heartbeat | None
+    is_alive: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SystemStatus:
+    """The state of the installation at a moment."""
+
+    at: datetime
+    version: str
+    processes: list[ProcessStatus]
+    schedules: list[ScheduleStatus]
+    queues: list[Queue]
+    alarms: list[Alarm]
+    database_bytes: int
+    database_growth: int | None
+    disk: Space | None
+
+    @property
+    def days_left(self) -> int | None:
+        """For how many days the disk lasts if the database grows as in the last week."""
+        if self.disk is None or not self.database_growth or self.database_growth < 0:
+            return None
+        return self.disk.free // self.database_growth
+
+
+def read_status(*, now: datetime) -> SystemStatus:
+    """Read the state of the installation, in a fixed number of queries."""
+    return SystemStatus(
+        at=now,
+        version=VERSION,
+        processes=_read_processes(now),
+        schedules=read_schedules(now=now),
+        queues=read_queues(now=now),
+        alarms=list(Alarm.objects.open().select_related("acknowledged_by").order_by("pk")),
+        database_bytes=measure_database(),
+        database_growth=growth_per_day(now=now),
+        disk=measure_disk(),
+    )
+
+
+def _read_processes(now: datetime) -> list[ProcessStatus]:
+    rows = list(Heartbeat.objects.filter(seen_at__gt=now - SHOWN_FOR).order_by("host", "pid"))
+    statuses = []
+    for process in Process:
+        own = [row for row in rows if row.process == process]
+        statuses += [ProcessStatus(process, row, now - row.seen_at <= SILENT_AFTER) for row in own]
+        if not own:
+            last = Heartbeat.objects.filter(process=process).order_by("-seen_at").first()
+            statuses.append(ProcessStatus(process, last, is_alive=False))
+    return statuses

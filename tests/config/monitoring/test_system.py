@@ -1,0 +1,104 @@
+"""The page System and its endpoint: processes, schedules against their plans, queues, the database, alarms."""
+
+from datetime import timedelta
+
+import pytest
+from django.test import Client
+from django.utils import timezone
+from django_celery_beat.models import PeriodicTask
+
+from config.alarms.kinds import AlarmKind
+from config.alarms.raising import Finding, raise_alarm
+from config.monitoring.heartbeats import write_heartbeat
+from config.monitoring.models import DatabaseSize, Heartbeat, Process, TaskRecord
+from config.monitoring.sizes import growth_per_day, note_size
+from tests.admin_pages import as_viewer, count_queries, text_of
+from tests.api import Api
+from tests.config.webhooks.messages import make_endpoint
+from tests.events.senders import send
+from tests.factories import NOW, make_user
+
+pytestmark = pytest.mark.django_db
+PAGE = "/admin/system/"
+MB = 2**20
+
+
+def test_the_page_shows_what_lives_and_what_doesnt(staff_client: Client):
+    write_heartbeat(Process.WEB)
+    write_heartbeat(Process.WORKER)
+    Heartbeat.objects.filter(process=Process.WORKER).update(seen_at=timezone.now() - timedelta(hours=3), host="app-2")
+    page = text_of(staff_client.get(PAGE))
+    assert "No open alarms." in page
+    assert "Web Alive" in page
+    assert "Worker Silent app-2" in page
+    assert "Beat Never seen" in page
+    assert "Release 0.1.0" in page
+
+
+def test_the_page_shows_schedules_against_their_plans(staff_client: Client):
+    now = timezone.now()
+    PeriodicTask.objects.update(last_run_at=now)
+    TaskRecord.objects.create(
+        task="events.tasks.prune", started_at=now, succeeded_at=now, runs=3, failures=1, last_s=1.5
+    )
+    TaskRecord.objects.create(task="config.tasks.verify_change_log", started_at=now - timedelta(days=3))
+    PeriodicTask.objects.filter(task="events.tasks.check_usage").update(enabled=False)
+    page = text_of(staff_client.get(PAGE))
+    assert "Remove expired events and logs At 03:10 AM" in page
+    assert "OK" in page
+    assert "1.50 s" in page
+    assert "Check usage against the ledger At 02:30 AM UTC Disabled" in page
+    assert "Verify the change log At 02:50 AM UTC Missed" in page
+
+
+def test_the_page_shows_queues_and_alarms(staff_client: Client):
+    send("api.calls", received_at=timezone.now() - timedelta(minutes=5))
+    raise_alarm(Finding(AlarmKind.DISK_LOW, "1 GB left.", "Extend the disk."), now=timezone.now())
+    page = text_of(staff_client.get(PAGE))
+    assert "Events 1 5 min" in page
+    assert "Webhook deliveries 0 –" in page
+    assert "Tasks in the queue runs" in page
+    assert "1 GB left." in page
+
+
+def test_who_may_not_see_alarms_doesnt_see_the_page():
+    client = Client()
+    client.force_login(make_user())
+    assert client.get(PAGE).status_code == 403
+    assert as_viewer("config").get(PAGE).status_code == 200
+
+
+def test_the_number_of_processes_does_not_change_query_count(staff_client: Client):
+    write_heartbeat(Process.WORKER)
+    few = count_queries(staff_client, PAGE)
+    beat = Heartbeat.objects.get()
+    for number in range(10):
+        beat.pk, beat.host = None, f"app-{number}"
+        beat.save(force_insert=True)
+    assert count_queries(staff_client, PAGE) == few
+
+
+def test_the_size_of_the_database_is_kept_once_a_day_for_its_growth():
+    note_size(now=NOW)
+    note_size(now=NOW + timedelta(hours=2))
+    assert DatabaseSize.objects.get().bytes > MB
+    assert growth_per_day(now=NOW) is None
+    DatabaseSize.objects.all().delete()
+    for days, size in ((9, 1), (6, 100), (0, 700)):
+        DatabaseSize.objects.create(day=(NOW - timedelta(days=days)).date(), bytes=size * MB)
+    assert growth_per_day(now=NOW) == 100 * MB
+
+
+def test_the_api_returns_the_same(api: Api):
+    write_heartbeat(Process.WORKER)
+    make_endpoint()
+    system = api.get("system")
+    assert (system["version"], system["open_alarms"]) == ("0.1.0", 0)
+    processes = {process["process"]: process["is_alive"] for process in system["processes"]}
+    assert processes == {"web": False, "worker": True, "beat": False, "checks": False}
+    schedule = next(schedule for schedule in system["schedules"] if schedule["name"] == "Count waiting events")
+    assert (schedule["plan"], schedule["is_enabled"], schedule["last_started_at"]) == ("every second", True, None)
+    queues = {queue["name"]: queue["waiting"] for queue in system["queues"]}
+    assert list(queues) == ["Events", "Webhook deliveries", "Tasks in the queue celery", "Tasks in the queue runs"]
+    assert (queues["Events"], queues["Webhook deliveries"]) == (0, 0)
+    assert system["database_bytes"] > MB
