@@ -19,8 +19,10 @@ class BillingConfig(AppConfig):
         from billing.metrics import register_sources
         from billing.personal_data.functions import install_functions
         from billing.proofs.checks import defaults
+        from billing.proofs.copies import prove_copy
         from billing.runs.at_once import invoice_change, invoice_start
         from billing.self_test.alarms import register_self_test_alarm
+        from config.backups.checks import register_backup_check
         from config.office.pages import add_pages
         from customers.admin import set_customer_overview
         from customers.signals import customer_hooks, invoice_change_hooks, invoice_start_hooks, start_hooks
@@ -34,6 +36,7 @@ class BillingConfig(AppConfig):
         defaults.register()
         register_checks()
         register_sources()
+        register_backup_check("proofs", prove_copy)
         set_customer_overview(customer.overview_context)
         messages.register()
         register(BillingAnswers())

@@ -36,6 +36,7 @@ PAGES = {
     ProofSubject.CUSTOMER: "customers_customer_change",
     ProofSubject.USAGE: "customers_customer_change",
     ProofSubject.CHANGE: "auditlog_logentry_change",
+    ProofSubject.BACKUP: "config_backup_change",
 }
 
 

@@ -1,5 +1,6 @@
 """Billing's own checks."""
 
+from billing.proofs.checks.backup import LastBackup
 from billing.proofs.checks.base import register_check
 from billing.proofs.checks.books import Numbers, Receivables, Wallets
 from billing.proofs.checks.change_log import ChangeLog
@@ -8,6 +9,6 @@ from billing.proofs.checks.usage import Usage
 
 
 def register() -> None:
-    """Register the checks of every night. A backup registers its own once there is one."""
-    for check in (Usage(), InvoiceLines(), Receivables(), Wallets(), Numbers(), ChangeLog()):
+    """Register the checks of every night."""
+    for check in (Usage(), InvoiceLines(), Receivables(), Wallets(), Numbers(), ChangeLog(), LastBackup()):
         register_check(check)
