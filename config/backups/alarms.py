@@ -10,6 +10,7 @@ from config.alarms.checks import register_check
 from config.alarms.kinds import AlarmKind
 from config.alarms.raising import Finding
 from config.backups.models import Backup
+from config.backups.running import find_last_verified
 
 MAKE_ONE = "Run manage.py backup --verify, and see docs/backup.md."
 
@@ -29,10 +30,10 @@ def find_backups(now: datetime) -> Iterator[Finding]:
         return
     if latest is not None and latest.problem:
         yield Finding(AlarmKind.BACKUP_FAILED, f"The last backup failed: {latest.problem}", MAKE_ONE, url=url)
-    verified = Backup.objects.exclude(verified_at=None).first()
+    started_at = find_last_verified()
     oldest = now - timedelta(hours=settings.BACKUP_MAX_HOURS)
-    if verified is None:
+    if started_at is None:
         yield Finding(AlarmKind.BACKUP_OLD, "There is no verified backup.", MAKE_ONE, url=url)
-    elif verified.started_at < oldest:
-        message = f"The last verified backup is of {verified.started_at:%Y-%m-%d %H:%M} UTC."
+    elif started_at < oldest:
+        message = f"The last verified backup is of {started_at:%Y-%m-%d %H:%M} UTC."
         yield Finding(AlarmKind.BACKUP_OLD, message, MAKE_ONE, url=url)

@@ -33,6 +33,12 @@ def back_up(folder: Path, *, verify: bool, now: datetime) -> Backup:
     return _record(Manifest.read(path), problem, is_verified=verify and not problem, now=now)
 
 
+def find_last_verified() -> datetime | None:
+    """Return when the newest verified backup began: what is restored is the state of that moment."""
+    verified = Backup.objects.exclude(verified_at=None)
+    return verified.order_by("-pk").values_list("started_at", flat=True).first()
+
+
 def _record(manifest: Manifest, problem: str, *, is_verified: bool, now: datetime) -> Backup:
     finished_at = read_clock()
     return Backup.objects.create(

@@ -65,6 +65,9 @@ class SystemOut(serializers.Serializer[Any]):
     database_growth_bytes = serializers.IntegerField(
         allow_null=True, help_text="Per day in the last week; null if it isn't known yet."
     )
+    backed_up_at = serializers.DateTimeField(
+        allow_null=True, help_text="When the newest verified backup began; null if there is none."
+    )
     disk_free_bytes = serializers.IntegerField(allow_null=True, help_text="Null if the database is elsewhere.")
 
 
@@ -86,6 +89,7 @@ def _as_values(status: SystemStatus) -> dict[str, Any]:
         "queues": status.queues,
         "database_bytes": status.database_bytes,
         "database_growth_bytes": status.database_growth,
+        "backed_up_at": status.backed_up_at,
         "disk_free_bytes": status.disk.free if status.disk else None,
     }
 

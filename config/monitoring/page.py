@@ -32,6 +32,8 @@ def list_figures(status: SystemStatus) -> list[tuple[str, str]]:
         ("Database", write_size(status.database_bytes)),
         ("Growth per day, last week", "not known yet" if growth is None else write_size(growth)),
     ]
+    backup = status.backed_up_at
+    figures.append(("Last verified backup", f"{backup:%Y-%m-%d %H:%M} UTC" if backup else "none"))
     if status.disk:
         figures.append(("Free on its disk", f"{write_size(status.disk.free)} of {write_size(status.disk.total)}"))
     if status.days_left is not None:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from config.alarms.models import Alarm
+from config.backups.running import find_last_verified
 from config.monitoring.disk import Space, measure_disk
 from config.monitoring.models import SILENT_AFTER, Heartbeat, Process
 from config.monitoring.queues import Queue, read_queues
@@ -36,6 +37,7 @@ class SystemStatus:
     database_bytes: int
     database_growth: int | None
     disk: Space | None
+    backed_up_at: datetime | None  # when the newest verified backup began
 
     @property
     def days_left(self) -> int | None:
@@ -57,6 +59,7 @@ def read_status(*, now: datetime) -> SystemStatus:
         database_bytes=measure_database(),
         database_growth=growth_per_day(now=now),
         disk=measure_disk(),
+        backed_up_at=find_last_verified(),
     )
 
 

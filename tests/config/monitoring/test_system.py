@@ -9,6 +9,7 @@ from django_celery_beat.models import PeriodicTask
 
 from config.alarms.kinds import AlarmKind
 from config.alarms.raising import Finding, raise_alarm
+from config.backups.models import Backup
 from config.monitoring.heartbeats import write_heartbeat
 from config.monitoring.models import DatabaseSize, Heartbeat, Process, TaskRecord
 from config.monitoring.sizes import growth_per_day, note_size
@@ -87,6 +88,14 @@ def test_the_size_of_the_database_is_kept_once_a_day_for_its_growth():
     for days, size in ((9, 1), (6, 100), (0, 700)):
         DatabaseSize.objects.create(day=(NOW - timedelta(days=days)).date(), bytes=size * MB)
     assert growth_per_day(now=NOW) == 100 * MB
+
+
+def test_the_page_and_the_api_name_the_last_verified_backup(staff_client: Client, api: Api):
+    assert "Last verified backup none" in text_of(staff_client.get(PAGE))
+    Backup.objects.create(name="older", started_at=NOW, finished_at=NOW, verified_at=NOW)
+    Backup.objects.create(name="not verified", started_at=NOW + timedelta(days=1), finished_at=NOW)
+    assert f"Last verified backup {NOW:%Y-%m-%d %H:%M} UTC" in text_of(staff_client.get(PAGE))
+    assert api.get("system")["backed_up_at"] == f"{NOW:%Y-%m-%dT%H:%M:%SZ}"
 
 
 def test_the_api_returns_the_same(api: Api):
