@@ -22,6 +22,7 @@ from events.models import DuplicateEvent, Event, Problem
 AT_ONCE = 1_000
 BYTES = 64 * 1024
 NOT_EXPORTED = {"balance_after", "events_checksum", "digest"}  # about the books, as internal ids are
+UNCHANGED = {"id", "created_at"}  # in entries of the change log
 EVENT_FIELDS = (
     *("event_id", "event_name", "external_customer_id", "occurred_at", "received_at", "source", "properties"),
 )
@@ -85,7 +86,7 @@ def _change(entry: LogEntry) -> dict[str, Any]:
         "action": entry.get_action_display(),
         "object": f"{entry.content_type.app_label}.{entry.content_type.model}",
         "name": entry.object_repr,
-        "changes": {name: values for name, values in (entry.changes or {}).items() if name != "id"},
+        "changes": {name: values for name, values in (entry.changes or {}).items() if name not in UNCHANGED},
         "author": author_of(entry),
         "reason": (entry.additional_data or {}).get("reason", ""),
     }

@@ -17,6 +17,13 @@ from config.personal_data.tables import ABOUT, ALIASES, APPROVALS, CUSTOMER, TAB
 EVENTS = Path(__file__).parent / "sql" / "events.sql"
 LOCK = 7_301_131
 
+EXISTS = """
+    SELECT count(*) = 3 FROM pg_attribute JOIN pg_class ON pg_class.oid = attrelid
+    WHERE relnamespace = 'public'::regnamespace AND (relname, attname) IN (
+        ('config_personaldataerasure', 'replaces_external_id'), ('customers_customer', 'erased_at'),
+        ('events_event', 'properties')
+    )
+"""
 # The external ids of a customer with an erasure.
 NAMES = """
 CREATE OR REPLACE FUNCTION kept_external_id(subject bigint) RETURNS text
@@ -68,9 +75,15 @@ def place_of(table: PersonalTable) -> str:
 
 
 def install_functions(**kwargs: Any) -> None:
-    """Create the functions, or replace those of an earlier release, as the owner. Called after every `migrate`."""
+    """Create the functions, or replace those of an earlier release, as the owner. Called after every `migrate`.
+
+    A `migrate` of single apps may end before the tables exist; then a later one creates the functions.
+    """
     cases = "\n    ".join(_update_of(table) for table in TABLES)
     with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(EXISTS)
+        if cursor.fetchone() != (True,):
+            return
         cursor.execute("SELECT pg_advisory_xact_lock(%s)", [LOCK])
         for text in (NAMES, EVENTS.read_text(), ROWS.format(cases=cases)):
             cursor.execute(text)

@@ -13,8 +13,9 @@ from django.contrib.contenttypes.models import ContentType
 from django.db import connection
 from django.db.backends.utils import CursorWrapper
 from django.db.models import Q
+from psycopg import sql
 
-from billing.personal_data.external_ids import SHORTEST
+from billing.personal_data.external_ids import SHORTEST, is_personal
 from billing.personal_data.preview import rows_of
 from config.personal_data.models import PersonalDataErasure
 from config.personal_data.tables import TABLES
@@ -43,6 +44,14 @@ ADMIN_LOG = """
     UPDATE django_admin_log SET object_repr = 'Erased', change_message = ''
     WHERE content_type_id = %(content_type)s AND object_id = ANY(%(ids)s) AND object_repr <> 'Erased'
 """
+
+# Reports of the system, which can quote a customer's name within a sentence.
+QUOTING = (
+    ("billing_proofresult", "scope"),
+    ("billing_proofdifference", "name"),
+    *(("config_alarm", column) for column in ("message", "about", "note")),
+)
+QUOTES = "UPDATE {table} SET {column} = replace({column}, %(text)s, 'Erased') WHERE position(%(text)s IN {column}) > 0"
 
 
 def erase_messages(customer: Customer, erasure: PersonalDataErasure, *, after: int) -> tuple[int, int | None]:
@@ -88,7 +97,20 @@ def erase_copies(customer: Customer) -> int:
         erased: int = cursor.rowcount
         cursor.execute(REFUSALS, {"plain": _plain(customer)})
         erased += cursor.rowcount
-        return erased + _erase_admin_log(cursor, customer)
+        return erased + _erase_admin_log(cursor, customer) + _erase_quotes(cursor, customer)
+
+
+def _erase_quotes(cursor: CursorWrapper, customer: Customer) -> int:
+    erased = 0
+    texts = set(_plain(customer)) - {customer.public_id}
+    if not is_personal(customer):
+        texts.discard(customer.external_id)
+    for text in sorted(texts, key=len, reverse=True):
+        for table, column in QUOTING:
+            names = {"table": sql.Identifier(table), "column": sql.Identifier(column)}
+            cursor.execute(sql.SQL(QUOTES).format(**names), {"text": text})
+            erased += cursor.rowcount
+    return erased
 
 
 def _erase_admin_log(cursor: CursorWrapper, customer: Customer) -> int:

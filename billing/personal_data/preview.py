@@ -76,7 +76,7 @@ def _list_erased(customer: Customer) -> Iterator[Part]:
         yield part
     yield Part("Webhook messages and stored responses about the customer", None, "Copies of what is erased.")
     if is_personal(customer):
-        yield Part("External ID", 1, "It contains the name or an email address. It is replaced, also in events.")
+        yield Part("External ID", 1, "It contains a word of the name or email address. It is replaced, also in events.")
 
 
 def _list_kept(customer: Customer) -> Iterator[Part]:

@@ -261,7 +261,13 @@ class CustomerAdmin(Archiving, ImportMixin, OfficeAdmin):
     # --- Actions -------------------------------------------------------------------------------------
 
     def has_edit_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
-        return bool(self.has_change_permission(request))
+        return bool(self.has_change_permission(request)) and not self._is_erased(object_id)
+
+    def has_activate_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
+        return super().has_activate_permission(request, object_id) and not self._is_erased(object_id)
+
+    def _is_erased(self, object_id: Any) -> bool:
+        return Customer.objects.filter(pk=object_id).exclude(erased_at=None).exists()
 
     @action(description="Edit", icon="edit", permissions=["edit"])
     def edit(self, request: HttpRequest, object_id: str) -> HttpResponse:

@@ -76,6 +76,8 @@ def test_the_examples_run(environment, monkeypatch, capsys):
         "Acme Ltd 1",
         "Count events named “Tokens.used” as “tokens.used” 1",
         "sk_ ['read']",
+        "Acme Ltd",
+        "none True",
         "0 None None",  # the change log was never verified yet
     ]
     assert Event.objects.count() == 23

@@ -52,10 +52,13 @@ def test_an_owner_erases_and_the_customer_page_says_so(anna, owner):
     assert "is being erased" in text_of(owner.get(url("customers_customer_change", anna.pk)))
     while continue_erasure(now=timezone.now()):
         pass
-    text = text_of(owner.get(url("customers_customer_change", anna.pk)))
+    page = url("customers_customer_change", anna.pk)
+    text = text_of(owner.get(page))
     assert "Personal data erased on" in text
     assert "Kept: issued documents and payments, until 2037-01-01." in text
     assert NAME not in text
+    assert "Activate" not in text
+    assert url("customers_customer_edit", anna.pk) not in owner.get(page).content.decode()
 
 
 def test_a_refused_erasure_stays_in_its_dialog(anna, owner):

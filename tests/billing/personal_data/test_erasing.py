@@ -20,6 +20,8 @@ from billing.personal_data.erasing import (
 )
 from billing.personal_data.retention import kept_until
 from billing.settlement.payments import Receipt, record_payment
+from config.alarms.kinds import list_kinds
+from config.alarms.models import Alarm
 from config.api.models import KeptAnswer
 from config.approvals.kinds import ApprovalKind
 from config.approvals.people import Person
@@ -87,6 +89,13 @@ def test_no_table_contains_the_name_email_or_address_except_kept_documents(anna)
     found = find_personal(*PERSONAL)
     assert set(found) <= KEPT_TABLES
     assert found["billing_payment"] == 1
+
+
+def test_an_alarm_that_quotes_the_name_is_kept_without_it(anna):
+    times = {"opened_at": MARCH, "seen_at": MARCH}
+    Alarm.objects.create(kind=list_kinds()[0][0], message=f"A proof of {NAME} differs.", what_to_do="-", **times)
+    erase(anna)
+    assert Alarm.objects.get().message == "A proof of Erased differs."
 
 
 def test_after_ten_years_the_documents_are_erased_too(anna):
@@ -224,7 +233,13 @@ def test_an_event_sent_for_an_erased_customer_does_not_count_and_is_erased_the_n
 
 @pytest.mark.parametrize(
     ("external_id", "kept"),
-    [("cust-4711", True), ("anna.miller@example.com", False), ("anna-miller", False), ("ANNA_MILLER_2", False)],
+    [
+        ("cust-4711", True),
+        ("anna.miller@example.com", False),
+        ("anna-miller", False),
+        ("ANNA_MILLER_2", False),
+        ("commerce-17", True),
+    ],
 )
 def test_an_external_id_that_names_the_customer_is_replaced_also_in_events(external_id, kept):
     anna = make_anna(external_id)

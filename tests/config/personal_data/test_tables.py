@@ -20,6 +20,7 @@ NOT_PERSONAL = {
     "billing.invoiceline": {"public_id", "computation"},
     "billing.lateadjustment": {"public_id", "currency", "again"},
     "billing.payment": {"public_id", "currency", "idempotency_key"},
+    "billing.proofrun": {"public_id"},
     "billing.runfinding": {"currency"},
     "billing.taxassignment": {"public_id", "currency"},
     "billing.wallet": {"public_id", "currency"},
