@@ -49,9 +49,22 @@ class LatePolicyAdmin(OfficeAdmin):
         return obj.limits.all()
 
     def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> LatePolicy | None:
-        """Return the policy. Save it the first time, because its limits refer to it."""
-        return LatePolicy.objects.get_or_create(pk=1)[0] if object_id == "1" else None
+        """Return the policy. Before it is saved, the form starts with the defaults."""
+        return (LatePolicy.objects.first() or _make_unsaved()) if object_id == "1" else None
+
+    def change_view(self, request: HttpRequest, object_id: str, *args: Any, **kwargs: Any) -> HttpResponse:
+        """Show the policy, or change it. It is saved before the first change, because limits refer to it."""
+        if request.method == "POST" and self.has_change_permission(request):
+            LatePolicy.objects.get_or_create(pk=1)
+        return super().change_view(request, object_id, *args, **kwargs)  # type: ignore[no-any-return]
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         """Redirect to the policy's page."""
         return HttpResponseRedirect(reverse("admin:billing_latepolicy_change", args=[1]))
+
+
+def _make_unsaved() -> LatePolicy:
+    """Return a policy with the defaults that counts as saved: inlines take the key from a row that is being added."""
+    policy = LatePolicy()
+    policy._state.adding = False
+    return policy

@@ -7,7 +7,7 @@ from typing import Any
 
 from babel import Locale
 
-from billing.documents.rendering import list_fonts
+from billing.documents.typesetting import list_fonts
 from billing.money import format_amount
 
 LONGEST_WORD = 36

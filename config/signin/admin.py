@@ -17,6 +17,7 @@ from config.office.wording import badge, code, moment
 from config.signin.agents import describe_agent
 from config.signin.confirming import ConfirmedForms
 from config.signin.models import SignInEvent, SignInKind, SignInRules
+from config.signin.rules import read_rules
 
 VARIANTS = {
     SignInKind.SIGNED_IN: "success",
@@ -115,8 +116,8 @@ class SignInRulesAdmin(ConfirmedForms, OfficeAdmin):
         return False
 
     def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> SignInRules | None:
-        """Return the rules. Save them the first time, because roles refer to them."""
-        return SignInRules.objects.get_or_create(pk=1)[0] if object_id == "1" else None
+        """Return the rules. Before they are saved, the form starts with the defaults."""
+        return read_rules() if object_id == "1" else None
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         """Redirect to the page of the rules."""

@@ -9,6 +9,7 @@ from django.shortcuts import render
 from django.template.response import TemplateResponse
 from django.urls import path, reverse
 from django.utils import timezone
+from django.views.decorators.http import require_POST
 from unfold.admin import ModelAdmin
 
 from catalog.models import Feature
@@ -19,7 +20,7 @@ from events.admin.pages.fixes import take_proof
 from events.diagnosis.billing_facts import write_amounts
 from events.fixing import PreviewBusy
 from events.fixing.actions import cause_of
-from events.fixing.at_risk import at_risk
+from events.fixing.at_risk import AtRisk, at_risk
 from events.fixing.causes import cache_key, cause_parameters, cause_version, known_names, trouble_of
 from events.fixing.offers import Offer, Trouble, nearly_named, offers_for
 from events.fixing.runs import start_run
@@ -34,6 +35,16 @@ AT_ONCE = 20_000  # problems dismissed in the request; a worker dismisses more
 RUNS_SHOWN = 5
 
 
+class DismissForm(ReasonForm):
+    """Ask for a reason, and load the amount that would never be billed."""
+
+    form_before_template = "admin/events/problem/dismissed_amount.html"
+
+    def get_before_template_context(self, request: HttpRequest, object_id: int | str | None = None) -> dict[str, Any]:
+        query = urlencode({**_cause_parameters(clean_values(request.GET)), "shown": "sentence"})
+        return {"address": f"{reverse('admin:events_problem_at_risk')}?{query}"}
+
+
 class CausesPages(ModelAdmin):
     """The pages of problems by cause, as a mixin for the admin of problems."""
 
@@ -41,7 +52,7 @@ class CausesPages(ModelAdmin):
         view = self.admin_site.admin_view
         return [
             path("causes/", view(self.causes_view), name="events_problem_causes"),
-            path("causes/at-risk/", view(self.at_risk_view), name="events_problem_at_risk"),
+            path("causes/at-risk/", view(require_POST(self.at_risk_view)), name="events_problem_at_risk"),
             path("causes/dismiss/", view(self.dismiss_cause_view), name="events_problem_dismiss_cause"),
             *super().get_urls(),
         ]
@@ -73,7 +84,7 @@ class CausesPages(ModelAdmin):
     def at_risk_view(self, request: HttpRequest) -> HttpResponse:
         """Show the usage and amounts at risk for one cause. A row loads this when it becomes visible.
 
-        For an unknown customer it also has the fixes that need a closer look.
+        For an unknown customer it also has the fixes that need a closer look. It is a POST, since it previews a fix.
         """
         if not self.has_view_permission(request):
             raise PermissionDenied
@@ -88,16 +99,18 @@ class CausesPages(ModelAdmin):
             "fixes": _buttons(offers, request) if likely_customer else [],
         }
         try:
-            key = cache_key({name: value for name, value in values.items() if name != "row"})
+            key = cache_key({name: value for name, value in values.items() if name not in ("row", "shown")})
             risk = at_risk(trouble, offers, now=timezone.now(), key=key)
             context |= {
                 "at_risk": risk,
+                "sentence": _describe_risk(risk),
                 "money": sorted((amount, currency) for currency, amount in risk.amounts.items()),
                 "units": [(name, format_number(quantity), unit) for name, quantity, unit in risk.units],
             }
         except PreviewBusy:
             context["is_busy"] = True
-        return render(request, "admin/events/problem/at_risk.html", context)
+        template = "at_risk_sentence" if values.get("shown") == "sentence" else "at_risk"
+        return render(request, f"admin/events/problem/{template}.html", context)
 
     def dismiss_cause_view(self, request: HttpRequest) -> HttpResponse:
         """Ask for a reason, then close the problems of a cause without counting their events."""
@@ -109,10 +122,10 @@ class CausesPages(ModelAdmin):
             .order_by("pk")
             .values_list("pk", flat=True)[: AT_ONCE + 1]
         )
-        form = ReasonForm(data=request.POST or None, request=request)
+        form = DismissForm(data=request.POST or None, request=request)
         url = reverse("admin:events_problem_causes")
         if not form.is_valid():
-            return _dismissal_dialog(request, len(ids), form, _value_at_risk(values))
+            return _dismissal_dialog(request, len(ids), form)
         reason, now, by = form.cleaned_data["reason"], timezone.now(), staff(request)
         if len(ids) <= AT_ONCE:
             return open_page(request, url, f"{dismiss(ids, reason=reason, now=now, by=by):,} problem(s) dismissed.")
@@ -184,29 +197,21 @@ def _detail_url(offers: list[Offer], values: dict[str, str], request: HttpReques
     return likeliest.address(back="problems", **parameters)
 
 
-def _value_at_risk(values: dict[str, str]) -> str:
+def _describe_risk(risk: AtRisk) -> str:
     """Describe in one sentence the usage that is lost by dismissing the problems, as far as it is known."""
-    trouble = _named_trouble(values)
-    likely_customer = nearly_named(trouble.external_id) if trouble.reason == Reason.UNKNOWN_CUSTOMER else None
-    try:
-        risk = at_risk(
-            trouble, offers_for(trouble, known_names=known_names(), meant=likely_customer), now=timezone.now()
-        )
-    except PreviewBusy:
-        return " The amount at risk isn't available, because these problems are being processed."
     if risk.unknown:
         return ""
     plus = " or more" if risk.is_partial else ""
     units = ", ".join(f"{format_number(quantity)} {unit} of {name}" for name, quantity, unit in risk.units)
     money = f"{write_amounts(risk.amounts)}{plus}" if risk.amounts else "no amount currently"
-    return f" If fixed, they would amount to {money}{f' ({units})' if units else ''}."
+    return f"If fixed, they would amount to {money}{f' ({units})' if units else ''}."
 
 
-def _dismissal_dialog(request: HttpRequest, problems: int, form: Any, worth: str) -> HttpResponse:
+def _dismissal_dialog(request: HttpRequest, problems: int, form: Any) -> HttpResponse:
     count = f"more than {AT_ONCE:,} problems" if problems > AT_ONCE else f"{problems:,} problem(s)"
     text = (
         f"The events of {count} will not be counted, and leave this list. This can't be undone. The events stay in the"
-        f" ledger.{worth}"
+        " ledger."
     )
     dialog = confirm("Dismiss these problems?", text, "Dismiss")
     return show_dialog(request, dialog, form, cancel_url=reverse("admin:events_problem_causes"))

@@ -208,6 +208,7 @@ COVERED: dict[str, str | tuple[str, ...]] = {
     "page.events_debugger": ("getEvent", "queryEvents"),
     "page.events_debugger_feed": "queryEvents",
     "page.events_debugger_fix": ("previewFix", "applyFix"),
+    "page.events_debugger_fix_effect": "previewFix",
     "page.events_dry_run": "dryRunEvent",
     "page.events_event_payload": "getEventById",
     "page.events_mendingrun_progress": "getFixRun",

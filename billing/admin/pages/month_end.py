@@ -166,14 +166,18 @@ class ProgressPanel(MonthView):
 
 
 class AtRiskAmount(AdminView):
-    """Show the amount at risk from open problems. It takes longer than the page, which loads it afterwards."""
+    """Show the amount at risk from open problems. It takes longer than the page, which loads it afterwards.
+
+    It is a POST, since it previews the fixes.
+    """
 
     template_name = "admin/billing/month_end/at_risk.html"
+    http_method_names = ("post",)
 
     def has_permission(self) -> bool:
         return super().has_permission() and self.request.user.has_perm("events.view_problem")
 
-    def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+    def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         at_risk = total_at_risk(now=timezone.now())
         return self.render(at_risk=at_risk, money=format_totals(at_risk.amounts.items()))
 

@@ -1,9 +1,11 @@
-"""The page of a fix: a preview of its changes, and the result once it is applied."""
+"""The page of a fix: a preview of its changes, and the result once it is applied.
+
+The page loads the preview by a POST, since a preview makes the change and rolls it back: opening a link writes nothing.
+"""
 
 from typing import Any
 
 from django.contrib import messages
-from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
 from django.urls import reverse
@@ -13,7 +15,7 @@ from django.utils.http import urlencode
 from config.numbers import number
 from config.office.dialogs import open_page, refusal_text, staff
 from config.office.links import admin_url, page_of
-from config.office.pages import AdminPage, clean_values
+from config.office.pages import AdminPage, AdminView, clean_values
 from config.refusals import Refused
 from customers.periods import Period
 from events import wording
@@ -36,14 +38,13 @@ MOST_ROWS = 100
 PAGE_FIELDS = {"action", "back", "csrfmiddlewaretoken", "event", "previewed", "reason"}
 
 
-class FixPage(AdminPage):
-    """Preview what a fix changes. A POST applies the fix, replays the waiting events and shows the result.
+class FixView(AdminView):
+    """A view of the fix that the request names.
 
     Requires the permissions for the change itself in addition to viewing events.
     """
 
     permission = "events.view_event"
-    template_name = "admin/events/debugger_fix.html"
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         self.values = clean_values(request.POST if request.method == "POST" else request.GET)
@@ -52,9 +53,23 @@ class FixPage(AdminPage):
         except FixRefused as refusal:
             return open_page(request, back_url(self.values), str(refusal), level=messages.ERROR)
 
+    def read_action(self) -> Action:
+        """Return the fix that the request names. Raises FixRefused, and PermissionDenied if the user can't apply it."""
+        parameters = {name: value for name, value in self.values.items() if name not in PAGE_FIELDS}
+        action = make_action(self.values.get("action", ""), parameters)
+        if not staff(self.request).has_perms(action.permissions):
+            raise PermissionDenied
+        return action
+
+
+class FixPage(FixView, AdminPage):
+    """Show the form of a fix. A POST applies the fix, replays the waiting events and shows the result."""
+
+    template_name = "admin/events/debugger_fix.html"
+
     def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         action = self.read_action()
-        return self.render(title=action.title(), **fix_context(action, self.values, by=staff(request)))
+        return self.render(title=action.title(), **fix_context(action, self.values))
 
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         action, reason = self.read_action(), self.values.get("reason", "")
@@ -71,38 +86,37 @@ class FixPage(AdminPage):
         request.session["fix_proof"] = proof_context(action, applied)
         return HttpResponseRedirect(back_url(self.values))
 
-    def read_action(self) -> Action:
-        """Return the fix that the request names. Raises FixRefused, and PermissionDenied if the user can't apply it."""
-        parameters = {name: value for name, value in self.values.items() if name not in PAGE_FIELDS}
-        action = make_action(self.values.get("action", ""), parameters)
-        if not staff(self.request).has_perms(action.permissions):
-            raise PermissionDenied
-        return action
 
+class FixEffect(FixView):
+    """Show what the fix would change, and the button that applies it. The page of the fix loads this."""
 
-def fix_context(action: Action, values: dict[str, str], *, by: User) -> dict[str, Any]:
-    """Return the form of a fix, and the preview of its changes once the form is filled in."""
-    fields = action.fields()
-    is_filled = has_required_values(action, values)
-    result, refusal = None, ""
-    if is_filled:
+    template_name = "admin/events/debugger_fix_effect.html"
+    http_method_names = ("post",)
+
+    def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        action = self.read_action()
+        context = {"title": action.title(), "preview": None, "refusal": "", **fix_context(action, self.values)}
         try:
-            result = preview(action, now=timezone.now(), by=by)
+            context["preview"] = preview_context(preview(action, now=timezone.now(), by=staff(request)))
         except (Refused, ValidationError) as error:
-            refusal = refusal_text(error)
-    visible = {field.name for field in fields} | {"reason"}
+            context["refusal"] = refusal_text(error)
+        return self.render(**context)
+
+
+def fix_context(action: Action, values: dict[str, str]) -> dict[str, Any]:
+    """Return the form of a fix; `is_filled` tells whether its changes can be previewed."""
+    fields = action.fields()
+    visible = {field.name for field in fields} | {"reason", "csrfmiddlewaretoken"}
     return {
         "action": action,
         "fields": [{"field": field, "value": field.written(values.get(field.name, field.initial))} for field in fields],
         "hidden": [(name, value) for name, value in values.items() if name not in visible],
         "waiting": count_waiting(action),
         "waiting_url": admin_url("events_problem_changelist", **action.listed()),
-        "preview": preview_context(result) if result else None,
-        "refusal": refusal,
         "event_id": values.get("event", ""),
         "back_url": back_url(values),
         "reason": values.get("reason", ""),
-        "is_filled": is_filled,
+        "is_filled": has_required_values(action, values),
     }
 
 

@@ -10,6 +10,7 @@ from django.core import signing
 from django.urls import reverse
 from pypdf import PdfReader
 
+from billing.documents import rendering
 from billing.documents.archive import stream_zip
 from billing.documents.content import make_printable
 from billing.documents.credit_notes import render_credit_note
@@ -257,6 +258,13 @@ def test_sixty_lines_span_pages_that_repeat_the_table_head(company):
     content = "\n".join(texts)
     assert all(f"Item {n}\n" in content for n in range(1, 61))
     assert "$1,830.00" in texts[-1]  # 60 × 61 / 2
+
+
+def test_a_long_document_is_the_same_from_a_process_of_its_own(company, monkeypatch):
+    invoice = make_one_off(*[(f"Item {n}", D(n)) for n in range(1, 61)])
+    short = render_invoice(invoice)
+    monkeypatch.setattr(rendering, "MOST_ROWS_AT_ONCE", 59)
+    assert render_invoice(invoice) == short
 
 
 def test_names_in_other_scripts_are_printed_with_the_bundled_fonts(company):

@@ -255,13 +255,13 @@ def test_open_problems_load_their_amount_at_risk_after_the_page(plan, calls, sta
     process()
     page = staff_client.get(url("billing_month_end", month="2026-09")).content.decode()
     asks = url("billing_month_end_at_risk")
-    assert f'hx-get="{asks}"' in page
+    assert f'hx-post="{asks}"' in page
     # 3 calls at $0.10, named wrongly
-    assert ">$0.30</a>" in staff_client.get(asks).content.decode()
+    assert ">$0.30</a>" in staff_client.post(asks).content.decode()
     without_events = as_viewer("billing")
     assert asks not in without_events.get(url("billing_month_end", month="2026-09")).content.decode()
-    assert without_events.get(asks).status_code == 403
-    assert as_viewer("events").get(asks).status_code == 403
+    assert without_events.post(asks).status_code == 403
+    assert as_viewer("events").post(asks).status_code == 403
 
 
 def test_the_page_shows_the_report_and_exports_it(plan, calls, staff_client):

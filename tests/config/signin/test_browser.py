@@ -106,7 +106,7 @@ def test_axe_finds_nothing_on_the_pages_of_the_sign_in(admin_browser: AdminBrows
     admin_browser.page.context.clear_cookies()
     check("/admin/login/")
     mia = colleague("Finance", username="mia")
-    SignInRules.objects.get().second_factor_roles.add(mia.groups.get())
+    SignInRules.objects.create().second_factor_roles.add(mia.groups.get())
     client = Client()
     sign_in(client, "mia")
     use_session_of(admin_browser, client)

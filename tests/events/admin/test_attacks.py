@@ -233,9 +233,13 @@ def pages(feature) -> list[str]:
 
 def test_no_page_runs_what_was_sent(evil, staff_client):
     causes = staff_client.get(url("events_problem_causes")).context_data["causes"]
-    rows = [row["at_risk_url"] for row in causes] + [row["dismiss_url"] for row in causes]
-    for address in [*pages(evil), *rows]:
-        answer = staff_client.get(address)
+    answers = {
+        address: staff_client.get(address) for address in [*pages(evil), *(row["dismiss_url"] for row in causes)]
+    }
+    answers |= {row["at_risk_url"]: staff_client.post(row["at_risk_url"]) for row in causes}
+    fix = {"action": "map_event_name", "alias": f"e {EVIL}", "event_name": evil.event_name}
+    answers["effect"] = staff_client.post(url("events_debugger_fix_effect"), fix)
+    for address, answer in answers.items():
         assert answer.status_code == 200, address
         text = answer.content.decode()
         if answer.headers["Content-Type"].startswith("text/html"):

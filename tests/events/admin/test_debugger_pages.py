@@ -169,6 +169,11 @@ def test_the_number_of_events_does_not_change_queries_of_the_diagnosis(
         html(staff_client, DEBUGGER, event="e-1")
 
 
+def effect(client, **given):
+    """Ask for the preview of a fix, as its page does."""
+    return " ".join(client.post(f"{FIX}effect/", given).content.decode().split())
+
+
 def test_a_fix_is_previewed_applied_and_proved(staff_client, priced, staff_user):
     now = timezone.now()
     for hours in (1, 2, 3):
@@ -176,7 +181,7 @@ def test_a_fix_is_previewed_applied_and_proved(staff_client, priced, staff_user)
     process()
     page = html(staff_client, DEBUGGER, event="e-1")
     assert "Count “Model.Usage” as “model.usage”…" in page
-    shown = html(staff_client, FIX, event="e-1", **MAPPING)
+    shown = effect(staff_client, event="e-1", **MAPPING)
     # 150 tokens × $0.02
     assert "$3.00" in shown
     assert "Apply and replay 3 events" in shown
@@ -195,10 +200,11 @@ def test_a_fix_with_missing_values_asks_for_them_first(staff_client, tokens):
     send("model.usage", event_id="e-1", customer="newcomer", tokens=1)
     process()
     given = {"event": "e-1", "action": "create_customer", "external_id": "newcomer", "name": "newcomer"}
-    assert "Apply" not in html(staff_client, FIX, **given).replace("Apply to", "")
-    shown = html(staff_client, FIX, **given, timezone="Europe/Berlin", currency="", previewed="1")
-    assert "Apply and replay 1 event" in shown
-    refused = html(staff_client, FIX, **given, timezone="Mars", currency="", previewed="1")
+    assert "fix/effect/" not in html(staff_client, FIX, **given)
+    filled = {**given, "timezone": "Europe/Berlin", "currency": "", "previewed": "1"}
+    assert f'hx-post="{FIX}effect/"' in html(staff_client, FIX, **filled)
+    assert "Apply and replay 1 event" in effect(staff_client, **filled)
+    refused = effect(staff_client, **filled | {"timezone": "Mars"})
     assert "Apply and replay" not in refused
 
 
@@ -208,6 +214,7 @@ def test_a_fix_needs_the_permission_for_what_it_changes(priced):
     viewer = client_with("view_event")
     assert "Your role doesn't have permission" in html(viewer, DEBUGGER, event="e-1")
     assert viewer.get(FIX, {"event": "e-1", **MAPPING}).status_code == 403
+    assert viewer.post(f"{FIX}effect/", {"event": "e-1", **MAPPING}).status_code == 403
     assert viewer.post(FIX, {"event": "e-1", **MAPPING}).status_code == 403
     assert client_with("view_event", "add_eventnamealias").post(FIX, MAPPING).status_code == 302
 

@@ -61,8 +61,7 @@ class Numbers(HTMLParser):
             self.found.append(f"{data.strip()} in {self.open[-1][1].strip() or tags[-1]}")
 
 
-def numbers_of(client, address) -> list[str]:
-    answer = client.get(address)
+def numbers_of(answer, address) -> list[str]:
     assert answer.status_code == 200, address
     text = answer.content.decode()
     begin = text.find('id="content"')
@@ -103,8 +102,11 @@ def test_every_number_is_a_link(world, staff_client):
         *(url("events_problem_change", pk) for pk in Problem.objects.values_list("pk", flat=True)),
         url("events_duplicateevent_change", DuplicateEvent.objects.get().pk),
         url("events_mendingrun_change", MendingRun.objects.get().pk),
-        url("events_debugger_fix", action="map_event_name", alias="Model.Usage", event_name="model.usage"),
     ]
+    fix = {"action": "map_event_name", "alias": "Model.Usage", "event_name": "model.usage"}
     rows = [row["at_risk_url"] for row in staff_client.get(url("events_problem_causes")).context_data["causes"]]
-    found = {address: missing for address in [*pages, *rows] if (missing := numbers_of(staff_client, address))}
+    answers = {address: staff_client.get(address) for address in pages}
+    answers |= {address: staff_client.post(address) for address in rows}
+    answers["effect"] = staff_client.post(url("events_debugger_fix_effect"), fix)
+    found = {address: missing for address in answers if (missing := numbers_of(answers[address], address))}
     assert not found, "\n".join(f"{address}: {missing}" for address, missing in found.items())

@@ -83,7 +83,8 @@ def test_all_problems_of_a_fixed_cause_are_replayed(staff_client, staff_user):
     process()
     url = cause_url(staff_client, "replay")
     make_customer(external_id="later")
-    assert "Apply and replay 3 events" in text_of(staff_client.get(url))
+    preview = staff_client.post(f"{FIX}effect/", dict(parse_qsl(urlsplit(url).query)))
+    assert "Apply and replay 3 events" in text_of(preview)
     assert Problem.objects.filter(state=ProblemState.OPEN).count() == 3  # looking does nothing
     apply(staff_client, url)
     assert {ledger(name).state for name in names} == {EventState.COUNTED}

@@ -1,7 +1,9 @@
 """The value of a cause's problems in units and amounts, as the fix's preview has it. Amounts by hand."""
 
+import re
 from datetime import timedelta
 from decimal import Decimal
+from html import unescape
 
 import pytest
 from django.core.cache import caches
@@ -35,7 +37,7 @@ def tokens():
 def shown(client, number=0):
     """Ask for what one cause is worth, as its row does."""
     row = client.get(url("events_problem_causes")).context_data["causes"][number]
-    return " ".join(client.get(row["at_risk_url"] + "&row=1").content.decode().split())
+    return " ".join(client.post(row["at_risk_url"] + "&row=1").content.decode().split())
 
 
 def test_a_wrong_name_is_worth_what_the_right_one_would_bill(tokens, staff_client):
@@ -131,14 +133,14 @@ def test_dismissing_shows_the_amount_at_risk(tokens, staff_client):
     process()
     row = staff_client.get(url("events_problem_causes")).context_data["causes"][0]
     # 120 - 10 free = 110 × $0.02
-    assert (
-        "If fixed, they would amount to $2.20 (120 tokens of Tokens)."
-        in staff_client.get(row["dismiss_url"]).content.decode()
-    )
+    dialog = staff_client.get(row["dismiss_url"]).content.decode()
+    address = unescape(re.search(r'hx-post="([^"]+at-risk[^"]+)"', dialog)[1])
+    sentence = "If fixed, they would amount to $2.20 (120 tokens of Tokens)."
+    assert sentence in staff_client.post(address).content.decode()
 
 
 def test_a_url_without_a_cause_is_refused(staff_client):
-    assert staff_client.get(url("events_problem_at_risk") + "?cause=nonsense").status_code == 403
+    assert staff_client.post(url("events_problem_at_risk") + "?cause=nonsense").status_code == 403
 
 
 def test_any_number_of_causes_costs_the_same_queries(tokens, staff_client):
