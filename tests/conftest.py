@@ -22,7 +22,7 @@ from tests.authors import entries_of_requests, every_change_names_its_author
 from tests.browser import admin_browser, chromium
 from tests.owner import acting_as_application, as_owner
 from tests.services import redis_url
-from tests.web_server import web_server
+from tests.web_server import static_root, web_server
 
 __all__ = [
     "admin_browser",
@@ -31,6 +31,7 @@ __all__ = [
     "entries_of_requests",
     "every_change_names_its_author",
     "redis_url",
+    "static_root",
     "web_server",
 ]
 

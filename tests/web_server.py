@@ -23,6 +23,19 @@ from tests.services import free_port
 SECRET_KEY = "for-this-test-run-only-0123456789-abcdefghij-klmnopqrst"
 
 
+SECRET = "for-this-test-run-only-0123456789-abcdefghij-klmnopqrst"
+
+
+@pytest.fixture(scope="session")
+def static_root(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Collect the static files, without which pages of a deployment can't be rendered."""
+    folder = str(tmp_path_factory.mktemp("static"))
+    env = os.environ | {"SECRET_KEY": SECRET, "DEBUG": "0", "STATIC_ROOT": folder}
+    command = [sys.executable, "manage.py", "collectstatic", "--noinput", "--verbosity", "0"]
+    subprocess.run(command, cwd=settings.BASE_DIR, env=env, check=True)
+    return folder
+
+
 @contextmanager
 def granian(database_url: str, **environment: str) -> Iterator[str]:
     """Start Granian like `serve` does, yield its address once it is ready, and stop it at the end."""
@@ -72,11 +85,11 @@ def database_url() -> str:
 
 
 @pytest.fixture(scope="module")
-def web_server(django_db_setup: None, django_db_blocker: Any) -> Iterator[str]:
+def web_server(django_db_setup: None, static_root: str, django_db_blocker: Any) -> Iterator[str]:
     """Yield the address of a web process on the test database, which runs during the module's tests."""
     with django_db_blocker.unblock():
         url = database_url()
-    with granian(url) as base_url:
+    with granian(url, STATIC_ROOT=static_root) as base_url:
         yield base_url
     with django_db_blocker.unblock():
         delete_stored_requests()

@@ -194,6 +194,13 @@ def test_staff_without_permissions_can_export_no_list():
             assert client.post(address).status_code in (403, 404, 405, 302), address
 
 
+@pytest.mark.parametrize(
+    ("role", "may_send"), [("Viewer", False), ("Finance", False), ("Operations", True), ("Owner", True)]
+)
+def test_roles_that_fix_events_can_send_a_test_event(role, may_send):
+    assert colleague(role)[1].get(url("events_dry_run")).context_data["may_send"] is may_send
+
+
 def test_an_address_opened_by_a_link_changes_nothing(staff_client):
     endpoint = create_endpoint(by=None, url="https://example.com/hooks")
     with connection.cursor() as cursor:

@@ -28,6 +28,11 @@ MEANINGS = {
         "Time from `202` to counted at half the sustained rate, 95th percentile",
         ("load_per_s", "probes", "median_s", "worst_s"),
     ),
+    "ingest_under_attack_p95_ms": (
+        "A request with one event while 16 clients sign in, search, read the schema and ask for PDFs, 95th percentile",
+        ("events", "attackers", "worst_ms"),
+    ),
+    "ingest_under_attack_ratio": ("The same, compared with a server at rest", ("p95_ms", "p95_alone_ms")),
     "usage_query_p95_ms": (
         "A customer's usage of a feature in a month while events arrive, 95th percentile",
         ("events", "customers", "queries", "median_ms"),

@@ -218,11 +218,11 @@ def _call(api: Api, ids: SampleIds, case: Case, path: str, method: str, operatio
     """Send an operation's example with the ids of existing objects, until one of the combinations is accepted."""
     example = get_example(operation)
     refusals = []
-    for chosen_ids in _list_combinations(ids, path, example):
+    for chosen_ids in list_combinations(ids, path, example):
         with transaction.atomic():
             if case.prepare is not None:
                 case.prepare(api, ids)
-            body = _replace_ids(example, chosen_ids | (case.fields(api) if case.fields else {}))
+            body = replace_ids(example, chosen_ids | (case.fields(api) if case.fields else {}))
             address = path.format(**chosen_ids | (case.path_ids(api) if case.path_ids else {}))
             content = {} if body is None else {"data": json.dumps(body), "content_type": "application/json"}
             response = api.client.generic(method.upper(), f"{address}?{case.query}", **content)
@@ -235,21 +235,21 @@ def _call(api: Api, ids: SampleIds, case: Case, path: str, method: str, operatio
     raise AssertionError(f"{operation['operationId']} has no accepted request: {refusals}")
 
 
-def _list_combinations(ids: SampleIds, path: str, example: Any) -> Iterator[dict[str, str]]:
+def list_combinations(ids: SampleIds, path: str, example: Any) -> Iterator[dict[str, str]]:
     names = [name for name in ids if f"{{{name}}}" in path or f'"{name}"' in json.dumps(example)]
     for values in product(*(ids[name][:-1] for name in names)):
         yield dict(zip(names, values, strict=True))
 
 
-def _replace_ids(body: Any, chosen_ids: dict[str, Any]) -> Any:
+def replace_ids(body: Any, chosen_ids: dict[str, Any]) -> Any:
     if isinstance(body, list):
-        return [_replace_ids(item, chosen_ids) for item in body]
+        return [replace_ids(item, chosen_ids) for item in body]
     if not isinstance(body, dict):
         return body
     return {
         name: ([chosen_ids[name]] if isinstance(value, list) else chosen_ids[name])
         if name in chosen_ids and not isinstance(value, dict)
-        else _replace_ids(value, chosen_ids)
+        else replace_ids(value, chosen_ids)
         for name, value in body.items()
     }
 

@@ -1,0 +1,1 @@
+"""Walks over every address of the admin and every operation of the API."""
