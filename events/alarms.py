@@ -23,7 +23,8 @@ def find_waiting(now: datetime) -> Iterator[Finding]:
         many = "or more " if inbox.count >= WAITING_CAP else ""
         yield Finding(
             AlarmKind.EVENTS_WAITING,
-            f"{inbox.count:,} {many}events wait to be counted, the oldest for {seconds(inbox.oldest_s)}.",
+            f"{inbox.count:,} {many}{'event waits' if inbox.count == 1 else 'events wait'} to be counted, "
+            f"the oldest for {seconds(inbox.oldest_s)}.",
             "No event is lost, but invoices and alerts lack them. Check that a worker is alive and that no session "
             "holds a lock (System). If events arrive faster than they are counted, start another worker.",
             url=admin_url("events_inboxevent_changelist"),

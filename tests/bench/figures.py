@@ -43,6 +43,7 @@ class Figure:
 BENCHMARKS = {
     "tests.bench.ingest:bulk": ("bulk_ingest_eps", "bulk_ingest_ratio"),
     "tests.bench.ingest:single": ("single_ingest_ratio",),
+    "tests.bench.observing:cost": ("metrics_cost_ratio",),
     "tests.bench.latency:counted": ("counted_p95_s",),
     "tests.bench.under_attack:under_attack": ("ingest_under_attack_p95_ms", "ingest_under_attack_ratio"),
     "tests.bench.growth:growth": (

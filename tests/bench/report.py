@@ -24,6 +24,10 @@ MEANINGS = {
         "Requests with one event, compared with requests to an empty view",
         ("clients", "events_per_s", "empty_per_s"),
     ),
+    "metrics_cost_ratio": (
+        "Processor time of counting a request for `/metrics`, compared with that of a request with one event",
+        ("note_us", "request_us", "scrape_ms"),
+    ),
     "counted_p95_s": (
         "Time from `202` to counted at half the sustained rate, 95th percentile",
         ("load_per_s", "probes", "median_s", "worst_s"),
