@@ -9,6 +9,7 @@ from prometheus_client.core import Metric
 from billing.models import BillingRun, BillingState, Invoice, LateAdjustment, RunKind
 from billing.models.late import OPEN_STATES
 from billing.models.runs import RunState
+from billing.proofs.summary import last_night
 from config.monitoring.exposition import register_metrics
 from config.monitoring.metrics import gauge, labeled
 
@@ -40,7 +41,17 @@ def read_billing(now: datetime) -> Iterator[Metric]:
     )
 
 
+def read_proofs(now: datetime) -> Iterator[Metric]:
+    """Yield the result of the last finished night of proofs."""
+    if night := last_night():
+        yield gauge("proof_lines", "Lines that the last night checked.", night.checked)
+        yield gauge("proof_lines_proved", "Lines that it proved.", night.proved)
+        yield gauge("proof_differing", "Figures of all kinds that differed.", night.differing)
+        yield gauge("proof_age_seconds", "When it finished.", (now - night.finished_at).total_seconds())
+
+
 def register_sources() -> None:
     """Register the sources of this module."""
     register_metrics("runs", read_runs)
     register_metrics("billing", read_billing)
+    register_metrics("proofs", read_proofs)

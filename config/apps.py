@@ -43,6 +43,7 @@ class ConfigConfig(AppConfig):
         task_records.connect()
         log.connect()
         log.report_errors()
+        log.start_tracing("trace_tasks")
         register_sources()
         register_checks()
         rules.register_operation()

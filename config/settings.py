@@ -378,6 +378,7 @@ LOG_LEVEL = env.str("LOG_LEVEL", default="INFO")
 LOG_FORMAT = env.str("LOG_FORMAT", default="console")  # or json: an object on each line
 ERROR_HANDLER = env.str("ERROR_HANDLER", default="logging.NullHandler")  # a class that gets each error, too
 SENTRY_DSN = env.str("SENTRY_DSN", default="")
+TRACING = bool(env.str("OTEL_EXPORTER_OTLP_ENDPOINT", default=""))  # by OpenTelemetry, which reads the address itself
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,

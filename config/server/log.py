@@ -1,6 +1,8 @@
-"""What each log line says about the request or task that wrote it, and where errors are reported."""
+"""What each log line says about the request or task that wrote it, and where errors and traces are sent."""
 
 import logging
+from collections.abc import Callable
+from typing import Any
 
 from auditlog.cid import get_cid
 from celery import current_task, signals
@@ -22,16 +24,21 @@ class ContextFilter(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         task, known = current_task, record.__dict__
         known["task"], known["task_id"] = (task.name, task.request.id) if task else (None, None)
-        known.setdefault("request_id", get_cid() or (task.request.get(HEADER) if task else None))
+        known.setdefault("request_id", get_cid() or (_request_behind(task) if task else None))
         known["context"] = known["request_id"] or known["task_id"] or "-"
         return True
 
 
 def pass_request_id(headers: dict[str, object], **kwargs: object) -> None:
     """Send the id of the current request, or of the request behind the current task, with a task's message."""
-    request_id = get_cid() or (current_task.request.get(HEADER) if current_task else None)
+    request_id = get_cid() or (_request_behind(current_task) if current_task else None)
     if request_id:
         headers[HEADER] = request_id
+
+
+def _request_behind(task: Any) -> str | None:
+    """Return the id of the request that enqueued a task. A worker puts a message's headers beside each other."""
+    return task.request.get(HEADER) or (task.request.headers or {}).get(HEADER)
 
 
 def connect() -> None:
@@ -43,12 +50,7 @@ def report_errors() -> None:
     """Report errors to Sentry if SENTRY_DSN is set: without bodies, variables and what identifies people."""
     if not settings.SENTRY_DSN:
         return
-    try:
-        init = import_string("sentry_sdk.init")
-    except ImportError as error:
-        raise ImproperlyConfigured(
-            "SENTRY_DSN is set, but sentry-sdk isn't installed: see docs/operations.md."
-        ) from error
+    init = _load("sentry_sdk.init", "SENTRY_DSN")
     init(
         dsn=settings.SENTRY_DSN,
         release=VERSION,
@@ -56,3 +58,17 @@ def report_errors() -> None:
         include_local_variables=False,
         max_request_body_size="never",
     )
+
+
+def start_tracing(name: str) -> None:
+    """Call a function of `config.server.tracing` if OTEL_EXPORTER_OTLP_ENDPOINT is set."""
+    if settings.TRACING:
+        _load(f"config.server.tracing.{name}", "OTEL_EXPORTER_OTLP_ENDPOINT")()
+
+
+def _load(path: str, setting: str) -> Callable[..., Any]:
+    try:
+        function: Callable[..., Any] = import_string(path)
+    except ImportError as error:
+        raise ImproperlyConfigured(f"{setting} needs a package that isn't installed: docs/operations.md.") from error
+    return function

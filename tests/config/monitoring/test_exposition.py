@@ -11,6 +11,8 @@ from django.test import Client
 from prometheus_client.parser import text_string_to_metric_families
 from pytest_django import Settings
 
+from billing.kinds import ProofKind
+from billing.models import ProofResult, ProofRun
 from billing.runs.billing_run import run_to_end
 from config.alarms.kinds import AlarmKind
 from config.alarms.raising import Finding, raise_alarm
@@ -102,6 +104,8 @@ def list_names(prometheus: Client) -> set[str]:
     run_to_end(as_of=START)
     rebuild_usage(Scope(), apply=False, now=NOW, reason="Nightly check")
     TaskRecord.objects.create(task="billing.tasks.run_billing", started_at=NOW, succeeded_at=NOW)
+    night = ProofRun.objects.create(started_at=NOW, finished_at=NOW, is_nightly=True)
+    ProofResult.objects.create(run=night, kind=ProofKind.LINES, scope="All lines", checked=2, finished_at=NOW)
     exposed = set(TYPE.findall(prometheus.get("/metrics").content.decode()))
     of_processes = {"countinghouse_http_request_seconds", "countinghouse_lane_busiest", "countinghouse_lane_threads"}
     return exposed | of_processes | {"countinghouse_database_free_bytes"}
