@@ -69,4 +69,5 @@ class ProofSubject(LabeledEnum):
     CREDIT_NOTE = "credit_note", "Credit note"
     CHANGE = "change", "Change log entry"
     CUSTOMER = "customer", "Customer"
+    MONTH = "month", "Month"
     BACKUP = "backup", "Backup"

@@ -33,6 +33,7 @@ class CompanyProfileAdmin(OfficeAdmin):
             },
         ),
         ("Contact", {"fields": (("email", "phone"), ("website", "site_url"))}),
+        ("Months", {"fields": ("timezone",)}),
         ("Retention", {"fields": ("retention_years",)}),
         ("On invoices", {"fields": ("bank_details", "payment_terms", "footer")}),
     )

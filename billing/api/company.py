@@ -16,7 +16,7 @@ from config.api.openapi import listed, operation
 from config.api.views import ApiView, get_or_404, read_body
 
 TAG = "Company"
-FIELDS = (*COPIED, "site_url")
+FIELDS = (*COPIED, "site_url", "timezone")
 RETENTION = "Years after the end of its year that a document is kept although the customer's personal data was erased."
 
 
@@ -41,6 +41,7 @@ class CompanyChange(serializers.Serializer[Any]):
     footer = TextField()
     retention_years = serializers.IntegerField(min_value=1, max_value=MOST_YEARS, required=False)
     site_url = serializers.URLField(required=False, allow_blank=True)
+    timezone = TextField(64, allow_blank=False)
 
 
 class CompanyOut(serializers.Serializer[Any]):

@@ -7,7 +7,7 @@ from billing.models.late import LateAdjustment, LateCheck, LateLimit, LatePolicy
 from billing.models.lines import InvoiceLine
 from billing.models.month_ends import MonthClosing, MonthEndChunk, MonthEndReport
 from billing.models.payments import Payment, PaymentKind, PaymentMethod, SurplusUse
-from billing.models.proofs import ProofDifference, ProofPart, ProofResult, ProofRun
+from billing.models.proofs import MonthReconciliation, ProofDifference, ProofPart, ProofResult, ProofRun
 from billing.models.runs import BillingRun, BillingState, RunChunk, RunFinding, RunKind, RunState
 from billing.models.self_tests import SelfTest, SelfTestStage
 from billing.models.series import NumberSeries, SeriesUse
@@ -45,6 +45,7 @@ __all__ = [
     "MonthClosing",
     "MonthEndChunk",
     "MonthEndReport",
+    "MonthReconciliation",
     "NumberSeries",
     "Payment",
     "PaymentKind",

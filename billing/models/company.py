@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from typing import Any, ClassVar
+from zoneinfo import ZoneInfo
 
 from auditlog.registry import auditlog
 from django.conf import settings
@@ -12,6 +13,7 @@ from django.db.models import Q
 
 from config.audit import recorded
 from config.db import Stamped
+from customers.validators import validate_timezone
 
 ONLY = 1
 MOST_YEARS = 100
@@ -50,6 +52,14 @@ class CompanyProfile(Stamped):
     payment_terms = models.TextField(
         blank=True, max_length=1000, help_text="For example the interest charged on late payments."
     )
+    timezone = models.CharField(
+        "time zone",
+        max_length=64,
+        default="UTC",
+        db_default="UTC",
+        validators=[validate_timezone],
+        help_text="Months of the reconciliation begin and end in it. Month ends are counted in UTC.",
+    )
     footer = models.CharField(max_length=255, blank=True, help_text="Printed at the bottom of every page.")
     retention_years = models.PositiveSmallIntegerField(
         "documents are kept for",
@@ -71,6 +81,10 @@ class CompanyProfile(Stamped):
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def zone(self) -> ZoneInfo:
+        return ZoneInfo(self.timezone)
 
     @classmethod
     def current(cls) -> "CompanyProfile":

@@ -85,6 +85,23 @@ class ProofResult(models.Model):
         return self.checked - self.waiting - self.differing
 
 
+class MonthReconciliation(models.Model):
+    """A month's reconciliation as the last nightly proofs calculated it, for companies too large for a page."""
+
+    month = models.DateField(unique=True, help_text="The first day of the month.")
+    as_of = models.DateTimeField()
+    figures = models.JSONField()
+
+    class Meta:
+        ordering: ClassVar = ["-month"]
+        constraints: ClassVar = [
+            models.CheckConstraint(name="reconciliation_named_by_first_day", condition=Q(month__day=1))
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.month:%Y-%m}"
+
+
 class ProofPart(models.Model):
     """A range of a proof's objects, checked by one worker at a time. Deleted once its result is complete."""
 

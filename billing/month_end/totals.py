@@ -10,7 +10,7 @@ from billing.money import ZERO
 from billing.month_end.accrual import Accrual, Place, accrual, earned_by
 from billing.month_end.customer_ranges import CustomerRange
 from billing.month_end.months import Month
-from billing.month_end.usage import Counts, UsageStatus, UsageTable, usage_of, usage_table
+from billing.month_end.usage import Counts, UsageStatus, UsageTable, join_free_units, usage_of, usage_table
 
 MOST_NAMED = 20  # subscriptions that can't be rated, with the reason
 
@@ -74,10 +74,10 @@ class ChunkTotals:
 
 def compute_chunk(month: Month, customers: CustomerRange, *, now: datetime) -> ChunkTotals:
     """Calculate a month for a range of customers from the current rows. A fixed number of queries."""
-    usage_counts, counted = usage_of(month, customers, now=now)
+    usage_counts, counted = usage_of(month.period, customers, now=now)
     earned = earned_by(month, customers)
     totals = ChunkTotals(unrated=len(earned.problems))
-    totals.add(ChunkTotals(usage_counts, counted, earned.rows, earned.problems))
+    totals.add(ChunkTotals(join_free_units(usage_counts), counted, earned.rows, earned.problems))
     return totals
 
 

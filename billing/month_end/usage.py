@@ -11,28 +11,34 @@ from datetime import datetime
 from enum import IntEnum
 from itertools import batched, pairwise
 
+from django.db.models import BooleanField, ExpressionWrapper, F, Q
+
 from billing.charges.subscription import BilledSubscription
 from billing.explanation.line_events import read_counted_windows
 from billing.invoicing.subscriptions import load_terms
 from billing.models import InvoiceLine, InvoiceState, LineKind
 from billing.month_end.customer_ranges import CustomerRange
-from billing.month_end.months import Month
 from catalog.models import Feature
 from catalog.models.features import UsageReset
 from customers.kinds import PhaseKind
 from customers.models import Subscription
 from customers.periods import Period
 from events.usage.contributing_events import counted_by_pair
-from events.usage.meter import UsageRequest, counts_many
+from events.usage.meter import UsageRequest, ceil_day, counts_many, floor_day
 
 BATCH_SIZE = 500  # subscriptions
+
+# A line whose usage is all free. A line that is free in part is billed: its events share the free units.
+IS_FREE = ExpressionWrapper(
+    Q(kind=LineKind.USAGE, amount=0, quantity__gt=0, free_units__gte=F("quantity")), output_field=BooleanField()
+)
 
 Pair = tuple[int, int]
 Counts = dict[tuple[int, "UsageStatus"], int]
 
 
 class UsageStatus(IntEnum):
-    """The billing status of usage, strongest first: if two apply to a moment, the lower value wins."""
+    """The billing status of usage. If two apply to a moment, the stronger wins."""
 
     INVOICED = 1
     FREE_TRIAL = 2
@@ -44,10 +50,17 @@ class UsageStatus(IntEnum):
     PAUSED = 8
     NO_PRICE = 9
     NO_SUBSCRIPTION = 10
+    FREE_UNITS = 11
+
+    @property
+    def strength(self) -> int:
+        """Return the order in which statuses win. Values are stored, so a later status has its place here."""
+        return STRENGTH.index(self)
 
 
 STATUS_LABELS = {
     UsageStatus.INVOICED: "On a finalized invoice",
+    UsageStatus.FREE_UNITS: "On a finalized invoice, within the free units",
     UsageStatus.FREE_TRIAL: "On an invoice, free during the trial",
     UsageStatus.DRAFT: "On a draft",
     UsageStatus.RUNNING: "In a current period",
@@ -58,7 +71,9 @@ STATUS_LABELS = {
     UsageStatus.NO_PRICE: "Not billed: the plan has no price for it",
     UsageStatus.NO_SUBSCRIPTION: "Not billed: no subscription at the time",
 }
-BILLED = (UsageStatus.INVOICED, UsageStatus.FREE_TRIAL, UsageStatus.DRAFT)
+FREE = (UsageStatus.FREE_UNITS, UsageStatus.FREE_TRIAL)
+BILLED = (UsageStatus.INVOICED, *FREE, UsageStatus.DRAFT)
+STRENGTH = (UsageStatus.INVOICED, UsageStatus.FREE_UNITS, *sorted(set(UsageStatus) - {*BILLED[:2]}))
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,14 +118,37 @@ def usage_table(counts: Counts, counted: int) -> UsageTable:
     return UsageTable(sorted(rows, key=lambda row: (row.feature.name, row.feature.pk, row.status)), counted)
 
 
-def usage_of(month: Month, customers: CustomerRange, *, now: datetime) -> tuple[Counts, int]:
-    """Count the month's events of some customers by feature and billing status, and all events counted."""
-    period = month.period
-    pairs = counted_by_pair(period.start, period.end, first=customers.first, last=customers.last)
+def usage_of(
+    period: Period, customers: CustomerRange, *, now: datetime, feature_id: int | None = None
+) -> tuple[Counts, int]:
+    """Count the events of some customers by feature and billing status, and all events counted; of one feature, or all.
+
+    Usage on a line of free units alone has a status of its own.
+    """
+    pairs = _pairs(period, customers, feature_id)
     counts: Counts = defaultdict(int)
     for (_, feature_id), status, events in _counted(period, pairs, _cut(period, pairs, customers, now)):
         counts[feature_id, status] += events
     return counts, sum(pairs.values())
+
+
+def join_free_units(counts: Counts) -> Counts:
+    """Count usage within the free units as invoiced, as month ends do, so that closed months keep their figures."""
+    joined: Counts = defaultdict(int)
+    for (feature_id, status), events in counts.items():
+        joined[feature_id, UsageStatus.INVOICED if status == UsageStatus.FREE_UNITS else status] += events
+    return joined
+
+
+def _pairs(period: Period, customers: CustomerRange, feature_id: int | None) -> dict[Pair, int]:
+    """Count the events of each customer and feature. Full UTC days are counted already; others are counted exactly."""
+    first, last = floor_day(period.start), ceil_day(period.end)
+    pairs = counted_by_pair(first, last, first=customers.first, last=customers.last)
+    pairs = {pair: events for pair, events in pairs.items() if feature_id in (None, pair[1])}
+    if (first, last) == (period.start, period.end):
+        return pairs
+    events = counts_many([UsageRequest(*pair, period.start, period.end) for pair in pairs])
+    return {pair: count for pair, count in zip(pairs, events, strict=True) if count}
 
 
 def _counted(
@@ -160,7 +198,7 @@ def pieces(period: Period, covers: Iterable[tuple[Period, UsageStatus]]) -> list
     joined: list[tuple[Period, UsageStatus]] = []
     for start, end in pairwise(edges):
         statuses = (status for first, last, status in inside if first <= start and end <= last)
-        status = min(statuses, default=UsageStatus.NO_SUBSCRIPTION)
+        status = min(statuses, default=UsageStatus.NO_SUBSCRIPTION, key=lambda status: status.strength)
         continues = bool(joined) and joined[-1][1] == status
         joined.append((Period(joined.pop()[0].start if continues else start, end), status))
     return joined
@@ -174,9 +212,10 @@ def _of_lines(period: Period, customers: CustomerRange) -> Iterator[tuple[Pair, 
         invoice__customer__gte=customers.first,
         invoice__customer__lte=customers.last,
     )
-    columns = ("invoice__customer_id", "feature_id", "feature__reset", "invoice__state", "computation")
-    for customer_id, feature_id, reset, state, computation in lines.order_by().values_list(*columns).iterator(2_000):
-        status = _status(state, is_trial=bool(computation.get("trial")))
+    columns = ("invoice__customer_id", "feature_id", "feature__reset", "invoice__state", "computation", "is_free")
+    rows = lines.annotate(is_free=IS_FREE).order_by().values_list(*columns)
+    for customer_id, feature_id, reset, state, computation, is_free in rows.iterator(2_000):
+        status = _status(state, is_trial=bool(computation.get("trial")), is_free=is_free)
         for span in read_counted_windows(computation):
             # A running total charges all earlier usage too.
             since = period.start if reset == UsageReset.CUMULATIVE else span.start
@@ -184,12 +223,14 @@ def _of_lines(period: Period, customers: CustomerRange) -> Iterator[tuple[Pair, 
                 yield (customer_id, feature_id or 0), Period(since, span.end), status
 
 
-def _status(state: str, *, is_trial: bool) -> UsageStatus:
+def _status(state: str, *, is_trial: bool, is_free: bool = False) -> UsageStatus:
     if state == InvoiceState.VOID:
         return UsageStatus.VOID
     if is_trial:
         return UsageStatus.FREE_TRIAL
-    return UsageStatus.DRAFT if state == InvoiceState.DRAFT else UsageStatus.INVOICED
+    if state == InvoiceState.DRAFT:
+        return UsageStatus.DRAFT
+    return UsageStatus.FREE_UNITS if is_free else UsageStatus.INVOICED
 
 
 def _of_subscriptions(

@@ -40,7 +40,7 @@ def compare_fee(line: InvoiceLine, answer: Answer | None) -> list[Found]:
     return _amount(line, "Amount", line.amount, Decimal(answer["amount"]))
 
 
-def compare_rest(answer: Answer) -> bool:
+def leaves_rest(answer: Answer) -> bool:
     """Return whether the lines of a fee's period don't add up to what is due."""
     return "fees" not in answer or Decimal(answer["fees"][0]["amount"]) != 0
 

@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from itertools import chain
 
@@ -15,9 +15,9 @@ from billing.proofs.comparing import (
     compare_fee,
     compare_item,
     compare_late_line,
-    compare_rest,
     compare_totals,
     compare_usage,
+    leaves_rest,
 )
 from billing.proofs.fee_lines import FeeLines
 from billing.proofs.feeding import events_for
@@ -26,6 +26,8 @@ from billing.proofs.rows import Json, SubscriptionRows, coupon_uses, text, write
 from billing.proofs.stated_usage import PeriodKey, StatedUsage, charges_usage, load_stated_usage
 from customers.kinds import TaxTreatment
 from events.ledger.retention import ledger_horizon
+
+FOREVER = datetime(9999, 1, 1, tzinfo=UTC)
 
 
 @dataclass(slots=True)
@@ -102,16 +104,21 @@ class InvoiceProofs:
         """Prove a fee line alone, or else all lines of the fee's period together.
 
         Drafts that are calculated together take each other into account, in an order that isn't stored. So only the
-        sum of a fee's lines is certain, not how they divide it.
+        sum of a fee's lines is certain, not how they divide it: by the phases known then, or by those known today, if
+        an invoice is dated before it was calculated.
         """
         found = compare_fee(line, answer)
         if not found or line.invoice.subscription_id is None:
             return found
         known_at = max(other.invoice.computed_at for other in [line, *self._fee_lines.together(line)])
-        subscription = self._subscriptions.as_known(line.invoice.subscription_id, known_at)
+        return [] if self._adds_up(line, known_at) or self._adds_up(line, FOREVER) else found
+
+    def _adds_up(self, line: InvoiceLine, known_at: datetime) -> bool:
+        """Return whether all live lines of a fee's period add up to what is due by the phases known at a moment."""
+        subscription = self._subscriptions.as_known(line.invoice.subscription_id or 0, known_at)
         question = {"subscription": subscription, "fees": [self._fee_lines.rest_question(line)]}
         rest, _ = self._ask(question, line.invoice)
-        return found if compare_rest(rest) else []
+        return not leaves_rest(rest)
 
     def _prove_late(self, line: InvoiceLine, invoice: Invoice) -> tuple[list[Found], bool]:
         """Prove a late-usage line: what its adjustment says, and the whole period that it corrects."""

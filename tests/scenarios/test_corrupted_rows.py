@@ -62,6 +62,7 @@ def test_the_untouched_company_is_proved(company):
         "wallets": (1, 0, 0),
         "numbers": (2, 0, 0),
         "change_log": (LogEntry.objects.count(), 0, 0),
+        "reconciliation": (20, 0, 0),
     }
 
 
@@ -76,6 +77,7 @@ def test_each_changed_row_is_named_on_the_proofs_page(company):
         "wallets": 1,
         "numbers": 1,
         "change_log": 1,
+        "reconciliation": 0,
     }
     page = shown_page(run)
     assert "acme, 2026-09-20 09:00 UTC" in page

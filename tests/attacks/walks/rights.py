@@ -126,6 +126,7 @@ PAGES = {
     "billing_proof_file": EVERYONE,
     "billing_proof_progress": EVERYONE,
     "billing_proofs": EVERYONE,
+    "billing_reconciliation": EVERYONE,
     "billing_review": EVERYONE,
     "billing_review_result": EVERYONE,
     "billing_run_csv": EVERYONE,

@@ -89,7 +89,7 @@ def test_the_amount_of_a_late_line_is_proved(acme):
 def test_one_invoice_one_customer_or_one_month_can_be_proved(acme):
     [invoice] = invoice_at(OCTOBER)
     assert set(counts(prove(OCTOBER, invoice=invoice))) == {"lines", "receivables"}
-    assert set(counts(prove(OCTOBER, customer=acme))) == {"usage", "lines", "receivables", "wallets"}
+    assert set(counts(prove(OCTOBER, customer=acme))) == {"usage", "lines", "receivables", "wallets", "reconciliation"}
     assert counts(prove(OCTOBER, month=Month.named("2026-09").first))["lines"] == (1, 0, 0)
     assert counts(prove(OCTOBER, month=Month.named("2026-08").first))["lines"] == (0, 0, 0)
 

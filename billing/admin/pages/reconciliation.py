@@ -1,0 +1,160 @@
+"""The reconciliation of a month: received events by outcome, counted usage by billing status, each number a link."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from django.http import HttpRequest, HttpResponseBase
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.http import urlencode
+
+from billing.models import CompanyProfile
+from billing.month_end.months import Month
+from billing.month_end.reconciliation import (
+    HEADINGS,
+    OUTCOME_LABELS,
+    Reconciliation,
+    UsageLine,
+    latest_reconciliation,
+    month_of,
+)
+from billing.month_end.usage import BILLED, STATUS_LABELS, UsageStatus
+from catalog.models import Feature
+from config.office.files import table_file
+from config.office.pages import AdminPage
+from customers.models import Customer
+from events.links import between, occurred_between
+from events.models import EventState
+from events.overview.reconciliation import Outcome
+
+MOST_FEATURES = 500
+STATES = {
+    Outcome.COUNTED: EventState.COUNTED,
+    Outcome.PARTLY: EventState.PARTLY,
+    Outcome.PROBLEM: EventState.PROBLEM,
+    Outcome.VOIDED: EventState.VOIDED,
+    Outcome.DISMISSED: EventState.DISMISSED,
+}
+
+
+class ReconciliationPage(AdminPage):
+    """Show a month, by default the current one, of all customers or one; download it if `format` is csv or xlsx."""
+
+    title = "Reconciliation"
+    template_name = "admin/billing/reconciliation/page.html"
+
+    def has_permission(self) -> bool:
+        return super().has_permission() and self.request.user.has_perm("events.view_event")
+
+    def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        now = timezone.now()
+        customer, feature = read_customer(request), read_feature(request)
+        try:
+            month = Month.named(request.GET["month"]) if request.GET.get("month") else month_of(now)
+        except ValueError:
+            return self.render(month=month_of(now), problem="Enter the month as 2026-09.")
+        context = {
+            "month": month,
+            "customer": customer,
+            "feature": feature,
+            "zone": CompanyProfile.current().timezone,
+            "features": Feature.objects.metered().order_by("name")[:MOST_FEATURES],
+            "query": urlencode(_query(month, customer, feature)),
+        }
+        if request.GET.get("external_id") and customer is None:
+            return self.render(**context, problem=f"There is no customer {request.GET['external_id']}.")
+        statement = latest_reconciliation(month, now=now, customer=customer, feature=feature)
+        if statement is None:
+            return self.render(**context, is_missing=True)
+        if request.GET.get("format") in ("csv", "xlsx"):
+            name = f"reconciliation-{month}"
+            return table_file(HEADINGS, statement.rows(), name=name, file_format=request.GET["format"])
+        title = f"Reconciliation, {month.first:%B %Y}"
+        return self.render(title=title, **context, **statement_context(statement, customer, feature))
+
+
+def read_customer(request: HttpRequest) -> Customer | None:
+    name = request.GET.get("external_id", "").replace("\x00", "").strip()
+    return Customer.objects.filter(external_id=name).first() if name else None
+
+
+def read_feature(request: HttpRequest) -> Feature | None:
+    number = request.GET.get("feature", "")
+    return Feature.objects.metered().filter(pk=int(number)).first() if number.isascii() and number.isdecimal() else None
+
+
+def _query(month: Month, customer: Customer | None, feature: Feature | None) -> dict[str, str]:
+    query = {"month": str(month)}
+    if customer is not None:
+        query["external_id"] = customer.external_id
+    if feature is not None:
+        query["feature"] = str(feature.pk)
+    return query
+
+
+def statement_context(statement: Reconciliation, customer: Customer | None, feature: Feature | None) -> dict[str, Any]:
+    """Format both halves of a statement, each row with the address of what it counts."""
+    return {
+        "statement": statement,
+        "outcomes": [
+            (OUTCOME_LABELS[outcome], f"{events:,}", outcome_url(outcome, statement, customer, feature))
+            for outcome, events in statement.outcomes.items()
+        ],
+        "usage": [
+            (line, STATUS_LABELS[line.status], f"{line.events:,}", usage_url(line, statement, customer))
+            for line in statement.usage
+        ],
+        "totals": [
+            (STATUS_LABELS[status], f"{events:,}", "ch-negative" if is_unbilled(status) else "")
+            for status, events in statement.totals().items()
+        ],
+        "checks": list(_checks(statement)),
+    }
+
+
+def is_unbilled(status: UsageStatus) -> bool:
+    return status not in BILLED and status >= UsageStatus.VOID
+
+
+def _checks(statement: Reconciliation) -> Iterator[tuple[str, int]]:
+    yield "Events received = events by outcome", statement.unexplained
+    yield "Events counted = events by billing status", statement.unassigned
+    if statement.is_of_feature:
+        yield "Events of the ledger that count = stored usage", statement.uncounted
+
+
+def outcome_url(outcome: Outcome, statement: Reconciliation, customer: Customer | None, feature: Feature | None) -> str:
+    """Return the address of the list that holds what an outcome counts."""
+    start, end = statement.period.start, statement.period.end
+    if outcome in (Outcome.DUPLICATE, Outcome.CONFLICT):
+        query = {"kind": "same" if outcome == Outcome.DUPLICATE else "conflict", **between("last_at", start, end)}
+        return _url("events_duplicateevent_changelist", query | _external_id(customer))
+    if outcome == Outcome.REFUSED:
+        return _url("events_refusedrequest_changelist", between("last_at", start, end))
+    if outcome == Outcome.WAITING:
+        return _url("events_inboxevent_changelist", {})
+    query = {"received": "all", **occurred_between(start, end), **_of_customer(customer)}
+    if feature is not None and outcome == Outcome.COUNTED:
+        return _url("events_event_changelist", query | {"counts_for": str(feature.pk)})
+    if feature is not None:
+        query["event_name"] = feature.event_name
+    return _url("events_event_changelist", query | ({"state": str(int(STATES[outcome]))} if outcome in STATES else {}))
+
+
+def usage_url(line: UsageLine, statement: Reconciliation, customer: Customer | None) -> str:
+    """Return the address of the events that count for a line's feature in the month."""
+    query = {"received": "all", **occurred_between(statement.period.start, statement.period.end)}
+    query |= {"counts_for": str(line.feature.pk), **_of_customer(customer)}
+    return _url("events_event_changelist", query)
+
+
+def _of_customer(customer: Customer | None) -> dict[str, str]:
+    return {} if customer is None else {"customer__id__exact": str(customer.pk)}
+
+
+def _external_id(customer: Customer | None) -> dict[str, str]:
+    return {} if customer is None else {"external_customer_id": customer.external_id}
+
+
+def _url(name: str, query: dict[str, str]) -> str:
+    return f"{reverse(f'admin:{name}')}?{urlencode(query)}"

@@ -1,0 +1,97 @@
+"""What became of the events of a time range: every event that was received is in exactly one row."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from django.db import connection
+
+from customers.models import Customer, CustomerAlias
+from customers.periods import Period
+from events.models import EventState
+from events.sql import compose, sections
+
+
+class Outcome(StrEnum):
+    """What became of an event that was received."""
+
+    COUNTED = "counted"
+    PARTLY = "partly"
+    PROBLEM = "problem"
+    VOIDED = "voided"
+    DISMISSED = "dismissed"
+    OTHER_FEATURE = "other_feature"
+    DUPLICATE = "duplicate"
+    CONFLICT = "conflict"
+    REFUSED = "refused"
+    WAITING = "waiting"
+
+
+OUTCOMES = {
+    EventState.COUNTED: Outcome.COUNTED,
+    EventState.PARTLY: Outcome.PARTLY,
+    EventState.PROBLEM: Outcome.PROBLEM,
+    EventState.VOIDED: Outcome.VOIDED,
+    EventState.DISMISSED: Outcome.DISMISSED,
+    0: Outcome.OTHER_FEATURE,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ReceivedEvents:
+    """All events received, and how many of them have each outcome. Both are counted separately."""
+
+    received: int
+    outcomes: Mapping[Outcome, int]
+
+    @property
+    def unexplained(self) -> int:
+        """Events that no outcome has, for example a problem that was deleted. Zero, if no event arrived meanwhile."""
+        return self.received - sum(self.outcomes.values())
+
+
+def received_events(
+    period: Period, *, customer: Customer | None = None, feature_id: int | None = None
+) -> ReceivedEvents:
+    """Count the events of a range by what became of them.
+
+    Events count at the time they occurred; duplicates and refused requests, of which that isn't stored, at the time of
+    the last one. With a feature, only events whose name the feature counts are included, and no duplicates, refused
+    requests and waiting events, whose feature isn't known.
+    """
+    parameters = _parameters(period, customer) | {"feature": feature_id}
+    outcomes: dict[Outcome, int] = {}
+    by_state = _rows("by_state" if feature_id is None else "of_feature", parameters)
+    for state, count in by_state:
+        if state is not None:
+            outcomes[OUTCOMES[state]] = count
+    if feature_id is not None:
+        return ReceivedEvents(sum(count for _, count in by_state), outcomes)
+    [[received]] = _rows("received", parameters)
+    [[same, conflicts]] = _rows("duplicates", parameters)
+    [[refused]], [[waiting]] = _rows("refused", parameters), _rows("waiting", parameters)
+    others = {
+        Outcome.DUPLICATE: same,
+        Outcome.CONFLICT: conflicts,
+        Outcome.REFUSED: refused,
+        Outcome.WAITING: waiting,
+    }
+    return ReceivedEvents(received + sum(others.values()), outcomes | others)
+
+
+def _parameters(period: Period, customer: Customer | None) -> dict[str, Any]:
+    names: list[str] = []
+    if customer is not None:
+        aliases = CustomerAlias.objects.filter(customer=customer).values_list("alias", flat=True)
+        names = [customer.external_id, *aliases]
+    edges: dict[str, datetime] = {"start": period.start, "end": period.end}
+    return {**edges, "customer": customer.pk if customer else None, "names": names}
+
+
+def _rows(name: str, parameters: dict[str, Any]) -> list[tuple[Any, ...]]:
+    with connection.cursor() as cursor:
+        cursor.execute(compose(sections("reconciliation")[name]), parameters)
+        rows: list[tuple[Any, ...]] = cursor.fetchall()
+    return rows
