@@ -1,7 +1,8 @@
 """Send the self-test's events and its webhook over HTTP, to the address at which others reach the product."""
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
@@ -14,6 +15,7 @@ from config.server.derived import derive
 from config.webhooks.posting import sign
 
 TIMEOUT_S = 15
+CONNECT_AGAIN = 7  # times, with growing pauses: half a minute, in which web can start
 WEBHOOK_PATH = "/v1/self-tests/webhook"
 
 
@@ -29,7 +31,7 @@ def send_events(name: str, key: str, *, since: datetime) -> None:
         }
         for number, (offset, units) in enumerate(EVENTS, start=1)
     ]
-    with _client({"x-api-key": key}) as client:
+    with _client({"x-api-key": key}) as client, _naming_address():
         _check("POST /v1/events/bulk", client.post("/v1/events/bulk", json={"events": events}), httpx.codes.ACCEPTED)
         _check("POST /v1/events", client.post("/v1/events", json=events[0]), httpx.codes.ACCEPTED)
 
@@ -37,7 +39,7 @@ def send_events(name: str, key: str, *, since: datetime) -> None:
 def send_webhook(body: str, *, message_id: str, at: datetime) -> Mapping[str, Any]:
     """Sign and send a webhook message to the product itself, and return what the receiver read from it."""
     headers = sign(message_id, body, [webhook_secret()], at=at)
-    with _client({**headers, "content-type": "application/json"}) as client:
+    with _client({**headers, "content-type": "application/json"}) as client, _naming_address():
         response = client.post(WEBHOOK_PATH, content=body.encode())
     _check("the webhook", response, httpx.codes.OK)
     received: Mapping[str, Any] = response.json()
@@ -50,7 +52,19 @@ def webhook_secret() -> str:
 
 
 def _client(headers: Mapping[str, str]) -> httpx.Client:
-    return httpx.Client(base_url=settings.SELF_TEST_URL, headers=dict(headers), timeout=TIMEOUT_S, trust_env=False)
+    transport = httpx.HTTPTransport(retries=CONNECT_AGAIN)
+    return httpx.Client(
+        base_url=settings.SELF_TEST_URL, headers=dict(headers), timeout=TIMEOUT_S, trust_env=False, transport=transport
+    )
+
+
+@contextmanager
+def _naming_address() -> Iterator[None]:
+    """Say which address can't be reached."""
+    try:
+        yield
+    except httpx.TransportError as error:
+        raise Differs(f"{settings.SELF_TEST_URL} can't be reached: {error}") from error
 
 
 def _check(what: str, response: httpx.Response, status: int) -> None:

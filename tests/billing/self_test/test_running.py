@@ -1,8 +1,12 @@
 """The self-test sends, counts, invoices and reports known usage, and leaves no trace in the books."""
 
+import contextlib
+import socket
+import threading
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from django.test import Client
@@ -115,11 +119,43 @@ def test_a_failing_stage_is_named(reached: str, monkeypatch, target: str, value:
     assert find_differences(before, read_books()) == []
 
 
-def test_a_web_process_that_doesnt_answer_is_named(transactional_db, settings):
+def test_a_web_process_that_doesnt_answer_is_named(transactional_db, settings, monkeypatch):
+    monkeypatch.setattr("billing.self_test.sending.CONNECT_AGAIN", 1)
     settings.SELF_TEST_URL = f"http://127.0.0.1:{free_port()}"
     result = run_self_test(now=read_clock())
     assert result.failed_stage == "accepted"
-    assert "Connection refused" in result.problem
+    assert result.problem == f"{settings.SELF_TEST_URL} can't be reached: [Errno 111] Connection refused"
+
+
+def test_a_web_process_that_is_starting_is_waited_for(reached: str, settings):
+    """The port is open, but nothing listens until the second attempt, half a second later."""
+    target = urlsplit(reached)
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        settings.SELF_TEST_URL = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        starting = threading.Timer(1, forward_to, [listener, target.port])
+        starting.start()
+        result = run_self_test(now=read_clock())
+        starting.join()
+    assert result.problem == ""
+
+
+def forward_to(listener: socket.socket, port: int) -> None:
+    """Answer the pass's connections, one for events and one for the webhook, with those of the web process."""
+    listener.listen()
+    for _ in range(2):
+        client, _ = listener.accept()
+        with client, socket.create_connection(("127.0.0.1", port)) as server:
+            upstream = threading.Thread(target=copy_bytes, args=[client, server])
+            upstream.start()
+            threading.Thread(target=copy_bytes, args=[server, client]).start()
+            upstream.join()
+
+
+def copy_bytes(source: socket.socket, target: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        while content := source.recv(65536):
+            target.sendall(content)
 
 
 def test_an_unexpected_error_is_recorded_and_raised(reached: str, monkeypatch):
