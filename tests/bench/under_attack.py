@@ -48,6 +48,8 @@ def under_attack() -> Iterator[Figure]:
             attacked = measure(url, key, ATTACK_S - 2 * WARM_UP_S)
             answers = json.loads(process.communicate()[0])
         wait_until_counted()
+    if failed := [name for name in answers if name.endswith("500")]:
+        raise SystemExit(f"Attacks failed instead of keeping the server busy: {failed}.")
     check_all_counted(len(first) + len(alone) + len(attacked))
     p95, p95_alone = percentile(attacked), percentile(alone)
     data = SETTINGS | {
