@@ -39,6 +39,7 @@ OPENAPI_ENUM_NAMES: dict[str, str | list[str]] = {
     "LookupStatusEnum": ["processed", "processing", "failed"],
     "PriceEntityEnum": ["PLAN"],
     "PriceKindEnum": ["USAGE", "FIXED"],
+    "ProofKindEnum": "billing.kinds.ProofKind.choices",
     "PublishedEnum": ["published"],
     "ReasonEnum": "events.reasons.Reason",
     "RecordStatusEnum": ["published", "archived"],
