@@ -1,6 +1,7 @@
 """Names of the enums in the OpenAPI schema, one for each list of values that several fields share."""
 
 OPENAPI_ENUM_NAMES: dict[str, str | list[str]] = {
+    "AlarmKindEnum": "config.alarms.kinds.AlarmKind",
     "AlertEntityEnum": ["feature"],
     "ApiKeyTypeEnum": ["private_key"],
     "ApprovalKindEnum": "config.approvals.kinds.ApprovalKind",
