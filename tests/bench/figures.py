@@ -56,6 +56,7 @@ BENCHMARKS = {
     ),
     "tests.bench.runs:speed": ("invoice_run_ratio",),
     "tests.bench.runs:memory": ("invoice_run_memory_ratio",),
+    "tests.bench.proving:proofs": ("proof_hours", "proof_memory_ratio"),
 }
 
 

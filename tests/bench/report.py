@@ -66,6 +66,14 @@ MEANINGS = {
         "Peak memory of the workers with 100,000 subscriptions, compared with 10,000",
         ("subscriptions", "peak_mib", "peak_mib_at_10k", "invoices_per_s"),
     ),
+    "proof_hours": (
+        "Hours in which one process proves 100,000 invoice lines of 100 events each, on two workers half as many",
+        ("lines", "events", "ms_per_line"),
+    ),
+    "proof_memory_ratio": (
+        "Peak memory of proving four times as many lines, compared with that of the first quarter",
+        ("lines", "peak_mib", "peak_mib_at_a_quarter"),
+    ),
 }
 
 
