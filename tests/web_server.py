@@ -14,23 +14,19 @@ import pytest
 from django.conf import settings
 from django.db import connection
 
+from config.monitoring.models import Heartbeat
 from config.server.supervisor import WEB
 from config.signin.models import CacheEntry, SignInEvent
 from events.models import ApiKey, InboxRequest, RefusedRequest
 from tests.owner import as_owner
 from tests.services import free_port
 
-SECRET_KEY = "for-this-test-run-only-0123456789-abcdefghij-klmnopqrst"
-
-
-SECRET = "for-this-test-run-only-0123456789-abcdefghij-klmnopqrst"
-
 
 @pytest.fixture(scope="session")
 def static_root(tmp_path_factory: pytest.TempPathFactory) -> str:
     """Collect the static files, without which pages of a deployment can't be rendered."""
     folder = str(tmp_path_factory.mktemp("static"))
-    env = os.environ | {"SECRET_KEY": SECRET, "DEBUG": "0", "STATIC_ROOT": folder}
+    env = os.environ | {"SECRET_KEY": settings.SECRET_KEY, "DEBUG": "0", "STATIC_ROOT": folder}
     command = [sys.executable, "manage.py", "collectstatic", "--noinput", "--verbosity", "0"]
     subprocess.run(command, cwd=settings.BASE_DIR, env=env, check=True)
     return folder
@@ -42,7 +38,7 @@ def granian(database_url: str, **environment: str) -> Iterator[str]:
     port = free_port()
     command = [sys.executable, "-W", "ignore", "-m", *WEB, "--host", "127.0.0.1", "--port", str(port)]
     command += ["--log-level", "critical"]
-    env = {"SECRET_KEY": SECRET_KEY, "DEBUG": "0", "HTTPS": "0", "LOG_LEVEL": "ERROR"}
+    env = {"SECRET_KEY": settings.SECRET_KEY, "DEBUG": "0", "HTTPS": "0", "LOG_LEVEL": "ERROR"}
     server = subprocess.Popen(
         command, env=os.environ | env | {"DATABASE_URL": database_url} | environment, cwd=settings.BASE_DIR
     )
@@ -60,7 +56,7 @@ def delete_stored_requests() -> None:
     Call it after the server has ended: it writes refused requests with a delay.
     """
     with as_owner(), connection.cursor() as cursor:
-        for model in (InboxRequest, RefusedRequest, ApiKey, CacheEntry, SignInEvent):
+        for model in (InboxRequest, RefusedRequest, ApiKey, CacheEntry, SignInEvent, Heartbeat):
             model.objects.all().delete()
         cursor.execute("TRUNCATE auditlog_logentry, config_changeseal")
     connection.close()

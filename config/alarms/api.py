@@ -1,9 +1,9 @@
 """API views of alarms."""
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import django_filters as filters
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.utils import timezone
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -12,25 +12,30 @@ from config.alarms.kinds import AlarmKind
 from config.alarms.models import Alarm
 from config.alarms.raising import acknowledge
 from config.alarms.serializers import STATUSES, AcknowledgmentIn, AlarmOut
-from config.api.filters import ManyFilter, page
+from config.api.filters import ManyFilter, any_of, page
 from config.api.openapi import listed, operation
 from config.api.views import ApiView, get_or_404, read_body
 
 TAG = "Alarms"
+HAVING_STATUS = dict(
+    zip(
+        STATUSES,
+        (Q(cleared_at=None, acknowledged_at=None), Q(cleared_at=None) & ~Q(acknowledged_at=None), ~Q(cleared_at=None)),
+        strict=True,
+    )
+)
 
 
 class AlarmFilter(filters.FilterSet):
-    status = filters.ChoiceFilter(choices=[(name, name) for name in STATUSES], method="filter_status")
+    status = ManyFilter(choices=STATUSES, method="filter_status")
     kind = ManyFilter(choices=AlarmKind.values)
 
     class Meta:
         model = Alarm
         fields: ClassVar[list[str]] = []
 
-    def filter_status(self, alarms: QuerySet[Alarm], name: str, value: str) -> Any:
-        if value == "cleared":
-            return alarms.exclude(cleared_at=None)
-        return alarms.filter(cleared_at=None, acknowledged_at__isnull=value == "open")
+    def filter_status(self, alarms: QuerySet[Alarm], name: str, values: list[str]) -> QuerySet[Alarm]:
+        return alarms.filter(any_of(HAVING_STATUS, values))
 
 
 def alarms() -> QuerySet[Alarm]:

@@ -18,7 +18,7 @@ def too_many(request: HttpRequest, until: float | None = None) -> HttpResponse:
         **admin.site.each_context(request),
         "title": "Too many attempts",
         "until": datetime.fromtimestamp(until, UTC),
-        "minutes": -(-wait_s // MINUTE),
+        "minutes": max(1, round(wait_s / MINUTE)),
     }
     response = render(request, "account/too_many.html", context, status=429)
     response.headers["Retry-After"] = str(wait_s)

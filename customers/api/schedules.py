@@ -205,7 +205,7 @@ class ScheduleCancel(ApiView):
     @operation(
         "cancelSubscriptionSchedule",
         "Withdraw a scheduled change",
-        refusals="`schedule_id` must agree with the path.",
+        refusals="`schedule_id`, `schedule_type` and `subscription_id` must agree with the path.",
         tag=TAG,
         body=WithdrawIn,
         answers={200: WithdrawnOut},

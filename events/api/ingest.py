@@ -42,8 +42,8 @@ REFUSALS = {
         400,
         "validation_error",
         "Invalid request; nothing was stored. `details` names the field. A batch's `body` has 1 to 1,000 events. The "
-        "`timestamp`, or a CloudEvent's `time`, can't be before the earliest year or too many days ahead. Texts can't "
-        "contain the NUL character.",
+        "`timestamp`, or a CloudEvent's `time`, can't be before the earliest year or too many days ahead. A "
+        "CloudEvent's `id`, `type` and `subject` can't be empty. Texts can't contain the NUL character.",
         f"{INVALID}event_name is required",
         {"event_name": ["is required"]},
     ),

@@ -63,7 +63,8 @@ class Guide:
         links = {html.unescape(text).rstrip("…"): html.unescape(url) for url, text in BUTTONS.findall(page)}
         assert label in links, sorted(links)
         given = dict(parse_qsl(urlsplit(links[label]).query)) | filled
-        shown = self.staff.get(f"{DEBUGGER}fix/", given | {"previewed": "1"}).content.decode()
+        self.staff.get(f"{DEBUGGER}fix/", given | {"previewed": "1"})
+        shown = self.staff.post(f"{DEBUGGER}fix/effect/", given).content.decode()
         assert "Apply" in shown, (given, shown)
         answer = self.staff.post(f"{DEBUGGER}fix/", given | {"reason": "Found by the guide"}, follow=True)
         return " ".join(html.unescape(answer.content.decode()).split())

@@ -37,6 +37,7 @@ def environment(folder: Path) -> dict[str, str]:
     return {
         **os.environ,
         "DATABASE_URL": database_url(),
+        "SECRET_KEY": settings.SECRET_KEY,
         "DATA_DIR": str(folder),
         "DJANGO_SETTINGS_MODULE": "config.settings",
     }

@@ -28,7 +28,7 @@ def test_every_schedule_names_a_task_that_exists():
 
 def test_tasks_keep_their_names_for_schedules_and_messages_of_earlier_releases():
     celery_app.loader.import_default_modules()
-    assert {name for name in celery_app.tasks if not name.startswith("celery.")} == {
+    assert {name for name in celery_app.tasks if not name.startswith(("celery.", "tests."))} == {
         "billing.tasks.adjust_late_usage",
         "billing.tasks.bill_chunk",
         "billing.tasks.bill_late_usage",
