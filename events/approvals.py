@@ -5,8 +5,8 @@ from datetime import datetime, timedelta
 from config.approvals.kinds import Operation
 from config.approvals.models import Approval
 from config.approvals.operations import register
-from config.approvals.people import register_responsible
-from events.access.grants import find_responsible
+from config.approvals.people import register_colleagues_behind
+from events.access.grants import find_colleagues_behind
 from events.access.keys import activate, revoke
 from events.models import ApiKey
 
@@ -26,7 +26,7 @@ def _scopes(approval: Approval) -> list[str]:
 
 
 def register_operations() -> None:
-    """Register how API keys are activated, and who is responsible for them."""
+    """Register how API keys are activated, and who is behind them."""
     permissions = ("events.add_apikey", "events.change_apikey")
     register(Operation.ACTIVATE_KEY, _activate, permissions=permissions, scopes=_scopes, drop=_revoke)
-    register_responsible(find_responsible)
+    register_colleagues_behind(find_colleagues_behind)

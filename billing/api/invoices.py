@@ -72,7 +72,7 @@ class Invoices(ApiView):
         example=ONE_OFF_EXAMPLE,
         description="The customer's taxes are added automatically. The request fails if the totals differ from "
         "those of the line items. A second request with the same `idempotency_key` returns the existing invoice. "
-        "If finalizing a negative invoice needs approval (202), the draft is created: it is the `object_id`.",
+        "If finalizing negative items needs approval (202), the draft is created: it is the `object_id`.",
     )
     def post(self, request: Request) -> Response:
         created = create(request)
@@ -172,7 +172,7 @@ class InvoiceFinalize(ApiView):
         answers={200: Message},
         may_wait=True,
         errors=(400, 404),
-        description="Finalizing an invoice that items make negative grants credit, which can need approval.",
+        description="Finalizing an invoice with negative items can need approval, like a grant of credit.",
     )
     def post(self, request: Request, invoice_id: str) -> Response:
         invoice = invoice_of(invoice_id)

@@ -6,12 +6,14 @@ Every function of this package locks the invoice's row first, so two of them nev
 import logging
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
 from django.db import transaction
+from django.db.models import Sum
 
 from billing.invoicing.compute import EXPECTED_ERRORS
 from billing.invoicing.numbering import draw_numbers
@@ -49,8 +51,8 @@ def finalize(invoice: Invoice, *, now: datetime, by: User | None = None) -> Invo
 
     The number is the next one of the draft's series, or else of the default series. It is drawn in this transaction, so
     a failure leaves no gap. The invoice uses the prepaid credit that is available now. An invoice with nothing to pay
-    becomes paid immediately. A negative total becomes credit of the customer, which can need approval if people wrote
-    its lines (`ApprovalNeeded`). Raises `CannotChange` if the invoice is void or on hold.
+    becomes paid immediately. A negative total becomes credit of the customer. Negative items that people wrote can need
+    approval (`ApprovalNeeded`). Raises `CannotChange` if the invoice is void or on hold.
     """
     with transaction.atomic():
         locked = lock_invoice(invoice)
@@ -88,27 +90,31 @@ def _finalize(drafts: Sequence[Invoice], before: Snapshot, *, now: datetime, by:
 
 
 def _check_credits(drafts: Sequence[Invoice], *, by: User | None) -> None:
-    """Ask for approval of credit that lines written by people grant. Other negative totals follow from the plan."""
-    negative = [draft for draft in drafts if draft.total < 0]
-    if not negative:
-        return
-    items = InvoiceLine.objects.filter(invoice__in=negative, kind=LineKind.ITEM, amount__lt=0)
-    written = set(items.values_list("invoice", flat=True))
-    for draft in negative:
+    """Ask for approval of negative items, which people write. Other negative amounts follow from the plan.
+
+    What they take off counts, not only what they make credit of: $10,000.00 of usage with an item of -$9,999.00 asks
+    for $9,999.00, and $100.00 of usage with an item of -$600.00 asks for $600.00.
+    """
+    items = InvoiceLine.objects.filter(invoice__in=drafts, kind=LineKind.ITEM, amount__lt=0)
+    written = dict(items.order_by().values_list("invoice").annotate(Sum("amount")))
+    for draft in drafts:
         if draft.pk in written:
-            require_approval(_describe_credit(draft), by=by)
+            require_approval(_describe_credit(draft, -written[draft.pk]), by=by)
 
 
-def _describe_credit(draft: Invoice) -> Action:
-    amount = format_amount(-draft.total, draft.currency)
+def _describe_credit(draft: Invoice, written: Decimal) -> Action:
+    credit, reduction = max(-draft.total, Decimal(0)), format_amount(written, draft.currency)
+    effect = f"Negative items reduce the invoice by {reduction}, to {format_amount(draft.total, draft.currency)}."
+    if credit:
+        effect += f" {draft.customer} gets {format_amount(credit, draft.currency)} of prepaid credit."
     return Action(
         Operation.FINALIZE_CREDIT,
         [ApprovalKind.CREDIT],
         [draft],
-        {},
-        title=f"Finalize {draft} of {draft.customer}, which grants {amount}",
-        effect=f"The invoice is negative: {draft.customer} gets {amount} of prepaid credit.",
-        amounts={draft.currency: -draft.total},
+        {"credit": str(credit)} if credit else {},
+        title=f"Finalize {draft} of {draft.customer}, with {reduction} in negative items",
+        effect=effect,
+        amounts={draft.currency: max(written, credit)},
     )
 
 
@@ -207,7 +213,7 @@ def _hold_refused(key: int, error: Exception, *, now: datetime) -> int:
         raise error
     message = "; ".join(error.messages) if isinstance(error, ValidationError) else str(error)
     if isinstance(error, ApprovalNeeded):
-        message = "the credit that it grants needs approval. Release the draft and finalize it by hand."
+        message = "its negative items need approval. Release the draft and finalize it by hand."
     reason = f"It couldn't be finalized: {message}"[:255]
     with transaction.atomic(), recorded(by=None, reason=reason):
         for draft in _locked_due([key], now=now):

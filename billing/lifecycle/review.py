@@ -243,7 +243,7 @@ def finalize_many(invoices: Iterable[Invoice], *, now: datetime, by: User | None
         except Refused as refused:
             outcomes.append(Outcome(invoice, str(refused)))
         except ApprovalNeeded:
-            outcomes.append(Outcome(invoice, "the credit that it grants needs approval: finalize it on its page"))
+            outcomes.append(Outcome(invoice, "its negative items need approval: finalize it on its page"))
     return outcomes
 
 

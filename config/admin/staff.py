@@ -7,7 +7,7 @@ from django import forms
 from django.contrib import admin
 from django.contrib.auth.admin import GroupAdmin as BaseGroupAdmin
 from django.contrib.auth.admin import UserAdmin as BaseUserAdmin
-from django.contrib.auth.models import Group, Permission, User
+from django.contrib.auth.models import Group, User
 from django.contrib.auth.tokens import default_token_generator
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
@@ -22,11 +22,13 @@ from unfold.decorators import display
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm
 from unfold.widgets import UnfoldAdminEmailInputWidget, UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
+from config.admin.grantable import grantable_roles, is_grantable, is_within_rights, own_permissions
 from config.admin.role_table import access_table
 from config.audit import record_change, recorded
 from config.office.base import AuditedHistory, BaseAdmin
 from config.office.dialogs import ReasonForm, action, confirm, open_page, staff
 from config.office.shown_once import respond_once
+from config.refusals import Refused
 from config.signin.confirming import ConfirmedForms, confirmed_method
 from config.signin.factors import remove_factors
 from config.signin.log import record
@@ -39,6 +41,10 @@ LIBRARIES = ("account", "mfa", "socialaccount")  # their tables have no pages he
 
 for model in (User, Group):
     admin.site.unregister(model)
+
+
+class Deactivated(Refused):
+    """The colleague's account is deactivated."""
 
 
 class ColleagueForm(forms.ModelForm):
@@ -112,10 +118,10 @@ class UserAdmin(ConfirmedForms, AuditedHistory, BaseUserAdmin, BaseAdmin):  # ty
         return users.annotate(has_factor=Exists(factors))
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return _is_within_rights(request, obj) and bool(super().has_change_permission(request, obj))
+        return is_within_rights(request, obj) and bool(super().has_change_permission(request, obj))
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return _is_within_rights(request, obj) and bool(super().has_delete_permission(request, obj))
+        return is_within_rights(request, obj) and bool(super().has_delete_permission(request, obj))
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         fields = super().get_readonly_fields(request, obj)
@@ -123,15 +129,15 @@ class UserAdmin(ConfirmedForms, AuditedHistory, BaseUserAdmin, BaseAdmin):  # ty
 
     def formfield_for_manytomany(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         if db_field.name == "groups":
-            kwargs["queryset"] = _grantable_roles(request)
+            kwargs["queryset"] = grantable_roles(request)
         elif db_field.name == "user_permissions":
-            kwargs["queryset"] = _own_permissions(request).exclude(content_type__app_label__in=LIBRARIES)
+            kwargs["queryset"] = own_permissions(request).exclude(content_type__app_label__in=LIBRARIES)
         return super().formfield_for_manytomany(db_field, request, **kwargs)
 
     def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
         form: Any = super().get_form(request, obj, change=change, **kwargs)
         if obj is None:
-            form.base_fields["role"].queryset = _grantable_roles(request)
+            form.base_fields["role"].queryset = grantable_roles(request)
         return form
 
     @display(description="Name", ordering="last_name")
@@ -187,6 +193,8 @@ class UserAdmin(ConfirmedForms, AuditedHistory, BaseUserAdmin, BaseAdmin):  # ty
     def new_password_link(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
         """Show a link with which the colleague sets a new password, for example after forgetting it."""
         user = self._get_colleague(request, object_id)
+        if not user.is_active:
+            raise Deactivated("This colleague can't sign in. Activate the account first.")
         with recorded(by=staff(request), reason=form.cleaned_data["reason"]):
             record_change(user, "password link", "", "made")
         return self._password_link(request, user, f"New password for {user.get_full_name() or user.username}")
@@ -282,35 +290,23 @@ class GroupAdmin(ConfirmedForms, AuditedHistory, BaseGroupAdmin, BaseAdmin):  # 
         return super().get_queryset(request).annotate(members=Count("user"))
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        is_within = obj is None or _grantable_roles(request).filter(pk=obj.pk).exists()
-        return is_within and bool(super().has_change_permission(request, obj))
+        return is_grantable(request, obj) and bool(super().has_change_permission(request, obj))
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return is_grantable(request, obj) and bool(super().has_delete_permission(request, obj))
+
+    def get_deleted_objects(self, objs: Any, request: HttpRequest) -> tuple[Any, Any, Any, list[Any]]:
+        """Keep roles of which the sign-in rules require a second factor: the rule would end without being named."""
+        deleted, counts, lacking, kept = super().get_deleted_objects(objs, request)
+        named = Group.objects.filter(pk__in=[role.pk for role in objs], signinrules__isnull=False).order_by("name")
+        rules = [f"Sign-in rules: the role {role} requires a second factor. Remove it there first." for role in named]
+        return deleted, counts, lacking, [*kept, *rules]
 
     def formfield_for_manytomany(self, db_field: Any, request: HttpRequest | None = None, **kwargs: Any) -> Any:
         if request is not None:
-            kwargs["queryset"] = _own_permissions(request).exclude(content_type__app_label__in=LIBRARIES)
+            kwargs["queryset"] = own_permissions(request).exclude(content_type__app_label__in=LIBRARIES)
         return super().formfield_for_manytomany(db_field, request, **kwargs)
 
     @display(description="Staff", ordering="members")
     def member_count(self, group: Any) -> int:
         return int(group.members)
-
-
-def _is_within_rights(request: HttpRequest, user: Any) -> bool:
-    """Return whether the user may do nothing that staff may not: a password link would make them that user."""
-    own = staff(request)
-    if own.is_superuser or not isinstance(user, User):
-        return True
-    return not user.is_superuser and user.get_all_permissions() <= own.get_all_permissions()
-
-
-def _own_permissions(request: HttpRequest) -> QuerySet[Permission]:
-    """Return the permissions that staff have, and so can grant."""
-    names = staff(request).get_all_permissions()
-    rows = Permission.objects.select_related("content_type")
-    return rows.filter(pk__in=[row.pk for row in rows if f"{row.content_type.app_label}.{row.codename}" in names])
-
-
-def _grantable_roles(request: HttpRequest) -> QuerySet[Group]:
-    """Return the roles that allow nothing that staff may not do themselves."""
-    beyond = Permission.objects.exclude(pk__in=_own_permissions(request))
-    return Group.objects.exclude(permissions__in=beyond).order_by("name")

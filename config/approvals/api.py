@@ -24,7 +24,8 @@ from config.approvals.serializers import ApprovalOut, RuleIn, RuleOut
 TAG = "Approvals"
 DECIDES = (
     "The API key needs the scopes of the action, too. No one decides about their own request: neither with the API key "
-    "that requested it, nor with another key of the same colleague. A key without a responsible colleague can't decide."
+    "that requested it, nor with another key of the same colleague. A key decides only in the name of the colleague "
+    "who created it: someone who took responsibility for it rotates it in the admin first."
 )
 
 

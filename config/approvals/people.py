@@ -20,20 +20,27 @@ class KeyOfRequest(Protocol):
     @property
     def responsible_id(self) -> int | None: ...
 
+    @property
+    def created_by_id(self) -> int | None: ...
+
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """A colleague in the admin, or an API key: its name, the family of its rotations, its responsible colleague."""
+    """A colleague in the admin, or an API key: its name, the family of its rotations, its responsible colleague.
+
+    The secret of a key is `is_shared` unless it was shown to its responsible colleague alone.
+    """
 
     user: User | None
     key: str = ""
     family_id: int | None = None
+    is_shared: bool = False
 
     @property
     def colleagues(self) -> set[int]:
         """The primary keys of the colleagues who act: the one signed in, or those behind the API key."""
         ids = {self.user.pk} if self.user else set()
-        return ids if self.family_id is None else ids | responsible_for(self.family_id)
+        return ids if self.family_id is None else ids | colleagues_behind(self.family_id)
 
 
 _key: ContextVar[KeyOfRequest | None] = ContextVar("key_of_request", default=None)
@@ -44,19 +51,19 @@ def _no_one(family_id: int) -> set[int]:
 
 
 class _Lookup:
-    """How the colleagues who are responsible for a family of API keys are found: `events` owns the keys."""
+    """How the colleagues behind a family of API keys are found: `events` owns the keys."""
 
-    responsible_for: Callable[[int], set[int]] = staticmethod(_no_one)
-
-
-def register_responsible(lookup: Callable[[int], set[int]]) -> None:
-    """Register how the colleagues who are responsible for a family of API keys are found."""
-    _Lookup.responsible_for = staticmethod(lookup)
+    colleagues_behind: Callable[[int], set[int]] = staticmethod(_no_one)
 
 
-def responsible_for(family_id: int) -> set[int]:
-    """Return the primary keys of the colleagues who are responsible for an API key or its rotations."""
-    return _Lookup.responsible_for(family_id)
+def register_colleagues_behind(lookup: Callable[[int], set[int]]) -> None:
+    """Register how the colleagues behind a family of API keys are found."""
+    _Lookup.colleagues_behind = staticmethod(lookup)
+
+
+def colleagues_behind(family_id: int) -> set[int]:
+    """Return the primary keys of the colleagues who are responsible for, or created, an API key or its rotations."""
+    return _Lookup.colleagues_behind(family_id)
 
 
 @contextmanager
@@ -82,12 +89,13 @@ def person_of(user: User | None) -> Person | None:
     if key is None:
         return None
     responsible = User.objects.filter(pk=key.responsible_id).first() if key.responsible_id else None
-    return Person(responsible, str(key), key.family_id)
+    is_shared = key.created_by_id is None or key.created_by_id != key.responsible_id
+    return Person(responsible, str(key), key.family_id, is_shared)
 
 
 def requester_colleagues(approval: Approval) -> set[int]:
-    """Return the colleagues behind a request: then and, for an API key, also those responsible for it since."""
+    """Return the colleagues behind a request: then and, for an API key, all who are behind it now."""
     ids = {approval.requested_by_id, approval.responsible_id} - {None}
     if approval.requested_family is not None:
-        ids |= responsible_for(approval.requested_family)
+        ids |= colleagues_behind(approval.requested_family)
     return {pk for pk in ids if pk is not None}

@@ -134,6 +134,11 @@ def why_not_decide(approval: Approval, person: Person) -> str:
     """Return why the person can't approve or reject the request, or an empty string."""
     if person.user is None or not person.user.is_active:
         return "No colleague is responsible for this API key, so it can't decide about approvals."
+    if person.is_shared:
+        return (
+            "Others may know the secret of this API key, so it can't decide about approvals. "
+            "Its responsible colleague must rotate it in the admin first."
+        )
     if person.colleagues & requester_colleagues(approval):
         return "You requested this, or your API key did. Someone else must decide."
     if person.family_id is not None and person.family_id == approval.requested_family:

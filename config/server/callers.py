@@ -6,6 +6,7 @@ from io import BytesIO
 from typing import Any
 
 from django.conf import settings
+from django.contrib.auth import SESSION_KEY
 from django.core.handlers.wsgi import WSGIRequest
 from rest_framework.exceptions import APIException
 from rest_framework.request import Request
@@ -23,10 +24,10 @@ def name_caller(environ: Mapping[str, Any]) -> str:
 
 
 def is_known(environ: Mapping[str, Any]) -> bool:
-    """Tell whether the request has a valid API key, or a session that exists. Asks the database."""
+    """Tell whether the request has a valid API key, or the session of someone signed in. Asks the database."""
     if API_KEY not in environ:
         session = _find_session(environ)
-        return bool(session) and import_module(settings.SESSION_ENGINE).SessionStore().exists(session)
+        return bool(session) and SESSION_KEY in import_module(settings.SESSION_ENGINE).SessionStore(session)
     request = Request(WSGIRequest({**environ, "CONTENT_LENGTH": "0", "wsgi.input": BytesIO()}))
     kinds: Any = api_settings.DEFAULT_AUTHENTICATION_CLASSES  # described as the names of the classes
     try:

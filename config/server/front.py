@@ -32,6 +32,7 @@ BODY_S = 30.0  # for a whole body, and a second more for each of these
 BYTES_PER_S = 256 * 1024
 SMALL = 64 * 1024  # a body that usually arrives in one piece
 MOST_HELD = 256 * MIB  # bytes of larger bodies in a process
+MOST_UNCHECKED = 32 * MIB  # of these, from callers who may be strangers
 MOST_IN_MEMORY = MIB  # bytes of a streamed response; a longer one is put in a file
 KEPT_S = 60.0  # how long such a file is kept; the server opens it at once
 
@@ -57,12 +58,13 @@ TOO_MANY = Refusal(
 
 @dataclass(slots=True)
 class Incoming:
-    """A request whose body is being read. `held` counts the bytes of a larger body."""
+    """A request whose body is being read. `held` counts the bytes of a larger body, and whether its caller is known."""
 
     environ: dict[str, Any]
     path: str
     protocol: HTTPProtocol
     held: int = 0
+    is_known: bool = False
     began: float = field(default_factory=perf_counter)
 
 
@@ -89,6 +91,7 @@ class Front:
         self._handler = handler
         self._lanes = Lanes()
         self._held = 0
+        self._unchecked = 0
         self._folder = TemporaryDirectory(prefix="countinghouse-")
         self._observer = Observer()
         self._watcher = Watcher(each_time=self._lanes.show if self._observer.counts else None)
@@ -114,6 +117,7 @@ class Front:
             self._refuse(incoming, BUSY)
         finally:
             self._held -= incoming.held
+            self._unchecked -= 0 if incoming.is_known else incoming.held
 
     async def _serve(self, incoming: Incoming) -> None:
         environ = incoming.environ
@@ -163,25 +167,38 @@ class Front:
         return b"".join(parts)
 
     async def _read_parts(self, incoming: Incoming, limit: int) -> list[bytes]:
-        """Read the parts of a larger body. Beyond what anyone may send, the caller must be known."""
-        now, parts, is_checked = asyncio.get_running_loop().time, [], False
+        """Read the parts of a larger body."""
+        now, parts = asyncio.get_running_loop().time, []
         last = now() + BODY_S
         async with asyncio.timeout_at(now() + STALLED_S) as deadline:
             async for part in incoming.protocol:
-                incoming.held += len(part)
-                self._held += len(part)
+                self._hold(incoming, len(part))
                 if self._held > MOST_HELD:
                     raise BodyRefused(BUSY)
                 if incoming.held > limit:
                     raise _too_large(limit)
                 parts.append(part)
-                if incoming.held > MOST_BODY and not is_checked:
-                    is_checked = True
-                    if not await self._lanes.ordinary.run(is_known, incoming.environ):
-                        raise LeftUnread
+                await self._check_caller(incoming)
                 last += len(part) / BYTES_PER_S
                 deadline.reschedule(min(now() + STALLED_S, last))
         return parts
+
+    def _hold(self, incoming: Incoming, size: int) -> None:
+        incoming.held += size
+        self._held += size
+        self._unchecked += 0 if incoming.is_known else size
+
+    async def _check_caller(self, incoming: Incoming) -> None:
+        """Require a known caller beyond what anyone may send, and beyond the part of the memory that strangers share.
+
+        Strangers who never finish their bodies take memory from each other, but not from known callers.
+        """
+        if incoming.is_known or (incoming.held <= MOST_BODY and self._unchecked <= MOST_UNCHECKED):
+            return
+        if not await self._lanes.ordinary.run(is_known, incoming.environ):
+            raise LeftUnread
+        incoming.is_known = True
+        self._unchecked -= incoming.held
 
     # --- Responses, in a thread ----------------------------------------------------------------------
 

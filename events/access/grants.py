@@ -10,10 +10,10 @@ from django.contrib.auth.models import Permission, User
 from django.db.models import Q
 from django.utils import timezone
 
+from config.installation.roles import OUR_APPS, OURS_IN_CONFIG
 from config.refusals import Refused
 from events.models import ApiKey, Scope
 
-OUR_APPS = ("catalog", "customers", "events", "billing")
 WRITERS = ("add", "change")
 
 
@@ -46,16 +46,21 @@ def keys_beyond_rights() -> list[ApiKey]:
     return [key for key in keys if _missing(people[key.responsible_id], key.scopes, needed)]
 
 
-def find_responsible(family_id: int) -> set[int]:
-    """Return the primary keys of the colleagues who are responsible for an API key or one of its rotations."""
-    keys = ApiKey.objects.filter(Q(family=family_id) | Q(pk=family_id)).exclude(responsible=None)
-    return set(keys.values_list("responsible", flat=True))
+def find_colleagues_behind(family_id: int) -> set[int]:
+    """Return the primary keys of the colleagues who are responsible for an API key or know its secret.
+
+    These are the responsible colleagues and those who created it, for the key and all of its rotations. If Mia creates
+    a key and Ben takes responsibility, both are behind it.
+    """
+    keys = ApiKey.objects.filter(Q(family=family_id) | Q(pk=family_id))
+    return {pk for row in keys.values_list("created_by", "responsible") for pk in row if pk is not None}
 
 
 def take_responsibility(key: ApiKey, *, by: User) -> ApiKey:
     """Make the user responsible for the key, instead of a colleague who lacks the permissions. Safe to repeat.
 
-    Raises `ScopesRefused` if the user lacks them too.
+    The earlier colleague still knows the secret, so the key decides about no approval until the user rotates it.
+    Raises `ScopesRefused` if the user lacks the permissions too.
     """
     check_scopes(by, key.scopes)
     key.responsible = by
@@ -80,7 +85,8 @@ def permissions_by_scope() -> dict[str, set[str]]:
 
     needed: dict[str, set[str]] = {
         Scope.EVENTS_WRITE: {"events.add_event"},
-        Scope.READ: {name for app in OUR_APPS for name in of(app, "view_")},
+        Scope.READ: {name for app in OUR_APPS for name in of(app, "view_")}
+        | {f"config.view_{model}" for model in OURS_IN_CONFIG},
         Scope.CATALOG_WRITE: of("catalog", "add_", "change_"),
         Scope.CUSTOMERS_WRITE: of("customers", "add_", "change_"),
         Scope.BILLING_WRITE: of("billing", "add_", "change_"),

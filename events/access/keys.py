@@ -73,6 +73,7 @@ class Caller:
     single_per_minute: int | None
     bulk_per_minute: int | None
     awaits_approval: bool = False
+    created_by_id: int | None = None
 
     is_authenticated: ClassVar[bool] = True
     is_active: ClassVar[bool] = True
@@ -93,6 +94,7 @@ def make_key(
     single_per_minute: int | None = None,
     bulk_per_minute: int | None = None,
     created_by: User | None = None,
+    by_key: Caller | None = None,
     responsible_id: int | None = None,
     replaces: ApiKey | None = None,
     overlap: timedelta = timedelta(0),
@@ -103,11 +105,13 @@ def make_key(
     `overlap` is how long the key that it `replaces` works after that.
 
     A limit of None is the company's limit; 0 means no limit. The colleague who creates a key is responsible for it; a
-    key that another key creates has that key's `responsible_id`. Raises `ScopesRefused` if `created_by` may not grant
-    a scope.
+    key that another key creates, `by_key`, has a `responsible_id` and was created by who created that key, since they
+    can know both secrets. Raises `ScopesRefused` if `created_by` may not grant a scope.
     """
+    created_by_id = by_key.created_by_id if by_key else None
     if created_by is not None:
         check_scopes(created_by, scopes := list(scopes))
+        created_by_id = responsible_id = created_by.pk
     secret = f"sk_{secrets.token_urlsafe(32)}"
     while ApiKey.objects.filter(prefix=secret[:PREFIX_LENGTH]).exists():
         secret = f"sk_{secrets.token_urlsafe(32)}"
@@ -120,8 +124,8 @@ def make_key(
         single_per_minute=single_per_minute,
         bulk_per_minute=bulk_per_minute,
         family=(replaces.family or replaces.pk) if replaces else None,
-        created_by=created_by,
-        responsible_id=responsible_id if created_by is None else created_by.pk,
+        created_by_id=created_by_id,
+        responsible_id=responsible_id,
         replaces=replaces,
     )
     key.full_clean(exclude=["created_by", "responsible"])
@@ -205,7 +209,12 @@ def authenticate(presented: str, *, now: datetime) -> Caller:
 
 
 def rotate(
-    key: ApiKey, *, now: datetime, overlap: timedelta = timedelta(0), by: User | None = None
+    key: ApiKey,
+    *,
+    now: datetime,
+    overlap: timedelta = timedelta(0),
+    by: User | None = None,
+    by_key: Caller | None = None,
 ) -> tuple[ApiKey, str]:
     """Create a key with the same name, scopes and limits. The old key expires after `overlap`, unless it does earlier.
 
@@ -226,6 +235,7 @@ def rotate(
             single_per_minute=key.single_per_minute,
             bulk_per_minute=key.bulk_per_minute,
             created_by=by,
+            by_key=by_key,
             responsible_id=key.responsible_id,
             replaces=key,
             overlap=overlap,
@@ -304,6 +314,7 @@ def _look_up(presented: str, digest: str, now: datetime) -> Caller:
         expires_at=key.expires_at,
         revoked_at=key.revoked_at,
         awaits_approval=key.awaits_approval,
+        created_by_id=key.created_by_id,
         single_per_minute=key.single_per_minute,
         bulk_per_minute=key.bulk_per_minute,
     )

@@ -211,7 +211,8 @@ class ApiKeyAdmin(ConfirmedForms, AuditedHistory, ShownOnceAdmin):
         confirmed=True,
         dialog=confirm(
             "Take responsibility for this key?",
-            "The key continues to work, and your permissions limit it from now on.",
+            "The key continues to work, and your permissions limit it from now on. Others know its secret, so it can't"
+            " decide about approvals until you rotate it.",
             "Take responsibility",
             ReasonForm,
         ),

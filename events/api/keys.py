@@ -162,7 +162,7 @@ class Keys(KeyView):
             require_scope(request, scope)
         if caller.expires_at is not None:
             body["expires_at"] = min(body.get("expires_at") or caller.expires_at, caller.expires_at)
-        return _answer(*make_key(**body, responsible_id=caller.responsible_id))
+        return _answer(*make_key(**body, by_key=caller, responsible_id=caller.responsible_id))
 
 
 class OneKey(KeyView):
@@ -224,4 +224,5 @@ class KeyRotation(KeyView):
         key, hours = key_of(key_id), read_body(request, RotationIn)["overlap_hours"]
         self.require_scopes_of(key)
         with recorded(by=None, reason=f"Rotated: the old key stops working in {hours} hours"):
-            return _answer(*rotate(key, now=timezone.now(), overlap=timedelta(hours=hours)))
+            overlap, caller = timedelta(hours=hours), caller_of(request)
+            return _answer(*rotate(key, now=timezone.now(), overlap=overlap, by_key=caller))

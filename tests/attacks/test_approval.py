@@ -39,7 +39,7 @@ from config.approvals.requests import (
 from config.office.history import history_of
 from customers.models import Subscription
 from events.access.grants import take_responsibility
-from events.access.keys import KeyRefused, authenticate, make_key, rotate
+from events.access.keys import KeyRefused, authenticate, clear_key_cache, make_key, rotate
 from events.models import ApiKey
 from tests.admin_pages import submit, text_of, url
 from tests.api import Api
@@ -119,6 +119,80 @@ def test_no_one_approves_what_their_key_requested(mia, ben):
         approve(approval, by=Person(ben), now=timezone.now())
     third = colleague()[0]
     assert approve(approval, by=Person(third), now=timezone.now()).status == "approved"
+
+
+TAKEN_OVER = (
+    "Others may know the secret of this API key, so it can't decide about approvals. Its responsible colleague must "
+    "rotate it in the admin first."
+)
+
+
+def test_no_one_decides_with_a_key_that_a_colleague_took_over(mia, ben):
+    """Mia still knows the secret of the key for which Ben is responsible."""
+    approval, client = requested_void(mia), api_of(mia)
+    key = ApiKey.objects.get()
+    take_responsibility(key, by=ben)
+    clear_key_cache()
+    for decision in ("approve", "reject"):
+        error = client.post(f"approvals/{approval.public_id}/{decision}", {"reason": "Mine"}, 400)
+        assert error["message"] == TAKEN_OVER
+    assert reload(approval).status == ApprovalStatus.REQUESTED
+    third_request = requested_void(colleague(username="cleo")[0], make_finalized("50"))
+    new_secret = rotate(key, now=timezone.now(), by=ben)[1]
+    client.client = Client(headers={"x-api-key": new_secret})  # which only Ben was shown
+    assert client.post(f"approvals/{third_request.public_id}/approve", {})["status"] == "approved"
+    client.post(f"approvals/{approval.public_id}/approve", {}, 400)  # it is still of the family of Mia's key
+
+
+def test_a_key_made_with_a_key_that_was_taken_over_decides_nothing_either(mia, ben):
+    approval, client = requested_void(mia), api_of(mia)
+    key = ApiKey.objects.get()
+    take_responsibility(key, by=ben)
+    clear_key_cache()
+    secrets = [
+        client.post("secrets/api/keys", {"name": "Child"}, 201)["api_key"],
+        client.post(f"secrets/api/keys/{key.public_id}/rotate", {"overlap_hours": 1}, 201)["api_key"],
+    ]
+    for secret in secrets:
+        client.client = Client(headers={"x-api-key": secret})
+        error = client.post(f"approvals/{approval.public_id}/approve", {}, 400)
+        assert error["message"] == TAKEN_OVER
+    assert Invoice.objects.get().state == "finalized"
+
+
+def test_no_one_decides_with_a_colleagues_key_that_they_rotated_by_api(mia, ben):
+    approval, client = requested_void(mia), api_of(mia)
+    key_of_ben = make_key("Ben's", created_by=ben)[0]
+    answer = client.post(f"secrets/api/keys/{key_of_ben.public_id}/rotate", {}, 201)
+    client.client = Client(headers={"x-api-key": answer["api_key"]})
+    assert client.post(f"approvals/{approval.public_id}/approve", {}, 400)["message"] == TAKEN_OVER
+
+
+@pytest.mark.parametrize("way", ["the key", "a key that it creates", "a key that it rotates"])
+def test_no_one_approves_in_the_admin_what_they_requested_with_a_key_that_was_taken_over(mia, ben, way):
+    client = api_of(mia)
+    key = ApiKey.objects.get()
+    take_responsibility(key, by=ben)
+    clear_key_cache()
+    if way != "the key":
+        another = make_key("Ben's", created_by=ben)[0]
+        path = "secrets/api/keys" if "creates" in way else f"secrets/api/keys/{another.public_id}/rotate"
+        body = {"name": "Child"} if "creates" in way else {}
+        client.client = Client(headers={"x-api-key": client.post(path, body, 201)["api_key"]})
+    require(ApprovalKind.VOID)
+    client.post(f"invoices/{make_finalized('120').public_id}/void", {"reason": "Billed twice"}, 202)
+    approval = Approval.objects.get()
+    for person in (mia, ben):
+        with pytest.raises(NotYours, match="or your API key did"):
+            approve(approval, by=Person(person), now=timezone.now())
+
+
+def test_a_key_that_its_colleagues_own_key_creates_decides_in_their_name(mia, ben):
+    approval, client = requested_void(mia), api_of(ben)
+    answer = client.post("secrets/api/keys", {"name": "Child"}, 201)
+    assert answer["secret"]["created_by"] == "ben"
+    client.client = Client(headers={"x-api-key": answer["api_key"]})
+    assert client.post(f"approvals/{approval.public_id}/approve", {})["status"] == "approved"
 
 
 def test_a_key_without_a_responsible_colleague_cant_decide(api, mia):
@@ -505,9 +579,46 @@ def test_credit_hidden_in_an_extra_line_isnt_granted_by_the_schedule(mia):
     with pytest.raises(ApprovalNeeded):
         finalize(draft, now=NOW, by=mia)
     assert finalize_due(now=NOW) == 0
-    assert "the credit that it grants needs approval" in reload(draft).hold_reason
+    assert "its negative items need approval" in reload(draft).hold_reason
     outcome = finalize_many([release(draft, now=NOW, by=mia)], now=NOW, by=mia)[0]
-    assert outcome.skipped == "the credit that it grants needs approval: finalize it on its page"
+    assert outcome.skipped == "its negative items need approval: finalize it on its page"
+    assert not CreditGrant.objects.exists()
+
+
+def test_a_negative_item_needs_approval_by_what_it_takes_off_and_not_only_below_zero(mia, ben):
+    """An item of -$9,999.00 on a draft of $10,000.00 is as good as credit of $9,999.00."""
+    require(ApprovalKind.CREDIT, USD="100")
+    drafts = [make_draft("10000", "-9000", "-999") for _ in range(2)]
+    approval = requested(lambda: finalize(drafts[0], now=NOW, by=mia))
+    assert approval.amounts == {"USD": "9999"}
+    assert approval.title.endswith("with $9,999.00 in negative items")
+    assert approval.effect == "Negative items reduce the invoice by $9,999.00, to $1.00."
+    assert "its negative items need approval" in finalize_many([drafts[1]], now=NOW, by=mia)[0].skipped
+    answer = api_of(mia).post(f"invoices/{drafts[1].public_id}/finalize", {}, 202)
+    assert (answer["rule"], answer["amounts"]) == ("credit", [{"currency": "USD", "amount": "9999"}])
+    _, client = colleague()
+    submit(client, url("billing_invoice_finalize_one", make_draft("10000", "-9999").pk))
+    assert Approval.objects.count() == 3
+    assert not Invoice.objects.exclude(state="draft").exists()
+    approve(approval, by=Person(ben), now=NOW)
+    assert reload(drafts[0]).state == "finalized"
+
+
+def test_negative_items_are_put_on_hold_by_the_schedule_and_small_ones_are_not(mia):
+    require(ApprovalKind.CREDIT, USD="100")
+    large, small = make_draft("500", "-100.01", finalize_at=NOW), make_draft("500", "-60", "-40", finalize_at=NOW)
+    assert finalize_due(now=NOW) == 1
+    assert "its negative items need approval" in reload(large).hold_reason
+    assert reload(small).state == "finalized"
+
+
+def test_credit_that_grew_since_the_request_isnt_granted(mia, ben):
+    require(ApprovalKind.CREDIT)
+    draft = make_draft("100", "-600")
+    approval = requested(lambda: finalize(draft, now=NOW, by=mia))
+    assert (approval.amounts, approval.inputs) == ({"USD": "600"}, {"credit": "500.0000"})
+    Invoice.objects.filter(pk=draft.pk).update(subtotal=D(-550), total=D(-550), amount_due=D(-550))
+    assert approve(approval, by=Person(ben), now=NOW).status == "failed"
     assert not CreditGrant.objects.exists()
 
 

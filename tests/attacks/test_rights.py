@@ -2,12 +2,13 @@
 
 import pytest
 from django.contrib import admin
-from django.contrib.auth.models import Group, Permission
+from django.contrib.auth.models import Group, Permission, User
 from django.db import connection, models
 from django.test import Client
 from django.utils import timezone
 
 from billing.models import CouponApplication
+from config.signin.models import SignInRules
 from config.webhooks.endpoints import create_endpoint
 from events.access.grants import ScopesRefused, keys_beyond_rights, missing_scopes
 from events.access.keys import authenticate, make_key, rotate
@@ -141,6 +142,81 @@ def test_an_owner_cant_become_a_superuser_or_grant_what_they_lack():
         "/admin/auth/user/add/", {"first_name": "Eve", "email": "eve@example.com", "role": str(beyond.pk)}
     )
     assert list(response.context_data["adminform"].form.errors) == ["role"]
+
+
+READING = {
+    "config.view_approval",
+    "config.view_approvalrule",
+    "config.view_alarm",
+    "config.view_backup",
+    "config.view_webhookendpoint",
+    "config.view_webhookdelivery",
+}
+
+
+@pytest.mark.parametrize("name", sorted(READING))
+def test_a_key_reads_no_approvals_alarms_backups_or_webhooks_that_its_colleague_may_not_see(name):
+    role = Group.objects.get(name="Viewer")
+    role.permissions.remove(Permission.objects.get(content_type__app_label="config", codename=name[7:]))
+    assert "read" in missing_scopes(colleague("Viewer")[0], ["read"])
+
+
+def make_helpdesk(*extra):
+    role = Group.objects.create(name="Helpdesk")
+    names = [f"{action}_{model}" for action in ("view", "change", "delete") for model in ("user", "group")]
+    role.permissions.set(Permission.objects.filter(codename__in=[*names, *extra]))
+    return colleague("Helpdesk")
+
+
+def test_a_deactivated_owner_has_an_owners_rights_when_it_is_about_their_account():
+    owner, _ = colleague("Owner")
+    User.objects.filter(pk=owner.pk).update(is_active=False)
+    _, helpdesk = make_helpdesk()
+    page = f"/admin/auth/user/{owner.pk}"
+    response = submit(helpdesk, f"{page}/password-link/", reason="Please")
+    assert response.status_code == 403
+    assert helpdesk.post(f"{page}/password/", {"password1": "a", "password2": "a"}).status_code == 403
+    form = {"username": owner.username, "is_active": "on", "is_staff": "on", "date_joined_0": "2026-01-01"}
+    assert helpdesk.post(f"{page}/change/", form).status_code == 403
+    assert helpdesk.post(f"{page}/delete/", {"post": "yes"}).status_code == 403
+    owner.refresh_from_db()
+    assert not owner.is_active
+
+
+def test_a_deactivated_colleague_gets_no_password_link():
+    viewer, _ = colleague("Viewer")
+    User.objects.filter(pk=viewer.pk).update(is_active=False)
+    _, client = colleague("Owner")
+    response = submit(client, f"/admin/auth/user/{viewer.pk}/password-link/", reason="Please")
+    assert "This colleague can't sign in. Activate the account first." in text_of(response)
+    assert "set-password" not in response.content.decode()
+
+
+def test_no_one_deletes_a_role_that_allows_more_than_they_may_do():
+    _, helpdesk = make_helpdesk()
+    small = Group.objects.create(name="Small")
+    owner = Group.objects.get(name="Owner")
+    assert helpdesk.post(f"/admin/auth/group/{owner.pk}/delete/", {"post": "yes"}).status_code == 403
+    several = {"action": "delete_selected", "_selected_action": [owner.pk, small.pk], "post": "yes"}
+    helpdesk.post("/admin/auth/group/", several)
+    assert Group.objects.filter(name__in=["Owner", "Small"]).count() == 2
+    helpdesk.post(f"/admin/auth/group/{small.pk}/delete/", {"post": "yes"})
+    assert not Group.objects.filter(name="Small").exists()
+
+
+def test_a_role_that_requires_a_second_factor_is_removed_from_the_rules_before_it_is_deleted():
+    rules, _ = SignInRules.objects.get_or_create(pk=1)
+    finance = Group.objects.get(name="Finance")
+    rules.second_factor_roles.set([finance])
+    _, client = colleague("Owner")
+    page = f"/admin/auth/group/{finance.pk}/delete/"
+    says = "Sign-in rules: the role Finance requires a second factor. Remove it there first."
+    assert says in text_of(client.get(page))
+    assert says in text_of(client.post(page, {"post": "yes"}))
+    assert Group.objects.filter(name="Finance").exists()
+    rules.second_factor_roles.clear()
+    client.post(page, {"post": "yes"})
+    assert not Group.objects.filter(name="Finance").exists()
 
 
 def test_an_owner_gets_no_password_link_of_a_superuser():

@@ -107,8 +107,9 @@ def _make_self_test() -> None:
 
 
 def _decide_as(username: str) -> None:
-    """Make a colleague responsible for the API key, so that it decides in their name."""
-    ApiKey.objects.filter(name="Test").update(responsible=User.objects.get(username=username))
+    """Make the API key one that the colleague created, so that it decides in their name."""
+    user = User.objects.get(username=username)
+    ApiKey.objects.filter(name="Test").update(created_by=user, responsible=user)
     clear_key_cache()
 
 

@@ -16,6 +16,7 @@ import pytest
 from django.core.handlers.wsgi import WSGIRequest
 from django.db import OperationalError
 from django.http import HttpResponse, StreamingHttpResponse
+from django.test import Client
 from granian.rsgi import ProtocolError  # type: ignore[attr-defined]  # it is public
 
 from config.server import front
@@ -165,10 +166,13 @@ def test_a_caller_is_known_by_a_valid_key_or_session(staff_client):
     secret = make_key("Known")[1]
     session = f"a=1; sessionid={staff_client.cookies['sessionid'].value}; b=2"
     known = [{"HTTP_X_API_KEY": secret}, {"HTTP_COOKIE": session}]
-    unknown = [{}, {"HTTP_X_API_KEY": "sk_1"}, {"HTTP_COOKIE": "sessionid=none"}, {"HTTP_COOKIE": "sessionid="}]
+    of_no_one = Client().session
+    of_no_one.save()
+    cookies = [f"sessionid={value}" for value in (of_no_one.session_key, "none", "")]
+    unknown = [{}, {"HTTP_X_API_KEY": "sk_1"}, *({"HTTP_COOKIE": cookie} for cookie in cookies)]
     base = {"REQUEST_METHOD": "POST", "PATH_INFO": "/v1/events/bulk", "REMOTE_ADDR": "10.0.0.1"}
     assert [is_known(base | more) for more in known] == [True, True]
-    assert [is_known(base | more) for more in unknown] == [False] * 4
+    assert [is_known(base | more) for more in unknown] == [False] * 5
     assert is_known(base | {"HTTP_X_API_KEY": f"{secret}x", "HTTP_COOKIE": session}) is False
     names = [name_caller(base | more) for more in (*known, {})]
     assert names[0] == f"key {secret}"
@@ -180,6 +184,43 @@ def test_larger_bodies_share_the_memory_of_the_process(monkeypatch):
     monkeypatch.setattr(front, "MOST_HELD", 100_000)
     status, headers, _ = ask(make_scope(content_length="200000"), Protocol([b"x" * 50_000] * 4))
     assert (status, headers["Retry-After"]) == (503, "1")
+
+
+def test_strangers_who_never_finish_take_no_memory_from_known_callers(monkeypatch):
+    """Strangers send 90 of 100 kB and wait. Callers may hold 200 kB together, of these 150 kB without being known."""
+    monkeypatch.setattr(front, "MOST_HELD", 200_000)
+    monkeypatch.setattr(front, "MOST_UNCHECKED", 150_000)
+    monkeypatch.setattr(front, "is_known", lambda environ: environ.get("HTTP_X_API_KEY") == "known")
+
+    class Waiting(Protocol):
+        sent: asyncio.Event
+        goes_on: asyncio.Event
+
+        async def __aiter__(self) -> Any:
+            yield b"x" * 90_000
+            self.sent.set()
+            await self.goes_on.wait()
+            yield b"x" * 10_000
+
+    async def attack(application: Any) -> list[int]:
+        first, second, known, last = Waiting(), Waiting(), Protocol([b"x" * 50_000] * 2), Protocol([b"x" * 50_000] * 2)
+        for stranger in (first, second):
+            stranger.sent, stranger.goes_on = asyncio.Event(), asyncio.Event()
+        scope = make_scope(content_length="100000")
+        waiting = asyncio.create_task(application.__rsgi__(scope, first))
+        await first.sent.wait()
+        await application.__rsgi__(scope, second)  # which is answered without waiting for the rest
+        await application.__rsgi__(make_scope(content_length="100000", x_api_key="known"), known)
+        first.goes_on.set()
+        await waiting
+        await application.__rsgi__(scope, last)
+        return [len(protocol.answer[2]) for protocol in (first, second, known, last)]
+
+    application = Front(respond_with(echo))
+    try:
+        assert run_in_a_thread(attack(application)) == [100_000, 0, 100_000, 100_000]
+    finally:
+        application.__rsgi_del__(None)  # type: ignore[arg-type]
 
 
 def test_a_header_with_an_underscore_isnt_read():
