@@ -29,6 +29,7 @@ from config.jobs import enqueue_on_commit, gc_paused, run_for_a_turn
 log = logging.getLogger(__name__)
 
 SELF_TEST_LOCK = 7_301_040
+CONTINUES_WITHIN_S = 60 * 60
 
 
 @shared_task(name="billing.tasks.run_billing")
@@ -188,11 +189,11 @@ def enqueue_erasures() -> None:
 def erase_later_personal_data() -> int:
     """Erase what arrived about erased customers, and documents that needn't be kept any more; return how many rows.
 
-    Runs for about half a minute, then enqueues itself. Safe to repeat; who was looked through longest ago comes first.
+    Runs for about half a minute, then enqueues itself for the customers that are left. Safe to repeat.
     """
     now = read_clock()
     rows = (erasing.erase_later_data(erasure, now=now) for erasure in erasing.due_for_check(now=now))
-    return run_for_a_turn(rows, lambda: enqueue_on_commit(erase_later_personal_data))
+    return run_for_a_turn(rows, lambda: enqueue_on_commit(erase_later_personal_data, expires=CONTINUES_WITHIN_S))
 
 
 @shared_task(name="billing.tasks.start_proofs")

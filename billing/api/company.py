@@ -9,7 +9,7 @@ from rest_framework.response import Response
 
 from billing.invoicing.numbering import save_series, set_default_series
 from billing.models import CompanyProfile, NumberSeries, SeriesUse
-from billing.models.company import COPIED, MOST_YEARS, save_profile
+from billing.models.company import COPIED, LEAST_YEARS, MOST_YEARS, save_profile
 from config.api.fields import TextField
 from config.api.filters import page
 from config.api.openapi import listed, operation
@@ -39,7 +39,7 @@ class CompanyChange(serializers.Serializer[Any]):
     bank_details = TextField(1000)
     payment_terms = TextField(1000)
     footer = TextField()
-    retention_years = serializers.IntegerField(min_value=1, max_value=MOST_YEARS, required=False)
+    retention_years = serializers.IntegerField(min_value=LEAST_YEARS, max_value=MOST_YEARS, required=False)
     site_url = serializers.URLField(required=False, allow_blank=True)
     timezone = TextField(64, allow_blank=False)
 

@@ -11,13 +11,13 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from billing.personal_data.erasing import find_erasure, start_erasure
-from billing.personal_data.export import export_personal_data
+from billing.personal_data.export import start_export
 from billing.personal_data.preview import preview_erasure
 from billing.personal_data.retention import kept_until
 from billing.tasks import enqueue_erasures
 from config.api.openapi import operation
 from config.api.views import ApiView, read_body
-from config.personal_data.models import PersonalDataErasure
+from config.personal_data.models import ErasureStatus, PersonalDataErasure
 from config.webhooks.outbox import Payload, register_renderer
 from customers.api.customers import customer_of
 from customers.models import Customer
@@ -57,7 +57,7 @@ class ErasureOut(serializers.Serializer[Any]):
     """The erasure of a customer's personal data. Before it is `running`, `erased` and `kept` are a preview."""
 
     customer_id = serializers.CharField()
-    status = serializers.ChoiceField(["none", "running", "finished"])
+    status = serializers.ChoiceField(ErasureStatus.values)
     reason = serializers.CharField(allow_null=True)
     started_at = serializers.DateTimeField(allow_null=True)
     finished_at = serializers.DateTimeField(allow_null=True)
@@ -96,7 +96,7 @@ class PersonalData(PersonalDataView):
         description="Requires an API key with the scope `personal_data`.",
     )
     def get(self, request: Request, customer_id: str) -> StreamingHttpResponse:
-        content = export_personal_data(customer_of(customer_id), now=timezone.now())
+        content = start_export(customer_of(customer_id), by=None, now=timezone.now())
         return StreamingHttpResponse(content, content_type="application/json")
 
 
@@ -136,16 +136,16 @@ class PersonalDataErasing(PersonalDataView):
 
 def _describe(customer: Customer, *, now: datetime) -> Any:
     erasure, preview = find_erasure(customer), preview_erasure(customer, now=now)
-    status = "none" if erasure is None else "finished" if erasure.finished_at else "running"
+    status = erasure.status if erasure else ErasureStatus.NONE
     return ErasureOut(
         {
             "customer_id": customer.public_id,
-            "status": status,
+            "status": status.value,
             "reason": erasure.reason if erasure else None,
             "started_at": erasure.started_at if erasure else None,
             "finished_at": erasure.finished_at if erasure else None,
             "blockers": [] if erasure else preview.blockers,
-            "erased": [] if erasure and erasure.finished_at else preview.erased,
+            "erased": [] if status == ErasureStatus.FINISHED else preview.erased,
             "kept": preview.kept,
         }
     ).data

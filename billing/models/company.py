@@ -16,7 +16,7 @@ from config.db import Stamped
 from customers.validators import validate_timezone
 
 ONLY = 1
-MOST_YEARS = 100
+LEAST_YEARS, DEFAULT_YEARS, MOST_YEARS = 1, 10, 100  # for which documents are kept
 
 
 class CompanyProfile(Stamped):
@@ -63,9 +63,9 @@ class CompanyProfile(Stamped):
     footer = models.CharField(max_length=255, blank=True, help_text="Printed at the bottom of every page.")
     retention_years = models.PositiveSmallIntegerField(
         "documents are kept for",
-        default=10,
-        db_default=10,
-        validators=[MinValueValidator(1), MaxValueValidator(MOST_YEARS)],
+        default=DEFAULT_YEARS,
+        db_default=DEFAULT_YEARS,
+        validators=[MinValueValidator(LEAST_YEARS), MaxValueValidator(MOST_YEARS)],
         help_text="Years after the end of the year of an invoice, credit note or payment in which its personal data is "
         "kept although the customer's was erased, because tax law requires it.",
     )

@@ -1,10 +1,9 @@
 """What must be done before a customer's personal data can be erased."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
-from django.apps import apps
 from django.db.models import F, Q, QuerySet
 
 from billing.models import (
@@ -18,9 +17,9 @@ from billing.models import (
     Wallet,
 )
 from billing.models.late import OPEN_STATES
+from billing.personal_data.owned import labels_of
 from config.approvals.kinds import Operation
 from config.approvals.models import Approval
-from config.personal_data.tables import ABOUT, TABLES
 from customers.models import Customer, Subscription
 
 MOST_NAMED = 5
@@ -72,14 +71,6 @@ def _approvals(customer: Customer, now: datetime) -> Iterator[str]:
     if waiting.exists():
         about = waiting.filter(about__overlap=list(labels_of(customer)))
         yield from _name(about, "Requests for approval", "public_id", "decide about them")
-
-
-def labels_of(customer: Customer) -> Iterable[str]:
-    """Yield the names of the customer's rows in `Approval.about`."""
-    for label in ABOUT:
-        (path,) = next(table.paths for table in TABLES if table.label == label)
-        rows = apps.get_model(label)._base_manager.filter(**{path or "pk": customer.pk})
-        yield from (f"{label}:{pk}" for pk in rows.values_list("pk", flat=True))
 
 
 def _name(rows: QuerySet[Any], what: str, field: str, remedy: str) -> Iterator[str]:

@@ -4,11 +4,11 @@ Each step is a transaction that also notes how far the erasure is. A process can
 continues with the step that wasn't committed.
 """
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from django.contrib.auth.models import User
 from django.db import transaction
-from django.db.models import F
+from django.db.models import F, Max
 
 from billing.personal_data.blockers import list_blockers
 from billing.personal_data.external_ids import is_personal
@@ -24,6 +24,10 @@ from config.webhooks.names import WebhookEvent
 from config.webhooks.outbox import emit
 from customers.accounts import save_customer
 from customers.models import Customer, CustomerState
+from events.ledger.replaying import wait_for_running_batches
+from events.models import Event
+
+CHECKED_EVERY = timedelta(hours=20)  # less than a day, so that a pass that began late isn't left out the next night
 
 
 class ErasureRefused(Refused):
@@ -90,7 +94,7 @@ def continue_erasure(*, now: datetime) -> bool:
         if erasure is None:
             return False
         customer = Customer.objects.get(pk=erasure.customer_id)
-        count, last = STEPS[erasure.step](Work(customer, erasure, erasure.reached, now))
+        count, last = STEPS[erasure.step](Work(customer, erasure, erasure.reached))
         _note_progress(erasure, count, last)
         if erasure.step == len(STEPS):
             _finish(customer, erasure, now)
@@ -115,25 +119,36 @@ def _finish(customer: Customer, erasure: PersonalDataErasure, now: datetime) -> 
 def erase_later_data(erasure: PersonalDataErasure, *, now: datetime) -> int:
     """Erase what arrived since the last pass, and documents that the law no longer requires; return how many rows.
 
-    One transaction for each part. If it is interrupted, the next pass starts again.
+    One transaction for each part. If it is interrupted, the next pass starts again. The first pass after the erasure
+    looks at all events again: some may have been in a batch that was still open.
     """
-    customer, total = Customer.objects.get(pk=erasure.customer_id), 0
+    customer, last_event, total = Customer.objects.get(pk=erasure.customer_id), _last_settled_event(), 0
     for step in STEPS:
         after: int | None = 0
         while after is not None:
             with transaction.atomic():
                 erasure.refresh_from_db()
-                count, after = step(Work(customer, erasure, after, now))
+                count, after = step(Work(customer, erasure, after))
                 total += count
     with transaction.atomic():
         if total:
             with recorded(by=None, reason="Daily check of erased customers"):
                 record_change(erasure, "later personal data", "stored", f"erased in {total:,} rows")
         destroy_key(customer.pk)
-        PersonalDataErasure.objects.filter(pk=erasure.pk).update(checked_at=now, erased=F("erased") + total)
+        PersonalDataErasure.objects.filter(pk=erasure.pk).update(
+            checked_at=now, last_event=last_event, erased=F("erased") + total
+        )
     return total
 
 
+def _last_settled_event() -> int:
+    """Return the id of an event up to which every event is committed: a batch can commit after a later one."""
+    last: int | None = Event.objects.aggregate(last=Max("pk"))["last"]
+    wait_for_running_batches()
+    return last or 0
+
+
 def due_for_check(*, now: datetime) -> list[PersonalDataErasure]:
-    """Return the finished erasures in the order in which they were looked through."""
-    return list(PersonalDataErasure.objects.exclude(finished_at=None).order_by("checked_at"))
+    """Return the finished erasures that weren't looked through today, the one longest ago first."""
+    finished = PersonalDataErasure.objects.exclude(finished_at=None)
+    return list(finished.filter(checked_at__lt=now - CHECKED_EVERY).order_by("checked_at"))

@@ -1,4 +1,8 @@
-"""Everything that is stored about a customer, as one JSON document, written in chunks."""
+"""Everything that is stored about a customer, as one JSON document, written in chunks.
+
+Rows are read in pages by their primary key, each page in a short statement of its own: a long export keeps no
+transaction or cursor open, and each page is as it was when it was read.
+"""
 
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
@@ -6,13 +10,13 @@ from typing import Any
 
 import orjson
 from auditlog.models import LogEntry
+from django.contrib.auth.models import User
 from django.db.models import QuerySet
 
 from billing.models import CreditNote, Invoice
-from billing.personal_data.blockers import labels_of
 from billing.personal_data.messages import messages_about
-from billing.personal_data.preview import rows_of
-from config.approvals.models import Approval
+from billing.personal_data.owned import approvals_about, rows_of
+from config.audit import record_change, recorded
 from config.office.history import author_of
 from config.personal_data.entries import entries_about, read_entry
 from config.personal_data.tables import APPROVALS, TABLES
@@ -28,6 +32,13 @@ EVENT_FIELDS = (
 )
 
 type Rows = Iterable[Any]
+
+
+def start_export(customer: Customer, *, by: User | None, now: datetime) -> Iterator[bytes]:
+    """Note the export in the change log, and return the document in parts. Without `by`, an API key exports."""
+    with recorded(by=by):
+        record_change(customer, "personal data", "", "exported")
+    return export_personal_data(customer, now=now)
 
 
 def export_personal_data(customer: Customer, *, now: datetime) -> Iterator[bytes]:
@@ -48,35 +59,42 @@ def _sections(customer: Customer) -> Iterator[tuple[str, Rows]]:
     for label in dict.fromkeys(table.label for table in TABLES if table is not APPROVALS):
         table = next(table for table in TABLES if table.label == label)
         yield label, _columns(rows_of(table, customer.pk))
-    yield APPROVALS.label, _columns(Approval.objects.filter(about__overlap=list(labels_of(customer))).order_by("pk"))
+    yield APPROVALS.label, _columns(approvals_about(customer))
     yield "documents", _documents(customer)
     names = [customer.external_id, *customer.aliases.values_list("alias", flat=True)]
-    yield "events.event", _events(Event.objects.filter(customer=customer).order_by("pk"))
-    yield "events.problem", _columns(Problem.objects.filter(external_customer_id__in=names).order_by("pk"))
-    yield (
-        "events.duplicateevent",
-        _columns(DuplicateEvent.objects.filter(external_customer_id__in=names).order_by("pk")),
-    )
+    yield "events.event", _values(Event.objects.filter(customer=customer), EVENT_FIELDS)
+    yield "events.problem", _columns(Problem.objects.filter(external_customer_id__in=names))
+    yield "events.duplicateevent", _columns(DuplicateEvent.objects.filter(external_customer_id__in=names))
     yield "webhook_messages", messages_about(customer)
-    yield "change_log", map(_change, entries_about(customer.pk).iterator(chunk_size=AT_ONCE))
+    yield "change_log", _changes(customer)
 
 
 def _columns(rows: QuerySet[Any]) -> Rows:
     fields = [field for field in rows.model._meta.concrete_fields if not (field.primary_key or field.is_relation)]
-    names = [field.attname for field in fields if field.attname not in NOT_EXPORTED]
-    yield from rows.values(*names).iterator(chunk_size=AT_ONCE)
+    yield from _values(rows, [field.attname for field in fields if field.attname not in NOT_EXPORTED])
 
 
-def _events(rows: QuerySet[Event]) -> Rows:
-    yield from rows.values(*EVENT_FIELDS).iterator(chunk_size=AT_ONCE)
+def _values(rows: QuerySet[Any], names: Iterable[str]) -> Rows:
+    """Yield these columns of the rows in the order of their primary keys, a page at a time."""
+    ordered, last = rows.order_by("pk").values("pk", *names), 0
+    while page := list(ordered.filter(pk__gt=last)[:AT_ONCE]):
+        last = page[-1]["pk"]
+        yield from ({name: value for name, value in row.items() if name != "pk"} for row in page)
+
+
+def _changes(customer: Customer) -> Rows:
+    entries, last = entries_about(customer.pk), 0
+    while page := list(entries.filter(pk__gt=last)[:AT_ONCE]):
+        last = page[-1].pk
+        yield from map(_change, page)
 
 
 def _documents(customer: Customer) -> Rows:
     """Yield the address of each issued document's PDF in the API."""
     for model, path in ((Invoice, "invoices"), (CreditNote, "creditnotes")):
-        rows = model._default_manager.filter(customer=customer, number__isnull=False).order_by("pk")
-        for public_id, numbered in rows.values_list("public_id", "number").iterator(chunk_size=AT_ONCE):
-            yield {"number": numbered, "pdf": f"/v1/{path}/{public_id}/pdf"}
+        rows = model._default_manager.filter(customer=customer, number__isnull=False)
+        for row in _values(rows, ("public_id", "number")):
+            yield {"number": row["number"], "pdf": f"/v1/{path}/{row['public_id']}/pdf"}
 
 
 def _change(entry: LogEntry) -> dict[str, Any]:

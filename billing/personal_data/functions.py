@@ -1,7 +1,8 @@
 """The database functions that erase personal data, made from the list of personal columns after every `migrate`.
 
 They belong to the owner of the tables, because the application can't change what is frozen. An attacker with the
-application's role could use them, too, but they change only personal columns of a customer with an erasure.
+application's role could use them, too, but they change only personal columns of a customer with an erasure, and never
+documents that the law still requires.
 """
 
 from collections.abc import Iterator
@@ -12,16 +13,17 @@ from django.apps import apps
 from django.db import connection, transaction
 from django.db.models import Model
 
+from billing.models.company import DEFAULT_YEARS, LEAST_YEARS
 from config.personal_data.tables import ABOUT, ALIASES, APPROVALS, CUSTOMER, TABLES, PersonalTable
 
 EVENTS = Path(__file__).parent / "sql" / "events.sql"
 LOCK = 7_301_131
 
 EXISTS = """
-    SELECT count(*) = 3 FROM pg_attribute JOIN pg_class ON pg_class.oid = attrelid
+    SELECT count(*) = 4 FROM pg_attribute JOIN pg_class ON pg_class.oid = attrelid
     WHERE relnamespace = 'public'::regnamespace AND (relname, attname) IN (
         ('config_personaldataerasure', 'replaces_external_id'), ('customers_customer', 'erased_at'),
-        ('events_event', 'properties')
+        ('events_event', 'properties'), ('billing_companyprofile', 'retention_years')
     )
 """
 # The external ids of a customer with an erasure.
@@ -51,12 +53,19 @@ AS $$
     )
 $$;
 """
+# The database's clock and the company's setting decide what the law still requires, not the caller. The setting's least
+# value counts, even if someone writes a smaller one into the table.
 ROWS = """
-CREATE OR REPLACE FUNCTION erase_personal_rows(place text, subject bigint, before timestamptz) RETURNS bigint
+DROP FUNCTION IF EXISTS erase_personal_rows(text, bigint, timestamptz);
+CREATE OR REPLACE FUNCTION erase_personal_rows(place text, subject bigint) RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER
-SET search_path = pg_catalog, public, pg_temp SET countinghouse.erasing = 'on' AS $$
+SET search_path = pg_catalog, public, pg_temp SET countinghouse.erasing = 'on' SET timezone = 'UTC' AS $$
 DECLARE
     pseudonym text := kept_external_id(subject);
+    years integer := GREATEST(
+        COALESCE((SELECT max(retention_years) FROM billing_companyprofile), {default_years}), {least_years}
+    );
+    before timestamptz := date_trunc('year', now()) - make_interval(years => years);
     changed bigint;
 BEGIN
     CASE place
@@ -80,12 +89,13 @@ def install_functions(**kwargs: Any) -> None:
     A `migrate` of single apps may end before the tables exist; then a later one creates the functions.
     """
     cases = "\n    ".join(_update_of(table) for table in TABLES)
+    rows = ROWS.format(cases=cases, default_years=DEFAULT_YEARS, least_years=LEAST_YEARS)
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(EXISTS)
         if cursor.fetchone() != (True,):
             return
         cursor.execute("SELECT pg_advisory_xact_lock(%s)", [LOCK])
-        for text in (NAMES, EVENTS.read_text(), ROWS.format(cases=cases)):
+        for text in (NAMES, EVENTS.read_text(), rows):
             cursor.execute(text)
 
 

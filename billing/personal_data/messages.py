@@ -1,24 +1,20 @@
-"""Erase copies of personal data in messages and logs: webhooks, stored responses, refused requests, the admin's log."""
+"""Find and erase webhook messages about a customer.
+
+A message is the customer's if it is about an object of the customer, or has the customer's ID, or an external ID where
+events have it. Names select nothing: a customer can be called `currency`.
+"""
 
 from collections.abc import Iterator
 from datetime import timedelta
 from functools import reduce
-from itertools import chain
 from operator import or_
 from typing import Any
 
 import orjson
-from django.apps import apps
-from django.contrib.contenttypes.models import ContentType
-from django.db import connection
-from django.db.backends.utils import CursorWrapper
-from django.db.models import Q
-from psycopg import sql
+from django.db.models import Q, QuerySet
 
-from billing.personal_data.external_ids import SHORTEST, is_personal
-from billing.personal_data.preview import rows_of
+from billing.personal_data.identity import Identity
 from config.personal_data.models import PersonalDataErasure
-from config.personal_data.tables import TABLES
 from config.webhooks.models import DeliveryState, WebhookAttempt, WebhookDelivery, WebhookMessage
 from config.webhooks.names import WebhookEvent
 from customers.models import Customer
@@ -27,31 +23,9 @@ CHUNK = 2_000
 OVERLAP = timedelta(hours=1)  # transactions that were open during the last pass
 
 ERASED_BODY = '{"is_erased": true}'
-ERASED_NAME = "Erased"
 GIVEN_UP = "The personal data in it was erased."
-ANSWERS = """
-    UPDATE config_keptanswer
-    SET body = convert_to('{"message": "The personal data in this response was erased."}', 'UTF8')
-    WHERE EXISTS (
-        SELECT FROM unnest(%(texts)s::text[]) AS text WHERE position(convert_to(text, 'UTF8') IN body) > 0
-    )
-"""
-REFUSALS = """
-    DELETE FROM events_refusedrequest
-    WHERE EXISTS (SELECT FROM unnest(%(plain)s::text[]) AS text WHERE position(text IN path || ' ' || message) > 0)
-"""
-ADMIN_LOG = """
-    UPDATE django_admin_log SET object_repr = 'Erased', change_message = ''
-    WHERE content_type_id = %(content_type)s AND object_id = ANY(%(ids)s) AND object_repr <> 'Erased'
-"""
 
-# Reports of the system, which can quote a customer's name within a sentence.
-QUOTING = (
-    ("billing_proofresult", "scope"),
-    ("billing_proofdifference", "name"),
-    *(("config_alarm", column) for column in ("message", "about", "note")),
-)
-QUOTES = "UPDATE {table} SET {column} = replace({column}, %(text)s, 'Erased') WHERE position(%(text)s IN {column}) > 0"
+type Message = dict[str, Any]
 
 
 def erase_messages(customer: Customer, erasure: PersonalDataErasure, *, after: int) -> tuple[int, int | None]:
@@ -59,15 +33,11 @@ def erase_messages(customer: Customer, erasure: PersonalDataErasure, *, after: i
 
     Deliveries that wait are given up: their messages would say nothing.
     """
-    rows = WebhookMessage.objects.filter(pk__gt=after).order_by("pk")
+    rows = WebhookMessage.objects.exclude(event_type=WebhookEvent.PERSONAL_DATA_ERASED)
     if erasure.checked_at is not None:
         rows = rows.filter(created_at__gte=erasure.checked_at - OVERLAP)
-    chunk = list(rows.values_list("pk", flat=True)[:CHUNK])
-    if not chunk:
-        return 0, None
-    about = WebhookMessage.objects.filter(_about(customer), pk__gte=chunk[0], pk__lte=chunk[-1])
-    ids = list(about.exclude(event_type=WebhookEvent.PERSONAL_DATA_ERASED).values_list("pk", flat=True))
-    return _erase_messages(ids), chunk[-1]
+    messages, last = _read_chunk(rows, Identity(customer), after)
+    return _erase_messages([message["pk"] for message in messages]), last
 
 
 def _erase_messages(ids: list[int]) -> int:
@@ -79,68 +49,34 @@ def _erase_messages(ids: list[int]) -> int:
     return WebhookMessage.objects.filter(pk__in=ids).exclude(body=ERASED_BODY).update(body=ERASED_BODY)
 
 
-def _about(customer: Customer) -> Q:
-    named = (Q(body__contains=text) for text in _quoted(customer))
-    return reduce(or_, named, Q(object_id__in=_public_ids(customer)))
+def messages_about(customer: Customer) -> Iterator[Message]:
+    """Yield the webhook messages about the customer, oldest first, reading the messages in chunks."""
+    identity = Identity(customer)
+    last: int | None = 0
+    while last is not None:
+        messages, last = _read_chunk(WebhookMessage.objects.all(), identity, last)
+        for message in messages:
+            del message["pk"]
+            yield message
 
 
-def messages_about(customer: Customer) -> Iterator[Any]:
-    """Yield the webhook messages about the customer, oldest first."""
-    rows = WebhookMessage.objects.filter(_about(customer)).order_by("pk")
-    yield from rows.values("public_id", "event_type", "created_at", "body").iterator(chunk_size=500)
+def _read_chunk(rows: QuerySet[WebhookMessage], identity: Identity, after: int) -> tuple[list[Message], int | None]:
+    """Return the customer's messages in the next chunk of rows, and the chunk's last id, or None if there is none."""
+    chunk = list(rows.filter(pk__gt=after).order_by("pk").values_list("pk", flat=True)[:CHUNK])
+    if not chunk:
+        return [], None
+    candidates = rows.filter(_maybe_about(identity), pk__gte=chunk[0], pk__lte=chunk[-1]).order_by("pk")
+    columns = ("pk", "public_id", "event_type", "created_at", "body", "object_id")
+    messages: list[Message] = [dict(row) for row in candidates.values(*columns)]
+    return [message for message in messages if _is_about(message, identity)], chunk[-1]
 
 
-def erase_copies(customer: Customer) -> int:
-    """Erase stored responses, refused requests and the admin's log about the customer; return how many rows."""
-    with connection.cursor() as cursor:
-        cursor.execute(ANSWERS, {"texts": _quoted(customer)})
-        erased: int = cursor.rowcount
-        cursor.execute(REFUSALS, {"plain": _plain(customer)})
-        erased += cursor.rowcount
-        return erased + _erase_admin_log(cursor, customer) + _erase_quotes(cursor, customer)
+def _maybe_about(identity: Identity) -> Q:
+    """Select what is worth parsing: the customer's objects, and texts with the customer's IDs as JSON writes them."""
+    texts = (orjson.dumps(text).decode() for text in [identity.customer.public_id, *identity.external_ids])
+    return reduce(or_, (Q(body__contains=text) for text in texts), Q(object_id__in=identity.public_ids))
 
 
-def _erase_quotes(cursor: CursorWrapper, customer: Customer) -> int:
-    erased = 0
-    texts = set(_plain(customer)) - {customer.public_id}
-    if not is_personal(customer):
-        texts.discard(customer.external_id)
-    for text in sorted(texts, key=len, reverse=True):
-        for table, column in QUOTING:
-            names = {"table": sql.Identifier(table), "column": sql.Identifier(column)}
-            cursor.execute(sql.SQL(QUOTES).format(**names), {"text": text})
-            erased += cursor.rowcount
-    return erased
-
-
-def _erase_admin_log(cursor: CursorWrapper, customer: Customer) -> int:
-    erased = 0
-    for table in {table.label: table for table in TABLES if table.is_named and table.paths}.values():
-        content_type = ContentType.objects.get_for_model(apps.get_model(table.label))
-        ids = [str(pk) for pk in rows_of(table, customer.pk).values_list("pk", flat=True)]
-        cursor.execute(ADMIN_LOG, {"content_type": content_type.pk, "ids": ids})
-        erased += cursor.rowcount
-    return erased
-
-
-def _public_ids(customer: Customer) -> list[str]:
-    """Return the ids of all objects that belong to the customer, as messages name them."""
-    labels = {table.label: table for table in TABLES if table.paths and _has_public_id(table.label)}
-    ids = (rows_of(table, customer.pk).values_list("public_id", flat=True) for table in labels.values())
-    return list(chain.from_iterable(ids))
-
-
-def _has_public_id(label: str) -> bool:
-    return any(field.name == "public_id" for field in apps.get_model(label)._meta.fields)
-
-
-def _plain(customer: Customer) -> list[str]:
-    """Return the texts that say who the customer is."""
-    aliases = customer.aliases.values_list("alias", flat=True)
-    texts = (customer.public_id, customer.external_id, customer.email, customer.name, *aliases)
-    return [text for text in texts if len(text) >= SHORTEST and text != ERASED_NAME]
-
-
-def _quoted(customer: Customer) -> list[str]:
-    """Return these texts as values in JSON, so that a name within another text isn't taken for the customer."""
-    return [orjson.dumps(text).decode() for text in _plain(customer)]
+def _is_about(message: Message, identity: Identity) -> bool:
+    object_id = message.pop("object_id")
+    return object_id in identity.public_ids or identity.is_named_in(orjson.loads(message["body"]))

@@ -3,19 +3,18 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, datetime
-from functools import reduce
-from operator import or_
 from typing import Any
 
-from django.apps import apps
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 
 from billing.models import CompanyProfile
 from billing.personal_data.blockers import list_blockers
 from billing.personal_data.external_ids import is_personal
+from billing.personal_data.owned import public_ids_of, rows_of
 from billing.personal_data.retention import kept_until
 from config.personal_data.entries import entries_about
-from config.personal_data.tables import ALIASES, AT_ONCE, CUSTOMER, KEPT, PersonalTable
+from config.personal_data.tables import ALIASES, AT_ONCE, CUSTOMER, KEPT
+from config.webhooks.models import WebhookMessage
 from customers.models import Customer
 from events.models import Event
 
@@ -56,13 +55,6 @@ def preview_erasure(customer: Customer, *, now: datetime) -> Preview:
     )
 
 
-def rows_of(table: PersonalTable, customer_id: int) -> QuerySet[Any]:
-    """Select the rows of a table that belong to the customer."""
-    ways = (Q(**{path or "pk": customer_id}) for path in table.paths)
-    rows: QuerySet[Any] = apps.get_model(table.label)._base_manager.filter(reduce(or_, ways)).order_by("pk")
-    return rows
-
-
 def _list_erased(customer: Customer) -> Iterator[Part]:
     why = "Not needed after the last invoice."
     for table in (CUSTOMER, ALIASES, *AT_ONCE):
@@ -74,7 +66,11 @@ def _list_erased(customer: Customer) -> Iterator[Part]:
     log = entries_about(customer.pk)
     if part := _count("Personal values in the change log", log, "Their key is destroyed. Entries and chain stay."):
         yield part
-    yield Part("Webhook messages and stored responses about the customer", None, "Copies of what is erased.")
+    messages = WebhookMessage.objects.filter(object_id__in=public_ids_of(customer))
+    if part := _count("Webhook messages about the customer's objects", messages, "Copies of what is erased."):
+        yield part
+    why = "Copies, too. They have the customer's ID, and are searched for when they are erased."
+    yield Part("Other webhook messages, stored responses and refused requests", None, why)
     if is_personal(customer):
         yield Part("External ID", 1, "It contains a word of the name or email address. It is replaced, also in events.")
 

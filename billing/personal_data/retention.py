@@ -16,11 +16,6 @@ def end_of_retention(at: datetime, years: int) -> date:
     return date(at.astimezone(UTC).year + years + 1, 1, 1)
 
 
-def erasable_before(now: datetime) -> datetime:
-    """Return the time before which documents are old enough to be erased."""
-    return datetime(now.astimezone(UTC).year - CompanyProfile.current().retention_years, 1, 1, tzinfo=UTC)
-
-
 def kept_until(customer_id: int) -> date | None:
     """Return the day from which nothing of a customer's documents is kept; None if the customer has none."""
     newest = [

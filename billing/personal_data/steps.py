@@ -2,14 +2,13 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
 
 from django.db import connection
 from django.db.backends.utils import CursorWrapper
 
+from billing.personal_data.copies import erase_copies
 from billing.personal_data.functions import place_of
-from billing.personal_data.messages import erase_copies, erase_messages
-from billing.personal_data.retention import erasable_before
+from billing.personal_data.messages import erase_messages
 from config.personal_data.keys import make_salt
 from config.personal_data.models import PersonalDataErasure
 from config.personal_data.tables import ALIASES, APPROVALS, AT_ONCE, CUSTOMER, KEPT, PersonalTable
@@ -20,12 +19,11 @@ EVENTS_AT_ONCE = 5_000
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """Whose personal data is erased, from which row on, and at which time."""
+    """Whose personal data is erased, and from which row on."""
 
     customer: Customer
     erasure: PersonalDataErasure
     after: int
-    now: datetime
 
 
 type Progress = tuple[int, int | None]  # how many rows were erased, and the last row; None once the step is done
@@ -33,7 +31,7 @@ type Step = Callable[[Work], Progress]
 
 
 def erase_events(work: Work) -> Progress:
-    """Erase a chunk of the customer's events, from those on that an earlier pass didn't see."""
+    """Erase a chunk of the customer's events, from those on that the last complete pass didn't see."""
     after = max(work.after, work.erasure.last_event)
     with connection.cursor() as cursor:
         salt = make_salt(work.customer.pk)
@@ -41,13 +39,11 @@ def erase_events(work: Work) -> Progress:
             "SELECT * FROM erase_personal_events(%s, %s, %s, %s)", [work.customer.pk, salt, after, EVENTS_AT_ONCE]
         )
         last, changed = cursor.fetchone()
-    if last is not None:
-        PersonalDataErasure.objects.filter(pk=work.erasure.pk).update(last_event=last)
     return changed, last
 
 
 def erase_rest_of_events(work: Work) -> Progress:
-    """Erase duplicates, distinct values and large replays."""
+    """Erase problems and voids of all events, duplicates, distinct values and large replays."""
     with connection.cursor() as cursor:
         salt = make_salt(work.customer.pk)
         cursor.execute("SELECT erase_personal_rest_of_events(%s, %s)", [work.customer.pk, salt])
@@ -65,18 +61,20 @@ def erase_logs(work: Work) -> Progress:
 
 
 def erase_tables(*tables: PersonalTable) -> Step:
-    """Return the step that erases these parts of the list, as far as the law no longer requires them."""
+    """Return the step that erases these parts of the list, as far as the law no longer requires them.
+
+    The database's clock decides that, so that no caller can erase documents early.
+    """
 
     def erase(work: Work) -> Progress:
-        before = erasable_before(work.now)
         with connection.cursor() as cursor:
-            return sum(_erase_rows(cursor, table, work.customer.pk, before) for table in tables), None
+            return sum(_erase_rows(cursor, table, work.customer.pk) for table in tables), None
 
     return erase
 
 
-def _erase_rows(cursor: CursorWrapper, table: PersonalTable, customer_id: int, before: datetime) -> int:
-    cursor.execute("SELECT erase_personal_rows(%s, %s, %s)", [place_of(table), customer_id, before])
+def _erase_rows(cursor: CursorWrapper, table: PersonalTable, customer_id: int) -> int:
+    cursor.execute("SELECT erase_personal_rows(%s, %s)", [place_of(table), customer_id])
     return int(cursor.fetchone()[0])
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from cryptography.fernet import Fernet, InvalidToken
+from django.db import connection
 
 from config.personal_data.models import PersonalKey
 
@@ -15,9 +16,9 @@ ERASED = "erased"
 
 def keys_of(customers: Iterable[int]) -> dict[int, PersonalKey]:
     """Return the keys of customers, made where there are none. One query if all exist. Safe to run concurrently."""
-    wanted = sorted(set(customers))
-    keys = {key.customer_id: key for key in PersonalKey.objects.filter(customer_id__in=wanted)}
-    if missing := [customer for customer in wanted if customer not in keys]:
+    customer_ids = sorted(set(customers))
+    keys = {key.customer_id: key for key in PersonalKey.objects.filter(customer_id__in=customer_ids)}
+    if missing := [customer for customer in customer_ids if customer not in keys]:
         new = [PersonalKey(customer_id=customer, key=Fernet.generate_key().decode()) for customer in missing]
         PersonalKey.objects.bulk_create(new, ignore_conflicts=True)
         keys |= {key.customer_id: key for key in PersonalKey.objects.filter(customer_id__in=missing)}
@@ -25,9 +26,13 @@ def keys_of(customers: Iterable[int]) -> dict[int, PersonalKey]:
 
 
 def destroy_key(customer: int) -> bool:
-    """Make the customer's personal data in the change log unreadable for good; return whether there was a key."""
-    deleted, _ = PersonalKey.objects.filter(customer_id=customer).delete()
-    return bool(deleted)
+    """Make the customer's personal data in the change log unreadable for good; return whether there was a key.
+
+    The application can't delete keys itself, and the database's function refuses it for a customer without an erasure.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT destroy_personal_key(%s)", [customer])
+        return bool(cursor.fetchone()[0])
 
 
 def make_salt(customer: int) -> bytes:

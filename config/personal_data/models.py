@@ -11,6 +11,14 @@ from config.db import PublicIdField
 from config.db.encrypted import EncryptedTextField
 
 
+class ErasureStatus(models.TextChoices):
+    """How far the erasure of a customer's personal data is."""
+
+    NONE = "none", "Not requested"
+    RUNNING = "running", "Running"
+    FINISHED = "finished", "Finished"
+
+
 class PersonalKey(models.Model):
     """The key of one customer's personal data in the change log. Deleting the row makes that data unreadable.
 
@@ -65,6 +73,10 @@ class PersonalDataErasure(models.Model):
 
     def __str__(self) -> str:
         return f"Erasure of {self.customer_public_id}"
+
+    @property
+    def status(self) -> ErasureStatus:
+        return ErasureStatus.RUNNING if self.finished_at is None else ErasureStatus.FINISHED
 
 
 auditlog.register(PersonalDataErasure, exclude_fields=["step", "reached", "erased", "last_event", "checked_at"])

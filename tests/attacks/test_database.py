@@ -67,6 +67,8 @@ REWRITES = [
     "DELETE FROM customers_customer",
     "DELETE FROM customers_subscriptionphase",
     "DELETE FROM events_apikey",
+    "DELETE FROM config_personalkey",
+    "DELETE FROM config_personaldataerasure",
     "INSERT INTO auth_permission (name, content_type_id, codename) VALUES ('x', 1, 'x')",
     "UPDATE django_content_type SET model = 'x'",
     "DELETE FROM django_migrations",

@@ -12,13 +12,12 @@ from unfold.decorators import action as plain_action
 from unfold.enums import ActionVariant
 
 from billing.personal_data.erasing import find_erasure, start_erasure
-from billing.personal_data.export import export_personal_data
+from billing.personal_data.export import start_export
 from billing.personal_data.preview import preview_erasure
 from billing.personal_data.retention import kept_until
 from billing.tasks import enqueue_erasures
 from config.approvals.gate import ApprovalNeeded
 from config.approvals.requests import request_approval
-from config.audit import record_change, recorded
 from config.office.dialogs import ReasonForm, action, confirm, open_page, staff
 from config.office.files import file_name
 from config.office.pages import AdminPage, AdminView
@@ -62,9 +61,7 @@ class PersonalDataFile(AdminView):
     @confirmed_method
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         customer = get_object_or_404(Customer, pk=kwargs["customer_id"])
-        with recorded(by=staff(request)):
-            record_change(customer, "personal data", "", "exported")
-        content = export_personal_data(customer, now=timezone.now())
+        content = start_export(customer, by=staff(request), now=timezone.now())
         response = StreamingHttpResponse(content, content_type="application/json")
         name = file_name(f"personal-data-{customer.public_id}")
         response.headers["Content-Disposition"] = f'attachment; filename="{name}.json"'

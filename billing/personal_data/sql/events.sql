@@ -1,11 +1,15 @@
 -- Functions that erase personal data in events. They run as their owner, because the application can't change events.
 -- Each erases only rows of a customer with an erasure, and only to fixed or calculated values.
 
+-- Whether a text is what erased_value returned. Other texts that begin so were sent by a client.
+CREATE OR REPLACE FUNCTION is_erased_value(value text) RETURNS boolean
+LANGUAGE sql IMMUTABLE PARALLEL SAFE RETURN value ~ '^erased-[0-9a-f]{64}$';
+
 -- What replaces a distinct value. Equal values stay equal, so counts of distinct values stay the same.
 CREATE OR REPLACE FUNCTION erased_value(value text, salt bytea) RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE RETURN
     CASE
-        WHEN value IS NULL OR value LIKE 'erased-%' THEN value
+        WHEN value IS NULL OR public.is_erased_value(value) THEN value
         ELSE 'erased-' || encode(sha256(salt || convert_to(public.event_unique_key(value), 'UTF8')), 'hex')
     END;
 
@@ -122,30 +126,46 @@ BEGIN
     UPDATE events_eventvoid SET reason = 'Erased' WHERE event_id = ANY(ids) AND reason <> 'Erased';
 END $$;
 
--- Erases what else is stored about a customer's events: duplicates, distinct values, large replays, notified causes.
+-- Erases what else is stored about a customer's events: texts of problems and voids, which can be written long after the
+-- event, duplicates, distinct values, large replays, notified causes. Returns how many texts and duplicates changed.
 CREATE OR REPLACE FUNCTION erase_personal_rest_of_events(subject bigint, salt bytea) RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
 DECLARE
     names text[] := known_external_ids(subject);
     pseudonym text := kept_external_id(subject);
-    changed bigint;
+    changed bigint := 0;
+    more bigint;
 BEGIN
+    UPDATE events_problem
+    SET detail = '{}', external_customer_id = pseudonym,
+        closing = CASE WHEN closing = '' THEN '' ELSE 'Erased' END
+    WHERE external_customer_id = ANY(names)
+        AND (detail <> '{}' OR external_customer_id <> pseudonym OR closing NOT IN ('', 'Erased'));
+    GET DIAGNOSTICS more = ROW_COUNT;
+    changed := changed + more;
+    UPDATE events_eventvoid AS void SET reason = 'Erased'
+    FROM events_event AS event
+    WHERE event.id = void.event_id AND event.customer_id = subject AND void.reason <> 'Erased';
+    GET DIAGNOSTICS more = ROW_COUNT;
+    changed := changed + more;
     UPDATE events_duplicateevent
     SET body = body || jsonb_build_object('properties', '{}'::jsonb, 'external_customer_id', pseudonym),
         external_customer_id = pseudonym, dismissal = CASE WHEN dismissal = '' THEN '' ELSE 'Erased' END
     WHERE external_customer_id = ANY(names) AND (
         body -> 'properties' <> '{}' OR external_customer_id <> pseudonym OR dismissal NOT IN ('', 'Erased')
     );
-    GET DIAGNOSTICS changed = ROW_COUNT;
+    GET DIAGNOSTICS more = ROW_COUNT;
+    changed := changed + more;
     UPDATE events_uniquevalue AS known SET value = erased_value(known.value, salt)
-    WHERE known.customer_id = subject AND known.value NOT LIKE 'erased-%' AND NOT EXISTS (
+    WHERE known.customer_id = subject AND NOT is_erased_value(known.value) AND NOT EXISTS (
         SELECT FROM needed_properties(NULL) AS needed
         WHERE known.feature_id = ANY(needed.features) AND needed.is_unique AND (needed.is_number OR needed.is_filter)
     );
     UPDATE events_mendingrun
     SET title = 'Erased', reason = CASE WHEN reason = '' THEN '' ELSE 'Erased' END, parameters = '{}'
-    WHERE finished_at IS NOT NULL AND parameters <> '{}' AND EXISTS (
-        SELECT FROM unnest(names) AS name WHERE position(to_json(name)::text IN parameters::text) > 0
+    WHERE finished_at IS NOT NULL AND (
+        parameters ->> 'external_customer_id' = ANY(names) OR parameters ->> 'external_id' = ANY(names)
+        OR action = 'map_customer' AND (parameters ->> 'alias' = ANY(names) OR parameters ->> 'meant' = ANY(names))
     );
     DELETE FROM events_toldcause WHERE external_customer_id = ANY(names) AND external_customer_id <> pseudonym;
     RETURN changed;

@@ -1,10 +1,13 @@
 """Personal data through the API: exported, previewed and erased with a scope of its own."""
 
 import pytest
+from auditlog.models import LogEntry
 from django.utils import timezone
 
 from billing.personal_data.erasing import continue_erasure
 from config.approvals.kinds import ApprovalKind
+from config.office.history import change_of
+from config.webhooks.models import WebhookMessage
 from customers.models import Customer
 from tests.api import Api
 from tests.approving import require
@@ -29,6 +32,13 @@ def test_the_export_is_one_json_document(address):
     assert data["customers.customer"][0]["name"] == NAME
 
 
+def test_the_change_log_notes_each_export_and_the_api_key(address):
+    Api("personal_data").get(address)
+    change = change_of(LogEntry.objects.get_for_object(Customer.objects.get()).latest("pk"))
+    assert [(edit.field, edit.after) for edit in change.edits] == [("personal data", "exported")]
+    assert change.who.startswith("API key Test")
+
+
 @pytest.mark.parametrize("scopes", [("read",), ("customers:write", "billing:write", "read")])
 def test_other_scopes_neither_export_nor_erase(address, scopes):
     api = Api(*scopes)
@@ -42,6 +52,10 @@ def test_the_preview_says_what_is_erased_and_kept_and_why(address):
     assert (preview["status"], preview["blockers"], preview["finished_at"]) == ("none", [], None)
     erased = {part["title"]: part["count"] for part in preview["erased"]}
     assert (erased["Event properties"], erased["Aliases"]) == (3, 1)
+    assert (
+        erased["Webhook messages about the customer's objects"]
+        == WebhookMessage.objects.exclude(event_type="api_key.created").count()
+    )
     kept = {part["title"]: part for part in preview["kept"]}
     assert (kept["Payments and refunds"]["count"], kept["Payments and refunds"]["until"]) == (1, "2037-01-01")
     assert "tax law for 10 years" in kept["Issued invoices"]["why"]

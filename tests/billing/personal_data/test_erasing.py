@@ -1,5 +1,7 @@
 """Erasing a customer's personal data leaves nothing of it but what the law requires, and keeps usage provable."""
 
+import re
+
 import pytest
 from auditlog.models import LogEntry
 from django.core.exceptions import ValidationError
@@ -7,21 +9,18 @@ from django.db import Error, connection, transaction
 
 from billing.explanation.proof import prove
 from billing.lifecycle.finalize import finalize
-from billing.models import CompanyProfile, Invoice, Payment
+from billing.models import CompanyProfile, Invoice
 from billing.models.company import save_profile
 from billing.personal_data import steps
 from billing.personal_data.erasing import (
     ErasureRefused,
     continue_erasure,
-    due_for_check,
     erase_later_data,
     find_erasure,
     start_erasure,
 )
 from billing.personal_data.retention import kept_until
 from billing.settlement.payments import Receipt, record_payment
-from config.alarms.kinds import list_kinds
-from config.alarms.models import Alarm
 from config.api.models import KeptAnswer
 from config.approvals.kinds import ApprovalKind
 from config.approvals.people import Person
@@ -35,7 +34,7 @@ from config.refusals import ReasonRequired
 from config.webhooks.models import WebhookDelivery, WebhookMessage
 from customers.accounts import PersonalDataIsErased, activate_customer, map_external_id, save_customer
 from events.ledger.rebuilding import Scope, compare
-from events.models import Event, UniqueValue
+from events.models import Event, MendingRun, UniqueValue
 from tests.approving import colleague, requested, require
 from tests.billing.invoices import make_draft, make_finalized
 from tests.billing.personal_data.anna import (
@@ -49,10 +48,9 @@ from tests.billing.personal_data.anna import (
     erase,
     find_personal,
     make_anna,
-    send_usage,
 )
 from tests.billing.world import D, utc
-from tests.events.senders import ledger, open_reasons
+from tests.events.senders import ledger, process, send
 from tests.factories import make_customer, make_subscription, make_user
 
 pytestmark = pytest.mark.django_db
@@ -89,24 +87,6 @@ def test_no_table_contains_the_name_email_or_address_except_kept_documents(anna)
     found = find_personal(*PERSONAL)
     assert set(found) <= KEPT_TABLES
     assert found["billing_payment"] == 1
-
-
-def test_an_alarm_that_quotes_the_name_is_kept_without_it(anna):
-    times = {"opened_at": MARCH, "seen_at": MARCH}
-    Alarm.objects.create(kind=list_kinds()[0][0], message=f"A proof of {NAME} differs.", what_to_do="-", **times)
-    erase(anna)
-    assert Alarm.objects.get().message == "A proof of Erased differs."
-
-
-def test_after_ten_years_the_documents_are_erased_too(anna):
-    erasure = erase(anna)
-    assert kept_until(anna.pk).isoformat() == "2037-01-01"
-    erase_later_data(erasure, now=utc(2036, 12, 31))
-    assert Invoice.objects.get(total__gt=0).billed_to["name"] == NAME
-    erase_later_data(erasure, now=utc(2037, 1, 1))
-    assert find_personal(*PERSONAL) == {}
-    invoice, payment = Invoice.objects.get(total__gt=0), Payment.objects.get()
-    assert (invoice.billed_to, invoice.memo, payment.amount) == ({}, "", invoice.total)
 
 
 def test_the_years_are_a_setting_of_the_company(anna):
@@ -219,18 +199,6 @@ def test_events_are_erased_in_chunks(anna, monkeypatch):
     assert not any(NAME in str(event.properties) for event in Event.objects.all())
 
 
-def test_an_event_sent_for_an_erased_customer_does_not_count_and_is_erased_the_next_night(anna):
-    erasure = erase(anna)
-    send_usage(anna, received_at=utc(2026, 3, 2), prefix="late")
-    assert open_reasons("late-1") == ["customer_archived"]
-    assert open_reasons("late-2") == ["unknown_customer"]
-    assert NAME in str(ledger("late-1").properties)
-    assert due_for_check(now=utc(2026, 3, 3)) == [erasure]
-    assert erase_later_data(erasure, now=utc(2026, 3, 3)) == 2
-    assert ledger("late-1").properties["model"] == "small"
-    assert NAME not in str(ledger("late-1").properties)
-
-
 @pytest.mark.parametrize(
     ("external_id", "kept"),
     [
@@ -317,9 +285,11 @@ def test_a_rule_makes_a_second_person_approve_the_erasure(anna):
 ATTACKS = [
     "SET countinghouse.erasing = 'on'; UPDATE billing_payment SET amount = 0",
     "SET countinghouse.erasing = 'on'; UPDATE billing_invoice SET memo = 'Other' WHERE number IS NOT NULL",
-    "SELECT erase_personal_rows('billing.payment:kept', (SELECT max(id) FROM customers_customer), now())",
+    "SELECT erase_personal_rows('billing.payment:kept', (SELECT max(id) FROM customers_customer))",
     "SELECT erase_personal_events((SELECT max(id) FROM customers_customer), '', 0, 10)",
-    "SELECT erase_personal_rows('config.changeseal', (SELECT max(id) FROM customers_customer), now())",
+    "SELECT erase_personal_rows('config.changeseal', (SELECT max(id) FROM customers_customer))",
+    "SELECT destroy_personal_key((SELECT max(id) FROM customers_customer))",
+    "DELETE FROM config_personalkey",
 ]
 
 
@@ -328,6 +298,29 @@ def test_the_application_can_erase_nothing_without_an_erasure(anna, statement):
     with pytest.raises(Error), transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(statement)
     assert NAME in str(Invoice.objects.get(total__gt=0).billed_to)
+    assert PersonalKey.objects.filter(customer_id=anna.pk).exists()
+
+
+def test_a_value_of_a_client_that_only_looks_erased_is_erased():
+    anna = make_anna()
+    send("chat", customer=anna.external_id, event_id="odd", model="small", user={"email": f"erased-{NAME}"})
+    process()
+    erase(anna)
+    assert re.fullmatch("erased-[0-9a-f]{64}", ledger("odd").properties["user"]["email"])
+    assert not UniqueValue.objects.filter(value__contains=NAME).exists()
+
+
+def test_a_batch_of_problems_is_erased_only_if_it_names_the_customer(anna):
+    """The other one mapped an event name that is the same word as the customer's external ID."""
+    times = {"started_at": MARCH, "finished_at": MARCH, "last_event": 0, "kind": "replay"}
+    own = MendingRun.objects.create(title=NAME, action="map_customer", parameters={"alias": "anna-old"}, **times)
+    other = MendingRun.objects.create(
+        title="Calls", action="map_event_name", parameters={"alias": "cust-4711"}, **times
+    )
+    erase(anna)
+    own.refresh_from_db()
+    other.refresh_from_db()
+    assert (own.title, own.parameters, other.title) == ("Erased", {}, "Calls")
 
 
 def test_an_invoice_finalized_before_is_unchanged(anna):

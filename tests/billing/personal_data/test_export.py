@@ -3,6 +3,8 @@
 import json
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from billing.models import Invoice
 from billing.personal_data.export import BYTES, export_personal_data
@@ -71,6 +73,16 @@ def test_a_long_history_is_written_in_parts_of_64_kib(anna):
     parts = list(export_personal_data(anna, now=MARCH))
     assert max(map(len, parts)) < BYTES + 2_000
     assert sum(map(len, parts)) > 200_000
+
+
+def test_rows_are_read_in_pages_of_one_statement_each(anna, monkeypatch):
+    whole = export(anna)
+    monkeypatch.setattr("billing.personal_data.export.AT_ONCE", 2)
+    monkeypatch.setattr("billing.personal_data.messages.CHUNK", 2)
+    with CaptureQueriesContext(connection) as queries:
+        assert export(anna) == whole
+    pages = [query["sql"] for query in queries if 'FROM "events_event"' in query["sql"]]
+    assert [page.endswith("LIMIT 2") for page in pages] == [True] * 3  # two events, one, and none
 
 
 def test_after_the_erasure_the_export_has_only_what_is_kept(anna):

@@ -10,7 +10,7 @@ from config.db.encrypted import encrypt_again
 from config.office.history import history_of
 from config.personal_data.entries import entries_about, read_entry
 from config.personal_data.keys import ERASED, destroy_key, hide, keys_of, reveal
-from config.personal_data.models import PersonalKey
+from config.personal_data.models import PersonalDataErasure, PersonalKey
 from tests.admin_pages import text_of, url
 from tests.billing.invoices import later, make_finalized
 from tests.billing.world import D
@@ -22,6 +22,14 @@ pytestmark = pytest.mark.django_db
 @pytest.fixture
 def anna():
     return make_customer(name="Anna Miller", email="anna@example.com", metadata={"phone": "555-0199"})
+
+
+def forget(customer):
+    """Destroy the customer's key, as the last step of an erasure does."""
+    PersonalDataErasure.objects.create(
+        customer_id=customer.pk, customer_public_id=customer.public_id, reason="Ticket 17", started_at=later()
+    )
+    assert destroy_key(customer.pk)
 
 
 def entry_of(row):
@@ -48,7 +56,7 @@ def test_staff_read_names_values_and_reasons(anna):
 
 
 def test_without_the_key_values_read_erased_and_the_entry_stays(anna):
-    destroy_key(anna.pk)
+    forget(anna)
     entry = read_entry(entry_of(anna))
     assert (entry.object_repr, entry.changes["email"], entry.changes["timezone"]) == (
         ERASED,
@@ -75,12 +83,12 @@ def test_each_customer_has_a_key_of_their_own(anna):
     keys = keys_of([anna.pk, ben.pk])
     assert keys[anna.pk].key != keys[ben.pk].key
     assert keys_of([anna.pk, ben.pk]) == keys
-    destroy_key(anna.pk)
+    forget(anna)
     assert read_entry(entry_of(ben)).object_repr == "Ben Smith"
 
 
 def test_a_key_made_after_the_erasure_reads_no_earlier_entry(anna):
-    destroy_key(anna.pk)
+    forget(anna)
     keys_of([anna.pk])
     assert read_entry(entry_of(anna)).object_repr == ERASED
 
