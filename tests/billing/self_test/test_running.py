@@ -32,7 +32,6 @@ from tests.api import Api
 from tests.events.senders import process, send
 from tests.factories import make_feature, make_subscription
 from tests.services import free_port
-from tests.web_server import SECRET_KEY
 
 STAGES = ["accepted", "counted", "invoiced", "finalized", "document", "webhook"]
 KEY_ID = 1_000_000
@@ -45,7 +44,7 @@ def reached(transactional_db: None, web_server: str, settings: Any) -> str:
 
     The web process knows the API key's row for three seconds, so the row has the same key in each test.
     """
-    settings.SECRET_KEY, settings.SELF_TEST_URL, settings.SELF_TEST = SECRET_KEY, web_server, True
+    settings.SELF_TEST_URL, settings.SELF_TEST = web_server, True
     get_self_test_key(now=read_clock())
     ApiKey.objects.filter(is_self_test=True).update(id=KEY_ID)
     return web_server
