@@ -9,8 +9,7 @@ from django.urls import reverse
 from config.alarms.checks import register_check
 from config.alarms.kinds import AlarmKind
 from config.alarms.raising import Finding
-from config.backups.models import Backup
-from config.backups.running import find_last_verified
+from config.backups.running import find_last_verified, find_latest
 
 MAKE_ONE = "Run manage.py backup --verify, and see docs/backup.md."
 
@@ -25,7 +24,7 @@ def find_backups(now: datetime) -> Iterator[Finding]:
 
     Without BACKUP_DIR and without any backup, backups are made in another way, and nothing is found.
     """
-    latest, url = Backup.objects.first(), reverse("admin:config_backup_changelist")
+    latest, url = find_latest(), reverse("admin:config_backup_changelist")
     if latest is None and settings.BACKUP_DIR is None:
         return
     if latest is not None and latest.problem:

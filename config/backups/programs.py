@@ -9,7 +9,7 @@ from typing import Any
 
 import psycopg
 from django.conf import settings
-from django.db import connection
+from django.db import Error, connection
 from psycopg import sql
 
 from config.server.postgres import find_programs
@@ -31,6 +31,15 @@ VARIABLES = {
 
 class BackupFailed(Exception):
     """A backup couldn't be made, verified or restored; the message says why."""
+
+
+# What a backup can fail with: the server, a disk or a program. Checks of a restored copy raise Django's errors.
+FAILURES = (BackupFailed, psycopg.Error, Error, OSError)
+
+
+def describe_failure(error: Exception) -> str:
+    """Return the message of one of the `FAILURES`, which is never blank."""
+    return str(error).strip() or type(error).__name__
 
 
 def database_name() -> str:

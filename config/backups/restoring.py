@@ -1,16 +1,17 @@
-"""Restore a backup: into a new database that is compared with the manifest, and only then takes the product's place.
+"""Restore a backup: into a new database that is compared and migrated, and only then takes the product's place.
 
-The database of before is kept under another name, so a restore can be undone, and a failed one changes nothing.
+The previous database is kept under another name, so a restore can be undone, and a failed one changes nothing.
 """
 
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import psycopg
-from django.core.management import call_command
-from django.db import connection
+from django.core.management import CommandError, call_command
+from django.db import Error, connection
 from django.db.migrations.loader import MigrationLoader
 from psycopg import sql
 
@@ -24,25 +25,29 @@ from config.backups.programs import (
     drop_database,
     load_dump,
 )
-from config.backups.verifying import check_file, compare
+from config.backups.verifying import check_file, compare, using_database
 
 CONNECTED = "SELECT count(*) FROM pg_stat_activity WHERE datname = %s AND backend_type = 'client backend'"
+# Whether a database exists, and the server's time for a name: the product's own database may be gone.
+LOOK = """
+    SELECT EXISTS (SELECT FROM pg_database WHERE datname = %s),
+        to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYYMMDD_HH24MISS')
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class Restored:
-    """The restored backup, under which name the database of before is kept, and whether secrets are readable."""
+    """The restored backup, and under which name the previous database is kept: blank if there was none."""
 
     manifest: Manifest
     kept_as: str
-    can_read_secrets: bool
 
 
-def restore_backup(folder: Path, *, now: datetime) -> Restored:
-    """Put a backup in the place of the product's database, and migrate it to this release.
+def restore_backup(folder: Path) -> Restored:
+    """Migrate a copy of a backup to this release, and put it in the place of the product's database, if there is one.
 
     Web, workers and beat must be stopped. Raises `BackupFailed` if one is connected, if the backup is damaged, differs
-    from its manifest or was made by a later release; the database is then as it was.
+    from its manifest, was made by a later release or can't be migrated; the database is then as it was.
     """
     manifest, name = Manifest.read(folder), database_name()
     _check_release(manifest)
@@ -50,13 +55,12 @@ def restore_backup(folder: Path, *, now: datetime) -> Restored:
     _check_alone(name)
     if problem := check_file(folder):
         raise BackupFailed(problem)
-    kept_as = f"{name}_before_{now:%Y%m%d_%H%M%S}"
-    restored = f"{name}_restored"
+    restored = f"{name}_being_restored"
     drop_database(restored)  # of a restore that was killed
-    _load(folder, restored)
-    _swap(name, restored, kept_as)
-    call_command("migrate", interactive=False, verbosity=0)
-    return Restored(manifest, kept_as, manifest.can_read_secrets)
+    with _restored_into(folder, restored):
+        _migrate(restored)
+        kept_as = _swap(name, restored)
+    return Restored(manifest, kept_as)
 
 
 def restore_beside(folder: Path, database: str) -> Manifest:
@@ -64,10 +68,11 @@ def restore_beside(folder: Path, database: str) -> Manifest:
     if problem := check_file(folder):
         raise BackupFailed(problem)
     with connect(MAINTENANCE) as server:
-        if server.execute(b"SELECT FROM pg_database WHERE datname = %s", [database]).fetchone() is not None:
-            raise BackupFailed(f"There is a database {database} already.")
-    _load(folder, database)
-    return Manifest.read(folder)
+        is_taken, _ = _look(server, database)
+    if is_taken:
+        raise BackupFailed(f"There is a database {database} already.")
+    with _restored_into(folder, database):
+        return Manifest.read(folder)
 
 
 def _check_release(manifest: Manifest) -> None:
@@ -92,25 +97,47 @@ def _count_connected(server: "psycopg.Connection[Any]", name: str) -> int:
     return int(row[0]) if row else 0
 
 
-def _load(folder: Path, database: str) -> None:
-    """Restore into a new database. It is dropped if it isn't exactly what the manifest says."""
+@contextmanager
+def _restored_into(folder: Path, database: str) -> Iterator[None]:
+    """Restore into a new database. It is dropped if it isn't exactly what the manifest says, or if the block fails."""
     create_database(database)
-    try:
+    with ExitStack() as undo:
+        undo.callback(drop_database, database)
         load_dump(folder / DUMP, database)
         if problem := compare(folder, database):
             raise BackupFailed(f"The restored database isn't what was backed up: {problem}.")
-    except BackupFailed:
-        drop_database(database)
-        raise
+        yield
+        undo.pop_all()
 
 
-def _swap(name: str, restored: str, kept_as: str) -> None:
-    """Exchange the names. A process that connects in between is refused, or makes the first step fail."""
-    rename = "ALTER DATABASE {} RENAME TO {}"
-    with connect(MAINTENANCE) as server:
+def _migrate(database: str) -> None:
+    """Migrate a restored database to this release, and give the application's role its privileges."""
+    with using_database(database):
         try:
-            server.execute(sql.SQL(rename).format(sql.Identifier(name), sql.Identifier(kept_as)))
+            call_command("migrate", interactive=False, verbosity=0)
+        except (CommandError, Error) as error:
+            raise BackupFailed(f"The restored database can't be migrated to this release: {error}") from error
+
+
+def _swap(name: str, restored: str) -> str:
+    """Exchange the names, both or neither; return the name of the previous database, or an empty string."""
+    with connect(MAINTENANCE) as server:
+        is_present, moment = _look(server, name)
+        kept_as = f"{name}_before_{moment}" if is_present else ""
+        try:
+            with server.transaction():
+                if is_present:
+                    _rename(server, name, kept_as)
+                _rename(server, restored, name)
         except psycopg.errors.ObjectInUse as error:
-            drop_database(restored)
             raise BackupFailed(f"A process connected to {name} meanwhile. Stop web, worker and beat first.") from error
-        server.execute(sql.SQL(rename).format(sql.Identifier(restored), sql.Identifier(name)))
+    return kept_as
+
+
+def _rename(server: "psycopg.Connection[Any]", name: str, new_name: str) -> None:
+    server.execute(sql.SQL("ALTER DATABASE {} RENAME TO {}").format(sql.Identifier(name), sql.Identifier(new_name)))
+
+
+def _look(server: "psycopg.Connection[Any]", database: str) -> tuple[bool, str]:
+    row = server.execute(LOOK.encode(), [database]).fetchone()
+    return (bool(row[0]), str(row[1])) if row else (False, "")

@@ -7,11 +7,13 @@ from pathlib import Path
 from django.conf import settings
 
 from config.backups.keeping import prune_backups
+from config.backups.locking import only_one
 from config.backups.manifest import Manifest
 from config.backups.models import Backup
-from config.backups.programs import BackupFailed
+from config.backups.programs import FAILURES, describe_failure
+from config.backups.results import write_result
 from config.backups.verifying import verify_backup
-from config.backups.writing import write_backup
+from config.backups.writing import name_backup, write_backup
 from config.db.clock import read_clock
 
 logger = logging.getLogger(__name__)
@@ -20,34 +22,66 @@ logger = logging.getLogger(__name__)
 def back_up(folder: Path, *, verify: bool, now: datetime) -> Backup:
     """Make a backup, verify it if asked, and record the result; the record's `problem` says what went wrong.
 
-    Old backups are deleted only after one that worked.
+    Old backups are deleted only after one that was verified.
     """
     try:
-        path = write_backup(folder, now=now)
-        problem = verify_backup(path, now=now) if verify else ""
-    except BackupFailed as error:
+        with only_one():
+            path = write_backup(folder, now=now)
+            backup = _record_of(path)
+            if verify:
+                _verify(path, backup, now=now)
+            backup.finished_at = read_clock()
+            backup.save()
+            if backup.verified_at:
+                prune_backups(folder, keep=settings.BACKUP_KEEP, now=now)
+    except FAILURES as error:
         logger.exception("The backup failed")
-        return Backup.objects.create(started_at=now, finished_at=read_clock(), problem=str(error))
-    if not problem:
-        prune_backups(folder, keep=settings.BACKUP_KEEP, now=now)
-    return _record(Manifest.read(path), problem, is_verified=verify and not problem, now=now)
+        written = name_backup(now) if (folder / name_backup(now)).is_dir() else ""
+        problem = describe_failure(error)
+        return Backup.objects.create(name=written, started_at=now, finished_at=read_clock(), problem=problem)
+    return backup
+
+
+def verify_again(path: Path, *, now: datetime) -> Backup:
+    """Verify an existing backup, and record the result. Raises `BackupFailed` if another is being made or verified."""
+    with only_one():
+        backup = _record_of(path)
+        _verify(path, backup, now=now)
+        backup.save()
+    return backup
+
+
+def find_latest() -> Backup | None:
+    """Return the record of the backup that was started last."""
+    return Backup.objects.order_by("-started_at", "-pk").first()
 
 
 def find_last_verified() -> datetime | None:
     """Return when the newest verified backup began: what is restored is the state of that moment."""
     verified = Backup.objects.exclude(verified_at=None)
-    return verified.order_by("-pk").values_list("started_at", flat=True).first()
+    return verified.order_by("-started_at").values_list("started_at", flat=True).first()
 
 
-def _record(manifest: Manifest, problem: str, *, is_verified: bool, now: datetime) -> Backup:
-    finished_at = read_clock()
-    return Backup.objects.create(
+def _verify(path: Path, backup: Backup, *, now: datetime) -> None:
+    """Set the record's result, and write it beside the backup. What verifying raises is its result, too."""
+    try:
+        backup.problem = verify_backup(path, now=now)
+    except FAILURES as error:
+        logger.exception("The backup %s couldn't be verified", path)
+        backup.problem = describe_failure(error)
+    backup.verified_at = None if backup.problem else read_clock()
+    write_result(path, backup.problem, at=read_clock())
+
+
+def _record_of(path: Path) -> Backup:
+    """Return the record of a backup, or a new one, for example after a restore of an earlier backup."""
+    manifest = Manifest.read(path)
+    started_at = datetime.fromisoformat(manifest.created_at)
+    return Backup.objects.filter(name=manifest.name).first() or Backup(
         name=manifest.name,
-        started_at=now,
-        finished_at=finished_at,
+        started_at=started_at,
+        finished_at=started_at,
         size=manifest.dump_bytes,
         tables=len(manifest.tables),
         rows=manifest.rows,
-        verified_at=finished_at if is_verified else None,
-        problem=problem,
     )

@@ -1,6 +1,5 @@
 """Verify a backup: restore it into a scratch database, compare every table with the manifest, and run the checks."""
 
-import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
@@ -10,7 +9,7 @@ from django.db import connection
 
 from config.backups.checks import run_checks
 from config.backups.manifest import DUMP, Manifest, find_differences, read_content
-from config.backups.programs import connect, create_database, drop_database, load_dump
+from config.backups.programs import connect, create_database, database_name, drop_database, load_dump
 from config.backups.writing import hash_file
 from config.db.owner import as_owner
 
@@ -20,8 +19,8 @@ MOST_NAMED = 5
 def verify_backup(folder: Path, *, now: datetime) -> str:
     """Restore a backup into a scratch database and prove it; return what is wrong, or an empty string.
 
-    The scratch database needs as much space as the product's, and is dropped at the end. Raises `BackupFailed` if the
-    dump can't be restored at all.
+    The scratch database needs as much space as the product's, and is dropped at the end. Needs the lock of backups,
+    because all verifications use the same one. Raises `BackupFailed` if the dump can't be restored at all.
     """
     if problem := check_file(folder):
         return problem
@@ -49,8 +48,9 @@ def compare(folder: Path, database: str) -> str:
 
 @contextmanager
 def scratch_copy(folder: Path) -> Iterator[str]:
-    """Restore a backup into a new database, yield its name, and drop it."""
-    name = f"scratch_{secrets.token_hex(6)}"
+    """Restore a backup into a new database, yield its name, and drop it. What a killed verification left is dropped."""
+    name = f"{database_name()}_being_verified"
+    drop_database(name)
     create_database(name)
     try:
         load_dump(folder / DUMP, name)

@@ -19,15 +19,14 @@ from django.conf import settings
 from config.backups.manifest import DUMP, Manifest, name_key, read_content
 from config.backups.programs import BackupFailed, connect, finish_program, start_program
 
-LOCK = 7_301_030
 SNAPSHOT = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 CHUNK = 1 << 20
 
 
 def write_backup(folder: Path, *, now: datetime) -> Path:
     """Write a backup to a new folder named for the time, and return it. Raises `BackupFailed`, and leaves nothing."""
-    name = f"{now:%Y-%m-%dT%H-%M-%SZ}"
-    with _only_one() as server, _draft(folder, name) as draft:
+    name = name_backup(now)
+    with connect() as server, _draft(folder, name) as draft:
         content = _dump(server, draft / DUMP)
         Manifest(
             name=name,
@@ -39,6 +38,11 @@ def write_backup(folder: Path, *, now: datetime) -> Path:
             **content,
         ).write(draft)
     return folder / name
+
+
+def name_backup(now: datetime) -> str:
+    """Return the name of the backup of a time, UTC."""
+    return f"{now:%Y-%m-%dT%H-%M-%SZ}"
 
 
 def hash_file(path: Path) -> str:
@@ -66,22 +70,18 @@ def _dump(server: "psycopg.Connection[Any]", path: Path) -> dict[str, Any]:
 
 
 @contextmanager
-def _only_one() -> "Iterator[psycopg.Connection[Any]]":
-    with connect() as server:
-        row = server.execute(b"SELECT pg_try_advisory_lock(%s)", [LOCK]).fetchone()
-        if row != (True,):
-            raise BackupFailed("Another backup is being made.")
-        yield server
-
-
-@contextmanager
 def _draft(folder: Path, name: str) -> Iterator[Path]:
-    """Yield a folder that gets its name at the end, and is removed after an error. Only its owner can read it."""
+    """Yield a folder that gets its name at the end, and is removed after an error. Only its owner can read it.
+
+    Its files can't be read by others, either: they may be copied to a folder that others can read.
+    """
     draft = folder / f".{name}.draft"
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         draft.mkdir(mode=0o700)
         yield draft
+        for file in draft.iterdir():
+            file.chmod(0o600)
         _sync(draft)
         draft.rename(folder / name)
         _sync(folder)

@@ -42,13 +42,22 @@ def prepare(argv: list[str]) -> None:
     load_secret_files()
     # With autoreload, runserver starts itself as a child process, for which the parent keeps the server running.
     url, owner_url = ensure_database(get_data_dir()), os.environ.get("DATABASE_OWNER_URL")
-    if owner_url and command in MIGRATING_COMMANDS:
+    _check_databases(command, url, owner_url)
+    if command in COMMANDS_WITH_BROKER and os.environ.get("REDIS_URL"):
+        check_redis(os.environ["REDIS_URL"])
+
+
+def _check_databases(command: str, url: str, owner_url: str | None) -> None:
+    if command == "restore":  # on a new server, neither the database nor the role of DATABASE_URL exists
+        check_form(url, "DATABASE_URL")
+        server_url, variable = (owner_url, "DATABASE_OWNER_URL") if owner_url else (url, "DATABASE_URL")
+        check_form(server_url, variable)
+        check_database(urlunsplit(urlsplit(server_url)._replace(path="/postgres")), variable)
+    elif owner_url and command in MIGRATING_COMMANDS:
         check_form(url, "DATABASE_URL")  # its role may not exist yet
         check_database(owner_url, "DATABASE_OWNER_URL")
     else:
         check_database(url)
-    if command in COMMANDS_WITH_BROKER and os.environ.get("REDIS_URL"):
-        check_redis(os.environ["REDIS_URL"])
 
 
 def check_database(url: str, variable: str = "DATABASE_URL") -> None:

@@ -5,6 +5,7 @@ from billing.models import ProofRun
 from billing.proofs.checks.base import Coverage, Part
 from billing.proofs.findings import Findings, Found
 from config.backups.models import Backup
+from config.backups.running import find_latest
 
 
 class LastBackup:
@@ -13,7 +14,7 @@ class LastBackup:
     kind = ProofKind.BACKUP
 
     def cover(self, run: ProofRun) -> Coverage | None:
-        latest = Backup.objects.first()
+        latest = find_latest()
         if not run.is_nightly or latest is None:
             return None
         return Coverage(f"Tables of {latest}", [Part(latest.pk, latest.pk)])

@@ -9,9 +9,9 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from config.backups.keeping import find_backup, list_backups
 from config.backups.manifest import Manifest
 from config.backups.models import Backup
-from config.backups.programs import BackupFailed
-from config.backups.running import back_up
-from config.backups.verifying import verify_backup
+from config.backups.programs import FAILURES, describe_failure
+from config.backups.results import read_result
+from config.backups.running import back_up, verify_again
 from config.db.clock import read_clock
 
 
@@ -45,18 +45,26 @@ class Command(BaseCommand):
 
     def _verify(self, folder: Path, name: str) -> None:
         try:
-            path = find_backup(folder, name)
-            problem = verify_backup(path, now=read_clock())
-        except BackupFailed as error:
-            raise CommandError(str(error)) from error
-        if problem:
-            raise CommandError(f"{path}: {problem}")
+            path = find_backup(folder, name, skip_bad=False)
+            backup = verify_again(path, now=read_clock())
+        except FAILURES as error:
+            raise CommandError(describe_failure(error)) from error
+        if backup.problem:
+            raise CommandError(f"{path}: {backup.problem}")
         self.stdout.write(f"{path}: restored into a scratch database; every table is as it was backed up.")
 
     def _list(self, folder: Path) -> None:
         for path in list_backups(folder):
             manifest = Manifest.read(path)
-            self.stdout.write(f"{path}  {manifest.dump_bytes / 1e6:,.1f} MB  {manifest.rows:,} rows")
+            size = f"{manifest.dump_bytes / 1e6:,.1f} MB  {manifest.rows:,} rows"
+            self.stdout.write(f"{path}  {size}  {_describe_result(path)}")
+
+
+def _describe_result(path: Path) -> str:
+    result = read_result(path)
+    if result is None:
+        return "not verified"
+    return f"failed: {result.problem}" if result.problem else "verified"
 
 
 def _describe(backup: Backup) -> str:

@@ -1,4 +1,4 @@
-"""Restore a backup: `manage.py restore latest`. The database of before is kept under another name."""
+"""Restore a backup: `manage.py restore latest`. The previous database is kept under another name."""
 
 from pathlib import Path
 from typing import Any
@@ -6,10 +6,10 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from config.backups.keeping import find_backup
-from config.backups.programs import BackupFailed
+from config.backups.keeping import LATEST, find_backup, list_backups
+from config.backups.programs import FAILURES, describe_failure
 from config.backups.restoring import restore_backup, restore_beside
-from config.db.clock import read_clock
+from config.backups.results import find_problem
 
 OTHER_KEY = (
     "Webhook secrets and second factors in this backup were encrypted with another SECRET_KEY. "
@@ -18,7 +18,7 @@ OTHER_KEY = (
 
 
 class Command(BaseCommand):
-    """Restore a backup, compare it with its manifest, put it in place, and migrate it to this release."""
+    """Restore a backup, compare it with its manifest, migrate it to this release, and put it in place."""
 
     help = __doc__
 
@@ -29,19 +29,30 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
-            path = find_backup(options["folder"] or Path(), options["backup"])
+            path = self._find(options["folder"] or Path(), options["backup"])
             if options["into"]:
                 self._restore_beside(path, options["into"])
             else:
                 self._restore(path)
-        except BackupFailed as error:
-            raise CommandError(str(error)) from error
+        except FAILURES as error:
+            raise CommandError(describe_failure(error)) from error
+
+    def _find(self, folder: Path, name: str) -> Path:
+        """Return the backup to restore. Say which newer ones aren't the latest, because their verification failed."""
+        path = find_backup(folder, name, skip_bad=True)
+        for newer in list_backups(folder) if name == LATEST else ():
+            if newer > path:
+                self.stdout.write(f"Skipped {newer}, whose verification failed: {find_problem(newer)}")
+        return path
 
     def _restore(self, path: Path) -> None:
-        restored = restore_backup(path, now=read_clock())
+        restored = restore_backup(path)
         self.stdout.write(f"Restored {path}: {restored.manifest.rows:,} rows, every table is as it was backed up.")
-        self.stdout.write(f"The database of before is kept as {restored.kept_as}. Drop it when you don't need it.")
-        if not restored.can_read_secrets:
+        if restored.kept_as:
+            self.stdout.write(f"The previous database is kept as {restored.kept_as}. Drop it when you don't need it.")
+        else:
+            self.stdout.write("There was no previous database.")
+        if not restored.manifest.can_read_secrets:
             self.stdout.write(OTHER_KEY)
 
     def _restore_beside(self, path: Path, database: str) -> None:

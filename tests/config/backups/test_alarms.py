@@ -49,6 +49,12 @@ def test_a_failed_backup_is_found_and_so_is_one_that_was_never_verified(db):
     assert old == (AlarmKind.BACKUP_OLD, "There is no verified backup.")
 
 
+def test_the_last_backup_is_the_one_that_was_started_last(db):
+    make_backup(1)
+    make_backup(400, verified_at=None, problem="an old backup that was verified today")
+    assert find() == []
+
+
 def test_a_message_that_was_set_aside_is_found_until_it_is_deleted(settings, tmp_path: Path):
     settings.CELERY_BROKER_TRANSPORT_OPTIONS = {"data_folder_in": str(tmp_path)}
     assert list(find_broken_messages(NOW)) == []

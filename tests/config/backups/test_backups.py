@@ -1,33 +1,33 @@
 """A backup is restored into a scratch database and compared: one that can't be used is known the same night."""
 
 import json
-import os
-import subprocess
-import sys
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
+from io import StringIO
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
-from django.conf import settings
+from django.core.management import CommandError, call_command
 from django.db import connection
 from django.test import Client
 
-from config.backups.keeping import find_backup, list_backups, prune_backups
+from config.backups.keeping import find_backup, list_backups
 from config.backups.manifest import Manifest
 from config.backups.models import Backup
-from config.backups.programs import BackupFailed, connect
-from config.backups.running import back_up
+from config.backups.programs import BackupFailed, connect, create_database
+from config.backups.results import find_problem, is_verified, read_result
+from config.backups.running import back_up, find_last_verified
 from config.backups.verifying import verify_backup
 from config.backups.writing import write_backup
 from tests.api import Api
 from tests.config.change_log.tampering import tamper
 from tests.events.senders import process, send
 from tests.factories import make_customer, make_feature
-from tests.owner import as_owner, owner_url
+from tests.owner import as_owner
 
 NOW = datetime(2026, 11, 29, 1, 40, tzinfo=UTC)
-DATABASES = "SELECT datname FROM pg_database WHERE datname ~ '^scratch_|_restored$'"
+DATABASES = "SELECT datname FROM pg_database WHERE starts_with(datname, current_database() || '_being')"
 
 
 @pytest.fixture
@@ -54,8 +54,17 @@ def test_a_backup_is_restored_and_every_table_compared(company: None, tmp_path: 
         assert server.execute(DATABASES.encode()).fetchall() == []
 
 
-def test_a_backup_is_read_by_no_one_else(company: None, tmp_path: Path):
-    assert write_backup(tmp_path, now=NOW).stat().st_mode & 0o077 == 0
+def test_a_backup_and_its_files_are_read_by_no_one_else(company: None, tmp_path: Path):
+    backup = back_up(tmp_path / "new", verify=True, now=NOW)
+    folder = tmp_path / "new" / backup.name
+    modes = {path.name: oct(path.stat().st_mode & 0o777) for path in (folder.parent, folder, *folder.iterdir())}
+    assert modes == {
+        "new": "0o700",
+        "2026-11-29T01-40-00Z": "0o700",
+        "database.dump": "0o600",
+        "manifest.json": "0o600",
+        "verification.json": "0o600",
+    }
 
 
 def test_a_damaged_dump_is_noticed_before_it_is_restored(company: None, tmp_path: Path):
@@ -86,6 +95,9 @@ def test_usage_that_was_wrong_already_is_found_in_the_copy(company: None, tmp_pa
     backup = back_up(tmp_path, verify=True, now=NOW)
     assert backup.problem == "usage: 1 hours of usage differ from the events"
     assert backup.verified_at is None
+    assert find_problem(tmp_path / backup.name) == backup.problem
+    with pytest.raises(BackupFailed, match=r"name it\. The newest, 2026-11-29T01-40-00Z: usage: 1 hours"):
+        find_backup(tmp_path, "latest", skip_bad=True)
 
 
 def test_a_change_log_that_was_changed_is_found_in_the_copy(company: None, tmp_path: Path, staff_client: Client):
@@ -105,31 +117,86 @@ def test_a_folder_that_cant_be_written_is_named(company: None, tmp_path: Path):
 def test_two_backups_at_once_are_refused(company: None, tmp_path: Path):
     with connect() as other:
         other.execute(b"SELECT pg_advisory_lock(7301030)")
-        assert back_up(tmp_path, verify=False, now=NOW).problem == "Another backup is being made."
+        assert back_up(tmp_path, verify=False, now=NOW).problem == "Another backup is being made or verified."
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_newest_are_kept_and_old_drafts_removed(tmp_path: Path):
-    for day in range(1, 6):
-        folder = tmp_path / f"2026-11-0{day}T01-40-00Z"
-        folder.mkdir()
-        (folder / "manifest.json").write_text("{}")
-    killed, running = tmp_path / ".2026-11-01T01-40-00Z.draft", tmp_path / ".2026-11-06T01-40-00Z.draft"
-    for draft in (killed, running):
-        draft.mkdir()
-    yesterday = (NOW - timedelta(hours=25)).timestamp()
-    os.utime(killed, (yesterday, yesterday))
-    os.utime(running, (NOW.timestamp(), NOW.timestamp()))
-    assert prune_backups(tmp_path, keep=2, now=NOW) == [f"2026-11-0{day}T01-40-00Z" for day in (3, 2, 1)]
-    assert [path.name for path in list_backups(tmp_path)] == ["2026-11-05T01-40-00Z", "2026-11-04T01-40-00Z"]
-    assert running.exists()
-    assert not killed.exists()
-    assert find_backup(tmp_path, "latest").name == "2026-11-05T01-40-00Z"
+def fail(*args: Any, **kwargs: Any) -> None:
+    raise psycopg.OperationalError("the server closed the connection")
 
 
-def test_a_folder_without_a_manifest_isnt_a_backup(tmp_path: Path):
-    with pytest.raises(BackupFailed, match="has no complete backup"):
-        find_backup(tmp_path, "latest")
+def test_a_verification_that_breaks_off_is_recorded_with_the_name_of_the_backup(
+    company: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("config.backups.verifying.load_dump", fail)
+    backup = back_up(tmp_path, verify=True, now=NOW)
+    assert (backup.name, backup.problem) == ("2026-11-29T01-40-00Z", "the server closed the connection")
+    assert find_problem(tmp_path / backup.name) == "the server closed the connection"
+
+
+def test_a_backup_whose_result_cant_be_written_is_recorded_with_its_name(
+    company: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def refuse(*args: Any, **kwargs: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("config.backups.running.write_result", refuse)
+    backup = back_up(tmp_path, verify=True, now=NOW)
+    assert (backup.name, backup.problem) == ("2026-11-29T01-40-00Z", "[Errno 28] No space left on device")
+
+
+def test_a_backup_that_fails_before_it_is_written_has_no_name(
+    company: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("config.backups.writing.read_content", fail)
+    assert back_up(tmp_path, verify=True, now=NOW).name == ""
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_verifying_an_existing_backup_is_recorded(company: None, tmp_path: Path):
+    made = back_up(tmp_path, verify=False, now=NOW)
+    folder = tmp_path / made.name
+    assert read_result(folder) is None
+    output = StringIO()
+    call_command("backup", folder=tmp_path, verify_only="latest", stdout=output)
+    assert "every table is as it was backed up" in output.getvalue()
+    assert is_verified(folder)
+    verified = Backup.objects.get()
+    assert (verified.pk, find_last_verified()) == (made.pk, NOW)
+
+    edit_manifest(folder, tables=Manifest.read(folder).tables | {"public.events_event": ["4", "0"]})
+    with pytest.raises(CommandError, match=r"public\.events_event has 3 of 4 rows"):
+        call_command("backup", folder=tmp_path, verify_only="latest")
+    assert Backup.objects.get().problem == "public.events_event has 3 of 4 rows"
+    assert find_last_verified() is None
+    output = StringIO()
+    call_command("backup", folder=tmp_path, list=True, stdout=output)
+    assert "failed: public.events_event has 3 of 4 rows" in output.getvalue()
+
+
+def test_verifying_an_earlier_backup_after_a_restore_records_its_own_time(company: None, tmp_path: Path):
+    back_up(tmp_path, verify=False, now=NOW)
+    Backup.objects.all().delete()
+    call_command("backup", folder=tmp_path, verify_only="2026-11-29T01-40-00Z", stdout=StringIO())
+    backup = Backup.objects.get()
+    assert (backup.started_at, backup.finished_at, backup.tables > 50) == (NOW, NOW, True)
+
+
+def test_old_backups_are_deleted_only_after_one_that_was_verified(company: None, tmp_path: Path, settings):
+    settings.BACKUP_KEEP = 1
+    for minute in (38, 39):
+        back_up(tmp_path, verify=False, now=NOW.replace(minute=minute))
+    assert len(list_backups(tmp_path)) == 2
+    back_up(tmp_path, verify=True, now=NOW)
+    assert [path.name for path in list_backups(tmp_path)] == ["2026-11-29T01-40-00Z"]
+
+
+def test_the_scratch_database_of_a_killed_verification_is_dropped_by_the_next(company: None, tmp_path: Path):
+    folder = write_backup(tmp_path, now=NOW)
+    create_database(f"{connection.settings_dict['NAME']}_being_verified")
+    assert verify_backup(folder, now=NOW) == ""
+    with connect() as server:
+        assert server.execute(DATABASES.encode()).fetchall() == []
 
 
 def test_a_backup_names_the_secret_key_of_its_time(company: None, tmp_path: Path, settings):
@@ -158,43 +225,3 @@ def test_backups_are_shown_in_the_admin_and_the_api(staff_client: Client, api: A
     failed, verified = api.get("backups")["items"]
     assert (failed["name"], failed["problem"]) == (None, "pg_dump failed: no space left")
     assert (verified["id"], verified["name"], verified["rows"]) == (str(made.pk), "2026-11-29T01-40-00Z", 1234)
-
-
-@pytest.mark.slow
-def test_a_restore_brings_everything_back_and_keeps_the_database_of_before(fresh_database_url: str, tmp_path: Path):
-    def manage(*command: str) -> str:
-        env = os.environ | {
-            "DATABASE_URL": fresh_database_url,
-            "DATABASE_OWNER_URL": owner_url(fresh_database_url),
-            "BACKUP_DIR": str(tmp_path),
-        }
-        command_line = [sys.executable, "manage.py", *command]
-        done = subprocess.run(command_line, cwd=settings.BASE_DIR, env=env, capture_output=True, text=True, check=False)
-        return done.stdout + done.stderr
-
-    def run(sql: str) -> list[tuple[object, ...]]:
-        with psycopg.connect(owner_url(fresh_database_url), autocommit=True) as server:
-            cursor = server.execute(sql.encode())
-            return cursor.fetchall() if cursor.description else []
-
-    manage("migrate", "-v0")
-    key = manage("create_api_key", "Production").strip()
-    assert key.startswith("sk_")
-    assert "every table is the same" in manage("backup", "--verify")
-    run("UPDATE events_apikey SET name = 'overwritten by mistake'")
-    with psycopg.connect(fresh_database_url):
-        assert "Stop web, worker and beat first: 1 connections" in manage("restore", "latest")
-    output = manage("restore", "latest")
-    kept_as = output.split("is kept as ")[1].split(".")[0]
-    try:
-        assert run("SELECT name FROM events_apikey") == [("Production",)]
-        with psycopg.connect(fresh_database_url) as application:  # its privileges are back
-            assert application.execute("SELECT name FROM events_apikey").fetchall() == [("Production",)]
-            with pytest.raises(psycopg.errors.InsufficientPrivilege):
-                application.execute("TRUNCATE events_event")
-        (backup,) = list_backups(tmp_path)
-        edit_manifest(backup, migrations=["billing.9999_of_a_later_release"])
-        assert "was made by a later release" in manage("restore", "latest")
-    finally:
-        with psycopg.connect(os.environ["DATABASE_OWNER_URL"], autocommit=True) as server:
-            server.execute(f"DROP DATABASE {kept_as}".encode())

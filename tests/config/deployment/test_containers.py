@@ -48,6 +48,14 @@ def test_only_migrations_and_backups_have_the_password_of_the_tables_owner():
     ]
 
 
+def test_a_backup_is_restored_by_the_service_that_has_the_volume_also_without_a_migrated_database():
+    mounted = [name for name, service in SERVICES.items() if "backups:/backups" in service.get("volumes", ())]
+    assert mounted == ["backup"]
+    assert SERVICES["backup"]["depends_on"] == {"postgres": {"condition": "service_healthy"}}
+    text = (ROOT / "docs" / "backup.md").read_text()
+    assert "docker compose run --rm backup python manage.py restore latest" in text
+
+
 def test_only_the_proxy_is_reached_from_outside():
     assert [name for name, service in SERVICES.items() if "ports" in service] == ["proxy"]
     assert COMPOSE["networks"]["back"] == {"internal": True}

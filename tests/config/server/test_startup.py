@@ -5,12 +5,13 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
 
 import pytest
 from django.conf import settings
 
 from config.server.problems import StartupProblem
-from config.server.startup import check_database, check_redis, hide_password
+from config.server.startup import check_database, check_redis, hide_password, prepare
 from tests.services import free_port
 
 ROOT = Path(settings.BASE_DIR)
@@ -52,6 +53,14 @@ def test_an_unknown_database_is_reported():
     url = os.environ["DATABASE_URL"].replace("/countinghouse?", "/nowhere?")
     with pytest.raises(StartupProblem, match="has no such database"):
         check_database(url)
+
+
+def test_a_restore_needs_a_server_but_no_database(monkeypatch: pytest.MonkeyPatch):
+    for name in ("DATABASE_URL", "DATABASE_OWNER_URL"):
+        monkeypatch.setenv(name, urlunsplit(urlsplit(os.environ[name])._replace(path="/nowhere")))
+    prepare(["manage.py", "restore", "latest"])
+    with pytest.raises(StartupProblem, match="has no such database"):
+        prepare(["manage.py", "backup"])
 
 
 def test_an_unknown_user_is_reported():
