@@ -21,6 +21,19 @@ class ScopesRefused(Refused):
     """The colleague lacks permissions that a scope of the key includes."""
 
 
+class SelfTestKeyRefused(Refused):
+    """The key is the self-test's, which manages it itself."""
+
+
+def refuse_self_test_key(key: ApiKey) -> None:
+    """Raise `SelfTestKeyRefused` if the key is the self-test's: without it, or in other hands, the self-test fails."""
+    if key.is_self_test:
+        raise SelfTestKeyRefused(
+            f"{key} belongs to the self-test, which replaces it when SECRET_KEY changes. To stop the self-test, set "
+            "SELF_TEST=off."
+        )
+
+
 def missing_scopes(user: User, scopes: Iterable[str]) -> list[str]:
     """Return the scopes that allow more than the user may do. An inactive user may do nothing."""
     return _missing(user, scopes, permissions_by_scope())
@@ -60,8 +73,9 @@ def take_responsibility(key: ApiKey, *, by: User) -> ApiKey:
     """Make the user responsible for the key, instead of a colleague who lacks the permissions. Safe to repeat.
 
     The earlier colleague still knows the secret, so the key decides about no approval until the user rotates it.
-    Raises `ScopesRefused` if the user lacks the permissions too.
+    Raises `ScopesRefused` if the user lacks the permissions too, and `SelfTestKeyRefused`.
     """
+    refuse_self_test_key(key)
     check_scopes(by, key.scopes)
     key.responsible = by
     key.save(update_fields=["responsible", "updated_at"])

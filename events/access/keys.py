@@ -25,7 +25,7 @@ from config.approvals.requests import request_approval
 from config.refusals import Refused
 from config.webhooks.names import WebhookEvent
 from config.webhooks.outbox import emit
-from events.access.grants import check_scopes
+from events.access.grants import check_scopes, refuse_self_test_key
 from events.models import ApiKey, Scope
 
 logger = logging.getLogger(__name__)
@@ -221,8 +221,10 @@ def rotate(
     If the new key needs approval, the old one works until then. Both have the same idempotency keys, so a request that
     is repeated with the new key isn't carried out again.
     Raises KeyNotActive if the key is revoked, expired or replaced: of two concurrent rotations, one creates a key.
-    Raises `ScopesRefused` if `by` may not grant the key's scopes, because the new secret would be theirs.
+    Raises `ScopesRefused` if `by` may not grant the key's scopes, because the new secret would be theirs, and
+    `SelfTestKeyRefused`.
     """
+    refuse_self_test_key(key)
     with transaction.atomic():
         key = ApiKey.objects.select_for_update().get(pk=key.pk)
         is_replaced = key.replaced_by.exclude(awaits_approval=True, revoked_at__isnull=False).exists()
@@ -247,7 +249,11 @@ def rotate(
 
 
 def revoke(key: ApiKey, *, now: datetime) -> ApiKey:
-    """Revoke the key permanently. Safe to repeat. Other processes accept the key for up to three more seconds."""
+    """Revoke the key permanently. Safe to repeat. Other processes accept the key for up to three more seconds.
+
+    Raises `SelfTestKeyRefused`.
+    """
+    refuse_self_test_key(key)
     with transaction.atomic():
         key = ApiKey.objects.select_for_update().get(pk=key.pk)
         if key.revoked_at is None:

@@ -196,6 +196,7 @@ class OneKey(KeyView):
         answers={204: None},
         errors=(404,),
         example={"reason": "The laptop was lost"},
+        refusals="The self-test's key can't be revoked.",
         description=f"Permanent. Within three seconds, requests with the key get a 401 response. {GRANTS}",
     )
     def delete(self, request: Request, key_id: str) -> Response:
@@ -217,6 +218,7 @@ class KeyRotation(KeyView):
         answers={201: NewKeyOut, 202: NewKeyOut},
         errors=(400, 404),
         example={"overlap_hours": 24},
+        refusals="The self-test's key can't be rotated.",
         description=f"Fails (400) if the key is revoked, expired or already replaced. If a rule requires approval, the "
         f"answer is 202, and the old key works until someone else approves the new one. {GRANTS}",
     )

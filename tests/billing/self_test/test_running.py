@@ -16,6 +16,7 @@ from billing.models import Invoice, SelfTest
 from billing.runs.billing_run import run_to_end
 from billing.self_test.running import prune_self_tests, run_self_test
 from billing.self_test.sending import send_events, webhook_secret
+from billing.tasks import self_test
 from config.alarms.checks import run_checks
 from config.alarms.kinds import AlarmKind
 from config.alarms.models import Alarm
@@ -94,6 +95,15 @@ def test_the_next_pass_removes_what_a_killed_one_left_in_the_inbox(reached: str)
     assert InboxRequest.with_self_test.count() == 0
 
 
+def test_what_a_killed_pass_left_is_removed_after_the_self_test_was_switched_off(reached: str, settings: Any):
+    _, secret = get_self_test_key(now=read_clock())
+    send_events("self-test-of-a-killed-worker", secret, since=read_clock() - timedelta(days=7))
+    send("api.calls", customer="acme")
+    settings.SELF_TEST = False
+    assert self_test() == 0
+    assert InboxRequest.with_self_test.count() == InboxRequest.objects.count() == 1
+
+
 def refuse(*args: Any, **kwargs: Any) -> None:
     raise Refused("refused in this test")
 
@@ -167,15 +177,6 @@ def test_an_unexpected_error_is_recorded_and_raised(reached: str, monkeypatch):
     result = SelfTest.objects.get()
     assert (result.failed_stage, result.problem) == ("finalized", "a fault in the code")
     assert InboxRequest.with_self_test.count() == 0
-
-
-def test_a_new_secret_key_replaces_the_self_tests_key(db, settings):
-    first, secret = get_self_test_key(now=read_clock())
-    assert get_self_test_key(now=read_clock()) == (first, secret)
-    settings.SECRET_KEY = "another-key-of-this-installation"
-    second, other = get_self_test_key(now=read_clock())
-    assert other != secret
-    assert list(ApiKey.objects.filter(revoked_at=None)) == [second]
 
 
 def test_old_results_are_deleted_failures_later(db, settings):

@@ -14,6 +14,9 @@ from pytest_django import Settings
 from config.monitoring.heartbeats import write_heartbeat
 from config.monitoring.models import Heartbeat, Process
 from config.server import health
+from events.access.keys import make_key
+from events.access.self_test import get_self_test_key
+from events.models import InboxRequest
 from tests.events.senders import send
 
 pytestmark = pytest.mark.django_db
@@ -107,6 +110,16 @@ def test_events_that_wait_degrade_but_are_accepted(client: Client):
     status, body = ask(client)
     assert (status, body["status"]) == (200, "degraded")
     assert body["checks"]["counting"].startswith("Events have waited for 7")
+    assert ask(client, "/readyz?strict=1")[0] == 503
+
+
+def test_what_the_self_test_sent_isnt_waited_for(client: Client):
+    key, _ = get_self_test_key(now=timezone.now())
+    other, _ = make_key("Gateway")
+    send("api.calls", received_at=timezone.now() - timedelta(seconds=75))
+    InboxRequest.objects.update(api_key=key)
+    assert ask(client, "/readyz?strict=1")[0] == 200
+    InboxRequest.with_self_test.update(api_key=other)
     assert ask(client, "/readyz?strict=1")[0] == 503
 
 
