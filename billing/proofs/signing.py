@@ -11,15 +11,13 @@ from typing import Any
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from django.conf import settings
 
 from billing.models import CompanyProfile, ProofRun
 from config.change_log.models import ChangeSeal
 from config.refusals import Refused
+from config.server.derived import derive
 
-PURPOSE = b"countinghouse proofs"
 FORMAT = "countinghouse-proof-1"
 MOST_DIFFERENCES = 10_000
 
@@ -106,8 +104,7 @@ def _canonical(content: dict[str, Any]) -> bytes:
 
 @cache
 def _key(secret: str) -> Ed25519PrivateKey:
-    seed = HKDF(algorithm=SHA256(), length=32, salt=None, info=PURPOSE).derive(secret.encode())
-    return Ed25519PrivateKey.from_private_bytes(seed)
+    return Ed25519PrivateKey.from_private_bytes(derive("proofs", secret_key=secret))
 
 
 def _text(raw: bytes) -> str:

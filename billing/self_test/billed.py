@@ -12,7 +12,7 @@ from billing.models import BillingRun, Invoice, InvoiceState, RunKind, RunState,
 from billing.runs.billing_run import bill_subscriptions
 from billing.runs.billing_states import add_state
 from billing.self_test import expected
-from billing.self_test.company import TestCompany, make_company
+from billing.self_test.company import SelfTestCompany, make_company
 from billing.self_test.sending import WEBHOOK_PATH
 from billing.self_test.stages import Stages, expect
 from config.webhooks.models import WebhookEndpoint, WebhookMessage
@@ -45,7 +45,7 @@ def bill_usage(stages: Stages, requests: Sequence[int], name: str, *, since: dat
     return Result(build_invoice_document(shown), now, message.public_id, message.body)
 
 
-def _count(requests: Sequence[int], company: TestCompany, since: datetime) -> None:
+def _count(requests: Sequence[int], company: SelfTestCompany, since: datetime) -> None:
     batch = process_requests(requests)
     expect("Events received", batch.events, expected.RECEIVED)
     expect("Events counted", batch.counted, expected.COUNTED)
@@ -54,7 +54,7 @@ def _count(requests: Sequence[int], company: TestCompany, since: datetime) -> No
     expect("Usage", quantity.value, expected.QUANTITY)
 
 
-def _invoice(company: TestCompany, now: datetime) -> Invoice:
+def _invoice(company: SelfTestCompany, now: datetime) -> Invoice:
     add_state(company.subscription.pk)
     mark_closed({company.customer.pk: now})
     run = BillingRun.objects.create(kind=RunKind.MANUAL, state=RunState.FINISHED, as_of=now, started_at=now)

@@ -16,7 +16,7 @@ from customers.subscriptions.start import subscribe
 
 
 @dataclass(frozen=True, slots=True)
-class TestCompany:
+class SelfTestCompany:
     """The rows of one pass."""
 
     feature: Feature
@@ -24,7 +24,7 @@ class TestCompany:
     subscription: Subscription
 
 
-def make_company(name: str, *, since: datetime) -> TestCompany:
+def make_company(name: str, *, since: datetime) -> SelfTestCompany:
     """Make everything that bills the pass's usage. All names are the pass's, so nothing of the company's is touched."""
     feature = save_feature(
         Feature(key=name, name=name, event_name=name, aggregation=Aggregation.SUM, field="units"), by=None
@@ -43,7 +43,7 @@ def make_company(name: str, *, since: datetime) -> TestCompany:
         now=since,
         by=None,
     )
-    return TestCompany(feature, customer, subscription)
+    return SelfTestCompany(feature, customer, subscription)
 
 
 def _make_plan(name: str, feature: Feature, *, now: datetime) -> Plan:

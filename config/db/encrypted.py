@@ -5,14 +5,13 @@ from functools import cache
 from typing import Any
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from django.apps import apps
 from django.conf import settings
 from django.db import models, transaction
 from django.db.models.functions import Cast
 
-PURPOSE = b"countinghouse encrypted text"
+from config.server.derived import derive
+
 PREFIX = "enc1:"
 
 
@@ -85,8 +84,5 @@ def _secrets() -> tuple[str, ...]:
 @cache
 def _fernet(*secrets: str) -> MultiFernet:
     """Encrypt with the first secret, decrypt with any."""
-    return MultiFernet([Fernet(base64.urlsafe_b64encode(_derive(secret))) for secret in secrets])
-
-
-def _derive(secret: str) -> bytes:
-    return HKDF(algorithm=SHA256(), length=32, salt=None, info=PURPOSE).derive(secret.encode())
+    keys = [derive("encrypted text", secret_key=secret) for secret in secrets]
+    return MultiFernet([Fernet(base64.urlsafe_b64encode(key)) for key in keys])
