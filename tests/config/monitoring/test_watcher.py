@@ -1,4 +1,4 @@
-"""The web process stands in when no one else checks, and mails about an outage of the database by itself."""
+"""The web process stands in when no one else checks, and mails on its own about an outage of the database."""
 
 from datetime import UTC, datetime, timedelta
 
