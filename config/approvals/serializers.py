@@ -9,13 +9,6 @@ from config.approvals.kinds import ApprovalKind, ApprovalStatus, Operation, Rule
 from config.approvals.models import EXPIRES_DAYS, MOST_DAYS, Approval, ApprovalRule
 
 
-class MoneyOut(serializers.Serializer[Any]):
-    """An amount in a currency."""
-
-    currency = serializers.CharField()
-    amount = serializers.CharField()
-
-
 class ApprovalOut(serializers.Serializer[Any]):
     """A request to carry out an action, and the decision about it.
 
