@@ -24,11 +24,11 @@ SEND = """
     INSERT INTO events_inboxrequest
         (event_ids, event_names, external_customer_ids, occurred_at, received_at, sources, properties)
     SELECT
-        array_agg(customer.external_id || name || no), array_agg(name), array_agg(customer.external_id),
+        array_agg(customer.external_id || event_name || no), array_agg(event_name), array_agg(customer.external_id),
         array_agg(%(start)s::timestamptz + no * interval '3 hours'), now(), array_agg(''::text),
         array_agg('{"tokens": 1234}'::jsonb)
     FROM customers_customer AS customer
-    CROSS JOIN unnest(ARRAY['api.calls', 'model.usage']) AS name
+    CROSS JOIN unnest(ARRAY['api.calls', 'model.usage']) AS names(event_name)
     CROSS JOIN generate_series(1, %(events)s) AS no
     WHERE customer.id > %(known)s
     GROUP BY customer.id
