@@ -24,7 +24,7 @@ TOTALS = (
 PARTS = (
     ("Discount", "discount_amount", "discount"),
     ("Tax", "tax_amount", "tax"),
-    ("Tax included",) + ("tax_included",) * 2,
+    ("Tax included", "tax_included", "tax_included"),
 )
 
 

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import NamedTuple
 
+from billing.proofs.rater.kinds import PhaseKind
 from billing.proofs.rater.numbers import ZERO, round_to
-from billing.proofs.rater.subscription import ACTIVE, Fee, Subscription
+from billing.proofs.rater.subscription import Fee, Subscription
 from billing.proofs.rater.time import Span, share
 
 
@@ -51,7 +52,7 @@ def line_of(subscription: Subscription, price: int, full: Span, held: Sequence[H
 
 def _due_amount(subscription: Subscription, price: int, full: Span) -> Fraction:
     dues: dict[int, _Due] = {}
-    for phase, window in subscription.within(full, ACTIVE):
+    for phase, window in subscription.within(full, PhaseKind.ACTIVE):
         for fee in subscription.versions[phase.version].fees:
             due = dues.setdefault(fee.price, _Due(fee, ZERO, []))
             due.share += share(full, window, subscription.zone)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
 
+from billing.proofs.rater.kinds import Model, Rounding
 from billing.proofs.rater.numbers import ZERO, read, read_optional, round_to
 
 PERCENT = Fraction(1, 100)
@@ -29,7 +30,7 @@ class Price:
 
     number: int
     feature: int
-    model: str
+    model: Model
     unit: Fraction = ZERO
     flat: Fraction = ZERO
     package: Fraction = Fraction(1)
@@ -39,7 +40,7 @@ class Price:
     least: Fraction | None = None
     multiply: Fraction = Fraction(1)
     divide: Fraction = Fraction(1)
-    rounding: str = "none"
+    rounding: Rounding = Rounding.NONE
     charges_zero: bool = True
     percent: Fraction = ZERO
     per_event: Fraction = ZERO
@@ -50,12 +51,13 @@ class Price:
 
     @classmethod
     def read(cls, data: dict[str, Any]) -> "Price":
-        is_flat, percentage = data["model"] == "flat", data["model"] == "graduated_percentage"
+        model = Model(data["model"])
+        is_flat, percentage = model == Model.FLAT, model == Model.GRADUATED_PERCENTAGE
         amount = read(data.get("unit_amount") or 0)
         return cls(
             number=data["price"],
             feature=data["feature"],
-            model=data["model"],
+            model=model,
             unit=ZERO if is_flat else amount,
             flat=amount if is_flat else ZERO,
             package=read(data.get("package_size") or 1),
@@ -65,7 +67,7 @@ class Price:
             least=read_optional(data.get("minimum")),
             multiply=read(data.get("multiply_by") or 1),
             divide=read(data.get("divide_by") or 1),
-            rounding=data.get("rounding", "none"),
+            rounding=Rounding(data.get("rounding", Rounding.NONE)),
             charges_zero=data.get("charge_at_zero", True),
             percent=read(data.get("rate_percent") or 0),
             per_event=read(data.get("fixed_amount_per_event") or 0),
@@ -79,7 +81,7 @@ class Price:
     def prices_events(self) -> bool:
         """Whether the amount depends on each event, not only on their sum."""
         limits = (self.free_events, self.event_least, self.event_most)
-        return self.model == "percentage" and (self.per_event != 0 or any(limit is not None for limit in limits))
+        return self.model == Model.PERCENTAGE and (self.per_event != 0 or any(limit is not None for limit in limits))
 
 
 def _read_tier(data: dict[str, Any], *, percentage: bool) -> Tier:
@@ -107,17 +109,17 @@ def limited(amount: Fraction, price: Price) -> Fraction:
 
 
 def _amount(quantity: Fraction, price: Price) -> Fraction:
-    if price.model == "per_unit":
+    if price.model == Model.PER_UNIT:
         return quantity * price.unit
-    if price.model == "package":
-        return round_to(quantity / price.package, 0, "ceil" if price.rounds_up else "floor") * price.unit
-    if price.model == "percentage":
+    if price.model == Model.PACKAGE:
+        return round_to(quantity / price.package, 0, Rounding.CEIL if price.rounds_up else Rounding.FLOOR) * price.unit
+    if price.model == Model.PERCENTAGE:
         return max(quantity - (price.free_amount or ZERO), ZERO) * price.percent * PERCENT
     if not quantity and not price.charges_zero:
         return ZERO
-    if price.model == "flat":
+    if price.model == Model.FLAT:
         return price.flat
-    return _by_volume(quantity, price.tiers) if price.model == "volume" else _by_tiers(quantity, price.tiers)
+    return _by_volume(quantity, price.tiers) if price.model == Model.VOLUME else _by_tiers(quantity, price.tiers)
 
 
 def _by_volume(quantity: Fraction, tiers: Sequence[Tier]) -> Fraction:

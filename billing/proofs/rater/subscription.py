@@ -6,18 +6,17 @@ from datetime import datetime
 from fractions import Fraction
 from typing import Any, NamedTuple
 
+from billing.proofs.rater.kinds import PhaseKind, Reset
 from billing.proofs.rater.numbers import read, read_optional
 from billing.proofs.rater.pricing import Price
 from billing.proofs.rater.tally import Feature
 from billing.proofs.rater.time import LAST, Cycle, Span, overlap, read_moment, share
 
-TRIAL, ACTIVE = "trial", "active"
-
 
 class Phase(NamedTuple):
     """Time under one plan version: a trial, active, or paused."""
 
-    kind: str
+    kind: PhaseKind
     version: int
     span: Span
 
@@ -36,7 +35,7 @@ class FreeUnits:
     """What a plan version includes of a feature; `units` of None are unlimited."""
 
     units: Fraction | None
-    reset: str = "period"
+    reset: Reset = Reset.PERIOD
     is_prorated: bool = False
 
 
@@ -59,7 +58,7 @@ class Version:
             ),
             tuple(Price.read(price) for price in data["usage"]),
             {
-                int(feature): FreeUnits(read_optional(free["units"]), free["reset"], free["prorated"])
+                int(feature): FreeUnits(read_optional(free["units"]), Reset(free["reset"]), free["prorated"])
                 for feature, free in data["free"].items()
             },
         )
@@ -98,7 +97,7 @@ class Subscription:
         """Return the full billing period that a moment is in, whatever the start and end of the subscription."""
         return self.cycle.full(self.cycle.number_at(at))
 
-    def within(self, span: Span, *kinds: str) -> Iterator[tuple[Phase, Span]]:
+    def within(self, span: Span, *kinds: PhaseKind) -> Iterator[tuple[Phase, Span]]:
         """Yield the phases of these kinds with their part of a span, from the subscription's start on."""
         lifetime = Span(max(span.start, self.started_at), span.end)
         for phase in self.phases:
@@ -108,12 +107,14 @@ class Subscription:
 
     def first_active(self) -> datetime:
         """Return when the first active phase began, without the trial before it."""
-        starts = [max(phase.span.start, self.started_at) for phase in self.phases if phase.kind == ACTIVE]
+        starts = [max(phase.span.start, self.started_at) for phase in self.phases if phase.kind == PhaseKind.ACTIVE]
         return min(starts, default=self.started_at)
 
     def active_since(self, version: int) -> datetime:
         """Return when a plan version first came into force."""
-        starts = [phase.span.start for phase in self.phases if phase.kind == ACTIVE and phase.version == version]
+        starts = [
+            phase.span.start for phase in self.phases if phase.kind == PhaseKind.ACTIVE and phase.version == version
+        ]
         return max(min(starts, default=self.started_at), self.started_at)
 
     def share_of_period(self, windows: tuple[Span, ...]) -> Fraction:
@@ -124,4 +125,4 @@ class Subscription:
 
 def _read_phase(data: dict[str, Any]) -> Phase:
     end = LAST if data["end"] is None else read_moment(data["end"])
-    return Phase(data["kind"], data["version"], Span(read_moment(data["start"]), end))
+    return Phase(PhaseKind(data["kind"]), data["version"], Span(read_moment(data["start"]), end))

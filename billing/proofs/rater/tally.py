@@ -7,6 +7,7 @@ from datetime import datetime
 from fractions import Fraction
 from typing import Any
 
+from billing.proofs.rater.kinds import Aggregation, Rounding
 from billing.proofs.rater.numbers import ZERO, read, round_to
 from billing.proofs.rater.time import FIRST, Span, read_moment, seconds
 
@@ -16,14 +17,20 @@ class Feature:
     """How a feature's events add up."""
 
     number: int
-    aggregation: str
+    aggregation: Aggregation
     is_cumulative: bool = False
-    rounding: str = "none"
+    rounding: Rounding = Rounding.NONE
     places: int = 0
 
     @classmethod
     def read(cls, data: dict[str, Any]) -> "Feature":
-        return cls(data["feature"], data["aggregation"], data["cumulative"], data["rounding"], data["places"])
+        return cls(
+            data["feature"],
+            Aggregation(data["aggregation"]),
+            data["cumulative"],
+            Rounding(data["rounding"]),
+            data["places"],
+        )
 
 
 @dataclass
@@ -103,7 +110,7 @@ class Ledger:
         if number is None:
             return
         tally.total += number
-        tally.by_time += number * seconds(at) if self.feature.aggregation == "weighted_sum" else ZERO
+        tally.by_time += number * seconds(at) if self.feature.aggregation == Aggregation.WEIGHTED_SUM else ZERO
         tally.largest = number if tally.largest is None else max(tally.largest, number)
         tally.smallest = number if tally.smallest is None else min(tally.smallest, number)
         tally.latest = number
@@ -114,7 +121,7 @@ class Ledger:
         """Return the quantity of a window. A running total counts from the first event on."""
         tally = self._between(self._counted_span(window))
         before = Tally()
-        if self.feature.aggregation == "weighted_sum" and self.feature.is_cumulative:
+        if self.feature.aggregation == Aggregation.WEIGHTED_SUM and self.feature.is_cumulative:
             before, tally = self._between(Span(FIRST, window.start)), self._between(window)
         quantity = self._quantity(tally, window, before.total)
         rounded = round_to(quantity, self.feature.places, self.feature.rounding)
@@ -133,15 +140,19 @@ class Ledger:
 
     def _quantity(self, tally: Tally, window: Span, before: Fraction) -> Fraction:
         kind = self.feature.aggregation
-        if kind == "weighted_sum":
+        if kind == Aggregation.WEIGHTED_SUM:
             return before + _level(tally, window)
-        if kind == "count":
+        if kind == Aggregation.COUNT:
             return Fraction(tally.events)
-        if kind == "unique_count":
+        if kind == Aggregation.UNIQUE_COUNT:
             return Fraction(len(tally.keys))
-        if kind == "average":
+        if kind == Aggregation.AVERAGE:
             return tally.total / tally.events if tally.events else ZERO
-        by_kind = {"max": tally.largest, "min": tally.smallest, "latest": tally.latest}
+        by_kind = {
+            Aggregation.MAX: tally.largest,
+            Aggregation.MIN: tally.smallest,
+            Aggregation.LATEST: tally.latest,
+        }
         return (by_kind[kind] or ZERO) if kind in by_kind else tally.total
 
 
@@ -161,13 +172,13 @@ def join_windows(readings: Sequence[Reading], feature: Feature) -> Fraction:
     if len(used) < 2:
         return (used or readings)[-1].quantity
     quantities = [reading.quantity for reading in used]
-    if feature.aggregation in ("max", "unique_count"):
+    if feature.aggregation in (Aggregation.MAX, Aggregation.UNIQUE_COUNT):
         return max(quantities)
-    if feature.aggregation == "min":
+    if feature.aggregation == Aggregation.MIN:
         return min(quantities)
-    if feature.aggregation == "latest":
+    if feature.aggregation == Aggregation.LATEST:
         return quantities[-1]
-    if feature.aggregation == "average":
+    if feature.aggregation == Aggregation.AVERAGE:
         weighted = sum((reading.quantity * reading.events for reading in used), ZERO)
         return weighted / sum(reading.events for reading in used)
     return sum(quantities, ZERO)

@@ -11,8 +11,10 @@ from fractions import Fraction
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
-MONTHS = {"month": 1, "quarter": 3, "half_year": 6, "year": 12}
-DAYS = {"day": 1, "week": 7}
+from billing.proofs.rater.kinds import Unit
+
+MONTHS = {Unit.MONTH: 1, Unit.QUARTER: 3, Unit.HALF_YEAR: 6, Unit.YEAR: 12}
+DAYS = {Unit.DAY: 1, Unit.WEEK: 7}
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
 FIRST = datetime(1, 1, 1, tzinfo=UTC)
@@ -81,7 +83,7 @@ def share(full: Span, part: Span, zone: str) -> Fraction:
 class Cycle:
     """Where billing periods begin: every `count` units from the anchor, or from the calendar's first day before it."""
 
-    unit: str
+    unit: Unit
     count: int
     anchor: datetime
     zone: str
@@ -90,10 +92,14 @@ class Cycle:
     @classmethod
     def read(cls, data: dict[str, Any]) -> "Cycle":
         return cls(
-            data["unit"], data["count"], read_moment(data["anchor"]), data["timezone"], data["alignment"] == "calendar"
+            Unit(data["unit"]),
+            data["count"],
+            read_moment(data["anchor"]),
+            data["timezone"],
+            data["alignment"] == "calendar",
         )
 
-    def with_unit(self, unit: str) -> "Cycle":
+    def with_unit(self, unit: Unit) -> "Cycle":
         """Return the weeks or months that are counted from the same anchor."""
         return Cycle(unit, 1, self.anchor, self.zone, self.is_calendar)
 
@@ -136,9 +142,9 @@ class Cycle:
         if not self.is_calendar:
             return local
         day = local.replace(hour=0, minute=0, second=0, microsecond=0)
-        if self.unit == "week":
+        if self.unit == Unit.WEEK:
             return day - timedelta(days=day.weekday())
-        if self.unit == "day":
+        if self.unit == Unit.DAY:
             return day
         length = MONTHS[self.unit]
         return day.replace(month=(day.month - 1) // length * length + 1, day=1)

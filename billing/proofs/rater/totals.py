@@ -9,16 +9,18 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
+from billing.proofs.rater.kinds import ChargeKind, Scope
 from billing.proofs.rater.numbers import ZERO, read, read_optional, round_to, split
 
-FEES, USAGE = ("fee", "proration"), ("usage", "true_up", "late_usage")
+FEES = (ChargeKind.FEE, ChargeKind.PRORATION)
+USAGE = (ChargeKind.USAGE, ChargeKind.TRUE_UP, ChargeKind.LATE_USAGE)
 
 
 @dataclass
 class Charge:
     """A charge of an invoice: its discounts, the tax on top of it, and the tax that it contains."""
 
-    kind: str
+    kind: ChargeKind
     amount: Fraction
     feature: int | None = None
     version: int | None = None
@@ -30,7 +32,7 @@ class Charge:
     def read(cls, data: dict[str, Any]) -> "Charge":
         """Read a charge. The discount that a credited fee reverses makes its own negative."""
         back = read(data.get("discount_back") or 0)
-        return cls(data["kind"], read(data["amount"]), data.get("feature"), data.get("version"), -back)
+        return cls(ChargeKind(data["kind"]), read(data["amount"]), data.get("feature"), data.get("version"), -back)
 
     @property
     def left(self) -> Fraction:
@@ -44,7 +46,7 @@ class Coupon:
     number: int
     percent: Fraction | None
     amount: Fraction | None
-    scope: str = "everything"
+    scope: Scope = Scope.EVERYTHING
     features: frozenset[int] = frozenset()
     versions: frozenset[int] = frozenset()
 
@@ -54,19 +56,19 @@ class Coupon:
             data["number"],
             read_optional(data.get("percent")),
             read_optional(data.get("amount")),
-            data["scope"],
+            Scope(data["scope"]),
             frozenset(data.get("features", ())),
             frozenset(data.get("versions", ())),
         )
 
     def covers(self, charge: Charge) -> bool:
-        if self.scope == "everything":
+        if self.scope == Scope.EVERYTHING:
             return True
-        if self.scope == "chosen":
+        if self.scope == Scope.CHOSEN:
             return (charge.kind in USAGE and charge.feature in self.features) or (
                 charge.kind in FEES and charge.version in self.versions
             )
-        return charge.kind in (FEES if self.scope == "fees" else USAGE)
+        return charge.kind in (FEES if self.scope == Scope.FEES else USAGE)
 
 
 @dataclass(frozen=True)
@@ -119,7 +121,7 @@ def add_up(
 
 
 def _order(coupon: Coupon) -> tuple[bool, bool, int]:
-    return coupon.scope == "everything", coupon.percent is None, coupon.number
+    return coupon.scope == Scope.EVERYTHING, coupon.percent is None, coupon.number
 
 
 def _discount(charges: Sequence[Charge], coupon: Coupon, places: int) -> Fraction:

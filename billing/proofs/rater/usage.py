@@ -9,9 +9,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
+from billing.proofs.rater.kinds import PhaseKind, Reset, Unit
 from billing.proofs.rater.numbers import ZERO, round_to
 from billing.proofs.rater.pricing import Cost, EventPrices, Price, cost_of, limited
-from billing.proofs.rater.subscription import ACTIVE, NOTHING_FREE, TRIAL, FreeUnits, Subscription
+from billing.proofs.rater.subscription import NOTHING_FREE, FreeUnits, Subscription
 from billing.proofs.rater.tally import Ledger, Reading, join_windows
 from billing.proofs.rater.time import Span, cut_days, overlap
 
@@ -193,12 +194,12 @@ def list_charges(subscription: Subscription, span: Span) -> list[Charge]:
     windows: dict[tuple[int, int, bool], list[Span]] = {}
     active: dict[int, list[Span]] = {}
     prices: dict[tuple[int, int, bool], Price] = {}
-    for phase, window in subscription.within(span, ACTIVE, TRIAL):
+    for phase, window in subscription.within(span, PhaseKind.ACTIVE, PhaseKind.TRIAL):
         for price in subscription.versions[phase.version].prices:
-            key = (price.number, phase.version, phase.kind == TRIAL)
+            key = (price.number, phase.version, phase.kind == PhaseKind.TRIAL)
             prices[key] = price
             _append(windows.setdefault(key, []), window)
-            if phase.kind == ACTIVE:
+            if phase.kind == PhaseKind.ACTIVE:
                 _append(active.setdefault(price.feature, []), window)
     charges = []
     for (number, version, is_trial), spans in windows.items():
@@ -233,12 +234,12 @@ def list_allowances(subscription: Subscription, charge: Charge, free: FreeUnits)
     weekly and monthly ones count from the billing anchor; usage since the version came into force has taken from them.
     """
     is_cumulative = subscription.features[charge.price.feature].is_cumulative
-    if not free.units or is_cumulative or free.reset == "period":
+    if not free.units or is_cumulative or free.reset == Reset.PERIOD:
         units = free.units
         if units is not None and free.is_prorated:
             units *= subscription.share_of_period(charge.active)
         yield Allowance(charge.windows, units)
-    elif free.reset == "never":
+    elif free.reset == Reset.NEVER:
         start, first = charge.windows[0].start, subscription.first_active()
         yield Allowance(charge.windows, free.units, Span(first, start) if first < start else None)
     else:
@@ -247,11 +248,11 @@ def list_allowances(subscription: Subscription, charge: Charge, free: FreeUnits)
 
 
 def _repeated(subscription: Subscription, charge: Charge, free: FreeUnits, window: Span) -> Iterator[Allowance]:
-    if free.reset == "daily":
+    if free.reset == Reset.DAILY:
         for day in cut_days(window, subscription.zone):
             yield Allowance((day,), free.units)
         return
-    units = {"weekly": "week", "monthly": "month"}
+    units = {Reset.WEEKLY: Unit.WEEK, Reset.MONTHLY: Unit.MONTH}
     since = subscription.active_since(charge.version)
     for full in subscription.cycle.with_unit(units[free.reset]).cut(window):
         part = overlap(full, window)
