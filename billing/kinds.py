@@ -71,3 +71,4 @@ class ProofSubject(LabeledEnum):
     CUSTOMER = "customer", "Customer"
     MONTH = "month", "Month"
     BACKUP = "backup", "Backup"
+    PART = "part", "Part of a proof"

@@ -214,15 +214,29 @@ def continue_proofs() -> int:
     """Prove what was started, one transaction per part; return how many parts were proved.
 
     Runs for about half a minute, then enqueues itself; if it is killed, the schedule continues. Safe to run twice or
-    concurrently.
+    concurrently. The error of a failing run is raised after the others had their turn.
     """
     return run_for_a_turn(_proof_parts(), enqueue_proofs)
 
 
 def _proof_parts() -> Iterator[int]:
-    for run_id in proof_runs.unfinished():
-        while proof_runs.prove_part(run_id, now=read_clock()):
-            yield 1
+    """Prove a part of each unfinished run in turn, so that a long or failing run doesn't hold up the others."""
+    errors: dict[int, Exception] = {}
+    while True:
+        proved = 0
+        for run_id in proof_runs.unfinished():
+            try:
+                has_proved = run_id not in errors and proof_runs.prove_part(run_id, now=read_clock())
+            except Exception as error:
+                log.exception("Proofs %s failed", run_id)
+                errors[run_id] = error
+            else:
+                proved += has_proved
+                yield int(has_proved)
+        if not proved:
+            break
+    if errors:
+        raise next(iter(errors.values()))
 
 
 def enqueue_proofs() -> None:

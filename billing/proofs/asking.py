@@ -1,13 +1,18 @@
 """The process of the independent rater: started here, asked one question after another, ended at the end."""
 
 import json
+import logging
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from itertools import chain
 from typing import IO, Any
 
 from django.conf import settings
+
+log = logging.getLogger(__name__)
 
 COMMAND = [sys.executable, "-m", "billing.proofs.rater"]
 EVENTS_AT_A_TIME = 2_000
@@ -16,64 +21,120 @@ type Question = dict[str, Any]
 type Answer = dict[str, Any]
 type Need = dict[str, Any]
 type EventRow = Sequence[Any]
+type Message = dict[str, Any]
 
 
 class RaterStopped(RuntimeError):
-    """The rater's process ended without an answer. Its errors are in the worker's log."""
+    """The rater's process ended without an answer. The message says how, with the last line of its errors."""
 
 
 class Rater:
-    """Asks a running process. It knows nothing but the question and the events that it then asks for."""
+    """Asks the rater, which knows nothing but the question and the events that it then asks for.
 
-    def __init__(self, process: "subprocess.Popen[str]") -> None:
-        self._process = process
+    Its process starts with the first question. If it stopped, the next question starts another one.
+    """
+
+    def __init__(self) -> None:
+        self.process: RaterProcess | None = None
 
     def needs(self, question: Question) -> list[Need]:
         """Ask about an invoice; return which events the answer needs: a feature's, from `start` up to `end`."""
-        self._send(question)
-        needs: list[Need] = self._receive()["needs"]
+        needs: list[Need] = self._ask([question])["needs"]
         return needs
 
     def answer(self, events: Iterable[tuple[int, EventRow]]) -> Answer:
         """Send the events, as (feature, row) in the order of time for each feature, and return the answer."""
-        for feature, rows in _batched(events):
-            self._send({"feature": feature, "events": rows})
-        self._send({"end": True})
-        return self._receive()
+        batches = ({"feature": feature, "events": rows} for feature, rows in _batched(events))
+        return self._ask(chain(batches, [{"end": True}]))
 
-    def _send(self, message: dict[str, Any]) -> None:
-        _pipe(self._process.stdin).write(json.dumps(message) + "\n")
+    def end(self) -> None:
+        """End the process, whatever it is doing."""
+        if self.process is not None:
+            self.process.end()
+            self.process = None
 
-    def _receive(self) -> dict[str, Any]:
-        _pipe(self._process.stdin).flush()
+    def _ask(self, messages: Iterable[Message]) -> Message:
+        """Send messages and return the answer to the last one. Raises `RaterStopped`."""
+        if self.process is None:
+            self.process = RaterProcess()
+        try:
+            for message in messages:
+                self.process.send(message)
+            return self.process.receive()
+        except RaterStopped:
+            self.end()
+            raise
+
+
+class RaterProcess:
+    """A process of the rater. It gets no settings, no secrets and no database."""
+
+    def __init__(self) -> None:
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115  closed by `end`
+        self._process = subprocess.Popen(
+            COMMAND,
+            cwd=settings.BASE_DIR,
+            env={},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._errors,
+        )
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def send(self, message: Message) -> None:
+        """Send a message as a line. Raises `RaterStopped`."""
+        try:
+            _pipe(self._process.stdin).write(json.dumps(message).encode() + b"\n")
+        except OSError as error:
+            raise self._stopped() from error
+
+    def receive(self) -> Message:
+        """Wait for the answer to what was sent. Raises `RaterStopped`."""
+        try:
+            _pipe(self._process.stdin).flush()
+        except OSError as error:
+            raise self._stopped() from error
         line = _pipe(self._process.stdout).readline()
-        if not line:
-            raise RaterStopped(f"The rater's process ended with {self._process.wait()}")
-        answer: dict[str, Any] = json.loads(line)
+        if not line.endswith(b"\n"):  # a process that is killed can leave a part of a line
+            raise self._stopped()
+        answer: Message = json.loads(line)
         return answer
+
+    def end(self) -> None:
+        """End the process, whatever it is doing."""
+        self._process.kill()
+        self._process.wait()
+        for pipe in (self._process.stdin, self._process.stdout):
+            with suppress(OSError):  # closing sends what was buffered, and no one reads it any more
+                _pipe(pipe).close()
+        self._errors.close()
+
+    def _stopped(self) -> RaterStopped:
+        """Describe how the process ended, and log all of its errors."""
+        status = self._process.wait()
+        ending = f"was killed by signal {-status}" if status < 0 else f"ended with status {status}"
+        self._errors.seek(0)
+        lines = self._errors.read().decode(errors="replace").splitlines()
+        log.error("The independent rater %s. %s", ending, "\n".join(lines))
+        return RaterStopped(": ".join([f"The independent rater {ending}", *lines[-1:]]))
 
 
 @contextmanager
 def open_rater() -> Iterator[Rater]:
-    """Start the rater for some questions. It gets no settings, no secrets and no database."""
-    with subprocess.Popen(
-        COMMAND,
-        cwd=settings.BASE_DIR,
-        env={},
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        encoding="utf-8",
-    ) as process:
-        try:
-            yield Rater(process)
-        finally:
-            process.kill()
+    """Yield a rater, and end its process afterwards."""
+    rater = Rater()
+    try:
+        yield rater
+    finally:
+        rater.end()
 
 
-def _pipe(pipe: IO[str] | None) -> IO[str]:
+def _pipe(pipe: IO[bytes] | None) -> IO[bytes]:
     if pipe is None:
-        raise RaterStopped("The rater has no pipes")
+        raise RaterStopped("The independent rater has no pipes")
     return pipe
 
 

@@ -40,3 +40,8 @@ class Findings:
         self.checked += checked
         self.differing += bool(differences)
         self.found += differences
+
+
+def not_proved(subject: ProofSubject, subject_id: int, name: str, reason: str) -> Found:
+    """Describe an object that couldn't be proved because the proof itself failed."""
+    return Found(subject, subject_id, name[:255], "Not proved", "", reason[:255])

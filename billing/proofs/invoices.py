@@ -10,7 +10,7 @@ from itertools import chain
 from billing.kinds import ADJUSTMENT_KINDS, FEE_KINDS, LineKind, ProofSubject
 from billing.models import Invoice, InvoiceLine, InvoiceState
 from billing.money import currency_places, round_amount
-from billing.proofs.asking import Answer, Question, Rater
+from billing.proofs.asking import Answer, Question, Rater, RaterStopped
 from billing.proofs.comparing import (
     compare_fee,
     compare_item,
@@ -21,7 +21,7 @@ from billing.proofs.comparing import (
 )
 from billing.proofs.fee_lines import FeeLines
 from billing.proofs.feeding import events_for
-from billing.proofs.findings import Findings, Found
+from billing.proofs.findings import Findings, Found, not_proved
 from billing.proofs.rows import Json, SubscriptionRows, coupon_uses, text, write_coupon, write_tax
 from billing.proofs.stated_usage import PeriodKey, StatedUsage, charges_usage, load_stated_usage
 from customers.kinds import TaxTreatment
@@ -59,9 +59,13 @@ class InvoiceProofs:
         self._periods: dict[PeriodKey, PeriodResult] = {}
 
     def prove(self) -> Findings:
+        """Prove all of them. An invoice at which the rater stops is a difference, and the next one is proved."""
         findings = Findings()
         for invoice in self._invoices:
-            self._prove_invoice(invoice, findings)
+            try:
+                self._prove_invoice(invoice, findings)
+            except RaterStopped as error:
+                findings.add([not_proved(ProofSubject.INVOICE, invoice.pk, str(invoice), str(error))])
         return findings
 
     def _prove_invoice(self, invoice: Invoice, findings: Findings) -> None:

@@ -1,9 +1,11 @@
 """Runs of proofs: started every night or by someone, in parts that workers claim, each a transaction.
 
-A part whose worker is killed is undone, and another worker claims it. The worker that finishes the last part of a
-result adds it up; the one that finishes the last result finishes the run.
+A part whose worker is killed is undone, and another worker claims it. A part that fails is a difference, and the other
+parts are proved. The worker that finishes the last part of a result adds it up; the one that finishes the last result
+finishes the run.
 """
 
+import logging
 import time
 from collections.abc import Iterator
 from datetime import date, datetime
@@ -12,24 +14,31 @@ from django.contrib.auth.models import User
 from django.db import transaction
 from django.db.models import Sum
 
+from billing.isolation import unexpected_error
 from billing.kinds import ProofKind, ProofSubject
 from billing.models import Invoice, ProofDifference, ProofPart, ProofResult, ProofRun
-from billing.proofs.alarm import update_alarm
-from billing.proofs.asking import RaterStopped
+from billing.proofs.alarm import scopes_to_prove_again, update_alarm
 from billing.proofs.checks.base import CHECKS, Part
-from billing.proofs.findings import Findings, Found
+from billing.proofs.findings import Findings, not_proved
 from config.jobs import claim
 from customers.models import Customer
+
+log = logging.getLogger(__name__)
 
 MOST_DIFFERENCES = 1_000  # that a part lists; all are counted
 
 
 @transaction.atomic
 def start_nightly(*, now: datetime) -> ProofRun:
-    """Start the proofs of a night, or return those that aren't finished."""
+    """Start the proofs of a night, or return those that aren't finished.
+
+    What has an open alarm is proved again by runs of its own.
+    """
     run, is_new = ProofRun.objects.get_or_create(is_nightly=True, finished_at=None, defaults={"started_at": now})
     if is_new:
         _plan(run, now=now)
+        for scope in scopes_to_prove_again(now=now):
+            start_proofs(now=now, by=None, **scope)
     return run
 
 
@@ -101,22 +110,18 @@ def prove_to_end(run: ProofRun, *, now: datetime) -> ProofRun:
 
 def _prove(part: ProofPart, *, now: datetime) -> None:
     started = time.monotonic()
-    check = CHECKS[ProofKind(part.result.kind)]
     try:
-        findings = check.prove(part.result.run, Part(part.first_id, part.last_id))
-    except RaterStopped as error:
-        findings = _stopped(part, error)
+        with transaction.atomic():  # so that the failure of a statement can be recorded
+            findings = CHECKS[ProofKind(part.result.kind)].prove(part.result.run, Part(part.first_id, part.last_id))
+    except Exception as error:
+        log.exception("The proof “%s” failed at %s", part.result.get_kind_display(), part)
+        name = f"{part} of {part.result.scope}"
+        found = [not_proved(ProofSubject.PART, part.pk, name, unexpected_error(error).splitlines()[0])]
+        findings = Findings(checked=1, differing=1, found=found)
     ProofDifference.objects.bulk_create(_rows(part.result, findings))
     part.checked, part.waiting, part.differing = findings.checked, findings.waiting, findings.differing
     part.seconds, part.finished_at = time.monotonic() - started, now
     part.save()
-
-
-def _stopped(part: ProofPart, error: RaterStopped) -> Findings:
-    """Describe a part that couldn't be proved, so that the other parts are."""
-    name = f"Invoices {part.first_id} to {part.last_id}"
-    found = Found(ProofSubject.INVOICE, part.first_id, name, "Proof", "", str(error)[:255])
-    return Findings(checked=1, differing=1, found=[found])
 
 
 def _rows(result: ProofResult, findings: Findings) -> Iterator[ProofDifference]:

@@ -2,17 +2,25 @@
 
 import pytest
 from auditlog.models import LogEntry
+from django.core import mail
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 
+from billing import tasks
 from billing.models import Invoice, InvoiceLine, ProofRun, WalletEntry
+from config.alarms.kinds import AlarmKind
+from config.alarms.mail import send_notices
+from config.alarms.models import Alarm
 from config.change_log.sealing import seal_entries
 from events.models import UsageBucket
+from tests.admin_pages import text_of
 from tests.billing.adjusting import make_credit
 from tests.billing.late import arrive_many, invoice_at
 from tests.billing.proofs.proving import counts, prove_night
 from tests.billing.world import D, utc
 from tests.config.change_log.tampering import tamper
+from tests.config.webhooks.messages import last_body, make_endpoint
 from tests.factories import make_customer, make_feature, make_subscription, make_user, make_version
 
 pytestmark = pytest.mark.django_db
@@ -47,10 +55,14 @@ def corrupt():
     return line, entry, change
 
 
-def shown_page(run: ProofRun) -> str:
+def signed_in() -> Client:
     client = Client()
     client.force_login(make_user(is_superuser=True))
-    return client.get(reverse("admin:billing_proof", args=[run.public_id])).content.decode()
+    return client
+
+
+def shown_page(run: ProofRun) -> str:
+    return signed_in().get(reverse("admin:billing_proof", args=[run.public_id])).content.decode()
 
 
 def test_the_untouched_company_is_proved(company):
@@ -88,9 +100,29 @@ def test_each_changed_row_is_named_on_the_proofs_page(company):
     assert "INV-000002" in page
 
 
-def test_home_says_that_proofs_differ(company):
+def test_the_alarm_is_on_home_in_an_email_and_in_a_webhook(company, settings):
+    settings.ALARM_EMAILS = ["finance@larkspur.example"]
+    make_endpoint()
     corrupt()
+    tasks.start_nightly_proofs()
+    tasks.continue_proofs()
+    alarm = Alarm.objects.open().get()
+    assert alarm.kind == AlarmKind.PROOF_FAILED
+    assert alarm.message.startswith("7 figures differ in the nightly proofs of ")
+    assert "acme, 2026-09-20 09:00 UTC" in alarm.message
+    assert send_notices(now=timezone.now()) == 1
+    assert alarm.message in mail.outbox[0].body
+    assert last_body("alarm.opened")["alarm"]["message"] == alarm.message
+    home = text_of(signed_in().get("/admin/"))
+    assert "Proofs differ 7" in home
+    assert alarm.message in home
+
+
+def test_the_alarm_ends_with_the_night_after_the_rows_were_put_right(company):
+    bucket = UsageBucket.objects.order_by("customer_id").first()
+    tamper(f"UPDATE events_usagebucket SET total = 11 WHERE customer_id = {bucket.customer_id}")
     prove_night(OCTOBER)
-    client = Client()
-    client.force_login(make_user(is_superuser=True))
-    assert "Proofs differ" in client.get("/admin/").content.decode()
+    assert Alarm.objects.open().count() == 1
+    tamper(f"UPDATE events_usagebucket SET total = {bucket.total} WHERE customer_id = {bucket.customer_id}")
+    prove_night(OCTOBER)
+    assert not Alarm.objects.open().exists()
