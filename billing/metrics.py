@@ -1,4 +1,4 @@
-"""Metrics of billing: runs, parked subscriptions, drafts, late usage."""
+"""Metrics of billing: runs, parked subscriptions, drafts, late usage, proofs, the self-test."""
 
 from collections.abc import Iterator
 from datetime import datetime
@@ -10,6 +10,7 @@ from billing.models import BillingRun, BillingState, Invoice, LateAdjustment, Ru
 from billing.models.late import OPEN_STATES
 from billing.models.runs import RunState
 from billing.proofs.summary import last_night
+from billing.self_test.status import read_status
 from config.monitoring.exposition import register_metrics
 from config.monitoring.metrics import gauge, labeled
 
@@ -50,8 +51,18 @@ def read_proofs(now: datetime) -> Iterator[Metric]:
         yield gauge("proof_age_seconds", "When it finished.", (now - night.finished_at).total_seconds())
 
 
+def read_self_test(now: datetime) -> Iterator[Metric]:
+    """Yield whether billing works end to end. Yield nothing if the self-test is off, or hasn't run yet."""
+    status = read_status(now=now)
+    if status is not None and status.latest is not None:
+        age = (now - status.latest.finished_at).total_seconds()
+        yield gauge("self_test_passed", "1 if billing works end to end, 0 if the self-test failed.", not status.problem)
+        yield gauge("self_test_age_seconds", "When the last self-test finished.", age)
+
+
 def register_sources() -> None:
     """Register the sources of this module."""
     register_metrics("runs", read_runs)
     register_metrics("billing", read_billing)
     register_metrics("proofs", read_proofs)
+    register_metrics("self_test", read_self_test)

@@ -43,6 +43,7 @@ def _register_parts() -> None:
 
 def _watch_tasks() -> None:
     """Connect what is recorded, logged and measured about tasks and processes."""
+    from config.backups.metrics import register_backup_metrics
     from config.monitoring import task_records
     from config.monitoring.checks import register_checks
     from config.monitoring.metrics import register_sources
@@ -53,6 +54,7 @@ def _watch_tasks() -> None:
     log.report_errors()
     log.start_tracing("trace_tasks")
     register_sources()
+    register_backup_metrics()
     register_checks()
 
 

@@ -8,8 +8,7 @@ from prometheus_client.core import Metric
 
 from config.monitoring.exposition import register_metrics
 from config.monitoring.metrics import gauge, labeled
-from events.ledger.rebuilding import Scope
-from events.models import Problem, ProblemState, ProcessedBatch, UsageCheck
+from events.models import Problem, ProblemState, ProcessedBatch
 from events.overview.dashboard import waiting
 
 LATELY = timedelta(minutes=5)
@@ -38,14 +37,9 @@ def read_batches(now: datetime) -> Iterator[Metric]:
 
 
 def read_problems(now: datetime) -> Iterator[Metric]:
-    """Yield how many events have an open problem, up to a limit, and what the last check of all usage found."""
+    """Yield how many events have an open problem, up to a limit."""
     problems = Problem.objects.filter(state=ProblemState.OPEN).order_by()[: MOST_COUNTED + 1].count()
     yield gauge("problems_open", "Open problems, up to 10,001.", problems)
-    check = UsageCheck.objects.filter(scope=Scope().description, finished_at__isnull=False).order_by("-pk").first()
-    if check and check.finished_at:
-        yield gauge("usage_check_differing_hours", "Hours of usage that differ from the events.", check.differing)
-        age = (now - check.finished_at).total_seconds()
-        yield gauge("usage_check_age_seconds", "When all usage was checked last.", age)
 
 
 def register_sources() -> None:

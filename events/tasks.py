@@ -1,6 +1,5 @@
 """Celery tasks for usage tracking. Every task is safe to run twice or concurrently."""
 
-import logging
 import time
 from collections.abc import Iterator
 
@@ -21,11 +20,9 @@ from events.alerts.usage import check_alerts as check_usage_alerts
 from events.fixing import runs
 from events.fixing.fixed import replay_fixed_causes
 from events.ledger.processing import BATCH_SIZE, process_batch
-from events.ledger.rebuilding import Scope, rebuild_usage
 from events.ledger.retention import prune as prune_old
 from events.ledger.rollup import roll_up as roll_up_days
 
-log = logging.getLogger(__name__)
 LINGER_S, PAUSE_S = 1.0, 0.05
 # A batch costs some 10 ms, however small: a few large ones leave the machine to others.
 SMALL_BATCH, GATHER_S = 2_000, 0.25
@@ -99,15 +96,6 @@ def notify_new_causes() -> int:
 def check_alerts() -> int:
     """Send webhooks for usage alerts that are reached; return how many."""
     return check_usage_alerts(now=read_clock())
-
-
-@shared_task(name="events.tasks.check_usage")
-def check_usage() -> int:
-    """Recount all usage from the ledger and report how many hours differ. Changes nothing."""
-    check = rebuild_usage(Scope(), apply=False, now=read_clock(), reason="Nightly check")
-    if check.differing:
-        log.error("usage differs from the ledger in %s hours: see usage check %s", check.differing, check.pk)
-    return check.differing
 
 
 @shared_task(name="events.tasks.roll_up")

@@ -215,13 +215,6 @@ DEFAULTS = (
         "Adds up the hours of past days, two days later, so that long periods load fast.",
     ),
     Schedule(
-        "Check usage against the ledger",
-        "events.tasks.check_usage",
-        At(hour="2", minute="30"),
-        3600,
-        "Recounts all usage from the events and reports any difference. Changes nothing.",
-    ),
-    Schedule(
         "Remove expired events and logs",
         "events.tasks.prune",
         At(hour="3", minute="10"),
@@ -231,18 +224,24 @@ DEFAULTS = (
 )
 
 
+# Schedules of earlier releases, whose work another one does now. They are removed, also if staff edited them.
+RETIRED = ("events.tasks.check_usage",)  # usage is recounted by the proofs
+
+
 def install_after_migrate(app_config: AppConfig, **kwargs: Any) -> None:
     """Install the defaults once the scheduler's tables exist: called after every `migrate`."""
     install_schedules()
 
 
 def install_schedules() -> int:
-    """Add the default schedules that were never installed; return how many.
+    """Add the default schedules that were never installed, and remove the retired ones; return how many were added.
 
     A schedule that staff edited, disabled, renamed or deleted stays that way: installations are recorded separately,
     so a missing schedule isn't installed again.
     """
     added = 0
+    with disable_auditlog():
+        PeriodicTask.objects.filter(task__in=RETIRED).delete()
     for schedule in DEFAULTS:
         with transaction.atomic(), disable_auditlog():  # the change log holds what people change
             _, is_new = InstalledSchedule.objects.get_or_create(task=schedule.task)

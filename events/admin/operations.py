@@ -96,7 +96,7 @@ class UsageCheckAdmin(ReadOnlyAdmin):
         *("started_by", "reason"),
     )
     empty_title = "No usage checks yet"
-    empty_text = "Usage is recounted from the ledger every night. To check now, run “manage.py rebuild_usage”."
+    empty_text = "The proofs of every night recount usage. To check all of it now, run “manage.py rebuild_usage”."
 
     @display(description="Started (UTC)")
     def started(self, check: UsageCheck) -> str:

@@ -1,13 +1,12 @@
 """The worker's tasks, run once, twice, and with nothing to do."""
 
-import logging
 from datetime import timedelta
 
 import pytest
 from django.utils import timezone
 
 from events import tasks
-from events.models import Event, InboxEvent, ProcessedBatch, UsageBucket, UsageCheck
+from events.models import Event, InboxEvent, ProcessedBatch, UsageBucket
 from tests.events.senders import process, send
 from tests.factories import make_customer, make_feature
 
@@ -78,30 +77,6 @@ def test_events_with_a_fixed_cause_are_replayed_automatically(acme):
     assert tasks.replay_mended() == 1
     assert UsageBucket.objects.get().customer == later
     assert tasks.replay_mended() == 0
-
-
-def test_a_check_reports_a_difference_and_changes_nothing(acme, caplog):
-    make_feature()
-    send()
-    process()
-    UsageBucket.objects.update(count=7)
-    with caplog.at_level(logging.ERROR, logger="events.tasks"):
-        assert tasks.check_usage() == 1
-    check = UsageCheck.objects.get()
-    assert caplog.messages == [f"usage differs from the ledger in 1 hours: see usage check {check.pk}"]
-    assert (check.differing, check.applied_at, check.reason) == (1, None, "Nightly check")
-    assert check.differences[0]["kept_events"] == "7"
-    assert UsageBucket.objects.get().count == 7
-
-
-def test_a_check_of_correct_usage_reports_nothing(acme, caplog):
-    make_feature()
-    send()
-    process()
-    with caplog.at_level(logging.ERROR, logger="events.tasks"):
-        assert tasks.check_usage() == 0
-    assert caplog.messages == []
-    assert UsageCheck.objects.get().buckets == 1
 
 
 def test_pruning_depends_on_the_clock_and_the_setting(acme, retention_of_thirty_days):

@@ -15,7 +15,6 @@ def test_migrating_installs_them():
     assert installed >= {
         "events.tasks.process_inbox",
         "events.tasks.prune",
-        "events.tasks.check_usage",
         "billing.tasks.run_billing",
         "billing.tasks.finalize_due",
     }
@@ -51,7 +50,6 @@ def test_tasks_keep_their_names_for_schedules_and_messages_of_earlier_releases()
         "config.tasks.seal_change_log",
         "config.tasks.verify_change_log",
         "events.tasks.check_alerts",
-        "events.tasks.check_usage",
         "events.tasks.go_on_mending",
         "events.tasks.process_inbox",
         "events.tasks.prune",
@@ -89,3 +87,11 @@ def test_a_deleted_schedule_stays_deleted():
     PeriodicTask.objects.get(task="events.tasks.prune").delete()
     install_schedules()
     assert not PeriodicTask.objects.filter(task="events.tasks.prune").exists()
+
+
+def test_a_schedule_whose_work_another_one_does_now_is_removed():
+    every_night = CrontabSchedule.objects.create(hour="2", minute="30")
+    PeriodicTask.objects.create(name="Nightly recount", task="events.tasks.check_usage", crontab=every_night)
+    assert install_schedules() == 0
+    assert not PeriodicTask.objects.filter(task="events.tasks.check_usage").exists()
+    assert PeriodicTask.objects.filter(task="billing.tasks.start_proofs").exists()

@@ -2,24 +2,26 @@
 
 import json
 import re
+from datetime import timedelta
 from pathlib import Path
 
 import httpx
 import pytest
 from django.db import OperationalError
 from django.test import Client
+from django.utils import timezone
 from prometheus_client.parser import text_string_to_metric_families
 from pytest_django import Settings
 
 from billing.kinds import ProofKind
-from billing.models import ProofResult, ProofRun
+from billing.models import ProofResult, ProofRun, SelfTest
 from billing.runs.billing_run import run_to_end
 from config.alarms.kinds import AlarmKind
 from config.alarms.raising import Finding, raise_alarm
+from config.backups.models import Backup
 from config.monitoring import exposition
 from config.monitoring.heartbeats import write_heartbeat
 from config.monitoring.models import Process, TaskRecord
-from events.ledger.rebuilding import Scope, rebuild_usage
 from tests.events.senders import send
 from tests.factories import NOW, START, make_subscription
 from tests.web_server import database_url, delete_stored_requests, granian
@@ -87,6 +89,24 @@ def test_metrics_say_what_the_database_knows(prometheus: Client):
     assert set(values["countinghouse_source_failed"].values()) == {0}
 
 
+def test_metrics_say_whether_proofs_backups_and_the_self_test_are_well(prometheus: Client, settings: Settings):
+    settings.SELF_TEST = True
+    now = timezone.now()
+    hour_ago = now - timedelta(hours=1)
+    night = ProofRun.objects.create(started_at=hour_ago, finished_at=hour_ago, is_nightly=True)
+    ProofResult.objects.create(run=night, kind=ProofKind.LINES, scope="-", checked=9, differing=2, finished_at=now)
+    Backup.objects.create(name="1", started_at=hour_ago, finished_at=hour_ago, verified_at=hour_ago)
+    Backup.objects.create(name="2", started_at=now, finished_at=now, problem="One table differs.")
+    SelfTest.objects.create(started_at=now, finished_at=now)
+    values = {name: samples[()] for name, samples in read(prometheus).items() if () in samples}
+    assert values["countinghouse_proof_differing"] == 2
+    assert values["countinghouse_backup_failed"] == values["countinghouse_self_test_passed"] == 1
+    for name in ("proof", "backup"):
+        assert 3600 <= values[f"countinghouse_{name}_age_seconds"] < 3700
+    SelfTest.objects.update(failed_stage="counted", problem="34 instead of 34.75")
+    assert read(prometheus)["countinghouse_self_test_passed"] == {(): 0}
+
+
 def test_a_source_that_fails_is_named_and_the_others_are_read(prometheus: Client, monkeypatch: pytest.MonkeyPatch):
     def refuse(now: object) -> None:
         raise OperationalError("canceling statement due to statement timeout")
@@ -98,21 +118,23 @@ def test_a_source_that_fails_is_named_and_the_others_are_read(prometheus: Client
     assert "countinghouse_alarms_unacknowledged" in values
 
 
-def list_names(prometheus: Client) -> set[str]:
+def list_names(prometheus: Client, settings: Settings) -> set[str]:
     """Return the names of all metrics, without the suffixes of histograms."""
+    settings.SELF_TEST = True
     make_subscription()
     run_to_end(as_of=START)
-    rebuild_usage(Scope(), apply=False, now=NOW, reason="Nightly check")
     TaskRecord.objects.create(task="billing.tasks.run_billing", started_at=NOW, succeeded_at=NOW)
     night = ProofRun.objects.create(started_at=NOW, finished_at=NOW, is_nightly=True)
     ProofResult.objects.create(run=night, kind=ProofKind.LINES, scope="All lines", checked=2, finished_at=NOW)
+    Backup.objects.create(name="2026-03-10", started_at=NOW, finished_at=NOW, verified_at=NOW)
+    SelfTest.objects.create(started_at=NOW, finished_at=NOW)
     exposed = set(TYPE.findall(prometheus.get("/metrics").content.decode()))
     of_processes = {"countinghouse_http_request_seconds", "countinghouse_lane_busiest", "countinghouse_lane_threads"}
     return exposed | of_processes | {"countinghouse_database_free_bytes"}
 
 
 def test_the_dashboard_and_the_alert_rules_use_metrics_that_exist(prometheus: Client, settings: Settings):
-    names, folder = list_names(prometheus), settings.BASE_DIR / "docs" / "monitoring"
+    names, folder = list_names(prometheus, settings), settings.BASE_DIR / "docs" / "monitoring"
     dashboard = json.loads((folder / "grafana.json").read_text())
     queries = [target["expr"] for panel in dashboard["panels"] for target in panel.get("targets", ())]
     assert len(queries) >= 15
@@ -123,7 +145,7 @@ def test_the_dashboard_and_the_alert_rules_use_metrics_that_exist(prometheus: Cl
 
 def test_every_metric_is_documented(prometheus: Client, settings: Settings):
     documented = set(METRIC.findall((settings.BASE_DIR / "docs" / "operations.md").read_text()))
-    assert documented == list_names(prometheus)
+    assert documented == list_names(prometheus, settings)
 
 
 @pytest.mark.django_db(transaction=True)

@@ -43,12 +43,12 @@ def test_the_page_shows_schedules_against_their_plans(staff_client: Client):
         task="events.tasks.prune", started_at=now, succeeded_at=now, runs=3, failures=1, last_s=1.5
     )
     TaskRecord.objects.create(task="config.tasks.verify_change_log", started_at=now - timedelta(days=3))
-    PeriodicTask.objects.filter(task="events.tasks.check_usage").update(enabled=False)
+    PeriodicTask.objects.filter(task="billing.tasks.start_proofs").update(enabled=False)
     page = text_of(staff_client.get(PAGE))
     assert "Remove expired events and logs At 03:10 AM" in page
     assert "OK" in page
     assert "1.50 s" in page
-    assert "Check usage against the ledger At 02:30 AM UTC Disabled" in page
+    assert "Prove billing At 03:40 AM UTC Disabled" in page
     assert "Verify the change log At 02:50 AM UTC Missed" in page
 
 
