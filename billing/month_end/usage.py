@@ -23,7 +23,7 @@ from catalog.models.features import UsageReset
 from customers.kinds import PhaseKind
 from customers.models import Subscription
 from customers.periods import Period
-from events.usage.contributing_events import counted_by_pair
+from events.usage.contributing_events import FeatureSpan, counted_by_pair
 from events.usage.meter import UsageRequest, ceil_day, counts_many, floor_day
 
 BATCH_SIZE = 500  # subscriptions
@@ -130,6 +130,20 @@ def usage_of(
     for (_, feature_id), status, events in _counted(period, pairs, _cut(period, pairs, customers, now)):
         counts[feature_id, status] += events
     return counts, sum(pairs.values())
+
+
+def spans_with(
+    status: UsageStatus, period: Period, customers: CustomerRange, *, now: datetime, feature_id: int | None = None
+) -> list[FeatureSpan]:
+    """List the spans of some customers' usage that have a billing status, by feature."""
+    cut = _cut(period, _pairs(period, customers, feature_id), customers, now)
+    spans = [
+        FeatureSpan(*pair, window.start, window.end)
+        for pair, pair_pieces in cut.items()
+        for window, piece_status in pair_pieces
+        if piece_status == status
+    ]
+    return sorted(spans, key=lambda span: (span.feature_id, span.customer_id, span.start))
 
 
 def join_free_units(counts: Counts) -> Counts:

@@ -12,6 +12,7 @@ from unfold.contrib.filters.admin import DropdownFilter, TextFilter
 
 from catalog.models import EventNameAlias, Feature
 from config.office.filters import RangeDateTimeFilter
+from customers.models import CustomerAlias
 from events.models import EventState, Problem, ProblemState
 from events.overview.dashboard import first_id_received_since
 from events.reasons import Reason
@@ -195,8 +196,17 @@ class SourceFilter(ExactTextFilter):
 
 
 class ExternalIdFilter(ExactTextFilter):
+    """Filter by a customer's external ID, including the aliases of the customer."""
+
     title = "external customer ID"
     parameter_name = column = "external_customer_id"
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        name = self.value()
+        if not name:
+            return queryset
+        aliases = CustomerAlias.objects.filter(customer__external_id=name).values_list("alias", flat=True)
+        return queryset.filter(external_customer_id__in=[name, *aliases])
 
 
 class PropertyFilter(TextFilter):

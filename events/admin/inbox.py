@@ -12,6 +12,7 @@ from unfold.decorators import display
 from config.office.keyset import NumberedKeyset
 from config.office.readonly import LongListAdmin
 from config.office.wording import code, moment
+from events.admin.filters import ExternalIdFilter, OccurredRangeFilter
 from events.models import InboxEvent
 from events.overview import dashboard
 
@@ -23,6 +24,7 @@ class InboxEventAdmin(LongListAdmin):
     list_display = ("event_id_text", "name", "customer_text", "occurred", "received", "source", "properties_text")
     list_display_links = ("event_id_text",)
     keyset = NumberedKeyset("request_id")
+    list_filter = (ExternalIdFilter, ("occurred_at", OccurredRangeFilter))
     ordering = ("-request_id", "-pk")
     search_fields = ("event_id",)
     search_help_text = "Exact event ID"

@@ -1,6 +1,6 @@
 """What became of the events of a time range: every event that was received is in exactly one row."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -12,6 +12,9 @@ from customers.models import Customer, CustomerAlias
 from customers.periods import Period
 from events.models import EventState
 from events.sql import compose, sections
+from events.usage.contributing_events import LedgerEvent
+
+CHUNK = 2_000  # rows
 
 
 class Outcome(StrEnum):
@@ -63,7 +66,7 @@ def received_events(
     """
     parameters = _parameters(period, customer) | {"feature": feature_id}
     outcomes: dict[Outcome, int] = {}
-    by_state = _rows("by_state" if feature_id is None else "of_feature", parameters)
+    by_state = _run(_of_states("by_state", feature_id), parameters)
     for state, count in by_state:
         if state is not None:
             outcomes[OUTCOMES[state]] = count
@@ -81,6 +84,27 @@ def received_events(
     return ReceivedEvents(received + sum(others.values()), outcomes | others)
 
 
+def events_with(
+    outcome: Outcome, period: Period, *, customer: Customer | None = None, feature_id: int | None = None
+) -> Iterator[LedgerEvent]:
+    """Yield the events of the ledger that an outcome of `received_events` counts, by time. Streams.
+
+    There are none for duplicates, refused requests and waiting events, which aren't in the ledger.
+    """
+    states = [state for state, name in OUTCOMES.items() if name == outcome]
+    parameters = _parameters(period, customer) | {"feature": feature_id, "states": states}
+    with connection.chunked_cursor() as cursor:
+        cursor.execute(_of_states("with_states", feature_id), parameters)
+        while chunk := cursor.fetchmany(CHUNK):
+            yield from (LedgerEvent(*row) for row in chunk)
+
+
+def _of_states(name: str, feature_id: int | None) -> str:
+    """Return a statement about the states of all events, or of the events whose name a feature counts."""
+    parts = sections("reconciliation")
+    return compose(parts[name], rows=parts["states" if feature_id is None else "states_of_feature"])
+
+
 def _parameters(period: Period, customer: Customer | None) -> dict[str, Any]:
     names: list[str] = []
     if customer is not None:
@@ -91,7 +115,11 @@ def _parameters(period: Period, customer: Customer | None) -> dict[str, Any]:
 
 
 def _rows(name: str, parameters: dict[str, Any]) -> list[tuple[Any, ...]]:
+    return _run(compose(sections("reconciliation")[name]), parameters)
+
+
+def _run(query: str, parameters: dict[str, Any]) -> list[tuple[Any, ...]]:
     with connection.cursor() as cursor:
-        cursor.execute(compose(sections("reconciliation")[name]), parameters)
+        cursor.execute(query, parameters)
         rows: list[tuple[Any, ...]] = cursor.fetchall()
     return rows

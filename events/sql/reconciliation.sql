@@ -7,8 +7,8 @@ WHERE event.occurred_at >= %(start)s AND event.occurred_at < %(end)s
     AND (%(customer)s::bigint IS NULL OR event.customer_id = %(customer)s
         OR event.customer_id IS NULL AND event.external_customer_id = ANY(%(names)s::text[]))
 
--- :by_state  Each event's state with its evidence: a problem that is open or dismissed, a void. Without, it is null.
-SELECT
+-- :states  Each event with its state and evidence: a problem that is open or dismissed, a void. Without, it is null.
+SELECT event.id, event.event_id, event.event_name, event.occurred_at, event.external_customer_id,
     CASE
         WHEN event.state IN (1, 2) THEN event.state
         WHEN event.state = 3 AND EXISTS (
@@ -18,13 +18,11 @@ SELECT
         WHEN event.state = 5 AND EXISTS (
             SELECT FROM events_problem AS problem WHERE problem.event_id = event.id AND problem.state = 3
         ) THEN 5
-    END AS state,
-    count(*)
+    END AS state
 FROM events_event AS event
 WHERE event.occurred_at >= %(start)s AND event.occurred_at < %(end)s
     AND (%(customer)s::bigint IS NULL OR event.customer_id = %(customer)s
         OR event.customer_id IS NULL AND event.external_customer_id = ANY(%(names)s::text[]))
-GROUP BY 1
 
 -- :duplicates
 SELECT COALESCE(sum(count) FILTER (WHERE kind = 'same'), 0)::bigint,
@@ -42,8 +40,8 @@ SELECT count(*) FROM events_inboxevent
 WHERE occurred_at >= %(start)s AND occurred_at < %(end)s
     AND (%(customer)s::bigint IS NULL OR external_customer_id = ANY(%(names)s::text[]))
 
--- :of_feature  What became of the events whose name a feature counts. Null is an event that nothing explains.
-SELECT
+-- :states_of_feature  What became of each event whose name a feature counts. Null is an event that nothing explains.
+SELECT event.id, event.event_id, event.event_name, event.occurred_at, event.external_customer_id,
     CASE
         WHEN event.state = 4 THEN 4
         WHEN ({reason}) IN ('filter_mismatch', 'feature_archived', 'before_feature_start') THEN 0
@@ -58,8 +56,7 @@ SELECT
                 AND (problem.feature_id IS NULL OR problem.feature_id = feature.id)
         ) THEN 5
         WHEN event.state IN (1, 2) AND ({reason}) IS NULL THEN 1
-    END AS state,
-    count(*)
+    END AS state
 FROM catalog_feature AS feature
 JOIN ({names}) AS named ON named.id = feature.id
 JOIN events_event AS event ON event.event_name = named.name
@@ -68,4 +65,12 @@ JOIN events_event AS event ON event.event_name = named.name
         OR event.customer_id IS NULL AND event.external_customer_id = ANY(%(names)s::text[]))
 CROSS JOIN LATERAL ({reading}) AS reading
 WHERE feature.id = %(feature)s
-GROUP BY 1
+
+-- :by_state
+SELECT state, count(*) FROM ({rows}) AS event GROUP BY 1
+
+-- :with_states
+SELECT event_id, event_name, occurred_at, external_customer_id
+FROM ({rows}) AS event
+WHERE state = ANY(%(states)s)
+ORDER BY occurred_at, id

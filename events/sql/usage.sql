@@ -99,6 +99,11 @@ SELECT no, occurred_at, hashtextextended(event_id, 0), number, unique_key
 FROM ({edge_rows}) AS row
 ORDER BY no, occurred_at, id
 
+-- :listed_in_spans  The same events, as the ledger has them: for lists.
+SELECT no, event_id, event_name, occurred_at, external_customer_id
+FROM ({edge_rows}) AS row
+ORDER BY no, occurred_at, id
+
 -- :behind_scope  One event name of a feature in one span.
 (SELECT * FROM catalog_feature WHERE id = edge.feature_id) AS feature
 JOIN events_event AS event

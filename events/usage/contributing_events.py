@@ -32,6 +32,16 @@ class CountedEvent:
 
 
 @dataclass(frozen=True, slots=True)
+class LedgerEvent:
+    """An event of the ledger, as lists show it."""
+
+    event_id: str
+    event_name: str
+    occurred_at: datetime
+    external_customer_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class DistinctValue:
     """A value that counts once in a window (by number), and the events with this value: how many, first and last."""
 
@@ -90,6 +100,16 @@ def events_in(spans: Sequence[FeatureSpan]) -> Iterator[tuple[int, datetime, int
 
     The ledger alone is read, no stored usage. Streams, so memory use is constant.
     """
+    return _rows_in("in_spans", spans)
+
+
+def list_events_in(spans: Sequence[FeatureSpan]) -> Iterator[tuple[FeatureSpan, LedgerEvent]]:
+    """Yield the events that count in each span, by time and arrival. Streams."""
+    for no, *columns in _rows_in("listed_in_spans", spans, columns="event.event_name, event.external_customer_id,"):
+        yield spans[no], LedgerEvent(*columns)
+
+
+def _rows_in(name: str, spans: Sequence[FeatureSpan], *, columns: str = "") -> Iterator[Any]:
     parameters: dict[str, Any] = {
         "edge_no": list(range(len(spans))),
         "edge_customer": [span.customer_id for span in spans],
@@ -100,9 +120,9 @@ def events_in(spans: Sequence[FeatureSpan]) -> Iterator[tuple[int, datetime, int
         "edge_last_day": [span.end for span in spans],
     }
     parts = sections("usage")
-    rows = counted(scope=parts["edge_scope"].replace("{edge}", parts["edge"]), columns="edge.no,")
+    rows = counted(scope=parts["edge_scope"].replace("{edge}", parts["edge"]), columns=f"edge.no, {columns}")
     with connection.chunked_cursor() as cursor:
-        cursor.execute(compose(parts["in_spans"], edge_rows=rows), parameters)
+        cursor.execute(compose(parts[name], edge_rows=rows), parameters)
         while chunk := cursor.fetchmany(2_000):
             yield from chunk
 

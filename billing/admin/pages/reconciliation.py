@@ -14,7 +14,6 @@ from billing.month_end.reconciliation import (
     HEADINGS,
     OUTCOME_LABELS,
     Reconciliation,
-    UsageLine,
     latest_reconciliation,
     month_of,
 )
@@ -24,17 +23,9 @@ from config.office.files import table_file
 from config.office.pages import AdminPage
 from customers.models import Customer
 from events.links import between, occurred_between
-from events.models import EventState
 from events.overview.reconciliation import Outcome
 
 MOST_FEATURES = 500
-STATES = {
-    Outcome.COUNTED: EventState.COUNTED,
-    Outcome.PARTLY: EventState.PARTLY,
-    Outcome.PROBLEM: EventState.PROBLEM,
-    Outcome.VOIDED: EventState.VOIDED,
-    Outcome.DISMISSED: EventState.DISMISSED,
-}
 
 
 class ReconciliationPage(AdminPage):
@@ -44,7 +35,7 @@ class ReconciliationPage(AdminPage):
     template_name = "admin/billing/reconciliation/page.html"
 
     def has_permission(self) -> bool:
-        return super().has_permission() and self.request.user.has_perm("events.view_event")
+        return super().has_permission() and may_view(self.request)
 
     def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         now = timezone.now()
@@ -59,7 +50,7 @@ class ReconciliationPage(AdminPage):
             "feature": feature,
             "zone": CompanyProfile.current().timezone,
             "features": Feature.objects.metered().order_by("name")[:MOST_FEATURES],
-            "query": urlencode(_query(month, customer, feature)),
+            "query": urlencode(scope_query(month, customer, feature)),
         }
         if request.GET.get("external_id") and customer is None:
             return self.render(**context, problem=f"There is no customer {request.GET['external_id']}.")
@@ -73,6 +64,11 @@ class ReconciliationPage(AdminPage):
         return self.render(title=title, **context, **statement_context(statement, customer, feature))
 
 
+def may_view(request: HttpRequest) -> bool:
+    """Return whether someone can view events, which the reconciliation adds up and lists."""
+    return bool(request.user.has_perm("events.view_event"))
+
+
 def read_customer(request: HttpRequest) -> Customer | None:
     name = request.GET.get("external_id", "").replace("\x00", "").strip()
     return Customer.objects.filter(external_id=name).first() if name else None
@@ -83,7 +79,7 @@ def read_feature(request: HttpRequest) -> Feature | None:
     return Feature.objects.metered().filter(pk=int(number)).first() if number.isascii() and number.isdecimal() else None
 
 
-def _query(month: Month, customer: Customer | None, feature: Feature | None) -> dict[str, str]:
+def scope_query(month: Month, customer: Customer | None, feature: Feature | None) -> dict[str, str]:
     query = {"month": str(month)}
     if customer is not None:
         query["external_id"] = customer.external_id
@@ -101,11 +97,21 @@ def statement_context(statement: Reconciliation, customer: Customer | None, feat
             for outcome, events in statement.outcomes.items()
         ],
         "usage": [
-            (line, STATUS_LABELS[line.status], f"{line.events:,}", usage_url(line, statement, customer))
+            (
+                line,
+                STATUS_LABELS[line.status],
+                f"{line.events:,}",
+                entries_url(line.status.name.lower(), statement, customer, line.feature),
+            )
             for line in statement.usage
         ],
         "totals": [
-            (STATUS_LABELS[status], f"{events:,}", "ch-negative" if is_unbilled(status) else "")
+            (
+                STATUS_LABELS[status],
+                f"{events:,}",
+                "ch-negative" if is_unbilled(status) else "",
+                entries_url(status.name.lower(), statement, customer, feature),
+            )
             for status, events in statement.totals().items()
         ],
         "checks": list(_checks(statement)),
@@ -132,24 +138,13 @@ def outcome_url(outcome: Outcome, statement: Reconciliation, customer: Customer 
     if outcome == Outcome.REFUSED:
         return _url("events_refusedrequest_changelist", between("last_at", start, end))
     if outcome == Outcome.WAITING:
-        return _url("events_inboxevent_changelist", {})
-    query = {"received": "all", **occurred_between(start, end), **_of_customer(customer)}
-    if feature is not None and outcome == Outcome.COUNTED:
-        return _url("events_event_changelist", query | {"counts_for": str(feature.pk)})
-    if feature is not None:
-        query["event_name"] = feature.event_name
-    return _url("events_event_changelist", query | ({"state": str(int(STATES[outcome]))} if outcome in STATES else {}))
+        return _url("events_inboxevent_changelist", occurred_between(start, end) | _external_id(customer))
+    return entries_url(outcome.value, statement, customer, feature)
 
 
-def usage_url(line: UsageLine, statement: Reconciliation, customer: Customer | None) -> str:
-    """Return the address of the events that count for a line's feature in the month."""
-    query = {"received": "all", **occurred_between(statement.period.start, statement.period.end)}
-    query |= {"counts_for": str(line.feature.pk), **_of_customer(customer)}
-    return _url("events_event_changelist", query)
-
-
-def _of_customer(customer: Customer | None) -> dict[str, str]:
-    return {} if customer is None else {"customer__id__exact": str(customer.pk)}
+def entries_url(row: str, statement: Reconciliation, customer: Customer | None, feature: Feature | None) -> str:
+    """Return the address of the events of a row."""
+    return _url("billing_reconciliation_events", scope_query(statement.month, customer, feature) | {"row": row})
 
 
 def _external_id(customer: Customer | None) -> dict[str, str]:

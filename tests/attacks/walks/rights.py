@@ -127,6 +127,7 @@ PAGES = {
     "billing_proof_progress": EVERYONE,
     "billing_proofs": EVERYONE,
     "billing_reconciliation": EVERYONE,
+    "billing_reconciliation_events": EVERYONE,
     "billing_review": EVERYONE,
     "billing_review_result": EVERYONE,
     "billing_run_csv": EVERYONE,

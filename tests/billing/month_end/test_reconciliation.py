@@ -1,5 +1,8 @@
 """The reconciliation of a month adds up to the event, for hand-made cases and for any history."""
 
+import csv
+import html
+import re
 from datetime import timedelta
 
 import pytest
@@ -17,6 +20,8 @@ from billing.month_end.reconciliation import (
     reconcile_month,
     save_reconciliation,
 )
+from catalog.models import Feature
+from customers.models import CustomerAlias
 from events.ledger.voiding import dismiss, void_event
 from events.models import Event, EventState, Problem, RefusedRequest
 from tests.admin_pages import text_of
@@ -32,6 +37,7 @@ SEPTEMBER, OCTOBER = utc(2026, 9, 1), utc(2026, 10, 1)
 USED = utc(2026, 9, 20, 9)
 MONTH = Month.named("2026-09")
 PAGE = "/admin/billing/invoice/reconciliation/"
+NUMBER = re.compile(r'<a class="ch-link" href="([^"]+)">([\d,]+)</a>')
 
 
 @pytest.fixture
@@ -149,13 +155,79 @@ def test_a_kept_reconciliation_is_read_again(acme):
     assert latest_reconciliation(MONTH, now=OCTOBER) == statement
 
 
-def test_the_page_links_every_number(acme, calls, staff_client):
-    arrive_many(4, USED)
+def linked_numbers(client, address):
+    """Return each number of the page that is a link, with its address."""
+    page = client.get(address).content.decode()
+    return [(int(text.replace(",", "")), html.unescape(url)) for url, text in NUMBER.findall(page)]
+
+
+def count_entries(client, address):
+    """Count what a list shows. Duplicates and refused requests are rows that say how often."""
+    if "/reconciliation/events/" in address:
+        return len(list(csv.DictReader(content_of(client.get(f"{address}&format=csv")).splitlines())))
+    rows = client.get(address).context["cl"].result_list
+    return sum(getattr(row, "count", 1) for row in rows)
+
+
+@pytest.fixture
+def everything(acme, calls):
+    """Let an event of September have each outcome, and usage have several billing statuses."""
+    CustomerAlias.objects.create(customer=acme, alias="acme-old")
+    make_feature(name="Slow calls", filters={"tier": ["slow"]})
+    make_feature(name="Tokens", field="n")
+    make_customer(external_id="globex")
+    arrive_many(3, utc(2026, 9, 10), tier="slow", n=1)
+    arrive_many(2, utc(2026, 9, 11), customer="acme-old", n=2)
+    arrive(USED, n="x")
+    arrive(USED, customer="globex", n=3)
+    bill(OCTOBER)
+    finalize_due(now=utc(2026, 10, 20))
+    arrive(USED, n=4)
     arrive(USED, customer="nobody")
-    page = staff_client.get(f"{PAGE}?month=2026-09").content.decode()
-    assert "counts_for=" in page
-    for state in (EventState.COUNTED, EventState.PROBLEM):
-        assert f"state={int(state)}" in page
+    arrive(USED, event_name="unknown.calls", customer="acme-old")
+    for event_id, void in zip(arrive_many(2, USED, n=5), (True, False), strict=True):
+        if void:
+            void_event(Event.objects.get(event_id=event_id), reason="A test", by=None, now=OCTOBER)
+    dismissed = arrive(USED, event_name="known.calls")
+    dismiss(Problem.objects.filter(event__event_id__in=dismissed).values_list("pk", flat=True), reason="-", now=OCTOBER)
+    for n in (1, 1, 1, 2):
+        send(at=USED, event_id="twice", received_at=USED, n=n, customer="acme-old")
+    process()
+    RefusedRequest.objects.create(
+        status=400, reason="bad_request", path="/v1/events", minute=USED, last_at=USED, count=2
+    )
+    for at in (USED, OCTOBER):
+        send(at=at, customer="acme-old")
+    return acme
+
+
+@pytest.mark.parametrize("is_of_customer", [False, True])
+@pytest.mark.parametrize("name", ["", "API calls", "Slow calls", "Tokens"])
+def test_every_number_leads_to_a_list_of_as_many_entries(everything, staff_client, is_of_customer, name):
+    customer = "&external_id=acme" if is_of_customer else ""
+    feature = f"&feature={Feature.objects.get(name=name).pk}" if name else ""
+    numbers = linked_numbers(staff_client, f"{PAGE}?month=2026-09{customer}{feature}")
+    assert [(count_entries(staff_client, url), url) for _, url in numbers] == numbers
+    assert len(numbers) >= 4
+    if not name and not is_of_customer:
+        rows = {url.partition("row=")[2] for _, url in numbers}
+        assert rows >= {"counted", "partly", "problem", "voided", "dismissed", "invoiced", "no_subscription"}
+
+
+def test_the_list_of_a_row_names_its_events_and_has_a_next_step(everything, staff_client):
+    address = f"{PAGE}events/?month=2026-09&external_id=acme&row=invoiced"
+    page = text_of(staff_client.get(address))
+    assert "On a finalized invoice Events of September 2026 of" in page
+    assert "API calls" in page
+    assert staff_client.get(f"{PAGE}events/?month=2026-09&row=nothing").status_code == 404
+    assert staff_client.get(f"{PAGE}events/?month=x&row=counted").status_code == 404
+    assert staff_client.get(f"{PAGE}events/?month=2026-09&row=counted&external_id=no").status_code == 404
+    assert "No event of the ledger is in this row" in text_of(
+        staff_client.get(f"{PAGE}events/?month=2026-07&row=counted")
+    )
+
+
+def test_the_page_says_what_is_wrong_with_its_address(acme, calls, staff_client):
     text = text_of(staff_client.get(f"{PAGE}?month=2026-09&external_id=acme&feature={calls.pk}"))
     assert "Events of the ledger that count = stored usage" in text
     assert "There is no customer nobody" in text_of(staff_client.get(f"{PAGE}?month=2026-09&external_id=nobody"))
@@ -166,9 +238,14 @@ def test_the_page_links_every_number(acme, calls, staff_client):
 def test_the_page_is_a_file_too(acme, staff_client, file_format):
     arrive_many(4, USED)
     response = staff_client.get(f"{PAGE}?month=2026-09&format={file_format}")
-    content = b"".join(response.streaming_content) if response.streaming else response.content
     assert response.status_code == 200
-    assert file_format == "xlsx" or b"2026-09,UTC,Received,,Counted,4" in content
+    if file_format == "csv":
+        assert "2026-09,UTC,Received,,Counted,4" in content_of(response)
+
+
+def content_of(response):
+    content = b"".join(response.streaming_content) if response.streaming else response.content
+    return content.decode("utf-8-sig")
 
 
 def test_the_api_returns_the_same_figures(acme, calls):
