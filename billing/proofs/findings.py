@@ -41,6 +41,13 @@ class Findings:
         self.differing += bool(differences)
         self.found += differences
 
+    def join(self, other: "Findings") -> None:
+        """Add what another proof found."""
+        self.checked += other.checked
+        self.waiting += other.waiting
+        self.differing += other.differing
+        self.found += other.found
+
 
 def not_proved(subject: ProofSubject, subject_id: int, name: str, reason: str) -> Found:
     """Describe an object that couldn't be proved because the proof itself failed."""

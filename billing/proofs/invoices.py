@@ -63,17 +63,32 @@ class InvoiceProofs:
         findings = Findings()
         for invoice in self._invoices:
             try:
-                self._prove_invoice(invoice, findings)
+                findings.join(self._prove_by_any(invoice))
             except RaterStopped as error:
                 findings.add([not_proved(ProofSubject.INVOICE, invoice.pk, str(invoice), str(error))])
         return findings
 
-    def _prove_invoice(self, invoice: Invoice, findings: Findings) -> None:
+    def _prove_by_any(self, invoice: Invoice) -> Findings:
+        """Prove an invoice by the phases known when it was calculated, else by those of a change at that moment.
+
+        A change takes its time before it waits for a lock, and so does billing: which of them came first isn't stored.
+        """
+        result = self._prove_invoice(invoice, invoice.computed_at)
+        if not result.differing:
+            return result
+        for moment in self._subscriptions.moments_near(invoice.subscription_id, invoice.computed_at):
+            other = self._prove_invoice(invoice, moment)
+            if not other.differing:
+                return other
+        return self._prove_invoice(invoice, invoice.computed_at)
+
+    def _prove_invoice(self, invoice: Invoice, known_at: datetime) -> Findings:
+        findings = Findings()
         lines = self._lines[invoice.pk]
         charges = [line for line in lines if line.kind not in ADJUSTMENT_KINDS]
         fees = [line for line in charges if line.kind in FEE_KINDS and line.price_id is not None]
         usage = self._stated.get(key) if (key := own_period(invoice)) is not None else None
-        answer, skipped = self._ask(self._question(invoice, charges, fees, usage), invoice)
+        answer, skipped = self._ask(self._question(invoice, charges, fees, usage, known_at), invoice)
         if usage is not None and key is not None:
             self._periods[key] = _period_result(usage, answer, skipped)
         for line in charges:
@@ -82,6 +97,7 @@ class InvoiceProofs:
         findings.add(differences, checked=max(len(lines) - len(charges), len(differences[:1])))
         if key is not None:
             self._add_missing(self._periods[key], charges, findings)
+        return findings
 
     def _prove_line(
         self, line: InvoiceLine, invoice: Invoice, fees: list[InvoiceLine], answer: Answer, findings: Findings
@@ -137,6 +153,12 @@ class InvoiceProofs:
         if usage.is_void:
             return PeriodResult(is_waiting=True)
         known_at = usage.known_at(invoice.computed_at)
+        result = self._prove_period_as_known(usage, invoice, known_at)
+        moments = self._subscriptions.moments_near(usage.subscription_id, known_at) if result.found else []
+        others = (self._prove_period_as_known(usage, invoice, moment) for moment in moments)
+        return next((other for other in others if not other.found), result)
+
+    def _prove_period_as_known(self, usage: StatedUsage, invoice: Invoice, known_at: datetime) -> PeriodResult:
         question = {
             "subscription": self._subscriptions.as_known(usage.subscription_id, known_at),
             "period": _span(usage.start, usage.end),
@@ -161,11 +183,16 @@ class InvoiceProofs:
         return answer, {price for price, feature in features.items() if feature in skipped}
 
     def _question(
-        self, invoice: Invoice, charges: Sequence[InvoiceLine], fees: list[InvoiceLine], usage: StatedUsage | None
+        self,
+        invoice: Invoice,
+        charges: Sequence[InvoiceLine],
+        fees: list[InvoiceLine],
+        usage: StatedUsage | None,
+        known_at: datetime,
     ) -> Question:
         question: Question = {"totals": self._write_totals(invoice, charges, fees)}
         if invoice.subscription_id is not None:
-            question["subscription"] = self._subscriptions.as_known(invoice.subscription_id, invoice.computed_at)
+            question["subscription"] = self._subscriptions.as_known(invoice.subscription_id, known_at)
             question["fees"] = [self._fee_lines.question(line) for line in fees]
         if usage is not None:
             question["period"] = _span(usage.start, usage.end)

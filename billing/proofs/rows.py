@@ -1,8 +1,8 @@
 """Rows that a proof of invoices needs, read for many invoices at once and written as the rater reads them."""
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Sequence
-from datetime import datetime
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -15,6 +15,7 @@ from customers.periods import Interval
 
 type Json = dict[str, Any]
 
+NEAR = timedelta(minutes=1)  # clocks that differ by more raise an alarm, and no task runs
 ROUNDINGS = {"round": "half_up"}
 
 
@@ -88,6 +89,20 @@ class SubscriptionRows:
             "versions": versions,
             "features": self.catalog.features_of(versions.values()),
         }
+
+    def moments_near(self, subscription_id: int | None, moment: datetime) -> list[datetime]:
+        """List a minute before a moment, and the changes of phases within a minute of it; without changes, nothing."""
+        first, last = moment - NEAR, moment + NEAR
+        edges = {at for phase in self._phases.get(subscription_id or 0, ()) for at in _edges(phase)}
+        changes = sorted(at for at in edges if first < at <= last)
+        return [first, *changes] if changes else []
+
+
+def _edges(phase: SubscriptionPhase) -> Iterator[datetime]:
+    """Yield when a phase was recorded, and when it was superseded."""
+    yield phase.recorded_at
+    if phase.superseded_at is not None:
+        yield phase.superseded_at
 
 
 def _is_known(phase: SubscriptionPhase, moment: datetime) -> bool:

@@ -199,7 +199,7 @@ class Story:
         return not notes.exists() and not void_ones.exists()
 
 
-def begin(more_due, less_due) -> Story:
+def begin(more_due, less_due, story: type[Story] = Story) -> Story:
     LatePolicy.objects.create(more_due=more_due, less_due=less_due)
     calls, tokens = make_feature(name="Calls"), make_feature(name="Tokens", field="n")
     platform = {"kind": "fixed", "model": "flat", "cadence": "advance", "unit_amount": D(30), "name": "Platform"}
@@ -214,7 +214,7 @@ def begin(more_due, less_due) -> Story:
     }
     begun = {"plan": plans["basic"], "starts_at": SEPTEMBER, "now": SEPTEMBER}
     busy, prompt = (make_subscription(customer=make_customer(external_id=name), **begun) for name in ("busy", "prompt"))
-    return Story(plans, busy, prompt)
+    return story(plans, busy, prompt)
 
 
 def charged(subscription) -> dict[str, Decimal]:
