@@ -53,6 +53,7 @@ class ProofKind(LabeledEnum):
     NUMBERS = "numbers", "Numbers without gaps"
     CHANGE_LOG = "change_log", "Change log intact"
     RECONCILIATION = "reconciliation", "All events accounted for"
+    LEDGER = "ledger", "Ledger intact"
     BACKUP = "backup", "Last backup restored"
 
 
@@ -72,3 +73,5 @@ class ProofSubject(LabeledEnum):
     MONTH = "month", "Month"
     BACKUP = "backup", "Backup"
     PART = "part", "Part of a proof"
+    EVENT = "event", "Event"
+    SEALED_PART = "sealed_part", "Sealed events"

@@ -9,7 +9,7 @@ import msgspec
 
 from billing.demo.usage import DemoEvent
 from config.server.problems import StartupProblem
-from events.models import DuplicateEvent, Event, InboxEvent, PrunedEventId, RefusedRequest
+from events.models import DuplicateEvent, Event, InboxEvent, KnownId, RefusedRequest
 
 BATCH = 1_000
 SINGLES = 40
@@ -78,7 +78,7 @@ class Sender:
 def _exclude_received(events: Sequence[DemoEvent]) -> list[DemoEvent]:
     """Return the events whose ids weren't received before."""
     ids = [event["event_id"] for event in events]
-    received: set[str] = set()
-    for model in (Event, InboxEvent, PrunedEventId):
+    received = KnownId.objects.among(ids)
+    for model in (Event, InboxEvent):
         received |= set(model._default_manager.filter(event_id__in=ids).values_list("event_id", flat=True))
     return [event for event in events if event["event_id"] not in received]

@@ -56,8 +56,9 @@ EXCEPTIONS: Mapping[str, Rights] = {
     "config_changeseal": READ_ONLY,  # functions of the owner write it
     "config_changelogcheck": ADD_ONLY,
     # The ledger. Replays match events to customers again, and voids are a state.
-    "events_event": Rights(insert=True, update=("customer_id", "state"), delete_expired=True),
+    "events_event": Rights(insert=True, update=("customer_id", "state", "is_touched"), delete_expired=True),
     "events_eventvoid": Rights(insert=True, delete_expired=True),
+    "events_knownid": ADD_ONLY,
     "events_prunedeventid": ADD_ONLY,
     "events_ledgerhorizon": Rights(insert=True, update=("events",)),
     # Never deleted.

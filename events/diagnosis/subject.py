@@ -11,7 +11,7 @@ from django.db.models import QuerySet, TextField
 from django.db.models.functions import Cast
 
 from events.ingest.payload import IncomingEvent
-from events.models import ApiKey, Event, EventState, InboxEvent, PrunedEventId
+from events.models import ApiKey, Event, EventState, InboxEvent, KnownId
 
 
 class Place(StrEnum):
@@ -72,7 +72,7 @@ def find_subject(event_id: str) -> Subject | None:
 
 def was_pruned(event_id: str) -> bool:
     """Tell whether retention removed the event from the ledger. Its id stays used."""
-    return PrunedEventId.objects.filter(event_id=event_id).exists()
+    return bool(KnownId.objects.among([event_id]))
 
 
 def pasted(event: IncomingEvent, *, now: datetime, shape_fault: str = "") -> Subject:

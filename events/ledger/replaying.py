@@ -101,7 +101,7 @@ TOUCHED_SCOPE = """
 touched
 JOIN catalog_feature AS feature ON feature.id = touched.feature_id
 JOIN ({names}) AS named ON named.id = feature.id
-JOIN events_event AS event
+JOIN {ledger} AS event
     ON event.customer_id = touched.customer_id AND event.event_name = named.name
     AND event.occurred_at >= touched.hour AND event.occurred_at < touched.hour + interval '1 hour'
 """

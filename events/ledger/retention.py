@@ -77,15 +77,17 @@ def _remember_chunk(horizon: datetime) -> list[int]:
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(section("retention", "choose"), {"horizon": horizon, "limit": CHUNK})
         ids = [row[0] for row in cursor.fetchall()]
-        cursor.execute(section("retention", "remember"), {"ids": ids})
+        for step in ("remember", "remember_for_last_release"):
+            cursor.execute(section("retention", step), {"ids": ids})
         return ids
 
 
 def _remove_chunk(ids: list[int], horizon: datetime) -> int:
-    """Remove events whose ids are known, with their problems and voids. Returns how many were still there."""
+    """Remove events, whose ids are known, with their problems and voids. Returns how many were still there."""
     with transaction.atomic(), connection.cursor() as cursor:
-        for step in ("problems", "voids", "events"):
-            cursor.execute(section("retention", step), {"ids": ids})
-        removed: int = cursor.rowcount
-        LedgerHorizon.objects.filter(hour=horizon).update(events=F("events") + removed)
-        return removed
+        cursor.execute(section("retention", "events"), {"ids": ids})
+        removed = [row[0] for row in cursor.fetchall()]
+        for step in ("problems", "voids"):
+            cursor.execute(section("retention", step), {"ids": removed})
+        LedgerHorizon.objects.filter(hour=horizon).update(events=F("events") + len(removed))
+        return len(removed)

@@ -92,7 +92,7 @@ def void_event(event: Event, *, reason: str, now: datetime, by: User | None = No
             raise HourIsFinal(f"Event {locked.event_id} is older than the retention period, so its usage is final.")
         judge(cursor)
         cursor.execute(section("replay", "touch"))
-        Event.objects.filter(pk=locked.pk).update(state=EventState.VOIDED)
+        Event.objects.filter(pk=locked.pk).update(state=EventState.VOIDED, is_touched=True)
         Problem.objects.filter(event=locked, state=ProblemState.OPEN).update(
             state=ProblemState.VOIDED, closed_at=now, closed_by=by, closing=f"Event voided: {reason}"[:255]
         )

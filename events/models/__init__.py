@@ -1,7 +1,7 @@
 from events.models.alerts import ToldCause, UsageAlert, UsageAlertFiring
 from events.models.duplicates import DuplicateEvent, NotifiedConflict
 from events.models.keys import ApiKey, RefusedRequest, Scope
-from events.models.ledger import Event, EventState, EventVoid, InboxEvent, InboxRequest, PrunedEventId
+from events.models.ledger import Event, EventState, EventVoid, InboxEvent, InboxRequest, KnownId, PrunedEventId
 from events.models.operations import LedgerHorizon, MendingRun, ProcessedBatch, UsageCheck
 from events.models.problems import Problem, ProblemState
 from events.models.usage import TouchedUsage, UniqueValue, UsageBucket, UsageDay, UsageMark, UsageRollup
@@ -14,6 +14,7 @@ __all__ = [
     "EventVoid",
     "InboxEvent",
     "InboxRequest",
+    "KnownId",
     "LedgerHorizon",
     "MendingRun",
     "NotifiedConflict",

@@ -1,12 +1,13 @@
 """Events: the inbox, the ledger, and the log of voids."""
 
+from collections.abc import Sequence
 from typing import ClassVar, Self
 
 import pgtrigger
 from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
 from django.contrib.postgres.indexes import BrinIndex
-from django.db import models
+from django.db import connection, models
 from django.db.models import Q
 
 from config.db import keep_rows
@@ -148,6 +149,12 @@ class Event(models.Model):
     external_customer_id = models.TextField()
     source = models.TextField(blank=True)
     properties = models.JSONField()
+    is_touched = models.BooleanField(
+        default=False,
+        db_default=False,
+        editable=False,
+        help_text="Whether the event was changed after it was processed: by a replay, a void or a dismissal.",
+    )
 
     class Meta:
         ordering: ClassVar = ["-id"]
@@ -166,9 +173,13 @@ class Event(models.Model):
 
 
 class EventVoid(models.Model):
-    """The reason for voiding an event, and the user who voided it."""
+    """The reason for voiding an event, and the user who voided it.
 
-    event = models.OneToOneField(Event, models.PROTECT, related_name="void")
+    The foreign key isn't checked by the database, which would make deleting an event many times dearer. Only retention
+    deletes events, with their voids and problems.
+    """
+
+    event = models.OneToOneField(Event, models.DO_NOTHING, db_constraint=False, related_name="void")
     reason = models.CharField(max_length=255)
     voided_at = models.DateTimeField()
     voided_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+")
@@ -182,9 +193,34 @@ class EventVoid(models.Model):
 
 
 class PrunedEventId(models.Model):
-    """The id of an event that retention removed from the ledger: sending it again is still a duplicate."""
+    """The id of an event that retention removed, for processes of the last release. The next one drops the table."""
 
     event_id = models.TextField(primary_key=True)
 
     def __str__(self) -> str:
         return self.event_id
+
+
+class KnownIds(models.QuerySet["KnownId"]):
+    """Lookups by the id as it was sent."""
+
+    def among(self, event_ids: Sequence[str]) -> set[str]:
+        """Return those of the event ids that are known."""
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT sent.event_id FROM unnest(%s::text[]) AS sent (event_id)"
+                " JOIN events_knownid AS known ON known.key = events_key(sent.event_id)",
+                [list(event_ids)],
+            )
+            return {row[0] for row in cursor.fetchall()}
+
+
+class KnownId(models.Model):
+    """The id of an event that has left the ledger: sending it again is still a duplicate."""
+
+    key = models.UUIDField(primary_key=True, help_text="The event_id if it is a UUID, else a part of its SHA-256.")
+
+    objects = KnownIds.as_manager()
+
+    def __str__(self) -> str:
+        return str(self.key)

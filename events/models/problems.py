@@ -21,7 +21,7 @@ class ProblemState(models.IntegerChoices):
 class Problem(models.Model):
     """Why an event doesn't count, for a feature or (without a feature) at all. Kept as long as the event."""
 
-    event = models.ForeignKey(Event, models.PROTECT, db_index=False, related_name="problems")
+    event = models.ForeignKey(Event, models.DO_NOTHING, db_constraint=False, db_index=False, related_name="problems")
     feature = models.ForeignKey(Feature, models.PROTECT, null=True, db_index=False, related_name="problems")
     reason = models.CharField(max_length=32, choices=Reason)
     detail = models.JSONField(default=dict, help_text="Details, for example the value that isn't a number.")

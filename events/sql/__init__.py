@@ -7,6 +7,7 @@ from pathlib import Path
 FOLDER = Path(__file__).parent
 SECTION = re.compile(r"^-- :(\w+).*\n", re.MULTILINE)
 FRAGMENT = re.compile(r"\{([a-z_]+)\}")
+LEDGER = "events_event"  # what `{ledger}` is by default
 
 
 @cache
@@ -24,7 +25,7 @@ def read(name: str) -> str:
 
 def compose(text: str, **fragments: str) -> str:
     """Replace each `{name}` in a statement by a fragment of meter.sql or of `fragments`. Raises KeyError."""
-    by_name = sections("meter") | fragments
+    by_name = {"ledger": LEDGER} | sections("meter") | fragments
     return FRAGMENT.sub(lambda match: compose(by_name[match[1]], **fragments), text)
 
 

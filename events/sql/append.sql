@@ -10,6 +10,6 @@ SELECT
     event.source, event.properties
 FROM batch AS event
 LEFT JOIN ({states}) AS exception ON exception.id = event.id
-WHERE NOT EXISTS (SELECT FROM events_prunedeventid AS pruned WHERE pruned.event_id = event.event_id)
+WHERE NOT EXISTS (SELECT FROM events_knownid AS known WHERE known.key = events_key(event.event_id))
 ORDER BY event.event_id, event.id
 ON CONFLICT (event_id) DO NOTHING

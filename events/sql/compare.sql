@@ -3,7 +3,7 @@
 -- :scope
 catalog_feature AS feature
 JOIN ({names}) AS named ON named.id = feature.id
-JOIN events_event AS event ON event.event_name = named.name
+JOIN {ledger} AS event ON event.event_name = named.name
     AND (%(customer)s::bigint IS NULL OR event.customer_id = %(customer)s)
     AND (%(feature)s::bigint IS NULL OR feature.id = %(feature)s)
     AND event.occurred_at >= GREATEST(

@@ -4,7 +4,7 @@
 unnest(%(customers)s::bigint[]) WITH ORDINALITY AS wanted (customer_id, no)
 JOIN catalog_feature AS feature ON feature.id = %(feature)s
 JOIN ({names}) AS named ON named.id = feature.id
-JOIN events_event AS event
+JOIN {ledger} AS event
     ON event.customer_id = wanted.customer_id AND event.event_name = named.name
     AND event.occurred_at >= %(start)s AND event.occurred_at < %(end)s
 

@@ -2,7 +2,7 @@
 -- events whose customer isn't known; null for all customers.
 
 -- :received
-SELECT count(*) FROM events_event AS event
+SELECT count(*) FROM {ledger} AS event
 WHERE event.occurred_at >= %(start)s AND event.occurred_at < %(end)s
     AND (%(customer)s::bigint IS NULL OR event.customer_id = %(customer)s
         OR event.customer_id IS NULL AND event.external_customer_id = ANY(%(names)s::text[]))
@@ -19,7 +19,7 @@ SELECT event.id, event.event_id, event.event_name, event.occurred_at, event.exte
             SELECT FROM events_problem AS problem WHERE problem.event_id = event.id AND problem.state = 3
         ) THEN 5
     END AS state
-FROM events_event AS event
+FROM {ledger} AS event
 WHERE event.occurred_at >= %(start)s AND event.occurred_at < %(end)s
     AND (%(customer)s::bigint IS NULL OR event.customer_id = %(customer)s
         OR event.customer_id IS NULL AND event.external_customer_id = ANY(%(names)s::text[]))
@@ -59,7 +59,7 @@ SELECT event.id, event.event_id, event.event_name, event.occurred_at, event.exte
     END AS state
 FROM catalog_feature AS feature
 JOIN ({names}) AS named ON named.id = feature.id
-JOIN events_event AS event ON event.event_name = named.name
+JOIN {ledger} AS event ON event.event_name = named.name
     AND event.occurred_at >= %(start)s AND event.occurred_at < %(end)s
     AND (%(customer)s::bigint IS NULL OR event.customer_id = %(customer)s
         OR event.customer_id IS NULL AND event.external_customer_id = ANY(%(names)s::text[]))

@@ -47,10 +47,10 @@ WHERE problem.event_id = batch.id AND problem.state = 1 AND NOT EXISTS (
         AND finding.feature_id IS NOT DISTINCT FROM problem.feature_id
 )
 
--- :settle  Sets each event's customer and state. With a dismissed problem, the event is dismissed unless it counts
+-- :settle  Sets each event's customer and state, and marks the events that change. With a dismissed problem, the event is dismissed unless it counts
 -- partly.
 UPDATE events_event AS event
-SET customer_id = fresh.customer_id, state = fresh.state
+SET customer_id = fresh.customer_id, state = fresh.state, is_touched = true
 FROM (
     SELECT batch.id, batch.customer_id, CASE
         WHEN exception.state IS NOT NULL THEN exception.state

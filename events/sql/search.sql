@@ -32,7 +32,7 @@ AND event.received_at >= COALESCE(%(received_from)s::timestamptz, '-infinity')
 AND event.received_at < COALESCE(%(received_before)s::timestamptz, 'infinity')
 
 -- :find  The ledger ids of a customer's events.
-SELECT event.id FROM events_event AS event
+SELECT event.id FROM {ledger} AS event
 WHERE event.customer_id = %(customer)s AND event.occurred_at >= %(start)s AND event.occurred_at < %(end)s AND {chosen}
 ORDER BY event.id
 LIMIT %(limit)s
@@ -40,7 +40,7 @@ LIMIT %(limit)s
 -- :scope  A customer's events of a feature.
 catalog_feature AS feature
 JOIN ({names}) AS named ON named.id = feature.id
-JOIN events_event AS event
+JOIN {ledger} AS event
     ON event.customer_id = %(customer)s AND event.event_name = named.name
     AND event.occurred_at >= %(start)s AND event.occurred_at < %(end)s
     AND feature.id = %(feature)s

@@ -18,7 +18,7 @@ SELECT * FROM unnest(
 ({edge}) AS edge
 JOIN catalog_feature AS feature ON feature.id = edge.feature_id
 JOIN ({names}) AS named ON named.id = feature.id
-JOIN events_event AS event
+JOIN {ledger} AS event
     ON event.customer_id = edge.customer_id AND event.event_name = named.name
     AND event.occurred_at >= edge.start AND event.occurred_at < edge."end"
 
@@ -106,7 +106,7 @@ ORDER BY no, occurred_at, id
 
 -- :behind_scope  One event name of a feature in one span.
 (SELECT * FROM catalog_feature WHERE id = edge.feature_id) AS feature
-JOIN events_event AS event
+JOIN {ledger} AS event
     ON event.customer_id = edge.customer_id AND event.event_name = named.name
     AND event.occurred_at >= edge.start AND event.occurred_at < edge."end"
 

@@ -55,6 +55,8 @@ REWRITES = [
     "DELETE FROM events_event",
     "UPDATE events_eventvoid SET reason = 'other'",
     "DELETE FROM events_eventvoid",
+    "DELETE FROM events_knownid",
+    "UPDATE events_knownid SET key = gen_random_uuid()",
     "DELETE FROM events_prunedeventid",
     "UPDATE billing_payment SET amount = 0",
     "DELETE FROM billing_payment",

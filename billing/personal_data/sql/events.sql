@@ -110,7 +110,7 @@ BEGIN
     );
     last_id := ids[cardinality(ids)];
     UPDATE events_event AS event
-    SET properties = erased.properties, external_customer_id = pseudonym
+    SET properties = erased.properties, external_customer_id = pseudonym, is_touched = true
     FROM (
         SELECT id, erased_properties(properties, event_name, salt) AS properties
         FROM events_event WHERE id = ANY(ids)
