@@ -199,7 +199,7 @@ class Story:
         return not notes.exists() and not void_ones.exists()
 
 
-def begin(more_due, less_due, story: type[Story] = Story) -> Story:
+def begin(more_due, less_due, *, story: type[Story] = Story) -> Story:
     LatePolicy.objects.create(more_due=more_due, less_due=less_due)
     calls, tokens = make_feature(name="Calls"), make_feature(name="Tokens", field="n")
     platform = {"kind": "fixed", "model": "flat", "cadence": "advance", "unit_amount": D(30), "name": "Platform"}
