@@ -75,6 +75,7 @@ def test_the_untouched_company_is_proved(company):
         "numbers": (2, 0, 0),
         "change_log": (LogEntry.objects.count(), 0, 0),
         "reconciliation": (20, 0, 0),
+        "ledger": (0, 0, 0),
     }
 
 
@@ -90,9 +91,10 @@ def test_each_changed_row_is_named_on_the_proofs_page(company):
         "numbers": 1,
         "change_log": 1,
         "reconciliation": 0,
+        "ledger": 0,
     }
     page = shown_page(run)
-    assert "acme, 2026-09-20 09:00 UTC" in page
+    assert "acme, API calls, 2026-09-20 09:00 UTC" in page
     assert line.description in page
     assert entry.public_id in page
     assert f"Entry {change.pk}" in page
@@ -109,7 +111,7 @@ def test_the_alarm_is_on_home_in_an_email_and_in_a_webhook(company, settings):
     alarm = Alarm.objects.open().get()
     assert alarm.kind == AlarmKind.PROOF_FAILED
     assert alarm.message.startswith("7 figures differ in the nightly proofs of ")
-    assert "acme, 2026-09-20 09:00 UTC" in alarm.message
+    assert "acme, API calls, 2026-09-20 09:00 UTC" in alarm.message
     assert send_notices(now=timezone.now()) == 1
     assert alarm.message in mail.outbox[0].body
     assert last_body("alarm.opened")["alarm"]["message"] == alarm.message

@@ -193,7 +193,7 @@ def night_charts() -> list[Chart]:
     links = [night.run.get_absolute_url() for night in nights]
     return [
         Chart(
-            title="Invoice lines by night",
+            title="Invoice lines, and differences of all proofs, by night",
             heading="Night",
             labels=[f"{night.run.started_at:%b %d}" for night in nights],
             series=[

@@ -7,6 +7,7 @@ from billing.models import ProofRun
 from billing.proofs.checks.base import Coverage, Part
 from billing.proofs.findings import Findings, Found
 from billing.proofs.scope import days_of, describe_months
+from catalog.models import Feature
 from config.numbers import number
 from customers.models import Customer
 from events.ledger.rebuilding import Difference, Scope, compare, count_buckets
@@ -32,8 +33,11 @@ class Usage:
         scope = _scope(run, part)
         differences = {(item.customer_id, item.feature_id, item.hour): item for item in compare(scope)}
         findings = Findings(checked=max(count_buckets(scope), len(differences)), differing=len(differences))
-        names = Customer.objects.in_bulk({item.customer_id for item in differences.values()})
-        findings.found = [_found(item, names) for item in differences.values()]
+        customers = Customer.objects.in_bulk({item.customer_id for item in differences.values()})
+        features = Feature.objects.in_bulk({item.feature_id for item in differences.values()})
+        findings.found = [
+            _found(item, customers[item.customer_id], features[item.feature_id]) for item in differences.values()
+        ]
         return findings
 
 
@@ -44,8 +48,8 @@ def _scope(run: ProofRun, part: Part) -> Scope:
     return Scope(start=start, end=datetime.fromordinal(part.last).replace(tzinfo=UTC) + timedelta(days=1))
 
 
-def _found(item: Difference, customers: dict[int, Customer]) -> Found:
-    name = f"{customers[item.customer_id].external_id}, {item.hour:%Y-%m-%d %H:%M} UTC"
+def _found(item: Difference, customer: Customer, feature: Feature) -> Found:
+    name = f"{customer.external_id}, {feature.name}, {item.hour:%Y-%m-%d %H:%M} UTC"
     if item.kept_events != item.counted_events:
         figures = "Events", f"{item.kept_events:,}", f"{item.counted_events:,}"
     elif item.kept_total != item.counted_total:
