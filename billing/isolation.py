@@ -4,6 +4,8 @@ from collections.abc import Callable, Sequence
 
 from django.db import InterfaceError, OperationalError, transaction
 
+from config.db.errors import describe_error
+
 LONGEST_DESCRIPTION = 2_000
 
 
@@ -36,4 +38,4 @@ def unexpected_error(error: Exception) -> str:
     >>> unexpected_error(KeyError("tier"))
     "Unexpected error, KeyError: 'tier'"
     """
-    return f"Unexpected error, {type(error).__name__}: {error}"[:LONGEST_DESCRIPTION]
+    return f"Unexpected error, {type(error).__name__}: {describe_error(error)}"[:LONGEST_DESCRIPTION]

@@ -14,6 +14,7 @@ from django.db import DatabaseError
 
 from billing.models import SelfTestStage
 from billing.wording import plain
+from config.db.errors import describe_error
 from config.refusals import Refused
 
 
@@ -55,5 +56,5 @@ class Stages:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool:
         if error is not None:
-            self.problem = str(error) or type(error).__name__
+            self.problem = describe_error(error)
         return isinstance(error, EXPECTED_FAILURES)

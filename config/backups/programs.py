@@ -37,11 +37,6 @@ class BackupFailed(Exception):
 FAILURES = (BackupFailed, psycopg.Error, Error, OSError)
 
 
-def describe_failure(error: Exception) -> str:
-    """Return the message of one of the `FAILURES`, which is never blank."""
-    return str(error).strip() or type(error).__name__
-
-
 def database_name() -> str:
     """Return the name of the database that this process uses."""
     return str(connection.settings_dict["NAME"])

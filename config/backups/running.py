@@ -10,11 +10,12 @@ from config.backups.keeping import prune_backups
 from config.backups.locking import only_one
 from config.backups.manifest import Manifest
 from config.backups.models import Backup
-from config.backups.programs import FAILURES, describe_failure
+from config.backups.programs import FAILURES
 from config.backups.results import write_result
 from config.backups.verifying import verify_backup
 from config.backups.writing import name_backup, write_backup
 from config.db.clock import read_clock
+from config.db.errors import describe_error
 
 logger = logging.getLogger(__name__)
 
@@ -37,7 +38,7 @@ def back_up(folder: Path, *, verify: bool, now: datetime) -> Backup:
     except FAILURES as error:
         logger.exception("The backup failed")
         written = name_backup(now) if (folder / name_backup(now)).is_dir() else ""
-        problem = describe_failure(error)
+        problem = describe_error(error)
         return Backup.objects.create(name=written, started_at=now, finished_at=read_clock(), problem=problem)
     return backup
 
@@ -68,7 +69,7 @@ def _verify(path: Path, backup: Backup, *, now: datetime) -> None:
         backup.problem = verify_backup(path, now=now)
     except FAILURES as error:
         logger.exception("The backup %s couldn't be verified", path)
-        backup.problem = describe_failure(error)
+        backup.problem = describe_error(error)
     backup.verified_at = None if backup.problem else read_clock()
     write_result(path, backup.problem, at=read_clock())
 

@@ -10,9 +10,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from celery import signals
+from celery import signals, states
 from django.db import Error, connection
 from django.utils import timezone
+
+from config.db.errors import describe_error
 
 logger = logging.getLogger(__name__)
 
@@ -77,10 +79,10 @@ def note_start(task_id: str, task: Any, **kwargs: Any) -> None:
 def note_end(task_id: str, task: Any, retval: Any, state: str, **kwargs: Any) -> None:
     """Record how a task ended. A failure, and the success after it, are written at once."""
     began = _started.pop(task_id, None)
-    if began is None or state not in ("SUCCESS", "FAILURE"):
+    if began is None or state not in (states.SUCCESS, states.FAILURE):
         return
     tally = _tallies.setdefault(task.name, _Tally())
-    error = f"{type(retval).__name__}: {retval}" if state == "FAILURE" else None
+    error = f"{type(retval).__name__}: {describe_error(retval)}" if state == states.FAILURE else None
     tally.add(time.perf_counter() - began, error)
     is_failing = error is not None
     if is_failing != tally.was_failing or time.monotonic() >= tally.end_due_at:

@@ -9,10 +9,11 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from config.backups.keeping import find_backup, list_backups
 from config.backups.manifest import Manifest
 from config.backups.models import Backup
-from config.backups.programs import FAILURES, describe_failure
+from config.backups.programs import FAILURES
 from config.backups.results import read_result
 from config.backups.running import back_up, verify_again
 from config.db.clock import read_clock
+from config.db.errors import describe_error
 
 
 class Command(BaseCommand):
@@ -48,7 +49,7 @@ class Command(BaseCommand):
             path = find_backup(folder, name, skip_bad=False)
             backup = verify_again(path, now=read_clock())
         except FAILURES as error:
-            raise CommandError(describe_failure(error)) from error
+            raise CommandError(describe_error(error)) from error
         if backup.problem:
             raise CommandError(f"{path}: {backup.problem}")
         self.stdout.write(f"{path}: restored into a scratch database; every table is as it was backed up.")

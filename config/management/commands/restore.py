@@ -7,9 +7,10 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from config.backups.keeping import LATEST, find_backup, list_backups
-from config.backups.programs import FAILURES, describe_failure
+from config.backups.programs import FAILURES
 from config.backups.restoring import restore_backup, restore_beside
 from config.backups.results import find_problem
+from config.db.errors import describe_error
 
 OTHER_KEY = (
     "Webhook secrets and second factors in this backup were encrypted with another SECRET_KEY. "
@@ -35,7 +36,7 @@ class Command(BaseCommand):
             else:
                 self._restore(path)
         except FAILURES as error:
-            raise CommandError(describe_failure(error)) from error
+            raise CommandError(describe_error(error)) from error
 
     def _find(self, folder: Path, name: str) -> Path:
         """Return the backup to restore. Say which newer ones aren't the latest, because their verification failed."""

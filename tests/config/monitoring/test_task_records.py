@@ -1,6 +1,7 @@
 """Workers record how tasks ran: at most every ten seconds, failures at once."""
 
 import pytest
+from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from config.monitoring import task_records
@@ -73,3 +74,12 @@ def test_a_task_that_waits_for_its_retry_isnt_counted():
     note_start(task_id="1", task=Task)
     note_end(task_id="1", task=Task, retval=None, state="RETRY")
     assert record().runs == 0
+
+
+def test_the_error_of_a_task_has_no_values_of_rows():
+    TaskRecord.objects.create(task="anna@larkspur.example", started_at=timezone.now())
+    with pytest.raises(IntegrityError) as raised, transaction.atomic():
+        TaskRecord.objects.create(task="anna@larkspur.example", started_at=timezone.now())
+    run(raised.value)
+    assert record().error.startswith("IntegrityError: duplicate key value violates unique constraint")
+    assert "anna" not in record().error
