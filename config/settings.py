@@ -346,6 +346,8 @@ CELERY_BEAT_MAX_LOOP_INTERVAL = 1
 DJANGO_CELERY_BEAT_TZ_AWARE = True
 
 # --- Alarms ------------------------------------------------------------------------------------------
+# Tests shorten all waits of alarms by the same factor: 0.1 makes an alarm open ten times earlier.
+ALARM_PACE = env.float("ALARM_PACE", default=1)
 ALARM_EMAILS = env.list("ALARM_EMAILS", default=[])  # who gets an email about each alarm
 SITE_URL = env.str("SITE_URL", default="").rstrip("/")  # the address of this installation, for links in emails
 vars().update(env.email_url("EMAIL_URL", default="consolemail://"))  # smtp+tls://user:password@host:587
@@ -382,7 +384,10 @@ TRACING = bool(env.str("OTEL_EXPORTER_OTLP_ENDPOINT", default=""))  # by OpenTel
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "filters": {"context": {"()": "config.server.log.ContextFilter"}},
+    "filters": {
+        "context": {"()": "config.server.log.ContextFilter"},
+        "secrets": {"()": "config.server.secret_paths.SecretsFilter"},
+    },
     "formatters": {
         "console": {"format": "{asctime} {levelname} {name} [{context}] {message}", "style": "{"},
         "json": {
@@ -390,13 +395,13 @@ LOGGING = {
             "fmt": "{levelname}{name}{message}{request_id}{task}{task_id}",
             "style": "{",
             "rename_fields": {"levelname": "level", "name": "logger"},
-            "reserved_attrs": [*RESERVED_ATTRS, "context"],
+            "reserved_attrs": [*RESERVED_ATTRS, "context", "request"],  # of Django, whose address may have a secret
             "timestamp": "time",
         },
     },
     "handlers": {
-        "console": {"class": "logging.StreamHandler", "formatter": LOG_FORMAT, "filters": ["context"]},
-        "errors": {"class": ERROR_HANDLER, "level": "ERROR", "filters": ["context"]},
+        "console": {"class": "logging.StreamHandler", "formatter": LOG_FORMAT, "filters": ["context", "secrets"]},
+        "errors": {"class": ERROR_HANDLER, "level": "ERROR", "filters": ["context", "secrets"]},
     },
     "root": {"handlers": ["console", "errors"], "level": LOG_LEVEL},
     "loggers": {

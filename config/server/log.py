@@ -10,6 +10,7 @@ from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.module_loading import import_string
 
+from config.server.secret_paths import hide_all_secrets
 from config.version import VERSION
 
 HEADER = "request_id"  # of a task's message
@@ -57,7 +58,13 @@ def report_errors() -> None:
         send_default_pii=False,
         include_local_variables=False,
         max_request_body_size="never",
+        before_send=_hide,
+        before_send_transaction=_hide,
     )
+
+
+def _hide(event: Any, hint: Any) -> Any:
+    return hide_all_secrets(event)
 
 
 def start_tracing(name: str) -> None:

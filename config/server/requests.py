@@ -20,7 +20,7 @@ ROUTE = "countinghouse.route"  # in the environment of an answered request
 DIRECT = frozenset({"/v1/events", "/v1/events/bulk", "/livez", "/readyz", "/healthz", "/metrics"})  # not resolved
 FORWARDED = ("HTTP_X_FORWARDED_PROTO", "HTTP_X_FORWARDED_HOST", "HTTP_FORWARDED")
 
-_is_request_id = re.compile(r"[A-Za-z0-9._:-]{1,64}", re.ASCII).fullmatch
+is_request_id = re.compile(r"[A-Za-z0-9._:-]{1,64}", re.ASCII).fullmatch
 
 
 class ForwardedMiddleware:
@@ -79,7 +79,7 @@ class RequestIdMiddleware:
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         request_id = request.META.get(REQUEST_ID) or request.META.get("HTTP_X_CORRELATION_ID", "")
-        if not _is_request_id(request_id):
+        if not is_request_id(request_id):
             request_id = uuid4().hex
         request.META[REQUEST_ID] = request_id
         set_cid(request)

@@ -156,3 +156,10 @@ def test_images_are_pinned_to_digests_by_a_command(tmp_path):
     images += re.findall(r"^FROM (\S+)", (tmp_path / "Dockerfile").read_text(), re.MULTILINE)
     assert len(images) == 5
     assert all(re.fullmatch(r"[a-z]+:[\w.-]+@sha256:[0-9a-f]{64}", image) for image in images), images
+
+
+def test_the_proxy_passes_no_metrics_on():
+    site = COMPOSE["configs"]["caddyfile"]["content"].partition("{$$SITE_HOST} {")[2]
+    lines = [line.strip() for line in site.splitlines()]
+    assert lines.index("@metrics path /metrics /metrics/*") < lines.index("respond @metrics 404")
+    assert "reverse_proxy web:8000" in lines
