@@ -24,7 +24,8 @@ def find_stuck(now: datetime) -> Iterator[Finding]:
         if now - last_at > STUCK_AFTER:
             yield Finding(
                 AlarmKind.RUN_STUCK,
-                f"{run} is stuck at {run.done:,} of {run.subscriptions:,} subscriptions since {last_at:%H:%M} UTC.",
+                f"{run} has been stuck at {run.done:,} of {run.subscriptions:,} subscriptions since "
+                f"{last_at:%H:%M} UTC.",
                 "Check that a worker takes tasks from the queue “runs” (System). The hourly schedule continues the "
                 "run; starting one at Billing runs does so now.",
                 about=run.public_id,

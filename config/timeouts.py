@@ -14,8 +14,9 @@ from django.db.backends.signals import connection_created
 from psycopg.errors import LockNotAvailable, QueryCanceled
 
 SET = (
-    "SELECT set_config('statement_timeout', %s, false), set_config('lock_timeout', %s, false),"
-    " set_config('idle_in_transaction_session_timeout', %s, false)"
+    "SELECT set_config('statement_timeout', %(statement)s, %(is_local)s),"
+    " set_config('lock_timeout', %(lock)s, %(is_local)s),"
+    " set_config('idle_in_transaction_session_timeout', %(idle)s, %(is_local)s)"
 )
 
 
@@ -55,11 +56,16 @@ def use(timeouts: Timeouts) -> None:
     _kind.timeouts = timeouts
 
 
-def set_on(connection: BaseDatabaseWrapper, timeouts: Timeouts) -> None:
-    """Set the timeouts on an open connection."""
-    seconds = (timeouts.statement, timeouts.lock, timeouts.idle_in_transaction)
+def set_on(connection: BaseDatabaseWrapper, timeouts: Timeouts, *, in_transaction: bool = False) -> None:
+    """Set the timeouts on an open connection, or only until the end of the transaction."""
+    values: dict[str, str | bool] = {
+        "statement": f"{timeouts.statement}s",
+        "lock": f"{timeouts.lock}s",
+        "idle": f"{timeouts.idle_in_transaction}s",
+        "is_local": in_transaction,
+    }
     with connection.cursor() as cursor:
-        cursor.execute(SET, [f"{number}s" for number in seconds])
+        cursor.execute(SET, values)
 
 
 def set_on_new(connection: BaseDatabaseWrapper, **kwargs: Any) -> None:

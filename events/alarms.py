@@ -5,6 +5,7 @@ from datetime import datetime
 
 from config.alarms.checks import register_check
 from config.alarms.kinds import AlarmKind
+from config.alarms.pace import paced
 from config.alarms.raising import Finding
 from config.monitoring.queues import Queue, register_queue
 from config.office.links import admin_url
@@ -13,7 +14,7 @@ from events.ledger.rebuilding import Scope
 from events.models import UsageCheck
 from events.overview.dashboard import WAITING_CAP, waiting
 
-LATE_AFTER_S = 60
+LATE_AFTER_S = paced(seconds=60).total_seconds()
 
 
 def find_waiting(now: datetime) -> Iterator[Finding]:

@@ -3,6 +3,7 @@
 import os
 import secrets
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
@@ -117,9 +118,22 @@ def retention_of_thirty_days(db: None, settings: Any) -> None:
 @pytest.fixture
 def fresh_database_url() -> Iterator[str]:
     """Yield the application's URL of a new, empty database for tests that run processes. It is dropped afterwards."""
+    with _new_database("template1") as url:
+        yield url
+
+
+@pytest.fixture
+def migrated_database_url(django_db_setup: None) -> Iterator[str]:
+    """Yield the application's URL of a new, migrated database, from which processes start in seconds."""
+    with _new_database(os.environ.get("MIGRATED_DATABASE", "template1")) as url:
+        yield url
+
+
+@contextmanager
+def _new_database(template: str) -> Iterator[str]:
     name = f"fresh_{secrets.token_hex(6)}"
     parts = urlsplit(os.environ["DATABASE_URL"])
     with psycopg.connect(os.environ["DATABASE_OWNER_URL"], autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name}".encode())
+        connection.execute(f"CREATE DATABASE {name} TEMPLATE {template}".encode())
         yield urlunsplit(parts._replace(path=f"/{name}"))
         connection.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())

@@ -48,6 +48,6 @@ def proofs_queue(*, now: datetime) -> Queue:
         note = f"{plural(badge.differing, 'figure')} in the proofs of {minute(badge.finished_at)}"
         return Queue("Proofs differ", f"{badge.differing:,}", note, badge.run.get_absolute_url(), Tone.DANGER)
     if badge.is_late(now=now):
-        note = f"no night was proved since {minute(badge.finished_at)}. Is a worker running?"
+        note = f"no night has been proved since {minute(badge.finished_at)}. Is a worker running?"
         return Queue("Proofs missing", "!", note, url, Tone.WARNING)
     return Queue("Proofs", f"{badge.proved:,}", proved, url, Tone.GOOD)

@@ -9,8 +9,10 @@ from auditlog.admin import LogEntryAdmin as BaseLogEntryAdmin
 from auditlog.models import LogEntry
 from django import forms
 from django.contrib import admin
+from django.db import transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404
 from django.urls import reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
@@ -25,14 +27,17 @@ from django_celery_beat.models import (
 )
 from unfold.admin import TabularInline
 from unfold.decorators import display
+from unfold.enums import ActionVariant
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
+from config.audit import recorded
 from config.change_log.models import ChangeSeal
 from config.change_log.sealing import seal_entries
 from config.change_log.status import read_status
 from config.change_log.verifying import check_change_log
+from config.installation.schedules import is_needed
 from config.office.base import BaseAdmin
-from config.office.dialogs import action, confirm, open_page, staff
+from config.office.dialogs import OptionalReasonForm, ReasonForm, action, confirm, open_page, staff
 from config.office.filters import RangeDateTimeFilter
 from config.office.history import change_of
 from config.office.wording import code
@@ -49,6 +54,10 @@ for unused in (Authenticator, EmailAddress, SocialAccount, SocialApp, SocialToke
 admin.site.empty_value_display = "–"  # docs/words.md
 
 
+# Of schedules that the product needs, staff choose the time, the name and the description.
+FIXED = ("task", "clocked", "start_time", "one_off", "args", "kwargs", "expires", "queue", "priority")
+
+
 class TaskSelect(UnfoldAdminSelectWidget, beat_admin.TaskSelectWidget):
     """A choice of the worker's tasks with Unfold's styles."""
 
@@ -58,9 +67,15 @@ class PeriodicTaskForm(beat_admin.PeriodicTaskForm):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        if "task" not in self.fields:  # the product needs the schedule, with its task
+            del self.fields["regtask"]
+            return
         known_tasks: forms.Field = self.fields["regtask"]
         known_tasks.widget = TaskSelect()
         self.fields["task"].widget = UnfoldAdminTextInputWidget()
+
+    def clean(self) -> Any:
+        return super().clean() if "task" in self.fields else forms.ModelForm.clean(self)
 
 
 @admin.register(PeriodicTask)
@@ -68,6 +83,8 @@ class PeriodicTaskAdmin(beat_admin.PeriodicTaskAdmin, BaseAdmin):
     """When each background task runs. Edits take effect within a second, and upgrades keep them."""
 
     form = PeriodicTaskForm
+    actions = ("run_tasks",)  # the library's others change schedules without a reason or an entry in the change log
+    actions_detail = ("disable", "enable")
     delete_confirmation_template = "admin/config/delete_schedule.html"  # Unfold's page needs a script of another page
     change_form_template = None  # the library's template has an inline script, which the CSP blocks
     list_display = ("name", "is_enabled", "schedule_text", "last_run", "run_count")
@@ -84,7 +101,74 @@ class PeriodicTaskAdmin(beat_admin.PeriodicTaskAdmin, BaseAdmin):
         ("Arguments", {"fields": ("args", "kwargs"), "classes": ("collapse",)}),
         ("Execution", {"fields": ("expires", "expire_seconds", "queue", "priority"), "classes": ("collapse",)}),
     )
-    readonly_fields = ("last_run_at",)
+    readonly_fields = ("enabled", "last_run_at")
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        """Let no one turn a schedule that the product needs into one of another task, or one that ends."""
+        fields = super().get_readonly_fields(request, obj)
+        return (*fields, *FIXED) if obj is not None and is_needed(obj) else fields
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        if obj is None or not is_needed(obj):
+            return self.fieldsets
+        (title, options), *others = self.fieldsets
+        return ((title, {**options, "fields": [name for name in options["fields"] if name != "regtask"]}), *others)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Return whether the user can delete the schedule. What the product needs can only be disabled."""
+        return bool(super().has_delete_permission(request, obj)) and not (obj is not None and is_needed(obj))
+
+    def has_disable_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
+        return self._can_switch(request, object_id, enabled=True)
+
+    def has_enable_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
+        return self._can_switch(request, object_id, enabled=False)
+
+    def _can_switch(self, request: HttpRequest, object_id: Any, *, enabled: bool) -> bool:
+        if not self.has_change_permission(request):
+            return False
+        if object_id is None:
+            return True
+        return str(object_id).isdecimal() and PeriodicTask.objects.filter(pk=object_id, enabled=enabled).exists()
+
+    @admin.action(description="Run selected tasks", permissions=["change"])
+    def run_tasks(self, request: HttpRequest, queryset: QuerySet[PeriodicTask]) -> None:
+        super().run_tasks(request, queryset)
+
+    @action(
+        description="Disable",
+        icon="pause",
+        variant=ActionVariant.DANGER,
+        permissions=["disable"],
+        dialog=confirm(
+            "Disable this schedule?",
+            "Its work stops until someone enables it again. If the product needs the schedule, an alarm stays open.",
+            "Disable schedule",
+            ReasonForm,
+        ),
+    )
+    def disable(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
+        """Disable the schedule, and record the reason."""
+        return self._switch(request, form, object_id, enabled=False)
+
+    @action(
+        description="Enable",
+        icon="play_arrow",
+        variant=ActionVariant.PRIMARY,
+        permissions=["enable"],
+        dialog=confirm("Enable this schedule?", "It runs when it is due next.", "Enable schedule", OptionalReasonForm),
+    )
+    def enable(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
+        """Enable the schedule, and record the reason."""
+        return self._switch(request, form, object_id, enabled=True)
+
+    def _switch(self, request: HttpRequest, form: Any, object_id: str, *, enabled: bool) -> HttpResponse:
+        schedule = get_object_or_404(PeriodicTask, pk=object_id)
+        with transaction.atomic(), recorded(by=staff(request), reason=form.cleaned_data["reason"]):
+            schedule.enabled = enabled
+            schedule.save()
+        done = f"{schedule.name} was {'enabled' if enabled else 'disabled'}."
+        return open_page(request, reverse("admin:django_celery_beat_periodictask_change", args=[schedule.pk]), done)
 
     @display(description="Last run (UTC)", ordering="last_run_at")
     def last_run(self, task: PeriodicTask) -> str:

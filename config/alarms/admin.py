@@ -13,15 +13,15 @@ from unfold.contrib.filters.admin import ChoicesDropdownFilter, DropdownFilter
 from unfold.decorators import display
 from unfold.enums import ActionVariant
 
+from config.alarms.kinds import AlarmStatus
 from config.alarms.models import Alarm
 from config.alarms.raising import acknowledge
-from config.alarms.serializers import STATUSES
 from config.office.base import OfficeAdmin
 from config.office.dialogs import ReasonForm, action, confirm, open_page, staff
 from config.office.permissions import NeverChanged
 from config.office.wording import moment
 
-COLORS = {"open": "danger", "acknowledged": "warning", "cleared": "success"}
+COLORS = {AlarmStatus.OPEN: "danger", AlarmStatus.ACKNOWLEDGED: "warning", AlarmStatus.CLEARED: "success"}
 OPEN_FIRST = Case(When(cleared_at=None, then=Value(0)), default=Value(1), output_field=IntegerField())
 
 
@@ -39,13 +39,13 @@ class StatusFilter(DropdownFilter):
     parameter_name = "status"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [(name, name.capitalize()) for name in STATUSES]
+        return [(value, str(label)) for value, label in AlarmStatus.choices]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Alarm]) -> QuerySet[Alarm]:
-        if self.value() == "cleared":
+        if self.value() == AlarmStatus.CLEARED:
             return queryset.exclude(cleared_at=None)
-        if self.value() in STATUSES:
-            return queryset.filter(cleared_at=None, acknowledged_at__isnull=self.value() == "open")
+        if self.value() in AlarmStatus.values:
+            return queryset.filter(cleared_at=None, acknowledged_at__isnull=self.value() == AlarmStatus.OPEN)
         return queryset
 
 
@@ -94,7 +94,7 @@ class AlarmAdmin(NeverChanged, OfficeAdmin):
 
     @display(description="Status", label=COLORS)
     def show_status(self, alarm: Alarm) -> tuple[str, str]:
-        return alarm.status, alarm.status.capitalize()
+        return alarm.status, str(alarm.status.label)
 
     @display(description="Kind", ordering="kind")
     def show_kind(self, alarm: Alarm) -> str:

@@ -1,5 +1,6 @@
 """API views of alarms."""
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 import django_filters as filters
@@ -8,26 +9,24 @@ from django.utils import timezone
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from config.alarms.kinds import AlarmKind
+from config.alarms.kinds import AlarmKind, AlarmStatus
 from config.alarms.models import Alarm
 from config.alarms.raising import acknowledge
-from config.alarms.serializers import STATUSES, AcknowledgmentIn, AlarmOut
+from config.alarms.serializers import AcknowledgmentIn, AlarmOut
 from config.api.filters import ManyFilter, any_of, page
 from config.api.openapi import listed, operation
 from config.api.views import ApiView, get_or_404, read_body
 
 TAG = "Alarms"
-HAVING_STATUS = dict(
-    zip(
-        STATUSES,
-        (Q(cleared_at=None, acknowledged_at=None), Q(cleared_at=None) & ~Q(acknowledged_at=None), ~Q(cleared_at=None)),
-        strict=True,
-    )
-)
+HAVING_STATUS: Mapping[str, Q] = {
+    AlarmStatus.OPEN: Q(cleared_at=None, acknowledged_at=None),
+    AlarmStatus.ACKNOWLEDGED: Q(cleared_at=None) & ~Q(acknowledged_at=None),
+    AlarmStatus.CLEARED: ~Q(cleared_at=None),
+}
 
 
 class AlarmFilter(filters.FilterSet):
-    status = ManyFilter(choices=STATUSES, method="filter_status")
+    status = ManyFilter(choices=AlarmStatus.values, method="filter_status")
     kind = ManyFilter(choices=AlarmKind.values)
 
     class Meta:

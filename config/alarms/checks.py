@@ -5,19 +5,24 @@ Checks run every 30 seconds. Functions that know at once that something is wrong
 """
 
 import logging
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
+from functools import partial
 
-from django.db import Error, transaction
+from django.db import connection, transaction
 
+from config import timeouts
 from config.alarms.kinds import AlarmKind
 from config.alarms.models import Alarm
+from config.alarms.pace import paced
 from config.alarms.raising import Finding, clear_alarms, raise_alarm
+from config.db.errors import describe_error
 
 logger = logging.getLogger(__name__)
 
-CLEARED_AFTER = timedelta(minutes=2)  # so that something that comes and goes is one alarm
+CLEARED_AFTER = paced(seconds=120)  # so that something that comes and goes is one alarm
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,40 +45,55 @@ def register_check(name: str, kinds: Collection[AlarmKind], find: Callable[[date
 def run_checks(*, now: datetime) -> int:
     """Run all checks; raise an alarm for each finding, and clear those that are over. Return how many were found.
 
-    A check that the database refuses is an alarm itself; the others run nevertheless.
+    A check that fails is an alarm itself; the others run nevertheless.
     """
     return sum(_run(check, now) for check in _checks.values())
 
 
 def find_all(*, now: datetime) -> dict[str, list[Finding]]:
     """Return what each check finds, by its name, without raising or clearing alarms."""
-    return {check.name: _find(check, now)[0] for check in _checks.values()}
+    found: dict[str, list[Finding]] = {check.name: [] for check in _checks.values()}
+    for check in _checks.values():
+        with _reporting(check, found[check.name].append):
+            found[check.name] += check.find(now)
+    return found
 
 
-def _find(check: Check, now: datetime) -> tuple[list[Finding], bool]:
-    """Return what a check finds, and whether it could be carried out."""
+@contextmanager
+def _reporting(check: Check, report: Callable[[Finding], object]) -> Iterator[None]:
+    """Undo what is inside the block if it fails or takes long, and report that, so that the other checks run."""
     try:
         with transaction.atomic():
-            return list(check.find(now)), True
-    except (Error, OSError) as error:
-        logger.warning("The check of %s failed: %s", check.name, error)
-        return [_failed(check, error)], False
+            timeouts.set_on(connection, timeouts.WATCHER, in_transaction=True)
+            yield
+    except Exception as error:
+        logger.exception("The check of %s failed", check.name)
+        report(_failed(check, error))
 
 
 def _run(check: Check, now: datetime) -> int:
-    findings, is_complete = _find(check, now)
+    """Run a check, and keep the alarms in step with what it finds."""
+    report = partial(raise_alarm, now=now)
+    findings: list[Finding] = []
+    is_complete = False
+    with _reporting(check, report):
+        findings += check.find(now)
+        is_complete = True
     for finding in findings:
-        raise_alarm(finding, now=now)
+        with _reporting(check, report):
+            raise_alarm(finding, now=now)
     if is_complete:
-        _clear_others(check, findings, now)
-    return len(findings)
+        with _reporting(check, report):
+            _clear_others(check, findings, now)
+    return len(findings) + (not is_complete)
 
 
 def _failed(check: Check, error: Exception) -> Finding:
     return Finding(
         AlarmKind.CHECK_FAILED,
-        f"The check of {check.name} couldn't be carried out: {str(error).splitlines()[0]}",
-        "See the log of the worker. If the database is busy or locked, other alarms say by what.",
+        f"The check of {check.name} couldn't be carried out: {type(error).__name__}: {describe_error(error)}",
+        "See the log of the worker. If the database is busy or locked, other alarms say by what. What this check looks "
+        "for goes unnoticed until it works again.",
         about=check.name,
     )
 

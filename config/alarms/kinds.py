@@ -1,4 +1,4 @@
-"""What an alarm can be about."""
+"""What an alarm can be about, and its status."""
 
 from django.db import models
 
@@ -11,6 +11,7 @@ class AlarmKind(models.TextChoices):
     WORKER_SILENT = "worker_silent", "Worker is silent"
     BEAT_SILENT = "beat_silent", "Beat is silent"
     SCHEDULE_MISSED = "schedule_missed", "A schedule was missed"
+    SCHEDULE_DISABLED = "schedule_disabled", "A schedule is disabled"
     TASK_FAILING = "task_failing", "A task fails"
     RUN_STUCK = "run_stuck", "A billing run is stuck"
     BILLING_FAILING = "billing_failing", "Subscriptions can't be billed"
@@ -28,6 +29,14 @@ class AlarmKind(models.TextChoices):
     BACKUP_FAILED = "backup_failed", "A backup or its verification failed"
     SELF_TEST_FAILED = "self_test_failed", "The self-test failed"
     CHECK_FAILED = "check_failed", "A check couldn't be carried out"
+
+
+class AlarmStatus(models.TextChoices):
+    """Whether an alarm is open, and whether someone takes care of it."""
+
+    OPEN = "open"
+    ACKNOWLEDGED = "acknowledged"
+    CLEARED = "cleared"
 
 
 def list_kinds() -> list[tuple[str, str]]:

@@ -8,7 +8,7 @@ from django.db import models
 from django.db.models import Q
 from django.urls import reverse
 
-from config.alarms.kinds import list_kinds
+from config.alarms.kinds import AlarmStatus, list_kinds
 from config.approvals.models import name_of
 from config.db import PublicIdField
 
@@ -72,11 +72,11 @@ class Alarm(models.Model):
         return name_of(self.acknowledged_by, self.acknowledged_key) if self.acknowledged_at else ""
 
     @property
-    def status(self) -> str:
-        """`open`, `acknowledged` or `cleared`."""
+    def status(self) -> AlarmStatus:
+        """Return the status, which the times decide."""
         if self.cleared_at is not None:
-            return "cleared"
-        return "open" if self.acknowledged_at is None else "acknowledged"
+            return AlarmStatus.CLEARED
+        return AlarmStatus.OPEN if self.acknowledged_at is None else AlarmStatus.ACKNOWLEDGED
 
 
 auditlog.register(Alarm, include_fields=["acknowledged_at", "acknowledged_by", "acknowledged_key", "note"])

@@ -15,6 +15,8 @@ from config.refusals import Refused
 from config.webhooks.names import WebhookEvent
 from config.webhooks.outbox import emit
 
+LONGEST_ABOUT = 255
+
 
 class AlarmCleared(Refused):
     """A cleared alarm needs no acknowledgment."""
@@ -33,15 +35,18 @@ class Finding:
 
 def raise_alarm(finding: Finding, *, now: datetime) -> Alarm:
     """Open an alarm, or note that the open one was seen again; return it. Only opening it sends a webhook."""
+    about = finding.about[:LONGEST_ABOUT]
     texts: dict[str, Any] = {"message": finding.message, "what_to_do": finding.what_to_do, "url": finding.url}
-    same = Alarm.objects.open().filter(kind=finding.kind, about=finding.about)
+    same = Alarm.objects.open().filter(kind=finding.kind, about=about)
     with transaction.atomic():
-        if not same.update(seen_at=now, **texts):
-            new = Alarm(kind=finding.kind, about=finding.about, opened_at=now, seen_at=now, **texts)
+        while not same.update(seen_at=now, **texts):
+            new = Alarm(kind=finding.kind, about=about, opened_at=now, seen_at=now, **texts)
             Alarm.objects.bulk_create([new], ignore_conflicts=True)
             if opened := same.filter(public_id=new.public_id).first():
                 emit(WebhookEvent.ALARM_OPENED, "alarm", [opened.pk], at=now)
-        return same.get()
+                return opened
+            # Another process opened it at the same time. If it is already cleared again, a new one is opened.
+        return same.get()  # the update locked it, so that it stays open until the end of this transaction
 
 
 def clear_alarm(kind: AlarmKind, about: str = "", *, now: datetime) -> bool:

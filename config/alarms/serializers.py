@@ -4,10 +4,8 @@ from typing import Any
 
 from rest_framework import serializers
 
-from config.alarms.kinds import AlarmKind
+from config.alarms.kinds import AlarmKind, AlarmStatus
 from config.api.fields import BlankAsNullField
-
-STATUSES = ("open", "acknowledged", "cleared")
 
 
 class AcknowledgmentIn(serializers.Serializer[Any]):
@@ -25,7 +23,7 @@ class AlarmOut(serializers.Serializer[Any]):
     id = serializers.CharField(source="public_id")
     kind = serializers.ChoiceField(AlarmKind.choices)
     about = BlankAsNullField(help_text="What it is about, if there can be several: a schedule, an endpoint.")
-    status = serializers.ChoiceField(STATUSES)
+    status = serializers.ChoiceField(AlarmStatus.values)
     message = serializers.CharField()
     what_to_do = serializers.CharField()
     url = BlankAsNullField(help_text="The path of the admin page to look at.")

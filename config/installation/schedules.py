@@ -228,6 +228,11 @@ DEFAULTS = (
 RETIRED = ("events.tasks.check_usage",)  # usage is recounted by the proofs
 
 
+def is_needed(schedule: PeriodicTask) -> bool:
+    """Tell whether the product needs the schedule: it is one of the defaults, however staff named it."""
+    return any(schedule.task == default.task for default in DEFAULTS)
+
+
 def install_after_migrate(app_config: AppConfig, **kwargs: Any) -> None:
     """Install the defaults once the scheduler's tables exist: called after every `migrate`."""
     install_schedules()

@@ -8,6 +8,11 @@ from django.conf import settings
 
 from config.limits import GIB
 
+EXTEND_DISK = (
+    "Extend the disk, or delete what isn't needed. Below 64 MB, events are refused. LEDGER_DAYS and LOG_DAYS limit what"
+    " is kept."
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Space:

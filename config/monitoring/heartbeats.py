@@ -12,12 +12,14 @@ from typing import Any
 from django.db import Error, connection
 from django.utils import timezone
 
+from config import timeouts
+from config.alarms.pace import paced
 from config.monitoring.models import SILENT_AFTER, STARTS_FOR, Heartbeat, Process
 from config.version import VERSION
 
 logger = logging.getLogger(__name__)
 
-PERIOD_S = 10.0
+PERIOD_S = paced(seconds=10).total_seconds()
 # Rows of earlier processes on the same machine are replaced; others are kept for a week, to show when they were seen.
 WRITE = """
     INSERT INTO config_heartbeat (process, host, pid, version, started_at, seen_at, clock_ahead_s)
@@ -49,6 +51,13 @@ def write_heartbeat(process: Process) -> None:
     with connection.cursor() as cursor:
         cursor.execute(WRITE, values)
         cursor.execute(FORGET, values)
+
+
+def write_briefly(process: Process) -> None:
+    """Write a heartbeat on a connection of its own, which is closed again, with short timeouts."""
+    with connection.temporary_connection():
+        timeouts.set_on(connection, timeouts.HEALTH)
+        write_heartbeat(process)
 
 
 @dataclass(slots=True)

@@ -1,12 +1,13 @@
 """Which processes live, how the tasks run, and how large the database was."""
 
-from datetime import timedelta
 from typing import ClassVar
 
 from django.db import models
 
-SILENT_AFTER = timedelta(seconds=45)
-STARTS_FOR = timedelta(seconds=90)
+from config.alarms.pace import paced
+
+SILENT_AFTER = paced(seconds=45)
+STARTS_FOR = paced(seconds=90)
 
 
 class Process(models.TextChoices):

@@ -1,15 +1,18 @@
 """Every schedule against its plan: when it ran, when it should have, and whether it fails."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from django_celery_beat.models import PeriodicTask
 
+from config.alarms.pace import paced
+from config.installation.schedules import DEFAULTS, Schedule, is_needed
 from config.monitoring.models import TaskRecord
 
-LATE_AFTER_INTERVAL = timedelta(seconds=90)
-LATE_AFTER_TIME = timedelta(minutes=5)
-FAILING_AFTER = timedelta(seconds=60)
+LATE_AFTER_INTERVAL = paced(seconds=90)
+LATE_AFTER_TIME = paced(seconds=300)
+FAILING_AFTER = paced(seconds=60)
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +26,10 @@ class ScheduleStatus:
     is_failing: bool
 
     @property
+    def is_needed(self) -> bool:
+        return is_needed(self.schedule)
+
+    @property
     def plan(self) -> str:
         if self.schedule.crontab:
             return str(self.schedule.crontab.human_readable)
@@ -34,6 +41,12 @@ def read_schedules(*, now: datetime) -> list[ScheduleStatus]:
     records = TaskRecord.objects.in_bulk()
     schedules = PeriodicTask.objects.select_related("interval", "crontab", "clocked", "solar").order_by("name")
     return [_status(schedule, records.get(schedule.task), now) for schedule in schedules]
+
+
+def find_stopped(statuses: Sequence[ScheduleStatus]) -> list[Schedule]:
+    """Return the schedules that the product needs but that are disabled or were deleted."""
+    running = {status.schedule.task for status in statuses if status.schedule.enabled}
+    return [schedule for schedule in DEFAULTS if schedule.task not in running]
 
 
 def _status(schedule: PeriodicTask, record: TaskRecord | None, now: datetime) -> ScheduleStatus:

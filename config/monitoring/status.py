@@ -5,10 +5,11 @@ from datetime import datetime, timedelta
 
 from config.alarms.models import Alarm
 from config.backups.running import find_last_verified
+from config.installation.schedules import Schedule
 from config.monitoring.disk import Space, measure_disk
 from config.monitoring.models import SILENT_AFTER, Heartbeat, Process
 from config.monitoring.queues import Queue, read_queues
-from config.monitoring.schedules import ScheduleStatus, read_schedules
+from config.monitoring.schedules import ScheduleStatus, find_stopped, read_schedules
 from config.monitoring.sizes import growth_per_day, measure_database
 from config.version import VERSION
 
@@ -32,6 +33,7 @@ class SystemStatus:
     version: str
     processes: list[ProcessStatus]
     schedules: list[ScheduleStatus]
+    deleted_schedules: list[Schedule]  # that the product needs
     queues: list[Queue]
     alarms: list[Alarm]
     database_bytes: int
@@ -49,11 +51,14 @@ class SystemStatus:
 
 def read_status(*, now: datetime) -> SystemStatus:
     """Read the state of the installation, in a fixed number of queries."""
+    schedules = read_schedules(now=now)
+    tasks = {status.schedule.task for status in schedules}
     return SystemStatus(
         at=now,
         version=VERSION,
         processes=_read_processes(now),
-        schedules=read_schedules(now=now),
+        schedules=schedules,
+        deleted_schedules=[schedule for schedule in find_stopped(schedules) if schedule.task not in tasks],
         queues=read_queues(now=now),
         alarms=list(Alarm.objects.open().select_related("acknowledged_by").order_by("pk")),
         database_bytes=measure_database(),

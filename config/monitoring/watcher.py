@@ -1,131 +1,137 @@
-"""A thread of each web process that watches what no task can: that the worker and beat are alive, and PostgreSQL.
+"""Threads of each web process that do what no task can: watch that the worker and beat are alive, and PostgreSQL.
 
 The checks for alarms are a schedule. If beat or the worker is silent, or their queue is blocked, a web process runs the
 checks instead, sends the emails, and delivers webhooks. While the database doesn't respond, alarms can't be stored:
-the process sends the email itself.
+the process sends the email itself. The heartbeat has its own thread, so that a slow mail server doesn't stop it.
 """
 
-import fcntl
 import logging
 import threading
 from collections.abc import Callable
-from datetime import datetime, timedelta
-from pathlib import Path
+from datetime import datetime
 
 import pglock
-from django.conf import settings
 from django.db import Error, close_old_connections, connection
 from django.utils import timezone
 
 from config import timeouts
-from config.alarms.mail import mail_directly
+from config.alarms.kinds import AlarmKind
+from config.alarms.mail import STAND_IN_MAIL_LOCK, send_notices
+from config.alarms.pace import paced
+from config.alarms.raising import Finding, clear_alarm, raise_alarm
 from config.db.clock import read_database_clock
-from config.monitoring.heartbeats import Pulse, is_silent
+from config.monitoring.heartbeats import PERIOD_S, Pulse, is_silent, write_briefly
 from config.monitoring.models import Process
-from config.monitoring.rounds import run_round
-from config.webhooks.delivering import WEBHOOKS_LOCK, deliver_due
+from config.monitoring.outage import Outage
+from config.monitoring.rounds import STAND_IN_LOCK, run_round
+from config.office.links import admin_url
+from config.webhooks.delivering import deliver_due
 
 logger = logging.getLogger(__name__)
 
-PERIOD_S = 10.0
-STARTING_S = 60.0  # other processes start, too
+STAND_IN_WEBHOOKS_LOCK = 7_301_108  # a worker that hangs keeps its own
+STARTING = paced(seconds=60)  # other processes start, too
 DELIVERS_FOR_S = 5.0
-STOPPED_AFTER = timedelta(seconds=60)
-REMINDED_AFTER = timedelta(hours=24)
-OUTAGE = """PostgreSQL doesn't respond since {since:%Y-%m-%d %H:%M:%S} UTC. Events are refused with 503.
-
-The error: {error}
-
-What to do: check that PostgreSQL runs, that its disk isn't full, and that web can reach it over the network.
-"""
+RESTART_SHOWN = paced(seconds=600)
+STOPS_WITHIN_S = 5.0  # a mail server that hangs doesn't hold up the end of the process
 
 
 class Watcher:
-    """Watches every ten seconds until it is stopped, and calls `each_time`."""
+    """Writes the heartbeat and watches every ten seconds until it is stopped. Calls `each_time` with each heartbeat."""
 
     def __init__(self, each_time: Callable[[], None] | None = None) -> None:
         self._each_time = each_time
         self._stopping = threading.Event()
-        self._pulse = Pulse(Process.WEB)
-        self._thread: threading.Thread | None = None
+        self._pulse = Pulse(Process.WEB, write_briefly)
+        self._outage = Outage()
+        self._threads: list[threading.Thread] = []
+        self._checks_from = timezone.now() + STARTING
+        self._database_started_at: datetime | None = None
 
     def start(self) -> None:
-        self._thread = threading.Thread(target=self._run, name="watcher", daemon=True)
-        self._thread.start()
+        self._checks_from = timezone.now() + STARTING
+        for name, step in (("heartbeat", self.beat), ("watcher", self.look)):
+            thread = threading.Thread(target=self._repeat, args=[step], name=name, daemon=True)
+            self._threads.append(thread)
+            thread.start()
 
     def stop(self) -> None:
         self._stopping.set()
-        if self._thread:
-            self._thread.join()
+        for thread in self._threads:
+            thread.join(STOPS_WITHIN_S)
 
-    def _run(self) -> None:
+    def _repeat(self, step: Callable[[], None]) -> None:
+        """Take a step every ten seconds. Whatever goes wrong, the next one is taken: no one watches the watcher."""
         timeouts.use(timeouts.WATCHER)
-        started_at = timezone.now()
-        self._pulse.beat()
-        while not self._stopping.wait(PERIOD_S):
-            self._pulse.beat()
-            if self._each_time:
-                self._each_time()
-            self.look(may_check=timezone.now() - started_at > timedelta(seconds=STARTING_S))
-        connection.close()
+        while True:
+            try:
+                step()
+            except Exception:
+                logger.exception("The thread %s failed. It goes on.", threading.current_thread().name)
+            if self._stopping.wait(PERIOD_S):
+                connection.close()
+                return
 
-    def look(self, *, may_check: bool) -> None:
+    def beat(self) -> None:
+        """Write the heartbeat, and what is shown about this process."""
+        self._pulse.beat()
+        if self._each_time:
+            self._each_time()
+
+    def look(self) -> None:
         """Look once: note whether the database responds, and run the checks if no one else did."""
         close_old_connections()
         try:
-            now = read_database_clock()
+            now, started_at = read_database_clock(), read_database_start()
         except Error as error:
             connection.close()
-            note_outage(str(error), now=timezone.now())
+            self._outage.note(str(error), now=timezone.now())
             return
-        end_outage()
+        self._outage.end()
         try:
-            if may_check:
+            self._note_start(started_at, now)
+            if timezone.now() > self._checks_from:
                 stand_in(now=now)
         except Error as error:
             logger.warning("The checks for alarms failed: %s", error)
+
+    def _note_start(self, started_at: datetime, now: datetime) -> None:
+        """Raise an alarm if the database was started again since the last look. Clear it after ten minutes."""
+        is_new = self._database_started_at not in (None, started_at)
+        self._database_started_at = started_at
+        if is_new:
+            raise_alarm(describe_restart(started_at), now=now)
+            send_notices(now=now, lock=STAND_IN_MAIL_LOCK)
+        elif now - started_at > RESTART_SHOWN:
+            clear_alarm(AlarmKind.DATABASE_STOPPED, now=now)
+
+
+def read_database_start() -> datetime:
+    """Return when the database server was started."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_postmaster_start_time()")
+        started_at: datetime = cursor.fetchone()[0]
+    return started_at
+
+
+def describe_restart(started_at: datetime) -> Finding:
+    """Return the alarm about a database that stopped and was started again."""
+    return Finding(
+        AlarmKind.DATABASE_STOPPED,
+        f"PostgreSQL stopped, and was started again at {started_at:%Y-%m-%d %H:%M:%S} UTC. Requests failed meanwhile.",
+        "If no one restarted it on purpose, read its log to see why it stopped: a full disk, or too little memory. The "
+        "log of the embedded PostgreSQL is postgres/server.log in DATA_DIR.",
+        url=admin_url("system"),
+    )
 
 
 def stand_in(*, now: datetime) -> bool:
     """Run the checks if no process did lately; deliver webhooks while no worker is there. Return whether it did."""
     if not is_silent(Process.CHECKS, now=now):
         return False
-    run_round()
+    run_round(STAND_IN_LOCK)
     if is_silent(Process.WORKER, now=now):
-        with pglock.advisory(WEBHOOKS_LOCK, timeout=0) as is_alone:
+        with pglock.advisory(STAND_IN_WEBHOOKS_LOCK, timeout=0) as is_alone:
             if is_alone:
                 deliver_due(now=read_database_clock(), longest_s=DELIVERS_FOR_S)
     return True
-
-
-def note_outage(error: str, *, now: datetime) -> bool:
-    """Note that the database doesn't respond. Send an email after a minute and then once a day; return whether it did.
-
-    The processes of a machine share a file, whose times are those of the start and of the last email.
-    """
-    path: Path = settings.DATA_DIR / "alive" / "outage"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a+") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        file.seek(0)
-        times = [datetime.fromisoformat(line) for line in file.read().split()] or [now]
-        is_due = now - times[-1] >= (STOPPED_AFTER if len(times) == 1 else REMINDED_AFTER)
-        times = [times[0], now] if is_due else times
-        file.truncate(0)
-        file.write("\n".join(time.isoformat() for time in times))
-    if is_due:
-        mail_directly("Alarm: PostgreSQL can't be reached", OUTAGE.format(since=times[0], error=error.strip()))
-    return is_due
-
-
-def end_outage() -> bool:
-    """Note that the database responds. Send an email if one was sent about the outage; return whether it did."""
-    path: Path = settings.DATA_DIR / "alive" / "outage"
-    try:
-        since, *mailed = path.read_text().split()
-        path.unlink()
-    except (FileNotFoundError, ValueError):  # there is none, or another process was faster
-        return False
-    if mailed:
-        mail_directly("Cleared: PostgreSQL responds again", f"PostgreSQL responds again. It didn't since {since}.\n")
-    return bool(mailed)

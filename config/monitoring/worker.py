@@ -3,23 +3,17 @@
 from typing import Any
 
 from celery import bootsteps
-from django.db import connection
 
-from config import timeouts
-from config.monitoring.heartbeats import Pulse, write_heartbeat
+from config.monitoring.heartbeats import Pulse, write_briefly
 from config.monitoring.models import Process
 from config.server.heartbeat import PERIOD_S, mark_alive
 
 
-def write_briefly(process: Process) -> None:
-    """Write a heartbeat on a connection of its own: the processes that are forked from here would share an open one."""
-    with connection.temporary_connection():
-        timeouts.set_on(connection, timeouts.HEALTH)
-        write_heartbeat(process)
-
-
 class WorkerHeartbeat(bootsteps.StartStopStep):
-    """Note at once and every five seconds that the worker lives: in its file, and in the database."""
+    """Note at once and every five seconds that the worker lives: in its file, and in the database.
+
+    The connection is closed each time: the processes that are forked from here would share an open one.
+    """
 
     requires = ("celery.worker.components:Timer",)
 

@@ -18,12 +18,19 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.http import require_safe
 
 from config.limits import MIB
+from config.monitoring.disk import EXTEND_DISK
+from config.monitoring.locks import END_SESSION
+from config.monitoring.outage import CHECK_POSTGRES
 from config.timeouts import is_timeout
 
 LOCK_S = 1
 LEAST_FREE = 64 * MIB
 WAITED_S, SILENT_S = 60, 45
 UNREACHABLE = "The database can't be reached."
+LOCKED = "The events inbox is locked by another session."
+NOT_MIGRATED = "The database isn't migrated: the events inbox is missing."
+MIGRATE = "Run manage.py migrate, then restart web, worker and beat."
+WHAT_TO_DO = {UNREACHABLE: CHECK_POSTGRES, LOCKED: END_SESSION, NOT_MIGRATED: MIGRATE}
 READ_COUNTING = """
     SELECT
         (
@@ -43,6 +50,7 @@ class Result:
     name: str
     reason: str = ""
     is_vital: bool = True
+    what_to_do: str = ""
 
 
 @require_safe
@@ -69,11 +77,11 @@ def readyz(request: HttpRequest) -> HttpResponse:
 
 def check_readiness() -> Iterator[Result]:
     """Yield the result of each check. If the database can't be reached, it is the last."""
-    yield Result("disk", "The database's disk is full." if is_disk_full() else "")
+    yield Result("disk", "The database's disk is full." if is_disk_full() else "", what_to_do=EXTEND_DISK)
     reason = find_unready_reason()
-    yield Result("database", reason)
+    yield Result("database", reason, what_to_do=WHAT_TO_DO.get(reason, ""))
     if not reason:
-        yield Result("migrations", find_missing_migration())
+        yield Result("migrations", find_missing_migration(), what_to_do=MIGRATE)
         yield from check_counting()
 
 
@@ -84,11 +92,11 @@ def find_unready_reason() -> str:
         with transaction.atomic(), connection.cursor() as cursor:
             cursor.execute("SELECT to_regclass(%s) IS NOT NULL", [table])
             if not cursor.fetchone()[0]:
-                return "The database isn't migrated: the events inbox is missing."
+                return NOT_MIGRATED
             cursor.execute(f"SET LOCAL lock_timeout = '{LOCK_S}s'")
             cursor.execute(f"LOCK TABLE {table} IN ROW EXCLUSIVE MODE")  # as storing an event does
     except OperationalError as error:
-        return "The events inbox is locked by another session." if is_timeout(error) else UNREACHABLE
+        return LOCKED if is_timeout(error) else UNREACHABLE
     except Error:
         return UNREACHABLE
     return ""
@@ -110,7 +118,7 @@ def find_missing_migration() -> str:
         return UNREACHABLE
     missing = sorted(set(loader.graph.leaf_nodes()) - set(loader.applied_migrations))
     _Migrations.are_applied = not missing
-    return f"The migration {'.'.join(missing[0])} isn't applied. Run `manage.py migrate`." if missing else ""
+    return f"The migration {'.'.join(missing[0])} isn't applied." if missing else ""
 
 
 def check_counting() -> Iterator[Result]:

@@ -143,7 +143,7 @@ def _update_endpoint(endpoint: WebhookEndpoint, result: PostResult, ended: datet
         reason = (
             "the endpoint responded with 410 (gone)"
             if is_gone
-            else f"no message was accepted since {since:%Y-%m-%d %H:%M} UTC"
+            else f"no message has been accepted since {since:%Y-%m-%d %H:%M} UTC"
         )
         endpoint.disabled_reason = f"Automatically disabled: {reason}."
         endpoint.save(update_fields=["is_enabled", "disabled_at", "disabled_reason", "updated_at"])

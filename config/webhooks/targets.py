@@ -80,6 +80,16 @@ def is_public(address: Address) -> bool:
     return address.is_global and not address.is_multicast and not address.is_reserved
 
 
+def host_of(url: str) -> str:
+    """Return the host of an address, for texts: its path and query can be secrets. Without a host, it is the path.
+
+    >>> host_of("https://hooks.example/services/T0/secret"), host_of("file:///var/log/changes")
+    ('hooks.example', '/var/log/changes')
+    """
+    parts = urlsplit(url)
+    return parts.hostname or parts.path
+
+
 def _literal(host: str) -> Address | None:
     """Return the address if the host is one, including inet_aton's short forms (0x7f.1, 2130706433)."""
     try:

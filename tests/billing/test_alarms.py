@@ -24,7 +24,7 @@ def test_a_run_is_stuck_a_quarter_of_an_hour_after_its_last_part():
     RunChunk.objects.create(run=run, first_id=1_001, last_id=2_000)
     assert list(find_stuck(at(25))) == []
     (finding,) = find_stuck(at(26))
-    assert finding.message == "Run of 2026-03-10 12:00 is stuck at 1,000 of 2,000 subscriptions since 12:10 UTC."
+    assert finding.message == "Run of 2026-03-10 12:00 has been stuck at 1,000 of 2,000 subscriptions since 12:10 UTC."
     assert finding.about == run.public_id
     run.state, run.finished_at = RunState.FINISHED, at(26)
     run.save()

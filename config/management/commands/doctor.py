@@ -9,9 +9,10 @@ from django.core.management.base import BaseCommand
 
 from config.alarms.checks import find_all
 from config.db.clock import read_database_clock
-from config.server.health import check_readiness
+from config.server.health import NOT_MIGRATED, UNREACHABLE, check_readiness
 from config.version import VERSION
 
+NOT_READABLE = (NOT_MIGRATED, UNREACHABLE)  # then the other checks fail, too
 GOOD, BAD, HINT = "✓", "✗", "→"
 
 
@@ -26,9 +27,9 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         now = read_database_clock()
-        unready = list(_find_unready())
-        found = {} if unready else find_all(now=now)
-        problems = [*unready, *find_settings_problems()]
+        unready = [result for result in check_readiness() if result.reason and result.is_vital]
+        found = {} if any(result.reason in NOT_READABLE for result in unready) else find_all(now=now)
+        problems = [*((result.reason, result.what_to_do) for result in unready), *find_settings_problems()]
         problems += [(finding.message, finding.what_to_do) for findings in found.values() for finding in findings]
         count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems" if problems else "all is well"
         self.stdout.write(f"Countinghouse {VERSION}, {now:%Y-%m-%d %H:%M:%S} UTC: {count}.")
@@ -41,12 +42,6 @@ class Command(BaseCommand):
             self.stdout.write(f"\nNot set: {advice}")
         if problems:
             raise SystemExit(1)
-
-
-def _find_unready() -> Iterator[tuple[str, str]]:
-    for result in check_readiness():
-        if result.reason and result.is_vital:
-            yield result.reason, "Events are refused until this is fixed. `GET /readyz` says when it is."
 
 
 def find_settings_problems() -> Iterator[tuple[str, str]]:

@@ -56,7 +56,7 @@ def test_an_alarm_is_acknowledged_with_a_note(role: str):
     response = submit(client, url("config_alarm_acknowledge_one", alarm.pk), reason="Ordered a larger one")
     assert response.headers["HX-Redirect"] == alarm.get_absolute_url()
     page = text_of(client.get(alarm.get_absolute_url()))
-    assert "Mia takes care of it since" in page
+    assert "Mia has taken care of it since" in page
     assert "Ordered a larger one" in page
 
 

@@ -77,3 +77,34 @@ def test_the_schedule_runs_all_checks(found: list[Finding]):
     found.append(CLOCK)
     assert check_for_alarms() == 1
     assert Alarm.objects.get().message == CLOCK.message
+
+
+def list_alarms() -> set[tuple[str, str]]:
+    return {(alarm.kind, alarm.about) for alarm in Alarm.objects.all()}
+
+
+@pytest.mark.parametrize("error", [KeyError(), ValueError("no"), OSError(28, "No space left on device")])
+def test_a_check_that_fails_in_any_way_is_an_alarm_and_the_others_run(found: list[Finding], error: Exception):
+    def fail(now: object) -> list[Finding]:
+        raise error
+
+    found.append(CLOCK)
+    checks._checks = {"a fault": checks.Check("a fault", frozenset({AlarmKind.LOCK_HELD}), fail), **checks._checks}
+    assert run_checks(now=at(0)) == 2
+    assert list_alarms() == {("clock_differs", "app-1"), ("check_failed", "a fault")}
+    assert type(error).__name__ in Alarm.objects.get(kind="check_failed").message
+    assert [finding.about for finding in checks.find_all(now=at(0))["a fault"]] == ["a fault"]
+
+
+def test_a_finding_that_cant_be_stored_is_an_alarm_and_the_others_are_raised(found: list[Finding]):
+    found += [Finding(AlarmKind.CLOCK_DIFFERS, "A zero: \0", "Look.", about="app-0"), CLOCK]
+    run_checks(now=at(0))
+    assert list_alarms() == {("clock_differs", "app-1"), ("check_failed", "clocks")}
+
+
+def test_a_long_name_is_shortened(found: list[Finding]):
+    found.append(Finding(AlarmKind.CLOCK_DIFFERS, "It differs.", "Set it right.", about="x" * 300))
+    for seconds in (0, 150, 300):
+        run_checks(now=at(seconds))
+    assert list_alarms() == {("clock_differs", "x" * 255)}
+    assert Alarm.objects.get().status == "open"

@@ -1,16 +1,22 @@
 """Emails about alarms: one at opening, a reminder each day until someone acknowledges, one at the end."""
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from smtplib import SMTPServerDisconnected
 
 import pytest
 from django.core import mail
 from django.core.mail.backends.locmem import EmailBackend
+from django.db import connection
 from pytest_django import Settings
 
 from config.alarms.kinds import AlarmKind
 from config.alarms.mail import send_notices
+from config.alarms.models import Alarm
 from config.alarms.raising import Finding, acknowledge, clear_alarm, raise_alarm
+from config.monitoring import rounds
+from config.monitoring.heartbeats import is_silent
+from config.monitoring.models import Process
 from tests.factories import NOW, make_user
 
 pytestmark = pytest.mark.django_db
@@ -86,3 +92,43 @@ def test_an_email_that_couldnt_be_sent_is_sent_by_the_next_check(monkeypatch: py
         patch.setattr(EmailBackend, "send_messages", refuse)
         assert send_notices(now=NOW) == 0
     assert send_notices(now=at(0.01)) == 1
+
+
+def test_a_mail_server_that_hangs_locks_no_alarm_and_costs_a_bounded_time(monkeypatch: pytest.MonkeyPatch):
+    seconds = [0.0]
+
+    def time_out(backend: EmailBackend, messages: object) -> int:
+        seconds[0] += 10
+        raise TimeoutError("timed out")
+
+    for number in range(50):
+        raise_alarm(Finding(AlarmKind.CLOCK_DIFFERS, "It differs.", "Set it.", about=f"app-{number}"), now=NOW)
+    monkeypatch.setattr("time.monotonic", lambda: seconds[0])
+    monkeypatch.setattr(EmailBackend, "send_messages", time_out)
+    assert send_notices(now=NOW) == 0
+    assert seconds[0] <= 30
+
+
+@pytest.mark.django_db(transaction=True)
+def test_alarms_are_written_while_an_email_about_them_is_sent(monkeypatch: pytest.MonkeyPatch):
+    def see_again(backend: EmailBackend, messages: object) -> int:
+        with ThreadPoolExecutor() as pool:
+            pool.submit(_raise_and_close).result(10)
+        return 1
+
+    raise_alarm(WAITING, now=NOW)
+    monkeypatch.setattr(EmailBackend, "send_messages", see_again)
+    assert send_notices(now=NOW) == 1
+    assert Alarm.objects.get().seen_at == at(1)
+
+
+def _raise_and_close() -> None:
+    raise_alarm(WAITING, now=at(1))
+    connection.close()
+
+
+def test_no_round_waits_for_the_mail_server(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(rounds, "send_notices", lambda now, lock: seen.append(is_silent(Process.CHECKS, now=now)))
+    seen: list[bool] = []
+    rounds.run_round()
+    assert seen == [False]  # the round is noted before emails are sent

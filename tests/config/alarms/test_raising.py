@@ -2,10 +2,12 @@
 
 from datetime import timedelta
 from threading import Barrier, Thread
+from typing import Any
 
 import pytest
 from auditlog.models import LogEntry
 from django.db import connection
+from django.db.models import QuerySet
 
 from config.alarms.kinds import AlarmKind
 from config.alarms.models import Alarm
@@ -91,3 +93,15 @@ def test_two_processes_that_find_the_same_open_one_alarm():
         thread.join()
     assert Alarm.objects.count() == 1
     assert [name for name, _ in sent_messages()] == ["alarm.opened"]
+
+
+def test_an_alarm_that_another_process_opens_and_clears_meanwhile_is_opened_again(monkeypatch: pytest.MonkeyPatch):
+    create, calls = QuerySet.bulk_create, []
+
+    def lose_once(rows: QuerySet[Alarm], new: list[Alarm], **options: Any) -> list[Alarm]:
+        calls.append(new)
+        return create(rows, new, **options) if len(calls) > 1 else []
+
+    monkeypatch.setattr(QuerySet, "bulk_create", lose_once)
+    assert raise_alarm(disk(), now=NOW).status == "open"
+    assert Alarm.objects.count() == 1

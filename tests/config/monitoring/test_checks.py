@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import psycopg
 import pytest
 from django.utils import timezone
-from django_celery_beat.models import PeriodicTask
+from django_celery_beat.models import CrontabSchedule, PeriodicTask
 from pytest_django import Settings
 
 from config.alarms.checks import find_all, run_checks
@@ -18,8 +18,9 @@ from config.alarms.models import Alarm
 from config.alarms.raising import Finding
 from config.change_log.models import ChangeLogCheck, ChangeLogCopy
 from config.limits import GIB
-from config.monitoring import checks
+from config.monitoring import checks, locks
 from config.monitoring.heartbeats import write_heartbeat
+from config.monitoring.locks import Holder
 from config.monitoring.models import Heartbeat, Process, TaskRecord
 from tests.config.webhooks.messages import make_endpoint
 from tests.web_server import database_url
@@ -63,17 +64,17 @@ def test_a_silent_process_is_found_with_what_it_means(process: Process, kind: Al
     (finding,) = found()
     assert finding.kind == kind
     assert effect in finding.message
-    assert re.search(rf"{process.label} is silent since \d\d:\d\d:\d\d UTC", finding.message)
+    assert re.search(rf"{process.label} has been silent since \d\d:\d\d:\d\d UTC", finding.message)
     assert f"docker compose restart {process.value}" in finding.what_to_do
     Heartbeat.objects.filter(process=process).delete()
-    assert "and was never seen" in found()[0].message
+    assert "was never seen" in found()[0].message
 
 
 def test_a_clock_that_differs_is_found_with_its_machine():
     Heartbeat.objects.filter(process=Process.WORKER).update(host="app-2", clock_ahead_s=3_888_000)
     (finding,) = found()
-    assert (finding.kind, finding.about) == (AlarmKind.CLOCK_DIFFERS, "worker on app-2")
-    assert "64,800 minutes ahead of the database's" in finding.message
+    assert (finding.kind, finding.about) == (AlarmKind.CLOCK_DIFFERS, "app-2")
+    assert finding.message == "The clock of app-2 is 64,800 minutes ahead of the database's. No task runs there."
     Heartbeat.objects.filter(process=Process.WORKER).update(clock_ahead_s=-59)
     assert found() == []
 
@@ -90,7 +91,7 @@ def test_missed_schedules_are_one_alarm_and_none_if_beat_or_the_worker_is_silent
     long_ago = timezone.now() - timedelta(days=3)
     TaskRecord.objects.filter(task__startswith="config.tasks").update(started_at=long_ago)
     (finding,) = found()
-    assert re.match(r"\d+ schedules weren't run in time, since ", finding.message)
+    assert re.match(r"\d+ schedules haven't run in time since ", finding.message)
     assert "“Deliver webhooks”" in finding.message
     Heartbeat.objects.filter(process=Process.BEAT).delete()
     assert [finding.kind for finding in found()] == [AlarmKind.BEAT_SILENT]
@@ -115,7 +116,11 @@ def test_a_webhook_endpoint_is_found_after_a_minute_of_failures_and_when_it_is_d
     endpoint.save()
     (finding,) = found()
     assert (finding.kind, finding.about) == (AlarmKind.WEBHOOK_FAILING, endpoint.public_id)
-    assert "https://shop.test/hooks fails. Nothing was accepted since" in finding.message
+    assert (
+        f"The webhook endpoint {endpoint.public_id} at shop.test fails. It has accepted nothing since"
+        in finding.message
+    )
+    assert "/hooks" not in finding.message + finding.what_to_do  # the path can be a secret
     endpoint.is_enabled, endpoint.disabled_reason = False, "Automatically disabled: gone."
     endpoint.save()
     assert "Automatically disabled: gone." in found()[0].message
@@ -135,12 +140,14 @@ def test_a_broken_change_log_is_found_until_a_verification_finds_no_problem():
 
 
 def test_a_copy_of_the_change_log_that_stopped_is_found(settings: Settings):
-    settings.CHANGE_LOG_STREAM = "syslog+tcp://logs:601"
+    settings.CHANGE_LOG_STREAM = "https://logs.example/ingest/secret"
     copy = ChangeLogCopy.objects.create(target=settings.CHANGE_LOG_STREAM, error="refused", copied_at=timezone.now())
     assert found() == []
     copy.copied_at = timezone.now() - timedelta(minutes=6)
     copy.save()
-    assert found()[0].kind == AlarmKind.CHANGE_LOG_NOT_COPIED
+    (finding,) = found()
+    assert finding.kind == AlarmKind.CHANGE_LOG_NOT_COPIED
+    assert finding.message == "The change log isn't copied to logs.example: refused"
 
 
 @pytest.mark.django_db(transaction=True)
@@ -156,9 +163,10 @@ def test_a_session_that_others_wait_for_is_found_with_how_to_end_it(monkeypatch:
         finally:
             holder.rollback()
             waiting.join()
-    assert findings[0].about == str(pid)
-    assert "holds a lock that 1 others wait for" in findings[0].message
-    assert f"SELECT pg_terminate_backend({pid});" in findings[0].what_to_do
+    assert re.match(
+        rf"1 session waits, the longest for \d+ seconds, for a lock of the session {pid} \(", findings[0].message
+    )
+    assert f"SELECT pg_terminate_backend({pid}); ends it" in findings[0].what_to_do
     assert found(AlarmKind.LOCK_HELD) == []
 
 
@@ -195,3 +203,43 @@ def test_nine_tenths_of_the_quota_are_found(settings: Settings, monkeypatch: pyt
 def test_every_kind_of_alarm_is_documented_with_what_to_do(settings: Settings):
     text = (settings.BASE_DIR / "docs" / "operations.md").read_text()
     assert [kind for kind in AlarmKind.values if f"`{kind}`" not in text] == []
+
+
+def holder(pid: int, *, waiting_s: float, held_s: float) -> Holder:
+    return Holder(pid, "countinghouse_app", "psql", waiting=2, waiting_s=waiting_s, held_s=held_s)
+
+
+@pytest.mark.parametrize(
+    ("waiting_s", "held_s", "is_found"),
+    [(0.1, 3600, False), (2, 61, True), (2, 59, False), (29, 29, False), (30, 30, True), (30, 0, True)],
+)
+def test_a_lock_is_found_after_a_while(
+    waiting_s: float, held_s: float, is_found: bool, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(locks, "list_holders", lambda: [holder(7, waiting_s=waiting_s, held_s=held_s)])
+    assert bool(found(AlarmKind.LOCK_HELD)) is is_found
+
+
+def test_locks_of_several_sessions_are_one_alarm(monkeypatch: pytest.MonkeyPatch):
+    holders = [holder(pid, waiting_s=40, held_s=50) for pid in range(1, 8)]
+    monkeypatch.setattr(locks, "list_holders", lambda: holders)
+    (finding,) = found(AlarmKind.LOCK_HELD)
+    assert finding.about == ""
+    assert finding.message.startswith(
+        "14 sessions wait, the longest for 40 seconds, for locks of the sessions 1 (count"
+    )
+    assert finding.message.endswith("5 (countinghouse_app, psql) and 2 more.")
+    assert "SELECT pg_terminate_backend(5); ends them" in finding.what_to_do
+
+
+def test_a_schedule_that_is_disabled_or_deleted_is_found_with_what_doesnt_happen():
+    PeriodicTask.objects.filter(task="billing.tasks.run_billing").update(enabled=False, name="Our billing")
+    PeriodicTask.objects.filter(task="events.tasks.roll_up").delete()
+    daily = CrontabSchedule.objects.first()
+    PeriodicTask.objects.create(name="Ours", task="ours.tasks.run", crontab=daily, enabled=False)
+    deleted, disabled = sorted(found(), key=lambda finding: finding.message)[::-1]
+    assert {disabled.kind, deleted.kind} == {AlarmKind.SCHEDULE_DISABLED}
+    assert disabled.message == "The schedule “Our billing” is disabled."
+    assert "until it is enabled again: Drafts the invoices that are due." in disabled.what_to_do
+    assert deleted.message == "The schedule “Roll up past days of usage” was deleted."
+    assert "added again, with the task events.tasks.roll_up" in deleted.what_to_do

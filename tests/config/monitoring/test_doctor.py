@@ -10,8 +10,10 @@ from django_celery_beat.models import PeriodicTask
 from pytest_django import Settings
 
 from config.alarms.models import Alarm
+from config.monitoring.disk import EXTEND_DISK
 from config.monitoring.heartbeats import write_heartbeat
 from config.monitoring.models import Heartbeat, Process, TaskRecord
+from config.monitoring.outage import CHECK_POSTGRES
 from config.server import health
 
 pytestmark = pytest.mark.django_db
@@ -52,7 +54,7 @@ def test_each_problem_has_what_to_do():
     status, lines = ask()
     assert status == 1
     assert lines[0].endswith("1 problem.")
-    assert lines[1].startswith("✗ Worker is silent and was never seen. Events are accepted, but not counted")
+    assert lines[1].startswith("✗ Worker was never seen. Events are accepted, but not counted")
     assert lines[2].startswith("→ Start worker again")
     assert not Alarm.objects.exists()
 
@@ -62,6 +64,7 @@ def test_a_locked_inbox_is_the_only_problem_that_matters(monkeypatch: pytest.Mon
     status, lines = ask()
     assert status == 1
     assert lines[1] == "✗ The events inbox is locked by another session."
+    assert lines[2] == "→ If it is a person's session, ask them to commit or roll back."
 
 
 def test_what_isnt_set_is_named(settings: Settings):
@@ -69,3 +72,21 @@ def test_what_isnt_set_is_named(settings: Settings):
     status, lines = ask()
     assert status == 0
     assert [line.partition(",")[0] for line in lines[2:]] == ["Not set: ALARM_EMAILS", "Not set: METRICS_TOKEN"]
+
+
+@pytest.mark.parametrize(
+    ("name", "problem", "what_to_do"),
+    [
+        ("is_disk_full", True, EXTEND_DISK),
+        ("find_unready_reason", health.UNREACHABLE, CHECK_POSTGRES),
+        ("find_unready_reason", health.NOT_MIGRATED, health.MIGRATE),
+        ("find_missing_migration", "The migration events.0099 isn't applied.", health.MIGRATE),
+    ],
+)
+def test_each_reason_not_to_be_ready_has_its_own_advice(
+    name: str, problem: object, what_to_do: str, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(health, name, lambda: problem)
+    status, lines = ask()
+    assert status == 1
+    assert lines[2] == f"→ {what_to_do}"

@@ -7,12 +7,15 @@ import pytest
 from celery.utils.imports import symbol_by_name
 from django.db import OperationalError, connection
 from django.utils import timezone
+from django_celery_beat.models import PeriodicTask
 
 from config.celery import app
-from config.monitoring import worker
-from config.monitoring.heartbeats import Pulse, is_silent, write_heartbeat
-from config.monitoring.models import Heartbeat, Process
-from config.monitoring.worker import WorkerHeartbeat, write_briefly
+from config.monitoring import locks, worker
+from config.monitoring.checks import FAILING_AFTER
+from config.monitoring.heartbeats import PERIOD_S as PERIOD_S_OF_PULSE
+from config.monitoring.heartbeats import Pulse, is_silent, write_briefly, write_heartbeat
+from config.monitoring.models import SILENT_AFTER, Heartbeat, Process
+from config.monitoring.worker import WorkerHeartbeat
 from config.server.heartbeat import PERIOD_S
 
 pytestmark = pytest.mark.django_db
@@ -99,3 +102,14 @@ def test_a_workers_heartbeat_leaves_no_connection_that_its_processes_would_share
     write_briefly(Process.WORKER)
     assert connection.connection is None
     assert Heartbeat.objects.get().process == "worker"
+
+
+def test_whatever_is_silent_is_an_alarm_within_two_minutes():
+    """Add up the waits in production: those of test_alarms are a tenth of them."""
+    round_s = PeriodicTask.objects.get(task="config.tasks.check_for_alarms").interval.schedule.run_every.total_seconds()
+    silent_s, look_s = SILENT_AFTER.total_seconds(), PERIOD_S_OF_PULSE
+    assert silent_s + round_s + look_s <= 120  # beside a worker, or a web process that looks
+    last_round_s = silent_s + look_s  # without a worker: until a web process stands in, and once more
+    assert last_round_s + silent_s + look_s <= 120
+    assert max(locks.WAITING_S, locks.HELD_S) + round_s + look_s <= 120
+    assert FAILING_AFTER.total_seconds() + round_s <= 120

@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 from django.test import Client
 from django.utils import timezone
-from django_celery_beat.models import PeriodicTask
+from django_celery_beat.models import CrontabSchedule, PeriodicTask
 
 from config.alarms.kinds import AlarmKind
 from config.alarms.raising import Finding, raise_alarm
@@ -50,6 +50,16 @@ def test_the_page_shows_schedules_against_their_plans(staff_client: Client):
     assert "1.50 s" in page
     assert "Prove billing At 03:40 AM UTC Disabled" in page
     assert "Verify the change log At 02:50 AM UTC Missed" in page
+
+
+def test_a_schedule_that_the_product_needs_is_a_fault_if_it_is_disabled_or_deleted(staff_client: Client):
+    PeriodicTask.objects.filter(task="billing.tasks.run_billing").update(enabled=False)
+    PeriodicTask.objects.filter(task="events.tasks.roll_up").delete()
+    daily = CrontabSchedule.objects.first()
+    PeriodicTask.objects.create(name="Ours", task="ours.tasks.run", crontab=daily, enabled=False)
+    response = staff_client.get(PAGE)
+    assert response.content.decode().count('ch-badge-danger">Disabled') == 1
+    assert "Roll up past days of usage – Deleted Adds up the hours of past days" in text_of(response)
 
 
 def test_the_page_shows_queues_and_alarms(staff_client: Client):

@@ -3,6 +3,7 @@
 from celery.utils.imports import symbol_by_name
 from django_celery_beat.schedulers import DatabaseScheduler
 
+from config.server.heartbeat import mark_alive
 from config.server.scheduler import Scheduler
 
 
@@ -23,3 +24,10 @@ def test_beat_notes_with_each_tick_that_it_lives(settings, tmp_path, monkeypatch
     assert Scheduler.tick(object.__new__(Scheduler)) == 1.0
     assert (tmp_path / "alive" / "beat").exists()
     assert pulse.beats == 1
+
+
+def test_a_process_goes_on_if_its_file_cant_be_written(settings, tmp_path, caplog):
+    (tmp_path / "file").touch()
+    settings.DATA_DIR = tmp_path / "file"
+    mark_alive("beat")
+    assert "can't be written" in caplog.text

@@ -200,7 +200,9 @@ def own_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def own_server(own_folder: Path) -> Iterator[Serve]:
     """Run `serve` with an embedded PostgreSQL of its own."""
     static = {"STATIC_ROOT": str(settings.DATA_DIR / "served-static")}
-    server = Serve(free_port(), {"DATA_DIR": str(own_folder), "DATABASE_URL": "", "DATABASE_OWNER_URL": "", **static})
+    embedded = {"DATA_DIR": str(own_folder), "DATABASE_URL": "", "DATABASE_OWNER_URL": ""}
+    mail = {"ALARM_EMAILS": "ops@larkspur.example", "EMAIL_URL": f"filemail:///{own_folder / 'mail'}"}
+    server = Serve(free_port(), {**embedded, **mail, **static})
     try:
         server.wait_for("Countinghouse is at")
         yield server
@@ -232,6 +234,7 @@ def test_a_killed_postgresql_is_restarted_and_no_accepted_event_is_lost(own_serv
     assert set(statuses) == {202, 503}
     assert postgres.find_process() != postmaster
     wait_until(lambda: set(accepted) == find_in_ledger(postgres, accepted), 60)
+    wait_until(lambda: "PostgreSQL stopped, and was started again at" in read_emails(own_folder / "mail"))
 
 
 def test_a_malformed_message_is_set_aside_and_the_worker_goes_on(own_server: Serve, own_folder: Path):
@@ -245,6 +248,10 @@ def test_a_malformed_message_is_set_aside_and_the_worker_goes_on(own_server: Ser
     httpx.post(f"{own_server.base_url}/v1/events", json=event, headers={"x-api-key": key}).raise_for_status()
     wait_until(lambda: find_in_ledger(postgres, ["after"]) == {"after"})
     assert own_server.find_services("worker") == worker
+
+
+def read_emails(folder: Path) -> str:
+    return "".join(path.read_text() for path in folder.glob("*.log")).replace("=\n", "")
 
 
 def make_key(postgres: EmbeddedPostgres) -> str:
