@@ -16,12 +16,11 @@ from django.test import Client
 from pytest_django import DjangoDbBlocker
 
 from config.db.privileges import restrict_application
-from events.access import keys, limits, refused_requests
-from events.ingest import hints, inbox
 from tests.api import api
 from tests.authors import entries_of_requests, every_change_names_its_author
 from tests.browser import admin_browser, chromium
 from tests.owner import acting_as_application, as_owner
+from tests.process_state import clear_process_state
 from tests.services import redis_url
 from tests.web_server import static_root, web_server
 
@@ -83,14 +82,10 @@ def use_migrated_copy() -> None:
 
 
 @pytest.fixture(autouse=True)
-def clear_process_state() -> Iterator[None]:
-    """Clear what a web process keeps between requests: the inbox's connection, keys, rate counts, refusals to log."""
+def as_a_new_process() -> Iterator[None]:
+    """Clear what a web process keeps between requests."""
     yield
-    inbox.close()
-    keys.clear_key_cache()
-    limits.forget_counts()
-    refused_requests.forget()
-    hints.forget()
+    clear_process_state()
 
 
 @pytest.fixture

@@ -64,13 +64,6 @@ def limit_of(caller: Caller, kind: Kind) -> int:
     return int(default) if limit is None else limit
 
 
-def forget_counts() -> None:
-    """Reset the counts of this process, and ask Redis again."""
-    _redis.pause_ends = 0.0
-    _local.cache_clear()
-    _shared.cache_clear()
-
-
 # The library's memory storage isn't thread-safe: two threads may start its timer twice, which raises an error.
 _counting = threading.Lock()
 

@@ -129,12 +129,6 @@ def flush() -> None:
         _restore(counted)
 
 
-def forget() -> None:
-    """Discard the unwritten counts."""
-    with _lock:
-        _pending.clear()
-
-
 def _add(row: _Row, times: _Times) -> None:
     earlier = _pending.get(row)
     _pending[row] = earlier.and_then(times) if earlier else times

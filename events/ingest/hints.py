@@ -48,11 +48,6 @@ def warn_about_text(events: Sequence[IncomingEvent]) -> str:
     return ""
 
 
-def forget() -> None:
-    """Read the features again for the next event."""
-    _strict.read_at = float("-inf")
-
-
 def _fields_of(event_name: str) -> list[tuple[str, str]]:
     now = time.monotonic()
     if now - _strict.read_at > REMEMBERED_S:

@@ -7,6 +7,7 @@ from events.access import refused_requests
 from events.access.keys import make_key, revoke
 from events.access.refused_requests import MAX_DIFFERENT, flush, record_refusal
 from events.models import RefusedRequest
+from tests.process_state import clear_refusals
 
 NOW = datetime(2026, 3, 10, 12, 0, 30, tzinfo=UTC)
 
@@ -14,7 +15,7 @@ NOW = datetime(2026, 3, 10, 12, 0, 30, tzinfo=UTC)
 @pytest.fixture(autouse=True)
 def none_from_other_tests(request):
     """Start without refusals: those of earlier tests with a web server may still be written by a thread."""
-    refused_requests.forget()
+    clear_refusals()
     if request.node.get_closest_marker("django_db"):
         request.getfixturevalue("transactional_db" if _is_transactional(request) else "db")
         RefusedRequest.objects.all().delete()

@@ -3,8 +3,8 @@
 import pytest
 
 from catalog.features import accept_numeric_strings
-from events.ingest import hints
 from tests.factories import make_feature
+from tests.process_state import clear_hints
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -31,5 +31,5 @@ def test_a_feature_that_accepts_text_gets_no_warning(api):
     feature = make_feature(name="Tokens", event_name="model.usage", field="tokens", accept_numeric_strings=False)
     assert "warning" in answer(api, tokens="150")
     accept_numeric_strings(feature, by=None)
-    hints.forget()
+    clear_hints()
     assert "warning" not in answer(api, tokens="150")
