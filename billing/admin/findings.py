@@ -11,12 +11,13 @@ from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import AutocompleteSelectFilter, ChoicesDropdownFilter
 from unfold.decorators import display
 
-from billing.admin.shared import money_cell, plural, rounded
+from billing.admin.shared import money_cell, rounded
 from billing.models import RunFinding
 from billing.runs.tally import Tally
 from billing.wording import dates
 from config.office.files import Column
 from config.office.readonly import LongListAdmin
+from config.office.wording import plural
 from customers.periods import Period
 
 COLUMNS: tuple[Column, ...] = (

@@ -16,7 +16,6 @@ from django.utils import timezone
 from billing.admin.first_steps import first_steps
 from billing.admin.home_checks import check_queues
 from billing.admin.home_queue import Queue, Tone
-from billing.admin.shared import plural
 from billing.models import BillingRun, BillingState, Invoice
 from billing.models.invoices import REMAINING
 from billing.models.runs import RunState
@@ -24,6 +23,7 @@ from config.admin.sidebar import capped
 from config.alarms.models import Alarm
 from config.approvals.requests import MOST_COUNTED, count_waiting
 from config.office.dialogs import staff
+from config.office.wording import plural
 from config.templatetags.countinghouse import seconds
 from config.webhooks.models import WebhookEndpoint
 from events.access.grants import keys_beyond_rights

@@ -7,9 +7,9 @@ from django.http import HttpRequest
 from django.urls import reverse
 
 from billing.admin.home_queue import Queue, Tone
-from billing.admin.shared import plural
 from billing.proofs.summary import last_night
 from billing.self_test.status import read_status
+from config.office.wording import plural
 from config.templatetags.countinghouse import seconds
 from events.wording import minute
 

@@ -10,7 +10,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from billing.admin.pages.aging import aging_charts
-from billing.admin.shared import amount_formatter, plural
+from billing.admin.shared import amount_formatter
 from billing.money import ZERO, format_amount
 from billing.month_end.months import Month
 from billing.overview.figures import Figures, UpcomingTotals, figures, upcoming_totals
@@ -18,6 +18,7 @@ from billing.overview.revenue import FEES, RevenuePart, revenue_by_month
 from billing.settlement.aging import sum_by_currency
 from config.office.charts import Chart, ChartColor, Series
 from config.office.pages import AdminView
+from config.office.wording import plural
 
 MONTHS_BEFORE = 6
 MOST_PLANS = 4

@@ -13,10 +13,11 @@ from unfold.enums import ActionVariant
 from unfold.forms import BaseDialogForm
 
 from billing.admin.pages.late_adjustment import format_period
-from billing.admin.shared import format_totals, plural
+from billing.admin.shared import format_totals
 from billing.late_usage import decisions
 from billing.models import LateAdjustment, LateState
 from config.office.dialogs import ReasonForm, action, confirm, open_page, staff
+from config.office.wording import plural
 from config.refusals import Refused
 
 RELATED = (

@@ -24,11 +24,11 @@ CREDIT_NOTE_COLORS = {
 
 
 def money_cell(amount: Decimal, currency: str) -> SafeString:
-    """Format an amount with its currency for a right-aligned cell. Negative amounts are highlighted."""
+    """Format an amount with its currency, once, for a right-aligned cell. Negative amounts are highlighted."""
     css_class = "ch-money ch-negative" if amount < 0 else "ch-money"
-    return format_html(
-        '<span class="{}">{} <small>{}</small></span>', css_class, format_amount(amount, currency), currency
-    )
+    text = format_amount(amount, currency)
+    beside = "" if currency in text else format_html(" <small>{}</small>", currency)
+    return format_html('<span class="{}">{}{}</span>', css_class, text, beside)
 
 
 def rounded(amount: str, currency: str = "currency") -> Source:
@@ -57,11 +57,6 @@ def format_run_totals(run: BillingRun) -> str:
 def unapplied_url(*, customer: int) -> str:
     """Return the address of a customer's payments with an unapplied amount."""
     return admin_url("billing_payment_changelist", unapplied="yes", invoice__customer__id__exact=customer)
-
-
-def plural(count: int, noun: str) -> str:
-    """Format a count with its noun: 1 invoice, 1,250 invoices."""
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def link(row: Model | None) -> SafeString | str:

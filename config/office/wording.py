@@ -34,6 +34,11 @@ def local_day(at: datetime | None, zone: str = "UTC") -> str:
     return f"{local:%Y-%m-%d}" if local.time() == time() else f"{local:%Y-%m-%d %H:%M %Z}"
 
 
+def plural(count: int, noun: str) -> str:
+    """Format a count with its noun: 1 invoice, 1,250 invoices."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
 def badge(text: str, variant: str = "", *, title: str = "") -> SafeString:
     """Show a state in color: `success`, `warning`, `danger`, `info`, or gray by default."""
     css_class = f"ch-badge ch-badge-{variant}" if variant else "ch-badge"

@@ -16,6 +16,7 @@ from catalog.models import Feature
 from config.numbers import number as format_number
 from config.office.dialogs import ReasonForm, confirm, open_page, show_dialog, staff
 from config.office.pages import clean_values
+from config.office.wording import plural
 from events.admin.pages.fixes import take_proof
 from events.diagnosis.billing_facts import write_amounts
 from events.fixing import PreviewBusy
@@ -128,7 +129,8 @@ class CausesPages(ModelAdmin):
             return _dismissal_dialog(request, len(ids), form)
         reason, now, by = form.cleaned_data["reason"], timezone.now(), staff(request)
         if len(ids) <= AT_ONCE:
-            return open_page(request, url, f"{dismiss(ids, reason=reason, now=now, by=by):,} problem(s) dismissed.")
+            count = dismiss(ids, reason=reason, now=now, by=by)
+            return open_page(request, url, f"{plural(count, 'problem')} dismissed.")
         title = (
             f"Dismiss “{Reason(values['cause']).label}” of {values.get('external_customer_id') or values['event_name']}"
         )
@@ -208,7 +210,7 @@ def _describe_risk(risk: AtRisk) -> str:
 
 
 def _dismissal_dialog(request: HttpRequest, problems: int, form: Any) -> HttpResponse:
-    count = f"more than {AT_ONCE:,} problems" if problems > AT_ONCE else f"{problems:,} problem(s)"
+    count = f"more than {AT_ONCE:,} problems" if problems > AT_ONCE else plural(problems, "problem")
     text = (
         f"The events of {count} will not be counted, and leave this list. This can't be undone. The events stay in the"
         " ledger."

@@ -13,6 +13,7 @@ from unfold.contrib.filters.admin import DropdownFilter
 
 from config.office.dialogs import ReasonForm, confirm, open_page, show_dialog, staff
 from config.office.pages import clean_values
+from config.office.wording import plural
 from events.ledger.conflicts import MOST_AT_ONCE, ConflictCause, dismiss_conflicts, open_conflicts
 from events.links import event_url
 from events.models import ApiKey, DuplicateEvent
@@ -87,7 +88,7 @@ class ConflictPages(ModelAdmin):
 def describe_dismissal(count: int) -> str:
     """Say how many conflicts were dismissed, and whether more may be open."""
     more = " Dismiss again to continue with the rest." if count == MOST_AT_ONCE else ""
-    return f"{count:,} conflict{'' if count == 1 else 's'} dismissed.{more}"
+    return f"{plural(count, 'conflict')} dismissed.{more}"
 
 
 def open_conflicts_url(**query: str | int) -> str:

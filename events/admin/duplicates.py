@@ -5,7 +5,6 @@ from typing import Any
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
-from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html
@@ -18,9 +17,10 @@ from config.office.dialogs import ReasonForm, action, confirm, open_page, staff
 from config.office.filters import RangeDateTimeFilter
 from config.office.keyset import Keyset, KeysetChangeList
 from config.office.readonly import LongListAdmin
-from config.office.wording import badge, code, moment
+from config.office.wording import badge, code, moment, plural
 from events.admin.comparing import compare
 from events.admin.conflicts import ConflictPages, ConflictStateFilter, DifferenceFilter, describe_dismissal
+from events.admin.dismissing import dismiss_selected
 from events.admin.filters import EventNameFilter, ExternalIdFilter, SourceFilter
 from events.ledger.conflicts import dismiss_conflicts
 from events.links import event_url
@@ -155,19 +155,20 @@ class DuplicateEventAdmin(ConflictPages, LongListAdmin):
     def dismiss_selected(self, request: HttpRequest, queryset: QuerySet[DuplicateEvent]) -> HttpResponse | None:
         """Ask for a reason, then dismiss the selected conflicts."""
         ids = list(queryset.filter(IS_OPEN).order_by("pk").values_list("pk", flat=True))
-        if reason := request.POST.get("reason", "").strip():
+
+        def dismiss(ids: list[int], reason: str) -> str:
             rows = DuplicateEvent.objects.filter(pk__in=ids)
-            count = dismiss_conflicts(rows, reason=reason, now=timezone.now(), by=staff(request))
-            self.message_user(request, describe_dismissal(count))
-            return None
-        context = {
-            **self.admin_site.each_context(request),
-            "opts": self.opts,
-            "title": f"Dismiss {len(ids):,} conflict{'' if len(ids) == 1 else 's'}",
-            "ids": ids,
-            "asked": "reason" in request.POST,
-        }
-        return TemplateResponse(request, "admin/events/duplicateevent/dismiss.html", context)
+            return describe_dismissal(dismiss_conflicts(rows, reason=reason, now=timezone.now(), by=staff(request)))
+
+        return dismiss_selected(
+            self,
+            request,
+            ids,
+            dismiss,
+            title=f"Dismiss {plural(len(ids), 'conflict')}",
+            text="The events stay uncounted, and Home no longer shows these conflicts. The conflicts stay on record.",
+            maxlength=255,
+        )
 
     @display(description="Event ID")
     def event(self, row: Any) -> SafeString:

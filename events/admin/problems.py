@@ -5,7 +5,6 @@ from typing import Any
 from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
-from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html
@@ -15,8 +14,9 @@ from unfold.decorators import action, display
 
 from config.office.dialogs import staff
 from config.office.readonly import LongListAdmin
-from config.office.wording import badge, code, moment
+from config.office.wording import badge, code, moment, plural
 from events.admin.causes import CausesPages
+from events.admin.dismissing import dismiss_selected
 from events.admin.filters import EVENT_REASONS, EventNameFilter, ExternalIdFilter, OccurredRangeFilter
 from events.admin.replays import describe_replay
 from events.ledger.replaying import replay
@@ -126,20 +126,21 @@ class ProblemAdmin(CausesPages, LongListAdmin):
     @action(description="Dismiss selected…", permissions=["fix"])
     def dismiss_selected(self, request: HttpRequest, queryset: QuerySet[Problem]) -> HttpResponse | None:
         """Ask for a reason, then close the selected problems without counting their events."""
-        reason = request.POST.get("reason", "").strip()
         ids = list(queryset.filter(state=ProblemState.OPEN).values_list("pk", flat=True))
-        if reason:
-            count = dismiss(ids, reason=reason[:200], now=timezone.now(), by=staff(request))
-            self.message_user(request, f"{count:,} problem(s) dismissed.")
-            return None
-        context = {
-            **self.admin_site.each_context(request),
-            "opts": self.opts,
-            "title": f"Dismiss {len(ids):,} problem(s)",
-            "ids": ids,
-            "asked": "reason" in request.POST,
-        }
-        return TemplateResponse(request, "admin/events/problem/dismiss.html", context)
+
+        def dismiss_problems(ids: list[int], reason: str) -> str:
+            count = dismiss(ids, reason=reason, now=timezone.now(), by=staff(request))
+            return f"{plural(count, 'problem')} dismissed."
+
+        return dismiss_selected(
+            self,
+            request,
+            ids,
+            dismiss_problems,
+            title=f"Dismiss {plural(len(ids), 'problem')}",
+            text="The events won't be counted, and leave the list of open problems. The events stay on record.",
+            maxlength=200,
+        )
 
     # --- columns -------------------------------------------------------------------------------------
 

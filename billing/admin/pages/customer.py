@@ -7,7 +7,6 @@ from django.http import HttpRequest
 from django.utils import timezone
 
 from billing.admin.pages.invoice import format_period
-from billing.admin.shared import plural
 from billing.models import Invoice
 from billing.money import format_amount
 from billing.overview.customer import (
@@ -21,6 +20,7 @@ from billing.overview.usage import FeatureUsage, SubscriptionUsage
 from billing.wording import dates
 from config.numbers import number
 from config.office.links import admin_url
+from config.office.wording import plural
 from customers.admin.subscriptions.status import STATUS_COLORS, status_of
 from customers.models import Customer, SubscriptionStatus
 from customers.periods import local_date

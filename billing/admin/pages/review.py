@@ -16,7 +16,7 @@ from django.utils import timezone
 
 from billing.admin.pages.change_charts import change_charts
 from billing.admin.pages.invoice import format_period
-from billing.admin.shared import format_totals, plural
+from billing.admin.shared import format_totals
 from billing.lifecycle.review import (
     CustomerChange,
     DraftOrder,
@@ -34,6 +34,7 @@ from billing.models import Invoice
 from config.office.dialogs import ReasonForm, staff
 from config.office.files import file_name, table_file
 from config.office.pages import AdminPage, clean_text
+from config.office.wording import plural
 
 PER_PAGE = 50
 MOST_LISTED = 200
@@ -44,7 +45,7 @@ HEADINGS = ("Invoice ID", "Number", "Customer", "External ID", "Currency", "Tota
 class ReviewPage(AdminPage):
     """List drafts, those that changed most first, each next to the previous invoice; finalize or hold the selected."""
 
-    title = "Drafts to review"
+    title = "Review"
     template_name = "admin/billing/review/list.html"
 
     def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:

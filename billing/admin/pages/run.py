@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from billing.admin.findings import COLUMNS, describe_retry
 from billing.admin.pages.change_charts import change_charts
-from billing.admin.shared import format_run_totals, plural
+from billing.admin.shared import format_run_totals
 from billing.lifecycle.review import CustomerChange
 from billing.models import BillingRun, RunKind, RunState
 from billing.runs import report
@@ -20,6 +20,7 @@ from billing.tasks import retry_subscriptions
 from config.office.dialogs import open_page
 from config.office.files import export, file_name
 from config.office.pages import AdminView
+from config.office.wording import plural
 
 PROBLEMS_SHOWN = 25
 MOST_AT_ONCE = 50  # subscriptions billed while the user waits for the page
