@@ -6,7 +6,6 @@ from django.contrib import admin
 from django.contrib.auth.models import Group, Permission, User
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
-from django.views import defaults
 
 from config.api import handlers
 
@@ -15,11 +14,9 @@ ACTIONS = {"changelist": "view", "history": "view", "change": "view", "add": "ad
 
 
 def permission_denied(request: HttpRequest, exception: Exception) -> HttpResponse:
-    """Answer 403: JSON to API clients, a page in the admin's frame to staff, Django's page to others."""
-    if handlers.is_api(request):
+    """Answer 403: JSON to API clients, a page in the admin's frame to staff, a plain page to others."""
+    if handlers.is_api(request) or not (request.user.is_authenticated and request.user.is_staff):
         return handlers.permission_denied(request, exception)
-    if not (request.user.is_authenticated and request.user.is_staff):
-        return defaults.permission_denied(request, exception)
     permission = find_permission(str(exception)) or find_permission(permission_of_page(request))
     context = {
         **admin.site.each_context(request),

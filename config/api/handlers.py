@@ -14,7 +14,6 @@ from django.core.exceptions import (
 )
 from django.db import DataError, IntegrityError, InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse, UnreadablePostError
-from django.views import defaults
 from psycopg.errors import ExclusionViolation, NumericValueOutOfRange, UniqueViolation
 from rest_framework import exceptions
 from rest_framework.response import Response
@@ -117,15 +116,19 @@ def _json(status: int, message: str) -> JsonResponse:
     return JsonResponse(error_body(status, message), status=status)
 
 
+def _page(status: int, message: str) -> HttpResponse:
+    return respond(Refusal(status, message), "/")
+
+
 def unavailable(error: Exception, path: str) -> HttpResponse:
     """Answer 503 outside of a DRF view: in JSON to API clients, with a page to browsers."""
     return respond(Refusal(503, describe(error), {"Retry-After": str(ServiceUnavailable.wait)}), path)
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
-    """Answer 400 (or 413, for a body over the limit): JSON to API clients, Django's page to browsers."""
+    """Answer 400 (or 413, for a body over the limit): JSON to API clients, a page to browsers."""
     if not is_api(request):
-        return defaults.bad_request(request, exception)
+        return _page(400, "Go back, reload the page and try again.")
     if isinstance(exception, RequestDataTooBig):
         return _json(413, PayloadTooLarge.default_detail)
     # A suspicious operation's text describes the attempt: it belongs in our log, not in the answer.
@@ -134,14 +137,16 @@ def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 
 def permission_denied(request: HttpRequest, exception: Exception) -> HttpResponse:
-    """Answer 403 to API clients. The admin has a page of its own."""
+    """Answer 403: JSON to API clients, a page to browsers. Staff get a page in the admin's frame instead."""
+    if not is_api(request):
+        return _page(403, "Sign in as a colleague who has the permission, or go back and reload the page.")
     return _json(403, str(exception) or "You do not have permission to perform this action.")
 
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
-    """Answer 404: JSON to API clients, Django's page to browsers."""
+    """Answer 404: JSON to API clients, a page to browsers."""
     if not is_api(request):
-        return defaults.page_not_found(request, exception)
+        return _page(404, "The address may be mistyped, or what it showed may have been removed.")
     return unknown_path(request)
 
 
@@ -152,7 +157,7 @@ def server_error(request: HttpRequest) -> HttpResponse:
         return unavailable(error, request.path)
     if is_api(request):
         return _json(500, "An unexpected error occurred. Nothing was changed.")
-    return defaults.server_error(request)
+    return _page(500, "Nothing was changed. Try again; if the error stays, the log says what happened.")
 
 
 def unknown_path(request: HttpRequest, path: str = "") -> HttpResponse:

@@ -1,14 +1,16 @@
 """The admin classes that the apps' admin pages extend: `BaseAdmin`, and `OfficeAdmin` for records that staff edit."""
 
 from collections.abc import Callable, Iterable
+from functools import wraps
 from typing import Any, ClassVar
 
 from django import forms
+from django.contrib.admin.utils import unquote
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.db.models import Model
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
-from django.urls import reverse
+from django.urls import URLPattern, reverse
 from unfold.admin import ModelAdmin
 
 from config.office.exports import ExportsList
@@ -45,6 +47,23 @@ def _parameters(item: Any) -> set[str]:
     return {name, *(f"{name}__{suffix}" for suffix in LOOKUPS), *(f"{name}_{end}" for end in RANGE_ENDS)}
 
 
+def _of_a_row(pattern: URLPattern, key: Any) -> URLPattern:
+    if "object_id" not in pattern.pattern.converters:
+        return pattern
+    view = pattern.callback
+
+    @wraps(view)
+    def answer(request: HttpRequest, object_id: str, **kwargs: Any) -> HttpResponse:
+        try:
+            key.to_python(unquote(object_id))
+        except ValidationError as error:
+            raise Http404 from error
+        response: HttpResponse = view(request, object_id=object_id, **kwargs)
+        return response
+
+    return URLPattern(pattern.pattern, answer, pattern.default_args, pattern.name)
+
+
 class RefusedForm(forms.ModelForm):
     """A form that isn't valid, for the reason why saving it was refused."""
 
@@ -70,6 +89,10 @@ class BaseAdmin(DeclaredLookups, ModelAdmin):
     empty_text = ""
     empty_link: tuple[str, str] | None = None
     no_matches_text = "Change or reset the filters."
+
+    def get_urls(self) -> list[URLPattern]:
+        """Answer 404 to addresses of rows that can't exist, such as "2/statement", before a view looks for the row."""
+        return [_of_a_row(pattern, self.opts.pk) for pattern in super().get_urls()]
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         title = self.list_title or str(self.opts.verbose_name_plural)

@@ -12,9 +12,13 @@ from config.api.errors import error_body
 API = "/v1"
 REFUSAL = "countinghouse.refusal"  # in the environment of a request that the front refuses
 HEADINGS = {
+    400: "The request can't be read",
+    403: "This isn't permitted",
+    404: "There is no such page",
     408: "The request took too long to arrive",
     413: "The request is too large",
     429: "Too many requests at a time",
+    500: "An unexpected error occurred",
     503: "The service is busy",
 }
 

@@ -124,4 +124,8 @@ def test_a_fraction_is_parsed_exactly(api: Client):
 
 
 def test_browsers_get_html_pages(api: Client):
-    assert api.get("/nowhere")["Content-Type"].startswith("text/html")
+    response = api.get("/nowhere")
+    assert response.status_code == 404
+    assert response["Content-Type"].startswith("text/html")
+    assert "There is no such page" in response.content.decode()
+    assert 'href="/admin/"' in response.content.decode()
