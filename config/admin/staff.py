@@ -1,4 +1,4 @@
-"""Settings → Staff and Roles: who can log in, and what they may do."""
+"""Settings → Staff and Roles: who can sign in, and what they may do."""
 
 from typing import Any
 
@@ -23,6 +23,7 @@ from unfold.forms import AdminPasswordChangeForm, UserChangeForm
 from unfold.widgets import UnfoldAdminEmailInputWidget, UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
 from config.admin.grantable import grantable_roles, is_grantable, is_within_rights, own_permissions
+from config.admin.invitation import invitation_url
 from config.admin.role_table import access_table
 from config.audit import record_change, recorded
 from config.office.base import AuditedHistory, BaseAdmin
@@ -38,6 +39,15 @@ from config.signin.rules import FACTORS
 from config.signin.sessions import end_sessions
 
 LIBRARIES = ("account", "mfa", "socialaccount")  # their tables have no pages here, so no permission matters
+# Fields of Django's own user, in our words: label and help.
+FIELD_TEXTS = {
+    "email": ("Email", ""),
+    "is_active": ("Active", "If off, the colleague can't sign in. Deactivate instead of deleting, and the name stays."),
+    "is_staff": ("Staff", "Required to sign in."),
+    "is_superuser": ("Superuser", "Has every permission, whatever the roles."),
+    "groups": ("Roles", "What the colleague can view and change. Settings → Roles lists the permissions."),
+    "user_permissions": ("Single permissions", "In addition to those of the roles."),
+}
 
 for model in (User, Group):
     admin.site.unregister(model)
@@ -52,6 +62,7 @@ class ColleagueForm(forms.ModelForm):
 
     role = forms.ModelChoiceField(
         Group.objects.order_by("name"),
+        empty_label="Choose a role",
         widget=UnfoldAdminSelectWidget,
         help_text="What the colleague can view and change. Settings → Roles lists the permissions.",
     )
@@ -65,7 +76,7 @@ class ColleagueForm(forms.ModelForm):
             "email": UnfoldAdminEmailInputWidget,
         }
         labels = {"email": "Email"}
-        help_texts = {"email": "The colleague logs in with this address."}
+        help_texts = {"email": "The colleague signs in with this address."}
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -79,7 +90,7 @@ class ColleagueForm(forms.ModelForm):
         return email
 
     def save(self, commit: bool = True) -> User:
-        """Return an active member of staff who can't log in until a password is set."""
+        """Return an active member of staff who can't sign in until a password is set."""
         user: User = super().save(commit=False)
         user.username, user.is_staff = user.email, True
         user.set_unusable_password()
@@ -95,7 +106,7 @@ class ColleagueForm(forms.ModelForm):
 
 @admin.register(User)
 class UserAdmin(ConfirmedForms, AuditedHistory, BaseUserAdmin, BaseAdmin):  # type: ignore[misc]  # both refine Django's class
-    """People who can log in, with the roles that grant their permissions."""
+    """People who can sign in, with the roles that grant their permissions."""
 
     form = UserChangeForm
     add_form = ColleagueForm
@@ -138,6 +149,10 @@ class UserAdmin(ConfirmedForms, AuditedHistory, BaseUserAdmin, BaseAdmin):  # ty
         form: Any = super().get_form(request, obj, change=change, **kwargs)
         if obj is None:
             form.base_fields["role"].queryset = grantable_roles(request)
+            return form
+        for name, (label, text) in FIELD_TEXTS.items():
+            if field := form.base_fields.get(name):
+                field.label, field.help_text = label, text
         return form
 
     @display(description="Name", ordering="last_name")
@@ -175,7 +190,7 @@ class UserAdmin(ConfirmedForms, AuditedHistory, BaseUserAdmin, BaseAdmin):  # ty
 
     def response_add(self, request: HttpRequest, obj: User, post_url_continue: str | None = None) -> HttpResponse:
         """Show the link with which the new colleague sets a password."""
-        return self._password_link(request, obj, f"{obj.get_full_name()} can log in")
+        return self._password_link(request, obj, f"{obj.get_full_name()} can sign in")
 
     @action(
         description="New password link",
@@ -251,12 +266,14 @@ class UserAdmin(ConfirmedForms, AuditedHistory, BaseUserAdmin, BaseAdmin):  # ty
     def _password_link(self, request: HttpRequest, user: User, title: str) -> HttpResponse:
         uid = urlsafe_base64_encode(force_bytes(user.pk))
         page = reverse("set_password", args=[uid, default_token_generator.make_token(user)])
+        link = request.build_absolute_uri(page)
         return respond_once(
             request,
             self,
             "admin/config/password_link.html",
             title=title,
-            secret=request.build_absolute_uri(page),
+            secret=link,
+            mail_url=invitation_url(user, link, self.admin_site.each_context(request)["site_subheader"]),
             colleague=user,
             list_url=reverse("admin:auth_user_changelist"),
         )

@@ -1,12 +1,15 @@
 """Colleagues: added with name, email and role, they set a password with a link that is shown once, and log in."""
 
 import re
+from html import unescape
+from urllib.parse import parse_qsl
 
 import pytest
 from auditlog.models import LogEntry
 from django.contrib.auth.models import Group, User
 from django.test import Client
 
+from billing.models import CompanyProfile
 from tests.admin_pages import submit, text_of
 from tests.factories import make_user
 
@@ -43,6 +46,26 @@ def test_a_colleague_is_added_sets_a_password_and_is_logged_in(staff_client):
     assert page.context_data["title"] == "Home"
     assert "Invoices" in text_of(page)
     assert Client().login(username="mia@larkspur.example", password=PASSWORD)
+
+
+def test_the_link_can_be_sent_with_an_email_that_is_already_written(staff_client):
+    CompanyProfile.objects.update_or_create(defaults={"name": "Larkspur & Söhne"})
+    response = add_colleague(staff_client, last_name="O'Berg & Co")
+    address = unescape(re.search(r'href="(mailto:[^"]+)"', response.content.decode())[1])
+    to, _, fields = address.partition("?")
+    assert to == "mailto:mia@larkspur.example"
+    email = dict(parse_qsl(fields, strict_parsing=True))
+    assert "+" not in fields  # mail programs show a plus sign as it is
+    assert email["subject"] == "Sign in to the billing of Larkspur & Söhne"
+    assert "Hello Mia O'Berg & Co,\n" in email["body"]
+    assert link_in(response) in email["body"]
+
+
+def test_the_form_of_a_colleague_speaks_of_roles(staff_client, staff_user):
+    page = text_of(staff_client.get(f"/admin/auth/user/{staff_user.pk}/change/"))
+    assert "What the colleague can view and change. Settings → Roles lists the permissions." in page
+    assert "Designates whether" not in page
+    assert "Groups" not in page
 
 
 def test_a_link_works_once(staff_client):
