@@ -187,7 +187,7 @@ class LatePolicy(Stamped):
         constraints: ClassVar = [models.CheckConstraint(name="late_policy_one_row", condition=Q(id=1))]
 
     def __str__(self) -> str:
-        return "Late usage"
+        return "Late usage policy"
 
 
 class LateLimit(models.Model):

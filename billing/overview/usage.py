@@ -33,7 +33,7 @@ class FeatureUsage:
     @property
     def percent(self) -> int | None:
         """How much of the free units is used, in percent: 100 once the rest is paid, None without free units."""
-        return min(int(self.quantity * 100 / self.free_units), 100) if self.free_units else None
+        return max(0, min(int(self.quantity * 100 / self.free_units), 100)) if self.free_units else None
 
     @property
     def values(self) -> list[Decimal]:

@@ -116,7 +116,7 @@ class PlanAdmin(Archiving, OfficeAdmin):
     def show_prices(self, plan: Plan) -> int:
         return getattr(plan, "price_count", 0)
 
-    @display(description="Draft", ordering="draft_number", label=True)
+    @display(description="Draft", ordering="draft_number")
     def show_draft(self, plan: Plan) -> str:
         number = getattr(plan, "draft_number", None)
         return f"Version {number}" if number else "–"

@@ -18,7 +18,7 @@ class Item:
     """A page in the sidebar, shown to staff with the permission.
 
     `url_name` names a page of the admin, or is a path outside of it. `badge` names one of the counts. `covers` names
-    another page for which this item is highlighted.
+    other pages for which this item is highlighted.
     """
 
     title: str
@@ -26,7 +26,7 @@ class Item:
     url_name: str
     permission: str = ""
     badge: str = ""
-    covers: str = ""
+    covers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,10 @@ SECTIONS = (
     Section(
         "Customers",
         (
-            Item("Customers", "groups", "customers_customer_changelist", "customers.view_customer"),
+            Item(
+                *("Customers", "groups", "customers_customer_changelist", "customers.view_customer"),
+                covers=("customers_customeralias_changelist",),
+            ),
             Item("Subscriptions", "autorenew", "customers_subscription_changelist", "customers.view_subscription"),
         ),
         "customers.change_customer",
@@ -65,8 +68,14 @@ SECTIONS = (
     Section(
         "Product Catalog",
         (
-            Item("Features", "category", "catalog_feature_changelist", "catalog.view_feature"),
-            Item("Plans", "sell", "catalog_plan_changelist", "catalog.view_plan"),
+            Item(
+                *("Features", "category", "catalog_feature_changelist", "catalog.view_feature"),
+                covers=("catalog_eventnamealias_changelist",),
+            ),
+            Item(
+                *("Plans", "sell", "catalog_plan_changelist", "catalog.view_plan"),
+                covers=("catalog_planversion_changelist", "catalog_price_changelist"),
+            ),
         ),
         "catalog.change_plan",
     ),
@@ -75,13 +84,13 @@ SECTIONS = (
         (
             Item(
                 *("Events dashboard", "stacked_bar_chart", "events_event_changelist", "events.view_event"),
-                covers="events_inboxevent_changelist",
+                covers=("events_inboxevent_changelist",),
             ),
             Item("Event Debugger", "bug_report", "events_debugger", "events.view_event"),
             Item("Query tool", "query_stats", "events_query", "events.view_event"),
             Item(
                 *("Problems", "report", "events_problem_causes", "events.view_problem", "problems"),
-                covers="events_problem_changelist",
+                covers=("events_problem_changelist", "events_mendingrun_changelist"),
             ),
             Item("Usage alerts", "notifications", "events_usagealert_changelist", "events.view_usagealert"),
             Item("Duplicates", "content_copy", "events_duplicateevent_changelist", "events.view_duplicateevent"),
@@ -92,7 +101,10 @@ SECTIONS = (
     Section(
         "Billing",
         (
-            Item("Upcoming", "event_upcoming", "billing_upcoming", "billing.view_invoice", badge="parked"),
+            Item(
+                *("Upcoming", "event_upcoming", "billing_upcoming", "billing.view_invoice", "parked"),
+                covers=("billing_billingstate_changelist",),
+            ),
             Item("Review", "rule", "billing_review", "billing.view_invoice", badge="drafts"),
             Item("Invoices", "receipt_long", "billing_invoice_changelist", "billing.view_invoice"),
             Item("Payments", "payments", "billing_payment_changelist", "billing.view_payment"),
@@ -105,14 +117,17 @@ SECTIONS = (
                 *("Late usage", "history_toggle_off", "billing_lateadjustment_changelist"),
                 *("billing.view_lateadjustment", "late"),
             ),
-            Item("Billing runs", "play_circle", "billing_billingrun_changelist", "billing.view_billingrun"),
+            Item(
+                *("Billing runs", "play_circle", "billing_billingrun_changelist", "billing.view_billingrun"),
+                covers=("billing_runfinding_changelist",),
+            ),
             Item(
                 *("Discounts", "percent_discount", "billing_coupon_changelist", "billing.view_coupon"),
-                covers="billing_couponapplication_changelist",
+                covers=("billing_couponapplication_changelist",),
             ),
             Item(
                 *("Prepaid credit", "account_balance_wallet", "billing_wallet_changelist", "billing.view_wallet"),
-                covers="billing_walletentry_changelist",
+                covers=("billing_walletentry_changelist",),
             ),
         ),
         "billing.change_invoice",
@@ -128,7 +143,7 @@ SECTIONS = (
             Item("API reference", "api", "/v1/docs", "events.view_apikey"),
             Item(
                 *("Webhooks", "webhook", "config_webhookendpoint_changelist", "config.view_webhookendpoint"),
-                covers="config_webhookdelivery_changelist",
+                covers=("config_webhookdelivery_changelist",),
             ),
             Item("Approval rules", "rule_settings", "config_approvalrule_changelist", "config.view_approvalrule"),
             Item("Staff", "badge", "auth_user_changelist", "auth.view_user"),
@@ -212,7 +227,7 @@ def _active(links: dict[Item, str], path: str) -> Item | None:
     matches = [
         (len(address), item)
         for item, link in links.items()
-        for address in (link, _address(item.covers))
+        for address in (link, *map(_address, item.covers))
         if address and path.startswith(address) and (address != home or path == home)
     ]
     return max(matches, key=lambda match: match[0], default=(0, None))[1]

@@ -13,7 +13,12 @@ from config.templatetags.countinghouse import as_title
 
 register = template.Library()
 
-NOUNS = {"auth.User": "colleague", "auth.Group": "role"}  # Django's own tables, in the sidebar's words
+NOUNS = {
+    "auth.User": ("colleague", "colleagues"),
+    "auth.Group": ("role", "roles"),
+    "auditlog.LogEntry": ("entry", "entries"),
+    "django_celery_beat.PeriodicTask": ("schedule", "schedules"),
+}  # rows of tables of libraries, in the sidebar's words
 
 
 @dataclass(frozen=True)
@@ -35,10 +40,10 @@ def breadcrumbs(context: Any) -> list[Crumb]:
         section, item = page
         crumbs = [Crumb(section.title)] if section.title not in ("", item.title) else []
         crumbs.append(Crumb(item.title, admin_url(item.url_name)))
-    if opts and isinstance(original, Model):
+    if opts and isinstance(original, Model) and not (crumbs and _is_named(crumbs[-1], str(original))):
         crumbs.append(Crumb(str(original), admin_url(f"{_name_of(original)}_change", original.pk)))
     title = _title_of(context)
-    if title and (not crumbs or title.casefold() != crumbs[-1].title.casefold()):
+    if title and not (crumbs and _is_named(crumbs[-1], title)):
         crumbs.append(Crumb(title))
     return crumbs or [Crumb("Countinghouse")]
 
@@ -51,6 +56,16 @@ def document_title(context: Any) -> str:
     return " · ".join([*reversed(names), str(context.get("site_title") or "Countinghouse")])
 
 
+@register.simple_tag
+def noun_of(changelist: ChangeList) -> str:
+    """Return what the rows of a list are called: "invoice" for one, "invoices" otherwise."""
+    return _nouns_of(changelist.opts)[changelist.result_count != 1]
+
+
+def _nouns_of(opts: Any) -> tuple[str, str]:
+    return NOUNS.get(opts.label) or (str(opts.verbose_name), str(opts.verbose_name_plural))
+
+
 def _title_of(context: Any) -> str:
     """Return the page's own title; none where Django only repeats its name of the table."""
     is_list, is_form = isinstance(context.get("cl"), ChangeList), "adminform" in context
@@ -59,8 +74,13 @@ def _title_of(context: Any) -> str:
     if "changes" in context:
         return "History"
     if is_form and context.get("add"):
-        return f"Add {NOUNS.get(context['opts'].label, context['opts'].verbose_name)}"
+        return f"Add {_nouns_of(context['opts'])[0]}"
     return str(context.get("title") or "")
+
+
+def _is_named(crumb: Crumb, title: str) -> bool:
+    """Tell whether a further crumb would only repeat this one, as that of a table's only row does."""
+    return crumb.title.casefold() == title.casefold()
 
 
 def _list_url(opts: Any) -> str:

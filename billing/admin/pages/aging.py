@@ -25,7 +25,7 @@ HEADINGS = ("Customer", "External ID", "Currency", *TITLES.values(), "Total", "I
 class AgingPage(AdminPage):
     """Show current receivables by age, or download all rows if `format` is csv or xlsx."""
 
-    title = "Receivables by age"
+    title = "Receivables"
     template_name = "admin/billing/aging.html"
 
     def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:

@@ -6,6 +6,7 @@ For few customers the whole report is calculated with the page. For many, worker
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
+from urllib.parse import urlencode
 
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
@@ -77,8 +78,9 @@ class MonthEndPage(AdminPage):
             context |= report_context(month, report, now)
         tasks = checklist(month, now=now)
         return self.render(
-            title=f"Month end, {month.first:%B %Y}",
+            title=f"{month.first:%B %Y}",
             month=month,
+            file_query=urlencode({"month": str(month)} | ({"report": report.pk} if report else {})),
             **closing_context(closing, month, totals, now=now),
             reopenings=list_reopenings(month),
             may_close=request.user.has_perm(CLOSE),

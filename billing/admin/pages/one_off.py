@@ -194,7 +194,7 @@ class DraftEffect(AdminView):
         except Refused as refusal:
             return self.render(problem=str(refusal))
         rows = [("Total now", format_amount(invoice.total, invoice.currency))]
-        return self.render(invoice=invoice, rows=rows, total=total)
+        return self.render(invoice=invoice, rows=rows, total=total, total_name="Total after saving")
 
 
 def load_draft(invoice_id: int) -> Invoice:

@@ -60,7 +60,7 @@ class ReconciliationPage(AdminPage):
         if request.GET.get("format") in ("csv", "xlsx"):
             name = f"reconciliation-{month}"
             return table_file(HEADINGS, statement.rows(), name=name, file_format=request.GET["format"])
-        title = f"Reconciliation, {month.first:%B %Y}"
+        title = f"{month.first:%B %Y}"
         return self.render(title=title, **context, **statement_context(statement, customer, feature))
 
 

@@ -27,7 +27,7 @@ PER_PAGE = 25
 class UpcomingList(AdminPage):
     """List active subscriptions with their running totals."""
 
-    title = "Upcoming invoices"
+    title = "Upcoming"
     template_name = "admin/billing/upcoming/list.html"
 
     def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:

@@ -84,7 +84,9 @@ class ChangePlanForm(MomentForm):
     """Ask for the plan to move to."""
 
     change = "plan"
-    plan = forms.ModelChoiceField(queryset=Plan.objects.none(), widget=UnfoldAdminSelectWidget())
+    plan = forms.ModelChoiceField(
+        queryset=Plan.objects.none(), empty_label="Choose a plan", widget=UnfoldAdminSelectWidget()
+    )
     invoicing = forms.TypedChoiceField(
         label="Invoice the difference",
         choices=ChangeInvoicing.choices,

@@ -33,6 +33,7 @@ class SubscribeForm(forms.ModelForm):
 
     plan = forms.ModelChoiceField(
         queryset=Plan.objects.none(),
+        empty_label="Choose a plan",
         widget=UnfoldAdminSelect2Widget(),
         help_text="The latest published version is used.",
     )

@@ -362,7 +362,11 @@ def test_a_folded_section_shows_that_work_is_waiting(staff_user):
         ("/admin/auditlog/logentry/", "Change log · Countinghouse"),
         ("/admin/django_celery_beat/periodictask/", "Schedules · Countinghouse"),
         ("/admin/auth/user/", "Staff · Countinghouse"),
-        ("/admin/billing/invoice/upcoming/", "Upcoming invoices · Upcoming · Countinghouse"),
+        ("/admin/billing/latepolicy/1/change/", "Late usage policy · Countinghouse"),
+        ("/admin/billing/invoice/upcoming/", "Upcoming · Countinghouse"),
+        ("/admin/billing/invoice/review/", "Review · Countinghouse"),
+        ("/admin/billing/invoice/aging/", "Receivables · Countinghouse"),
+        ("/admin/billing/invoice/month-end/?month=2026-09", "September 2026 · Month end · Countinghouse"),
         ("/admin/", "Home · Countinghouse"),
     ],
 )
@@ -370,6 +374,18 @@ def test_titles_use_the_names_of_the_sidebar(staff_client, path, title):
     page = staff_client.get(path).content.decode()
     assert " ".join(re.search(r"<title>(.*?)</title>", page, re.S)[1].split()) == title
     assert "Select " not in re.search(r"<h1[^>]*>(.*?)</h1>", page, re.S)[1]
+
+
+@pytest.mark.parametrize(
+    ("path", "count"),
+    [("auth/user", "1 colleague"), ("auth/group", "5 roles"), ("customers/customer", "1 customer")],
+)
+def test_a_list_says_how_many_rows_it_has_in_the_sidebars_words(staff_client, path, count):
+    make_customer()
+    page = text_of(staff_client.get(f"/admin/{path}/"))
+    assert count in page
+    assert "Show all" not in page  # of a list without a search or a filter, all rows are shown
+    assert "0 results Show all" in text_of(staff_client.get(f"/admin/{path}/?q=nothing+like+it"))
 
 
 def test_an_objects_page_is_named_after_the_object(staff_client):

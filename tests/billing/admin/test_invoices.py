@@ -334,6 +334,30 @@ def test_exports_have_the_status_of_lists(staff_client):
     assert [row["invoice_status"] for row in exported(staff_client, resource="1")] == expected
 
 
+def test_saved_views_are_tabs_above_the_list(staff_client):
+    now = timezone.now()
+    make_draft("1")
+    soon, earlier = now + timedelta(days=9), now - timedelta(days=9)
+    finalize(make_draft("2", due_at=soon), now=now)
+    part = finalize(make_draft("3", due_at=soon), now=now)
+    record_payment(part, Receipt(D(1), now.date()), now=now, by=None)
+    finalize(make_draft("4", due_at=earlier), now=now - timedelta(days=40))
+    views = staff_client.get(LIST).context_data["views"]
+    listed = {}
+    for name, query, _ in views:
+        response = staff_client.get(f"{LIST}?{query}").context_data
+        assert [view for view, _, is_open in response["views"] if is_open] == [name]
+        listed[name] = sorted(int(invoice.total) for invoice in response["cl"].queryset)
+    assert listed == {
+        "All": [1, 2, 3, 4],
+        "Drafts": [1],
+        "Open": [2, 3, 4],
+        "Overdue": [4],
+        "Partly paid": [3],
+        "This month": [2, 3],
+    }
+
+
 def test_export_uses_the_selected_time_zone_and_adds_up_by_currency(staff_client, make_invoiced):
     make_invoiced()
     make_draft("1500", currency="JPY", customer=make_customer(name="=HYPERLINK()", external_id="007"))

@@ -122,7 +122,7 @@ def test_a_subscriptions_draft_is_edited_with_its_effect_shown(staff_client, sta
     form = {"items-TOTAL_FORMS": "2", "items-INITIAL_FORMS": "0", "memo": "Thank you", "po_number": "PO 7", **item}
     effect = text_of(staff_client.post(reverse("admin:billing_draft_effect", args=[draft.pk]), form))
     assert "Total now $100.00" in effect
-    assert "Total $150.00" in effect
+    assert "Total after saving $150.00" in effect
     page = text_of(staff_client.post(url, form, follow=True))
     assert "Setup" in page
     assert "PO 7" in page

@@ -122,6 +122,12 @@ def test_an_invalid_wallet_is_refused(api, acme, body, field):
     assert not Wallet.objects.exists()
 
 
+def test_a_wallet_that_should_top_itself_up_is_refused(api, acme):
+    body = {"external_customer_id": "acme", "currency": "USD", "auto_topup": {"enabled": True, "amount": "50"}}
+    assert "aren't topped up automatically" in api.post("wallets", body, status=400)["message"]
+    assert not Wallet.objects.exists()
+
+
 def test_unknown_wallets_and_customers_are_not_found(api):
     api.get("wallets/wallet_0", status=404)
     api.get("customers/cust_0/wallets", status=404)

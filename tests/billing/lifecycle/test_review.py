@@ -102,15 +102,18 @@ def test_unpaid_amounts_are_totaled_by_customer_currency_and_age():
     make_finalized("5", customer=acme, due_at=later(70))
     make_finalized("900", customer=acme, currency="JPY")
     make_finalized("7", customer=zen)
+    make_finalized("1", customer=zen, currency="EUR")
     mark_paid(make_finalized("1000", customer=zen), now=NOW)
     at = ISSUED + timedelta(days=30 + 31)
     rows = [read_row(customer_rows) for customer_rows in sum_by_customer(at)]
     assert [(row.name, row.currency, [row.amounts[bucket] for bucket in BUCKETS], row.invoices) for row in rows] == [
+        ("Zen", "EUR", [0, 0, 1, 0, 0], 1),  # the least: amounts of different currencies aren't compared
         ("Acme", "JPY", [0, 0, 900, 0, 0], 1),
         ("Acme", "USD", [5, 0, 60, 0, 0], 2),
         ("Zen", "USD", [0, 0, 7, 0, 0], 1),
     ]
     assert sum_by_currency(at) == {
+        "EUR": {"current": 0, "1-30": 0, "31-60": 1, "61-90": 0, "over-90": 0},
         "JPY": {"current": 0, "1-30": 0, "31-60": 900, "61-90": 0, "over-90": 0},
         "USD": {"current": 5, "1-30": 0, "31-60": 67, "61-90": 0, "over-90": 0},
     }

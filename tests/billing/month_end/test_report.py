@@ -281,6 +281,10 @@ def test_the_page_shows_the_report_and_exports_it(plan, calls, staff_client):
     ):
         assert words in page
     assert "≠" not in page
+    contents = page[page.index('aria-label="Contents"') : page.index("</nav>", page.index('aria-label="Contents"'))]
+    for section in ("closing", "tasks", "books-USD", "usage", "unbilled"):
+        assert f'href="#{section}"' in contents
+        assert page.index("</nav>", page.index(contents)) < page.index(f'id="{section}"')
     answer = staff_client.get(url("billing_month_end", month="2026-09", format="csv"))
     rows = list(csv.reader(io.StringIO(b"".join(answer.streaming_content).decode("utf-8-sig"))))
     assert ["2026-09", "Accrual", "USD", "Usage not billed", "Growth", "Calls", "", "2.50"] in rows

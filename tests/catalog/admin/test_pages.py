@@ -5,7 +5,7 @@ import pytest
 from catalog.features import map_event_name
 from catalog.models import Feature, PlanVersion
 from catalog.publishing import get_or_create_draft
-from tests.admin_pages import count_queries, url
+from tests.admin_pages import count_queries, text_of, url
 from tests.factories import (
     NOW,
     make_draft,
@@ -32,6 +32,12 @@ def fill_the_catalog(rounds: int) -> None:
         )
         get_or_create_draft(version.plan, by=None)
         map_event_name(f"wrong-{rounds}-{number}", "api.calls", by=make_user())
+
+
+def test_the_form_of_a_feature_asks_whether_the_client_sends_numbers_as_text(staff_client):
+    page = text_of(staff_client.get(url("catalog_feature_add")))
+    assert "Does your client send numbers as text?" in page
+    assert "official Flexprice SDK" in page
 
 
 @pytest.mark.parametrize("model", MODELS)

@@ -52,6 +52,7 @@ def test_an_external_id_is_unique(api, acme):
         ({"billing_currency": "EURO"}, "billing_currency"),
         ({"tax_treatment": "never"}, "tax_treatment"),
         ({"metadata": ["a"]}, "metadata"),
+        ({"parent_customer_id": "cust_1"}, "parent_customer_id"),
     ],
 )
 def test_an_invalid_customer_is_refused_by_field(api, change, field):
