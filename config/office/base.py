@@ -53,9 +53,9 @@ def _of_a_row(pattern: URLPattern, key: Any) -> URLPattern:
     view = pattern.callback
 
     @wraps(view)
-    def answer(request: HttpRequest, object_id: str, **kwargs: Any) -> HttpResponse:
+    def answer(request: HttpRequest, object_id: Any, **kwargs: Any) -> HttpResponse:
         try:
-            key.to_python(unquote(object_id))
+            key.to_python(unquote(str(object_id)))
         except ValidationError as error:
             raise Http404 from error
         response: HttpResponse = view(request, object_id=object_id, **kwargs)
@@ -90,9 +90,10 @@ class BaseAdmin(DeclaredLookups, ModelAdmin):
     empty_link: tuple[str, str] | None = None
     no_matches_text = "Change or reset the filters."
 
-    def get_urls(self) -> list[URLPattern]:
+    @property
+    def urls(self) -> list[URLPattern]:
         """Answer 404 to addresses of rows that can't exist, such as "2/statement", before a view looks for the row."""
-        return [_of_a_row(pattern, self.opts.pk) for pattern in super().get_urls()]
+        return [_of_a_row(pattern, self.opts.pk) for pattern in self.get_urls()]
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         title = self.list_title or str(self.opts.verbose_name_plural)
