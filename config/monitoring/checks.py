@@ -88,15 +88,15 @@ def find_schedules(now: datetime) -> Iterator[Finding]:
 def _describe_stopped(needed: Schedule, schedule: PeriodicTask | None) -> Finding:
     page = "django_celery_beat_periodictask"
     if schedule:
-        name, state, again = schedule.name, "is disabled", "enabled again"
+        name, state, again = schedule.name, "is disabled", "Enable it again"
         url = admin_url(f"{page}_change", schedule.pk)
     else:
-        name, state, again = needed.name, "was deleted", f"added again, with the task {needed.task}"
+        name, state, again = needed.name, "was deleted", f"Add it again, with the task {needed.task}"
         url = admin_url(f"{page}_changelist")
     return Finding(
         AlarmKind.SCHEDULE_DISABLED,
         f"The schedule “{name}” {state}.",
-        f"What doesn't happen until it is {again}: {needed.description} If that is on purpose, acknowledge the alarm.",
+        f"{again}, or acknowledge the alarm if that is on purpose. What it does: {needed.description}",
         about=needed.task,
         url=url,
     )

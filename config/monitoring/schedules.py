@@ -1,10 +1,12 @@
 """Every schedule against its plan: when it ran, when it should have, and whether it fails."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 
-from django_celery_beat.models import PeriodicTask
+from cron_descriptor import FormatException, MissingFieldException, Options, WrongArgumentException, get_description
+from django_celery_beat.models import CrontabSchedule, PeriodicTask
 
 from config.alarms.pace import paced
 from config.installation.schedules import DEFAULTS, Schedule, is_needed
@@ -31,9 +33,28 @@ class ScheduleStatus:
 
     @property
     def plan(self) -> str:
-        if self.schedule.crontab:
-            return str(self.schedule.crontab.human_readable)
-        return str(self.schedule.interval or self.schedule.clocked or self.schedule.solar or "never")
+        return describe_plan(self.schedule)
+
+
+def describe_plan(schedule: PeriodicTask) -> str:
+    """Say when a schedule runs: “Every 15 seconds”, “At 03:40 UTC”."""
+    if schedule.crontab:
+        return describe_crontab(schedule.crontab)
+    text = str(schedule.interval or schedule.clocked or schedule.solar or "never")
+    return text[:1].upper() + text[1:]
+
+
+def describe_crontab(crontab: CrontabSchedule) -> str:
+    """Say when times of the day, week or month are, with their time zone. Cron's own text if it can't be said."""
+    expression = " ".join(
+        str(part).replace(" ", "")
+        for part in (crontab.minute, crontab.hour, crontab.day_of_month, crontab.month_of_year, crontab.day_of_week)
+    )
+    options = Options()
+    options.use_24hour_time_format = True
+    with suppress(MissingFieldException, FormatException, WrongArgumentException):
+        expression = get_description(expression, options)
+    return f"{expression} {crontab.timezone}"
 
 
 def read_schedules(*, now: datetime) -> list[ScheduleStatus]:

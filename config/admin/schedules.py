@@ -1,12 +1,7 @@
-"""Settings pages that belong to no app: schedules and the change log."""
+"""Schedules of background tasks in the admin."""
 
 from typing import Any
 
-from allauth.account.admin import EmailAddress
-from allauth.mfa.admin import Authenticator
-from allauth.socialaccount.admin import SocialAccount, SocialApp, SocialToken
-from auditlog.admin import LogEntryAdmin as BaseLogEntryAdmin
-from auditlog.models import LogEntry
 from django import forms
 from django.contrib import admin
 from django.db import transaction
@@ -14,9 +9,6 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.urls import reverse
-from django.utils.html import format_html, format_html_join
-from django.utils.safestring import SafeString, mark_safe
-from django.utils.timezone import localtime, now
 from django_celery_beat import admin as beat_admin
 from django_celery_beat.models import (
     ClockedSchedule,
@@ -31,28 +23,15 @@ from unfold.enums import ActionVariant
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
 from config.audit import recorded
-from config.change_log.models import ChangeSeal
-from config.change_log.sealing import seal_entries
-from config.change_log.status import read_status
-from config.change_log.verifying import check_change_log
 from config.installation.schedules import is_needed
+from config.monitoring.schedules import describe_crontab, describe_plan
 from config.office.base import BaseAdmin
 from config.office.dialogs import OptionalReasonForm, ReasonForm, action, confirm, open_page, staff
 from config.office.filters import RangeDateTimeFilter
-from config.office.history import change_of
-from config.office.wording import code
-from config.personal_data.entries import about_customers, read_entry, with_keys
 
-# The libraries imported above registered admin classes without Unfold's styles. The classes below replace them.
+# The library registered admin classes without Unfold's styles. The classes below replace them.
 for model in (PeriodicTask, IntervalSchedule, CrontabSchedule, ClockedSchedule, SolarSchedule):
     admin.site.unregister(model)
-admin.site.unregister(LogEntry)
-# Colleagues manage these at Sign-in and security, and owners on the colleague's page.
-for unused in (Authenticator, EmailAddress, SocialAccount, SocialApp, SocialToken):
-    admin.site.unregister(unused)
-
-admin.site.empty_value_display = "–"  # docs/words.md
-
 
 # Of schedules that the product needs, staff choose the time, the name and the description.
 FIXED = ("task", "clocked", "start_time", "one_off", "args", "kwargs", "expires", "queue", "priority")
@@ -64,6 +43,30 @@ class TaskSelect(UnfoldAdminSelectWidget, beat_admin.TaskSelectWidget):
 
 class PeriodicTaskForm(beat_admin.PeriodicTaskForm):
     """Choose a known task, or enter the name of a task that only another release has."""
+
+    class Meta(beat_admin.PeriodicTaskForm.Meta):
+        labels = {
+            "task": "Task",
+            "description": "What it does",
+            "interval": "Every",
+            "crontab": "At these times",
+            "clocked": "Once, at",
+            "start_time": "Not before",
+            "one_off": "Only once",
+            "last_run_at": "Last run",
+        }
+        help_texts = {
+            "name": "",
+            "task": "The name of the task in the code.",
+            "enabled": "Disable and Enable, above, change this.",
+            "description": "",
+            "interval": "Choose this or times.",
+            "crontab": "Choose this or an interval.",
+            "clocked": "For a task that runs once.",
+            "start_time": "The first run isn't before this time (UTC).",
+            "one_off": "The schedule ends after its next run.",
+            "last_run_at": "",
+        }
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -184,9 +187,7 @@ class PeriodicTaskAdmin(beat_admin.PeriodicTaskAdmin, BaseAdmin):
 
     @display(description="When")
     def schedule_text(self, task: PeriodicTask) -> str:
-        if task.crontab:
-            return str(task.crontab.human_readable)  # includes the time zone
-        return str(task.interval or task.clocked or task.solar or "never")
+        return describe_plan(task)
 
 
 class TasksInline(TabularInline):
@@ -218,11 +219,15 @@ class IntervalScheduleAdmin(BaseAdmin):
 class CrontabScheduleAdmin(BaseAdmin):
     """Schedules that run at certain times of the day, week or month."""
 
-    list_display = ("human_readable", "__str__", "timezone")
+    list_display = ("plan", "__str__", "timezone")
     search_fields = ("hour", "minute", "day_of_week", "timezone")
-    fields = ("human_readable", "minute", "hour", "day_of_month", "month_of_year", "day_of_week", "timezone")
-    readonly_fields = ("human_readable",)
+    fields = ("plan", "minute", "hour", "day_of_month", "month_of_year", "day_of_week", "timezone")
+    readonly_fields = ("plan",)
     inlines = (TasksInline,)
+
+    @display(description="When")
+    def plan(self, crontab: CrontabSchedule) -> str:
+        return describe_crontab(crontab)
 
 
 @admin.register(ClockedSchedule)
@@ -232,151 +237,3 @@ class ClockedScheduleAdmin(BaseAdmin):
     list_display = ("clocked_time",)
     search_fields = ("clocked_time",)
     inlines = (TasksInline,)
-
-
-class RequestFilter(admin.SimpleListFilter):
-    """The changes of one request. The list's links choose it."""
-
-    title = "request"
-    parameter_name = "request"
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [(request_id, request_id)] if (request_id := request.GET.get("request")) else []
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[LogEntry]) -> QuerySet[LogEntry]:
-        return queryset.filter(cid=self.value()) if self.value() else queryset
-
-
-@admin.register(LogEntry)
-class LogEntryAdmin(BaseLogEntryAdmin, BaseAdmin):
-    """Every change, with its author, time, and the values before and after. Entries can't be edited or deleted."""
-
-    date_hierarchy = None
-    list_display = ("when", "who", "what", "about", "fields_changed", "why", "request_link")
-    list_display_links = ("when",)
-    list_filter = ("action", ("timestamp", RangeDateTimeFilter), RequestFilter)
-    list_before_template = "admin/config/change_log_status.html"
-    actions_list = ("verify",)
-    list_title = "Change log"
-    list_fullwidth = True
-    search_fields = ("object_repr", "object_pk", "actor__username", "additional_data__api_key", "cid")
-    search_help_text = "Object, customer, author or API key, or request ID"
-    show_full_result_count = False
-    fieldsets = (
-        (None, {"fields": ("when", "who", "what", "about", "why", "edits")}),
-        ("Evidence", {"fields": ("request_text", "address", "seal")}),
-    )
-    readonly_fields = ("when", "who", "what", "about", "why", "edits", "request_text", "address", "seal")
-
-    def get_queryset(self, request: HttpRequest) -> QuerySet[LogEntry]:
-        return with_keys(super().get_queryset(request))
-
-    def get_search_results(
-        self, request: HttpRequest, queryset: QuerySet[LogEntry], search_term: str
-    ) -> tuple[QuerySet[LogEntry], bool]:
-        """Find entries by their texts, and those about customers, whose names are encrypted, by the customers."""
-        found, may_repeat = super().get_search_results(request, queryset, search_term)
-        return (found | queryset.filter(about_customers(search_term)) if search_term else found), may_repeat
-
-    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        return super().changelist_view(request, {"chain": read_status()} | (extra_context or {}))
-
-    def has_verify_permission(self, request: HttpRequest, object_id: object = None) -> bool:
-        return bool(self.has_view_permission(request))
-
-    @action(
-        description="Verify",
-        icon="verified_user",
-        permissions=["verify"],
-        dialog=confirm(
-            "Verify the change log?",
-            "Compares every entry with its seal, and every seal with the chain. Changes nothing.",
-            "Verify",
-        ),
-    )
-    def verify(self, request: HttpRequest, form: Any) -> HttpResponse:
-        """Chain the newest entries, verify all, and show the result above the list."""
-        seal_entries()
-        check_change_log(now=now(), by=staff(request))
-        return open_page(request, reverse("admin:auditlog_logentry_changelist"))
-
-    def change_view(
-        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
-    ) -> HttpResponse:
-        """Show one change. Entries never change, so the page has no history."""
-        context = {"show_history": False} | (extra_context or {})
-        response: HttpResponse = super().change_view(request, object_id, form_url, context)
-        return response
-
-    @display(description="When (UTC)", ordering="timestamp")
-    def when(self, entry: LogEntry) -> str:
-        return format_html('<span class="ch-time">{}</span>', f"{localtime(entry.timestamp):%Y-%m-%d %H:%M:%S}")
-
-    @display(description="Who", ordering="actor")
-    def who(self, entry: LogEntry) -> str:
-        return change_of(entry).who
-
-    @display(description="Action")
-    def what(self, entry: LogEntry) -> str:
-        return change_of(entry).what
-
-    @display(description="Object")
-    def about(self, entry: LogEntry) -> str:
-        """Return the name and type of the row, with a link if it has a page."""
-        read_entry(entry)
-        kind, model = entry.content_type.name, entry.content_type.model_class()
-        has_page = model in admin.site._registry and entry.action != LogEntry.Action.DELETE
-        page = f"admin:{entry.content_type.app_label}_{entry.content_type.model}_change"
-        name = (
-            format_html('<a class="ch-link" href="{}">{}</a>', reverse(page, args=[entry.object_pk]), entry.object_repr)
-            if has_page
-            else entry.object_repr
-        )
-        return format_html('{}<br><span class="ch-note">{}</span>', name, kind)
-
-    @display(description="Fields")
-    def fields_changed(self, entry: LogEntry) -> str:
-        if entry.action != LogEntry.Action.UPDATE:
-            return "–"
-        return ", ".join(edit.field for edit in change_of(entry).edits) or "–"
-
-    @display(description="Reason")
-    def why(self, entry: LogEntry) -> str:
-        return change_of(entry).reason or "–"
-
-    @display(description="Request")
-    def request_link(self, entry: LogEntry) -> SafeString | str:
-        """Link to all changes of the same request."""
-        if not entry.cid:
-            return "–"
-        return format_html(
-            '<a class="ch-link ch-code" href="?request={}" title="{}">{}</a>', entry.cid, entry.cid, entry.cid[:8]
-        )
-
-    @display(description="Request")
-    def request_text(self, entry: LogEntry) -> SafeString | str:
-        if not entry.cid:
-            return "–"
-        url = reverse("admin:auditlog_logentry_changelist")
-        link = '{} · <a class="ch-link" href="{}?request={}">All changes of this request</a>'
-        return format_html(link, code(entry.cid), url, entry.cid)
-
-    @display(description="From")
-    def address(self, entry: LogEntry) -> str:
-        return entry.remote_addr or "–"
-
-    @display(description="Seal")
-    def seal(self, entry: LogEntry) -> SafeString | str:
-        seal = ChangeSeal.objects.filter(pk=entry.pk, number__isnull=False).first()
-        return code(f"{seal.number}:{bytes(seal.hash or b'').hex()}") if seal else "chained within seconds"
-
-    @display(description="Changes")
-    def edits(self, entry: LogEntry) -> str:
-        rows = ((edit.field.capitalize(), edit.before, edit.after) for edit in change_of(entry).edits)
-        body = format_html_join("", "<tr><td>{}</td><td>{}</td><td>{}</td></tr>", rows)
-        head = mark_safe("<tr><td>Field</td><td>Before</td><td>After</td></tr>")
-        return (
-            format_html('<div class="ch-scroll"><table class="ch-table">{}{}</table></div>', head, body)
-            if body
-            else "–"
-        )
