@@ -39,6 +39,7 @@ class Tier:
     up_to: Decimal | None
     unit_amount: Decimal
     flat_amount: Decimal = Decimal(0)
+    rate_percent: Decimal = Decimal(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +161,11 @@ def _save_price(price: Price, tiers: Iterable[Tier] | None) -> Price:
             price.tiers.all().delete()
             for tier in tiers:
                 row = PriceTier(
-                    price=price, up_to=tier.up_to, unit_amount=tier.unit_amount, flat_amount=tier.flat_amount
+                    price=price,
+                    up_to=tier.up_to,
+                    unit_amount=tier.unit_amount,
+                    flat_amount=tier.flat_amount,
+                    rate_percent=tier.rate_percent,
                 )
                 row.full_clean(exclude=["price"])
                 row.save()

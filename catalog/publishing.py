@@ -164,16 +164,18 @@ def _lock_plan(plan: Plan) -> Plan:
 def copy_contents(source: PlanVersion, target: PlanVersion) -> None:
     """Copy the prices, tiers and free tiers of a version into a draft. Run in a transaction."""
     prices = list(source.prices.prefetch_related("tiers"))
-    copies = Price.objects.bulk_create([_copy(price, version_id=target.pk) for price in prices])
+    copies = Price.objects.bulk_create([copy_row(price, version_id=target.pk) for price in prices])
     PriceTier.objects.bulk_create(
-        _copy(tier, price_id=copy.pk) for price, copy in zip(prices, copies, strict=True) for tier in price.tiers.all()
+        copy_row(tier, price_id=copy.pk)
+        for price, copy in zip(prices, copies, strict=True)
+        for tier in price.tiers.all()
     )
     Entitlement.objects.bulk_create(
-        _copy(entitlement, version_id=target.pk) for entitlement in source.entitlements.all()
+        copy_row(entitlement, version_id=target.pk) for entitlement in source.entitlements.all()
     )
 
 
-def _copy[Row: models.Model](row: Row, **changes: Any) -> Row:
+def copy_row[Row: models.Model](row: Row, **changes: Any) -> Row:
     """Copy a row's columns, except its ids and timestamps."""
     excluded = {"id", "public_id", "created_at", "updated_at"}
     values = {

@@ -1,7 +1,7 @@
 """Problems that keep a plan version from being published, beyond what constraints check row by row."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cache
 
 from babel.core import get_global
@@ -21,12 +21,17 @@ def find_publishing_problems(version: PlanVersion) -> list[ValidationError]:
     """
     prices = list(version.prices.select_related("feature").prefetch_related("tiers"))
     entitlements = list(version.entitlements.select_related("feature"))
-    problems = [problem for price in prices for problem in _price_problems(price)]
-    problems += [problem for entitlement in entitlements for problem in _entitlement_problems(entitlement)]
-    problems += _repeated_prices(prices)
+    problems = find_problems_of_rows(prices, entitlements)
+    problems += find_repeated_prices(prices)
     if not prices and not entitlements:
         problems.append(_problem(str(version), "prices", "the version has no prices and no free tiers"))
     return problems
+
+
+def find_problems_of_rows(prices: Iterable[Price], entitlements: Iterable[Entitlement]) -> list[ValidationError]:
+    """List the problems of single prices and free tiers, read with their features and tiers."""
+    problems = [problem for price in prices for problem in _price_problems(price)]
+    return problems + [problem for row in entitlements for problem in _entitlement_problems(row)]
 
 
 def price_title(price: Price) -> str:
@@ -93,7 +98,7 @@ def _entitlement_problems(entitlement: Entitlement) -> Iterator[ValidationError]
         yield _problem(title, "free units", f"{feature} isn't metered, so it has no units")
 
 
-def _repeated_prices(prices: list[Price]) -> list[ValidationError]:
+def find_repeated_prices(prices: list[Price]) -> list[ValidationError]:
     """Find features with two prices on the same terms, which would charge every unit twice."""
     terms = Counter(
         (price.feature_id, price.currency, price.interval, price.interval_count)

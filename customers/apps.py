@@ -8,5 +8,7 @@ class CustomersConfig(AppConfig):
 
     def ready(self) -> None:
         from customers.api import messages
+        from customers.approvals import register_operations
 
         messages.register()
+        register_operations()

@@ -58,7 +58,7 @@ def list_grants(subscriptions: Sequence[Subscription], *, now: datetime) -> list
         for phase in phases.get(subscription.pk, [])
         if phase.starts_at <= now and (phase.ends_at is None or now < phase.ends_at) and phase.kind != PhaseKind.PAUSED
     ]
-    entitlements = entitlements_by_version({phase.plan_version_id for _, phase in current_phases})
+    entitlements = entitlements_by_version(phase.plan_version for _, phase in current_phases)
     grants: dict[int, FeatureGrant] = {}
     for subscription, phase in current_phases:
         plan = phase.plan_version.plan

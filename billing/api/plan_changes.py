@@ -10,10 +10,9 @@ from rest_framework.response import Response
 
 from billing.api.serializers.invoices import InvoiceOut, invoices
 from billing.api.serializers.usage import ChangeIn, ChangeOut, ChangePreview
-from billing.invoicing.previews import ChangePreview as Effect
+from billing.api.subscription_terms import write_effect
 from billing.invoicing.previews import preview_plan_change
 from billing.kinds import InvoiceKind
-from billing.money import money
 from catalog.api.names import PERIODS
 from catalog.models import Plan
 from config.api.errors import invalid
@@ -90,36 +89,13 @@ class ChangePreviewing(ApiView):
         effect = preview_plan_change(
             subscription, change.plan, at=change.at, now=change.now, reason=REASON, invoicing=change.invoicing
         )
-        currency = subscription.currency
-        immediate = {"total": money(effect.immediate, currency), "currency": currency} if effect.at_once else None
         preview: dict[str, Any] = {
             "subscription_id": subscription.public_id,
             "current_plan": phase.plan_version.plan if phase else change.plan,
             "target_plan": change.plan,
             "effective_date": change.at,
-            "immediate_invoice": immediate,
-            "upcoming_invoice": {
-                "total": money(effect.later, currency),
-                "difference": money(effect.difference, currency),
-                "currency": currency,
-            },
-            "full_period": _full_period(effect, currency),
-        }
+        } | write_effect(effect, subscription.currency)
         return Response(ChangePreview(preview).data)
-
-
-def _full_period(effect: Effect, currency: str) -> dict[str, Any] | None:
-    before, after = effect.period_before, effect.period_after
-    if before is None or after is None:
-        return None
-    return {
-        "start": before.period.start,
-        "end": before.period.end,
-        "total_before": money(before.total, currency),
-        "total_after": money(after.total, currency),
-        "difference": money(effect.period_difference, currency),
-        "currency": currency,
-    }
 
 
 class ChangeExecution(ApiView):

@@ -1,4 +1,4 @@
-"""API views for a subscription's coupons and taxes: those it starts with, and later changes; a new customer's taxes."""
+"""API views for a subscription's coupons and taxes, those it starts with, and changes of them and of its line items."""
 
 from collections.abc import Iterator
 from datetime import datetime
@@ -15,7 +15,19 @@ from billing.adjustments.tax_rates import assign, unassign
 from billing.api.coupons import coupon_by_code, coupons_named
 from billing.api.serializers.coupons import associations
 from billing.api.serializers.taxes import assignments
+from billing.api.serializers.usage import FullPeriod, InvoicedAtOnce, NextInvoice
+from billing.api.subscription_terms import (
+    ChangedResourcesOut,
+    ChangedTerms,
+    EffectOut,
+    LineItemChangeParams,
+    QuantityChangeParams,
+    change_line_items,
+    changed_resources,
+    write_effect,
+)
 from billing.api.taxes import rate_by_code, rate_of
+from billing.invoicing.previews import preview_change
 from billing.models import Coupon
 from config.api.contract import ContractAnswer
 from config.api.fields import MomentField, TextField
@@ -112,19 +124,21 @@ class TaxParams(serializers.Serializer[Any]):
 
 
 class ModifyIn(serializers.Serializer[Any]):
-    """The change to make to the subscription's coupons or taxes."""
+    """The change to make to the subscription's coupons, taxes or line items."""
 
     unused: ClassVar[dict[str, Unused]] = dict.fromkeys(
         (
             *("addon_bulk_params", "addon_params", "checkout", "grouped_invoicing_params", "inheritance_params"),
-            *("line_item_change_params", "quantity_change_params", "trial_end_params"),
+            "trial_end_params",
         ),
-        Unused("Only coupons and taxes can be modified here."),
+        Unused("Only coupons, taxes, quantities and line items can be modified here."),
     )
 
-    type = serializers.ChoiceField(["coupon", "tax"])
+    type = serializers.ChoiceField(["coupon", "tax", "quantity_change", "line_item_change"])
     coupon_params = CouponParams(required=False, allow_null=True)
     tax_params = TaxParams(required=False, allow_null=True)
+    quantity_change_params = QuantityChangeParams(required=False, allow_null=True)
+    line_item_change_params = LineItemChangeParams(required=False, allow_null=True)
 
     def validate(self, attrs: Any) -> Any:
         needed = f"{attrs['type']}_params"
@@ -134,35 +148,98 @@ class ModifyIn(serializers.Serializer[Any]):
 
 
 class ModifyOut(ContractAnswer):
-    nulls: ClassVar[tuple[str, ...]] = ("changed_resources", "checkout_session")
+    """The subscription, and what a change of line items did."""
 
+    nulls: ClassVar[tuple[str, ...]] = ("checkout_session",)
+
+    changed_resources = ChangedResourcesOut(allow_null=True)
     subscription = SubscriptionOut()
 
 
+class ModifyPreviewOut(ModifyOut):
+    """What a change would do, and its effect on invoices. Nothing is changed."""
+
+    immediate_invoice = InvoicedAtOnce(allow_null=True)
+    upcoming_invoice = NextInvoice()
+    full_period = FullPeriod(allow_null=True, help_text="`null` if no billing period is over yet since the start.")
+
+
+EXAMPLE = {
+    "type": "quantity_change",
+    "quantity_change_params": {"line_items": [{"id": "subs_1:price_1", "quantity": "25"}]},
+}
+RULES = (
+    "The parameters of the `type` are required: `tax_params` or `coupon_params` with the fields that their `action` "
+    "needs (`coupon_code`, `coupon_association_id`, `tax_rate_id`, `tax_association_id`), `quantity_change_params` or "
+    "`line_item_change_params` with line items of the subscription. A quantity must be one that the price allows. "
+    "`reason` is required if an `effective_date` is in the past."
+)
+
+
 class SubscriptionModify(ApiView):
-    """Add or remove a coupon or a tax of a subscription. The change applies to future invoices."""
+    """Add or remove a coupon or a tax of a subscription, or change quantities and amounts of its line items."""
 
     write_scope = "billing:write"
 
     @operation(
         "executeSubscriptionModify",
-        "Update a subscription's coupons or taxes",
-        refusals="`tax_params` or `coupon_params` are required, with the fields that their `action` needs: "
-        "`coupon_code`, `coupon_id`, `tax_rate_id`, `tax_association_id`.",
+        "Update a subscription's coupons, taxes or line items",
+        refusals=RULES,
         tag=TAG,
         body=ModifyIn,
         answers={200: ModifyOut},
+        may_wait=True,
         errors=(400, 404),
-        example={"type": "coupon", "coupon_params": {"action": "add", "coupon_code": "SUMMER26"}},
+        example=EXAMPLE,
     )
     def post(self, request: Request, subscription_id: str) -> Response:
         subscription, body, now = subscription_of(subscription_id), read_body(request, ModifyIn), timezone.now()
         with transaction.atomic():
-            if body["type"] == "coupon":
-                _modify_coupon(subscription, body["coupon_params"], now)
-            else:
-                _modify_tax(subscription, body["tax_params"])
-        return Response(dict.fromkeys(ModifyOut.nulls) | {"subscription": serialize_subscription(subscription)})
+            changed = _modify(subscription, body, now)
+        resources = None if changed is None else changed_resources(subscription, changed, now=now)
+        answer = {"changed_resources": resources, "subscription": serialize_subscription(subscription)}
+        return Response(dict.fromkeys(ModifyOut.nulls) | answer)
+
+
+class SubscriptionModifyPreview(ApiView):
+    """Preview what a change of a subscription's coupons, taxes or line items does to its invoices."""
+
+    is_reading = True
+
+    @operation(
+        "previewSubscriptionModify",
+        "Preview an update of a subscription",
+        refusals=RULES,
+        tag=TAG,
+        body=ModifyIn,
+        answers={200: ModifyPreviewOut},
+        errors=(400, 404),
+        example=EXAMPLE,
+    )
+    def post(self, request: Request, subscription_id: str) -> Response:
+        subscription, body, now = subscription_of(subscription_id), read_body(request, ModifyIn), timezone.now()
+        answer: dict[str, Any] = dict.fromkeys(ModifyOut.nulls)
+
+        def change() -> None:
+            changed = _modify(subscription, body, now)
+            resources = None if changed is None else changed_resources(subscription, changed, now=now)
+            answer.update(changed_resources=resources, subscription=serialize_subscription(subscription))
+
+        effect = preview_change(subscription, change, now=now)
+        return Response(answer | EffectOut(write_effect(effect, subscription.currency)).data)
+
+
+def _modify(subscription: Subscription, body: dict[str, Any], now: datetime) -> ChangedTerms | None:
+    """Make the change of a body. Returns what it did to line items."""
+    kind = body["type"]
+    if kind == "coupon":
+        _modify_coupon(subscription, body["coupon_params"], now)
+    elif kind == "tax":
+        _modify_tax(subscription, body["tax_params"])
+    else:
+        name = f"{kind}_params"
+        return change_line_items(subscription, body[name], name, now=now)
+    return None
 
 
 def _modify_coupon(subscription: Subscription, params: dict[str, Any], now: datetime) -> None:

@@ -79,6 +79,10 @@ urlpatterns = [
     path("taxes/associations", taxes.TaxAssociations.as_view()),
     path("taxes/associations/<str:association_id>", taxes.OneTaxAssociation.as_view()),
     path("subscriptions/<str:subscription_id>/modify/execute", subscription_conditions.SubscriptionModify.as_view()),
+    path(
+        "subscriptions/<str:subscription_id>/modify/preview",
+        subscription_conditions.SubscriptionModifyPreview.as_view(),
+    ),
     path("customers/wallets", wallets.CustomerWallets.as_view()),
     path("customers/<str:customer_id>/wallets", wallets.WalletsOfCustomer.as_view()),
     path("refunds", refunds.Refunds.as_view()),

@@ -2,13 +2,13 @@
 
 How often an allowance of 100 units is granted depends on its reset:
 
-- each billing period: 100 for every plan version in force in the period. If the allowance is prorated, a period of 15
-  of 30 days has 50.
+- each billing period: 100 for every price in force in the period, and again from a change of the free units on. If the
+  allowance is prorated, a period of 15 of 30 days has 50.
 - each day, week or month: 100 for each local day, or for each week or month counted from the billing anchor. Unused
   units expire.
 - never: 100 for the life of the subscription, counted from its first active phase.
 
-If a month began before the window, units used earlier in the month, since this plan version came into force, count. A
+If a month began before the window, units used earlier in the month, since the price came into force, count. A
 cumulative feature reports its total every period, so the allowance is deducted every period, whatever the reset.
 """
 
@@ -17,14 +17,13 @@ from datetime import datetime
 from decimal import Decimal
 from fractions import Fraction
 
-from billing.charges.subscription import Allowance, BilledSubscription, MeteredFeature
-from billing.money import ZERO, times
+from billing.charges.subscription import Allowance, BilledSubscription, UsagePrice
+from billing.money import times
 from billing.rating.proration import factor
 from catalog.kinds import EntitlementReset
 from customers.kinds import PhaseKind
 from customers.periods import Interval, Period, Schedule, Unit, periods_between, windows
 
-NO_ALLOWANCE = Allowance(ZERO)
 _UNITS: dict[EntitlementReset, Unit] = {EntitlementReset.WEEKLY: "week", EntitlementReset.MONTHLY: "month"}
 
 
@@ -40,8 +39,7 @@ class Grant:
 def list_grants(
     subscription: BilledSubscription,
     allowance: Allowance,
-    feature: MeteredFeature,
-    version_id: int,
+    price: UsagePrice,
     windows_used: tuple[Period, ...],
     *,
     active: tuple[Period, ...],
@@ -53,13 +51,13 @@ def list_grants(
     if (
         allowance.limit is None
         or not allowance.limit
-        or feature.is_cumulative
+        or price.feature.is_cumulative
         or allowance.reset == EntitlementReset.PERIOD
     ):
         return [Grant(windows_used, _period_limit(subscription, allowance, active))]
     if allowance.reset == EntitlementReset.NEVER:
         return [_lifetime_grant(subscription, allowance, windows_used)]
-    since = _in_force_since(subscription, version_id)
+    since = _in_force_since(subscription, price, allowance)
     return [
         Grant((part,), allowance.limit, _earlier_part(full, part, since))
         for window in windows_used
@@ -80,11 +78,12 @@ def _lifetime_grant(subscription: BilledSubscription, allowance: Allowance, wind
     return Grant(windows_used, allowance.limit, Period(first_active, start) if first_active < start else None)
 
 
-def _in_force_since(subscription: BilledSubscription, version_id: int) -> datetime:
+def _in_force_since(subscription: BilledSubscription, price: UsagePrice, allowance: Allowance) -> datetime:
+    """Return since when the price is charged with this allowance. Other changes of agreed terms don't matter."""
     starts = (
         phase.start
         for phase in subscription.phases
-        if phase.kind == PhaseKind.ACTIVE and phase.version_id == version_id
+        if phase.kind == PhaseKind.ACTIVE and subscription.plans[phase.version_id].charges(price, allowance)
     )
     return max(min(starts), subscription.started_at)
 

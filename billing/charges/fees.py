@@ -39,6 +39,12 @@ class _FeeDue:
     windows: list[Period] = field(default_factory=list)
     invoiced: list[InvoicedFee] = field(default_factory=list)
 
+    def add_window(self, window: Period) -> None:
+        """Add a window, or extend the last one: a price that a change of agreed terms keeps goes on."""
+        if self.windows and self.windows[-1].end == window.start:
+            window = Period(self.windows.pop().start, window.end)
+        self.windows.append(window)
+
     @property
     def invoiced_amount(self) -> Decimal:
         return sum((fee.amount for fee in self.invoiced), ZERO)
@@ -93,7 +99,7 @@ def _period_charges(subscription: BilledSubscription, n: int, *, in_advance_only
             if fee.in_advance or not in_advance_only:
                 new = _FeeDue(fee, phase.version_id, _label(subscription, fee, phase), fee.in_advance)
                 due = dues.setdefault(fee.price_id, new)
-                due.windows.append(window)
+                due.add_window(window)
                 due.share += factor(full, window, subscription.timezone)
     if not subscription.prorate:
         _keep_one_full_fee(dues)

@@ -64,9 +64,15 @@ class Allowance:
     is_prorated: bool = False
 
 
+NO_ALLOWANCE = Allowance(Decimal(0))
+
+
 @dataclass(frozen=True, slots=True)
 class PlanTerms:
-    """What one plan version charges in a subscription's currency and interval, in the invoice's order."""
+    """What one plan version charges in a subscription's currency and interval, in the invoice's order.
+
+    Versions share prices if one of them are terms agreed for the subscription: a price then applies in both.
+    """
 
     version_id: int
     name: str
@@ -75,6 +81,15 @@ class PlanTerms:
     usage: tuple[UsagePrice, ...] = ()
     allowances: dict[int, Allowance] = field(default_factory=dict)
     is_priced_otherwise: bool = False
+
+    def allowance(self, feature_id: int) -> Allowance:
+        """Return the free units of a feature."""
+        return self.allowances.get(feature_id, NO_ALLOWANCE)
+
+    def charges(self, price: UsagePrice, allowance: Allowance) -> bool:
+        """Return whether the version charges a price and gives its feature these free units."""
+        has_price = any(other.price_id == price.price_id for other in self.usage)
+        return has_price and self.allowance(price.feature.id) == allowance
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,10 +1,10 @@
 """Which windows of a billing period each usage price charges, and which usage the meter has to count. Pure.
 
-Usage is never prorated. Every plan version that is in force in a period rates the usage of its own windows. A version
-that was paused and resumed has one line for all its windows, so its tiers and free units don't start again. During a
-trial all units are free, and the line says so; usage during a pause isn't billed. A cumulative feature is charged once
-a period, at the end of its last active window, by the version in force then. Its minimum is prorated to all days on
-which the feature was priced.
+Usage is never prorated. Every price that is in force in a period rates the usage of its own windows. A price that was
+paused and resumed has one line for all its windows, so its tiers and free units don't start again. The same goes for a
+price that a change of agreed terms keeps, unless its free units change. During a trial all units are free, and the line
+says so; usage during a pause isn't billed. A cumulative feature is charged once a period, at the end of its last active
+window, by the version in force then. Its minimum is prorated to all days on which the feature was priced.
 
 An invoice that begins within a billing period, because the subscription was to end there, charges the usage of the
 whole period minus the usage that is already invoiced. So free units, tiers and minimums don't start again.
@@ -14,9 +14,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from billing.charges.allowances import NO_ALLOWANCE, Grant, list_grants
+from billing.charges.allowances import Grant, list_grants
 from billing.charges.next_invoice import NextInvoice
-from billing.charges.subscription import BilledSubscription, PlanTerms, UsagePrice
+from billing.charges.subscription import Allowance, BilledSubscription, PlanTerms, UsagePrice
 from billing.kinds import IN_ADVANCE_KINDS
 from customers.kinds import PhaseKind
 from customers.periods import Period
@@ -28,6 +28,9 @@ class MeterQuery:
 
     feature_id: int
     window: Period
+
+
+type ChargeKey = tuple[int, Allowance | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +53,10 @@ class UsageCharge:
     @property
     def span(self) -> Period:
         return Period(self.windows[0].start, self.windows[-1].end)
+
+    @property
+    def key(self) -> "ChargeKey":
+        return _key(self.plan, self.price, is_trial=self.is_trial)
 
     @property
     def needs_events(self) -> bool:
@@ -85,22 +92,22 @@ def list_usage_charges(
 
 
 def _find_same_price(charge: UsageCharge, charges: Sequence[UsageCharge]) -> UsageCharge | None:
-    """Find the charge of the same price; for a cumulative feature, which is charged once a period, of the feature."""
+    """Find the charge of the same price and free units; for a cumulative feature, its only charge of a period."""
     feature = charge.price.feature
     for other in charges:
-        is_same_price = (other.price.price_id, other.is_trial) == (charge.price.price_id, charge.is_trial)
-        if is_same_price or (other.price.feature.is_cumulative and other.price.feature.id == feature.id):
+        if other.key == charge.key or (other.price.feature.is_cumulative and other.price.feature.id == feature.id):
             return other
     return None
 
 
 def _charges_in(subscription: BilledSubscription, period: Period) -> list[UsageCharge]:
-    price_windows: dict[tuple[int, bool], _PriceWindows] = {}
+    price_windows: dict[ChargeKey, _PriceWindows] = {}
     active_by_feature: dict[int, tuple[Period, ...]] = {}
     for phase, window in subscription.windows(period, PhaseKind.ACTIVE, PhaseKind.TRIAL):
         plan, is_trial = subscription.plan(phase.version_id), phase.kind == PhaseKind.TRIAL
         for price in plan.usage:
-            applied = price_windows.setdefault((price.price_id, is_trial), _PriceWindows(price, plan, is_trial))
+            key = _key(plan, price, is_trial=is_trial)
+            applied = price_windows.setdefault(key, _PriceWindows(price, plan, is_trial))
             applied.windows = _append_window(applied.windows, window)
             if not is_trial:
                 active = active_by_feature.get(price.feature.id, ())
@@ -110,6 +117,11 @@ def _charges_in(subscription: BilledSubscription, period: Period) -> list[UsageC
         for applied in price_windows.values()
     ]
     return [charge for charge in charges if _is_charged(charge, charges)]
+
+
+def _key(plan: PlanTerms, price: UsagePrice, *, is_trial: bool) -> ChargeKey:
+    """Return what usage is rated together by: the price and its free units. In a trial all units are free."""
+    return price.price_id, None if is_trial else plan.allowance(price.feature.id)
 
 
 @dataclass(slots=True)
@@ -136,8 +148,7 @@ def _usage_charge(
     active = feature_active if feature.is_cumulative and not applied.is_trial else windows
     grants = [Grant(windows, None)]
     if not applied.is_trial:
-        allowance = plan.allowances.get(feature.id, NO_ALLOWANCE)
-        grants = list_grants(subscription, allowance, feature, plan.version_id, windows, active=active)
+        grants = list_grants(subscription, plan.allowance(feature.id), applied.price, windows, active=active)
     return UsageCharge(applied.price, plan, windows, tuple(grants), applied.is_trial, active)
 
 

@@ -105,7 +105,7 @@ def _add_coupons(conditions: dict[int, Conditions], leaving_out: Collection[int]
         used[application_id][number] = PastUse(amount, subscription_id)
     coupons = {row.coupon_id for row in applications}
     features = _group(Coupon.features.through.objects.filter(coupon__in=coupons), "coupon", "feature")
-    versions = _group(PlanVersion.objects.filter(plan__in=_plans(coupons)), "plan", "pk")
+    versions = _group(PlanVersion.with_agreed.filter(plan__in=_plans(coupons)), "plan", "pk")
     plans = _group(Coupon.plans.through.objects.filter(coupon__in=coupons), "coupon", "plan")
     for row in applications:
         version_ids = {pk for plan in plans[row.coupon_id] for pk in versions[plan]}

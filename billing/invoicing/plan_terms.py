@@ -4,12 +4,15 @@ from collections import defaultdict
 from collections.abc import Iterable
 from decimal import Decimal
 
+from django.db.models import Q
+
 from billing.charges.subscription import Allowance, Fee, MeteredFeature, PlanTerms, UsagePrice
 from billing.money import ZERO
 from billing.rating.terms import Conversion, Model, Terms, Tier
 from catalog.kinds import Aggregation, EntitlementReset, PackageRounding
 from catalog.models import Entitlement, Feature, PlanVersion, Price, PriceTier
 from catalog.models.prices import Cadence, PriceKind
+from catalog.selectors import entitlements_by_version, holders, shared_price_ids
 from customers.periods import Interval
 
 ROUNDINGS = {"none": "none", "round": "half_up", "ceil": "ceil", "floor": "floor"}
@@ -50,17 +53,20 @@ class Version:
 
 
 def load_catalog(version_ids: Iterable[int]) -> Catalog:
-    """Read plan versions with their prices, tiers and entitlements, in four queries."""
+    """Read plan versions with their prices, tiers and free tiers, in four queries; one more if terms are agreed."""
     ids = set(version_ids)
-    catalog = {row.pk: Version(row) for row in PlanVersion.objects.filter(pk__in=ids).select_related("plan")}
+    catalog = {row.pk: Version(row) for row in PlanVersion.with_agreed.filter(pk__in=ids).select_related("plan")}
+    versions = [version.row for version in catalog.values()]
+    shared = shared_price_ids(versions)
     tiers: dict[int, list[PriceTier]] = defaultdict(list)
-    for tier in PriceTier.objects.filter(price__version_id__in=ids):
+    for tier in PriceTier.objects.filter(Q(price__version_id__in=ids) | Q(price__in=shared)):
         tiers[tier.price_id].append(tier)
-    prices = Price.objects.filter(version_id__in=ids).select_related("feature")
-    for price in prices.order_by("version_id", "position", "pk"):
-        catalog[price.version_id].prices.append((price, tiers[price.pk]))
-    for entitlement in Entitlement.objects.filter(version_id__in=ids, is_enabled=True):
-        catalog[entitlement.version_id].entitlements.append(entitlement)
+    prices = Price.objects.filter(Q(version_id__in=ids) | Q(pk__in=shared)).select_related("feature")
+    for price in prices.order_by("position", "pk"):
+        for version_id in holders(price, catalog, shared):
+            catalog[version_id].prices.append((price, tiers[price.pk]))
+    for version_id, entitlements in entitlements_by_version(versions).items():
+        catalog[version_id].entitlements = [row for row in entitlements.values() if row.is_enabled]
     return catalog
 
 

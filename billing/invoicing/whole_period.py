@@ -8,6 +8,7 @@ from billing.charges.next_invoice import NextInvoice
 from billing.charges.subscription import BilledSubscription, BillingProgress, Phase
 from billing.invoicing.compute import InvoiceRequest, compute_invoices
 from billing.invoicing.conditions import attach_conditions
+from billing.invoicing.plan_terms import load_catalog
 from billing.invoicing.subscriptions import load_terms
 from billing.kinds import InvoiceKind
 from customers.kinds import PhaseKind
@@ -34,7 +35,28 @@ def whole_period(subscription_id: int, *, now: datetime) -> WholePeriod | None:
     period = subscription.full_period(subscription.schedule.index_at(now) - 1)
     if period.start < subscription.started_at:
         return None
-    imagined = _with_one_version(subscription, period)
+    latest = max(subscription.phases, key=lambda phase: phase.start)
+    return _calculate(subscription, latest.version_id, period, now)
+
+
+def whole_period_under(subscription_id: int, version_id: int, *, now: datetime) -> WholePeriod | None:
+    """Calculate a full billing period as if this version had been active in it, as `whole_period` does.
+
+    It is the last one, or the current one with the usage so far if that is the first. None without a subscription.
+    """
+    subscription = load_terms([subscription_id]).get(subscription_id)
+    if subscription is None:
+        return None
+    terms = load_catalog([version_id])[version_id].terms(subscription.currency, subscription.schedule.interval)
+    subscription.plans[version_id] = terms
+    index = subscription.schedule.index_at(max(now, subscription.started_at))
+    last = subscription.full_period(index - 1)
+    period = last if last.start >= subscription.started_at else subscription.full_period(index)
+    return _calculate(subscription, version_id, period, now)
+
+
+def _calculate(subscription: BilledSubscription, version_id: int, period: Period, now: datetime) -> WholePeriod | None:
+    imagined = _with_one_version(subscription, version_id, period)
     attach_conditions([imagined])
     if imagined.conditions is not None:
         coupons = imagined.conditions.coupons
@@ -43,12 +65,12 @@ def whole_period(subscription_id: int, *, now: datetime) -> WholePeriod | None:
     return None if invoice.problem else WholePeriod(period, invoice.total)
 
 
-def _with_one_version(subscription: BilledSubscription, period: Period) -> BilledSubscription:
+def _with_one_version(subscription: BilledSubscription, version_id: int, period: Period) -> BilledSubscription:
     """Return the subscription as if it ended with the period, so that only the fees of the period are due."""
-    latest = max(subscription.phases, key=lambda phase: phase.start)
-    phase = Phase(PhaseKind.ACTIVE, latest.version_id, subscription.started_at)
+    phase = Phase(PhaseKind.ACTIVE, version_id, min(subscription.started_at, period.start))
     return replace(
         subscription,
+        started_at=phase.start,
         phases=(phase,),
         ended_at=period.end,
         progress=BillingProgress(),

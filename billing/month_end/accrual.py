@@ -139,7 +139,7 @@ def _covered(ids: Sequence[int], end: datetime) -> dict[int, datetime]:
 
 
 def _by_name(amounts: dict[_Key, Decimal], subscriptions: dict[_Key, set[int]]) -> dict[Place, tuple[Decimal, int]]:
-    versions = PlanVersion.objects.select_related("plan").in_bulk({key[1] for key in amounts if key[1]})
+    versions = PlanVersion.with_agreed.select_related("plan").in_bulk({key[1] for key in amounts if key[1]})
     features = Feature.objects.in_bulk({key[2] for key in amounts if key[2]})
     by_name: dict[Place, tuple[Decimal, set[int]]] = {}
     for key, amount in amounts.items():

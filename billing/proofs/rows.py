@@ -6,9 +6,11 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
+from django.db.models import Prefetch, Q
+
 from billing.models import CouponUse, InvoiceLine
 from billing.money import currency_places
-from catalog.models import Entitlement, Feature, Price, PriceTier
+from catalog.models import Entitlement, Feature, PlanVersion, Price, PriceTier, SharedPrice
 from catalog.models.prices import Cadence, PriceKind
 from customers.models import Subscription, SubscriptionPhase
 from customers.periods import Interval
@@ -26,12 +28,19 @@ class CatalogRows:
         self._prices: dict[int, list[Price]] = defaultdict(list)
         self._tiers: dict[int, list[PriceTier]] = defaultdict(list)
         self._free: dict[int, list[Entitlement]] = defaultdict(list)
-        prices = Price.objects.filter(version__in=version_ids).order_by("position", "pk")
+        self._bases = dict(PlanVersion.with_agreed.filter(pk__in=version_ids).values_list("pk", "base"))
+        shared = list(SharedPrice.objects.filter(version__in=version_ids).values_list("price", "version"))
+        own_or_shared = Q(version__in=version_ids) | Q(pk__in={price for price, _ in shared})
+        prices = list(Price.objects.filter(own_or_shared).order_by("position", "pk"))
+        versions_sharing: dict[int, list[int]] = defaultdict(list)
+        for price_id, version_id in shared:
+            versions_sharing[price_id].append(version_id)
         for price in prices:
-            self._prices[price.version_id].append(price)
-        for tier in PriceTier.objects.filter(price__version__in=version_ids):
+            for version_id in [price.version_id, *versions_sharing[price.pk]]:
+                self._prices[version_id].append(price)
+        for tier in PriceTier.objects.filter(price__in=prices):
             self._tiers[tier.price_id].append(tier)
-        for entitlement in Entitlement.objects.filter(version__in=version_ids, is_enabled=True):
+        for entitlement in Entitlement.objects.filter(version__in={*self._bases, *self._bases.values()}):
             self._free[entitlement.version_id].append(entitlement)
         self.features = Feature.objects.in_bulk({price.feature_id for price in prices if price.feature_id})
 
@@ -53,9 +62,16 @@ class CatalogRows:
                     "reset": free.reset,
                     "prorated": free.is_prorated,
                 }
-                for free in self._free[version_id]
+                for free in self._included(version_id)
             },
         }
+
+    def _included(self, version_id: int) -> list[Entitlement]:
+        """Return the free tiers of a version; of agreed terms, those of the list version that they don't replace."""
+        own, base = self._free[version_id], self._bases[version_id]
+        replaced = {free.feature_id for free in own}
+        listed = [] if base is None else [free for free in self._free[base] if free.feature_id not in replaced]
+        return [free for free in [*listed, *own] if free.is_enabled]
 
     def features_of(self, versions: Iterable[Json]) -> list[Json]:
         ids = {price["feature"] for version in versions for price in version["usage"]}
@@ -196,7 +212,8 @@ def write_coupon(use: CouponUse) -> Json:
 def coupon_uses(invoice_ids: Collection[int]) -> dict[int, list[CouponUse]]:
     uses: dict[int, list[CouponUse]] = defaultdict(list)
     rows = CouponUse.objects.filter(invoice__in=invoice_ids, returned_at=None).select_related("application__coupon")
-    for use in rows.prefetch_related("application__coupon__features", "application__coupon__plans__versions"):
+    versions = Prefetch("application__coupon__plans__versions", PlanVersion.with_agreed.all())
+    for use in rows.prefetch_related("application__coupon__features", versions):
         uses[use.invoice_id].append(use)
     return uses
 

@@ -91,13 +91,13 @@ class PlanAdmin(Archiving, OfficeAdmin):
     # --- The list ------------------------------------------------------------------------------------
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Plan]:
-        published = Q(versions__state=VersionState.PUBLISHED)
+        published = Q(versions__state=VersionState.PUBLISHED, versions__base=None)
         rows: QuerySet[Plan] = (
             super()
             .get_queryset(request)
             .annotate(
                 published_number=Max("versions__number", filter=published),
-                draft_number=Max("versions__number", filter=Q(versions__state=VersionState.DRAFT)),
+                draft_number=Max("versions__number", filter=Q(versions__state=VersionState.DRAFT, versions__base=None)),
                 price_count=Count("versions__prices", filter=published, distinct=True),
             )
         )

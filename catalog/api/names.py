@@ -1,7 +1,7 @@
 """The API's names for the catalog's values."""
 
-from catalog.models import Aggregation, EntitlementReset, IntervalUnit, UsageReset
-from catalog.models.prices import Cadence, PriceKind
+from catalog.models import Aggregation, EntitlementReset, IntervalUnit, Price, UsageReset
+from catalog.models.prices import Cadence, PriceKind, PriceModel
 
 AGGREGATIONS = {
     "COUNT": Aggregation.COUNT,
@@ -35,3 +35,10 @@ PRICE_KINDS = {"USAGE": PriceKind.USAGE, "FIXED": PriceKind.FIXED}
 CADENCES = {"ARREAR": Cadence.ARREARS, "ADVANCE": Cadence.ADVANCE}
 RECURRING = "RECURRING"
 STATUSES = {"active": "published", "archived": "archived"}
+
+
+def billing_model_of(price: Price) -> str:
+    """Return the API's name of a price's model; a tier's rates and the tier mode say the rest."""
+    if price.is_tiered:
+        return "TIERED"
+    return {PriceModel.PACKAGE: "PACKAGE", PriceModel.PERCENTAGE: "PERCENTAGE"}.get(PriceModel(price.model), "FLAT_FEE")

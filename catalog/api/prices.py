@@ -85,7 +85,7 @@ class DraftView(ApiView):
 
 
 def prices() -> QuerySet[Price]:
-    return Price.objects.select_related("feature", "version__plan").prefetch_related("tiers")
+    return Price.objects.select_related("feature", "listed", "version__plan").prefetch_related("tiers")
 
 
 def current_prices() -> QuerySet[Price]:

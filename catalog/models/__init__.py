@@ -1,7 +1,7 @@
 from catalog.kinds import Aggregation, EntitlementReset
 from catalog.models.features import EventNameAlias, Feature, UsageReset
 from catalog.models.plans import Entitlement, Plan, PlanVersion
-from catalog.models.prices import IntervalUnit, Price, PriceTier
+from catalog.models.prices import IntervalUnit, Price, PriceTier, SharedPrice
 
 __all__ = [
     "Aggregation",
@@ -14,5 +14,6 @@ __all__ = [
     "PlanVersion",
     "Price",
     "PriceTier",
+    "SharedPrice",
     "UsageReset",
 ]

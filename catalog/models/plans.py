@@ -52,8 +52,19 @@ class VersionState(models.TextChoices):
     PUBLISHED = "published", "Published"
 
 
+class ListVersions(models.Manager["PlanVersion"]):
+    """The versions that are sold to anyone: without customers' agreed terms."""
+
+    def get_queryset(self) -> models.QuerySet["PlanVersion"]:
+        return super().get_queryset().filter(base=None)
+
+
 class PlanVersion(Stamped):
-    """One version of a plan. A draft can be edited. The database keeps a published version from changing."""
+    """One version of a plan. A draft can be edited. The database keeps a published version from changing.
+
+    A version with a `base` are the terms agreed with one subscription: own prices and free tiers for what differs from
+    the base, and shared ones of earlier versions (`SharedPrice`). `objects` leaves these versions out.
+    """
 
     plan = models.ForeignKey(Plan, models.PROTECT, related_name="versions")
     number = models.PositiveIntegerField(editable=False)
@@ -70,12 +81,38 @@ class PlanVersion(Stamped):
     published_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.PROTECT, null=True, editable=False, related_name="+"
     )
+    base = models.ForeignKey(
+        "self",
+        models.PROTECT,
+        null=True,
+        editable=False,
+        related_name="agreements",
+        help_text="The list version of which these are a subscription's agreed terms.",
+    )
+    agreed_for = models.CharField(
+        max_length=64, blank=True, default="", db_default="", editable=False, help_text="The ID of the subscription."
+    )
+    changes = models.JSONField(
+        default=list,
+        db_default=models.Value([], models.JSONField()),
+        editable=False,
+        help_text="What is newly agreed from the start of these terms on.",
+    )
+
+    objects = ListVersions()
+    with_agreed = models.Manager()
 
     class Meta:
         ordering: ClassVar = ["plan", "-number"]
         constraints: ClassVar = [
-            models.UniqueConstraint(fields=["plan", "number"], name="plan_version_number_once"),
-            models.UniqueConstraint(fields=["plan"], condition=Q(state="draft"), name="plan_version_one_draft"),
+            models.UniqueConstraint(fields=["plan", "number"], condition=Q(base=None), name="plan_version_number_once"),
+            models.UniqueConstraint(
+                fields=["plan"], condition=Q(state="draft", base=None), name="plan_version_one_draft"
+            ),
+            models.CheckConstraint(
+                name="plan_version_agreed_with_one",
+                condition=Q(base=None, agreed_for="") | Q(base__isnull=False) & ~Q(agreed_for=""),
+            ),
             models.CheckConstraint(
                 name="plan_version_published_has_time",
                 condition=Q(state="published", published_at__isnull=False) | Q(state="draft", published_at=None),
@@ -91,14 +128,20 @@ class PlanVersion(Stamped):
         ]
 
     def __str__(self) -> str:
-        return f"{self.plan} v{self.number}"
+        return f"{self.plan} v{self.number}" + (", agreed terms" if self.base_id else "")
 
     def get_absolute_url(self) -> str:
-        return reverse("admin:catalog_planversion_change", args=[self.pk])
+        """Return the page of the version; of agreed terms, the page of the list version."""
+        return reverse("admin:catalog_planversion_change", args=[self.list_id])
 
     @property
     def is_published(self) -> bool:
         return self.state == VersionState.PUBLISHED
+
+    @property
+    def list_id(self) -> int:
+        """Return the id of the list version: its own, or that of the version which these agreed terms derive from."""
+        return self.base_id or self.pk
 
 
 def keep_published(name: str, version_ids: str = "OLD.version_id, NEW.version_id") -> pgtrigger.Trigger:

@@ -66,6 +66,12 @@ class Price(Stamped):
         help_text="The price of one unit or one package, or the amount of the fee. Tiers have their own amounts.",
     )
     quantity = NumericField(default=1, help_text="Only for recurring fees: how many are charged.")
+    quantity_minimum = NumericField(
+        null=True, blank=True, help_text="The smallest quantity that can be agreed with a customer, such as 5 seats."
+    )
+    quantity_maximum = NumericField(
+        null=True, blank=True, help_text="The largest quantity that can be agreed with a customer."
+    )
     package_size = NumericField(null=True, blank=True)
     package_rounding = models.CharField(max_length=4, choices=PackageRounding.choices, default=PackageRounding.UP)
     charge_at_zero = models.BooleanField(
@@ -88,6 +94,15 @@ class Price(Stamped):
     maximum_amount = AmountField(null=True, blank=True, help_text="The maximum charge per period.")
     metadata = models.JSONField(default=dict, blank=True)
     position = models.IntegerField(default=0, help_text="Order on the invoice.")
+    listed = models.ForeignKey(
+        "self",
+        models.PROTECT,
+        null=True,
+        blank=True,
+        editable=False,
+        related_name="agreed_prices",
+        help_text="The list price that this agreed price replaces.",
+    )
 
     class Meta:
         ordering: ClassVar = ["version", "position", "pk"]
@@ -145,6 +160,15 @@ class Price(Stamped):
             ),
             models.CheckConstraint(name="price_currency_code", condition=Q(currency__regex="^[A-Z]{3}$")),
             models.CheckConstraint(
+                name="price_quantity_bounds",
+                condition=Q(quantity_minimum=None, quantity_maximum=None)
+                | Q(kind="fixed")
+                & (Q(quantity_minimum=None) | Q(quantity__gte=models.F("quantity_minimum")))
+                & (Q(quantity_maximum=None) | Q(quantity__lte=models.F("quantity_maximum"))),
+                violation_error_message="Only a recurring fee has a smallest and largest quantity, and its quantity "
+                "must be between them.",
+            ),
+            models.CheckConstraint(
                 name="price_minimum_below_maximum",
                 condition=Q(minimum_amount=None)
                 | Q(maximum_amount=None)
@@ -168,6 +192,11 @@ class Price(Stamped):
     @property
     def is_tiered(self) -> bool:
         return self.model in (PriceModel.GRADUATED, PriceModel.VOLUME, PriceModel.GRADUATED_PERCENTAGE)
+
+    @property
+    def list_id(self) -> int:
+        """Return the id of the list price: its own, or that of the list price which this agreed price replaces."""
+        return self.listed_id or self.pk
 
 
 class PriceTier(models.Model):
@@ -206,6 +235,21 @@ class PriceTier(models.Model):
 
     def __str__(self) -> str:
         return f"up to {self.up_to}" if self.up_to is not None else "unlimited"
+
+
+class SharedPrice(models.Model):
+    """A price of another version that agreed terms keep: of their list version, or of terms agreed before."""
+
+    version = models.ForeignKey(PlanVersion, models.CASCADE, related_name="shared_prices")
+    price = models.ForeignKey(Price, models.PROTECT, related_name="shared_by")
+
+    class Meta:
+        ordering: ClassVar = ["version", "price"]
+        constraints: ClassVar = [models.UniqueConstraint(fields=["version", "price"], name="shared_price_once")]
+        triggers: ClassVar = [keep_rows(), keep_published("keep_published_shared_price")]
+
+    def __str__(self) -> str:
+        return f"{self.price} in {self.version}"
 
 
 auditlog.register(Price, exclude_fields=["updated_at"])

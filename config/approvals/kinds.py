@@ -42,6 +42,7 @@ class Operation(models.TextChoices):
     GRANT_CREDIT = "wallet.grant", "Grant credit"
     TOP_UP = "wallet.top_up", "Top up wallet"
     PUBLISH = "plan_version.publish", "Publish prices"
+    AGREE_TERMS = "subscription.agree_terms", "Agree terms"
     ACTIVATE_KEY = "api_key.activate", "Activate API key"
     ERASE_PERSONAL_DATA = "customer.erase", "Erase personal data"
     CHANGE_RULE = "approval_rule.update", "Relax approval rule"

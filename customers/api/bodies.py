@@ -5,18 +5,19 @@ from zoneinfo import available_timezones
 
 from rest_framework import serializers
 
+from catalog.api.bodies.agreed import AddedLineItemIn, CommitmentIn, OverrideEntitlementIn, OverrideLineItemIn
 from catalog.api.names import PERIODS
 from config.api.fields import MetadataField, MomentField, TextField
 from config.api.unknown_names import Unused
 from customers.api.names import CANCELLATIONS, CYCLES, PRORATIONS, PauseMode, net_days_of
 
 Invalid = serializers.ValidationError
+MOST_TERMS = 100
 COLUMNS = (
     *("name", "email", "contact", "timezone", "tax_treatment", "tax_note", "metadata"),
     *("address_line1", "address_line2", "address_city", "address_state", "address_postal_code", "address_country"),
 )
-NO_COMMITMENTS = "Commitments aren't supported."
-ON_PLAN = "A subscription pays the prices of its plan. Add a plan with these prices."
+NO_COMMITMENTS = "Only a minimum for a price is supported: use line_item_commitments."
 INVOICED = "What was used until the end is always invoiced. Use generate_invoice."
 
 
@@ -103,6 +104,24 @@ def trial_days(**options: Any) -> serializers.IntegerField:
     return serializers.IntegerField(min_value=0, max_value=3650, required=False, allow_null=True, **options)
 
 
+class PhaseIn(serializers.Serializer[Any]):
+    """What is agreed for a time. Afterwards, the terms before it apply again."""
+
+    unused: ClassVar[dict[str, Unused]] = {
+        "coupons": Unused("Use subscription_coupons of the subscription, with start_date and end_date."),
+        "line_item_coupons": Unused("The coupon's scope determines what it discounts."),
+        "metadata": Unused("Use the subscription's metadata."),
+        "subscription_coupons": Unused("Use subscription_coupons of the subscription, with start_date and end_date."),
+    }
+
+    start_date = MomentField()
+    end_date = MomentField(required=False, allow_null=True)
+    override_line_items = serializers.ListField(
+        child=OverrideLineItemIn(), required=False, allow_null=True, max_length=MOST_TERMS
+    )
+    line_items = serializers.ListField(child=AddedLineItemIn(), required=False, allow_null=True, max_length=MOST_TERMS)
+
+
 class SubscriptionIn(serializers.Serializer[Any]):
     """A new subscription to a plan. It publishes the plan's draft, unless the draft is on hold."""
 
@@ -118,19 +137,13 @@ class SubscriptionIn(serializers.Serializer[Any]):
         "enable_true_up": Unused(NO_COMMITMENTS, (False,)),
         "fx_rates": Unused("Amounts aren't converted: every subscription has one currency."),
         "gateway_payment_method_id": Unused("Payments aren't collected. Record them with POST /v1/payments."),
-        "include_price_ids": Unused(ON_PLAN),
         "inheritance": Unused("Every subscription is billed to its own customer."),
-        "line_item_commitments": Unused(NO_COMMITMENTS),
         "line_item_coupons": Unused("The coupon's scope determines what it discounts. Use coupons."),
         "line_item_grouping": Unused("Every charge has its own line.", ("per_charge_period",)),
-        "line_items": Unused(ON_PLAN),
         "overage_factor": Unused(NO_COMMITMENTS),
-        "override_entitlements": Unused("Entitlements are those of the plan. Add a plan with other entitlements."),
-        "override_line_items": Unused(ON_PLAN),
         "payment_behavior": Unused("Subscriptions don't wait for a payment. Use default_active.", ("default_active",)),
-        "phases": Unused("Create the subscription, then schedule its plan changes."),
         "proration_mode": Unused("Use proration_behavior."),
-        "quantity": Unused("The quantity of a fee is set on its price, as min_quantity."),
+        "quantity": Unused("Set the quantity of a fee in override_line_items."),
         "subscription_status": Unused(
             "Must be active. For a scheduled subscription, set a later start_date.", ("active",)
         ),
@@ -169,6 +182,36 @@ class SubscriptionIn(serializers.Serializer[Any]):
         child=SubscriptionCouponIn(), required=False, allow_null=True, max_length=20
     )
     tax_rate_overrides = serializers.ListField(child=TaxOverrideIn(), required=False, allow_null=True, max_length=20)
+    include_price_ids = serializers.ListField(
+        child=serializers.CharField(max_length=64),
+        required=False,
+        allow_null=True,
+        max_length=MOST_TERMS,
+        help_text="Only these prices of the plan are charged. By default, all are.",
+    )
+    override_line_items = serializers.ListField(
+        child=OverrideLineItemIn(),
+        required=False,
+        allow_null=True,
+        max_length=MOST_TERMS,
+        help_text="Agreed instead of the plan's prices.",
+    )
+    override_entitlements = serializers.ListField(
+        child=OverrideEntitlementIn(), required=False, allow_null=True, max_length=MOST_TERMS
+    )
+    line_item_commitments = serializers.DictField(
+        child=CommitmentIn(), required=False, allow_null=True, help_text="Minimum amounts, by the ids of usage prices."
+    )
+    line_items = serializers.ListField(
+        child=AddedLineItemIn(),
+        required=False,
+        allow_null=True,
+        max_length=MOST_TERMS,
+        help_text="Charged in addition to the plan.",
+    )
+    phases = serializers.ListField(
+        child=PhaseIn(), required=False, allow_null=True, max_length=MOST_TERMS, help_text="What is agreed for a time."
+    )
     metadata = MetadataField(required=False, allow_null=True)
 
     def validate(self, attrs: Any) -> Any:

@@ -11,10 +11,12 @@ from rest_framework.response import Response
 
 from catalog.api.names import PERIODS
 from catalog.models import Plan
+from catalog.selectors import Terms
 from config.api.errors import InvalidRequest, invalid
 from config.api.filters import Pages, apply_filters, comma_separated
 from config.api.openapi import listed, operation, search_body
 from config.api.views import ApiView, get_or_404, read_body
+from customers.api.agreed_terms import agree_phases, terms_of_body
 from customers.api.bodies import CancelIn, PauseIn, ResumeIn, SubscriptionChange, SubscriptionIn
 from customers.api.customers import FEATURES, customer_of_body
 from customers.api.filters import SubscriptionFilter
@@ -28,6 +30,7 @@ from customers.subscriptions import (
     cancel,
     cancel_at_period_end,
     get_period_end,
+    get_sellable_version,
     pause,
     resume,
     subscribe,
@@ -95,7 +98,8 @@ class Subscriptions(ApiView):
         "`trial_period_days`: specify one of them, and none with `cancel_at_period_end` or `trial_end`. `timezone` "
         "must be an IANA name. `billing_anchor` needs the `billing_cycle` anniversary. `payment_terms` are 15 NET to "
         "90 NET. `coupons` and tax rates must exist, and the plan must have prices in this `currency` and "
-        "`billing_period`.",
+        "`billing_period`. `override_line_items`, `include_price_ids` and `line_item_commitments` name prices of the "
+        "plan, `override_entitlements` its entitlements; their fields must be those of the price's model.",
         tag=TAG,
         body=SubscriptionIn,
         answers={201: SubscriptionOut},
@@ -117,11 +121,15 @@ class Subscriptions(ApiView):
         return Response(serialize_subscription(subscription_of(subscription.public_id)), status=201)
 
     def _subscribe(self, customer: Customer, body: dict[str, Any], now: datetime) -> Subscription:
-        return subscribe(
+        plan = get_or_404(Plan.objects.all(), "plan", public_id=body["plan_id"])
+        currency, interval = body["currency"].upper(), PERIODS[body["billing_period"]]
+        terms = Terms(currency, interval, body["billing_period_count"])
+        version = get_sellable_version(plan, terms, now=now, by=None)
+        subscription = subscribe(
             customer,
-            get_or_404(Plan.objects.all(), "plan", public_id=body["plan_id"]),
-            currency=body["currency"].upper(),
-            interval=PERIODS[body["billing_period"]],
+            version,
+            currency=currency,
+            interval=interval,
             interval_count=body["billing_period_count"],
             alignment=CYCLES[body["billing_cycle"]],
             starts_at=body.get("start_date") or now,
@@ -134,10 +142,13 @@ class Subscriptions(ApiView):
             key=body.get("lookup_key") or None,
             net_days=net_days_of(body.get("payment_terms") or ""),
             metadata=body.get("metadata"),
+            terms=terms_of_body(body, version, terms),
             now=now,
             by=None,
             reason=REASON,
         )
+        agree_phases(subscription, body, version, now=now, reason=REASON)
+        return subscription
 
 
 class SubscriptionSearch(ApiView):

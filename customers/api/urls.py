@@ -2,10 +2,10 @@
 
 from django.urls import path, re_path
 
-from customers.api import aliases, customers, schedules, subscription_parts, subscriptions
+from customers.api import aliases, customers, line_items, schedules, subscription_parts, subscriptions
 
 CUSTOMER = r"customers/(?P<customer_id>(?!(?:search|usage|wallets|external|portal|aliases)(?:/|$))[^/]+)"
-SUBSCRIPTION = r"subscriptions/(?P<subscription_id>(?!(?:search|usage|schedules)(?:/|$))[^/]+)"
+SUBSCRIPTION = r"subscriptions/(?P<subscription_id>(?!(?:search|usage|schedules|lineitems)(?:/|$))[^/]+)"
 
 urlpatterns = [
     path("customers", customers.Customers.as_view()),
@@ -21,7 +21,9 @@ urlpatterns = [
     path("subscriptions", subscriptions.Subscriptions.as_view()),
     path("subscriptions/search", subscriptions.SubscriptionSearch.as_view()),
     path("subscriptions/lineitems/search", subscription_parts.LineItemSearch.as_view()),
+    path("subscriptions/lineitems/<str:line_item_id>", line_items.OneLineItem.as_view()),
     re_path(f"^{SUBSCRIPTION}/v2$", subscription_parts.SubscriptionV2.as_view()),
+    re_path(f"^{SUBSCRIPTION}/lineitems$", line_items.LineItems.as_view()),
     re_path(f"^{SUBSCRIPTION}/pauses$", subscription_parts.SubscriptionPauses.as_view()),
     path("subscriptions/schedules", schedules.AllSchedules.as_view()),
     path("subscriptions/schedules/<str:schedule_id>", schedules.OneSchedule.as_view()),

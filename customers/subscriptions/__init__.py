@@ -14,10 +14,12 @@ from customers.subscriptions.phases import (
 from customers.subscriptions.refusals import (
     CannotPause,
     ChangeAlreadyScheduled,
+    EndsBeforeStart,
     NothingScheduled,
     NotPaused,
     NotYetStarted,
     SubscriptionEnded,
+    TermsNeedApproval,
 )
 from customers.subscriptions.scheduled import (
     ScheduledChange,
@@ -29,12 +31,12 @@ from customers.subscriptions.scheduled import (
 )
 from customers.subscriptions.start import (
     CustomerArchived,
-    EndsBeforeStart,
     NoMatchingPrice,
     VersionNotPublished,
     get_sellable_version,
     subscribe,
 )
+from customers.subscriptions.terms import agree_terms
 
 __all__ = [
     "CannotPause",
@@ -48,7 +50,9 @@ __all__ = [
     "ScheduledChange",
     "ScheduledKind",
     "SubscriptionEnded",
+    "TermsNeedApproval",
     "VersionNotPublished",
+    "agree_terms",
     "cancel",
     "cancel_at_period_end",
     "change_plan",

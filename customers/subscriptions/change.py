@@ -46,7 +46,7 @@ def change_plan(
         current = find_span(locked, chain, at)
         for later in chain:
             if later.starts_at > max(at, now) and later.version_id != current.version_id:
-                plan = PlanVersion.objects.select_related("plan").get(pk=later.version_id)
+                plan = PlanVersion.with_agreed.select_related("plan").get(pk=later.version_id)
                 raise ChangeAlreadyScheduled(
                     f"A change to {plan} is scheduled for {later.starts_at:%Y-%m-%d}. Withdraw it first."
                 )

@@ -25,3 +25,11 @@ class NotPaused(Refused):
 
 class CannotPause(Refused):
     """Only an active subscription can be paused, not a subscription in trial or already paused."""
+
+
+class EndsBeforeStart(Refused):
+    """The subscription, or a change, would end before it starts."""
+
+
+class TermsNeedApproval(Refused):
+    """The terms that a subscription would start with need approval."""

@@ -1,4 +1,4 @@
-"""List and withdraw changes of a subscription that are scheduled: a cancellation, a plan change, pauses."""
+"""List and withdraw changes of a subscription that are scheduled: a cancellation, changes of plan or terms, pauses."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -25,6 +25,7 @@ class ScheduledKind(LabeledEnum):
 
     CANCELLATION = "cancellation", "Cancellation"
     PLAN_CHANGE = "plan_change", "Plan change"
+    TERMS_CHANGE = "terms_change", "Change of terms"
     PAUSE = "pause", "Pause"
 
 
@@ -55,7 +56,9 @@ def list_scheduled_changes(
         if phase.starts_at <= now:
             continue
         if phase.plan_version_id != before.plan_version_id:
-            changes.append(_describe(ScheduledKind.PLAN_CHANGE, phase))
+            is_same_plan = phase.plan_version.list_id == before.plan_version.list_id
+            kind = ScheduledKind.TERMS_CHANGE if is_same_plan else ScheduledKind.PLAN_CHANGE
+            changes.append(_describe(kind, phase))
         if phase.kind == PhaseKind.PAUSED and before.kind != PhaseKind.PAUSED:
             changes.append(_describe(ScheduledKind.PAUSE, phase))
     end = subscription.ended_at
@@ -79,7 +82,9 @@ def withdraw_scheduled_change(
     by: User | None,
     reason: str = "",
 ) -> Subscription:
-    """Undo a scheduled change, or everything scheduled after now: moves to another plan, pauses and a cancellation.
+    """Undo a scheduled change, or everything scheduled after now: changes of plan and terms, pauses and a cancellation.
+
+    With a change of terms, later changes of the same plan's terms are withdrawn, too.
 
     The end of a trial or of a running pause, and an end date set at the start, aren't changes and stay. Raises
     SubscriptionEnded, and NothingScheduled, also if the change has been withdrawn or has taken effect.
@@ -135,13 +140,23 @@ def _withdraw_changes(chain: Chain, now: datetime) -> Chain:
 
 
 def _withdraw_change(chain: Chain, change: ScheduledChange, now: datetime) -> Chain:
-    """Keep the plan before a scheduled plan change, or keep the subscription active instead of a scheduled pause."""
+    """Keep the plan or terms before a scheduled change, or the subscription active instead of a scheduled pause."""
     for before, span in pairwise(chain):
         if not span.starts_at == change.at > now:
             continue
-        if change.kind == ScheduledKind.PLAN_CHANGE:
-            return change_spans(chain, partial(replace, version_id=before.version_id), change.at)
+        if change.kind in (ScheduledKind.PLAN_CHANGE, ScheduledKind.TERMS_CHANGE):
+            until = _find_next_plan(chain, change) if change.kind == ScheduledKind.TERMS_CHANGE else None
+            return change_spans(chain, partial(replace, version_id=before.version_id), change.at, until)
         if change.kind == ScheduledKind.PAUSE and span.kind == PhaseKind.PAUSED:
             resumed = (later.starts_at for later in chain if later.starts_at > change.at and later.kind != span.kind)
             return change_spans(chain, partial(replace, kind=PhaseKind.ACTIVE), change.at, next(resumed, None))
     return chain
+
+
+def _find_next_plan(chain: Chain, change: ScheduledChange) -> datetime | None:
+    """Return when another plan follows a change of terms, if one does."""
+    ids = {span.version_id for span in chain}
+    list_ids = {version.pk: version.list_id for version in PlanVersion.with_agreed.filter(pk__in=ids)}
+    later = [span for span in chain if span.starts_at >= change.at]
+    others = (span.starts_at for span in later if list_ids[span.version_id] != list_ids[later[0].version_id])
+    return next(others, None)

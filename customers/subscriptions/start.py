@@ -1,5 +1,6 @@
 """Start subscriptions."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 from django.contrib.auth.models import User
 from django.db import transaction
 
+from catalog.agreed import TermsEdit
 from catalog.models import Plan, PlanVersion
 from catalog.models.plans import PlanState
 from catalog.publishing import PlanArchived, get_published_version
@@ -21,6 +23,8 @@ from customers.periods import Interval, Schedule
 from customers.signals import subscription_changed
 from customers.subscriptions.chain import Chain, PhaseSpan
 from customers.subscriptions.phases import write_chain
+from customers.subscriptions.refusals import EndsBeforeStart
+from customers.subscriptions.terms import agree_at_start
 
 
 class CustomerArchived(Refused):
@@ -33,10 +37,6 @@ class NoMatchingPrice(Refused):
 
 class VersionNotPublished(Refused):
     """The version is a draft, which has no subscribers: publish it first."""
-
-
-class EndsBeforeStart(Refused):
-    """The subscription would end before it starts."""
 
 
 @transaction.atomic
@@ -58,6 +58,7 @@ def subscribe(
     key: str | None = None,
     net_days: int | None = None,
     metadata: dict[str, Any] | None = None,
+    terms: Sequence[TermsEdit] = (),
     now: datetime,
     by: User | None,
     reason: str = "",
@@ -68,10 +69,12 @@ def subscribe(
     time zone is `zone`, by default the customer's. Periods are counted from `anchor`; if that is None, from the trial's
     end, or from the start without a trial. Calendar alignment moves the anchor back to the start of the local calendar
     period. The trial ends at `trial_ends_at`, or after `trial_days` local calendar days; without both, it has the
-    version's length. A second call creates a second subscription.
+    version's length. `terms` are agreed from the start on, instead of the plan's. A second call creates a second
+    subscription.
 
     Raises CustomerArchived, PlanArchived, NothingPublished, VersionNotPublished, NoMatchingPrice, EndsBeforeStart,
-    and ValidationError for an invalid field or a draft that can't be published.
+    NotInTerms, QuantityNotAllowed, TermsNeedApproval, and ValidationError for an invalid field, or for a draft or
+    agreed prices that can't be published.
     """
     customer = Customer.objects.select_for_update(no_key=True).get(pk=customer.pk)
     if customer.state == CustomerState.ARCHIVED:
@@ -105,6 +108,7 @@ def subscribe(
     subscription.full_clean(exclude=["customer", "created_by"])
     with recorded(by=by, reason=reason):
         subscription.save()
+    version = agree_at_start(subscription, version, terms, now=now, by=by, reason=reason)
     chain = _make_first_chain(version, starts_at, trial_ends_at, ends_at)
     write_chain(subscription, chain, now=now, by=by, reason=reason)
     emit(WebhookEvent.SUBSCRIPTION_CREATED, "subscription", [subscription.pk], at=now)

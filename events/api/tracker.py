@@ -145,7 +145,7 @@ def _point(kind: str, reason: Reason | None, message: str) -> dict[str, Any]:
 
 def _published_prices(features: Sequence[Feature]) -> list[Price]:
     """Return the features' prices in any published plan version, newest first; at most 50."""
-    prices = Price.objects.filter(feature__in=features, version__state=VersionState.PUBLISHED)
+    prices = Price.objects.filter(feature__in=features, version__state=VersionState.PUBLISHED, version__base=None)
     return list(
         prices.select_related("feature", "version__plan").prefetch_related("tiers").order_by("-pk")[:PRICES_SHOWN]
     )

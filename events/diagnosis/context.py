@@ -135,7 +135,7 @@ class Context:
     @cached_property
     def prices(self) -> dict[int, list[Price]]:
         """Return the prices of the plan versions in force at the event's time, by version id."""
-        return prices_by_version({phase.plan_version_id for phase in self.phases_at})
+        return prices_by_version(phase.plan_version for phase in self.phases_at)
 
     def price_in(self, phase: SubscriptionPhase, feature_id: int) -> Price | None:
         """Return the price that a phase charges for a feature: in the subscription's currency and interval."""

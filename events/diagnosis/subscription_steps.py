@@ -182,6 +182,7 @@ def _newer_version_with(reading: Reading, phase: SubscriptionPhase) -> str:
     newer = Price.objects.filter(
         feature=reading.feature,
         version__plan=phase.plan_version.plan,
+        version__base=None,
         version__number__gt=phase.plan_version.number,
         version__state=VersionState.PUBLISHED,
     ).select_related("version__plan")

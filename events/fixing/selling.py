@@ -3,27 +3,33 @@
 from datetime import datetime
 from decimal import Decimal, InvalidOperation
 from functools import partial
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from django.contrib.auth.models import User
 from django.db import transaction
 
+from catalog.agreed import PriceAddition
 from catalog.models import Feature, Plan, PlanVersion, Price
 from catalog.models.plans import VersionState
 from catalog.models.prices import PriceKind, PriceModel
 from catalog.publishing import get_or_create_draft, publish_at_once
 from catalog.selectors import Terms, fees, list_offered_terms
 from catalog.wording import describe_price
+from config.approvals.gate import ApprovalNeeded
 from config.office.wording import local_day
 from customers.models import Customer, Subscription
 from customers.periods import NoSuchPeriod
 from customers.signals import invoice_start
-from customers.subscriptions import change_plan, get_billing_period, get_phase_at, subscribe
+from customers.subscriptions import agree_terms, change_plan, get_billing_period, get_phase_at, subscribe
 from events.fixing.base import Action, Field, FieldKind, FixRefused, parse_moment
 
 
 class AddToPlan(Action):
-    """Publish a version of the plan that prices the feature per unit, and move the subscription to it."""
+    """Publish a version of the plan that prices the feature per unit, and move the subscription to it.
+
+    If terms are agreed with the subscription, the price is added to these, and the plan stays.
+    """
 
     name = "add_to_plan"
     permissions = ("catalog.add_price", "catalog.add_planversion", "customers.change_subscription")
@@ -50,27 +56,39 @@ class AddToPlan(Action):
 
     def apply(self, *, now: datetime, by: User | None, reason: str) -> None:
         subscription, feature, plan = self.row(Subscription, "subscription"), self.row(Feature, "feature"), self._plan()
+        at = now if self.text("since") == "now" else self._period_start()
+        phase = get_phase_at(subscription, at)
+        if phase is not None and phase.plan_version.base_id is not None:  # a new plan version would end what is agreed
+            addition = PriceAddition(self._columns(subscription, feature))
+            try:
+                agree_terms(subscription, [addition], at=at, now=now, by=by, reason=reason)
+            except ApprovalNeeded as needed:
+                raise FixRefused(
+                    "Agreed prices need approval: add the price with “Agree terms” of the subscription."
+                ) from needed
+            return
         if plan.versions.filter(state=VersionState.DRAFT).exists():
             raise FixRefused(
                 f"{plan} already has a draft. Add the feature to the draft and publish it, so that no changes are lost."
             )
         with transaction.atomic():
             draft = get_or_create_draft(plan, by=by, held=True)
-            price = Price(
-                version=draft,
-                kind=PriceKind.USAGE,
-                feature=feature,
-                currency=subscription.currency,
-                interval=subscription.interval,
-                interval_count=subscription.interval_count,
-                model=PriceModel.PER_UNIT,
-                unit_amount=self._unit_amount(),
-            )
+            price = Price(version=draft, **self._columns(subscription, feature))
             price.full_clean(exclude=["version", "feature"])
             price.save()
             publish_at_once(draft, now=now, by=by, reason=reason)
-            at = now if self.text("since") == "now" else self._period_start()
             change_plan(subscription, draft, at=at, now=now, by=by, reason=reason)
+
+    def _columns(self, subscription: Subscription, feature: Feature) -> dict[str, Any]:
+        return {
+            "kind": PriceKind.USAGE,
+            "feature": feature,
+            "currency": subscription.currency,
+            "interval": subscription.interval,
+            "interval_count": subscription.interval_count,
+            "model": PriceModel.PER_UNIT,
+            "unit_amount": self._unit_amount(),
+        }
 
     def concerns(self) -> list[tuple[int, int, datetime]]:
         subscription = self.row(Subscription, "subscription")

@@ -1,5 +1,6 @@
 -- Groups unbilled usage since a given time by feature and by what is missing: a subscription, or the feature in its
--- plan. A pair of customer and feature is billed if a phase in force since then has a usage price for the feature.
+-- plan. A pair of customer and feature is billed if a phase in force since then has a usage price for the feature, which
+-- agreed terms can share with the list.
 -- Reads rolled-up days where they exist. Pairs are found by skipping through the primary key, at most `pairs` of them,
 -- so the cost is bounded; `is_capped` means that there are more.
 WITH RECURSIVE pair (customer_id, feature_id) AS (
@@ -27,6 +28,11 @@ WITH RECURSIVE pair (customer_id, feature_id) AS (
     FROM known
     WHERE NOT EXISTS (
         SELECT FROM lived JOIN catalog_price AS price ON price.version_id = lived.plan_version_id
+        WHERE lived.customer_id = known.customer_id AND price.feature_id = known.feature_id
+    ) AND NOT EXISTS (
+        SELECT FROM lived
+        JOIN catalog_sharedprice AS shared ON shared.version_id = lived.plan_version_id
+        JOIN catalog_price AS price ON price.id = shared.price_id
         WHERE lived.customer_id = known.customer_id AND price.feature_id = known.feature_id
     )
 )

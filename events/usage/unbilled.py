@@ -66,7 +66,8 @@ def unbilled_features(customer: Customer, *, now: datetime) -> list[UnbilledFeat
         starts_at__lte=now,
     )
     versions = list(lived.values_list("plan_version", flat=True))
-    priced = set(Price.objects.filter(version__in=versions, feature__in=used).values_list("feature", flat=True))
+    prices = Price.objects.filter(Q(version__in=versions) | Q(shared_by__version__in=versions), feature__in=used)
+    priced = set(prices.values_list("feature", flat=True))
     features = Feature.objects.in_bulk(used.keys() - priced)
     rows = [UnbilledFeature(feature, used[pk], bool(versions)) for pk, feature in features.items() if used[pk]]
     return sorted(rows, key=lambda row: (-row.events, row.feature.pk))

@@ -45,7 +45,7 @@ def test_prices_come_with_features_and_sorted_tiers_in_two_queries(django_assert
     ]
 
     with django_assert_num_queries(2):
-        prices_by_id = prices_by_version(version.pk for version in versions)
+        prices_by_id = prices_by_version(versions)
         bounds = {
             (price.feature_id, tuple(tier.up_to for tier in price.tiers.all()))
             for prices in prices_by_id.values()
@@ -61,6 +61,6 @@ def test_free_tiers_are_found_by_version_and_feature(django_assert_num_queries):
     version = make_version({"feature": calls}, free_units={calls: Decimal(10), tokens: Decimal(20)})
 
     with django_assert_num_queries(1):
-        entitlements = entitlements_by_version([version.pk])
+        entitlements = entitlements_by_version([version])
 
     assert entitlements[version.pk][tokens.pk].free_units == Decimal(20)

@@ -124,7 +124,20 @@ def _let_all_run() -> None:
     PeriodicTask.objects.update(last_run_at=at)
 
 
+def _find_fee(api: Api) -> str:
+    """Return the id of a line item that charges a recurring fee."""
+    subscriptions = api.get("subscriptions")["items"]
+    items = (item for subscription in subscriptions for item in subscription["line_items"])
+    return str(next(item["id"] for item in items if item["price_type"] == "FIXED"))
+
+
+LINE_ITEM = Case(path_ids=lambda api: {"line_item_id": _find_fee(api)})
+MODIFIED = Case(fields=lambda api: {"id": _find_fee(api)})
 CASES = {
+    "updateSubscriptionLineItem": LINE_ITEM,
+    "deleteSubscriptionLineItem": LINE_ITEM,
+    "executeSubscriptionModify": MODIFIED,
+    "previewSubscriptionModify": MODIFIED,
     "getSystem": Case(prepare=lambda api, ids: _let_all_run()),
     "approveApproval": Case(prepare=lambda api, ids: _decide_as("ben")),
     "rejectApproval": Case(prepare=lambda api, ids: _decide_as("ben")),

@@ -34,9 +34,9 @@ def price(plan_id, **changes):
 @pytest.mark.parametrize(
     ("field", "value"),
     [
-        ("quantity", 5), ("proration_mode", "none"), ("commitment_amount", "100"), ("line_items", [{"price_id": "p"}]),
-        ("phases", [{}]), ("subscription_status", "draft"), ("payment_behavior", "default_incomplete"),
-        ("trialDays", 14), ("override_line_items", [{}]), ("overage_factor", "1.5"),
+        ("quantity", 5), ("proration_mode", "none"), ("commitment_amount", "100"), ("addons", [{"addon_id": "a"}]),
+        ("inheritance", {"x": 1}), ("subscription_status", "draft"), ("payment_behavior", "default_incomplete"),
+        ("trialDays", 14), ("line_item_coupons", {"p": ["c"]}), ("overage_factor", "1.5"),
     ],
 )  # fmt: skip
 def test_a_term_that_a_subscription_can_not_have_is_refused(api, terms, field, value):

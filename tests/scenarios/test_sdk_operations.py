@@ -52,13 +52,9 @@ REASONS = {
     "subscriptions.add_subscription_addon": "Plans have no add-ons.",
     "subscriptions.remove_subscription_addon": "Plans have no add-ons.",
     "subscriptions.get_subscription_addon_associations": "Plans have no add-ons.",
-    "subscriptions.create_subscription_line_item": "A subscription has the prices of its plan version.",
-    "subscriptions.update_subscription_line_item": "A subscription has the prices of its plan version.",
-    "subscriptions.delete_subscription_line_item": "A subscription has the prices of its plan version.",
     "subscriptions.get_subscription_upcoming_grants": "Plans don't grant credit.",
     "subscriptions.execute_subscription_plan_change_v2": "Use `change/execute`.",
     "subscriptions.preview_subscription_plan_change_v2": "Use `change/preview`.",
-    "subscriptions.preview_subscription_modify": "Only `modify/execute`.",
 }
 
 

@@ -22,13 +22,14 @@ from billing.admin.pages import (
     run,
     staircase,
     statement,
+    terms,
     upcoming,
     usage_by_day,
 )
 from billing.models import BillingRun, Invoice
 from catalog.models import Plan
 from config.office.pages import AdminView
-from customers.models import Customer
+from customers.models import Customer, Subscription
 
 # Routes below a model's list, each with its view and its URL name. Who may see the page depends on the model's admin
 # unless the view has a permission of its own.
@@ -71,6 +72,11 @@ CUSTOMER_PAGES: list[tuple[str, type[AdminView], str]] = [
     ("<int:customer_id>/personal-data/", personal_data.PersonalDataPage, "billing_personal_data"),
     ("<int:customer_id>/personal-data/export/", personal_data.PersonalDataFile, "billing_personal_data_file"),
 ]
+SUBSCRIPTION_PAGES: list[tuple[str, type[AdminView], str]] = [
+    ("<int:subscription_id>/terms/", terms.TermsPage, "billing_terms"),
+    ("<int:subscription_id>/terms/effect/", terms.TermsEffect, "billing_terms_effect"),
+    ("<int:subscription_id>/deal/", terms.DealPanel, "billing_deal"),
+]
 RUN_PAGES: list[tuple[str, type[AdminView], str]] = [
     ("<int:run_id>/csv/", run.FindingsFile, "billing_run_csv"),
     ("<int:run_id>/progress/", run.ProgressPanel, "billing_run_progress"),
@@ -91,6 +97,7 @@ def urls(site: AdminSite) -> list[URLPattern]:
     return [
         *_urls_below(Invoice, INVOICE_PAGES, site),
         *_urls_below(Customer, CUSTOMER_PAGES, site),
+        *_urls_below(Subscription, SUBSCRIPTION_PAGES, site),
         *_urls_below(BillingRun, RUN_PAGES, site),
         *_urls_below(Plan, PLAN_PAGES, site),
     ]

@@ -44,11 +44,17 @@ NOTHING_FREE = FreeUnits(Fraction(0))
 
 @dataclass(frozen=True)
 class Version:
-    """What one plan version charges."""
+    """What one plan version charges. Terms that are agreed with a customer are a version, too, and share prices."""
 
     fees: tuple[Fee, ...]
     prices: tuple[Price, ...]
     free: dict[int, FreeUnits]
+
+    def free_units(self, feature: int) -> FreeUnits:
+        return self.free.get(feature, NOTHING_FREE)
+
+    def charges(self, price: Price, free: FreeUnits) -> bool:
+        return any(price.number == own.number for own in self.prices) and self.free_units(price.feature) == free
 
     @classmethod
     def read(cls, data: dict[str, Any]) -> "Version":
@@ -110,11 +116,10 @@ class Subscription:
         starts = [max(phase.span.start, self.started_at) for phase in self.phases if phase.kind == PhaseKind.ACTIVE]
         return min(starts, default=self.started_at)
 
-    def active_since(self, version: int) -> datetime:
-        """Return when a plan version first came into force."""
-        starts = [
-            phase.span.start for phase in self.phases if phase.kind == PhaseKind.ACTIVE and phase.version == version
-        ]
+    def active_since(self, price: Price, free: FreeUnits) -> datetime:
+        """Return when a price was first charged with these free units, under whichever plan version."""
+        active = (phase for phase in self.phases if phase.kind == PhaseKind.ACTIVE)
+        starts = [phase.span.start for phase in active if self.versions[phase.version].charges(price, free)]
         return max(min(starts, default=self.started_at), self.started_at)
 
     def share_of_period(self, windows: tuple[Span, ...]) -> Fraction:

@@ -1,8 +1,9 @@
 """The usage of a billed period: its windows, its free units, its lines.
 
-Usage is never prorated. Each plan version rates the windows in which it was in force, with its own free units; a pause
-in between doesn't start them again. A running total is charged once, at the end of its last window. A period that
-begins within a billing period is charged the whole billing period so far, less the part before.
+Usage is never prorated. Each price rates the windows in which it was charged, with the free units of its plan version.
+A pause in between doesn't start them again, nor do agreed terms that keep both the price and its free units. A running
+total is charged once, at the end of its last window. A period that begins within a billing period is charged the whole
+billing period so far, less the part before.
 """
 
 from collections.abc import Iterable, Iterator
@@ -28,13 +29,18 @@ class Allowance:
 
 @dataclass(frozen=True)
 class Charge:
-    """A price with the windows that it charges. `active` are those that its least amount is due for."""
+    """A price with its free units and the windows that it charges. `active` are those of its least amount."""
 
     price: Price
-    version: int
+    free: FreeUnits
     is_trial: bool
     windows: tuple[Span, ...]
     active: tuple[Span, ...]
+
+    def is_continued_by(self, other: "Charge") -> bool:
+        """Return whether both charge the same price, in a trial or with the same free units."""
+        same_units = self.is_trial or self.free == other.free
+        return self.price.number == other.price.number and self.is_trial == other.is_trial and same_units
 
 
 @dataclass(frozen=True)
@@ -89,7 +95,7 @@ class PeriodUsage:
         """Find what an earlier invoice charged of the price; of a running total, by whichever price."""
         feature = self.subscription.features[charge.price.feature]
         for other in self.before:
-            if (other.price.number, other.is_trial) == (charge.price.number, charge.is_trial):
+            if other.is_continued_by(charge):
                 return other
             if feature.is_cumulative and other.price.feature == feature.number:
                 return other
@@ -159,8 +165,7 @@ class PeriodUsage:
     def _allowances(self, charge: Charge) -> list[Allowance]:
         if charge.is_trial:
             return [Allowance(charge.windows, None)]
-        free = self.subscription.versions[charge.version].free.get(charge.price.feature, NOTHING_FREE)
-        return list(list_allowances(self.subscription, charge, free))
+        return list(list_allowances(self.subscription, charge))
 
 
 @dataclass
@@ -191,23 +196,24 @@ class Part:
 
 def list_charges(subscription: Subscription, span: Span) -> list[Charge]:
     """List which prices charge which windows of a span."""
-    windows: dict[tuple[int, int, bool], list[Span]] = {}
+    windows: dict[tuple[int, FreeUnits | None], list[Span]] = {}
     active: dict[int, list[Span]] = {}
-    prices: dict[tuple[int, int, bool], Price] = {}
+    prices: dict[int, Price] = {}
     for phase, window in subscription.within(span, PhaseKind.ACTIVE, PhaseKind.TRIAL):
-        for price in subscription.versions[phase.version].prices:
-            key = (price.number, phase.version, phase.kind == PhaseKind.TRIAL)
-            prices[key] = price
-            _append(windows.setdefault(key, []), window)
+        version = subscription.versions[phase.version]
+        for price in version.prices:
+            prices[price.number] = price
+            free = None if phase.kind == PhaseKind.TRIAL else version.free_units(price.feature)
+            _append(windows.setdefault((price.number, free), []), window)
             if phase.kind == PhaseKind.ACTIVE:
                 _append(active.setdefault(price.feature, []), window)
     charges = []
-    for (number, version, is_trial), spans in windows.items():
-        price = prices[number, version, is_trial]
+    for (number, free), spans in windows.items():
+        price, is_trial = prices[number], free is None
         is_cumulative = subscription.features[price.feature].is_cumulative
         charged = tuple(spans[-1:] if is_cumulative else spans)
         due_for = tuple(active[price.feature]) if is_cumulative and not is_trial else charged
-        charges.append(Charge(price, version, is_trial, charged, due_for))
+        charges.append(Charge(price, free or NOTHING_FREE, is_trial, charged, due_for))
     return [charge for charge in charges if _is_due(charge, charges, subscription)]
 
 
@@ -227,12 +233,13 @@ def _is_due(charge: Charge, charges: Iterable[Charge], subscription: Subscriptio
     return charge.windows[-1].end == max(ends)
 
 
-def list_allowances(subscription: Subscription, charge: Charge, free: FreeUnits) -> Iterator[Allowance]:
+def list_allowances(subscription: Subscription, charge: Charge) -> Iterator[Allowance]:
     """Yield the allowances that the windows of a charge are divided into.
 
     Free units of a period, or of a running total whatever its reset, are one allowance. Daily ones follow local days,
-    weekly and monthly ones count from the billing anchor; usage since the version came into force has taken from them.
+    weekly and monthly ones count from the billing anchor; usage since the price came into force has taken from them.
     """
+    free = charge.free
     is_cumulative = subscription.features[charge.price.feature].is_cumulative
     if not free.units or is_cumulative or free.reset == Reset.PERIOD:
         units = free.units
@@ -244,16 +251,17 @@ def list_allowances(subscription: Subscription, charge: Charge, free: FreeUnits)
         yield Allowance(charge.windows, free.units, Span(first, start) if first < start else None)
     else:
         for window in charge.windows:
-            yield from _repeated(subscription, charge, free, window)
+            yield from _repeated(subscription, charge, window)
 
 
-def _repeated(subscription: Subscription, charge: Charge, free: FreeUnits, window: Span) -> Iterator[Allowance]:
+def _repeated(subscription: Subscription, charge: Charge, window: Span) -> Iterator[Allowance]:
+    free = charge.free
     if free.reset == Reset.DAILY:
         for day in cut_days(window, subscription.zone):
             yield Allowance((day,), free.units)
         return
     units = {Reset.WEEKLY: Unit.WEEK, Reset.MONTHLY: Unit.MONTH}
-    since = subscription.active_since(charge.version)
+    since = subscription.active_since(charge.price, free)
     for full in subscription.cycle.with_unit(units[free.reset]).cut(window):
         part = overlap(full, window)
         if part is not None:

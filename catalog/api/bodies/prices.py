@@ -6,8 +6,9 @@ from typing import Any, ClassVar
 
 from rest_framework import serializers
 
+from catalog.agreed.content import OF_PERCENTAGES
 from catalog.api.bodies.shared import PLANS_ONLY, VERSIONED, Invalid
-from catalog.api.names import CADENCES, PERIODS, PRICE_KINDS
+from catalog.api.names import CADENCES, PERIODS, PRICE_KINDS, billing_model_of
 from catalog.drafting import PriceTerms, Tier
 from catalog.models import Price
 from catalog.models.prices import PriceKind, PriceModel
@@ -32,9 +33,26 @@ class LimitIn(NumberIn):
 
 
 class TierIn(serializers.Serializer[Any]):
+    """A tier. `rate_percent` instead of `unit_amount` makes the price a graduated percentage."""
+
     up_to = serializers.IntegerField(min_value=1, max_value=10**18, required=False, allow_null=True)
-    unit_amount = AmountIn()
+    unit_amount = AmountIn(required=False, allow_null=True)
     flat_amount = AmountIn(required=False, allow_null=True)
+    rate_percent = AmountIn(required=False, allow_null=True)
+
+    def validate(self, attrs: Any) -> Any:
+        if (attrs.get("unit_amount") is None) == (attrs.get("rate_percent") is None):
+            raise Invalid({"unit_amount": "Specify either unit_amount or rate_percent."})
+        return attrs
+
+
+class QuantityIn(NumberIn):
+    """A quantity: 0 or more, with up to six decimals."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(
+            max_digits=21, decimal_places=6, min_value=Decimal(0), required=False, allow_null=True, **kwargs
+        )
 
 
 class TransformIn(serializers.Serializer[Any]):
@@ -42,26 +60,48 @@ class TransformIn(serializers.Serializer[Any]):
     round = serializers.ChoiceField(["up", "down"], default="up")
 
 
+# The API's names of the pricing models. A TIERED price's model depends on its tier_mode and tiers.
+BILLING_MODELS = {
+    "FLAT_FEE": PriceModel.PER_UNIT,
+    "PACKAGE": PriceModel.PACKAGE,
+    "TIERED": PriceModel.GRADUATED,
+    "PERCENTAGE": PriceModel.PERCENTAGE,
+}
+LIMITS = ("minimum_amount", "maximum_amount", "quantity_minimum", "quantity_maximum")
 UNUSED_OF_PRICES = {
     "bucket_size": Unused("Bucketed prices aren't supported. Usage is priced over the whole period."),
     "group_id": Unused("Prices have no groups. Use metadata."),
 }
 
 
+def check_tiers(tiers: Any) -> Any:
+    """Refuse unsorted tiers: if they were sorted automatically, a typing error would change the price."""
+    bounds = [tier.get("up_to") for tier in tiers or []]
+    if bounds and (bounds[-1] is not None or None in bounds[:-1] or bounds[:-1] != sorted(set(bounds[:-1]))):
+        raise Invalid("Sort the tiers by ascending up_to. The last tier's up_to must be null.")
+    if len({tier.get("rate_percent") is None for tier in tiers or []}) > 1:
+        raise Invalid("Either all tiers have a rate_percent, or none.")
+    return tiers
+
+
 class PriceFields(serializers.Serializer[Any]):
     """The fields that new and changed prices share."""
 
+    rate_percent = AmountIn(required=False, allow_null=True, help_text="Percent of each event's value.")
+    fixed_amount_per_event = AmountIn(required=False, allow_null=True)
+    free_events = serializers.IntegerField(min_value=0, max_value=2**31 - 1, required=False, allow_null=True)
+    free_amount = AmountIn(required=False, allow_null=True, help_text="Free value per billing period.")
+    per_event_minimum = AmountIn(required=False, allow_null=True)
+    per_event_maximum = AmountIn(required=False, allow_null=True)
+    quantity_minimum = QuantityIn(help_text="The smallest quantity of a fee that can be agreed with a customer.")
+    quantity_maximum = QuantityIn(help_text="The largest quantity of a fee that can be agreed with a customer.")
     lookup_key = TextField(allow_null=True)
     description = TextField(10_000, allow_null=True)
     minimum_amount = LimitIn(help_text="The least that a usage price charges per billing period.")
     maximum_amount = LimitIn(help_text="The most that a usage price charges per billing period.")
 
     def validate_tiers(self, tiers: Any) -> Any:
-        """Refuse unsorted tiers: if they were sorted automatically, a typing error would change the price."""
-        bounds = [tier.get("up_to") for tier in tiers or []]
-        if bounds and (bounds[-1] is not None or None in bounds[:-1] or bounds[:-1] != sorted(set(bounds[:-1]))):
-            raise Invalid("Sort the tiers by ascending up_to. The last tier's up_to must be null.")
-        return tiers
+        return check_tiers(tiers)
 
 
 class PriceChange(PriceFields):
@@ -99,7 +139,7 @@ class PriceIn(PriceFields):
     entity_type = serializers.ChoiceField(["PLAN"], default="PLAN", help_text="Prices belong to plans.")
     entity_id = serializers.CharField(max_length=64, help_text="The plan's id.")
     type = serializers.ChoiceField(list(PRICE_KINDS))
-    billing_model = serializers.ChoiceField(["FLAT_FEE", "PACKAGE", "TIERED"])
+    billing_model = serializers.ChoiceField(list(BILLING_MODELS))
     billing_period = serializers.ChoiceField(list(PERIODS))
     billing_period_count = serializers.IntegerField(min_value=1, max_value=1000, default=1)
     invoice_cadence = serializers.ChoiceField(list(CADENCES), default="ARREAR")
@@ -124,10 +164,14 @@ class PriceIn(PriceFields):
             wrong["billing_model"] = "A FIXED price must be a FLAT_FEE."
         if usage and attrs["invoice_cadence"] == "ADVANCE":
             wrong["invoice_cadence"] = "A usage price must be invoiced in arrears. Use ARREAR."
-        if model != "TIERED" and attrs.get("amount") is None:
+        if model in ("FLAT_FEE", "PACKAGE") and attrs.get("amount") is None:
             wrong["amount"] = "This field is required."
         if model == "TIERED" and not (attrs.get("tiers") and attrs.get("tier_mode")):
             wrong["tiers"] = "A TIERED price requires tiers and tier_mode."
+        if model == "PERCENTAGE" and attrs.get("rate_percent") is None:
+            wrong["rate_percent"] = "This field is required for a PERCENTAGE price."
+        if attrs.get("tier_mode") == "VOLUME" and has_rates(attrs):
+            wrong["tier_mode"] = "Tiers with a rate_percent are graduated. Use SLAB."
         if model == "PACKAGE" and not attrs.get("transform_quantity"):
             wrong["transform_quantity"] = "A PACKAGE price requires transform_quantity with divide_by."
         if wrong := wrong | unused_by(model, attrs):
@@ -138,15 +182,22 @@ class PriceIn(PriceFields):
 def unused_by(model: str, attrs: Mapping[str, Any]) -> dict[str, str]:
     """Return the fields that another model or kind of price would use, each with the reason against it."""
     of_tiers, of_packages = "Only allowed for a TIERED price.", "Only allowed for a PACKAGE price."
+    of_percentages = "Only allowed for a PERCENTAGE price."
     reasons = {} if model == "TIERED" else {"tiers": of_tiers, "tier_mode": of_tiers}
     if model == "TIERED":
         reasons["amount"] = "A TIERED price has no amount of its own. Use unit_amount and flat_amount of its tiers."
+    if model == "PERCENTAGE":
+        reasons["amount"] = "A PERCENTAGE price has no amount of its own. Use rate_percent."
+    else:
+        reasons |= dict.fromkeys(OF_PERCENTAGES, of_percentages)
     if model != "PACKAGE":
         reasons["transform_quantity"] = of_packages
     if attrs["type"] == "USAGE":
         reasons |= {
             "min_quantity": "Only allowed for a FIXED price.",
             "trial_period_days": "Only allowed for a FIXED price.",
+            "quantity_minimum": "Only allowed for a FIXED price.",
+            "quantity_maximum": "Only allowed for a FIXED price.",
         }
     else:
         reasons["meter_id"] = "Only allowed for a USAGE price."
@@ -156,7 +207,7 @@ def unused_by(model: str, attrs: Mapping[str, Any]) -> dict[str, str]:
 
 def refuse_unused(price: Price, body: Mapping[str, Any]) -> None:
     """Refuse a change of fields that the price's model and kind don't use."""
-    model = "TIERED" if price.is_tiered else "PACKAGE" if price.model == PriceModel.PACKAGE else "FLAT_FEE"
+    model = billing_model_of(price)
     kind = "USAGE" if price.kind == PriceKind.USAGE else "FIXED"
     if wrong := unused_by(model, {**body, "type": kind}):
         raise Invalid(wrong)
@@ -165,48 +216,59 @@ def refuse_unused(price: Price, body: Mapping[str, Any]) -> None:
 def price_terms(body: dict[str, Any], feature: Any) -> PriceTerms:
     """Translate a new price's body into columns and tiers."""
     usage, model = body["type"] == "USAGE", body["billing_model"]
-    tiered = {"VOLUME": PriceModel.VOLUME, "SLAB": PriceModel.GRADUATED}
-    models = {
-        "FLAT_FEE": PriceModel.PER_UNIT if usage else PriceModel.FLAT,
-        "PACKAGE": PriceModel.PACKAGE,
-        "TIERED": tiered.get(body.get("tier_mode") or ""),
-    }
-    columns = _price_columns(body) | {
+    columns = price_columns(body) | {
         "kind": PRICE_KINDS[body["type"]],
         "feature": feature,
-        "model": models[model],
+        "model": model_of(body, is_usage=usage),
         "currency": body["currency"].upper(),
         "interval": PERIODS[body["billing_period"]],
         "interval_count": body["billing_period_count"],
         "cadence": CADENCES[body["invoice_cadence"]],
-        "unit_amount": None if model == "TIERED" else body["amount"],
+        "unit_amount": body["amount"] if model in ("FLAT_FEE", "PACKAGE") else None,
         "charge_at_zero": False,
     }
     if body.get("min_quantity") is not None and columns["kind"] == PriceKind.FIXED:
         columns |= {"quantity": Decimal(body["min_quantity"]), "model": PriceModel.PER_UNIT}
-    tiers = _tiers_of(body.get("tiers")) if model == "TIERED" else None
+    tiers = tiers_of(body.get("tiers")) if model == "TIERED" else None
     return PriceTerms(columns, tiers, body.get("trial_period_days"))
 
 
 def price_change_terms(body: dict[str, Any]) -> PriceTerms:
     """Translate a changed price's body into columns and tiers."""
-    return PriceTerms(_price_columns(body), _tiers_of(body.get("tiers")))
+    return PriceTerms(price_columns(body), tiers_of(body.get("tiers")))
 
 
-def _tiers_of(tiers: Any) -> list[Tier] | None:
+def model_of(body: Mapping[str, Any], *, is_usage: bool) -> PriceModel:
+    """Return the pricing model that a body describes."""
+    if body["billing_model"] == "TIERED":
+        if has_rates(body):
+            return PriceModel.GRADUATED_PERCENTAGE
+        return PriceModel.VOLUME if body.get("tier_mode") == "VOLUME" else PriceModel.GRADUATED
+    if body["billing_model"] == "FLAT_FEE":
+        return PriceModel.PER_UNIT if is_usage else PriceModel.FLAT
+    return BILLING_MODELS[body["billing_model"]]
+
+
+def has_rates(body: Mapping[str, Any]) -> bool:
+    """Return whether the tiers of a body have percentages instead of amounts."""
+    return any(tier.get("rate_percent") is not None for tier in body.get("tiers") or [])
+
+
+def tiers_of(tiers: Any) -> list[Tier] | None:
     if tiers is None:
         return None
     return [
         Tier(
             None if tier.get("up_to") is None else Decimal(tier["up_to"]),
-            tier["unit_amount"],
+            tier.get("unit_amount") or Decimal(0),
             tier.get("flat_amount") or Decimal(0),
+            tier.get("rate_percent") or Decimal(0),
         )
         for tier in tiers
     ]
 
 
-def _price_columns(body: dict[str, Any]) -> dict[str, Any]:
+def price_columns(body: Mapping[str, Any]) -> dict[str, Any]:
     columns: dict[str, Any] = {}
     if body.get("amount") is not None:
         columns["unit_amount"] = body["amount"]
@@ -218,7 +280,7 @@ def _price_columns(body: dict[str, Any]) -> dict[str, Any]:
         columns["metadata"] = body["metadata"]
     if "description" in body:
         columns["description"] = body["description"] or ""
-    columns |= {name: body[name] for name in ("minimum_amount", "maximum_amount") if name in body}
+    columns |= {name: body[name] for name in (*LIMITS, *OF_PERCENTAGES) if name in body}
     if package := body.get("transform_quantity"):
         columns |= {"package_size": Decimal(package["divide_by"]), "package_rounding": package["round"]}
     return columns

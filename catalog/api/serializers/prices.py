@@ -11,6 +11,7 @@ from catalog.api.names import (
     PERIODS,
     PRICE_KINDS,
     RECURRING,
+    billing_model_of,
 )
 from catalog.api.serializers.features import MeterOut
 from catalog.kinds import PackageRounding
@@ -26,6 +27,7 @@ class TierOut(serializers.Serializer[Any]):
     up_to = serializers.SerializerMethodField()
     unit_amount = ExactField()
     flat_amount = ExactField()
+    rate_percent = ExactField()
 
     def get_up_to(self, tier: PriceTier) -> int | None:
         """Return the bound as an integer. A fractional bound, which staff can enter, is rounded down."""
@@ -38,17 +40,17 @@ class TransformOut(serializers.Serializer[Any]):
 
 
 class PriceOut(ContractRecord):
-    """A price of a plan. `entity_id` is the plan's id."""
+    """A price of a plan, or one agreed with a subscription. `entity_id` is its id."""
 
     nulls: ClassVar[tuple[str, ...]] = (
         *("addon", "bucket_size", "conversion_rate", "display_amount", "display_price_unit_amount", "end_date"),
-        *("feature", "group", "group_id", "parent_price_id", "plan", "price_unit", "price_unit_amount"),
+        *("feature", "group", "group_id", "plan", "price_unit", "price_unit_amount"),
         *("price_unit_id", "price_unit_tiers", "pricing_unit", "trial_period", "sequence", "start_date"),
     )
 
     id = serializers.CharField(source="public_id")
     entity_type = serializers.SerializerMethodField()
-    entity_id = serializers.CharField(source="version.plan.public_id")
+    entity_id = serializers.SerializerMethodField()
     plan_version = serializers.IntegerField(source="version.number")
     type = serializers.SerializerMethodField()
     billing_model = serializers.SerializerMethodField()
@@ -63,6 +65,12 @@ class PriceOut(ContractRecord):
     description = serializers.CharField()
     minimum_amount = ExactField(allow_null=True)
     maximum_amount = ExactField(allow_null=True)
+    rate_percent = ExactField(allow_null=True)
+    fixed_amount_per_event = ExactField(allow_null=True)
+    free_events = serializers.IntegerField(allow_null=True)
+    free_amount = ExactField(allow_null=True)
+    per_event_minimum = ExactField(allow_null=True)
+    per_event_maximum = ExactField(allow_null=True)
     lookup_key = serializers.CharField(source="key", allow_null=True)
     meter_id = serializers.CharField(source="feature.public_id", default=None, allow_null=True)
     meter = MeterOut(source="feature", allow_null=True)
@@ -70,6 +78,9 @@ class PriceOut(ContractRecord):
     tiers = serializers.SerializerMethodField()
     transform_quantity = serializers.SerializerMethodField()
     min_quantity = ExactField(source="quantity")
+    quantity_minimum = ExactField(allow_null=True)
+    quantity_maximum = ExactField(allow_null=True)
+    parent_price_id = serializers.SerializerMethodField(help_text="Of an agreed price: the list price it replaces.")
     trial_period_days = serializers.SerializerMethodField()
     metadata = MetadataField()
     status = serializers.SerializerMethodField()
@@ -80,8 +91,16 @@ class PriceOut(ContractRecord):
         """Return the trial of the plan version, which fees have."""
         return price.version.trial_days if price.kind == PriceKind.FIXED else None
 
+    @extend_schema_field(serializers.CharField(allow_null=True))
+    def get_parent_price_id(self, price: Price) -> str | None:
+        return None if price.listed is None else price.listed.public_id
+
+    @extend_schema_field(serializers.ChoiceField(["PLAN", "SUBSCRIPTION"]))
     def get_entity_type(self, price: Price) -> str:
-        return "PLAN"
+        return "PLAN" if price.version.base_id is None else "SUBSCRIPTION"
+
+    def get_entity_id(self, price: Price) -> str:
+        return price.version.agreed_for or price.version.plan.public_id
 
     def get_status(self, price: Price) -> str:
         return "published"
@@ -90,11 +109,9 @@ class PriceOut(ContractRecord):
     def get_type(self, price: Price) -> str | None:
         return name_of(PRICE_KINDS, price.kind)
 
-    @extend_schema_field(serializers.ChoiceField(["FLAT_FEE", "PACKAGE", "TIERED"]))
+    @extend_schema_field(serializers.ChoiceField(["FLAT_FEE", "PACKAGE", "TIERED", "PERCENTAGE"]))
     def get_billing_model(self, price: Price) -> str:
-        if price.is_tiered:
-            return "TIERED"
-        return "PACKAGE" if price.model == PriceModel.PACKAGE else "FLAT_FEE"
+        return billing_model_of(price)
 
     @extend_schema_field(serializers.ChoiceField(list(PERIODS)))
     def get_billing_period(self, price: Price) -> str | None:

@@ -2,12 +2,12 @@
 
 from typing import Any
 
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils import timezone
 from unfold.enums import ActionVariant
 
 from config.office.dialogs import action, carry_out, staff
-from config.office.links import page_of
+from config.office.links import admin_url, page_of
 from customers import subscriptions
 from customers.admin.subscriptions.change_forms import (
     CancelForm,
@@ -25,6 +25,9 @@ class SubscriptionActions:
     """The actions of a subscription's page, for its admin class."""
 
     def has_change_plan_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
+        return self._can_change(request, object_id, *RUNNING)
+
+    def has_agree_terms_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
         return self._can_change(request, object_id, *RUNNING)
 
     def has_pause_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
@@ -59,14 +62,19 @@ class SubscriptionActions:
         permissions=["change_plan"],
         dialog={
             "title": "Change the plan",
-            "description": "The new prices apply from then on. Trial, pause and end date don't change. A credit always"
-            " goes on the next invoice.",
+            "description": "The new prices apply from then on, and agreed terms end. Trial, pause and end date don't "
+            "change. A credit always goes on the next invoice.",
             "form_class": ChangePlanForm,
             "form_submit_text": "Change plan",
         },
     )
     def change_plan(self, request: HttpRequest, form: ChangePlanForm, object_id: str) -> HttpResponse:
         return self._change(request, object_id, form, f"Plan changed to {form.cleaned_data['plan']}.")
+
+    @action(description="Agree terms", icon="handshake", permissions=["agree_terms"])
+    def agree_terms(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Open the page on which prices, quantities and free units are agreed."""
+        return HttpResponseRedirect(admin_url("billing_terms", object_id))
 
     @action(
         description="Pause",
@@ -103,7 +111,8 @@ class SubscriptionActions:
         permissions=["withdraw"],
         dialog={
             "title": "Withdraw scheduled changes?",
-            "description": "The subscription continues without the scheduled cancellation, plan change or pause.",
+            "description": "The subscription continues without the scheduled cancellation, pause, or change of plan "
+            "or terms.",
             "form_class": WithdrawForm,
             "form_submit_text": "Withdraw",
         },

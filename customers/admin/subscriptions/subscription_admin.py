@@ -101,7 +101,7 @@ class SubscriptionAdmin(SubscriptionActions, OfficeAdmin):
     empty_title = "No subscriptions yet"
     empty_text = "Subscribe a customer to a plan to bill fees and usage. You need a customer and a plan with prices."
     change_form_before_template = "admin/customers/subscription/standing.html"
-    actions_detail = ("change_plan", "pause", "resume", "withdraw", "cancel")
+    actions_detail = ("change_plan", "agree_terms", "pause", "resume", "withdraw", "cancel")
 
     # --- The list ------------------------------------------------------------------------------------
 

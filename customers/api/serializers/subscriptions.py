@@ -18,6 +18,7 @@ from config.api.contract import ContractAnswer, ContractRecord
 from config.api.fields import (
     ComputedText,
     ConstantField,
+    ExactField,
     MetadataField,
     NamedChoiceField,
     QuantityField,
@@ -40,14 +41,26 @@ class SubscribedPrice:
     phase: SubscriptionPhase
     price: Price
 
+    @property
+    def list_price_id(self) -> str:
+        """Return the id of the list price: the price's own, or that of the list price which it replaces."""
+        return self.price.public_id if self.price.listed is None else self.price.listed.public_id
+
 
 class LineItemOut(ContractRecord):
-    """A price that a subscription currently pays, and its dates."""
+    """A price that a subscription pays, and its dates. `price.parent_price_id` is the list price of an agreed one."""
 
     nulls: ClassVar[tuple[str, ...]] = (
-        *("addon_association_id", "commitment_amount", "commitment_duration", "commitment_overage_factor"),
-        *("commitment_quantity", "commitment_time_buckets", "commitment_true_up_enabled", "commitment_type"),
-        *("commitment_windowed", "created_at", "metadata", "meter", "price_unit", "price_unit_id"),
+        *("addon_association_id", "commitment_duration", "commitment_overage_factor", "commitment_quantity"),
+        *(
+            "commitment_time_buckets",
+            "commitment_windowed",
+            "created_at",
+            "metadata",
+            "meter",
+            "price_unit",
+            "price_unit_id",
+        ),
         *("subscription_phase_id", "trial_period", "updated_at"),
     )
 
@@ -56,13 +69,16 @@ class LineItemOut(ContractRecord):
     customer_id = serializers.CharField(source="subscription.customer.public_id")
     price_id = serializers.CharField(source="price.public_id")
     price_type = NamedChoiceField(PRICE_KINDS, source="price.kind")
-    entity_type = ConstantField("plan")
-    entity_id = serializers.CharField(source="phase.plan_version.plan.public_id")
+    entity_type = serializers.SerializerMethodField()
+    entity_id = serializers.SerializerMethodField()
     plan_display_name = serializers.CharField(source="phase.plan_version.plan.name")
     display_name = serializers.CharField(source="price.label")
     meter_id = serializers.CharField(source="price.feature.public_id", allow_null=True)
     meter_display_name = serializers.CharField(source="price.feature.name", allow_null=True)
     quantity = QuantityField(source="price.quantity")
+    commitment_amount = ExactField(source="price.minimum_amount", allow_null=True)
+    commitment_type = serializers.SerializerMethodField()
+    commitment_true_up_enabled = serializers.SerializerMethodField()
     currency = serializers.CharField(source="price.currency")
     billing_period = NamedChoiceField(PERIODS, source="price.interval")
     billing_period_count = serializers.IntegerField(source="price.interval_count")
@@ -74,6 +90,21 @@ class LineItemOut(ContractRecord):
 
     def get_id(self, item: SubscribedPrice) -> str:
         return f"{item.subscription.public_id}:{item.price.public_id}"
+
+    @extend_schema_field(serializers.ChoiceField(["plan", "subscription"]))
+    def get_entity_type(self, item: SubscribedPrice) -> str:
+        return "subscription" if item.price.version.base_id else "plan"
+
+    def get_entity_id(self, item: SubscribedPrice) -> str:
+        return item.subscription.public_id if item.price.version.base_id else item.phase.plan_version.plan.public_id
+
+    @extend_schema_field(serializers.ChoiceField(["amount"], allow_null=True))
+    def get_commitment_type(self, item: SubscribedPrice) -> str | None:
+        return None if item.price.minimum_amount is None else "amount"
+
+    @extend_schema_field(serializers.BooleanField(allow_null=True))
+    def get_commitment_true_up_enabled(self, item: SubscribedPrice) -> bool | None:
+        return None if item.price.minimum_amount is None else True
 
 
 class PlanBrief(serializers.Serializer[Any]):
@@ -169,7 +200,7 @@ def load_subscriptions(subscriptions: Iterable[Subscription], *, now: datetime) 
     rows: list[Any] = list(subscriptions)
     chains = get_phases_by_subscription([row.pk for row in rows])
     phases = {row.pk: phase_now(chains.get(row.pk, []), now) for row in rows}
-    priced = prices_by_version({phase.plan_version_id for phase in phases.values() if phase})
+    priced = prices_by_version(phase.plan_version for phase in phases.values() if phase)
     for row in rows:
         phase = phases[row.pk]
         row.now_phase, row.now_plan = phase, phase.plan_version.plan if phase else None
@@ -230,14 +261,19 @@ def _ends_with_period(subscription: Subscription, now: datetime) -> bool:
     return subscription.ended_at == whole.end
 
 
+def items_at(subscription: Subscription, phase: SubscriptionPhase) -> list[SubscribedPrice]:
+    """Return what a subscription pays in a phase. At most three queries."""
+    prices = prices_by_version([phase.plan_version]).get(phase.plan_version_id, [])
+    return _items(subscription, phase, prices)
+
+
 def _items(subscription: Subscription, phase: SubscriptionPhase, prices: Iterable[Price]) -> list[SubscribedPrice]:
     terms = (subscription.currency, subscription.interval, subscription.interval_count)
-    items = []
-    for price in prices:
-        if (price.currency, price.interval, price.interval_count) == terms:
-            price.version = phase.plan_version
-            items.append(SubscribedPrice(subscription, phase, price))
-    return items
+    return [
+        SubscribedPrice(subscription, phase, price)
+        for price in prices
+        if (price.currency, price.interval, price.interval_count) == terms
+    ]
 
 
 class PauseOut(ContractAnswer):

@@ -126,8 +126,8 @@ def test_tiers_and_packages_are_returned_as_sent(api, plan, feature):
     made = api.post("prices", tiered, status=201)
     assert (made["billing_model"], made["tier_mode"], made["amount"]) == ("TIERED", "SLAB", None)
     assert made["tiers"] == [
-        {"up_to": 1000, "unit_amount": "0.8", "flat_amount": "5"},
-        {"up_to": None, "unit_amount": "0.4", "flat_amount": "0"},
+        {"up_to": 1000, "unit_amount": "0.8", "flat_amount": "5", "rate_percent": "0"},
+        {"up_to": None, "unit_amount": "0.4", "flat_amount": "0", "rate_percent": "0"},
     ]
     package = {"billing_model": "PACKAGE", "transform_quantity": {"divide_by": 100, "round": "up"}, "amount": "5"}
     made = api.post("prices", usage(plan, feature, billing_period="ANNUAL", **package), status=201)
@@ -259,3 +259,26 @@ def test_amounts_keep_twelve_decimals(api, plan, feature):
     made = api.post("prices", usage(plan, feature, amount="0.000000000001"), status=201)
     assert made["amount"] == "0.000000000001"
     assert Price.objects.get(public_id=made["id"]).unit_amount == Decimal("0.000000000001")
+
+
+def test_percentages_are_returned_as_sent(api, plan, feature):
+    terms = {"rate_percent": "2.9", "fixed_amount_per_event": "0.3", "free_events": 10, "per_event_maximum": "5"}
+    made = api.post("prices", usage(plan, feature, billing_model="PERCENTAGE", amount=None) | terms, status=201)
+    assert {name: made[name] for name in ("billing_model", "amount", *terms)} == {
+        "billing_model": "PERCENTAGE",
+        "amount": None,
+    } | terms
+    refused = api.post("prices", usage(plan, feature, billing_model="PERCENTAGE", amount=None), status=400)
+    assert "rate_percent" in refused["details"]
+    assert "rate_percent" in api.post("prices", usage(plan, feature, rate_percent="1"), status=400)["details"]
+
+
+def test_graduated_percentages_are_returned_as_sent(api, plan, feature):
+    tiers = [{"up_to": 1000, "rate_percent": "3", "flat_amount": "5"}, {"up_to": None, "rate_percent": "2"}]
+    body = usage(plan, feature, billing_model="TIERED", tier_mode="SLAB", tiers=tiers, amount=None)
+    made = api.post("prices", body, status=201)
+    assert [(tier["unit_amount"], tier["rate_percent"]) for tier in made["tiers"]] == [("0", "3"), ("0", "2")]
+    assert Price.objects.get(public_id=made["id"]).model == "graduated_percentage"
+    mixed = [tiers[0], {"up_to": None, "unit_amount": "2"}]
+    assert "tiers" in api.post("prices", body | {"tiers": mixed}, status=400)["details"]
+    assert "tier_mode" in api.post("prices", body | {"tier_mode": "VOLUME"}, status=400)["details"]

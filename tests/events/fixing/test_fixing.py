@@ -7,9 +7,11 @@ import pytest
 from django.core.exceptions import ValidationError
 from django.db import connection
 
+from catalog.agreed import PriceEdit
 from catalog.features import archive_feature
 from catalog.models import EventNameAlias, PlanVersion
 from catalog.publishing import get_or_create_draft, publish
+from catalog.selectors import prices_of
 from config.refusals import Refused
 from customers.accounts import archive_customer
 from customers.models import Customer
@@ -375,3 +377,17 @@ def test_a_filter_is_extended_by_a_value_that_was_sent(acme):
 def test_a_property_that_cannot_be_read_is_refused(tokens, name, given):
     with pytest.raises(Refused):
         try_out(name, feature=tokens.pk, **given)
+
+
+def test_adding_a_feature_to_agreed_terms_keeps_what_is_agreed(acme, tokens):
+    draft = make_draft()
+    fee = make_fee(version=draft)
+    terms = [PriceEdit(fee, {"unit_amount": Decimal(7)})]
+    subscription = make_subscription(customer=acme, plan=draft.plan, terms=terms)
+    send_three()
+    given = {"subscription": subscription.pk, "feature": tokens.pk, "at": NOON.isoformat(), "unit_amount": "0.5"}
+    done = fix("add_to_plan", **given, since="period")
+    assert done.money == {"USD": Decimal("61.50")}
+    version = subscription.phases.filter(superseded_at=None).latest("starts_at").plan_version
+    assert {price.unit_amount for price in prices_of(version)} == {Decimal("0.5"), Decimal(7)}
+    assert PlanVersion.objects.count() == 1
