@@ -1,6 +1,6 @@
 """Random subscriptions with their events, billed by the product without a database."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -122,6 +122,22 @@ def plans(draw: Any, version_id: int, features: list[MeteredFeature]) -> PlanTer
 
 
 @st.composite
+def plans_of_a_subscription(draw: Any, features: list[MeteredFeature]) -> dict[int, PlanTerms]:
+    """Draw two plan versions. The second can be terms agreed instead of the first, which share what doesn't differ."""
+    first, second = draw(plans(1, features)), draw(plans(2, features))
+    if draw(st.booleans()):
+        second = replace(
+            second,
+            fees=tuple(draw(st.sampled_from(pair)) for pair in zip(first.fees, second.fees, strict=False)),
+            usage=tuple(draw(st.sampled_from(pair)) for pair in zip(first.usage, second.usage, strict=True)),
+            allowances={
+                pk: draw(st.sampled_from([free, first.allowance(pk)])) for pk, free in second.allowances.items()
+            },
+        )
+    return {1: first, 2: second}
+
+
+@st.composite
 def stories(draw: Any) -> Story:
     """Draw a subscription of up to three months whose plan changes, pauses and ends at any hour."""
     features = [
@@ -153,7 +169,7 @@ def stories(draw: Any) -> Story:
         ended_at=ends[-1],
         prorate=draw(st.booleans()),
         phases=phases,
-        plans={version_id: draw(plans(version_id, features)) for version_id in (1, 2)},
+        plans=draw(plans_of_a_subscription(features)),
     )
     events = draw(
         st.lists(
