@@ -1,30 +1,46 @@
 """API views for plan changes: preview the effect on the next invoice, and execute."""
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from django.utils import timezone
+from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from billing.api.serializers.invoices import InvoiceOut, invoices
 from billing.api.serializers.usage import ChangeIn, ChangeOut, ChangePreview
-from billing.api.subscription_terms import write_effect
-from billing.invoicing.previews import preview_plan_change
+from billing.api.subscription_terms import EffectOut, write_effect
+from billing.invoicing.previews import preview_change, preview_plan_change
 from billing.kinds import InvoiceKind
 from catalog.api.names import PERIODS
 from catalog.models import Plan
 from config.api.errors import invalid
 from config.api.openapi import operation
 from config.api.views import ApiView, get_or_404, read_body
+from customers.api.bodies import PauseIn, ResumeIn
 from customers.api.names import CYCLES, PRORATIONS
 from customers.api.schedules import list_schedules
-from customers.api.subscriptions import REASON, TAG, serialize_subscription, subscription_of
+from customers.api.subscriptions import (
+    REASON,
+    TAG,
+    check_proration,
+    past_without_reason,
+    pause_by_body,
+    resume_by_body,
+    serialize_subscription,
+    subscription_of,
+)
 from customers.kinds import ChangeInvoicing
 from customers.models import Subscription
 from customers.subscriptions import ScheduledKind, change_plan, get_period_end, get_phase_at
 
+RULES = (
+    "`billing_period`, `billing_period_count` and `billing_cycle` must be those of the subscription. `reason` is "
+    "required if `effective_date` is in the past; `effective_date` replaces `change_at`."
+)
 EXAMPLE = {"target_plan_id": "plan_2", "proration_behavior": "create_prorations"}
 
 
@@ -36,6 +52,7 @@ class RequestedChange:
     at: datetime
     now: datetime
     invoicing: ChangeInvoicing
+    reason: str
 
 
 def _read_change(request: Request, subscription: Subscription) -> RequestedChange:
@@ -64,7 +81,10 @@ def _read_change(request: Request, subscription: Subscription) -> RequestedChang
         )
     plan = get_or_404(Plan.objects.all(), "plan", public_id=body["target_plan_id"])
     at = now if body["change_at"] == "immediate" else get_period_end(subscription, now)
-    return RequestedChange(plan, at, now, ChangeInvoicing(body["invoicing"]))
+    at = body.get("effective_date") or at
+    if at < now and not body.get("reason"):
+        raise past_without_reason("change the plan")
+    return RequestedChange(plan, at, now, ChangeInvoicing(body["invoicing"]), body.get("reason") or REASON)
 
 
 class ChangePreviewing(ApiView):
@@ -75,7 +95,7 @@ class ChangePreviewing(ApiView):
     @operation(
         "previewSubscriptionChange",
         "Preview a plan change",
-        refusals="`billing_period`, `billing_period_count` and `billing_cycle` must be those of the subscription.",
+        refusals=RULES,
         tag=TAG,
         body=ChangeIn,
         answers={200: ChangePreview},
@@ -87,7 +107,7 @@ class ChangePreviewing(ApiView):
         change = _read_change(request, subscription)
         phase = get_phase_at(subscription, change.now)
         effect = preview_plan_change(
-            subscription, change.plan, at=change.at, now=change.now, reason=REASON, invoicing=change.invoicing
+            subscription, change.plan, at=change.at, now=change.now, reason=change.reason, invoicing=change.invoicing
         )
         preview: dict[str, Any] = {
             "subscription_id": subscription.public_id,
@@ -110,7 +130,7 @@ class ChangeExecution(ApiView):
     @operation(
         "executeSubscriptionChange",
         "Change a subscription's plan",
-        refusals="`billing_period`, `billing_period_count` and `billing_cycle` must be those of the subscription.",
+        refusals=RULES,
         tag=TAG,
         body=ChangeIn,
         answers={200: ChangeOut},
@@ -121,7 +141,13 @@ class ChangeExecution(ApiView):
         subscription = subscription_of(subscription_id)
         change = _read_change(request, subscription)
         change_plan(
-            subscription, change.plan, at=change.at, now=change.now, by=None, reason=REASON, invoicing=change.invoicing
+            subscription,
+            change.plan,
+            at=change.at,
+            now=change.now,
+            by=None,
+            reason=change.reason,
+            invoicing=change.invoicing,
         )
         invoice = invoices().filter(subscription=subscription, kind=InvoiceKind.CHANGE, computed_at=change.now).first()
         is_scheduled = change.at > change.now
@@ -136,3 +162,63 @@ class ChangeExecution(ApiView):
             "subscription": serialize_subscription(subscription),
         }
         return Response(dict.fromkeys(ChangeOut.nulls) | answer)
+
+
+class PauseEffectOut(EffectOut):
+    """From when on a pause or its end would apply, and what it does to invoices. Nothing is changed."""
+
+    subscription_id = serializers.CharField()
+    effective_date = serializers.DateTimeField()
+
+
+def _preview(
+    request: Request,
+    subscription_id: str,
+    reader: type[serializers.Serializer[Any]],
+    change: Callable[[Subscription, Mapping[str, Any], datetime], datetime],
+) -> Response:
+    """Preview a change by its body: make it, calculate, and undo both."""
+    subscription, body, now = subscription_of(subscription_id), read_body(request, reader), timezone.now()
+    check_proration(subscription, body)
+    moments: list[datetime] = []
+    effect = preview_change(subscription, lambda: moments.append(change(subscription, body, now)), now=now)
+    answer = {"subscription_id": subscription.public_id, "effective_date": moments[0]}
+    return Response(PauseEffectOut(answer | write_effect(effect, subscription.currency)).data)
+
+
+class PausePreview(ApiView):
+    """Preview the effect of a pause on invoices. Nothing is changed."""
+
+    is_reading = True
+
+    @operation(
+        "previewSubscriptionPause",
+        "Preview a pause",
+        refusals="`pause_start` is required for the mode scheduled, and `pause_end` must be after it.",
+        tag=TAG,
+        body=PauseIn,
+        answers={200: PauseEffectOut},
+        errors=(400, 404),
+        example={"pause_mode": "period_end"},
+    )
+    def post(self, request: Request, subscription_id: str) -> Response:
+        return _preview(request, subscription_id, PauseIn, pause_by_body)
+
+
+class ResumePreview(ApiView):
+    """Preview the effect of resuming on invoices. Nothing is changed."""
+
+    is_reading = True
+
+    @operation(
+        "previewSubscriptionResume",
+        "Preview resuming a subscription",
+        refusals="The subscription must be paused at that time. `reason` is required if `resume_at` is in the past.",
+        tag=TAG,
+        body=ResumeIn,
+        answers={200: PauseEffectOut},
+        errors=(400, 404),
+        example={},
+    )
+    def post(self, request: Request, subscription_id: str) -> Response:
+        return _preview(request, subscription_id, ResumeIn, resume_by_body)

@@ -133,4 +133,6 @@ urlpatterns = [
     path("subscriptions/usage", usage.SubscriptionUsage.as_view()),
     path("subscriptions/<str:subscription_id>/change/preview", plan_changes.ChangePreviewing.as_view()),
     path("subscriptions/<str:subscription_id>/change/execute", plan_changes.ChangeExecution.as_view()),
+    path("subscriptions/<str:subscription_id>/pause/preview", plan_changes.PausePreview.as_view()),
+    path("subscriptions/<str:subscription_id>/resume/preview", plan_changes.ResumePreview.as_view()),
 ]

@@ -310,7 +310,10 @@ class PauseIn(serializers.Serializer[Any]):
 
 
 class ResumeIn(serializers.Serializer[Any]):
+    """When the pause ends."""
+
     unused: ClassVar[dict[str, Unused]] = UNUSED_OF_PAUSES
 
     proration_behavior = own_proration()
+    resume_at = MomentField(required=False, allow_null=True, help_text="Defaults to now. During the pause.")
     reason = TextField(255, allow_null=True)

@@ -240,6 +240,29 @@ class SubscriptionCancel(ApiView):
         return Response(CancelOut(answer).data)
 
 
+def pause_by_body(subscription: Subscription, body: Mapping[str, Any], now: datetime) -> datetime:
+    """Pause a subscription as a body says, and return from when on."""
+    starts_at: datetime = {
+        PauseMode.IMMEDIATE: lambda: now,
+        PauseMode.SCHEDULED: lambda: body["pause_start"],
+        PauseMode.PERIOD_END: lambda: get_period_end(subscription, now),
+    }[body["pause_mode"]]()
+    if starts_at < now and not body.get("reason"):
+        raise past_without_reason("pause")
+    reason = body.get("reason") or REASON
+    pause(subscription, at=starts_at, until=body.get("pause_end"), now=now, by=None, reason=reason)
+    return starts_at
+
+
+def resume_by_body(subscription: Subscription, body: Mapping[str, Any], now: datetime) -> datetime:
+    """Resume a subscription as a body says, and return from when on."""
+    at: datetime = body.get("resume_at") or now
+    if at < now and not body.get("reason"):
+        raise past_without_reason("resume")
+    resume(subscription, at=at, now=now, by=None, reason=body.get("reason") or REASON)
+    return at
+
+
 class SubscriptionPause(ApiView):
     """Pause a subscription now, at the end of its billing period or trial, or at a set time, until it is resumed.
 
@@ -261,27 +284,19 @@ class SubscriptionPause(ApiView):
     def post(self, request: Request, subscription_id: str) -> Response:
         subscription, body, now = subscription_of(subscription_id), read_body(request, PauseIn), timezone.now()
         check_proration(subscription, body)
-        starts_at = {
-            PauseMode.IMMEDIATE: lambda: now,
-            PauseMode.SCHEDULED: lambda: body["pause_start"],
-            PauseMode.PERIOD_END: lambda: get_period_end(subscription, now),
-        }[body["pause_mode"]]()
-        if starts_at < now and not body.get("reason"):
-            raise past_without_reason("pause")
-        reason = body.get("reason") or REASON
-        pause(subscription, at=starts_at, until=body.get("pause_end"), now=now, by=None, reason=reason)
+        pause_by_body(subscription, body, now)
         return Response(dict.fromkeys(PauseOut.nulls) | {"subscription": serialize_subscription(subscription)})
 
 
 class SubscriptionResume(ApiView):
-    """Resume a paused subscription from now on."""
+    """Resume a paused subscription, now or from a date on."""
 
     write_scope = WRITE
 
     @operation(
         "resumeSubscription",
         "Resume a subscription",
-        refusals="`proration_behavior` must be the subscription's.",
+        refusals="`proration_behavior` must be the subscription's. `reason` is required if `resume_at` is in the past.",
         tag=TAG,
         body=ResumeIn,
         answers={200: PauseOut},
@@ -291,7 +306,7 @@ class SubscriptionResume(ApiView):
     def post(self, request: Request, subscription_id: str) -> Response:
         subscription, body, now = subscription_of(subscription_id), read_body(request, ResumeIn), timezone.now()
         check_proration(subscription, body)
-        resume(subscription, at=now, now=now, by=None, reason=body.get("reason") or REASON)
+        resume_by_body(subscription, body, now)
         return Response(dict.fromkeys(PauseOut.nulls) | {"subscription": serialize_subscription(subscription)})
 
 

@@ -132,6 +132,7 @@ def _find_fee(api: Api) -> str:
 
 
 LINE_ITEM = Case(path_ids=lambda api: {"line_item_id": _find_fee(api)})
+PAUSED = Case(prepare=lambda api, ids: api.post(f"subscriptions/{ids['subscription_id'][0]}/pause", {}))
 MODIFIED = Case(fields=lambda api: {"id": _find_fee(api)})
 CASES = {
     "updateSubscriptionLineItem": LINE_ITEM,
@@ -155,9 +156,8 @@ CASES = {
     "createEntitlement": Case(fields=_make_other_feature),
     "createEntitlementsBulk": Case(fields=_make_other_feature),
     "publishPlan": Case(prepare=lambda api, ids: api.post(f"plans/{ids['plan_id'][0]}/versions", {})),
-    "resumeSubscription": Case(
-        prepare=lambda api, ids: api.post(f"subscriptions/{ids['subscription_id'][0]}/pause", {})
-    ),
+    "resumeSubscription": PAUSED,
+    "previewSubscriptionResume": PAUSED,
     "listBackups": Case(prepare=lambda api, ids: _make_backup()),
     "listSelfTests": Case(prepare=lambda api, ids: _make_self_test()),
     "exportCustomerPersonalData": Case(path_ids=_make_former_customer),

@@ -227,6 +227,8 @@ class ChangeIn(serializers.Serializer[Any]):
     billing_period_count = serializers.IntegerField(min_value=1, required=False)
     billing_cycle = serializers.ChoiceField(list(CYCLES), required=False)
     change_at = serializers.ChoiceField(["immediate", "end_of_period"], default="immediate")
+    effective_date = Moment(help_text="From when on the plan applies, instead of change_at.")
+    reason = TextField(255, allow_null=True, help_text="Required to change the past.")
     invoicing = serializers.ChoiceField(
         ChangeInvoicing.choices,
         default=ChangeInvoicing.IMMEDIATE,
