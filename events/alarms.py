@@ -1,7 +1,9 @@
 """The checks of usage tracking: events are counted within a minute, and usage is what the events add up to."""
 
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
+
+from django.conf import settings
 
 from config.alarms.checks import register_check
 from config.alarms.kinds import AlarmKind
@@ -10,11 +12,13 @@ from config.alarms.raising import Finding
 from config.monitoring.queues import Queue, register_queue
 from config.office.links import admin_url
 from config.templatetags.countinghouse import seconds
+from events.history.planning import oldest_unsealed
 from events.ledger.rebuilding import Scope
 from events.models import UsageCheck
 from events.overview.dashboard import WAITING_CAP, waiting
 
 LATE_AFTER_S = paced(seconds=60).total_seconds()
+SEALED_WITHIN = timedelta(days=2)
 
 
 def find_waiting(now: datetime) -> Iterator[Finding]:
@@ -45,6 +49,21 @@ def find_differences(now: datetime) -> Iterator[Finding]:
         )
 
 
+def find_sealing_behind(now: datetime) -> Iterator[Finding]:
+    """Find that settled events are still in the ledger two days after they could have been sealed."""
+    if (oldest := oldest_unsealed()) is None:
+        return
+    due = now - timedelta(days=settings.SEAL_AFTER_DAYS) - SEALED_WITHIN
+    if oldest < due:
+        yield Finding(
+            AlarmKind.SEALING_BEHIND,
+            f"Events that arrived {oldest:%Y-%m-%d %H:%M} UTC are still in the database.",
+            "Nothing is lost, and usage is right, but the database grows. See whether the task events.tasks.seal fails "
+            "(System), and whether EVENT_HISTORY can be written.",
+            url=admin_url("events_sealedpart_changelist"),
+        )
+
+
 def read_inbox(now: datetime) -> Queue:
     """Return the inbox as a queue."""
     inbox = waiting(now=now)
@@ -54,5 +73,6 @@ def read_inbox(now: datetime) -> Queue:
 def register_checks() -> None:
     """Register the checks of usage tracking, and its queue."""
     register_queue(read_inbox)
+    register_check("sealed events", [AlarmKind.SEALING_BEHIND], find_sealing_behind)
     register_check("the inbox", [AlarmKind.EVENTS_WAITING], find_waiting)
     register_check("usage", [AlarmKind.USAGE_DIFFERS], find_differences)

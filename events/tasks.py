@@ -19,6 +19,10 @@ from events.alerts.conflicts import notify_new_conflicts
 from events.alerts.usage import check_alerts as check_usage_alerts
 from events.fixing import runs
 from events.fixing.fixed import replay_fixed_causes
+from events.history.removing import sweep_store
+from events.history.sealing import seal_next
+from events.history.stores import is_on
+from events.ledger.conflicts import compare_unread
 from events.ledger.processing import BATCH_SIZE, process_batch
 from events.ledger.retention import prune as prune_old
 from events.ledger.rollup import roll_up as roll_up_days
@@ -92,6 +96,24 @@ def notify_new_causes() -> int:
         return notify_open_causes(now=now) + notify_new_conflicts(now=now) if is_alone else 0
 
 
+@shared_task(name="events.tasks.compare_repeats")
+def compare_repeats() -> int:
+    """Compare repeats of sealed events with the first events, which takes reading these; return how many."""
+    return run_for_a_turn(iter(compare_unread, 0), lambda: None) if is_on() else 0
+
+
+@shared_task(name="events.tasks.seal")
+def seal() -> int:
+    """Seal settled events, if EVENT_HISTORY is set; return how many steps were done. Safe to run concurrently."""
+    now = read_clock()
+    return run_for_a_turn(iter(lambda: int(seal_next(now=now)), 0), enqueue_sealing) if is_on() else 0
+
+
+def enqueue_sealing() -> None:
+    """Enqueue the task that continues sealing."""
+    enqueue_on_commit(seal, expires=600)
+
+
 @shared_task(name="events.tasks.check_alerts")
 def check_alerts() -> int:
     """Send webhooks for usage alerts that are reached; return how many."""
@@ -117,4 +139,5 @@ def prune() -> int:
     prune_sessions()
     forget_old_answers(now=now)
     prune_messages(now=now)
+    sweep_store(now=now)
     return prune_old(now=now).events

@@ -8,7 +8,7 @@ from django.urls import reverse
 from catalog.models import Feature, PlanVersion
 from catalog.models.plans import VersionState
 from customers.models import Customer, Subscription
-from events.models import ApiKey, Event
+from events.models import ApiKey, Event, KnownId
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ def first_steps() -> Iterator[SetupStep]:
         "Send an event",
         "It appears on the Events dashboard within a second.",
         reverse("admin:events_event_changelist"),
-        Event.objects.exists(),
+        Event.objects.exists() or KnownId.objects.exists(),
         is_curl=True,
     )
 

@@ -21,6 +21,7 @@ from config.office.history import author_of
 from config.personal_data.entries import entries_about, read_entry
 from config.personal_data.tables import APPROVALS, TABLES
 from customers.models import Customer
+from events.history.lookup import sealed_events_of
 from events.models import DuplicateEvent, Event, Problem
 
 AT_ONCE = 1_000
@@ -62,11 +63,17 @@ def _sections(customer: Customer) -> Iterator[tuple[str, Rows]]:
     yield APPROVALS.label, _columns(approvals_about(customer))
     yield "documents", _documents(customer)
     names = [customer.external_id, *customer.aliases.values_list("alias", flat=True)]
-    yield "events.event", _values(Event.objects.filter(customer=customer), EVENT_FIELDS)
+    yield "events.event", _events(customer)
     yield "events.problem", _columns(Problem.objects.filter(external_customer_id__in=names))
     yield "events.duplicateevent", _columns(DuplicateEvent.objects.filter(external_customer_id__in=names))
     yield "webhook_messages", messages_about(customer)
     yield "change_log", _changes(customer)
+
+
+def _events(customer: Customer) -> Rows:
+    yield from _values(Event.objects.filter(customer=customer), EVENT_FIELDS)
+    for event in sealed_events_of(customer.pk):
+        yield {name: getattr(event, name) for name in EVENT_FIELDS}
 
 
 def _columns(rows: QuerySet[Any]) -> Rows:

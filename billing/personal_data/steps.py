@@ -13,6 +13,7 @@ from config.personal_data.keys import make_salt
 from config.personal_data.models import PersonalDataErasure
 from config.personal_data.tables import ALIASES, APPROVALS, AT_ONCE, CUSTOMER, KEPT, PersonalTable
 from customers.models import Customer
+from events.history.rewriting import take_out_customer
 
 EVENTS_AT_ONCE = 5_000
 
@@ -31,8 +32,13 @@ type Step = Callable[[Work], Progress]
 
 
 def erase_events(work: Work) -> Progress:
-    """Erase a chunk of the customer's events, from those on that the last complete pass didn't see."""
+    """Erase a chunk of the customer's events, from those on that the last complete pass didn't see.
+
+    Sealed events return to the ledger first. None is sealed later: erased events are touched.
+    """
     after = max(work.after, work.erasure.last_event)
+    if after == 0:
+        take_out_customer(work.customer.pk)
     with connection.cursor() as cursor:
         salt = make_salt(work.customer.pk)
         cursor.execute(

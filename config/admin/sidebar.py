@@ -160,6 +160,7 @@ SECTIONS = (
             Item("Backups", "backup", "config_backup_changelist", "config.view_backup"),
             Item("System", "monitor_heart", "system", "config.view_alarm"),
             Item("Usage checks", "fact_check", "events_usagecheck_changelist", "events.view_usagecheck"),
+            Item("Sealed events", "inventory_2", "events_sealedpart_changelist", "events.view_sealedpart"),
             Item("Processed batches", "inventory", "events_processedbatch_changelist", "events.view_processedbatch"),
             Item("Change log", "history", "auditlog_logentry_changelist", "auditlog.view_logentry"),
         ),

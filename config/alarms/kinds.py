@@ -27,6 +27,7 @@ class AlarmKind(models.TextChoices):
     BROKER_FILE = "broker_file", "A message of the broker was set aside"
     BACKUP_OLD = "backup_old", "The last backup is too old"
     BACKUP_FAILED = "backup_failed", "A backup or its verification failed"
+    SEALING_BEHIND = "sealing_behind", "Events aren't sealed"
     SELF_TEST_FAILED = "self_test_failed", "The self-test failed"
     CHECK_FAILED = "check_failed", "A check couldn't be carried out"
 

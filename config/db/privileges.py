@@ -20,13 +20,14 @@ SCHEMAS = ["public", "reporting"]
 class Rights:
     """What the role may do with the rows of a table, besides reading them. Locking a row takes an updatable column.
 
-    `delete_expired` is the right to delete if LEDGER_DAYS sets a retention period.
+    `delete_expired` is the right to delete if LEDGER_DAYS sets a period, `delete_sealed` if EVENT_HISTORY is set.
     """
 
     insert: bool = False
     update: tuple[str, ...] | bool = ()
     delete: bool = False
     delete_expired: bool = False
+    delete_sealed: bool = False
 
     def names(self, columns: Iterable[str]) -> set[str]:
         """Return the privileges as PostgreSQL writes them, for the columns that the table has."""
@@ -37,7 +38,8 @@ class Rights:
             names |= {f"UPDATE {name}" for name in self.update if name in columns}
         elif self.update:
             names.add("UPDATE")
-        if self.delete or (self.delete_expired and settings.LEDGER_DAYS > 0):
+        is_over = self.delete_expired and settings.LEDGER_DAYS > 0
+        if self.delete or is_over or (self.delete_sealed and settings.EVENT_HISTORY):
             names.add("DELETE")
         return names
 
@@ -56,10 +58,13 @@ EXCEPTIONS: Mapping[str, Rights] = {
     "config_changeseal": READ_ONLY,  # functions of the owner write it
     "config_changelogcheck": ADD_ONLY,
     # The ledger. Replays match events to customers again, and voids are a state.
-    "events_event": Rights(insert=True, update=("customer_id", "state", "is_touched"), delete_expired=True),
+    "events_event": Rights(
+        insert=True, update=("customer_id", "state", "is_touched"), delete_expired=True, delete_sealed=True
+    ),
     "events_eventvoid": Rights(insert=True, delete_expired=True),
-    "events_knownid": ADD_ONLY,
+    "events_knownid": Rights(insert=True, update=("part",)),
     "events_prunedeventid": ADD_ONLY,
+    "events_sealedpart": Rights(insert=True, update=True),
     "events_ledgerhorizon": Rights(insert=True, update=("events",)),
     # Never deleted.
     "customers_customer": Rights(insert=True, update=True),

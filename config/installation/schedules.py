@@ -215,6 +215,20 @@ DEFAULTS = (
         "Adds up the hours of past days, two days later, so that long periods load fast.",
     ),
     Schedule(
+        "Seal settled events",
+        "events.tasks.seal",
+        Every(seconds=600),
+        500,
+        "Moves events that arrived more than SEAL_AFTER_DAYS ago to EVENT_HISTORY. Does nothing if it isn't set.",
+    ),
+    Schedule(
+        "Compare repeats of sealed events",
+        "events.tasks.compare_repeats",
+        Every(seconds=60),
+        50,
+        "Compares repeats of sealed events with the first events. Does nothing if EVENT_HISTORY isn't set.",
+    ),
+    Schedule(
         "Remove expired events and logs",
         "events.tasks.prune",
         At(hour="3", minute="10"),

@@ -22,6 +22,7 @@ from events.admin.comparing import compare
 from events.admin.conflicts import ConflictPages, ConflictStateFilter, DifferenceFilter, describe_dismissal
 from events.admin.dismissing import dismiss_selected
 from events.admin.filters import EventNameFilter, ExternalIdFilter, SourceFilter
+from events.history.lookup import find_event
 from events.ledger.conflicts import dismiss_conflicts
 from events.links import event_url
 from events.models import ApiKey, DuplicateEvent, Event
@@ -122,7 +123,7 @@ class DuplicateEventAdmin(ConflictPages, LongListAdmin):
         row = self.get_object(request, object_id)
         context: dict[str, Any] = {"title": "Duplicate"}
         if row is not None and self.has_view_permission(request):
-            first = Event.objects.filter(event_id=row.event_id).select_related("customer").first()
+            first = find_event(row.event_id)
             context |= {"duplicate": row, "first": first, "subtitle": row.event_id}
             context["debugger_url"] = event_url(row.event_id)
             if row.body is not None and first is not None:

@@ -6,7 +6,6 @@ from typing import Any
 from django.contrib import admin
 from django.db.models import Q, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
-from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
 from django.urls import path, reverse
 from django.utils import timezone
@@ -36,6 +35,9 @@ from events.admin.filters import (
 from events.admin.meters import verdicts
 from events.admin.replays import describe_replay
 from events.fixing.offers import Trouble, nearly_named, offers_for
+from events.history.lookup import find_event, get_event
+from events.history.planning import sealed_until
+from events.history.stores import is_on
 from events.ledger.causes import Cause, open_causes
 from events.ledger.replaying import replay
 from events.ledger.voiding import void_event
@@ -135,7 +137,9 @@ class EventAdmin(LongListAdmin):
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         """Show the events of the last week below an overview of the last day, or the events that match the filters."""
-        context: dict[str, Any] = {"title": "Events dashboard"}
+        context: dict[str, Any] = {"title": "Events dashboard", "sealed_until": sealed_until()}
+        if (event := _find_sealed(request)) and self.has_view_permission(request):
+            return HttpResponseRedirect(_event_url(event))
         if not request.GET:
             context |= overview()
         return super().changelist_view(request, context | (extra_context or {}))
@@ -144,15 +148,20 @@ class EventAdmin(LongListAdmin):
         """Show the payload of an event in a dialog."""
         if not self.has_view_permission(request):
             raise Http404
-        event = get_object_or_404(Event, pk=_ledger_id(object_id))
+        event = _get_or_404(object_id)
         return TemplateResponse(request, "admin/events/event/payload.html", {"event": event, "payload": payload(event)})
 
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        event = Event.objects.select_related("customer", "api_key").filter(pk=_ledger_id(object_id)).first()
+        event = get_event(_ledger_id(object_id))
         context = event_context(event) if event and self.has_view_permission(request) else {}
         return super().change_view(request, object_id, form_url, context | (extra_context or {}))
+
+    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Event | None:
+        """Return an event of the ledger, sealed or not."""
+        event: Event | None = super().get_object(request, object_id, from_field) or get_event(_ledger_id(object_id))
+        return event
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> list[Any]:
         return []  # the page has its own template
@@ -166,7 +175,7 @@ class EventAdmin(LongListAdmin):
     @action(description="Open in debugger", icon="bug_report", permissions=["view"], url_path="debug")
     def debug_event(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Open this event in the Event Debugger."""
-        event = get_object_or_404(Event, pk=_ledger_id(object_id))
+        event = _get_or_404(object_id)
         return HttpResponseRedirect(debugger_url(event) or _event_url(event))
 
     @action(
@@ -183,7 +192,7 @@ class EventAdmin(LongListAdmin):
     )
     def replay_event(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
         """Replay the event with the current configuration and show the result."""
-        event = get_object_or_404(Event, pk=_ledger_id(object_id))
+        event = _get_or_404(object_id)
         done = replay([event.pk], closing="Replayed from the event's page", by=staff(request))
         self.log_change(request, event, f"Replayed: {describe_replay(done)}")
         return open_page(request, _event_url(event), describe_replay(done))
@@ -204,7 +213,7 @@ class EventAdmin(LongListAdmin):
     )
     def void(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
         """Void the event and record the reason."""
-        event = get_object_or_404(Event, pk=_ledger_id(object_id))
+        event = _get_or_404(object_id)
         void_event(event, reason=form.cleaned_data["reason"], now=timezone.now(), by=staff(request))
         self.log_change(request, event, f"Voided: {form.cleaned_data['reason']}")
         return open_page(request, _event_url(event), "The event was voided and is no longer counted.")
@@ -346,6 +355,22 @@ def debugger_url(event: Event) -> str:
 
 def _event_url(event: Event) -> str:
     return reverse("admin:events_event_change", args=[event.pk])
+
+
+def _get_or_404(object_id: str) -> Event:
+    event: Event | None = get_event(_ledger_id(object_id))
+    if event is None:
+        raise Http404(f"No event has the ledger ID {object_id}.")
+    return event
+
+
+def _find_sealed(request: HttpRequest) -> Event | None:
+    """Return the sealed event whose ID was searched for."""
+    term = request.GET.get("q", "").strip()
+    if not term or not is_on() or Event.objects.filter(event_id=term).exists():
+        return None
+    event: Event | None = find_event(term)
+    return event
 
 
 def _ledger_id(object_id: str) -> int:

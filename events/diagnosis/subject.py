@@ -1,7 +1,7 @@
 """The event to diagnose: waiting in the inbox, in the ledger, or pasted by staff."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
@@ -10,6 +10,7 @@ from typing import Any
 from django.db.models import QuerySet, TextField
 from django.db.models.functions import Cast
 
+from events.history.lookup import find_event, get_event
 from events.ingest.payload import IncomingEvent
 from events.models import ApiKey, Event, EventState, InboxEvent, KnownId
 
@@ -58,8 +59,8 @@ def subject_of(event: Event | InboxEvent | IncomingEvent | Subject, *, now: date
         return event
     if isinstance(event, IncomingEvent):
         return pasted(event, now=now)
-    rows = InboxEvent.objects.at(event.pk) if isinstance(event, InboxEvent) else Event.objects.filter(pk=event.pk)
-    subject = _stored(rows)
+    is_waiting = isinstance(event, InboxEvent)
+    subject = _waiting(InboxEvent.objects.at(event.pk)) if is_waiting else _stored(get_event(event.pk))
     if subject is None:
         raise LookupError(f"The event {event.event_id} has been processed or removed: look it up again by its id.")
     return subject
@@ -67,7 +68,7 @@ def subject_of(event: Event | InboxEvent | IncomingEvent | Subject, *, now: date
 
 def find_subject(event_id: str) -> Subject | None:
     """Find an event by its id: in the ledger, else in the inbox (the first of several)."""
-    return _stored(Event.objects.filter(event_id=event_id)) or _stored(InboxEvent.objects.called(event_id))
+    return _stored(find_event(event_id)) or _waiting(InboxEvent.objects.called(event_id))
 
 
 def was_pruned(event_id: str) -> bool:
@@ -91,14 +92,27 @@ def pasted(event: IncomingEvent, *, now: datetime, shape_fault: str = "") -> Sub
     )
 
 
-def _stored(events: QuerySet[Event] | QuerySet[InboxEvent]) -> Subject | None:
+def _waiting(events: QuerySet[InboxEvent]) -> Subject | None:
+    """Convert the first of waiting events."""
     rows: Any = events.select_related("api_key").defer("properties").order_by("pk")
-    row = rows.annotate(exact=Cast("properties", TextField())).first()
+    return _convert(rows.annotate(exact=Cast("properties", TextField())).first(), Place.WAITING)
+
+
+def _stored(event: Any) -> Subject | None:
+    """Convert an event of the ledger, sealed or not."""
+    subject = _convert(event, Place.LEDGER)
+    if subject is None:
+        return None
+    return replace(
+        subject, state=EventState(event.state), customer_id=event.customer_id, processed_at=event.processed_at
+    )
+
+
+def _convert(row: Any, place: Place) -> Subject | None:
     if row is None:
         return None
-    is_ledger = rows.model is Event
     return Subject(
-        place=Place.LEDGER if is_ledger else Place.WAITING,
+        place=place,
         pk=row.pk,
         event_id=row.event_id,
         event_name=row.event_name,
@@ -109,7 +123,4 @@ def _stored(events: QuerySet[Event] | QuerySet[InboxEvent]) -> Subject | None:
         source=row.source,
         properties=row.exact,
         api_key=row.api_key if row.api_key_id else None,
-        state=EventState(row.state) if is_ledger else None,
-        customer_id=row.customer_id if is_ledger else None,
-        processed_at=row.processed_at if is_ledger else None,
     )

@@ -14,6 +14,7 @@ from django.db.models import F, Q
 
 from catalog.models import EventNameAlias, Feature
 from customers.models import CustomerAlias
+from events.history.changing import events_sent_for
 from events.ledger.rebuilding import HOURS_AT_A_TIME, Scope, rebuild_usage
 from events.ledger.replaying import Replayed, replay, replay_hours, wait_for_running_batches
 from events.models import Event, Problem, ProblemState
@@ -48,8 +49,7 @@ def replay_moved_aliases() -> Replayed:
     """Move events of aliases that were mapped to another customer since the events were counted."""
     replayed = Replayed()
     for alias in CustomerAlias.objects.exclude(to_recount=[]).order_by("pk"):
-        events = Event.objects.filter(customer__in=alias.to_recount, external_customer_id=alias.alias)
-        event_ids = events.values_list("pk", flat=True).iterator(chunk_size=5_000)
+        event_ids = events_sent_for(alias.alias, alias.to_recount)
         replayed += replay(event_ids, closing=f"{alias.alias} was mapped to {alias.customer.external_id}")
         CustomerAlias.objects.filter(pk=alias.pk, to_recount=alias.to_recount).update(to_recount=[])
     return replayed

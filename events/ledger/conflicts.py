@@ -11,13 +11,15 @@ from django.db.models import QuerySet
 
 from config.audit import record_changes, recorded
 from config.refusals import ReasonRequired
+from events.history.lookup import load_called
 from events.models import ApiKey, DuplicateEvent
 from events.models.duplicates import DISMISSAL, Difference
-from events.sql import statement
+from events.sql import compose, ledger_of, sections, statement
 
 CONFLICTS_READ = 10_000  # per cause
 MAX_CAUSES = 200
 MOST_AT_ONCE = 20_000
+COMPARED_AT_A_TIME = 1_000
 MEANINGS = {
     Difference.CUSTOMER: "An event of another customer had this ID before, so this customer's usage isn't counted.",
     Difference.SOURCE: "Another source sent an event with this ID before: two systems use the same IDs.",
@@ -96,3 +98,15 @@ def dismiss_conflicts(
         return DuplicateEvent.objects.filter(pk__in=[row.pk for row in before]).update(
             dismissed_at=now, dismissed_by=by, dismissal=text
         )
+
+
+def compare_unread(*, limit: int = COMPARED_AT_A_TIME) -> int:
+    """Compare repeats of sealed events with the first events, in one transaction; return how many. Safe to repeat."""
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(sections("repeats")["unread"], {"limit": limit})
+        event_ids = dict(cursor.fetchall())
+        if event_ids:
+            with_sealed = load_called(event_ids.values())
+            fragments = {"differs": sections("repeats")["differs"], **ledger_of(with_sealed=with_sealed)}
+            cursor.execute(compose(sections("repeats")["compare"], **fragments), {"ids": list(event_ids)})
+    return len(event_ids)

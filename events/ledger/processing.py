@@ -9,7 +9,7 @@ import pglock
 from django.db import connection, transaction
 
 from events.models import ProcessedBatch
-from events.sql import section, statement
+from events.sql import compose, section, sections, statement
 
 BATCH_SIZE = 20_000
 # Batches share this lock. A replay briefly takes it exclusively first, so that no batch that began with the old
@@ -102,7 +102,7 @@ def judge(cursor: Any) -> None:
 
 def log_duplicates(cursor: Any) -> tuple[int, int]:
     """Log events that are already in the ledger, and drop them from the batch. Returns (duplicates, conflicts)."""
-    cursor.execute(statement("repeats"))
+    cursor.execute(compose(sections("repeats")["log"], differs=sections("repeats")["differs"]))
     duplicates, conflicts = cursor.fetchone()
     cursor.execute("DELETE FROM hit WHERE NOT EXISTS (SELECT FROM batch WHERE batch.id = hit.id)")
     cursor.execute("DELETE FROM finding WHERE NOT EXISTS (SELECT FROM batch WHERE batch.id = finding.id)")

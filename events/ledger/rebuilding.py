@@ -1,7 +1,7 @@
 """Compare the stored usage with a recount from the ledger, and correct it on request."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from itertools import batched
@@ -10,10 +10,14 @@ from typing import Any
 from django.contrib.auth.models import User
 from django.db import connection, transaction
 
+from catalog.models import Feature
+from events.history.pieces import read_in_pieces
+from events.history.reading import ledger
+from events.history.selection import EventSelection
 from events.ledger.replaying import replay_hours, wait_for_running_batches
 from events.models import UsageCheck
 from events.sql import compose, counted, sections, sums
-from events.usage.meter import ceil_hour, floor_hour
+from events.usage.meter import ceil_hour, floor_hour, select_events
 
 HOURS_AT_A_TIME = 500
 MAX_LISTED = 100
@@ -66,22 +70,45 @@ class Difference:
 def compare(scope: Scope) -> Iterator[Difference]:
     """Recount the scope from the ledger and yield the hours that differ. Writes nothing.
 
-    A single statement sees a single snapshot: a batch is either in both the ledger and the usage, or in neither. Hours
-    whose events retention has removed are skipped. An hour may appear twice, for its sums and for its unique values. A
-    rolled-up day that differs from the sum of its hours appears as its first hour.
+    A single statement sees a single snapshot: a batch is either in both the ledger and the usage, or in neither. Where
+    there are many sealed events, each statement compares some days. Hours whose events retention has removed are
+    skipped. An hour may appear twice, for its sums and for its unique values. A rolled-up day that differs from the sum
+    of its hours appears as its first hour.
     """
+
+    def compare_piece(start: datetime, end: datetime) -> list[Difference]:
+        return _compare(replace(scope, start=start, end=end))
+
+    for differences in read_in_pieces(scope.start, scope.end, compare_piece):
+        yield from differences
+
+
+def _compare(scope: Scope) -> list[Difference]:
+    with transaction.atomic(), ledger(_select(scope)) as with_sealed, connection.cursor() as cursor:
+        cursor.execute("SET LOCAL work_mem = '128MB'; SET LOCAL jit = off")
+        cursor.execute(_comparison(with_sealed=with_sealed), scope.parameters)
+        return [Difference(*row) for row in cursor.fetchall()]
+
+
+def _select(scope: Scope) -> Iterator[EventSelection]:
+    """Yield which sealed events a comparison needs. Asks nothing until it is iterated."""
+    customers = None if scope.customer_id is None else [scope.customer_id]
+    start, end = scope.parameters["start"], scope.parameters["end"]
+    feature = None if scope.feature_id is None else Feature.objects.filter(pk=scope.feature_id).first()
+    if feature is None:
+        yield EventSelection(customers=customers, start=start, end=end)
+    else:
+        yield from select_events(customers, feature, (start, end))
+
+
+def _comparison(*, with_sealed: bool) -> str:
     parts = sections("compare")
-    rows = f"({counted(scope=parts['scope'])})"
+    rows = f"({counted(scope=parts['scope'], with_sealed=with_sealed)})"
     tables = {"kept_buckets": "events_usagebucket", "kept_values": "events_uniquevalue"}
     kept = {name: parts["kept"].replace("{table}", table) for name, table in tables.items()}
-    query = compose(
+    return compose(
         "\nUNION ALL\n".join(parts[name] for name in ("buckets", "values", "days")), sums=sums(rows), rows=rows, **kept
     )
-    with transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute("SET LOCAL work_mem = '128MB'; SET LOCAL jit = off")
-        cursor.execute(query, scope.parameters)
-        while chunk := cursor.fetchmany(2_000):
-            yield from (Difference(*row) for row in chunk)
 
 
 def count_buckets(scope: Scope) -> int:

@@ -10,8 +10,9 @@ import pglock
 from django.contrib.auth.models import User
 from django.db import connection, transaction
 
+from events.history.changing import load_for_change, load_hours, load_hours_for_change, return_to_ledger
 from events.ledger.processing import CONFIGURATION_LOCK, judge, prepare
-from events.sql import compose, counted, section, sections, statement, sums
+from events.sql import compose, counted, ledger_of, section, sections, statement, sums
 
 CHUNK = 5_000
 
@@ -58,9 +59,10 @@ def replay_hours(hours: Sequence[tuple[int, int, datetime]], *, closing: str, by
         prepare_recount(cursor)
         pglock.advisory(CONFIGURATION_LOCK, xact=True, shared=True).acquire()
         cursor.execute(section("replay", "touch_hours"), columns)
-        cursor.execute(section("replay", "events_of_hours"))
+        with_sealed = load_hours_for_change((customer_id, hour) for customer_id, _, hour in hours)
+        cursor.execute(compose(sections("replay")["events_of_hours"], **ledger_of(with_sealed=with_sealed)))
         ids = [row[0] for row in cursor.fetchall()]
-        return _replay(cursor, ids, closing, by)
+        return _replay(cursor, ids, closing, by, is_loaded=with_sealed)
 
 
 def replay_chunk(event_ids: Sequence[int], closing: str, by: User | None) -> Replayed:
@@ -71,13 +73,17 @@ def replay_chunk(event_ids: Sequence[int], closing: str, by: User | None) -> Rep
         return _replay(cursor, event_ids, closing, by)
 
 
-def _replay(cursor: Any, event_ids: Sequence[int], closing: str, by: User | None) -> Replayed:
+def _replay(
+    cursor: Any, event_ids: Sequence[int], closing: str, by: User | None, *, is_loaded: bool = False
+) -> Replayed:
     pglock.advisory(CONFIGURATION_LOCK, xact=True, shared=True).acquire()
-    cursor.execute(section("replay", "take"), {"ids": list(event_ids)})
-    events = cursor.rowcount
+    events, with_sealed = take_again(cursor, event_ids, is_loaded=is_loaded)
     judge(cursor)
     cursor.execute(section("replay", "drop_dismissed"))
-    cursor.execute(section("replay", "touch"))
+    cursor.execute(compose(sections("replay")["touch"], **ledger_of(with_sealed=with_sealed)))
+    if with_sealed:
+        cursor.execute(section("replay", "sealed_changes"))
+        return_to_ledger(cursor, [row[0] for row in cursor.fetchall()])
     cursor.execute(section("replay", "close"), {"by": by.pk if by else None, "closing": closing[:255]})
     closed = cursor.rowcount
     cursor.execute(statement("problems"))
@@ -86,6 +92,20 @@ def _replay(cursor: Any, event_ids: Sequence[int], closing: str, by: User | None
     mark_first_counted(cursor)
     cursor.execute("SELECT count(*) FROM finding")
     return Replayed(events, closed, cursor.fetchone()[0], hours)
+
+
+def take_again(cursor: Any, event_ids: Sequence[int], *, is_loaded: bool = False) -> tuple[int, bool]:
+    """Load events of the ledger into the batch; return how many, and whether some are sealed. Locks those that aren't.
+
+    With `is_loaded`, the sealed ones are in this transaction already.
+    """
+    with_sealed = is_loaded or load_for_change(event_ids)
+    cursor.execute(section("replay", "take"), {"ids": list(event_ids)})
+    events: int = cursor.rowcount
+    if with_sealed:
+        cursor.execute(section("replay", "take_sealed"), {"ids": list(event_ids)})
+        events += cursor.rowcount
+    return events, with_sealed
 
 
 def mark_first_counted(cursor: Any) -> None:
@@ -123,7 +143,9 @@ def recount_touched(cursor: Any) -> int:
     cursor.execute(steps["open"])
     cursor.execute(steps["lock"])
     hours: int = cursor.rowcount
-    cursor.execute(compose(steps["read"], counted=counted(scope=TOUCHED_SCOPE)))
+    cursor.execute("SELECT DISTINCT customer_id, hour FROM touched")
+    with_sealed = load_hours(cursor.fetchall())
+    cursor.execute(compose(steps["read"], counted=counted(scope=TOUCHED_SCOPE, with_sealed=with_sealed)))
     cursor.execute(compose(steps["write"], sums=sums("recounted")))
     cursor.execute(steps["close"])
     cursor.execute(steps["forget_values"])

@@ -8,6 +8,7 @@ from django.conf import settings
 from django.db import connection, transaction
 from django.db.models import F, Max
 
+from events.history.removing import remove_parts
 from events.ledger.replaying import wait_for_running_batches
 from events.models import LedgerHorizon, ProcessedBatch, RefusedRequest, UsageCheck
 from events.sql import section
@@ -59,7 +60,7 @@ def prune_ledger(*, now: datetime) -> int:
     while ids := _remember_chunk(horizon):
         wait_for_running_batches()
         removed += _remove_chunk(ids, horizon)
-    return removed
+    return removed + remove_parts(horizon, now=now)
 
 
 def _move_horizon(horizon: datetime, now: datetime) -> None:

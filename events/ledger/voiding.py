@@ -11,10 +11,12 @@ from django.db import connection, transaction
 from django.db.models import QuerySet
 
 from config.refusals import ReasonRequired, Refused
+from events.history.changing import load_for_change, return_to_ledger
+from events.history.lookup import find_events
 from events.ledger.processing import CONFIGURATION_LOCK, judge, prepare
 from events.ledger.replaying import CHUNK, prepare_recount, recount_touched, replay_chunk
 from events.models import Event, EventState, EventVoid, Problem, ProblemState
-from events.sql import section
+from events.sql import compose, section, sections
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +31,7 @@ class Voided:
 
 def void_events(event_ids: Sequence[str], *, reason: str, now: datetime) -> Voided:
     """Void events, each in its own transaction. Events that were voided before stay as they are."""
-    rows = Event.objects.filter(event_id__in=event_ids).defer("properties").order_by("pk")
+    rows = find_events(event_ids)
     voided, before, final = [], [], []
     for event in rows:
         try:
@@ -84,6 +86,8 @@ def void_event(event: Event, *, reason: str, now: datetime, by: User | None = No
         prepare(cursor)
         prepare_recount(cursor)
         pglock.advisory(CONFIGURATION_LOCK, xact=True, shared=True).acquire()
+        if load_for_change([event.pk]):
+            return_to_ledger(cursor, [event.pk])
         locked = Event.objects.select_for_update().get(pk=event.pk)
         if locked.state == EventState.VOIDED:
             raise AlreadyVoided(f"Event {locked.event_id} is already voided: {locked.void.reason}")
@@ -91,7 +95,7 @@ def void_event(event: Event, *, reason: str, now: datetime, by: User | None = No
         if not cursor.rowcount:
             raise HourIsFinal(f"Event {locked.event_id} is older than the retention period, so its usage is final.")
         judge(cursor)
-        cursor.execute(section("replay", "touch"))
+        cursor.execute(compose(sections("replay")["touch"]))
         Event.objects.filter(pk=locked.pk).update(state=EventState.VOIDED, is_touched=True)
         Problem.objects.filter(event=locked, state=ProblemState.OPEN).update(
             state=ProblemState.VOIDED, closed_at=now, closed_by=by, closing=f"Event voided: {reason}"[:255]

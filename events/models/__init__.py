@@ -1,5 +1,6 @@
 from events.models.alerts import ToldCause, UsageAlert, UsageAlertFiring
 from events.models.duplicates import DuplicateEvent, NotifiedConflict
+from events.models.history import PartState, SealedPart
 from events.models.keys import ApiKey, RefusedRequest, Scope
 from events.models.ledger import Event, EventState, EventVoid, InboxEvent, InboxRequest, KnownId, PrunedEventId
 from events.models.operations import LedgerHorizon, MendingRun, ProcessedBatch, UsageCheck
@@ -18,12 +19,14 @@ __all__ = [
     "LedgerHorizon",
     "MendingRun",
     "NotifiedConflict",
+    "PartState",
     "Problem",
     "ProblemState",
     "ProcessedBatch",
     "PrunedEventId",
     "RefusedRequest",
     "Scope",
+    "SealedPart",
     "ToldCause",
     "TouchedUsage",
     "UniqueValue",

@@ -15,6 +15,7 @@ from events.models.keys import ApiKey
 class DuplicateKind(models.TextChoices):
     SAME = "same", "Same content"
     CONFLICT = "conflict", "Different content"
+    UNREAD = "unread", "Not compared yet"
 
 
 class Difference(models.TextChoices):

@@ -219,6 +219,7 @@ class KnownId(models.Model):
     """The id of an event that has left the ledger: sending it again is still a duplicate."""
 
     key = models.UUIDField(primary_key=True, help_text="The event_id if it is a UUID, else a part of its SHA-256.")
+    part = models.IntegerField(null=True, help_text="The part that the event is in. Without one, retention removed it.")
 
     objects = KnownIds.as_manager()
 

@@ -13,6 +13,7 @@ from django.db.models.functions import Cast
 
 from config.limits import MOST_FILTERED
 from customers.models import Customer
+from events.history.lookup import find_event
 from events.models import Event, EventState, Problem, ProblemState
 from events.overview.dashboard import first_id_received_since
 from events.reasons import Reason
@@ -94,9 +95,10 @@ def cursor_of(event: Event) -> str:
 
 def _position_of(cursor: str) -> int:
     event_id = cursor.partition("::")[2]
-    position = Event.objects.filter(event_id=event_id).values_list("pk", flat=True).first() if event_id else None
-    if position is None:
+    event = find_event(event_id) if event_id else None
+    if event is None:
         raise BadCursor(cursor)
+    position: int = event.pk
     return position
 
 

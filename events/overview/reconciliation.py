@@ -1,5 +1,6 @@
 """What became of the events of a time range: every event that was received is in exactly one row."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,8 +11,11 @@ from django.db import connection
 
 from customers.models import Customer, CustomerAlias
 from customers.periods import Period
+from events.history.pieces import cut_into_pieces, read_in_pieces
+from events.history.reading import ledger
+from events.history.selection import EventSelection
 from events.models import EventState
-from events.sql import compose, sections
+from events.sql import compose, ledger_of, sections
 from events.usage.contributing_events import LedgerEvent
 
 CHUNK = 2_000  # rows
@@ -65,14 +69,11 @@ def received_events(
     requests and waiting events, whose feature isn't known.
     """
     parameters = _parameters(period, customer) | {"feature": feature_id}
-    outcomes: dict[Outcome, int] = {}
-    by_state = _run(_of_states("by_state", feature_id), parameters)
-    for state, count in by_state:
-        if state is not None:
-            outcomes[OUTCOMES[state]] = count
+    by_state = _count("by_state", parameters)
+    outcomes = {OUTCOMES[state]: count for state, count in by_state.items() if state is not None}
     if feature_id is not None:
-        return ReceivedEvents(sum(count for _, count in by_state), outcomes)
-    [[received]] = _rows("received", parameters)
+        return ReceivedEvents(by_state.total(), outcomes)
+    received = _count("received", parameters)[None]
     [[same, conflicts]] = _rows("duplicates", parameters)
     [[refused]], [[waiting]] = _rows("refused", parameters), _rows("waiting", parameters)
     others = {
@@ -93,16 +94,40 @@ def events_with(
     """
     states = [state for state, name in OUTCOMES.items() if name == outcome]
     parameters = _parameters(period, customer) | {"feature": feature_id, "states": states}
-    with connection.chunked_cursor() as cursor:
-        cursor.execute(_of_states("with_states", feature_id), parameters)
-        while chunk := cursor.fetchmany(CHUNK):
-            yield from (LedgerEvent(*row) for row in chunk)
+    for start, end in cut_into_pieces(period.start, period.end):
+        piece = parameters | {"start": start, "end": end}
+        with ledger([_select(piece)]) as with_sealed, connection.chunked_cursor() as cursor:
+            cursor.execute(_query("with_states", piece, with_sealed=with_sealed), piece)
+            while chunk := cursor.fetchmany(CHUNK):
+                yield from (LedgerEvent(*row) for row in chunk)
 
 
-def _of_states(name: str, feature_id: int | None) -> str:
+def _count(name: str, parameters: dict[str, Any]) -> Counter[int | None]:
+    """Count the ledger's events by state; under None those without, or all if the statement has no states."""
+
+    def count(start: datetime, end: datetime) -> list[tuple[Any, ...]]:
+        piece = parameters | {"start": start, "end": end}
+        with ledger([_select(piece)]) as with_sealed:
+            return _run(_query(name, piece, with_sealed=with_sealed), piece)
+
+    counts: Counter[int | None] = Counter()
+    for rows in read_in_pieces(parameters["start"], parameters["end"], count):
+        for *state, events in rows:
+            counts[state[0] if state else None] += events
+    return counts
+
+
+def _select(parameters: dict[str, Any]) -> EventSelection:
+    customer_id = parameters["customer"]
+    customers = None if customer_id is None else [customer_id]
+    return EventSelection(customers=customers, start=parameters["start"], end=parameters["end"])
+
+
+def _query(name: str, parameters: dict[str, Any], *, with_sealed: bool) -> str:
     """Return a statement about the states of all events, or of the events whose name a feature counts."""
     parts = sections("reconciliation")
-    return compose(parts[name], rows=parts["states" if feature_id is None else "states_of_feature"])
+    rows = parts["states" if parameters["feature"] is None else "states_of_feature"]
+    return compose(parts[name], rows=rows, **ledger_of(with_sealed=with_sealed))
 
 
 def _parameters(period: Period, customer: Customer | None) -> dict[str, Any]:

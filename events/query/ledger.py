@@ -13,10 +13,11 @@ from django.db import OperationalError, connection, transaction
 from catalog.models import Aggregation, Feature
 from customers.models import Customer
 from customers.periods import Period
+from events.history.reading import ledger
 from events.query.request import Query, QueryRefused
 from events.sql import compose, counted, sections
 from events.usage.aggregation import Sums, aggregate, round_quantity
-from events.usage.meter import BEGINNING
+from events.usage.meter import BEGINNING, select_events
 
 MOST_VALUES = 200
 LEDGER_SECONDS = 15
@@ -76,9 +77,10 @@ def _read(
         "start": BEGINNING if query.feature.is_cumulative and not by_time else query.period.start,
         "end": query.period.end,
     }
-    rows = counted(scope=parts["scope"], columns=compose(columns, **parts))
+    selections = select_events(parameters["customers"], query.feature, (parameters["start"], parameters["end"]))
     try:
-        with transaction.atomic(), connection.cursor() as cursor:
+        with transaction.atomic(), ledger(selections) as with_sealed, connection.cursor() as cursor:
+            rows = counted(scope=parts["scope"], columns=compose(columns, **parts), with_sealed=with_sealed)
             cursor.execute(f"SET LOCAL statement_timeout = '{LEDGER_SECONDS}s'")
             cursor.execute(compose(parts[name], **parts | {"rows": rows}), parameters | more)
             return list(cursor.fetchall())

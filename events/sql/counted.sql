@@ -7,7 +7,7 @@ SELECT
 FROM {scope}
 JOIN customers_customer AS customer ON customer.id = event.customer_id
 CROSS JOIN LATERAL ({reading}) AS reading
-WHERE event.state <> 4
+WHERE event.state <> 4 AND {is_once}
     AND ({reason}) IS NULL
     AND (customer.archived_at IS NULL OR customer.archived_at > event.received_at)
     AND (event.state = 1 OR NOT EXISTS (

@@ -3,7 +3,7 @@
 
 -- :received
 SELECT count(*) FROM {ledger} AS event
-WHERE event.occurred_at >= %(start)s AND event.occurred_at < %(end)s
+WHERE event.occurred_at >= %(start)s AND event.occurred_at < %(end)s AND {is_once}
     AND (%(customer)s::bigint IS NULL OR event.customer_id = %(customer)s
         OR event.customer_id IS NULL AND event.external_customer_id = ANY(%(names)s::text[]))
 
@@ -20,7 +20,7 @@ SELECT event.id, event.event_id, event.event_name, event.occurred_at, event.exte
         ) THEN 5
     END AS state
 FROM {ledger} AS event
-WHERE event.occurred_at >= %(start)s AND event.occurred_at < %(end)s
+WHERE event.occurred_at >= %(start)s AND event.occurred_at < %(end)s AND {is_once}
     AND (%(customer)s::bigint IS NULL OR event.customer_id = %(customer)s
         OR event.customer_id IS NULL AND event.external_customer_id = ANY(%(names)s::text[]))
 
@@ -64,7 +64,7 @@ JOIN {ledger} AS event ON event.event_name = named.name
     AND (%(customer)s::bigint IS NULL OR event.customer_id = %(customer)s
         OR event.customer_id IS NULL AND event.external_customer_id = ANY(%(names)s::text[]))
 CROSS JOIN LATERAL ({reading}) AS reading
-WHERE feature.id = %(feature)s
+WHERE feature.id = %(feature)s AND {is_once}
 
 -- :by_state
 SELECT state, count(*) FROM ({rows}) AS event GROUP BY 1

@@ -20,6 +20,28 @@ LEFT JOIN customers_customer AS own ON own.external_id = event.external_customer
 LEFT JOIN customers_customeralias AS also ON also.alias = event.external_customer_id AND own.id IS NULL
 LEFT JOIN customers_customer AS other ON other.id = also.customer_id
 
+-- :take_sealed  The same for events that are sealed: see history.sql.
+INSERT INTO batch (
+    id, customer_id, customer_archived_at, api_key_id, occurred_at, received_at, has_timestamp,
+    event_id, event_name, external_customer_id, source, properties
+)
+SELECT
+    event.id, COALESCE(own.id, other.id), COALESCE(own.archived_at, other.archived_at), event.api_key_id,
+    event.occurred_at, event.received_at, event.has_timestamp, event.event_id, event.event_name,
+    event.external_customer_id, event.source, event.properties
+FROM sealed AS event
+LEFT JOIN customers_customer AS own ON own.external_id = event.external_customer_id
+LEFT JOIN customers_customeralias AS also ON also.alias = event.external_customer_id AND own.id IS NULL
+LEFT JOIN customers_customer AS other ON other.id = also.customer_id
+WHERE event.id = ANY(%(ids)s) AND NOT EXISTS (SELECT FROM batch WHERE batch.id = event.id)
+    AND event.occurred_at >= COALESCE((SELECT max(horizon.hour) FROM events_ledgerhorizon AS horizon), '-infinity')
+
+-- :sealed_changes  Sealed events of the batch that don't simply stay as they are.
+SELECT event.id FROM sealed AS event
+JOIN batch ON batch.id = event.id
+WHERE event.customer_id IS DISTINCT FROM batch.customer_id
+    OR EXISTS (SELECT FROM finding WHERE finding.id = event.id)
+
 -- :drop_dismissed  Problems that staff dismissed stay dismissed.
 DELETE FROM finding USING events_problem AS problem
 WHERE problem.event_id = finding.id AND problem.state = 3 AND problem.reason = finding.reason
@@ -31,7 +53,7 @@ SELECT DISTINCT customer_id, feature_id, hour
 FROM (
     SELECT hit.customer_id, hit.feature_id, hit.hour FROM hit
     UNION ALL
-    SELECT event.customer_id, hit.feature_id, hit.hour FROM hit JOIN events_event AS event ON event.id = hit.id
+    SELECT event.customer_id, hit.feature_id, hit.hour FROM hit JOIN {ledger} AS event ON event.id = hit.id
 ) AS hours
 WHERE customer_id IS NOT NULL
     AND hour >= COALESCE((SELECT max(horizon.hour) FROM events_ledgerhorizon AS horizon), '-infinity')
@@ -82,6 +104,6 @@ ON CONFLICT DO NOTHING
 -- :events_of_hours
 SELECT DISTINCT event.id
 FROM (SELECT DISTINCT customer_id, hour FROM touched) AS touched
-JOIN events_event AS event
+JOIN {ledger} AS event
     ON event.customer_id = touched.customer_id
     AND event.occurred_at >= touched.hour AND event.occurred_at < touched.hour + interval '1 hour'

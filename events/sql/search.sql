@@ -33,7 +33,7 @@ AND event.received_at < COALESCE(%(received_before)s::timestamptz, 'infinity')
 
 -- :find  The ledger ids of a customer's events.
 SELECT event.id FROM {ledger} AS event
-WHERE event.customer_id = %(customer)s AND event.occurred_at >= %(start)s AND event.occurred_at < %(end)s AND {chosen}
+WHERE event.customer_id = %(customer)s AND event.occurred_at >= %(start)s AND event.occurred_at < %(end)s AND {is_once} AND {chosen}
 ORDER BY event.id
 LIMIT %(limit)s
 

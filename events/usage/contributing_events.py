@@ -12,8 +12,10 @@ from django.db.models.expressions import RawSQL
 
 from catalog.models import Feature
 from customers.periods import Period
+from events.history.reading import ledger
+from events.history.selection import EventSelection
 from events.sql import compose, counted, sections
-from events.usage.meter import BEGINNING
+from events.usage.meter import BEGINNING, select_events
 
 COLUMNS = "edge.no, event.event_name, event.received_at, event_text(reading.value) AS value,"
 
@@ -68,7 +70,7 @@ def events_behind(
     after_at, after_id = after or (BEGINNING, 0)
     parameters = _parameters(customer_id, feature, windows, since=after_at)
     parameters |= {"after_at": after_at, "after_id": after_id, "most": most}
-    return (CountedEvent(*row) for row in _rows("behind", parameters, scope="behind_scope"))
+    return (CountedEvent(*row) for row in _rows("behind", feature, parameters, scope="behind_scope"))
 
 
 def counts_for(feature: Feature) -> RawSQL:
@@ -82,7 +84,7 @@ def values_behind(
 ) -> Iterator[DistinctValue]:
     """Yield the distinct values that count for a customer's feature in each window, earliest first."""
     parameters = _parameters(customer_id, feature, windows, since=BEGINNING) | {"most": most}
-    return (DistinctValue(*row) for row in _rows("values_behind", parameters))
+    return (DistinctValue(*row) for row in _rows("values_behind", feature, parameters))
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,11 +122,22 @@ def _rows_in(name: str, spans: Sequence[FeatureSpan], *, columns: str = "") -> I
         "edge_last_day": [span.end for span in spans],
     }
     parts = sections("usage")
-    rows = counted(scope=parts["edge_scope"].replace("{edge}", parts["edge"]), columns=f"edge.no, {columns}")
-    with connection.chunked_cursor() as cursor:
+    scope = parts["edge_scope"].replace("{edge}", parts["edge"])
+    with ledger(_select_spans(spans)) as with_sealed, connection.chunked_cursor() as cursor:
+        rows = counted(scope=scope, columns=f"edge.no, {columns}", with_sealed=with_sealed)
         cursor.execute(compose(parts[name], edge_rows=rows), parameters)
         while chunk := cursor.fetchmany(2_000):
             yield from chunk
+
+
+def _select_spans(spans: Sequence[FeatureSpan]) -> Iterator[EventSelection]:
+    """Yield which sealed events the spans need: of each customer, from the first start to the last end."""
+    by_customer: dict[int, list[FeatureSpan]] = {}
+    for span in spans:
+        by_customer.setdefault(span.customer_id, []).append(span)
+    for customer_id, own in by_customer.items():
+        start, end = min(span.start for span in own), max(span.end for span in own)
+        yield EventSelection(customers=[customer_id], start=start, end=end)
 
 
 def _parameters(customer_id: int, feature: Feature, windows: Sequence[Period], *, since: datetime) -> dict[str, Any]:
@@ -143,10 +156,15 @@ def _parameters(customer_id: int, feature: Feature, windows: Sequence[Period], *
     }
 
 
-def _rows(name: str, parameters: dict[str, Any], *, scope: str = "edge_scope") -> Iterator[tuple[Any, ...]]:
+def _rows(
+    name: str, feature: Feature, parameters: dict[str, Any], *, scope: str = "edge_scope"
+) -> Iterator[tuple[Any, ...]]:
     parts = sections("usage")
-    rows = counted(scope=parts[scope].replace("{edge}", parts["edge"]), columns=COLUMNS)
-    with connection.chunked_cursor() as cursor:
+    windows = zip(parameters["edge_start"], parameters["edge_end"], strict=True)
+    selections = select_events(set(parameters["edge_customer"]), feature, *windows)
+    with ledger(selections) as with_sealed, connection.chunked_cursor() as cursor:
+        scope_of_rows = parts[scope].replace("{edge}", parts["edge"])
+        rows = counted(scope=scope_of_rows, columns=COLUMNS, with_sealed=with_sealed)
         cursor.execute(compose(parts[name], edge=parts["edge"], edge_rows=rows), parameters)
         while chunk := cursor.fetchmany(2_000):
             yield from chunk

@@ -1,6 +1,6 @@
 """Usage of features by customers: from hourly totals, and from the ledger for partial hours."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -9,7 +9,9 @@ from typing import Any
 
 from django.db import connection
 
-from catalog.models import Aggregation, Feature
+from catalog.models import Aggregation, EventNameAlias, Feature
+from events.history.reading import ledger
+from events.history.selection import EventSelection
 from events.sql import compose, counted, sections
 from events.usage.aggregation import Sums, aggregate, round_quantity
 
@@ -115,10 +117,10 @@ def _add_up(spans: Sequence[_Span], features: dict[int, Feature]) -> dict[int, S
 
 def _sum_up(spans: Sequence[_Span], aggregations: set[str]) -> dict[int, Sums]:
     parameters, any_edges = _parameters(spans)
-    with connection.cursor() as cursor:
+    with ledger(_select_edges(spans)) as with_sealed, connection.cursor() as cursor:
 
         def rows(name: str) -> list[tuple[Any, ...]]:
-            cursor.execute(_query(name), parameters)
+            cursor.execute(_query(name, with_sealed=with_sealed), parameters)
             fetched: list[tuple[Any, ...]] = cursor.fetchall()
             return fetched
 
@@ -152,17 +154,43 @@ def _parameters(spans: Sequence[_Span]) -> tuple[dict[str, str], bool]:
     return {name: f"{{{','.join(map(str, values))}}}" for name, values in columns.items()}, bool(columns["edge_no"])
 
 
+def _select_edges(spans: Sequence[_Span]) -> Iterator[EventSelection]:
+    """Yield which sealed events the partial hours of spans need: for each of them, those of all its customers."""
+    customers: dict[tuple[datetime, datetime], set[int]] = {}
+    for span in spans:
+        for edge in span.edges:
+            customers.setdefault(edge, set()).add(span.customer_id)
+    for (start, end), ids in customers.items():
+        yield EventSelection(customers=ids, start=start, end=end)
+
+
 @cache
-def _query(name: str) -> str:
+def _query(name: str, *, with_sealed: bool) -> str:
     """Compose a usage query from the shared definition of which events count."""
     parts = sections("usage")
-    return compose(parts[name], edge_rows=_edge_rows("edge.no,"), whole=parts["whole"], rolled=parts["rolled"])
+    rows = _edge_rows("edge.no,", with_sealed=with_sealed)
+    return compose(parts[name], edge_rows=rows, whole=parts["whole"], rolled=parts["rolled"])
 
 
 @cache
-def _edge_rows(columns: str) -> str:
+def _edge_rows(columns: str, *, with_sealed: bool) -> str:
     parts = sections("usage")
-    return counted(scope=parts["edge_scope"].replace("{edge}", parts["edge"]), columns=columns)
+    scope = parts["edge_scope"].replace("{edge}", parts["edge"])
+    return counted(scope=scope, columns=columns, with_sealed=with_sealed)
+
+
+def select_events(
+    customer_ids: Iterable[int] | None, feature: Feature, *windows: tuple[datetime, datetime]
+) -> Iterator[EventSelection]:
+    """Yield which sealed events the usage of a feature by customers, or by all, in windows needs.
+
+    Asks nothing until it is iterated.
+    """
+    aliases = EventNameAlias.objects.filter(event_name=feature.event_name).values_list("alias", flat=True)
+    names = [feature.event_name, *aliases]
+    customers = None if customer_ids is None else list(customer_ids)
+    for start, end in windows:
+        yield EventSelection(customers=customers, names=names, start=start, end=end)
 
 
 def event_values(customer_id: int, feature: Feature, start: datetime, end: datetime) -> Iterator[Decimal]:
@@ -170,17 +198,19 @@ def event_values(customer_id: int, feature: Feature, start: datetime, end: datet
 
     Streams from the ledger, so memory use is constant.
     """
-    query = compose(sections("usage")["values"], edge_rows=_edge_rows(""))
+    start = BEGINNING if feature.is_cumulative else start
     parameters: dict[str, Any] = {
         "edge_no": [0],
         "edge_customer": [customer_id],
         "edge_feature": [feature.pk],
-        "edge_start": [BEGINNING if feature.is_cumulative else start],
+        "edge_start": [start],
         "edge_end": [end],
         "edge_first_day": [start],
         "edge_last_day": [end],
     }
-    with connection.chunked_cursor() as cursor:
+    selections = select_events([customer_id], feature, (start, end))
+    with ledger(selections) as with_sealed, connection.chunked_cursor() as cursor:
+        query = compose(sections("usage")["values"], edge_rows=_edge_rows("", with_sealed=with_sealed))
         cursor.execute(query, parameters)
         while rows := cursor.fetchmany(5_000):
             yield from (row[0] for row in rows)

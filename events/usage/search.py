@@ -18,9 +18,11 @@ from django.db import connection
 from catalog.models import Aggregation, Feature
 from config.limits import MOST_GROUPS
 from config.refusals import Refused
-from events.sql import compose, counted, sections
+from events.history.reading import ledger
+from events.history.selection import EventSelection
+from events.sql import compose, counted, ledger_of, sections
 from events.usage.aggregation import Sums, aggregate, round_quantity
-from events.usage.meter import BEGINNING, Quantity
+from events.usage.meter import BEGINNING, Quantity, select_events
 
 MOST_FOUND = 10_000
 FOREVER = datetime.max.replace(tzinfo=BEGINNING.tzinfo)
@@ -100,8 +102,9 @@ def find(
     Includes events that don't count and voided events.
     """
     parameters = search.parameters | {"customer": customer_id, "start": start, "end": end, "limit": limit}
-    with connection.cursor() as cursor:
-        cursor.execute(_query("find"), parameters)
+    selections = [EventSelection(customers=[customer_id], start=start, end=end)]
+    with ledger(selections) as with_sealed, connection.cursor() as cursor:
+        cursor.execute(_query("find", with_sealed=with_sealed), parameters)
         return [row[0] for row in cursor.fetchall()]
 
 
@@ -133,8 +136,10 @@ def usage_by(
     parameters |= {"customer": customer_id, "feature": feature.pk, "group_by": list(properties), "by_source": by_source}
     by_time = feature.aggregation == Aggregation.WEIGHTED_SUM
     first = BEGINNING if feature.is_cumulative and not by_time else start
-    sums = _add_up(parameters | {"start": first, "end": end})
-    before = _add_up(parameters | {"start": BEGINNING, "end": start}) if feature.is_cumulative and by_time else {}
+    sums = _add_up(feature, parameters | {"start": first, "end": end})
+    before: dict[Key, Sums] = {}
+    if feature.is_cumulative and by_time:
+        before = _add_up(feature, parameters | {"start": BEGINNING, "end": start})
     return {
         key: _quantity(feature, sums.get(key, Sums()), before.get(key, Sums()), start, end)
         for key in sorted(sums | before, key=lambda key: [(value is None, value or "") for value in key])
@@ -147,10 +152,11 @@ def _quantity(feature: Feature, sums: Sums, before: Sums, start: datetime, end: 
     return Quantity(rounded, sums.count + before.count, sums.checksum ^ before.checksum)
 
 
-def _add_up(parameters: dict[str, Any]) -> dict[Key, Sums]:
+def _add_up(feature: Feature, parameters: dict[str, Any]) -> dict[Key, Sums]:
     names = ("count", "total", "weighted", "maximum", "minimum", "latest", "distinct", "checksum")
-    with connection.cursor() as cursor:
-        cursor.execute(_query("sums"), parameters | {"most": MOST_GROUPS + 1})
+    selections = select_events([parameters["customer"]], feature, (parameters["start"], parameters["end"]))
+    with ledger(selections) as with_sealed, connection.cursor() as cursor:
+        cursor.execute(_query("sums", with_sealed=with_sealed), parameters | {"most": MOST_GROUPS + 1})
         rows = cursor.fetchall()
     if len(rows) > MOST_GROUPS:
         raise TooManyGroups(f"There are more than {MOST_GROUPS:,} groups. Filter by property, or group by another one.")
@@ -158,7 +164,7 @@ def _add_up(parameters: dict[str, Any]) -> dict[Key, Sums]:
 
 
 @cache
-def _query(name: str) -> str:
+def _query(name: str, *, with_sealed: bool) -> str:
     parts = sections("search")
     fragments = {
         "sent": parts["sent"].replace("{property}", "wanted.property"),
@@ -167,4 +173,5 @@ def _query(name: str) -> str:
         "chosen": parts["chosen"],
         "key": parts["key"],
     }
-    return compose(parts[name], rows=counted(scope=parts["scope"], columns=parts["columns"]), **fragments)
+    rows = counted(scope=parts["scope"], columns=parts["columns"], with_sealed=with_sealed)
+    return compose(parts[name], rows=rows, **fragments, **ledger_of(with_sealed=with_sealed))

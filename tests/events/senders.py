@@ -3,14 +3,18 @@
 import json
 import re
 from collections.abc import Iterable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import Any
 
 from django.db import connection
 
+from events.history.lookup import find_events
+from events.history.sealing import seal_next
+from events.ledger.conflicts import compare_unread
 from events.ledger.processing import BatchResult, process_batch
 from events.models import Event
+from tests.services import SEALED
 
 NOON = datetime(2026, 3, 10, 12, tzinfo=UTC)
 _ids = count(1)
@@ -45,13 +49,21 @@ def as_json(properties: dict[str, Any]) -> str:
 
 
 def process(limit: int = 10_000) -> BatchResult:
-    """Process one batch."""
-    return process_batch(limit)
+    """Process one batch. With SEALED=1, all events that can be sealed are sealed right after."""
+    result = process_batch(limit)
+    if SEALED:
+        while seal_next(now=NOON + timedelta(days=10_000)):
+            pass
+        while compare_unread():
+            pass
+    return result
 
 
 def ledger(event_id: str) -> Event:
-    """Find a processed event."""
-    return Event.objects.get(event_id=event_id)
+    """Find a processed event, sealed or not."""
+    event: Event
+    [event] = find_events([event_id])
+    return event
 
 
 def open_reasons(event_id: str) -> list[str]:

@@ -25,7 +25,7 @@ from config.signin.models import SignInEvent, SignInKind
 from config.webhooks.models import WebhookMessage
 from events.access.keys import clear_key_cache
 from events.ledger.processing import process_batch
-from events.models import ApiKey
+from events.models import ApiKey, PartState, SealedPart
 from tests.api import Api
 from tests.scenarios.schema import JSON, SampleIds, get_example, list_operations, make_sample_company
 from tests.scenarios.webhook_triggers import trigger_all_webhooks
@@ -101,6 +101,26 @@ def _make_backup() -> None:
     )
 
 
+def _make_sealed_part() -> None:
+    SealedPart.objects.create(
+        name="events-0000000000001000001-9f2c4e6a8b0d",
+        state=PartState.SEALED,
+        is_late=False,
+        first_event=1_000_001,
+        last_event=2_000_001,
+        occurred_from=NOW - timedelta(days=80),
+        occurred_until=NOW - timedelta(days=78),
+        rows=998_214,
+        checksum=4_711,
+        bytes=39_928_560,
+        digest="c0ffee" * 10 + "c0ff",
+        returned=3,
+        planned_at=NOW,
+        published_at=NOW,
+        sealed_at=NOW,
+    )
+
+
 def _make_self_test() -> None:
     stages = {"accepted": 24, "counted": 61, "invoiced": 108, "finalized": 22, "document": 161, "webhook": 9}
     SelfTest.objects.create(started_at=NOW, finished_at=NOW, stages=stages)
@@ -159,6 +179,7 @@ CASES = {
     "resumeSubscription": PAUSED,
     "previewSubscriptionResume": PAUSED,
     "listBackups": Case(prepare=lambda api, ids: _make_backup()),
+    "listSealedParts": Case(prepare=lambda api, ids: _make_sealed_part()),
     "listSelfTests": Case(prepare=lambda api, ids: _make_self_test()),
     "exportCustomerPersonalData": Case(path_ids=_make_former_customer),
     "getCustomerErasure": Case(path_ids=_make_former_customer),

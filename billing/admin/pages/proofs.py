@@ -37,6 +37,7 @@ PAGES = {
     ProofSubject.USAGE: "customers_customer_change",
     ProofSubject.CHANGE: "auditlog_logentry_change",
     ProofSubject.BACKUP: "config_backup_change",
+    ProofSubject.SEALED_PART: "events_sealedpart_change",
 }
 
 

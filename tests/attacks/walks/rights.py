@@ -92,6 +92,7 @@ TABLES = {
     "events_problem": Rights(EVERYONE, "OW", others={"causes": EVERYONE, "at_risk": EVERYONE}),
     "events_processedbatch": Rights(EVERYONE),
     "events_refusedrequest": Rights(EVERYONE),
+    "events_sealedpart": Rights(EVERYONE),
     "events_usagealert": Rights(EVERYONE, "OW", "OW", "OW"),
     "events_usagecheck": Rights(EVERYONE),
 }

@@ -31,7 +31,7 @@ from customers.accounts import archive_customer, map_external_id
 from customers.models import Customer, Subscription
 from customers.subscriptions import cancel, pause
 from events.fixing.runs import start_run
-from events.models import UsageCheck
+from events.models import SealedPart, UsageCheck
 from events.models.operations import MendingKind
 from tests.billing.adjusting import make_coupon, make_tax
 from tests.billing.invoices import make_draft, make_finalized
@@ -119,6 +119,7 @@ def make_logs(by: User) -> None:
     SignInEvent.objects.create(kind=SignInKind.FAILED, username="ada")
     ClockedSchedule.objects.create(clocked_time=now)
     UsageCheck.objects.create(started_at=now)
+    SealedPart.objects.create(name="events-1", is_late=False, first_event=1, last_event=2, planned_at=now)
     Backup.objects.create(started_at=now, finished_at=now, problem="The disk is full.")
     ProofRun.objects.create(started_at=now, finished_at=now)
     SelfTest.objects.create(started_at=now, finished_at=now)

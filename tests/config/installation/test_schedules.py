@@ -54,7 +54,9 @@ def test_tasks_keep_their_names_for_schedules_and_messages_of_earlier_releases()
         "events.tasks.process_inbox",
         "events.tasks.prune",
         "events.tasks.replay_mended",
+        "events.tasks.compare_repeats",
         "events.tasks.roll_up",
+        "events.tasks.seal",
         "events.tasks.tell_of_causes",
     }
 

@@ -368,6 +368,7 @@ def test_an_event_processed_in_the_meantime_raises_an_error(acme, tokens):
         diagnose(waiting, now=LATER)
 
 
+@pytest.mark.hot
 def test_diagnosing_writes_nothing_and_its_cost_is_constant(acme, tokens, django_assert_max_num_queries):
     subscribed(acme, tokens)
     for _ in range(20):

@@ -139,6 +139,7 @@ def test_an_existing_id_would_be_a_duplicate(meter):
     assert ("properties.credits", "1", "2") in found.comparisons[0].rows
 
 
+@pytest.mark.hot
 def test_a_test_event_is_processed_like_any_other_and_marked_as_a_test(meter):
     accepted = send_test(GUIDES_CURL, now=NOON)
     waiting = InboxEvent.objects.get()

@@ -83,6 +83,7 @@ def test_a_mark_never_moves_back(acme):
     close_usage({})
 
 
+@pytest.mark.hot
 def test_a_voided_event_is_recorded(feature, acme):
     send(at=NOON, event_id="wrong")
     process()

@@ -137,6 +137,7 @@ def test_only_open_conflicts_can_be_dismissed_and_only_with_a_reason():
         dismiss_conflicts(rows, reason=" ", now=NOON)
 
 
+@pytest.mark.hot
 def test_ten_thousand_conflicts_cost_no_query_per_event(django_assert_max_num_queries):
     def queries_for(count):
         send("model.usage", **FIRST | {"event_id": f"first-{count}"})

@@ -41,6 +41,7 @@ def test_an_empty_inbox_gives_an_empty_result():
     assert not ProcessedBatch.objects.exists()
 
 
+@pytest.mark.hot
 def test_requests_are_processed_completely_and_oldest_first():
     make_customer(external_id="acme")
     make_feature(event_name="api.calls")
@@ -189,6 +190,7 @@ def test_events_that_arrived_before_a_feature_or_customer_was_archived_still_cou
     assert open_reasons(late) == ["customer_archived", "feature_archived"]
 
 
+@pytest.mark.hot
 def test_a_duplicate_counts_once_and_is_logged():
     make_customer(external_id="acme")
     make_feature(event_name="model.usage", field="tokens")
@@ -211,6 +213,7 @@ def test_a_retry_without_a_timestamp_is_the_same_event():
     assert ledger("same").occurred_at == NOON
 
 
+@pytest.mark.hot
 def test_a_duplicate_with_different_content_is_a_conflict():
     make_customer(external_id="acme")
     make_feature(event_name="model.usage", field="tokens")

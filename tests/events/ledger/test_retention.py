@@ -26,7 +26,7 @@ from events.usage.meter import usage
 from tests.events.senders import NOON, ledger, open_reasons, process, send
 from tests.factories import make_customer, make_feature
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.hot]
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 YEAR = (NOON - 365 * DAY, NOON + DAY)
 

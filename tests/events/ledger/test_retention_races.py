@@ -18,7 +18,7 @@ from tests.events.senders import NOON, process, send
 from tests.factories import make_customer, make_feature
 from tests.locks import is_someone_waiting
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.hot]
 LONG_AGO = NOON - timedelta(days=90)
 
 

@@ -83,6 +83,7 @@ def test_problems_and_voids_without_their_event_are_found():
     ]
 
 
+@pytest.mark.hot
 def test_retention_leaves_no_orphans(retention_of_thirty_days, monkeypatch):
     monkeypatch.setattr(retention, "floors", [])
     for name in ("api.calls", "unknown"):

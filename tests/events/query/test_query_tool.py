@@ -187,6 +187,7 @@ def test_too_many_groups_are_refused(acme, tokens):
         answer(ask(tokens, "acme", **given))
 
 
+@pytest.mark.hot
 def test_partial_hours_cost_few_queries(acme, tokens, django_assert_max_num_queries):
     send("model.usage", tokens=5)
     process()

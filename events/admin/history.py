@@ -1,0 +1,86 @@
+"""Settings → Sealed events: the parts in which settled events are kept."""
+
+from django.contrib import admin
+from django.template.defaultfilters import filesizeformat
+from django.utils.safestring import SafeString
+from unfold.decorators import display
+
+from config.office.readonly import LongListAdmin
+from config.office.wording import badge, moment, number_cell
+from events.models import PartState, SealedPart
+
+VARIANTS = {
+    PartState.PLANNED: "info",
+    PartState.PUBLISHED: "info",
+    PartState.SEALED: "success",
+    PartState.REMOVED: "",
+}
+
+
+@admin.register(SealedPart)
+class SealedPartAdmin(LongListAdmin):
+    """Parts of sealed events, newest first."""
+
+    list_title = "Sealed events"
+    list_display = ("name", "state_badge", "events", "size_text", "from_text", "until_text", "returned_text", "sealed")
+    list_display_links = ("name",)
+    fields = (
+        *("name", "state_badge", "is_late", "first_event", "last_event", "from_text", "until_text", "events"),
+        *("size_text", "checksum", "digest", "returned_text", "planned", "published", "sealed", "removed"),
+    )
+    readonly_fields = fields
+    empty_icon = "inventory_2"
+    empty_title = "No sealed events"
+    empty_text = "Set EVENT_HISTORY to move settled events out of the database. They are moved every ten minutes."
+    export_columns = (
+        ("name", "name"),
+        ("status", lambda part: part.get_state_display()),
+        ("events", "rows"),
+        ("bytes", "bytes"),
+        ("occurred_from", "occurred_from"),
+        ("occurred_until", "occurred_until"),
+        ("returned", "returned"),
+        ("published_at", "published_at"),
+        ("sealed_at", "sealed_at"),
+        ("sha256", "digest"),
+    )
+
+    @display(description="Status")
+    def state_badge(self, part: SealedPart) -> SafeString:
+        return badge(part.get_state_display(), VARIANTS[PartState(part.state)])
+
+    @display(description="Events", formatting="price")
+    def events(self, part: SealedPart) -> SafeString | str:
+        return "–" if part.rows is None else number_cell(part.rows)
+
+    @display(description="Size")
+    def size_text(self, part: SealedPart) -> str:
+        return filesizeformat(part.bytes) if part.bytes else "–"
+
+    @display(description="Occurred from (UTC)")
+    def from_text(self, part: SealedPart) -> str:
+        return moment(part.occurred_from)
+
+    @display(description="Occurred until (UTC)")
+    def until_text(self, part: SealedPart) -> str:
+        return moment(part.occurred_until)
+
+    @display(description="Back in the ledger", formatting="price")
+    def returned_text(self, part: SealedPart) -> SafeString:
+        return number_cell(part.returned)
+
+    @display(description="Planned (UTC)")
+    def planned(self, part: SealedPart) -> str:
+        return moment(part.planned_at)
+
+    @display(description="Published (UTC)")
+    def published(self, part: SealedPart) -> str:
+        return moment(part.published_at)
+
+    @display(description="Sealed (UTC)")
+    def sealed(self, part: SealedPart) -> str:
+        return moment(part.sealed_at)
+
+    @display(description="Removed (UTC)")
+    def removed(self, part: SealedPart) -> str:
+        return moment(part.removed_at)
