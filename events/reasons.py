@@ -85,7 +85,7 @@ EXPLANATIONS: dict[Reason, Explanation] = {
         "2B",
     ),
     Reason.UNKNOWN_CUSTOMER: Explanation(
-        "No customer has this external_customer_id. Ids are case-sensitive.",
+        "No customer has this external_customer_id. IDs are case-sensitive.",
         "Create a customer with this id, or map the id to an existing customer.",
         "1B",
     ),

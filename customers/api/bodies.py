@@ -175,7 +175,7 @@ class SubscriptionIn(serializers.Serializer[Any]):
         required=False,
         allow_null=True,
         max_length=20,
-        help_text="Ids or codes of coupons to apply to the subscription.",
+        help_text="IDs or codes of coupons to apply to the subscription.",
     )
     coupon = TextField(64, allow_null=True, help_text="The id or code of a coupon, in addition to coupons.")
     subscription_coupons = serializers.ListField(

@@ -45,7 +45,7 @@ from events.overview.event_list import (
 TAG = "Events"
 NAMES = {state: name for name, state in STATES.items()}
 TEXT_FILTERS = ("external_customer_id", "event_name", "event_id", "source", "reason")
-NO_EVENT = "There is no such event. Ids are case-sensitive. The request that sent the event may have been refused."
+NO_EVENT = "There is no such event. IDs are case-sensitive. The request that sent the event may have been refused."
 QUERY = {"event_name": "tokens.used", "external_customer_id": "acme", "page_size": 50}
 
 

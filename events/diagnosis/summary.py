@@ -49,6 +49,6 @@ def _unknown(diagnosis: Diagnosis) -> Summary:
         return Summary(Status.WARNING, "Only duplicates are known", text)
     text = (
         "No event with this id was ever accepted. Its request may have been refused: see the refused requests below"
-        " the live view. Ids are case-sensitive."
+        " the live view. IDs are case-sensitive."
     )
     return Summary(Status.FAIL, "Never accepted", text)

@@ -114,13 +114,13 @@ class OneOffIn(InvoiceUpdate):
         required=False,
         allow_null=True,
         max_length=20,
-        help_text="Ids or codes of coupons that reduce this invoice.",
+        help_text="IDs or codes of coupons that reduce this invoice.",
     )
     tax_rates = serializers.ListField(
         child=serializers.CharField(max_length=64),
         required=False,
         allow_null=True,
         max_length=20,
-        help_text="Ids or codes of the tax rates to charge instead of the customer's taxes.",
+        help_text="IDs or codes of the tax rates to charge instead of the customer's taxes.",
     )
     idempotency_key = TextField(255, help_text="A repeated key returns the existing invoice.")
