@@ -10,7 +10,7 @@ from django.contrib.auth.models import Group, User
 from django.db import transaction
 from django.test import Client
 from django.utils import timezone
-from django_celery_beat.models import ClockedSchedule
+from django_celery_beat.models import ClockedSchedule, PeriodicTask
 
 from billing.adjustments.coupons import archive_coupon
 from billing.adjustments.tax_rates import set_archived
@@ -117,7 +117,8 @@ def make_documents(by: User) -> None:
 def make_logs(by: User) -> None:
     now = timezone.now()
     SignInEvent.objects.create(kind=SignInKind.FAILED, username="ada")
-    ClockedSchedule.objects.create(clocked_time=now)
+    once = ClockedSchedule.objects.create(clocked_time=now)
+    PeriodicTask.objects.create(name="Our own", task="our.task", clocked=once, one_off=True, enabled=False)
     UsageCheck.objects.create(started_at=now)
     SealedPart.objects.create(name="events-1", is_late=False, first_event=1, last_event=2, planned_at=now)
     Backup.objects.create(started_at=now, finished_at=now, problem="The disk is full.")
