@@ -240,6 +240,6 @@ def test_a_schedule_that_is_disabled_or_deleted_is_found_with_what_doesnt_happen
     deleted, disabled = sorted(found(), key=lambda finding: finding.message)[::-1]
     assert {disabled.kind, deleted.kind} == {AlarmKind.SCHEDULE_DISABLED}
     assert disabled.message == "The schedule “Our billing” is disabled."
-    assert disabled.what_to_do.startswith("Enable it again, or acknowledge the alarm if that is on purpose. What it does:")
+    assert disabled.what_to_do.startswith("Enable it again, or acknowledge the alarm if that is on purpose.")
     assert deleted.message == "The schedule “Roll up past days of usage” was deleted."
     assert "Add it again, with the task events.tasks.roll_up" in deleted.what_to_do
