@@ -34,7 +34,7 @@ class SubscriptionUsage(AdminView):
     def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         now, subscription_id = timezone.now(), kwargs["subscription_id"]
         subscription, charges = list_charges(subscription_id, now=now)
-        names = [_name(charge, charges) for charge in charges]
+        names = [_name(charge, charges, subscription.timezone) for charge in charges] if subscription else []
         chosen = range(len(charges))
         if len(charges) > MOST_TABS:
             prices = [str(charge.price.price_id) for charge in charges]
@@ -77,12 +77,18 @@ def _chart(name: str, usage: UsageByDay, customer_id: int) -> Chart:
     )
 
 
-def _name(charge: UsageCharge, charges: Sequence[UsageCharge]) -> str:
+def _name(charge: UsageCharge, charges: Sequence[UsageCharge], timezone: str) -> str:
+    """Name a charge so that it differs from the others: by its label, else its plan version, else its first day."""
     label = charge.price.label
     same = [other for other in charges if other.price.label == label]
     if len(same) == 1:
         return label
-    return f"{label}, trial" if charge.is_trial else f"{label}, {charge.plan.name} v{charge.plan.number}"
+    if charge.is_trial:
+        return f"{label}, trial"
+    version = (charge.plan.name, charge.plan.number)
+    if sum((other.plan.name, other.plan.number) == version for other in same if not other.is_trial) == 1:
+        return f"{label}, {charge.plan.name} v{charge.plan.number}"
+    return f"{label}, from {local_date(charge.span.start, timezone):%Y-%m-%d}"
 
 
 def _marks(usage: UsageByDay) -> list[Mark]:

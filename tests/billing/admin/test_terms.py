@@ -136,3 +136,10 @@ def test_viewers_see_the_deal_and_not_the_form(subscription):
     viewer = as_viewer("customers")
     assert viewer.get(url("billing_terms", subscription.pk)).status_code == 403
     assert viewer.get(url("billing_deal", subscription.pk)).status_code == 200
+
+
+def test_usage_before_and_after_the_deal_is_named_by_its_first_day(staff_client, subscription):
+    staff_client.post(url("billing_terms", subscription.pk), answers(staff_client, subscription, included_Calls="500"))
+    response = staff_client.get(url("billing_usage_by_day", subscription.pk))
+    days = [subscription.started_at, timezone.now()]
+    assert [chart.tab for chart in response.context["charts"]] == [f"Calls, from {day:%Y-%m-%d}" for day in days]
