@@ -272,7 +272,7 @@ def test_an_earlier_report_can_be_opened_again(five, few_at_once, staff_client, 
     first = MonthEndReport.objects.order_by("pk").first()
     page = staff_client.get(f"{address}&report={first.pk}").content.decode()
     assert "$5.00" in page
-    assert f"format=csv&amp;report={first.pk}" in page
+    assert f"report={first.pk}&amp;format=csv" in page
     answer = staff_client.get(f"{address}&report={first.pk}&format=csv")
     assert b",Growth,Calls,,5.00" in b"".join(answer.streaming_content)
     assert "$6.00" in staff_client.get(f"{address}&report=nonsense").content.decode()
