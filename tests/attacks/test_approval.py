@@ -646,6 +646,7 @@ UNGATED = {
     "_void": {"billing/lifecycle/void.py"},
     "without_approval": {
         "billing/demo/access.py",
+        "billing/invoicing/previews.py",  # is rolled back
         "billing/self_test/running.py",  # is rolled back
         "events/management/commands/create_api_key.py",
     },
@@ -667,7 +668,7 @@ def test_only_known_callers_act_without_asking_the_gate(name):
     [
         ("CreditGrant.objects.create", {"billing/settlement/wallets.py"}),
         ("InvoiceState.VOID, now", {"billing/lifecycle/void.py"}),
-        ("VersionState.PUBLISHED, now", {"catalog/publishing.py"}),
+        ("VersionState.PUBLISHED, now", {"catalog/publishing.py", "catalog/agreed/agree.py"}),
         ("CreditNoteState.FINALIZED, now", {"billing/settlement/credit_notes.py"}),
         ("ApiKey(", {"events/access/keys.py"}),
     ],

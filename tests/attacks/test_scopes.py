@@ -22,7 +22,13 @@ pytestmark = [pytest.mark.slow, pytest.mark.django_db]
 # What reading writes all the same: when a key was used last, and that a request was refused.
 LOGS = {"events_apikey", "events_refusedrequest"}
 # These show what a change would do by making it, in a transaction that is rolled back.
-PREVIEWS = {"getProblemsAtRisk", "previewSubscriptionChange"}
+PREVIEWS = {
+    "getProblemsAtRisk",
+    "previewSubscriptionChange",
+    "previewSubscriptionModify",
+    "previewSubscriptionPause",
+    "previewSubscriptionResume",
+}
 
 
 @pytest.fixture(scope="module")

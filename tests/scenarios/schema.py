@@ -138,6 +138,7 @@ def make_sample_company(api: Api) -> SampleIds:
         "plan_id": [plan["id"]], "target_plan_id": [plan["id"]], "plan_ids": [plan["id"]],
         "price_id": [price["id"]], "key": ["calls"], "entitlement_id": [entitlement["id"]],
         "subscription_id": [subscription["id"]],
+        "line_item_id": [item["id"] for item in subscription["line_items"] if item["price_type"] == "FIXED"],
         "entity_id": [plan["id"], customer["id"], subscription["id"], feature["id"]],
         "parent_entity_id": [subscription["id"]],
         "invoice_id": [draft["id"], invoice["id"], one_off_draft["id"]],

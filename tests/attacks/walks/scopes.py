@@ -12,6 +12,9 @@ READING_BY_POST = {
     "queryAlertSettings",
     "queryCoupon",
     "queryCreditNote",
+    "previewSubscriptionModify",
+    "previewSubscriptionPause",
+    "previewSubscriptionResume",
     "queryCustomer",
     "queryEntitlement",
     "queryEvents",
@@ -35,9 +38,10 @@ WRITING = {
         """,
     ("customers:write",): """
         activateCustomer cancelSubscription cancelSubscriptionSchedule createAlertSettings createCustomer
-        createSubscription createUsageAlert deleteAlertSettings deleteCustomer deleteUsageAlert
+        createSubscription createSubscriptionLineItem createUsageAlert deleteAlertSettings deleteCustomer
+        deleteSubscriptionLineItem deleteUsageAlert
         executeSubscriptionChange mapExternalId pauseSubscription resumeSubscription updateAlertSettings updateCustomer
-        updateCustomerById updateSubscription updateUsageAlert
+        updateCustomerById updateSubscription updateSubscriptionLineItem updateUsageAlert
         """,
     ("billing:write",): """
         activateCoupon activateTaxRate applyPayment approveLateAdjustments billSubscriptions calculateMonthEnd

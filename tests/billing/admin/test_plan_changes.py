@@ -191,7 +191,7 @@ def test_choosing_a_plan_shows_the_effect_in_the_browser(admin_browser, subscrip
     page = admin_browser.open(url("customers_subscription_change", subscription.pk))
     page.get_by_role("link", name="Change plan").click()
     dialog = page.locator("#dialog")
-    dialog.get_by_text("Choose a plan").wait_for()
+    dialog.get_by_text("Choose a plan to preview").wait_for()
     dialog.get_by_label("Plan").select_option(str(premium.pk))
     dialog.get_by_label("When the current period ends").check()
     dialog.get_by_text("$20.00 more").wait_for()

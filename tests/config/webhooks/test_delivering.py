@@ -122,7 +122,7 @@ def test_an_endpoint_that_fails_for_three_days_is_disabled_and_can_be_enabled(re
     later = send_test(endpoint, now=utc_now())
     deliver_due(now=now + timedelta(days=3, minutes=1))
     endpoint.refresh_from_db()
-    assert (endpoint.is_enabled, endpoint.disabled_reason[:38]) == (False, "Automatically disabled: no message was")
+    assert (endpoint.is_enabled, endpoint.disabled_reason[:38]) == (False, "Automatically disabled: no message has")
     assert deliver_due(now=now + timedelta(days=9)) == 0  # what waits, waits
     with pytest.raises(EndpointDisabled):
         send_again(first, now=now)

@@ -124,7 +124,7 @@ def test_the_number_of_events_does_not_change_queries_of_the_live_feed(
         for number in range(how_many):
             send("Model.Usage" if number % 2 else "model.usage", tokens=1)
         process()
-        with django_assert_num_queries(9) as captured:
+        with django_assert_num_queries(10) as captured:
             staff_client.get(feed)
         counts.append(len(captured))
     assert counts[0] == counts[1]
