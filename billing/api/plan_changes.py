@@ -194,7 +194,8 @@ class PausePreview(ApiView):
     @operation(
         "previewSubscriptionPause",
         "Preview a pause",
-        refusals="`pause_start` is required for the mode scheduled, and `pause_end` must be after it.",
+        refusals="`pause_start` is required for the mode scheduled, and `pause_end` must be after it. "
+        "`proration_behavior` must be the subscription's.",
         tag=TAG,
         body=PauseIn,
         answers={200: PauseEffectOut},
@@ -213,7 +214,8 @@ class ResumePreview(ApiView):
     @operation(
         "previewSubscriptionResume",
         "Preview resuming a subscription",
-        refusals="The subscription must be paused at that time. `reason` is required if `resume_at` is in the past.",
+        refusals="The subscription must be paused at that time. `proration_behavior` must be the subscription's. "
+        "`reason` is required if `resume_at` is in the past.",
         tag=TAG,
         body=ResumeIn,
         answers={200: PauseEffectOut},

@@ -10,6 +10,7 @@ from rest_framework.response import Response
 
 from catalog.agreed import PriceRemoval, TermsEdit
 from catalog.api.bodies.agreed import AddedLineItemIn, AgreedPriceFields, price_edits
+from catalog.api.prices import RULES_OF_FIELDS
 from catalog.models import Price
 from config.api.errors import invalid
 from config.api.fields import MomentField, TextField
@@ -114,8 +115,8 @@ class OneLineItem(ApiView):
     @operation(
         "updateSubscriptionLineItem",
         "Agree another price or quantity",
-        refusals="The fields must be those of the price's model, as for a price. `quantity` must be one that the price "
-        "allows. `reason` is required if `effective_from` is in the past.",
+        refusals=f"{RULES_OF_FIELDS} `quantity` must be one that the price allows. `reason` is required if "
+        "`effective_from` is in the past.",
         tag=TAG,
         body=LineItemChange,
         answers={200: LineItemOut},
