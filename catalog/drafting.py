@@ -17,7 +17,10 @@ from config.audit import recorded
 from config.refusals import Refused
 
 REASON = "Through the API"
-IDENTIFYING_FIELDS = ("kind", "feature_id", "currency", "interval", "interval_count", "cadence", "name", "key")
+IDENTIFYING_FIELDS = (
+    *("kind", "feature_id", "currency", "interval", "interval_count"),
+    *("periods", "cadence", "name", "key"),
+)
 
 
 class NotInDraft(Refused):

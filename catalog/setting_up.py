@@ -33,12 +33,13 @@ class SoldFeature:
 
 @dataclass(frozen=True, slots=True)
 class PlanDesign:
-    """A plan as its form describes it. Without a `fee` only usage is charged."""
+    """A plan as its form describes it. Without a `fee` only usage is charged. The fee covers `fee_periods` periods."""
 
     name: str
     currency: str
     interval: str
     fee: Decimal | None = None
+    fee_periods: int = 1
     cadence: Cadence = Cadence.ADVANCE
     trial_days: int = 0
     features: Sequence[SoldFeature] = ()
@@ -106,6 +107,7 @@ def _fee_of(design: PlanDesign) -> Price:
         name=design.name,
         currency=design.currency,
         interval=design.interval,
+        periods=design.fee_periods,
         cadence=design.cadence,
         model=PriceModel.FLAT,
         unit_amount=design.fee,

@@ -7,7 +7,7 @@ from babel.numbers import format_currency
 from catalog.kinds import PackageRounding
 from catalog.models import Aggregation, Entitlement, Feature, IntervalUnit, Price, PriceTier
 from catalog.models.features import FeatureKind
-from catalog.models.prices import PriceKind, PriceModel
+from catalog.models.prices import Every, PriceKind, PriceModel
 from config.numbers import number
 
 _VERBS = {
@@ -55,7 +55,7 @@ def describe_meter(feature: Feature) -> str:
 def describe_price(price: Price) -> str:
     """Describe what the price charges: "$0.002 per token", "Graduated: up to 1,000 at $0.01, then $0.005"."""
     if price.kind == PriceKind.FIXED:
-        return f"{_fee(price)} {_interval(price)}, {price.get_cadence_display().lower()}"
+        return f"{_fee(price)} {_fee_period(price)}, {price.get_cadence_display().lower()}"
     text = _describe_usage_price(price)
     if price.minimum_amount is not None:
         text += f"; at least {money(price.minimum_amount, price.currency)}"
@@ -91,8 +91,20 @@ def _filters(feature: Feature) -> str:
 
 
 def _interval(price: Price) -> str:
-    unit = _PER[IntervalUnit(price.interval)]
-    return f"per {unit}" if price.interval_count == 1 else f"every {price.interval_count} {unit}s"
+    return _per(Every(IntervalUnit(price.interval), price.interval_count))
+
+
+def _per(every: Every) -> str:
+    return f"per {_PER[every.unit]}" if every.number == 1 else f"every {every.number} {_PER[every.unit]}s"
+
+
+def _fee_period(price: Price) -> str:
+    """Describe how often a fee is charged: "per month", "per year with monthly billing"."""
+    if price.periods == 1:
+        return _interval(price)
+    if price.interval_count == 1:
+        return f"{_per(price.every)} with {price.get_interval_display().lower()} billing"
+    return f"{_per(price.every)} with billing {_interval(price)}"
 
 
 def _fee(price: Price) -> str:

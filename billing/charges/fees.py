@@ -9,11 +9,17 @@ the difference is a proration line. Example: a fee of $30.00, in advance, for Ju
 | June begins | $30.00 | none | fee $30.00 |
 | canceled on 21 June: 20 of 30 days | $20.00 | $30.00 | proration -$10.00 |
 | the cancellation is withdrawn | $30.00 | $20.00 | proration $10.00 |
+
+A fee can cover several billing periods, counted from the anchor: 12 for an annual fee of a monthly subscription. The
+same rule applies to its longer period, on every invoice: in advance it is charged on the invoice of the billing period
+in which it begins, in arrears on that of the billing period in which it ends.
 """
 
 from dataclasses import dataclass, field
+from datetime import datetime
 from decimal import Decimal
 from fractions import Fraction
+from typing import NamedTuple
 
 from billing import wording
 from billing.charges.next_invoice import NextInvoice, period_index
@@ -35,6 +41,7 @@ class _FeeDue:
     version_id: int | None
     label: str
     in_advance: bool
+    periods: int
     share: Fraction = Fraction(0)
     windows: list[Period] = field(default_factory=list)
     invoiced: list[InvoicedFee] = field(default_factory=list)
@@ -58,57 +65,106 @@ def calculate_fees(subscription: BilledSubscription, invoice: NextInvoice) -> li
     if invoice.kind == InvoiceKind.LATE:
         return []
     n = period_index(subscription, invoice)
-    if invoice.kind in IN_ADVANCE_KINDS:
-        return _period_charges(subscription, n, in_advance_only=True)
-    charges = _settled_period_charges(subscription, n)
-    charges += _period_charges(subscription, n, in_advance_only=False)
     goes_on = subscription.ended_at is None or subscription.ended_at > invoice.period.end
-    if invoice.kind == InvoiceKind.CYCLE and goes_on:
-        charges += _period_charges(subscription, n + 1, in_advance_only=True)
-    if invoice.kind == InvoiceKind.FINAL:
-        charges += _later_period_charges(subscription, n)
+    covers_next = invoice.kind == InvoiceKind.CYCLE and goes_on
+    invoiced_until = subscription.full_period(n + 1 if covers_next else n).end
+    lengths = _lengths(subscription)
+    charges: list[Charge] = []
+    if invoice.kind not in IN_ADVANCE_KINDS:
+        for periods in lengths:
+            charges += _settled_period_charges(subscription, _FeePeriod(n, periods))
+    for periods in lengths:
+        own, is_final = _FeePeriod(n, periods), invoice.kind == InvoiceKind.FINAL
+        is_over = is_final or (invoice.kind not in IN_ADVANCE_KINDS and own.ends_with(n))
+        charges += _period_charges(subscription, own, invoiced_until, in_advance_only=not is_over)
+    for periods in lengths:
+        if covers_next and _FeePeriod(n, periods).ends_with(n):
+            charges += _period_charges(subscription, _FeePeriod(n + 1, periods), invoiced_until, in_advance_only=True)
+        if invoice.kind == InvoiceKind.FINAL:
+            charges += _later_period_charges(subscription, _FeePeriod(n, periods))
     return charges
 
 
-def _settled_period_charges(subscription: BilledSubscription, n: int) -> list[Charge]:
+class _FeePeriod(NamedTuple):
+    """The period of fees that cover `periods` billing periods, by the index of one of these."""
+
+    n: int
+    periods: int
+
+    @property
+    def number(self) -> int:
+        return self.n // self.periods
+
+    def ends_with(self, n: int) -> bool:
+        """Return whether it ends at the end of billing period n."""
+        return (n + 1) % self.periods == 0
+
+
+def _lengths(subscription: BilledSubscription) -> list[int]:
+    """List how many billing periods the fees in force and invoiced cover, in order."""
+    in_force = {fee.periods for plan in subscription.plans.values() for fee in plan.fees}
+    return sorted({1} | in_force | {fee.periods for fee in subscription.invoiced})
+
+
+def _fee_period_of(subscription: BilledSubscription, invoiced: InvoicedFee) -> _FeePeriod:
+    return _FeePeriod(subscription.schedule.index_at(invoiced.service.start), invoiced.periods)
+
+
+def _settled_period_charges(subscription: BilledSubscription, current: _FeePeriod) -> list[Charge]:
     """Charge again what a settlement credited for earlier periods, if the end has been moved or removed since."""
-    settled = {subscription.schedule.index_at(fee.service.start) for fee in subscription.invoiced if fee.settles}
-    earlier = sorted(index for index in settled if index < n)
-    return [charge for index in earlier for charge in _period_charges(subscription, index, in_advance_only=False)]
+    settled = {_fee_period_of(subscription, fee) for fee in subscription.invoiced if fee.settles}
+    earlier = {period.number: period for period in settled if period.periods == current.periods}
+    return [
+        charge
+        for period in sorted(earlier.values())
+        if period.number < current.number
+        for charge in _period_charges(subscription, period, None, in_advance_only=False)
+    ]
 
 
-def _later_period_charges(subscription: BilledSubscription, n: int) -> list[Charge]:
+def _later_period_charges(subscription: BilledSubscription, last: _FeePeriod) -> list[Charge]:
     """Credit fees that are invoiced for periods after a subscription's end."""
     charges: list[Charge] = []
-    later = {subscription.schedule.index_at(fee.service.start) for fee in subscription.invoiced}
-    for index in sorted(index for index in later if index > n):
+    invoiced = (_fee_period_of(subscription, fee) for fee in subscription.invoiced)
+    later = {period.number: period for period in invoiced if period.periods == last.periods}
+    for period in sorted(period for period in later.values() if period.number > last.number):
         # After the end nothing is due, so invoiced arrears fees are credited as well. If the end has been removed,
         # the later periods' own invoices charge the arrears fees.
-        start = subscription.full_period(index).start
+        start = subscription.fee_period(*period).start
         has_ended = subscription.ended_at is not None and subscription.ended_at <= start
-        charges += _period_charges(subscription, index, in_advance_only=not has_ended)
+        charges += _period_charges(subscription, period, None, in_advance_only=not has_ended)
     return charges
 
 
-def _period_charges(subscription: BilledSubscription, n: int, *, in_advance_only: bool) -> list[Charge]:
-    """List a period's charges. `in_advance_only` leaves its arrears fees, due or invoiced, to another invoice."""
-    full = subscription.full_period(n)
+def _period_charges(
+    subscription: BilledSubscription, period: _FeePeriod, invoiced_until: datetime | None, *, in_advance_only: bool
+) -> list[Charge]:
+    """List the charges of the fees of one length in one of their periods.
+
+    `in_advance_only` leaves arrears fees, due or invoiced, to another invoice. A fee that begins at `invoiced_until` or
+    later is left to the invoice of the billing period in which it begins.
+    """
+    full = subscription.fee_period(*period)
     dues: dict[int, _FeeDue] = {}
     for phase, window in subscription.windows(full, PhaseKind.ACTIVE):
         for fee in subscription.plan(phase.version_id).fees:
-            if fee.in_advance or not in_advance_only:
-                new = _FeeDue(fee, phase.version_id, _label(subscription, fee, phase), fee.in_advance)
+            if fee.periods == period.periods and (fee.in_advance or not in_advance_only):
+                new = _FeeDue(fee, phase.version_id, _label(subscription, fee, phase), fee.in_advance, fee.periods)
                 due = dues.setdefault(fee.price_id, new)
                 due.add_window(window)
                 due.share += factor(full, window, subscription.timezone)
     if not subscription.prorate:
         _keep_one_full_fee(dues)
     for invoiced in subscription.invoiced:
-        is_excluded = in_advance_only and not invoiced.in_advance
-        if not is_excluded and subscription.schedule.index_at(invoiced.service.start) == n:
-            new = _FeeDue(None, invoiced.version_id, invoiced.label, invoiced.in_advance)
+        is_excluded = invoiced.periods != period.periods or (in_advance_only and not invoiced.in_advance)
+        if not is_excluded and _fee_period_of(subscription, invoiced).number == period.number:
+            new = _FeeDue(None, invoiced.version_id, invoiced.label, invoiced.in_advance, invoiced.periods)
             dues.setdefault(invoiced.price_id, new).invoiced.append(invoiced)
-    charges = (_charge(subscription, full, price_id, due) for price_id, due in dues.items())
+    charges = (
+        _charge(subscription, full, price_id, due)
+        for price_id, due in dues.items()
+        if due.invoiced or invoiced_until is None or due.windows[0].start < invoiced_until
+    )
     return [charge for charge in charges if charge is not None]
 
 
@@ -245,6 +301,8 @@ def _computation(full: Period, due: _FeeDue, charged_days: int, days: int) -> di
         "label": due.label,
         "in_advance": due.in_advance,
     }
+    if due.periods != 1:
+        computation["periods"] = due.periods
     if due.fee is not None:
         computation["fee"] = wording.plain(due.fee.unit_amount)
         if due.fee.quantity != 1:

@@ -35,13 +35,14 @@ class MeteredFeature:
 
 @dataclass(frozen=True, slots=True)
 class Fee:
-    """A recurring fee, per full period."""
+    """A recurring fee. It is for `periods` full billing periods: 12 for an annual fee of a monthly subscription."""
 
     price_id: int
     label: str
     unit_amount: Decimal
     quantity: Decimal
     in_advance: bool
+    periods: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +125,7 @@ class InvoicedFee:
     discount: Decimal = Decimal(0)
     invoice_id: int | None = None
     settles: bool = False
+    periods: int = 1
 
 
 @dataclass(slots=True)
@@ -167,6 +169,14 @@ class BilledSubscription:
     def full_period(self, n: int) -> Period:
         """Return period n of the schedule, whatever the subscription's start and end."""
         return Period(self.schedule.boundary(n), self.schedule.boundary(n + 1))
+
+    def fee_period(self, n: int, periods: int) -> Period:
+        """Return the period of a fee that covers several billing periods and is in force in period n.
+
+        Fees of 12 months start with periods 0, 12, 24 and so on, counted from the anchor.
+        """
+        first = n // periods * periods
+        return Period(self.schedule.boundary(first), self.schedule.boundary(first + periods))
 
     def windows(self, period: Period, *kinds: PhaseKind) -> list[tuple[Phase, Period]]:
         """List the phases of these kinds, each with its part of the period and of the subscription's lifetime."""

@@ -195,6 +195,7 @@ def fees_of(computed: ComputedInvoice) -> list[InvoicedFee]:
             in_advance=charge.computation["in_advance"],
             discount=charge.discount,
             settles=computed.request.invoice.is_settlement,
+            periods=charge.computation.get("periods", 1),
         )
         for charge in computed.lines
         if charge.kind in FEE_KINDS and charge.price_id is not None and charge.period is not None

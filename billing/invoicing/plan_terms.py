@@ -127,7 +127,7 @@ def metered_of(feature: Feature) -> MeteredFeature:
 
 def fee_of(price: Price) -> Fee:
     amount = price.unit_amount if price.unit_amount is not None else ZERO
-    return Fee(price.pk, price.name, amount, price.quantity, price.cadence == Cadence.ADVANCE)
+    return Fee(price.pk, price.name, amount, price.quantity, price.cadence == Cadence.ADVANCE, price.periods)
 
 
 def allowance_of(entitlement: Entitlement) -> Allowance:

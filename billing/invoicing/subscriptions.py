@@ -149,21 +149,24 @@ def _add_invoiced(
         is_settlement = kind == InvoiceKind.FINAL and period_start == period_end
         if subscription_id is not None and period_start is not None and not is_settlement:
             subscriptions[subscription_id].issued.add((InvoiceKind(kind), period_start))
-    for line in _fee_lines(live):
+    # A fee of several periods is on an invoice of long ago.
+    of_all = all_invoices.exclude(state=InvoiceState.VOID).exclude(pk__in=leaving_out)
+    lines = [*_fee_lines(live, price__periods=1), *_fee_lines(of_all, price__periods__gt=1)]
+    for line in sorted(lines, key=lambda line: line.pk):
         if line.invoice.subscription_id is not None and line.price_id is not None:
             subscriptions[line.invoice.subscription_id].invoiced.append(_invoiced_fee(line))
 
 
-def _fee_lines(invoices: "Iterable[Invoice]") -> Iterable[InvoiceLine]:
+def _fee_lines(invoices: "Iterable[Invoice]", **conditions: int) -> Iterable[InvoiceLine]:
     lines = InvoiceLine.objects.filter(
-        invoice__in=invoices, kind__in=FEE_KINDS, price__isnull=False, period_start__isnull=False
+        invoice__in=invoices, kind__in=FEE_KINDS, price__isnull=False, period_start__isnull=False, **conditions
     )
     return (
         lines.select_related("invoice", "price")
         .only(
             *("plan_version", "computation", "period_start", "period_end", "amount", "discount_amount"),
             *("invoice__subscription", "invoice__kind", "invoice__period_start", "invoice__period_end"),
-            "price__cadence",
+            *("price__cadence", "price__periods"),
         )
         .order_by("pk")
     )
@@ -183,5 +186,6 @@ def _invoiced_fee(line: InvoiceLine) -> InvoicedFee:
         in_advance=line.price.cadence == Cadence.ADVANCE,
         discount=line.discount_amount,
         invoice_id=line.invoice_id,
+        periods=line.price.periods,
         settles=line.invoice.kind == InvoiceKind.FINAL and line.invoice.period_start == line.invoice.period_end,
     )

@@ -5,12 +5,13 @@ from datetime import datetime
 from decimal import Decimal
 
 from billing.charges.next_invoice import NextInvoice
-from billing.charges.subscription import BilledSubscription, BillingProgress, Phase
+from billing.charges.subscription import BilledSubscription, BillingProgress, Phase, PlanTerms
 from billing.invoicing.compute import InvoiceRequest, compute_invoices
 from billing.invoicing.conditions import attach_conditions
 from billing.invoicing.plan_terms import load_catalog
 from billing.invoicing.subscriptions import load_terms
 from billing.kinds import InvoiceKind
+from billing.money import exact
 from customers.kinds import PhaseKind
 from customers.periods import Period
 
@@ -65,13 +66,23 @@ def _calculate(subscription: BilledSubscription, version_id: int, period: Period
     return None if invoice.problem else WholePeriod(period, invoice.total)
 
 
+def _per_period(plan: PlanTerms) -> PlanTerms:
+    with exact():
+        fees = [replace(fee, unit_amount=fee.unit_amount / fee.periods, periods=1) for fee in plan.fees]
+    return replace(plan, fees=tuple(fees))
+
+
 def _with_one_version(subscription: BilledSubscription, version_id: int, period: Period) -> BilledSubscription:
-    """Return the subscription as if it ended with the period, so that only the fees of the period are due."""
+    """Return the subscription as if it ended with the period, so that only the fees of the period are due.
+
+    A fee of several periods counts with its part: an annual one of $1,200.00 with $100.00 a month.
+    """
     phase = Phase(PhaseKind.ACTIVE, version_id, min(subscription.started_at, period.start))
     return replace(
         subscription,
         started_at=phase.start,
         phases=(phase,),
+        plans={version_id: _per_period(subscription.plans[version_id])},
         ended_at=period.end,
         progress=BillingProgress(),
         invoiced=[],

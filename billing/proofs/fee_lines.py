@@ -16,7 +16,7 @@ class FeeLines:
         lines = InvoiceLine.objects.filter(
             invoice__subscription__in=subscription_ids, kind__in=FEE_KINDS, period_start__isnull=False
         )
-        for line in lines.select_related("invoice").order_by("pk"):
+        for line in lines.select_related("invoice", "price").order_by("pk"):
             self._by_fee[line.invoice.subscription_id, line.price_id].append(line)
 
     def question(self, line: InvoiceLine) -> Json:
@@ -42,6 +42,7 @@ class FeeLines:
 def _ask(line: InvoiceLine, held: Sequence[InvoiceLine]) -> Json:
     return {
         "price": line.price_id,
+        "periods": 1 if line.price is None else line.price.periods,
         "at": _moment(line),
         "held": [[_moment(other), text(other.amount), text(other.discount_amount)] for other in held],
     }

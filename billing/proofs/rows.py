@@ -150,6 +150,7 @@ def write_fee(price: Price) -> Json:
         "amount": text(price.unit_amount) or "0",
         "quantity": text(price.quantity),
         "advance": price.cadence == Cadence.ADVANCE,
+        "periods": price.periods,
     }
 
 

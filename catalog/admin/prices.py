@@ -17,7 +17,7 @@ from unfold.forms import PaginationInlineFormSet
 
 from catalog.models import PlanVersion, Price, PriceTier
 from catalog.models.plans import VersionState
-from catalog.models.prices import PriceModel
+from catalog.models.prices import PriceKind, PriceModel
 from catalog.wording import describe_price
 from config.audit import recorded
 from config.office.base import OfficeAdmin
@@ -60,7 +60,18 @@ class TierFormSet(PaginationInlineFormSet):
 
 
 class PriceForm(ModelForm):
-    """Check that the version of a new price is a draft."""
+    """Check that the version of a new price is a draft. Usage is charged every billing period."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if "periods" in self.fields:
+            self.fields["periods"].required = False
+
+    def clean(self) -> dict[str, Any]:
+        cleaned = super().clean() or {}
+        if not cleaned.get("periods") or cleaned.get("kind") == PriceKind.USAGE:
+            cleaned["periods"] = 1
+        return cleaned
 
     def clean_version(self) -> PlanVersion:
         """Reject a published version with a message, before the database does."""
@@ -127,6 +138,7 @@ class PriceAdmin(OfficeAdmin):
         "feature": "typeof kind === 'undefined' || kind == 'usage'",
         "cadence": "typeof kind === 'undefined' || kind == 'fixed'",
         "quantity": "typeof kind === 'undefined' || kind == 'fixed'",
+        "periods": "typeof kind === 'undefined' || kind == 'fixed'",
         "unit_amount": _only("flat", "per_unit", "package"),
         "charge_at_zero": _only("graduated", "volume"),
         **{field: _only(model) for model, fields in FIELDS_OF_MODEL.items() for field in fields},
@@ -167,7 +179,7 @@ class PriceAdmin(OfficeAdmin):
             "name",
             "description",
             ("currency", "interval", "interval_count"),
-            "cadence",
+            ("cadence", "periods"),
         ]
         amounts = ["model", "unit_amount", "quantity", *FIELDS_OF_MODEL[PriceModel.PACKAGE]]
         amounts += [*FIELDS_OF_MODEL[PriceModel.PERCENTAGE], "charge_at_zero"]

@@ -43,7 +43,8 @@ from config.api.views import ApiView, get_or_404, read_body
 TAG = "Prices"
 RULES_OF_MODELS = (
     "A FIXED price is a FLAT_FEE (`billing_model`) with an `amount`; a USAGE price has the `meter_id` of a feature and "
-    "the `invoice_cadence` ARREAR. A TIERED price requires a `tier_mode`. The plan (`entity_id`) must exist."
+    "the `invoice_cadence` ARREAR. A TIERED price requires a `tier_mode`. The plan (`entity_id`) must exist. "
+    "Only a FIXED price has a `subscription_billing_period`, of which its `billing_period` is a multiple."
 )
 RULES_OF_FIELDS = (
     "A TIERED price has `tiers` and no `amount`; `tiers` are in the order of `up_to`, which the last leaves null. Only "

@@ -1,6 +1,8 @@
 """The prices of a plan version: recurring fees and usage prices."""
 
-from typing import ClassVar
+from __future__ import annotations
+
+from typing import ClassVar, NamedTuple
 
 from auditlog.registry import auditlog
 from django.db import models
@@ -19,6 +21,40 @@ class IntervalUnit(models.TextChoices):
     QUARTER = "quarter", "Quarterly"
     HALF_YEAR = "half_year", "Half-yearly"
     YEAR = "year", "Annual"
+
+
+DAYS = {IntervalUnit.DAY: 1, IntervalUnit.WEEK: 7}
+MONTHS = {IntervalUnit.MONTH: 1, IntervalUnit.QUARTER: 3, IntervalUnit.HALF_YEAR: 6, IntervalUnit.YEAR: 12}
+
+
+class Every(NamedTuple):
+    """How often something is charged: every so many days, weeks, months and so on."""
+
+    unit: IntervalUnit
+    number: int = 1
+
+    def in_longest_unit(self) -> Every:
+        """Return the same interval in its longest unit: 12 months are a year, 18 months are three half-years.
+
+        >>> Every(IntervalUnit.MONTH, 12).in_longest_unit()
+        Every(unit=IntervalUnit.YEAR, number=1)
+        """
+        lengths = MONTHS if self.unit in MONTHS else DAYS
+        length = lengths[self.unit] * self.number
+        unit = next(unit for unit in reversed(lengths) if length % lengths[unit] == 0)
+        return Every(unit, length // lengths[unit])
+
+    def times_in(self, longer: Every) -> int | None:
+        """Return how often this interval fits into a longer one, None if not a whole number of times.
+
+        >>> Every(IntervalUnit.MONTH).times_in(Every(IntervalUnit.YEAR))
+        12
+        """
+        lengths = MONTHS if self.unit in MONTHS else DAYS
+        if longer.unit not in lengths:
+            return None
+        times, rest = divmod(lengths[longer.unit] * longer.number, lengths[self.unit] * self.number)
+        return None if rest or not times else times
 
 
 class PriceKind(models.TextChoices):
@@ -58,6 +94,13 @@ class Price(Stamped):
     currency = CurrencyField()
     interval = models.CharField("billing interval", max_length=16, choices=IntervalUnit, default=IntervalUnit.MONTH)
     interval_count = models.PositiveIntegerField(default=1)
+    periods = models.PositiveIntegerField(
+        "billing periods covered",
+        default=1,
+        db_default=1,
+        help_text="Only for recurring fees: 12 makes a fee annual in a monthly subscription. Periods are counted from "
+        "the billing anchor.",
+    )
     cadence = models.CharField("invoiced", max_length=8, choices=Cadence, default=Cadence.ARREARS)
     model = models.CharField("pricing model", max_length=24, choices=PriceModel, default=PriceModel.PER_UNIT)
     unit_amount = UnitPriceField(
@@ -154,6 +197,11 @@ class Price(Stamped):
                 violation_error_message="The interval count must be 1 or more.",
             ),
             models.CheckConstraint(
+                name="price_periods_of_fee",
+                condition=Q(periods=1) | Q(kind="fixed", periods__gt=1),
+                violation_error_message="Only a recurring fee can cover several billing periods.",
+            ),
+            models.CheckConstraint(
                 name="price_conversion_positive",
                 condition=Q(convert_multiply_by__gt=0, convert_divide_by__gt=0, quantity__gte=0),
                 violation_error_message="Conversion factors must be positive, and the quantity can't be negative.",
@@ -177,7 +225,8 @@ class Price(Stamped):
             ),
         ]
         indexes: ClassVar = [
-            models.Index(fields=["version", "currency", "interval", "interval_count"], name="price_by_terms")
+            models.Index(fields=["version", "currency", "interval", "interval_count"], name="price_by_terms"),
+            models.Index(fields=["id"], condition=Q(periods__gt=1), name="price_of_several_periods"),
         ]
         triggers: ClassVar = [keep_rows(), keep_published("keep_published_price")]
 
@@ -192,6 +241,12 @@ class Price(Stamped):
     @property
     def is_tiered(self) -> bool:
         return self.model in (PriceModel.GRADUATED, PriceModel.VOLUME, PriceModel.GRADUATED_PERCENTAGE)
+
+    @property
+    def every(self) -> Every:
+        """Return how often the price is charged: a fee for 12 periods of a month every year."""
+        every = Every(IntervalUnit(self.interval), self.interval_count * self.periods)
+        return every if self.periods == 1 else every.in_longest_unit()
 
     @property
     def list_id(self) -> int:

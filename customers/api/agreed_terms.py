@@ -11,7 +11,8 @@ from catalog.agreed import PriceEdit, PriceRemoval, TermsEdit
 from catalog.api.bodies.agreed import addition_of, free_tier_edit, price_edits
 from catalog.api.bodies.prices import price_terms
 from catalog.api.names import PERIODS
-from catalog.models import Entitlement, Feature, PlanVersion, Price
+from catalog.models import Entitlement, Feature, IntervalUnit, PlanVersion, Price
+from catalog.models.prices import Every, PriceKind
 from catalog.selectors import Terms, prices_of
 from config.api.errors import invalid
 from customers.models import Subscription
@@ -55,19 +56,37 @@ def added_edits(version: PlanVersion, terms: Terms, row: Body) -> list[TermsEdit
     limits = {name: row[name] for name in ("minimum_amount", "quantity") if row.get(name) is not None}
     if not row.get("price"):
         price = _price(row["price_id"], version)
-        return [PriceEdit(price, {}), *price_edits(price, limits)]
+        interval = _interval_columns(terms, price.every, is_fee=price.kind == PriceKind.FIXED, field="price_id")
+        return [PriceEdit(price, interval), *price_edits(price, limits)]
     body = row["price"]
     feature = None
     if body["type"] == "USAGE":
         feature = Feature.objects.metered().filter(public_id=body["meter_id"]).first()
         if feature is None:
             raise serializers.ValidationError({"price.meter_id": f"There is no meter “{body['meter_id']}”."})
-    interval = (PERIODS[body["billing_period"]], body["billing_period_count"])
-    if interval != (terms.interval, terms.interval_count):
-        raise serializers.ValidationError({"price.billing_period": "It must be the subscription's billing period."})
+    every = Every(PERIODS[body["billing_period"]], body["billing_period_count"])
+    is_fee = body["type"] == "FIXED"
+    interval = _interval_columns(terms, every, is_fee=is_fee, field="price.billing_period")
     added = price_terms({**body, "currency": terms.currency}, feature)
-    columns = {**added.columns, **({"minimum_amount": limits["minimum_amount"]} if "minimum_amount" in limits else {})}
+    columns = {
+        **added.columns,
+        **interval,
+        **({"minimum_amount": limits["minimum_amount"]} if "minimum_amount" in limits else {}),
+    }
     return [addition_of(columns, added.tiers, limits.get("quantity"))]
+
+
+def _interval_columns(terms: Terms, every: Every, *, is_fee: bool, field: str) -> dict[str, Any]:
+    """Return the columns of a price that is charged every so often to a subscription on these terms.
+
+    Usage is charged every billing period, a fee can cover several.
+    """
+    periods = Every(IntervalUnit(terms.interval), terms.interval_count).times_in(every)
+    if periods is None or (periods > 1 and not is_fee):
+        raise serializers.ValidationError(
+            {field: "It must have the subscription's billing period. A FIXED price can also cover several of them."}
+        )
+    return {"interval": terms.interval, "interval_count": terms.interval_count, "periods": periods}
 
 
 def terms_of(subscription: Subscription) -> Terms:

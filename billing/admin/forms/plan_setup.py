@@ -16,7 +16,7 @@ from billing.money import known_currency
 from catalog.drafting import Tier
 from catalog.models import Aggregation, Feature, IntervalUnit
 from catalog.models.features import accept_numeric_strings_default
-from catalog.models.prices import Cadence, PriceModel
+from catalog.models.prices import Cadence, Every, PriceModel
 from catalog.setting_up import TIERED, PlanDesign, SoldFeature, new_feature
 from config.inputs import NumberField
 
@@ -33,6 +33,10 @@ COUNTED = (
     (Aggregation.UNIQUE_COUNT.value, "Distinct values of a property"),
     (Aggregation.LATEST.value, "Latest value of a property"),
 )
+FEE_INTERVALS = [
+    (unit.value, unit.label)
+    for unit in (IntervalUnit.MONTH, IntervalUnit.QUARTER, IntervalUnit.HALF_YEAR, IntervalUnit.YEAR)
+]
 TEXT_QUESTION = "Does your client send numbers as text?"
 TEXT_HELP = 'The official Flexprice SDKs do: they send "2" for 2. If off, such events become problems and don\'t count.'
 
@@ -59,6 +63,13 @@ class PlanSetupForm(forms.Form):
         label="Billed", choices=IntervalUnit.choices, initial=IntervalUnit.MONTH, widget=UnfoldAdminSelectWidget()
     )
     fee = _number("Recurring fee", "none")
+    fee_every = forms.ChoiceField(
+        label="Fee charged",
+        choices=[("", "Every billing period"), *FEE_INTERVALS],
+        required=False,
+        widget=UnfoldAdminSelectWidget(),
+        help_text="An annual fee can be invoiced beside monthly usage.",
+    )
     cadence = forms.ChoiceField(
         label="Fee invoiced", choices=Cadence.choices, initial=Cadence.ADVANCE, widget=UnfoldAdminSelectWidget()
     )
@@ -76,6 +87,19 @@ class PlanSetupForm(forms.Form):
             )
         return currency
 
+    def clean(self) -> dict[str, Any]:
+        data = super().clean() or {}
+        if data.get("interval") and self._fee_periods() is None:
+            self.add_error("fee_every", "It must be a multiple of the billing period.")
+        return data
+
+    def _fee_periods(self) -> int | None:
+        data = self.cleaned_data
+        if not data.get("fee_every"):
+            return 1
+        billed = Every(IntervalUnit(data.get("interval") or IntervalUnit.MONTH))
+        return billed.times_in(Every(IntervalUnit(data["fee_every"])))
+
     def design(self, features: list[SoldFeature]) -> PlanDesign:
         """Return the plan with its features. Of an invalid form, what can be read."""
         data = self.cleaned_data
@@ -84,6 +108,7 @@ class PlanSetupForm(forms.Form):
             currency=data.get("currency") or settings.DEFAULT_CURRENCY,
             interval=data.get("interval") or IntervalUnit.MONTH,
             fee=data.get("fee"),
+            fee_periods=self._fee_periods() or 1,
             cadence=Cadence(data.get("cadence") or Cadence.ADVANCE),
             trial_days=data.get("trial_days") or 0,
             features=features,

@@ -92,6 +92,7 @@ class PlanCalculation(AdminView):
         return self.render(
             interval=IntervalUnit(design.interval).label.lower(),
             fee=format_amount(design.fee, design.currency) if design.fee else "",
+            fee_every=IntervalUnit(form.cleaned_data["fee_every"]).label.lower() if design.fee_periods > 1 else "",
             lines=lines,
             total=format_amount(total, design.currency),
         )
@@ -107,8 +108,9 @@ def _filled(rows: Any) -> list[SoldFeatureForm]:
 
 
 def calculate(design: PlanDesign, tried: list[Decimal | None]) -> tuple[list[TriedUsage], Decimal]:
-    """Rate the tried usage of each feature as an invoice does, and add up the lines and the fee."""
-    lines, total = [], round_amount(design.fee or ZERO, design.currency)
+    """Rate the tried usage of each feature as an invoice does, and add up the lines and the fee of each period."""
+    fee = design.fee if design.fee is not None and design.fee_periods == 1 else ZERO
+    lines, total = [], round_amount(fee, design.currency)
     for sold, entered in zip(design.features, tried, strict=True):
         quantity = entered or ZERO
         line, amount = _try(sold, quantity, design)

@@ -1,7 +1,7 @@
 """Recurring fees: a line is what is due by the phases, less what other invoices hold of the fee.
 
 Fees are prorated by local days. The day of a change belongs to the new plan, the last day isn't charged. Nothing is due
-during a trial or a pause.
+during a trial or a pause. A fee that covers several billing periods, such as an annual one, is prorated to all of them.
 """
 
 from collections.abc import Sequence
@@ -39,9 +39,9 @@ class FeeLine:
     discount_back: Fraction
 
 
-def line_of(subscription: Subscription, price: int, full: Span, held: Sequence[Held]) -> FeeLine:
-    """Return a fee's line for a full period, of which other invoices hold something already."""
-    due = round_to(_due_amount(subscription, price, full), subscription.places)
+def line_of(subscription: Subscription, price: int, full: Span, held: Sequence[Held], periods: int = 1) -> FeeLine:
+    """Return a fee's line for its full period of so many billing periods, of which other invoices hold something."""
+    due = round_to(_due_amount(subscription, price, full, periods), subscription.places)
     before = sum((part.amount for part in held), ZERO)
     discount = sum((part.discount for part in held), ZERO)
     difference = due - before
@@ -50,10 +50,12 @@ def line_of(subscription: Subscription, price: int, full: Span, held: Sequence[H
     return FeeLine(difference, round_to(discount * -difference / before, subscription.places))
 
 
-def _due_amount(subscription: Subscription, price: int, full: Span) -> Fraction:
+def _due_amount(subscription: Subscription, price: int, full: Span, periods: int) -> Fraction:
     dues: dict[int, _Due] = {}
     for phase, window in subscription.within(full, PhaseKind.ACTIVE):
         for fee in subscription.versions[phase.version].fees:
+            if fee.periods != periods:
+                continue
             due = dues.setdefault(fee.price, _Due(fee, ZERO, []))
             due.share += share(full, window, subscription.zone)
             due.windows.append(window)

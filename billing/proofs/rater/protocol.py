@@ -66,15 +66,17 @@ def write_line(line: Line) -> dict[str, Any]:
 def answer_fee(subscription: Subscription, data: dict[str, Any]) -> dict[str, str]:
     """Answer with the amount of a fee line whose service begins at a moment.
 
-    `held` are the lines of the fee on other invoices, as (service begins at, amount, discount), of any period.
+    `held` are the lines of the fee on other invoices, as (service begins at, amount, discount), of any period. The fee
+    covers `periods` billing periods, one if left out.
     """
-    full = subscription.full_period(read_moment(data["at"]))
+    periods = data.get("periods", 1)
+    full = subscription.fee_period(read_moment(data["at"]), periods)
     held = [
         Held(read(amount), read(discount))
         for at, amount, discount in data["held"]
         if full.start <= read_moment(at) < full.end
     ]
-    line = line_of(subscription, data["price"], full, held)
+    line = line_of(subscription, data["price"], full, held, periods)
     return {"amount": write(line.amount), "discount_back": write(line.discount_back)}
 
 

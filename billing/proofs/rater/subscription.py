@@ -23,11 +23,12 @@ class Phase(NamedTuple):
 
 @dataclass(frozen=True)
 class Fee:
-    """A recurring fee for each full period."""
+    """A recurring fee for each full period, which can be several billing periods long."""
 
     price: int
     amount: Fraction
     in_advance: bool
+    periods: int = 1
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,13 @@ class Version:
     def read(cls, data: dict[str, Any]) -> "Version":
         return cls(
             tuple(
-                Fee(fee["price"], read(fee["amount"]) * read(fee["quantity"]), fee["advance"]) for fee in data["fees"]
+                Fee(
+                    fee["price"],
+                    read(fee["amount"]) * read(fee["quantity"]),
+                    fee["advance"],
+                    fee.get("periods", 1),
+                )
+                for fee in data["fees"]
             ),
             tuple(Price.read(price) for price in data["usage"]),
             {
@@ -102,6 +109,12 @@ class Subscription:
     def full_period(self, at: datetime) -> Span:
         """Return the full billing period that a moment is in, whatever the start and end of the subscription."""
         return self.cycle.full(self.cycle.number_at(at))
+
+    def fee_period(self, at: datetime, periods: int) -> Span:
+        """Return the period of a fee that covers several billing periods, counted from the anchor."""
+        first = self.cycle.number_at(at)
+        first -= first % periods
+        return Span(self.cycle.full(first).start, self.cycle.full(first + periods - 1).end)
 
     def within(self, span: Span, *kinds: PhaseKind) -> Iterator[tuple[Phase, Span]]:
         """Yield the phases of these kinds with their part of a span, from the subscription's start on."""

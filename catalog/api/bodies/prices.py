@@ -11,7 +11,7 @@ from catalog.api.bodies.shared import PLANS_ONLY, VERSIONED, Invalid
 from catalog.api.names import CADENCES, PERIODS, PRICE_KINDS, billing_model_of
 from catalog.drafting import PriceTerms, Tier
 from catalog.models import Price
-from catalog.models.prices import PriceKind, PriceModel
+from catalog.models.prices import Every, PriceKind, PriceModel
 from config.api.fields import MetadataField, NumberIn, TextField
 from config.api.unknown_names import Unused
 
@@ -142,6 +142,13 @@ class PriceIn(PriceFields):
     billing_model = serializers.ChoiceField(list(BILLING_MODELS))
     billing_period = serializers.ChoiceField(list(PERIODS))
     billing_period_count = serializers.IntegerField(min_value=1, max_value=1000, default=1)
+    subscription_billing_period = serializers.ChoiceField(
+        list(PERIODS),
+        required=False,
+        allow_null=True,
+        help_text="Of a FIXED price: the billing period of the subscriptions that pay it, if it is shorter than "
+        "billing_period. MONTHLY for an annual fee of monthly subscriptions.",
+    )
     invoice_cadence = serializers.ChoiceField(list(CADENCES), default="ARREAR")
     price_unit_type = serializers.ChoiceField(["FIAT"], default="FIAT")
     currency = serializers.RegexField(r"^[A-Za-z]{3}\Z")
@@ -174,7 +181,7 @@ class PriceIn(PriceFields):
             wrong["tier_mode"] = "Tiers with a rate_percent are graduated. Use SLAB."
         if model == "PACKAGE" and not attrs.get("transform_quantity"):
             wrong["transform_quantity"] = "A PACKAGE price requires transform_quantity with divide_by."
-        if wrong := wrong | unused_by(model, attrs):
+        if wrong := wrong | wrong_interval(attrs) | unused_by(model, attrs):
             raise Invalid(wrong)
         return attrs
 
@@ -198,6 +205,7 @@ def unused_by(model: str, attrs: Mapping[str, Any]) -> dict[str, str]:
             "trial_period_days": "Only allowed for a FIXED price.",
             "quantity_minimum": "Only allowed for a FIXED price.",
             "quantity_maximum": "Only allowed for a FIXED price.",
+            "subscription_billing_period": "Only allowed for a FIXED price.",
         }
     else:
         reasons["meter_id"] = "Only allowed for a USAGE price."
@@ -221,8 +229,7 @@ def price_terms(body: dict[str, Any], feature: Any) -> PriceTerms:
         "feature": feature,
         "model": model_of(body, is_usage=usage),
         "currency": body["currency"].upper(),
-        "interval": PERIODS[body["billing_period"]],
-        "interval_count": body["billing_period_count"],
+        **_interval_columns(body),
         "cadence": CADENCES[body["invoice_cadence"]],
         "unit_amount": body["amount"] if model in ("FLAT_FEE", "PACKAGE") else None,
         "charge_at_zero": False,
@@ -231,6 +238,26 @@ def price_terms(body: dict[str, Any], feature: Any) -> PriceTerms:
         columns |= {"quantity": Decimal(body["min_quantity"]), "model": PriceModel.PER_UNIT}
     tiers = tiers_of(body.get("tiers")) if model == "TIERED" else None
     return PriceTerms(columns, tiers, body.get("trial_period_days"))
+
+
+def covered_periods(body: Mapping[str, Any]) -> int | None:
+    """Return how many billing periods of its subscriptions a price covers, None if that isn't a whole number."""
+    if not body.get("subscription_billing_period"):
+        return 1
+    own = Every(PERIODS[body["billing_period"]], body["billing_period_count"])
+    return Every(PERIODS[body["subscription_billing_period"]]).times_in(own)
+
+
+def wrong_interval(body: Mapping[str, Any]) -> dict[str, str]:
+    if covered_periods(body) is None:
+        return {"subscription_billing_period": "billing_period must be a multiple of it."}
+    return {}
+
+
+def _interval_columns(body: Mapping[str, Any]) -> dict[str, Any]:
+    if not body.get("subscription_billing_period"):
+        return {"interval": PERIODS[body["billing_period"]], "interval_count": body["billing_period_count"]}
+    return {"interval": PERIODS[body["subscription_billing_period"]], "periods": covered_periods(body)}
 
 
 def price_change_terms(body: dict[str, Any]) -> PriceTerms:

@@ -55,7 +55,10 @@ class PriceOut(ContractRecord):
     type = serializers.SerializerMethodField()
     billing_model = serializers.SerializerMethodField()
     billing_period = serializers.SerializerMethodField()
-    billing_period_count = serializers.IntegerField(source="interval_count")
+    billing_period_count = serializers.SerializerMethodField()
+    subscription_billing_period = serializers.SerializerMethodField(
+        help_text="The billing period of the subscriptions that pay the price. A fee's own can be several of them."
+    )
     billing_cadence = serializers.SerializerMethodField()
     invoice_cadence = serializers.SerializerMethodField()
     price_unit_type = serializers.SerializerMethodField()
@@ -115,6 +118,13 @@ class PriceOut(ContractRecord):
 
     @extend_schema_field(serializers.ChoiceField(list(PERIODS)))
     def get_billing_period(self, price: Price) -> str | None:
+        return name_of(PERIODS, price.every.unit)
+
+    def get_billing_period_count(self, price: Price) -> int:
+        return price.every.number
+
+    @extend_schema_field(serializers.ChoiceField(list(PERIODS)))
+    def get_subscription_billing_period(self, price: Price) -> str | None:
         return name_of(PERIODS, price.interval)
 
     @extend_schema_field(serializers.ChoiceField([RECURRING]))

@@ -118,7 +118,7 @@ def test_what_cannot_be_agreed_is_named(api, plan, override, field):
 
 
 def test_an_added_price_has_the_billing_period_of_the_subscription(api, plan):
-    price = {"type": "FIXED", "billing_model": "FLAT_FEE", "billing_period": "ANNUAL", "amount": "250",
+    price = {"type": "FIXED", "billing_model": "FLAT_FEE", "billing_period": "WEEKLY", "amount": "250",
              "invoice_cadence": "ADVANCE", "price_unit_type": "FIAT", "display_name": "Support"}  # fmt: skip
     refused = create(api, plan, status=400, line_items=[{"price": price}])
     assert list(refused["details"]) == ["line_items[0].price.billing_period"]

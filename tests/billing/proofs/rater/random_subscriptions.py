@@ -114,6 +114,7 @@ def plans(draw: Any, version_id: int, features: list[MeteredFeature]) -> PlanTer
             draw(money(90, 2)),
             draw(st.sampled_from([Decimal(1), Decimal(3)])),
             advance,
+            draw(st.sampled_from([1, 1, 2])),
         )
         for number, advance in enumerate(draw(st.lists(st.booleans(), max_size=2)))
     ]

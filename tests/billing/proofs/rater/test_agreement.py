@@ -19,6 +19,7 @@ def fees_as_question(charges: list[Charge], held: list[Charge]) -> list[dict]:
     return [
         {
             "price": charge.price_id,
+            "periods": charge.computation.get("periods", 1),
             "at": charge.period.start.isoformat(),
             "held": [
                 [other.period.start.isoformat(), str(other.amount), str(other.discount)]

@@ -54,6 +54,7 @@ def write_plan(plan: PlanTerms) -> dict[str, Any]:
                 "amount": str(fee.unit_amount),
                 "quantity": str(fee.quantity),
                 "advance": fee.in_advance,
+                "periods": fee.periods,
             }
             for fee in plan.fees
         ],
