@@ -100,8 +100,8 @@ class Subscriptions(ApiView):
         "90 NET. `coupons` and tax rates must exist, and the plan must have prices in this `currency` and "
         "`billing_period`. `override_line_items`, `include_price_ids` and `line_item_commitments` name prices of the "
         "plan, `override_entitlements` its entitlements; their fields must be those of the price's model. "
-        "`line_items` have either a `price` or a `price_id`, and `tiers` either a `unit_amount` or a `rate_percent`. Usage "
-        "has the subscription's `billing_period`, a fee can have a multiple of it.",
+        "`line_items` have either a `price` or a `price_id`, and `tiers` either a `unit_amount` or a `rate_percent`. "
+        "Usage has the subscription's `billing_period`, a fee can have a multiple of it.",
         tag=TAG,
         body=SubscriptionIn,
         answers={201: SubscriptionOut},
