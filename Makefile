@@ -58,10 +58,10 @@ demo: setup ## Start everything, create a demo company, send its usage, bill it,
 serve: setup ## Run web, worker and beat on PORT (8000), without demo data
 	@$(PYTHON) manage.py serve
 
-# One process per core, at most four: each has its own PostgreSQL database.
+# One process per core, at most four: each has its own PostgreSQL database. One that is done takes tests from another.
 .PHONY: test
 test: setup $(NODE_READY) ## Run every test (ARGS="-k name")
-	@$(PYTHON) -m pytest -n auto --maxprocesses 4 $(ARGS)
+	@$(PYTHON) -m pytest -n auto --maxprocesses 4 --dist worksteal $(ARGS)
 
 # Downloads more than fifty packages from the package index that pip is configured for, so it isn't part of `make test`.
 .PHONY: test-clients

@@ -32,6 +32,8 @@ addEventListener('click', event => {
 }, true)
 addEventListener('change', event => { if (event.target.matches('select')) window.countClick() }, true)
 """
+# The classes of htmx while a part of the page is fetched and put in place.
+IS_LOADING = ".htmx-request, .htmx-swapping, .htmx-settling, .htmx-added"
 
 
 @dataclass
@@ -44,10 +46,11 @@ class AdminBrowser:
     clicks: int = 0
 
     def open(self, path: str) -> Page:
-        """Open a path and return the page once its scripts have run. Fails unless the status is 2xx."""
-        response = self.page.goto(self.url + path, wait_until="networkidle")
+        """Open a path; return the page once its scripts have run and fetched its parts. Fails unless it is 2xx."""
+        response = self.page.goto(self.url + path, wait_until="load")
         assert response, path
         assert response.ok, f"{path} responded {response.status}"
+        self.page.wait_for_function("loading => !document.querySelector(loading)", arg=IS_LOADING)
         return self.page
 
     @contextmanager
@@ -86,9 +89,12 @@ class AdminBrowser:
             self.console_errors.append(message.text)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
-    """Start headless Chromium. If it isn't installed, the tests fail instead of being skipped."""
+    """Start headless Chromium. If it isn't installed, the tests fail instead of being skipped.
+
+    It ends with the module, since until then Playwright's event loop runs in the thread of all tests.
+    """
     program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if program is None:
         pytest.fail("Chromium isn't installed: run `apt-get install chromium`.", pytrace=False)

@@ -12,13 +12,14 @@ import pytest
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import connection
-from django.test import Client
+from django.test import Client, override_settings
 from pytest_django import DjangoDbBlocker
 
 from config.db.privileges import restrict_application
 from tests.api import api
 from tests.authors import entries_of_requests, every_change_names_its_author
 from tests.browser import admin_browser, chromium
+from tests.migrated_rows import restored_after_transactions
 from tests.owner import acting_as_application, as_owner
 from tests.process_state import clear_process_state
 from tests.services import redis_url
@@ -38,47 +39,60 @@ __all__ = [
 
 @pytest.fixture(scope="session")
 def django_db_modify_db_settings(django_db_modify_db_settings: None) -> None:
-    """Create the test database as the owner, and allow truncating protected tables, as tests with transactions do."""
+    """Create the test database as the owner, and allow truncating protected tables, as some fixtures do."""
     connection.settings_dict["USER"] = settings.DATABASE_OWNER["USER"]
     connection.settings_dict["OPTIONS"]["options"] = "-c countinghouse.allow_truncate=on"
 
 
+type Server = psycopg.Connection[tuple[Any, ...]]
+
+
+@pytest.fixture(scope="session")
+def migration_lock(django_db_modify_db_settings: None) -> Iterator[Server | None]:
+    """Yield a connection whose lock lets one worker migrate, while the others wait to copy its database.
+
+    Migrating takes most of a short run, so later runs copy the database, too. None if DATABASE_URL is set.
+    """
+    name = os.environ.get("MIGRATED_DATABASE")
+    if not name:
+        yield None
+        return
+    with psycopg.connect(os.environ["DATABASE_OWNER_URL"], autocommit=True) as server:
+        server.execute("SELECT pg_advisory_lock(1)")
+        if server.execute("SELECT 1 FROM pg_database WHERE datname = %s", [name]).fetchone():
+            connection.settings_dict["TEST"]["TEMPLATE"] = name
+        yield server
+
+
 @pytest.fixture(scope="session")
 def django_db_setup(
-    use_migrated_copy: None, django_db_setup: None, django_db_blocker: DjangoDbBlocker
+    migration_lock: Server | None, django_db_setup: None, django_db_blocker: DjangoDbBlocker
 ) -> Iterator[None]:
     """Create the test database, and keep a copy of it for later runs. The tests run as the application's role."""
-    with django_db_blocker.unblock():
-        keep_migrated_copy()
-    with acting_as_application():
+    if migration_lock:
+        with django_db_blocker.unblock():
+            keep_migrated_copy(migration_lock)
+        migration_lock.close()
+    with acting_as_application(), restored_after_transactions():
         yield
 
 
-def keep_migrated_copy() -> None:
+def keep_migrated_copy(server: Server) -> None:
     """Copy the test database, unless it is a copy itself."""
-    name = os.environ.get("MIGRATED_DATABASE")
-    if not name or connection.settings_dict["TEST"].get("TEMPLATE") == name:
+    name = os.environ["MIGRATED_DATABASE"]
+    if connection.settings_dict["TEST"].get("TEMPLATE") == name:
         return
-    source = connection.settings_dict["NAME"]
     connection.close()
-    with psycopg.connect(os.environ["DATABASE_OWNER_URL"], autocommit=True) as server:
-        server.execute("SELECT pg_advisory_lock(1)")  # each xdist worker comes here
-        if server.execute("SELECT 1 FROM pg_database WHERE datname = %s", [name]).fetchone():
-            return
-        for (old,) in server.execute("SELECT datname FROM pg_database WHERE datname ~ '^migrated_'").fetchall():
-            server.execute(f"DROP DATABASE IF EXISTS {old}".encode())
-        server.execute(f"CREATE DATABASE {name} TEMPLATE {source}".encode())
+    for (old,) in server.execute("SELECT datname FROM pg_database WHERE datname ~ '^migrated_'").fetchall():
+        server.execute(f"DROP DATABASE IF EXISTS {old}".encode())
+    server.execute(f"CREATE DATABASE {name} TEMPLATE {connection.settings_dict['NAME']}".encode())
 
 
-@pytest.fixture(scope="session")
-def use_migrated_copy() -> None:
-    """Start from the migrated database of an earlier run, if there is one: migrating takes most of a short run."""
-    name = os.environ.get("MIGRATED_DATABASE")
-    if not name:
-        return
-    with psycopg.connect(os.environ["DATABASE_OWNER_URL"], autocommit=True) as server:
-        if server.execute("SELECT 1 FROM pg_database WHERE datname = %s", [name]).fetchone():
-            connection.settings_dict["TEST"]["TEMPLATE"] = name
+@pytest.fixture(scope="session", autouse=True)
+def quick_passwords() -> Iterator[None]:
+    """Hash passwords quickly. Tests about hashing set their own hashers."""
+    with override_settings(PASSWORD_HASHERS=["tests.sign_in.QuickHasher"]):
+        yield
 
 
 @pytest.fixture(autouse=True)

@@ -105,6 +105,7 @@ def selections(address: Address) -> Iterator[dict[str, Any]]:
     if address.kind != "changelist":
         return
     model = next(model for model in admin.site._registry if model._meta.label_lower.replace(".", "_") == address.table)
-    for action in admin.site._registry[model].actions or ():
-        name = action if isinstance(action, str) else action.__name__
-        yield {"action": name, "_selected_action": list_rows(model)}
+    if actions := admin.site._registry[model].actions:
+        rows = list_rows(model)
+        for action in actions:
+            yield {"action": action if isinstance(action, str) else action.__name__, "_selected_action": rows}

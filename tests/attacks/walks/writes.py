@@ -7,10 +7,15 @@ from contextlib import contextmanager
 from django.db import connection
 
 # PostgreSQL's own counts of the rows that this session inserted, updated and deleted, rolled back or not.
-COUNTS = (
-    "SELECT relname, n_tup_ins + n_tup_upd + n_tup_del FROM pg_stat_xact_user_tables"
-    " WHERE n_tup_ins + n_tup_upd + n_tup_del > 0"
-)
+# The view pg_stat_xact_user_tables reads them too, and adds up those of all indexes.
+COUNTS = """
+    SELECT relname, written
+    FROM pg_class, LATERAL (
+        SELECT pg_stat_get_xact_tuples_inserted(oid) + pg_stat_get_xact_tuples_updated(oid)
+            + pg_stat_get_xact_tuples_deleted(oid)
+    ) AS counts (written)
+    WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace AND written > 0
+"""
 
 
 def count_writes() -> Counter[str]:

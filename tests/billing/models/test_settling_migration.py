@@ -30,10 +30,9 @@ def insert(cursor, table, **given):
     return cursor.fetchone()[0]
 
 
-def test_invoices_that_were_marked_as_paid_get_their_payment(fresh_database_url):
-    migrate(fresh_database_url)
-    migrate(fresh_database_url, "billing", "0008")  # back to before there were payments
-    with psycopg.connect(fresh_database_url, autocommit=True) as connection, connection.cursor() as cursor:
+def test_invoices_that_were_marked_as_paid_get_their_payment(migrated_database_url):
+    migrate(migrated_database_url, "billing", "0008")  # back to before there were payments
+    with psycopg.connect(migrated_database_url, autocommit=True) as connection, connection.cursor() as cursor:
         customer = insert(cursor, "customers_customer", public_id="cust_1", external_id="acme", name="Acme",
                           timezone="UTC", state="active")  # fmt: skip
         insert(cursor, "billing_numberseries", name="invoices", prefix="INV-", width=6, next_number=4)
@@ -43,7 +42,7 @@ def test_invoices_that_were_marked_as_paid_get_their_payment(fresh_database_url)
                 kind="one_off", state=state, currency="USD", subtotal=due, total=due, amount_due=due, amount_paid=paid,
                 finalized_at="2026-10-01", paid_at="2026-10-05" if state == "paid" else None,
             )  # fmt: skip
-        migrate(fresh_database_url)
+        migrate(migrated_database_url)
         cursor.execute("SELECT invoice_id, kind, amount, currency, received_on::text FROM billing_payment")
         assert [row[1:] for row in cursor.fetchall()] == [("payment", 50, "USD", "2026-10-05")]
         cursor.execute("SELECT state, amount_paid, amount_credited FROM billing_invoice ORDER BY number")

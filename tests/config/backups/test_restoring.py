@@ -108,11 +108,11 @@ def test_the_latest_backup_is_one_whose_verification_didnt_fail(backup: Path, pr
 
 
 @pytest.mark.slow
-def test_a_restore_brings_everything_back_and_keeps_the_previous_database(fresh_database_url: str, tmp_path: Path):
+def test_a_restore_brings_everything_back_and_keeps_the_previous_database(migrated_database_url: str, tmp_path: Path):
     def manage(*command: str) -> str:
         env = os.environ | {
-            "DATABASE_URL": fresh_database_url,
-            "DATABASE_OWNER_URL": owner_url(fresh_database_url),
+            "DATABASE_URL": migrated_database_url,
+            "DATABASE_OWNER_URL": owner_url(migrated_database_url),
             "BACKUP_DIR": str(tmp_path),
         }
         command_line = [sys.executable, "manage.py", *command]
@@ -120,27 +120,26 @@ def test_a_restore_brings_everything_back_and_keeps_the_previous_database(fresh_
         return done.stdout + done.stderr
 
     def run(sql: str) -> list[tuple[object, ...]]:
-        with psycopg.connect(owner_url(fresh_database_url), autocommit=True) as server:
+        with psycopg.connect(owner_url(migrated_database_url), autocommit=True) as server:
             cursor = server.execute(sql.encode())
             return cursor.fetchall() if cursor.description else []
 
-    manage("migrate", "-v0")
     key = manage("create_api_key", "Production").strip()
     assert key.startswith("sk_")
     assert "every table is the same" in manage("backup", "--verify")
     run("UPDATE events_apikey SET name = 'overwritten by mistake'")
-    with psycopg.connect(fresh_database_url):
+    with psycopg.connect(migrated_database_url):
         assert "Stop web, worker and beat first: 1 connections" in manage("restore", "latest")
     output = manage("restore", "latest")
     kept_as = output.split("is kept as ")[1].split(".")[0]
     try:
         assert run("SELECT name FROM events_apikey") == [("Production",)]
-        with psycopg.connect(fresh_database_url) as application:  # its privileges are back
+        with psycopg.connect(migrated_database_url) as application:  # its privileges are back
             assert application.execute("SELECT name FROM events_apikey").fetchall() == [("Production",)]
             with pytest.raises(psycopg.errors.InsufficientPrivilege):
                 application.execute("TRUNCATE events_event")
         with psycopg.connect(os.environ["DATABASE_OWNER_URL"], autocommit=True) as server:  # as on a new server
-            server.execute(f"DROP DATABASE {urlsplit(fresh_database_url).path[1:]} WITH (FORCE)".encode())
+            server.execute(f"DROP DATABASE {urlsplit(migrated_database_url).path[1:]} WITH (FORCE)".encode())
         assert "There was no previous database." in manage("restore", "latest")
         assert run("SELECT name FROM events_apikey") == [("Production",)]
         (backup,) = list_backups(tmp_path)

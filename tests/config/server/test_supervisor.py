@@ -87,9 +87,9 @@ class Serve:
 
 
 @pytest.fixture
-def env(tmp_path: Path, fresh_database_url: str) -> dict[str, str]:
+def env(tmp_path: Path, migrated_database_url: str) -> dict[str, str]:
     static = {"STATIC_ROOT": str(settings.DATA_DIR / "served-static")}  # collected once for all tests of this module
-    return {"DATA_DIR": str(tmp_path), "DATABASE_URL": fresh_database_url, **static}
+    return {"DATA_DIR": str(tmp_path), "DATABASE_URL": migrated_database_url, **static}
 
 
 @pytest.fixture
