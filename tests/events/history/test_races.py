@@ -1,8 +1,10 @@
 """Sealing, readers and changes at once: real threads, real locks, and a commit of one between two steps of another."""
 
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
+import psutil
 import pytest
 from django.db import connection, transaction
 
@@ -31,13 +33,19 @@ def calls(history):
 
 
 def in_thread(function, *args, **kwargs):
-    """Run a function with a connection of its own, and return its result."""
+    """Run a function with a session of its own, and return its result once the session's process has ended.
+
+    After reading sealed events, it removes its temporary tables in a last transaction.
+    """
 
     def work():
         try:
             return function(*args, **kwargs)
         finally:
+            process_id = connection.connection.info.backend_pid
             connection.close()
+            while psutil.pid_exists(process_id):
+                time.sleep(0.001)
 
     with ThreadPoolExecutor(1) as pool:
         return pool.submit(work).result(timeout=60)
