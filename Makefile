@@ -68,6 +68,12 @@ test: setup $(NODE_READY) ## Run every test (ARGS="-k name")
 test-clients: setup ## Run a company's first month with every version of the official Python client since 2.0.1
 	@$(PYTHON) -m pytest -m clients tests/scenarios/test_sdk_versions.py $(ARGS)
 
+# Half a gigabyte, so it has a lock of its own and isn't part of `make test`.
+.PHONY: test-clickhouse
+test-clickhouse: setup ## Run the tests of sealed events in ClickHouse, with its own engine
+	@$(PYTHON) -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements-clickhouse.txt
+	@$(PYTHON) -m pytest -m clickhouse tests/events/history $(ARGS)
+
 .PHONY: lint
 lint: setup lint-schema ## Check style, templates, types, layers, migrations, wording and the OpenAPI schema
 	@$(PYTHON) -m ruff check .
@@ -105,7 +111,8 @@ conformance: setup ## Check the product against golden vectors (VECTORS=dir)
 lock: setup ## Resolve the dependencies of pyproject.toml again
 	@set -- --quiet --no-emit-index-url --no-emit-find-links --generate-hashes --universal --python-version 3.12; \
 	$(PYTHON) -m uv pip compile "$$@" --upgrade pyproject.toml -o requirements.txt; \
-	$(PYTHON) -m uv pip compile "$$@" --upgrade -c requirements.txt --extra dev pyproject.toml -o requirements-dev.txt
+	$(PYTHON) -m uv pip compile "$$@" --upgrade -c requirements.txt --extra dev pyproject.toml -o requirements-dev.txt; \
+	echo chdb-core | $(PYTHON) -m uv pip compile "$$@" --upgrade --no-deps - -o requirements-clickhouse.txt
 
 .PHONY: sbom
 sbom: setup ## Write sbom.json: the locked packages of a deployment as CycloneDX

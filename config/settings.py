@@ -49,11 +49,13 @@ DEFAULT_CURRENCY = env.str("DEFAULT_CURRENCY", default="USD")
 INVOICE_GRACE_DAYS = env.int("INVOICE_GRACE_DAYS", default=0)  # days a draft waits before it is finalized
 INVOICE_DUE_DAYS = env.int("INVOICE_DUE_DAYS", default=30)
 LEDGER_DAYS = env.int("LEDGER_DAYS", default=0)  # how long events are kept after they occurred; 0 means forever
-# Where settled events go, for example file:///path; empty keeps them in PostgreSQL. SEAL_AFTER_DAYS is at least the
-# longest billing period and its grace period. SEAL_ROWS are the events of a part.
+# Where settled events go: file:///path, s3://bucket/prefix or clickhouse://host/database; empty keeps them in
+# PostgreSQL. SEAL_AFTER_DAYS is at least the longest billing period and its grace period. SEAL_ROWS are the events of
+# a part.
 EVENT_HISTORY = env.str("EVENT_HISTORY", default="")
 SEAL_AFTER_DAYS = env.int("SEAL_AFTER_DAYS", default=45)
 SEAL_ROWS = env.int("SEAL_ROWS", default=1_000_000)
+SEAL_PAUSE_ABOVE = env.int("SEAL_PAUSE_ABOVE", default=100_000)  # waiting events; they are counted first
 SEAL_ORPHAN_DAYS = env.int("SEAL_ORPHAN_DAYS", default=35)  # longer than backups are kept, which may name old objects
 LOG_DAYS = env.int("LOG_DAYS", default=30)  # how long refused requests, batches and checks are kept
 SIGN_IN_LOG_DAYS = env.int("SIGN_IN_LOG_DAYS", default=400)  # 0 means forever

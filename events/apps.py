@@ -14,6 +14,7 @@ class EventsConfig(AppConfig):
         from events.alarms import register_checks
         from events.api import messages
         from events.approvals import register_operations
+        from events.history import checks  # noqa: F401  Django's checks are registered when they are imported
         from events.ledger.rebuilding import describe_difference
         from events.metrics import register_sources
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 import pglock
 from celery import shared_task
+from django.conf import settings
 
 from config.api.idempotency import forget_old_answers
 from config.db.clock import read_clock
@@ -26,6 +27,7 @@ from events.ledger.conflicts import compare_unread
 from events.ledger.processing import BATCH_SIZE, process_batch
 from events.ledger.retention import prune as prune_old
 from events.ledger.rollup import roll_up as roll_up_days
+from events.overview.dashboard import waiting_events
 
 LINGER_S, PAUSE_S = 1.0, 0.05
 # A batch costs some 10 ms, however small: a few large ones leave the machine to others.
@@ -105,8 +107,14 @@ def compare_repeats() -> int:
 @shared_task(name="events.tasks.seal")
 def seal() -> int:
     """Seal settled events, if EVENT_HISTORY is set; return how many steps were done. Safe to run concurrently."""
-    now = read_clock()
-    return run_for_a_turn(iter(lambda: int(seal_next(now=now)), 0), enqueue_sealing) if is_on() else 0
+    return run_for_a_turn(iter(_seal_step, 0), enqueue_sealing) if is_on() else 0
+
+
+def _seal_step() -> int:
+    """Seal one step further; return 0 if nothing is left, or many events wait to be counted, which comes first."""
+    if waiting_events(settings.SEAL_PAUSE_ABOVE + 1) > settings.SEAL_PAUSE_ABOVE:
+        return 0
+    return int(seal_next(now=read_clock()))
 
 
 def enqueue_sealing() -> None:

@@ -100,7 +100,7 @@ def redis_url() -> Iterator[str]:
         with (Path(folder) / "log").open("wb") as log:
             server = subprocess.Popen([program, *options], stdout=log, stderr=subprocess.STDOUT)
         try:
-            _wait_for_port(port, server)
+            wait_for_port(port, server)
             yield f"redis://127.0.0.1:{port}/0"
         finally:
             server.terminate()
@@ -114,15 +114,16 @@ def free_port() -> int:
         return port
 
 
-def _wait_for_port(port: int, server: subprocess.Popen[bytes]) -> None:
-    until = time.monotonic() + 10
+def wait_for_port(port: int, server: subprocess.Popen[bytes]) -> None:
+    """Wait until a server responds on a port of this machine."""
+    until = time.monotonic() + 30
     while time.monotonic() < until:
         try:
             socket.create_connection(("127.0.0.1", port), 1).close()
         except OSError:
             if server.poll() is not None:
-                pytest.fail("redis-server didn't start.", pytrace=False)
+                pytest.fail(f"{server.args!r} didn't start.", pytrace=False)
             time.sleep(0.02)
         else:
             return
-    pytest.fail("redis-server didn't respond within 10 seconds.", pytrace=False)
+    pytest.fail(f"{server.args!r} didn't respond within 30 seconds.", pytrace=False)

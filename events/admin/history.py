@@ -1,6 +1,12 @@
 """Settings → Sealed events: the parts in which settled events are kept."""
 
+from typing import Any
+from urllib.parse import urlsplit
+
+from django.conf import settings
 from django.contrib import admin
+from django.db.models import Count, Sum
+from django.http import HttpRequest, HttpResponse
 from django.template.defaultfilters import filesizeformat
 from django.utils.safestring import SafeString
 from unfold.decorators import display
@@ -22,6 +28,7 @@ class SealedPartAdmin(LongListAdmin):
     """Parts of sealed events, newest first."""
 
     list_title = "Sealed events"
+    list_before_template = "admin/events/sealedpart/summary.html"
     list_display = ("name", "state_badge", "events", "size_text", "from_text", "until_text", "returned_text", "sealed")
     list_display_links = ("name",)
     fields = (
@@ -44,6 +51,11 @@ class SealedPartAdmin(LongListAdmin):
         ("sealed_at", "sealed_at"),
         ("sha256", "digest"),
     )
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        """Show the parts below how much is sealed, and where."""
+        sealed = SealedPart.objects.readable().aggregate(events=Sum("rows"), parts=Count("pk"), bytes=Sum("bytes"))
+        return super().changelist_view(request, {"sealed": sealed, "store": _store()} | (extra_context or {}))
 
     @display(description="Status")
     def state_badge(self, part: SealedPart) -> SafeString:
@@ -84,3 +96,9 @@ class SealedPartAdmin(LongListAdmin):
     @display(description="Removed (UTC)")
     def removed(self, part: SealedPart) -> str:
         return moment(part.removed_at)
+
+
+def _store() -> str:
+    """Return the address of the store without its password and options."""
+    url = urlsplit(settings.EVENT_HISTORY)
+    return f"{url.scheme}://{url.netloc.rpartition('@')[2]}{url.path}"

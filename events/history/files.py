@@ -2,23 +2,22 @@
 
 import hashlib
 import os
+import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-import duckdb
 from django.core.exceptions import ImproperlyConfigured
 
-from events.history.parquet import read_parquet, write_parquet
-from events.history.selection import EventSelection
+from events.history.parquet import SUFFIX, ParquetStore
 from events.history.stores import StoreFailed
 
-SUFFIX, PARTIAL = ".parquet", ".partial"
+PARTIAL = ".partial"
 
 
-class FolderStore:
+class FolderStore(ParquetStore):
     """A folder of Parquet files, one for each part."""
 
     def __init__(self, url: str) -> None:
@@ -27,19 +26,28 @@ class FolderStore:
             raise ImproperlyConfigured("EVENT_HISTORY needs an absolute path: file:///path")
         self.folder = Path(unquote(parts.path))
 
-    def write(self, name: str, rows: Path) -> int:
-        """Write a file beside its place, and then move it there, which is done entirely or not at all."""
+    def put(self, name: str, file: Path) -> int:
+        """Copy a file beside its place, and then move it there, which is done entirely or not at all."""
         target, partial = self._path(name), self._path(name).with_suffix(PARTIAL)
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            write_parquet(rows, str(partial))
-            with partial.open("rb") as file:
-                os.fsync(file.fileno())
+            shutil.copyfile(file, partial)
+            with partial.open("rb") as copy:
+                os.fsync(copy.fileno())
             partial.replace(target)
             self._sync_folder()
             return target.stat().st_size
-        except (OSError, duckdb.Error) as error:
+        except OSError as error:
             raise StoreFailed(f"{target} can't be written: {error}") from error
+
+    def fetch(self, name: str, file: Path) -> None:
+        try:
+            shutil.copyfile(self._path(name), file)
+        except OSError as error:
+            raise StoreFailed(f"{name} can't be read: {error}") from error
+
+    def source(self, name: str) -> str:
+        return str(self._path(name))
 
     def _sync_folder(self) -> None:
         descriptor = os.open(self.folder, os.O_RDONLY)
@@ -47,17 +55,6 @@ class FolderStore:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
-
-    def read(self, names: Sequence[str], selection: EventSelection, *, most: int | None = None) -> Iterator[bytes]:
-        """Yield the selected rows of parts. Raises StoreFailed."""
-        if not names:
-            return
-        with tempfile.TemporaryDirectory() as folder:
-            paths, rows = [str(self._path(name)) for name in names], Path(folder) / "rows.csv"
-            try:
-                yield from read_parquet(paths, selection, rows, most=most)
-            except (OSError, duckdb.Error) as error:
-                raise StoreFailed(f"{', '.join(names)} can't be read: {error}") from error
 
     def digest(self, name: str) -> str:
         """Return the SHA-256 of a file. Raises StoreFailed."""

@@ -72,10 +72,15 @@ def load_called(event_ids: Iterable[str]) -> bool:
 
 def _select(event_ids: set[str]) -> list[EventSelection]:
     """Select sealed events in the parts that hold them."""
+    by_part: dict[int, list[str]] = {}
+    for event_id, part in parts_of(event_ids):
+        by_part.setdefault(part, []).append(event_id)
+    return [EventSelection(part=part, event_ids=ids) for part, ids in sorted(by_part.items())]
+
+
+def parts_of(event_ids: Iterable[str]) -> list[tuple[str, int]]:
+    """Return those of the event ids that are in a part, each with its part."""
     with connection.cursor() as cursor:
         cursor.execute(sections("history")["parts_of"], {"event_ids": sorted(event_ids)})
         rows: list[tuple[str, int]] = cursor.fetchall()
-    by_part: dict[int, list[str]] = {}
-    for event_id, part in rows:
-        by_part.setdefault(part, []).append(event_id)
-    return [EventSelection(part=part, event_ids=ids) for part, ids in sorted(by_part.items())]
+    return rows

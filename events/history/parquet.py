@@ -4,6 +4,8 @@ The columns are documented in docs/history.md, so that other programs can read t
 """
 
 import os
+import tempfile
+from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterator, Sequence
 from datetime import UTC, datetime
 from functools import cache
@@ -12,8 +14,10 @@ from pathlib import Path
 import duckdb
 
 from events.history.selection import EventSelection
+from events.history.stores import StoreFailed
 from events.history.transfer import TEXTS
 
+SUFFIX = ".parquet"
 ROW_GROUP = 30_720
 LONGEST_LINE = 64 * 1024 * 1024  # a row's properties come from one request, which has at most 32 MiB
 BLOCK = 1024 * 1024
@@ -30,6 +34,54 @@ TYPES = {
     "has_timestamp": "BOOLEAN",
     **dict.fromkeys(TEXTS, "VARCHAR"),
 }
+
+
+class ParquetStore(ABC):
+    """A store of Parquet files, one for each part. How files get there and back is its own."""
+
+    def write(self, name: str, rows: Path) -> int:
+        """Write a part from a file of CSV, entirely or not at all, and return its size in bytes. Raises StoreFailed."""
+        file = rows.with_suffix(SUFFIX)
+        try:
+            write_parquet(rows, str(file))
+            return self.put(name, file)
+        except (OSError, duckdb.Error) as error:
+            raise StoreFailed(f"{name} can't be written: {error}") from error
+        finally:
+            file.unlink(missing_ok=True)
+
+    def read(
+        self, names: Sequence[str], selection: EventSelection, *, most: int | None = None, newest: bool | None = None
+    ) -> Iterator[bytes]:
+        """Yield the selected rows of parts. Raises StoreFailed."""
+        if not names:
+            return
+        with tempfile.TemporaryDirectory() as folder:
+            rows = Path(folder) / "rows.csv"
+            try:
+                query = select_rows([self.source(name) for name in names], selection, most=most, newest=newest)
+                copy_rows(self.connect(), query, rows)
+                with rows.open("rb") as file:
+                    while block := file.read(BLOCK):
+                        yield block
+            except (OSError, duckdb.Error) as error:
+                raise StoreFailed(f"{', '.join(names)} can't be read: {error}") from error
+
+    @abstractmethod
+    def put(self, name: str, file: Path) -> int:
+        """Store a Parquet file as a part, entirely or not at all, and return its size in bytes. Raises StoreFailed."""
+
+    @abstractmethod
+    def fetch(self, name: str, file: Path) -> None:
+        """Write the Parquet file of a part to a file. Raises StoreFailed."""
+
+    @abstractmethod
+    def source(self, name: str) -> str:
+        """Return where DuckDB reads a part."""
+
+    def connect(self) -> duckdb.DuckDBPyConnection:
+        """Return a connection of this thread, which can read the parts."""
+        return connect()
 
 
 def write_parquet(rows: Path, target: str) -> None:
@@ -50,23 +102,25 @@ def _stored(name: str, kind: str) -> str:
     return f"{name} AT TIME ZONE 'UTC' AS {name}" if kind == "TIMESTAMP" else name
 
 
-def read_parquet(
-    sources: Sequence[str], selection: EventSelection, rows: Path, *, most: int | None = None
-) -> Iterator[bytes]:
-    """Write the selected rows of Parquet files as CSV to a file, and yield it in blocks."""
+def select_rows(
+    sources: Sequence[str], selection: EventSelection, *, most: int | None = None, newest: bool | None = None
+) -> str:
+    """Return the query of the selected rows of Parquet files, as a part's CSV has them."""
     names = ", ".join(
         f"{name} AT TIME ZONE 'UTC' AS {name}" if kind == "TIMESTAMP" else name for name, kind in TYPES.items()
     )
-    quoted = ", ".join(TEXTS)
+    order = "" if newest is None else f" ORDER BY id {'DESC' if newest else 'ASC'}"
     limit = "" if most is None else f" LIMIT {most}"
-    query = (
+    return (
         f"SELECT {names}, 1 AS state, false AS is_touched FROM read_parquet([{_list(sources)}])"  # noqa: S608  as above
-        f" WHERE {_condition(selection)}{limit}"
+        f" WHERE {_condition(selection)}{order}{limit}"
     )
-    connect().execute(f"COPY ({query}) TO {literal(str(rows))} (FORMAT csv, HEADER false, FORCE_QUOTE ({quoted}))")
-    with rows.open("rb") as file:
-        while block := file.read(BLOCK):
-            yield block
+
+
+def copy_rows(connection: duckdb.DuckDBPyConnection, query: str, rows: Path) -> None:
+    """Write the rows of a query to a file of CSV."""
+    quoted = ", ".join(TEXTS)
+    connection.execute(f"COPY ({query}) TO {literal(str(rows))} (FORMAT csv, HEADER false, FORCE_QUOTE ({quoted}))")
 
 
 def _condition(selection: EventSelection) -> str:
@@ -82,6 +136,10 @@ def _condition(selection: EventSelection) -> str:
         conditions.append(f"occurred_at >= {_moment(selection.start)}")
     if selection.end is not None:
         conditions.append(f"occurred_at < {_moment(selection.end)}")
+    if selection.after is not None:
+        conditions.append(f"id > {selection.after}")
+    if selection.before is not None:
+        conditions.append(f"id < {selection.before}")
     return " AND ".join(conditions)
 
 
@@ -98,13 +156,13 @@ def _moment(moment: datetime) -> str:
     return f"TIMESTAMPTZ {literal(moment.astimezone(UTC).isoformat(sep=' '))}"
 
 
-def connect() -> duckdb.DuckDBPyConnection:
-    """Return a connection of this thread to the process's database in memory."""
-    return _connect(os.getpid()).cursor()
+def connect(store: str = "") -> duckdb.DuckDBPyConnection:
+    """Return a connection of this thread to this process's database in memory, which is separate for each store."""
+    return _connect(os.getpid(), store).cursor()
 
 
 @cache
-def _connect(process: int) -> duckdb.DuckDBPyConnection:
+def _connect(process: int, store: str) -> duckdb.DuckDBPyConnection:
     connection = duckdb.connect(":memory:", config=OPTIONS)
     connection.execute("SET GLOBAL TimeZone = 'UTC'")
     return connection

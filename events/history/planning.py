@@ -9,7 +9,7 @@ from django.db import connection, transaction
 from django.db.models import Max, Min
 
 from events.history.stores import is_on
-from events.models import Event, SealedPart
+from events.models import Event, PartState, SealedPart
 from events.sql import statement
 
 PLAN_LOCK = 7_301_141
@@ -22,7 +22,7 @@ def plan(*, now: datetime) -> list[SealedPart]:
     with transaction.atomic():
         pglock.advisory(PLAN_LOCK, xact=True).acquire()
         settled = now - timedelta(days=settings.SEAL_AFTER_DAYS)
-        after = SealedPart.objects.aggregate(last=Max("last_event"))["last"] or 0
+        after = _planned_until()
         last = _first_received_since(settled - OUT_OF_ORDER)
         if last is None or last <= after:
             return []
@@ -50,9 +50,14 @@ def oldest_unsealed() -> datetime | None:
     if not is_on():
         return None
     unfinished = SealedPart.objects.unfinished().aggregate(first=Min("first_event"))["first"]
-    after = SealedPart.objects.aggregate(last=Max("last_event"))["last"] or 0
-    first = Event.objects.filter(pk__gte=after if unfinished is None else unfinished).order_by("pk")
+    first = Event.objects.filter(pk__gte=_planned_until() if unfinished is None else unfinished).order_by("pk")
     return first.values_list("received_at", flat=True).first()
+
+
+def _planned_until() -> int:
+    """Return the position after the last part. `manage.py unseal` may have returned the events of removed parts."""
+    parts = SealedPart.objects.exclude(state=PartState.REMOVED)
+    return parts.aggregate(last=Max("last_event"))["last"] or 0
 
 
 def sealed_until() -> datetime | None:

@@ -37,7 +37,8 @@ def ledger(selections: Iterable[EventSelection]) -> Iterator[bool]:
     elif connection.in_atomic_block:
         yield load(list(selections))
     else:
-        with transaction.atomic():
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute("SET LOCAL synchronous_commit = off")  # nothing but scratch tables is written
             yield load(list(selections))
 
 
@@ -96,8 +97,14 @@ def _find_parts(cursor: Any, selections: Sequence[EventSelection]) -> list[tuple
 
 
 def _add(cursor: Any, names: Sequence[str], selection: EventSelection) -> None:
-    cursor.execute("DELETE FROM gathered")
-    transfer.load_rows(cursor, get_store().read(names, selection, most=MOST_READ + 1), table="gathered")
-    cursor.execute(compose(sections("history")["add"], columns=COLUMNS))
-    if cursor.rowcount > MOST_READ:
+    """Load the selected events of parts, except those that an earlier selection has loaded."""
+    blocks = get_store().read(names, selection, most=MOST_READ + 1)
+    cursor.execute("SELECT EXISTS (SELECT FROM sealed)")
+    if not cursor.fetchone()[0]:
+        count = transfer.load_rows(cursor, blocks)
+    else:
+        cursor.execute("DELETE FROM gathered")
+        count = transfer.load_rows(cursor, blocks, table="gathered")
+        cursor.execute(compose(sections("history")["add"], columns=COLUMNS))
+    if count > MOST_READ:
         raise TooManySealed(f"This would read more than {MOST_READ:,} sealed events. Choose a shorter time range.")

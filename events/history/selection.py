@@ -7,7 +7,10 @@ from datetime import datetime
 
 @dataclass(frozen=True, slots=True)
 class EventSelection:
-    """Sealed events that meet all conditions; None is no condition. They occurred in [start, end)."""
+    """Sealed events that meet all conditions; None is no condition.
+
+    They occurred in [start, end), and arrived after the position `after` and before the position `before`.
+    """
 
     customers: Collection[int] | None = None
     names: Collection[str] | None = None
@@ -16,3 +19,5 @@ class EventSelection:
     ids: Collection[int] | None = None
     event_ids: Collection[str] | None = None
     part: int | None = None
+    after: int | None = None
+    before: int | None = None

@@ -18,7 +18,11 @@ from django.utils.module_loading import import_string
 from events.history.selection import EventSelection
 
 # Imported only if EVENT_HISTORY names them, because their libraries are large.
-STORES = {"file": "events.history.files.FolderStore"}
+STORES = {
+    "file": "events.history.files.FolderStore",
+    "s3": "events.history.bucket.BucketStore",
+    "clickhouse": "events.history.clickhouse.ClickHouseStore",
+}
 
 
 class StoreFailed(Exception):
@@ -31,8 +35,13 @@ class Store(Protocol):
     def write(self, name: str, rows: Path) -> int:
         """Write a part from a file, entirely or not at all, and return its size in bytes. Writing again replaces it."""
 
-    def read(self, names: Sequence[str], selection: EventSelection, *, most: int | None = None) -> Iterator[bytes]:
-        """Yield the selected rows of parts, at most `most`, as blocks of CSV. Raises StoreFailed."""
+    def read(
+        self, names: Sequence[str], selection: EventSelection, *, most: int | None = None, newest: bool | None = None
+    ) -> Iterator[bytes]:
+        """Yield the selected rows of parts, at most `most`, as blocks of CSV. Raises StoreFailed.
+
+        `newest` takes the latest or the earliest arrivals first.
+        """
 
     def digest(self, name: str) -> str:
         """Return the SHA-256 of the part as it is stored, or an empty text if the store has no such thing."""
@@ -54,14 +63,21 @@ def is_on() -> bool:
 
 def get_store() -> Store:
     """Return the store that EVENT_HISTORY names."""
-    return _store(settings.EVENT_HISTORY)
+    return open_store(settings.EVENT_HISTORY)
 
 
 @cache
-def _store(url: str) -> Store:
+def open_store(url: str) -> Store:
+    """Return the store at an address. Raises ImproperlyConfigured."""
     scheme = urlsplit(url).scheme
     if scheme not in STORES:
         known = ", ".join(f"{name}://" for name in STORES)
         raise ImproperlyConfigured(f"EVENT_HISTORY can't begin with “{scheme}://”. Use one of {known}.")
-    store: Store = import_string(STORES[scheme])(url)
+    try:
+        store: Store = import_string(STORES[scheme])(url)
+    except ModuleNotFoundError as error:
+        raise ImproperlyConfigured(
+            f"EVENT_HISTORY begins with “{scheme}://”, for which {error.name} isn't installed. "
+            "See “Sealed events” in the documentation."
+        ) from error
     return store

@@ -28,9 +28,11 @@ def write_rows(cursor: Any, file: Path) -> None:
             target.write(block)
 
 
-def load_rows(cursor: Any, blocks: Iterable[bytes], *, table: str = "sealed") -> None:
-    """Load rows of parts into a scratch table."""
+def load_rows(cursor: Any, blocks: Iterable[bytes], *, table: str = "sealed") -> int:
+    """Load rows of parts into a scratch table; return how many."""
     columns = ", ".join((*COLUMNS, "state", "is_touched"))
     with cursor.copy(f"COPY {table} ({columns}) FROM STDIN (FORMAT csv)") as copy:
         for block in blocks:
             copy.write(block)
+    loaded: int = cursor.rowcount
+    return loaded

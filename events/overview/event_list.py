@@ -1,19 +1,24 @@
-"""List the ledger, latest arrivals first. A page starts after an event, so every page costs the same."""
+"""List events, latest arrivals first, in the ledger and then sealed. A page starts after an event, wherever it is."""
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from contextlib import nullcontext
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
+from django.db import transaction
 from django.db.models import Q, QuerySet, TextField
 from django.db.models.fields.json import KeyTextTransform
 from django.db.models.functions import Cast
 
 from config.limits import MOST_FILTERED
 from customers.models import Customer
+from events.history.listing import SealedFilter, count_sealed, list_sealed
 from events.history.lookup import find_event
+from events.history.selection import EventSelection
+from events.history.stores import is_on
 from events.models import Event, EventState, Problem, ProblemState
 from events.overview.dashboard import first_id_received_since
 from events.reasons import Reason
@@ -63,14 +68,14 @@ def list_events(
     """Return a page of processed events in the order of arrival. Raises BadCursor.
 
     The page starts after the event of the cursor `after`, or ends before the event of the cursor `before`. Four
-    queries, whatever the page's size.
+    queries, whatever the page's size, and some more for sealed events. Raises TooManySealed.
     """
-    rows = _filtered(filters).defer("properties").annotate(exact=Cast("properties", TextField()))
     backward = bool(before) and not after
-    newest_first = is_oldest_first == backward
-    if cursor := after or before:
-        rows = rows.filter(**{"pk__lt" if newest_first else "pk__gt": _position_of(cursor)})
-    page: list[Any] = list(rows.order_by("-pk" if newest_first else "pk")[offset : offset + size + 1])
+    newest = is_oldest_first == backward
+    cursor = after or before
+    position = _position_of(cursor) if cursor else None
+    with transaction.atomic() if is_on() else nullcontext():
+        page = _read(filters, position, newest=newest, size=offset + size + 1)[offset:]
     has_more, page = len(page) > size, page[:size]
     if backward:
         page.reverse()
@@ -83,9 +88,61 @@ def list_events(
     )
 
 
+def _read(filters: EventFilters, position: int | None, *, newest: bool, size: int) -> list[Any]:
+    """Read the next events from a position on, in the ledger or sealed.
+
+    The ledger is read again after the parts: an event may have returned to it meanwhile. None can leave it for a part
+    that is read.
+    """
+    rows = _filtered(filters).defer("properties").annotate(exact=Cast("properties", TextField()))
+    if position is not None:
+        rows = rows.filter(**{"pk__lt" if newest else "pk__gt": position})
+    rows = rows.order_by("-pk" if newest else "pk")[:size]
+    events = list(rows)
+    wanted = sealed_filter(filters)
+    if wanted is None:
+        return events
+    furthest = events[-1].pk if len(events) == size else None
+    after, before = (furthest, position) if newest else (position, furthest)
+    wanted = replace(wanted, selection=replace(wanted.selection, after=after, before=before))
+    if not (sealed := list_sealed(wanted, newest=newest, size=size)):
+        return events
+    by_place = {event.pk: event for event in [*sealed, *rows.all()]}
+    return [by_place[place] for place in sorted(by_place, reverse=newest)][:size]
+
+
 def count_events(filters: EventFilters) -> int:
-    """Count the events, up to 10,000."""
-    return _filtered(filters).order_by()[:MOST_COUNTED].count()
+    """Count the events, up to 10,000, in the ledger and sealed."""
+    with transaction.atomic() if is_on() else nullcontext():
+        count = _filtered(filters).order_by()[:MOST_COUNTED].count()
+        wanted = sealed_filter(filters)
+        if wanted and count < MOST_COUNTED:
+            count += count_sealed(wanted, most=MOST_COUNTED - count)
+    return count
+
+
+def sealed_filter(filters: EventFilters) -> SealedFilter | None:
+    """Return how sealed events are filtered; None if none can match: all of them counted, and have no problems."""
+    if not is_on() or filters.reason or filters.state not in (None, EventState.COUNTED):
+        return None
+    customers = None
+    texts = {"source": filters.source, "external_customer_id": filters.external_customer_id}
+    conditions = [f"{name} = %s" for name, text in texts.items() if text]
+    parameters: list[Any] = [text for text in texts.values() if text]
+    if external_id := filters.external_customer_id:
+        matches = Q(external_id=external_id) | Q(aliases__alias=external_id)
+        customers = list(Customer.objects.filter(matches).values_list("pk", flat=True))
+    for name, values in filters.properties.items():
+        conditions.append("properties ->> %s = ANY(%s)")
+        parameters += [name, list(values)]
+    selection = EventSelection(
+        customers=customers,
+        names=[filters.event_name] if filters.event_name else None,
+        start=filters.start,
+        end=filters.end,
+        event_ids=[filters.event_id] if filters.event_id else None,
+    )
+    return SealedFilter(selection, conditions, parameters)
 
 
 def cursor_of(event: Event) -> str:

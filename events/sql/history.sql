@@ -87,6 +87,17 @@ FROM sealed WHERE id = ANY(%(ids)s)
 ORDER BY event_id
 ON CONFLICT DO NOTHING
 
+-- :unseal  The gathered events of a part as events of the ledger again, unless they are there, or retention removed them.
+INSERT INTO events_event ({columns})
+SELECT {columns} FROM gathered
+WHERE EXISTS (SELECT FROM events_knownid AS known WHERE known.key = events_key(event_id) AND known.part = %(part)s)
+ORDER BY id
+ON CONFLICT DO NOTHING
+
+-- :leave_part
+UPDATE events_knownid AS known SET part = NULL
+FROM gathered WHERE known.key = events_key(gathered.event_id) AND known.part = %(part)s
+
 -- :count_returned
 UPDATE events_sealedpart AS part SET returned = part.returned + back.events
 FROM (

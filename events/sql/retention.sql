@@ -3,11 +3,12 @@ SELECT id FROM events_event
 WHERE occurred_at < %(horizon)s AND received_at < %(horizon)s
 ORDER BY id LIMIT %(limit)s
 
--- :remember  From its commit on, batches that begin recognize a repeat of these events, whether or not their rows are there.
-INSERT INTO events_knownid (key)
+-- :remember  From its commit on, batches that begin recognize a repeat of these events, whether or not their rows are
+-- there. An event that had returned from a part isn't found in the part any more.
+INSERT INTO events_knownid AS known (key)
 SELECT events_key(event_id) FROM events_event WHERE id = ANY(%(ids)s)
 ORDER BY 1
-ON CONFLICT DO NOTHING
+ON CONFLICT (key) DO UPDATE SET part = NULL WHERE known.part IS NOT NULL
 
 -- :remember_for_last_release  The table that workers of the last release read.
 INSERT INTO events_prunedeventid (event_id)

@@ -223,6 +223,7 @@ COVERED: dict[str, str | tuple[str, ...]] = {
     "page.events_problem_causes": "listProblemCauses",
     "page.events_problem_dismiss_cause": "dismissProblems",
     "page.events_query": ("getUsageByMeter", "getUsageAnalytics"),
+    "page.events_search": "queryEvents",
     "page.events_unbilled": "listUnbilledUsage",
 }
 

@@ -8,6 +8,7 @@ from events.admin.pages.charts import EventCharts
 from events.admin.pages.debugger import Debugger, DryRun, LiveFeed
 from events.admin.pages.fixes import FixEffect, FixPage
 from events.admin.pages.query import QueryTool
+from events.admin.pages.search import EventSearch
 from events.admin.pages.unbilled import UnbilledPanel
 
 
@@ -21,6 +22,7 @@ def urls(admin_site: AdminSite) -> list[URLPattern]:
         path("events/debugger/fix/effect/", FixEffect.for_site(admin_site), name="events_debugger_fix_effect"),
         path("events/debugger/dry-run/", DryRun.for_site(admin_site), name="events_dry_run"),
         path("events/query/", QueryTool.for_site(admin_site), name="events_query"),
+        path("events/search/", EventSearch.for_site(admin_site), name="events_search"),
         path("events/unbilled/", UnbilledPanel.for_site(admin_site), name="events_unbilled"),
     ]
 

@@ -150,6 +150,7 @@ PAGES = {
     "events_debugger_fix_effect": "OW",
     "events_dry_run": EVERYONE,
     "events_query": EVERYONE,
+    "events_search": EVERYONE,
     "events_unbilled": EVERYONE,
     "system": EVERYONE,
 }
