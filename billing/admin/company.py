@@ -35,7 +35,7 @@ class CompanyProfileAdmin(OfficeAdmin):
         ("Contact", {"fields": (("email", "phone"), ("website", "site_url"))}),
         ("Months", {"fields": ("timezone",)}),
         ("Retention", {"fields": ("retention_years",)}),
-        ("On invoices", {"fields": ("bank_details", "payment_terms", "footer")}),
+        ("On invoices", {"fields": ("bank_details", "payment_terms", "footer", "explains_differences")}),
     )
 
     def has_add_permission(self, request: HttpRequest) -> bool:

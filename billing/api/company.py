@@ -17,6 +17,7 @@ from config.api.views import ApiView, get_or_404, read_body
 
 TAG = "Company"
 FIELDS = (*COPIED, "site_url", "timezone")
+EXPLAINS = "Whether an invoice's document says why it differs from the last one."
 RETENTION = "Years after the end of its year that a document is kept although the customer's personal data was erased."
 
 
@@ -39,6 +40,7 @@ class CompanyChange(serializers.Serializer[Any]):
     bank_details = TextField(1000)
     payment_terms = TextField(1000)
     footer = TextField()
+    explains_differences = serializers.BooleanField(required=False)
     retention_years = serializers.IntegerField(min_value=LEAST_YEARS, max_value=MOST_YEARS, required=False)
     site_url = serializers.URLField(required=False, allow_blank=True)
     timezone = TextField(64, allow_blank=False)
@@ -49,7 +51,10 @@ class CompanyOut(serializers.Serializer[Any]):
 
     def get_fields(self) -> dict[str, serializers.Field[Any, Any, Any, Any]]:
         texts: dict[str, serializers.Field[Any, Any, Any, Any]] = {name: serializers.CharField() for name in FIELDS}
-        return texts | {"retention_years": serializers.IntegerField(help_text=RETENTION)}
+        return texts | {
+            "explains_differences": serializers.BooleanField(help_text=EXPLAINS),
+            "retention_years": serializers.IntegerField(help_text=RETENTION),
+        }
 
 
 class Company(ApiView):

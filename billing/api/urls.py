@@ -4,6 +4,7 @@ from django.urls import path
 
 from billing.api import (
     company,
+    comparisons,
     coupons,
     credit_notes,
     documents,
@@ -49,6 +50,7 @@ urlpatterns = [
     path("invoices/<str:invoice_id>/lines/<str:line_id>/events", documents.LineEvents.as_view()),
     path("invoices/<str:invoice_id>/lines/<str:line_id>/proof", documents.LineProof.as_view()),
     path("invoices/<str:invoice_id>/lines/<str:line_id>/explanation", documents.LineExplanation.as_view()),
+    path("invoices/<str:invoice_id>/comparison", comparisons.InvoiceComparison.as_view()),
     path("invoices/<str:invoice_id>/reissue", invoice_actions.InvoiceReissue.as_view()),
     path("invoices/<str:invoice_id>/recalculate", invoice_actions.InvoiceRecalculation.as_view()),
     path("invoices/<str:invoice_id>/recalculate-v2", invoice_actions.DraftRecalculation.as_view()),
@@ -89,6 +91,7 @@ urlpatterns = [
     path("refunds/<str:refund_id>", refunds.OneRefund.as_view()),
     path("customers/<str:customer_id>/personal-data", personal_data.PersonalData.as_view()),
     path("customers/<str:customer_id>/personal-data/erasure", personal_data.PersonalDataErasing.as_view()),
+    path("customers/<str:customer_id>/invoices/comparison", comparisons.CustomerMonths.as_view()),
     path("customers/<str:customer_id>/invoices/summary", invoice_summary.CustomerInvoiceSummary.as_view()),
     path("payments", payments.Payments.as_view()),
     path("payments/<str:payment_id>", payments.OnePayment.as_view()),

@@ -12,6 +12,7 @@ from billing.documents.content import (
 )
 from billing.documents.rendering import render
 from billing.explanation import page
+from billing.explanation.comparison.invoices import compare_invoices, previous_invoice
 from billing.explanation.page import CREDITED, PAID, PREPAID
 from billing.lifecycle.finalize import billed_to
 from billing.models import CreditNoteState, EntryKind, Invoice, InvoiceLine, InvoiceState, LineKind
@@ -62,7 +63,7 @@ def build_invoice_document(
         **build_table(COLUMNS, _build_groups(lines, invoice.currency)),
         empty="There are no charges on this invoice.",
         totals=_build_totals(invoice),
-        closing=[] if invoice.state in (InvoiceState.VOID, InvoiceState.PAID) else list_payment_details(company),
+        closing=[*_explain_difference(invoice, company), *_list_payment_details(invoice, company)],
         link=f"{site_url.rstrip('/')}{invoice.get_absolute_url()}" if site_url else "",
         foot=_build_footer(invoice, company),
     )
@@ -75,6 +76,24 @@ def _summarize(invoice: Invoice) -> list[tuple[str, str]]:
     label, on = ("Paid", invoice.paid_on) if invoice.state == InvoiceState.PAID else ("Due", invoice.due_on)
     day_of = [(label, day(on))] if on is not None else []
     return [("Amount due", format_amount(invoice.amount_remaining, invoice.currency)), *day_of]
+
+
+def _list_payment_details(invoice: Invoice, company: Mapping[str, str]) -> list[Document]:
+    return [] if invoice.state in (InvoiceState.VOID, InvoiceState.PAID) else list_payment_details(company)
+
+
+def _explain_difference(invoice: Invoice, company: Mapping[str, str]) -> list[Document]:
+    """Say by cause why the total differs from that of the last invoice, if the company prints this."""
+    before = previous_invoice(invoice) if company.get("explains_differences") else None
+    if before is None:
+        return []
+    comparison, currency = compare_invoices(before, invoice), invoice.currency
+    label = f"Compared with {before} of {format_amount(before.total, currency)}"
+    causes = [
+        f"{cause.label}: {'+' if amount > 0 else ''}{format_amount(amount, currency)}"
+        for cause, amount, _ in comparison.by_cause
+    ]
+    return [{"label": label, "lines": causes or ["The total is the same."]}]
 
 
 def _build_footer(invoice: Invoice, company: Mapping[str, str]) -> list[str]:

@@ -61,6 +61,13 @@ class CompanyProfile(Stamped):
         help_text="Months of the reconciliation begin and end in it. Month ends are counted in UTC.",
     )
     footer = models.CharField(max_length=255, blank=True, help_text="Printed at the bottom of every page.")
+    explains_differences = models.BooleanField(
+        "explain differences",
+        default=False,
+        db_default=False,
+        help_text="Print why an invoice differs from the last one, by cause. Invoices that are finalized already keep "
+        "their documents.",
+    )
     retention_years = models.PositiveSmallIntegerField(
         "documents are kept for",
         default=DEFAULT_YEARS,
@@ -115,7 +122,7 @@ COPIED = (
 def seller() -> dict[str, Any]:
     """Return the profile's current values for a document, without empty fields."""
     profile = CompanyProfile.current()
-    return {field: value for field in COPIED if (value := getattr(profile, field))}
+    return {field: value for field in (*COPIED, "explains_differences") if (value := getattr(profile, field))}
 
 
 def save_profile(values: Mapping[str, Any], *, by: User | None) -> CompanyProfile:

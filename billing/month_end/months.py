@@ -39,6 +39,11 @@ class Month:
         return self.next.first - timedelta(days=1)
 
     @property
+    def days(self) -> tuple[date, date]:
+        """Return its first day, and that of the next month."""
+        return self.first, self.next.first
+
+    @property
     def period(self) -> Period:
         return Period(_start(self.first), _start(self.next.first))
 

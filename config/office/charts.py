@@ -46,7 +46,8 @@ class Series:
     Several colors are one for each label.
 
     Hatched values aren't final, such as those of an upcoming invoice. A line is drawn over the bars of other series.
-    `links` are addresses of the values' own pages, one for each label.
+    `links` are addresses of the values' own pages, one for each label. With `starts`, a bar begins at its start instead
+    of zero, as in a waterfall.
     """
 
     name: str
@@ -55,6 +56,7 @@ class Series:
     is_hatched: bool = False
     is_line: bool = False
     links: Sequence[str] = ()
+    starts: Sequence[Decimal] = ()
 
     @property
     def is_empty(self) -> bool:
@@ -158,6 +160,7 @@ class Chart:
             "values": [None if value is None else float(value) for value in series.values],
             "texts": [self.text_of(value) for value in series.values],
             "links": [series.link_of(at) for at in range(len(series.values))],
+            "starts": [float(start) for start in series.starts],
             "colors": [color] if isinstance(color, str) else list(color),
             "isHatched": series.is_hatched,
             "isLine": series.is_line,

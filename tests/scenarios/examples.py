@@ -168,6 +168,7 @@ CASES = {
     "createCoupon": Case(is_first=True),
     "updateCustomer": Case("external_customer_id=acme"),
     "getCustomerStatement": Case("from_date=2026-03-01&to_date=2026-04-30"),
+    "getCustomerMonthComparison": Case("month=2026-04"),
     "getCustomerUsageSummary": Case("customer_lookup_key=acme"),
     "getCustomerWallets": Case("lookup_key=acme"),
     "getEvent": Case("id=api.calls-acme"),

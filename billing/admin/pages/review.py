@@ -17,6 +17,7 @@ from django.utils import timezone
 from billing.admin.pages.change_charts import change_charts
 from billing.admin.pages.invoice import format_period
 from billing.admin.shared import format_totals
+from billing.explanation.comparison.invoices import compare_many
 from billing.lifecycle.review import (
     CustomerChange,
     DraftOrder,
@@ -31,6 +32,7 @@ from billing.lifecycle.review import (
     total_drafts,
 )
 from billing.models import Invoice
+from billing.money import format_amount
 from config.office.dialogs import ReasonForm, staff
 from config.office.files import file_name, table_file
 from config.office.pages import AdminPage, clean_text
@@ -38,6 +40,7 @@ from config.office.wording import plural
 
 PER_PAGE = 50
 MOST_LISTED = 200
+MOST_CAUSES = 3
 RESULT_KEY = "finalized_selection"
 HEADINGS = ("Invoice ID", "Number", "Customer", "External ID", "Currency", "Total", "Outcome", "Reason")
 
@@ -52,9 +55,10 @@ class ReviewPage(AdminPage):
         search = read_search(request)
         drafts = search.drafts().select_related("customer", "subscription", "held_by")
         page = Paginator(drafts, PER_PAGE).get_page(request.GET.get("page"))
+        causes = list_causes(list(page))
         return self.render(
             waiting=total_drafts(),
-            rows=[_row_context(invoice) for invoice in page],
+            rows=[_row_context(invoice, causes) for invoice in page],
             page_obj=page,
             charts=change_charts(largest_changes(search.drafts()), _review_url),
             matching=format_totals(search.totals().items()),
@@ -175,13 +179,28 @@ def finalize_selection(request: HttpRequest, invoices: Sequence[Invoice]) -> Htt
     return HttpResponseRedirect(reverse("admin:billing_review_result"))
 
 
-def _row_context(invoice: Any) -> dict[str, Any]:
+def list_causes(drafts: Sequence[Any]) -> dict[int, str]:
+    """Describe why drafts differ from their previous invoices, by primary key: the largest causes first."""
+    before = Invoice.objects.in_bulk([draft.before_id for draft in drafts if draft.change])
+    pairs = [(before[draft.before_id], draft) for draft in drafts if draft.before_id in before]
+    comparisons = compare_many(pairs)
+    return {
+        draft.pk: " · ".join(
+            f"{cause.label} {'+' if amount > 0 else ''}{format_amount(amount, draft.currency)}"
+            for cause, amount in comparison.largest[:MOST_CAUSES]
+        )
+        for (_, draft), comparison in zip(pairs, comparisons, strict=True)
+    }
+
+
+def _row_context(invoice: Any, causes: dict[int, str]) -> dict[str, Any]:
     previous_total: Decimal | None = invoice.before_total
     return {
         "invoice": invoice,
         "before": previous_total,
         "change": invoice.change,
         "percent": percent_of(invoice.change, previous_total),
+        "causes": causes.get(invoice.pk, ""),
         "period": format_period(invoice) if invoice.period_start and invoice.period_end else "",
     }
 

@@ -7,6 +7,7 @@ from django.urls import URLPattern, path
 from billing.admin import home_money
 from billing.admin.pages import (
     aging,
+    comparison,
     credit,
     invoice,
     line_events,
@@ -62,6 +63,7 @@ INVOICE_PAGES: list[tuple[str, type[AdminView], str]] = [
     ("upcoming/", upcoming.UpcomingList, "billing_upcoming"),
     ("upcoming/<int:subscription_id>/", upcoming.UpcomingPage, "billing_subscription_upcoming"),
     ("usage-by-day/<int:subscription_id>/", usage_by_day.SubscriptionUsage, "billing_usage_by_day"),
+    ("<int:invoice_id>/comparison/", comparison.InvoiceComparison, "billing_compare_invoice"),
     ("<int:invoice_id>/credit/", credit.NewCreditNote, "billing_credit_invoice"),
     ("<int:invoice_id>/credit/effect/", credit.CreditEffect, "billing_credit_effect"),
     ("<int:invoice_id>/items/", one_off.EditOneOff, "billing_edit_one_off"),
@@ -69,6 +71,7 @@ INVOICE_PAGES: list[tuple[str, type[AdminView], str]] = [
     ("<int:invoice_id>/draft/effect/", one_off.DraftEffect, "billing_draft_effect"),
 ]
 CUSTOMER_PAGES: list[tuple[str, type[AdminView], str]] = [
+    ("<int:customer_id>/months/", comparison.CustomerMonths, "billing_customer_months"),
     ("<int:customer_id>/personal-data/", personal_data.PersonalDataPage, "billing_personal_data"),
     ("<int:customer_id>/personal-data/export/", personal_data.PersonalDataFile, "billing_personal_data_file"),
 ]

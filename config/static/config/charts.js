@@ -77,6 +77,13 @@
     return (elements.length && spec.links[elements[0].index]) || "";
   };
 
+  /* A value of a waterfall is the two ends of its bar. */
+  const dataOf = (spec, series) => {
+    if (spec.positions.length) return series.values.map((y, index) => ({ x: spec.positions[index], y }));
+    if (!series.starts.length) return series.values;
+    return series.values.map((value, index) => [series.starts[index], series.starts[index] + value]);
+  };
+
   const dataset = (spec) => (series) => {
     const colors = series.colors.map(css);
     const color = colors.length > 1 ? colors : colors[0];
@@ -85,7 +92,7 @@
     return {
       type: isLine ? "line" : "bar",
       label: series.name,
-      data: isNumeric ? series.values.map((y, index) => ({ x: spec.positions[index], y })) : series.values,
+      data: dataOf(spec, series),
       texts: series.texts,
       backgroundColor: series.isHatched ? hatched(color) : color,
       borderColor: color,
