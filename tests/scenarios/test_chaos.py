@@ -1,4 +1,5 @@
-"""Processes are killed at random while clients send and retry. No event is lost and none counts twice.
+"""Processes are killed at random while clients send and retry, and a sealer seals what was counted. No event is lost
+and none counts twice.
 
 CHAOS_SECONDS (20) sets the duration; CHAOS_SEED repeats an order of kills.
 """
@@ -42,6 +43,15 @@ Feature.objects.create(name="Calls", event_name="calls", aggregation="count")
 Feature.objects.create(name="Tokens", event_name="tokens", aggregation="sum", field="n")
 Feature.objects.create(name="Users", event_name="tokens", aggregation="unique_count", field="user")
 """
+# Seals every event that was counted, in parts of some hundred.
+SEALER = """
+import time
+from datetime import UTC, datetime, timedelta
+from events.history.sealing import seal_next
+while True:
+    if not seal_next(now=datetime.now(UTC) + timedelta(days=2)):
+        time.sleep(0.1)
+"""
 
 
 @dataclass
@@ -55,6 +65,7 @@ class World:
     port: int
     redis: "subprocess.Popen[bytes] | None" = None
     serve: "subprocess.Popen[bytes] | None" = None
+    sealer: "subprocess.Popen[bytes] | None" = None
     killed: Counter[str] = field(default_factory=Counter)
 
     @property
@@ -64,6 +75,9 @@ class World:
             "DATABASE_OWNER_URL": self.postgres.url(),
             "REDIS_URL": f"redis://127.0.0.1:{self.redis_port}/0",
             "DATA_DIR": str(self.folder / "data"),
+            "EVENT_HISTORY": (self.folder / "history").as_uri(),
+            "SEAL_AFTER_DAYS": "0",
+            "SEAL_ROWS": "400",
             "STATIC_ROOT": str(settings.DATA_DIR / "served-static"),
         }
 
@@ -94,6 +108,24 @@ class World:
                 stdout=log,
                 stderr=subprocess.STDOUT,
             )
+
+    def start_sealer(self) -> None:
+        with (self.folder / "sealer.log").open("ab") as log:
+            self.sealer = subprocess.Popen(
+                [sys.executable, "manage.py", "shell", "-v", "0", "-c", SEALER],
+                cwd=settings.BASE_DIR,
+                env=self.env,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+
+    def kill_sealer(self) -> None:
+        """Kill the sealer with SIGKILL, unless a killed server ended it, and start another."""
+        assert self.sealer
+        self.sealer.kill()
+        self.sealer.wait()
+        self.killed["sealer"] += 1
+        self.start_sealer()
 
     def kill_services(self, word: str) -> None:
         """Kill a service and its children with SIGKILL."""
@@ -139,6 +171,9 @@ def world(tmp_path: Path) -> Iterator[World]:
         wait_until(lambda: is_healthy(port), 120)
         yield world
     finally:
+        if world.sealer:
+            world.sealer.kill()
+            world.sealer.wait()
         if world.serve:
             world.serve.terminate()
             world.serve.wait(60)
@@ -237,6 +272,14 @@ JOIN customers_customer c ON c.id = b.customer_id
 JOIN catalog_feature f ON f.id = b.feature_id
 GROUP BY c.id, c.external_id, f.id, f.name, f.aggregation
 """
+SEALED = "SELECT count(*) FROM events_sealedpart WHERE state = 3 AND rows > 0"
+# How many of the events that were sent are in the ledger, and how many are only in a part.
+PLACES = """
+SELECT count(event.id), count(known.part) FILTER (WHERE event.id IS NULL)
+FROM unnest(%s::text[]) AS sent (event_id)
+LEFT JOIN events_event AS event USING (event_id)
+LEFT JOIN events_knownid AS known ON known.key = events_key(sent.event_id)
+"""
 
 
 def test_no_event_is_lost_or_counted_twice_when_processes_are_killed(world: World):
@@ -255,9 +298,10 @@ def test_no_event_is_lost_or_counted_twice_when_processes_are_killed(world: Worl
     clients = [threading.Thread(target=client, args=[no]) for no in range(CLIENTS)]
     for thread in clients:
         thread.start()
+    world.start_sealer()
     dice = random.Random(SEED)
     kills = [lambda: world.kill_services("granian"), lambda: world.kill_services("worker"), world.kill_postgres]
-    kills.append(world.kill_redis)
+    kills += [world.kill_redis, world.kill_sealer]
     while time.monotonic() < until:
         for kill_random in dice.sample(kills, len(kills)):
             time.sleep(dice.uniform(0.5, 1.5))
@@ -265,7 +309,7 @@ def test_no_event_is_lost_or_counted_twice_when_processes_are_killed(world: Worl
     for thread in clients:
         thread.join(120)
     assert not failures
-    assert min(world.killed[word] for word in ("granian", "worker", "postgres", "redis")) >= 1
+    assert min(world.killed[word] for word in ("granian", "worker", "postgres", "redis", "sealer")) >= 1
 
     events = [event for batch in accepted for event in batch]
     with psycopg.connect(world.url, autocommit=True) as database:
@@ -274,8 +318,16 @@ def test_no_event_is_lost_or_counted_twice_when_processes_are_killed(world: Worl
             return database.execute(query.encode()).fetchall()
 
         wait_until(lambda: not rows("SELECT 1 FROM events_inboxevent LIMIT 1"), 90)
-        sent = Counter(event["event_id"] for event in events)
-        assert Counter(row[0] for row in rows("SELECT event_id FROM events_event")) == sent
+        for parts in range(3):
+            world.kill_sealer()
+            wait_until(lambda least=parts + 1: rows(SEALED)[0][0] >= least, 90)
+        assert world.sealer
+        world.sealer.kill()
+        world.sealer.wait()
+        sent = [event["event_id"] for event in events]
+        in_ledger, in_parts = database.execute(PLACES.encode(), [sent]).fetchone() or (0, 0)
+        assert in_ledger + in_parts == len(set(sent)) == len(sent)
+        assert rows("SELECT count(*) FROM events_event")[0][0] == in_ledger
         assert {(row[0], row[1]): row[2] for row in rows(USAGE)} == expected_usage(events)
         problems = rows("SELECT e.event_id, p.reason FROM events_problem p JOIN events_event e ON e.id = p.event_id")
         assert Counter(problems) == expected_problems(events)
