@@ -4,7 +4,7 @@ from config.approvals.models import Approval, ApprovalRule
 from config.backups.models import Backup
 from config.change_log.models import ChangeLogCheck, ChangeLogCopy, ChangeSeal
 from config.installation.models import InstalledGrant, InstalledSchedule
-from config.monitoring.models import DatabaseSize, Heartbeat, TaskRecord
+from config.monitoring.models import DatabaseSize, Heartbeat, SchedulingLease, TaskRecord
 from config.personal_data.models import PersonalDataErasure, PersonalKey
 from config.signin.models import CacheEntry, SignInEvent, SignInRules, StaffSession
 from config.webhooks.models import WebhookAttempt, WebhookDelivery, WebhookEndpoint, WebhookMessage
@@ -25,6 +25,7 @@ __all__ = [
     "KeptAnswer",
     "PersonalDataErasure",
     "PersonalKey",
+    "SchedulingLease",
     "SignInEvent",
     "SignInRules",
     "StaffSession",

@@ -21,6 +21,9 @@ class ProcessOut(serializers.Serializer[Any]):
     is_alive = serializers.BooleanField()
     host = serializers.CharField(allow_null=True)
     version = serializers.CharField(allow_null=True)
+    starts_schedules = serializers.BooleanField(
+        help_text="Of several beats, one starts the schedules. The others stand by, and one takes over if it dies."
+    )
     started_at = serializers.DateTimeField(allow_null=True)
     last_seen_at = serializers.DateTimeField(allow_null=True)
     clock_ahead_seconds = serializers.FloatField(
@@ -99,6 +102,7 @@ def _process(status: ProcessStatus) -> dict[str, Any]:
     return {
         "process": status.process,
         "is_alive": status.is_alive,
+        "starts_schedules": status.starts_schedules,
         "host": beat and beat.host,
         "version": beat and beat.version,
         "started_at": beat and beat.started_at,

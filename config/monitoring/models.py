@@ -1,4 +1,4 @@
-"""Which processes live, how the tasks run, and how large the database was."""
+"""Which processes live, which beat starts the schedules, how the tasks run, and how large the database was."""
 
 from typing import ClassVar
 
@@ -37,6 +37,24 @@ class Heartbeat(models.Model):
 
     def __str__(self) -> str:
         return f"{self.get_process_display()} on {self.host} ({self.pid})"
+
+
+class SchedulingLease(models.Model):
+    """Which beat starts the schedules, and until when by the database's clock, unless renewed. One row at most."""
+
+    id = models.SmallIntegerField(primary_key=True, default=1)
+    holder = models.UUIDField(help_text="A process, also if another one has the same host and process ID.")
+    host = models.CharField(max_length=255)
+    pid = models.PositiveIntegerField()
+    since = models.DateTimeField()
+    ends_at = models.DateTimeField()
+
+    class Meta:
+        verbose_name = "scheduling lease"
+        constraints: ClassVar = [models.CheckConstraint(condition=models.Q(id=1), name="one_scheduling_lease")]
+
+    def __str__(self) -> str:
+        return f"{self.host} ({self.pid})"
 
 
 class TaskRecord(models.Model):

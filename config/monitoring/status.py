@@ -7,7 +7,7 @@ from config.alarms.models import Alarm
 from config.backups.running import find_last_verified
 from config.installation.schedules import Schedule
 from config.monitoring.disk import Space, measure_disk
-from config.monitoring.models import SILENT_AFTER, Heartbeat, Process
+from config.monitoring.models import SILENT_AFTER, Heartbeat, Process, SchedulingLease
 from config.monitoring.queues import Queue, read_queues
 from config.monitoring.schedules import ScheduleStatus, find_stopped, read_schedules
 from config.monitoring.sizes import growth_per_day, measure_database
@@ -18,11 +18,19 @@ SHOWN_FOR = timedelta(hours=1)  # processes that are no longer alive
 
 @dataclass(frozen=True, slots=True)
 class ProcessStatus:
-    """A process and whether it is alive; without a heartbeat, a kind of process that was never seen or not lately."""
+    """A process and whether it is alive; without a heartbeat, a kind of process that was never seen or not lately.
+
+    Of several beats, one starts the schedules, and the others stand by.
+    """
 
     process: Process
     heartbeat: Heartbeat | None
     is_alive: bool
+    starts_schedules: bool = False
+
+    @property
+    def stands_by(self) -> bool:
+        return self.process == Process.BEAT and self.is_alive and not self.starts_schedules
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,10 +78,14 @@ def read_status(*, now: datetime) -> SystemStatus:
 
 def _read_processes(now: datetime) -> list[ProcessStatus]:
     rows = list(Heartbeat.objects.filter(seen_at__gt=now - SHOWN_FOR).order_by("host", "pid"))
+    lease = SchedulingLease.objects.filter(ends_at__gt=now).first()
+    scheduler = (Process.BEAT, lease.host, lease.pid) if lease else None
     statuses = []
     for process in Process:
         own = [row for row in rows if row.process == process]
-        statuses += [ProcessStatus(process, row, now - row.seen_at <= SILENT_AFTER) for row in own]
+        for row in own:
+            starts_schedules = (process, row.host, row.pid) == scheduler
+            statuses.append(ProcessStatus(process, row, now - row.seen_at <= SILENT_AFTER, starts_schedules))
         if not own:
             last = Heartbeat.objects.filter(process=process).order_by("-seen_at").first()
             statuses.append(ProcessStatus(process, last, is_alive=False))

@@ -1,6 +1,7 @@
 """The page System and its endpoint: processes, schedules against their plans, queues, the database, alarms."""
 
 from datetime import timedelta
+from uuid import uuid4
 
 import pytest
 from django.test import Client
@@ -11,7 +12,7 @@ from config.alarms.kinds import AlarmKind
 from config.alarms.raising import Finding, raise_alarm
 from config.backups.models import Backup
 from config.monitoring.heartbeats import write_heartbeat
-from config.monitoring.models import DatabaseSize, Heartbeat, Process, TaskRecord
+from config.monitoring.models import DatabaseSize, Heartbeat, Process, SchedulingLease, TaskRecord
 from config.monitoring.sizes import growth_per_day, note_size
 from tests.admin_pages import as_viewer, count_queries, text_of
 from tests.api import Api
@@ -34,6 +35,23 @@ def test_the_page_shows_what_lives_and_what_doesnt(staff_client: Client):
     assert "Worker Silent app-2" in page
     assert "Beat Never seen" in page
     assert "Release 0.1.0" in page
+
+
+def test_the_page_and_the_api_say_which_beat_starts_the_schedules(staff_client: Client, api: Api):
+    write_heartbeat(Process.BEAT)
+    beat = Heartbeat.objects.get()
+    Heartbeat.objects.update(host="app-1")
+    beat.pk, beat.host = None, "app-2"
+    beat.save(force_insert=True)
+    assert text_of(staff_client.get(PAGE)).count("stands by") == 2
+    now = timezone.now()
+    lease = {"host": "app-2", "pid": beat.pid, "since": now, "ends_at": now + timedelta(seconds=10)}
+    SchedulingLease.objects.create(holder=uuid4(), **lease)
+    page = text_of(staff_client.get(PAGE))
+    assert "Beat Alive stands by app-1" in page
+    assert "Beat Alive starts the schedules app-2" in page
+    starting = [process["host"] for process in api.get("system")["processes"] if process["starts_schedules"]]
+    assert starting == ["app-2"]
 
 
 def test_the_page_shows_schedules_against_their_plans(staff_client: Client):
