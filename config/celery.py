@@ -30,3 +30,10 @@ def collect_less_often(**kwargs: Any) -> None:
 def limit_waiting(**kwargs: Any) -> None:
     """Let a task wait for the database only so long, so that a lock that someone forgot doesn't stop every worker."""
     timeouts.use(timeouts.TASKS)
+
+
+def count_messages(connection: Any, queue: str) -> int:
+    """Return how many messages wait in a queue, which is created as workers do if it doesn't exist yet."""
+    declared: Any = app.amqp.queues[queue](connection.default_channel).queue_declare()
+    count: int = declared.message_count
+    return count

@@ -13,6 +13,7 @@ from pythonjsonlogger.core import RESERVED_ATTRS
 
 from config.api.openapi_names import OPENAPI_ENUM_NAMES
 from config.office.theme import UNFOLD  # noqa: F401  read by django-unfold
+from config.server.broker_options import choose_transport_options
 from config.server.secret_files import load_secret_files
 from config.server.secret_key import load_laptop_secret_key
 from config.signin.providers import read_providers
@@ -36,6 +37,7 @@ PORT = env.int("PORT", default=8000)
 DATABASE_URL = env.str("DATABASE_URL", default="")
 DATABASE_OWNER_URL = env.str("DATABASE_OWNER_URL", default="")  # for `migrate`; by default, DATABASE_URL
 REDIS_URL = env.str("REDIS_URL", default="")
+BROKER_URL = env.str("BROKER_URL", default=REDIS_URL)  # Redis or RabbitMQ; several are separated by semicolons
 BACKUP_DIR = Path(env.str("BACKUP_DIR")).expanduser().absolute() if env.str("BACKUP_DIR", default="") else None
 BACKUP_KEEP = env.int("BACKUP_KEEP", default=14)  # how many backups are kept
 BACKUP_MAX_HOURS = env.int("BACKUP_MAX_HOURS", default=26)  # when the newest verified backup is too old
@@ -151,8 +153,16 @@ TEMPLATES = [
 DATABASES = {"default": env.db_url("DATABASE_URL", default="postgresql:///countinghouse")}
 DATABASE_OWNER = env.db_url("DATABASE_OWNER_URL") if DATABASE_OWNER_URL else dict(DATABASES["default"])
 DATABASE_ROLE, DATABASE_ROLE_PASSWORD = (DATABASES["default"].get(name, "") for name in ("USER", "PASSWORD"))
+# A host that vanished is noticed within 25 seconds: when it doesn't confirm data, or doesn't answer while we wait.
+NETWORK_OPTIONS = {
+    "connect_timeout": 5,
+    "tcp_user_timeout": 15_000,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+}
 for database in (DATABASES["default"], DATABASE_OWNER):
-    database["OPTIONS"] = {"connect_timeout": 5} | database.get("OPTIONS", {})
+    database["OPTIONS"] = NETWORK_OPTIONS | database.get("OPTIONS", {})
 DATABASES["default"]["CONN_MAX_AGE"] = 60
 DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
 
@@ -165,7 +175,11 @@ CACHES = {
         "LOCATION": "config_cache",
         "OPTIONS": {"MAX_ENTRIES": 100_000},
     },
-    "figures": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": REDIS_URL}
+    "figures": {
+        "BACKEND": "config.server.cache.FiguresCache",
+        "LOCATION": REDIS_URL,
+        "OPTIONS": {"socket_connect_timeout": 1, "socket_timeout": 1},
+    }
     if REDIS_URL
     else {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"},
 }
@@ -318,18 +332,13 @@ SPECTACULAR_SETTINGS = {
 
 # --- Celery ------------------------------------------------------------------------------------------
 BROKER_DIR = DATA_DIR / "broker"
-CELERY_BROKER_URL = REDIS_URL or "folder://localhost"
-CELERY_BROKER_TRANSPORT_OPTIONS = (
-    {"visibility_timeout": 60 * 60}
-    if REDIS_URL
-    else {
-        "data_folder_in": str(BROKER_DIR / "messages"),
-        "data_folder_out": str(BROKER_DIR / "messages"),
-        "control_folder": str(BROKER_DIR / "control"),
-        "polling_interval": 0.05,
-    }
-)
+CELERY_BROKER_URL = BROKER_URL or "folder://localhost"
+CELERY_BROKER_TRANSPORT_OPTIONS = choose_transport_options(CELERY_BROKER_URL, BROKER_DIR)
+if BROKER_URL.startswith("amqps:"):
+    CELERY_BROKER_USE_SSL = {"ca_certs": env.str("BROKER_CA", default="") or None}  # by default, the system's
+CELERY_BROKER_HEARTBEAT = 10  # with RabbitMQ, a worker notices within 20 seconds that it is cut off
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_BROKER_CONNECTION_MAX_RETRIES = None  # tries for ever
 CELERY_TASK_ACKS_LATE = True
 CELERY_TASK_REJECT_ON_WORKER_LOST = True
 CELERY_TASK_IGNORE_RESULT = True
@@ -346,6 +355,8 @@ CELERY_TASK_SERIALIZER = "json"
 CELERY_ACCEPT_CONTENT = ["json"]
 CELERY_TASK_TRACK_STARTED = False
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+# Its queue belongs to one connection, so that RabbitMQ would refuse a worker that returns while the old one seems open.
+CELERY_WORKER_ENABLE_REMOTE_CONTROL = False
 CELERY_WORKER_SEND_TASK_EVENTS = False
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_TIMEZONE = "UTC"
@@ -373,6 +384,8 @@ if METRICS_TOKEN or METRICS_ADDRESSES:
     os.environ.setdefault("PROMETHEUS_MULTIPROC_DIR", str(DATA_DIR / "metrics"))  # read when its library is imported
 
 # --- Imports and exports -----------------------------------------------------------------------------
+# The file of an import is in the database between its preview and its confirmation, which another host may answer.
+IMPORT_EXPORT_TMP_STORAGE_CLASS = "import_export.tmp_storages.CacheStorage"
 IMPORT_EXPORT_EXPORT_PERMISSION_CODE = "view"  # an export shows what the list shows
 IMPORT_EXPORT_IMPORT_PERMISSION_CODE = "add"
 

@@ -28,14 +28,14 @@ class Timeouts:
     lock: int
     idle_in_transaction: int
 
-    def as_options(self) -> str:
-        """Return the timeouts as libpq's `options`, for connections that Django doesn't open.
-
-        >>> Timeouts(10, 3, 30).as_options()
-        '-c statement_timeout=10s -c lock_timeout=3s -c idle_in_transaction_session_timeout=30s'
-        """
-        idle = f"-c idle_in_transaction_session_timeout={self.idle_in_transaction}s"
-        return f"-c statement_timeout={self.statement}s -c lock_timeout={self.lock}s {idle}"
+    def as_parameters(self, *, is_local: bool = False) -> dict[str, str | bool]:
+        """Return the parameters of `SET`, which sets the timeouts on a connection, or until a transaction's end."""
+        return {
+            "statement": f"{self.statement}s",
+            "lock": f"{self.lock}s",
+            "idle": f"{self.idle_in_transaction}s",
+            "is_local": is_local,
+        }
 
 
 INGEST = Timeouts(statement=10, lock=3, idle_in_transaction=30)
@@ -58,14 +58,8 @@ def use(timeouts: Timeouts) -> None:
 
 def set_on(connection: BaseDatabaseWrapper, timeouts: Timeouts, *, in_transaction: bool = False) -> None:
     """Set the timeouts on an open connection, or only until the end of the transaction."""
-    values: dict[str, str | bool] = {
-        "statement": f"{timeouts.statement}s",
-        "lock": f"{timeouts.lock}s",
-        "idle": f"{timeouts.idle_in_transaction}s",
-        "is_local": in_transaction,
-    }
     with connection.cursor() as cursor:
-        cursor.execute(SET, values)
+        cursor.execute(SET, timeouts.as_parameters(is_local=in_transaction))
 
 
 def set_on_new(connection: BaseDatabaseWrapper, **kwargs: Any) -> None:

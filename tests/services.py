@@ -41,7 +41,7 @@ def start_services() -> None:
         return  # everything is inherited from the run that started this worker
     os.environ["DATA_DIR"] = str(TEST_DIR)
     (TEST_DIR / "static").mkdir(parents=True, exist_ok=True)  # WhiteNoise warns if it doesn't exist
-    for name in ("REDIS_URL", "SECRET_KEY", "DEBUG", "HTTPS", "ALLOWED_HOSTS", "STATIC_ROOT"):
+    for name in ("REDIS_URL", "BROKER_URL", "SECRET_KEY", "DEBUG", "HTTPS", "ALLOWED_HOSTS", "STATIC_ROOT"):
         os.environ.pop(name, None)
     for name in ("EVENT_HISTORY", "SEAL_AFTER_DAYS"):
         os.environ.pop(name, None)

@@ -4,12 +4,12 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
-from celery import current_app
+from amqp import AMQPError
 from django.db.models import Min
 from kombu.exceptions import OperationalError
 
+from config.celery import app, count_messages
 from config.office.links import admin_url
 from config.webhooks.models import DeliveryState, WebhookDelivery
 
@@ -54,12 +54,11 @@ def _read_webhooks(now: datetime) -> Queue:
 
 
 def _read_broker() -> list[Queue]:
-    names = [queue.name for queue in current_app.conf.task_queues]
+    names = [queue.name for queue in app.conf.task_queues]
     try:
-        with current_app.connection_for_read(connect_timeout=2) as connection:
+        with app.connection_for_read(connect_timeout=2) as connection:
             connection.ensure_connection(max_retries=1)
-            channel: Any = connection.default_channel
-            return [Queue(f"Tasks in the queue {name}", channel._size(name)) for name in names]
-    except (OperationalError, OSError) as error:
+            return [Queue(f"Tasks in the queue {name}", count_messages(connection, name)) for name in names]
+    except (OperationalError, OSError, AMQPError) as error:
         logger.warning("The broker can't be read: %s", error)
         return [Queue(f"Tasks in the queue {name}", None) for name in names]

@@ -24,6 +24,7 @@ from config.monitoring.heartbeats import PERIOD_S, Pulse, is_silent, write_brief
 from config.monitoring.models import Process
 from config.monitoring.outage import Outage
 from config.monitoring.rounds import STAND_IN_LOCK, run_round
+from config.monitoring.standby import COMMITS_WAIT, commits_wait
 from config.office.links import admin_url
 from config.webhooks.delivering import deliver_due
 
@@ -82,10 +83,13 @@ class Watcher:
         """Look once: note whether the database responds, and run the checks if no one else did."""
         close_old_connections()
         try:
-            now, started_at = read_database_clock(), read_database_start()
+            now, started_at, is_stuck = read_database_clock(), read_database_start(), commits_wait()
         except Error as error:
             connection.close()
             self._outage.note(str(error), now=timezone.now())
+            return
+        if is_stuck:  # writing an alarm would have to wait, too
+            self._outage.note(COMMITS_WAIT, now=now)
             return
         self._outage.end()
         try:

@@ -21,6 +21,7 @@ from config.limits import MIB
 from config.monitoring.disk import EXTEND_DISK
 from config.monitoring.locks import END_SESSION
 from config.monitoring.outage import CHECK_POSTGRES
+from config.monitoring.standby import COMMITS_WAIT, RETURN_STANDBY, commits_wait
 from config.timeouts import is_timeout
 
 LOCK_S = 1
@@ -30,7 +31,12 @@ UNREACHABLE = "The database can't be reached."
 LOCKED = "The events inbox is locked by another session."
 NOT_MIGRATED = "The database isn't migrated: the events inbox is missing."
 MIGRATE = "Run manage.py migrate, then restart web, worker and beat."
-WHAT_TO_DO = {UNREACHABLE: CHECK_POSTGRES, LOCKED: END_SESSION, NOT_MIGRATED: MIGRATE}
+WHAT_TO_DO = {
+    UNREACHABLE: CHECK_POSTGRES,
+    LOCKED: END_SESSION,
+    NOT_MIGRATED: MIGRATE,
+    COMMITS_WAIT: RETURN_STANDBY,
+}
 READ_COUNTING = """
     SELECT
         (
@@ -95,6 +101,8 @@ def find_unready_reason() -> str:
                 return NOT_MIGRATED
             cursor.execute(f"SET LOCAL lock_timeout = '{LOCK_S}s'")
             cursor.execute(f"LOCK TABLE {table} IN ROW EXCLUSIVE MODE")  # as storing an event does
+        if commits_wait():
+            return COMMITS_WAIT
     except OperationalError as error:
         return LOCKED if is_timeout(error) else UNREACHABLE
     except Error:

@@ -12,7 +12,7 @@ from config.server.postgres import ensure_database
 from config.server.problems import StartupProblem
 from config.server.secret_files import load_secret_files
 
-__all__ = ["StartupProblem", "check_database", "check_redis", "get_data_dir", "prepare"]
+__all__ = ["StartupProblem", "check_broker", "check_database", "check_redis", "get_data_dir", "prepare"]
 
 SCHEMES = ("postgres", "postgresql")
 COMMANDS_WITHOUT_DATABASE = {
@@ -43,8 +43,11 @@ def prepare(argv: list[str]) -> None:
     # With autoreload, runserver starts itself as a child process, for which the parent keeps the server running.
     url, owner_url = ensure_database(get_data_dir()), os.environ.get("DATABASE_OWNER_URL")
     _check_databases(command, url, owner_url)
-    if command in COMMANDS_WITH_BROKER and os.environ.get("REDIS_URL"):
-        check_redis(os.environ["REDIS_URL"])
+    if command in COMMANDS_WITH_BROKER:
+        if os.environ.get("REDIS_URL"):
+            check_redis(os.environ["REDIS_URL"])
+        if os.environ.get("BROKER_URL"):
+            check_broker(os.environ["BROKER_URL"])
 
 
 def _check_databases(command: str, url: str, owner_url: str | None) -> None:
@@ -116,6 +119,25 @@ def check_redis(url: str) -> None:
         ) from error
     finally:
         client.close()
+
+
+def check_broker(urls: str) -> None:
+    """Connect to the broker. Raises StartupProblem if the URL is malformed or none of its brokers responds."""
+    from kombu import Connection  # noqa: PLC0415  as above
+    from kombu.exceptions import OperationalError  # noqa: PLC0415
+
+    shown = ";".join(map(hide_password, urls.split(";")))
+    try:
+        with Connection(urls, connect_timeout=5) as connection:
+            connection.ensure_connection(max_retries=1, interval_start=0)
+    except (KeyError, ValueError) as error:
+        raise StartupProblem(
+            f"BROKER_URL is malformed ({shown}): write it as amqp://user:password@host:5672// or redis://host:6379/0."
+        ) from error
+    except (OperationalError, OSError) as error:
+        raise StartupProblem(
+            f"The broker can't be reached (BROKER_URL={shown}): {error} Start it, or correct the address."
+        ) from error
 
 
 def hide_password(url: str) -> str:

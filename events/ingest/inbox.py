@@ -11,7 +11,7 @@ from django.db import DataError, InterfaceError, InternalError, OperationalError
 from psycopg.pq import DiagnosticField, ExecStatus
 from psycopg.pq.abc import PGresult
 
-from config.timeouts import INGEST, is_timeout
+from config.timeouts import INGEST, SET, is_timeout
 from events.ingest.group_commit import GroupCommit
 
 logger = logging.getLogger(__name__)
@@ -93,9 +93,8 @@ class _SharedConnection:
 
     def _connect(self) -> psycopg.Connection:
         self.close()
-        parameters = connection.get_connection_params()
-        parameters["options"] = f"{parameters.get('options', '')} {INGEST.as_options()}"
-        self._connection = psycopg.connect(**parameters, autocommit=True)
+        self._connection = psycopg.connect(**connection.get_connection_params(), autocommit=True)
+        self._connection.execute(SET, INGEST.as_parameters())  # a pooler takes no `options`
         self._connection.pgconn.nonblocking = 0
         return self._connection
 

@@ -7,9 +7,10 @@ import logging
 import threading
 import time
 
+from amqp import AMQPError
 from kombu.exceptions import OperationalError
 
-from config.celery import app
+from config.celery import app, count_messages
 from config.jobs import Background
 
 logger = logging.getLogger(__name__)
@@ -31,8 +32,7 @@ def send() -> bool:
     """Enqueue the task unless enough messages are waiting; return whether it was enqueued. May block or raise."""
     with app.connection_for_write(connect_timeout=1) as connection:
         connection.ensure_connection(max_retries=1, interval_start=0, interval_step=0)
-        queue = connection.default_channel.queue_declare(queue=app.conf.task_default_queue)  # type: ignore[attr-defined]
-        if queue.message_count >= MAX_WAITING:
+        if count_messages(connection, app.conf.task_default_queue) >= MAX_WAITING:
             return False
         app.send_task(TASK, connection=connection, expires=EXPIRES_S, retry=False)
         return True
@@ -43,7 +43,7 @@ def _run() -> None:
         _requested.clear()
         try:
             send()
-        except (OperationalError, OSError) as error:
+        except (OperationalError, OSError, AMQPError) as error:
             logger.debug("The worker couldn't be nudged: %s", error)
         time.sleep(EVERY_S)
 

@@ -99,3 +99,19 @@ def test_a_laptops_key_is_generated_once_and_readable_by_its_owner_only(tmp_path
 
 def test_two_laptops_have_different_keys(tmp_path: Path):
     assert load_laptop_secret_key(tmp_path / "a") != load_laptop_secret_key(tmp_path / "b")
+
+
+def test_a_database_has_several_hosts_of_which_the_primary_is_chosen():
+    url = "postgresql://app:secret@one:5432,two:5433/countinghouse?target_session_attrs=read-write"
+    values = read_setting("DATABASES['default']", DATABASE_URL=url)
+    for value in ("'HOST': 'one,two'", "'PORT': '5432,5433'", "'target_session_attrs': 'read-write'"):
+        assert value in values
+    assert "'tcp_user_timeout': 15000" in values
+
+
+def test_the_broker_is_redis_unless_another_one_is_named():
+    redis, rabbitmq = "redis://one:6379/0", "amqps://user:secret@two:5671//"
+    environment = {"REDIS_URL": redis, "BROKER_CA": "/certs/ca.crt"}
+    name = "CELERY_BROKER_URL, getattr(settings, 'CELERY_BROKER_USE_SSL', None)"
+    assert read_setting(name, **environment) == f"{redis} None"
+    assert read_setting(name, **environment, BROKER_URL=rabbitmq) == f"{rabbitmq} {{'ca_certs': '/certs/ca.crt'}}"

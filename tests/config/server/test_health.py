@@ -89,6 +89,12 @@ def test_the_server_is_not_ready_without_the_database(client: Client, monkeypatc
     assert body["checks"] == {"disk": "ok", "database": "The database can't be reached."}
 
 
+def test_the_server_is_not_ready_while_commits_wait_for_a_standby(client: Client, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(health, "commits_wait", lambda: True)
+    status, body = ask(client)
+    assert (status, body["reason"]) == (503, "Commits wait for a standby.")
+
+
 def test_the_server_is_not_ready_with_a_full_disk(client: Client, monkeypatch: pytest.MonkeyPatch):
     assert health.is_disk_full() is False
     monkeypatch.setattr(health, "is_disk_full", lambda: True)
