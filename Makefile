@@ -121,16 +121,16 @@ sbom: setup ## Write sbom.json: the locked packages of a deployment as CycloneDX
 	@echo "sbom.json lists $$(grep -c '"bom-ref": "requirements-' sbom.json) packages"
 
 .PHONY: compose-secrets
-compose-secrets: ## Write random secrets for compose.yaml to secrets/, where there are none yet
+compose-secrets: ## Write random secrets for the compose files to secrets/, where there are none yet
 	@python3 config/server/compose_secrets.py secrets
 
 # Images can be published again under the same tag; a digest names one image for ever.
 .PHONY: pin-images
-pin-images: ## Write the digests of the images into Dockerfile and compose.yaml (needs docker and its registry)
-	@for image in $$(sed -nE 's/^ *(FROM|image:) ([^ @]+:[^ @]+).*/\2/p' Dockerfile compose.yaml | sort -u); do \
+pin-images: ## Write the digests of the images into Dockerfile and the compose files (needs docker and its registry)
+	@for image in $$(sed -nE 's/^ *(FROM|image:) ([^ @]+:[^ @]+).*/\2/p' Dockerfile compose*.yaml | sort -u); do \
 		digest=$$(docker buildx imagetools inspect "$$image" --format '{{.Manifest.Digest}}'); \
 		case "$$digest" in sha256:*) ;; *) echo "$$image has no digest" >&2; exit 1 ;; esac; \
-		sed -i -E "s#(FROM|image:) $$image(@sha256:[0-9a-f]{64})?#\1 $$image@$$digest#" Dockerfile compose.yaml; \
+		sed -i -E "s#(FROM|image:) $$image(@sha256:[0-9a-f]{64})?#\1 $$image@$$digest#" Dockerfile compose*.yaml; \
 		echo "$$image@$$digest"; \
 	done
 

@@ -18,18 +18,24 @@ from config.server.secret_files import NAMES, load_secret_files
 
 ROOT = Path(settings.BASE_DIR)
 COMPOSE = yaml.safe_load((ROOT / "compose.yaml").read_text())
+SCALE = yaml.safe_load((ROOT / "compose.scale.yaml").read_text())
 SERVICES = COMPOSE["services"]
+ALL = {
+    f"{name} of {file}": service
+    for file, compose in (("compose.yaml", COMPOSE), ("compose.scale.yaml", SCALE))
+    for name, service in compose["services"].items()
+}
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
-LONG_RUNNING = {name: service for name, service in SERVICES.items() if service["restart"] != "no"}
+LONG_RUNNING = {name: service for name, service in ALL.items() if service["restart"] != "no"}
 EXACT = re.compile(r"[a-z/]+:\d+\.\d+(\.\d+)?[\w.-]*(@sha256:[0-9a-f]{64})?")
 
 
-@pytest.mark.parametrize("name", SERVICES)
+@pytest.mark.parametrize("name", ALL)
 def test_a_service_has_no_rights_and_limits(name):
-    service = SERVICES[name]
+    service = ALL[name]
     assert service["read_only"] is True
     assert service["cap_drop"] == ["ALL"]
-    assert service.get("cap_add", []) == (["NET_BIND_SERVICE"] if name == "proxy" else [])
+    assert service.get("cap_add", []) == (["NET_BIND_SERVICE"] if name.startswith("proxy") else [])
     assert service["security_opt"] == ["no-new-privileges:true"]
     assert "privileged" not in service
     assert {"mem_limit", "cpus", "pids_limit"} <= service.keys()
@@ -41,8 +47,10 @@ def test_a_service_that_keeps_running_is_checked(name):
     assert LONG_RUNNING[name]["restart"] == "unless-stopped"
 
 
-def test_only_migrations_and_backups_have_the_password_of_the_tables_owner():
-    assert [name for name, service in SERVICES.items() if "database_owner_url" in service.get("secrets", ())] == [
+@pytest.mark.parametrize("compose", [COMPOSE, SCALE])
+def test_only_migrations_and_backups_have_the_password_of_the_tables_owner(compose):
+    services = compose["services"].items()
+    assert [name for name, service in services if "database_owner_url" in service.get("secrets", ())] == [
         "migrate",
         "backup",
     ]
@@ -66,12 +74,14 @@ def test_only_the_proxy_is_reached_from_outside():
 
 
 def test_images_have_exact_versions():
-    images = [service["image"] for service in SERVICES.values()] + re.findall(r"^FROM (\S+)", DOCKERFILE, re.MULTILINE)
+    images = [service["image"] for service in ALL.values() if "image" in service]
+    images += re.findall(r"FROM (\S+)", SCALE["services"]["pooler"]["build"]["dockerfile_inline"])
+    images += re.findall(r"^FROM (\S+)", DOCKERFILE, re.MULTILINE)
     assert [image for image in images if image != "countinghouse" and not EXACT.fullmatch(image)] == []
 
 
 def test_no_secret_is_in_the_environment():
-    for name, service in SERVICES.items():
+    for name, service in ALL.items():
         values = " ".join(f"{key}={value}" for key, value in service.get("environment", {}).items())
         assert not re.search(r"PASSWORD=|SECRET_KEY=|://", values.replace("=https://${SITE_HOST", "=")), name
         secrets = {value for value in service.get("environment", {}).values() if str(value).startswith("/run/secrets/")}
@@ -92,7 +102,7 @@ def test_every_folder_of_the_product_is_in_the_image():
 
 def test_secrets_are_written_once_and_connections_use_tls(tmp_path):
     folder = tmp_path / "secrets"
-    assert set(write_secrets(folder)) == {*COMPOSE["secrets"], "postgres_app_password"}
+    assert set(write_secrets(folder)) == COMPOSE["secrets"].keys() | SCALE["secrets"].keys()
     before = {path.name: path.read_text() for path in folder.iterdir()}
     assert write_secrets(folder) == []
     assert {path.name: path.read_text() for path in folder.iterdir()} == before
@@ -143,7 +153,7 @@ def test_a_missing_file_is_named(monkeypatch):
 
 
 def test_images_are_pinned_to_digests_by_a_command(tmp_path):
-    for name in ("Makefile", "Dockerfile", "compose.yaml"):
+    for name in ("Makefile", "Dockerfile", "compose.yaml", "compose.scale.yaml"):
         shutil.copy(ROOT / name, tmp_path)
     docker = tmp_path / "docker"
     docker.write_text('#!/bin/sh\nprintf "sha256:%s\\n" "$(printf %s "$4" | sha256sum | cut -c1-64)"\n')
@@ -151,10 +161,9 @@ def test_images_are_pinned_to_digests_by_a_command(tmp_path):
     env = os.environ | {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
     for _ in range(2):  # a second run replaces the digests
         subprocess.run(["make", "pin-images"], cwd=tmp_path, env=env, check=True, capture_output=True)
-    pinned = yaml.safe_load((tmp_path / "compose.yaml").read_text())["services"]
-    images = [service["image"] for service in pinned.values() if service["image"] != "countinghouse"]
-    images += re.findall(r"^FROM (\S+)", (tmp_path / "Dockerfile").read_text(), re.MULTILINE)
-    assert len(images) == 5
+    text = "".join((tmp_path / name).read_text() for name in ("Dockerfile", "compose.yaml", "compose.scale.yaml"))
+    images = re.findall(r"^ *(?:FROM|image:) (?!countinghouse)(\S+)", text, re.MULTILINE)
+    assert len(images) == 2 + 3 + 5  # in the Dockerfile and both compose files
     assert all(re.fullmatch(r"[a-z]+:[\w.-]+@sha256:[0-9a-f]{64}", image) for image in images), images
 
 
@@ -163,3 +172,37 @@ def test_the_proxy_passes_no_metrics_on():
     lines = [line.strip() for line in site.splitlines()]
     assert lines.index("@metrics path /metrics /metrics/*") < lines.index("respond @metrics 404")
     assert "reverse_proxy web:8000" in lines
+
+
+# --- Many hosts --------------------------------------------------------------------------------------
+def test_a_host_starts_only_its_part_and_listens_in_the_private_network():
+    services = SCALE["services"]
+    assert {profile for service in services.values() for profile in service["profiles"]} == {
+        *("proxy", "web", "worker", "database", "pooler", "broker", "rabbitmq", "tools"),
+    }
+    assert [name for name, service in services.items() if service["profiles"] == ["worker"]] == ["worker", "beat"]
+    for name, service in services.items():
+        if name != "proxy":
+            assert all(port.startswith("${HOST_ADDRESS:?") for port in service.get("ports", ())), name
+
+
+def test_the_services_of_many_hosts_take_passwords_over_tls_only():
+    rules = SCALE["configs"]["pg_hba"]["content"].splitlines()[1:]
+    assert all(rule.split()[0] in ("local", "hostssl") and rule.endswith("scram-sha-256") for rule in rules)
+    assert "--port 0 --tls-port 6379" in SCALE["services"]["redis"]["command"][-1]
+    assert "listeners.tcp = none" in SCALE["configs"]["rabbitmq"]["content"]
+    pooler = SCALE["configs"]["pgbouncer"]["content"]
+    assert "pool_mode = session" in pooler
+    assert "client_tls_sslmode = require" in pooler
+    assert "server_tls_sslmode = verify-full" in pooler
+
+
+def test_the_standby_is_chosen_by_alter_system():
+    assert "synchronous_standby_names" not in SCALE["services"]["postgres"]["command"][-1]
+
+
+def test_secrets_name_the_hosts_of_the_database(tmp_path):
+    write_secrets(tmp_path, database_hosts="db1:5432,db2:5432", redis_host="broker")
+    url = (tmp_path / "database_url").read_text()
+    assert "@db1:5432,db2:5432/countinghouse?target_session_attrs=read-write&sslmode=verify-full" in url
+    assert "@broker:6379/0" in (tmp_path / "redis_url").read_text()
