@@ -17,6 +17,7 @@ class BillingConfig(AppConfig):
         from billing.facts.answers import BillingAnswers
         from billing.facts.retention import oldest_needed
         from billing.metrics import register_sources
+        from billing.overview.double_charges import warn_of_double_charges
         from billing.personal_data.functions import install_functions
         from billing.proofs.checks import defaults
         from billing.proofs.copies import prove_copy
@@ -25,7 +26,13 @@ class BillingConfig(AppConfig):
         from config.backups.checks import register_backup_check
         from config.office.pages import add_pages
         from customers.admin import set_customer_overview
-        from customers.signals import customer_hooks, invoice_change_hooks, invoice_start_hooks, start_hooks
+        from customers.signals import (
+            customer_hooks,
+            invoice_change_hooks,
+            invoice_start_hooks,
+            start_hooks,
+            warning_hooks,
+        )
         from events.diagnosis.billing_facts import register
         from events.ledger.retention import floors
 
@@ -43,5 +50,6 @@ class BillingConfig(AppConfig):
         floors.append(oldest_needed)
         start_hooks.append(begin)
         customer_hooks.append(assign_taxes)
+        warning_hooks.append(warn_of_double_charges)
         invoice_start_hooks.append(invoice_start)
         invoice_change_hooks.append(invoice_change)

@@ -20,6 +20,7 @@ class LineKind(LabeledEnum):
     FEE = "fee", "Recurring fee"
     USAGE = "usage", "Usage"
     TRUE_UP = "true_up", "Minimum commitment"
+    COMMITMENT = "commitment", "Commitment of the subscription"
     PRORATION = "proration", "Proration"
     LATE_USAGE = "late_usage", "Late usage"
     CREDIT = "credit", "Credit"
@@ -31,7 +32,16 @@ class LineKind(LabeledEnum):
 FEE_KINDS = (LineKind.FEE, LineKind.PRORATION)
 USAGE_KINDS = (LineKind.USAGE, LineKind.TRUE_UP, LineKind.LATE_USAGE)
 ADJUSTMENT_KINDS = (LineKind.DISCOUNT, LineKind.TAX)
-COMPUTED_KINDS = (*FEE_KINDS, *USAGE_KINDS, *ADJUSTMENT_KINDS)
+COMPUTED_KINDS = (*FEE_KINDS, *USAGE_KINDS, LineKind.COMMITMENT, *ADJUSTMENT_KINDS)
+
+
+class CommitmentPart(LabeledEnum):
+    """What a line of a subscription's commitment charges."""
+
+    PREPAYMENT = "prepayment", "Prepaid for the term"
+    DRAWDOWN = "drawdown", "Usage that is prepaid"
+    OVERAGE = "overage", "Another price of usage above the amount"
+    TRUE_UP = "true_up", "Shortfall at the end of the term"
 
 
 class CouponScope(LabeledEnum):

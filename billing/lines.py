@@ -15,8 +15,9 @@ class Charge:
     """One charge of an invoice, from its calculation to its row. Lines of discounts and taxes have the same fields.
 
     `amount` is rounded to the currency, `exact_amount` isn't. `discount_back` is the discount that a credited fee had:
-    the credit is smaller by it. `adjust` sets the last three fields: `reductions` maps applied coupons to the amounts
-    that they deduct, `tax` is added to the amount, and `tax_included` is part of the amount.
+    the credit is smaller by it. `adjust` sets the last four fields: `prepaid` is the part that a commitment has paid
+    for, which gets no discount, `reductions` maps applied coupons to the amounts that they deduct, `tax` is added to
+    the amount, and `tax_included` is part of the amount.
     """
 
     kind: LineKind
@@ -39,6 +40,7 @@ class Charge:
     adjusts_id: int | None = None
     adjusts_invoice_id: int | None = None
     adjustment_id: int | None = None
+    prepaid: Decimal = field(default=ZERO, init=False)
     reductions: dict[int, Decimal] = field(default_factory=dict, init=False)
     tax: Decimal = field(default=ZERO, init=False)
     tax_included: Decimal = field(default=ZERO, init=False)
@@ -52,6 +54,11 @@ class Charge:
     def remaining(self) -> Decimal:
         """The amount minus the discounts so far."""
         return self.amount - self.discount
+
+    @property
+    def discountable(self) -> Decimal:
+        """What coupons can reduce: the remaining amount without what is prepaid."""
+        return self.remaining - self.prepaid
 
 
 class Adjusting(Protocol):

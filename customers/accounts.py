@@ -18,6 +18,10 @@ class CustomerHasSubscriptions(Refused):
     """The customer has subscriptions that haven't ended: cancel them first."""
 
 
+class CustomerPays(Refused):
+    """Other customers' invoices go to the customer, so it can't be archived."""
+
+
 class PersonalDataIsErased(Refused):
     """The customer's personal data was erased: the customer can't be changed, activated or billed any more."""
 
@@ -30,8 +34,8 @@ class ExternalIdIsInUse(Refused):
 def save_customer(customer: Customer, *, by: User | None, reason: str = "") -> Customer:
     """Validate and save a new or edited customer. Events that arrived before a new customer was created then count.
 
-    Raises ValidationError, which says how to activate an archived customer with the external id of a new one, and
-    ExternalIdIsInUse for a changed external id.
+    Raises ExternalIdIsInUse for a changed external id, and ValidationError, which says how to activate an archived
+    customer with the external id of a new one.
     """
     before = Customer.objects.select_for_update(no_key=True).filter(pk=customer.pk).first() if customer.pk else None
     if before is not None and before.erased_at is not None:
@@ -43,6 +47,8 @@ def save_customer(customer: Customer, *, by: User | None, reason: str = "") -> C
         )
     if before is None:
         _check_archived(customer)
+    if customer.parent_id is not None:
+        Customer.objects.select_for_update(no_key=True).get(pk=customer.parent_id)  # it could get a parent meanwhile
     customer.full_clean()
     with recorded(by=by, reason=reason):
         customer.save()
@@ -68,7 +74,8 @@ def _check_archived(customer: Customer) -> None:
 def archive_customer(customer: Customer, *, now: datetime, by: User | None, reason: str = "") -> Customer:
     """Stop counting the customer's events and refuse new subscriptions. Invoices stay. Safe to repeat.
 
-    Raises CustomerHasSubscriptions while a subscription is live or scheduled to start.
+    Raises CustomerHasSubscriptions while a subscription is live or scheduled to start, and CustomerPays while it pays
+    for others.
     """
     # Locked, so that no subscription is created between the check and the commit.
     Customer.objects.select_for_update().get(pk=customer.pk)
@@ -81,6 +88,8 @@ def archive_customer(customer: Customer, *, now: datetime, by: User | None, reas
             "a subscription that hasn't ended" if count == 1 else f"{count} subscriptions that haven't ended"
         )
         raise CustomerHasSubscriptions(f"{customer} has {subscriptions}. Cancel first, then archive the customer.")
+    if customer.children.filter(state=CustomerState.ACTIVE).exists():
+        raise CustomerPays(f"{customer} pays for other customers. Have them pay for themselves first.")
     customer.state, customer.archived_at = CustomerState.ARCHIVED, now
     return save_customer(customer, by=by, reason=reason)
 

@@ -1,4 +1,4 @@
-"""How approved terms of subscriptions are carried out."""
+"""How approved terms and commitments of subscriptions are carried out."""
 
 from datetime import datetime
 
@@ -7,8 +7,15 @@ from config.approvals.kinds import Operation
 from config.approvals.models import Approval
 from config.approvals.operations import register
 from customers.kinds import ChangeInvoicing
-from customers.models import Subscription
-from customers.subscriptions import agree_terms
+from customers.models import Commitment, Subscription
+from customers.subscriptions import (
+    CommitmentTerms,
+    TermsPhase,
+    agree_commitment,
+    agree_phases,
+    agree_terms,
+    end_commitment,
+)
 
 
 def _agree_terms(approval: Approval, now: datetime) -> Subscription:
@@ -25,11 +32,47 @@ def _agree_terms(approval: Approval, now: datetime) -> Subscription:
     )
 
 
-def register_operations() -> None:
-    """Register how agreed terms are carried out, and what deciding about them requires."""
-    register(
-        Operation.AGREE_TERMS,
-        _agree_terms,
-        permissions=("customers.change_subscription",),
-        scopes=("customers:write",),
+def _agree_phases(approval: Approval, now: datetime) -> Subscription:
+    return agree_phases(
+        Subscription.objects.get(pk=approval.object_key),
+        [TermsPhase.read(phase) for phase in approval.inputs["phases"]],
+        now=now,
+        by=approval.requested_by,
+        reason=approval.inputs["reason"],
     )
+
+
+def _agree_commitment(approval: Approval, now: datetime) -> Commitment:
+    inputs = approval.inputs
+    return agree_commitment(
+        Subscription.objects.get(pk=approval.object_key),
+        CommitmentTerms.read(inputs["terms"]),
+        starts_at=datetime.fromisoformat(inputs["starts_at"]),
+        ends_at=datetime.fromisoformat(inputs["ends_at"]) if inputs["ends_at"] else None,
+        now=now,
+        by=approval.requested_by,
+        reason=inputs["reason"],
+    )
+
+
+def _end_commitment(approval: Approval, now: datetime) -> Commitment:
+    inputs = approval.inputs
+    return end_commitment(
+        Commitment.objects.select_related("subscription").get(pk=inputs["commitment"]),
+        at=datetime.fromisoformat(inputs["at"]),
+        now=now,
+        by=approval.requested_by,
+        reason=inputs["reason"],
+    )
+
+
+def register_operations() -> None:
+    """Register how agreed terms and commitments are carried out, and what deciding about them requires."""
+    carried_out = {
+        Operation.AGREE_TERMS: _agree_terms,
+        Operation.AGREE_PHASES: _agree_phases,
+        Operation.AGREE_COMMITMENT: _agree_commitment,
+        Operation.END_COMMITMENT: _end_commitment,
+    }
+    for operation, carry_out in carried_out.items():
+        register(operation, carry_out, permissions=("customers.change_subscription",), scopes=("customers:write",))

@@ -1,4 +1,4 @@
-"""The kinds of phases, when changes are invoiced and how customers are taxed, for models and code without Django."""
+"""Kinds of phases and commitments, times of invoices, and tax treatments: for models and code without Django."""
 
 from config.enums import LabeledEnum
 
@@ -14,6 +14,14 @@ class ChangeInvoicing(LabeledEnum):
 
     IMMEDIATE = "immediate", "At once"
     NEXT_INVOICE = "next_invoice", "With the next invoice"
+
+
+class CommitmentKind(LabeledEnum):
+    """When a commitment of a whole subscription is invoiced."""
+
+    MINIMUM = "minimum", "Minimum: a shortfall is charged at the end of the term"
+    PREPAID = "prepaid", "Prepaid: invoiced at the start of the term, then usage draws on it"
+    THRESHOLD = "threshold", "Threshold: only usage above the amount has another price"
 
 
 class TaxTreatment(LabeledEnum):

@@ -41,9 +41,21 @@ class InvoiceChangeHook(Protocol):
     def __call__(self, subscription: Subscription, /, *, at: datetime, now: datetime) -> None: ...
 
 
+class WarningHook(Protocol):
+    """List what staff should know about a subscription's charges, as the API answers it."""
+
+    def __call__(self, subscription: Subscription, /, *, now: datetime) -> list[dict[str, Any]]: ...
+
+
 start_hooks: list[StartHook] = []
+warning_hooks: list[WarningHook] = []
 invoice_start_hooks: list[InvoiceStartHook] = []
 invoice_change_hooks: list[InvoiceChangeHook] = []
+
+
+def list_warnings(subscription: Subscription, *, now: datetime) -> list[dict[str, Any]]:
+    """List what staff should know about a subscription's charges: each has a `message`."""
+    return [warning for hook in warning_hooks for warning in hook(subscription, now=now)]
 
 
 def invoice_start(subscription: Subscription, *, now: datetime) -> None:

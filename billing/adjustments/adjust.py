@@ -1,6 +1,7 @@
 """Discounts, taxes and prepaid credit of an invoice's charges, in one fixed order. Pure.
 
-1. The credit of a fee that had a discount is reduced by that discount.
+1. The credit of a fee that had a discount is reduced by that discount. Usage that a commitment has prepaid isn't
+   discounted again: what the commitment deducts is divided among the usage charges.
 2. Coupons for certain charges, then coupons for the whole invoice. Percentages come first, each of the amount that the
    coupons before it leave; then amounts. A discount is rounded once and split over its charges by largest remainder.
    Negative charges get no discount.
@@ -23,7 +24,7 @@ from billing.adjustments.adjustment_lines import discount_lines, tax_lines
 from billing.adjustments.conditions import AppliedCoupon, Conditions, CouponUse, PastUse
 from billing.adjustments.credit import AvailableCredit, reserve_credit
 from billing.adjustments.taxes import ChargedTax, compute_taxes
-from billing.kinds import CouponScope
+from billing.kinds import USAGE_KINDS, CouponScope, LineKind
 from billing.lines import Charge
 from billing.money import ZERO, allocate, currency_places
 from customers.kinds import TaxTreatment
@@ -77,6 +78,7 @@ def adjust(
     which coupons are live. Credit that hasn't expired at `credit_at`, or else at that time, can be used.
     """
     coupons = conditions.live_coupons(at, currency, subscription_id)
+    _set_prepaid(charges, currency)
     uses = _apply_coupons(charges, coupons, currency, subscription_id)
     taxes = compute_taxes(
         [charge.remaining for charge in charges],
@@ -102,6 +104,17 @@ def adjust(
     )
 
 
+def _set_prepaid(charges: Sequence[Charge], currency: str) -> None:
+    """Divide what commitments deduct among the usage charges, by their amounts."""
+    deducted = [charge for charge in charges if charge.kind == LineKind.COMMITMENT and charge.amount < 0]
+    usage = [charge for charge in charges if charge.kind in USAGE_KINDS and charge.amount > 0] if deducted else []
+    amounts = [charge.amount for charge in usage]
+    prepaid = min(-sum((charge.amount for charge in deducted), ZERO), sum(amounts, ZERO))
+    if usage:
+        for charge, part in zip(usage, allocate(prepaid, amounts, currency_places(currency)), strict=True):
+            charge.prepaid = part
+
+
 def _apply_coupons(
     charges: Sequence[Charge], coupons: Iterable[AppliedCoupon], currency: str, subscription_id: int | None
 ) -> list[CouponUse]:
@@ -120,8 +133,8 @@ def _order(coupon: AppliedCoupon) -> tuple[bool, bool, int]:
 
 def _apply_coupon(charges: Sequence[Charge], coupon: AppliedCoupon, currency: str) -> Decimal:
     """Deduct a coupon from the charges that it covers, and return the amount."""
-    covered = [charge for charge in charges if charge.remaining > 0 and coupon.covers(charge)]
-    remaining = [charge.remaining for charge in covered]
+    covered = [charge for charge in charges if charge.discountable > 0 and coupon.covers(charge)]
+    remaining = [charge.discountable for charge in covered]
     amount = coupon.reduction_of(sum(remaining, ZERO), currency)
     for charge, part in zip(covered, allocate(amount, remaining, currency_places(currency)), strict=True):
         if part:

@@ -7,7 +7,7 @@ from decimal import Decimal
 from fractions import Fraction
 
 from billing.adjustments.credit import AvailableCredit
-from billing.kinds import FEE_KINDS, USAGE_KINDS, CouponScope
+from billing.kinds import FEE_KINDS, USAGE_KINDS, CouponScope, LineKind
 from billing.lines import Charge
 from billing.money import ZERO, round_amount, times
 from customers.kinds import TaxTreatment
@@ -68,7 +68,7 @@ class AppliedCoupon:
 
     def covers(self, charge: Charge) -> bool:
         """Return whether the coupon's scope includes a charge."""
-        is_fee, is_usage = charge.kind in FEE_KINDS, charge.kind in USAGE_KINDS
+        is_fee, is_usage = charge.kind in FEE_KINDS, charge.kind in (*USAGE_KINDS, LineKind.COMMITMENT)
         if self.scope == CouponScope.CHOSEN:
             return (is_usage and charge.feature_id in self.feature_ids) or (
                 is_fee and charge.plan_version_id in self.version_ids

@@ -3,6 +3,7 @@
 from django.urls import path
 
 from billing.api import (
+    commitments,
     company,
     comparisons,
     coupons,
@@ -133,6 +134,14 @@ urlpatterns = [
     path("runs/<str:run_id>/findings", runs.RunFindings.as_view()),
     path("customers/usage", usage.CustomerUsage.as_view()),
     path("events/analytics", usage.UsageAnalytics.as_view()),
+    path(
+        "subscriptions/<str:subscription_id>/commitments",
+        commitments.SubscriptionCommitmentList.as_view(),
+    ),
+    path(
+        "subscriptions/<str:subscription_id>/commitments/<str:commitment_id>/end",
+        commitments.SubscriptionCommitmentEnd.as_view(),
+    ),
     path("subscriptions/usage", usage.SubscriptionUsage.as_view()),
     path("subscriptions/<str:subscription_id>/change/preview", plan_changes.ChangePreviewing.as_view()),
     path("subscriptions/<str:subscription_id>/change/execute", plan_changes.ChangeExecution.as_view()),

@@ -54,11 +54,12 @@ class SubscriptionUsage(ApiView):
     def post(self, request: Request) -> HttpResponse:
         body = read_body(request, SubscriptionUsageIn)
         subscription = subscription_of(body["subscription_id"])
-        current = get_current_period(subscription, timezone.now())
+        now = timezone.now()
+        current = get_current_period(subscription, now)
         window = Period(body.get("start_time") or current.start, body.get("end_time") or current.end)
         if window.start > window.end:
             raise invalid({"end_time": ["end_time must not be before start_time."]})
-        return exact_json(SubscriptionUsageOut(calculate_subscription_usage(subscription, window)).data)
+        return exact_json(SubscriptionUsageOut(calculate_subscription_usage(subscription, window, now=now)).data)
 
 
 class UsageAnalytics(ApiView):

@@ -9,6 +9,7 @@ from datetime import datetime
 from decimal import Decimal
 
 from billing.adjustments.conditions import Conditions
+from billing.charges.commitment_facts import CommitmentFacts
 from billing.charges.late_items import LateItem
 from billing.kinds import InvoiceKind
 from billing.rating.terms import Terms
@@ -142,6 +143,7 @@ class BillingProgress:
 class BilledSubscription:
     """A subscription with all that its invoices are calculated from.
 
+    `customer_id` is the customer whose usage is charged, `payer_id` who gets the invoices: the customer or its parent.
     `invoiced` holds the fees of recent invoices. `issued` holds the kinds and period starts of recent invoices, without
     settlements. Without `conditions` only charges are calculated, and no discounts, taxes or credit. `late` holds late
     usage of earlier periods, which the next invoice charges.
@@ -149,6 +151,7 @@ class BilledSubscription:
 
     subscription_id: int
     customer_id: int
+    payer_id: int
     currency: str
     schedule: Schedule
     started_at: datetime
@@ -161,6 +164,7 @@ class BilledSubscription:
     issued: set[tuple[InvoiceKind, datetime]] = field(default_factory=set)
     conditions: Conditions | None = None
     late: list[LateItem] = field(default_factory=list)
+    committed: CommitmentFacts = field(default_factory=CommitmentFacts)
 
     @property
     def timezone(self) -> str:

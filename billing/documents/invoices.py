@@ -23,7 +23,7 @@ from customers.periods import INSTANT, Period, local_date
 
 COLUMNS = ("Description", "Quantity", "Free", "Charged", "Unit price", "Amount")
 STAMPS = {InvoiceState.DRAFT: "DRAFT", InvoiceState.VOID: "VOID"}
-RELATED = ("customer", "subscription", "replaces", "replaced_by")
+RELATED = ("customer", "subscription__customer", "replaces", "replaced_by")
 PARTS = ("lines__feature", "payments", "credit_notes", "credit_entries__grant")
 
 
@@ -107,6 +107,8 @@ def _list_facts(invoice: Invoice) -> list[tuple[str, str]]:
     facts += [("PO number", invoice.po_number)] if invoice.po_number else []
     days_by_label = (("Issued", invoice.issued_on), ("Due", invoice.due_on), ("Paid", invoice.paid_on))
     facts += [(label, day(on)) for label, on in days_by_label if on]
+    if invoice.subscription is not None and invoice.subscription.customer_id != invoice.customer_id:
+        facts.append(("Customer", invoice.subscription.customer.name))
     if invoice.period_start is not None and invoice.period_end is not None:
         period = Period(invoice.period_start, max(invoice.period_end, invoice.period_start + INSTANT))
         facts += [("For", invoice.get_kind_display()), ("Period", dates(period, zone)), ("Time zone", zone)]

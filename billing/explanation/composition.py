@@ -7,7 +7,7 @@ from functools import partial
 
 from django.db.models import Sum
 
-from billing.kinds import ADJUSTMENT_KINDS, FEE_KINDS, USAGE_KINDS
+from billing.kinds import ADJUSTMENT_KINDS, FEE_KINDS, USAGE_KINDS, LineKind
 from billing.models import Invoice, InvoiceLine, InvoiceState
 from billing.money import ZERO, format_amount
 from billing.wording import dates
@@ -16,7 +16,7 @@ from customers.periods import Period
 
 MOST_BEFORE = 3
 MOST_FEATURES = 5
-FEES, ITEMS, OTHER_USAGE = "Fees", "Items and credits", "Other usage"
+FEES, COMMITMENT, ITEMS, OTHER_USAGE = "Fees", "Commitment", "Items and credits", "Other usage"
 
 Amounts = dict[int, Decimal]  # by the invoice's primary key
 
@@ -76,17 +76,23 @@ def _series(name: str, amounts: Amounts, invoices: Sequence[Invoice], color: Cha
 
 
 def _line_parts(invoices: Sequence[Invoice]) -> list[tuple[str, Amounts]]:
-    """Return the fees, the usage by feature and the items. The number of features is limited."""
+    """Return the fees, the usage by feature, the commitment and the items. The number of features is limited."""
     lines = InvoiceLine.objects.filter(invoice__in=invoices).exclude(kind__in=ADJUSTMENT_KINDS).order_by()
     rows = lines.values_list("invoice", "kind", "price__feature__name", "feature__name").annotate(sum=Sum("amount"))
-    parts: dict[str, Amounts] = {FEES: defaultdict(Decimal), ITEMS: defaultdict(Decimal)}
+    parts: dict[str, Amounts] = {name: defaultdict(Decimal) for name in (FEES, COMMITMENT, ITEMS)}
     usage: dict[str, Amounts] = defaultdict(lambda: defaultdict(Decimal))
     for pk, kind, priced, metered, amount in rows:
         if kind in USAGE_KINDS:
             usage[metered or priced or OTHER_USAGE][pk] += amount
         else:
-            parts[FEES if kind in FEE_KINDS else ITEMS][pk] += amount
-    return [(FEES, parts[FEES]), *_largest(usage), (ITEMS, parts[ITEMS])]
+            parts[_part_of(kind)][pk] += amount
+    return [(FEES, parts[FEES]), *_largest(usage), (COMMITMENT, parts[COMMITMENT]), (ITEMS, parts[ITEMS])]
+
+
+def _part_of(kind: str) -> str:
+    if kind == LineKind.COMMITMENT:
+        return COMMITMENT
+    return FEES if kind in FEE_KINDS else ITEMS
 
 
 def _largest(usage: dict[str, Amounts]) -> list[tuple[str, Amounts]]:

@@ -44,7 +44,7 @@ def read_counted_windows(computation: dict[str, Any]) -> list[Period]:
 def list_events(line: InvoiceLine, *, most: int, after: tuple[datetime, int] | None = None) -> Iterator[CountedEvent]:
     """Yield the events that a line counts, by time, at most `most`, those after `after`. Raises `NotUsage`."""
     windows = list_windows(line)
-    return events_behind(line.invoice.customer_id, _feature(line), windows, most=most, after=after)
+    return events_behind(line.invoice.usage_customer_id, _feature(line), windows, most=most, after=after)
 
 
 def position_of(event: CountedEvent) -> str:
@@ -77,7 +77,7 @@ def build_event_table(line: InvoiceLine) -> tuple[list[str], Iterator[Sequence[A
         raise TooManyEvents(
             f"This line counts {line.events_count:,} events, more than fit into a file. Use the API instead."
         )
-    customer_id, timezone = line.invoice.customer_id, ZoneInfo(zone)
+    customer_id, timezone = line.invoice.usage_customer_id, ZoneInfo(zone)
     if feature.aggregation == Aggregation.UNIQUE_COUNT:
         values = values_behind(customer_id, feature, windows, most=MOST_EXPORTED)
         rows: Iterator[Sequence[Any]] = (

@@ -24,6 +24,7 @@ GROUPS = (
     ("Fee changes", (LineKind.PRORATION,)),
     ("Usage", (LineKind.USAGE, LineKind.TRUE_UP)),
     ("Late usage of earlier periods", (LineKind.LATE_USAGE,)),
+    ("Commitment", (LineKind.COMMITMENT,)),
     ("Other", (LineKind.ITEM, LineKind.CREDIT)),
     ("Discounts", (LineKind.DISCOUNT,)),
     ("Taxes", (LineKind.TAX,)),

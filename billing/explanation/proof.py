@@ -134,7 +134,8 @@ def _build_subscription(line: InvoiceLine) -> BilledSubscription:
     start = line.period_start or invoice.computed_at
     return BilledSubscription(
         subscription_id=invoice.subscription_id or 0,
-        customer_id=invoice.customer_id,
+        customer_id=invoice.usage_customer_id,
+        payer_id=invoice.customer_id,
         currency=invoice.currency,
         schedule=Schedule(Interval("month"), start),
         started_at=start,

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
+from billing.charges.subscription_commitments import TermStatus
+from billing.invoicing.commitment_progress import commitment_progress
 from billing.invoicing.spending import Cost, calculate_costs
 from billing.money import ZERO
 from catalog.models import Feature, Price
@@ -34,12 +36,13 @@ class PriceUsage:
 
 @dataclass(frozen=True, slots=True)
 class SubscriptionUsage:
-    """A subscription's usage in a window, and its cost."""
+    """A subscription's usage in a window, and its cost; and the current term of its commitment, if it has one."""
 
     window: Period
     total: Decimal
     currency: str
     charges: Sequence[PriceUsage]
+    commitment: TermStatus | None = None
 
 
 def get_current_period(subscription: Subscription, now: datetime) -> Period:
@@ -50,14 +53,15 @@ def get_current_period(subscription: Subscription, now: datetime) -> Period:
         return Period(subscription.started_at, subscription.started_at)
 
 
-def calculate_subscription_usage(subscription: Subscription, window: Period) -> SubscriptionUsage:
+def calculate_subscription_usage(subscription: Subscription, window: Period, *, now: datetime) -> SubscriptionUsage:
     """Calculate a subscription's usage and its cost in a window."""
     costs = calculate_costs([subscription.pk], window)
     prices = Price.objects.select_related("feature").in_bulk([cost.price_id for cost in costs])
     charges = [
         PriceUsage(subscription, prices[cost.price_id], cost.quantity, cost.amount, cost.currency) for cost in costs
     ]
-    return SubscriptionUsage(window, _sum_costs(costs), subscription.currency, charges)
+    commitment = commitment_progress(subscription.pk, now=now)
+    return SubscriptionUsage(window, _sum_costs(costs), subscription.currency, charges, commitment)
 
 
 @dataclass(frozen=True, slots=True)

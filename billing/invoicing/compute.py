@@ -17,6 +17,7 @@ from billing.charges.fees import calculate_fees
 from billing.charges.late_lines import due_items, late_line
 from billing.charges.next_invoice import NextInvoice, is_issued
 from billing.charges.subscription import BilledSubscription, CannotBill, InvoicedFee
+from billing.charges.subscription_commitments import calculate_commitments, commitments_of, usage_of
 from billing.charges.usage_charges import MeterQuery, UsageCharge, list_usage_charges
 from billing.charges.usage_lines import calculate_usage
 from billing.invoicing.rows import charge_of
@@ -72,7 +73,7 @@ def calculate_charges(
     quantities: Sequence[Quantity],
     read_values: Callable[[UsageCharge], Sequence[Sequence[Decimal]]],
 ) -> list[Charge]:
-    """Return an invoice's charges: fees, usage, then late usage of earlier periods.
+    """Return an invoice's charges: fees, usage, late usage of earlier periods, then commitments.
 
     `quantities` answer the usage charges' meter queries, in their order. `read_values` returns the values of single
     events for a charge whose price needs them. Raises one of `EXPECTED_ERRORS`.
@@ -84,7 +85,8 @@ def calculate_charges(
         values = read_values(usage_charge) if usage_charge.needs_events else ()
         charges += calculate_usage(subscription, usage_charge, readings, values)
     late_items = due_items(subscription.late, invoice)
-    return charges + [late_line(item, subscription.currency, subscription.timezone) for item in late_items]
+    charges += [late_line(item, subscription.currency, subscription.timezone) for item in late_items]
+    return charges + calculate_commitments(subscription, invoice, charges)
 
 
 def compute_invoices(requests: Sequence[InvoiceRequest]) -> list[ComputedInvoice]:
@@ -176,11 +178,20 @@ def read_event_values(customer_id: int, charge: UsageCharge) -> list[list[Decima
 
 
 def record_on_subscription(computed: ComputedInvoice) -> None:
-    """Add an invoice's fees and late usage to the subscription, so that its next invoice doesn't charge them again."""
+    """Add an invoice's charges to the subscription, so that its next invoice doesn't charge them again."""
     subscription = computed.request.subscription
     charged = {charge.adjustment_id for charge in computed.lines if charge.kind == LineKind.LATE_USAGE}
     subscription.late = [item for item in subscription.late if item.adjustment_id not in charged]
     subscription.invoiced += fees_of(computed)
+    record_commitments(subscription, computed)
+
+
+def record_commitments(subscription: BilledSubscription, computed: ComputedInvoice) -> None:
+    """Add an invoice's usage and lines of commitments to what the subscription's next invoice takes into account."""
+    if subscription.committed.amounts:
+        until = computed.request.invoice.period.end
+        subscription.committed.usage += usage_of(computed.lines)
+        subscription.committed.invoiced += commitments_of(computed.lines, until)
 
 
 def fees_of(computed: ComputedInvoice) -> list[InvoicedFee]:

@@ -28,19 +28,19 @@ from customers.models import Customer
 def attach_conditions(
     subscriptions: Iterable[BilledSubscription], *, leaving_out: Collection[int] = (), lock: bool = False
 ) -> None:
-    """Set the subscriptions' conditions. A customer's subscriptions share one object. See `load_conditions`."""
+    """Set the subscriptions' conditions. The subscriptions that a customer pays for share one object."""
     subscriptions = list(subscriptions)
     conditions = load_conditions(
-        {subscription.customer_id for subscription in subscriptions}, leaving_out=leaving_out, lock=lock
+        {subscription.payer_id for subscription in subscriptions}, leaving_out=leaving_out, lock=lock
     )
     for subscription in subscriptions:
-        subscription.conditions = conditions[subscription.customer_id]
+        subscription.conditions = conditions[subscription.payer_id]
 
 
 def load_conditions(
     customer_ids: Collection[int], *, leaving_out: Collection[int] = (), lock: bool = False
 ) -> dict[int, Conditions]:
-    """Read customers' coupons, taxes and prepaid credit.
+    """Read the coupons, taxes and prepaid credit of customers who pay, with those of subscriptions they pay for.
 
     `leaving_out` are invoices that are recalculated: the coupons and credit that they use are available. Credit that
     other drafts show is reserved for them. `lock` keeps other transactions from using the coupons until this one ends.
@@ -51,14 +51,21 @@ def load_conditions(
     for pk, treatment, note, country in Customer.objects.filter(pk__among=customer_ids).values_list(*fields):
         conditions[pk] = Conditions(treatment=TaxTreatment(treatment), note=note)
         countries[pk] = country.upper()
-    _add_taxes(conditions, countries)
-    _add_coupons(conditions, leaving_out, lock)
+    payers = _payers(conditions)
+    _add_taxes(conditions, countries, payers)
+    _add_coupons(conditions, payers, leaving_out, lock)
     _add_credit(conditions, leaving_out)
     return conditions
 
 
-def _add_taxes(conditions: dict[int, Conditions], countries: dict[int, str]) -> None:
-    of_customers = Q(customer__among=conditions) | Q(subscription__customer__among=conditions)
+def _payers(customer_ids: Collection[int]) -> dict[int, int]:
+    """Return who pays for the subscriptions of these customers and of their children."""
+    children = Customer.objects.filter(parent__among=customer_ids).values_list("pk", "parent_id")
+    return {**{pk: pk for pk in customer_ids}, **{pk: parent for pk, parent in children if parent is not None}}
+
+
+def _add_taxes(conditions: dict[int, Conditions], countries: dict[int, str], payers: dict[int, int]) -> None:
+    of_customers = Q(customer__among=conditions) | Q(subscription__customer__among=payers)
     of_company = Q(customer=None, subscription=None)
     rows = TaxAssignment.objects.filter(of_customers | of_company, rate__archived_at=None).select_related("rate")
     defaults: list[tuple[CustomerTax, str]] = []
@@ -69,7 +76,7 @@ def _add_taxes(conditions: dict[int, Conditions], countries: dict[int, str]) -> 
         tax = customer_tax(row.rate, row.currency)
         if row.subscription_id is not None:
             subscription_taxes[row.subscription_id].append(tax)
-            owners[row.subscription_id] = row.owner
+            owners[row.subscription_id] = payers[row.owner]
         elif row.customer_id is not None:
             customer_taxes[row.customer_id].append(tax)
         else:
@@ -88,12 +95,14 @@ def customer_tax(rate: TaxRate, currency: str = "") -> CustomerTax:
 
 def lock_coupons(customer_ids: Collection[int]) -> None:
     """Lock customers' coupons in the order of `load_conditions`, until the transaction ends."""
-    rows = CouponApplication.objects.filter(customer__among=customer_ids).order_by("pk")
+    rows = CouponApplication.objects.filter(customer__among=_payers(customer_ids)).order_by("pk")
     list(rows.select_for_update(no_key=True, of=("self",)).values_list("pk", flat=True))
 
 
-def _add_coupons(conditions: dict[int, Conditions], leaving_out: Collection[int], lock: bool) -> None:
-    of_customers = CouponApplication.objects.filter(customer__among=conditions, invoice=None)
+def _add_coupons(
+    conditions: dict[int, Conditions], payers: dict[int, int], leaving_out: Collection[int], lock: bool
+) -> None:
+    of_customers = CouponApplication.objects.filter(customer__among=payers, invoice=None)
     rows = of_customers.select_related("coupon").order_by("pk")
     applications = list(rows.select_for_update(no_key=True, of=("self",)) if lock else rows)
     if not applications:
@@ -109,9 +118,10 @@ def _add_coupons(conditions: dict[int, Conditions], leaving_out: Collection[int]
     plans = _group(Coupon.plans.through.objects.filter(coupon__in=coupons), "coupon", "plan")
     for row in applications:
         version_ids = {pk for plan in plans[row.coupon_id] for pk in versions[plan]}
-        conditions[row.customer_id].coupons.append(
-            _applied_coupon(row, features[row.coupon_id], version_ids, used[row.pk])
-        )
+        payer_id = row.customer_id if row.subscription_id is None else payers[row.customer_id]
+        if payer_id not in conditions:
+            continue  # of a child, whose own discounts don't apply while another customer pays
+        conditions[payer_id].coupons.append(_applied_coupon(row, features[row.coupon_id], version_ids, used[row.pk]))
 
 
 def _plans(coupons: Collection[int]) -> QuerySet[Any, Any]:

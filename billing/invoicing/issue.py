@@ -54,7 +54,7 @@ def draft_invoice(computed: ComputedInvoice, *, now: datetime) -> Invoice:
     """Return the unsaved draft of a calculated invoice. Its grace period begins now."""
     subscription, invoice = computed.request.subscription, computed.request.invoice
     columns = {
-        "customer_id": subscription.customer_id,
+        "customer_id": subscription.payer_id,
         "subscription_id": subscription.subscription_id,
         "kind": invoice.kind,
         "currency": subscription.currency,

@@ -3,10 +3,13 @@
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
+from typing import Any
 
-from django.db.models import Q
+from django.db.models import Q, QuerySet
+from django.db.models.functions import Coalesce
 
 from billing.charges.subscription import BilledSubscription, BillingProgress, InvoicedFee, Phase
+from billing.invoicing.commitments import add_commitments
 from billing.invoicing.late_adjustments import waiting_items
 from billing.invoicing.plan_terms import Catalog, load_catalog
 from billing.kinds import FEE_KINDS, InvoiceKind
@@ -28,7 +31,7 @@ COLUMNS = (
 def load_subscriptions(
     subscription_ids: Collection[int], *, leaving_out: Collection[int] = (), since: datetime | None = None
 ) -> dict[int, BilledSubscription]:
-    """Read subscriptions with their phases, plans, billing progress, late usage and the fees on recent invoices.
+    """Read subscriptions with their phases, plans, billing progress, late usage, commitments and recent fees.
 
     `leaving_out` are invoices to ignore: the draft that is recalculated, the invoice that is replaced. `since` includes
     invoices of earlier periods, back to the one of that moment.
@@ -38,6 +41,7 @@ def load_subscriptions(
     for pk, subscription in subscriptions.items():
         subscription.late = late[pk]
     _add_invoiced(subscriptions, leaving_out, since)
+    add_commitments(subscriptions, leaving_out)
     return subscriptions
 
 
@@ -51,7 +55,7 @@ def load_terms(subscription_ids: Collection[int]) -> dict[int, BilledSubscriptio
     }
     phases = _phases(subscription_ids)
     catalog = load_catalog({phase.version_id for chain in phases.values() for phase in chain})
-    subscriptions = Subscription.objects.filter(pk__among=subscription_ids).only(*COLUMNS)
+    subscriptions = with_payers(Subscription.objects.filter(pk__among=subscription_ids)).only(*COLUMNS)
     return {
         row.pk: _billed_subscription(row, phases[row.pk], catalog, progress.get(row.pk, BillingProgress()))
         for row in subscriptions
@@ -69,7 +73,7 @@ def load_subscriptions_as_of(moments: Sequence[tuple[int, datetime]]) -> list[Bi
         SubscriptionPhase.objects.filter(subscription_id__in=ids).order_by("subscription_id", "starts_at", "pk")
     )
     catalog = load_catalog({row.plan_version_id for row in rows})
-    subscriptions = Subscription.objects.in_bulk(ids)
+    subscriptions = with_payers(Subscription.objects.all()).in_bulk(ids)
     result = []
     for pk, moment in moments:
         versions = [row for row in rows if row.subscription_id == pk]
@@ -98,14 +102,20 @@ def _phase(row: SubscriptionPhase) -> Phase:
     return Phase(PhaseKind(row.kind), row.plan_version_id, row.starts_at, row.ends_at)
 
 
+def with_payers(subscriptions: QuerySet[Subscription]) -> QuerySet[Any]:
+    """Add `payer`: the customer who gets the invoices, the subscription's own or its parent."""
+    return subscriptions.annotate(payer=Coalesce("customer__parent", "customer"))
+
+
 def _billed_subscription(
-    row: Subscription, phases: list[Phase], catalog: Catalog, progress: BillingProgress
+    row: Any, phases: list[Phase], catalog: Catalog, progress: BillingProgress
 ) -> BilledSubscription:
     schedule = get_schedule(row)
     versions = {phase.version_id for phase in phases}
     return BilledSubscription(
         subscription_id=row.pk,
         customer_id=row.customer_id,
+        payer_id=row.payer,
         currency=row.currency,
         schedule=schedule,
         started_at=row.started_at,

@@ -11,11 +11,11 @@ from django.db import transaction
 from billing.adjustments.conditions import Conditions
 from billing.charges.next_invoice import NextInvoice
 from billing.charges.subscription import BilledSubscription
-from billing.invoicing.compute import ComputedInvoice, InvoiceRequest, compute_invoices, fees_of
+from billing.invoicing.compute import ComputedInvoice, InvoiceRequest, compute_invoices, fees_of, record_commitments
 from billing.invoicing.conditions import load_conditions
 from billing.invoicing.issue import invoice_rows, save_coupon_uses
 from billing.invoicing.late_adjustments import attach_to_lines, move_aside
-from billing.invoicing.subscriptions import load_subscriptions
+from billing.invoicing.subscriptions import load_subscriptions, with_payers
 from billing.invoicing.totals import delete_coupon_uses, save_charge_adjustments, set_totals
 from billing.kinds import COMPUTED_KINDS, IN_ADVANCE_KINDS, LineKind
 from billing.models import (
@@ -30,6 +30,7 @@ from config.audit import record_changes
 from config.db.bulk_insert import copy_in
 from config.db.bulk_update import update_in
 from config.webhooks.names import WebhookEvent
+from customers.models import Subscription
 from customers.periods import Period
 
 type Snapshot = Mapping[int, Invoice]
@@ -138,8 +139,8 @@ def recompute_drafts(drafts: Sequence[Invoice], *, now: datetime) -> list[Invoic
     results = zip(subscription_drafts, recompute_invoices(subscription_drafts, now=now, kept=kept), strict=True)
     recomputed = [(draft, computed) for draft, computed in results if not computed.problem]
     rewrite_lines(recomputed, kept)
-    for draft, _ in recomputed:
-        draft.computed_at = now
+    for draft, computed in recomputed:
+        draft.computed_at, draft.customer_id = now, computed.request.subscription.payer_id
     return sorted([*one_off_drafts, *(draft for draft, _ in recomputed)], key=lambda draft: draft.pk)
 
 
@@ -151,9 +152,7 @@ def recompute_invoices(
     Invoices of one subscription are calculated one after another, in the order of their keys. Each takes into account
     the new amounts of those before it and the saved amounts of those after it. `kept` are lines that stay, by invoice.
     """
-    conditions = load_conditions(
-        {invoice.customer_id for invoice in invoices}, leaving_out=[invoice.pk for invoice in invoices], lock=True
-    )
+    conditions = load_conditions(_payers(invoices), leaving_out=[invoice.pk for invoice in invoices], lock=True)
     computed: dict[int, ComputedInvoice] = {}
     remaining = sorted(invoices, key=lambda invoice: invoice.pk)
     while remaining:
@@ -166,6 +165,12 @@ def recompute_invoices(
     return [computed[invoice.pk] for invoice in invoices]
 
 
+def _payers(invoices: Sequence[Invoice]) -> set[int]:
+    """Return who gets the invoices of these subscriptions now."""
+    ids = [invoice.subscription_id for invoice in invoices if invoice.subscription_id is not None]
+    return set(with_payers(Subscription.objects.filter(pk__in=ids)).values_list("payer", flat=True))
+
+
 def _compute_batch(
     invoices: Sequence[Invoice],
     conditions: Mapping[int, Conditions],
@@ -176,7 +181,7 @@ def _compute_batch(
     ids = [invoice.subscription_id for invoice in invoices if invoice.subscription_id is not None]
     subscriptions = load_subscriptions(ids, leaving_out=[invoice.pk for invoice in invoices], since=_earliest(invoices))
     for subscription in subscriptions.values():
-        subscription.conditions = conditions[subscription.customer_id]
+        subscription.conditions = conditions[subscription.payer_id]
         _apply_computed(subscription, computed)
     requests = [
         InvoiceRequest(
@@ -191,7 +196,7 @@ def _compute_batch(
 
 
 def _apply_computed(subscription: BilledSubscription, computed: Mapping[int, ComputedInvoice]) -> None:
-    """Replace the saved fees of recalculated invoices by their new fees, and leave out late usage that they charge."""
+    """Replace the saved charges of recalculated invoices by their new charges, without late usage that they charge."""
     recomputed = {pk: invoice for pk, invoice in computed.items() if not invoice.problem}
     earlier_invoices = [
         invoice
@@ -200,6 +205,11 @@ def _apply_computed(subscription: BilledSubscription, computed: Mapping[int, Com
     ]
     subscription.invoiced = [fee for fee in subscription.invoiced if fee.invoice_id not in recomputed]
     subscription.invoiced += [fee for invoice in earlier_invoices for fee in fees_of(invoice)]
+    committed = subscription.committed
+    committed.usage = [usage for usage in committed.usage if usage.invoice_id not in recomputed]
+    committed.invoiced = [line for line in committed.invoiced if line.invoice_id not in recomputed]
+    for invoice in earlier_invoices:
+        record_commitments(subscription, invoice)
     charged = {charge.adjustment_id for invoice in earlier_invoices for charge in invoice.lines}
     subscription.late = [item for item in subscription.late if item.adjustment_id not in charged]
 

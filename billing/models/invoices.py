@@ -328,6 +328,11 @@ class Invoice(Stamped):
         return self.subscription.timezone if self.subscription is not None else self.customer.timezone
 
     @property
+    def usage_customer_id(self) -> int:
+        """The customer whose usage it charges: the subscription's, who isn't the customer if a parent pays."""
+        return self.customer_id if self.subscription is None else self.subscription.customer_id
+
+    @property
     def issued_on(self) -> date | None:
         """The issue date in the invoice's time zone, as on its document."""
         return self._day_of(self.issued_at)

@@ -223,10 +223,11 @@ def _of_lines(period: Period, customers: CustomerRange) -> Iterator[tuple[Pair, 
         kind__in=(LineKind.USAGE, LineKind.LATE_USAGE),
         period_start__lt=period.end,
         period_end__gt=period.start,
-        invoice__customer__gte=customers.first,
-        invoice__customer__lte=customers.last,
+        invoice__subscription__customer__gte=customers.first,
+        invoice__subscription__customer__lte=customers.last,
     )
-    columns = ("invoice__customer_id", "feature_id", "feature__reset", "invoice__state", "computation", "is_free")
+    whose = "invoice__subscription__customer_id"
+    columns = (whose, "feature_id", "feature__reset", "invoice__state", "computation", "is_free")
     rows = lines.annotate(is_free=IS_FREE).order_by().values_list(*columns)
     for customer_id, feature_id, reset, state, computation, is_free in rows.iterator(2_000):
         status = _status(state, is_trial=bool(computation.get("trial")), is_free=is_free)

@@ -4,7 +4,7 @@ Nothing here reads all events of the customer: usage comes from hourly and daily
 limit.
 """
 
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -12,10 +12,12 @@ from typing import Any
 
 from django.db.models import Count, Q, Sum
 
+from billing.invoicing.upcoming import upcoming_many
 from billing.models import BillingState, CreditGrant, Invoice, LateAdjustment, Payment, WalletState
 from billing.models.invoices import REMAINING
 from billing.models.late import OPEN_STATES
 from billing.money import ZERO
+from billing.overview.double_charges import DoubleCharge, double_charges
 from billing.overview.usage import SubscriptionUsage, usage_of_subscriptions
 from config.office.links import admin_url
 from customers.models import Customer, Subscription
@@ -55,12 +57,23 @@ class Gap:
 
 
 @dataclass(frozen=True, slots=True)
+class Child:
+    """A customer that the customer pays for, with its running subscriptions and what their upcoming invoices total."""
+
+    customer: Customer
+    subscriptions: int
+    totals: dict[str, Decimal]
+
+
+@dataclass(frozen=True, slots=True)
 class CustomerOverview:
     """Everything on the first tab of a customer's page."""
 
     balances: list[CurrencyBalance]
     open_invoices: list[Invoice]
     subscriptions: list[SubscriptionUsage]
+    double_charges: list[DoubleCharge]
+    children: list[Child]
     gaps: list[Gap]
     events: list[Event]
     problems: list[Problem]
@@ -71,14 +84,31 @@ def customer_overview(customer: Customer, *, now: datetime) -> CustomerOverview:
     live = Subscription.objects.live(now).with_current(now).filter(customer=customer).select_related("customer")
     subscriptions = list(live.order_by("started_at", "pk"))
     open_invoices = Invoice.objects.to_pay().filter(customer=customer).select_related("customer", "subscription")
+    usages = usage_of_subscriptions(subscriptions, now=now)
+    upcoming = {usage.subscription.pk: usage.upcoming for usage in usages}
     return CustomerOverview(
         balances=list_balances(customer, now=now),
         open_invoices=list(open_invoices.order_by("due_at", "pk")[:SHOWN]),
-        subscriptions=usage_of_subscriptions(subscriptions, now=now),
+        subscriptions=usages,
+        double_charges=double_charges(customer.pk, now=now, upcoming=upcoming),
+        children=list_children(customer, now=now),
         gaps=list_gaps(customer, subscriptions, now=now),
         events=latest_events(customer, SHOWN),
         problems=list(_open_problems(customer).select_related("feature").order_by("-pk")[:SHOWN]),
     )
+
+
+def list_children(customer: Customer, *, now: datetime) -> list[Child]:
+    """List the customers that the customer pays for."""
+    children = list(customer.children.order_by("name", "pk"))
+    running = list(Subscription.objects.live(now).filter(customer__in=children)) if children else []
+    upcoming = upcoming_many([row.pk for row in running], now=now) if running else {}
+    totals: dict[int, dict[str, Decimal]] = defaultdict(lambda: defaultdict(Decimal))
+    for row in running:
+        coming = upcoming[row.pk]
+        totals[row.customer_id][row.currency] += sum((invoice.total for invoice in coming.earlier), coming.total)
+    counts = Counter(row.customer_id for row in running)
+    return [Child(child, counts[child.pk], dict(sorted(totals[child.pk].items()))) for child in children]
 
 
 def list_balances(customer: Customer, *, now: datetime) -> list[CurrencyBalance]:

@@ -28,7 +28,7 @@ MOST_NAMED = 5
 def list_blockers(customer: Customer, *, now: datetime) -> list[str]:
     """Return what stands against the erasure, in sentences that name the rows; empty if nothing does.
 
-    About ten queries.
+    About eleven queries.
     """
     checks = (_subscriptions, _invoices, _credit, _late_usage, _approvals)
     return [sentence for check in checks for sentence in check(customer, now)]
@@ -41,6 +41,7 @@ def _subscriptions(customer: Customer, now: datetime) -> Iterator[str]:
     due = Q(due_at__isnull=False) | Q(change_at__isnull=False)
     states = BillingState.objects.filter(due, subscription__customer=customer).exclude(subscription__in=running)
     yield from _name(states, "Subscriptions with periods to invoice", "subscription__public_id", "bill them")
+    yield from _name(customer.children.all(), "Customers that it pays for", "public_id", "have them pay for themselves")
 
 
 def _invoices(customer: Customer, now: datetime) -> Iterator[str]:

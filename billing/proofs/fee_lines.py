@@ -21,7 +21,7 @@ class FeeLines:
 
     def question(self, line: InvoiceLine) -> Json:
         """Ask for a line as it was calculated: less what invoices held that were live then."""
-        return _ask(line, [other for other in self._of_fee(line) if _was_live(other.invoice, line.invoice)])
+        return _ask(line, [other for other in self._of_fee(line) if was_live(other.invoice, line.invoice)])
 
     def rest_question(self, line: InvoiceLine) -> Json:
         """Ask what all live lines leave of the fee of the line's full period: nothing, if they add up to it."""
@@ -57,7 +57,7 @@ def _full_period(line: InvoiceLine) -> str:
     return period
 
 
-def _was_live(other: Invoice, invoice: Invoice) -> bool:
+def was_live(other: Invoice, invoice: Invoice) -> bool:
     """Return whether another invoice existed, and wasn't void, when an invoice was calculated."""
     existed = other.pk < invoice.pk or other.computed_at < invoice.computed_at
     was_void = other.voided_at is not None and other.voided_at <= invoice.computed_at

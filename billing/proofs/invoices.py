@@ -11,6 +11,7 @@ from billing.kinds import ADJUSTMENT_KINDS, FEE_KINDS, LineKind, ProofSubject
 from billing.models import Invoice, InvoiceLine, InvoiceState
 from billing.money import currency_places, round_amount
 from billing.proofs.asking import Answer, Question, Rater, RaterStopped
+from billing.proofs.commitment_lines import CommitmentLines, compare_commitments
 from billing.proofs.comparing import (
     compare_fee,
     compare_item,
@@ -47,12 +48,15 @@ class InvoiceProofs:
         self._rater = rater
         self._invoices = list(rows.select_related("subscription", "customer").order_by("pk"))
         self._lines: dict[int, list[InvoiceLine]] = defaultdict(list)
-        lines = InvoiceLine.objects.filter(invoice__in=self._invoices).select_related("invoice", "late_adjustment")
+        lines = InvoiceLine.objects.filter(invoice__in=self._invoices).select_related(
+            "invoice__subscription", "late_adjustment"
+        )
         for line in lines.order_by("position"):
             self._lines[line.invoice_id].append(line)
         subscription_ids = {invoice.subscription_id for invoice in self._invoices if invoice.subscription_id}
         self._subscriptions = SubscriptionRows(subscription_ids)
         self._fee_lines = FeeLines(subscription_ids)
+        self._commitment_lines = CommitmentLines(subscription_ids)
         self._uses = coupon_uses([invoice.pk for invoice in self._invoices])
         self._stated = load_stated_usage(self._invoices, chain.from_iterable(self._lines.values()))
         self._horizon = ledger_horizon()
@@ -93,6 +97,7 @@ class InvoiceProofs:
             self._periods[key] = _period_result(usage, answer, skipped)
         for line in charges:
             self._prove_line(line, invoice, fees, answer, findings)
+        self._prove_commitments(invoice, charges, answer, findings)
         differences = list(compare_totals(invoice, charges, answer))
         findings.add(differences, checked=max(len(lines) - len(charges), len(differences[:1])))
         if key is not None:
@@ -114,11 +119,26 @@ class InvoiceProofs:
             found, is_waiting = self._prove_late(line, invoice)
         elif line.kind == LineKind.ITEM:
             found = compare_item(line, invoice.currency)
+        elif line.kind == LineKind.COMMITMENT:
+            return  # proved together
         if is_waiting:
             findings.checked += 1
             findings.waiting += 1
         else:
             findings.add(found)
+
+    def _prove_commitments(
+        self, invoice: Invoice, charges: Sequence[InvoiceLine], answer: Answer, findings: Findings
+    ) -> None:
+        """Prove an invoice's lines of commitments, or else all live lines together, as those of fees are."""
+        lines = [line for line in charges if line.kind == LineKind.COMMITMENT]
+        found = list(compare_commitments(invoice, lines, answer))
+        if found and invoice.subscription_id is not None:
+            subscription = self._subscriptions.as_known(invoice.subscription_id, FOREVER)
+            question = {"subscription": subscription, "commitments": self._commitment_lines.rest_question(invoice)}
+            rest, _ = self._ask(question, invoice)
+            found = found if "commitments" not in rest or rest["commitments"] else []
+        findings.add(found, checked=max(len(lines), len(found[:1])))
 
     def _prove_fee(self, line: InvoiceLine, answer: Answer | None) -> list[Found]:
         """Prove a fee line alone, or else all lines of the fee's period together.
@@ -174,7 +194,7 @@ class InvoiceProofs:
             if self._horizon is not None and datetime.fromisoformat(need["start"]) < self._horizon
         }
         needs = [need for need in needs if need["feature"] not in skipped]
-        answer = self._rater.answer(events_for(invoice.customer_id, needs))
+        answer = self._rater.answer(events_for(invoice.usage_customer_id, needs))
         features = {
             price["price"]: price["feature"]
             for version in question.get("subscription", {}).get("versions", {}).values()
@@ -194,6 +214,9 @@ class InvoiceProofs:
         if invoice.subscription_id is not None:
             question["subscription"] = self._subscriptions.as_known(invoice.subscription_id, known_at)
             question["fees"] = [self._fee_lines.question(line) for line in fees]
+            committed = self._commitment_lines.question(invoice)
+            if committed is not None:
+                question["commitments"] = committed
         if usage is not None:
             question["period"] = _span(usage.start, usage.end)
         return question

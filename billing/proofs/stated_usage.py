@@ -49,7 +49,9 @@ def load_stated_usage(invoices: Iterable[Invoice], lines: Iterable[InvoiceLine])
     stated: dict[PeriodKey, StatedUsage] = {}
     for invoice, start, end in [*_own_periods(invoices), *_late_periods(lines)]:
         subscription_id = invoice.subscription_id or 0
-        stated[subscription_id, start] = StatedUsage(subscription_id, invoice.customer_id, invoice.currency, start, end)
+        stated[subscription_id, start] = StatedUsage(
+            subscription_id, invoice.usage_customer_id, invoice.currency, start, end
+        )
     _add_invoices(stated)
     _add_adjustments(stated)
     _add_pending(stated)

@@ -68,7 +68,9 @@ def _recent_lines(since: datetime) -> Iterator[list[InvoiceLine]]:
     last = 0
     while ids := list(final.filter(pk__gt=last).order_by("pk").values_list("pk", flat=True)[:INVOICES_AT_A_TIME]):
         last = ids[-1]
-        lines = InvoiceLine.objects.filter(invoice_id__in=ids, kind=LineKind.USAGE).select_related("invoice")
+        lines = InvoiceLine.objects.filter(invoice_id__in=ids, kind=LineKind.USAGE).select_related(
+            "invoice__subscription"
+        )
         yield list(lines.order_by("pk"))
 
 
@@ -116,7 +118,8 @@ def _charged(lines: Sequence[InvoiceLine]) -> dict[Key, Figures]:
 def _counted(lines: Sequence[InvoiceLine]) -> dict[Key, Figures]:
     line_spans = [(line, span) for line in lines for span in read_windows(line.computation)]
     requests = [
-        UsageRequest(line.invoice.customer_id, line.feature_id or 0, span.start, span.end) for line, span in line_spans
+        UsageRequest(line.invoice.usage_customer_id, line.feature_id or 0, span.start, span.end)
+        for line, span in line_spans
     ]
     counted: dict[Key, Figures] = defaultdict(lambda: NOTHING)
     for (line, _), usage in zip(line_spans, usage_many(requests), strict=True):

@@ -18,6 +18,8 @@ class ExactNumbers(OpenApiSerializerFieldExtension):
         field: Any = self.target
         if field.max_whole_digits is None or not getattr(field, "coerce_to_string", True):
             content: dict[str, Any] = auto_schema._map_serializer_field(field, direction, bypass_extensions=True)
+            if isinstance(content.get("type"), list):
+                content["type"] = content["type"][0]  # the library adds null to the result
             return content
         return {"type": "string", "format": "decimal", "pattern": number_pattern(field)}
 

@@ -30,6 +30,7 @@ OPENAPI_ENUM_NAMES: dict[str, str | list[str]] = {
     "EntitlementResetAskedEnum": ["MONTHLY", "WEEKLY", "DAILY", "NEVER", "ANNUAL", "QUARTERLY", "HALF_YEARLY"],
     "EventStateEnum": ["counted", "partly_counted", "problem", "voided", "dismissed"],
     "FeatureKindEnum": ["metered", "boolean", "static"],
+    "InvoiceCadenceEnum": ["ARREAR", "ADVANCE"],
     "InvoiceStatusEnum": ["DRAFT", "FINALIZED", "VOIDED"],
     "InvoiceStatusAskedEnum": ["DRAFT", "FINALIZED"],
     "LateAdjustmentStateEnum": "billing.models.LateState",

@@ -126,10 +126,14 @@ class CustomerAdmin(Archiving, ImportMixin, OfficeAdmin):
     search_fields = ("name", "external_id", "email", "public_id", "aliases__alias")
     search_help_text = "Name, external ID, email, alias or ID"
     ordering = ("name", "pk")
+    autocomplete_fields = ("parent",)
     inlines: tuple[Any, ...] = (SubscriptionsInline, AliasesInline)
     fieldsets = (
         (None, {"fields": ("name", "external_id", "email", "contact")}),
-        ("Billing", {"fields": (("currency", "timezone"), "net_days", ("tax_id", "tax_treatment"), "tax_note")}),
+        (
+            "Billing",
+            {"fields": (("currency", "timezone"), "net_days", ("tax_id", "tax_treatment"), "tax_note", "parent")},
+        ),
         (
             "Address",
             {

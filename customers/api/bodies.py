@@ -9,6 +9,7 @@ from catalog.api.bodies.agreed import AddedLineItemIn, CommitmentIn, OverrideEnt
 from catalog.api.names import PERIODS
 from config.api.fields import MetadataField, MomentField, TextField
 from config.api.unknown_names import Unused
+from customers.api.commitments import CommitmentFields
 from customers.api.names import CANCELLATIONS, CYCLES, PRORATIONS, PauseMode, net_days_of
 
 Invalid = serializers.ValidationError
@@ -17,7 +18,9 @@ COLUMNS = (
     *("name", "email", "contact", "timezone", "tax_treatment", "tax_note", "metadata"),
     *("address_line1", "address_line2", "address_city", "address_state", "address_postal_code", "address_country"),
 )
-NO_COMMITMENTS = "Only a minimum for a price is supported: use line_item_commitments."
+SEPARATE = (
+    "Every subscription has its own invoices. Use parent_customer_id of its customer to have them paid by another."
+)
 INVOICED = "What was used until the end is always invoiced. Use generate_invoice."
 
 
@@ -27,8 +30,6 @@ class CustomerChange(serializers.Serializer[Any]):
     unused: ClassVar[dict[str, Unused]] = {
         "contact_persons": Unused("Contact persons aren't stored. Use contact, email or metadata."),
         "integration_entity_mapping": Unused("Integrations aren't supported. Use metadata."),
-        "parent_customer_id": Unused("Customers have no parents: every customer is billed separately."),
-        "parent_customer_external_id": Unused("Customers have no parents: every customer is billed separately."),
     }
 
     name = serializers.CharField(max_length=255, required=False)
@@ -45,6 +46,12 @@ class CustomerChange(serializers.Serializer[Any]):
     address_state = TextField()
     address_postal_code = TextField(32)
     address_country = serializers.RegexField(r"^[A-Za-z]{2}\Z", required=False, allow_blank=True)
+    parent_customer_id = TextField(
+        64,
+        allow_null=True,
+        help_text="The customer who gets and pays the invoices of this customer's subscriptions. Blank for none.",
+    )
+    parent_customer_external_id = TextField(255, allow_null=True, help_text="Instead of parent_customer_id.")
     metadata = MetadataField(required=False, allow_null=True)
 
 
@@ -122,7 +129,20 @@ class PhaseIn(serializers.Serializer[Any]):
     line_items = serializers.ListField(child=AddedLineItemIn(), required=False, allow_null=True, max_length=MOST_TERMS)
 
 
-class SubscriptionIn(serializers.Serializer[Any]):
+class InheritanceIn(serializers.Serializer[Any]):
+    """Who gets the subscription's invoices. That is its customer's parent; set it with `parent_customer_id`."""
+
+    unused: ClassVar[dict[str, Unused]] = {
+        "external_customer_ids_to_inherit_subscription": Unused("Create a subscription for each customer."),
+        "grouped_invoicing_children_to_create": Unused(SEPARATE),
+        "parent_subscription_id": Unused(SEPARATE),
+        "subscriptions_ids_for_grouped_invoicing": Unused(SEPARATE),
+    }
+
+    invoicing_customer_external_id = TextField(255, allow_null=True)
+
+
+class SubscriptionIn(CommitmentFields):
     """A new subscription to a plan. It publishes the plan's draft, unless the draft is on hold."""
 
     unused: ClassVar[dict[str, Unused]] = {
@@ -131,16 +151,11 @@ class SubscriptionIn(serializers.Serializer[Any]):
         "billing_cadence": Unused("Subscriptions recur.", ("RECURRING",)),
         "checkout": Unused("There is no checkout. Record payments with POST /v1/payments."),
         "collection_method": Unused("Invoices are sent.", ("send_invoice", "charge_automatically")),
-        "commitment_amount": Unused(NO_COMMITMENTS),
-        "commitment_duration": Unused(NO_COMMITMENTS),
         "credit_grants": Unused("Add credit to a wallet: POST /v1/wallets/{id}/top-up."),
-        "enable_true_up": Unused(NO_COMMITMENTS, (False,)),
         "fx_rates": Unused("Amounts aren't converted: every subscription has one currency."),
         "gateway_payment_method_id": Unused("Payments aren't collected. Record them with POST /v1/payments."),
-        "inheritance": Unused("Every subscription is billed to its own customer."),
         "line_item_coupons": Unused("The coupon's scope determines what it discounts. Use coupons."),
         "line_item_grouping": Unused("Every charge has its own line.", ("per_charge_period",)),
-        "overage_factor": Unused(NO_COMMITMENTS),
         "payment_behavior": Unused("Subscriptions don't wait for a payment. Use default_active.", ("default_active",)),
         "proration_mode": Unused("Use proration_behavior."),
         "quantity": Unused("Set the quantity of a fee in override_line_items."),
@@ -212,6 +227,7 @@ class SubscriptionIn(serializers.Serializer[Any]):
     phases = serializers.ListField(
         child=PhaseIn(), required=False, allow_null=True, max_length=MOST_TERMS, help_text="What is agreed for a time."
     )
+    inheritance = InheritanceIn(required=False, allow_null=True)
     metadata = MetadataField(required=False, allow_null=True)
 
     def validate(self, attrs: Any) -> Any:
@@ -244,7 +260,7 @@ class SubscriptionChange(serializers.Serializer[Any]):
     """The subscription's end. Null and false undo a scheduled cancellation."""
 
     unused: ClassVar[dict[str, Unused]] = {
-        "parent_subscription_id": Unused("Every subscription is billed to its own customer."),
+        "parent_subscription_id": Unused(SEPARATE),
         "status": Unused("Use the endpoints cancel, pause and resume."),
     }
 

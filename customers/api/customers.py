@@ -32,11 +32,11 @@ WHICH = [OpenApiParameter("id", str), OpenApiParameter("external_customer_id", s
 
 
 def customer_of(customer_id: str) -> Customer:
-    return get_or_404(Customer.objects.all(), "customer", public_id=customer_id)
+    return get_or_404(Customer.objects.select_related("parent"), "customer", public_id=customer_id)
 
 
 def customer_by_external_id(external_id: str) -> Customer:
-    return get_or_404(Customer.objects.all(), "customer", external_id=external_id)
+    return get_or_404(Customer.objects.select_related("parent"), "customer", external_id=external_id)
 
 
 def customer_of_body(body: Mapping[str, Any]) -> Customer:
@@ -51,7 +51,19 @@ def _update(request: Request, customer: Customer) -> Response:
         customer.external_id = body["external_id"]
     for name, value in customer_columns(body).items():
         setattr(customer, name, value)
+    _set_parent(customer, body)
     return Response(CustomerOut(save_customer(customer, by=None)).data)
+
+
+def _set_parent(customer: Customer, body: Mapping[str, Any]) -> None:
+    """Set who pays for the customer, if the body says so. 400 for a parent that doesn't exist."""
+    for name, find in (("parent_customer_id", "public_id"), ("parent_customer_external_id", "external_id")):
+        if name not in body:
+            continue
+        parent = Customer.objects.filter(**{find: body[name]}).first() if body[name] else None
+        if body[name] and parent is None:
+            raise invalid({name: [f"There is no customer “{body[name]}”."]})
+        customer.parent = parent
 
 
 class Customers(ApiView):
@@ -61,12 +73,13 @@ class Customers(ApiView):
 
     @operation("listCustomers", "List customers", tag=TAG, answers={200: LIST}, filters=CustomerFilter)
     def get(self, request: Request) -> Response:
-        return page(request, Customer.objects.order_by("-pk"), CustomerFilter, CustomerOut)
+        return page(request, Customer.objects.select_related("parent").order_by("-pk"), CustomerFilter, CustomerOut)
 
     @operation(
         "createCustomer",
         "Create a customer",
-        refusals="`timezone` must be an IANA name.",
+        refusals="`timezone` must be an IANA name. `parent_customer_id` and `parent_customer_external_id` name a "
+        "customer without a parent.",
         tag=TAG,
         body=CustomerIn,
         answers={201: CustomerOut},
@@ -76,6 +89,7 @@ class Customers(ApiView):
     def post(self, request: Request) -> Response:
         body = read_body(request, CustomerIn)
         customer = Customer(external_id=body["external_id"], **customer_columns(body))
+        _set_parent(customer, body)
         with transaction.atomic():
             save_customer(customer, by=None)
             for customer_hook in customer_hooks:
@@ -85,7 +99,9 @@ class Customers(ApiView):
     @operation(
         "updateCustomer",
         "Update a customer by id or external id",
-        refusals="Specify the customer by `id` or `external_customer_id`. `timezone` must be an IANA name.",
+        refusals="Specify the customer by `id` or `external_customer_id`. `timezone` must be an IANA name. "
+        "`parent_customer_id` and `parent_customer_external_id` name a customer without a parent, and the customer is "
+        "no parent itself.",
         tag=TAG,
         body=CustomerChange,
         answers={200: CustomerOut},
@@ -109,7 +125,7 @@ class CustomerSearch(ApiView):
 
     @operation("queryCustomer", "Search customers", tag=TAG, body=search_body(CustomerFilter), answers={200: LIST})
     def post(self, request: Request) -> Response:
-        return page(request, Customer.objects.order_by("-pk"), CustomerFilter, CustomerOut)
+        return page(request, Customer.objects.select_related("parent").order_by("-pk"), CustomerFilter, CustomerOut)
 
 
 class OneCustomer(ApiView):

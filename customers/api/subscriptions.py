@@ -18,17 +18,27 @@ from config.api.openapi import listed, operation, search_body
 from config.api.views import ApiView, get_or_404, read_body
 from customers.api.agreed_terms import agree_phases, terms_of_body
 from customers.api.bodies import CancelIn, PauseIn, ResumeIn, SubscriptionChange, SubscriptionIn
+from customers.api.commitments import commitment_of
 from customers.api.customers import FEATURES, customer_of_body
 from customers.api.filters import SubscriptionFilter
 from customers.api.names import CYCLES, PRORATIONS, PauseMode, net_days_of
 from customers.api.serializers.grants import SubscriptionGrants
-from customers.api.serializers.subscriptions import CancelOut, PauseOut, SubscriptionOut, serialize_subscriptions
+from customers.api.serializers.subscriptions import (
+    CancelOut,
+    PauseOut,
+    SubscriptionDetails,
+    SubscriptionOut,
+    load_subscriptions,
+    serialize_subscriptions,
+)
 from customers.grants import filter_grants, list_grants
 from customers.models import Customer, Subscription
-from customers.signals import invoice_start, start_hooks
+from customers.periods import Interval
+from customers.signals import invoice_start, list_warnings, start_hooks
 from customers.subscriptions import (
     cancel,
     cancel_at_period_end,
+    commit_at_start,
     get_period_end,
     get_sellable_version,
     pause,
@@ -67,11 +77,27 @@ def serialize_subscription(subscription: Subscription) -> Any:
     return serialize_subscriptions([subscription], now=timezone.now())[0]
 
 
+def serialize_details(subscription: Subscription) -> Any:
+    """Serialize a subscription with its current status and warnings about its charges."""
+    now = timezone.now()
+    [row] = load_subscriptions([subscription], now=now)
+    row.now_warnings = list_warnings(subscription, now=now)
+    return SubscriptionDetails(row).data
+
+
 def listed_subscriptions(request: Request) -> Response:
     pages = Pages()
     rows = Subscription.objects.select_related("customer").order_by("-pk")
     cut = pages.paginate_queryset(apply_filters(request, rows, SubscriptionFilter), request) or []
     return pages.get_paginated_response(serialize_subscriptions(cut, now=timezone.now()))
+
+
+def _check_payer(customer: Customer, inheritance: Mapping[str, Any]) -> None:
+    """Refuse a body that has the invoices go to another customer than the one who pays for the customer."""
+    named = inheritance.get("invoicing_customer_external_id")
+    if named and named != (customer.parent or customer).external_id:
+        reason = "Set the customer's parent_customer_external_id first: it applies to all its subscriptions."
+        raise invalid({"inheritance.invoicing_customer_external_id": [reason]})
 
 
 def past_without_reason(verb: str) -> InvalidRequest:
@@ -101,10 +127,12 @@ class Subscriptions(ApiView):
         "`billing_period`. `override_line_items`, `include_price_ids` and `line_item_commitments` name prices of the "
         "plan, `override_entitlements` its entitlements; their fields must be those of the price's model. "
         "`line_items` have either a `price` or a `price_id`, and `tiers` either a `unit_amount` or a `rate_percent`. "
-        "Usage has the subscription's `billing_period`, a fee can have a multiple of it.",
+        "Usage has the subscription's `billing_period`, a fee can have a multiple of it. "
+        "`commitment_duration` is whole billing periods; it, `commitment_invoice_cadence`, `enable_true_up` and "
+        "`overage_factor` need `commitment_amount`.",
         tag=TAG,
         body=SubscriptionIn,
-        answers={201: SubscriptionOut},
+        answers={201: SubscriptionDetails},
         errors=(400, 404, 409),
         example=EXAMPLE,
         description="The plan's prices in this currency and billing period are charged. Fails (400) if there are none. "
@@ -113,6 +141,7 @@ class Subscriptions(ApiView):
     def post(self, request: Request) -> Response:
         body, now = read_body(request, SubscriptionIn), timezone.now()
         customer = customer_of_body(body)
+        _check_payer(customer, body.get("inheritance") or {})
         with transaction.atomic():
             subscription = self._subscribe(customer, body, now)
             if body["cancel_at_period_end"]:
@@ -120,7 +149,7 @@ class Subscriptions(ApiView):
             for start_hook in start_hooks:
                 start_hook(subscription, body, now=now)
         invoice_start(subscription, now=now)
-        return Response(serialize_subscription(subscription_of(subscription.public_id)), status=201)
+        return Response(serialize_details(subscription_of(subscription.public_id)), status=201)
 
     def _subscribe(self, customer: Customer, body: dict[str, Any], now: datetime) -> Subscription:
         plan = get_or_404(Plan.objects.all(), "plan", public_id=body["plan_id"])
@@ -149,6 +178,9 @@ class Subscriptions(ApiView):
             by=None,
             reason=REASON,
         )
+        commitment = commitment_of(body, Interval(interval, body["billing_period_count"]))
+        if commitment is not None:
+            commit_at_start(subscription, commitment, now=now, by=None, reason=REASON)
         agree_phases(subscription, body, version, now=now, reason=REASON)
         return subscription
 
@@ -170,9 +202,9 @@ class OneSubscription(ApiView):
 
     write_scope = WRITE
 
-    @operation("getSubscription", "Retrieve a subscription", tag=TAG, answers={200: SubscriptionOut}, errors=(404,))
+    @operation("getSubscription", "Retrieve a subscription", tag=TAG, answers={200: SubscriptionDetails}, errors=(404,))
     def get(self, request: Request, subscription_id: str) -> Response:
-        return Response(serialize_subscription(subscription_of(subscription_id)))
+        return Response(serialize_details(subscription_of(subscription_id)))
 
     @operation(
         "updateSubscription",

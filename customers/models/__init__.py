@@ -1,6 +1,7 @@
 """Customers, their subscriptions, and the dated phases of each subscription."""
 
-from customers.kinds import PhaseKind, TaxTreatment
+from customers.kinds import CommitmentKind, PhaseKind, TaxTreatment
+from customers.models.commitments import Commitment
 from customers.models.customers import Customer, CustomerAlias, CustomerQuerySet, CustomerState
 from customers.models.subscriptions import (
     Subscription,
@@ -15,6 +16,8 @@ Period = TimestampRange  # migrations import this name
 
 __all__ = [
     "Alignment",
+    "Commitment",
+    "CommitmentKind",
     "Customer",
     "CustomerAlias",
     "CustomerQuerySet",

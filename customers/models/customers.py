@@ -8,6 +8,7 @@ import pgtrigger
 from auditlog.registry import auditlog
 from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
+from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models import Q
 from django.urls import reverse
@@ -47,6 +48,16 @@ class Customer(Stamped):
         default="UTC",
         validators=[validate_timezone],
         help_text="Decides when billing days start and end.",
+    )
+    parent = models.ForeignKey(
+        "self",
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="children",
+        verbose_name="paid by",
+        help_text="The customer who gets and pays the invoices of this customer's subscriptions, such as a parent "
+        "company. Its address, taxes, discounts and prepaid credit apply.",
     )
     state = models.CharField("status", max_length=16, choices=CustomerState, default=CustomerState.ACTIVE)
     archived_at = models.DateTimeField(null=True, blank=True, editable=False)
@@ -91,6 +102,11 @@ class Customer(Stamped):
                 violation_error_message="Enter an external customer id that doesn't start or end with a space.",
             ),
             models.CheckConstraint(
+                name="customer_not_own_parent",
+                condition=Q(parent=None) | ~Q(parent=models.F("id")),
+                violation_error_message="A customer isn't its own parent. Leave this field blank.",
+            ),
+            models.CheckConstraint(
                 name="customer_archived_has_time",
                 condition=Q(state="archived", archived_at__isnull=False) | Q(state="active", archived_at=None),
             ),
@@ -109,6 +125,17 @@ class Customer(Stamped):
 
     def get_absolute_url(self) -> str:
         return reverse("admin:customers_customer_change", args=[self.pk])
+
+    def clean(self) -> None:
+        """Refuse a parent that doesn't get invoices itself, and one of a customer that is a parent."""
+        if self.parent is None:
+            return
+        if self.parent.state == CustomerState.ARCHIVED:
+            raise ValidationError({"parent": f"{self.parent} is archived, so no invoices can go there."})
+        if self.parent.parent is not None:
+            raise ValidationError({"parent": f"The invoices of {self.parent} go to {self.parent.parent}. Choose that."})
+        if self.pk is not None and self.children.exists():
+            raise ValidationError({"parent": f"{self} pays for other customers, so another one can't pay for it."})
 
     @property
     def billing_currency(self) -> str:

@@ -2,6 +2,14 @@
 
 from customers.subscriptions.cancellation import cancel, cancel_at_period_end, get_period_end
 from customers.subscriptions.change import change_plan, pause, resume
+from customers.subscriptions.commitments import (
+    CommitmentTerms,
+    agree_commitment,
+    commit_at_start,
+    end_commitment,
+    get_commitments,
+    get_current_commitments,
+)
 from customers.subscriptions.phases import (
     get_billing_period,
     get_phase_at,
@@ -14,7 +22,9 @@ from customers.subscriptions.phases import (
 from customers.subscriptions.refusals import (
     CannotPause,
     ChangeAlreadyScheduled,
+    CommitmentOverlaps,
     EndsBeforeStart,
+    NotAPeriodsStart,
     NothingScheduled,
     NotPaused,
     NotYetStarted,
@@ -36,14 +46,17 @@ from customers.subscriptions.start import (
     get_sellable_version,
     subscribe,
 )
-from customers.subscriptions.terms import agree_terms
+from customers.subscriptions.terms import TermsPhase, agree_phases, agree_terms
 
 __all__ = [
     "CannotPause",
     "ChangeAlreadyScheduled",
+    "CommitmentOverlaps",
+    "CommitmentTerms",
     "CustomerArchived",
     "EndsBeforeStart",
     "NoMatchingPrice",
+    "NotAPeriodsStart",
     "NotPaused",
     "NotYetStarted",
     "NothingScheduled",
@@ -51,12 +64,19 @@ __all__ = [
     "ScheduledKind",
     "SubscriptionEnded",
     "TermsNeedApproval",
+    "TermsPhase",
     "VersionNotPublished",
+    "agree_commitment",
+    "agree_phases",
     "agree_terms",
     "cancel",
     "cancel_at_period_end",
     "change_plan",
+    "commit_at_start",
+    "end_commitment",
     "get_billing_period",
+    "get_commitments",
+    "get_current_commitments",
     "get_period_end",
     "get_phase_at",
     "get_phase_history",

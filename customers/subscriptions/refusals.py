@@ -33,3 +33,11 @@ class EndsBeforeStart(Refused):
 
 class TermsNeedApproval(Refused):
     """The terms that a subscription would start with need approval."""
+
+
+class NotAPeriodsStart(Refused):
+    """A commitment starts and ends with billing periods, and ends in the future."""
+
+
+class CommitmentOverlaps(Refused):
+    """Another commitment applies at that time."""

@@ -1,16 +1,17 @@
 """Agree terms with a subscription that differ from its plan's: prices, quantities, free units. Why: decision 221."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Any
 
 from django.contrib.auth.models import User
 
 from catalog.agreed import TermsEdit, agree
 from catalog.agreed.content import Content, read_content
-from catalog.agreed.storing import write_edits
+from catalog.agreed.storing import read_edits, write_edits
 from catalog.models import PlanVersion
-from config.approvals.gate import Action, find_needed_approval, require_approval
+from config.approvals.gate import Action, find_needed_approval, require_approval, without_approval
 from config.approvals.kinds import ApprovalKind, Operation
 from config.webhooks.names import WebhookEvent
 from config.webhooks.outbox import emit
@@ -54,6 +55,52 @@ def agree_terms(
             emit(WebhookEvent.SUBSCRIPTION_UPDATED, "subscription", [locked.pk], at=now)
             if invoicing == ChangeInvoicing.IMMEDIATE:
                 invoice_change(locked, at=at, now=now)
+    return subscription
+
+
+@dataclass(frozen=True, slots=True)
+class TermsPhase:
+    """Terms that apply from a moment on, until another one."""
+
+    edits: Sequence[TermsEdit]
+    at: datetime
+    until: datetime | None = None
+
+    def write(self) -> dict[str, Any]:
+        """Write the phase as JSON."""
+        until = self.until.isoformat() if self.until else None
+        return {"edits": write_edits(self.edits), "at": self.at.isoformat(), "until": until}
+
+    @classmethod
+    def read(cls, data: dict[str, Any]) -> "TermsPhase":
+        """Read what `write` wrote."""
+        until = datetime.fromisoformat(data["until"]) if data["until"] else None
+        return cls(read_edits(data["edits"]), datetime.fromisoformat(data["at"]), until)
+
+
+def agree_phases(
+    subscription: Subscription, phases: Sequence[TermsPhase], *, now: datetime, by: User | None, reason: str = ""
+) -> Subscription:
+    """Agree several changes of terms at once, all or none, with one approval. The order doesn't matter.
+
+    Raises what `agree_terms` raises.
+    """
+    with lock_subscription(subscription, by=by) as locked:
+        with without_approval():
+            for phase in sorted(phases, key=lambda phase: phase.at):
+                agree_terms(locked, phase.edits, at=phase.at, until=phase.until, now=now, by=by, reason=reason)
+        if any(edit.changes_prices for phase in phases for edit in phase.edits):
+            require_approval(
+                Action(
+                    Operation.AGREE_PHASES,
+                    [ApprovalKind.PRICES],
+                    [locked],
+                    {"phases": [phase.write() for phase in phases], "reason": reason},
+                    title=f"Agree phases with {locked}",
+                    effect=f"{len(phases)} changes of its plan's terms, each from a date on.",
+                ),
+                by=by,
+            )
     return subscription
 
 

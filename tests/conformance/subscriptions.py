@@ -76,6 +76,7 @@ def billed_subscription(
     return BilledSubscription(
         subscription_id=1,
         customer_id=1,
+        payer_id=1,
         currency=currency,
         schedule=schedule,
         started_at=started_at or schedule.anchor,

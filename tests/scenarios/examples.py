@@ -151,6 +151,10 @@ def _find_fee(api: Api) -> str:
     return str(next(item["id"] for item in items if item["price_type"] == "FIXED"))
 
 
+def _end_commitment(api: Api, ids: SampleIds) -> None:
+    api.post(f"subscriptions/{ids['subscription_id'][0]}/commitments/{ids['commitment_id'][0]}/end", {})
+
+
 LINE_ITEM = Case(path_ids=lambda api: {"line_item_id": _find_fee(api)})
 PAUSED = Case(prepare=lambda api, ids: api.post(f"subscriptions/{ids['subscription_id'][0]}/pause", {}))
 MODIFIED = Case(fields=lambda api: {"id": _find_fee(api)})
@@ -177,6 +181,7 @@ CASES = {
     "createEntitlement": Case(fields=_make_other_feature),
     "createEntitlementsBulk": Case(fields=_make_other_feature),
     "publishPlan": Case(prepare=lambda api, ids: api.post(f"plans/{ids['plan_id'][0]}/versions", {})),
+    "createSubscriptionCommitment": Case(prepare=_end_commitment),
     "resumeSubscription": PAUSED,
     "previewSubscriptionResume": PAUSED,
     "listBackups": Case(prepare=lambda api, ids: _make_backup()),

@@ -128,6 +128,8 @@ def make_sample_company(api: Api) -> SampleIds:
     later = {"pause_mode": "scheduled", "pause_start": "2031-01-01T00:00:00Z"}
     api.post(f"subscriptions/{subscription['id']}/pause", later)
     (schedule,) = api.get("subscriptions/schedules")["schedules"]
+    committed = {"commitment_amount": "60", "enable_true_up": True}
+    commitment = api.post(f"subscriptions/{subscription['id']}/commitments", committed, 201)
     approval = make_approval(wallet["id"])
     alarm = raise_alarm(DISK_LOW, now=timezone.now())
     ids = {
@@ -137,7 +139,7 @@ def make_sample_company(api: Api) -> SampleIds:
         "feature_id": [feature["id"]], "meter_id": [feature["meter_id"]], "feature_ids": [feature["id"]],
         "plan_id": [plan["id"]], "target_plan_id": [plan["id"]], "plan_ids": [plan["id"]],
         "price_id": [price["id"]], "key": ["calls"], "entitlement_id": [entitlement["id"]],
-        "subscription_id": [subscription["id"]],
+        "subscription_id": [subscription["id"]], "commitment_id": [commitment["id"]],
         "line_item_id": [item["id"] for item in subscription["line_items"] if item["price_type"] == "FIXED"],
         "entity_id": [plan["id"], customer["id"], subscription["id"], feature["id"]],
         "parent_entity_id": [subscription["id"]],

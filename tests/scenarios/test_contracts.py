@@ -217,3 +217,36 @@ def test_freemium_to_paid(calls, proved):
     assert as_previewed(acme, MAY) == []
     assert as_previewed(acme, JUNE) == [[("Pro, 1–30 Jun", D("31.00"))]]
     assert as_previewed(acme, JULY) == [[("Pro, 1–31 Jul", D("31.00"))]]
+
+
+def test_seats_that_are_counted_from_events(proved):
+    # Who was active counts as a seat: $8.00 each, at least five a month.
+    seats = make_feature(name="Active users", aggregation="unique_count", field="user_id")
+    plan = make_version({"feature": seats, "unit_amount": D(8), "minimum_amount": D(40)})
+    acme = subscribe_acme(plan)
+    for user in ("ann", "ben", "cem", "dan", "eve", "fay", "ann", "ben"):
+        arrive(utc(2026, 1, 20), user_id=user)
+    assert as_previewed(acme, FEBRUARY) == [[("Active users, 1–31 Jan", D("48.00"))]]
+    arrive(utc(2026, 2, 3), user_id="ann")
+    assert as_previewed(acme, MARCH) == [
+        [("Active users, 1–28 Feb", D("8.00")), ("Active users, 1–28 Feb", D("32.00"))]
+    ]
+    # Gus and Hal of January arrive late: eight users.
+    arrive(utc(2026, 1, 25), user_id="gus")
+    arrive(utc(2026, 1, 25), user_id="hal")
+    work_late(utc(2026, 3, 5))
+    # A deal from April on: $6.00, without a minimum.
+    price = plan.prices.get()
+    deal = [PriceEdit(price, {"unit_amount": D(6), "minimum_amount": None})]
+    agree_terms(acme, deal, at=APRIL, now=utc(2026, 3, 20), by=None)
+    assert as_previewed(acme, APRIL) == [
+        [("Active users, 1–31 Mar", D("40.00")), ("Active users, 1–31 Jan", D("16.00"))]
+    ]
+    for user in ("ann", "ben", "cem"):
+        arrive(utc(2026, 4, 10), user_id=user)
+    assert as_previewed(acme, MAY) == [[("Active users, 1–30 Apr", D("18.00"))]]
+    assert as_previewed(acme, JUNE) == []
+    arrive(utc(2026, 6, 10), user_id="ann")
+    assert as_previewed(acme, JULY) == [[("Active users, 1–30 Jun", D("6.00"))]]
+    # 48 + 40 + 56 + 18 + 6
+    assert sum(invoice.total for invoice in Invoice.objects.all()) == D("168.00")

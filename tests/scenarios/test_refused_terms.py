@@ -34,8 +34,9 @@ def price(plan_id, **changes):
 @pytest.mark.parametrize(
     ("field", "value"),
     [
-        ("quantity", 5), ("proration_mode", "none"), ("commitment_amount", "100"), ("addons", [{"addon_id": "a"}]),
-        ("inheritance", {"x": 1}), ("subscription_status", "draft"), ("payment_behavior", "default_incomplete"),
+        ("quantity", 5), ("proration_mode", "none"), ("commitment_amount", "100"), ("enable_true_up", True),
+        ("addons", [{"addon_id": "a"}]),
+        ("subscription_status", "draft"), ("payment_behavior", "default_incomplete"),
         ("trialDays", 14), ("line_item_coupons", {"p": ["c"]}), ("overage_factor", "1.5"),
     ],
 )  # fmt: skip

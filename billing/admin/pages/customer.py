@@ -3,6 +3,7 @@
 from datetime import datetime
 from typing import Any
 
+from django.db.models import Q
 from django.http import HttpRequest
 from django.utils import timezone
 
@@ -48,7 +49,8 @@ def overview_context(request: HttpRequest, customer: Customer) -> dict[str, Any]
 
 def _tab_context(request: HttpRequest, customer: Customer, tab: str, now: datetime) -> dict[str, Any]:
     if tab == "invoices":
-        invoices = Invoice.objects.filter(customer=customer).select_related("customer", "subscription").order_by("-pk")
+        concerned = Q(customer=customer) | Q(subscription__customer=customer)
+        invoices = Invoice.objects.filter(concerned).select_related("customer", "subscription").order_by("-pk")
         rows = [(invoice, format_period(invoice)) for invoice in invoices[:LISTED]]
         return {"rows": rows, "all_url": admin_url("billing_invoice_changelist", customer__id__exact=customer.pk)}
     if tab == "payments":
@@ -65,6 +67,10 @@ def _overview_context(customer: Customer, overview: CustomerOverview) -> dict[st
         "overview": overview,
         "tiles": [tile for balance in overview.balances for tile in _tiles(customer, balance)],
         "open_rows": [(invoice, format_period(invoice)) for invoice in overview.open_invoices],
+        "children": [
+            (child, [format_amount(total, currency) for currency, total in child.totals.items()])
+            for child in overview.children
+        ],
         "subscriptions": [_subscription_context(row) for row in overview.subscriptions],
     }
 

@@ -17,6 +17,7 @@ from customers.admin.subscriptions.change_forms import (
     ResumeForm,
     WithdrawForm,
 )
+from customers.admin.subscriptions.commitment_forms import CommitmentForm, EndCommitmentForm
 from customers.models import Subscription
 
 PERIOD_NAMES = {
@@ -28,7 +29,8 @@ PERIOD_NAMES = {
     "year": "year",
 }
 FORMS: dict[str, type[ChangeForm]] = {
-    form.change: form for form in (ChangePlanForm, CancelForm, PauseForm, ResumeForm, WithdrawForm)
+    form.change: form
+    for form in (ChangePlanForm, CancelForm, PauseForm, ResumeForm, WithdrawForm, CommitmentForm, EndCommitmentForm)
 }
 for _form in FORMS.values():
     _form.form_before_template = "admin/billing/change/ask.html"
@@ -49,7 +51,7 @@ class ChangeEffect(AdminView):
         subscription = get_object_or_404(Subscription, pk=subscription_id)
         form = FORMS[change](request, subscription_id, data=request.POST)
         form.is_valid()  # The reason may still be missing.
-        is_complete = not {"plan", "when", "day", "last_day", "scheduled"} & set(form.errors)
+        is_complete = not set(form.errors) - {"reason", "_form_submitted"}
         context: dict[str, Any] = {"subscription": subscription, "change": change, "is_asked": is_complete}
         if is_complete:
             try:

@@ -7,6 +7,7 @@ from django.urls import URLPattern, path
 from billing.admin import home_money
 from billing.admin.pages import (
     aging,
+    commitment,
     comparison,
     credit,
     invoice,
@@ -14,6 +15,7 @@ from billing.admin.pages import (
     month_end,
     one_off,
     personal_data,
+    phases,
     plan_changes,
     plan_setup,
     proofs,
@@ -78,7 +80,10 @@ CUSTOMER_PAGES: list[tuple[str, type[AdminView], str]] = [
 SUBSCRIPTION_PAGES: list[tuple[str, type[AdminView], str]] = [
     ("<int:subscription_id>/terms/", terms.TermsPage, "billing_terms"),
     ("<int:subscription_id>/terms/effect/", terms.TermsEffect, "billing_terms_effect"),
+    ("<int:subscription_id>/phases/", phases.PhasesPage, "billing_phases"),
+    ("<int:subscription_id>/phases/effect/", phases.PhasesEffect, "billing_phases_effect"),
     ("<int:subscription_id>/deal/", terms.DealPanel, "billing_deal"),
+    ("<int:subscription_id>/commitment/", commitment.CommitmentPanel, "billing_commitment"),
 ]
 RUN_PAGES: list[tuple[str, type[AdminView], str]] = [
     ("<int:run_id>/csv/", run.FindingsFile, "billing_run_csv"),

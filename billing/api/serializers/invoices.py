@@ -51,7 +51,7 @@ def invoice_headers() -> QuerySet[Invoice]:
     received = Payment.objects.filter(Q(source=None) | Q(reverses=F("source")), invoice=OuterRef("pk"))
     overpaid = received.exclude(surplus=0).order_by().values("invoice").annotate(sum=Sum("surplus")).values("sum")
     headers: QuerySet[Invoice] = Invoice.objects.annotate(overpaid=Subquery(overpaid))
-    return headers.select_related("customer", "subscription", "replaced_by").order_by("-pk")
+    return headers.select_related("customer", "subscription__customer", "replaced_by").order_by("-pk")
 
 
 def invoices() -> QuerySet[Invoice]:
@@ -212,7 +212,7 @@ class InvoiceOut(ContractRecord):
         return saved_id(invoice)
 
     def get_subscription_customer_id(self, invoice: Invoice) -> str | None:
-        return invoice.customer.public_id if invoice.subscription else None
+        return invoice.subscription.customer.public_id if invoice.subscription else None
 
     def get_invoice_status(self, invoice: Invoice) -> str:
         return status_in(INVOICE_STATUSES, invoice.state)

@@ -77,21 +77,23 @@ class ChargeOut(ContractAnswer):
 class SubscriptionUsageOut(ContractAnswer):
     """A subscription's usage and its cost."""
 
-    nulls: ClassVar[tuple[str, ...]] = ("commitment_amount", "commitment_utilized", "overage_amount", "overage_factor")
-
     start_time = serializers.DateTimeField(source="window.start")
     end_time = serializers.DateTimeField(source="window.end")
     amount = number(source="total")
     currency = serializers.CharField()
     display_amount = ComputedText()
+    commitment_amount = number(source="commitment.limit", default=None, allow_null=True)
+    commitment_utilized = number(source="commitment.drawn", default=None, allow_null=True)
     has_overage = ComputedBoolean()
+    overage_amount = number(source="commitment.above", default=None, allow_null=True)
+    overage_factor = number(source="commitment.committed.overage_factor", default=None, allow_null=True)
     charges = ChargeOut(many=True)
 
     def get_display_amount(self, usage: SubscriptionUsage) -> str:
         return format_amount(usage.total, usage.currency)
 
     def get_has_overage(self, usage: SubscriptionUsage) -> bool:
-        return False
+        return usage.commitment is not None and usage.commitment.above > 0
 
 
 class AnalyticsIn(serializers.Serializer[Any]):

@@ -18,6 +18,7 @@ from billing.money import ZERO, exact, format_amount
 CAUSES_OF_AMOUNTS = {
     LineKind.PRORATION: Cause.DAYS,
     LineKind.TRUE_UP: Cause.COMMITMENT,
+    LineKind.COMMITMENT: Cause.COMMITMENT,
     LineKind.LATE_USAGE: Cause.LATE_USAGE,
     LineKind.CREDIT: Cause.ITEMS,
     LineKind.ITEM: Cause.ITEMS,

@@ -26,7 +26,10 @@ def previous_invoice(invoice: Invoice) -> Invoice | None:
         return None
     kinds = COMPARED_WITH.get(invoice.kind, [InvoiceKind(invoice.kind)])
     earlier = Invoice.objects.filter(
-        subscription=invoice.subscription_id, kind__in=kinds, period_start__lt=invoice.period_start
+        subscription=invoice.subscription_id,
+        customer=invoice.customer_id,
+        kind__in=kinds,
+        period_start__lt=invoice.period_start,
     )
     own_kind_first = Case(When(kind=invoice.kind, then=0), default=1, output_field=IntegerField())
     rows = _known_to(invoice, earlier).select_related("customer", "subscription")

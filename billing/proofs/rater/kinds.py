@@ -75,8 +75,26 @@ class ChargeKind(StrEnum):
     USAGE = "usage"
     TRUE_UP = "true_up"
     LATE_USAGE = "late_usage"
+    COMMITMENT = "commitment"
     CREDIT = "credit"
     ITEM = "item"
+
+
+class CommitmentKind(StrEnum):
+    """When a commitment is invoiced: a shortfall at the end, a prepayment at the start, or only what is above it."""
+
+    MINIMUM = "minimum"
+    PREPAID = "prepaid"
+    THRESHOLD = "threshold"
+
+
+class CommitmentPart(StrEnum):
+    """What a line of a commitment charges."""
+
+    PREPAYMENT = "prepayment"
+    DRAWDOWN = "drawdown"
+    OVERAGE = "overage"
+    TRUE_UP = "true_up"
 
 
 class Scope(StrEnum):

@@ -1,16 +1,17 @@
 """The conversation with the process that asks: one JSON object a line, in both directions.
 
-1. `{"subscription": …, "period": …, "fees": […], "totals": …}`: an invoice. Each part can be missing.
+1. `{"subscription": …, "period": …, "fees": […], "commitments": …, "totals": …}`: an invoice. Each part can be missing.
 2. `{"needs": [{"feature": 5, "start": …, "end": …}]}`: the answer, the events that the usage needs.
 3. `{"feature": 5, "events": [[time, checksum, number, key], …]}`: events in the order in which they occurred, in any
    number of lines.
-4. `{"end": true}`, answered by `{"usage": […], "fees": […], "totals": …}` or `{"error": …}`.
+4. `{"end": true}`, answered by `{"usage": […], "fees": […], "commitments": […], "totals": …}` or `{"error": …}`.
 """
 
 import json
 from collections.abc import Iterator, Sequence
 from typing import Any, TextIO
 
+from billing.proofs.rater.commitments import answer_commitments
 from billing.proofs.rater.fees import Held, line_of
 from billing.proofs.rater.numbers import read, write
 from billing.proofs.rater.pricing import NoTier
@@ -43,6 +44,9 @@ def _answer(question: dict[str, Any], lines: TextIO) -> Iterator[dict[str, Any]]
         yield {
             "usage": [] if usage is None else [write_line(line) for line in usage.lines()],
             "fees": fees,
+            "commitments": answer_commitments(subscription, question["commitments"])
+            if subscription and "commitments" in question
+            else [],
             "totals": answer_totals(question["totals"], fees) if "totals" in question else None,
         }
     except NoTier as error:

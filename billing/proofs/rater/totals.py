@@ -1,7 +1,8 @@
 """Discounts and taxes of an invoice, in their order, and the totals.
 
 First discounts on chosen charges, percentages before amounts; then discounts on everything, in the same order, each of
-what is left; then taxes on the rest. Each discount and each tax is rounded once and split over its charges.
+what is left; then taxes on the rest. Usage that a commitment has prepaid isn't discounted. Each discount and each tax
+is rounded once and split over its charges.
 """
 
 from collections.abc import Sequence
@@ -14,6 +15,7 @@ from billing.proofs.rater.numbers import ZERO, read, read_optional, round_to, sp
 
 FEES = (ChargeKind.FEE, ChargeKind.PRORATION)
 USAGE = (ChargeKind.USAGE, ChargeKind.TRUE_UP, ChargeKind.LATE_USAGE)
+WITH_COMMITMENTS = (*USAGE, ChargeKind.COMMITMENT)
 
 
 @dataclass
@@ -27,6 +29,7 @@ class Charge:
     discount: Fraction = ZERO
     tax: Fraction = ZERO
     tax_included: Fraction = ZERO
+    prepaid: Fraction = ZERO
 
     @classmethod
     def read(cls, data: dict[str, Any]) -> "Charge":
@@ -37,6 +40,10 @@ class Charge:
     @property
     def left(self) -> Fraction:
         return self.amount - self.discount
+
+    @property
+    def discountable(self) -> Fraction:
+        return self.left - self.prepaid
 
 
 @dataclass(frozen=True)
@@ -68,7 +75,7 @@ class Coupon:
             return (charge.kind in USAGE and charge.feature in self.features) or (
                 charge.kind in FEES and charge.version in self.versions
             )
-        return charge.kind in (FEES if self.scope == Scope.FEES else USAGE)
+        return charge.kind in (FEES if self.scope == Scope.FEES else WITH_COMMITMENTS)
 
 
 @dataclass(frozen=True)
@@ -108,6 +115,7 @@ def add_up(
     is_reversed: bool = False,
 ) -> Totals:
     """Discount and tax the charges, which keep their parts. Under reverse charge the customer owes the taxes."""
+    _set_prepaid(charges, places)
     by_coupon = {coupon.number: _discount(charges, coupon, places) for coupon in sorted(coupons, key=_order)}
     by_tax = [ZERO for _ in taxes] if is_reversed else _tax(charges, taxes, places)
     return Totals(
@@ -120,18 +128,31 @@ def add_up(
     )
 
 
+def _set_prepaid(charges: Sequence[Charge], places: int) -> None:
+    """Split what commitments deduct over the usage charges, by their size."""
+    deducted = -sum((c.amount for c in charges if c.kind == ChargeKind.COMMITMENT and c.amount < 0), ZERO)
+    usage = [charge for charge in charges if charge.kind in USAGE and charge.amount > 0]
+    used = sum((charge.amount for charge in usage), ZERO)
+    prepaid = min(deducted, used)
+    if prepaid:
+        for charge, part in zip(
+            usage, split(prepaid, [prepaid * charge.amount / used for charge in usage], places), strict=True
+        ):
+            charge.prepaid = part
+
+
 def _order(coupon: Coupon) -> tuple[bool, bool, int]:
     return coupon.scope == Scope.EVERYTHING, coupon.percent is None, coupon.number
 
 
 def _discount(charges: Sequence[Charge], coupon: Coupon, places: int) -> Fraction:
     """Take a coupon off the charges that it covers, by their size. Negative charges aren't discounted."""
-    covered = [charge for charge in charges if charge.left > 0 and coupon.covers(charge)]
-    left = sum((charge.left for charge in covered), ZERO)
+    covered = [charge for charge in charges if charge.discountable > 0 and coupon.covers(charge)]
+    left = sum((charge.discountable for charge in covered), ZERO)
     off = (coupon.amount or ZERO) if coupon.percent is None else left * coupon.percent / 100
     amount = round_to(min(off, left), places)
     if covered:
-        parts = split(amount, [amount * charge.left / left for charge in covered], places)
+        parts = split(amount, [amount * charge.discountable / left for charge in covered], places)
         for charge, part in zip(covered, parts, strict=True):
             charge.discount += part
     return amount

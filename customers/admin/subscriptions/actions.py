@@ -17,6 +17,7 @@ from customers.admin.subscriptions.change_forms import (
     ResumeForm,
     WithdrawForm,
 )
+from customers.admin.subscriptions.commitment_forms import CommitmentForm, EndCommitmentForm
 from customers.admin.subscriptions.status import RUNNING, status_of
 from customers.models import Subscription, SubscriptionStatus
 
@@ -29,6 +30,15 @@ class SubscriptionActions:
 
     def has_agree_terms_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
         return self._can_change(request, object_id, *RUNNING)
+
+    def has_agree_commitment_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
+        return self._can_change(request, object_id, *RUNNING) and not self._has_commitment(object_id)
+
+    def has_end_commitment_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
+        return self._can_change(request, object_id, *RUNNING) and self._has_commitment(object_id)
+
+    def _has_commitment(self, object_id: Any) -> bool:
+        return subscriptions.get_commitments(object_id).filter(ends_at=None).exists()
 
     def has_pause_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
         return self._can_change(request, object_id, SubscriptionStatus.ACTIVE, SubscriptionStatus.TRIALING)
@@ -75,6 +85,40 @@ class SubscriptionActions:
     def agree_terms(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Open the page on which prices, quantities and free units are agreed."""
         return HttpResponseRedirect(admin_url("billing_terms", object_id))
+
+    @action(description="Agree phases", icon="stacked_line_chart", permissions=["agree_terms"])
+    def agree_phases(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Open the page on which phases of the terms are entered at once."""
+        return HttpResponseRedirect(admin_url("billing_phases", object_id))
+
+    @action(
+        description="Agree commitment",
+        icon="savings",
+        permissions=["agree_commitment"],
+        dialog={
+            "title": "Agree a commitment",
+            "description": "What the customer commits to spend on usage in every term. Recurring fees don't count.",
+            "form_class": CommitmentForm,
+            "form_submit_text": "Agree",
+        },
+    )
+    def agree_commitment(self, request: HttpRequest, form: CommitmentForm, object_id: str) -> HttpResponse:
+        return self._change(request, object_id, form, "The commitment is agreed.")
+
+    @action(
+        description="End commitment",
+        icon="money_off",
+        permissions=["end_commitment"],
+        dialog={
+            "title": "End the commitment?",
+            "description": "It ends with the current billing period. A minimum is prorated to the shortened term. A "
+            "prepayment isn't refunded. A commitment that hasn't started is withdrawn.",
+            "form_class": EndCommitmentForm,
+            "form_submit_text": "End the commitment",
+        },
+    )
+    def end_commitment(self, request: HttpRequest, form: EndCommitmentForm, object_id: str) -> HttpResponse:
+        return self._change(request, object_id, form, "The commitment ends with the current billing period.")
 
     @action(
         description="Pause",

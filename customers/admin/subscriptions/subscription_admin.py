@@ -28,7 +28,7 @@ from customers.admin.subscriptions.status import STATUS_COLORS, status_of
 from customers.admin.subscriptions.subscribe_form import SubscribeForm
 from customers.admin.subscriptions.timeline import timeline_of, upcoming_periods
 from customers.models import Subscription, SubscriptionStatus
-from customers.signals import invoice_start
+from customers.signals import invoice_start, list_warnings
 
 
 class StatusFilter(DropdownFilter):
@@ -101,7 +101,17 @@ class SubscriptionAdmin(SubscriptionActions, OfficeAdmin):
     empty_title = "No subscriptions yet"
     empty_text = "Subscribe a customer to a plan to bill fees and usage. You need a customer and a plan with prices."
     change_form_before_template = "admin/customers/subscription/standing.html"
-    actions_detail = ("change_plan", "agree_terms", "pause", "resume", "withdraw", "cancel")
+    actions_detail = (
+        "change_plan",
+        "agree_terms",
+        "agree_phases",
+        "agree_commitment",
+        "end_commitment",
+        "pause",
+        "resume",
+        "withdraw",
+        "cancel",
+    )
 
     # --- The list ------------------------------------------------------------------------------------
 
@@ -218,6 +228,8 @@ class SubscriptionAdmin(SubscriptionActions, OfficeAdmin):
             f"{obj.customer} is subscribed. Fees that are due at the start are invoiced at once;"
             " for other charges see Upcoming invoice.",
         )
+        for warning in list_warnings(obj, now=timezone.now()):
+            messages.warning(request, warning["message"])
         return HttpResponseRedirect(page_of(obj))
 
     def has_delete_permission(self, request: HttpRequest, obj: Subscription | None = None) -> bool:

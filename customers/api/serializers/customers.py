@@ -14,7 +14,7 @@ from config.api.fields import (
 class CustomerOut(ContractRecord):
     """A customer: a person or company that you bill."""
 
-    nulls: ClassVar[tuple[str, ...]] = ("contact_persons", "integrations", "parent_customer", "parent_customer_id")
+    nulls: ClassVar[tuple[str, ...]] = ("contact_persons", "integrations", "parent_customer")
 
     id = serializers.CharField(source="public_id")
     external_id = serializers.CharField()
@@ -31,6 +31,8 @@ class CustomerOut(ContractRecord):
     address_state = serializers.CharField()
     address_postal_code = serializers.CharField()
     address_country = serializers.CharField()
+    parent_customer_id = serializers.CharField(source="parent.public_id", default=None, allow_null=True)
+    parent_customer_external_id = serializers.CharField(source="parent.external_id", default=None, allow_null=True)
     metadata = MetadataField()
     status = StatusField()
     created_at = serializers.DateTimeField()

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, ClassVar
 
-from django.db.models import F
+from django.db.models import F, prefetch_related_objects
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
@@ -16,6 +16,7 @@ from catalog.models import Price
 from catalog.selectors import prices_by_version
 from config.api.contract import ContractAnswer, ContractRecord
 from config.api.fields import (
+    ComputedChoice,
     ComputedText,
     ConstantField,
     ExactField,
@@ -23,12 +24,20 @@ from config.api.fields import (
     NamedChoiceField,
     QuantityField,
     name_of,
+    plain,
 )
+from customers.api.commitments import cadence_of, duration_of
 from customers.api.names import CYCLES
 from customers.api.serializers.customers import CustomerOut
+from customers.kinds import CommitmentKind
 from customers.models import PhaseKind, Subscription, SubscriptionPhase
 from customers.periods import NoSuchPeriod, Period, period_containing
-from customers.subscriptions import get_billing_period, get_phases_by_subscription, get_schedule
+from customers.subscriptions import (
+    get_billing_period,
+    get_current_commitments,
+    get_phases_by_subscription,
+    get_schedule,
+)
 
 STATUSES = ["scheduled", "trialing", "active", "paused", "cancelled"]
 
@@ -118,20 +127,20 @@ class SubscriptionOut(ContractRecord):
     """A customer's subscription to a plan, with its current status."""
 
     nulls: ClassVar[tuple[str, ...]] = (
-        *("active_pause_id", "auto_invoice_threshold", "checkout_session", "collection_method", "commitment_amount"),
-        *("commitment_duration", "coupon_associations", "credit_grants", "enable_true_up", "entitlements"),
-        *("gateway_payment_method_id", "latest_invoice", "line_item_grouping", "overage_factor"),
+        *("active_pause_id", "auto_invoice_threshold", "checkout_session", "collection_method"),
+        *("coupon_associations", "credit_grants", "entitlements"),
+        *("gateway_payment_method_id", "latest_invoice", "line_item_grouping"),
         *("parent_subscription_id", "pauses", "payment_behavior", "phases", "synced_price_sequence", "version"),
     )
 
     id = serializers.CharField(source="public_id")
     customer_id = serializers.CharField(source="customer.public_id")
     customer = CustomerOut()
-    invoicing_customer_id = serializers.CharField(source="customer.public_id")
+    invoicing_customer_id = ComputedText()
     plan_id = serializers.CharField(source="now_plan.public_id", default=None, allow_null=True)
     plan = PlanOut(source="now_plan", allow_null=True)
     plan_version = serializers.IntegerField(source="now_phase.plan_version.number", default=None, allow_null=True)
-    subscription_type = ConstantField("standalone")
+    subscription_type = ComputedChoice(["standalone", "delegated_invoicing"])
     subscription_status = serializers.ChoiceField(STATUSES, source="now_status")
     status = serializers.SerializerMethodField()
     lookup_key = serializers.CharField(source="key", allow_null=True)
@@ -155,13 +164,44 @@ class SubscriptionOut(ContractRecord):
     pause_status = serializers.SerializerMethodField()
     proration_behavior = serializers.SerializerMethodField()
     payment_terms = ComputedText(allow_null=True)
+    commitment_amount = ComputedText(allow_null=True)
+    commitment_duration = serializers.SerializerMethodField()
+    commitment_invoice_cadence = serializers.SerializerMethodField()
+    enable_true_up = serializers.SerializerMethodField()
+    overage_factor = ComputedText(allow_null=True)
     metadata = MetadataField()
     line_items = LineItemOut(source="now_items", many=True)
     created_at = serializers.DateTimeField()
     updated_at = serializers.DateTimeField()
 
+    def get_invoicing_customer_id(self, subscription: Any) -> str:
+        customer = subscription.customer
+        return str((customer.parent or customer).public_id)
+
+    def get_subscription_type(self, subscription: Any) -> str:
+        return "standalone" if subscription.customer.parent is None else "delegated_invoicing"
+
     def get_payment_terms(self, subscription: Any) -> str | None:
         return None if subscription.net_days is None else f"{subscription.net_days} NET"
+
+    def get_commitment_amount(self, subscription: Any) -> str | None:
+        return None if subscription.now_commitment is None else plain(subscription.now_commitment.amount)
+
+    @extend_schema_field(serializers.ChoiceField(list(PERIODS), allow_null=True))
+    def get_commitment_duration(self, subscription: Any) -> str | None:
+        return None if subscription.now_commitment is None else duration_of(subscription.now_commitment)
+
+    @extend_schema_field(serializers.ChoiceField(list(CADENCES), allow_null=True))
+    def get_commitment_invoice_cadence(self, subscription: Any) -> str | None:
+        return None if subscription.now_commitment is None else cadence_of(subscription.now_commitment)
+
+    @extend_schema_field(serializers.BooleanField(allow_null=True))
+    def get_enable_true_up(self, subscription: Any) -> bool | None:
+        commitment = subscription.now_commitment
+        return None if commitment is None else commitment.kind == CommitmentKind.MINIMUM
+
+    def get_overage_factor(self, subscription: Any) -> str | None:
+        return None if subscription.now_commitment is None else plain(subscription.now_commitment.overage_factor)
 
     @extend_schema_field(serializers.ChoiceField(["published"]))
     def get_status(self, subscription: Any) -> str:
@@ -190,18 +230,44 @@ class SubscriptionOut(ContractRecord):
         return "create_prorations" if subscription.prorate else "none"
 
 
+class SubscriptionChargeOut(serializers.Serializer[Any]):
+    """What a subscription charges for the usage on its upcoming invoice so far."""
+
+    subscription_id = serializers.CharField()
+    amount = serializers.CharField()
+    currency = serializers.CharField()
+
+
+class SubscriptionWarningOut(serializers.Serializer[Any]):
+    """The same usage is charged by this subscription and another one of the customer, at the same time."""
+
+    code = ConstantField("usage_charged_twice")
+    message = serializers.CharField()
+    feature_id = serializers.CharField()
+    charges = SubscriptionChargeOut(many=True)
+
+
+class SubscriptionDetails(SubscriptionOut):
+    """A subscription with what to check about its charges."""
+
+    warnings = SubscriptionWarningOut(source="now_warnings", many=True)
+
+
 def serialize_subscriptions(subscriptions: Iterable[Subscription], *, now: datetime) -> list[Any]:
-    """Serialize subscriptions with their status at `now`: at most four queries, however many subscriptions."""
+    """Serialize subscriptions with their status at `now`: at most six queries, however many subscriptions."""
     return list(SubscriptionOut(load_subscriptions(subscriptions, now=now), many=True).data)
 
 
 def load_subscriptions(subscriptions: Iterable[Subscription], *, now: datetime) -> list[Any]:
-    """Attach the status at `now` to subscriptions, as `SubscriptionOut` needs it: at most four queries."""
+    """Attach the status at `now` to subscriptions, as `SubscriptionOut` needs it: at most six queries."""
     rows: list[Any] = list(subscriptions)
+    prefetch_related_objects(rows, "customer__parent")
     chains = get_phases_by_subscription([row.pk for row in rows])
     phases = {row.pk: phase_now(chains.get(row.pk, []), now) for row in rows}
     priced = prices_by_version(phase.plan_version for phase in phases.values() if phase)
+    commitments = get_current_commitments(rows, now)
     for row in rows:
+        row.now_commitment = commitments.get(row.pk)
         phase = phases[row.pk]
         row.now_phase, row.now_plan = phase, phase.plan_version.plan if phase else None
         row.now_status, row.now_period = status_of(row, phase, now), _period(row, now)

@@ -38,8 +38,9 @@ WRITING = {
         """,
     ("customers:write",): """
         activateCustomer cancelSubscription cancelSubscriptionSchedule createAlertSettings createCustomer
-        createSubscription createSubscriptionLineItem createUsageAlert deleteAlertSettings deleteCustomer
-        deleteSubscriptionLineItem deleteUsageAlert
+        createSubscription createSubscriptionCommitment createSubscriptionLineItem createUsageAlert
+        deleteAlertSettings deleteCustomer
+        deleteSubscriptionLineItem deleteUsageAlert endSubscriptionCommitment
         executeSubscriptionChange mapExternalId pauseSubscription resumeSubscription updateAlertSettings updateCustomer
         updateCustomerById updateSubscription updateSubscriptionLineItem updateUsageAlert
         """,

@@ -25,6 +25,7 @@ NOT_PERSONAL = {
     "billing.taxassignment": {"public_id", "currency"},
     "billing.wallet": {"public_id", "currency"},
     "billing.walletentry": {"public_id"},
+    "customers.commitment": {"public_id"},
     "customers.customer": {"public_id", "external_id", "currency", "timezone"},
     "customers.customeralias": {"to_recount"},
     "customers.subscription": {"public_id", "currency", "timezone"},

@@ -159,8 +159,8 @@ def test_the_number_of_subscriptions_does_not_change_query_count(api, django_ass
         make_subscription(plan=make_plan())
     api.get("plans")
     for limit in (1, 3):
-        # the count, the subscriptions, their phases, the versions' prices, the prices' tiers
-        with django_assert_num_queries(5):
+        # the count, the subscriptions, their phases, the versions' prices, the prices' tiers, the commitments
+        with django_assert_num_queries(6):
             api.get("subscriptions", limit=limit)
 
 

@@ -164,6 +164,7 @@ def stories(draw: Any) -> Story:
     subscription = BilledSubscription(
         subscription_id=1,
         customer_id=1,
+        payer_id=1,
         currency=draw(st.sampled_from(["USD", "JPY", "KWD"])),
         schedule=schedule,
         started_at=START,
