@@ -75,11 +75,17 @@ test-clickhouse: setup ## Run the tests of sealed events in ClickHouse, with its
 	@$(PYTHON) -m pytest -m clickhouse tests/events/history $(ARGS)
 
 .PHONY: lint
-lint: setup lint-schema ## Check style, templates, types, layers, migrations, wording and the OpenAPI schema
+lint: lint-schema lint-types lint-code ## Check style, templates, types, layers, migrations, wording and the OpenAPI schema
+
+.PHONY: lint-types
+lint-types: setup
+	@$(PYTHON) -m mypy .
+
+.PHONY: lint-code
+lint-code: setup
 	@$(PYTHON) -m ruff check .
 	@$(PYTHON) -m ruff format --check .
 	@$(VENV)/bin/djlint --lint --quiet templates
-	@$(PYTHON) -m mypy .
 	@$(VENV)/bin/lint-imports
 	@$(PYTHON) manage.py makemigrations --check --dry-run
 	@$(PYTHON) -m tests.words
