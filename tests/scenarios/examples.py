@@ -20,7 +20,8 @@ from billing.runs.billing_run import run_to_end, unfinished_chunks
 from billing.runs.dry_run import dry_run_chunk
 from config.backups.models import Backup
 from config.monitoring.heartbeats import write_heartbeat
-from config.monitoring.models import Heartbeat, Process, TaskRecord
+from config.monitoring.lease import Lease
+from config.monitoring.models import Heartbeat, Process, SchedulingLease, TaskRecord
 from config.signin.models import SignInEvent, SignInKind
 from config.webhooks.models import WebhookMessage
 from events.access.keys import clear_key_cache
@@ -138,6 +139,8 @@ def _let_all_run() -> None:
     for process in Process:
         write_heartbeat(process)
     Heartbeat.objects.update(host="app-1", clock_ahead_s=0.002)
+    Lease().hold()
+    SchedulingLease.objects.update(host="app-1")
     at = timezone.now()
     for task in set(PeriodicTask.objects.values_list("task", flat=True)):
         TaskRecord.objects.create(task=task, started_at=at, succeeded_at=at)
