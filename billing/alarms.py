@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 from django.db.models import Max
 
-from billing.models import BillingRun, BillingState
+from billing.models import BillingRun, BillingState, Email, EmailState
 from billing.models.runs import RunState
 from config.alarms.checks import register_check
 from config.alarms.kinds import AlarmKind
@@ -13,6 +13,7 @@ from config.alarms.raising import Finding
 from config.office.links import admin_url
 
 STUCK_AFTER = timedelta(minutes=15)
+EMAIL_LATE_AFTER = timedelta(minutes=15)
 MOST_COUNTED = 1_001
 
 
@@ -47,7 +48,32 @@ def find_parked(now: datetime) -> Iterator[Finding]:
         )
 
 
+def find_emails(now: datetime) -> Iterator[Finding]:
+    """Find emails that customers didn't get, and emails that wait although they are due."""
+    problems = Email.objects.problems()
+    if count := problems.order_by()[:MOST_COUNTED].count():
+        yield Finding(
+            AlarmKind.EMAIL_FAILING,
+            f"{count:,} {'email' if count == 1 else 'emails'} failed, bounced, or may not have been sent.",
+            "Open Emails, where each has its reason. Correct the customer's addresses and send the email again, or "
+            "mark it as handled.",
+            url=admin_url("billing_email_changelist", problem="yes"),
+        )
+    waiting = Email.objects.filter(state=EmailState.PENDING, tries__gt=0, created_at__lt=now - EMAIL_LATE_AFTER)
+    first = waiting.order_by("pk").first()
+    if first is not None:
+        yield Finding(
+            AlarmKind.EMAIL_FAILING,
+            f"Emails have waited since {first.created_at:%Y-%m-%d %H:%M} UTC.",
+            "The mail server doesn't accept them. Check EMAIL_URL and the server. The emails are tried again "
+            "automatically.",
+            about="waiting",
+            url=admin_url("billing_email_changelist", state__exact=EmailState.PENDING),
+        )
+
+
 def register_checks() -> None:
     """Register the checks of billing."""
+    register_check("emails", [AlarmKind.EMAIL_FAILING], find_emails)
     register_check("billing runs", [AlarmKind.RUN_STUCK], find_stuck)
     register_check("parked subscriptions", [AlarmKind.BILLING_FAILING], find_parked)

@@ -23,6 +23,7 @@ class BillingConfig(AppConfig):
         from billing.proofs.copies import prove_copy
         from billing.runs.at_once import invoice_change, invoice_start
         from billing.self_test.alarms import register_self_test_alarm
+        from billing.sending import bounces
         from config.backups.checks import register_backup_check
         from config.office.pages import add_pages
         from customers.admin import set_customer_overview
@@ -46,6 +47,7 @@ class BillingConfig(AppConfig):
         register_backup_check("proofs", prove_copy)
         set_customer_overview(customer.overview_context)
         messages.register()
+        bounces.connect()
         register(BillingAnswers())
         floors.append(oldest_needed)
         start_hooks.append(begin)

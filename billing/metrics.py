@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 from datetime import datetime
 
-from django.db.models import Count
+from django.db.models import Count, Min
 from prometheus_client.core import Metric
 
-from billing.models import BillingRun, BillingState, Invoice, LateAdjustment, RunKind
+from billing.models import BillingRun, BillingState, Email, EmailState, Invoice, LateAdjustment, RunKind
 from billing.models.late import OPEN_STATES
 from billing.models.runs import RunState
 from billing.proofs.summary import last_night
@@ -42,6 +42,18 @@ def read_billing(now: datetime) -> Iterator[Metric]:
     )
 
 
+def read_emails(now: datetime) -> Iterator[Metric]:
+    """Yield the emails that wait, and those that customers didn't get."""
+    waiting = Email.objects.filter(state=EmailState.PENDING)
+    due = waiting.filter(next_try_at__lte=now)
+    oldest = due.aggregate(at=Min("next_try_at"))["at"]
+    age = (now - oldest).total_seconds() if oldest else 0
+    yield gauge("emails_waiting", "Emails to customers that wait.", waiting.count())
+    yield gauge("emails_oldest_waiting_seconds", "How long the oldest due email has waited.", age)
+    problems = Email.objects.problems().count()
+    yield gauge("emails_problems", "Emails that failed, bounced, or may not have been sent.", problems)
+
+
 def read_proofs(now: datetime) -> Iterator[Metric]:
     """Yield the result of the last finished night of proofs."""
     if night := last_night():
@@ -64,5 +76,6 @@ def register_sources() -> None:
     """Register the sources of this module."""
     register_metrics("runs", read_runs)
     register_metrics("billing", read_billing)
+    register_metrics("emails", read_emails)
     register_metrics("proofs", read_proofs)
     register_metrics("self_test", read_self_test)

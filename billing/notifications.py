@@ -3,7 +3,17 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from billing.models import CreditNote, Invoice, LateAdjustment, MonthClosing, Payment, PaymentKind, Wallet, WalletEntry
+from billing.models import (
+    CreditNote,
+    Email,
+    Invoice,
+    LateAdjustment,
+    MonthClosing,
+    Payment,
+    PaymentKind,
+    Wallet,
+    WalletEntry,
+)
 from config.webhooks.names import WebhookEvent
 from config.webhooks.outbox import emit
 
@@ -58,3 +68,8 @@ def notify_late_usage(adjustments: Sequence[LateAdjustment], *, now: datetime) -
 def notify_month(event: WebhookEvent, closing: MonthClosing, *, now: datetime) -> None:
     """Report that a month was closed or reopened."""
     emit(event, "month", [closing.pk], at=now)
+
+
+def notify_email(event: WebhookEvent, email: Email, *, now: datetime) -> None:
+    """Report what became of an email: accepted by the mail server, failed, bounced."""
+    emit(event, "email", [email.pk], at=now)

@@ -21,3 +21,7 @@ class CannotPay(CannotChange):
 
 class CannotCredit(CannotChange):
     """The credit note is invalid for its invoice, or its state doesn't allow this change."""
+
+
+class CannotEmail(CannotChange):
+    """The document can't be emailed, or not to these recipients."""

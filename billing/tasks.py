@@ -22,6 +22,7 @@ from billing.proofs import runs as proof_runs
 from billing.runs import billing_run, dry_run
 from billing.runs.late_usage import bill_ended, check_recent, credit_reductions
 from billing.self_test.running import delete_sent, run_self_test
+from billing.sending.delivering import EMAILS_LOCK, deliver_due
 from billing.settlement import credit_expiry
 from config.db.clock import read_clock
 from config.jobs import enqueue_on_commit, gc_paused, run_for_a_turn
@@ -140,6 +141,13 @@ def self_test() -> int:
         if is_alone:
             delete_sent()
     return 0
+
+
+@shared_task(name="billing.tasks.send_emails")
+def send_emails() -> int:
+    """Send due emails for at most 20 seconds; return how many. Of two calls at once, one sends."""
+    with pglock.advisory(EMAILS_LOCK, timeout=0) as is_alone:
+        return deliver_due(now=read_clock()) if is_alone else 0
 
 
 @shared_task(name="billing.tasks.go_on_with_month_ends")

@@ -370,11 +370,26 @@ DJANGO_CELERY_BEAT_TZ_AWARE = True
 ALARM_PACE = env.float("ALARM_PACE", default=1)
 ALARM_EMAILS = env.list("ALARM_EMAILS", default=[])  # who gets an email about each alarm
 SITE_URL = env.str("SITE_URL", default="").rstrip("/")  # the address of this installation, for links in emails
-vars().update(env.email_url("EMAIL_URL", default="consolemail://"))  # smtp+tls://user:password@host:587
-EMAIL_TIMEOUT = 10
 DISK_ALARM_GB = env.float("DISK_ALARM_GB", default=2)  # alarm below this much space, if the database is embedded
 DATABASE_QUOTA_GB = env.float("DATABASE_QUOTA_GB", default=0)  # alarm at 90 % of it; 0 means no quota
+
+# --- Emails ------------------------------------------------------------------------------------------
+# smtp+tls://user:password@host:587. By default, emails are written to files, and the admin shows them.
+EMAIL_OUTBOX = DATA_DIR / "emails"
+vars().update(env.email_url("EMAIL_URL", default=f"filemail:///{EMAIL_OUTBOX}"))
 DEFAULT_FROM_EMAIL = SERVER_EMAIL = env.str("EMAIL_FROM", default="countinghouse@localhost")
+EMAIL_TIMEOUT = 10
+EMAILS_PER_MINUTE = env.int("EMAILS_PER_MINUTE", default=60)  # to customers; 0 means no limit
+EMAIL_ATTACHMENT_MB = env.int("EMAIL_ATTACHMENT_MB", default=10)
+# A provider of django-anymail, such as mailgun, postmark or amazon_ses, instead of EMAIL_URL. Its settings are
+# variables such as ANYMAIL_MAILGUN_API_KEY. Bounces need ANYMAIL_WEBHOOK_SECRET=user:password.
+EMAIL_PROVIDER = env.str("EMAIL_PROVIDER", default="")
+ANYMAIL = {name.removeprefix("ANYMAIL_"): value for name, value in os.environ.items() if name.startswith("ANYMAIL_")}
+if EMAIL_PROVIDER:
+    INSTALLED_APPS.append("anymail")
+    EMAIL_BACKEND = f"anymail.backends.{EMAIL_PROVIDER}.EmailBackend"
+elif vars()["EMAIL_BACKEND"] == "django.core.mail.backends.smtp.EmailBackend":
+    EMAIL_BACKEND = "config.server.smtp.EmailBackend"
 
 # --- Metrics and logs --------------------------------------------------------------------------------
 METRICS_TOKEN = env.str("METRICS_TOKEN", default="")  # who sends it reads /metrics; without both, it is off

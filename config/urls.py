@@ -1,5 +1,6 @@
 """Route URLs to the admin and the API under /v1 (no trailing slashes). `config/server/probes.py` answers probes."""
 
+from django.conf import settings
 from django.contrib import admin
 from django.urls import URLPattern, URLResolver, include, path
 from django.views.decorators.csrf import csrf_exempt
@@ -33,6 +34,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("v1/", include("config.alarms.urls")),
     path("v1/", include("config.change_log.urls")),
     path("v1/", include("config.monitoring.urls")),
+    *([path("email-reports/", include("anymail.urls"))] if "WEBHOOK_SECRET" in settings.ANYMAIL else []),
     path("v1", unknown_path),
     path("v1/<path:path>", csrf_exempt(unknown_path)),
 ]

@@ -35,6 +35,13 @@ class CompanyProfileAdmin(OfficeAdmin):
         ("Contact", {"fields": (("email", "phone"), ("website", "site_url"))}),
         ("Months", {"fields": ("timezone",)}),
         ("Retention", {"fields": ("retention_years",)}),
+        (
+            "Emails",
+            {
+                "fields": (("emails_invoices", "emails_credit_notes", "emails_receipts"),),
+                "description": "Replies go to the email address above.",
+            },
+        ),
         ("On invoices", {"fields": ("bank_details", "payment_terms", "footer", "explains_differences")}),
     )
 

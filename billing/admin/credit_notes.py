@@ -15,6 +15,8 @@ from unfold.enums import ActionVariant
 from unfold.forms import BaseDialogForm
 
 from billing.admin import documents
+from billing.admin.emails.email_admin import may_send, send_from_dialog
+from billing.admin.emails.forms import SendCreditNoteForm
 from billing.admin.forms.credit_notes import FinalizeNoteForm, describe_effect
 from billing.admin.forms.payments import RefundForm
 from billing.admin.shared import CREDIT_NOTE_COLORS, link, money_cell, rounded
@@ -54,7 +56,7 @@ class CreditNoteAdmin(WrittenBySystem, OfficeAdmin):
     search_fields = ("number", "public_id", "invoice__number", "customer__name", "customer__external_id")
     search_help_text = "Number, invoice number, or the customer's name or external ID"
     ordering = ("-pk",)
-    actions_detail = ("pdf_one", "finalize_one", "refund_one", "void_one")
+    actions_detail = ("pdf_one", "email_one", "finalize_one", "refund_one", "void_one")
     export_columns = (
         ("ID", "public_id"),
         ("Number", "number"),
@@ -119,7 +121,7 @@ class CreditNoteAdmin(WrittenBySystem, OfficeAdmin):
         note = CreditNote.objects.filter(pk=object_id).first()
         allowed = {"pdf_one"}
         if note is not None and note.state != CreditNoteState.VOID:
-            allowed |= {"void_one"} | ({"finalize_one"} if note.is_draft else set())
+            allowed |= {"void_one", "finalize_one" if note.is_draft else "email_one"}
             if note.refund_due > sum_refunds(note):
                 allowed.add("refund_one")
         actions = super().get_actions_detail(request, object_id)
@@ -142,6 +144,19 @@ class CreditNoteAdmin(WrittenBySystem, OfficeAdmin):
     def pdf_one(self, request: HttpRequest, object_id: int) -> HttpResponse:
         """Download the credit note as a PDF."""
         return documents.one_credit_note(request, object_id)
+
+    def has_email_permission(self, request: HttpRequest, object_id: int | str | None = None) -> bool:
+        return may_send(request)
+
+    @action(
+        description="Email",
+        icon="forward_to_inbox",
+        permissions=["email"],
+        dialog={"title": "Email this credit note", "form_class": SendCreditNoteForm, "form_submit_text": "Send"},
+    )
+    def email_one(self, request: HttpRequest, form: SendCreditNoteForm, object_id: int) -> HttpResponse:
+        """Send the credit note to its customer."""
+        return send_from_dialog(request, form)
 
     @action(
         description="Finalize",

@@ -18,6 +18,8 @@ from unfold.decorators import display
 from unfold.enums import ActionVariant
 from unfold.forms import BaseDialogForm
 
+from billing.admin.emails.email_admin import may_send, send_from_dialog
+from billing.admin.emails.forms import SendReceiptForm
 from billing.admin.forms.payments import ReverseForm
 from billing.admin.forms.surplus import ApplySurplusForm, SurplusForm, SurplusRefundForm
 from billing.admin.shared import link, money_cell, rounded
@@ -118,7 +120,7 @@ class PaymentAdmin(NeverChanged, OfficeAdmin):
         ("Recorded", {"fields": (("recorded_by", "recorded_at"), "public_id")}),
     )
     inlines = (SurplusUsesInline,)
-    actions_detail = ("apply_rest", "credit_rest", "refund_rest", "reverse_one")
+    actions_detail = ("email_one", "apply_rest", "credit_rest", "refund_rest", "reverse_one")
     export_columns = (
         ("ID", "public_id"),
         ("Date", "received_on"),
@@ -230,6 +232,20 @@ class PaymentAdmin(NeverChanged, OfficeAdmin):
             done=f"{payment} is reversed.",
             then=payment.invoice.get_absolute_url(),
         )
+
+    def has_email_permission(self, request: HttpRequest, object_id: int | str | None = None) -> bool:
+        payments = Payment.objects.filter(pk=object_id or 0, kind=PaymentKind.PAYMENT, reversed_by=None)
+        return may_send(request) and payments.exists()
+
+    @action(
+        description="Email a receipt",
+        icon="forward_to_inbox",
+        permissions=["email"],
+        dialog={"title": "Email a receipt", "form_class": SendReceiptForm, "form_submit_text": "Send"},
+    )
+    def email_one(self, request: HttpRequest, form: SendReceiptForm, object_id: int) -> HttpResponse:
+        """Send a receipt with the invoice to the customer."""
+        return send_from_dialog(request, form)
 
     def has_use_permission(self, request: HttpRequest, object_id: int | str | None = None) -> bool:
         has_rest = Payment.objects.with_money_left().filter(pk=object_id or 0).exists()

@@ -17,6 +17,7 @@ from config.api.views import ApiView, get_or_404, read_body
 
 TAG = "Company"
 FIELDS = (*COPIED, "site_url", "timezone")
+EMAILED = ("emails_invoices", "emails_credit_notes", "emails_receipts")
 EXPLAINS = "Whether an invoice's document says why it differs from the last one."
 RETENTION = "Years after the end of its year that a document is kept although the customer's personal data was erased."
 
@@ -44,6 +45,9 @@ class CompanyChange(serializers.Serializer[Any]):
     retention_years = serializers.IntegerField(min_value=LEAST_YEARS, max_value=MOST_YEARS, required=False)
     site_url = serializers.URLField(required=False, allow_blank=True)
     timezone = TextField(64, allow_blank=False)
+    emails_invoices = serializers.BooleanField(required=False, help_text="Email invoices once they are finalized.")
+    emails_credit_notes = serializers.BooleanField(required=False, help_text="Email credit notes, too.")
+    emails_receipts = serializers.BooleanField(required=False, help_text="Email receipts of payments.")
 
 
 class CompanyOut(serializers.Serializer[Any]):
@@ -51,10 +55,15 @@ class CompanyOut(serializers.Serializer[Any]):
 
     def get_fields(self) -> dict[str, serializers.Field[Any, Any, Any, Any]]:
         texts: dict[str, serializers.Field[Any, Any, Any, Any]] = {name: serializers.CharField() for name in FIELDS}
-        return texts | {
-            "explains_differences": serializers.BooleanField(help_text=EXPLAINS),
-            "retention_years": serializers.IntegerField(help_text=RETENTION),
-        }
+        switches = {name: serializers.BooleanField() for name in EMAILED}
+        return (
+            texts
+            | switches
+            | {
+                "explains_differences": serializers.BooleanField(help_text=EXPLAINS),
+                "retention_years": serializers.IntegerField(help_text=RETENTION),
+            }
+        )
 
 
 class Company(ApiView):

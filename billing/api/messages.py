@@ -9,9 +9,11 @@ from drf_spectacular.utils import OpenApiResponse, OpenApiWebhook, extend_schema
 from rest_framework import serializers
 
 from billing.api import personal_data
+from billing.api.emails import emails
 from billing.api.late_usage import LateAdjustmentOut, late_adjustments
 from billing.api.personal_data import ErasedOut
 from billing.api.serializers.credit_notes import CreditNoteOut, credit_notes
+from billing.api.serializers.emails import EmailOut
 from billing.api.serializers.invoices import InvoiceOut, invoice_headers
 from billing.api.serializers.month_ends import MonthClosingOut
 from billing.api.serializers.payments import PaymentOut, payments
@@ -62,6 +64,7 @@ CARRIED: dict[str, tuple[str, type[serializers.Serializer[Any]]]] = {
     "wallet.transaction": ("transaction", EntryOut),
     "wallet": ("wallet", WalletOut),
     "subscription": ("subscription", SubscriptionOut),
+    "email": ("email", EmailOut),
     "usage": ("usage", ReachedOut),
     "late_adjustment": ("late_adjustment", LateAdjustmentOut),
     "api_key": ("api_key", KeyOut),
@@ -147,6 +150,11 @@ def render_late_adjustments(ids: Sequence[int], at: datetime) -> Payload:
     return _render(late_adjustments().filter(pk__in=ids).order_by("pk"), LateAdjustmentOut)
 
 
+def render_emails(ids: Sequence[int], at: datetime) -> Payload:
+    """Render emails as the API does, without their text."""
+    return _render(emails().filter(pk__in=ids), EmailOut)
+
+
 def register() -> None:
     """Register the renderers of this app's objects."""
     register_renderer("invoice", render_invoices)
@@ -156,5 +164,6 @@ def register() -> None:
     register_renderer("late_adjustment", render_late_adjustments)
     register_renderer("wallet", render_wallets)
     register_renderer("transaction", render_wallet_entries)
+    register_renderer("email", render_emails)
     register_renderer("month", render_months)
     personal_data.register()

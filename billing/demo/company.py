@@ -20,6 +20,7 @@ PROFILE = {
     "bank_details": "Example Bank\nIBAN DE00 0000 0000 0000 0000 00\nBIC EXAMPLEXXX",
     "payment_terms": "Please state the invoice number in your transfer.",
     "footer": f"{COMPANY} GmbH · demo data",
+    "emails_invoices": True,
 }
 
 

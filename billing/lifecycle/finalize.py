@@ -15,6 +15,7 @@ from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.db.models import Sum
 
+from billing.emails.outbox import email_invoices
 from billing.invoicing.compute import EXPECTED_ERRORS
 from billing.invoicing.numbering import draw_numbers
 from billing.isolation import isolate
@@ -122,6 +123,7 @@ def _notify_finalized(invoices: Sequence[Invoice], *, now: datetime) -> None:
     notify(WebhookEvent.INVOICE_FINALIZED, invoices, now=now)
     paid = [invoice for invoice in invoices if invoice.state == InvoiceState.PAID]
     notify(WebhookEvent.INVOICE_PAYMENT, paid, now=now)
+    email_invoices(invoices, now=now)
 
 
 def billed_to(customer: Customer) -> dict[str, Any]:

@@ -82,6 +82,25 @@ class CompanyProfile(Stamped):
         help_text="The address where staff open Countinghouse. Documents link to it. Leave blank for no link.",
     )
 
+    emails_invoices = models.BooleanField(
+        "email invoices",
+        default=False,
+        db_default=False,
+        help_text="Send each invoice to its customer as soon as it is finalized.",
+    )
+    emails_credit_notes = models.BooleanField(
+        "email credit notes",
+        default=False,
+        db_default=False,
+        help_text="Send each credit note to its customer as soon as it is finalized.",
+    )
+    emails_receipts = models.BooleanField(
+        "email receipts",
+        default=False,
+        db_default=False,
+        help_text="Confirm each payment to the customer as soon as it is recorded.",
+    )
+
     class Meta:
         verbose_name_plural = "company profile"
         constraints: ClassVar = [models.CheckConstraint(name="company_profile_only_one", condition=Q(id=ONLY))]

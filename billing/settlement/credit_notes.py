@@ -14,6 +14,7 @@ from django.contrib.auth.models import User
 from django.db import transaction
 from django.db.models import Sum
 
+from billing.emails.outbox import email_credit_note
 from billing.invoicing.late_adjustments import release_credited
 from billing.invoicing.numbering import draw_numbers
 from billing.kinds import ADJUSTMENT_KINDS
@@ -242,6 +243,7 @@ def _finalize(invoice: Invoice, note: CreditNote, *, now: datetime, by: User | N
     check_again(note, now=now)
     if note.refund_due and note.refund_to == RefundTo.WALLET:
         refund_as_credit(note, now=now, by=by)
+    email_credit_note(note, now=now)
     return note
 
 

@@ -12,6 +12,7 @@ from django.contrib.auth.models import User
 from django.db import transaction
 from django.db.models import Q
 
+from billing.emails.outbox import email_receipt
 from billing.models import (
     CreditGrant,
     GrantKind,
@@ -93,6 +94,7 @@ def record_payment(invoice: Invoice, receipt: Receipt, *, now: datetime, by: Use
         save_payment(locked, payment, now=now, by=by)
         if payment.surplus and receipt.surplus_to == SurplusUse.CREDIT:
             credit_surplus(payment, now=now, by=by)
+        email_receipt(payment, now=now)
         return payment
 
 

@@ -109,6 +109,7 @@ SECTIONS = (
             Item("Invoices", "receipt_long", "billing_invoice_changelist", "billing.view_invoice"),
             Item("Payments", "payments", "billing_payment_changelist", "billing.view_payment"),
             Item("Credit notes", "undo", "billing_creditnote_changelist", "billing.view_creditnote", badge="refunds"),
+            Item("Emails", "mail", "billing_email_changelist", "billing.view_email", badge="emails"),
             Item("Receivables", "hourglass_bottom", "billing_aging", "billing.view_invoice", badge="overdue"),
             Item("Month end", "event_available", "billing_month_end", "billing.view_invoice"),
             Item("Reconciliation", "balance", "billing_reconciliation", "billing.view_invoice"),
@@ -137,6 +138,7 @@ SECTIONS = (
         (
             Item("Number series", "tag", "billing_numberseries_changelist", "billing.view_numberseries"),
             Item("Company", "storefront", "billing_companyprofile_changelist", "billing.view_companyprofile"),
+            Item("Email templates", "drafts", "billing_emailtemplate_changelist", "billing.view_emailtemplate"),
             Item("Taxes", "assured_workload", "billing_taxrate_changelist", "billing.view_taxrate"),
             Item("Late usage policy", "tune", "billing_latepolicy_changelist", "billing.view_latepolicy"),
             Item("API keys", "key", "events_apikey_changelist", "events.view_apikey"),
@@ -173,6 +175,7 @@ BADGE_VARIANTS = {
     "drafts": "warning",
     "overdue": "danger",
     "refunds": "warning",
+    "emails": "danger",
     "late": "warning",
     "approvals": "warning",
 }
@@ -266,6 +269,7 @@ def _badges(request: HttpRequest) -> dict[str, int]:
         ("refunds", "billing.Invoice", lambda invoices: invoices.to_refund()),
         ("approvals", "config.Approval", lambda approvals: approvals.filter(status="requested")),
         ("alarms", "config.Alarm", lambda alarms: alarms.unacknowledged()),
+        ("emails", "billing.Email", lambda emails: emails.problems()),
         ("late", "billing.LateAdjustment", lambda adjustments: adjustments.filter(state="held")),
     )
     for name, label, select in selections:

@@ -20,6 +20,7 @@ class AlarmKind(models.TextChoices):
     CHANGE_LOG_BROKEN = "change_log_broken", "The change log was tampered with"
     CHANGE_LOG_NOT_COPIED = "change_log_not_copied", "The change log isn't copied"
     WEBHOOK_FAILING = "webhook_failing", "A webhook endpoint fails"
+    EMAIL_FAILING = "email_failing", "Emails aren't delivered"
     DISK_LOW = "disk_low", "Space runs out"
     CLOCK_DIFFERS = "clock_differs", "A clock differs"
     LOCK_HELD = "lock_held", "A session holds a lock"

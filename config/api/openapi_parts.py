@@ -22,6 +22,7 @@ TAGS = {
     "Invoices": "Drafts, finalized and one-off invoices, and what is upcoming.",
     "Payments": "Payments and refunds of invoices.",
     "Credit notes": "Corrections of finalized invoices.",
+    "Emails": "Documents sent to customers, and what became of the emails.",
     "Late usage": "Usage that arrived after its period was invoiced.",
     "Wallets": "Prepaid credit and its movements.",
     "Coupons": "Discounts of customers and subscriptions.",

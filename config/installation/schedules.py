@@ -136,6 +136,13 @@ DEFAULTS = (
         "Finalizes draft invoices that have waited long enough for late events.",
     ),
     Schedule(
+        "Send emails",
+        "billing.tasks.send_emails",
+        Every(seconds=5),
+        20,
+        "Sends waiting emails to customers, at most EMAILS_PER_MINUTE, and tries again those that weren't accepted.",
+    ),
+    Schedule(
         "Continue month ends",
         "billing.tasks.go_on_with_month_ends",
         Every(seconds=15),

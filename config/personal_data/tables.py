@@ -19,6 +19,7 @@ class Erased(StrEnum):
     WORD = "CASE WHEN {column} = '' THEN '' ELSE 'Erased' END"  # where the table requires a text, or should show it
     NULL = "NULL"
     OBJECT = "'{{}}'::jsonb"
+    LIST = "'{{}}'"
     ALIAS = "'erased-' || id"
     WALLET = "'Prepaid credit'"
 
@@ -43,7 +44,7 @@ class PersonalTable:
     is_named: bool = False
 
 
-WORD, BLANK, OBJECT, NULL = Erased.WORD, Erased.BLANK, Erased.OBJECT, Erased.NULL
+WORD, BLANK, OBJECT, LIST, NULL = Erased.WORD, Erased.BLANK, Erased.OBJECT, Erased.LIST, Erased.NULL
 OF_SUBSCRIPTION, OF_INVOICE, OF_WALLET = ("subscription__customer",), ("invoice__customer",), ("wallet__customer",)
 
 CUSTOMER = PersonalTable(
@@ -52,6 +53,8 @@ CUSTOMER = PersonalTable(
     {
         "name": WORD,
         "email": BLANK,
+        "email_to": LIST,
+        "email_cc": LIST,
         "contact": BLANK,
         "address_line1": BLANK,
         "address_line2": BLANK,
@@ -107,6 +110,19 @@ AT_ONCE = (
     ),
     PersonalTable(
         "billing.lateadjustment", "Reasons of decisions on late usage", {"reason": WORD}, OF_SUBSCRIPTION, is_named=True
+    ),
+    PersonalTable(
+        "billing.email",
+        "Emails: recipients, text, problems",
+        {"to": LIST, "cc": LIST, "subject": WORD, "text": BLANK, "html": BLANK, "last_error": BLANK},
+        is_named=True,
+    ),
+    PersonalTable(
+        "billing.emailevent",
+        "What became of emails: recipients, responses",
+        {"recipient": BLANK, "detail": BLANK},
+        ("email__customer",),
+        is_named=True,
     ),
     PersonalTable("billing.latecheck", "Problems of late usage", {"problem": WORD}, OF_SUBSCRIPTION),
     PersonalTable("billing.billingstate", "Reasons why billing stopped", {"parked_reason": WORD}, OF_SUBSCRIPTION),

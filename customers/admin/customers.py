@@ -130,6 +130,7 @@ class CustomerAdmin(Archiving, ImportMixin, OfficeAdmin):
     inlines: tuple[Any, ...] = (SubscriptionsInline, AliasesInline)
     fieldsets = (
         (None, {"fields": ("name", "external_id", "email", "contact")}),
+        ("Emails", {"fields": (("email_to", "email_cc"), "receives_email")}),
         (
             "Billing",
             {"fields": (("currency", "timezone"), "net_days", ("tax_id", "tax_treatment"), "tax_note", "parent")},
@@ -146,7 +147,7 @@ class CustomerAdmin(Archiving, ImportMixin, OfficeAdmin):
         ),
         ("Status", {"fields": (("state", "archived_at"), ("public_id", "created_at"), "metadata")}),
     )
-    add_fieldsets = fieldsets[:3]
+    add_fieldsets = fieldsets[:4]
     readonly_fields = ("state", "archived_at", "public_id", "created_at")
     import_export_change_list_template = "admin/office/import_list.html"
     import_form_class = ImportForm

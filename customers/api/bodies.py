@@ -11,17 +11,28 @@ from config.api.fields import MetadataField, MomentField, TextField
 from config.api.unknown_names import Unused
 from customers.api.commitments import CommitmentFields
 from customers.api.names import CANCELLATIONS, CYCLES, PRORATIONS, PauseMode, net_days_of
+from customers.models.customers import MOST_RECIPIENTS
 
 Invalid = serializers.ValidationError
 MOST_TERMS = 100
 COLUMNS = (
-    *("name", "email", "contact", "timezone", "tax_treatment", "tax_note", "metadata"),
+    *("name", "email", "email_to", "email_cc", "receives_email"),
+    *("contact", "timezone", "tax_treatment", "tax_note", "metadata"),
     *("address_line1", "address_line2", "address_city", "address_state", "address_postal_code", "address_country"),
 )
 SEPARATE = (
     "Every subscription has its own invoices. Use parent_customer_id of its customer to have them paid by another."
 )
 INVOICED = "What was used until the end is always invoiced. Use generate_invoice."
+
+
+class AddressesField(serializers.ListField):
+    """Email addresses. A body without them leaves them as they are."""
+
+    child = serializers.EmailField(max_length=254)
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**{"required": False, "max_length": MOST_RECIPIENTS} | options)
 
 
 class CustomerChange(serializers.Serializer[Any]):
@@ -35,6 +46,9 @@ class CustomerChange(serializers.Serializer[Any]):
     name = serializers.CharField(max_length=255, required=False)
     external_id = TextField(255, allow_blank=False)
     email = serializers.EmailField(max_length=254, required=False, allow_blank=True)
+    email_to = AddressesField(help_text="Who gets invoices and other emails. Leave empty to use `email`.")
+    email_cc = AddressesField(help_text="Who gets a copy of them.")
+    receives_email = serializers.BooleanField(required=False, help_text="False: send this customer no emails.")
     contact = TextField(20)
     billing_currency = serializers.RegexField(r"^[A-Za-z]{3}\Z", required=False, allow_blank=True)
     timezone = TextField(64)

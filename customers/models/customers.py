@@ -17,6 +17,8 @@ from config.db import CurrencyField, PublicIdField, Stamped, protect_unless_eras
 from customers.kinds import TaxTreatment
 from customers.validators import validate_timezone
 
+MOST_RECIPIENTS = 10
+
 
 class CustomerState(models.TextChoices):
     ACTIVE = "active", "Active"
@@ -41,6 +43,30 @@ class Customer(Stamped):
     )
     name = models.CharField(max_length=255)
     email = models.EmailField(blank=True)
+    email_to = ArrayField(
+        models.EmailField(),
+        size=MOST_RECIPIENTS,
+        default=list,
+        db_default=[],
+        blank=True,
+        verbose_name="send emails to",
+        help_text="Addresses for invoices and other emails, separated by commas. Leave blank to use the email above.",
+    )
+    email_cc = ArrayField(
+        models.EmailField(),
+        size=MOST_RECIPIENTS,
+        default=list,
+        db_default=[],
+        blank=True,
+        verbose_name="copies to",
+        help_text="Addresses that get a copy, separated by commas.",
+    )
+    receives_email = models.BooleanField(
+        "send emails",
+        default=True,
+        db_default=True,
+        help_text="Turn off to send this customer no emails, neither automatically nor by hand.",
+    )
     currency = CurrencyField(blank=True, help_text="For new subscriptions. Leave blank to use the company's currency.")
     timezone = models.CharField(
         "time zone",

@@ -7,7 +7,7 @@ from typing import Any
 from django.utils import timezone
 from jsonschema_rs import Draft202012Validator
 
-from billing.models import ProofDifference, ProofResult, ProofRun, Wallet
+from billing.models import Email, ProofDifference, ProofResult, ProofRun, Wallet
 from billing.runs.billing_run import run_to_end
 from billing.settlement.wallets import grant_credit
 from catalog.models import Price
@@ -131,8 +131,11 @@ def make_sample_company(api: Api) -> SampleIds:
     committed = {"commitment_amount": "60", "enable_true_up": True}
     commitment = api.post(f"subscriptions/{subscription['id']}/commitments", committed, 201)
     approval = make_approval(wallet["id"])
+    email = api.post("emails", {"invoice_id": invoice["id"], "to": ["anna@example.com"]}, 201)
+    Email.objects.update(state="sent", next_try_at=None, sent_at=timezone.now())
     alarm = raise_alarm(DISK_LOW, now=timezone.now())
     ids = {
+        "email_id": [email["id"]], "email_kind": ["invoice"],
         "alarm_id": [alarm.public_id], "proof_id": [make_proof().public_id],
         "approval_id": [approval.public_id], "rule": ["void"],
         "customer_id": [customer["id"]], "external_id": ["acme"], "external_customer_id": ["acme", "nobody"],

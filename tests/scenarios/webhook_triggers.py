@@ -10,8 +10,10 @@ from django.utils import timezone
 from billing.lifecycle.finalize import finalize
 from billing.lifecycle.recompute import recompute
 from billing.lifecycle.void import void
-from billing.models import Invoice, LateAdjustment, Wallet
+from billing.models import Email, EmailEventKind, Invoice, LateAdjustment, Wallet
 from billing.personal_data.erasing import continue_erasure
+from billing.sending.bounces import record_report
+from billing.sending.delivering import deliver_due as deliver_emails
 from billing.settlement.wallets import grant_credit
 from catalog.models import Price
 from config.alarms.kinds import AlarmKind
@@ -103,6 +105,21 @@ def decide_and_manage_keys(api: Api, ids: SampleIds) -> None:
     api.delete(f"secrets/api/keys/{successor['id']}", status=204)
 
 
+def send_emails(api: Api) -> None:
+    """Send emails that are accepted, bounce, and fail because their process died."""
+    customer = api.post("customers", {"external_id": "mailed", "name": "Mailed Ltd", "email": "anna@example.com"}, 201)
+    for month in ("01", "02"):
+        days = {"from_date": f"2026-{month}-01", "to_date": f"2026-{month}-28"}
+        api.post("emails", {"customer_id": customer["id"]} | days, 201)
+    now = timezone.now()
+    first, second = Email.objects.filter(state="pending", kind="statement").order_by("pk")
+    Email.objects.filter(pk=second.pk).update(state="sending", next_try_at=None)
+    deliver_emails(now=now)
+    Email.objects.filter(pk=first.pk).update(provider_id="provider-1")
+    recipient, kind = "anna@example.com", EmailEventKind.BOUNCED
+    record_report("provider-1", kind, key="1", recipient=recipient, detail="550 unknown", at=now, now=now)
+
+
 def erase_personal_data(api: Api) -> None:
     """Erase a customer's personal data."""
     customer = api.post("customers", {"external_id": "former", "name": "Former Customer Ltd"}, 201)
@@ -159,5 +176,6 @@ def trigger_all_webhooks(api: Api, ids: SampleIds, draft: Invoice) -> None:
     pay_and_credit(api, ids)
     exceed_alert(api)
     change_and_cancel(api, ids)
+    send_emails(api)
     close_month(api, ids["month"][0])
     erase_personal_data(api)

@@ -11,6 +11,8 @@ from unfold.enums import ActionVariant
 from unfold.forms import BaseDialogForm
 
 from billing.admin import documents
+from billing.admin.emails.email_admin import may_send, send_from_dialog
+from billing.admin.emails.forms import SendInvoiceForm
 from billing.admin.forms.invoices import FinalizeForm, VoidForm
 from billing.admin.forms.payments import PaymentForm
 from billing.lifecycle import finalize, recompute, review, void
@@ -41,7 +43,7 @@ def _draft_actions(invoice: Invoice) -> set[str]:
 
 
 def _finalized_actions(invoice: Invoice) -> set[str]:
-    actions = set()
+    actions = {"email_one"}
     if invoice.state in (InvoiceState.FINALIZED, InvoiceState.PAID):  # a paid one, too: customers pay twice
         actions.add("pay_one")
     if calculate_creditable_amount(invoice):
@@ -64,6 +66,19 @@ class InvoiceActions:
 
     def has_write_permission(self, request: HttpRequest, object_id: int | str | None = None) -> bool:
         return request.user.has_perm("billing.add_invoice")
+
+    def has_email_permission(self, request: HttpRequest, object_id: int | str | None = None) -> bool:
+        return may_send(request)
+
+    @action(
+        description="Email",
+        icon="forward_to_inbox",
+        permissions=["email"],
+        dialog={"title": "Email this invoice", "form_class": SendInvoiceForm, "form_submit_text": "Send"},
+    )
+    def email_one(self, request: HttpRequest, form: SendInvoiceForm, object_id: int) -> HttpResponse:
+        """Send the invoice to its customer."""
+        return send_from_dialog(request, form)
 
     @action(description="PDF", icon="picture_as_pdf", permissions=["view"])
     def pdf_one(self, request: HttpRequest, object_id: int) -> HttpResponse:

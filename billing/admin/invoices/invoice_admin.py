@@ -21,6 +21,7 @@ from unfold.dataclasses import UnfoldAction
 from unfold.decorators import action, display
 
 from billing.admin import documents
+from billing.admin.emails import selected
 from billing.admin.invoices.actions import InvoiceActions, allowed_actions
 from billing.admin.invoices.exports import InvoiceExport
 from billing.admin.pages import review
@@ -126,11 +127,11 @@ class InvoiceAdmin(WrittenBySystem, InvoiceActions, InvoiceExport, BaseAdmin):
     search_help_text = "Number or its ending, customer, amount, issue or due date, PO number"
     list_before_template = "admin/billing/invoice/views.html"
     ordering = ("-pk",)
-    actions = ("finalize_selected", "pdf_selected")
+    actions = ("finalize_selected", "email_selected", "pdf_selected")
     actions_list = ("new_one_off",)
     actions_detail = (
-        *("pdf_one", "finalize_one", "recompute_one", "pay_one", "credit_one", "edit_one", "hold_one", "release_one"),
-        *("reissue_one", "void_one", "delete_draft_one"),
+        *("pdf_one", "email_one", "finalize_one", "recompute_one", "pay_one", "credit_one", "edit_one", "hold_one"),
+        *("release_one", "reissue_one", "void_one", "delete_draft_one"),
     )
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
@@ -210,6 +211,14 @@ class InvoiceAdmin(WrittenBySystem, InvoiceActions, InvoiceExport, BaseAdmin):
         if "confirmed" in request.POST:
             return review.finalize_selection(request, invoices)
         return review.preview_selection(self, request, invoices)
+
+    @admin.action(description="Email selected invoices", permissions=["email"])
+    def email_selected(self, request: HttpRequest, queryset: QuerySet[Invoice]) -> HttpResponse | None:
+        """Preview who gets which invoice; once confirmed, send them."""
+        invoices = list(queryset.select_related("customer", "subscription"))
+        if "confirmed" in request.POST:
+            return selected.send_selected(request, invoices)
+        return selected.preview_selected(self, request, invoices)
 
     @admin.action(description="Download selected as PDF", permissions=["view"])
     def pdf_selected(self, request: HttpRequest, queryset: QuerySet[Invoice]) -> HttpResponseBase | None:

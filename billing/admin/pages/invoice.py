@@ -17,12 +17,14 @@ from billing.explanation.proof import NotUsage, prove
 from billing.explanation.status import INVOICE_COLORS
 from billing.explanation.totals import list_total_rows
 from billing.lines import split_lines
-from billing.models import CreditNoteState, Invoice, InvoiceLine, Payment, status_of
+from billing.models import CreditNoteState, Email, Invoice, InvoiceLine, Payment, status_of
 from billing.money import format_amount
 from billing.settlement.refunds import calculate_refund_due
 from billing.wording import dates
 from config.office.pages import AdminView
 from customers.periods import Period
+
+MOST_EMAILS = 20
 
 
 def format_period(invoice: Invoice) -> str:
@@ -57,6 +59,11 @@ def page_context(invoice: Invoice, *, now: datetime) -> dict[str, Any]:
         "paid": format_amount(invoice.amount_due, invoice.currency),
         "composition": composition(invoice),
         "payments": list_payments(invoice),
+        "emails": list(
+            Email.objects.filter(
+                Q(invoice=invoice) | Q(credit_note__invoice=invoice) | Q(payment__invoice=invoice)
+            ).order_by("-pk")[:MOST_EMAILS]
+        ),
         "credit_notes": [
             (note, CREDIT_NOTE_COLORS[CreditNoteState(note.state)]) for note in invoice.credit_notes.all()
         ],

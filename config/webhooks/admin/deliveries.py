@@ -31,6 +31,7 @@ OBJECTS = {
     "payment": "billing.Payment",
     "refund": "billing.Payment",
     "credit_note": "billing.CreditNote",
+    "email": "billing.Email",
     "wallet.transaction": "billing.WalletEntry",
     "wallet": "billing.Wallet",
     "customer": "customers.Customer",

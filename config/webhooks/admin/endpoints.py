@@ -40,6 +40,7 @@ SUBJECTS = {
     "payment": "Payments and refunds",
     "refund": "Payments and refunds",
     "credit_note": "Credit notes",
+    "email": "Emails",
     "wallet": "Prepaid credit",
     "customer": "Customers",
     "subscription": "Subscriptions",

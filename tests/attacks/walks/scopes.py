@@ -8,6 +8,7 @@ READING_BY_POST = {
     "getUsageAnalytics",
     "getUsageByMeter",
     "getUsageStatistics",
+    "previewEmail",
     "previewSubscriptionChange",
     "queryAlertSettings",
     "queryCoupon",
@@ -46,9 +47,10 @@ WRITING = {
         """,
     ("billing:write",): """
         activateCoupon activateTaxRate applyPayment approveLateAdjustments billSubscriptions calculateMonthEnd
-        closeMonth createCoupon createCouponAssociation createCreditNote createInvoice createPayment
+        closeMonth createCoupon createCouponAssociation createCreditNote createEmail createInvoice createPayment
         createTaxAssociation createTaxRate createWallet creditPayment debitWallet deleteCoupon deleteCouponAssociation
         deleteInvoice deletePayment deleteTaxAssociation deleteTaxRate dismissConflicts dismissProblems
+        handleEmail resendEmail resetEmailTemplate testEmailTemplate updateEmailTemplate
         executeInvoiceModify executeSubscriptionModify finalizeInvoice finalizeInvoices holdInvoice holdInvoices
         processCreditNote recalculateInvoice recalculateInvoiceV2 refundCreditNote refundPayment
         reissueInvoice releaseInvoice reopenLateAdjustments reopenMonth replayProblems reversePayment startBillingRun

@@ -14,8 +14,22 @@ from django_celery_beat.models import ClockedSchedule, PeriodicTask
 
 from billing.adjustments.coupons import archive_coupon
 from billing.adjustments.tax_rates import set_archived
+from billing.emails.composing import about_invoice
+from billing.emails.outbox import queue_email
+from billing.emails.templates import save_template, template_of
 from billing.lifecycle.void import void
-from billing.models import NumberSeries, ProofRun, SelfTest, SeriesUse, SurplusUse
+from billing.models import (
+    Email,
+    EmailKind,
+    EmailState,
+    Invoice,
+    InvoiceState,
+    NumberSeries,
+    ProofRun,
+    SelfTest,
+    SeriesUse,
+    SurplusUse,
+)
 from billing.models.credit_notes import CreditReason
 from billing.runs.dry_run import dry_run_chunk, start_dry_run
 from billing.settlement.credit_notes import draft_credit_note, finalize_credit_note
@@ -66,6 +80,7 @@ def make_world() -> None:
     make_late()
     make_archived(owner)
     make_logs(owner)
+    make_emails(owner)
     run = start_dry_run(as_of=now + timedelta(days=32), now=now, by=owner)
     for chunk in run.chunks.all():
         dry_run_chunk(chunk.pk, now=now)
@@ -112,6 +127,17 @@ def make_documents(by: User) -> None:
         note = draft_credit_note(invoice, lines, reason=CreditReason.BILLING_ERROR, by=by)
         if is_final:
             finalize_credit_note(note, **terms)
+
+
+def make_emails(by: User) -> None:
+    """Make an email of an invoice in each state, and a template that staff changed."""
+    invoice = Invoice.objects.filter(state=InvoiceState.PAID).earliest("pk")
+    for state in EmailState.values:
+        email = queue_email(about_invoice(invoice), to=["anna@example.com"], now=timezone.now(), by=by)
+        if state != EmailState.PENDING:
+            Email.objects.filter(pk=email.pk).update(state=state, next_try_at=None)
+    queue_email(about_invoice(invoice), to=["anna@example.com"], now=timezone.now(), by=by)
+    save_template(template_of(EmailKind.INVOICE), by=by)
 
 
 def make_logs(by: User) -> None:

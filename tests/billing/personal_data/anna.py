@@ -3,11 +3,14 @@
 from datetime import datetime
 from typing import Any
 
-from django.db import connection
+from django.db import connection, transaction
 
+from billing.emails.composing import about_invoice
+from billing.emails.outbox import queue_email
 from billing.lifecycle.finalize import finalize
-from billing.models import Invoice
+from billing.models import Email, EmailEventKind, Invoice
 from billing.personal_data.erasing import continue_erasure, start_erasure
+from billing.sending.bounces import record_event
 from billing.settlement.payments import Receipt, record_payment
 from billing.settlement.top_ups import grant_to_customer
 from billing.settlement.wallets import debit_wallet
@@ -38,6 +41,8 @@ def make_anna(external_id: str = "cust-4711") -> Customer:
             external_id=external_id,
             name=NAME,
             email=EMAIL,
+            email_to=[EMAIL],
+            email_cc=["anna-copies@example.com"],
             contact="Ms Miller, 555-0199",
             address_line1=STREET,
             tax_id=TAX_ID,
@@ -51,7 +56,7 @@ def make_anna(external_id: str = "cust-4711") -> Customer:
     cancel(subscription, at=FEBRUARY, now=MARCH, by=None, reason="Ms Miller moves to another city")
     _give_and_revoke_credit(customer)
     for invoice in bill(MARCH):
-        _pay(finalize(_with_memo(invoice), now=MARCH))
+        _pay(_email(finalize(_with_memo(invoice), now=MARCH)))
     seal_entries()
     return customer
 
@@ -99,6 +104,16 @@ def _with_memo(invoice: Invoice) -> Invoice:
     invoice.memo, invoice.metadata = "Dear Ms Miller", {"phone": "555-0199"}
     with recorded(by=make_user(), reason="Ms Miller called"):
         invoice.save()
+    return invoice
+
+
+def _email(invoice: Invoice) -> Invoice:
+    """Email the invoice; the mail server says that it doesn't know Anna."""
+    email = queue_email(about_invoice(invoice), now=MARCH, by=None)
+    with transaction.atomic():
+        bounce = {"recipient": EMAIL, "detail": f"550 {EMAIL} unknown", "at": MARCH, "now": MARCH}
+        Email.objects.filter(pk=email.pk).update(state="sent", next_try_at=None)
+        record_event(email, EmailEventKind.BOUNCED, **bounce)
     return invoice
 
 

@@ -16,6 +16,7 @@ def test_migrating_installs_them():
         "events.tasks.process_inbox",
         "events.tasks.prune",
         "billing.tasks.run_billing",
+        "billing.tasks.send_emails",
         "billing.tasks.finalize_due",
     }
 
@@ -41,6 +42,7 @@ def test_tasks_keep_their_names_for_schedules_and_messages_of_earlier_releases()
         "billing.tasks.go_on_with_proofs",
         "billing.tasks.retry_subscriptions",
         "billing.tasks.run_billing",
+        "billing.tasks.send_emails",
         "billing.tasks.start_proofs",
         "config.tasks.check_for_alarms",
         "billing.tasks.self_test",

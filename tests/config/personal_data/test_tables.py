@@ -16,6 +16,7 @@ NOT_PERSONAL = {
     "billing.creditnoteline": {"public_id"},
     "billing.couponapplication": {"public_id"},
     "billing.creditgrant": {"public_id"},
+    "billing.email": {"public_id", "currency", "provider_id", "attachment_name", "attachment_sha256"},
     "billing.invoice": {"public_id", "number", "currency", "seller"},
     "billing.invoiceline": {"public_id", "computation"},
     "billing.lateadjustment": {"public_id", "currency", "again"},

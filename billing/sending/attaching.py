@@ -1,0 +1,61 @@
+"""The PDF of an email, made when the email is sent."""
+
+from dataclasses import dataclass
+
+from django.conf import settings
+
+from billing.documents import credit_notes, invoices
+from billing.models import CreditNote, CreditNoteState, Email, Invoice, InvoiceState, Payment
+from billing.refusals import CannotEmail
+from billing.statements import formats
+from billing.statements.statement import build_statement
+
+
+@dataclass(frozen=True, slots=True)
+class Attachment:
+    """A file of an email."""
+
+    name: str
+    content: bytes
+
+
+def check_sendable(email: Email) -> None:
+    """Raise `CannotEmail` if the email must not be sent any more: things changed while it waited."""
+    customer = email.customer
+    if customer is not None and customer.erased_at is not None:
+        raise CannotEmail("The customer's personal data was erased.")
+    if customer is not None and not customer.receives_email:
+        raise CannotEmail(f"Emails were turned off for {customer}.")
+    if email.invoice is not None and email.invoice.state == InvoiceState.VOID:
+        raise CannotEmail(f"{email.invoice} was voided.")
+    if email.credit_note is not None and email.credit_note.state == CreditNoteState.VOID:
+        raise CannotEmail(f"{email.credit_note} was voided.")
+    if email.payment is not None and Payment.objects.filter(reverses=email.payment).exists():
+        raise CannotEmail("The payment was reversed.")
+
+
+def make_attachment(email: Email) -> Attachment | None:
+    """Make the PDF of the email's document; a test has none. Documents have no link to the admin: customers get them.
+
+    Raises `CannotEmail` if it is larger than mail servers accept.
+    """
+    attachment = _render(email)
+    most = settings.EMAIL_ATTACHMENT_MB * 1024 * 1024
+    if attachment is not None and len(attachment.content) > most:
+        size = len(attachment.content) / 1024 / 1024
+        raise CannotEmail(f"The PDF has {size:.1f} MB. At most {settings.EMAIL_ATTACHMENT_MB} MB are sent.")
+    return attachment
+
+
+def _render(email: Email) -> Attachment | None:
+    invoice_id = email.invoice_id or (email.payment.invoice_id if email.payment is not None else None)
+    if invoice_id is not None:
+        invoice = Invoice.objects.select_related(*invoices.RELATED).get(pk=invoice_id)
+        return Attachment(invoices.build_file_name(invoice), invoices.render_invoice(invoice))
+    if email.credit_note_id is not None:
+        note = CreditNote.objects.select_related(*credit_notes.RELATED).get(pk=email.credit_note_id)
+        return Attachment(credit_notes.build_file_name(note), credit_notes.render_credit_note(note))
+    if email.customer is None or email.first_day is None or email.last_day is None:
+        return None
+    statement = build_statement(email.customer, email.first_day, email.last_day, currency=email.currency)
+    return Attachment(f"{formats.build_file_name(statement)}.pdf", formats.render_statement(statement))
