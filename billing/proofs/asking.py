@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from itertools import chain
+from threading import Timer
 from typing import IO, Any
 
 from django.conf import settings
@@ -16,6 +17,7 @@ log = logging.getLogger(__name__)
 
 COMMAND = [sys.executable, "-m", "billing.proofs.rater"]
 EVENTS_AT_A_TIME = 2_000
+LONGEST_WAIT = 600.0  # seconds; below the time that the database lets a task's transaction be idle
 
 type Question = dict[str, Any]
 type Answer = dict[str, Any]
@@ -25,7 +27,7 @@ type Message = dict[str, Any]
 
 
 class RaterStopped(RuntimeError):
-    """The rater's process ended without an answer. The message says how, with the last line of its errors."""
+    """The rater's process ended, or was ended, without an answer. The message says how, with its last error."""
 
 
 class Rater:
@@ -67,9 +69,13 @@ class Rater:
 
 
 class RaterProcess:
-    """A process of the rater. It gets no settings, no secrets and no database."""
+    """A process of the rater. It gets no settings, no secrets and no database.
+
+    If it hangs, so that it doesn't take a message or doesn't answer within `LONGEST_WAIT`, it is killed.
+    """
 
     def __init__(self) -> None:
+        self._is_late = False
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115  closed by `end`
         self._process = subprocess.Popen(
             COMMAND,
@@ -86,18 +92,21 @@ class RaterProcess:
 
     def send(self, message: Message) -> None:
         """Send a message as a line. Raises `RaterStopped`."""
+        line = json.dumps(message).encode() + b"\n"
         try:
-            _pipe(self._process.stdin).write(json.dumps(message).encode() + b"\n")
+            with self._in_time():
+                _pipe(self._process.stdin).write(line)
         except OSError as error:
             raise self._stopped() from error
 
     def receive(self) -> Message:
         """Wait for the answer to what was sent. Raises `RaterStopped`."""
         try:
-            _pipe(self._process.stdin).flush()
+            with self._in_time():
+                _pipe(self._process.stdin).flush()
+                line = _pipe(self._process.stdout).readline()
         except OSError as error:
             raise self._stopped() from error
-        line = _pipe(self._process.stdout).readline()
         if not line.endswith(b"\n"):  # a process that is killed can leave a part of a line
             raise self._stopped()
         answer: Message = json.loads(line)
@@ -112,14 +121,32 @@ class RaterProcess:
                 _pipe(pipe).close()
         self._errors.close()
 
+    @contextmanager
+    def _in_time(self) -> Iterator[None]:
+        """Kill the process if the block, which waits for it, takes too long."""
+        timer = Timer(LONGEST_WAIT, self._give_up)
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
+
+    def _give_up(self) -> None:
+        self._is_late = True
+        self._process.kill()
+
     def _stopped(self) -> RaterStopped:
         """Describe how the process ended, and log all of its errors."""
-        status = self._process.wait()
-        ending = f"was killed by signal {-status}" if status < 0 else f"ended with status {status}"
+        ending = self._describe_ending(self._process.wait())
         self._errors.seek(0)
         lines = self._errors.read().decode(errors="replace").splitlines()
         log.error("The independent rater %s. %s", ending, "\n".join(lines))
         return RaterStopped(": ".join([f"The independent rater {ending}", *lines[-1:]]))
+
+    def _describe_ending(self, status: int) -> str:
+        if self._is_late:
+            return f"gave no answer for {LONGEST_WAIT:g} seconds"
+        return f"was killed by signal {-status}" if status < 0 else f"ended with status {status}"
 
 
 @contextmanager

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from billing.proofs import asking
 from billing.proofs.asking import EventRow, Question, Rater, RaterProcess, RaterStopped, open_rater
 from tests.billing.proofs.rater import questions
 
@@ -67,6 +68,21 @@ def test_the_question_after_it_stopped_is_answered_by_another_process(rater: Rat
     rater.needs(question())
     [line] = rater.answer(events(200))["usage"]
     assert (line["quantity"], line["amount"]) == ("200", "2")
+
+
+@pytest.mark.parametrize("number", [1, MANY])  # it hangs before it answers, or while it takes events
+def test_a_rater_that_hangs_is_ended_and_the_next_question_is_answered(
+    rater: Rater, number: int, monkeypatch: pytest.MonkeyPatch
+):
+    rater.needs(question())
+    assert rater.process is not None
+    os.kill(rater.process.pid, signal.SIGSTOP)
+    with monkeypatch.context() as patch:
+        patch.setattr(asking, "LONGEST_WAIT", 0.2)
+        with pytest.raises(RaterStopped, match=r"The independent rater gave no answer for 0\.2 seconds"):
+            rater.answer(events(number))
+    rater.needs(question())
+    assert rater.answer(events(1))["usage"]
 
 
 def test_a_rater_that_fails_says_with_which_error(rater: Rater, caplog: pytest.LogCaptureFixture):

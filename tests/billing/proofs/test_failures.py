@@ -9,7 +9,7 @@ from django.db import connection
 from billing import tasks
 from billing.models import Invoice, ProofPart, ProofRun
 from billing.month_end.months import Month
-from billing.proofs import runs
+from billing.proofs import asking, runs
 from billing.proofs.asking import Rater
 from billing.proofs.checks.books import Receivables, Wallets
 from billing.proofs.runs import start_nightly, start_proofs
@@ -34,22 +34,34 @@ def invoices() -> list[Invoice]:
     return invoice_at(OCTOBER)
 
 
-@pytest.mark.parametrize("method", ["needs", "answer"])
-def test_an_invoice_at_which_the_rater_is_killed_is_named_and_the_next_one_is_proved(invoices, monkeypatch, method):
+@pytest.mark.parametrize(
+    ("method", "number", "ending"),
+    [
+        ("needs", signal.SIGKILL, "was killed by signal 9"),
+        ("answer", signal.SIGKILL, "was killed by signal 9"),
+        ("answer", signal.SIGSTOP, "gave no answer for 0.2 seconds"),
+    ],
+)
+def test_an_invoice_at_which_the_rater_ends_or_hangs_is_named_and_the_next_one_is_proved(
+    invoices, monkeypatch, method, number, ending
+):
     ask = getattr(Rater, method)
     calls: list[int] = []
 
-    def killed_once(self, argument):
+    def hit_once(self, argument):
         if self.process is not None and not calls:
             calls.append(self.process.pid)
-            os.kill(self.process.pid, signal.SIGKILL)
+            os.kill(self.process.pid, number)
+            with monkeypatch.context() as patch:
+                patch.setattr(asking, "LONGEST_WAIT", 0.2)
+                return ask(self, argument)
         return ask(self, argument)
 
-    monkeypatch.setattr(Rater, method, killed_once)
+    monkeypatch.setattr(Rater, method, hit_once)
     run = prove_night(OCTOBER)
     [(name, figure, _, error)] = differences(run)
     assert name in [invoice.number for invoice in invoices]
-    assert (figure, error) == ("Not proved", "The independent rater was killed by signal 9")
+    assert (figure, error) == ("Not proved", f"The independent rater {ending}")
     assert counts(run)["lines"] == (1, 0, 1)
     assert run.finished_at == OCTOBER
     assert name in Alarm.objects.open().get().message
