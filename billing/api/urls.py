@@ -123,6 +123,7 @@ urlpatterns = [
     path("late-adjustments/policy", late_policy.Policy.as_view()),
     path("late-adjustments/<str:late_adjustment_id>", late_usage.OneLateAdjustment.as_view()),
     path("reconciliations/<str:month>", reconciliations.MonthReconciliation.as_view()),
+    path("reconciliations/<str:month>/events", reconciliations.ReconciliationEvents.as_view()),
     path("month-ends/<str:month>/closing", month_ends.OneMonth.as_view()),
     path("month-ends/<str:month>/close", month_ends.MonthClose.as_view()),
     path("month-ends/<str:month>/reopen", month_ends.MonthReopening.as_view()),

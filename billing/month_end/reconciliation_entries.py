@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 
 from billing.models import CompanyProfile
 from billing.month_end.customer_ranges import CustomerRange, customer_ranges
@@ -15,14 +16,22 @@ from customers.periods import Period
 from events.overview.reconciliation import Outcome, events_with
 from events.usage.contributing_events import LedgerEvent, list_events_in
 
-type Row = Outcome | UsageStatus
 
+class ReconciliationTotal(StrEnum):
+    """A total of the reconciliation: all events received, and all events counted, once for each feature."""
+
+    RECEIVED = "received"
+    USAGE = "usage"
+
+
+type Row = ReconciliationTotal | Outcome | UsageStatus
+
+TOTAL_LABELS = {
+    ReconciliationTotal.RECEIVED: "Events received",
+    ReconciliationTotal.USAGE: "Events counted, once for each feature",
+}
 # These have lists of their own, because they aren't in the ledger.
 ELSEWHERE = (Outcome.DUPLICATE, Outcome.CONFLICT, Outcome.REFUSED, Outcome.WAITING)
-ROWS: dict[str, Row] = {
-    **{outcome.value: outcome for outcome in Outcome if outcome not in ELSEWHERE},
-    **{status.name.lower(): status for status in UsageStatus},
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,24 +42,42 @@ class Entry:
     feature: Feature | None = None
 
 
+def row_name(row: Row) -> str | None:
+    """Return the name that addresses give a row; None if its events aren't in the ledger."""
+    if isinstance(row, UsageStatus):
+        return row.name.lower()
+    return None if row in ELSEWHERE else row.value
+
+
+ALL_ROWS: tuple[Row, ...] = (*ReconciliationTotal, *Outcome, *UsageStatus)
+ROWS: dict[str, Row] = {name: row for row in ALL_ROWS if (name := row_name(row)) is not None}
+
+
 def label_of(row: Row) -> str:
-    return STATUS_LABELS[row] if isinstance(row, UsageStatus) else OUTCOME_LABELS[row]
+    if isinstance(row, UsageStatus):
+        return STATUS_LABELS[row]
+    return TOTAL_LABELS[row] if isinstance(row, ReconciliationTotal) else OUTCOME_LABELS[row]
 
 
 def list_entries(
     month: Month, row: Row, *, now: datetime, customer: Customer | None = None, feature: Feature | None = None
 ) -> Iterator[Entry]:
-    """Yield what a row of the month's reconciliation counts: an event, or an event once for each feature. Streams."""
+    """Yield what a row of the month's reconciliation counts: an event, or an event once for each feature. Streams.
+
+    Of all events received, those of the ledger: the others have lists of their own.
+    """
     period = company_month(month, CompanyProfile.current().timezone)
-    if isinstance(row, UsageStatus):
-        yield from _of_usage(period, row, now, customer, feature)
+    if row == ReconciliationTotal.USAGE or isinstance(row, UsageStatus):
+        status = row if isinstance(row, UsageStatus) else None
+        yield from _of_usage(period, status, now, customer, feature)
     else:
-        events = events_with(row, period, customer=customer, feature_id=feature.pk if feature else None)
+        outcome = row if isinstance(row, Outcome) else None
+        events = events_with(outcome, period, customer=customer, feature_id=feature.pk if feature else None)
         yield from (Entry(event) for event in events)
 
 
 def _of_usage(
-    period: Period, status: UsageStatus, now: datetime, customer: Customer | None, feature: Feature | None
+    period: Period, status: UsageStatus | None, now: datetime, customer: Customer | None, feature: Feature | None
 ) -> Iterator[Entry]:
     ranges = customer_ranges() if customer is None else [CustomerRange(customer.pk, customer.pk)]
     for customers in ranges:

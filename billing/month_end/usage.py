@@ -133,15 +133,20 @@ def usage_of(
 
 
 def spans_with(
-    status: UsageStatus, period: Period, customers: CustomerRange, *, now: datetime, feature_id: int | None = None
+    status: UsageStatus | None,
+    period: Period,
+    customers: CustomerRange,
+    *,
+    now: datetime,
+    feature_id: int | None = None,
 ) -> list[FeatureSpan]:
-    """List the spans of some customers' usage that have a billing status, by feature."""
+    """List the spans of some customers' usage that have a billing status, or any, by feature."""
     cut = _cut(period, _pairs(period, customers, feature_id), customers, now)
     spans = [
         FeatureSpan(*pair, window.start, window.end)
         for pair, pair_pieces in cut.items()
         for window, piece_status in pair_pieces
-        if piece_status == status
+        if status in (None, piece_status)
     ]
     return sorted(spans, key=lambda span: (span.feature_id, span.customer_id, span.start))
 

@@ -112,7 +112,7 @@ SECTIONS = (
             Item("Emails", "mail", "billing_email_changelist", "billing.view_email", badge="emails"),
             Item("Receivables", "hourglass_bottom", "billing_aging", "billing.view_invoice", badge="overdue"),
             Item("Month end", "event_available", "billing_month_end", "billing.view_invoice"),
-            Item("Reconciliation", "balance", "billing_reconciliation", "billing.view_invoice"),
+            Item("Reconciliation", "balance", "billing_reconciliation", "events.view_event"),
             Item("Proofs", "verified", "billing_proofs", "billing.view_proofrun"),
             Item(
                 *("Late usage", "history_toggle_off", "billing_lateadjustment_changelist"),

@@ -29,7 +29,7 @@ HEAVY_ENDINGS = (
     "/proof",
     "/personal-data",
 )
-HEAVY_BEGINNINGS = ("/v1/documents/", "/v1/month-ends/", "/admin/events/query/")
+HEAVY_BEGINNINGS = ("/v1/documents/", "/v1/month-ends/", "/v1/reconciliations/", "/admin/events/query/")
 EXPORT = "_export="
 
 

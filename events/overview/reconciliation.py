@@ -86,13 +86,13 @@ def received_events(
 
 
 def events_with(
-    outcome: Outcome, period: Period, *, customer: Customer | None = None, feature_id: int | None = None
+    outcome: Outcome | None, period: Period, *, customer: Customer | None = None, feature_id: int | None = None
 ) -> Iterator[LedgerEvent]:
-    """Yield the events of the ledger that an outcome of `received_events` counts, by time. Streams.
+    """Yield the events of the ledger that an outcome of `received_events` counts, or all of them, by time. Streams.
 
     There are none for duplicates, refused requests and waiting events, which aren't in the ledger.
     """
-    states = [state for state, name in OUTCOMES.items() if name == outcome]
+    states = None if outcome is None else [state for state, name in OUTCOMES.items() if name == outcome]
     parameters = _parameters(period, customer) | {"feature": feature_id, "states": states}
     for start, end in cut_into_pieces(period.start, period.end):
         piece = parameters | {"start": start, "end": end}

@@ -69,8 +69,8 @@ WHERE feature.id = %(feature)s AND {is_once}
 -- :by_state
 SELECT state, count(*) FROM ({rows}) AS event GROUP BY 1
 
--- :with_states
+-- :with_states  Null for all states, and for events without a state.
 SELECT event_id, event_name, occurred_at, external_customer_id
 FROM ({rows}) AS event
-WHERE state = ANY(%(states)s)
+WHERE %(states)s::int[] IS NULL OR state = ANY(%(states)s::int[])
 ORDER BY occurred_at, id

@@ -215,7 +215,7 @@ COVERED: dict[str, str | tuple[str, ...]] = {
     "page.billing_proofs": "listProofs",
     "page.billing_start_proofs": "startProofs",
     "page.billing_reconciliation": "getReconciliation",
-    "page.billing_reconciliation_events": ("getReconciliation", "queryEvents"),
+    "page.billing_reconciliation_events": "listReconciliationEvents",
     "page.billing_review": ("getDraftSummary", "queryInvoice", "holdInvoices"),
     "page.billing_review_result": "finalizeInvoices",
     "page.billing_run_csv": "listBillingRunFindings",

@@ -17,11 +17,13 @@ from billing.month_end.reconciliation import (
     latest_reconciliation,
     month_of,
 )
+from billing.month_end.reconciliation_entries import ReconciliationTotal, Row, row_name
 from billing.month_end.usage import BILLED, STATUS_LABELS, UsageStatus
 from catalog.models import Feature
 from config.office.files import table_file
 from config.office.pages import AdminPage
 from customers.models import Customer
+from customers.periods import Period
 from events.links import between, occurred_between
 from events.overview.reconciliation import Outcome
 
@@ -90,10 +92,13 @@ def scope_query(month: Month, customer: Customer | None, feature: Feature | None
 
 def statement_context(statement: Reconciliation, customer: Customer | None, feature: Feature | None) -> dict[str, Any]:
     """Format both halves of a statement, each row with the address of what it counts."""
+    month, period = statement.month, statement.period
     return {
         "statement": statement,
+        "received_url": entries_url(ReconciliationTotal.RECEIVED, month, customer, feature),
+        "counted_url": entries_url(ReconciliationTotal.USAGE, month, customer, feature),
         "outcomes": [
-            (OUTCOME_LABELS[outcome], f"{events:,}", outcome_url(outcome, statement, customer, feature))
+            (OUTCOME_LABELS[outcome], f"{events:,}", outcome_url(outcome, month, period, customer, feature))
             for outcome, events in statement.outcomes.items()
         ],
         "usage": [
@@ -101,7 +106,7 @@ def statement_context(statement: Reconciliation, customer: Customer | None, feat
                 line,
                 STATUS_LABELS[line.status],
                 f"{line.events:,}",
-                entries_url(line.status.name.lower(), statement, customer, line.feature),
+                entries_url(line.status, month, customer, line.feature),
             )
             for line in statement.usage
         ],
@@ -110,7 +115,7 @@ def statement_context(statement: Reconciliation, customer: Customer | None, feat
                 STATUS_LABELS[status],
                 f"{events:,}",
                 "ch-negative" if is_unbilled(status) else "",
-                entries_url(status.name.lower(), statement, customer, feature),
+                entries_url(status, month, customer, feature),
             )
             for status, events in statement.totals().items()
         ],
@@ -129,9 +134,11 @@ def _checks(statement: Reconciliation) -> Iterator[tuple[str, int]]:
         yield "Events of the ledger that count = stored usage", statement.uncounted
 
 
-def outcome_url(outcome: Outcome, statement: Reconciliation, customer: Customer | None, feature: Feature | None) -> str:
+def outcome_url(
+    outcome: Outcome, month: Month, period: Period, customer: Customer | None, feature: Feature | None
+) -> str:
     """Return the address of the list that holds what an outcome counts."""
-    start, end = statement.period.start, statement.period.end
+    start, end = period.start, period.end
     if outcome in (Outcome.DUPLICATE, Outcome.CONFLICT):
         query = {"kind": "same" if outcome == Outcome.DUPLICATE else "conflict", **between("last_at", start, end)}
         return _url("events_duplicateevent_changelist", query | _external_id(customer))
@@ -139,12 +146,12 @@ def outcome_url(outcome: Outcome, statement: Reconciliation, customer: Customer 
         return _url("events_refusedrequest_changelist", between("last_at", start, end))
     if outcome == Outcome.WAITING:
         return _url("events_inboxevent_changelist", occurred_between(start, end) | _external_id(customer))
-    return entries_url(outcome.value, statement, customer, feature)
+    return entries_url(outcome, month, customer, feature)
 
 
-def entries_url(row: str, statement: Reconciliation, customer: Customer | None, feature: Feature | None) -> str:
+def entries_url(row: Row, month: Month, customer: Customer | None, feature: Feature | None) -> str:
     """Return the address of the events of a row."""
-    return _url("billing_reconciliation_events", scope_query(statement.month, customer, feature) | {"row": row})
+    return _url("billing_reconciliation_events", scope_query(month, customer, feature) | {"row": row_name(row) or ""})
 
 
 def _external_id(customer: Customer | None) -> dict[str, str]:

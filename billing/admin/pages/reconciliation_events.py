@@ -9,13 +9,23 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.http import urlencode
 
-from billing.admin.pages.reconciliation import may_view, read_customer, read_feature, scope_query
+from billing.admin.pages.reconciliation import may_view, outcome_url, read_customer, read_feature, scope_query
 from billing.models import CompanyProfile
 from billing.month_end.months import Month
-from billing.month_end.reconciliation import month_of
-from billing.month_end.reconciliation_entries import ROWS, Entry, label_of, list_entries
+from billing.month_end.reconciliation import company_month, month_of
+from billing.month_end.reconciliation_entries import (
+    ELSEWHERE,
+    ROWS,
+    Entry,
+    ReconciliationTotal,
+    Row,
+    label_of,
+    list_entries,
+)
+from catalog.models import Feature
 from config.office.files import table_file
 from config.office.pages import AdminPage
+from customers.models import Customer
 from events.links import event_url
 from events.overview.reconciliation import Outcome
 
@@ -46,19 +56,34 @@ class ReconciliationEvents(AdminPage):
             name = f"reconciliation-{month}-{row_name}"
             return table_file(HEADINGS, _table(entries), name=name, file_format=request.GET["format"])
         shown = list(islice(entries, SHOWN + 1))
-        query = urlencode(scope_query(month, customer, feature))
+        query, zone = urlencode(scope_query(month, customer, feature)), CompanyProfile.current().timezone
         return self.render(
             title=label_of(row),
             month=month,
             customer=customer,
             feature=feature,
-            zone=CompanyProfile.current().timezone,
+            zone=zone,
             entries=[(entry, event_url(entry.event.event_id)) for entry in shown[:SHOWN]],
             has_more=len(shown) > SHOWN,
+            elsewhere=list(_elsewhere(row, month, zone, customer, feature)),
             has_features=any(entry.feature for entry in shown),
             back_url=f"{reverse('admin:billing_reconciliation')}?{query}",
             query=f"{query}&{urlencode({'row': row_name})}",
         )
+
+
+def _elsewhere(
+    row: Row, month: Month, zone: str, customer: Customer | None, feature: Feature | None
+) -> Iterator[tuple[str, str]]:
+    """Yield the lists of received events that aren't in the ledger, as (label, address).
+
+    Their features aren't known, nor the customers of refused requests.
+    """
+    if row == ReconciliationTotal.RECEIVED and feature is None:
+        period = company_month(month, zone)
+        for outcome in ELSEWHERE:
+            if customer is None or outcome != Outcome.REFUSED:
+                yield label_of(outcome), outcome_url(outcome, month, period, customer, feature)
 
 
 def _table(entries: Iterator[Entry]) -> Iterator[Sequence[Any]]:

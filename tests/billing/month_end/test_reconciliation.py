@@ -162,9 +162,13 @@ def linked_numbers(client, address):
 
 
 def count_entries(client, address):
-    """Count what a list shows. Duplicates and refused requests are rows that say how often."""
+    """Count what a list shows. Duplicates and refused requests are rows that say how often.
+
+    The list of all received events is that of the ledger, and names the others.
+    """
     if "/reconciliation/events/" in address:
-        return len(list(csv.DictReader(content_of(client.get(f"{address}&format=csv")).splitlines())))
+        others = sum(count_entries(client, url) for _, url in client.get(address).context["elsewhere"])
+        return others + len(list(csv.DictReader(content_of(client.get(f"{address}&format=csv")).splitlines())))
     rows = client.get(address).context["cl"].result_list
     return sum(getattr(row, "count", 1) for row in rows)
 
@@ -211,7 +215,17 @@ def test_every_number_leads_to_a_list_of_as_many_entries(everything, staff_clien
     assert len(numbers) >= 4
     if not name and not is_of_customer:
         rows = {url.partition("row=")[2] for _, url in numbers}
-        assert rows >= {"counted", "partly", "problem", "voided", "dismissed", "invoiced", "no_subscription"}
+        assert rows >= {
+            "received",
+            "usage",
+            "counted",
+            "partly",
+            "problem",
+            "voided",
+            "dismissed",
+            "invoiced",
+            "no_subscription",
+        }
 
 
 def test_the_list_of_a_row_names_its_events_and_has_a_next_step(everything, staff_client):
@@ -252,7 +266,29 @@ def test_the_api_returns_the_same_figures(acme, calls):
     arrive_many(4, USED)
     body = Api().get(f"reconciliations/2026-09?external_customer_id=acme&feature_id={calls.public_id}")
     assert (body["received"], body["counted"], body["closes"]) == (4, 4, True)
-    assert body["outcomes"] == [{"outcome": "counted", "message": "Counted", "events": 4}]
+    assert body["outcomes"] == [{"outcome": "counted", "message": "Counted", "events": 4, "row": "counted"}]
+
+
+def test_the_api_lists_the_events_of_every_number(everything):
+    api = Api()
+    body = api.get("reconciliations/2026-09?external_customer_id=acme")
+    address = "reconciliations/2026-09/events?external_customer_id=acme&limit=1000"
+    in_ledger = [outcome for outcome in body["outcomes"] if outcome["row"]]
+    received = sum(outcome["events"] for outcome in in_ledger)
+    numbers = [("received", received), ("usage", body["counted"])]
+    numbers += [(outcome["row"], outcome["events"]) for outcome in in_ledger]
+    numbers += [(f"{line['row']}&feature_id={line['feature_id']}", line["events"]) for line in body["usage"]]
+    assert [(row, len(api.get(f"{address}&row={row}")["items"])) for row, _ in numbers] == numbers
+    assert len(numbers) > 8
+
+
+def test_the_api_lists_events_page_by_page(acme, calls):
+    sent = arrive_many(3, USED)
+    pages = [Api().get(f"reconciliations/2026-09/events?row=due&limit=2&offset={offset}") for offset in (0, 2)]
+    assert [(len(page["items"]), page["has_more"]) for page in pages] == [(2, True), (1, False)]
+    assert {item["event_id"] for page in pages for item in page["items"]} == set(sent)
+    assert pages[1]["items"][0]["feature_id"] == calls.public_id
+    assert Api().get("reconciliations/2026-09/events?row=nothing", 400)["error"]
 
 
 STEPS = st.one_of(
