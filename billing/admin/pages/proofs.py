@@ -1,5 +1,6 @@
 """The Proofs pages: the nights with their results, one run with its differences, and the buttons that start a run."""
 
+from datetime import date
 from typing import Any
 
 from django.contrib import messages
@@ -183,6 +184,8 @@ def object_url(difference: ProofDifference) -> str:
     if subject in (ProofSubject.ENTRY, ProofSubject.GRANT):
         entry = WalletEntry.objects.filter(**{"grant" if subject == ProofSubject.GRANT else "pk": pk}).first()
         return admin_url("billing_wallet_change", entry.wallet_id) if entry else ""
+    if subject == ProofSubject.MONTH and pk:
+        return admin_url("billing_reconciliation", month=str(Month(date.fromordinal(pk))))
     return admin_url(PAGES[subject], pk) if subject in PAGES and pk else ""
 
 

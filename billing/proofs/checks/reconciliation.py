@@ -39,11 +39,13 @@ class AllEvents:
 
 
 def _differences(statement: Reconciliation, customer_id: int | None) -> Iterator[Found]:
+    """Yield what doesn't add up, of a month (by the number of its first day) or of a customer."""
     subject = ProofSubject.MONTH if customer_id is None else ProofSubject.CUSTOMER
+    pk = statement.month.first.toordinal() if customer_id is None else customer_id
     name = f"{statement.month.first:%B %Y}"
     if statement.unexplained:
         explained = f"{sum(statement.outcomes.values()):,}"
-        yield Found(subject, customer_id or 0, name, "Events received", f"{statement.received:,}", explained)
+        yield Found(subject, pk, name, "Events received", f"{statement.received:,}", explained)
     if statement.unassigned:
         assigned = f"{statement.counted - statement.unassigned:,}"
-        yield Found(subject, customer_id or 0, name, "Events counted", f"{statement.counted:,}", assigned)
+        yield Found(subject, pk, name, "Events counted", f"{statement.counted:,}", assigned)
