@@ -85,3 +85,13 @@ class ProofSubject(LabeledEnum):
     PART = "part", "Part of a proof"
     EVENT = "event", "Event"
     SEALED_PART = "sealed_part", "Sealed events"
+
+
+def list_proof_kinds() -> list[tuple[str, str]]:
+    """Return the choices of the column, to which migrations refer instead of listing them."""
+    return ProofKind.choices
+
+
+def list_proof_subjects() -> list[tuple[str, str]]:
+    """Return the choices of the column, to which migrations refer instead of listing them."""
+    return ProofSubject.choices

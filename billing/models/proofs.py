@@ -7,7 +7,7 @@ from django.db import models
 from django.db.models import F, Q
 from django.urls import reverse
 
-from billing.kinds import ProofKind, ProofSubject
+from billing.kinds import list_proof_kinds, list_proof_subjects
 from billing.models.invoices import Invoice
 from config.db import PublicIdField
 from customers.models import Customer
@@ -58,7 +58,7 @@ class ProofResult(models.Model):
     """The result of one kind of proof: how much was checked, could not be checked yet, and differed."""
 
     run = models.ForeignKey(ProofRun, models.CASCADE, db_index=False, related_name="results")
-    kind = models.CharField(max_length=16, choices=ProofKind.choices)
+    kind = models.CharField(max_length=16, choices=list_proof_kinds)
     scope = models.CharField(max_length=255, help_text="What was checked.")
     checked = models.PositiveBigIntegerField(default=0)
     waiting = models.PositiveBigIntegerField(
@@ -126,7 +126,7 @@ class ProofDifference(models.Model):
     """A figure that differs from its recalculation, with the object that it belongs to."""
 
     result = models.ForeignKey(ProofResult, models.CASCADE, db_index=False, related_name="differences")
-    subject = models.CharField(max_length=16, choices=ProofSubject.choices)
+    subject = models.CharField(max_length=16, choices=list_proof_subjects)
     subject_id = models.BigIntegerField(help_text="The object's primary key.")
     name = models.CharField(max_length=255)
     figure = models.CharField(max_length=64)

@@ -17,6 +17,11 @@ class ApprovalKind(models.TextChoices):
     RULES = "rules", "Relax an approval rule"
 
 
+def list_kinds() -> list[tuple[str, str]]:
+    """Return the choices of the columns, to which migrations refer instead of listing them."""
+    return ApprovalKind.choices
+
+
 WITH_AMOUNT = frozenset(
     {
         ApprovalKind.VOID,
@@ -49,6 +54,11 @@ class Operation(models.TextChoices):
     ACTIVATE_KEY = "api_key.activate", "Activate API key"
     ERASE_PERSONAL_DATA = "customer.erase", "Erase personal data"
     CHANGE_RULE = "approval_rule.update", "Relax approval rule"
+
+
+def list_operations() -> list[tuple[str, str]]:
+    """Return the choices of the column, to which migrations refer instead of listing them."""
+    return Operation.choices
 
 
 class RuleMode(models.TextChoices):

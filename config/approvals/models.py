@@ -15,7 +15,13 @@ from django.db import models
 from django.db.models import F, Q
 from django.urls import reverse
 
-from config.approvals.kinds import WITH_AMOUNT, ApprovalKind, ApprovalStatus, Operation, RuleMode
+from config.approvals.kinds import (
+    WITH_AMOUNT,
+    ApprovalStatus,
+    RuleMode,
+    list_kinds,
+    list_operations,
+)
 from config.db import UNLESS_ERASING, PublicIdField, Stamped, keep_rows
 from config.numbers import number
 
@@ -26,7 +32,7 @@ MOST_DAYS = 90
 class ApprovalRule(Stamped):
     """When one kind of action needs approval. A currency without a limit always needs it."""
 
-    kind = models.CharField("action", max_length=20, choices=ApprovalKind, unique=True, editable=False)
+    kind = models.CharField("action", max_length=20, choices=list_kinds, unique=True, editable=False)
     mode = models.CharField("needs approval", max_length=10, choices=RuleMode, default=RuleMode.OFF)
     limits = models.JSONField(default=dict, blank=True, help_text="The largest amount without approval, by currency.")
     expires_days = models.PositiveSmallIntegerField(
@@ -102,8 +108,8 @@ class Approval(Stamped):
     """A request to carry out an action, and the decision about it."""
 
     public_id = PublicIdField("appr")
-    kind = models.CharField("rule", max_length=20, choices=ApprovalKind)
-    operation = models.CharField("action", max_length=30, choices=Operation)
+    kind = models.CharField("rule", max_length=20, choices=list_kinds)
+    operation = models.CharField("action", max_length=30, choices=list_operations)
     status = models.CharField(max_length=10, choices=ApprovalStatus, default=ApprovalStatus.REQUESTED)
     title = models.CharField(max_length=255)
     effect = models.TextField(blank=True)
