@@ -2,13 +2,11 @@
 
 from decimal import Decimal
 
-from babel.numbers import format_currency
-
 from catalog.kinds import PackageRounding
 from catalog.models import Aggregation, Entitlement, Feature, IntervalUnit, Price, PriceTier
 from catalog.models.features import FeatureKind
 from catalog.models.prices import Every, PriceKind, PriceModel
-from config.numbers import number
+from config.numbers import money, number
 
 _VERBS = {
     Aggregation.COUNT: "Counts every {event} event{filters}",
@@ -76,11 +74,6 @@ def describe_free_tier(entitlement: Entitlement) -> str:
     reset = entitlement.get_reset_display().partition(":")[0]
     interval = "once" if reset == "Never" else reset.lower()
     return f"{number(entitlement.free_units)} {feature.unit_for(entitlement.free_units)} free {interval}"
-
-
-def money(amount: Decimal, currency: str) -> str:
-    """Write a price with all the decimals it has, and at least the currency's: $10.00, $0.0025."""
-    return format_currency(amount.normalize(), currency, locale="en_US", decimal_quantization=False)
 
 
 def _filters(feature: Feature) -> str:

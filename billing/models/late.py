@@ -11,6 +11,7 @@ from django.urls import reverse
 from billing.models.credit_notes import CreditNote
 from billing.models.invoices import Invoice
 from billing.models.lines import InvoiceLine
+from billing.money import format_amount
 from catalog.models import Feature, Price
 from config.db import AmountField, CurrencyField, NumericField, PublicIdField, Stamped
 from customers.models import Subscription
@@ -202,7 +203,7 @@ class LateLimit(models.Model):
         constraints: ClassVar = [models.CheckConstraint(name="late_limit_above_zero", condition=Q(amount__gt=0))]
 
     def __str__(self) -> str:
-        return f"{self.amount:f} {self.currency}"
+        return format_amount(self.amount, self.currency)
 
 
 auditlog.register(LateAdjustment, exclude_fields=["updated_at", "again", "line"])

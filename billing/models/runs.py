@@ -8,6 +8,7 @@ from django.db.models import Q
 from django.urls import reverse
 
 from billing.kinds import InvoiceKind
+from billing.money import format_amount
 from config.db import AmountField, CurrencyField, PublicIdField
 from customers.models import Subscription
 
@@ -136,4 +137,6 @@ class RunFinding(models.Model):
         ]
 
     def __str__(self) -> str:
-        return self.problem or f"{self.get_kind_display()} of {self.total} {self.currency}"
+        if self.total is None:
+            return self.problem
+        return f"{self.get_kind_display()} of {format_amount(self.total, self.currency)}"

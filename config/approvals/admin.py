@@ -22,7 +22,7 @@ from config.approvals.models import Approval, ApprovalRule
 from config.approvals.people import Person
 from config.approvals.requests import DECIDE, approve, expire_due, is_requester, reject, why_not_decide, withdraw
 from config.approvals.rules import Terms, change_rule, install_rules, other_owners, read_limits, write_limits
-from config.numbers import number
+from config.numbers import money, write_amounts
 from config.office.base import OfficeAdmin
 from config.office.dialogs import OptionalReasonForm, ReasonForm, action, confirm, open_page, staff
 from config.office.links import page_of
@@ -43,11 +43,6 @@ WAITING_FIRST = Case(
 )
 PEOPLE = ("requested_by", "responsible", "decided_by")
 NAMES_SHOWN = 5
-
-
-def write_amounts(approval: Approval) -> str:
-    """Write the amounts of a request on one line, for example "USD 120"."""
-    return ", ".join(f"{currency} {number(amount)}" for currency, amount in approval.money.items())
 
 
 @admin.register(Approval)
@@ -110,7 +105,7 @@ class ApprovalAdmin(NeverChanged, OfficeAdmin):
         return {
             "approval": obj,
             "color": COLORS[ApprovalStatus(obj.status)],
-            "amounts": write_amounts(obj),
+            "amounts": write_amounts(obj.money),
             "object_url": page_of(row) if row else "",
             "inputs": [
                 (_name(name), _write(value)) for name, value in obj.inputs.items() if value not in (None, "", {})
@@ -125,7 +120,8 @@ class ApprovalAdmin(NeverChanged, OfficeAdmin):
 
     @display(description="Amount")
     def show_amounts(self, approval: Approval) -> SafeString | str:
-        cells = ((number(amount), currency) for currency, amount in approval.money.items())
+        texts = ((money(amount, currency), currency) for currency, amount in approval.money.items())
+        cells = ((text, "" if currency in text else currency) for text, currency in texts)
         return format_html_join(" ", '<span class="ch-money">{} <small>{}</small></span>', cells) or "–"
 
     @display(description="Requested by")

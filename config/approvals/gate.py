@@ -22,6 +22,7 @@ from django.db.models import Model
 
 from config.approvals.kinds import ApprovalKind, Operation
 from config.approvals.models import Approval, ApprovalRule
+from config.numbers import write_amounts
 from config.refusals import Refused
 
 NOT_IN_DIGEST = {"reason"}  # a second request with another reason is still the same action
@@ -140,7 +141,7 @@ def _check_unchanged(approval: Approval, action: Action) -> None:
 
 
 def _describe(amounts: Mapping[str, str]) -> str:
-    return ", ".join(f"{currency} {amount}" for currency, amount in amounts.items()) or "nothing"
+    return write_amounts({currency: Decimal(amount) for currency, amount in amounts.items()}) or "nothing"
 
 
 @contextmanager

@@ -23,7 +23,7 @@ from config.approvals.kinds import (
     list_operations,
 )
 from config.db import UNLESS_ERASING, PublicIdField, Stamped, keep_rows
-from config.numbers import number
+from config.numbers import write_amounts
 
 EXPIRES_DAYS = 7
 MOST_DAYS = 90
@@ -73,11 +73,11 @@ class ApprovalRule(Stamped):
         return amount != 0 and (limit is None or abs(amount) > Decimal(limit))
 
     def describe(self) -> str:
-        """Return the rule in words, for example "Above USD 1,000"."""
+        """Return the rule in words, for example "Above $1,000.00"."""
         if self.mode != RuleMode.ABOVE:
             return self.get_mode_display()
-        limits = (f"{currency} {number(Decimal(limit))}" for currency, limit in sorted(self.limits.items()))
-        return f"Above {', '.join(limits)}; always in other currencies"
+        limits = {currency: Decimal(limit) for currency, limit in self.limits.items()}
+        return f"Above {write_amounts(limits)}; always in other currencies"
 
 
 class ApprovalQuerySet(models.QuerySet["Approval"]):

@@ -348,7 +348,7 @@ def test_drafts_that_changed_since_the_request_arent_finalized(mia, ben):
     decided = approve(approval, by=Person(ben), now=NOW)
     assert decided.status == "failed"
     assert decided.outcome == (
-        "The amount has changed since it was requested: USD 150 was requested, and now it would be USD 160."
+        "The amount has changed since it was requested: $150.00 was requested, and now it would be $160.00."
     )
     assert {reload(draft).state for draft in (first, second)} == {"draft"}
 
@@ -773,8 +773,8 @@ def test_stricter_rules_apply_at_once():
     _, client = colleague()
     colleague()
     for form, described in (
-        (rule_form("above", "USD 100"), "Above USD 100; always in other currencies"),
-        (rule_form("above", "USD 50"), "Above USD 50; always in other currencies"),
+        (rule_form("above", "USD 100"), "Above $100.00; always in other currencies"),
+        (rule_form("above", "USD 50"), "Above $50.00; always in other currencies"),
         (rule_form("always"), "Always"),
     ):
         assert client.post(url("config_approvalrule_change", rule.pk), form).status_code == 302
