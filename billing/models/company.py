@@ -39,7 +39,9 @@ class CompanyProfile(Stamped):
         validators=[RegexValidator(r"^[A-Z]{2}\Z", "Enter a two-letter country code in capitals, for example DE.")],
         help_text="ISO 3166 country code, for example DE. Documents for US, CA and MX use Letter paper, all others A4.",
     )
-    tax_id = models.CharField(max_length=64, blank=True, help_text="Include the type, for example VAT DE123456789.")
+    tax_id = models.CharField(
+        "tax ID", max_length=64, blank=True, help_text="Include the type, for example VAT DE123456789."
+    )
     registration = models.CharField(
         max_length=255, blank=True, help_text="Company register and number, where required by law."
     )

@@ -102,7 +102,7 @@ class Customer(Stamped):
     address_country = models.CharField(
         max_length=2, blank=True, help_text="The ISO 3166 code, two capital letters, for example DE."
     )
-    tax_id = models.CharField(max_length=64, blank=True)
+    tax_id = models.CharField("tax ID", max_length=64, blank=True)
     tax_treatment = models.CharField(max_length=16, choices=TaxTreatment.choices, default=TaxTreatment.TAXABLE)
     tax_note = models.CharField(
         max_length=255,
