@@ -88,7 +88,6 @@ class PeriodicTaskAdmin(beat_admin.PeriodicTaskAdmin, BaseAdmin):
     form = PeriodicTaskForm
     actions = ("run_tasks",)  # the library's others change schedules without a reason or an entry in the change log
     actions_detail = ("disable", "enable")
-    delete_confirmation_template = "admin/config/delete_schedule.html"  # Unfold's page needs a script of another page
     change_form_template = None  # the library's template has an inline script, which the CSP blocks
     list_display = ("name", "is_enabled", "schedule_text", "last_run", "run_count")
     list_filter = ("enabled", ("last_run_at", RangeDateTimeFilter))

@@ -120,6 +120,7 @@ class UserAdmin(ConfirmedForms, AuditedHistory, BaseUserAdmin, BaseAdmin):  # ty
     autocomplete_fields = ("groups",)
     filter_horizontal = ("user_permissions",)
     readonly_fields = ("last_login", "date_joined")
+    delete_confirmation_template = "admin/config/delete_colleague.html"
     actions_detail = ("new_password_link", "sign_out_everywhere", "reset_second_factor")
     change_form_outer_after_template = "admin/config/colleague_sessions.html"
 

@@ -120,6 +120,19 @@ class BaseAdmin(DeclaredLookups, ModelAdmin):
             return type(form.__name__, (RefusedForm, form), {"refusal": refusal})
         return form
 
+    def delete_view(
+        self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """Ask whether to delete the row, under the product's title instead of Django's."""
+        context = {"title": "Delete"} | (extra_context or {})
+        return super().delete_view(request, object_id, context)  # type: ignore[no-any-return]
+
+    def get_deleted_objects(self, objs: Any, request: HttpRequest) -> tuple[Any, Any, Any, Any]:
+        """List what is deleted with the rows, without the tables that only link rows to each other."""
+        deleted, counts, lacking, kept = super().get_deleted_objects(objs, request)
+        named = {name: count for name, count in counts.items() if not str(name).endswith(" relationships")}
+        return deleted, named, lacking, kept
+
     def get_changelist_instance(self, request: HttpRequest) -> Any:
         """Name the filter by state as the column: status."""
         changelist = super().get_changelist_instance(request)
