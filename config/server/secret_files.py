@@ -5,6 +5,8 @@ inherited by other processes.
 """
 
 import os
+import re
+from collections.abc import Iterator
 from pathlib import Path
 
 from config.server.problems import StartupProblem
@@ -24,11 +26,21 @@ NAMES = (
 )
 
 
+OF_PROVIDER = re.compile(r"(OIDC_\w+_CLIENT_SECRET)_FILE")
+
+
 def load_secret_files() -> None:
     """Set each of these variables to the content of its file, if it has one. Safe to repeat. Raises StartupProblem."""
-    for name in NAMES:
+    for name in (*NAMES, *_names_of_providers()):
         if path := os.environ.get(f"{name}_FILE"):
             try:
                 os.environ[name] = Path(path).read_text().strip()
             except (OSError, UnicodeDecodeError) as error:
                 raise StartupProblem(f"{name}_FILE can't be read ({path}): {error}") from error
+
+
+def _names_of_providers() -> Iterator[str]:
+    """Yield the secrets of identity providers that have a file: OIDC_OKTA_CLIENT_SECRET, and so on."""
+    for name in list(os.environ):
+        if match := OF_PROVIDER.fullmatch(name):
+            yield match[1]

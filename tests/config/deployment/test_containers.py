@@ -146,6 +146,14 @@ def test_secrets_come_from_files(tmp_path):
     assert asked.stdout.split() == ["k" * 20, "False", "redis://:secret@redis:6379/0"]
 
 
+def test_the_secret_of_an_identity_provider_comes_from_a_file_too(tmp_path, monkeypatch):
+    (tmp_path / "okta").write_text("s3cret\n")
+    monkeypatch.setenv("OIDC_OKTA_CLIENT_SECRET", "")  # so that it is removed after the test
+    monkeypatch.setenv("OIDC_OKTA_CLIENT_SECRET_FILE", str(tmp_path / "okta"))
+    load_secret_files()
+    assert os.environ["OIDC_OKTA_CLIENT_SECRET"] == "s3cret"
+
+
 def test_a_missing_file_is_named(monkeypatch):
     monkeypatch.setenv("SECRET_KEY_FILE", "/run/secrets/nothing")
     with pytest.raises(StartupProblem, match=r"SECRET_KEY_FILE can't be read \(/run/secrets/nothing\)"):
