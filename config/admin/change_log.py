@@ -64,6 +64,11 @@ class LogEntryAdmin(BaseLogEntryAdmin, BaseAdmin):
     def get_queryset(self, request: HttpRequest) -> QuerySet[LogEntry]:
         return with_keys(super().get_queryset(request))
 
+    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> LogEntry | None:
+        """Return the entry with its personal values decrypted: its name is in the page's title."""
+        entry: LogEntry | None = super().get_object(request, object_id, from_field)
+        return entry if entry is None else read_entry(entry)
+
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[LogEntry], search_term: str
     ) -> tuple[QuerySet[LogEntry], bool]:

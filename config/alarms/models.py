@@ -61,7 +61,8 @@ class Alarm(models.Model):
         ]
 
     def __str__(self) -> str:
-        return self.message
+        """Name the alarm without its message: the change log keeps the name, and a message can quote a customer's."""
+        return f"{self.get_kind_display()}: {self.about}" if self.about else self.get_kind_display()
 
     def get_absolute_url(self) -> str:
         return reverse("admin:config_alarm_change", args=[self.pk])

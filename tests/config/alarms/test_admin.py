@@ -60,9 +60,14 @@ def test_an_alarm_is_acknowledged_with_a_note(role: str):
     assert "Ordered a larger one" in page
 
 
-def test_a_viewer_sees_alarms_but_cant_acknowledge_them():
-    alarm, client = disk(), as_role("Viewer")
-    assert "1 GB left" in text_of(client.get(alarm.get_absolute_url()))
+@pytest.mark.parametrize("role", ["Viewer", "Auditor"])
+def test_viewers_and_auditors_see_alarms_but_cant_acknowledge_them(role: str):
+    alarm, client = disk(), as_role(role)
+    assert "1 GB left" in text_of(client.get("/admin/"))
+    assert "1 GB left" in text_of(client.get(LIST))
+    page = text_of(client.get(alarm.get_absolute_url()))
+    assert "1 GB left" in page
+    assert "Acknowledge" not in page
     assert submit(client, url("config_alarm_acknowledge_one", alarm.pk), reason="Mine").status_code == 403
 
 
