@@ -8,11 +8,8 @@ import pytest
 from auditlog.models import LogEntry
 from django.contrib.auth.models import Group, User
 from django.test import Client
-from django.utils import timezone
 
 from billing.models import CompanyProfile
-from config.alarms.kinds import AlarmKind
-from config.alarms.raising import Finding, acknowledge, raise_alarm
 from tests.admin_pages import submit, text_of
 from tests.factories import make_user
 
@@ -143,30 +140,3 @@ def test_api_clients_still_get_json(client):
     response = client.get("/v1/customers")
     assert response.status_code == 401
     assert response.headers["Content-Type"].startswith("application/json")
-
-
-def test_a_colleague_who_did_something_is_deactivated_instead_of_deleted(staff_client, staff_user):
-    mia = make_user(username="mia@larkspur.example")
-    page = text_of(staff_client.get(f"/admin/auth/user/{mia.pk}/delete/"))
-    assert "Delete “mia@larkspur.example”? This can't be undone." in page
-    acknowledge(
-        raise_alarm(Finding(AlarmKind.DISK_LOW, "1 GB left.", "Extend it."), now=timezone.now()),
-        "Ordered",
-        by=mia,
-        now=timezone.now(),
-    )
-    page = text_of(staff_client.get(f"/admin/auth/user/{mia.pk}/delete/"))
-    assert "“mia@larkspur.example” can't be deleted" in page
-    assert "Deactivate the account instead" in page
-    staff_client.post(f"/admin/auth/user/{mia.pk}/delete/", {"post": "yes"})
-    assert User.objects.filter(pk=mia.pk).exists()
-
-
-def test_selected_roles_are_named_before_they_are_deleted(staff_client):
-    roles = [Group.objects.create(name=name).pk for name in ("Small", "Smaller")]
-    chosen = {"action": "delete_selected", "_selected_action": roles}
-    assert "Delete “Small”, “Smaller”? This can't be undone." in text_of(
-        staff_client.post("/admin/auth/group/", chosen)
-    )
-    staff_client.post("/admin/auth/group/", chosen | {"post": "yes"})
-    assert not Group.objects.filter(pk__in=roles).exists()
