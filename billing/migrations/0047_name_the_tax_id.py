@@ -4,7 +4,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    dependencies = [("billing", "0045_refer_to_choices_of_proofs")]
+    dependencies = [("billing", "0046_refer_to_choices_of_proofs")]
 
     operations = [
         migrations.AlterField(

@@ -4,7 +4,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    dependencies = [("customers", "0013_add_parent")]
+    dependencies = [("customers", "0014_add_email_recipients")]
 
     operations = [
         migrations.AlterField(

@@ -6,7 +6,7 @@ import billing.kinds
 
 
 class Migration(migrations.Migration):
-    dependencies = [("billing", "0044_add_commitments")]
+    dependencies = [("billing", "0045_add_emails")]
 
     operations = [
         migrations.AlterField(
