@@ -14,17 +14,16 @@ from billing.explanation.comparison.values import Cause, ComparedLine, ComparedS
 from billing.kinds import LineKind
 from billing.money import ZERO, exact, format_amount
 
-# The cause of lines that are compared by their amounts. Every kind except usage and fees has one.
+# The cause of lines that are compared by their amounts. Other kinds count as items, except usage and fees.
 CAUSES_OF_AMOUNTS = {
     LineKind.PRORATION: Cause.DAYS,
     LineKind.TRUE_UP: Cause.COMMITMENT,
     LineKind.COMMITMENT: Cause.COMMITMENT,
     LineKind.LATE_USAGE: Cause.LATE_USAGE,
-    LineKind.CREDIT: Cause.ITEMS,
-    LineKind.ITEM: Cause.ITEMS,
     LineKind.DISCOUNT: Cause.DISCOUNT,
     LineKind.TAX: Cause.TAX,
 }
+SUBSTITUTED = (LineKind.USAGE, LineKind.FEE)
 ORDER = list(Cause)
 
 Sides = tuple[ComparedSide, ComparedSide]
@@ -39,9 +38,10 @@ def compare(before: ComparedSide, after: ComparedSide, currency: str) -> Compari
         parts += compare_usage(old, new, sides, currency)
     for old, new in _group(sides, LineKind.FEE, by_subject=False):
         parts += compare_fees(old, new, sides, currency)
-    for kind, cause in CAUSES_OF_AMOUNTS.items():
-        for old, new in _group(sides, kind, by_subject=True):
-            parts += _compare_amounts(cause, old, new, currency)
+    for kind in LineKind:
+        if kind not in SUBSTITUTED:
+            for old, new in _group(sides, kind, by_subject=True):
+                parts += _compare_amounts(CAUSES_OF_AMOUNTS.get(kind, Cause.ITEMS), old, new, currency)
     parts.sort(key=lambda part: (ORDER.index(part.cause), -abs(part.amount)))
     return Comparison(currency, before.total, after.total, parts)
 

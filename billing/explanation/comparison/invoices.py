@@ -44,8 +44,9 @@ def _known_to(invoice: Invoice, earlier: QuerySet[Invoice]) -> QuerySet[Invoice]
 
 
 def compare_invoices(before: Invoice, after: Invoice) -> Comparison:
-    """Compare two invoices of a customer in one currency. Raises `CannotChange` for others."""
-    if before.customer_id != after.customer_id:
+    """Compare two invoices of a customer or subscription in one currency. Raises `CannotChange` for others."""
+    is_of_one_subscription = before.subscription_id is not None and before.subscription_id == after.subscription_id
+    if before.customer_id != after.customer_id and not is_of_one_subscription:
         raise CannotChange("Only invoices of the same customer can be compared.")
     if before.currency != after.currency:
         raise CannotChange(f"{before} is in {before.currency} and {after} in {after.currency}.")

@@ -93,12 +93,14 @@ def test_a_document_is_compared_with_what_the_customer_had(months):
     assert previous_invoice(draft).pk == replacement.pk
 
 
-def test_only_invoices_of_one_customer_and_currency_are_compared(months):
-    _, september = months
+def test_only_invoices_of_one_customer_or_subscription_and_currency_are_compared(months):
+    august, september = months
     with pytest.raises(CannotChange, match="same customer"):
         compare_invoices(make_draft("5"), september)
     with pytest.raises(CannotChange, match="is in EUR and"):
         compare_invoices(make_draft("5", customer=september.customer, currency="EUR"), september)
+    september.customer = make_customer(name="Another payer")
+    assert compare_invoices(august, september).difference == D("71.28")
 
 
 def test_the_page_of_an_invoice_says_why_it_differs(staff_client, months):
