@@ -58,7 +58,7 @@ def load(selections: Sequence[EventSelection]) -> bool:
         transfer.prepare(cursor)
         for place, names in names_by_place.items():
             _add(cursor, names, selections[place])
-        cursor.execute("ANALYZE sealed")
+        cursor.execute("ANALYZE sealed (customer_id, event_name, occurred_at)")
         cursor.execute(sections("history")["drop_hot"])
     return True
 
